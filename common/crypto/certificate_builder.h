@@ -1,0 +1,45 @@
+#ifndef BYRNIE_COMMON_CRYPTO_CERTIFICATE_BUILDER_H_
+#define BYRNIE_COMMON_CRYPTO_CERTIFICATE_BUILDER_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/crypto/certificate.h"
+#include "common/crypto/private_key.h"
+
+namespace byrnie {
+
+// What a certificate is to say. The serial is 16 random bytes (RFC 5280 section 4.1.2.2).
+struct CertificateSpec {
+  // CN of the subject; empty gives an empty subject and a critical subjectAltName, as X509-SVID wants.
+  std::string common_name;
+  // subjectAltName entries of type URI; a valid SVID has exactly one.
+  std::vector<std::string> uri_sans;
+  // subjectAltName entries of type dNSName.
+  std::vector<std::string> dns_sans;
+  absl::Time not_before;
+  absl::Time not_after;
+  // basicConstraints cA with keyCertSign and cRLSign; otherwise digitalSignature and both TLS EKUs.
+  bool is_ca = false;
+  // pathLenConstraint of a CA; negative for none.
+  int path_length = -1;
+  // For making certificates that a verifier must refuse.
+  bool server_auth = true;
+  bool client_auth = true;
+  bool omit_key_usage = false;
+  bool key_usage_cert_sign = false;  // Adds keyCertSign to a leaf.
+};
+
+// Makes and signs a certificate for the key `subject_public_key` (SubjectPublicKeyInfo, DER) with the issuer's
+// key, ECDSA with SHA-256. `issuer` null makes it self-signed: issuer name = subject. InvalidArgument names
+// what is wrong with the spec.
+absl::StatusOr<CertificatePtr> BuildCertificate(const CertificateSpec& spec,
+                                                absl::string_view subject_public_key,
+                                                const Certificate* issuer,
+                                                const PrivateKey& issuer_key);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_CRYPTO_CERTIFICATE_BUILDER_H_

@@ -1,0 +1,105 @@
+#ifndef BYRNIE_COMMON_HTTP2_CONNECT_SESSION_H_
+#define BYRNIE_COMMON_HTTP2_CONNECT_SESSION_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/event/event_loop.h"
+#include "common/net/byte_stream.h"
+
+namespace byrnie {
+
+// Header fields beside the pseudo-header fields; names in lower case.
+using HeaderList = std::vector<std::pair<std::string, std::string>>;
+
+// An HTTP/2 CONNECT request (RFC 9113 section 8.5).
+struct ConnectRequest {
+  std::string authority;  // "10.0.0.1:8080"
+  HeaderList headers;
+};
+
+// One tunnelled connection. States: requested → open (2xx) → each direction ends by itself, or refused, or reset.
+// Until open, Read and Write give kWouldBlock on both sides. ShutdownWrite sends END_STREAM; Reset sends RST_STREAM after
+// what was accepted. Destroying a stream that is not closed cancels it and leaves the session and its other
+// streams alone. Lives on the session's loop, and may outlive the session: it is broken from then on (Unavailable).
+class ConnectStream : public ByteStream {
+ public:
+  // Server: answers with 200 and opens the stream. Once, before Reject.
+  virtual void Accept(const HeaderList& headers = {}) = 0;
+  // Server: answers with `status` and `headers` and END_STREAM; the stream is then broken.
+  virtual void Reject(int status, const HeaderList& headers = {}) = 0;
+};
+
+// An HTTP/2 connection that carries CONNECT streams (RFC 9113), over a ByteStream that is already
+// authenticated; nghttp2 is fenced in the .cc. Lives on one loop. Both roles.
+//
+// Flow control: a stream's window is 256 KiB and is given back only as its reader takes the bytes, so memory is bounded by
+// the readers; the connection window is the sum of what the streams may have open, so one slow reader never stalls
+// another stream. A writer is told kWouldBlock past 64 KiB unsent per stream.
+// A PING every `ping_interval` without traffic; no answer in `ping_timeout` breaks the session.
+class ConnectSession {
+ public:
+  struct Options {
+    uint32_t max_concurrent_streams = 200;
+    uint32_t stream_window = 256 * 1024;
+    uint32_t max_frame_size = 64 * 1024;
+    uint32_t max_header_list_size = 16 * 1024;
+    absl::Duration ping_interval = absl::Seconds(10);
+    absl::Duration ping_timeout = absl::Seconds(20);
+  };
+
+  // Upcalls, never inside a call to the session. The delegate outlives the session and may destroy it in OnSessionClosed.
+  class Delegate {
+   public:
+    virtual ~Delegate() = default;
+    // Server: a peer asks for a tunnel. Answer with Accept or Reject, now or later. Requests that are not CONNECT
+    // (400) and those past the limit (REFUSED_STREAM) never get here.
+    virtual void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest request) = 0;
+    // The peer will take no new streams (GOAWAY); open ones go on.
+    virtual void OnGoaway() = 0;
+    // The last stream has ended, or OpenStream may succeed again.
+    virtual void OnStreamsChanged() = 0;
+    // The session is over; all its streams are broken. OK after a clean end.
+    virtual void OnSessionClosed(const absl::Status& status) = 0;
+  };
+
+  // Client: the answer to OpenStream: OK for 2xx; PermissionDenied for 401 and 403, InvalidArgument for 400,
+  // Unavailable for 503, others and a broken session. `headers` are the answer's. Runs once, in a later turn; not
+  // after the stream has been destroyed.
+  using ResponseCallback =
+      absl::AnyInvocable<void(absl::Status status, int http_status, const HeaderList& headers)>;
+
+  static std::unique_ptr<ConnectSession> CreateClient(EventLoop* loop,
+                                                      std::unique_ptr<ByteStream> transport,
+                                                      const Options& options, Delegate* delegate);
+  static std::unique_ptr<ConnectSession> CreateServer(EventLoop* loop,
+                                                      std::unique_ptr<ByteStream> transport,
+                                                      const Options& options, Delegate* delegate);
+  virtual ~ConnectSession() = default;
+
+  // Client: opens a stream. ResourceExhausted at the peer's stream limit, Unavailable after GOAWAY or the end.
+  virtual absl::StatusOr<std::unique_ptr<ConnectStream>> OpenStream(const ConnectRequest& request,
+                                                                    ResponseCallback on_response) = 0;
+  // True while OpenStream would succeed.
+  virtual bool CanOpenStream() const = 0;
+  virtual size_t open_streams() const = 0;
+  // Says GOAWAY: no new streams from the peer; open ones go on; the session closes when the last has ended. Idempotent.
+  virtual void Drain() = 0;
+  // GOAWAY with NO_ERROR and the end of the transport now, whatever is open.
+  virtual void Close() = 0;
+  // The transport, still owned by the session.
+  virtual const ByteStream& transport() const = 0;
+  // Client: from a PING sent to its answer, the last one measured; zero before.
+  virtual absl::Duration round_trip() const = 0;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_HTTP2_CONNECT_SESSION_H_

@@ -1,0 +1,54 @@
+#ifndef BYRNIE_COMMON_IDENTITY_IDENTITY_SNAPSHOT_H_
+#define BYRNIE_COMMON_IDENTITY_IDENTITY_SNAPSHOT_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/crypto/certificate.h"
+#include "common/identity/spiffe_id.h"
+#include "common/identity/trust_bundle.h"
+
+namespace byrnie {
+
+// All of an identity that may be shown: the certificate chain and the trust bundles it is used with,
+// published together by one pointer so that nobody ever pairs new with old. Holds no private key.
+// Immutable, thread-safe; an object that exists verified at the time it was made.
+class IdentitySnapshot {
+ public:
+  // Verifies the chain against the bundles at `now`. Unauthenticated as VerifySvid says.
+  static absl::StatusOr<std::shared_ptr<const IdentitySnapshot>> Create(uint64_t generation,
+                                                                        CertificateChain chain,
+                                                                        TrustBundleSet bundles,
+                                                                        absl::Time now);
+
+  // Grows by one with each published snapshot of a process; part of the tunnel pool's key.
+  uint64_t generation() const { return generation_; }
+  const SpiffeId& id() const { return id_; }
+  const CertificateChain& chain() const { return chain_; }
+  const Certificate& leaf() const { return *chain_.front(); }
+  const TrustBundleSet& bundles() const { return bundles_; }
+  // The earliest end of the chain.
+  absl::Time not_after() const { return not_after_; }
+
+ private:
+  IdentitySnapshot(uint64_t generation, SpiffeId id, CertificateChain chain, TrustBundleSet bundles,
+                   absl::Time not_after)
+      : generation_(generation),
+        id_(std::move(id)),
+        chain_(std::move(chain)),
+        bundles_(std::move(bundles)),
+        not_after_(not_after) {}
+  uint64_t generation_;
+  SpiffeId id_;
+  CertificateChain chain_;
+  TrustBundleSet bundles_;
+  absl::Time not_after_;
+};
+
+using IdentitySnapshotPtr = std::shared_ptr<const IdentitySnapshot>;
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_IDENTITY_IDENTITY_SNAPSHOT_H_

@@ -1,0 +1,79 @@
+#ifndef BYRNIE_COMMON_NET_BYTE_STREAM_H_
+#define BYRNIE_COMMON_NET_BYTE_STREAM_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+
+namespace byrnie {
+
+enum class IoStatus {
+  kOk,          // `bytes` were moved; more may be possible now.
+  kWouldBlock,  // `bytes` were moved (often 0); the observer is told when more is possible.
+  kEof,         // Read only: the peer ended its direction cleanly. Sticky.
+  kError,       // The stream is broken in both directions; see ByteStream::error(). Sticky.
+};
+
+// What one non-blocking transfer did. `bytes` counts for every status except kEof and kError.
+struct IoResult {
+  size_t bytes = 0;
+  IoStatus status = IoStatus::kOk;
+};
+
+// A reliable, ordered, non-blocking byte stream whose two directions close one by one: a TCP connection,
+// TLS over one, or an HTTP/2 CONNECT stream. Lives on one loop.
+//
+// Readiness is edge-triggered: after Read or Write returned kWouldBlock the observer hears once when it
+// is worth trying again. A reader that stops reading hears nothing more and must try by itself when it
+// wants to go on; whoever stops before kWouldBlock (to bound its work per event) must come back by
+// itself. Observer calls never happen inside a call to the stream.
+//
+// Life: open, then each direction ends on its own (Read gives kEof; ShutdownWrite), or all ends at once
+// (Reset, or kError). Destroying a stream at any time is safe and cancels its upcalls: what is not
+// Flushed() then may be lost, and the peer sees a reset if it had not been shut down cleanly.
+class ByteStream {
+ public:
+  class Observer {
+   public:
+    virtual ~Observer() = default;
+    // Read is worth trying: data, end or error.
+    virtual void OnReadable() = 0;
+    // Write is worth trying again, or Flushed() has become true.
+    virtual void OnWritable() = 0;
+  };
+
+  virtual ~ByteStream() = default;
+
+  // Sets who hears of readiness; null silences. A new observer of a stream with something to report
+  // hears of it at the end of the turn. The observer outlives the stream or is replaced before it dies.
+  virtual void SetObserver(Observer* observer) = 0;
+
+  // Reads at most buffer.size() bytes. All bytes the peer sent before it reset the connection are
+  // delivered before kError, as far as the transport still has them.
+  virtual IoResult Read(absl::Span<uint8_t> buffer) = 0;
+
+  // Takes as many bytes as fit; the rest stays the caller's. kError after ShutdownWrite or Reset.
+  virtual IoResult Write(absl::Span<const uint8_t> data) = 0;
+
+  // Ends the outgoing direction after everything accepted by Write (FIN, close_notify, END_STREAM).
+  // Idempotent; nothing after Reset.
+  virtual void ShutdownWrite() = 0;
+
+  // Breaks both directions so that the peer sees a reset, never a clean end. What Write had accepted
+  // is still delivered first where the peer reads: wait for Flushed(), with a deadline. Idempotent.
+  virtual void Reset() = 0;
+
+  // True when nothing accepted by Write, no shutdown and no reset is waiting in this process any more.
+  // After Reset also the kernel's queue has been delivered. A broken stream counts as flushed.
+  virtual bool Flushed() const = 0;
+
+  // Why the stream is broken: OK while it is not; Unavailable when the peer reset or vanished;
+  // Unauthenticated when the TLS peer was refused; DataLoss for a truncated TLS stream.
+  virtual absl::Status error() const = 0;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_NET_BYTE_STREAM_H_

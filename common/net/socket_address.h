@@ -1,0 +1,83 @@
+#ifndef BYRNIE_COMMON_NET_SOCKET_ADDRESS_H_
+#define BYRNIE_COMMON_NET_SOCKET_ADDRESS_H_
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace byrnie {
+
+// An IPv4 or IPv6 address without a port. IPv4-mapped IPv6 addresses (RFC 4291 section 2.5.5.2) are
+// stored as the IPv4 address they mean, so that one host has one key. A value; immutable in use.
+class IpAddress {
+ public:
+  // 0.0.0.0.
+  IpAddress() = default;
+
+  // Parses "10.0.0.1" or "fd00::1" (no brackets, no zone). InvalidArgument names the text.
+  static absl::StatusOr<IpAddress> Parse(absl::string_view text);
+  // From 4 or 16 bytes in network order, as istio.workload carries them. InvalidArgument otherwise.
+  static absl::StatusOr<IpAddress> FromBytes(absl::string_view bytes);
+
+  bool is_v4() const { return family_ == AF_INET; }
+  bool IsLoopback() const;
+  bool IsUnspecified() const;
+  // 4 or 16 bytes in network order.
+  std::string ToBytes() const;
+  std::string ToString() const;
+
+  friend bool operator==(const IpAddress& a, const IpAddress& b);
+  friend bool operator!=(const IpAddress& a, const IpAddress& b) { return !(a == b); }
+  friend bool operator<(const IpAddress& a, const IpAddress& b);
+  template <typename H>
+  friend H AbslHashValue(H h, const IpAddress& a) {
+    return H::combine_contiguous(H::combine(std::move(h), a.family_), a.bytes_, 16);
+  }
+
+ private:
+  friend class SocketAddress;
+  int family_ = AF_INET;
+  uint8_t bytes_[16] = {};  // IPv4 uses the first four; the rest stay zero.
+};
+
+// An IP address and a TCP port. A value.
+class SocketAddress {
+ public:
+  // 0.0.0.0:0.
+  SocketAddress() = default;
+  SocketAddress(IpAddress ip, uint16_t port) : ip_(ip), port_(port) {}
+
+  // Parses "10.0.0.1:80" or "[fd00::1]:80". InvalidArgument names the text.
+  static absl::StatusOr<SocketAddress> Parse(absl::string_view text);
+  // From what the kernel gives. InvalidArgument for families other than AF_INET and AF_INET6.
+  static absl::StatusOr<SocketAddress> FromSockaddr(const sockaddr_storage& storage);
+
+  const IpAddress& ip() const { return ip_; }
+  uint16_t port() const { return port_; }
+  // Fills `storage`; returns the length for bind or connect.
+  socklen_t ToSockaddr(sockaddr_storage* storage) const;
+  // "10.0.0.1:80", "[fd00::1]:80".
+  std::string ToString() const;
+
+  friend bool operator==(const SocketAddress& a, const SocketAddress& b) {
+    return a.port_ == b.port_ && a.ip_ == b.ip_;
+  }
+  friend bool operator!=(const SocketAddress& a, const SocketAddress& b) { return !(a == b); }
+  template <typename H>
+  friend H AbslHashValue(H h, const SocketAddress& a) {
+    return H::combine(std::move(h), a.ip_, a.port_);
+  }
+
+ private:
+  IpAddress ip_;
+  uint16_t port_ = 0;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_NET_SOCKET_ADDRESS_H_

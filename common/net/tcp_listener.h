@@ -1,0 +1,44 @@
+#ifndef BYRNIE_COMMON_NET_TCP_LISTENER_H_
+#define BYRNIE_COMMON_NET_TCP_LISTENER_H_
+
+#include <memory>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "common/event/event_loop.h"
+#include "common/net/socket_address.h"
+#include "common/net/tcp_stream.h"
+
+namespace byrnie {
+
+// A listening TCP socket on one loop. Accepts a bounded number per turn; when descriptors run out it
+// pauses for 100 ms instead of spinning, and says so once.
+class TcpListener {
+ public:
+  struct Options {
+    // SO_REUSEPORT: each worker has its own listener on the same port.
+    bool reuse_port = false;
+    // Binds [::] for both families when the address is unspecified IPv6; ignored for IPv4.
+    bool dual_stack = true;
+    int backlog = 4096;
+  };
+  using AcceptCallback = absl::AnyInvocable<void(std::unique_ptr<TcpStream>)>;
+
+  // Binds and listens. AlreadyExists when the port is taken, PermissionDenied when it may not be
+  // bound, InvalidArgument when the address is not of this host; each names the address. `on_accept` runs per connection
+  // and may destroy the listener.
+  static absl::StatusOr<std::unique_ptr<TcpListener>> Create(EventLoop* loop,
+                                                             const SocketAddress& address,
+                                                             const Options& options,
+                                                             AcceptCallback on_accept);
+  virtual ~TcpListener() = default;
+
+  // The bound address, with the port the kernel chose for port 0.
+  virtual SocketAddress address() const = 0;
+  // Takes every connection the kernel has already completed, so that closing afterwards resets none.
+  virtual void AcceptAll() = 0;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_NET_TCP_LISTENER_H_

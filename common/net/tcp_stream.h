@@ -1,0 +1,71 @@
+#ifndef BYRNIE_COMMON_NET_TCP_STREAM_H_
+#define BYRNIE_COMMON_NET_TCP_STREAM_H_
+
+#include <memory>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/unique_fd.h"
+#include "common/event/event_loop.h"
+#include "common/net/byte_stream.h"
+#include "common/net/socket_address.h"
+
+namespace byrnie {
+
+// A TCP connection (RFC 9293) as a ByteStream. Every one has TCP_NODELAY, keepalive and TCP_USER_TIMEOUT,
+// so that a dead peer is noticed within 40 s. Also used for Unix stream sockets, where those do not apply.
+class TcpStream final : public ByteStream {
+ public:
+  struct ConnectOptions {
+    // Ends the attempt with DeadlineExceeded.
+    absl::Duration timeout = absl::Seconds(10);
+    // SO_MARK of the socket, 0 for none. Needs CAP_NET_ADMIN.
+    uint32_t mark = 0;
+  };
+
+  // An attempt to connect; destroying it abandons the attempt and the callback does not run.
+  class Attempt {
+   public:
+    virtual ~Attempt() = default;
+  };
+  using ConnectCallback = absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<TcpStream>>)>;
+
+  // Wraps a connected, non-blocking socket. ResourceExhausted when the loop cannot watch it.
+  static absl::StatusOr<std::unique_ptr<TcpStream>> Create(EventLoop* loop, UniqueFd fd);
+
+  // Connects to `remote`. `done` runs once in a later turn: Unavailable (refused, unreachable; names the
+  // address), DeadlineExceeded, ResourceExhausted (out of descriptors). The callback may destroy the attempt.
+  static std::unique_ptr<Attempt> Connect(EventLoop* loop, const SocketAddress& remote,
+                                          const ConnectOptions& options, ConnectCallback done);
+
+  TcpStream(const TcpStream&) = delete;
+  TcpStream& operator=(const TcpStream&) = delete;
+  ~TcpStream() override;
+
+  void SetObserver(Observer* observer) override;
+  IoResult Read(absl::Span<uint8_t> buffer) override;
+  IoResult Write(absl::Span<const uint8_t> data) override;
+  void ShutdownWrite() override;
+  void Reset() override;
+  bool Flushed() const override;
+  absl::Status error() const override;
+
+  // After the first FIN: keepalive probes within seconds, so that a peer gone or a conntrack entry
+  // dropped frees the socket long before the usual hour.
+  void ShortenKeepalive();
+
+  // The socket, still owned by the stream: for SO_ORIGINAL_DST and SO_PEERCRED.
+  int fd() const;
+  absl::StatusOr<SocketAddress> LocalAddress() const;
+  absl::StatusOr<SocketAddress> RemoteAddress() const;
+
+ private:
+  class Impl;
+  explicit TcpStream(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_NET_TCP_STREAM_H_

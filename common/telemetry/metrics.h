@@ -1,0 +1,90 @@
+#ifndef BYRNIE_COMMON_TELEMETRY_METRICS_H_
+#define BYRNIE_COMMON_TELEMETRY_METRICS_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+
+namespace byrnie {
+
+// Label names and values of one series, in the order given. Values come from closed sets (reasons, results), never
+// from the network: cardinality is bounded by the code.
+using MetricLabels = std::vector<std::pair<std::string, std::string>>;
+
+// A number that only grows. Thread-safe, one relaxed atomic add.
+class Counter {
+ public:
+  void Increment(uint64_t by = 1) { value_.fetch_add(by, std::memory_order_relaxed); }
+  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+// A number that goes both ways. Thread-safe.
+class Gauge {
+ public:
+  void Set(int64_t value) { value_.store(value, std::memory_order_relaxed); }
+  void Add(int64_t by) { value_.fetch_add(by, std::memory_order_relaxed); }
+  int64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<int64_t> value_{0};
+};
+
+// A distribution in fixed buckets, of seconds unless its name says otherwise. Thread-safe.
+class Histogram {
+ public:
+  // `bounds` are upper bounds, growing; +Inf is added.
+  explicit Histogram(std::vector<double> bounds);
+  void Observe(double value);
+  struct Snapshot {
+    std::vector<double> bounds;
+    std::vector<uint64_t> cumulative;  // One more than bounds.
+    double sum = 0;
+  };
+  Snapshot Take() const;
+
+ private:
+  const std::vector<double> bounds_;
+  std::unique_ptr<std::atomic<uint64_t>[]> buckets_;
+  std::atomic<double> sum_{0};
+};
+
+// All metrics of a process, made once by its composition root and handed down. Registration and rendering lock; the
+// metrics themselves never do. Returned pointers live as long as the registry. The same name and labels give the
+// same metric.
+class MetricRegistry {
+ public:
+  MetricRegistry();
+  ~MetricRegistry();
+
+  // `name` follows Prometheus' rules: byrnie_PROCESS_WHAT_UNIT, counters end in _total.
+  Counter* AddCounter(absl::string_view name, absl::string_view help, const MetricLabels& labels = {});
+  Gauge* AddGauge(absl::string_view name, absl::string_view help, const MetricLabels& labels = {});
+  Histogram* AddHistogram(absl::string_view name, absl::string_view help, std::vector<double> bounds,
+                          const MetricLabels& labels = {});
+  // A gauge computed when it is read; `read` runs on the reading thread.
+  void AddCallbackGauge(absl::string_view name, absl::string_view help, std::function<double()> read,
+                        const MetricLabels& labels = {});
+
+  // Prometheus text exposition format 0.0.4, families and series in a stable order.
+  std::string RenderPrometheusText() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_TELEMETRY_METRICS_H_

@@ -1,0 +1,49 @@
+#ifndef BYRNIE_COMMON_TLS_TLS_CONTEXT_H_
+#define BYRNIE_COMMON_TLS_TLS_CONTEXT_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/identity/identity_snapshot.h"
+#include "common/tls/signer.h"
+#include "openssl/base.h"
+
+namespace byrnie {
+
+enum class TlsRole { kClient, kServer };
+
+// The TLS configuration of one identity snapshot and role: TLS 1.3 only, mutual authentication always,
+// groups X25519MLKEM768, X25519, P-256, one ALPN protocol, no tickets, no resumption, no early data, chains of
+// at most 16 KiB. Immutable, thread-safe; connections share it and keep it alive.
+class TlsContext {
+ public:
+  // `signer` outlives the context and all its connections. Internal when the library refuses the chain.
+  static absl::StatusOr<std::shared_ptr<const TlsContext>> Create(TlsRole role, std::string alpn,
+                                                                  IdentitySnapshotPtr identity,
+                                                                  Signer* signer);
+  TlsContext(const TlsContext&) = delete;
+  TlsContext& operator=(const TlsContext&) = delete;
+  ~TlsContext();
+
+  TlsRole role() const { return role_; }
+  const std::string& alpn() const { return alpn_; }
+  const IdentitySnapshot& identity() const { return *identity_; }
+  const IdentitySnapshotPtr& identity_ptr() const { return identity_; }
+  Signer* signer() const { return signer_; }
+  // For common/tls; valid as long as this.
+  SSL_CTX* native() const { return ctx_.get(); }
+
+ private:
+  TlsContext() = default;
+  TlsRole role_ = TlsRole::kClient;
+  std::string alpn_;
+  IdentitySnapshotPtr identity_;
+  Signer* signer_ = nullptr;  // Not owned.
+  bssl::UniquePtr<SSL_CTX> ctx_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_TLS_TLS_CONTEXT_H_

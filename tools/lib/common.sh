@@ -1,0 +1,39 @@
+# Shared by the scripts of tools/: where things are kept, how they speak. Sourced, never run.
+# shellcheck shell=bash
+
+BYRNIE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BYRNIE_CACHE=${BYRNIE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/byrnie}
+BORINGSSL_REVISION=3a9254f16eda7a4c5d2260039ff23456a0a34de4
+export BYRNIE_ROOT BYRNIE_CACHE BORINGSSL_REVISION
+
+# say MESSAGE: progress for a person, on stderr so that stdout stays usable.
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+
+# die MESSAGE: what is wrong and what to do, then exit 1.
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# as_root COMMAND...: runs it directly for root, else through sudo.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo -- "$@"
+  else
+    die "need root for: $*; run this as root or install sudo"
+  fi
+}
+
+# bazel_run ARGS...: Bazel with the machine's cache, so that a fresh clone reuses what is built.
+bazel_run() {
+  local command=$1
+  shift
+  mkdir -p "$BYRNIE_CACHE/bazel-disk"
+  (cd "$BYRNIE_ROOT" && bazel "$command" --disk_cache="$BYRNIE_CACHE/bazel-disk" \
+    --override_repository=boringssl="$(boringssl_dir)" "$@")
+}
+
+# boringssl_dir: the source tree Bazel builds, made by tools/lib/boringssl.sh.
+boringssl_dir() { printf '%s\n' "$BYRNIE_CACHE/boringssl-$BORINGSSL_REVISION"; }
