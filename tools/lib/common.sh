@@ -26,14 +26,5 @@ as_root() {
   fi
 }
 
-# bazel_run ARGS...: Bazel with the machine's cache, so that a fresh clone reuses what is built.
-bazel_run() {
-  local command=$1
-  shift
-  mkdir -p "$BYRNIE_CACHE/bazel-disk"
-  (cd "$BYRNIE_ROOT" && bazel "$command" --disk_cache="$BYRNIE_CACHE/bazel-disk" \
-    --override_repository=boringssl="$(boringssl_dir)" "$@")
-}
-
 # boringssl_dir: the source tree Bazel builds, made by tools/lib/boringssl.sh.
 boringssl_dir() { printf '%s\n' "$BYRNIE_CACHE/boringssl-$BORINGSSL_REVISION"; }

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs the Debian packages the build and the tests need, and only those that are missing.
+set -euo pipefail
+# shellcheck source=tools/lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+BUILD_PACKAGES=(
+  bazel-bootstrap bazel-platforms bazel-rules-java bazel-rules-proto ca-certificates g++ git xz-utils
+  libabsl-dev libboost-dev libgmock-dev libgrpc++-dev libgtest-dev libnftables-dev libnghttp2-dev
+  libprotobuf-dev libsqlite3-dev nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
+)
+TEST_PACKAGES=(
+  clang-format curl iproute2 nftables openssl procps python3 python3-grpcio python3-h2 python3-protobuf
+  shellcheck tcpdump util-linux
+)
+
+missing=()
+for package in "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+command -v apt-get >/dev/null || die "these packages are missing and apt-get is not here: ${missing[*]}; Byrnie builds on Debian 12"
+say "Installing ${#missing[@]} Debian packages: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+as_root apt-get -qq update || die "apt-get update failed; check the network and the apt sources, then run again"
+# An earlier installation may have been cut off half way.
+as_root dpkg --configure -a
+as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null ||
+  die "apt-get could not install: ${missing[*]}; Byrnie builds on Debian 12 (bookworm)"
