@@ -1,0 +1,52 @@
+#ifndef BYRNIE_COMMON_GRPC_CONTROL_PLANE_CHANNEL_H_
+#define BYRNIE_COMMON_GRPC_CONTROL_PLANE_CHANNEL_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/types/optional.h"
+#include "common/crypto/certificate.h"
+#include "common/crypto/private_key.h"
+#include "grpcpp/channel.h"
+
+namespace byrnie {
+
+// What a client shows to the control plane: its chain, leaf first, and the key of the leaf.
+struct ControlPlaneClientIdentity {
+  CertificateChain chain;
+  std::shared_ptr<const PrivateKey> key;
+};
+
+struct ControlPlaneChannelOptions {
+  // "HOST:PORT"; the host may be a name, an IPv4 address or an IPv6 address in brackets.
+  std::string target;
+  // The server must prove to be spiffe://TRUST_DOMAIN/byrnie/controlplane.
+  std::string trust_domain;
+  // The roots the server's chain must lead to; nothing else is trusted, the system's roots
+  // included.
+  std::string trust_bundle_pem;
+  // Absent for a caller that has only a token.
+  absl::optional<ControlPlaneClientIdentity> identity;
+};
+
+// Makes a gRPC channel to the control plane over TLS. Does not connect: the first call does. The
+// server's host name is not looked at; its certificate must have exactly one URI SAN, and that one
+// must be the control plane's SPIFFE ID.
+//
+// The identity of a channel never changes, and every channel has its own connection. The control
+// plane judges the client's certificate again at each call and ends streams, Unauthenticated, once
+// it has expired: after a renewal make a new channel, move the streams to it and drop the old one.
+//
+// The library pings an idle connection that has calls open every 20 s, and gives it up when 10 s
+// pass without an answer: calls then fail with UNAVAILABLE. It reconnects by itself, waiting at
+// most 5 s between attempts.
+//
+// InvalidArgument: no target, not a trust domain, a bundle without certificates, or a key that is
+// not the leaf's.
+absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateControlPlaneChannel(
+    const ControlPlaneChannelOptions& options);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_GRPC_CONTROL_PLANE_CHANNEL_H_
