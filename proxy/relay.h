@@ -1,0 +1,179 @@
+#ifndef BYRNIE_PROXY_RELAY_H_
+#define BYRNIE_PROXY_RELAY_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "common/event/event_loop.h"
+#include "common/net/byte_stream.h"
+
+namespace byrnie {
+
+// What relays may keep of bytes that could not be written, over all relays that share it. Called
+// only when a write came up short, never on the fast path.
+class BufferBudget {
+ public:
+  virtual ~BufferBudget() = default;
+  // False when `bytes` more would be too many; nothing is reserved then and the relay ends with
+  // ResourceExhausted.
+  virtual bool Reserve(size_t bytes) = 0;
+  virtual void Release(size_t bytes) = 0;
+};
+
+// How a relay ended.
+struct RelayResult {
+  enum class Side {
+    kDownstream,
+    kUpstream,
+    kProxy,  // Abort or a deadline.
+  };
+
+  // Bytes the receiving stream has accepted.
+  uint64_t bytes_to_upstream = 0;
+  uint64_t bytes_to_downstream = 0;
+  // OK when both directions ended cleanly; the broken stream's error(), else DeadlineExceeded
+  // (half-close, idle), ResourceExhausted (BufferBudget) or what Abort was given.
+  absl::Status status;
+  // The first side to end its direction, or, when `status` is not OK, the one that broke.
+  Side ended_by = Side::kProxy;
+  // For people and the access log: "downstream closed", "upstream reset: …".
+  std::string reason;
+};
+
+// Carries bytes both ways between two streams until both directions have ended. Downstream is the
+// side that opened the connection, upstream the one opened for it.
+//
+// Backpressure: what was read goes straight from the worker's scratch buffer to the other stream;
+// only what that stream did not take is kept (at most scratch.size() bytes a direction), and
+// nothing more is read in that direction until it is gone. An idle relay holds no buffer. An end is
+// passed on after the bytes before it: a clean end as ShutdownWrite, the other direction going on;
+// a reset or truncation as Reset, so never as a clean end and never ahead of data.
+//
+// States: made → running (Start) → ending (both directions over, or aborted: waits for Flushed() of
+// both streams, with a deadline) → done (on_done has run). Lives on one loop. Destroying it at any
+// time destroys both streams and cancels on_done.
+class Relay {
+ public:
+  // Shared by all relays of a worker.
+  struct Options {
+    // From the first end of a direction on: no byte moved for this long ends the relay with a reset
+    // of both sides.
+    absl::Duration half_close_timeout = absl::Seconds(60);
+    // The same while both directions are open; infinite is off.
+    absl::Duration idle_timeout = absl::InfiniteDuration();
+    // How long a reset may wait for what was accepted before it to be delivered.
+    absl::Duration flush_timeout = absl::Seconds(5);
+    // Bytes moved per direction and event before others get their turn.
+    size_t bytes_per_event = 256 * 1024;
+    // May be null: no limit. Not owned.
+    BufferBudget* budget = nullptr;
+  };
+
+  // Runs once, in a later turn than its cause; may destroy the relay.
+  using DoneCallback = absl::AnyInvocable<void(const RelayResult& result)>;
+
+  // `scratch` (not empty; 64 KiB serves well) is shared by all relays of the loop and holds nothing
+  // between events. `scratch` and `*options` outlive the relay.
+  Relay(EventLoop* loop, absl::Span<uint8_t> scratch, std::unique_ptr<ByteStream> downstream,
+        std::unique_ptr<ByteStream> upstream, const Options* options, DoneCallback on_done);
+  Relay(const Relay&) = delete;
+  Relay& operator=(const Relay&) = delete;
+  ~Relay();
+
+  // Runs once, at the first end of a direction, clean or not: the time to shorten TCP keepalives.
+  // Set before Start; must not destroy the relay.
+  void set_on_first_end(absl::AnyInvocable<void()> on_first_end);
+
+  // Takes over both streams' observers. Once.
+  void Start();
+
+  // Resets both sides, after what they have accepted, and drops what they have not; then on_done
+  // with `reason`, which is not OK. Nothing when the relay is ending already.
+  void Abort(absl::Status reason);
+
+  // Bytes the receiving stream has accepted up to now.
+  uint64_t bytes_to_upstream() const;
+  uint64_t bytes_to_downstream() const;
+  // Bytes kept because they could not be written, both directions.
+  size_t buffered_bytes() const;
+  // The streams, owned by the relay, for what only their maker knows about them. Not for Read or
+  // Write.
+  ByteStream* downstream() const;
+  ByteStream* upstream() const;
+
+ private:
+  // One stream and the direction out of it.
+  struct Side final : ByteStream::Observer {
+    void OnReadable() override;
+    void OnWritable() override;
+
+    Relay* relay = nullptr;
+    std::unique_ptr<ByteStream> stream;
+    // Read from `stream`, not yet taken by the other one: [pending_begin, pending_end) of
+    // `pending`.
+    std::unique_ptr<uint8_t[]> pending;
+    uint32_t pending_begin = 0;
+    uint32_t pending_end = 0;
+    // Bytes of this direction the other stream has accepted.
+    uint64_t bytes_out = 0;
+    // Read gave kEof.
+    bool read_eof = false;
+    // `stream` is broken and has given all it had.
+    bool read_error = false;
+    // Write said kError: nothing more gets into `stream`.
+    bool write_error = false;
+    // Write said kWouldBlock and OnWritable has not come since.
+    bool write_blocked = false;
+    // The end of the direction out of `stream` has been passed to the other one.
+    bool finished = false;
+  };
+  enum class State : uint8_t { kMade, kRunning, kEnding, kDone };
+  enum class Limit : uint8_t { kIdle, kHalfClose, kFlush };
+
+  Side& Other(const Side& side) { return &side == &downstream_ ? upstream_ : downstream_; }
+  RelayResult::Side NameOf(const Side& side) const;
+  // Moves bytes of both directions and ends what is to end.
+  void Run();
+  // Moves bytes out of `from`. True when it stopped for others' sake and wants another turn.
+  bool Pump(Side& from);
+  // Writes what is pending out of `from`; true when nothing is left.
+  bool FlushPending(Side& from);
+  void KeepPending(Side& from, absl::Span<const uint8_t> rest);
+  void DropPending(Side& from);
+  void NoteFirstEnd(const Side& side);
+  // `side` is broken and its bytes have been passed on.
+  void FailFrom(Side& side);
+  void BeginEnding(absl::Status status, RelayResult::Side ended_by, bool reset);
+  void MaybeFinish();
+  void Finish();
+  void ScheduleRun();
+  void ArmTimer(Limit limit, absl::Duration timeout);
+  void OnTimer();
+  absl::Duration TimeoutOf(Limit limit) const;
+
+  EventLoop* const loop_;         // Not owned.
+  const Options* const options_;  // Not owned.
+  const absl::Span<uint8_t> scratch_;
+  Side downstream_;
+  Side upstream_;
+  DoneCallback on_done_;
+  absl::AnyInvocable<void()> on_first_end_;
+  std::unique_ptr<EventLoop::Deferred> deferred_;
+  std::unique_ptr<EventLoop::Timer> timer_;
+  absl::Duration last_activity_;
+  absl::Status status_;
+  State state_ = State::kMade;
+  Limit limit_ = Limit::kIdle;
+  RelayResult::Side ended_by_ = RelayResult::Side::kProxy;
+  bool first_end_ = false;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_RELAY_H_
