@@ -1,0 +1,105 @@
+#ifndef BYRNIE_PROXY_ACCESS_RECORD_H_
+#define BYRNIE_PROXY_ACCESS_RECORD_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "common/identity/spiffe_id.h"
+#include "common/net/socket_address.h"
+
+namespace byrnie {
+
+// Why a proxied connection ended or never began, beside the reasons of proxy/authorizer.h
+// (decision_reason) and proxy/routing_table.h (route_reason). Together they are the closed set of
+// AccessRecord::reason and of the `reason` label of metrics.
+namespace access_reason {
+// Completed: both directions ended cleanly.
+inline constexpr absl::string_view kClosed = "closed";
+// Completed: one side reset it and the other was told.
+inline constexpr absl::string_view kResetByDownstream = "reset-by-downstream";
+inline constexpr absl::string_view kResetByUpstream = "reset-by-upstream";
+// Ended by the proxy.
+inline constexpr absl::string_view kIdleTimeout = "idle-timeout";
+inline constexpr absl::string_view kHalfCloseTimeout = "half-close-timeout";
+inline constexpr absl::string_view kDrained = "drained";
+inline constexpr absl::string_view kPolicyChanged = "policy-changed";
+inline constexpr absl::string_view kIdentityExpired = "identity-expired";
+inline constexpr absl::string_view kOverloaded = "overloaded";
+// Never carried a byte.
+inline constexpr absl::string_view kNoOriginalDestination = "no-original-destination";
+inline constexpr absl::string_view kUnknownAddress = "unknown-address";
+inline constexpr absl::string_view kResolveTimeout = "resolve-timeout";
+inline constexpr absl::string_view kResolveUnavailable = "resolve-unavailable";
+inline constexpr absl::string_view kNoIdentity = "no-identity";
+inline constexpr absl::string_view kTlsFailed = "tls-failed";
+inline constexpr absl::string_view kPeerIdentityMismatch = "peer-identity-mismatch";
+inline constexpr absl::string_view kConnectFailed = "connect-failed";
+inline constexpr absl::string_view kConnectTimeout = "connect-timeout";
+inline constexpr absl::string_view kTunnelRefused = "tunnel-refused";
+inline constexpr absl::string_view kBadConnectRequest = "bad-connect-request";
+inline constexpr absl::string_view kLoop = "loop";
+inline constexpr absl::string_view kInternal = "internal";
+}  // namespace access_reason
+
+// What one proxied connection was, for its line in the access log. A value. Holds no application
+// bytes.
+struct AccessRecord {
+  enum class Direction { kInbound, kOutbound };
+  enum class Protocol { kHbone, kPlaintext };
+  enum class Result {
+    kAllowed,  // It was carried, however it ended.
+    kDenied,   // Policy, strict mode or routing said no.
+    kFailed,   // It was allowed but could not be carried.
+  };
+  // What takes it where: the way through the proxy.
+  enum class Route { kNone, kTunnel, kPassthrough, kLocal };
+
+  absl::Time start;
+  absl::Duration duration;
+  Direction direction = Direction::kOutbound;
+  Protocol protocol = Protocol::kPlaintext;
+  Route route = Route::kNone;
+  Result result = Result::kFailed;
+  // A reason of the closed set; where that names a policy, followed by a space and its key.
+  std::string reason;
+  // For people: the text of the error, if any. May quote the network, so it is escaped and cut at
+  // 256 bytes.
+  std::string detail;
+
+  SocketAddress source;
+  // What was dialled; none when nothing was.
+  absl::optional<SocketAddress> destination;
+  // What the application asked for.
+  SocketAddress original_destination;
+  // "namespace/hostname"; empty: no service.
+  std::string service;
+  // Verified identity of the other end; none for plaintext.
+  absl::optional<SpiffeId> peer_identity;
+  // Identity used by this proxy; none for plaintext.
+  absl::optional<SpiffeId> own_identity;
+
+  // As BoringSSL names them: "TLSv1.3", "TLS_AES_128_GCM_SHA256", "X25519MLKEM768". Empty for
+  // plaintext.
+  std::string tls_version;
+  std::string tls_cipher;
+  std::string tls_group;
+
+  // Application bytes, seen from whoever opened the connection.
+  uint64_t bytes_sent = 0;      // From downstream to upstream.
+  uint64_t bytes_received = 0;  // From upstream to downstream.
+};
+
+// One line of JSON without a line end, for Logger::WriteRaw. Field names are stable; a field with
+// nothing to say is left out, never null. In this order: "log":"access", time (RFC 3339, UTC,
+// milliseconds), direction (inbound|outbound), result (allowed|denied|failed), reason, policy (key,
+// where the reason names one), detail, source, destination, original_destination, service, route
+// (tunnel|passthrough|local|none), protocol (hbone|plaintext), peer_identity, own_identity,
+// tls_version, tls_cipher, tls_group, bytes_sent, bytes_received, duration_ms (with microseconds).
+std::string ToJson(const AccessRecord& record);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_ACCESS_RECORD_H_
