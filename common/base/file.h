@@ -1,0 +1,34 @@
+#ifndef BYRNIE_COMMON_BASE_FILE_H_
+#define BYRNIE_COMMON_BASE_FILE_H_
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/base/secret_bytes.h"
+
+namespace byrnie {
+
+// Whole files, blocking: never on a data loop. Thread-safe. Every error names the path.
+
+// Reads at most `max_size` bytes. NotFound; PermissionDenied; InvalidArgument when it is no regular
+// file or longer than `max_size`; Unavailable when reading fails.
+absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_size);
+
+// As ReadFile, for keys and tokens: no copy of the content is left in freed memory.
+absl::StatusOr<SecretBytes> ReadSecretFile(const std::string& path, size_t max_size);
+
+// Replaces the file at `path`, or creates it, with permissions `mode`: written to a temporary file
+// in the same folder, flushed to disk, renamed. A reader sees the old content or the new, never a
+// part; on any error the old file is untouched and the temporary one removed. PermissionDenied;
+// NotFound when the folder is missing; ResourceExhausted when the disk is full; Unavailable for
+// other failures.
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view contents, mode_t mode);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_BASE_FILE_H_

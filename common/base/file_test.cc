@@ -1,0 +1,91 @@
+#include "common/base/file.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_matchers.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+
+class FileTest : public ::testing::Test {
+ protected:
+  FileTest() {
+    std::string pattern = absl::StrCat(::testing::TempDir(), "/file_test.XXXXXX");
+    folder_ = mkdtemp(&pattern[0]);
+  }
+  std::string Path(const std::string& name) const { return absl::StrCat(folder_, "/", name); }
+  int CountFiles() const {
+    DIR* dir = opendir(folder_.c_str());
+    int count = 0;
+    while (dirent* entry = readdir(dir)) count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+  }
+  std::string folder_;
+};
+
+TEST_F(FileTest, ReadsBackWhatItWrote) {
+  const std::string content(200000, 'x');
+  ASSERT_THAT(WriteFileAtomically(Path("a"), content, 0600), IsOk());
+  EXPECT_THAT(ReadFile(Path("a"), 200000), IsOkAndHolds(content));
+  ASSERT_THAT(WriteFileAtomically(Path("a"), "", 0600), IsOk());
+  EXPECT_THAT(ReadFile(Path("a"), 10), IsOkAndHolds(""));
+}
+
+TEST_F(FileTest, RefusesAFileThatIsTooLong) {
+  ASSERT_THAT(WriteFileAtomically(Path("a"), "12345", 0600), IsOk());
+  EXPECT_THAT(ReadFile(Path("a"), 5), IsOk());
+  EXPECT_THAT(ReadFile(Path("a"), 4),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("longer than 4 bytes")));
+  EXPECT_THAT(ReadSecretFile(Path("a"), 5), IsOk());
+  EXPECT_THAT(ReadSecretFile(Path("a"), 4),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("longer than 4 bytes")));
+}
+
+TEST_F(FileTest, NamesAMissingFile) {
+  EXPECT_THAT(ReadFile(Path("none"), 10),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr(Path("none"))));
+  EXPECT_THAT(ReadSecretFile(Path("none"), 10), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(FileTest, RefusesWhatIsNotARegularFile) {
+  EXPECT_THAT(ReadFile(folder_, 10), StatusIs(absl::StatusCode::kInvalidArgument));
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
+  EXPECT_THAT(ReadFile(Path("fifo"), 10), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(FileTest, ReadsASecret) {
+  ASSERT_THAT(WriteFileAtomically(Path("a"), "token", 0600), IsOk());
+  ASSERT_OK_AND_ASSIGN(SecretBytes secret, ReadSecretFile(Path("a"), 100));
+  EXPECT_EQ(secret.view(), "token");
+}
+
+TEST_F(FileTest, SetsTheModeAndReplacesWhole) {
+  ASSERT_THAT(WriteFileAtomically(Path("a"), "old", 0644), IsOk());
+  ASSERT_THAT(WriteFileAtomically(Path("a"), "new", 0600), IsOk());
+  struct stat info;
+  ASSERT_EQ(stat(Path("a").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  EXPECT_THAT(ReadFile(Path("a"), 10), IsOkAndHolds("new"));
+  EXPECT_EQ(CountFiles(), 1);
+}
+
+TEST_F(FileTest, LeavesNothingBehindWhenItFails) {
+  ASSERT_EQ(mkdir(Path("folder").c_str(), 0700), 0);
+  EXPECT_FALSE(WriteFileAtomically(Path("folder"), "x", 0600).ok());
+  EXPECT_EQ(CountFiles(), 1);
+  EXPECT_THAT(WriteFileAtomically(Path("none/a"), "x", 0600),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("none/a")));
+}
+
+}  // namespace
+}  // namespace byrnie
