@@ -1,7 +1,9 @@
 #ifndef BYRNIE_COMMON_TELEMETRY_LOG_H_
 #define BYRNIE_COMMON_TELEMETRY_LOG_H_
 
+#include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -19,10 +21,14 @@ absl::string_view LogLevelName(LogLevel level);
 
 // One structured field. Never give it a key, a token or application bytes.
 struct LogField {
-  LogField(absl::string_view name, absl::string_view value) : name(name), value(std::string(value)) {}
+  LogField(absl::string_view name, absl::string_view value)
+      : name(name), value(std::string(value)) {}
   LogField(absl::string_view name, const char* value) : name(name), value(std::string(value)) {}
   LogField(absl::string_view name, int64_t value) : name(name), value(value) {}
-  LogField(absl::string_view name, uint64_t value) : name(name), value(static_cast<int64_t>(value)) {}
+  LogField(absl::string_view name, uint64_t value)
+      : name(name), value(static_cast<int64_t>(value)) {}
+  LogField(absl::string_view name, uint32_t value)
+      : name(name), value(static_cast<int64_t>(value)) {}
   LogField(absl::string_view name, int value) : name(name), value(static_cast<int64_t>(value)) {}
   LogField(absl::string_view name, bool value) : name(name), value(value) {}
   LogField(absl::string_view name, double value) : name(name), value(value) {}
@@ -30,20 +36,32 @@ struct LogField {
   absl::variant<std::string, int64_t, bool, double> value;
 };
 
-// Writes the process's log: one line per event, JSON or text, each with one write(2). Thread-safe. Never blocks the
-// caller on a slow reader for more than one line: when the descriptor would block the line is dropped and counted.
+// Writes the process's log: one line per event, JSON or text, each with one write(2). Thread-safe.
+// Never blocks the caller on a slow reader for more than one line: when the descriptor would block,
+// or nobody reads it any more, the line is dropped and counted. Control characters and invalid
+// UTF-8 are escaped in both formats, so that no value can end a line or speak to a terminal; values
+// are cut at kMaxValueSize.
+//
+// JSON lines have "time" (RFC 3339, UTC), "level", "message", then the fields; fields do not use
+// those names.
 class Logger {
  public:
   enum class Format { kText, kJson };
+  // Bytes of a message or of the value of a field; the rest is replaced by "...".
+  static constexpr size_t kMaxValueSize = 1024;
+
   // `fd` is borrowed; tests give a pipe or file.
   Logger(int fd, Format format, LogLevel level);
   ~Logger();
+  Logger(const Logger&) = delete;
+  Logger& operator=(const Logger&) = delete;
 
   void set_level(LogLevel level);
   LogLevel level() const;
   bool enabled(LogLevel level) const;
 
-  // `message` is a short constant sentence, lower case, without a full stop; what varies goes into fields.
+  // `message` is a short constant sentence, lower case, without a full stop; what varies goes into
+  // fields.
   void Log(LogLevel level, absl::string_view message, std::initializer_list<LogField> fields = {});
   void Error(absl::string_view message, std::initializer_list<LogField> fields = {}) {
     Log(LogLevel::kError, message, fields);
@@ -57,13 +75,14 @@ class Logger {
   void Debug(absl::string_view message, std::initializer_list<LogField> fields = {}) {
     Log(LogLevel::kDebug, message, fields);
   }
-  // A line that is already JSON (the access log); written whatever the level.
+  // A line that is already JSON (the access log), without its line end; written whatever the level.
   void WriteRaw(absl::string_view line);
+  // Lines that were not written, or only in part.
   uint64_t dropped_lines() const;
 
  private:
   struct State;
-  State* state_;
+  const std::unique_ptr<State> state_;
 };
 
 }  // namespace byrnie

@@ -4,20 +4,17 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 
 namespace byrnie {
 
-// Label names and values of one series, in the order given. Values come from closed sets (reasons, results), never
-// from the network: cardinality is bounded by the code.
+// Label names and values of one series, in the order given. Values come from closed sets (reasons,
+// results), never from the network: cardinality is bounded by the code.
 using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 
 // A number that only grows. Thread-safe, one relaxed atomic add.
@@ -44,7 +41,7 @@ class Gauge {
 // A distribution in fixed buckets, of seconds unless its name says otherwise. Thread-safe.
 class Histogram {
  public:
-  // `bounds` are upper bounds, growing; +Inf is added.
+  // `bounds` are upper bounds, growing and finite; +Inf is added.
   explicit Histogram(std::vector<double> bounds);
   void Observe(double value);
   struct Snapshot {
@@ -60,22 +57,27 @@ class Histogram {
   std::atomic<double> sum_{0};
 };
 
-// All metrics of a process, made once by its composition root and handed down. Registration and rendering lock; the
-// metrics themselves never do. Returned pointers live as long as the registry. The same name and labels give the
-// same metric.
+// All metrics of a process, made once by its composition root and handed down. Registration and
+// rendering lock; the metrics themselves never do. Returned pointers live as long as the registry.
+// The same name and labels give the same metric; the same name as another type, or a name
+// Prometheus does not take, is a programming error and aborts.
 class MetricRegistry {
  public:
   MetricRegistry();
   ~MetricRegistry();
+  MetricRegistry(const MetricRegistry&) = delete;
+  MetricRegistry& operator=(const MetricRegistry&) = delete;
 
   // `name` follows Prometheus' rules: byrnie_PROCESS_WHAT_UNIT, counters end in _total.
-  Counter* AddCounter(absl::string_view name, absl::string_view help, const MetricLabels& labels = {});
+  Counter* AddCounter(absl::string_view name, absl::string_view help,
+                      const MetricLabels& labels = {});
   Gauge* AddGauge(absl::string_view name, absl::string_view help, const MetricLabels& labels = {});
-  Histogram* AddHistogram(absl::string_view name, absl::string_view help, std::vector<double> bounds,
-                          const MetricLabels& labels = {});
-  // A gauge computed when it is read; `read` runs on the reading thread.
-  void AddCallbackGauge(absl::string_view name, absl::string_view help, std::function<double()> read,
-                        const MetricLabels& labels = {});
+  Histogram* AddHistogram(absl::string_view name, absl::string_view help,
+                          std::vector<double> bounds, const MetricLabels& labels = {});
+  // A gauge computed when it is read; `read` runs on the reading thread, registers nothing, and
+  // what it uses outlives the registry. The same name and labels replace it.
+  void AddCallbackGauge(absl::string_view name, absl::string_view help,
+                        std::function<double()> read, const MetricLabels& labels = {});
 
   // Prometheus text exposition format 0.0.4, families and series in a stable order.
   std::string RenderPrometheusText() const;
