@@ -1,0 +1,128 @@
+#include "common/grpc/control_plane_channel.h"
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/clock.h"
+#include "common/base/secret_bytes.h"
+#include "common/base/status_macros.h"
+#include "common/identity/spiffe_id.h"
+#include "common/identity/svid_verifier.h"
+#include "common/identity/trust_bundle.h"
+#include "grpc/grpc.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
+#include "grpcpp/security/tls_certificate_provider.h"
+#include "grpcpp/security/tls_certificate_verifier.h"
+#include "grpcpp/security/tls_credentials_options.h"
+
+namespace byrnie {
+namespace {
+
+using grpc::experimental::ExternalCertificateVerifier;
+using grpc::experimental::StaticDataCertificateProvider;
+using grpc::experimental::TlsCustomVerificationCheckRequest;
+
+// Judges the server by the whole of X509-SVID after the library has verified the path. The
+// library's own list of URI SANs is not used: it ends at the first NUL.
+class ControlPlaneVerifier final : public ExternalCertificateVerifier {
+ public:
+  ControlPlaneVerifier(SpiffeId expected, TrustBundleSet bundles)
+      : expected_(std::move(expected)), bundles_(std::move(bundles)) {}
+
+  bool Verify(TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)>,
+              grpc::Status* sync_status) override {
+    const absl::Status verdict = Judge(*request);
+    if (verdict.ok()) {
+      *sync_status = grpc::Status::OK;
+    } else {
+      *sync_status =
+          grpc::Status(grpc::StatusCode::UNAUTHENTICATED, std::string(verdict.message()));
+    }
+    return true;
+  }
+  void Cancel(TlsCustomVerificationCheckRequest*) override {}
+
+ private:
+  absl::Status Judge(const TlsCustomVerificationCheckRequest& request) const {
+    grpc::string_ref pem = request.peer_cert_full_chain();
+    if (pem.empty()) pem = request.peer_cert();
+    ASSIGN_OR_RETURN(CertificateChain chain,
+                     Certificate::ListFromPem(absl::string_view(pem.data(), pem.size())));
+    ASSIGN_OR_RETURN(VerifiedSvid svid, VerifySvid(chain, bundles_, SystemClock().WallNow()));
+    if (svid.id != expected_) {
+      return absl::UnauthenticatedError(
+          absl::StrCat("the server is ", svid.id.text(), ", not ", expected_.text()));
+    }
+    return absl::OkStatus();
+  }
+
+  const SpiffeId expected_;
+  const TrustBundleSet bundles_;
+};
+
+grpc::ChannelArguments Arguments() {
+  grpc::ChannelArguments arguments;
+  // A reused connection would carry an older identity.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // What the environment says about proxies is meant for other traffic.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetServiceConfigJSON("{}");
+  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
+  return arguments;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateControlPlaneChannel(
+    const ControlPlaneChannelOptions& options) {
+  if (options.target.empty()) {
+    return absl::InvalidArgumentError("the address of the control plane is empty; give HOST:PORT");
+  }
+  RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(options.trust_domain));
+  ASSIGN_OR_RETURN(SpiffeId server, SpiffeId::Parse(absl::StrCat("spiffe://", options.trust_domain,
+                                                                 "/byrnie/controlplane")));
+  ASSIGN_OR_RETURN(TrustBundleSet bundles,
+                   TrustBundleSet::FromPem(options.trust_domain, options.trust_bundle_pem));
+
+  std::vector<grpc::experimental::IdentityKeyCertPair> pairs;
+  if (options.identity.has_value()) {
+    const ControlPlaneClientIdentity& identity = *options.identity;
+    if (identity.chain.empty() || identity.key == nullptr ||
+        !identity.chain.front()->MatchesKey(*identity.key)) {
+      return absl::InvalidArgumentError("the client's private key is not that of its certificate");
+    }
+    grpc::experimental::IdentityKeyCertPair pair;
+    for (const CertificatePtr& certificate : identity.chain) {
+      absl::StrAppend(&pair.certificate_chain, certificate->ToPem());
+    }
+    pair.private_key = std::string(identity.key->ToPem().view());
+    pairs.push_back(std::move(pair));
+  }
+
+  grpc::experimental::TlsChannelCredentialsOptions tls;
+  tls.set_certificate_provider(
+      std::make_shared<StaticDataCertificateProvider>(options.trust_bundle_pem, pairs));
+  tls.watch_root_certs();
+  if (!pairs.empty()) {
+    tls.watch_identity_key_cert_pairs();
+    WipeString(&pairs.front().private_key);
+  }
+  tls.set_verify_server_certs(true);
+  tls.set_check_call_host(false);
+  tls.set_certificate_verifier(ExternalCertificateVerifier::Create<ControlPlaneVerifier>(
+      std::move(server), std::move(bundles)));
+  return grpc::CreateCustomChannel(options.target, grpc::experimental::TlsCredentials(tls),
+                                   Arguments());
+}
+
+}  // namespace byrnie

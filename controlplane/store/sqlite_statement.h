@@ -1,0 +1,73 @@
+#ifndef BYRNIE_CONTROLPLANE_STORE_SQLITE_STATEMENT_H_
+#define BYRNIE_CONTROLPLANE_STORE_SQLITE_STATEMENT_H_
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace byrnie {
+
+struct SqliteCloser {
+  void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
+  void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+};
+using SqliteHandle = std::unique_ptr<sqlite3, SqliteCloser>;
+
+// What the engine last complained about, as Unavailable: "store: WHAT: disk I/O error".
+absl::Status SqliteError(sqlite3* db, absl::string_view what);
+
+// One prepared statement, run with bound parameters from 1 on. Lives on the thread that holds the
+// database's lock.
+class SqliteStatement {
+ public:
+  static absl::StatusOr<SqliteStatement> Prepare(sqlite3* db, absl::string_view sql);
+
+  SqliteStatement(SqliteStatement&&) = default;
+  SqliteStatement& operator=(SqliteStatement&&) = default;
+
+  // The bytes are borrowed until the next Reset().
+  SqliteStatement& BindBlob(int index, absl::string_view bytes);
+  SqliteStatement& BindText(int index, absl::string_view text);
+  SqliteStatement& BindInt(int index, int64_t value);
+
+  // Goes to the next row; false at the end. Unavailable when a bind or the step failed, or the
+  // database is busy.
+  absl::StatusOr<bool> Step();
+  // Steps through to the end, ignoring rows.
+  absl::Status Run();
+  // Columns of the row Step() has reached, from 0 on.
+  std::string Bytes(int column) const;
+  absl::string_view BorrowedBytes(int column) const;
+  int64_t Int(int column) const;
+  // Ends the row and forgets the bindings, wiping nothing: bound secrets stay the caller's.
+  void Reset();
+
+ private:
+  SqliteStatement(sqlite3* db, sqlite3_stmt* statement) : db_(db), statement_(statement) {}
+
+  sqlite3* db_;  // Not owned.
+  std::unique_ptr<sqlite3_stmt, SqliteCloser> statement_;
+  bool bind_failed_ = false;
+};
+
+// Resets a statement however the scope is left, so that no read transaction stays open.
+class SqliteResetter {
+ public:
+  explicit SqliteResetter(SqliteStatement* statement) : statement_(statement) {}
+  ~SqliteResetter() { statement_->Reset(); }
+  SqliteResetter(const SqliteResetter&) = delete;
+  SqliteResetter& operator=(const SqliteResetter&) = delete;
+
+ private:
+  SqliteStatement* statement_;  // Not owned.
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_STORE_SQLITE_STATEMENT_H_

@@ -1,0 +1,303 @@
+#include "controlplane/store/sqlite_store.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "common/base/secret_bytes.h"
+#include "common/base/status_macros.h"
+#include "common/base/unique_fd.h"
+#include "controlplane/store/sqlite_statement.h"
+
+namespace byrnie {
+namespace {
+
+// "Byrn" as a number: tells our files from other SQLite databases.
+constexpr int kApplicationId = 0x4279726e;
+constexpr int kSchemaVersion = 1;
+constexpr int kBusyTimeoutMs = 5000;
+
+constexpr char kSchema[] = R"sql(
+CREATE TABLE authority (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  trust_domain TEXT NOT NULL,
+  root_der BLOB NOT NULL,
+  key_pkcs8 BLOB NOT NULL
+) STRICT;
+CREATE TABLE join_tokens (
+  hash BLOB PRIMARY KEY,
+  spiffe_id TEXT NOT NULL,
+  expires_at_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX join_tokens_by_expiry ON join_tokens (expires_at_us);
+CREATE TABLE operator_token (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  hash BLOB NOT NULL
+) STRICT;
+)sql";
+
+absl::Status Execute(sqlite3* db, const std::string& sql) {
+  if (sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
+    return SqliteError(db, "cannot run");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> QueryInt(sqlite3* db, absl::string_view sql) {
+  ASSIGN_OR_RETURN(SqliteStatement statement, SqliteStatement::Prepare(db, sql));
+  ASSIGN_OR_RETURN(bool row, statement.Step());
+  return row ? statement.Int(0) : 0;
+}
+
+// A write transaction; rolled back unless committed. IMMEDIATE takes the write lock at once, so
+// that what is read inside stays true until the commit.
+class Transaction {
+ public:
+  explicit Transaction(sqlite3* db) : db_(db) {}
+  ~Transaction() {
+    if (open_) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  }
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  absl::Status Begin() {
+    RETURN_IF_ERROR(Execute(db_, "BEGIN IMMEDIATE"));
+    open_ = true;
+    return absl::OkStatus();
+  }
+  absl::Status Commit() {
+    RETURN_IF_ERROR(Execute(db_, "COMMIT"));
+    open_ = false;
+    return absl::OkStatus();
+  }
+
+ private:
+  sqlite3* db_;  // Not owned.
+  bool open_ = false;
+};
+
+// Creates the file before SQLite would, with our mode; SQLite gives the log files the mode of the
+// database.
+absl::Status PrepareFile(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd.valid()) {
+    const std::string message =
+        absl::StrCat("store: cannot open \"", path, "\": ", std::strerror(errno));
+    switch (errno) {
+      case ENOENT:
+        return absl::NotFoundError(absl::StrCat(message, "; make its directory first"));
+      case EACCES:
+      case EPERM:
+      case EROFS:
+        return absl::PermissionDeniedError(message);
+      case EISDIR:
+      case ELOOP:
+      case ENOTDIR:
+        return absl::InvalidArgumentError(absl::StrCat(message, "; give the path of a file"));
+      default:
+        return absl::UnavailableError(message);
+    }
+  }
+  if (::fchmod(fd.get(), 0600) != 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("store: cannot set the mode of \"", path, "\": ", std::strerror(errno)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Migrate(sqlite3* db, const std::string& path) {
+  Transaction transaction(db);
+  RETURN_IF_ERROR(transaction.Begin());
+  ASSIGN_OR_RETURN(int64_t application, QueryInt(db, "PRAGMA application_id"));
+  ASSIGN_OR_RETURN(int64_t version, QueryInt(db, "PRAGMA user_version"));
+  ASSIGN_OR_RETURN(int64_t tables, QueryInt(db, "SELECT count(*) FROM sqlite_schema"));
+  if (application == 0 && version == 0 && tables == 0) {
+    RETURN_IF_ERROR(Execute(db, kSchema));
+    RETURN_IF_ERROR(Execute(db, absl::StrCat("PRAGMA application_id = ", kApplicationId)));
+    RETURN_IF_ERROR(Execute(db, absl::StrCat("PRAGMA user_version = ", kSchemaVersion)));
+  } else if (application != kApplicationId) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "store: \"", path, "\" is the database of another program; give another path"));
+  } else if (version != kSchemaVersion) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "store: \"", path, "\" has schema version ", version, ", this program knows ",
+        kSchemaVersion, "; use the version of byrnie-controlplane that wrote it, or another path"));
+  }
+  return transaction.Commit();
+}
+
+struct Statements {
+  SqliteStatement load_authority, create_authority;
+  SqliteStatement expire_tokens, count_tokens, add_token, find_token, consume_token;
+  SqliteStatement load_operator, set_operator;
+};
+
+class SqliteStoreImpl final : public Store {
+ public:
+  SqliteStoreImpl(SqliteHandle db, Statements statements)
+      : db_(std::move(db)), s_(std::move(statements)) {}
+
+  absl::StatusOr<absl::optional<AuthorityRecord>> LoadAuthority() override {
+    absl::MutexLock lock(&mu_);
+    SqliteResetter reset(&s_.load_authority);
+    ASSIGN_OR_RETURN(bool row, s_.load_authority.Step());
+    if (!row) return absl::optional<AuthorityRecord>();
+    AuthorityRecord record;
+    record.trust_domain = s_.load_authority.Bytes(0);
+    record.root_der = s_.load_authority.Bytes(1);
+    const absl::string_view key = s_.load_authority.BorrowedBytes(2);
+    record.key_pkcs8 =
+        SecretBytes(absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(key.data()), key.size()));
+    return absl::optional<AuthorityRecord>(std::move(record));
+  }
+
+  absl::Status CreateAuthority(const AuthorityRecord& authority) override {
+    absl::MutexLock lock(&mu_);
+    SqliteResetter reset(&s_.create_authority);
+    s_.create_authority.BindText(1, authority.trust_domain)
+        .BindBlob(2, authority.root_der)
+        .BindBlob(3, authority.key_pkcs8.view());
+    RETURN_IF_ERROR(s_.create_authority.Run());
+    if (sqlite3_changes(db_.get()) == 0) {
+      return absl::AlreadyExistsError("store: there is a certificate authority already");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddJoinToken(const JoinTokenRecord& token, absl::Time now) override {
+    absl::MutexLock lock(&mu_);
+    Transaction transaction(db_.get());
+    RETURN_IF_ERROR(transaction.Begin());
+    {
+      SqliteResetter reset(&s_.expire_tokens);
+      RETURN_IF_ERROR(s_.expire_tokens.BindInt(1, absl::ToUnixMicros(now)).Run());
+    }
+    {
+      SqliteResetter reset(&s_.count_tokens);
+      ASSIGN_OR_RETURN(bool row, s_.count_tokens.Step());
+      if (row && s_.count_tokens.Int(0) >= kMaxJoinTokens) {
+        return absl::ResourceExhaustedError(absl::StrCat(
+            "store: ", kMaxJoinTokens, " join tokens are waiting to be used; let some expire"));
+      }
+    }
+    {
+      SqliteResetter reset(&s_.add_token);
+      s_.add_token.BindBlob(1, token.hash)
+          .BindText(2, token.spiffe_id)
+          .BindInt(3, absl::ToUnixMicros(token.expires_at));
+      RETURN_IF_ERROR(s_.add_token.Run());
+      if (sqlite3_changes(db_.get()) == 0) {
+        return absl::AlreadyExistsError("store: the join token is known already");
+      }
+    }
+    return transaction.Commit();
+  }
+
+  absl::StatusOr<JoinTokenRecord> FindJoinToken(const std::string& hash, absl::Time now) override {
+    absl::MutexLock lock(&mu_);
+    SqliteResetter reset(&s_.find_token);
+    s_.find_token.BindBlob(1, hash).BindInt(2, absl::ToUnixMicros(now));
+    ASSIGN_OR_RETURN(bool row, s_.find_token.Step());
+    if (!row) return UnknownToken();
+    JoinTokenRecord record;
+    record.hash = hash;
+    record.spiffe_id = s_.find_token.Bytes(0);
+    record.expires_at = absl::FromUnixMicros(s_.find_token.Int(1));
+    return record;
+  }
+
+  absl::Status ConsumeJoinToken(const std::string& hash, absl::Time now) override {
+    absl::MutexLock lock(&mu_);
+    SqliteResetter reset(&s_.consume_token);
+    // One statement is one transaction: it deletes the row or finds none.
+    s_.consume_token.BindBlob(1, hash).BindInt(2, absl::ToUnixMicros(now));
+    RETURN_IF_ERROR(s_.consume_token.Run());
+    return sqlite3_changes(db_.get()) == 1 ? absl::OkStatus() : UnknownToken();
+  }
+
+  absl::StatusOr<absl::optional<std::string>> LoadOperatorTokenHash() override {
+    absl::MutexLock lock(&mu_);
+    SqliteResetter reset(&s_.load_operator);
+    ASSIGN_OR_RETURN(bool row, s_.load_operator.Step());
+    if (!row) return absl::optional<std::string>();
+    return absl::optional<std::string>(s_.load_operator.Bytes(0));
+  }
+
+  absl::Status SetOperatorTokenHash(const std::string& hash) override {
+    absl::MutexLock lock(&mu_);
+    SqliteResetter reset(&s_.set_operator);
+    return s_.set_operator.BindBlob(1, hash).Run();
+  }
+
+ private:
+  static absl::Status UnknownToken() {
+    return absl::NotFoundError("store: the join token is unknown, used or expired");
+  }
+
+  absl::Mutex mu_;
+  SqliteHandle db_;  // Before the statements, which must be finalized first.
+  Statements s_ ABSL_GUARDED_BY(mu_);
+};
+
+absl::StatusOr<Statements> PrepareAll(sqlite3* db) {
+  auto prepare = [db](absl::string_view sql) { return SqliteStatement::Prepare(db, sql); };
+  ASSIGN_OR_RETURN(auto load_authority,
+                   prepare("SELECT trust_domain, root_der, key_pkcs8 FROM authority"));
+  ASSIGN_OR_RETURN(auto create_authority,
+                   prepare("INSERT INTO authority (id, trust_domain, root_der, key_pkcs8) "
+                           "VALUES (1, ?, ?, ?) ON CONFLICT DO NOTHING"));
+  ASSIGN_OR_RETURN(auto expire_tokens, prepare("DELETE FROM join_tokens WHERE expires_at_us <= ?"));
+  ASSIGN_OR_RETURN(auto count_tokens, prepare("SELECT count(*) FROM join_tokens"));
+  ASSIGN_OR_RETURN(auto add_token,
+                   prepare("INSERT INTO join_tokens (hash, spiffe_id, expires_at_us) "
+                           "VALUES (?, ?, ?) ON CONFLICT DO NOTHING"));
+  ASSIGN_OR_RETURN(auto find_token, prepare("SELECT spiffe_id, expires_at_us FROM join_tokens "
+                                            "WHERE hash = ? AND expires_at_us > ?"));
+  ASSIGN_OR_RETURN(auto consume_token,
+                   prepare("DELETE FROM join_tokens WHERE hash = ? AND expires_at_us > ?"));
+  ASSIGN_OR_RETURN(auto load_operator, prepare("SELECT hash FROM operator_token"));
+  ASSIGN_OR_RETURN(auto set_operator,
+                   prepare("INSERT INTO operator_token (id, hash) VALUES (1, ?) "
+                           "ON CONFLICT (id) DO UPDATE SET hash = excluded.hash"));
+  return Statements{
+      std::move(load_authority), std::move(create_authority), std::move(expire_tokens),
+      std::move(count_tokens),   std::move(add_token),        std::move(find_token),
+      std::move(consume_token),  std::move(load_operator),    std::move(set_operator)};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Store>> SqliteStore::Open(const std::string& path) {
+  RETURN_IF_ERROR(PrepareFile(path));
+  sqlite3* raw = nullptr;
+  const int result =
+      sqlite3_open_v2(path.c_str(), &raw,
+                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, nullptr);
+  SqliteHandle db(raw);
+  if (result != SQLITE_OK) return SqliteError(raw, absl::StrCat("cannot open \"", path, "\""));
+  sqlite3_busy_timeout(raw, kBusyTimeoutMs);
+
+  // The first statement that reads the file: a file that is no database shows here.
+  const absl::Status wal = Execute(raw, "PRAGMA journal_mode = WAL");
+  if (sqlite3_errcode(raw) == SQLITE_NOTADB) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "store: \"", path, "\" is not a SQLite database; give the path of one, or of no file yet"));
+  }
+  RETURN_IF_ERROR(wal);
+  RETURN_IF_ERROR(Execute(raw,
+                          "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; "
+                          "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"));
+  RETURN_IF_ERROR(Migrate(raw, path));
+  ASSIGN_OR_RETURN(Statements statements, PrepareAll(raw));
+  return std::make_unique<SqliteStoreImpl>(std::move(db), std::move(statements));
+}
+
+}  // namespace byrnie

@@ -1,0 +1,64 @@
+#ifndef BYRNIE_CONTROLPLANE_STORE_STORE_H_
+#define BYRNIE_CONTROLPLANE_STORE_STORE_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "common/base/secret_bytes.h"
+
+namespace byrnie {
+
+// The certificate authority of a trust domain, as it survives a restart.
+struct AuthorityRecord {
+  std::string trust_domain;
+  // The root certificate, DER.
+  std::string root_der;
+  // Its private key, PKCS#8.
+  SecretBytes key_pkcs8;
+};
+
+// A join token that may still be used. The token itself is never stored.
+struct JoinTokenRecord {
+  // HashBearerToken() of the token: 32 bytes, the key.
+  std::string hash;
+  // The only identity it gives.
+  std::string spiffe_id;
+  // It is refused from then on. Kept with a resolution of one microsecond.
+  absl::Time expires_at;
+};
+
+// What a control plane must not forget. Every method is one transaction: it has happened, durably,
+// or nothing has changed. Unavailable, with the reason, where the engine cannot answer: the caller
+// may try again. Blocks on the disk. Thread-safe.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // Absent before the first start.
+  virtual absl::StatusOr<absl::optional<AuthorityRecord>> LoadAuthority() = 0;
+  // AlreadyExists when there is an authority: one is never replaced by accident.
+  virtual absl::Status CreateAuthority(const AuthorityRecord& authority) = 0;
+
+  // Adds a token and forgets those that expired before `now`. AlreadyExists when the hash is known;
+  // ResourceExhausted when kMaxJoinTokens unexpired ones are waiting.
+  virtual absl::Status AddJoinToken(const JoinTokenRecord& token, absl::Time now) = 0;
+  // Looks without using up. NotFound when the token is unknown, used or has expired at `now`.
+  virtual absl::StatusOr<JoinTokenRecord> FindJoinToken(const std::string& hash,
+                                                        absl::Time now) = 0;
+  // Uses up: of any number of calls, from any number of processes, exactly one gets OK. NotFound as
+  // above.
+  virtual absl::Status ConsumeJoinToken(const std::string& hash, absl::Time now) = 0;
+
+  // HashBearerToken() of the operator's token; absent before the first start.
+  virtual absl::StatusOr<absl::optional<std::string>> LoadOperatorTokenHash() = 0;
+  virtual absl::Status SetOperatorTokenHash(const std::string& hash) = 0;
+
+  static constexpr int kMaxJoinTokens = 100000;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_STORE_STORE_H_
