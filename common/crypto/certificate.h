@@ -14,7 +14,7 @@
 namespace byrnie {
 
 // A parsed X.509 certificate (RFC 5280). Immutable, thread-safe. Parsing says nothing about trust:
-// see common/tls/peer_verifier.h and common/identity.
+// see common/identity/svid_verifier.h.
 class Certificate {
  public:
   // Larger certificates are refused before they are parsed.
@@ -22,9 +22,10 @@ class Certificate {
 
   // Exactly one certificate and nothing after it. InvalidArgument otherwise.
   static absl::StatusOr<std::shared_ptr<const Certificate>> FromDer(absl::string_view der);
-  // All certificates of a PEM text, in order; other blocks and garbage between them are InvalidArgument, as
-  // is a text with none.
-  static absl::StatusOr<std::vector<std::shared_ptr<const Certificate>>> ListFromPem(absl::string_view pem);
+  // All certificates of a PEM text, in order; other blocks and garbage between them are
+  // InvalidArgument, as is a text with none.
+  static absl::StatusOr<std::vector<std::shared_ptr<const Certificate>>> ListFromPem(
+      absl::string_view pem);
 
   Certificate(const Certificate&) = delete;
   Certificate& operator=(const Certificate&) = delete;

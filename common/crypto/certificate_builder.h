@@ -2,6 +2,7 @@
 #define BYRNIE_COMMON_CRYPTO_CERTIFICATE_BUILDER_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -13,7 +14,8 @@ namespace byrnie {
 
 // What a certificate is to say. The serial is 16 random bytes (RFC 5280 section 4.1.2.2).
 struct CertificateSpec {
-  // CN of the subject; empty gives an empty subject and a critical subjectAltName, as X509-SVID wants.
+  // CN of the subject; empty gives an empty subject and a critical subjectAltName, as X509-SVID
+  // wants.
   std::string common_name;
   // subjectAltName entries of type URI; a valid SVID has exactly one.
   std::vector<std::string> uri_sans;
@@ -25,16 +27,22 @@ struct CertificateSpec {
   bool is_ca = false;
   // pathLenConstraint of a CA; negative for none.
   int path_length = -1;
-  // For making certificates that a verifier must refuse.
+  // What follows is for making certificates that a verifier must refuse.
+  // Extended key usages of a leaf; with neither the extension is left out.
   bool server_auth = true;
   bool client_auth = true;
   bool omit_key_usage = false;
   bool key_usage_cert_sign = false;  // Adds keyCertSign to a leaf.
+  bool key_usage_crl_sign = false;   // Adds cRLSign to a leaf.
+  bool key_usage_not_critical = false;
+  bool omit_digital_signature = false;  // keyAgreement instead.
+  // subjectAltName entries of type rfc822Name.
+  std::vector<std::string> email_sans;
 };
 
-// Makes and signs a certificate for the key `subject_public_key` (SubjectPublicKeyInfo, DER) with the issuer's
-// key, ECDSA with SHA-256. `issuer` null makes it self-signed: issuer name = subject. InvalidArgument names
-// what is wrong with the spec.
+// Makes and signs a certificate for the key `subject_public_key` (SubjectPublicKeyInfo, DER) with
+// the issuer's key, ECDSA with SHA-256. `issuer` null makes it self-signed: issuer name = subject.
+// InvalidArgument names what is wrong with the spec.
 absl::StatusOr<CertificatePtr> BuildCertificate(const CertificateSpec& spec,
                                                 absl::string_view subject_public_key,
                                                 const Certificate* issuer,

@@ -9,13 +9,13 @@
 
 namespace byrnie {
 
-// Makes a PKCS#10 request (RFC 2986), DER, that proves possession of `key`. `uri_san` is put into the
-// subjectAltName extension as a courtesy to CAs that look at it; empty leaves it out.
+// Makes a PKCS#10 request (RFC 2986), DER, that proves possession of `key`. `uri_san` is put into
+// the subjectAltName extension as a courtesy to CAs that look at it; empty leaves it out.
 absl::StatusOr<std::string> CreateCsr(const PrivateKey& key, absl::string_view uri_san);
 
-// Checks the signature of a request and returns its SubjectPublicKeyInfo, DER: the only thing a CA of ours
-// takes from one. InvalidArgument when it does not parse, is larger than 16 KiB, its signature is wrong, or its key
-// is not P-256.
+// Checks the signature of a request and returns its SubjectPublicKeyInfo, DER: the only thing a CA
+// of ours takes from one. InvalidArgument when it does not parse, is larger than 16 KiB, its
+// signature is wrong, or its key is not P-256.
 absl::StatusOr<std::string> VerifyCsr(absl::string_view der);
 
 }  // namespace byrnie

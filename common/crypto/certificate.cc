@@ -1,0 +1,192 @@
+#include "common/crypto/certificate.h"
+
+#include <cstdint>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/base/status_macros.h"
+#include "common/crypto/sha256_fingerprint.h"
+#include "common/crypto/ssl_error.h"
+#include "openssl/asn1.h"
+#include "openssl/base64.h"
+#include "openssl/bio.h"
+#include "openssl/evp.h"
+#include "openssl/nid.h"
+#include "openssl/x509.h"
+
+namespace byrnie {
+namespace {
+
+constexpr absl::string_view kPemBegin = "-----BEGIN CERTIFICATE-----";
+constexpr absl::string_view kPemEnd = "-----END CERTIFICATE-----";
+constexpr size_t kMaxPemSize = 1024 * 1024;
+
+absl::StatusOr<absl::Time> ToTime(const ASN1_TIME* time, absl::string_view name) {
+  int64_t posix;
+  if (time == nullptr || !ASN1_TIME_to_posix(time, &posix)) {
+    return SslError(absl::StatusCode::kInvalidArgument,
+                    absl::StrCat("certificate with a malformed ", name));
+  }
+  return absl::FromUnixSeconds(posix);
+}
+
+absl::StatusOr<std::vector<std::string>> ReadUriSans(const X509* x509) {
+  std::vector<std::string> uris;
+  // Twice the same extension is forbidden (RFC 5280 section 4.2), and readers that take the first
+  // and readers that take the last would see two identities.
+  int critical = 0;
+  bssl::UniquePtr<GENERAL_NAMES> names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(x509, NID_subject_alt_name, &critical, nullptr)));
+  if (!names) {
+    if (critical == -1) return uris;  // Not there.
+    return SslError(absl::StatusCode::kInvalidArgument,
+                    "certificate with a malformed or repeated subjectAltName");
+  }
+  for (size_t i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type != GEN_URI) continue;
+    const ASN1_IA5STRING* uri = name->d.uniformResourceIdentifier;
+    // By length, never as a C string: a NUL inside must not cut an identity short.
+    uris.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
+                      ASN1_STRING_length(uri));
+  }
+  return uris;
+}
+
+absl::StatusOr<std::string> DecodeBase64Body(absl::string_view body) {
+  std::string compact;
+  compact.reserve(body.size());
+  for (const char c : body) {
+    if (!absl::ascii_isspace(c)) compact.push_back(c);
+  }
+  std::string der(compact.size() / 4 * 3 + 3, '\0');
+  size_t size = 0;
+  if (!EVP_DecodeBase64(reinterpret_cast<uint8_t*>(&der[0]), &size, der.size(),
+                        reinterpret_cast<const uint8_t*>(compact.data()), compact.size())) {
+    DrainSslErrors();
+    return absl::InvalidArgumentError("certificate with malformed base64 in its PEM block");
+  }
+  der.resize(size);
+  return der;
+}
+
+}  // namespace
+
+Certificate::~Certificate() = default;
+
+absl::StatusOr<std::shared_ptr<const Certificate>> Certificate::FromDer(absl::string_view der) {
+  if (der.empty()) return absl::InvalidArgumentError("empty certificate");
+  if (der.size() > kMaxDerSize) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("certificate of ", der.size(), " bytes; at most ", kMaxDerSize, " are taken"));
+  }
+  const uint8_t* in = reinterpret_cast<const uint8_t*>(der.data());
+  const uint8_t* const end = in + der.size();
+  std::shared_ptr<Certificate> certificate(new Certificate());
+  certificate->x509_.reset(d2i_X509(nullptr, &in, static_cast<long>(der.size())));
+  if (!certificate->x509_) {
+    return SslError(absl::StatusCode::kInvalidArgument, "not an X.509 certificate");
+  }
+  if (in != end) {
+    return absl::InvalidArgumentError(absl::StrCat(end - in, " bytes after the certificate"));
+  }
+  X509* const x509 = certificate->x509_.get();
+  certificate->der_ = std::string(der);
+  ASSIGN_OR_RETURN(certificate->not_before_, ToTime(X509_get0_notBefore(x509), "notBefore"));
+  ASSIGN_OR_RETURN(certificate->not_after_, ToTime(X509_get0_notAfter(x509), "notAfter"));
+  ASSIGN_OR_RETURN(certificate->uri_sans_, ReadUriSans(x509));
+  const uint32_t flags = X509_get_extension_flags(x509);
+  if (flags & EXFLAG_INVALID) {
+    return SslError(absl::StatusCode::kInvalidArgument, "certificate with a malformed extension");
+  }
+  certificate->is_ca_ = (flags & EXFLAG_CA) != 0;
+  return std::shared_ptr<const Certificate>(std::move(certificate));
+}
+
+absl::StatusOr<std::vector<std::shared_ptr<const Certificate>>> Certificate::ListFromPem(
+    absl::string_view pem) {
+  if (pem.size() > kMaxPemSize) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("PEM text of ", pem.size(), " bytes; at most ", kMaxPemSize, " are taken"));
+  }
+  std::vector<CertificatePtr> certificates;
+  absl::string_view rest = absl::StripLeadingAsciiWhitespace(pem);
+  while (!rest.empty()) {
+    const size_t number = certificates.size() + 1;
+    if (!absl::ConsumePrefix(&rest, kPemBegin)) {
+      const absl::string_view line = rest.substr(0, rest.find('\n')).substr(0, 40);
+      // Never quotes a key that was put into the wrong file: block names only.
+      return absl::InvalidArgumentError(absl::StrCat(
+          "PEM text has something other than a certificate",
+          absl::StartsWith(line, "-----BEGIN ") ? absl::StrCat(" (\"", absl::CEscape(line), "\")")
+                                                : "",
+          " where certificate ", number, " should begin"));
+    }
+    const size_t body_size = rest.find(kPemEnd);
+    if (body_size == absl::string_view::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("PEM certificate ", number, " has no end line"));
+    }
+    absl::StatusOr<std::string> der = DecodeBase64Body(rest.substr(0, body_size));
+    absl::StatusOr<CertificatePtr> certificate =
+        der.ok() ? FromDer(*der) : absl::StatusOr<CertificatePtr>(der.status());
+    if (!certificate.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("PEM certificate ", number, ": ", certificate.status().message()));
+    }
+    certificates.push_back(*std::move(certificate));
+    rest = absl::StripLeadingAsciiWhitespace(rest.substr(body_size + kPemEnd.size()));
+  }
+  if (certificates.empty()) {
+    return absl::InvalidArgumentError("PEM text without a certificate");
+  }
+  return certificates;
+}
+
+std::string Certificate::ToPem() const {
+  const std::string base64 = absl::Base64Escape(der_);
+  std::string pem = absl::StrCat(kPemBegin, "\n");
+  for (size_t offset = 0; offset < base64.size(); offset += 64) {
+    absl::StrAppend(&pem, absl::string_view(base64).substr(offset, 64), "\n");
+  }
+  absl::StrAppend(&pem, kPemEnd, "\n");
+  return pem;
+}
+
+std::string Certificate::SerialHex() const {
+  const ASN1_INTEGER* serial = X509_get0_serialNumber(x509_.get());
+  const std::string hex = absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(ASN1_STRING_get0_data(serial)),
+                        static_cast<size_t>(ASN1_STRING_length(serial))));
+  return hex.empty() ? "00" : hex;
+}
+
+std::string Certificate::FingerprintHex() const { return Sha256FingerprintHex(der_); }
+
+std::string Certificate::Subject() const {
+  bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
+  const uint8_t* data = nullptr;
+  size_t size = 0;
+  // XN_FLAG_RFC2253 escapes control characters, so the text is safe in logs.
+  if (!bio ||
+      X509_NAME_print_ex(bio.get(), X509_get_subject_name(x509_.get()), 0, XN_FLAG_RFC2253) < 0 ||
+      !BIO_mem_contents(bio.get(), &data, &size)) {
+    DrainSslErrors();
+    return "(unprintable)";
+  }
+  return std::string(reinterpret_cast<const char*>(data), size);
+}
+
+bool Certificate::MatchesKey(const PrivateKey& key) const {
+  const EVP_PKEY* own = X509_get0_pubkey(x509_.get());
+  const bool matches = own != nullptr && EVP_PKEY_cmp(own, key.native()) == 1;
+  if (!matches) DrainSslErrors();
+  return matches;
+}
+
+}  // namespace byrnie
