@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-// What a fuzz target defines. Called with arbitrary bytes; must neither crash, leak nor keep state. Returns 0.
+// What a fuzz target defines. Called with arbitrary bytes; must neither crash, leak nor keep state.
+// Returns 0.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 namespace byrnie {

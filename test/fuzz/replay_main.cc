@@ -1,5 +1,6 @@
-// Runs a fuzz target on its seeds and on mutations of them, the same ones each time: the part of fuzzing that a
-// unit test can promise. Writes a test.xml with one case, so that it counts like every other test.
+// Runs a fuzz target on its seeds and on mutations of them, the same ones each time: the part of
+// fuzzing that a unit test can promise. Writes a test.xml with one case, so that it counts like
+// every other test.
 
 #include <cstdio>
 #include <cstdlib>
@@ -15,7 +16,8 @@ namespace {
 constexpr int kMutationsPerSeed = 2000;
 constexpr size_t kMaxInput = 64 * 1024;
 
-std::string Mutate(std::string input, const std::vector<std::string>& seeds, std::mt19937_64& random) {
+std::string Mutate(std::string input, const std::vector<std::string>& seeds,
+                   std::mt19937_64& random) {
   const int rounds = 1 + static_cast<int>(random() % 4);
   for (int i = 0; i < rounds; ++i) {
     const size_t at = input.empty() ? 0 : random() % input.size();
@@ -65,9 +67,10 @@ int ReplayMain() {
   std::printf("%zu inputs\n", runs);
   if (const char* path = std::getenv("XML_OUTPUT_FILE")) {
     if (std::FILE* file = std::fopen(path, "w")) {
-      std::fputs("<testsuites><testsuite><testcase name=\"survives its seeds and mutations\"/>"
-                 "</testsuite></testsuites>\n",
-                 file);
+      std::fputs(
+          "<testsuites><testsuite><testcase name=\"survives its seeds and mutations\"/>"
+          "</testsuite></testsuites>\n",
+          file);
       std::fclose(file);
     }
   }

@@ -1,0 +1,31 @@
+// SpiffeId::Parse: whatever it accepts reads back as the same text and obeys the standard's limits.
+
+#include <cstdlib>
+
+#include "common/identity/spiffe_id.h"
+#include "test/fuzz/fuzz_target.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const absl::string_view text(reinterpret_cast<const char*>(data), size);
+  const absl::StatusOr<byrnie::SpiffeId> id = byrnie::SpiffeId::Parse(text);
+  if (!id.ok()) return 0;
+  if (id->text() != text || id->path().size() < 2 || id->trust_domain().empty()) std::abort();
+  if (size > byrnie::SpiffeId::kMaxLength || text.find('\0') != text.npos) std::abort();
+  return 0;
+}
+
+namespace byrnie {
+
+std::vector<std::string> FuzzSeeds() {
+  return {"spiffe://cluster.local/ns/default/sa/app",
+          "spiffe://a/b",
+          "spiffe://EXAMPLE.org/a",
+          "spiffe://td/a/../b",
+          "spiffe://td/a//b/",
+          "spiffe://td:8443/a?q#f",
+          "spiffe://user@td/%61",
+          "spiffe://td/" + std::string(SpiffeId::kMaxLength - 12, 'p'),
+          std::string("spiffe://td/ns/a/sa/b\0evil", 26)};
+}
+
+}  // namespace byrnie
