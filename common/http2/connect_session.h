@@ -25,10 +25,11 @@ struct ConnectRequest {
   HeaderList headers;
 };
 
-// One tunnelled connection. States: requested → open (2xx) → each direction ends by itself, or refused, or reset.
-// Until open, Read and Write give kWouldBlock on both sides. ShutdownWrite sends END_STREAM; Reset sends RST_STREAM after
-// what was accepted. Destroying a stream that is not closed cancels it and leaves the session and its other
-// streams alone. Lives on the session's loop, and may outlive the session: it is broken from then on (Unavailable).
+// One tunnelled connection. States: requested → open (2xx) → each direction ends by itself, or
+// refused, or reset. Until open, Read and Write give kWouldBlock on both sides. ShutdownWrite sends
+// END_STREAM; Reset sends RST_STREAM after what was accepted. Destroying a stream that is not
+// closed cancels it and leaves the session and its other streams alone. Lives on the session's
+// loop, and may outlive the session: it is broken from then on (Unavailable).
 class ConnectStream : public ByteStream {
  public:
   // Server: answers with 200 and opens the stream. Once, before Reject.
@@ -40,10 +41,11 @@ class ConnectStream : public ByteStream {
 // An HTTP/2 connection that carries CONNECT streams (RFC 9113), over a ByteStream that is already
 // authenticated; nghttp2 is fenced in the .cc. Lives on one loop. Both roles.
 //
-// Flow control: a stream's window is 256 KiB and is given back only as its reader takes the bytes, so memory is bounded by
-// the readers; the connection window is the sum of what the streams may have open, so one slow reader never stalls
-// another stream. A writer is told kWouldBlock past 64 KiB unsent per stream.
-// A PING every `ping_interval` without traffic; no answer in `ping_timeout` breaks the session.
+// Flow control: a stream's window is 256 KiB and is given back only as its reader takes the bytes,
+// so memory is bounded by the readers; the connection window is the sum of what the streams may
+// have open, so one slow reader never stalls another stream. A writer is told kWouldBlock past 64
+// KiB unsent per stream. A PING every `ping_interval` without traffic; no answer in `ping_timeout`
+// breaks the session.
 class ConnectSession {
  public:
   struct Options {
@@ -55,12 +57,13 @@ class ConnectSession {
     absl::Duration ping_timeout = absl::Seconds(20);
   };
 
-  // Upcalls, never inside a call to the session. The delegate outlives the session and may destroy it in OnSessionClosed.
+  // Upcalls, never inside a call to the session. The delegate outlives the session and may destroy
+  // it in OnSessionClosed.
   class Delegate {
    public:
     virtual ~Delegate() = default;
-    // Server: a peer asks for a tunnel. Answer with Accept or Reject, now or later. Requests that are not CONNECT
-    // (400) and those past the limit (REFUSED_STREAM) never get here.
+    // Server: a peer asks for a tunnel. Answer with Accept or Reject, now or later. Requests that
+    // are not CONNECT (400) and those past the limit (REFUSED_STREAM) never get here.
     virtual void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest request) = 0;
     // The peer will take no new streams (GOAWAY); open ones go on.
     virtual void OnGoaway() = 0;
@@ -70,9 +73,9 @@ class ConnectSession {
     virtual void OnSessionClosed(const absl::Status& status) = 0;
   };
 
-  // Client: the answer to OpenStream: OK for 2xx; PermissionDenied for 401 and 403, InvalidArgument for 400,
-  // Unavailable for 503, others and a broken session. `headers` are the answer's. Runs once, in a later turn; not
-  // after the stream has been destroyed.
+  // Client: the answer to OpenStream: OK for 2xx; PermissionDenied for 401 and 403, InvalidArgument
+  // for 400, Unavailable for 503, others and a broken session. `headers` are the answer's. Runs
+  // once, in a later turn; not after the stream has been destroyed.
   using ResponseCallback =
       absl::AnyInvocable<void(absl::Status status, int http_status, const HeaderList& headers)>;
 
@@ -84,13 +87,15 @@ class ConnectSession {
                                                       const Options& options, Delegate* delegate);
   virtual ~ConnectSession() = default;
 
-  // Client: opens a stream. ResourceExhausted at the peer's stream limit, Unavailable after GOAWAY or the end.
-  virtual absl::StatusOr<std::unique_ptr<ConnectStream>> OpenStream(const ConnectRequest& request,
-                                                                    ResponseCallback on_response) = 0;
+  // Client: opens a stream. ResourceExhausted at the peer's stream limit, Unavailable after GOAWAY
+  // or the end.
+  virtual absl::StatusOr<std::unique_ptr<ConnectStream>> OpenStream(
+      const ConnectRequest& request, ResponseCallback on_response) = 0;
   // True while OpenStream would succeed.
   virtual bool CanOpenStream() const = 0;
   virtual size_t open_streams() const = 0;
-  // Says GOAWAY: no new streams from the peer; open ones go on; the session closes when the last has ended. Idempotent.
+  // Says GOAWAY: no new streams from the peer; open ones go on; the session closes when the last
+  // has ended. Idempotent.
   virtual void Drain() = 0;
   // GOAWAY with NO_ERROR and the end of the transport now, whatever is open.
   virtual void Close() = 0;

@@ -1,0 +1,309 @@
+#include "common/http2/tunnel_stream.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+
+namespace byrnie {
+
+struct TunnelStream::Response {
+  absl::Status status;
+  int http_status = 0;
+  HeaderList headers;
+};
+
+namespace {
+
+absl::Status StatusOfResponse(int http_status) {
+  const std::string message = absl::StrCat("the peer answered CONNECT with ", http_status);
+  switch (http_status) {
+    case 400:
+      return absl::InvalidArgumentError(message);
+    case 401:
+    case 403:
+      return absl::PermissionDeniedError(message);
+    default:
+      return absl::UnavailableError(message);
+  }
+}
+
+}  // namespace
+
+TunnelStream::TunnelStream(EventLoop* loop, Session* session, int32_t id, Role role)
+    : loop_(loop), session_(session), id_(id), role_(role) {}
+
+TunnelStream::~TunnelStream() {
+  DCHECK(loop_->InLoopThread());
+  if (destroyed_ != nullptr) *destroyed_ = true;
+  // What we rejected is on its way to its end by itself; a cancel would overtake the answer.
+  const bool rejected = role_ == Role::kServer && refused_;
+  if (session_ != nullptr) session_->Forget(this, !closed_ && !rejected && !reset_submitted_);
+}
+
+void TunnelStream::SetObserver(Observer* observer) {
+  DCHECK(loop_->InLoopThread());
+  observer_ = observer;
+  readable_due_ = false;
+  writable_due_ = false;
+  read_waiting_ = true;
+  write_waiting_ = true;
+  if (observer == nullptr) return;
+  if (!received_.empty() || end_received_ || !error_.ok()) NotifyReadable();
+  if (!error_.ok() || (opened_ && unsent_.size() < kSendLimit)) NotifyWritable();
+}
+
+IoResult TunnelStream::Read(absl::Span<uint8_t> buffer) {
+  DCHECK(loop_->InLoopThread());
+  if (reset_ || refused_) return {0, IoStatus::kError};
+  if (opened_ && !received_.empty()) {
+    const size_t bytes = received_.Take(buffer);
+    if (session_ != nullptr) session_->ReturnWindow(id_, bytes);
+    return {bytes, IoStatus::kOk};
+  }
+  if (!error_.ok()) return {0, IoStatus::kError};
+  if (opened_ && end_received_) return {0, IoStatus::kEof};
+  read_waiting_ = true;
+  return {0, IoStatus::kWouldBlock};
+}
+
+IoResult TunnelStream::Write(absl::Span<const uint8_t> data) {
+  DCHECK(loop_->InLoopThread());
+  if (!error_.ok() || reset_ || refused_ || shutdown_) return {0, IoStatus::kError};
+  if (!opened_ || session_ == nullptr) {
+    write_waiting_ = true;
+    return {0, IoStatus::kWouldBlock};
+  }
+  if (data.empty()) return {0, IoStatus::kOk};
+  size_t taken = 0;
+  if (unsent_.empty()) {
+    // Straight into the session's output: no copy is kept of what fits there.
+    borrowed_ = data;
+    session_->PullNow(this);
+    taken = data.size() - borrowed_.size();
+    borrowed_ = {};
+    data.remove_prefix(taken);
+    if (!error_.ok()) return {0, IoStatus::kError};
+  }
+  if (data.empty()) return {taken, IoStatus::kOk};
+  const size_t room = kSendLimit - std::min(kSendLimit, unsent_.size());
+  const size_t kept = std::min(room, data.size());
+  unsent_.Append(data.first(kept));
+  if (kept > 0) session_->SendReady(this);
+  if (kept == data.size()) return {taken + kept, IoStatus::kOk};
+  write_waiting_ = true;
+  return {taken + kept, IoStatus::kWouldBlock};
+}
+
+void TunnelStream::ShutdownWrite() {
+  DCHECK(loop_->InLoopThread());
+  if (shutdown_ || reset_ || refused_ || !error_.ok()) return;
+  shutdown_ = true;
+  if (session_ != nullptr) session_->SendReady(this);
+}
+
+void TunnelStream::Reset() {
+  DCHECK(loop_->InLoopThread());
+  if (reset_ || refused_ || !error_.ok()) return;
+  reset_ = true;
+  if (closed_) return;  // Both ends are through already.
+  if (session_ == nullptr) return;
+  // Nobody reads these any more.
+  if (!received_.empty()) {
+    session_->ReturnWindow(id_, received_.size());
+    received_.Clear();
+  }
+  session_->SendReady(this);
+}
+
+bool TunnelStream::Flushed() const {
+  DCHECK(loop_->InLoopThread());
+  if (!error_.ok() || session_ == nullptr) return true;
+  const bool through = unsent_.empty() && (!shutdown_ || end_sent_ || reset_ || closed_) &&
+                       (!reset_ || reset_sent_ || closed_) && session_->OutputTaken(sent_mark_);
+  if (!through && !flush_waiting_) {
+    flush_waiting_ = true;
+    session_->WatchOutput();
+  }
+  return through;
+}
+
+absl::Status TunnelStream::error() const { return error_; }
+
+void TunnelStream::Accept(const HeaderList& headers) {
+  DCHECK(loop_->InLoopThread());
+  DCHECK(role_ == Role::kServer && !opened_);
+  if (!error_.ok() || reset_ || refused_ || closed_ || session_ == nullptr) return;
+  opened_ = true;
+  session_->SendAccept(id_, headers);
+  if (!received_.empty() || end_received_) NotifyReadable();
+  NotifyWritable();
+  if (shutdown_) session_->SendReady(this);
+}
+
+void TunnelStream::Reject(int status, const HeaderList& headers) {
+  DCHECK(loop_->InLoopThread());
+  DCHECK(role_ == Role::kServer && !opened_);
+  if (!error_.ok() || reset_ || refused_ || closed_ || session_ == nullptr) return;
+  if (!received_.empty()) session_->ReturnWindow(id_, received_.size());
+  refused_ = true;
+  session_->SendReject(id_, status, headers);
+  Break(absl::UnavailableError(absl::StrCat("rejected with ", status)));
+}
+
+void TunnelStream::set_on_response(ConnectSession::ResponseCallback on_response) {
+  on_response_ = std::move(on_response);
+}
+
+void TunnelStream::OnResponse(int http_status, HeaderList headers) {
+  if (opened_ || refused_ || !error_.ok()) return;
+  absl::Status status;
+  if (http_status < 200 || http_status > 299) status = StatusOfResponse(http_status);
+  response_ = std::make_unique<Response>();
+  response_->status = status;
+  response_->http_status = http_status;
+  response_->headers = std::move(headers);
+  Want();
+  if (!status.ok()) {
+    refused_ = true;
+    Break(status);
+    return;
+  }
+  opened_ = true;
+  if (!received_.empty() || end_received_) NotifyReadable();
+  NotifyWritable();
+  if (shutdown_ && session_ != nullptr) session_->SendReady(this);
+}
+
+bool TunnelStream::OnData(absl::Span<const uint8_t> data) {
+  if (reset_ || refused_ || !error_.ok()) return false;
+  received_.Append(data);
+  if (read_waiting_) NotifyReadable();
+  return true;
+}
+
+void TunnelStream::OnEndStream() {
+  end_received_ = true;
+  NotifyReadable();
+}
+
+void TunnelStream::OnClosed(const absl::Status& status) {
+  closed_ = true;
+  unsent_.Clear();
+  if (!status.ok()) Break(status);
+  if (flush_waiting_) OnOutputTaken();
+}
+
+void TunnelStream::OnSessionGone(const absl::Status& status) {
+  // A stream that has ended both ways stays what it is: its last bytes can still be read.
+  session_ = nullptr;
+  if (!closed_) Break(status);
+  closed_ = true;
+  queued = false;
+  const bool due = readable_due_ || writable_due_ || response_ != nullptr;
+  if (due || flush_waiting_) {
+    if (flush_waiting_) NotifyWritable();
+    Want();
+  }
+}
+
+void TunnelStream::OnOutputTaken() {
+  if (!flush_waiting_) return;
+  flush_waiting_ = false;
+  if (Flushed()) NotifyWritable();
+}
+
+size_t TunnelStream::sendable() const { return opened_ ? unsent_.size() + borrowed_.size() : 0; }
+
+bool TunnelStream::ends_after(size_t bytes) const {
+  return opened_ && shutdown_ && !reset_ && bytes == sendable();
+}
+
+bool TunnelStream::reset_due() const {
+  return reset_ && !reset_submitted_ && !closed_ && unsent_.empty();
+}
+
+void TunnelStream::TakeSendable(absl::Span<uint8_t> out) {
+  const bool was_full = unsent_.size() > kSendLimit / 2;
+  const size_t taken = unsent_.Take(out);
+  out.remove_prefix(taken);
+  if (!out.empty()) {
+    DCHECK_LE(out.size(), borrowed_.size());
+    std::copy_n(borrowed_.data(), out.size(), out.data());
+    borrowed_.remove_prefix(out.size());
+  }
+  if (was_full && write_waiting_ && unsent_.size() <= kSendLimit / 2) NotifyWritable();
+}
+
+void TunnelStream::OnEndSent(uint64_t mark) {
+  end_sent_ = true;
+  sent_mark_ = mark;
+}
+
+void TunnelStream::OnResetSent(uint64_t mark) {
+  reset_sent_ = true;
+  sent_mark_ = mark;
+}
+
+void TunnelStream::NotifyReadable() {
+  read_waiting_ = false;
+  readable_due_ = true;
+  if (observer_ != nullptr) Want();
+}
+
+void TunnelStream::NotifyWritable() {
+  write_waiting_ = false;
+  writable_due_ = true;
+  if (observer_ != nullptr) Want();
+}
+
+void TunnelStream::Break(const absl::Status& status) {
+  if (!error_.ok()) return;
+  error_ = status;
+  unsent_.Clear();
+  if (on_response_ && response_ == nullptr && !opened_) {
+    response_ = std::make_unique<Response>();
+    response_->status = status;
+    Want();
+  }
+  NotifyReadable();
+  NotifyWritable();
+}
+
+void TunnelStream::Want() {
+  if (session_ != nullptr) {
+    session_->WantUpcalls(this);
+    return;
+  }
+  if (own_upcalls_ == nullptr) {
+    own_upcalls_ = loop_->NewDeferred([this] { DispatchUpcalls(); });
+  }
+  own_upcalls_->Schedule();
+}
+
+void TunnelStream::DispatchUpcalls() {
+  bool destroyed = false;
+  destroyed_ = &destroyed;
+  if (response_ != nullptr && on_response_) {
+    const std::unique_ptr<Response> response = std::move(response_);
+    ConnectSession::ResponseCallback on_response = std::move(on_response_);
+    on_response_ = nullptr;
+    on_response(response->status, response->http_status, response->headers);
+    if (destroyed) return;
+  }
+  if (readable_due_ && observer_ != nullptr) {
+    readable_due_ = false;
+    observer_->OnReadable();
+    if (destroyed) return;
+  }
+  if (writable_due_ && observer_ != nullptr) {
+    writable_due_ = false;
+    observer_->OnWritable();
+    if (destroyed) return;
+  }
+  destroyed_ = nullptr;
+}
+
+}  // namespace byrnie

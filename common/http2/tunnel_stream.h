@@ -1,0 +1,133 @@
+#ifndef BYRNIE_COMMON_HTTP2_TUNNEL_STREAM_H_
+#define BYRNIE_COMMON_HTTP2_TUNNEL_STREAM_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "common/event/event_loop.h"
+#include "common/http2/chunk_queue.h"
+#include "common/http2/connect_session.h"
+
+namespace byrnie {
+
+// The ConnectStream of ConnectSession: its buffers, its states and its upcalls; the protocol is the
+// session's. The session knows it by its stream id until one of the two is destroyed.
+class TunnelStream final : public ConnectStream {
+ public:
+  // What a stream asks of its session. Nothing here calls the stream's observer.
+  class Session {
+   public:
+    virtual ~Session() = default;
+    // The reader has taken `bytes`: the peer may send as many more.
+    virtual void ReturnWindow(int32_t id, size_t bytes) = 0;
+    // The stream has something to send: bytes, an end, or a reset after what is queued.
+    virtual void SendReady(TunnelStream* stream) = 0;
+    // Takes what the stream has to send into the session's output as far as there is room.
+    virtual void PullNow(TunnelStream* stream) = 0;
+    virtual void SendAccept(int32_t id, const HeaderList& headers) = 0;
+    virtual void SendReject(int32_t id, int status, const HeaderList& headers) = 0;
+    // Wants DispatchUpcalls later in this turn or in the next.
+    virtual void WantUpcalls(TunnelStream* stream) = 0;
+    // True when the output up to `mark` has been handed to the transport.
+    virtual bool OutputTaken(uint64_t mark) const = 0;
+    // Asks for OnOutputTaken when the output has moved on.
+    virtual void WatchOutput() = 0;
+    // The stream is being destroyed. `cancel`: the peer is to hear of it.
+    virtual void Forget(TunnelStream* stream, bool cancel) = 0;
+  };
+
+  enum class Role : uint8_t { kClient, kServer };
+  static constexpr size_t kSendLimit = 64 * 1024;
+
+  TunnelStream(EventLoop* loop, Session* session, int32_t id, Role role);
+  ~TunnelStream() override;
+
+  // ConnectStream:
+  void SetObserver(Observer* observer) override;
+  IoResult Read(absl::Span<uint8_t> buffer) override;
+  IoResult Write(absl::Span<const uint8_t> data) override;
+  void ShutdownWrite() override;
+  void Reset() override;
+  bool Flushed() const override;
+  absl::Status error() const override;
+  void Accept(const HeaderList& headers) override;
+  void Reject(int status, const HeaderList& headers) override;
+
+  // The session's side from here on.
+
+  int32_t id() const { return id_; }
+  void set_on_response(ConnectSession::ResponseCallback on_response);
+  // Client: the answer has come.
+  void OnResponse(int http_status, HeaderList headers);
+  bool answered() const { return opened_ || refused_; }
+  // Bytes from the peer. False when nobody will read them: give their window back.
+  bool OnData(absl::Span<const uint8_t> data);
+  void OnEndStream();
+  // The protocol is through with the stream; `status` is not OK when it did not end cleanly.
+  void OnClosed(const absl::Status& status);
+  bool closed() const { return closed_; }
+  // The session is going; the stream lives on alone, broken unless it had ended.
+  void OnSessionGone(const absl::Status& status);
+  void OnOutputTaken();
+
+  // Sending: bytes that may go now, and what follows them.
+  size_t sendable() const;
+  bool ends_after(size_t bytes) const;
+  // True when a reset is due: everything accepted before it has been taken.
+  bool reset_due() const;
+  void TakeSendable(absl::Span<uint8_t> out);
+  // The output, counted to `mark`, now holds this much of the stream (data, its end or its reset).
+  void OnSent(uint64_t mark) { sent_mark_ = mark; }
+  void OnEndSent(uint64_t mark);
+  void OnResetSubmitted() { reset_submitted_ = true; }
+  bool reset_submitted() const { return reset_submitted_; }
+  void OnResetSent(uint64_t mark);
+
+  // Runs what is due. The stream, its session and everything else may be gone after it.
+  void DispatchUpcalls();
+  bool queued = false;  // In the session's list of streams with upcalls.
+
+ private:
+  struct Response;
+
+  void NotifyReadable();
+  void NotifyWritable();
+  void Break(const absl::Status& status);
+  void Want();
+
+  EventLoop* const loop_;  // Not owned.
+  Session* session_;       // Not owned; null once it is gone.
+  Observer* observer_ = nullptr;
+  ConnectSession::ResponseCallback on_response_;
+  std::unique_ptr<Response> response_;
+  std::unique_ptr<EventLoop::Deferred> own_upcalls_;  // Only once the session is gone.
+  bool* destroyed_ = nullptr;                         // Set while upcalls run.
+  ChunkQueue received_;
+  ChunkQueue unsent_;
+  absl::Span<const uint8_t> borrowed_;  // Follows unsent_, only inside Write.
+  absl::Status error_;
+  uint64_t sent_mark_ = 0;
+  const int32_t id_;
+  const Role role_;
+  bool opened_ = false;
+  bool refused_ = false;  // Rejected by us or by the peer.
+  bool end_received_ = false;
+  bool shutdown_ = false;
+  bool end_sent_ = false;
+  bool reset_ = false;
+  bool reset_submitted_ = false;
+  bool reset_sent_ = false;
+  bool closed_ = false;
+  bool read_waiting_ = true;
+  bool write_waiting_ = true;
+  bool readable_due_ = false;
+  bool writable_due_ = false;
+  mutable bool flush_waiting_ = false;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_HTTP2_TUNNEL_STREAM_H_
