@@ -67,7 +67,8 @@ class Relay {
     absl::Duration half_close_timeout = absl::Seconds(60);
     // The same while both directions are open; infinite is off.
     absl::Duration idle_timeout = absl::InfiniteDuration();
-    // How long a reset may wait for what was accepted before it to be delivered.
+    // How long a reset may wait for what was accepted before it to be delivered. A clean end waits
+    // half_close_timeout: a slow reader is not to lose the last bytes.
     absl::Duration flush_timeout = absl::Seconds(5);
     // Bytes moved per direction and event before others get their turn.
     size_t bytes_per_event = 256 * 1024;
@@ -75,7 +76,7 @@ class Relay {
     BufferBudget* budget = nullptr;
   };
 
-  // Runs once, in a later turn than its cause; may destroy the relay.
+  // Runs once, at the end of a turn, never inside a call to the relay; may destroy the relay.
   using DoneCallback = absl::AnyInvocable<void(const RelayResult& result)>;
 
   // `scratch` (not empty; 64 KiB serves well) is shared by all relays of the loop and holds nothing
@@ -144,16 +145,20 @@ class Relay {
   bool Pump(Side& from);
   // Writes what is pending out of `from`; true when nothing is left.
   bool FlushPending(Side& from);
+  // Writes to the other side of `from`; returns what was not taken.
+  absl::Span<const uint8_t> WriteOut(Side& from, absl::Span<const uint8_t> data);
   void KeepPending(Side& from, absl::Span<const uint8_t> rest);
   void DropPending(Side& from);
   void NoteFirstEnd(const Side& side);
   // `side` is broken and its bytes have been passed on.
   void FailFrom(Side& side);
-  void BeginEnding(absl::Status status, RelayResult::Side ended_by, bool reset);
+  // The end of the direction out of `from` is reached.
+  void FinishDirection(Side& from);
+  void BeginEnding(absl::Status status, RelayResult::Side ended_by);
   void MaybeFinish();
   void Finish();
   void ScheduleRun();
-  void ArmTimer(Limit limit, absl::Duration timeout);
+  void ArmTimer(Limit limit, absl::Duration delay);
   void OnTimer();
   absl::Duration TimeoutOf(Limit limit) const;
 

@@ -1,0 +1,347 @@
+#include "proxy/relay.h"
+
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+
+namespace byrnie {
+namespace {
+
+const char* NameOfSide(RelayResult::Side side) {
+  switch (side) {
+    case RelayResult::Side::kDownstream:
+      return "downstream";
+    case RelayResult::Side::kUpstream:
+      return "upstream";
+    case RelayResult::Side::kProxy:
+      break;
+  }
+  return "proxy";
+}
+
+}  // namespace
+
+void Relay::Side::OnReadable() { relay->Run(); }
+
+void Relay::Side::OnWritable() {
+  write_blocked = false;
+  relay->Run();
+}
+
+Relay::Relay(EventLoop* loop, absl::Span<uint8_t> scratch, std::unique_ptr<ByteStream> downstream,
+             std::unique_ptr<ByteStream> upstream, const Options* options, DoneCallback on_done)
+    : loop_(loop),
+      options_(options),
+      scratch_(scratch),
+      on_done_(std::move(on_done)),
+      last_activity_(loop->Now()) {
+  DCHECK(!scratch_.empty());
+  downstream_.relay = this;
+  downstream_.stream = std::move(downstream);
+  upstream_.relay = this;
+  upstream_.stream = std::move(upstream);
+}
+
+Relay::~Relay() {
+  DCHECK(loop_->InLoopThread());
+  DropPending(downstream_);
+  DropPending(upstream_);
+}
+
+void Relay::set_on_first_end(absl::AnyInvocable<void()> on_first_end) {
+  DCHECK(state_ == State::kMade);
+  on_first_end_ = std::move(on_first_end);
+}
+
+void Relay::Start() {
+  DCHECK(loop_->InLoopThread());
+  if (state_ != State::kMade) return;  // Aborted before it began.
+  state_ = State::kRunning;
+  last_activity_ = loop_->Now();
+  downstream_.stream->SetObserver(&downstream_);
+  upstream_.stream->SetObserver(&upstream_);
+  if (options_->idle_timeout != absl::InfiniteDuration()) {
+    ArmTimer(Limit::kIdle, options_->idle_timeout);
+  }
+  ScheduleRun();
+}
+
+void Relay::Abort(absl::Status reason) {
+  DCHECK(loop_->InLoopThread());
+  DCHECK(!reason.ok());
+  if (state_ == State::kEnding || state_ == State::kDone) return;
+  if (state_ == State::kMade) {
+    downstream_.stream->SetObserver(&downstream_);
+    upstream_.stream->SetObserver(&upstream_);
+  }
+  BeginEnding(std::move(reason), RelayResult::Side::kProxy);
+}
+
+uint64_t Relay::bytes_to_upstream() const { return downstream_.bytes_out; }
+uint64_t Relay::bytes_to_downstream() const { return upstream_.bytes_out; }
+
+size_t Relay::buffered_bytes() const {
+  return (downstream_.pending_end - downstream_.pending_begin) +
+         (upstream_.pending_end - upstream_.pending_begin);
+}
+
+ByteStream* Relay::downstream() const { return downstream_.stream.get(); }
+ByteStream* Relay::upstream() const { return upstream_.stream.get(); }
+
+RelayResult::Side Relay::NameOf(const Side& side) const {
+  return &side == &downstream_ ? RelayResult::Side::kDownstream : RelayResult::Side::kUpstream;
+}
+
+void Relay::Run() {
+  if (state_ == State::kRunning) {
+    bool more = Pump(downstream_);
+    if (state_ == State::kRunning) more |= Pump(upstream_);
+    if (more) ScheduleRun();
+  } else if (state_ == State::kEnding) {
+    ScheduleRun();  // Only the deferred task finishes: on_done may destroy us and our streams.
+  }
+}
+
+bool Relay::Pump(Side& from) {
+  Side& to = Other(from);
+  size_t moved = 0;
+  while (state_ == State::kRunning) {
+    if (to.write_error) {
+      // These bytes have nowhere to go. `to` ends the relay once what it had to say has been passed
+      // on, which is now when `from` cannot hear it either.
+      DropPending(from);
+      if (from.write_error || from.read_error) FailFrom(from);
+      return false;
+    }
+    if (!FlushPending(from)) {
+      if (to.write_error) continue;
+      return false;
+    }
+    if (from.read_error) {
+      FailFrom(from);
+      return false;
+    }
+    if (from.read_eof) {
+      FinishDirection(from);
+      return false;
+    }
+    // A stream that takes no more is not read for: the bytes stay with the peer.
+    if (to.write_blocked) return false;
+    if (moved >= options_->bytes_per_event) return true;
+
+    const IoResult read = from.stream->Read(scratch_);
+    if (read.status == IoStatus::kEof) {
+      from.read_eof = true;
+      NoteFirstEnd(from);
+      continue;
+    }
+    if (read.status == IoStatus::kError) {
+      from.read_error = true;
+      NoteFirstEnd(from);
+      continue;
+    }
+    if (read.bytes > 0) {
+      moved += read.bytes;
+      last_activity_ = loop_->Now();
+      const absl::Span<const uint8_t> rest = WriteOut(from, scratch_.first(read.bytes));
+      if (!rest.empty()) KeepPending(from, rest);
+      if (to.write_error) continue;
+    }
+    if (read.status == IoStatus::kWouldBlock) {
+      if (!from.write_error) return false;
+      // Broken both ways, says the contract: there is nothing more to come.
+      from.read_error = true;
+    }
+  }
+  return false;
+}
+
+bool Relay::FlushPending(Side& from) {
+  if (from.pending == nullptr) return true;
+  if (Other(from).write_blocked) return false;
+  const absl::Span<const uint8_t> data(from.pending.get() + from.pending_begin,
+                                       from.pending_end - from.pending_begin);
+  const absl::Span<const uint8_t> rest = WriteOut(from, data);
+  if (options_->budget != nullptr) options_->budget->Release(data.size() - rest.size());
+  from.pending_begin = from.pending_end - static_cast<uint32_t>(rest.size());
+  if (!rest.empty()) return false;
+  from.pending.reset();
+  from.pending_begin = from.pending_end = 0;
+  return true;
+}
+
+absl::Span<const uint8_t> Relay::WriteOut(Side& from, absl::Span<const uint8_t> data) {
+  Side& to = Other(from);
+  while (!data.empty()) {
+    const IoResult written = to.stream->Write(data);
+    if (written.status == IoStatus::kError || written.status == IoStatus::kEof) {
+      to.write_error = true;
+      NoteFirstEnd(to);
+      ScheduleRun();  // `to` is to be read to its end, whichever direction is served next.
+      break;
+    }
+    from.bytes_out += written.bytes;
+    data.remove_prefix(written.bytes);
+    if (written.bytes > 0) last_activity_ = loop_->Now();
+    if (written.status == IoStatus::kWouldBlock) {
+      to.write_blocked = true;
+      break;
+    }
+    if (written.bytes == 0) {
+      ScheduleRun();
+      break;
+    }
+  }
+  return data;
+}
+
+void Relay::KeepPending(Side& from, absl::Span<const uint8_t> rest) {
+  if (Other(from).write_error) return;
+  if (options_->budget != nullptr && !options_->budget->Reserve(rest.size())) {
+    BeginEnding(absl::ResourceExhaustedError("the budget for buffered bytes is used up"),
+                RelayResult::Side::kProxy);
+    return;
+  }
+  from.pending.reset(new uint8_t[rest.size()]);
+  std::memcpy(from.pending.get(), rest.data(), rest.size());
+  from.pending_begin = 0;
+  from.pending_end = static_cast<uint32_t>(rest.size());
+}
+
+void Relay::DropPending(Side& from) {
+  if (from.pending == nullptr) return;
+  if (options_->budget != nullptr) options_->budget->Release(from.pending_end - from.pending_begin);
+  from.pending.reset();
+  from.pending_begin = from.pending_end = 0;
+}
+
+void Relay::NoteFirstEnd(const Side& side) {
+  if (first_end_ || state_ != State::kRunning) return;
+  first_end_ = true;
+  ended_by_ = NameOf(side);
+  // A peer that is gone, or a NAT entry that was dropped in the half-closed state, is to be found
+  // within a minute.
+  last_activity_ = loop_->Now();
+  ArmTimer(Limit::kHalfClose, options_->half_close_timeout);
+  if (on_first_end_) {
+    absl::AnyInvocable<void()> on_first_end = std::move(on_first_end_);
+    on_first_end_ = nullptr;
+    on_first_end();
+  }
+}
+
+void Relay::FinishDirection(Side& from) {
+  Side& to = Other(from);
+  if (!from.finished) {
+    from.finished = true;
+    to.stream->ShutdownWrite();
+  }
+  if (from.write_error || !from.stream->error().ok()) {
+    // Reset after its clean end: nothing more will get there.
+    FailFrom(from);
+    return;
+  }
+  if (to.finished) BeginEnding(absl::OkStatus(), ended_by_);
+}
+
+void Relay::FailFrom(Side& side) {
+  const absl::Status error = side.stream->error();
+  BeginEnding(error.ok() ? absl::UnavailableError("connection reset") : error, NameOf(side));
+}
+
+void Relay::BeginEnding(absl::Status status, RelayResult::Side ended_by) {
+  state_ = State::kEnding;
+  status_ = std::move(status);
+  ended_by_ = ended_by;
+  DropPending(downstream_);
+  DropPending(upstream_);
+  if (!status_.ok()) {
+    downstream_.stream->Reset();
+    upstream_.stream->Reset();
+  }
+  ArmTimer(Limit::kFlush, status_.ok() ? options_->half_close_timeout : options_->flush_timeout);
+  ScheduleRun();
+}
+
+void Relay::MaybeFinish() {
+  if (status_.ok()) {
+    // Both ends were clean; a stream that breaks before its last bytes are out makes the end
+    // unclean after all.
+    for (Side* side : {&downstream_, &upstream_}) {
+      if (side->stream->error().ok()) continue;
+      FailFrom(*side);
+      break;
+    }
+  }
+  // Both are asked, because asking is what subscribes to the answer.
+  const bool downstream_flushed = downstream_.stream->Flushed();
+  const bool upstream_flushed = upstream_.stream->Flushed();
+  if (downstream_flushed && upstream_flushed) Finish();
+}
+
+void Relay::Finish() {
+  state_ = State::kDone;
+  if (timer_ != nullptr) timer_->Cancel();
+  if (deferred_ != nullptr) deferred_->Cancel();
+  downstream_.stream->SetObserver(nullptr);
+  upstream_.stream->SetObserver(nullptr);
+  RelayResult result;
+  result.bytes_to_upstream = downstream_.bytes_out;
+  result.bytes_to_downstream = upstream_.bytes_out;
+  result.status = status_;
+  result.ended_by = ended_by_;
+  result.reason = status_.ok() ? absl::StrCat(NameOfSide(ended_by_), " closed")
+                               : absl::StrCat(NameOfSide(ended_by_), " reset: ", status_.message());
+  DoneCallback on_done = std::move(on_done_);
+  on_done_ = nullptr;
+  if (on_done) on_done(result);  // May destroy this.
+}
+
+void Relay::ScheduleRun() {
+  if (deferred_ == nullptr) {
+    deferred_ = loop_->NewDeferred([this] {
+      if (state_ == State::kRunning) Run();
+      if (state_ == State::kEnding) MaybeFinish();
+    });
+  }
+  deferred_->Schedule();
+}
+
+void Relay::ArmTimer(Limit limit, absl::Duration delay) {
+  limit_ = limit;
+  if (timer_ == nullptr) timer_ = loop_->NewTimer([this] { OnTimer(); });
+  timer_->Schedule(delay);
+}
+
+absl::Duration Relay::TimeoutOf(Limit limit) const {
+  return limit == Limit::kIdle ? options_->idle_timeout : options_->half_close_timeout;
+}
+
+void Relay::OnTimer() {
+  if (limit_ == Limit::kFlush) {
+    if (state_ != State::kEnding) return;
+    if (status_.ok()) {
+      status_ = absl::DeadlineExceededError("the last bytes were not taken in time");
+      ended_by_ = RelayResult::Side::kProxy;
+      downstream_.stream->Reset();
+      upstream_.stream->Reset();
+    }
+    Finish();
+    return;
+  }
+  if (state_ != State::kRunning) return;
+  const absl::Duration timeout = TimeoutOf(limit_);
+  const absl::Duration quiet = loop_->Now() - last_activity_;
+  if (quiet < timeout) {
+    timer_->Schedule(timeout - quiet);
+    return;
+  }
+  BeginEnding(absl::DeadlineExceededError(
+                  absl::StrCat(limit_ == Limit::kIdle ? "idle for " : "half closed and idle for ",
+                               absl::FormatDuration(timeout))),
+              RelayResult::Side::kProxy);
+}
+
+}  // namespace byrnie
