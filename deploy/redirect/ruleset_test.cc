@@ -1,0 +1,135 @@
+#include "deploy/redirect/ruleset.h"
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+std::string ListingOf(const RedirectOptions& options) {
+  absl::StatusOr<Ruleset> ruleset = Ruleset::Create(options);
+  EXPECT_TRUE(ruleset.ok()) << ruleset.status();
+  return ruleset.ok() ? ruleset->listing() : "";
+}
+
+std::string ErrorOf(const RedirectOptions& options) {
+  absl::StatusOr<Ruleset> ruleset = Ruleset::Create(options);
+  EXPECT_EQ(ruleset.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(ruleset.status().message());
+}
+
+TEST(RulesetTest, RedirectsBothDirectionsByDefault) {
+  const std::string listing = ListingOf({});
+  EXPECT_THAT(listing, StartsWith("table inet byrnie {\n"));
+  EXPECT_THAT(listing, HasSubstr("fib daddr type local meta l4proto tcp redirect to :15006\n"));
+  EXPECT_THAT(listing, HasSubstr("\t\tmeta l4proto tcp redirect to :15001\n"));
+}
+
+TEST(RulesetTest, LeavesTheProxysTrafficAndPortsAlone) {
+  const std::string listing = ListingOf({});
+  EXPECT_THAT(listing, HasSubstr("meta skuid 1337 return\n"));
+  EXPECT_THAT(listing, HasSubstr("tcp dport { 15008, 15020, 15021 } return\n"));
+  EXPECT_THAT(listing, HasSubstr("iifname \"lo\" return\n"));
+}
+
+TEST(RulesetTest, ResetsWhatEscapedTheRedirect) {
+  EXPECT_THAT(ListingOf({}),
+              HasSubstr("meta l4proto tcp meta skuid != 1337 reject with tcp reset\n"));
+}
+
+TEST(RulesetTest, OpensExcludedInboundPortsInBothInboundChains) {
+  RedirectOptions options;
+  options.exclude_inbound_ports = {22, 9100, 22};
+  const std::string listing = ListingOf(options);
+  EXPECT_THAT(listing, HasSubstr("tcp dport { 22, 9100, 15008, 15020, 15021 } return\n"));
+  EXPECT_THAT(listing, HasSubstr("tcp dport { 22, 9100, 15008, 15020, 15021 } accept\n"));
+}
+
+TEST(RulesetTest, ListsExcludedDestinationsAsNftSpellsThem) {
+  RedirectOptions options;
+  options.exclude_outbound_cidrs = {"10.0.0.0/8", "192.0.2.7/32", "FD00:0::/8", "fd77::0001"};
+  const std::string listing = ListingOf(options);
+  for (const char* match : {"ip daddr 10.0.0.0/8 ", "ip daddr 192.0.2.7 ", "ip6 daddr fd00::/8 ",
+                            "ip6 daddr fd77::1 "}) {
+    EXPECT_THAT(listing, HasSubstr(std::string("\t\t") + match + "return\n"));
+    EXPECT_THAT(listing, HasSubstr(std::string("\t\t") + match + "accept\n"));
+  }
+}
+
+TEST(RulesetTest, RefusesDestinationsThatAreNoNetworks) {
+  for (const char* cidr :
+       {"", "example.org", "10.0.0.0/", "10.0.0.0/0", "10.0.0.0/33", "fd00::/129", "10.0.0.0/8/8",
+        "10.0.0.1/8", "fd00::1/64", "10.0.0.0/8; flush ruleset"}) {
+    RedirectOptions options;
+    options.exclude_outbound_cidrs = {cidr};
+    EXPECT_THAT(ErrorOf(options), HasSubstr("--exclude_outbound_cidrs")) << cidr;
+  }
+}
+
+TEST(RulesetTest, RefusesPortsThatWouldBreakTheProxy) {
+  RedirectOptions zero;
+  zero.outbound_port = 0;
+  EXPECT_THAT(ErrorOf(zero), HasSubstr("--outbound_port"));
+  RedirectOptions same;
+  same.inbound_port = same.outbound_port;
+  EXPECT_THAT(ErrorOf(same), HasSubstr("both 15001"));
+  RedirectOptions own;
+  own.inbound_port = 15008;
+  EXPECT_THAT(ErrorOf(own), HasSubstr("15008"));
+  RedirectOptions open;
+  open.exclude_inbound_ports = {15006};
+  EXPECT_THAT(ErrorOf(open), HasSubstr("--exclude_inbound_ports: 15006"));
+}
+
+TEST(RulesetTest, RefusesToExemptRoot) {
+  RedirectOptions options;
+  options.proxy_uid = 0;
+  EXPECT_THAT(ErrorOf(options), HasSubstr("--proxy_uid"));
+}
+
+TEST(RulesetTest, ReplacesTheTableInOneBuffer) {
+  absl::StatusOr<Ruleset> ruleset = Ruleset::Create({});
+  ASSERT_TRUE(ruleset.ok());
+  EXPECT_THAT(ruleset->ApplyCommands(),
+              StartsWith("add table inet byrnie\ndelete table inet byrnie\ntable inet byrnie {\n"));
+  EXPECT_EQ(Ruleset::RemoveCommands(), "add table inet byrnie\ndelete table inet byrnie\n");
+}
+
+TEST(CompareListingsTest, IsBlindToWhiteSpace) {
+  const std::string listing = ListingOf({});
+  std::string spaced = listing;
+  for (size_t at = 0; (at = spaced.find('\t', at)) != std::string::npos; at += 4)
+    spaced.replace(at, 1, "    ");
+  EXPECT_EQ(CompareListings(listing, spaced + "\n\n"), "");
+}
+
+TEST(CompareListingsTest, NamesTheChainOfAMissingAndAnExtraRule) {
+  const std::string listing = ListingOf({});
+  std::string changed = listing;
+  const std::string rule = "meta skuid 1337 return";
+  changed.replace(changed.find(rule), rule.size(), "meta skuid 1000 return");
+  EXPECT_EQ(CompareListings(listing, changed),
+            "- chain outbound: meta skuid 1337 return\n+ chain outbound: meta skuid 1000 return\n");
+}
+
+TEST(CompareListingsTest, SeesRulesInAnotherOrder) {
+  EXPECT_EQ(CompareListings("table inet byrnie {\nchain a {\none\ntwo\n}\n}\n",
+                            "table inet byrnie {\nchain a {\ntwo\none\n}\n}\n"),
+            "- chain a: one\n+ chain a: one\n");
+}
+
+TEST(CompareListingsTest, ListsTheWholeTableWhenThereIsNone) {
+  const std::string difference = CompareListings(ListingOf({}), "");
+  EXPECT_THAT(difference, StartsWith("- table inet byrnie {\n"));
+  EXPECT_THAT(difference, Not(HasSubstr("+")));
+}
+
+}  // namespace
+}  // namespace byrnie
