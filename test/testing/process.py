@@ -1,0 +1,106 @@
+"""Processes the harness starts: their logs, their memory, their end."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+
+def wait_until(condition, deadline=10.0, what="the condition", every=0.02):
+    """Polls until `condition()` is true and returns its value; AssertionError after `deadline` seconds."""
+    end = time.monotonic() + deadline
+    error = None
+    while True:
+        try:
+            value = condition()
+            error = None
+        except (OSError, ValueError, KeyError) as caught:
+            value, error = None, caught
+        if value:
+            return value
+        if time.monotonic() >= end:
+            detail = f" ({error})" if error else ""
+            raise AssertionError(f"{what} did not come about within {deadline:g} s{detail}")
+        time.sleep(every)
+
+
+class Process:
+    """A process in a namespace. Its output goes to a log file; JSON lines of it can be read back."""
+
+    def __init__(self, name, namespace, argv, log_path, uid=None):
+        self.name = name
+        self.log_path = log_path
+        self.argv = [str(word) for word in argv]
+        with open(log_path, "ab") as log:
+            self._start_offset = log.tell()
+            self._popen = subprocess.Popen(
+                namespace.command(argv, uid=uid), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd="/", start_new_session=True)
+        self.pid = self._popen.pid
+
+    def running(self):
+        return self._popen.poll() is None
+
+    @property
+    def returncode(self):
+        return self._popen.poll()
+
+    def signal(self, number):
+        if self.running():
+            self._popen.send_signal(number)
+
+    def wait(self, deadline=10.0):
+        """Its exit code (negative: the signal); AssertionError if it still runs at the deadline."""
+        try:
+            return self._popen.wait(deadline)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} still runs after {deadline:g} s") from None
+
+    def terminate(self, deadline=10.0):
+        """SIGTERM, and its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(deadline)
+
+    def kill(self):
+        """SIGKILL; returns when it is gone."""
+        self.signal(signal.SIGKILL)
+        return self.wait()
+
+    def end(self):
+        """Gone, whatever it takes."""
+        if self.running():
+            self.kill()
+
+    def log_text(self):
+        with open(self.log_path, "rb") as log:
+            log.seek(self._start_offset)
+            return log.read().decode("utf-8", "replace")
+
+    def log_records(self):
+        """The JSON objects among the lines of its log."""
+        records = []
+        for line in self.log_text().splitlines():
+            if line.startswith("{"):
+                try:
+                    records.append(json.loads(line))
+                except json.JSONDecodeError:
+                    pass  # A line still being written.
+        return records
+
+    def result(self, deadline=60.0):
+        """Waits for the end of a program that prints one JSON object last, and returns the object."""
+        code = self.wait(deadline)
+        records = self.log_records()
+        if code != 0 or not records:
+            raise AssertionError(f"{self.name} ended with {code}: {self.log_text()[-2000:]}")
+        return records[-1]
+
+    def memory_kib(self, field="Pss"):
+        """A figure of /proc/PID/smaps_rollup: Pss, Rss, Private_Dirty…"""
+        with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as rollup:
+            return int(re.search(rf"^{field}:\s+(\d+) kB", rollup.read(), re.M).group(1))
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
