@@ -1,0 +1,92 @@
+#!/usr/bin/python3
+"""Runs the integration tests: every *_test.py beside this file, or those named; needs root and the built binaries.
+
+    run.py [--jobs N] [NAME...]     NAME: part of a file's name
+
+Prints one line per test, the logs of what failed, and ends with "N passed, N failed". Exit 1 if one failed.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+# No file takes longer when all is well; one that hangs is ended and counts as failed.
+FILE_DEADLINE = 180
+# Longest first, so that the last minutes are not spent on one of them alone.
+LONGEST = ("rotation_test.py", "control_plane_outage_test.py", "broken_certificate_test.py", "identity_expiry_test.py",
+           "backpressure_test.py", "drain_test.py")
+
+_print_lock = threading.Lock()
+_running = set()
+
+
+def run_file(path):
+    """(passed, failed) of one file."""
+    started = time.monotonic()
+    name = os.path.basename(path)
+    process = subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               errors="replace")
+    _running.add(process)
+    try:
+        output, _ = process.communicate(timeout=FILE_DEADLINE)
+        note = f"exit {process.returncode}"
+    except subprocess.TimeoutExpired:
+        # SIGTERM lets the file clean up.
+        process.terminate()
+        try:
+            output, _ = process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+        note = f"no end within {FILE_DEADLINE} s"
+    finally:
+        _running.discard(process)
+    passed = len(re.findall(r"^PASS ", output, re.M))
+    failed = len(re.findall(r"^FAIL ", output, re.M))
+    if process.returncode != 0 and failed == 0:
+        output += f"FAIL {name} {note}\n"
+        failed = 1
+    if process.returncode == 0 and passed == 0:
+        output += f"FAIL {name} no test in it\n"
+        failed = 1
+    with _print_lock:
+        shown = output if failed else "".join(line for line in output.splitlines(True) if line.startswith("PASS "))
+        sys.stdout.write(shown)
+        print(f"     {name}: {passed} passed, {failed} failed, {time.monotonic() - started:.0f} s", flush=True)
+    return passed, failed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=2, help="files run at the same time")
+    parser.add_argument("names", nargs="*", help="run only files whose name contains one of these")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("error: network namespaces need root; run this as root or with sudo")
+    files = [name for name in sorted(os.listdir(HERE)) if name.endswith("_test.py")
+             and (not options.names or any(part in name for part in options.names))]
+    files.sort(key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    passed = failed = 0
+    pool = concurrent.futures.ThreadPoolExecutor(options.jobs)
+    try:
+        for more_passed, more_failed in pool.map(run_file, [os.path.join(HERE, name) for name in files]):
+            passed, failed = passed + more_passed, failed + more_failed
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(_running):
+            process.terminate()
+        raise
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
