@@ -1,0 +1,219 @@
+#!/usr/bin/python3
+"""Bad input ends a binary at once, with one line that says what is wrong, exit code 2 and nothing changed.
+
+Proved for each binary: missing and unreadable files, unknown flags, unknown fields and bad JSON in a configuration file,
+values out of range, taken ports, expired and broken trust bundles.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.case import main
+from testing.certificates import Authority
+from testing.mesh import Mesh, PROXY_UID
+
+
+class BadInputTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.mesh = Mesh()
+        cls.pod = cls.mesh.pod("pod")
+        cls.mesh.registry.write()
+        cls.control_plane = cls.mesh.control_plane
+        cls.files = cls.mesh.make_directory("files", 0o755)
+        authority = Authority(cls.mesh.directory)
+        with open(authority.certificate, encoding="ascii") as good:
+            cls.bundle = cls.file("bundle.pem", good.read())
+        expired = authority.issue("spiffe://cluster.local/unused", begins=-7200, ends=-3600)[0]
+        subprocess.run(["openssl", "ca", "-batch", "-config", os.path.join(authority.directory, "openssl.cnf"), "-selfsign",
+                        "-keyfile", authority.key, "-cert", authority.certificate, "-ss_cert", authority.certificate,
+                        "-out", os.path.join(authority.directory, "expired-root.pem"), "-notext", "-extensions", "root",
+                        "-startdate", "20200101000000Z", "-enddate", "20200102000000Z"], check=True,
+                       capture_output=True)
+        with open(os.path.join(authority.directory, "expired-root.pem"), encoding="ascii") as text:
+            cls.expired_bundle = cls.file("expired.pem", text.read())
+        with open(expired, encoding="ascii") as text:
+            cls.leaf_bundle = cls.file("leaf.pem", text.read())
+        cls.token = cls.file("token", "x" * 40 + "\n")
+        cls.control_plane.bundle = os.path.join(cls.control_plane.directory, "bundle.pem")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.mesh.cleanup()
+
+    @classmethod
+    def file(cls, name, text):
+        path = os.path.join(cls.files, name)
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+        return path
+
+    def tree(self):
+        found = {}
+        for directory, _, names in os.walk(self.mesh.directory):
+            if os.path.basename(directory) in ("logs", "bin"):
+                continue
+            for name in names:
+                path = os.path.join(directory, name)
+                state = os.lstat(path)
+                found[path] = (state.st_size, state.st_mtime_ns, state.st_mode)
+        return found
+
+    def assert_refused(self, argv, uid, says):
+        """One line on stderr that contains `says`, nothing on stdout, exit 2, no file made or changed."""
+        before = self.tree()
+        command = self.pod.host.command(argv, uid=uid)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        except subprocess.TimeoutExpired as late:
+            self.fail(f"still runs; it said {late.stdout} {late.stderr}")
+        name = os.path.basename(argv[0])
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertRegex(done.stderr, rf"\A{name}: error: [^\n]+\n\Z")
+        self.assertIn(says.lower(), done.stderr.lower())
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(self.tree(), before)
+
+    def check(self, argv, uid, cases):
+        """Each case: flags that replace or join those of `argv`, and a word of the error."""
+        for flags, says in cases:
+            with self.subTest(flags=flags):
+                replaced = {flag.split("=")[0] for flag in flags}
+                kept = [word for word in argv[1:] if word.split("=")[0] not in replaced]
+                self.assert_refused([argv[0], *kept, *flags], uid, says)
+
+    def configuration_cases(self, name):
+        return [
+            (["--nonsense=1"], "nonsense"),
+            (["stray"], "stray"),
+            ([f"--config={self.files}/missing.json"], "missing.json"),
+            ([f"--config={self.file(name + '-bad.json', '{')}"], f"{name}-bad.json"),
+            ([f"--config={self.file(name + '-list.json', '[1]')}"], f"{name}-list.json"),
+            ([f"--config={self.file(name + '-field.json', json.dumps({'nonsense': 1}))}"], "nonsense"),
+            ([f"--config={self.file(name + '-type.json', json.dumps({'log_level': 3}))}"], "log_level"),
+            (["--log_level=loud"], "loud"),
+        ]
+
+    def test_the_proxy(self):
+        argv = [*self.pod_arguments(self.pod.proxy_arguments())]
+        self.check(argv, PROXY_UID, self.configuration_cases("proxy") + [
+            (["--link_socket="], "link_socket"),
+            ([f"--link_socket={self.files}/nowhere/agent.sock"], "nowhere"),
+            (["--mtls_mode=maybe"], "maybe"),
+            (["--identity_expiry=never"], "never"),
+            (["--outbound_policy=open"], "open"),
+            (["--workers=-1"], "workers"),
+            (["--workers=100000"], "workers"),
+            (["--hbone_port=70000"], "70000"),
+            (["--outbound_port=15006"], "15006"),
+            (["--admin=0.0.0.0:15000"], "loopback"),
+            (["--admin=15000"], "15000"),
+            (["--drain_timeout=soon"], "soon"),
+            (["--connect_timeout=-1s"], "connect_timeout"),
+        ])
+
+    def test_the_proxy_with_a_taken_port(self):
+        argv = self.pod_arguments(self.pod.proxy_arguments())
+        for port in (15000, 15001, 15006, 15008, 15020, 15021):
+            with self.subTest(port=port), self.pod.listen(port):
+                self.assert_refused(argv, PROXY_UID, str(port))
+
+    def pod_arguments(self, argv):
+        """For a pod without a control plane."""
+        return [f"--trust_bundle={self.bundle}" if word.startswith("--trust_bundle=") else
+                f"--token={self.token}" if word.startswith("--token=") else word for word in argv]
+
+    def test_the_agent(self):
+        argv = self.pod_arguments(self.pod.agent_arguments())
+        self.check(argv, PROXY_UID, self.configuration_cases("agent") + [
+            (["--control_plane="], "control_plane"),
+            (["--control_plane=nowhere"], "nowhere"),
+            (["--trust_bundle="], "trust_bundle"),
+            ([f"--trust_bundle={self.files}/missing.pem"], "missing.pem"),
+            ([f"--trust_bundle={self.file('empty.pem', '')}"], "empty.pem"),
+            ([f"--trust_bundle={self.file('broken.pem', 'nonsense')}"], "broken.pem"),
+            ([f"--trust_bundle={self.expired_bundle}"], "expired"),
+            ([f"--trust_bundle={self.leaf_bundle}"], "leaf.pem"),
+            (["--token="], "token"),
+            ([f"--token={self.files}/missing.token"], "missing.token"),
+            ([f"--link_socket={self.files}/nowhere/agent.sock"], "nowhere"),
+            (["--spiffe_id=spiffe://Cluster.local/x y"], "spiffe"),
+            (["--trust_domain=Not/Valid"], "trust_domain"),
+            (["--ca=other"], "other"),
+            (["--admin=0.0.0.0:15010"], "loopback"),
+            (["--certificate_ttl=1s"], "certificate_ttl"),
+            (["--workload_addresses=10.0.0.300"], "10.0.0.300"),
+        ])
+
+    def test_the_agent_with_a_taken_port(self):
+        with self.pod.listen(15010):
+            self.assert_refused(self.pod_arguments(self.pod.agent_arguments()), PROXY_UID, "15010")
+
+    def test_the_control_plane(self):
+        argv = self.control_plane.arguments()
+        registry = [("missing", None), ("bad", "{"), ("unknown", '{"workload": []}'),
+                    ("type", '{"workloads": [{"name": 1}]}'),
+                    ("address", '{"workloads": [{"name": "a", "namespace": "b", "service_account": "c", "addresses": ["10"]}]}')]
+        cases = []
+        for name, text in registry:
+            path = f"{self.files}/registry-{name}.json"
+            if text is not None:
+                self.file(os.path.basename(path), text)
+            cases.append(([f"--registry=static:{path}"], os.path.basename(path)))
+        self.check(argv, None, self.configuration_cases("controlplane") + cases + [
+            (["--registry="], "registry"),
+            (["--registry=consul:x"], "consul"),
+            (["--store=file:x"], "store"),
+            ([f"--store=sqlite:{self.files}/nowhere/store.db"], "nowhere"),
+            ([f"--store=sqlite:{self.file('no-database', 'nonsense' * 200)}"], "no-database"),
+            ([f"--trust_bundle_out={self.files}/nowhere/bundle.pem"], "nowhere"),
+            ([f"--operator_token_out={self.files}/nowhere/token"], "nowhere"),
+            (["--workload_ttl=-1h"], "workload_ttl"),
+            (["--workload_ttl=soon"], "soon"),
+            (["--trust_domain=Not/Valid"], "trust_domain"),
+            (["--attest=guess"], "guess"),
+            (["--listen=nowhere"], "listen"),
+            (["--admin=nowhere"], "admin"),
+        ])
+
+    def test_the_control_plane_with_a_taken_port(self):
+        for port in (15012, 15014):
+            with self.subTest(port=port), self.pod.listen(port):
+                self.assert_refused(self.control_plane.arguments(), None, str(port))
+
+    def test_the_operators_tool(self):
+        argv = [self.mesh.binary("byrniectl"), "--control_plane=127.0.0.1:15012", f"--trust_bundle={self.bundle}",
+                f"--token={self.token}"]
+        create = ["token", "create", "--identity=spiffe://cluster.local/ns/a/sa/b"]
+        self.check(argv, None, [
+            ([], "status"),
+            (["nonsense"], "nonsense"),
+            (["token", "burn"], "burn"),
+            (["status", "--nonsense"], "nonsense"),
+            (["status", "--output=xml"], "xml"),
+            (["token", "create"], "identity"),
+            (["token", "create", "--identity=http://x"], "identity"),
+            ([*create, "--ttl=-1s"], "ttl"),
+            (["status", "--trust_bundle="], "trust_bundle"),
+            (["status", f"--trust_bundle={self.files}/missing.pem"], "missing.pem"),
+            (["status", f"--trust_bundle={self.file('ctl.pem', 'x')}"], "ctl.pem"),
+            (["status", f"--trust_bundle={self.expired_bundle}"], "expired"),
+            (["status", f"--token={self.files}/missing.token"], "missing.token"),
+            (["status", "--control_plane=nowhere"], "control_plane"),
+        ])
+
+    def test_an_unreachable_control_plane_is_a_failure_at_run_time(self):
+        done = self.pod.host.run(self.mesh.binary("byrniectl"), "--control_plane=127.0.0.1:1",
+                                 f"--trust_bundle={self.bundle}", f"--token={self.token}", "status", check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, r"\Abyrniectl: error: [^\n]+\n\Z")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

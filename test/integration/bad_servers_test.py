@@ -1,0 +1,109 @@
+#!/usr/bin/python3
+"""A proxy gives an application's bytes only to the server that was meant.
+
+Proved with a rogue TLS server on the tunnel port of a registered workload: with a certificate of another workload, of
+another trust domain, expired or of an unknown root it gets no byte, the application's connection fails at once and the
+log says why; with the right one it would get them.
+"""
+
+import os
+import ssl
+import sys
+import threading
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.case import MeshTestCase, main
+from testing.certificates import Authority, tls_context
+from testing.process import wait_until
+
+MARKER = b"for the right server only"
+
+
+class RogueServer:
+    """Accepts TLS on 15008 with a given certificate and keeps what it hears after the handshake."""
+
+    def __init__(self, host, certificate):
+        self.heard = b""
+        self.handshakes = 0
+        self._context = tls_context(True, certificate)
+        self._listener = host.listen(15008, timeout=30)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                raw, _ = self._listener.accept()
+            except OSError:
+                return
+            raw.settimeout(5)
+            try:
+                with self._context.wrap_socket(raw, server_side=True) as connection:
+                    self.handshakes += 1
+                    while block := connection.recv(65536):
+                        self.heard += block
+            except (ssl.SSLError, OSError):
+                pass
+
+    def close(self):
+        self._listener.close()
+
+
+class BadServersTest(MeshTestCase):
+
+    @classmethod
+    def build(cls):
+        cls.client, cls.server = cls.mesh.pod("client"), cls.mesh.pod("server")
+        # Registered like any workload, but what runs there is ours. A host of its own per test: a proxy may remember
+        # that one was bad.
+        cls.rogues = [cls.mesh.outsider(f"rogue{number}") for number in range(5)]
+        for number, host in enumerate(cls.rogues):
+            cls.mesh.registry.workload(f"rogue{number}", "demo", "rogue", [host.address, host.address6])
+        cls.mesh.start()
+        control_plane = cls.mesh.control_plane
+        with open(control_plane.bundle, encoding="ascii") as bundle:
+            cls.mesh_ca = Authority.of_store(cls.mesh.directory, control_plane.store, bundle.read())
+        cls.right = "spiffe://cluster.local/ns/demo/sa/rogue"
+
+    def meet(self, number, certificate):
+        """The client dials a workload whose tunnel port shows `certificate`; returns the rogue and the log's record."""
+        host = self.rogues[number]
+        rogue = RogueServer(host, certificate)
+        try:
+            self.assert_fails_fast(self.client, host.address, 8080, within=12, question=MARKER)
+        finally:
+            rogue.close()
+        record = self.client.wait_access_log(original_destination=f"{host.address}:8080")[-1]
+        self.assertNotEqual(record["result"], "allowed", record)
+        self.assertNotIn(MARKER, rogue.heard)
+        self.assertNotIn(b"PRI * HTTP/2.0", rogue.heard, "the client spoke HTTP/2 to an unverified server")
+        return rogue, record
+
+    def test_another_workload_of_the_mesh_is_not_the_server(self):
+        _, record = self.meet(0, self.mesh_ca.issue(self.server.spiffe_id))
+        self.assertIn(record["reason"], ("peer-identity-mismatch", "tls-failed"), record)
+
+    def test_a_server_of_another_trust_domain_is_refused(self):
+        _, record = self.meet(1, self.mesh_ca.issue("spiffe://other.example/ns/demo/sa/rogue"))
+        self.assertEqual(record["reason"], "tls-failed", record)
+
+    def test_an_expired_server_is_refused(self):
+        _, record = self.meet(2, self.mesh_ca.issue(self.right, begins=-7200, ends=-60))
+        self.assertEqual(record["reason"], "tls-failed", record)
+
+    def test_a_server_of_an_unknown_root_is_refused(self):
+        _, record = self.meet(3, Authority(self.mesh.directory).issue(self.right))
+        self.assertEqual(record["reason"], "tls-failed", record)
+
+    def test_the_right_server_is_spoken_to(self):
+        """The counter-proof: the same rogue with the right certificate is sent HTTP/2."""
+        host = self.rogues[4]
+        rogue = RogueServer(host, self.mesh_ca.issue(self.right))
+        with self.client.connect(host.address, 8080) as connection:
+            connection.sendall(MARKER)
+            wait_until(lambda: b"PRI * HTTP/2.0" in rogue.heard, 10, "HTTP/2 from the client's proxy")
+        rogue.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
