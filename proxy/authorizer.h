@@ -10,9 +10,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/types/optional.h"
-#include "common/identity/spiffe_id.h"
-#include "common/net/socket_address.h"
+#include "proxy/connection_facts.h"
 #include "proxy/policy.h"
 
 namespace google::protobuf {
@@ -49,11 +47,11 @@ class PolicySet {
   const std::vector<Policy>& policies() const { return policies_; }
 
   // For Authorize: positions in policies() of the mesh-wide policies, of those of one namespace
-  // (null: none), and of one policy of scope WORKLOAD_SELECTOR by its key (npos: unknown).
+  // (null: none), and of a policy that a workload lists, by its key (npos: unknown).
   static constexpr size_t npos = static_cast<size_t>(-1);
   const std::vector<size_t>& global() const { return global_; }
   const std::vector<size_t>* OfNamespace(absl::string_view ns) const;
-  size_t Selectable(absl::string_view key) const;
+  size_t Find(absl::string_view key) const;
 
  private:
   PolicySet(uint64_t epoch, std::vector<Policy> policies);
@@ -62,7 +60,7 @@ class PolicySet {
   const std::vector<Policy> policies_;
   std::vector<size_t> global_;
   absl::flat_hash_map<std::string, std::vector<size_t>> by_namespace_;
-  absl::flat_hash_map<std::string, size_t> selectable_;
+  absl::flat_hash_map<std::string, size_t> by_key_;
 };
 
 // The workload a connection is for, that is, which policies concern it.
@@ -75,20 +73,6 @@ struct WorkloadSelector {
   // (Workload.authorization_policies). One that the PolicySet does not have denies: it may be a
   // DENY policy that has not arrived yet.
   std::vector<std::string> policies;
-};
-
-// What is known of one inbound connection. Nothing in it is a claim: the identity is verified, the
-// addresses are the kernel's.
-struct ConnectionFacts {
-  // The verified peer; none for plaintext.
-  absl::optional<SpiffeId> peer;
-  // The address of the peer.
-  IpAddress source;
-  // What the connection is for: for HBONE the target of the CONNECT, else the original destination.
-  SocketAddress destination;
-  // True where this port takes plaintext (permissive mode). False: a connection without `peer` is
-  // denied before any policy is looked at.
-  bool plaintext_admitted = false;
 };
 
 // The reasons Authorize gives. Those marked with a key are followed by a space and the policy's

@@ -6,13 +6,10 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "absl/types/optional.h"
-#include "common/identity/spiffe_id.h"
 #include "common/net/socket_address.h"
+#include "proxy/connection_facts.h"
 
 namespace byrnie {
-
-struct ConnectionFacts;
 
 // Matches text literally and case-sensitively: '.' and '*' mean themselves (CVE-2026-39350,
 // CVE-2020-16844). A value.
