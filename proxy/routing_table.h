@@ -135,11 +135,12 @@ class RoutingTable {
     uint16_t target_port;
     uint64_t weight_end;  // Capacities of this and all before it; an unhealthy one adds none.
   };
-  struct ServiceRoutes {
-    const Service* service;
-    absl::flat_hash_map<uint16_t, std::vector<Endpoint>> by_port;
-  };
+  // By port of the service; never an empty vector.
+  using EndpointsByPort = absl::flat_hash_map<uint16_t, std::vector<Endpoint>>;
 
+  // The first address of the wanted family that is still this workload's, else the first of the
+  // other; null: none is.
+  const IpAddress* AddressOf(const Workload& workload, bool prefer_v4) const;
   RouteDecision ToWorkload(const Workload& workload, const SocketAddress& endpoint,
                            const Service* service) const;
 
@@ -147,7 +148,7 @@ class RoutingTable {
   std::map<std::string, std::shared_ptr<const Service>> services_;
   absl::flat_hash_map<IpAddress, const Workload*> workload_by_ip_;
   absl::flat_hash_map<IpAddress, const Service*> service_by_ip_;
-  absl::flat_hash_map<const Service*, ServiceRoutes> routes_;
+  absl::flat_hash_map<const Service*, EndpointsByPort> routes_;
 };
 
 // Applies the agent's updates and makes snapshots. Lives on one thread, the control thread.

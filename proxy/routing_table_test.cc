@@ -1,0 +1,391 @@
+#include "proxy/routing_table.h"
+
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "byrnie/link/v1/link.pb.h"
+#include "common/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+using Kind = RouteDecision::Kind;
+
+IpAddress Ip(absl::string_view text) { return IpAddress::Parse(text).value(); }
+SocketAddress At(absl::string_view text) { return SocketAddress::Parse(text).value(); }
+SpiffeId Id(absl::string_view text) { return SpiffeId::Parse(text).value(); }
+
+constexpr char kServiceKey[] = "demo/web.demo.svc.cluster.local";
+
+istio::workload::Workload MakeWorkload(const std::string& name,
+                                       const std::vector<std::string>& addresses) {
+  istio::workload::Workload workload;
+  workload.set_uid("static//pod/demo/" + name);
+  workload.set_name(name);
+  workload.set_namespace_("demo");
+  workload.set_service_account(name);
+  workload.set_tunnel_protocol(istio::workload::HBONE);
+  for (const std::string& address : addresses) workload.add_addresses(Ip(address).ToBytes());
+  return workload;
+}
+
+// A workload that serves port 80 of the service at its own port 8080.
+istio::workload::Workload MakeEndpoint(const std::string& name, const std::string& address,
+                                       uint32_t capacity = 1) {
+  istio::workload::Workload workload = MakeWorkload(name, {address});
+  workload.set_capacity(capacity);
+  istio::workload::Port* port = (*workload.mutable_services())[kServiceKey].add_ports();
+  port->set_service_port(80);
+  port->set_target_port(8080);
+  return workload;
+}
+
+istio::workload::Service MakeService(const std::vector<std::string>& vips) {
+  istio::workload::Service service;
+  service.set_name("web");
+  service.set_namespace_("demo");
+  service.set_hostname("web.demo.svc.cluster.local");
+  for (const std::string& vip : vips) service.add_addresses()->set_address(Ip(vip).ToBytes());
+  istio::workload::Port* port = service.add_ports();
+  port->set_service_port(80);
+  port->set_target_port(8080);
+  return service;
+}
+
+class RoutingTableTest : public ::testing::Test {
+ public:
+  RoutingTableTest& Add(const istio::workload::Workload& workload) {
+    *update_.add_upserts()->mutable_workload() = workload;
+    return *this;
+  }
+  RoutingTableTest& Add(const istio::workload::Service& service) {
+    *update_.add_upserts()->mutable_service() = service;
+    return *this;
+  }
+  RoutingTableTest& Remove(const std::string& key) {
+    update_.add_removals(key);
+    return *this;
+  }
+  // Applies what was collected and makes the snapshot the tests look at.
+  std::vector<absl::Status> Apply(bool replace_all = false) {
+    update_.set_replace_all(replace_all);
+    std::vector<absl::Status> rejected = builder_.Apply(update_);
+    update_.Clear();
+    table_ = builder_.Build();
+    return rejected;
+  }
+  RouteDecision Resolve(absl::string_view destination) {
+    return table_->Resolve(At(destination), random_);
+  }
+
+  link::v1::AddressUpdate update_;
+  RoutingTableBuilder builder_;
+  std::shared_ptr<const RoutingTable> table_;
+  std::mt19937_64 random_{7};
+};
+
+TEST_F(RoutingTableTest, KnowsNothingAtFirst) {
+  const RoutingTable table;
+  const RouteDecision route = table.Resolve(At("10.0.0.1:80"), random_);
+  EXPECT_EQ(route.kind, Kind::kUnknown);
+  EXPECT_EQ(route.endpoint, At("10.0.0.1:80"));
+  EXPECT_EQ(table.FindWorkload(Ip("10.0.0.1")), nullptr);
+  EXPECT_EQ(table.FindService(Ip("10.0.0.1")), nullptr);
+}
+
+TEST_F(RoutingTableTest, TunnelsToAWorkloadByItsOwnAddress) {
+  EXPECT_THAT(Add(MakeWorkload("server", {"10.0.0.1"})).Apply(), IsEmpty());
+  const RouteDecision route = Resolve("10.0.0.1:9000");
+  EXPECT_EQ(route.kind, Kind::kHbone);
+  EXPECT_EQ(route.endpoint, At("10.0.0.1:9000"));
+  EXPECT_EQ(route.tunnel, At("10.0.0.1:15008"));
+  EXPECT_THAT(route.identities, ElementsAre(Id("spiffe://cluster.local/ns/demo/sa/server")));
+  EXPECT_EQ(route.service, "");
+  EXPECT_EQ(route.workload, "static//pod/demo/server");
+  EXPECT_EQ(Resolve("10.0.0.2:9000").kind, Kind::kUnknown);
+}
+
+TEST_F(RoutingTableTest, MapsTheServicePortToTheWorkloadsPort) {
+  Add(MakeService({"10.96.0.10"})).Add(MakeEndpoint("server", "10.0.0.1")).Apply();
+  const RouteDecision route = Resolve("10.96.0.10:80");
+  EXPECT_EQ(route.kind, Kind::kHbone);
+  EXPECT_EQ(route.endpoint, At("10.0.0.1:8080"));
+  EXPECT_EQ(route.tunnel, At("10.0.0.1:15008"));
+  EXPECT_EQ(route.service, kServiceKey);
+}
+
+TEST_F(RoutingTableTest, TargetPortZeroMeansTheServicePort) {
+  istio::workload::Workload workload = MakeEndpoint("server", "10.0.0.1");
+  (*workload.mutable_services())[kServiceKey].mutable_ports(0)->set_target_port(0);
+  Add(MakeService({"10.96.0.10"})).Add(workload).Apply();
+  EXPECT_EQ(Resolve("10.96.0.10:80").endpoint, At("10.0.0.1:80"));
+}
+
+TEST_F(RoutingTableTest, EachWorkloadMapsPortsItsOwnWay) {
+  istio::workload::Workload other = MakeEndpoint("other", "10.0.0.2");
+  (*other.mutable_services())[kServiceKey].mutable_ports(0)->set_target_port(9090);
+  Add(MakeService({"10.96.0.10"})).Add(MakeEndpoint("server", "10.0.0.1")).Add(other).Apply();
+  std::map<std::string, int> seen;
+  for (int i = 0; i < 100; ++i) ++seen[Resolve("10.96.0.10:80").endpoint.ToString()];
+  EXPECT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen.count("10.0.0.1:8080"), 1u);
+  EXPECT_EQ(seen.count("10.0.0.2:9090"), 1u);
+}
+
+TEST_F(RoutingTableTest, RefusesAPortTheServiceDoesNotHave) {
+  Add(MakeService({"10.96.0.10"})).Add(MakeEndpoint("server", "10.0.0.1")).Apply();
+  const RouteDecision route = Resolve("10.96.0.10:8080");
+  EXPECT_EQ(route.kind, Kind::kNoEndpoint);
+  EXPECT_EQ(route.reason, route_reason::kUnknownServicePort);
+  EXPECT_EQ(route.service, kServiceKey);
+}
+
+TEST_F(RoutingTableTest, RefusesWhenNobodyServesThePort) {
+  Add(MakeService({"10.96.0.10"})).Apply();
+  EXPECT_EQ(Resolve("10.96.0.10:80").reason, route_reason::kNoEndpoint);
+}
+
+TEST_F(RoutingTableTest, DrawsEndpointsByCapacity) {
+  Add(MakeService({"10.96.0.10"}))
+      .Add(MakeEndpoint("a", "10.0.0.1", 1))
+      .Add(MakeEndpoint("b", "10.0.0.2", 3))
+      .Add(MakeEndpoint("c", "10.0.0.3", 0))  // 0 means 1.
+      .Apply();
+  std::map<std::string, int> seen;
+  constexpr int kDraws = 50000;
+  for (int i = 0; i < kDraws; ++i) ++seen[Resolve("10.96.0.10:80").endpoint.ToString()];
+  EXPECT_NEAR(seen["10.0.0.1:8080"], kDraws / 5, kDraws / 50);
+  EXPECT_NEAR(seen["10.0.0.2:8080"], kDraws * 3 / 5, kDraws / 50);
+  EXPECT_NEAR(seen["10.0.0.3:8080"], kDraws / 5, kDraws / 50);
+}
+
+TEST_F(RoutingTableTest, LargestCapacitiesDoNotOverflow) {
+  Add(MakeService({"10.96.0.10"}));
+  for (int i = 1; i <= 4; ++i) {
+    Add(MakeEndpoint(absl::StrCat("w", i), absl::StrCat("10.0.0.", i), UINT32_MAX));
+  }
+  Apply();
+  std::map<std::string, int> seen;
+  for (int i = 0; i < 400; ++i) ++seen[Resolve("10.96.0.10:80").endpoint.ToString()];
+  EXPECT_EQ(seen.size(), 4u);
+}
+
+TEST_F(RoutingTableTest, UnhealthyEndpointsGetNoNewConnections) {
+  istio::workload::Workload sick = MakeEndpoint("sick", "10.0.0.1", 1000);
+  sick.set_status(istio::workload::UNHEALTHY);
+  Add(MakeService({"10.96.0.10"})).Add(sick).Apply();
+  EXPECT_EQ(Resolve("10.96.0.10:80").reason, route_reason::kNoHealthyEndpoint);
+
+  Add(MakeEndpoint("well", "10.0.0.2", 1)).Apply();
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(Resolve("10.96.0.10:80").endpoint, At("10.0.0.2:8080"));
+  }
+  // Whoever asks for that one gets it.
+  EXPECT_EQ(Resolve("10.0.0.1:8080").kind, Kind::kHbone);
+}
+
+TEST_F(RoutingTableTest, SubjectAltNamesOfTheServiceAreAllowedToo) {
+  istio::workload::Service service = MakeService({"10.96.0.10"});
+  service.add_subject_alt_names("spiffe://cluster.local/ns/demo/sa/a-shared");
+  service.add_subject_alt_names("spiffe://cluster.local/ns/demo/sa/server");
+  Add(service).Add(MakeEndpoint("server", "10.0.0.1")).Apply();
+  EXPECT_THAT(Resolve("10.96.0.10:80").identities,
+              ElementsAre(Id("spiffe://cluster.local/ns/demo/sa/a-shared"),
+                          Id("spiffe://cluster.local/ns/demo/sa/server")));
+  // They are the service's: the workload asked for directly proves its own.
+  EXPECT_THAT(Resolve("10.0.0.1:80").identities,
+              ElementsAre(Id("spiffe://cluster.local/ns/demo/sa/server")));
+}
+
+TEST_F(RoutingTableTest, OnlyAWorkloadKnownToBeOutsideTheMeshIsPlaintext) {
+  istio::workload::Workload plain = MakeWorkload("plain", {"10.0.0.1"});
+  plain.set_tunnel_protocol(istio::workload::NONE);
+  istio::workload::Workload legacy = MakeWorkload("legacy", {"10.0.0.2"});
+  legacy.set_tunnel_protocol(istio::workload::LEGACY_ISTIO_MTLS);
+  Add(plain).Add(legacy).Apply();
+  const RouteDecision route = Resolve("10.0.0.1:80");
+  EXPECT_EQ(route.kind, Kind::kPlaintext);
+  EXPECT_EQ(route.endpoint, At("10.0.0.1:80"));
+  EXPECT_THAT(route.identities, IsEmpty());
+  EXPECT_EQ(Resolve("10.0.0.2:80").kind, Kind::kNoEndpoint);
+  EXPECT_EQ(Resolve("10.0.0.2:80").reason, route_reason::kUnsupportedTunnel);
+}
+
+TEST_F(RoutingTableTest, WorksTheSameOverIpv6) {
+  Add(MakeService({"fd96::10"})).Add(MakeEndpoint("server", "fd77::2")).Apply();
+  const RouteDecision route = Resolve("[fd96::10]:80");
+  EXPECT_EQ(route.kind, Kind::kHbone);
+  EXPECT_EQ(route.endpoint, At("[fd77::2]:8080"));
+  EXPECT_EQ(route.tunnel, At("[fd77::2]:15008"));
+  EXPECT_EQ(Resolve("[fd77::3]:80").kind, Kind::kUnknown);
+}
+
+TEST_F(RoutingTableTest, ADualStackWorkloadIsDialledInTheFamilyOfTheDestination) {
+  istio::workload::Workload workload = MakeEndpoint("server", "10.0.0.1");
+  workload.add_addresses(Ip("fd77::2").ToBytes());
+  Add(MakeService({"10.96.0.10", "fd96::10"})).Add(workload).Apply();
+  EXPECT_EQ(Resolve("10.96.0.10:80").endpoint, At("10.0.0.1:8080"));
+  EXPECT_EQ(Resolve("[fd96::10]:80").endpoint, At("[fd77::2]:8080"));
+
+  Add(MakeEndpoint("server", "10.0.0.1")).Apply();  // IPv4 only now.
+  EXPECT_EQ(Resolve("[fd96::10]:80").endpoint, At("10.0.0.1:8080"));
+}
+
+TEST_F(RoutingTableTest, AServiceAddressIsLookedForBeforeAWorkloads) {
+  Add(MakeWorkload("squatter", {"10.96.0.10"}))
+      .Add(MakeService({"10.96.0.10"}))
+      .Add(MakeEndpoint("server", "10.0.0.1"))
+      .Apply();
+  EXPECT_EQ(Resolve("10.96.0.10:80").endpoint, At("10.0.0.1:8080"));
+}
+
+TEST_F(RoutingTableTest, AReusedAddressBelongsToTheLatestUpsert) {
+  Add(MakeEndpoint("old", "10.0.0.1")).Apply();
+  Add(MakeService({"10.96.0.10"})).Add(MakeWorkload("new", {"10.0.0.1"})).Apply();
+  EXPECT_THAT(Resolve("10.0.0.1:80").identities,
+              ElementsAre(Id("spiffe://cluster.local/ns/demo/sa/new")));
+  // The old one has no address left, and its service does not send anybody to the new one.
+  EXPECT_EQ(Resolve("10.96.0.10:80").reason, route_reason::kNoEndpoint);
+
+  // The stale claim goes without touching the new owner; the new one goes and the address is
+  // nobody's.
+  Remove("static//pod/demo/old").Apply();
+  EXPECT_EQ(table_->FindWorkload(Ip("10.0.0.1"))->name, "new");
+  Remove("static//pod/demo/new").Apply();
+  EXPECT_EQ(Resolve("10.0.0.1:80").kind, Kind::kUnknown);
+}
+
+TEST_F(RoutingTableTest, AnAddressFallsBackToTheOtherClaimant) {
+  Add(MakeWorkload("a", {"10.0.0.1"})).Add(MakeWorkload("b", {"10.0.0.1"})).Apply();
+  EXPECT_EQ(table_->FindWorkload(Ip("10.0.0.1"))->name, "b");
+  Remove("static//pod/demo/b").Apply();
+  EXPECT_EQ(table_->FindWorkload(Ip("10.0.0.1"))->name, "a");
+}
+
+TEST_F(RoutingTableTest, AChangedResourceIsReplacedAsAWhole) {
+  Add(MakeService({"10.96.0.10"})).Add(MakeEndpoint("server", "10.0.0.1")).Apply();
+  Add(MakeWorkload("server", {"10.0.0.2"})).Apply();
+  EXPECT_EQ(Resolve("10.0.0.1:80").kind, Kind::kUnknown);
+  EXPECT_EQ(Resolve("10.96.0.10:80").reason, route_reason::kNoEndpoint);
+}
+
+TEST_F(RoutingTableTest, RemovesByKeyAndReplacesAll) {
+  Add(MakeService({"10.96.0.10"})).Add(MakeEndpoint("server", "10.0.0.1")).Apply();
+  Remove(kServiceKey).Remove("never/there").Apply();
+  EXPECT_EQ(Resolve("10.96.0.10:80").kind, Kind::kUnknown);
+  EXPECT_EQ(Resolve("10.0.0.1:80").kind, Kind::kHbone);
+  Add(MakeWorkload("other", {"10.0.0.9"})).Apply(/*replace_all=*/true);
+  EXPECT_EQ(Resolve("10.0.0.1:80").kind, Kind::kUnknown);
+  EXPECT_EQ(Resolve("10.0.0.9:80").kind, Kind::kHbone);
+  EXPECT_EQ(table_->workloads().size(), 1u);
+}
+
+TEST_F(RoutingTableTest, ArrivalOrderOfServiceAndWorkloadDoesNotMatter) {
+  Add(MakeEndpoint("server", "10.0.0.1")).Apply();
+  Add(MakeService({"10.96.0.10"})).Apply();
+  EXPECT_EQ(Resolve("10.96.0.10:80").kind, Kind::kHbone);
+}
+
+TEST_F(RoutingTableTest, ASnapshotNeverChanges) {
+  Add(MakeWorkload("server", {"10.0.0.1"})).Apply();
+  const std::shared_ptr<const RoutingTable> old = table_;
+  Remove("static//pod/demo/server").Apply();
+  EXPECT_EQ(Resolve("10.0.0.1:80").kind, Kind::kUnknown);
+  EXPECT_EQ(old->Resolve(At("10.0.0.1:80"), random_).kind, Kind::kHbone);
+}
+
+TEST_F(RoutingTableTest, ABadResourceKeepsItsLastGoodVersionAndHarmsNoOther) {
+  Add(MakeWorkload("server", {"10.0.0.1"})).Apply();
+  for (const bool replace_all : {false, true}) {
+    istio::workload::Workload bad = MakeWorkload("server", {"10.0.0.7"});
+    bad.add_addresses("xyz");
+    Add(bad).Add(MakeWorkload("other", {"10.0.0.2"}));
+    EXPECT_THAT(Apply(replace_all),
+                ElementsAre(StatusIs(absl::StatusCode::kInvalidArgument,
+                                     HasSubstr("workload \"static//pod/demo/server\""))));
+    EXPECT_EQ(Resolve("10.0.0.1:80").kind, Kind::kHbone);
+    EXPECT_EQ(Resolve("10.0.0.7:80").kind, Kind::kUnknown);
+    EXPECT_EQ(Resolve("10.0.0.2:80").kind, Kind::kHbone);
+  }
+}
+
+TEST_F(RoutingTableTest, RejectsWhatItDoesNotUnderstandOfAWorkload) {
+  const auto message = [this](void (*change)(istio::workload::Workload*)) {
+    istio::workload::Workload workload = MakeEndpoint("server", "10.0.0.1");
+    change(&workload);
+    Add(workload);
+    const std::vector<absl::Status> rejected = Apply();
+    EXPECT_EQ(rejected.size(), 1u);
+    return rejected.empty() ? std::string() : std::string(rejected[0].message());
+  };
+  EXPECT_THAT(message([](auto* w) { w->clear_uid(); }), HasSubstr("no uid"));
+  EXPECT_THAT(message([](auto* w) { w->clear_namespace_(); }), HasSubstr("no namespace"));
+  EXPECT_THAT(message([](auto* w) {
+                w->set_tunnel_protocol(static_cast<istio::workload::TunnelProtocol>(7));
+              }),
+              HasSubstr("unknown tunnel protocol 7"));
+  EXPECT_THAT(
+      message([](auto* w) { w->set_status(static_cast<istio::workload::WorkloadStatus>(9)); }),
+      HasSubstr("unknown status 9"));
+  EXPECT_THAT(message([](auto* w) { w->set_service_account("a/b"); }), HasSubstr("identity"));
+  EXPECT_THAT(message([](auto* w) { w->set_namespace_("demo/sa/x"); }), HasSubstr("identity"));
+  EXPECT_THAT(message([](auto* w) { w->set_trust_domain("td/ns/x"); }), HasSubstr("identity"));
+  EXPECT_THAT(message([](auto* w) { w->add_addresses(std::string(4, '\0')); }),
+              HasSubstr("all zero"));
+  EXPECT_THAT(message([](auto* w) {
+                (*w->mutable_services())[kServiceKey].mutable_ports(0)->set_service_port(0);
+              }),
+              HasSubstr("port 0"));
+  EXPECT_THAT(message([](auto* w) {
+                (*w->mutable_services())[kServiceKey].mutable_ports(0)->set_target_port(65536);
+              }),
+              HasSubstr("port 65536"));
+}
+
+TEST_F(RoutingTableTest, RejectsWhatItDoesNotUnderstandOfAService) {
+  istio::workload::Service bad_name = MakeService({"10.96.0.10"});
+  bad_name.add_subject_alt_names("web.demo");
+  istio::workload::Service no_host = MakeService({"10.96.0.10"});
+  no_host.clear_hostname();
+  Add(bad_name).Add(no_host);
+  update_.add_upserts();
+  EXPECT_THAT(Apply(),
+              ElementsAre(StatusIs(absl::StatusCode::kInvalidArgument,
+                                   AllOf(HasSubstr(kServiceKey), HasSubstr("web.demo"))),
+                          StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no hostname")),
+                          StatusIs(absl::StatusCode::kInvalidArgument,
+                                   HasSubstr("neither a workload nor a service"))));
+}
+
+TEST_F(RoutingTableTest, UnsetPartsOfTheIdentityHaveIstiosDefaults) {
+  istio::workload::Workload workload = MakeWorkload("server", {"10.0.0.1"});
+  workload.clear_service_account();
+  workload.set_trust_domain("other.example");
+  Add(workload).Apply();
+  EXPECT_THAT(Resolve("10.0.0.1:80").identities,
+              ElementsAre(Id("spiffe://other.example/ns/demo/sa/default")));
+}
+
+TEST_F(RoutingTableTest, KeepsWhatPoliciesNeedOfAWorkload) {
+  istio::workload::Workload workload = MakeWorkload("server", {"10.0.0.1"});
+  workload.add_authorization_policies("demo/allow-client");
+  Add(workload).Apply();
+  const Workload* found = table_->FindWorkload(Ip("10.0.0.1"));
+  ASSERT_NE(found, nullptr);
+  EXPECT_EQ(found->ns, "demo");
+  EXPECT_THAT(found->authorization_policies, ElementsAre("demo/allow-client"));
+}
+
+}  // namespace
+}  // namespace byrnie
