@@ -1,0 +1,96 @@
+#include "proxy/access_record.h"
+
+#include "absl/strings/string_view.h"
+#include "common/telemetry/json_text.h"
+
+namespace byrnie {
+namespace {
+
+constexpr absl::string_view kTimeFormat = "%Y-%m-%d%ET%H:%M:%E3SZ";
+constexpr size_t kMaxDetailSize = 256;
+
+absl::string_view Name(AccessRecord::Direction direction) {
+  switch (direction) {
+    case AccessRecord::Direction::kInbound:
+      return "inbound";
+    case AccessRecord::Direction::kOutbound:
+      return "outbound";
+  }
+  return "unknown";
+}
+
+absl::string_view Name(AccessRecord::Protocol protocol) {
+  switch (protocol) {
+    case AccessRecord::Protocol::kHbone:
+      return "hbone";
+    case AccessRecord::Protocol::kPlaintext:
+      return "plaintext";
+  }
+  return "unknown";
+}
+
+absl::string_view Name(AccessRecord::Result result) {
+  switch (result) {
+    case AccessRecord::Result::kAllowed:
+      return "allowed";
+    case AccessRecord::Result::kDenied:
+      return "denied";
+    case AccessRecord::Result::kFailed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+absl::string_view Name(AccessRecord::Route route) {
+  switch (route) {
+    case AccessRecord::Route::kNone:
+      return "none";
+    case AccessRecord::Route::kTunnel:
+      return "tunnel";
+    case AccessRecord::Route::kPassthrough:
+      return "passthrough";
+    case AccessRecord::Route::kLocal:
+      return "local";
+  }
+  return "unknown";
+}
+
+void AddUnlessEmpty(absl::string_view name, absl::string_view value, JsonLine* line) {
+  if (!value.empty()) line->Add(name, value);
+}
+
+}  // namespace
+
+std::string ToJson(const AccessRecord& record) {
+  const absl::string_view reason = record.reason;
+  const size_t space = reason.find(' ');
+  const absl::string_view policy =
+      space == absl::string_view::npos ? absl::string_view() : reason.substr(space + 1);
+
+  JsonLine line;
+  line.Add("log", "access");
+  line.Add("time", absl::FormatTime(kTimeFormat, record.start, absl::UTCTimeZone()));
+  line.Add("direction", Name(record.direction));
+  line.Add("result", Name(record.result));
+  line.Add("reason", reason.substr(0, space));
+  AddUnlessEmpty("policy", policy, &line);
+  AddUnlessEmpty("detail", absl::string_view(record.detail).substr(0, kMaxDetailSize), &line);
+  line.Add("source", record.source.ToString());
+  if (record.destination.has_value()) line.Add("destination", record.destination->ToString());
+  line.Add("original_destination", record.original_destination.ToString());
+  AddUnlessEmpty("service", record.service, &line);
+  line.Add("route", Name(record.route));
+  line.Add("protocol", Name(record.protocol));
+  if (record.peer_identity.has_value()) line.Add("peer_identity", record.peer_identity->text());
+  if (record.own_identity.has_value()) line.Add("own_identity", record.own_identity->text());
+  AddUnlessEmpty("tls_version", record.tls_version, &line);
+  AddUnlessEmpty("tls_cipher", record.tls_cipher, &line);
+  AddUnlessEmpty("tls_group", record.tls_group, &line);
+  line.Add("bytes_sent", record.bytes_sent);
+  line.Add("bytes_received", record.bytes_received);
+  // Whole microseconds, so that the number does not show a double's rounding.
+  line.Add("duration_ms", static_cast<double>(absl::ToInt64Microseconds(record.duration)) / 1000);
+  return line.Finish();
+}
+
+}  // namespace byrnie
