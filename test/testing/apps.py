@@ -4,6 +4,7 @@
 Servers, on all addresses of both families:
   echo PORT            sends back what it gets; after the peer's end, its own
   greet PORT NAME      answers every line with "hello from NAME, you said: LINE"
+  web PORT NAME        answers HTTP GET with "hello from NAME" and the path asked for
   sink PORT            reads to the peer's end, then answers {"bytes", "sha256"} of what came
   source PORT BYTES    sends BYTES of its own making, then {"bytes", "sha256"} is its log's last line
 Clients, which print one JSON object last:
@@ -58,6 +59,21 @@ def greeter(name):
                 said = line.decode("utf-8", "replace").strip()
                 connection.sendall(f"hello from {name}, you said: {said}\n".encode())
     return greet
+
+
+def web(name):
+    def answer(connection):
+        asked = b""
+        while b"\r\n\r\n" not in asked:
+            block = connection.recv(BLOCK)
+            if not block:
+                return
+            asked += block
+        path = asked.split(b" ", 2)[1].decode("utf-8", "replace")
+        body = f"hello from {name}; you asked for {path}\n".encode()
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+                           b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+    return answer
 
 
 def sink(connection):
@@ -157,6 +173,8 @@ def main(argv):
         serve(int(arguments[0]), echo)
     elif role == "greet":
         serve(int(arguments[0]), greeter(arguments[1]))
+    elif role == "web":
+        serve(int(arguments[0]), web(arguments[1]))
     elif role == "sink":
         serve(int(arguments[0]), sink)
     elif role == "source":
@@ -166,7 +184,7 @@ def main(argv):
     elif role == "short":
         short(arguments[0], int(arguments[1]), float(arguments[2]), float(arguments[3]))
     else:
-        sys.exit(f"no role {role!r}; one of echo, greet, sink, source, stream, short")
+        sys.exit(f"no role {role!r}; one of echo, greet, web, sink, source, stream, short")
 
 
 if __name__ == "__main__":

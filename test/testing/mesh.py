@@ -10,7 +10,6 @@ also by an exception or a signal.
 
 import atexit
 import http.client
-import json
 import os
 import shutil
 import signal
@@ -21,7 +20,7 @@ import time
 
 from .capture import Capture
 from .netns import APPLICATION_UID, Network, uninterrupted
-from .process import Process, wait_until
+from .process import Process, json_lines, wait_until
 from .registry import Registry
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -149,7 +148,7 @@ class Pod:
         process = self.mesh.spawn(
             name, self.host, ["/usr/bin/python3", "-I", "-S", self.mesh.apps, role, *arguments],
             self.mesh.log_path(name, unique=True), uid=APPLICATION_UID)
-        if role in ("echo", "greet", "sink", "source"):
+        if role in ("echo", "greet", "web", "sink", "source"):
             wait_until(lambda: '"listening"' in process.log_text(), 10, f"{name}'s start")
         return process
 
@@ -219,8 +218,7 @@ class Pod:
     def log(self):
         """All log records of the proxy, over its restarts."""
         with open(self.mesh.log_path(f"{self.name}-proxy"), encoding="utf-8", errors="replace") as text:
-            return [json.loads(line) for line in text.read().splitlines()
-                    if line.startswith("{") and line.endswith("}")]
+            return json_lines(text.read())
 
     def access_log(self, **wanted):
         """The access log's records whose fields have the values given."""

@@ -26,6 +26,18 @@ def wait_until(condition, deadline=10.0, what="the condition", every=0.02):
         time.sleep(every)
 
 
+def json_lines(text):
+    """The JSON objects among the lines of a log."""
+    records = []
+    for line in text.splitlines():
+        if line.startswith("{"):
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                pass  # A line still being written.
+    return records
+
+
 class Process:
     """A process in a namespace. Its output goes to a log file; JSON lines of it can be read back."""
 
@@ -80,14 +92,7 @@ class Process:
 
     def log_records(self):
         """The JSON objects among the lines of its log."""
-        records = []
-        for line in self.log_text().splitlines():
-            if line.startswith("{"):
-                try:
-                    records.append(json.loads(line))
-                except json.JSONDecodeError:
-                    pass  # A line still being written.
-        return records
+        return json_lines(self.log_text())
 
     def result(self, deadline=60.0):
         """Waits for the end of a program that prints one JSON object last, and returns the object."""

@@ -1,0 +1,344 @@
+#!/usr/bin/python3
+"""Byrnie on real traffic, step by step; run by tools/demo. Each step checks what it prints.
+
+Exits 0 if all of it is true, 1 if not, 130 after Ctrl-C; leaves nothing behind. With --keep the mesh stays up in the
+background until it is told to stop.
+"""
+
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.certificates import leaf_facts, served_leaf
+from testing.mesh import Mesh
+from testing.netns import APPLICATION_UID
+from testing.process import wait_until
+
+LIFE = 20
+ROTATIONS = 3
+MARKER = "marker-" + os.urandom(8).hex()
+_COLOR = sys.stdout.isatty()
+
+
+class Untrue(Exception):
+    """Something the demo says does not hold."""
+
+
+def paint(code, text):
+    return f"\033[{code}m{text}\033[0m" if _COLOR else str(text)
+
+
+def bold(text):
+    return paint("1", text)
+
+
+def dim(text):
+    return paint("2", text)
+
+
+def require(holds, what):
+    if not holds:
+        raise Untrue(what)
+
+
+def line(text=""):
+    print("    " + text if text else "", flush=True)
+
+
+def facts(*pairs):
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        line(f"{dim(name.ljust(width))}  {value}")
+
+
+def truth(text):
+    line(f"{paint('32;1', '✓')} {text}")
+
+
+def mib(count):
+    return f"{count / (1 << 20):.1f} MiB"
+
+
+class Demo:
+
+    def __init__(self, mesh):
+        self.mesh = mesh
+        self._step = 0
+        self.started = time.monotonic()
+
+    def step(self, title):
+        self._step += 1
+        print(f"\n{paint('36;1', f'{self._step:2}')}  {bold(title)}\n", flush=True)
+
+    def run(self):
+        print(bold("\nByrnie: two pods, one mutual-TLS hop, certificates that rotate"))
+        self.start()
+        self.request()
+        self.identities()
+        self.tls()
+        self.wire()
+        self.rotation()
+        self.plaintext()
+        self.pages()
+
+    def start(self):
+        self.step("The mesh")
+        mesh = self.mesh
+        began = time.monotonic()
+        self.client, self.server = mesh.pod("client"), mesh.pod("server")
+        for pod in (self.client, self.server):
+            # Step 6 runs one connection through the lives of several certificates; the default ends a connection
+            # when the certificate it began with expires.
+            pod.extra_proxy_flags = ["--identity_expiry=keep"]
+        self.web, self.web6 = mesh.service("web", [self.server], 80, 8080)
+        self.sink, _ = mesh.service("sink", [self.server], 80, 8081)
+        self.echo, _ = mesh.service("echo", [self.server], 80, 8082)
+        mesh.start()
+        took = time.monotonic() - began
+        self.server.app("web", 8080, "server")
+        self.server.app("sink", 8081)
+        self.server.app("echo", 8082)
+        self.outsider = mesh.outsider()
+        control = mesh.control_plane
+        line(f"{bold('control plane')}  {control.host.address}:{control.PORT}  "
+             f"{dim(f'pid {control.process.pid}, certificates of {LIFE} seconds')}")
+        for pod in (self.client, self.server):
+            require(pod.redirect("check", check=False).returncode == 0, f"the redirect rules of {pod.name} are in place")
+            line()
+            line(f"{bold('pod ' + pod.name)}")
+            facts(("identity", paint("33", pod.spiffe_id)), ("addresses", f"{pod.address}, {pod.address6}"),
+                  ("namespace", pod.host.name), ("processes", f"proxy {pod.proxy.pid}, agent {pod.agent.pid}; rules in nft table inet byrnie"))
+        line()
+        line(f"{bold('service')} web.demo.svc.cluster.local = {self.web}, {self.web6}; port 80, served by pod server on 8080")
+        line()
+        truth(f"started and ready in {took:.1f} s")
+
+    def curl(self, host, url, *options, check=True):
+        """curl as an application of another user would run it."""
+        return host.run("curl", "-q", "-sS", "--max-time", "10", *options, url, uid=APPLICATION_UID, check=check)
+
+    def request(self):
+        self.step("A request through the service address, by applications that know nothing of TLS")
+        self.capture = self.mesh.capture(self.server.host)
+        # A fresh proxy: its handshake is in the capture.
+        self.client.proxy.terminate()
+        self.client.start_proxy()
+        self.client.wait_ready()
+        url = f"http://{self.web}/{MARKER}"
+        line(dim(f"client$ curl {url}"))
+        answer = self.curl(self.client.host, url).stdout.strip()
+        line(answer)
+        require(MARKER in answer and "hello from server" in answer, "the server's answer came back")
+        url6 = f"http://[{self.web6}]/{MARKER}"
+        line(dim(f"client$ curl {url6}"))
+        answer = self.curl(self.client.host, url6).stdout.strip()
+        line(answer)
+        require(MARKER in answer, "the answer came back over IPv6")
+
+    def identities(self):
+        self.step("Both ends know each other: the access logs")
+        self.outbound = self.client.wait_access_log(direction="outbound", original_destination=f"{self.web}:80")[-1]
+        inbound = self.server.wait_access_log(direction="inbound", peer_identity=self.client.spiffe_id)[-1]
+        for pod, record in ((self.client, self.outbound), (self.server, inbound)):
+            line(f"{bold('proxy of ' + pod.name)}  {dim(record['direction'])}")
+            facts(("own identity", paint("33", record["own_identity"])), ("peer identity", paint("33", record["peer_identity"])),
+                  ("asked for", record.get("service") or record["original_destination"]), ("carried to", record.get("destination", "-")),
+                  ("result", f"{record['result']}, {record['reason']}; {record['bytes_sent']} bytes there, {record['bytes_received']} back"))
+            line()
+        require(self.outbound["own_identity"] == inbound["peer_identity"] == self.client.spiffe_id, "the client's identity in both logs")
+        require(self.outbound["peer_identity"] == inbound["own_identity"] == self.server.spiffe_id, "the server's identity in both logs")
+        truth("each log names both identities, and they agree")
+
+    def tls(self):
+        self.step("How it was carried")
+        record = self.outbound
+        facts(("version", record["tls_version"]), ("cipher", record["tls_cipher"]),
+              ("key exchange", f"{bold(record['tls_group'])}, which a quantum computer does not undo"),
+              ("inside", "HTTP/2 CONNECT (HBONE); one tunnel carries many connections"))
+        require(record["tls_version"] == "TLSv1.3", "TLS 1.3")
+        require(record["tls_group"] == "X25519MLKEM768", "X25519MLKEM768")
+
+    def wire(self):
+        self.step("What someone on the link between the pods sees")
+        self.capture.stop()
+        packets = sum(1 for _ in self.capture.packets())
+        hellos = [hello for hello in self.capture.server_hellos() if hello["group"] == "X25519MLKEM768"]
+        records, found = self.capture.tls_records(), self.capture.count(MARKER.encode())
+        facts(("captured", f"{packets} packets, {os.path.getsize(self.capture.path)} bytes"), ("TLS records", records),
+              ("handshake", f"{hellos[0]['version']}, {hellos[0]['cipher']}, {hellos[0]['group']}" if hellos else "none seen"),
+              ("the marker", f"{MARKER}, which the applications exchanged: {bold(str(found) + ' times')}"))
+        require(hellos and hellos[0]["version"] == "TLS 1.3", "a TLS 1.3 handshake is in the capture")
+        require(records > 0, "TLS records are in the capture")
+        require(found == 0, "the marker is not in the capture")
+        line()
+        truth("the bytes of the applications never crossed the link in plaintext")
+
+    def rotation(self):
+        self.step(f"Certificates that live {LIFE} seconds rotate under load")
+        seen = {pod: [] for pod in (self.client, self.server)}
+        stream = self.client.app("stream", self.sink, 80, 100, 8e6)
+        short = self.client.app("short", self.echo, 80, 100, 0.02)
+        began = time.monotonic()
+
+        def rotated_enough():
+            for pod, known in seen.items():
+                leaf = leaf_facts(served_leaf(self.outsider, pod.address))
+                if leaf["serial"] not in known:
+                    known.append(leaf["serial"])
+                    what = "has certificate" if len(known) == 1 else f"rotation {len(known) - 1}:"
+                    line(f"{dim(f'{time.monotonic() - began:5.1f} s')}  {pod.name} {what} …{leaf['serial'][-12:]}, "
+                         f"until {time.strftime('%H:%M:%S', time.gmtime(leaf['not_after']))} UTC")
+            return all(len(known) > ROTATIONS for known in seen.values())
+
+        wait_until(rotated_enough, 80, f"{ROTATIONS} rotations of both pods", every=0.5)
+        # On, past the last rotation.
+        time.sleep(1)
+        for process in (stream, short):
+            process.signal(signal.SIGUSR1)
+        streamed, connected = stream.result(), short.result()
+        lost = streamed["sent"] - streamed["received"]
+        line()
+        facts(("one stream", f"{mib(streamed['sent'])} in {streamed['seconds']:.0f} s; {bold(f'{lost} bytes lost')}; "
+               f"SHA-256 {streamed['sha256'][:16]}… {'equal at both ends' if streamed['intact'] else 'DIFFERS'}"),
+              ("beside it", f"{connected['succeeded']} connections, {bold(str(connected['failed']) + ' failed')}; "
+               f"the slowest took {connected['slowest'] * 1000:.0f} ms"))
+        require(streamed["intact"] and lost == 0, f"the stream is intact: {streamed}")
+        require(connected["failed"] == 0 and connected["succeeded"] > 0, f"no connection failed: {connected}")
+        line()
+        truth(f"at least {ROTATIONS} rotations of both pods, nothing lost, nothing failed")
+
+    def plaintext(self):
+        self.step("Plaintext from outside the mesh")
+        url = f"http://{self.server.address}:8080/let-me-in"
+        line(dim(f"outsider$ curl {url}"))
+        done = self.curl(self.outsider, url, check=False)
+        line(done.stderr.strip())
+        require(done.returncode != 0 and not done.stdout, "the plaintext request was refused")
+        record = self.server.wait_access_log(direction="inbound", result="denied",
+                                             original_destination=f"{self.server.address}:8080")[-1]
+        facts(("server's log", f"{record['result']}: {bold(record['reason'])}, from {record['source']}"))
+        require(record["reason"] == "plaintext-refused", f"the reason in the log: {record}")
+        line()
+        truth("refused in strict mode; the application saw nothing of it")
+
+    def pages(self):
+        self.step("Looking inside")
+        line(dim(f"client$ curl http://127.0.0.1:15000/"))
+        status, page = self.client.admin("/")
+        require(status == 200, f"the admin page answers: {status}")
+        text = re.sub(r"<style.*?</style>", "", page, flags=re.S)
+        text = re.sub(r"<(?!/?(?:tr|p|h\d|li|br|div|dt|pre|table)\b)[^>]*>", " ", text)
+        shown = [" ".join(part.split()) for part in re.sub(r"<[^>]*>", "\n", text).replace("&amp;", "&").splitlines()]
+        for part in [part for part in shown if part][:14]:
+            line("  " + part[:110])
+        line()
+        line(dim(f"outsider$ curl http://{self.server.address}:15020/metrics"))
+        metrics = self.server.metrics()
+        busy = [(name, value) for name, value in sorted(metrics.items())
+                if value and name.split("{")[0].endswith("_total") and "connections" in name]
+        for name, value in busy[:8]:
+            line(f"  {name} {value:.0f}")
+        require(busy, "the metrics count connections")
+        line()
+        line(dim("operator$ byrniectl status"))
+        for part in self.mesh.control_plane.ctl("status").stdout.splitlines()[:8]:
+            line("  " + part)
+        line()
+        facts(*((f"memory of pod {pod.name}", f"proxy {pod.proxy.memory_kib() / 1024:.1f} MiB, agent {pod.agent.memory_kib() / 1024:.1f} MiB (PSS)")
+                for pod in (self.client, self.server)))
+
+    def how_to_look_around(self):
+        server, client = self.server.host.name, self.client.host.name
+        sudo = "" if not os.environ.get("SUDO_USER") else "sudo "
+        print(f"\n{bold('It keeps running. Look around (as root):')}\n")
+        for what, command in (
+                ("a request", f"{sudo}ip netns exec {client} curl http://{self.web}/hello"),
+                ("client's admin page", f"{sudo}ip netns exec {client} curl http://127.0.0.1:15000/"),
+                ("certificates", f"{sudo}ip netns exec {server} curl http://127.0.0.1:15000/certs"),
+                ("open connections", f"{sudo}ip netns exec {server} curl http://127.0.0.1:15000/connections"),
+                ("the agent", f"{sudo}ip netns exec {client} curl http://127.0.0.1:15010/"),
+                ("metrics", f"{sudo}ip netns exec {server} curl http://127.0.0.1:15020/metrics"),
+                ("plaintext, refused", f"{sudo}ip netns exec {self.outsider.name} curl http://{self.server.address}:8080/"),
+                ("redirect rules", f"{sudo}ip netns exec {client} {self.mesh.binary('byrnie-redirect')} print"),
+                ("the wire", f"{sudo}ip netns exec {self.mesh.network.switch.name} tcpdump -ni {self.server.host.port} -X port 15008"),
+                ("registry, try a policy", self.mesh.registry.path),
+                ("logs", os.path.join(self.mesh.directory, "logs"))):
+            line(f"{dim(what.ljust(24))}{command}")
+        print(f"\n{bold('Stop it, leaving nothing behind:')}\n")
+        line(f"{sudo}kill {os.getpid()}")
+        print(flush=True)
+
+
+def show(keep_until_told=None):
+    """Runs the demo; returns the exit code. `keep_until_told` is called at the end with everything still up."""
+    began = time.monotonic()
+    try:
+        with Mesh(workload_ttl=f"{LIFE}s") as mesh:
+            demo = Demo(mesh)
+            demo.run()
+            print(f"\n{paint('32;1', '✓')} {bold(f'all of it true, in {time.monotonic() - began:.0f} seconds')}", flush=True)
+            if keep_until_told:
+                demo.how_to_look_around()
+                keep_until_told()
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing is left behind", flush=True)
+        return 130
+    except (Untrue, AssertionError) as error:
+        print(f"\n{paint('31;1', '✗')} {bold('not true:')} {error}", flush=True)
+        return 1
+    except Exception:  # Whatever it is, a person wants to see it and the exit code says it.
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def show_and_keep():
+    """Runs the demo in a child that stays when this process ends; returns the exit code."""
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(told)
+
+        def stay():
+            # Away from the terminal: neither its end nor Ctrl-C there concerns this process any more.
+            os.setsid()
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for fd in (0, 1, 2):
+                os.dup2(nothing, fd)
+            os.write(tell, b"up")
+            os.close(tell)
+            while True:
+                signal.pause()
+
+        sys.exit(show(stay))
+    os.close(tell)
+    # The child hears Ctrl-C as well and cleans up; this process only waits for it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+    if os.read(told, 2):
+        return 0
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main():
+    if sys.argv[1:] not in ([], ["--keep"]):
+        print("error: the only option is --keep", file=sys.stderr)
+        return 2
+    if os.geteuid() != 0:
+        print("error: network namespaces need root; run tools/demo", file=sys.stderr)
+        return 1
+    for program in ("curl", "tcpdump", "ip", "nft", "nsenter", "setpriv", "openssl"):
+        if not shutil.which(program):
+            print(f"error: {program} is not installed; run tools/setup", file=sys.stderr)
+            return 1
+    return show_and_keep() if sys.argv[1:] else show()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+// Feeds bytes of an attacker to both ends of ConnectSession. The first byte chooses the end and how
+// the bytes are cut; whatever follows, the session must neither crash nor spin nor keep more than
+// its windows allow.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "common/event/testing/manual_event_loop.h"
+#include "common/http2/connect_session.h"
+#include "common/net/byte_stream.h"
+
+namespace byrnie {
+namespace {
+
+// Gives the input in pieces, then the end; takes everything and forgets it.
+class InputStream final : public ByteStream {
+ public:
+  InputStream(absl::Span<const uint8_t> input, size_t piece) : input_(input), piece_(piece) {}
+
+  void SetObserver(Observer*) override {}
+  IoResult Read(absl::Span<uint8_t> buffer) override {
+    if (input_.empty()) return {0, IoStatus::kEof};
+    const size_t n = std::min({buffer.size(), piece_, input_.size()});
+    std::memcpy(buffer.data(), input_.data(), n);
+    input_.remove_prefix(n);
+    return {n, IoStatus::kOk};
+  }
+  IoResult Write(absl::Span<const uint8_t> data) override { return {data.size(), IoStatus::kOk}; }
+  void ShutdownWrite() override {}
+  void Reset() override {}
+  bool Flushed() const override { return true; }
+  absl::Status error() const override { return absl::OkStatus(); }
+
+ private:
+  absl::Span<const uint8_t> input_;
+  const size_t piece_;
+};
+
+// Accepts every other tunnel, echoes on it, and rejects the rest.
+class Peer final : public ConnectSession::Delegate, private ByteStream::Observer {
+ public:
+  void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest request) override {
+    if (++requests_ % 2 == 0) {
+      stream->Reject(503);
+      return;
+    }
+    stream->Accept();
+    stream->SetObserver(this);
+    streams_.push_back(std::move(stream));
+  }
+  void OnGoaway() override {}
+  void OnStreamsChanged() override {}
+  void OnSessionClosed(const absl::Status&) override { streams_.clear(); }
+  void Add(std::unique_ptr<ConnectStream> stream) {
+    stream->SetObserver(this);
+    streams_.push_back(std::move(stream));
+  }
+
+ private:
+  void OnReadable() override {
+    for (const auto& stream : streams_) {
+      uint8_t buffer[512];
+      const IoResult read = stream->Read(absl::MakeSpan(buffer));
+      if (read.status == IoStatus::kEof) stream->ShutdownWrite();
+      if (read.status == IoStatus::kOk) stream->Write(absl::MakeConstSpan(buffer, read.bytes));
+    }
+  }
+  void OnWritable() override {}
+
+  std::vector<std::unique_ptr<ConnectStream>> streams_;
+  size_t requests_ = 0;
+};
+
+}  // namespace
+}  // namespace byrnie
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using byrnie::ConnectSession;
+  if (size == 0) return 0;
+  const bool server = (data[0] & 1) != 0;
+  const bool preface = (data[0] & 2) != 0;
+  const size_t piece = (data[0] & 4) != 0 ? 1 : size;
+  static constexpr char kPreface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  std::string input;
+  // Most inputs should get past the preface and the first SETTINGS.
+  if (server && preface) input.append(kPreface, sizeof(kPreface) - 1);
+  if (preface) input.append("\0\0\0\4\0\0\0\0\0", 9);
+  input.append(reinterpret_cast<const char*>(data) + 1, size - 1);
+
+  byrnie::ManualEventLoop loop;
+  byrnie::Peer peer;
+  auto transport = std::make_unique<byrnie::InputStream>(
+      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(input.data()), input.size()), piece);
+  std::unique_ptr<ConnectSession> session;
+  if (server) {
+    session = ConnectSession::CreateServer(&loop, std::move(transport), {}, &peer);
+  } else {
+    session = ConnectSession::CreateClient(&loop, std::move(transport), {}, &peer);
+    for (int i = 0; i < 3; ++i) {
+      auto stream = session->OpenStream({"10.0.0.1:80", {}},
+                                        [](absl::Status, int, const byrnie::HeaderList&) {});
+      if (stream.ok()) peer.Add(std::move(*stream));
+    }
+  }
+  loop.RunUntilIdle();
+  loop.AdvanceTime(absl::Seconds(5));
+  return 0;
+}
