@@ -370,7 +370,12 @@ int SessionImpl::OnFrameReceived(const nghttp2_frame* frame) {
     case NGHTTP2_RST_STREAM: {
       peer_reset_id_ = id;
       const TunnelStream* stream = Find(id);
-      if (server() && (stream == nullptr || !stream->answered())) NoteAbuse();
+      // Not those that cross a reset of ours, nor those of open tunnels.
+      const bool known = nghttp2_session_find_stream(http2_.get(), id) != nullptr;
+      const bool unanswered =
+          stream != nullptr ? !stream->answered()
+                            : nghttp2_session_get_stream_user_data(http2_.get(), id) == nullptr;
+      if (server() && known && unanswered) NoteAbuse();
       break;
     }
     case NGHTTP2_SETTINGS:
