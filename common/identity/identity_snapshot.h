@@ -12,9 +12,9 @@
 
 namespace byrnie {
 
-// All of an identity that may be shown: the certificate chain and the trust bundles it is used with,
-// published together by one pointer so that nobody ever pairs new with old. Holds no private key.
-// Immutable, thread-safe; an object that exists verified at the time it was made.
+// All of an identity that may be shown: the certificate chain and the trust bundles it is used
+// with, published together by one pointer so that nobody ever pairs new with old. Holds no private
+// key. Immutable, thread-safe; an object that exists verified at the time it was made.
 class IdentitySnapshot {
  public:
   // Verifies the chain against the bundles at `now`. Unauthenticated as VerifySvid says.

@@ -8,14 +8,15 @@
 
 namespace byrnie {
 
-// A SPIFFE ID of a workload (SPIFFE-ID.md section 2), strict: what does not follow the standard to the
-// letter is no ID. An object that exists is valid and has a path. A value.
+// A SPIFFE ID of a workload (SPIFFE-ID.md section 2), strict: what does not follow the standard to
+// the letter is no ID. An object that exists is valid and has a path. A value.
 class SpiffeId {
  public:
   static constexpr size_t kMaxLength = 2048;
   static constexpr size_t kMaxTrustDomainLength = 255;
 
-  // Parses "spiffe://trust-domain/path". InvalidArgument says what is wrong, and quotes at most the first 128 bytes.
+  // Parses "spiffe://trust-domain/path". InvalidArgument says what is wrong, and quotes at most the
+  // first 128 bytes.
   static absl::StatusOr<SpiffeId> Parse(absl::string_view text);
   // InvalidArgument unless `name` is [a-z0-9._-]{1,255}.
   static absl::Status CheckTrustDomain(absl::string_view name);

@@ -12,18 +12,20 @@
 
 namespace byrnie {
 
-// The root certificates of each trust domain (SPIFFE_Trust_Domain_and_Bundle.md). A peer is judged by the
-// bundle of its own trust domain and by no other. Immutable, thread-safe.
+// The root certificates of each trust domain (SPIFFE_Trust_Domain_and_Bundle.md). A peer is judged
+// by the bundle of its own trust domain and by no other. Immutable, thread-safe.
 class TrustBundleSet {
  public:
   // An empty set trusts nobody.
   TrustBundleSet() = default;
 
-  // InvalidArgument when a name is not a trust domain, a bundle is empty, or a root is not a CA certificate.
+  // InvalidArgument when a name is not a trust domain, a bundle is empty, or a root is not a CA
+  // certificate.
   static absl::StatusOr<TrustBundleSet> Create(
       std::map<std::string, std::vector<CertificatePtr>, std::less<>> bundles);
   // One trust domain from PEM, as --trust_bundle files hold it.
-  static absl::StatusOr<TrustBundleSet> FromPem(absl::string_view trust_domain, absl::string_view pem);
+  static absl::StatusOr<TrustBundleSet> FromPem(absl::string_view trust_domain,
+                                                absl::string_view pem);
 
   // Null when the trust domain is not known.
   const std::vector<CertificatePtr>* Find(absl::string_view trust_domain) const;
