@@ -17,6 +17,7 @@
 #include "common/event/testing/manual_event_loop.h"
 #include "common/http2/connect_session.h"
 #include "common/net/byte_stream.h"
+#include "test/fuzz/fuzz_target.h"
 
 namespace byrnie {
 namespace {
@@ -48,7 +49,7 @@ class InputStream final : public ByteStream {
 // Accepts every other tunnel, echoes on it, and rejects the rest.
 class Peer final : public ConnectSession::Delegate, private ByteStream::Observer {
  public:
-  void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest request) override {
+  void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest) override {
     if (++requests_ % 2 == 0) {
       stream->Reject(503);
       return;
@@ -115,3 +116,49 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   loop.AdvanceTime(absl::Seconds(5));
   return 0;
 }
+
+namespace byrnie {
+
+std::vector<std::string> FuzzSeeds() {
+  const auto frame = [](uint8_t type, uint8_t flags, uint8_t stream, const std::string& payload) {
+    std::string bytes = {'\0',
+                         '\0',
+                         static_cast<char>(payload.size()),
+                         static_cast<char>(type),
+                         static_cast<char>(flags),
+                         '\0',
+                         '\0',
+                         '\0',
+                         static_cast<char>(stream)};
+    return bytes + payload;
+  };
+  // :method CONNECT, :authority a:1; :status 200; :method GET, :scheme https, :path /.
+  const std::string connect = std::string(
+      "\x42\x07"
+      "CONNECT"
+      "\x41\x03"
+      "a:1");
+  const std::string ok = "\x88";
+  const std::string get = "\x82\x87\x84";
+  const std::string data = frame(0, 0, 1, "hello");
+  const std::string code("\0\0\0\x08", 4);
+  const std::string to_server = "\x03";
+  const std::string to_server_slowly = "\x07";
+  const std::string to_client = "\x02";
+  return {
+      to_server + frame(1, 4, 1, connect) + data + frame(0, 1, 1, ""),
+      to_server_slowly + frame(1, 4, 1, connect) + data + frame(3, 0, 1, code),
+      to_server + frame(1, 5, 1, get) + frame(1, 4, 3, connect) + frame(1, 4, 5, connect) +
+          frame(3, 0, 3, code),
+      to_server + frame(1, 0, 1, connect.substr(0, 5)) + frame(9, 4, 1, connect.substr(5)),
+      to_server + frame(1, 4, 1, connect) + frame(8, 0, 1, std::string("\x7f\xff\xff\xff", 4)) +
+          frame(8, 0, 1, std::string("\x7f\xff\xff\xff", 4)),
+      to_server + frame(6, 0, 0, "12345678") + frame(7, 0, 0, std::string("\0\0\0\0", 4) + code) +
+          frame(4, 0, 0, std::string("\0\x04\0\0\0\x01", 6)),
+      to_client + frame(1, 4, 1, ok) + data + frame(0, 1, 1, "bye"),
+      to_client + frame(1, 5, 1, ok) + frame(3, 0, 3, code) + frame(1, 4, 5, "\x8d"),
+      to_client + frame(7, 0, 0, std::string("\0\0\0\x01", 4) + code) + frame(1, 4, 1, ok) + data,
+  };
+}
+
+}  // namespace byrnie
