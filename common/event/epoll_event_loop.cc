@@ -44,6 +44,7 @@ class EpollEventLoop::WatchImpl final : public EventLoop::FdWatch {
     const bool broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
     what.readable = broken || (events & (EPOLLIN | EPOLLRDHUP)) != 0;
     what.writable = broken || (events & EPOLLOUT) != 0;
+    what.error = broken;
     EpollEventLoop* loop = loop_;
     loop->running_watch_ = this;
     FdCallback callback = std::move(callback_);

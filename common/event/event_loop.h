@@ -30,6 +30,8 @@ class EventLoop {
   struct FdEvents {
     bool readable = false;
     bool writable = false;
+    // The descriptor itself reports an error or a hang-up of both directions.
+    bool error = false;
   };
 
   // A one-shot timer that can be scheduled again and again. Destroying it cancels.
@@ -74,7 +76,8 @@ class EventLoop {
   // Wall-clock time, constant within a turn.
   virtual absl::Time WallNow() const = 0;
 
-  // True on the thread that runs the loop, and before the first turn on any thread. From any thread.
+  // True on the thread that runs the loop, and on any thread before the first turn and after Run() has
+  // returned. From any thread.
   virtual bool InLoopThread() const = 0;
 };
 

@@ -22,17 +22,17 @@ struct IoResult {
   IoStatus status = IoStatus::kOk;
 };
 
-// A reliable, ordered, non-blocking byte stream whose two directions close one by one: a TCP connection,
-// TLS over one, or an HTTP/2 CONNECT stream. Lives on one loop.
+// A reliable, ordered, non-blocking byte stream whose two directions close one by one: a TCP
+// connection, TLS over one, or an HTTP/2 CONNECT stream. Lives on one loop.
 //
-// Readiness is edge-triggered: after Read or Write returned kWouldBlock the observer hears once when it
-// is worth trying again. A reader that stops reading hears nothing more and must try by itself when it
-// wants to go on; whoever stops before kWouldBlock (to bound its work per event) must come back by
-// itself. Observer calls never happen inside a call to the stream.
+// Readiness is edge-triggered: after Read or Write returned kWouldBlock the observer hears once
+// when it is worth trying again. A reader that stops reading hears nothing more and must try by
+// itself when it wants to go on; whoever stops before kWouldBlock (to bound its work per event)
+// must come back by itself. Observer calls never happen inside a call to the stream.
 //
-// Life: open, then each direction ends on its own (Read gives kEof; ShutdownWrite), or all ends at once
-// (Reset, or kError). Destroying a stream at any time is safe and cancels its upcalls: what is not
-// Flushed() then may be lost, and the peer sees a reset if it had not been shut down cleanly.
+// Life: open, then each direction ends on its own (Read gives kEof; ShutdownWrite), or all ends at
+// once (Reset, or kError). Destroying a stream at any time is safe and cancels its upcalls: what is
+// not Flushed() then may be lost, and the peer sees a reset if it had not been shut down cleanly.
 class ByteStream {
  public:
   class Observer {
@@ -47,7 +47,8 @@ class ByteStream {
   virtual ~ByteStream() = default;
 
   // Sets who hears of readiness; null silences. A new observer of a stream with something to report
-  // hears of it at the end of the turn. The observer outlives the stream or is replaced before it dies.
+  // hears of it at the end of the turn. The observer outlives the stream or is replaced before it
+  // dies.
   virtual void SetObserver(Observer* observer) = 0;
 
   // Reads at most buffer.size() bytes. All bytes the peer sent before it reset the connection are
@@ -61,12 +62,14 @@ class ByteStream {
   // Idempotent; nothing after Reset.
   virtual void ShutdownWrite() = 0;
 
-  // Breaks both directions so that the peer sees a reset, never a clean end. What Write had accepted
-  // is still delivered first where the peer reads: wait for Flushed(), with a deadline. Idempotent.
+  // Breaks both directions so that the peer sees a reset, never a clean end. What Write had
+  // accepted is still delivered first where the peer reads: wait for Flushed(), with a deadline.
+  // Idempotent.
   virtual void Reset() = 0;
 
-  // True when nothing accepted by Write, no shutdown and no reset is waiting in this process any more.
-  // After Reset also the kernel's queue has been delivered. A broken stream counts as flushed.
+  // True when nothing accepted by Write, no shutdown and no reset is waiting in this process any
+  // more. After Reset also the kernel's queue has been delivered. A broken stream counts as
+  // flushed.
   virtual bool Flushed() const = 0;
 
   // Why the stream is broken: OK while it is not; Unavailable when the peer reset or vanished;

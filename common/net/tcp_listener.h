@@ -1,6 +1,8 @@
 #ifndef BYRNIE_COMMON_NET_TCP_LISTENER_H_
 #define BYRNIE_COMMON_NET_TCP_LISTENER_H_
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "absl/functional/any_invocable.h"
@@ -11,8 +13,8 @@
 
 namespace byrnie {
 
-// A listening TCP socket on one loop. Accepts a bounded number per turn; when descriptors run out it
-// pauses for 100 ms instead of spinning, and says so once.
+// A listening TCP socket on one loop. Accepts a bounded number per turn; when descriptors or memory
+// run out it pauses for 100 ms instead of spinning, while the kernel queues what arrives.
 class TcpListener {
  public:
   struct Options {
@@ -21,12 +23,14 @@ class TcpListener {
     // Binds [::] for both families when the address is unspecified IPv6; ignored for IPv4.
     bool dual_stack = true;
     int backlog = 4096;
+    // Told of each pause; optional. Must not destroy the listener.
+    std::function<void(const absl::Status&)> on_pause;
   };
   using AcceptCallback = absl::AnyInvocable<void(std::unique_ptr<TcpStream>)>;
 
   // Binds and listens. AlreadyExists when the port is taken, PermissionDenied when it may not be
-  // bound, InvalidArgument when the address is not of this host; each names the address. `on_accept` runs per connection
-  // and may destroy the listener.
+  // bound, InvalidArgument when the address is not of this host; each names the address.
+  // `on_accept` runs per connection and may destroy the listener.
   static absl::StatusOr<std::unique_ptr<TcpListener>> Create(EventLoop* loop,
                                                              const SocketAddress& address,
                                                              const Options& options,
@@ -35,8 +39,11 @@ class TcpListener {
 
   // The bound address, with the port the kernel chose for port 0.
   virtual SocketAddress address() const = 0;
-  // Takes every connection the kernel has already completed, so that closing afterwards resets none.
+  // Takes every connection the kernel has already completed, so that closing afterwards resets
+  // none.
   virtual void AcceptAll() = 0;
+  // How often it has paused for want of descriptors or memory.
+  virtual uint64_t pauses() const = 0;
 };
 
 }  // namespace byrnie

@@ -13,8 +13,14 @@
 
 namespace byrnie {
 
-// A TCP connection (RFC 9293) as a ByteStream. Every one has TCP_NODELAY, keepalive and TCP_USER_TIMEOUT,
-// so that a dead peer is noticed within 40 s. Also used for Unix stream sockets, where those do not apply.
+// A TCP connection (RFC 9293) as a ByteStream. Every one has TCP_NODELAY, keepalive and
+// TCP_USER_TIMEOUT, so that a dead peer is noticed within 40 s. Also used for Unix stream sockets,
+// where those do not apply, and where a reset is an ordinary close: the kernel has no other.
+//
+// Read gives kError after kEof when the connection breaks later; the observer hears of it by
+// OnReadable. Reset() waits, for at most 5 s, until the peer's kernel has acknowledged everything
+// written; destroying the stream resets at once unless ShutdownWrite() was called. A stream may be
+// destroyed in its own upcall.
 class TcpStream final : public ByteStream {
  public:
   struct ConnectOptions {
@@ -31,11 +37,17 @@ class TcpStream final : public ByteStream {
   };
   using ConnectCallback = absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<TcpStream>>)>;
 
-  // Wraps a connected, non-blocking socket. ResourceExhausted when the loop cannot watch it.
+  // Wraps a connected, non-blocking socket and sets its options. ResourceExhausted when the loop
+  // cannot watch it.
   static absl::StatusOr<std::unique_ptr<TcpStream>> Create(EventLoop* loop, UniqueFd fd);
 
-  // Connects to `remote`. `done` runs once in a later turn: Unavailable (refused, unreachable; names the
-  // address), DeadlineExceeded, ResourceExhausted (out of descriptors). The callback may destroy the attempt.
+  // As Create, for a socket that has the options already: accepted ones inherit them from the
+  // listening socket, which saves seven system calls per connection.
+  static absl::StatusOr<std::unique_ptr<TcpStream>> CreateConfigured(EventLoop* loop, UniqueFd fd);
+
+  // Connects to `remote`. `done` runs once in a later turn: Unavailable (refused, unreachable;
+  // names the address), DeadlineExceeded, ResourceExhausted (out of descriptors). The callback may
+  // destroy the attempt.
   static std::unique_ptr<Attempt> Connect(EventLoop* loop, const SocketAddress& remote,
                                           const ConnectOptions& options, ConnectCallback done);
 
@@ -61,9 +73,33 @@ class TcpStream final : public ByteStream {
   absl::StatusOr<SocketAddress> RemoteAddress() const;
 
  private:
-  class Impl;
-  explicit TcpStream(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  class AttemptImpl;
+  struct ResetProgress;
+
+  TcpStream(EventLoop* loop, UniqueFd fd);
+  static absl::StatusOr<std::unique_ptr<TcpStream>> Wrap(EventLoop* loop, UniqueFd fd);
+  void OnFdEvents(EventLoop::FdEvents events);
+  void Dispatch();
+  IoResult Fail(int error);
+  void PollReset();
+  void FinishReset();
+
+  // Small on purpose: most connections are idle most of the time, and an idle one has no buffer.
+  EventLoop* const loop_;         // Not owned.
+  Observer* observer_ = nullptr;  // Not owned.
+  std::unique_ptr<EventLoop::FdWatch> watch_;
+  std::unique_ptr<EventLoop::Deferred> notify_;    // Only while an upcall is due.
+  std::unique_ptr<ResetProgress> reset_progress_;  // Only while a reset waits.
+  bool* destroyed_ = nullptr;                      // Set while upcalls run.
+  UniqueFd fd_;                                    // None once reset.
+  int error_ = 0;                                  // An errno once broken.
+  bool readable_ : 1;                              // An edge came after the last EAGAIN.
+  bool writable_ : 1;                              // Likewise.
+  bool read_waiting_ : 1;                          // The observer wants to hear of the next edge.
+  bool write_waiting_ : 1;                         // Likewise.
+  bool eof_ : 1;
+  bool write_shut_ : 1;
+  bool reset_ : 1;
 };
 
 }  // namespace byrnie

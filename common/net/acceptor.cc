@@ -1,0 +1,75 @@
+#include "common/net/acceptor.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include <limits>
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "common/net/socket.h"
+
+namespace byrnie {
+
+absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Create(EventLoop* loop, UniqueFd fd,
+                                                           AcceptCallback on_accept,
+                                                           PauseCallback on_pause) {
+  std::unique_ptr<Acceptor> acceptor(
+      new Acceptor(loop, std::move(fd), std::move(on_accept), std::move(on_pause)));
+  Acceptor* raw = acceptor.get();
+  ASSIGN_OR_RETURN(acceptor->watch_, loop->Watch(raw->fd(), [raw](EventLoop::FdEvents) {
+    if (!raw->resume_->scheduled()) raw->AcceptUpTo(kMaxAcceptsPerTurn);
+  }));
+  return acceptor;
+}
+
+Acceptor::Acceptor(EventLoop* loop, UniqueFd fd, AcceptCallback on_accept, PauseCallback on_pause)
+    : loop_(loop),
+      fd_(std::move(fd)),
+      on_accept_(std::make_shared<AcceptCallback>(std::move(on_accept))),
+      on_pause_(std::move(on_pause)),
+      more_(loop->NewDeferred([this] { AcceptUpTo(kMaxAcceptsPerTurn); })),
+      resume_(loop->NewTimer([this] { AcceptUpTo(kMaxAcceptsPerTurn); })) {}
+
+Acceptor::~Acceptor() {
+  if (destroyed_ != nullptr) *destroyed_ = true;
+  watch_.reset();
+}
+
+void Acceptor::AcceptAll() { AcceptUpTo(std::numeric_limits<int>::max()); }
+
+void Acceptor::AcceptUpTo(int limit) {
+  for (int i = 0; i < limit; ++i) {
+    UniqueFd fd(accept4(fd_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!fd) {
+      if (errno == EAGAIN) return;
+      const absl::Status status = ConnectionError(errno, "cannot accept a connection");
+      if (status.code() == absl::StatusCode::kResourceExhausted) {
+        Pause(status);
+        return;
+      }
+      continue;  // This one is gone: aborted, or an error of its network that accept(2) passes on.
+    }
+    absl::StatusOr<std::unique_ptr<TcpStream>> stream =
+        TcpStream::CreateConfigured(loop_, std::move(fd));
+    if (!stream.ok()) {
+      Pause(stream.status());
+      return;
+    }
+    bool destroyed = false;
+    destroyed_ = &destroyed;
+    const std::shared_ptr<AcceptCallback> on_accept = on_accept_;
+    (*on_accept)(*std::move(stream));
+    if (destroyed) return;
+    destroyed_ = nullptr;
+  }
+  more_->Schedule();
+}
+
+void Acceptor::Pause(const absl::Status& why) {
+  ++pauses_;
+  resume_->Schedule(kPause);
+  if (on_pause_) on_pause_(why);
+}
+
+}  // namespace byrnie

@@ -1,0 +1,131 @@
+#include "common/net/socket.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace byrnie {
+namespace {
+
+bool SetInt(int fd, int level, int option, int value) {
+  return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
+}
+
+int ToSeconds(absl::Duration duration) { return static_cast<int>(absl::ToInt64Seconds(duration)); }
+
+bool IsIp(int fd) {
+  int domain = 0;
+  socklen_t size = sizeof(domain);
+  return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+         (domain == AF_INET || domain == AF_INET6);
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> NewStreamSocket(int family) {
+  UniqueFd fd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return ConnectionError(errno, "cannot create a socket");
+  return fd;
+}
+
+absl::Status SetTcpOptions(int fd) {
+  if (!IsIp(fd)) return absl::OkStatus();
+  const bool ok = SetInt(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
+                  SetInt(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
+                  SetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, ToSeconds(kKeepaliveIdle)) &&
+                  SetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL, ToSeconds(kKeepaliveInterval)) &&
+                  SetInt(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes) &&
+                  SetInt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+                         static_cast<int>(absl::ToInt64Milliseconds(kUserTimeout))) &&
+                  SetInt(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+  if (!ok) return ConnectionError(errno, "cannot set socket options");
+  return absl::OkStatus();
+}
+
+void SetShortKeepalive(int fd) {
+  // Fails only where it means nothing: a Unix socket, or a connection that is already gone.
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, 5);
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+}
+
+void SetResetOnClose(int fd) {
+  linger option = {};
+  option.l_onoff = 1;
+  option.l_linger = 0;
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option));
+}
+
+int UnsentBytes(int fd) {
+  int bytes = 0;
+  if (ioctl(fd, SIOCOUTQ, &bytes) != 0) return 0;
+  return bytes;
+}
+
+int TakeSocketError(int fd) {
+  int error = 0;
+  socklen_t size = sizeof(error);
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+  return error;
+}
+
+absl::StatusOr<SocketAddress> LocalSocketAddress(int fd) {
+  sockaddr_storage storage = {};
+  socklen_t size = sizeof(storage);
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
+    return ConnectionError(errno, "cannot get the local address");
+  }
+  return SocketAddress::FromSockaddr(storage);
+}
+
+absl::StatusOr<SocketAddress> PeerSocketAddress(int fd) {
+  sockaddr_storage storage = {};
+  socklen_t size = sizeof(storage);
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
+    return ConnectionError(errno, "cannot get the peer's address");
+  }
+  return SocketAddress::FromSockaddr(storage);
+}
+
+absl::Status ConnectionError(int error, absl::string_view what) {
+  const std::string message = absl::StrCat(what, ": ", strerror(error));
+  switch (error) {
+    case ECONNRESET:
+    case ECONNREFUSED:
+    case ECONNABORTED:
+    case EPIPE:
+    case ENOTCONN:
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case ENETRESET:
+    case ENONET:
+    case EPROTO:
+    case EACCES:  // A firewall that rejects.
+    case EPERM:   // Likewise, in our own output chain.
+      return absl::UnavailableError(message);
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ENOSPC:
+    case EADDRNOTAVAIL:  // No free local port.
+    case EAGAIN:         // Likewise, and a full routing cache or accept queue.
+      return absl::ResourceExhaustedError(message);
+    default:
+      return absl::InternalError(message);
+  }
+}
+
+bool IsRoutineDisconnect(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kUnavailable;
+}
+
+}  // namespace byrnie

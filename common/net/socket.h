@@ -1,0 +1,56 @@
+#ifndef BYRNIE_COMMON_NET_SOCKET_H_
+#define BYRNIE_COMMON_NET_SOCKET_H_
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/base/unique_fd.h"
+#include "common/net/socket_address.h"
+
+namespace byrnie {
+
+// What all our sockets have in common. Every function is thread-safe and does not block.
+
+// A dead peer is noticed after at most kKeepaliveIdle + kKeepaliveProbes * kKeepaliveInterval when
+// the connection is idle, after kUserTimeout when data is under way.
+constexpr absl::Duration kKeepaliveIdle = absl::Seconds(15);
+constexpr absl::Duration kKeepaliveInterval = absl::Seconds(5);
+constexpr int kKeepaliveProbes = 4;
+constexpr absl::Duration kUserTimeout = absl::Seconds(30);
+
+// A non-blocking, close-on-exec stream socket of `family`. ResourceExhausted when there are no more
+// descriptors.
+absl::StatusOr<UniqueFd> NewStreamSocket(int family);
+
+// Sets TCP_NODELAY, keepalive, TCP_USER_TIMEOUT (RFC 5482) and SO_OOBINLINE (so that an urgent byte
+// stays in the stream and is not lost). Sockets accepted from a listening one inherit all of it.
+// Does nothing for other families.
+absl::Status SetTcpOptions(int fd);
+
+// Probes an idle connection every few seconds: for one that is half closed.
+void SetShortKeepalive(int fd);
+
+// Makes closing `fd` send a reset (SO_LINGER of 0) instead of ending cleanly.
+void SetResetOnClose(int fd);
+
+// Bytes (and FIN) that the peer has not acknowledged yet; 0 when unknown.
+int UnsentBytes(int fd);
+
+// Takes the pending error of the socket; 0 when there is none.
+int TakeSocketError(int fd);
+
+absl::StatusOr<SocketAddress> LocalSocketAddress(int fd);
+absl::StatusOr<SocketAddress> PeerSocketAddress(int fd);
+
+// Why a connection ended, from an errno of it: Unavailable for everything that peers and networks
+// do every day (reset, closed, timed out, unreachable), ResourceExhausted for what this machine
+// lacks, Internal for the rest.
+absl::Status ConnectionError(int error, absl::string_view what);
+
+// True for an end of a connection that is nobody's fault and not worth a warning.
+bool IsRoutineDisconnect(const absl::Status& status);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_NET_SOCKET_H_

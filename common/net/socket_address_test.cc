@@ -1,0 +1,79 @@
+#include "common/net/socket_address.h"
+
+#include "absl/container/flat_hash_set.h"
+#include "common/base/status_matchers.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(IpAddressTest, ParsesAndPrintsBothFamilies) {
+  for (absl::string_view text : {"10.0.0.1", "0.0.0.0", "fd00::1", "::", "::1"}) {
+    ASSERT_OK_AND_ASSIGN(IpAddress ip, IpAddress::Parse(text));
+    EXPECT_EQ(ip.ToString(), text);
+    EXPECT_THAT(IpAddress::FromBytes(ip.ToBytes()), IsOkAndHolds(ip));
+  }
+}
+
+TEST(IpAddressTest, RefusesAnythingElse) {
+  for (absl::string_view text : {"", "10.0.0", "10.0.0.256", "010.0.0.1.", "[::1]", "fe80::1%eth0",
+                                 "localhost", " ::1", "10.0.0.1/8", "10.0.0.1 "}) {
+    EXPECT_THAT(IpAddress::Parse(text), StatusIs(absl::StatusCode::kInvalidArgument)) << text;
+  }
+  EXPECT_THAT(IpAddress::Parse(absl::string_view("10.0.0.1\0x", 10)),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(IpAddress::FromBytes("12345"), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(IpAddressTest, KeepsAMappedAddressAsTheIpv4AddressItMeans) {
+  ASSERT_OK_AND_ASSIGN(IpAddress mapped, IpAddress::Parse("::ffff:10.0.0.1"));
+  ASSERT_OK_AND_ASSIGN(IpAddress plain, IpAddress::Parse("10.0.0.1"));
+  EXPECT_EQ(mapped, plain);
+  EXPECT_TRUE(mapped.is_v4());
+  absl::flat_hash_set<IpAddress> set = {mapped};
+  EXPECT_TRUE(set.contains(plain));
+}
+
+TEST(IpAddressTest, KnowsLoopbackAndUnspecified) {
+  EXPECT_TRUE(IpAddress::Parse("127.3.2.1")->IsLoopback());
+  EXPECT_TRUE(IpAddress::Parse("::1")->IsLoopback());
+  EXPECT_FALSE(IpAddress::Parse("10.0.0.1")->IsLoopback());
+  EXPECT_FALSE(IpAddress::Parse("::2")->IsLoopback());
+  EXPECT_TRUE(IpAddress().IsUnspecified());
+  EXPECT_TRUE(IpAddress::Parse("::")->IsUnspecified());
+  EXPECT_NE(IpAddress(), *IpAddress::Parse("::"));
+}
+
+TEST(SocketAddressTest, ParsesAndPrints) {
+  for (absl::string_view text : {"10.0.0.1:80", "[fd00::1]:65535", "0.0.0.0:0", "[::]:15008"}) {
+    ASSERT_OK_AND_ASSIGN(SocketAddress address, SocketAddress::Parse(text));
+    EXPECT_EQ(address.ToString(), text);
+  }
+}
+
+TEST(SocketAddressTest, RefusesWhatIsAmbiguousOrIncomplete) {
+  for (absl::string_view text :
+       {"", ":80", "10.0.0.1", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:-1", "10.0.0.1:+80",
+        "10.0.0.1: 80", "fd00::1:80", "[10.0.0.1]:80", "[fd00::1]", "[fd00::1:80", "host:80"}) {
+    EXPECT_THAT(SocketAddress::Parse(text),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(std::string(text))))
+        << text;
+  }
+}
+
+TEST(SocketAddressTest, SurvivesTheWayThroughTheKernelsForm) {
+  for (absl::string_view text : {"10.0.0.1:80", "[fd00::1]:443"}) {
+    SocketAddress address = *SocketAddress::Parse(text);
+    sockaddr_storage storage;
+    EXPECT_GT(address.ToSockaddr(&storage), 0u);
+    EXPECT_THAT(SocketAddress::FromSockaddr(storage), IsOkAndHolds(address));
+  }
+  sockaddr_storage other = {};
+  other.ss_family = AF_UNIX;
+  EXPECT_THAT(SocketAddress::FromSockaddr(other), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+}  // namespace
+}  // namespace byrnie

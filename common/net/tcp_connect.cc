@@ -1,0 +1,100 @@
+// TcpStream::Connect: the attempt, apart from the stream it makes.
+#include <errno.h>
+#include <sys/socket.h>
+
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/net/socket.h"
+#include "common/net/tcp_stream.h"
+
+namespace byrnie {
+
+class TcpStream::AttemptImpl final : public TcpStream::Attempt {
+ public:
+  AttemptImpl(EventLoop* loop, const SocketAddress& remote, const ConnectOptions& options,
+              ConnectCallback done)
+      : loop_(loop), remote_(remote), done_(std::move(done)) {
+    result_ = Start(options);
+    // Reported from the loop, never inside Connect().
+    finish_ = loop_->NewDeferred([this] { Finish(); });
+    if (!result_.ok()) {
+      finish_->Schedule();
+      return;
+    }
+    deadline_ = loop_->NewTimer([this] {
+      result_ = absl::DeadlineExceededError(
+          absl::StrCat("cannot connect to ", remote_.ToString(), ": no answer in time"));
+      Finish();
+    });
+    deadline_->Schedule(options.timeout);
+  }
+
+ private:
+  absl::Status Start(const ConnectOptions& options) {
+    const std::string what = absl::StrCat("cannot connect to ", remote_.ToString());
+    ASSIGN_OR_RETURN(fd_, NewStreamSocket(remote_.ip().is_v4() ? AF_INET : AF_INET6));
+    RETURN_IF_ERROR(SetTcpOptions(fd_.get()));
+    if (options.mark != 0 &&
+        setsockopt(fd_.get(), SOL_SOCKET, SO_MARK, &options.mark, sizeof(options.mark)) != 0) {
+      return absl::PermissionDeniedError(
+          absl::StrCat(what, ": cannot set the socket's mark; it needs CAP_NET_ADMIN"));
+    }
+    sockaddr_storage storage;
+    const socklen_t size = remote_.ToSockaddr(&storage);
+    if (connect(fd_.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0 &&
+        errno != EINPROGRESS) {
+      return ConnectionError(errno, what);
+    }
+    ASSIGN_OR_RETURN(watch_, loop_->Watch(fd_.get(), [this](EventLoop::FdEvents events) {
+      if (events.writable) OnWritable();
+    }));
+    return absl::OkStatus();
+  }
+
+  void OnWritable() {
+    const std::string what = absl::StrCat("cannot connect to ", remote_.ToString());
+    if (const int error = TakeSocketError(fd_.get())) {
+      result_ = ConnectionError(error, what);
+      Finish();
+      return;
+    }
+    absl::StatusOr<SocketAddress> peer = PeerSocketAddress(fd_.get());
+    if (!peer.ok()) return;  // Not yet: an edge of something else.
+    // A socket may connect to itself when the port chosen for it is the one it dials on this host.
+    absl::StatusOr<SocketAddress> local = LocalSocketAddress(fd_.get());
+    if (local.ok() && *local == *peer) result_ = ConnectionError(ECONNREFUSED, what);
+    Finish();
+  }
+
+  void Finish() {
+    watch_.reset();
+    if (deadline_ != nullptr) deadline_->Cancel();
+    absl::StatusOr<std::unique_ptr<TcpStream>> stream =
+        result_.ok() ? TcpStream::CreateConfigured(loop_, std::move(fd_))
+                     : absl::StatusOr<std::unique_ptr<TcpStream>>(result_);
+    fd_.reset();
+    // Last: it may destroy this.
+    ConnectCallback done = std::move(done_);
+    std::move(done)(std::move(stream));
+  }
+
+  EventLoop* const loop_;  // Not owned.
+  const SocketAddress remote_;
+  ConnectCallback done_;
+  absl::Status result_;
+  UniqueFd fd_;  // Before the watch, which ends first.
+  std::unique_ptr<EventLoop::FdWatch> watch_;
+  std::unique_ptr<EventLoop::Timer> deadline_;
+  std::unique_ptr<EventLoop::Deferred> finish_;
+};
+
+std::unique_ptr<TcpStream::Attempt> TcpStream::Connect(EventLoop* loop, const SocketAddress& remote,
+                                                       const ConnectOptions& options,
+                                                       ConnectCallback done) {
+  return std::make_unique<AttemptImpl>(loop, remote, options, std::move(done));
+}
+
+}  // namespace byrnie

@@ -1,0 +1,234 @@
+#include "common/net/tcp_stream.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+#include "common/net/socket.h"
+
+namespace byrnie {
+namespace {
+
+// The kernel does not tell when its send queue has been acknowledged, so that a reset asks, more
+// and more rarely.
+constexpr absl::Duration kFirstResetPoll = absl::Milliseconds(5);
+constexpr absl::Duration kLongestResetPoll = absl::Milliseconds(100);
+constexpr absl::Duration kResetDeadline = absl::Seconds(5);
+
+}  // namespace
+
+struct TcpStream::ResetProgress {
+  std::unique_ptr<EventLoop::Timer> timer;
+  absl::Duration poll = kFirstResetPoll;
+  absl::Duration deadline;
+};
+
+absl::StatusOr<std::unique_ptr<TcpStream>> TcpStream::Create(EventLoop* loop, UniqueFd fd) {
+  RETURN_IF_ERROR(SetTcpOptions(fd.get()));
+  return Wrap(loop, std::move(fd));
+}
+
+absl::StatusOr<std::unique_ptr<TcpStream>> TcpStream::CreateConfigured(EventLoop* loop,
+                                                                       UniqueFd fd) {
+  return Wrap(loop, std::move(fd));
+}
+
+absl::StatusOr<std::unique_ptr<TcpStream>> TcpStream::Wrap(EventLoop* loop, UniqueFd fd) {
+  std::unique_ptr<TcpStream> stream(new TcpStream(loop, std::move(fd)));
+  TcpStream* raw = stream.get();
+  ASSIGN_OR_RETURN(stream->watch_, loop->Watch(raw->fd_.get(), [raw](EventLoop::FdEvents events) {
+    raw->OnFdEvents(events);
+  }));
+  return stream;
+}
+
+TcpStream::TcpStream(EventLoop* loop, UniqueFd fd)
+    : loop_(loop),
+      fd_(std::move(fd)),
+      readable_(false),
+      writable_(false),
+      read_waiting_(true),
+      write_waiting_(false),
+      eof_(false),
+      write_shut_(false),
+      reset_(false) {}
+
+TcpStream::~TcpStream() {
+  DCHECK(loop_->InLoopThread());
+  if (destroyed_ != nullptr) *destroyed_ = true;
+  watch_.reset();
+  // A stream dropped in mid-air must not look to the peer like one that ended.
+  if (fd_ && (reset_ || !write_shut_)) SetResetOnClose(fd_.get());
+}
+
+void TcpStream::SetObserver(Observer* observer) {
+  DCHECK(loop_->InLoopThread());
+  observer_ = observer;
+  if (observer == nullptr) return;
+  // Whoever is new has not tried yet.
+  read_waiting_ = true;
+  if (readable_ || (write_waiting_ && writable_)) {
+    if (notify_ == nullptr) {
+      notify_ = loop_->NewDeferred([this] {
+        notify_.reset();
+        Dispatch();
+      });
+    }
+    notify_->Schedule();
+  }
+}
+
+void TcpStream::OnFdEvents(EventLoop::FdEvents events) {
+  readable_ |= events.readable;
+  writable_ |= events.writable;
+  if (events.error && reset_) {
+    FinishReset();
+    return;
+  }
+  // Before the end was read, Read meets the error after the data in front of it. After the end
+  // nobody reads any more, and the reset of a half-closed connection would go unnoticed until the
+  // next write.
+  if (events.error && eof_ && error_ == 0) {
+    error_ = TakeSocketError(fd_.get());
+    if (error_ != 0) read_waiting_ = true;
+  }
+  Dispatch();
+}
+
+void TcpStream::Dispatch() {
+  bool destroyed = false;
+  bool* const outer = std::exchange(destroyed_, &destroyed);
+  if (observer_ != nullptr && read_waiting_ && readable_) {
+    read_waiting_ = false;
+    observer_->OnReadable();
+  }
+  if (!destroyed && observer_ != nullptr && write_waiting_ && writable_) {
+    write_waiting_ = false;
+    observer_->OnWritable();
+  }
+  if (destroyed) {
+    if (outer != nullptr) *outer = true;
+    return;
+  }
+  destroyed_ = outer;
+}
+
+IoResult TcpStream::Fail(int error) {
+  if (error_ == 0) error_ = error;
+  // What is broken stays worth trying: a later observer learns it at once.
+  readable_ = true;
+  writable_ = true;
+  return {0, IoStatus::kError};
+}
+
+IoResult TcpStream::Read(absl::Span<uint8_t> buffer) {
+  DCHECK(loop_->InLoopThread());
+  if (reset_) return {0, IoStatus::kError};
+  if (eof_) return {0, error_ == 0 ? IoStatus::kEof : IoStatus::kError};
+  if (buffer.empty()) return {0, IoStatus::kOk};
+  while (true) {
+    const ssize_t n = recv(fd_.get(), buffer.data(), buffer.size(), 0);
+    if (n > 0) return {static_cast<size_t>(n), IoStatus::kOk};
+    if (n == 0) {
+      // After a write met the reset the kernel has no error left and shows an end that is none.
+      if (error_ != 0) return {0, IoStatus::kError};
+      eof_ = true;
+      return {0, IoStatus::kEof};
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return Fail(errno);
+    if (error_ != 0) return {0, IoStatus::kError};
+    readable_ = false;
+    read_waiting_ = true;
+    return {0, IoStatus::kWouldBlock};
+  }
+}
+
+IoResult TcpStream::Write(absl::Span<const uint8_t> data) {
+  DCHECK(loop_->InLoopThread());
+  if (reset_ || write_shut_ || error_ != 0) return {0, IoStatus::kError};
+  size_t written = 0;
+  while (written < data.size()) {
+    const ssize_t n = send(fd_.get(), data.data() + written, data.size() - written, MSG_NOSIGNAL);
+    if (n >= 0) {
+      written += n;
+    } else if (errno == EAGAIN) {
+      writable_ = false;
+      write_waiting_ = true;
+      return {written, IoStatus::kWouldBlock};
+    } else if (errno != EINTR) {
+      return Fail(errno);
+    }
+  }
+  return {written, IoStatus::kOk};
+}
+
+void TcpStream::ShutdownWrite() {
+  DCHECK(loop_->InLoopThread());
+  if (reset_ || write_shut_) return;
+  write_shut_ = true;
+  // Fails only when the connection is gone already, which Read and Write tell.
+  shutdown(fd_.get(), SHUT_WR);
+}
+
+void TcpStream::Reset() {
+  DCHECK(loop_->InLoopThread());
+  if (reset_) return;
+  reset_ = true;
+  if (error_ != 0 || UnsentBytes(fd_.get()) == 0) {
+    FinishReset();
+    return;
+  }
+  reset_progress_ = std::make_unique<ResetProgress>();
+  reset_progress_->deadline = loop_->Now() + kResetDeadline;
+  reset_progress_->timer = loop_->NewTimer([this] { PollReset(); });
+  reset_progress_->timer->Schedule(reset_progress_->poll);
+}
+
+void TcpStream::PollReset() {
+  if (UnsentBytes(fd_.get()) == 0 || loop_->Now() >= reset_progress_->deadline) {
+    FinishReset();
+    return;
+  }
+  reset_progress_->poll = std::min(reset_progress_->poll * 2, kLongestResetPoll);
+  reset_progress_->timer->Schedule(reset_progress_->poll);
+}
+
+void TcpStream::FinishReset() {
+  const bool was_waiting = reset_progress_ != nullptr;
+  reset_progress_.reset();
+  watch_.reset();
+  if (fd_) SetResetOnClose(fd_.get());
+  fd_.reset();
+  // Flushed() has become true; when it was true at once the caller of Reset() sees it.
+  if (was_waiting && observer_ != nullptr) observer_->OnWritable();
+}
+
+bool TcpStream::Flushed() const { return reset_progress_ == nullptr; }
+
+absl::Status TcpStream::error() const {
+  if (error_ != 0) return ConnectionError(error_, "connection lost");
+  if (reset_) return absl::CancelledError("connection was reset by this side");
+  return absl::OkStatus();
+}
+
+void TcpStream::ShortenKeepalive() {
+  if (fd_) SetShortKeepalive(fd_.get());
+}
+
+int TcpStream::fd() const { return fd_.get(); }
+
+absl::StatusOr<SocketAddress> TcpStream::LocalAddress() const {
+  return LocalSocketAddress(fd_.get());
+}
+
+absl::StatusOr<SocketAddress> TcpStream::RemoteAddress() const {
+  return PeerSocketAddress(fd_.get());
+}
+
+}  // namespace byrnie
