@@ -3,7 +3,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/identity/identity_snapshot.h"
@@ -14,12 +13,14 @@ namespace byrnie {
 
 enum class TlsRole { kClient, kServer };
 
-// The TLS configuration of one identity snapshot and role: TLS 1.3 only, mutual authentication always,
-// groups X25519MLKEM768, X25519, P-256, one ALPN protocol, no tickets, no resumption, no early data, chains of
-// at most 16 KiB. Immutable, thread-safe; connections share it and keep it alive.
+// The TLS configuration of one identity snapshot and role: TLS 1.3 only, mutual authentication
+// always, groups X25519MLKEM768, X25519, P-256, one ALPN protocol, no tickets, no resumption, no
+// early data, chains of at most 16 KiB. Immutable, thread-safe; connections share it and keep it
+// alive.
 class TlsContext {
  public:
-  // `signer` outlives the context and all its connections. Internal when the library refuses the chain.
+  // `signer` outlives the context and all its connections. InvalidArgument for an ALPN protocol
+  // that is not 1 to 255 bytes; Internal when the library refuses the chain.
   static absl::StatusOr<std::shared_ptr<const TlsContext>> Create(TlsRole role, std::string alpn,
                                                                   IdentitySnapshotPtr identity,
                                                                   Signer* signer);
@@ -32,6 +33,8 @@ class TlsContext {
   const IdentitySnapshot& identity() const { return *identity_; }
   const IdentitySnapshotPtr& identity_ptr() const { return identity_; }
   Signer* signer() const { return signer_; }
+  // Names the key that the signer is to use.
+  const std::string& leaf_fingerprint_hex() const { return leaf_fingerprint_hex_; }
   // For common/tls; valid as long as this.
   SSL_CTX* native() const { return ctx_.get(); }
 
@@ -40,6 +43,7 @@ class TlsContext {
   TlsRole role_ = TlsRole::kClient;
   std::string alpn_;
   IdentitySnapshotPtr identity_;
+  std::string leaf_fingerprint_hex_;
   Signer* signer_ = nullptr;  // Not owned.
   bssl::UniquePtr<SSL_CTX> ctx_;
 };

@@ -24,12 +24,13 @@ struct TlsSessionInfo {
 };
 
 // TLS 1.3 (RFC 8446) with mutual X509-SVID authentication, as a ByteStream over another ByteStream.
-// Lives on one loop. States: handshaking → open → closed or broken. Until the handshake is done Read and Write
-// give kWouldBlock: no application byte moves before the peer is verified.
+// Lives on one loop. States: handshaking → open → closed or broken. Until the handshake is done
+// Read and Write give kWouldBlock: no application byte moves before the peer is verified.
 //
-// The peer's certificate is verified with the context's bundles at the wall-clock time of the handshake. An end of the
-// transport without close_notify is kError with DataLoss, never kEof (RFC 8446 section 6.1).
-// The input of a burst is held in memory only until it has been read; an idle stream holds no buffer.
+// The peer's certificate is verified with the context's bundles at the wall-clock time of the
+// handshake. An end of the transport without close_notify is kError with DataLoss, never kEof (RFC
+// 8446 section 6.1). The input of a burst is held in memory only until it has been read; an idle
+// stream holds no buffer.
 class TlsStream final : public ByteStream {
  public:
   struct Options {
@@ -37,14 +38,16 @@ class TlsStream final : public ByteStream {
     std::vector<SpiffeId> allowed_peers;
     absl::Duration handshake_timeout = absl::Seconds(5);
   };
-  // Runs once, in a later turn: OK; Unauthenticated (the peer is not who it must be, or refused us; says which and why);
-  // DeadlineExceeded; Unavailable (transport or signer lost). May destroy the stream.
+  // Runs once, in a later turn: OK; Unauthenticated (the peer is not who it must be, or refused us;
+  // says which and why); DeadlineExceeded; Unavailable (transport or signer lost); PermissionDenied
+  // (the signer refuses). May destroy the stream. With TLS 1.3 a client is done before the server
+  // has judged its certificate: a refusal comes as kError of Read, with an Unauthenticated error().
   using HandshakeCallback = absl::AnyInvocable<void(absl::Status)>;
 
   // Takes over `transport` and starts the handshake.
   static std::unique_ptr<TlsStream> Create(EventLoop* loop, std::unique_ptr<ByteStream> transport,
-                                           std::shared_ptr<const TlsContext> context, Options options,
-                                           HandshakeCallback on_handshake);
+                                           std::shared_ptr<const TlsContext> context,
+                                           Options options, HandshakeCallback on_handshake);
   TlsStream(const TlsStream&) = delete;
   TlsStream& operator=(const TlsStream&) = delete;
   ~TlsStream() override;
@@ -63,6 +66,9 @@ class TlsStream final : public ByteStream {
   const TlsContext& context() const;
   // The transport, still owned by the stream: for addresses.
   const ByteStream& transport() const;
+  // Memory held for ciphertext on its way in and out: zero while nothing is on its way, and
+  // bounded.
+  size_t buffered_bytes() const;
 
  private:
   class Impl;

@@ -1,0 +1,21 @@
+#ifndef BYRNIE_COMMON_TLS_PEER_ALERT_H_
+#define BYRNIE_COMMON_TLS_PEER_ALERT_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/optional.h"
+
+namespace byrnie {
+
+// The alert (RFC 8446 section 6.2) that BoringSSL's packed error `error` says the peer has sent;
+// none when the error is something else.
+absl::optional<uint8_t> PeerAlertOf(uint32_t error);
+
+// What a fatal alert of the peer means to us: Unauthenticated when it refuses us or our offer,
+// Unavailable when it could not go on.
+absl::Status PeerAlertStatus(uint8_t alert);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_TLS_PEER_ALERT_H_

@@ -1,0 +1,81 @@
+#include "common/tls/peer_verifier.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "openssl/ssl.h"
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kMaxPresented = 4;
+
+uint8_t AlertFor(SvidDefect defect) {
+  switch (defect) {
+    case SvidDefect::kUnknownIssuer:
+      return SSL_AD_UNKNOWN_CA;
+    case SvidDefect::kExpired:
+    case SvidDefect::kNotYetValid:
+      return SSL_AD_CERTIFICATE_EXPIRED;
+    case SvidDefect::kNone:
+    case SvidDefect::kMalformed:
+      break;
+  }
+  return SSL_AD_BAD_CERTIFICATE;
+}
+
+absl::Status CheckAllowed(const SpiffeId& peer, const IdentitySnapshot& own,
+                          const std::vector<SpiffeId>& allowed) {
+  if (allowed.empty()) {
+    if (peer.trust_domain() == own.id().trust_domain()) return absl::OkStatus();
+    return absl::UnauthenticatedError(
+        absl::StrCat("peer is ", peer.text(), ", not of trust domain ", own.id().trust_domain()));
+  }
+  if (std::find(allowed.begin(), allowed.end(), peer) != allowed.end()) return absl::OkStatus();
+  return absl::UnauthenticatedError(absl::StrCat(
+      "peer is ", peer.text(), ", expected ", allowed.front().text(),
+      allowed.size() > 1 ? absl::StrCat(" or one of ", allowed.size() - 1, " more") : ""));
+}
+
+}  // namespace
+
+absl::StatusOr<VerifiedSvid> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
+                                        const IdentitySnapshot& own,
+                                        const std::vector<SpiffeId>& allowed_peers, absl::Time now,
+                                        uint8_t* alert) {
+  *alert = SSL_AD_BAD_CERTIFICATE;
+  CertificateChain chain;
+  const size_t count = presented == nullptr ? 0 : sk_CRYPTO_BUFFER_num(presented);
+  // Refused before anything is parsed: parsing is what a hostile chain would make us pay for.
+  if (count > kMaxPresented) {
+    return absl::UnauthenticatedError(absl::StrCat(
+        "peer presented ", count, " certificates; at most ", kMaxPresented, " are taken"));
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const CRYPTO_BUFFER* buffer = sk_CRYPTO_BUFFER_value(presented, i);
+    absl::StatusOr<CertificatePtr> certificate = Certificate::FromDer(absl::string_view(
+        reinterpret_cast<const char*>(CRYPTO_BUFFER_data(buffer)), CRYPTO_BUFFER_len(buffer)));
+    if (!certificate.ok()) {
+      return absl::UnauthenticatedError(
+          absl::StrCat("certificate ", i + 1, " of the peer: ", certificate.status().message()));
+    }
+    chain.push_back(*std::move(certificate));
+  }
+  SvidDefect defect;
+  absl::StatusOr<VerifiedSvid> svid = VerifySvid(chain, own.bundles(), now, &defect);
+  if (!svid.ok()) {
+    *alert = AlertFor(defect);
+    return absl::Status(svid.status().code(), absl::StrCat("peer: ", svid.status().message()));
+  }
+  const absl::Status allowed = CheckAllowed(svid->id, own, allowed_peers);
+  if (!allowed.ok()) {
+    *alert = SSL_AD_ACCESS_DENIED;
+    return allowed;
+  }
+  return svid;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,511 @@
+#include "common/tls/tls_stream.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/types/optional.h"
+#include "common/base/status_matchers.h"
+#include "common/event/testing/manual_event_loop.h"
+#include "common/net/testing/memory_stream_pair.h"
+#include "common/tls/testing/local_signer.h"
+#include "common/tls/testing/test_ca.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "openssl/bio.h"
+#include "openssl/ssl.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+using Side = MemoryStreamPair::Side;
+
+absl::Span<const uint8_t> Bytes(absl::string_view text) {
+  return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+}
+
+// One end of a TLS connection with a reader that takes what comes and a writer that sends
+// `to_send`.
+class Endpoint final : public ByteStream::Observer {
+ public:
+  void Start(EventLoop* loop, std::unique_ptr<ByteStream> transport,
+             std::shared_ptr<const TlsContext> context, TlsStream::Options options) {
+    stream_ = TlsStream::Create(loop, std::move(transport), std::move(context), std::move(options),
+                                [this](absl::Status status) { handshake_ = std::move(status); });
+    stream_->SetObserver(this);
+    EXPECT_FALSE(handshake_.has_value()) << "the callback ran inside Create";
+  }
+  void OnReadable() override {
+    while (reading_) {
+      uint8_t buffer[20000];
+      const IoResult result = stream_->Read(absl::MakeSpan(buffer));
+      last_read_ = result.status;
+      if (result.status == IoStatus::kEof || result.status == IoStatus::kError) return;
+      received_.append(reinterpret_cast<char*>(buffer), result.bytes);
+      if (result.status == IoStatus::kWouldBlock) return;
+    }
+  }
+  void OnWritable() override {
+    while (sent_ < to_send_.size()) {
+      const IoResult result = stream_->Write(Bytes(absl::string_view(to_send_).substr(sent_)));
+      if (result.status == IoStatus::kError) return;
+      sent_ += result.bytes;
+      if (result.status == IoStatus::kWouldBlock) return;
+    }
+    if (shutdown_after_) stream_->ShutdownWrite();
+  }
+  void Send(std::string text, bool then_shutdown = false) {
+    to_send_ += text;
+    shutdown_after_ = then_shutdown;
+    OnWritable();
+  }
+  absl::Status handshake() const {
+    return handshake_.has_value() ? *handshake_ : absl::UnknownError("still handshaking");
+  }
+
+  std::unique_ptr<TlsStream> stream_;
+  absl::optional<absl::Status> handshake_;
+  IoStatus last_read_ = IoStatus::kWouldBlock;
+  std::string received_, to_send_;
+  size_t sent_ = 0;
+  bool shutdown_after_ = false;
+  bool reading_ = true;
+};
+
+class TlsStreamTest : public ::testing::Test {
+ protected:
+  TlsStreamTest() : start_(loop_.WallNow()), ca_("td", start_) { Pair({}, {}); }
+
+  void Pair(const MemoryStreamPair::Quota& a, const MemoryStreamPair::Quota& b) {
+    pair_ = std::make_unique<MemoryStreamPair>(&loop_, a, b);
+  }
+  std::shared_ptr<const TlsContext> Context(TlsRole role, const TestIdentity& identity,
+                                            const TrustBundleSet& bundles,
+                                            const std::string& alpn = "test") {
+    signer_.AddKey(identity);
+    absl::StatusOr<IdentitySnapshotPtr> snapshot =
+        IdentitySnapshot::Create(1, identity.chain, bundles, start_);
+    EXPECT_THAT(snapshot, IsOk());
+    absl::StatusOr<std::shared_ptr<const TlsContext>> context =
+        TlsContext::Create(role, alpn, *snapshot, &signer_);
+    EXPECT_THAT(context, IsOk());
+    return *context;
+  }
+  std::shared_ptr<const TlsContext> GoodContext(TlsRole role, const std::string& alpn = "test") {
+    return Context(role, ca_.IssueSvid(role == TlsRole::kClient ? "/client" : "/server"),
+                   ca_.Bundles(), alpn);
+  }
+  void StartClient(std::shared_ptr<const TlsContext> context, TlsStream::Options options = {}) {
+    client_.Start(&loop_, pair_->TakeA(), std::move(context), std::move(options));
+  }
+  void StartServer(std::shared_ptr<const TlsContext> context, TlsStream::Options options = {}) {
+    server_.Start(&loop_, pair_->TakeB(), std::move(context), std::move(options));
+  }
+  void StartBoth() {
+    StartClient(GoodContext(TlsRole::kClient));
+    StartServer(GoodContext(TlsRole::kServer));
+  }
+  void Connect() {
+    StartBoth();
+    loop_.RunUntilIdle();
+    ASSERT_THAT(client_.handshake(), IsOk());
+    ASSERT_THAT(server_.handshake(), IsOk());
+  }
+
+  ManualEventLoop loop_;
+  LocalSigner signer_;
+  const absl::Time start_;
+  const TestCa ca_;
+  std::unique_ptr<MemoryStreamPair> pair_;
+  Endpoint client_, server_;
+};
+
+TEST_F(TlsStreamTest, AuthenticatesBothEndsAndSaysWhatWasAgreed) {
+  Connect();
+  EXPECT_EQ(client_.stream_->peer().id.text(), "spiffe://td/server");
+  EXPECT_EQ(server_.stream_->peer().id.text(), "spiffe://td/client");
+  for (const Endpoint* end : {&client_, &server_}) {
+    EXPECT_EQ(end->stream_->session().version, "TLSv1.3");
+    EXPECT_EQ(end->stream_->session().group, "X25519MLKEM768");
+    EXPECT_EQ(end->stream_->session().alpn, "test");
+    EXPECT_THAT(end->stream_->session().cipher, HasSubstr("TLS_"));
+  }
+}
+
+TEST_F(TlsStreamTest, MovesBytesBothWaysAndClosesOneDirectionAfterTheOther) {
+  Connect();
+  client_.Send("question", /*then_shutdown=*/true);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_.received_, "question");
+  EXPECT_EQ(server_.last_read_, IoStatus::kEof);
+  EXPECT_EQ(client_.last_read_, IoStatus::kWouldBlock);
+  server_.Send("answer after the end", /*then_shutdown=*/true);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(client_.received_, "answer after the end");
+  EXPECT_EQ(client_.last_read_, IoStatus::kEof);
+  EXPECT_TRUE(client_.stream_->Flushed());
+  EXPECT_THAT(client_.stream_->error(), IsOk());
+}
+
+TEST_F(TlsStreamTest, TheServerMayCloseFirst) {
+  Connect();
+  server_.Send("bye", true);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(client_.last_read_, IoStatus::kEof);
+  client_.Send("and still", true);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_.received_, "and still");
+  EXPECT_EQ(server_.last_read_, IoStatus::kEof);
+}
+
+TEST_F(TlsStreamTest, WorksOneByteAtATime) {
+  Pair(MemoryStreamPair::Quota::OneByte(), MemoryStreamPair::Quota::OneByte());
+  StartBoth();
+  loop_.RunUntilIdle();
+  ASSERT_THAT(client_.handshake(), IsOk());
+  ASSERT_THAT(server_.handshake(), IsOk());
+  client_.Send(std::string(3000, 'c'), true);
+  server_.Send(std::string(3000, 's'), true);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_.received_, std::string(3000, 'c'));
+  EXPECT_EQ(client_.received_, std::string(3000, 's'));
+  EXPECT_EQ(client_.last_read_, IoStatus::kEof);
+  EXPECT_EQ(server_.last_read_, IoStatus::kEof);
+}
+
+TEST_F(TlsStreamTest, CarriesABigTransferUnchanged) {
+  Connect();
+  std::string data(5'000'000, '\0');
+  uint32_t x = 1;
+  for (char& c : data) c = static_cast<char>((x = x * 1664525 + 1013904223) >> 24);
+  client_.Send(data, true);
+  server_.Send(data, true);
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(server_.received_ == data);
+  EXPECT_TRUE(client_.received_ == data);
+}
+
+TEST_F(TlsStreamTest, BlocksTheWriterWithBoundedMemoryWhenNobodyReads) {
+  Connect();
+  server_.reading_ = false;
+  client_.Send(std::string(10'000'000, 'x'));
+  loop_.RunUntilIdle();
+  EXPECT_LT(client_.sent_, 300'000u);
+  EXPECT_LT(client_.stream_->buffered_bytes(), 200'000u);
+  EXPECT_LE(server_.stream_->buffered_bytes(), 64u * 1024);
+  server_.reading_ = true;
+  server_.OnReadable();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_.received_.size(), 10'000'000u);
+}
+
+TEST_F(TlsStreamTest, HoldsNoBufferWhileIdle) {
+  Connect();
+  client_.Send(std::string(500'000, 'x'));
+  loop_.RunUntilIdle();
+  EXPECT_EQ(client_.stream_->buffered_bytes(), 0u);
+  EXPECT_EQ(server_.stream_->buffered_bytes(), 0u);
+}
+
+TEST_F(TlsStreamTest, MovesNoApplicationByteBeforeThePeerIsVerified) {
+  StartClient(GoodContext(TlsRole::kClient));
+  EXPECT_EQ(client_.stream_->Write(Bytes("early")).status, IoStatus::kWouldBlock);
+  EXPECT_EQ(client_.stream_->Write(Bytes("early")).bytes, 0u);
+  uint8_t byte;
+  EXPECT_EQ(client_.stream_->Read(absl::MakeSpan(&byte, 1)).status, IoStatus::kWouldBlock);
+}
+
+TEST_F(TlsStreamTest, ShutsDownAfterTheHandshakeWhenAskedBefore) {
+  StartBoth();
+  client_.stream_->ShutdownWrite();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_.last_read_, IoStatus::kEof);
+}
+
+TEST_F(TlsStreamTest, ReportsATransportEndWithoutCloseNotifyAsTruncation) {
+  Connect();
+  client_.Send("partial");
+  pair_->Truncate(Side::kA, 0);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_.received_, "partial");
+  EXPECT_EQ(server_.last_read_, IoStatus::kError);
+  EXPECT_THAT(server_.stream_->error(), StatusIs(absl::StatusCode::kDataLoss));
+}
+
+TEST_F(TlsStreamTest, PassesAResetOnAfterTheBytesBeforeIt) {
+  Connect();
+  client_.Send("last words");
+  client_.stream_->Reset();
+  EXPECT_EQ(client_.stream_->Write(Bytes("x")).status, IoStatus::kError);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_.received_, "last words");
+  EXPECT_EQ(server_.last_read_, IoStatus::kError);
+  EXPECT_THAT(server_.stream_->error(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_TRUE(client_.stream_->Flushed());
+}
+
+TEST_F(TlsStreamTest, RefusesAPeerOfAnotherTrustDomainOnBothSides) {
+  const TestCa other("other", start_);
+  StartClient(GoodContext(TlsRole::kClient));
+  StartServer(Context(TlsRole::kServer, other.IssueSvid("/server"), other.Bundles()));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(client_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated,
+                                            HasSubstr("for which there is no trust bundle")));
+  EXPECT_THAT(server_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated,
+                                            HasSubstr("peer refused our certificate: unknown CA")));
+}
+
+TEST_F(TlsStreamTest, RefusesAnUntrustedClientAndTellsItWhenItReads) {
+  const TestCa impostor("td", start_);
+  absl::StatusOr<TrustBundleSet> both =
+      TrustBundleSet::Create({{"td", {ca_.root(), impostor.root()}}});
+  ASSERT_THAT(both, IsOk());
+  StartClient(Context(TlsRole::kClient, impostor.IssueSvid("/client"), *both));
+  StartServer(GoodContext(TlsRole::kServer));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(server_.handshake(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("not signed by a root")));
+  EXPECT_THAT(client_.handshake(), IsOk());  // TLS 1.3: done before the server has judged.
+  EXPECT_EQ(client_.last_read_, IoStatus::kError);
+  EXPECT_THAT(client_.stream_->error(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("refused our certificate")));
+}
+
+TEST_F(TlsStreamTest, RefusesExpiredPeersByTheLoopsClock) {
+  const TestIdentity brief = ca_.IssueSvid("/server", absl::Minutes(2));
+  StartClient(GoodContext(TlsRole::kClient));
+  StartServer(Context(TlsRole::kServer, brief, ca_.Bundles()));
+  loop_.clock()->SetWall(brief.chain[0]->not_after() + absl::Seconds(9));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(client_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated,
+                                            HasSubstr("spiffe://td/server expired 9 s ago")));
+  EXPECT_THAT(server_.handshake(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("certificate expired")));
+}
+
+TEST_F(TlsStreamTest, RefusesAnIdentityThatIsNotAllowed) {
+  TlsStream::Options options;
+  options.allowed_peers = {*SpiffeId::Parse("spiffe://td/someone-else")};
+  StartClient(GoodContext(TlsRole::kClient), options);
+  StartServer(GoodContext(TlsRole::kServer));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(client_.handshake(),
+              StatusIs(absl::StatusCode::kUnauthenticated,
+                       HasSubstr("is spiffe://td/server, expected spiffe://td/someone-else")));
+  EXPECT_THAT(server_.handshake(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("access denied")));
+}
+
+TEST_F(TlsStreamTest, RefusesAnotherApplicationProtocol) {
+  StartClient(GoodContext(TlsRole::kClient, "h2"));
+  StartServer(GoodContext(TlsRole::kServer, "other"));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(client_.handshake(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("application protocol")));
+  EXPECT_THAT(server_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated));
+}
+
+TEST_F(TlsStreamTest, GivesUpOnASilentPeerAfterTheTimeout) {
+  StartClient(GoodContext(TlsRole::kClient));
+  std::unique_ptr<ByteStream> silent = pair_->TakeB();
+  loop_.AdvanceTime(absl::Milliseconds(4999));
+  EXPECT_FALSE(client_.handshake_.has_value());
+  loop_.AdvanceTime(absl::Milliseconds(2));
+  EXPECT_THAT(client_.handshake(),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("5s, waiting for the peer")));
+}
+
+TEST_F(TlsStreamTest, RefusesGarbage) {
+  StartServer(GoodContext(TlsRole::kServer));
+  std::unique_ptr<ByteStream> peer = pair_->TakeA();
+  peer->Write(Bytes("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(server_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated));
+}
+
+TEST_F(TlsStreamTest, ReportsAPeerThatLeavesDuringTheHandshake) {
+  StartServer(GoodContext(TlsRole::kServer));
+  pair_->TakeA()->ShutdownWrite();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(server_.handshake(), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(TlsStreamTest, WaitsForASlowSigner) {
+  signer_.Hold();
+  StartBoth();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(signer_.held(), 1u);
+  EXPECT_FALSE(server_.handshake_.has_value());
+  signer_.Release();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(client_.handshake(), IsOk());
+  EXPECT_THAT(server_.handshake(), IsOk());
+}
+
+TEST_F(TlsStreamTest, FailsWhenTheSignerIsAwayRefusesOrNeverAnswers) {
+  signer_.set_failure(absl::UnavailableError("agent is away"));
+  StartBoth();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(server_.handshake(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("agent is away")));
+  EXPECT_THAT(client_.handshake(), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(TlsStreamTest, EndsWithTheDeadlineWhenTheSignerNeverAnswers) {
+  signer_.Hold();
+  StartBoth();
+  loop_.AdvanceTime(absl::Seconds(6));
+  EXPECT_THAT(server_.handshake(),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("our signer")));
+  signer_.Release();
+  loop_.RunUntilIdle();
+}
+
+TEST_F(TlsStreamTest, MayBeDestroyedWhileASignatureIsAwaited) {
+  signer_.Hold();
+  StartBoth();
+  loop_.RunUntilIdle();
+  server_.stream_.reset();
+  signer_.Release();
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(server_.handshake_.has_value());
+  EXPECT_THAT(client_.handshake(), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(TlsStreamTest, MayBeDestroyedAfterEachTurnOfTheHandshake) {
+  for (int turns = 0; turns < 300; ++turns) {
+    Pair({64, 64, 64, true}, {64, 64, 64, true});
+    Endpoint client, server;
+    client.Start(&loop_, pair_->TakeA(), GoodContext(TlsRole::kClient), {});
+    server.Start(&loop_, pair_->TakeB(), GoodContext(TlsRole::kServer), {});
+    for (int i = 0; i < turns; ++i) loop_.RunOnce();
+    (turns % 2 ? client : server).stream_.reset();
+    loop_.RunUntilIdle();
+  }
+}
+
+TEST_F(TlsStreamTest, MayBeDestroyedInItsHandshakeCallback) {
+  std::unique_ptr<TlsStream> stream;
+  stream = TlsStream::Create(&loop_, pair_->TakeA(), GoodContext(TlsRole::kClient), {},
+                             [&stream](absl::Status) { stream.reset(); });
+  StartServer(GoodContext(TlsRole::kServer));
+  loop_.RunUntilIdle();
+  EXPECT_EQ(stream, nullptr);
+}
+
+TEST_F(TlsStreamTest, OldConnectionsKeepTheirContextAfterARotation) {
+  Connect();
+  const TlsContext* old_context = &server_.stream_->context();
+  Endpoint new_client, new_server;
+  MemoryStreamPair second(&loop_);
+  const TestIdentity rotated = ca_.IssueSvid("/server");
+  new_client.Start(&loop_, second.TakeA(), GoodContext(TlsRole::kClient), {});
+  new_server.Start(&loop_, second.TakeB(), Context(TlsRole::kServer, rotated, ca_.Bundles()), {});
+  loop_.RunUntilIdle();
+  ASSERT_THAT(new_server.handshake(), IsOk());
+  EXPECT_EQ(&server_.stream_->context(), old_context);
+  client_.Send("old still works");
+  new_client.Send("new works");
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_.received_, "old still works");
+  EXPECT_EQ(new_server.received_, "new works");
+}
+
+// A TLS client of plain BoringSSL: what our own streams never do.
+class RawClient {
+ public:
+  explicit RawClient(std::unique_ptr<ByteStream> transport) : transport_(std::move(transport)) {
+    ctx_.reset(SSL_CTX_new(TLS_method()));
+    SSL_CTX_set_custom_verify(ctx_.get(), SSL_VERIFY_PEER,
+                              [](SSL*, uint8_t*) { return ssl_verify_ok; });
+    SSL_CTX_set_msg_callback(
+        ctx_.get(), [](int is_write, int, int type, const void* buf, size_t, SSL* ssl, void*) {
+          if (!is_write && type == SSL3_RT_HANDSHAKE &&
+              static_cast<const uint8_t*>(buf)[0] == SSL3_MT_NEW_SESSION_TICKET) {
+            ++static_cast<RawClient*>(SSL_get_app_data(ssl))->tickets_;
+          }
+        });
+  }
+  void Begin(bool with_alpn = true) {
+    ssl_.reset(SSL_new(ctx_.get()));
+    SSL_set_app_data(ssl_.get(), this);
+    SSL_set_bio(ssl_.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    if (with_alpn) SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<const uint8_t*>("\4test"), 5);
+    SSL_set_connect_state(ssl_.get());
+  }
+  // Moves what can be moved; returns what SSL_read last gave.
+  void Pump() {
+    uint8_t buffer[16384];
+    for (IoResult r = transport_->Read(absl::MakeSpan(buffer)); r.bytes > 0;
+         r = transport_->Read(absl::MakeSpan(buffer))) {
+      BIO_write(SSL_get_rbio(ssl_.get()), buffer, static_cast<int>(r.bytes));
+    }
+    if (SSL_in_init(ssl_.get())) SSL_do_handshake(ssl_.get());
+    if (!SSL_in_init(ssl_.get())) SSL_read(ssl_.get(), buffer, sizeof(buffer));
+    int size;
+    while ((size = BIO_read(SSL_get_wbio(ssl_.get()), buffer, sizeof(buffer))) > 0) {
+      transport_->Write(absl::MakeConstSpan(buffer, static_cast<size_t>(size)));
+    }
+  }
+  std::unique_ptr<ByteStream> transport_;
+  bssl::UniquePtr<SSL_CTX> ctx_;
+  bssl::UniquePtr<SSL> ssl_;
+  int tickets_ = 0;
+};
+
+TEST_F(TlsStreamTest, RefusesAClientWithoutACertificate) {
+  StartServer(GoodContext(TlsRole::kServer));
+  RawClient raw(pair_->TakeA());
+  raw.Begin();
+  for (int i = 0; i < 10; ++i, loop_.RunUntilIdle()) raw.Pump();
+  EXPECT_THAT(server_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated,
+                                            HasSubstr("peer did not return a certificate")));
+}
+
+class RawClientWithCertificateTest : public TlsStreamTest {
+ protected:
+  void ConnectRaw(bool with_alpn) {
+    StartServer(GoodContext(TlsRole::kServer));
+    raw_ = std::make_unique<RawClient>(pair_->TakeA());
+    const TestIdentity identity = ca_.IssueSvid("/raw");
+    ASSERT_TRUE(SSL_CTX_use_certificate(raw_->ctx_.get(), identity.chain[0]->native()));
+    ASSERT_TRUE(SSL_CTX_use_PrivateKey(raw_->ctx_.get(), identity.key->native()));
+    raw_->Begin(with_alpn);
+    for (int i = 0; i < 10; ++i, loop_.RunUntilIdle()) raw_->Pump();
+  }
+  std::unique_ptr<RawClient> raw_;
+};
+
+TEST_F(RawClientWithCertificateTest, GetsNoTicketEver) {
+  ConnectRaw(true);
+  ASSERT_THAT(server_.handshake(), IsOk());
+  server_.Send("some data");
+  for (int i = 0; i < 10; ++i, loop_.RunUntilIdle()) raw_->Pump();
+  EXPECT_EQ(raw_->tickets_, 0);
+}
+
+TEST_F(RawClientWithCertificateTest, IsRefusedWithoutAnApplicationProtocol) {
+  ConnectRaw(false);
+  EXPECT_THAT(server_.handshake(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("application protocol")));
+}
+
+TEST_F(RawClientWithCertificateTest, IsCutOffWhenItFloodsKeyUpdates) {
+  ConnectRaw(true);
+  ASSERT_THAT(server_.handshake(), IsOk());
+  for (int i = 0; i < 101; ++i) {
+    ASSERT_TRUE(SSL_key_update(raw_->ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED));
+    ASSERT_EQ(SSL_write(raw_->ssl_.get(), "x", 1), 1);
+    raw_->Pump();
+    loop_.RunUntilIdle();
+    EXPECT_EQ(server_.last_read_, i < 100 ? IoStatus::kWouldBlock : IoStatus::kError) << i;
+  }
+  EXPECT_THAT(server_.stream_->error(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("key updates")));
+}
+
+}  // namespace
+}  // namespace byrnie
