@@ -1,0 +1,60 @@
+#ifndef BYRNIE_CONTROLPLANE_REGISTRY_STATIC_FILE_H_
+#define BYRNIE_CONTROLPLANE_REGISTRY_STATIC_FILE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/optional.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/registry/registry.h"
+
+namespace byrnie {
+
+// Feeds the registry from a file that may change at any time. Lives on one thread; reads the disk.
+// The pointers outlive it.
+class StaticFile {
+ public:
+  // Reads the file for the first time and publishes it. InvalidArgument, NotFound and the like name
+  // the path, the place in it, and what to do.
+  static absl::StatusOr<std::unique_ptr<StaticFile>> Create(const std::string& path,
+                                                            const std::string& trust_domain,
+                                                            Registry* registry, Logger* logger,
+                                                            MetricRegistry* metrics);
+
+  // Looks whether the file is another one than before (inode, size, time of change) and if so reads
+  // and publishes it; to be called about twice a second. A file that cannot be read or is invalid
+  // is logged and counted once, and what was in force stays in force. True when something was
+  // published.
+  bool Poll();
+
+ private:
+  // What tells a file from its successor, also one renamed over it within the resolution of the
+  // clock.
+  struct Fingerprint {
+    uint64_t device, inode;
+    int64_t size, modified_ns, changed_ns;
+    bool operator==(const Fingerprint& other) const;
+  };
+
+  StaticFile(std::string path, std::string trust_domain, Registry* registry, Logger* logger,
+             MetricRegistry* metrics);
+  absl::optional<Fingerprint> TakeFingerprint() const;
+  absl::Status Load();
+
+  const std::string path_;
+  const std::string trust_domain_;
+  Registry* const registry_;  // Not owned.
+  Logger* const logger_;      // Not owned.
+  Counter* const reloads_ok_;
+  Counter* const reloads_rejected_;
+  // Of the last try, good or bad; absent: the file was not there.
+  absl::optional<Fingerprint> seen_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_REGISTRY_STATIC_FILE_H_

@@ -1,0 +1,145 @@
+#include "controlplane/registry/static_parser.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/json.h"
+#include "common/base/status_macros.h"
+#include "common/net/socket_address.h"
+#include "controlplane/registry/policy_parser.h"
+
+namespace byrnie {
+namespace {
+
+using istio::workload::Port;
+using istio::workload::Service;
+using istio::workload::Workload;
+
+absl::StatusOr<std::string> ParseAddress(const JsonValue& value) {
+  ASSIGN_OR_RETURN(std::string text, value.AsString());
+  absl::StatusOr<IpAddress> ip = IpAddress::Parse(text);
+  if (!ip.ok()) {
+    return value.Error(absl::StrCat("\"", text, "\" is not an IPv4 or IPv6 address"));
+  }
+  return ip->ToBytes();
+}
+
+absl::Status ParsePorts(const std::vector<JsonValue>& values,
+                        google::protobuf::RepeatedPtrField<Port>* out) {
+  for (const JsonValue& value : values) {
+    ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
+    RETURN_IF_ERROR(object.CheckKeys({"service_port", "target_port"}));
+    Port* port = out->Add();
+    ASSIGN_OR_RETURN(int64_t service_port, object.GetInt("service_port", 1, 65535));
+    port->set_service_port(static_cast<uint32_t>(service_port));
+    ASSIGN_OR_RETURN(int64_t target_port, object.GetIntOr("target_port", 1, 65535, service_port));
+    port->set_target_port(static_cast<uint32_t>(target_port));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ParseTunnelProtocol(const JsonObject& object, Workload* workload) {
+  ASSIGN_OR_RETURN(std::string name, object.GetStringOr("tunnel_protocol", "HBONE"));
+  if (name == "HBONE") {
+    workload->set_tunnel_protocol(istio::workload::HBONE);
+  } else if (name == "NONE") {
+    workload->set_tunnel_protocol(istio::workload::NONE);
+  } else {
+    return object.Get("tunnel_protocol")
+        ->Error(absl::StrCat("\"", name, "\" is neither HBONE nor NONE"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Workload> ParseWorkload(const JsonValue& value, const std::string& trust_domain) {
+  ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
+  RETURN_IF_ERROR(object.CheckKeys({"name", "namespace", "service_account", "addresses", "node",
+                                    "tunnel_protocol", "capacity", "healthy", "uid",
+                                    "authorization_policies", "services"}));
+  Workload workload;
+  workload.set_trust_domain(trust_domain);
+  ASSIGN_OR_RETURN(*workload.mutable_name(), object.GetString("name"));
+  ASSIGN_OR_RETURN(*workload.mutable_namespace_(), object.GetString("namespace"));
+  ASSIGN_OR_RETURN(*workload.mutable_service_account(), object.GetString("service_account"));
+  ASSIGN_OR_RETURN(std::string uid, object.GetStringOr("uid", ""));
+  workload.set_uid(!uid.empty()
+                       ? uid
+                       : absl::StrCat("static//pod/", workload.namespace_(), "/", workload.name()));
+  ASSIGN_OR_RETURN(*workload.mutable_node(), object.GetStringOr("node", ""));
+  RETURN_IF_ERROR(ParseTunnelProtocol(object, &workload));
+  ASSIGN_OR_RETURN(int64_t capacity, object.GetIntOr("capacity", 1, 1'000'000, 1));
+  workload.set_capacity(static_cast<uint32_t>(capacity));
+  ASSIGN_OR_RETURN(bool healthy, object.GetBoolOr("healthy", true));
+  workload.set_status(healthy ? istio::workload::HEALTHY : istio::workload::UNHEALTHY);
+  workload.set_workload_type(istio::workload::POD);
+  workload.set_workload_name(workload.name());
+  workload.set_canonical_name(workload.name());
+
+  ASSIGN_OR_RETURN(JsonValue address_list, object.Get("addresses"));
+  ASSIGN_OR_RETURN(std::vector<JsonValue> addresses, address_list.AsArray());
+  for (const JsonValue& entry : addresses) {
+    ASSIGN_OR_RETURN(*workload.add_addresses(), ParseAddress(entry));
+  }
+  ASSIGN_OR_RETURN(std::vector<std::string> policies,
+                   object.GetStringArrayOrEmpty("authorization_policies"));
+  for (std::string& policy : policies) workload.add_authorization_policies(std::move(policy));
+  if (object.Has("services")) {
+    ASSIGN_OR_RETURN(JsonObject services, object.GetObject("services"));
+    for (const auto& member : services.Members()) {
+      ASSIGN_OR_RETURN(std::vector<JsonValue> ports, member.second.AsArray());
+      RETURN_IF_ERROR(
+          ParsePorts(ports, (*workload.mutable_services())[member.first].mutable_ports()));
+    }
+  }
+  return workload;
+}
+
+absl::StatusOr<Service> ParseService(const JsonValue& value) {
+  ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
+  RETURN_IF_ERROR(object.CheckKeys(
+      {"name", "namespace", "hostname", "addresses", "ports", "subject_alt_names"}));
+  Service service;
+  ASSIGN_OR_RETURN(*service.mutable_name(), object.GetString("name"));
+  ASSIGN_OR_RETURN(*service.mutable_namespace_(), object.GetString("namespace"));
+  ASSIGN_OR_RETURN(*service.mutable_hostname(), object.GetString("hostname"));
+  ASSIGN_OR_RETURN(std::vector<JsonValue> addresses, object.GetArrayOrEmpty("addresses"));
+  for (const JsonValue& entry : addresses) {
+    ASSIGN_OR_RETURN(*service.add_addresses()->mutable_address(), ParseAddress(entry));
+  }
+  ASSIGN_OR_RETURN(JsonValue port_list, object.Get("ports"));
+  ASSIGN_OR_RETURN(std::vector<JsonValue> ports, port_list.AsArray());
+  RETURN_IF_ERROR(ParsePorts(ports, service.mutable_ports()));
+  ASSIGN_OR_RETURN(std::vector<std::string> names,
+                   object.GetStringArrayOrEmpty("subject_alt_names"));
+  for (std::string& name : names) service.add_subject_alt_names(std::move(name));
+  return service;
+}
+
+}  // namespace
+
+absl::StatusOr<RegistryContent> ParseRegistryFile(absl::string_view text,
+                                                  const std::string& trust_domain) {
+  ASSIGN_OR_RETURN(JsonValue root, JsonValue::Parse(text, kMaxRegistryFileSize));
+  ASSIGN_OR_RETURN(JsonObject object, root.AsObject());
+  RETURN_IF_ERROR(object.CheckKeys({"workloads", "services", "policies"}));
+  RegistryContent content;
+  ASSIGN_OR_RETURN(std::vector<JsonValue> workloads, object.GetArrayOrEmpty("workloads"));
+  for (const JsonValue& value : workloads) {
+    ASSIGN_OR_RETURN(Workload workload, ParseWorkload(value, trust_domain));
+    content.workloads.push_back(std::move(workload));
+  }
+  ASSIGN_OR_RETURN(std::vector<JsonValue> services, object.GetArrayOrEmpty("services"));
+  for (const JsonValue& value : services) {
+    ASSIGN_OR_RETURN(Service service, ParseService(value));
+    content.services.push_back(std::move(service));
+  }
+  ASSIGN_OR_RETURN(std::vector<JsonValue> policies, object.GetArrayOrEmpty("policies"));
+  for (const JsonValue& value : policies) {
+    ASSIGN_OR_RETURN(istio::security::Authorization policy, ParsePolicy(value));
+    content.policies.push_back(std::move(policy));
+  }
+  return content;
+}
+
+}  // namespace byrnie
