@@ -1,0 +1,130 @@
+#include "controlplane/admin.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/time.h"
+#include "common/base/json_writer.h"
+#include "common/base/version.h"
+
+namespace byrnie {
+namespace {
+
+std::string EscapeHtml(absl::string_view text) {
+  return absl::StrReplaceAll(
+      text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}, {"'", "&#39;"}});
+}
+
+std::string TimeText(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", time, absl::UTCTimeZone());
+}
+
+// "in 3h12m4s", in whole seconds.
+std::string LeftText(absl::Duration left) {
+  if (left <= absl::ZeroDuration()) return "expired";
+  return absl::StrCat("in ", absl::FormatDuration(absl::Floor(left, absl::Seconds(1))));
+}
+
+constexpr char kPageHead[] = R"html(<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>byrnie-controlplane</title>
+<style>body{font-family:sans-serif;margin:2em;max-width:70em}table{border-collapse:collapse}
+th,td{text-align:left;padding:.2em 1em .2em 0}th{border-bottom:1px solid}code{font-size:95%}</style>
+</head><body><h1>byrnie-controlplane</h1>
+)html";
+
+HttpResponse FrontPage(const AdminSources& s) {
+  const absl::Time now = s.clock->WallNow();
+  const RegistrySnapshotPtr registry = s.registry->snapshot();
+  const Certificate& root = *s.authority->root();
+  std::string page = kPageHead;
+  absl::StrAppend(
+      &page, "<table><tr><td>version</td><td>", kRelease, "</td></tr><tr><td>trust domain</td><td>",
+      EscapeHtml(s.authority->trust_domain()),
+      "</td></tr><tr><td>root certificate</td><td>expires ", TimeText(root.not_after()),
+      "<br>SHA-256 <code>", root.FingerprintHex(), "</code></td></tr><tr><td>registry</td><td>",
+      registry->workload_count(), " workloads, ", registry->service_count(), " services, ",
+      registry->policy_count(), " policies (<a href=\"registry\">registry</a>)</td></tr>",
+      "<tr><td>log level</td><td>", LogLevelName(s.logger->level()),
+      " (POST /logging?level=error|warning|info|debug)</td></tr></table>\n");
+  const std::vector<AgentTable::Agent> agents = s.agents->List();
+  absl::StrAppend(&page, "<h2>", agents.size(), " agents connected</h2>\n<table><tr>",
+                  "<th>identity</th><th>address</th><th>connected since</th>",
+                  "<th>certificate expires</th><th>trust bundle</th></tr>\n");
+  for (const AgentTable::Agent& agent : agents) {
+    absl::StrAppend(
+        &page, "<tr><td>", EscapeHtml(agent.id.text()), "</td><td>", EscapeHtml(agent.address),
+        "</td><td>", TimeText(agent.connected_since), "</td><td>",
+        agent.certificate_not_after.has_value() ? LeftText(*agent.certificate_not_after - now)
+                                                : "not issued since the start",
+        "</td><td>version ", agent.acknowledged_bundle_version, "</td></tr>\n");
+  }
+  absl::StrAppend(&page, "</table>\n<p><a href=\"metrics\">metrics</a> · ",
+                  "<a href=\"healthz\">healthz</a></p></body></html>\n");
+  return HttpResponse{200, "text/html; charset=utf-8", std::move(page)};
+}
+
+HttpResponse RegistryPage(const AdminSources& s) {
+  const RegistrySnapshotPtr registry = s.registry->snapshot();
+  JsonWriter json(JsonWriter::Style::kPretty);
+  json.BeginObject();
+  json.Field("workloads", registry->workload_count());
+  json.Field("services", registry->service_count());
+  json.Field("policies", registry->policy_count());
+  for (ResourceType type : kResourceTypes) {
+    json.Key(type == ResourceType::kAddress ? "addresses" : "authorizations").BeginArray();
+    for (const auto& entry : registry->resources(type)) {
+      json.BeginObject();
+      json.Field("name", entry.second.name);
+      json.Field("version", entry.second.version);
+      json.Key("aliases").BeginArray();
+      for (const std::string& alias : entry.second.aliases) json.Value(alias);
+      json.EndArray().EndObject();
+    }
+    json.EndArray();
+  }
+  json.EndObject();
+  return HttpResponse{200, "application/json", std::move(json).Finish() + "\n"};
+}
+
+HttpResponse SetLogging(const AdminSources& s, const HttpRequest& request) {
+  const absl::StatusOr<LogLevel> level = ParseLogLevel(request.QueryValue("level"));
+  if (!level.ok()) {
+    return HttpResponse{400, "text/plain; charset=utf-8",
+                        absl::StrCat(level.status().message(), "\n")};
+  }
+  s.logger->set_level(*level);
+  return HttpResponse{200, "text/plain; charset=utf-8",
+                      absl::StrCat("log level is ", LogLevelName(*level), "\n")};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,
+                                                             const SocketAddress& address,
+                                                             const AdminSources& sources) {
+  std::vector<HttpServer::Route> routes;
+  routes.push_back({"GET", "/", [sources](const HttpRequest&) { return FrontPage(sources); }});
+  routes.push_back({"GET", "/metrics", [sources](const HttpRequest&) {
+                      return HttpResponse{200, "text/plain; version=0.0.4; charset=utf-8",
+                                          sources.metrics->RenderPrometheusText()};
+                    }});
+  routes.push_back({"GET", "/healthz", [](const HttpRequest&) {
+                      return HttpResponse{200, "text/plain; charset=utf-8", "ok\n"};
+                    }});
+  routes.push_back(
+      {"GET", "/registry", [sources](const HttpRequest&) { return RegistryPage(sources); }});
+  HttpServer::Options options;
+  // What changes something is for this machine alone, and not for a page in somebody's browser.
+  if (address.ip().IsLoopback()) {
+    options.require_loopback_host = true;
+    routes.push_back({"POST", "/logging", [sources](const HttpRequest& request) {
+                        return SetLogging(sources, request);
+                      }});
+  }
+  return HttpServer::Create(loop, address, options, std::move(routes));
+}
+
+}  // namespace byrnie

@@ -1,0 +1,38 @@
+#ifndef BYRNIE_CONTROLPLANE_ADMIN_H_
+#define BYRNIE_CONTROLPLANE_ADMIN_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/event/event_loop.h"
+#include "common/http/http_server.h"
+#include "common/net/socket_address.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/agents/agent_table.h"
+#include "controlplane/ca/authority.h"
+#include "controlplane/registry/registry.h"
+
+namespace byrnie {
+
+// What the admin pages show; all outlive the server.
+struct AdminSources {
+  const Authority* authority;
+  const AgentTable* agents;
+  const Registry* registry;
+  const MetricRegistry* metrics;
+  const Clock* clock;
+  Logger* logger;
+};
+
+// Serves "/" for people, "/metrics", "/healthz", "/registry" (JSON) and, where `address` is a
+// loopback address, "POST /logging?level=LEVEL" on `loop`. Shows nothing secret. Errors as
+// HttpServer::Create.
+absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,
+                                                             const SocketAddress& address,
+                                                             const AdminSources& sources);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_ADMIN_H_

@@ -1,0 +1,78 @@
+#include "controlplane/attest/join_token.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/crypto/token/bearer_token.h"
+#include "controlplane/ca/authority.h"
+
+namespace byrnie {
+namespace {
+
+constexpr char kUses[] = "byrnie_controlplane_join_token_uses_total";
+constexpr char kUsesHelp[] = "Join tokens that were presented, by result.";
+// A longer credential is none of ours; it is not even hashed.
+constexpr size_t kMaxCredential = 1024;
+
+}  // namespace
+
+JoinTokens::JoinTokens(std::string trust_domain, Store* store, const Clock* clock,
+                       MetricRegistry* metrics)
+    : trust_domain_(std::move(trust_domain)),
+      store_(store),
+      clock_(clock),
+      created_(metrics->AddCounter("byrnie_controlplane_join_tokens_created_total",
+                                   "Join tokens made for operators.")),
+      redeemed_(metrics->AddCounter(kUses, kUsesHelp, {{"result", "redeemed"}})),
+      refused_(metrics->AddCounter(kUses, kUsesHelp, {{"result", "refused"}})) {}
+
+absl::StatusOr<JoinTokens::Created> JoinTokens::Create(const SpiffeId& id, absl::Duration ttl) {
+  if (id.trust_domain() != trust_domain_) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        id.text(), " is not of the control plane's trust domain \"", trust_domain_, "\""));
+  }
+  if (IsReservedPath(id.path())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(id.text(), " is reserved for the mesh itself; choose a path outside /byrnie"));
+  }
+  if (ttl <= absl::ZeroDuration() || ttl > kMaxTtl) {
+    return absl::InvalidArgumentError(absl::StrCat("a join token cannot live ",
+                                                   absl::FormatDuration(ttl),
+                                                   "; give more than 0 and at most 24h"));
+  }
+  Created created{GenerateBearerToken(), clock_->WallNow() + ttl};
+  RETURN_IF_ERROR(store_->AddJoinToken(
+      JoinTokenRecord{HashBearerToken(created.token.view()), id.text(), created.expires_at},
+      clock_->WallNow()));
+  created_->Increment();
+  return created;
+}
+
+absl::StatusOr<Attestor::Claim> JoinTokens::Check(absl::string_view credential) {
+  if (credential.empty() || credential.size() > kMaxCredential) {
+    return Refused(absl::NotFoundError(""));
+  }
+  absl::StatusOr<JoinTokenRecord> record =
+      store_->FindJoinToken(HashBearerToken(credential), clock_->WallNow());
+  if (!record.ok()) return Refused(record.status());
+  ASSIGN_OR_RETURN(SpiffeId id, SpiffeId::Parse(record->spiffe_id));
+  return Claim{std::move(id), std::move(record->hash)};
+}
+
+absl::Status JoinTokens::Redeem(const Claim& claim) {
+  const absl::Status consumed = store_->ConsumeJoinToken(claim.handle, clock_->WallNow());
+  if (!consumed.ok()) return Refused(consumed);
+  redeemed_->Increment();
+  return absl::OkStatus();
+}
+
+// Unknown, used and expired look the same from outside.
+absl::Status JoinTokens::Refused(const absl::Status& store_status) const {
+  if (!absl::IsNotFound(store_status)) return store_status;
+  refused_->Increment();
+  return absl::UnauthenticatedError(
+      "the join token is unknown, used or expired; make a new one with byrniectl token create");
+}
+
+}  // namespace byrnie

@@ -1,0 +1,51 @@
+#ifndef BYRNIE_CONTROLPLANE_ATTEST_JOIN_TOKEN_H_
+#define BYRNIE_CONTROLPLANE_ATTEST_JOIN_TOKEN_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/secret_bytes.h"
+#include "common/identity/spiffe_id.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/attest/attestor.h"
+#include "controlplane/store/store.h"
+
+namespace byrnie {
+
+// One-time secrets an operator makes for one identity. The store has only their hashes.
+// Thread-safe; the pointers outlive it.
+class JoinTokens final : public Attestor {
+ public:
+  static constexpr absl::Duration kDefaultTtl = absl::Minutes(10);
+  static constexpr absl::Duration kMaxTtl = absl::Hours(24);
+
+  struct Created {
+    SecretBytes token;
+    absl::Time expires_at;
+  };
+
+  JoinTokens(std::string trust_domain, Store* store, const Clock* clock, MetricRegistry* metrics);
+
+  // InvalidArgument when the identity is of another trust domain or reserved, or the ttl is not
+  // within (0, kMaxTtl]; else as Store::AddJoinToken.
+  absl::StatusOr<Created> Create(const SpiffeId& id, absl::Duration ttl);
+
+  absl::StatusOr<Claim> Check(absl::string_view credential) override;
+  absl::Status Redeem(const Claim& claim) override;
+
+ private:
+  absl::Status Refused(const absl::Status& store_status) const;
+
+  const std::string trust_domain_;
+  Store* const store_;        // Not owned.
+  const Clock* const clock_;  // Not owned.
+  Counter* const created_;
+  Counter* const redeemed_;
+  Counter* const refused_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_ATTEST_JOIN_TOKEN_H_

@@ -1,0 +1,162 @@
+#include "controlplane/control_plane.h"
+
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/file.h"
+#include "common/base/status_macros.h"
+#include "common/net/tcp_listener.h"
+#include "controlplane/admin.h"
+#include "controlplane/operator/operator_token.h"
+#include "controlplane/server/rotating_credentials.h"
+#include "controlplane/store/sqlite_store.h"
+
+namespace byrnie {
+
+ControlPlane::ControlPlane(ControlPlaneOptions options, EventLoop* loop, const Clock* clock,
+                           Logger* logger)
+    : options_(std::move(options)), loop_(loop), clock_(clock), logger_(logger) {}
+
+absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
+    const ControlPlaneOptions& options, EventLoop* loop, const Clock* clock, Logger* logger) {
+  auto control_plane = absl::WrapUnique(new ControlPlane(options, loop, clock, logger));
+  RETURN_IF_ERROR(control_plane->StartAll());
+  return control_plane;
+}
+
+absl::Status ControlPlane::StartAll() {
+  // First what only looks, so that a mistake leaves nothing behind.
+  RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(options_.trust_domain));
+  ASSIGN_OR_RETURN(registry_file_, StaticFile::Create(options_.registry_path, options_.trust_domain,
+                                                      &registry_, logger_, &metrics_));
+  RETURN_IF_ERROR(CheckOutputFolders());
+  RETURN_IF_ERROR(CheckPortsAreFree());
+
+  ASSIGN_OR_RETURN(store_, SqliteStore::Open(options_.store_path));
+  ASSIGN_OR_RETURN(authority_,
+                   Authority::LoadOrCreate(store_.get(), options_.trust_domain, clock_));
+  bundles_ = std::make_unique<TrustBundleSource>(authority_->bundles());
+  ASSIGN_OR_RETURN(identity_, ServerIdentity::Create(authority_.get(), clock_));
+  RETURN_IF_ERROR(WriteTrustBundle());
+  ASSIGN_OR_RETURN(std::string operator_hash,
+                   PrepareOperatorToken(options_.operator_token_out, store_.get(), logger_));
+  if (operator_hash.empty()) {
+    logger_->Warning(
+        "there is no operator token, so byrniectl is refused; give --operator_token_out");
+  }
+
+  tokens_ = std::make_unique<JoinTokens>(options_.trust_domain, store_.get(), clock_, &metrics_);
+  ca_service_ =
+      std::make_unique<CaService>(authority_.get(), tokens_.get(), bundles_.get(),
+                                  options_.workload_ttl, &agents_, clock_, logger_, &metrics_);
+  discovery_ = std::make_unique<DeltaAds>(options_.trust_domain, &registry_, bundles_.get(),
+                                          &agents_, clock_, logger_, &metrics_);
+  registry_.SetListener([this] { discovery_->streams()->WakeAll(); });
+  operator_ = std::make_unique<OperatorService>(std::move(operator_hash), tokens_.get(),
+                                                authority_.get(), ca_service_.get(), bundles_.get(),
+                                                &agents_, &registry_, logger_, &metrics_);
+  ASSIGN_OR_RETURN(
+      server_, GrpcServer::Start(options_.listen,
+                                 CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
+                                 {ca_service_.get(), discovery_.get(), operator_.get()}));
+  AddGauges();
+  ASSIGN_OR_RETURN(admin_, StartAdminServer(loop_, options_.admin,
+                                            AdminSources{authority_.get(), &agents_, &registry_,
+                                                         &metrics_, clock_, logger_}));
+  tick_ = loop_->NewTimer([this] { Tick(); });
+  tick_->Schedule(kTick);
+  logger_->Info(
+      "control plane ready",
+      {{"trust_domain", options_.trust_domain},
+       {"listen", server_->address().ToString()},
+       {"admin", admin_->address().ToString()},
+       {"root_not_after",
+        absl::FormatTime(absl::RFC3339_sec, authority_->root()->not_after(), absl::UTCTimeZone())},
+       {"workloads", static_cast<uint64_t>(registry_.snapshot()->workload_count())}});
+  return absl::OkStatus();
+}
+
+ControlPlane::~ControlPlane() {
+  tick_ = nullptr;
+  registry_.SetListener(nullptr);
+  const absl::Status ending = absl::UnavailableError("the control plane is shutting down");
+  if (ca_service_ != nullptr) ca_service_->streams()->EndAll(ending);
+  if (discovery_ != nullptr) discovery_->streams()->EndAll(ending);
+  if (server_ != nullptr) server_->Stop(kStopGrace);
+}
+
+// The real listening comes after the store has been opened. Looking first keeps a taken port from
+// making files.
+absl::Status ControlPlane::CheckPortsAreFree() const {
+  for (const SocketAddress& address : {options_.listen, options_.admin}) {
+    if (address.port() == 0) continue;
+    RETURN_IF_ERROR(
+        TcpListener::Create(loop_, address, {}, [](std::unique_ptr<TcpStream>) {}).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ControlPlane::CheckOutputFolders() const {
+  for (const std::string& path : {options_.trust_bundle_out, options_.operator_token_out}) {
+    const size_t slash = path.rfind('/');
+    if (slash == std::string::npos || slash == 0) continue;
+    const std::string folder = path.substr(0, slash);
+    struct stat info;
+    if (::stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+      return absl::NotFoundError(absl::StrCat("cannot write \"", path, "\": there is no folder \"",
+                                              folder, "\"; make it"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ControlPlane::WriteTrustBundle() const {
+  if (options_.trust_bundle_out.empty()) return absl::OkStatus();
+  return WriteFileAtomically(options_.trust_bundle_out, authority_->root()->ToPem(), 0644);
+}
+
+void ControlPlane::AddGauges() {
+  metrics_.AddCallbackGauge(
+      "byrnie_controlplane_root_certificate_not_after_seconds",
+      "End of the root certificate, as Unix time.", [this] {
+        return absl::ToDoubleSeconds(authority_->root()->not_after() - absl::UnixEpoch());
+      });
+  metrics_.AddCallbackGauge(
+      "byrnie_controlplane_server_certificate_not_after_seconds",
+      "End of the control plane's own certificate, as Unix time.", [this] {
+        return absl::ToDoubleSeconds(identity_->current()->not_after - absl::UnixEpoch());
+      });
+  metrics_.AddCallbackGauge("byrnie_controlplane_agents_connected", "Agents with an open stream.",
+                            [this] { return static_cast<double>(agents_.size()); });
+  const char* const name = "byrnie_controlplane_registry_resources";
+  const char* const help = "What the registry holds, by kind.";
+  metrics_.AddCallbackGauge(
+      name, help, [this] { return static_cast<double>(registry_.snapshot()->workload_count()); },
+      {{"kind", "workload"}});
+  metrics_.AddCallbackGauge(
+      name, help, [this] { return static_cast<double>(registry_.snapshot()->service_count()); },
+      {{"kind", "service"}});
+  metrics_.AddCallbackGauge(
+      name, help, [this] { return static_cast<double>(registry_.snapshot()->policy_count()); },
+      {{"kind", "policy"}});
+}
+
+void ControlPlane::Tick() {
+  tick_->Schedule(kTick);
+  registry_file_->Poll();
+  ca_service_->streams()->EndExpired();
+  discovery_->streams()->EndExpired();
+  const absl::StatusOr<bool> rotated = identity_->RotateIfDue();
+  if (!rotated.ok()) {
+    logger_->Error("cannot renew the control plane's own certificate",
+                   {{"error", rotated.status().message()}});
+  } else if (*rotated) {
+    logger_->Info("control plane's own certificate renewed",
+                  {{"serial", identity_->current()->serial}});
+  }
+}
+
+}  // namespace byrnie

@@ -1,0 +1,103 @@
+#ifndef BYRNIE_CONTROLPLANE_CONTROL_PLANE_H_
+#define BYRNIE_CONTROLPLANE_CONTROL_PLANE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/event/event_loop.h"
+#include "common/http/http_server.h"
+#include "common/net/socket_address.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/agents/agent_table.h"
+#include "controlplane/attest/join_token.h"
+#include "controlplane/ca/authority.h"
+#include "controlplane/ca/ca_service.h"
+#include "controlplane/ca/trust_bundle_source.h"
+#include "controlplane/discovery/delta_ads.h"
+#include "controlplane/operator/operator_service.h"
+#include "controlplane/registry/registry.h"
+#include "controlplane/registry/static_file.h"
+#include "controlplane/server/grpc_server.h"
+#include "controlplane/server/server_identity.h"
+#include "controlplane/store/store.h"
+
+namespace byrnie {
+
+struct ControlPlaneOptions {
+  SocketAddress listen;
+  SocketAddress admin;
+  std::string trust_domain;
+  // File of the SQLite store.
+  std::string store_path;
+  // No workload certificate lives longer.
+  absl::Duration workload_ttl;
+  // File of the static registry.
+  std::string registry_path;
+  // Where to write the trust bundle, PEM, and the operator's token; empty: nowhere.
+  std::string trust_bundle_out;
+  std::string operator_token_out;
+};
+
+// The whole control plane: builds the parts, connects them, and takes them down. Lives on `loop`,
+// which carries the admin pages and the periodic work; gRPC has threads of its own.
+class ControlPlane {
+ public:
+  // How often the registry file is looked at, and streams of expired callers are ended.
+  static constexpr absl::Duration kTick = absl::Milliseconds(500);
+  // How long calls under way may take once the process is told to end.
+  static constexpr absl::Duration kStopGrace = absl::Seconds(2);
+
+  // Starts everything; it serves when this returns. What can be wrong with the configuration is
+  // looked at before anything is written. Errors say what is wrong and what to do. The pointers
+  // outlive it.
+  static absl::StatusOr<std::unique_ptr<ControlPlane>> Start(const ControlPlaneOptions& options,
+                                                             EventLoop* loop, const Clock* clock,
+                                                             Logger* logger);
+
+  ControlPlane(const ControlPlane&) = delete;
+  ControlPlane& operator=(const ControlPlane&) = delete;
+  // Ends the streams, waits for calls under way, closes the ports.
+  ~ControlPlane();
+
+  const SocketAddress& address() const { return server_->address(); }
+  SocketAddress admin_address() const { return admin_->address(); }
+
+ private:
+  ControlPlane(ControlPlaneOptions options, EventLoop* loop, const Clock* clock, Logger* logger);
+  absl::Status StartAll();
+  absl::Status CheckPortsAreFree() const;
+  absl::Status CheckOutputFolders() const;
+  absl::Status WriteTrustBundle() const;
+  void AddGauges();
+  void Tick();
+
+  const ControlPlaneOptions options_;
+  EventLoop* const loop_;     // Not owned.
+  const Clock* const clock_;  // Not owned.
+  Logger* const logger_;      // Not owned.
+
+  // In the order of what needs what.
+  MetricRegistry metrics_;
+  AgentTable agents_;
+  Registry registry_;
+  std::unique_ptr<StaticFile> registry_file_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<Authority> authority_;
+  std::unique_ptr<TrustBundleSource> bundles_;
+  std::unique_ptr<ServerIdentity> identity_;
+  std::unique_ptr<JoinTokens> tokens_;
+  std::unique_ptr<CaService> ca_service_;
+  std::unique_ptr<DeltaAds> discovery_;
+  std::unique_ptr<OperatorService> operator_;
+  std::unique_ptr<GrpcServer> server_;
+  std::unique_ptr<HttpServer> admin_;
+  std::unique_ptr<EventLoop::Timer> tick_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_CONTROL_PLANE_H_

@@ -1,0 +1,89 @@
+#include "controlplane/discovery/delta_ads.h"
+
+#include <memory>
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "controlplane/discovery/delta_subscriptions.h"
+#include "controlplane/peer/peer_identity.h"
+#include "controlplane/stream/push_stream.h"
+
+namespace byrnie {
+namespace {
+
+constexpr char kPushes[] = "byrnie_controlplane_discovery_pushes_total";
+constexpr char kPushesHelp[] = "Discovery responses sent, by resource type.";
+
+}  // namespace
+
+class DeltaAds::Stream final : public PushStream<Request, Response> {
+ public:
+  Stream(grpc::CallbackServerContext* context, DeltaAds* service, PeerIdentity peer)
+      : PushStream(context, &service->streams_, std::move(peer)), service_(service) {}
+
+ private:
+  absl::Status OnRequest(const Request& request) override {
+    ASSIGN_OR_RETURN(absl::optional<DeltaSubscriptions::Feedback> feedback,
+                     subscriptions_.OnRequest(request));
+    if (feedback.has_value() && feedback->rejected) {
+      service_->counters_.rejected->Increment();
+      service_->logger_->Warning("agent rejected a discovery response",
+                                 {{"agent", peer()->id.text()},
+                                  {"address", address()},
+                                  {"type", feedback->type_url},
+                                  {"nonce", feedback->nonce},
+                                  {"error", feedback->error.substr(0, 512)}});
+    }
+    return absl::OkStatus();
+  }
+
+  absl::optional<Response> NextResponse() override {
+    absl::optional<Response> response = subscriptions_.Next(*service_->registry_->snapshot());
+    if (response.has_value()) {
+      const bool address = response->type_url() == ResourceTypeUrl(ResourceType::kAddress);
+      (address ? service_->counters_.address_pushes : service_->counters_.authorization_pushes)
+          ->Increment();
+    }
+    return response;
+  }
+
+  void OnWake() override { subscriptions_.OnRegistryChanged(); }
+
+  DeltaAds* const service_;  // Not owned.
+  DeltaSubscriptions subscriptions_;
+};
+
+DeltaAds::DeltaAds(std::string trust_domain, const Registry* registry,
+                   const TrustBundleSource* bundles, AgentTable* agents, const Clock* clock,
+                   Logger* logger, MetricRegistry* metrics)
+    : trust_domain_(std::move(trust_domain)),
+      registry_(registry),
+      bundles_(bundles),
+      clock_(clock),
+      logger_(logger),
+      counters_{metrics->AddCounter(kPushes, kPushesHelp, {{"type", "address"}}),
+                metrics->AddCounter(kPushes, kPushesHelp, {{"type", "authorization"}}),
+                metrics->AddCounter("byrnie_controlplane_discovery_rejections_total",
+                                    "Discovery responses agents rejected.")},
+      streams_(agents,
+               metrics->AddGauge("byrnie_controlplane_streams", "Open streams, by service.",
+                                 {{"service", "discovery"}}),
+               clock) {}
+
+grpc::ServerBidiReactor<DeltaAds::Request, DeltaAds::Response>* DeltaAds::DeltaAggregatedResources(
+    grpc::CallbackServerContext* context) {
+  absl::StatusOr<PeerIdentity> peer =
+      RequirePeer(*context->auth_context(), *bundles_->bundles(), trust_domain_, clock_->WallNow());
+  if (!peer.ok()) {
+    logger_->Warning("discovery stream refused", {{"address", PeerAddress(context->peer())},
+                                                  {"error", peer.status().message()}});
+    return new RefusedStream<Request, Response>(peer.status());
+  }
+  auto stream = std::make_unique<Stream>(context, this, *std::move(peer));
+  Stream* const added = stream.get();
+  streams_.Add(std::move(stream));
+  added->Start();
+  return added;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,56 @@
+#ifndef BYRNIE_CONTROLPLANE_DISCOVERY_DELTA_ADS_H_
+#define BYRNIE_CONTROLPLANE_DISCOVERY_DELTA_ADS_H_
+
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/identity/trust_bundle.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/agents/agent_table.h"
+#include "controlplane/ca/trust_bundle_source.h"
+#include "controlplane/registry/registry.h"
+#include "controlplane/stream/stream_set.h"
+#include "envoy/service/discovery/v3/discovery.grpc.pb.h"
+
+namespace byrnie {
+
+// Discovery as gRPC serves it: one DeltaSubscriptions per stream, for callers with a valid
+// certificate of the trust domain. Thread-safe. The pointers outlive it, and it outlives the
+// server.
+class DeltaAds final
+    : public envoy::service::discovery::v3::AggregatedDiscoveryService::CallbackService {
+ public:
+  using Request = envoy::service::discovery::v3::DeltaDiscoveryRequest;
+  using Response = envoy::service::discovery::v3::DeltaDiscoveryResponse;
+
+  DeltaAds(std::string trust_domain, const Registry* registry, const TrustBundleSource* bundles,
+           AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics);
+
+  grpc::ServerBidiReactor<Request, Response>* DeltaAggregatedResources(
+      grpc::CallbackServerContext* context) override;
+
+  // Wake it when the registry has changed.
+  StreamSet* streams() { return &streams_; }
+
+ private:
+  class Stream;
+  // What all streams count.
+  struct Counters {
+    Counter* address_pushes;
+    Counter* authorization_pushes;
+    Counter* rejected;
+  };
+
+  const std::string trust_domain_;
+  const Registry* const registry_;          // Not owned.
+  const TrustBundleSource* const bundles_;  // Not owned.
+  const Clock* const clock_;                // Not owned.
+  Logger* const logger_;                    // Not owned.
+  const Counters counters_;
+  StreamSet streams_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_DISCOVERY_DELTA_ADS_H_

@@ -1,0 +1,106 @@
+#include "controlplane/flags.h"
+
+#include <string>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/time.h"
+#include "common/base/status_macros.h"
+
+ABSL_FLAG(std::string, listen, "0.0.0.0:15012",
+          "where agents and operators connect (gRPC over TLS), IP:PORT");
+ABSL_FLAG(std::string, admin, "127.0.0.1:15014",
+          "where the admin pages and metrics are served (HTTP), IP:PORT");
+ABSL_FLAG(
+    std::string, trust_domain, "cluster.local",
+    "the SPIFFE trust domain certificates are issued for; cannot change once the store exists");
+ABSL_FLAG(
+    std::string, store, "",
+    "where the CA and the join tokens are kept: sqlite:PATH; made at the first start, mode 0600, "
+    "holds the CA key");
+ABSL_FLAG(absl::Duration, workload_ttl, absl::Hours(1),
+          "the longest life of a workload's certificate, 2s to 720h");
+ABSL_FLAG(std::string, attest, "join_token",
+          "how a workload without a certificate proves who it is: join_token");
+ABSL_FLAG(std::string, registry, "",
+          "where workloads, services and policies come from: static:FILE (JSON, re-read when it "
+          "changes)");
+ABSL_FLAG(
+    std::string, trust_bundle_out, "",
+    "file to write the trust bundle to at every start (PEM): what agents and byrniectl take as "
+    "--trust_bundle");
+ABSL_FLAG(std::string, operator_token_out, "",
+          "file to keep the operator's token in (mode 0600, made at the first start): what "
+          "byrniectl takes "
+          "as --token");
+ABSL_FLAG(std::string, log_level, "info", "error, warning, info or debug");
+ABSL_FLAG(std::string, log_format, "json", "json or text");
+
+namespace byrnie {
+namespace {
+
+absl::Status Invalid(absl::string_view flag, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", what));
+}
+
+absl::StatusOr<SocketAddress> ReadAddress(absl::string_view flag, const std::string& text) {
+  absl::StatusOr<SocketAddress> address = SocketAddress::Parse(text);
+  if (!address.ok()) {
+    return Invalid(flag,
+                   absl::StrCat("\"", text,
+                                "\" is not IP:PORT; give for example 0.0.0.0:15012 or [::]:15012"));
+  }
+  return address;
+}
+
+// The PATH of "PREFIX:PATH".
+absl::StatusOr<std::string> ReadPath(absl::string_view flag, absl::string_view text,
+                                     absl::string_view prefix) {
+  if (text.empty()) {
+    return Invalid(flag, absl::StrCat("is missing; give --", flag, "=", prefix, "FILE"));
+  }
+  absl::string_view path = text;
+  if (!absl::ConsumePrefix(&path, prefix) || path.empty()) {
+    return Invalid(flag, absl::StrCat("\"", text, "\" is not ", prefix, "FILE"));
+  }
+  return std::string(path);
+}
+
+}  // namespace
+
+absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
+  ControlPlaneFlags flags;
+  ControlPlaneOptions& options = flags.options;
+  ASSIGN_OR_RETURN(options.listen, ReadAddress("listen", absl::GetFlag(FLAGS_listen)));
+  ASSIGN_OR_RETURN(options.admin, ReadAddress("admin", absl::GetFlag(FLAGS_admin)));
+  options.trust_domain = absl::GetFlag(FLAGS_trust_domain);
+  const absl::Status domain = SpiffeId::CheckTrustDomain(options.trust_domain);
+  if (!domain.ok()) return Invalid("trust_domain", domain.message());
+  ASSIGN_OR_RETURN(options.store_path, ReadPath("store", absl::GetFlag(FLAGS_store), "sqlite:"));
+  options.workload_ttl = absl::GetFlag(FLAGS_workload_ttl);
+  if (options.workload_ttl < absl::Seconds(2) || options.workload_ttl > absl::Hours(720)) {
+    return Invalid("workload_ttl", absl::StrCat(absl::FormatDuration(options.workload_ttl),
+                                                " is out of range; give 2s to 720h"));
+  }
+  if (absl::GetFlag(FLAGS_attest) != "join_token") {
+    return Invalid("attest", absl::StrCat("\"", absl::GetFlag(FLAGS_attest),
+                                          "\" is not known; give join_token"));
+  }
+  ASSIGN_OR_RETURN(options.registry_path,
+                   ReadPath("registry", absl::GetFlag(FLAGS_registry), "static:"));
+  options.trust_bundle_out = absl::GetFlag(FLAGS_trust_bundle_out);
+  options.operator_token_out = absl::GetFlag(FLAGS_operator_token_out);
+
+  absl::StatusOr<LogLevel> level = ParseLogLevel(absl::GetFlag(FLAGS_log_level));
+  if (!level.ok()) return Invalid("log_level", level.status().message());
+  flags.log_level = *level;
+  const std::string format = absl::GetFlag(FLAGS_log_format);
+  if (format != "json" && format != "text") {
+    return Invalid("log_format", absl::StrCat("\"", format, "\" is neither json nor text"));
+  }
+  flags.log_format = format == "json" ? Logger::Format::kJson : Logger::Format::kText;
+  return flags;
+}
+
+}  // namespace byrnie

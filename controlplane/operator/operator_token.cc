@@ -1,0 +1,44 @@
+#include "controlplane/operator/operator_token.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/types/optional.h"
+#include "common/base/file.h"
+#include "common/base/secret_bytes.h"
+#include "common/base/status_macros.h"
+#include "common/crypto/token/bearer_token.h"
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kMaxTokenFile = 4096;
+
+}  // namespace
+
+absl::StatusOr<std::string> PrepareOperatorToken(const std::string& path, Store* store,
+                                                 Logger* logger) {
+  ASSIGN_OR_RETURN(absl::optional<std::string> stored, store->LoadOperatorTokenHash());
+  if (path.empty()) return stored.value_or("");
+
+  absl::StatusOr<SecretBytes> file = ReadSecretFile(path, kMaxTokenFile);
+  if (file.ok() && stored.has_value() &&
+      TokenHashesEqual(HashBearerToken(absl::StripAsciiWhitespace(file->view())), *stored)) {
+    return *stored;
+  }
+  if (!file.ok() && !absl::IsNotFound(file.status())) return file.status();
+
+  // The file first: a crash in between leaves a token that is not yet known, and the next start
+  // makes another.
+  const SecretBytes token = GenerateBearerToken();
+  SecretBytes line(token.size() + 1);
+  for (size_t i = 0; i < token.size(); ++i) line.mutable_span()[i] = token.span()[i];
+  line.mutable_span()[token.size()] = '\n';
+  RETURN_IF_ERROR(WriteFileAtomically(path, line.view(), 0600));
+  const std::string hash = HashBearerToken(token.view());
+  RETURN_IF_ERROR(store->SetOperatorTokenHash(hash));
+  logger->Info(stored.has_value() ? "operator token replaced" : "operator token made",
+               {{"path", path}});
+  return hash;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,86 @@
+#include "controlplane/peer/peer_identity.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "common/base/status_macros.h"
+#include "common/crypto/certificate.h"
+#include "common/identity/svid_verifier.h"
+#include "grpc/grpc_security_constants.h"
+
+namespace byrnie {
+namespace {
+
+absl::string_view View(const grpc::string_ref& ref) { return {ref.data(), ref.size()}; }
+
+}  // namespace
+
+absl::StatusOr<absl::optional<PeerIdentity>> VerifyPeer(const grpc::AuthContext& context,
+                                                        const TrustBundleSet& bundles,
+                                                        absl::string_view trust_domain,
+                                                        absl::Time now) {
+  const std::vector<grpc::string_ref> leaf =
+      context.FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  if (leaf.empty()) return absl::optional<PeerIdentity>();
+  const std::vector<grpc::string_ref> ids =
+      context.FindPropertyValues(GRPC_PEER_SPIFFE_ID_PROPERTY_NAME);
+  if (leaf.size() != 1 || ids.size() != 1) {
+    return absl::UnauthenticatedError("the client certificate does not have exactly one SPIFFE ID");
+  }
+  absl::StatusOr<CertificateChain> chain = Certificate::ListFromPem(View(leaf.front()));
+  if (!chain.ok() || chain->size() != 1) {
+    return absl::UnauthenticatedError("the client certificate cannot be read");
+  }
+  // What came with the leaf: on a server OpenSSL leaves the leaf out of its list, elsewhere it does
+  // not, and after a resumption there is no list.
+  for (const grpc::string_ref& text :
+       context.FindPropertyValues(GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME)) {
+    absl::StatusOr<CertificateChain> others = Certificate::ListFromPem(View(text));
+    if (!others.ok()) break;
+    for (CertificatePtr& other : *others) {
+      if (other->der() != chain->front()->der()) chain->push_back(std::move(other));
+    }
+  }
+  ASSIGN_OR_RETURN(VerifiedSvid svid, VerifySvid(*chain, bundles, now));
+  if (svid.id.text() != View(ids.front())) {
+    return absl::UnauthenticatedError("the client certificate and the connection disagree");
+  }
+  if (svid.id.trust_domain() != trust_domain) {
+    return absl::UnauthenticatedError(
+        absl::StrCat(svid.id.text(), " is not of the trust domain ", trust_domain));
+  }
+  return absl::optional<PeerIdentity>(PeerIdentity{std::move(svid.id), svid.not_after});
+}
+
+absl::StatusOr<PeerIdentity> RequirePeer(const grpc::AuthContext& context,
+                                         const TrustBundleSet& bundles,
+                                         absl::string_view trust_domain, absl::Time now) {
+  ASSIGN_OR_RETURN(absl::optional<PeerIdentity> peer,
+                   VerifyPeer(context, bundles, trust_domain, now));
+  if (!peer.has_value()) {
+    return absl::UnauthenticatedError("this method needs a client certificate");
+  }
+  return *std::move(peer);
+}
+
+absl::string_view BearerToken(const grpc::ServerContextBase& context) {
+  const auto& metadata = context.client_metadata();
+  const auto range = metadata.equal_range("authorization");
+  if (range.first == range.second || std::next(range.first) != range.second) return {};
+  absl::string_view value = View(range.first->second);
+  if (!absl::ConsumePrefix(&value, "Bearer ")) return {};
+  return value;
+}
+
+std::string PeerAddress(const std::string& grpc_peer) {
+  absl::string_view address = grpc_peer;
+  if (!absl::ConsumePrefix(&address, "ipv4:")) absl::ConsumePrefix(&address, "ipv6:");
+  // The brackets of IPv6 come percent-encoded.
+  return absl::StrReplaceAll(address, {{"%5B", "["}, {"%5D", "]"}});
+}
+
+}  // namespace byrnie

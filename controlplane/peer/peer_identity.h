@@ -1,0 +1,46 @@
+#ifndef BYRNIE_CONTROLPLANE_PEER_PEER_IDENTITY_H_
+#define BYRNIE_CONTROLPLANE_PEER_PEER_IDENTITY_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "common/identity/spiffe_id.h"
+#include "common/identity/trust_bundle.h"
+#include "grpcpp/security/auth_context.h"
+#include "grpcpp/server_context.h"
+
+namespace byrnie {
+
+// Who is at the other end of a call, proven by its client certificate.
+struct PeerIdentity {
+  SpiffeId id;
+  // Nothing may rely on the identity later.
+  absl::Time not_after;
+};
+
+// Verifies the caller's certificate again, at the time `now` and against the bundles now in force:
+// the handshake may have been hours ago, or a resumed one. Absent when the caller showed none.
+// Unauthenticated when it is no valid SVID or not of `trust_domain`.
+absl::StatusOr<absl::optional<PeerIdentity>> VerifyPeer(const grpc::AuthContext& context,
+                                                        const TrustBundleSet& bundles,
+                                                        absl::string_view trust_domain,
+                                                        absl::Time now);
+
+// As VerifyPeer, for methods that are only for callers with a certificate: Unauthenticated without.
+absl::StatusOr<PeerIdentity> RequirePeer(const grpc::AuthContext& context,
+                                         const TrustBundleSet& bundles,
+                                         absl::string_view trust_domain, absl::Time now);
+
+// The token of the metadata "authorization: Bearer TOKEN"; empty when there is none, or more than
+// one, or it is of another kind. Borrowed from the context.
+absl::string_view BearerToken(const grpc::ServerContextBase& context);
+
+// "10.0.0.1:4711" or "[fd00::1]:4711" of a gRPC peer name such as "ipv4:10.0.0.1:4711".
+std::string PeerAddress(const std::string& grpc_peer);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_PEER_PEER_IDENTITY_H_

@@ -1,0 +1,20 @@
+#ifndef BYRNIE_CONTROLPLANE_PROTO_TIME_CONVERSION_H_
+#define BYRNIE_CONTROLPLANE_PROTO_TIME_CONVERSION_H_
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "google/protobuf/duration.pb.h"
+#include "google/protobuf/timestamp.pb.h"
+
+namespace byrnie {
+
+// Times and durations of messages, as google/protobuf/duration.proto and timestamp.proto define
+// them.
+
+void ToProto(absl::Time time, google::protobuf::Timestamp* out);
+// InvalidArgument when the message is outside its defined range.
+absl::StatusOr<absl::Duration> FromProto(const google::protobuf::Duration& duration);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_PROTO_TIME_CONVERSION_H_

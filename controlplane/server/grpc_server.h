@@ -1,0 +1,49 @@
+#ifndef BYRNIE_CONTROLPLANE_SERVER_GRPC_SERVER_H_
+#define BYRNIE_CONTROLPLANE_SERVER_GRPC_SERVER_H_
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/net/socket_address.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server.h"
+
+namespace byrnie {
+
+// The gRPC port: the given services, the standard health service and reflection, under limits.
+// Thread-safe.
+class GrpcServer {
+ public:
+  // Listens and serves at once; port 0 takes a free one. The services outlive the server.
+  // FailedPrecondition when the address cannot be listened on, with what to do.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
+      const SocketAddress& address, std::shared_ptr<grpc::ServerCredentials> credentials,
+      const std::vector<grpc::Service*>& services);
+
+  GrpcServer(const GrpcServer&) = delete;
+  GrpcServer& operator=(const GrpcServer&) = delete;
+  // Stops without waiting for calls.
+  ~GrpcServer();
+
+  const SocketAddress& address() const { return address_; }
+  // Takes no more calls, waits up to `grace` for those under way, then cancels them. Returns when
+  // none is left.
+  void Stop(absl::Duration grace);
+
+ private:
+  GrpcServer(std::shared_ptr<grpc::ServerCredentials> credentials,
+             std::unique_ptr<grpc::Server> server, SocketAddress address)
+      : credentials_(std::move(credentials)), server_(std::move(server)), address_(address) {}
+
+  // The library keeps only their inside; they must be there for every handshake.
+  const std::shared_ptr<grpc::ServerCredentials> credentials_;
+  const std::unique_ptr<grpc::Server> server_;
+  const SocketAddress address_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_SERVER_GRPC_SERVER_H_

@@ -1,0 +1,49 @@
+#include "controlplane/server/server_identity.h"
+
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/crypto/private_key.h"
+
+namespace byrnie {
+
+absl::StatusOr<std::unique_ptr<ServerIdentity>> ServerIdentity::Create(const Authority* authority,
+                                                                       const Clock* clock,
+                                                                       absl::Duration ttl) {
+  auto identity = absl::WrapUnique(new ServerIdentity(authority, clock, ttl));
+  RETURN_IF_ERROR(identity->Rotate());
+  return identity;
+}
+
+std::shared_ptr<const ServerIdentity::Snapshot> ServerIdentity::current() const {
+  absl::MutexLock lock(&mu_);
+  return current_;
+}
+
+absl::StatusOr<bool> ServerIdentity::RotateIfDue() {
+  if (clock_->WallNow() < current()->renew_after) return false;
+  RETURN_IF_ERROR(Rotate());
+  return true;
+}
+
+absl::Status ServerIdentity::Rotate() {
+  ASSIGN_OR_RETURN(SpiffeId id, ControlPlaneId(authority_->trust_domain()));
+  ASSIGN_OR_RETURN(std::shared_ptr<const PrivateKey> key, PrivateKey::Generate());
+  ASSIGN_OR_RETURN(IssuedSvid issued, authority_->Issue(id, key->PublicKeyDer(), ttl_, ttl_));
+  auto next = std::make_shared<Snapshot>();
+  for (const CertificatePtr& certificate : issued.chain) {
+    absl::StrAppend(&next->chain_pem, certificate->ToPem());
+  }
+  next->key_pem = key->ToPem();
+  next->serial = issued.chain.front()->SerialHex();
+  next->not_after = issued.chain.front()->not_after();
+  next->renew_after = issued.renew_after;
+  absl::MutexLock lock(&mu_);
+  next->generation = current_ == nullptr ? 1 : current_->generation + 1;
+  current_ = std::move(next);
+  return absl::OkStatus();
+}
+
+}  // namespace byrnie

@@ -1,0 +1,62 @@
+#ifndef BYRNIE_CONTROLPLANE_SERVER_SERVER_IDENTITY_H_
+#define BYRNIE_CONTROLPLANE_SERVER_SERVER_IDENTITY_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/secret_bytes.h"
+#include "controlplane/ca/authority.h"
+
+namespace byrnie {
+
+// The control plane's own certificate, as it signs it for itself:
+// spiffe://TRUST_DOMAIN/byrnie/controlplane, with a new key each time, in memory alone.
+// Thread-safe; the pointers outlive it.
+class ServerIdentity {
+ public:
+  static constexpr absl::Duration kTtl = absl::Hours(24);
+
+  // Immutable.
+  struct Snapshot {
+    uint64_t generation;
+    std::string chain_pem;
+    SecretBytes key_pem;
+    std::string serial;
+    absl::Time not_after;
+    // From then on it is time for the next.
+    absl::Time renew_after;
+  };
+
+  // Makes the first certificate.
+  static absl::StatusOr<std::unique_ptr<ServerIdentity>> Create(const Authority* authority,
+                                                                const Clock* clock,
+                                                                absl::Duration ttl = kTtl);
+
+  std::shared_ptr<const Snapshot> current() const;
+  // Makes the next certificate when it is time; the present one stays when that fails. True when
+  // there is a new one.
+  absl::StatusOr<bool> RotateIfDue();
+  // Makes the next certificate now.
+  absl::Status Rotate();
+
+ private:
+  ServerIdentity(const Authority* authority, const Clock* clock, absl::Duration ttl)
+      : authority_(authority), clock_(clock), ttl_(ttl) {}
+
+  const Authority* const authority_;  // Not owned.
+  const Clock* const clock_;          // Not owned.
+  const absl::Duration ttl_;
+  mutable absl::Mutex mu_;
+  std::shared_ptr<const Snapshot> current_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_SERVER_SERVER_IDENTITY_H_

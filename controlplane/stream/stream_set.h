@@ -1,0 +1,73 @@
+#ifndef BYRNIE_CONTROLPLANE_STREAM_STREAM_SET_H_
+#define BYRNIE_CONTROLPLANE_STREAM_STREAM_SET_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "common/base/clock.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/agents/agent_table.h"
+#include "controlplane/peer/peer_identity.h"
+
+namespace byrnie {
+
+// One open stream of an agent, as the set sees it. Thread-safe.
+class LiveStream {
+ public:
+  LiveStream(absl::optional<PeerIdentity> peer, std::string address)
+      : peer_(std::move(peer)), address_(std::move(address)) {}
+  virtual ~LiveStream() = default;
+
+  // There may be something new to send.
+  virtual void Wake() = 0;
+  // Ends the stream; a reader that does not read is cut off.
+  virtual void End(const absl::Status& status) = 0;
+
+  // Absent for a caller without a certificate.
+  const absl::optional<PeerIdentity>& peer() const { return peer_; }
+  const std::string& address() const { return address_; }
+
+ private:
+  const absl::optional<PeerIdentity> peer_;
+  const std::string address_;
+};
+
+// Owns the open streams of one service and tells them what happens: something changed, a
+// certificate has expired, the process ends. Keeps the agent table up to date. Thread-safe; the
+// pointers outlive it.
+class StreamSet {
+ public:
+  StreamSet(AgentTable* agents, Gauge* count, const Clock* clock)
+      : agents_(agents), count_(count), clock_(clock) {}
+  // All streams have been removed by then: the server has shut down.
+  ~StreamSet();
+
+  // Takes a stream that was just opened and returns it. After EndAll() it is ended at once.
+  LiveStream* Add(std::unique_ptr<LiveStream> stream);
+  // Destroys a stream in which nothing is going on any more.
+  void Remove(LiveStream* stream);
+
+  void WakeAll();
+  // Ends, Unauthenticated, the streams whose client certificate is past its end.
+  void EndExpired();
+  void EndAll(const absl::Status& status);
+
+ private:
+  AgentTable* const agents_;  // Not owned.
+  Gauge* const count_;        // Not owned.
+  const Clock* const clock_;  // Not owned.
+  absl::Mutex mu_;
+  absl::flat_hash_map<LiveStream*, std::unique_ptr<LiveStream>> streams_ ABSL_GUARDED_BY(mu_);
+  // Not OK once EndAll() was called.
+  absl::Status ended_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_STREAM_STREAM_SET_H_
