@@ -1,0 +1,297 @@
+#include "certagent/renewer.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+#include "common/crypto/csr.h"
+
+namespace byrnie {
+namespace {
+
+constexpr absl::Duration kTick = absl::Seconds(1);
+// A difference between the two clocks over one tick that no scheduling delay explains.
+constexpr absl::Duration kClockJump = absl::Seconds(5);
+
+constexpr char kRenewals[] = "byrnie_certagent_renewals_total";
+constexpr char kRenewalsHelp[] = "Attempts to get a certificate, by result.";
+constexpr char kBundles[] = "byrnie_certagent_trust_bundle_updates_total";
+constexpr char kBundlesHelp[] = "Trust bundles received, by result.";
+
+}  // namespace
+
+Renewer::Renewer(EventLoop* loop, CaClient* ca, KeyCustodian* custodian, Logger* log,
+                 MetricRegistry* metrics, Options options, PublishCallback on_publish)
+    : loop_(loop),
+      ca_(ca),
+      custodian_(custodian),
+      log_(log),
+      options_(std::move(options)),
+      on_publish_(std::move(on_publish)),
+      tick_(loop->NewTimer([this] { Tick(); })),
+      bundles_(options_.bundles),
+      next_attempt_(absl::InfiniteFuture()),
+      renewed_(metrics->AddCounter(kRenewals, kRenewalsHelp, {{"result", "renewed"}})),
+      failed_issue_(metrics->AddCounter(kRenewals, kRenewalsHelp, {{"result", "issue_failed"}})),
+      failed_validation_(metrics->AddCounter(kRenewals, kRenewalsHelp, {{"result", "rejected"}})),
+      bundles_applied_(metrics->AddCounter(kBundles, kBundlesHelp, {{"result", "applied"}})),
+      bundles_rejected_(metrics->AddCounter(kBundles, kBundlesHelp, {{"result", "rejected"}})),
+      clock_jumps_(metrics->AddCounter("byrnie_certagent_clock_jumps_total",
+                                       "Times the wall clock was set or the machine suspended.")) {}
+
+Renewer::~Renewer() = default;
+
+void Renewer::Start() {
+  DCHECK(loop_->InLoopThread());
+  tick_wall_ = loop_->WallNow();
+  tick_monotonic_ = loop_->Now();
+  Attempt();
+  ScheduleTick();
+}
+
+bool Renewer::RenewNow() {
+  DCHECK(loop_->InLoopThread());
+  if (issuing()) return false;
+  Attempt();
+  return true;
+}
+
+bool Renewer::HasValidCertificate() const {
+  if (snapshot_ == nullptr) return false;
+  const absl::Time now = loop_->WallNow();
+  return snapshot_->leaf().not_before() <= now && now < snapshot_->not_after();
+}
+
+void Renewer::Tick() {
+  NoticeClockJump();
+  if (!issuing()) {
+    const bool due =
+        loop_->WallNow() >= next_attempt_ ||
+        (next_attempt_monotonic_.has_value() && loop_->Now() >= *next_attempt_monotonic_);
+    if (due) Attempt();
+  }
+  ScheduleTick();
+}
+
+void Renewer::ScheduleTick() {
+  absl::Duration delay = kTick;
+  if (!issuing()) {
+    delay = std::min(delay, next_attempt_ - loop_->WallNow());
+    if (next_attempt_monotonic_.has_value()) {
+      delay = std::min(delay, *next_attempt_monotonic_ - loop_->Now());
+    }
+  }
+  tick_->Schedule(std::max(delay, absl::ZeroDuration()));
+}
+
+void Renewer::NoticeClockJump() {
+  const absl::Time wall = loop_->WallNow();
+  const absl::Duration monotonic = loop_->Now();
+  const absl::Duration jump = (wall - tick_wall_) - (monotonic - tick_monotonic_);
+  tick_wall_ = wall;
+  tick_monotonic_ = monotonic;
+  if (absl::AbsDuration(jump) < kClockJump) return;
+  clock_jumps_->Increment();
+  log_->Warning("the wall clock jumped", {{"by", absl::FormatDuration(jump)}});
+  // A schedule made by a clock that was wrong says nothing: a certificate from before its own
+  // beginning was dated by another clock, and one attempt now is cheap whatever the present
+  // back-off.
+  if (snapshot_ != nullptr && !HasValidCertificate()) next_attempt_ = wall;
+}
+
+void Renewer::Attempt() {
+  absl::StatusOr<std::shared_ptr<const PrivateKey>> key = PrivateKey::Generate();
+  if (!key.ok()) return Fail(key.status());
+  absl::StatusOr<std::string> csr =
+      CreateCsr(**key, options_.expected_id.has_value() ? options_.expected_id->text() : "");
+  if (!csr.ok()) return Fail(csr.status());
+  pending_key_ = *std::move(key);
+  proved_by_identity_ = UseIdentityAsProof();
+  ca_->Issue(*std::move(csr), options_.ttl, proved_by_identity_ ? identity_ : nullptr,
+             [this](absl::StatusOr<IssuedCertificate> result) { OnIssued(std::move(result)); });
+}
+
+bool Renewer::UseIdentityAsProof() const {
+  if (identity_ == nullptr) return false;
+  // The token is the way back when the certificate has expired. When the usual proof is refused the
+  // other one may be accepted: a join token works once, and a clock of ours that is wrong does not
+  // make the certificate so.
+  return HasValidCertificate() != swap_proof_;
+}
+
+void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
+  DCHECK(loop_->InLoopThread());
+  std::shared_ptr<const PrivateKey> key = std::move(pending_key_);
+  pending_key_ = nullptr;
+  if (!result.ok()) {
+    failed_issue_->Increment();
+    // A handshake that failed because of our certificate looks like any broken connection, so after
+    // some of those the other proof gets its chance too.
+    const bool refused =
+        absl::IsUnauthenticated(result.status()) || absl::IsNotFound(result.status());
+    if (refused || failures_ >= 2) swap_proof_ = !swap_proof_;
+    return Fail(result.status());
+  }
+  if (result->authority_time.has_value()) {
+    clock_offset_ = *result->authority_time - loop_->WallNow();
+  }
+  // The newest bundles that verify the chain: those of the answer, those withheld, those in force.
+  std::vector<const TrustBundleUpdate*> candidates;
+  if (result->trust_bundles.has_value()) {
+    absl::Status usable = CheckBundles(*result->trust_bundles);
+    if (usable.ok()) {
+      candidates.push_back(&**result->trust_bundles);
+    } else {
+      bundles_rejected_->Increment();
+      log_->Warning("trust bundles rejected", {{"reason", usable.message()}});
+    }
+  }
+  if (withheld_bundles_.has_value()) candidates.push_back(&*withheld_bundles_);
+  const TrustBundleUpdate in_force{bundle_version_, bundles_};
+  candidates.push_back(&in_force);
+  absl::StatusOr<IdentitySnapshotPtr> snapshot = absl::InternalError("no bundles");
+  absl::Status first_error;
+  uint64_t version = 0;
+  for (const TrustBundleUpdate* candidate : candidates) {
+    snapshot = Validate(result->chain, *key, candidate->bundles);
+    version = candidate->version;
+    if (snapshot.ok()) break;
+    first_error.Update(snapshot.status());
+  }
+  if (!snapshot.ok()) {
+    failed_validation_->Increment();
+    return Fail(first_error);
+  }
+
+  const absl::Time now = loop_->WallNow();
+  const IdentitySnapshot& fresh = **snapshot;
+  if (!options_.expected_id.has_value()) options_.expected_id = fresh.id();
+  custodian_->Install(fresh.leaf(), key);
+  identity_ = std::make_shared<const ClientIdentity>(ClientIdentity{fresh.chain(), std::move(key)});
+  failures_ = 0;
+  swap_proof_ = false;
+  last_error_ = absl::OkStatus();
+  life_ = fresh.not_after() - now;
+  next_attempt_ = RenewalTime(now, fresh.not_after(), result->renewal_window, options_.random());
+  next_attempt_monotonic_.reset();
+  ScheduleTick();
+  renewed_->Increment();
+  log_->Info(
+      "certificate rotated",
+      {{"serial", fresh.leaf().SerialHex()},
+       {"spiffe_id", fresh.id().text()},
+       {"not_after", absl::FormatTime(absl::RFC3339_sec, fresh.not_after(), absl::UTCTimeZone())},
+       {"generation", fresh.generation()},
+       {"renew_at", absl::FormatTime(absl::RFC3339_sec, next_attempt_, absl::UTCTimeZone())}});
+  Publish(*std::move(snapshot), /*rotated=*/true);
+  if (version != bundle_version_) BundlesInForce(version);
+}
+
+absl::StatusOr<IdentitySnapshotPtr> Renewer::Validate(const CertificateChain& chain,
+                                                      const PrivateKey& key,
+                                                      const TrustBundleSet& bundles) const {
+  if (chain.empty() || !chain.front()->MatchesKey(key)) {
+    return absl::InvalidArgumentError("the certificate is not for the key that was sent");
+  }
+  ASSIGN_OR_RETURN(IdentitySnapshotPtr snapshot,
+                   IdentitySnapshot::Create(generation_ + 1, chain, bundles, loop_->WallNow()));
+  if (snapshot->id().trust_domain() != options_.trust_domain) {
+    return absl::PermissionDeniedError(absl::StrCat("the certificate is for ",
+                                                    snapshot->id().text(), ", not of trust domain ",
+                                                    options_.trust_domain));
+  }
+  if (options_.expected_id.has_value() && snapshot->id() != *options_.expected_id) {
+    return absl::PermissionDeniedError(absl::StrCat("the certificate is for ",
+                                                    snapshot->id().text(), ", expected ",
+                                                    options_.expected_id->text()));
+  }
+  return snapshot;
+}
+
+void Renewer::Fail(absl::Status why) {
+  ++failures_;
+  last_error_ = std::move(why);
+  const absl::Time now = loop_->WallNow();
+  absl::optional<absl::Time> not_after;
+  if (snapshot_ != nullptr) not_after = snapshot_->not_after();
+  const absl::Duration delay = RetryDelay(failures_, now, not_after, life_, options_.random());
+  next_attempt_ = now + delay;
+  next_attempt_monotonic_ = loop_->Now() + delay;
+  ScheduleTick();
+  log_->Warning("certificate not renewed",
+                {{"reason", last_error_.ToString()},
+                 {"proof", proved_by_identity_ ? "certificate" : "token"},
+                 {"failures", failures_},
+                 {"retry_in", absl::FormatDuration(delay)},
+                 {"present_certificate", snapshot_ == nullptr    ? "none"
+                                         : HasValidCertificate() ? "valid"
+                                                                 : "expired"}});
+}
+
+void Renewer::Publish(IdentitySnapshotPtr snapshot, bool rotated) {
+  generation_ = snapshot->generation();
+  snapshot_ = std::move(snapshot);
+  bundles_ = snapshot_->bundles();
+  on_publish_(snapshot_, rotated);
+}
+
+void Renewer::BundlesInForce(uint64_t version) {
+  bundle_version_ = version;
+  withheld_bundles_.reset();
+  bundles_applied_->Increment();
+  log_->Info("trust bundles in force", {{"version", version}});
+  ca_->AcknowledgeTrustBundles(version);
+}
+
+absl::Status Renewer::CheckBundles(const absl::StatusOr<TrustBundleUpdate>& update) const {
+  RETURN_IF_ERROR(update.status());
+  if (update->version == 0) return absl::InvalidArgumentError("version 0");
+  const std::vector<CertificatePtr>* own = update->bundles.Find(options_.trust_domain);
+  if (own == nullptr || own->empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("no roots of ", options_.trust_domain));
+  }
+  for (const CertificatePtr& root : *own) {
+    if (root->not_after() > loop_->WallNow()) return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("all roots of ", options_.trust_domain, " have expired"));
+}
+
+void Renewer::OnTrustBundles(absl::StatusOr<TrustBundleUpdate> update) {
+  DCHECK(loop_->InLoopThread());
+  absl::Status usable = CheckBundles(update);
+  if (!usable.ok()) {
+    bundles_rejected_->Increment();
+    log_->Warning("trust bundles rejected", {{"reason", usable.message()}});
+    return;
+  }
+  if (update->version == bundle_version_) {
+    // A new stream sends what is already in force.
+    ca_->AcknowledgeTrustBundles(bundle_version_);
+    return;
+  }
+  if (withheld_bundles_.has_value() && withheld_bundles_->version == update->version) return;
+  if (snapshot_ == nullptr) {
+    // Judged, published and acknowledged together with the first certificate.
+    withheld_bundles_ = *std::move(update);
+    return;
+  }
+  absl::StatusOr<IdentitySnapshotPtr> snapshot = IdentitySnapshot::Create(
+      generation_ + 1, snapshot_->chain(), update->bundles, loop_->WallNow());
+  if (!snapshot.ok()) {
+    log_->Warning("trust bundles withheld until a renewal",
+                  {{"version", update->version}, {"reason", snapshot.status().message()}});
+    withheld_bundles_ = *std::move(update);
+    RenewNow();
+    return;
+  }
+  const uint64_t version = update->version;
+  withheld_bundles_.reset();
+  Publish(*std::move(snapshot), /*rotated=*/false);
+  BundlesInForce(version);
+}
+
+}  // namespace byrnie

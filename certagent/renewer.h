@@ -1,0 +1,137 @@
+#ifndef BYRNIE_CERTAGENT_RENEWER_H_
+#define BYRNIE_CERTAGENT_RENEWER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "certagent/ca_client.h"
+#include "certagent/key_custodian.h"
+#include "common/event/event_loop.h"
+#include "common/identity/identity_snapshot.h"
+#include "common/identity/spiffe_id.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+
+namespace byrnie {
+
+// Keeps the workload's certificate fresh: makes a key, asks the authority, checks the answer and
+// publishes it, again and again. A certificate that is valid is never given up for one that is not:
+// whatever fails is counted, logged and tried again, and the present snapshot stays. Lives on the
+// agent's loop.
+//
+// States: waiting (for the time to renew or to repeat) ↔ issuing (one call under way). Deadlines
+// are wall-clock times looked at every second, so that a suspended machine or a clock that was set
+// is noticed at once; after a failure the monotonic clock counts as well, so that a clock set back
+// does not delay the next attempt.
+//
+// Trust bundles are published together with the chain. A set that does not verify the present chain
+// (its root was withdrawn) is kept back and a renewal begun; both come into force together.
+class Renewer {
+ public:
+  struct Options {
+    // Of the workload. Certificates of another trust domain are refused.
+    std::string trust_domain;
+    // The identity certificates must have; absent: that of the first certificate.
+    absl::optional<SpiffeId> expected_id;
+    // What is asked for; zero: the authority's cap.
+    absl::Duration ttl;
+    // Trusted until the authority sends bundles.
+    TrustBundleSet bundles;
+    // Uniform in [0, 1).
+    std::function<double()> random;
+  };
+
+  // Runs in the turn a snapshot comes into force; `rotated` tells a new certificate from new
+  // bundles for the old one.
+  using PublishCallback = absl::AnyInvocable<void(const IdentitySnapshotPtr&, bool rotated)>;
+
+  // All pointers outlive the renewer.
+  Renewer(EventLoop* loop, CaClient* ca, KeyCustodian* custodian, Logger* log,
+          MetricRegistry* metrics, Options options, PublishCallback on_publish);
+  Renewer(const Renewer&) = delete;
+  Renewer& operator=(const Renewer&) = delete;
+  ~Renewer();
+
+  // Begins with the first certificate.
+  void Start();
+  // Renews now instead of later; false when an attempt is already under way.
+  bool RenewNow();
+  // New bundles from the authority, or why they are broken.
+  void OnTrustBundles(absl::StatusOr<TrustBundleUpdate> update);
+
+  // Null before the first certificate. May have expired: see HasValidCertificate.
+  const IdentitySnapshotPtr& snapshot() const { return snapshot_; }
+  // The present certificate with its key, for the agent's own calls; null before the first.
+  const ClientIdentityPtr& identity() const { return identity_; }
+  bool HasValidCertificate() const;
+  bool issuing() const { return pending_key_ != nullptr; }
+  // When the next attempt begins at the latest.
+  absl::Time next_attempt() const { return next_attempt_; }
+  int failures_in_a_row() const { return failures_; }
+  // Why the latest attempt failed; OK after a success.
+  const absl::Status& last_error() const { return last_error_; }
+  // Version of the bundles in force; 0 for those given at start.
+  uint64_t bundle_version() const { return bundle_version_; }
+  // How far the authority's clock was ahead of ours at the latest issue.
+  absl::Duration authority_clock_offset() const { return clock_offset_; }
+
+ private:
+  void Tick();
+  void ScheduleTick();
+  void NoticeClockJump();
+  void Attempt();
+  void OnIssued(absl::StatusOr<IssuedCertificate> result);
+  // Everything that must hold before anybody sees the certificate.
+  absl::StatusOr<IdentitySnapshotPtr> Validate(const CertificateChain& chain, const PrivateKey& key,
+                                               const TrustBundleSet& bundles) const;
+  bool UseIdentityAsProof() const;
+  void Fail(absl::Status why);
+  void Publish(IdentitySnapshotPtr snapshot, bool rotated);
+  void BundlesInForce(uint64_t version);
+  absl::Status CheckBundles(const absl::StatusOr<TrustBundleUpdate>& update) const;
+
+  EventLoop* const loop_;          // Not owned.
+  CaClient* const ca_;             // Not owned.
+  KeyCustodian* const custodian_;  // Not owned.
+  Logger* const log_;              // Not owned.
+  Options options_;
+  PublishCallback on_publish_;
+  const std::unique_ptr<EventLoop::Timer> tick_;
+
+  IdentitySnapshotPtr snapshot_;
+  ClientIdentityPtr identity_;
+  TrustBundleSet bundles_;
+  uint64_t bundle_version_ = 0;
+  // Bundles that do not verify the present chain; they come into force with the next one.
+  absl::optional<TrustBundleUpdate> withheld_bundles_;
+  uint64_t generation_ = 0;
+  absl::Duration life_;
+
+  std::shared_ptr<const PrivateKey> pending_key_;  // Set while issuing.
+  bool proved_by_identity_ = false;  // How the call under way, or the latest, proves us.
+  bool swap_proof_ = false;          // The usual proof was refused: try the other one.
+  int failures_ = 0;
+  absl::Status last_error_;
+  absl::Time next_attempt_;
+  absl::optional<absl::Duration> next_attempt_monotonic_;  // After a failure.
+  absl::Time tick_wall_;
+  absl::Duration tick_monotonic_;
+  absl::Duration clock_offset_;
+
+  Counter* renewed_;
+  Counter* failed_issue_;
+  Counter* failed_validation_;
+  Counter* bundles_applied_;
+  Counter* bundles_rejected_;
+  Counter* clock_jumps_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CERTAGENT_RENEWER_H_

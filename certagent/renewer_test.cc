@@ -1,0 +1,301 @@
+#include "certagent/renewer.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <memory>
+#include <vector>
+
+#include "certagent/testing/fake_ca_client.h"
+#include "common/event/testing/manual_event_loop.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+struct Published {
+  IdentitySnapshotPtr snapshot;
+  bool rotated;
+};
+
+class RenewerTest : public ::testing::Test {
+ protected:
+  RenewerTest() : ca_(&loop_, "cluster.local") { Make(absl::nullopt); }
+
+  void Make(absl::optional<SpiffeId> expected) {
+    Renewer::Options options;
+    options.trust_domain = "cluster.local";
+    options.expected_id = std::move(expected);
+    options.bundles = ca_.RootBundle();
+    options.random = [this] { return random_; };
+    renewer_ =
+        std::make_unique<Renewer>(&loop_, &ca_, &custodian_, &log_, &metrics_, std::move(options),
+                                  [this](const IdentitySnapshotPtr& snapshot, bool rotated) {
+                                    published_.push_back({snapshot, rotated});
+                                  });
+    ca_.WatchTrustBundles(nullptr, [this](absl::StatusOr<TrustBundleUpdate> update) {
+      renewer_->OnTrustBundles(std::move(update));
+    });
+  }
+
+  void StartAndIssue() {
+    renewer_->Start();
+    loop_.RunUntilIdle();
+    ASSERT_EQ(published_.size(), 1u);
+  }
+
+  bool CanSignWithPublished() {
+    return custodian_
+        .Sign(published_.back().snapshot->leaf().FingerprintHex(), 0x0403,
+              std::string(64, ' ') + "TLS 1.3, client CertificateVerify" + std::string(33, '\0'))
+        .ok();
+  }
+
+  int null_fd_ = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  Logger log_{null_fd_, Logger::Format::kText, LogLevel::kError};
+  MetricRegistry metrics_;
+  ManualEventLoop loop_;
+  FakeCaClient ca_;
+  KeyCustodian custodian_{&loop_, &metrics_, {}};
+  double random_ = 0.5;
+  std::vector<Published> published_;
+  std::unique_ptr<Renewer> renewer_;
+};
+
+TEST_F(RenewerTest, PublishesTheFirstCertificateWithItsKey) {
+  StartAndIssue();
+  EXPECT_EQ(published_[0].snapshot->id().text(), ca_.spiffe_id);
+  EXPECT_EQ(published_[0].snapshot->generation(), 1u);
+  EXPECT_TRUE(renewer_->HasValidCertificate());
+  EXPECT_TRUE(CanSignWithPublished());
+  ASSERT_EQ(ca_.calls.size(), 1u);
+  EXPECT_FALSE(ca_.calls[0].with_identity);
+}
+
+TEST_F(RenewerTest, RenewsAtHalfOfTheLifeWithItsCertificateAndANewKey) {
+  StartAndIssue();
+  loop_.AdvanceTime(absl::Minutes(29));
+  EXPECT_EQ(ca_.calls.size(), 1u);
+  loop_.AdvanceTime(absl::Minutes(1) + absl::Seconds(1));
+  ASSERT_EQ(ca_.calls.size(), 2u);
+  EXPECT_TRUE(ca_.calls[1].with_identity);
+  ASSERT_EQ(published_.size(), 2u);
+  EXPECT_EQ(published_[1].snapshot->generation(), 2u);
+  EXPECT_NE(published_[0].snapshot->leaf().FingerprintHex(),
+            published_[1].snapshot->leaf().FingerprintHex());
+  EXPECT_TRUE(CanSignWithPublished());
+}
+
+TEST_F(RenewerTest, RenewsInsideTheWindowOfTheAuthority) {
+  ca_.window =
+      RenewalWindow{loop_.WallNow() + absl::Minutes(33), loop_.WallNow() + absl::Minutes(34)};
+  StartAndIssue();
+  EXPECT_GE(renewer_->next_attempt(), ca_.window->start);
+  EXPECT_LE(renewer_->next_attempt(), ca_.window->end);
+}
+
+TEST_F(RenewerTest, KeepsTheCertificateWhenRenewalFails) {
+  StartAndIssue();
+  ca_.failure = absl::UnavailableError("down");
+  loop_.AdvanceTime(absl::Minutes(50));
+  EXPECT_EQ(published_.size(), 1u);
+  EXPECT_TRUE(renewer_->HasValidCertificate());
+  EXPECT_TRUE(CanSignWithPublished());
+  EXPECT_GT(renewer_->failures_in_a_row(), 10);
+  ca_.failure = absl::OkStatus();
+  loop_.AdvanceTime(absl::Seconds(20));
+  EXPECT_EQ(published_.size(), 2u);
+  EXPECT_EQ(renewer_->failures_in_a_row(), 0);
+  EXPECT_TRUE(renewer_->last_error().ok());
+}
+
+TEST_F(RenewerTest, BacksOffWithACap) {
+  ca_.failure = absl::UnavailableError("down");
+  renewer_->Start();
+  loop_.AdvanceTime(absl::Minutes(10));
+  ASSERT_GT(ca_.calls.size(), 8u);
+  EXPECT_LT(ca_.calls.size(), 60u);
+  for (size_t i = 1; i < ca_.calls.size(); ++i) {
+    const absl::Duration gap = ca_.calls[i].at - ca_.calls[i - 1].at;
+    EXPECT_GE(gap, absl::Milliseconds(300));
+    EXPECT_LE(gap, absl::Seconds(19));
+  }
+}
+
+TEST_F(RenewerTest, MakesItsLastAttemptNotLaterThanTheExpiry) {
+  ca_.lifetime = absl::Seconds(20);
+  StartAndIssue();
+  const absl::Time not_after = published_[0].snapshot->not_after();
+  ca_.failure = absl::UnavailableError("down");
+  loop_.AdvanceTime(absl::Seconds(19));
+  EXPECT_LE(renewer_->next_attempt(), not_after);
+  EXPECT_GE(ca_.calls.size(), 5u);
+}
+
+TEST_F(RenewerTest, StaysUpAndFallsBackToTheTokenAfterTheExpiry) {
+  ca_.lifetime = absl::Seconds(20);
+  StartAndIssue();
+  ca_.failure = absl::UnavailableError("down");
+  loop_.AdvanceTime(absl::Minutes(2));
+  EXPECT_FALSE(renewer_->HasValidCertificate());
+  EXPECT_FALSE(CanSignWithPublished());
+  ca_.failure = absl::OkStatus();
+  ca_.refuse_identity = true;
+  loop_.AdvanceTime(absl::Minutes(1));
+  EXPECT_TRUE(renewer_->HasValidCertificate());
+  EXPECT_FALSE(ca_.calls.back().with_identity);
+}
+
+TEST_F(RenewerTest, TriesTheTokenWhenTheAuthorityDoesNotKnowItsCertificate) {
+  StartAndIssue();
+  ca_.refuse_identity = true;
+  ASSERT_TRUE(renewer_->RenewNow());
+  loop_.AdvanceTime(absl::Seconds(2));
+  ASSERT_EQ(ca_.calls.size(), 3u);
+  EXPECT_TRUE(ca_.calls[1].with_identity);
+  EXPECT_FALSE(ca_.calls[2].with_identity);
+  EXPECT_EQ(published_.size(), 2u);
+}
+
+TEST_F(RenewerTest, DoesNotPublishAChainThatDoesNotVerify) {
+  StartAndIssue();
+  ca_.sign_with_unknown_root = true;
+  renewer_->RenewNow();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(published_.size(), 1u);
+  EXPECT_FALSE(renewer_->last_error().ok());
+  EXPECT_TRUE(CanSignWithPublished());
+}
+
+TEST_F(RenewerTest, DoesNotPublishAnotherIdentityThanTheFirst) {
+  StartAndIssue();
+  ca_.spiffe_id = "spiffe://cluster.local/ns/demo/sa/other";
+  renewer_->RenewNow();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(published_.size(), 1u);
+  EXPECT_THAT(std::string(renewer_->last_error().message()), HasSubstr("sa/other"));
+}
+
+TEST_F(RenewerTest, DoesNotPublishAnotherIdentityThanTheConfiguredOne) {
+  Make(*SpiffeId::Parse("spiffe://cluster.local/ns/demo/sa/server"));
+  renewer_->Start();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(published_, IsEmpty());
+  EXPECT_EQ(renewer_->snapshot(), nullptr);
+  EXPECT_THAT(std::string(renewer_->last_error().message()), HasSubstr("sa/server"));
+}
+
+TEST_F(RenewerTest, DoesNotPublishACertificateForAnotherKey) {
+  ca_.certify_another_key = true;
+  renewer_->Start();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(published_, IsEmpty());
+  EXPECT_THAT(std::string(renewer_->last_error().message()), HasSubstr("key"));
+}
+
+TEST_F(RenewerTest, DoesNotPublishAnExpiredCertificate) {
+  ca_.lifetime = -absl::Seconds(5);
+  ca_.back_dating = absl::Hours(1);
+  renewer_->Start();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(published_, IsEmpty());
+  EXPECT_FALSE(renewer_->last_error().ok());
+}
+
+TEST_F(RenewerTest, RenewsWithinASecondOfAClockThatJumpedTwoLivesAhead) {
+  StartAndIssue();
+  loop_.clock()->SetWall(loop_.WallNow() + absl::Hours(2));
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(renewer_->HasValidCertificate());
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_EQ(published_.size(), 2u);
+  EXPECT_TRUE(renewer_->HasValidCertificate());
+  EXPECT_FALSE(ca_.calls.back().with_identity);
+}
+
+TEST_F(RenewerTest, RenewsWhenTheClockIsSetToBeforeTheCertificate) {
+  StartAndIssue();
+  loop_.clock()->SetWall(loop_.WallNow() - absl::Hours(1));
+  EXPECT_FALSE(renewer_->HasValidCertificate());
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_EQ(published_.size(), 2u);
+  EXPECT_TRUE(renewer_->HasValidCertificate());
+}
+
+TEST_F(RenewerTest, RepeatsInTimeWhenTheClockIsSetBackDuringAnOutage) {
+  StartAndIssue();
+  loop_.AdvanceTime(absl::Minutes(20));
+  ca_.failure = absl::UnavailableError("down");
+  renewer_->RenewNow();
+  loop_.RunUntilIdle();
+  ca_.failure = absl::OkStatus();
+  loop_.clock()->SetWall(loop_.WallNow() - absl::Minutes(15));
+  loop_.AdvanceTime(absl::Seconds(2));
+  EXPECT_EQ(published_.size(), 2u);
+}
+
+TEST_F(RenewerTest, HasOneAttemptUnderWayAtMost) {
+  StartAndIssue();
+  ca_.silent = true;
+  EXPECT_TRUE(renewer_->RenewNow());
+  EXPECT_FALSE(renewer_->RenewNow());
+  loop_.AdvanceTime(absl::Minutes(40));
+  EXPECT_EQ(ca_.calls.size(), 2u);
+  ca_.AnswerKept();
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(renewer_->issuing());
+}
+
+TEST_F(RenewerTest, PublishesNewBundlesWithTheSameChainAndAcknowledgesThem) {
+  StartAndIssue();
+  ca_.SendBundles(ca_.Update(7));
+  ASSERT_EQ(published_.size(), 2u);
+  EXPECT_FALSE(published_[1].rotated);
+  EXPECT_EQ(published_[1].snapshot->generation(), 2u);
+  EXPECT_EQ(published_[1].snapshot->leaf().der(), published_[0].snapshot->leaf().der());
+  EXPECT_THAT(ca_.acknowledged, ElementsAre(7u));
+}
+
+TEST_F(RenewerTest, KeepsItsBundlesWhenNewOnesAreBrokenOrEmpty) {
+  StartAndIssue();
+  ca_.SendBundles(absl::InvalidArgumentError("does not parse"));
+  ca_.SendBundles(TrustBundleUpdate{8, TrustBundleSet()});
+  EXPECT_EQ(published_.size(), 1u);
+  EXPECT_EQ(ca_.calls.size(), 1u);
+  EXPECT_THAT(ca_.acknowledged, IsEmpty());
+}
+
+TEST_F(RenewerTest, RenewsWhenItsRootIsWithdrawnAndSwapsBothTogether) {
+  StartAndIssue();
+  ca_.ReplaceRoot();
+  ca_.SendBundles(ca_.Update(9));
+  EXPECT_EQ(published_.size(), 1u);
+  EXPECT_THAT(ca_.acknowledged, IsEmpty());
+  loop_.RunUntilIdle();
+  ASSERT_EQ(published_.size(), 2u);
+  EXPECT_TRUE(published_[1].rotated);
+  EXPECT_THAT(ca_.acknowledged, ElementsAre(9u));
+  EXPECT_EQ(renewer_->bundle_version(), 9u);
+}
+
+TEST_F(RenewerTest, TakesTheBundlesThatCameWithTheCertificate) {
+  ca_.bundles_in_answer = ca_.Update(3);
+  StartAndIssue();
+  EXPECT_EQ(renewer_->bundle_version(), 3u);
+  EXPECT_THAT(ca_.acknowledged, ElementsAre(3u));
+}
+
+TEST_F(RenewerTest, DoesNotLetBrokenBundlesSpoilTheCertificate) {
+  ca_.bundles_in_answer = absl::StatusOr<TrustBundleUpdate>(absl::InvalidArgumentError("broken"));
+  StartAndIssue();
+  EXPECT_EQ(renewer_->bundle_version(), 0u);
+  EXPECT_TRUE(renewer_->HasValidCertificate());
+}
+
+}  // namespace
+}  // namespace byrnie
