@@ -1,234 +1,208 @@
 #include "common/config/command_line.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/flags/commandlineflag.h"
+#include "absl/flags/flag.h"
 #include "absl/flags/reflection.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
-#include "absl/types/optional.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
 
+ABSL_FLAG(std::string, config, "",
+          "JSON file with an object whose keys are names of flags; flags on the command line win.");
+
 namespace byrnie {
 namespace {
 
-constexpr size_t kMaxConfigFile = 1024 * 1024;
+constexpr size_t kMaxConfigSize = 1024 * 1024;
 constexpr size_t kHelpColumns = 100;
 
-using FlagMap = std::map<std::string, absl::CommandLineFlag*>;
-
-// Sorted, without those that Abseil brings along (--flagfile, --undefok, …): they read files and
-// the environment in ways of their own.
-FlagMap ProgramFlags() {
-  FlagMap flags;
-  for (const auto& entry : absl::GetAllFlags()) {
-    absl::CommandLineFlag* flag = entry.second;
-    if (flag->IsRetired() || absl::StrContains(flag->Filename(), "absl/flags/")) continue;
-    flags.emplace(std::string(entry.first), flag);
-  }
-  return flags;
+// Flags that come with Abseil itself are not options of ours.
+bool IsOurs(const absl::CommandLineFlag& flag) {
+  const std::string file = flag.Filename();
+  return !flag.IsRetired() && !absl::StrContains(file, "absl/") &&
+         !absl::StrContains(file, "/absl") && !absl::StrContains(file, "abseil");
 }
 
-absl::CommandLineFlag* Find(const FlagMap& flags, absl::string_view name) {
-  const auto it = flags.find(std::string(name));
-  return it == flags.end() ? nullptr : it->second;
+absl::CommandLineFlag* FindFlag(absl::string_view name) {
+  absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
+  return flag != nullptr && IsOurs(*flag) ? flag : nullptr;
 }
 
-std::string OneLine(absl::string_view text) {
-  std::string line = absl::StrReplaceAll(text, {{"\n", " "}, {"\r", " "}});
-  absl::StripAsciiWhitespace(&line);
-  return line;
+absl::Status UnknownFlag(absl::string_view what, absl::string_view name) {
+  return absl::InvalidArgumentError(absl::StrCat("unknown ", what, " \"", name, "\"; see --help"));
 }
 
-absl::Status Set(absl::CommandLineFlag* flag, absl::string_view value) {
+absl::Status SetFlag(absl::CommandLineFlag* flag, absl::string_view value, absl::string_view what) {
   std::string error;
   if (flag->ParseFrom(value, &error)) return absl::OkStatus();
-  // "Illegal value 'x' specified for flag 'y'; why"
-  const std::pair<absl::string_view, absl::string_view> parts =
-      absl::StrSplit(error, absl::MaxSplits("; ", 1));
-  const std::string why = OneLine(parts.second);
-  return absl::InvalidArgumentError(absl::StrCat("flag --", flag->Name(), " cannot be \"", value,
-                                                 "\"", why.empty() ? "" : ": ", why,
-                                                 "; see --help"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("bad value \"", value, "\" for ", what, error.empty() ? "" : ": ", error,
+                   "; its default is \"", flag->DefaultValue(), "\""));
 }
 
-template <typename... Types>
-bool IsAnyOf(const absl::CommandLineFlag& flag) {
-  return (flag.IsOfType<Types>() || ...);
-}
-
-// The text that the flag's parser takes for `value`, whose type must fit the flag's.
-absl::StatusOr<std::string> FlagText(const absl::CommandLineFlag& flag, const JsonValue& value) {
-  if (flag.IsOfType<bool>()) {
-    ASSIGN_OR_RETURN(const bool set, value.AsBool());
-    return std::string(set ? "true" : "false");
-  }
-  if (IsAnyOf<short, unsigned short, int, unsigned int, long, unsigned long, long long,
-              unsigned long long>(flag)) {
-    ASSIGN_OR_RETURN(const int64_t number, value.AsInt(INT64_MIN, INT64_MAX));
-    return absl::StrCat(number);
-  }
-  if (IsAnyOf<float, double>(flag)) {
-    ASSIGN_OR_RETURN(const double number, value.AsDouble());
-    return absl::StrCat(number);
-  }
-  if (flag.IsOfType<std::vector<std::string>>()) {
-    ASSIGN_OR_RETURN(const std::vector<std::string> list, value.AsStringArray());
-    return absl::StrJoin(list, ",");
-  }
-  return value.AsString();
-}
-
-absl::Status ApplyConfig(const FlagMap& flags, const JsonValue& document) {
-  ASSIGN_OR_RETURN(const JsonObject object, document.AsObject());
-  for (const auto& member : object.Members()) {
-    absl::CommandLineFlag* flag = Find(flags, member.first);
-    if (flag == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("unknown key \"", member.first, "\"; the keys are the flags of --help"));
+// The text that a flag's own parser takes for a JSON value.
+absl::StatusOr<std::string> FlagText(const JsonValue& value) {
+  switch (value.type()) {
+    case JsonValue::Type::kString:
+      return value.AsString();
+    case JsonValue::Type::kBool: {
+      ASSIGN_OR_RETURN(const bool flag, value.AsBool());
+      return std::string(flag ? "true" : "false");
     }
-    ASSIGN_OR_RETURN(const std::string text, FlagText(*flag, member.second));
-    RETURN_IF_ERROR(Set(flag, text));
+    case JsonValue::Type::kNumber: {
+      ASSIGN_OR_RETURN(const int64_t number, value.AsInt(INT64_MIN, INT64_MAX));
+      return absl::StrCat(number);
+    }
+    case JsonValue::Type::kArray: {
+      ASSIGN_OR_RETURN(const std::vector<std::string> items, value.AsStringArray());
+      return absl::StrJoin(items, ",");
+    }
+    default:
+      return value.Error("expected a string, a number, a bool or an array of strings");
   }
-  return absl::OkStatus();
 }
 
-absl::Status LoadConfig(const FlagMap& flags, const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxConfigFile));
-  absl::StatusOr<JsonValue> document = JsonValue::Parse(text, kMaxConfigFile);
-  const absl::Status status = document.ok() ? ApplyConfig(flags, *document) : document.status();
+absl::Status ApplyConfigFile(const std::string& path, const std::set<std::string>& given) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxConfigSize));
+  const auto apply = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const JsonValue document, JsonValue::Parse(text, kMaxConfigSize));
+    ASSIGN_OR_RETURN(const JsonObject object, document.AsObject());
+    for (const auto& [name, value] : object.Members()) {
+      absl::CommandLineFlag* const flag = FindFlag(name);
+      if (flag == nullptr || name == "config") return UnknownFlag("field", name);
+      ASSIGN_OR_RETURN(const std::string flag_text, FlagText(value));
+      if (given.count(name) > 0) continue;
+      RETURN_IF_ERROR(SetFlag(flag, flag_text, absl::StrCat("\"", name, "\"")));
+    }
+    return absl::OkStatus();
+  };
+  const absl::Status status = apply();
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat("--config ", path, ": ", status.message()));
 }
 
-void AppendWrapped(absl::string_view text, std::string* out) {
-  constexpr absl::string_view kIndent = "      ";
-  size_t column = 0;
-  for (absl::string_view word : absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty())) {
-    if (column > 0 && column + 1 + word.size() > kHelpColumns) {
-      out->append("\n");
-      column = 0;
+// Wraps `text` at kHelpColumns with `indent` before each line.
+std::string Wrap(absl::string_view text, absl::string_view indent) {
+  std::string out(indent);
+  size_t column = indent.size();
+  for (absl::string_view word : absl::StrSplit(text, ' ', absl::SkipEmpty())) {
+    if (column > indent.size() && column + 1 + word.size() > kHelpColumns) {
+      absl::StrAppend(&out, "\n", indent);
+      column = indent.size();
     }
-    absl::StrAppend(out, column == 0 ? kIndent : absl::string_view(" "), word);
-    column += (column == 0 ? kIndent.size() : 1) + word.size();
+    if (column > indent.size()) {
+      out += ' ';
+      ++column;
+    }
+    absl::StrAppend(&out, word);
+    column += word.size();
   }
-  out->append("\n");
-}
-
-std::string Help(const FlagMap& flags, const ProgramInfo& program) {
-  std::string text =
-      absl::StrCat(program.name, " ", kRelease, "\n", program.summary, "\n\nUsage: ", program.name,
-                   " [flags]", program.arguments.empty() ? "" : " ", program.arguments, "\n\n");
-  absl::StrAppend(&text, "Flags, with their defaults:\n");
-  for (const auto& entry : flags) {
-    absl::StrAppend(&text, "  --", entry.first, "=", entry.second->DefaultValue(), "\n");
-    AppendWrapped(entry.second->Help(), &text);
-  }
-  absl::StrAppend(&text, "  --config=FILE\n");
-  AppendWrapped("A JSON object whose keys are the flags above; the command line wins.", &text);
-  absl::StrAppend(&text, "  --version\n      Prints the release.\n");
-  absl::StrAppend(&text, "  --help\n      Prints this.\n");
-  return text;
-}
-
-absl::Status UnknownFlag(absl::string_view arg, const ProgramInfo& program) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown flag ", arg, "; run ", program.name, " --help for the list"));
+  return out + "\n";
 }
 
 }  // namespace
 
-absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& args,
-                                             const ProgramInfo& program) {
-  const FlagMap flags = ProgramFlags();
+absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const char* const> args) {
   CommandLine result;
-  absl::optional<std::string> config;
-  std::vector<std::pair<absl::CommandLineFlag*, std::string>> settings;
+  std::set<std::string> given;
   for (size_t i = 0; i < args.size(); ++i) {
     absl::string_view arg = args[i];
     if (arg == "--") {
-      result.arguments.insert(result.arguments.end(), args.begin() + i + 1, args.end());
+      result.positional.insert(result.positional.end(), args.begin() + i + 1, args.end());
       break;
     }
-    if (arg == "-h" || arg == "--help") {
-      result.print_and_exit = Help(flags, program);
+    if (arg == "--help" || arg == "-h" || arg == "--version") {
+      result.action =
+          arg == "--version" ? CommandLine::Action::kShowVersion : CommandLine::Action::kShowHelp;
       return result;
     }
-    if (arg == "--version") {
-      result.print_and_exit = absl::StrCat(program.name, " ", kRelease, "\n");
-      return result;
-    }
-    if (arg.size() < 2 || arg[0] != '-') {
-      result.arguments.emplace_back(arg);
+    if (!absl::StartsWith(arg, "-") || arg == "-") {
+      result.positional.emplace_back(arg);
       continue;
     }
-    if (!absl::StartsWith(arg, "--")) return UnknownFlag(arg, program);
+    arg.remove_prefix(absl::StartsWith(arg, "--") ? 2 : 1);
     const size_t equals = arg.find('=');
-    const absl::string_view name = arg.substr(2, equals == arg.npos ? arg.npos : equals - 2);
-    const bool is_config = name == "config";
-    absl::CommandLineFlag* flag = Find(flags, name);
-    if (flag == nullptr && !is_config) {
-      absl::string_view positive = name;
-      flag = absl::ConsumePrefix(&positive, "no") ? Find(flags, positive) : nullptr;
-      if (flag == nullptr || !flag->IsOfType<bool>() || equals != arg.npos) {
-        return UnknownFlag(arg.substr(0, equals), program);
+    std::string name(arg.substr(0, equals));
+    std::string value = equals == arg.npos ? "" : std::string(arg.substr(equals + 1));
+    absl::CommandLineFlag* flag = FindFlag(name);
+    if (flag == nullptr && equals == arg.npos && absl::StartsWith(name, "no")) {
+      flag = FindFlag(absl::string_view(name).substr(2));
+      if (flag != nullptr && !flag->IsOfType<bool>()) flag = nullptr;
+      if (flag != nullptr) value = "false";
+    } else if (flag != nullptr && equals == arg.npos) {
+      if (flag->IsOfType<bool>()) {
+        value = "true";
+      } else if (i + 1 < args.size()) {
+        value = args[++i];
+      } else {
+        return absl::InvalidArgumentError(absl::StrCat("flag --", name, " needs a value"));
       }
-      settings.emplace_back(flag, "false");
-      continue;
     }
-    std::string value;
-    if (equals != arg.npos) {
-      value = std::string(arg.substr(equals + 1));
-    } else if (flag != nullptr && flag->IsOfType<bool>()) {
-      value = "true";
-    } else if (i + 1 < args.size()) {
-      value = args[++i];
-    } else {
-      return absl::InvalidArgumentError(
-          absl::StrCat("flag --", name, " needs a value; see --help"));
+    if (flag == nullptr) return UnknownFlag("flag", absl::StrCat("--", name));
+    name = std::string(flag->Name());
+    if (!given.insert(name).second) {
+      return absl::InvalidArgumentError(absl::StrCat("flag --", name, " is given twice"));
     }
-    if (is_config) {
-      config = std::move(value);
-    } else {
-      settings.emplace_back(flag, std::move(value));
-    }
+    RETURN_IF_ERROR(SetFlag(flag, value, absl::StrCat("--", name)));
   }
-  if (!result.arguments.empty() && program.arguments.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", result.arguments[0],
-                                                   "\"; run ", program.name, " --help"));
+  if (const std::string path = absl::GetFlag(FLAGS_config); !path.empty()) {
+    RETURN_IF_ERROR(ApplyConfigFile(path, given));
   }
-  if (config) RETURN_IF_ERROR(LoadConfig(flags, *config));
-  for (const auto& setting : settings) RETURN_IF_ERROR(Set(setting.first, setting.second));
   return result;
 }
 
-std::vector<std::string> ParseCommandLineOrExit(int argc, char** argv, const ProgramInfo& program) {
-  const std::vector<std::string> args(argv + (argc > 0 ? 1 : 0), argv + argc);
-  absl::StatusOr<CommandLine> command_line = ParseCommandLine(args, program);
-  if (!command_line.ok()) ExitWithError(program.name, command_line.status());
-  if (!command_line->print_and_exit.empty()) {
-    std::fputs(command_line->print_and_exit.c_str(), stdout);
-    std::exit(0);
+std::string HelpText(const ProgramInfo& program) {
+  std::map<std::string, const absl::CommandLineFlag*> flags;
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    if (IsOurs(*flag)) flags.emplace(std::string(name), flag);
   }
-  return std::move(command_line->arguments);
+  std::string out =
+      absl::StrCat(program.name, " ", kRelease, "\n", program.summary, "\n\nFlags:\n");
+  for (const auto& [name, flag] : flags) {
+    const std::string value = flag->DefaultValue();
+    absl::StrAppend(&out, "  --", name, "=", value.empty() ? "\"\"" : value, "\n",
+                    Wrap(flag->Help(), "      "));
+  }
+  absl::StrAppend(&out, "  --help, --version\n",
+                  Wrap("Shows this, or the release, and ends.", "      "));
+  return out;
 }
 
-std::string FormatError(absl::string_view program, const absl::Status& status) {
-  return absl::StrCat(program, ": error: ", OneLine(status.message()));
+std::vector<std::string> ParseCommandLineOrExit(int argc, char** argv, const ProgramInfo& program) {
+  absl::StatusOr<CommandLine> result = ParseCommandLine(
+      absl::MakeConstSpan(argv + std::min(argc, 1), static_cast<size_t>(std::max(argc - 1, 0))));
+  if (!result.ok()) ExitWithError(program.name, result.status());
+  switch (result->action) {
+    case CommandLine::Action::kShowHelp:
+      std::fputs(HelpText(program).c_str(), stdout);
+      std::exit(0);
+    case CommandLine::Action::kShowVersion:
+      std::puts(absl::StrCat(program.name, " ", kRelease).c_str());
+      std::exit(0);
+    case CommandLine::Action::kRun:
+      break;
+  }
+  return std::move(result->positional);
 }
 
 void ExitWithError(absl::string_view program, const absl::Status& status) {
-  std::fprintf(stderr, "%s\n", FormatError(program, status).c_str());
+  // One line whatever the message quotes, so that scripts and people read the same thing.
+  const std::string message = absl::StrReplaceAll(status.message(), {{"\n", "\\n"}, {"\r", "\\r"}});
+  std::fputs(absl::StrCat(program, ": error: ", message, "\n").c_str(), stderr);
   std::exit(2);
 }
 

@@ -7,48 +7,43 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace byrnie {
 
+// Options come from Abseil flags, set by the command line ("--name=value", "--name value",
+// "--switch",
+// "--noswitch") and by --config=FILE, a JSON object whose keys are flag names (schema
+// byrnie.config.v1). The command line wins. An unknown name or a value its flag does not take is an
+// error; so is a flag given twice. Called once, by main, before there are threads.
+
+// Who is speaking; the texts outlive the call.
 struct ProgramInfo {
-  std::string name;     // "byrnie-proxy"
-  std::string summary;  // One sentence for --help.
-  // What follows the flags in the usage line, as "apply|remove|check|print"; empty when nothing
-  // may.
-  std::string arguments = "";
+  absl::string_view name;     // "byrnie-proxy"
+  absl::string_view summary;  // What it is, and how arguments that are not flags are used, if any.
 };
 
-// What the command line asks for.
 struct CommandLine {
-  // What is not a flag, in order; all that follows "--" counts.
-  std::vector<std::string> arguments;
-  // Not empty for --help and --version: print it on stdout and exit with 0.
-  std::string print_and_exit;
+  enum class Action { kRun, kShowHelp, kShowVersion };
+  Action action = Action::kRun;
+  // What is not a flag, in order; everything after "--" is not.
+  std::vector<std::string> positional;
 };
 
-// Sets the program's Abseil flags, in this order of strength: their defaults, the JSON object in
-// the file named by
-// --config=FILE (keys are flag names), the command line. Forms: --flag=value, --flag value, --bool,
-// --nobool; the last of several wins. Only flags that the program itself defines with ABSL_FLAG
-// exist, besides --help, --version and --config.
-//
-// In the file a flag of type bool takes true or false, a number a number, a list an array of
-// strings, any other a string. InvalidArgument for an unknown flag or key, a value that the flag
-// refuses, an argument that may not be there; the errors of ReadFile for the file. Not thread-safe:
-// called once, before threads exist. `args` is without argv[0].
-absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& args,
-                                             const ProgramInfo& program);
+// Sets the flags. `args` is argv without the program. InvalidArgument names the flag or the file
+// and what to do; the flags before it may have been set by then, so the caller ends.
+absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const char* const> args);
 
-// ParseCommandLine for main(): prints help or an error and exits where there is one. Returns the
-// arguments.
+// What --help shows: the summary, then every flag of ours with its default, by name.
+std::string HelpText(const ProgramInfo& program);
+
+// ParseCommandLine for main: shows help or version and exits 0; says what is wrong in one line on
+// stderr and exits 2; else gives the arguments that are not flags.
 std::vector<std::string> ParseCommandLineOrExit(int argc, char** argv, const ProgramInfo& program);
 
-// Prints "PROGRAM: error: MESSAGE" as one line on stderr and exits with 2: for every error of
-// configuration.
+// Ends the process because its configuration is bad: "byrnie-proxy: error: …" in one line on
+// stderr, exit 2.
 [[noreturn]] void ExitWithError(absl::string_view program, const absl::Status& status);
-
-// The line that ExitWithError prints, without its end.
-std::string FormatError(absl::string_view program, const absl::Status& status);
 
 }  // namespace byrnie
 

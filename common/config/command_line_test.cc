@@ -9,13 +9,15 @@
 #include "absl/time/time.h"
 #include "common/base/file.h"
 #include "common/base/status_matchers.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-ABSL_FLAG(std::string, test_path, "/default", "Where the test puts things.");
-ABSL_FLAG(int, test_port, 80, "A port.");
-ABSL_FLAG(bool, test_log, true, "Whether to log.");
-ABSL_FLAG(absl::Duration, test_timeout, absl::Seconds(2), "How long.");
-ABSL_FLAG(std::vector<std::string>, test_list, {}, "Some names.");
+ABSL_FLAG(int, size, 7, "Size of the thing, 1 to 10.");
+ABSL_FLAG(bool, fast, false, "Whether it is fast.");
+ABSL_FLAG(bool, safe, true, "Whether it is safe.");
+ABSL_FLAG(std::string, place, "here", "Where.");
+ABSL_FLAG(std::vector<std::string>, names, {}, "Names.");
+ABSL_FLAG(absl::Duration, wait, absl::Seconds(3), "How long to wait.");
 
 namespace byrnie {
 namespace {
@@ -26,98 +28,98 @@ using ::testing::Not;
 
 class CommandLineTest : public ::testing::Test {
  protected:
-  absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& args,
-                                    const std::string& arguments = "") {
-    return ParseCommandLine(args, ProgramInfo{"test-program", "Tests.", arguments});
+  absl::StatusOr<CommandLine> Parse(const std::vector<const char*>& args) {
+    return ParseCommandLine(args);
   }
-  std::string Config(absl::string_view text) {
-    std::string path = absl::StrCat(::testing::TempDir(), "/command_line_test.json");
-    EXPECT_THAT(WriteFileAtomically(path, text, 0600), IsOk());
+  std::string ConfigFile(absl::string_view content) {
+    const std::string path = absl::StrCat(::testing::TempDir(), "/config.json");
+    EXPECT_THAT(WriteFileAtomically(path, content, 0600), IsOk());
     return absl::StrCat("--config=", path);
   }
+
+ private:
   absl::FlagSaver saver_;
 };
 
 TEST_F(CommandLineTest, TakesEveryFormOfAFlag) {
-  ASSERT_THAT(Parse({"--test_path=/a=b", "--test_port", "81", "--notest_log", "--test_timeout=5s",
-                     "--test_list=a,b"}),
-              IsOk());
-  EXPECT_EQ(absl::GetFlag(FLAGS_test_path), "/a=b");
-  EXPECT_EQ(absl::GetFlag(FLAGS_test_port), 81);
-  EXPECT_FALSE(absl::GetFlag(FLAGS_test_log));
-  EXPECT_EQ(absl::GetFlag(FLAGS_test_timeout), absl::Seconds(5));
-  EXPECT_THAT(absl::GetFlag(FLAGS_test_list), ElementsAre("a", "b"));
-  ASSERT_THAT(Parse({"--test_log"}), IsOk());
-  EXPECT_TRUE(absl::GetFlag(FLAGS_test_log));
-  ASSERT_THAT(Parse({"--test_log=false"}), IsOk());
-  EXPECT_FALSE(absl::GetFlag(FLAGS_test_log));
+  ASSERT_OK_AND_ASSIGN(const CommandLine line,
+                       Parse({"apply", "--size=9", "--place", "there", "--fast", "--nosafe",
+                              "--wait=1500ms", "--names=a,b", "--", "--size=1"}));
+  EXPECT_THAT(line.positional, ElementsAre("apply", "--size=1"));
+  EXPECT_EQ(absl::GetFlag(FLAGS_size), 9);
+  EXPECT_EQ(absl::GetFlag(FLAGS_place), "there");
+  EXPECT_TRUE(absl::GetFlag(FLAGS_fast));
+  EXPECT_FALSE(absl::GetFlag(FLAGS_safe));
+  EXPECT_EQ(absl::GetFlag(FLAGS_wait), absl::Milliseconds(1500));
+  EXPECT_THAT(absl::GetFlag(FLAGS_names), ElementsAre("a", "b"));
 }
 
-TEST_F(CommandLineTest, NamesAnUnknownFlagAndTheRemedy) {
-  for (const char* arg : {"--nothing", "--nothing=1", "--notest_port", "--flagfile=/x", "-x",
-                          "--undefok=nothing", "--notest_log=true"}) {
-    EXPECT_THAT(Parse({arg}), StatusIs(absl::StatusCode::kInvalidArgument,
-                                       HasSubstr("; run test-program --help for the list")))
-        << arg;
+TEST_F(CommandLineTest, NamesTheFlagItDoesNotKnow) {
+  EXPECT_THAT(Parse({"--sise=9"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"--sise\"")));
+  EXPECT_THAT(Parse({"--noplace"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"--noplace\"")));
+}
+
+TEST_F(CommandLineTest, NamesTheValueAFlagDoesNotTake) {
+  EXPECT_THAT(Parse({"--size=big"}), StatusIs(absl::StatusCode::kInvalidArgument,
+                                              HasSubstr("bad value \"big\" for --size")));
+  EXPECT_THAT(Parse({"--size"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--size needs a value")));
+  EXPECT_THAT(Parse({"--size=1", "--size=2"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("given twice")));
+}
+
+TEST_F(CommandLineTest, HelpAndVersionWinOverTheRest) {
+  ASSERT_OK_AND_ASSIGN(const CommandLine help, Parse({"--help", "--nonsense"}));
+  EXPECT_EQ(help.action, CommandLine::Action::kShowHelp);
+  ASSERT_OK_AND_ASSIGN(const CommandLine version, Parse({"--version"}));
+  EXPECT_EQ(version.action, CommandLine::Action::kShowVersion);
+}
+
+TEST_F(CommandLineTest, HelpListsOurFlagsOnly) {
+  const std::string help = HelpText({"byrnie-thing", "Does a thing."});
+  EXPECT_THAT(help, HasSubstr("Does a thing."));
+  EXPECT_THAT(help, HasSubstr("--size=7\n      Size of the thing, 1 to 10."));
+  EXPECT_THAT(help, HasSubstr("--wait=3s"));
+  EXPECT_THAT(help, Not(HasSubstr("flagfile")));
+  EXPECT_THAT(help, Not(HasSubstr("undefok")));
+}
+
+TEST_F(CommandLineTest, ConfigFileSetsFlagsAndTheCommandLineWins) {
+  const std::string config = ConfigFile(
+      R"({"size": 4, "fast": true, "place": "file", "names": ["x", "y"], "wait": "250ms"})");
+  ASSERT_THAT(Parse({config.c_str(), "--place=line"}), IsOk());
+  EXPECT_EQ(absl::GetFlag(FLAGS_size), 4);
+  EXPECT_TRUE(absl::GetFlag(FLAGS_fast));
+  EXPECT_EQ(absl::GetFlag(FLAGS_place), "line");
+  EXPECT_THAT(absl::GetFlag(FLAGS_names), ElementsAre("x", "y"));
+  EXPECT_EQ(absl::GetFlag(FLAGS_wait), absl::Milliseconds(250));
+}
+
+TEST_F(CommandLineTest, ConfigFileErrorsNameTheFileAndTheField) {
+  for (const auto& [content, what] : std::vector<std::pair<std::string, std::string>>{
+           {R"({"sise": 4})", "unknown field \"sise\""},
+           {R"({"config": "x"})", "unknown field \"config\""},
+           {R"({"size": "big"})", "bad value \"big\" for \"size\""},
+           {R"({"size": {}})", "size"},
+           {R"({"size": 4)", "config.json"},
+           {R"([])", "object"},
+       }) {
+    const std::string config = ConfigFile(content);
+    EXPECT_THAT(Parse({config.c_str()}),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(what)))
+        << content;
   }
+  EXPECT_THAT(Parse({"--config=/nonexistent/byrnie.json"}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("/nonexistent/byrnie.json")));
 }
 
-TEST_F(CommandLineTest, NamesABadValue) {
-  EXPECT_THAT(Parse({"--test_port=http"}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("flag --test_port cannot be \"http\"")));
-  EXPECT_THAT(Parse({"--test_path"}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("needs a value")));
-}
+using CommandLineDeathTest = CommandLineTest;
 
-TEST_F(CommandLineTest, ReturnsArgumentsWhereThereMayBeSome) {
-  ASSERT_OK_AND_ASSIGN(CommandLine line,
-                       Parse({"token", "--test_port=1", "create", "--", "--x"}, "COMMAND"));
-  EXPECT_THAT(line.arguments, ElementsAre("token", "create", "--x"));
-  EXPECT_THAT(Parse({"token"}), StatusIs(absl::StatusCode::kInvalidArgument,
-                                         HasSubstr("unexpected argument \"token\"")));
-}
-
-TEST_F(CommandLineTest, ReadsTheConfigFileAndLetsTheCommandLineWin) {
-  const std::string config = Config(
-      R"({"test_path":"/c","test_port":7,"test_log":false,"test_timeout":"1m","test_list":["x","y"]})");
-  ASSERT_THAT(Parse({"--test_port=9", config}), IsOk());
-  EXPECT_EQ(absl::GetFlag(FLAGS_test_path), "/c");
-  EXPECT_EQ(absl::GetFlag(FLAGS_test_port), 9);
-  EXPECT_FALSE(absl::GetFlag(FLAGS_test_log));
-  EXPECT_EQ(absl::GetFlag(FLAGS_test_timeout), absl::Minutes(1));
-  EXPECT_THAT(absl::GetFlag(FLAGS_test_list), ElementsAre("x", "y"));
-}
-
-TEST_F(CommandLineTest, RefusesAWrongConfigFileNamingIt) {
-  for (const char* text : {"[]", "{", R"({"nothing":1})", R"({"test_port":"7"})",
-                           R"({"test_path":7})", R"({"test_log":"true"})", R"({"config":"x"})",
-                           R"({"test_port":99999999999})", R"({"test_list":"a"})"}) {
-    EXPECT_THAT(Parse({Config(text)}),
-                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("command_line_test.json: ")))
-        << text;
-  }
-  EXPECT_THAT(Parse({"--config=/none/file.json"}),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("/none/file.json")));
-}
-
-TEST_F(CommandLineTest, PrintsHelpForItsOwnFlagsOnly) {
-  ASSERT_OK_AND_ASSIGN(CommandLine line, Parse({"--help"}));
-  EXPECT_THAT(line.print_and_exit, HasSubstr("Usage: test-program [flags]\n"));
-  EXPECT_THAT(line.print_and_exit, HasSubstr("  --test_port=80\n      A port.\n"));
-  EXPECT_THAT(line.print_and_exit, Not(HasSubstr("flagfile")));
-  ASSERT_OK_AND_ASSIGN(line, Parse({"--version"}));
-  EXPECT_EQ(line.print_and_exit, "test-program 0.1.0\n");
-}
-
-TEST_F(CommandLineTest, FormatsAnErrorAsOneLine) {
-  EXPECT_EQ(FormatError("test-program", absl::NotFoundError("no\nfile\n")),
-            "test-program: error: no file");
-}
-
-TEST(CommandLineDeathTest, ExitsWithTwoAndOneLine) {
-  EXPECT_EXIT(ExitWithError("test-program", absl::NotFoundError("no file")),
-              ::testing::ExitedWithCode(2), "^test-program: error: no file\n$");
+TEST_F(CommandLineDeathTest, ErrorIsOneLineAndExitCodeTwo) {
+  EXPECT_EXIT(ExitWithError("byrnie-thing", absl::InvalidArgumentError("bad\nthing")),
+              ::testing::ExitedWithCode(2), "^byrnie-thing: error: bad\\\\nthing\n$");
 }
 
 }  // namespace
