@@ -58,8 +58,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
         absl::StrCat("cannot listen on ", address.ToString(),
                      "; is the port taken, or the address not of this machine?"));
   }
-  return absl::WrapUnique(
-      new GrpcServer(std::move(server), SocketAddress(address.ip(), static_cast<uint16_t>(port))));
+  return absl::WrapUnique(new GrpcServer(std::move(credentials), std::move(server),
+                                         SocketAddress(address.ip(), static_cast<uint16_t>(port))));
 }
 
 GrpcServer::~GrpcServer() { Stop(absl::ZeroDuration()); }

@@ -1,0 +1,325 @@
+#include "controlplane/discovery/delta_subscriptions.h"
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+using Request = DeltaSubscriptions::Request;
+using Response = DeltaSubscriptions::Response;
+
+const char kService[] = "demo/server.demo";
+
+std::string Ip(uint8_t last) { return std::string({'\x0a', 0, 0, static_cast<char>(last)}); }
+
+istio::workload::Workload Workload(const std::string& name, uint8_t ip, bool endpoint) {
+  istio::workload::Workload workload;
+  workload.set_uid(name);
+  workload.set_name(name);
+  workload.set_namespace_("demo");
+  workload.set_service_account("app");
+  workload.set_trust_domain("cluster.local");
+  workload.add_addresses(Ip(ip));
+  if (endpoint) (*workload.mutable_services())[kService].add_ports()->set_service_port(80);
+  return workload;
+}
+
+RegistryContent Content() {
+  RegistryContent content;
+  istio::workload::Service service;
+  service.set_name("server");
+  service.set_namespace_("demo");
+  service.set_hostname("server.demo");
+  service.add_addresses()->set_address(Ip(100));
+  service.add_ports()->set_service_port(80);
+  content.services.push_back(service);
+  content.workloads = {Workload("client", 1, false), Workload("s1", 2, true),
+                       Workload("s2", 3, true)};
+  return content;
+}
+
+RegistrySnapshotPtr Snapshot(const RegistryContent& content) {
+  auto snapshot = RegistrySnapshot::Create(content);
+  EXPECT_THAT(snapshot, IsOk());
+  return *snapshot;
+}
+
+Request Subscribe(const std::vector<std::string>& names,
+                  const std::vector<std::string>& unsubscribe = {}) {
+  Request request;
+  request.set_type_url("type.googleapis.com/istio.workload.Address");
+  for (const std::string& name : names) request.add_resource_names_subscribe(name);
+  for (const std::string& name : unsubscribe) request.add_resource_names_unsubscribe(name);
+  return request;
+}
+
+std::vector<std::string> Names(const absl::optional<Response>& response) {
+  std::vector<std::string> names;
+  if (!response.has_value()) return {"no response"};
+  for (const auto& resource : response->resources()) names.push_back(resource.name());
+  return names;
+}
+
+std::vector<std::string> Removed(const absl::optional<Response>& response) {
+  if (!response.has_value()) return {"no response"};
+  return {response->removed_resources().begin(), response->removed_resources().end()};
+}
+
+class DeltaSubscriptionsTest : public ::testing::Test {
+ protected:
+  void Send(const Request& request) { ASSERT_THAT(subscriptions_.OnRequest(request), IsOk()); }
+  absl::optional<Response> Next() { return subscriptions_.Next(*snapshot_); }
+  void Change(const RegistryContent& content) {
+    snapshot_ = Snapshot(content);
+    subscriptions_.OnRegistryChanged();
+  }
+
+  RegistrySnapshotPtr snapshot_ = Snapshot(Content());
+  DeltaSubscriptions subscriptions_;
+};
+
+TEST_F(DeltaSubscriptionsTest, SaysNothingUnasked) {
+  subscriptions_.OnRegistryChanged();
+  EXPECT_FALSE(Next().has_value());
+}
+
+TEST_F(DeltaSubscriptionsTest, SendsEverythingToALegacyWildcard) {
+  Send(Subscribe({}));
+  EXPECT_THAT(Names(Next()), UnorderedElementsAre("client", "s1", "s2", kService));
+  EXPECT_FALSE(Next().has_value());
+}
+
+TEST_F(DeltaSubscriptionsTest, AnswersTheFirstRequestEvenWithNothing) {
+  Send(Subscribe({"*"}, {"*"}));
+  auto response = Next();
+  EXPECT_THAT(Names(response), IsEmpty());
+  EXPECT_EQ(response->type_url(), "type.googleapis.com/istio.workload.Address");
+  EXPECT_FALSE(Next().has_value());
+}
+
+TEST_F(DeltaSubscriptionsTest, AnEmptyWildcardOfPoliciesIsAnsweredAndLaterPushed) {
+  Request request;
+  request.set_type_url("type.googleapis.com/istio.security.Authorization");
+  Send(request);
+  EXPECT_THAT(Names(Next()), IsEmpty());
+  RegistryContent content = Content();
+  istio::security::Authorization policy;
+  policy.set_name("p");
+  policy.set_namespace_("demo");
+  content.policies.push_back(policy);
+  Change(content);
+  EXPECT_THAT(Names(Next()), ElementsAre("demo/p"));
+}
+
+TEST_F(DeltaSubscriptionsTest, FindsAWorkloadByItsAddress) {
+  Send(Subscribe({"*", "/10.0.0.1"}, {"*"}));
+  auto response = Next();
+  ASSERT_THAT(Names(response), ElementsAre("client"));
+  EXPECT_THAT(response->resources(0).aliases(), ElementsAre("/10.0.0.1"));
+  EXPECT_THAT(Removed(response), IsEmpty());
+}
+
+TEST_F(DeltaSubscriptionsTest, AServiceComesWithItsWorkloads) {
+  Send(Subscribe({"/10.0.0.100"}));
+  EXPECT_THAT(Names(Next()), UnorderedElementsAre(kService, "s1", "s2"));
+}
+
+TEST_F(DeltaSubscriptionsTest, AnUnknownAddressIsAnsweredAsRemovedOnceAndFoundLater) {
+  Send(Subscribe({"/10.0.0.9"}));
+  EXPECT_THAT(Removed(Next()), ElementsAre("/10.0.0.9"));
+  RegistryContent content = Content();
+  Change(content);
+  EXPECT_FALSE(Next().has_value());
+  content.workloads.push_back(Workload("late", 9, false));
+  Change(content);
+  EXPECT_THAT(Names(Next()), ElementsAre("late"));
+}
+
+TEST_F(DeltaSubscriptionsTest, PushesANewEndpointOfAService) {
+  Send(Subscribe({"/10.0.0.100"}));
+  Next();
+  RegistryContent content = Content();
+  content.workloads.push_back(Workload("s3", 4, true));
+  Change(content);
+  EXPECT_THAT(Names(Next()), ElementsAre("s3"));
+}
+
+TEST_F(DeltaSubscriptionsTest, AnEndpointThatLeavesItsServiceIsSentAsItNowIs) {
+  Send(Subscribe({"/10.0.0.100"}));
+  Next();
+  RegistryContent content = Content();
+  content.workloads[2] = Workload("s2", 3, false);
+  Change(content);
+  EXPECT_THAT(Names(Next()), ElementsAre("s2"));
+}
+
+TEST_F(DeltaSubscriptionsTest, SaysWhatIsGone) {
+  Send(Subscribe({"/10.0.0.1"}));
+  Next();
+  RegistryContent content = Content();
+  content.workloads.erase(content.workloads.begin());
+  Change(content);
+  EXPECT_THAT(Removed(Next()), UnorderedElementsAre("/10.0.0.1", "client"));
+}
+
+TEST_F(DeltaSubscriptionsTest, FollowsAnAddressToItsNextOwner) {
+  Send(Subscribe({"/10.0.0.1"}));
+  Next();
+  RegistryContent content = Content();
+  content.workloads[0] = Workload("successor", 1, false);
+  Change(content);
+  auto response = Next();
+  EXPECT_THAT(Names(response), ElementsAre("successor"));
+  EXPECT_THAT(Removed(response), ElementsAre("client"));
+}
+
+TEST_F(DeltaSubscriptionsTest, AskingAgainGetsTheResourceAgain) {
+  Send(Subscribe({"/10.0.0.1"}));
+  Next();
+  Send(Subscribe({"/10.0.0.1", "/10.0.0.9"}));
+  auto response = Next();
+  EXPECT_THAT(Names(response), ElementsAre("client"));
+  EXPECT_THAT(Removed(response), ElementsAre("/10.0.0.9"));
+}
+
+TEST_F(DeltaSubscriptionsTest, SendsNothingMoreAfterUnsubscribing) {
+  Send(Subscribe({"/10.0.0.1", "/10.0.0.2"}));
+  Next();
+  Send(Subscribe({}, {"/10.0.0.1"}));
+  EXPECT_FALSE(Next().has_value());
+  RegistryContent content = Content();
+  content.workloads[0].set_node("moved");
+  Change(content);
+  EXPECT_FALSE(Next().has_value());
+}
+
+TEST_F(DeltaSubscriptionsTest, SendsOnlyWhatDiffersFromInitialVersions) {
+  Request request = Subscribe({"/10.0.0.1", "/10.0.0.2"});
+  (*request.mutable_initial_resource_versions())["client"] =
+      snapshot_->Find(ResourceType::kAddress, "client")->version;
+  (*request.mutable_initial_resource_versions())["s1"] = "older";
+  (*request.mutable_initial_resource_versions())["gone"] = "older";
+  Send(request);
+  auto response = Next();
+  EXPECT_THAT(Names(response), ElementsAre("s1"));
+  EXPECT_THAT(Removed(response), ElementsAre("gone"));
+}
+
+TEST_F(DeltaSubscriptionsTest, ManyChangesBetweenTwoWritesBecomeOne) {
+  Send(Subscribe({}));
+  Next();
+  RegistryContent content = Content();
+  for (int i = 0; i < 50; ++i) {
+    content.workloads[0].set_node(absl::StrCat("n", i));
+    Change(content);
+  }
+  auto response = Next();
+  ASSERT_THAT(Names(response), ElementsAre("client"));
+  EXPECT_EQ(response->resources(0).version(),
+            snapshot_->Find(ResourceType::kAddress, "client")->version);
+  EXPECT_FALSE(Next().has_value());
+}
+
+TEST_F(DeltaSubscriptionsTest, SplitsWhatIsTooMuchForOneMessage) {
+  RegistryContent content;
+  for (int i = 0; i < 200; ++i) {
+    content.workloads.push_back(Workload(absl::StrCat("w", i), static_cast<uint8_t>(i + 1), false));
+    content.workloads.back().set_node(std::string(8000, 'n'));
+  }
+  Change(content);
+  Send(Subscribe({}));
+  std::multiset<std::string> names;
+  int messages = 0;
+  while (auto response = Next()) {
+    ++messages;
+    EXPECT_LT(response->ByteSizeLong(), 2 * DeltaSubscriptions::kResponseBytes);
+    for (const auto& resource : response->resources()) names.insert(resource.name());
+  }
+  EXPECT_GT(messages, 2);
+  EXPECT_EQ(names.size(), 200u);
+  EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), 200u);
+}
+
+TEST_F(DeltaSubscriptionsTest, ReportsARejectionOnce) {
+  Send(Subscribe({}));
+  auto response = Next();
+  Request nack = Subscribe({});
+  nack.set_response_nonce(response->nonce());
+  nack.mutable_error_detail()->set_message("no such thing");
+  auto feedback = subscriptions_.OnRequest(nack);
+  ASSERT_TRUE(feedback.ok() && feedback->has_value());
+  EXPECT_TRUE((*feedback)->rejected);
+  EXPECT_EQ((*feedback)->error, "no such thing");
+  auto repeated = subscriptions_.OnRequest(nack);
+  ASSERT_THAT(repeated, IsOk());
+  EXPECT_FALSE(repeated->has_value());
+  EXPECT_FALSE(Next().has_value());
+}
+
+TEST_F(DeltaSubscriptionsTest, AStaleNonceStillSubscribes) {
+  Send(Subscribe({"/10.0.0.1"}));
+  Next();
+  Request request = Subscribe({"/10.0.0.2"});
+  request.set_response_nonce("999");
+  Send(request);
+  EXPECT_THAT(Names(Next()), ElementsAre("s1"));
+}
+
+TEST_F(DeltaSubscriptionsTest, WaitsForAReaderThatDoesNotAcknowledge) {
+  Send(Subscribe({}));
+  RegistryContent content = Content();
+  std::string last;
+  size_t sent = 0;
+  for (int i = 0; i < 200; ++i) {
+    content.workloads[0].set_node(absl::StrCat("n", i));
+    Change(content);
+    if (auto response = Next()) {
+      ++sent;
+      last = response->nonce();
+    }
+  }
+  EXPECT_EQ(sent, DeltaSubscriptions::kMaxUnacknowledged);
+  Request ack = Subscribe({});
+  ack.set_response_nonce(last);
+  Send(ack);
+  EXPECT_THAT(Names(Next()), ElementsAre("client"));
+}
+
+TEST_F(DeltaSubscriptionsTest, AnswersTypesNobodyServesWithNothing) {
+  Request request;
+  request.set_type_url("type.googleapis.com/envoy.config.cluster.v3.Cluster");
+  request.add_resource_names_subscribe("c");
+  Send(request);
+  auto response = Next();
+  EXPECT_EQ(response->type_url(), request.type_url());
+  EXPECT_THAT(Names(response), IsEmpty());
+  EXPECT_THAT(Removed(response), ElementsAre("c"));
+}
+
+TEST_F(DeltaSubscriptionsTest, EndsTheStreamOfAClientThatBreaksTheRules) {
+  EXPECT_THAT(subscriptions_.OnRequest(Request()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("type_url")));
+  EXPECT_THAT(subscriptions_.OnRequest(
+                  Subscribe({std::string(DeltaSubscriptions::kMaxNameLength + 1, 'x')})),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("resource name")));
+  Request many = Subscribe({});
+  for (size_t i = 0; i <= DeltaSubscriptions::kMaxNames; ++i) {
+    many.add_resource_names_subscribe(absl::StrCat("/", i));
+  }
+  EXPECT_THAT(subscriptions_.OnRequest(many),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("at most")));
+}
+
+}  // namespace
+}  // namespace byrnie

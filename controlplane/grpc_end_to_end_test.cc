@@ -1,0 +1,302 @@
+// The services behind a real gRPC server on loopback, and real clients: who gets a certificate, and
+// who does not.
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "byrnie/ca/v1/ca.grpc.pb.h"
+#include "byrnie/operator/v1/operator.grpc.pb.h"
+#include "common/base/clock.h"
+#include "common/base/status_matchers.h"
+#include "common/crypto/csr.h"
+#include "common/crypto/token/bearer_token.h"
+#include "common/grpc/control_plane_channel.h"
+#include "common/telemetry/log.h"
+#include "controlplane/attest/join_token.h"
+#include "controlplane/ca/ca_service.h"
+#include "controlplane/discovery/delta_ads.h"
+#include "controlplane/operator/operator_service.h"
+#include "controlplane/server/grpc_server.h"
+#include "controlplane/server/rotating_credentials.h"
+#include "controlplane/store/testing/memory_store.h"
+#include "gmock/gmock.h"
+#include "grpcpp/create_channel.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using byrnie::ca::v1::CertificateAuthority;
+using byrnie::ca::v1::IssueRequest;
+using byrnie::ca::v1::IssueResponse;
+using byrnie::operator_::v1::CreateJoinTokenRequest;
+using byrnie::operator_::v1::CreateJoinTokenResponse;
+using byrnie::operator_::v1::GetStatusRequest;
+using byrnie::operator_::v1::GetStatusResponse;
+using byrnie::operator_::v1::Operator;
+using envoy::service::discovery::v3::AggregatedDiscoveryService;
+using ::testing::HasSubstr;
+
+constexpr char kId[] = "spiffe://cluster.local/ns/demo/sa/app";
+constexpr char kOperatorToken[] = "operator-secret";
+
+class GrpcEndToEndTest : public ::testing::Test {
+ protected:
+  // The library itself checks certificates by the clock of the machine, so the authority has that
+  // one too.
+  GrpcEndToEndTest() {
+    authority_ = *Authority::LoadOrCreate(&store_, "cluster.local", &clock_);
+    bundles_ = std::make_unique<TrustBundleSource>(authority_->bundles());
+    identity_ = *ServerIdentity::Create(authority_.get(), &clock_);
+    tokens_ = std::make_unique<JoinTokens>("cluster.local", &store_, &clock_, &metrics_);
+    ca_ = std::make_unique<CaService>(authority_.get(), tokens_.get(), bundles_.get(),
+                                      absl::Hours(1), &agents_, &clock_, &logger_, &metrics_);
+    ads_ = std::make_unique<DeltaAds>("cluster.local", &registry_, bundles_.get(), &agents_,
+                                      &clock_, &logger_, &metrics_);
+    registry_.SetListener([this] { ads_->streams()->WakeAll(); });
+    operator_ = std::make_unique<OperatorService>(HashBearerToken(kOperatorToken), tokens_.get(),
+                                                  authority_.get(), ca_.get(), bundles_.get(),
+                                                  &agents_, &registry_, &logger_, &metrics_);
+    auto server =
+        GrpcServer::Start(*SocketAddress::Parse("127.0.0.1:0"),
+                          CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
+                          {ca_.get(), ads_.get(), operator_.get()});
+    EXPECT_THAT(server, IsOk());
+    server_ = *std::move(server);
+  }
+  ~GrpcEndToEndTest() override { registry_.SetListener(nullptr); }
+
+  static void SetUpTestSuite() { RequireTls13(); }
+
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel(
+      absl::optional<ControlPlaneClientIdentity> identity = absl::nullopt) {
+    ControlPlaneChannelOptions options;
+    options.target = server_->address().ToString();
+    options.trust_domain = "cluster.local";
+    options.trust_bundle_pem = authority_->root()->ToPem();
+    options.identity = std::move(identity);
+    return CreateControlPlaneChannel(options);
+  }
+
+  // Calls Issue with a CSR that asks for `csr_san`, and a token where there is one.
+  grpc::Status Issue(const std::shared_ptr<grpc::Channel>& channel, const PrivateKey& key,
+                     absl::string_view csr_san, absl::string_view token, IssueResponse* response) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    if (!token.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", token));
+    IssueRequest request;
+    request.set_csr(*CreateCsr(key, csr_san));
+    return CertificateAuthority::NewStub(channel)->Issue(&context, request, response);
+  }
+
+  // A client with the identity kId, issued by the authority directly.
+  ControlPlaneClientIdentity Client(absl::string_view id = kId,
+                                    absl::Duration ttl = absl::Hours(1)) {
+    auto key = *PrivateKey::Generate();
+    auto issued = authority_->Issue(*SpiffeId::Parse(id), key->PublicKeyDer(), ttl, ttl);
+    return ControlPlaneClientIdentity{issued->chain, key};
+  }
+
+  std::string Token() {
+    return std::string(tokens_->Create(*SpiffeId::Parse(kId), absl::Minutes(1))->token.view());
+  }
+
+  SystemClock clock_;
+  MemoryStore store_;
+  MetricRegistry metrics_;
+  Logger logger_{2, Logger::Format::kText, LogLevel::kError};
+  AgentTable agents_;
+  Registry registry_;
+  std::unique_ptr<Authority> authority_;
+  std::unique_ptr<TrustBundleSource> bundles_;
+  std::unique_ptr<ServerIdentity> identity_;
+  std::unique_ptr<JoinTokens> tokens_;
+  std::unique_ptr<CaService> ca_;
+  std::unique_ptr<DeltaAds> ads_;
+  std::unique_ptr<OperatorService> operator_;
+  std::unique_ptr<GrpcServer> server_;
+  const std::shared_ptr<const PrivateKey> key_ = *PrivateKey::Generate();
+};
+
+std::string IssuedId(const IssueResponse& response) {
+  auto leaf = Certificate::FromDer(response.certificate_chain(0));
+  return leaf.ok() && (*leaf)->uri_sans().size() == 1 ? (*leaf)->uri_sans()[0] : "";
+}
+
+TEST_F(GrpcEndToEndTest, ATokenGivesItsIdentityWhateverTheCsrSaysAndOnlyOnce) {
+  const std::string token = Token();
+  IssueResponse response;
+  grpc::Status status =
+      Issue(*Channel(), *key_, "spiffe://cluster.local/ns/kube-system/sa/admin", token, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(IssuedId(response), kId);
+  EXPECT_EQ(response.trust_bundles().version(), 1u);
+  ASSERT_EQ(response.trust_bundles().bundles_size(), 1);
+  EXPECT_EQ(response.trust_bundles().bundles(0).roots(0), authority_->root()->der());
+  EXPECT_LT(response.renewal_window().start().seconds(), response.renewal_window().end().seconds());
+
+  status = Issue(*Channel(), *key_, kId, token, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(GrpcEndToEndTest, ATokenWhoseIssueFailsStaysUsable) {
+  const std::string token = Token();
+  grpc::ClientContext context;
+  context.AddMetadata("authorization", absl::StrCat("Bearer ", token));
+  IssueRequest request;
+  request.set_csr("no csr");
+  IssueResponse response;
+  auto channel = Channel();
+  EXPECT_EQ(
+      CertificateAuthority::NewStub(*channel)->Issue(&context, request, &response).error_code(),
+      grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_TRUE(Issue(*channel, *key_, kId, token, &response).ok());
+}
+
+TEST_F(GrpcEndToEndTest, ACertificateRenewsItselfAndNothingElse) {
+  auto channel = Channel(Client());
+  ASSERT_THAT(channel, IsOk());
+  IssueResponse response;
+  const grpc::Status status =
+      Issue(*channel, *key_, "spiffe://cluster.local/ns/other/sa/other", "", &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(IssuedId(response), kId);
+}
+
+TEST_F(GrpcEndToEndTest, TheControlPlanesOwnIdentityIsNotGivenAway) {
+  IssueResponse response;
+  EXPECT_EQ(Issue(*Channel(Client("spiffe://cluster.local/byrnie/controlplane")), *key_, kId, "",
+                  &response)
+                .error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(GrpcEndToEndTest, WithoutAnyProofNothingIsIssued) {
+  IssueResponse response;
+  EXPECT_EQ(Issue(*Channel(), *key_, kId, "", &response).error_code(),
+            grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(GrpcEndToEndTest, AClientOfAnotherAuthorityIsRefused) {
+  MemoryStore other_store;
+  auto other = *Authority::LoadOrCreate(&other_store, "cluster.local", &clock_);
+  auto issued =
+      other->Issue(*SpiffeId::Parse(kId), key_->PublicKeyDer(), absl::nullopt, absl::Hours(1));
+  IssueResponse response;
+  EXPECT_FALSE(
+      Issue(*Channel(ControlPlaneClientIdentity{issued->chain, key_}), *key_, kId, "", &response)
+          .ok());
+}
+
+TEST_F(GrpcEndToEndTest, AClientRefusesAServerThatIsNotTheControlPlane) {
+  ControlPlaneChannelOptions options;
+  options.target = server_->address().ToString();
+  options.trust_domain = "other.org";
+  options.trust_bundle_pem = authority_->root()->ToPem();
+  IssueResponse response;
+  EXPECT_EQ(Issue(*CreateControlPlaneChannel(options), *key_, kId, Token(), &response).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(GrpcEndToEndTest, PlaintextIsRefused) {
+  auto channel =
+      grpc::CreateChannel(server_->address().ToString(), grpc::InsecureChannelCredentials());
+  IssueResponse response;
+  EXPECT_EQ(Issue(channel, *key_, kId, Token(), &response).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(GrpcEndToEndTest, TheServersCertificateRotatesWithoutARestart) {
+  IssueResponse response;
+  ASSERT_TRUE(Issue(*Channel(), *key_, kId, Token(), &response).ok());
+  const std::string before = identity_->current()->serial;
+  ASSERT_THAT(identity_->Rotate(), IsOk());
+  EXPECT_NE(identity_->current()->serial, before);
+  EXPECT_TRUE(Issue(*Channel(), *key_, kId, Token(), &response).ok());
+}
+
+TEST_F(GrpcEndToEndTest, OnlyTheOperatorsTokenOpensTheOperatorApi) {
+  auto stub = Operator::NewStub(*Channel());
+  for (const std::string& token :
+       {std::string(), std::string("wrong"), std::string(kOperatorToken)}) {
+    grpc::ClientContext context;
+    if (!token.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", token));
+    CreateJoinTokenRequest request;
+    request.set_spiffe_id(kId);
+    CreateJoinTokenResponse response;
+    const grpc::Status status = stub->CreateJoinToken(&context, request, &response);
+    EXPECT_EQ(status.ok(), token == kOperatorToken) << status.error_message();
+    EXPECT_EQ(response.token().empty(), token != kOperatorToken);
+  }
+}
+
+TEST_F(GrpcEndToEndTest, DiscoveryNeedsACertificateAndPushesChanges) {
+  grpc::ClientContext anonymous;
+  auto refused =
+      AggregatedDiscoveryService::NewStub(*Channel())->DeltaAggregatedResources(&anonymous);
+  EXPECT_EQ(refused->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  auto stream =
+      AggregatedDiscoveryService::NewStub(*Channel(Client()))->DeltaAggregatedResources(&context);
+  DeltaAds::Request request;
+  request.set_type_url("type.googleapis.com/istio.workload.Address");
+  request.add_resource_names_subscribe("/10.0.0.9");
+  ASSERT_TRUE(stream->Write(request));
+  DeltaAds::Response response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.removed_resources_size(), 1);
+
+  RegistryContent content;
+  istio::workload::Workload workload;
+  workload.set_uid("w");
+  workload.set_name("w");
+  workload.set_namespace_("demo");
+  workload.set_service_account("app");
+  workload.set_trust_domain("cluster.local");
+  workload.add_addresses(std::string("\x0a\x00\x00\x09", 4));
+  content.workloads.push_back(workload);
+  registry_.Publish(*RegistrySnapshot::Create(content));
+  ASSERT_TRUE(stream->Read(&response));
+  ASSERT_EQ(response.resources_size(), 1);
+  EXPECT_EQ(response.resources(0).name(), "w");
+
+  ASSERT_EQ(agents_.size(), 1u);
+  EXPECT_EQ(agents_.List()[0].id.text(), kId);
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(GrpcEndToEndTest, TrustBundlesAreSentAtOnceAndAcknowledged) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  auto stream = CertificateAuthority::NewStub(*Channel(Client()))->WatchTrustBundles(&context);
+  byrnie::ca::v1::WatchTrustBundlesResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.trust_bundles().version(), 1u);
+  byrnie::ca::v1::WatchTrustBundlesRequest request;
+  request.set_acknowledged_version(1);
+  ASSERT_TRUE(stream->Write(request));
+  bundles_->Publish(authority_->bundles());
+  ca_->streams()->WakeAll();
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.trust_bundles().version(), 2u);
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(GrpcEndToEndTest, AnEndingServerEndsItsStreams) {
+  grpc::ClientContext context;
+  auto stream = CertificateAuthority::NewStub(*Channel(Client()))->WatchTrustBundles(&context);
+  byrnie::ca::v1::WatchTrustBundlesResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  ca_->streams()->EndAll(absl::UnavailableError("shutting down"));
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+}  // namespace
+}  // namespace byrnie

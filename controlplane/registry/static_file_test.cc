@@ -1,0 +1,87 @@
+#include "controlplane/registry/static_file.h"
+
+#include <unistd.h>
+
+#include <string>
+
+#include "common/base/file.h"
+#include "common/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+
+class StaticFileTest : public ::testing::Test {
+ protected:
+  void Write(const std::string& text) {
+    ASSERT_THAT(WriteFileAtomically(path_, text, 0644), IsOk());
+  }
+  static std::string One(const std::string& ip) {
+    return "{\"workloads\":[{\"name\":\"w\",\"namespace\":\"n\",\"service_account\":\"s\","
+           "\"addresses\":[\"" +
+           ip + "\"]}]}";
+  }
+  absl::StatusOr<std::unique_ptr<StaticFile>> Create() {
+    return StaticFile::Create(path_, "cluster.local", &registry_, &logger_, &metrics_);
+  }
+  bool Knows(const std::string& name) {
+    return !registry_.snapshot()->Resolve(ResourceType::kAddress, name).empty();
+  }
+
+  const std::string path_ = ::testing::TempDir() + "/" +
+                            ::testing::UnitTest::GetInstance()->current_test_info()->name() +
+                            ".json";
+  Registry registry_;
+  Logger logger_{2, Logger::Format::kText, LogLevel::kError};
+  MetricRegistry metrics_;
+};
+
+TEST_F(StaticFileTest, ReadsAReplacedFileOnceAndTellsTheListener) {
+  Write(One("10.0.0.1"));
+  auto file = Create();
+  ASSERT_THAT(file, IsOk());
+  int told = 0;
+  registry_.SetListener([&told] { ++told; });
+  EXPECT_FALSE((*file)->Poll());
+  Write(One("10.0.0.2"));
+  EXPECT_TRUE((*file)->Poll());
+  EXPECT_FALSE((*file)->Poll());
+  EXPECT_EQ(told, 1);
+  EXPECT_TRUE(Knows("/10.0.0.2"));
+  EXPECT_FALSE(Knows("/10.0.0.1"));
+}
+
+TEST_F(StaticFileTest, AnInvalidNewFileChangesNothing) {
+  Write(One("10.0.0.1"));
+  auto file = Create();
+  ASSERT_THAT(file, IsOk());
+  Write("{\"workloads\":7}");
+  EXPECT_FALSE((*file)->Poll());
+  EXPECT_TRUE(Knows("/10.0.0.1"));
+  EXPECT_THAT(metrics_.RenderPrometheusText(),
+              HasSubstr("byrnie_controlplane_registry_reloads_total{result=\"rejected\"} 1"));
+  Write(One("10.0.0.2"));
+  EXPECT_TRUE((*file)->Poll());
+  EXPECT_TRUE(Knows("/10.0.0.2"));
+}
+
+TEST_F(StaticFileTest, AFileThatDisappearsChangesNothing) {
+  Write(One("10.0.0.1"));
+  auto file = Create();
+  ASSERT_THAT(file, IsOk());
+  ASSERT_EQ(::unlink(path_.c_str()), 0);
+  EXPECT_FALSE((*file)->Poll());
+  EXPECT_TRUE(Knows("/10.0.0.1"));
+}
+
+TEST_F(StaticFileTest, AFirstFileThatIsBadIsAnErrorWithItsPath) {
+  EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kNotFound, HasSubstr(path_)));
+  Write("{");
+  EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(path_)));
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,81 @@
+#include "controlplane/stream/stream_set.h"
+
+#include <memory>
+#include <vector>
+
+#include "common/base/testing/fake_clock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+class FakeStream final : public LiveStream {
+ public:
+  using LiveStream::LiveStream;
+  void Wake() override { ++woken; }
+  void End(const absl::Status& status) override { ended.push_back(status); }
+  int woken = 0;
+  std::vector<absl::Status> ended;
+};
+
+class StreamSetTest : public ::testing::Test {
+ protected:
+  ~StreamSetTest() override {
+    for (FakeStream* stream : open_) set_.Remove(stream);
+  }
+  FakeStream* Open(absl::optional<absl::Duration> life) {
+    absl::optional<PeerIdentity> peer;
+    if (life.has_value()) {
+      peer = PeerIdentity{*SpiffeId::Parse("spiffe://cluster.local/ns/a/sa/b"),
+                          clock_.WallNow() + *life};
+    }
+    open_.push_back(static_cast<FakeStream*>(
+        set_.Add(std::make_unique<FakeStream>(std::move(peer), "10.0.0.1:4711"))));
+    return open_.back();
+  }
+
+  FakeClock clock_;
+  AgentTable agents_;
+  Gauge count_;
+  StreamSet set_{&agents_, &count_, &clock_};
+  std::vector<FakeStream*> open_;
+};
+
+TEST_F(StreamSetTest, EndsAStreamWithTheCertificateOfItsCaller) {
+  FakeStream* const brief = Open(absl::Seconds(20));
+  FakeStream* const longer = Open(absl::Hours(1));
+  FakeStream* const anonymous = Open(absl::nullopt);
+  set_.EndExpired();
+  EXPECT_TRUE(brief->ended.empty());
+  clock_.Advance(absl::Seconds(20));
+  set_.EndExpired();
+  ASSERT_EQ(brief->ended.size(), 1u);
+  EXPECT_EQ(brief->ended[0].code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_TRUE(longer->ended.empty());
+  EXPECT_TRUE(anonymous->ended.empty());
+}
+
+TEST_F(StreamSetTest, WakesAllAndEndsAllAlsoLaterOnes) {
+  FakeStream* const first = Open(absl::Hours(1));
+  set_.WakeAll();
+  EXPECT_EQ(first->woken, 1);
+  set_.EndAll(absl::UnavailableError("bye"));
+  EXPECT_EQ(first->ended.size(), 1u);
+  EXPECT_EQ(Open(absl::Hours(1))->ended.size(), 1u);
+}
+
+TEST_F(StreamSetTest, CountsAnAgentOnceForAllItsStreams) {
+  Open(absl::Hours(1));
+  Open(absl::Hours(1));
+  Open(absl::nullopt);
+  EXPECT_EQ(count_.value(), 3);
+  ASSERT_EQ(agents_.size(), 1u);
+  set_.Remove(open_[0]);
+  EXPECT_EQ(agents_.size(), 1u);
+  set_.Remove(open_[1]);
+  EXPECT_EQ(agents_.size(), 0u);
+  open_.erase(open_.begin(), open_.begin() + 2);
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,52 @@
+#include "ctl/status_text.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(StatusTextTest, SaysDurationsAsPeopleDo) {
+  EXPECT_EQ(ShortDuration(absl::Seconds(12)), "12 s");
+  EXPECT_EQ(ShortDuration(absl::Seconds(184)), "3 min 4 s");
+  EXPECT_EQ(ShortDuration(absl::Minutes(125)), "2 h 5 min");
+  EXPECT_EQ(ShortDuration(absl::Hours(36)), "1 d 12 h");
+  EXPECT_EQ(ShortDuration(absl::Hours(24 * 36)), "36 d");
+}
+
+TEST(StatusTextTest, ShowsEachAgentInOneAlignedRow) {
+  const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
+  byrnie::operator_::v1::GetStatusResponse status;
+  status.set_trust_domain("cluster.local");
+  status.set_trust_bundle_version(1);
+  status.mutable_root_not_after()->set_seconds(1'800'000'000 + 86400 * 100);
+  for (const char* id : {"spiffe://cluster.local/a", "spiffe://cluster.local/longer"}) {
+    auto* agent = status.add_agents();
+    agent->set_spiffe_id(id);
+    agent->set_address("10.0.0.1:1");
+    agent->mutable_connected_since()->set_seconds(1'800'000'000 - 60);
+    agent->mutable_certificate_not_after()->set_seconds(1'800'000'000 + 12);
+    agent->set_acknowledged_bundle_version(1);
+  }
+  const std::string text = StatusText(status, "127.0.0.1:15012", now);
+  EXPECT_THAT(text, HasSubstr("expires in 100 d"));
+  EXPECT_THAT(text, HasSubstr("2 agents connected"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(
+          "spiffe://cluster.local/a       10.0.0.1:1  for 1 min 0 s  expires in 12 s  current\n"
+          "spiffe://cluster.local/longer  10.0.0.1:1  for 1 min 0 s  expires in 12 s  current\n"));
+}
+
+TEST(StatusTextTest, JsonHasNoExpiryForAnAgentThatWasNotIssuedOne) {
+  byrnie::operator_::v1::GetStatusResponse status;
+  status.add_agents()->set_spiffe_id("spiffe://cluster.local/a");
+  const std::string json = StatusJson(status);
+  EXPECT_THAT(json, HasSubstr("\"spiffe_id\": \"spiffe://cluster.local/a\""));
+  EXPECT_EQ(json.find("certificate_not_after"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace byrnie
