@@ -1,0 +1,67 @@
+#ifndef BYRNIE_CERTAGENT_LINK_SERVER_H_
+#define BYRNIE_CERTAGENT_LINK_SERVER_H_
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "certagent/link_session.h"
+#include "certagent/mesh_resources.h"
+#include "common/event/event_loop.h"
+#include "common/net/tcp_stream.h"
+#include "common/net/unix_listener.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+
+namespace byrnie {
+
+// Serves the proxy on a Unix socket, one at a time: whoever connects must have the proxy's uid, as
+// the kernel tells it (SO_PEERCRED), and a second one is closed at once while the first lives.
+// Lives on the agent's loop. The socket's file is removed with the server.
+class LinkServer {
+ public:
+  struct Options {
+    std::string path;
+    uid_t proxy_uid = 0;
+  };
+
+  // Pointers outlive the server. Errors as UnixListener::Create.
+  static absl::StatusOr<std::unique_ptr<LinkServer>> Create(EventLoop* loop, const Options& options,
+                                                            LinkBackend* backend, Logger* log,
+                                                            MetricRegistry* metrics);
+  LinkServer(const LinkServer&) = delete;
+  LinkServer& operator=(const LinkServer&) = delete;
+  ~LinkServer();
+
+  // Pass on a change to the proxy, if there is one.
+  void OnIdentity(const IdentitySnapshot& identity);
+  void OnPolicies(const PolicySet& policies);
+  void OnAddresses(const std::vector<AddressPtr>& upserts,
+                   const std::vector<std::string>& removals);
+
+  // Null when no proxy is connected.
+  const LinkSession* session() const { return session_.get(); }
+
+ private:
+  LinkServer(EventLoop* loop, const Options& options, LinkBackend* backend, Logger* log,
+             MetricRegistry* metrics);
+  void OnAccept(std::unique_ptr<TcpStream> stream);
+
+  EventLoop* const loop_;  // Not owned.
+  const Options options_;
+  LinkBackend* const backend_;  // Not owned.
+  Logger* const log_;           // Not owned.
+  std::unique_ptr<UnixListener> listener_;
+  std::unique_ptr<LinkSession> session_;
+
+  Counter* accepted_;
+  Counter* refused_uid_;
+  Counter* refused_second_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CERTAGENT_LINK_SERVER_H_
