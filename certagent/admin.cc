@@ -1,0 +1,241 @@
+#include "certagent/admin.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/time.h"
+#include "common/base/check.h"
+#include "common/base/json_writer.h"
+#include "common/base/status_macros.h"
+#include "common/base/version.h"
+
+namespace byrnie {
+namespace {
+
+std::string TimeText(absl::Time time) {
+  return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
+}
+
+std::string Escape(absl::string_view text) {
+  return absl::StrReplaceAll(text,
+                             {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
+}
+
+std::string Row(absl::string_view name, absl::string_view value) {
+  return absl::StrCat("<tr><th>", name, "</th><td>", Escape(value), "</td></tr>\n");
+}
+
+HttpResponse Text(int status, std::string body) {
+  HttpResponse response;
+  response.status = status;
+  response.body = std::move(body);
+  return response;
+}
+
+void WriteCertificate(const Certificate& certificate, absl::Time now, JsonWriter* json) {
+  json->BeginObject();
+  json->Field("serial", certificate.SerialHex());
+  json->Field("subject", certificate.Subject());
+  json->Key("uri_sans").BeginArray();
+  for (const std::string& san : certificate.uri_sans()) json->Value(san);
+  json->EndArray();
+  json->Field("fingerprint_sha256", certificate.FingerprintHex());
+  json->Field("not_before", TimeText(certificate.not_before()));
+  json->Field("not_after", TimeText(certificate.not_after()));
+  json->Field("seconds_left", absl::ToInt64Seconds(certificate.not_after() - now));
+  json->EndObject();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(EventLoop* loop, const SocketAddress& address,
+                                                     Logger* log, MetricRegistry* metrics) {
+  std::unique_ptr<Admin> admin(new Admin(loop, log, metrics));
+  Admin* self = admin.get();
+  std::vector<HttpServer::Route> routes;
+  auto add = [&](const char* method, const char* path, HttpServer::Handler handler) {
+    routes.push_back(
+        {method, path, [self, handler = std::move(handler)](const HttpRequest& request) mutable {
+           if (self->parts_.renewer == nullptr) return Text(503, "starting\n");
+           return handler(request);
+         }});
+  };
+  add("GET", "/", [self](const HttpRequest&) { return self->Page(); });
+  add("GET", "/certs", [self](const HttpRequest&) { return self->Certs(); });
+  add("GET", "/metrics", [self](const HttpRequest&) {
+    HttpResponse response = Text(200, self->metrics_->RenderPrometheusText());
+    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    return response;
+  });
+  add("GET", "/healthz/ready", [self](const HttpRequest&) { return self->Ready(); });
+  add("POST", "/logging",
+      [self](const HttpRequest& request) { return self->SetLogLevel(request); });
+  add("POST", "/renew", [self](const HttpRequest&) { return self->Renew(); });
+  HttpServer::Options options;
+  options.require_loopback_host = true;
+  ASSIGN_OR_RETURN(admin->server_, HttpServer::Create(loop, address, options, std::move(routes)));
+  return admin;
+}
+
+Admin::Admin(EventLoop* loop, Logger* log, MetricRegistry* metrics)
+    : loop_(loop), log_(log), metrics_(metrics) {}
+
+void Admin::Show(const Parts& parts) {
+  DCHECK(parts_.renewer == nullptr);
+  parts_ = parts;
+  AddGauges();
+}
+
+std::string Admin::NotReadyBecause() const {
+  if (parts_.renewer->snapshot() == nullptr) return "no certificate yet";
+  if (!parts_.renewer->HasValidCertificate()) return "the certificate is not valid at this time";
+  if (!parts_.discovery->Policies().has_value()) return "no policies yet";
+  return "";
+}
+
+HttpResponse Admin::Ready() const {
+  const std::string reason = NotReadyBecause();
+  if (reason.empty()) return Text(200, "ready\n");
+  return Text(503, absl::StrCat("not ready: ", reason, "\n"));
+}
+
+HttpResponse Admin::SetLogLevel(const HttpRequest& request) {
+  absl::StatusOr<LogLevel> level = ParseLogLevel(request.QueryValue("level"));
+  if (!level.ok()) return Text(400, absl::StrCat(level.status().message(), "\n"));
+  log_->set_level(*level);
+  return Text(200, absl::StrCat("log level ", LogLevelName(*level), "\n"));
+}
+
+HttpResponse Admin::Renew() {
+  return parts_.renewer->RenewNow() ? Text(202, "renewal started\n")
+                                    : Text(409, "a renewal is already under way\n");
+}
+
+HttpResponse Admin::Certs() const {
+  const absl::Time now = loop_->WallNow();
+  const Renewer& renewer = *parts_.renewer;
+  JsonWriter json(JsonWriter::Style::kPretty);
+  json.BeginObject();
+  json.Field("valid", renewer.HasValidCertificate());
+  if (const IdentitySnapshotPtr& snapshot = renewer.snapshot()) {
+    json.Field("spiffe_id", snapshot->id().text());
+    json.Field("generation", snapshot->generation());
+    json.Field("not_after", TimeText(snapshot->not_after()));
+    json.Key("certificate_chain").BeginArray();
+    for (const CertificatePtr& certificate : snapshot->chain()) {
+      WriteCertificate(*certificate, now, &json);
+    }
+    json.EndArray();
+    json.Key("trust_bundles").BeginObject();
+    for (const auto& bundle : snapshot->bundles().bundles()) {
+      json.Key(bundle.first).BeginArray();
+      for (const CertificatePtr& root : bundle.second) WriteCertificate(*root, now, &json);
+      json.EndArray();
+    }
+    json.EndObject();
+  }
+  json.Field("trust_bundle_version", renewer.bundle_version());
+  json.Key("renewal").BeginObject();
+  json.Field("state", renewer.issuing() ? "issuing" : "waiting");
+  json.Field("next_attempt", TimeText(renewer.next_attempt()));
+  json.Field("failures_in_a_row", renewer.failures_in_a_row());
+  json.Field("last_error",
+             renewer.last_error().ok() ? std::string() : renewer.last_error().ToString());
+  json.EndObject();
+  json.EndObject();
+  HttpResponse response = Text(200, std::move(json).Finish() + "\n");
+  response.content_type = "application/json";
+  return response;
+}
+
+HttpResponse Admin::Page() const {
+  const absl::Time now = loop_->WallNow();
+  const Renewer& renewer = *parts_.renewer;
+  const std::string not_ready = NotReadyBecause();
+  std::string rows;
+  absl::StrAppend(&rows, Row("Release", kRelease),
+                  Row("Ready", not_ready.empty() ? "yes" : absl::StrCat("no: ", not_ready)));
+  if (const IdentitySnapshotPtr& snapshot = renewer.snapshot()) {
+    absl::StrAppend(&rows, Row("SPIFFE ID", snapshot->id().text()),
+                    Row("Certificate", absl::StrCat("serial ", snapshot->leaf().SerialHex(),
+                                                    ", until ", TimeText(snapshot->not_after()))),
+                    Row("Outage budget", absl::FormatDuration(absl::Trunc(
+                                             snapshot->not_after() - now, absl::Seconds(1)))));
+  }
+  absl::StrAppend(
+      &rows,
+      Row("Next renewal", renewer.issuing() ? "under way" : TimeText(renewer.next_attempt())),
+      Row("Last error", renewer.last_error().ok() ? "none" : renewer.last_error().ToString()),
+      Row("Trust bundle version", absl::StrCat(renewer.bundle_version())),
+      Row("Discovery",
+          parts_.discovery->synced()
+              ? absl::StrCat("connected, ", parts_.discovery->cache().address_count(),
+                             " resources, ", parts_.discovery->cache().subscription_count(),
+                             " addresses watched")
+              : absl::StrCat("not connected: ", parts_.discovery->last_error().ToString())));
+  const LinkSession* session = parts_.link->session();
+  std::string proxy = "not connected";
+  if (session != nullptr && session->open()) {
+    const LinkSession::Acknowledged& ack = session->acknowledged();
+    proxy = absl::StrCat("release ", session->proxy_release(), ", identity ",
+                         ack.identity_generation, ", policies ", ack.policy_epoch, " in force");
+    if (!ack.error.empty()) absl::StrAppend(&proxy, "; rejected: ", ack.error);
+  }
+  absl::StrAppend(&rows, Row("Proxy", proxy));
+  HttpResponse response = Text(
+      200,
+      absl::StrCat("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                   "<title>byrnie-certagent</title><style>body{font-family:sans-serif;"
+                   "margin:2em}th{text-align:left;padding-right:2em}</style></head><body>\n"
+                   "<h1>byrnie-certagent</h1>\n<table>\n",
+                   rows,
+                   "</table>\n<p><a href=\"/certs\">certs</a> <a href=\"/metrics\">metrics</a> "
+                   "<a href=\"/healthz/ready\">ready</a></p>\n"
+                   "<p>POST /logging?level=debug, POST /renew</p>\n</body></html>\n"));
+  response.content_type = "text/html; charset=utf-8";
+  return response;
+}
+
+void Admin::AddGauges() {
+  metrics_->AddCallbackGauge(
+      "byrnie_certagent_cert_outage_budget_seconds",
+      "Seconds until the present certificate expires; 0 without a valid one.", [this] {
+        if (!parts_.renewer->HasValidCertificate()) return 0.0;
+        return absl::ToDoubleSeconds(parts_.renewer->snapshot()->not_after() - loop_->WallNow());
+      });
+  metrics_->AddCallbackGauge(
+      "byrnie_certagent_certificate_expiry_timestamp_seconds",
+      "End of the present certificate, Unix time; 0 without one.", [this] {
+        const IdentitySnapshotPtr& snapshot = parts_.renewer->snapshot();
+        if (snapshot == nullptr) return 0.0;
+        return static_cast<double>(absl::ToUnixSeconds(snapshot->not_after()));
+      });
+  metrics_->AddCallbackGauge("byrnie_certagent_ready", "1 when the agent can do its job.",
+                             [this] { return NotReadyBecause().empty() ? 1.0 : 0.0; });
+  metrics_->AddCallbackGauge(
+      "byrnie_certagent_renewal_failures_in_a_row", "Attempts since the latest success.",
+      [this] { return static_cast<double>(parts_.renewer->failures_in_a_row()); });
+  metrics_->AddCallbackGauge(
+      "byrnie_certagent_trust_bundle_version", "Version of the trust bundles in force.",
+      [this] { return static_cast<double>(parts_.renewer->bundle_version()); });
+  metrics_->AddCallbackGauge(
+      "byrnie_certagent_authority_clock_offset_seconds",
+      "How far the authority's clock was ahead of this one at the latest issue.",
+      [this] { return absl::ToDoubleSeconds(parts_.renewer->authority_clock_offset()); });
+  metrics_->AddCallbackGauge("byrnie_certagent_discovery_connected",
+                             "1 while discovery follows the control plane.",
+                             [this] { return parts_.discovery->synced() ? 1.0 : 0.0; });
+  metrics_->AddCallbackGauge(
+      "byrnie_certagent_discovery_resources", "Workloads and services known.",
+      [this] { return static_cast<double>(parts_.discovery->cache().address_count()); });
+  metrics_->AddCallbackGauge("byrnie_certagent_proxy_connected", "1 while a proxy is on the link.",
+                             [this] {
+                               const LinkSession* session = parts_.link->session();
+                               return session != nullptr && session->open() ? 1.0 : 0.0;
+                             });
+}
+
+}  // namespace byrnie

@@ -1,0 +1,64 @@
+#ifndef BYRNIE_CERTAGENT_ADMIN_H_
+#define BYRNIE_CERTAGENT_ADMIN_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "certagent/discovery_client.h"
+#include "certagent/link_server.h"
+#include "certagent/renewer.h"
+#include "common/event/event_loop.h"
+#include "common/http/http_server.h"
+#include "common/net/socket_address.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+
+namespace byrnie {
+
+// The agent's admin pages, on loopback: "/" for people, "/certs" (JSON), "/metrics" (Prometheus),
+// "/healthz/ready"; POST
+// "/logging?level=LEVEL" and "/renew". Shows nothing secret. Lives on the agent's loop.
+//
+// It is created before what it shows, so that a taken port is found before anything else happens;
+// until Show it answers 503.
+class Admin {
+ public:
+  // What it shows; all outlive it.
+  struct Parts {
+    Renewer* renewer;
+    const DiscoveryClient* discovery;
+    const LinkServer* link;
+  };
+
+  // Errors as HttpServer::Create. Pointers outlive the object.
+  static absl::StatusOr<std::unique_ptr<Admin>> Create(EventLoop* loop,
+                                                       const SocketAddress& address, Logger* log,
+                                                       MetricRegistry* metrics);
+  Admin(const Admin&) = delete;
+  Admin& operator=(const Admin&) = delete;
+
+  void Show(const Parts& parts);
+  SocketAddress address() const { return server_->address(); }
+
+  // Empty: the agent has a valid certificate and the policies. Else what is missing.
+  std::string NotReadyBecause() const;
+
+ private:
+  Admin(EventLoop* loop, Logger* log, MetricRegistry* metrics);
+  HttpResponse Page() const;
+  HttpResponse Certs() const;
+  HttpResponse Ready() const;
+  HttpResponse SetLogLevel(const HttpRequest& request);
+  HttpResponse Renew();
+  void AddGauges();
+
+  EventLoop* const loop_;          // Not owned.
+  Logger* const log_;              // Not owned.
+  MetricRegistry* const metrics_;  // Not owned.
+  Parts parts_ = {nullptr, nullptr, nullptr};
+  std::unique_ptr<HttpServer> server_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CERTAGENT_ADMIN_H_

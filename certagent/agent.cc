@@ -1,0 +1,101 @@
+#include "certagent/agent.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/random/distributions.h"
+#include "absl/strings/str_cat.h"
+#include "certagent/grpc_bidi_stream.h"
+#include "common/base/status_macros.h"
+#include "envoy/service/discovery/v3/discovery.grpc.pb.h"
+
+namespace byrnie {
+namespace {
+
+using ::envoy::service::discovery::v3::AggregatedDiscoveryService;
+
+// As Istio's node agents name themselves: "ztunnel~IP~POD.NAMESPACE~NAMESPACE.svc.cluster.local".
+std::string NodeId(const AgentConfig& config) {
+  char host[256] = {};
+  if (gethostname(host, sizeof(host) - 1) != 0) host[0] = '\0';
+  std::string name_space = "default";
+  if (config.spiffe_id.has_value() && !config.spiffe_id->k8s_namespace().empty()) {
+    name_space = std::string(config.spiffe_id->k8s_namespace());
+  }
+  return absl::StrCat("ztunnel~", config.workload_addresses.front().ToString(), "~", host, ".",
+                      name_space, "~", name_space, ".svc.cluster.local");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(EventLoop* loop, const AgentConfig& config,
+                                                     Logger* log) {
+  std::unique_ptr<Agent> agent(new Agent(loop, config, log));
+  ASSIGN_OR_RETURN(agent->admin_, Admin::Create(loop, config.admin, log, &agent->metrics_));
+  LinkServer::Options link;
+  link.path = config.link_socket;
+  link.proxy_uid = config.proxy_uid;
+  ASSIGN_OR_RETURN(agent->link_,
+                   LinkServer::Create(loop, link, agent.get(), log, &agent->metrics_));
+  agent->admin_->Show({agent->renewer_.get(), agent->discovery_.get(), agent->link_.get()});
+  return agent;
+}
+
+Agent::Agent(EventLoop* loop, const AgentConfig& config, Logger* log)
+    : loop_(loop),
+      log_(log),
+      connector_({config.control_plane, config.trust_domain, config.trust_bundle_path},
+                 config.trust_bundle_pem, log),
+      custodian_(std::make_unique<KeyCustodian>(loop, &metrics_, KeyCustodian::Options())),
+      ca_(std::make_unique<ByrnieCaClient>(loop, &connector_, config.token_path, log, random_)) {
+  Renewer::Options renewal;
+  renewal.trust_domain = config.trust_domain;
+  renewal.expected_id = config.spiffe_id;
+  renewal.ttl = config.certificate_ttl;
+  renewal.bundles = config.trust_bundle;
+  renewal.random = [this] { return absl::Uniform<double>(random_, 0, 1); };
+  renewer_ = std::make_unique<Renewer>(
+      loop, ca_.get(), custodian_.get(), log, &metrics_, std::move(renewal),
+      [this](const IdentitySnapshotPtr& snapshot, bool rotated) { OnPublish(snapshot, rotated); });
+
+  DiscoveryClient::Options discovery;
+  discovery.node_id = NodeId(config);
+  discovery.own_addresses = config.workload_addresses;
+  DiscoveryClient::Observer* observer = this;
+  discovery_ = std::make_unique<DiscoveryClient>(
+      loop, std::move(discovery),
+      [this](DiscoveryStream::Callbacks callbacks) { return OpenDiscovery(std::move(callbacks)); },
+      observer, log, &metrics_, random_);
+}
+
+Agent::~Agent() = default;
+
+void Agent::OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated) {
+  link_->OnIdentity(*snapshot);
+  if (!rotated) return;
+  // Streams move to the new certificate: the control plane ends those of an expired one.
+  ca_->WatchTrustBundles(renewer_->identity(), [this](absl::StatusOr<TrustBundleUpdate> update) {
+    renewer_->OnTrustBundles(std::move(update));
+  });
+  discovery_->Connect();
+}
+
+absl::StatusOr<std::unique_ptr<DiscoveryStream>> Agent::OpenDiscovery(
+    DiscoveryStream::Callbacks callbacks) {
+  if (renewer_->identity() == nullptr) {
+    return absl::FailedPreconditionError("no certificate to ask the control plane with yet");
+  }
+  ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel,
+                   connector_.SharedChannel(renewer_->identity()));
+  using Stream = GrpcBidiStream<DiscoveryCache::Request, DiscoveryCache::Response>;
+  return std::make_unique<Stream>(
+      loop_,
+      [stub = std::shared_ptr<AggregatedDiscoveryService::Stub>(AggregatedDiscoveryService::NewStub(
+           channel))](grpc::ClientContext* context, Stream::Reactor* reactor) {
+        stub->async()->DeltaAggregatedResources(context, reactor);
+      },
+      std::move(callbacks));
+}
+
+}  // namespace byrnie

@@ -1,0 +1,78 @@
+#ifndef BYRNIE_CERTAGENT_AGENT_H_
+#define BYRNIE_CERTAGENT_AGENT_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/random/random.h"
+#include "absl/status/statusor.h"
+#include "certagent/admin.h"
+#include "certagent/byrnie_ca_client.h"
+#include "certagent/control_plane_connector.h"
+#include "certagent/discovery_client.h"
+#include "certagent/flags.h"
+#include "certagent/key_custodian.h"
+#include "certagent/link_server.h"
+#include "certagent/link_session.h"
+#include "certagent/renewer.h"
+#include "common/event/event_loop.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+
+namespace byrnie {
+
+// The agent: builds the parts and hands what one brings to the others. Lives on one loop.
+class Agent final : private LinkBackend, private DiscoveryClient::Observer {
+ public:
+  // Takes the admin port, then the link's socket; nothing has changed when it fails. Pointers
+  // outlive the agent.
+  static absl::StatusOr<std::unique_ptr<Agent>> Create(EventLoop* loop, const AgentConfig& config,
+                                                       Logger* log);
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+  ~Agent() override;
+
+  // Asks for the first certificate; all else follows from it.
+  void Start() { renewer_->Start(); }
+
+ private:
+  Agent(EventLoop* loop, const AgentConfig& config, Logger* log);
+
+  void OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated);
+  absl::StatusOr<std::unique_ptr<DiscoveryStream>> OpenDiscovery(
+      DiscoveryStream::Callbacks callbacks);
+
+  IdentitySnapshotPtr Identity() override { return renewer_->snapshot(); }
+  absl::optional<PolicySet> Policies() override { return discovery_->Policies(); }
+  std::vector<AddressPtr> Addresses() override { return discovery_->Addresses(); }
+  absl::StatusOr<std::string> Sign(absl::string_view leaf_fingerprint_hex, uint32_t scheme,
+                                   absl::string_view input) override {
+    return custodian_->Sign(leaf_fingerprint_hex, scheme, input);
+  }
+  void Resolve(const IpAddress& address, LinkBackend::ResolveCallback done) override {
+    discovery_->Resolve(address, std::move(done));
+  }
+
+  void OnAddresses(const std::vector<AddressPtr>& upserts,
+                   const std::vector<std::string>& removals) override {
+    link_->OnAddresses(upserts, removals);
+  }
+  void OnPolicies(const PolicySet& policies) override { link_->OnPolicies(policies); }
+
+  EventLoop* const loop_;  // Not owned.
+  Logger* const log_;      // Not owned.
+  absl::BitGen random_;
+  MetricRegistry metrics_;
+  std::unique_ptr<Admin> admin_;
+  ControlPlaneConnector connector_;
+  std::unique_ptr<KeyCustodian> custodian_;
+  std::unique_ptr<ByrnieCaClient> ca_;
+  std::unique_ptr<Renewer> renewer_;
+  std::unique_ptr<DiscoveryClient> discovery_;
+  std::unique_ptr<LinkServer> link_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CERTAGENT_AGENT_H_

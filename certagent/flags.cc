@@ -1,0 +1,201 @@
+#include "certagent/flags.h"
+
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "certagent/interface_addresses.h"
+#include "common/base/file.h"
+#include "common/base/secret_bytes.h"
+#include "common/base/status_macros.h"
+
+ABSL_FLAG(std::string, control_plane, "", "HOST:PORT of the control plane's gRPC port. Required.");
+ABSL_FLAG(std::string, ca, "byrnie", "Protocol of the certificate authority: byrnie.");
+ABSL_FLAG(std::string, trust_domain, "cluster.local",
+          "Trust domain of this pod and of the control plane.");
+ABSL_FLAG(std::string, trust_bundle, "",
+          "PEM file with the roots the control plane is trusted by. Required.");
+ABSL_FLAG(std::string, token, "",
+          "File with the token that proves who this pod is; read again for each use. Required.");
+ABSL_FLAG(std::string, spiffe_id, "",
+          "SPIFFE ID the certificates must have; empty: that of the first one.");
+ABSL_FLAG(std::string, link_socket, "",
+          "Unix socket to serve the proxy on; its directory must exist. Required.");
+ABSL_FLAG(int32_t, proxy_uid, -1, "Uid the proxy must have; negative: this process's own.");
+ABSL_FLAG(std::string, admin, "127.0.0.1:15010", "IP:PORT of the admin pages; loopback only.");
+ABSL_FLAG(std::string, workload_addresses, "",
+          "Addresses of this pod, separated by commas; empty: the global ones of its interfaces.");
+ABSL_FLAG(absl::Duration, certificate_ttl, absl::ZeroDuration(),
+          "Life to ask for, at least 5s; 0: as long as the authority allows.");
+ABSL_FLAG(std::string, log_level, "info", "error, warning, info or debug.");
+ABSL_FLAG(std::string, log_format, "json", "json or text.");
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kMaxBundleSize = 1024 * 1024;
+constexpr size_t kMaxTokenSize = 16 * 1024;
+constexpr absl::Duration kShortestLife = absl::Seconds(5);
+
+// "--name: message", whatever the code: at start all of it is bad configuration.
+absl::Status InFlag(absl::string_view name, absl::string_view message) {
+  return absl::InvalidArgumentError(absl::StrCat("--", name, ": ", message));
+}
+
+absl::Status CheckControlPlane(const std::string& target) {
+  if (target.empty()) {
+    return InFlag("control_plane", "is not set; give HOST:PORT of the control plane");
+  }
+  const size_t colon = target.rfind(':');
+  uint32_t port = 0;
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(target.substr(colon + 1), &port) || port == 0 || port > 65535) {
+    return InFlag("control_plane", absl::StrCat("\"", target, "\" is not HOST:PORT"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadTrustBundle(absl::Time now, AgentConfig* config) {
+  if (config->trust_bundle_path.empty()) {
+    return InFlag("trust_bundle",
+                  "is not set; give the PEM file the control plane writes with --trust_bundle_out");
+  }
+  absl::StatusOr<std::string> pem = ReadFile(config->trust_bundle_path, kMaxBundleSize);
+  if (!pem.ok()) return InFlag("trust_bundle", pem.status().message());
+  absl::StatusOr<TrustBundleSet> bundle = TrustBundleSet::FromPem(config->trust_domain, *pem);
+  if (!bundle.ok()) {
+    return InFlag("trust_bundle",
+                  absl::StrCat(config->trust_bundle_path, ": ", bundle.status().message()));
+  }
+  absl::Time latest = absl::InfinitePast();
+  for (const CertificatePtr& root : *bundle->Find(config->trust_domain)) {
+    latest = std::max(latest, root->not_after());
+  }
+  if (latest <= now) {
+    return InFlag("trust_bundle",
+                  absl::StrCat(config->trust_bundle_path, " expired at ",
+                               absl::FormatTime(absl::RFC3339_sec, latest, absl::UTCTimeZone()),
+                               "; get the present one from the control plane"));
+  }
+  config->trust_bundle_pem = *std::move(pem);
+  config->trust_bundle = *std::move(bundle);
+  return absl::OkStatus();
+}
+
+absl::Status CheckToken(const std::string& path) {
+  if (path.empty()) return InFlag("token", "is not set; give the file that holds the token");
+  absl::StatusOr<SecretBytes> token = ReadSecretFile(path, kMaxTokenSize);
+  if (!token.ok()) {
+    return InFlag("token", absl::StrCat(token.status().message(),
+                                        "; make one with \"byrniectl token create\""));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLinkSocket(const std::string& path) {
+  if (path.empty()) return InFlag("link_socket", "is not set; give the path both containers share");
+  if (path.size() >= sizeof(sockaddr_un::sun_path)) {
+    return InFlag("link_socket", absl::StrCat(path, " is longer than ",
+                                              sizeof(sockaddr_un::sun_path) - 1, " bytes"));
+  }
+  const size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "."
+                                : slash == 0               ? "/"
+                                                           : path.substr(0, slash);
+  struct stat info;
+  if (stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+    return InFlag("link_socket", absl::StrCat("the directory ", directory,
+                                              " does not exist; create it with mode 0700"));
+  }
+  if (access(directory.c_str(), W_OK | X_OK) != 0) {
+    return InFlag("link_socket", absl::StrCat("cannot create a socket in ", directory, ": ",
+                                              std::strerror(errno)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadWorkloadAddresses(AgentConfig* config) {
+  const std::string text = absl::GetFlag(FLAGS_workload_addresses);
+  for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    absl::StatusOr<IpAddress> ip = IpAddress::Parse(absl::StripAsciiWhitespace(part));
+    if (!ip.ok()) return InFlag("workload_addresses", ip.status().message());
+    config->workload_addresses.push_back(*ip);
+  }
+  if (!config->workload_addresses.empty()) return absl::OkStatus();
+  absl::StatusOr<std::vector<IpAddress>> found = GlobalInterfaceAddresses();
+  if (!found.ok()) return InFlag("workload_addresses", found.status().message());
+  if (found->empty()) {
+    return InFlag("workload_addresses", "no interface has a global address; name them");
+  }
+  config->workload_addresses = *std::move(found);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<AgentConfig> AgentConfigFromFlags(absl::Time now) {
+  AgentConfig config;
+  absl::StatusOr<LogLevel> level = ParseLogLevel(absl::GetFlag(FLAGS_log_level));
+  if (!level.ok()) return InFlag("log_level", level.status().message());
+  config.log_level = *level;
+  const std::string format = absl::GetFlag(FLAGS_log_format);
+  if (format != "json" && format != "text") {
+    return InFlag("log_format", absl::StrCat("\"", format, "\" is neither json nor text"));
+  }
+  config.log_format = format == "json" ? Logger::Format::kJson : Logger::Format::kText;
+
+  config.control_plane = absl::GetFlag(FLAGS_control_plane);
+  RETURN_IF_ERROR(CheckControlPlane(config.control_plane));
+  if (absl::GetFlag(FLAGS_ca) != "byrnie") {
+    return InFlag("ca",
+                  absl::StrCat("\"", absl::GetFlag(FLAGS_ca), "\" is not supported; use byrnie"));
+  }
+  config.trust_domain = absl::GetFlag(FLAGS_trust_domain);
+  absl::Status trust_domain = SpiffeId::CheckTrustDomain(config.trust_domain);
+  if (!trust_domain.ok()) return InFlag("trust_domain", trust_domain.message());
+  if (!absl::GetFlag(FLAGS_spiffe_id).empty()) {
+    absl::StatusOr<SpiffeId> id = SpiffeId::Parse(absl::GetFlag(FLAGS_spiffe_id));
+    if (!id.ok()) return InFlag("spiffe_id", id.status().message());
+    if (id->trust_domain() != config.trust_domain) {
+      return InFlag("spiffe_id",
+                    absl::StrCat(id->text(), " is not of trust domain ", config.trust_domain));
+    }
+    config.spiffe_id = *std::move(id);
+  }
+  config.certificate_ttl = absl::GetFlag(FLAGS_certificate_ttl);
+  if (config.certificate_ttl != absl::ZeroDuration() && config.certificate_ttl < kShortestLife) {
+    return InFlag("certificate_ttl",
+                  absl::StrCat(absl::FormatDuration(config.certificate_ttl), " is under ",
+                               absl::FormatDuration(kShortestLife)));
+  }
+  absl::StatusOr<SocketAddress> admin = SocketAddress::Parse(absl::GetFlag(FLAGS_admin));
+  if (!admin.ok()) return InFlag("admin", admin.status().message());
+  if (!admin->ip().IsLoopback()) {
+    return InFlag("admin", absl::StrCat(admin->ToString(), " is not loopback; use 127.0.0.1:PORT"));
+  }
+  config.admin = *admin;
+  const int32_t uid = absl::GetFlag(FLAGS_proxy_uid);
+  config.proxy_uid = uid < 0 ? geteuid() : static_cast<uid_t>(uid);
+
+  config.trust_bundle_path = absl::GetFlag(FLAGS_trust_bundle);
+  RETURN_IF_ERROR(ReadTrustBundle(now, &config));
+  config.token_path = absl::GetFlag(FLAGS_token);
+  RETURN_IF_ERROR(CheckToken(config.token_path));
+  config.link_socket = absl::GetFlag(FLAGS_link_socket);
+  RETURN_IF_ERROR(CheckLinkSocket(config.link_socket));
+  RETURN_IF_ERROR(ReadWorkloadAddresses(&config));
+  return config;
+}
+
+}  // namespace byrnie

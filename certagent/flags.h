@@ -1,0 +1,44 @@
+#ifndef BYRNIE_CERTAGENT_FLAGS_H_
+#define BYRNIE_CERTAGENT_FLAGS_H_
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "common/identity/spiffe_id.h"
+#include "common/identity/trust_bundle.h"
+#include "common/net/socket_address.h"
+#include "common/telemetry/log.h"
+
+namespace byrnie {
+
+// The agent's configuration, checked: what a flag can say wrong has been said.
+struct AgentConfig {
+  std::string control_plane;
+  std::string trust_domain;
+  std::string trust_bundle_path;
+  // What the file held at start; not expired.
+  std::string trust_bundle_pem;
+  TrustBundleSet trust_bundle;
+  std::string token_path;
+  absl::optional<SpiffeId> spiffe_id;
+  std::string link_socket;
+  uid_t proxy_uid = 0;
+  SocketAddress admin;
+  std::vector<IpAddress> workload_addresses;
+  absl::Duration certificate_ttl;
+  LogLevel log_level = LogLevel::kInfo;
+  Logger::Format log_format = Logger::Format::kJson;
+};
+
+// Reads the flags and the files they name; `now` judges the bundle. The status is one line that
+// names the flag and what to do. Changes nothing.
+absl::StatusOr<AgentConfig> AgentConfigFromFlags(absl::Time now);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CERTAGENT_FLAGS_H_

@@ -1,0 +1,71 @@
+// byrnie-certagent: keeps a pod's workload certificate fresh and its private key to itself.
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "certagent/agent.h"
+#include "certagent/flags.h"
+#include "certagent/process_hardening.h"
+#include "common/base/clock.h"
+#include "common/base/unique_fd.h"
+#include "common/base/version.h"
+#include "common/config/command_line.h"
+#include "common/event/epoll_event_loop.h"
+#include "common/telemetry/log.h"
+
+namespace {
+
+constexpr byrnie::ProgramInfo kProgram = {
+    "byrnie-certagent",
+    "Keeps a pod's workload certificate fresh, signs with its key for the proxy beside it, and "
+    "tells the proxy "
+    "what the control plane knows of addresses and policies."};
+
+// Blocks the signals that end the process, in all threads to come, and gives a descriptor that
+// tells of them.
+byrnie::UniqueFd TerminationSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return byrnie::UniqueFd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  byrnie::ParseCommandLineOrExit(argc, argv, kProgram);
+  absl::Status hardened = byrnie::ProtectProcessMemory();
+  if (!hardened.ok()) byrnie::ExitWithError(kProgram.name, hardened);
+  const byrnie::SystemClock clock;
+  absl::StatusOr<byrnie::AgentConfig> config = byrnie::AgentConfigFromFlags(clock.WallNow());
+  if (!config.ok()) byrnie::ExitWithError(kProgram.name, config.status());
+
+  byrnie::Logger log(STDERR_FILENO, config->log_format, config->log_level);
+  const byrnie::UniqueFd signals = TerminationSignals();
+  absl::StatusOr<std::unique_ptr<byrnie::EpollEventLoop>> loop =
+      byrnie::EpollEventLoop::Create(&clock);
+  if (!loop.ok()) byrnie::ExitWithError(kProgram.name, loop.status());
+  absl::StatusOr<std::unique_ptr<byrnie::EventLoop::FdWatch>> watch =
+      (*loop)->Watch(signals.get(), [&](byrnie::EventLoop::FdEvents events) {
+        if (events.readable) (*loop)->Stop();
+      });
+  if (!watch.ok()) byrnie::ExitWithError(kProgram.name, watch.status());
+  absl::StatusOr<std::unique_ptr<byrnie::Agent>> agent =
+      byrnie::Agent::Create(loop->get(), *config, &log);
+  if (!agent.ok()) byrnie::ExitWithError(kProgram.name, agent.status());
+
+  log.Info("agent started", {{"release", byrnie::kRelease},
+                             {"control_plane", config->control_plane},
+                             {"link_socket", config->link_socket}});
+  (*agent)->Start();
+  (*loop)->Run();
+  log.Info("agent stopped");
+  agent->reset();
+  watch->reset();
+  return 0;
+}
