@@ -1,0 +1,213 @@
+#include "common/http/http_codec.h"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/assert/source_location.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/rfc7230.hpp>
+#include <boost/beast/http/serializer.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace boost {
+
+// We build without exceptions, so Boost calls these where it would throw. The calls used here
+// report errors by error_code; what is left are violated preconditions, that is, bugs of ours.
+[[noreturn]] void throw_exception(const std::exception& error) {
+  std::fprintf(stderr, "boost exception: %s\n", error.what());
+  std::abort();
+}
+[[noreturn]] void throw_exception(const std::exception& error, const boost::source_location&) {
+  throw_exception(error);
+}
+
+}  // namespace boost
+
+namespace byrnie {
+namespace {
+
+namespace beast = ::boost::beast;
+namespace http = ::boost::beast::http;
+
+absl::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
+
+// False when a '%' is not followed by two hexadecimal digits.
+bool PercentDecode(absl::string_view text, std::string* out) {
+  out->clear();
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out->push_back(text[i]);
+      continue;
+    }
+    if (i + 2 >= text.size() || !absl::ascii_isxdigit(text[i + 1]) ||
+        !absl::ascii_isxdigit(text[i + 2])) {
+      return false;
+    }
+    out->append(absl::HexStringToBytes(text.substr(i + 1, 2)));
+    i += 2;
+  }
+  return true;
+}
+
+// Takes a request target apart. Only the origin form (RFC 9112 section 3.2.1) is served: the others
+// are for proxies.
+bool ParseTarget(absl::string_view target, HttpRequest* request) {
+  if (target.empty() || target[0] != '/') return false;
+  const size_t mark = target.find('?');
+  request->path = std::string(target.substr(0, mark));
+  if (mark == absl::string_view::npos) return true;
+  for (const absl::string_view pair :
+       absl::StrSplit(target.substr(mark + 1), '&', absl::SkipEmpty())) {
+    const size_t equals = pair.find('=');
+    const absl::string_view value =
+        equals == absl::string_view::npos ? absl::string_view() : pair.substr(equals + 1);
+    request->query.emplace_back();
+    if (!PercentDecode(pair.substr(0, equals), &request->query.back().first) ||
+        !PercentDecode(value, &request->query.back().second)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::vector<std::string> FieldValues(const http::fields& fields, http::field name) {
+  std::vector<std::string> values;
+  const auto range = fields.equal_range(name);
+  for (auto it = range.first; it != range.second; ++it) {
+    values.emplace_back(View(it->value()));
+  }
+  return values;
+}
+
+// Appends what the serializer gives, in as many steps as it likes.
+template <typename Serializer>
+void AppendAll(Serializer* serializer, std::string* out) {
+  beast::error_code error;
+  while (!serializer->is_done() && !error) {
+    size_t taken = 0;
+    serializer->next(error, [out, &taken](beast::error_code&, const auto& buffers) {
+      for (auto it = boost::asio::buffer_sequence_begin(buffers);
+           it != boost::asio::buffer_sequence_end(buffers); ++it) {
+        const boost::asio::const_buffer buffer(*it);
+        out->append(static_cast<const char*>(buffer.data()), buffer.size());
+        taken += buffer.size();
+      }
+    });
+    if (!error) serializer->consume(taken);
+  }
+}
+
+template <typename Message>
+void FillHeader(const HttpResponse& response, const HttpResponseOptions& options,
+                Message* message) {
+  message->version(options.version);
+  message->result(static_cast<unsigned>(response.status));
+  message->set(http::field::date,
+               absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", options.date, absl::UTCTimeZone()));
+  message->set(http::field::content_type, response.content_type);
+  message->set(http::field::cache_control, "no-store");
+  message->set("X-Content-Type-Options", "nosniff");
+  if (!options.allow.empty()) message->set(http::field::allow, options.allow);
+  message->keep_alive(options.keep_alive);
+  message->content_length(response.body.size());
+}
+
+}  // namespace
+
+struct HttpRequestParser::Impl {
+  Impl() {
+    parser.eager(true);
+    parser.header_limit(kMaxHeaderSize);
+    parser.body_limit(kMaxBodySize);
+  }
+  http::request_parser<http::string_body> parser;
+  beast::error_code error;
+  bool continue_taken = false;
+  HttpRequest message;  // Path and query, once complete.
+};
+
+HttpRequestParser::HttpRequestParser() : impl_(std::make_unique<Impl>()) {}
+HttpRequestParser::~HttpRequestParser() = default;
+
+HttpRequestParser::Result HttpRequestParser::Feed(absl::string_view bytes) {
+  Result result;
+  beast::error_code error;
+  result.consumed = impl_->parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+  if (error && error != http::error::need_more) {
+    impl_->error = error;
+    result.state = State::kError;
+  } else if (impl_->parser.is_done()) {
+    result.state = State::kComplete;
+    if (!ParseTarget(View(impl_->parser.get().target()), &impl_->message)) {
+      impl_->error = http::error::bad_target;
+      result.state = State::kError;
+    }
+  }
+  return result;
+}
+
+bool HttpRequestParser::TakeExpectContinue() {
+  if (impl_->continue_taken || !impl_->parser.is_header_done() || impl_->parser.is_done()) {
+    return false;
+  }
+  impl_->continue_taken = true;
+  return absl::EqualsIgnoreCase(View(impl_->parser.get()[http::field::expect]), "100-continue");
+}
+
+ParsedHttpRequest HttpRequestParser::TakeRequest() {
+  auto& message = impl_->parser.get();
+  ParsedHttpRequest request;
+  request.message = std::move(impl_->message);
+  request.message.method = std::string(View(message.method_string()));
+  request.message.body = std::move(message.body());
+  request.hosts = FieldValues(message, http::field::host);
+  request.origins = FieldValues(message, http::field::origin);
+  request.version = static_cast<int>(message.version());
+  request.keep_alive = message.keep_alive();
+  return request;
+}
+
+HttpResponse HttpRequestParser::error_response() const {
+  HttpResponse response;
+  if (impl_->error == http::error::header_limit) {
+    response.status = 431;
+    response.body = absl::StrCat("headers are larger than ", kMaxHeaderSize, " bytes\n");
+  } else if (impl_->error == http::error::body_limit) {
+    response.status = 413;
+    response.body = absl::StrCat("body is larger than ", kMaxBodySize, " bytes\n");
+  } else {
+    response.status = 400;
+    response.body = absl::StrCat("malformed request: ", impl_->error.message(), "\n");
+  }
+  return response;
+}
+
+std::string SerializeHttpResponse(HttpResponse response, const HttpResponseOptions& options) {
+  std::string out;
+  if (options.head) {
+    http::response<http::empty_body> message;
+    FillHeader(response, options, &message);
+    http::response_serializer<http::empty_body> serializer(message);
+    AppendAll(&serializer, &out);
+  } else {
+    http::response<http::string_body> message;
+    FillHeader(response, options, &message);
+    message.body() = std::move(response.body);
+    http::response_serializer<http::string_body> serializer(message);
+    AppendAll(&serializer, &out);
+  }
+  return out;
+}
+
+}  // namespace byrnie

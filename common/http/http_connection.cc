@@ -1,0 +1,174 @@
+#include "common/http/http_connection.h"
+
+#include <cstdint>
+#include <utility>
+
+#include "absl/types/span.h"
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kReadSize = 4096;
+// Reads, writes and requests of one event, before others get their turn.
+constexpr int kMaxStepsPerEvent = 64;
+// What a peer may still send after its last answer before it is cut off.
+constexpr size_t kMaxLinger = 256 * 1024;
+
+}  // namespace
+
+HttpConnection::HttpConnection(EventLoop* loop, std::unique_ptr<ByteStream> stream,
+                               const SocketAddress& peer, HttpRouter* router,
+                               absl::AnyInvocable<void()> on_done)
+    : loop_(loop),
+      stream_(std::move(stream)),
+      peer_(peer),
+      router_(router),
+      on_done_(std::move(on_done)),
+      parser_(std::make_unique<HttpRequestParser>()),
+      timeout_(loop->NewTimer([this] { OnTimeout(); })),
+      resume_(loop->NewDeferred([this] { Run(); })) {
+  timeout_->Schedule(kRequestTimeout);
+  stream_->SetObserver(this);
+  resume_->Schedule();
+}
+
+HttpConnection::~HttpConnection() { stream_->SetObserver(nullptr); }
+
+void HttpConnection::OnReadable() { Run(); }
+void HttpConnection::OnWritable() { Run(); }
+
+void HttpConnection::Run() {
+  for (int steps = 0; steps < kMaxStepsPerEvent; ++steps) {
+    if (state_ == State::kDone || Step() == Progress::kBlocked) return;
+  }
+  resume_->Schedule();
+}
+
+HttpConnection::Progress HttpConnection::Step() {
+  if (output_sent_ < output_.size()) return WriteOutput();
+  if (close_after_output_ && state_ == State::kServing) {
+    stream_->ShutdownWrite();
+    state_ = State::kLingering;
+    timeout_->Schedule(kLingerTimeout);
+  }
+  if (state_ == State::kLingering) return Linger();
+  return !input_.empty() && ParseInput() ? Progress::kMore : ReadInput();
+}
+
+HttpConnection::Progress HttpConnection::WriteOutput() {
+  const auto* data = reinterpret_cast<const uint8_t*>(output_.data());
+  const IoResult result =
+      stream_->Write(absl::MakeConstSpan(data + output_sent_, output_.size() - output_sent_));
+  if (result.status == IoStatus::kError) {
+    Finish();
+    return Progress::kBlocked;
+  }
+  output_sent_ += result.bytes;
+  if (output_sent_ == output_.size()) {
+    output_ = std::string();  // An idle connection holds no buffer.
+    output_sent_ = 0;
+    if (!request_begun_) timeout_->Schedule(kRequestTimeout);
+    return Progress::kMore;
+  }
+  return result.status == IoStatus::kWouldBlock ? Progress::kBlocked : Progress::kMore;
+}
+
+HttpConnection::Progress HttpConnection::ReadInput() {
+  uint8_t buffer[kReadSize];
+  const IoResult result = stream_->Read(absl::MakeSpan(buffer));
+  switch (result.status) {
+    case IoStatus::kEof:
+    case IoStatus::kError:
+      // Between requests this is how clients leave; within one there is nobody to answer.
+      Finish();
+      return Progress::kBlocked;
+    case IoStatus::kOk:
+    case IoStatus::kWouldBlock:
+      break;
+  }
+  input_.append(reinterpret_cast<const char*>(buffer), result.bytes);
+  if (result.bytes > 0) request_begun_ = true;
+  if (result.bytes > 0 && ParseInput()) return Progress::kMore;
+  return result.status == IoStatus::kWouldBlock ? Progress::kBlocked : Progress::kMore;
+}
+
+bool HttpConnection::ParseInput() {
+  request_begun_ = true;
+  const HttpRequestParser::Result result = parser_->Feed(input_);
+  input_.erase(0, result.consumed);
+  switch (result.state) {
+    case HttpRequestParser::State::kNeedMore:
+      if (!parser_->TakeExpectContinue()) return false;
+      output_ = "HTTP/1.1 100 Continue\r\n\r\n";
+      return true;
+    case HttpRequestParser::State::kError:
+      Answer(parser_->error_response(), "", nullptr);
+      return true;
+    case HttpRequestParser::State::kComplete:
+      break;
+  }
+  ParsedHttpRequest request = parser_->TakeRequest();
+  request.message.peer = peer_;
+  parser_ = std::make_unique<HttpRequestParser>();
+  HttpRouter::Answer answer = router_->Handle(request);
+  Answer(std::move(answer.response), answer.allow, &request);
+  return true;
+}
+
+void HttpConnection::Answer(HttpResponse response, const std::string& allow,
+                            const ParsedHttpRequest* request) {
+  HttpResponseOptions options;
+  options.allow = allow;
+  options.date = loop_->WallNow();
+  if (request != nullptr) {
+    options.version = request->version;
+    options.keep_alive = request->keep_alive;
+    options.head = request->message.method == "HEAD";
+  }
+  close_after_output_ = !options.keep_alive;
+  request_begun_ = false;
+  output_ = SerializeHttpResponse(std::move(response), options);
+}
+
+void HttpConnection::OnTimeout() {
+  if (state_ == State::kServing && output_.empty() && request_begun_) {
+    HttpResponse response;
+    response.status = 408;
+    response.body = "the request took too long\n";
+    Answer(std::move(response), "", nullptr);
+    timeout_->Schedule(kLingerTimeout);  // A peer that does not take the answer either ends then.
+    Run();
+    return;
+  }
+  // Idle, or a peer that does not read its answer.
+  if (output_sent_ < output_.size()) stream_->Reset();
+  Finish();
+}
+
+HttpConnection::Progress HttpConnection::Linger() {
+  uint8_t buffer[kReadSize];
+  const IoResult result = stream_->Read(absl::MakeSpan(buffer));
+  if (result.status == IoStatus::kEof || result.status == IoStatus::kError) {
+    if (result.status == IoStatus::kError || stream_->Flushed()) {
+      Finish();
+    }
+    return Progress::kBlocked;  // OnWritable comes when the answer has left, or the timeout.
+  }
+  lingered_ += result.bytes;
+  if (lingered_ > kMaxLinger) {
+    Finish();
+    return Progress::kBlocked;
+  }
+  return result.status == IoStatus::kWouldBlock ? Progress::kBlocked : Progress::kMore;
+}
+
+void HttpConnection::Finish() {
+  if (state_ == State::kDone) return;
+  state_ = State::kDone;
+  timeout_->Cancel();
+  resume_->Cancel();
+  stream_->SetObserver(nullptr);
+  on_done_();
+}
+
+}  // namespace byrnie

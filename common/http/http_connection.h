@@ -1,0 +1,77 @@
+#ifndef BYRNIE_COMMON_HTTP_HTTP_CONNECTION_H_
+#define BYRNIE_COMMON_HTTP_HTTP_CONNECTION_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
+#include "common/event/event_loop.h"
+#include "common/http/http_codec.h"
+#include "common/http/http_router.h"
+#include "common/net/byte_stream.h"
+#include "common/net/socket_address.h"
+
+namespace byrnie {
+
+// One server-side HTTP/1.1 connection over any ByteStream: reads a request, answers it, and only
+// then reads on, so that pipelined requests wait in the transport. Lives on one loop.
+//
+// States: serving → lingering (the last answer is sent; what still comes is dropped so that the
+// kernel does not reset the answer away, RFC 9112 section 9.6) → done. Each request has
+// kRequestTimeout from when the connection is ready for it until its answer is taken by the peer;
+// an idle connection ends with it too.
+class HttpConnection final : public ByteStream::Observer {
+ public:
+  static constexpr absl::Duration kRequestTimeout = absl::Seconds(10);
+  static constexpr absl::Duration kLingerTimeout = absl::Seconds(2);
+
+  // `router` outlives this. `on_done` runs once, from the loop, and must not destroy this before
+  // the end of the turn.
+  HttpConnection(EventLoop* loop, std::unique_ptr<ByteStream> stream, const SocketAddress& peer,
+                 HttpRouter* router, absl::AnyInvocable<void()> on_done);
+  HttpConnection(const HttpConnection&) = delete;
+  HttpConnection& operator=(const HttpConnection&) = delete;
+  ~HttpConnection() override;
+
+  void OnReadable() override;
+  void OnWritable() override;
+
+ private:
+  enum class State { kServing, kLingering, kDone };
+  enum class Progress { kMore, kBlocked };
+
+  void Run();
+  Progress Step();
+  Progress WriteOutput();
+  Progress ReadInput();
+  // Uses what has been read; false when more is needed.
+  bool ParseInput();
+  void Answer(HttpResponse response, const std::string& allow, const ParsedHttpRequest* request);
+  void OnTimeout();
+  Progress Linger();
+  void Finish();
+
+  EventLoop* const loop_;  // Not owned.
+  const std::unique_ptr<ByteStream> stream_;
+  const SocketAddress peer_;
+  HttpRouter* const router_;  // Not owned.
+  absl::AnyInvocable<void()> on_done_;
+
+  State state_ = State::kServing;
+  std::unique_ptr<HttpRequestParser> parser_;
+  std::string input_;
+  bool request_begun_ = false;
+  std::string output_;
+  size_t output_sent_ = 0;
+  bool close_after_output_ = false;
+  size_t lingered_ = 0;
+
+  std::unique_ptr<EventLoop::Timer> timeout_;
+  std::unique_ptr<EventLoop::Deferred> resume_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_HTTP_HTTP_CONNECTION_H_

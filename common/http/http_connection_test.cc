@@ -1,0 +1,334 @@
+#include "common/http/http_connection.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/event/testing/manual_event_loop.h"
+#include "common/http/http_router.h"
+#include "common/net/testing/memory_stream_pair.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+std::vector<HttpRouter::Route> Routes() {
+  std::vector<HttpRouter::Route> routes;
+  routes.push_back({"GET", "/", [](const HttpRequest&) {
+                      return HttpResponse{200, "text/html; charset=utf-8", "<p>hello</p>"};
+                    }});
+  routes.push_back({"GET", "/big", [](const HttpRequest&) {
+                      return HttpResponse{200, "text/plain", std::string(300000, 'b')};
+                    }});
+  routes.push_back({"POST", "/echo", [](const HttpRequest& request) {
+                      std::string text = absl::StrCat(request.body, "|");
+                      for (const auto& [name, value] : request.query) {
+                        absl::StrAppend(&text, name, "=", value, ";");
+                      }
+                      return HttpResponse{200, "text/plain", text};
+                    }});
+  return routes;
+}
+
+// A client's end of one connection in memory. The quota is that of both ends.
+class HttpConnectionTest : public ::testing::Test, public ByteStream::Observer {
+ protected:
+  void Connect(HttpRouter::Options options = {}, MemoryStreamPair::Quota quota = {}) {
+    router_ = std::make_unique<HttpRouter>(options, Routes());
+    pair_ = std::make_unique<MemoryStreamPair>(&loop_, quota, quota);
+    client_ = pair_->TakeA();
+    client_->SetObserver(this);
+    connection_ = std::make_unique<HttpConnection>(&loop_, pair_->TakeB(), SocketAddress(),
+                                                   router_.get(), [this] { done_ = true; });
+  }
+  ~HttpConnectionTest() override { connection_.reset(); }
+
+  void OnReadable() override {
+    if (!reading_) return;
+    uint8_t buffer[4096];
+    while (true) {
+      const IoResult result = client_->Read(absl::MakeSpan(buffer));
+      if (result.status == IoStatus::kEof) eof_ = true;
+      if (result.status == IoStatus::kError) broken_ = true;
+      if (eof_ || broken_) return;
+      received_.append(reinterpret_cast<const char*>(buffer), result.bytes);
+      if (result.status == IoStatus::kWouldBlock) return;
+    }
+  }
+  void OnWritable() override {
+    while (!to_send_.empty()) {
+      const IoResult result = client_->Write(
+          absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(to_send_.data()), to_send_.size()));
+      if (result.status == IoStatus::kError) return;
+      to_send_.erase(0, result.bytes);
+      if (result.status == IoStatus::kWouldBlock) return;
+    }
+  }
+  void Send(const std::string& bytes) {
+    to_send_ += bytes;
+    OnWritable();
+    loop_.RunUntilIdle();
+  }
+  // What has come since the last call.
+  std::string Received() { return std::exchange(received_, ""); }
+
+  ManualEventLoop loop_;
+  std::unique_ptr<HttpRouter> router_;
+  std::unique_ptr<MemoryStreamPair> pair_;
+  std::unique_ptr<ByteStream> client_;
+  std::unique_ptr<HttpConnection> connection_;
+  std::string to_send_;
+  std::string received_;
+  bool reading_ = true;
+  bool eof_ = false;
+  bool broken_ = false;
+  bool done_ = false;
+};
+
+constexpr char kGet[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+TEST_F(HttpConnectionTest, AnswersAndKeepsTheConnection) {
+  Connect();
+  for (int i = 0; i < 3; ++i) {
+    Send(kGet);
+    EXPECT_THAT(Received(),
+                AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), HasSubstr("Content-Length: 12\r\n"),
+                      HasSubstr("Content-Type: text/html; charset=utf-8\r\n"),
+                      HasSubstr("Cache-Control: no-store\r\n"), EndsWith("\r\n\r\n<p>hello</p>")));
+  }
+  EXPECT_FALSE(eof_);
+}
+
+TEST_F(HttpConnectionTest, WorksOneByteAtATime) {
+  Connect({}, MemoryStreamPair::Quota::OneByte());
+  Send("POST /echo?a=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello");
+  EXPECT_THAT(Received(), AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), EndsWith("\r\n\r\nhello|a=1;")));
+  Send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(Received(), EndsWith("<p>hello</p>"));
+  EXPECT_TRUE(eof_);
+}
+
+TEST_F(HttpConnectionTest, HeadHasTheLengthWithoutTheBody) {
+  Connect();
+  Send("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_THAT(Received(), AllOf(StartsWith("HTTP/1.1 200 OK\r\n"),
+                                HasSubstr("Content-Length: 12\r\n"), EndsWith("\r\n\r\n")));
+}
+
+TEST_F(HttpConnectionTest, AnswersPipelinedRequestsInOrder) {
+  Connect();
+  Send(absl::StrCat("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nA", kGet,
+                    "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nB"));
+  const std::string got = Received();
+  const size_t a = got.find("A|");
+  const size_t hello = got.find("<p>hello</p>");
+  const size_t b = got.find("B|");
+  EXPECT_LT(a, hello);
+  EXPECT_LT(hello, b);
+  EXPECT_NE(b, std::string::npos);
+}
+
+TEST_F(HttpConnectionTest, ReadsChunkedBodies) {
+  Connect();
+  Send(
+      "POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+  EXPECT_THAT(Received(), EndsWith("abcde|"));
+}
+
+TEST_F(HttpConnectionTest, GivesLeaveToSendTheBody) {
+  Connect();
+  Send(
+      "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: "
+      "100-continue\r\n\r\n");
+  EXPECT_EQ(Received(), "HTTP/1.1 100 Continue\r\n\r\n");
+  Send("ok");
+  EXPECT_THAT(Received(), EndsWith("ok|"));
+}
+
+TEST_F(HttpConnectionTest, DecodesTheQuery) {
+  Connect();
+  Send(
+      "POST /echo?level=a%20b%3D&empty=&flag&x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_THAT(Received(), EndsWith("|level=a b=;empty=;flag=;x=1;"));
+  Send("POST /echo?x=%4 HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_THAT(Received(), StartsWith("HTTP/1.1 400 "));
+}
+
+TEST_F(HttpConnectionTest, ServesAnOlderClientAndCloses) {
+  Connect();
+  Send("GET / HTTP/1.0\r\n\r\n");
+  EXPECT_THAT(Received(), AllOf(StartsWith("HTTP/1.0 200 OK\r\n"), EndsWith("<p>hello</p>")));
+  EXPECT_TRUE(eof_);
+}
+
+TEST_F(HttpConnectionTest, NamesThePathsWhenOneIsUnknown) {
+  Connect();
+  Send("GET /nope HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_THAT(Received(), AllOf(StartsWith("HTTP/1.1 404 "), HasSubstr("/, /big, /echo")));
+}
+
+TEST_F(HttpConnectionTest, NamesTheMethodsWhenOneIsWrong) {
+  Connect();
+  Send("GET /echo HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_THAT(Received(), AllOf(StartsWith("HTTP/1.1 405 "), HasSubstr("Allow: POST\r\n")));
+  Send("DELETE / HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_THAT(Received(), AllOf(StartsWith("HTTP/1.1 405 "), HasSubstr("Allow: GET, HEAD\r\n")));
+}
+
+TEST_F(HttpConnectionTest, RefusesAForeignHostWhereLoopbackIsRequired) {
+  Connect({/*require_loopback_host=*/true});
+  const auto status = [this](const std::string& headers) {
+    Send(absl::StrCat("GET / HTTP/1.1\r\n", headers, "\r\n"));
+    return Received().substr(9, 3);
+  };
+  for (const char* host :
+       {"localhost", "LOCALHOST:15000", "127.0.0.1", "127.0.0.1:1", "[::1]:80"}) {
+    EXPECT_EQ(status(absl::StrCat("Host: ", host, "\r\n")), "200") << host;
+  }
+  for (const char* host : {"evil.example", "localhost.evil.example", "127.0.0.1.evil",
+                           "localhost:", "localhost:1x", "[::1", "127.0.0.2", ""}) {
+    EXPECT_EQ(status(absl::StrCat("Host: ", host, "\r\n")), "403") << host;
+  }
+  EXPECT_EQ(status("Host: localhost\r\nOrigin: http://localhost:15000\r\n"), "200");
+  EXPECT_EQ(status("Host: localhost\r\nOrigin: https://evil.example\r\n"), "403");
+  EXPECT_EQ(status("Host: localhost\r\nOrigin: null\r\n"), "403");
+  EXPECT_EQ(status("Host: localhost\r\nHost: localhost\r\n"), "400");
+  EXPECT_EQ(status(""), "400");
+}
+
+TEST_F(HttpConnectionTest, RefusesOversizeHeaders) {
+  Connect();
+  Send(absl::StrCat("GET / HTTP/1.1\r\nHost: h\r\nX: ", std::string(9000, 'x')));
+  EXPECT_THAT(Received(), StartsWith("HTTP/1.1 431 "));
+  EXPECT_TRUE(eof_);
+}
+
+TEST_F(HttpConnectionTest, RefusesOversizeBodies) {
+  Connect();
+  Send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 65537\r\n\r\n");
+  EXPECT_THAT(Received(), StartsWith("HTTP/1.1 413 "));
+  EXPECT_TRUE(eof_);
+}
+
+TEST_F(HttpConnectionTest, RefusesOversizeChunkedBodies) {
+  Connect();
+  Send("POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (int i = 0; i < 5; ++i) Send(absl::StrCat("4000\r\n", std::string(0x4000, 'x'), "\r\n"));
+  EXPECT_THAT(Received(), StartsWith("HTTP/1.1 413 "));
+}
+
+TEST_F(HttpConnectionTest, TakesTheLargestBody) {
+  Connect();
+  Send(absl::StrCat("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 65536\r\n\r\n",
+                    std::string(65536, 'x')));
+  EXPECT_THAT(Received(), AllOf(StartsWith("HTTP/1.1 200 "), EndsWith("xxx|")));
+}
+
+TEST_F(HttpConnectionTest, RefusesMalformedRequests) {
+  for (const char* request :
+       {"\x16\x03\x01\x02\x01\r\n\r\n", "GET /\r\n\r\n", "GET / HTTP/3.0\r\n\r\n",
+        "GET  / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        "GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n0\r\n\r\n"}) {
+    connection_.reset();
+    client_.reset();
+    eof_ = done_ = false;
+    Connect();
+    Send(request);
+    EXPECT_THAT(Received(), StartsWith("HTTP/1.1 400 ")) << request;
+    EXPECT_TRUE(eof_) << request;
+    client_->ShutdownWrite();
+    loop_.RunUntilIdle();
+    EXPECT_TRUE(done_) << request;
+  }
+}
+
+TEST_F(HttpConnectionTest, TimesOutASlowRequestHoweverItTrickles) {
+  Connect();
+  const std::string request(kGet);
+  for (int i = 0; i < 9; ++i) {
+    Send(request.substr(i, 1));
+    loop_.AdvanceTime(absl::Seconds(1));
+  }
+  EXPECT_EQ(Received(), "");
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_THAT(Received(), StartsWith("HTTP/1.1 408 "));
+  EXPECT_TRUE(eof_);
+  loop_.AdvanceTime(HttpConnection::kLingerTimeout);
+  EXPECT_TRUE(done_);
+}
+
+TEST_F(HttpConnectionTest, ClosesAnIdleConnectionWithoutAWord) {
+  Connect();
+  Send(kGet);
+  Received();
+  loop_.AdvanceTime(HttpConnection::kRequestTimeout);
+  EXPECT_EQ(Received(), "");
+  EXPECT_TRUE(done_);
+}
+
+TEST_F(HttpConnectionTest, EachRequestHasItsOwnTime) {
+  Connect();
+  for (int i = 0; i < 5; ++i) {
+    loop_.AdvanceTime(absl::Seconds(8));
+    Send(kGet);
+    EXPECT_THAT(Received(), StartsWith("HTTP/1.1 200 "));
+  }
+}
+
+TEST_F(HttpConnectionTest, EndsAPeerThatDoesNotReadItsAnswer) {
+  Connect();
+  reading_ = false;
+  Send("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_FALSE(done_);
+  loop_.AdvanceTime(HttpConnection::kRequestTimeout);
+  EXPECT_TRUE(done_);
+}
+
+TEST_F(HttpConnectionTest, DeliversALargeAnswerToASlowReader) {
+  Connect();
+  reading_ = false;
+  Send("GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  reading_ = true;
+  OnReadable();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(Received(), EndsWith("\r\n\r\n" + std::string(300000, 'b')));
+  EXPECT_TRUE(eof_);
+}
+
+TEST_F(HttpConnectionTest, EndsWhenThePeerLeaves) {
+  Connect();
+  Send("GET / HT");
+  client_->ShutdownWrite();
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(done_);
+  EXPECT_EQ(Received(), "");
+}
+
+TEST_F(HttpConnectionTest, DropsWhatComesAfterTheLastAnswer) {
+  Connect();
+  Send(absl::StrCat("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", kGet));
+  const std::string got = Received();
+  EXPECT_EQ(got.find("HTTP/1.1", 1), std::string::npos);
+  EXPECT_FALSE(done_);
+  client_->ShutdownWrite();
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(done_);
+}
+
+}  // namespace
+}  // namespace byrnie

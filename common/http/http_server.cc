@@ -1,0 +1,74 @@
+#include "common/http/http_server.h"
+
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "common/base/status_macros.h"
+#include "common/http/http_connection.h"
+#include "common/net/tcp_listener.h"
+#include "common/net/tcp_stream.h"
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kMaxConnections = 64;
+
+class HttpServerImpl final : public HttpServer {
+ public:
+  HttpServerImpl(EventLoop* loop, const Options& options, std::vector<Route> routes)
+      : loop_(loop),
+        router_(options, std::move(routes)),
+        sweep_(loop->NewDeferred([this] { Sweep(); })) {}
+
+  absl::Status Listen(const SocketAddress& address) {
+    ASSIGN_OR_RETURN(listener_, TcpListener::Create(loop_, address, TcpListener::Options(),
+                                                    [this](std::unique_ptr<TcpStream> s) {
+                                                      Accept(std::move(s));
+                                                    }));
+    return absl::OkStatus();
+  }
+
+  SocketAddress address() const override { return listener_->address(); }
+
+ private:
+  void Accept(std::unique_ptr<TcpStream> stream) {
+    if (connections_.size() >= kMaxConnections) return;
+    const absl::StatusOr<SocketAddress> peer = stream->RemoteAddress();
+    if (!peer.ok()) return;  // Gone again already.
+    const uint64_t id = next_id_++;
+    connections_[id] =
+        std::make_unique<HttpConnection>(loop_, std::move(stream), *peer, &router_, [this, id] {
+          done_.push_back(id);
+          sweep_->Schedule();
+        });
+  }
+
+  // At the end of the turn: no connection dies inside its own call.
+  void Sweep() {
+    for (const uint64_t id : done_) connections_.erase(id);
+    done_.clear();
+  }
+
+  EventLoop* const loop_;  // Not owned.
+  HttpRouter router_;
+  std::unique_ptr<EventLoop::Deferred> sweep_;
+  std::vector<uint64_t> done_;
+  uint64_t next_id_ = 1;
+  std::map<uint64_t, std::unique_ptr<HttpConnection>> connections_;
+  std::unique_ptr<TcpListener> listener_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Create(EventLoop* loop,
+                                                               const SocketAddress& address,
+                                                               const Options& options,
+                                                               std::vector<Route> routes) {
+  auto server = std::make_unique<HttpServerImpl>(loop, options, std::move(routes));
+  RETURN_IF_ERROR(server->Listen(address));
+  return std::unique_ptr<HttpServer>(std::move(server));
+}
+
+}  // namespace byrnie
