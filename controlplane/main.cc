@@ -6,12 +6,15 @@
 #include <unistd.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
 #include "common/base/unique_fd.h"
 #include "common/config/command_line.h"
 #include "common/event/epoll_event_loop.h"
+#include "common/grpc/library_log.h"
 #include "common/telemetry/log.h"
 #include "controlplane/control_plane.h"
 #include "controlplane/flags.h"
@@ -53,6 +56,7 @@ void Run(int argc, char** argv) {
   const UniqueFd signals = TakeTerminationSignals();
   SystemClock clock;
   Logger logger(STDERR_FILENO, flags->log_format, flags->log_level);
+  RouteGrpcLog(&logger);
   absl::StatusOr<std::unique_ptr<EpollEventLoop>> loop = EpollEventLoop::Create(&clock);
   if (!loop.ok()) ExitWithError(kName, loop.status());
 
@@ -69,6 +73,7 @@ void Run(int argc, char** argv) {
   (*loop)->Run();
   watch->reset();
   control_plane->reset();
+  RouteGrpcLog(nullptr);
   logger.Info("ended");
 }
 

@@ -14,6 +14,7 @@
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/config/command_line.h"
+#include "common/grpc/library_log.h"
 #include "ctl/operator_client.h"
 #include "ctl/status_text.h"
 
@@ -112,6 +113,7 @@ int Run(int argc, char** argv) {
     ExitWithError(kName, absl::InvalidArgumentError(
                              absl::StrCat("--output: \"", output, "\" is neither text nor json")));
   }
+  RouteGrpcLog(nullptr);
   absl::StatusOr<std::unique_ptr<OperatorClient>> client = Connect();
   if (!client.ok()) ExitWithError(kName, client.status());
   return create ? CreateToken(client->get()) : ShowStatus(client->get());

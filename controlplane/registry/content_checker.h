@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "controlplane/registry/snapshot.h"
+#include "controlplane/registry/content.h"
 
 namespace byrnie {
 

@@ -1,6 +1,7 @@
 #include "controlplane/registry/policy_parser.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -24,10 +25,11 @@ using istio::security::StringMatch;
 absl::Status ParseStringMatch(const JsonValue& value, StringMatch* out) {
   ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
   RETURN_IF_ERROR(object.CheckKeys({"exact", "prefix", "suffix", "presence"}));
-  if (object.Members().size() != 1) {
+  const std::vector<std::pair<std::string, JsonValue>> members = object.Members();
+  if (members.size() != 1) {
     return value.Error("give exactly one of \"exact\", \"prefix\", \"suffix\" and \"presence\"");
   }
-  const auto& member = object.Members().front();
+  const auto& member = members.front();
   if (member.first == "presence") {
     ASSIGN_OR_RETURN(bool presence, member.second.AsBool());
     if (!presence) return member.second.Error("must be true; leave the match out otherwise");

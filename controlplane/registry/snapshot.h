@@ -10,18 +10,9 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "istio/security/authorization.pb.h"
-#include "istio/workload/workload.pb.h"
+#include "controlplane/registry/content.h"
 
 namespace byrnie {
-
-// What a source of the registry (a file, Kubernetes) says, not yet checked. The order is the
-// source's: errors name the index.
-struct RegistryContent {
-  std::vector<istio::workload::Workload> workloads;
-  std::vector<istio::workload::Service> services;
-  std::vector<istio::security::Authorization> policies;
-};
 
 // The two types of resources discovery serves.
 enum class ResourceType { kAddress = 0, kAuthorization = 1 };

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
+#include "controlplane/registry/snapshot.h"
 #include "controlplane/registry/static_parser.h"
 
 namespace byrnie {

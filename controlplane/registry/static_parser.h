@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "controlplane/registry/snapshot.h"
+#include "controlplane/registry/content.h"
 
 namespace byrnie {
 

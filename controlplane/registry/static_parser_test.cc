@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "common/base/status_matchers.h"
+#include "controlplane/registry/snapshot.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -94,17 +94,16 @@ class PushStream : public grpc::ServerBidiReactor<Request, Response>, public Liv
     this->StartWrite(&response_);
   }
 
-  // The status of the first call counts. The library wants no Finish() while a write is going on;
-  // cancelling makes a write that nobody reads end.
+  // The status of the first call counts. The library wants no Finish() while a write is going on,
+  // so that comes first; a second call means that the first had time enough and nobody reads.
   void MaybeFinish(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (ending_) return;
+    if (ending_) {
+      if (writing_) context_->TryCancel();
+      return;
+    }
     ending_ = true;
     status_ = status;
-    if (writing_) {
-      context_->TryCancel();
-    } else {
-      FinishNow();
-    }
+    if (!writing_) FinishNow();
   }
   void FinishNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { this->Finish(ToGrpcStatus(status_)); }
 

@@ -26,7 +26,8 @@ class LiveStream {
 
   // There may be something new to send.
   virtual void Wake() = 0;
-  // Ends the stream; a reader that does not read is cut off.
+  // Ends the stream once the message under way is written. Called again, cuts off a reader that has
+  // not read it.
   virtual void End(const absl::Status& status) = 0;
 
   // Absent for a caller without a certificate.
@@ -54,7 +55,8 @@ class StreamSet {
   void Remove(LiveStream* stream);
 
   void WakeAll();
-  // Ends, Unauthenticated, the streams whose client certificate is past its end.
+  // Ends, Unauthenticated, the streams whose client certificate is past its end; to be called about
+  // twice a second.
   void EndExpired();
   void EndAll(const absl::Status& status);
 

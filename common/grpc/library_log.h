@@ -1,0 +1,16 @@
+#ifndef BYRNIE_COMMON_GRPC_LIBRARY_LOG_H_
+#define BYRNIE_COMMON_GRPC_LIBRARY_LOG_H_
+
+#include "common/telemetry/log.h"
+
+namespace byrnie {
+
+// The gRPC library writes to stderr whatever it finds remarkable, such as every server certificate
+// without the host's name, which SVIDs never have. Sends its messages to `logger` at level debug
+// instead, or, where it is null, nowhere. What matters of them comes back as the status of a call.
+// Called by main before anything of gRPC; the logger outlives the process's use of gRPC.
+void RouteGrpcLog(Logger* logger);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_GRPC_LIBRARY_LOG_H_
