@@ -247,7 +247,7 @@ TEST_F(TlsStreamTest, PassesAResetOnAfterTheBytesBeforeIt) {
   EXPECT_TRUE(client_.stream_->Flushed());
 }
 
-TEST_F(TlsStreamTest, RefusesAPeerOfAnotherTrustDomainOnBothSides) {
+TEST_F(TlsStreamTest, AClientRefusesAServerOfAnotherTrustDomainAndTellsIt) {
   const TestCa other("other", start_);
   StartClient(GoodContext(TlsRole::kClient));
   StartServer(Context(TlsRole::kServer, other.IssueSvid("/server"), other.Bundles()));
@@ -345,13 +345,72 @@ TEST_F(TlsStreamTest, WaitsForASlowSigner) {
   EXPECT_THAT(server_.handshake(), IsOk());
 }
 
-TEST_F(TlsStreamTest, FailsWhenTheSignerIsAwayRefusesOrNeverAnswers) {
+TEST_F(TlsStreamTest, FailsWhenTheSignerIsAway) {
   signer_.set_failure(absl::UnavailableError("agent is away"));
   StartBoth();
   loop_.RunUntilIdle();
   EXPECT_THAT(server_.handshake(),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("agent is away")));
   EXPECT_THAT(client_.handshake(), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(TlsStreamTest, FailsWhenTheSignerRefuses) {
+  signer_.set_failure(absl::PermissionDeniedError("not a live certificate"));
+  StartBoth();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(server_.handshake(),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("not a live certificate")));
+  EXPECT_THAT(client_.handshake(), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(TlsStreamTest, AServerRefusesAClientOfAnotherTrustDomainWhoseBundleItDoesNotHave) {
+  const TestCa other("other", start_);
+  absl::StatusOr<TrustBundleSet> both =
+      TrustBundleSet::Create({{"td", {ca_.root()}}, {"other", {other.root()}}});
+  ASSERT_THAT(both, IsOk());
+  TlsStream::Options options;
+  options.allowed_peers = {*SpiffeId::Parse("spiffe://td/server")};
+  StartClient(Context(TlsRole::kClient, other.IssueSvid("/client"), *both), options);
+  StartServer(GoodContext(TlsRole::kServer));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(server_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated,
+                                            HasSubstr("for which there is no trust bundle")));
+  EXPECT_EQ(client_.last_read_, IoStatus::kError);
+  EXPECT_THAT(client_.stream_->error(), StatusIs(absl::StatusCode::kUnauthenticated));
+}
+
+TEST_F(TlsStreamTest, RefusesAForeignTrustDomainUnlessAllowedEvenWithItsBundle) {
+  const TestCa other("other", start_);
+  absl::StatusOr<TrustBundleSet> both =
+      TrustBundleSet::Create({{"td", {ca_.root()}}, {"other", {other.root()}}});
+  ASSERT_THAT(both, IsOk());
+  StartClient(GoodContext(TlsRole::kClient));
+  StartServer(Context(TlsRole::kServer, ca_.IssueSvid("/server"), *both));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(server_.handshake(), IsOk());
+  Endpoint foreign, home;
+  MemoryStreamPair second(&loop_);
+  TlsStream::Options options;
+  options.allowed_peers = {*SpiffeId::Parse("spiffe://td/server")};
+  foreign.Start(&loop_, second.TakeA(),
+                Context(TlsRole::kClient, other.IssueSvid("/client"), *both), options);
+  home.Start(&loop_, second.TakeB(), Context(TlsRole::kServer, ca_.IssueSvid("/server"), *both),
+             {});
+  loop_.RunUntilIdle();
+  EXPECT_THAT(home.handshake(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("not of trust domain td")));
+}
+
+TEST_F(TlsStreamTest, AServerRefusesAnExpiredClient) {
+  const TestIdentity brief = ca_.IssueSvid("/client", absl::Minutes(2));
+  StartClient(Context(TlsRole::kClient, brief, ca_.Bundles()));
+  StartServer(GoodContext(TlsRole::kServer));
+  loop_.clock()->SetWall(brief.chain[0]->not_after() + absl::Seconds(9));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(server_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated,
+                                            HasSubstr("spiffe://td/client expired 9 s ago")));
+  EXPECT_THAT(client_.stream_->error(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("certificate expired")));
 }
 
 TEST_F(TlsStreamTest, EndsWithTheDeadlineWhenTheSignerNeverAnswers) {
