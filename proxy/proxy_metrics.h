@@ -1,0 +1,77 @@
+#ifndef BYRNIE_PROXY_PROXY_METRICS_H_
+#define BYRNIE_PROXY_PROXY_METRICS_H_
+
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "common/telemetry/metrics.h"
+#include "proxy/access_record.h"
+
+namespace byrnie {
+
+// Every metric of the proxy, registered once at the start so that data loops never lock. All label
+// values come from closed sets. Thread-safe.
+class ProxyMetrics {
+ public:
+  // `registry` outlives this.
+  explicit ProxyMetrics(MetricRegistry* registry);
+  ProxyMetrics(const ProxyMetrics&) = delete;
+  ProxyMetrics& operator=(const ProxyMetrics&) = delete;
+
+  struct PerDirection {
+    Counter* opened = nullptr;
+    Gauge* open = nullptr;
+    Counter* closed_allowed = nullptr;
+    Counter* closed_denied = nullptr;
+    Counter* closed_failed = nullptr;
+    Counter* bytes_sent = nullptr;
+    Counter* bytes_received = nullptr;
+    Counter* tunnels_created = nullptr;
+    Gauge* tunnels_open = nullptr;
+    Counter* handshakes_ok = nullptr;
+    Counter* handshakes_unauthenticated = nullptr;
+    Counter* handshakes_timeout = nullptr;
+    Counter* handshakes_unavailable = nullptr;
+  };
+  const PerDirection& direction(AccessRecord::Direction direction) const {
+    return direction == AccessRecord::Direction::kInbound ? inbound_ : outbound_;
+  }
+  void CountHandshake(AccessRecord::Direction direction, const absl::Status& status) const;
+  // `reason` as in AccessRecord::reason: a policy's key behind it is cut off, an unknown one counts
+  // as "internal".
+  void CountEnd(AccessRecord::Direction direction, AccessRecord::Result result,
+                absl::string_view reason) const;
+
+  Gauge* link_up;
+  Gauge* policy_epoch;
+  Gauge* certificate_expiry;
+  Gauge* workloads;
+  Gauge* services;
+  Counter* identity_accepted;
+  Counter* identity_rejected;
+  Counter* policy_accepted;
+  Counter* policy_rejected;
+  Counter* address_accepted;
+  Counter* address_rejected;
+  Counter* resolve_found;
+  Counter* resolve_not_in_mesh;
+  Counter* resolve_failed;
+  Counter* sign_ok;
+  Counter* sign_failed;
+  Histogram* sign_seconds;
+  Gauge* buffered_bytes;
+
+ private:
+  PerDirection AddDirection(MetricRegistry* registry, const std::string& name);
+
+  PerDirection inbound_;
+  PerDirection outbound_;
+  // By reason; complete from the start.
+  absl::flat_hash_map<std::string, Counter*> refused_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_PROXY_METRICS_H_
