@@ -1,0 +1,32 @@
+#include "proxy/mesh_snapshot.h"
+
+#include <string>
+
+#include "absl/algorithm/container.h"
+
+namespace byrnie {
+
+Decision AuthorizeInbound(const MeshSnapshot& mesh, const ConnectionFacts& facts) {
+  WorkloadSelector selector;
+  if (mesh.identity != nullptr) {
+    const SpiffeId& own = mesh.identity->identity->id();
+    selector.trust_domain = std::string(own.trust_domain());
+    selector.ns = std::string(own.k8s_namespace());
+  }
+  const Workload* workload = mesh.routes->FindWorkload(facts.destination.ip());
+  if (workload != nullptr) {
+    selector.ns = workload->ns;
+    selector.policies = workload->authorization_policies;
+  } else if (mesh.policies != nullptr &&
+             absl::c_any_of(mesh.policies->policies(), [](const Policy& policy) {
+               return policy.scope == Policy::Scope::kWorkloadSelector;
+             })) {
+    // One of them may be a DENY policy that selects this workload.
+    Decision decision;
+    decision.reason = std::string(decision_reason::kNoPolicySnapshot);
+    return decision;
+  }
+  return Authorize(mesh.policies.get(), selector, facts);
+}
+
+}  // namespace byrnie

@@ -1,0 +1,49 @@
+#ifndef BYRNIE_PROXY_MESH_SNAPSHOT_H_
+#define BYRNIE_PROXY_MESH_SNAPSHOT_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/container/flat_hash_set.h"
+#include "common/identity/identity_snapshot.h"
+#include "common/net/socket_address.h"
+#include "common/tls/tls_context.h"
+#include "proxy/authorizer.h"
+#include "proxy/connection_facts.h"
+#include "proxy/routing_table.h"
+
+namespace byrnie {
+
+// An identity and the TLS configurations of both roles made of it, once, on the control thread.
+struct IdentityInUse {
+  IdentitySnapshotPtr identity;
+  std::shared_ptr<const TlsContext> client;
+  std::shared_ptr<const TlsContext> server;
+};
+
+// All that the data path knows of the mesh at one moment. Immutable; the parts are shared from one
+// snapshot to the next.
+struct MeshSnapshot {
+  // Null until the agent has sent one.
+  std::shared_ptr<const IdentityInUse> identity;
+  // Null until the agent has sent them: inbound is denied.
+  std::shared_ptr<const PolicySet> policies;
+  // Never null.
+  std::shared_ptr<const RoutingTable> routes = std::make_shared<const RoutingTable>();
+  // Addresses of this pod, loopback included.
+  std::shared_ptr<const absl::flat_hash_set<IpAddress>> own_addresses =
+      std::make_shared<const absl::flat_hash_set<IpAddress>>();
+  // Grows when an inbound connection might be decided differently: other policies, or another
+  // selection of them.
+  uint64_t policy_version = 0;
+};
+
+using MeshSnapshotPtr = std::shared_ptr<const MeshSnapshot>;
+
+// Decides an inbound connection to `facts.destination`, an address of this pod. Pure. Denies also
+// while it is not known which policies select the workload and there are any that could.
+Decision AuthorizeInbound(const MeshSnapshot& mesh, const ConnectionFacts& facts);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_MESH_SNAPSHOT_H_

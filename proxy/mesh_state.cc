@@ -1,0 +1,158 @@
+#include "proxy/mesh_state.h"
+
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+
+namespace byrnie {
+namespace {
+
+// Protocol of HBONE inside TLS (RFC 9113 section 3.2).
+constexpr char kAlpn[] = "h2";
+
+// Which policies select the workloads of this pod: what decides beside the policies themselves.
+std::vector<const Workload*> OwnWorkloads(const MeshSnapshot& mesh) {
+  std::vector<const Workload*> workloads;
+  for (const IpAddress& address : *mesh.own_addresses) {
+    const Workload* workload = mesh.routes->FindWorkload(address);
+    if (workload != nullptr) workloads.push_back(workload);
+  }
+  return workloads;
+}
+
+}  // namespace
+
+MeshState::MeshState(EventLoop* loop, Signer* signer, ReadAddresses read_addresses,
+                     ProxyMetrics* metrics, Logger* logger, Publish publish)
+    : loop_(loop),
+      signer_(signer),
+      read_addresses_(std::move(read_addresses)),
+      metrics_(metrics),
+      logger_(logger),
+      publish_(std::move(publish)) {}
+
+void MeshState::Commit(absl::AnyInvocable<void(MeshSnapshot& next)> change) {
+  auto next = std::make_shared<MeshSnapshot>(*snapshot_);
+  change(*next);
+  absl::StatusOr<absl::flat_hash_set<IpAddress>> addresses = read_addresses_();
+  if (!addresses.ok()) {
+    logger_->Warning("keeping the pod's known addresses",
+                     {{"error", addresses.status().message()}});
+  } else if (*addresses != *next->own_addresses) {
+    next->own_addresses =
+        std::make_shared<const absl::flat_hash_set<IpAddress>>(*std::move(addresses));
+  }
+  // Tables share their entries, so an unchanged workload is the same object.
+  if (next->policies != snapshot_->policies || OwnWorkloads(*next) != OwnWorkloads(*snapshot_)) {
+    ++next->policy_version;
+  }
+  snapshot_ = std::move(next);
+  publish_(snapshot_);
+}
+
+absl::StatusOr<IdentitySnapshotPtr> MeshState::ToIdentity(const link::v1::IdentityUpdate& update) {
+  CertificateChain chain;
+  for (const std::string& der : update.certificate_chain()) {
+    ASSIGN_OR_RETURN(CertificatePtr certificate, Certificate::FromDer(der));
+    chain.push_back(std::move(certificate));
+  }
+  std::map<std::string, std::vector<CertificatePtr>, std::less<>> roots;
+  for (const link::v1::Bundle& bundle : update.bundles()) {
+    std::vector<CertificatePtr>& list = roots[bundle.trust_domain()];
+    if (!list.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("two bundles of trust domain ", bundle.trust_domain()));
+    }
+    for (const std::string& der : bundle.roots()) {
+      ASSIGN_OR_RETURN(CertificatePtr certificate, Certificate::FromDer(der));
+      list.push_back(std::move(certificate));
+    }
+  }
+  ASSIGN_OR_RETURN(TrustBundleSet bundles, TrustBundleSet::Create(std::move(roots)));
+  return IdentitySnapshot::Create(generation_ + 1, std::move(chain), std::move(bundles),
+                                  loop_->WallNow());
+}
+
+absl::Status MeshState::ApplyIdentity(const link::v1::IdentityUpdate& update) {
+  const absl::Status status = TryIdentity(update);
+  if (!status.ok()) metrics_->identity_rejected->Increment();
+  return status;
+}
+
+absl::Status MeshState::TryIdentity(const link::v1::IdentityUpdate& update) {
+  link::v1::IdentityUpdate content = update;
+  content.clear_generation();
+  std::string bytes = content.SerializeAsString();
+  if (snapshot_->identity != nullptr && bytes == identity_bytes_) return absl::OkStatus();
+  ASSIGN_OR_RETURN(IdentitySnapshotPtr identity, ToIdentity(update));
+  if (snapshot_->identity != nullptr && snapshot_->identity->identity->id() != identity->id()) {
+    // One pod is one workload: another name is a mistake or an attack, not a rotation.
+    return absl::InvalidArgumentError(
+        absl::StrCat("the identity would change from ", snapshot_->identity->identity->id().text(),
+                     " to ", identity->id().text(), "; restart the proxy if that is meant"));
+  }
+  auto in_use = std::make_shared<IdentityInUse>();
+  ASSIGN_OR_RETURN(in_use->client, TlsContext::Create(TlsRole::kClient, kAlpn, identity, signer_));
+  ASSIGN_OR_RETURN(in_use->server, TlsContext::Create(TlsRole::kServer, kAlpn, identity, signer_));
+  in_use->identity = identity;
+  metrics_->identity_accepted->Increment();
+  metrics_->certificate_expiry->Set(absl::ToUnixSeconds(identity->not_after()));
+  ++generation_;
+  identity_bytes_ = std::move(bytes);
+  logger_->Info("identity in force",
+                {{"id", identity->id().text()},
+                 {"generation", identity->generation()},
+                 {"serial", identity->leaf().SerialHex()},
+                 {"not_after", absl::FormatTime(identity->not_after(), absl::UTCTimeZone())}});
+  Commit([&](MeshSnapshot& next) { next.identity = std::move(in_use); });
+  return absl::OkStatus();
+}
+
+absl::Status MeshState::ApplyPolicies(const link::v1::PolicyUpdate& update) {
+  link::v1::PolicyUpdate content = update;
+  content.clear_epoch();
+  std::string bytes = content.SerializeAsString();
+  if (snapshot_->policies != nullptr && bytes == policy_bytes_) return absl::OkStatus();
+  absl::StatusOr<std::shared_ptr<const PolicySet>> policies =
+      PolicySet::Create(policy_epoch_ + 1, update.policies());
+  if (!policies.ok()) {
+    metrics_->policy_rejected->Increment();
+    return policies.status();
+  }
+  ++policy_epoch_;
+  policy_bytes_ = std::move(bytes);
+  metrics_->policy_accepted->Increment();
+  metrics_->policy_epoch->Set(static_cast<int64_t>(policy_epoch_));
+  logger_->Info("policies in force",
+                {{"epoch", policy_epoch_}, {"policies", (*policies)->policies().size()}});
+  Commit([&](MeshSnapshot& next) { next.policies = *std::move(policies); });
+  return absl::OkStatus();
+}
+
+absl::Status MeshState::ApplyAddresses(const link::v1::AddressUpdate& update) {
+  for (const absl::Status& status : routes_.Apply(update)) {
+    metrics_->address_rejected->Increment();
+    logger_->Error("rejected an address resource", {{"error", status.message()}});
+  }
+  metrics_->address_accepted->Increment();
+  std::shared_ptr<const RoutingTable> table = routes_.Build();
+  metrics_->workloads->Set(static_cast<int64_t>(table->workloads().size()));
+  metrics_->services->Set(static_cast<int64_t>(table->services().size()));
+  Commit([&](MeshSnapshot& next) { next.routes = std::move(table); });
+  return absl::OkStatus();
+}
+
+std::vector<std::string> MeshState::Missing() const {
+  std::vector<std::string> missing;
+  if (snapshot_->identity == nullptr) {
+    missing.push_back("no identity from the agent yet");
+  } else if (snapshot_->identity->identity->not_after() <= loop_->WallNow()) {
+    missing.push_back("the own certificate has expired");
+  }
+  if (snapshot_->policies == nullptr) missing.push_back("no policies from the agent yet");
+  return missing;
+}
+
+}  // namespace byrnie
