@@ -1,0 +1,31 @@
+#ifndef BYRNIE_PROXY_PEER_INFO_H_
+#define BYRNIE_PROXY_PEER_INFO_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "common/identity/spiffe_id.h"
+#include "common/identity/svid_verifier.h"
+#include "common/tls/tls_stream.h"
+
+namespace byrnie {
+
+// Both ends of one tunnel, as proven by its handshake. Immutable and shared by the tunnel's
+// connections.
+struct PeerInfo {
+  VerifiedSvid peer;
+  TlsSessionInfo session;
+  // The identity that this proxy used, and the local generation it belongs to.
+  absl::optional<SpiffeId> own_id;
+  uint64_t own_generation = 0;
+  absl::Time own_not_after = absl::InfiniteFuture();
+
+  // When the proof of either end runs out.
+  absl::Time not_after() const { return std::min(peer.not_after, own_not_after); }
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_PEER_INFO_H_

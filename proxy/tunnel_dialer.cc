@@ -1,0 +1,71 @@
+#include "proxy/tunnel_dialer.h"
+
+#include <utility>
+
+#include "common/net/tcp_stream.h"
+
+namespace byrnie {
+namespace {
+
+class TlsAttempt final : public TunnelDialer::Attempt {
+ public:
+  TlsAttempt(EventLoop* loop, const TunnelTarget& target, std::shared_ptr<const TlsContext> context,
+             absl::Duration connect_timeout, absl::Duration handshake_timeout,
+             const ProxyMetrics* metrics, TunnelDialer::Callback done)
+      : loop_(loop), metrics_(metrics), context_(std::move(context)), done_(std::move(done)) {
+    tls_options_.allowed_peers = target.allowed_peers;
+    tls_options_.handshake_timeout = handshake_timeout;
+    TcpStream::ConnectOptions options;
+    options.timeout = connect_timeout;
+    connecting_ = TcpStream::Connect(loop, target.address, options,
+                                     [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
+                                       OnConnected(std::move(stream));
+                                     });
+  }
+
+ private:
+  void OnConnected(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
+    if (!stream.ok()) {
+      Finish(stream.status());
+      return;
+    }
+    tls_ =
+        TlsStream::Create(loop_, *std::move(stream), std::move(context_), std::move(tls_options_),
+                          [this](absl::Status status) { OnHandshake(std::move(status)); });
+  }
+
+  void OnHandshake(absl::Status status) {
+    metrics_->CountHandshake(AccessRecord::Direction::kOutbound, status);
+    if (!status.ok()) {
+      Finish(std::move(status));
+      return;
+    }
+    TunnelDialer::Transport transport{nullptr, tls_->peer(), tls_->session()};
+    transport.stream = std::move(tls_);
+    Finish(std::move(transport));
+  }
+
+  void Finish(absl::StatusOr<TunnelDialer::Transport> result) {
+    // The callback may destroy this.
+    TunnelDialer::Callback done = std::move(done_);
+    done(std::move(result));
+  }
+
+  EventLoop* const loop_;              // Not owned.
+  const ProxyMetrics* const metrics_;  // Not owned.
+  std::shared_ptr<const TlsContext> context_;
+  TlsStream::Options tls_options_;
+  TunnelDialer::Callback done_;
+  std::unique_ptr<TcpStream::Attempt> connecting_;
+  std::unique_ptr<TlsStream> tls_;
+};
+
+}  // namespace
+
+std::unique_ptr<TunnelDialer::Attempt> TlsTunnelDialer::Dial(
+    const TunnelTarget& target, std::shared_ptr<const TlsContext> context, Callback done) {
+  return std::make_unique<TlsAttempt>(loop_, target, std::move(context), connect_timeout_,
+                                      handshake_timeout_, metrics_, std::move(done));
+}
+
+}  // namespace byrnie

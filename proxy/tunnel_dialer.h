@@ -1,0 +1,77 @@
+#ifndef BYRNIE_PROXY_TUNNEL_DIALER_H_
+#define BYRNIE_PROXY_TUNNEL_DIALER_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/event/event_loop.h"
+#include "common/identity/spiffe_id.h"
+#include "common/identity/svid_verifier.h"
+#include "common/net/byte_stream.h"
+#include "common/net/socket_address.h"
+#include "common/tls/tls_context.h"
+#include "common/tls/tls_stream.h"
+#include "proxy/proxy_metrics.h"
+
+namespace byrnie {
+
+// Where a tunnel ends and who may be there.
+struct TunnelTarget {
+  // The peer's HBONE port.
+  SocketAddress address;
+  // Sorted, never empty: a tunnel to "anyone" is never made.
+  std::vector<SpiffeId> allowed_peers;
+};
+
+// Makes authenticated transports for tunnels. Lives on one loop.
+class TunnelDialer {
+ public:
+  struct Transport {
+    std::unique_ptr<ByteStream> stream;
+    VerifiedSvid peer;
+    TlsSessionInfo session;
+  };
+  // An attempt under way; destroying it abandons the attempt and its callback does not run.
+  class Attempt {
+   public:
+    virtual ~Attempt() = default;
+  };
+  using Callback = absl::AnyInvocable<void(absl::StatusOr<Transport>)>;
+
+  virtual ~TunnelDialer() = default;
+
+  // Connects and shakes hands with `context`. `done` runs once in a later turn and may destroy the
+  // attempt: Unavailable (not reachable, no signature), Unauthenticated (the peer is not one of the
+  // allowed, or refused us), DeadlineExceeded, ResourceExhausted (out of descriptors).
+  virtual std::unique_ptr<Attempt> Dial(const TunnelTarget& target,
+                                        std::shared_ptr<const TlsContext> context,
+                                        Callback done) = 0;
+};
+
+// The real one: TCP, then TLS.
+class TlsTunnelDialer final : public TunnelDialer {
+ public:
+  // `metrics` outlives this.
+  TlsTunnelDialer(EventLoop* loop, absl::Duration connect_timeout, absl::Duration handshake_timeout,
+                  const ProxyMetrics* metrics)
+      : loop_(loop),
+        connect_timeout_(connect_timeout),
+        handshake_timeout_(handshake_timeout),
+        metrics_(metrics) {}
+
+  std::unique_ptr<Attempt> Dial(const TunnelTarget& target,
+                                std::shared_ptr<const TlsContext> context, Callback done) override;
+
+ private:
+  EventLoop* const loop_;  // Not owned.
+  const absl::Duration connect_timeout_;
+  const absl::Duration handshake_timeout_;
+  const ProxyMetrics* const metrics_;  // Not owned.
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_TUNNEL_DIALER_H_

@@ -1,0 +1,481 @@
+#include "proxy/tunnel_pool.h"
+
+#include <algorithm>
+
+#include "absl/algorithm/container.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+
+namespace byrnie {
+namespace {
+
+// A clean end of a tunnel that the peer does not read is given up after this.
+constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
+// Tunnels tried for one request when fresh ones turn out to have no room.
+constexpr int kMaxAttempts = 4;
+// Of the peer's words, in an error.
+constexpr size_t kMaxQuoted = 128;
+
+std::string DescribeRefusal(int http_status, const HeaderList& headers) {
+  std::string text = absl::StrCat("the peer's proxy answered ", http_status);
+  for (const auto& [name, value] : headers) {
+    if (name == kDenyReasonHeader) absl::StrAppend(&text, ": ", value.substr(0, kMaxQuoted));
+  }
+  return text;
+}
+
+}  // namespace
+
+class TunnelPool::PendingRequest final : public Request {
+ public:
+  PendingRequest(TunnelPool* pool, TunnelTarget target, ConnectRequest request, Callback done)
+      : pool_(pool),
+        target_(std::move(target)),
+        request_(std::move(request)),
+        done_(std::move(done)),
+        deferred_(pool->loop_->NewDeferred([this] { Deliver(); })) {}
+  ~PendingRequest() override;
+
+  const TunnelTarget& target() const { return target_; }
+  void set_tunnel(Tunnel* tunnel, bool fresh) {
+    tunnel_ = tunnel;
+    fresh_ = fresh;
+    ++attempts_;
+  }
+  // The tunnel is open: asks for the stream.
+  void StartStream();
+  // The tunnel is gone, or this attempt on it failed: tries once more where that can help.
+  void Retry(absl::Status why);
+  // `done` hears of it at the end of the turn.
+  void Fail(absl::Status why) {
+    Detach();
+    failure_ = std::move(why);
+    deferred_->Schedule();
+  }
+
+ private:
+  void OnResponse(absl::Status status, int http_status, const HeaderList& headers);
+  void Detach();
+  void Deliver() {
+    Callback done = std::move(done_);
+    done(std::move(failure_));
+  }
+
+  TunnelPool* const pool_;  // Not owned.
+  const TunnelTarget target_;
+  const ConnectRequest request_;
+  Callback done_;
+  Tunnel* tunnel_ = nullptr;  // Not owned; null once detached.
+  // The tunnel was made for this request, or while it waited: its failure is the answer.
+  bool fresh_ = false;
+  bool retried_ = false;
+  int attempts_ = 0;
+  std::unique_ptr<ConnectStream> stream_;
+  absl::Status failure_;
+  std::unique_ptr<EventLoop::Deferred> deferred_;
+};
+
+class TunnelPool::Tunnel final : public ConnectSession::Delegate {
+ public:
+  Tunnel(TunnelPool* pool, Key key, const TunnelTarget& target)
+      : pool_(pool),
+        key_(std::move(key)),
+        own_id_(pool->identity_->id),
+        own_not_after_(pool->identity_->not_after),
+        created_(pool->loop_->Now()),
+        timer_(pool->loop_->NewTimer([this] { OnTimer(); })) {
+    attempt_ = pool->dialer_->Dial(target, pool->identity_->context,
+                                   [this](absl::StatusOr<TunnelDialer::Transport> transport) {
+                                     OnDialed(std::move(transport));
+                                   });
+  }
+  ~Tunnel() override {
+    DCHECK(waiters_.empty() && opening_.empty() && streams_.empty());
+    if (state_ == State::kOpen || state_ == State::kClosing) NoteClosed();
+  }
+
+  const Key& key() const { return key_; }
+  const std::shared_ptr<const PeerInfo>& peer() const { return peer_; }
+  ConnectSession* session() { return session_.get(); }
+  bool connecting() const { return state_ == State::kConnecting; }
+  bool open() const { return state_ == State::kOpen; }
+  bool usable() const {
+    if (draining_ || bulk_streams_ > 0) return false;
+    const size_t limit = pool_->options_.max_streams_per_tunnel;
+    if (state_ == State::kConnecting) return waiters_.size() < limit;
+    return state_ == State::kOpen && opening_.size() + streams_.size() < limit &&
+           session_->CanOpenStream();
+  }
+  bool finished() const {
+    return state_ == State::kClosed && waiters_.empty() && opening_.empty() && streams_.empty();
+  }
+
+  void AddWaiter(PendingRequest* request) { waiters_.insert(request); }
+  void AddOpening(PendingRequest* request) {
+    opening_.insert(request);
+    timer_->Cancel();
+  }
+  void Remove(PendingRequest* request) {
+    waiters_.erase(request);
+    if (opening_.erase(request) > 0) StreamGone();
+  }
+  void AddStream(PooledStream* stream) {
+    streams_.insert(stream);
+    timer_->Cancel();
+  }
+  void RemoveStream(PooledStream* stream, bool bulk) {
+    streams_.erase(stream);
+    if (bulk) --bulk_streams_;
+    StreamGone();
+  }
+  void NoteBulk() { ++bulk_streams_; }
+
+  // Takes no new streams; ends when empty.
+  void Drain() {
+    if (draining_) return;
+    draining_ = true;
+    Unlist();
+    if (session_ != nullptr) session_->Drain();
+    pool_->ScheduleReap();
+  }
+  // Ends now, whatever is open.
+  void Close() {
+    draining_ = true;
+    Unlist();
+    if (state_ == State::kConnecting) {
+      Finish(absl::UnavailableError("the tunnel was closed while it was being made"));
+      return;
+    }
+    if (state_ != State::kOpen) return;
+    state_ = State::kClosing;
+    timer_->Schedule(kCloseTimeout);
+    session_->Close();
+  }
+  // At the end of the turn.
+  void MaybeCloseIdle() {
+    if (state_ == State::kOpen && draining_ && opening_.empty() && streams_.empty()) Close();
+  }
+
+  TunnelView View() const;
+
+ private:
+  enum class State { kConnecting, kOpen, kClosing, kClosed };
+
+  void OnDialed(absl::StatusOr<TunnelDialer::Transport> transport);
+  void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest) override {
+    // Only servers are asked; destroying the stream cancels it.
+    stream.reset();
+  }
+  void OnGoaway() override { Drain(); }
+  void OnStreamsChanged() override {}
+  void OnSessionClosed(const absl::Status& status) override {
+    Finish(status.ok() ? absl::UnavailableError("the tunnel was closed by the peer") : status);
+  }
+  void OnTimer() {
+    if (state_ == State::kClosing) {
+      Finish(absl::UnavailableError("the tunnel was closed"));
+    } else if (state_ == State::kOpen && opening_.empty() && streams_.empty()) {
+      Close();
+    }
+  }
+  void StreamGone() {
+    if (!opening_.empty() || !streams_.empty()) return;
+    if (state_ == State::kOpen && !draining_) timer_->Schedule(pool_->options_.idle_timeout);
+    pool_->ScheduleReap();
+  }
+  void Finish(absl::Status why) {
+    if (state_ == State::kClosed) return;
+    if (state_ != State::kConnecting) NoteClosed();
+    const bool was_open = state_ != State::kConnecting;
+    state_ = State::kClosed;
+    attempt_.reset();
+    timer_->Cancel();
+    Unlist();
+    // Both only leave this tunnel here; their callbacks come at the end of the turn.
+    absl::flat_hash_set<PendingRequest*> requests = std::move(was_open ? opening_ : waiters_);
+    (was_open ? opening_ : waiters_).clear();
+    for (PendingRequest* request : requests) request->Retry(why);
+    pool_->ScheduleReap();
+  }
+  void NoteClosed() {
+    if (pool_->metrics_.open != nullptr) pool_->metrics_.open->Add(-1);
+  }
+  void Unlist() {
+    auto it = pool_->usable_.find(key_);
+    if (it == pool_->usable_.end()) return;
+    it->second.erase(std::remove(it->second.begin(), it->second.end(), this), it->second.end());
+    if (it->second.empty()) pool_->usable_.erase(it);
+  }
+
+  TunnelPool* const pool_;  // Not owned.
+  const Key key_;
+  const absl::optional<SpiffeId> own_id_;
+  const absl::Time own_not_after_;
+  const absl::Duration created_;
+  State state_ = State::kConnecting;
+  bool draining_ = false;
+  size_t bulk_streams_ = 0;
+  std::unique_ptr<TunnelDialer::Attempt> attempt_;
+  std::unique_ptr<ConnectSession> session_;
+  std::shared_ptr<const PeerInfo> peer_;
+  absl::flat_hash_set<PendingRequest*> waiters_;  // Not owned.
+  absl::flat_hash_set<PendingRequest*> opening_;  // Not owned.
+  absl::flat_hash_set<PooledStream*> streams_;    // Not owned.
+  // Idle eviction, then the deadline of a clean end.
+  std::unique_ptr<EventLoop::Timer> timer_;
+};
+
+// Counts a stream's bytes for its tunnel.
+class TunnelPool::PooledStream final : public ByteStream {
+ public:
+  PooledStream(Tunnel* tunnel, uint64_t bulk_bytes, std::unique_ptr<ConnectStream> stream)
+      : tunnel_(tunnel), bulk_bytes_(bulk_bytes), stream_(std::move(stream)) {
+    tunnel_->AddStream(this);
+  }
+  ~PooledStream() override {
+    stream_.reset();
+    tunnel_->RemoveStream(this, bulk_);
+  }
+
+  void SetObserver(Observer* observer) override { stream_->SetObserver(observer); }
+  IoResult Read(absl::Span<uint8_t> buffer) override { return Count(stream_->Read(buffer)); }
+  IoResult Write(absl::Span<const uint8_t> data) override { return Count(stream_->Write(data)); }
+  void ShutdownWrite() override { stream_->ShutdownWrite(); }
+  void Reset() override { stream_->Reset(); }
+  bool Flushed() const override { return stream_->Flushed(); }
+  absl::Status error() const override { return stream_->error(); }
+
+ private:
+  IoResult Count(IoResult result) {
+    if (bulk_ || (result.status != IoStatus::kOk && result.status != IoStatus::kWouldBlock)) {
+      return result;
+    }
+    bytes_ += result.bytes;
+    if (bytes_ > bulk_bytes_) {
+      bulk_ = true;
+      tunnel_->NoteBulk();
+    }
+    return result;
+  }
+
+  Tunnel* const tunnel_;  // Not owned; lives until its streams are gone.
+  const uint64_t bulk_bytes_;
+  uint64_t bytes_ = 0;
+  bool bulk_ = false;
+  std::unique_ptr<ConnectStream> stream_;
+};
+
+void TunnelPool::Tunnel::OnDialed(absl::StatusOr<TunnelDialer::Transport> transport) {
+  if (!transport.ok()) {
+    Finish(transport.status());
+    return;
+  }
+  auto peer =
+      std::make_shared<PeerInfo>(PeerInfo{std::move(transport->peer), std::move(transport->session),
+                                          own_id_, key_.generation, own_not_after_});
+  peer_ = std::move(peer);
+  session_ = ConnectSession::CreateClient(pool_->loop_, std::move(transport->stream),
+                                          pool_->options_.session, this);
+  state_ = State::kOpen;
+  if (pool_->metrics_.created != nullptr) pool_->metrics_.created->Increment();
+  if (pool_->metrics_.open != nullptr) pool_->metrics_.open->Add(1);
+  absl::flat_hash_set<PendingRequest*> waiters = std::move(waiters_);
+  waiters_.clear();
+  for (PendingRequest* request : waiters) request->StartStream();
+  if (draining_) session_->Drain();
+  if (opening_.empty()) StreamGone();
+}
+
+TunnelPool::TunnelView TunnelPool::Tunnel::View() const {
+  TunnelView view;
+  view.address = key_.address.ToString();
+  if (peer_ != nullptr) view.peer = peer_->peer.id.text();
+  switch (state_) {
+    case State::kConnecting:
+      view.state = "connecting";
+      break;
+    case State::kOpen:
+      view.state = draining_ ? "draining" : bulk_streams_ > 0 ? "bulk" : "open";
+      break;
+    case State::kClosing:
+    case State::kClosed:
+      view.state = "closing";
+      break;
+  }
+  view.streams = streams_.size() + opening_.size() + waiters_.size();
+  view.age = pool_->loop_->Now() - created_;
+  return view;
+}
+
+TunnelPool::PendingRequest::~PendingRequest() {
+  stream_.reset();
+  Detach();
+}
+
+void TunnelPool::PendingRequest::Detach() {
+  stream_.reset();
+  Tunnel* tunnel = std::exchange(tunnel_, nullptr);
+  if (tunnel != nullptr) tunnel->Remove(this);
+}
+
+void TunnelPool::PendingRequest::StartStream() {
+  absl::StatusOr<std::unique_ptr<ConnectStream>> stream = tunnel_->session()->OpenStream(
+      request_, [this](absl::Status status, int http_status, const HeaderList& headers) {
+        OnResponse(std::move(status), http_status, headers);
+      });
+  if (!stream.ok()) {
+    Detach();
+    if (attempts_ < kMaxAttempts) {
+      pool_->Assign(this, /*fresh=*/true);
+    } else {
+      Fail(stream.status());
+    }
+    return;
+  }
+  stream_ = *std::move(stream);
+  tunnel_->AddOpening(this);
+}
+
+void TunnelPool::PendingRequest::OnResponse(absl::Status status, int http_status,
+                                            const HeaderList& headers) {
+  if (!status.ok()) {
+    if (http_status == 0) {
+      // No answer: the tunnel broke, or the peer refused the stream unprocessed (RFC 9113
+      // section 8.7).
+      Retry(std::move(status));
+    } else {
+      Fail(absl::Status(status.code(), DescribeRefusal(http_status, headers)));
+    }
+    return;
+  }
+  Opened opened;
+  opened.peer = tunnel_->peer();
+  opened.stream =
+      std::make_unique<PooledStream>(tunnel_, pool_->options_.bulk_bytes, std::move(stream_));
+  Detach();
+  Callback done = std::move(done_);
+  done(std::move(opened));
+}
+
+void TunnelPool::PendingRequest::Retry(absl::Status why) {
+  Detach();
+  if (fresh_ || retried_) {
+    Fail(std::move(why));
+    return;
+  }
+  retried_ = true;
+  pool_->Assign(this, /*fresh=*/true);
+}
+
+TunnelPool::TunnelPool(EventLoop* loop, TunnelDialer* dialer, const Options& options,
+                       const Metrics& metrics)
+    : loop_(loop),
+      dialer_(dialer),
+      options_(options),
+      metrics_(metrics),
+      reap_(loop->NewDeferred([this] { Reap(); })) {}
+
+TunnelPool::~TunnelPool() = default;
+
+void TunnelPool::SetIdentity(Identity identity) {
+  const bool replaced = identity_.has_value() && identity_->generation != identity.generation;
+  identity_ = std::move(identity);
+  if (!replaced) return;
+  if (options_.expiry == IdentityExpiry::kStrict) {
+    for (const std::unique_ptr<Tunnel>& tunnel : tunnels_) {
+      if (tunnel->open()) tunnel->Close();
+    }
+  }
+  DrainAll();
+}
+
+void TunnelPool::SetPolicyEpoch(uint64_t epoch) {
+  if (epoch == epoch_) return;
+  epoch_ = epoch;
+  DrainAll();
+}
+
+void TunnelPool::DrainAll() {
+  for (const std::unique_ptr<Tunnel>& tunnel : tunnels_) tunnel->Drain();
+}
+
+std::unique_ptr<TunnelPool::Request> TunnelPool::Open(TunnelTarget target, ConnectRequest request,
+                                                      Callback done) {
+  auto pending = std::make_unique<PendingRequest>(this, std::move(target), std::move(request),
+                                                  std::move(done));
+  Assign(pending.get(), /*fresh=*/false);
+  return pending;
+}
+
+void TunnelPool::Assign(PendingRequest* request, bool fresh) {
+  if (!identity_.has_value()) {
+    request->Fail(absl::FailedPreconditionError("no identity yet"));
+    return;
+  }
+  if (identity_->not_after <= loop_->WallNow()) {
+    request->Fail(absl::FailedPreconditionError(
+        absl::StrCat("the own certificate expired at ", absl::FormatTime(identity_->not_after))));
+    return;
+  }
+  const TunnelTarget& target = request->target();
+  if (target.allowed_peers.empty()) {
+    request->Fail(absl::InternalError("no identity is allowed at the end of the tunnel"));
+    return;
+  }
+  Key key{target.address, target.allowed_peers, identity_->generation, epoch_};
+  Tunnel* tunnel = fresh ? nullptr : FindUsable(key);
+  if (tunnel == nullptr) tunnel = NewTunnel(target, std::move(key));
+  request->set_tunnel(tunnel, tunnel->connecting());
+  if (tunnel->connecting()) {
+    tunnel->AddWaiter(request);
+  } else {
+    request->StartStream();
+  }
+}
+
+TunnelPool::Tunnel* TunnelPool::FindUsable(const Key& key) const {
+  auto it = usable_.find(key);
+  if (it == usable_.end()) return nullptr;
+  for (Tunnel* tunnel : it->second) {
+    if (tunnel->usable()) return tunnel;
+  }
+  return nullptr;
+}
+
+TunnelPool::Tunnel* TunnelPool::NewTunnel(const TunnelTarget& target, Key key) {
+  tunnels_.push_back(std::make_unique<Tunnel>(this, std::move(key), target));
+  Tunnel* tunnel = tunnels_.back().get();
+  usable_[tunnel->key()].push_back(tunnel);
+  return tunnel;
+}
+
+void TunnelPool::CloseExpired(absl::Time now) {
+  if (options_.expiry == IdentityExpiry::kKeep) return;
+  for (const std::unique_ptr<Tunnel>& tunnel : tunnels_) {
+    if (tunnel->open() && tunnel->peer()->not_after() <= now) tunnel->Close();
+  }
+}
+
+void TunnelPool::CloseUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep) {
+  for (const std::unique_ptr<Tunnel>& tunnel : tunnels_) {
+    if (tunnel->open() && !keep(*tunnel->peer())) tunnel->Close();
+  }
+}
+
+std::vector<TunnelPool::TunnelView> TunnelPool::View() const {
+  std::vector<TunnelView> views;
+  views.reserve(tunnels_.size());
+  for (const std::unique_ptr<Tunnel>& tunnel : tunnels_) views.push_back(tunnel->View());
+  return views;
+}
+
+void TunnelPool::Reap() {
+  for (const std::unique_ptr<Tunnel>& tunnel : tunnels_) tunnel->MaybeCloseIdle();
+  tunnels_.erase(
+      std::remove_if(tunnels_.begin(), tunnels_.end(),
+                     [](const std::unique_ptr<Tunnel>& tunnel) { return tunnel->finished(); }),
+      tunnels_.end());
+}
+
+}  // namespace byrnie

@@ -1,0 +1,150 @@
+#ifndef BYRNIE_PROXY_TUNNEL_POOL_H_
+#define BYRNIE_PROXY_TUNNEL_POOL_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "common/event/event_loop.h"
+#include "common/http2/connect_session.h"
+#include "common/identity/spiffe_id.h"
+#include "common/net/byte_stream.h"
+#include "common/telemetry/metrics.h"
+#include "common/tls/tls_context.h"
+#include "proxy/identity_expiry.h"
+#include "proxy/peer_info.h"
+#include "proxy/tunnel_dialer.h"
+
+namespace byrnie {
+
+// The header in which a refusing proxy says why.
+inline constexpr char kDenyReasonHeader[] = "x-byrnie-deny-reason";
+
+// The outbound tunnels of one worker, shared by its connections: a connection to a known peer costs
+// an HTTP/2 stream, not a handshake. Lives on the worker's loop. The streams it gives out are
+// destroyed before it.
+//
+// Two connections share a tunnel only where the peer's address, the identities allowed there, this
+// proxy's identity generation and the policy epoch are the same. A tunnel takes a bounded number of
+// streams, none while one of them is bulk, and none after its identity or epoch was replaced.
+class TunnelPool {
+ public:
+  struct Options {
+    size_t max_streams_per_tunnel = 100;
+    // A stream that has moved more is bulk: it would delay others on its tunnel.
+    uint64_t bulk_bytes = 1024 * 1024;
+    absl::Duration idle_timeout = absl::Seconds(60);
+    IdentityExpiry expiry = IdentityExpiry::kDrain;
+    ConnectSession::Options session;
+  };
+  // May be null each.
+  struct Metrics {
+    Counter* created = nullptr;
+    Gauge* open = nullptr;
+  };
+  // This proxy's side of new tunnels.
+  struct Identity {
+    uint64_t generation = 0;
+    absl::Time not_after = absl::InfiniteFuture();
+    absl::optional<SpiffeId> id;
+    std::shared_ptr<const TlsContext> context;
+  };
+  // A connection's stream, open: the peer's proxy has reached the application.
+  struct Opened {
+    std::unique_ptr<ByteStream> stream;
+    std::shared_ptr<const PeerInfo> peer;
+  };
+  // Runs once, in a later turn: FailedPrecondition without a valid identity; PermissionDenied when
+  // the peer's proxy refused; what TunnelDialer::Dial says; Unavailable for the rest. May destroy
+  // the request.
+  using Callback = absl::AnyInvocable<void(absl::StatusOr<Opened>)>;
+
+  // A question under way; destroying it abandons it and the callback does not run. Destroyed before
+  // the pool.
+  class Request {
+   public:
+    virtual ~Request() = default;
+  };
+
+  // For the admin page.
+  struct TunnelView {
+    std::string address;
+    std::string peer;  // Empty while connecting.
+    std::string state;
+    size_t streams = 0;
+    absl::Duration age;
+  };
+
+  // `dialer` outlives the pool.
+  TunnelPool(EventLoop* loop, TunnelDialer* dialer, const Options& options, const Metrics& metrics);
+  TunnelPool(const TunnelPool&) = delete;
+  TunnelPool& operator=(const TunnelPool&) = delete;
+  ~TunnelPool();
+
+  // Identity of new tunnels; those of another generation are drained (or closed, see
+  // IdentityExpiry).
+  void SetIdentity(Identity identity);
+  // Another epoch drains all tunnels.
+  void SetPolicyEpoch(uint64_t epoch);
+
+  // Opens a stream to `request`'s authority behind `target`. If a pooled tunnel dies before the
+  // answer, tries once more on a fresh one.
+  std::unique_ptr<Request> Open(TunnelTarget target, ConnectRequest request, Callback done);
+
+  // Closes tunnels with an identity that has run out at the wall-clock time `now`, unless they are
+  // kept.
+  void CloseExpired(absl::Time now);
+  // Closes tunnels whose peer `keep` does not accept any more.
+  void CloseUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep);
+
+  size_t size() const { return tunnels_.size(); }
+  std::vector<TunnelView> View() const;
+
+ private:
+  class Tunnel;
+  class PooledStream;
+  class PendingRequest;
+  struct Key {
+    SocketAddress address;
+    std::vector<SpiffeId> allowed_peers;
+    uint64_t generation;
+    uint64_t epoch;
+    friend bool operator==(const Key& a, const Key& b) {
+      return a.generation == b.generation && a.epoch == b.epoch && a.address == b.address &&
+             a.allowed_peers == b.allowed_peers;
+    }
+    template <typename H>
+    friend H AbslHashValue(H h, const Key& key) {
+      return H::combine(std::move(h), key.address, key.allowed_peers, key.generation, key.epoch);
+    }
+  };
+
+  void Assign(PendingRequest* request, bool fresh);
+  Tunnel* FindUsable(const Key& key) const;
+  Tunnel* NewTunnel(const TunnelTarget& target, Key key);
+  void DrainAll();
+  void ScheduleReap() { reap_->Schedule(); }
+  void Reap();
+
+  EventLoop* const loop_;       // Not owned.
+  TunnelDialer* const dialer_;  // Not owned.
+  const Options options_;
+  const Metrics metrics_;
+  absl::optional<Identity> identity_;
+  uint64_t epoch_ = 0;
+  std::vector<std::unique_ptr<Tunnel>> tunnels_;
+  // Those that may take streams.
+  absl::flat_hash_map<Key, std::vector<Tunnel*>> usable_;
+  std::unique_ptr<EventLoop::Deferred> reap_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_TUNNEL_POOL_H_

@@ -1,0 +1,345 @@
+#include "proxy/tunnel_pool.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/base/status_matchers.h"
+#include "common/event/testing/manual_event_loop.h"
+#include "common/http2/connect_session.h"
+#include "common/identity/spiffe_id.h"
+#include "common/net/socket_address.h"
+#include "common/net/testing/memory_stream_pair.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proxy/tunnel_dialer.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+SpiffeId Id(const std::string& account) {
+  return *SpiffeId::Parse("spiffe://cluster.local/ns/demo/sa/" + account);
+}
+
+// The far end of one tunnel: accepts every CONNECT unless told otherwise.
+class FakePeer final : public ConnectSession::Delegate {
+ public:
+  FakePeer(EventLoop* loop, std::unique_ptr<ByteStream> transport)
+      : session(ConnectSession::CreateServer(loop, std::move(transport), {}, this)) {}
+
+  std::vector<std::unique_ptr<ConnectStream>> streams;
+  int reject_with = 0;
+  bool answer = true;
+  std::unique_ptr<ConnectSession> session;
+
+ private:
+  void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest) override {
+    if (reject_with != 0) {
+      stream->Reject(reject_with, {{kDenyReasonHeader, "policy-deny"}});
+    } else if (answer) {
+      stream->Accept();
+    }
+    streams.push_back(std::move(stream));
+  }
+  void OnGoaway() override {}
+  void OnStreamsChanged() override {}
+  void OnSessionClosed(const absl::Status&) override {}
+};
+
+class FakeDialer final : public TunnelDialer {
+ public:
+  explicit FakeDialer(ManualEventLoop* loop) : loop_(loop) {}
+
+  std::unique_ptr<Attempt> Dial(const TunnelTarget&, std::shared_ptr<const TlsContext>,
+                                Callback done) override {
+    ++dials;
+    auto attempt = std::make_unique<FakeAttempt>();
+    // Runs in a later turn and not at all after the attempt's end, as the real one.
+    attempt->deferred =
+        loop_->NewDeferred([this, done = std::move(done)]() mutable { Complete(std::move(done)); });
+    attempt->deferred->Schedule();
+    return attempt;
+  }
+
+  int dials = 0;
+  absl::Status failure;
+  bool answer = true;
+  int reject_with = 0;
+  absl::Time peer_not_after = absl::InfiniteFuture();
+  std::vector<std::unique_ptr<FakePeer>> peers;
+
+ private:
+  struct FakeAttempt : Attempt {
+    std::unique_ptr<EventLoop::Deferred> deferred;
+  };
+  void Complete(Callback done) {
+    if (!failure.ok()) {
+      done(failure);
+      return;
+    }
+    MemoryStreamPair pair(loop_);
+    peers.push_back(std::make_unique<FakePeer>(loop_, pair.TakeB()));
+    peers.back()->answer = answer;
+    peers.back()->reject_with = reject_with;
+    done(Transport{pair.TakeA(), VerifiedSvid{Id("server"), peer_not_after}, {}});
+  }
+
+  ManualEventLoop* const loop_;
+};
+
+class TunnelPoolTest : public ::testing::Test {
+ protected:
+  struct Result {
+    std::unique_ptr<TunnelPool::Request> request;
+    std::unique_ptr<ByteStream> stream;
+    absl::Status status = absl::UnknownError("no answer yet");
+  };
+
+  TunnelPoolTest() : dialer_(&loop_) { Make(IdentityExpiry::kDrain); }
+  ~TunnelPoolTest() override {
+    results_.clear();
+    pool_.reset();
+  }
+
+  void Make(IdentityExpiry expiry) {
+    TunnelPool::Options options;
+    options.max_streams_per_tunnel = 3;
+    options.expiry = expiry;
+    pool_ = std::make_unique<TunnelPool>(&loop_, &dialer_, options, TunnelPool::Metrics());
+    SetIdentity(1);
+  }
+  void SetIdentity(uint64_t generation, absl::Time not_after = absl::InfiniteFuture()) {
+    TunnelPool::Identity identity;
+    identity.generation = generation;
+    identity.not_after = not_after;
+    identity.id = Id("client");
+    pool_->SetIdentity(std::move(identity));
+  }
+  Result* Start(const std::string& account = "server", const char* address = "10.0.0.2:15008") {
+    results_.push_back(std::make_unique<Result>());
+    Result* result = results_.back().get();
+    result->request = pool_->Open(TunnelTarget{*SocketAddress::Parse(address), {Id(account)}},
+                                  ConnectRequest{"10.0.0.2:8080", {}},
+                                  [result](absl::StatusOr<TunnelPool::Opened> opened) {
+                                    result->status = opened.status();
+                                    if (opened.ok()) result->stream = std::move(opened->stream);
+                                    result->request.reset();
+                                  });
+    return result;
+  }
+  Result* Open(const std::string& account = "server", const char* address = "10.0.0.2:15008") {
+    Result* result = Start(account, address);
+    loop_.RunUntilIdle();
+    return result;
+  }
+
+  ManualEventLoop loop_;
+  FakeDialer dialer_;
+  std::unique_ptr<TunnelPool> pool_;
+  std::vector<std::unique_ptr<Result>> results_;
+};
+
+TEST_F(TunnelPoolTest, ConnectionsThatArriveTogetherShareOneHandshake) {
+  Result* first = Start();
+  Result* second = Start();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(first->status, IsOk());
+  EXPECT_THAT(second->status, IsOk());
+  EXPECT_EQ(dialer_.dials, 1);
+  EXPECT_THAT(Open()->status, IsOk());
+  EXPECT_EQ(dialer_.dials, 1);
+}
+
+TEST_F(TunnelPoolTest, AFullTunnelGetsACompanion) {
+  for (int i = 0; i < 4; ++i) Start();
+  loop_.RunUntilIdle();
+  for (const auto& result : results_) EXPECT_THAT(result->status, IsOk());
+  EXPECT_EQ(dialer_.dials, 2);
+}
+
+TEST_F(TunnelPoolTest, NeverSharesAcrossAddressAllowedIdentityGenerationOrEpoch) {
+  Open();
+  Open("other");
+  EXPECT_EQ(dialer_.dials, 2);
+  Open("server", "10.0.0.3:15008");
+  EXPECT_EQ(dialer_.dials, 3);
+  SetIdentity(2);
+  Open();
+  EXPECT_EQ(dialer_.dials, 4);
+  pool_->SetPolicyEpoch(9);
+  Open();
+  EXPECT_EQ(dialer_.dials, 5);
+}
+
+TEST_F(TunnelPoolTest, RefusesATargetThatAnyoneMayAnswer) {
+  absl::Status status;
+  auto request = pool_->Open(
+      TunnelTarget{*SocketAddress::Parse("10.0.0.2:15008"), {}}, ConnectRequest{"10.0.0.2:80", {}},
+      [&](absl::StatusOr<TunnelPool::Opened> opened) { status = opened.status(); });
+  loop_.RunUntilIdle();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInternal));
+  EXPECT_EQ(dialer_.dials, 0);
+}
+
+TEST_F(TunnelPoolTest, AFailedHandshakeIsReportedToAllWhoWaitForIt) {
+  dialer_.failure = absl::UnauthenticatedError("not who it must be");
+  Result* first = Start();
+  Result* second = Start();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(first->status, StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_THAT(second->status, StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_EQ(dialer_.dials, 1);
+  EXPECT_EQ(pool_->size(), 0u);
+}
+
+TEST_F(TunnelPoolTest, ARefusalCarriesThePeersReasonAndIsNotTriedAgain) {
+  dialer_.reject_with = 401;
+  Result* result = Open();
+  EXPECT_THAT(result->status,
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("policy-deny")));
+  EXPECT_EQ(dialer_.dials, 1);
+}
+
+TEST_F(TunnelPoolTest, ATunnelThatDiesBeforeTheAnswerIsReplacedOnce) {
+  Open();
+  dialer_.peers[0]->answer = false;
+  Result* waiting = Open();
+  EXPECT_FALSE(waiting->status.ok());
+  dialer_.answer = true;
+  dialer_.peers[0]->streams.clear();
+  dialer_.peers[0]->session.reset();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(waiting->status, IsOk());
+  EXPECT_EQ(dialer_.dials, 2);
+}
+
+TEST_F(TunnelPoolTest, AFreshTunnelThatDiesBeforeTheAnswerIsTheAnswer) {
+  dialer_.answer = false;
+  Result* waiting = Open();
+  dialer_.peers[0]->streams.clear();
+  dialer_.peers[0]->session.reset();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(waiting->status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(dialer_.dials, 1);
+}
+
+TEST_F(TunnelPoolTest, AGoawayMovesNewConnectionsToAFreshTunnelAndKeepsOldOnes) {
+  Result* old = Open();
+  dialer_.peers[0]->session->Drain();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(Open()->status, IsOk());
+  EXPECT_EQ(dialer_.dials, 2);
+  EXPECT_THAT(old->stream->error(), IsOk());
+}
+
+TEST_F(TunnelPoolTest, ABulkStreamKeepsNewConnectionsOffItsTunnel) {
+  Result* bulk = Open();
+  std::vector<uint8_t> data(64 * 1024);
+  for (size_t sent = 0; sent <= 1024 * 1024;) {
+    sent += bulk->stream->Write(data).bytes;
+    loop_.RunUntilIdle();
+    while (dialer_.peers[0]->streams[0]->Read(absl::MakeSpan(data)).bytes > 0) {
+    }
+    loop_.RunUntilIdle();
+  }
+  Open();
+  EXPECT_EQ(dialer_.dials, 2);
+  // Once it has ended, its tunnel is as good as any.
+  bulk->stream.reset();
+  loop_.RunUntilIdle();
+  for (int i = 0; i < 4; ++i) Open();
+  EXPECT_EQ(dialer_.dials, 2);
+}
+
+TEST_F(TunnelPoolTest, AnIdleTunnelIsClosedAfterAMinute) {
+  Open()->stream.reset();
+  loop_.AdvanceTime(absl::Seconds(59));
+  EXPECT_EQ(pool_->size(), 1u);
+  loop_.AdvanceTime(absl::Seconds(2));
+  EXPECT_EQ(pool_->size(), 0u);
+}
+
+TEST_F(TunnelPoolTest, AfterARotationTheOldTunnelCarriesItsConnectionsAndEndsWhenEmpty) {
+  Result* old = Open();
+  SetIdentity(2);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(old->stream->error(), IsOk());
+  EXPECT_EQ(pool_->size(), 1u);
+  old->stream.reset();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(pool_->size(), 0u);
+}
+
+TEST_F(TunnelPoolTest, ClosesATunnelWhenEitherIdentityHasRunOut) {
+  dialer_.peer_not_after = loop_.WallNow() + absl::Seconds(10);
+  Result* result = Open();
+  pool_->CloseExpired(loop_.WallNow() + absl::Seconds(9));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(result->stream->error(), IsOk());
+  pool_->CloseExpired(loop_.WallNow() + absl::Seconds(10));
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(result->stream->error().ok());
+}
+
+TEST_F(TunnelPoolTest, KeepsTunnelsPastTheirIdentityWhereToldTo) {
+  Make(IdentityExpiry::kKeep);
+  dialer_.peer_not_after = loop_.WallNow() + absl::Seconds(10);
+  Result* result = Open();
+  pool_->CloseExpired(loop_.WallNow() + absl::Hours(1));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(result->stream->error(), IsOk());
+}
+
+TEST_F(TunnelPoolTest, EndsTunnelsOfAReplacedIdentityAtOnceInStrictMode) {
+  Make(IdentityExpiry::kStrict);
+  Result* result = Open();
+  SetIdentity(2);
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(result->stream->error().ok());
+}
+
+TEST_F(TunnelPoolTest, MakesNoTunnelWithoutAValidIdentity) {
+  SetIdentity(2, loop_.WallNow());
+  EXPECT_THAT(Open()->status, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(dialer_.dials, 0);
+}
+
+TEST_F(TunnelPoolTest, AnAbandonedRequestIsNotCalledBack) {
+  Result* waiting = Start();
+  Result* opening = Open();
+  dialer_.peers[0]->answer = false;
+  Result* asked = Open();
+  waiting->request.reset();
+  asked->request.reset();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(opening->status, IsOk());
+  EXPECT_THAT(asked->status, StatusIs(absl::StatusCode::kUnknown));
+}
+
+TEST_F(TunnelPoolTest, AnErrorOnOneStreamCostsNoOther) {
+  Result* first = Open();
+  Result* second = Open();
+  dialer_.peers[0]->streams[0]->Reset();
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(first->stream->error().ok());
+  EXPECT_THAT(second->stream->error(), IsOk());
+}
+
+TEST_F(TunnelPoolTest, ShowsItsTunnels) {
+  Open();
+  const std::vector<TunnelPool::TunnelView> views = pool_->View();
+  ASSERT_THAT(views, SizeIs(1));
+  EXPECT_EQ(views[0].address, "10.0.0.2:15008");
+  EXPECT_EQ(views[0].peer, Id("server").text());
+  EXPECT_EQ(views[0].state, "open");
+  EXPECT_EQ(views[0].streams, 1u);
+}
+
+}  // namespace
+}  // namespace byrnie
