@@ -1,0 +1,147 @@
+#include "proxy/connection.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "proxy/connection_registry.h"
+
+namespace byrnie {
+namespace {
+
+// The closed set's word for how a relay ended by itself.
+absl::string_view ReasonOf(const RelayResult& result) {
+  if (result.status.ok()) return access_reason::kClosed;
+  switch (result.status.code()) {
+    case absl::StatusCode::kResourceExhausted:
+      return access_reason::kOverloaded;
+    case absl::StatusCode::kDeadlineExceeded:
+      // The relays of this proxy have no idle timeout: a quiet connection may be one that waits for
+      // a push.
+      return access_reason::kHalfCloseTimeout;
+    default:
+      break;
+  }
+  return result.ended_by == RelayResult::Side::kDownstream ? access_reason::kResetByDownstream
+                                                           : access_reason::kResetByUpstream;
+}
+
+}  // namespace
+
+Connection::Connection(WorkerContext* context, AccessRecord::Direction direction,
+                       AccessRecord::Protocol protocol)
+    : context_(context),
+      direction_(direction),
+      protocol_(protocol),
+      started_(context->loop->Now()) {
+  const ProxyMetrics::PerDirection& metrics = context_->metrics->direction(direction_);
+  metrics.opened->Increment();
+  metrics.open->Add(1);
+}
+
+Connection::~Connection() {
+  if (!ended_) context_->metrics->direction(direction_).open->Add(-1);
+}
+
+void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
+                            std::unique_ptr<ByteStream> upstream, TcpStream* first,
+                            TcpStream* second) {
+  DCHECK(relay_ == nullptr && !ended_);
+  sockets_[0] = first;
+  sockets_[1] = second;
+  relay_ = std::make_unique<Relay>(context_->loop, context_->scratch, std::move(downstream),
+                                   std::move(upstream), &context_->relay_options,
+                                   [this](const RelayResult& result) { OnRelayDone(result); });
+  relay_->set_on_first_end([this] {
+    for (TcpStream* socket : sockets_) {
+      if (socket != nullptr) socket->ShortenKeepalive();
+    }
+  });
+  relay_->Start();
+}
+
+void Connection::OnRelayDone(const RelayResult& result) {
+  const absl::string_view reason =
+      abort_reason_.empty() ? ReasonOf(result) : absl::string_view(abort_reason_);
+  const bool ended_by_proxy =
+      !abort_reason_.empty() || result.status.code() == absl::StatusCode::kResourceExhausted;
+  Finish(ended_by_proxy ? AccessRecord::Result::kFailed : AccessRecord::Result::kAllowed, reason,
+         result.status.ok() ? "" : result.reason, result.bytes_to_upstream,
+         result.bytes_to_downstream);
+}
+
+void Connection::Abort(absl::string_view reason, absl::string_view detail) {
+  if (ended_ || !abort_reason_.empty()) return;
+  if (relay_ == nullptr) {
+    Refuse(AccessRecord::Result::kFailed, reason, std::string(detail));
+    return;
+  }
+  abort_reason_ = std::string(reason);
+  relay_->Abort(absl::CancelledError(detail.empty() ? reason : detail));
+}
+
+void Connection::Refuse(AccessRecord::Result result, absl::string_view reason, std::string detail) {
+  Finish(result, reason, std::move(detail), 0, 0);
+}
+
+void Connection::Finish(AccessRecord::Result result, absl::string_view reason, std::string detail,
+                        uint64_t bytes_sent, uint64_t bytes_received) {
+  if (ended_) return;
+  ended_ = true;
+  const ProxyMetrics::PerDirection& metrics = context_->metrics->direction(direction_);
+  metrics.open->Add(-1);
+  metrics.bytes_sent->Increment(bytes_sent);
+  metrics.bytes_received->Increment(bytes_received);
+  context_->metrics->CountEnd(direction_, result, reason);
+  if (context_->config->access_log) {
+    AccessRecord record;
+    record.duration = context_->loop->Now() - started_;
+    record.start = context_->loop->WallNow() - record.duration;
+    record.direction = direction_;
+    record.protocol = protocol_;
+    record.route = route_;
+    record.result = result;
+    record.reason = std::string(reason);
+    record.detail = std::move(detail);
+    record.source = source_;
+    record.destination = destination_;
+    record.original_destination = original_destination_;
+    record.service = service_;
+    if (peer_ != nullptr) {
+      record.peer_identity = peer_->peer.id;
+      record.own_identity = peer_->own_id;
+      record.tls_version = peer_->session.version;
+      record.tls_cipher = peer_->session.cipher;
+      record.tls_group = peer_->session.group;
+    }
+    record.bytes_sent = bytes_sent;
+    record.bytes_received = bytes_received;
+    context_->logger->WriteRaw(ToJson(record));
+  }
+  context_->registry->Remove(this);
+}
+
+Connection::View Connection::MakeView() const {
+  View view;
+  view.id = id_;
+  view.direction = direction_ == AccessRecord::Direction::kInbound ? "inbound" : "outbound";
+  view.state = ended_                     ? "ended"
+               : !abort_reason_.empty()   ? "ending"
+               : relay_ != nullptr        ? "open"
+               : destination_.has_value() ? "connecting"
+                                          : "deciding";
+  view.source = source_.ToString();
+  view.original_destination = original_destination_.ToString();
+  if (destination_.has_value()) view.destination = destination_->ToString();
+  view.service = service_;
+  if (peer_ != nullptr) view.peer_identity = peer_->peer.id.text();
+  if (relay_ != nullptr) {
+    view.bytes_sent = relay_->bytes_to_upstream();
+    view.bytes_received = relay_->bytes_to_downstream();
+    view.buffered = relay_->buffered_bytes();
+  }
+  view.age = context_->loop->Now() - started_;
+  return view;
+}
+
+}  // namespace byrnie

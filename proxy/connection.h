@@ -1,0 +1,118 @@
+#ifndef BYRNIE_PROXY_CONNECTION_H_
+#define BYRNIE_PROXY_CONNECTION_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "common/event/event_loop.h"
+#include "common/net/byte_stream.h"
+#include "common/net/tcp_stream.h"
+#include "proxy/access_record.h"
+#include "proxy/peer_info.h"
+#include "proxy/relay.h"
+#include "proxy/resolver.h"
+#include "proxy/worker_context.h"
+
+namespace byrnie {
+
+// One application connection through the proxy, from accept to its line in the access log. Lives on
+// its worker's loop; owned by the ConnectionRegistry.
+//
+// States: deciding → connecting → open (a relay runs) → ended. Whatever the way, Finish is reached
+// once: it logs, counts and asks the registry for the end of the object at the end of the turn.
+class Connection {
+ public:
+  // For the admin page.
+  struct View {
+    uint64_t id = 0;
+    std::string direction;
+    std::string state;
+    std::string source;
+    std::string original_destination;
+    std::string destination;
+    std::string service;
+    std::string peer_identity;
+    uint64_t bytes_sent = 0;
+    uint64_t bytes_received = 0;
+    uint64_t buffered = 0;
+    absl::Duration age;
+  };
+
+  Connection(WorkerContext* context, AccessRecord::Direction direction,
+             AccessRecord::Protocol protocol);
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  virtual ~Connection();
+
+  uint64_t id() const { return id_; }
+  void set_id(uint64_t id) { id_ = id; }
+  AccessRecord::Direction direction() const { return direction_; }
+
+  // Begins; called once by the registry.
+  virtual void Start() = 0;
+  // The answer to WorkerContext::resolve.
+  virtual void OnResolved(Resolver::Outcome outcome) { static_cast<void>(outcome); }
+  // Whether it may go on after policies or trust have changed; otherwise the reason. Only asked
+  // while it is not ended.
+  virtual absl::optional<std::string> Recheck() { return absl::nullopt; }
+
+  // Ends it, both sides reset after what they have taken, unless it is ending already.
+  void Abort(absl::string_view reason, absl::string_view detail);
+
+  // Both ends of its tunnel; null without one.
+  const std::shared_ptr<const PeerInfo>& peer() const { return peer_; }
+  View MakeView() const;
+
+ protected:
+  EventLoop* loop() const { return context_->loop; }
+  WorkerContext* context() const { return context_; }
+  bool ended() const { return ended_; }
+
+  // For the record.
+  void set_source(const SocketAddress& source) { source_ = source; }
+  const SocketAddress& source() const { return source_; }
+  void set_original_destination(const SocketAddress& address) { original_destination_ = address; }
+  const SocketAddress& original_destination() const { return original_destination_; }
+  void set_destination(const SocketAddress& address) { destination_ = address; }
+  void set_service(std::string service) { service_ = std::move(service); }
+  void set_route(AccessRecord::Route route) { route_ = route; }
+  void set_protocol(AccessRecord::Protocol protocol) { protocol_ = protocol; }
+  void set_peer(std::shared_ptr<const PeerInfo> peer) { peer_ = std::move(peer); }
+
+  // Relays until both directions have ended. `first` and `second` are the sockets among the
+  // streams, for their keepalive; may be null.
+  void StartRelay(std::unique_ptr<ByteStream> downstream, std::unique_ptr<ByteStream> upstream,
+                  TcpStream* first, TcpStream* second);
+  // Ends a connection that carried nothing.
+  void Refuse(AccessRecord::Result result, absl::string_view reason, std::string detail);
+
+ private:
+  void OnRelayDone(const RelayResult& result);
+  void Finish(AccessRecord::Result result, absl::string_view reason, std::string detail,
+              uint64_t bytes_sent, uint64_t bytes_received);
+
+  WorkerContext* const context_;  // Not owned.
+  uint64_t id_ = 0;
+  const AccessRecord::Direction direction_;
+  AccessRecord::Protocol protocol_;
+  AccessRecord::Route route_ = AccessRecord::Route::kNone;
+  bool ended_ = false;
+  const absl::Duration started_;
+  SocketAddress source_;
+  SocketAddress original_destination_;
+  absl::optional<SocketAddress> destination_;
+  std::string service_;
+  std::shared_ptr<const PeerInfo> peer_;
+  // Of Abort; empty otherwise.
+  std::string abort_reason_;
+  TcpStream* sockets_[2] = {nullptr, nullptr};  // Owned by relay_.
+  std::unique_ptr<Relay> relay_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_CONNECTION_H_

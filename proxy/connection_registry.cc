@@ -1,0 +1,99 @@
+#include "proxy/connection_registry.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/types/optional.h"
+#include "common/base/check.h"
+
+namespace byrnie {
+
+ConnectionRegistry::ConnectionRegistry(EventLoop* loop)
+    : loop_(loop), bury_(loop->NewDeferred([this] {
+        std::vector<std::unique_ptr<Connection>> ended = std::move(ended_);
+        ended_.clear();
+      })) {}
+
+ConnectionRegistry::~ConnectionRegistry() = default;
+
+void ConnectionRegistry::Add(std::unique_ptr<Connection> connection) {
+  DCHECK(loop_->InLoopThread());
+  Connection* raw = connection.get();
+  raw->set_id(next_id_++);
+  connections_.emplace(raw->id(), std::move(connection));
+  raw->Start();
+}
+
+void ConnectionRegistry::Remove(Connection* connection) {
+  auto it = connections_.find(connection->id());
+  DCHECK(it != connections_.end() && it->second.get() == connection);
+  ended_.push_back(std::move(it->second));
+  connections_.erase(it);
+  bury_->Schedule();
+}
+
+Connection* ConnectionRegistry::Find(uint64_t id) const {
+  auto it = connections_.find(id);
+  return it == connections_.end() ? nullptr : it->second.get();
+}
+
+std::vector<Connection*> ConnectionRegistry::All() const {
+  // A copy: ending one changes the map. What ends stays alive until the end of the turn.
+  std::vector<Connection*> all;
+  all.reserve(connections_.size());
+  for (const auto& [id, connection] : connections_) all.push_back(connection.get());
+  return all;
+}
+
+void ConnectionRegistry::Recheck() {
+  for (Connection* connection : All()) {
+    const absl::optional<std::string> reason = connection->Recheck();
+    if (reason.has_value()) connection->Abort(access_reason::kPolicyChanged, *reason);
+  }
+}
+
+void ConnectionRegistry::AbortExpired(absl::Time now, IdentityExpiry expiry) {
+  if (expiry == IdentityExpiry::kKeep) return;
+  for (Connection* connection : All()) {
+    const std::shared_ptr<const PeerInfo>& peer = connection->peer();
+    if (peer == nullptr || peer->not_after() > now) continue;
+    connection->Abort(access_reason::kIdentityExpired,
+                      peer->own_not_after <= now ? "the own certificate of its tunnel expired"
+                                                 : "the peer's certificate expired");
+  }
+}
+
+void ConnectionRegistry::AbortOtherGenerations(uint64_t generation) {
+  for (Connection* connection : All()) {
+    const std::shared_ptr<const PeerInfo>& peer = connection->peer();
+    if (peer == nullptr || peer->own_generation == generation) continue;
+    connection->Abort(access_reason::kIdentityExpired,
+                      "the own certificate of its tunnel was replaced");
+  }
+}
+
+void ConnectionRegistry::AbortUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep,
+                                     absl::string_view reason) {
+  for (Connection* connection : All()) {
+    const std::shared_ptr<const PeerInfo>& peer = connection->peer();
+    if (peer != nullptr && !keep(*peer)) connection->Abort(reason, "");
+  }
+}
+
+void ConnectionRegistry::AbortAll(absl::string_view reason, absl::string_view detail) {
+  for (Connection* connection : All()) connection->Abort(reason, detail);
+}
+
+std::vector<Connection::View> ConnectionRegistry::View(size_t limit) const {
+  std::vector<Connection*> all = All();
+  std::sort(all.begin(), all.end(),
+            [](const Connection* a, const Connection* b) { return a->id() < b->id(); });
+  if (all.size() > limit) all.resize(limit);
+  std::vector<Connection::View> views;
+  views.reserve(all.size());
+  for (const Connection* connection : all) views.push_back(connection->MakeView());
+  return views;
+}
+
+}  // namespace byrnie

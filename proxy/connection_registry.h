@@ -1,0 +1,62 @@
+#ifndef BYRNIE_PROXY_CONNECTION_REGISTRY_H_
+#define BYRNIE_PROXY_CONNECTION_REGISTRY_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/event/event_loop.h"
+#include "proxy/connection.h"
+#include "proxy/identity_expiry.h"
+
+namespace byrnie {
+
+// The connections of one worker: owns them, re-checks them when policies or trust change, and ends
+// them. Lives on the worker's loop.
+class ConnectionRegistry {
+ public:
+  explicit ConnectionRegistry(EventLoop* loop);
+  ConnectionRegistry(const ConnectionRegistry&) = delete;
+  ConnectionRegistry& operator=(const ConnectionRegistry&) = delete;
+  ~ConnectionRegistry();
+
+  // Takes the connection over and starts it.
+  void Add(std::unique_ptr<Connection> connection);
+  // Destroys the connection at the end of the turn. Only Connection calls this.
+  void Remove(Connection* connection);
+  // Null when it has ended.
+  Connection* Find(uint64_t id) const;
+
+  // Ends every connection whose Recheck says so, with the reason it gives.
+  void Recheck();
+  // Ends those whose tunnel's identities have run out at the wall-clock time `now`, unless they are
+  // kept.
+  void AbortExpired(absl::Time now, IdentityExpiry expiry);
+  // Ends those whose tunnel was made with another identity of this proxy.
+  void AbortOtherGenerations(uint64_t generation);
+  // Ends those whose tunnel's peer `keep` does not accept.
+  void AbortUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep, absl::string_view reason);
+  void AbortAll(absl::string_view reason, absl::string_view detail);
+
+  // Connections that have not ended.
+  size_t size() const { return connections_.size(); }
+  // At most `limit` of them, the oldest first.
+  std::vector<Connection::View> View(size_t limit) const;
+
+ private:
+  std::vector<Connection*> All() const;
+
+  EventLoop* const loop_;  // Not owned.
+  uint64_t next_id_ = 1;
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Connection>> connections_;
+  std::vector<std::unique_ptr<Connection>> ended_;
+  std::unique_ptr<EventLoop::Deferred> bury_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_CONNECTION_REGISTRY_H_

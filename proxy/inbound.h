@@ -1,0 +1,69 @@
+#ifndef BYRNIE_PROXY_INBOUND_H_
+#define BYRNIE_PROXY_INBOUND_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/types/optional.h"
+#include "common/event/event_loop.h"
+#include "common/http2/connect_session.h"
+#include "common/net/socket_address.h"
+#include "common/net/tcp_stream.h"
+#include "proxy/connection.h"
+#include "proxy/peer_info.h"
+
+namespace byrnie {
+
+// Where an inbound connection through a tunnel may go, and what the answer is when it may not.
+struct InboundTarget {
+  SocketAddress address;
+  // 200, or the status to answer with.
+  int http_status = 200;
+  // Of the closed set of AccessRecord::reason; empty when it may.
+  absl::string_view reason;
+};
+
+// Judges the authority of a CONNECT that arrived on the address `local`: it must be this very
+// address with a port (400 otherwise), and not one of the sidecar's own ports (403). Pure.
+InboundTarget CheckAuthority(const ProxyConfig& config, const IpAddress& local,
+                             absl::string_view authority);
+
+// A connection from another pod, to this pod's application: through a tunnel, or redirected
+// plaintext where that is admitted. Authorized before anything is dialled, and again when policies
+// change.
+class InboundConnection final : public Connection {
+ public:
+  // Through a tunnel that ends on the address `local`.
+  InboundConnection(WorkerContext* context, std::unique_ptr<ConnectStream> stream,
+                    std::string authority, const SocketAddress& source, const IpAddress& local,
+                    std::shared_ptr<const PeerInfo> peer);
+  // Plaintext; `original_destination` is what the kernel says of the socket.
+  InboundConnection(WorkerContext* context, std::unique_ptr<TcpStream> plaintext,
+                    absl::StatusOr<SocketAddress> original_destination);
+  ~InboundConnection() override;
+
+  void Start() override;
+  absl::optional<std::string> Recheck() override;
+
+ private:
+  void StartTunnelled();
+  void StartPlaintext();
+  ConnectionFacts Facts() const;
+  void AuthorizeAndDial();
+  void OnDialed(absl::StatusOr<std::unique_ptr<TcpStream>> stream);
+  // Tells the peer, as far as it has an ear for it, and ends.
+  void Answer(int http_status, AccessRecord::Result result, absl::string_view reason,
+              std::string detail);
+
+  std::unique_ptr<ConnectStream> stream_;  // Null for plaintext.
+  std::unique_ptr<TcpStream> plaintext_;   // Null through a tunnel.
+  std::string authority_;
+  IpAddress local_;
+  absl::StatusOr<SocketAddress> kernel_destination_;
+  std::unique_ptr<TcpStream::Attempt> attempt_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_INBOUND_H_

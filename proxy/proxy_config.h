@@ -1,0 +1,55 @@
+#ifndef BYRNIE_PROXY_PROXY_CONFIG_H_
+#define BYRNIE_PROXY_PROXY_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/net/socket_address.h"
+#include "common/telemetry/log.h"
+#include "proxy/identity_expiry.h"
+
+namespace byrnie {
+
+// What becomes of connections to addresses that the control plane says are not in the mesh.
+enum class OutboundPolicy { kPassthrough, kDeny };
+
+// Everything the flags say, checked. A value.
+struct ProxyConfig {
+  std::string link_socket;
+  SocketAddress admin;
+  uint16_t outbound_port = 15001;
+  uint16_t inbound_port = 15006;
+  uint16_t hbone_port = 15008;
+  uint16_t stats_port = 15020;
+  uint16_t status_port = 15021;
+  // At least 1.
+  int workers = 1;
+  // Inbound plaintext is refused.
+  bool strict = true;
+  OutboundPolicy outbound_policy = OutboundPolicy::kPassthrough;
+  absl::Duration resolve_timeout = absl::Seconds(2);
+  absl::Duration connect_timeout = absl::Seconds(10);
+  absl::Duration handshake_timeout = absl::Seconds(5);
+  absl::Duration drain_timeout = absl::Seconds(30);
+  IdentityExpiry identity_expiry = IdentityExpiry::kDrain;
+  LogLevel log_level = LogLevel::kInfo;
+  Logger::Format log_format = Logger::Format::kText;
+  bool access_log = true;
+  // Name and value of each flag, for /config_dump.
+  std::vector<std::pair<std::string, std::string>> shown_flags;
+
+  // True for the ports of this proxy and of the agent beside it: nothing is ever relayed to them.
+  bool IsSidecarPort(uint16_t port) const {
+    constexpr uint16_t kAgentAdminPort = 15010;
+    return port == admin.port() || port == outbound_port || port == inbound_port ||
+           port == hbone_port || port == stats_port || port == status_port ||
+           port == kAgentAdminPort;
+  }
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_PROXY_CONFIG_H_

@@ -1,0 +1,81 @@
+#ifndef BYRNIE_PROXY_TUNNEL_SERVER_H_
+#define BYRNIE_PROXY_TUNNEL_SERVER_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/event/event_loop.h"
+#include "common/http2/connect_session.h"
+#include "common/net/socket_address.h"
+#include "common/net/tcp_stream.h"
+#include "proxy/access_record.h"
+#include "proxy/identity_expiry.h"
+#include "proxy/peer_info.h"
+#include "proxy/worker_context.h"
+
+namespace byrnie {
+
+// The inbound tunnels of one worker (HBONE, port 15008): shakes hands, serves HTTP/2, and makes an
+// InboundConnection of each CONNECT. Lives on the worker's loop. The connections outlive their
+// tunnel; it owns none of them.
+class TunnelServer {
+ public:
+  struct TunnelView {
+    std::string source;
+    std::string peer;  // Empty during the handshake.
+    std::string state;
+    size_t streams = 0;
+    absl::Duration age;
+  };
+
+  // Handshakes under way per worker; more are shed, so that a flood of them does not cost the
+  // tunnels that are there.
+  static constexpr size_t kMaxHandshakes = 512;
+
+  TunnelServer(WorkerContext* context, const ConnectSession::Options& session);
+  TunnelServer(const TunnelServer&) = delete;
+  TunnelServer& operator=(const TunnelServer&) = delete;
+  ~TunnelServer();
+
+  // Takes a connection to port 15008. Without an identity it is refused.
+  void Accept(std::unique_ptr<TcpStream> stream);
+  // Takes no new connections through the tunnels there are; those open go on. Later tunnels are
+  // drained as well.
+  void Drain();
+  // Closes tunnels as TunnelPool's methods of the same names.
+  void CloseExpired(absl::Time now);
+  void CloseUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep);
+  // After this proxy's identity was replaced: no new connections through tunnels made with another
+  // one.
+  void DrainOtherGenerations(uint64_t generation);
+  void CloseOtherGenerations(uint64_t generation);
+
+  size_t size() const { return tunnels_.size(); }
+  // Handshakes under way: connections that may be about to begin.
+  size_t handshakes() const { return handshakes_; }
+  std::vector<TunnelView> View() const;
+
+ private:
+  class Tunnel;
+
+  void Remove(Tunnel* tunnel);
+  void LogRefused(const SocketAddress& source, const IpAddress& local, AccessRecord::Result result,
+                  absl::string_view reason, std::string detail, absl::Duration duration);
+
+  WorkerContext* const context_;  // Not owned.
+  const ConnectSession::Options session_options_;
+  bool draining_ = false;
+  size_t handshakes_ = 0;
+  absl::flat_hash_map<Tunnel*, std::unique_ptr<Tunnel>> tunnels_;
+  std::vector<std::unique_ptr<Tunnel>> ended_;
+  std::unique_ptr<EventLoop::Deferred> bury_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_TUNNEL_SERVER_H_

@@ -1,0 +1,48 @@
+#ifndef BYRNIE_PROXY_WORKER_CONTEXT_H_
+#define BYRNIE_PROXY_WORKER_CONTEXT_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/random/random.h"
+#include "absl/types/span.h"
+#include "common/event/event_loop.h"
+#include "common/net/socket_address.h"
+#include "common/telemetry/log.h"
+#include "proxy/mesh_snapshot.h"
+#include "proxy/proxy_config.h"
+#include "proxy/proxy_metrics.h"
+#include "proxy/relay.h"
+#include "proxy/tunnel_pool.h"
+
+namespace byrnie {
+
+class ConnectionRegistry;
+
+// What the connections of one worker share. Lives on the worker's loop; nothing in it is owned
+// except where it says so.
+struct WorkerContext {
+  EventLoop* loop = nullptr;
+  const ProxyConfig* config = nullptr;
+  const ProxyMetrics* metrics = nullptr;
+  Logger* logger = nullptr;
+  ConnectionRegistry* registry = nullptr;
+  TunnelPool* pool = nullptr;
+  // Holds nothing between events.
+  absl::Span<uint8_t> scratch;
+  Relay::Options relay_options;
+  // Never null.
+  MeshSnapshotPtr mesh = std::make_shared<const MeshSnapshot>();
+  absl::InsecureBitGen random;
+  // Sockets with a number from here on are refused, so that some are left for the admin page and
+  // the link.
+  int socket_limit = 1 << 30;
+  // Asks the control thread what an address is; the answer comes back as Connection::OnResolved,
+  // unless the connection `id` has ended by then.
+  absl::AnyInvocable<void(uint64_t id, const IpAddress& address)> resolve;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_WORKER_CONTEXT_H_
