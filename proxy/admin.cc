@@ -1,0 +1,121 @@
+#include "proxy/admin.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status_macros.h"
+#include "proxy/admin_pages.h"
+
+namespace byrnie {
+namespace {
+
+HttpResponse Json(std::string body) { return {200, "application/json", std::move(body)}; }
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(EventLoop* loop, const ProxyConfig* config,
+                                                     const MetricRegistry* metrics, Logger* logger,
+                                                     Host* host) {
+  std::unique_ptr<Admin> admin(new Admin(loop, config, metrics, logger, host));
+  RETURN_IF_ERROR(admin->Listen());
+  return admin;
+}
+
+Admin::Admin(EventLoop* loop, const ProxyConfig* config, const MetricRegistry* metrics,
+             Logger* logger, Host* host)
+    : loop_(loop),
+      config_(config),
+      metrics_(metrics),
+      logger_(logger),
+      host_(host),
+      started_(loop->Now()) {}
+
+absl::Status Admin::Listen() {
+  HttpServer::Options loopback;
+  loopback.require_loopback_host = true;
+  ASSIGN_OR_RETURN(admin_server_,
+                   HttpServer::Create(loop_, config_->admin, loopback, AdminRoutes()));
+  ASSIGN_OR_RETURN(
+      stats_server_,
+      ListenOnAllAddresses<std::unique_ptr<HttpServer>>(
+          config_->stats_port, [this](const SocketAddress& address) {
+            std::vector<HttpServer::Route> routes;
+            routes.push_back({"GET", "/metrics", [this](const HttpRequest&) { return Metrics(); }});
+            return HttpServer::Create(loop_, address, HttpServer::Options(), std::move(routes));
+          }));
+  ASSIGN_OR_RETURN(
+      status_server_,
+      ListenOnAllAddresses<
+          std::unique_ptr<HttpServer>>(config_->status_port, [this](const SocketAddress& address) {
+        std::vector<HttpServer::Route> routes;
+        routes.push_back({"GET", "/healthz/ready", [this](const HttpRequest&) { return Ready(); }});
+        return HttpServer::Create(loop_, address, HttpServer::Options(), std::move(routes));
+      }));
+  return absl::OkStatus();
+}
+
+std::vector<HttpServer::Route> Admin::AdminRoutes() {
+  std::vector<HttpServer::Route> routes;
+  routes.push_back({"GET", "/", [this](const HttpRequest&) { return Home(); }});
+  routes.push_back({"GET", "/certs", [this](const HttpRequest&) {
+                      return Json(RenderCerts(*host_->mesh(), loop_->WallNow()));
+                    }});
+  routes.push_back({"GET", "/config_dump", [this](const HttpRequest&) {
+                      return Json(RenderConfigDump(*host_->mesh(), *config_));
+                    }});
+  routes.push_back({"GET", "/connections", [this](const HttpRequest&) {
+                      bool complete = false;
+                      const std::vector<Worker::View> workers = host_->InspectWorkers(&complete);
+                      return Json(RenderConnections(workers, complete));
+                    }});
+  routes.push_back({"GET", "/metrics", [this](const HttpRequest&) { return Metrics(); }});
+  routes.push_back(
+      {"POST", "/logging", [this](const HttpRequest& request) { return SetLogLevel(request); }});
+  routes.push_back({"POST", "/drain", [this](const HttpRequest&) {
+                      host_->BeginDrain();
+                      return HttpResponse{200, "text/plain; charset=utf-8", "draining\n"};
+                    }});
+  routes.push_back({"POST", "/quitquitquit", [this](const HttpRequest&) {
+                      // In a later turn, so that the answer gets out first.
+                      loop_->Post([this] { host_->Quit(); });
+                      return HttpResponse{200, "text/plain; charset=utf-8", "ending\n"};
+                    }});
+  return routes;
+}
+
+HttpResponse Admin::Home() {
+  HomeFacts facts;
+  facts.mesh = host_->mesh();
+  facts.link_up = host_->link_up();
+  const std::vector<std::string> missing = host_->Missing();
+  facts.readiness = missing.empty() ? "ready" : absl::StrJoin(missing, "; ");
+  bool complete = false;
+  for (const Worker::View& worker : host_->InspectWorkers(&complete)) {
+    facts.connections += worker.connection_count;
+  }
+  facts.uptime = loop_->Now() - started_;
+  facts.now = loop_->WallNow();
+  return {200, "text/html; charset=utf-8", RenderHome(facts, *config_)};
+}
+
+HttpResponse Admin::Metrics() const {
+  return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_->RenderPrometheusText()};
+}
+
+HttpResponse Admin::Ready() const {
+  const std::vector<std::string> missing = host_->Missing();
+  if (missing.empty()) return {200, "text/plain; charset=utf-8", "ready\n"};
+  return {503, "text/plain; charset=utf-8", absl::StrCat(absl::StrJoin(missing, "\n"), "\n")};
+}
+
+HttpResponse Admin::SetLogLevel(const HttpRequest& request) {
+  const absl::StatusOr<LogLevel> level = ParseLogLevel(request.QueryValue("level"));
+  if (!level.ok()) {
+    return {400, "text/plain; charset=utf-8", absl::StrCat(level.status().message(), "\n")};
+  }
+  logger_->set_level(*level);
+  return {200, "text/plain; charset=utf-8", absl::StrCat(LogLevelName(*level), "\n")};
+}
+
+}  // namespace byrnie

@@ -1,0 +1,273 @@
+#include "proxy/admin_pages.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "common/base/json_writer.h"
+#include "common/base/version.h"
+
+namespace byrnie {
+namespace {
+
+std::string Utc(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
+}
+
+std::string Html(absl::string_view text) {
+  return absl::StrReplaceAll(text,
+                             {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
+}
+
+// For people: no fractions of a second.
+std::string Rounded(absl::Duration duration) {
+  return absl::FormatDuration(absl::Trunc(duration, absl::Seconds(1)));
+}
+
+void WriteCertificate(const Certificate& certificate, JsonWriter* json) {
+  json->BeginObject()
+      .Field("subject", certificate.Subject())
+      .Field("serial", certificate.SerialHex())
+      .Field("fingerprint_sha256", certificate.FingerprintHex())
+      .Field("not_before", Utc(certificate.not_before()))
+      .Field("not_after", Utc(certificate.not_after()));
+  json->Key("uri_sans").BeginArray();
+  for (const std::string& san : certificate.uri_sans()) json->Value(san);
+  json->EndArray().EndObject();
+}
+
+void WriteAddresses(const char* name, const std::vector<IpAddress>& addresses, JsonWriter* json) {
+  json->Key(name).BeginArray();
+  for (const IpAddress& address : addresses) json->Value(address.ToString());
+  json->EndArray();
+}
+
+const char* TunnelName(Workload::Tunnel tunnel) {
+  switch (tunnel) {
+    case Workload::Tunnel::kNone:
+      return "none";
+    case Workload::Tunnel::kHbone:
+      return "hbone";
+    case Workload::Tunnel::kLegacyMtls:
+      return "legacy-istio-mtls";
+  }
+  return "unknown";
+}
+
+const char* ScopeName(Policy::Scope scope) {
+  switch (scope) {
+    case Policy::Scope::kGlobal:
+      return "global";
+    case Policy::Scope::kNamespace:
+      return "namespace";
+    case Policy::Scope::kWorkloadSelector:
+      return "workload-selector";
+  }
+  return "unknown";
+}
+
+void WriteWorkload(const Workload& workload, JsonWriter* json) {
+  json->BeginObject()
+      .Field("uid", workload.uid)
+      .Field("name", workload.name)
+      .Field("namespace", workload.ns)
+      .Field("identity", workload.identity.has_value() ? workload.identity->text() : "")
+      .Field("tunnel", TunnelName(workload.tunnel))
+      .Field("capacity", workload.capacity)
+      .Field("healthy", workload.healthy);
+  WriteAddresses("addresses", workload.addresses, json);
+  json->Key("services").BeginObject();
+  for (const auto& [service, ports] : workload.services) {
+    json->Key(service).BeginObject();
+    for (const auto& [port, target] : ports) json->Field(absl::StrCat(port), target);
+    json->EndObject();
+  }
+  json->EndObject();
+  json->Key("authorization_policies").BeginArray();
+  for (const std::string& policy : workload.authorization_policies) json->Value(policy);
+  json->EndArray().EndObject();
+}
+
+void WriteService(const Service& service, JsonWriter* json) {
+  json->BeginObject().Field("namespace", service.ns).Field("hostname", service.hostname);
+  WriteAddresses("addresses", service.vips, json);
+  json->Key("ports").BeginObject();
+  for (const auto& [port, target] : service.ports) json->Field(absl::StrCat(port), target);
+  json->EndObject();
+  json->Key("subject_alt_names").BeginArray();
+  for (const SpiffeId& id : service.subject_alt_names) json->Value(id.text());
+  json->EndArray().EndObject();
+}
+
+void WriteConnection(const Connection::View& connection, size_t worker, JsonWriter* json) {
+  json->BeginObject()
+      .Field("worker", worker)
+      .Field("id", connection.id)
+      .Field("direction", connection.direction)
+      .Field("state", connection.state)
+      .Field("source", connection.source)
+      .Field("original_destination", connection.original_destination)
+      .Field("destination", connection.destination)
+      .Field("service", connection.service)
+      .Field("peer_identity", connection.peer_identity)
+      .Field("bytes_sent", connection.bytes_sent)
+      .Field("bytes_received", connection.bytes_received)
+      .Field("buffered_bytes", connection.buffered)
+      .Field("age_seconds", absl::ToDoubleSeconds(connection.age))
+      .EndObject();
+}
+
+}  // namespace
+
+std::string RenderHome(const HomeFacts& facts, const ProxyConfig& config) {
+  std::string identity = "none yet";
+  std::string expiry = "-";
+  if (facts.mesh->identity != nullptr) {
+    const IdentitySnapshot& snapshot = *facts.mesh->identity->identity;
+    identity = snapshot.id().text();
+    expiry = absl::StrCat(Utc(snapshot.not_after()), " (",
+                          snapshot.not_after() > facts.now
+                              ? absl::StrCat("in ", Rounded(snapshot.not_after() - facts.now))
+                              : "expired",
+                          ")");
+  }
+  const std::pair<const char*, std::string> rows[] = {
+      {"Identity", identity},
+      {"Certificate ends", expiry},
+      {"Readiness", facts.readiness},
+      {"Agent", facts.link_up ? "linked" : "no link; the last state stays in force"},
+      {"Inbound plaintext",
+       config.strict ? "refused (strict)" : "where policies allow (permissive)"},
+      {"Policies", facts.mesh->policies == nullptr
+                       ? "none yet, inbound is denied"
+                       : absl::StrCat(facts.mesh->policies->policies().size(), ", epoch ",
+                                      facts.mesh->policies->epoch())},
+      {"Routes", absl::StrCat(facts.mesh->routes->workloads().size(), " workloads, ",
+                              facts.mesh->routes->services().size(), " services")},
+      {"Open connections", absl::StrCat(facts.connections)},
+      {"Running for", Rounded(facts.uptime)},
+      {"Release", kRelease},
+  };
+  std::string html =
+      "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>byrnie-proxy</title>"
+      "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 "
+      "1rem}"
+      "th{text-align:left;padding-right:2rem;font-weight:600;vertical-align:top}"
+      "td{word-break:break-word}code{background:#eee;padding:0 .3rem}</style>"
+      "<h1>byrnie-proxy</h1><table>";
+  for (const auto& [name, value] : rows) {
+    absl::StrAppend(&html, "<tr><th>", name, "<td>", Html(value), "\n");
+  }
+  absl::StrAppend(
+      &html,
+      "</table><h2>Look</h2><ul>"
+      "<li><a href=\"/connections\">/connections</a>: what is open, with identities and bytes"
+      "<li><a href=\"/certs\">/certs</a>: own chain and trust bundles"
+      "<li><a href=\"/config_dump\">/config_dump</a>: flags, routes, policies"
+      "<li><a href=\"/metrics\">/metrics</a>: for Prometheus</ul>"
+      "<h2>Do</h2><ul>"
+      "<li><code>curl -X POST '",
+      config.admin.ToString(),
+      "/logging?level=debug'</code>: error, warning, info or debug"
+      "<li><code>curl -X POST ",
+      config.admin.ToString(),
+      "/drain</code>: no new inbound connections, end when idle"
+      "<li><code>curl -X POST ",
+      config.admin.ToString(), "/quitquitquit</code>: end now</ul></html>\n");
+  return html;
+}
+
+std::string RenderCerts(const MeshSnapshot& mesh, absl::Time now) {
+  JsonWriter json(JsonWriter::Style::kPretty);
+  json.BeginObject();
+  if (mesh.identity != nullptr) {
+    const IdentitySnapshot& identity = *mesh.identity->identity;
+    json.Field("spiffe_id", identity.id().text())
+        .Field("generation", identity.generation())
+        .Field("not_after", Utc(identity.not_after()))
+        .Field("seconds_left", absl::ToInt64Seconds(identity.not_after() - now));
+    json.Key("chain").BeginArray();
+    for (const CertificatePtr& certificate : identity.chain())
+      WriteCertificate(*certificate, &json);
+    json.EndArray().Key("trust_bundles").BeginObject();
+    for (const auto& [trust_domain, roots] : identity.bundles().bundles()) {
+      json.Key(trust_domain).BeginArray();
+      for (const CertificatePtr& root : roots) WriteCertificate(*root, &json);
+      json.EndArray();
+    }
+    json.EndObject();
+  }
+  json.EndObject();
+  return std::move(json).Finish() + "\n";
+}
+
+std::string RenderConfigDump(const MeshSnapshot& mesh, const ProxyConfig& config) {
+  JsonWriter json(JsonWriter::Style::kPretty);
+  json.BeginObject().Field("release", kRelease);
+  json.Key("flags").BeginObject();
+  for (const auto& [name, value] : config.shown_flags) json.Field(name, value);
+  json.EndObject();
+  json.Key("workloads").BeginArray();
+  for (const auto& [uid, workload] : mesh.routes->workloads()) WriteWorkload(*workload, &json);
+  json.EndArray().Key("services").BeginArray();
+  for (const auto& [key, service] : mesh.routes->services()) WriteService(*service, &json);
+  json.EndArray();
+  if (mesh.policies != nullptr) {
+    json.Field("policy_epoch", mesh.policies->epoch()).Key("policies").BeginArray();
+    for (const Policy& policy : mesh.policies->policies()) {
+      json.BeginObject()
+          .Field("namespace", policy.ns)
+          .Field("name", policy.name)
+          .Field("scope", ScopeName(policy.scope))
+          .Field("action", policy.action == Policy::Action::kAllow ? "allow" : "deny")
+          .Field("dry_run", policy.dry_run)
+          .Field("rules", policy.rules.size())
+          .EndObject();
+    }
+    json.EndArray();
+  }
+  json.EndObject();
+  return std::move(json).Finish() + "\n";
+}
+
+std::string RenderConnections(const std::vector<Worker::View>& workers, bool complete) {
+  size_t total = 0;
+  for (const Worker::View& worker : workers) total += worker.connection_count;
+  JsonWriter json(JsonWriter::Style::kPretty);
+  json.BeginObject().Field("complete", complete).Field("open", total);
+  json.Key("connections").BeginArray();
+  for (size_t i = 0; i < workers.size(); ++i) {
+    for (const Connection::View& connection : workers[i].connections) {
+      WriteConnection(connection, i, &json);
+    }
+  }
+  json.EndArray().Key("tunnels").BeginArray();
+  for (size_t i = 0; i < workers.size(); ++i) {
+    for (const TunnelPool::TunnelView& tunnel : workers[i].outbound_tunnels) {
+      json.BeginObject()
+          .Field("worker", i)
+          .Field("direction", "outbound")
+          .Field("address", tunnel.address)
+          .Field("peer_identity", tunnel.peer)
+          .Field("state", tunnel.state)
+          .Field("streams", tunnel.streams)
+          .Field("age_seconds", absl::ToDoubleSeconds(tunnel.age))
+          .EndObject();
+    }
+    for (const TunnelServer::TunnelView& tunnel : workers[i].inbound_tunnels) {
+      json.BeginObject()
+          .Field("worker", i)
+          .Field("direction", "inbound")
+          .Field("address", tunnel.source)
+          .Field("peer_identity", tunnel.peer)
+          .Field("state", tunnel.state)
+          .Field("streams", tunnel.streams)
+          .Field("age_seconds", absl::ToDoubleSeconds(tunnel.age))
+          .EndObject();
+    }
+  }
+  json.EndArray().EndObject();
+  return std::move(json).Finish() + "\n";
+}
+
+}  // namespace byrnie

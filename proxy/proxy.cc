@@ -1,0 +1,273 @@
+#include "proxy/proxy.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "common/base/status_macros.h"
+#include "proxy/access_record.h"
+#include "proxy/agent_dialer.h"
+#include "proxy/local_addresses.h"
+
+namespace byrnie {
+namespace {
+
+// What all relays together may keep of bytes whose receiver does not take them.
+constexpr size_t kBufferBudget = 64 * 1024 * 1024;
+// Descriptors left for the admin page, the link and the listeners when connections have taken all
+// others.
+constexpr int kReservedSockets = 32;
+// How long an admin page waits for busy workers. They never wait for it.
+constexpr absl::Duration kInspectTimeout = absl::Milliseconds(500);
+// Connections listed per worker; a page for people, not a database.
+constexpr size_t kMaxListed = 10000;
+
+int SocketLimit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > (1u << 30)) return 1 << 30;
+  // Of few descriptors, half are for connections.
+  const int all = static_cast<int>(limit.rlim_cur);
+  return std::max(all / 2, all - kReservedSockets);
+}
+
+// Answers of several threads, for one that waits.
+struct Gathered {
+  absl::Mutex mutex;
+  std::vector<Worker::View> views ABSL_GUARDED_BY(mutex);
+  size_t missing ABSL_GUARDED_BY(mutex) = 0;
+  bool Complete() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { return missing == 0; }
+};
+
+// Counts of all workers on their way to the control loop; used there only.
+struct Tally {
+  size_t missing = 0;
+  size_t count = 0;
+  absl::AnyInvocable<void(size_t count)> done;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Proxy>> Proxy::Create(ProxyConfig config, Logger* logger,
+                                                     const Clock* clock) {
+  RETURN_IF_ERROR(CheckAgentSocketPath(config.link_socket));
+  ASSIGN_OR_RETURN(std::unique_ptr<EpollEventLoop> loop, EpollEventLoop::Create(clock));
+  std::unique_ptr<Proxy> proxy(new Proxy(std::move(config), logger, clock, std::move(loop)));
+  RETURN_IF_ERROR(proxy->Init(clock));
+  return proxy;
+}
+
+Proxy::Proxy(ProxyConfig config, Logger* logger, const Clock*, std::unique_ptr<EpollEventLoop> loop)
+    : config_(std::move(config)),
+      logger_(logger),
+      metrics_(&registry_),
+      budget_(kBufferBudget, metrics_.buffered_bytes),
+      loop_(std::move(loop)),
+      signer_(loop_.get(), metrics_.sign_seconds, metrics_.sign_ok, metrics_.sign_failed),
+      mesh_(loop_.get(), &signer_, LocalAddresses, &metrics_, logger,
+            [this](MeshSnapshotPtr mesh) { Publish(mesh); }),
+      resolver_(
+          loop_.get(),
+          [this] {
+            Resolver::Options options;
+            options.timeout = config_.resolve_timeout;
+            return options;
+          }(),
+          [this](uint64_t id, const IpAddress& address) {
+            return agent_->SendResolve(id, address);
+          }),
+      drain_(loop_.get(), this, config_.drain_timeout, logger),
+      agent_(std::make_unique<AgentClient>(
+          loop_.get(),
+          [loop = loop_.get(), path = config_.link_socket] { return DialAgent(loop, path); },
+          AgentClient::Options(), this, logger)) {}
+
+Proxy::~Proxy() {
+  // Workers first: they ask the signer, which asks the agent.
+  workers_.clear();
+  signer_.set_agent(nullptr);
+}
+
+absl::Status Proxy::Init(const Clock* clock) {
+  RETURN_IF_ERROR(WatchSignals());
+  // Before the workers: their ports may be shared, these tell a second proxy from a second worker.
+  ASSIGN_OR_RETURN(admin_, Admin::Create(loop_.get(), &config_, &registry_, logger_, this));
+  Worker::Dependencies dependencies;
+  dependencies.config = &config_;
+  dependencies.metrics = &metrics_;
+  dependencies.logger = logger_;
+  dependencies.clock = clock;
+  dependencies.budget = &budget_;
+  dependencies.socket_limit = SocketLimit();
+  for (int i = 0; i < config_.workers; ++i) {
+    ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker,
+                     Worker::Create(dependencies, [this](Worker* worker, uint64_t connection,
+                                                         const IpAddress& address) {
+                       OnResolveQuestion(worker, connection, address);
+                     }));
+    workers_.push_back(std::move(worker));
+  }
+  signer_.set_agent(agent_.get());
+  return absl::OkStatus();
+}
+
+absl::Status Proxy::WatchSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  // Threads made later inherit the mask.
+  if (pthread_sigmask(SIG_BLOCK, &signals, nullptr) != 0) {
+    return absl::InternalError("cannot block signals");
+  }
+  // Writing to a connection that is gone is an error of that connection.
+  signal(SIGPIPE, SIG_IGN);
+  signal_fd_ = UniqueFd(signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
+  if (!signal_fd_.valid()) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no descriptor for signals: ", strerror(errno)));
+  }
+  ASSIGN_OR_RETURN(signal_watch_,
+                   loop_->Watch(signal_fd_.get(), [this](EventLoop::FdEvents) { OnSignals(); }));
+  return absl::OkStatus();
+}
+
+void Proxy::OnSignals() {
+  signalfd_siginfo info;
+  while (read(signal_fd_.get(), &info, sizeof(info)) == sizeof(info)) {
+    // Who asks twice does not want to wait.
+    if (drain_.draining()) {
+      drain_.Quit();
+    } else {
+      drain_.Begin();
+    }
+  }
+}
+
+void Proxy::Run() {
+  for (const std::unique_ptr<Worker>& worker : workers_) worker->Start();
+  logger_->Info("serving", {{"outbound_port", static_cast<int>(config_.outbound_port)},
+                            {"inbound_port", static_cast<int>(config_.inbound_port)},
+                            {"hbone_port", static_cast<int>(config_.hbone_port)},
+                            {"admin", config_.admin.ToString()},
+                            {"workers", config_.workers}});
+  agent_->Start();
+  loop_->Run();
+}
+
+void Proxy::OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddress& address) {
+  loop_->Post([this, worker, connection, address] {
+    resolver_.Resolve(address, [this, worker, connection](Resolver::Outcome outcome) {
+      switch (outcome) {
+        case Resolver::Outcome::kFound:
+          metrics_.resolve_found->Increment();
+          break;
+        case Resolver::Outcome::kNotInMesh:
+          metrics_.resolve_not_in_mesh->Increment();
+          break;
+        case Resolver::Outcome::kUnavailable:
+        case Resolver::Outcome::kTimedOut:
+        case Resolver::Outcome::kOverloaded:
+          metrics_.resolve_failed->Increment();
+          break;
+      }
+      // Behind the snapshot that knows the address, if there is one.
+      worker->Resolved(connection, outcome);
+    });
+  });
+}
+
+void Proxy::Publish(const MeshSnapshotPtr& mesh) {
+  for (const std::unique_ptr<Worker>& worker : workers_) worker->SetMesh(mesh);
+}
+
+absl::Status Proxy::OnIdentityUpdate(const link::v1::IdentityUpdate& update) {
+  return mesh_.ApplyIdentity(update);
+}
+
+absl::Status Proxy::OnPolicyUpdate(const link::v1::PolicyUpdate& update) {
+  return mesh_.ApplyPolicies(update);
+}
+
+absl::Status Proxy::OnAddressUpdate(const link::v1::AddressUpdate& update) {
+  resolver_.ForgetNegatives();
+  return mesh_.ApplyAddresses(update);
+}
+
+void Proxy::OnResolveResponse(uint64_t id, link::v1::ResolveResponse::Result result) {
+  switch (result) {
+    case link::v1::ResolveResponse::RESULT_FOUND:
+      return resolver_.OnAnswer(id, Resolver::Outcome::kFound);
+    case link::v1::ResolveResponse::RESULT_NOT_FOUND:
+      return resolver_.OnAnswer(id, Resolver::Outcome::kNotInMesh);
+    default:
+      return resolver_.OnAnswer(id, Resolver::Outcome::kUnavailable);
+  }
+}
+
+void Proxy::OnLinkUp() {
+  metrics_.link_up->Set(1);
+  resolver_.OnLinkUp();
+}
+
+void Proxy::OnLinkDown(const absl::Status&) { metrics_.link_up->Set(0); }
+
+std::vector<std::string> Proxy::Missing() const {
+  std::vector<std::string> missing = mesh_.Missing();
+  if (drain_.draining()) missing.insert(missing.begin(), "draining");
+  return missing;
+}
+
+std::vector<Worker::View> Proxy::InspectWorkers(bool* complete) {
+  auto gathered = std::make_shared<Gathered>();
+  {
+    absl::MutexLock lock(&gathered->mutex);
+    gathered->views.resize(workers_.size());
+    gathered->missing = workers_.size();
+  }
+  // Not under the lock: a worker never waits for more than another one's answer being stored.
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    workers_[i]->Inspect(kMaxListed, [gathered, i](Worker::View view) {
+      absl::MutexLock lock(&gathered->mutex);
+      gathered->views[i] = std::move(view);
+      --gathered->missing;
+    });
+  }
+  absl::MutexLock lock(&gathered->mutex);
+  *complete = gathered->mutex.AwaitWithTimeout(absl::Condition(gathered.get(), &Gathered::Complete),
+                                               kInspectTimeout);
+  return gathered->views;
+}
+
+void Proxy::StopInbound() {
+  for (const std::unique_ptr<Worker>& worker : workers_) worker->StopInbound();
+}
+
+void Proxy::CountConnections(absl::AnyInvocable<void(size_t count)> done) {
+  auto tally = std::make_shared<Tally>();
+  tally->missing = workers_.size();
+  tally->done = std::move(done);
+  for (const std::unique_ptr<Worker>& worker : workers_) {
+    worker->Count([this, tally](size_t count) {
+      loop_->Post([tally, count] {
+        tally->count += count;
+        if (--tally->missing == 0) tally->done(tally->count);
+      });
+    });
+  }
+}
+
+void Proxy::AbortConnections() {
+  for (const std::unique_ptr<Worker>& worker : workers_) {
+    worker->AbortAll(access_reason::kDrained, "drain-deadline");
+  }
+}
+
+}  // namespace byrnie

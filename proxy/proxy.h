@@ -1,0 +1,95 @@
+#ifndef BYRNIE_PROXY_PROXY_H_
+#define BYRNIE_PROXY_PROXY_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/base/unique_fd.h"
+#include "common/event/epoll_event_loop.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "proxy/admin.h"
+#include "proxy/agent_client.h"
+#include "proxy/buffer_budget.h"
+#include "proxy/drain.h"
+#include "proxy/mesh_state.h"
+#include "proxy/proxy_config.h"
+#include "proxy/proxy_metrics.h"
+#include "proxy/remote_signer.h"
+#include "proxy/resolver.h"
+#include "proxy/worker.h"
+
+namespace byrnie {
+
+// The whole proxy: the control thread, which calls Run, with the link to the agent, admin and
+// drain; and the workers. Nothing else makes or joins the parts.
+class Proxy final : public AgentClient::Delegate, public Admin::Host, public Drain::Host {
+ public:
+  // Listens on all ports; SIGTERM and SIGINT are blocked and taken by the control loop from here
+  // on, so it comes before the first thread. AlreadyExists for a taken port, InvalidArgument for a
+  // configuration that cannot work; both for the operator. `logger` and `clock` outlive the proxy.
+  static absl::StatusOr<std::unique_ptr<Proxy>> Create(ProxyConfig config, Logger* logger,
+                                                       const Clock* clock);
+  Proxy(const Proxy&) = delete;
+  Proxy& operator=(const Proxy&) = delete;
+  ~Proxy() override;
+
+  // Serves until drained.
+  void Run();
+
+ private:
+  Proxy(ProxyConfig config, Logger* logger, const Clock* clock,
+        std::unique_ptr<EpollEventLoop> loop);
+
+  absl::Status Init(const Clock* clock);
+  absl::Status WatchSignals();
+  void OnSignals();
+  void OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddress& address);
+  void Publish(const MeshSnapshotPtr& mesh);
+
+  // AgentClient::Delegate:
+  absl::Status OnIdentityUpdate(const link::v1::IdentityUpdate& update) override;
+  absl::Status OnPolicyUpdate(const link::v1::PolicyUpdate& update) override;
+  absl::Status OnAddressUpdate(const link::v1::AddressUpdate& update) override;
+  void OnResolveResponse(uint64_t id, link::v1::ResolveResponse::Result result) override;
+  void OnLinkUp() override;
+  void OnLinkDown(const absl::Status& why) override;
+
+  // Admin::Host:
+  MeshSnapshotPtr mesh() const override { return mesh_.snapshot(); }
+  bool link_up() const override { return agent_->up(); }
+  bool draining() const override { return drain_.draining(); }
+  std::vector<std::string> Missing() const override;
+  std::vector<Worker::View> InspectWorkers(bool* complete) override;
+  void BeginDrain() override { drain_.Begin(); }
+  void Quit() override { drain_.Quit(); }
+
+  // Drain::Host:
+  void StopInbound() override;
+  void CountConnections(absl::AnyInvocable<void(size_t count)> done) override;
+  void AbortConnections() override;
+  void OnDrained() override { loop_->Stop(); }
+
+  const ProxyConfig config_;
+  Logger* const logger_;  // Not owned.
+  MetricRegistry registry_;
+  ProxyMetrics metrics_;
+  SharedBufferBudget budget_;
+  std::unique_ptr<EpollEventLoop> loop_;
+  RemoteSigner signer_;
+  MeshState mesh_;
+  Resolver resolver_;
+  Drain drain_;
+  std::unique_ptr<AgentClient> agent_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Admin> admin_;
+  UniqueFd signal_fd_;
+  std::unique_ptr<EventLoop::FdWatch> signal_watch_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_PROXY_H_

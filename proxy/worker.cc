@@ -1,0 +1,250 @@
+#include "proxy/worker.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+#include "common/net/original_dst.h"
+#include "common/net/tcp_listener.h"
+#include "proxy/connection_registry.h"
+#include "proxy/end_reason.h"
+#include "proxy/inbound.h"
+#include "proxy/outbound.h"
+#include "proxy/trust_change.h"
+#include "proxy/tunnel_dialer.h"
+#include "proxy/worker_context.h"
+
+namespace byrnie {
+namespace {
+
+// Read at once and relayed at once; a whole number of the largest TLS records.
+constexpr size_t kScratchSize = 64 * 1024;
+// How late a certificate's end may be noticed. Looked at by the wall clock each time, so that a
+// suspended machine or a set clock does not delay it further.
+constexpr absl::Duration kExpirySweep = absl::Seconds(1);
+
+TunnelPool::Metrics PoolMetrics(const ProxyMetrics& metrics) {
+  const ProxyMetrics::PerDirection& outbound =
+      metrics.direction(AccessRecord::Direction::kOutbound);
+  TunnelPool::Metrics result;
+  result.created = outbound.tunnels_created;
+  result.open = outbound.tunnels_open;
+  return result;
+}
+
+TunnelPool::Options PoolOptions(const ProxyConfig& config) {
+  TunnelPool::Options options;
+  options.expiry = config.identity_expiry;
+  return options;
+}
+
+}  // namespace
+
+// What lives on the worker's loop. Destroyed from the last member up: connections before the pool
+// whose streams they hold.
+class Worker::Data {
+ public:
+  Data(EventLoop* loop, const Dependencies& dependencies, Worker* worker, ResolveHandler resolve)
+      : dependencies_(dependencies),
+        scratch_(new uint8_t[kScratchSize]),
+        dialer_(loop, dependencies.config->connect_timeout, dependencies.config->handshake_timeout,
+                dependencies.metrics),
+        pool_(loop, &dialer_, PoolOptions(*dependencies.config),
+              PoolMetrics(*dependencies.metrics)),
+        registry_(loop),
+        resolve_(std::move(resolve)),
+        sweep_(loop->NewTimer([this] { Sweep(); })) {
+    context_.loop = loop;
+    context_.config = dependencies.config;
+    context_.metrics = dependencies.metrics;
+    context_.logger = dependencies.logger;
+    context_.registry = &registry_;
+    context_.pool = &pool_;
+    context_.scratch = absl::MakeSpan(scratch_.get(), kScratchSize);
+    context_.relay_options.budget = dependencies.budget;
+    context_.socket_limit = dependencies.socket_limit;
+    context_.resolve = [this, worker](uint64_t id, const IpAddress& address) {
+      resolve_(worker, id, address);
+    };
+    tunnel_server_ = std::make_unique<TunnelServer>(&context_, ConnectSession::Options());
+    sweep_->Schedule(kExpirySweep);
+  }
+
+  absl::Status Listen() {
+    const ProxyConfig& config = *dependencies_.config;
+    ASSIGN_OR_RETURN(outbound_listener_,
+                     ListenOn(config.outbound_port, [this](std::unique_ptr<TcpStream> stream) {
+                       absl::StatusOr<SocketAddress> destination =
+                           GetOriginalDestination(stream->fd());
+                       registry_.Add(std::make_unique<OutboundConnection>(
+                           &context_, std::move(stream), std::move(destination)));
+                     }));
+    ASSIGN_OR_RETURN(
+        inbound_listener_, ListenOn(config.inbound_port, [this](std::unique_ptr<TcpStream> stream) {
+          absl::StatusOr<SocketAddress> destination = GetOriginalDestination(stream->fd());
+          registry_.Add(std::make_unique<InboundConnection>(&context_, std::move(stream),
+                                                            std::move(destination)));
+        }));
+    ASSIGN_OR_RETURN(hbone_listener_,
+                     ListenOn(config.hbone_port, [this](std::unique_ptr<TcpStream> stream) {
+                       tunnel_server_->Accept(std::move(stream));
+                     }));
+    return absl::OkStatus();
+  }
+
+  void SetMesh(MeshSnapshotPtr mesh) {
+    const MeshSnapshotPtr old = std::exchange(context_.mesh, std::move(mesh));
+    const MeshSnapshot& now = *context_.mesh;
+    if (now.identity != old->identity) AdoptIdentity(old->identity.get(), *now.identity);
+    if (now.policies != old->policies) pool_.SetPolicyEpoch(now.policies->epoch());
+    if (now.policy_version != old->policy_version) registry_.Recheck();
+  }
+
+  void Resolved(uint64_t id, Resolver::Outcome outcome) {
+    Connection* connection = registry_.Find(id);
+    if (connection != nullptr) connection->OnResolved(outcome);
+  }
+
+  void StopInbound() {
+    // Closing a listener resets what waits in its queue; those clients were promised an answer.
+    if (inbound_listener_ != nullptr) inbound_listener_->AcceptAll();
+    if (hbone_listener_ != nullptr) hbone_listener_->AcceptAll();
+    inbound_listener_.reset();
+    hbone_listener_.reset();
+    tunnel_server_->Drain();
+  }
+
+  void AbortAll(absl::string_view reason, absl::string_view detail) {
+    registry_.AbortAll(reason, detail);
+  }
+
+  size_t Count() const { return registry_.size() + tunnel_server_->handshakes(); }
+
+  View MakeView(size_t max_connections) const {
+    View view;
+    view.connections = registry_.View(max_connections);
+    view.connection_count = registry_.size();
+    view.outbound_tunnels = pool_.View();
+    view.inbound_tunnels = tunnel_server_->View();
+    return view;
+  }
+
+ private:
+  absl::StatusOr<std::unique_ptr<TcpListener>> ListenOn(
+      uint16_t port, absl::AnyInvocable<void(std::unique_ptr<TcpStream>)> on_accept) {
+    TcpListener::Options options;
+    options.reuse_port = true;
+    auto accept = std::make_shared<absl::AnyInvocable<void(std::unique_ptr<TcpStream>)>>(
+        std::move(on_accept));
+    return ListenOnAllAddresses<std::unique_ptr<TcpListener>>(
+        port, [&](const SocketAddress& address) {
+          return TcpListener::Create(
+              context_.loop, address, options,
+              [accept](std::unique_ptr<TcpStream> stream) { (*accept)(std::move(stream)); });
+        });
+  }
+
+  void AdoptIdentity(const IdentityInUse* old, const IdentityInUse& now) {
+    const IdentitySnapshot& identity = *now.identity;
+    TunnelPool::Identity own;
+    own.generation = identity.generation();
+    own.not_after = identity.not_after();
+    own.id = identity.id();
+    own.context = now.client;
+    pool_.SetIdentity(std::move(own));
+    tunnel_server_->DrainOtherGenerations(identity.generation());
+    if (dependencies_.config->identity_expiry == IdentityExpiry::kStrict) {
+      registry_.AbortOtherGenerations(identity.generation());
+      tunnel_server_->CloseOtherGenerations(identity.generation());
+    }
+    if (old == nullptr) return;
+    const TrustChange change(old->identity->bundles(), identity.bundles());
+    if (!change.RemovesAnything()) return;
+    const auto keep = [&change](const PeerInfo& peer) {
+      return !change.Affects(peer.peer.id.trust_domain());
+    };
+    registry_.AbortUnless(keep, end_reason::kTrustRemoved);
+    pool_.CloseUnless(keep);
+    tunnel_server_->CloseUnless(keep);
+  }
+
+  void Sweep() {
+    const absl::Time now = context_.loop->WallNow();
+    // Connections first, so that their line in the log says why.
+    registry_.AbortExpired(now, dependencies_.config->identity_expiry);
+    pool_.CloseExpired(now);
+    tunnel_server_->CloseExpired(now);
+    sweep_->Schedule(kExpirySweep);
+  }
+
+  const Dependencies dependencies_;
+  WorkerContext context_;
+  const std::unique_ptr<uint8_t[]> scratch_;
+  TlsTunnelDialer dialer_;
+  TunnelPool pool_;
+  ConnectionRegistry registry_;
+  ResolveHandler resolve_;
+  std::unique_ptr<TunnelServer> tunnel_server_;
+  std::unique_ptr<TcpListener> outbound_listener_;
+  std::unique_ptr<TcpListener> inbound_listener_;
+  std::unique_ptr<TcpListener> hbone_listener_;
+  std::unique_ptr<EventLoop::Timer> sweep_;
+};
+
+absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const Dependencies& dependencies,
+                                                       ResolveHandler resolve) {
+  ASSIGN_OR_RETURN(std::unique_ptr<EpollEventLoop> loop,
+                   EpollEventLoop::Create(dependencies.clock));
+  std::unique_ptr<Worker> worker(new Worker(std::move(loop)));
+  worker->data_ =
+      std::make_unique<Data>(worker->loop_.get(), dependencies, worker.get(), std::move(resolve));
+  RETURN_IF_ERROR(worker->data_->Listen());
+  return worker;
+}
+
+Worker::Worker(std::unique_ptr<EpollEventLoop> loop) : loop_(std::move(loop)) {}
+
+Worker::~Worker() {
+  if (!thread_.joinable()) return;
+  loop_->Stop();
+  thread_.join();
+}
+
+void Worker::Start() {
+  thread_ = std::thread([this] {
+    loop_->Run();
+    // What lives on the loop dies on its thread.
+    data_.reset();
+  });
+}
+
+void Worker::SetMesh(MeshSnapshotPtr mesh) {
+  loop_->Post([this, mesh = std::move(mesh)]() mutable { data_->SetMesh(std::move(mesh)); });
+}
+
+void Worker::Resolved(uint64_t connection, Resolver::Outcome outcome) {
+  loop_->Post([this, connection, outcome] { data_->Resolved(connection, outcome); });
+}
+
+void Worker::StopInbound() {
+  loop_->Post([this] { data_->StopInbound(); });
+}
+
+void Worker::AbortAll(absl::string_view reason, absl::string_view detail) {
+  loop_->Post([this, reason = std::string(reason), detail = std::string(detail)] {
+    data_->AbortAll(reason, detail);
+  });
+}
+
+void Worker::Count(absl::AnyInvocable<void(size_t count)> done) {
+  loop_->Post([this, done = std::move(done)]() mutable { done(data_->Count()); });
+}
+
+void Worker::Inspect(size_t max_connections, absl::AnyInvocable<void(View view)> done) {
+  loop_->Post([this, max_connections, done = std::move(done)]() mutable {
+    done(data_->MakeView(max_connections));
+  });
+}
+
+}  // namespace byrnie

@@ -1,0 +1,99 @@
+#ifndef BYRNIE_PROXY_WORKER_H_
+#define BYRNIE_PROXY_WORKER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/event/epoll_event_loop.h"
+#include "common/net/socket_address.h"
+#include "common/telemetry/log.h"
+#include "proxy/connection.h"
+#include "proxy/mesh_snapshot.h"
+#include "proxy/proxy_config.h"
+#include "proxy/proxy_metrics.h"
+#include "proxy/relay.h"
+#include "proxy/resolver.h"
+#include "proxy/tunnel_pool.h"
+#include "proxy/tunnel_server.h"
+
+namespace byrnie {
+
+// One thread and loop of the data path, with its own listeners: a connection lives its whole life
+// on one worker. Made and ended by the control thread, whose calls only post to the loop.
+class Worker {
+ public:
+  // What the admin page shows of one worker.
+  struct View {
+    std::vector<Connection::View> connections;
+    size_t connection_count = 0;
+    std::vector<TunnelPool::TunnelView> outbound_tunnels;
+    std::vector<TunnelServer::TunnelView> inbound_tunnels;
+  };
+  // Asks what an address is, on the worker's thread; must only post.
+  using ResolveHandler =
+      absl::AnyInvocable<void(Worker* worker, uint64_t connection, const IpAddress& address)>;
+
+  struct Dependencies {
+    const ProxyConfig* config = nullptr;
+    const ProxyMetrics* metrics = nullptr;
+    Logger* logger = nullptr;
+    const Clock* clock = nullptr;
+    BufferBudget* budget = nullptr;
+    // Sockets with a number from here on are refused.
+    int socket_limit = 1 << 30;
+  };
+
+  // Makes the loop and listens, before there is a thread. Errors as TcpListener::Create. What
+  // `dependencies` points to outlives the worker.
+  static absl::StatusOr<std::unique_ptr<Worker>> Create(const Dependencies& dependencies,
+                                                        ResolveHandler resolve);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  // Ends the thread; resets what is still open.
+  ~Worker();
+
+  // Starts the thread. Once.
+  void Start();
+
+  void SetMesh(MeshSnapshotPtr mesh);
+  void Resolved(uint64_t connection, Resolver::Outcome outcome);
+  // Takes what the kernel has completed, then accepts no more inbound; inbound tunnels get GOAWAY.
+  void StopInbound();
+  void AbortAll(absl::string_view reason, absl::string_view detail);
+  // `done` runs on the worker's thread: connections that are open or may be about to be.
+  void Count(absl::AnyInvocable<void(size_t count)> done);
+  // `done` runs on the worker's thread.
+  void Inspect(size_t max_connections, absl::AnyInvocable<void(View view)> done);
+
+ private:
+  class Data;
+
+  explicit Worker(std::unique_ptr<EpollEventLoop> loop);
+
+  std::unique_ptr<EpollEventLoop> loop_;
+  std::unique_ptr<Data> data_;  // Used on the worker's thread only once that runs.
+  std::thread thread_;
+};
+
+// Listens on all addresses of both families, or of IPv4 alone where the kernel has no IPv6, with
+// `listen` of the address to try. Returns the error that an operator can act on.
+template <typename T>
+absl::StatusOr<T> ListenOnAllAddresses(
+    uint16_t port, absl::AnyInvocable<absl::StatusOr<T>(const SocketAddress& address)> listen) {
+  absl::StatusOr<T> both = listen(SocketAddress(*IpAddress::Parse("::"), port));
+  if (both.ok() || both.status().code() == absl::StatusCode::kAlreadyExists ||
+      both.status().code() == absl::StatusCode::kPermissionDenied) {
+    return both;
+  }
+  return listen(SocketAddress(IpAddress(), port));
+}
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_WORKER_H_
