@@ -28,17 +28,18 @@ ABSL_FLAG(std::vector<std::string>, exclude_outbound_cidrs, {},
 namespace byrnie {
 namespace {
 
+constexpr char kName[] = "byrnie-redirect";
+
 constexpr ProgramInfo kProgram = {
-    "byrnie-redirect",
+    kName,
     "Sends a pod's TCP traffic through its proxy, with nftables rules in the network namespace it "
     "is run in.\n"
     "\n"
-    "  byrnie-redirect apply    put the rules in place, whatever was there; one transaction\n"
-    "  byrnie-redirect remove   take them away\n"
-    "  byrnie-redirect check    exit 0 if the rules are in place, else show the difference and "
-    "exit 1\n"
-    "  byrnie-redirect print    show the rules, change nothing",
-};
+    "  apply    put the rules in place, whatever was there; one transaction\n"
+    "  remove   take them away\n"
+    "  check    exit 0 if the rules are in place, else show the difference and exit 1\n"
+    "  print    show the rules, change nothing",
+    "apply|remove|check|print"};
 
 absl::StatusOr<Ruleset> RulesetFromFlags() {
   RedirectOptions options;
@@ -81,18 +82,18 @@ int Run(int argc, char** argv) {
   const std::vector<std::string> arguments = ParseCommandLineOrExit(argc, argv, kProgram);
   const std::string command = arguments.size() == 1 ? arguments[0] : "";
   if (command != "apply" && command != "remove" && command != "check" && command != "print") {
-    ExitWithError(kProgram.name,
+    ExitWithError(kName,
                   absl::InvalidArgumentError(
                       "say what to do with one of apply, remove, check or print; see --help"));
   }
   absl::StatusOr<Ruleset> ruleset = RulesetFromFlags();
-  if (!ruleset.ok()) ExitWithError(kProgram.name, ruleset.status());
+  if (!ruleset.ok()) ExitWithError(kName, ruleset.status());
   if (command == "print") {
     std::fputs(ruleset->listing().c_str(), stdout);
     return 0;
   }
   absl::StatusOr<NftSession> session = NftSession::Create();
-  if (!session.ok()) ExitWithError(kProgram.name, session.status());
+  if (!session.ok()) ExitWithError(kName, session.status());
   if (command == "apply") return Change(*session, ruleset->ApplyCommands());
   if (command == "remove") return Change(*session, Ruleset::RemoveCommands());
   return Check(*session, *ruleset);
