@@ -170,8 +170,11 @@ std::string HelpText(const ProgramInfo& program) {
   for (const auto& [name, flag] : absl::GetAllFlags()) {
     if (IsOurs(*flag)) flags.emplace(std::string(name), flag);
   }
-  std::string out =
-      absl::StrCat(program.name, " ", kRelease, "\n", program.summary, "\n\nFlags:\n");
+  std::string out = absl::StrCat(program.name, " ", kRelease, "\n", program.summary, "\n\n");
+  if (!program.arguments.empty()) {
+    absl::StrAppend(&out, "Usage: ", program.name, " [flags] ", program.arguments, "\n\n");
+  }
+  absl::StrAppend(&out, "Flags:\n");
   for (const auto& [name, flag] : flags) {
     const std::string value = flag->DefaultValue();
     absl::StrAppend(&out, "  --", name, "=", value.empty() ? "\"\"" : value, "\n",

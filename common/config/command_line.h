@@ -21,6 +21,8 @@ namespace byrnie {
 struct ProgramInfo {
   absl::string_view name;     // "byrnie-proxy"
   absl::string_view summary;  // What it is, and how arguments that are not flags are used, if any.
+  // What follows the flags in the usage line of --help, as "apply|remove"; empty for no such line.
+  absl::string_view arguments = "";
 };
 
 struct CommandLine {

@@ -86,6 +86,12 @@ TEST_F(CommandLineTest, HelpListsOurFlagsOnly) {
   EXPECT_THAT(help, Not(HasSubstr("undefok")));
 }
 
+TEST_F(CommandLineTest, HelpShowsHowArgumentsAreUsedWhereThereAreAny) {
+  EXPECT_THAT(HelpText({"byrnie-thing", "Does a thing.", "apply|remove"}),
+              HasSubstr("Usage: byrnie-thing [flags] apply|remove\n"));
+  EXPECT_THAT(HelpText({"byrnie-thing", "Does a thing."}), Not(HasSubstr("Usage:")));
+}
+
 TEST_F(CommandLineTest, ConfigFileSetsFlagsAndTheCommandLineWins) {
   const std::string config = ConfigFile(
       R"({"size": 4, "fast": true, "place": "file", "names": ["x", "y"], "wait": "250ms"})");
