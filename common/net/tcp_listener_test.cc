@@ -1,0 +1,145 @@
+#include "common/net/tcp_listener.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <memory>
+#include <vector>
+
+#include "common/base/status_matchers.h"
+#include "common/base/unique_fd.h"
+#include "common/event/testing/manual_event_loop.h"
+#include "common/net/acceptor.h"
+#include "common/net/original_dst.h"
+#include "common/net/socket.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+
+class TcpListenerTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<std::unique_ptr<TcpListener>> Listen(
+      const SocketAddress& address, const TcpListener::Options& options = TcpListener::Options()) {
+    return TcpListener::Create(&loop_, address, options, [this](std::unique_ptr<TcpStream> stream) {
+      accepted_.push_back(std::move(stream));
+    });
+  }
+  // The kernel completes a loopback connection before connect() returns, or right after.
+  UniqueFd Dial(const SocketAddress& address) {
+    UniqueFd fd(socket(address.ip().is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_storage storage;
+    socklen_t size = address.ToSockaddr(&storage);
+    EXPECT_EQ(connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), size), 0);
+    return fd;
+  }
+
+  ManualEventLoop loop_;
+  std::vector<std::unique_ptr<TcpStream>> accepted_;
+  const SocketAddress any_port_ = *SocketAddress::Parse("127.0.0.1:0");
+};
+
+TEST_F(TcpListenerTest, AcceptsABoundedNumberAtATimeAndAllInTheEnd) {
+  ASSERT_OK_AND_ASSIGN(auto listener, Listen(any_port_));
+  std::vector<UniqueFd> clients;
+  const size_t count = 2 * Acceptor::kMaxAcceptsPerTurn + 10;
+  for (size_t i = 0; i < count; ++i) clients.push_back(Dial(listener->address()));
+  loop_.RunOnce();
+  // The batch of the event and the one of the end of the turn.
+  EXPECT_LE(accepted_.size(), 2u * Acceptor::kMaxAcceptsPerTurn);
+  EXPECT_TRUE(loop_.RunUntil([&] { return accepted_.size() == count; }));
+}
+
+TEST_F(TcpListenerTest, TakesEverythingWhenAskedTo) {
+  ASSERT_OK_AND_ASSIGN(auto listener, Listen(any_port_));
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 150; ++i) clients.push_back(Dial(listener->address()));
+  listener->AcceptAll();
+  EXPECT_EQ(accepted_.size(), 150u);
+}
+
+TEST_F(TcpListenerTest, NamesThePortThatIsTaken) {
+  ASSERT_OK_AND_ASSIGN(auto listener, Listen(any_port_));
+  EXPECT_THAT(Listen(listener->address()), StatusIs(absl::StatusCode::kAlreadyExists,
+                                                    HasSubstr(listener->address().ToString())));
+}
+
+TEST_F(TcpListenerTest, NamesAnAddressThatIsNotOfThisHost) {
+  EXPECT_THAT(Listen(*SocketAddress::Parse("192.0.2.1:80")),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("192.0.2.1:80")));
+}
+
+TEST_F(TcpListenerTest, SharesAPortWhenAllAgree) {
+  TcpListener::Options options;
+  options.reuse_port = true;
+  ASSERT_OK_AND_ASSIGN(auto one, Listen(any_port_, options));
+  EXPECT_THAT(Listen(one->address(), options), IsOk());
+}
+
+TEST_F(TcpListenerTest, TakesBothFamiliesOnTheUnspecifiedAddress) {
+  ASSERT_OK_AND_ASSIGN(auto listener, Listen(*SocketAddress::Parse("[::]:0")));
+  const uint16_t port = listener->address().port();
+  UniqueFd v4 = Dial(SocketAddress(*IpAddress::Parse("127.0.0.1"), port));
+  UniqueFd v6 = Dial(SocketAddress(*IpAddress::Parse("::1"), port));
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_.size() == 2; }));
+  EXPECT_EQ(accepted_[0]->RemoteAddress()->ip(), *IpAddress::Parse("127.0.0.1"));
+  EXPECT_EQ(accepted_[1]->RemoteAddress()->ip(), *IpAddress::Parse("::1"));
+}
+
+TEST_F(TcpListenerTest, MayBeDestroyedByItsOwnCallback) {
+  std::unique_ptr<TcpListener> listener;
+  int calls = 0;
+  ASSERT_OK_AND_ASSIGN(listener, TcpListener::Create(&loop_, any_port_, TcpListener::Options(),
+                                                     [&](std::unique_ptr<TcpStream>) {
+                                                       ++calls;
+                                                       listener.reset();
+                                                     }));
+  UniqueFd one = Dial(listener->address());
+  UniqueFd two = Dial(listener->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return calls > 0; }));
+  loop_.RunUntilIdle();
+  EXPECT_EQ(calls, 1);
+}
+
+TEST_F(TcpListenerTest, PausesWhenDescriptorsRunOutAndGoesOnLater) {
+  TcpListener::Options options;
+  int told = 0;
+  options.on_pause = [&](const absl::Status& why) {
+    ++told;
+    EXPECT_THAT(why, StatusIs(absl::StatusCode::kResourceExhausted));
+  };
+  ASSERT_OK_AND_ASSIGN(auto listener, Listen(any_port_, options));
+  UniqueFd client = Dial(listener->address());
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  // The lowest free number becomes one too many.
+  const UniqueFd probe(fcntl(client.get(), F_DUPFD_CLOEXEC, 0));
+  rlimit tight = before;
+  tight.rlim_cur = probe.get();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &tight), 0);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(told, 1);
+  loop_.AdvanceTime(absl::Milliseconds(250));
+  EXPECT_EQ(told, 3);
+  EXPECT_EQ(listener->pauses(), 3u);
+  EXPECT_TRUE(accepted_.empty());
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  loop_.AdvanceTime(absl::Milliseconds(100));
+  EXPECT_EQ(accepted_.size(), 1u);
+}
+
+TEST_F(TcpListenerTest, AConnectionThatCameDirectlyHasNoOriginalDestination) {
+  for (const char* address : {"127.0.0.1:0", "[::1]:0"}) {
+    accepted_.clear();
+    ASSERT_OK_AND_ASSIGN(auto listener, Listen(*SocketAddress::Parse(address)));
+    UniqueFd client = Dial(listener->address());
+    ASSERT_TRUE(loop_.RunUntil([&] { return accepted_.size() == 1; }));
+    EXPECT_THAT(GetOriginalDestination(accepted_[0]->fd()), StatusIs(absl::StatusCode::kNotFound));
+  }
+}
+
+}  // namespace
+}  // namespace byrnie

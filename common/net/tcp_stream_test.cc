@@ -1,0 +1,209 @@
+// What is TCP's own; what every stream promises is in byte_stream_conformance_test.cc.
+#include "common/net/tcp_stream.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <memory>
+#include <string>
+
+#include "common/base/status_matchers.h"
+#include "common/event/testing/manual_event_loop.h"
+#include "common/net/socket.h"
+#include "common/net/tcp_listener.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+
+int GetInt(int fd, int level, int option) {
+  int value = -1;
+  socklen_t size = sizeof(value);
+  EXPECT_EQ(getsockopt(fd, level, option, &value, &size), 0);
+  return value;
+}
+
+class TcpStreamTest : public ::testing::Test {
+ protected:
+  void Listen(const char* address = "127.0.0.1:0") {
+    ASSERT_OK_AND_ASSIGN(listener_, TcpListener::Create(&loop_, *SocketAddress::Parse(address),
+                                                        TcpListener::Options(),
+                                                        [this](std::unique_ptr<TcpStream> stream) {
+                                                          accepted_ = std::move(stream);
+                                                        }));
+  }
+  std::unique_ptr<TcpStream::Attempt> Connect(
+      const SocketAddress& remote,
+      const TcpStream::ConnectOptions& options = TcpStream::ConnectOptions()) {
+    return TcpStream::Connect(&loop_, remote, options,
+                              [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
+                                ++calls_;
+                                result_ = std::move(stream);
+                              });
+  }
+  void ExpectOptions(int fd) {
+    EXPECT_EQ(GetInt(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+    EXPECT_EQ(GetInt(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    EXPECT_EQ(GetInt(fd, SOL_SOCKET, SO_OOBINLINE), 1);
+    EXPECT_EQ(GetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE), 15);
+    EXPECT_EQ(GetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
+    EXPECT_EQ(GetInt(fd, IPPROTO_TCP, TCP_KEEPCNT), 4);
+    EXPECT_EQ(GetInt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 30000);
+  }
+  // A bound port on which nobody listens.
+  SocketAddress ClosedPort() {
+    Listen();
+    SocketAddress address = listener_->address();
+    listener_.reset();
+    return address;
+  }
+
+  ManualEventLoop loop_;
+  std::unique_ptr<TcpListener> listener_;
+  std::unique_ptr<TcpStream> accepted_;
+  int calls_ = 0;
+  absl::StatusOr<std::unique_ptr<TcpStream>> result_ = absl::UnknownError("not called");
+};
+
+TEST_F(TcpStreamTest, SetsTheOptionsOnBothEnds) {
+  Listen();
+  auto attempt = Connect(listener_->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+  ASSERT_THAT(result_, IsOk());
+  ExpectOptions((*result_)->fd());
+  ExpectOptions(accepted_->fd());
+  EXPECT_EQ(*(*result_)->RemoteAddress(), *accepted_->LocalAddress());
+  (*result_)->ShortenKeepalive();
+  EXPECT_EQ(GetInt((*result_)->fd(), IPPROTO_TCP, TCP_KEEPIDLE), 5);
+}
+
+TEST_F(TcpStreamTest, ConnectsOverIpv6) {
+  Listen("[::1]:0");
+  auto attempt = Connect(listener_->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 1; }));
+  ASSERT_THAT(result_, IsOk());
+  EXPECT_EQ(*(*result_)->RemoteAddress(), listener_->address());
+}
+
+TEST_F(TcpStreamTest, ReportsARefusedConnectionInALaterTurn) {
+  const SocketAddress address = ClosedPort();
+  auto attempt = Connect(address);
+  EXPECT_EQ(calls_, 0);
+  ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 1; }));
+  EXPECT_THAT(result_, StatusIs(absl::StatusCode::kUnavailable, HasSubstr(address.ToString())));
+  EXPECT_TRUE(IsRoutineDisconnect(result_.status()));
+  loop_.AdvanceTime(absl::Minutes(1));
+  EXPECT_EQ(calls_, 1);
+}
+
+TEST_F(TcpStreamTest, GivesUpAtTheDeadline) {
+  // A listener whose queue is full drops what else comes: nothing answers.
+  UniqueFd full = *NewStreamSocket(AF_INET);
+  sockaddr_storage storage;
+  socklen_t size = SocketAddress::Parse("127.0.0.1:0")->ToSockaddr(&storage);
+  ASSERT_EQ(bind(full.get(), reinterpret_cast<sockaddr*>(&storage), size), 0);
+  ASSERT_EQ(listen(full.get(), 0), 0);
+  const SocketAddress address = *LocalSocketAddress(full.get());
+  auto filler = Connect(address);
+  ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 1; }));
+  ASSERT_THAT(result_, IsOk());
+  const std::unique_ptr<TcpStream> kept = *std::move(result_);
+  calls_ = 0;
+  auto attempt = Connect(address);
+  loop_.AdvanceTime(absl::Seconds(9));
+  EXPECT_EQ(calls_, 0);
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_EQ(calls_, 1);
+  EXPECT_THAT(result_,
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr(address.ToString())));
+}
+
+TEST_F(TcpStreamTest, AbandonsAnAttemptThatIsDestroyed) {
+  Listen();
+  auto attempt = Connect(listener_->address());
+  attempt.reset();
+  loop_.AdvanceTime(absl::Minutes(1));
+  EXPECT_EQ(calls_, 0);
+}
+
+TEST_F(TcpStreamTest, LetsTheCallbackDestroyTheAttempt) {
+  Listen();
+  std::unique_ptr<TcpStream::Attempt> attempt;
+  bool called = false;
+  attempt = TcpStream::Connect(&loop_, listener_->address(), TcpStream::ConnectOptions(),
+                               [&](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
+                                 attempt.reset();
+                                 called = stream.ok();
+                               });
+  EXPECT_TRUE(loop_.RunUntil([&] { return called; }));
+}
+
+TEST_F(TcpStreamTest, LosesNoUrgentByte) {
+  Listen();
+  auto attempt = Connect(listener_->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+  ASSERT_EQ(send((*result_)->fd(), "ab", 2, MSG_OOB), 2);
+  ASSERT_EQ(send((*result_)->fd(), "cd", 2, 0), 2);
+  std::string received;
+  ASSERT_TRUE(loop_.RunUntil([&] {
+    uint8_t buffer[16];
+    IoResult result = accepted_->Read(absl::MakeSpan(buffer));
+    received.append(reinterpret_cast<char*>(buffer), result.bytes);
+    return received.size() == 4;
+  }));
+  EXPECT_EQ(received, "abcd");
+}
+
+TEST_F(TcpStreamTest, NeverTakesAResetForAnEndAfterAFailedWrite) {
+  Listen();
+  auto attempt = Connect(listener_->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+  const uint8_t data[] = {'l', 'a', 's', 't'};
+  ASSERT_EQ((*result_)->Write(data).bytes, 4u);
+  (*result_)->Reset();
+  for (int i = 0; i < 100 && !(*result_)->Flushed(); ++i) loop_.AdvanceTime(absl::Milliseconds(5));
+  ASSERT_TRUE((*result_)->Flushed());
+  // The write takes the kernel's error away; what follows the data would look like a clean end.
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_->Write(data).status == IoStatus::kError; }));
+  uint8_t buffer[16];
+  EXPECT_EQ(accepted_->Read(absl::MakeSpan(buffer)).bytes, 4u);
+  EXPECT_EQ(accepted_->Read(absl::MakeSpan(buffer)).status, IoStatus::kError);
+  EXPECT_THAT(accepted_->error(), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(TcpStreamTest, ResetsAfterFiveSecondsWhenThePeerNeverReads) {
+  Listen();
+  auto attempt = Connect(listener_->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+  const std::string data(1 << 20, 'x');
+  const auto bytes =
+      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(data.data()), data.size());
+  while ((*result_)->Write(bytes).status == IoStatus::kOk) {
+  }
+  (*result_)->Reset();
+  loop_.AdvanceTime(absl::Seconds(4));
+  EXPECT_FALSE((*result_)->Flushed());
+  loop_.AdvanceTime(absl::Milliseconds(1200));
+  EXPECT_TRUE((*result_)->Flushed());
+  EXPECT_EQ((*result_)->fd(), -1);
+}
+
+TEST_F(TcpStreamTest, IsSmall) {
+  // An idle connection's memory is budgeted; this and its watch are all there is.
+  EXPECT_LE(sizeof(TcpStream), 80u);
+}
+
+TEST(SocketTest, TellsRoutineDisconnectsFromFaults) {
+  for (int error : {ECONNRESET, EPIPE, ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH}) {
+    EXPECT_TRUE(IsRoutineDisconnect(ConnectionError(error, "x"))) << error;
+  }
+  for (int error : {EMFILE, ENOMEM, EBADF, EINVAL}) {
+    EXPECT_FALSE(IsRoutineDisconnect(ConnectionError(error, "x"))) << error;
+  }
+}
+
+}  // namespace
+}  // namespace byrnie
