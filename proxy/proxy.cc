@@ -1,6 +1,7 @@
 #include "proxy/proxy.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -27,6 +28,10 @@ constexpr size_t kBufferBudget = 64 * 1024 * 1024;
 constexpr int kReservedSockets = 32;
 // How long an admin page waits for busy workers. They never wait for it.
 constexpr absl::Duration kInspectTimeout = absl::Milliseconds(500);
+// How often it is looked whether a burst is over, and how much smaller the number of connections
+// must be then.
+constexpr absl::Duration kMemoryInterval = absl::Seconds(10);
+constexpr int64_t kBurst = 200;
 // Connections listed per worker; a page for people, not a database.
 constexpr size_t kMaxListed = 10000;
 
@@ -159,7 +164,21 @@ void Proxy::Run() {
                             {"admin", config_.admin.ToString()},
                             {"workers", config_.workers}});
   agent_->Start();
+  memory_timer_ = loop_->NewTimer([this] { ReturnMemory(); });
+  memory_timer_->Schedule(kMemoryInterval);
   loop_->Run();
+}
+
+void Proxy::ReturnMemory() {
+  const int64_t open = metrics_.direction(AccessRecord::Direction::kInbound).open->value() +
+                       metrics_.direction(AccessRecord::Direction::kOutbound).open->value();
+  peak_connections_ = std::max(peak_connections_, open);
+  if (peak_connections_ - open >= kBurst && open <= peak_connections_ / 2) {
+    // glibc keeps what lies below the top of its heap, and connections end in no order.
+    malloc_trim(0);
+    peak_connections_ = open;
+  }
+  memory_timer_->Schedule(kMemoryInterval);
 }
 
 void Proxy::OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddress& address) {
