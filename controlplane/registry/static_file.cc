@@ -83,8 +83,13 @@ absl::optional<StaticFile::Fingerprint> StaticFile::TakeFingerprint() const {
 }
 
 absl::Status StaticFile::Load() {
-  ASSIGN_OR_RETURN(std::string text, ReadFile(path_, kMaxRegistryFileSize));
-  absl::StatusOr<RegistryContent> content = ParseRegistryFile(text, trust_domain_);
+  absl::StatusOr<std::string> text = ReadFile(path_, kMaxRegistryFileSize);
+  if (!text.ok()) {
+    return absl::Status(text.status().code(),
+                        absl::StrCat("registry file: ", text.status().message(),
+                                     "; is --registry=static:FILE right?"));
+  }
+  absl::StatusOr<RegistryContent> content = ParseRegistryFile(*text, trust_domain_);
   absl::StatusOr<RegistrySnapshotPtr> snapshot =
       content.ok() ? RegistrySnapshot::Create(*content)
                    : absl::StatusOr<RegistrySnapshotPtr>(content.status());

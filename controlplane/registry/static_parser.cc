@@ -69,7 +69,7 @@ absl::StatusOr<Workload> ParseWorkload(const JsonValue& value, const std::string
   ASSIGN_OR_RETURN(*workload.mutable_node(), object.GetStringOr("node", ""));
   RETURN_IF_ERROR(ParseTunnelProtocol(object, &workload));
   ASSIGN_OR_RETURN(int64_t capacity, object.GetIntOr("capacity", 1, 1'000'000, 1));
-  workload.set_capacity(static_cast<uint32_t>(capacity));
+  workload.mutable_capacity()->set_value(static_cast<uint32_t>(capacity));
   ASSIGN_OR_RETURN(bool healthy, object.GetBoolOr("healthy", true));
   workload.set_status(healthy ? istio::workload::HEALTHY : istio::workload::UNHEALTHY);
   workload.set_workload_type(istio::workload::POD);

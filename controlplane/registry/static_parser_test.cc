@@ -39,7 +39,7 @@ TEST(StaticParserTest, ReadsEveryField) {
   EXPECT_EQ(workload.addresses(0), std::string("\x0a\x4d\x00\x02", 4));
   EXPECT_EQ(workload.addresses(1).size(), 16u);
   EXPECT_EQ(workload.tunnel_protocol(), istio::workload::NONE);
-  EXPECT_EQ(workload.capacity(), 3u);
+  EXPECT_EQ(workload.capacity().value(), 3u);
   EXPECT_EQ(workload.status(), istio::workload::UNHEALTHY);
   EXPECT_EQ(workload.services().at("demo/server.demo").ports(0).target_port(), 8080u);
   const auto& policy = content->policies.at(0);
@@ -60,7 +60,7 @@ TEST(StaticParserTest, HboneAndHealthyAreTheDefaults) {
   ASSERT_THAT(content, IsOk());
   EXPECT_EQ(content->workloads[0].tunnel_protocol(), istio::workload::HBONE);
   EXPECT_EQ(content->workloads[0].status(), istio::workload::HEALTHY);
-  EXPECT_EQ(content->workloads[0].capacity(), 1u);
+  EXPECT_EQ(content->workloads[0].capacity().value(), 1u);
 }
 
 // One workload with `members` in place of, or beside, what it needs.

@@ -84,11 +84,12 @@ class Transaction {
   bool open_ = false;
 };
 
-// Creates the file before SQLite would, with our mode; SQLite gives the log files the mode of the
-// database.
-absl::Status PrepareFile(const std::string& path) {
-  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd.valid()) {
+// Creates the file before SQLite would, with our mode. Never opens one that exists: closing it
+// again would take away the POSIX locks that a connection of this process may have on it
+// (sqlite.org/howtocorrupt.html, section 2.2).
+absl::Status CreateFile(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!fd.valid() && errno != EEXIST) {
     const std::string message =
         absl::StrCat("store: cannot open \"", path, "\": ", std::strerror(errno));
     switch (errno) {
@@ -98,38 +99,52 @@ absl::Status PrepareFile(const std::string& path) {
       case EPERM:
       case EROFS:
         return absl::PermissionDeniedError(message);
-      case EISDIR:
-      case ELOOP:
       case ENOTDIR:
         return absl::InvalidArgumentError(absl::StrCat(message, "; give the path of a file"));
       default:
         return absl::UnavailableError(message);
     }
   }
-  if (::fchmod(fd.get(), 0600) != 0) {
-    return absl::PermissionDeniedError(
-        absl::StrCat("store: cannot set the mode of \"", path, "\": ", std::strerror(errno)));
+  struct stat info;
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("store: \"", path, "\" is not a regular file; give the path of one"));
   }
   return absl::OkStatus();
+}
+
+// Only reads: the file of another program is left as it is.
+absl::StatusOr<bool> IsNew(sqlite3* db, const std::string& path) {
+  absl::StatusOr<int64_t> application = QueryInt(db, "PRAGMA application_id");
+  if (sqlite3_errcode(db) == SQLITE_NOTADB) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "store: \"", path, "\" is not a SQLite database; give the path of one, or of no file yet"));
+  }
+  if (!application.ok()) return application.status();
+  ASSIGN_OR_RETURN(int64_t version, QueryInt(db, "PRAGMA user_version"));
+  ASSIGN_OR_RETURN(int64_t tables, QueryInt(db, "SELECT count(*) FROM sqlite_schema"));
+  if (*application == 0 && version == 0 && tables == 0) return true;
+  if (*application != kApplicationId) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "store: \"", path, "\" is the database of another program; give another path"));
+  }
+  if (version != kSchemaVersion) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "store: \"", path, "\" has schema version ", version, ", this program knows ",
+        kSchemaVersion, "; use the version of byrnie-controlplane that wrote it, or another path"));
+  }
+  return false;
 }
 
 absl::Status Migrate(sqlite3* db, const std::string& path) {
   Transaction transaction(db);
   RETURN_IF_ERROR(transaction.Begin());
-  ASSIGN_OR_RETURN(int64_t application, QueryInt(db, "PRAGMA application_id"));
-  ASSIGN_OR_RETURN(int64_t version, QueryInt(db, "PRAGMA user_version"));
-  ASSIGN_OR_RETURN(int64_t tables, QueryInt(db, "SELECT count(*) FROM sqlite_schema"));
-  if (application == 0 && version == 0 && tables == 0) {
+  // Asked again under the lock: another process may have been faster.
+  ASSIGN_OR_RETURN(bool is_new, IsNew(db, path));
+  if (is_new) {
     RETURN_IF_ERROR(Execute(db, kSchema));
     RETURN_IF_ERROR(Execute(db, absl::StrCat("PRAGMA application_id = ", kApplicationId)));
     RETURN_IF_ERROR(Execute(db, absl::StrCat("PRAGMA user_version = ", kSchemaVersion)));
-  } else if (application != kApplicationId) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "store: \"", path, "\" is the database of another program; give another path"));
-  } else if (version != kSchemaVersion) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "store: \"", path, "\" has schema version ", version, ", this program knows ",
-        kSchemaVersion, "; use the version of byrnie-controlplane that wrote it, or another path"));
   }
   return transaction.Commit();
 }
@@ -276,7 +291,7 @@ absl::StatusOr<Statements> PrepareAll(sqlite3* db) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Store>> SqliteStore::Open(const std::string& path) {
-  RETURN_IF_ERROR(PrepareFile(path));
+  RETURN_IF_ERROR(CreateFile(path));
   sqlite3* raw = nullptr;
   const int result =
       sqlite3_open_v2(path.c_str(), &raw,
@@ -285,13 +300,13 @@ absl::StatusOr<std::unique_ptr<Store>> SqliteStore::Open(const std::string& path
   if (result != SQLITE_OK) return SqliteError(raw, absl::StrCat("cannot open \"", path, "\""));
   sqlite3_busy_timeout(raw, kBusyTimeoutMs);
 
-  // The first statement that reads the file: a file that is no database shows here.
-  const absl::Status wal = Execute(raw, "PRAGMA journal_mode = WAL");
-  if (sqlite3_errcode(raw) == SQLITE_NOTADB) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "store: \"", path, "\" is not a SQLite database; give the path of one, or of no file yet"));
+  RETURN_IF_ERROR(IsNew(raw, path).status());
+  // Before the log files are made: they get the mode of the database.
+  if (::chmod(path.c_str(), 0600) != 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("store: cannot set the mode of \"", path, "\": ", std::strerror(errno)));
   }
-  RETURN_IF_ERROR(wal);
+  RETURN_IF_ERROR(Execute(raw, "PRAGMA journal_mode = WAL"));
   RETURN_IF_ERROR(Execute(raw,
                           "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; "
                           "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"));

@@ -99,9 +99,13 @@ TEST(SqliteStoreTest, AWriteThatFailsIsUnavailableAndChangesNothing) {
 
 TEST(SqliteStoreTest, RefusesAFileThatIsNoDatabase) {
   std::ofstream(Path()) << std::string(4096, 'x');
+  ::chmod(Path().c_str(), 0644);
   const absl::Status status = SqliteStore::Open(Path()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("not a SQLite database"));
+  struct stat info;
+  ASSERT_EQ(::stat(Path().c_str(), &info), 0);
+  EXPECT_NE(info.st_mode & 0777, 0600u) << "the file of somebody else was changed";
 }
 
 TEST(SqliteStoreTest, RefusesTheDatabaseOfAnotherProgram) {
