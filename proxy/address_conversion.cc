@@ -86,7 +86,7 @@ absl::Status ConvertState(const pb::Workload& from, Workload* to) {
       return absl::InvalidArgumentError(
           absl::StrCat("unknown status ", static_cast<int>(from.status())));
   }
-  to->capacity = std::max<uint32_t>(from.capacity(), 1);
+  to->capacity = std::max<uint32_t>(from.capacity().value(), 1);
   return absl::OkStatus();
 }
 

@@ -44,7 +44,7 @@ istio::workload::Workload MakeWorkload(const std::string& name,
 istio::workload::Workload MakeEndpoint(const std::string& name, const std::string& address,
                                        uint32_t capacity = 1) {
   istio::workload::Workload workload = MakeWorkload(name, {address});
-  workload.set_capacity(capacity);
+  workload.mutable_capacity()->set_value(capacity);
   istio::workload::Port* port = (*workload.mutable_services())[kServiceKey].add_ports();
   port->set_service_port(80);
   port->set_target_port(8080);
