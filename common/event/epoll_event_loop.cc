@@ -157,7 +157,7 @@ EpollEventLoop::~EpollEventLoop() {
   while (true) {
     std::vector<Callback> tasks;
     {
-      absl::MutexLock lock(&mutex_);
+      std::lock_guard<std::mutex> lock(mutex_);
       tasks.swap(posted_);
     }
     if (tasks.empty()) break;
@@ -217,7 +217,7 @@ void EpollEventLoop::Gather(absl::Duration max_wait) {
       static_cast<WatchImpl*>(events_[i].data.ptr)->set_ready_index(i);
     }
   }
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   posted_this_turn_.swap(posted_);
 }
 
@@ -289,7 +289,7 @@ std::unique_ptr<EventLoop::Deferred> EpollEventLoop::NewDeferred(Callback callba
 void EpollEventLoop::Post(Callback task) {
   bool was_empty;
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     was_empty = posted_.empty();
     posted_.push_back(std::move(task));
   }

@@ -6,12 +6,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
@@ -96,8 +95,9 @@ class EpollEventLoop final : public EventLoop {
 
   std::atomic<bool> stop_{false};
   std::atomic<std::thread::id> thread_{std::thread::id()};
-  absl::Mutex mutex_;
-  std::vector<Callback> posted_ ABSL_GUARDED_BY(mutex_);
+  // Not absl::Mutex: ThreadSanitizer does not see through that of a library built without it.
+  std::mutex mutex_;
+  std::vector<Callback> posted_;  // Guarded by mutex_.
 };
 
 }  // namespace byrnie
