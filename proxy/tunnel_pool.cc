@@ -359,13 +359,18 @@ void TunnelPool::PendingRequest::OnResponse(absl::Status status, int http_status
 }
 
 void TunnelPool::PendingRequest::Retry(absl::Status why) {
+  // A tunnel that was being made when the identity was replaced may have failed for that alone: a
+  // restarted agent cannot sign for the leaf it does not hold.
+  const bool outdated = tunnel_ != nullptr && pool_->identity_.has_value() &&
+                        tunnel_->key().generation != pool_->identity_->generation;
   Detach();
-  if (fresh_ || retried_) {
+  if (attempts_ >= kMaxAttempts || (!outdated && (fresh_ || retried_))) {
     Fail(std::move(why));
     return;
   }
-  retried_ = true;
-  pool_->Assign(this, /*fresh=*/true);
+  // Being outdated does not use up the one more try after a broken tunnel.
+  retried_ = retried_ || !outdated;
+  pool_->Assign(this, /*fresh=*/!outdated);
 }
 
 TunnelPool::TunnelPool(EventLoop* loop, TunnelDialer* dialer, const Options& options,

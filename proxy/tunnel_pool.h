@@ -95,7 +95,8 @@ class TunnelPool {
   void SetPolicyEpoch(uint64_t epoch);
 
   // Opens a stream to `request`'s authority behind `target`. If a pooled tunnel dies before the
-  // answer, tries once more on a fresh one.
+  // answer, tries once more on a fresh one; if one being made fails whose identity was replaced
+  // meanwhile, tries again with the present one.
   std::unique_ptr<Request> Open(TunnelTarget target, ConnectRequest request, Callback done);
 
   // Closes tunnels with an identity that has run out at the wall-clock time `now`, unless they are

@@ -69,6 +69,8 @@ class FakeDialer final : public TunnelDialer {
 
   int dials = 0;
   absl::Status failure;
+  // So many attempts fail before others succeed.
+  int failures_left = 0;
   bool answer = true;
   int reject_with = 0;
   absl::Time peer_not_after = absl::InfiniteFuture();
@@ -81,6 +83,11 @@ class FakeDialer final : public TunnelDialer {
   void Complete(Callback done) {
     if (!failure.ok()) {
       done(failure);
+      return;
+    }
+    if (failures_left > 0) {
+      --failures_left;
+      done(absl::UnavailableError("the agent refused to sign"));
       return;
     }
     MemoryStreamPair pair(loop_);
@@ -196,6 +203,28 @@ TEST_F(TunnelPoolTest, AFailedHandshakeIsReportedToAllWhoWaitForIt) {
   EXPECT_THAT(second->status, StatusIs(absl::StatusCode::kUnauthenticated));
   EXPECT_EQ(dialer_.dials, 1);
   EXPECT_EQ(pool_->size(), 0u);
+}
+
+TEST_F(TunnelPoolTest, AHandshakeOvertakenByANewIdentityIsTriedAgainWithIt) {
+  dialer_.failures_left = 1;
+  Result* first = Start();
+  Result* second = Start();
+  SetIdentity(2);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(first->status, IsOk());
+  EXPECT_THAT(second->status, IsOk());
+  EXPECT_EQ(dialer_.dials, 2);
+}
+
+TEST_F(TunnelPoolTest, IdentitiesThatKeepChangingEndInAnError) {
+  dialer_.failures_left = 100;
+  Result* result = Start();
+  for (uint64_t generation = 2; generation < 20; ++generation) {
+    SetIdentity(generation);
+    loop_.RunUntilIdle();
+  }
+  EXPECT_THAT(result->status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_LE(dialer_.dials, 4);
 }
 
 TEST_F(TunnelPoolTest, ARefusalCarriesThePeersReasonAndIsNotTriedAgain) {
