@@ -1,0 +1,149 @@
+#include "ctl/flags.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/types/span.h"
+#include "common/base/file.h"
+#include "common/base/status_macros.h"
+#include "common/identity/spiffe_id.h"
+#include "common/identity/trust_bundle.h"
+
+ABSL_FLAG(std::string, control_plane, "127.0.0.1:15012",
+          "the control plane's gRPC port, HOST:PORT");
+ABSL_FLAG(
+    std::string, trust_bundle, "",
+    "file with the trust bundle (PEM), as the control plane writes it with --trust_bundle_out");
+ABSL_FLAG(std::string, trust_domain, "cluster.local", "the control plane's trust domain");
+ABSL_FLAG(
+    std::string, token, "",
+    "file with the operator's token, as the control plane writes it with --operator_token_out");
+ABSL_FLAG(std::string, identity, "",
+          "token create: the SPIFFE ID the token is for, such as "
+          "spiffe://cluster.local/ns/default/sa/app");
+ABSL_FLAG(absl::Duration, ttl, absl::Minutes(10),
+          "token create: how long the token may be used, at most 24h");
+ABSL_FLAG(std::string, output, "text", "status: text or json");
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kMaxBundleFile = 1024 * 1024;
+constexpr size_t kMaxTokenFile = 4096;
+constexpr absl::Duration kMaxTtl = absl::Hours(24);
+
+absl::Status InFlag(absl::string_view flag, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", what));
+}
+
+absl::StatusOr<CtlConfig::Command> ParseCommand(const std::vector<std::string>& arguments) {
+  if (arguments == std::vector<std::string>{"token", "create"}) {
+    return CtlConfig::Command::kCreateToken;
+  }
+  if (arguments == std::vector<std::string>{"status"}) return CtlConfig::Command::kShowStatus;
+  return absl::InvalidArgumentError(absl::StrCat(
+      arguments.empty() ? "no command"
+                        : absl::StrCat("unknown command \"", absl::StrJoin(arguments, " "), "\""),
+      "; give \"token create\" or \"status\", see --help"));
+}
+
+absl::Status CheckAddress(const std::string& target) {
+  const size_t colon = target.rfind(':');
+  uint32_t port = 0;
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(target.substr(colon + 1), &port) || port == 0 || port > 65535) {
+    return InFlag("control_plane", absl::StrCat("\"", target, "\" is not HOST:PORT"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ReadTrustBundle(const std::string& trust_domain, absl::Time now) {
+  const std::string path = absl::GetFlag(FLAGS_trust_bundle);
+  if (path.empty()) {
+    return InFlag("trust_bundle",
+                  "is missing; give the file the control plane wrote with --trust_bundle_out");
+  }
+  absl::StatusOr<std::string> pem = ReadFile(path, kMaxBundleFile);
+  if (!pem.ok()) return InFlag("trust_bundle", pem.status().message());
+  absl::StatusOr<TrustBundleSet> bundle = TrustBundleSet::FromPem(trust_domain, *pem);
+  if (!bundle.ok()) {
+    return InFlag("trust_bundle", absl::StrCat(path, ": ", bundle.status().message()));
+  }
+  absl::Time latest = absl::InfinitePast();
+  for (const CertificatePtr& root : *bundle->Find(trust_domain)) {
+    latest = std::max(latest, root->not_after());
+  }
+  if (latest <= now) {
+    return InFlag("trust_bundle",
+                  absl::StrCat(path, " expired at ",
+                               absl::FormatTime(absl::RFC3339_sec, latest, absl::UTCTimeZone()),
+                               "; get the present one from the control plane"));
+  }
+  return pem;
+}
+
+absl::StatusOr<SecretBytes> ReadToken() {
+  const std::string path = absl::GetFlag(FLAGS_token);
+  if (path.empty()) {
+    return InFlag("token",
+                  "is missing; give the file the control plane wrote with --operator_token_out");
+  }
+  absl::StatusOr<SecretBytes> file = ReadSecretFile(path, kMaxTokenFile);
+  if (!file.ok()) return InFlag("token", file.status().message());
+  const absl::string_view token = absl::StripAsciiWhitespace(file->view());
+  if (token.empty()) return InFlag("token", absl::StrCat("the file \"", path, "\" is empty"));
+  return SecretBytes(
+      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(token.data()), token.size()));
+}
+
+absl::Status ReadTokenRequest(CtlConfig* config) {
+  config->identity = absl::GetFlag(FLAGS_identity);
+  if (config->identity.empty()) {
+    return InFlag("identity", "is missing; give the SPIFFE ID the token is for");
+  }
+  absl::StatusOr<SpiffeId> id = SpiffeId::Parse(config->identity);
+  if (!id.ok()) return InFlag("identity", id.status().message());
+  if (id->trust_domain() != config->trust_domain) {
+    return InFlag("identity", absl::StrCat(id->text(), " is not of trust domain ",
+                                           config->trust_domain, "; see --trust_domain"));
+  }
+  config->ttl = absl::GetFlag(FLAGS_ttl);
+  if (config->ttl <= absl::ZeroDuration() || config->ttl > kMaxTtl) {
+    return InFlag("ttl", absl::StrCat(absl::FormatDuration(config->ttl),
+                                      " is not more than 0 and at most 24h"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<CtlConfig> CtlConfigFromFlags(const std::vector<std::string>& arguments,
+                                             absl::Time now) {
+  CtlConfig config;
+  ASSIGN_OR_RETURN(config.command, ParseCommand(arguments));
+  config.trust_domain = absl::GetFlag(FLAGS_trust_domain);
+  absl::Status trust_domain = SpiffeId::CheckTrustDomain(config.trust_domain);
+  if (!trust_domain.ok()) return InFlag("trust_domain", trust_domain.message());
+  if (config.command == CtlConfig::Command::kCreateToken) {
+    RETURN_IF_ERROR(ReadTokenRequest(&config));
+  }
+  const std::string output = absl::GetFlag(FLAGS_output);
+  if (output != "text" && output != "json") {
+    return InFlag("output", absl::StrCat("\"", output, "\" is neither text nor json"));
+  }
+  config.json = output == "json";
+  config.control_plane = absl::GetFlag(FLAGS_control_plane);
+  RETURN_IF_ERROR(CheckAddress(config.control_plane));
+  ASSIGN_OR_RETURN(config.trust_bundle_pem, ReadTrustBundle(config.trust_domain, now));
+  ASSIGN_OR_RETURN(config.token, ReadToken());
+  return config;
+}
+
+}  // namespace byrnie
