@@ -364,7 +364,8 @@ class Mesh:
             return
         for name in sorted(os.listdir(os.path.join(self.directory, "logs"))):
             with open(os.path.join(self.directory, "logs", name), encoding="utf-8", errors="replace") as log:
-                tail = log.read().splitlines()[-lines:]
+                # Of connections that went well there may be hundreds after the line that matters.
+                tail = [line for line in log.read().splitlines() if '"reason":"closed"' not in line][-lines:]
             if tail:
                 print(f"--- {name}", *tail, sep="\n    ", file=out)
         out.flush()
