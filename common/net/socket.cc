@@ -40,8 +40,6 @@ absl::Status SetTcpOptions(int fd) {
                   SetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, ToSeconds(kKeepaliveIdle)) &&
                   SetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL, ToSeconds(kKeepaliveInterval)) &&
                   SetInt(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes) &&
-                  SetInt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-                         static_cast<int>(absl::ToInt64Milliseconds(kUserTimeout))) &&
                   SetInt(fd, SOL_SOCKET, SO_OOBINLINE, 1);
   if (!ok) return ConnectionError(errno, "cannot set socket options");
   return absl::OkStatus();
@@ -65,6 +63,14 @@ int UnsentBytes(int fd) {
   int bytes = 0;
   if (ioctl(fd, SIOCOUTQ, &bytes) != 0) return 0;
   return bytes;
+}
+
+absl::optional<StallDetector::Progress> AcknowledgementProgress(int fd) {
+  tcp_info info = {};
+  socklen_t size = sizeof(info);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return absl::nullopt;
+  return StallDetector::Progress{info.tcpi_unacked, info.tcpi_probes,
+                                 absl::Milliseconds(info.tcpi_last_ack_recv)};
 }
 
 int TakeSocketError(int fd) {

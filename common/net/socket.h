@@ -5,25 +5,26 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/base/unique_fd.h"
 #include "common/net/socket_address.h"
+#include "common/net/stall_detector.h"
 
 namespace byrnie {
 
 // What all our sockets have in common. Every function is thread-safe and does not block.
 
 // A dead peer is noticed after at most kKeepaliveIdle + kKeepaliveProbes * kKeepaliveInterval when
-// the connection is idle, after kUserTimeout when data is under way.
+// the connection is idle; StallDetector does the same when data is under way.
 constexpr absl::Duration kKeepaliveIdle = absl::Seconds(15);
 constexpr absl::Duration kKeepaliveInterval = absl::Seconds(5);
 constexpr int kKeepaliveProbes = 4;
-constexpr absl::Duration kUserTimeout = absl::Seconds(30);
 
 // A non-blocking, close-on-exec stream socket of `family`. ResourceExhausted when there are no more
 // descriptors.
 absl::StatusOr<UniqueFd> NewStreamSocket(int family);
 
-// Sets TCP_NODELAY, keepalive, TCP_USER_TIMEOUT (RFC 5482) and SO_OOBINLINE (so that an urgent byte
+// Sets TCP_NODELAY, keepalive and SO_OOBINLINE (so that an urgent byte
 // stays in the stream and is not lost). Sockets accepted from a listening one inherit all of it.
 // Does nothing for other families.
 absl::Status SetTcpOptions(int fd);
@@ -36,6 +37,9 @@ void SetResetOnClose(int fd);
 
 // Bytes (and FIN) that the peer has not acknowledged yet; 0 when unknown.
 int UnsentBytes(int fd);
+
+// What the kernel knows of the peer's acknowledgements; none for other than TCP sockets.
+absl::optional<StallDetector::Progress> AcknowledgementProgress(int fd);
 
 // Takes the pending error of the socket; 0 when there is none.
 int TakeSocketError(int fd);

@@ -28,6 +28,11 @@ struct TcpStream::ResetProgress {
   absl::Duration deadline;
 };
 
+struct TcpStream::StallWatch {
+  std::unique_ptr<EventLoop::Timer> timer;
+  StallDetector detector;
+};
+
 absl::StatusOr<std::unique_ptr<TcpStream>> TcpStream::Create(EventLoop* loop, UniqueFd fd) {
   RETURN_IF_ERROR(SetTcpOptions(fd.get()));
   return Wrap(loop, std::move(fd));
@@ -157,6 +162,7 @@ IoResult TcpStream::Write(absl::Span<const uint8_t> data) {
     const ssize_t n = send(fd_.get(), data.data() + written, data.size() - written, MSG_NOSIGNAL);
     if (n >= 0) {
       written += n;
+      WatchForStall();
     } else if (errno == EAGAIN) {
       writable_ = false;
       write_waiting_ = true;
@@ -168,10 +174,37 @@ IoResult TcpStream::Write(absl::Span<const uint8_t> data) {
   return {written, IoStatus::kOk};
 }
 
+void TcpStream::WatchForStall() {
+  if (stall_watch_ != nullptr) return;
+  stall_watch_ = std::make_unique<StallWatch>();
+  stall_watch_->timer = loop_->NewTimer([this] { CheckForStall(); });
+  stall_watch_->timer->Schedule(StallDetector::kInterval);
+}
+
+void TcpStream::CheckForStall() {
+  const absl::optional<StallDetector::Progress> progress =
+      reset_ || error_ != 0 || UnsentBytes(fd_.get()) == 0 ? absl::nullopt
+                                                           : AcknowledgementProgress(fd_.get());
+  if (!progress.has_value()) {
+    stall_watch_.reset();
+    return;
+  }
+  if (!stall_watch_->detector.IsGone(*progress)) {
+    stall_watch_->timer->Schedule(StallDetector::kInterval);
+    return;
+  }
+  stall_watch_.reset();
+  Fail(ETIMEDOUT);
+  read_waiting_ = true;
+  write_waiting_ = true;
+  Dispatch();
+}
+
 void TcpStream::ShutdownWrite() {
   DCHECK(loop_->InLoopThread());
   if (reset_ || write_shut_) return;
   write_shut_ = true;
+  WatchForStall();
   // Fails only when the connection is gone already, which Read and Write tell.
   shutdown(fd_.get(), SHUT_WR);
 }

@@ -14,8 +14,9 @@
 namespace byrnie {
 
 // A TCP connection (RFC 9293) as a ByteStream. Every one has TCP_NODELAY, keepalive and
-// TCP_USER_TIMEOUT, so that a dead peer is noticed within 40 s. Also used for Unix stream sockets,
-// where those do not apply, and where a reset is an ordinary close: the kernel has no other.
+// stall detection, so that a dead peer is noticed within 40 s and a slow one is waited for. Also
+// used for Unix stream sockets, where those do not apply, and where a reset is an ordinary close:
+// the kernel has no other.
 //
 // Read gives kError after kEof when the connection breaks later; the observer hears of it by
 // OnReadable. Reset() waits, for at most 5 s, until the peer's kernel has acknowledged everything
@@ -75,12 +76,16 @@ class TcpStream final : public ByteStream {
  private:
   class AttemptImpl;
   struct ResetProgress;
+  struct StallWatch;
 
   TcpStream(EventLoop* loop, UniqueFd fd);
   static absl::StatusOr<std::unique_ptr<TcpStream>> Wrap(EventLoop* loop, UniqueFd fd);
   void OnFdEvents(EventLoop::FdEvents events);
   void Dispatch();
   IoResult Fail(int error);
+  // Data has been given to the kernel: sees to it that a peer that is gone is noticed.
+  void WatchForStall();
+  void CheckForStall();
   void PollReset();
   void FinishReset();
 
@@ -90,6 +95,7 @@ class TcpStream final : public ByteStream {
   std::unique_ptr<EventLoop::FdWatch> watch_;
   std::unique_ptr<EventLoop::Deferred> notify_;    // Only while an upcall is due.
   std::unique_ptr<ResetProgress> reset_progress_;  // Only while a reset waits.
+  std::unique_ptr<StallWatch> stall_watch_;        // Only while data is under way.
   bool* destroyed_ = nullptr;                      // Set while upcalls run.
   UniqueFd fd_;                                    // None once reset.
   int error_ = 0;                                  // An errno once broken.

@@ -51,7 +51,6 @@ class TcpStreamTest : public ::testing::Test {
     EXPECT_EQ(GetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE), 15);
     EXPECT_EQ(GetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
     EXPECT_EQ(GetInt(fd, IPPROTO_TCP, TCP_KEEPCNT), 4);
-    EXPECT_EQ(GetInt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 30000);
   }
   // A bound port on which nobody listens.
   SocketAddress ClosedPort() {
