@@ -128,11 +128,11 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
   pending_key_ = nullptr;
   if (!result.ok()) {
     failed_issue_->Increment();
-    // A handshake that failed because of our certificate looks like any broken connection, so after
-    // some of those the other proof gets its chance too.
+    // Only a refusal calls for the other proof, once: an authority that is away must not make us
+    // spend attempts on a token that has been used up.
     const bool refused =
         absl::IsUnauthenticated(result.status()) || absl::IsNotFound(result.status());
-    if (refused || failures_ >= 2) swap_proof_ = !swap_proof_;
+    swap_proof_ = refused && !swap_proof_;
     return Fail(result.status());
   }
   if (result->authority_time.has_value()) {

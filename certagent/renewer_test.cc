@@ -162,6 +162,14 @@ TEST_F(RenewerTest, TriesTheTokenWhenTheAuthorityDoesNotKnowItsCertificate) {
   EXPECT_EQ(published_.size(), 2u);
 }
 
+TEST_F(RenewerTest, KeepsProvingItselfWithItsCertificateWhileTheAuthorityIsAway) {
+  StartAndIssue();
+  ca_.failure = absl::UnavailableError("away");
+  loop_.AdvanceTime(absl::Minutes(45));
+  ASSERT_GT(ca_.calls.size(), 10u);
+  for (size_t i = 1; i < ca_.calls.size(); ++i) EXPECT_TRUE(ca_.calls[i].with_identity) << i;
+}
+
 TEST_F(RenewerTest, DoesNotPublishAChainThatDoesNotVerify) {
   StartAndIssue();
   ca_.sign_with_unknown_root = true;

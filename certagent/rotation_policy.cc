@@ -14,7 +14,7 @@ constexpr absl::Duration kFirstRetry = absl::Milliseconds(500);
 constexpr absl::Duration kLastRetry = absl::Seconds(15);
 constexpr absl::Duration kShortestRetry = absl::Milliseconds(250);
 constexpr double kRetrySpread = 0.25;
-constexpr double kRetryPartOfLife = 0.1;
+constexpr double kRetryPartOfLife = 0.05;
 
 }  // namespace
 

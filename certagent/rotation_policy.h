@@ -23,8 +23,8 @@ absl::Time RenewalTime(absl::Time issued_at, absl::Time not_after,
                        const absl::optional<RenewalWindow>& window, double random);
 
 // How long to wait after the `failures`-th failure in a row (1 is the first): from 0.5 s doubling
-// to 15 s, spread by 25 % either way, and never longer than a tenth of the certificate's life so
-// that a short-lived one is not given up after a few attempts. While a certificate lives
+// to 15 s, spread by 25 % either way, and never longer than a twentieth of the certificate's life
+// so that a short-lived one is not given up after a few attempts. While a certificate lives
 // (`not_after` is set and later than `now`) the next attempt is never later than its end.
 absl::Duration RetryDelay(int failures, absl::Time now, absl::optional<absl::Time> not_after,
                           absl::Duration life, double random);
