@@ -149,6 +149,7 @@ void ByrnieCaClient::OpenWatch() {
   Stream::Callbacks callbacks;
   callbacks.on_message = [this](ca::v1::WatchTrustBundlesResponse response) {
     watch_backoff_.Reset();
+    watch_lost_ = false;
     on_bundles_(ParseTrustBundles(response.trust_bundles()));
   };
   callbacks.on_closed = [this](absl::Status why) { OnWatchClosed(std::move(why)); };
@@ -167,9 +168,11 @@ void ByrnieCaClient::OnWatchClosed(absl::Status why) {
   watch_.reset();
   const absl::Duration delay = watch_backoff_.Next();
   watch_again_->Schedule(delay);
-  log_->Warning("trust bundle stream lost",
-                {{"reason", why.ok() ? "the control plane ended it" : why.ToString()},
-                 {"retry_in", absl::FormatDuration(delay)}});
+  // One warning per outage.
+  log_->Log(watch_lost_ ? LogLevel::kDebug : LogLevel::kWarning, "trust bundle stream lost",
+            {{"reason", why.ok() ? "the control plane ended it" : why.ToString()},
+             {"retry_in", absl::FormatDuration(delay)}});
+  watch_lost_ = true;
 }
 
 void ByrnieCaClient::AcknowledgeTrustBundles(uint64_t version) {

@@ -56,6 +56,7 @@ class ByrnieCaClient final : public CaClient {
   ClientIdentityPtr watch_identity_;
   BundleCallback on_bundles_;
   std::unique_ptr<WatchStream> watch_;
+  bool watch_lost_ = false;  // Nothing has come since the stream was lost.
   uint64_t acknowledged_version_ = 0;
   Backoff watch_backoff_;
   const std::unique_ptr<EventLoop::Timer> watch_again_;

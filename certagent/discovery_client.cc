@@ -53,12 +53,14 @@ void DiscoveryClient::OnStreamClosed(absl::Status why) {
   stream_.reset();
   synced_ = false;
   reconnects_->Increment();
+  const bool repeated = !last_error_.ok();
   last_error_ =
       why.ok() ? absl::UnavailableError("the control plane ended the stream") : std::move(why);
   const absl::Duration delay = backoff_.Next();
   reconnect_->Schedule(delay);
-  log_->Warning("discovery stream lost",
-                {{"reason", last_error_.ToString()}, {"retry_in", absl::FormatDuration(delay)}});
+  // One warning per outage.
+  log_->Log(repeated ? LogLevel::kDebug : LogLevel::kWarning, "discovery stream lost",
+            {{"reason", last_error_.ToString()}, {"retry_in", absl::FormatDuration(delay)}});
 }
 
 void DiscoveryClient::OnResponse(DiscoveryCache::Response response) {

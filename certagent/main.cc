@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "certagent/agent.h"
 #include "certagent/flags.h"
 #include "certagent/process_hardening.h"
@@ -13,6 +16,7 @@
 #include "common/base/version.h"
 #include "common/config/command_line.h"
 #include "common/event/epoll_event_loop.h"
+#include "common/grpc/library_log.h"
 #include "common/telemetry/log.h"
 
 namespace {
@@ -38,7 +42,12 @@ byrnie::UniqueFd TerminationSignals() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  byrnie::ParseCommandLineOrExit(argc, argv, kProgram);
+  const std::vector<std::string> arguments = byrnie::ParseCommandLineOrExit(argc, argv, kProgram);
+  if (!arguments.empty()) {
+    byrnie::ExitWithError(kProgram.name, absl::InvalidArgumentError(absl::StrCat(
+                                             "unexpected argument \"", arguments[0],
+                                             "\"; byrnie-certagent takes flags only, see --help")));
+  }
   absl::Status hardened = byrnie::ProtectProcessMemory();
   if (!hardened.ok()) byrnie::ExitWithError(kProgram.name, hardened);
   const byrnie::SystemClock clock;
@@ -46,6 +55,7 @@ int main(int argc, char** argv) {
   if (!config.ok()) byrnie::ExitWithError(kProgram.name, config.status());
 
   byrnie::Logger log(STDERR_FILENO, config->log_format, config->log_level);
+  byrnie::RouteGrpcLog(&log);
   const byrnie::UniqueFd signals = TerminationSignals();
   absl::StatusOr<std::unique_ptr<byrnie::EpollEventLoop>> loop =
       byrnie::EpollEventLoop::Create(&clock);
