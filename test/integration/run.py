@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FILE_DEADLINE = 180
 # Longest first, so that the last minutes are not spent on one of them alone.
 LONGEST = ("rotation_test.py", "control_plane_outage_test.py", "broken_certificate_test.py", "identity_expiry_test.py",
-           "backpressure_test.py", "drain_test.py")
+           "dead_peer_test.py", "backpressure_test.py", "drain_test.py")
 
 _print_lock = threading.Lock()
 _running = set()
