@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "byrnie/ca/v1/ca.grpc.pb.h"
@@ -22,7 +23,9 @@
 #include "controlplane/server/rotating_credentials.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "gmock/gmock.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/create_channel.h"
+#include "grpcpp/generic/generic_stub.h"
 #include "gtest/gtest.h"
 
 namespace byrnie {
@@ -296,6 +299,50 @@ TEST_F(GrpcEndToEndTest, AnEndingServerEndsItsStreams) {
   ca_->streams()->EndAll(absl::UnavailableError("shutting down"));
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(GrpcEndToEndTest, TheStandardHealthServiceSaysServing) {
+  grpc::ClientContext context;
+  grpc::health::v1::HealthCheckResponse response;
+  ASSERT_TRUE(grpc::health::v1::Health::NewStub(*Channel())->Check(&context, {}, &response).ok());
+  EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVING);
+}
+
+TEST_F(GrpcEndToEndTest, ReflectionListsTheServices) {
+  grpc::GenericStub stub(*Channel());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  grpc::CompletionQueue queue;
+  const auto next = [&] {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  auto call = stub.PrepareCall(
+      &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+  call->StartCall(nullptr);
+  ASSERT_TRUE(next());
+  // ServerReflectionRequest{list_services: "*"}, whose generated code Debian does not ship.
+  const grpc::Slice request("\x3a\x01*", 3);
+  call->Write(grpc::ByteBuffer(&request, 1), nullptr);
+  ASSERT_TRUE(next());
+  grpc::ByteBuffer response;
+  call->Read(&response, nullptr);
+  ASSERT_TRUE(next());
+  std::vector<grpc::Slice> slices;
+  ASSERT_TRUE(response.Dump(&slices).ok());
+  std::string text;
+  for (const grpc::Slice& slice : slices) {
+    text.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  EXPECT_THAT(text, HasSubstr("byrnie.ca.v1.CertificateAuthority"));
+  EXPECT_THAT(text, HasSubstr("byrnie.operator.v1.Operator"));
+  EXPECT_THAT(text, HasSubstr("envoy.service.discovery.v3.AggregatedDiscoveryService"));
+  EXPECT_THAT(text, HasSubstr("grpc.health.v1.Health"));
+  context.TryCancel();
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  next();
 }
 
 }  // namespace
