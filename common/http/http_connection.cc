@@ -34,6 +34,12 @@ HttpConnection::HttpConnection(EventLoop* loop, std::unique_ptr<ByteStream> stre
 
 HttpConnection::~HttpConnection() { stream_->SetObserver(nullptr); }
 
+void HttpConnection::Drain() {
+  draining_ = true;
+  // What lies in the kernel is a request that has come.
+  if (state_ == State::kServing) Run();
+}
+
 void HttpConnection::OnReadable() { Run(); }
 void HttpConnection::OnWritable() { Run(); }
 
@@ -89,7 +95,10 @@ HttpConnection::Progress HttpConnection::ReadInput() {
   input_.append(reinterpret_cast<const char*>(buffer), result.bytes);
   if (result.bytes > 0) request_begun_ = true;
   if (result.bytes > 0 && ParseInput()) return Progress::kMore;
-  return result.status == IoStatus::kWouldBlock ? Progress::kBlocked : Progress::kMore;
+  if (result.status != IoStatus::kWouldBlock) return Progress::kMore;
+  if (!draining_ || request_begun_) return Progress::kBlocked;
+  close_after_output_ = true;  // In order: dropping the stream would reset an answer under way.
+  return Progress::kMore;
 }
 
 bool HttpConnection::ParseInput() {
@@ -122,7 +131,7 @@ void HttpConnection::Answer(HttpResponse response, const std::string& allow,
   options.date = loop_->WallNow();
   if (request != nullptr) {
     options.version = request->version;
-    options.keep_alive = request->keep_alive;
+    options.keep_alive = request->keep_alive && (!draining_ || !input_.empty());
     options.head = request->message.method == "HEAD";
   }
   close_after_output_ = !options.keep_alive;

@@ -35,6 +35,10 @@ class HttpConnection final : public ByteStream::Observer {
   HttpConnection& operator=(const HttpConnection&) = delete;
   ~HttpConnection() override;
 
+  // Closes the connection once the requests that have come are answered; on_done follows when the
+  // peer has closed it too, possibly in this call.
+  void Drain();
+
   void OnReadable() override;
   void OnWritable() override;
 
@@ -66,6 +70,7 @@ class HttpConnection final : public ByteStream::Observer {
   std::string output_;
   size_t output_sent_ = 0;
   bool close_after_output_ = false;
+  bool draining_ = false;
   size_t lingered_ = 0;
 
   std::unique_ptr<EventLoop::Timer> timeout_;

@@ -27,10 +27,20 @@ class HttpServerImpl final : public HttpServer {
                                                     [this](std::unique_ptr<TcpStream> s) {
                                                       Accept(std::move(s));
                                                     }));
+    address_ = listener_->address();
     return absl::OkStatus();
   }
 
-  SocketAddress address() const override { return listener_->address(); }
+  SocketAddress address() const override { return address_; }
+
+  void Drain(absl::AnyInvocable<void()> done) override {
+    // Closing a listener resets what waits in its queue.
+    listener_->AcceptAll();
+    listener_.reset();
+    on_drained_ = std::move(done);
+    for (const auto& [id, connection] : connections_) connection->Drain();
+    sweep_->Schedule();
+  }
 
  private:
   void Accept(std::unique_ptr<TcpStream> stream) {
@@ -49,6 +59,9 @@ class HttpServerImpl final : public HttpServer {
   void Sweep() {
     for (const uint64_t id : done_) connections_.erase(id);
     done_.clear();
+    if (!connections_.empty() || on_drained_ == nullptr) return;
+    absl::AnyInvocable<void()> drained = std::exchange(on_drained_, nullptr);
+    drained();
   }
 
   EventLoop* const loop_;  // Not owned.
@@ -58,6 +71,8 @@ class HttpServerImpl final : public HttpServer {
   uint64_t next_id_ = 1;
   std::map<uint64_t, std::unique_ptr<HttpConnection>> connections_;
   std::unique_ptr<TcpListener> listener_;
+  SocketAddress address_;
+  absl::AnyInvocable<void()> on_drained_;
 };
 
 }  // namespace

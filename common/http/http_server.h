@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_message.h"
@@ -36,6 +37,10 @@ class HttpServer {
                                                             std::vector<Route> routes);
   virtual ~HttpServer() = default;
   virtual SocketAddress address() const = 0;
+  // Accepts no more, answers the requests that have come, and closes each connection when its peer
+  // has taken the answer. `done` runs once, in a later turn, when none is left; nothing waits for
+  // it, so whoever is in a hurry destroys the server. Call once.
+  virtual void Drain(absl::AnyInvocable<void()> done) = 0;
 };
 
 }  // namespace byrnie

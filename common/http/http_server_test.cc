@@ -127,5 +127,34 @@ TEST_F(HttpServerTest, IsDestroyedWithOpenConnections) {
   ASSERT_TRUE(loop_.RunUntil([&client] { return client.ended(); }));
 }
 
+TEST_F(HttpServerTest, DrainAnswersWhatHasComeAndClosesTheRest) {
+  std::unique_ptr<HttpServer> server = Serve();
+  Client idle(&loop_, server->address(), "");
+  Client asking(&loop_, server->address(), kRequest);
+  Client keeping(&loop_, server->address(), "GET /peer HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  ASSERT_TRUE(loop_.RunUntil(
+      [&] { return idle.connected() && asking.connected() && keeping.connected(); }));
+  bool drained = false;
+  server->Drain([&drained] { drained = true; });
+  EXPECT_FALSE(drained);
+  ASSERT_TRUE(loop_.RunUntil([&] { return idle.ended() && asking.ended() && keeping.ended(); }));
+  EXPECT_EQ(idle.response(), "");
+  EXPECT_THAT(asking.response(), EndsWith("127.0.0.1"));
+  EXPECT_THAT(keeping.response(), EndsWith("127.0.0.1"));
+}
+
+TEST_F(HttpServerTest, DrainIsDoneWhenTheLastConnectionIs) {
+  std::unique_ptr<HttpServer> server = Serve();
+  auto client = std::make_unique<Client>(&loop_, server->address(), "GET");
+  ASSERT_TRUE(loop_.RunUntil([&client] { return client->connected(); }));
+  loop_.RunUntilIdle();
+  bool drained = false;
+  server->Drain([&drained] { drained = true; });
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(drained);
+  client.reset();
+  EXPECT_TRUE(loop_.RunUntil([&drained] { return drained; }));
+}
+
 }  // namespace
 }  // namespace byrnie
