@@ -46,7 +46,7 @@ class TunnelPool::PendingRequest final : public Request {
   // The tunnel is open: asks for the stream.
   void StartStream();
   // The tunnel is gone, or this attempt on it failed: tries once more where that can help.
-  void Retry(absl::Status why);
+  void Retry(absl::Status why, bool handshaking);
   // `done` hears of it at the end of the turn.
   void Fail(absl::Status why) {
     Detach();
@@ -195,7 +195,7 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
     // Both only leave this tunnel here; their callbacks come at the end of the turn.
     absl::flat_hash_set<PendingRequest*> requests = std::move(was_open ? opening_ : waiters_);
     (was_open ? opening_ : waiters_).clear();
-    for (PendingRequest* request : requests) request->Retry(why);
+    for (PendingRequest* request : requests) request->Retry(why, /*handshaking=*/!was_open);
     pool_->ScheduleReap();
   }
   void NoteClosed() {
@@ -343,7 +343,7 @@ void TunnelPool::PendingRequest::OnResponse(absl::Status status, int http_status
     if (http_status == 0) {
       // No answer: the tunnel broke, or the peer refused the stream unprocessed (RFC 9113
       // section 8.7).
-      Retry(std::move(status));
+      Retry(std::move(status), /*handshaking=*/false);
     } else {
       Fail(absl::Status(status.code(), DescribeRefusal(http_status, headers)));
     }
@@ -358,19 +358,23 @@ void TunnelPool::PendingRequest::OnResponse(absl::Status status, int http_status
   done(std::move(opened));
 }
 
-void TunnelPool::PendingRequest::Retry(absl::Status why) {
-  // A tunnel that was being made when the identity was replaced may have failed for that alone: a
-  // restarted agent cannot sign for the leaf it does not hold.
+void TunnelPool::PendingRequest::Retry(absl::Status why, bool handshaking) {
+  // A handshake that was under way when either pod's agent was restarted fails for that alone: the
+  // new agent cannot sign for the leaf of the old one. Here the identity was replaced meanwhile; of
+  // the peer only its end of the connection is seen.
   const bool outdated = tunnel_ != nullptr && pool_->identity_.has_value() &&
                         tunnel_->key().generation != pool_->identity_->generation;
+  const bool ended_by_peer = handshaking && absl::IsUnavailable(why);
   Detach();
-  if (attempts_ >= kMaxAttempts || (!outdated && (fresh_ || retried_))) {
+  const bool once_more = !retried_ && (!fresh_ || ended_by_peer);
+  if (attempts_ >= kMaxAttempts || (!outdated && !once_more)) {
     Fail(std::move(why));
     return;
   }
   // Being outdated does not use up the one more try after a broken tunnel.
   retried_ = retried_ || !outdated;
-  pool_->Assign(this, /*fresh=*/!outdated);
+  // Those who waited together do so again; a pooled tunnel that broke may have broken companions.
+  pool_->Assign(this, /*fresh=*/!fresh_);
 }
 
 TunnelPool::TunnelPool(EventLoop* loop, TunnelDialer* dialer, const Options& options,

@@ -94,9 +94,9 @@ class TunnelPool {
   // Another epoch drains all tunnels.
   void SetPolicyEpoch(uint64_t epoch);
 
-  // Opens a stream to `request`'s authority behind `target`. If a pooled tunnel dies before the
-  // answer, tries once more on a fresh one; if one being made fails whose identity was replaced
-  // meanwhile, tries again with the present one.
+  // Opens a stream to `request`'s authority behind `target`. Tries once more if a pooled tunnel
+  // dies before the answer, or the peer ends the connection during the handshake; and again if the
+  // identity was replaced during the handshake.
   std::unique_ptr<Request> Open(TunnelTarget target, ConnectRequest request, Callback done);
 
   // Closes tunnels with an identity that has run out at the wall-clock time `now`, unless they are

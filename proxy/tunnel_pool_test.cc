@@ -216,6 +216,22 @@ TEST_F(TunnelPoolTest, AHandshakeOvertakenByANewIdentityIsTriedAgainWithIt) {
   EXPECT_EQ(dialer_.dials, 2);
 }
 
+TEST_F(TunnelPoolTest, APeerThatEndsAHandshakeIsTriedOnceMoreByAllTogether) {
+  dialer_.failures_left = 1;
+  Result* first = Start();
+  Result* second = Start();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(first->status, IsOk());
+  EXPECT_THAT(second->status, IsOk());
+  EXPECT_EQ(dialer_.dials, 2);
+}
+
+TEST_F(TunnelPoolTest, APeerThatEndsTwoHandshakesIsGivenUp) {
+  dialer_.failures_left = 100;
+  EXPECT_THAT(Open()->status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(dialer_.dials, 2);
+}
+
 TEST_F(TunnelPoolTest, IdentitiesThatKeepChangingEndInAnError) {
   dialer_.failures_left = 100;
   Result* result = Start();
