@@ -144,7 +144,8 @@ class Demo:
     def identities(self):
         self.step("Both ends know each other: the access logs")
         self.outbound = self.client.wait_access_log(direction="outbound", original_destination=f"{self.web}:80")[-1]
-        inbound = self.server.wait_access_log(direction="inbound", peer_identity=self.client.spiffe_id)[-1]
+        inbound = self.server.wait_access_log(direction="inbound", peer_identity=self.client.spiffe_id,
+                                              destination=self.outbound["destination"])[-1]
         for pod, record in ((self.client, self.outbound), (self.server, inbound)):
             line(f"{bold('proxy of ' + pod.name)}  {dim(record['direction'])}")
             facts(("own identity", paint("33", record["own_identity"])), ("peer identity", paint("33", record["peer_identity"])),
@@ -232,10 +233,11 @@ class Demo:
         line(dim(f"client$ curl http://127.0.0.1:15000/"))
         status, page = self.client.admin("/")
         require(status == 200, f"the admin page answers: {status}")
-        text = re.sub(r"<style.*?</style>", "", page, flags=re.S)
+        text = re.sub(r"<(style|title)\b.*?</\1>", "", page, flags=re.S)
         text = re.sub(r"<(?!/?(?:tr|p|h\d|li|br|div|dt|pre|table)\b)[^>]*>", " ", text)
         shown = [" ".join(part.split()) for part in re.sub(r"<[^>]*>", "\n", text).replace("&amp;", "&").splitlines()]
-        for part in [part for part in shown if part][:14]:
+        shown = [part for part in shown if part]
+        for part in shown[:shown.index("Look") if "Look" in shown else 12]:
             line("  " + part[:110])
         line()
         line(dim(f"outsider$ curl http://{self.server.address}:15020/metrics"))
@@ -247,8 +249,8 @@ class Demo:
         require(busy, "the metrics count connections")
         line()
         line(dim("operator$ byrniectl status"))
-        for part in self.mesh.control_plane.ctl("status").stdout.splitlines()[:8]:
-            line("  " + part)
+        for part in self.mesh.control_plane.ctl("status").stdout.splitlines():
+            line("  " + part[:130])
         line()
         facts(*((f"memory of pod {pod.name}", f"proxy {pod.proxy.memory_kib() / 1024:.1f} MiB, agent {pod.agent.memory_kib() / 1024:.1f} MiB (PSS)")
                 for pod in (self.client, self.server)))
