@@ -5,10 +5,14 @@ Exits 0 if all of it is true, 1 if not, 130 after Ctrl-C; leaves nothing behind.
 background until it is told to stop.
 """
 
+import signal
+
+# Until something is there to clean up, Ctrl-C ends this without a word; main() takes it back.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import os
 import re
 import shutil
-import signal
 import sys
 import time
 import traceback
@@ -232,7 +236,7 @@ class Demo:
         self.step("Looking inside")
         line(dim(f"client$ curl http://127.0.0.1:15000/"))
         status, page = self.client.admin("/")
-        require(status == 200, f"the admin page answers: {status}")
+        require(status == 200, f"the admin page answers {status}")
         text = re.sub(r"<(style|title)\b.*?</\1>", "", page, flags=re.S)
         text = re.sub(r"<(?!/?(?:tr|p|h\d|li|br|div|dt|pre|table)\b)[^>]*>", " ", text)
         shown = [" ".join(part.split()) for part in re.sub(r"<[^>]*>", "\n", text).replace("&amp;", "&").splitlines()]
@@ -329,6 +333,7 @@ def show_and_keep():
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.argv[1:] not in ([], ["--keep"]):
         print("error: the only option is --keep", file=sys.stderr)
         return 2

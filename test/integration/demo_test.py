@@ -1,0 +1,83 @@
+#!/usr/bin/python3
+"""The demo shows all it promises, stays on demand, and leaves nothing behind.
+
+Proved on the program that tools/demo runs once it has built: every step is shown and true, --keep leaves a mesh that answers
+and is gone after the one command that stops it; Ctrl-C and SIGTERM half way leave nothing.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.case import main
+from testing.mesh import REPOSITORY
+from testing.process import wait_until
+
+DEMO = os.path.join(REPOSITORY, "test", "demo", "demo.py")
+STEPS = ("The mesh", "A request through the service address", "the access logs", "How it was carried",
+         "What someone on the link", "rotate under load", "Plaintext from outside", "Looking inside")
+
+
+class DemoTest(unittest.TestCase):
+
+    def start(self, *options):
+        # A group of its own, to be signalled as a terminal does.
+        return subprocess.Popen([sys.executable, DEMO, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                text=True, start_new_session=True)
+
+    def assert_nothing_left(self, output):
+        """None of the namespaces and files the demo has named, and no process that uses them."""
+        names = set(re.findall(r"\bbyr-[0-9a-f]{6}-\w+", output))
+        directories = set(re.findall(r"/tmp/byr-\w+", output))
+        self.assertTrue(names, output)
+        for name in names:
+            self.assertFalse(os.path.exists(f"/run/netns/{name}"), name)
+        for directory in directories:
+            self.assertFalse(os.path.exists(directory), directory)
+        for pid in re.findall(r"(?:pid|proxy|agent) (\d+)\b(?!\.)", output):
+            self.assertFalse(os.path.exists(f"/proc/{pid}"), f"process {pid} is still there")
+
+    def test_it_shows_everything_stays_when_told_and_stops_at_a_command(self):
+        with self.start("--keep") as demo:
+            output, _ = demo.communicate(timeout=120)
+        self.assertEqual(demo.returncode, 0, output)
+        for step in STEPS:
+            self.assertIn(step, output)
+        self.assertIn("all of it true", output)
+        for promised in ("X25519MLKEM768", "TLSv1.3", "0 times", "0 bytes lost", "0 failed", "plaintext-refused",
+                         "spiffe://cluster.local/ns/demo/sa/client", "spiffe://cluster.local/ns/demo/sa/server"):
+            self.assertIn(promised, output)
+        keeper = int(re.search(r"kill (\d+)", output).group(1))
+        try:
+            request = re.search(r"ip netns exec \S+ curl http://\S+/hello", output).group(0)
+            answer = subprocess.run(request.split(), capture_output=True, text=True, timeout=20)
+            self.assertIn("hello from server", answer.stdout)
+        finally:
+            os.kill(keeper, signal.SIGTERM)
+        wait_until(lambda: not os.path.exists(f"/proc/{keeper}"), 10, "the end of the demo that was kept")
+        self.assert_nothing_left(output)
+
+    def test_signals_half_way_leave_nothing(self):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            with self.subTest(signal=number), self.start() as demo:
+                seen = ""
+                for line in demo.stdout:
+                    seen += line
+                    if "rotate under load" in line:
+                        break
+                time.sleep(1)
+                os.killpg(demo.pid, number)
+                seen += demo.communicate(timeout=20)[0]
+                self.assertEqual(demo.returncode, code, seen)
+                self.assertNotIn("Traceback", seen)
+                self.assert_nothing_left(seen)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
