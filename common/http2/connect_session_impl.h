@@ -1,0 +1,156 @@
+#ifndef BYRNIE_COMMON_HTTP2_CONNECT_SESSION_IMPL_H_
+#define BYRNIE_COMMON_HTTP2_CONNECT_SESSION_IMPL_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "common/event/event_loop.h"
+#include "common/http2/abuse_guard.h"
+#include "common/http2/connect_session.h"
+#include "common/http2/header_block.h"
+#include "common/http2/http2_protocol.h"
+#include "common/http2/liveness.h"
+#include "common/http2/output_buffer.h"
+#include "common/http2/tunnel_stream.h"
+#include "common/net/byte_stream.h"
+
+namespace byrnie {
+
+// The ConnectSession: nghttp2 between a transport and TunnelStreams. Its jobs are one file each:
+// connect_session.cc is its interface and its end, session_events.cc what the peer does,
+// session_streams.cc what our streams ask for, session_transport.cc the bytes in and out.
+//
+// The delegate and the streams' observers are called from Dispatch alone, a turn's deferred work,
+// so no upcall ever happens inside a call.
+class ConnectSessionImpl final : public ConnectSession,
+                                 public TunnelStream::Session,
+                                 public Http2Events,
+                                 public ByteStream::Observer {
+ public:
+  ConnectSessionImpl(EventLoop* loop, std::unique_ptr<ByteStream> transport, const Options& options,
+                     Delegate* delegate, TunnelStream::Role role);
+  ~ConnectSessionImpl() override;
+
+  // ConnectSession:
+  absl::StatusOr<std::unique_ptr<ConnectStream>> OpenStream(const ConnectRequest& request,
+                                                            ResponseCallback on_response) override;
+  bool CanOpenStream() const override;
+  size_t open_streams() const override { return open_; }
+  void Drain() override;
+  void Close() override { BeginClose(absl::OkStatus()); }
+  const ByteStream& transport() const override { return *transport_; }
+  absl::Duration round_trip() const override { return liveness_.round_trip(); }
+
+ private:
+  // Output is pulled from nghttp2 up to this much ahead of the transport.
+  static constexpr size_t kOutputTarget = 64 * 1024;
+  static constexpr uint8_t kLivenessPing[8] = {'b', 'y', 'r', 'n', 'i', 'e', 0, 1};
+  static constexpr uint8_t kDrainPing[8] = {'b', 'y', 'r', 'n', 'i', 'e', 0, 2};
+
+  enum class State {
+    kOpen,
+    kClosing,    // GOAWAY and what else is queued goes out.
+    kLingering,  // Our direction is shut down; the peer's end is awaited, with a deadline.
+    kClosed,     // OnSessionClosed is due or has run.
+  };
+
+  // TunnelStream::Session:
+  void ReturnWindow(int32_t id, size_t bytes) override;
+  void SendReady(TunnelStream* stream) override;
+  void PullNow(TunnelStream* stream) override;
+  void SendAccept(int32_t id, const HeaderList& headers) override;
+  void SendReject(int32_t id, int status, const HeaderList& headers) override;
+  void WantUpcalls(TunnelStream* stream) override;
+  bool OutputTaken(uint64_t mark) const override { return mark <= output_.taken_mark(); }
+  void WatchOutput() override { output_watched_ = true; }
+  void Forget(TunnelStream* stream, bool cancel) override;
+
+  // ByteStream::Observer of the transport:
+  void OnReadable() override { ReadTransport(); }
+  void OnWritable() override;
+
+  // Http2Events:
+  int OnBeginHeaders() override;
+  int OnHeader(absl::string_view name, absl::string_view value) override;
+  int OnFrameReceived(const nghttp2_frame* frame) override;
+  int OnFrameSent(const nghttp2_frame* frame) override;
+  int OnDataChunk(int32_t id, absl::Span<const uint8_t> data) override;
+  int OnStreamClose(int32_t id, uint32_t error_code) override;
+  ssize_t OnPullData(int32_t id, size_t length, uint32_t* flags) override;
+  int OnSendData(const nghttp2_frame* frame, const uint8_t* header, size_t length) override;
+
+  void OnRequest(int32_t id, bool end_stream);
+  void OnAnswer(int32_t id, bool end_stream);
+  void OnSettingsOrClose(bool could_open);
+  void SubmitReset(int32_t id, uint32_t error_code);
+  void NoteAbuse();
+
+  void ReadTransport();
+  void Feed(absl::Span<const uint8_t> data);
+  // Pulls frames into the output while there is room; true when there may be more.
+  bool Pump();
+  void Flush();
+  void OutputMoved();
+
+  void Schedule() { dispatch_->Schedule(); }
+  void Dispatch();
+  // Runs upcalls; false when the session was destroyed by one.
+  bool DispatchUpcalls();
+  void OnTimer();
+  void ArmPing();
+  void BeginClose(const absl::Status& status);
+  void Fail(const absl::Status& status);
+  void BreakStreams(const absl::Status& status);
+  void CheckEnd();
+  TunnelStream* Find(int32_t id) const;
+  bool server() const { return role_ == TunnelStream::Role::kServer; }
+
+  EventLoop* const loop_;     // Not owned.
+  Delegate* const delegate_;  // Not owned.
+  const Options options_;
+  const TunnelStream::Role role_;
+  std::unique_ptr<ByteStream> transport_;
+  Http2SessionPtr http2_;
+  std::unique_ptr<EventLoop::Deferred> dispatch_;
+  std::unique_ptr<EventLoop::Timer> timer_;
+  absl::flat_hash_map<int32_t, TunnelStream*> streams_;  // All that are not destroyed. Not owned.
+  std::vector<TunnelStream*> ready_;                     // With upcalls due.
+  std::vector<TunnelStream*> running_;                   // The same, while upcalls run.
+  struct Connect {
+    std::unique_ptr<TunnelStream> stream;
+    ConnectRequest request;
+  };
+  std::vector<Connect> connects_;  // Not yet shown to the delegate.
+  HeaderBlock block_;
+
+  OutputBuffer output_;
+
+  State state_ = State::kOpen;
+  absl::Status end_status_;
+  absl::optional<absl::Status> pending_end_;  // A GOAWAY with an error is in the output.
+  absl::Status peer_goaway_;
+  size_t open_ = 0;
+  int32_t peer_reset_id_ = 0;
+  Liveness liveness_;
+  AbuseGuard abuse_;
+  bool draining_ = false;
+  bool last_goaway_sent_ = false;
+  bool goaway_received_ = false;
+  bool goaway_due_ = false;
+  bool streams_changed_ = false;
+  bool closed_due_ = false;
+  bool read_due_ = true;
+  bool transport_blocked_ = false;
+  bool transport_ended_ = false;
+  bool output_watched_ = false;
+  bool* destroyed_ = nullptr;  // Set while upcalls run.
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_HTTP2_CONNECT_SESSION_IMPL_H_

@@ -1,0 +1,248 @@
+// What the peer does.
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/check.h"
+#include "common/http2/connect_session_impl.h"
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kFrameHeader = 9;
+
+}  // namespace
+
+int ConnectSessionImpl::OnBeginHeaders() {
+  block_ = HeaderBlock();
+  return 0;
+}
+
+int ConnectSessionImpl::OnHeader(absl::string_view name, absl::string_view value) {
+  block_.Add(name, value, options_.max_header_list_size);
+  return 0;
+}
+
+int ConnectSessionImpl::OnFrameReceived(const nghttp2_frame* frame) {
+  const int32_t id = frame->hd.stream_id;
+  const bool end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+      if (server() && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        OnRequest(id, end_stream);
+      } else {
+        OnAnswer(id, end_stream);
+      }
+      break;
+    case NGHTTP2_DATA:
+      if (end_stream) {
+        if (TunnelStream* stream = Find(id)) stream->OnEndStream();
+      }
+      break;
+    case NGHTTP2_RST_STREAM: {
+      peer_reset_id_ = id;
+      const TunnelStream* stream = Find(id);
+      // Not those that cross a reset of ours, nor those of open tunnels.
+      const bool known = nghttp2_session_find_stream(http2_.get(), id) != nullptr;
+      const bool unanswered =
+          stream != nullptr ? !stream->answered()
+                            : nghttp2_session_get_stream_user_data(http2_.get(), id) == nullptr;
+      if (server() && known && unanswered) NoteAbuse();
+      break;
+    }
+    case NGHTTP2_SETTINGS:
+      OnSettingsOrClose(/*could_open=*/false);
+      break;
+    case NGHTTP2_PING:
+      if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) break;
+      if (std::memcmp(frame->ping.opaque_data, kLivenessPing, sizeof(kLivenessPing)) == 0) {
+        if (liveness_.OnAnswer(loop_->Now())) ArmPing();
+      } else if (draining_ && !last_goaway_sent_ &&
+                 std::memcmp(frame->ping.opaque_data, kDrainPing, sizeof(kDrainPing)) == 0) {
+        // The peer has read the notice: what it opened before is known by now.
+        nghttp2_submit_goaway(http2_.get(), NGHTTP2_FLAG_NONE,
+                              nghttp2_session_get_last_proc_stream_id(http2_.get()),
+                              NGHTTP2_NO_ERROR, nullptr, 0);
+        last_goaway_sent_ = true;
+      }
+      break;
+    case NGHTTP2_GOAWAY:
+      if (!goaway_received_) goaway_due_ = true;
+      goaway_received_ = true;
+      if (frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+        peer_goaway_ =
+            absl::UnavailableError(absl::StrCat("the peer ended the http/2 session: ",
+                                                nghttp2_http2_strerror(frame->goaway.error_code)));
+      }
+      Schedule();
+      break;
+    default:
+      break;
+  }
+  return 0;
+}
+
+void ConnectSessionImpl::OnRequest(int32_t id, bool end_stream) {
+  if (state_ != State::kOpen) return;
+  if (block_.too_large || block_.method != "CONNECT" || block_.authority.empty()) {
+    SendReject(id, block_.too_large ? 431 : 400, {});
+    return;
+  }
+  nghttp2_session_set_stream_user_data(http2_.get(), id, this);
+  ++open_;
+  auto stream = std::make_unique<TunnelStream>(loop_, this, id, TunnelStream::Role::kServer);
+  streams_[id] = stream.get();
+  if (end_stream) stream->OnEndStream();
+  connects_.push_back(
+      {std::move(stream), ConnectRequest{std::move(block_.authority), std::move(block_.headers)}});
+  Schedule();
+}
+
+void ConnectSessionImpl::OnAnswer(int32_t id, bool end_stream) {
+  TunnelStream* stream = Find(id);
+  if (stream == nullptr) return;
+  // Trailers mean nothing to a tunnel, and informational answers come before the one that counts.
+  const bool answer = !server() && !stream->answered() && (block_.status >= 200 || end_stream);
+  if (answer && block_.too_large) {
+    stream->OnClosed(absl::UnavailableError(absl::StrCat("the answer's headers are larger than ",
+                                                         options_.max_header_list_size, " bytes")));
+    SubmitReset(id, NGHTTP2_CANCEL);
+    return;
+  }
+  if (answer) {
+    stream->OnResponse(block_.status, std::move(block_.headers));
+    if (!stream->error().ok()) {
+      SubmitReset(id, NGHTTP2_CANCEL);
+      return;
+    }
+  }
+  if (end_stream) stream->OnEndStream();
+}
+
+int ConnectSessionImpl::OnFrameSent(const nghttp2_frame* frame) {
+  const int32_t id = frame->hd.stream_id;
+  const bool end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  switch (frame->hd.type) {
+    case NGHTTP2_DATA:
+      if (TunnelStream* stream = Find(id)) {
+        // An empty frame is still to be appended by Pump; others have been by OnSendData.
+        if (end_stream) {
+          stream->OnEndSent(output_.end_mark() + (frame->hd.length == 0 ? kFrameHeader : 0));
+        }
+        if (stream->reset_due()) SendReady(stream);
+      }
+      break;
+    case NGHTTP2_HEADERS:
+      // The answer to a refused request is complete: the rest of the request is not wanted (RFC
+      // 9113 section 8.1).
+      if (server() && end_stream &&
+          nghttp2_session_get_stream_remote_close(http2_.get(), id) == 0) {
+        SubmitReset(id, NGHTTP2_NO_ERROR);
+      }
+      break;
+    case NGHTTP2_RST_STREAM: {
+      if (TunnelStream* stream = Find(id)) {
+        stream->OnResetSent(output_.end_mark() + kFrameHeader + frame->hd.length);
+      }
+      const uint32_t code = frame->rst_stream.error_code;
+      if (server() && (code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR ||
+                       code == NGHTTP2_STREAM_CLOSED || code == NGHTTP2_REFUSED_STREAM)) {
+        NoteAbuse();
+      }
+      break;
+    }
+    case NGHTTP2_GOAWAY:
+      if (frame->goaway.error_code != NGHTTP2_NO_ERROR && !pending_end_.has_value()) {
+        pending_end_ = absl::UnavailableError(absl::StrCat(
+            "http/2 error of the peer: ", nghttp2_http2_strerror(frame->goaway.error_code),
+            frame->goaway.opaque_data_len > 0 ? ": " : "",
+            absl::string_view(reinterpret_cast<const char*>(frame->goaway.opaque_data),
+                              frame->goaway.opaque_data_len)));
+        Schedule();
+      }
+      break;
+    default:
+      break;
+  }
+  return 0;
+}
+
+int ConnectSessionImpl::OnDataChunk(int32_t id, absl::Span<const uint8_t> data) {
+  // The connection's window is given back at once: what a stream may hold is bounded by its own,
+  // and a slow reader takes nothing from the others.
+  nghttp2_session_consume_connection(http2_.get(), data.size());
+  TunnelStream* stream = Find(id);
+  if (stream == nullptr || !stream->OnData(data)) {
+    nghttp2_session_consume_stream(http2_.get(), id, data.size());
+  }
+  return 0;
+}
+
+int ConnectSessionImpl::OnStreamClose(int32_t id, uint32_t error_code) {
+  const bool peer_reset = peer_reset_id_ == id;
+  if (peer_reset) peer_reset_id_ = 0;
+  const bool could_open = CanOpenStream();
+  if (nghttp2_session_get_stream_user_data(http2_.get(), id) != nullptr && open_ > 0) --open_;
+  if (TunnelStream* stream = Find(id)) {
+    absl::Status status;
+    if (stream->reset_submitted()) {
+      // Ours; what was to be said has been said.
+    } else if (peer_reset) {
+      status = absl::UnavailableError(
+          absl::StrCat("the peer reset the stream: ", nghttp2_http2_strerror(error_code)));
+    } else if (error_code != NGHTTP2_NO_ERROR) {
+      status = absl::UnavailableError(
+          absl::StrCat("the stream was closed: ", nghttp2_http2_strerror(error_code)));
+    } else if (!stream->answered()) {
+      status = absl::UnavailableError("the stream was closed without an answer");
+    }
+    stream->OnClosed(status);
+    const auto unseen =
+        std::find_if(connects_.begin(), connects_.end(),
+                     [stream](const Connect& c) { return c.stream.get() == stream; });
+    if (unseen != connects_.end()) connects_.erase(unseen);
+  }
+  OnSettingsOrClose(could_open);
+  return 0;
+}
+
+void ConnectSessionImpl::OnSettingsOrClose(bool could_open) {
+  if (state_ != State::kOpen) return;
+  if (open_ == 0 || (!could_open && CanOpenStream())) {
+    streams_changed_ = true;
+    Schedule();
+  }
+}
+
+ssize_t ConnectSessionImpl::OnPullData(int32_t id, size_t length, uint32_t* flags) {
+  if (output_.size() >= kOutputTarget) return NGHTTP2_ERR_PAUSE;
+  TunnelStream* stream = Find(id);
+  if (stream == nullptr) return NGHTTP2_ERR_DEFERRED;  // Its reset is queued.
+  const size_t size = std::min(length, stream->sendable());
+  const bool end = stream->ends_after(size);
+  if (size == 0 && !end) return NGHTTP2_ERR_DEFERRED;
+  if (size > 0) *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  if (end) *flags |= NGHTTP2_DATA_FLAG_EOF;
+  return static_cast<ssize_t>(size);
+}
+
+int ConnectSessionImpl::OnSendData(const nghttp2_frame* frame, const uint8_t* header,
+                                   size_t length) {
+  TunnelStream* stream = Find(frame->hd.stream_id);
+  // Follows OnPullData in one call of nghttp2, so the stream and its bytes are still there; we ask
+  // for no padding.
+  CHECK(stream != nullptr && stream->sendable() >= length);
+  output_.Append(header, kFrameHeader);
+  stream->TakeSendable(absl::MakeSpan(output_.Reserve(length), length));
+  stream->OnSent(output_.end_mark());
+  return 0;
+}
+
+void ConnectSessionImpl::NoteAbuse() {
+  if (abuse_.Note(loop_->Now(), open_)) {
+    nghttp2_session_terminate_session(http2_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+}
+
+}  // namespace byrnie

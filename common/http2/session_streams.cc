@@ -1,0 +1,82 @@
+// What our streams ask for.
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/http2/connect_session_impl.h"
+
+namespace byrnie {
+
+void ConnectSessionImpl::ReturnWindow(int32_t id, size_t bytes) {
+  if (state_ != State::kOpen) return;
+  nghttp2_session_consume_stream(http2_.get(), id, bytes);
+  if (nghttp2_session_want_write(http2_.get()) != 0) Schedule();
+}
+
+void ConnectSessionImpl::SendReady(TunnelStream* stream) {
+  if (state_ != State::kOpen) return;
+  if (stream->reset_due()) {
+    stream->OnResetSubmitted();
+    // RFC 9113 section 8.5: a reset of the tunnelled connection.
+    SubmitReset(stream->id(), NGHTTP2_CONNECT_ERROR);
+    return;
+  }
+  nghttp2_session_resume_data(http2_.get(), stream->id());
+  Schedule();
+}
+
+void ConnectSessionImpl::PullNow(TunnelStream* stream) {
+  if (state_ != State::kOpen) return;
+  nghttp2_session_resume_data(http2_.get(), stream->id());
+  Pump();
+  Schedule();
+}
+
+void ConnectSessionImpl::SendAccept(int32_t id, const HeaderList& headers) {
+  if (state_ != State::kOpen) return;
+  NameValues values;
+  values.Add(":status", "200");
+  values.Add(headers);
+  const nghttp2_data_provider provider = PullFromEvents();
+  nghttp2_submit_response(http2_.get(), id, values.data(), values.size(), &provider);
+  Schedule();
+}
+
+void ConnectSessionImpl::SendReject(int32_t id, int status, const HeaderList& headers) {
+  if (state_ != State::kOpen) return;
+  const std::string code = absl::StrCat(status);
+  NameValues values;
+  values.Add(":status", code);
+  values.Add(headers);
+  nghttp2_submit_response(http2_.get(), id, values.data(), values.size(), nullptr);
+  Schedule();
+}
+
+void ConnectSessionImpl::SubmitReset(int32_t id, uint32_t error_code) {
+  nghttp2_submit_rst_stream(http2_.get(), NGHTTP2_FLAG_NONE, id, error_code);
+  Schedule();
+}
+
+void ConnectSessionImpl::WantUpcalls(TunnelStream* stream) {
+  if (!stream->queued) {
+    stream->queued = true;
+    ready_.push_back(stream);
+  }
+  Schedule();
+}
+
+void ConnectSessionImpl::Forget(TunnelStream* stream, bool cancel) {
+  streams_.erase(stream->id());
+  if (stream->queued) {
+    std::replace(ready_.begin(), ready_.end(), stream, static_cast<TunnelStream*>(nullptr));
+    std::replace(running_.begin(), running_.end(), stream, static_cast<TunnelStream*>(nullptr));
+  }
+  if (cancel && state_ == State::kOpen) SubmitReset(stream->id(), NGHTTP2_CANCEL);
+}
+
+TunnelStream* ConnectSessionImpl::Find(int32_t id) const {
+  const auto it = streams_.find(id);
+  return it == streams_.end() ? nullptr : it->second;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,123 @@
+// Bytes in from the transport and out to it.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/http2/connect_session_impl.h"
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kReadSize = 64 * 1024;
+constexpr size_t kBytesPerEvent = 256 * 1024;
+// Answers the peer provokes and does not read.
+constexpr size_t kMaxQueuedFrames = 4096;
+
+}  // namespace
+
+void ConnectSessionImpl::OnWritable() {
+  transport_blocked_ = false;
+  Schedule();
+}
+
+void ConnectSessionImpl::ReadTransport() {
+  // On the stack: a session that is not reading right now owns no buffer.
+  uint8_t buffer[kReadSize];
+  size_t moved = 0;
+  read_due_ = false;
+  while (state_ != State::kClosed && !transport_ended_) {
+    if (moved >= kBytesPerEvent) {
+      read_due_ = true;
+      break;
+    }
+    const IoResult result = transport_->Read(absl::MakeSpan(buffer));
+    if (result.status == IoStatus::kEof) {
+      transport_ended_ = true;
+      if (state_ == State::kOpen) {
+        BeginClose(!peer_goaway_.ok() ? peer_goaway_
+                   : open_ == 0
+                       ? absl::OkStatus()
+                       : absl::UnavailableError(absl::StrCat("the peer closed the connection with ",
+                                                             open_, " streams open")));
+      }
+      break;
+    }
+    if (result.status == IoStatus::kError) {
+      const absl::Status error = transport_->error();
+      Fail(!peer_goaway_.ok() ? peer_goaway_
+           : !error.ok()      ? error
+                              : absl::UnavailableError("the transport is broken"));
+      break;
+    }
+    if (result.bytes > 0) {
+      moved += result.bytes;
+      liveness_.OnHeard(loop_->Now());
+      Feed(absl::MakeConstSpan(buffer, result.bytes));
+    }
+    if (result.status == IoStatus::kWouldBlock) break;
+  }
+  Schedule();
+}
+
+void ConnectSessionImpl::Feed(absl::Span<const uint8_t> data) {
+  if (state_ != State::kOpen) return;  // Only the peer's end is of interest.
+  const ssize_t fed = nghttp2_session_mem_recv(http2_.get(), data.data(), data.size());
+  if (fed < 0) {
+    Fail(absl::UnavailableError(
+        absl::StrCat("http/2 error of the peer: ", nghttp2_strerror(static_cast<int>(fed)))));
+    return;
+  }
+  if (nghttp2_session_get_outbound_queue_size(http2_.get()) > kMaxQueuedFrames) {
+    Fail(absl::UnavailableError("the peer provokes answers and does not read them"));
+  }
+}
+
+bool ConnectSessionImpl::Pump() {
+  while (output_.size() < kOutputTarget) {
+    const uint8_t* data = nullptr;
+    const ssize_t size = nghttp2_session_mem_send(http2_.get(), &data);
+    if (size < 0) {
+      Fail(absl::InternalError(
+          absl::StrCat("cannot make http/2 frames: ", nghttp2_strerror(static_cast<int>(size)))));
+      return false;
+    }
+    if (size == 0) return output_.size() >= kOutputTarget;
+    output_.Append(data, static_cast<size_t>(size));
+  }
+  return true;
+}
+
+void ConnectSessionImpl::Flush() {
+  size_t moved = 0;
+  bool more = true;
+  while (state_ == State::kOpen || state_ == State::kClosing) {
+    more = Pump();
+    if (state_ == State::kClosed || output_.size() == 0) break;
+    if (transport_blocked_) return;
+    if (moved >= kBytesPerEvent) {
+      Schedule();
+      return;
+    }
+    const IoResult result = transport_->Write(output_.bytes());
+    if (result.status == IoStatus::kError || result.status == IoStatus::kEof) {
+      // What the peer said before the end is still worth hearing.
+      ReadTransport();
+      const absl::Status error = transport_->error();
+      Fail(!error.ok() ? error : absl::UnavailableError("the transport is broken"));
+      return;
+    }
+    output_.Consume(result.bytes);
+    moved += result.bytes;
+    if (result.status == IoStatus::kWouldBlock || result.bytes == 0) transport_blocked_ = true;
+    if (result.bytes > 0) OutputMoved();
+    if (!more && output_.size() == 0) break;
+  }
+  if (output_.size() == 0) output_.Release();
+}
+
+void ConnectSessionImpl::OutputMoved() {
+  if (!output_watched_) return;
+  output_watched_ = false;
+  for (const auto& [id, stream] : streams_) stream->OnOutputTaken();
+}
+
+}  // namespace byrnie
