@@ -12,15 +12,16 @@ namespace byrnie {
 // One thread's source of events: file descriptors, timers, deferred tasks, and Post, the only door
 // between threads. Everything but Post and InLoopThread is called on the loop's thread only.
 //
-// A turn gathers what is ready, then runs, in this order: fd callbacks, due timers, posted tasks, and
-// the deferred tasks scheduled up to then. A callback cancelled by an earlier one of the same turn does
-// not run. A task deferred by a deferred task runs in the next turn. No callback ever runs inside the
-// call that registered or triggered it.
+// A turn gathers what is ready, then runs, in this order: fd callbacks, due timers, posted tasks,
+// and the deferred tasks scheduled up to then. A callback cancelled by an earlier one of the same
+// turn does not run. A task deferred by a deferred task runs in the next turn. No callback ever
+// runs inside the call that registered or triggered it.
 //
 // The loop outlives everything registered with it.
 class EventLoop {
  public:
-  // Watches one file descriptor, edge-triggered, for both directions. Destroying it stops the watch.
+  // Watches one file descriptor, edge-triggered, for both directions. Destroying it stops the
+  // watch.
   class FdWatch {
    public:
     virtual ~FdWatch() = default;
@@ -38,7 +39,8 @@ class EventLoop {
   class Timer {
    public:
     virtual ~Timer() = default;
-    // Fires once, `delay` after Now(); a negative delay counts as zero. Replaces an earlier schedule.
+    // Fires once, `delay` after Now(); a negative delay counts as zero. Replaces an earlier
+    // schedule.
     virtual void Schedule(absl::Duration delay) = 0;
     virtual void Cancel() = 0;
     virtual bool scheduled() const = 0;
@@ -67,8 +69,8 @@ class EventLoop {
   virtual std::unique_ptr<Timer> NewTimer(Callback callback) = 0;
   virtual std::unique_ptr<Deferred> NewDeferred(Callback callback) = 0;
 
-  // Runs `task` on the loop's thread in a later turn, in the order of the calls of one thread. From any
-  // thread. Tasks still queued when the loop is destroyed are destroyed without running.
+  // Runs `task` on the loop's thread in a later turn, in the order of the calls of one thread. From
+  // any thread. Tasks still queued when the loop is destroyed are destroyed without running.
   virtual void Post(Callback task) = 0;
 
   // Monotonic time, constant within a turn.
@@ -76,8 +78,8 @@ class EventLoop {
   // Wall-clock time, constant within a turn.
   virtual absl::Time WallNow() const = 0;
 
-  // True on the thread that runs the loop, and on any thread before the first turn and after Run() has
-  // returned. From any thread.
+  // True on the thread that runs the loop, and on any thread before the first turn and after Run()
+  // has returned. From any thread.
   virtual bool InLoopThread() const = 0;
 };
 
