@@ -10,39 +10,82 @@
 namespace byrnie {
 namespace {
 
+// How long the end waits for clients to take their answers.
+constexpr absl::Duration kDrainTimeout = absl::Seconds(1);
+
 HttpResponse Json(std::string body) { return {200, "application/json", std::move(body)}; }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(EventLoop* loop, const ProxyConfig* config,
+absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(const Clock* clock, const ProxyConfig* config,
                                                      const MetricRegistry* metrics, Logger* logger,
                                                      Host* host) {
-  std::unique_ptr<Admin> admin(new Admin(loop, config, metrics, logger, host));
+  ASSIGN_OR_RETURN(std::unique_ptr<EpollEventLoop> loop, EpollEventLoop::Create(clock));
+  std::unique_ptr<Admin> admin(new Admin(std::move(loop), config, metrics, logger, host));
   RETURN_IF_ERROR(admin->Listen());
   return admin;
 }
 
-Admin::Admin(EventLoop* loop, const ProxyConfig* config, const MetricRegistry* metrics,
-             Logger* logger, Host* host)
-    : loop_(loop),
+Admin::Admin(std::unique_ptr<EpollEventLoop> loop, const ProxyConfig* config,
+             const MetricRegistry* metrics, Logger* logger, Host* host)
+    : loop_(std::move(loop)),
       config_(config),
       metrics_(metrics),
       logger_(logger),
       host_(host),
-      started_(loop->Now()) {}
+      started_(loop_->Now()) {}
+
+Admin::~Admin() {
+  if (!thread_.joinable()) return;
+  loop_->Post([this] { Drain(); });
+  thread_.join();
+}
+
+void Admin::Start() {
+  thread_ = std::thread([this] {
+    loop_->Run();
+    // What lives on the loop dies on its thread.
+    admin_server_.reset();
+    stats_server_.reset();
+    status_server_.reset();
+    drain_timer_.reset();
+  });
+}
+
+void Admin::SetState(State state) {
+  loop_->Post([this, state = std::move(state)]() mutable { state_ = std::move(state); });
+}
+
+void Admin::Drain() {
+  drain_timer_ = loop_->NewTimer([this] { loop_->Stop(); });
+  drain_timer_->Schedule(kDrainTimeout);
+  for (HttpServer* server : {admin_server_.get(), stats_server_.get(), status_server_.get()}) {
+    ++undrained_;
+    server->Drain([this] {
+      if (--undrained_ == 0) loop_->Stop();
+    });
+  }
+}
+
+std::vector<std::string> Admin::NotReady() const {
+  std::vector<std::string> missing = Missing(*state_.mesh, loop_->WallNow());
+  if (state_.draining) missing.insert(missing.begin(), "draining");
+  return missing;
+}
 
 absl::Status Admin::Listen() {
   HttpServer::Options loopback;
   loopback.require_loopback_host = true;
   ASSIGN_OR_RETURN(admin_server_,
-                   HttpServer::Create(loop_, config_->admin, loopback, AdminRoutes()));
+                   HttpServer::Create(loop_.get(), config_->admin, loopback, AdminRoutes()));
   ASSIGN_OR_RETURN(
       stats_server_,
       ListenOnAllAddresses<std::unique_ptr<HttpServer>>(
           config_->stats_port, [this](const SocketAddress& address) {
             std::vector<HttpServer::Route> routes;
             routes.push_back({"GET", "/metrics", [this](const HttpRequest&) { return Metrics(); }});
-            return HttpServer::Create(loop_, address, HttpServer::Options(), std::move(routes));
+            return HttpServer::Create(loop_.get(), address, HttpServer::Options(),
+                                      std::move(routes));
           }));
   ASSIGN_OR_RETURN(
       status_server_,
@@ -50,7 +93,7 @@ absl::Status Admin::Listen() {
           std::unique_ptr<HttpServer>>(config_->status_port, [this](const SocketAddress& address) {
         std::vector<HttpServer::Route> routes;
         routes.push_back({"GET", "/healthz/ready", [this](const HttpRequest&) { return Ready(); }});
-        return HttpServer::Create(loop_, address, HttpServer::Options(), std::move(routes));
+        return HttpServer::Create(loop_.get(), address, HttpServer::Options(), std::move(routes));
       }));
   return absl::OkStatus();
 }
@@ -59,10 +102,10 @@ std::vector<HttpServer::Route> Admin::AdminRoutes() {
   std::vector<HttpServer::Route> routes;
   routes.push_back({"GET", "/", [this](const HttpRequest&) { return Home(); }});
   routes.push_back({"GET", "/certs", [this](const HttpRequest&) {
-                      return Json(RenderCerts(*host_->mesh(), loop_->WallNow()));
+                      return Json(RenderCerts(*state_.mesh, loop_->WallNow()));
                     }});
   routes.push_back({"GET", "/config_dump", [this](const HttpRequest&) {
-                      return Json(RenderConfigDump(*host_->mesh(), *config_));
+                      return Json(RenderConfigDump(*state_.mesh, *config_));
                     }});
   routes.push_back({"GET", "/connections", [this](const HttpRequest&) {
                       bool complete = false;
@@ -77,8 +120,8 @@ std::vector<HttpServer::Route> Admin::AdminRoutes() {
                       return HttpResponse{200, "text/plain; charset=utf-8", "draining\n"};
                     }});
   routes.push_back({"POST", "/quitquitquit", [this](const HttpRequest&) {
-                      // In a later turn, so that the answer gets out first.
-                      loop_->Post([this] { host_->Quit(); });
+                      // The process ends only after this is answered, see ~Admin.
+                      host_->Quit();
                       return HttpResponse{200, "text/plain; charset=utf-8", "ending\n"};
                     }});
   return routes;
@@ -86,9 +129,9 @@ std::vector<HttpServer::Route> Admin::AdminRoutes() {
 
 HttpResponse Admin::Home() {
   HomeFacts facts;
-  facts.mesh = host_->mesh();
-  facts.link_up = host_->link_up();
-  const std::vector<std::string> missing = host_->Missing();
+  facts.mesh = state_.mesh;
+  facts.link_up = state_.link_up;
+  const std::vector<std::string> missing = NotReady();
   facts.readiness = missing.empty() ? "ready" : absl::StrJoin(missing, "; ");
   bool complete = false;
   for (const Worker::View& worker : host_->InspectWorkers(&complete)) {
@@ -104,7 +147,7 @@ HttpResponse Admin::Metrics() const {
 }
 
 HttpResponse Admin::Ready() const {
-  const std::vector<std::string> missing = host_->Missing();
+  const std::vector<std::string> missing = NotReady();
   if (missing.empty()) return {200, "text/plain; charset=utf-8", "ready\n"};
   return {503, "text/plain; charset=utf-8", absl::StrCat(absl::StrJoin(missing, "\n"), "\n")};
 }

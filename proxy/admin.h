@@ -3,12 +3,16 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/event/epoll_event_loop.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_server.h"
+#include "common/net/socket_address.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "proxy/mesh_snapshot.h"
@@ -17,45 +21,65 @@
 
 namespace byrnie {
 
-// The three HTTP servers of the proxy: admin pages (loopback, Host checked), metrics, readiness.
-// Lives on the control loop.
+// The three HTTP servers of the proxy: admin pages (loopback, Host checked), metrics, readiness. A
+// thread and loop of their own, so that a page that gathers from the workers, or a slow client,
+// delays neither a signature nor a byte. Made and ended by the control thread, which tells it what
+// changes.
 class Admin {
  public:
-  // What the pages show and do. Calls come on the control loop.
+  // What the pages show of the control thread's state.
+  struct State {
+    // Never null.
+    MeshSnapshotPtr mesh = std::make_shared<const MeshSnapshot>();
+    bool link_up = false;
+    bool draining = false;
+  };
+
+  // What the pages ask for. Calls come on the admin thread.
   class Host {
    public:
     virtual ~Host() = default;
-    virtual MeshSnapshotPtr mesh() const = 0;
-    virtual bool link_up() const = 0;
-    virtual bool draining() const = 0;
-    // What keeps the proxy from being ready; empty: it is.
-    virtual std::vector<std::string> Missing() const = 0;
     // Connections of all workers; waits for them a bounded time. `complete` tells whether all
     // answered.
     virtual std::vector<Worker::View> InspectWorkers(bool* complete) = 0;
+    // Both only post.
     virtual void BeginDrain() = 0;
     virtual void Quit() = 0;
   };
 
-  // Listens. Errors as TcpListener::Create. All pointers outlive this.
-  static absl::StatusOr<std::unique_ptr<Admin>> Create(EventLoop* loop, const ProxyConfig* config,
+  // Listens, before there is a thread. Errors as TcpListener::Create. All pointers outlive this.
+  static absl::StatusOr<std::unique_ptr<Admin>> Create(const Clock* clock,
+                                                       const ProxyConfig* config,
                                                        const MetricRegistry* metrics,
                                                        Logger* logger, Host* host);
   Admin(const Admin&) = delete;
   Admin& operator=(const Admin&) = delete;
+  // Answers the requests that have come, waiting for that at most a second, and ends the thread.
+  ~Admin();
+
+  // Starts the thread. Once.
+  void Start();
+  void SetState(State state);
+
+  // Where it listens; for tests, which let the kernel choose.
+  SocketAddress admin_address() const { return admin_server_->address(); }
+  SocketAddress status_address() const { return status_server_->address(); }
 
  private:
-  Admin(EventLoop* loop, const ProxyConfig* config, const MetricRegistry* metrics, Logger* logger,
-        Host* host);
+  Admin(std::unique_ptr<EpollEventLoop> loop, const ProxyConfig* config,
+        const MetricRegistry* metrics, Logger* logger, Host* host);
 
   absl::Status Listen();
+  void Drain();
+  // What keeps the proxy from being ready; empty: it is.
+  std::vector<std::string> NotReady() const;
   std::vector<HttpServer::Route> AdminRoutes();
   HttpResponse Home();
   HttpResponse Metrics() const;
   HttpResponse Ready() const;
   HttpResponse SetLogLevel(const HttpRequest& request);
 
-  EventLoop* const loop_;                // Not owned.
+  const std::unique_ptr<EpollEventLoop> loop_;
   const ProxyConfig* const config_;      // Not owned.
   const MetricRegistry* const metrics_;  // Not owned.
   Logger* const logger_;                 // Not owned.
@@ -64,6 +88,11 @@ class Admin {
   std::unique_ptr<HttpServer> admin_server_;
   std::unique_ptr<HttpServer> stats_server_;
   std::unique_ptr<HttpServer> status_server_;
+  // Used on the admin thread only.
+  State state_;
+  std::unique_ptr<EventLoop::Timer> drain_timer_;
+  size_t undrained_ = 0;
+  std::thread thread_;
 };
 
 }  // namespace byrnie

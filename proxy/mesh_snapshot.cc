@@ -1,6 +1,7 @@
 #include "proxy/mesh_snapshot.h"
 
 #include <string>
+#include <vector>
 
 #include "absl/algorithm/container.h"
 
@@ -27,6 +28,17 @@ Decision AuthorizeInbound(const MeshSnapshot& mesh, const ConnectionFacts& facts
     return decision;
   }
   return Authorize(mesh.policies.get(), selector, facts);
+}
+
+std::vector<std::string> Missing(const MeshSnapshot& mesh, absl::Time now) {
+  std::vector<std::string> missing;
+  if (mesh.identity == nullptr) {
+    missing.push_back("no identity from the agent yet");
+  } else if (mesh.identity->identity->not_after() <= now) {
+    missing.push_back("the own certificate has expired");
+  }
+  if (mesh.policies == nullptr) missing.push_back("no policies from the agent yet");
+  return missing;
 }
 
 }  // namespace byrnie

@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/time/time.h"
 #include "common/identity/identity_snapshot.h"
 #include "common/net/socket_address.h"
 #include "common/tls/tls_context.h"
@@ -43,6 +46,10 @@ using MeshSnapshotPtr = std::shared_ptr<const MeshSnapshot>;
 // Decides an inbound connection to `facts.destination`, an address of this pod. Pure. Denies also
 // while it is not known which policies select the workload and there are any that could.
 Decision AuthorizeInbound(const MeshSnapshot& mesh, const ConnectionFacts& facts);
+
+// What is missing at the wall-clock time `now` before inbound connections can be served, in words
+// for people; empty: nothing. Pure.
+std::vector<std::string> Missing(const MeshSnapshot& mesh, absl::Time now);
 
 }  // namespace byrnie
 

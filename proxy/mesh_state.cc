@@ -144,15 +144,4 @@ absl::Status MeshState::ApplyAddresses(const link::v1::AddressUpdate& update) {
   return absl::OkStatus();
 }
 
-std::vector<std::string> MeshState::Missing() const {
-  std::vector<std::string> missing;
-  if (snapshot_->identity == nullptr) {
-    missing.push_back("no identity from the agent yet");
-  } else if (snapshot_->identity->identity->not_after() <= loop_->WallNow()) {
-    missing.push_back("the own certificate has expired");
-  }
-  if (snapshot_->policies == nullptr) missing.push_back("no policies from the agent yet");
-  return missing;
-}
-
 }  // namespace byrnie

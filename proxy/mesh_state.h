@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -48,8 +47,6 @@ class MeshState {
 
   // Never null.
   const MeshSnapshotPtr& snapshot() const { return snapshot_; }
-  // What is missing before inbound connections can be served, in words for people; empty: nothing.
-  std::vector<std::string> Missing() const;
 
  private:
   absl::Status TryIdentity(const link::v1::IdentityUpdate& update);

@@ -95,7 +95,8 @@ Proxy::Proxy(ProxyConfig config, Logger* logger, const Clock*, std::unique_ptr<E
           AgentClient::Options(), this, logger)) {}
 
 Proxy::~Proxy() {
-  // Workers first: they ask the signer, which asks the agent.
+  // Admin first: it asks the workers. Then these: they ask the signer, which asks the agent.
+  admin_.reset();
   workers_.clear();
   signer_.set_agent(nullptr);
 }
@@ -103,7 +104,7 @@ Proxy::~Proxy() {
 absl::Status Proxy::Init(const Clock* clock) {
   RETURN_IF_ERROR(WatchSignals());
   // Before the workers: their ports may be shared, these tell a second proxy from a second worker.
-  ASSIGN_OR_RETURN(admin_, Admin::Create(loop_.get(), &config_, &registry_, logger_, this));
+  ASSIGN_OR_RETURN(admin_, Admin::Create(clock, &config_, &registry_, logger_, this));
   Worker::Dependencies dependencies;
   dependencies.config = &config_;
   dependencies.metrics = &metrics_;
@@ -158,6 +159,7 @@ void Proxy::OnSignals() {
 
 void Proxy::Run() {
   for (const std::unique_ptr<Worker>& worker : workers_) worker->Start();
+  admin_->Start();
   logger_->Info("serving", {{"outbound_port", static_cast<int>(config_.outbound_port)},
                             {"inbound_port", static_cast<int>(config_.inbound_port)},
                             {"hbone_port", static_cast<int>(config_.hbone_port)},
@@ -205,7 +207,12 @@ void Proxy::OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddre
 
 void Proxy::Publish(const MeshSnapshotPtr& mesh) {
   for (const std::unique_ptr<Worker>& worker : workers_) worker->SetMesh(mesh);
+  // Behind the workers: who finds the proxy ready finds it serving.
+  shown_.mesh = mesh;
+  TellAdmin();
 }
+
+void Proxy::TellAdmin() { admin_->SetState(shown_); }
 
 absl::Status Proxy::OnIdentityUpdate(const link::v1::IdentityUpdate& update) {
   return mesh_.ApplyIdentity(update);
@@ -233,15 +240,15 @@ void Proxy::OnResolveResponse(uint64_t id, link::v1::ResolveResponse::Result res
 
 void Proxy::OnLinkUp() {
   metrics_.link_up->Set(1);
+  shown_.link_up = true;
+  TellAdmin();
   resolver_.OnLinkUp();
 }
 
-void Proxy::OnLinkDown(const absl::Status&) { metrics_.link_up->Set(0); }
-
-std::vector<std::string> Proxy::Missing() const {
-  std::vector<std::string> missing = mesh_.Missing();
-  if (drain_.draining()) missing.insert(missing.begin(), "draining");
-  return missing;
+void Proxy::OnLinkDown(const absl::Status&) {
+  metrics_.link_up->Set(0);
+  shown_.link_up = false;
+  TellAdmin();
 }
 
 std::vector<Worker::View> Proxy::InspectWorkers(bool* complete) {
@@ -266,6 +273,8 @@ std::vector<Worker::View> Proxy::InspectWorkers(bool* complete) {
 }
 
 void Proxy::StopInbound() {
+  shown_.draining = true;
+  TellAdmin();
   for (const std::unique_ptr<Worker>& worker : workers_) worker->StopInbound();
 }
 

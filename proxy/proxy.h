@@ -2,7 +2,6 @@
 #define BYRNIE_PROXY_PROXY_H_
 
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -24,8 +23,8 @@
 
 namespace byrnie {
 
-// The whole proxy: the control thread, which calls Run, with the link to the agent, admin and
-// drain; and the workers. Nothing else makes or joins the parts.
+// The whole proxy: the control thread, which calls Run, with the link to the agent, snapshots and
+// drain; the admin thread; and the workers. Nothing else makes or joins the parts.
 class Proxy final : public AgentClient::Delegate, public Admin::Host, public Drain::Host {
  public:
   // Listens on all ports; SIGTERM and SIGINT are blocked and taken by the control loop from here
@@ -51,6 +50,7 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   void ReturnMemory();
   void OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddress& address);
   void Publish(const MeshSnapshotPtr& mesh);
+  void TellAdmin();
 
   // AgentClient::Delegate:
   absl::Status OnIdentityUpdate(const link::v1::IdentityUpdate& update) override;
@@ -60,14 +60,14 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   void OnLinkUp() override;
   void OnLinkDown(const absl::Status& why) override;
 
-  // Admin::Host:
-  MeshSnapshotPtr mesh() const override { return mesh_.snapshot(); }
-  bool link_up() const override { return agent_->up(); }
-  bool draining() const override { return drain_.draining(); }
-  std::vector<std::string> Missing() const override;
+  // Admin::Host, on the admin thread:
   std::vector<Worker::View> InspectWorkers(bool* complete) override;
-  void BeginDrain() override { drain_.Begin(); }
-  void Quit() override { drain_.Quit(); }
+  void BeginDrain() override {
+    loop_->Post([this] { drain_.Begin(); });
+  }
+  void Quit() override {
+    loop_->Post([this] { drain_.Quit(); });
+  }
 
   // Drain::Host:
   void StopInbound() override;
@@ -86,6 +86,9 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   Resolver resolver_;
   Drain drain_;
   std::unique_ptr<AgentClient> agent_;
+  // What the admin thread was told last.
+  Admin::State shown_;
+  // The same ones from the start to the end of the admin thread, which asks them.
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<EventLoop::Timer> memory_timer_;
