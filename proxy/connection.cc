@@ -88,10 +88,8 @@ void Connection::Finish(AccessRecord::Result result, absl::string_view reason, s
                         uint64_t bytes_sent, uint64_t bytes_received) {
   if (ended_) return;
   ended_ = true;
-  const ProxyMetrics::PerDirection& metrics = context_->metrics->direction(direction_);
-  metrics.open->Add(-1);
-  metrics.bytes_sent->Increment(bytes_sent);
-  metrics.bytes_received->Increment(bytes_received);
+  context_->metrics->direction(direction_).open->Add(-1);
+  AddBytes(bytes_sent, bytes_received);
   context_->metrics->CountEnd(direction_, result, reason);
   if (context_->config->access_log) {
     AccessRecord record;
@@ -119,6 +117,20 @@ void Connection::Finish(AccessRecord::Result result, absl::string_view reason, s
     context_->logger->WriteRaw(ToJson(record));
   }
   context_->registry->Remove(this);
+}
+
+void Connection::CountBytes() {
+  if (relay_ != nullptr && !ended_) {
+    AddBytes(relay_->bytes_to_upstream(), relay_->bytes_to_downstream());
+  }
+}
+
+void Connection::AddBytes(uint64_t sent, uint64_t received) {
+  const ProxyMetrics::PerDirection& metrics = context_->metrics->direction(direction_);
+  metrics.bytes_sent->Increment(sent - counted_sent_);
+  metrics.bytes_received->Increment(received - counted_received_);
+  counted_sent_ = sent;
+  counted_received_ = received;
 }
 
 Connection::View Connection::MakeView() const {

@@ -66,6 +66,8 @@ class Connection {
   // Both ends of its tunnel; null without one.
   const std::shared_ptr<const PeerInfo>& peer() const { return peer_; }
   View MakeView() const;
+  // Adds to the metrics what has moved since the last call.
+  void CountBytes();
 
  protected:
   EventLoop* loop() const { return context_->loop; }
@@ -94,6 +96,7 @@ class Connection {
   void OnRelayDone(const RelayResult& result);
   void Finish(AccessRecord::Result result, absl::string_view reason, std::string detail,
               uint64_t bytes_sent, uint64_t bytes_received);
+  void AddBytes(uint64_t sent, uint64_t received);
 
   WorkerContext* const context_;  // Not owned.
   uint64_t id_ = 0;
@@ -107,6 +110,9 @@ class Connection {
   absl::optional<SocketAddress> destination_;
   std::string service_;
   std::shared_ptr<const PeerInfo> peer_;
+  // What the metrics have been given.
+  uint64_t counted_sent_ = 0;
+  uint64_t counted_received_ = 0;
   // Of Abort; empty otherwise.
   std::string abort_reason_;
   TcpStream* sockets_[2] = {nullptr, nullptr};  // Owned by relay_.

@@ -85,6 +85,10 @@ void ConnectionRegistry::AbortAll(absl::string_view reason, absl::string_view de
   for (Connection* connection : All()) connection->Abort(reason, detail);
 }
 
+void ConnectionRegistry::CountBytes() {
+  for (const auto& [id, connection] : connections_) connection->CountBytes();
+}
+
 std::vector<Connection::View> ConnectionRegistry::View(size_t limit) const {
   std::vector<Connection*> all = All();
   std::sort(all.begin(), all.end(),

@@ -42,6 +42,9 @@ class ConnectionRegistry {
   void AbortUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep, absl::string_view reason);
   void AbortAll(absl::string_view reason, absl::string_view detail);
 
+  // Adds to the metrics what all have moved since the last call.
+  void CountBytes();
+
   // Connections that have not ended.
   size_t size() const { return connections_.size(); }
   // At most `limit` of them, the oldest first.

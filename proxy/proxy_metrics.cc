@@ -105,7 +105,8 @@ ProxyMetrics::PerDirection ProxyMetrics::AddDirection(MetricRegistry* registry,
   const auto bytes = [&](const char* flow) {
     return registry->AddCounter(
         "byrnie_proxy_bytes_total",
-        "Application bytes of ended connections; sent: from who opened the connection",
+        "Application bytes, of open connections counted about every second; sent: from who opened "
+        "the connection",
         {{"direction", name}, {"flow", flow}});
   };
   const auto handshakes = [&](const char* result) {

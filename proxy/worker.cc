@@ -20,9 +20,10 @@ namespace {
 
 // Read at once and relayed at once; a whole number of the largest TLS records.
 constexpr size_t kScratchSize = 64 * 1024;
-// How late a certificate's end may be noticed. Looked at by the wall clock each time, so that a
-// suspended machine or a set clock does not delay it further.
-constexpr absl::Duration kExpirySweep = absl::Seconds(1);
+// How late a certificate's end may be noticed, and how old the count of an open connection's bytes
+// may be. The end is looked at by the wall clock each time, so that a suspended machine or a set
+// clock does not delay it further.
+constexpr absl::Duration kSweep = absl::Seconds(1);
 
 TunnelPool::Metrics PoolMetrics(const ProxyMetrics& metrics) {
   const ProxyMetrics::PerDirection& outbound =
@@ -68,7 +69,7 @@ class Worker::Data {
       resolve_(worker, id, address);
     };
     tunnel_server_ = std::make_unique<TunnelServer>(&context_, ConnectSession::Options());
-    sweep_->Schedule(kExpirySweep);
+    sweep_->Schedule(kSweep);
   }
 
   absl::Status Listen() {
@@ -170,12 +171,13 @@ class Worker::Data {
   }
 
   void Sweep() {
+    registry_.CountBytes();
     const absl::Time now = context_.loop->WallNow();
     // Connections first, so that their line in the log says why.
     registry_.AbortExpired(now, dependencies_.config->identity_expiry);
     pool_.CloseExpired(now);
     tunnel_server_->CloseExpired(now);
-    sweep_->Schedule(kExpirySweep);
+    sweep_->Schedule(kSweep);
   }
 
   const Dependencies dependencies_;
