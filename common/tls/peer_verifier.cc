@@ -42,10 +42,10 @@ absl::Status CheckAllowed(const SpiffeId& peer, const IdentitySnapshot& own,
 
 }  // namespace
 
-absl::StatusOr<VerifiedSvid> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
-                                        const IdentitySnapshot& own,
-                                        const std::vector<SpiffeId>& allowed_peers, absl::Time now,
-                                        uint8_t* alert) {
+absl::StatusOr<ProvenPeer> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
+                                      const IdentitySnapshot& own,
+                                      const std::vector<SpiffeId>& allowed_peers, absl::Time now,
+                                      uint8_t* alert) {
   *alert = SSL_AD_BAD_CERTIFICATE;
   CertificateChain chain;
   const size_t count = presented == nullptr ? 0 : sk_CRYPTO_BUFFER_num(presented);
@@ -75,7 +75,7 @@ absl::StatusOr<VerifiedSvid> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presente
     *alert = SSL_AD_ACCESS_DENIED;
     return allowed;
   }
-  return svid;
+  return ProvenPeer{*std::move(svid), std::move(chain)};
 }
 
 }  // namespace byrnie

@@ -6,20 +6,26 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/crypto/certificate.h"
 #include "common/identity/identity_snapshot.h"
 #include "common/identity/svid_verifier.h"
 #include "openssl/pool.h"
 
 namespace byrnie {
 
+struct ProvenPeer {
+  VerifiedSvid svid;
+  CertificateChain chain;  // As presented, leaf first.
+};
+
 // Judges the certificates that a TLS peer has presented, leaf first, null when it presented none:
 // they are an X509-SVID by `own`'s trust bundles at `now`, of one of `allowed_peers` or, when that
 // is empty, of our own trust domain. Unauthenticated says why not, and `alert` gets what to tell
 // the peer.
-absl::StatusOr<VerifiedSvid> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
-                                        const IdentitySnapshot& own,
-                                        const std::vector<SpiffeId>& allowed_peers, absl::Time now,
-                                        uint8_t* alert);
+absl::StatusOr<ProvenPeer> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
+                                      const IdentitySnapshot& own,
+                                      const std::vector<SpiffeId>& allowed_peers, absl::Time now,
+                                      uint8_t* alert);
 
 }  // namespace byrnie
 

@@ -67,7 +67,8 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
 
   EventLoop* loop() const { return loop_; }
   absl::Status error() const { return error_; }
-  const VerifiedSvid& peer() const { return *peer_; }
+  const VerifiedSvid& peer() const { return peer_->svid; }
+  const CertificateChain& peer_chain() const { return peer_->chain; }
   bool has_peer() const { return peer_.has_value() && state_ != State::kHandshaking; }
   const TlsSessionInfo& session() const { return session_; }
   const TlsContext& context() const { return *context_; }
@@ -143,7 +144,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
 
   State state_ = State::kHandshaking;
   absl::Status error_;
-  absl::optional<VerifiedSvid> peer_;
+  absl::optional<ProvenPeer> peer_;
   TlsSessionInfo session_;
 
   bool read_wanted_ = false;    // The reader waits to hear.
@@ -268,14 +269,14 @@ ssl_verify_result_t TlsStream::Impl::VerifyPeer(uint8_t* out_alert) {
     *out_alert = SSL_AD_NO_APPLICATION_PROTOCOL;
     return ssl_verify_invalid;
   }
-  absl::StatusOr<VerifiedSvid> svid =
+  absl::StatusOr<ProvenPeer> proven =
       byrnie::VerifyPeer(SSL_get0_peer_certificates(ssl_.get()), context_->identity(),
                          handshake_->options.allowed_peers, loop_->WallNow(), out_alert);
-  if (!svid.ok()) {
-    handshake_->failure = svid.status();
+  if (!proven.ok()) {
+    handshake_->failure = proven.status();
     return ssl_verify_invalid;
   }
-  peer_ = *std::move(svid);
+  peer_ = *std::move(proven);
   return ssl_verify_ok;
 }
 
@@ -623,6 +624,10 @@ absl::Status TlsStream::error() const { return impl_->error(); }
 const VerifiedSvid& TlsStream::peer() const {
   CHECK(impl_->has_peer());
   return impl_->peer();
+}
+const CertificateChain& TlsStream::peer_chain() const {
+  CHECK(impl_->has_peer());
+  return impl_->peer_chain();
 }
 const TlsSessionInfo& TlsStream::session() const { return impl_->session(); }
 const TlsContext& TlsStream::context() const { return impl_->context(); }

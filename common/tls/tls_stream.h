@@ -8,6 +8,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/crypto/certificate.h"
 #include "common/event/event_loop.h"
 #include "common/identity/svid_verifier.h"
 #include "common/net/byte_stream.h"
@@ -62,6 +63,9 @@ class TlsStream final : public ByteStream {
 
   // Valid once the handshake is done.
   const VerifiedSvid& peer() const;
+  // The certificates that prove it, as the peer sent them, leaf first, for judging it again when
+  // the trust bundles change. Kept parsed, a few KiB each, as long as the stream or a copy lives.
+  const CertificateChain& peer_chain() const;
   const TlsSessionInfo& session() const;
   const TlsContext& context() const;
   // The transport, still owned by the stream: for addresses.

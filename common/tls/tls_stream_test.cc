@@ -135,6 +135,20 @@ TEST_F(TlsStreamTest, AuthenticatesBothEndsAndSaysWhatWasAgreed) {
   }
 }
 
+TEST_F(TlsStreamTest, KeepsThePeersChainAsItWasSent) {
+  const TestCa intermediate = ca_.MakeIntermediate(ca_.IntermediateSpec());
+  const TestIdentity server = intermediate.IssueSvid("/server");
+  StartClient(GoodContext(TlsRole::kClient));
+  StartServer(Context(TlsRole::kServer, server, ca_.Bundles()));
+  loop_.RunUntilIdle();
+  ASSERT_THAT(client_.handshake(), IsOk());
+  const CertificateChain& chain = client_.stream_->peer_chain();
+  ASSERT_EQ(chain.size(), 2u);
+  EXPECT_EQ(chain[0]->der(), server.chain[0]->der());
+  EXPECT_EQ(chain[1]->der(), intermediate.certificate()->der());
+  EXPECT_EQ(server_.stream_->peer_chain().size(), 1u);
+}
+
 TEST_F(TlsStreamTest, MovesBytesBothWaysAndClosesOneDirectionAfterTheOther) {
   Connect();
   client_.Send("question", /*then_shutdown=*/true);
