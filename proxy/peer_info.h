@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "common/crypto/certificate.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/svid_verifier.h"
 #include "common/tls/tls_stream.h"
@@ -21,6 +22,8 @@ struct PeerInfo {
   absl::optional<SpiffeId> own_id;
   uint64_t own_generation = 0;
   absl::Time own_not_after = absl::InfiniteFuture();
+  // What `peer` was proven by, for proving it again.
+  CertificateChain peer_chain;
 
   // When the proof of either end runs out.
   absl::Time not_after() const { return std::min(peer.not_after, own_not_after); }

@@ -3,25 +3,37 @@
 
 #include <string>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "common/identity/trust_bundle.h"
+#include "proxy/peer_info.h"
 
 namespace byrnie {
 
-// Which trust a new set of bundles takes away. A peer that was verified with the old set counts as
-// not proven any more when its trust domain has lost a root, because a verified connection does not
-// say which root it was verified by. Immutable.
+// True when the peer's own certificates prove it by `bundles` at `now`. Certificates that have run
+// out meanwhile are judged as of their end: what expiry means for open tunnels is IdentityExpiry's
+// to say, and trust alone is asked for here.
+bool ProvenBy(const TrustBundleSet& bundles, const PeerInfo& peer, absl::Time now);
+
+// What a new set of bundles takes away from peers that were proven with the old one. Peers of trust
+// domains that lose no root keep their proof without a look; the others must be proven anew by what
+// is left. Lives within one turn of a loop.
 class TrustChange {
  public:
-  TrustChange(const TrustBundleSet& before, const TrustBundleSet& after);
+  // `after` outlives this.
+  TrustChange(const TrustBundleSet& before, const TrustBundleSet* after, absl::Time now);
 
   bool RemovesAnything() const { return !affected_.empty(); }
-  // True when peers of `trust_domain` must prove themselves anew.
-  bool Affects(absl::string_view trust_domain) const { return affected_.contains(trust_domain); }
+  // True when `peer` is still trusted. Judges each PeerInfo object once, however many of a tunnel's
+  // connections ask.
+  bool Keeps(const PeerInfo& peer);
 
  private:
+  const TrustBundleSet* const after_;  // Not owned.
+  const absl::Time now_;
   absl::flat_hash_set<std::string> affected_;
+  absl::flat_hash_map<const PeerInfo*, bool> judged_;
 };
 
 }  // namespace byrnie

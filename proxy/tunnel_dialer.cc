@@ -40,7 +40,7 @@ class TlsAttempt final : public TunnelDialer::Attempt {
       Finish(std::move(status));
       return;
     }
-    TunnelDialer::Transport transport{nullptr, tls_->peer(), tls_->session()};
+    TunnelDialer::Transport transport{nullptr, tls_->peer(), tls_->session(), tls_->peer_chain()};
     transport.stream = std::move(tls_);
     Finish(std::move(transport));
   }

@@ -7,6 +7,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/crypto/certificate.h"
 #include "common/event/event_loop.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/svid_verifier.h"
@@ -33,6 +34,7 @@ class TunnelDialer {
     std::unique_ptr<ByteStream> stream;
     VerifiedSvid peer;
     TlsSessionInfo session;
+    CertificateChain peer_chain = {};
   };
   // An attempt under way; destroying it abandons the attempt and its callback does not run.
   class Attempt {

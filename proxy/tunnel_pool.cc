@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "proxy/trust_change.h"
 
 namespace byrnie {
 namespace {
@@ -271,9 +272,17 @@ void TunnelPool::Tunnel::OnDialed(absl::StatusOr<TunnelDialer::Transport> transp
     Finish(transport.status());
     return;
   }
-  auto peer =
-      std::make_shared<PeerInfo>(PeerInfo{std::move(transport->peer), std::move(transport->session),
-                                          own_id_, key_.generation, own_not_after_});
+  auto peer = std::make_shared<PeerInfo>(
+      PeerInfo{std::move(transport->peer), std::move(transport->session), own_id_, key_.generation,
+               own_not_after_, std::move(transport->peer_chain)});
+  const Identity& now = *pool_->identity_;
+  // The handshake was judged by the bundles it began with.
+  if (now.generation != key_.generation && now.context != nullptr &&
+      !ProvenBy(now.context->identity().bundles(), *peer, pool_->loop_->WallNow())) {
+    Finish(absl::UnauthenticatedError(
+        absl::StrCat(peer->peer.id.text(), " lost our trust while the tunnel was being made")));
+    return;
+  }
   peer_ = std::move(peer);
   session_ = ConnectSession::CreateClient(pool_->loop_, std::move(transport->stream),
                                           pool_->options_.session, this);

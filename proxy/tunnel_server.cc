@@ -2,11 +2,13 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/tls/tls_stream.h"
 #include "proxy/access_record.h"
 #include "proxy/connection_registry.h"
 #include "proxy/inbound.h"
+#include "proxy/trust_change.h"
 
 namespace byrnie {
 namespace {
@@ -85,10 +87,21 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
       server_->Remove(this);
       return;
     }
-    state_ = State::kOpen;
     const IdentitySnapshot& own = *identity_->identity;
-    peer_ = std::make_shared<PeerInfo>(
-        PeerInfo{tls_->peer(), tls_->session(), own.id(), own.generation(), own.not_after()});
+    peer_ =
+        std::make_shared<PeerInfo>(PeerInfo{tls_->peer(), tls_->session(), own.id(),
+                                            own.generation(), own.not_after(), tls_->peer_chain()});
+    // The handshake was judged by the bundles it began with.
+    const IdentitySnapshot& now = *context.mesh->identity->identity;
+    const bool outdated = now.generation() != own.generation();
+    if (outdated && !ProvenBy(now.bundles(), *peer_, context.loop->WallNow())) {
+      state_ = State::kClosed;
+      LogRefusal(absl::UnauthenticatedError(
+          absl::StrCat("peer ", peer_->peer.id.text(), " lost our trust during the handshake")));
+      server_->Remove(this);
+      return;
+    }
+    state_ = State::kOpen;
     // The snapshot has served; holding it would keep old certificates in memory.
     identity_.reset();
     metrics().tunnels_created->Increment();
@@ -96,7 +109,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
     session_ = ConnectSession::CreateServer(context.loop, std::move(tls_),
                                             server_->session_options_, this);
     timer_->Schedule(kIdleTimeout);
-    if (server_->draining_) Drain();
+    if (server_->draining_ || outdated) Drain();
   }
 
   // A refused handshake is a refused connection: it has its line in the access log.

@@ -160,11 +160,9 @@ class Worker::Data {
       tunnel_server_->CloseOtherGenerations(identity.generation());
     }
     if (old == nullptr) return;
-    const TrustChange change(old->identity->bundles(), identity.bundles());
+    TrustChange change(old->identity->bundles(), &identity.bundles(), context_.loop->WallNow());
     if (!change.RemovesAnything()) return;
-    const auto keep = [&change](const PeerInfo& peer) {
-      return !change.Affects(peer.peer.id.trust_domain());
-    };
+    const auto keep = [&change](const PeerInfo& peer) { return change.Keeps(peer); };
     registry_.AbortUnless(keep, end_reason::kTrustRemoved);
     pool_.CloseUnless(keep);
     tunnel_server_->CloseUnless(keep);
