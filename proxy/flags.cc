@@ -106,7 +106,7 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
   }
   const std::string admin = absl::GetFlag(FLAGS_admin);
   absl::StatusOr<SocketAddress> admin_address = SocketAddress::Parse(admin);
-  if (!admin_address.ok() || !admin_address->ip().IsLoopback()) {
+  if (!admin_address.ok() || !admin_address->ip().IsLoopback() || admin_address->port() == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--admin=", admin, ": not a loopback IP:PORT; give for example 127.0.0.1:15000"));
   }

@@ -1,12 +1,32 @@
 #include "proxy/inbound.h"
 
+#include <sys/socket.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "byrnie/link/v1/link.pb.h"
+#include "common/base/status_matchers.h"
+#include "common/http2/connect_session.h"
 #include "common/net/socket_address.h"
+#include "common/net/tcp_listener.h"
+#include "common/net/testing/memory_stream_pair.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
 #include "proxy/proxy_config.h"
+#include "proxy/testing/data_path.h"
+#include "proxy/tunnel_pool.h"
 
 namespace byrnie {
 namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Pair;
 
 ProxyConfig Config() {
   ProxyConfig config;
@@ -49,6 +69,178 @@ TEST(CheckAuthorityTest, RefusesTheSidecarsOwnPorts) {
     EXPECT_EQ(target.http_status, 403) << authority;
     EXPECT_EQ(target.reason, access_reason::kLoop);
   }
+}
+
+class IgnoringDelegate : public ConnectSession::Delegate {
+ public:
+  void OnConnect(std::unique_ptr<ConnectStream>, ConnectRequest) override {}
+  void OnGoaway() override {}
+  void OnStreamsChanged() override {}
+  void OnSessionClosed(const absl::Status&) override {}
+};
+
+// A peer's CONNECT over a tunnel in memory that ends on 127.0.0.1, and the real connection to it.
+class InboundConnectionTest : public DataPathTest {
+ protected:
+  struct Answer {
+    absl::Status status = absl::UnknownError("no answer");
+    int http_status = 0;
+    HeaderList headers;
+    std::unique_ptr<ConnectStream> stream;
+  };
+
+  explicit InboundConnectionTest(MemoryStreamPair::Quota quota = {})
+      : server_(this), pair_(&loop_, quota, quota) {
+    peer_ = std::make_shared<const PeerInfo>(
+        PeerInfo{VerifiedSvid{*SpiffeId::Parse("spiffe://cluster.local/ns/demo/sa/client"),
+                              absl::InfiniteFuture()},
+                 TlsSessionInfo(), absl::nullopt, 1, absl::InfiniteFuture(), CertificateChain()});
+    client_session_ = ConnectSession::CreateClient(&loop_, pair_.TakeA(), {}, &client_);
+    server_session_ = ConnectSession::CreateServer(&loop_, pair_.TakeB(), {}, &server_);
+    loop_.RunUntilIdle();
+  }
+
+  Answer Connect(const std::string& authority) {
+    Answer answer;
+    absl::StatusOr<std::unique_ptr<ConnectStream>> stream = client_session_->OpenStream(
+        ConnectRequest{authority, {}},
+        [&answer](absl::Status status, int http_status, const HeaderList& headers) {
+          answer.status = std::move(status);
+          answer.http_status = http_status;
+          answer.headers = headers;
+        });
+    EXPECT_THAT(stream, IsOk());
+    EXPECT_TRUE(loop_.RunUntil([&answer] { return answer.http_status != 0; }));
+    answer.stream = *std::move(stream);
+    return answer;
+  }
+  void ExpectRefused(const std::string& authority, int http_status, absl::string_view reason) {
+    const Answer answer = Connect(authority);
+    EXPECT_EQ(answer.http_status, http_status) << authority;
+    EXPECT_THAT(answer.headers, Contains(Pair(kDenyReasonHeader, std::string(reason))));
+    loop_.RunUntilIdle();
+    EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", reason)));
+    EXPECT_EQ(registry_.size(), 0u);
+  }
+
+ private:
+  class Server final : public IgnoringDelegate {
+   public:
+    explicit Server(InboundConnectionTest* test) : test_(test) {}
+    void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest request) override {
+      test_->registry_.Add(std::make_unique<InboundConnection>(
+          &test_->context_, std::move(stream), std::move(request.authority),
+          *SocketAddress::Parse("10.0.0.9:4000"), *IpAddress::Parse("127.0.0.1"), test_->peer_));
+    }
+
+   private:
+    InboundConnectionTest* const test_;
+  };
+
+  IgnoringDelegate client_;
+  Server server_;
+  MemoryStreamPair pair_;
+  std::shared_ptr<const PeerInfo> peer_;
+  std::unique_ptr<ConnectSession> client_session_;
+  std::unique_ptr<ConnectSession> server_session_;
+};
+
+TEST_F(InboundConnectionTest, IsDeniedBeforeTheFirstPolicies) {
+  ExpectRefused("127.0.0.1:8080", 401, "no-policy-snapshot");
+}
+
+TEST_F(InboundConnectionTest, RefusesAnAddressThatIsNotOurs) {
+  SetMesh({});
+  ExpectRefused("10.9.9.9:8080", 400, access_reason::kBadConnectRequest);
+  ExpectRefused("server.demo:8080", 400, access_reason::kBadConnectRequest);
+}
+
+TEST_F(InboundConnectionTest, RefusesTheSidecarsPorts) {
+  SetMesh({});
+  for (const int port : {15000, 15001, 15006, 15008, 15010, 15020, 15021}) {
+    ExpectRefused(absl::StrCat("127.0.0.1:", port), 403, access_reason::kLoop);
+  }
+}
+
+TEST_F(InboundConnectionTest, TellsThePeerThatAPolicyDeniesButNotWhich) {
+  link::v1::PolicyUpdate policies;
+  istio::security::Authorization* policy = policies.add_policies();
+  policy->set_name("secret-name");
+  policy->set_namespace_("demo");
+  policy->set_scope(istio::security::NAMESPACE);
+  policy->set_action(istio::security::DENY);
+  policy->add_rules()->add_clauses()->add_matches()->add_principals()->set_exact(
+      "cluster.local/ns/demo/sa/client");
+  SetMesh(policies);
+  const Answer answer = Connect("127.0.0.1:8080");
+  EXPECT_EQ(answer.http_status, 401);
+  EXPECT_THAT(answer.headers, Contains(Pair(kDenyReasonHeader, "policy-deny")));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(TakeLog(), HasSubstr("demo/secret-name"));
+}
+
+TEST_F(InboundConnectionTest, SaysThatTheApplicationDoesNotListen) {
+  SetMesh({});
+  // Bound, so that nobody else listens there.
+  UniqueFd closed(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage storage;
+  socklen_t size = SocketAddress::Parse("127.0.0.1:0")->ToSockaddr(&storage);
+  ASSERT_EQ(bind(closed.get(), reinterpret_cast<sockaddr*>(&storage), size), 0);
+  ASSERT_EQ(getsockname(closed.get(), reinterpret_cast<sockaddr*>(&storage), &size), 0);
+  ExpectRefused(SocketAddress::FromSockaddr(storage)->ToString(), 503,
+                access_reason::kConnectFailed);
+}
+
+TEST_F(InboundConnectionTest, CarriesWhatIsAllowedAndCountsItWhileItIsOpen) {
+  SetMesh({});
+  std::unique_ptr<TcpStream> app;
+  const auto listener =
+      TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                          [&app](std::unique_ptr<TcpStream> stream) { app = std::move(stream); });
+  ASSERT_THAT(listener, IsOk());
+  Answer answer = Connect((*listener)->address().ToString());
+  EXPECT_THAT(answer.status, IsOk());
+  ASSERT_TRUE(loop_.RunUntil([&app] { return app != nullptr; }));
+  const uint8_t hello[] = {'h', 'e', 'l', 'l', 'o'};
+  ASSERT_EQ(answer.stream->Write(hello).bytes, 5u);
+  uint8_t buffer[16];
+  ASSERT_TRUE(loop_.RunUntil([&] { return app->Read(absl::MakeSpan(buffer)).bytes == 5; }));
+  const Counter& sent = *metrics_.direction(AccessRecord::Direction::kInbound).bytes_sent;
+  registry_.CountBytes();
+  EXPECT_EQ(sent.value(), 5u);
+  registry_.CountBytes();
+  app.reset();
+  ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
+  EXPECT_EQ(sent.value(), 5u);
+}
+
+TEST_F(InboundConnectionTest, APolicyThatComesLaterEndsWhatItDenies) {
+  SetMesh({});
+  std::unique_ptr<TcpStream> app;
+  const auto listener =
+      TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                          [&app](std::unique_ptr<TcpStream> stream) { app = std::move(stream); });
+  ASSERT_THAT(listener, IsOk());
+  Answer answer = Connect((*listener)->address().ToString());
+  ASSERT_TRUE(loop_.RunUntil([&app] { return app != nullptr; }));
+  registry_.Recheck();
+  EXPECT_EQ(registry_.size(), 1u);
+  context_.mesh = std::make_shared<const MeshSnapshot>();
+  registry_.Recheck();
+  ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
+  EXPECT_THAT(TakeLog(), HasSubstr(access_reason::kPolicyChanged));
+  EXPECT_TRUE(loop_.RunUntil([&answer] { return !answer.stream->error().ok(); }));
+}
+
+class InboundByteByByteTest : public InboundConnectionTest {
+ protected:
+  InboundByteByByteTest() : InboundConnectionTest(MemoryStreamPair::Quota::OneByte()) {}
+};
+
+TEST_F(InboundByteByByteTest, AnswersTheSame) {
+  ExpectRefused("127.0.0.1:8080", 401, "no-policy-snapshot");
+  SetMesh({});
+  ExpectRefused("127.0.0.2:8080", 400, access_reason::kBadConnectRequest);
 }
 
 }  // namespace

@@ -1,0 +1,90 @@
+#include "proxy/admin_pages.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "byrnie/link/v1/link.pb.h"
+#include "common/base/json.h"
+#include "common/base/status_matchers.h"
+#include "common/tls/testing/test_ca.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr char kHostile[] = "<script>alert(\"1\")</script>&\n\x1b[2J";
+
+absl::Time Start() { return absl::FromUnixSeconds(1700000000); }
+
+ProxyConfig Config() {
+  ProxyConfig config;
+  config.admin = *SocketAddress::Parse("127.0.0.1:15000");
+  config.shown_flags = {{"link_socket", kHostile}};
+  return config;
+}
+
+TEST(AdminPagesTest, TheHomePageEscapesWhatItShows) {
+  HomeFacts facts;
+  facts.mesh = std::make_shared<const MeshSnapshot>();
+  facts.readiness = kHostile;
+  facts.now = Start();
+  EXPECT_THAT(RenderHome(facts, Config()),
+              AllOf(Not(HasSubstr("<script")), HasSubstr("&lt;script&gt;alert(&quot;1&quot;)")));
+}
+
+TEST(AdminPagesTest, NoValueEndsAStringOfTheConfigDump) {
+  link::v1::AddressUpdate update;
+  istio::workload::Workload* workload = update.add_upserts()->mutable_workload();
+  workload->set_uid(kHostile);
+  workload->set_name(kHostile);
+  workload->set_namespace_("demo");
+  workload->set_service_account("server");
+  workload->add_addresses(std::string("\x0a\0\0\1", 4));
+  RoutingTableBuilder routes;
+  ASSERT_TRUE(routes.Apply(update).empty());
+  MeshSnapshot mesh;
+  mesh.routes = routes.Build();
+  const std::string page = RenderConfigDump(mesh, Config());
+  EXPECT_THAT(JsonValue::Parse(page, 64 * 1024), IsOk());
+  EXPECT_THAT(page, AllOf(HasSubstr("alert"), Not(HasSubstr("\x1b")), Not(HasSubstr("(\"1"))));
+}
+
+TEST(AdminPagesTest, NoValueEndsAStringOfTheConnections) {
+  Worker::View view;
+  view.connection_count = 3;
+  view.connections.resize(1);
+  view.connections[0].service = kHostile;
+  view.connections[0].peer_identity = kHostile;
+  view.outbound_tunnels.resize(1);
+  view.outbound_tunnels[0].peer = kHostile;
+  view.inbound_tunnels.resize(1);
+  view.inbound_tunnels[0].source = kHostile;
+  const std::string page = RenderConnections({view}, /*complete=*/false);
+  EXPECT_THAT(JsonValue::Parse(page, 64 * 1024), IsOk());
+  EXPECT_THAT(page, AllOf(HasSubstr("\"complete\": false"), HasSubstr("\"open\": 3"),
+                          Not(HasSubstr("\x1b"))));
+}
+
+TEST(AdminPagesTest, CertificatesAreShownWithoutAnythingOfTheirKey) {
+  const TestCa ca("cluster.local", Start());
+  const TestIdentity identity = ca.IssueSvid("/ns/demo/sa/server");
+  auto in_use = std::make_shared<IdentityInUse>();
+  in_use->identity = *IdentitySnapshot::Create(1, identity.chain, ca.Bundles(), Start());
+  MeshSnapshot mesh;
+  mesh.identity = in_use;
+  const std::string page = RenderCerts(mesh, Start());
+  EXPECT_THAT(JsonValue::Parse(page, 64 * 1024), IsOk());
+  // Names, times and digests only: no encoding in which a key could travel.
+  EXPECT_THAT(
+      page, AllOf(HasSubstr("spiffe://cluster.local/ns/demo/sa/server"),
+                  HasSubstr("\"trust_bundles\""), Not(HasSubstr("BEGIN")), Not(HasSubstr("key"))));
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,108 @@
+#include "proxy/flags.h"
+
+#include <string>
+
+#include "absl/flags/commandlineflag.h"
+#include "absl/flags/reflection.h"
+#include "common/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class FlagsTest : public ::testing::Test {
+ protected:
+  FlagsTest() { Set("link_socket", "/run/byrnie/link.sock"); }
+
+  static void Set(const std::string& name, const std::string& value) {
+    absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
+    ASSERT_NE(flag, nullptr) << name;
+    std::string error;
+    ASSERT_TRUE(flag->ParseFrom(value, &error)) << name << ": " << error;
+  }
+
+ private:
+  const absl::FlagSaver saver_;
+};
+
+TEST_F(FlagsTest, TheDefaultsNeedASocketOnlyAndAreTheSafeOnes) {
+  const absl::StatusOr<ProxyConfig> config = ConfigFromFlags();
+  ASSERT_THAT(config, IsOk());
+  EXPECT_EQ(config->link_socket, "/run/byrnie/link.sock");
+  EXPECT_EQ(config->admin.ToString(), "127.0.0.1:15000");
+  EXPECT_TRUE(config->strict);
+  EXPECT_TRUE(config->access_log);
+  EXPECT_EQ(config->identity_expiry, IdentityExpiry::kDrain);
+  EXPECT_GE(config->workers, 1);
+  EXPECT_LE(config->workers, 2);
+}
+
+TEST_F(FlagsTest, TakesWhatIsSaid) {
+  Set("mtls_mode", "permissive");
+  Set("outbound_policy", "deny");
+  Set("identity_expiry", "strict");
+  Set("workers", "7");
+  Set("admin", "[::1]:9000");
+  Set("resolve_timeout", "250ms");
+  Set("log_format", "text");
+  const absl::StatusOr<ProxyConfig> config = ConfigFromFlags();
+  ASSERT_THAT(config, IsOk());
+  EXPECT_FALSE(config->strict);
+  EXPECT_EQ(config->outbound_policy, OutboundPolicy::kDeny);
+  EXPECT_EQ(config->identity_expiry, IdentityExpiry::kStrict);
+  EXPECT_EQ(config->workers, 7);
+  EXPECT_EQ(config->admin.ToString(), "[::1]:9000");
+  EXPECT_EQ(config->resolve_timeout, absl::Milliseconds(250));
+  EXPECT_EQ(config->log_format, Logger::Format::kText);
+}
+
+struct BadValue {
+  const char* flag;
+  const char* value;
+  // What the error says there is instead.
+  const char* remedy;
+};
+
+class BadValueTest : public FlagsTest, public ::testing::WithParamInterface<BadValue> {};
+
+TEST_P(BadValueTest, NamesTheFlagAndTheRemedy) {
+  Set(GetParam().flag, GetParam().value);
+  EXPECT_THAT(ConfigFromFlags(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr(std::string("--") + GetParam().flag),
+                             HasSubstr(GetParam().value), HasSubstr(GetParam().remedy))));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadValueTest,
+    ::testing::Values(BadValue{"link_socket", "", "give the path"},
+                      BadValue{"admin", "0.0.0.0:15000", "give for example 127.0.0.1:15000"},
+                      BadValue{"admin", "localhost:15000", "give for example 127.0.0.1:15000"},
+                      BadValue{"admin", "127.0.0.1", "give for example 127.0.0.1:15000"},
+                      BadValue{"admin", "127.0.0.1:0", "give for example 127.0.0.1:15000"},
+                      BadValue{"outbound_port", "0", "1 to 65535"},
+                      BadValue{"inbound_port", "-1", "1 to 65535"},
+                      BadValue{"hbone_port", "65536", "1 to 65535"},
+                      BadValue{"stats_port", "99999", "1 to 65535"},
+                      BadValue{"status_port", "0", "1 to 65535"},
+                      BadValue{"status_port", "15020", "give each its own"},
+                      BadValue{"hbone_port", "15000", "give each its own"},
+                      BadValue{"workers", "-1", "0 to 64"}, BadValue{"workers", "65", "0 to 64"},
+                      BadValue{"mtls_mode", "STRICT", "strict or permissive"},
+                      BadValue{"outbound_policy", "", "passthrough or deny"},
+                      BadValue{"resolve_timeout", "0", "1ms to 24h"},
+                      BadValue{"connect_timeout", "inf", "1ms to 24h"},
+                      BadValue{"drain_timeout", "-1s", "1ms to 24h"},
+                      BadValue{"identity_expiry", "never", "drain, keep or strict"},
+                      BadValue{"log_level", "loud", "error, warning, info, debug"},
+                      BadValue{"log_format", "xml", "json or text"}),
+    [](const ::testing::TestParamInfo<BadValue>& info) {
+      return std::string(info.param.flag) + "_" + std::to_string(info.index);
+    });
+
+}  // namespace
+}  // namespace byrnie

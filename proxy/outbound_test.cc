@@ -1,0 +1,190 @@
+#include "proxy/outbound.h"
+
+#include <sys/socket.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "byrnie/link/v1/link.pb.h"
+#include "common/base/status_matchers.h"
+#include "common/net/socket_address.h"
+#include "common/net/tcp_listener.h"
+#include "common/net/tcp_stream.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proxy/access_record.h"
+#include "proxy/resolver.h"
+#include "proxy/routing_table.h"
+#include "proxy/testing/data_path.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using Outcome = Resolver::Outcome;
+
+// The application is the other end of a socket pair.
+class OutboundTest : public DataPathTest {
+ protected:
+  void Connect(absl::StatusOr<SocketAddress> original_destination) {
+    int fds[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    app_.reset(fds[0]);
+    registry_.Add(std::make_unique<OutboundConnection>(
+        &context_, *TcpStream::Create(&loop_, UniqueFd(fds[1])), std::move(original_destination)));
+    loop_.RunUntilIdle();
+  }
+  void Connect(const char* address) { Connect(*SocketAddress::Parse(address)); }
+  void Answer(Outcome outcome) {
+    ASSERT_THAT(questions_, SizeIs(1));
+    registry_.Find(questions_[0].first)->OnResolved(outcome);
+    loop_.RunUntilIdle();
+  }
+  void ExpectEnded(absl::string_view result, absl::string_view reason) {
+    EXPECT_EQ(registry_.size(), 0u);
+    EXPECT_THAT(TakeLog(), AllOf(HasSubstr(absl::StrCat("\"", result, "\"")),
+                                 HasSubstr(absl::StrCat("\"", reason, "\""))));
+    // Nothing was sent on, and the application is not left waiting.
+    char byte;
+    EXPECT_EQ(recv(app_.get(), &byte, 1, 0), 0);
+    EXPECT_THAT(dialer_.targets, IsEmpty());
+  }
+  // A snapshot that routes 10.0.0.7 through a tunnel.
+  void KnowServer() {
+    link::v1::AddressUpdate update;
+    istio::workload::Workload* workload = update.add_upserts()->mutable_workload();
+    workload->set_uid("u");
+    workload->set_name("server");
+    workload->set_namespace_("demo");
+    workload->set_service_account("server");
+    workload->set_trust_domain("cluster.local");
+    workload->add_addresses(std::string("\x0a\0\0\7", 4));
+    workload->set_tunnel_protocol(istio::workload::HBONE);
+    RoutingTableBuilder routes;
+    ASSERT_TRUE(routes.Apply(update).empty());
+    auto mesh = std::make_shared<MeshSnapshot>(*context_.mesh);
+    mesh->routes = routes.Build();
+    context_.mesh = std::move(mesh);
+  }
+
+  UniqueFd app_;
+};
+
+TEST_F(OutboundTest, RefusesALoopToTheSidecarsOwnPorts) {
+  for (const int port : {15000, 15001, 15006, 15008, 15010, 15020, 15021}) {
+    Connect(*SocketAddress::Parse(absl::StrCat("127.0.0.1:", port)));
+    ExpectEnded("denied", access_reason::kLoop);
+  }
+  auto mesh = std::make_shared<MeshSnapshot>();
+  mesh->own_addresses = std::make_shared<const absl::flat_hash_set<IpAddress>>(
+      absl::flat_hash_set<IpAddress>{*IpAddress::Parse("10.0.0.1")});
+  context_.mesh = mesh;
+  Connect("10.0.0.1:15001");
+  ExpectEnded("denied", access_reason::kLoop);
+  EXPECT_THAT(questions_, IsEmpty());
+}
+
+TEST_F(OutboundTest, RefusesAConnectionMadeToTheListenerItself) {
+  std::unique_ptr<TcpStream> accepted;
+  const auto listener = TcpListener::Create(
+      &loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+      [&accepted](std::unique_ptr<TcpStream> stream) { accepted = std::move(stream); });
+  ASSERT_THAT(listener, IsOk());
+  std::unique_ptr<TcpStream> client;
+  const auto attempt =
+      TcpStream::Connect(&loop_, (*listener)->address(), {},
+                         [&client](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
+                           client = *std::move(stream);
+                         });
+  ASSERT_TRUE(loop_.RunUntil([&] { return client != nullptr && accepted != nullptr; }));
+  registry_.Add(
+      std::make_unique<OutboundConnection>(&context_, std::move(accepted), (*listener)->address()));
+  EXPECT_EQ(registry_.size(), 0u);
+  EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", access_reason::kLoop, "\"")));
+}
+
+TEST_F(OutboundTest, RefusesWhatTheKernelDoesNotKnow) {
+  Connect(absl::NotFoundError("no original destination"));
+  ExpectEnded("denied", access_reason::kNoOriginalDestination);
+}
+
+TEST_F(OutboundTest, FailsClosedWhenNobodyCanSayWhatTheAddressIs) {
+  const std::pair<Outcome, absl::string_view> cases[] = {
+      {Outcome::kTimedOut, access_reason::kResolveTimeout},
+      {Outcome::kUnavailable, access_reason::kResolveUnavailable},
+      {Outcome::kOverloaded, access_reason::kOverloaded}};
+  for (const auto& [outcome, reason] : cases) {
+    Connect("10.0.0.7:80");
+    Answer(outcome);
+    ExpectEnded("failed", reason);
+    questions_.clear();
+  }
+}
+
+TEST_F(OutboundTest, DeniesWhatIsNotInTheMeshWhereToldTo) {
+  config_.outbound_policy = OutboundPolicy::kDeny;
+  Connect("10.0.0.7:80");
+  Answer(Outcome::kNotInMesh);
+  ExpectEnded("denied", access_reason::kUnknownAddress);
+}
+
+TEST_F(OutboundTest, PassesWhatIsNotInTheMeshThroughAsItIs) {
+  std::unique_ptr<TcpStream> server;
+  const auto listener = TcpListener::Create(
+      &loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+      [&server](std::unique_ptr<TcpStream> stream) { server = std::move(stream); });
+  ASSERT_THAT(listener, IsOk());
+  Connect((*listener)->address());
+  ASSERT_EQ(send(app_.get(), "hello", 5, 0), 5);
+  Answer(Outcome::kNotInMesh);
+  ASSERT_TRUE(loop_.RunUntil([&server] { return server != nullptr; }));
+  uint8_t buffer[16];
+  ASSERT_TRUE(loop_.RunUntil([&] { return server->Read(absl::MakeSpan(buffer)).bytes == 5; }));
+  EXPECT_EQ(std::string(buffer, buffer + 5), "hello");
+  EXPECT_THAT(dialer_.targets, IsEmpty());
+  registry_.AbortAll(access_reason::kDrained, "");
+  loop_.AdvanceTime(absl::Seconds(6));
+}
+
+TEST_F(OutboundTest, FoundWithoutARouteIsRefusedAndNotAskedAgain) {
+  Connect("10.0.0.7:80");
+  Answer(Outcome::kFound);
+  ExpectEnded("denied", access_reason::kUnknownAddress);
+}
+
+TEST_F(OutboundTest, WithoutAnIdentityATunnelFailsClosed) {
+  KnowServer();
+  Connect("10.0.0.7:80");
+  ExpectEnded("failed", access_reason::kNoIdentity);
+}
+
+TEST_F(OutboundTest, ATunnelAcceptsOnlyTheIdentityThatDiscoveryNames) {
+  KnowServer();
+  TunnelPool::Identity identity;
+  identity.generation = 1;
+  pool_.SetIdentity(std::move(identity));
+  Connect("10.0.0.7:80");
+  ASSERT_THAT(dialer_.targets, SizeIs(1));
+  EXPECT_EQ(dialer_.targets[0].address.ToString(), "10.0.0.7:15008");
+  ASSERT_THAT(dialer_.targets[0].allowed_peers, SizeIs(1));
+  EXPECT_EQ(dialer_.targets[0].allowed_peers[0].text(), "spiffe://cluster.local/ns/demo/sa/server");
+}
+
+TEST_F(OutboundTest, ATunnelThatIsNeverAnsweredEndsTheConnection) {
+  KnowServer();
+  TunnelPool::Identity identity;
+  identity.generation = 1;
+  pool_.SetIdentity(std::move(identity));
+  Connect("10.0.0.7:80");
+  loop_.AdvanceTime(2 * config_.connect_timeout + config_.handshake_timeout);
+  EXPECT_EQ(registry_.size(), 0u);
+  EXPECT_THAT(TakeLog(), HasSubstr(access_reason::kConnectTimeout));
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,116 @@
+#ifndef BYRNIE_PROXY_TESTING_DATA_PATH_H_
+#define BYRNIE_PROXY_TESTING_DATA_PATH_H_
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "byrnie/link/v1/link.pb.h"
+#include "common/base/check.h"
+#include "common/base/unique_fd.h"
+#include "common/event/testing/manual_event_loop.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "common/tls/testing/test_ca.h"
+#include "gtest/gtest.h"
+#include "proxy/connection_registry.h"
+#include "proxy/mesh_snapshot.h"
+#include "proxy/proxy_config.h"
+#include "proxy/proxy_metrics.h"
+#include "proxy/tunnel_dialer.h"
+#include "proxy/tunnel_pool.h"
+#include "proxy/worker_context.h"
+
+namespace byrnie {
+
+// Counts and never answers.
+class SilentDialer final : public TunnelDialer {
+ public:
+  std::unique_ptr<Attempt> Dial(const TunnelTarget& target, std::shared_ptr<const TlsContext>,
+                                Callback) override {
+    targets.push_back(target);
+    return std::make_unique<Attempt>();
+  }
+  std::vector<TunnelTarget> targets;
+};
+
+// Whose reader does not block.
+struct Pipe {
+  Pipe() {
+    int fds[2];
+    CHECK(pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0);
+    reader.reset(fds[0]);
+    writer.reset(fds[1]);
+  }
+  UniqueFd reader;
+  UniqueFd writer;
+};
+
+// What one worker's connections share, for tests: the real parts on a loop that the test steps,
+// questions and log lines kept. One test's thread.
+class DataPathTest : public ::testing::Test {
+ protected:
+  DataPathTest()
+      : logger_(log_pipe_.writer.get(), Logger::Format::kJson, LogLevel::kError),
+        metrics_(&metric_registry_),
+        ca_("cluster.local", loop_.WallNow()),
+        pool_(&loop_, &dialer_, TunnelPool::Options(), TunnelPool::Metrics()),
+        registry_(&loop_),
+        scratch_(64 * 1024) {
+    config_.admin = *SocketAddress::Parse("127.0.0.1:15000");
+    context_.loop = &loop_;
+    context_.config = &config_;
+    context_.metrics = &metrics_;
+    context_.logger = &logger_;
+    context_.registry = &registry_;
+    context_.pool = &pool_;
+    context_.scratch = absl::MakeSpan(scratch_);
+    context_.resolve = [this](uint64_t id, const IpAddress& address) {
+      questions_.emplace_back(id, address);
+    };
+  }
+
+  // A mesh with the identity of demo/server, these policies and no routes.
+  void SetMesh(const link::v1::PolicyUpdate& policies) {
+    auto mesh = std::make_shared<MeshSnapshot>();
+    auto identity = std::make_shared<IdentityInUse>();
+    identity->identity = *IdentitySnapshot::Create(1, ca_.IssueSvid("/ns/demo/sa/server").chain,
+                                                   ca_.Bundles(), loop_.WallNow());
+    mesh->identity = std::move(identity);
+    mesh->policies = *PolicySet::Create(1, policies.policies());
+    context_.mesh = std::move(mesh);
+  }
+
+  // The access log since the last call.
+  std::string TakeLog() {
+    std::string text;
+    char buffer[4096];
+    ssize_t count;
+    while ((count = read(log_pipe_.reader.get(), buffer, sizeof(buffer))) > 0) {
+      text.append(buffer, static_cast<size_t>(count));
+    }
+    return text;
+  }
+
+  const Pipe log_pipe_;
+  ManualEventLoop loop_;
+  ProxyConfig config_;
+  Logger logger_;
+  MetricRegistry metric_registry_;
+  ProxyMetrics metrics_;
+  const TestCa ca_;
+  SilentDialer dialer_;
+  TunnelPool pool_;
+  WorkerContext context_;
+  ConnectionRegistry registry_;
+  std::vector<uint8_t> scratch_;
+  std::vector<std::pair<uint64_t, IpAddress>> questions_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_TESTING_DATA_PATH_H_
