@@ -1,9 +1,11 @@
 #include "common/telemetry/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 
 #include "absl/base/thread_annotations.h"
@@ -142,16 +144,16 @@ struct Logger::State {
       return;
     }
     if (torn) line.insert(line.begin(), '\n');
-    ssize_t written;
+    absl::string_view rest = line;
     do {
-      written = write(fd, line.data(), line.size());
-    } while (written < 0 && errno == EINTR);
-    if (written == static_cast<ssize_t>(line.size())) {
-      torn = false;
-      return;
-    }
-    if (written > 0) torn = true;
-    dropped.fetch_add(1, std::memory_order_relaxed);
+      // A pipe that is ready takes so much at once; of more, a write may wait for the reader.
+      const ssize_t written = write(fd, rest.data(), std::min<size_t>(rest.size(), PIPE_BUF));
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) break;
+      rest.remove_prefix(static_cast<size_t>(written));
+    } while (!rest.empty() && WritableNow(fd));
+    if (rest.size() < line.size()) torn = !rest.empty();
+    if (!rest.empty()) dropped.fetch_add(1, std::memory_order_relaxed);
   }
 };
 

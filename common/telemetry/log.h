@@ -36,7 +36,8 @@ struct LogField {
   absl::variant<std::string, int64_t, bool, double> value;
 };
 
-// Writes the process's log: one line per event, JSON or text, each with one write(2). Thread-safe.
+// Writes the process's log: one line per event, JSON or text, each of up to PIPE_BUF
+// bytes with one write(2). Thread-safe.
 // Never blocks the caller on a slow reader for more than one line: when the descriptor would block,
 // or nobody reads it any more, the line is dropped and counted. Control characters and invalid
 // UTF-8 are escaped in both formats, so that no value can end a line or speak to a terminal; values

@@ -137,6 +137,16 @@ TEST(LogTest, DropsAndCountsInsteadOfBlockingOnASlowReader) {
   EXPECT_EQ(pipe.ReadAll(), "after\n");
 }
 
+TEST(LogTest, ALineLongerThanTheRoomLeftDoesNotBlock) {
+  LogPipe pipe;
+  Logger logger(pipe.fd(), Logger::Format::kText, LogLevel::kInfo);
+  logger.WriteRaw(std::string(1 << 20, 'x'));  // A pipe takes 64 KiB; nobody reads.
+  EXPECT_EQ(logger.dropped_lines(), 1u);
+  EXPECT_GT(pipe.ReadAll().size(), 0u);
+  logger.WriteRaw(std::string(10000, 'y'));
+  EXPECT_EQ(pipe.ReadAll(), "\n" + std::string(10000, 'y') + "\n");
+}
+
 TEST(LogTest, ALineCutByTheKernelDoesNotSpoilTheNextOne) {
   LogPipe pipe;
   ASSERT_EQ(fcntl(pipe.fd(), F_SETFL, O_NONBLOCK), 0);
