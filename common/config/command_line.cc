@@ -18,6 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
+#include "common/base/standard_descriptors.h"
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
 
@@ -186,6 +187,7 @@ std::string HelpText(const ProgramInfo& program) {
 }
 
 std::vector<std::string> ParseCommandLineOrExit(int argc, char** argv, const ProgramInfo& program) {
+  OpenStandardDescriptors();
   absl::StatusOr<CommandLine> result = ParseCommandLine(
       absl::MakeConstSpan(argv + std::min(argc, 1), static_cast<size_t>(std::max(argc - 1, 0))));
   if (!result.ok()) ExitWithError(program.name, result.status());

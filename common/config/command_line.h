@@ -40,7 +40,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const char* const> args)
 std::string HelpText(const ProgramInfo& program);
 
 // ParseCommandLine for main: shows help or version and exits 0; says what is wrong in one line on
-// stderr and exits 2; else gives the arguments that are not flags.
+// stderr and exits 2; else gives the arguments that are not flags. The first call of main: it also
+// opens what is closed of stdin, stdout and stderr, see OpenStandardDescriptors.
 std::vector<std::string> ParseCommandLineOrExit(int argc, char** argv, const ProgramInfo& program);
 
 // Ends the process because its configuration is bad: "byrnie-proxy: error: …" in one line on
