@@ -58,6 +58,7 @@ void TunnelStream::SetObserver(Observer* observer) {
 IoResult TunnelStream::Read(absl::Span<uint8_t> buffer) {
   DCHECK(loop_->InLoopThread());
   if (reset_ || refused_) return {0, IoStatus::kError};
+  if (buffer.empty()) return {0, IoStatus::kOk};
   if (opened_ && !received_.empty()) {
     const size_t bytes = received_.Take(buffer);
     if (session_ != nullptr) session_->ReturnWindow(id_, bytes);
@@ -186,7 +187,7 @@ bool TunnelStream::OnData(absl::Span<const uint8_t> data) {
 
 void TunnelStream::OnEndStream() {
   end_received_ = true;
-  NotifyReadable();
+  if (read_waiting_) NotifyReadable();
 }
 
 void TunnelStream::OnClosed(const absl::Status& status) {

@@ -154,7 +154,6 @@ TEST_P(ByteStreamConformanceTest, ResetsThePeerWhenDestroyedInMidAir) {
 }
 
 TEST_P(ByteStreamConformanceTest, EndsCleanlyWhenDestroyedAfterShutdown) {
-  if (GetParam().destroyed_half_open_resets) GTEST_SKIP() << "a reset here, see the kind";
   b_.Pump("", false);
   a_.Pump("abc", true);
   ASSERT_TRUE(RunUntil([&] { return b_.received == "abc"; }));
@@ -190,11 +189,12 @@ TEST_P(ByteStreamConformanceTest, TellsAnEdgeOnceAfterWouldBlock) {
 
 TEST_P(ByteStreamConformanceTest, TellsTheWriterOnceWhenThereIsRoomAgain) {
   a_->SetObserver(&a_);
-  while (a_.WriteOnce(Pattern(4096)).status == IoStatus::kOk) {
-  }
-  while (a_.WriteOnce("x").status == IoStatus::kOk) {
-  }
-  loop_.RunUntilIdle();
+  // Until there is no room left anywhere on the way.
+  do {
+    while (a_.WriteOnce(Pattern(4096)).status == IoStatus::kOk) {
+    }
+    loop_.RunUntilIdle();
+  } while (a_.WriteOnce("x").bytes > 0);
   const int before = a_.writable;
   b_.Pump("", false);
   ASSERT_TRUE(RunUntil([&] { return a_.writable > before; }));
@@ -243,7 +243,9 @@ TEST_P(ByteStreamConformanceTest, MayBeDestroyedInItsOwnUpcall) {
       ++calls;
       victim->Destroy();
     }
-    void OnWritable() override { ++calls; }
+    void OnWritable() override {
+      if (calls > 0) ++calls;  // It is gone.
+    }
     ConformanceEndpoint* victim;
     int calls = 0;
   } killer;

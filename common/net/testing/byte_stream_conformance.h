@@ -38,9 +38,6 @@ struct ByteStreamKind {
 
   // Moves a byte at each step: what would take long is tried with little.
   bool byte_at_a_time = false;
-  // Destroying a stream of which only our direction has ended resets it: there is no kernel that
-  // keeps the other direction.
-  bool destroyed_half_open_resets = false;
   // After a clean end nothing is read from below any more, so that a reset behind it is only told
   // to a writer.
   bool end_hides_reset = false;
