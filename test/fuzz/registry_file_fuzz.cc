@@ -1,12 +1,13 @@
 // The registry file of the control plane, from text to a checked snapshot.
 
+#include "controlplane/registry/snapshot.h"
 #include "controlplane/registry/static_parser.h"
 #include "test/fuzz/fuzz_target.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto content = byrnie::ParseRegistryFile(
       absl::string_view(reinterpret_cast<const char*>(data), size), "cluster.local");
-  if (content.ok()) (void)byrnie::RegistrySnapshot::Create(*std::move(content));
+  if (content.ok()) (void)byrnie::RegistrySnapshot::Create(*content);
   return 0;
 }
 

@@ -30,6 +30,7 @@ struct Fixture {
   Fixture() {
     const auto key = *PrivateKey::Generate();
     CertificateSpec spec;
+    spec.common_name = "app";
     spec.uri_sans = {"spiffe://cluster.local/ns/default/sa/app"};
     spec.not_before = loop.WallNow() - absl::Hours(1);
     spec.not_after = loop.WallNow() + absl::Hours(1);
