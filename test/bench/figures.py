@@ -12,9 +12,9 @@ import statistics
 import sys
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from test.testing.mesh import Mesh, http_request  # noqa: E402
+from testing.mesh import Mesh, http_request  # noqa: E402
 
 
 def settle(seconds=2.0):
