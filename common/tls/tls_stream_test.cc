@@ -11,10 +11,10 @@
 #include "common/event/testing/manual_event_loop.h"
 #include "common/net/testing/memory_stream_pair.h"
 #include "common/tls/testing/local_signer.h"
+#include "common/tls/testing/raw_tls_client.h"
 #include "common/tls/testing/test_ca.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "openssl/bio.h"
 #include "openssl/ssl.h"
 
 namespace byrnie {
@@ -487,51 +487,9 @@ TEST_F(TlsStreamTest, OldConnectionsKeepTheirContextAfterARotation) {
   EXPECT_EQ(new_server.received_, "new works");
 }
 
-// A TLS client of plain BoringSSL: what our own streams never do.
-class RawClient {
- public:
-  explicit RawClient(std::unique_ptr<ByteStream> transport) : transport_(std::move(transport)) {
-    ctx_.reset(SSL_CTX_new(TLS_method()));
-    SSL_CTX_set_custom_verify(ctx_.get(), SSL_VERIFY_PEER,
-                              [](SSL*, uint8_t*) { return ssl_verify_ok; });
-    SSL_CTX_set_msg_callback(
-        ctx_.get(), [](int is_write, int, int type, const void* buf, size_t, SSL* ssl, void*) {
-          if (!is_write && type == SSL3_RT_HANDSHAKE &&
-              static_cast<const uint8_t*>(buf)[0] == SSL3_MT_NEW_SESSION_TICKET) {
-            ++static_cast<RawClient*>(SSL_get_app_data(ssl))->tickets_;
-          }
-        });
-  }
-  void Begin(bool with_alpn = true) {
-    ssl_.reset(SSL_new(ctx_.get()));
-    SSL_set_app_data(ssl_.get(), this);
-    SSL_set_bio(ssl_.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-    if (with_alpn) SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<const uint8_t*>("\4test"), 5);
-    SSL_set_connect_state(ssl_.get());
-  }
-  // Moves what can be moved; returns what SSL_read last gave.
-  void Pump() {
-    uint8_t buffer[16384];
-    for (IoResult r = transport_->Read(absl::MakeSpan(buffer)); r.bytes > 0;
-         r = transport_->Read(absl::MakeSpan(buffer))) {
-      BIO_write(SSL_get_rbio(ssl_.get()), buffer, static_cast<int>(r.bytes));
-    }
-    if (SSL_in_init(ssl_.get())) SSL_do_handshake(ssl_.get());
-    if (!SSL_in_init(ssl_.get())) SSL_read(ssl_.get(), buffer, sizeof(buffer));
-    int size;
-    while ((size = BIO_read(SSL_get_wbio(ssl_.get()), buffer, sizeof(buffer))) > 0) {
-      transport_->Write(absl::MakeConstSpan(buffer, static_cast<size_t>(size)));
-    }
-  }
-  std::unique_ptr<ByteStream> transport_;
-  bssl::UniquePtr<SSL_CTX> ctx_;
-  bssl::UniquePtr<SSL> ssl_;
-  int tickets_ = 0;
-};
-
 TEST_F(TlsStreamTest, RefusesAClientWithoutACertificate) {
   StartServer(GoodContext(TlsRole::kServer));
-  RawClient raw(pair_->TakeA());
+  RawTlsClient raw(pair_->TakeA());
   raw.Begin();
   for (int i = 0; i < 10; ++i, loop_.RunUntilIdle()) raw.Pump();
   EXPECT_THAT(server_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated,
@@ -542,14 +500,12 @@ class RawClientWithCertificateTest : public TlsStreamTest {
  protected:
   void ConnectRaw(bool with_alpn) {
     StartServer(GoodContext(TlsRole::kServer));
-    raw_ = std::make_unique<RawClient>(pair_->TakeA());
-    const TestIdentity identity = ca_.IssueSvid("/raw");
-    ASSERT_TRUE(SSL_CTX_use_certificate(raw_->ctx_.get(), identity.chain[0]->native()));
-    ASSERT_TRUE(SSL_CTX_use_PrivateKey(raw_->ctx_.get(), identity.key->native()));
+    raw_ = std::make_unique<RawTlsClient>(pair_->TakeA());
+    raw_->Use(ca_.IssueSvid("/raw"));
     raw_->Begin(with_alpn);
     for (int i = 0; i < 10; ++i, loop_.RunUntilIdle()) raw_->Pump();
   }
-  std::unique_ptr<RawClient> raw_;
+  std::unique_ptr<RawTlsClient> raw_;
 };
 
 TEST_F(RawClientWithCertificateTest, GetsNoTicketEver) {
@@ -557,7 +513,7 @@ TEST_F(RawClientWithCertificateTest, GetsNoTicketEver) {
   ASSERT_THAT(server_.handshake(), IsOk());
   server_.Send("some data");
   for (int i = 0; i < 10; ++i, loop_.RunUntilIdle()) raw_->Pump();
-  EXPECT_EQ(raw_->tickets_, 0);
+  EXPECT_EQ(raw_->tickets(), 0);
 }
 
 TEST_F(RawClientWithCertificateTest, IsRefusedWithoutAnApplicationProtocol) {
@@ -570,8 +526,8 @@ TEST_F(RawClientWithCertificateTest, IsCutOffWhenItFloodsKeyUpdates) {
   ConnectRaw(true);
   ASSERT_THAT(server_.handshake(), IsOk());
   for (int i = 0; i < 101; ++i) {
-    ASSERT_TRUE(SSL_key_update(raw_->ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED));
-    ASSERT_EQ(SSL_write(raw_->ssl_.get(), "x", 1), 1);
+    ASSERT_TRUE(SSL_key_update(raw_->ssl(), SSL_KEY_UPDATE_NOT_REQUESTED));
+    ASSERT_EQ(SSL_write(raw_->ssl(), "x", 1), 1);
     raw_->Pump();
     loop_.RunUntilIdle();
     EXPECT_EQ(server_.last_read_, i < 100 ? IoStatus::kWouldBlock : IoStatus::kError) << i;
