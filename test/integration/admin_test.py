@@ -122,14 +122,18 @@ class AdminTest(MeshTestCase):
                 used = token.read().strip()
             self.assertFalse(any(used in text for text in logs))
 
-    def test_drain_and_quit_end_the_proxy(self):
+    def test_drain_waits_for_open_connections_and_quit_does_not(self):
         pod = self.mesh.pod("leaving")
         self.mesh.start()
-        self.assertEqual(pod.admin("/drain", "POST")[0], 200)
-        wait_until(lambda: not pod.proxy.running() or not pod.ready(), 5, "the end of readiness")
-        if pod.proxy.running():
+        with pod.connect(self.mesh.vip, 80) as connection:
+            connection.sendall(b"x")
+            connection.recv(1)
+            self.assertEqual(pod.admin("/drain", "POST")[0], 200)
+            wait_until(lambda: not pod.ready(), 5, "the end of readiness")
+            connection.sendall(b"y")
+            self.assertEqual(connection.recv(1), b"y")
             self.assertEqual(pod.admin("/quitquitquit", "POST")[0], 200)
-        self.assertEqual(pod.proxy.wait(10), 0)
+            self.assertEqual(pod.proxy.wait(10), 0)
 
 
 if __name__ == "__main__":
