@@ -94,7 +94,7 @@ class FakeDialer final : public TunnelDialer {
     peers.push_back(std::make_unique<FakePeer>(loop_, pair.TakeB()));
     peers.back()->answer = answer;
     peers.back()->reject_with = reject_with;
-    done(Transport{pair.TakeA(), VerifiedSvid{Id("server"), peer_not_after}, {}});
+    done(Transport{pair.TakeA(), VerifiedSvid{Id("server"), peer_not_after}, {}, {}});
   }
 
   ManualEventLoop* const loop_;
