@@ -320,7 +320,8 @@ def show_and_keep():
             os.write(tell, b"up")
             os.close(tell)
             while True:
-                signal.pause()
+                # Not signal.pause(): a signal that came just before it would be slept through.
+                time.sleep(0.5)
 
         sys.exit(show(stay))
     os.close(tell)

@@ -38,7 +38,9 @@ def run_file(path):
         output, _ = process.communicate(timeout=FILE_DEADLINE)
         note = f"exit {process.returncode}"
     except subprocess.TimeoutExpired:
-        # SIGTERM lets the file clean up.
+        # First it shows where it hangs; SIGTERM lets it clean up.
+        process.send_signal(signal.SIGUSR1)
+        time.sleep(0.5)
         process.terminate()
         try:
             output, _ = process.communicate(timeout=20)

@@ -1,6 +1,8 @@
 """How an integration test is written and run: unittest, one mesh for all tests of a file, logs after a failure."""
 
+import faulthandler
 import os
+import signal
 import sys
 import time
 import unittest
@@ -111,7 +113,8 @@ def _sentence(test):
 
 
 def main():
-    """Runs the tests of the calling file; exit 1 if one failed."""
+    """Runs the tests of the calling file; exit 1 if one failed. SIGUSR1 shows where it is."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     if len(sys.argv) > 1:
         wanted = sys.argv[1:]
