@@ -7,6 +7,7 @@ log says why; with the right one it would get them.
 """
 
 import os
+import socket
 import ssl
 import sys
 import threading
@@ -28,7 +29,8 @@ class RogueServer:
         self.handshakes = 0
         self._context = tls_context(True, certificate)
         self._listener = host.listen(15008, timeout=30)
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self):
         while True:
@@ -46,6 +48,9 @@ class RogueServer:
                 pass
 
     def close(self):
+        # Wakes the thread; a descriptor closed under its feet might be another file's by then.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
         self._listener.close()
 
 
