@@ -27,6 +27,7 @@ class RogueServer:
     def __init__(self, host, certificate):
         self.heard = b""
         self.handshakes = 0
+        self._connection = None
         self._context = tls_context(True, certificate)
         self._listener = host.listen(15008, timeout=30)
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -41,6 +42,7 @@ class RogueServer:
             raw.settimeout(5)
             try:
                 with self._context.wrap_socket(raw, server_side=True) as connection:
+                    self._connection = connection
                     self.handshakes += 1
                     while block := connection.recv(65536):
                         self.heard += block
@@ -49,7 +51,11 @@ class RogueServer:
 
     def close(self):
         # Wakes the thread; a descriptor closed under its feet might be another file's by then.
-        self._listener.shutdown(socket.SHUT_RDWR)
+        for sock in filter(None, (self._listener, self._connection)):
+            try:
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:
+                pass  # Ended already.
         self._thread.join(10)
         self._listener.close()
 
