@@ -97,7 +97,10 @@ class CleanupTest(unittest.TestCase):
                 names = child.stdout.readline().split()[1:]
             time.sleep(delay)
             child.send_signal(number)
-            self.assertNotEqual(child.wait(15), 0)
+            try:
+                self.assertNotEqual(child.wait(15), 0)
+            finally:
+                child.kill()
         self.assert_nothing_left(directory, names)
 
     def test_signals_while_it_runs_leave_nothing(self):

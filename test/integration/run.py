@@ -75,6 +75,9 @@ def main():
     files = [name for name in sorted(os.listdir(HERE)) if name.endswith("_test.py")
              and (not options.names or any(part in name for part in options.names))]
     files.sort(key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
+    # A shell starts what runs in its background with SIGINT ignored, and that is inherited: the tests that send one
+    # would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     passed = failed = 0
     pool = concurrent.futures.ThreadPoolExecutor(options.jobs)
