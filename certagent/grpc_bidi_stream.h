@@ -90,17 +90,24 @@ class GrpcBidiStream final : public BidiStream<Request, Response> {
     }
 
     void Abandon() {
+      // The lock outlives this, which gRPC's thread may delete as soon as it is free.
+      const std::shared_ptr<absl::Mutex> mutex = mutex_;
       bool release = false;
       {
-        absl::MutexLock lock(mutex_.get());
+        absl::MutexLock lock(mutex.get());
         abandoned_ = true;
+        // Nothing holds a finished call: it may be gone once the lock is.
+        if (finished_) return;
+        // Without a hold of its own the cancellation could end and delete the call that it is in.
+        this->AddHold();
         // A read under way ends through the cancellation and finishes the call; without one nobody
         // else would.
-        if (!finished_ && !reading_) release = finished_ = true;
+        if (!reading_) release = finished_ = true;
       }
       context_.TryCancel();
-      // May delete this.
       if (release) this->RemoveHold();
+      // May delete this.
+      this->RemoveHold();
     }
 
     // The methods of gRPC's threads.
