@@ -15,6 +15,7 @@ namespace {
 using istio::security::Authorization;
 using istio::security::Match;
 using istio::security::StringMatch;
+using istio::workload::LoadBalancing;
 using istio::workload::PortList;
 using istio::workload::Service;
 using istio::workload::Workload;
@@ -102,6 +103,34 @@ class Checker {
     for (const std::string& san : service.subject_alt_names()) {
       const absl::Status valid = SpiffeId::Parse(san).status();
       if (!valid.ok()) return Error("subject_alt_names: ", valid.message());
+    }
+    return CheckLoadBalancing(service.load_balancing());
+  }
+
+  absl::Status CheckLoadBalancing(const LoadBalancing& balancing) const {
+    if (!LoadBalancing::Mode_IsValid(balancing.mode())) {
+      return Error("load_balancing: \"mode\" is unknown");
+    }
+    if (!LoadBalancing::HealthPolicy_IsValid(balancing.health_policy())) {
+      return Error("load_balancing: \"health_policy\" is unknown");
+    }
+    const bool scoped =
+        balancing.mode() == LoadBalancing::STRICT || balancing.mode() == LoadBalancing::FAILOVER;
+    if (scoped == balancing.routing_preference().empty()) {
+      return Error(
+          "load_balancing: \"mode\" and \"routing_preference\" mean something only together; give "
+          "both or neither");
+    }
+    absl::flat_hash_set<int> seen;
+    for (const int scope : balancing.routing_preference()) {
+      if (!LoadBalancing::Scope_IsValid(scope) || scope == LoadBalancing::UNSPECIFIED_SCOPE) {
+        return Error("load_balancing: a scope of \"routing_preference\" is unknown");
+      }
+      if (!seen.insert(scope).second) {
+        return Error("load_balancing: \"routing_preference\" names ",
+                     LoadBalancing::Scope_Name(static_cast<LoadBalancing::Scope>(scope)),
+                     " twice; remove one");
+      }
     }
     return absl::OkStatus();
   }

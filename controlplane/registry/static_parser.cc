@@ -12,6 +12,7 @@
 namespace byrnie {
 namespace {
 
+using istio::workload::LoadBalancing;
 using istio::workload::Port;
 using istio::workload::Service;
 using istio::workload::Workload;
@@ -52,11 +53,58 @@ absl::Status ParseTunnelProtocol(const JsonObject& object, Workload* workload) {
   return absl::OkStatus();
 }
 
+absl::Status ParsePlacement(const JsonObject& object, Workload* workload) {
+  ASSIGN_OR_RETURN(*workload->mutable_network(), object.GetStringOr("network", ""));
+  ASSIGN_OR_RETURN(*workload->mutable_cluster_id(), object.GetStringOr("cluster_id", ""));
+  ASSIGN_OR_RETURN(*workload->mutable_node(), object.GetStringOr("node", ""));
+  if (!object.Has("locality")) return absl::OkStatus();
+  ASSIGN_OR_RETURN(JsonObject place, object.GetObject("locality"));
+  RETURN_IF_ERROR(place.CheckKeys({"region", "zone", "subzone"}));
+  istio::workload::Locality* locality = workload->mutable_locality();
+  ASSIGN_OR_RETURN(*locality->mutable_region(), place.GetStringOr("region", ""));
+  ASSIGN_OR_RETURN(*locality->mutable_zone(), place.GetStringOr("zone", ""));
+  ASSIGN_OR_RETURN(*locality->mutable_subzone(), place.GetStringOr("subzone", ""));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LoadBalancing> ParseLoadBalancing(const JsonObject& object) {
+  RETURN_IF_ERROR(object.CheckKeys({"mode", "routing_preference", "health_policy"}));
+  LoadBalancing balancing;
+  ASSIGN_OR_RETURN(std::string mode, object.GetStringOr("mode", ""));
+  if (mode == "STRICT") {
+    balancing.set_mode(LoadBalancing::STRICT);
+  } else if (mode == "FAILOVER") {
+    balancing.set_mode(LoadBalancing::FAILOVER);
+  } else if (!mode.empty()) {
+    return object.Get("mode")->Error(absl::StrCat("\"", mode, "\" is neither STRICT nor FAILOVER"));
+  }
+  ASSIGN_OR_RETURN(std::vector<std::string> scopes,
+                   object.GetStringArrayOrEmpty("routing_preference"));
+  for (const std::string& name : scopes) {
+    LoadBalancing::Scope scope;
+    if (!LoadBalancing::Scope_Parse(name, &scope) || scope == LoadBalancing::UNSPECIFIED_SCOPE) {
+      return object.Get("routing_preference")
+          ->Error(absl::StrCat("\"", name,
+                               "\" is none of REGION, ZONE, SUBZONE, NODE, CLUSTER, NETWORK"));
+    }
+    balancing.add_routing_preference(scope);
+  }
+  ASSIGN_OR_RETURN(std::string health, object.GetStringOr("health_policy", "ONLY_HEALTHY"));
+  LoadBalancing::HealthPolicy policy;
+  if (!LoadBalancing::HealthPolicy_Parse(health, &policy)) {
+    return object.Get("health_policy")
+        ->Error(absl::StrCat("\"", health, "\" is neither ONLY_HEALTHY nor ALLOW_ALL"));
+  }
+  balancing.set_health_policy(policy);
+  return balancing;
+}
+
 absl::StatusOr<Workload> ParseWorkload(const JsonValue& value, const std::string& trust_domain) {
   ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
-  RETURN_IF_ERROR(object.CheckKeys({"name", "namespace", "service_account", "addresses", "node",
-                                    "tunnel_protocol", "capacity", "healthy", "uid",
-                                    "authorization_policies", "services"}));
+  RETURN_IF_ERROR(
+      object.CheckKeys({"name", "namespace", "service_account", "addresses", "node", "network",
+                        "cluster_id", "locality", "tunnel_protocol", "capacity", "healthy", "uid",
+                        "authorization_policies", "services"}));
   Workload workload;
   workload.set_trust_domain(trust_domain);
   ASSIGN_OR_RETURN(*workload.mutable_name(), object.GetString("name"));
@@ -66,7 +114,7 @@ absl::StatusOr<Workload> ParseWorkload(const JsonValue& value, const std::string
   workload.set_uid(!uid.empty()
                        ? uid
                        : absl::StrCat("static//pod/", workload.namespace_(), "/", workload.name()));
-  ASSIGN_OR_RETURN(*workload.mutable_node(), object.GetStringOr("node", ""));
+  RETURN_IF_ERROR(ParsePlacement(object, &workload));
   RETURN_IF_ERROR(ParseTunnelProtocol(object, &workload));
   ASSIGN_OR_RETURN(int64_t capacity, object.GetIntOr("capacity", 1, 1'000'000, 1));
   workload.mutable_capacity()->set_value(static_cast<uint32_t>(capacity));
@@ -97,15 +145,18 @@ absl::StatusOr<Workload> ParseWorkload(const JsonValue& value, const std::string
 
 absl::StatusOr<Service> ParseService(const JsonValue& value) {
   ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
-  RETURN_IF_ERROR(object.CheckKeys(
-      {"name", "namespace", "hostname", "addresses", "ports", "subject_alt_names"}));
+  RETURN_IF_ERROR(object.CheckKeys({"name", "namespace", "hostname", "addresses", "network",
+                                    "ports", "subject_alt_names", "load_balancing"}));
   Service service;
   ASSIGN_OR_RETURN(*service.mutable_name(), object.GetString("name"));
   ASSIGN_OR_RETURN(*service.mutable_namespace_(), object.GetString("namespace"));
   ASSIGN_OR_RETURN(*service.mutable_hostname(), object.GetString("hostname"));
   ASSIGN_OR_RETURN(std::vector<JsonValue> addresses, object.GetArrayOrEmpty("addresses"));
+  ASSIGN_OR_RETURN(std::string network, object.GetStringOr("network", ""));
   for (const JsonValue& entry : addresses) {
-    ASSIGN_OR_RETURN(*service.add_addresses()->mutable_address(), ParseAddress(entry));
+    istio::workload::NetworkAddress* address = service.add_addresses();
+    address->set_network(network);
+    ASSIGN_OR_RETURN(*address->mutable_address(), ParseAddress(entry));
   }
   ASSIGN_OR_RETURN(JsonValue port_list, object.Get("ports"));
   ASSIGN_OR_RETURN(std::vector<JsonValue> ports, port_list.AsArray());
@@ -113,6 +164,10 @@ absl::StatusOr<Service> ParseService(const JsonValue& value) {
   ASSIGN_OR_RETURN(std::vector<std::string> names,
                    object.GetStringArrayOrEmpty("subject_alt_names"));
   for (std::string& name : names) service.add_subject_alt_names(std::move(name));
+  if (object.Has("load_balancing")) {
+    ASSIGN_OR_RETURN(JsonObject balancing, object.GetObject("load_balancing"));
+    ASSIGN_OR_RETURN(*service.mutable_load_balancing(), ParseLoadBalancing(balancing));
+  }
   return service;
 }
 

@@ -11,14 +11,16 @@
 namespace byrnie {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr char kGood[] = R"json({
  "workloads":[{"name":"client","namespace":"demo","service_account":"client","addresses":["10.77.0.2","fd77::2"],
-   "node":"n1","tunnel_protocol":"NONE","capacity":3,"healthy":false,"authorization_policies":["demo/p"],
+   "node":"n1","network":"net","cluster_id":"c1","locality":{"region":"r","zone":"z","subzone":"s"},"tunnel_protocol":"NONE","capacity":3,"healthy":false,"authorization_policies":["demo/p"],
    "services":{"demo/server.demo":[{"service_port":80,"target_port":8080}]}}],
- "services":[{"name":"server","namespace":"demo","hostname":"server.demo","addresses":["10.96.0.10"],
-   "ports":[{"service_port":80,"target_port":8080}]}],
+ "services":[{"name":"server","namespace":"demo","hostname":"server.demo","addresses":["10.96.0.10"],"network":"net",
+   "ports":[{"service_port":80,"target_port":8080}],
+   "load_balancing":{"mode":"FAILOVER","routing_preference":["NETWORK","REGION","ZONE"],"health_policy":"ALLOW_ALL"}}],
  "policies":[{"name":"p","namespace":"demo","scope":"WORKLOAD_SELECTOR","action":"DENY","dry_run":true,
    "rules":[{"clauses":[{"matches":[{"namespaces":[{"exact":"demo"},{"presence":true}],
      "not_principals":[{"prefix":"a"},{"suffix":"b"}],"source_ips":["10.0.0.0/8","fd00::1"],
@@ -42,6 +44,20 @@ TEST(StaticParserTest, ReadsEveryField) {
   EXPECT_EQ(workload.capacity().value(), 3u);
   EXPECT_EQ(workload.status(), istio::workload::UNHEALTHY);
   EXPECT_EQ(workload.services().at("demo/server.demo").ports(0).target_port(), 8080u);
+  EXPECT_EQ(workload.node(), "n1");
+  EXPECT_EQ(workload.network(), "net");
+  EXPECT_EQ(workload.cluster_id(), "c1");
+  EXPECT_EQ(workload.locality().region(), "r");
+  EXPECT_EQ(workload.locality().zone(), "z");
+  EXPECT_EQ(workload.locality().subzone(), "s");
+  const auto& service = content->services.at(0);
+  EXPECT_EQ(service.addresses(0).network(), "net");
+  EXPECT_EQ(service.load_balancing().mode(), istio::workload::LoadBalancing::FAILOVER);
+  EXPECT_EQ(service.load_balancing().health_policy(), istio::workload::LoadBalancing::ALLOW_ALL);
+  EXPECT_THAT(
+      service.load_balancing().routing_preference(),
+      ElementsAre(istio::workload::LoadBalancing::NETWORK, istio::workload::LoadBalancing::REGION,
+                  istio::workload::LoadBalancing::ZONE));
   const auto& policy = content->policies.at(0);
   EXPECT_EQ(policy.action(), istio::security::DENY);
   EXPECT_TRUE(policy.dry_run());
@@ -66,6 +82,13 @@ TEST(StaticParserTest, HboneAndHealthyAreTheDefaults) {
 // One workload with `members` in place of, or beside, what it needs.
 std::string Workload(const std::string& members) {
   return "{\"workloads\":[{\"namespace\":\"n\",\"service_account\":\"s\"," + members + "}]}";
+}
+
+// One service with this load balancing.
+std::string Balanced(const std::string& members) {
+  return "{\"services\":[{\"name\":\"s\",\"namespace\":\"n\",\"hostname\":\"h\",\"ports\":[],"
+         "\"load_balancing\":{" +
+         members + "}}]}";
 }
 
 TEST(StaticParserTest, EveryMistakeIsNamed) {
@@ -103,6 +126,17 @@ TEST(StaticParserTest, EveryMistakeIsNamed) {
       {"{\"services\":[{\"name\":\"s\",\"namespace\":\"n\",\"hostname\":\"h\",\"ports\":[]},"
        "{\"name\":\"t\",\"namespace\":\"n\",\"hostname\":\"h\",\"ports\":[]}]}",
        "is the key of services[0] already"},
+      {Workload("\"name\":\"a\",\"addresses\":[\"10.0.0.1\"],\"locality\":{\"city\":\"c\"}"),
+       "city"},
+      {Balanced("\"mode\":\"NEAREST\""), "neither STRICT nor FAILOVER"},
+      {Balanced("\"mode\":\"STRICT\",\"routing_preference\":[\"CITY\"]"), "none of REGION"},
+      {Balanced("\"mode\":\"STRICT\",\"routing_preference\":[\"UNSPECIFIED_SCOPE\"]"),
+       "none of REGION"},
+      {Balanced("\"mode\":\"STRICT\""), "give both or neither"},
+      {Balanced("\"routing_preference\":[\"ZONE\"]"), "give both or neither"},
+      {Balanced("\"mode\":\"STRICT\",\"routing_preference\":[\"ZONE\",\"ZONE\"]"),
+       "names ZONE twice"},
+      {Balanced("\"health_policy\":\"SOME\""), "neither ONLY_HEALTHY nor ALLOW_ALL"},
       {policy + "\"action\":\"ALLOW\"}]}", "scope"},
       {policy + "\"scope\":\"GLOBAL\"}]}", "action"},
       {policy + "\"scope\":\"GLOBAL\",\"action\":\"AUDIT\"}]}", "neither ALLOW nor DENY"},
