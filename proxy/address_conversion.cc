@@ -14,6 +14,8 @@ namespace pb = ::istio::workload;
 
 constexpr absl::string_view kDefaultTrustDomain = "cluster.local";
 constexpr absl::string_view kDefaultServiceAccount = "default";
+// There are six.
+constexpr int kMaxScopes = 16;
 
 absl::StatusOr<uint16_t> ConvertPort(uint32_t port) {
   if (port < 1 || port > 65535) {
@@ -90,6 +92,79 @@ absl::Status ConvertState(const pb::Workload& from, Workload* to) {
   return absl::OkStatus();
 }
 
+Placement ConvertPlacement(const pb::Workload& from) {
+  Placement to;
+  to.network = from.network();
+  to.cluster = from.cluster_id();
+  to.node = from.node();
+  to.region = from.locality().region();
+  to.zone = from.locality().zone();
+  to.subzone = from.locality().subzone();
+  return to;
+}
+
+absl::StatusOr<LoadBalancing::Scope> ConvertScope(int scope) {
+  switch (scope) {
+    case pb::LoadBalancing::REGION:
+      return LoadBalancing::Scope::kRegion;
+    case pb::LoadBalancing::ZONE:
+      return LoadBalancing::Scope::kZone;
+    case pb::LoadBalancing::SUBZONE:
+      return LoadBalancing::Scope::kSubzone;
+    case pb::LoadBalancing::NODE:
+      return LoadBalancing::Scope::kNode;
+    case pb::LoadBalancing::CLUSTER:
+      return LoadBalancing::Scope::kCluster;
+    case pb::LoadBalancing::NETWORK:
+      return LoadBalancing::Scope::kNetwork;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat("unknown load balancing scope ", scope));
+  }
+}
+
+absl::StatusOr<LoadBalancing> ConvertBalancing(const pb::LoadBalancing& from) {
+  LoadBalancing to;
+  switch (from.mode()) {
+    case pb::LoadBalancing::UNSPECIFIED_MODE:
+      to.mode = LoadBalancing::Mode::kAny;
+      break;
+    case pb::LoadBalancing::STRICT:
+      to.mode = LoadBalancing::Mode::kStrict;
+      break;
+    case pb::LoadBalancing::FAILOVER:
+      to.mode = LoadBalancing::Mode::kFailover;
+      break;
+    case pb::LoadBalancing::PASSTHROUGH:
+      to.mode = LoadBalancing::Mode::kPassthrough;
+      break;
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("unknown load balancing mode ", static_cast<int>(from.mode())));
+  }
+  switch (from.health_policy()) {
+    case pb::LoadBalancing::ONLY_HEALTHY:
+      break;
+    case pb::LoadBalancing::ALLOW_ALL:
+      to.allow_unhealthy = true;
+      break;
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("unknown health policy ", static_cast<int>(from.health_policy())));
+  }
+  if (to.mode != LoadBalancing::Mode::kStrict && to.mode != LoadBalancing::Mode::kFailover) {
+    return to;
+  }
+  if (from.routing_preference_size() > kMaxScopes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(from.routing_preference_size(), " load balancing scopes"));
+  }
+  for (const int scope : from.routing_preference()) {
+    ASSIGN_OR_RETURN(const LoadBalancing::Scope converted, ConvertScope(scope));
+    to.preference.push_back(converted);
+  }
+  return to;
+}
+
 absl::StatusOr<Workload> ConvertUnnamed(const pb::Workload& from) {
   if (from.uid().empty()) return absl::InvalidArgumentError("it has no uid");
   if (from.namespace_().empty()) return absl::InvalidArgumentError("it has no namespace");
@@ -108,6 +183,7 @@ absl::StatusOr<Workload> ConvertUnnamed(const pb::Workload& from) {
   for (const std::string& address : from.addresses()) {
     RETURN_IF_ERROR(AddAddress(address, &to.addresses));
   }
+  to.placement = ConvertPlacement(from);
   for (const auto& [service, ports] : from.services()) {
     Workload::PortMap& map = to.services[service];
     for (const pb::Port& port : ports.ports()) RETURN_IF_ERROR(AddPort(port, &map));
@@ -131,6 +207,7 @@ absl::StatusOr<Service> ConvertUnnamed(const pb::Service& from) {
     ASSIGN_OR_RETURN(SpiffeId id, SpiffeId::Parse(name));
     to.subject_alt_names.push_back(std::move(id));
   }
+  ASSIGN_OR_RETURN(to.balancing, ConvertBalancing(from.load_balancing()));
   return to;
 }
 

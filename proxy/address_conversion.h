@@ -3,7 +3,7 @@
 
 #include "absl/status/statusor.h"
 #include "istio/workload/workload.pb.h"
-#include "proxy/routing_table.h"
+#include "proxy/workload.h"
 
 namespace byrnie {
 
@@ -14,7 +14,8 @@ namespace byrnie {
 absl::StatusOr<Workload> ConvertWorkload(const istio::workload::Workload& workload);
 
 // Converts one service. InvalidArgument names "namespace/hostname" and what is wrong: no namespace
-// or hostname, a malformed address, port or SPIFFE ID.
+// or hostname, a malformed address, port or SPIFFE ID, an unknown load balancing mode, scope or
+// health policy: guessing what it means might send traffic out of where it is to stay.
 absl::StatusOr<Service> ConvertService(const istio::workload::Service& service);
 
 }  // namespace byrnie

@@ -54,6 +54,38 @@ const char* TunnelName(Workload::Tunnel tunnel) {
   return "unknown";
 }
 
+const char* ScopeName(LoadBalancing::Scope scope) {
+  switch (scope) {
+    case LoadBalancing::Scope::kRegion:
+      return "region";
+    case LoadBalancing::Scope::kZone:
+      return "zone";
+    case LoadBalancing::Scope::kSubzone:
+      return "subzone";
+    case LoadBalancing::Scope::kNode:
+      return "node";
+    case LoadBalancing::Scope::kCluster:
+      return "cluster";
+    case LoadBalancing::Scope::kNetwork:
+      return "network";
+  }
+  return "unknown";
+}
+
+const char* ModeName(LoadBalancing::Mode mode) {
+  switch (mode) {
+    case LoadBalancing::Mode::kAny:
+      return "any";
+    case LoadBalancing::Mode::kStrict:
+      return "strict";
+    case LoadBalancing::Mode::kFailover:
+      return "failover";
+    case LoadBalancing::Mode::kPassthrough:
+      return "passthrough";
+  }
+  return "unknown";
+}
+
 const char* ScopeName(Policy::Scope scope) {
   switch (scope) {
     case Policy::Scope::kGlobal:
@@ -76,6 +108,15 @@ void WriteWorkload(const Workload& workload, JsonWriter* json) {
       .Field("capacity", workload.capacity)
       .Field("healthy", workload.healthy);
   WriteAddresses("addresses", workload.addresses, json);
+  json->Key("placement")
+      .BeginObject()
+      .Field("network", workload.placement.network)
+      .Field("cluster", workload.placement.cluster)
+      .Field("node", workload.placement.node)
+      .Field("region", workload.placement.region)
+      .Field("zone", workload.placement.zone)
+      .Field("subzone", workload.placement.subzone)
+      .EndObject();
   json->Key("services").BeginObject();
   for (const auto& [service, ports] : workload.services) {
     json->Key(service).BeginObject();
@@ -96,7 +137,14 @@ void WriteService(const Service& service, JsonWriter* json) {
   json->EndObject();
   json->Key("subject_alt_names").BeginArray();
   for (const SpiffeId& id : service.subject_alt_names) json->Value(id.text());
-  json->EndArray().EndObject();
+  json->EndArray();
+  json->Key("load_balancing").BeginObject().Field("mode", ModeName(service.balancing.mode));
+  json->Key("routing_preference").BeginArray();
+  for (const LoadBalancing::Scope scope : service.balancing.preference) {
+    json->Value(ScopeName(scope));
+  }
+  json->EndArray().Field("allow_unhealthy", service.balancing.allow_unhealthy).EndObject();
+  json->EndObject();
 }
 
 void WriteConnection(const Connection::View& connection, size_t worker, JsonWriter* json) {
@@ -142,8 +190,8 @@ std::string RenderHome(const HomeFacts& facts, const ProxyConfig& config) {
                        ? "none yet, inbound is denied"
                        : absl::StrCat(facts.mesh->policies->policies().size(), ", epoch ",
                                       facts.mesh->policies->epoch())},
-      {"Routes", absl::StrCat(facts.mesh->routes->workloads().size(), " workloads, ",
-                              facts.mesh->routes->services().size(), " services")},
+      {"Routes", absl::StrCat(facts.mesh->routes->workload_count(), " workloads, ",
+                              facts.mesh->routes->service_count(), " services")},
       {"Open connections", absl::StrCat(facts.connections)},
       {"Running for", Rounded(facts.uptime)},
       {"Release", kRelease},

@@ -10,6 +10,7 @@
 #include "common/tls/testing/test_ca.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proxy/routing_table_builder.h"
 
 namespace byrnie {
 namespace {

@@ -35,7 +35,6 @@ MeshState::MeshState(EventLoop* loop, Signer* signer, ReadAddresses read_address
 
 void MeshState::Commit(absl::AnyInvocable<void(MeshSnapshot& next)> change) {
   auto next = std::make_shared<MeshSnapshot>(*snapshot_);
-  change(*next);
   absl::StatusOr<absl::flat_hash_set<IpAddress>> addresses = read_addresses_();
   if (!addresses.ok()) {
     logger_->Warning("keeping the pod's known addresses",
@@ -43,7 +42,11 @@ void MeshState::Commit(absl::AnyInvocable<void(MeshSnapshot& next)> change) {
   } else if (*addresses != *next->own_addresses) {
     next->own_addresses =
         std::make_shared<const absl::flat_hash_set<IpAddress>>(*std::move(addresses));
+    // Where this pod is decides what is near it.
+    routes_.SetOwnAddresses(*next->own_addresses);
+    next->routes = routes_.Build();
   }
+  change(*next);
   // Tables share their entries, so an unchanged workload is the same object.
   if (next->policies != snapshot_->policies || OwnWorkloads(*next) != OwnWorkloads(*snapshot_)) {
     ++next->policy_version;
@@ -137,10 +140,9 @@ absl::Status MeshState::ApplyAddresses(const link::v1::AddressUpdate& update) {
     logger_->Error("rejected an address resource", {{"error", status.message()}});
   }
   metrics_->address_accepted->Increment();
-  std::shared_ptr<const RoutingTable> table = routes_.Build();
-  metrics_->workloads->Set(static_cast<int64_t>(table->workloads().size()));
-  metrics_->services->Set(static_cast<int64_t>(table->services().size()));
-  Commit([&](MeshSnapshot& next) { next.routes = std::move(table); });
+  Commit([&](MeshSnapshot& next) { next.routes = routes_.Build(); });
+  metrics_->workloads->Set(static_cast<int64_t>(snapshot_->routes->workload_count()));
+  metrics_->services->Set(static_cast<int64_t>(snapshot_->routes->service_count()));
   return absl::OkStatus();
 }
 

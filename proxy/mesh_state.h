@@ -15,7 +15,7 @@
 #include "common/tls/signer.h"
 #include "proxy/mesh_snapshot.h"
 #include "proxy/proxy_metrics.h"
-#include "proxy/routing_table.h"
+#include "proxy/routing_table_builder.h"
 
 namespace byrnie {
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/random/random.h"
 #include "byrnie/link/v1/link.pb.h"
 #include "common/base/status_matchers.h"
 #include "common/event/testing/manual_event_loop.h"
@@ -95,6 +96,40 @@ TEST_F(MeshStateTest, ListsWhatIsMissingUntilItHasCome) {
   EXPECT_THAT(Missing(*state_.snapshot(), loop_.WallNow()), IsEmpty());
   EXPECT_THAT(Missing(*state_.snapshot(), loop_.WallNow() + absl::Hours(2)),
               ElementsAre(HasSubstr("expired")));
+}
+
+TEST_F(MeshStateTest, IsNearWhateverIsNearTheWorkloadOfItsOwnAddress) {
+  link::v1::AddressUpdate update = Workload("");
+  update.mutable_upserts(0)->mutable_workload()->set_node("n1");
+  link::v1::AddressUpdate remote = Workload("");
+  istio::workload::Workload* other = remote.mutable_upserts(0)->mutable_workload();
+  other->set_uid("v");
+  other->set_addresses(0, std::string("\x0a\0\0\2", 4));
+  other->set_node("n2");
+  istio::workload::Service* service = update.add_upserts()->mutable_service();
+  service->set_namespace_("demo");
+  service->set_hostname("web");
+  service->add_addresses()->set_address(std::string("\x0a\x60\0\1", 4));
+  service->add_ports()->set_service_port(80);
+  service->mutable_load_balancing()->set_mode(istio::workload::LoadBalancing::STRICT);
+  service->mutable_load_balancing()->add_routing_preference(istio::workload::LoadBalancing::NODE);
+  for (istio::workload::Workload* workload :
+       {update.mutable_upserts(0)->mutable_workload(), other}) {
+    (*workload->mutable_services())["demo/web"].add_ports()->set_service_port(80);
+  }
+  ASSERT_THAT(state_.ApplyAddresses(update), IsOk());
+  ASSERT_THAT(state_.ApplyAddresses(remote), IsOk());
+  absl::BitGen random;
+  const auto chosen = [&] {
+    return state_.snapshot()
+        ->routes->Resolve(*SocketAddress::Parse("10.96.0.1:80"), random)
+        .workload;
+  };
+  EXPECT_EQ(chosen(), "u");
+  // The pod's addresses change: seen with the next snapshot, whatever that brings.
+  addresses_ = absl::flat_hash_set<IpAddress>{*IpAddress::Parse("10.0.0.2")};
+  ASSERT_THAT(state_.ApplyPolicies(link::v1::PolicyUpdate()), IsOk());
+  EXPECT_EQ(chosen(), "v");
 }
 
 TEST_F(MeshStateTest, AnIdentityThatCannotBeUsedLeavesTheLastGoodOneInForce) {

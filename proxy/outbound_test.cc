@@ -17,6 +17,7 @@
 #include "proxy/access_record.h"
 #include "proxy/resolver.h"
 #include "proxy/routing_table.h"
+#include "proxy/routing_table_builder.h"
 #include "proxy/testing/data_path.h"
 
 namespace byrnie {

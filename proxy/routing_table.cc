@@ -1,66 +1,60 @@
 #include "proxy/routing_table.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
-#include "absl/random/distributions.h"
-#include "absl/status/statusor.h"
-#include "byrnie/link/v1/link.pb.h"
-#include "proxy/address_conversion.h"
+#include "absl/strings/str_cat.h"
 
 namespace byrnie {
 namespace {
 
-// The values of `entries` from the oldest upsert to the latest.
-template <typename Entries>
-auto InOrderOfArrival(const Entries& entries) {
-  using Entry = typename Entries::mapped_type;
-  std::vector<const Entry*> ordered;
-  ordered.reserve(entries.size());
-  for (const auto& [key, entry] : entries) ordered.push_back(&entry);
-  std::sort(ordered.begin(), ordered.end(),
-            [](const Entry* a, const Entry* b) { return a->sequence < b->sequence; });
-  return ordered;
-}
-
 RouteDecision Refused(const SocketAddress& destination, std::string service,
-                      absl::string_view reason) {
+                      absl::string_view reason, std::string detail = "") {
   RouteDecision decision;
   decision.kind = RouteDecision::Kind::kNoEndpoint;
   decision.endpoint = destination;
   decision.service = std::move(service);
   decision.reason = reason;
+  decision.detail = std::move(detail);
   return decision;
+}
+
+template <typename T>
+std::map<std::string, T> Sorted(const ShardedMap<std::string, T>& map) {
+  std::map<std::string, T> sorted;
+  map.ForEach([&sorted](const std::string& key, const T& value) { sorted[key] = value; });
+  return sorted;
 }
 
 }  // namespace
 
 const Workload* RoutingTable::FindWorkload(const IpAddress& ip) const {
-  const auto found = workload_by_ip_.find(ip);
-  return found == workload_by_ip_.end() ? nullptr : found->second;
+  const std::shared_ptr<const Workload>* found = workload_by_ip_.Find(ip);
+  return found == nullptr ? nullptr : found->get();
 }
 
 const Service* RoutingTable::FindService(const IpAddress& ip) const {
-  const auto found = service_by_ip_.find(ip);
-  return found == service_by_ip_.end() ? nullptr : found->second;
+  const std::shared_ptr<const ServiceRoutes>* found = service_by_ip_.Find(ip);
+  return found == nullptr ? nullptr : (*found)->service.get();
 }
 
-const IpAddress* RoutingTable::AddressOf(const Workload& workload, bool prefer_v4) const {
-  const IpAddress* other_family = nullptr;
-  for (const IpAddress& address : workload.addresses) {
-    // Somebody else has taken the address over: dialling it would reach the wrong workload.
-    if (FindWorkload(address) != &workload) continue;
-    if (address.is_v4() == prefer_v4) return &address;
-    if (other_family == nullptr) other_family = &address;
-  }
-  return other_family;
+std::map<std::string, std::shared_ptr<const Workload>> RoutingTable::workloads() const {
+  return Sorted(workloads_);
+}
+
+std::map<std::string, std::shared_ptr<const Service>> RoutingTable::services() const {
+  return Sorted(services_);
 }
 
 RouteDecision RoutingTable::Resolve(const SocketAddress& destination,
                                     absl::BitGenRef random) const {
-  const Service* service = FindService(destination.ip());
-  if (service == nullptr) {
+  return Resolve(destination, random, [](const SocketAddress&) { return Standing::kUsable; });
+}
+
+RouteDecision RoutingTable::Resolve(const SocketAddress& destination, absl::BitGenRef random,
+                                    Judge judge) const {
+  const std::shared_ptr<const ServiceRoutes>* found = service_by_ip_.Find(destination.ip());
+  if (found == nullptr || (*found)->service->balancing.mode == LoadBalancing::Mode::kPassthrough) {
     const Workload* workload = FindWorkload(destination.ip());
     if (workload != nullptr) return ToWorkload(*workload, destination, nullptr);
     RouteDecision unknown;
@@ -68,33 +62,45 @@ RouteDecision RoutingTable::Resolve(const SocketAddress& destination,
     return unknown;
   }
 
-  const std::string key = service->Key();
-  if (service->ports.count(destination.port()) == 0) {
-    return Refused(destination, key, route_reason::kUnknownServicePort);
+  const ServiceRoutes& routes = **found;
+  if (routes.service->ports.count(destination.port()) == 0) {
+    return Refused(destination, routes.key, route_reason::kUnknownServicePort);
   }
-  const auto routes = routes_.find(service);
-  if (routes == routes_.end()) return Refused(destination, key, route_reason::kNoEndpoint);
-  const auto endpoints = routes->second.find(destination.port());
-  if (endpoints == routes->second.end()) {
-    return Refused(destination, key, route_reason::kNoEndpoint);
+  const auto port = routes.ports.find(destination.port());
+  if (port == routes.ports.end()) {
+    return Refused(destination, routes.key, route_reason::kNoEndpoint);
   }
-  const uint64_t total = endpoints->second.back().weight_end;
-  if (total == 0) return Refused(destination, key, route_reason::kNoHealthyEndpoint);
-  const uint64_t ticket = absl::Uniform<uint64_t>(random, 0, total);
-  const auto chosen = std::upper_bound(
-      endpoints->second.begin(), endpoints->second.end(), ticket,
-      [](uint64_t value, const Endpoint& endpoint) { return value < endpoint.weight_end; });
-  // Build leaves out workloads without an address of their own.
-  const IpAddress* address = AddressOf(*chosen->workload, destination.ip().is_v4());
-  return ToWorkload(*chosen->workload, SocketAddress(*address, chosen->target_port), service);
+  const EndpointSet& endpoints = port->second;
+  if (endpoints.size() == 0) {
+    if (endpoints.unhealthy() > 0) {
+      return Refused(destination, routes.key, route_reason::kNoHealthyEndpoint);
+    }
+    return Refused(destination, routes.key, route_reason::kNoEndpoint,
+                   absl::StrCat("none of the ", endpoints.out_of_scope(),
+                                " endpoints is where the service is strictly kept"));
+  }
+  const bool v4 = destination.ip().is_v4();
+  const Endpoint* chosen = endpoints.Draw(random, [&](const Endpoint& endpoint) {
+    return judge(endpoint.Address(v4)) == Standing::kUsable;
+  });
+  if (chosen == nullptr) {
+    // All that can be done for a service whose endpoints have all just failed is to try them.
+    chosen = endpoints.Draw(random, [&](const Endpoint& endpoint) {
+      return judge(endpoint.Address(v4)) != Standing::kTried;
+    });
+  }
+  if (chosen == nullptr) {
+    return Refused(destination, routes.key, route_reason::kNoEndpoint, "all have been tried");
+  }
+  return ToWorkload(*chosen->workload, chosen->Address(v4), &routes);
 }
 
 RouteDecision RoutingTable::ToWorkload(const Workload& workload, const SocketAddress& endpoint,
-                                       const Service* service) const {
+                                       const ServiceRoutes* service) const {
   RouteDecision decision;
   decision.endpoint = endpoint;
   decision.workload = workload.uid;
-  if (service != nullptr) decision.service = service->Key();
+  if (service != nullptr) decision.service = service->key;
   switch (workload.tunnel) {
     case Workload::Tunnel::kNone:
       decision.kind = RouteDecision::Kind::kPlaintext;
@@ -108,91 +114,15 @@ RouteDecision RoutingTable::ToWorkload(const Workload& workload, const SocketAdd
   }
   decision.kind = RouteDecision::Kind::kHbone;
   decision.tunnel = SocketAddress(endpoint.ip(), kHbonePort);
-  std::set<SpiffeId> identities;
-  if (workload.identity.has_value()) identities.insert(*workload.identity);
-  if (service != nullptr) {
-    identities.insert(service->subject_alt_names.begin(), service->subject_alt_names.end());
+  if (workload.identity.has_value()) decision.identities.push_back(*workload.identity);
+  if (service != nullptr && !service->service->subject_alt_names.empty()) {
+    std::vector<SpiffeId>& identities = decision.identities;
+    identities.insert(identities.end(), service->service->subject_alt_names.begin(),
+                      service->service->subject_alt_names.end());
+    std::sort(identities.begin(), identities.end());
+    identities.erase(std::unique(identities.begin(), identities.end()), identities.end());
   }
-  decision.identities.assign(identities.begin(), identities.end());
   return decision;
-}
-
-std::vector<absl::Status> RoutingTableBuilder::Apply(const link::v1::AddressUpdate& update) {
-  std::vector<absl::Status> rejected;
-  // Entries of before a replace_all, until their upsert comes: a bad one keeps its last good
-  // version.
-  std::map<std::string, Entry<Workload>> old_workloads;
-  std::map<std::string, Entry<Service>> old_services;
-  if (update.replace_all()) {
-    old_workloads.swap(workloads_);
-    old_services.swap(services_);
-  }
-  for (const std::string& key : update.removals()) {
-    workloads_.erase(key);
-    services_.erase(key);
-    old_workloads.erase(key);
-    old_services.erase(key);
-  }
-  for (const istio::workload::Address& address : update.upserts()) {
-    ++sequence_;
-    if (address.has_workload()) {
-      absl::StatusOr<Workload> workload = ConvertWorkload(address.workload());
-      if (workload.ok()) {
-        std::string uid = workload->uid;
-        workloads_[std::move(uid)] = {std::make_shared<const Workload>(*std::move(workload)),
-                                      sequence_};
-        continue;
-      }
-      rejected.push_back(workload.status());
-      const auto old = old_workloads.find(address.workload().uid());
-      if (old != old_workloads.end()) workloads_.insert(*old);
-    } else if (address.has_service()) {
-      absl::StatusOr<Service> service = ConvertService(address.service());
-      if (service.ok()) {
-        std::string key = service->Key();
-        services_[std::move(key)] = {std::make_shared<const Service>(*std::move(service)),
-                                     sequence_};
-        continue;
-      }
-      rejected.push_back(service.status());
-      const auto old =
-          old_services.find(address.service().namespace_() + "/" + address.service().hostname());
-      if (old != old_services.end()) services_.insert(*old);
-    } else {
-      rejected.push_back(absl::InvalidArgumentError("address is neither a workload nor a service"));
-    }
-  }
-  return rejected;
-}
-
-std::shared_ptr<const RoutingTable> RoutingTableBuilder::Build() const {
-  auto table = std::make_shared<RoutingTable>();
-  for (const auto* entry : InOrderOfArrival(services_)) {
-    const Service* service = entry->value.get();
-    table->services_[service->Key()] = entry->value;
-    for (const IpAddress& vip : service->vips) table->service_by_ip_[vip] = service;
-  }
-  for (const auto* entry : InOrderOfArrival(workloads_)) {
-    const Workload* workload = entry->value.get();
-    table->workloads_[workload->uid] = entry->value;
-    for (const IpAddress& ip : workload->addresses) table->workload_by_ip_[ip] = workload;
-  }
-  // By uid rather than by arrival, so that a re-sent workload does not change which ticket draws
-  // whom.
-  for (const auto& [uid, workload] : table->workloads_) {
-    if (table->AddressOf(*workload, true) == nullptr) continue;
-    for (const auto& [key, ports] : workload->services) {
-      const auto service = table->services_.find(key);
-      if (service == table->services_.end()) continue;
-      for (const auto& [service_port, target_port] : ports) {
-        auto& endpoints = table->routes_[service->second.get()][service_port];
-        const uint64_t before = endpoints.empty() ? 0 : endpoints.back().weight_end;
-        endpoints.push_back(
-            {workload.get(), target_port, before + (workload->healthy ? workload->capacity : 0)});
-      }
-    }
-  }
-  return table;
 }
 
 }  // namespace byrnie

@@ -1,9 +1,12 @@
 #include "proxy/routing_table.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +14,7 @@
 #include "common/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proxy/routing_table_builder.h"
 
 namespace byrnie {
 namespace {
@@ -19,6 +23,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 using Kind = RouteDecision::Kind;
 
@@ -195,6 +200,164 @@ TEST_F(RoutingTableTest, UnhealthyEndpointsGetNoNewConnections) {
   EXPECT_EQ(Resolve("10.0.0.1:8080").kind, Kind::kHbone);
 }
 
+// An endpoint with a place to be.
+istio::workload::Workload InZone(istio::workload::Workload workload, const std::string& zone) {
+  workload.mutable_locality()->set_region("eu");
+  workload.mutable_locality()->set_zone(zone);
+  return workload;
+}
+
+istio::workload::Service KeptInZone(istio::workload::LoadBalancing::Mode mode) {
+  istio::workload::Service service = MakeService({"10.96.0.10"});
+  service.mutable_load_balancing()->set_mode(mode);
+  service.mutable_load_balancing()->add_routing_preference(istio::workload::LoadBalancing::REGION);
+  service.mutable_load_balancing()->add_routing_preference(istio::workload::LoadBalancing::ZONE);
+  return service;
+}
+
+TEST_F(RoutingTableTest, LearnsWhereItIsFromTheWorkloadOfItsOwnAddress) {
+  builder_.SetOwnAddresses({Ip("127.0.0.1"), Ip("10.0.0.9")});
+  Add(KeptInZone(istio::workload::LoadBalancing::FAILOVER))
+      .Add(InZone(MakeEndpoint("a", "10.0.0.1"), "eu-1"))
+      .Add(InZone(MakeEndpoint("b", "10.0.0.2"), "eu-2"))
+      .Apply();
+  const auto seen = [this] {
+    std::set<std::string> endpoints;
+    for (int i = 0; i < 100; ++i) endpoints.insert(Resolve("10.96.0.10:80").endpoint.ToString());
+    return endpoints;
+  };
+  EXPECT_THAT(seen(), ElementsAre("10.0.0.1:8080", "10.0.0.2:8080"));
+  // It is learnt after the service, and it may change.
+  Add(InZone(MakeWorkload("own", {"10.0.0.9"}), "eu-1")).Apply();
+  EXPECT_THAT(seen(), ElementsAre("10.0.0.1:8080"));
+  Add(InZone(MakeWorkload("own", {"10.0.0.9"}), "eu-2")).Apply();
+  EXPECT_THAT(seen(), ElementsAre("10.0.0.2:8080"));
+  Remove("static//pod/demo/own").Apply();
+  EXPECT_THAT(seen(), ElementsAre("10.0.0.1:8080", "10.0.0.2:8080"));
+}
+
+TEST_F(RoutingTableTest, AStrictServiceWithoutAnEndpointInScopeIsRefused) {
+  builder_.SetOwnAddresses({Ip("10.0.0.9")});
+  Add(KeptInZone(istio::workload::LoadBalancing::STRICT))
+      .Add(InZone(MakeEndpoint("a", "10.0.0.1"), "eu-1"))
+      .Add(InZone(MakeWorkload("own", {"10.0.0.9"}), "eu-2"))
+      .Apply();
+  const RouteDecision refused = Resolve("10.96.0.10:80");
+  EXPECT_EQ(refused.kind, Kind::kNoEndpoint);
+  EXPECT_EQ(refused.reason, route_reason::kNoEndpoint);
+  EXPECT_THAT(refused.detail, HasSubstr("none of the 1 endpoints"));
+
+  istio::workload::Workload sick = InZone(MakeEndpoint("b", "10.0.0.2"), "eu-2");
+  sick.set_status(istio::workload::UNHEALTHY);
+  Add(sick).Apply();
+  EXPECT_EQ(Resolve("10.96.0.10:80").reason, route_reason::kNoHealthyEndpoint);
+  // Whoever asks for that one gets it, wherever it is.
+  EXPECT_EQ(Resolve("10.0.0.1:8080").kind, Kind::kHbone);
+}
+
+TEST_F(RoutingTableTest, AServiceThatDoesNotBalanceLeavesItsAddressesToTheirOwners) {
+  istio::workload::Service service = MakeService({"10.96.0.10", "10.0.0.1"});
+  service.mutable_load_balancing()->set_mode(istio::workload::LoadBalancing::PASSTHROUGH);
+  Add(service).Add(MakeEndpoint("server", "10.0.0.1")).Apply();
+  EXPECT_EQ(Resolve("10.96.0.10:80").kind, Kind::kUnknown);
+  EXPECT_EQ(Resolve("10.0.0.1:80").endpoint, At("10.0.0.1:80"));
+}
+
+TEST_F(RoutingTableTest, EjectedEndpointsAreUsedOnlyWhenNobodyElseIsLeftAndTriedOnesNever) {
+  Add(MakeService({"10.96.0.10"}))
+      .Add(MakeEndpoint("a", "10.0.0.1"))
+      .Add(MakeEndpoint("b", "10.0.0.2"))
+      .Add(MakeEndpoint("c", "10.0.0.3"))
+      .Apply();
+  std::map<std::string, Standing> standing;
+  const auto judge = [&standing](const SocketAddress& endpoint) {
+    return standing[endpoint.ToString()];  // Usable at first.
+  };
+  const auto seen = [&] {
+    std::set<std::string> endpoints;
+    for (int i = 0; i < 100; ++i) {
+      const RouteDecision route = table_->Resolve(At("10.96.0.10:80"), random_, judge);
+      endpoints.insert(route.kind == Kind::kHbone ? route.endpoint.ToString()
+                                                  : std::string(route.reason));
+    }
+    return endpoints;
+  };
+  EXPECT_THAT(seen(), SizeIs(3));
+  standing["10.0.0.1:8080"] = Standing::kEjected;
+  EXPECT_THAT(seen(), ElementsAre("10.0.0.2:8080", "10.0.0.3:8080"));
+  standing["10.0.0.2:8080"] = standing["10.0.0.3:8080"] = Standing::kEjected;
+  EXPECT_THAT(seen(), SizeIs(3));
+  standing["10.0.0.2:8080"] = Standing::kTried;
+  EXPECT_THAT(seen(), ElementsAre("10.0.0.1:8080", "10.0.0.3:8080"));
+  standing["10.0.0.1:8080"] = standing["10.0.0.3:8080"] = Standing::kTried;
+  EXPECT_THAT(seen(), ElementsAre(route_reason::kNoEndpoint));
+  // By its own address it is used all the same.
+  EXPECT_EQ(table_->Resolve(At("10.0.0.1:8080"), random_, judge).kind, Kind::kHbone);
+}
+
+// However updates come, the table is the one that the same state in one update makes.
+TEST_F(RoutingTableTest, UpdatesOneByOneMakeTheTableThatOneUpdateMakes) {
+  for (int round = 0; round < 40; ++round) {
+    RoutingTableBuilder steps;
+    // The latest upserts, in order.
+    std::vector<std::pair<std::string, istio::workload::Address>> state;
+    std::shared_ptr<const RoutingTable> table;
+    for (int step = 0; step < 30; ++step) {
+      link::v1::AddressUpdate update;
+      istio::workload::Address address;
+      std::string key;
+      if (random_() % 4 == 0) {
+        const auto number = random_() % 3;
+        *address.mutable_service() = MakeService({absl::StrCat("10.96.0.", random_() % 3)});
+        address.mutable_service()->set_hostname(absl::StrCat("s", number));
+        key = absl::StrCat("demo/s", number);
+      } else {
+        *address.mutable_workload() =
+            MakeEndpoint(absl::StrCat("w", random_() % 6), absl::StrCat("10.0.0.", random_() % 6));
+        (*address.mutable_workload()->mutable_services())[absl::StrCat("demo/s", random_() % 3)] =
+            (*address.mutable_workload()->mutable_services())[kServiceKey];
+        key = address.workload().uid();
+      }
+      state.erase(std::remove_if(state.begin(), state.end(),
+                                 [&](const auto& entry) { return entry.first == key; }),
+                  state.end());
+      if (random_() % 4 == 0) {
+        update.add_removals(key);
+      } else {
+        *update.add_upserts() = address;
+        state.emplace_back(key, address);
+      }
+      EXPECT_THAT(steps.Apply(update), IsEmpty());
+      // Now and then, several updates to a table.
+      if (random_() % 2 == 0) table = steps.Build();
+    }
+    table = steps.Build();
+    RoutingTableBuilder once;
+    link::v1::AddressUpdate all;
+    all.set_replace_all(true);
+    for (const auto& [key, address] : state) *all.add_upserts() = address;
+    EXPECT_THAT(once.Apply(all), IsEmpty());
+    const std::shared_ptr<const RoutingTable> expected = once.Build();
+    EXPECT_EQ(table->workload_count(), expected->workload_count());
+    EXPECT_EQ(table->service_count(), expected->service_count());
+    for (int i = 0; i < 6; ++i) {
+      for (const char* network : {"10.0.0.", "10.96.0."}) {
+        const SocketAddress destination = At(absl::StrCat(network, i, ":80"));
+        std::mt19937_64 dice(static_cast<uint64_t>(round)), same_dice(static_cast<uint64_t>(round));
+        for (int draw = 0; draw < 20; ++draw) {
+          const RouteDecision a = table->Resolve(destination, dice);
+          const RouteDecision b = expected->Resolve(destination, same_dice);
+          EXPECT_EQ(a.kind, b.kind);
+          EXPECT_EQ(a.endpoint, b.endpoint);
+          EXPECT_EQ(a.workload, b.workload);
+          EXPECT_EQ(a.service, b.service);
+          EXPECT_EQ(a.reason, b.reason);
+        }
+      }
+    }
+  }
+}
+
 TEST_F(RoutingTableTest, SubjectAltNamesOfTheServiceAreAllowedToo) {
   istio::workload::Service service = MakeService({"10.96.0.10"});
   service.add_subject_alt_names("spiffe://cluster.local/ns/demo/sa/a-shared");
@@ -351,6 +514,32 @@ TEST_F(RoutingTableTest, RejectsWhatItDoesNotUnderstandOfAWorkload) {
                 (*w->mutable_services())[kServiceKey].mutable_ports(0)->set_target_port(65536);
               }),
               HasSubstr("port 65536"));
+}
+
+TEST_F(RoutingTableTest, RejectsAServiceWhoseBalancingItDoesNotUnderstand) {
+  using pb = istio::workload::LoadBalancing;
+  const auto message = [this](void (*change)(pb*)) {
+    istio::workload::Service service = MakeService({"10.96.0.10"});
+    service.mutable_load_balancing()->set_mode(pb::FAILOVER);
+    service.mutable_load_balancing()->add_routing_preference(pb::ZONE);
+    change(service.mutable_load_balancing());
+    const std::vector<absl::Status> rejected = Add(service).Apply();
+    // Not taken for one without preferences: its traffic might leave where it is to stay.
+    EXPECT_EQ(Resolve("10.96.0.10:80").kind, Kind::kUnknown);
+    return rejected.empty() ? std::string() : std::string(rejected[0].message());
+  };
+  EXPECT_THAT(message([](pb* b) { b->set_mode(static_cast<pb::Mode>(9)); }),
+              AllOf(HasSubstr(kServiceKey), HasSubstr("unknown load balancing mode 9")));
+  EXPECT_THAT(message([](pb* b) { b->add_routing_preference(static_cast<pb::Scope>(7)); }),
+              HasSubstr("unknown load balancing scope 7"));
+  EXPECT_THAT(message([](pb* b) { b->add_routing_preference(pb::UNSPECIFIED_SCOPE); }),
+              HasSubstr("unknown load balancing scope 0"));
+  EXPECT_THAT(message([](pb* b) { b->set_health_policy(static_cast<pb::HealthPolicy>(2)); }),
+              HasSubstr("unknown health policy 2"));
+  EXPECT_THAT(message([](pb* b) {
+                for (int i = 0; i < 16; ++i) b->add_routing_preference(pb::ZONE);
+              }),
+              HasSubstr("17 load balancing scopes"));
 }
 
 TEST_F(RoutingTableTest, RejectsWhatItDoesNotUnderstandOfAService) {

@@ -3,7 +3,7 @@
 
 #include "byrnie/link/v1/link.pb.h"
 #include "proxy/authorizer.h"
-#include "proxy/routing_table.h"
+#include "proxy/routing_table_builder.h"
 #include "test/fuzz/fuzz_target.h"
 
 namespace byrnie {
