@@ -20,6 +20,8 @@ namespace byrnie {
 namespace {
 
 constexpr absl::string_view kTable = "inet byrnie";
+// The bit of a connection's mark that says: its packets may leave without the proxy.
+constexpr absl::string_view kLetOut = "0x00010000";
 
 // A destination in the spelling nft lists: "ip daddr 10.0.0.0/8". A full-length prefix is listed as
 // an address.
@@ -121,8 +123,8 @@ absl::StatusOr<Ruleset> Ruleset::Create(const RedirectOptions& options) {
   }
 
   const std::string from_proxy = absl::StrCat("meta skuid ", options.proxy_uid);
-  const std::string to_open_port =
-      absl::StrCat("tcp dport { ", absl::StrJoin(open_ports, ", "), " }");
+  const std::string open_set = absl::StrCat("{ ", absl::StrJoin(open_ports, ", "), " }");
+  const std::string to_open_port = absl::StrCat("tcp dport ", open_set);
 
   std::vector<std::string> inbound = {
       "meta l4proto != tcp return",
@@ -136,23 +138,34 @@ absl::StatusOr<Ruleset> Ruleset::Create(const RedirectOptions& options) {
       absl::StrCat(from_proxy, " return"),
       "fib daddr type local return",
   };
+  // Each packet of a connection that may leave as it is says so to connection tracking, which tells
+  // its answers from what others open towards the pod.
+  const std::string let_out = absl::StrCat("ct mark set ct mark | ", kLetOut, " accept");
+  const std::string was_let_out = absl::StrCat("ct mark & ", kLetOut, " == ", kLetOut, " accept");
+
   std::vector<std::string> inbound_guard = {
       "meta l4proto != tcp accept",
       "iifname \"lo\" accept",
       absl::StrCat(to_open_port, " accept"),
+      // Of a connection older than these rules or than connection tracking. Nobody translates its
+      // addresses, so that even a packet that is called invalid is at the right place here.
+      absl::StrCat(from_proxy, " accept"),
       "ct state invalid drop",
+      absl::StrCat("tcp dport ", options.inbound_port, " ct status dnat accept"),
+      absl::StrCat("ct direction reply ", was_let_out),
+      // Older than the rules, and for all we know plaintext to the application.
+      "meta l4proto tcp reject with tcp reset",
   };
   std::vector<std::string> outbound_guard = {
       "meta l4proto != tcp accept",
-      absl::StrCat(from_proxy, " accept"),
+      absl::StrCat(from_proxy, " ", let_out),
       // Redirected connections are local by now.
       "fib daddr type local accept",
-      // Answers from ports that are open to others.
-      "ct direction reply accept",
+      absl::StrCat("tcp sport ", open_set, " ct direction reply accept"),
   };
   for (const std::string& match : direct) {
     outbound.push_back(absl::StrCat(match, " return"));
-    outbound_guard.push_back(absl::StrCat(match, " accept"));
+    outbound_guard.push_back(absl::StrCat(match, " ", let_out));
   }
   outbound.push_back(absl::StrCat("meta l4proto tcp redirect to :", options.outbound_port));
   // A packet that has lost its owner and its connection: nobody can say whose bytes it holds.
@@ -160,6 +173,11 @@ absl::StatusOr<Ruleset> Ruleset::Create(const RedirectOptions& options) {
   // An application's connection that escaped translation, for example one older than these rules.
   outbound_guard.push_back(
       absl::StrCat("meta l4proto tcp meta skuid != ", options.proxy_uid, " reject with tcp reset"));
+  // What is left has no owner: its socket was closed with bytes still to send, is in TIME_WAIT, or
+  // has not been accepted yet.
+  outbound_guard.push_back(was_let_out);
+  outbound_guard.push_back("tcp flags & rst == rst accept");
+  outbound_guard.push_back("meta l4proto tcp reject with tcp reset");
 
   return Ruleset(absl::StrCat(
       "table ", kTable, " {\n",

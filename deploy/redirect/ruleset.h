@@ -31,10 +31,13 @@ inline constexpr uint16_t kProxyPorts[] = {15008, 15020, 15021};
 
 // The nftables table `inet byrnie` for one set of options. Immutable; pure text, touches nothing.
 //
-// Two chains redirect new connections. Two more close the ways around them: address translation
-// applies only to packets that connection tracking can place, so a packet it calls invalid would
-// leave with its original destination, in plaintext, or arrive at a port nobody listens on and
-// reset a healthy connection.
+// Two chains redirect new connections. Two more close the ways around them:
+// * A packet that connection tracking calls invalid is not translated; it would leave with its
+//   original destination, in plaintext, or arrive at a port nobody listens on and reset a healthy
+//   connection.
+// * A connection that connection tracking knew before the rules were there is not translated
+//   either. The guards let nothing pass, in either direction, that was not redirected, does not go
+//   to an open port and is not the proxy's own; both ends of it get a reset.
 class Ruleset {
  public:
   // InvalidArgument names the option: port 0, equal ports, a port that is the proxy's own, user 0,

@@ -44,6 +44,14 @@ TEST(RulesetTest, ResetsWhatEscapedTheRedirect) {
               HasSubstr("meta l4proto tcp meta skuid != 1337 reject with tcp reset\n"));
 }
 
+TEST(RulesetTest, AcceptsFromOutsideWhatWasRedirectedOrIsAnAnswer) {
+  EXPECT_THAT(ListingOf({}),
+              HasSubstr("\t\tct state invalid drop\n"
+                        "\t\ttcp dport 15006 ct status dnat accept\n"
+                        "\t\tct direction reply ct mark & 0x00010000 == 0x00010000 accept\n"
+                        "\t\tmeta l4proto tcp reject with tcp reset\n"));
+}
+
 TEST(RulesetTest, OpensExcludedInboundPortsInBothInboundChains) {
   RedirectOptions options;
   options.exclude_inbound_ports = {22, 9100, 22};
@@ -59,7 +67,8 @@ TEST(RulesetTest, ListsExcludedDestinationsAsNftSpellsThem) {
   for (const char* match : {"ip daddr 10.0.0.0/8 ", "ip daddr 192.0.2.7 ", "ip6 daddr fd00::/8 ",
                             "ip6 daddr fd77::1 "}) {
     EXPECT_THAT(listing, HasSubstr(std::string("\t\t") + match + "return\n"));
-    EXPECT_THAT(listing, HasSubstr(std::string("\t\t") + match + "accept\n"));
+    EXPECT_THAT(listing, HasSubstr(std::string("\t\t") + match +
+                                   "ct mark set ct mark | 0x00010000 accept\n"));
   }
 }
 

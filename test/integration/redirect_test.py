@@ -114,7 +114,7 @@ class RedirectTest(unittest.TestCase):
 
     def test_everything_from_outside_is_redirected_but_the_proxys_ports(self):
         self.redirect("apply", "--exclude_inbound_ports=9100")
-        with self.host.listen(15006) as proxy:
+        with self.host.listen(15006, uid=PROXY_UID) as proxy:
             for address in (self.host.address, self.host.address6):
                 for port in (22, 8080, 15000, 15001, 15010):
                     with self.subTest(address=address, port=port):

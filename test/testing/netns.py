@@ -116,9 +116,9 @@ class Namespace:
             raise
         return made
 
-    def listen(self, port, timeout=10, receive_buffer=None, backlog=128):
+    def listen(self, port, timeout=10, receive_buffer=None, backlog=128, uid=APPLICATION_UID):
         """A listener inside, on all addresses of both families."""
-        made = self.socket(socket.AF_INET6)
+        made = self.socket(socket.AF_INET6, uid)
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
