@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """A killed proxy lets nothing out in plaintext, and nothing in.
 
-Proved with kill -9 and a packet capture: what the application sends to a service, to another pod and to an unregistered host
-fails at once, open connections end, and not one byte of it is on the wire; from outside nothing reaches the application.
+Proved with kill -9 and a packet capture, over IPv4 and IPv6: what the application opens to a service, to another pod and to
+an unregistered host is reset within 50 ms, open connections end, and not one byte of it is on the wire; from outside nothing
+reaches the application, and whoever tries is reset within 50 ms too. A proxy started again serves at once.
 """
 
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -24,6 +26,16 @@ class ProxyKilledTest(MeshTestCase):
         super().build()
         cls.server.app("echo", 8080)
         cls.outsider = cls.mesh.outsider()
+
+    def assert_reset_at_once(self, connect, address, port):
+        """Refused, and the median of twenty attempts takes less than 50 ms; a busy machine may delay a few."""
+        took = []
+        for _ in range(20):
+            started = time.monotonic()
+            with self.assertRaises(ConnectionRefusedError):
+                connect(address, port, timeout=3).close()
+            took.append(time.monotonic() - started)
+        self.assertLess(sorted(took)[len(took) // 2], 0.05, (address, port))
 
     def test_nothing_leaves_in_plaintext(self):
         capture = self.mesh.capture(self.client.host)
@@ -49,7 +61,9 @@ class ProxyKilledTest(MeshTestCase):
                     pass
             opened.close()
             for address, port in ((self.mesh.vip, 80), (self.mesh.vip6, 80), (self.server.address, 8080),
-                                  (self.server.address6, 8080), (self.outsider.address, 9000), ("203.0.113.9", 443)):
+                                  (self.server.address6, 8080), (self.outsider.address, 9000), (self.outsider.address6, 9000),
+                                  ("203.0.113.9", 443)):
+                self.assert_reset_at_once(self.client.connect, address, port)
                 for _ in range(3):
                     self.assert_fails_fast(self.client, address, port, within=2, question=MARKER)
             listener.settimeout(0.2)
@@ -66,12 +80,12 @@ class ProxyKilledTest(MeshTestCase):
         with self.server.listen(8091, timeout=0.3) as listener:
             self.server.proxy.kill()
             for address in (self.server.address, self.server.address6):
-                with self.assertRaises(ConnectionRefusedError):
-                    self.outsider.connect(address, 8091, timeout=3)
+                self.assert_reset_at_once(self.outsider.connect, address, 8091)
             with self.assertRaises(TimeoutError):
                 listener.accept()
         self.server.start_proxy()
         self.server.wait_ready()
+        self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n")
 
 
 if __name__ == "__main__":
