@@ -23,8 +23,14 @@ absl::string_view Name(AccessRecord::Protocol protocol) {
   switch (protocol) {
     case AccessRecord::Protocol::kHbone:
       return "hbone";
+    case AccessRecord::Protocol::kMtls:
+      return "mtls";
+    case AccessRecord::Protocol::kTls:
+      return "tls";
     case AccessRecord::Protocol::kPlaintext:
       return "plaintext";
+    case AccessRecord::Protocol::kProbe:
+      return "probe";
   }
   return "unknown";
 }
@@ -47,6 +53,8 @@ absl::string_view Name(AccessRecord::Route route) {
       return "none";
     case AccessRecord::Route::kTunnel:
       return "tunnel";
+    case AccessRecord::Route::kDirect:
+      return "direct";
     case AccessRecord::Route::kPassthrough:
       return "passthrough";
     case AccessRecord::Route::kLocal:

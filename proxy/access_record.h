@@ -48,14 +48,20 @@ inline constexpr absl::string_view kInternal = "internal";
 // bytes.
 struct AccessRecord {
   enum class Direction { kInbound, kOutbound };
-  enum class Protocol { kHbone, kPlaintext };
+  enum class Protocol {
+    kHbone,      // A stream of a tunnel.
+    kMtls,       // Direct mTLS, one TLS connection for this connection.
+    kTls,        // The application's own TLS, carried untouched.
+    kPlaintext,  // Anything else without an identity.
+    kProbe,      // Plaintext of a declared health probe.
+  };
   enum class Result {
     kAllowed,  // It was carried, however it ended.
     kDenied,   // Policy, strict mode or routing said no.
     kFailed,   // It was allowed but could not be carried.
   };
   // What takes it where: the way through the proxy.
-  enum class Route { kNone, kTunnel, kPassthrough, kLocal };
+  enum class Route { kNone, kTunnel, kDirect, kPassthrough, kLocal };
 
   absl::Time start;
   absl::Duration duration;
@@ -96,8 +102,9 @@ struct AccessRecord {
 // nothing to say is left out, never null. In this order: "log":"access", time (RFC 3339, UTC,
 // milliseconds), direction (inbound|outbound), result (allowed|denied|failed), reason, policy (key,
 // where the reason names one), detail, source, destination, original_destination, service, route
-// (tunnel|passthrough|local|none), protocol (hbone|plaintext), peer_identity, own_identity,
-// tls_version, tls_cipher, tls_group, bytes_sent, bytes_received, duration_ms (with microseconds).
+// (tunnel|direct|passthrough|local|none), protocol (hbone|mtls|tls|plaintext|probe), peer_identity,
+// own_identity, tls_version, tls_cipher, tls_group, bytes_sent, bytes_received, duration_ms (with
+// microseconds).
 std::string ToJson(const AccessRecord& record);
 
 }  // namespace byrnie

@@ -17,11 +17,20 @@
 
 namespace byrnie {
 
-// An identity and the TLS configurations of both roles made of it, once, on the control thread.
+// Protocols of ALPN inside mesh TLS: HBONE is HTTP/2 (RFC 9113 section 3.2); direct mTLS carries
+// one application connection and nothing else, as sidecars of Istio do under this name.
+inline constexpr char kHboneAlpn[] = "h2";
+inline constexpr char kDirectAlpn[] = "istio";
+
+// An identity and the TLS configurations made of it, once, on the control thread.
 struct IdentityInUse {
   IdentitySnapshotPtr identity;
+  // For tunnels.
   std::shared_ptr<const TlsContext> client;
   std::shared_ptr<const TlsContext> server;
+  // For direct mTLS.
+  std::shared_ptr<const TlsContext> direct_client;
+  std::shared_ptr<const TlsContext> direct_server;
 };
 
 // All that the data path knows of the mesh at one moment. Immutable; the parts are shared from one

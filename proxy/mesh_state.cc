@@ -9,9 +9,6 @@
 namespace byrnie {
 namespace {
 
-// Protocol of HBONE inside TLS (RFC 9113 section 3.2).
-constexpr char kAlpn[] = "h2";
-
 // Which policies select the workloads of this pod: what decides beside the policies themselves.
 std::vector<const Workload*> OwnWorkloads(const MeshSnapshot& mesh) {
   std::vector<const Workload*> workloads;
@@ -97,8 +94,14 @@ absl::Status MeshState::TryIdentity(const link::v1::IdentityUpdate& update) {
                      " to ", identity->id().text(), "; restart the proxy if that is meant"));
   }
   auto in_use = std::make_shared<IdentityInUse>();
-  ASSIGN_OR_RETURN(in_use->client, TlsContext::Create(TlsRole::kClient, kAlpn, identity, signer_));
-  ASSIGN_OR_RETURN(in_use->server, TlsContext::Create(TlsRole::kServer, kAlpn, identity, signer_));
+  ASSIGN_OR_RETURN(in_use->client,
+                   TlsContext::Create(TlsRole::kClient, kHboneAlpn, identity, signer_));
+  ASSIGN_OR_RETURN(in_use->server,
+                   TlsContext::Create(TlsRole::kServer, kHboneAlpn, identity, signer_));
+  ASSIGN_OR_RETURN(in_use->direct_client,
+                   TlsContext::Create(TlsRole::kClient, kDirectAlpn, identity, signer_));
+  ASSIGN_OR_RETURN(in_use->direct_server,
+                   TlsContext::Create(TlsRole::kServer, kDirectAlpn, identity, signer_));
   in_use->identity = identity;
   metrics_->identity_accepted->Increment();
   metrics_->certificate_expiry->Set(absl::ToUnixSeconds(identity->not_after()));

@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "proxy/direct_mtls.h"
+
 namespace byrnie {
 namespace {
 
@@ -99,6 +101,9 @@ void OutboundConnection::Route(bool may_ask) {
     case RouteDecision::Kind::kHbone:
       OpenTunnel(decision);
       return;
+    case RouteDecision::Kind::kDirectMtls:
+      OpenDirect(decision);
+      return;
   }
 }
 
@@ -134,14 +139,28 @@ void OutboundConnection::OpenTunnel(const RouteDecision& decision) {
   set_protocol(AccessRecord::Protocol::kHbone);
   set_route(AccessRecord::Route::kTunnel);
   set_destination(decision.endpoint);
-  const ProxyConfig& config = *context()->config;
-  setup_timer_ = loop()->NewTimer([this] { OnSetupTimeout(); });
-  // The tunnel's connection and handshake, then the far proxy's connection to its application.
-  setup_timer_->Schedule(2 * config.connect_timeout + config.handshake_timeout);
+  StartSetupTimer();
   request_ = context()->pool->Open(
       TunnelTarget{decision.tunnel, decision.identities},
       ConnectRequest{decision.endpoint.ToString(), {}},
       [this](absl::StatusOr<TunnelPool::Opened> opened) { OnTunnel(std::move(opened)); });
+}
+
+void OutboundConnection::OpenDirect(const RouteDecision& decision) {
+  set_protocol(AccessRecord::Protocol::kMtls);
+  set_route(AccessRecord::Route::kDirect);
+  set_destination(decision.endpoint);
+  StartSetupTimer();
+  request_ = context()->direct->Open(
+      TunnelTarget{decision.endpoint, decision.identities},
+      [this](absl::StatusOr<TunnelPool::Opened> opened) { OnTunnel(std::move(opened)); });
+}
+
+void OutboundConnection::StartSetupTimer() {
+  const ProxyConfig& config = *context()->config;
+  setup_timer_ = loop()->NewTimer([this] { OnSetupTimeout(); });
+  // The connection and handshake, then the far proxy's connection to its application.
+  setup_timer_->Schedule(2 * config.connect_timeout + config.handshake_timeout);
 }
 
 void OutboundConnection::OnSetupTimeout() {

@@ -30,6 +30,8 @@ class OutboundConnection final : public Connection {
  private:
   void Route(bool may_ask);
   void OpenTunnel(const RouteDecision& decision);
+  void OpenDirect(const RouteDecision& decision);
+  void StartSetupTimer();
   void OnTunnel(absl::StatusOr<TunnelPool::Opened> opened);
   void DialPlain(const SocketAddress& destination);
   void OnPlain(absl::StatusOr<std::unique_ptr<TcpStream>> stream);

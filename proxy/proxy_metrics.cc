@@ -39,7 +39,6 @@ constexpr absl::string_view kReasons[] = {
     route_reason::kUnknownServicePort,
     route_reason::kNoEndpoint,
     route_reason::kNoHealthyEndpoint,
-    route_reason::kUnsupportedTunnel,
     end_reason::kTrustRemoved,
 };
 

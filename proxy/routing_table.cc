@@ -106,14 +106,13 @@ RouteDecision RoutingTable::ToWorkload(const Workload& workload, const SocketAdd
       decision.kind = RouteDecision::Kind::kPlaintext;
       return decision;
     case Workload::Tunnel::kLegacyMtls:
-      decision.kind = RouteDecision::Kind::kNoEndpoint;
-      decision.reason = route_reason::kUnsupportedTunnel;
-      return decision;
+      decision.kind = RouteDecision::Kind::kDirectMtls;
+      break;
     case Workload::Tunnel::kHbone:
+      decision.kind = RouteDecision::Kind::kHbone;
+      decision.tunnel = SocketAddress(endpoint.ip(), kHbonePort);
       break;
   }
-  decision.kind = RouteDecision::Kind::kHbone;
-  decision.tunnel = SocketAddress(endpoint.ip(), kHbonePort);
   if (workload.identity.has_value()) decision.identities.push_back(*workload.identity);
   if (service != nullptr && !service->service->subject_alt_names.empty()) {
     std::vector<SpiffeId>& identities = decision.identities;

@@ -35,11 +35,12 @@ struct RouteDecision {
 
   Kind kind = Kind::kUnknown;
   // The workload's address and port. For kUnknown the destination itself.
+    kDirectMtls,  // Mutual TLS straight to `endpoint`, whose peer proves one of `identities`.
   SocketAddress endpoint;
   // The workload's address and kHbonePort; only for kHbone.
   SocketAddress tunnel;
-  // Whom the tunnel's certificate may name, sorted, without duplicates; never empty for kHbone,
-  // empty otherwise.
+  // Whom the peer's certificate may name, sorted, without duplicates; never empty for kHbone and
+  // kDirectMtls, empty otherwise.
   std::vector<SpiffeId> identities;
   // "namespace/hostname" when the destination was a service, else empty.
   std::string service;
@@ -59,9 +60,6 @@ inline constexpr absl::string_view kUnknownServicePort = "unknown-service-port";
 inline constexpr absl::string_view kNoEndpoint = "no-endpoint";
 // Workloads do, but none is healthy.
 inline constexpr absl::string_view kNoHealthyEndpoint = "no-healthy-endpoint";
-// The workload takes only mutual TLS on its own port, which this release does not speak; never sent
-// as plaintext.
-inline constexpr absl::string_view kUnsupportedTunnel = "unsupported-tunnel";
 }  // namespace route_reason
 
 // What whoever asks knows of an endpoint.

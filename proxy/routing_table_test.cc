@@ -381,8 +381,11 @@ TEST_F(RoutingTableTest, OnlyAWorkloadKnownToBeOutsideTheMeshIsPlaintext) {
   EXPECT_EQ(route.kind, Kind::kPlaintext);
   EXPECT_EQ(route.endpoint, At("10.0.0.1:80"));
   EXPECT_THAT(route.identities, IsEmpty());
-  EXPECT_EQ(Resolve("10.0.0.2:80").kind, Kind::kNoEndpoint);
-  EXPECT_EQ(Resolve("10.0.0.2:80").reason, route_reason::kUnsupportedTunnel);
+  const RouteDecision direct = Resolve("10.0.0.2:80");
+  EXPECT_EQ(direct.kind, Kind::kDirectMtls);
+  EXPECT_EQ(direct.endpoint, At("10.0.0.2:80"));
+  EXPECT_EQ(direct.tunnel, SocketAddress());
+  EXPECT_THAT(direct.identities, ElementsAre(Id("spiffe://cluster.local/ns/demo/sa/legacy")));
 }
 
 TEST_F(RoutingTableTest, WorksTheSameOverIpv6) {

@@ -8,6 +8,7 @@
 #include "common/net/original_dst.h"
 #include "common/net/tcp_listener.h"
 #include "proxy/connection_registry.h"
+#include "proxy/direct_mtls.h"
 #include "proxy/end_reason.h"
 #include "proxy/inbound.h"
 #include "proxy/outbound.h"
@@ -53,6 +54,7 @@ class Worker::Data {
                 dependencies.metrics),
         pool_(loop, &dialer_, PoolOptions(*dependencies.config),
               PoolMetrics(*dependencies.metrics)),
+        direct_(loop, &dialer_, &context_.mesh),
         registry_(loop),
         resolve_(std::move(resolve)),
         sweep_(loop->NewTimer([this] { Sweep(); })) {
@@ -62,6 +64,7 @@ class Worker::Data {
     context_.logger = dependencies.logger;
     context_.registry = &registry_;
     context_.pool = &pool_;
+    context_.direct = &direct_;
     context_.scratch = absl::MakeSpan(scratch_.get(), kScratchSize);
     context_.relay_options.budget = dependencies.budget;
     context_.socket_limit = dependencies.socket_limit;
@@ -183,6 +186,7 @@ class Worker::Data {
   const std::unique_ptr<uint8_t[]> scratch_;
   TlsTunnelDialer dialer_;
   TunnelPool pool_;
+  DirectMtls direct_;
   ConnectionRegistry registry_;
   ResolveHandler resolve_;
   std::unique_ptr<TunnelServer> tunnel_server_;

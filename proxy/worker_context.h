@@ -19,6 +19,7 @@
 namespace byrnie {
 
 class ConnectionRegistry;
+class DirectMtls;
 
 // What the connections of one worker share. Lives on the worker's loop; nothing in it is owned
 // except where it says so.
@@ -29,6 +30,7 @@ struct WorkerContext {
   Logger* logger = nullptr;
   ConnectionRegistry* registry = nullptr;
   TunnelPool* pool = nullptr;
+  DirectMtls* direct = nullptr;
   // Holds nothing between events.
   absl::Span<uint8_t> scratch;
   Relay::Options relay_options;

@@ -46,9 +46,11 @@ absl::Status ParseTunnelProtocol(const JsonObject& object, Workload* workload) {
     workload->set_tunnel_protocol(istio::workload::HBONE);
   } else if (name == "NONE") {
     workload->set_tunnel_protocol(istio::workload::NONE);
+  } else if (name == "LEGACY_ISTIO_MTLS") {
+    workload->set_tunnel_protocol(istio::workload::LEGACY_ISTIO_MTLS);
   } else {
     return object.Get("tunnel_protocol")
-        ->Error(absl::StrCat("\"", name, "\" is neither HBONE nor NONE"));
+        ->Error(absl::StrCat("\"", name, "\" is none of HBONE, LEGACY_ISTIO_MTLS, NONE"));
   }
   return absl::OkStatus();
 }

@@ -114,7 +114,7 @@ TEST(StaticParserTest, EveryMistakeIsNamed) {
       {Workload("\"name\":\"a\",\"addresses\":[\"10.0.0.1\",\"::ffff:10.0.0.1\"]"),
        "10.0.0.1 belongs to"},
       {Workload("\"name\":\"a\",\"addresses\":[\"10.0.0.1\"],\"tunnel_protocol\":\"HTTP\""),
-       "neither HBONE nor NONE"},
+       "none of HBONE, LEGACY_ISTIO_MTLS, NONE"},
       {Workload("\"name\":\"a\",\"addresses\":[\"10.0.0.1\"],\"capacity\":0"), "capacity"},
       {Workload("\"name\":\"a\",\"addresses\":[\"10.0.0.1\"],\"authorization_policies\":[\"n/x\"]"),
        "there is no policy \"n/x\""},
