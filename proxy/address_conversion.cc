@@ -77,6 +77,20 @@ absl::Status ConvertState(const pb::Workload& from, Workload* to) {
       return absl::InvalidArgumentError(
           absl::StrCat("unknown tunnel protocol ", static_cast<int>(from.tunnel_protocol())));
   }
+  switch (from.application_tunnel().protocol()) {
+    case pb::ApplicationTunnel::NONE:
+      break;
+    case pb::ApplicationTunnel::PROXY:
+      to->proxy_protocol = true;
+      if (from.application_tunnel().port() != 0) {
+        ASSIGN_OR_RETURN(to->proxy_protocol_port, ConvertPort(from.application_tunnel().port()));
+      }
+      break;
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("unknown application tunnel protocol ",
+                       static_cast<int>(from.application_tunnel().protocol())));
+  }
   switch (from.status()) {
     case pb::HEALTHY:
       to->healthy = true;

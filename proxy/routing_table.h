@@ -31,11 +31,11 @@ struct RouteDecision {
     kPlaintext,   // A known workload outside the mesh: plain TCP to `endpoint`.
     kHbone,       // CONNECT `endpoint` through a tunnel to `tunnel` whose peer proves one of
                   // `identities`.
+    kDirectMtls,  // Mutual TLS straight to `endpoint`, whose peer proves one of `identities`.
   };
 
   Kind kind = Kind::kUnknown;
   // The workload's address and port. For kUnknown the destination itself.
-    kDirectMtls,  // Mutual TLS straight to `endpoint`, whose peer proves one of `identities`.
   SocketAddress endpoint;
   // The workload's address and kHbonePort; only for kHbone.
   SocketAddress tunnel;

@@ -388,6 +388,20 @@ TEST_F(RoutingTableTest, OnlyAWorkloadKnownToBeOutsideTheMeshIsPlaintext) {
   EXPECT_THAT(direct.identities, ElementsAre(Id("spiffe://cluster.local/ns/demo/sa/legacy")));
 }
 
+TEST_F(RoutingTableTest, AWorkloadMayAskForTheProxyProtocol) {
+  istio::workload::Workload same = MakeWorkload("same", {"10.0.0.1"});
+  same.mutable_application_tunnel()->set_protocol(istio::workload::ApplicationTunnel::PROXY);
+  istio::workload::Workload other = MakeWorkload("other", {"10.0.0.2"});
+  *other.mutable_application_tunnel() = same.application_tunnel();
+  other.mutable_application_tunnel()->set_port(9000);
+  Add(same).Add(other).Add(MakeWorkload("plain", {"10.0.0.3"})).Apply();
+  const auto find = [this](const char* ip) { return table_->FindWorkload(*IpAddress::Parse(ip)); };
+  EXPECT_TRUE(find("10.0.0.1")->proxy_protocol);
+  EXPECT_EQ(find("10.0.0.1")->proxy_protocol_port, 0);
+  EXPECT_EQ(find("10.0.0.2")->proxy_protocol_port, 9000);
+  EXPECT_FALSE(find("10.0.0.3")->proxy_protocol);
+}
+
 TEST_F(RoutingTableTest, WorksTheSameOverIpv6) {
   Add(MakeService({"fd96::10"})).Add(MakeEndpoint("server", "fd77::2")).Apply();
   const RouteDecision route = Resolve("[fd96::10]:80");

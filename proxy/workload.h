@@ -43,6 +43,10 @@ struct Workload {
   absl::optional<SpiffeId> identity;
   std::vector<IpAddress> addresses;
   Tunnel tunnel = Tunnel::kNone;
+  // The application wants a PROXY protocol header in front of each connection, on this port of its
+  // or, when 0, on the port asked for.
+  bool proxy_protocol = false;
+  uint16_t proxy_protocol_port = 0;
   uint32_t capacity = 1;  // At least 1.
   bool healthy = true;
   Placement placement;

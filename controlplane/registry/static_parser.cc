@@ -55,6 +55,21 @@ absl::Status ParseTunnelProtocol(const JsonObject& object, Workload* workload) {
   return absl::OkStatus();
 }
 
+absl::Status ParseApplicationTunnel(const JsonObject& object, Workload* workload) {
+  if (!object.Has("application_tunnel")) return absl::OkStatus();
+  ASSIGN_OR_RETURN(JsonObject tunnel, object.GetObject("application_tunnel"));
+  RETURN_IF_ERROR(tunnel.CheckKeys({"protocol", "port"}));
+  ASSIGN_OR_RETURN(std::string name, tunnel.GetString("protocol"));
+  if (name != "PROXY" && name != "NONE") {
+    return tunnel.Get("protocol")->Error(absl::StrCat("\"", name, "\" is neither PROXY nor NONE"));
+  }
+  ASSIGN_OR_RETURN(int64_t port, tunnel.GetIntOr("port", 1, 65535, 0));
+  if (name == "NONE") return absl::OkStatus();
+  workload->mutable_application_tunnel()->set_protocol(istio::workload::ApplicationTunnel::PROXY);
+  workload->mutable_application_tunnel()->set_port(static_cast<uint32_t>(port));
+  return absl::OkStatus();
+}
+
 absl::Status ParsePlacement(const JsonObject& object, Workload* workload) {
   ASSIGN_OR_RETURN(*workload->mutable_network(), object.GetStringOr("network", ""));
   ASSIGN_OR_RETURN(*workload->mutable_cluster_id(), object.GetStringOr("cluster_id", ""));
@@ -106,7 +121,7 @@ absl::StatusOr<Workload> ParseWorkload(const JsonValue& value, const std::string
   RETURN_IF_ERROR(
       object.CheckKeys({"name", "namespace", "service_account", "addresses", "node", "network",
                         "cluster_id", "locality", "tunnel_protocol", "capacity", "healthy", "uid",
-                        "authorization_policies", "services"}));
+                        "authorization_policies", "services", "application_tunnel"}));
   Workload workload;
   workload.set_trust_domain(trust_domain);
   ASSIGN_OR_RETURN(*workload.mutable_name(), object.GetString("name"));
@@ -118,6 +133,7 @@ absl::StatusOr<Workload> ParseWorkload(const JsonValue& value, const std::string
                        : absl::StrCat("static//pod/", workload.namespace_(), "/", workload.name()));
   RETURN_IF_ERROR(ParsePlacement(object, &workload));
   RETURN_IF_ERROR(ParseTunnelProtocol(object, &workload));
+  RETURN_IF_ERROR(ParseApplicationTunnel(object, &workload));
   ASSIGN_OR_RETURN(int64_t capacity, object.GetIntOr("capacity", 1, 1'000'000, 1));
   workload.mutable_capacity()->set_value(static_cast<uint32_t>(capacity));
   ASSIGN_OR_RETURN(bool healthy, object.GetBoolOr("healthy", true));

@@ -115,6 +115,12 @@ TEST(StaticParserTest, EveryMistakeIsNamed) {
        "10.0.0.1 belongs to"},
       {Workload("\"name\":\"a\",\"addresses\":[\"10.0.0.1\"],\"tunnel_protocol\":\"HTTP\""),
        "none of HBONE, LEGACY_ISTIO_MTLS, NONE"},
+      {Workload("\"name\":\"a\",\"addresses\":[\"10.0.0.1\"],\"application_tunnel\":"
+                "{\"protocol\":\"HTTP\"}"),
+       "neither PROXY nor NONE"},
+      {Workload("\"name\":\"a\",\"addresses\":[\"10.0.0.1\"],\"application_tunnel\":"
+                "{\"protocol\":\"PROXY\",\"port\":0}"),
+       "port"},
       {Workload("\"name\":\"a\",\"addresses\":[\"10.0.0.1\"],\"capacity\":0"), "capacity"},
       {Workload("\"name\":\"a\",\"addresses\":[\"10.0.0.1\"],\"authorization_policies\":[\"n/x\"]"),
        "there is no policy \"n/x\""},
