@@ -39,6 +39,7 @@ inline constexpr absl::string_view kPeerIdentityMismatch = "peer-identity-mismat
 inline constexpr absl::string_view kConnectFailed = "connect-failed";
 inline constexpr absl::string_view kConnectTimeout = "connect-timeout";
 inline constexpr absl::string_view kTunnelRefused = "tunnel-refused";
+inline constexpr absl::string_view kClientHelloTimeout = "client-hello-timeout";
 inline constexpr absl::string_view kBadConnectRequest = "bad-connect-request";
 inline constexpr absl::string_view kLoop = "loop";
 inline constexpr absl::string_view kInternal = "internal";

@@ -185,7 +185,7 @@ std::string RenderHome(const HomeFacts& facts, const ProxyConfig& config) {
       {"Readiness", facts.readiness},
       {"Agent", facts.link_up ? "linked" : "no link; the last state stays in force"},
       {"Inbound plaintext",
-       config.strict ? "refused (strict)" : "where policies allow (permissive)"},
+       config.inbound.strict ? "refused (strict)" : "where policies allow (permissive)"},
       {"Policies", facts.mesh->policies == nullptr
                        ? "none yet, inbound is denied"
                        : absl::StrCat(facts.mesh->policies->policies().size(), ", epoch ",

@@ -25,6 +25,16 @@ ABSL_FLAG(int32_t, workers, 0,
           "threads that carry connections; 0: the CPUs this process may use, at most 2");
 ABSL_FLAG(std::string, mtls_mode, "strict",
           "strict: refuse inbound plaintext; permissive: carry it where policies allow");
+ABSL_FLAG(std::string, mtls_port_modes, "",
+          "ports of the application with a mode of their own, for example "
+          "8080=permissive,9090=strict");
+ABSL_FLAG(std::string, probe_ports, "",
+          "ports where plaintext health probes of the node are carried in strict mode too, for "
+          "example 8080,8081");
+ABSL_FLAG(std::string, probe_sources, "",
+          "addresses or CIDRs that such probes come from; empty: the pod's default gateways");
+ABSL_FLAG(std::string, proxy_protocol_ports, "",
+          "ports whose application wants a PROXY protocol v2 header in front of each connection");
 ABSL_FLAG(std::string, outbound_policy, "passthrough",
           "for addresses the control plane says are not in the mesh: passthrough or deny");
 ABSL_FLAG(absl::Duration, resolve_timeout, absl::Seconds(2),
@@ -60,6 +70,13 @@ absl::StatusOr<absl::Duration> ToTimeout(const char* flag, absl::Duration value)
                                                    ": out of range; give 1ms to 24h"));
   }
   return value;
+}
+
+// Says which flag an error is about.
+template <typename T>
+absl::StatusOr<T> OfFlag(const char* flag, absl::StatusOr<T> value) {
+  if (value.ok()) return value;
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", value.status().message()));
 }
 
 // One of two words.
@@ -125,7 +142,17 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
   }
   config.workers = workers != 0 ? workers : std::min(kMaxDefaultWorkers, AllowedCpus());
   const std::string mode = absl::GetFlag(FLAGS_mtls_mode);
-  ASSIGN_OR_RETURN(config.strict, ToChoice("mtls_mode", mode, "strict", "permissive"));
+  ASSIGN_OR_RETURN(config.inbound.strict, ToChoice("mtls_mode", mode, "strict", "permissive"));
+  const std::string port_modes = absl::GetFlag(FLAGS_mtls_port_modes);
+  ASSIGN_OR_RETURN(config.inbound.strict_at, OfFlag("mtls_port_modes", ParsePortModes(port_modes)));
+  const std::string probe_ports = absl::GetFlag(FLAGS_probe_ports);
+  ASSIGN_OR_RETURN(config.inbound.probe_ports, OfFlag("probe_ports", ParsePortSet(probe_ports)));
+  const std::string probe_sources = absl::GetFlag(FLAGS_probe_sources);
+  ASSIGN_OR_RETURN(config.inbound.probe_sources,
+                   OfFlag("probe_sources", ParseCidrBlocks(probe_sources)));
+  const std::string proxy_protocol_ports = absl::GetFlag(FLAGS_proxy_protocol_ports);
+  ASSIGN_OR_RETURN(config.inbound.proxy_protocol_ports,
+                   OfFlag("proxy_protocol_ports", ParsePortSet(proxy_protocol_ports)));
   const std::string outbound_policy = absl::GetFlag(FLAGS_outbound_policy);
   ASSIGN_OR_RETURN(const bool passthrough,
                    ToChoice("outbound_policy", outbound_policy, "passthrough", "deny"));
@@ -166,6 +193,10 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
       {"status_port", absl::StrCat(config.status_port)},
       {"workers", absl::StrCat(config.workers)},
       {"mtls_mode", mode},
+      {"mtls_port_modes", port_modes},
+      {"probe_ports", probe_ports},
+      {"probe_sources", probe_sources},
+      {"proxy_protocol_ports", proxy_protocol_ports},
       {"outbound_policy", outbound_policy},
       {"resolve_timeout", absl::FormatDuration(config.resolve_timeout)},
       {"connect_timeout", absl::FormatDuration(config.connect_timeout)},

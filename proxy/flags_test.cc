@@ -34,7 +34,7 @@ TEST_F(FlagsTest, TheDefaultsNeedASocketOnlyAndAreTheSafeOnes) {
   ASSERT_THAT(config, IsOk());
   EXPECT_EQ(config->link_socket, "/run/byrnie/link.sock");
   EXPECT_EQ(config->admin.ToString(), "127.0.0.1:15000");
-  EXPECT_TRUE(config->strict);
+  EXPECT_TRUE(config->inbound.strict);
   EXPECT_TRUE(config->access_log);
   EXPECT_EQ(config->identity_expiry, IdentityExpiry::kDrain);
   EXPECT_GE(config->workers, 1);
@@ -43,6 +43,10 @@ TEST_F(FlagsTest, TheDefaultsNeedASocketOnlyAndAreTheSafeOnes) {
 
 TEST_F(FlagsTest, TakesWhatIsSaid) {
   Set("mtls_mode", "permissive");
+  Set("mtls_port_modes", "8080=strict");
+  Set("probe_ports", "8081,8082");
+  Set("probe_sources", "10.0.0.0/8");
+  Set("proxy_protocol_ports", "9000");
   Set("outbound_policy", "deny");
   Set("identity_expiry", "strict");
   Set("workers", "7");
@@ -51,7 +55,11 @@ TEST_F(FlagsTest, TakesWhatIsSaid) {
   Set("log_format", "text");
   const absl::StatusOr<ProxyConfig> config = ConfigFromFlags();
   ASSERT_THAT(config, IsOk());
-  EXPECT_FALSE(config->strict);
+  EXPECT_FALSE(config->inbound.strict);
+  EXPECT_TRUE(config->inbound.StrictAt(8080));
+  EXPECT_TRUE(config->inbound.IsProbe(*IpAddress::Parse("10.1.1.1"), 8082, {}));
+  EXPECT_FALSE(config->inbound.IsProbe(*IpAddress::Parse("10.1.1.1"), 8080, {}));
+  EXPECT_TRUE(config->inbound.proxy_protocol_ports.contains(9000));
   EXPECT_EQ(config->outbound_policy, OutboundPolicy::kDeny);
   EXPECT_EQ(config->identity_expiry, IdentityExpiry::kStrict);
   EXPECT_EQ(config->workers, 7);
@@ -93,6 +101,10 @@ INSTANTIATE_TEST_SUITE_P(
                       BadValue{"hbone_port", "15000", "give each its own"},
                       BadValue{"workers", "-1", "0 to 64"}, BadValue{"workers", "65", "0 to 64"},
                       BadValue{"mtls_mode", "STRICT", "strict or permissive"},
+                      BadValue{"mtls_port_modes", "80=off", "--mtls_port_modes: "},
+                      BadValue{"probe_ports", "http", "--probe_ports: "},
+                      BadValue{"probe_sources", "node", "--probe_sources: "},
+                      BadValue{"proxy_protocol_ports", "0", "--proxy_protocol_ports: "},
                       BadValue{"outbound_policy", "", "passthrough or deny"},
                       BadValue{"resolve_timeout", "0", "1ms to 24h"},
                       BadValue{"connect_timeout", "inf", "1ms to 24h"},

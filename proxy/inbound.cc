@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "proxy/proxy_header.h"
 #include "proxy/tunnel_pool.h"
 
 namespace byrnie {
@@ -38,29 +39,14 @@ InboundConnection::InboundConnection(WorkerContext* context, std::unique_ptr<Con
     : Connection(context, AccessRecord::Direction::kInbound, AccessRecord::Protocol::kHbone),
       stream_(std::move(stream)),
       authority_(std::move(authority)),
-      local_(local),
-      kernel_destination_(SocketAddress()) {
+      local_(local) {
   set_source(source);
   set_peer(std::move(peer));
 }
 
-InboundConnection::InboundConnection(WorkerContext* context, std::unique_ptr<TcpStream> plaintext,
-                                     absl::StatusOr<SocketAddress> original_destination)
-    : Connection(context, AccessRecord::Direction::kInbound, AccessRecord::Protocol::kPlaintext),
-      plaintext_(std::move(plaintext)),
-      kernel_destination_(std::move(original_destination)) {}
-
 InboundConnection::~InboundConnection() = default;
 
 void InboundConnection::Start() {
-  if (stream_ != nullptr) {
-    StartTunnelled();
-  } else {
-    StartPlaintext();
-  }
-}
-
-void InboundConnection::StartTunnelled() {
   const InboundTarget target = CheckAuthority(*context()->config, local_, authority_);
   set_original_destination(target.address);
   if (target.http_status != 200) {
@@ -72,87 +58,48 @@ void InboundConnection::StartTunnelled() {
   AuthorizeAndDial();
 }
 
-void InboundConnection::StartPlaintext() {
-  const absl::StatusOr<SocketAddress> source = plaintext_->RemoteAddress();
-  if (source.ok()) set_source(*source);
-  if (!kernel_destination_.ok()) {
-    Answer(0, Result::kDenied, access_reason::kNoOriginalDestination,
-           std::string(kernel_destination_.status().message()));
-    return;
-  }
-  set_original_destination(*kernel_destination_);
-  const absl::StatusOr<SocketAddress> local = plaintext_->LocalAddress();
-  if ((local.ok() && *local == original_destination()) ||
-      context()->config->IsSidecarPort(original_destination().port())) {
-    Answer(0, Result::kDenied, access_reason::kLoop, "made to a port of this pod's sidecar");
-    return;
-  }
-  if (plaintext_->fd() >= context()->socket_limit) {
-    Answer(0, Result::kFailed, access_reason::kOverloaded, "too many open sockets");
-    return;
-  }
-  AuthorizeAndDial();
-}
-
 ConnectionFacts InboundConnection::Facts() const {
   ConnectionFacts facts;
-  if (peer() != nullptr) facts.peer = peer()->peer.id;
+  facts.peer = peer()->peer.id;
   facts.source = source().ip();
   facts.destination = original_destination();
-  facts.plaintext_admitted = !context()->config->strict;
   return facts;
 }
 
 void InboundConnection::AuthorizeAndDial() {
   const Decision decision = AuthorizeInbound(*context()->mesh, Facts());
   if (!decision.allowed) {
-    Answer(401, Result::kDenied, decision.reason,
-           decision.reason == decision_reason::kPlaintextRefused ? "plaintext-in-strict-mode" : "");
+    Answer(401, Result::kDenied, decision.reason, "");
     return;
   }
+  const AppTarget target = FindApp(*context()->config, *context()->mesh, original_destination());
   set_route(AccessRecord::Route::kLocal);
-  set_destination(original_destination());
-  TcpStream::ConnectOptions options;
-  options.timeout = context()->config->connect_timeout;
-  attempt_ = TcpStream::Connect(
-      loop(), original_destination(), options,
+  set_destination(target.address);
+  dial_ = std::make_unique<AppDial>(
+      context(), target.address,
+      target.proxy_protocol ? ProxyHeader(source(), original_destination(), peer()->peer.id.text())
+                            : std::string(),
       [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) { OnDialed(std::move(stream)); });
 }
 
 void InboundConnection::OnDialed(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
-  attempt_.reset();
+  dial_.reset();
   if (ended()) return;
   if (!stream.ok()) {
-    absl::string_view reason = access_reason::kConnectFailed;
-    if (stream.status().code() == absl::StatusCode::kDeadlineExceeded) {
-      reason = access_reason::kConnectTimeout;
-    } else if (stream.status().code() == absl::StatusCode::kResourceExhausted) {
-      reason = access_reason::kOverloaded;
-    }
-    Answer(503, Result::kFailed, reason, std::string(stream.status().message()));
+    Answer(503, Result::kFailed, ReasonOfAppDialFailure(stream.status()),
+           std::string(stream.status().message()));
     return;
   }
-  if ((*stream)->fd() >= context()->socket_limit) {
-    Answer(503, Result::kFailed, access_reason::kOverloaded, "too many open sockets");
-    return;
-  }
-  TcpStream* upstream = stream->get();
-  if (stream_ != nullptr) {
-    stream_->Accept();
-    StartRelay(std::move(stream_), *std::move(stream), nullptr, upstream);
-  } else {
-    TcpStream* downstream = plaintext_.get();
-    StartRelay(std::move(plaintext_), *std::move(stream), downstream, upstream);
-  }
+  TcpStream* app = stream->get();
+  stream_->Accept();
+  StartRelay(std::move(stream_), *std::move(stream), nullptr, app);
 }
 
 void InboundConnection::Answer(int http_status, Result result, absl::string_view reason,
                                std::string detail) {
-  if (stream_ != nullptr) {
-    // The peer learns the kind of refusal, not the name of the policy that made it.
-    stream_->Reject(http_status,
-                    {{kDenyReasonHeader, std::string(reason.substr(0, reason.find(' ')))}});
-  }
+  // The peer learns the kind of refusal, not the name of the policy that made it.
+  stream_->Reject(http_status,
+                  {{kDenyReasonHeader, std::string(reason.substr(0, reason.find(' ')))}});
   Refuse(result, reason, std::move(detail));
 }
 

@@ -10,6 +10,7 @@
 #include "common/http2/connect_session.h"
 #include "common/net/socket_address.h"
 #include "common/net/tcp_stream.h"
+#include "proxy/app_dial.h"
 #include "proxy/connection.h"
 #include "proxy/peer_info.h"
 
@@ -29,39 +30,32 @@ struct InboundTarget {
 InboundTarget CheckAuthority(const ProxyConfig& config, const IpAddress& local,
                              absl::string_view authority);
 
-// A connection from another pod, to this pod's application: through a tunnel, or redirected
-// plaintext where that is admitted. Authorized before anything is dialled, and again when policies
-// change.
+// A connection of another pod to this pod's application, through a tunnel. Authorized before
+// anything is dialled, and again when policies change. What comes without a tunnel is a
+// RedirectedConnection.
 class InboundConnection final : public Connection {
  public:
-  // Through a tunnel that ends on the address `local`.
+  // `local` is the address on which the tunnel ends.
   InboundConnection(WorkerContext* context, std::unique_ptr<ConnectStream> stream,
                     std::string authority, const SocketAddress& source, const IpAddress& local,
                     std::shared_ptr<const PeerInfo> peer);
-  // Plaintext; `original_destination` is what the kernel says of the socket.
-  InboundConnection(WorkerContext* context, std::unique_ptr<TcpStream> plaintext,
-                    absl::StatusOr<SocketAddress> original_destination);
   ~InboundConnection() override;
 
   void Start() override;
   absl::optional<std::string> Recheck() override;
 
  private:
-  void StartTunnelled();
-  void StartPlaintext();
   ConnectionFacts Facts() const;
   void AuthorizeAndDial();
   void OnDialed(absl::StatusOr<std::unique_ptr<TcpStream>> stream);
-  // Tells the peer, as far as it has an ear for it, and ends.
+  // Tells the peer and ends.
   void Answer(int http_status, AccessRecord::Result result, absl::string_view reason,
               std::string detail);
 
-  std::unique_ptr<ConnectStream> stream_;  // Null for plaintext.
-  std::unique_ptr<TcpStream> plaintext_;   // Null through a tunnel.
+  std::unique_ptr<ConnectStream> stream_;
   std::string authority_;
   IpAddress local_;
-  absl::StatusOr<SocketAddress> kernel_destination_;
-  std::unique_ptr<TcpStream::Attempt> attempt_;
+  std::unique_ptr<AppDial> dial_;
 };
 
 }  // namespace byrnie

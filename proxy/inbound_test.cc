@@ -18,6 +18,7 @@
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
 #include "proxy/proxy_config.h"
+#include "proxy/proxy_header.h"
 #include "proxy/testing/data_path.h"
 #include "proxy/tunnel_pool.h"
 
@@ -212,6 +213,35 @@ TEST_F(InboundConnectionTest, CarriesWhatIsAllowedAndCountsItWhileItIsOpen) {
   app.reset();
   ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
   EXPECT_EQ(sent.value(), 5u);
+}
+
+TEST_F(InboundConnectionTest, TellsAnApplicationThatAsksWhoseConnectionItIs) {
+  SetMesh({});
+  std::unique_ptr<TcpStream> app;
+  const auto listener =
+      TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                          [&app](std::unique_ptr<TcpStream> stream) { app = std::move(stream); });
+  ASSERT_THAT(listener, IsOk());
+  config_.inbound.proxy_protocol_ports = {(*listener)->address().port()};
+  Answer answer = Connect((*listener)->address().ToString());
+  ASSERT_TRUE(loop_.RunUntil([&app] { return app != nullptr; }));
+  ASSERT_EQ(
+      answer.stream->Write(absl::MakeConstSpan(reinterpret_cast<const uint8_t*>("x"), 1)).bytes,
+      1u);
+  const std::string expected =
+      ProxyHeader(*SocketAddress::Parse("10.0.0.9:4000"), (*listener)->address(),
+                  "spiffe://cluster.local/ns/demo/sa/client") +
+      "x";
+  std::string got;
+  ASSERT_TRUE(loop_.RunUntil([&] {
+    uint8_t buffer[256];
+    const IoResult result = app->Read(absl::MakeSpan(buffer));
+    got.append(reinterpret_cast<const char*>(buffer), result.bytes);
+    return got.size() >= expected.size();
+  }));
+  EXPECT_EQ(got, expected);
+  registry_.CountBytes();
+  EXPECT_EQ(metrics_.direction(AccessRecord::Direction::kInbound).bytes_sent->value(), 1u);
 }
 
 TEST_F(InboundConnectionTest, APolicyThatComesLaterEndsWhatItDenies) {

@@ -45,6 +45,9 @@ struct MeshSnapshot {
   // Addresses of this pod, loopback included.
   std::shared_ptr<const absl::flat_hash_set<IpAddress>> own_addresses =
       std::make_shared<const absl::flat_hash_set<IpAddress>>();
+  // Of this pod's default routes: where the node's health probes come from.
+  std::shared_ptr<const absl::flat_hash_set<IpAddress>> gateways =
+      std::make_shared<const absl::flat_hash_set<IpAddress>>();
   // Grows when an inbound connection might be decided differently: other policies, or another
   // selection of them.
   uint64_t policy_version = 0;

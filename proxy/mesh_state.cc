@@ -1,9 +1,11 @@
 #include "proxy/mesh_state.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 
 namespace byrnie {
@@ -147,6 +149,17 @@ absl::Status MeshState::ApplyAddresses(const link::v1::AddressUpdate& update) {
   metrics_->workloads->Set(static_cast<int64_t>(snapshot_->routes->workload_count()));
   metrics_->services->Set(static_cast<int64_t>(snapshot_->routes->service_count()));
   return absl::OkStatus();
+}
+
+void MeshState::ApplyGateways(absl::flat_hash_set<IpAddress> gateways) {
+  if (gateways == *snapshot_->gateways) return;
+  std::vector<std::string> names;
+  for (const IpAddress& gateway : gateways) names.push_back(gateway.ToString());
+  std::sort(names.begin(), names.end());
+  logger_->Info("default gateways", {{"addresses", absl::StrJoin(names, ", ")}});
+  Commit([&](MeshSnapshot& next) {
+    next.gateways = std::make_shared<const absl::flat_hash_set<IpAddress>>(std::move(gateways));
+  });
 }
 
 }  // namespace byrnie

@@ -45,6 +45,9 @@ class MeshState {
   // Resources that are not understood are left out, logged and counted.
   absl::Status ApplyAddresses(const link::v1::AddressUpdate& update);
 
+  // The addresses of the pod's default gateways, as read from the kernel.
+  void ApplyGateways(absl::flat_hash_set<IpAddress> gateways);
+
   // Never null.
   const MeshSnapshotPtr& snapshot() const { return snapshot_; }
 

@@ -16,6 +16,7 @@
 #include "common/base/status_macros.h"
 #include "proxy/access_record.h"
 #include "proxy/agent_dialer.h"
+#include "proxy/default_gateways.h"
 #include "proxy/local_addresses.h"
 
 namespace byrnie {
@@ -32,6 +33,8 @@ constexpr absl::Duration kInspectTimeout = absl::Milliseconds(500);
 // must be then.
 constexpr absl::Duration kMemoryInterval = absl::Seconds(10);
 constexpr int64_t kBurst = 200;
+// How late a change of the pod's default routes may be noticed.
+constexpr absl::Duration kRouteInterval = absl::Seconds(10);
 // Connections listed per worker; a page for people, not a database.
 constexpr size_t kMaxListed = 10000;
 
@@ -168,7 +171,23 @@ void Proxy::Run() {
   agent_->Start();
   memory_timer_ = loop_->NewTimer([this] { ReturnMemory(); });
   memory_timer_->Schedule(kMemoryInterval);
+  route_timer_ = loop_->NewTimer([this] { ReadGateways(); });
+  ReadGateways();
   loop_->Run();
+}
+
+void Proxy::ReadGateways() {
+  // Only asked for where probes are let in by them.
+  const InboundModes& modes = config_.inbound;
+  if (modes.probe_ports.empty() || !modes.probe_sources.empty()) return;
+  absl::StatusOr<absl::flat_hash_set<IpAddress>> gateways = DefaultGateways();
+  if (gateways.ok()) {
+    mesh_.ApplyGateways(*std::move(gateways));
+  } else {
+    logger_->Warning("keeping the known default gateways",
+                     {{"error", gateways.status().message()}});
+  }
+  route_timer_->Schedule(kRouteInterval);
 }
 
 void Proxy::ReturnMemory() {

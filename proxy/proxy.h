@@ -47,6 +47,7 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   absl::Status WatchSignals();
   void OnSignals();
   // After a burst, gives the memory of its connections back to the system.
+  void ReadGateways();
   void ReturnMemory();
   void OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddress& address);
   void Publish(const MeshSnapshotPtr& mesh);
@@ -92,6 +93,7 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<EventLoop::Timer> memory_timer_;
+  std::unique_ptr<EventLoop::Timer> route_timer_;
   // Most connections open since memory was last returned.
   int64_t peak_connections_ = 0;
   UniqueFd signal_fd_;

@@ -10,6 +10,7 @@
 #include "common/net/socket_address.h"
 #include "common/telemetry/log.h"
 #include "proxy/identity_expiry.h"
+#include "proxy/inbound_modes.h"
 
 namespace byrnie {
 
@@ -27,8 +28,7 @@ struct ProxyConfig {
   uint16_t status_port = 15021;
   // At least 1.
   int workers = 1;
-  // Inbound plaintext is refused.
-  bool strict = true;
+  InboundModes inbound;
   OutboundPolicy outbound_policy = OutboundPolicy::kPassthrough;
   absl::Duration resolve_timeout = absl::Seconds(2);
   absl::Duration connect_timeout = absl::Seconds(10);

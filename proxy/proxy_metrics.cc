@@ -25,6 +25,7 @@ constexpr absl::string_view kReasons[] = {
     access_reason::kConnectFailed,
     access_reason::kConnectTimeout,
     access_reason::kTunnelRefused,
+    access_reason::kClientHelloTimeout,
     access_reason::kBadConnectRequest,
     access_reason::kLoop,
     access_reason::kInternal,
@@ -89,6 +90,17 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
   sign_seconds =
       registry->AddHistogram("byrnie_proxy_sign_seconds", "Round trip of a signature to the agent",
                              std::vector<double>(std::begin(kSignBounds), std::end(kSignBounds)));
+  const auto first = [registry](const char* kind) {
+    return registry->AddCounter(
+        "byrnie_proxy_redirected_total",
+        "Inbound connections carried without a tunnel, by what they turned out to be",
+        {{"kind", kind}});
+  };
+  first_bytes.mtls = first("mtls");
+  first_bytes.tls = first("tls");
+  first_bytes.plaintext = first("plaintext");
+  first_bytes.server_first = first("server_first");
+  first_bytes.probe = first("probe");
   buffered_bytes = registry->AddGauge(
       "byrnie_proxy_buffered_bytes", "Bytes of connections kept because they could not be written");
 }

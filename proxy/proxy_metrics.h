@@ -62,6 +62,15 @@ class ProxyMetrics {
   Counter* sign_failed;
   Histogram* sign_seconds;
   Gauge* buffered_bytes;
+  // Redirected inbound connections that were carried, by what they turned out to be.
+  struct FirstBytes {
+    Counter* mtls;
+    Counter* tls;
+    Counter* plaintext;
+    Counter* server_first;
+    Counter* probe;
+  };
+  FirstBytes first_bytes;
 
  private:
   PerDirection AddDirection(MetricRegistry* registry, const std::string& name);

@@ -10,8 +10,8 @@
 #include "proxy/connection_registry.h"
 #include "proxy/direct_mtls.h"
 #include "proxy/end_reason.h"
-#include "proxy/inbound.h"
 #include "proxy/outbound.h"
+#include "proxy/redirected.h"
 #include "proxy/trust_change.h"
 #include "proxy/tunnel_dialer.h"
 #include "proxy/worker_context.h"
@@ -87,8 +87,8 @@ class Worker::Data {
     ASSIGN_OR_RETURN(
         inbound_listener_, ListenOn(config.inbound_port, [this](std::unique_ptr<TcpStream> stream) {
           absl::StatusOr<SocketAddress> destination = GetOriginalDestination(stream->fd());
-          registry_.Add(std::make_unique<InboundConnection>(&context_, std::move(stream),
-                                                            std::move(destination)));
+          registry_.Add(std::make_unique<RedirectedConnection>(&context_, std::move(stream),
+                                                               std::move(destination)));
         }));
     ASSIGN_OR_RETURN(hbone_listener_,
                      ListenOn(config.hbone_port, [this](std::unique_ptr<TcpStream> stream) {

@@ -31,6 +31,8 @@ struct WorkerContext {
   ConnectionRegistry* registry = nullptr;
   TunnelPool* pool = nullptr;
   DirectMtls* direct = nullptr;
+  // Handshakes of inbound direct mTLS under way.
+  size_t direct_handshakes = 0;
   // Holds nothing between events.
   absl::Span<uint8_t> scratch;
   Relay::Options relay_options;

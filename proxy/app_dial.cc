@@ -1,0 +1,77 @@
+#include "proxy/app_dial.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "proxy/access_record.h"
+
+namespace byrnie {
+
+AppTarget FindApp(const ProxyConfig& config, const MeshSnapshot& mesh,
+                  const SocketAddress& original_destination) {
+  AppTarget target;
+  target.address = original_destination;
+  target.proxy_protocol = config.inbound.proxy_protocol_ports.contains(original_destination.port());
+  const Workload* workload = mesh.routes->FindWorkload(original_destination.ip());
+  if (workload != nullptr && workload->proxy_protocol) {
+    target.proxy_protocol = true;
+    if (workload->proxy_protocol_port != 0) {
+      target.address = SocketAddress(original_destination.ip(), workload->proxy_protocol_port);
+    }
+  }
+  return target;
+}
+
+AppDial::AppDial(WorkerContext* context, const SocketAddress& address, std::string preamble,
+                 Callback done)
+    : context_(context), preamble_(std::move(preamble)), done_(std::move(done)) {
+  if (context_->config->IsSidecarPort(address.port())) {
+    refusal_ = context_->loop->NewDeferred([this, address] {
+      Callback told = std::move(done_);
+      told(absl::PermissionDeniedError(
+          absl::StrCat(address.ToString(), " is a port of this pod's sidecar")));
+    });
+    refusal_->Schedule();
+    return;
+  }
+  TcpStream::ConnectOptions options;
+  options.timeout = context_->config->connect_timeout;
+  attempt_ = TcpStream::Connect(context_->loop, address, options,
+                                [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
+                                  OnConnected(std::move(stream));
+                                });
+}
+
+AppDial::~AppDial() = default;
+
+void AppDial::OnConnected(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
+  if (stream.ok() && (*stream)->fd() >= context_->socket_limit) {
+    stream = absl::ResourceExhaustedError("too many open sockets");
+  }
+  if (stream.ok() && !preamble_.empty()) {
+    const absl::Span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(preamble_.data()),
+                                          preamble_.size());
+    // The buffer of a new socket holds far more than a header. Where it does not take one, the
+    // application must not get half of it.
+    if ((*stream)->Write(bytes).bytes != preamble_.size()) {
+      stream = absl::UnavailableError("the application's socket did not take the PROXY header");
+    }
+  }
+  Callback done = std::move(done_);
+  done(std::move(stream));
+}
+
+absl::string_view ReasonOfAppDialFailure(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kPermissionDenied:
+      return access_reason::kLoop;
+    case absl::StatusCode::kDeadlineExceeded:
+      return access_reason::kConnectTimeout;
+    case absl::StatusCode::kResourceExhausted:
+      return access_reason::kOverloaded;
+    default:
+      return access_reason::kConnectFailed;
+  }
+}
+
+}  // namespace byrnie

@@ -1,0 +1,297 @@
+#include "proxy/redirected.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/net/prefixed_stream.h"
+#include "proxy/proxy_header.h"
+#include "proxy/trust_change.h"
+
+namespace byrnie {
+
+using Result = AccessRecord::Result;
+
+RedirectedConnection::RedirectedConnection(WorkerContext* context,
+                                           std::unique_ptr<TcpStream> client,
+                                           absl::StatusOr<SocketAddress> original_destination)
+    : Connection(context, AccessRecord::Direction::kInbound, AccessRecord::Protocol::kPlaintext),
+      kernel_destination_(std::move(original_destination)),
+      client_(std::move(client)),
+      client_socket_(client_.get()) {}
+
+RedirectedConnection::~RedirectedConnection() {
+  if (state_ == State::kHandshaking) --context()->direct_handshakes;
+}
+
+void RedirectedConnection::Start() {
+  const absl::StatusOr<SocketAddress> source = client_->RemoteAddress();
+  if (source.ok()) set_source(*source);
+  if (!kernel_destination_.ok()) {
+    Refuse(Result::kDenied, access_reason::kNoOriginalDestination,
+           std::string(kernel_destination_.status().message()));
+    return;
+  }
+  set_original_destination(*kernel_destination_);
+  const absl::StatusOr<SocketAddress> local = client_->LocalAddress();
+  if ((local.ok() && *local == original_destination()) ||
+      context()->config->IsSidecarPort(original_destination().port())) {
+    Refuse(Result::kDenied, access_reason::kLoop, "made to a port of this pod's sidecar");
+    return;
+  }
+  if (client_->fd() >= context()->socket_limit) {
+    Refuse(Result::kFailed, access_reason::kOverloaded, "too many open sockets");
+    return;
+  }
+  const MeshSnapshot& mesh = *context()->mesh;
+  probe_ = context()->config->inbound.IsProbe(this->source().ip(), original_destination().port(),
+                                              *mesh.gateways);
+  if (mesh.policies == nullptr && !probe_) {
+    // Nobody can be allowed, whoever it may turn out to be.
+    Refuse(Result::kDenied, decision_reason::kNoPolicySnapshot, "");
+    return;
+  }
+  target_ = FindApp(*context()->config, mesh, original_destination());
+  Decision decision;
+  if (!PlaintextMayPass(&decision)) {
+    deadline_ = loop()->NewTimer([this] { OnSilence(); });
+    deadline_->Schedule(context()->config->handshake_timeout);
+  } else {
+    MaybeDialEagerly(probe_ ? Custom::kAnyhow : CustomOfPeer());
+  }
+  sniffer_ = std::make_unique<Sniffer>(client_.get(), kDirectAlpn, context()->scratch,
+                                       context()->relay_options.budget,
+                                       [this](Sniffer::Kind kind) { OnSniffed(kind); });
+}
+
+Decision RedirectedConnection::Decide() const {
+  ConnectionFacts facts;
+  if (peer() != nullptr) facts.peer = peer()->peer.id;
+  facts.source = source().ip();
+  facts.destination = original_destination();
+  facts.plaintext_admitted = !context()->config->inbound.StrictAt(original_destination().port());
+  return AuthorizeInbound(*context()->mesh, facts);
+}
+
+bool RedirectedConnection::PlaintextMayPass(Decision* decision) const {
+  // The operator has declared the port, and the kernel says whence it comes. Policies are not
+  // asked: they know no probes, and a pod is not to die of the control plane's absence.
+  if (probe_) return true;
+  *decision = Decide();
+  return decision->allowed;
+}
+
+RedirectedConnection::Custom RedirectedConnection::CustomOfPeer() const {
+  const RoutingTable& routes = *context()->mesh->routes;
+  const Workload* own = routes.FindWorkload(original_destination().ip());
+  if (own == nullptr || own->tunnel != Workload::Tunnel::kLegacyMtls) return Custom::kAnyhow;
+  const Workload* other = routes.FindWorkload(source().ip());
+  if (other == nullptr) return Custom::kUnknown;
+  return other->tunnel == Workload::Tunnel::kNone ? Custom::kAnyhow : Custom::kDirectMtls;
+}
+
+void RedirectedConnection::MaybeDialEagerly(Custom custom) {
+  switch (custom) {
+    case Custom::kUnknown:
+      return context()->resolve(id(), source().ip());
+    case Custom::kDirectMtls:
+      return;
+    case Custom::kAnyhow:
+      eager_ = true;
+      return Dial();
+  }
+}
+
+void RedirectedConnection::OnResolved(Resolver::Outcome) {
+  // Its first bytes may have said more meanwhile.
+  if (ended() || state_ != State::kSniffing) return;
+  Decision decision;
+  if (!PlaintextMayPass(&decision)) return;
+  const Custom custom = CustomOfPeer();
+  MaybeDialEagerly(custom == Custom::kUnknown ? Custom::kAnyhow : custom);
+}
+
+void RedirectedConnection::OnSilence() {
+  Refuse(Result::kDenied, access_reason::kClientHelloTimeout,
+         absl::StrCat("the client had sent ", sniffer_->Describe(), " after ",
+                      absl::FormatDuration(context()->config->handshake_timeout)));
+}
+
+void RedirectedConnection::OnServerSpoke() {
+  if (state_ != State::kSniffing) return;
+  // Both may have spoken in this turn; a client that asked for the mesh by then gets it.
+  sniffer_->Poll();
+  if (state_ == State::kSniffing && !ended()) {
+    CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/true);
+  }
+}
+
+void RedirectedConnection::OnSniffed(Sniffer::Kind kind) {
+  switch (kind) {
+    case Sniffer::Kind::kMeshTls:
+      return StartHandshake();
+    case Sniffer::Kind::kOtherTls:
+    case Sniffer::Kind::kPlaintext:
+      return CarryPlaintext(kind, /*server_first=*/false);
+    case Sniffer::Kind::kLost:
+      return Refuse(Result::kFailed, access_reason::kResetByDownstream,
+                    std::string(client_->error().message()));
+    case Sniffer::Kind::kOverloaded:
+      return Refuse(Result::kFailed, access_reason::kOverloaded, "too many bytes are buffered");
+  }
+}
+
+void RedirectedConnection::CarryPlaintext(Sniffer::Kind kind, bool server_first) {
+  const ProxyMetrics::FirstBytes& count = context()->metrics->first_bytes;
+  Decision decision;
+  if (!PlaintextMayPass(&decision)) return RefusePlaintext(kind, decision);
+  state_ = State::kCarrying;
+  deadline_.reset();
+  if (probe_) {
+    set_protocol(AccessRecord::Protocol::kProbe);
+    count.probe->Increment();
+  } else if (kind == Sniffer::Kind::kOtherTls) {
+    set_protocol(AccessRecord::Protocol::kTls);
+    count.tls->Increment();
+  } else {
+    (server_first ? count.server_first : count.plaintext)->Increment();
+  }
+  std::string bytes = sniffer_->TakeBytes();
+  sniffer_.reset();
+  if (bytes.empty()) {
+    downstream_ = std::move(client_);
+  } else {
+    downstream_ = std::make_unique<PrefixedStream>(loop(), std::move(bytes), std::move(client_));
+  }
+  if (app_ == nullptr && dial_ == nullptr) Dial();
+  MaybeRelay();
+}
+
+void RedirectedConnection::RefusePlaintext(Sniffer::Kind kind, const Decision& decision) {
+  std::string detail;
+  if (decision.reason == decision_reason::kPlaintextRefused) {
+    detail = kind == Sniffer::Kind::kOtherTls ? "application-tls-in-strict-mode"
+                                              : "plaintext-in-strict-mode";
+    absl::StrAppend(&detail, ": ", sniffer_->Describe());
+  }
+  Refuse(Result::kDenied, decision.reason, std::move(detail));
+}
+
+void RedirectedConnection::StartHandshake() {
+  set_protocol(AccessRecord::Protocol::kMtls);
+  deadline_.reset();
+  identity_ = context()->mesh->identity;
+  if (identity_ == nullptr || identity_->identity->not_after() <= loop()->WallNow()) {
+    Refuse(Result::kFailed, access_reason::kNoIdentity,
+           identity_ == nullptr ? "no identity yet" : "the own certificate has expired");
+    return;
+  }
+  if (context()->direct_handshakes >= kMaxHandshakes) {
+    Refuse(Result::kFailed, access_reason::kOverloaded, "too many handshakes");
+    return;
+  }
+  if (target_.proxy_protocol) {
+    // It was told of a client without an identity.
+    dial_.reset();
+    app_.reset();
+  }
+  ++context()->direct_handshakes;
+  state_ = State::kHandshaking;
+  std::string bytes = sniffer_->TakeBytes();
+  sniffer_.reset();
+  TlsStream::Options options;
+  options.handshake_timeout = context()->config->handshake_timeout;
+  tls_ = TlsStream::Create(
+      loop(), std::make_unique<PrefixedStream>(loop(), std::move(bytes), std::move(client_)),
+      identity_->direct_server, std::move(options),
+      [this](absl::Status status) { OnHandshake(std::move(status)); });
+}
+
+void RedirectedConnection::OnHandshake(absl::Status status) {
+  --context()->direct_handshakes;
+  state_ = State::kCarrying;
+  if (ended()) return;
+  context()->metrics->CountHandshake(AccessRecord::Direction::kInbound, status);
+  if (!status.ok()) return RefuseHandshake(status);
+  const std::shared_ptr<const IdentityInUse> used = std::move(identity_);
+  identity_.reset();
+  const IdentitySnapshot& own = *used->identity;
+  set_peer(
+      std::make_shared<PeerInfo>(PeerInfo{tls_->peer(), tls_->session(), own.id(), own.generation(),
+                                          own.not_after(), tls_->peer_chain()}));
+  // The handshake was judged by the identity and the bundles it began with.
+  const IdentitySnapshot& now = *context()->mesh->identity->identity;
+  if (now.generation() != own.generation()) {
+    if (!ProvenBy(now.bundles(), *peer(), loop()->WallNow())) {
+      return RefuseHandshake(absl::UnauthenticatedError(
+          absl::StrCat("peer ", peer()->peer.id.text(), " lost our trust during the handshake")));
+    }
+    if (context()->config->identity_expiry == IdentityExpiry::kStrict) {
+      return Refuse(Result::kFailed, access_reason::kIdentityExpired,
+                    "the own certificate was replaced during the handshake");
+    }
+  }
+  const Decision decision = Decide();
+  if (!decision.allowed) return Refuse(Result::kDenied, decision.reason, "");
+  context()->metrics->first_bytes.mtls->Increment();
+  downstream_ = std::move(tls_);
+  if (app_ == nullptr && dial_ == nullptr) Dial();
+  MaybeRelay();
+}
+
+void RedirectedConnection::RefuseHandshake(const absl::Status& status) {
+  const bool refused = status.code() == absl::StatusCode::kUnauthenticated;
+  Refuse(refused ? Result::kDenied : Result::kFailed,
+         status.code() == absl::StatusCode::kDeadlineExceeded ? access_reason::kConnectTimeout
+                                                              : access_reason::kTlsFailed,
+         std::string(status.message()));
+}
+
+void RedirectedConnection::Dial() {
+  set_route(AccessRecord::Route::kLocal);
+  set_destination(target_.address);
+  std::string preamble;
+  if (target_.proxy_protocol) {
+    preamble = ProxyHeader(source(), original_destination(),
+                           peer() == nullptr ? absl::string_view() : peer()->peer.id.text());
+  }
+  dial_ = std::make_unique<AppDial>(
+      context(), target_.address, std::move(preamble),
+      [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) { OnDialed(std::move(stream)); });
+}
+
+void RedirectedConnection::OnDialed(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
+  dial_.reset();
+  if (ended()) return;
+  if (!stream.ok()) {
+    Refuse(absl::IsPermissionDenied(stream.status()) ? Result::kDenied : Result::kFailed,
+           ReasonOfAppDialFailure(stream.status()), std::string(stream.status().message()));
+    return;
+  }
+  app_ = *std::move(stream);
+  if (state_ == State::kSniffing) app_->SetObserver(&server_watch_);
+  MaybeRelay();
+}
+
+void RedirectedConnection::MaybeRelay() {
+  if (downstream_ == nullptr || app_ == nullptr) return;
+  TcpStream* app_socket = app_.get();
+  StartRelay(std::move(downstream_), std::move(app_), client_socket_, app_socket);
+}
+
+absl::optional<std::string> RedirectedConnection::Recheck() {
+  // Until the handshake is over nothing has been allowed that could be taken back; what it will be
+  // decided by is what holds then.
+  const bool mtls = state_ == State::kHandshaking || peer() != nullptr;
+  if (mtls && peer() == nullptr) return absl::nullopt;
+  if (state_ == State::kSniffing && !eager_) return absl::nullopt;
+  Decision decision;
+  if (mtls) {
+    decision = Decide();
+    if (decision.allowed) return absl::nullopt;
+  } else if (PlaintextMayPass(&decision)) {
+    return absl::nullopt;
+  }
+  return decision.reason;
+}
+
+}  // namespace byrnie

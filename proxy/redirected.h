@@ -1,0 +1,110 @@
+#ifndef BYRNIE_PROXY_REDIRECTED_H_
+#define BYRNIE_PROXY_REDIRECTED_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/types/optional.h"
+#include "common/event/event_loop.h"
+#include "common/net/socket_address.h"
+#include "common/net/tcp_stream.h"
+#include "common/tls/tls_stream.h"
+#include "proxy/app_dial.h"
+#include "proxy/connection.h"
+#include "proxy/sniffer.h"
+
+namespace byrnie {
+
+// A connection to the pod's application that was redirected to the inbound port: direct mTLS of a
+// mesh peer, the application's own TLS, or plaintext. Nobody knows which before a byte has come,
+// and it does not wait for one:
+//
+// Where plaintext may pass, the application is dialled at once. If it speaks first, the connection
+// is plaintext. If the client does, its bytes decide: a ClientHello for the mesh is answered here
+// and the connection dialled becomes the one behind it; anything else is passed on untouched. A
+// silent connection is an idle one. Only a peer that reaches this pod by direct mTLS, as discovery
+// says, is waited for: it speaks first, and a greeting before its hello would break its TLS.
+//
+// Where plaintext may not pass, nothing is dialled before the peer is verified and allowed, and the
+// client has until a deadline to say who it is.
+//
+// States: sniffing → carrying (plaintext: waits for the application, then relays)
+//                  → handshaking → carrying (mTLS).
+class RedirectedConnection final : public Connection {
+ public:
+  // Handshakes under way per worker; more are shed.
+  static constexpr size_t kMaxHandshakes = 512;
+
+  // `original_destination` is what the kernel says of the socket.
+  RedirectedConnection(WorkerContext* context, std::unique_ptr<TcpStream> client,
+                       absl::StatusOr<SocketAddress> original_destination);
+  ~RedirectedConnection() override;
+
+  void Start() override;
+  void OnResolved(Resolver::Outcome outcome) override;
+  absl::optional<std::string> Recheck() override;
+
+ private:
+  enum class State { kSniffing, kHandshaking, kCarrying };
+
+  // Hears of the application's first word.
+  struct ServerWatch final : ByteStream::Observer {
+    explicit ServerWatch(RedirectedConnection* connection) : connection(connection) {}
+    void OnReadable() override { connection->OnServerSpoke(); }
+    void OnWritable() override {}
+    RedirectedConnection* const connection;
+  };
+
+  // Of a connection from `source` with the identity known so far.
+  Decision Decide() const;
+  // Whether plaintext may pass at present; else the decision says why.
+  bool PlaintextMayPass(Decision* decision) const;
+  // How the peer reaches this pod, as discovery says.
+  enum class Custom {
+    kUnknown,
+    kAnyhow,
+    kDirectMtls,  // It will speak first, and a server must not be heard before it has.
+  };
+  Custom CustomOfPeer() const;
+  void MaybeDialEagerly(Custom custom);
+
+  void OnSniffed(Sniffer::Kind kind);
+  void OnSilence();
+  void OnServerSpoke();
+  void CarryPlaintext(Sniffer::Kind kind, bool server_first);
+  void RefusePlaintext(Sniffer::Kind kind, const Decision& decision);
+
+  void StartHandshake();
+  void OnHandshake(absl::Status status);
+  void RefuseHandshake(const absl::Status& status);
+
+  void Dial();
+  void OnDialed(absl::StatusOr<std::unique_ptr<TcpStream>> stream);
+  // Relays as soon as both sides are there.
+  void MaybeRelay();
+
+  absl::StatusOr<SocketAddress> kernel_destination_;
+  State state_ = State::kSniffing;
+  // A declared health probe, by its addresses.
+  bool probe_ = false;
+  // The application was dialled before it was known who is asking.
+  bool eager_ = false;
+  AppTarget target_;
+  std::unique_ptr<TcpStream> client_;
+  TcpStream* client_socket_ = nullptr;  // Owned by whatever wraps it.
+  std::unique_ptr<Sniffer> sniffer_;
+  std::unique_ptr<EventLoop::Timer> deadline_;
+  // Of the handshake.
+  std::shared_ptr<const IdentityInUse> identity_;
+  std::unique_ptr<TlsStream> tls_;
+  // The client's side, ready to be relayed.
+  std::unique_ptr<ByteStream> downstream_;
+  std::unique_ptr<AppDial> dial_;
+  std::unique_ptr<TcpStream> app_;
+  ServerWatch server_watch_{this};
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_REDIRECTED_H_

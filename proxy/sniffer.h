@@ -1,0 +1,64 @@
+#ifndef BYRNIE_PROXY_SNIFFER_H_
+#define BYRNIE_PROXY_SNIFFER_H_
+
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "common/net/byte_stream.h"
+#include "common/tls/client_hello.h"
+#include "proxy/relay.h"
+
+namespace byrnie {
+
+// Reads the first bytes of a connection until it is certain what they are. It waits for nothing
+// but the client, and keeps what it has read for whoever carries the connection on. Lives on one
+// loop; a connection that says nothing costs no buffer.
+class Sniffer final : private ByteStream::Observer {
+ public:
+  enum class Kind {
+    kMeshTls,    // A whole ClientHello that offers the mesh's protocol.
+    kOtherTls,   // A whole ClientHello that does not: the application's own.
+    kPlaintext,  // No ClientHello, or the client ended before one was whole.
+    kLost,       // The connection broke.
+    kOverloaded  // The budget for kept bytes is used up.
+  };
+  // Runs once, in an upcall of the stream or in Poll; may destroy the sniffer.
+  using Callback = absl::AnyInvocable<void(Kind kind)>;
+
+  // Becomes the stream's observer. `protocol` is the ALPN protocol of the mesh. `scratch` holds
+  // nothing between events; `budget` may be null. All outlive the sniffer.
+  Sniffer(ByteStream* stream, absl::string_view protocol, absl::Span<uint8_t> scratch,
+          BufferBudget* budget, Callback done);
+  Sniffer(const Sniffer&) = delete;
+  Sniffer& operator=(const Sniffer&) = delete;
+  ~Sniffer() override;
+
+  // Looks at what has come but has not been told of; `done` may run.
+  void Poll() { OnReadable(); }
+  // Bytes read so far.
+  size_t size() const { return bytes_.size(); }
+  // How far it got, for people: "300 bytes of a ClientHello".
+  std::string Describe() const;
+  // The bytes read so far, which are the caller's to carry on; afterwards the sniffer is done with.
+  std::string TakeBytes();
+
+ private:
+  void OnReadable() override;
+  void OnWritable() override {}
+  void Finish(Kind kind);
+
+  ByteStream* const stream_;  // Not owned.
+  const absl::string_view protocol_;
+  const absl::Span<uint8_t> scratch_;
+  BufferBudget* const budget_;  // Not owned.
+  Callback done_;               // Null once it has run.
+  ClientHelloParser parser_;
+  std::string bytes_;
+  size_t reserved_ = 0;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_SNIFFER_H_
