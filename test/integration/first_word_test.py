@@ -1,0 +1,126 @@
+#!/usr/bin/python3
+"""Whoever speaks first is heard at once: the inbound proxy waits for nobody to find out what a connection is.
+
+Proved in permissive mode, for a client outside the mesh: a server that speaks first, a client that does, both at once,
+TLS of the application, a post-quantum ClientHello one byte at a time, and connections silent for 30 seconds. Each adds
+less than 5 ms (median) to the same exchange over a port that is not redirected, measured in turns in the same run.
+"""
+
+import os
+import statistics
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.case import MeshTestCase, main
+from testing.hello import HelloTrap
+from testing.inline_app import InlineApp, echo, greet, receive
+from testing.mesh import sleep_through
+from testing.tls_app import TlsApp
+
+ROUNDS = 40
+LIMIT = 0.005
+GREETING = b"220 ready\r\n"
+MESH, PLAIN = 8080, 9090
+
+
+class FirstWordTest(MeshTestCase):
+
+    @classmethod
+    def build(cls):
+        cls.server, cls.client = cls.mesh.pod("server"), cls.mesh.pod("client")
+        cls.server.extra_proxy_flags = ["--mtls_mode=permissive"]
+        cls.trap = HelloTrap(cls.mesh)
+        cls.outsider = cls.mesh.outsider()
+        cls.mesh.start()
+        # The baseline: the kernel's path alone, between the same two ends.
+        cls.server.redirect("apply", f"--exclude_inbound_ports={PLAIN}")
+
+    def compare(self, handle, exchange):
+        """Times exchange(connect) in turns on both ports; the proxy adds less than LIMIT to the median."""
+        times = {MESH: [], PLAIN: []}
+        with InlineApp(self.server, MESH, handle), InlineApp(self.server, PLAIN, handle):
+            for _ in range(ROUNDS):
+                for port, taken in times.items():
+                    started = time.monotonic()
+                    with self.outsider.connect(self.server.address, port) as connection:
+                        exchange(connection)
+                    taken.append(time.monotonic() - started)
+        medians = {port: statistics.median(taken) for port, taken in times.items()}
+        added = medians[MESH] - medians[PLAIN]
+        print(f"    {self.id().split('.')[-1]}: {1e3 * medians[PLAIN]:.2f} ms without the proxy, "
+              f"{1e3 * added:+.2f} ms with it", flush=True)
+        self.assertLess(added, LIMIT, times)
+
+    def carried(self, protocol, kind):
+        """It was the proxy that carried it, as what it is."""
+        self.server.wait_access_log(direction="inbound", protocol=protocol, result="allowed",
+                                    original_destination=f"{self.server.address}:{MESH}")
+        self.assertGreaterEqual(self.server.metrics()[f'byrnie_proxy_redirected_total{{kind="{kind}"}}'], ROUNDS)
+
+    def test_a_server_that_speaks_first(self):
+        def exchange(connection):
+            self.assertEqual(receive(connection, len(GREETING)), GREETING)
+        self.compare(greet(GREETING), exchange)
+        self.carried("plaintext", "server_first")
+
+    def test_a_client_that_speaks_first(self):
+        def exchange(connection):
+            connection.sendall(b"question")
+            self.assertEqual(receive(connection, 8), b"question")
+        self.compare(echo, exchange)
+        self.carried("plaintext", "plaintext")
+
+    def test_both_at_once(self):
+        def exchange(connection):
+            connection.sendall(b"question")
+            self.assertEqual(receive(connection, len(GREETING) + 8), GREETING + b"question")
+        self.compare(greet(GREETING), exchange)
+
+    def test_tls_of_the_application(self):
+        app = TlsApp(self.mesh.make_directory("tls", 0o755))
+
+        def exchange(connection):
+            with app.secure(connection) as secured:
+                secured.sendall(b"question")
+                self.assertEqual(receive(secured, 8), b"question")
+        self.compare(app.handle, exchange)
+        self.carried("tls", "tls")
+
+    def test_a_post_quantum_hello_byte_by_byte(self):
+        hello = self.trap.call(self.client)
+        self.assertGreater(len(hello), 1400, "no post-quantum key share")
+
+        def swallow(connection):
+            self.assertEqual(receive(connection, len(hello)), hello)
+            connection.sendall(b"all of it")
+
+        def exchange(connection):
+            for byte in hello:
+                connection.sendall(bytes([byte]))
+            self.assertEqual(receive(connection, 9), b"all of it")
+        self.compare(swallow, exchange)
+        self.carried("tls", "tls")
+
+    def test_silent_for_30_seconds(self):
+        times = {MESH: [], PLAIN: []}
+        with InlineApp(self.server, MESH, echo), InlineApp(self.server, PLAIN, echo):
+            connections = [(taken, self.outsider.connect(self.server.address, port))
+                           for _ in range(ROUNDS) for port, taken in times.items()]
+            try:
+                sleep_through(30)
+                for taken, connection in connections:
+                    started = time.monotonic()
+                    connection.sendall(b"at last")
+                    self.assertEqual(receive(connection, 7), b"at last")
+                    taken.append(time.monotonic() - started)
+            finally:
+                for _, connection in connections:
+                    connection.close()
+        self.assertLess(statistics.median(times[MESH]) - statistics.median(times[PLAIN]), LIMIT)
+        self.assertLess(max(times[MESH]), 1.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
