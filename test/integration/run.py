@@ -20,8 +20,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # No file takes longer when all is well; one that hangs is ended and counts as failed.
 FILE_DEADLINE = 180
 # Longest first, so that the last minutes are not spent on one of them alone.
-LONGEST = ("rotation_test.py", "control_plane_outage_test.py", "broken_certificate_test.py", "identity_expiry_test.py",
-           "dead_peer_test.py", "backpressure_test.py", "drain_test.py")
+LONGEST = ("rotation_test.py", "control_plane_outage_test.py", "many_stalled_readers_test.py", "dead_peer_test.py",
+           "short_connections_test.py", "half_close_matrix_test.py", "broken_certificate_test.py", "lost_conntrack_test.py",
+           "reset_matrix_test.py", "full_duplex_test.py", "identity_expiry_test.py", "backpressure_test.py", "drain_test.py")
 
 _print_lock = threading.Lock()
 _running = set()
