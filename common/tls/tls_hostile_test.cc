@@ -14,6 +14,7 @@
 #include "common/base/status_matchers.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "common/net/testing/memory_stream_pair.h"
+#include "common/tls/testing/hostile_network.h"
 #include "common/tls/testing/local_signer.h"
 #include "common/tls/testing/raw_tls_client.h"
 #include "common/tls/testing/test_ca.h"
@@ -30,162 +31,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr size_t kRecordHeader = 5;
-// Turns in which something may still run after one thing has happened to a connection.
-constexpr int kMaxTurns = 50;
-
-void Send(ByteStream* stream, absl::string_view bytes) {
-  const IoResult result = stream->Write(
-      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
-  EXPECT_EQ(result.bytes, bytes.size());
-}
-
-std::string ReadAll(ByteStream* stream) {
-  std::string bytes;
-  uint8_t buffer[4096];
-  while (true) {
-    const IoResult result = stream->Read(absl::MakeSpan(buffer));
-    if (result.status == IoStatus::kEof || result.status == IoStatus::kError) return bytes;
-    bytes.append(reinterpret_cast<char*>(buffer), result.bytes);
-    if (result.bytes == 0) return bytes;
-  }
-}
-
-// A record (RFC 8446 section 5.1) in the clear.
-std::string Record(uint8_t type, absl::string_view content) {
-  std::string record = {static_cast<char>(type), 3, 3, static_cast<char>(content.size() >> 8),
-                        static_cast<char>(content.size() & 0xff)};
-  return absl::StrCat(record, content);
-}
-
-std::string Alert(uint8_t level, uint8_t description) {
-  return Record(SSL3_RT_ALERT,
-                std::string{static_cast<char>(level), static_cast<char>(description)});
-}
-
-// Takes the first whole record off `bytes`; empty when there is none.
-std::string TakeRecord(std::string* bytes) {
-  if (bytes->size() < kRecordHeader) return "";
-  const size_t size = kRecordHeader + static_cast<uint8_t>((*bytes)[3]) * size_t{256} +
-                      static_cast<uint8_t>((*bytes)[4]);
-  if (bytes->size() < size) return "";
-  std::string record = bytes->substr(0, size);
-  bytes->erase(0, size);
-  return record;
-}
-
-class Victim final : public ByteStream::Observer {
- public:
-  Victim(EventLoop* loop, std::unique_ptr<ByteStream> transport,
-         std::shared_ptr<const TlsContext> context) {
-    stream_ = TlsStream::Create(loop, std::move(transport), std::move(context), {},
-                                [this](absl::Status status) { handshake_ = std::move(status); });
-    stream_->SetObserver(this);
-  }
-  void OnReadable() override {
-    uint8_t buffer[4096];
-    do {
-      last_read_ = stream_->Read(absl::MakeSpan(buffer)).status;
-    } while (last_read_ == IoStatus::kOk);
-  }
-  void OnWritable() override {}
-
-  bool done() const { return handshake_.has_value(); }
-  // Refused during the handshake or broken after it, and never a clean end.
-  bool ended() const { return done() && (!handshake_->ok() || last_read_ == IoStatus::kError); }
-  absl::Status why() const {
-    if (!done()) return absl::UnknownError("still handshaking");
-    return handshake_->ok() ? stream_->error() : *handshake_;
-  }
-  IoStatus last_read() const { return last_read_; }
-
- private:
-  std::unique_ptr<TlsStream> stream_;
-  absl::optional<absl::Status> handshake_;
-  IoStatus last_read_ = IoStatus::kWouldBlock;
-};
-
-class TlsHostileTest : public ::testing::Test {
- protected:
-  TlsHostileTest()
-      : start_(loop_.WallNow()),
-        ca_("td", start_),
-        client_context_(Context(TlsRole::kClient)),
-        server_context_(Context(TlsRole::kServer)) {}
-
-  std::shared_ptr<const TlsContext> Context(TlsRole role) {
-    const TestIdentity identity = ca_.IssueSvid("/a");
-    signer_.AddKey(identity);
-    absl::StatusOr<IdentitySnapshotPtr> snapshot =
-        IdentitySnapshot::Create(1, identity.chain, ca_.Bundles(), start_);
-    CHECK_OK(snapshot);
-    absl::StatusOr<std::shared_ptr<const TlsContext>> context =
-        TlsContext::Create(role, "test", *snapshot, &signer_);
-    CHECK_OK(context);
-    return *context;
-  }
-  std::unique_ptr<Victim> StartServer(MemoryStreamPair* pair) {
-    return std::make_unique<Victim>(&loop_, pair->TakeB(), server_context_);
-  }
-  // Runs until idle, which must be soon.
-  void Settle() {
-    int turns = 0;
-    while (turns <= kMaxTurns && loop_.RunOnce()) ++turns;
-    ASSERT_LE(turns, kMaxTurns) << "the loop spins";
-  }
-  std::string CaptureClientHello() {
-    MemoryStreamPair pair(&loop_);
-    Victim client(&loop_, pair.TakeA(), client_context_);
-    Settle();
-    const std::unique_ptr<ByteStream> end = pair.TakeB();
-    return ReadAll(end.get());
-  }
-
-  ManualEventLoop loop_;
-  LocalSigner signer_;
-  const absl::Time start_;
-  const TestCa ca_;
-  const std::shared_ptr<const TlsContext> client_context_, server_context_;
-};
-
-// Somebody between a client and a server who sees records and may add some of their own.
-class Middle {
- public:
-  explicit Middle(EventLoop* loop) : client_side_(loop), server_side_(loop) {
-    to_client_ = client_side_.TakeB();
-    to_server_ = server_side_.TakeA();
-  }
-  std::unique_ptr<ByteStream> TakeClientEnd() { return client_side_.TakeA(); }
-  std::unique_ptr<ByteStream> TakeServerEnd() { return server_side_.TakeB(); }
-  ByteStream* to(TlsRole role) {
-    return role == TlsRole::kClient ? to_client_.get() : to_server_.get();
-  }
-
-  // Passes one record on; false when there is none. `pieces`: each byte of it in its own record.
-  bool PassOne(bool in_pieces = false) {
-    from_client_ += ReadAll(to_client_.get());
-    from_server_ += ReadAll(to_server_.get());
-    for (const TlsRole to_role : {TlsRole::kServer, TlsRole::kClient}) {
-      const std::string record =
-          TakeRecord(to_role == TlsRole::kServer ? &from_client_ : &from_server_);
-      if (record.empty()) continue;
-      if (!in_pieces) {
-        Send(to(to_role), record);
-      } else {
-        for (size_t i = kRecordHeader; i < record.size(); ++i) {
-          Send(to(to_role), Record(static_cast<uint8_t>(record[0]), record.substr(i, 1)));
-        }
-      }
-      return true;
-    }
-    return false;
-  }
-
- private:
-  MemoryStreamPair client_side_, server_side_;
-  std::unique_ptr<ByteStream> to_client_, to_server_;
-  std::string from_client_, from_server_;
-};
+class TlsHostileTest : public HostileNetworkTest {};
 
 // An alert in the clear after each number of records: nobody has authenticated it, whatever it
 // says.
@@ -325,22 +171,26 @@ class RawPeerTest : public TlsHostileTest {
       Settle();
     }
   }
-  // An application record of ours without content, as the one after `sequence` others.
-  std::string EmptyRecord(uint64_t sequence) const {
+  std::string EmptyRecord(uint64_t sequence) const { return DataRecord(sequence, ""); }
+  // An application record of ours, as the one after `sequence` others.
+  std::string DataRecord(uint64_t sequence, absl::string_view data) const {
     // TLS_AES_128_GCM_SHA256 (RFC 8446 sections 5.2, 5.3 and 7.3).
-    const std::string header = Record(SSL3_RT_APPLICATION_DATA, std::string(17, '\0')).substr(0, 5);
+    const std::string content = absl::StrCat(data, std::string(1, SSL3_RT_APPLICATION_DATA));
+    const std::string header =
+        Record(SSL3_RT_APPLICATION_DATA, std::string(content.size() + 16, '\0'))
+            .substr(0, kRecordHeader);
     const std::string key = Expand("key", 16);
     std::string nonce = Expand("iv", 12);
     for (int i = 0; i < 8; ++i)
       nonce[11 - i] = static_cast<char>(nonce[11 - i] ^ (sequence >> 8 * i));
-    const uint8_t content[] = {SSL3_RT_APPLICATION_DATA};
-    uint8_t sealed[17];
+    std::string sealed(content.size() + 16, '\0');
     size_t size = 0;
     bssl::ScopedEVP_AEAD_CTX aead;
     CHECK(EVP_AEAD_CTX_init(aead.get(), EVP_aead_aes_128_gcm(), U8(key), key.size(), 16, nullptr));
-    CHECK(EVP_AEAD_CTX_seal(aead.get(), sealed, &size, sizeof(sealed), U8(nonce), nonce.size(),
-                            content, sizeof(content), U8(header), header.size()));
-    return header + std::string(reinterpret_cast<char*>(sealed), size);
+    CHECK(EVP_AEAD_CTX_seal(aead.get(), reinterpret_cast<uint8_t*>(&sealed[0]), &size,
+                            sealed.size(), U8(nonce), nonce.size(), U8(content), content.size(),
+                            U8(header), header.size()));
+    return header + sealed;
   }
 
   MemoryStreamPair pair_{&loop_};
@@ -416,6 +266,43 @@ TEST_F(RawPeerTest, ThatFloodsEmptyRecordsIsEnded) {
   EXPECT_TRUE(server_->ended());
   EXPECT_THAT(server_->why(),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("too many empty fragments")));
+}
+
+// A byte between them resets BoringSSL's own count.
+TEST_F(RawPeerTest, ThatFloodsEmptyRecordsWithAByteBetweenIsEnded) {
+  Connect(ca_.IssueSvid("/raw"));
+  ASSERT_THAT(server_->why(), IsOk());
+  if (SSL_CIPHER_get_id(SSL_get_current_cipher(raw_->ssl())) != TLS1_CK_AES_128_GCM_SHA256) {
+    GTEST_SKIP() << "this machine prefers another cipher than AES-128-GCM";
+  }
+  std::string flood;
+  for (uint64_t i = 0; i < 2000; i += 2) flood += EmptyRecord(i) + DataRecord(i + 1, "x");
+  Send(raw_->transport(), flood);
+  Settle();
+  EXPECT_TRUE(server_->ended());
+  EXPECT_THAT(server_->why(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("records without data")));
+  EXPECT_LE(server_->bytes_read(), 101u);
+}
+
+TEST_F(RawPeerTest, MaySendAnyNumberOfTinyRecordsAndNowAndThenAnEmptyOne) {
+  Connect(ca_.IssueSvid("/raw"));
+  ASSERT_THAT(server_->why(), IsOk());
+  if (SSL_CIPHER_get_id(SSL_get_current_cipher(raw_->ssl())) != TLS1_CK_AES_128_GCM_SHA256) {
+    GTEST_SKIP() << "this machine prefers another cipher than AES-128-GCM";
+  }
+  uint64_t sequence = 0;
+  for (int second = 0; second < 5; ++second) {
+    for (int i = 0; i < 50; ++i) {
+      std::string burst = EmptyRecord(sequence++);
+      for (int j = 0; j < 50; ++j) burst += DataRecord(sequence++, "x");
+      Send(raw_->transport(), burst);
+      Settle();
+    }
+    loop_.AdvanceTime(absl::Seconds(1));
+  }
+  EXPECT_THAT(server_->why(), IsOk());
+  EXPECT_EQ(server_->bytes_read(), 5u * 50 * 50);
 }
 
 TEST_F(RawPeerTest, ThatSendsAFatalAlertEndsTheStreamWithItsReason) {

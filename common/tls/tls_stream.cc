@@ -14,19 +14,45 @@
 namespace byrnie {
 namespace {
 
-// BoringSSL bounds consecutive KeyUpdates; with a byte between them each still costs us two key
-// derivations, so their rate is bounded too.
+// BoringSSL bounds consecutive KeyUpdates and empty records; with a byte between them each still
+// costs us two key derivations or a decryption for nothing, so their rates are bounded too. Tiny
+// records carry data, and any number of them is fine.
 constexpr int kMaxKeyUpdatesPerSecond = 100;
+constexpr int kMaxBarrenRecordsPerSecond = 100;
 
 }  // namespace
 
 void TlsStream::Impl::OnKeyUpdate() {
-  const absl::Duration now = loop_->Now();
-  if (now - key_update_window_ >= absl::Seconds(1)) {
-    key_update_window_ = now;
-    key_updates_ = 0;
-  }
+  BeginSecond();
   ++key_updates_;
+}
+
+void TlsStream::Impl::BeginSecond() {
+  const absl::Duration now = loop_->Now();
+  if (now - flood_window_ < absl::Seconds(1)) return;
+  flood_window_ = now;
+  key_updates_ = 0;
+  barren_records_ = 0;
+}
+
+bool TlsStream::Impl::IsFlooded(uint64_t records_before, bool data) {
+  const uint64_t records = SSL_get_read_sequence(ssl_.get());
+  // Lower after a new key, which is counted as such.
+  const uint64_t fruitful = data ? 1 : 0;
+  if (records > records_before + fruitful) {
+    BeginSecond();
+    barren_records_ += static_cast<int>(records - records_before - fruitful);
+  }
+  absl::string_view what;
+  if (key_updates_ > kMaxKeyUpdatesPerSecond) {
+    what = "TLS key updates";
+  } else if (barren_records_ > kMaxBarrenRecordsPerSecond) {
+    what = "TLS records without data";
+  } else {
+    return false;
+  }
+  Break(absl::UnavailableError(absl::StrCat("peer sent too many ", what, " in a second")));
+  return true;
 }
 
 bool TlsStream::Impl::FlushOut() {
@@ -125,13 +151,10 @@ IoResult TlsStream::Impl::Read(absl::Span<uint8_t> buffer) {
   while (total < buffer.size()) {
     ERR_clear_error();
     const int size = static_cast<int>(std::min<size_t>(buffer.size() - total, INT_MAX));
+    const uint64_t records = SSL_get_read_sequence(ssl_.get());
     const int result = SSL_read(ssl_.get(), buffer.data() + total, size);
     const int ssl_error = result > 0 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), result);
-    if (key_updates_ > kMaxKeyUpdatesPerSecond) {
-      Break(absl::UnavailableError(absl::StrCat("peer sent more than ", kMaxKeyUpdatesPerSecond,
-                                                " TLS key updates in a second")));
-      return {0, IoStatus::kError};
-    }
+    if (IsFlooded(records, result > 0)) return {0, IoStatus::kError};
     if (ssl_error == SSL_ERROR_NONE) {
       total += static_cast<size_t>(result);
       continue;

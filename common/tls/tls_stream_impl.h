@@ -1,6 +1,7 @@
 #ifndef BYRNIE_COMMON_TLS_TLS_STREAM_IMPL_H_
 #define BYRNIE_COMMON_TLS_TLS_STREAM_IMPL_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -99,6 +100,11 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   void OnWriteFailed();
   void Break(absl::Status status);
   void SendCloseNotify();
+  // Starts the counts of floods anew when their second is over.
+  void BeginSecond();
+  // Breaks the stream when the peer floods it with what carries no data. `records_before`: records
+  // taken before an SSL_read that gave `data` or not.
+  bool IsFlooded(uint64_t records_before, bool data);
 
   void Schedule() { work_->Schedule(); }
   void OnWork();
@@ -154,8 +160,10 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   bool transport_reset_ = false;
   bool graceful_break_ = false;  // After the alert a FIN, so that the peer surely reads it.
 
-  absl::Duration key_update_window_;
+  // What the peer made us do for nothing since then.
+  absl::Duration flood_window_;
   int key_updates_ = 0;
+  int barren_records_ = 0;
 };
 
 }  // namespace byrnie
