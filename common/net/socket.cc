@@ -47,9 +47,9 @@ absl::Status SetTcpOptions(int fd) {
 
 void SetShortKeepalive(int fd) {
   // Fails only where it means nothing: a Unix socket, or a connection that is already gone.
-  SetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, 5);
-  SetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
-  SetInt(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, ToSeconds(kShortKeepaliveIdle));
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL, ToSeconds(kShortKeepaliveIdle));
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPCNT, kShortKeepaliveProbes);
 }
 
 void SetResetOnClose(int fd) {

@@ -20,6 +20,12 @@ constexpr absl::Duration kKeepaliveIdle = absl::Seconds(15);
 constexpr absl::Duration kKeepaliveInterval = absl::Seconds(5);
 constexpr int kKeepaliveProbes = 4;
 
+// Of a connection that is half closed. Redirected connections live by an entry of the kernel's
+// connection tracking, which forgets half-closed ones early: by default after 60 s without a
+// packet, on hosts tuned for many connections after as few as 5. The probes keep it.
+constexpr absl::Duration kShortKeepaliveIdle = absl::Seconds(3);
+constexpr int kShortKeepaliveProbes = 5;
+
 // A non-blocking, close-on-exec stream socket of `family`. ResourceExhausted when there are no more
 // descriptors.
 absl::StatusOr<UniqueFd> NewStreamSocket(int family);
@@ -29,7 +35,7 @@ absl::StatusOr<UniqueFd> NewStreamSocket(int family);
 // Does nothing for other families.
 absl::Status SetTcpOptions(int fd);
 
-// Probes an idle connection every few seconds: for one that is half closed.
+// Probes an idle connection every kShortKeepaliveIdle: for one that is half closed.
 void SetShortKeepalive(int fd);
 
 // Makes closing `fd` send a reset (SO_LINGER of 0) instead of ending cleanly.

@@ -107,5 +107,13 @@ class Process:
         with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as rollup:
             return int(re.search(rf"^{field}:\s+(\d+) kB", rollup.read(), re.M).group(1))
 
+    def cpu_seconds(self):
+        """CPU time of all its threads, to the microsecond where /proc/PID/stat knows clock ticks."""
+        total = 0
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{thread}/schedstat", encoding="ascii") as stat:
+                total += int(stat.read().split()[0])
+        return total / 1e9
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
