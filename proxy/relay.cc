@@ -315,6 +315,11 @@ void Relay::ArmTimer(Limit limit, absl::Duration delay) {
   timer_->Schedule(delay);
 }
 
+bool Relay::HasUndelivered() const {
+  return buffered_bytes() > 0 || downstream_.stream->Undelivered() ||
+         upstream_.stream->Undelivered();
+}
+
 absl::Duration Relay::TimeoutOf(Limit limit) const {
   return limit == Limit::kIdle ? options_->idle_timeout : options_->half_close_timeout;
 }
@@ -333,6 +338,7 @@ void Relay::OnTimer() {
   }
   if (state_ != State::kRunning) return;
   const absl::Duration timeout = TimeoutOf(limit_);
+  if (limit_ == Limit::kHalfClose && HasUndelivered()) last_activity_ = loop_->Now();
   const absl::Duration quiet = loop_->Now() - last_activity_;
   if (quiet < timeout) {
     timer_->Schedule(timeout - quiet);

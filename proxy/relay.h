@@ -62,8 +62,9 @@ class Relay {
  public:
   // Shared by all relays of a worker.
   struct Options {
-    // From the first end of a direction on: no byte moved for this long ends the relay with a reset
-    // of both sides.
+    // From the first end of a direction on: no byte moved for this long, and none waiting for a
+    // slow reader, ends the relay with a reset of both sides. Readers that are gone are the
+    // streams' to notice.
     absl::Duration half_close_timeout = absl::Seconds(60);
     // The same while both directions are open; infinite is off.
     absl::Duration idle_timeout = absl::InfiniteDuration();
@@ -160,6 +161,7 @@ class Relay {
   void ScheduleRun();
   void ArmTimer(Limit limit, absl::Duration delay);
   void OnTimer();
+  bool HasUndelivered() const;
   absl::Duration TimeoutOf(Limit limit) const;
 
   EventLoop* const loop_;         // Not owned.

@@ -316,6 +316,25 @@ TEST_P(RelayTest, EndsAHalfClosedPairOnlyWhenItIsQuiet) {
   EXPECT_TRUE(server_->eof);
 }
 
+TEST_P(RelayTest, WaitsForASlowReaderOfAHalfClosedPair) {
+  const std::string answer = Pattern(200 * 1024, 5);  // More than all buffers on the way.
+  Connect(GetParam());
+  client_->SendAndShutdown("request");
+  Start();
+  client_->reading = false;
+  server_->SendAndShutdown(answer);
+  Run();
+  loop_.AdvanceTime(absl::Minutes(10));
+  EXPECT_FALSE(done_.has_value());
+  client_->reading = true;
+  client_->Pull();
+  Run();
+  EXPECT_EQ(client_->received, answer);
+  EXPECT_TRUE(client_->eof);
+  ASSERT_TRUE(done_.has_value());
+  EXPECT_THAT(done_->status, IsOk());
+}
+
 TEST_P(RelayTest, EndsAnIdlePairOnlyWhenAsked) {
   Connect(GetParam());
   Start();

@@ -72,6 +72,11 @@ class ByteStream {
   // flushed.
   virtual bool Flushed() const = 0;
 
+  // Whether bytes accepted by Write, or the end after them, are known not to have reached the
+  // peer's host yet: the peer is slow to read. A peer that is gone makes the stream kError by
+  // itself.
+  virtual bool Undelivered() const { return !Flushed(); }
+
   // Why the stream is broken: OK while it is not; Unavailable when the peer reset or vanished;
   // Unauthenticated when the TLS peer was refused; DataLoss for a truncated TLS stream.
   virtual absl::Status error() const = 0;

@@ -244,6 +244,10 @@ void TcpStream::FinishReset() {
 
 bool TcpStream::Flushed() const { return reset_progress_ == nullptr; }
 
+bool TcpStream::Undelivered() const {
+  return !Flushed() || (fd_ && error_ == 0 && UnsentBytes(fd_.get()) > 0);
+}
+
 absl::Status TcpStream::error() const {
   if (error_ != 0) return ConnectionError(error_, "connection lost");
   if (reset_) return absl::CancelledError("connection was reset by this side");

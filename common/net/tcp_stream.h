@@ -62,6 +62,7 @@ class TcpStream final : public ByteStream {
   void ShutdownWrite() override;
   void Reset() override;
   bool Flushed() const override;
+  bool Undelivered() const override;
   absl::Status error() const override;
 
   // After the first FIN: keepalive probes within seconds, so that a peer gone or a conntrack entry

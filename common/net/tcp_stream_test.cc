@@ -191,6 +191,31 @@ TEST_F(TcpStreamTest, ResetsAfterFiveSecondsWhenThePeerNeverReads) {
   EXPECT_EQ((*result_)->fd(), -1);
 }
 
+TEST_F(TcpStreamTest, KnowsWhatASlowReaderHasNotTaken) {
+  Listen();
+  auto attempt = Connect(listener_->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+  TcpStream& writer = **result_;
+  EXPECT_FALSE(writer.Undelivered());
+  const std::string data(1 << 20, 'x');
+  const auto bytes =
+      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(data.data()), data.size());
+  while (writer.Write(bytes).status == IoStatus::kOk) {
+  }
+  writer.ShutdownWrite();
+  EXPECT_TRUE(writer.Flushed()) << "this process holds nothing";
+  EXPECT_TRUE(writer.Undelivered());
+  uint8_t buffer[4096];
+  ASSERT_TRUE(loop_.RunUntil([&] {
+    IoResult result;
+    do {
+      result = accepted_->Read(absl::MakeSpan(buffer));
+    } while (result.bytes > 0);
+    return result.status == IoStatus::kEof;
+  }));
+  EXPECT_TRUE(loop_.RunUntil([&] { return !writer.Undelivered(); }));
+}
+
 TEST_F(TcpStreamTest, IsSmall) {
   // An idle connection's memory is budgeted; this and its watch are all there is.
   EXPECT_LE(sizeof(TcpStream), 80u);

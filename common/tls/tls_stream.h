@@ -59,6 +59,7 @@ class TlsStream final : public ByteStream {
   void ShutdownWrite() override;
   void Reset() override;
   bool Flushed() const override;
+  bool Undelivered() const override;
   absl::Status error() const override;
 
   // Valid once the handshake is done.
