@@ -53,6 +53,7 @@ ByteStreamKind ConnectKind(std::string name, const MemoryStreamPair::Quota& quot
                            bool server_first) {
   ByteStreamKind kind;
   kind.name = std::move(name);
+  if (quota.block_between) kind.much = 1024 * 1024;
   kind.make = [quota, server_first](ManualEventLoop* loop) {
     auto sessions = std::make_shared<Sessions>(loop, quota);
     ByteStreamPair pair = sessions->Open(loop);

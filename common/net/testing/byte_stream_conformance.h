@@ -38,6 +38,9 @@ struct ByteStreamKind {
 
   // Moves a byte at each step: what would take long is tried with little.
   bool byte_at_a_time = false;
+  // More than fits between two ends; less where it moves in small pieces, for there is a real
+  // deadline behind every wait.
+  size_t much = 20 * 1024 * 1024;
   // After a clean end nothing is read from below any more, so that a reset behind it is only told
   // to a writer.
   bool end_hides_reset = false;
