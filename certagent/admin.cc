@@ -224,6 +224,9 @@ void Admin::AddGauges() {
   metrics_->AddCallbackGauge(
       "byrnie_certagent_authority_clock_offset_seconds",
       "How far the authority's clock was ahead of this one at the latest issue.",
+  metrics_->AddCallbackCounter("byrnie_certagent_log_lines_dropped_total",
+                               "Lines of the log dropped because nobody read them in time.",
+                               [this] { return static_cast<double>(log_->dropped_lines()); });
       [this] { return absl::ToDoubleSeconds(parts_.renewer->authority_clock_offset()); });
   metrics_->AddCallbackGauge("byrnie_certagent_discovery_connected",
                              "1 while discovery follows the control plane.",

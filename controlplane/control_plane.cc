@@ -133,6 +133,9 @@ void ControlPlane::AddGauges() {
                             [this] { return static_cast<double>(agents_.size()); });
   const char* const name = "byrnie_controlplane_registry_resources";
   const char* const help = "What the registry holds, by kind.";
+  metrics_.AddCallbackCounter("byrnie_controlplane_log_lines_dropped_total",
+                              "Lines of the log dropped because nobody read them in time.",
+                              [this] { return static_cast<double>(logger_->dropped_lines()); });
   metrics_.AddCallbackGauge(
       name, help, [this] { return static_cast<double>(registry_.snapshot()->workload_count()); },
       {{"kind", "workload"}});

@@ -135,6 +135,10 @@ absl::Status Proxy::WatchSignals() {
   // Threads made later inherit the mask.
   if (pthread_sigmask(SIG_BLOCK, &signals, nullptr) != 0) {
     return absl::InternalError("cannot block signals");
+  registry_.AddCallbackCounter(
+      "byrnie_proxy_log_lines_dropped_total",
+      "Lines of the log, access log included, dropped because nobody read them in time",
+      [this] { return static_cast<double>(logger_->dropped_lines()); });
   }
   // Writing to a connection that is gone is an error of that connection.
   signal(SIGPIPE, SIG_IGN);

@@ -79,7 +79,7 @@ void AppendHistogram(absl::string_view name, absl::string_view labels,
   AppendSample(name, "_count", labels, absl::StrCat(snapshot.cumulative.back()), out);
 }
 
-// One of the members is set, as the family's type says; a gauge may be of either kind.
+// One of the members is set, as the family's type says; a counter or gauge may be of either kind.
 struct Series {
   std::unique_ptr<Counter> counter;
   std::unique_ptr<Gauge> gauge;
@@ -149,6 +149,7 @@ Counter* MetricRegistry::AddCounter(absl::string_view name, absl::string_view he
                                     const MetricLabels& labels) {
   absl::MutexLock lock(&impl_->mutex);
   Series& series = impl_->Find(name, help, Type::kCounter, labels);
+  CHECK(series.read == nullptr);
   if (series.counter == nullptr) series.counter = std::make_unique<Counter>();
   return series.counter.get();
 }
@@ -177,6 +178,15 @@ void MetricRegistry::AddCallbackGauge(absl::string_view name, absl::string_view 
   absl::MutexLock lock(&impl_->mutex);
   Series& series = impl_->Find(name, help, Type::kGauge, labels);
   CHECK(series.gauge == nullptr);
+  series.read = std::move(read);
+}
+
+void MetricRegistry::AddCallbackCounter(absl::string_view name, absl::string_view help,
+                                        std::function<double()> read, const MetricLabels& labels) {
+  CHECK(read != nullptr);
+  absl::MutexLock lock(&impl_->mutex);
+  Series& series = impl_->Find(name, help, Type::kCounter, labels);
+  CHECK(series.counter == nullptr);
   series.read = std::move(read);
 }
 

@@ -79,6 +79,10 @@ class MetricRegistry {
   void AddCallbackGauge(absl::string_view name, absl::string_view help,
                         std::function<double()> read, const MetricLabels& labels = {});
 
+  // The same as a counter: what is read only grows.
+  void AddCallbackCounter(absl::string_view name, absl::string_view help,
+                          std::function<double()> read, const MetricLabels& labels = {});
+
   // Prometheus text exposition format 0.0.4, families and series in a stable order.
   std::string RenderPrometheusText() const;
 

@@ -88,6 +88,18 @@ TEST(MetricsTest, CallbackGaugesAreReadWhenRendered) {
   EXPECT_THAT(registry.RenderPrometheusText(), ::testing::EndsWith("\nc -Inf\n"));
 }
 
+TEST(MetricsTest, CallbackCountersAreReadWhenRendered) {
+  MetricRegistry registry;
+  double value = 3;
+  registry.AddCallbackCounter("c_total", "C.", [&value] { return value; });
+  EXPECT_EQ(registry.RenderPrometheusText(),
+            "# HELP c_total C.\n"
+            "# TYPE c_total counter\n"
+            "c_total 3\n");
+  value = 4;
+  EXPECT_THAT(registry.RenderPrometheusText(), ::testing::EndsWith("\nc_total 4\n"));
+}
+
 TEST(MetricsTest, CountsOfManyThreadsAreNotLost) {
   MetricRegistry registry;
   Counter* counter = registry.AddCounter("a_total", "A.");
