@@ -78,9 +78,15 @@ absl::StatusOr<std::string> FlagText(const JsonValue& value) {
 }
 
 absl::Status ApplyConfigFile(const std::string& path, const std::set<std::string>& given) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxConfigSize));
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxConfigSize);
+  if (!text.ok()) {
+    return absl::Status(
+        text.status().code(),
+        absl::StrCat("--config: ", text.status().message(),
+                     "; give a JSON file this user may read, or leave --config out"));
+  }
   const auto apply = [&]() -> absl::Status {
-    ASSIGN_OR_RETURN(const JsonValue document, JsonValue::Parse(text, kMaxConfigSize));
+    ASSIGN_OR_RETURN(const JsonValue document, JsonValue::Parse(*text, kMaxConfigSize));
     ASSIGN_OR_RETURN(const JsonObject object, document.AsObject());
     for (const auto& [name, value] : object.Members()) {
       absl::CommandLineFlag* const flag = FindFlag(name);

@@ -118,7 +118,8 @@ TEST_F(CommandLineTest, ConfigFileErrorsNameTheFileAndTheField) {
         << content;
   }
   EXPECT_THAT(Parse({"--config=/nonexistent/byrnie.json"}),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("/nonexistent/byrnie.json")));
+              StatusIs(absl::StatusCode::kNotFound, AllOf(HasSubstr("/nonexistent/byrnie.json"),
+                                                          HasSubstr("give a JSON file"))));
 }
 
 using CommandLineDeathTest = CommandLineTest;

@@ -92,7 +92,8 @@ class BadInputTest(unittest.TestCase):
         return [
             (["--nonsense=1"], "nonsense"),
             (["stray"], "stray"),
-            ([f"--config={self.files}/missing.json"], "missing.json"),
+            ([f"--config={self.files}/missing.json"], f"{self.files}/missing.json"),
+            ([f"--config={self.files}/missing.json"], "leave --config out"),
             ([f"--config={self.file(name + '-bad.json', '{')}"], f"{name}-bad.json"),
             ([f"--config={self.file(name + '-list.json', '[1]')}"], f"{name}-list.json"),
             ([f"--config={self.file(name + '-field.json', json.dumps({'nonsense': 1}))}"], "nonsense"),
