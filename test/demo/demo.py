@@ -2,7 +2,8 @@
 """Byrnie on real traffic, step by step; run by tools/demo. Each step checks what it prints.
 
 Exits 0 if all of it is true, 1 if not, 130 after Ctrl-C; leaves nothing behind. With --keep the mesh stays up in the
-background until it is told to stop.
+background; --status PID says whether all of it still runs, --stop PID says so too and ends it. Both exit 1 if
+something has died.
 """
 
 import signal
@@ -13,6 +14,8 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 import os
 import re
 import shutil
+import socket
+import struct
 import sys
 import time
 import traceback
@@ -90,6 +93,7 @@ class Demo:
         self.rotation()
         self.plaintext()
         self.pages()
+        self.still_there()
 
     def start(self):
         self.step("The mesh")
@@ -105,9 +109,9 @@ class Demo:
         self.echo, _ = mesh.service("echo", [self.server], 80, 8082)
         mesh.start()
         took = time.monotonic() - began
-        self.server.app("web", 8080, "server")
-        self.server.app("sink", 8081)
-        self.server.app("echo", 8082)
+        self.applications = {"application web": self.server.app("web", 8080, "server"),
+                             "application sink": self.server.app("sink", 8081),
+                             "application echo": self.server.app("echo", 8082)}
         self.outsider = mesh.outsider()
         control = mesh.control_plane
         line(f"{bold('control plane')}  {control.host.address}:{control.PORT}  "
@@ -259,6 +263,44 @@ class Demo:
         facts(*((f"memory of pod {pod.name}", f"proxy {pod.proxy.memory_kib() / 1024:.1f} MiB, agent {pod.agent.memory_kib() / 1024:.1f} MiB (PSS)")
                 for pod in (self.client, self.server)))
 
+    def parts(self):
+        """The processes that are to run from the start to the end, by what they are."""
+        found = {"control plane": self.mesh.control_plane.process}
+        for pod in (self.client, self.server):
+            found[f"proxy of {pod.name}"], found[f"agent of {pod.name}"] = pod.proxy, pod.agent
+        found.update(self.applications)
+        return found
+
+    def dead(self):
+        """A sentence for each of the processes that has ended."""
+        said = []
+        for name, process in self.parts().items():
+            if process.running():
+                continue
+            code = process.returncode
+            how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+            last = process.log_text().strip().splitlines()[-1:] or ["nothing"]
+            said.append(f"{name} (pid {process.pid}) has ended, {how}; its log ends with: {last[0][:160]}")
+        return said
+
+    def still_there(self):
+        self.step("All of it still runs")
+        dead = self.dead()
+        require(not dead, "; ".join(dead))
+        for pod in (self.client, self.server):
+            require(pod.ready(), f"pod {pod.name} is ready")
+        truth(f"{len(self.parts())} processes, none has ended; both pods are ready")
+
+    def status(self):
+        """(what to say, whether all is well) for who asks about a mesh that was kept."""
+        dead = self.dead()
+        if dead:
+            return "\n".join(f"{paint('31;1', '✗')} {sentence}" for sentence in dead), False
+        unready = [pod.name for pod in (self.client, self.server) if not pod.ready()]
+        if unready:
+            return f"{paint('31;1', '✗')} all {len(self.parts())} processes run, but not ready: {', '.join(unready)}", False
+        return f"{paint('32;1', '✓')} all {len(self.parts())} processes run, both pods are ready", True
+
     def how_to_look_around(self):
         server, client = self.server.host.name, self.client.host.name
         sudo = "" if not os.environ.get("SUDO_USER") else "sudo "
@@ -276,8 +318,9 @@ class Demo:
                 ("registry, try a policy", self.mesh.registry.path),
                 ("logs", os.path.join(self.mesh.directory, "logs"))):
             line(f"{dim(what.ljust(24))}{command}")
-        print(f"\n{bold('Stop it, leaving nothing behind:')}\n")
-        line(f"{sudo}kill {os.getpid()}")
+        print(f"\n{bold('Ask whether all of it still runs; stop it, leaving nothing behind:')}\n")
+        for option in ("--status", "--stop"):
+            line(f"{sudo}{os.path.abspath(__file__)} {option} {os.getpid()}")
         print(flush=True)
 
 
@@ -291,7 +334,7 @@ def show(keep_until_told=None):
             print(f"\n{paint('32;1', '✓')} {bold(f'all of it true, in {time.monotonic() - began:.0f} seconds')}", flush=True)
             if keep_until_told:
                 demo.how_to_look_around()
-                keep_until_told()
+                keep_until_told(demo)
     except KeyboardInterrupt:
         print("\ninterrupted; nothing is left behind", flush=True)
         return 130
@@ -304,6 +347,68 @@ def show(keep_until_told=None):
     return 0
 
 
+def question_address(pid):
+    # Abstract: it leaves no file, and is gone with its process.
+    return f"\0byrnie-demo-{pid}"
+
+
+def listen_for_questions():
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(question_address(os.getpid()))
+    listener.listen(4)
+    return listener
+
+
+def answer_questions(listener, demo, seconds):
+    """Answers who asks within `seconds`. To "stop" with the status too; the connection ends with everything else."""
+    listener.settimeout(seconds)
+    try:
+        asker, _ = listener.accept()
+    except TimeoutError:
+        return
+    asker.settimeout(5)
+    try:
+        _, uid, _ = struct.unpack("3i", asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if uid != 0:
+            return
+        question = asker.recv(16)
+        text, well = demo.status()
+        asker.sendall(f"{'well' if well else 'ill'}\n{text}\n".encode())
+        if question == b"stop":
+            STOPPED_BY.append(asker)
+            asker = None
+            sys.exit(0)
+    except OSError:
+        pass
+    finally:
+        if asker:
+            asker.close()
+
+
+# Held until the end of the process, so that who asked for it learns when it is complete.
+STOPPED_BY = []
+
+
+def ask_kept(question, pid):
+    """Asks the demo that was kept as `pid`, shows the answer; returns the exit code."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asker:
+            asker.settimeout(30)
+            asker.connect(question_address(pid))
+            asker.sendall(question.encode())
+            answer = b""
+            while block := asker.recv(4096):
+                answer += block
+    except OSError as error:
+        print(f"error: no demo runs as process {pid} ({error}); tools/demo --keep starts one", file=sys.stderr)
+        return 1
+    verdict, _, text = answer.decode().partition("\n")
+    print(text.rstrip())
+    if question == "stop":
+        print("stopped; nothing is left behind")
+    return 0 if verdict == "well" else 1
+
+
 def show_and_keep():
     """Runs the demo in a child that stays when this process ends; returns the exit code."""
     told, tell = os.pipe()
@@ -311,7 +416,8 @@ def show_and_keep():
     if child == 0:
         os.close(told)
 
-        def stay():
+        def stay(demo):
+            listener = listen_for_questions()
             # Away from the terminal: neither its end nor Ctrl-C there concerns this process any more.
             os.setsid()
             nothing = os.open(os.devnull, os.O_RDWR)
@@ -320,8 +426,8 @@ def show_and_keep():
             os.write(tell, b"up")
             os.close(tell)
             while True:
-                # Not signal.pause(): a signal that came just before it would be slept through.
-                time.sleep(0.5)
+                # Not forever at a time: a signal that came just before would be slept through.
+                answer_questions(listener, demo, 0.5)
 
         sys.exit(show(stay))
     os.close(tell)
@@ -335,12 +441,15 @@ def show_and_keep():
 
 def main():
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if sys.argv[1:] not in ([], ["--keep"]):
-        print("error: the only option is --keep", file=sys.stderr)
+    asked = len(sys.argv) == 3 and sys.argv[1] in ("--status", "--stop") and sys.argv[2].isdigit()
+    if sys.argv[1:] not in ([], ["--keep"]) and not asked:
+        print("error: the options are --keep, --status PID and --stop PID", file=sys.stderr)
         return 2
     if os.geteuid() != 0:
         print("error: network namespaces need root; run tools/demo", file=sys.stderr)
         return 1
+    if asked:
+        return ask_kept(sys.argv[1][2:], int(sys.argv[2]))
     for program in ("curl", "tcpdump", "ip", "nft", "nsenter", "setpriv", "openssl"):
         if not shutil.which(program):
             print(f"error: {program} is not installed; run tools/setup", file=sys.stderr)

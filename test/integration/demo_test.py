@@ -21,7 +21,8 @@ from testing.process import wait_until
 
 DEMO = os.path.join(REPOSITORY, "test", "demo", "demo.py")
 STEPS = ("The mesh", "A request through the service address", "the access logs", "How it was carried",
-         "What someone on the link", "rotate under load", "Plaintext from outside", "Looking inside")
+         "What someone on the link", "rotate under load", "Plaintext from outside", "Looking inside",
+         "All of it still runs")
 
 
 class DemoTest(unittest.TestCase):
@@ -53,15 +54,31 @@ class DemoTest(unittest.TestCase):
         for promised in ("X25519MLKEM768", "TLSv1.3", "0 times", "0 bytes lost", "0 failed", "plaintext-refused",
                          "spiffe://cluster.local/ns/demo/sa/client", "spiffe://cluster.local/ns/demo/sa/server"):
             self.assertIn(promised, output)
-        keeper = int(re.search(r"kill (\d+)", output).group(1))
+        keeper = int(re.search(r"--stop (\d+)", output).group(1))
         try:
+            done = self.ask("--status", keeper)
+            self.assertEqual(done.returncode, 0, done.stdout)
+            self.assertIn("both pods are ready", done.stdout)
             request = re.search(r"ip netns exec \S+ curl http://\S+/hello", output).group(0)
             answer = subprocess.run(request.split(), capture_output=True, text=True, timeout=20)
             self.assertIn("hello from server", answer.stdout)
-        finally:
+            agent = int(re.search(r"agent (\d+);", output).group(1))
+            os.kill(agent, signal.SIGKILL)
+            wait_until(lambda: self.ask("--status", keeper).returncode == 1, 5, "the status of a mesh without an agent")
+            self.assertIn(f"agent of client (pid {agent}) has ended, killed by signal 9", self.ask("--status", keeper).stdout)
+            done = self.ask("--stop", keeper)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn("agent of client", done.stdout)
+            self.assertIn("nothing is left behind", done.stdout)
+        except BaseException:
             os.kill(keeper, signal.SIGTERM)
+            raise
         wait_until(lambda: not os.path.exists(f"/proc/{keeper}"), 10, "the end of the demo that was kept")
         self.assert_nothing_left(output)
+        self.assertEqual(self.ask("--stop", keeper).returncode, 1)
+
+    def ask(self, option, keeper):
+        return subprocess.run([sys.executable, DEMO, option, str(keeper)], capture_output=True, text=True, timeout=40)
 
     def test_signals_half_way_leave_nothing(self):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
