@@ -17,6 +17,9 @@ namespace {
 
 std::string TimeText(absl::Time time) {
   return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
+// Between renewals asked for by POST /renew: each is a new key and a signature of the authority.
+constexpr absl::Duration kRenewalInterval = absl::Seconds(1);
+
 }
 
 std::string Escape(absl::string_view text) {
@@ -116,6 +119,8 @@ HttpResponse Admin::Renew() {
 
 HttpResponse Admin::Certs() const {
   const absl::Time now = loop_->WallNow();
+  if (loop_->Now() < next_renewal_) return Text(429, "wait a second between renewals\n");
+  next_renewal_ = loop_->Now() + kRenewalInterval;
   const Renewer& renewer = *parts_.renewer;
   JsonWriter json(JsonWriter::Style::kPretty);
   json.BeginObject();

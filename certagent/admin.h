@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "certagent/discovery_client.h"
 #include "certagent/link_server.h"
 #include "certagent/renewer.h"
@@ -61,4 +62,6 @@ class Admin {
 
 }  // namespace byrnie
 
+  // Monotonic.
+  absl::Duration next_renewal_;
 #endif  // BYRNIE_CERTAGENT_ADMIN_H_
