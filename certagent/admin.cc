@@ -1,5 +1,7 @@
 #include "certagent/admin.h"
 
+#include <unistd.h>
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,11 +17,11 @@
 namespace byrnie {
 namespace {
 
-std::string TimeText(absl::Time time) {
-  return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
 // Between renewals asked for by POST /renew: each is a new key and a signature of the authority.
 constexpr absl::Duration kRenewalInterval = absl::Seconds(1);
 
+std::string TimeText(absl::Time time) {
+  return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
 }
 
 std::string Escape(absl::string_view text) {
@@ -79,12 +81,16 @@ absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(EventLoop* loop, const Sock
   add("POST", "/renew", [self](const HttpRequest&) { return self->Renew(); });
   HttpServer::Options options;
   options.require_loopback_host = true;
+  options.guard = &admin->guard_;
+  options.evicted =
+      metrics->AddCounter("byrnie_certagent_http_connections_evicted_total",
+                          "Connections of HTTP clients closed to make room for newer ones.");
   ASSIGN_OR_RETURN(admin->server_, HttpServer::Create(loop, address, options, std::move(routes)));
   return admin;
 }
 
 Admin::Admin(EventLoop* loop, Logger* log, MetricRegistry* metrics)
-    : loop_(loop), log_(log), metrics_(metrics) {}
+    : loop_(loop), log_(log), metrics_(metrics), guard_(&owners_, geteuid()) {}
 
 void Admin::Show(const Parts& parts) {
   DCHECK(parts_.renewer == nullptr);
@@ -113,14 +119,14 @@ HttpResponse Admin::SetLogLevel(const HttpRequest& request) {
 }
 
 HttpResponse Admin::Renew() {
+  if (loop_->Now() < next_renewal_) return Text(429, "wait a second between renewals\n");
+  next_renewal_ = loop_->Now() + kRenewalInterval;
   return parts_.renewer->RenewNow() ? Text(202, "renewal started\n")
                                     : Text(409, "a renewal is already under way\n");
 }
 
 HttpResponse Admin::Certs() const {
   const absl::Time now = loop_->WallNow();
-  if (loop_->Now() < next_renewal_) return Text(429, "wait a second between renewals\n");
-  next_renewal_ = loop_->Now() + kRenewalInterval;
   const Renewer& renewer = *parts_.renewer;
   JsonWriter json(JsonWriter::Style::kPretty);
   json.BeginObject();
@@ -218,6 +224,9 @@ void Admin::AddGauges() {
         if (snapshot == nullptr) return 0.0;
         return static_cast<double>(absl::ToUnixSeconds(snapshot->not_after()));
       });
+  metrics_->AddCallbackCounter("byrnie_certagent_log_lines_dropped_total",
+                               "Lines of the log dropped because nobody read them in time.",
+                               [this] { return static_cast<double>(log_->dropped_lines()); });
   metrics_->AddCallbackGauge("byrnie_certagent_ready", "1 when the agent can do its job.",
                              [this] { return NotReadyBecause().empty() ? 1.0 : 0.0; });
   metrics_->AddCallbackGauge(
@@ -229,9 +238,6 @@ void Admin::AddGauges() {
   metrics_->AddCallbackGauge(
       "byrnie_certagent_authority_clock_offset_seconds",
       "How far the authority's clock was ahead of this one at the latest issue.",
-  metrics_->AddCallbackCounter("byrnie_certagent_log_lines_dropped_total",
-                               "Lines of the log dropped because nobody read them in time.",
-                               [this] { return static_cast<double>(log_->dropped_lines()); });
       [this] { return absl::ToDoubleSeconds(parts_.renewer->authority_clock_offset()); });
   metrics_->AddCallbackGauge("byrnie_certagent_discovery_connected",
                              "1 while discovery follows the control plane.",

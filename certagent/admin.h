@@ -10,7 +10,9 @@
 #include "certagent/renewer.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_server.h"
+#include "common/http/same_user_guard.h"
 #include "common/net/socket_address.h"
+#include "common/net/socket_owner.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 
@@ -18,7 +20,8 @@ namespace byrnie {
 
 // The agent's admin pages, on loopback: "/" for people, "/certs" (JSON), "/metrics" (Prometheus),
 // "/healthz/ready"; POST
-// "/logging?level=LEVEL" and "/renew". Shows nothing secret. Lives on the agent's loop.
+// "/logging?level=LEVEL" and "/renew", for root and the agent's own user alone. Shows nothing
+// secret. Lives on the agent's loop.
 //
 // It is created before what it shows, so that a taken port is found before anything else happens;
 // until Show it answers 503.
@@ -56,12 +59,14 @@ class Admin {
   EventLoop* const loop_;          // Not owned.
   Logger* const log_;              // Not owned.
   MetricRegistry* const metrics_;  // Not owned.
+  const KernelSocketOwners owners_;
+  const SameUserGuard guard_;
   Parts parts_ = {nullptr, nullptr, nullptr};
+  // Monotonic.
+  absl::Duration next_renewal_;
   std::unique_ptr<HttpServer> server_;
 };
 
 }  // namespace byrnie
 
-  // Monotonic.
-  absl::Duration next_renewal_;
 #endif  // BYRNIE_CERTAGENT_ADMIN_H_

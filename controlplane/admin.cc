@@ -117,9 +117,13 @@ absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,
   routes.push_back(
       {"GET", "/registry", [sources](const HttpRequest&) { return RegistryPage(sources); }});
   HttpServer::Options options;
+  options.evicted = sources.metrics->AddCounter(
+      "byrnie_controlplane_http_connections_evicted_total",
+      "Connections of HTTP clients closed to make room for newer ones.");
   // What changes something is for this machine alone, and not for a page in somebody's browser.
   if (address.ip().IsLoopback()) {
     options.require_loopback_host = true;
+    options.guard = sources.guard;
     routes.push_back({"POST", "/logging", [sources](const HttpRequest& request) {
                         return SetLogging(sources, request);
                       }});

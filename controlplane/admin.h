@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/event/event_loop.h"
+#include "common/http/http_router.h"
 #include "common/http/http_server.h"
 #include "common/net/socket_address.h"
 #include "common/telemetry/log.h"
@@ -21,14 +22,15 @@ struct AdminSources {
   const Authority* authority;
   const AgentTable* agents;
   const Registry* registry;
-  const MetricRegistry* metrics;
+  MetricRegistry* metrics;
   const Clock* clock;
   Logger* logger;
+  const MutationGuard* guard;
 };
 
 // Serves "/" for people, "/metrics", "/healthz", "/registry" (JSON) and, where `address` is a
-// loopback address, "POST /logging?level=LEVEL" on `loop`. Shows nothing secret. Errors as
-// HttpServer::Create.
+// loopback address, "POST /logging?level=LEVEL" for whom the guard lets in, on `loop`. Shows
+// nothing secret. Errors as HttpServer::Create.
 absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,
                                                              const SocketAddress& address,
                                                              const AdminSources& sources);

@@ -18,7 +18,11 @@ namespace byrnie {
 
 ControlPlane::ControlPlane(ControlPlaneOptions options, EventLoop* loop, const Clock* clock,
                            Logger* logger)
-    : options_(std::move(options)), loop_(loop), clock_(clock), logger_(logger) {}
+    : options_(std::move(options)),
+      loop_(loop),
+      clock_(clock),
+      logger_(logger),
+      guard_(&socket_owners_, geteuid()) {}
 
 absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
     const ControlPlaneOptions& options, EventLoop* loop, const Clock* clock, Logger* logger) {
@@ -65,7 +69,7 @@ absl::Status ControlPlane::StartAll() {
   AddGauges();
   ASSIGN_OR_RETURN(admin_, StartAdminServer(loop_, options_.admin,
                                             AdminSources{authority_.get(), &agents_, &registry_,
-                                                         &metrics_, clock_, logger_}));
+                                                         &metrics_, clock_, logger_, &guard_}));
   tick_ = loop_->NewTimer([this] { Tick(); });
   tick_->Schedule(kTick);
   logger_->Info(
@@ -129,13 +133,13 @@ void ControlPlane::AddGauges() {
       "End of the control plane's own certificate, as Unix time.", [this] {
         return absl::ToDoubleSeconds(identity_->current()->not_after - absl::UnixEpoch());
       });
+  metrics_.AddCallbackCounter("byrnie_controlplane_log_lines_dropped_total",
+                              "Lines of the log dropped because nobody read them in time.",
+                              [this] { return static_cast<double>(logger_->dropped_lines()); });
   metrics_.AddCallbackGauge("byrnie_controlplane_agents_connected", "Agents with an open stream.",
                             [this] { return static_cast<double>(agents_.size()); });
   const char* const name = "byrnie_controlplane_registry_resources";
   const char* const help = "What the registry holds, by kind.";
-  metrics_.AddCallbackCounter("byrnie_controlplane_log_lines_dropped_total",
-                              "Lines of the log dropped because nobody read them in time.",
-                              [this] { return static_cast<double>(logger_->dropped_lines()); });
   metrics_.AddCallbackGauge(
       name, help, [this] { return static_cast<double>(registry_.snapshot()->workload_count()); },
       {{"kind", "workload"}});

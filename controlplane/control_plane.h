@@ -9,7 +9,9 @@
 #include "common/base/clock.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_server.h"
+#include "common/http/same_user_guard.h"
 #include "common/net/socket_address.h"
+#include "common/net/socket_owner.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/agents/agent_table.h"
@@ -82,6 +84,8 @@ class ControlPlane {
 
   // In the order of what needs what.
   MetricRegistry metrics_;
+  const KernelSocketOwners socket_owners_;
+  const SameUserGuard guard_;
   AgentTable agents_;
   Registry registry_;
   std::unique_ptr<StaticFile> registry_file_;

@@ -1,5 +1,9 @@
 #include "proxy/admin.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,12 +17,19 @@ namespace {
 // How long the end waits for clients to take their answers.
 constexpr absl::Duration kDrainTimeout = absl::Seconds(1);
 
+// Of few descriptors the three servers leave some for the rest of the process.
+size_t HttpConnections() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return HttpServer::kMaxConnections;
+  return std::min<size_t>(HttpServer::kMaxConnections, std::max<size_t>(4, limit.rlim_cur / 16));
+}
+
 HttpResponse Json(std::string body) { return {200, "application/json", std::move(body)}; }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(const Clock* clock, const ProxyConfig* config,
-                                                     const MetricRegistry* metrics, Logger* logger,
+                                                     MetricRegistry* metrics, Logger* logger,
                                                      Host* host) {
   ASSIGN_OR_RETURN(std::unique_ptr<EpollEventLoop> loop, EpollEventLoop::Create(clock));
   std::unique_ptr<Admin> admin(new Admin(std::move(loop), config, metrics, logger, host));
@@ -27,12 +38,13 @@ absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(const Clock* clock, const P
 }
 
 Admin::Admin(std::unique_ptr<EpollEventLoop> loop, const ProxyConfig* config,
-             const MetricRegistry* metrics, Logger* logger, Host* host)
+             MetricRegistry* metrics, Logger* logger, Host* host)
     : loop_(std::move(loop)),
       config_(config),
       metrics_(metrics),
       logger_(logger),
       host_(host),
+      guard_(&owners_, geteuid()),
       started_(loop_->Now()) {}
 
 Admin::~Admin() {
@@ -74,26 +86,35 @@ std::vector<std::string> Admin::NotReady() const {
 }
 
 absl::Status Admin::Listen() {
-  HttpServer::Options loopback;
+  const auto options = [this](const char* server) {
+    HttpServer::Options result;
+    result.max_connections = HttpConnections();
+    result.evicted = metrics_->AddCounter(
+        "byrnie_proxy_http_connections_evicted_total",
+        "Connections of HTTP clients closed to make room for newer ones, by server",
+        {{"server", server}});
+    return result;
+  };
+  HttpServer::Options loopback = options("admin");
   loopback.require_loopback_host = true;
+  loopback.guard = &guard_;
   ASSIGN_OR_RETURN(admin_server_,
                    HttpServer::Create(loop_.get(), config_->admin, loopback, AdminRoutes()));
   ASSIGN_OR_RETURN(
       stats_server_,
       ListenOnAllAddresses<std::unique_ptr<HttpServer>>(
-          config_->stats_port, [this](const SocketAddress& address) {
+          config_->stats_port, [&](const SocketAddress& address) {
             std::vector<HttpServer::Route> routes;
             routes.push_back({"GET", "/metrics", [this](const HttpRequest&) { return Metrics(); }});
-            return HttpServer::Create(loop_.get(), address, HttpServer::Options(),
-                                      std::move(routes));
+            return HttpServer::Create(loop_.get(), address, options("metrics"), std::move(routes));
           }));
   ASSIGN_OR_RETURN(
       status_server_,
       ListenOnAllAddresses<
-          std::unique_ptr<HttpServer>>(config_->status_port, [this](const SocketAddress& address) {
+          std::unique_ptr<HttpServer>>(config_->status_port, [&](const SocketAddress& address) {
         std::vector<HttpServer::Route> routes;
         routes.push_back({"GET", "/healthz/ready", [this](const HttpRequest&) { return Ready(); }});
-        return HttpServer::Create(loop_.get(), address, HttpServer::Options(), std::move(routes));
+        return HttpServer::Create(loop_.get(), address, options("readiness"), std::move(routes));
       }));
   return absl::OkStatus();
 }

@@ -12,7 +12,9 @@
 #include "common/event/epoll_event_loop.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_server.h"
+#include "common/http/same_user_guard.h"
 #include "common/net/socket_address.h"
+#include "common/net/socket_owner.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "proxy/mesh_snapshot.h"
@@ -21,7 +23,8 @@
 
 namespace byrnie {
 
-// The three HTTP servers of the proxy: admin pages (loopback, Host checked), metrics, readiness. A
+// The three HTTP servers of the proxy: admin pages (loopback, Host checked; POST for root and the
+// proxy's own user alone), metrics, readiness. A
 // thread and loop of their own, so that a page that gathers from the workers, or a slow client,
 // delays neither a signature nor a byte. Made and ended by the control thread, which tells it what
 // changes.
@@ -50,8 +53,8 @@ class Admin {
   // Listens, before there is a thread. Errors as TcpListener::Create. All pointers outlive this.
   static absl::StatusOr<std::unique_ptr<Admin>> Create(const Clock* clock,
                                                        const ProxyConfig* config,
-                                                       const MetricRegistry* metrics,
-                                                       Logger* logger, Host* host);
+                                                       MetricRegistry* metrics, Logger* logger,
+                                                       Host* host);
   Admin(const Admin&) = delete;
   Admin& operator=(const Admin&) = delete;
   // Answers the requests that have come, waiting for that at most a second, and ends the thread.
@@ -66,8 +69,8 @@ class Admin {
   SocketAddress status_address() const { return status_server_->address(); }
 
  private:
-  Admin(std::unique_ptr<EpollEventLoop> loop, const ProxyConfig* config,
-        const MetricRegistry* metrics, Logger* logger, Host* host);
+  Admin(std::unique_ptr<EpollEventLoop> loop, const ProxyConfig* config, MetricRegistry* metrics,
+        Logger* logger, Host* host);
 
   absl::Status Listen();
   void Drain();
@@ -80,10 +83,12 @@ class Admin {
   HttpResponse SetLogLevel(const HttpRequest& request);
 
   const std::unique_ptr<EpollEventLoop> loop_;
-  const ProxyConfig* const config_;      // Not owned.
-  const MetricRegistry* const metrics_;  // Not owned.
-  Logger* const logger_;                 // Not owned.
-  Host* const host_;                     // Not owned.
+  const ProxyConfig* const config_;  // Not owned.
+  MetricRegistry* const metrics_;    // Not owned.
+  Logger* const logger_;             // Not owned.
+  Host* const host_;                 // Not owned.
+  const KernelSocketOwners owners_;
+  const SameUserGuard guard_;
   const absl::Duration started_;
   std::unique_ptr<HttpServer> admin_server_;
   std::unique_ptr<HttpServer> stats_server_;

@@ -14,7 +14,7 @@ namespace byrnie {
 
 // One request with what of its header fields the server itself needs.
 struct ParsedHttpRequest {
-  HttpRequest message;  // Without `peer`.
+  HttpRequest message;  // Without `peer` and `local`.
   // Every value of the Host and Origin fields.
   std::vector<std::string> hosts;
   std::vector<std::string> origins;

@@ -17,17 +17,18 @@ constexpr size_t kMaxLinger = 256 * 1024;
 }  // namespace
 
 HttpConnection::HttpConnection(EventLoop* loop, std::unique_ptr<ByteStream> stream,
-                               const SocketAddress& peer, HttpRouter* router,
-                               absl::AnyInvocable<void()> on_done)
+                               const SocketAddress& peer, const SocketAddress& local,
+                               HttpRouter* router, absl::AnyInvocable<void()> on_done)
     : loop_(loop),
       stream_(std::move(stream)),
       peer_(peer),
+      local_(local),
       router_(router),
       on_done_(std::move(on_done)),
       parser_(std::make_unique<HttpRequestParser>()),
       timeout_(loop->NewTimer([this] { OnTimeout(); })),
       resume_(loop->NewDeferred([this] { Run(); })) {
-  timeout_->Schedule(kRequestTimeout);
+  timeout_->Schedule(kFirstByteTimeout);
   stream_->SetObserver(this);
   resume_->Schedule();
 }
@@ -38,6 +39,18 @@ void HttpConnection::Drain() {
   draining_ = true;
   // What lies in the kernel is a request that has come.
   if (state_ == State::kServing) Run();
+}
+
+bool HttpConnection::TakeWhatHasCome() {
+  const uint64_t before = answers_;
+  Run();
+  return answers_ != before;
+}
+
+HttpConnection::Standing HttpConnection::standing() const {
+  if (state_ == State::kServing && output_sent_ < output_.size()) return Standing::kAnswering;
+  if (state_ == State::kServing && (request_begun_ || answers_ == 0)) return Standing::kUnanswered;
+  return Standing::kIdle;
 }
 
 void HttpConnection::OnReadable() { Run(); }
@@ -93,7 +106,7 @@ HttpConnection::Progress HttpConnection::ReadInput() {
       break;
   }
   input_.append(reinterpret_cast<const char*>(buffer), result.bytes);
-  if (result.bytes > 0) request_begun_ = true;
+  if (result.bytes > 0) BeginRequest();
   if (result.bytes > 0 && ParseInput()) return Progress::kMore;
   if (result.status != IoStatus::kWouldBlock) return Progress::kMore;
   if (!draining_ || request_begun_) return Progress::kBlocked;
@@ -101,8 +114,14 @@ HttpConnection::Progress HttpConnection::ReadInput() {
   return Progress::kMore;
 }
 
-bool HttpConnection::ParseInput() {
+void HttpConnection::BeginRequest() {
+  // Later requests have had their time scheduled when the answer before them was taken.
+  if (!request_begun_ && answers_ == 0) timeout_->Schedule(kRequestTimeout);
   request_begun_ = true;
+}
+
+bool HttpConnection::ParseInput() {
+  BeginRequest();
   const HttpRequestParser::Result result = parser_->Feed(input_);
   input_.erase(0, result.consumed);
   switch (result.state) {
@@ -118,6 +137,7 @@ bool HttpConnection::ParseInput() {
   }
   ParsedHttpRequest request = parser_->TakeRequest();
   request.message.peer = peer_;
+  request.message.local = local_;
   parser_ = std::make_unique<HttpRequestParser>();
   HttpRouter::Answer answer = router_->Handle(request);
   Answer(std::move(answer.response), answer.allow, &request);
@@ -136,6 +156,7 @@ void HttpConnection::Answer(HttpResponse response, const std::string& allow,
   }
   close_after_output_ = !options.keep_alive;
   request_begun_ = false;
+  ++answers_;
   output_ = SerializeHttpResponse(std::move(response), options);
 }
 

@@ -2,6 +2,7 @@
 #define BYRNIE_COMMON_HTTP_HTTP_CONNECTION_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -21,16 +22,27 @@ namespace byrnie {
 // States: serving → lingering (the last answer is sent; what still comes is dropped so that the
 // kernel does not reset the answer away, RFC 9112 section 9.6) → done. Each request has
 // kRequestTimeout from when the connection is ready for it until its answer is taken by the peer;
-// an idle connection ends with it too.
+// an idle connection ends with it too. A connection that has never sent anything ends after
+// kFirstByteTimeout.
 class HttpConnection final : public ByteStream::Observer {
  public:
   static constexpr absl::Duration kRequestTimeout = absl::Seconds(10);
+  // Enough for a lost packet to be sent again, little enough to be worth nothing to a hoarder.
+  static constexpr absl::Duration kFirstByteTimeout = absl::Seconds(2);
   static constexpr absl::Duration kLingerTimeout = absl::Seconds(2);
 
-  // `router` outlives this. `on_done` runs once, from the loop, and must not destroy this before
-  // the end of the turn.
+  // What would be lost if the connection were dropped now, least first.
+  enum class Standing {
+    kIdle,        // Nothing: its requests are answered, or it waits to be closed.
+    kUnanswered,  // A request that has not come yet, wholly or in part.
+    kAnswering,   // An answer that the peer has not taken yet.
+  };
+
+  // `peer` and `local` are the two ends. `router` outlives this. `on_done` runs once, from the loop
+  // or from TakeWhatHasCome, and must not destroy this before the end of the turn.
   HttpConnection(EventLoop* loop, std::unique_ptr<ByteStream> stream, const SocketAddress& peer,
-                 HttpRouter* router, absl::AnyInvocable<void()> on_done);
+                 const SocketAddress& local, HttpRouter* router,
+                 absl::AnyInvocable<void()> on_done);
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
   ~HttpConnection() override;
@@ -38,6 +50,12 @@ class HttpConnection final : public ByteStream::Observer {
   // Closes the connection once the requests that have come are answered; on_done follows when the
   // peer has closed it too, possibly in this call.
   void Drain();
+
+  // Reads at once what lies in the transport, and answers it where that makes a request; true when
+  // it did.
+  bool TakeWhatHasCome();
+  Standing standing() const;
+  const SocketAddress& peer() const { return peer_; }
 
   void OnReadable() override;
   void OnWritable() override;
@@ -50,6 +68,7 @@ class HttpConnection final : public ByteStream::Observer {
   Progress Step();
   Progress WriteOutput();
   Progress ReadInput();
+  void BeginRequest();
   // Uses what has been read; false when more is needed.
   bool ParseInput();
   void Answer(HttpResponse response, const std::string& allow, const ParsedHttpRequest* request);
@@ -60,6 +79,7 @@ class HttpConnection final : public ByteStream::Observer {
   EventLoop* const loop_;  // Not owned.
   const std::unique_ptr<ByteStream> stream_;
   const SocketAddress peer_;
+  const SocketAddress local_;
   HttpRouter* const router_;  // Not owned.
   absl::AnyInvocable<void()> on_done_;
 
@@ -67,6 +87,7 @@ class HttpConnection final : public ByteStream::Observer {
   std::unique_ptr<HttpRequestParser> parser_;
   std::string input_;
   bool request_begun_ = false;
+  uint64_t answers_ = 0;
   std::string output_;
   size_t output_sent_ = 0;
   bool close_after_output_ = false;

@@ -47,8 +47,9 @@ class HttpConnectionTest : public ::testing::Test, public ByteStream::Observer {
     pair_ = std::make_unique<MemoryStreamPair>(&loop_, quota, quota);
     client_ = pair_->TakeA();
     client_->SetObserver(this);
-    connection_ = std::make_unique<HttpConnection>(&loop_, pair_->TakeB(), SocketAddress(),
-                                                   router_.get(), [this] { done_ = true; });
+    connection_ =
+        std::make_unique<HttpConnection>(&loop_, pair_->TakeB(), SocketAddress(), SocketAddress(),
+                                         router_.get(), [this] { done_ = true; });
   }
   ~HttpConnectionTest() override { connection_.reset(); }
 
@@ -284,10 +285,81 @@ TEST_F(HttpConnectionTest, ClosesAnIdleConnectionWithoutAWord) {
 TEST_F(HttpConnectionTest, EachRequestHasItsOwnTime) {
   Connect();
   for (int i = 0; i < 5; ++i) {
-    loop_.AdvanceTime(absl::Seconds(8));
     Send(kGet);
     EXPECT_THAT(Received(), StartsWith("HTTP/1.1 200 "));
+    loop_.AdvanceTime(absl::Seconds(8));
   }
+}
+
+TEST_F(HttpConnectionTest, EndsAPeerThatNeverSaysAnything) {
+  Connect();
+  loop_.AdvanceTime(HttpConnection::kFirstByteTimeout - absl::Milliseconds(1));
+  EXPECT_FALSE(done_);
+  loop_.AdvanceTime(absl::Milliseconds(1));
+  EXPECT_TRUE(done_);
+}
+
+TEST_F(HttpConnectionTest, KnowsWhatDroppingItWouldCost) {
+  using Standing = HttpConnection::Standing;
+  Connect();
+  EXPECT_EQ(connection_->standing(), Standing::kUnanswered);
+  Send(kGet);
+  EXPECT_EQ(connection_->standing(), Standing::kIdle);
+  Send("GET /b");
+  EXPECT_EQ(connection_->standing(), Standing::kUnanswered);
+  reading_ = false;
+  Send("ig HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(connection_->standing(), Standing::kAnswering);
+  reading_ = true;
+  OnReadable();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(connection_->standing(), Standing::kIdle);
+}
+
+TEST_F(HttpConnectionTest, AnswersAtOnceWhatLiesInTheTransport) {
+  Connect();
+  loop_.RunUntilIdle();
+  const std::string request(kGet);
+  const auto write = [this](const std::string& bytes) {
+    client_->Write(
+        absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+  };
+  write(request.substr(0, 5));
+  EXPECT_FALSE(connection_->TakeWhatHasCome());
+  write(request.substr(5));
+  EXPECT_TRUE(connection_->TakeWhatHasCome());
+  EXPECT_FALSE(connection_->TakeWhatHasCome());
+  loop_.RunUntilIdle();
+  EXPECT_THAT(Received(), EndsWith("<p>hello</p>"));
+}
+
+// Lets those in whose word is good, and remembers who asked.
+class FakeGuard final : public MutationGuard {
+ public:
+  absl::Status Check(const HttpRequest&) const override {
+    ++asked;
+    return answer;
+  }
+  absl::Status answer;
+  mutable int asked = 0;
+};
+
+TEST_F(HttpConnectionTest, AsksTheGuardBeforeAnythingIsChangedAndOnlyThen) {
+  FakeGuard guard;
+  HttpRouter::Options options;
+  options.guard = &guard;
+  Connect(options);
+  guard.answer = absl::PermissionDeniedError("not you; ask root");
+  Send(kGet);
+  Send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_EQ(guard.asked, 0);
+  Received();
+  Send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nA");
+  EXPECT_THAT(Received(), AllOf(StartsWith("HTTP/1.1 403 "), EndsWith("not you; ask root\n")));
+  guard.answer = absl::OkStatus();
+  Send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nA");
+  EXPECT_THAT(Received(), AllOf(StartsWith("HTTP/1.1 200 "), EndsWith("A|")));
+  EXPECT_EQ(guard.asked, 2);
 }
 
 TEST_F(HttpConnectionTest, EndsAPeerThatDoesNotReadItsAnswer) {

@@ -17,6 +17,7 @@ struct HttpRequest {
   std::vector<std::pair<std::string, std::string>> query;  // Percent-decoded, in order.
   std::string body;
   SocketAddress peer;
+  SocketAddress local;  // The server's end.
   // First value of `name`, or empty.
   absl::string_view QueryValue(absl::string_view name) const;
 };

@@ -60,6 +60,10 @@ HttpRouter::Answer HttpRouter::Handle(const ParsedHttpRequest& request) {
     if (route.path != request.message.path) continue;
     const bool is_get = route.method == "GET";
     if (request.message.method == route.method || (is_get && request.message.method == "HEAD")) {
+      if (!is_get && options_.guard != nullptr) {
+        const absl::Status allowed_to = options_.guard->Check(request.message);
+        if (!allowed_to.ok()) return Refuse(403, absl::StrCat(allowed_to.message(), "\n"));
+      }
       return {route.handler(request.message), ""};
     }
     allowed.insert(route.method);

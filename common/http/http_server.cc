@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "common/base/status_macros.h"
 #include "common/http/http_connection.h"
 #include "common/net/tcp_listener.h"
@@ -13,12 +14,12 @@
 namespace byrnie {
 namespace {
 
-constexpr size_t kMaxConnections = 64;
-
 class HttpServerImpl final : public HttpServer {
  public:
   HttpServerImpl(EventLoop* loop, const Options& options, std::vector<Route> routes)
       : loop_(loop),
+        evicted_(options.evicted),
+        max_connections_(options.max_connections),
         router_(options, std::move(routes)),
         sweep_(loop->NewDeferred([this] { Sweep(); })) {}
 
@@ -44,15 +45,46 @@ class HttpServerImpl final : public HttpServer {
 
  private:
   void Accept(std::unique_ptr<TcpStream> stream) {
-    if (connections_.size() >= kMaxConnections) return;
     const absl::StatusOr<SocketAddress> peer = stream->RemoteAddress();
-    if (!peer.ok()) return;  // Gone again already.
+    const absl::StatusOr<SocketAddress> local = stream->LocalAddress();
+    if (!peer.ok() || !local.ok()) return;  // Gone again already.
+    if (connections_.size() >= max_connections_) MakeRoom();
     const uint64_t id = next_id_++;
-    connections_[id] =
-        std::make_unique<HttpConnection>(loop_, std::move(stream), *peer, &router_, [this, id] {
-          done_.push_back(id);
-          sweep_->Schedule();
-        });
+    connections_[id] = std::make_unique<HttpConnection>(loop_, std::move(stream), *peer, *local,
+                                                        &router_, [this, id] {
+                                                          done_.push_back(id);
+                                                          sweep_->Schedule();
+                                                        });
+  }
+
+  void MakeRoom() {
+    if (evicted_ != nullptr) evicted_->Increment();
+    // Its request may lie in the kernel still, because many connections came in this turn. Whoever
+    // is answered now is no longer the one with the least to lose, or is done.
+    for (size_t i = 0; i < max_connections_; ++i) {
+      const auto victim = Victim();
+      if (victim->second->standing() == HttpConnection::Standing::kUnanswered &&
+          victim->second->TakeWhatHasCome()) {
+        continue;
+      }
+      connections_.erase(victim);
+      return;
+    }
+    connections_.erase(Victim());
+  }
+
+  std::map<uint64_t, std::unique_ptr<HttpConnection>>::iterator Victim() {
+    absl::flat_hash_map<IpAddress, int> by_client;
+    for (const auto& [id, connection] : connections_) ++by_client[connection->peer().ip()];
+    auto victim = connections_.begin();
+    const auto rank = [&by_client](const HttpConnection& connection) {
+      return std::make_pair(-by_client[connection.peer().ip()], connection.standing());
+    };
+    // In the order of their age.
+    for (auto it = connections_.begin(); it != connections_.end(); ++it) {
+      if (rank(*it->second) < rank(*victim->second)) victim = it;
+    }
+    return victim;
   }
 
   // At the end of the turn: no connection dies inside its own call.
@@ -64,7 +96,9 @@ class HttpServerImpl final : public HttpServer {
     drained();
   }
 
-  EventLoop* const loop_;  // Not owned.
+  EventLoop* const loop_;   // Not owned.
+  Counter* const evicted_;  // Not owned.
+  const size_t max_connections_;
   HttpRouter router_;
   std::unique_ptr<EventLoop::Deferred> sweep_;
   std::vector<uint64_t> done_;

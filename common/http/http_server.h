@@ -10,15 +10,20 @@
 #include "common/http/http_message.h"
 #include "common/http/http_router.h"
 #include "common/net/socket_address.h"
+#include "common/telemetry/metrics.h"
 
 namespace byrnie {
 
 // A small HTTP/1.1 server (RFC 9112) for admin pages, metrics and readiness; Boost.Beast's parser
 // and serializer are fenced in the .cc. Lives on one loop, never a data loop. Requests are limited
-// to 8 KiB of headers and 64 KiB of body, 64 connections and 10 s per request; a larger, slower or
+// to 8 KiB of headers and 64 KiB of body, Options::max_connections and 10 s per request; a larger,
+// slower or
 // malformed one is answered 4xx and closed.
 //
-// A connection beyond the 64 is closed at once. Handlers must not destroy the server: Post that.
+// A connection beyond the limit takes the place of another one, so that nobody who opens
+// connections and says nothing can keep a probe out: of the client address with the most
+// connections, the one that has least to lose and is oldest. What has come on it by then is still
+// answered. Handlers must not destroy the server: Post that.
 //
 // Routes are exact. GET implies HEAD. An unknown path is 404 with the list of paths; a known path
 // with another method is 405 with Allow. Where `require_loopback_host` is set, a Host other than
@@ -26,8 +31,14 @@ namespace byrnie {
 // through the application.
 class HttpServer {
  public:
+  static constexpr size_t kMaxConnections = 64;
   using Handler = HttpRouter::Handler;
-  using Options = HttpRouter::Options;
+  struct Options : HttpRouter::Options {
+    // Counts connections that were closed to make room. May be null; outlives the server.
+    Counter* evicted = nullptr;
+    // At least 1.
+    size_t max_connections = kMaxConnections;
+  };
   using Route = HttpRouter::Route;
 
   // Errors as TcpListener::Create.

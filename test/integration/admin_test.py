@@ -12,7 +12,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
-from testing.mesh import http_request, parse_metrics
+from testing.mesh import PROXY_UID, http_request, parse_metrics
+from testing.netns import APPLICATION_UID
 from testing.process import wait_until
 
 
@@ -75,6 +76,45 @@ class AdminTest(MeshTestCase):
             status, _ = self.client.admin(path, method, headers={"Host": "evil.example"})
             self.assertEqual(status, 403)
         self.assertTrue(self.client.proxy.running())
+
+    def test_only_root_and_the_own_user_may_change_something(self):
+        admins = {"proxy": (self.client.admin, PROXY_UID), "agent": (self.client.agent_admin, PROXY_UID),
+                  "control plane": (self.mesh.control_plane.admin, 0)}
+        for name, (admin, own) in admins.items():
+            with self.subTest(process=name):
+                status, body = admin("/logging?level=info", "POST", uid=APPLICATION_UID)
+                self.assertEqual(status, 403, body)
+                self.assertIn(f"uid {APPLICATION_UID}", body)
+                self.assertIn(f"root and uid {own}", body)
+                for uid in (0, own):
+                    self.assertEqual(admin("/logging?level=info", "POST", uid=uid)[0], 200)
+                self.assertEqual(admin("/metrics", uid=APPLICATION_UID)[0], 200)
+        for path in ("/drain", "/quitquitquit"):
+            self.assertEqual(self.client.admin(path, "POST", uid=APPLICATION_UID)[0], 403)
+        self.assertEqual(self.client.agent_admin("/renew", "POST", uid=APPLICATION_UID)[0], 403)
+        self.assertTrue(self.client.ready())
+
+    def test_a_renewal_can_be_asked_for_once_a_second(self):
+        self.assertEqual(self.server.agent_admin("/renew", "POST")[0], 202)
+        self.assertEqual(self.server.agent_admin("/renew", "POST")[0], 429)
+        wait_until(lambda: self.server.agent_admin("/renew", "POST")[0] == 202, 3, "another renewal", every=0.2)
+
+    def test_a_probe_is_answered_however_many_connections_are_idle(self):
+        outsider = self.outsider
+        hoard = []
+        try:
+            for _ in range(1000):
+                hoard.append(outsider.connect(self.server.address, 15021))
+            for _ in range(20):
+                self.assertTrue(self.server.ready())
+                # The node is one of many clients, not the only one.
+                status, _ = http_request(outsider, 15021, "/healthz/ready", address=self.server.address, timeout=2)
+                self.assertEqual(status, 200)
+        finally:
+            for connection in hoard:
+                connection.close()
+        evicted = self.server.metrics()['byrnie_proxy_http_connections_evicted_total{server="readiness"}']
+        self.assertGreater(evicted, 900 - 64)
 
     def test_the_log_level_changes_at_run_time(self):
         self.assertEqual(self.client.admin("/logging?level=debug", "POST")[0], 200)

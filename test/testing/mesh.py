@@ -45,10 +45,10 @@ def binary_path(name):
     raise FileNotFoundError(f"{name} is not below {root}; build it with: bazel build //{BINARIES[name].replace('/byrn', ':byrn')}")
 
 
-def http_request(namespace, port, path, method="GET", address="127.0.0.1", timeout=5, headers=None):
-    """(status, body text) of an HTTP request made inside a namespace."""
+def http_request(namespace, port, path, method="GET", address="127.0.0.1", timeout=5, headers=None, uid=0):
+    """(status, body text) of an HTTP request made inside a namespace, by root unless told otherwise."""
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
-    connection.sock = namespace.connect(address, port, timeout=timeout)
+    connection.sock = namespace.connect(address, port, timeout=timeout, uid=uid)
     try:
         connection.request(method, path, headers=headers or {})
         response = connection.getresponse()
@@ -104,8 +104,8 @@ class ControlPlane:
             return os.path.exists(self.bundle) and os.path.exists(self.operator_token)
         wait_until(ready, 10, "the control plane's start")
 
-    def admin(self, path, method="GET"):
-        return http_request(self.host, self.ADMIN, path, method)
+    def admin(self, path, method="GET", **options):
+        return http_request(self.host, self.ADMIN, path, method, **options)
 
     def ctl(self, *arguments, check=True):
         """byrniectl, as an operator beside the control plane."""
@@ -209,8 +209,8 @@ class Pod:
         """The proxy's admin page."""
         return http_request(self.host, 15000, path, method, **options)
 
-    def agent_admin(self, path, method="GET"):
-        return http_request(self.host, 15010, path, method)
+    def agent_admin(self, path, method="GET", **options):
+        return http_request(self.host, 15010, path, method, **options)
 
     def metrics(self):
         return parse_metrics(http_request(self.host, 15020, "/metrics", address=self.address)[1])
