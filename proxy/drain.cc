@@ -11,25 +11,34 @@ constexpr absl::Duration kAbortGrace = absl::Seconds(1);
 
 }  // namespace
 
-Drain::Drain(EventLoop* loop, Host* host, absl::Duration timeout, Logger* logger)
+Drain::Drain(EventLoop* loop, Host* host, const Options& options, Logger* logger)
     : loop_(loop),
       host_(host),
-      timeout_(timeout),
+      options_(options),
       logger_(logger),
       poll_timer_(loop->NewTimer([this] { Poll(); })) {}
 
 void Drain::Begin() {
   if (state_ != State::kServing) return;
-  state_ = State::kDraining;
-  deadline_ = loop_->Now() + timeout_;
-  logger_->Info("draining", {{"timeout", absl::FormatDuration(timeout_)}});
-  host_->StopInbound();
+  state_ = State::kHolding;
+  deadline_ = loop_->Now() + options_.timeout;
+  hold_until_ = loop_->Now() + options_.hold;
+  logger_->Info("draining", {{"timeout", absl::FormatDuration(options_.timeout)},
+                             {"hold", absl::FormatDuration(options_.hold)}});
+  host_->StopReadiness();
+  if (options_.hold <= absl::ZeroDuration()) Stop();
   poll_timer_->Schedule(absl::ZeroDuration());
 }
 
+void Drain::Stop() {
+  state_ = State::kDraining;
+  host_->StopInbound();
+}
+
 void Drain::Quit() {
-  if (state_ == State::kServing) host_->StopInbound();
-  if (state_ == State::kServing || state_ == State::kDraining) Abort();
+  if (state_ == State::kServing) host_->StopReadiness();
+  if (state_ == State::kServing || state_ == State::kHolding) Stop();
+  if (state_ == State::kDraining) Abort();
 }
 
 void Drain::Poll() {
@@ -41,15 +50,25 @@ void Drain::Poll() {
       return;
     }
     logger_->Warning("the drain deadline passed, resetting what is open");
+    if (state_ == State::kHolding) Stop();
     Abort();
     return;
   }
+  if (state_ == State::kHolding && loop_->Now() >= hold_until_) Stop();
   poll_timer_->Schedule(kPollInterval);
-  host_->CountConnections([this](size_t count) { OnCount(count); });
+  if (state_ != State::kHolding) {
+    host_->CountConnections([this](size_t count) { OnCount(count); });
+  }
 }
 
 void Drain::OnCount(size_t count) {
-  if (count == 0 && (state_ == State::kDraining || state_ == State::kAborting)) {
+  if (state_ != State::kDraining && state_ != State::kAborting) return;
+  if (count > 0) {
+    quiet_since_ = absl::nullopt;
+    return;
+  }
+  if (!quiet_since_.has_value()) quiet_since_ = loop_->Now();
+  if (state_ == State::kAborting || loop_->Now() - *quiet_since_ >= kQuiet) {
     logger_->Info("drained");
     Finish();
   }

@@ -5,6 +5,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/event/event_loop.h"
 #include "common/telemetry/log.h"
 
@@ -12,7 +13,8 @@ namespace byrnie {
 
 // The orderly end of the proxy. Lives on the control loop.
 //
-// States: serving → draining (Begin: no new inbound, outbound goes on for the application that
+// States: serving → holding (Begin: readiness is off, but whoever has not heard of it is served; as
+// long as Options::hold) → draining (no new inbound, outbound goes on for the application that
 // still runs) → aborting (the deadline passed, or Quit: what is open is reset) → finished.
 class Drain {
  public:
@@ -20,6 +22,9 @@ class Drain {
   class Host {
    public:
     virtual ~Host() = default;
+    // Once, before StopInbound: says that this proxy takes no more.
+    virtual void StopReadiness() = 0;
+    // Once.
     virtual void StopInbound() = 0;
     // `done` runs on the control loop: connections that are open or may be about to be.
     virtual void CountConnections(absl::AnyInvocable<void(size_t count)> done) = 0;
@@ -28,7 +33,17 @@ class Drain {
     virtual void OnDrained() = 0;
   };
 
-  Drain(EventLoop* loop, Host* host, absl::Duration timeout, Logger* logger);
+  struct Options {
+    // From Begin until what is still open is reset.
+    absl::Duration timeout = absl::Seconds(30);
+    // From Begin until StopInbound: the time until others know that this proxy goes.
+    absl::Duration hold;
+  };
+  // Nothing must have been open for this long: an application that ends opens its last connections
+  // one after the other.
+  static constexpr absl::Duration kQuiet = absl::Milliseconds(250);
+
+  Drain(EventLoop* loop, Host* host, const Options& options, Logger* logger);
   Drain(const Drain&) = delete;
   Drain& operator=(const Drain&) = delete;
 
@@ -40,20 +55,24 @@ class Drain {
   bool draining() const { return state_ != State::kServing; }
 
  private:
-  enum class State { kServing, kDraining, kAborting, kFinished };
+  enum class State { kServing, kHolding, kDraining, kAborting, kFinished };
 
   void Poll();
   void OnCount(size_t count);
+  void Stop();
   void Abort();
   void Finish();
 
   EventLoop* const loop_;  // Not owned.
   Host* const host_;       // Not owned.
-  const absl::Duration timeout_;
+  const Options options_;
   Logger* const logger_;  // Not owned.
   State state_ = State::kServing;
   // Of the present state.
   absl::Duration deadline_;
+  absl::Duration hold_until_;
+  // Since when nothing has been open.
+  absl::optional<absl::Duration> quiet_since_;
   std::unique_ptr<EventLoop::Timer> poll_timer_;
 };
 

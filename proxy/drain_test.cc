@@ -17,9 +17,16 @@ class DrainTest : public ::testing::Test, public Drain::Host {
  protected:
   DrainTest()
       : logger_(STDERR_FILENO, Logger::Format::kText, LogLevel::kError),
-        drain_(&loop_, this, absl::Seconds(30), &logger_) {}
+        drain_(&loop_, this, Drain::Options(), &logger_) {}
 
-  void StopInbound() override { ++stops_; }
+  void StopReadiness() override {
+    EXPECT_EQ(stops_, 0);
+    ++unready_;
+  }
+  void StopInbound() override {
+    EXPECT_EQ(unready_, 1);
+    ++stops_;
+  }
   void CountConnections(absl::AnyInvocable<void(size_t count)> done) override {
     EXPECT_EQ(stops_, 1);
     loop_.Post([this, done = std::move(done)]() mutable { done(connections_); });
@@ -30,17 +37,19 @@ class DrainTest : public ::testing::Test, public Drain::Host {
   ManualEventLoop loop_;
   Logger logger_;
   size_t connections_ = 0;
+  int unready_ = 0;
   int stops_ = 0;
   int aborts_ = 0;
   int drained_ = 0;
   Drain drain_;
 };
 
-TEST_F(DrainTest, EndsAtOnceWhenNothingIsOpen) {
+TEST_F(DrainTest, EndsSoonWhenNothingIsOpen) {
   drain_.Begin();
   EXPECT_TRUE(drain_.draining());
-  EXPECT_EQ(drained_, 0);
   loop_.RunUntilIdle();
+  EXPECT_EQ(drained_, 0);
+  loop_.AdvanceTime(Drain::kQuiet + absl::Milliseconds(50));
   EXPECT_EQ(drained_, 1);
   EXPECT_EQ(aborts_, 0);
 }
@@ -51,9 +60,49 @@ TEST_F(DrainTest, WaitsForTheLastConnection) {
   loop_.AdvanceTime(absl::Seconds(20));
   EXPECT_EQ(drained_, 0);
   connections_ = 0;
-  loop_.AdvanceTime(absl::Milliseconds(100));
+  loop_.AdvanceTime(absl::Milliseconds(350));
   EXPECT_EQ(drained_, 1);
   EXPECT_EQ(aborts_, 0);
+}
+
+TEST_F(DrainTest, WaitsForAnApplicationThatOpensOneConnectionAfterTheOther) {
+  drain_.Begin();
+  for (int i = 0; i < 20; ++i) {
+    connections_ = 1;
+    loop_.AdvanceTime(absl::Milliseconds(200));
+    connections_ = 0;
+    loop_.AdvanceTime(absl::Milliseconds(200));
+  }
+  EXPECT_EQ(drained_, 0);
+  loop_.AdvanceTime(absl::Milliseconds(350));
+  EXPECT_EQ(drained_, 1);
+}
+
+TEST_F(DrainTest, KeepsTakingInboundWhileItHolds) {
+  Drain::Options options;
+  options.hold = absl::Seconds(5);
+  Drain drain(&loop_, this, options, &logger_);
+  drain.Begin();
+  EXPECT_EQ(unready_, 1);
+  loop_.AdvanceTime(absl::Milliseconds(4990));
+  EXPECT_EQ(stops_, 0);
+  EXPECT_EQ(drained_, 0) << "nothing is open, but something may still come";
+  loop_.AdvanceTime(absl::Milliseconds(60));
+  EXPECT_EQ(stops_, 1);
+  loop_.AdvanceTime(absl::Milliseconds(350));
+  EXPECT_EQ(drained_, 1);
+}
+
+TEST_F(DrainTest, QuitEndsAHoldToo) {
+  Drain::Options options;
+  options.hold = absl::Seconds(5);
+  Drain drain(&loop_, this, options, &logger_);
+  drain.Begin();
+  drain.Quit();
+  EXPECT_EQ(stops_, 1);
+  EXPECT_EQ(aborts_, 1);
+  loop_.AdvanceTime(absl::Milliseconds(100));
+  EXPECT_EQ(drained_, 1);
 }
 
 TEST_F(DrainTest, ResetsWhatIsOpenAtTheDeadlineAndEndsWhateverHappens) {

@@ -91,7 +91,7 @@ Proxy::Proxy(ProxyConfig config, Logger* logger, const Clock*, std::unique_ptr<E
           [this](uint64_t id, const IpAddress& address) {
             return agent_->SendResolve(id, address);
           }),
-      drain_(loop_.get(), this, config_.drain_timeout, logger),
+      drain_(loop_.get(), this, {config_.drain_timeout, config_.drain_hold}, logger),
       agent_(std::make_unique<AgentClient>(
           loop_.get(),
           [loop = loop_.get(), path = config_.link_socket] { return DialAgent(loop, path); },
@@ -295,7 +295,7 @@ std::vector<Worker::View> Proxy::InspectWorkers(bool* complete) {
   return gathered->views;
 }
 
-void Proxy::StopInbound() {
+void Proxy::StopReadiness() {
   shown_.draining = true;
   TellAdmin();
   for (const std::unique_ptr<Worker>& worker : workers_) worker->StopInbound();

@@ -75,6 +75,7 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   void CountConnections(absl::AnyInvocable<void(size_t count)> done) override;
   void AbortConnections() override;
   void OnDrained() override { loop_->Stop(); }
+  void StopReadiness() override;
 
   const ProxyConfig config_;
   Logger* const logger_;  // Not owned.

@@ -34,6 +34,7 @@ struct ProxyConfig {
   absl::Duration connect_timeout = absl::Seconds(10);
   absl::Duration handshake_timeout = absl::Seconds(5);
   absl::Duration drain_timeout = absl::Seconds(30);
+  absl::Duration drain_hold;
   IdentityExpiry identity_expiry = IdentityExpiry::kDrain;
   LogLevel log_level = LogLevel::kInfo;
   Logger::Format log_format = Logger::Format::kText;

@@ -25,6 +25,8 @@ constexpr size_t kScratchSize = 64 * 1024;
 // may be. The end is looked at by the wall clock each time, so that a suspended machine or a set
 // clock does not delay it further.
 constexpr absl::Duration kSweep = absl::Seconds(1);
+// How long a drained listener waits for the clients whose connection request has come already.
+constexpr absl::Duration kTcpHandshake = absl::Milliseconds(500);
 
 TunnelPool::Metrics PoolMetrics(const ProxyMetrics& metrics) {
   const ProxyMetrics::PerDirection& outbound =
@@ -111,19 +113,29 @@ class Worker::Data {
   }
 
   void StopInbound() {
-    // Closing a listener resets what waits in its queue; those clients were promised an answer.
-    if (inbound_listener_ != nullptr) inbound_listener_->AcceptAll();
-    if (hbone_listener_ != nullptr) hbone_listener_->AcceptAll();
-    inbound_listener_.reset();
-    hbone_listener_.reset();
+    if (inbound_listener_ == nullptr || close_listeners_ != nullptr) return;
+    // Closing a listener resets what waits in its queue, and who is in the middle of TCP's
+    // handshake; those clients were promised an answer, or soon believe so.
+    inbound_listener_->IgnoreNewConnections();
+    hbone_listener_->IgnoreNewConnections();
     tunnel_server_->Drain();
   }
 
   void AbortAll(absl::string_view reason, absl::string_view detail) {
     registry_.AbortAll(reason, detail);
   }
+    close_listeners_ = context_.loop->NewTimer([this] {
+      inbound_listener_->AcceptAll();
+      hbone_listener_->AcceptAll();
+      inbound_listener_.reset();
+      hbone_listener_.reset();
+    });
+    close_listeners_->Schedule(kTcpHandshake);
 
-  size_t Count() const { return registry_.size() + tunnel_server_->handshakes(); }
+  size_t Count() const {
+    const bool closing = close_listeners_ != nullptr && close_listeners_->scheduled();
+    return registry_.size() + tunnel_server_->handshakes() + (closing ? 1 : 0);
+  }
 
   View MakeView(size_t max_connections) const {
     View view;
@@ -199,6 +211,8 @@ class Worker::Data {
 absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const Dependencies& dependencies,
                                                        ResolveHandler resolve) {
   ASSIGN_OR_RETURN(std::unique_ptr<EpollEventLoop> loop,
+  // Of StopInbound.
+  std::unique_ptr<EventLoop::Timer> close_listeners_;
                    EpollEventLoop::Create(dependencies.clock));
   std::unique_ptr<Worker> worker(new Worker(std::move(loop)));
   worker->data_ =

@@ -63,7 +63,8 @@ class Worker {
 
   void SetMesh(MeshSnapshotPtr mesh);
   void Resolved(uint64_t connection, Resolver::Outcome outcome);
-  // Takes what the kernel has completed, then accepts no more inbound; inbound tunnels get GOAWAY.
+  // Lets no new inbound connection begin, takes those that have, and then closes the listeners;
+  // inbound tunnels get GOAWAY.
   void StopInbound();
   void AbortAll(absl::string_view reason, absl::string_view detail);
   // `done` runs on the worker's thread: connections that are open or may be about to be.

@@ -1,6 +1,7 @@
 #include "common/net/tcp_listener.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -32,11 +33,30 @@ absl::Status BindError(int error, const SocketAddress& address) {
   }
 }
 
+// A socket filter sees a packet from its TCP header on. Accepted sockets inherit it, to which such
+// packets mean nothing.
+void DropConnectionRequests(int fd) {
+  constexpr uint32_t kFlags = 13;  // Offset, RFC 9293 section 3.1.
+  constexpr uint32_t kSyn = 0x02;
+  constexpr uint32_t kAck = 0x10;
+  sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kFlags),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, kSyn | kAck),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kSyn, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+  };
+  const sock_fprog program = {static_cast<unsigned short>(sizeof(code) / sizeof(code[0])), code};
+  // Where it fails, late clients are reset instead of ignored.
+  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
 class TcpListenerImpl final : public TcpListener {
  public:
   TcpListenerImpl(std::unique_ptr<Acceptor> acceptor, const SocketAddress& address)
       : acceptor_(std::move(acceptor)), address_(address) {}
   SocketAddress address() const override { return address_; }
+  void IgnoreNewConnections() override { DropConnectionRequests(acceptor_->fd()); }
   void AcceptAll() override { acceptor_->AcceptAll(); }
   uint64_t pauses() const override { return acceptor_->pauses(); }
 

@@ -39,6 +39,10 @@ class TcpListener {
 
   // The bound address, with the port the kernel chose for port 0.
   virtual SocketAddress address() const = 0;
+  // From now on the kernel drops requests for new connections, unanswered; those in the middle of
+  // TCP's handshake complete it and are accepted. A while before AcceptAll and closing, for closing
+  // resets both. Clients that come too late try again and then find nobody.
+  virtual void IgnoreNewConnections() = 0;
   // Takes every connection the kernel has already completed, so that closing afterwards resets
   // none.
   virtual void AcceptAll() = 0;

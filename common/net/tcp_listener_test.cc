@@ -1,6 +1,7 @@
 #include "common/net/tcp_listener.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -59,6 +60,31 @@ TEST_F(TcpListenerTest, TakesEverythingWhenAskedTo) {
   for (int i = 0; i < 150; ++i) clients.push_back(Dial(listener->address()));
   listener->AcceptAll();
   EXPECT_EQ(accepted_.size(), 150u);
+}
+
+TEST_F(TcpListenerTest, IgnoresNewConnectionsAndKeepsThoseItHas) {
+  for (const char* address : {"127.0.0.1:0", "[::1]:0"}) {
+    accepted_.clear();
+    ASSERT_OK_AND_ASSIGN(auto listener, Listen(*SocketAddress::Parse(address)));
+    UniqueFd before = Dial(listener->address());
+    ASSERT_TRUE(loop_.RunUntil([&] { return accepted_.size() == 1; }));
+    UniqueFd queued = Dial(listener->address());
+    listener->IgnoreNewConnections();
+    UniqueFd late = Dial(listener->address());
+    loop_.RunUntilIdle();
+    EXPECT_EQ(accepted_.size(), 2u) << "what was queued is taken";
+    pollfd pending = {late.get(), POLLOUT, 0};
+    EXPECT_EQ(poll(&pending, 1, 50), 0) << "neither accepted nor refused";
+    // Data of both passes.
+    for (const UniqueFd* client : {&before, &queued}) {
+      ASSERT_EQ(send(client->get(), "x", 1, 0), 1);
+      uint8_t byte = 0;
+      const size_t index = client == &before ? 0 : 1;
+      ASSERT_TRUE(loop_.RunUntil(
+          [&] { return accepted_[index]->Read(absl::MakeSpan(&byte, 1)).bytes == 1; }));
+      EXPECT_EQ(byte, 'x');
+    }
+  }
 }
 
 TEST_F(TcpListenerTest, NamesThePortThatIsTaken) {
