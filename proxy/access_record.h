@@ -28,7 +28,12 @@ inline constexpr absl::string_view kDrained = "drained";
 inline constexpr absl::string_view kPolicyChanged = "policy-changed";
 inline constexpr absl::string_view kIdentityExpired = "identity-expired";
 inline constexpr absl::string_view kOverloaded = "overloaded";
+inline constexpr absl::string_view kBuffersFull = "buffers-full";
+inline constexpr absl::string_view kMaxAge = "max-age";
 // Never carried a byte.
+inline constexpr absl::string_view kTooManyConnections = "too-many-connections";
+inline constexpr absl::string_view kTooManySockets = "too-many-sockets";
+inline constexpr absl::string_view kMemoryPressure = "memory-pressure";
 inline constexpr absl::string_view kNoOriginalDestination = "no-original-destination";
 inline constexpr absl::string_view kUnknownAddress = "unknown-address";
 inline constexpr absl::string_view kResolveTimeout = "resolve-timeout";

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/random/distributions.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "proxy/connection_registry.h"
@@ -9,16 +10,18 @@
 namespace byrnie {
 namespace {
 
+// Of --max_connection_age, either way.
+constexpr double kAgeJitter = 0.1;
+
 // The closed set's word for how a relay ended by itself.
 absl::string_view ReasonOf(const RelayResult& result) {
   if (result.status.ok()) return access_reason::kClosed;
   switch (result.status.code()) {
     case absl::StatusCode::kResourceExhausted:
-      return access_reason::kOverloaded;
+      return access_reason::kBuffersFull;
     case absl::StatusCode::kDeadlineExceeded:
-      // The relays of this proxy have no idle timeout: a quiet connection may be one that waits for
-      // a push.
-      return access_reason::kHalfCloseTimeout;
+      return result.deadline == RelayResult::Deadline::kIdle ? access_reason::kIdleTimeout
+                                                             : access_reason::kHalfCloseTimeout;
     default:
       break;
   }
@@ -57,7 +60,23 @@ void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
       if (socket != nullptr) socket->ShortenKeepalive();
     }
   });
+  const absl::Duration max_age = context_->config->max_connection_age;
+  if (max_age != absl::InfiniteDuration()) {
+    // Connections that began together do not all come back together.
+    ends_at_ = started_ + max_age * absl::Uniform(context_->random, 1 - kAgeJitter, 1 + kAgeJitter);
+  }
   relay_->Start();
+}
+
+void Connection::set_peer(std::shared_ptr<const PeerInfo> peer) {
+  peer_ = std::move(peer);
+  if (peer_ != nullptr) context_->registry->NoteExpiry(peer_->not_after());
+}
+
+void Connection::AbortIfAged() {
+  if (context_->loop->Now() >= ends_at_) {
+    Abort(access_reason::kMaxAge, "open for --max_connection_age");
+  }
 }
 
 void Connection::OnRelayDone(const RelayResult& result) {
@@ -127,6 +146,8 @@ void Connection::CountBytes() {
 
 void Connection::AddBytes(uint64_t sent, uint64_t received) {
   const ProxyMetrics::PerDirection& metrics = context_->metrics->direction(direction_);
+  // Most connections have moved nothing since they were last looked at.
+  if (sent == counted_sent_ && received == counted_received_) return;
   metrics.bytes_sent->Increment(sent - counted_sent_);
   metrics.bytes_received->Increment(received - counted_received_);
   counted_sent_ = sent;

@@ -63,6 +63,9 @@ class Connection {
   // Ends it, both sides reset after what they have taken, unless it is ending already.
   void Abort(absl::string_view reason, absl::string_view detail);
 
+  // Ends it when it has been open for as long as connections may.
+  void AbortIfAged();
+
   // Both ends of its tunnel; null without one.
   const std::shared_ptr<const PeerInfo>& peer() const { return peer_; }
   View MakeView() const;
@@ -83,7 +86,7 @@ class Connection {
   void set_service(std::string service) { service_ = std::move(service); }
   void set_route(AccessRecord::Route route) { route_ = route; }
   void set_protocol(AccessRecord::Protocol protocol) { protocol_ = protocol; }
-  void set_peer(std::shared_ptr<const PeerInfo> peer) { peer_ = std::move(peer); }
+  void set_peer(std::shared_ptr<const PeerInfo> peer);
 
   // Relays until both directions have ended. `first` and `second` are the sockets among the
   // streams, for their keepalive; may be null.
@@ -105,6 +108,7 @@ class Connection {
   AccessRecord::Route route_ = AccessRecord::Route::kNone;
   bool ended_ = false;
   const absl::Duration started_;
+  absl::Duration ends_at_ = absl::InfiniteDuration();
   SocketAddress source_;
   SocketAddress original_destination_;
   absl::optional<SocketAddress> destination_;

@@ -54,10 +54,15 @@ void ConnectionRegistry::Recheck() {
 }
 
 void ConnectionRegistry::AbortExpired(absl::Time now, IdentityExpiry expiry) {
-  if (expiry == IdentityExpiry::kKeep) return;
+  if (expiry == IdentityExpiry::kKeep || now < next_expiry_) return;
+  next_expiry_ = absl::InfiniteFuture();
   for (Connection* connection : All()) {
     const std::shared_ptr<const PeerInfo>& peer = connection->peer();
-    if (peer == nullptr || peer->not_after() > now) continue;
+    if (peer == nullptr) continue;
+    if (peer->not_after() > now) {
+      NoteExpiry(peer->not_after());
+      continue;
+    }
     connection->Abort(access_reason::kIdentityExpired,
                       peer->own_not_after <= now ? "the own certificate of its tunnel expired"
                                                  : "the peer's certificate expired");
@@ -79,6 +84,10 @@ void ConnectionRegistry::AbortUnless(absl::AnyInvocable<bool(const PeerInfo& pee
     const std::shared_ptr<const PeerInfo>& peer = connection->peer();
     if (peer != nullptr && !keep(*peer)) connection->Abort(reason, "");
   }
+}
+
+void ConnectionRegistry::AbortAged() {
+  for (Connection* connection : All()) connection->AbortIfAged();
 }
 
 void ConnectionRegistry::AbortAll(absl::string_view reason, absl::string_view detail) {

@@ -1,6 +1,7 @@
 #ifndef BYRNIE_PROXY_CONNECTION_REGISTRY_H_
 #define BYRNIE_PROXY_CONNECTION_REGISTRY_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -33,6 +34,8 @@ class ConnectionRegistry {
 
   // Ends every connection whose Recheck says so, with the reason it gives.
   void Recheck();
+  // Tells when the identities of a connection's tunnel run out. Only Connection calls this.
+  void NoteExpiry(absl::Time not_after) { next_expiry_ = std::min(next_expiry_, not_after); }
   // Ends those whose tunnel's identities have run out at the wall-clock time `now`, unless they are
   // kept.
   void AbortExpired(absl::Time now, IdentityExpiry expiry);
@@ -40,6 +43,8 @@ class ConnectionRegistry {
   void AbortOtherGenerations(uint64_t generation);
   // Ends those whose tunnel's peer `keep` does not accept.
   void AbortUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep, absl::string_view reason);
+  // Ends those that have been open for as long as they may.
+  void AbortAged();
   void AbortAll(absl::string_view reason, absl::string_view detail);
 
   // Adds to the metrics what all have moved since the last call.
@@ -55,6 +60,8 @@ class ConnectionRegistry {
 
   EventLoop* const loop_;  // Not owned.
   uint64_t next_id_ = 1;
+  // None runs out earlier, so that until then nobody has to look.
+  absl::Time next_expiry_ = absl::InfiniteFuture();
   absl::flat_hash_map<uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Connection>> ended_;
   std::unique_ptr<EventLoop::Deferred> bury_;

@@ -43,6 +43,24 @@ ABSL_FLAG(absl::Duration, connect_timeout, absl::Seconds(10),
           "for each TCP connection the proxy makes");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(30),
           "from SIGTERM until what is still open is reset");
+ABSL_FLAG(
+    absl::Duration, drain_hold, absl::ZeroDuration(),
+    "from SIGTERM until inbound connections are no longer accepted: the time until peers know "
+    "that this pod goes; part of --drain_timeout");
+ABSL_FLAG(absl::Duration, idle_timeout, absl::ZeroDuration(),
+          "ends a connection on which no byte has moved for so long; 0: never");
+ABSL_FLAG(absl::Duration, half_close_timeout, absl::Seconds(60),
+          "ends a connection of which one side has ended and no byte has moved for so long");
+ABSL_FLAG(absl::Duration, max_connection_age, absl::ZeroDuration(),
+          "ends connections after this time, give or take a tenth; 0: never");
+ABSL_FLAG(int64_t, max_connections, 0,
+          "connections open at the same time, both directions; more are refused; 0: no limit");
+ABSL_FLAG(int64_t, max_buffered_bytes, 0,
+          "what all connections together may keep of bytes whose receiver does not take them, at "
+          "least 1048576; 0: a quarter of the memory limit, at most 67108864");
+ABSL_FLAG(int64_t, memory_limit, 0,
+          "bytes this process may use; from 85 % on new connections are refused; 0: what the "
+          "container's control group says, if anything");
 ABSL_FLAG(std::string, identity_expiry, "drain",
           "tunnels whose certificate was replaced: drain (end when empty or when it expires), "
           "keep (end when empty) or strict (end at once)");
@@ -55,6 +73,9 @@ namespace {
 
 constexpr int kMaxDefaultWorkers = 2;
 constexpr int kMaxWorkers = 64;
+constexpr int64_t kLeastBufferedBytes = 1024 * 1024;
+// What an idle proxy needs, twice.
+constexpr int64_t kLeastMemory = 16 * 1024 * 1024;
 
 absl::StatusOr<uint16_t> ToPort(const char* flag, int32_t value) {
   if (value < 1 || value > 65535) {
@@ -77,6 +98,28 @@ template <typename T>
 absl::StatusOr<T> OfFlag(const char* flag, absl::StatusOr<T> value) {
   if (value.ok()) return value;
   return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", value.status().message()));
+}
+
+// 0 is off.
+absl::StatusOr<absl::Duration> ToOptionalTimeout(const char* flag, absl::Duration value) {
+  if (value == absl::ZeroDuration()) return absl::InfiniteDuration();
+  if (value < absl::Milliseconds(1) || value > absl::Hours(24 * 365)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, "=", absl::FormatDuration(value),
+                     ": out of range; give 1ms to 8760h, or 0 for never"));
+  }
+  return value;
+}
+
+// 0 is whatever the flag says it is.
+absl::StatusOr<uint64_t> ToAmount(const char* flag, int64_t value, int64_t least) {
+  if (value == 0 || value >= least) return static_cast<uint64_t>(value);
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, "=", value, ": too little; give at least ", least, ", or 0"));
+}
+
+std::string ShowTimeout(absl::Duration value) {
+  return value == absl::InfiniteDuration() ? "0" : absl::FormatDuration(value);
 }
 
 // One of two words.
@@ -163,6 +206,27 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
                    ToTimeout("connect_timeout", absl::GetFlag(FLAGS_connect_timeout)));
   ASSIGN_OR_RETURN(config.drain_timeout,
                    ToTimeout("drain_timeout", absl::GetFlag(FLAGS_drain_timeout)));
+  config.drain_hold = absl::GetFlag(FLAGS_drain_hold);
+  if (config.drain_hold < absl::ZeroDuration() || config.drain_hold > config.drain_timeout) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--drain_hold=", absl::FormatDuration(config.drain_hold),
+                     ": out of range; give 0 to --drain_timeout, which is ",
+                     absl::FormatDuration(config.drain_timeout)));
+  }
+  ASSIGN_OR_RETURN(config.idle_timeout,
+                   ToOptionalTimeout("idle_timeout", absl::GetFlag(FLAGS_idle_timeout)));
+  ASSIGN_OR_RETURN(config.half_close_timeout,
+                   ToTimeout("half_close_timeout", absl::GetFlag(FLAGS_half_close_timeout)));
+  ASSIGN_OR_RETURN(
+      config.max_connection_age,
+      ToOptionalTimeout("max_connection_age", absl::GetFlag(FLAGS_max_connection_age)));
+  ASSIGN_OR_RETURN(config.max_connections,
+                   ToAmount("max_connections", absl::GetFlag(FLAGS_max_connections), 1));
+  ASSIGN_OR_RETURN(
+      config.max_buffered_bytes,
+      ToAmount("max_buffered_bytes", absl::GetFlag(FLAGS_max_buffered_bytes), kLeastBufferedBytes));
+  ASSIGN_OR_RETURN(config.memory_limit,
+                   ToAmount("memory_limit", absl::GetFlag(FLAGS_memory_limit), kLeastMemory));
   const std::string expiry = absl::GetFlag(FLAGS_identity_expiry);
   if (expiry == "drain") {
     config.identity_expiry = IdentityExpiry::kDrain;
@@ -201,6 +265,13 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
       {"resolve_timeout", absl::FormatDuration(config.resolve_timeout)},
       {"connect_timeout", absl::FormatDuration(config.connect_timeout)},
       {"drain_timeout", absl::FormatDuration(config.drain_timeout)},
+      {"drain_hold", absl::FormatDuration(config.drain_hold)},
+      {"idle_timeout", ShowTimeout(config.idle_timeout)},
+      {"half_close_timeout", absl::FormatDuration(config.half_close_timeout)},
+      {"max_connection_age", ShowTimeout(config.max_connection_age)},
+      {"max_connections", absl::StrCat(config.max_connections)},
+      {"max_buffered_bytes", absl::StrCat(config.max_buffered_bytes)},
+      {"memory_limit", absl::StrCat(config.memory_limit)},
       {"identity_expiry", expiry},
       {"log_level", std::string(LogLevelName(config.log_level))},
       {"log_format", format},

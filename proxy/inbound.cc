@@ -55,6 +55,10 @@ void InboundConnection::Start() {
     return;
   }
   authority_ = std::string();
+  if (const auto shed = context()->overload->WhyNotConnection(-1)) {
+    Answer(503, Result::kFailed, shed->reason, std::string(shed->detail));
+    return;
+  }
   AuthorizeAndDial();
 }
 

@@ -1,6 +1,7 @@
 // The sidecar proxy: carries a pod's TCP connections over mutual TLS.
 #include <malloc.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <memory>
@@ -28,6 +29,14 @@ void KeepMemorySmall() {
   mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 }
 
+// Connections are sockets: as many as the system lets this user have.
+void TakeAllDescriptors() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -35,6 +44,7 @@ int main(int argc, char** argv) {
   // read its memory.
   prctl(PR_SET_DUMPABLE, 0);
   KeepMemorySmall();
+  TakeAllDescriptors();
   const std::vector<std::string> positional =
       byrnie::ParseCommandLineOrExit(argc, argv,
                                      {kName,

@@ -72,8 +72,8 @@ void OutboundConnection::Start() {
     Refuse(Result::kDenied, access_reason::kLoop, "made to a port of this pod's sidecar");
     return;
   }
-  if (app_->fd() >= context()->socket_limit) {
-    Refuse(Result::kFailed, access_reason::kOverloaded, "too many open sockets");
+  if (const auto shed = context()->overload->WhyNotConnection(app_->fd())) {
+    Refuse(Result::kFailed, shed->reason, std::string(shed->detail));
     return;
   }
   Route(/*may_ask=*/true);

@@ -22,17 +22,22 @@
 namespace byrnie {
 namespace {
 
-// What all relays together may keep of bytes whose receiver does not take them.
-constexpr size_t kBufferBudget = 64 * 1024 * 1024;
+// What all relays together may keep of bytes whose receiver does not take them, unless told.
+constexpr uint64_t kMaxBufferBudget = 64 * 1024 * 1024;
+constexpr uint64_t kMinBufferBudget = 1024 * 1024;
+constexpr uint64_t kBufferShare = 4;
+// How often memory is measured where there is a limit: a few microseconds each time.
+constexpr absl::Duration kMeasureInterval = absl::Milliseconds(50);
 // Descriptors left for the admin page, the link and the listeners when connections have taken all
 // others.
 constexpr int kReservedSockets = 32;
 // How long an admin page waits for busy workers. They never wait for it.
 constexpr absl::Duration kInspectTimeout = absl::Milliseconds(500);
-// How often it is looked whether a burst is over, and how much smaller the number of connections
-// must be then.
-constexpr absl::Duration kMemoryInterval = absl::Seconds(10);
+// How often it is looked whether a burst is over, and how much less there must be then: in
+// connections, of which a tunnel is worth many.
+constexpr absl::Duration kMemoryInterval = absl::Seconds(5);
 constexpr int64_t kBurst = 200;
+constexpr int64_t kTunnelWeight = 32;
 // How late a change of the pod's default routes may be noticed.
 constexpr absl::Duration kRouteInterval = absl::Seconds(10);
 // Connections listed per worker; a page for people, not a database.
@@ -44,6 +49,27 @@ int SocketLimit() {
   // Of few descriptors, half are for connections.
   const int all = static_cast<int>(limit.rlim_cur);
   return std::max(all / 2, all - kReservedSockets);
+}
+
+absl::optional<ContainerMemory> MemoryInForce(const ProxyConfig& config) {
+  if (config.memory_limit != 0) return ContainerMemory::OfProcess(config.memory_limit);
+  return ContainerMemory::Find(ReadSystemFile);
+}
+
+uint64_t BufferBudgetInForce(const ProxyConfig& config,
+                             const absl::optional<ContainerMemory>& memory) {
+  if (config.max_buffered_bytes != 0) return config.max_buffered_bytes;
+  if (!memory.has_value()) return kMaxBufferBudget;
+  return std::min(std::max(memory->limit() / kBufferShare, kMinBufferBudget), kMaxBufferBudget);
+}
+
+Overload::Limits OverloadLimits(const ProxyConfig& config,
+                                const absl::optional<ContainerMemory>& memory) {
+  Overload::Limits limits;
+  limits.connections = config.max_connections;
+  limits.sockets = SocketLimit();
+  limits.memory = memory.has_value() ? memory->limit() : 0;
+  return limits;
 }
 
 // Answers of several threads, for one that waits.
@@ -76,7 +102,11 @@ Proxy::Proxy(ProxyConfig config, Logger* logger, const Clock*, std::unique_ptr<E
     : config_(std::move(config)),
       logger_(logger),
       metrics_(&registry_),
-      budget_(kBufferBudget, metrics_.buffered_bytes),
+      memory_(MemoryInForce(config_)),
+      budget_(BufferBudgetInForce(config_, memory_), metrics_.buffered_bytes),
+      overload_(OverloadLimits(config_, memory_),
+                metrics_.direction(AccessRecord::Direction::kInbound).open,
+                metrics_.direction(AccessRecord::Direction::kOutbound).open, metrics_.shedding),
       loop_(std::move(loop)),
       signer_(loop_.get(), metrics_.sign_seconds, metrics_.sign_ok, metrics_.sign_failed),
       mesh_(loop_.get(), &signer_, LocalAddresses, &metrics_, logger,
@@ -106,6 +136,10 @@ Proxy::~Proxy() {
 
 absl::Status Proxy::Init(const Clock* clock) {
   RETURN_IF_ERROR(WatchSignals());
+  registry_.AddCallbackCounter(
+      "byrnie_proxy_log_lines_dropped_total",
+      "Lines of the log, access log included, dropped because nobody read them in time",
+      [this] { return static_cast<double>(logger_->dropped_lines()); });
   // Before the workers: their ports may be shared, these tell a second proxy from a second worker.
   ASSIGN_OR_RETURN(admin_, Admin::Create(clock, &config_, &registry_, logger_, this));
   Worker::Dependencies dependencies;
@@ -114,6 +148,7 @@ absl::Status Proxy::Init(const Clock* clock) {
   dependencies.logger = logger_;
   dependencies.clock = clock;
   dependencies.budget = &budget_;
+  dependencies.overload = &overload_;
   dependencies.socket_limit = SocketLimit();
   for (int i = 0; i < config_.workers; ++i) {
     ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker,
@@ -135,10 +170,6 @@ absl::Status Proxy::WatchSignals() {
   // Threads made later inherit the mask.
   if (pthread_sigmask(SIG_BLOCK, &signals, nullptr) != 0) {
     return absl::InternalError("cannot block signals");
-  registry_.AddCallbackCounter(
-      "byrnie_proxy_log_lines_dropped_total",
-      "Lines of the log, access log included, dropped because nobody read them in time",
-      [this] { return static_cast<double>(logger_->dropped_lines()); });
   }
   // Writing to a connection that is gone is an error of that connection.
   signal(SIGPIPE, SIG_IGN);
@@ -177,6 +208,11 @@ void Proxy::Run() {
   memory_timer_->Schedule(kMemoryInterval);
   route_timer_ = loop_->NewTimer([this] { ReadGateways(); });
   ReadGateways();
+  if (memory_.has_value()) {
+    metrics_.memory_limit->Set(static_cast<int64_t>(memory_->limit()));
+    measure_timer_ = loop_->NewTimer([this] { MeasureMemory(); });
+    MeasureMemory();
+  }
   loop_->Run();
 }
 
@@ -194,16 +230,31 @@ void Proxy::ReadGateways() {
   route_timer_->Schedule(kRouteInterval);
 }
 
+void Proxy::MeasureMemory() {
+  measure_timer_->Schedule(kMeasureInterval);
+  const absl::optional<uint64_t> used = memory_->Used(ReadSystemFile);
+  if (!used.has_value()) return;
+  metrics_.memory_used->Set(static_cast<int64_t>(*used));
+  if (!overload_.SetMemoryUsed(*used)) return;
+  logger_->Warning("memory is short, refusing new connections",
+                   {{"used", *used}, {"limit", memory_->limit()}});
+  malloc_trim(0);
+}
+
 void Proxy::ReturnMemory() {
-  const int64_t open = metrics_.direction(AccessRecord::Direction::kInbound).open->value() +
-                       metrics_.direction(AccessRecord::Direction::kOutbound).open->value();
-  peak_connections_ = std::max(peak_connections_, open);
-  if (peak_connections_ - open >= kBurst && open <= peak_connections_ / 2) {
-    // glibc keeps what lies below the top of its heap, and connections end in no order.
-    malloc_trim(0);
-    peak_connections_ = open;
-  }
   memory_timer_->Schedule(kMemoryInterval);
+  int64_t load = 0;
+  for (const auto direction :
+       {AccessRecord::Direction::kInbound, AccessRecord::Direction::kOutbound}) {
+    const ProxyMetrics::PerDirection& metrics = metrics_.direction(direction);
+    load += metrics.open->value() + kTunnelWeight * metrics.tunnels_open->value();
+  }
+  peak_load_ = std::max(peak_load_, load);
+  if (peak_load_ - load < kBurst) return;
+  // glibc keeps what lies below the top of its heap, and connections and tunnels end in no order
+  // and not all at once.
+  malloc_trim(0);
+  peak_load_ = load;
 }
 
 void Proxy::OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddress& address) {
@@ -298,6 +349,9 @@ std::vector<Worker::View> Proxy::InspectWorkers(bool* complete) {
 void Proxy::StopReadiness() {
   shown_.draining = true;
   TellAdmin();
+}
+
+void Proxy::StopInbound() {
   for (const std::unique_ptr<Worker>& worker : workers_) worker->StopInbound();
 }
 

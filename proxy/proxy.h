@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "common/base/unique_fd.h"
 #include "common/event/epoll_event_loop.h"
@@ -13,8 +14,10 @@
 #include "proxy/admin.h"
 #include "proxy/agent_client.h"
 #include "proxy/buffer_budget.h"
+#include "proxy/container_memory.h"
 #include "proxy/drain.h"
 #include "proxy/mesh_state.h"
+#include "proxy/overload.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
 #include "proxy/remote_signer.h"
@@ -46,9 +49,10 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   absl::Status Init(const Clock* clock);
   absl::Status WatchSignals();
   void OnSignals();
-  // After a burst, gives the memory of its connections back to the system.
   void ReadGateways();
+  // After a burst, gives the memory of its connections back to the system.
   void ReturnMemory();
+  void MeasureMemory();
   void OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddress& address);
   void Publish(const MeshSnapshotPtr& mesh);
   void TellAdmin();
@@ -71,17 +75,19 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   }
 
   // Drain::Host:
+  void StopReadiness() override;
   void StopInbound() override;
   void CountConnections(absl::AnyInvocable<void(size_t count)> done) override;
   void AbortConnections() override;
   void OnDrained() override { loop_->Stop(); }
-  void StopReadiness() override;
 
   const ProxyConfig config_;
   Logger* const logger_;  // Not owned.
   MetricRegistry registry_;
   ProxyMetrics metrics_;
+  const absl::optional<ContainerMemory> memory_;
   SharedBufferBudget budget_;
+  Overload overload_;
   std::unique_ptr<EpollEventLoop> loop_;
   RemoteSigner signer_;
   MeshState mesh_;
@@ -95,8 +101,9 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<EventLoop::Timer> memory_timer_;
   std::unique_ptr<EventLoop::Timer> route_timer_;
-  // Most connections open since memory was last returned.
-  int64_t peak_connections_ = 0;
+  // Most there was since memory was last returned, see ReturnMemory.
+  int64_t peak_load_ = 0;
+  std::unique_ptr<EventLoop::Timer> measure_timer_;
   UniqueFd signal_fd_;
   std::unique_ptr<EventLoop::FdWatch> signal_watch_;
 };

@@ -35,6 +35,17 @@ struct ProxyConfig {
   absl::Duration handshake_timeout = absl::Seconds(5);
   absl::Duration drain_timeout = absl::Seconds(30);
   absl::Duration drain_hold;
+  // Infinite: off.
+  absl::Duration idle_timeout = absl::InfiniteDuration();
+  absl::Duration half_close_timeout = absl::Seconds(60);
+  // Infinite: off.
+  absl::Duration max_connection_age = absl::InfiniteDuration();
+  // 0: no limit.
+  uint64_t max_connections = 0;
+  // 0: a share of the memory limit.
+  uint64_t max_buffered_bytes = 0;
+  // 0: the container's, if it has one.
+  uint64_t memory_limit = 0;
   IdentityExpiry identity_expiry = IdentityExpiry::kDrain;
   LogLevel log_level = LogLevel::kInfo;
   Logger::Format log_format = Logger::Format::kText;

@@ -15,6 +15,11 @@ constexpr absl::string_view kReasons[] = {
     access_reason::kPolicyChanged,
     access_reason::kIdentityExpired,
     access_reason::kOverloaded,
+    access_reason::kBuffersFull,
+    access_reason::kMaxAge,
+    access_reason::kTooManyConnections,
+    access_reason::kTooManySockets,
+    access_reason::kMemoryPressure,
     access_reason::kNoOriginalDestination,
     access_reason::kUnknownAddress,
     access_reason::kResolveTimeout,
@@ -101,6 +106,13 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
   first_bytes.plaintext = first("plaintext");
   first_bytes.server_first = first("server_first");
   first_bytes.probe = first("probe");
+  memory_used = registry->AddGauge(
+      "byrnie_proxy_memory_used_bytes",
+      "What counts towards the memory limit, as last measured; 0: there is no limit");
+  memory_limit = registry->AddGauge("byrnie_proxy_memory_limit_bytes",
+                                    "The memory limit in force; 0: there is none");
+  shedding = registry->AddGauge("byrnie_proxy_shedding",
+                                "1 while new connections are refused because memory is short");
   buffered_bytes = registry->AddGauge(
       "byrnie_proxy_buffered_bytes", "Bytes of connections kept because they could not be written");
 }

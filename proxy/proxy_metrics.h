@@ -71,6 +71,9 @@ class ProxyMetrics {
     Counter* probe;
   };
   FirstBytes first_bytes;
+  Gauge* memory_used;
+  Gauge* memory_limit;
+  Gauge* shedding;
 
  private:
   PerDirection AddDirection(MetricRegistry* registry, const std::string& name);

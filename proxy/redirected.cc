@@ -38,8 +38,8 @@ void RedirectedConnection::Start() {
     Refuse(Result::kDenied, access_reason::kLoop, "made to a port of this pod's sidecar");
     return;
   }
-  if (client_->fd() >= context()->socket_limit) {
-    Refuse(Result::kFailed, access_reason::kOverloaded, "too many open sockets");
+  if (const auto shed = context()->overload->WhyNotConnection(client_->fd())) {
+    Refuse(Result::kFailed, shed->reason, std::string(shed->detail));
     return;
   }
   const MeshSnapshot& mesh = *context()->mesh;
@@ -136,7 +136,7 @@ void RedirectedConnection::OnSniffed(Sniffer::Kind kind) {
       return Refuse(Result::kFailed, access_reason::kResetByDownstream,
                     std::string(client_->error().message()));
     case Sniffer::Kind::kOverloaded:
-      return Refuse(Result::kFailed, access_reason::kOverloaded, "too many bytes are buffered");
+      return Refuse(Result::kFailed, access_reason::kBuffersFull, "too many bytes are buffered");
   }
 }
 

@@ -294,6 +294,7 @@ void Relay::Finish() {
   result.ended_by = ended_by_;
   result.reason = status_.ok() ? absl::StrCat(NameOfSide(ended_by_), " closed")
                                : absl::StrCat(NameOfSide(ended_by_), " reset: ", status_.message());
+  result.deadline = deadline_;
   DoneCallback on_done = std::move(on_done_);
   on_done_ = nullptr;
   if (on_done) on_done(result);  // May destroy this.
@@ -344,6 +345,8 @@ void Relay::OnTimer() {
     timer_->Schedule(timeout - quiet);
     return;
   }
+  deadline_ =
+      limit_ == Limit::kIdle ? RelayResult::Deadline::kIdle : RelayResult::Deadline::kHalfClose;
   BeginEnding(absl::DeadlineExceededError(
                   absl::StrCat(limit_ == Limit::kIdle ? "idle for " : "half closed and idle for ",
                                absl::FormatDuration(timeout))),

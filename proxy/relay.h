@@ -42,6 +42,9 @@ struct RelayResult {
   absl::Status status;
   // The first side to end its direction, or, when `status` is not OK, the one that broke.
   Side ended_by = Side::kProxy;
+  // Which deadline ended it; kNone unless `status` is DeadlineExceeded for one of these.
+  enum class Deadline { kNone, kIdle, kHalfClose };
+  Deadline deadline = Deadline::kNone;
   // For people and the access log: "downstream closed", "upstream reset: …".
   std::string reason;
 };
@@ -178,6 +181,7 @@ class Relay {
   State state_ = State::kMade;
   Limit limit_ = Limit::kIdle;
   RelayResult::Side ended_by_ = RelayResult::Side::kProxy;
+  RelayResult::Deadline deadline_ = RelayResult::Deadline::kNone;
   bool first_end_ = false;
 };
 

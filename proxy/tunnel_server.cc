@@ -185,10 +185,14 @@ void TunnelServer::Accept(std::unique_ptr<TcpStream> stream) {
                absl::ZeroDuration());
     return;
   }
-  if (handshakes_ >= kMaxHandshakes || stream->fd() >= context_->socket_limit) {
+  if (handshakes_ >= kMaxHandshakes) {
     LogRefused(*source, local->ip(), AccessRecord::Result::kFailed, access_reason::kOverloaded,
-               handshakes_ >= kMaxHandshakes ? "too many handshakes" : "too many open sockets",
-               absl::ZeroDuration());
+               "too many handshakes", absl::ZeroDuration());
+    return;
+  }
+  if (const auto shed = context_->overload->WhyNotTunnel(stream->fd())) {
+    LogRefused(*source, local->ip(), AccessRecord::Result::kFailed, shed->reason,
+               std::string(shed->detail), absl::ZeroDuration());
     return;
   }
   auto tunnel = std::make_unique<Tunnel>(this, identity, std::move(stream), *source, local->ip());

@@ -40,6 +40,8 @@ TunnelPool::Metrics PoolMetrics(const ProxyMetrics& metrics) {
 TunnelPool::Options PoolOptions(const ProxyConfig& config) {
   TunnelPool::Options options;
   options.expiry = config.identity_expiry;
+  // After a burst the tunnels that nobody needs hold most of the memory.
+  options.idle_timeout = absl::Seconds(30);
   return options;
 }
 
@@ -69,6 +71,9 @@ class Worker::Data {
     context_.direct = &direct_;
     context_.scratch = absl::MakeSpan(scratch_.get(), kScratchSize);
     context_.relay_options.budget = dependencies.budget;
+    context_.relay_options.idle_timeout = dependencies.config->idle_timeout;
+    context_.relay_options.half_close_timeout = dependencies.config->half_close_timeout;
+    context_.overload = dependencies.overload;
     context_.socket_limit = dependencies.socket_limit;
     context_.resolve = [this, worker](uint64_t id, const IpAddress& address) {
       resolve_(worker, id, address);
@@ -119,11 +124,6 @@ class Worker::Data {
     inbound_listener_->IgnoreNewConnections();
     hbone_listener_->IgnoreNewConnections();
     tunnel_server_->Drain();
-  }
-
-  void AbortAll(absl::string_view reason, absl::string_view detail) {
-    registry_.AbortAll(reason, detail);
-  }
     close_listeners_ = context_.loop->NewTimer([this] {
       inbound_listener_->AcceptAll();
       hbone_listener_->AcceptAll();
@@ -131,6 +131,11 @@ class Worker::Data {
       hbone_listener_.reset();
     });
     close_listeners_->Schedule(kTcpHandshake);
+  }
+
+  void AbortAll(absl::string_view reason, absl::string_view detail) {
+    registry_.AbortAll(reason, detail);
+  }
 
   size_t Count() const {
     const bool closing = close_listeners_ != nullptr && close_listeners_->scheduled();
@@ -188,6 +193,7 @@ class Worker::Data {
     const absl::Time now = context_.loop->WallNow();
     // Connections first, so that their line in the log says why.
     registry_.AbortExpired(now, dependencies_.config->identity_expiry);
+    if (dependencies_.config->max_connection_age != absl::InfiniteDuration()) registry_.AbortAged();
     pool_.CloseExpired(now);
     tunnel_server_->CloseExpired(now);
     sweep_->Schedule(kSweep);
@@ -205,14 +211,14 @@ class Worker::Data {
   std::unique_ptr<TcpListener> outbound_listener_;
   std::unique_ptr<TcpListener> inbound_listener_;
   std::unique_ptr<TcpListener> hbone_listener_;
+  // Of StopInbound.
+  std::unique_ptr<EventLoop::Timer> close_listeners_;
   std::unique_ptr<EventLoop::Timer> sweep_;
 };
 
 absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const Dependencies& dependencies,
                                                        ResolveHandler resolve) {
   ASSIGN_OR_RETURN(std::unique_ptr<EpollEventLoop> loop,
-  // Of StopInbound.
-  std::unique_ptr<EventLoop::Timer> close_listeners_;
                    EpollEventLoop::Create(dependencies.clock));
   std::unique_ptr<Worker> worker(new Worker(std::move(loop)));
   worker->data_ =

@@ -15,6 +15,7 @@
 #include "common/telemetry/log.h"
 #include "proxy/connection.h"
 #include "proxy/mesh_snapshot.h"
+#include "proxy/overload.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
 #include "proxy/relay.h"
@@ -45,6 +46,7 @@ class Worker {
     Logger* logger = nullptr;
     const Clock* clock = nullptr;
     BufferBudget* budget = nullptr;
+    Overload* overload = nullptr;
     // Sockets with a number from here on are refused.
     int socket_limit = 1 << 30;
   };

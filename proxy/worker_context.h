@@ -11,6 +11,7 @@
 #include "common/net/socket_address.h"
 #include "common/telemetry/log.h"
 #include "proxy/mesh_snapshot.h"
+#include "proxy/overload.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
 #include "proxy/relay.h"
@@ -39,6 +40,8 @@ struct WorkerContext {
   // Never null.
   MeshSnapshotPtr mesh = std::make_shared<const MeshSnapshot>();
   absl::InsecureBitGen random;
+  // Asked before a connection or tunnel is taken. Shared by all workers.
+  Overload* overload = nullptr;
   // Sockets with a number from here on are refused, so that some are left for the admin page and
   // the link.
   int socket_limit = 1 << 30;

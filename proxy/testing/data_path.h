@@ -19,6 +19,7 @@
 #include "gtest/gtest.h"
 #include "proxy/connection_registry.h"
 #include "proxy/mesh_snapshot.h"
+#include "proxy/overload.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
 #include "proxy/tunnel_dialer.h"
@@ -69,6 +70,7 @@ class DataPathTest : public ::testing::Test {
     context_.registry = &registry_;
     context_.pool = &pool_;
     context_.scratch = absl::MakeSpan(scratch_);
+    context_.overload = &overload_;
     context_.resolve = [this](uint64_t id, const IpAddress& address) {
       questions_.emplace_back(id, address);
     };
@@ -102,6 +104,9 @@ class DataPathTest : public ::testing::Test {
   Logger logger_;
   MetricRegistry metric_registry_;
   ProxyMetrics metrics_;
+  Overload overload_{Overload::Limits(), metrics_.direction(AccessRecord::Direction::kInbound).open,
+                     metrics_.direction(AccessRecord::Direction::kOutbound).open,
+                     metrics_.shedding};
   const TestCa ca_;
   SilentDialer dialer_;
   TunnelPool pool_;

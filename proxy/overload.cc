@@ -1,0 +1,52 @@
+#include "proxy/overload.h"
+
+#include "proxy/access_record.h"
+
+namespace byrnie {
+
+Overload::Overload(const Limits& limits, const Gauge* inbound, const Gauge* outbound,
+                   Gauge* shedding)
+    : limits_(limits),
+      shed_above_(static_cast<uint64_t>(static_cast<double>(limits.memory) * kShedAbove)),
+      take_below_(static_cast<uint64_t>(static_cast<double>(limits.memory) * kTakeBelow)),
+      inbound_(inbound),
+      outbound_(outbound),
+      shedding_(shedding) {}
+
+absl::optional<Overload::Shed> Overload::WhyNotConnection(int fd) {
+  if (limits_.connections != 0) {
+    const int64_t open = inbound_->value() + outbound_->value();
+    if (open > 0 && static_cast<uint64_t>(open) > limits_.connections) {
+      return Shed{access_reason::kTooManyConnections, "--max_connections are open"};
+    }
+  }
+  return WhyNot(fd);
+}
+
+absl::optional<Overload::Shed> Overload::WhyNotTunnel(int fd) { return WhyNot(fd); }
+
+absl::optional<Overload::Shed> Overload::WhyNot(int fd) {
+  if (fd >= limits_.sockets) {
+    return Shed{access_reason::kTooManySockets, "the limit on open files leaves no more sockets"};
+  }
+  if (limits_.memory == 0) return absl::nullopt;
+  const uint64_t taken = taken_.load(std::memory_order_relaxed);
+  const uint64_t expected = used_.load(std::memory_order_relaxed) + (taken + 1) * kNewConnection;
+  if (short_of_memory_.load(std::memory_order_relaxed) || expected > shed_above_) {
+    return Shed{access_reason::kMemoryPressure, "memory is short"};
+  }
+  taken_.fetch_add(1, std::memory_order_relaxed);
+  return absl::nullopt;
+}
+
+bool Overload::SetMemoryUsed(uint64_t bytes) {
+  used_.store(bytes, std::memory_order_relaxed);
+  taken_.store(0, std::memory_order_relaxed);
+  const bool was_short = short_of_memory_.load(std::memory_order_relaxed);
+  const bool is_short = bytes > shed_above_ || (was_short && bytes >= take_below_);
+  short_of_memory_.store(is_short, std::memory_order_relaxed);
+  shedding_->Set(is_short ? 1 : 0);
+  return is_short && !was_short;
+}
+
+}  // namespace byrnie

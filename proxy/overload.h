@@ -1,0 +1,70 @@
+#ifndef BYRNIE_PROXY_OVERLOAD_H_
+#define BYRNIE_PROXY_OVERLOAD_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "common/telemetry/metrics.h"
+
+namespace byrnie {
+
+// Decides whether the proxy can take one more connection, so that those it has keep what they need.
+// It never touches an open one. One for all workers; thread-safe, no locks.
+class Overload {
+ public:
+  struct Limits {
+    // Connections open at the same time, both directions; 0: no limit.
+    uint64_t connections = 0;
+    // Sockets with a number from here on are refused: the rest is for the admin page, the link and
+    // the listeners.
+    int sockets = 1 << 30;
+    // Bytes, see ContainerMemory; 0: no limit.
+    uint64_t memory = 0;
+  };
+  // Why not.
+  struct Shed {
+    absl::string_view reason;  // Of access_reason.
+    absl::string_view detail;
+  };
+
+  // Above this share of the memory limit new connections are shed, until it is below the other.
+  static constexpr double kShedAbove = 0.85;
+  static constexpr double kTakeBelow = 0.75;
+  // What a new connection is taken to cost until memory has been measured again, so that a storm
+  // between two measurements cannot take more than there is.
+  static constexpr uint64_t kNewConnection = 32 * 1024;
+
+  // `inbound` and `outbound` are the connections open, the one that asks included; `shedding` shows
+  // whether memory is short. All outlive this.
+  Overload(const Limits& limits, const Gauge* inbound, const Gauge* outbound, Gauge* shedding);
+  Overload(const Overload&) = delete;
+  Overload& operator=(const Overload&) = delete;
+
+  // Asked once for each new connection, whose socket is `fd` (-1: a stream without one).
+  absl::optional<Shed> WhyNotConnection(int fd);
+  // The same for a new tunnel, which is not a connection of an application yet.
+  absl::optional<Shed> WhyNotTunnel(int fd);
+
+  // Tells what is used of Limits::memory; true when that made shedding begin.
+  bool SetMemoryUsed(uint64_t bytes);
+
+ private:
+  absl::optional<Shed> WhyNot(int fd);
+
+  const Limits limits_;
+  const uint64_t shed_above_;
+  const uint64_t take_below_;
+  const Gauge* const inbound_;   // Not owned.
+  const Gauge* const outbound_;  // Not owned.
+  Gauge* const shedding_;        // Not owned.
+  std::atomic<uint64_t> used_{0};
+  // Taken since used_ was measured.
+  std::atomic<uint64_t> taken_{0};
+  std::atomic<bool> short_of_memory_{false};
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_OVERLOAD_H_

@@ -1,0 +1,79 @@
+#include "proxy/overload.h"
+
+#include "gtest/gtest.h"
+#include "proxy/access_record.h"
+
+namespace byrnie {
+namespace {
+
+constexpr uint64_t kMiB = 1024 * 1024;
+
+class OverloadTest : public ::testing::Test {
+ protected:
+  static std::string Reason(const absl::optional<Overload::Shed>& shed) {
+    return shed.has_value() ? std::string(shed->reason) : "";
+  }
+  Gauge inbound_;
+  Gauge outbound_;
+  Gauge shedding_;
+};
+
+TEST_F(OverloadTest, TakesEverythingWithoutLimits) {
+  Overload overload({}, &inbound_, &outbound_, &shedding_);
+  inbound_.Set(1000000);
+  overload.SetMemoryUsed(1ull << 40);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(100000)), "");
+}
+
+TEST_F(OverloadTest, CountsConnectionsOfBothDirections) {
+  Overload::Limits limits;
+  limits.connections = 10;
+  Overload overload(limits, &inbound_, &outbound_, &shedding_);
+  inbound_.Set(4);
+  outbound_.Set(6);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5)), "") << "the one that asks is counted already";
+  outbound_.Set(7);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5)), access_reason::kTooManyConnections);
+  EXPECT_EQ(Reason(overload.WhyNotTunnel(5)), "") << "a tunnel is none";
+}
+
+TEST_F(OverloadTest, LeavesTheLastSocketsForOthers) {
+  Overload::Limits limits;
+  limits.sockets = 96;
+  Overload overload(limits, &inbound_, &outbound_, &shedding_);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(95)), "");
+  EXPECT_EQ(Reason(overload.WhyNotConnection(96)), access_reason::kTooManySockets);
+  EXPECT_EQ(Reason(overload.WhyNotTunnel(96)), access_reason::kTooManySockets);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(-1)), "") << "a stream has no socket";
+}
+
+TEST_F(OverloadTest, ShedsAboveOneMarkUntilBelowTheOther) {
+  Overload::Limits limits;
+  limits.memory = 100 * kMiB;
+  Overload overload(limits, &inbound_, &outbound_, &shedding_);
+  EXPECT_FALSE(overload.SetMemoryUsed(84 * kMiB));
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5)), "");
+  EXPECT_TRUE(overload.SetMemoryUsed(86 * kMiB));
+  EXPECT_EQ(shedding_.value(), 1);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5)), access_reason::kMemoryPressure);
+  EXPECT_FALSE(overload.SetMemoryUsed(76 * kMiB)) << "it has begun already";
+  EXPECT_EQ(Reason(overload.WhyNotTunnel(5)), access_reason::kMemoryPressure);
+  overload.SetMemoryUsed(74 * kMiB);
+  EXPECT_EQ(shedding_.value(), 0);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5)), "");
+}
+
+TEST_F(OverloadTest, ReckonsWithWhatHasNotBeenMeasuredYet) {
+  Overload::Limits limits;
+  limits.memory = 100 * kMiB;
+  Overload overload(limits, &inbound_, &outbound_, &shedding_);
+  overload.SetMemoryUsed(84 * kMiB);
+  int taken = 0;
+  while (taken < 1000 && !overload.WhyNotConnection(5).has_value()) ++taken;
+  EXPECT_EQ(taken, kMiB / Overload::kNewConnection);
+  overload.SetMemoryUsed(84 * kMiB);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5)), "") << "measured: they cost less";
+}
+
+}  // namespace
+}  // namespace byrnie

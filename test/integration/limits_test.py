@@ -1,0 +1,225 @@
+#!/usr/bin/python3
+"""What a proxy has too little of costs new connections, never the ones it has, and it says what was short.
+
+Proved: --max_connections; the limit on open files (128, 1 000 connections: no exit, no spinning, accepting again
+within a second, admin and readiness answering all the time); the memory limit, of a control group where this machine has them.
+"""
+
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.case import MeshTestCase, main
+from testing.mesh import PROXY_UID
+from testing.netns import APPLICATION_UID
+from testing.process import wait_until
+
+GROUPS = "/sys/fs/cgroup/memory"
+MIB = 1024 * 1024
+
+
+class LimitsTest(MeshTestCase):
+
+    @classmethod
+    def build(cls):
+        super().build()
+        cls.echo = cls.mesh.vip
+        cls.server.app("echo", 8080)
+
+    def restart(self, *flags, command=None):
+        """The client's proxy anew, with flags, or run by a command before its own."""
+        pod = self.client
+        if pod.proxy.running():
+            pod.proxy.kill()
+        pod.extra_proxy_flags = list(flags)
+        argv = pod.proxy_arguments()
+        pod.proxy = self.mesh.spawn("client-proxy", pod.host, [*(command or []), *argv],
+                                    self.mesh.log_path("client-proxy"), uid=PROXY_UID)
+        pod.wait_ready()
+        wait_until(self.works, 10, "the restarted proxy's first connection")
+
+    def works(self):
+        try:
+            return self.ask(self.client, self.echo, 80, timeout=5) == b"ping\n"
+        except OSError:
+            return False
+
+    def open(self, timeout=3):
+        """A connection that has exchanged a byte; None if it was refused."""
+        connection = None
+        try:
+            connection = self.client.connect(self.echo, 80, timeout=timeout)
+            connection.sendall(b"x")
+            if connection.recv(1) == b"x":
+                return connection
+        except OSError:
+            pass
+        if connection:
+            connection.close()
+        return None
+
+    def refused(self, reason):
+        return self.client.metrics()[f'byrnie_proxy_refused_total{{reason="{reason}"}}']
+
+    def assert_alive(self, connections):
+        for connection in connections:
+            connection.sendall(b"y")
+            self.assertEqual(connection.recv(1), b"y")
+
+    def test_no_more_connections_than_allowed(self):
+        self.restart("--max_connections=20")
+        opened = [self.open() for _ in range(25)]
+        held = [connection for connection in opened if connection]
+        try:
+            self.assertEqual(len(held), 20)
+            self.assertEqual(self.refused("too-many-connections"), 5)
+            self.client.wait_access_log(reason="too-many-connections", result="failed")
+            self.assert_alive(held)
+            held.pop().close()
+            wait_until(self.works, 2, "a place for one more")
+        finally:
+            for connection in held:
+                connection.close()
+
+    def test_open_files_run_out(self):
+        self.restart(command=["prlimit", "--nofile=128:128", "--"])
+        held = [connection for connection in (self.open() for _ in range(40)) if connection]
+        more = []
+        try:
+            self.assertEqual(len(held), 40)
+            for _ in range(1000):
+                made = self.client.host.socket()
+                made.setblocking(False)
+                made.connect_ex((self.echo, 80))
+                more.append(made)
+            wait_until(lambda: self.refused("too-many-sockets") > 0, 5, "a refusal for want of sockets")
+            before, started = self.cpu_seconds(), time.monotonic()
+            while time.monotonic() - started < 3:
+                self.assertEqual(self.client.admin("/metrics")[0], 200)
+                self.assertTrue(self.client.ready())
+                self.assert_alive(held)
+                time.sleep(0.2)
+            spent = (self.cpu_seconds() - before) / (time.monotonic() - started)
+            self.assertLess(spent, 0.2, "share of a CPU while there are no sockets")
+            self.assertTrue(self.client.proxy.running())
+            self.assertLess(self.client.proxy.descriptors(), 128)
+            for connection in more:
+                connection.close()
+            more.clear()
+            returned = time.monotonic()
+            wait_until(self.works, 3, "accepting again")
+            self.assertLess(time.monotonic() - returned, 1.0)
+            self.assert_alive(held)
+        finally:
+            for connection in held + more:
+                connection.close()
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.client.proxy.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def group(self, limit):
+        """A control group of version 1 with a limit, or None where this machine does not let one be made."""
+        path = os.path.join(GROUPS, f"byrnie-test-{os.getpid()}")
+        try:
+            os.mkdir(path)
+            with open(os.path.join(path, "memory.limit_in_bytes"), "w", encoding="ascii") as out:
+                out.write(str(limit))
+        except OSError:
+            return None
+        return path
+
+    def test_memory_runs_out(self):
+        limit = 64 * MIB
+        group = self.group(limit)
+        if group:
+            # The shell joins the group and becomes the proxy.
+            os.chmod(os.path.join(group, "cgroup.procs"), 0o666)
+            command = ["/bin/sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
+            self.restart(command=command)
+        else:
+            self.restart(f"--memory_limit={limit}")
+        held = []
+        try:
+            self.assertEqual(self.client.metrics()["byrnie_proxy_memory_limit_bytes"], limit)
+            held = [connection for connection in (self.open() for _ in range(50)) if connection]
+            self.assertEqual(len(held), 50)
+            opened = self.storm(20000, 20)
+            self.assertTrue(self.client.proxy.running(), "it was killed")
+            self.assertGreater(self.refused("memory-pressure"), 0)
+            print(f"    of 20000 tried {opened} were open at once; peak {self.peak(group) // 1024} KiB "
+                  f"({'control group' if group else 'flag'})", file=sys.stderr)
+            self.assertLess(self.peak(group), limit)
+            self.assert_alive(held)
+            self.assertEqual(self.client.admin("/metrics")[0], 200)
+            wait_until(self.works, 30, "taking connections again")
+            self.assert_alive(held)
+        finally:
+            for connection in held:
+                connection.close()
+            self.restart()
+            if group:
+                os.rmdir(group)
+
+    def peak(self, group):
+        if group:
+            with open(os.path.join(group, "memory.max_usage_in_bytes"), encoding="ascii") as text:
+                return int(text.read())
+        with open(f"/proc/{self.client.proxy.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+
+    def storm(self, count, seconds):
+        """Tries so many connections that stay open and each leave bytes unread; returns how many were open at most."""
+        script = os.path.join(self.mesh.directory, "storm.py")
+        with open(script, "w", encoding="utf-8") as out:
+            out.write(STORM)
+        done = subprocess.run(
+            self.client.host.command(["/usr/bin/python3", script, self.echo, count, seconds], uid=APPLICATION_UID),
+            capture_output=True, text=True, timeout=seconds + 30)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return int(done.stdout)
+
+
+STORM = '''
+import resource, select, socket, sys, time
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+address, count, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+end = time.monotonic() + seconds
+poller, open_sockets, tried, most = select.epoll(), {}, 0, 0
+while tried < count and time.monotonic() < end:
+    for _ in range(100):
+        while len(open_sockets) >= hard - 100:
+            oldest = next(iter(open_sockets))
+            poller.unregister(oldest)
+            open_sockets.pop(oldest).close()
+        made = socket.socket()
+        made.setblocking(False)
+        made.connect_ex((address, 80))
+        open_sockets[made.fileno()] = made
+        poller.register(made.fileno(), select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
+        tried += 1
+    for fd, events in poller.poll(0.002, 1000):
+        made = open_sockets.get(fd)
+        if made is None:
+            continue
+        try:
+            if events & select.EPOLLIN and not made.recv(65536):
+                raise OSError
+            if events & select.EPOLLOUT:
+                made.send(b"x" * 1024)
+        except BlockingIOError:
+            pass
+        except OSError:
+            poller.unregister(fd)
+            open_sockets.pop(fd).close()
+    most = max(most, len(open_sockets))
+print(most)
+'''
+
+if __name__ == "__main__":
+    sys.exit(main())
