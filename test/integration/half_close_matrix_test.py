@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Who ends first, when, and how late the other answers: every byte and every end arrives.
 
-Proved for {client, server ends first} x {before, amid, after its data} x {answer after 0, 2, 30 s} x {through a tunnel, plaintext
-to a host outside the mesh, plaintext from outside into a permissive pod}: all bytes of both directions; an end passed on within
+Proved for {client, server ends first} x {before, amid, after its data} x {answer after 0, 2, 30 s} x {through a tunnel, over
+direct mTLS, plaintext to a host outside the mesh, plaintext from outside into a permissive pod}: all bytes of both directions; an end passed on within
 50 ms more than the slowest of direct connections in the same run, where one that took longer is tried three times, for a busy
 machine does not hold the same one up each time; the proxies' descriptors back to where they were.
 """
@@ -23,7 +23,7 @@ from testing.mesh import PROXY_UID
 SMALL, BIG = os.urandom(64 << 10), os.urandom(2 << 20)
 DELAYS = (0, 2, 30)
 FORWARDED = 0.050
-PATHS = ("direct", "tunnel", "plaintext out", "plaintext in")
+PATHS = ("direct", "tunnel", "mTLS", "plaintext out", "plaintext in")
 
 
 class Reader:
@@ -44,11 +44,13 @@ class HalfCloseMatrixTest(MeshTestCase):
         cls.client, cls.server = cls.mesh.pod("client"), cls.mesh.pod("server")
         cls.server.extra_proxy_flags = ["--mtls_mode=permissive"]
         cls.mesh.vip, _ = cls.mesh.service("server", [cls.server])
+        cls.plain_mtls = cls.mesh.pod("mtls", tunnel_protocol="LEGACY_ISTIO_MTLS")
         cls.outsider = cls.mesh.outsider()
         cls.mesh.start()
         cls.makers = {
             "direct": (cls.outsider.listen(9000), lambda: cls.client.connect(cls.outsider.address, 9000, uid=PROXY_UID)),
             "tunnel": (cls.server.listen(8080), lambda: cls.client.connect(cls.mesh.vip, 80)),
+            "mTLS": (cls.plain_mtls.listen(8080), lambda: cls.client.connect(cls.plain_mtls.address, 8080)),
             "plaintext out": (cls.outsider.listen(9001), lambda: cls.client.connect(cls.outsider.address, 9001)),
             "plaintext in": (cls.server.listen(8081), lambda: cls.outsider.connect(cls.server.address, 8081)),
         }
@@ -108,7 +110,7 @@ class HalfCloseMatrixTest(MeshTestCase):
         for path in PATHS:  # The tunnels are there, and what there is only once.
             for end in self.pair(path):
                 end.close()
-        leaks = Leaks(self.client, self.server)
+        leaks = Leaks(self.client, self.server, self.plain_mtls)
         self.wrong, taken, threads = [], {path: [] for path in PATHS}, []
         # The first halves one after the other, for they are timed; the waits all at once, the longest first.
         for delay in sorted(DELAYS, reverse=True):
