@@ -280,10 +280,18 @@ void Proxy::OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddre
 }
 
 void Proxy::Publish(const MeshSnapshotPtr& mesh) {
-  for (const std::unique_ptr<Worker>& worker : workers_) worker->SetMesh(mesh);
-  // Behind the workers: who finds the proxy ready finds it serving.
-  shown_.mesh = mesh;
-  TellAdmin();
+  // Shown when every worker has it: who finds the proxy ready finds it serving, whichever worker
+  // takes the connection.
+  auto missing = std::make_shared<size_t>(workers_.size());
+  for (const std::unique_ptr<Worker>& worker : workers_) {
+    worker->SetMesh(mesh, [this, mesh, missing] {
+      loop_->Post([this, mesh, missing] {
+        if (--*missing > 0) return;
+        shown_.mesh = mesh;
+        TellAdmin();
+      });
+    });
+  }
 }
 
 void Proxy::TellAdmin() { admin_->SetState(shown_); }

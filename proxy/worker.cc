@@ -243,8 +243,11 @@ void Worker::Start() {
   });
 }
 
-void Worker::SetMesh(MeshSnapshotPtr mesh) {
-  loop_->Post([this, mesh = std::move(mesh)]() mutable { data_->SetMesh(std::move(mesh)); });
+void Worker::SetMesh(MeshSnapshotPtr mesh, absl::AnyInvocable<void()> adopted) {
+  loop_->Post([this, mesh = std::move(mesh), adopted = std::move(adopted)]() mutable {
+    data_->SetMesh(std::move(mesh));
+    adopted();
+  });
 }
 
 void Worker::Resolved(uint64_t connection, Resolver::Outcome outcome) {

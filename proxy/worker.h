@@ -63,7 +63,8 @@ class Worker {
   // Starts the thread. Once.
   void Start();
 
-  void SetMesh(MeshSnapshotPtr mesh);
+  // `adopted` runs on the worker's thread once the snapshot is in force there.
+  void SetMesh(MeshSnapshotPtr mesh, absl::AnyInvocable<void()> adopted);
   void Resolved(uint64_t connection, Resolver::Outcome outcome);
   // Lets no new inbound connection begin, takes those that have, and then closes the listeners;
   // inbound tunnels get GOAWAY.
