@@ -147,6 +147,11 @@ void OutboundConnection::OpenTunnel(const RouteDecision& decision) {
 }
 
 void OutboundConnection::OpenDirect(const RouteDecision& decision) {
+  if (context()->mesh->own_addresses->contains(decision.endpoint.ip())) {
+    // What a pod sends to itself does not pass the inbound rules: no proxy would end this TLS.
+    DialPlain(decision.endpoint);
+    return;
+  }
   set_protocol(AccessRecord::Protocol::kMtls);
   set_route(AccessRecord::Route::kDirect);
   set_destination(decision.endpoint);

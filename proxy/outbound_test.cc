@@ -187,5 +187,34 @@ TEST_F(OutboundTest, ATunnelThatIsNeverAnsweredEndsTheConnection) {
   EXPECT_THAT(TakeLog(), HasSubstr(access_reason::kConnectTimeout));
 }
 
+TEST_F(OutboundTest, APodReachesItselfWithoutTls) {
+  link::v1::AddressUpdate update;
+  istio::workload::Workload* workload = update.add_upserts()->mutable_workload();
+  workload->set_uid("u");
+  workload->set_namespace_("demo");
+  workload->set_service_account("server");
+  workload->add_addresses(std::string("\x7f\0\0\1", 4));
+  workload->set_tunnel_protocol(istio::workload::LEGACY_ISTIO_MTLS);
+  RoutingTableBuilder routes;
+  ASSERT_TRUE(routes.Apply(update).empty());
+  auto mesh = std::make_shared<MeshSnapshot>();
+  mesh->routes = routes.Build();
+  mesh->own_addresses = std::make_shared<const absl::flat_hash_set<IpAddress>>(
+      absl::flat_hash_set<IpAddress>{*IpAddress::Parse("127.0.0.1")});
+  context_.mesh = std::move(mesh);
+  std::unique_ptr<TcpStream> accepted;
+  const auto listener = TcpListener::Create(
+      &loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+      [&accepted](std::unique_ptr<TcpStream> stream) { accepted = std::move(stream); });
+  ASSERT_THAT(listener, IsOk());
+  Connect((*listener)->address());
+  ASSERT_TRUE(loop_.RunUntil([&accepted] { return accepted != nullptr; }));
+  ASSERT_EQ(send(app_.get(), "hello", 5, MSG_NOSIGNAL), 5);
+  uint8_t buffer[16];
+  EXPECT_TRUE(loop_.RunUntil([&] { return accepted->Read(absl::MakeSpan(buffer)).bytes == 5; }));
+  registry_.AbortAll(access_reason::kDrained, "");
+  loop_.RunUntilIdle();
+}
+
 }  // namespace
 }  // namespace byrnie

@@ -75,6 +75,9 @@ class DirectMtlsTest(MeshTestCase):
         self.talk(self.client, self.mesh.vip6, 80, b"by service")
         self.talk(self.client, self.server.address6, 8080, b"by address")
 
+    def test_a_pod_that_calls_its_own_service_reaches_itself(self):
+        self.talk(self.server, self.mesh.vip, 80, b"to myself")
+
     def test_from_a_pod_that_takes_tunnels_itself(self):
         self.talk(self.other, self.server.address, 8080, b"hello")
         record = self.server.wait_access_log(direction="inbound", peer_identity=self.other.spiffe_id)[-1]
