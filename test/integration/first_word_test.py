@@ -47,6 +47,9 @@ class FirstWordTest(MeshTestCase):
                     with self.outsider.connect(self.server.address, port) as connection:
                         exchange(connection)
                     taken.append(time.monotonic() - started)
+        self.judge(times)
+
+    def judge(self, times):
         medians = {port: statistics.median(taken) for port, taken in times.items()}
         added = medians[MESH] - medians[PLAIN]
         print(f"    {self.id().split('.')[-1]}: {1e3 * medians[PLAIN]:.2f} ms without the proxy, "
@@ -118,7 +121,7 @@ class FirstWordTest(MeshTestCase):
             finally:
                 for _, connection in connections:
                     connection.close()
-        self.assertLess(statistics.median(times[MESH]) - statistics.median(times[PLAIN]), LIMIT)
+        self.judge(times)
         self.assertLess(max(times[MESH]), 1.0)
 
 
