@@ -22,8 +22,6 @@
 namespace byrnie {
 namespace {
 
-constexpr char kTable[] = "table inet byrnie";
-
 bool MayAdministerNetwork() {
   __user_cap_header_struct header = {};
   header.version = _LINUX_CAPABILITY_VERSION_3;
@@ -91,11 +89,12 @@ absl::StatusOr<std::string> NftSession::Run(const std::string& commands) {
   return std::string(nft_ctx_get_output_buffer(context_));
 }
 
-absl::StatusOr<std::string> NftSession::ListTable() {
+absl::StatusOr<std::string> NftSession::ListTable(absl::string_view name) {
   absl::StatusOr<std::string> tables = Run("list tables");
   if (!tables.ok()) return tables.status();
+  const std::string table = absl::StrCat("table ", name);
   for (absl::string_view line : absl::StrSplit(*tables, '\n')) {
-    if (absl::StripAsciiWhitespace(line) == kTable) return Run(absl::StrCat("list ", kTable));
+    if (absl::StripAsciiWhitespace(line) == table) return Run(absl::StrCat("list ", table));
   }
   return std::string();
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 struct nft_ctx;
 
@@ -25,8 +26,8 @@ class NftSession {
   // printed. Internal, with the kernel's words on one line, when it was refused.
   absl::StatusOr<std::string> Run(const std::string& commands);
 
-  // The table as text, stateless and with numeric priorities; empty when there is none.
-  absl::StatusOr<std::string> ListTable();
+  // The table "inet NAME" as text, stateless and with numeric priorities; empty when there is none.
+  absl::StatusOr<std::string> ListTable(absl::string_view name);
 
  private:
   explicit NftSession(nft_ctx* context) : context_(context) {}

@@ -1,226 +1,266 @@
 #include "deploy/redirect/ruleset.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include <vector>
 
-#include <algorithm>
-#include <cstddef>
-#include <iterator>
-#include <set>
-#include <utility>
-
-#include "absl/status/status.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
+#include "common/base/status_macros.h"
 
 namespace byrnie {
 namespace {
 
+using Rules = std::vector<std::string>;
+
 constexpr absl::string_view kTable = "inet byrnie";
-// The bit of a connection's mark that says: its packets may leave without the proxy.
-constexpr absl::string_view kLetOut = "0x00010000";
+constexpr absl::string_view kClosedTable = "inet byrnie_closed";
+constexpr absl::string_view kHeldTable = "inet byrnie_held";
 
-// A destination in the spelling nft lists: "ip daddr 10.0.0.0/8". A full-length prefix is listed as
-// an address.
-absl::StatusOr<std::string> DestinationMatch(const std::string& cidr) {
-  const std::vector<std::string> parts = absl::StrSplit(cidr, absl::MaxSplits('/', 1));
-  unsigned char bytes[16] = {};
-  int family = AF_INET;
-  int bits = 32;
-  if (inet_pton(AF_INET, parts[0].c_str(), bytes) != 1) {
-    family = AF_INET6;
-    bits = 128;
-    if (inet_pton(AF_INET6, parts[0].c_str(), bytes) != 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--exclude_outbound_cidrs: \"", cidr,
-                       "\" is no network; write it like 10.0.0.0/8 or fd00::/8"));
-    }
-  }
-  int prefix = bits;
-  if (parts.size() == 2 && (!absl::SimpleAtoi(parts[1], &prefix) || prefix < 1 || prefix > bits)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--exclude_outbound_cidrs: the prefix length of \"", cidr, "\" must be 1 to ", bits));
-  }
-  for (int bit = prefix; bit < bits; ++bit) {
-    if (bytes[bit / 8] & (0x80 >> (bit % 8))) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--exclude_outbound_cidrs: \"", cidr, "\" has bits set beyond its prefix of ", prefix,
-          "; write the network's first address"));
-    }
-  }
-  char text[INET6_ADDRSTRLEN];
-  inet_ntop(family, bytes, text, sizeof(text));
-  return absl::StrCat(family == AF_INET ? "ip" : "ip6", " daddr ", text,
-                      prefix == bits ? std::string() : absl::StrCat("/", prefix));
+constexpr absl::string_view kNotTcp = "meta l4proto != tcp";
+constexpr absl::string_view kReset = "meta l4proto tcp reject with tcp reset";
+// A reset carries nothing, and whoever gets it is to know that the connection is over.
+constexpr absl::string_view kResetPasses = "tcp flags & rst == rst accept";
+// What connection tracking says of a connection that may leave without the proxy, once one packet
+// of it was seen to be allowed to. It tells its answers from what others open towards the pod.
+constexpr absl::string_view kLetOut = "ct mark set ct mark | 0x00010000 accept";
+constexpr absl::string_view kWasLetOut = "ct mark & 0x00010000 == 0x00010000 accept";
+
+std::string ToProxy(absl::string_view what) {
+  const std::string bit = absl::StrCat("0x", absl::Hex(kToProxyMark, absl::kZeroPad8));
+  return absl::StrCat(what, " & ", bit, " == ", bit);
+}
+std::string SetToProxy(absl::string_view what) {
+  return absl::StrCat(what, " set ", what, " | 0x", absl::Hex(kToProxyMark, absl::kZeroPad8));
 }
 
-std::string Chain(absl::string_view name, absl::string_view hook,
-                  const std::vector<std::string>& rules) {
-  return absl::StrCat("\tchain ", name, " {\n\t\ttype ", hook, "; policy accept;\n\t\t",
-                      absl::StrJoin(rules, "\n\t\t"), "\n\t}\n");
+std::string Chain(absl::string_view name, absl::string_view head, const Rules& rules) {
+  return absl::StrCat("\tchain ", name, " {\n\t\t", head, absl::StrJoin(rules, "\n\t\t"),
+                      "\n\t}\n");
 }
 
-// Lines without indentation or empty ones; a rule is prefixed with the name of its chain so that
-// equal rules of different chains are told apart.
-std::vector<std::string> NormalizedLines(absl::string_view listing) {
-  std::vector<std::string> lines;
-  std::string chain;
-  for (absl::string_view raw : absl::StrSplit(listing, '\n')) {
-    std::string line(raw);
-    absl::RemoveExtraAsciiWhitespace(&line);
-    if (line.empty() || line == "}") continue;
-    const std::vector<std::string> words = absl::StrSplit(line, ' ');
-    if (words.back() == "{") {
-      chain = words[0] == "table"
-                  ? ""
-                  : absl::StrCat(words[0], " ", words.size() > 2 ? words[1] : "", ": ");
-      lines.push_back(line);
-    } else {
-      lines.push_back(absl::StrCat(chain, line));
-    }
+std::string BaseChain(absl::string_view name, absl::string_view hook, absl::string_view policy,
+                      const Rules& rules) {
+  return Chain(name, absl::StrCat("type ", hook, "; policy ", policy, ";\n\t\t"), rules);
+}
+
+std::string Table(absl::string_view name, absl::string_view chains) {
+  return absl::StrCat("table ", name, " {\n", chains, "}\n");
+}
+
+// "delete" fails where there is no table, so one is added first.
+std::string RemoveTable(absl::string_view name) {
+  return absl::StrCat("add table ", name, "\ndelete table ", name, "\n");
+}
+
+// Goes to `chain` with what matches one of `interfaces` and one of `matches`; an empty list matches
+// everything.
+void Goto(Rules& rules, absl::string_view interface_match,
+          const std::vector<std::string>& interfaces, const std::vector<std::string>& matches,
+          absl::string_view chain) {
+  std::vector<std::string> first;
+  for (const std::string& name : interfaces) {
+    first.push_back(absl::StrCat(interface_match, " \"", name, "\" "));
   }
-  return lines;
+  if (first.empty()) first.emplace_back();
+  for (const std::string& prefix : first) {
+    for (const std::string& match : matches) {
+      rules.push_back(absl::StrCat(prefix, match, " goto ", chain));
+    }
+    if (matches.empty()) rules.push_back(absl::StrCat(prefix, "goto ", chain));
+  }
+}
+
+std::string InboundChains(const RedirectMatches& m) {
+  Rules exempt = {
+      absl::StrCat(kNotTcp, " return"),
+      // The proxy's connections to the application, and the application's to itself.
+      "iifname \"lo\" return",
+  };
+  for (const std::string& name : m.exclude_interfaces) {
+    exempt.push_back(absl::StrCat("iifname \"", name, "\" return"));
+  }
+  exempt.push_back(absl::StrCat("tcp dport ", m.open_ports.ToNft(), " return"));
+  Goto(exempt, "iifname", m.include_interfaces, {}, "inbound_take");
+
+  const std::string ports = m.include_inbound_ports.empty()
+                                ? "meta l4proto tcp"
+                                : absl::StrCat("tcp dport ", m.include_inbound_ports.ToNft());
+  // Where nobody listens on the proxy's port the statement does nothing, nor is the mark set.
+  const std::string take = m.tproxy ? absl::StrCat("tproxy to :", m.inbound_port, " ",
+                                                   SetToProxy("meta mark"), " accept")
+                                    : absl::StrCat("redirect to :", m.inbound_port);
+  return absl::StrCat(
+      BaseChain(
+          "inbound",
+          m.tproxy ? "filter hook prerouting priority -150" : "nat hook prerouting priority -100",
+          "accept", exempt),
+      "\n", Chain("inbound_take", "", {absl::StrCat("fib daddr type local ", ports, " ", take)}));
+}
+
+std::string InboundGuard(const RedirectMatches& m) {
+  Rules guard = {
+      absl::StrCat(kNotTcp, " accept"),
+      "iifname \"lo\" accept",
+  };
+  for (const std::string& name : m.exclude_interfaces) {
+    guard.push_back(absl::StrCat("iifname \"", name, "\" accept"));
+  }
+  guard.push_back(absl::StrCat("tcp dport ", m.open_ports.ToNft(), " accept"));
+  // Of a connection older than these rules or than connection tracking. Nobody translates its
+  // addresses, so that even a packet that is called invalid is at the right place here.
+  guard.push_back(absl::StrCat("meta skuid ", m.proxy_uid, " accept"));
+  guard.push_back("ct state invalid drop");
+  guard.push_back(m.tproxy ? absl::StrCat(ToProxy("meta mark"), " accept")
+                           : absl::StrCat("tcp dport ", m.inbound_port, " ct status dnat accept"));
+  guard.push_back(absl::StrCat("ct direction reply ", kWasLetOut));
+
+  std::vector<std::string> refused;
+  if (!m.include_inbound_ports.empty()) {
+    NumberRanges own;
+    own.Add(m.outbound_port);
+    own.Add(m.inbound_port);
+    refused = {absl::StrCat("tcp dport ", m.include_inbound_ports.ToNft()),
+               absl::StrCat("tcp dport ", own.ToNft())};
+  }
+  Goto(guard, "iifname", m.include_interfaces, refused, "inbound_refuse");
+  if (!refused.empty() || !m.include_interfaces.empty()) guard.push_back("accept");
+  return absl::StrCat(BaseChain("inbound_guard", "filter hook input priority 0", "drop", guard),
+                      "\n",
+                      // Older than the rules, or untranslated: for all we know plaintext to the
+                      // application.
+                      Chain("inbound_refuse", "", {std::string(kReset)}));
+}
+
+std::string OutboundChains(const RedirectMatches& m) {
+  Rules exempt = {absl::StrCat(kNotTcp, " return"),
+                  absl::StrCat("meta skuid ", m.proxy_uid, " return")};
+  for (const std::string& match : m.exclude_users) exempt.push_back(absl::StrCat(match, " return"));
+  exempt.push_back("fib daddr type local return");
+  for (const std::string& name : m.exclude_interfaces) {
+    exempt.push_back(absl::StrCat("oifname \"", name, "\" return"));
+  }
+  if (!m.exclude_outbound_ports.empty()) {
+    exempt.push_back(absl::StrCat("tcp dport ", m.exclude_outbound_ports.ToNft(), " return"));
+  }
+  for (const std::string& match : m.exclude_cidrs) exempt.push_back(absl::StrCat(match, " return"));
+  Goto(exempt, "oifname", m.include_interfaces, m.include_outbound, "outbound_take");
+  return absl::StrCat(BaseChain("outbound", "nat hook output priority -100", "accept", exempt),
+                      "\n",
+                      Chain("outbound_take", "",
+                            {absl::StrCat("meta l4proto tcp redirect to :", m.outbound_port)}));
+}
+
+std::string OutboundGuard(const RedirectMatches& m) {
+  Rules guard = {absl::StrCat(kNotTcp, " accept"),
+                 absl::StrCat("meta skuid ", m.proxy_uid, " ", kLetOut)};
+  for (const std::string& match : m.exclude_users) {
+    guard.push_back(absl::StrCat(match, " ", kLetOut));
+  }
+  // Redirected connections are local by now.
+  guard.push_back("fib daddr type local accept");
+  // To a client's address that the proxy has borrowed: it stays in the pod, see returning_guard.
+  if (m.tproxy) guard.push_back(absl::StrCat("ct direction reply ", ToProxy("ct mark"), " accept"));
+  // Answers from ports that are open to others.
+  guard.push_back(absl::StrCat("tcp sport ", m.open_ports.ToNft(), " ct direction reply accept"));
+  if (!m.include_inbound_ports.empty()) {
+    const std::string ports = m.include_inbound_ports.ToNft();
+    guard.push_back(absl::StrCat("tcp sport != ", ports, " ct direction reply accept"));
+  }
+  for (const std::string& name : m.exclude_interfaces) {
+    guard.push_back(absl::StrCat("oifname \"", name, "\" ", kLetOut));
+  }
+  if (!m.exclude_outbound_ports.empty()) {
+    guard.push_back(absl::StrCat("tcp dport ", m.exclude_outbound_ports.ToNft(), " ", kLetOut));
+  }
+  for (const std::string& match : m.exclude_cidrs) {
+    guard.push_back(absl::StrCat(match, " ", kLetOut));
+  }
+  Goto(guard, "oifname", m.include_interfaces, m.include_outbound, "outbound_refuse");
+  if (!m.include_interfaces.empty() || !m.include_outbound.empty()) {
+    guard.emplace_back(kLetOut);
+  }
+  const Rules refuse = {
+      // A packet that has lost its owner and its connection: nobody can say whose bytes it holds.
+      "ct state invalid drop",
+      // An application's connection that escaped translation, for example one older than the rules.
+      absl::StrCat("meta l4proto tcp meta skuid != ", m.proxy_uid, " reject with tcp reset"),
+      // What is left has no owner: its socket was closed with bytes still to send, is in TIME_WAIT,
+      // or has not been accepted yet.
+      std::string(kWasLetOut),
+      std::string(kResetPasses),
+      std::string(kReset),
+  };
+  return absl::StrCat(BaseChain("outbound_guard", "filter hook output priority 0", "drop", guard),
+                      "\n", Chain("outbound_refuse", "", refuse));
+}
+
+// tproxy mode: the application answers to the address of its client, which the proxy has borrowed
+// for its own connection. Those packets must come to the proxy and never leave the pod.
+std::string ReturningChains(const RedirectMatches& m) {
+  const Rules mark = {
+      absl::StrCat(kNotTcp, " return"),
+      absl::StrCat("ct direction original meta skuid ", m.proxy_uid,
+                   " fib saddr type != local fib daddr type local ", SetToProxy("ct mark")),
+      absl::StrCat("ct direction reply ", ToProxy("ct mark"), " ", SetToProxy("meta mark")),
+  };
+  return absl::StrCat(
+      BaseChain("returning", "route hook output priority -150", "accept", mark), "\n",
+      BaseChain("returning_guard", "filter hook postrouting priority 0", "accept",
+                {absl::StrCat("oifname != \"lo\" ", ToProxy("meta mark"), " drop")}));
+}
+
+std::string ClosedChains(const RedirectMatches& m) {
+  NumberRanges own;
+  for (uint16_t port : kProxyPorts) own.Add(port);
+  for (uint16_t port : kAdminPorts) own.Add(port);
+  const Rules inbound = {
+      absl::StrCat(kNotTcp, " accept"),
+      absl::StrCat("tcp dport ", own.ToNft(), " accept"),
+      absl::StrCat("meta skuid ", m.proxy_uid, " accept"),
+      std::string(kWasLetOut),
+      std::string(kResetPasses),
+      std::string(kReset),
+  };
+  const Rules outbound = {
+      absl::StrCat(kNotTcp, " accept"),
+      absl::StrCat("meta skuid ", m.proxy_uid, " ", kLetOut),
+      // For whoever has come into the pod to see what is wrong.
+      absl::StrCat("fib daddr type local tcp dport ", own.ToNft(), " accept"),
+      absl::StrCat("meta l4proto tcp meta skuid != ", m.proxy_uid, " reject with tcp reset"),
+      std::string(kWasLetOut),
+      std::string(kResetPasses),
+      std::string(kReset),
+  };
+  return absl::StrCat(BaseChain("inbound", "filter hook input priority -1", "drop", inbound), "\n",
+                      BaseChain("outbound", "filter hook output priority -1", "drop", outbound));
 }
 
 }  // namespace
 
 absl::StatusOr<Ruleset> Ruleset::Create(const RedirectOptions& options) {
-  if (options.outbound_port == 0 || options.inbound_port == 0) {
-    return absl::InvalidArgumentError("--outbound_port and --inbound_port must be 1 to 65535");
-  }
-  if (options.outbound_port == options.inbound_port) {
-    return absl::InvalidArgumentError(absl::StrCat("--outbound_port and --inbound_port are both ",
-                                                   options.outbound_port,
-                                                   "; give the proxy two ports"));
-  }
-  if (options.proxy_uid == 0) {
-    return absl::InvalidArgumentError(
-        "--proxy_uid must not be 0: everything root sends would bypass the proxy");
-  }
-  std::set<uint16_t> open_ports(std::begin(kProxyPorts), std::end(kProxyPorts));
-  for (uint16_t port : {options.outbound_port, options.inbound_port}) {
-    if (open_ports.count(port) != 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("port ", port, " is the proxy's own; redirect to another one"));
-    }
-  }
-  for (uint16_t port : options.exclude_inbound_ports) {
-    if (port == 0 || port == options.outbound_port || port == options.inbound_port) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--exclude_inbound_ports: ", port,
-                       " cannot be open to others; name ports of the application"));
-    }
-    open_ports.insert(port);
-  }
-  std::set<std::string> direct;
-  for (const std::string& cidr : options.exclude_outbound_cidrs) {
-    absl::StatusOr<std::string> match = DestinationMatch(cidr);
-    if (!match.ok()) return match.status();
-    direct.insert(*std::move(match));
-  }
-
-  const std::string from_proxy = absl::StrCat("meta skuid ", options.proxy_uid);
-  const std::string open_set = absl::StrCat("{ ", absl::StrJoin(open_ports, ", "), " }");
-  const std::string to_open_port = absl::StrCat("tcp dport ", open_set);
-
-  std::vector<std::string> inbound = {
-      "meta l4proto != tcp return",
-      // The proxy's connections to the application, and the application's to itself.
-      "iifname \"lo\" return",
-      absl::StrCat(to_open_port, " return"),
-      absl::StrCat("fib daddr type local meta l4proto tcp redirect to :", options.inbound_port),
-  };
-  std::vector<std::string> outbound = {
-      "meta l4proto != tcp return",
-      absl::StrCat(from_proxy, " return"),
-      "fib daddr type local return",
-  };
-  // Each packet of a connection that may leave as it is says so to connection tracking, which tells
-  // its answers from what others open towards the pod.
-  const std::string let_out = absl::StrCat("ct mark set ct mark | ", kLetOut, " accept");
-  const std::string was_let_out = absl::StrCat("ct mark & ", kLetOut, " == ", kLetOut, " accept");
-
-  std::vector<std::string> inbound_guard = {
-      "meta l4proto != tcp accept",
-      "iifname \"lo\" accept",
-      absl::StrCat(to_open_port, " accept"),
-      // Of a connection older than these rules or than connection tracking. Nobody translates its
-      // addresses, so that even a packet that is called invalid is at the right place here.
-      absl::StrCat(from_proxy, " accept"),
-      "ct state invalid drop",
-      absl::StrCat("tcp dport ", options.inbound_port, " ct status dnat accept"),
-      absl::StrCat("ct direction reply ", was_let_out),
-      // Older than the rules, and for all we know plaintext to the application.
-      "meta l4proto tcp reject with tcp reset",
-  };
-  std::vector<std::string> outbound_guard = {
-      "meta l4proto != tcp accept",
-      absl::StrCat(from_proxy, " ", let_out),
-      // Redirected connections are local by now.
-      "fib daddr type local accept",
-      absl::StrCat("tcp sport ", open_set, " ct direction reply accept"),
-  };
-  for (const std::string& match : direct) {
-    outbound.push_back(absl::StrCat(match, " return"));
-    outbound_guard.push_back(absl::StrCat(match, " ", let_out));
-  }
-  outbound.push_back(absl::StrCat("meta l4proto tcp redirect to :", options.outbound_port));
-  // A packet that has lost its owner and its connection: nobody can say whose bytes it holds.
-  outbound_guard.push_back("ct state invalid drop");
-  // An application's connection that escaped translation, for example one older than these rules.
-  outbound_guard.push_back(
-      absl::StrCat("meta l4proto tcp meta skuid != ", options.proxy_uid, " reject with tcp reset"));
-  // What is left has no owner: its socket was closed with bytes still to send, is in TIME_WAIT, or
-  // has not been accepted yet.
-  outbound_guard.push_back(was_let_out);
-  outbound_guard.push_back("tcp flags & rst == rst accept");
-  outbound_guard.push_back("meta l4proto tcp reject with tcp reset");
-
-  return Ruleset(absl::StrCat(
-      "table ", kTable, " {\n",
-      absl::StrJoin({Chain("inbound", "nat hook prerouting priority -100", inbound),
-                     Chain("outbound", "nat hook output priority -100", outbound),
-                     Chain("inbound_guard", "filter hook input priority 0", inbound_guard),
-                     Chain("outbound_guard", "filter hook output priority 0", outbound_guard)},
-                    "\n"),
-      "}\n"));
+  ASSIGN_OR_RETURN(const RedirectMatches matches, CheckOptions(options));
+  std::vector<std::string> chains = {InboundChains(matches), OutboundChains(matches),
+                                     InboundGuard(matches), OutboundGuard(matches)};
+  if (matches.tproxy) chains.push_back(ReturningChains(matches));
+  Ruleset ruleset;
+  ruleset.tproxy_ = matches.tproxy;
+  ruleset.chains_ = absl::StrJoin(chains, "\n");
+  ruleset.listing_ = Table(kTable, ruleset.chains_);
+  ruleset.closed_listing_ = Table(kClosedTable, ClosedChains(matches));
+  return ruleset;
 }
 
 std::string Ruleset::ApplyCommands() const { return absl::StrCat(RemoveCommands(), listing_); }
 
 std::string Ruleset::RemoveCommands() {
-  // "delete" fails where there is no table, so one is added first.
-  return absl::StrCat("add table ", kTable, "\ndelete table ", kTable, "\n");
+  return absl::StrCat(RemoveTable(kTable), RemoveTable(kClosedTable));
 }
 
-std::string CompareListings(absl::string_view expected, absl::string_view found) {
-  const std::vector<std::string> a = NormalizedLines(expected);
-  const std::vector<std::string> b = NormalizedLines(found);
-  // Longest common subsequence, from the back; both sides have some dozens of lines.
-  std::vector<std::vector<size_t>> common(a.size() + 1, std::vector<size_t>(b.size() + 1, 0));
-  for (size_t i = a.size(); i-- > 0;) {
-    for (size_t j = b.size(); j-- > 0;) {
-      common[i][j] =
-          a[i] == b[j] ? common[i + 1][j + 1] + 1 : std::max(common[i + 1][j], common[i][j + 1]);
-    }
-  }
-  std::string difference;
-  size_t i = 0;
-  size_t j = 0;
-  while (i < a.size() || j < b.size()) {
-    if (i < a.size() && j < b.size() && a[i] == b[j]) {
-      ++i;
-      ++j;
-    } else if (j == b.size() || (i < a.size() && common[i + 1][j] >= common[i][j + 1])) {
-      absl::StrAppend(&difference, "- ", a[i++], "\n");
-    } else {
-      absl::StrAppend(&difference, "+ ", b[j++], "\n");
-    }
-  }
-  return difference;
+std::string Ruleset::CloseCommands() const {
+  return absl::StrCat(RemoveTable(kClosedTable), closed_listing_);
+}
+
+std::string Ruleset::HoldCommands() const {
+  return Table(kHeldTable, absl::StrCat("\tflags owner;\n\n", chains_));
 }
 
 }  // namespace byrnie

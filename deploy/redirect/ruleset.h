@@ -3,62 +3,63 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "deploy/redirect/redirect_options.h"
 
 namespace byrnie {
 
-// What of a pod's TCP traffic goes through its proxy. IPv4 and IPv6 alike.
-struct RedirectOptions {
-  // Ports of the proxy: what the pod's applications open goes to the first, what others open
-  // towards the pod to the second.
-  uint16_t outbound_port = 15001;
-  uint16_t inbound_port = 15006;
-  // The proxy and the agent run as this user; what it sends is never redirected. An application
-  // with the same user would bypass the mesh.
-  uint32_t proxy_uid = 1337;
-  // Ports of the pod reachable from outside as they are, beyond the proxy's own (kProxyPorts).
-  std::vector<uint16_t> exclude_inbound_ports;
-  // Destinations applications reach without the proxy: "10.0.0.0/8", "fd00::/8" or a single
-  // address.
-  std::vector<std::string> exclude_outbound_cidrs;
-};
-
-// The proxy's own ports that others connect to: tunnels, metrics, readiness.
-inline constexpr uint16_t kProxyPorts[] = {15008, 15020, 15021};
+// The bit of a packet's mark, and of its connection's, that takes it to the proxy in tproxy mode:
+// the packets of inbound connections, and those the application sends to a client's address that
+// the proxy has borrowed.
+inline constexpr uint32_t kToProxyMark = 0x00020000;
 
 // The nftables table `inet byrnie` for one set of options. Immutable; pure text, touches nothing.
 //
-// Two chains redirect new connections. Two more close the ways around them:
+// Two chains take new connections to the proxy. Two more close the ways around them:
 // * A packet that connection tracking calls invalid is not translated; it would leave with its
 //   original destination, in plaintext, or arrive at a port nobody listens on and reset a healthy
 //   connection.
 // * A connection that connection tracking knew before the rules were there is not translated
-//   either. The guards let nothing pass, in either direction, that was not redirected, does not go
-//   to an open port and is not the proxy's own; both ends of it get a reset.
+//   either. The guards let nothing pass, in either direction, that was not taken to the proxy, does
+//   not go to an open port and is not the proxy's own; both ends of it get a reset.
+// * When somebody empties the table, its chains are left: those of the guards drop everything.
 class Ruleset {
  public:
-  // InvalidArgument names the option: port 0, equal ports, a port that is the proxy's own, user 0,
-  // a destination that is no network or has bits set beyond its prefix.
+  // InvalidArgument as CheckOptions.
   static absl::StatusOr<Ruleset> Create(const RedirectOptions& options);
+
+  bool tproxy() const { return tproxy_; }
 
   // The table as `nft --stateless --numeric-priority list table inet byrnie` shows it once it is
   // installed.
   const std::string& listing() const { return listing_; }
 
-  // Commands that put the table in place whatever was there; run as one buffer they are one
-  // transaction.
+  // Commands that put the table in place whatever was there, also after CloseCommands; run as one
+  // buffer they are one transaction.
   std::string ApplyCommands() const;
 
   // Commands that leave no table; succeed as well when there is none.
   static std::string RemoveCommands();
 
- private:
-  explicit Ruleset(std::string listing) : listing_(std::move(listing)) {}
+  // The table `inet byrnie_closed`: all TCP of the pod but the proxy's own is rejected, whatever
+  // `inet byrnie` says.
+  const std::string& closed_listing() const { return closed_listing_; }
+  std::string CloseCommands() const;
 
+  // The same rules once more, in a table `inet byrnie_held` that belongs to the process that runs
+  // these commands: nobody else can change it, and it is gone with the process.
+  std::string HoldCommands() const;
+
+ private:
+  Ruleset() = default;
+
+  bool tproxy_ = false;
+  std::string chains_;
   std::string listing_;
+  std::string closed_listing_;
 };
 
 // Compares two listings line by line, blind to white space. Empty: the same. Otherwise lines that

@@ -3,6 +3,8 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -49,12 +51,12 @@ TEST(RulesetTest, AcceptsFromOutsideWhatWasRedirectedOrIsAnAnswer) {
               HasSubstr("\t\tct state invalid drop\n"
                         "\t\ttcp dport 15006 ct status dnat accept\n"
                         "\t\tct direction reply ct mark & 0x00010000 == 0x00010000 accept\n"
-                        "\t\tmeta l4proto tcp reject with tcp reset\n"));
+                        "\t\tgoto inbound_refuse\n"));
 }
 
 TEST(RulesetTest, OpensExcludedInboundPortsInBothInboundChains) {
   RedirectOptions options;
-  options.exclude_inbound_ports = {22, 9100, 22};
+  options.exclude_inbound_ports = {"22", "9100", "22"};
   const std::string listing = ListingOf(options);
   EXPECT_THAT(listing, HasSubstr("tcp dport { 22, 9100, 15008, 15020, 15021 } return\n"));
   EXPECT_THAT(listing, HasSubstr("tcp dport { 22, 9100, 15008, 15020, 15021 } accept\n"));
@@ -93,7 +95,7 @@ TEST(RulesetTest, RefusesPortsThatWouldBreakTheProxy) {
   own.inbound_port = 15008;
   EXPECT_THAT(ErrorOf(own), HasSubstr("15008"));
   RedirectOptions open;
-  open.exclude_inbound_ports = {15006};
+  open.exclude_inbound_ports = {"15006"};
   EXPECT_THAT(ErrorOf(open), HasSubstr("--exclude_inbound_ports: 15006"));
 }
 
@@ -103,12 +105,113 @@ TEST(RulesetTest, RefusesToExemptRoot) {
   EXPECT_THAT(ErrorOf(options), HasSubstr("--proxy_uid"));
 }
 
+TEST(RulesetTest, DropsEverythingWhenTheGuardsAreEmptied) {
+  const std::string listing = ListingOf({});
+  EXPECT_THAT(listing, HasSubstr("type filter hook input priority 0; policy drop;\n"));
+  EXPECT_THAT(listing, HasSubstr("type filter hook output priority 0; policy drop;\n"));
+}
+
+TEST(RulesetTest, TakesOnlyWhatIsIncluded) {
+  RedirectOptions options;
+  options.include_inbound_ports = {"8080"};
+  options.include_outbound_ports = {"80", "8000-8100"};
+  options.include_outbound_cidrs = {"10.0.0.0/8"};
+  options.include_interfaces = {"net1", "eth0"};
+  const std::string listing = ListingOf(options);
+  for (const char* rule : {"fib daddr type local tcp dport 8080 redirect to :15006",
+                           "iifname \"eth0\" tcp dport 8080 goto inbound_refuse",
+                           "iifname \"net1\" tcp dport { 15001, 15006 } goto inbound_refuse",
+                           "oifname \"eth0\" tcp dport { 80, 8000-8100 } goto outbound_take",
+                           "oifname \"net1\" ip daddr 10.0.0.0/8 goto outbound_take",
+                           "oifname \"net1\" ip daddr 10.0.0.0/8 goto outbound_refuse",
+                           "tcp sport != 8080 ct direction reply accept"}) {
+    EXPECT_THAT(listing, HasSubstr(absl::StrCat("\t\t", rule, "\n")));
+  }
+}
+
+TEST(RulesetTest, LetsExcludedUsersPortsAndInterfacesOut) {
+  RedirectOptions options;
+  options.exclude_uids = {"0", "1000-1999"};
+  options.exclude_gids = {"2000"};
+  options.exclude_outbound_ports = {"443"};
+  options.exclude_interfaces = {"eth1"};
+  const std::string listing = ListingOf(options);
+  for (const char* match : {"meta skuid 0", "meta skuid 1000-1999", "meta skgid 2000",
+                            "tcp dport 443", "oifname \"eth1\""}) {
+    EXPECT_THAT(listing, HasSubstr(absl::StrCat("\t\t", match, " return\n")));
+    EXPECT_THAT(listing, HasSubstr(absl::StrCat("\t\t", match,
+                                                " ct mark set ct mark | 0x00010000 accept\n")));
+  }
+  EXPECT_THAT(listing, HasSubstr("\t\tiifname \"eth1\" return\n"));
+  EXPECT_THAT(listing, HasSubstr("\t\tiifname \"eth1\" accept\n"));
+}
+
+TEST(RulesetTest, RefusesOptionsThatAreNoneOrContradictEachOther) {
+  const auto expect = [](void (*set)(RedirectOptions&), const char* flag) {
+    RedirectOptions options;
+    set(options);
+    EXPECT_THAT(ErrorOf(options), HasSubstr(flag));
+  };
+  expect([](RedirectOptions& o) { o.mode = "iptables"; }, "--mode=iptables: not known; give ");
+  expect([](RedirectOptions& o) { o.include_inbound_ports = {"0"}; }, "--include_inbound_ports");
+  expect([](RedirectOptions& o) { o.exclude_outbound_ports = {"x"}; }, "--exclude_outbound_ports");
+  expect([](RedirectOptions& o) { o.include_outbound_cidrs = {"*"}; }, "--include_outbound_cidrs");
+  expect([](RedirectOptions& o) { o.exclude_uids = {"root"}; }, "--exclude_uids");
+  expect([](RedirectOptions& o) { o.exclude_gids = {"4294967295"}; }, "--exclude_gids");
+  for (const char* name : {"", "lo", "a name", "eth0\"; drop", "sixteen-letters-"}) {
+    RedirectOptions options;
+    options.exclude_interfaces = {name};
+    EXPECT_THAT(ErrorOf(options), HasSubstr("--exclude_interfaces")) << name;
+  }
+  expect(
+      [](RedirectOptions& o) {
+        o.include_outbound_ports = {"80-90"};
+        o.exclude_outbound_ports = {"85"};
+      },
+      "--include_outbound_ports and --exclude_outbound_ports both name 85");
+  expect(
+      [](RedirectOptions& o) {
+        o.include_interfaces = {"eth0"};
+        o.exclude_interfaces = {"eth0"};
+      },
+      "both name eth0");
+  expect(
+      [](RedirectOptions& o) {
+        o.include_outbound_cidrs = {"10.0.0.0/8"};
+        o.exclude_outbound_cidrs = {"10.0.0.0/8"};
+      },
+      "both name 10.0.0.0/8");
+}
+
+TEST(RulesetTest, TakesInboundConnectionsUntranslatedInTproxyMode) {
+  RedirectOptions options;
+  options.mode = "tproxy";
+  const std::string listing = ListingOf(options);
+  EXPECT_THAT(listing, HasSubstr("fib daddr type local meta l4proto tcp tproxy to :15006 meta mark "
+                                 "set meta mark | 0x00020000 accept\n"));
+  EXPECT_THAT(listing,
+              HasSubstr("\t\toifname != \"lo\" meta mark & 0x00020000 == 0x00020000 drop\n"));
+  EXPECT_THAT(listing, Not(HasSubstr("dnat")));
+  EXPECT_THAT(ListingOf({}), Not(HasSubstr("0x00020000")));
+}
+
+TEST(RulesetTest, HoldsTheSameRulesInATableOfItsOwn) {
+  absl::StatusOr<Ruleset> ruleset = Ruleset::Create({});
+  ASSERT_TRUE(ruleset.ok());
+  const std::string held = ruleset->HoldCommands();
+  EXPECT_THAT(held, StartsWith("table inet byrnie_held {\n\tflags owner;\n"));
+  EXPECT_EQ(held.substr(held.find("\tchain")),
+            ruleset->listing().substr(ruleset->listing().find("\tchain")));
+}
+
 TEST(RulesetTest, ReplacesTheTableInOneBuffer) {
   absl::StatusOr<Ruleset> ruleset = Ruleset::Create({});
   ASSERT_TRUE(ruleset.ok());
   EXPECT_THAT(ruleset->ApplyCommands(),
-              StartsWith("add table inet byrnie\ndelete table inet byrnie\ntable inet byrnie {\n"));
-  EXPECT_EQ(Ruleset::RemoveCommands(), "add table inet byrnie\ndelete table inet byrnie\n");
+              StartsWith("add table inet byrnie\ndelete table inet byrnie\n"
+                         "add table inet byrnie_closed\ndelete table inet byrnie_closed\n"
+                         "table inet byrnie {\n"));
+  EXPECT_TRUE(absl::EndsWith(ruleset->ApplyCommands(), ruleset->listing()));
 }
 
 TEST(CompareListingsTest, IsBlindToWhiteSpace) {

@@ -54,8 +54,8 @@ class RedirectTest(unittest.TestCase):
         self.redirect("apply")
         self.host.run("nft", "insert", "rule", "inet", "byrnie", "outbound", "tcp", "dport", "443", "accept")
         self.assertEqual(self.redirect("check", code=1).stdout, "+ chain outbound: tcp dport 443 accept\n")
-        self.host.run("nft", "flush", "chain", "inet", "byrnie", "inbound")
-        self.assertIn("- chain inbound: fib daddr type local meta l4proto tcp redirect to :15006\n",
+        self.host.run("nft", "flush", "chain", "inet", "byrnie", "inbound_take")
+        self.assertIn("- chain inbound_take: fib daddr type local meta l4proto tcp redirect to :15006\n",
                       self.redirect("check", code=1).stdout)
         self.redirect("apply")
         self.redirect("check")

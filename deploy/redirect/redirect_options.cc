@@ -1,0 +1,201 @@
+#include "deploy/redirect/redirect_options.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/status_macros.h"
+
+namespace byrnie {
+namespace {
+
+constexpr uint32_t kLastPort = 65535;
+// The number above it means "no user".
+constexpr uint32_t kLastUser = 4294967294;
+
+// A destination in the spelling nft lists: "ip daddr 10.0.0.0/8". A full-length prefix is listed as
+// an address.
+absl::StatusOr<std::string> DestinationMatch(absl::string_view flag, const std::string& cidr) {
+  const std::vector<std::string> parts = absl::StrSplit(cidr, absl::MaxSplits('/', 1));
+  unsigned char bytes[16] = {};
+  int family = AF_INET;
+  int bits = 32;
+  if (inet_pton(AF_INET, parts[0].c_str(), bytes) != 1) {
+    family = AF_INET6;
+    bits = 128;
+    if (inet_pton(AF_INET6, parts[0].c_str(), bytes) != 1) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--", flag, ": \"", cidr, "\" is no network; write it like 10.0.0.0/8 or fd00::/8"));
+    }
+  }
+  int prefix = bits;
+  if (parts.size() == 2 && (!absl::SimpleAtoi(parts[1], &prefix) || prefix < 1 || prefix > bits)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, ": the prefix length of \"", cidr, "\" must be 1 to ", bits));
+  }
+  for (int bit = prefix; bit < bits; ++bit) {
+    if (bytes[bit / 8] & (0x80 >> (bit % 8))) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", flag, ": \"", cidr, "\" has bits set beyond its prefix of ", prefix,
+                       "; write the network's first address"));
+    }
+  }
+  char text[INET6_ADDRSTRLEN];
+  inet_ntop(family, bytes, text, sizeof(text));
+  return absl::StrCat(family == AF_INET ? "ip" : "ip6", " daddr ", text,
+                      prefix == bits ? std::string() : absl::StrCat("/", prefix));
+}
+
+// Sorted and each once.
+absl::StatusOr<std::vector<std::string>> DestinationMatches(absl::string_view flag,
+                                                            const std::vector<std::string>& cidrs) {
+  std::set<std::string> matches;
+  for (const std::string& cidr : cidrs) {
+    ASSIGN_OR_RETURN(std::string match, DestinationMatch(flag, cidr));
+    matches.insert(std::move(match));
+  }
+  return std::vector<std::string>(matches.begin(), matches.end());
+}
+
+absl::StatusOr<std::vector<std::string>> InterfaceNames(absl::string_view flag,
+                                                        const std::vector<std::string>& names) {
+  std::set<std::string> known;
+  for (const std::string& name : names) {
+    const bool fits =
+        !name.empty() && name.size() < IFNAMSIZ &&
+        std::all_of(name.begin(), name.end(), [](char c) {
+          return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.' || c == '@' || c == ':';
+        });
+    if (!fits || name == "lo") {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", flag, ": \"", absl::CHexEscape(name),
+                       "\" is no interface that can be named here; write it like eth0"));
+    }
+    known.insert(name);
+  }
+  return std::vector<std::string>(known.begin(), known.end());
+}
+
+absl::StatusOr<NumberRanges> Ports(absl::string_view flag, const std::vector<std::string>& items) {
+  return NumberRanges::Parse(flag, items, 1, kLastPort);
+}
+
+absl::Status CheckApart(absl::string_view include, const NumberRanges& included,
+                        absl::string_view exclude, const NumberRanges& excluded) {
+  uint32_t common = 0;
+  if (!included.Overlaps(excluded, &common)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--", include, " and --", exclude, " both name ",
+                                                 common, "; take it out of one of them"));
+}
+
+absl::Status CheckApart(absl::string_view include, const std::vector<std::string>& included,
+                        absl::string_view exclude, const std::vector<std::string>& excluded) {
+  for (const std::string& item : included) {
+    if (std::find(excluded.begin(), excluded.end(), item) == excluded.end()) continue;
+    const std::vector<std::string> words = absl::StrSplit(item, ' ');
+    return absl::InvalidArgumentError(absl::StrCat("--", include, " and --", exclude, " both name ",
+                                                   words.back(), "; take it out of one of them"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckProxy(const RedirectOptions& options) {
+  if (options.mode != "redirect" && options.mode != "tproxy") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--mode=", options.mode, ": not known; give redirect or tproxy"));
+  }
+  if (options.outbound_port == 0 || options.inbound_port == 0) {
+    return absl::InvalidArgumentError("--outbound_port and --inbound_port must be 1 to 65535");
+  }
+  if (options.outbound_port == options.inbound_port) {
+    return absl::InvalidArgumentError(absl::StrCat("--outbound_port and --inbound_port are both ",
+                                                   options.outbound_port,
+                                                   "; give the proxy two ports"));
+  }
+  for (uint16_t port : {options.outbound_port, options.inbound_port}) {
+    if (std::find(std::begin(kProxyPorts), std::end(kProxyPorts), port) != std::end(kProxyPorts)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("port ", port, " is the proxy's own; redirect to another one"));
+    }
+  }
+  if (options.proxy_uid == 0) {
+    return absl::InvalidArgumentError(
+        "--proxy_uid must not be 0: everything root sends would bypass the proxy");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options) {
+  RETURN_IF_ERROR(CheckProxy(options));
+  RedirectMatches matches;
+  matches.tproxy = options.mode == "tproxy";
+  matches.outbound_port = options.outbound_port;
+  matches.inbound_port = options.inbound_port;
+  matches.proxy_uid = options.proxy_uid;
+
+  ASSIGN_OR_RETURN(matches.open_ports,
+                   Ports("exclude_inbound_ports", options.exclude_inbound_ports));
+  for (uint16_t port : {options.outbound_port, options.inbound_port}) {
+    if (matches.open_ports.Contains(port)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--exclude_inbound_ports: ", port,
+                       " cannot be open to others; name ports of the application"));
+    }
+  }
+  ASSIGN_OR_RETURN(matches.include_inbound_ports,
+                   Ports("include_inbound_ports", options.include_inbound_ports));
+  RETURN_IF_ERROR(CheckApart("include_inbound_ports", matches.include_inbound_ports,
+                             "exclude_inbound_ports", matches.open_ports));
+  for (uint16_t port : kProxyPorts) matches.open_ports.Add(port);
+
+  ASSIGN_OR_RETURN(const NumberRanges include_ports,
+                   Ports("include_outbound_ports", options.include_outbound_ports));
+  ASSIGN_OR_RETURN(matches.exclude_outbound_ports,
+                   Ports("exclude_outbound_ports", options.exclude_outbound_ports));
+  RETURN_IF_ERROR(CheckApart("include_outbound_ports", include_ports, "exclude_outbound_ports",
+                             matches.exclude_outbound_ports));
+  ASSIGN_OR_RETURN(const std::vector<std::string> include_cidrs,
+                   DestinationMatches("include_outbound_cidrs", options.include_outbound_cidrs));
+  ASSIGN_OR_RETURN(matches.exclude_cidrs,
+                   DestinationMatches("exclude_outbound_cidrs", options.exclude_outbound_cidrs));
+  RETURN_IF_ERROR(CheckApart("include_outbound_cidrs", include_cidrs, "exclude_outbound_cidrs",
+                             matches.exclude_cidrs));
+  if (!include_ports.empty()) {
+    matches.include_outbound.push_back(absl::StrCat("tcp dport ", include_ports.ToNft()));
+  }
+  matches.include_outbound.insert(matches.include_outbound.end(), include_cidrs.begin(),
+                                  include_cidrs.end());
+
+  ASSIGN_OR_RETURN(const NumberRanges uids,
+                   NumberRanges::Parse("exclude_uids", options.exclude_uids, 0, kLastUser));
+  ASSIGN_OR_RETURN(const NumberRanges gids,
+                   NumberRanges::Parse("exclude_gids", options.exclude_gids, 0, kLastUser));
+  for (const std::string& range : uids.Items()) {
+    matches.exclude_users.push_back(absl::StrCat("meta skuid ", range));
+  }
+  for (const std::string& range : gids.Items()) {
+    matches.exclude_users.push_back(absl::StrCat("meta skgid ", range));
+  }
+
+  ASSIGN_OR_RETURN(matches.include_interfaces,
+                   InterfaceNames("include_interfaces", options.include_interfaces));
+  ASSIGN_OR_RETURN(matches.exclude_interfaces,
+                   InterfaceNames("exclude_interfaces", options.exclude_interfaces));
+  RETURN_IF_ERROR(CheckApart("include_interfaces", matches.include_interfaces, "exclude_interfaces",
+                             matches.exclude_interfaces));
+  return matches;
+}
+
+}  // namespace byrnie

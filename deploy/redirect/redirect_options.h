@@ -1,0 +1,70 @@
+#ifndef BYRNIE_DEPLOY_REDIRECT_REDIRECT_OPTIONS_H_
+#define BYRNIE_DEPLOY_REDIRECT_REDIRECT_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "deploy/redirect/number_ranges.h"
+
+namespace byrnie {
+
+// What of a pod's TCP traffic goes through its proxy, as the flags of the same names say it. IPv4
+// and IPv6 alike. Everything goes through it but what is excluded; where there is an include list,
+// only what that holds, and what is excluded wins.
+struct RedirectOptions {
+  // "redirect" or "tproxy": how inbound connections reach the proxy. With tproxy the application
+  // sees its clients' addresses.
+  std::string mode = "redirect";
+  // Ports of the proxy: what the pod's applications open goes to the first, what others open
+  // towards the pod to the second.
+  uint16_t outbound_port = 15001;
+  uint16_t inbound_port = 15006;
+  // The proxy and the agent run as this user; what it sends is never redirected. An application
+  // with the same user would bypass the mesh.
+  uint32_t proxy_uid = 1337;
+  // Ports and ranges of ports: "80", "8000-8100".
+  std::vector<std::string> include_inbound_ports;
+  std::vector<std::string> exclude_inbound_ports;
+  std::vector<std::string> include_outbound_ports;
+  std::vector<std::string> exclude_outbound_ports;
+  // Destinations: "10.0.0.0/8", "fd00::/8" or a single address.
+  std::vector<std::string> include_outbound_cidrs;
+  std::vector<std::string> exclude_outbound_cidrs;
+  // Users and groups whose processes connect without the proxy: "1000", "1000-1999".
+  std::vector<std::string> exclude_uids;
+  std::vector<std::string> exclude_gids;
+  // Names of interfaces of the pod, both directions.
+  std::vector<std::string> include_interfaces;
+  std::vector<std::string> exclude_interfaces;
+};
+
+// The proxy's own ports that others connect to: tunnels, metrics, readiness.
+inline constexpr uint16_t kProxyPorts[] = {15008, 15020, 15021};
+// Those of the sidecar that are for this pod alone: the admin pages of the proxy and of the agent.
+inline constexpr uint16_t kAdminPorts[] = {15000, 15010};
+
+// The options, checked, in the spelling nft lists.
+struct RedirectMatches {
+  bool tproxy = false;
+  uint16_t outbound_port = 0;
+  uint16_t inbound_port = 0;
+  uint32_t proxy_uid = 0;
+  NumberRanges open_ports;  // With kProxyPorts.
+  NumberRanges include_inbound_ports;
+  NumberRanges exclude_outbound_ports;
+  std::vector<std::string> exclude_users;     // "meta skuid 1000"
+  std::vector<std::string> exclude_cidrs;     // "ip daddr 10.0.0.0/8"
+  std::vector<std::string> include_outbound;  // Of ports and of destinations.
+  std::vector<std::string> include_interfaces;
+  std::vector<std::string> exclude_interfaces;
+};
+
+// InvalidArgument names the flag and what to write instead: a port, user, network or interface that
+// is none, two options that contradict each other, a port that would cut off the proxy.
+absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_DEPLOY_REDIRECT_REDIRECT_OPTIONS_H_
