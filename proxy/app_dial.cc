@@ -68,7 +68,7 @@ absl::string_view ReasonOfAppDialFailure(const absl::Status& status) {
     case absl::StatusCode::kDeadlineExceeded:
       return access_reason::kConnectTimeout;
     case absl::StatusCode::kResourceExhausted:
-      return access_reason::kOverloaded;
+      return access_reason::kTooManySockets;
     default:
       return access_reason::kConnectFailed;
   }
