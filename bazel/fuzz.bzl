@@ -3,9 +3,9 @@
 def byrnie_fuzz_target(name, src, deps):
     """Makes NAME_test and NAME_fuzzer of a file that defines LLVMFuzzerTestOneInput and FuzzSeeds.
 
-    NAME_test runs the seeds and a fixed number of mutations of them, with a fixed random seed, in every
-    test run, sanitizers included. NAME_fuzzer needs clang and libFuzzer:
-      CC=clang-14 bazel run --config=fuzz //test/fuzz:NAME_fuzzer -- -max_total_time=60
+    NAME_test runs the seeds, the kept corpus (test/fuzz/corpus/NAME, where there is one) and a fixed number of
+    mutations of the seeds, with a fixed random seed, in every test run, sanitizers included. NAME_fuzzer is
+    libFuzzer's, which needs clang; tools/test fuzz runs it.
 
     Args:
       name: of the parser, e.g. "spiffe_id".
@@ -16,6 +16,8 @@ def byrnie_fuzz_target(name, src, deps):
         name = name + "_test",
         size = "small",
         srcs = [src],
+        args = ["test/fuzz/corpus/" + name],
+        data = native.glob(["corpus/" + name + "/*"], allow_empty = True),
         deps = deps + [
             ":fuzz_target",
             ":replay_main",

@@ -1,9 +1,15 @@
-// Runs a fuzz target on its seeds and on mutations of them, the same ones each time: the part of
-// fuzzing that a unit test can promise. Writes a test.xml with one case, so that it counts like
-// every other test.
+// Runs a fuzz target on its seeds, on mutations of them, the same ones each time, and on the inputs
+// that fuzzing has kept: the part of fuzzing that a unit test can promise. The argument names the
+// folder of the kept inputs, which need not exist. Writes a test.xml with one case, so that it
+// counts like every other test.
+
+#include <dirent.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -54,7 +60,19 @@ void Run(const std::string& input) {
   LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
 }
 
-int ReplayMain() {
+std::vector<std::string> ReadFolder(const std::string& path) {
+  std::vector<std::string> inputs;
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
+  if (folder == nullptr) return inputs;
+  while (const dirent* entry = readdir(folder.get())) {
+    if (entry->d_name[0] == '.') continue;
+    std::ifstream file(path + "/" + entry->d_name, std::ios::binary);
+    inputs.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  }
+  return inputs;
+}
+
+int ReplayMain(const char* corpus) {
   std::mt19937_64 random(20230416);
   std::vector<std::string> seeds = FuzzSeeds();
   seeds.emplace_back();
@@ -63,6 +81,12 @@ int ReplayMain() {
     Run(seed);
     ++runs;
     for (int i = 0; i < kMutationsPerSeed; ++i, ++runs) Run(Mutate(seed, seeds, random));
+  }
+  if (corpus != nullptr) {
+    for (const std::string& input : ReadFolder(corpus)) {
+      Run(input);
+      ++runs;
+    }
   }
   std::printf("%zu inputs\n", runs);
   if (const char* path = std::getenv("XML_OUTPUT_FILE")) {
@@ -80,4 +104,4 @@ int ReplayMain() {
 }  // namespace
 }  // namespace byrnie
 
-int main() { return byrnie::ReplayMain(); }
+int main(int argc, char** argv) { return byrnie::ReplayMain(argc > 1 ? argv[1] : nullptr); }
