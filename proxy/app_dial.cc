@@ -2,10 +2,23 @@
 
 #include <utility>
 
+#include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "proxy/access_record.h"
 
 namespace byrnie {
+namespace {
+
+// Ports to borrow with a client's address. Connection tracking takes a packet of the address's
+// owner with the same ports for one of the borrowed connection; hosts choose from 32768 on by
+// default, and in an order that the kernel of one machine repeats, so that its own choice would
+// often collide.
+constexpr uint16_t kFirstBorrowedPort = 10000;
+constexpr uint16_t kEndOfBorrowed = 32768;
+// With a thousand connections of one client to one port, all of these are taken once in 10^10.
+constexpr int kMaxAttempts = 8;
+
+}  // namespace
 
 AppTarget FindApp(const ProxyConfig& config, const MeshSnapshot& mesh,
                   const SocketAddress& original_destination) {
@@ -22,9 +35,9 @@ AppTarget FindApp(const ProxyConfig& config, const MeshSnapshot& mesh,
   return target;
 }
 
-AppDial::AppDial(WorkerContext* context, const SocketAddress& address, std::string preamble,
-                 Callback done)
-    : context_(context), preamble_(std::move(preamble)), done_(std::move(done)) {
+AppDial::AppDial(WorkerContext* context, const IpAddress& client, const SocketAddress& address,
+                 std::string preamble, Callback done)
+    : context_(context), address_(address), preamble_(std::move(preamble)), done_(std::move(done)) {
   if (context_->config->IsSidecarPort(address.port())) {
     refusal_ = context_->loop->NewDeferred([this, address] {
       Callback told = std::move(done_);
@@ -34,9 +47,22 @@ AppDial::AppDial(WorkerContext* context, const SocketAddress& address, std::stri
     refusal_->Schedule();
     return;
   }
+  if (context_->config->inbound_interception == InboundInterception::kTproxy &&
+      client.is_v4() == address.ip().is_v4() && !client.IsLoopback()) {
+    borrowed_ = client;
+  }
+  Connect();
+}
+
+void AppDial::Connect() {
+  ++attempts_;
   TcpStream::ConnectOptions options;
   options.timeout = context_->config->connect_timeout;
-  attempt_ = TcpStream::Connect(context_->loop, address, options,
+  if (borrowed_) {
+    options.source = SocketAddress(
+        *borrowed_, absl::Uniform<uint16_t>(context_->random, kFirstBorrowedPort, kEndOfBorrowed));
+  }
+  attempt_ = TcpStream::Connect(context_->loop, address_, options,
                                 [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
                                   OnConnected(std::move(stream));
                                 });
@@ -45,6 +71,12 @@ AppDial::AppDial(WorkerContext* context, const SocketAddress& address, std::stri
 AppDial::~AppDial() = default;
 
 void AppDial::OnConnected(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
+  if (borrowed_ && stream.status().code() == absl::StatusCode::kResourceExhausted &&
+      attempts_ < kMaxAttempts) {
+    // The port is taken, by another connection of this client.
+    Connect();
+    return;
+  }
   if (stream.ok() && (*stream)->fd() >= context_->socket_limit) {
     stream = absl::ResourceExhaustedError("too many open sockets");
   }

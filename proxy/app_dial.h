@@ -7,6 +7,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 #include "common/net/socket_address.h"
 #include "common/net/tcp_stream.h"
 #include "proxy/mesh_snapshot.h"
@@ -35,18 +36,24 @@ class AppDial {
   // sidecar's own; ResourceExhausted, DeadlineExceeded and Unavailable as TcpStream::Connect.
   using Callback = absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<TcpStream>>)>;
 
-  // `preamble`, the PROXY header or empty, has been written in front of everything when `done`
-  // gets the stream: it is no part of what a relay counts.
-  AppDial(WorkerContext* context, const SocketAddress& address, std::string preamble,
-          Callback done);
+  // In tproxy mode the application sees `client` as the address of its peer. `preamble`, the PROXY
+  // header or empty, has been written in front of everything when `done` gets the stream: it is no
+  // part of what a relay counts.
+  AppDial(WorkerContext* context, const IpAddress& client, const SocketAddress& address,
+          std::string preamble, Callback done);
   AppDial(const AppDial&) = delete;
   AppDial& operator=(const AppDial&) = delete;
   ~AppDial();
 
  private:
+  void Connect();
   void OnConnected(absl::StatusOr<std::unique_ptr<TcpStream>> stream);
 
   WorkerContext* const context_;  // Not owned.
+  const SocketAddress address_;
+  // Whose address the application is to see; none: the proxy's own.
+  absl::optional<IpAddress> borrowed_;
+  int attempts_ = 0;
   std::string preamble_;
   Callback done_;
   std::unique_ptr<TcpStream::Attempt> attempt_;

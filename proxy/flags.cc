@@ -23,6 +23,11 @@ ABSL_FLAG(int32_t, stats_port, 15020, "port of /metrics, on all addresses");
 ABSL_FLAG(int32_t, status_port, 15021, "port of /healthz/ready, on all addresses");
 ABSL_FLAG(int32_t, workers, 0,
           "threads that carry connections; 0: the CPUs this process may use, at most 2");
+ABSL_FLAG(
+    std::string, inbound_interception, "redirect",
+    "how connections to the pod are brought here, as byrnie-redirect's --mode says: redirect, "
+    "or tproxy, with which applications see their clients' addresses and which needs the "
+    "capability NET_ADMIN");
 ABSL_FLAG(std::string, mtls_mode, "strict",
           "strict: refuse inbound plaintext; permissive: carry it where policies allow");
 ABSL_FLAG(std::string, mtls_port_modes, "",
@@ -196,6 +201,11 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
   const std::string proxy_protocol_ports = absl::GetFlag(FLAGS_proxy_protocol_ports);
   ASSIGN_OR_RETURN(config.inbound.proxy_protocol_ports,
                    OfFlag("proxy_protocol_ports", ParsePortSet(proxy_protocol_ports)));
+  const std::string interception = absl::GetFlag(FLAGS_inbound_interception);
+  ASSIGN_OR_RETURN(const bool tproxy,
+                   ToChoice("inbound_interception", interception, "tproxy", "redirect"));
+  config.inbound_interception =
+      tproxy ? InboundInterception::kTproxy : InboundInterception::kRedirect;
   const std::string outbound_policy = absl::GetFlag(FLAGS_outbound_policy);
   ASSIGN_OR_RETURN(const bool passthrough,
                    ToChoice("outbound_policy", outbound_policy, "passthrough", "deny"));
@@ -256,6 +266,7 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
       {"stats_port", absl::StrCat(config.stats_port)},
       {"status_port", absl::StrCat(config.status_port)},
       {"workers", absl::StrCat(config.workers)},
+      {"inbound_interception", interception},
       {"mtls_mode", mode},
       {"mtls_port_modes", port_modes},
       {"probe_ports", probe_ports},

@@ -105,6 +105,7 @@ INSTANTIATE_TEST_SUITE_P(
                       BadValue{"probe_ports", "http", "--probe_ports: "},
                       BadValue{"probe_sources", "node", "--probe_sources: "},
                       BadValue{"proxy_protocol_ports", "0", "--proxy_protocol_ports: "},
+                      BadValue{"inbound_interception", "iptables", "tproxy or redirect"},
                       BadValue{"outbound_policy", "", "passthrough or deny"},
                       BadValue{"resolve_timeout", "0", "1ms to 24h"},
                       BadValue{"connect_timeout", "inf", "1ms to 24h"},

@@ -17,6 +17,10 @@ namespace byrnie {
 // What becomes of connections to addresses that the control plane says are not in the mesh.
 enum class OutboundPolicy { kPassthrough, kDeny };
 
+// How the kernel's rules bring connections to the pod here: with their destination translated, or
+// as they are (IP_TRANSPARENT), and then the application sees its clients' addresses.
+enum class InboundInterception { kRedirect, kTproxy };
+
 // Everything the flags say, checked. A value.
 struct ProxyConfig {
   std::string link_socket;
@@ -29,6 +33,7 @@ struct ProxyConfig {
   // At least 1.
   int workers = 1;
   InboundModes inbound;
+  InboundInterception inbound_interception = InboundInterception::kRedirect;
   OutboundPolicy outbound_policy = OutboundPolicy::kPassthrough;
   absl::Duration resolve_timeout = absl::Seconds(2);
   absl::Duration connect_timeout = absl::Seconds(10);

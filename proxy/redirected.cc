@@ -33,7 +33,8 @@ void RedirectedConnection::Start() {
   }
   set_original_destination(*kernel_destination_);
   const absl::StatusOr<SocketAddress> local = client_->LocalAddress();
-  if ((local.ok() && *local == original_destination()) ||
+  const bool translated = context()->config->inbound_interception == InboundInterception::kRedirect;
+  if ((translated && local.ok() && *local == original_destination()) ||
       context()->config->IsSidecarPort(original_destination().port())) {
     Refuse(Result::kDenied, access_reason::kLoop, "made to a port of this pod's sidecar");
     return;
@@ -255,7 +256,7 @@ void RedirectedConnection::Dial() {
                            peer() == nullptr ? absl::string_view() : peer()->peer.id.text());
   }
   dial_ = std::make_unique<AppDial>(
-      context(), target_.address, std::move(preamble),
+      context(), source().ip(), target_.address, std::move(preamble),
       [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) { OnDialed(std::move(stream)); });
 }
 

@@ -91,12 +91,7 @@ class Worker::Data {
                        registry_.Add(std::make_unique<OutboundConnection>(
                            &context_, std::move(stream), std::move(destination)));
                      }));
-    ASSIGN_OR_RETURN(
-        inbound_listener_, ListenOn(config.inbound_port, [this](std::unique_ptr<TcpStream> stream) {
-          absl::StatusOr<SocketAddress> destination = GetOriginalDestination(stream->fd());
-          registry_.Add(std::make_unique<RedirectedConnection>(&context_, std::move(stream),
-                                                               std::move(destination)));
-        }));
+    RETURN_IF_ERROR(ListenInbound());
     ASSIGN_OR_RETURN(hbone_listener_,
                      ListenOn(config.hbone_port, [this](std::unique_ptr<TcpStream> stream) {
                        tunnel_server_->Accept(std::move(stream));
@@ -152,10 +147,32 @@ class Worker::Data {
   }
 
  private:
+  absl::Status ListenInbound() {
+    const bool tproxy = dependencies_.config->inbound_interception == InboundInterception::kTproxy;
+    absl::StatusOr<std::unique_ptr<TcpListener>> listener = ListenOn(
+        dependencies_.config->inbound_port,
+        [this, tproxy](std::unique_ptr<TcpStream> stream) {
+          absl::StatusOr<SocketAddress> destination =
+              tproxy ? stream->LocalAddress() : GetOriginalDestination(stream->fd());
+          registry_.Add(std::make_unique<RedirectedConnection>(&context_, std::move(stream),
+                                                               std::move(destination)));
+        },
+        tproxy);
+    if (tproxy && listener.status().code() == absl::StatusCode::kPermissionDenied) {
+      return absl::PermissionDeniedError(absl::StrCat(
+          "--inbound_interception=tproxy: ", listener.status().message(),
+          "; grant it to the proxy, or use redirect here and for byrnie-redirect's --mode"));
+    }
+    ASSIGN_OR_RETURN(inbound_listener_, std::move(listener));
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<std::unique_ptr<TcpListener>> ListenOn(
-      uint16_t port, absl::AnyInvocable<void(std::unique_ptr<TcpStream>)> on_accept) {
+      uint16_t port, absl::AnyInvocable<void(std::unique_ptr<TcpStream>)> on_accept,
+      bool transparent = false) {
     TcpListener::Options options;
     options.reuse_port = true;
+    options.transparent = transparent;
     auto accept = std::make_shared<absl::AnyInvocable<void(std::unique_ptr<TcpStream>)>>(
         std::move(on_accept));
     return ListenOnAllAddresses<std::unique_ptr<TcpListener>>(

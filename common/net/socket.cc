@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -42,6 +43,28 @@ absl::Status SetTcpOptions(int fd) {
                   SetInt(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes) &&
                   SetInt(fd, SOL_SOCKET, SO_OOBINLINE, 1);
   if (!ok) return ConnectionError(errno, "cannot set socket options");
+  return absl::OkStatus();
+}
+
+bool SetTransparent(int fd, bool v4) {
+  return v4 ? SetInt(fd, SOL_IP, IP_TRANSPARENT, 1) : SetInt(fd, SOL_IPV6, IPV6_TRANSPARENT, 1);
+}
+
+absl::Status BindToSource(int fd, const SocketAddress& source) {
+  const std::string what = absl::StrCat("cannot connect from ", source.ToString());
+  if (!SetTransparent(fd, source.ip().is_v4())) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(what, ": ", strerror(errno), "; it needs the capability NET_ADMIN"));
+  }
+  // The same source may be used towards several destinations; connect() refuses the same pair.
+  SetInt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  sockaddr_storage storage;
+  const socklen_t size = source.ToSockaddr(&storage);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0) {
+    const int error = errno;
+    const absl::Status status = ConnectionError(error, what);
+    return error == EADDRINUSE ? absl::ResourceExhaustedError(status.message()) : status;
+  }
   return absl::OkStatus();
 }
 

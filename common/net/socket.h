@@ -35,6 +35,14 @@ absl::StatusOr<UniqueFd> NewStreamSocket(int family);
 // Does nothing for other families.
 absl::Status SetTcpOptions(int fd);
 
+// IP_TRANSPARENT: the socket may have any address as its own. False, with errno set, without
+// CAP_NET_ADMIN.
+bool SetTransparent(int fd, bool v4);
+
+// Makes a socket transparent that is about to connect, and gives it the address `source`, whosever
+// it is. ResourceExhausted when the port is taken.
+absl::Status BindToSource(int fd, const SocketAddress& source);
+
 // Probes an idle connection every kShortKeepaliveIdle: for one that is half closed.
 void SetShortKeepalive(int fd);
 

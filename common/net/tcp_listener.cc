@@ -84,6 +84,11 @@ absl::StatusOr<std::unique_ptr<TcpListener>> TcpListener::Create(EventLoop* loop
     const int v6_only = options.dual_stack && address.ip().IsUnspecified() ? 0 : 1;
     setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only));
   }
+  if (options.transparent && !SetTransparent(fd.get(), address.ip().is_v4())) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("cannot take connections to other addresses on ", address.ToString(), ": ",
+                     strerror(errno), "; it needs the capability NET_ADMIN"));
+  }
   RETURN_IF_ERROR(SetTcpOptions(fd.get()));
   sockaddr_storage storage;
   const socklen_t size = address.ToSockaddr(&storage);

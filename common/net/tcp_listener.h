@@ -23,14 +23,17 @@ class TcpListener {
     // Binds [::] for both families when the address is unspecified IPv6; ignored for IPv4.
     bool dual_stack = true;
     int backlog = 4096;
+    // IP_TRANSPARENT: also takes connections that a tproxy rule gives it, whatever their
+    // destination; that is the local address of their streams. Needs CAP_NET_ADMIN.
+    bool transparent = false;
     // Told of each pause; optional. Must not destroy the listener.
     std::function<void(const absl::Status&)> on_pause;
   };
   using AcceptCallback = absl::AnyInvocable<void(std::unique_ptr<TcpStream>)>;
 
   // Binds and listens. AlreadyExists when the port is taken, PermissionDenied when it may not be
-  // bound, InvalidArgument when the address is not of this host; each names the address.
-  // `on_accept` runs per connection and may destroy the listener.
+  // bound or made transparent, InvalidArgument when the address is not of this host; each names the
+  // address. `on_accept` runs per connection and may destroy the listener.
   static absl::StatusOr<std::unique_ptr<TcpListener>> Create(EventLoop* loop,
                                                              const SocketAddress& address,
                                                              const Options& options,

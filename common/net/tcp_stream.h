@@ -6,6 +6,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/base/unique_fd.h"
 #include "common/event/event_loop.h"
 #include "common/net/byte_stream.h"
@@ -29,6 +30,10 @@ class TcpStream final : public ByteStream {
     absl::Duration timeout = absl::Seconds(10);
     // SO_MARK of the socket, 0 for none. Needs CAP_NET_ADMIN.
     uint32_t mark = 0;
+    // Where to connect from, whosever address it is, of the family of the remote one; none: the
+    // kernel's choice. ResourceExhausted when the port is taken. Needs CAP_NET_ADMIN
+    // (PermissionDenied), and routing that brings the answers back.
+    absl::optional<SocketAddress> source;
   };
 
   // An attempt to connect; destroying it abandons the attempt and the callback does not run.

@@ -133,6 +133,7 @@ class Pod:
         self.token = os.path.join(self.directory, "token")
         self.proxy = self.agent = None
         self.extra_proxy_flags, self.extra_agent_flags = [], []
+        self.redirect_flags, self.proxy_capabilities = [], []
 
     # The application's side.
 
@@ -181,11 +182,12 @@ class Pod:
 
     def start_proxy(self):
         self.proxy = self.mesh.spawn(f"{self.name}-proxy", self.host, self.proxy_arguments(),
-                                     self.mesh.log_path(f"{self.name}-proxy"), uid=PROXY_UID)
+                                     self.mesh.log_path(f"{self.name}-proxy"), uid=PROXY_UID,
+                                     capabilities=self.proxy_capabilities)
 
     def start(self):
         """Rules first, as an injected pod does: nothing can leave before the proxy is there."""
-        self.redirect("apply")
+        self.redirect("apply", *self.redirect_flags)
         self.write_token()
         self.start_agent()
         self.start_proxy()
@@ -303,8 +305,8 @@ class Mesh:
 
     # Building.
 
-    def spawn(self, name, namespace, argv, log_path, uid=None):
-        process = Process(name, namespace, argv, log_path, uid)
+    def spawn(self, name, namespace, argv, log_path, uid=None, capabilities=()):
+        process = Process(name, namespace, argv, log_path, uid, capabilities)
         self.processes.append(process)
         return process
 

@@ -68,11 +68,13 @@ class Namespace:
         """Runs `ip` commands inside."""
         run("ip", "-n", self.name, "-batch", "-", stdin="\n".join(commands) + "\n")
 
-    def command(self, argv, uid=None, privileges=False):
-        """The argv that runs `argv` inside, as `uid` (root if None), dying with this process."""
+    def command(self, argv, uid=None, privileges=False, capabilities=()):
+        """The argv that runs `argv` inside, as `uid` (root if None) with `capabilities`, dying with this process."""
         prefix = ["nsenter", f"--net={self.path}", "--", "setpriv"]
         if uid is not None:
             prefix += [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+        for capability in capabilities:
+            prefix += [f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"]
         if not privileges:
             prefix += ["--no-new-privs"]
         return prefix + ["--pdeathsig=KILL", "--"] + [str(word) for word in argv]
