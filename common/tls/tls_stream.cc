@@ -142,7 +142,7 @@ absl::Status TlsStream::Impl::SessionError(int ssl_error) {
 
 IoResult TlsStream::Impl::Read(absl::Span<uint8_t> buffer) {
   if (state_ == State::kBroken || reset_wanted_) return {0, IoStatus::kError};
-  if (read_ended_) return {0, IoStatus::kEof};
+  if (read_ended_) return TellEnd();
   if (state_ == State::kHandshaking) {
     read_wanted_ = true;
     return {0, IoStatus::kWouldBlock};
@@ -165,12 +165,36 @@ IoResult TlsStream::Impl::Read(absl::Span<uint8_t> buffer) {
     }
     if (ssl_error == SSL_ERROR_ZERO_RETURN) {
       read_ended_ = true;
-      return total > 0 ? IoResult{total, IoStatus::kOk} : IoResult{0, IoStatus::kEof};
+      return total > 0 ? IoResult{total, IoStatus::kOk} : TellEnd();
     }
     Break(SessionError(ssl_error));
     return total > 0 ? IoResult{total, IoStatus::kOk} : IoResult{0, IoStatus::kError};
   }
   return {total, IoStatus::kOk};
+}
+
+IoResult TlsStream::Impl::TellEnd() {
+  end_told_ = true;
+  WatchAfterEnd();
+  return {0, IoStatus::kEof};
+}
+
+void TlsStream::Impl::WatchAfterEnd() {
+  if (state_ != State::kOpen || write_failed_) return;
+  uint8_t ignored[1024];
+  // What follows a close_notify is ignored (RFC 8446 section 6.1); whoever sends much of it is not
+  // listened to any more.
+  for (int i = 0; i < 64; ++i) {
+    const IoStatus status = transport_->Read(absl::MakeSpan(ignored)).status;
+    if (status == IoStatus::kError) {
+      const absl::Status lost = transport_->error();
+      Break(absl::UnavailableError(
+          absl::StrCat("connection lost after the peer's end: ",
+                       lost.ok() ? absl::string_view("no reason given") : lost.message())));
+      return;
+    }
+    if (status != IoStatus::kOk) return;
+  }
 }
 
 IoResult TlsStream::Impl::Write(absl::Span<const uint8_t> data) {
@@ -277,6 +301,10 @@ void TlsStream::Impl::OnReadable() {
   ciphertext_.OnTransportReadable();
   if (state_ == State::kHandshaking) {
     if (!pending_sign_) DriveHandshake();
+    return;
+  }
+  if (end_told_) {
+    WatchAfterEnd();
     return;
   }
   if (read_wanted_) TellReadable();

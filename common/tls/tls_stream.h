@@ -30,8 +30,9 @@ struct TlsSessionInfo {
 //
 // The peer's certificate is verified with the context's bundles at the wall-clock time of the
 // handshake. An end of the transport without close_notify is kError with DataLoss, never kEof (RFC
-// 8446 section 6.1). The input of a burst is held in memory only until it has been read; an idle
-// stream holds no buffer.
+// 8446 section 6.1). Read gives kError after kEof when the connection breaks later, as TcpStream
+// does. The input of a burst is held in memory only until it has been read; an idle stream holds no
+// buffer.
 class TlsStream final : public ByteStream {
  public:
   struct Options {

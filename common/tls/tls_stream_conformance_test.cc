@@ -54,7 +54,6 @@ ByteStreamKind TlsKind(std::string name, const MemoryStreamPair::Quota& quota) {
   kind.name = std::move(name);
   if (quota.block_between) kind.much = 1024 * 1024;
   kind.make = [quota](ManualEventLoop* loop) { return MakeTls(loop, quota); };
-  kind.end_hides_reset = true;
   return kind;
 }
 

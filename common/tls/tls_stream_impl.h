@@ -101,6 +101,10 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   void OnWriteFailed();
   void Break(absl::Status status);
   void SendCloseNotify();
+  IoResult TellEnd();
+  // Breaks the stream when the transport breaks behind the peer's close_notify, which SSL_read does
+  // not look behind.
+  void WatchAfterEnd();
   // Starts the counts of floods anew when their second is over.
   void BeginSecond();
   // Breaks the stream when the peer floods it with what carries no data. `records_before`: records
@@ -153,6 +157,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   bool tell_readable_ = false;          // To be told in OnWork.
   bool tell_writable_ = false;
   bool read_ended_ = false;    // close_notify was received.
+  bool end_told_ = false;      // The reader knows.
   bool write_failed_ = false;  // The transport takes no more; what it still has to give is read.
   bool shutdown_wanted_ = false;
   bool close_notify_sent_ = false;

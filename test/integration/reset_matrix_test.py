@@ -4,7 +4,7 @@
 Proved 20 times each, for a reset by the client's application and by the server's: before the destination is known, while the
 tunnel connects, amid its TLS handshake, before CONNECT is answered, before the first byte, amid the request, amid the response,
 after the client's end, after the server's end, with a reader that stands still, while a proxy drains, and while certificates
-rotate; those of open connections also for plaintext to a host outside the mesh and from there into a permissive pod. The other application sees ECONNRESET, never an end; what the first proxy's kernel had taken arrives; the
+rotate; those of open connections also over direct mTLS, for plaintext to a host outside the mesh and from there into a permissive pod. The other application sees ECONNRESET, never an end; what the first proxy's kernel had taken arrives; the
 proxies' descriptors and gauges are back to where they were.
 """
 
@@ -73,6 +73,7 @@ class ResetMatrixTest(MeshTestCase):
         cls.server.extra_proxy_flags = ["--mtls_mode=permissive"]
         cls.mesh.vip, _ = cls.mesh.service("server", [cls.server])
         cls.outsider = cls.mesh.outsider()
+        cls.plain_mtls = cls.mesh.pod("mtls", tunnel_protocol="LEGACY_ISTIO_MTLS")
         # Peers the client's proxy has never heard of or has no tunnel to, one for each test that needs it.
         cls.peers = {name: cls.mesh.pod(name) for name in ("unknown", "unasked", "far", "closed", "slow", "dying")}
         cls.mesh.start()
@@ -80,6 +81,7 @@ class ResetMatrixTest(MeshTestCase):
     def setUp(self):
         self.paths = {
             "tunnel": (self.server.listen(8080), lambda: self.client.connect(self.mesh.vip, 80)),
+            "mTLS": (self.plain_mtls.listen(8080), lambda: self.client.connect(self.plain_mtls.address, 8080)),
             "plaintext out": (self.outsider.listen(9000), lambda: self.client.connect(self.outsider.address, 9000)),
             "plaintext in": (self.server.listen(8081), lambda: self.outsider.connect(self.server.address, 8081)),
         }
@@ -87,7 +89,7 @@ class ResetMatrixTest(MeshTestCase):
         for path in self.paths:
             for end in self.pair(path):
                 end.close()
-        self.leaks = Leaks(self.client, self.server)
+        self.leaks = Leaks(self.client, self.server, self.plain_mtls)
 
     def tearDown(self):
         for listener, _ in self.paths.values():

@@ -41,9 +41,6 @@ struct ByteStreamKind {
   // More than fits between two ends; less where it moves in small pieces, for there is a real
   // deadline behind every wait.
   size_t much = 20 * 1024 * 1024;
-  // After a clean end nothing is read from below any more, so that a reset behind it is only told
-  // to a writer.
-  bool end_hides_reset = false;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const ByteStreamKind& kind) {
