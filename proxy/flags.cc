@@ -46,6 +46,8 @@ ABSL_FLAG(absl::Duration, resolve_timeout, absl::Seconds(2),
           "how long a connection waits to learn what its address is");
 ABSL_FLAG(absl::Duration, connect_timeout, absl::Seconds(10),
           "for each TCP connection the proxy makes");
+ABSL_FLAG(int32_t, max_handshakes, 1024,
+          "TLS handshakes of other pods' tunnels under way at once; an address has an eighth");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(30),
           "from SIGTERM until what is still open is reset");
 ABSL_FLAG(
@@ -112,6 +114,15 @@ absl::StatusOr<absl::Duration> ToOptionalTimeout(const char* flag, absl::Duratio
     return absl::InvalidArgumentError(
         absl::StrCat("--", flag, "=", absl::FormatDuration(value),
                      ": out of range; give 1ms to 8760h, or 0 for never"));
+  }
+  return value;
+}
+
+absl::StatusOr<int> ToCount(const char* flag, int32_t value) {
+  constexpr int kMaxCount = 1000000;
+  if (value < 1 || value > kMaxCount) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, "=", value, ": out of range; give 1 to ", kMaxCount));
   }
   return value;
 }
@@ -214,6 +225,8 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
                    ToTimeout("resolve_timeout", absl::GetFlag(FLAGS_resolve_timeout)));
   ASSIGN_OR_RETURN(config.connect_timeout,
                    ToTimeout("connect_timeout", absl::GetFlag(FLAGS_connect_timeout)));
+  ASSIGN_OR_RETURN(config.max_handshakes,
+                   ToCount("max_handshakes", absl::GetFlag(FLAGS_max_handshakes)));
   ASSIGN_OR_RETURN(config.drain_timeout,
                    ToTimeout("drain_timeout", absl::GetFlag(FLAGS_drain_timeout)));
   config.drain_hold = absl::GetFlag(FLAGS_drain_hold);
@@ -275,6 +288,7 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
       {"outbound_policy", outbound_policy},
       {"resolve_timeout", absl::FormatDuration(config.resolve_timeout)},
       {"connect_timeout", absl::FormatDuration(config.connect_timeout)},
+      {"max_handshakes", absl::StrCat(config.max_handshakes)},
       {"drain_timeout", absl::FormatDuration(config.drain_timeout)},
       {"drain_hold", absl::FormatDuration(config.drain_hold)},
       {"idle_timeout", ShowTimeout(config.idle_timeout)},

@@ -3,6 +3,7 @@
 #include "proxy/authorizer.h"
 #include "proxy/end_reason.h"
 #include "proxy/routing_table.h"
+#include "proxy/tunnel_reason.h"
 
 namespace byrnie {
 namespace {
@@ -46,6 +47,11 @@ constexpr absl::string_view kReasons[] = {
     route_reason::kNoEndpoint,
     route_reason::kNoHealthyEndpoint,
     end_reason::kTrustRemoved,
+    tunnel_reason::kHandshakeSilent,
+    tunnel_reason::kHandshakeTimeout,
+    tunnel_reason::kHandshakeEvicted,
+    tunnel_reason::kHandshakeSourceLimit,
+    tunnel_reason::kHandshakeLimit,
 };
 
 // From a link on the same machine to an agent that is away.
@@ -115,6 +121,9 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
                                 "1 while new connections are refused because memory is short");
   buffered_bytes = registry->AddGauge(
       "byrnie_proxy_buffered_bytes", "Bytes of connections kept because they could not be written");
+  handshakes_open = registry->AddGauge(
+      "byrnie_proxy_handshakes_open",
+      "Connections to the tunnel port whose handshake is not over, or not begun");
 }
 
 ProxyMetrics::PerDirection ProxyMetrics::AddDirection(MetricRegistry* registry,

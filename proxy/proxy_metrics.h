@@ -74,6 +74,7 @@ class ProxyMetrics {
   Gauge* memory_used;
   Gauge* memory_limit;
   Gauge* shedding;
+  Gauge* handshakes_open;
 
  private:
   PerDirection AddDirection(MetricRegistry* registry, const std::string& name);

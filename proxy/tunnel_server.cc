@@ -1,5 +1,6 @@
 #include "proxy/tunnel_server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,7 @@
 #include "proxy/connection_registry.h"
 #include "proxy/inbound.h"
 #include "proxy/trust_change.h"
+#include "proxy/tunnel_reason.h"
 
 namespace byrnie {
 namespace {
@@ -18,33 +20,59 @@ constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 // A tunnel that carries nothing and whose peer does not end it: peers evict theirs earlier.
 constexpr absl::Duration kIdleTimeout = absl::Minutes(10);
 
+// One source has no more than this part of a worker's handshakes.
+constexpr size_t kSourceShare = 8;
+constexpr size_t kMinPerSource = 4;
+
+HandshakeGate::Options GateOptions(const ProxyConfig& config) {
+  HandshakeGate::Options options;
+  options.limits.total = (config.max_handshakes + config.workers - 1) / config.workers;
+  options.limits.per_source =
+      std::min(options.limits.total, std::max(kMinPerSource, options.limits.total / kSourceShare));
+  options.first_byte_timeout = config.first_byte_timeout;
+  options.handshake_timeout = config.handshake_timeout;
+  return options;
+}
+
 }  // namespace
 
 class TunnelServer::Tunnel final : public ConnectSession::Delegate {
  public:
   Tunnel(TunnelServer* server, std::shared_ptr<const IdentityInUse> identity,
-         std::unique_ptr<TcpStream> stream, const SocketAddress& source, const IpAddress& local)
+         HandshakeGate::Arrival arrival)
       : server_(server),
         identity_(std::move(identity)),
-        source_(source),
-        local_(local),
-        created_(server->context_->loop->Now()),
+        handshake_id_(arrival.id),
+        source_(arrival.source),
+        local_(arrival.local),
+        created_(arrival.arrived),
         timer_(server->context_->loop->NewTimer([this] { OnTimer(); })) {
-    ++server_->handshakes_;
     TlsStream::Options options;
-    options.handshake_timeout = server_->context_->config->handshake_timeout;
-    tls_ = TlsStream::Create(server_->context_->loop, std::move(stream), identity_->server,
+    // What waiting for its turn has left of it.
+    options.handshake_timeout =
+        server_->context_->config->handshake_timeout - (server_->context_->loop->Now() - created_);
+    tls_ = TlsStream::Create(server_->context_->loop, std::move(arrival.stream), identity_->server,
                              std::move(options),
                              [this](absl::Status status) { OnHandshake(std::move(status)); });
   }
   ~Tunnel() override {
-    if (state_ == State::kHandshaking) --server_->handshakes_;
     if (state_ == State::kOpen || state_ == State::kClosing) metrics().tunnels_open->Add(-1);
   }
 
   bool open() const { return state_ == State::kOpen; }
   const PeerInfo& peer() const { return *peer_; }
 
+  // Ends a handshake for which there is no room any more.
+  void Evict() {
+    DCHECK(state_ == State::kHandshaking);
+    state_ = State::kClosed;
+    server_->context_->metrics->CountHandshake(AccessRecord::Direction::kInbound,
+                                               absl::UnavailableError("evicted"));
+    server_->LogRefused(source_, local_, AccessRecord::Result::kFailed,
+                        tunnel_reason::kHandshakeEvicted, "unfinished, and the room was needed",
+                        server_->context_->loop->Now() - created_);
+    server_->Remove(this);
+  }
   void Drain() {
     if (session_ == nullptr) return;
     draining_ = true;
@@ -78,7 +106,9 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
   }
 
   void OnHandshake(absl::Status status) {
-    --server_->handshakes_;
+    // Evicted, and not yet buried.
+    if (state_ != State::kHandshaking) return;
+    server_->HandshakeOver(handshake_id_);
     WorkerContext& context = *server_->context_;
     context.metrics->CountHandshake(AccessRecord::Direction::kInbound, status);
     if (!status.ok()) {
@@ -116,7 +146,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
   void LogRefusal(const absl::Status& status) {
     WorkerContext& context = *server_->context_;
     const absl::string_view reason = status.code() == absl::StatusCode::kDeadlineExceeded
-                                         ? access_reason::kConnectTimeout
+                                         ? tunnel_reason::kHandshakeTimeout
                                          : access_reason::kTlsFailed;
     const AccessRecord::Result result = status.code() == absl::StatusCode::kUnauthenticated
                                             ? AccessRecord::Result::kDenied
@@ -154,6 +184,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
 
   TunnelServer* const server_;  // Not owned.
   std::shared_ptr<const IdentityInUse> identity_;
+  const uint64_t handshake_id_;
   const SocketAddress source_;
   const IpAddress local_;
   const absl::Duration created_;
@@ -166,7 +197,10 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
 };
 
 TunnelServer::TunnelServer(WorkerContext* context, const ConnectSession::Options& session)
-    : context_(context), session_options_(session), bury_(context->loop->NewDeferred([this] {
+    : context_(context),
+      session_options_(session),
+      gate_(context->loop, GateOptions(*context->config), this),
+      bury_(context->loop->NewDeferred([this] {
         std::vector<std::unique_ptr<Tunnel>> ended = std::move(ended_);
         ended_.clear();
       })) {}
@@ -178,26 +212,65 @@ void TunnelServer::Accept(std::unique_ptr<TcpStream> stream) {
   const absl::StatusOr<SocketAddress> local = stream->LocalAddress();
   // Gone before it was looked at.
   if (!source.ok() || !local.ok()) return;
-  const std::shared_ptr<const IdentityInUse>& identity = context_->mesh->identity;
-  if (identity == nullptr || identity->identity->not_after() <= context_->loop->WallNow()) {
-    LogRefused(*source, local->ip(), AccessRecord::Result::kFailed, access_reason::kNoIdentity,
-               identity == nullptr ? "no identity yet" : "the own certificate has expired",
-               absl::ZeroDuration());
-    return;
-  }
-  if (handshakes_ >= kMaxHandshakes) {
-    LogRefused(*source, local->ip(), AccessRecord::Result::kFailed, access_reason::kOverloaded,
-               "too many handshakes", absl::ZeroDuration());
-    return;
-  }
+  if (!HasIdentity(*source, local->ip(), absl::ZeroDuration())) return;
   if (const auto shed = context_->overload->WhyNotTunnel(stream->fd())) {
     LogRefused(*source, local->ip(), AccessRecord::Result::kFailed, shed->reason,
                std::string(shed->detail), absl::ZeroDuration());
     return;
   }
-  auto tunnel = std::make_unique<Tunnel>(this, identity, std::move(stream), *source, local->ip());
+  gate_.Accept(std::move(stream), *source, local->ip());
+  CountHandshakes();
+}
+
+void TunnelServer::CountHandshakes() {
+  context_->metrics->handshakes_open->Add(static_cast<int64_t>(gate_.size()) -
+                                          static_cast<int64_t>(handshakes_counted_));
+  handshakes_counted_ = gate_.size();
+}
+
+bool TunnelServer::HasIdentity(const SocketAddress& source, const IpAddress& local,
+                               absl::Duration duration) {
+  const std::shared_ptr<const IdentityInUse>& identity = context_->mesh->identity;
+  if (identity != nullptr && identity->identity->not_after() > context_->loop->WallNow()) {
+    return true;
+  }
+  LogRefused(source, local, AccessRecord::Result::kFailed, access_reason::kNoIdentity,
+             identity == nullptr ? "no identity yet" : "the own certificate has expired", duration);
+  return false;
+}
+
+void TunnelServer::OnTurn(HandshakeGate::Arrival arrival) {
+  const uint64_t id = arrival.id;
+  if (!HasIdentity(arrival.source, arrival.local, context_->loop->Now() - arrival.arrived)) {
+    gate_.Done(id);
+    CountHandshakes();
+    return;
+  }
+  auto tunnel = std::make_unique<Tunnel>(this, context_->mesh->identity, std::move(arrival));
   Tunnel* raw = tunnel.get();
+  shaking_.emplace(id, raw);
   tunnels_.emplace(raw, std::move(tunnel));
+}
+
+void TunnelServer::OnRefused(const HandshakeGate::Arrival& arrival, absl::string_view reason,
+                             std::string detail) {
+  LogRefused(arrival.source, arrival.local, AccessRecord::Result::kFailed, reason,
+             std::move(detail), context_->loop->Now() - arrival.arrived);
+  CountHandshakes();
+}
+
+void TunnelServer::OnEvicted(uint64_t id) {
+  const auto it = shaking_.find(id);
+  DCHECK(it != shaking_.end());
+  Tunnel* const tunnel = it->second;
+  shaking_.erase(it);
+  tunnel->Evict();
+}
+
+void TunnelServer::HandshakeOver(uint64_t id) {
+  gate_.Done(id);
+  shaking_.erase(id);
+  CountHandshakes();
 }
 
 void TunnelServer::LogRefused(const SocketAddress& source, const IpAddress& local,

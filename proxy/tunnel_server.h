@@ -14,16 +14,17 @@
 #include "common/net/socket_address.h"
 #include "common/net/tcp_stream.h"
 #include "proxy/access_record.h"
+#include "proxy/handshake_gate.h"
 #include "proxy/identity_expiry.h"
 #include "proxy/peer_info.h"
 #include "proxy/worker_context.h"
 
 namespace byrnie {
 
-// The inbound tunnels of one worker (HBONE, port 15008): shakes hands, serves HTTP/2, and makes an
-// InboundConnection of each CONNECT. Lives on the worker's loop. The connections outlive their
-// tunnel; it owns none of them.
-class TunnelServer {
+// The inbound tunnels of one worker (HBONE, port 15008): shakes hands, as HandshakeGate lets it,
+// serves HTTP/2, and makes an InboundConnection of each CONNECT. Lives on the worker's loop. The
+// connections outlive their tunnel; it owns none of them.
+class TunnelServer : private HandshakeGate::Handler {
  public:
   struct TunnelView {
     std::string source;
@@ -33,14 +34,10 @@ class TunnelServer {
     absl::Duration age;
   };
 
-  // Handshakes under way per worker; more are shed, so that a flood of them does not cost the
-  // tunnels that are there.
-  static constexpr size_t kMaxHandshakes = 512;
-
   TunnelServer(WorkerContext* context, const ConnectSession::Options& session);
   TunnelServer(const TunnelServer&) = delete;
   TunnelServer& operator=(const TunnelServer&) = delete;
-  ~TunnelServer();
+  ~TunnelServer() override;
 
   // Takes a connection to port 15008. Without an identity it is refused.
   void Accept(std::unique_ptr<TcpStream> stream);
@@ -56,13 +53,23 @@ class TunnelServer {
   void CloseOtherGenerations(uint64_t generation);
 
   size_t size() const { return tunnels_.size(); }
-  // Handshakes under way: connections that may be about to begin.
-  size_t handshakes() const { return handshakes_; }
+  // Handshakes under way or waited for: connections that may be about to begin.
+  size_t handshakes() const { return gate_.size(); }
   std::vector<TunnelView> View() const;
 
  private:
   class Tunnel;
 
+  // HandshakeGate::Handler:
+  void OnTurn(HandshakeGate::Arrival arrival) override;
+  void OnRefused(const HandshakeGate::Arrival& arrival, absl::string_view reason,
+                 std::string detail) override;
+  void OnEvicted(uint64_t id) override;
+
+  // False, and said so in the log, when there is no identity to shake hands with.
+  bool HasIdentity(const SocketAddress& source, const IpAddress& local, absl::Duration duration);
+  void HandshakeOver(uint64_t id);
+  void CountHandshakes();
   void Remove(Tunnel* tunnel);
   void LogRefused(const SocketAddress& source, const IpAddress& local, AccessRecord::Result result,
                   absl::string_view reason, std::string detail, absl::Duration duration);
@@ -70,7 +77,10 @@ class TunnelServer {
   WorkerContext* const context_;  // Not owned.
   const ConnectSession::Options session_options_;
   bool draining_ = false;
-  size_t handshakes_ = 0;
+  HandshakeGate gate_;
+  size_t handshakes_counted_ = 0;
+  // Those of tunnels_ whose handshake is under way, by the gate's number.
+  absl::flat_hash_map<uint64_t, Tunnel*> shaking_;
   absl::flat_hash_map<Tunnel*, std::unique_ptr<Tunnel>> tunnels_;
   std::vector<std::unique_ptr<Tunnel>> ended_;
   std::unique_ptr<EventLoop::Deferred> bury_;

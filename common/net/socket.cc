@@ -96,6 +96,11 @@ absl::optional<StallDetector::Progress> AcknowledgementProgress(int fd) {
                                  absl::Milliseconds(info.tcpi_last_ack_recv)};
 }
 
+bool HasInput(int fd) {
+  char byte;
+  return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
 int TakeSocketError(int fd) {
   int error = 0;
   socklen_t size = sizeof(error);

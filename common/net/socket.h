@@ -55,6 +55,9 @@ int UnsentBytes(int fd);
 // What the kernel knows of the peer's acknowledgements; none for other than TCP sockets.
 absl::optional<StallDetector::Progress> AcknowledgementProgress(int fd);
 
+// True when bytes, an end or an error wait to be read. Takes nothing.
+bool HasInput(int fd);
+
 // Takes the pending error of the socket; 0 when there is none.
 int TakeSocketError(int fd);
 

@@ -15,7 +15,9 @@
 #include "common/event/testing/manual_event_loop.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
+#include "common/tls/testing/local_signer.h"
 #include "common/tls/testing/test_ca.h"
+#include "common/tls/tls_context.h"
 #include "gtest/gtest.h"
 #include "proxy/connection_registry.h"
 #include "proxy/mesh_snapshot.h"
@@ -80,8 +82,11 @@ class DataPathTest : public ::testing::Test {
   void SetMesh(const link::v1::PolicyUpdate& policies) {
     auto mesh = std::make_shared<MeshSnapshot>();
     auto identity = std::make_shared<IdentityInUse>();
-    identity->identity = *IdentitySnapshot::Create(1, ca_.IssueSvid("/ns/demo/sa/server").chain,
-                                                   ca_.Bundles(), loop_.WallNow());
+    const TestIdentity own = ca_.IssueSvid("/ns/demo/sa/server");
+    signer_.AddKey(own);
+    identity->identity = *IdentitySnapshot::Create(1, own.chain, ca_.Bundles(), loop_.WallNow());
+    identity->client = *TlsContext::Create(TlsRole::kClient, "h2", identity->identity, &signer_);
+    identity->server = *TlsContext::Create(TlsRole::kServer, "h2", identity->identity, &signer_);
     mesh->identity = std::move(identity);
     mesh->policies = *PolicySet::Create(1, policies.policies());
     context_.mesh = std::move(mesh);
@@ -108,6 +113,7 @@ class DataPathTest : public ::testing::Test {
                      metrics_.direction(AccessRecord::Direction::kOutbound).open,
                      metrics_.shedding};
   const TestCa ca_;
+  LocalSigner signer_;
   SilentDialer dialer_;
   TunnelPool pool_;
   WorkerContext context_;

@@ -1,0 +1,86 @@
+#ifndef BYRNIE_PROXY_HANDSHAKE_GATE_H_
+#define BYRNIE_PROXY_HANDSHAKE_GATE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/event/event_loop.h"
+#include "common/net/socket_address.h"
+#include "common/net/tcp_stream.h"
+#include "proxy/handshake_queue.h"
+
+namespace byrnie {
+
+// Connections to the tunnel port before their handshake. One that says nothing in
+// `first_byte_timeout` is ended and costs a socket until then, not a TLS session; the others are
+// handed on one per turn of the loop, sources taking turns, so that in a flood of handshakes the
+// data of the tunnels that are there is served in between. Lives on one loop.
+class HandshakeGate {
+ public:
+  struct Options {
+    HandshakeQueue::Limits limits;
+    absl::Duration first_byte_timeout = absl::Seconds(1);
+    // From the arrival to the end of the handshake; the gate ends what is still in line by then.
+    absl::Duration handshake_timeout = absl::Seconds(5);
+  };
+  struct Arrival {
+    uint64_t id = 0;
+    std::unique_ptr<TcpStream> stream;
+    SocketAddress source;
+    IpAddress local;
+    absl::Duration arrived;
+  };
+  // Owns nothing that the gate needs; may call the gate.
+  class Handler {
+   public:
+    virtual ~Handler() = default;
+    // It is the arrival's turn: shake hands, and say Done(id) when that is over.
+    virtual void OnTurn(Arrival arrival) = 0;
+    // The connection has been ended; `reason` is of tunnel_reason. `stream` is for addresses alone.
+    virtual void OnRefused(const Arrival& arrival, absl::string_view reason,
+                           std::string detail) = 0;
+    // A handshake under way has to end, to make room. Not counted any more.
+    virtual void OnEvicted(uint64_t id) = 0;
+  };
+
+  // `handler` outlives the gate.
+  HandshakeGate(EventLoop* loop, const Options& options, Handler* handler);
+  HandshakeGate(const HandshakeGate&) = delete;
+  HandshakeGate& operator=(const HandshakeGate&) = delete;
+  ~HandshakeGate();
+
+  void Accept(std::unique_ptr<TcpStream> stream, const SocketAddress& source,
+              const IpAddress& local);
+  // The handshake of `id` is over, whatever came of it.
+  void Done(uint64_t id) { queue_.Remove(id); }
+
+  // Connections that have not proven themselves, those handed on included.
+  size_t size() const { return queue_.size(); }
+
+ private:
+  class Waiting;
+
+  void OnFirstByte(Waiting* waiting);
+  void OnTimeout(Waiting* waiting);
+  void Refuse(Waiting* waiting, absl::string_view reason, std::string detail);
+  void Evict(uint64_t id);
+  void Turn();
+
+  EventLoop* const loop_;  // Not owned.
+  const Options options_;
+  Handler* const handler_;  // Not owned.
+  HandshakeQueue queue_;
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Waiting>> waiting_;
+  // Dead at the end of the turn: some are in their own upcall.
+  std::vector<std::unique_ptr<Waiting>> ended_;
+  std::unique_ptr<EventLoop::Deferred> turn_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_HANDSHAKE_GATE_H_

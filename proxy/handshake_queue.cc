@@ -1,0 +1,131 @@
+#include "proxy/handshake_queue.h"
+
+#include <string>
+
+#include "common/base/check.h"
+
+namespace byrnie {
+
+IpAddress SourceKey(const IpAddress& address) {
+  if (address.is_v4()) return address;
+  std::string bytes = address.ToBytes();
+  constexpr size_t kPrefix = 8;
+  bytes.replace(kPrefix, bytes.size() - kPrefix, bytes.size() - kPrefix, '\0');
+  return *IpAddress::FromBytes(bytes);
+}
+
+absl::optional<uint64_t> HandshakeQueue::Victim(const IpAddress& source) const {
+  if (!silent_.empty()) return *silent_.begin();
+  const auto own = sources_.find(source);
+  const size_t with_newcomer = (own == sources_.end() ? 0 : own->second.all.size()) + 1;
+  const auto& [most, heaviest] = *by_size_.rbegin();
+  if (most <= with_newcomer) return absl::nullopt;
+  return *sources_.at(heaviest).all.begin();
+}
+
+absl::optional<uint64_t> HandshakeQueue::SilentVictim(const IpAddress& address) const {
+  const auto own = sources_.find(SourceKey(address));
+  if (own != sources_.end() && own->second.all.size() >= limits_.per_source) {
+    if (own->second.silent.empty()) return absl::nullopt;
+    return *own->second.silent.begin();
+  }
+  if (connections_.size() < limits_.total || silent_.empty()) return absl::nullopt;
+  return *silent_.begin();
+}
+
+HandshakeQueue::Admission HandshakeQueue::Admit(const IpAddress& address) {
+  const IpAddress key = SourceKey(address);
+  Admission admission;
+  const auto own = sources_.find(key);
+  if (own != sources_.end() && own->second.all.size() >= limits_.per_source) {
+    if (own->second.silent.empty()) {
+      admission.outcome = Outcome::kSourceFull;
+      return admission;
+    }
+    admission.evicted = *own->second.silent.begin();
+  } else if (connections_.size() >= limits_.total) {
+    admission.evicted = Victim(key);
+    if (!admission.evicted.has_value()) {
+      admission.outcome = Outcome::kFull;
+      return admission;
+    }
+  }
+  if (admission.evicted.has_value()) Remove(*admission.evicted);
+  const uint64_t id = next_id_++;
+  admission.id = id;
+  Connection connection;
+  connection.source = key;
+  connections_.emplace(id, connection);
+  Source& source = sources_[key];
+  by_size_.erase({source.all.size(), key});
+  source.all.insert(id);
+  source.silent.insert(id);
+  by_size_.insert({source.all.size(), key});
+  silent_.insert(id);
+  return admission;
+}
+
+void HandshakeQueue::OnFirstByte(uint64_t id) {
+  const auto it = connections_.find(id);
+  if (it == connections_.end() || it->second.state != State::kSilent) return;
+  Connection& connection = it->second;
+  Source& source = sources_.at(connection.source);
+  silent_.erase(id);
+  source.silent.erase(id);
+  connection.state = State::kInLine;
+  connection.place = next_place_++;
+  if (source.line.empty()) {
+    source.turn = next_turn_++;
+    turns_.emplace(source.turn, connection.source);
+  }
+  source.line.emplace(connection.place, id);
+}
+
+absl::optional<uint64_t> HandshakeQueue::Next() {
+  if (turns_.empty()) return absl::nullopt;
+  const IpAddress key = turns_.begin()->second;
+  Source& source = sources_.at(key);
+  const auto first = source.line.begin();
+  const uint64_t id = first->second;
+  turns_.erase(turns_.begin());
+  source.line.erase(first);
+  if (!source.line.empty()) {
+    // Behind those of the other sources that wait.
+    source.turn = next_turn_++;
+    turns_.emplace(source.turn, key);
+  }
+  connections_.at(id).state = State::kShaking;
+  return id;
+}
+
+void HandshakeQueue::LeaveLine(const IpAddress& key, Source* source, uint64_t place) {
+  source->line.erase(place);
+  if (source->line.empty()) {
+    DCHECK(turns_.at(source->turn) == key);
+    turns_.erase(source->turn);
+  }
+}
+
+void HandshakeQueue::Remove(uint64_t id) {
+  const auto it = connections_.find(id);
+  if (it == connections_.end()) return;
+  const Connection connection = it->second;
+  connections_.erase(it);
+  const auto source = sources_.find(connection.source);
+  Source& own = source->second;
+  if (connection.state == State::kSilent) {
+    silent_.erase(id);
+    own.silent.erase(id);
+  } else if (connection.state == State::kInLine) {
+    LeaveLine(connection.source, &own, connection.place);
+  }
+  by_size_.erase({own.all.size(), connection.source});
+  own.all.erase(id);
+  if (own.all.empty()) {
+    sources_.erase(source);
+  } else {
+    by_size_.insert({own.all.size(), connection.source});
+  }
+}
+
+}  // namespace byrnie

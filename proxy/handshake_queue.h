@@ -1,0 +1,101 @@
+#ifndef BYRNIE_PROXY_HANDSHAKE_QUEUE_H_
+#define BYRNIE_PROXY_HANDSHAKE_QUEUE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/types/optional.h"
+#include "common/net/socket_address.h"
+
+namespace byrnie {
+
+// Who among the connections that have not proven themselves may use the room there is for
+// handshakes, and whose turn it is. Bookkeeping alone: it knows connections by number and neither
+// sockets nor time. Lives on one loop.
+//
+// A connection is silent until its first byte, then in line, then shaking hands until it is
+// removed. What it costs others is bounded per source: an IPv4 address, or the /64 of an IPv6
+// address, of which a host has as many addresses as it likes.
+class HandshakeQueue {
+ public:
+  struct Limits {
+    size_t total = 512;
+    size_t per_source = 64;
+  };
+  enum class Outcome {
+    kAdmitted,
+    // The source has its share, and all of it has spoken.
+    kSourceFull,
+    // Nobody is silent, and no source has more than the newcomer's would.
+    kFull,
+  };
+  struct Admission {
+    Outcome outcome = Outcome::kAdmitted;
+    // The newcomer's, when it is admitted. Numbers grow.
+    uint64_t id = 0;
+    // What has to go for it: no longer counted here, to be closed by the caller.
+    absl::optional<uint64_t> evicted;
+  };
+
+  explicit HandshakeQueue(const Limits& limits) : limits_(limits) {}
+
+  // Takes a new connection, which is silent. Where the room is used up it takes the place of the
+  // oldest silent one, of its own source first; else that of the oldest of the source that has
+  // most: an honest handshake is over in milliseconds, so what is old is stuck or hostile.
+  Admission Admit(const IpAddress& source);
+  // The silent one that Admit would evict for `source` now, if any: whoever can look at the
+  // connection asks first whether it has spoken meanwhile.
+  absl::optional<uint64_t> SilentVictim(const IpAddress& source) const;
+  // It has spoken, and is in line. Nothing for one that is not silent.
+  void OnFirstByte(uint64_t id);
+  // Whose handshake begins next: the sources take turns, the connections of one in order of their
+  // first bytes. None when nobody is in line.
+  absl::optional<uint64_t> Next();
+  // Its handshake is over, or it is gone. Nothing for one that is not counted.
+  void Remove(uint64_t id);
+
+  size_t size() const { return connections_.size(); }
+  bool anyone_in_line() const { return !turns_.empty(); }
+  const Limits& limits() const { return limits_; }
+
+ private:
+  enum class State { kSilent, kInLine, kShaking };
+  struct Connection {
+    IpAddress source;
+    State state = State::kSilent;
+    uint64_t place = 0;  // In line.
+  };
+  struct Source {
+    // In order of arrival.
+    absl::btree_set<uint64_t> all;
+    absl::btree_set<uint64_t> silent;
+    // By place.
+    absl::btree_map<uint64_t, uint64_t> line;
+    // When its next connection may begin; only while one is in line.
+    uint64_t turn = 0;
+  };
+
+  absl::optional<uint64_t> Victim(const IpAddress& source) const;
+  void LeaveLine(const IpAddress& key, Source* source, uint64_t place);
+
+  const Limits limits_;
+  uint64_t next_id_ = 1;
+  uint64_t next_place_ = 1;
+  uint64_t next_turn_ = 1;
+  absl::flat_hash_map<uint64_t, Connection> connections_;
+  absl::flat_hash_map<IpAddress, Source> sources_;
+  absl::btree_set<uint64_t> silent_;
+  absl::btree_set<std::pair<size_t, IpAddress>> by_size_;
+  absl::btree_map<uint64_t, IpAddress> turns_;
+};
+
+// What stands for all addresses of one host: the address itself, or its IPv6 /64.
+IpAddress SourceKey(const IpAddress& address);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_HANDSHAKE_QUEUE_H_

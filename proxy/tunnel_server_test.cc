@@ -1,0 +1,265 @@
+#include "proxy/tunnel_server.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "byrnie/link/v1/link.pb.h"
+#include "common/base/status_matchers.h"
+#include "common/base/unique_fd.h"
+#include "common/http2/connect_session.h"
+#include "common/net/socket_address.h"
+#include "common/net/tcp_listener.h"
+#include "common/net/tcp_stream.h"
+#include "common/tls/tls_context.h"
+#include "common/tls/tls_stream.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proxy/access_record.h"
+#include "proxy/testing/data_path.h"
+#include "proxy/tunnel_pool.h"
+#include "proxy/tunnel_reason.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+using ::testing::SizeIs;
+
+// Real connections over loopback, whose addresses 127.0.0.x are sources of their own; the loop's
+// time is the test's.
+class TunnelServerTest : public DataPathTest {
+ protected:
+  // A peer of the mesh: its TLS and HTTP/2.
+  struct Peer final : ConnectSession::Delegate {
+    void OnConnect(std::unique_ptr<ConnectStream>, ConnectRequest) override {}
+    void OnGoaway() override { ++goaways; }
+    void OnStreamsChanged() override {}
+    void OnSessionClosed(const absl::Status&) override { closed = true; }
+
+    std::unique_ptr<TlsStream> tls;
+    std::unique_ptr<ConnectSession> session;
+    absl::Status handshake = absl::UnknownError("under way");
+    int goaways = 0;
+    bool closed = false;
+  };
+
+  void Listen() {
+    if (context_.mesh->identity == nullptr) SetMesh({});
+    server_ = std::make_unique<TunnelServer>(&context_, ConnectSession::Options());
+    listener_ = *TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                                     [this](std::unique_ptr<TcpStream> stream) {
+                                       ++accepted_;
+                                       server_->Accept(std::move(stream));
+                                     });
+  }
+  ~TunnelServerTest() override {
+    peers_.clear();
+    registry_.AbortAll(access_reason::kDrained, "");
+    loop_.RunUntilIdle();
+  }
+
+  // A connection from 127.0.0.`host`, accepted.
+  int Dial(int host = 1) {
+    sockets_.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    Bind(sockets_.back().get(), host);
+    const int before = accepted_;
+    EXPECT_TRUE(loop_.RunUntil([&] { return accepted_ > before; }));
+    return sockets_.back().get();
+  }
+  Peer* Handshake(int host = 1, const char* path = "/ns/demo/sa/client") {
+    UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    Bind(fd.get(), host);
+    fcntl(fd.get(), F_SETFL, O_NONBLOCK);
+    peers_.push_back(std::make_unique<Peer>());
+    Peer* peer = peers_.back().get();
+    const TestIdentity identity = ca_.IssueSvid(path);
+    signer_.AddKey(identity);
+    auto snapshot = *IdentitySnapshot::Create(1, identity.chain, ca_.Bundles(), loop_.WallNow());
+    peer->tls = TlsStream::Create(
+        &loop_, *TcpStream::Create(&loop_, std::move(fd)),
+        *TlsContext::Create(TlsRole::kClient, "h2", std::move(snapshot), &signer_), {},
+        [this, peer](absl::Status status) {
+          peer->handshake = status;
+          if (!status.ok()) return;
+          peer->session = ConnectSession::CreateClient(&loop_, std::move(peer->tls), {}, peer);
+        });
+    return peer;
+  }
+  // One whose tunnel is open at both ends.
+  Peer* OpenTunnel(int host = 1, const char* path = "/ns/demo/sa/client") {
+    const size_t before = OpenTunnels();
+    Peer* peer = Handshake(host, path);
+    EXPECT_TRUE(loop_.RunUntil([&] { return OpenTunnels() > before; }));
+    EXPECT_THAT(peer->handshake, IsOk());
+    return peer;
+  }
+  size_t OpenTunnels() const {
+    return static_cast<size_t>(
+        metrics_.direction(AccessRecord::Direction::kInbound).tunnels_open->value());
+  }
+
+  std::unique_ptr<TunnelServer> server_;
+  std::unique_ptr<TcpListener> listener_;
+  std::vector<std::unique_ptr<Peer>> peers_;
+  std::vector<UniqueFd> sockets_;
+  int accepted_ = 0;
+
+ private:
+  void Bind(int fd, int host) {
+    sockaddr_storage storage;
+    socklen_t size =
+        SocketAddress::Parse(absl::StrCat("127.0.0.", host, ":0"))->ToSockaddr(&storage);
+    ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&storage), size), 0);
+    size = listener_->address().ToSockaddr(&storage);
+    ASSERT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&storage), size), 0);
+  }
+};
+
+TEST_F(TunnelServerTest, WithoutAnIdentityItRefuses) {
+  context_.mesh = std::make_shared<const MeshSnapshot>();
+  server_ = std::make_unique<TunnelServer>(&context_, ConnectSession::Options());
+  listener_ = *TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                                   [this](std::unique_ptr<TcpStream> stream) {
+                                     ++accepted_;
+                                     server_->Accept(std::move(stream));
+                                   });
+  Dial();
+  EXPECT_THAT(TakeLog(), HasSubstr(access_reason::kNoIdentity));
+  EXPECT_EQ(server_->handshakes(), 0u);
+}
+
+TEST_F(TunnelServerTest, AVerifiedPeerHasATunnelThatIsShownAndCounted) {
+  Listen();
+  OpenTunnel();
+  EXPECT_EQ(server_->handshakes(), 0u);
+  const std::vector<TunnelServer::TunnelView> views = server_->View();
+  ASSERT_THAT(views, SizeIs(1));
+  EXPECT_EQ(views[0].peer, "spiffe://cluster.local/ns/demo/sa/client");
+  EXPECT_EQ(views[0].state, "open");
+}
+
+TEST_F(TunnelServerTest, AConnectIsAnsweredByTheInboundConnection) {
+  Listen();
+  Peer* peer = OpenTunnel();
+  int status = 0;
+  HeaderList headers;
+  auto stream = peer->session->OpenStream(
+      {"10.9.9.9:80", {}}, [&](absl::Status, int http_status, const HeaderList& answer) {
+        status = http_status;
+        headers = answer;
+      });
+  ASSERT_THAT(stream, IsOk());
+  ASSERT_TRUE(loop_.RunUntil([&] { return status != 0; }));
+  EXPECT_EQ(status, 400);
+  EXPECT_THAT(headers,
+              Contains(Pair(kDenyReasonHeader, std::string(access_reason::kBadConnectRequest))));
+}
+
+TEST_F(TunnelServerTest, ASilentConnectionIsEndedAfterASecond) {
+  Listen();
+  Dial();
+  EXPECT_EQ(server_->handshakes(), 1u);
+  loop_.AdvanceTime(absl::Milliseconds(1010));
+  EXPECT_EQ(server_->handshakes(), 0u);
+  EXPECT_THAT(TakeLog(), AllOf(HasSubstr(absl::StrCat("\"", tunnel_reason::kHandshakeSilent)),
+                               HasSubstr("127.0.0.1:")));
+}
+
+TEST_F(TunnelServerTest, AHandshakeThatStopsHalfWayIsEndedAfterFiveSeconds) {
+  Listen();
+  const int fd = Dial();
+  ASSERT_EQ(send(fd, "\x16", 1, 0), 1);
+  ASSERT_TRUE(loop_.RunUntil([this] { return server_->View().size() == 1; }));
+  loop_.AdvanceTime(absl::Milliseconds(4980));
+  EXPECT_EQ(server_->handshakes(), 1u);
+  loop_.AdvanceTime(absl::Milliseconds(40));
+  EXPECT_EQ(server_->handshakes(), 0u);
+  EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", tunnel_reason::kHandshakeTimeout)));
+}
+
+TEST_F(TunnelServerTest, GarbageEndsAtOnceAndLeavesItsRoom) {
+  Listen();
+  const int fd = Dial();
+  ASSERT_EQ(send(fd, "GET / HTTP/1.1\r\n\r\n", 18, 0), 18);
+  ASSERT_TRUE(loop_.RunUntil([this] { return server_->handshakes() == 0; }));
+  EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", access_reason::kTlsFailed)));
+}
+
+TEST_F(TunnelServerTest, AnHonestPeerGetsInWhileAnOutsiderHoldsItsShare) {
+  config_.max_handshakes = 32;
+  Listen();
+  for (int i = 0; i < 40; ++i) Dial(2);
+  // Its share, and not one more.
+  EXPECT_EQ(server_->handshakes(), 4u);
+  EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", tunnel_reason::kHandshakeEvicted)));
+  OpenTunnel(1);
+}
+
+TEST_F(TunnelServerTest, PastItsShareASourceThatHasSpokenIsRefused) {
+  config_.max_handshakes = 32;
+  Listen();
+  for (int i = 0; i < 4; ++i) {
+    const int fd = Dial(2);
+    ASSERT_EQ(send(fd, "\x16", 1, 0), 1);
+  }
+  ASSERT_TRUE(loop_.RunUntil([this] { return server_->View().size() == 4; }));
+  Dial(2);
+  EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", tunnel_reason::kHandshakeSourceLimit)));
+  OpenTunnel(1);
+}
+
+TEST_F(TunnelServerTest, AnHonestPeerGetsInWhileManySourcesHoldAllRoomHalfWay) {
+  config_.max_handshakes = 8;
+  Listen();
+  for (int host = 2; host < 6; ++host) {
+    for (int i = 0; i < 2; ++i) {
+      const int fd = Dial(host);
+      ASSERT_EQ(send(fd, "\x16", 1, 0), 1);
+    }
+  }
+  ASSERT_TRUE(loop_.RunUntil([this] { return server_->View().size() == 8; }));
+  OpenTunnel(1);
+  EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", tunnel_reason::kHandshakeEvicted)));
+}
+
+TEST_F(TunnelServerTest, DrainingTellsThePeersThatAreThereAndThoseThatCome) {
+  Listen();
+  Peer* old = OpenTunnel();
+  server_->Drain();
+  ASSERT_TRUE(loop_.RunUntil([&] { return old->goaways == 1; }));
+  Peer* late = Handshake();
+  ASSERT_TRUE(loop_.RunUntil([&] { return late->goaways == 1; }));
+}
+
+TEST_F(TunnelServerTest, ATunnelWhoseCertificateHasRunOutIsClosed) {
+  Listen();
+  Peer* peer = OpenTunnel();
+  server_->CloseExpired(loop_.WallNow());
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(peer->closed);
+  server_->CloseExpired(loop_.WallNow() + absl::Hours(2));
+  EXPECT_TRUE(loop_.RunUntil([&] { return peer->closed && OpenTunnels() == 0; }));
+}
+
+TEST_F(TunnelServerTest, ATunnelThatCarriesNothingForTenMinutesIsClosed) {
+  Listen();
+  Peer* peer = OpenTunnel();
+  // The peer answers PINGs meanwhile.
+  for (int i = 0; i < 601; ++i) {
+    loop_.AdvanceTime(absl::Seconds(1));
+    if (peer->closed) break;
+  }
+  EXPECT_TRUE(peer->closed);
+}
+
+}  // namespace
+}  // namespace byrnie
