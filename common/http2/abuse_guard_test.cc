@@ -14,6 +14,13 @@ TEST(AbuseGuardTest, SaysOnceWhenItIsTooMuchBesideWhatIsOpen) {
   EXPECT_FALSE(guard.Note(absl::Seconds(1), 5));
 }
 
+TEST(AbuseGuardTest, TakesAnotherLimit) {
+  AbuseGuard guard(absl::ZeroDuration(), 2);
+  EXPECT_FALSE(guard.Note(absl::Seconds(1), 0));
+  EXPECT_FALSE(guard.Note(absl::Seconds(1), 0));
+  EXPECT_TRUE(guard.Note(absl::Seconds(1), 0));
+}
+
 TEST(AbuseGuardTest, ForgetsAfterItsWindow) {
   AbuseGuard guard(absl::ZeroDuration());
   for (size_t i = 0; i < AbuseGuard::kLimit; ++i) ASSERT_FALSE(guard.Note(absl::Seconds(1), 0));

@@ -26,7 +26,8 @@ ConnectSessionImpl::ConnectSessionImpl(EventLoop* loop, std::unique_ptr<ByteStre
       dispatch_(loop->NewDeferred([this] { Dispatch(); })),
       timer_(loop->NewTimer([this] { OnTimer(); })),
       liveness_(options.ping_interval, options.ping_timeout, loop->Now()),
-      abuse_(loop->Now()) {
+      abuse_(loop->Now()),
+      idle_frames_(loop->Now(), AbuseGuard::kIdleFrameLimit) {
   http2_ = NewHttp2Session(role_, options_, this);
   transport_->SetObserver(this);
   ArmPing();
@@ -43,12 +44,16 @@ ConnectSessionImpl::~ConnectSessionImpl() {
   for (const auto& [id, stream] : streams_) stream->OnSessionGone(gone);
 }
 
-bool ConnectSessionImpl::CanOpenStream() const {
-  if (server() || state_ != State::kOpen || draining_ || goaway_received_) return false;
-  const uint32_t limit = std::min(
+size_t ConnectSessionImpl::stream_limit() const {
+  if (server()) return options_.max_concurrent_streams;
+  return std::min(
       options_.max_concurrent_streams,
       nghttp2_session_get_remote_settings(http2_.get(), NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS));
-  return open_ < limit && nghttp2_session_check_request_allowed(http2_.get()) != 0;
+}
+
+bool ConnectSessionImpl::CanOpenStream() const {
+  if (server() || state_ != State::kOpen || draining_ || goaway_received_) return false;
+  return open_ < stream_limit() && nghttp2_session_check_request_allowed(http2_.get()) != 0;
 }
 
 absl::StatusOr<std::unique_ptr<ConnectStream>> ConnectSessionImpl::OpenStream(
@@ -104,6 +109,7 @@ void ConnectSessionImpl::Dispatch() {
   if (read_due_) ReadTransport();
   if (!DispatchUpcalls()) return;
   Flush();
+  ReturnHeldRequests();
   if (pending_end_.has_value() && state_ == State::kOpen) BeginClose(*pending_end_);
   CheckEnd();
   if (!closed_due_ || !ready_.empty()) return;

@@ -74,8 +74,10 @@ class ConnectSession {
   };
 
   // Client: the answer to OpenStream: OK for 2xx; PermissionDenied for 401 and 403, InvalidArgument
-  // for 400, Unavailable for 503, others and a broken session. `headers` are the answer's. Runs
-  // once, in a later turn; not after the stream has been destroyed.
+  // for 400, Unavailable for 503, others and a broken session; Aborted, with an `http_status` of 0,
+  // when the peer says that it did not process the request (REFUSED_STREAM, or a GOAWAY that names
+  // an earlier stream as the last): it may be made again elsewhere. `headers` are the answer's.
+  // Runs once, in a later turn; not after the stream has been destroyed.
   using ResponseCallback =
       absl::AnyInvocable<void(absl::Status status, int http_status, const HeaderList& headers)>;
 
@@ -94,6 +96,8 @@ class ConnectSession {
   // True while OpenStream would succeed.
   virtual bool CanOpenStream() const = 0;
   virtual size_t open_streams() const = 0;
+  // How many may be open at once: our limit, and for a client also what the peer has said by now.
+  virtual size_t stream_limit() const = 0;
   // Says GOAWAY: no new streams from the peer; open ones go on; the session closes when the last
   // has ended. Idempotent.
   virtual void Drain() = 0;

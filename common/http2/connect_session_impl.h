@@ -41,6 +41,7 @@ class ConnectSessionImpl final : public ConnectSession,
                                                             ResponseCallback on_response) override;
   bool CanOpenStream() const override;
   size_t open_streams() const override { return open_; }
+  size_t stream_limit() const override;
   void Drain() override;
   void Close() override { BeginClose(absl::OkStatus()); }
   const ByteStream& transport() const override { return *transport_; }
@@ -87,8 +88,10 @@ class ConnectSessionImpl final : public ConnectSession,
   void OnRequest(int32_t id, bool end_stream);
   void OnAnswer(int32_t id, bool end_stream);
   void OnSettingsOrClose(bool could_open);
+  void ReturnHeldRequests();
   void SubmitReset(int32_t id, uint32_t error_code);
   void NoteAbuse();
+  void NoteIdleFrame();
 
   void ReadTransport();
   void Feed(absl::Span<const uint8_t> data);
@@ -138,6 +141,7 @@ class ConnectSessionImpl final : public ConnectSession,
   int32_t peer_reset_id_ = 0;
   Liveness liveness_;
   AbuseGuard abuse_;
+  AbuseGuard idle_frames_;
   bool draining_ = false;
   bool last_goaway_sent_ = false;
   bool goaway_received_ = false;

@@ -113,6 +113,11 @@ class Valve final : public ByteStream, private ByteStream::Observer {
   void Reset() override { inner_->Reset(); }
   bool Flushed() const override { return inner_->Flushed(); }
   absl::Status error() const override { return inner_->error(); }
+  // The edges of a network that moves again.
+  void Thaw() {
+    OnReadable();
+    OnWritable();
+  }
 
  private:
   void OnReadable() override {
@@ -201,8 +206,10 @@ class ConnectSessionTest : public ::testing::TestWithParam<size_t> {
   void Connect(size_t quota, const ConnectSession::Options& client_options = {},
                const ConnectSession::Options& server_options = {}) {
     auto [a, b] = MakePair(quota);
-    client_.session = ConnectSession::CreateClient(
-        &loop_, std::make_unique<Valve>(std::move(a), &frozen_), client_options, &client_);
+    auto valve = std::make_unique<Valve>(std::move(a), &frozen_);
+    valve_ = valve.get();
+    client_.session =
+        ConnectSession::CreateClient(&loop_, std::move(valve), client_options, &client_);
     server_.session = ConnectSession::CreateServer(&loop_, std::move(b), server_options, &server_);
   }
   std::pair<std::unique_ptr<ByteStream>, std::unique_ptr<ByteStream>> MakePair(size_t quota) {
@@ -221,6 +228,7 @@ class ConnectSessionTest : public ::testing::TestWithParam<size_t> {
   ManualEventLoop loop_;
   std::vector<std::unique_ptr<MemoryStreamPair>> pairs_;
   bool frozen_ = false;
+  Valve* valve_ = nullptr;  // Owned by the client's session.
   End client_;
   End server_;
 };
@@ -450,6 +458,27 @@ TEST_P(ConnectSessionTest, ASlowReaderStallsNobodyAndBoundsItsWriter) {
   EXPECT_EQ(server_.talkers[0]->received, payload);
 }
 
+TEST_P(ConnectSessionTest, ASmallWriteWaitsForABoundedPartOfABulkStream) {
+  Connect(GetParam());
+  Talker* bulk = client_.Open();
+  Talker* small = client_.Open();
+  Run();
+  frozen_ = true;
+  bulk->Send(Pattern(1 << 20));
+  Run();
+  small->Send("hello");
+  frozen_ = false;
+  valve_->Thaw();
+  size_t ahead = 0;
+  while (server_.talkers[1]->received.empty() && loop_.RunOnce()) {
+    ahead = server_.talkers[0]->received.size();
+  }
+  EXPECT_FALSE(server_.talkers[1]->received.empty());
+  // What was in the output by then, no more than a frame of what waits behind it, and what the turn
+  // that brought it brought of the next.
+  EXPECT_LE(ahead, 2 * 64u * 1024 + 3 * 16 * 1024);
+}
+
 TEST_P(ConnectSessionTest, ATransportThatTakesNothingStopsTheWriters) {
   Connect(GetParam());
   Talker* talker = client_.Open();
@@ -489,9 +518,11 @@ TEST_P(ConnectSessionTest, RefusesStreamsPastTheLimit) {
   Run();
   EXPECT_THAT(client_.answers[0]->status, IsOk());
   EXPECT_THAT(client_.answers[1]->status, IsOk());
-  EXPECT_THAT(client_.answers[2]->status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(client_.answers[2]->status, StatusIs(absl::StatusCode::kAborted));
+  EXPECT_EQ(client_.answers[2]->http_status, 0);
   EXPECT_EQ(server_.requests.size(), 2u);
   // Now they are.
+  EXPECT_EQ(client_.session->stream_limit(), 2u);
   EXPECT_FALSE(client_.session->CanOpenStream());
   EXPECT_EQ(client_.Open(), nullptr);
   EXPECT_THAT(client_.open_status, StatusIs(absl::StatusCode::kResourceExhausted));

@@ -38,7 +38,12 @@ int ConnectSessionImpl::OnFrameReceived(const nghttp2_frame* frame) {
     case NGHTTP2_DATA:
       if (end_stream) {
         if (TunnelStream* stream = Find(id)) stream->OnEndStream();
+      } else if (frame->hd.length == frame->data.padlen) {
+        NoteIdleFrame();
       }
+      break;
+    case NGHTTP2_PRIORITY:
+      NoteIdleFrame();
       break;
     case NGHTTP2_RST_STREAM: {
       peer_reset_id_ = id;
@@ -52,10 +57,14 @@ int ConnectSessionImpl::OnFrameReceived(const nghttp2_frame* frame) {
       break;
     }
     case NGHTTP2_SETTINGS:
+      if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) NoteIdleFrame();
       OnSettingsOrClose(/*could_open=*/false);
       break;
     case NGHTTP2_PING:
-      if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) break;
+      if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
+        NoteIdleFrame();
+        break;
+      }
       if (std::memcmp(frame->ping.opaque_data, kLivenessPing, sizeof(kLivenessPing)) == 0) {
         if (liveness_.OnAnswer(loop_->Now())) ArmPing();
       } else if (draining_ && !last_goaway_sent_ &&
@@ -134,6 +143,9 @@ int ConnectSessionImpl::OnFrameSent(const nghttp2_frame* frame) {
       }
       break;
     case NGHTTP2_HEADERS:
+      if (!server()) {
+        if (TunnelStream* stream = Find(id)) stream->OnRequestSent();
+      }
       // The answer to a refused request is complete: the rest of the request is not wanted (RFC
       // 9113 section 8.1).
       if (server() && end_stream &&
@@ -188,6 +200,9 @@ int ConnectSessionImpl::OnStreamClose(int32_t id, uint32_t error_code) {
     absl::Status status;
     if (stream->reset_submitted()) {
       // Ours; what was to be said has been said.
+    } else if (error_code == NGHTTP2_REFUSED_STREAM && !server() && !stream->answered()) {
+      // RFC 9113 section 8.7.
+      status = absl::AbortedError("the peer did not process the request");
     } else if (peer_reset) {
       status = absl::UnavailableError(
           absl::StrCat("the peer reset the stream: ", nghttp2_http2_strerror(error_code)));
@@ -237,6 +252,12 @@ int ConnectSessionImpl::OnSendData(const nghttp2_frame* frame, const uint8_t* he
   stream->TakeSendable(absl::MakeSpan(output_.Reserve(length), length));
   stream->OnSent(output_.end_mark());
   return 0;
+}
+
+void ConnectSessionImpl::NoteIdleFrame() {
+  if (idle_frames_.Note(loop_->Now(), open_)) {
+    nghttp2_session_terminate_session(http2_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
+  }
 }
 
 void ConnectSessionImpl::NoteAbuse() {

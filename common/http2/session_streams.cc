@@ -1,6 +1,7 @@
 // What our streams ask for.
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/http2/connect_session_impl.h"
@@ -50,6 +51,24 @@ void ConnectSessionImpl::SendReject(int32_t id, int status, const HeaderList& he
   values.Add(headers);
   nghttp2_submit_response(http2_.get(), id, values.data(), values.size(), nullptr);
   Schedule();
+}
+
+void ConnectSessionImpl::ReturnHeldRequests() {
+  // A limit that came after the requests: nghttp2 would hold them until others end, which may be
+  // never. Nobody has processed them.
+  if (server() || state_ != State::kOpen || open_ <= stream_limit()) return;
+  std::vector<TunnelStream*> held;
+  for (const auto& [id, stream] : streams_) {
+    if (!stream->request_sent() && !stream->closed()) held.push_back(stream);
+  }
+  std::sort(held.begin(), held.end(),
+            [](const TunnelStream* a, const TunnelStream* b) { return a->id() > b->id(); });
+  for (TunnelStream* stream : held) {
+    if (open_ <= stream_limit()) return;
+    --open_;
+    SubmitReset(stream->id(), NGHTTP2_REFUSED_STREAM);
+    stream->OnClosed(absl::AbortedError("the peer takes no more streams; not sent"));
+  }
 }
 
 void ConnectSessionImpl::SubmitReset(int32_t id, uint32_t error_code) {

@@ -84,6 +84,9 @@ class TunnelStream final : public ConnectStream {
   void OnEndSent(uint64_t mark);
   void OnResetSubmitted() { reset_submitted_ = true; }
   bool reset_submitted() const { return reset_submitted_; }
+  // Client: the request has left nghttp2, which holds those past the peer's limit back.
+  void OnRequestSent() { request_sent_ = true; }
+  bool request_sent() const { return request_sent_; }
   void OnResetSent(uint64_t mark);
 
   // Runs what is due. The stream, its session and everything else may be gone after it.
@@ -119,6 +122,7 @@ class TunnelStream final : public ConnectStream {
   bool end_sent_ = false;
   bool reset_ = false;
   bool reset_submitted_ = false;
+  bool request_sent_ = false;
   bool reset_sent_ = false;
   bool closed_ = false;
   bool read_waiting_ = true;

@@ -1,0 +1,335 @@
+// What attackers do to HTTP/2 servers, in bytes that no library would send; and what honest peers
+// do that looks alike.
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/types/optional.h"
+#include "common/base/status_matchers.h"
+#include "common/event/testing/manual_event_loop.h"
+#include "common/http2/abuse_guard.h"
+#include "common/http2/connect_session.h"
+#include "common/net/byte_stream.h"
+#include "common/net/testing/memory_stream_pair.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr size_t kFrameHeader = 9;
+
+std::string Frame(uint8_t type, uint8_t flags, uint32_t stream, const std::string& payload) {
+  std::string frame;
+  for (int shift : {16, 8, 0}) frame.push_back(static_cast<char>(payload.size() >> shift));
+  frame.push_back(static_cast<char>(type));
+  frame.push_back(static_cast<char>(flags));
+  for (int shift : {24, 16, 8, 0}) frame.push_back(static_cast<char>(stream >> shift));
+  return frame + payload;
+}
+
+constexpr uint8_t kData = 0, kHeaders = 1, kPriority = 2, kReset = 3, kSettings = 4, kPing = 6,
+                  kGoaway = 7, kWindowUpdate = 8, kContinuation = 9;
+constexpr uint8_t kEndHeaders = 4;
+// :method CONNECT, :authority a:1. Before them what the server's smaller table demands once its
+// SETTINGS are acknowledged (RFC 7541 section 4.2): a table of no size, which is never too large.
+const char kConnect[] =
+    "\x20"
+    "\x42\x07"
+    "CONNECT"
+    "\x41\x03"
+    "a:1";
+
+// A server of ours that reads what its streams carry, and the raw end of its transport.
+class ConnectFloodTest : public ::testing::Test,
+                         private ConnectSession::Delegate,
+                         private ByteStream::Observer {
+ protected:
+  ConnectFloodTest() : pair_(&loop_) {
+    raw_ = pair_.TakeA();
+    session_ = ConnectSession::CreateServer(&loop_, pair_.TakeB(), {}, this);
+    Send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(kSettings, 0, 0, "") +
+         Frame(kSettings, 1, 0, ""));
+    Hear();
+  }
+  // Sends `frame` so often, unless the session ends before; hears meanwhile what is said.
+  void Flood(const std::string& frame, size_t count) {
+    for (size_t i = 0; i < count && !closed_.has_value(); ++i) Send(frame);
+    Hear();
+  }
+  void Send(const std::string& bytes) {
+    absl::Span<const uint8_t> rest =
+        absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+    for (int tries = 0; !rest.empty() && tries < 100; ++tries) {
+      const IoResult written = raw_->Write(rest);
+      if (written.status == IoStatus::kError) return;
+      rest.remove_prefix(written.bytes);
+      loop_.RunUntilIdle();
+      if (reading_) Hear();
+    }
+  }
+  // Notes the resets and the GOAWAY among what the server has said.
+  void Hear() {
+    loop_.RunUntilIdle();
+    uint8_t buffer[16384];
+    IoResult read;
+    while ((read = raw_->Read(absl::MakeSpan(buffer))).bytes > 0 &&
+           read.status != IoStatus::kError) {
+      heard_.append(reinterpret_cast<const char*>(buffer), read.bytes);
+      loop_.RunUntilIdle();
+    }
+    while (heard_.size() >= kFrameHeader && heard_.size() >= kFrameHeader + Number(0, 3)) {
+      const uint8_t type = static_cast<uint8_t>(heard_[3]);
+      if (type == kReset) {
+        absl::StrAppend(&log_, Number(5, 4), ":reset=", Number(kFrameHeader, 4), " ");
+      }
+      // The first of a drain names no error.
+      if (type == kGoaway) absl::StrAppend(&log_, "goaway=", Number(kFrameHeader + 4, 4), " ");
+      heard_.erase(0, kFrameHeader + Number(0, 3));
+    }
+  }
+  void ExpectEnded(const std::string& how) {
+    EXPECT_THAT(log_, HasSubstr(how));
+    loop_.AdvanceTime(absl::Seconds(3));
+    ASSERT_TRUE(closed_.has_value());
+    EXPECT_THAT(*closed_, StatusIs(absl::StatusCode::kUnavailable));
+  }
+  void ExpectAlive() {
+    Hear();
+    EXPECT_FALSE(closed_.has_value());
+    EXPECT_THAT(log_, Not(HasSubstr("goaway")));
+  }
+  static std::string Connect(uint32_t id) { return Frame(kHeaders, kEndHeaders, id, kConnect); }
+
+  ManualEventLoop loop_;
+  MemoryStreamPair pair_;
+  std::unique_ptr<ByteStream> raw_;
+  std::unique_ptr<ConnectSession> session_;
+  std::vector<std::unique_ptr<ConnectStream>> streams_;
+  absl::optional<absl::Status> closed_;
+  std::string log_;
+  size_t requests_ = 0;
+  size_t received_ = 0;
+  bool answer_ = true;
+  bool reading_ = true;
+
+ private:
+  void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest) override {
+    ++requests_;
+    if (answer_) stream->Accept();
+    stream->SetObserver(this);
+    streams_.push_back(std::move(stream));
+  }
+  void OnGoaway() override {}
+  void OnStreamsChanged() override {}
+  void OnSessionClosed(const absl::Status& status) override { closed_ = status; }
+  void OnReadable() override {
+    uint8_t buffer[4096];
+    for (const auto& stream : streams_) {
+      IoResult read;
+      while ((read = stream->Read(absl::MakeSpan(buffer))).bytes > 0) received_ += read.bytes;
+    }
+  }
+  void OnWritable() override {}
+  // Big-endian, from the front of what was heard.
+  size_t Number(size_t at, size_t size) const {
+    size_t value = 0;
+    for (size_t i = at; i < at + size; ++i) value = value << 8 | static_cast<uint8_t>(heard_[i]);
+    return value;
+  }
+
+  std::string heard_;
+};
+
+TEST_F(ConnectFloodTest, EndsAPeerThatPingsWithoutEnd) {
+  Flood(Frame(kPing, 0, 0, "12345678"), 20000);
+  ExpectEnded("goaway=11");
+}
+
+TEST_F(ConnectFloodTest, EndsAPeerThatDoesNotReadTheAnswersToItsPings) {
+  reading_ = false;
+  size_t sent = 0;
+  while (sent < 20000 && !closed_.has_value()) {
+    Send(Frame(kPing, 0, 0, "12345678"));
+    ++sent;
+    if (sent % 256 == 0) loop_.AdvanceTime(absl::Seconds(11));
+  }
+  ASSERT_TRUE(closed_.has_value());
+  EXPECT_LT(sent, 20000u);
+}
+
+TEST_F(ConnectFloodTest, EndsAPeerThatSendsSettingsWithoutEnd) {
+  Flood(Frame(kSettings, 0, 0, std::string("\0\x04\0\0\xff\xff", 6)), 20000);
+  ExpectEnded("goaway=11");
+}
+
+TEST_F(ConnectFloodTest, EndsAPeerThatSendsEmptyDataWithoutEnd) {
+  Send(Connect(1));
+  Flood(Frame(kData, 0, 1, ""), 20000);
+  ExpectEnded("goaway=11");
+}
+
+TEST_F(ConnectFloodTest, EndsAPeerThatSendsPaddingAloneWithoutEnd) {
+  Send(Connect(1));
+  constexpr uint8_t kPadded = 8;
+  Flood(Frame(kData, kPadded, 1, std::string("\x03\0\0\0", 4)), 20000);
+  ExpectEnded("goaway=11");
+}
+
+TEST_F(ConnectFloodTest, EndsAPeerThatSendsPriorityWithoutEnd) {
+  Flood(Frame(kPriority, 0, 1, std::string("\0\0\0\0\x10", 5)), 20000);
+  ExpectEnded("goaway=11");
+}
+
+TEST_F(ConnectFloodTest, EndsAPeerWhoseHeadersNeverEnd) {
+  Send(Frame(kHeaders, 0, 1, kConnect));
+  size_t sent = 0;
+  while (sent < 100000 && !closed_.has_value()) {
+    Send(Frame(kContinuation, 0, 1, ""));
+    if (++sent % 100 == 0) loop_.AdvanceTime(absl::Seconds(3));
+  }
+  ASSERT_TRUE(closed_.has_value());
+  EXPECT_LT(sent, 1000u);
+  EXPECT_EQ(requests_, 0u);
+}
+
+TEST_F(ConnectFloodTest, EndsAPeerThatOpensAndResetsWithoutEnd) {
+  answer_ = false;
+  const std::string cancel("\0\0\0\x08", 4);
+  for (uint32_t id = 1; id < 20000 && !closed_.has_value(); id += 2) {
+    Send(Connect(id) + Frame(kReset, 0, id, cancel));
+    if (absl::StrContains(log_, "goaway")) break;
+  }
+  ExpectEnded("goaway=11");
+  EXPECT_LE(requests_, 2 * AbuseGuard::kLimit);
+}
+
+// The protocol lets a receiver end a stream for it where it is about a stream (RFC 9113 section
+// 6.9), or the session (section 5.4.1), which is what nghttp2 does: no honest peer sends it.
+TEST_F(ConnectFloodTest, AWindowUpdateOfNothingEndsTheSession) {
+  Send(Connect(1));
+  Send(Frame(kWindowUpdate, 0, 1, std::string(4, '\0')));
+  Hear();
+  ExpectEnded("goaway=1");
+}
+
+TEST_F(ConnectFloodTest, AWindowThatOverflowsCostsTheStreamOrTheSession) {
+  const std::string most("\x7f\xff\xff\xff", 4);
+  Send(Connect(1));
+  Send(Frame(kWindowUpdate, 0, 1, most));
+  Hear();
+  EXPECT_THAT(log_, HasSubstr("1:reset=3"));
+  Send(Connect(3));
+  ExpectAlive();
+  Send(Frame(kWindowUpdate, 0, 0, most));
+  Hear();
+  ExpectEnded("goaway=3");
+}
+
+TEST_F(ConnectFloodTest, CarriesTinyFramesForAsLongAsSomeoneSendsThem) {
+  Send(Connect(1));
+  Hear();
+  constexpr size_t kBytes = 200000;
+  for (size_t i = 0; i < kBytes; ++i) Send(Frame(kData, 0, 1, "x"));
+  ExpectAlive();
+  EXPECT_EQ(received_, kBytes);
+}
+
+TEST_F(ConnectFloodTest, LetsAPeerPingAndChangeSettingsAtAnHonestRate) {
+  Send(Connect(1));
+  for (int minute = 0; minute < 10; ++minute) {
+    Flood(Frame(kPing, 0, 0, "12345678"), 500);
+    Flood(Frame(kSettings, 0, 0, ""), 10);
+    Flood(Frame(kData, 0, 1, ""), 100);
+    loop_.AdvanceTime(absl::Seconds(11));
+    Hear();
+  }
+  ExpectAlive();
+}
+
+// Our client, and a peer that ends the session with an error.
+class ConnectClientGoawayTest : public ::testing::Test, private ConnectSession::Delegate {
+ protected:
+  struct Answer {
+    std::unique_ptr<ConnectStream> stream;
+    absl::Status status = absl::UnknownError("none yet");
+    int http_status = -1;
+  };
+
+  ConnectClientGoawayTest() : pair_(&loop_) {
+    raw_ = pair_.TakeA();
+    session_ = ConnectSession::CreateClient(&loop_, pair_.TakeB(), {}, this);
+    Say(Frame(kSettings, 0, 0, ""));
+  }
+  std::unique_ptr<Answer> Open() {
+    auto answer = std::make_unique<Answer>();
+    auto stream = session_->OpenStream(
+        {"10.0.0.1:80", {}},
+        [raw = answer.get()](absl::Status status, int http_status, const HeaderList&) {
+          raw->status = status;
+          raw->http_status = http_status;
+        });
+    EXPECT_THAT(stream, IsOk());
+    answer->stream = *std::move(stream);
+    loop_.RunUntilIdle();
+    return answer;
+  }
+  void Say(const std::string& bytes) {
+    raw_->Write(absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+    loop_.RunUntilIdle();
+  }
+
+  ManualEventLoop loop_;
+  MemoryStreamPair pair_;
+  std::unique_ptr<ByteStream> raw_;
+  std::unique_ptr<ConnectSession> session_;
+  int goaways_ = 0;
+  bool closed_ = false;
+
+ private:
+  void OnConnect(std::unique_ptr<ConnectStream>, ConnectRequest) override {}
+  void OnGoaway() override { ++goaways_; }
+  void OnStreamsChanged() override {}
+  void OnSessionClosed(const absl::Status&) override { closed_ = true; }
+};
+
+TEST_F(ConnectClientGoawayTest, LeavesTheStreamsItNamesAndReturnsTheOthersAsNotProcessed) {
+  const std::unique_ptr<Answer> first = Open();
+  const std::unique_ptr<Answer> second = Open();
+  Say(Frame(kHeaders, kEndHeaders, 1, "\x88"));
+  EXPECT_EQ(first->http_status, 200);
+  // The last stream is 1, the error INTERNAL_ERROR.
+  Say(Frame(kGoaway, 0, 0, std::string("\0\0\0\x01\0\0\0\x02", 8)));
+  EXPECT_EQ(goaways_, 1);
+  EXPECT_THAT(second->status, StatusIs(absl::StatusCode::kAborted));
+  EXPECT_EQ(second->http_status, 0);
+  EXPECT_FALSE(session_->CanOpenStream());
+  Say(Frame(kData, 0, 1, "still here"));
+  uint8_t buffer[64];
+  EXPECT_EQ(first->stream->Read(absl::MakeSpan(buffer)).bytes, 10u);
+  EXPECT_FALSE(closed_);
+  first->stream->ShutdownWrite();
+  Say(Frame(kData, 1, 1, "."));
+  loop_.AdvanceTime(absl::Seconds(3));
+  EXPECT_TRUE(closed_);
+}
+
+TEST_F(ConnectClientGoawayTest, ARefusedStreamWasNotProcessedAndCostsNoOther) {
+  const std::unique_ptr<Answer> first = Open();
+  const std::unique_ptr<Answer> second = Open();
+  Say(Frame(kReset, 0, 1, std::string("\0\0\0\x07", 4)));
+  EXPECT_THAT(first->status, StatusIs(absl::StatusCode::kAborted));
+  Say(Frame(kHeaders, kEndHeaders, 3, "\x88"));
+  EXPECT_EQ(second->http_status, 200);
+  EXPECT_TRUE(session_->CanOpenStream());
+}
+
+}  // namespace
+}  // namespace byrnie
