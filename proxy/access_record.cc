@@ -91,6 +91,11 @@ std::string ToJson(const AccessRecord& record) {
   line.Add("protocol", Name(record.protocol));
   if (record.peer_identity.has_value()) line.Add("peer_identity", record.peer_identity->text());
   if (record.own_identity.has_value()) line.Add("own_identity", record.own_identity->text());
+  AddUnlessEmpty("trace_id", record.trace_id, &line);
+  AddUnlessEmpty("claimed_workload", record.claimed_workload, &line);
+  if (record.forwarded_for.has_value()) {
+    line.Add("forwarded_for", record.forwarded_for->ToString());
+  }
   AddUnlessEmpty("tls_version", record.tls_version, &line);
   AddUnlessEmpty("tls_cipher", record.tls_cipher, &line);
   AddUnlessEmpty("tls_group", record.tls_group, &line);

@@ -93,6 +93,13 @@ struct AccessRecord {
   // Identity used by this proxy; none for plaintext.
   absl::optional<SpiffeId> own_identity;
 
+  // Of a CONNECT: the trace it belongs to, 32 hexadecimal digits. The peer chose it where it is
+  // inbound.
+  std::string trace_id;
+  // Inbound, what the peer says and nobody has checked: its workload, and whose connection it was.
+  std::string claimed_workload;
+  absl::optional<SocketAddress> forwarded_for;
+
   // As BoringSSL names them: "TLSv1.3", "TLS_AES_128_GCM_SHA256", "X25519MLKEM768". Empty for
   // plaintext.
   std::string tls_version;
@@ -109,8 +116,8 @@ struct AccessRecord {
 // milliseconds), direction (inbound|outbound), result (allowed|denied|failed), reason, policy (key,
 // where the reason names one), detail, source, destination, original_destination, service, route
 // (tunnel|direct|passthrough|local|none), protocol (hbone|mtls|tls|plaintext|probe), peer_identity,
-// own_identity, tls_version, tls_cipher, tls_group, bytes_sent, bytes_received, duration_ms (with
-// microseconds).
+// own_identity, trace_id, claimed_workload, forwarded_for, tls_version, tls_cipher, tls_group,
+// bytes_sent, bytes_received, duration_ms (with microseconds).
 std::string ToJson(const AccessRecord& record);
 
 }  // namespace byrnie

@@ -179,6 +179,20 @@ absl::StatusOr<LoadBalancing> ConvertBalancing(const pb::LoadBalancing& from) {
   return to;
 }
 
+// What is not known is a pod: nothing is decided by it.
+Workload::Maker ConvertMaker(pb::WorkloadType from) {
+  switch (from) {
+    case pb::DEPLOYMENT:
+      return Workload::Maker::kDeployment;
+    case pb::JOB:
+      return Workload::Maker::kJob;
+    case pb::CRONJOB:
+      return Workload::Maker::kCronJob;
+    default:
+      return Workload::Maker::kPod;
+  }
+}
+
 absl::StatusOr<Workload> ConvertUnnamed(const pb::Workload& from) {
   if (from.uid().empty()) return absl::InvalidArgumentError("it has no uid");
   if (from.namespace_().empty()) return absl::InvalidArgumentError("it has no namespace");
@@ -186,6 +200,10 @@ absl::StatusOr<Workload> ConvertUnnamed(const pb::Workload& from) {
   to.uid = from.uid();
   to.name = from.name();
   to.ns = from.namespace_();
+  to.maker = ConvertMaker(from.workload_type());
+  to.maker_name = from.workload_name();
+  to.canonical_name = from.canonical_name();
+  to.canonical_revision = from.canonical_revision();
   RETURN_IF_ERROR(ConvertState(from, &to));
   absl::StatusOr<SpiffeId> identity = IdentityOf(from);
   // Outside the mesh nobody proves an identity, so that a missing one is no error there.

@@ -131,6 +131,11 @@ void Connection::Finish(AccessRecord::Result result, absl::string_view reason, s
       record.tls_cipher = peer_->session.cipher;
       record.tls_group = peer_->session.group;
     }
+    if (claims_ != nullptr) {
+      record.trace_id = claims_->trace_id;
+      record.claimed_workload = claims_->workload;
+      record.forwarded_for = claims_->forwarded_for;
+    }
     record.bytes_sent = bytes_sent;
     record.bytes_received = bytes_received;
     context_->logger->WriteRaw(ToJson(record));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -12,6 +13,7 @@
 #include "common/net/byte_stream.h"
 #include "common/net/tcp_stream.h"
 #include "proxy/access_record.h"
+#include "proxy/hbone_headers.h"
 #include "proxy/peer_info.h"
 #include "proxy/relay.h"
 #include "proxy/resolver.h"
@@ -51,6 +53,11 @@ class Connection {
   uint64_t id() const { return id_; }
   void set_id(uint64_t id) { id_ = id; }
   AccessRecord::Direction direction() const { return direction_; }
+
+  // For the record: what was said with the request for it.
+  void set_claims(ConnectClaims claims) {
+    claims_ = std::make_unique<ConnectClaims>(std::move(claims));
+  }
 
   // Begins; called once by the registry.
   virtual void Start() = 0;
@@ -114,6 +121,7 @@ class Connection {
   absl::optional<SocketAddress> destination_;
   std::string service_;
   std::shared_ptr<const PeerInfo> peer_;
+  std::unique_ptr<const ConnectClaims> claims_;  // Null: none.
   // What the metrics have been given.
   uint64_t counted_sent_ = 0;
   uint64_t counted_received_ = 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "proxy/direct_mtls.h"
+#include "proxy/hbone_headers.h"
 
 namespace byrnie {
 namespace {
@@ -142,7 +143,7 @@ void OutboundConnection::OpenTunnel(const RouteDecision& decision) {
   StartSetupTimer();
   request_ = context()->pool->Open(
       TunnelTarget{decision.tunnel, decision.identities},
-      ConnectRequest{decision.endpoint.ToString(), {}},
+      ConnectRequest{decision.endpoint.ToString(), HeadersFor(decision)},
       [this](absl::StatusOr<TunnelPool::Opened> opened) { OnTunnel(std::move(opened)); });
 }
 
@@ -166,6 +167,21 @@ void OutboundConnection::StartSetupTimer() {
   setup_timer_ = loop()->NewTimer([this] { OnSetupTimeout(); });
   // The connection and handshake, then the far proxy's connection to its application.
   setup_timer_->Schedule(2 * config.connect_timeout + config.handshake_timeout);
+}
+
+HeaderList OutboundConnection::HeadersFor(const RouteDecision& decision) {
+  const TraceParent trace = NewTraceParent(context()->random);
+  ConnectClaims claims;
+  claims.trace_id = trace.trace_id;
+  set_claims(std::move(claims));
+  const size_t slash = decision.service.find('/');
+  const absl::string_view host = slash == std::string::npos
+                                     ? absl::string_view()
+                                     : absl::string_view(decision.service).substr(slash + 1);
+  HeaderList headers = {{"forwarded", MakeForwarded(source(), host)},
+                        {"traceparent", MakeTraceParent(trace)}};
+  if (!context()->baggage.empty()) headers.emplace_back("baggage", context()->baggage);
+  return headers;
 }
 
 void OutboundConnection::OnSetupTimeout() {

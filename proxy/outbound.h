@@ -32,6 +32,8 @@ class OutboundConnection final : public Connection {
   void OpenTunnel(const RouteDecision& decision);
   void OpenDirect(const RouteDecision& decision);
   void StartSetupTimer();
+  // What a CONNECT says beside where to; begins its trace.
+  HeaderList HeadersFor(const RouteDecision& decision);
   void OnTunnel(absl::StatusOr<TunnelPool::Opened> opened);
   void DialPlain(const SocketAddress& destination);
   void OnPlain(absl::StatusOr<std::unique_ptr<TcpStream>> stream);

@@ -1,7 +1,9 @@
 #ifndef BYRNIE_PROXY_TUNNEL_REASON_H_
 #define BYRNIE_PROXY_TUNNEL_REASON_H_
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 
 namespace byrnie {
 
@@ -17,7 +19,17 @@ inline constexpr absl::string_view kHandshakeEvicted = "handshake-evicted";
 inline constexpr absl::string_view kHandshakeSourceLimit = "handshake-source-limit";
 // As many handshakes as may be are under way, and none can make room.
 inline constexpr absl::string_view kHandshakeLimit = "handshake-limit";
+// As many tunnels as may be are there, in all or with this peer, and none is
+// idle.
+inline constexpr absl::string_view kTunnelLimit = "tunnel-limit";
+// As many connections as may be are open through the tunnels with this peer.
+inline constexpr absl::string_view kStreamLimit = "stream-limit";
 }  // namespace tunnel_reason
+
+// An error that goes up with the reason that it is to be counted by.
+absl::Status WithReason(absl::Status status, absl::string_view reason);
+// None: the error's code has to do.
+absl::optional<absl::string_view> ReasonOf(const absl::Status& status);
 
 }  // namespace byrnie
 

@@ -10,11 +10,14 @@
 #include "proxy/connection_registry.h"
 #include "proxy/direct_mtls.h"
 #include "proxy/end_reason.h"
+#include "proxy/hbone_headers.h"
 #include "proxy/outbound.h"
 #include "proxy/redirected.h"
+#include "proxy/routing_table.h"
 #include "proxy/trust_change.h"
 #include "proxy/tunnel_dialer.h"
 #include "proxy/worker_context.h"
+#include "proxy/workload.h"
 
 namespace byrnie {
 namespace {
@@ -43,6 +46,37 @@ TunnelPool::Options PoolOptions(const ProxyConfig& config) {
   // After a burst the tunnels that nobody needs hold most of the memory.
   options.idle_timeout = absl::Seconds(30);
   return options;
+}
+
+const char* NameOf(Workload::Maker maker) {
+  switch (maker) {
+    case Workload::Maker::kPod:
+      return "pod";
+    case Workload::Maker::kDeployment:
+      return "deployment";
+    case Workload::Maker::kJob:
+      return "job";
+    case Workload::Maker::kCronJob:
+      return "cronjob";
+  }
+  return "pod";
+}
+
+// As discovery knows the workload of this pod.
+WorkloadNames OwnNames(const MeshSnapshot& mesh) {
+  WorkloadNames names;
+  for (const IpAddress& address : *mesh.own_addresses) {
+    const Workload* own = address.IsLoopback() ? nullptr : mesh.routes->FindWorkload(address);
+    if (own == nullptr) continue;
+    names.cluster = own->placement.cluster;
+    names.ns = own->ns;
+    names.kind = own->maker_name.empty() ? "pod" : NameOf(own->maker);
+    names.name = own->maker_name.empty() ? own->name : own->maker_name;
+    names.service = own->canonical_name;
+    names.version = own->canonical_revision;
+    break;
+  }
+  return names;
 }
 
 }  // namespace
@@ -103,6 +137,9 @@ class Worker::Data {
     const MeshSnapshotPtr old = std::exchange(context_.mesh, std::move(mesh));
     const MeshSnapshot& now = *context_.mesh;
     if (now.identity != old->identity) AdoptIdentity(old->identity.get(), *now.identity);
+    if (now.routes != old->routes || now.own_addresses != old->own_addresses) {
+      context_.baggage = MakeBaggage(OwnNames(now));
+    }
     if (now.policies != old->policies) pool_.SetPolicyEpoch(now.policies->epoch());
     if (now.policy_version != old->policy_version) registry_.Recheck();
   }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/random/random.h"
@@ -42,6 +43,9 @@ struct WorkerContext {
   absl::InsecureBitGen random;
   // Asked before a connection or tunnel is taken. Shared by all workers.
   Overload* overload = nullptr;
+  // What this pod's workload is called, for other proxies' logs (see MakeBaggage); empty while
+  // unknown.
+  std::string baggage;
   // Sockets with a number from here on are refused, so that some are left for the admin page and
   // the link.
   int socket_limit = 1 << 30;

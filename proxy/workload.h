@@ -36,9 +36,16 @@ struct Workload {
   // Port of the service to port of the workload.
   using PortMap = std::map<uint16_t, uint16_t>;
 
+  enum class Maker : uint8_t { kPod, kDeployment, kJob, kCronJob };
+
   std::string uid;
   std::string name;
   std::string ns;
+  // What made it, and what it is called together with its like: for telemetry. Empty: not known.
+  Maker maker = Maker::kPod;
+  std::string maker_name;
+  std::string canonical_name;
+  std::string canonical_revision;
   // What its certificate must say; none only for workloads outside the mesh (kNone).
   absl::optional<SpiffeId> identity;
   std::vector<IpAddress> addresses;
