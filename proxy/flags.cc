@@ -48,6 +48,11 @@ ABSL_FLAG(absl::Duration, connect_timeout, absl::Seconds(10),
           "for each TCP connection the proxy makes");
 ABSL_FLAG(int32_t, max_handshakes, 1024,
           "TLS handshakes of other pods' tunnels under way at once; an address has an eighth");
+ABSL_FLAG(int32_t, max_tunnels, 8192,
+          "tunnels of each direction; past it one that is idle makes room");
+ABSL_FLAG(int32_t, max_tunnels_per_peer, 2048, "inbound tunnels of one peer identity");
+ABSL_FLAG(int32_t, max_streams_per_peer, 20000,
+          "connections of one peer identity through its tunnels");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(30),
           "from SIGTERM until what is still open is reset");
 ABSL_FLAG(
@@ -227,6 +232,11 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
                    ToTimeout("connect_timeout", absl::GetFlag(FLAGS_connect_timeout)));
   ASSIGN_OR_RETURN(config.max_handshakes,
                    ToCount("max_handshakes", absl::GetFlag(FLAGS_max_handshakes)));
+  ASSIGN_OR_RETURN(config.max_tunnels, ToCount("max_tunnels", absl::GetFlag(FLAGS_max_tunnels)));
+  ASSIGN_OR_RETURN(config.max_tunnels_per_peer,
+                   ToCount("max_tunnels_per_peer", absl::GetFlag(FLAGS_max_tunnels_per_peer)));
+  ASSIGN_OR_RETURN(config.max_streams_per_peer,
+                   ToCount("max_streams_per_peer", absl::GetFlag(FLAGS_max_streams_per_peer)));
   ASSIGN_OR_RETURN(config.drain_timeout,
                    ToTimeout("drain_timeout", absl::GetFlag(FLAGS_drain_timeout)));
   config.drain_hold = absl::GetFlag(FLAGS_drain_hold);
@@ -289,6 +299,9 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
       {"resolve_timeout", absl::FormatDuration(config.resolve_timeout)},
       {"connect_timeout", absl::FormatDuration(config.connect_timeout)},
       {"max_handshakes", absl::StrCat(config.max_handshakes)},
+      {"max_tunnels", absl::StrCat(config.max_tunnels)},
+      {"max_tunnels_per_peer", absl::StrCat(config.max_tunnels_per_peer)},
+      {"max_streams_per_peer", absl::StrCat(config.max_streams_per_peer)},
       {"drain_timeout", absl::FormatDuration(config.drain_timeout)},
       {"drain_hold", absl::FormatDuration(config.drain_hold)},
       {"idle_timeout", ShowTimeout(config.idle_timeout)},

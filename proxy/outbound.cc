@@ -5,6 +5,7 @@
 
 #include "proxy/direct_mtls.h"
 #include "proxy/hbone_headers.h"
+#include "proxy/tunnel_reason.h"
 
 namespace byrnie {
 namespace {
@@ -12,6 +13,8 @@ namespace {
 using Result = AccessRecord::Result;
 
 absl::string_view ReasonOfTunnelFailure(const absl::Status& status) {
+  const absl::optional<absl::string_view> named = ReasonOf(status);
+  if (named.has_value()) return *named;
   switch (status.code()) {
     case absl::StatusCode::kFailedPrecondition:
       return access_reason::kNoIdentity;

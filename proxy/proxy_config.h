@@ -42,6 +42,11 @@ struct ProxyConfig {
   absl::Duration first_byte_timeout = absl::Seconds(1);
   // Handshakes of inbound tunnels under way at once, of all workers. At least 1.
   int max_handshakes = 1024;
+  // Tunnels of each direction, of all workers; of one peer inbound, and its connections through
+  // them. At least 1.
+  int max_tunnels = 8192;
+  int max_tunnels_per_peer = 2048;
+  int max_streams_per_peer = 20000;
   absl::Duration drain_timeout = absl::Seconds(30);
   absl::Duration drain_hold;
   // Infinite: off.
@@ -61,6 +66,9 @@ struct ProxyConfig {
   bool access_log = true;
   // Name and value of each flag, for /config_dump.
   std::vector<std::pair<std::string, std::string>> shown_flags;
+
+  // A worker's share of a limit for all of them, rounded up.
+  size_t PerWorker(int limit) const { return static_cast<size_t>((limit + workers - 1) / workers); }
 
   // True for the ports of this proxy and of the agent beside it: nothing is ever relayed to them.
   bool IsSidecarPort(uint16_t port) const {

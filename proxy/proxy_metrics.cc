@@ -52,6 +52,8 @@ constexpr absl::string_view kReasons[] = {
     tunnel_reason::kHandshakeEvicted,
     tunnel_reason::kHandshakeSourceLimit,
     tunnel_reason::kHandshakeLimit,
+    tunnel_reason::kTunnelLimit,
+    tunnel_reason::kStreamLimit,
 };
 
 // From a link on the same machine to an agent that is away.

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "proxy/trust_change.h"
+#include "proxy/tunnel_reason.h"
 
 namespace byrnie {
 namespace {
@@ -46,7 +47,8 @@ class TunnelPool::PendingRequest final : public Request {
   }
   // The tunnel is open: asks for the stream.
   void StartStream();
-  // The tunnel is gone, or this attempt on it failed: tries once more where that can help.
+  // The tunnel is gone, or this attempt on it failed: tries once more where
+  // that can help.
   void Retry(absl::Status why, bool handshaking);
   // `done` hears of it at the end of the turn.
   void Fail(absl::Status why) {
@@ -68,7 +70,8 @@ class TunnelPool::PendingRequest final : public Request {
   const ConnectRequest request_;
   Callback done_;
   Tunnel* tunnel_ = nullptr;  // Not owned; null once detached.
-  // The tunnel was made for this request, or while it waited: its failure is the answer.
+  // The tunnel was made for this request, or while it waited: its failure is
+  // the answer.
   bool fresh_ = false;
   bool retried_ = false;
   int attempts_ = 0;
@@ -101,13 +104,21 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   ConnectSession* session() { return session_.get(); }
   bool connecting() const { return state_ == State::kConnecting; }
   bool open() const { return state_ == State::kOpen; }
-  bool usable() const {
-    if (draining_ || bulk_streams_ > 0) return false;
+  // Takes a stream; no more than `peer_limit` wait for one that is not open
+  // yet.
+  bool usable(size_t peer_limit) const { return bulk_streams_ == 0 && has_room(peer_limit); }
+  bool has_room(size_t peer_limit) const {
+    if (draining_) return false;
     const size_t limit = pool_->options_.max_streams_per_tunnel;
-    if (state_ == State::kConnecting) return waiters_.size() < limit;
+    if (state_ == State::kConnecting) return waiters_.size() < std::min(limit, peer_limit);
     return state_ == State::kOpen && opening_.size() + streams_.size() < limit &&
            session_->CanOpenStream();
   }
+  size_t streams() const { return waiters_.size() + opening_.size() + streams_.size(); }
+  bool idle() const { return state_ == State::kOpen && opening_.empty() && streams_.empty(); }
+  bool ending() const { return state_ == State::kClosing || state_ == State::kClosed; }
+  // Loop time of the end of its last stream.
+  absl::Duration idle_since() const { return idle_since_; }
   bool finished() const {
     return state_ == State::kClosed && waiters_.empty() && opening_.empty() && streams_.empty();
   }
@@ -182,6 +193,7 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   }
   void StreamGone() {
     if (!opening_.empty() || !streams_.empty()) return;
+    idle_since_ = pool_->loop_->Now();
     if (state_ == State::kOpen && !draining_) timer_->Schedule(pool_->options_.idle_timeout);
     pool_->ScheduleReap();
   }
@@ -193,7 +205,8 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
     attempt_.reset();
     timer_->Cancel();
     Unlist();
-    // Both only leave this tunnel here; their callbacks come at the end of the turn.
+    // Both only leave this tunnel here; their callbacks come at the end of the
+    // turn.
     absl::flat_hash_set<PendingRequest*> requests = std::move(was_open ? opening_ : waiters_);
     (was_open ? opening_ : waiters_).clear();
     for (PendingRequest* request : requests) request->Retry(why, /*handshaking=*/!was_open);
@@ -217,6 +230,7 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   State state_ = State::kConnecting;
   bool draining_ = false;
   size_t bulk_streams_ = 0;
+  absl::Duration idle_since_ = absl::ZeroDuration();
   std::unique_ptr<TunnelDialer::Attempt> attempt_;
   std::unique_ptr<ConnectSession> session_;
   std::shared_ptr<const PeerInfo> peer_;
@@ -312,7 +326,7 @@ TunnelPool::TunnelView TunnelPool::Tunnel::View() const {
       view.state = "closing";
       break;
   }
-  view.streams = streams_.size() + opening_.size() + waiters_.size();
+  view.streams = streams();
   view.age = pool_->loop_->Now() - created_;
   return view;
 }
@@ -350,8 +364,8 @@ void TunnelPool::PendingRequest::OnResponse(absl::Status status, int http_status
                                             const HeaderList& headers) {
   if (!status.ok()) {
     if (http_status == 0) {
-      // No answer: the tunnel broke, or the peer refused the stream unprocessed (RFC 9113
-      // section 8.7).
+      // No answer: the tunnel broke, or the peer refused the stream unprocessed
+      // (RFC 9113 section 8.7).
       Retry(std::move(status), /*handshaking=*/false);
     } else {
       Fail(absl::Status(status.code(), DescribeRefusal(http_status, headers)));
@@ -368,21 +382,24 @@ void TunnelPool::PendingRequest::OnResponse(absl::Status status, int http_status
 }
 
 void TunnelPool::PendingRequest::Retry(absl::Status why, bool handshaking) {
-  // A handshake that was under way when either pod's agent was restarted fails for that alone: the
-  // new agent cannot sign for the leaf of the old one. Here the identity was replaced meanwhile; of
-  // the peer only its end of the connection is seen.
+  // A handshake that was under way when either pod's agent was restarted fails
+  // for that alone: the new agent cannot sign for the leaf of the old one. Here
+  // the identity was replaced meanwhile; of the peer only its end of the
+  // connection is seen.
   const bool outdated = tunnel_ != nullptr && pool_->identity_.has_value() &&
                         tunnel_->key().generation != pool_->identity_->generation;
   const bool ended_by_peer = handshaking && absl::IsUnavailable(why);
+  const bool not_processed = absl::IsAborted(why);
   Detach();
   const bool once_more = !retried_ && (!fresh_ || ended_by_peer);
-  if (attempts_ >= kMaxAttempts || (!outdated && !once_more)) {
-    Fail(std::move(why));
+  if (attempts_ >= kMaxAttempts || (!outdated && !not_processed && !once_more)) {
+    Fail(not_processed ? absl::UnavailableError(why.message()) : std::move(why));
     return;
   }
-  // Being outdated does not use up the one more try after a broken tunnel.
-  retried_ = retried_ || !outdated;
-  // Those who waited together do so again; a pooled tunnel that broke may have broken companions.
+  // Neither uses up the one more try after a broken tunnel.
+  retried_ = retried_ || !(outdated || not_processed);
+  // Those who waited together do so again; a pooled tunnel that broke may have
+  // broken companions.
   pool_->Assign(this, /*fresh=*/!fresh_);
 }
 
@@ -442,23 +459,77 @@ void TunnelPool::Assign(PendingRequest* request, bool fresh) {
     return;
   }
   Key key{target.address, target.allowed_peers, identity_->generation, epoch_};
-  Tunnel* tunnel = fresh ? nullptr : FindUsable(key);
-  if (tunnel == nullptr) tunnel = NewTunnel(target, std::move(key));
-  request->set_tunnel(tunnel, tunnel->connecting());
-  if (tunnel->connecting()) {
-    tunnel->AddWaiter(request);
+  const absl::StatusOr<Tunnel*> tunnel = TunnelFor(target, std::move(key), fresh);
+  if (!tunnel.ok()) {
+    request->Fail(tunnel.status());
+    return;
+  }
+  request->set_tunnel(*tunnel, (*tunnel)->connecting());
+  if ((*tunnel)->connecting()) {
+    (*tunnel)->AddWaiter(request);
   } else {
     request->StartStream();
   }
 }
 
+absl::StatusOr<TunnelPool::Tunnel*> TunnelPool::TunnelFor(const TunnelTarget& target, Key key,
+                                                          bool fresh) {
+  Tunnel* const usable = fresh ? nullptr : FindUsable(key);
+  if (usable != nullptr) return usable;
+  const auto siblings = usable_.find(key);
+  if (siblings != usable_.end() && siblings->second.size() >= options_.max_tunnels_per_key) {
+    Tunnel* const shared = FindShared(siblings->second);
+    if (shared != nullptr) return shared;
+    return WithReason(absl::ResourceExhaustedError(
+                          absl::StrCat("all ", options_.max_tunnels_per_key, " tunnels to ",
+                                       target.address.ToString(), " are full")),
+                      tunnel_reason::kStreamLimit);
+  }
+  if (tunnels_.size() >= options_.max_tunnels && !CloseLongestIdle()) {
+    const auto lasting = absl::c_count_if(
+        tunnels_, [](const std::unique_ptr<Tunnel>& tunnel) { return !tunnel->ending(); });
+    if (static_cast<size_t>(lasting) >= options_.max_tunnels) {
+      return WithReason(
+          absl::ResourceExhaustedError(absl::StrCat(lasting, " tunnels are open and none is idle")),
+          tunnel_reason::kTunnelLimit);
+    }
+  }
+  return NewTunnel(target, std::move(key));
+}
+
 TunnelPool::Tunnel* TunnelPool::FindUsable(const Key& key) const {
   auto it = usable_.find(key);
   if (it == usable_.end()) return nullptr;
+  // What the peer said on one tunnel holds for the next before it says so
+  // again.
+  size_t peer_limit = options_.max_streams_per_tunnel;
   for (Tunnel* tunnel : it->second) {
-    if (tunnel->usable()) return tunnel;
+    if (tunnel->open()) peer_limit = std::min(peer_limit, tunnel->session()->stream_limit());
+  }
+  for (Tunnel* tunnel : it->second) {
+    if (tunnel->usable(std::max<size_t>(1, peer_limit))) return tunnel;
   }
   return nullptr;
+}
+
+TunnelPool::Tunnel* TunnelPool::FindShared(const std::vector<Tunnel*>& tunnels) const {
+  Tunnel* least = nullptr;
+  for (Tunnel* tunnel : tunnels) {
+    if (!tunnel->has_room(options_.max_streams_per_tunnel)) continue;
+    if (least == nullptr || tunnel->streams() < least->streams()) least = tunnel;
+  }
+  return least;
+}
+
+bool TunnelPool::CloseLongestIdle() {
+  Tunnel* longest = nullptr;
+  for (const std::unique_ptr<Tunnel>& tunnel : tunnels_) {
+    if (!tunnel->idle()) continue;
+    if (longest == nullptr || tunnel->idle_since() < longest->idle_since()) longest = tunnel.get();
+  }
+  if (longest == nullptr) return false;
+  longest->Close();
+  return true;
 }
 
 TunnelPool::Tunnel* TunnelPool::NewTunnel(const TunnelTarget& target, Key key) {

@@ -27,18 +27,27 @@ namespace byrnie {
 // The header in which a refusing proxy says why.
 inline constexpr char kDenyReasonHeader[] = "x-byrnie-deny-reason";
 
-// The outbound tunnels of one worker, shared by its connections: a connection to a known peer costs
-// an HTTP/2 stream, not a handshake. Lives on the worker's loop. The streams it gives out are
-// destroyed before it.
+// The outbound tunnels of one worker, shared by its connections: a connection
+// to a known peer costs an HTTP/2 stream, not a handshake. Lives on the
+// worker's loop. The streams it gives out are destroyed before it.
 //
-// Two connections share a tunnel only where the peer's address, the identities allowed there, this
-// proxy's identity generation and the policy epoch are the same. A tunnel takes a bounded number of
-// streams, none while one of them is bulk, and none after its identity or epoch was replaced.
+// Two connections share a tunnel only where the peer's address, the identities
+// allowed there, this proxy's identity generation and the policy epoch are the
+// same. A tunnel takes a bounded number of streams, none while one of them is
+// bulk, and none after its identity or epoch was replaced.
+//
+// Bounded: past `max_tunnels_per_key` streams share whatever tunnels there are,
+// also with bulk ones, and are refused when those are full; past `max_tunnels`
+// the tunnel that has been idle longest is closed for a new one, and when none
+// is idle the new one is refused.
 class TunnelPool {
  public:
   struct Options {
     size_t max_streams_per_tunnel = 100;
-    // A stream that has moved more is bulk: it would delay others on its tunnel.
+    size_t max_tunnels_per_key = 64;
+    size_t max_tunnels = 4096;
+    // A stream that has moved more is bulk: it would delay others on its
+    // tunnel.
     uint64_t bulk_bytes = 1024 * 1024;
     absl::Duration idle_timeout = absl::Seconds(60);
     IdentityExpiry expiry = IdentityExpiry::kDrain;
@@ -61,13 +70,14 @@ class TunnelPool {
     std::unique_ptr<ByteStream> stream;
     std::shared_ptr<const PeerInfo> peer;
   };
-  // Runs once, in a later turn: FailedPrecondition without a valid identity; PermissionDenied when
-  // the peer's proxy refused; what TunnelDialer::Dial says; Unavailable for the rest. May destroy
-  // the request.
+  // Runs once, in a later turn: FailedPrecondition without a valid identity;
+  // PermissionDenied when the peer's proxy refused; ResourceExhausted, with a
+  // reason of tunnel_reason (see ReasonOf), past a limit; what
+  // TunnelDialer::Dial says; Unavailable for the rest. May destroy the request.
   using Callback = absl::AnyInvocable<void(absl::StatusOr<Opened>)>;
 
-  // A question under way; destroying it abandons it and the callback does not run. Destroyed before
-  // the pool.
+  // A question under way; destroying it abandons it and the callback does not
+  // run. Destroyed before the pool.
   class Request {
    public:
     virtual ~Request() = default;
@@ -88,19 +98,20 @@ class TunnelPool {
   TunnelPool& operator=(const TunnelPool&) = delete;
   ~TunnelPool();
 
-  // Identity of new tunnels; those of another generation are drained (or closed, see
-  // IdentityExpiry).
+  // Identity of new tunnels; those of another generation are drained (or
+  // closed, see IdentityExpiry).
   void SetIdentity(Identity identity);
   // Another epoch drains all tunnels.
   void SetPolicyEpoch(uint64_t epoch);
 
-  // Opens a stream to `request`'s authority behind `target`. Tries once more if a pooled tunnel
-  // dies before the answer, or the peer ends the connection during the handshake; and again if the
-  // identity was replaced during the handshake.
+  // Opens a stream to `request`'s authority behind `target`. Tries once more if
+  // a pooled tunnel dies before the answer, or the peer ends the connection
+  // during the handshake; and again if the identity was replaced during the
+  // handshake, or the peer says that it did not process the request.
   std::unique_ptr<Request> Open(TunnelTarget target, ConnectRequest request, Callback done);
 
-  // Closes tunnels with an identity that has run out at the wall-clock time `now`, unless they are
-  // kept.
+  // Closes tunnels with an identity that has run out at the wall-clock time
+  // `now`, unless they are kept.
   void CloseExpired(absl::Time now);
   // Closes tunnels whose peer `keep` does not accept any more.
   void CloseUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep);
@@ -129,6 +140,13 @@ class TunnelPool {
 
   void Assign(PendingRequest* request, bool fresh);
   Tunnel* FindUsable(const Key& key) const;
+  // Past the limit of tunnels for a key: the least loaded that has room, bulk
+  // or not; null: none.
+  Tunnel* FindShared(const std::vector<Tunnel*>& tunnels) const;
+  // Finds or makes a tunnel; ResourceExhausted past a limit.
+  absl::StatusOr<Tunnel*> TunnelFor(const TunnelTarget& target, Key key, bool fresh);
+  // Closes the tunnel that has been idle longest; false when none is idle.
+  bool CloseLongestIdle();
   Tunnel* NewTunnel(const TunnelTarget& target, Key key);
   void DrainAll();
   void ScheduleReap() { reap_->Schedule(); }

@@ -16,12 +16,14 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/tunnel_dialer.h"
+#include "proxy/tunnel_reason.h"
 
 namespace byrnie {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
 SpiffeId Id(const std::string& account) {
   return *SpiffeId::Parse("spiffe://cluster.local/ns/demo/sa/" + account);
@@ -30,8 +32,9 @@ SpiffeId Id(const std::string& account) {
 // The far end of one tunnel: accepts every CONNECT unless told otherwise.
 class FakePeer final : public ConnectSession::Delegate {
  public:
-  FakePeer(EventLoop* loop, std::unique_ptr<ByteStream> transport)
-      : session(ConnectSession::CreateServer(loop, std::move(transport), {}, this)) {}
+  FakePeer(EventLoop* loop, std::unique_ptr<ByteStream> transport,
+           const ConnectSession::Options& options)
+      : session(ConnectSession::CreateServer(loop, std::move(transport), options, this)) {}
 
   std::vector<std::unique_ptr<ConnectStream>> streams;
   int reject_with = 0;
@@ -60,7 +63,8 @@ class FakeDialer final : public TunnelDialer {
                                 Callback done) override {
     ++dials;
     auto attempt = std::make_unique<FakeAttempt>();
-    // Runs in a later turn and not at all after the attempt's end, as the real one.
+    // Runs in a later turn and not at all after the attempt's end, as the real
+    // one.
     attempt->deferred =
         loop_->NewDeferred([this, done = std::move(done)]() mutable { Complete(std::move(done)); });
     attempt->deferred->Schedule();
@@ -73,6 +77,7 @@ class FakeDialer final : public TunnelDialer {
   int failures_left = 0;
   bool answer = true;
   int reject_with = 0;
+  uint32_t peer_limit = 200;
   absl::Time peer_not_after = absl::InfiniteFuture();
   std::vector<std::unique_ptr<FakePeer>> peers;
 
@@ -91,7 +96,9 @@ class FakeDialer final : public TunnelDialer {
       return;
     }
     MemoryStreamPair pair(loop_);
-    peers.push_back(std::make_unique<FakePeer>(loop_, pair.TakeB()));
+    ConnectSession::Options options;
+    options.max_concurrent_streams = peer_limit;
+    peers.push_back(std::make_unique<FakePeer>(loop_, pair.TakeB(), options));
     peers.back()->answer = answer;
     peers.back()->reject_with = reject_with;
     done(Transport{pair.TakeA(), VerifiedSvid{Id("server"), peer_not_after}, {}, {}});
@@ -116,8 +123,11 @@ class TunnelPoolTest : public ::testing::Test {
 
   void Make(IdentityExpiry expiry) {
     TunnelPool::Options options;
-    options.max_streams_per_tunnel = 3;
     options.expiry = expiry;
+    Make(options);
+  }
+  void Make(TunnelPool::Options options) {
+    options.max_streams_per_tunnel = 3;
     pool_ = std::make_unique<TunnelPool>(&loop_, &dialer_, options, TunnelPool::Metrics());
     SetIdentity(1);
   }
@@ -300,6 +310,64 @@ TEST_F(TunnelPoolTest, ABulkStreamKeepsNewConnectionsOffItsTunnel) {
   loop_.RunUntilIdle();
   for (int i = 0; i < 4; ++i) Open();
   EXPECT_EQ(dialer_.dials, 2);
+}
+
+TEST_F(TunnelPoolTest, StreamsThatThePeerDidNotProcessAreMadeAgainAlsoOnAFreshTunnel) {
+  dialer_.peer_limit = 1;
+  for (int i = 0; i < 6; ++i) Start();
+  loop_.RunUntilIdle();
+  for (const auto& result : results_) EXPECT_THAT(result->status, IsOk());
+  EXPECT_EQ(dialer_.dials, 6);
+}
+
+TEST_F(TunnelPoolTest, PastTheTunnelsOfAKeyStreamsShareAndAreThenRefused) {
+  TunnelPool::Options options;
+  options.max_tunnels_per_key = 2;
+  options.bulk_bytes = 1;
+  Make(options);
+  const std::vector<uint8_t> two(2);
+  // Every one is bulk, and would have a tunnel to itself.
+  for (int i = 0; i < 6; ++i) {
+    Result* result = Open();
+    ASSERT_THAT(result->status, IsOk()) << i;
+    result->stream->Write(two);
+  }
+  EXPECT_EQ(dialer_.dials, 2);
+  const absl::Status full = Open()->status;
+  EXPECT_THAT(full, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(ReasonOf(full), tunnel_reason::kStreamLimit);
+  // Another peer is another matter.
+  EXPECT_THAT(Open("server", "10.0.0.3:15008")->status, IsOk());
+}
+
+TEST_F(TunnelPoolTest, PastAllTunnelsTheOneIdleLongestMakesRoom) {
+  TunnelPool::Options options;
+  options.max_tunnels = 3;
+  Make(options);
+  Result* first = Open("server", "10.0.0.2:15008");
+  Result* second = Open("server", "10.0.0.3:15008");
+  Open("server", "10.0.0.4:15008");
+  second->stream.reset();
+  loop_.AdvanceTime(absl::Seconds(1));
+  first->stream.reset();
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_THAT(Open("server", "10.0.0.5:15008")->status, IsOk());
+  std::vector<std::string> addresses;
+  for (const TunnelPool::TunnelView& view : pool_->View()) addresses.push_back(view.address);
+  EXPECT_THAT(addresses,
+              UnorderedElementsAre("10.0.0.2:15008", "10.0.0.4:15008", "10.0.0.5:15008"));
+}
+
+TEST_F(TunnelPoolTest, PastAllTunnelsWithNoneIdleANewOneIsRefused) {
+  TunnelPool::Options options;
+  options.max_tunnels = 2;
+  Make(options);
+  Open("server", "10.0.0.2:15008");
+  Open("server", "10.0.0.3:15008");
+  const absl::Status full = Open("server", "10.0.0.4:15008")->status;
+  EXPECT_THAT(full, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(ReasonOf(full), tunnel_reason::kTunnelLimit);
+  EXPECT_THAT(Open("server", "10.0.0.3:15008")->status, IsOk());
 }
 
 TEST_F(TunnelPoolTest, AnIdleTunnelIsClosedAfterAMinute) {

@@ -8,8 +8,10 @@
 #include "common/tls/tls_stream.h"
 #include "proxy/access_record.h"
 #include "proxy/connection_registry.h"
+#include "proxy/hbone_headers.h"
 #include "proxy/inbound.h"
 #include "proxy/trust_change.h"
+#include "proxy/tunnel_pool.h"
 #include "proxy/tunnel_reason.h"
 
 namespace byrnie {
@@ -26,7 +28,7 @@ constexpr size_t kMinPerSource = 4;
 
 HandshakeGate::Options GateOptions(const ProxyConfig& config) {
   HandshakeGate::Options options;
-  options.limits.total = (config.max_handshakes + config.workers - 1) / config.workers;
+  options.limits.total = config.PerWorker(config.max_handshakes);
   options.limits.per_source =
       std::min(options.limits.total, std::max(kMinPerSource, options.limits.total / kSourceShare));
   options.first_byte_timeout = config.first_byte_timeout;
@@ -61,6 +63,12 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
 
   bool open() const { return state_ == State::kOpen; }
   const PeerInfo& peer() const { return *peer_; }
+  bool has_peer() const { return peer_ != nullptr; }
+  const std::string& peer_name() const { return peer_->peer.id.text(); }
+  size_t streams() const { return session_ == nullptr ? 0 : session_->open_streams(); }
+  bool idle() const { return state_ == State::kOpen && session_->open_streams() == 0; }
+  // Loop time of the end of its last stream.
+  absl::Duration idle_since() const { return idle_since_; }
 
   // Ends a handshake for which there is no room any more.
   void Evict() {
@@ -131,6 +139,17 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
       server_->Remove(this);
       return;
     }
+    if (!server_->MakeRoomFor(peer_->peer.id)) {
+      server_->LogRefused(source_, local_, AccessRecord::Result::kFailed,
+                          tunnel_reason::kTunnelLimit, "too many tunnels, and none is idle",
+                          context.loop->Now() - created_, &peer_->peer.id);
+      peer_.reset();
+      state_ = State::kClosed;
+      server_->Remove(this);
+      return;
+    }
+    server_->peers_[peer_name()].insert(this);
+    idle_since_ = context.loop->Now();
     state_ = State::kOpen;
     // The snapshot has served; holding it would keep old certificates in memory.
     identity_.reset();
@@ -156,12 +175,21 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
   }
 
   void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest request) override {
-    server_->context_->registry->Add(
-        std::make_unique<InboundConnection>(server_->context_, std::move(stream),
-                                            std::move(request.authority), source_, local_, peer_));
+    if (server_->StreamsOf(peer_name()) > server_->max_streams_per_peer_) {
+      stream->Reject(503, {{kDenyReasonHeader, std::string(tunnel_reason::kStreamLimit)}});
+      server_->LogRefused(
+          source_, local_, AccessRecord::Result::kFailed, tunnel_reason::kStreamLimit,
+          absl::StrCat("the peer has ", server_->max_streams_per_peer_, " connections open"),
+          absl::ZeroDuration(), &peer_->peer.id);
+      return;
+    }
+    auto connection = std::make_unique<InboundConnection>(
+        server_->context_, std::move(stream), std::move(request.authority), source_, local_, peer_);
+    connection->set_claims(ReadClaims(request.headers));
+    server_->context_->registry->Add(std::move(connection));
   }
   void OnGoaway() override {}
-  void OnStreamsChanged() override {}
+  void OnStreamsChanged() override { idle_since_ = server_->context_->loop->Now(); }
   void OnSessionClosed(const absl::Status&) override { Finish(); }
   void OnTimer() {
     if (state_ == State::kClosing) {
@@ -188,6 +216,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
   const SocketAddress source_;
   const IpAddress local_;
   const absl::Duration created_;
+  absl::Duration idle_since_ = absl::ZeroDuration();
   State state_ = State::kHandshaking;
   bool draining_ = false;
   std::unique_ptr<TlsStream> tls_;  // Until the handshake is done.
@@ -199,6 +228,9 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
 TunnelServer::TunnelServer(WorkerContext* context, const ConnectSession::Options& session)
     : context_(context),
       session_options_(session),
+      max_tunnels_(context->config->PerWorker(context->config->max_tunnels)),
+      max_tunnels_per_peer_(context->config->PerWorker(context->config->max_tunnels_per_peer)),
+      max_streams_per_peer_(context->config->PerWorker(context->config->max_streams_per_peer)),
       gate_(context->loop, GateOptions(*context->config), this),
       bury_(context->loop->NewDeferred([this] {
         std::vector<std::unique_ptr<Tunnel>> ended = std::move(ended_);
@@ -275,7 +307,7 @@ void TunnelServer::HandshakeOver(uint64_t id) {
 
 void TunnelServer::LogRefused(const SocketAddress& source, const IpAddress& local,
                               AccessRecord::Result result, absl::string_view reason,
-                              std::string detail, absl::Duration duration) {
+                              std::string detail, absl::Duration duration, const SpiffeId* peer) {
   const auto direction = AccessRecord::Direction::kInbound;
   context_->metrics->direction(direction).opened->Increment();
   context_->metrics->CountEnd(direction, result, reason);
@@ -290,15 +322,60 @@ void TunnelServer::LogRefused(const SocketAddress& source, const IpAddress& loca
   record.detail = std::move(detail);
   record.source = source;
   record.original_destination = SocketAddress(local, context_->config->hbone_port);
+  if (peer != nullptr) record.peer_identity = *peer;
   context_->logger->WriteRaw(ToJson(record));
 }
 
 void TunnelServer::Remove(Tunnel* tunnel) {
   auto it = tunnels_.find(tunnel);
   DCHECK(it != tunnels_.end());
+  if (tunnel->has_peer()) {
+    const auto peer = peers_.find(tunnel->peer_name());
+    if (peer != peers_.end()) {
+      peer->second.erase(tunnel);
+      if (peer->second.empty()) peers_.erase(peer);
+    }
+  }
   ended_.push_back(std::move(it->second));
   tunnels_.erase(it);
   bury_->Schedule();
+}
+
+template <typename Tunnels>
+bool TunnelServer::CloseLongestIdle(const Tunnels& tunnels) {
+  Tunnel* longest = nullptr;
+  for (Tunnel* tunnel : tunnels) {
+    if (!tunnel->idle()) continue;
+    if (longest == nullptr || tunnel->idle_since() < longest->idle_since()) longest = tunnel;
+  }
+  if (longest == nullptr) return false;
+  longest->Close();
+  return true;
+}
+
+bool TunnelServer::MakeRoomFor(const SpiffeId& peer) {
+  const auto its = peers_.find(peer.text());
+  if (its != peers_.end() && its->second.size() >= max_tunnels_per_peer_ &&
+      (its->second.size() >= 2 * max_tunnels_per_peer_ || !CloseLongestIdle(its->second))) {
+    return false;
+  }
+  // Handshakes have a limit of their own; what is being closed counts until it is gone, and may be
+  // as many again.
+  const size_t tunnels = tunnels_.size() - std::min(tunnels_.size(), shaking_.size());
+  if (tunnels <= max_tunnels_) return true;
+  if (tunnels > 2 * max_tunnels_) return false;
+  std::vector<Tunnel*> all;
+  all.reserve(tunnels_.size());
+  for (const auto& [raw, tunnel] : tunnels_) all.push_back(raw);
+  return CloseLongestIdle(all);
+}
+
+size_t TunnelServer::StreamsOf(const std::string& peer) const {
+  const auto its = peers_.find(peer);
+  if (its == peers_.end()) return 0;
+  size_t streams = 0;
+  for (const Tunnel* tunnel : its->second) streams += tunnel->streams();
+  return streams;
 }
 
 void TunnelServer::Drain() {

@@ -6,11 +6,13 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/event/event_loop.h"
 #include "common/http2/connect_session.h"
+#include "common/identity/spiffe_id.h"
 #include "common/net/socket_address.h"
 #include "common/net/tcp_stream.h"
 #include "proxy/access_record.h"
@@ -72,16 +74,29 @@ class TunnelServer : private HandshakeGate::Handler {
   void CountHandshakes();
   void Remove(Tunnel* tunnel);
   void LogRefused(const SocketAddress& source, const IpAddress& local, AccessRecord::Result result,
-                  absl::string_view reason, std::string detail, absl::Duration duration);
+                  absl::string_view reason, std::string detail, absl::Duration duration,
+                  const SpiffeId* peer = nullptr);
+  // False when the peer, or all peers together, have as many tunnels as may be and none is idle;
+  // otherwise one that has been idle longest is closed where the limit is reached.
+  bool MakeRoomFor(const SpiffeId& peer);
+  template <typename Tunnels>
+  static bool CloseLongestIdle(const Tunnels& tunnels);
+  size_t StreamsOf(const std::string& peer) const;
 
   WorkerContext* const context_;  // Not owned.
   const ConnectSession::Options session_options_;
+  // Of this worker.
+  const size_t max_tunnels_;
+  const size_t max_tunnels_per_peer_;
+  const size_t max_streams_per_peer_;
   bool draining_ = false;
   HandshakeGate gate_;
   size_t handshakes_counted_ = 0;
   // Those of tunnels_ whose handshake is under way, by the gate's number.
   absl::flat_hash_map<uint64_t, Tunnel*> shaking_;
   absl::flat_hash_map<Tunnel*, std::unique_ptr<Tunnel>> tunnels_;
+  // Those of tunnels_ with a verified peer, by its identity.
+  absl::flat_hash_map<std::string, absl::flat_hash_set<Tunnel*>> peers_;
   std::vector<std::unique_ptr<Tunnel>> ended_;
   std::unique_ptr<EventLoop::Deferred> bury_;
 };

@@ -30,6 +30,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Pair;
 using ::testing::SizeIs;
@@ -229,6 +230,82 @@ TEST_F(TunnelServerTest, AnHonestPeerGetsInWhileManySourcesHoldAllRoomHalfWay) {
   ASSERT_TRUE(loop_.RunUntil([this] { return server_->View().size() == 8; }));
   OpenTunnel(1);
   EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", tunnel_reason::kHandshakeEvicted)));
+}
+
+TEST_F(TunnelServerTest, PastThePeersTunnelsItsLongestIdleOneMakesRoom) {
+  config_.max_tunnels_per_peer = 2;
+  Listen();
+  Peer* first = OpenTunnel();
+  loop_.AdvanceTime(absl::Seconds(1));
+  Peer* second = OpenTunnel();
+  Peer* other = OpenTunnel(1, "/ns/demo/sa/other");
+  OpenTunnel();
+  EXPECT_TRUE(loop_.RunUntil([&] { return first->closed; }));
+  EXPECT_FALSE(second->closed);
+  EXPECT_FALSE(other->closed);
+}
+
+TEST_F(TunnelServerTest, PastThePeersTunnelsWithNoneIdleANewOneIsRefused) {
+  config_.max_tunnels_per_peer = 1;
+  SetMesh({});
+  Listen();
+  std::unique_ptr<TcpStream> app;
+  const auto application =
+      TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                          [&app](std::unique_ptr<TcpStream> stream) { app = std::move(stream); });
+  Peer* first = OpenTunnel();
+  const auto stream = first->session->OpenStream({(*application)->address().ToString(), {}},
+                                                 [](absl::Status, int, const HeaderList&) {});
+  ASSERT_TRUE(loop_.RunUntil([&] { return app != nullptr; }));
+  Peer* second = Handshake();
+  ASSERT_TRUE(loop_.RunUntil([&] { return second->closed; }));
+  EXPECT_FALSE(first->closed);
+  EXPECT_THAT(TakeLog(), AllOf(HasSubstr(absl::StrCat("\"", tunnel_reason::kTunnelLimit)),
+                               HasSubstr("sa/client")));
+  OpenTunnel(1, "/ns/demo/sa/other");
+}
+
+TEST_F(TunnelServerTest, PastThePeersConnectionsANewOneIsAnsweredWith503) {
+  config_.max_streams_per_peer = 2;
+  SetMesh({});
+  Listen();
+  std::vector<std::unique_ptr<TcpStream>> apps;
+  const auto application = TcpListener::Create(
+      &loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+      [&apps](std::unique_ptr<TcpStream> stream) { apps.push_back(std::move(stream)); });
+  const std::string address = (*application)->address().ToString();
+  // The limit is of the peer, not of the tunnel.
+  Peer* tunnels[] = {OpenTunnel(), OpenTunnel()};
+  std::vector<std::unique_ptr<ConnectStream>> streams;
+  std::vector<int> statuses;
+  for (int i = 0; i < 3; ++i) {
+    auto stream = tunnels[i % 2]->session->OpenStream(
+        {address, {}},
+        [&](absl::Status, int status, const HeaderList&) { statuses.push_back(status); });
+    ASSERT_THAT(stream, IsOk());
+    streams.push_back(*std::move(stream));
+    const size_t answers = static_cast<size_t>(i) + 1;
+    ASSERT_TRUE(loop_.RunUntil([&] { return statuses.size() == answers; }));
+  }
+  EXPECT_THAT(statuses, ElementsAre(200, 200, 503));
+  EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", tunnel_reason::kStreamLimit)));
+}
+
+TEST_F(TunnelServerTest, WhatThePeerSaysOfItselfIsInTheLogAsItsClaim) {
+  Listen();
+  Peer* peer = OpenTunnel();
+  int status = 0;
+  auto stream = peer->session->OpenStream(
+      {"10.9.9.9:80",
+       {{"baggage", "k8s.namespace.name=demo,k8s.pod.name=web-1"},
+        {"forwarded", "for=\"10.0.0.7:4000\""},
+        {"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}},
+      [&](absl::Status, int http_status, const HeaderList&) { status = http_status; });
+  ASSERT_TRUE(loop_.RunUntil([&] { return status == 400; }));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(TakeLog(), AllOf(HasSubstr("\"claimed_workload\":\"demo/web-1\""),
+                               HasSubstr("\"forwarded_for\":\"10.0.0.7:4000\""),
+                               HasSubstr("\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\"")));
 }
 
 TEST_F(TunnelServerTest, DrainingTellsThePeersThatAreThereAndThoseThatCome) {

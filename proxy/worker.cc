@@ -45,6 +45,7 @@ TunnelPool::Options PoolOptions(const ProxyConfig& config) {
   options.expiry = config.identity_expiry;
   // After a burst the tunnels that nobody needs hold most of the memory.
   options.idle_timeout = absl::Seconds(30);
+  options.max_tunnels = config.PerWorker(config.max_tunnels);
   return options;
 }
 
