@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Runs the integration tests: every *_test.py beside this file, or those named; needs root and the built binaries.
+"""Runs the integration tests: every *_test.py beside this file and in ../interop, or those named; needs root and the built
+binaries.
 
     run.py [--jobs N] [NAME...]     NAME: part of a file's name
 
@@ -17,6 +18,7 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+FOLDERS = (HERE, os.path.join(os.path.dirname(HERE), "interop"))
 # No file takes longer when all is well; one that hangs is ended and counts as failed.
 FILE_DEADLINE = 180
 # Longest first, so that the last minutes are not spent on one of them alone.
@@ -73,9 +75,9 @@ def main():
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("error: network namespaces need root; run this as root or with sudo")
-    files = [name for name in sorted(os.listdir(HERE)) if name.endswith("_test.py")
-             and (not options.names or any(part in name for part in options.names))]
-    files.sort(key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
+    files = {name: os.path.join(folder, name) for folder in FOLDERS for name in sorted(os.listdir(folder))
+             if name.endswith("_test.py") and (not options.names or any(part in name for part in options.names))}
+    order = sorted(files, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
     # A shell starts what runs in its background with SIGINT ignored, and that is inherited: the tests that send one
     # would wait for ever.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -83,7 +85,7 @@ def main():
     passed = failed = 0
     pool = concurrent.futures.ThreadPoolExecutor(options.jobs)
     try:
-        for more_passed, more_failed in pool.map(run_file, [os.path.join(HERE, name) for name in files]):
+        for more_passed, more_failed in pool.map(run_file, [files[name] for name in order]):
             passed, failed = passed + more_passed, failed + more_failed
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -14,6 +14,9 @@ TEST_PACKAGES=(
   shellcheck tcpdump util-linux
 )
 
+# Any Node from 18 on will do, wherever it comes from.
+command -v node >/dev/null || TEST_PACKAGES+=(nodejs)
+
 missing=()
 for package in "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
