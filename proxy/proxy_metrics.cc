@@ -139,7 +139,7 @@ ProxyMetrics::PerDirection ProxyMetrics::AddDirection(MetricRegistry* registry,
   const auto bytes = [&](const char* flow) {
     return registry->AddCounter(
         "byrnie_proxy_bytes_total",
-        "Application bytes, of open connections counted about every second; sent: from who opened "
+        "Application bytes, of open connections counted every few seconds; sent: from who opened "
         "the connection",
         {{"direction", name}, {"flow", flow}});
   };
