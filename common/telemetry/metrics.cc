@@ -47,14 +47,31 @@ std::string FormatNumber(double value) {
   return text;
 }
 
+void AppendEscaped(absl::string_view value, std::string* out) {
+  for (const char c : value) {
+    if (c == '\\' || c == '"') {
+      out->push_back('\\');
+      out->push_back(c);
+    } else if (c == '\n') {
+      out->append("\\n");
+    } else {
+      out->push_back(c);
+    }
+  }
+}
+
 // `a="x",b="y"`: also the key and the order of the series of a family.
 std::string FormatLabels(const MetricLabels& labels) {
   std::string text;
+  size_t size = 0;
+  for (const auto& [name, value] : labels) size += name.size() + value.size() + 4;
+  text.reserve(size);
   for (const auto& [name, value] : labels) {
     CHECK(IsName(name, false) && name != "le");
-    absl::StrAppend(&text, text.empty() ? "" : ",", name, "=\"",
-                    absl::StrReplaceAll(value, {{"\\", "\\\\"}, {"\"", "\\\""}, {"\n", "\\n"}}),
-                    "\"");
+    if (!text.empty()) text.push_back(',');
+    text.append(name).append("=\"");
+    AppendEscaped(value, &text);
+    text.push_back('"');
   }
   return text;
 }
@@ -91,7 +108,18 @@ struct Family {
   Type type;
   std::string help;
   std::map<std::string, Series> series;
+  // Instead of `series`; counters only.
+  std::function<std::vector<CounterSample>()> collect;
 };
+
+void AppendCollected(absl::string_view name, const std::vector<CounterSample>& samples,
+                     std::string* out) {
+  std::map<std::string, uint64_t> series;
+  for (const CounterSample& sample : samples) series[FormatLabels(sample.labels)] += sample.value;
+  for (const auto& [labels, value] : series) {
+    AppendSample(name, "", labels, absl::StrCat(value), out);
+  }
+}
 
 }  // namespace
 
@@ -136,8 +164,9 @@ struct MetricRegistry::Impl {
                const MetricLabels& labels) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     CHECK(IsName(name, true));
     const auto [family, is_new] =
-        families.try_emplace(std::string(name), Family{type, std::string(help), {}});
+        families.try_emplace(std::string(name), Family{type, std::string(help), {}, nullptr});
     CHECK(is_new || family->second.type == type);
+    CHECK(family->second.collect == nullptr);
     return family->second.series[FormatLabels(labels)];
   }
 };
@@ -190,6 +219,19 @@ void MetricRegistry::AddCallbackCounter(absl::string_view name, absl::string_vie
   series.read = std::move(read);
 }
 
+void MetricRegistry::AddCounterCollector(absl::string_view name, absl::string_view help,
+                                         std::function<std::vector<CounterSample>()> collect) {
+  CHECK(IsName(name, true));
+  CHECK(collect != nullptr);
+  absl::MutexLock lock(&impl_->mutex);
+  const bool is_new =
+      impl_->families
+          .try_emplace(std::string(name),
+                       Family{Type::kCounter, std::string(help), {}, std::move(collect)})
+          .second;
+  CHECK(is_new);
+}
+
 std::string MetricRegistry::RenderPrometheusText() const {
   std::string text;
   absl::MutexLock lock(&impl_->mutex);
@@ -197,6 +239,7 @@ std::string MetricRegistry::RenderPrometheusText() const {
     absl::StrAppend(&text, "# HELP ", name, " ",
                     absl::StrReplaceAll(family.help, {{"\\", "\\\\"}, {"\n", "\\n"}}), "\n# TYPE ",
                     name, " ", TypeName(family.type), "\n");
+    if (family.collect != nullptr) AppendCollected(name, family.collect(), &text);
     for (const auto& [labels, series] : family.series) {
       if (series.counter != nullptr) {
         AppendSample(name, "", labels, absl::StrCat(series.counter->value()), &text);

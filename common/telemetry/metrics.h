@@ -57,6 +57,12 @@ class Histogram {
   std::atomic<double> sum_{0};
 };
 
+// One series of a counter whose series are known only when they are read.
+struct CounterSample {
+  MetricLabels labels;
+  uint64_t value = 0;
+};
+
 // All metrics of a process, made once by its composition root and handed down. Registration and
 // rendering lock; the metrics themselves never do. Returned pointers live as long as the registry.
 // The same name and labels give the same metric; the same name as another type, or a name
@@ -82,6 +88,13 @@ class MetricRegistry {
   // The same as a counter: what is read only grows.
   void AddCallbackCounter(absl::string_view name, absl::string_view help,
                           std::function<double()> read, const MetricLabels& labels = {});
+
+  // A counter whose series `collect` lists when they are read: those that appeared while the
+  // program ran. `collect` runs on the reading thread, registers nothing, and what it uses outlives
+  // the registry; samples with the same labels are added up. Once per name, which has no other
+  // series.
+  void AddCounterCollector(absl::string_view name, absl::string_view help,
+                           std::function<std::vector<CounterSample>()> collect);
 
   // Prometheus text exposition format 0.0.4, families and series in a stable order.
   std::string RenderPrometheusText() const;

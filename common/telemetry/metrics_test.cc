@@ -100,6 +100,19 @@ TEST(MetricsTest, CallbackCountersAreReadWhenRendered) {
   EXPECT_THAT(registry.RenderPrometheusText(), ::testing::EndsWith("\nc_total 4\n"));
 }
 
+TEST(MetricsTest, CollectedSeriesAreListedInOrderAndAddedUp) {
+  MetricRegistry registry;
+  std::vector<CounterSample> samples;
+  registry.AddCounterCollector("c_total", "C.", [&samples] { return samples; });
+  EXPECT_EQ(registry.RenderPrometheusText(), "# HELP c_total C.\n# TYPE c_total counter\n");
+  samples = {{{{"peer", "b"}}, 1}, {{{"peer", "a\"\\\n"}}, 2}, {{{"peer", "b"}}, 3}};
+  EXPECT_EQ(registry.RenderPrometheusText(),
+            "# HELP c_total C.\n"
+            "# TYPE c_total counter\n"
+            "c_total{peer=\"a\\\"\\\\\\n\"} 2\n"
+            "c_total{peer=\"b\"} 4\n");
+}
+
 TEST(MetricsTest, CountsOfManyThreadsAreNotLost) {
   MetricRegistry registry;
   Counter* counter = registry.AddCounter("a_total", "A.");
