@@ -9,7 +9,13 @@ namespace {
 constexpr absl::string_view kTimeFormat = "%Y-%m-%d%ET%H:%M:%E3SZ";
 constexpr size_t kMaxDetailSize = 256;
 
-absl::string_view Name(AccessRecord::Direction direction) {
+void AddUnlessEmpty(absl::string_view name, absl::string_view value, JsonLine* line) {
+  if (!value.empty()) line->Add(name, value);
+}
+
+}  // namespace
+
+absl::string_view NameOf(AccessRecord::Direction direction) {
   switch (direction) {
     case AccessRecord::Direction::kInbound:
       return "inbound";
@@ -19,7 +25,7 @@ absl::string_view Name(AccessRecord::Direction direction) {
   return "unknown";
 }
 
-absl::string_view Name(AccessRecord::Protocol protocol) {
+absl::string_view NameOf(AccessRecord::Protocol protocol) {
   switch (protocol) {
     case AccessRecord::Protocol::kHbone:
       return "hbone";
@@ -35,7 +41,7 @@ absl::string_view Name(AccessRecord::Protocol protocol) {
   return "unknown";
 }
 
-absl::string_view Name(AccessRecord::Result result) {
+absl::string_view NameOf(AccessRecord::Result result) {
   switch (result) {
     case AccessRecord::Result::kAllowed:
       return "allowed";
@@ -47,7 +53,7 @@ absl::string_view Name(AccessRecord::Result result) {
   return "unknown";
 }
 
-absl::string_view Name(AccessRecord::Route route) {
+absl::string_view NameOf(AccessRecord::Route route) {
   switch (route) {
     case AccessRecord::Route::kNone:
       return "none";
@@ -63,12 +69,6 @@ absl::string_view Name(AccessRecord::Route route) {
   return "unknown";
 }
 
-void AddUnlessEmpty(absl::string_view name, absl::string_view value, JsonLine* line) {
-  if (!value.empty()) line->Add(name, value);
-}
-
-}  // namespace
-
 std::string ToJson(const AccessRecord& record) {
   const absl::string_view reason = record.reason;
   const size_t space = reason.find(' ');
@@ -78,8 +78,8 @@ std::string ToJson(const AccessRecord& record) {
   JsonLine line;
   line.Add("log", "access");
   line.Add("time", absl::FormatTime(kTimeFormat, record.start, absl::UTCTimeZone()));
-  line.Add("direction", Name(record.direction));
-  line.Add("result", Name(record.result));
+  line.Add("direction", NameOf(record.direction));
+  line.Add("result", NameOf(record.result));
   line.Add("reason", reason.substr(0, space));
   AddUnlessEmpty("policy", policy, &line);
   AddUnlessEmpty("detail", absl::string_view(record.detail).substr(0, kMaxDetailSize), &line);
@@ -87,8 +87,8 @@ std::string ToJson(const AccessRecord& record) {
   if (record.destination.has_value()) line.Add("destination", record.destination->ToString());
   line.Add("original_destination", record.original_destination.ToString());
   AddUnlessEmpty("service", record.service, &line);
-  line.Add("route", Name(record.route));
-  line.Add("protocol", Name(record.protocol));
+  line.Add("route", NameOf(record.route));
+  line.Add("protocol", NameOf(record.protocol));
   if (record.peer_identity.has_value()) line.Add("peer_identity", record.peer_identity->text());
   if (record.own_identity.has_value()) line.Add("own_identity", record.own_identity->text());
   AddUnlessEmpty("trace_id", record.trace_id, &line);

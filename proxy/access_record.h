@@ -14,7 +14,8 @@ namespace byrnie {
 
 // Why a proxied connection ended or never began, beside the reasons of proxy/authorizer.h
 // (decision_reason) and proxy/routing_table.h (route_reason). Together they are the closed set of
-// AccessRecord::reason and of the `reason` label of metrics.
+// AccessRecord::reason and of the `reason` label of metrics; a new one is added to
+// proxy/reason_set.cc too.
 namespace access_reason {
 // Completed: both directions ended cleanly.
 inline constexpr absl::string_view kClosed = "closed";
@@ -110,6 +111,12 @@ struct AccessRecord {
   uint64_t bytes_sent = 0;      // From downstream to upstream.
   uint64_t bytes_received = 0;  // From upstream to downstream.
 };
+
+// As in the access log: "inbound", "allowed", "tunnel", "hbone".
+absl::string_view NameOf(AccessRecord::Direction direction);
+absl::string_view NameOf(AccessRecord::Result result);
+absl::string_view NameOf(AccessRecord::Route route);
+absl::string_view NameOf(AccessRecord::Protocol protocol);
 
 // One line of JSON without a line end, for Logger::WriteRaw. Field names are stable; a field with
 // nothing to say is left out, never null. In this order: "log":"access", time (RFC 3339, UTC,

@@ -1,73 +1,45 @@
 #include "proxy/proxy_metrics.h"
 
-#include "proxy/authorizer.h"
-#include "proxy/end_reason.h"
-#include "proxy/routing_table.h"
-#include "proxy/tunnel_reason.h"
+#include <iterator>
+
+#include "proxy/reason_set.h"
 
 namespace byrnie {
 namespace {
-
-// Reasons with which a connection may be denied or fail.
-constexpr absl::string_view kReasons[] = {
-    access_reason::kIdleTimeout,
-    access_reason::kHalfCloseTimeout,
-    access_reason::kDrained,
-    access_reason::kPolicyChanged,
-    access_reason::kIdentityExpired,
-    access_reason::kOverloaded,
-    access_reason::kBuffersFull,
-    access_reason::kMaxAge,
-    access_reason::kTooManyConnections,
-    access_reason::kTooManySockets,
-    access_reason::kMemoryPressure,
-    access_reason::kNoOriginalDestination,
-    access_reason::kUnknownAddress,
-    access_reason::kResolveTimeout,
-    access_reason::kResolveUnavailable,
-    access_reason::kNoIdentity,
-    access_reason::kTlsFailed,
-    access_reason::kPeerIdentityMismatch,
-    access_reason::kConnectFailed,
-    access_reason::kConnectTimeout,
-    access_reason::kTunnelRefused,
-    access_reason::kClientHelloTimeout,
-    access_reason::kBadConnectRequest,
-    access_reason::kLoop,
-    access_reason::kInternal,
-    access_reason::kResetByDownstream,
-    access_reason::kResetByUpstream,
-    decision_reason::kPolicyDeny,
-    decision_reason::kPolicyMissing,
-    decision_reason::kNoAllowMatch,
-    decision_reason::kNoPolicySnapshot,
-    decision_reason::kPlaintextRefused,
-    decision_reason::kForeignTrustDomain,
-    route_reason::kUnknownServicePort,
-    route_reason::kNoEndpoint,
-    route_reason::kNoHealthyEndpoint,
-    end_reason::kTrustRemoved,
-    tunnel_reason::kHandshakeSilent,
-    tunnel_reason::kHandshakeTimeout,
-    tunnel_reason::kHandshakeEvicted,
-    tunnel_reason::kHandshakeSourceLimit,
-    tunnel_reason::kHandshakeLimit,
-    tunnel_reason::kTunnelLimit,
-    tunnel_reason::kStreamLimit,
-};
 
 // From a link on the same machine to an agent that is away.
 const double kSignBounds[] = {0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
                               0.01,    0.025,  0.05,    0.1,    0.5,   1,      5};
 
+constexpr AccessRecord::Direction kDirections[] = {AccessRecord::Direction::kInbound,
+                                                   AccessRecord::Direction::kOutbound};
+constexpr AccessRecord::Result kResults[] = {
+    AccessRecord::Result::kAllowed, AccessRecord::Result::kDenied, AccessRecord::Result::kFailed};
+
+size_t ClosedIndex(AccessRecord::Direction direction, AccessRecord::Result result, size_t reason) {
+  const size_t of_direction = direction == AccessRecord::Direction::kInbound ? 0 : 1;
+  return (of_direction * std::size(kResults) + static_cast<size_t>(result)) * AllReasons().size() +
+         reason;
+}
+
 }  // namespace
 
 ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
-    : inbound_(AddDirection(registry, "inbound")), outbound_(AddDirection(registry, "outbound")) {
-  for (absl::string_view reason : kReasons) {
-    refused_[std::string(reason)] = registry->AddCounter(
-        "byrnie_proxy_refused_total", "Connections denied, failed or ended by the proxy, by reason",
-        {{"reason", std::string(reason)}});
+    : inbound_(AddDirection(registry, "inbound")),
+      outbound_(AddDirection(registry, "outbound")),
+      closed_(new std::atomic<uint64_t>[std::size(kDirections) * std::size(kResults) *
+                                        AllReasons().size()]()) {
+  registry->AddCounterCollector(
+      "byrnie_proxy_connections_closed_total",
+      "Connections ended, by result and reason; with those open they are exactly those opened",
+      [this] { return CollectClosed(); });
+  for (absl::string_view reason : AllReasons()) {
+    refused_.push_back(
+        reason == access_reason::kClosed
+            ? nullptr
+            : registry->AddCounter("byrnie_proxy_refused_total",
+                                   "Connections denied, failed or ended by the proxy, by reason",
+                                   {{"reason", std::string(reason)}}));
   }
   link_up = registry->AddGauge("byrnie_proxy_link_up", "1 while linked to the agent");
   policy_epoch = registry->AddGauge("byrnie_proxy_policy_epoch",
@@ -131,11 +103,6 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
 ProxyMetrics::PerDirection ProxyMetrics::AddDirection(MetricRegistry* registry,
                                                       const std::string& name) {
   const MetricLabels labels = {{"direction", name}};
-  const auto closed = [&](const char* result) {
-    return registry->AddCounter("byrnie_proxy_connections_closed_total",
-                                "Connections ended, by result",
-                                {{"direction", name}, {"result", result}});
-  };
   const auto bytes = [&](const char* flow) {
     return registry->AddCounter(
         "byrnie_proxy_bytes_total",
@@ -152,9 +119,6 @@ ProxyMetrics::PerDirection ProxyMetrics::AddDirection(MetricRegistry* registry,
       registry->AddCounter("byrnie_proxy_connections_opened_total", "Connections taken", labels);
   metrics.open =
       registry->AddGauge("byrnie_proxy_connections_open", "Connections not ended yet", labels);
-  metrics.closed_allowed = closed("allowed");
-  metrics.closed_denied = closed("denied");
-  metrics.closed_failed = closed("failed");
   metrics.bytes_sent = bytes("sent");
   metrics.bytes_received = bytes("received");
   metrics.tunnels_created =
@@ -184,22 +148,27 @@ void ProxyMetrics::CountHandshake(AccessRecord::Direction direction,
 
 void ProxyMetrics::CountEnd(AccessRecord::Direction direction, AccessRecord::Result result,
                             absl::string_view reason) const {
-  const PerDirection& metrics = this->direction(direction);
-  switch (result) {
-    case AccessRecord::Result::kAllowed:
-      metrics.closed_allowed->Increment();
-      break;
-    case AccessRecord::Result::kDenied:
-      metrics.closed_denied->Increment();
-      break;
-    case AccessRecord::Result::kFailed:
-      metrics.closed_failed->Increment();
-      break;
+  const size_t index = ReasonIndex(reason);
+  closed_[ClosedIndex(direction, result, index)].fetch_add(1, std::memory_order_relaxed);
+  if (refused_[index] != nullptr) refused_[index]->Increment();
+}
+
+std::vector<CounterSample> ProxyMetrics::CollectClosed() const {
+  std::vector<CounterSample> samples;
+  for (const AccessRecord::Direction direction : kDirections) {
+    for (const AccessRecord::Result result : kResults) {
+      for (size_t reason = 0; reason < AllReasons().size(); ++reason) {
+        const uint64_t count =
+            closed_[ClosedIndex(direction, result, reason)].load(std::memory_order_relaxed);
+        if (count == 0) continue;
+        samples.push_back({{{"direction", std::string(NameOf(direction))},
+                            {"result", std::string(NameOf(result))},
+                            {"reason", std::string(AllReasons()[reason])}},
+                           count});
+      }
+    }
   }
-  if (reason == access_reason::kClosed) return;
-  auto it = refused_.find(reason.substr(0, reason.find(' ')));
-  if (it == refused_.end()) it = refused_.find(access_reason::kInternal);
-  it->second->Increment();
+  return samples;
 }
 
 }  // namespace byrnie

@@ -1,9 +1,11 @@
 #ifndef BYRNIE_PROXY_PROXY_METRICS_H_
 #define BYRNIE_PROXY_PROXY_METRICS_H_
 
+#include <atomic>
+#include <memory>
 #include <string>
+#include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "common/telemetry/metrics.h"
@@ -12,7 +14,7 @@
 namespace byrnie {
 
 // Every metric of the proxy, registered once at the start so that data loops never lock. All label
-// values come from closed sets. Thread-safe.
+// values come from closed sets. Thread-safe. Outlives the last reading of its registry.
 class ProxyMetrics {
  public:
   // `registry` outlives this.
@@ -23,9 +25,6 @@ class ProxyMetrics {
   struct PerDirection {
     Counter* opened = nullptr;
     Gauge* open = nullptr;
-    Counter* closed_allowed = nullptr;
-    Counter* closed_denied = nullptr;
-    Counter* closed_failed = nullptr;
     Counter* bytes_sent = nullptr;
     Counter* bytes_received = nullptr;
     Counter* tunnels_created = nullptr;
@@ -39,8 +38,9 @@ class ProxyMetrics {
     return direction == AccessRecord::Direction::kInbound ? inbound_ : outbound_;
   }
   void CountHandshake(AccessRecord::Direction direction, const absl::Status& status) const;
-  // `reason` as in AccessRecord::reason: a policy's key behind it is cut off, an unknown one counts
-  // as "internal".
+  // Counts an end; exactly one for each connection that was counted as opened, so that at any time
+  // opened = open + closed over all results and reasons. `reason` as in AccessRecord::reason: a
+  // policy's key behind it is cut off, an unknown one counts as "internal".
   void CountEnd(AccessRecord::Direction direction, AccessRecord::Result result,
                 absl::string_view reason) const;
 
@@ -78,11 +78,15 @@ class ProxyMetrics {
 
  private:
   PerDirection AddDirection(MetricRegistry* registry, const std::string& name);
+  std::vector<CounterSample> CollectClosed() const;
 
   PerDirection inbound_;
   PerDirection outbound_;
-  // By reason; complete from the start.
-  absl::flat_hash_map<std::string, Counter*> refused_;
+  // By direction, result and reason; see ClosedIndex. Series appear with their first connection: of
+  // all combinations most never occur.
+  std::unique_ptr<std::atomic<uint64_t>[]> closed_;
+  // By ReasonIndex; complete from the start. Null for "closed", which is not a refusal.
+  std::vector<Counter*> refused_;
 };
 
 }  // namespace byrnie
