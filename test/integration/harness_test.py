@@ -13,6 +13,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from testing import exposition
 from testing.case import main
 from testing.certificates import Authority, leaf_facts, served_leaf, tls_context, try_tunnel
 from testing.memory import KeyFinder, occurrences
@@ -21,6 +22,22 @@ from testing.netns import APPLICATION_UID, uninterrupted
 from testing.process import Process
 
 HOLDER = "import sys; key = bytearray.fromhex(sys.stdin.readline()); print('ready', flush=True); sys.stdin.read()"
+
+GOOD_METRICS = """\
+# HELP a_total A.
+# TYPE a_total counter
+a_total{peer="q\\"\\\\\\n,}",x=""} 3
+a_total{y="1"} 2
+# HELP b B.
+# TYPE b gauge
+b -1.5
+# HELP c_seconds C.
+# TYPE c_seconds histogram
+c_seconds_bucket{le="1"} 1
+c_seconds_bucket{le="+Inf"} 3
+c_seconds_sum 4.5
+c_seconds_count 3
+"""
 
 
 class HarnessTest(unittest.TestCase):
@@ -132,6 +149,26 @@ class HarnessTest(unittest.TestCase):
                     if form == "limbs":
                         self.assertGreater(occurrences(holder.pid, scalar)["limbs"], 0)
                     holder.stdin.close()
+
+    def test_metrics_in_order_are_read(self):
+        families = exposition.parse(GOOD_METRICS)
+        self.assertEqual({name: family.kind for name, family in families.items()},
+                         {"a_total": "counter", "b": "gauge", "c_seconds": "histogram"})
+        self.assertEqual(families["a_total"].samples[0].labels, {"peer": 'q"\\\n,}', "x": ""})
+        self.assertEqual(exposition.total(families, "a_total", x=""), 3)
+        self.assertEqual(exposition.total(families, "a_total"), 5)
+
+    def test_metrics_that_are_wrong_in_one_way_are_refused(self):
+        for old, new in (("# HELP b", "# HOLP b"), ("# TYPE b gauge\n", ""), ("# HELP b B.\n", ""),
+                         ("# TYPE b gauge", "# TYPE b thing"), ("# TYPE b gauge", "# TYPE b counter"),
+                         ("# TYPE b gauge", "# TYPE b gauge\n# TYPE b gauge"), ("b -1.5", "b 1,5"), ("b -1.5", "d 1"),
+                         ("b -1.5", "b -1.5\nb -1.5"), ("b -1.5", "b  -1.5"), ("a_total{y", "a-total{y"), ('y="1"', 'y="\\t"'),
+                         ('y="1"', 'y="1",y="1"'), ('y="1"', '0="1"'), ('y="1"', 'y="1'), ('y="1"} 2', 'y="1"} -2'),
+                         ("c_seconds_count 3", "c_seconds_count 2"), ('le="+Inf"', 'le="9"'), ('le="1"} 1', 'le="1"} 4'),
+                         ("c_seconds_sum 4.5\n", ""), ("c_seconds_count 3\n", "c_seconds_count 3")):
+            with self.subTest(old=old, new=new), self.assertRaises(exposition.ExpositionError):
+                self.assertIn(old, GOOD_METRICS)
+                exposition.parse(GOOD_METRICS.replace(old, new, 1))
 
     def test_applications_do_not_run_as_root(self):
         process = Process("id", self.first, ["id", "-u"], self.mesh.log_path("id"), uid=APPLICATION_UID)

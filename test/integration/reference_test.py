@@ -2,11 +2,13 @@
 """The reference pages in docs/reference say what the programs say, and the configuration schema has every flag.
 
 Proved: docs/reference/flags.md is the --help of all binaries; docs/reference/metrics.md lists the metrics of a running
-mesh; each message of byrnie.config.v1 has a field for every flag and none besides.
+mesh; each message of byrnie.config.v1 has a field for every flag and none besides; docs/operations.md explains every reason
+with which a connection can end and every admin page, and none besides; the list of reasons in the proxy is that of its headers.
 
     BYRNIE_WRITE_REFERENCE=1 reference_test.py      writes the pages instead of comparing
 """
 
+import glob
 import os
 import re
 import subprocess
@@ -64,6 +66,45 @@ class ReferenceTest(MeshTestCase):
             for name, kind, meaning in families(text):
                 page += f"| `{name}` | {kind} | {meaning} |\n"
         self.compare("metrics.md", page)
+
+    def operations(self, begin, end):
+        """The rows between two headings of docs/operations.md, each as the text of its first cell."""
+        with open(os.path.join(REPOSITORY, "docs", "operations.md"), encoding="utf-8") as text:
+            part = text.read().split(f"\n{begin}\n", 1)[1].split(f"\n{end}", 1)[0]
+        return [line.split("|")[1].strip() for line in part.splitlines() if line.startswith("| ")][1:]
+
+    def test_the_operators_page_explains_every_reason(self):
+        explained = [word for cell in self.operations("## What a reason means", "## ")
+                     for word in re.findall(r"`([^`]+)`", cell)]
+        exported = {sample.labels["reason"] for sample in self.client.families()["byrnie_proxy_refused_total"].samples}
+        self.assertEqual(sorted(explained), sorted(exported | {"closed"}))
+
+    def test_the_list_of_reasons_is_that_of_the_headers(self):
+        named = set()
+        for path in glob.glob(os.path.join(REPOSITORY, "proxy", "*.h")):
+            with open(path, encoding="utf-8") as header:
+                for body in re.findall(r"^namespace \w+_reason \{\n(.*?)^\}", header.read(), re.M | re.S):
+                    named |= set(re.findall(r'k\w+ =\s+"([^"]+)"', body))
+        # Those that let a connection go on end none.
+        named = {word for word in named if not word.startswith(("allowed-", "default-allow-"))}
+        exported = {sample.labels["reason"] for sample in self.client.families()["byrnie_proxy_refused_total"].samples}
+        self.assertEqual(sorted(named), sorted(exported | {"closed"}))
+
+    def test_the_operators_page_explains_every_admin_page(self):
+        served = []
+        for program, ask in (("Proxy", self.client.admin), ("Agent", self.client.agent_admin),
+                             ("Control plane", self.mesh.control_plane.admin)):
+            status, text = ask("/nothing")
+            self.assertEqual(status, 404)
+            for path in re.findall(r"(/[\w/]*)", text):
+                methods = re.search(r"use (.*)", ask(path, "PUT")[1])[1].split(", ")
+                served += [f"{program} {method} {path}" for method in methods if method != "HEAD"]
+        explained, program = [], None
+        for cell in self.operations("### Every admin page", "Alert on"):
+            heading = re.match(r"\*\*([\w ]+),", cell)
+            program = heading[1] if heading else program
+            explained += [f"{program} {page}" for page in re.findall(r"`((?:GET|POST) /[^`?]*)`", cell)]
+        self.assertEqual(sorted(explained), sorted(served))
 
     def test_the_configuration_schema_has_every_flag(self):
         for name, proto in SCHEMAS.items():

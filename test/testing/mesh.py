@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 
+from . import exposition
 from .capture import Capture
 from .netns import APPLICATION_UID, Network, uninterrupted
 from .process import Process, json_lines, wait_until
@@ -217,6 +218,10 @@ class Pod:
     def metrics(self):
         return parse_metrics(http_request(self.host, 15020, "/metrics", address=self.address)[1])
 
+    def families(self):
+        """The proxy's metrics as {name: exposition.Family}; raises unless the page is as Prometheus wants it."""
+        return exposition.parse(http_request(self.host, 15020, "/metrics", address=self.address)[1])
+
     def log(self):
         """All log records of the proxy, over its restarts."""
         with open(self.mesh.log_path(f"{self.name}-proxy"), encoding="utf-8", errors="replace") as text:
@@ -356,6 +361,27 @@ class Mesh:
         made = Capture(self.network, host.port, self.directory, expression)
         self.captures.append(made)
         return made
+
+    # What must hold at any time.
+
+    def assert_counters_balance(self, deadline=10, pods=None):
+        """Every connection has ended, and each was counted once when it began and once, with its reason, when it ended.
+
+        Call it when nothing of the test is open any more. Of all running proxies, or those of `pods`.
+        """
+        for pod in pods or [pod for pod in self.pods if pod.proxy and pod.proxy.running()]:
+            for direction in ("inbound", "outbound"):
+                counts = {}
+
+                def balanced():
+                    families = pod.families()
+                    for word in ("open", "opened_total", "closed_total"):
+                        counts[word] = exposition.total(families, f"byrnie_proxy_connections_{word}", direction=direction)
+                    return counts["open"] == 0 and counts["opened_total"] == counts["closed_total"]
+                try:
+                    wait_until(balanced, deadline, "balance")
+                except AssertionError:
+                    raise AssertionError(f"{direction} connections of {pod.name} do not add up: {counts}") from None
 
     # The end.
 
