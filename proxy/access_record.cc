@@ -13,6 +13,11 @@ void AddUnlessEmpty(absl::string_view name, absl::string_view value, JsonLine* l
   if (!value.empty()) line->Add(name, value);
 }
 
+// Whole microseconds, so that the number does not show a double's rounding.
+double Milliseconds(absl::Duration duration) {
+  return static_cast<double>(absl::ToInt64Microseconds(duration)) / 1000;
+}
+
 }  // namespace
 
 absl::string_view NameOf(AccessRecord::Direction direction) {
@@ -75,13 +80,20 @@ std::string ToJson(const AccessRecord& record) {
   const absl::string_view policy =
       space == absl::string_view::npos ? absl::string_view() : reason.substr(space + 1);
 
+  const bool ended = record.event == AccessRecord::Event::kClose;
+
   JsonLine line;
   line.Add("log", "access");
+  line.Add("event", ended ? "close" : "open");
+  AddUnlessEmpty("connection", record.connection, &line);
   line.Add("time", absl::FormatTime(kTimeFormat, record.start, absl::UTCTimeZone()));
   line.Add("direction", NameOf(record.direction));
-  line.Add("result", NameOf(record.result));
-  line.Add("reason", reason.substr(0, space));
+  if (ended) {
+    line.Add("result", NameOf(record.result));
+    line.Add("reason", reason.substr(0, space));
+  }
   AddUnlessEmpty("policy", policy, &line);
+  AddUnlessEmpty("peer_reason", record.peer_reason, &line);
   AddUnlessEmpty("detail", absl::string_view(record.detail).substr(0, kMaxDetailSize), &line);
   line.Add("source", record.source.ToString());
   if (record.destination.has_value()) line.Add("destination", record.destination->ToString());
@@ -99,10 +111,16 @@ std::string ToJson(const AccessRecord& record) {
   AddUnlessEmpty("tls_version", record.tls_version, &line);
   AddUnlessEmpty("tls_cipher", record.tls_cipher, &line);
   AddUnlessEmpty("tls_group", record.tls_group, &line);
-  line.Add("bytes_sent", record.bytes_sent);
-  line.Add("bytes_received", record.bytes_received);
-  // Whole microseconds, so that the number does not show a double's rounding.
-  line.Add("duration_ms", static_cast<double>(absl::ToInt64Microseconds(record.duration)) / 1000);
+  if (ended) {
+    line.Add("bytes_sent", record.bytes_sent);
+    line.Add("bytes_received", record.bytes_received);
+    line.Add("duration_ms", Milliseconds(record.duration));
+  }
+  for (size_t i = 0; i < StageTimes::kStages; ++i) {
+    const auto stage = static_cast<StageTimes::Stage>(i);
+    const absl::optional<absl::Duration> took = record.stages.Get(stage);
+    if (took.has_value()) line.Add(StageTimes::FieldOf(stage), Milliseconds(*took));
+  }
   return line.Finish();
 }
 

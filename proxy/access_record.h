@@ -9,6 +9,7 @@
 #include "absl/types/optional.h"
 #include "common/identity/spiffe_id.h"
 #include "common/net/socket_address.h"
+#include "proxy/stage_times.h"
 
 namespace byrnie {
 
@@ -70,14 +71,24 @@ struct AccessRecord {
   // What takes it where: the way through the proxy.
   enum class Route { kNone, kTunnel, kDirect, kPassthrough, kLocal };
 
+  // Whether it is a line about a connection that has begun to be carried or that has ended.
+  enum class Event { kOpen, kClose };
+
+  Event event = Event::kClose;
+  // Names it in the lines of this proxy and on its admin pages: "WORKER-NUMBER". Empty: refused
+  // before it was a connection.
+  std::string connection;
   absl::Time start;
   absl::Duration duration;
+  StageTimes stages;
   Direction direction = Direction::kOutbound;
   Protocol protocol = Protocol::kPlaintext;
   Route route = Route::kNone;
   Result result = Result::kFailed;
   // A reason of the closed set; where that names a policy, followed by a space and its key.
   std::string reason;
+  // The reason the other end's proxy gave for its refusal, of the closed set; empty: none.
+  absl::string_view peer_reason;
   // For people: the text of the error, if any. May quote the network, so it is escaped and cut at
   // 256 bytes.
   std::string detail;
@@ -119,12 +130,15 @@ absl::string_view NameOf(AccessRecord::Route route);
 absl::string_view NameOf(AccessRecord::Protocol protocol);
 
 // One line of JSON without a line end, for Logger::WriteRaw. Field names are stable; a field with
-// nothing to say is left out, never null. In this order: "log":"access", time (RFC 3339, UTC,
-// milliseconds), direction (inbound|outbound), result (allowed|denied|failed), reason, policy (key,
-// where the reason names one), detail, source, destination, original_destination, service, route
+// nothing to say is left out, never null. In this order: "log":"access", event (open|close),
+// connection, time (of the accept; RFC 3339, UTC, milliseconds), direction (inbound|outbound),
+// result (allowed|denied|failed), reason, policy (key, where the reason names one), peer_reason,
+// detail, source, destination, original_destination, service, route
 // (tunnel|direct|passthrough|local|none), protocol (hbone|mtls|tls|plaintext|probe), peer_identity,
 // own_identity, trace_id, claimed_workload, forwarded_for, tls_version, tls_cipher, tls_group,
-// bytes_sent, bytes_received, duration_ms (with microseconds).
+// bytes_sent, bytes_received, duration_ms (with microseconds), and destination_ms, policy_ms,
+// dial_ms, tls_ms, tunnel_ms, first_sent_ms, first_received_ms (see proxy/stage_times.h). A line
+// about the beginning has no result, reason, bytes and duration_ms.
 std::string ToJson(const AccessRecord& record);
 
 }  // namespace byrnie

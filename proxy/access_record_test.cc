@@ -41,8 +41,14 @@ TEST(AccessRecordTest, WritesEveryFieldInAStableOrder) {
   record.tls_group = "X25519MLKEM768";
   record.bytes_sent = 10;
   record.bytes_received = UINT64_MAX;
+  record.connection = "1-42";
+  record.stages = StageTimes(absl::Seconds(7));
+  record.stages.Complete(StageTimes::kDestination, absl::Seconds(7));
+  record.stages.Complete(StageTimes::kPolicy, absl::Seconds(7) + absl::Microseconds(1500));
+  record.stages.Note(StageTimes::kFirstSent, absl::Seconds(7) + absl::Milliseconds(2));
   EXPECT_EQ(ToJson(record),
-            "{\"log\":\"access\",\"time\":\"2023-11-14T22:13:20.123Z\",\"direction\":\"inbound\","
+            "{\"log\":\"access\",\"event\":\"close\",\"connection\":\"1-42\",\"time\":\"2023-11-"
+            "14T22:13:20.123Z\",\"direction\":\"inbound\","
             "\"result\":\"allowed\",\"reason\":\"closed\",\"detail\":\"fine\","
             "\"source\":\"10.0.0.1:4000\",\"destination\":\"[fd77::2]:8080\","
             "\"original_destination\":\"10.0.0.2:80\","
@@ -52,15 +58,35 @@ TEST(AccessRecordTest, WritesEveryFieldInAStableOrder) {
             "\"own_identity\":\"spiffe://cluster.local/ns/demo/sa/server\","
             "\"tls_version\":\"TLSv1.3\",\"tls_cipher\":\"TLS_AES_128_GCM_SHA256\","
             "\"tls_group\":\"X25519MLKEM768\",\"bytes_sent\":10,"
-            "\"bytes_received\":18446744073709551615,\"duration_ms\":12.345}");
+            "\"bytes_received\":18446744073709551615,\"duration_ms\":12.345,\"destination_ms\":0,"
+            "\"policy_ms\":1.5,\"first_sent_ms\":2}");
 }
 
 TEST(AccessRecordTest, LeavesOutWhatHasNothingToSay) {
   EXPECT_EQ(ToJson(Minimal()),
-            "{\"log\":\"access\",\"time\":\"2023-11-14T22:13:20.123Z\",\"direction\":\"outbound\","
+            "{\"log\":\"access\",\"event\":\"close\",\"time\":\"2023-11-14T22:13:20.123Z\","
+            "\"direction\":\"outbound\","
             "\"result\":\"failed\",\"reason\":\"unknown-address\",\"source\":\"10.0.0.1:4000\","
             "\"original_destination\":\"10.0.0.2:80\",\"route\":\"none\","
             "\"protocol\":\"plaintext\",\"bytes_sent\":0,\"bytes_received\":0,\"duration_ms\":0}");
+}
+
+TEST(AccessRecordTest, ABeginningHasNoEnd) {
+  AccessRecord record = Minimal();
+  record.event = AccessRecord::Event::kOpen;
+  EXPECT_EQ(ToJson(record),
+            "{\"log\":\"access\",\"event\":\"open\",\"time\":\"2023-11-14T22:13:20.123Z\","
+            "\"direction\":\"outbound\",\"source\":\"10.0.0.1:4000\","
+            "\"original_destination\":\"10.0.0.2:80\",\"route\":\"none\","
+            "\"protocol\":\"plaintext\"}");
+}
+
+TEST(AccessRecordTest, SaysWhatTheOtherProxySaid) {
+  AccessRecord record = Minimal();
+  record.reason = std::string(access_reason::kTunnelRefused);
+  record.peer_reason = "policy-deny";
+  EXPECT_THAT(ToJson(record),
+              HasSubstr("\"reason\":\"tunnel-refused\",\"peer_reason\":\"policy-deny\""));
 }
 
 TEST(AccessRecordTest, SplitsThePolicyFromTheReason) {
