@@ -199,6 +199,7 @@ absl::StatusOr<Workload> ConvertUnnamed(const pb::Workload& from) {
   Workload to;
   to.uid = from.uid();
   to.name = from.name();
+  to.workload_name = from.workload_name().empty() ? from.name() : from.workload_name();
   to.ns = from.namespace_();
   to.maker = ConvertMaker(from.workload_type());
   to.maker_name = from.workload_name();

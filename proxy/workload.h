@@ -40,6 +40,8 @@ struct Workload {
 
   std::string uid;
   std::string name;
+  // Of what it is an instance, for example its Deployment; its own name where nobody says.
+  std::string workload_name;
   std::string ns;
   // What made it, and what it is called together with its like: for telemetry. Empty: not known.
   Maker maker = Maker::kPod;
