@@ -10,12 +10,19 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "proxy/admin_pages.h"
+#include "proxy/admin_query.h"
+#include "proxy/home_page.h"
+#include "proxy/recorder_page.h"
 
 namespace byrnie {
 namespace {
 
 // How long the end waits for clients to take their answers.
 constexpr absl::Duration kDrainTimeout = absl::Seconds(1);
+// How fine "the last minutes" of the home page are.
+constexpr absl::Duration kSampleInterval = absl::Seconds(30);
+// What the home page looks back on.
+constexpr absl::Duration kRecently = absl::Minutes(5);
 
 // Of few descriptors the three servers leave some for the rest of the process.
 size_t HttpConnections() {
@@ -25,6 +32,9 @@ size_t HttpConnections() {
 }
 
 HttpResponse Json(std::string body) { return {200, "application/json", std::move(body)}; }
+HttpResponse BadQuery(const absl::Status& why) {
+  return {400, "text/plain; charset=utf-8", absl::StrCat(why.message(), "\n")};
+}
 
 }  // namespace
 
@@ -55,11 +65,14 @@ Admin::~Admin() {
 
 void Admin::Start() {
   thread_ = std::thread([this] {
+    sample_timer_ = loop_->NewTimer([this] { SampleRefusals(); });
+    SampleRefusals();
     loop_->Run();
     // What lives on the loop dies on its thread.
     admin_server_.reset();
     stats_server_.reset();
     status_server_.reset();
+    sample_timer_.reset();
     drain_timer_.reset();
   });
 }
@@ -128,11 +141,10 @@ std::vector<HttpServer::Route> Admin::AdminRoutes() {
   routes.push_back({"GET", "/config_dump", [this](const HttpRequest&) {
                       return Json(RenderConfigDump(*state_.mesh, *config_));
                     }});
-  routes.push_back({"GET", "/connections", [this](const HttpRequest&) {
-                      bool complete = false;
-                      const std::vector<Worker::View> workers = host_->InspectWorkers(&complete);
-                      return Json(RenderConnections(workers, complete));
-                    }});
+  routes.push_back(
+      {"GET", "/connections", [this](const HttpRequest& request) { return Connections(request); }});
+  routes.push_back(
+      {"GET", "/recorder", [this](const HttpRequest& request) { return Recorder(request); }});
   routes.push_back({"GET", "/metrics", [this](const HttpRequest&) { return Metrics(); }});
   routes.push_back(
       {"POST", "/logging", [this](const HttpRequest& request) { return SetLogLevel(request); }});
@@ -155,12 +167,38 @@ HttpResponse Admin::Home() {
   const std::vector<std::string> missing = NotReady();
   facts.readiness = missing.empty() ? "ready" : absl::StrJoin(missing, "; ");
   bool complete = false;
-  for (const Worker::View& worker : host_->InspectWorkers(&complete)) {
+  Connection::Filter none;
+  none.limit = 0;
+  for (const Worker::View& worker : host_->InspectWorkers(none, &complete)) {
     facts.connections += worker.connection_count;
   }
+  facts.ended = host_->FindEnded({}, &complete);
+  facts.refusals = refusals_.Since(loop_->Now() - kRecently, host_->Refusals());
+  facts.refusals_cover = std::min(kRecently, loop_->Now() - started_);
   facts.uptime = loop_->Now() - started_;
   facts.now = loop_->WallNow();
   return {200, "text/html; charset=utf-8", RenderHome(facts, *config_)};
+}
+
+HttpResponse Admin::Connections(const HttpRequest& request) {
+  const absl::StatusOr<Connection::Filter> filter = ParseConnectionQuery(request);
+  if (!filter.ok()) return BadQuery(filter.status());
+  bool complete = false;
+  const std::vector<Worker::View> workers = host_->InspectWorkers(*filter, &complete);
+  return Json(RenderConnections(workers, complete, filter->limit));
+}
+
+HttpResponse Admin::Recorder(const HttpRequest& request) {
+  const absl::StatusOr<FlightRecorder::Filter> filter = ParseRecorderQuery(request);
+  if (!filter.ok()) return BadQuery(filter.status());
+  bool complete = false;
+  const std::vector<FlightRecorder::Entry> found = host_->FindEnded(*filter, &complete);
+  return Json(RenderRecorder(found, complete));
+}
+
+void Admin::SampleRefusals() {
+  refusals_.Sample(loop_->Now(), host_->Refusals());
+  sample_timer_->Schedule(kSampleInterval);
 }
 
 HttpResponse Admin::Metrics() const {

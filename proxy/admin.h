@@ -19,6 +19,7 @@
 #include "common/telemetry/metrics.h"
 #include "proxy/mesh_snapshot.h"
 #include "proxy/proxy_config.h"
+#include "proxy/refusal_history.h"
 #include "proxy/worker.h"
 
 namespace byrnie {
@@ -42,9 +43,14 @@ class Admin {
   class Host {
    public:
     virtual ~Host() = default;
-    // Connections of all workers; waits for them a bounded time. `complete` tells whether all
-    // answered.
-    virtual std::vector<Worker::View> InspectWorkers(bool* complete) = 0;
+    // Connections of all workers that are open, and the last that ended, the newest first; both
+    // wait for the workers a bounded time. `complete` tells whether all answered.
+    virtual std::vector<Worker::View> InspectWorkers(const Connection::Filter& filter,
+                                                     bool* complete) = 0;
+    virtual std::vector<FlightRecorder::Entry> FindEnded(const FlightRecorder::Filter& filter,
+                                                         bool* complete) = 0;
+    // Refusals since the start, in the order of AllReasons().
+    virtual std::vector<uint64_t> Refusals() = 0;
     // Both only post.
     virtual void BeginDrain() = 0;
     virtual void Quit() = 0;
@@ -78,6 +84,9 @@ class Admin {
   std::vector<std::string> NotReady() const;
   std::vector<HttpServer::Route> AdminRoutes();
   HttpResponse Home();
+  HttpResponse Connections(const HttpRequest& request);
+  HttpResponse Recorder(const HttpRequest& request);
+  void SampleRefusals();
   HttpResponse Metrics() const;
   HttpResponse Ready() const;
   HttpResponse SetLogLevel(const HttpRequest& request);
@@ -95,6 +104,8 @@ class Admin {
   std::unique_ptr<HttpServer> status_server_;
   // Used on the admin thread only.
   State state_;
+  RefusalHistory refusals_;
+  std::unique_ptr<EventLoop::Timer> sample_timer_;
   std::unique_ptr<EventLoop::Timer> drain_timer_;
   size_t undrained_ = 0;
   std::thread thread_;

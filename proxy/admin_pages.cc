@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "common/base/json_writer.h"
 #include "common/base/version.h"
 
@@ -12,16 +11,6 @@ namespace {
 
 std::string Utc(absl::Time time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
-}
-
-std::string Html(absl::string_view text) {
-  return absl::StrReplaceAll(text,
-                             {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
-}
-
-// For people: no fractions of a second.
-std::string Rounded(absl::Duration duration) {
-  return absl::FormatDuration(absl::Trunc(duration, absl::Seconds(1)));
 }
 
 void WriteCertificate(const Certificate& certificate, JsonWriter* json) {
@@ -150,7 +139,7 @@ void WriteService(const Service& service, JsonWriter* json) {
 void WriteConnection(const Connection::View& connection, size_t worker, JsonWriter* json) {
   json->BeginObject()
       .Field("worker", worker)
-      .Field("id", connection.id)
+      .Field("connection", absl::StrCat(worker, "-", connection.id))
       .Field("direction", connection.direction)
       .Field("state", connection.state)
       .Field("source", connection.source)
@@ -158,71 +147,26 @@ void WriteConnection(const Connection::View& connection, size_t worker, JsonWrit
       .Field("destination", connection.destination)
       .Field("service", connection.service)
       .Field("peer_identity", connection.peer_identity)
+      .Field("admitted_by", connection.admitted_by)
+      .Field("tunnel", connection.tunnel)
       .Field("bytes_sent", connection.bytes_sent)
       .Field("bytes_received", connection.bytes_received)
       .Field("buffered_bytes", connection.buffered)
-      .Field("age_seconds", absl::ToDoubleSeconds(connection.age))
-      .EndObject();
+      .Field("age_seconds", absl::ToDoubleSeconds(connection.age));
+  WriteStages(connection.stages, json);
+  json->EndObject();
 }
 
 }  // namespace
 
-std::string RenderHome(const HomeFacts& facts, const ProxyConfig& config) {
-  std::string identity = "none yet";
-  std::string expiry = "-";
-  if (facts.mesh->identity != nullptr) {
-    const IdentitySnapshot& snapshot = *facts.mesh->identity->identity;
-    identity = snapshot.id().text();
-    expiry = absl::StrCat(Utc(snapshot.not_after()), " (",
-                          snapshot.not_after() > facts.now
-                              ? absl::StrCat("in ", Rounded(snapshot.not_after() - facts.now))
-                              : "expired",
-                          ")");
+void WriteStages(const StageTimes& stages, JsonWriter* json) {
+  for (size_t i = 0; i < StageTimes::kStages; ++i) {
+    const auto stage = static_cast<StageTimes::Stage>(i);
+    const absl::optional<absl::Duration> took = stages.Get(stage);
+    if (took.has_value()) {
+      json->Field(StageTimes::FieldOf(stage), absl::ToDoubleMilliseconds(*took));
+    }
   }
-  const std::pair<const char*, std::string> rows[] = {
-      {"Identity", identity},
-      {"Certificate ends", expiry},
-      {"Readiness", facts.readiness},
-      {"Agent", facts.link_up ? "linked" : "no link; the last state stays in force"},
-      {"Inbound plaintext",
-       config.inbound.strict ? "refused (strict)" : "where policies allow (permissive)"},
-      {"Policies", facts.mesh->policies == nullptr
-                       ? "none yet, inbound is denied"
-                       : absl::StrCat(facts.mesh->policies->policies().size(), ", epoch ",
-                                      facts.mesh->policies->epoch())},
-      {"Routes", absl::StrCat(facts.mesh->routes->workload_count(), " workloads, ",
-                              facts.mesh->routes->service_count(), " services")},
-      {"Open connections", absl::StrCat(facts.connections)},
-      {"Running for", Rounded(facts.uptime)},
-      {"Release", kRelease},
-  };
-  std::string html =
-      "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>byrnie-proxy</title>"
-      "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 "
-      "1rem}"
-      "th{text-align:left;padding-right:2rem;font-weight:600;vertical-align:top}"
-      "td{word-break:break-word}code{background:#eee;padding:0 .3rem}</style>"
-      "<h1>byrnie-proxy</h1><table>";
-  for (const auto& [name, value] : rows) {
-    absl::StrAppend(&html, "<tr><th>", name, "<td>", Html(value), "\n");
-  }
-  absl::StrAppend(
-      &html,
-      "</table><h2>Look</h2><ul>"
-      "<li><a href=\"/connections\">/connections</a>: what is open, with identities and bytes"
-      "<li><a href=\"/certs\">/certs</a>: own chain and trust bundles"
-      "<li><a href=\"/config_dump\">/config_dump</a>: flags, routes, policies"
-      "<li><a href=\"/metrics\">/metrics</a>: for Prometheus</ul>"
-      "<h2>Do</h2><ul>"
-      "<li><code>curl -X POST '",
-      config.admin.ToString(),
-      "/logging?level=debug'</code>: error, warning, info or debug"
-      "<li><code>curl -X POST ",
-      config.admin.ToString(),
-      "/drain</code>: no new inbound connections, end when idle"
-      "<li><code>curl -X POST ",
-      config.admin.ToString(), "/quitquitquit</code>: end now</ul></html>\n");
-  return html;
 }
 
 std::string RenderCerts(const MeshSnapshot& mesh, absl::Time now) {
@@ -278,14 +222,18 @@ std::string RenderConfigDump(const MeshSnapshot& mesh, const ProxyConfig& config
   return std::move(json).Finish() + "\n";
 }
 
-std::string RenderConnections(const std::vector<Worker::View>& workers, bool complete) {
+std::string RenderConnections(const std::vector<Worker::View>& workers, bool complete,
+                              size_t limit) {
   size_t total = 0;
   for (const Worker::View& worker : workers) total += worker.connection_count;
   JsonWriter json(JsonWriter::Style::kPretty);
   json.BeginObject().Field("complete", complete).Field("open", total);
   json.Key("connections").BeginArray();
+  size_t left = limit;
   for (size_t i = 0; i < workers.size(); ++i) {
     for (const Connection::View& connection : workers[i].connections) {
+      if (left == 0) break;
+      --left;
       WriteConnection(connection, i, &json);
     }
   }
@@ -294,6 +242,7 @@ std::string RenderConnections(const std::vector<Worker::View>& workers, bool com
     for (const TunnelPool::TunnelView& tunnel : workers[i].outbound_tunnels) {
       json.BeginObject()
           .Field("worker", i)
+          .Field("tunnel", tunnel.id)
           .Field("direction", "outbound")
           .Field("address", tunnel.address)
           .Field("peer_identity", tunnel.peer)
@@ -305,6 +254,7 @@ std::string RenderConnections(const std::vector<Worker::View>& workers, bool com
     for (const TunnelServer::TunnelView& tunnel : workers[i].inbound_tunnels) {
       json.BeginObject()
           .Field("worker", i)
+          .Field("tunnel", tunnel.id)
           .Field("direction", "inbound")
           .Field("address", tunnel.source)
           .Field("peer_identity", tunnel.peer)

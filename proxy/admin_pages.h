@@ -5,33 +5,26 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/base/json_writer.h"
 #include "proxy/mesh_snapshot.h"
 #include "proxy/proxy_config.h"
+#include "proxy/stage_times.h"
 #include "proxy/worker.h"
 
 namespace byrnie {
 
 // What the admin pages show, as pure functions. Nothing secret is in what they are given.
 
-// A page for people, HTML.
-struct HomeFacts {
-  MeshSnapshotPtr mesh;
-  bool link_up = false;
-  // "ready", "draining", or what is missing.
-  std::string readiness;
-  size_t connections = 0;
-  absl::Duration uptime;
-  absl::Time now;
-};
-std::string RenderHome(const HomeFacts& facts, const ProxyConfig& config);
-
 // JSON: the own identity, its chain and the trust bundles, with their times.
 std::string RenderCerts(const MeshSnapshot& mesh, absl::Time now);
 // JSON: flags, routing table, policies.
 std::string RenderConfigDump(const MeshSnapshot& mesh, const ProxyConfig& config);
-// JSON: connections and tunnels of each worker. `complete` is false when a worker did not answer in
-// time.
-std::string RenderConnections(const std::vector<Worker::View>& workers, bool complete);
+// JSON: at most `limit` connections, and the tunnels, of each worker. `complete` is false when a
+// worker did not answer in time.
+std::string RenderConnections(const std::vector<Worker::View>& workers, bool complete,
+                              size_t limit);
+// "dial_ms" and so on, of the stages there were, as fields of an object.
+void WriteStages(const StageTimes& stages, JsonWriter* json);
 
 }  // namespace byrnie
 

@@ -30,15 +30,6 @@ ProxyConfig Config() {
   return config;
 }
 
-TEST(AdminPagesTest, TheHomePageEscapesWhatItShows) {
-  HomeFacts facts;
-  facts.mesh = std::make_shared<const MeshSnapshot>();
-  facts.readiness = kHostile;
-  facts.now = Start();
-  EXPECT_THAT(RenderHome(facts, Config()),
-              AllOf(Not(HasSubstr("<script")), HasSubstr("&lt;script&gt;alert(&quot;1&quot;)")));
-}
-
 TEST(AdminPagesTest, NoValueEndsAStringOfTheConfigDump) {
   link::v1::AddressUpdate update;
   istio::workload::Workload* workload = update.add_upserts()->mutable_workload();
@@ -66,10 +57,29 @@ TEST(AdminPagesTest, NoValueEndsAStringOfTheConnections) {
   view.outbound_tunnels[0].peer = kHostile;
   view.inbound_tunnels.resize(1);
   view.inbound_tunnels[0].source = kHostile;
-  const std::string page = RenderConnections({view}, /*complete=*/false);
+  view.connections[0].admitted_by = kHostile;
+  const std::string page = RenderConnections({view}, /*complete=*/false, 10);
   EXPECT_THAT(JsonValue::Parse(page, 64 * 1024), IsOk());
   EXPECT_THAT(page, AllOf(HasSubstr("\"complete\": false"), HasSubstr("\"open\": 3"),
                           Not(HasSubstr("\x1b"))));
+}
+
+TEST(AdminPagesTest, ConnectionsAreShownUpToTheLimitWithTheirStages) {
+  Worker::View view;
+  view.connections.resize(5);
+  for (Connection::View& connection : view.connections) {
+    connection.stages.Complete(StageTimes::kDial, absl::Milliseconds(1500));
+  }
+  const absl::StatusOr<JsonValue> page =
+      JsonValue::Parse(RenderConnections({view, view}, /*complete=*/true, 7), 64 * 1024);
+  ASSERT_THAT(page, IsOk());
+  const std::string text = RenderConnections({view, view}, /*complete=*/true, 7);
+  size_t count = 0;
+  for (size_t at = text.find("\"dial_ms\": 1500"); at != std::string::npos;
+       at = text.find("\"dial_ms\": 1500", at + 1)) {
+    ++count;
+  }
+  EXPECT_EQ(count, 7u);
 }
 
 TEST(AdminPagesTest, CertificatesAreShownWithoutAnythingOfTheirKey) {

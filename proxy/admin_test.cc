@@ -21,6 +21,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/proxy_config.h"
+#include "proxy/reason_set.h"
 
 namespace byrnie {
 namespace {
@@ -45,7 +46,17 @@ class AdminTest : public ::testing::Test, public Admin::Host {
     status_port_ = admin_->status_address().port();
   }
 
-  std::vector<Worker::View> InspectWorkers(bool* complete) override {
+  std::vector<FlightRecorder::Entry> FindEnded(const FlightRecorder::Filter& filter,
+                                               bool* complete) override {
+    *complete = true;
+    AccessRecord record;
+    record.reason = filter.reason.empty() ? "closed" : filter.reason;
+    return {FlightRecorder::Entry(record)};
+  }
+  std::vector<uint64_t> Refusals() override {
+    return std::vector<uint64_t>(AllReasons().size(), 0);
+  }
+  std::vector<Worker::View> InspectWorkers(const Connection::Filter&, bool* complete) override {
     if (inspect_ != nullptr) inspect_();
     *complete = true;
     return {};
@@ -134,6 +145,14 @@ TEST_F(AdminTest, ShowsTheStateItWasToldLast) {
   admin_->SetState(state);
   EXPECT_THAT(Ready(), HasSubstr("draining"));
   EXPECT_THAT(Get(address_, "/"), HasSubstr("<td>linked"));
+}
+
+TEST_F(AdminTest, PassesWhatIsAskedOn) {
+  admin_->Start();
+  EXPECT_THAT(Get(address_, "/recorder?reason=tls-failed"), HasSubstr("\"reason\":\"tls-failed\""));
+  EXPECT_THAT(Get(address_, "/recorder?reason=made-up"),
+              AllOf(StartsWith("HTTP/1.0 400"), HasSubstr("no such reason")));
+  EXPECT_THAT(Get(address_, "/connections?direction=up"), HasSubstr("inbound or outbound"));
 }
 
 TEST_F(AdminTest, EndsWithoutHavingStarted) { admin_.reset(); }

@@ -5,7 +5,9 @@
 #include "absl/random/distributions.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "proxy/access_report.h"
 #include "proxy/connection_registry.h"
+#include "proxy/tcp_labels.h"
 
 namespace byrnie {
 namespace {
@@ -33,10 +35,7 @@ absl::string_view ReasonOf(const RelayResult& result) {
 
 Connection::Connection(WorkerContext* context, AccessRecord::Direction direction,
                        AccessRecord::Protocol protocol)
-    : context_(context),
-      direction_(direction),
-      protocol_(protocol),
-      started_(context->loop->Now()) {
+    : context_(context), direction_(direction), protocol_(protocol), stages_(context->loop->Now()) {
   const ProxyMetrics::PerDirection& metrics = context_->metrics->direction(direction_);
   metrics.opened->Increment();
   metrics.open->Add(1);
@@ -46,10 +45,32 @@ Connection::~Connection() {
   if (!ended_) context_->metrics->direction(direction_).open->Add(-1);
 }
 
+void Connection::set_peer(std::shared_ptr<const PeerInfo> peer) {
+  peer_ = std::move(peer);
+  if (peer_ == nullptr) return;
+  context_->registry->NoteExpiry(peer_->not_after());
+  // Inbound through a tunnel, the peer is known before anything else.
+  if (!stages_.Completed(StageTimes::kDestination)) return;
+  if (peer_->verified_at == absl::ZeroDuration()) {
+    Complete(StageTimes::kTls);
+    return;
+  }
+  // Through a tunnel that was there already these take no time.
+  stages_.Complete(StageTimes::kDial, peer_->dialled_at);
+  stages_.Complete(StageTimes::kTls, peer_->verified_at);
+}
+
 void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
                             std::unique_ptr<ByteStream> upstream, TcpStream* first,
                             TcpStream* second) {
   DCHECK(relay_ == nullptr && !ended_);
+  Complete(route_ == AccessRecord::Route::kTunnel ? StageTimes::kTunnel : StageTimes::kDial);
+  OpenSeries();
+  if (context_->config->access_log == AccessLog::kOpenClose) {
+    AccessRecord record = MakeRecord();
+    record.event = AccessRecord::Event::kOpen;
+    ReportOpen(*context_, record);
+  }
   sockets_[0] = first;
   sockets_[1] = second;
   relay_ = std::make_unique<Relay>(context_->loop, context_->scratch, std::move(downstream),
@@ -63,14 +84,10 @@ void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
   const absl::Duration max_age = context_->config->max_connection_age;
   if (max_age != absl::InfiniteDuration()) {
     // Connections that began together do not all come back together.
-    ends_at_ = started_ + max_age * absl::Uniform(context_->random, 1 - kAgeJitter, 1 + kAgeJitter);
+    ends_at_ = stages_.accepted() +
+               max_age * absl::Uniform(context_->random, 1 - kAgeJitter, 1 + kAgeJitter);
   }
   relay_->Start();
-}
-
-void Connection::set_peer(std::shared_ptr<const PeerInfo> peer) {
-  peer_ = std::move(peer);
-  if (peer_ != nullptr) context_->registry->NoteExpiry(peer_->not_after());
 }
 
 void Connection::AbortIfAged() {
@@ -108,39 +125,69 @@ void Connection::Finish(AccessRecord::Result result, absl::string_view reason, s
   if (ended_) return;
   ended_ = true;
   context_->metrics->direction(direction_).open->Add(-1);
+  if (relay_ == nullptr) stages_.GiveUp(loop()->Now());
+  NoteFirstBytes();
+  OpenSeries();
   AddBytes(bytes_sent, bytes_received);
-  context_->metrics->CountEnd(direction_, result, reason);
-  if (context_->config->access_log) {
-    AccessRecord record;
-    record.duration = context_->loop->Now() - started_;
-    record.start = context_->loop->WallNow() - record.duration;
-    record.direction = direction_;
-    record.protocol = protocol_;
-    record.route = route_;
-    record.result = result;
-    record.reason = std::string(reason);
-    record.detail = std::move(detail);
-    record.source = source_;
-    record.destination = destination_;
-    record.original_destination = original_destination_;
-    record.service = service_;
-    if (peer_ != nullptr) {
-      record.peer_identity = peer_->peer.id;
-      record.own_identity = peer_->own_id;
-      record.tls_version = peer_->session.version;
-      record.tls_cipher = peer_->session.cipher;
-      record.tls_group = peer_->session.group;
-    }
-    if (claims_ != nullptr) {
-      record.trace_id = claims_->trace_id;
-      record.claimed_workload = claims_->workload;
-      record.forwarded_for = claims_->forwarded_for;
-    }
-    record.bytes_sent = bytes_sent;
-    record.bytes_received = bytes_received;
-    context_->logger->WriteRaw(ToJson(record));
-  }
+  series_.Close(context_->tcp_series, ResponseFlagsOf(result, reason));
+  AccessRecord record = MakeRecord();
+  record.result = result;
+  record.reason = std::string(reason);
+  record.detail = std::move(detail);
+  record.bytes_sent = bytes_sent;
+  record.bytes_received = bytes_received;
+  ReportEnd(*context_, record);
   context_->registry->Remove(this);
+}
+
+void Connection::OpenSeries() {
+  if (series_.opened() || context_->tcp_series == nullptr) return;
+  TcpParties parties;
+  parties.direction = direction_;
+  parties.source = source_;
+  parties.destination = destination_.value_or(original_destination_);
+  parties.service = service_;
+  parties.peer = peer_.get();
+  series_.Open(context_->tcp_series, LabelsOf(*context_->mesh, parties));
+}
+
+void Connection::NoteFirstBytes() {
+  if (relay_ == nullptr) return;
+  const std::pair<StageTimes::Stage, absl::Duration> bytes[] = {
+      {StageTimes::kFirstSent, relay_->first_byte_to_upstream()},
+      {StageTimes::kFirstReceived, relay_->first_byte_to_downstream()}};
+  for (const auto& [stage, at] : bytes) {
+    if (at != absl::InfiniteDuration()) stages_.Note(stage, at);
+  }
+}
+
+AccessRecord Connection::MakeRecord() const {
+  AccessRecord record;
+  record.connection = absl::StrCat(context_->worker, "-", id_);
+  record.duration = context_->loop->Now() - stages_.accepted();
+  record.start = context_->loop->WallNow() - record.duration;
+  record.stages = stages_;
+  record.direction = direction_;
+  record.protocol = protocol_;
+  record.route = route_;
+  record.peer_reason = peer_reason_;
+  record.source = source_;
+  record.destination = destination_;
+  record.original_destination = original_destination_;
+  record.service = service_;
+  if (peer_ != nullptr) {
+    record.peer_identity = peer_->peer.id;
+    record.own_identity = peer_->own_id;
+    record.tls_version = peer_->session.version;
+    record.tls_cipher = peer_->session.cipher;
+    record.tls_group = peer_->session.group;
+  }
+  if (claims_ != nullptr) {
+    record.trace_id = claims_->trace_id;
+    record.claimed_workload = claims_->workload;
+    record.forwarded_for = claims_->forwarded_for;
+  }
+  return record;
 }
 
 void Connection::CountBytes() {
@@ -155,8 +202,15 @@ void Connection::AddBytes(uint64_t sent, uint64_t received) {
   if (sent == counted_sent_ && received == counted_received_) return;
   metrics.bytes_sent->Increment(sent - counted_sent_);
   metrics.bytes_received->Increment(received - counted_received_);
+  // Istio speaks of request and response: what the destination sends is sent.
+  series_.AddBytes(received - counted_received_, sent - counted_sent_);
   counted_sent_ = sent;
   counted_received_ = received;
+}
+
+bool Connection::Filter::Admits(const Connection& connection) const {
+  if (direction.has_value() && connection.direction_ != *direction) return false;
+  return peer.empty() || (connection.peer_ != nullptr && connection.peer_->peer.id.text() == peer);
 }
 
 Connection::View Connection::MakeView() const {
@@ -172,13 +226,18 @@ Connection::View Connection::MakeView() const {
   view.original_destination = original_destination_.ToString();
   if (destination_.has_value()) view.destination = destination_->ToString();
   view.service = service_;
-  if (peer_ != nullptr) view.peer_identity = peer_->peer.id.text();
+  if (peer_ != nullptr) {
+    view.peer_identity = peer_->peer.id.text();
+    view.tunnel = peer_->tunnel;
+  }
+  view.admitted_by = AdmittedBy();
+  view.stages = stages_;
   if (relay_ != nullptr) {
     view.bytes_sent = relay_->bytes_to_upstream();
     view.bytes_received = relay_->bytes_to_downstream();
     view.buffered = relay_->buffered_bytes();
   }
-  view.age = context_->loop->Now() - started_;
+  view.age = context_->loop->Now() - stages_.accepted();
   return view;
 }
 

@@ -17,6 +17,8 @@
 #include "proxy/peer_info.h"
 #include "proxy/relay.h"
 #include "proxy/resolver.h"
+#include "proxy/stage_times.h"
+#include "proxy/tcp_metrics.h"
 #include "proxy/worker_context.h"
 
 namespace byrnie {
@@ -38,10 +40,25 @@ class Connection {
     std::string destination;
     std::string service;
     std::string peer_identity;
+    // What admits it now: the key of a policy, or why none is needed. Empty: nothing decides.
+    std::string admitted_by;
+    // Of its tunnel, see TunnelView; 0: none.
+    uint64_t tunnel = 0;
+    StageTimes stages;
     uint64_t bytes_sent = 0;
     uint64_t bytes_received = 0;
     uint64_t buffered = 0;
     absl::Duration age;
+  };
+
+  // What to show; empty: anything.
+  struct Filter {
+    absl::optional<AccessRecord::Direction> direction;
+    std::string peer;
+    // Of each worker, the oldest first.
+    size_t limit = 10000;
+
+    bool Admits(const Connection& connection) const;
   };
 
   Connection(WorkerContext* context, AccessRecord::Direction direction,
@@ -67,6 +84,9 @@ class Connection {
   // while it is not ended.
   virtual absl::optional<std::string> Recheck() { return absl::nullopt; }
 
+  // For the admin page; see View.
+  virtual std::string AdmittedBy() const { return std::string(); }
+
   // Ends it, both sides reset after what they have taken, unless it is ending already.
   void Abort(absl::string_view reason, absl::string_view detail);
 
@@ -87,13 +107,24 @@ class Connection {
   // For the record.
   void set_source(const SocketAddress& source) { source_ = source; }
   const SocketAddress& source() const { return source_; }
-  void set_original_destination(const SocketAddress& address) { original_destination_ = address; }
+  void set_original_destination(const SocketAddress& address) {
+    original_destination_ = address;
+    Complete(StageTimes::kDestination);
+  }
   const SocketAddress& original_destination() const { return original_destination_; }
   void set_destination(const SocketAddress& address) { destination_ = address; }
   void set_service(std::string service) { service_ = std::move(service); }
-  void set_route(AccessRecord::Route route) { route_ = route; }
+  void set_route(AccessRecord::Route route) {
+    route_ = route;
+    Complete(StageTimes::kPolicy);
+  }
   void set_protocol(AccessRecord::Protocol protocol) { protocol_ = protocol; }
+  // When the peer is verified, or is that of a tunnel.
   void set_peer(std::shared_ptr<const PeerInfo> peer);
+  // What the other end's proxy said, of the closed set.
+  void set_peer_reason(absl::string_view reason) { peer_reason_ = reason; }
+  // For a stage that the calls above and StartRelay do not tell of.
+  void Complete(StageTimes::Stage stage) { stages_.Complete(stage, loop()->Now()); }
 
   // Relays until both directions have ended. `first` and `second` are the sockets among the
   // streams, for their keepalive; may be null.
@@ -107,6 +138,9 @@ class Connection {
   void Finish(AccessRecord::Result result, absl::string_view reason, std::string detail,
               uint64_t bytes_sent, uint64_t bytes_received);
   void AddBytes(uint64_t sent, uint64_t received);
+  void OpenSeries();
+  void NoteFirstBytes();
+  AccessRecord MakeRecord() const;
 
   WorkerContext* const context_;  // Not owned.
   uint64_t id_ = 0;
@@ -114,14 +148,16 @@ class Connection {
   AccessRecord::Protocol protocol_;
   AccessRecord::Route route_ = AccessRecord::Route::kNone;
   bool ended_ = false;
-  const absl::Duration started_;
   absl::Duration ends_at_ = absl::InfiniteDuration();
+  StageTimes stages_;
   SocketAddress source_;
   SocketAddress original_destination_;
   absl::optional<SocketAddress> destination_;
   std::string service_;
   std::shared_ptr<const PeerInfo> peer_;
   std::unique_ptr<const ConnectClaims> claims_;  // Null: none.
+  absl::string_view peer_reason_;
+  TcpSeries series_;
   // What the metrics have been given.
   uint64_t counted_sent_ = 0;
   uint64_t counted_received_ = 0;

@@ -52,8 +52,8 @@ class ConnectionRegistry {
 
   // Connections that have not ended.
   size_t size() const { return connections_.size(); }
-  // At most `limit` of them, the oldest first.
-  std::vector<Connection::View> View(size_t limit) const;
+  // Those to show, the oldest first.
+  std::vector<Connection::View> View(const Connection::Filter& filter) const;
 
  private:
   std::vector<Connection*> All() const;

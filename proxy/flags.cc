@@ -78,7 +78,11 @@ ABSL_FLAG(std::string, identity_expiry, "drain",
           "keep (end when empty) or strict (end at once)");
 ABSL_FLAG(std::string, log_level, "info", "error, warning, info or debug");
 ABSL_FLAG(std::string, log_format, "json", "json or text");
-ABSL_FLAG(bool, access_log, true, "one line of JSON on stderr per finished or refused connection");
+ABSL_FLAG(std::string, access_log, "close",
+          "lines of JSON on stderr: close (one per finished or refused connection), open_close "
+          "(another when it begins to be carried) or off");
+ABSL_FLAG(int32_t, metrics_series, 2000,
+          "series on /metrics at most; connections that would need more are counted together");
 
 namespace byrnie {
 namespace {
@@ -88,6 +92,9 @@ constexpr int kMaxWorkers = 64;
 constexpr int64_t kLeastBufferedBytes = 1024 * 1024;
 // What an idle proxy needs, twice.
 constexpr int64_t kLeastMemory = 16 * 1024 * 1024;
+// The proxy's own metrics need some hundreds.
+constexpr int kMinSeries = 1000;
+constexpr int kMaxSeries = 100000;
 
 absl::StatusOr<uint16_t> ToPort(const char* flag, int32_t value) {
   if (value < 1 || value > 65535) {
@@ -150,6 +157,14 @@ absl::StatusOr<bool> ToChoice(const char* flag, const std::string& value, const 
   if (value == when_false) return false;
   return absl::InvalidArgumentError(
       absl::StrCat("--", flag, "=", value, ": not known; give ", when_true, " or ", when_false));
+}
+
+absl::StatusOr<AccessLog> ToAccessLog(const std::string& value) {
+  if (value == "off") return AccessLog::kOff;
+  if (value == "close") return AccessLog::kClose;
+  if (value == "open_close") return AccessLog::kOpenClose;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--access_log=", value, ": not known; give close, open_close or off"));
 }
 
 int AllowedCpus() {
@@ -279,7 +294,14 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
   const std::string format = absl::GetFlag(FLAGS_log_format);
   ASSIGN_OR_RETURN(const bool json, ToChoice("log_format", format, "json", "text"));
   config.log_format = json ? Logger::Format::kJson : Logger::Format::kText;
-  config.access_log = absl::GetFlag(FLAGS_access_log);
+  const std::string access_log = absl::GetFlag(FLAGS_access_log);
+  ASSIGN_OR_RETURN(config.access_log, ToAccessLog(access_log));
+  config.metrics_series = absl::GetFlag(FLAGS_metrics_series);
+  if (config.metrics_series < kMinSeries || config.metrics_series > kMaxSeries) {
+    return absl::InvalidArgumentError(absl::StrCat("--metrics_series=", config.metrics_series,
+                                                   ": out of range; give ", kMinSeries, " to ",
+                                                   kMaxSeries));
+  }
   config.shown_flags = {
       {"link_socket", config.link_socket},
       {"admin", admin},
@@ -313,7 +335,8 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
       {"identity_expiry", expiry},
       {"log_level", std::string(LogLevelName(config.log_level))},
       {"log_format", format},
-      {"access_log", config.access_log ? "true" : "false"},
+      {"access_log", access_log},
+      {"metrics_series", absl::StrCat(config.metrics_series)},
   };
   return config;
 }

@@ -35,7 +35,8 @@ TEST_F(FlagsTest, TheDefaultsNeedASocketOnlyAndAreTheSafeOnes) {
   EXPECT_EQ(config->link_socket, "/run/byrnie/link.sock");
   EXPECT_EQ(config->admin.ToString(), "127.0.0.1:15000");
   EXPECT_TRUE(config->inbound.strict);
-  EXPECT_TRUE(config->access_log);
+  EXPECT_EQ(config->access_log, AccessLog::kClose);
+  EXPECT_EQ(config->metrics_series, 2000);
   EXPECT_EQ(config->identity_expiry, IdentityExpiry::kDrain);
   EXPECT_GE(config->workers, 1);
   EXPECT_LE(config->workers, 2);
@@ -53,6 +54,7 @@ TEST_F(FlagsTest, TakesWhatIsSaid) {
   Set("admin", "[::1]:9000");
   Set("resolve_timeout", "250ms");
   Set("log_format", "text");
+  Set("access_log", "open_close");
   const absl::StatusOr<ProxyConfig> config = ConfigFromFlags();
   ASSERT_THAT(config, IsOk());
   EXPECT_FALSE(config->inbound.strict);
@@ -66,6 +68,7 @@ TEST_F(FlagsTest, TakesWhatIsSaid) {
   EXPECT_EQ(config->admin.ToString(), "[::1]:9000");
   EXPECT_EQ(config->resolve_timeout, absl::Milliseconds(250));
   EXPECT_EQ(config->log_format, Logger::Format::kText);
+  EXPECT_EQ(config->access_log, AccessLog::kOpenClose);
 }
 
 struct BadValue {
@@ -112,7 +115,9 @@ INSTANTIATE_TEST_SUITE_P(
                       BadValue{"drain_timeout", "-1s", "1ms to 24h"},
                       BadValue{"identity_expiry", "never", "drain, keep or strict"},
                       BadValue{"log_level", "loud", "error, warning, info, debug"},
-                      BadValue{"log_format", "xml", "json or text"}),
+                      BadValue{"log_format", "xml", "json or text"},
+                      BadValue{"access_log", "true", "close, open_close or off"},
+                      BadValue{"metrics_series", "10", "1000 to 100000"}),
     [](const ::testing::TestParamInfo<BadValue>& info) {
       return std::string(info.param.flag) + "_" + std::to_string(info.index);
     });

@@ -113,4 +113,9 @@ absl::optional<std::string> InboundConnection::Recheck() {
   return decision.reason;
 }
 
+std::string InboundConnection::AdmittedBy() const {
+  const Decision decision = AuthorizeInbound(*context()->mesh, Facts());
+  return decision.allowed ? decision.reason : std::string();
+}
+
 }  // namespace byrnie

@@ -43,6 +43,7 @@ class InboundConnection final : public Connection {
 
   void Start() override;
   absl::optional<std::string> Recheck() override;
+  std::string AdmittedBy() const override;
 
  private:
   ConnectionFacts Facts() const;

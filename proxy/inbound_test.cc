@@ -17,16 +17,21 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
+#include "proxy/flight_recorder.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_header.h"
+#include "proxy/stage_times.h"
+#include "proxy/tcp_metrics.h"
 #include "proxy/testing/data_path.h"
 #include "proxy/tunnel_pool.h"
 
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::Pair;
 
 ProxyConfig Config() {
@@ -242,6 +247,64 @@ TEST_F(InboundConnectionTest, TellsAnApplicationThatAsksWhoseConnectionItIs) {
   EXPECT_EQ(got, expected);
   registry_.CountBytes();
   EXPECT_EQ(metrics_.direction(AccessRecord::Direction::kInbound).bytes_sent->value(), 1u);
+}
+
+TEST_F(InboundConnectionTest, ReportsItsStagesItsPartiesAndItsEnd) {
+  FlightRecorder recorder;
+  TcpMetrics tcp(&metric_registry_, 2000, 1);
+  context_.recorder = &recorder;
+  context_.tcp_series = tcp.shard(0);
+  config_.access_log = AccessLog::kOpenClose;
+  SetMesh({});
+  std::unique_ptr<TcpStream> app;
+  const auto listener =
+      TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                          [&app](std::unique_ptr<TcpStream> stream) { app = std::move(stream); });
+  ASSERT_THAT(listener, IsOk());
+  Answer answer = Connect((*listener)->address().ToString());
+  ASSERT_TRUE(loop_.RunUntil([&app] { return app != nullptr; }));
+  EXPECT_THAT(TakeLog(), AllOf(HasSubstr("\"event\":\"open\",\"connection\":\"0-1\""),
+                               Not(HasSubstr("\"reason\""))));
+  EXPECT_EQ(recorder.size(), 0u);
+  ASSERT_EQ(registry_.View({}).size(), 1u);
+  EXPECT_EQ(registry_.View({})[0].admitted_by, "default-allow-same-trust-domain");
+  Connection::Filter outbound;
+  outbound.direction = AccessRecord::Direction::kOutbound;
+  EXPECT_EQ(registry_.View(outbound).size(), 0u);
+
+  const uint8_t hello[] = {'h', 'e', 'l', 'l', 'o'};
+  ASSERT_EQ(answer.stream->Write(hello).bytes, 5u);
+  uint8_t buffer[16];
+  ASSERT_TRUE(loop_.RunUntil([&] { return app->Read(absl::MakeSpan(buffer)).bytes == 5; }));
+  app.reset();
+  ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
+  ASSERT_EQ(recorder.size(), 1u);
+  const StageTimes stages = recorder.Find({})[0].stages();
+  for (const StageTimes::Stage stage :
+       {StageTimes::kDestination, StageTimes::kPolicy, StageTimes::kDial, StageTimes::kFirstSent}) {
+    EXPECT_TRUE(stages.Completed(stage)) << StageTimes::NameOf(stage);
+  }
+  for (const StageTimes::Stage stage :
+       {StageTimes::kTls, StageTimes::kTunnel, StageTimes::kFirstReceived}) {
+    EXPECT_FALSE(stages.Completed(stage)) << StageTimes::NameOf(stage);
+  }
+  const std::string page = metric_registry_.RenderPrometheusText();
+  const std::string client = "source_principal=\"spiffe://cluster.local/ns/demo/sa/client\"";
+  EXPECT_THAT(page, HasSubstr(client));
+  EXPECT_THAT(TakeLog(), HasSubstr("\"event\":\"close\",\"connection\":\"0-1\""));
+}
+
+TEST_F(InboundConnectionTest, ARefusalIsCountedForItsPartiesToo) {
+  FlightRecorder recorder;
+  TcpMetrics tcp(&metric_registry_, 2000, 1);
+  context_.recorder = &recorder;
+  context_.tcp_series = tcp.shard(0);
+  Connect("127.0.0.1:8080");
+  loop_.RunUntilIdle();
+  ASSERT_EQ(recorder.size(), 1u);
+  EXPECT_EQ(recorder.Find({})[0].reason(), decision_reason::kNoPolicySnapshot);
+  EXPECT_FALSE(recorder.Find({})[0].stages().Completed(StageTimes::kDial));
+  EXPECT_THAT(metric_registry_.RenderPrometheusText(), HasSubstr("response_flags=\"UAEX\""));
 }
 
 TEST_F(InboundConnectionTest, APolicyThatComesLaterEndsWhatItDenies) {

@@ -5,6 +5,7 @@
 
 #include "proxy/direct_mtls.h"
 #include "proxy/hbone_headers.h"
+#include "proxy/reason_set.h"
 #include "proxy/tunnel_reason.h"
 
 namespace byrnie {
@@ -198,6 +199,7 @@ void OutboundConnection::OnTunnel(absl::StatusOr<TunnelPool::Opened> opened) {
   setup_timer_.reset();
   if (ended()) return;
   if (!opened.ok()) {
+    set_peer_reason(KnownReason(DenyReasonOf(opened.status())));
     Refuse(opened.status().code() == absl::StatusCode::kPermissionDenied ? Result::kDenied
                                                                          : Result::kFailed,
            ReasonOfTunnelFailure(opened.status()), std::string(opened.status().message()));

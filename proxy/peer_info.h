@@ -25,6 +25,14 @@ struct PeerInfo {
   // What `peer` was proven by, for proving it again.
   CertificateChain peer_chain;
 
+  // When its TCP connection was made and its handshake was done, by the clock of its loop; zero:
+  // not known. A connection that waited for them owes them its time.
+  absl::Duration dialled_at = absl::ZeroDuration();
+  absl::Duration verified_at = absl::ZeroDuration();
+
+  // Its tunnel's number among those of its kind and worker, as on the admin page; 0: no tunnel.
+  uint64_t tunnel = 0;
+
   // When the proof of either end runs out.
   absl::Time not_after() const { return std::min(peer.not_after, own_not_after); }
 };

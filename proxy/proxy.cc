@@ -40,8 +40,6 @@ constexpr int64_t kBurst = 200;
 constexpr int64_t kTunnelWeight = 32;
 // How late a change of the pod's default routes may be noticed.
 constexpr absl::Duration kRouteInterval = absl::Seconds(10);
-// Connections listed per worker; a page for people, not a database.
-constexpr size_t kMaxListed = 10000;
 
 int SocketLimit() {
   rlimit limit = {};
@@ -73,12 +71,38 @@ Overload::Limits OverloadLimits(const ProxyConfig& config,
 }
 
 // Answers of several threads, for one that waits.
+template <typename T>
 struct Gathered {
   absl::Mutex mutex;
-  std::vector<Worker::View> views ABSL_GUARDED_BY(mutex);
+  std::vector<T> answers ABSL_GUARDED_BY(mutex);
   size_t missing ABSL_GUARDED_BY(mutex) = 0;
   bool Complete() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { return missing == 0; }
 };
+
+// What each worker answers to `ask`, which gets a callback that may run on the worker's thread.
+// Waits for those that are busy a bounded time; of one that did not answer there is an empty T.
+template <typename T, typename Ask>
+std::vector<T> Gather(const std::vector<std::unique_ptr<Worker>>& workers, Ask ask,
+                      bool* complete) {
+  auto gathered = std::make_shared<Gathered<T>>();
+  {
+    absl::MutexLock lock(&gathered->mutex);
+    gathered->answers.resize(workers.size());
+    gathered->missing = workers.size();
+  }
+  // Not under the lock: a worker never waits for more than another one's answer being stored.
+  for (size_t i = 0; i < workers.size(); ++i) {
+    ask(workers[i].get(), [gathered, i](T answer) {
+      absl::MutexLock lock(&gathered->mutex);
+      gathered->answers[i] = std::move(answer);
+      --gathered->missing;
+    });
+  }
+  absl::MutexLock lock(&gathered->mutex);
+  *complete = gathered->mutex.AwaitWithTimeout(
+      absl::Condition(gathered.get(), &Gathered<T>::Complete), kInspectTimeout);
+  return gathered->answers;
+}
 
 // Counts of all workers on their way to the control loop; used there only.
 struct Tally {
@@ -102,6 +126,8 @@ Proxy::Proxy(ProxyConfig config, Logger* logger, const Clock*, std::unique_ptr<E
     : config_(std::move(config)),
       logger_(logger),
       metrics_(&registry_),
+      tcp_metrics_(&registry_, static_cast<size_t>(config_.metrics_series),
+                   static_cast<size_t>(config_.workers)),
       memory_(MemoryInForce(config_)),
       budget_(BufferBudgetInForce(config_, memory_), metrics_.buffered_bytes),
       overload_(OverloadLimits(config_, memory_),
@@ -151,6 +177,8 @@ absl::Status Proxy::Init(const Clock* clock) {
   dependencies.overload = &overload_;
   dependencies.socket_limit = SocketLimit();
   for (int i = 0; i < config_.workers; ++i) {
+    dependencies.index = i;
+    dependencies.tcp_series = tcp_metrics_.shard(static_cast<size_t>(i));
     ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker,
                      Worker::Create(dependencies, [this](Worker* worker, uint64_t connection,
                                                          const IpAddress& address) {
@@ -333,25 +361,26 @@ void Proxy::OnLinkDown(const absl::Status&) {
   TellAdmin();
 }
 
-std::vector<Worker::View> Proxy::InspectWorkers(bool* complete) {
-  auto gathered = std::make_shared<Gathered>();
-  {
-    absl::MutexLock lock(&gathered->mutex);
-    gathered->views.resize(workers_.size());
-    gathered->missing = workers_.size();
-  }
-  // Not under the lock: a worker never waits for more than another one's answer being stored.
-  for (size_t i = 0; i < workers_.size(); ++i) {
-    workers_[i]->Inspect(kMaxListed, [gathered, i](Worker::View view) {
-      absl::MutexLock lock(&gathered->mutex);
-      gathered->views[i] = std::move(view);
-      --gathered->missing;
-    });
-  }
-  absl::MutexLock lock(&gathered->mutex);
-  *complete = gathered->mutex.AwaitWithTimeout(absl::Condition(gathered.get(), &Gathered::Complete),
-                                               kInspectTimeout);
-  return gathered->views;
+std::vector<Worker::View> Proxy::InspectWorkers(const Connection::Filter& filter, bool* complete) {
+  return Gather<Worker::View>(
+      workers_,
+      [&filter](Worker* worker, absl::AnyInvocable<void(Worker::View)> done) {
+        worker->Inspect(filter, std::move(done));
+      },
+      complete);
+}
+
+std::vector<FlightRecorder::Entry> Proxy::FindEnded(const FlightRecorder::Filter& filter,
+                                                    bool* complete) {
+  return MergeNewest(
+      Gather<std::vector<FlightRecorder::Entry>>(
+          workers_,
+          [&filter](Worker* worker,
+                    absl::AnyInvocable<void(std::vector<FlightRecorder::Entry>)> done) {
+            worker->FindEnded(filter, std::move(done));
+          },
+          complete),
+      filter.limit);
 }
 
 void Proxy::StopReadiness() {

@@ -22,6 +22,7 @@
 #include "proxy/proxy_metrics.h"
 #include "proxy/remote_signer.h"
 #include "proxy/resolver.h"
+#include "proxy/tcp_metrics.h"
 #include "proxy/worker.h"
 
 namespace byrnie {
@@ -66,7 +67,11 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   void OnLinkDown(const absl::Status& why) override;
 
   // Admin::Host, on the admin thread:
-  std::vector<Worker::View> InspectWorkers(bool* complete) override;
+  std::vector<Worker::View> InspectWorkers(const Connection::Filter& filter,
+                                           bool* complete) override;
+  std::vector<FlightRecorder::Entry> FindEnded(const FlightRecorder::Filter& filter,
+                                               bool* complete) override;
+  std::vector<uint64_t> Refusals() override { return metrics_.Refusals(); }
   void BeginDrain() override {
     loop_->Post([this] { drain_.Begin(); });
   }
@@ -85,6 +90,7 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   Logger* const logger_;  // Not owned.
   MetricRegistry registry_;
   ProxyMetrics metrics_;
+  TcpMetrics tcp_metrics_;
   const absl::optional<ContainerMemory> memory_;
   SharedBufferBudget budget_;
   Overload overload_;

@@ -21,6 +21,9 @@ enum class OutboundPolicy { kPassthrough, kDeny };
 // as they are (IP_TRANSPARENT), and then the application sees its clients' addresses.
 enum class InboundInterception { kRedirect, kTproxy };
 
+// What of a connection is written to the access log.
+enum class AccessLog { kOff, kClose, kOpenClose };
+
 // Everything the flags say, checked. A value.
 struct ProxyConfig {
   std::string link_socket;
@@ -63,7 +66,9 @@ struct ProxyConfig {
   IdentityExpiry identity_expiry = IdentityExpiry::kDrain;
   LogLevel log_level = LogLevel::kInfo;
   Logger::Format log_format = Logger::Format::kText;
-  bool access_log = true;
+  AccessLog access_log = AccessLog::kClose;
+  // At most, on /metrics.
+  int metrics_series = 2000;
   // Name and value of each flag, for /config_dump.
   std::vector<std::pair<std::string, std::string>> shown_flags;
 

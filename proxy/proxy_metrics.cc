@@ -11,6 +11,9 @@ namespace {
 const double kSignBounds[] = {0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
                               0.01,    0.025,  0.05,    0.1,    0.5,   1,      5};
 
+// From within the machine to a deadline.
+const double kStageBounds[] = {0.001, 0.005, 0.02, 0.1, 0.5, 2, 10};
+
 constexpr AccessRecord::Direction kDirections[] = {AccessRecord::Direction::kInbound,
                                                    AccessRecord::Direction::kOutbound};
 constexpr AccessRecord::Result kResults[] = {
@@ -124,6 +127,14 @@ ProxyMetrics::PerDirection ProxyMetrics::AddDirection(MetricRegistry* registry,
   metrics.tunnels_created =
       registry->AddCounter("byrnie_proxy_tunnels_created_total", "Tunnels made", labels);
   metrics.tunnels_open = registry->AddGauge("byrnie_proxy_tunnels_open", "Tunnels open", labels);
+  for (size_t i = 0; i < StageTimes::kStages; ++i) {
+    metrics.stages[i] = registry->AddHistogram(
+        "byrnie_proxy_stage_seconds",
+        "Time a connection spent in each stage; first bytes are counted from the accept",
+        std::vector<double>(std::begin(kStageBounds), std::end(kStageBounds)),
+        {{"direction", name},
+         {"stage", std::string(StageTimes::NameOf(static_cast<StageTimes::Stage>(i)))}});
+  }
   metrics.handshakes_ok = handshakes("ok");
   metrics.handshakes_unauthenticated = handshakes("unauthenticated");
   metrics.handshakes_timeout = handshakes("timeout");
@@ -151,6 +162,23 @@ void ProxyMetrics::CountEnd(AccessRecord::Direction direction, AccessRecord::Res
   const size_t index = ReasonIndex(reason);
   closed_[ClosedIndex(direction, result, index)].fetch_add(1, std::memory_order_relaxed);
   if (refused_[index] != nullptr) refused_[index]->Increment();
+}
+
+void ProxyMetrics::ObserveStages(AccessRecord::Direction direction,
+                                 const StageTimes& stages) const {
+  const PerDirection& metrics = this->direction(direction);
+  for (size_t i = 0; i < StageTimes::kStages; ++i) {
+    const absl::optional<absl::Duration> took = stages.Get(static_cast<StageTimes::Stage>(i));
+    if (took.has_value()) metrics.stages[i]->Observe(absl::ToDoubleSeconds(*took));
+  }
+}
+
+std::vector<uint64_t> ProxyMetrics::Refusals() const {
+  std::vector<uint64_t> counts;
+  for (const Counter* counter : refused_) {
+    counts.push_back(counter == nullptr ? 0 : counter->value());
+  }
+  return counts;
 }
 
 std::vector<CounterSample> ProxyMetrics::CollectClosed() const {

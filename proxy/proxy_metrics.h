@@ -1,6 +1,7 @@
 #ifndef BYRNIE_PROXY_PROXY_METRICS_H_
 #define BYRNIE_PROXY_PROXY_METRICS_H_
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "common/telemetry/metrics.h"
 #include "proxy/access_record.h"
+#include "proxy/stage_times.h"
 
 namespace byrnie {
 
@@ -29,6 +31,7 @@ class ProxyMetrics {
     Counter* bytes_received = nullptr;
     Counter* tunnels_created = nullptr;
     Gauge* tunnels_open = nullptr;
+    std::array<Histogram*, StageTimes::kStages> stages = {};
     Counter* handshakes_ok = nullptr;
     Counter* handshakes_unauthenticated = nullptr;
     Counter* handshakes_timeout = nullptr;
@@ -43,6 +46,12 @@ class ProxyMetrics {
   // policy's key behind it is cut off, an unknown one counts as "internal".
   void CountEnd(AccessRecord::Direction direction, AccessRecord::Result result,
                 absl::string_view reason) const;
+
+  // Adds the stages a connection went through.
+  void ObserveStages(AccessRecord::Direction direction, const StageTimes& stages) const;
+  // Ends by reason since the start, in the order of AllReasons(); clean ends are no refusals and
+  // stay zero.
+  std::vector<uint64_t> Refusals() const;
 
   Gauge* link_up;
   Gauge* policy_epoch;

@@ -82,6 +82,15 @@ void Relay::Abort(absl::Status reason) {
 uint64_t Relay::bytes_to_upstream() const { return downstream_.bytes_out; }
 uint64_t Relay::bytes_to_downstream() const { return upstream_.bytes_out; }
 
+absl::Duration Relay::first_byte_to_upstream() const {
+  return downstream_.bytes_out == 0 ? absl::InfiniteDuration()
+                                    : absl::Microseconds(downstream_.first_byte_micros);
+}
+absl::Duration Relay::first_byte_to_downstream() const {
+  return upstream_.bytes_out == 0 ? absl::InfiniteDuration()
+                                  : absl::Microseconds(upstream_.first_byte_micros);
+}
+
 size_t Relay::buffered_bytes() const {
   return (downstream_.pending_end - downstream_.pending_begin) +
          (upstream_.pending_end - upstream_.pending_begin);
@@ -181,6 +190,9 @@ absl::Span<const uint8_t> Relay::WriteOut(Side& from, absl::Span<const uint8_t> 
       NoteFirstEnd(to);
       ScheduleRun();  // `to` is to be read to its end, whichever direction is served next.
       break;
+    }
+    if (from.bytes_out == 0 && written.bytes > 0) {
+      from.first_byte_micros = absl::ToInt64Microseconds(loop_->Now());
     }
     from.bytes_out += written.bytes;
     data.remove_prefix(written.bytes);

@@ -105,6 +105,9 @@ class Relay {
   // Bytes the receiving stream has accepted up to now.
   uint64_t bytes_to_upstream() const;
   uint64_t bytes_to_downstream() const;
+  // The loop's time at which the receiving stream accepted the first byte; infinite: not yet.
+  absl::Duration first_byte_to_upstream() const;
+  absl::Duration first_byte_to_downstream() const;
   // Bytes kept because they could not be written, both directions.
   size_t buffered_bytes() const;
   // The streams, owned by the relay, for what only their maker knows about them. Not for Read or
@@ -127,6 +130,8 @@ class Relay {
     uint32_t pending_end = 0;
     // Bytes of this direction the other stream has accepted.
     uint64_t bytes_out = 0;
+    // When it accepted the first, in microseconds of the loop's time.
+    int64_t first_byte_micros = 0;
     // Read gave kEof.
     bool read_eof = false;
     // `stream` is broken and has given all it had.

@@ -29,6 +29,7 @@ class TlsAttempt final : public TunnelDialer::Attempt {
       Finish(stream.status());
       return;
     }
+    dialled_at_ = loop_->Now();
     tls_ =
         TlsStream::Create(loop_, *std::move(stream), std::move(context_), std::move(tls_options_),
                           [this](absl::Status status) { OnHandshake(std::move(status)); });
@@ -40,7 +41,8 @@ class TlsAttempt final : public TunnelDialer::Attempt {
       Finish(std::move(status));
       return;
     }
-    TunnelDialer::Transport transport{nullptr, tls_->peer(), tls_->session(), tls_->peer_chain()};
+    TunnelDialer::Transport transport{nullptr, tls_->peer(), tls_->session(), tls_->peer_chain(),
+                                      dialled_at_};
     transport.stream = std::move(tls_);
     Finish(std::move(transport));
   }
@@ -56,6 +58,7 @@ class TlsAttempt final : public TunnelDialer::Attempt {
   std::shared_ptr<const TlsContext> context_;
   TlsStream::Options tls_options_;
   TunnelDialer::Callback done_;
+  absl::Duration dialled_at_;
   std::unique_ptr<TcpStream::Attempt> connecting_;
   std::unique_ptr<TlsStream> tls_;
 };

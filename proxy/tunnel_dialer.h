@@ -35,6 +35,8 @@ class TunnelDialer {
     VerifiedSvid peer;
     TlsSessionInfo session;
     CertificateChain peer_chain = {};
+    // The loop's time when TCP was connected; zero: not known.
+    absl::Duration dialled_at = absl::ZeroDuration();
   };
   // An attempt under way; destroying it abandons the attempt and its callback does not run.
   class Attempt {

@@ -4,6 +4,7 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "proxy/trust_change.h"
@@ -19,15 +20,26 @@ constexpr int kMaxAttempts = 4;
 // Of the peer's words, in an error.
 constexpr size_t kMaxQuoted = 128;
 
-std::string DescribeRefusal(int http_status, const HeaderList& headers) {
+constexpr char kDenyReasonPayload[] = "byrnie/deny-reason";
+
+absl::Status Refusal(absl::StatusCode code, int http_status, const HeaderList& headers) {
   std::string text = absl::StrCat("the peer's proxy answered ", http_status);
+  absl::string_view reason;
   for (const auto& [name, value] : headers) {
-    if (name == kDenyReasonHeader) absl::StrAppend(&text, ": ", value.substr(0, kMaxQuoted));
+    if (name == kDenyReasonHeader) reason = absl::string_view(value).substr(0, kMaxQuoted);
   }
-  return text;
+  if (!reason.empty()) absl::StrAppend(&text, ": ", reason);
+  absl::Status status(code, text);
+  if (!reason.empty()) status.SetPayload(kDenyReasonPayload, absl::Cord(reason));
+  return status;
 }
 
 }  // namespace
+
+std::string DenyReasonOf(const absl::Status& status) {
+  const absl::optional<absl::Cord> reason = status.GetPayload(kDenyReasonPayload);
+  return reason.has_value() ? std::string(*reason) : std::string();
+}
 
 class TunnelPool::PendingRequest final : public Request {
  public:
@@ -288,7 +300,8 @@ void TunnelPool::Tunnel::OnDialed(absl::StatusOr<TunnelDialer::Transport> transp
   }
   auto peer = std::make_shared<PeerInfo>(
       PeerInfo{std::move(transport->peer), std::move(transport->session), own_id_, key_.generation,
-               own_not_after_, std::move(transport->peer_chain)});
+               own_not_after_, std::move(transport->peer_chain), transport->dialled_at,
+               pool_->loop_->Now(), ++pool_->made_});
   const Identity& now = *pool_->identity_;
   // The handshake was judged by the bundles it began with.
   if (now.generation != key_.generation && now.context != nullptr &&
@@ -313,7 +326,10 @@ void TunnelPool::Tunnel::OnDialed(absl::StatusOr<TunnelDialer::Transport> transp
 TunnelPool::TunnelView TunnelPool::Tunnel::View() const {
   TunnelView view;
   view.address = key_.address.ToString();
-  if (peer_ != nullptr) view.peer = peer_->peer.id.text();
+  if (peer_ != nullptr) {
+    view.peer = peer_->peer.id.text();
+    view.id = peer_->tunnel;
+  }
   switch (state_) {
     case State::kConnecting:
       view.state = "connecting";
@@ -368,7 +384,7 @@ void TunnelPool::PendingRequest::OnResponse(absl::Status status, int http_status
       // (RFC 9113 section 8.7).
       Retry(std::move(status), /*handshaking=*/false);
     } else {
-      Fail(absl::Status(status.code(), DescribeRefusal(http_status, headers)));
+      Fail(Refusal(status.code(), http_status, headers));
     }
     return;
   }

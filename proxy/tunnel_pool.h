@@ -26,6 +26,9 @@ namespace byrnie {
 
 // The header in which a refusing proxy says why.
 inline constexpr char kDenyReasonHeader[] = "x-byrnie-deny-reason";
+// What that header said in the answer that `status` of TunnelPool::Open came from; empty: nothing.
+// Anything a peer may write, of at most 128 bytes.
+std::string DenyReasonOf(const absl::Status& status);
 
 // The outbound tunnels of one worker, shared by its connections: a connection
 // to a known peer costs an HTTP/2 stream, not a handshake. Lives on the
@@ -87,6 +90,7 @@ class TunnelPool {
   struct TunnelView {
     std::string address;
     std::string peer;  // Empty while connecting.
+    uint64_t id = 0;   // PeerInfo::tunnel.
     std::string state;
     size_t streams = 0;
     absl::Duration age;
@@ -158,6 +162,7 @@ class TunnelPool {
   const Metrics metrics_;
   absl::optional<Identity> identity_;
   uint64_t epoch_ = 0;
+  uint64_t made_ = 0;
   std::vector<std::unique_ptr<Tunnel>> tunnels_;
   // Those that may take streams.
   absl::flat_hash_map<Key, std::vector<Tunnel*>> usable_;

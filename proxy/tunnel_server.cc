@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 #include "common/tls/tls_stream.h"
 #include "proxy/access_record.h"
+#include "proxy/access_report.h"
 #include "proxy/connection_registry.h"
 #include "proxy/hbone_headers.h"
 #include "proxy/inbound.h"
@@ -96,7 +97,10 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
   TunnelView View() const {
     TunnelView view;
     view.source = source_.ToString();
-    if (peer_ != nullptr) view.peer = peer_->peer.id.text();
+    if (peer_ != nullptr) {
+      view.peer = peer_->peer.id.text();
+      view.id = peer_->tunnel;
+    }
     view.state = state_ == State::kHandshaking ? "handshaking"
                  : state_ != State::kOpen      ? "closing"
                  : draining_                   ? "draining"
@@ -126,9 +130,11 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
       return;
     }
     const IdentitySnapshot& own = *identity_->identity;
-    peer_ =
+    auto peer =
         std::make_shared<PeerInfo>(PeerInfo{tls_->peer(), tls_->session(), own.id(),
                                             own.generation(), own.not_after(), tls_->peer_chain()});
+    peer->tunnel = ++server_->made_;
+    peer_ = std::move(peer);
     // The handshake was judged by the bundles it began with.
     const IdentitySnapshot& now = *context.mesh->identity->identity;
     const bool outdated = now.generation() != own.generation();
@@ -310,8 +316,6 @@ void TunnelServer::LogRefused(const SocketAddress& source, const IpAddress& loca
                               std::string detail, absl::Duration duration, const SpiffeId* peer) {
   const auto direction = AccessRecord::Direction::kInbound;
   context_->metrics->direction(direction).opened->Increment();
-  context_->metrics->CountEnd(direction, result, reason);
-  if (!context_->config->access_log) return;
   AccessRecord record;
   record.start = context_->loop->WallNow() - duration;
   record.duration = duration;
@@ -323,7 +327,9 @@ void TunnelServer::LogRefused(const SocketAddress& source, const IpAddress& loca
   record.source = source;
   record.original_destination = SocketAddress(local, context_->config->hbone_port);
   if (peer != nullptr) record.peer_identity = *peer;
-  context_->logger->WriteRaw(ToJson(record));
+  record.stages = StageTimes(context_->loop->Now() - duration);
+  record.stages.Complete(StageTimes::kTls, context_->loop->Now());
+  ReportEnd(*context_, record);
 }
 
 void TunnelServer::Remove(Tunnel* tunnel) {

@@ -31,6 +31,7 @@ class TunnelServer : private HandshakeGate::Handler {
   struct TunnelView {
     std::string source;
     std::string peer;  // Empty during the handshake.
+    uint64_t id = 0;   // PeerInfo::tunnel.
     std::string state;
     size_t streams = 0;
     absl::Duration age;
@@ -94,6 +95,7 @@ class TunnelServer : private HandshakeGate::Handler {
   size_t handshakes_counted_ = 0;
   // Those of tunnels_ whose handshake is under way, by the gate's number.
   absl::flat_hash_map<uint64_t, Tunnel*> shaking_;
+  uint64_t made_ = 0;
   absl::flat_hash_map<Tunnel*, std::unique_ptr<Tunnel>> tunnels_;
   // Those of tunnels_ with a verified peer, by its identity.
   absl::flat_hash_map<std::string, absl::flat_hash_set<Tunnel*>> peers_;

@@ -104,6 +104,9 @@ class Worker::Data {
     context_.config = dependencies.config;
     context_.metrics = dependencies.metrics;
     context_.logger = dependencies.logger;
+    context_.recorder = &recorder_;
+    context_.tcp_series = dependencies.tcp_series;
+    context_.worker = dependencies.index;
     context_.registry = &registry_;
     context_.pool = &pool_;
     context_.direct = &direct_;
@@ -178,13 +181,17 @@ class Worker::Data {
     return registry_.size() + tunnel_server_->handshakes() + (closing ? 1 : 0);
   }
 
-  View MakeView(size_t max_connections) const {
+  View MakeView(const Connection::Filter& filter) const {
     View view;
-    view.connections = registry_.View(max_connections);
+    view.connections = registry_.View(filter);
     view.connection_count = registry_.size();
     view.outbound_tunnels = pool_.View();
     view.inbound_tunnels = tunnel_server_->View();
     return view;
+  }
+
+  std::vector<FlightRecorder::Entry> FindEnded(const FlightRecorder::Filter& filter) const {
+    return recorder_.Find(filter);
   }
 
  private:
@@ -263,6 +270,7 @@ class Worker::Data {
   TlsTunnelDialer dialer_;
   TunnelPool pool_;
   DirectMtls direct_;
+  FlightRecorder recorder_;
   ConnectionRegistry registry_;
   ResolveHandler resolve_;
   std::unique_ptr<TunnelServer> tunnel_server_;
@@ -327,9 +335,16 @@ void Worker::Count(absl::AnyInvocable<void(size_t count)> done) {
   loop_->Post([this, done = std::move(done)]() mutable { done(data_->Count()); });
 }
 
-void Worker::Inspect(size_t max_connections, absl::AnyInvocable<void(View view)> done) {
-  loop_->Post([this, max_connections, done = std::move(done)]() mutable {
-    done(data_->MakeView(max_connections));
+void Worker::Inspect(Connection::Filter filter, absl::AnyInvocable<void(View view)> done) {
+  loop_->Post([this, filter = std::move(filter), done = std::move(done)]() mutable {
+    done(data_->MakeView(filter));
+  });
+}
+
+void Worker::FindEnded(FlightRecorder::Filter filter,
+                       absl::AnyInvocable<void(std::vector<FlightRecorder::Entry> found)> done) {
+  loop_->Post([this, filter = std::move(filter), done = std::move(done)]() mutable {
+    done(data_->FindEnded(filter));
   });
 }
 

@@ -12,8 +12,10 @@
 #include "common/base/clock.h"
 #include "common/event/epoll_event_loop.h"
 #include "common/net/socket_address.h"
+#include "common/telemetry/labelled_counters.h"
 #include "common/telemetry/log.h"
 #include "proxy/connection.h"
+#include "proxy/flight_recorder.h"
 #include "proxy/mesh_snapshot.h"
 #include "proxy/overload.h"
 #include "proxy/proxy_config.h"
@@ -47,6 +49,9 @@ class Worker {
     const Clock* clock = nullptr;
     BufferBudget* budget = nullptr;
     Overload* overload = nullptr;
+    LabelledCounters::Shard* tcp_series = nullptr;
+    // Its place among the workers.
+    int index = 0;
     // Sockets with a number from here on are refused.
     int socket_limit = 1 << 30;
   };
@@ -73,7 +78,10 @@ class Worker {
   // `done` runs on the worker's thread: connections that are open or may be about to be.
   void Count(absl::AnyInvocable<void(size_t count)> done);
   // `done` runs on the worker's thread.
-  void Inspect(size_t max_connections, absl::AnyInvocable<void(View view)> done);
+  void Inspect(Connection::Filter filter, absl::AnyInvocable<void(View view)> done);
+  // `done` runs on the worker's thread.
+  void FindEnded(FlightRecorder::Filter filter,
+                 absl::AnyInvocable<void(std::vector<FlightRecorder::Entry> found)> done);
 
  private:
   class Data;

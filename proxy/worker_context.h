@@ -10,7 +10,9 @@
 #include "absl/types/span.h"
 #include "common/event/event_loop.h"
 #include "common/net/socket_address.h"
+#include "common/telemetry/labelled_counters.h"
 #include "common/telemetry/log.h"
+#include "proxy/flight_recorder.h"
 #include "proxy/mesh_snapshot.h"
 #include "proxy/overload.h"
 #include "proxy/proxy_config.h"
@@ -30,6 +32,11 @@ struct WorkerContext {
   const ProxyConfig* config = nullptr;
   const ProxyMetrics* metrics = nullptr;
   Logger* logger = nullptr;
+  // Of this worker's ended connections, and its shard of TcpMetrics; may be null.
+  FlightRecorder* recorder = nullptr;
+  LabelledCounters::Shard* tcp_series = nullptr;
+  // Its place among the workers, from 0.
+  int worker = 0;
   ConnectionRegistry* registry = nullptr;
   TunnelPool* pool = nullptr;
   DirectMtls* direct = nullptr;
