@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/tls/handshake_fault.h"
 #include "openssl/ssl.h"
 
 namespace byrnie {
@@ -35,7 +36,7 @@ absl::Status CheckAllowed(const SpiffeId& peer, const IdentitySnapshot& own,
         absl::StrCat("peer is ", peer.text(), ", not of trust domain ", own.id().trust_domain()));
   }
   if (std::find(allowed.begin(), allowed.end(), peer) != allowed.end()) return absl::OkStatus();
-  return absl::UnauthenticatedError(absl::StrCat(
+  return IdentityMismatchError(absl::StrCat(
       "peer is ", peer.text(), ", expected ", allowed.front().text(),
       allowed.size() > 1 ? absl::StrCat(" or one of ", allowed.size() - 1, " more") : ""));
 }

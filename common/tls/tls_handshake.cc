@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/crypto/ssl_error.h"
+#include "common/tls/handshake_fault.h"
 #include "common/tls/peer_alert.h"
 #include "common/tls/tls_stream_impl.h"
 #include "openssl/err.h"
@@ -96,9 +97,10 @@ absl::Status TlsStream::Impl::HandshakeError(int ssl_error) {
 
 void TlsStream::Impl::OnHandshakeTimeout() {
   const absl::Duration timeout = handshake_->options.handshake_timeout;
-  FailHandshake(absl::DeadlineExceededError(
+  absl::Status status = absl::DeadlineExceededError(
       absl::StrCat("TLS handshake took longer than ", absl::FormatDuration(timeout),
-                   ", waiting for ", pending_sign_ ? "our signer" : "the peer")));
+                   ", waiting for ", pending_sign_ ? "our signer" : "the peer"));
+  FailHandshake(pending_sign_ ? OwnFault(std::move(status)) : std::move(status));
 }
 
 ssl_verify_result_t TlsStream::Impl::VerifyPeer(uint8_t* out_alert) {
@@ -150,14 +152,14 @@ ssl_private_key_result_t TlsStream::Impl::CompleteSign(uint8_t* out, size_t* out
   const absl::StatusOr<std::string> signature = *std::move(handshake_->signature);
   handshake_->signature.reset();
   if (!signature.ok()) {
-    handshake_->failure = absl::Status(
+    handshake_->failure = OwnFault(absl::Status(
         signature.status().code(),
-        absl::StrCat("our signer did not sign the TLS handshake: ", signature.status().message()));
+        absl::StrCat("our signer did not sign the TLS handshake: ", signature.status().message())));
     return ssl_private_key_failure;
   }
   if (signature->size() > max_out) {
-    handshake_->failure = absl::UnavailableError(
-        absl::StrCat("our signer gave a signature of ", signature->size(), " bytes"));
+    handshake_->failure = OwnFault(absl::UnavailableError(
+        absl::StrCat("our signer gave a signature of ", signature->size(), " bytes")));
     return ssl_private_key_failure;
   }
   memcpy(out, signature->data(), signature->size());

@@ -40,10 +40,11 @@ class TlsStream final : public ByteStream {
     std::vector<SpiffeId> allowed_peers;
     absl::Duration handshake_timeout = absl::Seconds(5);
   };
-  // Runs once, in a later turn: OK; Unauthenticated (the peer is not who it must be, or refused us;
-  // says which and why); DeadlineExceeded; Unavailable (transport or signer lost); PermissionDenied
-  // (the signer refuses). May destroy the stream. With TLS 1.3 a client is done before the server
-  // has judged its certificate: a refusal comes as kError of Read, with an Unauthenticated error().
+  // Runs once, in a later turn: OK; Unauthenticated (the peer is not who it must be, see
+  // IsIdentityMismatch, or refused us; says which and why); DeadlineExceeded; Unavailable
+  // (transport or signer lost); PermissionDenied (the signer refuses). May destroy the stream. With
+  // TLS 1.3 a client is done before the server has judged its certificate: a refusal comes as
+  // kError of Read, with an Unauthenticated error().
   using HandshakeCallback = absl::AnyInvocable<void(absl::Status)>;
 
   // Takes over `transport` and starts the handshake.

@@ -10,6 +10,7 @@
 #include "common/base/status_matchers.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "common/net/testing/memory_stream_pair.h"
+#include "common/tls/handshake_fault.h"
 #include "common/tls/testing/local_signer.h"
 #include "common/tls/testing/raw_tls_client.h"
 #include "common/tls/testing/test_ca.h"
@@ -309,6 +310,10 @@ TEST_F(TlsStreamTest, RefusesAnIdentityThatIsNotAllowed) {
   EXPECT_THAT(client_.handshake(),
               StatusIs(absl::StatusCode::kUnauthenticated,
                        HasSubstr("is spiffe://td/server, expected spiffe://td/someone-else")));
+  // Told from the refusals that say nothing about who the peer is.
+  EXPECT_TRUE(IsIdentityMismatch(client_.handshake()));
+  EXPECT_FALSE(IsOwnFault(client_.handshake()));
+  EXPECT_FALSE(IsIdentityMismatch(server_.handshake()));
   EXPECT_THAT(server_.handshake(),
               StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("access denied")));
 }
@@ -433,6 +438,7 @@ TEST_F(TlsStreamTest, EndsWithTheDeadlineWhenTheSignerNeverAnswers) {
   loop_.AdvanceTime(absl::Seconds(6));
   EXPECT_THAT(server_.handshake(),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("our signer")));
+  EXPECT_TRUE(IsOwnFault(server_.handshake()));
   signer_.Release();
   loop_.RunUntilIdle();
 }
