@@ -61,6 +61,7 @@ Agent::Agent(EventLoop* loop, const AgentConfig& config, Logger* log)
 
   DiscoveryClient::Options discovery;
   discovery.node_id = NodeId(config);
+  discovery.network = config.network;
   discovery.own_addresses = config.workload_addresses;
   DiscoveryClient::Observer* observer = this;
   discovery_ = std::make_unique<DiscoveryClient>(

@@ -50,8 +50,12 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
                                    absl::string_view input) override {
     return custodian_->Sign(leaf_fingerprint_hex, scheme, input);
   }
-  void Resolve(const IpAddress& address, LinkBackend::ResolveCallback done) override {
-    discovery_->Resolve(address, std::move(done));
+  void Resolve(const IpAddress& address, bool refresh, LinkBackend::ResolveCallback done) override {
+    if (refresh) {
+      discovery_->Refresh(address, std::move(done));
+    } else {
+      discovery_->Resolve(address, std::move(done));
+    }
   }
 
   void OnAddresses(const std::vector<AddressPtr>& upserts,

@@ -18,7 +18,7 @@ constexpr int kInvalidArgument = 3;
 // Names in an error message; more would be a message of megabytes for a bad push.
 constexpr size_t kNamedErrors = 5;
 
-absl::StatusOr<std::string> NameOf(absl::string_view network, const std::string& bytes) {
+absl::StatusOr<std::string> NameIn(absl::string_view network, const std::string& bytes) {
   ASSIGN_OR_RETURN(IpAddress ip, IpAddress::FromBytes(bytes));
   return absl::StrCat(network, "/", ip.ToString());
 }
@@ -44,11 +44,11 @@ absl::StatusOr<std::string> KeyOf(const Address& address) {
 absl::StatusOr<std::vector<std::string>> NamesOf(const Address& address) {
   std::vector<std::string> names;
   for (const std::string& bytes : address.workload().addresses()) {
-    ASSIGN_OR_RETURN(std::string name, NameOf(address.workload().network(), bytes));
+    ASSIGN_OR_RETURN(std::string name, NameIn(address.workload().network(), bytes));
     names.push_back(std::move(name));
   }
   for (const auto& entry : address.service().addresses()) {
-    ASSIGN_OR_RETURN(std::string name, NameOf(entry.network(), entry.address()));
+    ASSIGN_OR_RETURN(std::string name, NameIn(entry.network(), entry.address()));
     names.push_back(std::move(name));
   }
   return names;
@@ -75,9 +75,13 @@ absl::StatusOr<Address> ParseAddress(const Resource& resource, std::string* key,
   return address;
 }
 
-std::vector<std::string> Names(const std::vector<IpAddress>& addresses) {
+std::string NameIn(absl::string_view network, const IpAddress& ip) {
+  return absl::StrCat(network, "/", ip.ToString());
+}
+
+std::vector<std::string> Names(absl::string_view network, const std::vector<IpAddress>& addresses) {
   std::vector<std::string> names;
-  for (const IpAddress& ip : addresses) names.push_back(absl::StrCat("/", ip.ToString()));
+  for (const IpAddress& ip : addresses) names.push_back(NameIn(network, ip));
   return names;
 }
 
@@ -93,8 +97,9 @@ void AddError(const Resource& resource, const absl::Status& status,
 constexpr char DiscoveryCache::kAddressType[];
 constexpr char DiscoveryCache::kAuthorizationType[];
 
-DiscoveryCache::DiscoveryCache(std::string node_id, const std::vector<IpAddress>& own)
-    : node_id_(std::move(node_id)), own_(Names(own)) {
+DiscoveryCache::DiscoveryCache(std::string node_id, std::string network,
+                               const std::vector<IpAddress>& own)
+    : node_id_(std::move(node_id)), network_(std::move(network)), own_(Names(network_, own)) {
   for (const std::string& name : own_) subscriptions_[name] = false;
 }
 
@@ -129,8 +134,12 @@ std::vector<DiscoveryCache::Request> DiscoveryCache::OpenStream() {
   return requests;
 }
 
+std::string DiscoveryCache::NameOf(const IpAddress& address) const {
+  return NameIn(network_, address);
+}
+
 DiscoveryCache::Answer DiscoveryCache::Lookup(const IpAddress& address) const {
-  const std::string name = absl::StrCat("/", address.ToString());
+  const std::string name = NameOf(address);
   if (key_by_name_.contains(name)) return Answer::kFound;
   auto subscription = subscriptions_.find(name);
   if (subscription != subscriptions_.end() && subscription->second) return Answer::kNotFound;
@@ -138,7 +147,7 @@ DiscoveryCache::Answer DiscoveryCache::Lookup(const IpAddress& address) const {
 }
 
 absl::optional<DiscoveryCache::Request> DiscoveryCache::Subscribe(const IpAddress& address) {
-  const std::string name = absl::StrCat("/", address.ToString());
+  const std::string name = NameOf(address);
   Request request;
   request.set_type_url(kAddressType);
   if (!subscriptions_.contains(name)) {
@@ -196,12 +205,14 @@ void DiscoveryCache::OnAddresses(const Response& response, Outcome* outcome) {
     known.names = std::move(names);
     for (const std::string& name : known.names) {
       key_by_name_[name] = key;
+      outcome->answered.insert(name);
       auto subscription = subscriptions_.find(name);
       if (subscription != subscriptions_.end()) subscription->second = false;
     }
     outcome->upserts.push_back(known.address);
   }
   for (const std::string& name : response.removed_resources()) {
+    outcome->answered.insert(name);
     if (addresses_.count(name) > 0) {
       Forget(name);
       outcome->removals.push_back(name);

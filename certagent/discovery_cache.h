@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "certagent/mesh_resources.h"
@@ -47,21 +48,25 @@ class DiscoveryCache {
     std::string rejected;
     std::vector<AddressPtr> upserts;
     std::vector<std::string> removals;
+    // "network/ip" of the addresses that the response says something of.
+    absl::flat_hash_set<std::string> answered;
     // The set of policies is another one, or known for the first time.
     bool policies_changed = false;
   };
 
-  // `node_id` names the agent in the control plane's logs. `own` are the pod's addresses, always
-  // subscribed.
-  DiscoveryCache(std::string node_id, const std::vector<IpAddress>& own);
+  // `node_id` names the agent in the control plane's logs. All addresses are of `network`, empty:
+  // the only one. `own` are the pod's, always subscribed.
+  DiscoveryCache(std::string node_id, std::string network, const std::vector<IpAddress>& own);
 
   // The first requests of a new stream, with what is already known.
   std::vector<Request> OpenStream();
 
+  // "network/ip", as in resource names and Outcome::answered.
+  std::string NameOf(const IpAddress& address) const;
   // What is known of an address.
   Answer Lookup(const IpAddress& address) const;
-  // The request that asks for an address; the answer comes with a later response. Nothing when
-  // there is no room left for another subscription.
+  // The request that asks for an address, also for one that is known; the answer comes with a later
+  // response. Nothing when there is no room left for another subscription.
   absl::optional<Request> Subscribe(const IpAddress& address);
 
   Outcome OnResponse(const Response& response);
@@ -94,6 +99,7 @@ class DiscoveryCache {
   bool MakeRoom(Request* request);
 
   const std::string node_id_;
+  const std::string network_;
   const std::vector<std::string> own_;
   std::map<std::string, KnownAddress> addresses_;              // By key.
   absl::flat_hash_map<std::string, std::string> key_by_name_;  // "network/ip" to key.

@@ -66,7 +66,7 @@ DiscoveryCache::Response Policies(const std::vector<std::string>& names) {
 
 class DiscoveryCacheTest : public ::testing::Test {
  protected:
-  DiscoveryCache cache_{"node", {Ip("10.77.0.2"), Ip("fd77::2")}};
+  DiscoveryCache cache_{"node", "", {Ip("10.77.0.2"), Ip("fd77::2")}};
 };
 
 TEST_F(DiscoveryCacheTest, OpensOnDemandForAddressesAndWithAWildcardForPolicies) {
@@ -96,6 +96,30 @@ TEST_F(DiscoveryCacheTest, FindsWorkloadsAndServicesByAddress) {
   EXPECT_THAT(outcome.upserts, SizeIs(2));
   EXPECT_EQ(cache_.Lookup(Ip("10.96.0.10")), DiscoveryCache::Answer::kFound);
   EXPECT_EQ(cache_.Lookup(Ip("10.77.0.3")), DiscoveryCache::Answer::kFound);
+}
+
+TEST_F(DiscoveryCacheTest, AsksInItsNetworkAndFindsThere) {
+  DiscoveryCache cache("node", "net", {Ip("10.77.0.2")});
+  EXPECT_THAT(cache.OpenStream()[0].resource_names_subscribe(), ElementsAre("*", "net/10.77.0.2"));
+  EXPECT_THAT(cache.Subscribe(Ip("10.77.0.3"))->resource_names_subscribe(),
+              ElementsAre("net/10.77.0.3"));
+  DiscoveryCache::Response response = Addresses();
+  Address elsewhere = Workload("pod/other-net", "10.77.0.3");
+  AddResource(&response, "pod/other-net", elsewhere);
+  cache.OnResponse(response);
+  EXPECT_EQ(cache.Lookup(Ip("10.77.0.3")), DiscoveryCache::Answer::kUnknown);
+  elsewhere.mutable_workload()->set_uid("pod/here");
+  elsewhere.mutable_workload()->set_network("net");
+  AddResource(&response, "pod/here", elsewhere);
+  cache.OnResponse(response);
+  EXPECT_EQ(cache.Lookup(Ip("10.77.0.3")), DiscoveryCache::Answer::kFound);
+}
+
+TEST_F(DiscoveryCacheTest, SaysWhichAddressesAResponseIsAbout) {
+  DiscoveryCache::Response response = Addresses();
+  AddResource(&response, "pod/b", Workload("pod/b", "10.77.0.3"));
+  response.add_removed_resources("/1.2.3.4");
+  EXPECT_THAT(cache_.OnResponse(response).answered, UnorderedElementsAre("/10.77.0.3", "/1.2.3.4"));
 }
 
 TEST_F(DiscoveryCacheTest, LearnsThatAnAddressIsNotInTheMeshAndThatItCame) {

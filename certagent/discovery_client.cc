@@ -14,7 +14,7 @@ DiscoveryClient::DiscoveryClient(EventLoop* loop, Options options, StreamFactory
       factory_(std::move(factory)),
       observer_(observer),
       log_(log),
-      cache_(options_.node_id, options_.own_addresses),
+      cache_(options_.node_id, options_.network, options_.own_addresses),
       backoff_(options_.backoff, random),
       reconnect_(loop->NewTimer([this] { Connect(); })),
       responses_(metrics->AddCounter("byrnie_certagent_discovery_responses_total",
@@ -77,7 +77,7 @@ void DiscoveryClient::OnResponse(DiscoveryCache::Response response) {
     log_->Warning("discovery response rejected",
                   {{"type", response.type_url()}, {"reason", outcome.rejected}});
   }
-  stream_->Send(std::move(outcome.reply));
+  stream_->Send(outcome.reply);
   if (!outcome.upserts.empty() || !outcome.removals.empty()) {
     observer_->OnAddresses(outcome.upserts, outcome.removals);
   }
@@ -85,7 +85,7 @@ void DiscoveryClient::OnResponse(DiscoveryCache::Response response) {
     ++policy_epoch_;
     observer_->OnPolicies(*Policies());
   }
-  AnswerKnown();
+  AnswerKnown(outcome);
 }
 
 absl::optional<PolicySet> DiscoveryClient::Policies() const {
@@ -105,11 +105,20 @@ void DiscoveryClient::Resolve(const IpAddress& address, ResolveCallback done) {
     case DiscoveryCache::Answer::kUnknown:
       break;
   }
-  Pending& pending = pending_[address];
+  Ask(address, &pending_, std::move(done));
+}
+
+void DiscoveryClient::Refresh(const IpAddress& address, ResolveCallback done) {
+  DCHECK(loop_->InLoopThread());
+  Ask(address, &refreshing_, std::move(done));
+}
+
+void DiscoveryClient::Ask(const IpAddress& address, Questions* questions, ResolveCallback done) {
+  Pending& pending = (*questions)[address];
   pending.done.push_back(std::move(done));
   if (pending.deadline != nullptr) return;
-  pending.deadline =
-      loop_->NewTimer([this, address] { Answer(address, ResolveResult::kUnavailable); });
+  pending.deadline = loop_->NewTimer(
+      [this, address, questions] { Answer(address, ResolveResult::kUnavailable, questions); });
   absl::optional<DiscoveryCache::Request> request = cache_.Subscribe(address);
   // Without room nothing will come; the answer still does, in a later turn.
   pending.deadline->Schedule(request.has_value() ? options_.resolve_timeout : absl::ZeroDuration());
@@ -117,7 +126,15 @@ void DiscoveryClient::Resolve(const IpAddress& address, ResolveCallback done) {
   if (request.has_value() && stream_ != nullptr) stream_->Send(*std::move(request));
 }
 
-void DiscoveryClient::AnswerKnown() {
+void DiscoveryClient::AnswerKnown(const DiscoveryCache::Outcome& outcome) {
+  std::vector<std::pair<IpAddress, ResolveResult>> refreshed;
+  for (const auto& entry : refreshing_) {
+    if (!outcome.answered.contains(cache_.NameOf(entry.first))) continue;
+    refreshed.emplace_back(entry.first, cache_.Lookup(entry.first) == DiscoveryCache::Answer::kFound
+                                            ? ResolveResult::kFound
+                                            : ResolveResult::kNotFound);
+  }
+  for (const auto& entry : refreshed) Answer(entry.first, entry.second, &refreshing_);
   std::vector<std::pair<IpAddress, ResolveResult>> known;
   for (const auto& entry : pending_) {
     switch (cache_.Lookup(entry.first)) {
@@ -131,16 +148,16 @@ void DiscoveryClient::AnswerKnown() {
         break;
     }
   }
-  for (const auto& entry : known) Answer(entry.first, entry.second);
+  for (const auto& entry : known) Answer(entry.first, entry.second, &pending_);
 }
 
-void DiscoveryClient::Answer(const IpAddress& address, ResolveResult result) {
-  auto found = pending_.find(address);
-  if (found == pending_.end()) return;
+void DiscoveryClient::Answer(const IpAddress& address, ResolveResult result, Questions* questions) {
+  auto found = questions->find(address);
+  if (found == questions->end()) return;
   // Taken out first: an answer may lead to the next question. The timer, whose callback this may
   // be, dies last.
   Pending pending = std::move(found->second);
-  pending_.erase(found);
+  questions->erase(found);
   for (ResolveCallback& done : pending.done) {
     resolved_[result]->Increment();
     done(result);

@@ -47,9 +47,12 @@ class DiscoveryClient {
 
   struct Options {
     std::string node_id;
+    // That the addresses are of; empty: the only one.
+    std::string network;
     std::vector<IpAddress> own_addresses;
-    // How long a question waits for the control plane.
-    absl::Duration resolve_timeout = absl::Seconds(2);
+    // How long a question waits for the control plane: less than the proxy waits for the agent, so
+    // that it hears why.
+    absl::Duration resolve_timeout = absl::Milliseconds(1500);
     Backoff::Options backoff{absl::Milliseconds(200), absl::Seconds(10), 2.0, 0.5,
                              absl::Milliseconds(50)};
   };
@@ -66,6 +69,9 @@ class DiscoveryClient {
 
   // Finds out what `address` is. `done` runs once; inside the call when it is known.
   void Resolve(const IpAddress& address, ResolveCallback done);
+  // Finds out anew, whatever is known: `done` runs once, in a later turn, after the next response
+  // that says something of `address`; kUnavailable when there is none in time.
+  void Refresh(const IpAddress& address, ResolveCallback done);
 
   // Absent until the control plane has sent the complete set once.
   absl::optional<PolicySet> Policies() const;
@@ -83,8 +89,12 @@ class DiscoveryClient {
 
   void OnResponse(DiscoveryCache::Response response);
   void OnStreamClosed(absl::Status why);
-  void AnswerKnown();
-  void Answer(const IpAddress& address, ResolveResult result);
+  using Questions = std::map<IpAddress, Pending>;
+
+  void Ask(const IpAddress& address, Questions* questions, ResolveCallback done);
+  // Answers what is known by now, and what `outcome` is about.
+  void AnswerKnown(const DiscoveryCache::Outcome& outcome);
+  void Answer(const IpAddress& address, ResolveResult result, Questions* questions);
 
   EventLoop* const loop_;  // Not owned.
   const Options options_;
@@ -95,7 +105,9 @@ class DiscoveryClient {
   Backoff backoff_;
   const std::unique_ptr<EventLoop::Timer> reconnect_;
   std::unique_ptr<DiscoveryStream> stream_;
-  std::map<IpAddress, Pending> pending_;
+  Questions pending_;
+  // Those that what is known does not answer.
+  Questions refreshing_;
   uint64_t policy_epoch_ = 0;
   bool synced_ = false;
   absl::Status last_error_;

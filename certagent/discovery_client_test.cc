@@ -81,6 +81,14 @@ class DiscoveryClientTest : public ::testing::Test, public DiscoveryClient::Obse
     });
   }
 
+  void Refresh(absl::string_view ip) {
+    client_->Refresh(Ip(ip), [this](ResolveResult result) {
+      events_.push_back(result == ResolveResult::kFound      ? "refreshed"
+                        : result == ResolveResult::kNotFound ? "gone"
+                                                             : "unavailable");
+    });
+  }
+
   FakeServer::Stream& Stream() { return *server_.streams.back(); }
   void SendWorkload(const std::string& uid, absl::string_view ip) {
     istio::workload::Address address;
@@ -125,6 +133,37 @@ TEST_F(DiscoveryClientTest, AnswersAfterTellingOfTheAddress) {
   EXPECT_THAT(events_, ElementsAre("+b", "found", "found"));
 }
 
+TEST_F(DiscoveryClientTest, ARefreshAsksTheControlPlaneWhateverIsKnown) {
+  client_->Connect();
+  SendWorkload("a", "10.0.0.1");
+  Refresh("10.0.0.1");
+  EXPECT_THAT(Stream().requests.back().resource_names_subscribe(), ElementsAre("/10.0.0.1"));
+  // Whatever is about something else answers other questions.
+  SendWorkload("c", "10.0.0.3");
+  EXPECT_THAT(events_, ElementsAre("+a", "+c"));
+  SendWorkload("b", "10.0.0.1");
+  EXPECT_THAT(events_, ElementsAre("+a", "+c", "+b", "refreshed"));
+}
+
+TEST_F(DiscoveryClientTest, ARefreshMayFindThatTheAddressIsGone) {
+  client_->Connect();
+  Resolve("1.2.3.4");
+  SendAbsent("/1.2.3.4");
+  Refresh("1.2.3.4");
+  SendAbsent("/1.2.3.4");
+  EXPECT_THAT(events_, ElementsAre("not found", "gone"));
+}
+
+TEST_F(DiscoveryClientTest, ARefreshIsUnavailableWhenTheControlPlaneIsSilent) {
+  client_->Connect();
+  SendWorkload("a", "10.0.0.1");
+  Refresh("10.0.0.1");
+  loop_.AdvanceTime(absl::Milliseconds(1501));
+  EXPECT_THAT(events_, ElementsAre("+a", "unavailable"));
+  Resolve("10.0.0.1");
+  EXPECT_EQ(events_.back(), "found");
+}
+
 TEST_F(DiscoveryClientTest, AnswersThatAnAddressIsNotInTheMesh) {
   client_->Connect();
   Resolve("1.2.3.4");
@@ -135,7 +174,7 @@ TEST_F(DiscoveryClientTest, AnswersThatAnAddressIsNotInTheMesh) {
 TEST_F(DiscoveryClientTest, AnswersUnavailableWhenTheControlPlaneIsSilent) {
   client_->Connect();
   Resolve("1.2.3.4");
-  loop_.AdvanceTime(absl::Milliseconds(1999));
+  loop_.AdvanceTime(absl::Milliseconds(1499));
   EXPECT_THAT(events_, IsEmpty());
   loop_.AdvanceTime(absl::Milliseconds(2));
   EXPECT_THAT(events_, ElementsAre("unavailable"));

@@ -34,6 +34,8 @@ ABSL_FLAG(std::string, link_socket, "",
           "Unix socket to serve the proxy on; its directory must exist. Required.");
 ABSL_FLAG(int32_t, proxy_uid, -1, "Uid the proxy must have; negative: this process's own.");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15010", "IP:PORT of the admin pages; loopback only.");
+ABSL_FLAG(std::string, network, "",
+          "Network of the mesh that this pod's addresses belong to; empty: the only one.");
 ABSL_FLAG(std::string, workload_addresses, "",
           "Addresses of this pod, separated by commas; empty: the global ones of its interfaces.");
 ABSL_FLAG(absl::Duration, certificate_ttl, absl::ZeroDuration(),
@@ -162,6 +164,7 @@ absl::StatusOr<AgentConfig> AgentConfigFromFlags(absl::Time now) {
                   absl::StrCat("\"", absl::GetFlag(FLAGS_ca), "\" is not supported; use byrnie"));
   }
   config.trust_domain = absl::GetFlag(FLAGS_trust_domain);
+  config.network = absl::GetFlag(FLAGS_network);
   absl::Status trust_domain = SpiffeId::CheckTrustDomain(config.trust_domain);
   if (!trust_domain.ok()) return InFlag("trust_domain", trust_domain.message());
   if (!absl::GetFlag(FLAGS_spiffe_id).empty()) {

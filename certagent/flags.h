@@ -30,6 +30,8 @@ struct AgentConfig {
   uid_t proxy_uid = 0;
   SocketAddress admin;
   std::vector<IpAddress> workload_addresses;
+  // Of those; empty: the only one.
+  std::string network;
   absl::Duration certificate_ttl;
   LogLevel log_level = LogLevel::kInfo;
   Logger::Format log_format = Logger::Format::kJson;

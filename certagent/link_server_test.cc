@@ -27,7 +27,7 @@ class EmptyBackend final : public LinkBackend {
   absl::StatusOr<std::string> Sign(absl::string_view, uint32_t, absl::string_view) override {
     return absl::UnimplementedError("not in this test");
   }
-  void Resolve(const IpAddress&, ResolveCallback) override {}
+  void Resolve(const IpAddress&, bool, ResolveCallback) override {}
 };
 
 struct Client final : FrameStream::Delegate {

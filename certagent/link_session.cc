@@ -127,7 +127,7 @@ void LinkSession::OnResolveRequest(const link::v1::ResolveRequest& request) {
     return SendMessage(answer(ResolveResult::kUnavailable));
   }
   ++pending_resolves_;
-  backend_->Resolve(*address,
+  backend_->Resolve(*address, request.refresh(),
                     [answer, self = std::weak_ptr<LinkSession*>(self_)](ResolveResult result) {
                       std::shared_ptr<LinkSession*> session = self.lock();
                       if (session == nullptr) return;

@@ -36,8 +36,9 @@ class LinkBackend {
   // As KeyCustodian::Sign.
   virtual absl::StatusOr<std::string> Sign(absl::string_view leaf_fingerprint_hex, uint32_t scheme,
                                            absl::string_view input) = 0;
-  // `done` runs once, also inside the call, after the updates that belong to the answer.
-  virtual void Resolve(const IpAddress& address, ResolveCallback done) = 0;
+  // `done` runs once, also inside the call, after the updates that belong to the answer. With
+  // `refresh` what is known does not count: the control plane is asked.
+  virtual void Resolve(const IpAddress& address, bool refresh, ResolveCallback done) = 0;
 };
 
 // One proxy's end of byrnie.link.v1 in the agent: says hello, sends the whole state once the proxy

@@ -35,8 +35,8 @@ class FakeBackend final : public LinkBackend {
     if (scheme != 0x0403) return absl::InvalidArgumentError("no such scheme");
     return absl::StrCat("signed ", fingerprint, " ", input);
   }
-  void Resolve(const IpAddress& address, ResolveCallback done) override {
-    asked.push_back(address.ToString());
+  void Resolve(const IpAddress& address, bool refresh, ResolveCallback done) override {
+    asked.push_back(absl::StrCat(address.ToString(), refresh ? " anew" : ""));
     waiting.push_back(std::move(done));
   }
 
@@ -198,6 +198,17 @@ TEST_P(LinkSessionTest, AnswersResolveRequestsAfterTheUpdatesTheyNeed) {
   EXPECT_THAT(proxy_.messages[0].addresses().removals(), ElementsAre("gone"));
   EXPECT_EQ(proxy_.messages[1].resolve_response().id(), 21u);
   EXPECT_EQ(proxy_.messages[1].resolve_response().result(), ResolveResponse::RESULT_FOUND);
+}
+
+TEST_P(LinkSessionTest, PassesOnThatWhatIsKnownIsDoubted) {
+  SayHello();
+  ProxyMessage request;
+  request.mutable_resolve_request()->set_id(22);
+  request.mutable_resolve_request()->set_address(std::string("\x0a\x60\x00\x0a", 4));
+  request.mutable_resolve_request()->set_refresh(true);
+  proxy_.Send(request);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(backend_.asked, ElementsAre("10.96.0.10 anew"));
 }
 
 TEST_P(LinkSessionTest, SurvivesAnAnswerAfterTheProxyHasGone) {
