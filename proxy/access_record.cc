@@ -99,6 +99,10 @@ std::string ToJson(const AccessRecord& record) {
   if (record.destination.has_value()) line.Add("destination", record.destination->ToString());
   line.Add("original_destination", record.original_destination.ToString());
   AddUnlessEmpty("service", record.service, &line);
+  if (record.attempts > 1) line.Add("attempts", static_cast<int64_t>(record.attempts));
+  AddUnlessEmpty("last_failure", absl::string_view(record.last_failure).substr(0, kMaxDetailSize),
+                 &line);
+  AddUnlessEmpty("lookup_failure", record.lookup_failure, &line);
   line.Add("route", NameOf(record.route));
   line.Add("protocol", NameOf(record.protocol));
   if (record.peer_identity.has_value()) line.Add("peer_identity", record.peer_identity->text());

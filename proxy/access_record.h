@@ -100,6 +100,13 @@ struct AccessRecord {
   SocketAddress original_destination;
   // "namespace/hostname"; empty: no service.
   std::string service;
+  // Attempts to connect, and why the last but one failed: a reason, a colon and the text of the
+  // error. Empty with one attempt.
+  int attempts = 0;
+  std::string last_failure;
+  // Why it could not be found out what the destination is, and it was carried all the same: a
+  // reason of the closed set; else empty.
+  std::string lookup_failure;
   // Verified identity of the other end; none for plaintext.
   absl::optional<SpiffeId> peer_identity;
   // Identity used by this proxy; none for plaintext.
@@ -133,7 +140,8 @@ absl::string_view NameOf(AccessRecord::Protocol protocol);
 // nothing to say is left out, never null. In this order: "log":"access", event (open|close),
 // connection, time (of the accept; RFC 3339, UTC, milliseconds), direction (inbound|outbound),
 // result (allowed|denied|failed), reason, policy (key, where the reason names one), peer_reason,
-// detail, source, destination, original_destination, service, route
+// detail, source, destination, original_destination, service, attempts (where more than one),
+// last_failure, lookup_failure, route
 // (tunnel|direct|passthrough|local|none), protocol (hbone|mtls|tls|plaintext|probe), peer_identity,
 // own_identity, trace_id, claimed_workload, forwarded_for, tls_version, tls_cipher, tls_group,
 // bytes_sent, bytes_received, duration_ms (with microseconds), and destination_ms, policy_ms,

@@ -41,6 +41,9 @@ TEST(AccessRecordTest, WritesEveryFieldInAStableOrder) {
   record.tls_group = "X25519MLKEM768";
   record.bytes_sent = 10;
   record.bytes_received = UINT64_MAX;
+  record.attempts = 2;
+  record.last_failure = "connect-failed: refused";
+  record.lookup_failure = "resolve-timeout";
   record.connection = "1-42";
   record.stages = StageTimes(absl::Seconds(7));
   record.stages.Complete(StageTimes::kDestination, absl::Seconds(7));
@@ -52,7 +55,9 @@ TEST(AccessRecordTest, WritesEveryFieldInAStableOrder) {
             "\"result\":\"allowed\",\"reason\":\"closed\",\"detail\":\"fine\","
             "\"source\":\"10.0.0.1:4000\",\"destination\":\"[fd77::2]:8080\","
             "\"original_destination\":\"10.0.0.2:80\","
-            "\"service\":\"demo/web.demo.svc.cluster.local\",\"route\":\"local\","
+            "\"service\":\"demo/web.demo.svc.cluster.local\",\"attempts\":2,"
+            "\"last_failure\":\"connect-failed: refused\","
+            "\"lookup_failure\":\"resolve-timeout\",\"route\":\"local\","
             "\"protocol\":\"hbone\","
             "\"peer_identity\":\"spiffe://cluster.local/ns/demo/sa/client\","
             "\"own_identity\":\"spiffe://cluster.local/ns/demo/sa/server\","

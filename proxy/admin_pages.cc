@@ -264,6 +264,17 @@ std::string RenderConnections(const std::vector<Worker::View>& workers, bool com
           .EndObject();
     }
   }
+  json.EndArray().Key("failed_endpoints").BeginArray();
+  for (size_t i = 0; i < workers.size(); ++i) {
+    for (const OutlierDetector::EndpointView& endpoint : workers[i].failed_endpoints) {
+      json.BeginObject()
+          .Field("worker", i)
+          .Field("endpoint", endpoint.endpoint)
+          .Field("failures", endpoint.failures)
+          .Field("ejected_for_seconds", absl::ToDoubleSeconds(endpoint.ejected_for))
+          .EndObject();
+    }
+  }
   json.EndArray().EndObject();
   return std::move(json).Finish() + "\n";
 }

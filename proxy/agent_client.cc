@@ -228,11 +228,12 @@ void AgentClient::ArmSignTimer() {
   sign_timer_->Schedule(pending_signs_.begin()->second.deadline - loop_->Now());
 }
 
-absl::Status AgentClient::SendResolve(uint64_t id, const IpAddress& address) {
+absl::Status AgentClient::SendResolve(uint64_t id, const IpAddress& address, bool refresh) {
   if (!up()) return absl::UnavailableError("no link to the agent");
   ProxyMessage message;
   message.mutable_resolve_request()->set_id(id);
   message.mutable_resolve_request()->set_address(address.ToBytes());
+  message.mutable_resolve_request()->set_refresh(refresh);
   return Send(message);
 }
 

@@ -75,9 +75,9 @@ class AgentClient final : public FrameStream::Delegate {
   void Sign(absl::string_view leaf_fingerprint_hex, uint16_t scheme, std::string input,
             SignCallback done);
 
-  // Asks what `address` is; the answer arrives as OnResolveResponse. Unavailable while the link is
-  // down.
-  absl::Status SendResolve(uint64_t id, const IpAddress& address);
+  // Asks what `address` is, with `refresh` also the control plane; the answer arrives as
+  // OnResolveResponse. Unavailable while the link is down.
+  absl::Status SendResolve(uint64_t id, const IpAddress& address, bool refresh);
 
  private:
   enum class State { kWaiting, kGreeting, kUp };

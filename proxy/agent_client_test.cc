@@ -257,13 +257,14 @@ TEST_P(AgentClientTest, BoundsTheSignaturesThatWait) {
 }
 
 TEST_P(AgentClientTest, AsksAndHearsWhatAnAddressIs) {
-  EXPECT_THAT(client_.SendResolve(1, *IpAddress::Parse("10.0.0.1")),
+  EXPECT_THAT(client_.SendResolve(1, *IpAddress::Parse("10.0.0.1"), false),
               StatusIs(absl::StatusCode::kUnavailable));
   BringUp();
-  EXPECT_THAT(client_.SendResolve(2, *IpAddress::Parse("10.0.0.1")), IsOk());
+  EXPECT_THAT(client_.SendResolve(2, *IpAddress::Parse("10.0.0.1"), true), IsOk());
   loop_.RunUntilIdle();
   ASSERT_THAT(agent_->received, SizeIs(1));
   EXPECT_EQ(agent_->received[0].resolve_request().address(), std::string("\x0a\x00\x00\x01", 4));
+  EXPECT_TRUE(agent_->received[0].resolve_request().refresh());
   AgentMessage message;
   message.mutable_resolve_response()->set_id(2);
   message.mutable_resolve_response()->set_result(link::v1::ResolveResponse::RESULT_FOUND);

@@ -175,6 +175,9 @@ AccessRecord Connection::MakeRecord() const {
   record.destination = destination_;
   record.original_destination = original_destination_;
   record.service = service_;
+  record.attempts = attempts_;
+  record.last_failure = last_failure_;
+  record.lookup_failure = std::string(lookup_failure_);
   if (peer_ != nullptr) {
     record.peer_identity = peer_->peer.id;
     record.own_identity = peer_->own_id;

@@ -118,6 +118,9 @@ class Connection {
     route_ = route;
     Complete(StageTimes::kPolicy);
   }
+  void set_attempts(int attempts) { attempts_ = attempts; }
+  void set_last_failure(std::string failure) { last_failure_ = std::move(failure); }
+  void set_lookup_failure(absl::string_view reason) { lookup_failure_ = reason; }
   void set_protocol(AccessRecord::Protocol protocol) { protocol_ = protocol; }
   // When the peer is verified, or is that of a tunnel.
   void set_peer(std::shared_ptr<const PeerInfo> peer);
@@ -154,6 +157,9 @@ class Connection {
   SocketAddress original_destination_;
   absl::optional<SocketAddress> destination_;
   std::string service_;
+  int attempts_ = 0;
+  std::string last_failure_;
+  absl::string_view lookup_failure_;  // Of a closed set.
   std::shared_ptr<const PeerInfo> peer_;
   std::unique_ptr<const ConnectClaims> claims_;  // Null: none.
   absl::string_view peer_reason_;

@@ -42,6 +42,10 @@ ABSL_FLAG(std::string, proxy_protocol_ports, "",
           "ports whose application wants a PROXY protocol v2 header in front of each connection");
 ABSL_FLAG(std::string, outbound_policy, "passthrough",
           "for addresses the control plane says are not in the mesh: passthrough or deny");
+ABSL_FLAG(std::string, lookup_failure, "deny",
+          "for addresses nobody could say anything about in time: deny or passthrough");
+ABSL_FLAG(int32_t, connect_attempts, 3,
+          "endpoints of a service that one connection may try, before its first byte; 1 to 10");
 ABSL_FLAG(absl::Duration, resolve_timeout, absl::Seconds(2),
           "how long a connection waits to learn what its address is");
 ABSL_FLAG(absl::Duration, connect_timeout, absl::Seconds(10),
@@ -95,6 +99,7 @@ constexpr int64_t kLeastMemory = 16 * 1024 * 1024;
 // The proxy's own metrics need some hundreds.
 constexpr int kMinSeries = 1000;
 constexpr int kMaxSeries = 100000;
+constexpr int kMaxConnectAttempts = 10;
 
 absl::StatusOr<uint16_t> ToPort(const char* flag, int32_t value) {
   if (value < 1 || value > 65535) {
@@ -241,6 +246,15 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
   ASSIGN_OR_RETURN(const bool passthrough,
                    ToChoice("outbound_policy", outbound_policy, "passthrough", "deny"));
   config.outbound_policy = passthrough ? OutboundPolicy::kPassthrough : OutboundPolicy::kDeny;
+  const std::string lookup_failure = absl::GetFlag(FLAGS_lookup_failure);
+  ASSIGN_OR_RETURN(config.passthrough_on_lookup_failure,
+                   ToChoice("lookup_failure", lookup_failure, "passthrough", "deny"));
+  config.connect_attempts = absl::GetFlag(FLAGS_connect_attempts);
+  if (config.connect_attempts < 1 || config.connect_attempts > kMaxConnectAttempts) {
+    return absl::InvalidArgumentError(absl::StrCat("--connect_attempts=", config.connect_attempts,
+                                                   ": out of range; give 1 to ",
+                                                   kMaxConnectAttempts));
+  }
   ASSIGN_OR_RETURN(config.resolve_timeout,
                    ToTimeout("resolve_timeout", absl::GetFlag(FLAGS_resolve_timeout)));
   ASSIGN_OR_RETURN(config.connect_timeout,
@@ -318,6 +332,8 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
       {"probe_sources", probe_sources},
       {"proxy_protocol_ports", proxy_protocol_ports},
       {"outbound_policy", outbound_policy},
+      {"lookup_failure", lookup_failure},
+      {"connect_attempts", absl::StrCat(config.connect_attempts)},
       {"resolve_timeout", absl::FormatDuration(config.resolve_timeout)},
       {"connect_timeout", absl::FormatDuration(config.connect_timeout)},
       {"max_handshakes", absl::StrCat(config.max_handshakes)},

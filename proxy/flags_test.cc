@@ -37,6 +37,8 @@ TEST_F(FlagsTest, TheDefaultsNeedASocketOnlyAndAreTheSafeOnes) {
   EXPECT_TRUE(config->inbound.strict);
   EXPECT_EQ(config->access_log, AccessLog::kClose);
   EXPECT_EQ(config->metrics_series, 2000);
+  EXPECT_FALSE(config->passthrough_on_lookup_failure);
+  EXPECT_EQ(config->connect_attempts, 3);
   EXPECT_EQ(config->identity_expiry, IdentityExpiry::kDrain);
   EXPECT_GE(config->workers, 1);
   EXPECT_LE(config->workers, 2);
@@ -50,6 +52,8 @@ TEST_F(FlagsTest, TakesWhatIsSaid) {
   Set("proxy_protocol_ports", "9000");
   Set("outbound_policy", "deny");
   Set("identity_expiry", "strict");
+  Set("lookup_failure", "passthrough");
+  Set("connect_attempts", "10");
   Set("workers", "7");
   Set("admin", "[::1]:9000");
   Set("resolve_timeout", "250ms");
@@ -64,6 +68,8 @@ TEST_F(FlagsTest, TakesWhatIsSaid) {
   EXPECT_TRUE(config->inbound.proxy_protocol_ports.contains(9000));
   EXPECT_EQ(config->outbound_policy, OutboundPolicy::kDeny);
   EXPECT_EQ(config->identity_expiry, IdentityExpiry::kStrict);
+  EXPECT_TRUE(config->passthrough_on_lookup_failure);
+  EXPECT_EQ(config->connect_attempts, 10);
   EXPECT_EQ(config->workers, 7);
   EXPECT_EQ(config->admin.ToString(), "[::1]:9000");
   EXPECT_EQ(config->resolve_timeout, absl::Milliseconds(250));
@@ -95,6 +101,9 @@ INSTANTIATE_TEST_SUITE_P(
                       BadValue{"admin", "localhost:15000", "give for example 127.0.0.1:15000"},
                       BadValue{"admin", "127.0.0.1", "give for example 127.0.0.1:15000"},
                       BadValue{"admin", "127.0.0.1:0", "give for example 127.0.0.1:15000"},
+                      BadValue{"lookup_failure", "allow", "give passthrough or deny"},
+                      BadValue{"connect_attempts", "0", "give 1 to 10"},
+                      BadValue{"connect_attempts", "11", "give 1 to 10"},
                       BadValue{"outbound_port", "0", "1 to 65535"},
                       BadValue{"inbound_port", "-1", "1 to 65535"},
                       BadValue{"hbone_port", "65536", "1 to 65535"},

@@ -3,6 +3,9 @@
 #include <string>
 #include <utility>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_cat.h"
+#include "common/tls/handshake_fault.h"
 #include "proxy/direct_mtls.h"
 #include "proxy/hbone_headers.h"
 #include "proxy/reason_set.h"
@@ -14,6 +17,7 @@ namespace {
 using Result = AccessRecord::Result;
 
 absl::string_view ReasonOfTunnelFailure(const absl::Status& status) {
+  if (IsIdentityMismatch(status)) return access_reason::kPeerIdentityMismatch;
   const absl::optional<absl::string_view> named = ReasonOf(status);
   if (named.has_value()) return *named;
   switch (status.code()) {
@@ -44,6 +48,19 @@ absl::string_view ReasonOfDialFailure(const absl::Status& status) {
     default:
       return access_reason::kConnectFailed;
   }
+}
+
+// Whether another endpoint may do better: this one cannot be reached, does not prove who it is, or
+// its application does not listen. Not where policy decided, nor where this proxy is what fails.
+bool IsEndpointsFault(const absl::Status& status) {
+  if (IsOwnFault(status)) return false;
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsUnauthenticated(status);
+}
+
+bool CanBeDialled(const RouteDecision& decision) {
+  return decision.kind != RouteDecision::Kind::kUnknown &&
+         decision.kind != RouteDecision::Kind::kNoEndpoint;
 }
 
 }  // namespace
@@ -84,9 +101,16 @@ void OutboundConnection::Start() {
   Route(/*may_ask=*/true);
 }
 
+RouteDecision OutboundConnection::Decide() {
+  return context()->mesh->routes->Resolve(
+      original_destination(), context()->random, [this](const SocketAddress& endpoint) {
+        if (absl::c_linear_search(tried_, endpoint)) return Standing::kTried;
+        return context()->outliers->Ejected(endpoint) ? Standing::kEjected : Standing::kUsable;
+      });
+}
+
 void OutboundConnection::Route(bool may_ask) {
-  RouteDecision decision =
-      context()->mesh->routes->Resolve(original_destination(), context()->random);
+  RouteDecision decision = Decide();
   set_service(decision.service);
   switch (decision.kind) {
     case RouteDecision::Kind::kUnknown:
@@ -95,82 +119,114 @@ void OutboundConnection::Route(bool may_ask) {
                "the agent found it, but did not say what it is");
         return;
       }
-      context()->resolve(id(), original_destination().ip());
+      context()->resolve(id(), original_destination().ip(), /*refresh=*/false);
       return;
     case RouteDecision::Kind::kNoEndpoint:
-      Refuse(Result::kDenied, decision.reason, "");
+      Refuse(Result::kDenied, decision.reason, std::move(decision.detail));
       return;
-    case RouteDecision::Kind::kPlaintext:
-      DialPlain(decision.endpoint);
-      return;
-    case RouteDecision::Kind::kHbone:
-      OpenTunnel(decision);
-      return;
-    case RouteDecision::Kind::kDirectMtls:
-      OpenDirect(decision);
+    default:
+      Try(std::move(decision));
       return;
   }
 }
 
 void OutboundConnection::OnResolved(Resolver::Outcome outcome) {
   if (ended()) return;
+  if (refresh_ == Refresh::kAsked) {
+    OnRefreshed(outcome);
+    return;
+  }
   switch (outcome) {
     case Resolver::Outcome::kFound:
       Route(/*may_ask=*/false);
       return;
     case Resolver::Outcome::kNotInMesh:
       if (context()->config->outbound_policy == OutboundPolicy::kPassthrough) {
-        DialPlain(original_destination());
+        context()->metrics->passthrough_not_in_mesh->Increment();
+        RouteDecision as_it_is;
+        as_it_is.kind = RouteDecision::Kind::kPlaintext;
+        as_it_is.endpoint = original_destination();
+        Try(std::move(as_it_is));
       } else {
         Refuse(Result::kDenied, access_reason::kUnknownAddress,
                "not in the mesh, and --outbound_policy=deny");
       }
       return;
     case Resolver::Outcome::kTimedOut:
-      Refuse(Result::kFailed, access_reason::kResolveTimeout,
-             "the agent did not say in time what the address is");
+      OnLookupFailure(access_reason::kResolveTimeout,
+                      "the agent did not say in time what the address is");
       return;
     case Resolver::Outcome::kUnavailable:
-      Refuse(Result::kFailed, access_reason::kResolveUnavailable,
-             "the agent could not find out what the address is");
+      OnLookupFailure(access_reason::kResolveUnavailable,
+                      "the agent could not find out what the address is");
       return;
     case Resolver::Outcome::kOverloaded:
+      // Not for want of somebody to ask: the question was shed, and so is the connection.
       Refuse(Result::kFailed, access_reason::kOverloaded, "too many addresses are being asked for");
       return;
   }
 }
 
-void OutboundConnection::OpenTunnel(const RouteDecision& decision) {
+void OutboundConnection::OnLookupFailure(absl::string_view reason, std::string detail) {
+  if (!context()->config->passthrough_on_lookup_failure) {
+    Refuse(Result::kFailed, reason, std::move(detail));
+    return;
+  }
+  context()->metrics->passthrough_lookup_failed->Increment();
+  set_lookup_failure(reason);
+  RouteDecision as_it_is;
+  as_it_is.kind = RouteDecision::Kind::kPlaintext;
+  as_it_is.endpoint = original_destination();
+  Try(std::move(as_it_is));
+}
+
+void OutboundConnection::Try(RouteDecision decision) {
+  decision_ = std::move(decision);
+  set_attempts(++attempts_);
+  set_destination(decision_.endpoint);
+  if (setup_timer_ == nullptr) {
+    const ProxyConfig& config = *context()->config;
+    setup_timer_ = loop()->NewTimer([this] { OnSetupTimeout(); });
+    // The connection and handshake, then the far proxy's connection to its application.
+    setup_timer_->Schedule(2 * config.connect_timeout + config.handshake_timeout);
+  }
+  switch (decision_.kind) {
+    case RouteDecision::Kind::kPlaintext:
+      DialPlain();
+      return;
+    case RouteDecision::Kind::kHbone:
+      OpenTunnel();
+      return;
+    case RouteDecision::Kind::kDirectMtls:
+      OpenDirect();
+      return;
+    case RouteDecision::Kind::kUnknown:
+    case RouteDecision::Kind::kNoEndpoint:
+      break;
+  }
+  Refuse(Result::kFailed, access_reason::kInternal, "nothing to dial was decided");
+}
+
+void OutboundConnection::OpenTunnel() {
   set_protocol(AccessRecord::Protocol::kHbone);
   set_route(AccessRecord::Route::kTunnel);
-  set_destination(decision.endpoint);
-  StartSetupTimer();
   request_ = context()->pool->Open(
-      TunnelTarget{decision.tunnel, decision.identities},
-      ConnectRequest{decision.endpoint.ToString(), HeadersFor(decision)},
+      TunnelTarget{decision_.tunnel, decision_.identities},
+      ConnectRequest{decision_.endpoint.ToString(), HeadersFor(decision_)},
       [this](absl::StatusOr<TunnelPool::Opened> opened) { OnTunnel(std::move(opened)); });
 }
 
-void OutboundConnection::OpenDirect(const RouteDecision& decision) {
-  if (context()->mesh->own_addresses->contains(decision.endpoint.ip())) {
+void OutboundConnection::OpenDirect() {
+  if (context()->mesh->own_addresses->contains(decision_.endpoint.ip())) {
     // What a pod sends to itself does not pass the inbound rules: no proxy would end this TLS.
-    DialPlain(decision.endpoint);
+    DialPlain();
     return;
   }
   set_protocol(AccessRecord::Protocol::kMtls);
   set_route(AccessRecord::Route::kDirect);
-  set_destination(decision.endpoint);
-  StartSetupTimer();
   request_ = context()->direct->Open(
-      TunnelTarget{decision.endpoint, decision.identities},
+      TunnelTarget{decision_.endpoint, decision_.identities},
       [this](absl::StatusOr<TunnelPool::Opened> opened) { OnTunnel(std::move(opened)); });
-}
-
-void OutboundConnection::StartSetupTimer() {
-  const ProxyConfig& config = *context()->config;
-  setup_timer_ = loop()->NewTimer([this] { OnSetupTimeout(); });
-  // The connection and handshake, then the far proxy's connection to its application.
-  setup_timer_->Schedule(2 * config.connect_timeout + config.handshake_timeout);
 }
 
 HeaderList OutboundConnection::HeadersFor(const RouteDecision& decision) {
@@ -190,47 +246,111 @@ HeaderList OutboundConnection::HeadersFor(const RouteDecision& decision) {
 
 void OutboundConnection::OnSetupTimeout() {
   request_.reset();
+  attempt_.reset();
+  NoteFailedEndpoint();
   Refuse(Result::kFailed, access_reason::kConnectTimeout,
          "the other end's proxy did not answer in time");
 }
 
 void OutboundConnection::OnTunnel(absl::StatusOr<TunnelPool::Opened> opened) {
   request_.reset();
-  setup_timer_.reset();
   if (ended()) return;
   if (!opened.ok()) {
     set_peer_reason(KnownReason(DenyReasonOf(opened.status())));
-    Refuse(opened.status().code() == absl::StatusCode::kPermissionDenied ? Result::kDenied
-                                                                         : Result::kFailed,
-           ReasonOfTunnelFailure(opened.status()), std::string(opened.status().message()));
+    OnAttemptFailed(opened.status(), ReasonOfTunnelFailure(opened.status()));
     return;
   }
+  OnConnected();
   set_peer(std::move(opened->peer));
   TcpStream* socket = app_.get();
   StartRelay(std::move(app_), std::move(opened->stream), socket, nullptr);
 }
 
-void OutboundConnection::DialPlain(const SocketAddress& destination) {
+void OutboundConnection::DialPlain() {
+  set_protocol(AccessRecord::Protocol::kPlaintext);
   set_route(AccessRecord::Route::kPassthrough);
-  set_destination(destination);
   TcpStream::ConnectOptions options;
   options.timeout = context()->config->connect_timeout;
   attempt_ = TcpStream::Connect(
-      loop(), destination, options,
+      loop(), decision_.endpoint, options,
       [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) { OnPlain(std::move(stream)); });
 }
 
 void OutboundConnection::OnPlain(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
   attempt_.reset();
   if (ended()) return;
+  if (stream.ok() && (*stream)->fd() >= context()->socket_limit) {
+    stream = absl::ResourceExhaustedError("too many open sockets");
+  }
   if (!stream.ok()) {
-    Refuse(Result::kFailed, ReasonOfDialFailure(stream.status()),
-           std::string(stream.status().message()));
+    OnAttemptFailed(stream.status(), ReasonOfDialFailure(stream.status()));
     return;
   }
+  OnConnected();
   TcpStream* downstream = app_.get();
   TcpStream* upstream = stream->get();
   StartRelay(std::move(app_), *std::move(stream), downstream, upstream);
+}
+
+void OutboundConnection::OnConnected() {
+  setup_timer_.reset();
+  if (!decision_.service.empty()) context()->outliers->OnSuccess(decision_.endpoint);
+}
+
+void OutboundConnection::OnAttemptFailed(const absl::Status& status, absl::string_view reason) {
+  failure_ = status;
+  failure_reason_ = reason;
+  if (IsIdentityMismatch(status) && refresh_ == Refresh::kNotYet) {
+    // Somebody else has the address now, and the news of it has not come yet.
+    refresh_ = Refresh::kAsked;
+    context()->metrics->stale_endpoints->Increment();
+    context()->resolve(id(), decision_.endpoint.ip(), /*refresh=*/true);
+    return;
+  }
+  RetryOrRefuse();
+}
+
+void OutboundConnection::OnRefreshed(Resolver::Outcome outcome) {
+  refresh_ = Refresh::kDone;
+  if (outcome == Resolver::Outcome::kFound) {
+    RouteDecision now = Decide();
+    const bool the_same =
+        now.endpoint == decision_.endpoint && now.identities == decision_.identities;
+    if (CanBeDialled(now) && !the_same) {
+      if (now.endpoint != decision_.endpoint) NoteFailedEndpoint();
+      set_last_failure(absl::StrCat(failure_reason_, ": ", failure_.message()));
+      set_service(now.service);
+      Try(std::move(now));
+      return;
+    }
+  }
+  // The control plane stands by what it said, or knows nobody there: not a connection to carry in
+  // any other way.
+  RetryOrRefuse();
+}
+
+void OutboundConnection::NoteFailedEndpoint() {
+  if (decision_.service.empty()) return;
+  context()->outliers->OnFailure(decision_.endpoint);
+  tried_.push_back(decision_.endpoint);
+}
+
+void OutboundConnection::RetryOrRefuse() {
+  const bool of_service = !decision_.service.empty();
+  if (of_service && IsEndpointsFault(failure_)) {
+    NoteFailedEndpoint();
+    if (attempts_ < context()->config->connect_attempts) {
+      RouteDecision next = Decide();
+      if (CanBeDialled(next)) {
+        context()->metrics->connect_retries->Increment();
+        set_last_failure(absl::StrCat(failure_reason_, ": ", failure_.message()));
+        Try(std::move(next));
+        return;
+      }
+    }
+  }
+  Refuse(absl::IsPermissionDenied(failure_) ? Result::kDenied : Result::kFailed, failure_reason_,
+         std::string(failure_.message()));
 }
 
 }  // namespace byrnie

@@ -2,9 +2,12 @@
 #define BYRNIE_PROXY_OUTBOUND_H_
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/event/event_loop.h"
 #include "common/net/socket_address.h"
 #include "common/net/tcp_stream.h"
@@ -17,6 +20,12 @@ namespace byrnie {
 
 // A connection of this pod's application to somewhere, redirected to the proxy: routed, then
 // carried through a tunnel or, to what is not in the mesh, as it is.
+//
+// An endpoint of a service that cannot be connected to is replaced by another one, within
+// --connect_attempts and one deadline for all; nothing the application has sent is read before an
+// attempt has succeeded. A peer that refuses by policy has decided for its service: nobody else is
+// asked. One that proves another identity than known makes the control plane be asked about its
+// address, once, and the answer be tried.
 class OutboundConnection final : public Connection {
  public:
   // `original_destination` is what the kernel says of `app`'s socket.
@@ -28,21 +37,44 @@ class OutboundConnection final : public Connection {
   void OnResolved(Resolver::Outcome outcome) override;
 
  private:
+  // Where the table says that it goes now, endpoints that were tried left out.
+  RouteDecision Decide();
   void Route(bool may_ask);
-  void OpenTunnel(const RouteDecision& decision);
-  void OpenDirect(const RouteDecision& decision);
-  void StartSetupTimer();
+  void OnLookupFailure(absl::string_view reason, std::string detail);
+  // Makes one attempt at what was decided; its end is OnConnected or OnAttemptFailed.
+  void Try(RouteDecision decision);
+  void OpenTunnel();
+  void OpenDirect();
   // What a CONNECT says beside where to; begins its trace.
   HeaderList HeadersFor(const RouteDecision& decision);
   void OnTunnel(absl::StatusOr<TunnelPool::Opened> opened);
-  void DialPlain(const SocketAddress& destination);
+  void DialPlain();
   void OnPlain(absl::StatusOr<std::unique_ptr<TcpStream>> stream);
+  void OnConnected();
+  void OnAttemptFailed(const absl::Status& status, absl::string_view reason);
+  // The present attempt's endpoint: not again, and for others not for a while.
+  void NoteFailedEndpoint();
+  // Tries somebody else, or ends the connection for the failure of the present attempt.
+  void RetryOrRefuse();
+  void OnRefreshed(Resolver::Outcome outcome);
   void OnSetupTimeout();
 
   std::unique_ptr<TcpStream> app_;
   absl::StatusOr<SocketAddress> kernel_destination_;
+  // Of the present attempt.
+  RouteDecision decision_;
+  int attempts_ = 0;
+  // Why the last attempt failed.
+  absl::Status failure_;
+  absl::string_view failure_reason_;
+  // Endpoints that are not to be tried again.
+  std::vector<SocketAddress> tried_;
+  // The control plane is being asked about the endpoint's address, or has been.
+  enum class Refresh { kNotYet, kAsked, kDone };
+  Refresh refresh_ = Refresh::kNotYet;
   std::unique_ptr<TunnelPool::Request> request_;
   std::unique_ptr<TcpStream::Attempt> attempt_;
+  // Of all attempts together.
   std::unique_ptr<EventLoop::Timer> setup_timer_;
 };
 

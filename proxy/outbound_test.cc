@@ -36,6 +36,7 @@ class OutboundTest : public DataPathTest {
     int fds[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
     app_.reset(fds[0]);
+    if (no_more_sockets_) context_.socket_limit = fds[1] + 1;
     registry_.Add(std::make_unique<OutboundConnection>(
         &context_, *TcpStream::Create(&loop_, UniqueFd(fds[1])), std::move(original_destination)));
     loop_.RunUntilIdle();
@@ -74,6 +75,8 @@ class OutboundTest : public DataPathTest {
   }
 
   UniqueFd app_;
+  // The application's socket is the last one there is room for.
+  bool no_more_sockets_ = false;
 };
 
 TEST_F(OutboundTest, RefusesALoopToTheSidecarsOwnPorts) {
@@ -150,6 +153,47 @@ TEST_F(OutboundTest, PassesWhatIsNotInTheMeshThroughAsItIs) {
   EXPECT_THAT(dialer_.targets, IsEmpty());
   registry_.AbortAll(access_reason::kDrained, "");
   loop_.AdvanceTime(absl::Seconds(6));
+}
+
+TEST_F(OutboundTest, CarriesWhatNobodyCanSayAnythingAboutWhereToldToAndSaysSo) {
+  config_.passthrough_on_lookup_failure = true;
+  const std::pair<Outcome, absl::string_view> cases[] = {
+      {Outcome::kTimedOut, access_reason::kResolveTimeout},
+      {Outcome::kUnavailable, access_reason::kResolveUnavailable}};
+  for (const auto& [outcome, reason] : cases) {
+    std::unique_ptr<TcpStream> server;
+    const auto listener = TcpListener::Create(
+        &loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+        [&server](std::unique_ptr<TcpStream> stream) { server = std::move(stream); });
+    ASSERT_THAT(listener, IsOk());
+    Connect((*listener)->address());
+    Answer(outcome);
+    ASSERT_TRUE(loop_.RunUntil([&server] { return server != nullptr; }));
+    registry_.AbortAll(access_reason::kDrained, "");
+    loop_.AdvanceTime(absl::Seconds(6));
+    EXPECT_THAT(TakeLog(), AllOf(HasSubstr(absl::StrCat("\"lookup_failure\":\"", reason, "\"")),
+                                 HasSubstr("\"route\":\"passthrough\"")));
+    questions_.clear();
+  }
+  EXPECT_EQ(metrics_.passthrough_lookup_failed->value(), 2u);
+  EXPECT_EQ(metrics_.passthrough_not_in_mesh->value(), 0u);
+  // A question that was shed sheds its connection.
+  Connect("10.0.0.7:80");
+  Answer(Outcome::kOverloaded);
+  ExpectEnded("failed", access_reason::kOverloaded);
+}
+
+TEST_F(OutboundTest, RefusesWhenTheSocketToTheDestinationIsOneTooMany) {
+  std::unique_ptr<TcpStream> server;
+  const auto listener = TcpListener::Create(
+      &loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+      [&server](std::unique_ptr<TcpStream> stream) { server = std::move(stream); });
+  ASSERT_THAT(listener, IsOk());
+  no_more_sockets_ = true;
+  Connect((*listener)->address());
+  Answer(Outcome::kNotInMesh);
+  ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
+  ExpectEnded("failed", access_reason::kOverloaded);
 }
 
 TEST_F(OutboundTest, FoundWithoutARouteIsRefusedAndNotAskedAgain) {

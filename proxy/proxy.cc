@@ -144,8 +144,8 @@ Proxy::Proxy(ProxyConfig config, Logger* logger, const Clock*, std::unique_ptr<E
             options.timeout = config_.resolve_timeout;
             return options;
           }(),
-          [this](uint64_t id, const IpAddress& address) {
-            return agent_->SendResolve(id, address);
+          [this](uint64_t id, const IpAddress& address, bool refresh) {
+            return agent_->SendResolve(id, address, refresh);
           }),
       drain_(loop_.get(), this, {config_.drain_timeout, config_.drain_hold}, logger),
       agent_(std::make_unique<AgentClient>(
@@ -181,8 +181,8 @@ absl::Status Proxy::Init(const Clock* clock) {
     dependencies.tcp_series = tcp_metrics_.shard(static_cast<size_t>(i));
     ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker,
                      Worker::Create(dependencies, [this](Worker* worker, uint64_t connection,
-                                                         const IpAddress& address) {
-                       OnResolveQuestion(worker, connection, address);
+                                                         const IpAddress& address, bool refresh) {
+                       OnResolveQuestion(worker, connection, address, refresh);
                      }));
     workers_.push_back(std::move(worker));
   }
@@ -285,9 +285,10 @@ void Proxy::ReturnMemory() {
   peak_load_ = load;
 }
 
-void Proxy::OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddress& address) {
-  loop_->Post([this, worker, connection, address] {
-    resolver_.Resolve(address, [this, worker, connection](Resolver::Outcome outcome) {
+void Proxy::OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddress& address,
+                              bool refresh) {
+  loop_->Post([this, worker, connection, address, refresh] {
+    auto done = [this, worker, connection](Resolver::Outcome outcome) {
       switch (outcome) {
         case Resolver::Outcome::kFound:
           metrics_.resolve_found->Increment();
@@ -303,7 +304,12 @@ void Proxy::OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddre
       }
       // Behind the snapshot that knows the address, if there is one.
       worker->Resolved(connection, outcome);
-    });
+    };
+    if (refresh) {
+      resolver_.Refresh(address, std::move(done));
+    } else {
+      resolver_.Resolve(address, std::move(done));
+    }
   });
 }
 

@@ -54,7 +54,8 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   // After a burst, gives the memory of its connections back to the system.
   void ReturnMemory();
   void MeasureMemory();
-  void OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddress& address);
+  void OnResolveQuestion(Worker* worker, uint64_t connection, const IpAddress& address,
+                         bool refresh);
   void Publish(const MeshSnapshotPtr& mesh);
   void TellAdmin();
 

@@ -38,6 +38,10 @@ struct ProxyConfig {
   InboundModes inbound;
   InboundInterception inbound_interception = InboundInterception::kRedirect;
   OutboundPolicy outbound_policy = OutboundPolicy::kPassthrough;
+  // Connections to addresses nobody could say anything about go out as they are.
+  bool passthrough_on_lookup_failure = false;
+  // Endpoints of a service that one connection may try. At least 1.
+  int connect_attempts = 3;
   absl::Duration resolve_timeout = absl::Seconds(2);
   absl::Duration connect_timeout = absl::Seconds(10);
   absl::Duration handshake_timeout = absl::Seconds(5);

@@ -69,6 +69,23 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
   resolve_found = resolve("found");
   resolve_not_in_mesh = resolve("not_in_mesh");
   resolve_failed = resolve("failed");
+  connect_retries = registry->AddCounter(
+      "byrnie_proxy_connect_retries_total",
+      "Attempts to connect to another endpoint of a service after one had failed");
+  stale_endpoints = registry->AddCounter(
+      "byrnie_proxy_stale_endpoints_total",
+      "Endpoints that proved another identity than known, so that they were asked for anew");
+  const auto passthrough = [registry](const char* why) {
+    return registry->AddCounter("byrnie_proxy_passthrough_total",
+                                "Outbound connections to unknown addresses carried as they are",
+                                {{"why", why}});
+  };
+  passthrough_not_in_mesh = passthrough("not_in_mesh");
+  passthrough_lookup_failed = passthrough("lookup_failed");
+  ejections = registry->AddCounter("byrnie_proxy_ejections_total",
+                                   "Times a worker ejected an endpoint it could not connect to");
+  endpoints_ejected = registry->AddGauge("byrnie_proxy_endpoints_ejected",
+                                         "Endpoints ejected at present, counted by each worker");
   const auto sign = [registry](const char* result) {
     return registry->AddCounter("byrnie_proxy_signs_total", "Signatures asked of the agent",
                                 {{"result", result}});

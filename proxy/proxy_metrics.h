@@ -67,6 +67,12 @@ class ProxyMetrics {
   Counter* resolve_found;
   Counter* resolve_not_in_mesh;
   Counter* resolve_failed;
+  Counter* connect_retries;
+  Counter* stale_endpoints;
+  Counter* passthrough_not_in_mesh;
+  Counter* passthrough_lookup_failed;
+  Counter* ejections;
+  Gauge* endpoints_ejected;
   Counter* sign_ok;
   Counter* sign_failed;
   Histogram* sign_seconds;

@@ -93,7 +93,7 @@ RedirectedConnection::Custom RedirectedConnection::CustomOfPeer() const {
 void RedirectedConnection::MaybeDialEagerly(Custom custom) {
   switch (custom) {
     case Custom::kUnknown:
-      return context()->resolve(id(), source().ip());
+      return context()->resolve(id(), source().ip(), /*refresh=*/false);
     case Custom::kDirectMtls:
       return;
     case Custom::kAnyhow:

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -15,8 +16,9 @@
 
 namespace byrnie {
 
-// Finds out on demand what an address is that the routing table does not know: one question to the
-// agent per address, however many connections wait for it. Lives on the control loop.
+// Finds out on demand what an address is that the routing table does not know, or no longer knows
+// rightly: one question to the agent per address, however many connections wait for it. Lives on
+// the control loop.
 class Resolver {
  public:
   enum class Outcome {
@@ -32,13 +34,18 @@ class Resolver {
     kOverloaded,
   };
   using Callback = absl::AnyInvocable<void(Outcome outcome)>;
-  // Sends the question to the agent; not OK while it cannot be sent.
-  using SendQuestion = absl::AnyInvocable<absl::Status(uint64_t id, const IpAddress& address)>;
+  // Sends the question to the agent, with `refresh` also past what the agent knows; not OK while it
+  // cannot be sent.
+  using SendQuestion =
+      absl::AnyInvocable<absl::Status(uint64_t id, const IpAddress& address, bool refresh)>;
 
   struct Options {
     absl::Duration timeout = absl::Seconds(2);
     // How long "not in the mesh" is believed without asking again.
     absl::Duration negative_ttl = absl::Seconds(5);
+    // How long an answer to Refresh is believed: an address whose owner never proves what the
+    // control plane says costs it no more than one question in this time.
+    absl::Duration refresh_ttl = absl::Seconds(1);
     size_t max_pending = 1024;
     size_t max_negative = 4096;
   };
@@ -50,6 +57,10 @@ class Resolver {
   // `done` runs once, in this call only when the answer is already known or cannot be asked for;
   // not after the resolver's end.
   void Resolve(const IpAddress& address, Callback done);
+  // The same for an address that the routing table knows, but whose owner proves to be another: the
+  // control plane is asked anew, unless it has been a moment ago; kFound then, because the routing
+  // table holds the answer.
+  void Refresh(const IpAddress& address, Callback done);
   // The agent's answer. An unknown id is ignored: its question was given up.
   void OnAnswer(uint64_t id, Outcome outcome);
   // The link is there again: asks what is still waited for. Negative answers of the time before are
@@ -63,10 +74,12 @@ class Resolver {
  private:
   struct Pending {
     IpAddress address;
+    bool refresh = false;
     absl::Duration deadline;
     std::vector<Callback> waiting;
   };
 
+  void Ask(const IpAddress& address, bool refresh, Callback done);
   void Finish(std::map<uint64_t, Pending>::iterator it, Outcome outcome);
   void OnTimer();
   void ArmTimer();
@@ -77,9 +90,12 @@ class Resolver {
   uint64_t next_id_ = 1;
   // Ascending ids are ascending deadlines.
   std::map<uint64_t, Pending> pending_;
-  absl::flat_hash_map<IpAddress, uint64_t> pending_by_address_;
+  // By address and whether it is a refresh.
+  absl::flat_hash_map<std::pair<IpAddress, bool>, uint64_t> pending_by_address_;
   // Until when each is believed not to be in the mesh.
   absl::flat_hash_map<IpAddress, absl::Duration> negative_;
+  // Until when each needs no other refresh.
+  absl::flat_hash_map<IpAddress, absl::Duration> refreshed_;
   std::unique_ptr<EventLoop::Timer> timer_;
 };
 

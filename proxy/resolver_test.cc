@@ -21,8 +21,9 @@ using Outcome = Resolver::Outcome;
 class ResolverTest : public ::testing::Test {
  protected:
   ResolverTest()
-      : resolver_(&loop_, Options(), [this](uint64_t id, const IpAddress&) {
+      : resolver_(&loop_, Options(), [this](uint64_t id, const IpAddress&, bool refresh) {
           asked_.push_back(id);
+          refreshes_ += refresh ? 1 : 0;
           return link_up_ ? absl::OkStatus() : absl::UnavailableError("no link");
         }) {}
 
@@ -36,9 +37,15 @@ class ResolverTest : public ::testing::Test {
                       [this](Outcome outcome) { outcomes_.push_back(outcome); });
   }
 
+  void Refresh(const char* address) {
+    resolver_.Refresh(*IpAddress::Parse(address),
+                      [this](Outcome outcome) { outcomes_.push_back(outcome); });
+  }
+
   ManualEventLoop loop_;
   bool link_up_ = true;
   std::vector<uint64_t> asked_;
+  int refreshes_ = 0;
   std::vector<Outcome> outcomes_;
   Resolver resolver_;
 };
@@ -98,6 +105,38 @@ TEST_F(ResolverTest, AsksAgainWhenTheLinkIsBack) {
   EXPECT_EQ(asked_[0], asked_[1]);
   resolver_.OnAnswer(asked_[1], Outcome::kFound);
   EXPECT_THAT(outcomes_, ElementsAre(Outcome::kFound));
+}
+
+TEST_F(ResolverTest, ARefreshAsksPastWhatIsKnown) {
+  Ask("10.0.0.1");
+  Refresh("10.0.0.1");
+  Refresh("10.0.0.1");
+  ASSERT_THAT(asked_, SizeIs(2));
+  EXPECT_EQ(refreshes_, 1);
+  resolver_.OnAnswer(asked_[0], Outcome::kNotInMesh);
+  EXPECT_THAT(outcomes_, ElementsAre(Outcome::kNotInMesh));
+  resolver_.OnAnswer(asked_[1], Outcome::kFound);
+  EXPECT_THAT(outcomes_, ElementsAre(Outcome::kNotInMesh, Outcome::kFound, Outcome::kFound));
+}
+
+TEST_F(ResolverTest, BelievesARefreshForAMoment) {
+  Refresh("10.0.0.1");
+  resolver_.OnAnswer(asked_[0], Outcome::kFound);
+  Refresh("10.0.0.1");
+  EXPECT_THAT(asked_, SizeIs(1));
+  EXPECT_THAT(outcomes_, ElementsAre(Outcome::kFound, Outcome::kFound));
+  loop_.AdvanceTime(absl::Seconds(1));
+  Refresh("10.0.0.1");
+  EXPECT_THAT(asked_, SizeIs(2));
+}
+
+TEST_F(ResolverTest, ARefreshThatNobodyAnsweredIsAskedAgain) {
+  Refresh("10.0.0.1");
+  resolver_.OnAnswer(asked_[0], Outcome::kUnavailable);
+  Refresh("10.0.0.1");
+  EXPECT_THAT(asked_, SizeIs(2));
+  resolver_.OnLinkUp();
+  EXPECT_EQ(refreshes_, 3);
 }
 
 TEST_F(ResolverTest, RefusesMoreAddressesThanItHasRoomFor) {

@@ -43,6 +43,13 @@ TunnelPool::Metrics PoolMetrics(const ProxyMetrics& metrics) {
   return result;
 }
 
+OutlierDetector::Metrics OutlierMetrics(const ProxyMetrics& metrics) {
+  OutlierDetector::Metrics result;
+  result.ejections = metrics.ejections;
+  result.ejected = metrics.endpoints_ejected;
+  return result;
+}
+
 TunnelPool::Options PoolOptions(const ProxyConfig& config) {
   TunnelPool::Options options;
   options.expiry = config.identity_expiry;
@@ -97,6 +104,8 @@ class Worker::Data {
         pool_(loop, &dialer_, PoolOptions(*dependencies.config),
               PoolMetrics(*dependencies.metrics)),
         direct_(loop, &dialer_, &context_.mesh),
+        outliers_(loop, OutlierDetector::Options(), OutlierMetrics(*dependencies.metrics),
+                  context_.random),
         registry_(loop),
         resolve_(std::move(resolve)),
         sweep_(loop->NewTimer([this] { Sweep(); })) {
@@ -116,8 +125,9 @@ class Worker::Data {
     context_.relay_options.half_close_timeout = dependencies.config->half_close_timeout;
     context_.overload = dependencies.overload;
     context_.socket_limit = dependencies.socket_limit;
-    context_.resolve = [this, worker](uint64_t id, const IpAddress& address) {
-      resolve_(worker, id, address);
+    context_.outliers = &outliers_;
+    context_.resolve = [this, worker](uint64_t id, const IpAddress& address, bool refresh) {
+      resolve_(worker, id, address, refresh);
     };
     tunnel_server_ = std::make_unique<TunnelServer>(&context_, ConnectSession::Options());
     sweep_->Schedule(kSweep);
@@ -187,6 +197,7 @@ class Worker::Data {
     view.connection_count = registry_.size();
     view.outbound_tunnels = pool_.View();
     view.inbound_tunnels = tunnel_server_->View();
+    view.failed_endpoints = outliers_.View();
     return view;
   }
 
@@ -271,6 +282,7 @@ class Worker::Data {
   TunnelPool pool_;
   DirectMtls direct_;
   FlightRecorder recorder_;
+  OutlierDetector outliers_;
   ConnectionRegistry registry_;
   ResolveHandler resolve_;
   std::unique_ptr<TunnelServer> tunnel_server_;

@@ -17,6 +17,7 @@
 #include "proxy/connection.h"
 #include "proxy/flight_recorder.h"
 #include "proxy/mesh_snapshot.h"
+#include "proxy/outlier_detector.h"
 #include "proxy/overload.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
@@ -37,10 +38,12 @@ class Worker {
     size_t connection_count = 0;
     std::vector<TunnelPool::TunnelView> outbound_tunnels;
     std::vector<TunnelServer::TunnelView> inbound_tunnels;
+    std::vector<OutlierDetector::EndpointView> failed_endpoints;
   };
-  // Asks what an address is, on the worker's thread; must only post.
-  using ResolveHandler =
-      absl::AnyInvocable<void(Worker* worker, uint64_t connection, const IpAddress& address)>;
+  // Asks what an address is, with `refresh` past what is known of it, on the worker's thread; must
+  // only post.
+  using ResolveHandler = absl::AnyInvocable<void(Worker* worker, uint64_t connection,
+                                                 const IpAddress& address, bool refresh)>;
 
   struct Dependencies {
     const ProxyConfig* config = nullptr;

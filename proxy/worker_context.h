@@ -14,6 +14,7 @@
 #include "common/telemetry/log.h"
 #include "proxy/flight_recorder.h"
 #include "proxy/mesh_snapshot.h"
+#include "proxy/outlier_detector.h"
 #include "proxy/overload.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
@@ -42,6 +43,7 @@ struct WorkerContext {
   DirectMtls* direct = nullptr;
   // Handshakes of inbound direct mTLS under way.
   size_t direct_handshakes = 0;
+  OutlierDetector* outliers = nullptr;
   // Holds nothing between events.
   absl::Span<uint8_t> scratch;
   Relay::Options relay_options;
@@ -56,9 +58,9 @@ struct WorkerContext {
   // Sockets with a number from here on are refused, so that some are left for the admin page and
   // the link.
   int socket_limit = 1 << 30;
-  // Asks the control thread what an address is; the answer comes back as Connection::OnResolved,
-  // unless the connection `id` has ended by then.
-  absl::AnyInvocable<void(uint64_t id, const IpAddress& address)> resolve;
+  // Asks the control thread what an address is, with `refresh` past what is known of it; the answer
+  // comes back as Connection::OnResolved, unless the connection `id` has ended by then.
+  absl::AnyInvocable<void(uint64_t id, const IpAddress& address, bool refresh)> resolve;
 };
 
 }  // namespace byrnie

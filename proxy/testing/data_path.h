@@ -21,6 +21,7 @@
 #include "gtest/gtest.h"
 #include "proxy/connection_registry.h"
 #include "proxy/mesh_snapshot.h"
+#include "proxy/outlier_detector.h"
 #include "proxy/overload.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
@@ -62,6 +63,7 @@ class DataPathTest : public ::testing::Test {
         metrics_(&metric_registry_),
         ca_("cluster.local", loop_.WallNow()),
         pool_(&loop_, &dialer_, TunnelPool::Options(), TunnelPool::Metrics()),
+        outliers_(&loop_, OutlierDetector::Options(), OutlierDetector::Metrics(), context_.random),
         registry_(&loop_),
         scratch_(64 * 1024) {
     config_.admin = *SocketAddress::Parse("127.0.0.1:15000");
@@ -73,8 +75,10 @@ class DataPathTest : public ::testing::Test {
     context_.pool = &pool_;
     context_.scratch = absl::MakeSpan(scratch_);
     context_.overload = &overload_;
-    context_.resolve = [this](uint64_t id, const IpAddress& address) {
+    context_.outliers = &outliers_;
+    context_.resolve = [this](uint64_t id, const IpAddress& address, bool refresh) {
       questions_.emplace_back(id, address);
+      if (refresh) ++refreshes_;
     };
   }
 
@@ -117,9 +121,11 @@ class DataPathTest : public ::testing::Test {
   SilentDialer dialer_;
   TunnelPool pool_;
   WorkerContext context_;
+  OutlierDetector outliers_;
   ConnectionRegistry registry_;
   std::vector<uint8_t> scratch_;
   std::vector<std::pair<uint64_t, IpAddress>> questions_;
+  int refreshes_ = 0;  // Among the questions.
 };
 
 }  // namespace byrnie
