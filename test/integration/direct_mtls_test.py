@@ -141,7 +141,7 @@ class DirectMtlsTest(MeshTestCase):
         try:
             wait_until(lambda: not self.answered(self.client), 5, "the registry's change", every=0.1)
             self.assert_fails_fast(self.client, self.server.address, 8080)
-            record = self.client.wait_access_log(direction="outbound", result="failed", reason="tls-failed")[-1]
+            record = self.client.wait_access_log(direction="outbound", result="failed", reason="peer-identity-mismatch")[-1]
             self.assertIn(self.server.spiffe_id, record["detail"])
         finally:
             entry["service_account"] = "server"

@@ -44,7 +44,8 @@ class DrainTest(MeshTestCase):
             self.assertEqual(connection.recv(100), b"before\n")
             self.server.proxy.signal(signal.SIGTERM)
             wait_until(lambda: not self.server.ready(), 5, "the end of readiness")
-            wait_until(lambda: not self.works(), 5, "refusal of new connections")
+            # Each worker begins by itself, and what it has accepted by then is served.
+            wait_until(lambda: not any(self.works() for _ in range(5)), 5, "refusal of new connections")
             self.assert_fails_fast(self.client, self.mesh.vip, 80)
             self.assertTrue(self.server.proxy.running(), "it did not wait for the transfer")
             for number in range(20):
