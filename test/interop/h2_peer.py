@@ -101,7 +101,7 @@ class Connection:
         """Gives the window back that a stream which did not read has used."""
         stream.reading = True
         if stream.unread:
-            self.h2.acknowledge_received_data(stream.unread, stream.number)
+            self.h2.increment_flow_control_window(stream.unread, stream.number)
             stream.unread = 0
         self.flush()
 
@@ -161,7 +161,9 @@ class Connection:
         elif isinstance(event, h2.events.DataReceived):
             if stream.reading:
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            else:
+            elif event.flow_controlled_length:
+                # The connection's share goes back at once: 64 KiB in all, one stream could use it up for the others.
+                self.h2.increment_flow_control_window(event.flow_controlled_length)
                 stream.unread += event.flow_controlled_length
             stream.received += event.data
             self.on_data(stream, event.data)
