@@ -27,9 +27,11 @@ struct ConnectRequest {
 
 // One tunnelled connection. States: requested → open (2xx) → each direction ends by itself, or
 // refused, or reset. Until open, Read and Write give kWouldBlock on both sides. ShutdownWrite sends
-// END_STREAM; Reset sends RST_STREAM after what was accepted. Destroying a stream that is not
-// closed cancels it and leaves the session and its other streams alone. Lives on the session's
-// loop, and may outlive the session: it is broken from then on (Unavailable).
+// END_STREAM; Reset sends RST_STREAM after what was accepted. A peer that resets without an error
+// after its END_STREAM stops our direction alone: Read gives the rest and kEof, Write kError.
+// Destroying a stream that is not closed cancels it and leaves the session and its other streams
+// alone. Lives on the session's loop, and may outlive the session: it is broken from then on
+// (Unavailable).
 class ConnectStream : public ByteStream {
  public:
   // Server: answers with 200 and opens the stream. Once, before Reject.

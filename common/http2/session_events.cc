@@ -198,12 +198,14 @@ int ConnectSessionImpl::OnStreamClose(int32_t id, uint32_t error_code) {
   if (nghttp2_session_get_stream_user_data(http2_.get(), id) != nullptr && open_ > 0) --open_;
   if (TunnelStream* stream = Find(id)) {
     absl::Status status;
+    bool stopped = false;
     if (stream->reset_submitted()) {
       // Ours; what was to be said has been said.
     } else if (error_code == NGHTTP2_REFUSED_STREAM && !server() && !stream->answered()) {
       // RFC 9113 section 8.7.
       status = absl::AbortedError("the peer did not process the request");
     } else if (peer_reset) {
+      stopped = error_code == NGHTTP2_NO_ERROR && stream->end_received();
       status = absl::UnavailableError(
           absl::StrCat("the peer reset the stream: ", nghttp2_http2_strerror(error_code)));
     } else if (error_code != NGHTTP2_NO_ERROR) {
@@ -212,7 +214,11 @@ int ConnectSessionImpl::OnStreamClose(int32_t id, uint32_t error_code) {
     } else if (!stream->answered()) {
       status = absl::UnavailableError("the stream was closed without an answer");
     }
-    stream->OnClosed(status);
+    if (stopped) {
+      stream->OnStopped(status);
+    } else {
+      stream->OnClosed(status);
+    }
     const auto unseen =
         std::find_if(connects_.begin(), connects_.end(),
                      [stream](const Connect& c) { return c.stream.get() == stream; });

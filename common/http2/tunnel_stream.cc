@@ -64,7 +64,7 @@ IoResult TunnelStream::Read(absl::Span<uint8_t> buffer) {
     if (session_ != nullptr) session_->ReturnWindow(id_, bytes);
     return {bytes, IoStatus::kOk};
   }
-  if (!error_.ok()) return {0, IoStatus::kError};
+  if (!error_.ok() && !end_stands_) return {0, IoStatus::kError};
   if (opened_ && end_received_) return {0, IoStatus::kEof};
   read_waiting_ = true;
   return {0, IoStatus::kWouldBlock};
@@ -195,6 +195,11 @@ void TunnelStream::OnClosed(const absl::Status& status) {
   unsent_.Clear();
   if (!status.ok()) Break(status);
   if (flush_waiting_) OnOutputTaken();
+}
+
+void TunnelStream::OnStopped(const absl::Status& status) {
+  end_stands_ = opened_ && end_received_ && error_.ok();
+  OnClosed(status);
 }
 
 void TunnelStream::OnSessionGone(const absl::Status& status) {

@@ -68,6 +68,10 @@ class TunnelStream final : public ConnectStream {
   void OnEndStream();
   // The protocol is through with the stream; `status` is not OK when it did not end cleanly.
   void OnClosed(const absl::Status& status);
+  // The same, when the peer had ended its direction and has only said that it wants no more of ours
+  // (RFC 9113 section 8.1): the reader still gets everything and the end, the writer an error.
+  void OnStopped(const absl::Status& status);
+  bool end_received() const { return end_received_; }
   bool closed() const { return closed_; }
   // The session is going; the stream lives on alone, broken unless it had ended.
   void OnSessionGone(const absl::Status& status);
@@ -118,6 +122,7 @@ class TunnelStream final : public ConnectStream {
   bool opened_ = false;
   bool refused_ = false;  // Rejected by us or by the peer.
   bool end_received_ = false;
+  bool end_stands_ = false;  // Whatever error_ says, the peer's direction is whole.
   bool shutdown_ = false;
   bool end_sent_ = false;
   bool reset_ = false;

@@ -6,6 +6,7 @@ windows that change half way, beside PINGs and after a GOAWAY of Node's; resets;
 """
 
 import os
+import select
 import shutil
 import socket
 import sys
@@ -78,12 +79,35 @@ class NodeHttp2Test(InteropTestCase):
     def test_nodes_server_answers_in_frames_of_one_byte(self):
         self.assertEqual(sha256(self.exchange(8081, MEBIBYTE[:3000])), sha256(MEBIBYTE[:3000]))
 
-    def test_nodes_server_resets_after_its_last_words(self):
+    def assert_broken(self, connection, port, detail):
+        """The application's socket says that nothing can be sent any more, and the log says why."""
+        poll = select.poll()
+        poll.register(connection, 0)  # An end alone is no event here.
+        events = dict(poll.poll(5000))
+        self.assertTrue(events.get(connection.fileno(), 0) & (select.POLLERR | select.POLLHUP), "no reset came")
+        with self.assertRaises((BrokenPipeError, ConnectionResetError)):
+            connection.sendall(b"nobody hears this")
+        record = self.client.wait_access_log(original_destination=f"{self.peer.address}:{port}")[-1]
+        self.assertEqual(record["reason"], "reset-by-upstream", record)
+        self.assertIn(detail, record["detail"], record)
+
+    def test_nodes_server_ends_and_resets_after_its_last_words(self):
         with self.client.connect(self.peer.address, 8082) as connection:
             connection.sendall(b"x")
             self.assertEqual(connection.recv(100), b"last words")
-            with self.assertRaises(ConnectionResetError):
-                connection.recv(100)
+            try:
+                # Node ends before it resets: the end shows when it comes in a segment of its own.
+                self.assertEqual(connection.recv(100), b"")
+            except ConnectionResetError:
+                pass
+            self.assert_broken(connection, 8082, "CONNECT_ERROR")
+
+    def test_nodes_server_ends_and_wants_to_hear_no_more(self):
+        with self.client.connect(self.peer.address, 8086) as connection:
+            connection.sendall(b"x")
+            self.assertEqual(connection.recv(100), b"last words")
+            self.assertEqual(connection.recv(100), b"", "a clean end, however soon the stop follows")
+            self.assert_broken(connection, 8086, "NO_ERROR")
 
     def test_nodes_server_says_goaway_and_changes_its_window_with_a_stream_open(self):
         self.assertEqual(sha256(self.exchange(8083, MEBIBYTE)), sha256(MEBIBYTE))

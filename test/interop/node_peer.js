@@ -35,8 +35,11 @@ function serve(bundle) {
       stream.on('data', (block) => { for (const byte of block) stream.write(Buffer.from([byte])); });
       stream.on('end', () => stream.end());
     } else if (port === 8082) {
-      // Says so much, then resets.
+      // Says so much, then ends and resets: Node's close is END_STREAM and RST_STREAM.
       stream.once('data', () => stream.write('last words', () => stream.close(http2.constants.NGHTTP2_CONNECT_ERROR)));
+    } else if (port === 8086) {
+      // The same without an error: it wants to hear no more (RFC 9113 section 8.1).
+      stream.once('data', () => stream.write('last words', () => stream.close(http2.constants.NGHTTP2_NO_ERROR)));
     } else if (port === 8083) {
       // GOAWAY with the stream open, and settings that change half way.
       stream.session.settings({ initialWindowSize: 1000 });
