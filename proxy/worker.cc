@@ -170,8 +170,12 @@ class Worker::Data {
     if (inbound_listener_ == nullptr || close_listeners_ != nullptr) return;
     // Closing a listener resets what waits in its queue, and who is in the middle of TCP's
     // handshake; those clients were promised an answer, or soon believe so.
-    inbound_listener_->IgnoreNewConnections();
-    hbone_listener_->IgnoreNewConnections();
+    for (TcpListener* listener : {inbound_listener_.get(), hbone_listener_.get()}) {
+      const absl::Status ignores = listener->IgnoreNewConnections();
+      if (ignores.ok()) continue;
+      context_.logger->Warning("cannot ignore new connections, resetting the last ones",
+                               {{"error", ignores.message()}});
+    }
     tunnel_server_->Drain();
     close_listeners_ = context_.loop->NewTimer([this] {
       inbound_listener_->AcceptAll();

@@ -1,7 +1,7 @@
 #include "common/net/tcp_listener.h"
 
 #include <errno.h>
-#include <linux/filter.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -33,36 +33,58 @@ absl::Status BindError(int error, const SocketAddress& address) {
   }
 }
 
-// A socket filter sees a packet from its TCP header on. Accepted sockets inherit it, to which such
-// packets mean nothing.
-void DropConnectionRequests(int fd) {
-  constexpr uint32_t kFlags = 13;  // Offset, RFC 9293 section 3.1.
-  constexpr uint32_t kSyn = 0x02;
-  constexpr uint32_t kAck = 0x10;
-  sock_filter code[] = {
-      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kFlags),
-      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, kSyn | kAck),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kSyn, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, 0),
-      BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
-  };
-  const sock_fprog program = {static_cast<unsigned short>(sizeof(code) / sizeof(code[0])), code};
-  // Where it fails, late clients are reset instead of ignored.
-  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+struct Families {
+  bool v4 = false;
+  bool v6 = false;
+};
+
+// The least TTL of a packet for the socket (RFC 5082); 0 is any. The kernel judges by it requests
+// for a connection and packets of an accepted one, but not the packet that completes a handshake,
+// which it finds in the table of those under way. Needs no privilege, unlike a socket filter, which
+// newer kernels let only CAP_NET_ADMIN attach to a TCP socket.
+absl::Status SetLeastTtl(int fd, const Families& families, int ttl) {
+  if ((families.v4 && setsockopt(fd, SOL_IP, IP_MINTTL, &ttl, sizeof(ttl)) != 0) ||
+      (families.v6 && setsockopt(fd, SOL_IPV6, IPV6_MINHOPCOUNT, &ttl, sizeof(ttl)) != 0)) {
+    return ConnectionError(errno, "cannot set a socket's least TTL");
+  }
+  return absl::OkStatus();
 }
+
+// Hosts send with 64 or 128; only one on the same link can arrive with this.
+constexpr int kHighestTtl = 255;
 
 class TcpListenerImpl final : public TcpListener {
  public:
-  TcpListenerImpl(std::unique_ptr<Acceptor> acceptor, const SocketAddress& address)
-      : acceptor_(std::move(acceptor)), address_(address) {}
+  TcpListenerImpl(const SocketAddress& address, const Families& families)
+      : address_(address), families_(families) {}
+  absl::Status Start(EventLoop* loop, UniqueFd fd, AcceptCallback on_accept,
+                     const std::function<void(const absl::Status&)>& on_pause) {
+    ASSIGN_OR_RETURN(
+        acceptor_,
+        Acceptor::Create(
+            loop, std::move(fd),
+            [this, on_accept = std::move(on_accept)](std::unique_ptr<TcpStream> stream) mutable {
+              // What completed its handshake since has inherited it. Bytes that came before this
+              // moment were dropped, and the client sends them again.
+              if (ignoring_) SetLeastTtl(stream->fd(), families_, 0).IgnoreError();
+              on_accept(std::move(stream));
+            },
+            on_pause));
+    return absl::OkStatus();
+  }
   SocketAddress address() const override { return address_; }
-  void IgnoreNewConnections() override { DropConnectionRequests(acceptor_->fd()); }
+  absl::Status IgnoreNewConnections() override {
+    ignoring_ = true;
+    return SetLeastTtl(acceptor_->fd(), families_, kHighestTtl);
+  }
   void AcceptAll() override { acceptor_->AcceptAll(); }
   uint64_t pauses() const override { return acceptor_->pauses(); }
 
  private:
-  const std::unique_ptr<Acceptor> acceptor_;
   const SocketAddress address_;
+  const Families families_;
+  bool ignoring_ = false;
+  std::unique_ptr<Acceptor> acceptor_;
 };
 
 }  // namespace
@@ -80,8 +102,10 @@ absl::StatusOr<std::unique_ptr<TcpListener>> TcpListener::Create(EventLoop* loop
   if (options.reuse_port && setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0) {
     return BindError(errno, address);
   }
+  Families families{v4, !v4};
   if (!v4) {
-    const int v6_only = options.dual_stack && address.ip().IsUnspecified() ? 0 : 1;
+    families.v4 = options.dual_stack && address.ip().IsUnspecified();
+    const int v6_only = families.v4 ? 0 : 1;
     setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only));
   }
   if (options.transparent && !SetTransparent(fd.get(), address.ip().is_v4())) {
@@ -97,9 +121,9 @@ absl::StatusOr<std::unique_ptr<TcpListener>> TcpListener::Create(EventLoop* loop
     return BindError(errno, address);
   }
   ASSIGN_OR_RETURN(SocketAddress bound, LocalSocketAddress(fd.get()));
-  ASSIGN_OR_RETURN(std::unique_ptr<Acceptor> acceptor,
-                   Acceptor::Create(loop, std::move(fd), std::move(on_accept), options.on_pause));
-  return std::make_unique<TcpListenerImpl>(std::move(acceptor), bound);
+  auto listener = std::make_unique<TcpListenerImpl>(bound, families);
+  RETURN_IF_ERROR(listener->Start(loop, std::move(fd), std::move(on_accept), options.on_pause));
+  return listener;
 }
 
 }  // namespace byrnie

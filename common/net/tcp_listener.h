@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/event/event_loop.h"
 #include "common/net/socket_address.h"
@@ -44,8 +45,11 @@ class TcpListener {
   virtual SocketAddress address() const = 0;
   // From now on the kernel drops requests for new connections, unanswered; those in the middle of
   // TCP's handshake complete it and are accepted. A while before AcceptAll and closing, for closing
-  // resets both. Clients that come too late try again and then find nobody.
-  virtual void IgnoreNewConnections() = 0;
+  // resets both. Clients that come too late try again and then find nobody. Needs no privilege. Two
+  // are missed: a client on the same link that sends with a TTL of 255, which is accepted, and a
+  // handshake that the kernel, flooded, keeps as a SYN cookie alone, which is reset. After an error
+  // all are accepted as before, and closing resets the last ones.
+  virtual absl::Status IgnoreNewConnections() = 0;
   // Takes every connection the kernel has already completed, so that closing afterwards resets
   // none.
   virtual void AcceptAll() = 0;

@@ -2,11 +2,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <functional>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "common/base/status_matchers.h"
@@ -21,6 +28,31 @@ namespace byrnie {
 namespace {
 
 using ::testing::HasSubstr;
+
+// What `call` returns to a thread without capabilities, as a proxy beside an application has none.
+absl::Status Unprivileged(const std::function<absl::Status()>& call) {
+  absl::Status result;
+  std::thread([&] {
+    __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
+    // The raw call is of this thread alone.
+    EXPECT_EQ(syscall(SYS_capset, &header, none), 0);
+    result = call();
+  }).join();
+  return result;
+}
+
+// The socket of this process that listens there; -1 for none.
+int ListeningSocket(const SocketAddress& address) {
+  for (int fd = 0; fd < 1024; ++fd) {
+    int listens = 0;
+    socklen_t size = sizeof(listens);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) continue;
+    const absl::StatusOr<SocketAddress> bound = LocalSocketAddress(fd);
+    if (bound.ok() && *bound == address) return fd;
+  }
+  return -1;
+}
 
 class TcpListenerTest : public ::testing::Test {
  protected:
@@ -70,7 +102,7 @@ TEST_F(TcpListenerTest, IgnoresNewConnectionsAndKeepsThoseItHas) {
     UniqueFd before = Dial(listener->address());
     ASSERT_TRUE(loop_.RunUntil([&] { return accepted_.size() == 1; }));
     UniqueFd queued = Dial(listener->address());
-    listener->IgnoreNewConnections();
+    EXPECT_THAT(Unprivileged([&] { return listener->IgnoreNewConnections(); }), IsOk());
     // Not Dial, which would wait for an answer.
     sockaddr_storage server;
     const socklen_t size = listener->address().ToSockaddr(&server);
@@ -89,6 +121,35 @@ TEST_F(TcpListenerTest, IgnoresNewConnectionsAndKeepsThoseItHas) {
       ASSERT_TRUE(loop_.RunUntil(
           [&] { return accepted_[index]->Read(absl::MakeSpan(&byte, 1)).bytes == 1; }));
       EXPECT_EQ(byte, 'x');
+    }
+  }
+}
+
+TEST_F(TcpListenerTest, KeepsThoseInTheMiddleOfTheirHandshake) {
+  ASSERT_OK_AND_ASSIGN(auto listener, Listen(*SocketAddress::Parse("[::]:0")));
+  // Makes the kernel wait with the end of the handshake for the client's first byte.
+  const int seconds = 5;
+  ASSERT_EQ(setsockopt(ListeningSocket(listener->address()), IPPROTO_TCP, TCP_DEFER_ACCEPT,
+                       &seconds, sizeof(seconds)),
+            0);
+  const uint16_t port = listener->address().port();
+  std::vector<UniqueFd> clients;
+  for (const char* host : {"127.0.0.1", "::1"}) {
+    clients.push_back(Dial(SocketAddress(*IpAddress::Parse(host), port)));
+  }
+  EXPECT_THAT(Unprivileged([&] { return listener->IgnoreNewConnections(); }), IsOk());
+  loop_.RunUntilIdle();
+  ASSERT_TRUE(accepted_.empty());
+  for (const UniqueFd& client : clients) {
+    accepted_.clear();
+    // The second is no part of a handshake any more.
+    for (const char* byte : {"x", "y"}) {
+      ASSERT_EQ(send(client.get(), byte, 1, 0), 1);
+      uint8_t got = 0;
+      ASSERT_TRUE(loop_.RunUntil([&] {
+        return !accepted_.empty() && accepted_[0]->Read(absl::MakeSpan(&got, 1)).bytes == 1;
+      }));
+      EXPECT_EQ(got, *byte);
     }
   }
 }
