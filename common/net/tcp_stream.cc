@@ -19,6 +19,9 @@ namespace {
 constexpr absl::Duration kFirstResetPoll = absl::Milliseconds(5);
 constexpr absl::Duration kLongestResetPoll = absl::Milliseconds(100);
 constexpr absl::Duration kResetDeadline = absl::Seconds(5);
+// The first look for a stall is put off to a whole multiple of this: thousands of connections that
+// have each written something wake their loop a few times a second, not thousands of times.
+constexpr absl::Duration kStallGrain = absl::Milliseconds(250);
 
 }  // namespace
 
@@ -178,7 +181,8 @@ void TcpStream::WatchForStall() {
   if (stall_watch_ != nullptr) return;
   stall_watch_ = std::make_unique<StallWatch>();
   stall_watch_->timer = loop_->NewTimer([this] { CheckForStall(); });
-  stall_watch_->timer->Schedule(StallDetector::kInterval);
+  const absl::Duration now = loop_->Now();
+  stall_watch_->timer->Schedule(absl::Ceil(now + StallDetector::kInterval, kStallGrain) - now);
 }
 
 void TcpStream::CheckForStall() {
