@@ -41,6 +41,26 @@ TEST_F(EpollEventLoopTest, WakesUpForATaskFromAnotherThread) {
   EXPECT_TRUE(loop_->InLoopThread()) << "the owner may take down on its own thread";
 }
 
+TEST_F(EpollEventLoopTest, GoesOnOnAnotherThreadWithWhatWasLeft) {
+  std::thread first([this] { loop_->Run(); });
+  bool fired = false;
+  std::unique_ptr<EventLoop::Timer> timer;
+  loop_->Post([&] {
+    timer = loop_->NewTimer([&] {
+      fired = loop_->InLoopThread();
+      loop_->Stop();
+    });
+    timer->Schedule(absl::Milliseconds(5));
+    loop_->Stop();
+  });
+  first.join();
+  EXPECT_FALSE(fired);
+  std::thread second([this] { loop_->Run(); });
+  second.join();
+  EXPECT_TRUE(fired);
+  timer.reset();
+}
+
 TEST_F(EpollEventLoopTest, LosesNoTaskWhenManyThreadsPostToARunningLoop) {
   constexpr int kThreads = 4;
   constexpr int kTasks = 2000;

@@ -1,6 +1,14 @@
 #include "common/event/timer_queue.h"
 
+#include <utility>
+
 namespace byrnie {
+namespace {
+
+// Room for fewer entries is not worth giving back.
+constexpr size_t kSmallHeap = 256;
+
+}  // namespace
 
 void TimerQueue::Schedule(Entry* entry, absl::Duration deadline) {
   // Saturates: an infinite deadline is some 292 years away.
@@ -24,12 +32,22 @@ void TimerQueue::Remove(Entry* entry) {
   entry->index_ = Entry::kNone;
   const Slot last = heap_.back();
   heap_.pop_back();
+  GiveBackRoom();
   if (index == heap_.size()) return;
   if (index > 0 && last < heap_[(index - 1) / 2]) {
     SiftUp(index, last);
   } else {
     SiftDown(index, last);
   }
+}
+
+void TimerQueue::GiveBackRoom() {
+  if (heap_.capacity() <= kSmallHeap || heap_.size() > heap_.capacity() / 8) return;
+  // Half of it free, so that a few entries more do not need all of it again.
+  std::vector<Slot> smaller;
+  smaller.reserve(heap_.capacity() / 4);
+  smaller.assign(heap_.begin(), heap_.end());
+  heap_ = std::move(smaller);
 }
 
 absl::optional<absl::Duration> TimerQueue::Next() const {

@@ -13,7 +13,7 @@ namespace byrnie {
 // The deadlines of one loop: a binary heap whose entries know their place in it, so that
 // scheduling, rescheduling and cancelling are O(log n) without searching. Equal deadlines come in
 // the order in which they were scheduled. Lives on one loop. 24 bytes per scheduled entry, nothing
-// for others.
+// for others, and what a burst needed is given back after it.
 class TimerQueue {
  public:
   // What a timer derives from. Removed from its queue before it dies.
@@ -45,6 +45,8 @@ class TimerQueue {
 
   // Everything scheduled from now on is not older than this mark.
   Ticket Mark() const { return next_ticket_; }
+  // Entries there is memory for.
+  size_t capacity() const { return heap_.capacity(); }
   // Removes and returns the first entry that is due at `now` and was scheduled before `mark`; null
   // when there is none. `now` never goes back and no deadline scheduled since `mark` is before
   // `now`.
@@ -60,6 +62,7 @@ class TimerQueue {
                                               : ticket < other.ticket;
     }
   };
+  void GiveBackRoom();
   void Place(size_t index, const Slot& slot);
   void SiftUp(size_t index, const Slot& slot);
   void SiftDown(size_t index, const Slot& slot);

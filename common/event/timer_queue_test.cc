@@ -83,5 +83,19 @@ TEST(TimerQueueTest, SurvivesAnyMixOfOperations) {
   EXPECT_TRUE(expected.empty());
 }
 
+TEST(TimerQueueTest, GivesTheRoomOfABurstBackAfterIt) {
+  TimerQueue queue;
+  std::vector<TestEntry> entries(5000);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    entries[i].id = static_cast<int>(i);
+    queue.Schedule(&entries[i], absl::Seconds(static_cast<int>(i)));
+  }
+  EXPECT_GE(queue.capacity(), entries.size());
+  for (size_t i = 10; i < entries.size(); ++i) queue.Remove(&entries[i]);
+  EXPECT_LE(queue.capacity(), 256u);
+  EXPECT_EQ(PopAll(&queue, absl::InfiniteDuration()),
+            (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+}
+
 }  // namespace
 }  // namespace byrnie
