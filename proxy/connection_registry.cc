@@ -8,6 +8,12 @@
 #include "common/base/check.h"
 
 namespace byrnie {
+namespace {
+
+// Room for fewer connections is not worth giving back.
+constexpr size_t kSmallMap = 256;
+
+}  // namespace
 
 ConnectionRegistry::ConnectionRegistry(EventLoop* loop)
     : loop_(loop), bury_(loop->NewDeferred([this] {
@@ -30,6 +36,10 @@ void ConnectionRegistry::Remove(Connection* connection) {
   DCHECK(it != connections_.end() && it->second.get() == connection);
   ended_.push_back(std::move(it->second));
   connections_.erase(it);
+  // A map keeps the room that its fullest moment needed, and is walked as far in every sweep.
+  if (connections_.capacity() > kSmallMap && connections_.size() < connections_.capacity() / 8) {
+    connections_.rehash(2 * connections_.size());
+  }
   bury_->Schedule();
 }
 

@@ -278,10 +278,13 @@ void Proxy::ReturnMemory() {
     load += metrics.open->value() + kTunnelWeight * metrics.tunnels_open->value();
   }
   peak_load_ = std::max(peak_load_, load);
+  if (std::exchange(trim_again_, false)) malloc_trim(0);
   if (peak_load_ - load < kBurst) return;
   // glibc keeps what lies below the top of its heap, and connections and tunnels end in no order
-  // and not all at once.
+  // and not all at once. What each thread keeps for itself follows when it has ended.
   malloc_trim(0);
+  for (const std::unique_ptr<Worker>& worker : workers_) worker->RenewThread();
+  trim_again_ = true;
   peak_load_ = load;
 }
 

@@ -108,6 +108,8 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<EventLoop::Timer> memory_timer_;
   std::unique_ptr<EventLoop::Timer> route_timer_;
+  // Whether threads have ended since memory was last returned, see ReturnMemory.
+  bool trim_again_ = false;
   // Most there was since memory was last returned, see ReturnMemory.
   int64_t peak_load_ = 0;
   std::unique_ptr<EventLoop::Timer> measure_timer_;

@@ -1,5 +1,7 @@
 #include "proxy/worker.h"
 
+#include <pthread.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -313,17 +315,42 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const Dependencies& depen
 Worker::Worker(std::unique_ptr<EpollEventLoop> loop) : loop_(std::move(loop)) {}
 
 Worker::~Worker() {
-  if (!thread_.joinable()) return;
+  if (!thread_.has_value()) return;
+  ending_ = true;
   loop_->Stop();
-  thread_.join();
+  pthread_join(*thread_, nullptr);
 }
 
-void Worker::Start() {
-  thread_ = std::thread([this] {
-    loop_->Run();
-    // What lives on the loop dies on its thread.
-    data_.reset();
-  });
+void Worker::Start() { CHECK(StartThread()); }
+
+void Worker::RenewThread() {
+  // The new one first: where the system has no thread to give, the old one goes on.
+  if (StartThread()) loop_->Stop();
+}
+
+struct Worker::ThreadStart {
+  Worker* worker;
+  absl::optional<pthread_t> predecessor;
+};
+
+bool Worker::StartThread() {
+  auto start = std::make_unique<ThreadStart>(ThreadStart{this, thread_});
+  pthread_t thread;
+  if (pthread_create(&thread, nullptr, &Worker::RunThread, start.get()) != 0) return false;
+  static_cast<void>(start.release());  // The thread's now.
+  thread_ = thread;
+  return true;
+}
+
+void* Worker::RunThread(void* argument) {
+  const std::unique_ptr<ThreadStart> start(static_cast<ThreadStart*>(argument));
+  Worker* worker = start->worker;
+  if (start->predecessor.has_value()) pthread_join(*start->predecessor, nullptr);
+  // The predecessor may have been told to stop once for itself and for this one.
+  if (!worker->ending_) worker->loop_->Run();
+  // What lives on the loop dies on its thread.
+  if (worker->ending_) worker->data_.reset();
+  return nullptr;
 }
 
 void Worker::SetMesh(MeshSnapshotPtr mesh, absl::AnyInvocable<void()> adopted) {
