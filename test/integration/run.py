@@ -4,6 +4,8 @@ binaries.
 
     run.py [--jobs N] [NAME...]     NAME: part of a file's name
 
+Files run a few at a time, those that measure shares of the CPU or percentiles of latency alone.
+
 Prints one line per test, the logs of what failed, and ends with "N passed, N failed". Exit 1 if one failed.
 """
 
@@ -25,6 +27,8 @@ FILE_DEADLINE = 180
 LONGEST = ("rotation_test.py", "control_plane_outage_test.py", "many_stalled_readers_test.py", "dead_peer_test.py",
            "short_connections_test.py", "half_close_matrix_test.py", "broken_certificate_test.py", "lost_conntrack_test.py",
            "reset_matrix_test.py", "full_duplex_test.py", "identity_expiry_test.py", "backpressure_test.py", "drain_test.py")
+# What these measure is the machine's when another file runs beside them: one by one, after the others.
+ALONE = ("idle_memory_test.py", "metrics_scale_test.py")
 
 _print_lock = threading.Lock()
 _running = set()
@@ -83,15 +87,18 @@ def main():
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     passed = failed = 0
-    pool = concurrent.futures.ThreadPoolExecutor(options.jobs)
-    try:
-        for more_passed, more_failed in pool.map(run_file, [files[name] for name in order]):
-            passed, failed = passed + more_passed, failed + more_failed
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in list(_running):
-            process.terminate()
-        raise
+    together = [files[name] for name in order if name not in ALONE]
+    alone = [files[name] for name in order if name in ALONE]
+    for jobs, paths in ((options.jobs, together), (1, alone)):
+        pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        try:
+            for more_passed, more_failed in pool.map(run_file, paths):
+                passed, failed = passed + more_passed, failed + more_failed
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(_running):
+                process.terminate()
+            raise
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed or not passed else 0
 
