@@ -159,6 +159,9 @@ Histogram::Snapshot Histogram::Take() const {
 struct MetricRegistry::Impl {
   mutable absl::Mutex mutex;
   std::map<std::string, Family> families ABSL_GUARDED_BY(mutex);
+  // Bytes of the last text: the next one is about as long, and a megabyte that grows in steps is
+  // moved each time to pages that the system has to clear first.
+  size_t rendered ABSL_GUARDED_BY(mutex) = 0;
 
   Series& Find(absl::string_view name, absl::string_view help, Type type,
                const MetricLabels& labels) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
@@ -235,6 +238,7 @@ void MetricRegistry::AddCounterCollector(absl::string_view name, absl::string_vi
 std::string MetricRegistry::RenderPrometheusText() const {
   std::string text;
   absl::MutexLock lock(&impl_->mutex);
+  text.reserve(impl_->rendered + impl_->rendered / 16);
   for (const auto& [name, family] : impl_->families) {
     absl::StrAppend(&text, "# HELP ", name, " ",
                     absl::StrReplaceAll(family.help, {{"\\", "\\\\"}, {"\n", "\\n"}}), "\n# TYPE ",
@@ -252,6 +256,7 @@ std::string MetricRegistry::RenderPrometheusText() const {
       }
     }
   }
+  impl_->rendered = text.size();
   return text;
 }
 
