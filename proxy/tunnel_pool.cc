@@ -116,13 +116,13 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   ConnectSession* session() { return session_.get(); }
   bool connecting() const { return state_ == State::kConnecting; }
   bool open() const { return state_ == State::kOpen; }
-  // Takes a stream; no more than `peer_limit` wait for one that is not open
-  // yet.
+  // Takes a stream. `peer_limit` is what is known of the peer: this tunnel may
+  // not have been told yet.
   bool usable(size_t peer_limit) const { return bulk_streams_ == 0 && has_room(peer_limit); }
   bool has_room(size_t peer_limit) const {
     if (draining_) return false;
-    const size_t limit = pool_->options_.max_streams_per_tunnel;
-    if (state_ == State::kConnecting) return waiters_.size() < std::min(limit, peer_limit);
+    const size_t limit = std::min(pool_->options_.max_streams_per_tunnel, peer_limit);
+    if (state_ == State::kConnecting) return waiters_.size() < limit;
     return state_ == State::kOpen && opening_.size() + streams_.size() < limit &&
            session_->CanOpenStream();
   }

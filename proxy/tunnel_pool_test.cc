@@ -320,6 +320,20 @@ TEST_F(TunnelPoolTest, StreamsThatThePeerDidNotProcessAreMadeAgainAlsoOnAFreshTu
   EXPECT_EQ(dialer_.dials, 6);
 }
 
+TEST_F(TunnelPoolTest, KeepsToAKnownLimitOnATunnelThatHasNotSaidItYet) {
+  dialer_.peer_limit = 1;
+  Open();
+  Start();
+  while (dialer_.peers.size() < 2 && loop_.RunOnce()) {
+  }
+  ASSERT_EQ(dialer_.peers.size(), 2u);  // Open, and its SETTINGS are not read.
+  Start();
+  EXPECT_EQ(dialer_.dials, 3);
+  loop_.RunUntilIdle();
+  for (const auto& result : results_) EXPECT_THAT(result->status, IsOk());
+  EXPECT_EQ(dialer_.dials, 3);
+}
+
 TEST_F(TunnelPoolTest, PastTheTunnelsOfAKeyStreamsShareAndAreThenRefused) {
   TunnelPool::Options options;
   options.max_tunnels_per_key = 2;
