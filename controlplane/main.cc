@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
+#include "common/base/descriptor_limit.h"
 #include "common/base/unique_fd.h"
 #include "common/config/command_line.h"
 #include "common/event/epoll_event_loop.h"
@@ -38,6 +39,7 @@ UniqueFd TakeTerminationSignals() {
 }
 
 void Run(int argc, char** argv) {
+  RaiseDescriptorLimit();
   const std::vector<std::string> positional = ParseCommandLineOrExit(
       argc, argv,
       ProgramInfo{kName,

@@ -1,7 +1,6 @@
 // The sidecar proxy: carries a pod's TCP connections over mutual TLS.
 #include <malloc.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <memory>
@@ -12,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
+#include "common/base/descriptor_limit.h"
 #include "common/config/command_line.h"
 #include "common/telemetry/log.h"
 #include "proxy/flags.h"
@@ -29,14 +29,6 @@ void KeepMemorySmall() {
   mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 }
 
-// Connections are sockets: as many as the system lets this user have.
-void TakeAllDescriptors() {
-  rlimit limit = {};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -44,7 +36,7 @@ int main(int argc, char** argv) {
   // read its memory.
   prctl(PR_SET_DUMPABLE, 0);
   KeepMemorySmall();
-  TakeAllDescriptors();
+  byrnie::RaiseDescriptorLimit();
   const std::vector<std::string> positional =
       byrnie::ParseCommandLineOrExit(argc, argv,
                                      {kName,

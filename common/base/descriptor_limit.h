@@ -1,0 +1,12 @@
+#ifndef BYRNIE_COMMON_BASE_DESCRIPTOR_LIMIT_H_
+#define BYRNIE_COMMON_BASE_DESCRIPTOR_LIMIT_H_
+
+namespace byrnie {
+
+// Lets this process have as many descriptors as the system lets its user have: shells and service
+// managers start with far fewer, and connections are descriptors. Does nothing where it may not.
+void RaiseDescriptorLimit();
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_BASE_DESCRIPTOR_LIMIT_H_
