@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -38,9 +39,25 @@ absl::Status ParseStringMatch(const JsonValue& value, StringMatch* out) {
   }
   ASSIGN_OR_RETURN(std::string text, member.second.AsString());
   if (text.empty()) return member.second.Error("is empty; give the text to compare with");
+  // No namespace or identity has one: a policy that can never match would be taken for protection.
+  if (absl::StrContains(text, '*')) {
+    return member.second.Error(
+        "has a \"*\", which is compared literally; say \"prefix\", \"suffix\" or \"presence\"");
+  }
   if (member.first == "exact") out->set_exact(std::move(text));
   if (member.first == "prefix") out->set_prefix(std::move(text));
   if (member.first == "suffix") out->set_suffix(std::move(text));
+  return absl::OkStatus();
+}
+
+// A principal is a SPIFFE ID without its scheme; with it, it would match nobody.
+absl::Status ParsePrincipal(const JsonValue& value, StringMatch* out) {
+  RETURN_IF_ERROR(ParseStringMatch(value, out));
+  if (absl::StartsWith(out->exact(), "spiffe:") || absl::StartsWith(out->prefix(), "spiffe:")) {
+    return value.Error(
+        "names a principal with its scheme; leave \"spiffe://\" out, as in "
+        "cluster.local/ns/demo/sa/client");
+  }
   return absl::OkStatus();
 }
 
@@ -97,8 +114,8 @@ absl::Status ParseMatch(const JsonValue& value, Match* out) {
                    "not_destination_ports", "service_accounts", "not_service_accounts"}));
   RETURN_IF_ERROR(ParseList(m, "namespaces", ParseStringMatch, out->mutable_namespaces()));
   RETURN_IF_ERROR(ParseList(m, "not_namespaces", ParseStringMatch, out->mutable_not_namespaces()));
-  RETURN_IF_ERROR(ParseList(m, "principals", ParseStringMatch, out->mutable_principals()));
-  RETURN_IF_ERROR(ParseList(m, "not_principals", ParseStringMatch, out->mutable_not_principals()));
+  RETURN_IF_ERROR(ParseList(m, "principals", ParsePrincipal, out->mutable_principals()));
+  RETURN_IF_ERROR(ParseList(m, "not_principals", ParsePrincipal, out->mutable_not_principals()));
   RETURN_IF_ERROR(ParseList(m, "source_ips", ParseBlock, out->mutable_source_ips()));
   RETURN_IF_ERROR(ParseList(m, "not_source_ips", ParseBlock, out->mutable_not_source_ips()));
   RETURN_IF_ERROR(ParseList(m, "destination_ips", ParseBlock, out->mutable_destination_ips()));
