@@ -24,11 +24,11 @@ namespace boost {
 
 // We build without exceptions, so Boost calls these where it would throw. The calls used here
 // report errors by error_code; what is left are violated preconditions, that is, bugs of ours.
-[[noreturn]] void throw_exception(const std::exception& error) {
+BOOST_NORETURN void throw_exception(const std::exception& error) {
   std::fprintf(stderr, "boost exception: %s\n", error.what());
   std::abort();
 }
-[[noreturn]] void throw_exception(const std::exception& error, const boost::source_location&) {
+BOOST_NORETURN void throw_exception(const std::exception& error, const boost::source_location&) {
   throw_exception(error);
 }
 
