@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Metrics stay bounded and cheap, whoever the proxy talks to, and scraping them disturbs nobody.
+"""Metrics stay bounded and cheap, whoever the proxy talks to.
 
 Proved: with many more destinations than there is room for, /metrics is strict Prometheus text of at most 2000 series, is
 served in less than 50 ms, and says how many connections were folded; both proxies name who talks to whom as Istio does, in
-the same words; while it is scraped, the 99th percentile of a ping-pong does not change by more than 10 %.
+the same words. Measured, and held to a bound: what scraping costs the 99th percentile of a ping-pong.
 """
 
 import os
