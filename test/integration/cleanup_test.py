@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """The harness leaves nothing behind: no process, namespace, link, rule, mount or file.
 
-Proved after a mesh that ended well, after an exception, and after SIGINT and SIGTERM at any time of its start.
+Proved after a mesh that ended well, after an exception, and after SIGINT, SIGTERM and SIGHUP, also amid a test and at any time
+of the mesh's start.
 """
 
 import os
@@ -14,6 +15,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import main
+from testing.interruption import SIGNALS
 from testing.mesh import Mesh
 from testing.netns import run
 from testing.process import wait_until
@@ -32,6 +34,21 @@ with Mesh() as mesh:
     # Short sleeps: a signal that comes between the last look at signals and the sleep waits for its end.
     while True:
         time.sleep(0.1)
+"""
+
+SUITE = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+import time
+from testing.case import MeshTestCase, main
+class SuiteTest(MeshTestCase):
+    def test_1_waits(self):
+        print(self.mesh.directory, *(namespace.name for namespace in self.mesh.network.namespaces), flush=True)
+        while True:
+            time.sleep(0.1)
+    def test_2_comes_after_it(self):
+        print("went on", flush=True)
+sys.exit(main())
 """
 
 
@@ -88,10 +105,13 @@ class CleanupTest(unittest.TestCase):
                 raise ZeroDivisionError
         self.assert_nothing_left(directory, names)
 
+    def start(self, program):
+        # With SIGHUP as it is by default, also where nohup runs these tests.
+        return subprocess.Popen(["env", "--default-signal=HUP", sys.executable, "-c", program, TEST_DIRECTORY],
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
     def interrupted(self, number, wait_for_up, delay=0.0):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, TEST_DIRECTORY], stdout=subprocess.PIPE,
-                                 stderr=subprocess.DEVNULL, text=True)
-        with child:
+        with self.start(CHILD) as child:
             directory, *names = child.stdout.readline().split()
             if wait_for_up:
                 names = child.stdout.readline().split()[1:]
@@ -104,14 +124,27 @@ class CleanupTest(unittest.TestCase):
         self.assert_nothing_left(directory, names)
 
     def test_signals_while_it_runs_leave_nothing(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             with self.subTest(signal=number):
                 self.interrupted(number, wait_for_up=True)
 
+    def test_signals_amid_a_test_end_all_tests(self):
+        for number in SIGNALS:
+            with self.subTest(signal=number), self.start(SUITE) as child:
+                directory, *names = child.stdout.readline().split()
+                child.send_signal(number)
+                try:
+                    rest, _ = child.communicate(timeout=15)
+                finally:
+                    child.kill()
+                self.assertEqual(child.returncode, 128 + number)
+                self.assertNotIn("went on", rest)
+                self.assert_nothing_left(directory, names)
+
     def test_signals_while_it_starts_leave_nothing(self):
-        for delay in (0.0, 0.1, 0.3, 0.6):
-            with self.subTest(delay=delay):
-                self.interrupted(signal.SIGINT, wait_for_up=False, delay=delay)
+        for number, delay in ((signal.SIGINT, 0.0), (signal.SIGHUP, 0.1), (signal.SIGINT, 0.3), (signal.SIGHUP, 0.6)):
+            with self.subTest(signal=number, delay=delay):
+                self.interrupted(number, wait_for_up=False, delay=delay)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from testing import exposition
 from testing.case import main
 from testing.certificates import Authority, leaf_facts, served_leaf, tls_context, try_tunnel
 from testing.memory import KeyFinder, occurrences
+from testing.interruption import uninterrupted
 from testing.mesh import Mesh
-from testing.netns import APPLICATION_UID, uninterrupted
+from testing.netns import APPLICATION_UID
 from testing.process import Process
 
 HOLDER = "import sys; key = bytearray.fromhex(sys.stdin.readline()); print('ready', flush=True); sys.stdin.read()"

@@ -22,6 +22,10 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+
+from testing.interruption import Interrupted, unwind_on_signals
+
 FOLDERS = (HERE, os.path.join(os.path.dirname(HERE), "interop"))
 # No file takes longer when all is well; one that hangs is ended and counts as failed.
 FILE_DEADLINE = 180
@@ -96,10 +100,7 @@ def main():
     files = {name: os.path.join(folder, name) for folder in FOLDERS for name in sorted(os.listdir(folder))
              if name.endswith("_test.py") and (not options.names or any(part in name for part in options.names))}
     order = sorted(files, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
-    # A shell starts what runs in its background with SIGINT ignored, and that is inherited: the tests that send one
-    # would wait for ever.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    unwind_on_signals()
     results = run_all([files[name] for name in order if name not in ALONE], options.jobs)
     again = [path for path, (_, failed) in results.items() if failed]
     if again:
@@ -112,4 +113,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Interrupted as interruption:
+        sys.exit(interruption.exit_code)

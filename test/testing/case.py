@@ -7,6 +7,7 @@ import sys
 import time
 import unittest
 
+from .interruption import Interrupted, unwind_on_signals
 from .mesh import Mesh
 
 
@@ -24,9 +25,12 @@ class MeshTestCase(unittest.TestCase):
         cls.mesh = Mesh(workload_ttl=cls.workload_ttl)
         try:
             cls.build()
-        except BaseException:
-            cls.mesh.print_logs()
-            cls.mesh.cleanup()
+        except BaseException as error:
+            try:
+                if isinstance(error, Exception):
+                    cls.mesh.print_logs()
+            finally:
+                cls.mesh.cleanup()
             raise
 
     @classmethod
@@ -113,7 +117,9 @@ def _sentence(test):
 
 
 def main():
-    """Runs the tests of the calling file; exit 1 if one failed. SIGUSR1 shows where it is."""
+    """Runs the tests of the calling file; exit 1 if one failed, 128 and its number if a signal ended it. SIGUSR1 shows
+    where it is."""
+    unwind_on_signals()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     if len(sys.argv) > 1:
@@ -123,7 +129,7 @@ def main():
     result = _Lines()
     try:
         suite.run(result)
-    except KeyboardInterrupt:
-        # setUpClass or a test was interrupted: the mesh's atexit handler cleans up.
-        return 130
+    except Interrupted as interruption:
+        # Amid setUpClass or a test: the mesh's atexit handler cleans up.
+        return interruption.exit_code
     return 0 if result.wasSuccessful() else 1

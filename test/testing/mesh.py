@@ -12,7 +12,6 @@ import atexit
 import http.client
 import os
 import shutil
-import signal
 import stat
 import sys
 import tempfile
@@ -20,7 +19,8 @@ import time
 
 from . import exposition
 from .capture import Capture
-from .netns import APPLICATION_UID, Network, uninterrupted
+from .interruption import uninterrupted, uninterruptible, unwind_on_signals
+from .netns import APPLICATION_UID, Network
 from .process import Process, json_lines, wait_until
 from .registry import Registry
 
@@ -251,9 +251,7 @@ class Mesh:
         self.keep_logs = os.environ.get("BYRNIE_KEEP_LOGS")
         self._next = {"pod": 10, "outsider": 100, "service": 10, "log": 0}
         self._binaries = {}
-        # A signal must unwind the stack, or nothing would be cleaned up.
-        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        unwind_on_signals()
         atexit.register(self.cleanup)
         try:
             self._build()
@@ -278,9 +276,12 @@ class Mesh:
         return self
 
     def __exit__(self, kind, error, trace):
-        if kind is not None and issubclass(kind, Exception):
-            self.print_logs()
-        self.cleanup()
+        try:
+            if kind is not None and issubclass(kind, Exception):
+                self.print_logs()
+        finally:
+            # Also when nobody is left to print to.
+            self.cleanup()
 
     # Files.
 
@@ -402,8 +403,7 @@ class Mesh:
         """Ends everything; may be called again."""
         if self.directory is None:
             return
-        old = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with uninterruptible():
             for capture in self.captures:
                 capture.abandon()
             for process in reversed(self.processes):
@@ -415,9 +415,6 @@ class Mesh:
                 shutil.copytree(os.path.join(self.directory, "logs"), target, dirs_exist_ok=True)
             shutil.rmtree(self.directory, ignore_errors=True)
             self.directory = None
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
             atexit.unregister(self.cleanup)
 
 

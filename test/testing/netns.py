@@ -8,25 +8,16 @@ import contextlib
 import ctypes
 import os
 import secrets
-import signal
 import socket
 import subprocess
+
+from .interruption import uninterrupted
 
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # What applications run as in tests: any user but the proxy's.
 APPLICATION_UID = 65534
-
-
-@contextlib.contextmanager
-def uninterrupted():
-    """Holds SIGINT and SIGTERM back, so that nothing is made without being known to who has to remove it."""
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def run(*argv, stdin=None, check=True):
