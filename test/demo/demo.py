@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Byrnie on real traffic, step by step; run by tools/demo. Each step checks what it prints.
 
-Exits 0 if all of it is true, 1 if not, 130 after Ctrl-C; leaves nothing behind. With --keep the mesh stays up in the
-background; --status PID says whether all of it still runs, --stop PID says so too and ends it. Both exit 1 if
-something has died.
+Exits 0 if all of it is true, 1 if not, 128 and its number after a signal (Ctrl-C: 130); leaves nothing behind. With --keep
+the mesh stays up in the background; --status PID says whether all of it still runs, --stop PID says so too and ends it. Both
+exit 1 if something has died.
 """
 
 import signal
@@ -11,42 +11,32 @@ import signal
 # Until something is there to clean up, Ctrl-C ends this without a word; main() takes it back.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+import json
 import os
-import re
 import shutil
-import socket
-import struct
 import sys
 import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import kept
+from speech import (NobodyListens, bold, columns, command, cross, dim, facts, identity, labels_of, line, lines_of_page, mib, paint,
+                    say, tick, truth)
 from testing.certificates import leaf_facts, served_leaf
-from testing.mesh import Mesh
+from testing.interruption import Interrupted, unwind_on_signals
+from testing.mesh import REPOSITORY, Mesh
 from testing.netns import APPLICATION_UID
 from testing.process import wait_until
 
 LIFE = 20
 ROTATIONS = 3
 MARKER = "marker-" + os.urandom(8).hex()
-_COLOR = sys.stdout.isatty()
 
 
 class Untrue(Exception):
     """Something the demo says does not hold."""
-
-
-def paint(code, text):
-    return f"\033[{code}m{text}\033[0m" if _COLOR else str(text)
-
-
-def bold(text):
-    return paint("1", text)
-
-
-def dim(text):
-    return paint("2", text)
 
 
 def require(holds, what):
@@ -54,37 +44,19 @@ def require(holds, what):
         raise Untrue(what)
 
 
-def line(text=""):
-    print("    " + text if text else "", flush=True)
-
-
-def facts(*pairs):
-    width = max(len(name) for name, _ in pairs)
-    for name, value in pairs:
-        line(f"{dim(name.ljust(width))}  {value}")
-
-
-def truth(text):
-    line(f"{paint('32;1', '✓')} {text}")
-
-
-def mib(count):
-    return f"{count / (1 << 20):.1f} MiB"
-
-
 class Demo:
 
     def __init__(self, mesh):
         self.mesh = mesh
         self._step = 0
-        self.started = time.monotonic()
 
     def step(self, title):
         self._step += 1
-        print(f"\n{paint('36;1', f'{self._step:2}')}  {bold(title)}\n", flush=True)
+        say(f"\n{paint('36;1', f'{self._step:2}')}  {bold(title)}\n")
 
     def run(self):
-        print(bold("\nByrnie: two pods, one mutual-TLS hop, certificates that rotate"))
+        say(bold("\nByrnie: two pods, one mutual-TLS hop, certificates that rotate"))
+        say("\nReal processes in network namespaces of this machine; the addresses below exist only there. Every ✓ was checked.")
         self.start()
         self.request()
         self.identities()
@@ -120,8 +92,9 @@ class Demo:
             require(pod.redirect("check", check=False).returncode == 0, f"the redirect rules of {pod.name} are in place")
             line()
             line(f"{bold('pod ' + pod.name)}")
-            facts(("identity", paint("33", pod.spiffe_id)), ("addresses", f"{pod.address}, {pod.address6}"),
-                  ("namespace", pod.host.name), ("processes", f"proxy {pod.proxy.pid}, agent {pod.agent.pid}; rules in nft table inet byrnie"))
+            facts(("identity", identity(pod.spiffe_id)), ("addresses", f"{pod.address}, {pod.address6}"),
+                  ("namespace", pod.host.name), ("processes", f"proxy {pod.proxy.pid}, agent {pod.agent.pid}"),
+                  ("redirect", "all TCP to the proxy, by the rules in nft table inet byrnie"))
         line()
         line(f"{bold('service')} web.demo.svc.cluster.local = {self.web}, {self.web6}; port 80, served by pod server on 8080")
         line()
@@ -132,22 +105,24 @@ class Demo:
         return host.run("curl", "-q", "-sS", "--max-time", "10", *options, url, uid=APPLICATION_UID, check=check)
 
     def request(self):
-        self.step("A request through the service address, by applications that know nothing of TLS")
+        self.step("A request to the service, by applications that know nothing of TLS")
         self.capture = self.mesh.capture(self.server.host)
         # A fresh proxy: its handshake is in the capture.
         self.client.proxy.terminate()
         self.client.start_proxy()
         self.client.wait_ready()
         url = f"http://{self.web}/{MARKER}"
-        line(dim(f"client$ curl {url}"))
+        command("client", f"curl {url}")
         answer = self.curl(self.client.host, url).stdout.strip()
         line(answer)
         require(MARKER in answer and "hello from server" in answer, "the server's answer came back")
         url6 = f"http://[{self.web6}]/{MARKER}"
-        line(dim(f"client$ curl {url6}"))
+        command("client", f"curl {url6}")
         answer = self.curl(self.client.host, url6).stdout.strip()
         line(answer)
         require(MARKER in answer, "the answer came back over IPv6")
+        line()
+        truth("answered, over IPv4 and IPv6")
 
     def identities(self):
         self.step("Both ends know each other: the access logs")
@@ -156,9 +131,9 @@ class Demo:
                                               destination=self.outbound["destination"])[-1]
         for pod, record in ((self.client, self.outbound), (self.server, inbound)):
             line(f"{bold('proxy of ' + pod.name)}  {dim(record['direction'])}")
-            facts(("own identity", paint("33", record["own_identity"])), ("peer identity", paint("33", record["peer_identity"])),
+            facts(("own identity", identity(record["own_identity"])), ("peer identity", identity(record["peer_identity"])),
                   ("asked for", record.get("service") or record["original_destination"]), ("carried to", record.get("destination", "-")),
-                  ("result", f"{record['result']}, {record['reason']}; {record['bytes_sent']} bytes there, {record['bytes_received']} back"))
+                  ("result", f"{record['result']}, {record['reason']}; {record['bytes_sent']} bytes to the server, {record['bytes_received']} back"))
             line()
         require(self.outbound["own_identity"] == inbound["peer_identity"] == self.client.spiffe_id, "the client's identity in both logs")
         require(self.outbound["peer_identity"] == inbound["own_identity"] == self.server.spiffe_id, "the server's identity in both logs")
@@ -172,6 +147,8 @@ class Demo:
               ("inside", "HTTP/2 CONNECT (HBONE); one tunnel carries many connections"))
         require(record["tls_version"] == "TLSv1.3", "TLS 1.3")
         require(record["tls_group"] == "X25519MLKEM768", "X25519MLKEM768")
+        line()
+        truth("TLS 1.3, both certificates verified, and keys that stay secret")
 
     def wire(self):
         self.step("What someone on the link between the pods sees")
@@ -188,24 +165,34 @@ class Demo:
         line()
         truth("the bytes of the applications never crossed the link in plaintext")
 
+    def look_at_certificate(self, pod):
+        """What a stranger sees who shakes hands with the pod's proxy: it shows its certificate before it asks for one, and
+        the handshake fails when there is none."""
+        self.looks[pod] += 1
+        return leaf_facts(served_leaf(self.outsider, pod.address))
+
     def rotation(self):
         self.step(f"Certificates that live {LIFE} seconds rotate under load")
         seen = {pod: [] for pod in (self.client, self.server)}
+        self.looks = {pod: 0 for pod in seen}
         stream = self.client.app("stream", self.sink, 80, 100, 8e6)
         short = self.client.app("short", self.echo, 80, 100, 0.02)
         began = time.monotonic()
 
         def rotated_enough():
             for pod, known in seen.items():
-                leaf = leaf_facts(served_leaf(self.outsider, pod.address))
-                if leaf["serial"] not in known:
-                    known.append(leaf["serial"])
+                serial = json.loads(pod.admin("/certs")[1])["chain"][0]["serial"]
+                if serial not in known:
+                    leaf = self.look_at_certificate(pod)
+                    if int(leaf["serial"], 16) != int(serial, 16):
+                        continue  # Its workers are about to show the new one to others too.
+                    known.append(serial)
                     what = "has certificate" if len(known) == 1 else f"rotation {len(known) - 1}:"
                     line(f"{dim(f'{time.monotonic() - began:5.1f} s')}  {pod.name} {what} …{leaf['serial'][-12:]}, "
                          f"until {time.strftime('%H:%M:%S', time.gmtime(leaf['not_after']))} UTC")
             return all(len(known) > ROTATIONS for known in seen.values())
 
-        wait_until(rotated_enough, 80, f"{ROTATIONS} rotations of both pods", every=0.5)
+        wait_until(rotated_enough, 80, f"{ROTATIONS} rotations of both pods", every=0.2)
         # On, past the last rotation.
         time.sleep(1)
         for process in (stream, short):
@@ -225,7 +212,7 @@ class Demo:
     def plaintext(self):
         self.step("Plaintext from outside the mesh")
         url = f"http://{self.server.address}:8080/let-me-in"
-        line(dim(f"outsider$ curl {url}"))
+        command("outsider", f"curl {url}")
         done = self.curl(self.outsider, url, check=False)
         line(done.stderr.strip())
         require(done.returncode != 0 and not done.stdout, "the plaintext request was refused")
@@ -238,30 +225,44 @@ class Demo:
 
     def pages(self):
         self.step("Looking inside")
-        line(dim(f"client$ curl http://127.0.0.1:15000/"))
+        command("client", "curl http://127.0.0.1:15000/")
         status, page = self.client.admin("/")
         require(status == 200, f"the admin page answers {status}")
-        text = re.sub(r"<(style|title)\b.*?</\1>", "", page, flags=re.S)
-        text = re.sub(r"<(?!/?(?:tr|p|h\d|li|br|div|dt|pre|table)\b)[^>]*>", " ", text)
-        shown = [" ".join(part.split()) for part in re.sub(r"<[^>]*>", "\n", text).replace("&amp;", "&").splitlines()]
-        shown = [part for part in shown if part]
-        for part in shown[:shown.index("Look") if "Look" in shown else 12]:
-            line("  " + part[:110])
+        for part in lines_of_page(page, before="Look"):
+            line("  " + part)
         line()
-        line(dim(f"outsider$ curl http://{self.server.address}:15020/metrics"))
-        metrics = self.server.metrics()
-        busy = [(name, value) for name, value in sorted(metrics.items())
-                if value and name.split("{")[0].endswith("_total") and "connections" in name]
-        for name, value in busy[:8]:
-            line(f"  {name} {value:.0f}")
-        require(busy, "the metrics count connections")
+        command("outsider", f"curl http://{self.server.address}:15020/metrics")
+        self.metrics()
         line()
-        line(dim("operator$ byrniectl status"))
+        command("operator", "byrniectl status")
         for part in self.mesh.control_plane.ctl("status").stdout.splitlines():
-            line("  " + part[:130])
+            line("  " + part)
         line()
         facts(*((f"memory of pod {pod.name}", f"proxy {pod.proxy.memory_kib() / 1024:.1f} MiB, agent {pod.agent.memory_kib() / 1024:.1f} MiB (PSS)")
                 for pod in (self.client, self.server)))
+
+    def metrics(self):
+        """What the server's proxy has counted of connections, also in the words of Istio's dashboards."""
+        counted = {series: value for series, value in sorted(self.server.metrics().items()) if value}
+        own = [(series, f"{value:.0f}") for series, value in counted.items()
+               if series.startswith("byrnie_proxy_connections_") and series.split("{")[0].endswith("_total")]
+        require(own, "the metrics count connections")
+        for part in columns(own):
+            line("  " + part)
+        istio = "istio_tcp_connections_closed_total"
+        shown = ("source_principal", "destination_service_name", "connection_security_policy")
+        rows = [[labels_of(series)[label] for label in shown] + [f"{value:.0f}"]
+                for series, value in counted.items() if series.startswith(istio + "{")]
+        require(rows, f"{istio} counts connections")
+        line(f"  {istio}, by some of its labels")
+        for part in columns([[*shown, ""], *rows]):
+            line("    " + part)
+        failed = 'byrnie_proxy_connections_closed_total{direction="inbound",result="denied",reason="tls-failed"}'
+        looks = self.looks[self.server]
+        require(counted.get(failed, 0) == looks, f"tls-failed counts the {looks} looks at the server's certificate: {counted}")
+        line()
+        line(f"The {looks} that count as tls-failed are this demo's own: in step 6 it looked at each certificate as a stranger does,")
+        line("and a handshake without a certificate is refused.")
 
     def parts(self):
         """The processes that are to run from the start to the end, by what they are."""
@@ -272,21 +273,21 @@ class Demo:
         return found
 
     def dead(self):
-        """A sentence for each of the processes that has ended."""
+        """For each of the processes that has ended a sentence and, on a line of its own, the last of its log."""
         said = []
-        for name, process in self.parts().items():
+        for part, process in self.parts().items():
             if process.running():
                 continue
             code = process.returncode
             how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
             last = process.log_text().strip().splitlines()[-1:] or ["nothing"]
-            said.append(f"{name} (pid {process.pid}) has ended, {how}; its log ends with: {last[0][:160]}")
+            said.append(f"{part} (pid {process.pid}) has ended, {how}; its log ends with:\n    {last[0]}")
         return said
 
     def still_there(self):
         self.step("All of it still runs")
         dead = self.dead()
-        require(not dead, "; ".join(dead))
+        require(not dead, "\n".join(dead))
         for pod in (self.client, self.server):
             require(pod.ready(), f"pod {pod.name} is ready")
         truth(f"{len(self.parts())} processes, none has ended; both pods are ready")
@@ -295,17 +296,17 @@ class Demo:
         """(what to say, whether all is well) for who asks about a mesh that was kept."""
         dead = self.dead()
         if dead:
-            return "\n".join(f"{paint('31;1', '✗')} {sentence}" for sentence in dead), False
+            return "\n".join(dead), False
         unready = [pod.name for pod in (self.client, self.server) if not pod.ready()]
         if unready:
-            return f"{paint('31;1', '✗')} all {len(self.parts())} processes run, but not ready: {', '.join(unready)}", False
-        return f"{paint('32;1', '✓')} all {len(self.parts())} processes run, both pods are ready", True
+            return f"all {len(self.parts())} processes run, but not ready: {', '.join(unready)}", False
+        return f"all {len(self.parts())} processes run, both pods are ready", True
 
     def how_to_look_around(self):
         server, client = self.server.host.name, self.client.host.name
         sudo = "" if not os.environ.get("SUDO_USER") else "sudo "
-        print(f"\n{bold('It keeps running. Look around (as root):')}\n")
-        for what, command in (
+        say(f"\n{bold('It keeps running. Look around (as root):')}\n")
+        for what, how in (
                 ("a request", f"{sudo}ip netns exec {client} curl http://{self.web}/hello"),
                 ("client's admin page", f"{sudo}ip netns exec {client} curl http://127.0.0.1:15000/"),
                 ("certificates", f"{sudo}ip netns exec {server} curl http://127.0.0.1:15000/certs"),
@@ -317,29 +318,35 @@ class Demo:
                 ("the wire", f"{sudo}ip netns exec {self.mesh.network.switch.name} tcpdump -ni {self.server.host.port} -X port 15008"),
                 ("registry, try a policy", self.mesh.registry.path),
                 ("logs", os.path.join(self.mesh.directory, "logs"))):
-            line(f"{dim(what.ljust(24))}{command}")
-        print(f"\n{bold('Ask whether all of it still runs; stop it, leaving nothing behind:')}\n")
+            line(f"{dim(what.ljust(24))}{how}")
+        say(f"\n{bold('Ask whether all of it still runs; stop it, leaving nothing behind:')}\n")
         for option in ("--status", "--stop"):
-            line(f"{sudo}{os.path.abspath(__file__)} {option} {os.getpid()}")
-        print(flush=True)
+            line(f"{os.path.join(REPOSITORY, 'tools', 'demo')} {option} {os.getpid()}")
+        say()
 
 
-def show(keep_until_told=None):
-    """Runs the demo; returns the exit code. `keep_until_told` is called at the end with everything still up."""
+def show(stay=None):
+    """Runs the demo; returns the exit code. `stay` is called at the end, with everything still up, and does not return."""
     began = time.monotonic()
     try:
         with Mesh(workload_ttl=f"{LIFE}s") as mesh:
             demo = Demo(mesh)
             demo.run()
-            print(f"\n{paint('32;1', '✓')} {bold(f'all of it true, in {time.monotonic() - began:.0f} seconds')}", flush=True)
-            if keep_until_told:
+            say(f"\n{tick()} {bold(f'all of it true, in {time.monotonic() - began:.0f} seconds')}")
+            if stay:
                 demo.how_to_look_around()
-                keep_until_told(demo)
-    except KeyboardInterrupt:
-        print("\ninterrupted; nothing is left behind", flush=True)
-        return 130
+                stay(demo.status)
+        say("nothing is left behind; tools/demo --keep leaves it running, to look around")
+    except Interrupted as interruption:
+        try:
+            say("\ninterrupted; nothing is left behind")
+        except NobodyListens:
+            pass  # The terminal was closed.
+        return interruption.exit_code
+    except NobodyListens:
+        return 1
     except (Untrue, AssertionError) as error:
-        print(f"\n{paint('31;1', '✗')} {bold('not true:')} {error}", flush=True)
+        say(f"\n{cross()} {bold('not true:')} {error}")
         return 1
     except Exception:  # Whatever it is, a person wants to see it and the exit code says it.
         traceback.print_exc()
@@ -347,100 +354,8 @@ def show(keep_until_told=None):
     return 0
 
 
-def question_address(pid):
-    # Abstract: it leaves no file, and is gone with its process.
-    return f"\0byrnie-demo-{pid}"
-
-
-def listen_for_questions():
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(question_address(os.getpid()))
-    listener.listen(4)
-    return listener
-
-
-def answer_questions(listener, demo, seconds):
-    """Answers who asks within `seconds`. To "stop" with the status too; the connection ends with everything else."""
-    listener.settimeout(seconds)
-    try:
-        asker, _ = listener.accept()
-    except TimeoutError:
-        return
-    asker.settimeout(5)
-    try:
-        _, uid, _ = struct.unpack("3i", asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid != 0:
-            return
-        question = asker.recv(16)
-        text, well = demo.status()
-        asker.sendall(f"{'well' if well else 'ill'}\n{text}\n".encode())
-        if question == b"stop":
-            STOPPED_BY.append(asker)
-            asker = None
-            sys.exit(0)
-    except OSError:
-        pass
-    finally:
-        if asker:
-            asker.close()
-
-
-# Held until the end of the process, so that who asked for it learns when it is complete.
-STOPPED_BY = []
-
-
-def ask_kept(question, pid):
-    """Asks the demo that was kept as `pid`, shows the answer; returns the exit code."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asker:
-            asker.settimeout(30)
-            asker.connect(question_address(pid))
-            asker.sendall(question.encode())
-            answer = b""
-            while block := asker.recv(4096):
-                answer += block
-    except OSError as error:
-        print(f"error: no demo runs as process {pid} ({error}); tools/demo --keep starts one", file=sys.stderr)
-        return 1
-    verdict, _, text = answer.decode().partition("\n")
-    print(text.rstrip())
-    if question == "stop":
-        print("stopped; nothing is left behind")
-    return 0 if verdict == "well" else 1
-
-
-def show_and_keep():
-    """Runs the demo in a child that stays when this process ends; returns the exit code."""
-    told, tell = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(told)
-
-        def stay(demo):
-            listener = listen_for_questions()
-            # Away from the terminal: neither its end nor Ctrl-C there concerns this process any more.
-            os.setsid()
-            nothing = os.open(os.devnull, os.O_RDWR)
-            for fd in (0, 1, 2):
-                os.dup2(nothing, fd)
-            os.write(tell, b"up")
-            os.close(tell)
-            while True:
-                # Not forever at a time: a signal that came just before would be slept through.
-                answer_questions(listener, demo, 0.5)
-
-        sys.exit(show(stay))
-    os.close(tell)
-    # The child hears Ctrl-C as well and cleans up; this process only waits for it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
-    if os.read(told, 2):
-        return 0
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 def main():
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    unwind_on_signals()
     asked = len(sys.argv) == 3 and sys.argv[1] in ("--status", "--stop") and sys.argv[2].isdigit()
     if sys.argv[1:] not in ([], ["--keep"]) and not asked:
         print("error: the options are --keep, --status PID and --stop PID", file=sys.stderr)
@@ -449,13 +364,16 @@ def main():
         print("error: network namespaces need root; run tools/demo", file=sys.stderr)
         return 1
     if asked:
-        return ask_kept(sys.argv[1][2:], int(sys.argv[2]))
+        return kept.ask(sys.argv[1][2:], int(sys.argv[2]))
     for program in ("curl", "tcpdump", "ip", "nft", "nsenter", "setpriv", "openssl"):
         if not shutil.which(program):
             print(f"error: {program} is not installed; run tools/setup", file=sys.stderr)
             return 1
-    return show_and_keep() if sys.argv[1:] else show()
+    return kept.show_and_stay(show) if sys.argv[1:] else show()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Interrupted as interruption:
+        sys.exit(interruption.exit_code)

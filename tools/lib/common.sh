@@ -7,7 +7,9 @@ BORINGSSL_REVISION=3a9254f16eda7a4c5d2260039ff23456a0a34de4
 export BYRNIE_ROOT BYRNIE_CACHE BORINGSSL_REVISION
 
 # say MESSAGE: progress for a person, on stderr so that stdout stays usable.
-say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+say() {
+  if [ -t 2 ] && [ -z "${NO_COLOR:-}" ]; then printf '\033[1m==>\033[0m %s\n' "$*" >&2; else printf '==> %s\n' "$*" >&2; fi
+}
 
 # die MESSAGE: what is wrong and what to do, then exit 1.
 die() {
