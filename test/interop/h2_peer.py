@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 import time
+import traceback
 
 import h2.config
 import h2.connection
@@ -14,6 +15,12 @@ import h2.settings
 from testing.certificates import tls_context
 
 BLOCK = 64 * 1024
+# How a TLS connection says that the other side is gone without having said so.
+_GONE = (ConnectionError, ssl.SSLEOFError)
+
+
+class PeerClosed(AssertionError):
+    """The peer has closed the connection, before what was waited for."""
 
 
 class Stream:
@@ -106,20 +113,22 @@ class Connection:
         self.flush()
 
     def pump(self, until=lambda: False, deadline=10.0):
-        """Moves bytes until a condition holds; AssertionError if it does not in time."""
+        """Moves bytes until a condition holds; PeerClosed if the connection ends first, AssertionError if it does not
+        come about in time."""
         end = time.monotonic() + deadline
         self.send_streams()
         while not until():
             left = end - time.monotonic()
-            if left <= 0 or self.closed:
-                raise AssertionError("the connection was closed" if self.closed
-                                     else f"not within {deadline:g} s; {len(self.events)} events so far")
+            if self.closed:
+                raise PeerClosed(f"the connection was closed; {len(self.events)} events so far")
+            if left <= 0:
+                raise AssertionError(f"not within {deadline:g} s; {len(self.events)} events so far")
             self.sock.settimeout(left)
             try:
                 data = self.sock.recv(BLOCK)
             except (TimeoutError, socket.timeout):
                 continue
-            except OSError:
+            except _GONE:
                 data = b""
             if not data:
                 self.closed = True
@@ -197,7 +206,10 @@ def dial(namespace, address, certificate, settings=None, timeout=10):
 
 
 class Server:
-    """Takes tunnels on the HBONE port of a host; `serve(connection)` sets each up, on the connection's own thread."""
+    """Takes tunnels on the HBONE port of a host; `serve(connection)` sets each up, on the connection's own thread.
+
+    What goes wrong there, in `serve`, in the callbacks or in HTTP/2 itself, is in `errors` and raised by close().
+    """
 
     def __init__(self, host, certificate, bundle, serve, settings=None):
         self.connections = []
@@ -219,6 +231,7 @@ class Server:
             try:
                 raw, _ = self._listener.accept()
             except OSError:
+                self._failed("accept")
                 return
             thread = threading.Thread(target=self._run, args=(raw,), daemon=True)
             self._threads.append(thread)
@@ -231,19 +244,28 @@ class Server:
             self.peers.append(dict(sock.getpeercert()).get("subjectAltName"))
             connection = Connection(sock, False, self._settings)
             self.connections.append(connection)
+        except Exception:  # pylint: disable=broad-except
+            self._failed("handshake")
+            return
+        try:
             self._serve(connection)
             connection.pump(lambda: self._stopping, deadline=60)
-        except AssertionError:
-            pass  # The peer closed it.
-        except Exception as error:  # pylint: disable=broad-except
-            if not self._stopping:
-                self.errors.append(repr(error))
+        except (PeerClosed, *_GONE):
+            pass  # A peer may end a tunnel at any time; what the test wanted of it, the test asks for.
+        except Exception:  # pylint: disable=broad-except
+            self._failed("tunnel")
+
+    def _failed(self, where):
+        """Keeps the exception being handled, unless the end was asked for, which breaks whatever is under way."""
+        if not self._stopping:
+            self.errors.append(f"{where}: {traceback.format_exc()}")
 
     def requests(self):
         """The headers of all CONNECTs, in order of the tunnels."""
         return [stream.headers for connection in self.connections for stream in connection.streams.values()]
 
     def close(self):
+        """Ends all tunnels; AssertionError if something had gone wrong."""
         self._stopping = True
         for sock in [self._listener] + [connection.sock for connection in self.connections]:
             try:
@@ -252,6 +274,10 @@ class Server:
                 pass  # Ended already.
         for thread in self._threads:
             thread.join(10)
+            if thread.is_alive():
+                self.errors.append("a thread of the peer does not end")
         self._listener.close()
         for connection in self.connections:
             connection.sock.close()
+        if self.errors:
+            raise AssertionError("the peer failed:\n" + "\n".join(self.errors))
