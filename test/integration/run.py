@@ -4,7 +4,8 @@ binaries.
 
     run.py [--jobs N] [NAME...]     NAME: part of a file's name
 
-Files run a few at a time, those that measure shares of the CPU or percentiles of latency alone.
+Files run a few at a time: N that work, and one beside them that mostly waits; those that measure shares of the CPU or
+percentiles of latency run alone.
 
 Prints one line per test, the logs of what failed, and ends with "N passed, N failed". Exit 1 if one failed. A file that
 fails beside another runs once more by itself at the end, where what it measures is not the machine's load; it says so, and
@@ -12,6 +13,7 @@ that run is the one that counts.
 """
 
 import argparse
+import collections
 import concurrent.futures
 import os
 import re
@@ -30,9 +32,14 @@ FOLDERS = (HERE, os.path.join(os.path.dirname(HERE), "interop"))
 # No file takes longer when all is well; one that hangs is ended and counts as failed.
 FILE_DEADLINE = 180
 # Longest first, so that the last minutes are not spent on one of them alone.
-LONGEST = ("rotation_test.py", "control_plane_outage_test.py", "many_stalled_readers_test.py", "dead_peer_test.py",
-           "short_connections_test.py", "half_close_matrix_test.py", "broken_certificate_test.py", "lost_conntrack_test.py",
-           "reset_matrix_test.py", "full_duplex_test.py", "identity_expiry_test.py", "backpressure_test.py", "drain_test.py")
+LONGEST = ("many_stalled_readers_test.py", "handshake_flood_test.py", "reset_matrix_test.py", "full_duplex_test.py",
+           "short_connections_test.py", "redirect_watch_test.py", "redirect_test.py", "limits_test.py",
+           "stale_endpoint_test.py", "recorder_test.py", "hostile_tls_test.py",
+           "redirect_older_test.py", "drain_storm_test.py")
+# What these do is mostly to wait, for certificates to age or for time limits: they take little from what runs beside them.
+WAITING = ("demo_test.py", "dead_peer_test.py", "first_word_test.py", "lifetimes_test.py", "half_close_matrix_test.py",
+           "direct_mtls_rotation_test.py", "rotation_test.py", "broken_certificate_test.py", "lost_conntrack_test.py",
+           "control_plane_outage_test.py", "probe_test.py", "strict_first_bytes_test.py", "identity_expiry_test.py")
 # What these measure is the machine's when another file runs beside them: one by one, after the others.
 ALONE = ("idle_memory_test.py", "metrics_scale_test.py")
 
@@ -78,36 +85,54 @@ def run_file(path):
     return passed, failed
 
 
-def run_all(paths, jobs):
-    """{path: (passed, failed)} of files run `jobs` at a time."""
-    pool = concurrent.futures.ThreadPoolExecutor(jobs)
+def run_all(lanes):
+    """{path: (passed, failed)} of files run in lanes side by side, each a list of queues: it takes from the first that has
+    something left, until all are empty."""
+    results = {}
+
+    def run_lane(queues):
+        while queue := next(filter(None, queues), None):
+            try:
+                path = queue.popleft()
+            except IndexError:
+                continue  # Another lane was faster.
+            results[path] = run_file(path)
+    pool = concurrent.futures.ThreadPoolExecutor(len(lanes))
     try:
-        return dict(zip(paths, pool.map(run_file, paths)))
+        for lane in [pool.submit(run_lane, queues) for queues in lanes]:
+            lane.result()
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for queues in lanes:
+            for queue in queues:
+                queue.clear()
         for process in list(_running):
             process.terminate()
         raise
+    return results
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=2, help="files run at the same time")
+    parser.add_argument("--jobs", type=int, default=2, help="files that run at the same time, one that mostly waits not counted")
     parser.add_argument("names", nargs="*", help="run only files whose name contains one of these")
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("error: network namespaces need root; run this as root or with sudo")
     files = {name: os.path.join(folder, name) for folder in FOLDERS for name in sorted(os.listdir(folder))
              if name.endswith("_test.py") and (not options.names or any(part in name for part in options.names))}
-    order = sorted(files, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
+    started = time.monotonic()
     unwind_on_signals()
-    results = run_all([files[name] for name in order if name not in ALONE], options.jobs)
+    working = collections.deque(files[name] for name in sorted(
+        files, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST)) if name not in WAITING + ALONE)
+    waiting = collections.deque(files[name] for name in WAITING if name in files)
+    results = run_all([[working, waiting]] * options.jobs + [[waiting]])
     again = [path for path, (_, failed) in results.items() if failed]
     if again:
         print("     once more, by themselves: " + " ".join(os.path.basename(path) for path in again), flush=True)
-    results.update(run_all([files[name] for name in order if name in ALONE] + again, 1))
+    results.update(run_all([[collections.deque([files[name] for name in ALONE if name in files] + again)]]))
     passed = sum(result[0] for result in results.values())
     failed = sum(result[1] for result in results.values())
+    print(f"     {len(results)} files in {(time.monotonic() - started) / 60:.1f} minutes")
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed or not passed else 0
 
