@@ -15,7 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
-#include "deploy/redirect/ruleset.h"
+#include "deploy/redirect/nft_text.h"
 
 namespace byrnie {
 namespace {

@@ -1,7 +1,6 @@
 #ifndef BYRNIE_DEPLOY_REDIRECT_RULESET_H_
 #define BYRNIE_DEPLOY_REDIRECT_RULESET_H_
 
-#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -10,11 +9,6 @@
 #include "deploy/redirect/redirect_options.h"
 
 namespace byrnie {
-
-// The bit of a packet's mark, and of its connection's, that takes it to the proxy in tproxy mode:
-// the packets of inbound connections, and those the application sends to a client's address that
-// the proxy has borrowed.
-inline constexpr uint32_t kToProxyMark = 0x00020000;
 
 // The nftables table `inet byrnie` for one set of options. Immutable; pure text, touches nothing.
 //
