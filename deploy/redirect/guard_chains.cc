@@ -10,10 +10,71 @@
 namespace byrnie {
 namespace {
 
+constexpr absl::string_view kSynAck = "tcp flags syn,ack / syn,ack";
+
 // What connection tracking says of a connection that may leave without the proxy, once one packet
 // of it was seen to be allowed to. It tells its answers from what others open towards the pod.
 constexpr absl::string_view kLetOut = "ct mark set ct mark | 0x00010000 accept";
+constexpr absl::string_view kIsLetOut = "ct mark & 0x00010000 == 0x00010000";
 constexpr absl::string_view kWasLetOut = "ct mark & 0x00010000 == 0x00010000 accept";
+
+// Where the proxy alone listens; whoever else does so answers in its name.
+std::string OwnPorts(const RedirectMatches& m) {
+  NumberRanges own;
+  for (uint16_t port : kProxyPorts) own.Add(port);
+  own.Add(m.outbound_port);
+  own.Add(m.inbound_port);
+  return own.ToNft();
+}
+
+std::string NotTheProxys(const RedirectMatches& m) {
+  return absl::StrCat("meta skuid != ", m.proxy_uid);
+}
+
+// What comes to the proxy's ports from outside; what returns may come in if the guard lets it.
+std::string InboundOwnPorts(const RedirectMatches& m) {
+  Rules own = {
+      absl::StrCat(NotTheProxys(m), " goto inbound_refuse"),
+      absl::StrCat("meta skuid ", m.proxy_uid, " accept"),
+      // From here on nobody has accepted it. Of no connection: the kernel refuses it at once.
+      "tcp flags syn,rst return",
+      "ct state new return",
+      // The proxy has answered the SYN.
+      absl::StrCat(kIsLetOut, " return"),
+  };
+  // The kernel has, with a SYN cookie, whoever listens. The connection may open, by an empty
+  // segment without options or with a timestamp, but not a byte comes in before the proxy accepts
+  // it.
+  for (absl::string_view empty : {"ip length 40 tcp doff 5", "ip length 52 tcp doff 8",
+                                  "ip6 length 20 tcp doff 5", "ip6 length 32 tcp doff 8"}) {
+    own.push_back(absl::StrCat(empty, " return"));
+  }
+  // It is sent again; a reset would end it.
+  own.push_back("drop");
+  return Chain("inbound_own", own);
+}
+
+// Answers from the proxy's ports that have not been seen to be the proxy's.
+std::string OutboundOwnPorts(const RedirectMatches& m) {
+  return Chain("outbound_own",
+               {
+                   // Somebody else listens there: the client is told at once that nobody does. The
+                   // second rule is for where these rules are installed twice.
+                   absl::StrCat(NotTheProxys(m), " ", kSynAck, " tcp flags set rst | ack accept"),
+                   absl::StrCat(NotTheProxys(m), " ", kResetPasses),
+                   absl::StrCat("meta l4proto tcp ", NotTheProxys(m), " reject with tcp reset"),
+                   // From here on without an owner.
+                   "fib daddr type local tcp flags != syn,ack / syn,ack accept",
+                   "ct state invalid drop",
+                   std::string(kWasLetOut),
+                   // Nobody listens there.
+                   std::string(kResetPasses),
+                   // A SYN cookie. Within the pod nothing calls for one but somebody who wants it,
+                   // and there inbound_own does not look at what follows.
+                   absl::StrCat("fib daddr type != local ", kSynAck, " accept"),
+                   "drop",
+               });
+}
 
 }  // namespace
 
@@ -21,6 +82,7 @@ std::string InboundGuard(const RedirectMatches& m) {
   Rules guard = {
       absl::StrCat(kNotTcp, " accept"),
       "iifname \"lo\" accept",
+      absl::StrCat("tcp dport ", OwnPorts(m), " jump inbound_own"),
   };
   for (const std::string& name : m.exclude_interfaces) {
     guard.push_back(absl::StrCat("iifname \"", name, "\" accept"));
@@ -45,7 +107,7 @@ std::string InboundGuard(const RedirectMatches& m) {
   Goto(guard, "iifname", m.include_interfaces, refused, "inbound_refuse");
   if (!refused.empty() || !m.include_interfaces.empty()) guard.push_back("accept");
   return absl::StrCat(BaseChain("inbound_guard", "filter hook input priority 0", "drop", guard),
-                      "\n",
+                      "\n", InboundOwnPorts(m), "\n",
                       // Older than the rules, or untranslated: for all we know plaintext to the
                       // application.
                       Chain("inbound_refuse", {std::string(kReset)}));
@@ -53,7 +115,8 @@ std::string InboundGuard(const RedirectMatches& m) {
 
 std::string OutboundGuard(const RedirectMatches& m) {
   Rules guard = {absl::StrCat(kNotTcp, " accept"),
-                 absl::StrCat("meta skuid ", m.proxy_uid, " ", kLetOut)};
+                 absl::StrCat("meta skuid ", m.proxy_uid, " ", kLetOut),
+                 absl::StrCat("tcp sport ", OwnPorts(m), " goto outbound_own")};
   for (const std::string& match : m.exclude_users) {
     guard.push_back(absl::StrCat(match, " ", kLetOut));
   }
@@ -62,7 +125,10 @@ std::string OutboundGuard(const RedirectMatches& m) {
   // To a client's address that the proxy has borrowed: it stays in the pod, see returning_guard.
   if (m.tproxy) guard.push_back(absl::StrCat("ct direction reply ", ToProxy("ct mark"), " accept"));
   // Answers from ports that are open to others.
-  guard.push_back(absl::StrCat("tcp sport ", m.open_ports.ToNft(), " ct direction reply accept"));
+  if (!m.exclude_inbound_ports.empty()) {
+    const std::string ports = m.exclude_inbound_ports.ToNft();
+    guard.push_back(absl::StrCat("tcp sport ", ports, " ct direction reply accept"));
+  }
   if (!m.include_inbound_ports.empty()) {
     const std::string ports = m.include_inbound_ports.ToNft();
     guard.push_back(absl::StrCat("tcp sport != ", ports, " ct direction reply accept"));
@@ -92,7 +158,7 @@ std::string OutboundGuard(const RedirectMatches& m) {
       std::string(kReset),
   };
   return absl::StrCat(BaseChain("outbound_guard", "filter hook output priority 0", "drop", guard),
-                      "\n", Chain("outbound_refuse", refuse));
+                      "\n", OutboundOwnPorts(m), "\n", Chain("outbound_refuse", refuse));
 }
 
 std::string ClosedChains(const RedirectMatches& m) {

@@ -145,10 +145,10 @@ absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options) {
   matches.inbound_port = options.inbound_port;
   matches.proxy_uid = options.proxy_uid;
 
-  ASSIGN_OR_RETURN(matches.open_ports,
+  ASSIGN_OR_RETURN(matches.exclude_inbound_ports,
                    Ports("exclude_inbound_ports", options.exclude_inbound_ports));
   for (uint16_t port : {options.outbound_port, options.inbound_port}) {
-    if (matches.open_ports.Contains(port)) {
+    if (matches.exclude_inbound_ports.Contains(port)) {
       return absl::InvalidArgumentError(
           absl::StrCat("--exclude_inbound_ports: ", port,
                        " cannot be open to others; name ports of the application"));
@@ -157,7 +157,8 @@ absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options) {
   ASSIGN_OR_RETURN(matches.include_inbound_ports,
                    Ports("include_inbound_ports", options.include_inbound_ports));
   RETURN_IF_ERROR(CheckApart("include_inbound_ports", matches.include_inbound_ports,
-                             "exclude_inbound_ports", matches.open_ports));
+                             "exclude_inbound_ports", matches.exclude_inbound_ports));
+  matches.open_ports = matches.exclude_inbound_ports;
   for (uint16_t port : kProxyPorts) matches.open_ports.Add(port);
 
   ASSIGN_OR_RETURN(const NumberRanges include_ports,

@@ -51,7 +51,8 @@ struct RedirectMatches {
   uint16_t outbound_port = 0;
   uint16_t inbound_port = 0;
   uint32_t proxy_uid = 0;
-  NumberRanges open_ports;  // With kProxyPorts.
+  NumberRanges open_ports;  // exclude_inbound_ports and kProxyPorts.
+  NumberRanges exclude_inbound_ports;
   NumberRanges include_inbound_ports;
   NumberRanges exclude_outbound_ports;
   std::vector<std::string> exclude_users;     // "meta skuid 1000"

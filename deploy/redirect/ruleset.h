@@ -19,6 +19,7 @@ namespace byrnie {
 // * A connection that connection tracking knew before the rules were there is not translated
 //   either. The guards let nothing pass, in either direction, that was not taken to the proxy, does
 //   not go to an open port and is not the proxy's own; both ends of it get a reset.
+// * From the proxy's ports nobody but the proxy answers, also while it is dead.
 // * When somebody empties the table, its chains are left: those of the guards drop everything.
 class Ruleset {
  public:

@@ -54,6 +54,20 @@ TEST(RulesetTest, AcceptsFromOutsideWhatWasRedirectedOrIsAnAnswer) {
                         "\t\tgoto inbound_refuse\n"));
 }
 
+TEST(RulesetTest, LetsNobodyButTheProxyAnswerFromItsPorts) {
+  RedirectOptions options;
+  options.outbound_port = 16001;
+  options.exclude_inbound_ports = {"22"};
+  const std::string listing = ListingOf(options);
+  const std::string ports = "{ 15006, 15008, 15020, 15021, 16001 }";
+  EXPECT_THAT(listing, HasSubstr(absl::StrCat("\t\tiifname \"lo\" accept\n\t\ttcp dport ", ports,
+                                              " jump inbound_own\n")));
+  EXPECT_THAT(listing, HasSubstr(absl::StrCat("\t\tmeta skuid 1337 ct mark set ct mark | 0x00010000"
+                                              " accept\n\t\ttcp sport ",
+                                              ports, " goto outbound_own\n")));
+  EXPECT_THAT(listing, HasSubstr("\t\ttcp sport 22 ct direction reply accept\n"));
+}
+
 TEST(RulesetTest, OpensExcludedInboundPortsInBothInboundChains) {
   RedirectOptions options;
   options.exclude_inbound_ports = {"22", "9100", "22"};

@@ -68,9 +68,7 @@ class RedirectInvalidTest(unittest.TestCase):
         """Resets seen while segments are forged into an open connection that must go on."""
         with self.listener() as listener:
             with self.peer.connect(self.pod.address6 if v6 else self.pod.address, 8080) as connection:
-                with self.pod.entered(PROXY_UID):  # What is accepted belongs to who accepts it.
-                    accepted, _ = listener.accept()
-                with accepted:
+                with self.pod.accept(listener, PROXY_UID) as accepted:
                     connection.sendall(b"before")
                     self.assertEqual(accepted.recv(100), b"before")
                     capture = self.mesh.capture(self.pod, RESETS)

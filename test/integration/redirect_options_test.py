@@ -75,10 +75,7 @@ class RedirectOptionsTest(unittest.TestCase):
                     wanted = proxy if expected == "proxy" else app
                     with self.peer.connect(address, port, timeout=3) as connection:
                         wanted.settimeout(3)
-                        # What is accepted belongs to who accepts it.
-                        with self.pod.entered(PROXY_UID if wanted is proxy else APPLICATION_UID):
-                            accepted, _ = wanted.accept()
-                        with accepted:
+                        with self.pod.accept(wanted, PROXY_UID if wanted is proxy else APPLICATION_UID) as accepted:
                             connection.sendall(b"question")
                             self.assertEqual(accepted.recv(100), b"question")
                             accepted.sendall(b"answer")

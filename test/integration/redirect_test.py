@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import main
 from testing.mesh import Mesh, PROXY_UID
+from testing.netns import APPLICATION_UID
 
 
 class RedirectTest(unittest.TestCase):
@@ -102,7 +103,7 @@ class RedirectTest(unittest.TestCase):
 
     def test_applications_are_redirected_and_the_proxy_is_not(self):
         self.redirect("apply")
-        with self.host.listen(15001) as proxy, self.peer.listen(8080) as target:
+        with self.host.listen(15001, uid=PROXY_UID) as proxy, self.peer.listen(8080) as target:
             for address in ("10.96.0.1", "fd96::1", self.peer.address, self.peer.address6):
                 with self.subTest(address=address):
                     self.host.connect(address, 8080).close()
@@ -122,7 +123,7 @@ class RedirectTest(unittest.TestCase):
                         proxy.accept()[0].close()
                 for port in (15008, 15020, 15021, 9100):
                     with self.subTest(address=address, port=port):
-                        with self.host.listen(port) as direct:
+                        with self.host.listen(port, uid=APPLICATION_UID if port == 9100 else PROXY_UID) as direct:
                             self.peer.connect(address, port).close()
                             direct.accept()[0].close()
 

@@ -121,6 +121,11 @@ class Namespace:
         made.listen(backlog)
         return made
 
+    def accept(self, listener, uid=APPLICATION_UID):
+        """A connection of a listener inside. What is accepted belongs to who accepts it."""
+        with self.entered(uid):
+            return listener.accept()[0]
+
 
 class Network:
     """A switch with its own namespace, and hosts plugged into it. Nothing of it is visible outside.
