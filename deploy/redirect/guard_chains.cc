@@ -1,9 +1,11 @@
 #include "deploy/redirect/guard_chains.h"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "deploy/redirect/nft_text.h"
 
@@ -12,11 +14,38 @@ namespace {
 
 constexpr absl::string_view kSynAck = "tcp flags syn,ack / syn,ack";
 
-// What connection tracking says of a connection that may leave without the proxy, once one packet
-// of it was seen to be allowed to. It tells its answers from what others open towards the pod.
-constexpr absl::string_view kLetOut = "ct mark set ct mark | 0x00010000 accept";
-constexpr absl::string_view kIsLetOut = "ct mark & 0x00010000 == 0x00010000";
-constexpr absl::string_view kWasLetOut = "ct mark & 0x00010000 == 0x00010000 accept";
+// A socket that is closed, not accepted yet or in TIME_WAIT has no owner any more, or none yet;
+// then the mark of its connection says who owned it. One bit is the proxy's. Twelve are a user's or
+// group's that is let out, drawn from the match that lets it out, so that a mark is worth nothing
+// once that match is gone.
+constexpr absl::string_view kMarkProxy = "ct mark set ct mark | 0x00010000 accept";
+constexpr absl::string_view kIsProxy = "ct mark & 0x00010000 == 0x00010000";
+constexpr absl::string_view kWasProxy = "ct mark & 0x00010000 == 0x00010000 accept";
+constexpr uint32_t kUserBits = 0x3ffc0000;
+constexpr int kUserShift = 18;
+
+uint32_t UserMark(absl::string_view match) {
+  uint32_t hash = 2166136261u;  // FNV-1a.
+  for (const char c : match) hash = (hash ^ static_cast<uint8_t>(c)) * 16777619u;
+  return (1 + hash % (kUserBits >> kUserShift)) << kUserShift;
+}
+
+std::string Hex(uint32_t value) { return absl::StrCat("0x", absl::Hex(value, absl::kZeroPad8)); }
+
+std::string MarkUser(absl::string_view match) {
+  const uint32_t mark = UserMark(match);
+  return absl::StrCat(match, " ct mark set ct mark & ", Hex(~kUserBits | mark), " | ", Hex(mark),
+                      " accept");
+}
+
+std::string WasUser(absl::string_view match) {
+  return absl::StrCat("ct mark & ", Hex(kUserBits), " == ", Hex(UserMark(match)), " accept");
+}
+
+// A match of a destination, for the packets that come back from it.
+std::string AsSource(absl::string_view match) {
+  return absl::StrReplaceAll(match, {{" daddr ", " saddr "}, {" dport ", " sport "}});
+}
 
 // Where the proxy alone listens; whoever else does so answers in its name.
 std::string OwnPorts(const RedirectMatches& m) {
@@ -31,6 +60,27 @@ std::string NotTheProxys(const RedirectMatches& m) {
   return absl::StrCat("meta skuid != ", m.proxy_uid);
 }
 
+// What comes back from what the pod has opened. By the rules that are there now, not by what was
+// once let out: a list that has become narrower cuts what it does not name any more.
+std::string InboundAnswers(const RedirectMatches& m) {
+  Rules answer = m.exclude_users;
+  if (!m.exclude_outbound_ports.empty()) {
+    answer.push_back(absl::StrCat("tcp sport ", m.exclude_outbound_ports.ToNft()));
+  }
+  for (const std::string& match : m.exclude_cidrs) answer.push_back(AsSource(match));
+  for (std::string& rule : answer) rule += " accept";
+  std::vector<std::string> included;
+  for (const std::string& match : m.include_outbound) included.push_back(AsSource(match));
+  Goto(answer, "iifname", m.include_interfaces, included, "inbound_refuse_answer");
+  if (!m.include_interfaces.empty() || !included.empty()) answer.push_back("accept");
+
+  Rules refuse = {absl::StrCat(NotTheProxys(m), " goto inbound_refuse"), std::string(kWasProxy)};
+  for (const std::string& match : m.exclude_users) refuse.push_back(WasUser(match));
+  refuse.push_back("goto inbound_refuse");
+  return absl::StrCat(Chain("inbound_answer", answer), "\n",
+                      Chain("inbound_refuse_answer", refuse));
+}
+
 // What comes to the proxy's ports from outside; what returns may come in if the guard lets it.
 std::string InboundOwnPorts(const RedirectMatches& m) {
   Rules own = {
@@ -40,7 +90,7 @@ std::string InboundOwnPorts(const RedirectMatches& m) {
       "tcp flags syn,rst return",
       "ct state new return",
       // The proxy has answered the SYN.
-      absl::StrCat(kIsLetOut, " return"),
+      absl::StrCat(kIsProxy, " return"),
   };
   // The kernel has, with a SYN cookie, whoever listens. The connection may open, by an empty
   // segment without options or with a timestamp, but not a byte comes in before the proxy accepts
@@ -66,7 +116,7 @@ std::string OutboundOwnPorts(const RedirectMatches& m) {
                    // From here on without an owner.
                    "fib daddr type local tcp flags != syn,ack / syn,ack accept",
                    "ct state invalid drop",
-                   std::string(kWasLetOut),
+                   std::string(kWasProxy),
                    // Nobody listens there.
                    std::string(kResetPasses),
                    // A SYN cookie. Within the pod nothing calls for one but somebody who wants it,
@@ -94,7 +144,7 @@ std::string InboundGuard(const RedirectMatches& m) {
   guard.push_back("ct state invalid drop");
   guard.push_back(m.tproxy ? absl::StrCat(ToProxy("meta mark"), " accept")
                            : absl::StrCat("tcp dport ", m.inbound_port, " ct status dnat accept"));
-  guard.push_back(absl::StrCat("ct direction reply ", kWasLetOut));
+  guard.push_back("ct direction reply goto inbound_answer");
 
   std::vector<std::string> refused;
   if (!m.include_inbound_ports.empty()) {
@@ -107,19 +157,19 @@ std::string InboundGuard(const RedirectMatches& m) {
   Goto(guard, "iifname", m.include_interfaces, refused, "inbound_refuse");
   if (!refused.empty() || !m.include_interfaces.empty()) guard.push_back("accept");
   return absl::StrCat(BaseChain("inbound_guard", "filter hook input priority 0", "drop", guard),
-                      "\n", InboundOwnPorts(m), "\n",
+                      "\n", InboundOwnPorts(m), "\n", InboundAnswers(m), "\n",
                       // Older than the rules, or untranslated: for all we know plaintext to the
                       // application.
                       Chain("inbound_refuse", {std::string(kReset)}));
 }
 
 std::string OutboundGuard(const RedirectMatches& m) {
-  Rules guard = {absl::StrCat(kNotTcp, " accept"),
-                 absl::StrCat("meta skuid ", m.proxy_uid, " ", kLetOut),
-                 absl::StrCat("tcp sport ", OwnPorts(m), " goto outbound_own")};
-  for (const std::string& match : m.exclude_users) {
-    guard.push_back(absl::StrCat(match, " ", kLetOut));
-  }
+  Rules guard = {
+      absl::StrCat(kNotTcp, " accept"),
+      absl::StrCat("meta skuid ", m.proxy_uid, " ", kMarkProxy),
+      absl::StrCat("tcp sport ", OwnPorts(m), " goto outbound_own"),
+  };
+  for (const std::string& match : m.exclude_users) guard.push_back(MarkUser(match));
   // Redirected connections are local by now.
   guard.push_back("fib daddr type local accept");
   // To a client's address that the proxy has borrowed: it stays in the pod, see returning_guard.
@@ -134,29 +184,26 @@ std::string OutboundGuard(const RedirectMatches& m) {
     guard.push_back(absl::StrCat("tcp sport != ", ports, " ct direction reply accept"));
   }
   for (const std::string& name : m.exclude_interfaces) {
-    guard.push_back(absl::StrCat("oifname \"", name, "\" ", kLetOut));
+    guard.push_back(absl::StrCat("oifname \"", name, "\" accept"));
   }
   if (!m.exclude_outbound_ports.empty()) {
-    guard.push_back(absl::StrCat("tcp dport ", m.exclude_outbound_ports.ToNft(), " ", kLetOut));
+    guard.push_back(absl::StrCat("tcp dport ", m.exclude_outbound_ports.ToNft(), " accept"));
   }
-  for (const std::string& match : m.exclude_cidrs) {
-    guard.push_back(absl::StrCat(match, " ", kLetOut));
-  }
+  for (const std::string& match : m.exclude_cidrs) guard.push_back(absl::StrCat(match, " accept"));
   Goto(guard, "oifname", m.include_interfaces, m.include_outbound, "outbound_refuse");
-  if (!m.include_interfaces.empty() || !m.include_outbound.empty()) {
-    guard.emplace_back(kLetOut);
-  }
-  const Rules refuse = {
+  if (!m.include_interfaces.empty() || !m.include_outbound.empty()) guard.push_back("accept");
+
+  Rules refuse = {
       // A packet that has lost its owner and its connection: nobody can say whose bytes it holds.
       "ct state invalid drop",
       // An application's connection that escaped translation, for example one older than the rules.
-      absl::StrCat("meta l4proto tcp meta skuid != ", m.proxy_uid, " reject with tcp reset"),
-      // What is left has no owner: its socket was closed with bytes still to send, is in TIME_WAIT,
-      // or has not been accepted yet.
-      std::string(kWasLetOut),
-      std::string(kResetPasses),
-      std::string(kReset),
+      absl::StrCat("meta l4proto tcp ", NotTheProxys(m), " reject with tcp reset"),
+      // What is left has no owner.
+      std::string(kWasProxy),
   };
+  for (const std::string& match : m.exclude_users) refuse.push_back(WasUser(match));
+  refuse.emplace_back(kResetPasses);
+  refuse.emplace_back(kReset);
   return absl::StrCat(BaseChain("outbound_guard", "filter hook output priority 0", "drop", guard),
                       "\n", OutboundOwnPorts(m), "\n", Chain("outbound_refuse", refuse));
 }
@@ -169,17 +216,17 @@ std::string ClosedChains(const RedirectMatches& m) {
       absl::StrCat(kNotTcp, " accept"),
       absl::StrCat("tcp dport ", own.ToNft(), " accept"),
       absl::StrCat("meta skuid ", m.proxy_uid, " accept"),
-      std::string(kWasLetOut),
+      std::string(kWasProxy),
       std::string(kResetPasses),
       std::string(kReset),
   };
   const Rules outbound = {
       absl::StrCat(kNotTcp, " accept"),
-      absl::StrCat("meta skuid ", m.proxy_uid, " ", kLetOut),
+      absl::StrCat("meta skuid ", m.proxy_uid, " ", kMarkProxy),
       // For whoever has come into the pod to see what is wrong.
       absl::StrCat("fib daddr type local tcp dport ", own.ToNft(), " accept"),
-      absl::StrCat("meta l4proto tcp meta skuid != ", m.proxy_uid, " reject with tcp reset"),
-      std::string(kWasLetOut),
+      absl::StrCat("meta l4proto tcp ", NotTheProxys(m), " reject with tcp reset"),
+      std::string(kWasProxy),
       std::string(kResetPasses),
       std::string(kReset),
   };

@@ -20,6 +20,8 @@ namespace byrnie {
 //   either. The guards let nothing pass, in either direction, that was not taken to the proxy, does
 //   not go to an open port and is not the proxy's own; both ends of it get a reset.
 // * From the proxy's ports nobody but the proxy answers, also while it is dead.
+// * What the options let out is judged by the options that are installed: connections that narrower
+//   ones no longer let out end.
 // * When somebody empties the table, its chains are left: those of the guards drop everything.
 class Ruleset {
  public:

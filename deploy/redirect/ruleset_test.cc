@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -47,11 +48,18 @@ TEST(RulesetTest, ResetsWhatEscapedTheRedirect) {
 }
 
 TEST(RulesetTest, AcceptsFromOutsideWhatWasRedirectedOrIsAnAnswer) {
-  EXPECT_THAT(ListingOf({}),
-              HasSubstr("\t\tct state invalid drop\n"
-                        "\t\ttcp dport 15006 ct status dnat accept\n"
-                        "\t\tct direction reply ct mark & 0x00010000 == 0x00010000 accept\n"
-                        "\t\tgoto inbound_refuse\n"));
+  EXPECT_THAT(ListingOf({}), HasSubstr("\t\tct state invalid drop\n"
+                                       "\t\ttcp dport 15006 ct status dnat accept\n"
+                                       "\t\tct direction reply goto inbound_answer\n"
+                                       "\t\tgoto inbound_refuse\n"));
+  EXPECT_THAT(ListingOf({}), HasSubstr("\tchain inbound_answer {\n"
+                                       "\t\tgoto inbound_refuse_answer\n"
+                                       "\t}\n"));
+  EXPECT_THAT(ListingOf({}), HasSubstr("\tchain inbound_refuse_answer {\n"
+                                       "\t\tmeta skuid != 1337 goto inbound_refuse\n"
+                                       "\t\tct mark & 0x00010000 == 0x00010000 accept\n"
+                                       "\t\tgoto inbound_refuse\n"
+                                       "\t}\n"));
 }
 
 TEST(RulesetTest, LetsNobodyButTheProxyAnswerFromItsPorts) {
@@ -83,8 +91,9 @@ TEST(RulesetTest, ListsExcludedDestinationsAsNftSpellsThem) {
   for (const char* match : {"ip daddr 10.0.0.0/8 ", "ip daddr 192.0.2.7 ", "ip6 daddr fd00::/8 ",
                             "ip6 daddr fd77::1 "}) {
     EXPECT_THAT(listing, HasSubstr(std::string("\t\t") + match + "return\n"));
-    EXPECT_THAT(listing, HasSubstr(std::string("\t\t") + match +
-                                   "ct mark set ct mark | 0x00010000 accept\n"));
+    EXPECT_THAT(listing, HasSubstr(std::string("\t\t") + match + "accept\n"));
+    const std::string answers = absl::StrReplaceAll(match, {{"daddr", "saddr"}});
+    EXPECT_THAT(listing, HasSubstr(std::string("\t\t") + answers + "accept\n"));
   }
 }
 
@@ -132,13 +141,16 @@ TEST(RulesetTest, TakesOnlyWhatIsIncluded) {
   options.include_outbound_cidrs = {"10.0.0.0/8"};
   options.include_interfaces = {"net1", "eth0"};
   const std::string listing = ListingOf(options);
-  for (const char* rule : {"fib daddr type local tcp dport 8080 redirect to :15006",
-                           "iifname \"eth0\" tcp dport 8080 goto inbound_refuse",
-                           "iifname \"net1\" tcp dport { 15001, 15006 } goto inbound_refuse",
-                           "oifname \"eth0\" tcp dport { 80, 8000-8100 } goto outbound_take",
-                           "oifname \"net1\" ip daddr 10.0.0.0/8 goto outbound_take",
-                           "oifname \"net1\" ip daddr 10.0.0.0/8 goto outbound_refuse",
-                           "tcp sport != 8080 ct direction reply accept"}) {
+  for (const char* rule :
+       {"fib daddr type local tcp dport 8080 redirect to :15006",
+        "iifname \"eth0\" tcp dport 8080 goto inbound_refuse",
+        "iifname \"net1\" tcp dport { 15001, 15006 } goto inbound_refuse",
+        "oifname \"eth0\" tcp dport { 80, 8000-8100 } goto outbound_take",
+        "oifname \"net1\" ip daddr 10.0.0.0/8 goto outbound_take",
+        "oifname \"net1\" ip daddr 10.0.0.0/8 goto outbound_refuse",
+        "iifname \"net1\" ip saddr 10.0.0.0/8 goto inbound_refuse_answer",
+        "iifname \"eth0\" tcp sport { 80, 8000-8100 } goto inbound_refuse_answer",
+        "tcp sport != 8080 ct direction reply accept"}) {
     EXPECT_THAT(listing, HasSubstr(absl::StrCat("\t\t", rule, "\n")));
   }
 }
@@ -153,11 +165,35 @@ TEST(RulesetTest, LetsExcludedUsersPortsAndInterfacesOut) {
   for (const char* match : {"meta skuid 0", "meta skuid 1000-1999", "meta skgid 2000",
                             "tcp dport 443", "oifname \"eth1\""}) {
     EXPECT_THAT(listing, HasSubstr(absl::StrCat("\t\t", match, " return\n")));
-    EXPECT_THAT(listing, HasSubstr(absl::StrCat("\t\t", match,
-                                                " ct mark set ct mark | 0x00010000 accept\n")));
+  }
+  for (const char* match : {"tcp dport 443", "tcp sport 443", "oifname \"eth1\"", "meta skuid 0",
+                            "meta skuid 1000-1999", "meta skgid 2000"}) {
+    EXPECT_THAT(listing, HasSubstr(absl::StrCat("\t\t", match, " accept\n")));
   }
   EXPECT_THAT(listing, HasSubstr("\t\tiifname \"eth1\" return\n"));
   EXPECT_THAT(listing, HasSubstr("\t\tiifname \"eth1\" accept\n"));
+}
+
+TEST(RulesetTest, MarksWhatEachUserIsLetOutWithByItself) {
+  RedirectOptions options;
+  options.exclude_uids = {"0", "1000-1999"};
+  options.exclude_gids = {"2000"};
+  const std::string listing = ListingOf(options);
+  // What is kept of the mark: the bits of others.
+  for (const char* rule :
+       {"meta skuid 0 ct mark set ct mark & 0xd30fffff | 0x130c0000 accept",
+        "meta skuid 1000-1999 ct mark set ct mark & 0xf96bffff | 0x39680000 accept",
+        "meta skgid 2000 ct mark set ct mark & 0xfe87ffff | 0x3e840000 accept"}) {
+    EXPECT_THAT(listing, HasSubstr(absl::StrCat("\t\t", rule, "\n")));
+  }
+  const std::string closed =
+      "\t\tct mark & 0x00010000 == 0x00010000 accept\n"
+      "\t\tct mark & 0x3ffc0000 == 0x130c0000 accept\n"
+      "\t\tct mark & 0x3ffc0000 == 0x39680000 accept\n"
+      "\t\tct mark & 0x3ffc0000 == 0x3e840000 accept\n";
+  EXPECT_THAT(listing, HasSubstr(closed + "\t\tgoto inbound_refuse\n"));
+  EXPECT_THAT(listing, HasSubstr(closed + "\t\ttcp flags & rst == rst accept\n"));
+  EXPECT_THAT(ListingOf({}), Not(HasSubstr("0x3ffc0000")));
 }
 
 TEST(RulesetTest, RefusesOptionsThatAreNoneOrContradictEachOther) {

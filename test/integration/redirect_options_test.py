@@ -164,7 +164,8 @@ class RedirectOptionsTest(unittest.TestCase):
         before = self.pod.run("nft", "list", "ruleset").stdout
         self.assertEqual(self.redirect("print", "--diff", "--exclude_outbound_ports=443").stdout,
                          "- chain outbound: tcp dport 443 return\n"
-                         "- chain outbound_guard: tcp dport 443 ct mark set ct mark | 0x00010000 accept\n")
+                         "- chain inbound_answer: tcp sport 443 accept\n"
+                         "- chain outbound_guard: tcp dport 443 accept\n")
         self.assertEqual(self.pod.run("nft", "list", "ruleset").stdout, before)
         self.redirect("remove")
         self.assertTrue(self.redirect("print", "--diff").stdout.startswith("- table inet byrnie {\n"))
