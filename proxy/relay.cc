@@ -9,6 +9,10 @@
 namespace byrnie {
 namespace {
 
+// How often it is looked whether the last bytes of a clean end have moved on: a part of the time
+// after which they must have.
+constexpr int kLooksPerTimeout = 8;
+
 const char* NameOfSide(RelayResult::Side side) {
   switch (side) {
     case RelayResult::Side::kDownstream:
@@ -273,7 +277,10 @@ void Relay::BeginEnding(absl::Status status, RelayResult::Side ended_by) {
     downstream_.stream->Reset();
     upstream_.stream->Reset();
   }
-  ArmTimer(Limit::kFlush, status_.ok() ? options_->half_close_timeout : options_->flush_timeout);
+  last_activity_ = loop_->Now();
+  undelivered_ = 0;
+  ArmTimer(Limit::kFlush, status_.ok() ? options_->half_close_timeout / kLooksPerTimeout
+                                       : options_->flush_timeout);
   ScheduleRun();
 }
 
@@ -328,30 +335,42 @@ void Relay::ArmTimer(Limit limit, absl::Duration delay) {
   timer_->Schedule(delay);
 }
 
-bool Relay::HasUndelivered() const {
-  return buffered_bytes() > 0 || downstream_.stream->Undelivered() ||
-         upstream_.stream->Undelivered();
+uint64_t Relay::Undelivered() const {
+  return buffered_bytes() + downstream_.stream->Undelivered() + upstream_.stream->Undelivered();
 }
 
 absl::Duration Relay::TimeoutOf(Limit limit) const {
   return limit == Limit::kIdle ? options_->idle_timeout : options_->half_close_timeout;
 }
 
+void Relay::OnFlushTimer() {
+  if (status_.ok()) {
+    // Not asked when the end began: most ends are over at once, and asking is a system call.
+    const uint64_t before = std::exchange(undelivered_, Undelivered());
+    if (before != 0 && before != undelivered_) last_activity_ = loop_->Now();
+    if (loop_->Now() - last_activity_ < options_->half_close_timeout) {
+      timer_->Schedule(options_->half_close_timeout / kLooksPerTimeout);
+      return;
+    }
+    status_ = absl::DeadlineExceededError(
+        absl::StrCat("the last bytes have not moved on for ",
+                     absl::FormatDuration(options_->half_close_timeout)));
+    ended_by_ = RelayResult::Side::kProxy;
+    deadline_ = RelayResult::Deadline::kHalfClose;
+    downstream_.stream->Reset();
+    upstream_.stream->Reset();
+  }
+  Finish();
+}
+
 void Relay::OnTimer() {
   if (limit_ == Limit::kFlush) {
-    if (state_ != State::kEnding) return;
-    if (status_.ok()) {
-      status_ = absl::DeadlineExceededError("the last bytes were not taken in time");
-      ended_by_ = RelayResult::Side::kProxy;
-      downstream_.stream->Reset();
-      upstream_.stream->Reset();
-    }
-    Finish();
+    if (state_ == State::kEnding) OnFlushTimer();
     return;
   }
   if (state_ != State::kRunning) return;
   const absl::Duration timeout = TimeoutOf(limit_);
-  if (limit_ == Limit::kHalfClose && HasUndelivered()) last_activity_ = loop_->Now();
+  if (limit_ == Limit::kHalfClose && Undelivered() > 0) last_activity_ = loop_->Now();
   const absl::Duration quiet = loop_->Now() - last_activity_;
   if (quiet < timeout) {
     timer_->Schedule(timeout - quiet);

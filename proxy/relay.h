@@ -72,7 +72,8 @@ class Relay {
     // The same while both directions are open; infinite is off.
     absl::Duration idle_timeout = absl::InfiniteDuration();
     // How long a reset may wait for what was accepted before it to be delivered. A clean end waits
-    // half_close_timeout: a slow reader is not to lose the last bytes.
+    // as long as the last bytes move on, however slowly, and half_close_timeout when they do not:
+    // a slow reader is not to lose them.
     absl::Duration flush_timeout = absl::Seconds(5);
     // Bytes moved per direction and event before others get their turn.
     size_t bytes_per_event = 256 * 1024;
@@ -169,7 +170,8 @@ class Relay {
   void ScheduleRun();
   void ArmTimer(Limit limit, absl::Duration delay);
   void OnTimer();
-  bool HasUndelivered() const;
+  void OnFlushTimer();
+  uint64_t Undelivered() const;
   absl::Duration TimeoutOf(Limit limit) const;
 
   EventLoop* const loop_;         // Not owned.
@@ -182,6 +184,8 @@ class Relay {
   std::unique_ptr<EventLoop::Deferred> deferred_;
   std::unique_ptr<EventLoop::Timer> timer_;
   absl::Duration last_activity_;
+  // What was undelivered when a clean end was last looked at; 0: not yet.
+  uint64_t undelivered_ = 0;
   absl::Status status_;
   State state_ = State::kMade;
   Limit limit_ = Limit::kIdle;

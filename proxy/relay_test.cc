@@ -80,6 +80,34 @@ class App final : public ByteStream::Observer {
   bool error = false;
 };
 
+// A stream whose last bytes wait for a slow reader, as those of a tunnel do.
+class SlowTail final : public ByteStream {
+ public:
+  SlowTail(std::unique_ptr<ByteStream> stream, uint64_t undelivered)
+      : stream_(std::move(stream)), undelivered_(undelivered) {}
+  void SetObserver(Observer* observer) override {
+    observer_ = observer;
+    stream_->SetObserver(observer);
+  }
+  IoResult Read(absl::Span<uint8_t> buffer) override { return stream_->Read(buffer); }
+  IoResult Write(absl::Span<const uint8_t> data) override { return stream_->Write(data); }
+  void ShutdownWrite() override { stream_->ShutdownWrite(); }
+  void Reset() override { stream_->Reset(); }
+  bool Flushed() const override { return undelivered_ == 0; }
+  uint64_t Undelivered() const override { return undelivered_; }
+  absl::Status error() const override { return stream_->error(); }
+
+  void MoveOn(uint64_t left) {
+    undelivered_ = left;
+    if (left == 0) observer_->OnWritable();
+  }
+
+ private:
+  const std::unique_ptr<ByteStream> stream_;
+  uint64_t undelivered_;
+  Observer* observer_ = nullptr;  // Not owned.
+};
+
 class CountingBudget final : public BufferBudget {
  public:
   explicit CountingBudget(size_t limit) : limit_(limit) {}
@@ -106,6 +134,11 @@ class RelayTest : public ::testing::TestWithParam<size_t> {
     server_ = std::make_unique<App>();
     auto [client, downstream] = MakePair(quota);
     auto [upstream, server] = MakePair(quota);
+    if (slow_tail_ != 0) {
+      auto slow = std::make_unique<SlowTail>(std::move(upstream), slow_tail_);
+      tail_ = slow.get();
+      upstream = std::move(slow);
+    }
     client_->Attach(std::move(client));
     server_->Attach(std::move(server));
     relay_ =
@@ -143,6 +176,9 @@ class RelayTest : public ::testing::TestWithParam<size_t> {
   absl::optional<RelayResult> done_;
   int ends_ = 0;
   bool destroy_when_done_ = true;
+  // What the stream to the server keeps back of what it has accepted; set before Connect.
+  uint64_t slow_tail_ = 0;
+  SlowTail* tail_ = nullptr;
 };
 
 INSTANTIATE_TEST_SUITE_P(Quotas, RelayTest, ::testing::Values(1, 13, 1 << 20));
@@ -333,6 +369,39 @@ TEST_P(RelayTest, WaitsForASlowReaderOfAHalfClosedPair) {
   EXPECT_TRUE(client_->eof);
   ASSERT_TRUE(done_.has_value());
   EXPECT_THAT(done_->status, IsOk());
+}
+
+TEST_P(RelayTest, WaitsForASlowReaderOfTheLastBytesWhileTheyMove) {
+  slow_tail_ = 60000;
+  Connect(GetParam());
+  client_->SendAndShutdown("the last bytes");
+  server_->SendAndShutdown("answer");
+  Start();
+  for (uint64_t left = slow_tail_; left > 0; left -= 1000) {
+    loop_.AdvanceTime(absl::Seconds(50));
+    ASSERT_FALSE(done_.has_value()) << left << " bytes are left";
+    tail_->MoveOn(left - 1000);
+  }
+  Run();
+  ASSERT_TRUE(done_.has_value());
+  EXPECT_THAT(done_->status, IsOk());
+}
+
+TEST_P(RelayTest, EndsWhenTheLastBytesHaveNotMovedForAMinute) {
+  slow_tail_ = 60000;
+  Connect(GetParam());
+  client_->SendAndShutdown("the last bytes");
+  server_->SendAndShutdown("answer");
+  Start();
+  loop_.AdvanceTime(absl::Seconds(50));
+  tail_->MoveOn(100);
+  loop_.AdvanceTime(absl::Seconds(59));
+  EXPECT_FALSE(done_.has_value());
+  loop_.AdvanceTime(absl::Seconds(15));
+  ASSERT_TRUE(done_.has_value());
+  EXPECT_THAT(done_->status,
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("last bytes")));
+  EXPECT_EQ(done_->deadline, RelayResult::Deadline::kHalfClose);
 }
 
 TEST_P(RelayTest, EndsAnIdlePairOnlyWhenAsked) {

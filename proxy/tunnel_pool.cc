@@ -276,6 +276,7 @@ class TunnelPool::PooledStream final : public ByteStream {
  private:
   IoResult Count(IoResult result) {
     if (bulk_ || (result.status != IoStatus::kOk && result.status != IoStatus::kWouldBlock)) {
+  uint64_t Undelivered() const override { return stream_->Undelivered(); }
       return result;
     }
     bytes_ += result.bytes;

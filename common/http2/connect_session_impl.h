@@ -1,6 +1,7 @@
 #ifndef BYRNIE_COMMON_HTTP2_CONNECT_SESSION_IMPL_H_
 #define BYRNIE_COMMON_HTTP2_CONNECT_SESSION_IMPL_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -67,7 +68,9 @@ class ConnectSessionImpl final : public ConnectSession,
   void SendAccept(int32_t id, const HeaderList& headers) override;
   void SendReject(int32_t id, int status, const HeaderList& headers) override;
   void WantUpcalls(TunnelStream* stream) override;
-  bool OutputTaken(uint64_t mark) const override { return mark <= output_.taken_mark(); }
+  uint64_t OutputBefore(uint64_t mark) const override {
+    return mark - std::min(mark, output_.taken_mark());
+  }
   void WatchOutput() override { output_watched_ = true; }
   void Forget(TunnelStream* stream, bool cancel) override;
 

@@ -308,6 +308,26 @@ TEST_P(ConnectSessionTest, DeliversDataBeforeTheResetAfterIt) {
   }
 }
 
+TEST_P(ConnectSessionTest, ShowsHowMuchASlowReaderHasLeft) {
+  if (GetParam() == 1) return;
+  Connect(GetParam());
+  Talker* talker = client_.Open();
+  Run();
+  Talker* peer = server_.talkers[0].get();
+  peer->reading = false;
+  talker->Send(Pattern(1 << 20));
+  Run();
+  const uint64_t left = talker->stream->Undelivered();
+  EXPECT_GT(left, 30000u);
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_EQ(talker->stream->Undelivered(), left) << "it changes only when bytes move";
+  peer->reading = true;
+  peer->Pull();
+  Run();
+  EXPECT_EQ(peer->received, Pattern(1 << 20));
+  EXPECT_EQ(talker->stream->Undelivered(), 0u);
+}
+
 TEST_P(ConnectSessionTest, CancelsAStreamThatIsDestroyed) {
   Connect(GetParam());
   client_.Open();

@@ -123,12 +123,18 @@ bool TunnelStream::Flushed() const {
   DCHECK(loop_->InLoopThread());
   if (!error_.ok() || session_ == nullptr) return true;
   const bool through = unsent_.empty() && (!shutdown_ || end_sent_ || reset_ || closed_) &&
-                       (!reset_ || reset_sent_ || closed_) && session_->OutputTaken(sent_mark_);
+                       (!reset_ || reset_sent_ || closed_) &&
+                       session_->OutputBefore(sent_mark_) == 0;
   if (!through && !flush_waiting_) {
     flush_waiting_ = true;
     session_->WatchOutput();
   }
   return through;
+}
+
+uint64_t TunnelStream::Undelivered() const {
+  if (Flushed()) return 0;
+  return 1 + unsent_.size() + session_->OutputBefore(sent_mark_);
 }
 
 absl::Status TunnelStream::error() const { return error_; }

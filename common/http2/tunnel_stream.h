@@ -31,8 +31,8 @@ class TunnelStream final : public ConnectStream {
     virtual void SendReject(int32_t id, int status, const HeaderList& headers) = 0;
     // Wants DispatchUpcalls later in this turn or in the next.
     virtual void WantUpcalls(TunnelStream* stream) = 0;
-    // True when the output up to `mark` has been handed to the transport.
-    virtual bool OutputTaken(uint64_t mark) const = 0;
+    // Bytes of the output up to `mark` that have not been handed to the transport.
+    virtual uint64_t OutputBefore(uint64_t mark) const = 0;
     // Asks for OnOutputTaken when the output has moved on.
     virtual void WatchOutput() = 0;
     // The stream is being destroyed. `cancel`: the peer is to hear of it.
@@ -52,6 +52,7 @@ class TunnelStream final : public ConnectStream {
   void ShutdownWrite() override;
   void Reset() override;
   bool Flushed() const override;
+  uint64_t Undelivered() const override;
   absl::Status error() const override;
   void Accept(const HeaderList& headers) override;
   void Reject(int status, const HeaderList& headers) override;

@@ -72,10 +72,11 @@ class ByteStream {
   // flushed.
   virtual bool Flushed() const = 0;
 
-  // Whether bytes accepted by Write, or the end after them, are known not to have reached the
-  // peer's host yet: the peer is slow to read. A peer that is gone makes the stream kError by
-  // itself.
-  virtual bool Undelivered() const { return !Flushed(); }
+  // Not 0 while bytes accepted by Write, or the end after them, are known not to have reached the
+  // peer's host yet: the peer is slow to read. While nothing is written the number changes only
+  // when they move on, which tells a slow reader from one that has stopped; a peer that is gone
+  // makes the stream kError by itself.
+  virtual uint64_t Undelivered() const { return Flushed() ? 0 : 1; }
 
   // Why the stream is broken: OK while it is not; Unavailable when the peer reset or vanished;
   // Unauthenticated when the TLS peer was refused; DataLoss for a truncated TLS stream.

@@ -26,7 +26,7 @@ class PrefixedStream final : public ByteStream {
   void ShutdownWrite() override { stream_->ShutdownWrite(); }
   void Reset() override;
   bool Flushed() const override { return stream_->Flushed(); }
-  bool Undelivered() const override { return stream_->Undelivered(); }
+  uint64_t Undelivered() const override { return stream_->Undelivered(); }
   absl::Status error() const override { return stream_->error(); }
 
  private:

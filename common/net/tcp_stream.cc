@@ -248,8 +248,10 @@ void TcpStream::FinishReset() {
 
 bool TcpStream::Flushed() const { return reset_progress_ == nullptr; }
 
-bool TcpStream::Undelivered() const {
-  return !Flushed() || (fd_ && error_ == 0 && UnsentBytes(fd_.get()) > 0);
+uint64_t TcpStream::Undelivered() const {
+  const uint64_t queued =
+      fd_ && error_ == 0 ? static_cast<uint64_t>(std::max(0, UnsentBytes(fd_.get()))) : 0;
+  return Flushed() ? queued : queued + 1;
 }
 
 absl::Status TcpStream::error() const {

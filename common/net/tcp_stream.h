@@ -67,7 +67,7 @@ class TcpStream final : public ByteStream {
   void ShutdownWrite() override;
   void Reset() override;
   bool Flushed() const override;
-  bool Undelivered() const override;
+  uint64_t Undelivered() const override;
   absl::Status error() const override;
 
   // After the first FIN: keepalive probes within seconds, so that a peer gone or a conntrack entry

@@ -196,7 +196,7 @@ TEST_F(TcpStreamTest, KnowsWhatASlowReaderHasNotTaken) {
   auto attempt = Connect(listener_->address());
   ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
   TcpStream& writer = **result_;
-  EXPECT_FALSE(writer.Undelivered());
+  EXPECT_EQ(writer.Undelivered(), 0u);
   const std::string data(1 << 20, 'x');
   const auto bytes =
       absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(data.data()), data.size());
@@ -204,7 +204,7 @@ TEST_F(TcpStreamTest, KnowsWhatASlowReaderHasNotTaken) {
   }
   writer.ShutdownWrite();
   EXPECT_TRUE(writer.Flushed()) << "this process holds nothing";
-  EXPECT_TRUE(writer.Undelivered());
+  EXPECT_GT(writer.Undelivered(), 0u);
   uint8_t buffer[4096];
   ASSERT_TRUE(loop_.RunUntil([&] {
     IoResult result;
@@ -213,7 +213,7 @@ TEST_F(TcpStreamTest, KnowsWhatASlowReaderHasNotTaken) {
     } while (result.bytes > 0);
     return result.status == IoStatus::kEof;
   }));
-  EXPECT_TRUE(loop_.RunUntil([&] { return !writer.Undelivered(); }));
+  EXPECT_TRUE(loop_.RunUntil([&] { return writer.Undelivered() == 0; }));
 }
 
 TEST_F(TcpStreamTest, IsSmall) {

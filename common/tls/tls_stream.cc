@@ -371,7 +371,7 @@ void TlsStream::Reset() {
   impl_->Reset();
 }
 bool TlsStream::Flushed() const { return impl_->Flushed(); }
-bool TlsStream::Undelivered() const { return impl_->Undelivered(); }
+uint64_t TlsStream::Undelivered() const { return impl_->Undelivered(); }
 absl::Status TlsStream::error() const { return impl_->error(); }
 
 const VerifiedSvid& TlsStream::peer() const {

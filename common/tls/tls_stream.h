@@ -61,7 +61,7 @@ class TlsStream final : public ByteStream {
   void ShutdownWrite() override;
   void Reset() override;
   bool Flushed() const override;
-  bool Undelivered() const override;
+  uint64_t Undelivered() const override;
   absl::Status error() const override;
 
   // Valid once the handshake is done.

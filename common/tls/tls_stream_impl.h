@@ -47,7 +47,9 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   void ShutdownWrite();
   void Reset();
   bool Flushed() const;
-  bool Undelivered() const { return !IsFlushed() || transport_->Undelivered(); }
+  uint64_t Undelivered() const {
+    return (IsFlushed() ? 0 : 1 + ciphertext_.unsent()) + transport_->Undelivered();
+  }
 
   // TlsHooks:
   ssl_verify_result_t VerifyPeer(uint8_t* out_alert) override;
