@@ -77,8 +77,9 @@ void AppDial::OnConnected(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
     Connect();
     return;
   }
-  if (stream.ok() && (*stream)->fd() >= context_->socket_limit) {
-    stream = absl::ResourceExhaustedError("too many open sockets");
+  if (stream.ok()) {
+    absl::Status taken = context_->overload->CheckDialled((*stream)->fd());
+    if (!taken.ok()) stream = std::move(taken);
   }
   if (stream.ok() && !preamble_.empty()) {
     const absl::Span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(preamble_.data()),

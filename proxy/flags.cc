@@ -51,12 +51,15 @@ ABSL_FLAG(absl::Duration, resolve_timeout, absl::Seconds(2),
 ABSL_FLAG(absl::Duration, connect_timeout, absl::Seconds(10),
           "for each TCP connection the proxy makes");
 ABSL_FLAG(int32_t, max_handshakes, 1024,
-          "TLS handshakes of other pods' tunnels under way at once; an address has an eighth");
-ABSL_FLAG(int32_t, max_tunnels, 8192,
-          "tunnels of each direction; past it one that is idle makes room");
-ABSL_FLAG(int32_t, max_tunnels_per_peer, 2048, "inbound tunnels of one peer identity");
+          "TLS handshakes of other pods' tunnels under way at once, of all workers together; an "
+          "address has an eighth");
+ABSL_FLAG(
+    int32_t, max_tunnels, 8192,
+    "tunnels of each direction, of all workers together; past it one that is idle makes room");
+ABSL_FLAG(int32_t, max_tunnels_per_peer, 2048,
+          "inbound tunnels of one peer identity, of all workers together");
 ABSL_FLAG(int32_t, max_streams_per_peer, 20000,
-          "connections of one peer identity through its tunnels");
+          "connections of one peer identity through its tunnels, of all workers together");
 ABSL_FLAG(absl::Duration, drain_timeout, absl::Seconds(30),
           "from SIGTERM until what is still open is reset");
 ABSL_FLAG(

@@ -47,11 +47,12 @@ class HandshakeGate::Waiting final : public ByteStream::Observer {
   std::unique_ptr<EventLoop::Timer> timer_;
 };
 
-HandshakeGate::HandshakeGate(EventLoop* loop, const Options& options, Handler* handler)
+HandshakeGate::HandshakeGate(EventLoop* loop, const Options& options, HandshakeCounts* counts,
+                             Handler* handler)
     : loop_(loop),
       options_(options),
       handler_(handler),
-      queue_(options.limits),
+      queue_(options.limits, counts),
       turn_(loop->NewDeferred([this] { Turn(); })) {}
 
 HandshakeGate::~HandshakeGate() = default;

@@ -19,7 +19,8 @@ namespace byrnie {
 // Connections to the tunnel port before their handshake. One that says nothing in
 // `first_byte_timeout` is ended and costs a socket until then, not a TLS session; the others are
 // handed on one per turn of the loop, sources taking turns, so that in a flood of handshakes the
-// data of the tunnels that are there is served in between. Lives on one loop.
+// data of the tunnels that are there is served in between. Lives on one loop; its limits are of all
+// gates that share their counts.
 class HandshakeGate {
  public:
   struct Options {
@@ -48,8 +49,8 @@ class HandshakeGate {
     virtual void OnEvicted(uint64_t id) = 0;
   };
 
-  // `handler` outlives the gate.
-  HandshakeGate(EventLoop* loop, const Options& options, Handler* handler);
+  // `counts` and `handler` outlive the gate.
+  HandshakeGate(EventLoop* loop, const Options& options, HandshakeCounts* counts, Handler* handler);
   HandshakeGate(const HandshakeGate&) = delete;
   HandshakeGate& operator=(const HandshakeGate&) = delete;
   ~HandshakeGate();
@@ -59,7 +60,7 @@ class HandshakeGate {
   // The handshake of `id` is over, whatever came of it.
   void Done(uint64_t id) { queue_.Remove(id); }
 
-  // Connections that have not proven themselves, those handed on included.
+  // Connections here that have not proven themselves, those handed on included.
   size_t size() const { return queue_.size(); }
 
  private:

@@ -27,7 +27,7 @@ class HandshakeGateTest : public ::testing::Test, public HandshakeGate::Handler 
   void Make(size_t total, size_t per_source) {
     HandshakeGate::Options options;
     options.limits = {total, per_source};
-    gate_ = std::make_unique<HandshakeGate>(&loop_, options, this);
+    gate_ = std::make_unique<HandshakeGate>(&loop_, options, &counts_, this);
   }
   // A connection from `source`; the end that the peer holds.
   int Connect(const std::string& source) {
@@ -53,6 +53,7 @@ class HandshakeGateTest : public ::testing::Test, public HandshakeGate::Handler 
   }
 
   ManualEventLoop loop_;
+  HandshakeCounts counts_;
   std::vector<UniqueFd> peers_;
   std::vector<HandshakeGate::Arrival> turns_;
   std::vector<std::string> refused_;

@@ -14,8 +14,13 @@ IpAddress SourceKey(const IpAddress& address) {
   return *IpAddress::FromBytes(bytes);
 }
 
+HandshakeQueue::~HandshakeQueue() {
+  for (const auto& [id, connection] : connections_) counts_->Remove(connection.source);
+}
+
 absl::optional<uint64_t> HandshakeQueue::Victim(const IpAddress& source) const {
   if (!silent_.empty()) return *silent_.begin();
+  if (by_size_.empty()) return absl::nullopt;
   const auto own = sources_.find(source);
   const size_t with_newcomer = (own == sources_.end() ? 0 : own->second.all.size()) + 1;
   const auto& [most, heaviest] = *by_size_.rbegin();
@@ -23,34 +28,41 @@ absl::optional<uint64_t> HandshakeQueue::Victim(const IpAddress& source) const {
   return *sources_.at(heaviest).all.begin();
 }
 
+absl::optional<uint64_t> HandshakeQueue::SilentOf(const IpAddress& source) const {
+  const auto own = sources_.find(source);
+  if (own == sources_.end() || own->second.silent.empty()) return absl::nullopt;
+  return *own->second.silent.begin();
+}
+
 absl::optional<uint64_t> HandshakeQueue::SilentVictim(const IpAddress& address) const {
-  const auto own = sources_.find(SourceKey(address));
-  if (own != sources_.end() && own->second.all.size() >= limits_.per_source) {
-    if (own->second.silent.empty()) return absl::nullopt;
-    return *own->second.silent.begin();
+  const IpAddress key = SourceKey(address);
+  switch (counts_->RoomFor(key, limits_)) {
+    case HandshakeCounts::Room::kFree:
+      break;
+    case HandshakeCounts::Room::kSourceFull:
+      return SilentOf(key);
+    case HandshakeCounts::Room::kFull:
+      if (!silent_.empty()) return *silent_.begin();
+      break;
   }
-  if (connections_.size() < limits_.total || silent_.empty()) return absl::nullopt;
-  return *silent_.begin();
+  return absl::nullopt;
 }
 
 HandshakeQueue::Admission HandshakeQueue::Admit(const IpAddress& address) {
   const IpAddress key = SourceKey(address);
   Admission admission;
-  const auto own = sources_.find(key);
-  if (own != sources_.end() && own->second.all.size() >= limits_.per_source) {
-    if (own->second.silent.empty()) {
-      admission.outcome = Outcome::kSourceFull;
-      return admission;
-    }
-    admission.evicted = *own->second.silent.begin();
-  } else if (connections_.size() >= limits_.total) {
-    admission.evicted = Victim(key);
+  const HandshakeCounts::Room room = counts_->TryAdd(key, limits_);
+  if (room != HandshakeCounts::Room::kFree) {
+    const bool source_full = room == HandshakeCounts::Room::kSourceFull;
+    admission.evicted = source_full ? SilentOf(key) : Victim(key);
     if (!admission.evicted.has_value()) {
-      admission.outcome = Outcome::kFull;
+      admission.outcome = source_full ? Outcome::kSourceFull : Outcome::kFull;
       return admission;
     }
+    const auto evicted = connections_.find(*admission.evicted);
+    counts_->Replace(evicted->second.source, key);
+    Forget(evicted);
   }
-  if (admission.evicted.has_value()) Remove(*admission.evicted);
   const uint64_t id = next_id_++;
   admission.id = id;
   Connection connection;
@@ -109,6 +121,12 @@ void HandshakeQueue::LeaveLine(const IpAddress& key, Source* source, uint64_t pl
 void HandshakeQueue::Remove(uint64_t id) {
   const auto it = connections_.find(id);
   if (it == connections_.end()) return;
+  counts_->Remove(it->second.source);
+  Forget(it);
+}
+
+void HandshakeQueue::Forget(absl::flat_hash_map<uint64_t, Connection>::iterator it) {
+  const uint64_t id = it->first;
   const Connection connection = it->second;
   connections_.erase(it);
   const auto source = sources_.find(connection.source);

@@ -10,6 +10,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/types/optional.h"
 #include "common/net/socket_address.h"
+#include "proxy/handshake_counts.h"
 
 namespace byrnie {
 
@@ -17,20 +18,20 @@ namespace byrnie {
 // handshakes, and whose turn it is. Bookkeeping alone: it knows connections by number and neither
 // sockets nor time. Lives on one loop.
 //
+// The limits are of all queues that share their counts; whom to evict for a newcomer is found among
+// this queue's own.
+//
 // A connection is silent until its first byte, then in line, then shaking hands until it is
 // removed. What it costs others is bounded per source: an IPv4 address, or the /64 of an IPv6
 // address, of which a host has as many addresses as it likes.
 class HandshakeQueue {
  public:
-  struct Limits {
-    size_t total = 512;
-    size_t per_source = 64;
-  };
+  using Limits = HandshakeCounts::Limits;
   enum class Outcome {
     kAdmitted,
     // The source has its share, and all of it has spoken.
     kSourceFull,
-    // Nobody is silent, and no source has more than the newcomer's would.
+    // Nobody here is silent, and no source has more here than the newcomer's would.
     kFull,
   };
   struct Admission {
@@ -41,7 +42,12 @@ class HandshakeQueue {
     absl::optional<uint64_t> evicted;
   };
 
-  explicit HandshakeQueue(const Limits& limits) : limits_(limits) {}
+  // `counts` outlives the queue.
+  HandshakeQueue(const Limits& limits, HandshakeCounts* counts)
+      : limits_(limits), counts_(counts) {}
+  HandshakeQueue(const HandshakeQueue&) = delete;
+  HandshakeQueue& operator=(const HandshakeQueue&) = delete;
+  ~HandshakeQueue();
 
   // Takes a new connection, which is silent. Where the room is used up it takes the place of the
   // oldest silent one, of its own source first; else that of the oldest of the source that has
@@ -80,9 +86,13 @@ class HandshakeQueue {
   };
 
   absl::optional<uint64_t> Victim(const IpAddress& source) const;
+  absl::optional<uint64_t> SilentOf(const IpAddress& source) const;
+  // Takes it out of this queue, not out of the counts.
+  void Forget(absl::flat_hash_map<uint64_t, Connection>::iterator it);
   void LeaveLine(const IpAddress& key, Source* source, uint64_t place);
 
   const Limits limits_;
+  HandshakeCounts* const counts_;  // Not owned.
   uint64_t next_id_ = 1;
   uint64_t next_place_ = 1;
   uint64_t next_turn_ = 1;

@@ -31,7 +31,8 @@ TEST(SourceKeyTest, IsTheAddressOrTheIpv6Prefix) {
 }
 
 TEST(HandshakeQueueTest, OneSourceHasNoMoreThanItsShare) {
-  HandshakeQueue queue({100, 2});
+  HandshakeCounts counts;
+  HandshakeQueue queue({100, 2}, &counts);
   for (int i = 0; i < 2; ++i) queue.OnFirstByte(queue.Admit(Ip("10.0.0.1")).id);
   EXPECT_EQ(queue.Admit(Ip("10.0.0.1")).outcome, Outcome::kSourceFull);
   EXPECT_EQ(queue.Admit(Ip("10.0.0.2")).outcome, Outcome::kAdmitted);
@@ -39,7 +40,8 @@ TEST(HandshakeQueueTest, OneSourceHasNoMoreThanItsShare) {
 }
 
 TEST(HandshakeQueueTest, TheAddressesOfOneIpv6PrefixShareOneShare) {
-  HandshakeQueue queue({100, 2});
+  HandshakeCounts counts;
+  HandshakeQueue queue({100, 2}, &counts);
   queue.OnFirstByte(queue.Admit(Ip("fd00::1")).id);
   queue.OnFirstByte(queue.Admit(Ip("fd00::2")).id);
   EXPECT_EQ(queue.Admit(Ip("fd00::3")).outcome, Outcome::kSourceFull);
@@ -47,7 +49,8 @@ TEST(HandshakeQueueTest, TheAddressesOfOneIpv6PrefixShareOneShare) {
 }
 
 TEST(HandshakeQueueTest, ASourceThatIsFullLosesItsOwnOldestSilentOne) {
-  HandshakeQueue queue({100, 2});
+  HandshakeCounts counts;
+  HandshakeQueue queue({100, 2}, &counts);
   const uint64_t elsewhere = queue.Admit(Ip("10.0.0.2")).id;
   const uint64_t spoken = queue.Admit(Ip("10.0.0.1")).id;
   queue.OnFirstByte(spoken);
@@ -62,7 +65,8 @@ TEST(HandshakeQueueTest, ASourceThatIsFullLosesItsOwnOldestSilentOne) {
 }
 
 TEST(HandshakeQueueTest, WhenFullTheOldestSilentOneGoesWhoseverItIs) {
-  HandshakeQueue queue({3, 2});
+  HandshakeCounts counts;
+  HandshakeQueue queue({3, 2}, &counts);
   const uint64_t spoken = queue.Admit(Ip("10.0.0.1")).id;
   queue.OnFirstByte(spoken);
   const uint64_t oldest = queue.Admit(Ip("10.0.0.2")).id;
@@ -74,7 +78,8 @@ TEST(HandshakeQueueTest, WhenFullTheOldestSilentOneGoesWhoseverItIs) {
 }
 
 TEST(HandshakeQueueTest, WhenNobodyIsSilentTheHeaviestSourceMakesRoomForOthers) {
-  HandshakeQueue queue({4, 3});
+  HandshakeCounts counts;
+  HandshakeQueue queue({4, 3}, &counts);
   const uint64_t oldest = queue.Admit(Ip("10.0.0.1")).id;
   for (int i = 0; i < 2; ++i) queue.Admit(Ip("10.0.0.1"));
   queue.Admit(Ip("10.0.0.2"));
@@ -88,7 +93,8 @@ TEST(HandshakeQueueTest, WhenNobodyIsSilentTheHeaviestSourceMakesRoomForOthers) 
 }
 
 TEST(HandshakeQueueTest, SourcesTakeTurns) {
-  HandshakeQueue queue({100, 50});
+  HandshakeCounts counts;
+  HandshakeQueue queue({100, 50}, &counts);
   std::vector<uint64_t> flood;
   for (int i = 0; i < 4; ++i) flood.push_back(queue.Admit(Ip("10.0.0.1")).id);
   const uint64_t honest = queue.Admit(Ip("10.0.0.2")).id;
@@ -100,7 +106,8 @@ TEST(HandshakeQueueTest, SourcesTakeTurns) {
 }
 
 TEST(HandshakeQueueTest, ThoseOfOneSourceGoInOrderOfTheirFirstBytes) {
-  HandshakeQueue queue({100, 50});
+  HandshakeCounts counts;
+  HandshakeQueue queue({100, 50}, &counts);
   const uint64_t first = queue.Admit(Ip("10.0.0.1")).id;
   const uint64_t second = queue.Admit(Ip("10.0.0.1")).id;
   queue.OnFirstByte(second);
@@ -110,7 +117,8 @@ TEST(HandshakeQueueTest, ThoseOfOneSourceGoInOrderOfTheirFirstBytes) {
 }
 
 TEST(HandshakeQueueTest, WhatIsRemovedIsNotServedAndLeavesItsRoom) {
-  HandshakeQueue queue({2, 2});
+  HandshakeCounts counts;
+  HandshakeQueue queue({2, 2}, &counts);
   const uint64_t first = queue.Admit(Ip("10.0.0.1")).id;
   const uint64_t second = queue.Admit(Ip("10.0.0.2")).id;
   queue.OnFirstByte(first);
@@ -122,9 +130,37 @@ TEST(HandshakeQueueTest, WhatIsRemovedIsNotServedAndLeavesItsRoom) {
   EXPECT_EQ(queue.Admit(Ip("10.0.0.1")).outcome, Outcome::kAdmitted);
 }
 
+TEST(HandshakeQueueTest, TheLimitsAreOfAllQueuesThatShareTheirCounts) {
+  HandshakeCounts counts;
+  HandshakeQueue here({4, 2}, &counts);
+  {
+    HandshakeQueue elsewhere({4, 2}, &counts);
+    for (int i = 0; i < 2; ++i) elsewhere.Admit(Ip("10.0.0.1"));
+    // Its share is used up, and none of it is here to be evicted.
+    EXPECT_EQ(here.SilentVictim(Ip("10.0.0.1")), absl::nullopt);
+    EXPECT_EQ(here.Admit(Ip("10.0.0.1")).outcome, Outcome::kSourceFull);
+    elsewhere.Admit(Ip("10.0.0.2"));
+    const uint64_t silent = here.Admit(Ip("10.0.0.3")).id;
+    EXPECT_EQ(here.SilentVictim(Ip("10.0.0.4")), silent);
+    EXPECT_EQ(here.Admit(Ip("10.0.0.4")).evicted, silent);
+    EXPECT_EQ(here.size() + elsewhere.size(), 4u);
+  }
+  // A queue that is gone has given back what it held.
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(here.Admit(Ip("10.0.0.1")).outcome, Outcome::kAdmitted);
+}
+
+TEST(HandshakeQueueTest, WithNothingHereANewcomerIsRefusedWhenAllRoomIsTakenElsewhere) {
+  HandshakeCounts counts;
+  HandshakeQueue here({1, 1}, &counts);
+  HandshakeQueue elsewhere({1, 1}, &counts);
+  elsewhere.Admit(Ip("10.0.0.1"));
+  EXPECT_EQ(here.Admit(Ip("10.0.0.2")).outcome, Outcome::kFull);
+}
+
 TEST(HandshakeQueueTest, StaysConsistentWhateverHappens) {
   std::mt19937 random(1);
-  HandshakeQueue queue({20, 5});
+  HandshakeCounts counts;
+  HandshakeQueue queue({20, 5}, &counts);
   std::vector<uint64_t> known;
   for (int step = 0; step < 20000; ++step) {
     switch (random() % 4) {

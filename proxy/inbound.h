@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
@@ -13,6 +14,7 @@
 #include "proxy/app_dial.h"
 #include "proxy/connection.h"
 #include "proxy/peer_info.h"
+#include "proxy/peer_usage.h"
 
 namespace byrnie {
 
@@ -41,6 +43,9 @@ class InboundConnection final : public Connection {
                     std::shared_ptr<const PeerInfo> peer);
   ~InboundConnection() override;
 
+  // What counts it among its peer's connections, until it ends.
+  void set_share(PeerUsage::Share share) { share_ = std::move(share); }
+
   void Start() override;
   absl::optional<std::string> Recheck() override;
   std::string AdmittedBy() const override;
@@ -56,6 +61,7 @@ class InboundConnection final : public Connection {
   std::unique_ptr<ConnectStream> stream_;
   std::string authority_;
   IpAddress local_;
+  PeerUsage::Share share_;
   std::unique_ptr<AppDial> dial_;
 };
 

@@ -40,6 +40,8 @@ absl::string_view ReasonOfTunnelFailure(const absl::Status& status) {
 }
 
 absl::string_view ReasonOfDialFailure(const absl::Status& status) {
+  const absl::optional<absl::string_view> named = ReasonOf(status);
+  if (named.has_value()) return *named;
   switch (status.code()) {
     case absl::StatusCode::kDeadlineExceeded:
       return access_reason::kConnectTimeout;
@@ -279,8 +281,9 @@ void OutboundConnection::DialPlain() {
 void OutboundConnection::OnPlain(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
   attempt_.reset();
   if (ended()) return;
-  if (stream.ok() && (*stream)->fd() >= context()->socket_limit) {
-    stream = absl::ResourceExhaustedError("too many open sockets");
+  if (stream.ok()) {
+    absl::Status taken = context()->overload->CheckDialled((*stream)->fd());
+    if (!taken.ok()) stream = std::move(taken);
   }
   if (!stream.ok()) {
     OnAttemptFailed(stream.status(), ReasonOfDialFailure(stream.status()));

@@ -36,7 +36,14 @@ class OutboundTest : public DataPathTest {
     int fds[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
     app_.reset(fds[0]);
-    if (no_more_sockets_) context_.socket_limit = fds[1] + 1;
+    if (no_more_sockets_) {
+      Overload::Limits limits;
+      limits.sockets = fds[1] + 1;
+      full_ = std::make_unique<Overload>(
+          limits, metrics_.direction(AccessRecord::Direction::kInbound).open,
+          metrics_.direction(AccessRecord::Direction::kOutbound).open, metrics_.shedding);
+      context_.overload = full_.get();
+    }
     registry_.Add(std::make_unique<OutboundConnection>(
         &context_, *TcpStream::Create(&loop_, UniqueFd(fds[1])), std::move(original_destination)));
     loop_.RunUntilIdle();
@@ -77,6 +84,7 @@ class OutboundTest : public DataPathTest {
   UniqueFd app_;
   // The application's socket is the last one there is room for.
   bool no_more_sockets_ = false;
+  std::unique_ptr<Overload> full_;
 };
 
 TEST_F(OutboundTest, RefusesALoopToTheSidecarsOwnPorts) {
@@ -193,7 +201,7 @@ TEST_F(OutboundTest, RefusesWhenTheSocketToTheDestinationIsOneTooMany) {
   Connect((*listener)->address());
   Answer(Outcome::kNotInMesh);
   ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
-  ExpectEnded("failed", access_reason::kOverloaded);
+  ExpectEnded("failed", access_reason::kTooManySockets);
 }
 
 TEST_F(OutboundTest, FoundWithoutARouteIsRefusedAndNotAskedAgain) {

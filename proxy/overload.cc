@@ -1,8 +1,14 @@
 #include "proxy/overload.h"
 
 #include "proxy/access_record.h"
+#include "proxy/tunnel_reason.h"
 
 namespace byrnie {
+namespace {
+
+constexpr absl::string_view kNoMoreSockets = "the limit on open files leaves no more sockets";
+
+}  // namespace
 
 Overload::Overload(const Limits& limits, const Gauge* inbound, const Gauge* outbound,
                    Gauge* shedding)
@@ -12,6 +18,11 @@ Overload::Overload(const Limits& limits, const Gauge* inbound, const Gauge* outb
       inbound_(inbound),
       outbound_(outbound),
       shedding_(shedding) {}
+
+absl::Status Overload::CheckDialled(int fd) const {
+  if (fd < limits_.sockets) return absl::OkStatus();
+  return WithReason(absl::ResourceExhaustedError(kNoMoreSockets), access_reason::kTooManySockets);
+}
 
 absl::optional<Overload::Shed> Overload::WhyNotConnection(int fd) {
   if (limits_.connections != 0) {
@@ -27,7 +38,7 @@ absl::optional<Overload::Shed> Overload::WhyNotTunnel(int fd) { return WhyNot(fd
 
 absl::optional<Overload::Shed> Overload::WhyNot(int fd) {
   if (fd >= limits_.sockets) {
-    return Shed{access_reason::kTooManySockets, "the limit on open files leaves no more sockets"};
+    return Shed{access_reason::kTooManySockets, kNoMoreSockets};
   }
   if (limits_.memory == 0) return absl::nullopt;
   const uint64_t taken = taken_.load(std::memory_order_relaxed);

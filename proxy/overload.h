@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "common/telemetry/metrics.h"
@@ -42,6 +43,9 @@ class Overload {
   Overload(const Overload&) = delete;
   Overload& operator=(const Overload&) = delete;
 
+  // Asked about each socket this proxy has dialled, before anything is done with it:
+  // ResourceExhausted, with the reason, where it is one too many.
+  absl::Status CheckDialled(int fd) const;
   // Asked once for each new connection, whose socket is `fd` (-1: a stream without one).
   absl::optional<Shed> WhyNotConnection(int fd);
   // The same for a new tunnel, which is not a connection of an application yet.

@@ -1,7 +1,9 @@
 #include "proxy/overload.h"
 
+#include "common/base/status_matchers.h"
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
+#include "proxy/tunnel_reason.h"
 
 namespace byrnie {
 namespace {
@@ -45,6 +47,10 @@ TEST_F(OverloadTest, LeavesTheLastSocketsForOthers) {
   EXPECT_EQ(Reason(overload.WhyNotConnection(96)), access_reason::kTooManySockets);
   EXPECT_EQ(Reason(overload.WhyNotTunnel(96)), access_reason::kTooManySockets);
   EXPECT_EQ(Reason(overload.WhyNotConnection(-1)), "") << "a stream has no socket";
+  EXPECT_THAT(overload.CheckDialled(95), IsOk());
+  const absl::Status full = overload.CheckDialled(96);
+  EXPECT_THAT(full, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(ReasonOf(full), access_reason::kTooManySockets);
 }
 
 TEST_F(OverloadTest, ShedsAboveOneMarkUntilBelowTheOther) {

@@ -175,7 +175,7 @@ absl::Status Proxy::Init(const Clock* clock) {
   dependencies.clock = clock;
   dependencies.budget = &budget_;
   dependencies.overload = &overload_;
-  dependencies.socket_limit = SocketLimit();
+  dependencies.counts = &counts_;
   for (int i = 0; i < config_.workers; ++i) {
     dependencies.index = i;
     dependencies.tcp_series = tcp_metrics_.shard(static_cast<size_t>(i));

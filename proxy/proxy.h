@@ -18,6 +18,7 @@
 #include "proxy/drain.h"
 #include "proxy/mesh_state.h"
 #include "proxy/overload.h"
+#include "proxy/process_counts.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
 #include "proxy/remote_signer.h"
@@ -94,6 +95,7 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   TcpMetrics tcp_metrics_;
   const absl::optional<ContainerMemory> memory_;
   SharedBufferBudget budget_;
+  ProcessCounts counts_;
   Overload overload_;
   std::unique_ptr<EpollEventLoop> loop_;
   RemoteSigner signer_;

@@ -76,9 +76,6 @@ struct ProxyConfig {
   // Name and value of each flag, for /config_dump.
   std::vector<std::pair<std::string, std::string>> shown_flags;
 
-  // A worker's share of a limit for all of them, rounded up.
-  size_t PerWorker(int limit) const { return static_cast<size_t>((limit + workers - 1) / workers); }
-
   // True for the ports of this proxy and of the agent beside it: nothing is ever relayed to them.
   bool IsSidecarPort(uint16_t port) const {
     constexpr uint16_t kAgentAdminPort = 15010;

@@ -11,8 +11,12 @@ class TlsAttempt final : public TunnelDialer::Attempt {
  public:
   TlsAttempt(EventLoop* loop, const TunnelTarget& target, std::shared_ptr<const TlsContext> context,
              absl::Duration connect_timeout, absl::Duration handshake_timeout,
-             const ProxyMetrics* metrics, TunnelDialer::Callback done)
-      : loop_(loop), metrics_(metrics), context_(std::move(context)), done_(std::move(done)) {
+             const Overload* overload, const ProxyMetrics* metrics, TunnelDialer::Callback done)
+      : loop_(loop),
+        overload_(overload),
+        metrics_(metrics),
+        context_(std::move(context)),
+        done_(std::move(done)) {
     tls_options_.allowed_peers = target.allowed_peers;
     tls_options_.handshake_timeout = handshake_timeout;
     TcpStream::ConnectOptions options;
@@ -27,6 +31,11 @@ class TlsAttempt final : public TunnelDialer::Attempt {
   void OnConnected(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
     if (!stream.ok()) {
       Finish(stream.status());
+      return;
+    }
+    absl::Status taken = overload_->CheckDialled((*stream)->fd());
+    if (!taken.ok()) {
+      Finish(std::move(taken));
       return;
     }
     dialled_at_ = loop_->Now();
@@ -54,6 +63,7 @@ class TlsAttempt final : public TunnelDialer::Attempt {
   }
 
   EventLoop* const loop_;              // Not owned.
+  const Overload* const overload_;     // Not owned.
   const ProxyMetrics* const metrics_;  // Not owned.
   std::shared_ptr<const TlsContext> context_;
   TlsStream::Options tls_options_;
@@ -68,7 +78,7 @@ class TlsAttempt final : public TunnelDialer::Attempt {
 std::unique_ptr<TunnelDialer::Attempt> TlsTunnelDialer::Dial(
     const TunnelTarget& target, std::shared_ptr<const TlsContext> context, Callback done) {
   return std::make_unique<TlsAttempt>(loop_, target, std::move(context), connect_timeout_,
-                                      handshake_timeout_, metrics_, std::move(done));
+                                      handshake_timeout_, overload_, metrics_, std::move(done));
 }
 
 }  // namespace byrnie

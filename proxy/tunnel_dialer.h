@@ -15,6 +15,7 @@
 #include "common/net/socket_address.h"
 #include "common/tls/tls_context.h"
 #include "common/tls/tls_stream.h"
+#include "proxy/overload.h"
 #include "proxy/proxy_metrics.h"
 
 namespace byrnie {
@@ -58,12 +59,13 @@ class TunnelDialer {
 // The real one: TCP, then TLS.
 class TlsTunnelDialer final : public TunnelDialer {
  public:
-  // `metrics` outlives this.
+  // `overload`, which is asked about each socket, and `metrics` outlive this.
   TlsTunnelDialer(EventLoop* loop, absl::Duration connect_timeout, absl::Duration handshake_timeout,
-                  const ProxyMetrics* metrics)
+                  const Overload* overload, const ProxyMetrics* metrics)
       : loop_(loop),
         connect_timeout_(connect_timeout),
         handshake_timeout_(handshake_timeout),
+        overload_(overload),
         metrics_(metrics) {}
 
   std::unique_ptr<Attempt> Dial(const TunnelTarget& target,
@@ -73,6 +75,7 @@ class TlsTunnelDialer final : public TunnelDialer {
   EventLoop* const loop_;  // Not owned.
   const absl::Duration connect_timeout_;
   const absl::Duration handshake_timeout_;
+  const Overload* const overload_;     // Not owned.
   const ProxyMetrics* const metrics_;  // Not owned.
 };
 

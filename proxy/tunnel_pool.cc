@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
@@ -109,6 +108,7 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   ~Tunnel() override {
     DCHECK(waiters_.empty() && opening_.empty() && streams_.empty());
     if (state_ == State::kOpen || state_ == State::kClosing) NoteClosed();
+    Uncount();
   }
 
   const Key& key() const { return key_; }
@@ -128,7 +128,6 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   }
   size_t streams() const { return waiters_.size() + opening_.size() + streams_.size(); }
   bool idle() const { return state_ == State::kOpen && opening_.empty() && streams_.empty(); }
-  bool ending() const { return state_ == State::kClosing || state_ == State::kClosed; }
   // Loop time of the end of its last stream.
   absl::Duration idle_since() const { return idle_since_; }
   bool finished() const {
@@ -173,6 +172,7 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
     }
     if (state_ != State::kOpen) return;
     state_ = State::kClosing;
+    Uncount();
     timer_->Schedule(kCloseTimeout);
     session_->Close();
   }
@@ -214,6 +214,7 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
     if (state_ != State::kConnecting) NoteClosed();
     const bool was_open = state_ != State::kConnecting;
     state_ = State::kClosed;
+    Uncount();
     attempt_.reset();
     timer_->Cancel();
     Unlist();
@@ -226,6 +227,9 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   }
   void NoteClosed() {
     if (pool_->metrics_.open != nullptr) pool_->metrics_.open->Add(-1);
+  }
+  void Uncount() {
+    if (std::exchange(counted_, false)) pool_->count_->Remove();
   }
   void Unlist() {
     auto it = pool_->usable_.find(key_);
@@ -240,6 +244,7 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   const absl::Time own_not_after_;
   const absl::Duration created_;
   State state_ = State::kConnecting;
+  bool counted_ = true;
   bool draining_ = false;
   size_t bulk_streams_ = 0;
   absl::Duration idle_since_ = absl::ZeroDuration();
@@ -271,12 +276,12 @@ class TunnelPool::PooledStream final : public ByteStream {
   void ShutdownWrite() override { stream_->ShutdownWrite(); }
   void Reset() override { stream_->Reset(); }
   bool Flushed() const override { return stream_->Flushed(); }
+  uint64_t Undelivered() const override { return stream_->Undelivered(); }
   absl::Status error() const override { return stream_->error(); }
 
  private:
   IoResult Count(IoResult result) {
     if (bulk_ || (result.status != IoStatus::kOk && result.status != IoStatus::kWouldBlock)) {
-  uint64_t Undelivered() const override { return stream_->Undelivered(); }
       return result;
     }
     bytes_ += result.bytes;
@@ -425,6 +430,7 @@ TunnelPool::TunnelPool(EventLoop* loop, TunnelDialer* dialer, const Options& opt
     : loop_(loop),
       dialer_(dialer),
       options_(options),
+      count_(options.count != nullptr ? options.count : &own_count_),
       metrics_(metrics),
       reap_(loop->NewDeferred([this] { Reap(); })) {}
 
@@ -502,14 +508,11 @@ absl::StatusOr<TunnelPool::Tunnel*> TunnelPool::TunnelFor(const TunnelTarget& ta
                                        target.address.ToString(), " are full")),
                       tunnel_reason::kStreamLimit);
   }
-  if (tunnels_.size() >= options_.max_tunnels && !CloseLongestIdle()) {
-    const auto lasting = absl::c_count_if(
-        tunnels_, [](const std::unique_ptr<Tunnel>& tunnel) { return !tunnel->ending(); });
-    if (static_cast<size_t>(lasting) >= options_.max_tunnels) {
-      return WithReason(
-          absl::ResourceExhaustedError(absl::StrCat(lasting, " tunnels are open and none is idle")),
-          tunnel_reason::kTunnelLimit);
-    }
+  while (!count_->TryAdd(options_.max_tunnels)) {
+    if (CloseLongestIdle()) continue;
+    return WithReason(absl::ResourceExhaustedError(
+                          absl::StrCat(options_.max_tunnels, " tunnels are open and none is idle")),
+                      tunnel_reason::kTunnelLimit);
   }
   return NewTunnel(target, std::move(key));
 }

@@ -20,6 +20,7 @@
 #include "common/tls/tls_context.h"
 #include "proxy/identity_expiry.h"
 #include "proxy/peer_info.h"
+#include "proxy/shared_count.h"
 #include "proxy/tunnel_dialer.h"
 
 namespace byrnie {
@@ -41,14 +42,17 @@ std::string DenyReasonOf(const absl::Status& status);
 //
 // Bounded: past `max_tunnels_per_key` streams share whatever tunnels there are,
 // also with bulk ones, and are refused when those are full; past `max_tunnels`
-// the tunnel that has been idle longest is closed for a new one, and when none
-// is idle the new one is refused.
+// in all pools that share a count, this pool's tunnel that has been idle
+// longest is closed for a new one, and when none is idle the new one is
+// refused. What is being closed does not count.
 class TunnelPool {
  public:
   struct Options {
     size_t max_streams_per_tunnel = 100;
     size_t max_tunnels_per_key = 64;
     size_t max_tunnels = 4096;
+    // Of the tunnels of all pools; outlives them. Null: of this pool alone.
+    SharedCount* count = nullptr;
     // A stream that has moved more is bulk: it would delay others on its
     // tunnel.
     uint64_t bulk_bytes = 1024 * 1024;
@@ -151,6 +155,7 @@ class TunnelPool {
   absl::StatusOr<Tunnel*> TunnelFor(const TunnelTarget& target, Key key, bool fresh);
   // Closes the tunnel that has been idle longest; false when none is idle.
   bool CloseLongestIdle();
+  // Makes one that is counted already.
   Tunnel* NewTunnel(const TunnelTarget& target, Key key);
   void DrainAll();
   void ScheduleReap() { reap_->Schedule(); }
@@ -159,6 +164,8 @@ class TunnelPool {
   EventLoop* const loop_;       // Not owned.
   TunnelDialer* const dialer_;  // Not owned.
   const Options options_;
+  SharedCount own_count_;
+  SharedCount* const count_;  // Not owned.
   const Metrics metrics_;
   absl::optional<Identity> identity_;
   uint64_t epoch_ = 0;

@@ -158,6 +158,7 @@ class TunnelPoolTest : public ::testing::Test {
 
   ManualEventLoop loop_;
   FakeDialer dialer_;
+  SharedCount shared_count_;
   std::unique_ptr<TunnelPool> pool_;
   std::vector<std::unique_ptr<Result>> results_;
 };
@@ -382,6 +383,24 @@ TEST_F(TunnelPoolTest, PastAllTunnelsWithNoneIdleANewOneIsRefused) {
   EXPECT_THAT(full, StatusIs(absl::StatusCode::kResourceExhausted));
   EXPECT_EQ(ReasonOf(full), tunnel_reason::kTunnelLimit);
   EXPECT_THAT(Open("server", "10.0.0.3:15008")->status, IsOk());
+}
+
+TEST_F(TunnelPoolTest, TheLimitOfTunnelsIsOfAllPoolsTogether) {
+  TunnelPool::Options options;
+  options.max_tunnels = 2;
+  options.count = &shared_count_;
+  Make(options);
+  Result* own = Open("server", "10.0.0.2:15008");
+  // Another worker has the other one.
+  ASSERT_TRUE(shared_count_.TryAdd(2));
+  const absl::Status full = Open("server", "10.0.0.3:15008")->status;
+  EXPECT_EQ(ReasonOf(full), tunnel_reason::kTunnelLimit);
+  own->stream.reset();
+  EXPECT_THAT(Open("server", "10.0.0.3:15008")->status, IsOk());
+  EXPECT_EQ(shared_count_.value(), 2u);
+  pool_->CloseUnless([](const PeerInfo&) { return false; });
+  loop_.RunUntilIdle();
+  EXPECT_EQ(shared_count_.value(), 1u);
 }
 
 TEST_F(TunnelPoolTest, AnIdleTunnelIsClosedAfterAMinute) {

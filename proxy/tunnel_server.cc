@@ -23,13 +23,13 @@ constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 // A tunnel that carries nothing and whose peer does not end it: peers evict theirs earlier.
 constexpr absl::Duration kIdleTimeout = absl::Minutes(10);
 
-// One source has no more than this part of a worker's handshakes.
+// One source has no more than this part of all handshakes.
 constexpr size_t kSourceShare = 8;
 constexpr size_t kMinPerSource = 4;
 
 HandshakeGate::Options GateOptions(const ProxyConfig& config) {
   HandshakeGate::Options options;
-  options.limits.total = config.PerWorker(config.max_handshakes);
+  options.limits.total = static_cast<size_t>(config.max_handshakes);
   options.limits.per_source =
       std::min(options.limits.total, std::max(kMinPerSource, options.limits.total / kSourceShare));
   options.first_byte_timeout = config.first_byte_timeout;
@@ -82,6 +82,8 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
                         server_->context_->loop->Now() - created_);
     server_->Remove(this);
   }
+  // It is over, though it may be there until the end of the turn.
+  void Uncount() { share_.Release(); }
   void Drain() {
     if (session_ == nullptr) return;
     draining_ = true;
@@ -145,7 +147,8 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
       server_->Remove(this);
       return;
     }
-    if (!server_->MakeRoomFor(peer_->peer.id)) {
+    PeerUsage::Tunnel counted = context.counts->inbound.AddTunnel(peer_name());
+    if (!server_->MakeRoomFor(peer_->peer.id, counted)) {
       server_->LogRefused(source_, local_, AccessRecord::Result::kFailed,
                           tunnel_reason::kTunnelLimit, "too many tunnels, and none is idle",
                           context.loop->Now() - created_, &peer_->peer.id);
@@ -154,6 +157,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
       server_->Remove(this);
       return;
     }
+    share_ = std::move(counted.share);
     server_->peers_[peer_name()].insert(this);
     idle_since_ = context.loop->Now();
     state_ = State::kOpen;
@@ -181,7 +185,9 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
   }
 
   void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest request) override {
-    if (server_->StreamsOf(peer_name()) > server_->max_streams_per_peer_) {
+    PeerUsage::Share share = server_->context_->counts->inbound.AddConnection(
+        peer_name(), server_->max_streams_per_peer_);
+    if (!share) {
       stream->Reject(503, {{kDenyReasonHeader, std::string(tunnel_reason::kStreamLimit)}});
       server_->LogRefused(
           source_, local_, AccessRecord::Result::kFailed, tunnel_reason::kStreamLimit,
@@ -191,6 +197,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
     }
     auto connection = std::make_unique<InboundConnection>(
         server_->context_, std::move(stream), std::move(request.authority), source_, local_, peer_);
+    connection->set_share(std::move(share));
     connection->set_claims(ReadClaims(request.headers));
     server_->context_->registry->Add(std::move(connection));
   }
@@ -228,16 +235,17 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
   std::unique_ptr<TlsStream> tls_;  // Until the handshake is done.
   std::unique_ptr<ConnectSession> session_;
   std::shared_ptr<const PeerInfo> peer_;
+  PeerUsage::Share share_;  // Once there is a peer.
   std::unique_ptr<EventLoop::Timer> timer_;
 };
 
 TunnelServer::TunnelServer(WorkerContext* context, const ConnectSession::Options& session)
     : context_(context),
       session_options_(session),
-      max_tunnels_(context->config->PerWorker(context->config->max_tunnels)),
-      max_tunnels_per_peer_(context->config->PerWorker(context->config->max_tunnels_per_peer)),
-      max_streams_per_peer_(context->config->PerWorker(context->config->max_streams_per_peer)),
-      gate_(context->loop, GateOptions(*context->config), this),
+      max_tunnels_(static_cast<size_t>(context->config->max_tunnels)),
+      max_tunnels_per_peer_(static_cast<size_t>(context->config->max_tunnels_per_peer)),
+      max_streams_per_peer_(static_cast<size_t>(context->config->max_streams_per_peer)),
+      gate_(context->loop, GateOptions(*context->config), &context->counts->handshakes, this),
       bury_(context->loop->NewDeferred([this] {
         std::vector<std::unique_ptr<Tunnel>> ended = std::move(ended_);
         ended_.clear();
@@ -335,6 +343,7 @@ void TunnelServer::LogRefused(const SocketAddress& source, const IpAddress& loca
 void TunnelServer::Remove(Tunnel* tunnel) {
   auto it = tunnels_.find(tunnel);
   DCHECK(it != tunnels_.end());
+  tunnel->Uncount();
   if (tunnel->has_peer()) {
     const auto peer = peers_.find(tunnel->peer_name());
     if (peer != peers_.end()) {
@@ -359,29 +368,20 @@ bool TunnelServer::CloseLongestIdle(const Tunnels& tunnels) {
   return true;
 }
 
-bool TunnelServer::MakeRoomFor(const SpiffeId& peer) {
-  const auto its = peers_.find(peer.text());
-  if (its != peers_.end() && its->second.size() >= max_tunnels_per_peer_ &&
-      (its->second.size() >= 2 * max_tunnels_per_peer_ || !CloseLongestIdle(its->second))) {
-    return false;
+bool TunnelServer::MakeRoomFor(const SpiffeId& peer, const PeerUsage::Tunnel& tunnel) {
+  // What is being closed counts until it is gone, and may be as many again. Handshakes have a limit
+  // of their own.
+  if (tunnel.of_peer > max_tunnels_per_peer_) {
+    if (tunnel.of_peer > 2 * max_tunnels_per_peer_) return false;
+    const auto its = peers_.find(peer.text());
+    if (its == peers_.end() || !CloseLongestIdle(its->second)) return false;
   }
-  // Handshakes have a limit of their own; what is being closed counts until it is gone, and may be
-  // as many again.
-  const size_t tunnels = tunnels_.size() - std::min(tunnels_.size(), shaking_.size());
-  if (tunnels <= max_tunnels_) return true;
-  if (tunnels > 2 * max_tunnels_) return false;
+  if (tunnel.of_all <= max_tunnels_) return true;
+  if (tunnel.of_all > 2 * max_tunnels_) return false;
   std::vector<Tunnel*> all;
   all.reserve(tunnels_.size());
-  for (const auto& [raw, tunnel] : tunnels_) all.push_back(raw);
+  for (const auto& [raw, owned] : tunnels_) all.push_back(raw);
   return CloseLongestIdle(all);
-}
-
-size_t TunnelServer::StreamsOf(const std::string& peer) const {
-  const auto its = peers_.find(peer);
-  if (its == peers_.end()) return 0;
-  size_t streams = 0;
-  for (const Tunnel* tunnel : its->second) streams += tunnel->streams();
-  return streams;
 }
 
 void TunnelServer::Drain() {

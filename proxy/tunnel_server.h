@@ -19,13 +19,15 @@
 #include "proxy/handshake_gate.h"
 #include "proxy/identity_expiry.h"
 #include "proxy/peer_info.h"
+#include "proxy/peer_usage.h"
 #include "proxy/worker_context.h"
 
 namespace byrnie {
 
 // The inbound tunnels of one worker (HBONE, port 15008): shakes hands, as HandshakeGate lets it,
 // serves HTTP/2, and makes an InboundConnection of each CONNECT. Lives on the worker's loop. The
-// connections outlive their tunnel; it owns none of them.
+// connections outlive their tunnel; it owns none of them. The limits of tunnels and of a peer's
+// tunnels and connections are of all workers together (see ProcessCounts).
 class TunnelServer : private HandshakeGate::Handler {
  public:
   struct TunnelView {
@@ -77,16 +79,15 @@ class TunnelServer : private HandshakeGate::Handler {
   void LogRefused(const SocketAddress& source, const IpAddress& local, AccessRecord::Result result,
                   absl::string_view reason, std::string detail, absl::Duration duration,
                   const SpiffeId* peer = nullptr);
-  // False when the peer, or all peers together, have as many tunnels as may be and none is idle;
-  // otherwise one that has been idle longest is closed where the limit is reached.
-  bool MakeRoomFor(const SpiffeId& peer);
+  // False when `tunnel`, which is counted already, is one more than the peer, or all peers
+  // together, may have, and none of this worker's is idle; otherwise the one here that has been
+  // idle longest is closed where the limit is exceeded.
+  bool MakeRoomFor(const SpiffeId& peer, const PeerUsage::Tunnel& tunnel);
   template <typename Tunnels>
   static bool CloseLongestIdle(const Tunnels& tunnels);
-  size_t StreamsOf(const std::string& peer) const;
 
   WorkerContext* const context_;  // Not owned.
   const ConnectSession::Options session_options_;
-  // Of this worker.
   const size_t max_tunnels_;
   const size_t max_tunnels_per_peer_;
   const size_t max_streams_per_peer_;

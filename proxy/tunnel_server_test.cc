@@ -56,13 +56,19 @@ class TunnelServerTest : public DataPathTest {
   void Listen() {
     if (context_.mesh->identity == nullptr) SetMesh({});
     server_ = std::make_unique<TunnelServer>(&context_, ConnectSession::Options());
-    listener_ = *TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
-                                     [this](std::unique_ptr<TcpStream> stream) {
-                                       ++accepted_;
-                                       server_->Accept(std::move(stream));
-                                     });
+    listener_ =
+        *TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                             [this](std::unique_ptr<TcpStream> stream) {
+                               ++accepted_;
+                               (other_ != nullptr ? other_ : server_)->Accept(std::move(stream));
+                             });
+  }
+  // From here on connections come to another worker.
+  void GoOnWithAnotherWorker() {
+    other_ = std::make_unique<TunnelServer>(&context_, ConnectSession::Options());
   }
   ~TunnelServerTest() override {
+    streams_.clear();
     peers_.clear();
     registry_.AbortAll(access_reason::kDrained, "");
     loop_.RunUntilIdle();
@@ -103,14 +109,34 @@ class TunnelServerTest : public DataPathTest {
     EXPECT_THAT(peer->handshake, IsOk());
     return peer;
   }
+  // The status that the answer to one more connection through the tunnel has; it stays open.
+  int Connect(Peer* peer) {
+    if (application_ == nullptr) {
+      application_ = *TcpListener::Create(
+          &loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+          [this](std::unique_ptr<TcpStream> stream) { apps_.push_back(std::move(stream)); });
+    }
+    int status = 0;
+    auto stream = peer->session->OpenStream(
+        {application_->address().ToString(), {}},
+        [&status](absl::Status, int answer, const HeaderList&) { status = answer; });
+    EXPECT_THAT(stream, IsOk());
+    EXPECT_TRUE(loop_.RunUntil([&] { return status != 0; }));
+    streams_.push_back(*std::move(stream));
+    return status;
+  }
   size_t OpenTunnels() const {
     return static_cast<size_t>(
         metrics_.direction(AccessRecord::Direction::kInbound).tunnels_open->value());
   }
 
   std::unique_ptr<TunnelServer> server_;
+  std::unique_ptr<TunnelServer> other_;
+  std::unique_ptr<TcpListener> application_;
+  std::vector<std::unique_ptr<TcpStream>> apps_;
   std::unique_ptr<TcpListener> listener_;
   std::vector<std::unique_ptr<Peer>> peers_;
+  std::vector<std::unique_ptr<ConnectStream>> streams_;
   std::vector<UniqueFd> sockets_;
   int accepted_ = 0;
 
@@ -289,6 +315,55 @@ TEST_F(TunnelServerTest, PastThePeersConnectionsANewOneIsAnsweredWith503) {
   }
   EXPECT_THAT(statuses, ElementsAre(200, 200, 503));
   EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", tunnel_reason::kStreamLimit)));
+}
+
+TEST_F(TunnelServerTest, OneTunnelMayCarryAllThatItsPeerMayHave) {
+  config_.workers = 4;
+  config_.max_streams_per_peer = 4;
+  Listen();
+  Peer* peer = OpenTunnel();
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(Connect(peer), 200) << i;
+  EXPECT_EQ(Connect(peer), 503);
+}
+
+TEST_F(TunnelServerTest, ThePeersConnectionsAreCountedOverAllWorkers) {
+  config_.max_streams_per_peer = 2;
+  Listen();
+  Peer* here = OpenTunnel();
+  GoOnWithAnotherWorker();
+  Peer* there = OpenTunnel();
+  EXPECT_EQ(Connect(here), 200);
+  EXPECT_EQ(Connect(there), 200);
+  EXPECT_EQ(Connect(here), 503);
+  EXPECT_EQ(Connect(there), 503);
+  streams_[0].reset();
+  ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 1; }));
+  EXPECT_EQ(Connect(there), 200);
+}
+
+TEST_F(TunnelServerTest, ThePeersTunnelsAreCountedOverAllWorkers) {
+  config_.max_tunnels_per_peer = 2;
+  Listen();
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Connect(OpenTunnel()), 200);
+  GoOnWithAnotherWorker();
+  Peer* third = Handshake();
+  ASSERT_TRUE(loop_.RunUntil([&] { return third->closed; }));
+  EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", tunnel_reason::kTunnelLimit)));
+  OpenTunnel(1, "/ns/demo/sa/other");
+}
+
+TEST_F(TunnelServerTest, HandshakesAreCountedOverAllWorkers) {
+  config_.max_handshakes = 32;
+  Listen();
+  for (int i = 0; i < 4; ++i) {
+    const int fd = Dial(2);
+    ASSERT_EQ(send(fd, "\x16", 1, 0), 1);
+  }
+  ASSERT_TRUE(loop_.RunUntil([this] { return server_->View().size() == 4; }));
+  GoOnWithAnotherWorker();
+  Dial(2);
+  EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", tunnel_reason::kHandshakeSourceLimit)));
+  OpenTunnel(1);
 }
 
 TEST_F(TunnelServerTest, WhatThePeerSaysOfItselfIsInTheLogAsItsClaim) {

@@ -52,12 +52,13 @@ OutlierDetector::Metrics OutlierMetrics(const ProxyMetrics& metrics) {
   return result;
 }
 
-TunnelPool::Options PoolOptions(const ProxyConfig& config) {
+TunnelPool::Options PoolOptions(const ProxyConfig& config, ProcessCounts* counts) {
   TunnelPool::Options options;
   options.expiry = config.identity_expiry;
   // After a burst the tunnels that nobody needs hold most of the memory.
   options.idle_timeout = absl::Seconds(30);
-  options.max_tunnels = config.PerWorker(config.max_tunnels);
+  options.max_tunnels = static_cast<size_t>(config.max_tunnels);
+  options.count = &counts->outbound_tunnels;
   return options;
 }
 
@@ -102,8 +103,8 @@ class Worker::Data {
       : dependencies_(dependencies),
         scratch_(new uint8_t[kScratchSize]),
         dialer_(loop, dependencies.config->connect_timeout, dependencies.config->handshake_timeout,
-                dependencies.metrics),
-        pool_(loop, &dialer_, PoolOptions(*dependencies.config),
+                dependencies.overload, dependencies.metrics),
+        pool_(loop, &dialer_, PoolOptions(*dependencies.config, dependencies.counts),
               PoolMetrics(*dependencies.metrics)),
         direct_(loop, &dialer_, &context_.mesh),
         outliers_(loop, OutlierDetector::Options(), OutlierMetrics(*dependencies.metrics),
@@ -126,7 +127,7 @@ class Worker::Data {
     context_.relay_options.idle_timeout = dependencies.config->idle_timeout;
     context_.relay_options.half_close_timeout = dependencies.config->half_close_timeout;
     context_.overload = dependencies.overload;
-    context_.socket_limit = dependencies.socket_limit;
+    context_.counts = dependencies.counts;
     context_.outliers = &outliers_;
     context_.resolve = [this, worker](uint64_t id, const IpAddress& address, bool refresh) {
       resolve_(worker, id, address, refresh);

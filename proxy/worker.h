@@ -22,6 +22,7 @@
 #include "proxy/mesh_snapshot.h"
 #include "proxy/outlier_detector.h"
 #include "proxy/overload.h"
+#include "proxy/process_counts.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
 #include "proxy/relay.h"
@@ -55,11 +56,10 @@ class Worker {
     const Clock* clock = nullptr;
     BufferBudget* budget = nullptr;
     Overload* overload = nullptr;
+    ProcessCounts* counts = nullptr;
     LabelledCounters::Shard* tcp_series = nullptr;
     // Its place among the workers.
     int index = 0;
-    // Sockets with a number from here on are refused.
-    int socket_limit = 1 << 30;
   };
 
   // Makes the loop and listens, before there is a thread. Errors as TcpListener::Create. What

@@ -16,6 +16,7 @@
 #include "proxy/mesh_snapshot.h"
 #include "proxy/outlier_detector.h"
 #include "proxy/overload.h"
+#include "proxy/process_counts.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
 #include "proxy/relay.h"
@@ -52,12 +53,11 @@ struct WorkerContext {
   absl::InsecureBitGen random;
   // Asked before a connection or tunnel is taken. Shared by all workers.
   Overload* overload = nullptr;
+  // Likewise.
+  ProcessCounts* counts = nullptr;
   // What this pod's workload is called, for other proxies' logs (see MakeBaggage); empty while
   // unknown.
   std::string baggage;
-  // Sockets with a number from here on are refused, so that some are left for the admin page and
-  // the link.
-  int socket_limit = 1 << 30;
   // Asks the control thread what an address is, with `refresh` past what is known of it; the answer
   // comes back as Connection::OnResolved, unless the connection `id` has ended by then.
   absl::AnyInvocable<void(uint64_t id, const IpAddress& address, bool refresh)> resolve;

@@ -23,6 +23,7 @@
 #include "proxy/mesh_snapshot.h"
 #include "proxy/outlier_detector.h"
 #include "proxy/overload.h"
+#include "proxy/process_counts.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
 #include "proxy/tunnel_dialer.h"
@@ -75,6 +76,7 @@ class DataPathTest : public ::testing::Test {
     context_.pool = &pool_;
     context_.scratch = absl::MakeSpan(scratch_);
     context_.overload = &overload_;
+    context_.counts = &counts_;
     context_.outliers = &outliers_;
     context_.resolve = [this](uint64_t id, const IpAddress& address, bool refresh) {
       questions_.emplace_back(id, address);
@@ -116,6 +118,7 @@ class DataPathTest : public ::testing::Test {
   Overload overload_{Overload::Limits(), metrics_.direction(AccessRecord::Direction::kInbound).open,
                      metrics_.direction(AccessRecord::Direction::kOutbound).open,
                      metrics_.shedding};
+  ProcessCounts counts_;
   const TestCa ca_;
   LocalSigner signer_;
   SilentDialer dialer_;

@@ -1,0 +1,46 @@
+#include "proxy/handshake_counts.h"
+
+#include "common/base/check.h"
+
+namespace byrnie {
+
+HandshakeCounts::Room HandshakeCounts::Find(const IpAddress& source, const Limits& limits) const {
+  const auto own = sources_.find(source);
+  if (own != sources_.end() && own->second >= limits.per_source) return Room::kSourceFull;
+  return total_ >= limits.total ? Room::kFull : Room::kFree;
+}
+
+void HandshakeCounts::Take(const IpAddress& source) {
+  const auto own = sources_.find(source);
+  DCHECK(own != sources_.end());
+  if (--own->second == 0) sources_.erase(own);
+}
+
+HandshakeCounts::Room HandshakeCounts::TryAdd(const IpAddress& source, const Limits& limits) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const Room room = Find(source, limits);
+  if (room != Room::kFree) return room;
+  ++sources_[source];
+  ++total_;
+  return room;
+}
+
+HandshakeCounts::Room HandshakeCounts::RoomFor(const IpAddress& source,
+                                               const Limits& limits) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return Find(source, limits);
+}
+
+void HandshakeCounts::Remove(const IpAddress& source) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  Take(source);
+  --total_;
+}
+
+void HandshakeCounts::Replace(const IpAddress& gone, const IpAddress& source) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  Take(gone);
+  ++sources_[source];
+}
+
+}  // namespace byrnie

@@ -1,0 +1,65 @@
+#include "proxy/handshake_counts.h"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using Room = HandshakeCounts::Room;
+
+const IpAddress kFirst = *IpAddress::Parse("10.0.0.1");
+const IpAddress kSecond = *IpAddress::Parse("10.0.0.2");
+const IpAddress kThird = *IpAddress::Parse("10.0.0.3");
+
+TEST(HandshakeCountsTest, ASourceHasItsShareAndAllHaveTheTotal) {
+  HandshakeCounts counts;
+  const HandshakeCounts::Limits limits{3, 2};
+  EXPECT_EQ(counts.TryAdd(kFirst, limits), Room::kFree);
+  EXPECT_EQ(counts.TryAdd(kFirst, limits), Room::kFree);
+  EXPECT_EQ(counts.TryAdd(kFirst, limits), Room::kSourceFull);
+  EXPECT_EQ(counts.TryAdd(kSecond, limits), Room::kFree);
+  EXPECT_EQ(counts.RoomFor(kThird, limits), Room::kFull);
+  EXPECT_EQ(counts.TryAdd(kThird, limits), Room::kFull);
+  counts.Remove(kFirst);
+  EXPECT_EQ(counts.RoomFor(kThird, limits), Room::kFree);
+  EXPECT_EQ(counts.TryAdd(kThird, limits), Room::kFree);
+}
+
+TEST(HandshakeCountsTest, AReplacementTakesThePlaceAndNoOther) {
+  HandshakeCounts counts;
+  const HandshakeCounts::Limits limits{1, 1};
+  EXPECT_EQ(counts.TryAdd(kFirst, limits), Room::kFree);
+  counts.Replace(kFirst, kSecond);
+  EXPECT_EQ(counts.RoomFor(kSecond, limits), Room::kSourceFull);
+  EXPECT_EQ(counts.RoomFor(kFirst, limits), Room::kFull);
+  counts.Remove(kSecond);
+  EXPECT_EQ(counts.RoomFor(kFirst, limits), Room::kFree);
+}
+
+TEST(HandshakeCountsTest, ThreadsTogetherNeverGetMoreThanTheLimit) {
+  constexpr size_t kLimit = 3;
+  HandshakeCounts counts;
+  std::atomic<size_t> held{0};
+  std::atomic<bool> exceeded{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int step = 0; step < 5000; ++step) {
+        if (counts.TryAdd(kFirst, {kLimit, 100}) != Room::kFree) continue;
+        if (++held > kLimit) exceeded = true;
+        --held;
+        counts.Remove(kFirst);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_FALSE(exceeded);
+  EXPECT_EQ(counts.RoomFor(kFirst, {1, 1}), Room::kFree);
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,21 @@
+#ifndef BYRNIE_PROXY_PROCESS_COUNTS_H_
+#define BYRNIE_PROXY_PROCESS_COUNTS_H_
+
+#include "proxy/handshake_counts.h"
+#include "proxy/peer_usage.h"
+#include "proxy/shared_count.h"
+
+namespace byrnie {
+
+// What all workers together hold of what flags limit, so that a flag means the process and not a
+// worker's share of it. Counts alone are shared: the worker that is at a limit makes room, or
+// finds none, among what it has itself. Thread-safe; outlives the workers and their connections.
+struct ProcessCounts {
+  HandshakeCounts handshakes;
+  PeerUsage inbound;
+  SharedCount outbound_tunnels;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_PROXY_PROCESS_COUNTS_H_
