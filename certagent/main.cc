@@ -1,10 +1,9 @@
 // byrnie-certagent: keeps a pod's workload certificate fresh and its private key to itself.
-#include <signal.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -12,10 +11,10 @@
 #include "certagent/flags.h"
 #include "certagent/process_hardening.h"
 #include "common/base/clock.h"
-#include "common/base/unique_fd.h"
 #include "common/base/version.h"
 #include "common/config/command_line.h"
 #include "common/event/epoll_event_loop.h"
+#include "common/event/server_signals.h"
 #include "common/grpc/library_log.h"
 #include "common/telemetry/log.h"
 
@@ -24,20 +23,9 @@ namespace {
 constexpr byrnie::ProgramInfo kProgram = {
     "byrnie-certagent",
     "Keeps a pod's workload certificate fresh, signs with its key for the proxy beside it, and "
-    "tells the proxy "
-    "what the control plane knows of addresses and policies."};
-
-// Blocks the signals that end the process, in all threads to come, and gives a descriptor that
-// tells of them.
-byrnie::UniqueFd TerminationSignals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  sigprocmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-  return byrnie::UniqueFd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-}
+    "tells the proxy what the control plane knows of addresses and policies. SIGTERM ends it; "
+    "SIGHUP "
+    "changes nothing, files are read again by themselves."};
 
 }  // namespace
 
@@ -56,15 +44,19 @@ int main(int argc, char** argv) {
 
   byrnie::Logger log(STDERR_FILENO, config->log_format, config->log_level);
   byrnie::RouteGrpcLog(&log);
-  const byrnie::UniqueFd signals = TerminationSignals();
   absl::StatusOr<std::unique_ptr<byrnie::EpollEventLoop>> loop =
       byrnie::EpollEventLoop::Create(&clock);
   if (!loop.ok()) byrnie::ExitWithError(kProgram.name, loop.status());
-  absl::StatusOr<std::unique_ptr<byrnie::EventLoop::FdWatch>> watch =
-      (*loop)->Watch(signals.get(), [&](byrnie::EventLoop::FdEvents events) {
-        if (events.readable) (*loop)->Stop();
-      });
-  if (!watch.ok()) byrnie::ExitWithError(kProgram.name, watch.status());
+  byrnie::ServerSignals::Handlers handlers;
+  handlers.on_end = [&loop] { (*loop)->Stop(); };
+  handlers.on_hangup = [&log] {
+    log.Warning(
+        "SIGHUP changes nothing: the token and the trust bundle are read again by "
+        "themselves; SIGTERM ends");
+  };
+  const absl::StatusOr<std::unique_ptr<byrnie::ServerSignals>> signals =
+      byrnie::ServerSignals::Create(loop->get(), std::move(handlers));
+  if (!signals.ok()) byrnie::ExitWithError(kProgram.name, signals.status());
   absl::StatusOr<std::unique_ptr<byrnie::Agent>> agent =
       byrnie::Agent::Create(loop->get(), *config, &log);
   if (!agent.ok()) byrnie::ExitWithError(kProgram.name, agent.status());
@@ -76,6 +68,5 @@ int main(int argc, char** argv) {
   (*loop)->Run();
   log.Info("agent stopped");
   agent->reset();
-  watch->reset();
   return 0;
 }

@@ -41,7 +41,8 @@ int main(int argc, char** argv) {
       byrnie::ParseCommandLineOrExit(argc, argv,
                                      {kName,
                                       "Carries a pod's TCP connections over mutual TLS, for "
-                                      "applications that know nothing of it."});
+                                      "applications that know nothing of it. SIGTERM drains it, a "
+                                      "second one ends it at once; SIGHUP changes nothing."});
   if (!positional.empty()) {
     byrnie::ExitWithError(
         kName, absl::InvalidArgumentError(absl::StrCat("unexpected argument ", positional.front(),

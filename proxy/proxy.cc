@@ -1,12 +1,7 @@
 #include "proxy/proxy.h"
 
-#include <errno.h>
 #include <malloc.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -191,36 +186,20 @@ absl::Status Proxy::Init(const Clock* clock) {
 }
 
 absl::Status Proxy::WatchSignals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  // Threads made later inherit the mask.
-  if (pthread_sigmask(SIG_BLOCK, &signals, nullptr) != 0) {
-    return absl::InternalError("cannot block signals");
-  }
-  // Writing to a connection that is gone is an error of that connection.
-  signal(SIGPIPE, SIG_IGN);
-  signal_fd_ = UniqueFd(signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
-  if (!signal_fd_.valid()) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("no descriptor for signals: ", strerror(errno)));
-  }
-  ASSIGN_OR_RETURN(signal_watch_,
-                   loop_->Watch(signal_fd_.get(), [this](EventLoop::FdEvents) { OnSignals(); }));
-  return absl::OkStatus();
-}
-
-void Proxy::OnSignals() {
-  signalfd_siginfo info;
-  while (read(signal_fd_.get(), &info, sizeof(info)) == sizeof(info)) {
+  ServerSignals::Handlers handlers;
+  handlers.on_end = [this] {
     // Who asks twice does not want to wait.
     if (drain_.draining()) {
       drain_.Quit();
     } else {
       drain_.Begin();
     }
-  }
+  };
+  handlers.on_hangup = [this] {
+    logger_->Warning("SIGHUP changes nothing: flags are read at the start; SIGTERM drains");
+  };
+  ASSIGN_OR_RETURN(signals_, ServerSignals::Create(loop_.get(), std::move(handlers)));
+  return absl::OkStatus();
 }
 
 void Proxy::Run() {

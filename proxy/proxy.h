@@ -7,8 +7,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
-#include "common/base/unique_fd.h"
 #include "common/event/epoll_event_loop.h"
+#include "common/event/server_signals.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "proxy/admin.h"
@@ -32,8 +32,8 @@ namespace byrnie {
 // drain; the admin thread; and the workers. Nothing else makes or joins the parts.
 class Proxy final : public AgentClient::Delegate, public Admin::Host, public Drain::Host {
  public:
-  // Listens on all ports; SIGTERM and SIGINT are blocked and taken by the control loop from here
-  // on, so it comes before the first thread. AlreadyExists for a taken port, InvalidArgument for a
+  // Listens on all ports; signals are blocked and taken by the control loop from here on, so it
+  // comes before the first thread. AlreadyExists for a taken port, InvalidArgument for a
   // configuration that cannot work; both for the operator. `logger` and `clock` outlive the proxy.
   static absl::StatusOr<std::unique_ptr<Proxy>> Create(ProxyConfig config, Logger* logger,
                                                        const Clock* clock);
@@ -50,7 +50,6 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
 
   absl::Status Init(const Clock* clock);
   absl::Status WatchSignals();
-  void OnSignals();
   void ReadGateways();
   // After a burst, gives the memory of its connections back to the system.
   void ReturnMemory();
@@ -95,8 +94,8 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   TcpMetrics tcp_metrics_;
   const absl::optional<ContainerMemory> memory_;
   SharedBufferBudget budget_;
-  ProcessCounts counts_;
   Overload overload_;
+  ProcessCounts counts_;
   std::unique_ptr<EpollEventLoop> loop_;
   RemoteSigner signer_;
   MeshState mesh_;
@@ -115,8 +114,7 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   // Most there was since memory was last returned, see ReturnMemory.
   int64_t peak_load_ = 0;
   std::unique_ptr<EventLoop::Timer> measure_timer_;
-  UniqueFd signal_fd_;
-  std::unique_ptr<EventLoop::FdWatch> signal_watch_;
+  std::unique_ptr<ServerSignals> signals_;
 };
 
 }  // namespace byrnie
