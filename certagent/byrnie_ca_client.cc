@@ -149,7 +149,7 @@ void ByrnieCaClient::OpenWatch() {
   Stream::Callbacks callbacks;
   callbacks.on_message = [this](ca::v1::WatchTrustBundlesResponse response) {
     watch_backoff_.Reset();
-    watch_lost_ = false;
+    losses_said_.Reset();
     on_bundles_(ParseTrustBundles(response.trust_bundles()));
   };
   callbacks.on_closed = [this](absl::Status why) { OnWatchClosed(std::move(why)); };
@@ -168,11 +168,12 @@ void ByrnieCaClient::OnWatchClosed(absl::Status why) {
   watch_.reset();
   const absl::Duration delay = watch_backoff_.Next();
   watch_again_->Schedule(delay);
-  // One warning per outage.
-  log_->Log(watch_lost_ ? LogLevel::kDebug : LogLevel::kWarning, "trust bundle stream lost",
-            {{"reason", why.ok() ? "the control plane ended it" : why.ToString()},
+  const std::string reason = why.ok() ? "the control plane ended it" : why.ToString();
+  const absl::optional<uint64_t> unsaid = losses_said_.Admit(reason, loop_->Now());
+  log_->Log(unsaid.has_value() ? LogLevel::kWarning : LogLevel::kDebug, "trust bundle stream lost",
+            {{"reason", reason},
+             {"not_logged", unsaid.value_or(0)},
              {"retry_in", absl::FormatDuration(delay)}});
-  watch_lost_ = true;
 }
 
 void ByrnieCaClient::AcknowledgeTrustBundles(uint64_t version) {

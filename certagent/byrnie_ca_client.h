@@ -14,6 +14,7 @@
 #include "common/base/backoff.h"
 #include "common/event/event_loop.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/repeat_filter.h"
 
 namespace byrnie {
 
@@ -56,7 +57,7 @@ class ByrnieCaClient final : public CaClient {
   ClientIdentityPtr watch_identity_;
   BundleCallback on_bundles_;
   std::unique_ptr<WatchStream> watch_;
-  bool watch_lost_ = false;  // Nothing has come since the stream was lost.
+  RepeatFilter losses_said_;  // Of the stream, since something came through it.
   uint64_t acknowledged_version_ = 0;
   Backoff watch_backoff_;
   const std::unique_ptr<EventLoop::Timer> watch_again_;

@@ -53,14 +53,16 @@ void DiscoveryClient::OnStreamClosed(absl::Status why) {
   stream_.reset();
   synced_ = false;
   reconnects_->Increment();
-  const bool repeated = !last_error_.ok();
   last_error_ =
       why.ok() ? absl::UnavailableError("the control plane ended the stream") : std::move(why);
   const absl::Duration delay = backoff_.Next();
   reconnect_->Schedule(delay);
-  // One warning per outage.
-  log_->Log(repeated ? LogLevel::kDebug : LogLevel::kWarning, "discovery stream lost",
-            {{"reason", last_error_.ToString()}, {"retry_in", absl::FormatDuration(delay)}});
+  const std::string reason = last_error_.ToString();
+  const absl::optional<uint64_t> unsaid = losses_said_.Admit(reason, loop_->Now());
+  log_->Log(unsaid.has_value() ? LogLevel::kWarning : LogLevel::kDebug, "discovery stream lost",
+            {{"reason", reason},
+             {"not_logged", unsaid.value_or(0)},
+             {"retry_in", absl::FormatDuration(delay)}});
 }
 
 void DiscoveryClient::OnResponse(DiscoveryCache::Response response) {
@@ -69,6 +71,7 @@ void DiscoveryClient::OnResponse(DiscoveryCache::Response response) {
   if (!synced_) {
     synced_ = true;
     last_error_ = absl::OkStatus();
+    losses_said_.Reset();
     log_->Info("discovery connected");
   }
   DiscoveryCache::Outcome outcome = cache_.OnResponse(response);

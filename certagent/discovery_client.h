@@ -20,6 +20,7 @@
 #include "common/net/socket_address.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
+#include "common/telemetry/repeat_filter.h"
 
 namespace byrnie {
 
@@ -111,6 +112,7 @@ class DiscoveryClient {
   uint64_t policy_epoch_ = 0;
   bool synced_ = false;
   absl::Status last_error_;
+  RepeatFilter losses_said_;
 
   Counter* responses_;
   Counter* rejected_;

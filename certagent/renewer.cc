@@ -172,6 +172,7 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
   custodian_->Install(fresh.leaf(), key);
   identity_ = std::make_shared<const ClientIdentity>(ClientIdentity{fresh.chain(), std::move(key)});
   failures_ = 0;
+  failures_said_.Reset();
   swap_proof_ = false;
   last_error_ = absl::OkStatus();
   life_ = fresh.not_after() - now;
@@ -221,14 +222,17 @@ void Renewer::Fail(absl::Status why) {
   next_attempt_ = now + delay;
   next_attempt_monotonic_ = loop_->Now() + delay;
   ScheduleTick();
-  log_->Warning("certificate not renewed",
-                {{"reason", last_error_.ToString()},
-                 {"proof", proved_by_identity_ ? "certificate" : "token"},
-                 {"failures", failures_},
-                 {"retry_in", absl::FormatDuration(delay)},
-                 {"present_certificate", snapshot_ == nullptr    ? "none"
-                                         : HasValidCertificate() ? "valid"
-                                                                 : "expired"}});
+  const std::string reason = last_error_.ToString();
+  const absl::optional<uint64_t> unsaid = failures_said_.Admit(reason, loop_->Now());
+  log_->Log(unsaid.has_value() ? LogLevel::kWarning : LogLevel::kDebug, "certificate not renewed",
+            {{"reason", reason},
+             {"proof", proved_by_identity_ ? "certificate" : "token"},
+             {"failures", failures_},
+             {"not_logged", unsaid.value_or(0)},
+             {"retry_in", absl::FormatDuration(delay)},
+             {"present_certificate", snapshot_ == nullptr    ? "none"
+                                     : HasValidCertificate() ? "valid"
+                                                             : "expired"}});
 }
 
 void Renewer::Publish(IdentitySnapshotPtr snapshot, bool rotated) {

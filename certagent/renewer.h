@@ -17,6 +17,7 @@
 #include "common/identity/spiffe_id.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
+#include "common/telemetry/repeat_filter.h"
 
 namespace byrnie {
 
@@ -118,6 +119,7 @@ class Renewer {
   bool swap_proof_ = false;          // The usual proof was refused: try the other one.
   int failures_ = 0;
   absl::Status last_error_;
+  RepeatFilter failures_said_;
   absl::Time next_attempt_;
   absl::optional<absl::Duration> next_attempt_monotonic_;  // After a failure.
   absl::Time tick_wall_;

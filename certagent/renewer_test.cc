@@ -1,11 +1,15 @@
 #include "certagent/renewer.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 #include "certagent/testing/fake_ca_client.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "gmock/gmock.h"
@@ -56,8 +60,19 @@ class RenewerTest : public ::testing::Test {
         .ok();
   }
 
-  int null_fd_ = open("/dev/null", O_WRONLY | O_CLOEXEC);
-  Logger log_{null_fd_, Logger::Format::kText, LogLevel::kError};
+  // Lines of the log with these words.
+  int LinesWith(const std::string& words) const {
+    std::string text(lseek(log_fd_, 0, SEEK_CUR), '\0');
+    EXPECT_EQ(pread(log_fd_, &text[0], text.size(), 0), static_cast<ssize_t>(text.size()));
+    int lines = 0;
+    for (absl::string_view line : absl::StrSplit(text, '\n')) {
+      if (absl::StrContains(line, words)) ++lines;
+    }
+    return lines;
+  }
+
+  const int log_fd_ = memfd_create("log", MFD_CLOEXEC);
+  Logger log_{log_fd_, Logger::Format::kText, LogLevel::kWarning};
   MetricRegistry metrics_;
   ManualEventLoop loop_;
   FakeCaClient ca_;
@@ -97,6 +112,18 @@ TEST_F(RenewerTest, RenewsInsideTheWindowOfTheAuthority) {
   StartAndIssue();
   EXPECT_GE(renewer_->next_attempt(), ca_.window->start);
   EXPECT_LE(renewer_->next_attempt(), ca_.window->end);
+}
+
+TEST_F(RenewerTest, SaysWhyItFailsOnceAMinuteHoweverOftenItTries) {
+  ca_.failure = absl::UnavailableError("down");
+  renewer_->Start();
+  loop_.AdvanceTime(absl::Minutes(5));
+  EXPECT_GT(renewer_->failures_in_a_row(), 10);
+  EXPECT_GE(LinesWith("certificate not renewed"), 3);
+  EXPECT_LE(LinesWith("certificate not renewed"), 6);
+  ca_.failure = absl::UnavailableError("down in another way");
+  loop_.AdvanceTime(absl::Minutes(1));
+  EXPECT_GE(LinesWith("in another way"), 1);
 }
 
 TEST_F(RenewerTest, KeepsTheCertificateWhenRenewalFails) {
