@@ -35,7 +35,8 @@ absl::StatusOr<SecretBytes> ReadToken(const std::string& path) {
   ASSIGN_OR_RETURN(SecretBytes content, ReadSecretFile(path, kMaxTokenSize));
   absl::string_view token = absl::StripAsciiWhitespace(content.view());
   if (token.empty()) {
-    return absl::NotFoundError(absl::StrCat("the token file ", path, " is empty"));
+    return absl::NotFoundError(absl::StrCat(
+        "the token file ", path, " is empty; write one there that byrniectl token create made"));
   }
   // What is no visible ASCII would be refused by the library with a message that quotes it.
   if (!std::all_of(token.begin(), token.end(), absl::ascii_isgraph)) {

@@ -47,7 +47,10 @@ namespace byrnie {
 namespace {
 
 constexpr size_t kMaxBundleSize = 1024 * 1024;
+constexpr char kBundleRemedy[] =
+    "; give the PEM file the control plane writes with --trust_bundle_out";
 constexpr size_t kMaxTokenSize = 16 * 1024;
+constexpr char kTokenRemedy[] = "; make one with \"byrniectl token create\"";
 constexpr absl::Duration kShortestLife = absl::Seconds(5);
 
 // "--name: message", whatever the code: at start all of it is bad configuration.
@@ -70,15 +73,20 @@ absl::Status CheckControlPlane(const std::string& target) {
 
 absl::Status ReadTrustBundle(absl::Time now, AgentConfig* config) {
   if (config->trust_bundle_path.empty()) {
-    return InFlag("trust_bundle",
-                  "is not set; give the PEM file the control plane writes with --trust_bundle_out");
+    return InFlag("trust_bundle", absl::StrCat("is not set", kBundleRemedy));
   }
   absl::StatusOr<std::string> pem = ReadFile(config->trust_bundle_path, kMaxBundleSize);
-  if (!pem.ok()) return InFlag("trust_bundle", pem.status().message());
+  if (absl::IsPermissionDenied(pem.status())) {
+    return InFlag("trust_bundle",
+                  absl::StrCat(pem.status().message(), "; let uid ", geteuid(), " read it"));
+  }
+  if (!pem.ok()) {
+    return InFlag("trust_bundle", absl::StrCat(pem.status().message(), kBundleRemedy));
+  }
   absl::StatusOr<TrustBundleSet> bundle = TrustBundleSet::FromPem(config->trust_domain, *pem);
   if (!bundle.ok()) {
-    return InFlag("trust_bundle",
-                  absl::StrCat(config->trust_bundle_path, ": ", bundle.status().message()));
+    return InFlag("trust_bundle", absl::StrCat(config->trust_bundle_path, ": ",
+                                               bundle.status().message(), kBundleRemedy));
   }
   absl::Time latest = absl::InfinitePast();
   for (const CertificatePtr& root : *bundle->Find(config->trust_domain)) {
@@ -97,10 +105,14 @@ absl::Status ReadTrustBundle(absl::Time now, AgentConfig* config) {
 
 absl::Status CheckToken(const std::string& path) {
   if (path.empty()) return InFlag("token", "is not set; give the file that holds the token");
-  absl::StatusOr<SecretBytes> token = ReadSecretFile(path, kMaxTokenSize);
-  if (!token.ok()) {
-    return InFlag("token", absl::StrCat(token.status().message(),
-                                        "; make one with \"byrniectl token create\""));
+  const absl::StatusOr<SecretBytes> token = ReadSecretFile(path, kMaxTokenSize);
+  if (absl::IsPermissionDenied(token.status())) {
+    return InFlag("token",
+                  absl::StrCat(token.status().message(), "; let uid ", geteuid(), " read it"));
+  }
+  if (!token.ok()) return InFlag("token", absl::StrCat(token.status().message(), kTokenRemedy));
+  if (absl::StripAsciiWhitespace(token->view()).empty()) {
+    return InFlag("token", absl::StrCat(path, " is empty", kTokenRemedy));
   }
   return absl::OkStatus();
 }

@@ -10,6 +10,7 @@
 #include "certagent/agent.h"
 #include "certagent/flags.h"
 #include "certagent/process_hardening.h"
+#include "certagent/token_permissions.h"
 #include "common/base/clock.h"
 #include "common/base/version.h"
 #include "common/config/command_line.h"
@@ -44,6 +45,10 @@ int main(int argc, char** argv) {
 
   byrnie::Logger log(STDERR_FILENO, config->log_format, config->log_level);
   byrnie::RouteGrpcLog(&log);
+  const std::string token_warning = byrnie::TokenFileWarning(config->token_path);
+  if (!token_warning.empty()) {
+    log.Warning("the token file is open to others", {{"detail", token_warning}});
+  }
   absl::StatusOr<std::unique_ptr<byrnie::EpollEventLoop>> loop =
       byrnie::EpollEventLoop::Create(&clock);
   if (!loop.ok()) byrnie::ExitWithError(kProgram.name, loop.status());

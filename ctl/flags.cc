@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/types/span.h"
 #include "common/base/file.h"
@@ -37,10 +38,19 @@ namespace {
 
 constexpr size_t kMaxBundleFile = 1024 * 1024;
 constexpr size_t kMaxTokenFile = 4096;
+constexpr char kBundleRemedy[] = "; give the file the control plane wrote with --trust_bundle_out";
+constexpr char kTokenRemedy[] = "; give the file the control plane wrote with --operator_token_out";
 constexpr absl::Duration kMaxTtl = absl::Hours(24);
 
 absl::Status InFlag(absl::string_view flag, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", what));
+}
+
+// Why a file cannot be read, and what to do about it.
+absl::Status Unreadable(absl::string_view flag, const absl::Status& status,
+                        absl::string_view remedy) {
+  const bool denied = absl::IsPermissionDenied(status);
+  return InFlag(flag, absl::StrCat(status.message(), denied ? "; let this user read it" : remedy));
 }
 
 absl::StatusOr<CtlConfig::Command> ParseCommand(const std::vector<std::string>& arguments) {
@@ -67,14 +77,14 @@ absl::Status CheckAddress(const std::string& target) {
 absl::StatusOr<std::string> ReadTrustBundle(const std::string& trust_domain, absl::Time now) {
   const std::string path = absl::GetFlag(FLAGS_trust_bundle);
   if (path.empty()) {
-    return InFlag("trust_bundle",
-                  "is missing; give the file the control plane wrote with --trust_bundle_out");
+    return InFlag("trust_bundle", absl::StrCat("is missing", kBundleRemedy));
   }
   absl::StatusOr<std::string> pem = ReadFile(path, kMaxBundleFile);
-  if (!pem.ok()) return InFlag("trust_bundle", pem.status().message());
+  if (!pem.ok()) return Unreadable("trust_bundle", pem.status(), kBundleRemedy);
   absl::StatusOr<TrustBundleSet> bundle = TrustBundleSet::FromPem(trust_domain, *pem);
   if (!bundle.ok()) {
-    return InFlag("trust_bundle", absl::StrCat(path, ": ", bundle.status().message()));
+    return InFlag("trust_bundle",
+                  absl::StrCat(path, ": ", bundle.status().message(), kBundleRemedy));
   }
   absl::Time latest = absl::InfinitePast();
   for (const CertificatePtr& root : *bundle->Find(trust_domain)) {
@@ -92,13 +102,14 @@ absl::StatusOr<std::string> ReadTrustBundle(const std::string& trust_domain, abs
 absl::StatusOr<SecretBytes> ReadToken() {
   const std::string path = absl::GetFlag(FLAGS_token);
   if (path.empty()) {
-    return InFlag("token",
-                  "is missing; give the file the control plane wrote with --operator_token_out");
+    return InFlag("token", absl::StrCat("is missing", kTokenRemedy));
   }
   absl::StatusOr<SecretBytes> file = ReadSecretFile(path, kMaxTokenFile);
-  if (!file.ok()) return InFlag("token", file.status().message());
+  if (!file.ok()) return Unreadable("token", file.status(), kTokenRemedy);
   const absl::string_view token = absl::StripAsciiWhitespace(file->view());
-  if (token.empty()) return InFlag("token", absl::StrCat("the file \"", path, "\" is empty"));
+  if (token.empty()) {
+    return InFlag("token", absl::StrCat("the file \"", path, "\" is empty", kTokenRemedy));
+  }
   return SecretBytes(
       absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(token.data()), token.size()));
 }
@@ -143,6 +154,12 @@ absl::StatusOr<CtlConfig> CtlConfigFromFlags(const std::vector<std::string>& arg
   RETURN_IF_ERROR(CheckAddress(config.control_plane));
   ASSIGN_OR_RETURN(config.trust_bundle_pem, ReadTrustBundle(config.trust_domain, now));
   ASSIGN_OR_RETURN(config.token, ReadToken());
+  const absl::optional<mode_t> loose = LooseMode(absl::GetFlag(FLAGS_token));
+  if (loose.has_value()) {
+    config.warning = absl::StrFormat(
+        "--token: others may read %s (mode %04o) and do what an operator may; chmod 600 %s",
+        absl::GetFlag(FLAGS_token), *loose, absl::GetFlag(FLAGS_token));
+  }
   return config;
 }
 

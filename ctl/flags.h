@@ -18,6 +18,8 @@ struct CtlConfig {
   std::string trust_domain;
   std::string trust_bundle_pem;
   SecretBytes token;
+  // To be told before anything is done, in one line; empty: nothing.
+  std::string warning;
   std::string identity;  // kCreateToken: a valid SPIFFE ID of the trust domain.
   absl::Duration ttl;    // kCreateToken: more than 0, at most 24 hours.
   bool json = false;     // kShowStatus.

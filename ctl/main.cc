@@ -53,6 +53,9 @@ int Run(int argc, char** argv) {
   const absl::Time now = SystemClock().WallNow();
   absl::StatusOr<CtlConfig> config = CtlConfigFromFlags(arguments, now);
   if (!config.ok()) ExitWithError(kName, config.status());
+  if (!config->warning.empty()) {
+    std::fprintf(stderr, "%s: warning: %s\n", kName, config->warning.c_str());
+  }
   RouteGrpcLog(nullptr);
   absl::StatusOr<std::unique_ptr<OperatorClient>> client =
       OperatorClient::Create(config->control_plane, config->trust_domain, config->trust_bundle_pem,

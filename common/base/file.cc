@@ -118,6 +118,12 @@ absl::StatusOr<SecretBytes> ReadSecretFile(const std::string& path, size_t max_s
   return SecretBytes(buffer.span().first(size));
 }
 
+absl::optional<mode_t> LooseMode(const std::string& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0 || (info.st_mode & 077) == 0) return absl::nullopt;
+  return info.st_mode & 0777;
+}
+
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view contents, mode_t mode) {
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "."

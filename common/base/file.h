@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 #include "common/base/secret_bytes.h"
 
 namespace byrnie {
@@ -21,6 +22,10 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_size);
 
 // As ReadFile, for keys and tokens: no copy of the content is left in freed memory.
 absl::StatusOr<SecretBytes> ReadSecretFile(const std::string& path, size_t max_size);
+
+// The permission bits of the file at `path` where they let others than its owner at it; none where
+// they do not, or it cannot be seen.
+absl::optional<mode_t> LooseMode(const std::string& path);
 
 // Replaces the file at `path`, or creates it, with permissions `mode`: written to a temporary file
 // in the same folder, flushed to disk, renamed. A reader sees the old content or the new, never a

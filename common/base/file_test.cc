@@ -69,6 +69,16 @@ TEST_F(FileTest, ReadsASecret) {
   EXPECT_EQ(secret.view(), "token");
 }
 
+TEST_F(FileTest, TellsWhenOthersMayGetAtAFile) {
+  ASSERT_THAT(WriteFileAtomically(Path("a"), "token", 0600), IsOk());
+  EXPECT_EQ(LooseMode(Path("a")), absl::nullopt);
+  EXPECT_EQ(LooseMode(Path("none")), absl::nullopt);
+  for (mode_t mode : {0640, 0604, 0620}) {
+    ASSERT_EQ(chmod(Path("a").c_str(), mode), 0);
+    EXPECT_EQ(LooseMode(Path("a")), mode);
+  }
+}
+
 TEST_F(FileTest, SetsTheModeAndReplacesWhole) {
   ASSERT_THAT(WriteFileAtomically(Path("a"), "old", 0644), IsOk());
   ASSERT_THAT(WriteFileAtomically(Path("a"), "new", 0600), IsOk());

@@ -54,6 +54,12 @@ class BadInputTest(unittest.TestCase):
             out.write(text)
         return path
 
+    def secret(self, name):
+        """A file that root alone can read."""
+        path = self.file(name, "x" * 40 + "\n")
+        os.chmod(path, 0o600)
+        return path
+
     def tree(self):
         found = {}
         for directory, _, names in os.walk(self.mesh.directory):
@@ -137,12 +143,18 @@ class BadInputTest(unittest.TestCase):
             (["--control_plane=nowhere"], "nowhere"),
             (["--trust_bundle="], "trust_bundle"),
             ([f"--trust_bundle={self.files}/missing.pem"], "missing.pem"),
+            ([f"--trust_bundle={self.files}/missing.pem"], "--trust_bundle_out"),
             ([f"--trust_bundle={self.file('empty.pem', '')}"], "empty.pem"),
             ([f"--trust_bundle={self.file('broken.pem', 'nonsense')}"], "broken.pem"),
+            ([f"--trust_bundle={self.file('broken.pem', 'nonsense')}"], "--trust_bundle_out"),
+            ([f"--trust_bundle={self.secret('secret.pem')}"], f"let uid {PROXY_UID} read it"),
             ([f"--trust_bundle={self.expired_bundle}"], "expired"),
             ([f"--trust_bundle={self.leaf_bundle}"], "leaf.pem"),
             (["--token="], "token"),
             ([f"--token={self.files}/missing.token"], "missing.token"),
+            ([f"--token={self.files}/missing.token"], "byrniectl token create"),
+            ([f"--token={self.file('empty.token', '')}"], "empty.token is empty"),
+            ([f"--token={self.secret('secret.token')}"], f"let uid {PROXY_UID} read it"),
             ([f"--link_socket={self.files}/nowhere/agent.sock"], "nowhere"),
             (["--spiffe_id=spiffe://Cluster.local/x y"], "spiffe"),
             (["--trust_domain=Not/Valid"], "trust_domain"),
@@ -204,14 +216,17 @@ class BadInputTest(unittest.TestCase):
             (["status", "--trust_bundle="], "trust_bundle"),
             (["status", f"--trust_bundle={self.files}/missing.pem"], "missing.pem"),
             (["status", f"--trust_bundle={self.file('ctl.pem', 'x')}"], "ctl.pem"),
+            (["status", f"--trust_bundle={self.file('ctl.pem', 'x')}"], "--trust_bundle_out"),
             (["status", f"--trust_bundle={self.expired_bundle}"], "expired"),
             (["status", f"--token={self.files}/missing.token"], "missing.token"),
+            (["status", f"--token={self.files}/missing.token"], "--operator_token_out"),
             (["status", "--control_plane=nowhere"], "control_plane"),
         ])
 
     def test_an_unreachable_control_plane_is_a_failure_at_run_time(self):
         done = self.pod.host.run(self.mesh.binary("byrniectl"), "--control_plane=127.0.0.1:1",
-                                 f"--trust_bundle={self.bundle}", f"--token={self.token}", "status", check=False)
+                                 f"--trust_bundle={self.bundle}", f"--token={self.secret('operator.token')}", "status",
+                                 check=False)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertRegex(done.stderr, r"\Abyrniectl: error: [^\n]+\n\Z")
 
