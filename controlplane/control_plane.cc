@@ -1,11 +1,13 @@
 #include "controlplane/control_plane.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <utility>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/net/tcp_listener.h"
@@ -27,8 +29,17 @@ ControlPlane::ControlPlane(ControlPlaneOptions options, EventLoop* loop, const C
 absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
     const ControlPlaneOptions& options, EventLoop* loop, const Clock* clock, Logger* logger) {
   auto control_plane = absl::WrapUnique(new ControlPlane(options, loop, clock, logger));
-  RETURN_IF_ERROR(control_plane->StartAll());
-  return control_plane;
+  const absl::Status started = control_plane->StartAll();
+  if (started.ok()) return control_plane;
+  const bool new_store = control_plane->new_store_;
+  const std::vector<std::string> outputs = std::move(control_plane->new_outputs_);
+  control_plane.reset();
+  if (new_store) {
+    // A token or a bundle of an authority that is not kept is of no use to anybody.
+    for (const std::string& path : outputs) ::unlink(path.c_str());
+    SqliteStore::Discard(options.store_path);
+  }
+  return started;
 }
 
 absl::Status ControlPlane::StartAll() {
@@ -36,10 +47,10 @@ absl::Status ControlPlane::StartAll() {
   RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(options_.trust_domain));
   ASSIGN_OR_RETURN(registry_file_, StaticFile::Create(options_.registry_path, options_.trust_domain,
                                                       &registry_, logger_, &metrics_));
-  RETURN_IF_ERROR(CheckOutputFolders());
+  RETURN_IF_ERROR(CheckOutputs());
   RETURN_IF_ERROR(CheckPortsAreFree());
 
-  ASSIGN_OR_RETURN(store_, SqliteStore::Open(options_.store_path));
+  RETURN_IF_ERROR(OpenStore());
   ASSIGN_OR_RETURN(authority_,
                    Authority::LoadOrCreate(store_.get(), options_.trust_domain, clock_));
   bundles_ = std::make_unique<TrustBundleSource>(authority_->bundles());
@@ -52,7 +63,9 @@ absl::Status ControlPlane::StartAll() {
         "there is no operator token, so byrniectl is refused; give --operator_token_out");
   }
 
-  tokens_ = std::make_unique<JoinTokens>(options_.trust_domain, store_.get(), clock_, &metrics_);
+  observed_store_ = std::make_unique<ObservedStore>(store_.get(), clock_, logger_, &metrics_);
+  tokens_ =
+      std::make_unique<JoinTokens>(options_.trust_domain, observed_store_.get(), clock_, &metrics_);
   ca_service_ =
       std::make_unique<CaService>(authority_.get(), tokens_.get(), bundles_.get(),
                                   options_.workload_ttl, &agents_, clock_, logger_, &metrics_);
@@ -83,6 +96,19 @@ absl::Status ControlPlane::StartAll() {
   return absl::OkStatus();
 }
 
+absl::Status ControlPlane::OpenStore() {
+  SqliteStore::Found found;
+  ASSIGN_OR_RETURN(store_, SqliteStore::Open(options_.store_path, &found));
+  new_store_ = found.created;
+  if (found.loose_mode.has_value()) {
+    logger_->Warning(
+        "others could get at the store, which holds the CA key; its mode is 0600 now, but a key "
+        "that was read stays known: consider a new --store",
+        {{"path", options_.store_path}, {"mode", absl::StrFormat("%04o", *found.loose_mode)}});
+  }
+  return absl::OkStatus();
+}
+
 ControlPlane::~ControlPlane() {
   tick_ = nullptr;
   registry_.SetListener(nullptr);
@@ -103,8 +129,9 @@ absl::Status ControlPlane::CheckPortsAreFree() const {
   return absl::OkStatus();
 }
 
-absl::Status ControlPlane::CheckOutputFolders() const {
+absl::Status ControlPlane::CheckOutputs() {
   for (const std::string& path : {options_.trust_bundle_out, options_.operator_token_out}) {
+    if (!path.empty() && ::access(path.c_str(), F_OK) != 0) new_outputs_.push_back(path);
     const size_t slash = path.rfind('/');
     if (slash == std::string::npos || slash == 0) continue;
     const std::string folder = path.substr(0, slash);

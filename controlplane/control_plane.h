@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -25,6 +26,7 @@
 #include "controlplane/registry/static_file.h"
 #include "controlplane/server/grpc_server.h"
 #include "controlplane/server/server_identity.h"
+#include "controlplane/store/observed_store.h"
 #include "controlplane/store/store.h"
 
 namespace byrnie {
@@ -54,8 +56,8 @@ class ControlPlane {
   static constexpr absl::Duration kStopGrace = absl::Seconds(2);
 
   // Starts everything; it serves when this returns. What can be wrong with the configuration is
-  // looked at before anything is written. Errors say what is wrong and what to do. The pointers
-  // outlive it.
+  // looked at before anything is written, and a first start that fails removes what it made. Errors
+  // say what is wrong and what to do. The pointers outlive it.
   static absl::StatusOr<std::unique_ptr<ControlPlane>> Start(const ControlPlaneOptions& options,
                                                              EventLoop* loop, const Clock* clock,
                                                              Logger* logger);
@@ -71,8 +73,9 @@ class ControlPlane {
  private:
   ControlPlane(ControlPlaneOptions options, EventLoop* loop, const Clock* clock, Logger* logger);
   absl::Status StartAll();
+  absl::Status OpenStore();
   absl::Status CheckPortsAreFree() const;
-  absl::Status CheckOutputFolders() const;
+  absl::Status CheckOutputs();
   absl::Status WriteTrustBundle() const;
   void AddGauges();
   void Tick();
@@ -89,7 +92,12 @@ class ControlPlane {
   AgentTable agents_;
   Registry registry_;
   std::unique_ptr<StaticFile> registry_file_;
+  // Of files that are not there: those this start makes.
+  std::vector<std::string> new_outputs_;
+  bool new_store_ = false;
   std::unique_ptr<Store> store_;
+  // What is called once it serves; a start that fails says why by itself.
+  std::unique_ptr<ObservedStore> observed_store_;
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<TrustBundleSource> bundles_;
   std::unique_ptr<ServerIdentity> identity_;

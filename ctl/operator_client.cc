@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/base/attributes.h"
 #include "absl/memory/memory.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -10,7 +11,6 @@
 #include "common/base/status_macros.h"
 #include "common/grpc/control_plane_channel.h"
 #include "common/grpc/status_conversion.h"
-#include "grpcpp/client_context.h"
 
 namespace byrnie {
 
@@ -48,7 +48,8 @@ absl::StatusOr<std::string> OperatorClient::CreateJoinToken(const std::string& s
   request.mutable_ttl()->set_nanos(
       static_cast<int32_t>(absl::ToInt64Nanoseconds(ttl - absl::Seconds(seconds))));
   CreateJoinTokenResponse response;
-  RETURN_IF_ERROR(Explain(stub_->CreateJoinToken(&context, request, &response)));
+  const grpc::Status status = stub_->CreateJoinToken(&context, request, &response);
+  RETURN_IF_ERROR(Explain(context, status));
   return std::move(*response.mutable_token());
 }
 
@@ -56,11 +57,13 @@ absl::StatusOr<GetStatusResponse> OperatorClient::GetStatus() {
   grpc::ClientContext context;
   Prepare(&context);
   GetStatusResponse response;
-  RETURN_IF_ERROR(Explain(stub_->GetStatus(&context, GetStatusRequest(), &response)));
+  const grpc::Status status = stub_->GetStatus(&context, GetStatusRequest(), &response);
+  RETURN_IF_ERROR(Explain(context, status));
   return response;
 }
 
-absl::Status OperatorClient::Explain(const grpc::Status& status) const {
+absl::Status OperatorClient::Explain(const grpc::ClientContext& context,
+                                     const grpc::Status& status) const {
   if (status.ok()) return absl::OkStatus();
   // One line, whatever the library or the server put into it.
   std::string message = absl::StrReplaceAll(status.error_message(), {{"\r", " "}, {"\n", " "}});
@@ -68,6 +71,11 @@ absl::Status OperatorClient::Explain(const grpc::Status& status) const {
   const absl::StatusCode code = FromGrpcStatus(status).code();
   switch (code) {
     case absl::StatusCode::kUnavailable:
+      if (context.GetServerTrailingMetadata().count(kOwnAnswerKey) > 0) {
+        return absl::Status(
+            code, absl::StrCat("control plane at ", target_, " cannot do it now: ", message));
+      }
+      ABSL_FALLTHROUGH_INTENDED;
     case absl::StatusCode::kDeadlineExceeded:
       return absl::Status(
           code, absl::StrCat("control plane at ", target_, " is not reachable: ", message,

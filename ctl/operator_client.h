@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "byrnie/operator/v1/operator.grpc.pb.h"
 #include "common/base/secret_bytes.h"
+#include "grpcpp/client_context.h"
 
 namespace byrnie {
 
@@ -33,7 +34,7 @@ class OperatorClient {
                  SecretBytes token)
       : target_(std::move(target)), stub_(std::move(stub)), token_(std::move(token)) {}
   void Prepare(grpc::ClientContext* context) const;
-  absl::Status Explain(const grpc::Status& status) const;
+  absl::Status Explain(const grpc::ClientContext& context, const grpc::Status& status) const;
 
   const std::string target_;
   const std::unique_ptr<byrnie::operator_::v1::Operator::Stub> stub_;

@@ -17,6 +17,11 @@ absl::Time FloorToSecond(absl::Time time) {
   return absl::FromUnixSeconds(absl::ToUnixSeconds(time));
 }
 
+absl::Status Damaged(absl::string_view what, absl::string_view how) {
+  return absl::FailedPreconditionError(absl::StrCat("the ", what, " in the store is damaged: ", how,
+                                                    "; restore the store from a backup"));
+}
+
 }  // namespace
 
 absl::StatusOr<SpiffeId> ControlPlaneId(absl::string_view trust_domain) {
@@ -78,13 +83,14 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::FromRecord(const Authority
         "the store holds the authority of trust domain \"", record.trust_domain, "\", not of \"",
         trust_domain, "\"; give --trust_domain=", record.trust_domain, " or another --store"));
   }
-  ASSIGN_OR_RETURN(CertificatePtr root, Certificate::FromDer(record.root_der));
-  ASSIGN_OR_RETURN(std::shared_ptr<const PrivateKey> key, PrivateKey::FromPkcs8(record.key_pkcs8));
-  if (!root->MatchesKey(*key)) {
-    return absl::FailedPreconditionError(
-        "the root certificate in the store does not belong to its key; restore the store from a "
-        "backup");
-  }
+  absl::StatusOr<CertificatePtr> stored_root = Certificate::FromDer(record.root_der);
+  if (!stored_root.ok()) return Damaged("root certificate", stored_root.status().message());
+  const CertificatePtr root = *std::move(stored_root);
+  absl::StatusOr<std::shared_ptr<const PrivateKey>> stored_key =
+      PrivateKey::FromPkcs8(record.key_pkcs8);
+  if (!stored_key.ok()) return Damaged("CA key", stored_key.status().message());
+  std::shared_ptr<const PrivateKey> key = *std::move(stored_key);
+  if (!root->MatchesKey(*key)) return Damaged("root certificate", "it does not belong to its key");
   if (root->not_after() <= clock->WallNow()) {
     return absl::FailedPreconditionError(
         absl::StrCat("the root certificate in the store expired at ",

@@ -45,7 +45,9 @@ absl::Status OperatorService::Authenticate(const grpc::ServerContext& context) c
 grpc::Status OperatorService::CreateJoinToken(grpc::ServerContext* context,
                                               const CreateJoinTokenRequest* request,
                                               CreateJoinTokenResponse* response) {
-  return ToGrpcStatus(TryCreateJoinToken(*context, *request, response));
+  const absl::Status status = TryCreateJoinToken(*context, *request, response);
+  if (!status.ok()) context->AddTrailingMetadata(kOwnAnswerKey, "error");
+  return ToGrpcStatus(status);
 }
 
 absl::Status OperatorService::TryCreateJoinToken(const grpc::ServerContext& context,

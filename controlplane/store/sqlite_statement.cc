@@ -1,12 +1,58 @@
 #include "controlplane/store/sqlite_statement.h"
 
+#include <cerrno>
+#include <cstring>
+
 #include "absl/strings/str_cat.h"
 
 namespace byrnie {
 
+namespace {
+
+// What is wrong with the file, and the remedy; empty where the engine's own words have to do.
+std::string FileTrouble(sqlite3* db) {
+  const int code = sqlite3_errcode(db) & 0xff;
+  // The system's number is of an earlier error where this one did not come from the system.
+  const int error = code == SQLITE_IOERR || code == SQLITE_CANTOPEN ? sqlite3_system_errno(db) : 0;
+  if (code == SQLITE_FULL || error == ENOSPC || error == EDQUOT) {
+    return "its disk is full; make room there, nothing was changed";
+  }
+  if (code == SQLITE_READONLY || error == EROFS) {
+    return "it cannot be written; let this user write the file and its directory, on a disk that "
+           "is not read-only";
+  }
+  switch (code) {
+    case SQLITE_IOERR:
+      return absl::StrCat("its disk fails (",
+                          error == 0 ? sqlite3_errmsg(db) : std::strerror(error),
+                          "); see what the kernel says of it");
+    case SQLITE_CANTOPEN:
+      return absl::StrCat("it cannot be opened (",
+                          error == 0 ? sqlite3_errmsg(db) : std::strerror(error),
+                          "); let this user read and write the file and its directory");
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return "its content is damaged; restore it from a backup, or begin anew with another --store "
+             "and give agents the new trust bundle";
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return "another process keeps it locked; end that one, or try again";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
 absl::Status SqliteError(sqlite3* db, absl::string_view what) {
-  return absl::UnavailableError(
-      absl::StrCat("store: ", what, ": ", db == nullptr ? "out of memory" : sqlite3_errmsg(db)));
+  if (db == nullptr)
+    return absl::UnavailableError(absl::StrCat("store: ", what, ": out of memory"));
+  const std::string trouble = FileTrouble(db);
+  const char* const path = sqlite3_db_filename(db, "main");
+  if (trouble.empty() || path == nullptr) {
+    return absl::UnavailableError(absl::StrCat("store: ", what, ": ", sqlite3_errmsg(db)));
+  }
+  return absl::UnavailableError(absl::StrCat("store \"", path, "\": ", trouble));
 }
 
 absl::StatusOr<SqliteStatement> SqliteStatement::Prepare(sqlite3* db, absl::string_view sql) {

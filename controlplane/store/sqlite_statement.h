@@ -19,7 +19,8 @@ struct SqliteCloser {
 };
 using SqliteHandle = std::unique_ptr<sqlite3, SqliteCloser>;
 
-// What the engine last complained about, as Unavailable: "store: WHAT: disk I/O error".
+// What the engine last complained about, as Unavailable. Where it is the file's or its disk's fault
+// the message names the file and the remedy, else it is "store: WHAT: what the engine said".
 absl::Status SqliteError(sqlite3* db, absl::string_view what);
 
 // One prepared statement, run with bound parameters from 1 on. Lives on the thread that holds the

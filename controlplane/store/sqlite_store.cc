@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "common/base/file.h"
 #include "common/base/secret_bytes.h"
 #include "common/base/status_macros.h"
 #include "common/base/unique_fd.h"
@@ -87,7 +88,8 @@ class Transaction {
 // Creates the file before SQLite would, with our mode. Never opens one that exists: closing it
 // again would take away the POSIX locks that a connection of this process may have on it
 // (sqlite.org/howtocorrupt.html, section 2.2).
-absl::Status CreateFile(const std::string& path) {
+// Says whether there was none.
+absl::StatusOr<bool> CreateFile(const std::string& path) {
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd.valid() && errno != EEXIST) {
     const std::string message =
@@ -98,7 +100,11 @@ absl::Status CreateFile(const std::string& path) {
       case EACCES:
       case EPERM:
       case EROFS:
-        return absl::PermissionDeniedError(message);
+        return absl::PermissionDeniedError(
+            absl::StrCat(message, "; give a path that this user may write"));
+      case ENOSPC:
+      case EDQUOT:
+        return absl::UnavailableError(absl::StrCat(message, "; make room on that disk"));
       case ENOTDIR:
         return absl::InvalidArgumentError(absl::StrCat(message, "; give the path of a file"));
       default:
@@ -110,7 +116,23 @@ absl::Status CreateFile(const std::string& path) {
     return absl::InvalidArgumentError(
         absl::StrCat("store: \"", path, "\" is not a regular file; give the path of one"));
   }
-  return absl::OkStatus();
+  return fd.valid();
+}
+
+// SQLite's connections hold a lock on some of these bytes as long as they are open, in WAL mode at
+// any time (sqlite.org/src/file/src/os.h, "PENDING_BYTE").
+constexpr off_t kLockBytes = 0x40000000;
+constexpr off_t kLockBytesSize = 512;
+
+// True when no other process has the database open.
+bool IsUnused(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  struct flock lock = {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = kLockBytes;
+  lock.l_len = kLockBytesSize;
+  return fd.valid() && ::fcntl(fd.get(), F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
 }
 
 // Only reads: the file of another program is left as it is.
@@ -290,8 +312,9 @@ absl::StatusOr<Statements> PrepareAll(sqlite3* db) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Store>> SqliteStore::Open(const std::string& path) {
-  RETURN_IF_ERROR(CreateFile(path));
+namespace {
+
+absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path) {
   sqlite3* raw = nullptr;
   const int result =
       sqlite3_open_v2(path.c_str(), &raw,
@@ -303,8 +326,9 @@ absl::StatusOr<std::unique_ptr<Store>> SqliteStore::Open(const std::string& path
   RETURN_IF_ERROR(IsNew(raw, path).status());
   // Before the log files are made: they get the mode of the database.
   if (::chmod(path.c_str(), 0600) != 0) {
-    return absl::PermissionDeniedError(
-        absl::StrCat("store: cannot set the mode of \"", path, "\": ", std::strerror(errno)));
+    return absl::PermissionDeniedError(absl::StrCat("store: cannot set the mode of \"", path,
+                                                    "\" to 0600: ", std::strerror(errno),
+                                                    "; run as the user who owns it"));
   }
   RETURN_IF_ERROR(Execute(raw, "PRAGMA journal_mode = WAL"));
   RETURN_IF_ERROR(Execute(raw,
@@ -313,6 +337,24 @@ absl::StatusOr<std::unique_ptr<Store>> SqliteStore::Open(const std::string& path
   RETURN_IF_ERROR(Migrate(raw, path));
   ASSIGN_OR_RETURN(Statements statements, PrepareAll(raw));
   return std::make_unique<SqliteStoreImpl>(std::move(db), std::move(statements));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Store>> SqliteStore::Open(const std::string& path, Found* found) {
+  const absl::optional<mode_t> loose_mode = LooseMode(path);
+  ASSIGN_OR_RETURN(const bool created, CreateFile(path));
+  absl::StatusOr<std::unique_ptr<Store>> store = OpenFile(path);
+  if (!store.ok() && created) Discard(path);
+  if (found != nullptr) *found = {created, loose_mode};
+  return store;
+}
+
+void SqliteStore::Discard(const std::string& path) {
+  if (!IsUnused(path)) return;
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+    ::unlink(absl::StrCat(path, suffix).c_str());
+  }
 }
 
 }  // namespace byrnie

@@ -1,10 +1,13 @@
 #ifndef BYRNIE_CONTROLPLANE_STORE_SQLITE_STORE_H_
 #define BYRNIE_CONTROLPLANE_STORE_SQLITE_STORE_H_
 
+#include <sys/types.h>
+
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/types/optional.h"
 #include "controlplane/store/store.h"
 
 namespace byrnie {
@@ -13,11 +16,25 @@ namespace byrnie {
 // processes may share the file; a writer waits at most 5 s for another.
 class SqliteStore {
  public:
-  // Opens or creates the file at `path`, mode 0600 whatever the umask (the CA key is in it); its
-  // directory must exist. InvalidArgument when the file is not such a database or was made by a
-  // newer version, NotFound when the directory is missing, PermissionDenied, Unavailable; always
-  // with the path and what to do.
-  static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& path);
+  // What Open found.
+  struct Found {
+    // There was no file.
+    bool created = false;
+    // The permissions it had, where they let others than its owner at it.
+    absl::optional<mode_t> loose_mode;
+  };
+
+  // Opens or creates the file at `path`, mode 0600 whatever the umask and whatever it was (the CA
+  // key is in it); its directory must exist. InvalidArgument when the file is not such a database
+  // or was made by a newer version, NotFound when the directory is missing, PermissionDenied,
+  // Unavailable; always with the path and what to do. A file that could not be made whole is
+  // removed. `found` may be null.
+  static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& path,
+                                                     Found* found = nullptr);
+
+  // Removes the file and what belongs to it, unless another process has it open: for a first start
+  // that failed. No Store of this process may have it open.
+  static void Discard(const std::string& path);
 };
 
 }  // namespace byrnie

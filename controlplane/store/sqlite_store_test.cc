@@ -1,7 +1,11 @@
 #include "controlplane/store/sqlite_store.h"
 
+#include <sched.h>
 #include <sqlite3.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <memory>
@@ -15,6 +19,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
@@ -121,6 +126,110 @@ TEST(SqliteStoreTest, RefusesTheSchemaOfANewerVersion) {
   const absl::Status status = SqliteStore::Open(Path()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("schema version 99"));
+}
+
+TEST(SqliteStoreTest, SaysWhatItFound) {
+  SqliteStore::Found found;
+  ASSERT_TRUE(SqliteStore::Open(Path(), &found).ok());
+  EXPECT_TRUE(found.created);
+  EXPECT_EQ(found.loose_mode, absl::nullopt);
+  ::chmod(Path().c_str(), 0640);
+  ASSERT_TRUE(SqliteStore::Open(Path(), &found).ok());
+  EXPECT_FALSE(found.created);
+  EXPECT_EQ(found.loose_mode, mode_t{0640});
+}
+
+TEST(SqliteStoreTest, NamesADamagedFileAndTheRemedy) {
+  ASSERT_TRUE(SqliteStore::Open(Path()).ok());
+  {
+    std::fstream file(Path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(0, std::ios::end);
+    const auto size = static_cast<size_t>(file.tellp());
+    ASSERT_GT(size, 4096u);
+    file.seekp(4096);
+    file << std::string(size - 4096, '\xff');
+  }
+  const absl::Status status = SqliteStore::Open(Path()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(Path()), HasSubstr("damaged"), HasSubstr("backup")));
+  EXPECT_EQ(::access(Path().c_str(), F_OK), 0) << "it was not made by this start";
+}
+
+TEST(SqliteStoreTest, DiscardsEveryFileOfAStore) {
+  {
+    auto store = SqliteStore::Open(Path());
+    ASSERT_TRUE(store.ok());
+    ASSERT_TRUE((*store)->SetOperatorTokenHash("x").ok());
+  }
+  SqliteStore::Discard(Path());
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    EXPECT_NE(::access(absl::StrCat(Path(), suffix).c_str(), F_OK), 0) << suffix;
+  }
+}
+
+TEST(SqliteStoreTest, DiscardsNothingThatAnotherProcessHasOpen) {
+  int ready[2];
+  int done[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  ASSERT_EQ(::pipe(done), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(done[1]);
+    auto store = SqliteStore::Open(Path());
+    char byte = store.ok() ? 'y' : 'n';
+    if (::write(ready[1], &byte, 1) == 1) (void)!::read(done[0], &byte, 1);
+    ::_exit(0);
+  }
+  char opened = 'n';
+  ASSERT_EQ(::read(ready[0], &opened, 1), 1);
+  ASSERT_EQ(opened, 'y');
+  SqliteStore::Discard(Path());
+  EXPECT_EQ(::access(Path().c_str(), F_OK), 0);
+  ::close(done[1]);
+  ::waitpid(child, nullptr, 0);
+}
+
+// A disk of its own for this process, or false where that is not allowed.
+bool MountDisk(const std::string& directory, const char* size) {
+  return ::mkdir(directory.c_str(), 0700) == 0 && ::unshare(CLONE_NEWNS) == 0 &&
+         ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         ::mount("none", directory.c_str(), "tmpfs", 0, size) == 0;
+}
+
+TEST(SqliteStoreTest, OnAFullDiskItSaysSoAndGoesOnWhenThereIsRoom) {
+  const std::string disk = absl::StrCat(Path(), ".disk");
+  if (!MountDisk(disk, "size=256k")) GTEST_SKIP() << "no disk can be mounted here";
+  const std::string path = absl::StrCat(disk, "/cp.db");
+  auto store = SqliteStore::Open(path);
+  ASSERT_TRUE(store.ok()) << store.status();
+  absl::Status status;
+  int tokens = 0;
+  for (; status.ok() && tokens < 10000; ++tokens) {
+    const std::string hash = absl::StrCat(std::string(28, 't'), 1000 + tokens);
+    status = (*store)->AddJoinToken({hash, "spiffe://x/y", kNow + absl::Minutes(1)}, kNow);
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(path), HasSubstr("disk is full"), HasSubstr("make room")));
+  // What is known can still be read, and nothing was half done.
+  const std::string last = absl::StrCat(std::string(28, 't'), 1000 + tokens - 1);
+  EXPECT_EQ((*store)->FindJoinToken(last, kNow).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE((*store)->FindJoinToken(absl::StrCat(std::string(28, 't'), 1000), kNow).ok());
+  ASSERT_EQ(::mount("none", disk.c_str(), "tmpfs", MS_REMOUNT, "size=1m"), 0);
+  EXPECT_TRUE((*store)->AddJoinToken({last, "spiffe://x/y", kNow + absl::Minutes(1)}, kNow).ok());
+  EXPECT_TRUE((*store)->ConsumeJoinToken(last, kNow).ok());
+}
+
+TEST(SqliteStoreTest, AFileThatCouldNotBeMadeWholeIsRemoved) {
+  const std::string disk = absl::StrCat(Path(), ".disk");
+  if (!MountDisk(disk, "size=16k")) GTEST_SKIP() << "no disk can be mounted here";
+  const absl::Status status = SqliteStore::Open(absl::StrCat(disk, "/cp.db")).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("make room"));
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+    EXPECT_NE(::access(absl::StrCat(disk, "/cp.db", suffix).c_str(), F_OK), 0) << suffix;
+  }
 }
 
 TEST(SqliteStoreTest, NamesAMissingDirectory) {

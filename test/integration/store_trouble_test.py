@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+"""What is wrong with the store's disk or file is said where somebody looks, with the remedy, and costs nothing else.
+
+Proved: on a full disk byrniectl says so, the control plane logs it once and counts it, goes on, and makes tokens again when
+there is room; a first start on a full disk ends with one line and leaves no file behind; so does a start with a damaged store,
+whose file stays as it is.
+"""
+
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.case import main
+from testing.mesh import Mesh, parse_metrics
+from testing.process import wait_until
+
+IDENTITY = "spiffe://cluster.local/ns/demo/sa/client"
+# Kibibytes that a first start may find, from hardly any to more than it needs.
+SIZES = (4, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 256, 512)
+
+
+class StoreTroubleTest(unittest.TestCase):
+
+    def setUp(self):
+        self.mesh = Mesh()
+        self.addCleanup(self.mesh.cleanup)
+        self.mesh.registry.write()
+        self.control_plane = self.mesh.control_plane
+        self.disk = self.mesh.make_directory("disk", 0o755)
+        self.control_plane.store = os.path.join(self.disk, "store.db")
+
+    def on_disk(self, kib, then='exec "$@"'):
+        """The control plane's command where `self.disk` is a disk of that size, which nobody else sees."""
+        return ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size={kib}k none {self.disk} && {then}', "sh",
+                *self.control_plane.arguments()]
+
+    def create_token(self):
+        return self.control_plane.ctl("token", "create", f"--identity={IDENTITY}", check=False)
+
+    def test_a_disk_that_fills_up(self):
+        plane = self.control_plane
+        plane.process = self.mesh.spawn("controlplane", plane.host, self.on_disk(1024), plane.log_path)
+        plane.wait_ready()
+        self.assertEqual(self.create_token().returncode, 0)
+        filler = f"/proc/{plane.process.pid}/root{self.disk}/filler"
+        with open(filler, "wb", buffering=0) as out, self.assertRaises(OSError):
+            for _ in range(2048):
+                out.write(bytes(1024))
+        # What the engine holds already may take a token or two more.
+        failed = wait_until(lambda: next((done for done in [self.create_token()] if done.returncode), None), 10, "a failure")
+        self.assertEqual(failed.returncode, 1)
+        self.assertRegex(failed.stderr, r"\Abyrniectl: error: [^\n]+\n\Z")
+        for words in (plane.store, "disk is full", "make room"):
+            self.assertIn(words, failed.stderr)
+        self.assertNotIn("reachable", failed.stderr)
+        for _ in range(4):
+            self.assertEqual(self.create_token().returncode, 1)
+        said = [record for record in plane.process.log_records() if record["message"] == "store failed"]
+        self.assertEqual(len(said), 1, said)
+        self.assertIn("disk is full", said[0]["reason"])
+        self.assertEqual(said[0]["level"], "error")
+        metrics = parse_metrics(plane.admin("/metrics")[1])
+        self.assertEqual(metrics["byrnie_controlplane_store_failures_total"], 5)
+        self.assertEqual(plane.ctl("status").returncode, 0)
+        os.unlink(filler)
+        self.assertEqual(self.create_token().returncode, 0)
+        self.assertEqual(plane.process.terminate(), 0)
+
+    def test_a_first_start_on_a_full_disk_leaves_nothing(self):
+        plane = self.control_plane
+        for kib in SIZES:
+            # What it leaves is listed by the shell that saw it end; one that serves is told to end.
+            command = self.on_disk(kib, then=f'timeout --signal=TERM 2 "$@"; code=$?; ls -A {self.disk}; exit $code')
+            done = subprocess.run(plane.host.command(command), capture_output=True, text=True, timeout=30)
+            if "control plane ready" in done.stderr:
+                break
+            with self.subTest(kib=kib):
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertRegex(done.stderr, r"\Abyrnie-controlplane: error: [^\n]+\n\Z")
+                self.assertIn(plane.store, done.stderr)
+                self.assertIn("make room", done.stderr)
+                self.assertEqual(done.stdout, "")
+                for path in (plane.bundle, plane.operator_token):
+                    self.assertFalse(os.path.exists(path), path)
+        self.assertGreater(kib, SIZES[2], "no disk was too small")
+        self.assertIn("control plane ready", done.stderr)
+
+    def test_a_damaged_store(self):
+        plane = self.control_plane
+        plane.start()
+        self.assertEqual(plane.process.terminate(), 0)
+        with open(plane.store, "r+b") as store:
+            store.seek(4096)
+            size = os.path.getsize(plane.store)
+            store.write(b"\xff" * (size - 4096))
+        with open(plane.store, "rb") as store:
+            before = store.read()
+        done = subprocess.run(plane.host.command(plane.arguments()), capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertRegex(done.stderr, r"\Abyrnie-controlplane: error: [^\n]+\n\Z")
+        for words in (plane.store, "damaged", "backup"):
+            self.assertIn(words, done.stderr)
+        with open(plane.store, "rb") as store:
+            self.assertEqual(store.read(), before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
