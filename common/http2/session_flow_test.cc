@@ -1,0 +1,116 @@
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/base/status_matchers.h"
+#include "common/http2/connect_session.h"
+#include "common/http2/testing/session_pair.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+// Streams that share a session: windows, marks, turns, and how many there may be.
+class SessionFlowTest : public SessionPairTest {};
+
+INSTANTIATE_TEST_SUITE_P(Quotas, SessionFlowTest, ::testing::Values(1, 17, 1 << 20));
+
+TEST_P(SessionFlowTest, ASlowReaderStallsNobodyAndBoundsItsWriter) {
+  if (GetParam() == 1) return;  // Megabytes; the other quotas tell enough.
+  Connect(GetParam());
+  Talker* slow = client_.Open();
+  Talker* fast = client_.Open();
+  Run();
+  server_.talkers[0]->reading = false;
+  const std::string payload = Pattern(1 << 20);
+  slow->Send(payload);
+  Run();
+  // The stream's window, what waits unsent, and nothing else.
+  EXPECT_LE(slow->sent, 256u * 1024 + 64 * 1024);
+  EXPECT_GE(slow->sent, 256u * 1024);
+  fast->Send(payload);
+  Run();
+  EXPECT_EQ(server_.talkers[1]->received, payload);
+  server_.talkers[0]->reading = true;
+  server_.talkers[0]->Pull();
+  Run();
+  EXPECT_EQ(server_.talkers[0]->received, payload);
+}
+
+TEST_P(SessionFlowTest, ASmallWriteWaitsForABoundedPartOfABulkStream) {
+  Connect(GetParam());
+  Talker* bulk = client_.Open();
+  Talker* small = client_.Open();
+  Run();
+  frozen_ = true;
+  bulk->Send(Pattern(1 << 20));
+  Run();
+  small->Send("hello");
+  frozen_ = false;
+  valve_->Thaw();
+  size_t ahead = 0;
+  while (server_.talkers[1]->received.empty() && loop_.RunOnce()) {
+    ahead = server_.talkers[0]->received.size();
+  }
+  EXPECT_FALSE(server_.talkers[1]->received.empty());
+  // What was in the output by then, no more than a frame of what waits behind it, and what the turn
+  // that brought it brought of the next.
+  EXPECT_LE(ahead, 2 * 64u * 1024 + 3 * 16 * 1024);
+}
+
+TEST_P(SessionFlowTest, ATransportThatTakesNothingStopsTheWriters) {
+  Connect(GetParam());
+  Talker* talker = client_.Open();
+  Run();
+  frozen_ = true;
+  talker->Send(Pattern(1 << 20));
+  Run();
+  // The stream's unsent bytes and the session's output, with the frame that crossed its mark.
+  EXPECT_LE(talker->sent, 64u * 1024 + 64 * 1024 + 16 * 1024);
+}
+
+TEST_P(SessionFlowTest, MovesManyStreamsAtOnce) {
+  if (GetParam() == 1) return;
+  Connect(GetParam());
+  server_.echo = true;
+  for (int i = 0; i < 20; ++i) {
+    Talker* talker = client_.Open();
+    talker->shutdown_when_sent = true;
+    talker->Send(Pattern(30000, i));
+  }
+  Run();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(client_.talkers[i]->received, Pattern(30000, i)) << i;
+    EXPECT_TRUE(client_.talkers[i]->eof);
+  }
+  EXPECT_EQ(client_.session->open_streams(), 0u);
+}
+
+TEST_P(SessionFlowTest, RefusesStreamsPastTheLimit) {
+  ConnectSession::Options options;
+  options.max_concurrent_streams = 2;
+  Connect(GetParam(), {}, options);
+  // The server's settings are not here yet: the third is refused by it.
+  client_.Open();
+  client_.Open();
+  client_.Open();
+  Run();
+  EXPECT_THAT(client_.answers[0]->status, IsOk());
+  EXPECT_THAT(client_.answers[1]->status, IsOk());
+  EXPECT_THAT(client_.answers[2]->status, StatusIs(absl::StatusCode::kAborted));
+  EXPECT_EQ(client_.answers[2]->http_status, 0);
+  EXPECT_EQ(server_.requests.size(), 2u);
+  // Now they are.
+  EXPECT_EQ(client_.session->stream_limit(), 2u);
+  EXPECT_FALSE(client_.session->CanOpenStream());
+  EXPECT_EQ(client_.Open(), nullptr);
+  EXPECT_THAT(client_.open_status, StatusIs(absl::StatusCode::kResourceExhausted));
+  const int changes = client_.changes;
+  client_.talkers[0].reset();
+  Run();
+  EXPECT_GT(client_.changes, changes);
+  EXPECT_TRUE(client_.session->CanOpenStream());
+}
+
+}  // namespace
+}  // namespace byrnie
