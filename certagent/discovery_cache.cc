@@ -18,6 +18,14 @@ constexpr int kInvalidArgument = 3;
 // Names in an error message; more would be a message of megabytes for a bad push.
 constexpr size_t kNamedErrors = 5;
 
+// At most `size` bytes of UTF-8, whole characters alone: a rejection that holds half a one does not
+// parse at the control plane, which would end the stream over it.
+absl::string_view Cut(absl::string_view text, size_t size) {
+  if (text.size() <= size) return text;
+  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) --size;
+  return text.substr(0, size);
+}
+
 absl::StatusOr<std::string> NameIn(absl::string_view network, const std::string& bytes) {
   ASSIGN_OR_RETURN(IpAddress ip, IpAddress::FromBytes(bytes));
   return absl::StrCat(network, "/", ip.ToString());
@@ -59,7 +67,7 @@ absl::StatusOr<Message> Unpack(const Resource& resource, absl::string_view type)
   Message message;
   if (resource.resource().type_url() != type) {
     return absl::InvalidArgumentError(
-        absl::StrCat("type ", resource.resource().type_url().substr(0, 128)));
+        absl::StrCat("type ", Cut(resource.resource().type_url(), 128)));
   }
   if (!message.ParseFromString(resource.resource().value())) {
     return absl::InvalidArgumentError("does not parse");
@@ -88,7 +96,7 @@ std::vector<std::string> Names(absl::string_view network, const std::vector<IpAd
 void AddError(const Resource& resource, const absl::Status& status,
               std::vector<std::string>* errors) {
   if (errors->size() < kNamedErrors) {
-    errors->push_back(absl::StrCat(resource.name().substr(0, 256), ": ", status.message()));
+    errors->push_back(absl::StrCat(Cut(resource.name(), 256), ": ", status.message()));
   }
 }
 
@@ -179,7 +187,7 @@ DiscoveryCache::Outcome DiscoveryCache::OnResponse(const Response& response) {
   } else if (response.type_url() == kAuthorizationType) {
     OnPolicies(response, &outcome);
   } else {
-    outcome.rejected = absl::StrCat("unknown resource type ", response.type_url().substr(0, 128));
+    outcome.rejected = absl::StrCat("unknown resource type ", Cut(response.type_url(), 128));
   }
   if (!outcome.rejected.empty()) {
     outcome.reply.mutable_error_detail()->set_code(kInvalidArgument);

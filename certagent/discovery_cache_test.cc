@@ -269,5 +269,21 @@ TEST_F(DiscoveryCacheTest, ForgetsTheOldestAbsentAddressesWhenThereAreTooMany) {
   EXPECT_EQ(cache_.subscription_count(), DiscoveryCache::kMaxSubscriptions);
 }
 
+// The control plane parses what it is sent, and proto3 takes no other text than UTF-8.
+TEST_F(DiscoveryCacheTest, RejectsWithoutCuttingCharactersInTwo) {
+  const std::string character = "\xc3\xa9";
+  DiscoveryCache::Response unknown;
+  unknown.set_type_url(std::string(127, 'x') + character);
+  DiscoveryCache::Response broken = Addresses();
+  broken.add_resources()->set_name(std::string(255, 'x') + character);
+  broken.mutable_resources(0)->mutable_resource()->set_type_url(std::string(127, 'y') + character);
+  for (const DiscoveryCache::Response& response : {unknown, broken}) {
+    const DiscoveryCache::Outcome outcome = cache_.OnResponse(response);
+    EXPECT_THAT(outcome.rejected, ::testing::Not(IsEmpty()));
+    DiscoveryCache::Request received;
+    EXPECT_TRUE(received.ParseFromString(outcome.reply.SerializeAsString())) << outcome.rejected;
+  }
+}
+
 }  // namespace
 }  // namespace byrnie
