@@ -91,8 +91,7 @@ std::vector<std::string> FieldValues(const http::fields& fields, http::field nam
 }
 
 // Appends what the serializer gives, in as many steps as it likes.
-template <typename Serializer>
-void AppendAll(Serializer* serializer, std::string* out) {
+void AppendAll(http::response_serializer<http::empty_body>* serializer, std::string* out) {
   beast::error_code error;
   while (!serializer->is_done() && !error) {
     size_t taken = 0;
@@ -106,21 +105,6 @@ void AppendAll(Serializer* serializer, std::string* out) {
     });
     if (!error) serializer->consume(taken);
   }
-}
-
-template <typename Message>
-void FillHeader(const HttpResponse& response, const HttpResponseOptions& options,
-                Message* message) {
-  message->version(options.version);
-  message->result(static_cast<unsigned>(response.status));
-  message->set(http::field::date,
-               absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", options.date, absl::UTCTimeZone()));
-  message->set(http::field::content_type, response.content_type);
-  message->set(http::field::cache_control, "no-store");
-  message->set("X-Content-Type-Options", "nosniff");
-  if (!options.allow.empty()) message->set(http::field::allow, options.allow);
-  message->keep_alive(options.keep_alive);
-  message->content_length(response.body.size());
 }
 
 }  // namespace
@@ -193,20 +177,21 @@ HttpResponse HttpRequestParser::error_response() const {
   return response;
 }
 
-std::string SerializeHttpResponse(HttpResponse response, const HttpResponseOptions& options) {
+std::string SerializeHttpHead(const HttpResponse& response, const HttpResponseOptions& options) {
+  http::response<http::empty_body> message;
+  message.version(options.version);
+  message.result(static_cast<unsigned>(response.status));
+  message.set(http::field::date,
+              absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", options.date, absl::UTCTimeZone()));
+  message.set(http::field::content_type, response.content_type);
+  message.set(http::field::cache_control, "no-store");
+  message.set("X-Content-Type-Options", "nosniff");
+  if (!options.allow.empty()) message.set(http::field::allow, options.allow);
+  message.keep_alive(options.keep_alive);
+  message.content_length(response.body.size());
   std::string out;
-  if (options.head) {
-    http::response<http::empty_body> message;
-    FillHeader(response, options, &message);
-    http::response_serializer<http::empty_body> serializer(message);
-    AppendAll(&serializer, &out);
-  } else {
-    http::response<http::string_body> message;
-    FillHeader(response, options, &message);
-    message.body() = std::move(response.body);
-    http::response_serializer<http::string_body> serializer(message);
-    AppendAll(&serializer, &out);
-  }
+  http::response_serializer<http::empty_body> serializer(message);
+  AppendAll(&serializer, &out);
   return out;
 }
 

@@ -61,13 +61,13 @@ class HttpRequestParser {
 struct HttpResponseOptions {
   int version = 11;         // Of the request: 10 or 11.
   bool keep_alive = false;  // False: "Connection: close".
-  bool head = false;        // Answers HEAD: the length of the body without the body.
   std::string allow;        // The Allow field; empty: none.
   absl::Time date;
 };
 
-// The response as bytes. Not cached by anybody (Cache-Control: no-store), nor its type guessed.
-std::string SerializeHttpResponse(HttpResponse response, const HttpResponseOptions& options);
+// What stands before the response's body on the wire. Not cached by anybody (Cache-Control:
+// no-store), nor its type guessed.
+std::string SerializeHttpHead(const HttpResponse& response, const HttpResponseOptions& options);
 
 }  // namespace byrnie
 

@@ -11,6 +11,9 @@ namespace {
 constexpr size_t kReadSize = 4096;
 // Reads, writes and requests of one event, before others get their turn.
 constexpr int kMaxStepsPerEvent = 64;
+// A body up to this size leaves in one piece with what stands before it; a larger one is not
+// copied.
+constexpr size_t kSmallBody = 16 * 1024;
 // What a peer may still send after its last answer before it is cut off.
 constexpr size_t kMaxLinger = 256 * 1024;
 
@@ -84,8 +87,10 @@ HttpConnection::Progress HttpConnection::WriteOutput() {
   }
   output_sent_ += result.bytes;
   if (output_sent_ == output_.size()) {
-    output_ = std::string();  // An idle connection holds no buffer.
+    output_.swap(body_);
+    std::string().swap(body_);  // An idle connection holds no buffer; an assignment would keep it.
     output_sent_ = 0;
+    if (!output_.empty()) return Progress::kMore;
     if (!request_begun_) timeout_->Schedule(kRequestTimeout);
     return Progress::kMore;
   }
@@ -147,17 +152,24 @@ bool HttpConnection::ParseInput() {
 void HttpConnection::Answer(HttpResponse response, const std::string& allow,
                             const ParsedHttpRequest* request) {
   HttpResponseOptions options;
+  bool without_body = false;
   options.allow = allow;
   options.date = loop_->WallNow();
   if (request != nullptr) {
     options.version = request->version;
     options.keep_alive = request->keep_alive && (!draining_ || !input_.empty());
-    options.head = request->message.method == "HEAD";
+    without_body = request->message.method == "HEAD";
   }
   close_after_output_ = !options.keep_alive;
   request_begun_ = false;
   ++answers_;
-  output_ = SerializeHttpResponse(std::move(response), options);
+  output_ = SerializeHttpHead(response, options);
+  if (without_body) return;
+  if (response.body.size() <= kSmallBody) {
+    output_ += response.body;
+  } else {
+    body_ = std::move(response.body);
+  }
 }
 
 void HttpConnection::OnTimeout() {

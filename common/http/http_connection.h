@@ -88,8 +88,10 @@ class HttpConnection final : public ByteStream::Observer {
   std::string input_;
   bool request_begun_ = false;
   uint64_t answers_ = 0;
+  // On its way, and what follows it; nothing follows an empty one.
   std::string output_;
   size_t output_sent_ = 0;
+  std::string body_;
   bool close_after_output_ = false;
   bool draining_ = false;
   size_t lingered_ = 0;

@@ -125,6 +125,20 @@ TEST_F(HttpConnectionTest, HeadHasTheLengthWithoutTheBody) {
                                 HasSubstr("Content-Length: 12\r\n"), EndsWith("\r\n\r\n")));
 }
 
+TEST_F(HttpConnectionTest, ALargeBodyLeavesBehindItsHeadAndBeforeTheNextAnswer) {
+  Connect();
+  Send(absl::StrCat("GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n", kGet));
+  const std::string got = Received();
+  EXPECT_THAT(got,
+              AllOf(HasSubstr("Content-Length: 300000\r\n"),
+                    HasSubstr(absl::StrCat("\r\n\r\n", std::string(300000, 'b'), "HTTP/1.1 200")),
+                    EndsWith("<p>hello</p>")));
+  Send("HEAD /big HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_THAT(Received(), AllOf(HasSubstr("Content-Length: 300000\r\n"), EndsWith("\r\n\r\n")));
+  Send(kGet);
+  EXPECT_THAT(Received(), EndsWith("<p>hello</p>"));
+}
+
 TEST_F(HttpConnectionTest, AnswersPipelinedRequestsInOrder) {
   Connect();
   Send(absl::StrCat("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nA", kGet,
