@@ -35,7 +35,7 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
   registry->AddCounterCollector(
       "byrnie_proxy_connections_closed_total",
       "Connections ended, by result and reason; with those open they are exactly those opened",
-      [this] { return CollectClosed(); });
+      [this](CounterSink sink) { CollectClosed(sink); });
   for (absl::string_view reason : AllReasons()) {
     refused_.push_back(
         reason == access_reason::kClosed
@@ -198,22 +198,20 @@ std::vector<uint64_t> ProxyMetrics::Refusals() const {
   return counts;
 }
 
-std::vector<CounterSample> ProxyMetrics::CollectClosed() const {
-  std::vector<CounterSample> samples;
+void ProxyMetrics::CollectClosed(CounterSink sink) const {
   for (const AccessRecord::Direction direction : kDirections) {
     for (const AccessRecord::Result result : kResults) {
       for (size_t reason = 0; reason < AllReasons().size(); ++reason) {
         const uint64_t count =
             closed_[ClosedIndex(direction, result, reason)].load(std::memory_order_relaxed);
         if (count == 0) continue;
-        samples.push_back({{{"direction", std::string(NameOf(direction))},
-                            {"result", std::string(NameOf(result))},
-                            {"reason", std::string(AllReasons()[reason])}},
-                           count});
+        sink(RenderLabels({{"direction", std::string(NameOf(direction))},
+                           {"result", std::string(NameOf(result))},
+                           {"reason", std::string(AllReasons()[reason])}}),
+             count);
       }
     }
   }
-  return samples;
 }
 
 }  // namespace byrnie

@@ -93,7 +93,7 @@ class ProxyMetrics {
 
  private:
   PerDirection AddDirection(MetricRegistry* registry, const std::string& name);
-  std::vector<CounterSample> CollectClosed() const;
+  void CollectClosed(CounterSink sink) const;
 
   PerDirection inbound_;
   PerDirection outbound_;

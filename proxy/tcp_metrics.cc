@@ -26,7 +26,8 @@ TcpMetrics::TcpMetrics(MetricRegistry* registry, size_t max_series, size_t worke
     : counters_(kTcpLabels, LimitOf(max_series, workers), workers) {
   const auto add = [this, registry](absl::string_view name, absl::string_view help,
                                     TcpCounter counter) {
-    registry->AddCounterCollector(name, help, [this, counter] { return Collect(counter); });
+    registry->AddCounterCollector(name, help,
+                                  [this, counter](CounterSink sink) { Collect(counter, sink); });
   };
   add("istio_tcp_connections_opened_total",
       "Istio's standard metric: connections opened, by who talks to whom", kOpened);
@@ -41,27 +42,32 @@ TcpMetrics::TcpMetrics(MetricRegistry* registry, size_t max_series, size_t worke
       "byrnie_proxy_series_folded_total",
       "Times a connection was counted in istio_tcp_* with labels \"unknown\", because there were "
       "--metrics_series already",
-      [this] {
-        return std::vector<CounterSample>{{{}, counters_.folded()}};
-      });
+      [this](CounterSink sink) { sink("", counters_.folded()); });
 }
 
-std::vector<CounterSample> TcpMetrics::Collect(size_t counter) const {
-  std::vector<CounterSample> samples;
-  for (const LabelledCounters::Set* set : counters_.All()) {
-    const uint64_t count = set->count(counter);
-    // With flags there are only ends.
-    if (count == 0 && set->values()[kResponseFlags] != "-") continue;
-    CounterSample sample;
-    sample.value = count;
-    sample.labels.reserve(kTcpLabels);
+void TcpMetrics::TakeNew() {
+  for (const LabelledCounters::Set* set : counters_.TakeNew(&taken_)) {
+    MetricLabels labels;
+    labels.reserve(kTcpLabels);
     for (size_t label = 0; label < kTcpLabels; ++label) {
-      sample.labels.emplace_back(std::string(NameOf(static_cast<TcpLabel>(label))),
-                                 set->values()[label]);
+      labels.emplace_back(NameOf(static_cast<TcpLabel>(label)), set->values()[label]);
     }
-    samples.push_back(std::move(sample));
+    Series& series = series_[RenderLabels(labels)];
+    series.sets.push_back(set);
+    series.ends_only = set->values()[kResponseFlags] != "-";
   }
-  return samples;
+}
+
+void TcpMetrics::Collect(size_t counter, CounterSink sink) {
+  absl::MutexLock lock(&mutex_);
+  TakeNew();
+  for (const auto& [labels, series] : series_) {
+    uint64_t count = 0;
+    for (const LabelledCounters::Set* set : series.sets) count += set->count(counter);
+    // With flags there are only ends.
+    if (count == 0 && series.ends_only) continue;
+    sink(labels, count);
+  }
 }
 
 void TcpSeries::Open(LabelledCounters::Shard* shard, const TcpLabelValues& values) {

@@ -3,9 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "common/telemetry/labelled_counters.h"
 #include "common/telemetry/metrics.h"
 #include "proxy/tcp_labels.h"
@@ -24,9 +28,20 @@ class TcpMetrics {
   LabelledCounters::Shard* shard(size_t worker) const { return counters_.shard(worker); }
 
  private:
-  std::vector<CounterSample> Collect(size_t counter) const;
+  // What is read as one series of each counter: the same labels, counted by one worker or several.
+  struct Series {
+    std::vector<const LabelledCounters::Set*> sets;
+    bool ends_only = false;
+  };
+
+  void Collect(size_t counter, CounterSink sink);
+  void TakeNew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   LabelledCounters counters_;
+  // Of the readers alone. Labels are most of a page, and they never change.
+  absl::Mutex mutex_;
+  LabelledCounters::Mark taken_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Series> series_ ABSL_GUARDED_BY(mutex_);
 };
 
 // One connection's part in them. A pointer; on the worker's loop.

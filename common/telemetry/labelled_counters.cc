@@ -49,15 +49,15 @@ LabelledCounters::LabelledCounters(size_t labels, size_t limit, size_t shards) {
 
 LabelledCounters::~LabelledCounters() = default;
 
-std::vector<const LabelledCounters::Set*> LabelledCounters::All() const {
-  std::vector<const Set*> all;
-  for (const std::unique_ptr<Shard>& shard : shards_) {
-    for (const Set* set = shard->head_.load(std::memory_order_acquire); set != nullptr;
-         set = set->next_) {
-      all.push_back(set);
-    }
+std::vector<const LabelledCounters::Set*> LabelledCounters::TakeNew(Mark* mark) const {
+  mark->heads_.resize(shards_.size(), nullptr);
+  std::vector<const Set*> found;
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    const Set* const head = shards_[i]->head_.load(std::memory_order_acquire);
+    for (const Set* set = head; set != mark->heads_[i]; set = set->next_) found.push_back(set);
+    mark->heads_[i] = head;
   }
-  return all;
+  return found;
 }
 
 uint64_t LabelledCounters::folded() const {

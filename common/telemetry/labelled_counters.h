@@ -80,9 +80,14 @@ class LabelledCounters {
   // Not owned; `index` is below the number of shards. To be used on one thread.
   Shard* shard(size_t index) const { return shards_[index].get(); }
 
-  // Everything that has been published, in no order; a combination of several shards is listed once
-  // for each. From any thread; the sets live as long as this.
-  std::vector<const Set*> All() const;
+  // How far a reader has come; a new one is at the beginning.
+  class Mark {
+    friend class LabelledCounters;
+    std::vector<const Set*> heads_;  // By shard.
+  };
+  // What has been published since `mark`, which moves on, in no order; a combination of several
+  // shards is listed once for each. From any thread; the sets live as long as this.
+  std::vector<const Set*> TakeNew(Mark* mark) const;
   // How many times Find gave the folded combination.
   uint64_t folded() const;
 

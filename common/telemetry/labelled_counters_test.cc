@@ -13,6 +13,8 @@ namespace byrnie {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 TEST(LabelledCountersTest, TheSameValuesAreTheSameSet) {
   LabelledCounters counters(2, 10, 1);
@@ -40,7 +42,8 @@ TEST(LabelledCountersTest, AHundredThousandPeersStayWithinTheLimit) {
   for (size_t i = 0; i < kPeers; ++i) {
     counters.shard(i % 2)->Find({absl::StrCat("spiffe://cluster.local/ns/a/sa/", i)})->Add(0, 1);
   }
-  const std::vector<const LabelledCounters::Set*> all = counters.All();
+  LabelledCounters::Mark mark;
+  const std::vector<const LabelledCounters::Set*> all = counters.TakeNew(&mark);
   EXPECT_EQ(all.size(), kLimit + 2);  // One folded set in each shard.
   EXPECT_EQ(counters.folded(), kPeers - kLimit);
   uint64_t total = 0;
@@ -64,6 +67,19 @@ TEST(LabelledCountersTest, ThoseThatWereThereFirstGoOnBeingCountedApart) {
   EXPECT_EQ(shard->Find({"first"}), first);
 }
 
+TEST(LabelledCountersTest, AReaderIsToldOfEachSetOnce) {
+  LabelledCounters counters(1, 10, 2);
+  LabelledCounters::Mark mark;
+  EXPECT_THAT(counters.TakeNew(&mark), IsEmpty());
+  LabelledCounters::Set* a = counters.shard(0)->Find({"a"});
+  LabelledCounters::Set* b = counters.shard(1)->Find({"b"});
+  EXPECT_THAT(counters.TakeNew(&mark), UnorderedElementsAre(a, b));
+  LabelledCounters::Set* c = counters.shard(1)->Find({"c"});
+  counters.shard(0)->Find({"a"});
+  EXPECT_THAT(counters.TakeNew(&mark), ElementsAre(c));
+  EXPECT_THAT(counters.TakeNew(&mark), IsEmpty());
+}
+
 TEST(LabelledCountersTest, AReaderSeesOnlyWholeSetsWhileTheyAreMade) {
   constexpr int kSets = 5000;
   LabelledCounters counters(2, kSets, 1);
@@ -77,12 +93,12 @@ TEST(LabelledCountersTest, AReaderSeesOnlyWholeSetsWhileTheyAreMade) {
   });
   size_t seen = 0;
   bool last = false;
+  LabelledCounters::Mark mark;
   while (!last) {
     last = done;
-    const std::vector<const LabelledCounters::Set*> all = counters.All();
-    EXPECT_GE(all.size(), seen);
-    seen = all.size();
-    for (const LabelledCounters::Set* set : all) {
+    const std::vector<const LabelledCounters::Set*> found = counters.TakeNew(&mark);
+    seen += found.size();
+    for (const LabelledCounters::Set* set : found) {
       EXPECT_EQ(set->values()[0], set->values()[1]);
       EXPECT_LE(set->count(3), 1u);
     }

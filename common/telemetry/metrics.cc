@@ -60,8 +60,64 @@ void AppendEscaped(absl::string_view value, std::string* out) {
   }
 }
 
-// `a="x",b="y"`: also the key and the order of the series of a family.
-std::string FormatLabels(const MetricLabels& labels) {
+// Not by StrAppend, which fills what it is going to write with zeros first.
+void AppendSample(absl::string_view name, absl::string_view suffix, absl::string_view labels,
+                  absl::string_view value, std::string* out) {
+  out->append(name.data(), name.size());
+  out->append(suffix.data(), suffix.size());
+  if (!labels.empty()) {
+    out->push_back('{');
+    out->append(labels.data(), labels.size());
+    out->push_back('}');
+  }
+  out->push_back(' ');
+  out->append(value.data(), value.size());
+  out->push_back('\n');
+}
+
+void AppendHistogram(absl::string_view name, absl::string_view labels,
+                     const std::vector<std::string>& bounds, const Histogram::Snapshot& snapshot,
+                     std::string* out) {
+  const absl::string_view separator = labels.empty() ? "" : ",";
+  for (size_t i = 0; i < snapshot.cumulative.size(); ++i) {
+    AppendSample(name, "_bucket", absl::StrCat(labels, separator, "le=\"", bounds[i], "\""),
+                 absl::StrCat(snapshot.cumulative[i]), out);
+  }
+  AppendSample(name, "_sum", labels, FormatNumber(snapshot.sum), out);
+  AppendSample(name, "_count", labels, absl::StrCat(snapshot.cumulative.back()), out);
+}
+
+// One of the members is set, as the family's type says; a counter or gauge may be of either kind.
+struct Series {
+  std::unique_ptr<Counter> counter;
+  std::unique_ptr<Gauge> gauge;
+  std::unique_ptr<Histogram> histogram;
+  std::vector<std::string> bounds;  // Of its buckets, as text.
+  std::function<double()> read;
+};
+
+// Text that does not change is made when something is registered: pages are long, and read often.
+struct Family {
+  Type type;
+  std::string head;  // The lines above the samples.
+  std::map<std::string, Series> series;
+  // Instead of `series`; counters only.
+  std::function<void(CounterSink sink)> collect;
+};
+
+Family MakeFamily(absl::string_view name, absl::string_view help, Type type) {
+  Family family;
+  family.type = type;
+  family.head =
+      absl::StrCat("# HELP ", name, " ", absl::StrReplaceAll(help, {{"\\", "\\\\"}, {"\n", "\\n"}}),
+                   "\n# TYPE ", name, " ", TypeName(type), "\n");
+  return family;
+}
+
+}  // namespace
+
+// Also the key and the order of the series of a family.
+std::string RenderLabels(const MetricLabels& labels) {
   std::string text;
   size_t size = 0;
   for (const auto& [name, value] : labels) size += name.size() + value.size() + 4;
@@ -75,53 +131,6 @@ std::string FormatLabels(const MetricLabels& labels) {
   }
   return text;
 }
-
-void AppendSample(absl::string_view name, absl::string_view suffix, absl::string_view labels,
-                  absl::string_view value, std::string* out) {
-  absl::StrAppend(out, name, suffix);
-  if (!labels.empty()) absl::StrAppend(out, "{", labels, "}");
-  absl::StrAppend(out, " ", value, "\n");
-}
-
-void AppendHistogram(absl::string_view name, absl::string_view labels,
-                     const Histogram::Snapshot& snapshot, std::string* out) {
-  const absl::string_view separator = labels.empty() ? "" : ",";
-  for (size_t i = 0; i < snapshot.cumulative.size(); ++i) {
-    const std::string bound =
-        i < snapshot.bounds.size() ? FormatNumber(snapshot.bounds[i]) : std::string("+Inf");
-    AppendSample(name, "_bucket", absl::StrCat(labels, separator, "le=\"", bound, "\""),
-                 absl::StrCat(snapshot.cumulative[i]), out);
-  }
-  AppendSample(name, "_sum", labels, FormatNumber(snapshot.sum), out);
-  AppendSample(name, "_count", labels, absl::StrCat(snapshot.cumulative.back()), out);
-}
-
-// One of the members is set, as the family's type says; a counter or gauge may be of either kind.
-struct Series {
-  std::unique_ptr<Counter> counter;
-  std::unique_ptr<Gauge> gauge;
-  std::unique_ptr<Histogram> histogram;
-  std::function<double()> read;
-};
-
-struct Family {
-  Type type;
-  std::string help;
-  std::map<std::string, Series> series;
-  // Instead of `series`; counters only.
-  std::function<std::vector<CounterSample>()> collect;
-};
-
-void AppendCollected(absl::string_view name, const std::vector<CounterSample>& samples,
-                     std::string* out) {
-  std::map<std::string, uint64_t> series;
-  for (const CounterSample& sample : samples) series[FormatLabels(sample.labels)] += sample.value;
-  for (const auto& [labels, value] : series) {
-    AppendSample(name, "", labels, absl::StrCat(value), out);
-  }
-}
-
-}  // namespace
 
 Histogram::Histogram(std::vector<double> bounds)
     : bounds_(std::move(bounds)), buckets_(new std::atomic<uint64_t>[bounds_.size() + 1]) {
@@ -166,11 +175,13 @@ struct MetricRegistry::Impl {
   Series& Find(absl::string_view name, absl::string_view help, Type type,
                const MetricLabels& labels) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     CHECK(IsName(name, true));
-    const auto [family, is_new] =
-        families.try_emplace(std::string(name), Family{type, std::string(help), {}, nullptr});
-    CHECK(is_new || family->second.type == type);
+    auto family = families.find(std::string(name));
+    if (family == families.end()) {
+      family = families.emplace(std::string(name), MakeFamily(name, help, type)).first;
+    }
+    CHECK(family->second.type == type);
     CHECK(family->second.collect == nullptr);
-    return family->second.series[FormatLabels(labels)];
+    return family->second.series[RenderLabels(labels)];
   }
 };
 
@@ -199,8 +210,11 @@ Histogram* MetricRegistry::AddHistogram(absl::string_view name, absl::string_vie
                                         std::vector<double> bounds, const MetricLabels& labels) {
   absl::MutexLock lock(&impl_->mutex);
   Series& series = impl_->Find(name, help, Type::kHistogram, labels);
-  if (series.histogram == nullptr)
+  if (series.histogram == nullptr) {
+    for (const double bound : bounds) series.bounds.push_back(FormatNumber(bound));
+    series.bounds.push_back("+Inf");
     series.histogram = std::make_unique<Histogram>(std::move(bounds));
+  }
   return series.histogram.get();
 }
 
@@ -223,15 +237,13 @@ void MetricRegistry::AddCallbackCounter(absl::string_view name, absl::string_vie
 }
 
 void MetricRegistry::AddCounterCollector(absl::string_view name, absl::string_view help,
-                                         std::function<std::vector<CounterSample>()> collect) {
+                                         std::function<void(CounterSink sink)> collect) {
   CHECK(IsName(name, true));
   CHECK(collect != nullptr);
   absl::MutexLock lock(&impl_->mutex);
-  const bool is_new =
-      impl_->families
-          .try_emplace(std::string(name),
-                       Family{Type::kCounter, std::string(help), {}, std::move(collect)})
-          .second;
+  Family family = MakeFamily(name, help, Type::kCounter);
+  family.collect = std::move(collect);
+  const bool is_new = impl_->families.emplace(std::string(name), std::move(family)).second;
   CHECK(is_new);
 }
 
@@ -240,17 +252,19 @@ std::string MetricRegistry::RenderPrometheusText() const {
   absl::MutexLock lock(&impl_->mutex);
   text.reserve(impl_->rendered + impl_->rendered / 16);
   for (const auto& [name, family] : impl_->families) {
-    absl::StrAppend(&text, "# HELP ", name, " ",
-                    absl::StrReplaceAll(family.help, {{"\\", "\\\\"}, {"\n", "\\n"}}), "\n# TYPE ",
-                    name, " ", TypeName(family.type), "\n");
-    if (family.collect != nullptr) AppendCollected(name, family.collect(), &text);
+    text.append(family.head);
+    if (family.collect != nullptr) {
+      family.collect([&text, &name = name](absl::string_view labels, uint64_t value) {
+        AppendSample(name, "", labels, absl::StrCat(value), &text);
+      });
+    }
     for (const auto& [labels, series] : family.series) {
       if (series.counter != nullptr) {
         AppendSample(name, "", labels, absl::StrCat(series.counter->value()), &text);
       } else if (series.gauge != nullptr) {
         AppendSample(name, "", labels, absl::StrCat(series.gauge->value()), &text);
       } else if (series.histogram != nullptr) {
-        AppendHistogram(name, labels, series.histogram->Take(), &text);
+        AppendHistogram(name, labels, series.bounds, series.histogram->Take(), &text);
       } else if (series.read != nullptr) {
         AppendSample(name, "", labels, FormatNumber(series.read()), &text);
       }

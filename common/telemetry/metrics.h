@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 
 namespace byrnie {
@@ -57,11 +58,10 @@ class Histogram {
   std::atomic<double> sum_{0};
 };
 
-// One series of a counter whose series are known only when they are read.
-struct CounterSample {
-  MetricLabels labels;
-  uint64_t value = 0;
-};
+// Labels as a sample's line has them, `a="x",b="y"`: for collectors, which may make them once.
+std::string RenderLabels(const MetricLabels& labels);
+// Where a collector puts one series after the other.
+using CounterSink = absl::FunctionRef<void(absl::string_view labels, uint64_t value)>;
 
 // All metrics of a process, made once by its composition root and handed down. Registration and
 // rendering lock; the metrics themselves never do. Returned pointers live as long as the registry.
@@ -90,11 +90,11 @@ class MetricRegistry {
                           std::function<double()> read, const MetricLabels& labels = {});
 
   // A counter whose series `collect` lists when they are read: those that appeared while the
-  // program ran. `collect` runs on the reading thread, registers nothing, and what it uses outlives
-  // the registry; samples with the same labels are added up. Once per name, which has no other
-  // series.
+  // program ran, each once, always in the same order, with labels as RenderLabels makes them.
+  // `collect` runs on the reading thread, one call at a time, registers nothing, and what it uses
+  // outlives the registry. Once per name, which has no other series.
   void AddCounterCollector(absl::string_view name, absl::string_view help,
-                           std::function<std::vector<CounterSample>()> collect);
+                           std::function<void(CounterSink sink)> collect);
 
   // Prometheus text exposition format 0.0.4, families and series in a stable order.
   std::string RenderPrometheusText() const;

@@ -3,6 +3,7 @@
 #include <limits>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -100,17 +101,19 @@ TEST(MetricsTest, CallbackCountersAreReadWhenRendered) {
   EXPECT_THAT(registry.RenderPrometheusText(), ::testing::EndsWith("\nc_total 4\n"));
 }
 
-TEST(MetricsTest, CollectedSeriesAreListedInOrderAndAddedUp) {
+TEST(MetricsTest, CollectedSeriesAreListedAsTheyAreGiven) {
   MetricRegistry registry;
-  std::vector<CounterSample> samples;
-  registry.AddCounterCollector("c_total", "C.", [&samples] { return samples; });
+  std::vector<std::pair<std::string, uint64_t>> samples;
+  registry.AddCounterCollector("c_total", "C.", [&samples](CounterSink sink) {
+    for (const auto& [labels, value] : samples) sink(labels, value);
+  });
   EXPECT_EQ(registry.RenderPrometheusText(), "# HELP c_total C.\n# TYPE c_total counter\n");
-  samples = {{{{"peer", "b"}}, 1}, {{{"peer", "a\"\\\n"}}, 2}, {{{"peer", "b"}}, 3}};
+  samples = {{RenderLabels({{"peer", "a\"\\\n"}, {"x", "y"}}), 2}, {"", 4}};
   EXPECT_EQ(registry.RenderPrometheusText(),
             "# HELP c_total C.\n"
             "# TYPE c_total counter\n"
-            "c_total{peer=\"a\\\"\\\\\\n\"} 2\n"
-            "c_total{peer=\"b\"} 4\n");
+            "c_total{peer=\"a\\\"\\\\\\n\",x=\"y\"} 2\n"
+            "c_total 4\n");
 }
 
 TEST(MetricsTest, CountsOfManyThreadsAreNotLost) {
