@@ -94,6 +94,7 @@ std::string ToJson(const AccessRecord& record) {
   }
   AddUnlessEmpty("policy", policy, &line);
   AddUnlessEmpty("peer_reason", record.peer_reason, &line);
+  AddUnlessEmpty("admitted_by", record.admitted_by, &line);
   AddUnlessEmpty("detail", absl::string_view(record.detail).substr(0, kMaxDetailSize), &line);
   line.Add("source", record.source.ToString());
   if (record.destination.has_value()) line.Add("destination", record.destination->ToString());

@@ -89,6 +89,9 @@ struct AccessRecord {
   std::string reason;
   // The reason the other end's proxy gave for its refusal, of the closed set; empty: none.
   absl::string_view peer_reason;
+  // What admitted an inbound connection: a reason of decision_reason with its policy's key, or
+  // "declared-probe"; empty: it was not admitted.
+  std::string admitted_by;
   // For people: the text of the error, if any. May quote the network, so it is escaped and cut at
   // 256 bytes.
   std::string detail;
@@ -140,13 +143,13 @@ absl::string_view NameOf(AccessRecord::Protocol protocol);
 // nothing to say is left out, never null. In this order: "log":"access", event (open|close),
 // connection, time (of the accept; RFC 3339, UTC, milliseconds), direction (inbound|outbound),
 // result (allowed|denied|failed), reason, policy (key, where the reason names one), peer_reason,
-// detail, source, destination, original_destination, service, attempts (where more than one),
-// last_failure, lookup_failure, route
-// (tunnel|direct|passthrough|local|none), protocol (hbone|mtls|tls|plaintext|probe), peer_identity,
-// own_identity, trace_id, claimed_workload, forwarded_for, tls_version, tls_cipher, tls_group,
-// bytes_sent, bytes_received, duration_ms (with microseconds), and destination_ms, policy_ms,
-// dial_ms, tls_ms, tunnel_ms, first_sent_ms, first_received_ms (see proxy/stage_times.h). A line
-// about the beginning has no result, reason, bytes and duration_ms.
+// admitted_by, detail, source, destination, original_destination, service, attempts (where more
+// than one), last_failure, lookup_failure, route (tunnel|direct|passthrough|local|none), protocol
+// (hbone|mtls|tls|plaintext|probe), peer_identity, own_identity, trace_id, claimed_workload,
+// forwarded_for, tls_version, tls_cipher, tls_group, bytes_sent, bytes_received, duration_ms (with
+// microseconds), and destination_ms, policy_ms, dial_ms, tls_ms, tunnel_ms, first_sent_ms,
+// first_received_ms (see proxy/stage_times.h). A line about the beginning has no result, reason,
+// bytes and duration_ms.
 std::string ToJson(const AccessRecord& record);
 
 }  // namespace byrnie

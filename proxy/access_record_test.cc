@@ -31,6 +31,7 @@ TEST(AccessRecordTest, WritesEveryFieldInAStableOrder) {
   record.route = AccessRecord::Route::kLocal;
   record.result = AccessRecord::Result::kAllowed;
   record.reason = "closed";
+  record.admitted_by = "allowed-by demo/p";
   record.detail = "fine";
   record.destination = At("[fd77::2]:8080");
   record.service = "demo/web.demo.svc.cluster.local";
@@ -52,7 +53,8 @@ TEST(AccessRecordTest, WritesEveryFieldInAStableOrder) {
   EXPECT_EQ(ToJson(record),
             "{\"log\":\"access\",\"event\":\"close\",\"connection\":\"1-42\",\"time\":\"2023-11-"
             "14T22:13:20.123Z\",\"direction\":\"inbound\","
-            "\"result\":\"allowed\",\"reason\":\"closed\",\"detail\":\"fine\","
+            "\"result\":\"allowed\",\"reason\":\"closed\","
+            "\"admitted_by\":\"allowed-by demo/p\",\"detail\":\"fine\","
             "\"source\":\"10.0.0.1:4000\",\"destination\":\"[fd77::2]:8080\","
             "\"original_destination\":\"10.0.0.2:80\","
             "\"service\":\"demo/web.demo.svc.cluster.local\",\"attempts\":2,"

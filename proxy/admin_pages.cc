@@ -5,6 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/json_writer.h"
 #include "common/base/version.h"
+#include "proxy/access_record.h"
+#include "proxy/peer_info.h"
+#include "proxy/workload.h"
 
 namespace byrnie {
 namespace {
@@ -93,10 +96,19 @@ void WriteWorkload(const Workload& workload, JsonWriter* json) {
       .Field("name", workload.name)
       .Field("namespace", workload.ns)
       .Field("identity", workload.identity.has_value() ? workload.identity->text() : "")
+      .Field("workload_name", workload.workload_name)
+      .Field("workload_type", NameOf(workload.maker))
+      .Field("canonical_name", workload.canonical_name)
+      .Field("canonical_revision", workload.canonical_revision)
       .Field("tunnel", TunnelName(workload.tunnel))
       .Field("capacity", workload.capacity)
       .Field("healthy", workload.healthy);
   WriteAddresses("addresses", workload.addresses, json);
+  if (workload.proxy_protocol) {
+    json->Key("application_tunnel").BeginObject().Field("protocol", "proxy");
+    if (workload.proxy_protocol_port != 0) json->Field("port", workload.proxy_protocol_port);
+    json->EndObject();
+  }
   json->Key("placement")
       .BeginObject()
       .Field("network", workload.placement.network)
@@ -137,18 +149,21 @@ void WriteService(const Service& service, JsonWriter* json) {
 }
 
 void WriteConnection(const Connection::View& connection, size_t worker, JsonWriter* json) {
+  const PeerInfo* const peer = connection.peer.get();
   json->BeginObject()
       .Field("worker", worker)
       .Field("connection", absl::StrCat(worker, "-", connection.id))
-      .Field("direction", connection.direction)
+      .Field("direction", NameOf(connection.direction))
       .Field("state", connection.state)
-      .Field("source", connection.source)
-      .Field("original_destination", connection.original_destination)
-      .Field("destination", connection.destination)
+      .Field("source", connection.source.ToString())
+      .Field("original_destination", connection.original_destination.ToString())
+      .Field("destination",
+             connection.destination.has_value() ? connection.destination->ToString() : "")
       .Field("service", connection.service)
-      .Field("peer_identity", connection.peer_identity)
-      .Field("admitted_by", connection.admitted_by)
-      .Field("tunnel", connection.tunnel)
+      .Field("peer_identity", peer == nullptr ? "" : peer->peer.id.text())
+      .Field("admitted_by", connection.admitted_by == nullptr ? "" : *connection.admitted_by)
+      .Field("tunnel", peer == nullptr ? 0 : peer->tunnel)
+      .Field("stream", connection.stream)
       .Field("bytes_sent", connection.bytes_sent)
       .Field("bytes_received", connection.bytes_received)
       .Field("buffered_bytes", connection.buffered)
@@ -244,7 +259,7 @@ std::string RenderConnections(const std::vector<Worker::View>& workers, bool com
           .Field("worker", i)
           .Field("tunnel", tunnel.id)
           .Field("direction", "outbound")
-          .Field("address", tunnel.address)
+          .Field("address", tunnel.address.ToString())
           .Field("peer_identity", tunnel.peer)
           .Field("state", tunnel.state)
           .Field("streams", tunnel.streams)
@@ -256,7 +271,7 @@ std::string RenderConnections(const std::vector<Worker::View>& workers, bool com
           .Field("worker", i)
           .Field("tunnel", tunnel.id)
           .Field("direction", "inbound")
-          .Field("address", tunnel.source)
+          .Field("address", tunnel.source.ToString())
           .Field("peer_identity", tunnel.peer)
           .Field("state", tunnel.state)
           .Field("streams", tunnel.streams)

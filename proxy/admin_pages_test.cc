@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "byrnie/link/v1/link.pb.h"
 #include "common/base/json.h"
 #include "common/base/status_matchers.h"
@@ -47,17 +48,42 @@ TEST(AdminPagesTest, NoValueEndsAStringOfTheConfigDump) {
   EXPECT_THAT(page, AllOf(HasSubstr("alert"), Not(HasSubstr("\x1b")), Not(HasSubstr("(\"1"))));
 }
 
+TEST(AdminPagesTest, TheConfigDumpHasWhatTheProxyActsOn) {
+  link::v1::AddressUpdate update;
+  istio::workload::Workload* workload = update.add_upserts()->mutable_workload();
+  workload->set_uid("uid");
+  workload->set_name("server-7d9");
+  workload->set_namespace_("demo");
+  workload->set_service_account("server");
+  workload->set_workload_name("server");
+  workload->set_workload_type(istio::workload::DEPLOYMENT);
+  workload->set_canonical_name("shop");
+  workload->set_canonical_revision("v2");
+  workload->add_addresses(std::string("\x0a\0\0\1", 4));
+  workload->mutable_application_tunnel()->set_protocol(istio::workload::ApplicationTunnel::PROXY);
+  workload->mutable_application_tunnel()->set_port(9000);
+  RoutingTableBuilder routes;
+  ASSERT_TRUE(routes.Apply(update).empty());
+  MeshSnapshot mesh;
+  mesh.routes = routes.Build();
+  std::string page = RenderConfigDump(mesh, Config());
+  absl::RemoveExtraAsciiWhitespace(&page);
+  EXPECT_THAT(
+      page, AllOf(HasSubstr("\"application_tunnel\": { \"protocol\": \"proxy\", \"port\": 9000 }"),
+                  HasSubstr("\"workload_name\": \"server\", \"workload_type\": \"deployment\""),
+                  HasSubstr("\"canonical_name\": \"shop\", \"canonical_revision\": \"v2\"")));
+}
+
 TEST(AdminPagesTest, NoValueEndsAStringOfTheConnections) {
   Worker::View view;
   view.connection_count = 3;
   view.connections.resize(1);
   view.connections[0].service = kHostile;
-  view.connections[0].peer_identity = kHostile;
   view.outbound_tunnels.resize(1);
   view.outbound_tunnels[0].peer = kHostile;
   view.inbound_tunnels.resize(1);
-  view.inbound_tunnels[0].source = kHostile;
-  view.connections[0].admitted_by = kHostile;
+  view.inbound_tunnels[0].peer = kHostile;
+  view.connections[0].admitted_by = std::make_shared<const std::string>(kHostile);
   const std::string page = RenderConnections({view}, /*complete=*/false, 10);
   EXPECT_THAT(JsonValue::Parse(page, 64 * 1024), IsOk());
   EXPECT_THAT(page, AllOf(HasSubstr("\"complete\": false"), HasSubstr("\"open\": 3"),

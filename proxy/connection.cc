@@ -60,6 +60,13 @@ void Connection::set_peer(std::shared_ptr<const PeerInfo> peer) {
   stages_.Complete(StageTimes::kTls, peer_->verified_at);
 }
 
+void Connection::set_admitted_by(absl::string_view reason) {
+  // Thousands of connections have few reasons between them.
+  std::shared_ptr<const std::string>& last = context_->last_admission;
+  if (last == nullptr || *last != reason) last = std::make_shared<const std::string>(reason);
+  admitted_by_ = last;
+}
+
 void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
                             std::unique_ptr<ByteStream> upstream, TcpStream* first,
                             TcpStream* second) {
@@ -171,6 +178,7 @@ AccessRecord Connection::MakeRecord() const {
   record.protocol = protocol_;
   record.route = route_;
   record.peer_reason = peer_reason_;
+  if (admitted_by_ != nullptr) record.admitted_by = *admitted_by_;
   record.source = source_;
   record.destination = destination_;
   record.original_destination = original_destination_;
@@ -219,21 +227,19 @@ bool Connection::Filter::Admits(const Connection& connection) const {
 Connection::View Connection::MakeView() const {
   View view;
   view.id = id_;
-  view.direction = direction_ == AccessRecord::Direction::kInbound ? "inbound" : "outbound";
+  view.direction = direction_;
   view.state = ended_                     ? "ended"
                : !abort_reason_.empty()   ? "ending"
                : relay_ != nullptr        ? "open"
                : destination_.has_value() ? "connecting"
                                           : "deciding";
-  view.source = source_.ToString();
-  view.original_destination = original_destination_.ToString();
-  if (destination_.has_value()) view.destination = destination_->ToString();
+  view.source = source_;
+  view.original_destination = original_destination_;
+  view.destination = destination_;
   view.service = service_;
-  if (peer_ != nullptr) {
-    view.peer_identity = peer_->peer.id.text();
-    view.tunnel = peer_->tunnel;
-  }
-  view.admitted_by = AdmittedBy();
+  view.peer = peer_;
+  view.admitted_by = admitted_by_;
+  view.stream = stream_;
   view.stages = stages_;
   if (relay_ != nullptr) {
     view.bytes_sent = relay_->bytes_to_upstream();

@@ -30,20 +30,21 @@ namespace byrnie {
 // once: it logs, counts and asks the registry for the end of the object at the end of the turn.
 class Connection {
  public:
-  // For the admin page.
+  // For the admin page, which makes text of it: a worker has thousands of them to give.
   struct View {
     uint64_t id = 0;
-    std::string direction;
-    std::string state;
-    std::string source;
-    std::string original_destination;
-    std::string destination;
+    AccessRecord::Direction direction = AccessRecord::Direction::kOutbound;
+    absl::string_view state;  // A literal.
+    SocketAddress source;
+    SocketAddress original_destination;
+    absl::optional<SocketAddress> destination;
     std::string service;
-    std::string peer_identity;
-    // What admits it now: the key of a policy, or why none is needed. Empty: nothing decides.
-    std::string admitted_by;
-    // Of its tunnel, see TunnelView; 0: none.
-    uint64_t tunnel = 0;
+    // Null for plaintext.
+    std::shared_ptr<const PeerInfo> peer;
+    // As set_admitted_by; null: nothing has decided.
+    std::shared_ptr<const std::string> admitted_by;
+    // Its HTTP/2 stream in its tunnel, PeerInfo::tunnel; 0: none.
+    int32_t stream = 0;
     StageTimes stages;
     uint64_t bytes_sent = 0;
     uint64_t bytes_received = 0;
@@ -84,9 +85,6 @@ class Connection {
   // while it is not ended.
   virtual absl::optional<std::string> Recheck() { return absl::nullopt; }
 
-  // For the admin page; see View.
-  virtual std::string AdmittedBy() const { return std::string(); }
-
   // Ends it, both sides reset after what they have taken, unless it is ending already.
   void Abort(absl::string_view reason, absl::string_view detail);
 
@@ -124,6 +122,11 @@ class Connection {
   void set_protocol(AccessRecord::Protocol protocol) { protocol_ = protocol; }
   // When the peer is verified, or is that of a tunnel.
   void set_peer(std::shared_ptr<const PeerInfo> peer);
+  // The HTTP/2 stream that carries it.
+  void set_stream(int32_t stream) { stream_ = stream; }
+  // Why an inbound connection may be: of decision_reason with its policy's key, or that it is a
+  // probe. Told again when it is decided again.
+  void set_admitted_by(absl::string_view reason);
   // What the other end's proxy said, of the closed set.
   void set_peer_reason(absl::string_view reason) { peer_reason_ = reason; }
   // For a stage that the calls above and StartRelay do not tell of.
@@ -163,6 +166,8 @@ class Connection {
   std::shared_ptr<const PeerInfo> peer_;
   std::unique_ptr<const ConnectClaims> claims_;  // Null: none.
   absl::string_view peer_reason_;
+  std::shared_ptr<const std::string> admitted_by_;
+  int32_t stream_ = 0;
   TcpSeries series_;
   // What the metrics have been given.
   uint64_t counted_sent_ = 0;

@@ -108,18 +108,11 @@ void ConnectionRegistry::CountBytes() {
   for (const auto& [id, connection] : connections_) connection->CountBytes();
 }
 
-std::vector<Connection::View> ConnectionRegistry::View(const Connection::Filter& filter) const {
-  std::vector<Connection*> all;
-  for (const auto& [id, connection] : connections_) {
-    if (filter.Admits(*connection)) all.push_back(connection.get());
-  }
-  std::sort(all.begin(), all.end(),
-            [](const Connection* a, const Connection* b) { return a->id() < b->id(); });
-  if (all.size() > filter.limit) all.resize(filter.limit);
-  std::vector<Connection::View> views;
-  views.reserve(all.size());
-  for (const Connection* connection : all) views.push_back(connection->MakeView());
-  return views;
+std::vector<uint64_t> ConnectionRegistry::Ids() const {
+  std::vector<uint64_t> ids;
+  ids.reserve(connections_.size());
+  for (const auto& [id, connection] : connections_) ids.push_back(id);
+  return ids;
 }
 
 }  // namespace byrnie

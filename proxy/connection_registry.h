@@ -52,8 +52,8 @@ class ConnectionRegistry {
 
   // Connections that have not ended.
   size_t size() const { return connections_.size(); }
-  // Those to show, the oldest first.
-  std::vector<Connection::View> View(const Connection::Filter& filter) const;
+  // The numbers of all, in no order; later ones are larger.
+  std::vector<uint64_t> Ids() const;
 
  private:
   std::vector<Connection*> All() const;

@@ -97,6 +97,8 @@ void FlightRecorder::Add(const AccessRecord& record) {
 
 std::vector<FlightRecorder::Entry> FlightRecorder::Find(const Filter& filter) const {
   std::vector<Entry> found;
+  // One piece: growing would copy them again and again on a worker's time.
+  found.reserve(std::min(size_, filter.limit));
   for (size_t i = 0; i < size_ && found.size() < filter.limit; ++i) {
     const Entry& entry = At((next_ + kCapacity - 1 - i) % kCapacity);
     if (filter.Admits(entry)) found.push_back(entry);

@@ -42,6 +42,7 @@ InboundConnection::InboundConnection(WorkerContext* context, std::unique_ptr<Con
       local_(local) {
   set_source(source);
   set_peer(std::move(peer));
+  set_stream(stream_->id());
 }
 
 InboundConnection::~InboundConnection() = default;
@@ -76,6 +77,7 @@ void InboundConnection::AuthorizeAndDial() {
     Answer(401, Result::kDenied, decision.reason, "");
     return;
   }
+  set_admitted_by(decision.reason);
   const AppTarget target = FindApp(*context()->config, *context()->mesh, original_destination());
   set_route(AccessRecord::Route::kLocal);
   set_destination(target.address);
@@ -95,7 +97,10 @@ void InboundConnection::OnDialed(absl::StatusOr<std::unique_ptr<TcpStream>> stre
     return;
   }
   TcpStream* app = stream->get();
-  stream_->Accept();
+  // Who has answered, as ztunnel says it: for the peer's telemetry.
+  HeaderList headers;
+  if (!context()->baggage.empty()) headers.emplace_back("baggage", context()->baggage);
+  stream_->Accept(headers);
   StartRelay(std::move(stream_), *std::move(stream), nullptr, app);
 }
 
@@ -108,14 +113,10 @@ void InboundConnection::Answer(int http_status, Result result, absl::string_view
 }
 
 absl::optional<std::string> InboundConnection::Recheck() {
-  const Decision decision = AuthorizeInbound(*context()->mesh, Facts());
-  if (decision.allowed) return absl::nullopt;
-  return decision.reason;
-}
-
-std::string InboundConnection::AdmittedBy() const {
-  const Decision decision = AuthorizeInbound(*context()->mesh, Facts());
-  return decision.allowed ? decision.reason : std::string();
+  Decision decision = AuthorizeInbound(*context()->mesh, Facts());
+  if (!decision.allowed) return std::move(decision.reason);
+  set_admitted_by(decision.reason);
+  return absl::nullopt;
 }
 
 }  // namespace byrnie

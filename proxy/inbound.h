@@ -48,7 +48,6 @@ class InboundConnection final : public Connection {
 
   void Start() override;
   absl::optional<std::string> Recheck() override;
-  std::string AdmittedBy() const override;
 
  private:
   ConnectionFacts Facts() const;

@@ -30,6 +30,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::Pair;
@@ -266,11 +267,14 @@ TEST_F(InboundConnectionTest, ReportsItsStagesItsPartiesAndItsEnd) {
   EXPECT_THAT(TakeLog(), AllOf(HasSubstr("\"event\":\"open\",\"connection\":\"0-1\""),
                                Not(HasSubstr("\"reason\""))));
   EXPECT_EQ(recorder.size(), 0u);
-  ASSERT_EQ(registry_.View({}).size(), 1u);
-  EXPECT_EQ(registry_.View({})[0].admitted_by, "default-allow-same-trust-domain");
-  Connection::Filter outbound;
-  outbound.direction = AccessRecord::Direction::kOutbound;
-  EXPECT_EQ(registry_.View(outbound).size(), 0u);
+  ASSERT_THAT(registry_.Ids(), ElementsAre(1));
+  const Connection& connection = *registry_.Find(1);
+  EXPECT_EQ(*connection.MakeView().admitted_by, "default-allow-same-trust-domain");
+  EXPECT_EQ(connection.MakeView().stream, 1);
+  Connection::Filter filter;
+  EXPECT_TRUE(filter.Admits(connection));
+  filter.direction = AccessRecord::Direction::kOutbound;
+  EXPECT_FALSE(filter.Admits(connection));
 
   const uint8_t hello[] = {'h', 'e', 'l', 'l', 'o'};
   ASSERT_EQ(answer.stream->Write(hello).bytes, 5u);
@@ -291,7 +295,19 @@ TEST_F(InboundConnectionTest, ReportsItsStagesItsPartiesAndItsEnd) {
   const std::string page = metric_registry_.RenderPrometheusText();
   const std::string client = "source_principal=\"spiffe://cluster.local/ns/demo/sa/client\"";
   EXPECT_THAT(page, HasSubstr(client));
-  EXPECT_THAT(TakeLog(), HasSubstr("\"event\":\"close\",\"connection\":\"0-1\""));
+  EXPECT_THAT(TakeLog(), AllOf(HasSubstr("\"event\":\"close\",\"connection\":\"0-1\""),
+                               HasSubstr("\"admitted_by\":\"default-allow-same-trust-domain\"")));
+}
+
+TEST_F(InboundConnectionTest, TellsThePeerWhatAnswersIt) {
+  context_.baggage = "k8s.namespace.name=demo,service.name=server";
+  SetMesh({});
+  const auto listener = TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                                            [](std::unique_ptr<TcpStream>) {});
+  ASSERT_THAT(listener, IsOk());
+  const Answer answer = Connect((*listener)->address().ToString());
+  EXPECT_EQ(answer.http_status, 200);
+  EXPECT_THAT(answer.headers, Contains(Pair("baggage", context_.baggage)));
 }
 
 TEST_F(InboundConnectionTest, ARefusalIsCountedForItsPartiesToo) {

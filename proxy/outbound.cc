@@ -264,6 +264,7 @@ void OutboundConnection::OnTunnel(absl::StatusOr<TunnelPool::Opened> opened) {
   }
   OnConnected();
   set_peer(std::move(opened->peer));
+  set_stream(opened->stream_id);
   TcpStream* socket = app_.get();
   StartRelay(std::move(app_), std::move(opened->stream), socket, nullptr);
 }

@@ -74,8 +74,9 @@ struct Gathered {
   bool Complete() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { return missing == 0; }
 };
 
-// What each worker answers to `ask`, which gets a callback that may run on the worker's thread.
-// Waits for those that are busy a bounded time; of one that did not answer there is an empty T.
+// What each worker answers to `ask`, which gets its place and a callback that may run on the
+// worker's thread. Waits for those that are busy a bounded time; of one that did not answer there
+// is an empty T.
 template <typename T, typename Ask>
 std::vector<T> Gather(const std::vector<std::unique_ptr<Worker>>& workers, Ask ask,
                       bool* complete) {
@@ -87,8 +88,9 @@ std::vector<T> Gather(const std::vector<std::unique_ptr<Worker>>& workers, Ask a
   }
   // Not under the lock: a worker never waits for more than another one's answer being stored.
   for (size_t i = 0; i < workers.size(); ++i) {
-    ask(workers[i].get(), [gathered, i](T answer) {
+    ask(i, [gathered, i](T answer) {
       absl::MutexLock lock(&gathered->mutex);
+      if (gathered->answers.empty()) return;  // Too late.
       gathered->answers[i] = std::move(answer);
       --gathered->missing;
     });
@@ -96,7 +98,7 @@ std::vector<T> Gather(const std::vector<std::unique_ptr<Worker>>& workers, Ask a
   absl::MutexLock lock(&gathered->mutex);
   *complete = gathered->mutex.AwaitWithTimeout(
       absl::Condition(gathered.get(), &Gathered<T>::Complete), kInspectTimeout);
-  return gathered->answers;
+  return std::exchange(gathered->answers, {});
 }
 
 // Counts of all workers on their way to the control loop; used there only.
@@ -350,12 +352,26 @@ void Proxy::OnLinkDown(const absl::Status&) {
 }
 
 std::vector<Worker::View> Proxy::InspectWorkers(const Connection::Filter& filter, bool* complete) {
-  return Gather<Worker::View>(
+  // Put in order here and not on a worker's time.
+  std::vector<std::vector<uint64_t>> ids(workers_.size());
+  bool listed = true;
+  if (filter.limit > 0) {
+    ids = Gather<std::vector<uint64_t>>(
+        workers_,
+        [this](size_t i, absl::AnyInvocable<void(std::vector<uint64_t>)> done) {
+          workers_[i]->ListConnections(std::move(done));
+        },
+        &listed);
+    for (std::vector<uint64_t>& of_worker : ids) absl::c_sort(of_worker);
+  }
+  std::vector<Worker::View> views = Gather<Worker::View>(
       workers_,
-      [&filter](Worker* worker, absl::AnyInvocable<void(Worker::View)> done) {
-        worker->Inspect(filter, std::move(done));
+      [this, &filter, &ids](size_t i, absl::AnyInvocable<void(Worker::View)> done) {
+        workers_[i]->Inspect(filter, std::move(ids[i]), std::move(done));
       },
       complete);
+  *complete = *complete && listed;
+  return views;
 }
 
 std::vector<FlightRecorder::Entry> Proxy::FindEnded(const FlightRecorder::Filter& filter,
@@ -363,9 +379,9 @@ std::vector<FlightRecorder::Entry> Proxy::FindEnded(const FlightRecorder::Filter
   return MergeNewest(
       Gather<std::vector<FlightRecorder::Entry>>(
           workers_,
-          [&filter](Worker* worker,
-                    absl::AnyInvocable<void(std::vector<FlightRecorder::Entry>)> done) {
-            worker->FindEnded(filter, std::move(done));
+          [this, &filter](size_t i,
+                          absl::AnyInvocable<void(std::vector<FlightRecorder::Entry>)> done) {
+            workers_[i]->FindEnded(filter, std::move(done));
           },
           complete),
       filter.limit);

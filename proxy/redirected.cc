@@ -9,7 +9,14 @@
 
 namespace byrnie {
 
+namespace {
+
 using Result = AccessRecord::Result;
+
+// What admits a connection that no policy is asked about.
+constexpr absl::string_view kDeclaredProbe = "declared-probe";
+
+}  // namespace
 
 RedirectedConnection::RedirectedConnection(WorkerContext* context,
                                            std::unique_ptr<TcpStream> client,
@@ -145,6 +152,7 @@ void RedirectedConnection::CarryPlaintext(Sniffer::Kind kind, bool server_first)
   const ProxyMetrics::FirstBytes& count = context()->metrics->first_bytes;
   Decision decision;
   if (!PlaintextMayPass(&decision)) return RefusePlaintext(kind, decision);
+  set_admitted_by(probe_ ? kDeclaredProbe : decision.reason);
   state_ = State::kCarrying;
   deadline_.reset();
   if (probe_) {
@@ -233,6 +241,7 @@ void RedirectedConnection::OnHandshake(absl::Status status) {
   }
   const Decision decision = Decide();
   if (!decision.allowed) return Refuse(Result::kDenied, decision.reason, "");
+  set_admitted_by(decision.reason);
   context()->metrics->first_bytes.mtls->Increment();
   downstream_ = std::move(tls_);
   if (app_ == nullptr && dial_ == nullptr) Dial();
@@ -285,14 +294,11 @@ absl::optional<std::string> RedirectedConnection::Recheck() {
   const bool mtls = state_ == State::kHandshaking || peer() != nullptr;
   if (mtls && peer() == nullptr) return absl::nullopt;
   if (state_ == State::kSniffing && !eager_) return absl::nullopt;
-  Decision decision;
-  if (mtls) {
-    decision = Decide();
-    if (decision.allowed) return absl::nullopt;
-  } else if (PlaintextMayPass(&decision)) {
-    return absl::nullopt;
-  }
-  return decision.reason;
+  if (probe_ && !mtls) return absl::nullopt;
+  Decision decision = Decide();
+  if (!decision.allowed) return std::move(decision.reason);
+  if (state_ == State::kCarrying) set_admitted_by(decision.reason);
+  return absl::nullopt;
 }
 
 }  // namespace byrnie

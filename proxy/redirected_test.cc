@@ -172,6 +172,7 @@ TEST_F(RedirectedTest, AClientThatSpeaksFirstIsHeardAtOnce) {
   apps_[0]->ShutdownWrite();
   AwaitEnd();
   EXPECT_THAT(PeekLog(), AllOf(HasSubstr("\"protocol\":\"plaintext\""),
+                               HasSubstr("\"admitted_by\":\"default-allow-plaintext\""),
                                HasSubstr("\"bytes_sent\":7,\"bytes_received\":5")));
   EXPECT_EQ(metrics_.first_bytes.plaintext->value(), 1u);
 }
@@ -221,6 +222,7 @@ TEST_F(RedirectedTest, MeshTlsTakesOverTheConnectionThatWasDialled) {
   AwaitEnd();
   EXPECT_THAT(PeekLog(),
               AllOf(HasSubstr("\"protocol\":\"mtls\""),
+                    HasSubstr("\"admitted_by\":\"default-allow-same-trust-domain\""),
                     HasSubstr("\"peer_identity\":\"spiffe://cluster.local/ns/demo/sa/client\""),
                     HasSubstr("\"tls_version\":\"TLSv1.3\"")));
   EXPECT_EQ(metrics_.first_bytes.mtls->value(), 1u);
@@ -462,7 +464,8 @@ TEST_F(RedirectedTest, ADeclaredProbePassesInStrictMode) {
   client->ShutdownWrite();
   apps_[0]->ShutdownWrite();
   AwaitEnd();
-  EXPECT_THAT(PeekLog(), HasSubstr("\"protocol\":\"probe\""));
+  EXPECT_THAT(PeekLog(), AllOf(HasSubstr("\"protocol\":\"probe\""),
+                               HasSubstr("\"admitted_by\":\"declared-probe\"")));
   EXPECT_EQ(metrics_.first_bytes.probe->value(), 1u);
 }
 

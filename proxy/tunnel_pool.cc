@@ -331,7 +331,7 @@ void TunnelPool::Tunnel::OnDialed(absl::StatusOr<TunnelDialer::Transport> transp
 
 TunnelPool::TunnelView TunnelPool::Tunnel::View() const {
   TunnelView view;
-  view.address = key_.address.ToString();
+  view.address = key_.address;
   if (peer_ != nullptr) {
     view.peer = peer_->peer.id.text();
     view.id = peer_->tunnel;
@@ -396,6 +396,7 @@ void TunnelPool::PendingRequest::OnResponse(absl::Status status, int http_status
   }
   Opened opened;
   opened.peer = tunnel_->peer();
+  opened.stream_id = stream_->id();
   opened.stream =
       std::make_unique<PooledStream>(tunnel_, pool_->options_.bulk_bytes, std::move(stream_));
   Detach();

@@ -76,6 +76,7 @@ class TunnelPool {
   struct Opened {
     std::unique_ptr<ByteStream> stream;
     std::shared_ptr<const PeerInfo> peer;
+    int32_t stream_id = 0;  // Of HTTP/2; 0 without a tunnel.
   };
   // Runs once, in a later turn: FailedPrecondition without a valid identity;
   // PermissionDenied when the peer's proxy refused; ResourceExhausted, with a
@@ -92,7 +93,7 @@ class TunnelPool {
 
   // For the admin page.
   struct TunnelView {
-    std::string address;
+    SocketAddress address;
     std::string peer;  // Empty while connecting.
     uint64_t id = 0;   // PeerInfo::tunnel.
     std::string state;

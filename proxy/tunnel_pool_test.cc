@@ -368,7 +368,8 @@ TEST_F(TunnelPoolTest, PastAllTunnelsTheOneIdleLongestMakesRoom) {
   loop_.AdvanceTime(absl::Seconds(1));
   EXPECT_THAT(Open("server", "10.0.0.5:15008")->status, IsOk());
   std::vector<std::string> addresses;
-  for (const TunnelPool::TunnelView& view : pool_->View()) addresses.push_back(view.address);
+  for (const TunnelPool::TunnelView& view : pool_->View())
+    addresses.push_back(view.address.ToString());
   EXPECT_THAT(addresses,
               UnorderedElementsAre("10.0.0.2:15008", "10.0.0.4:15008", "10.0.0.5:15008"));
 }
@@ -481,7 +482,7 @@ TEST_F(TunnelPoolTest, ShowsItsTunnels) {
   Open();
   const std::vector<TunnelPool::TunnelView> views = pool_->View();
   ASSERT_THAT(views, SizeIs(1));
-  EXPECT_EQ(views[0].address, "10.0.0.2:15008");
+  EXPECT_EQ(views[0].address.ToString(), "10.0.0.2:15008");
   EXPECT_EQ(views[0].peer, Id("server").text());
   EXPECT_EQ(views[0].state, "open");
   EXPECT_EQ(views[0].streams, 1u);

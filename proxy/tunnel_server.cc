@@ -98,7 +98,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
 
   TunnelView View() const {
     TunnelView view;
-    view.source = source_.ToString();
+    view.source = source_;
     if (peer_ != nullptr) {
       view.peer = peer_->peer.id.text();
       view.id = peer_->tunnel;

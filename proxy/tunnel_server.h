@@ -31,7 +31,7 @@ namespace byrnie {
 class TunnelServer : private HandshakeGate::Handler {
  public:
   struct TunnelView {
-    std::string source;
+    SocketAddress source;
     std::string peer;  // Empty during the handshake.
     uint64_t id = 0;   // PeerInfo::tunnel.
     std::string state;

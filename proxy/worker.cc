@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -33,6 +34,8 @@ constexpr absl::Duration kSweep = absl::Seconds(1);
 // Looking at thousands of idle connections costs more than whatever else they do: with more than
 // these their bytes are counted in every second sweep, with twice as many in every third.
 constexpr size_t kCountedPerSweep = 1000;
+// Connections that are shown to the admin page in one turn: some tens of microseconds.
+constexpr size_t kShownPerTurn = 250;
 // How long a drained listener waits for the clients whose connection request has come already.
 constexpr absl::Duration kTcpHandshake = absl::Milliseconds(500);
 
@@ -60,20 +63,6 @@ TunnelPool::Options PoolOptions(const ProxyConfig& config, ProcessCounts* counts
   options.max_tunnels = static_cast<size_t>(config.max_tunnels);
   options.count = &counts->outbound_tunnels;
   return options;
-}
-
-const char* NameOf(Workload::Maker maker) {
-  switch (maker) {
-    case Workload::Maker::kPod:
-      return "pod";
-    case Workload::Maker::kDeployment:
-      return "deployment";
-    case Workload::Maker::kJob:
-      return "job";
-    case Workload::Maker::kCronJob:
-      return "cronjob";
-  }
-  return "pod";
 }
 
 // As discovery knows the workload of this pod.
@@ -198,15 +187,10 @@ class Worker::Data {
     return registry_.size() + tunnel_server_->handshakes() + (closing ? 1 : 0);
   }
 
-  View MakeView(const Connection::Filter& filter) const {
-    View view;
-    view.connections = registry_.View(filter);
-    view.connection_count = registry_.size();
-    view.outbound_tunnels = pool_.View();
-    view.inbound_tunnels = tunnel_server_->View();
-    view.failed_endpoints = outliers_.View();
-    return view;
-  }
+  std::vector<uint64_t> Ids() const { return registry_.Ids(); }
+
+  // True when all has been looked at.
+  bool Continue(Inspection* inspection) const;
 
   std::vector<FlightRecorder::Entry> FindEnded(const FlightRecorder::Filter& filter) const {
     return recorder_.Find(filter);
@@ -302,6 +286,33 @@ class Worker::Data {
   size_t sweeps_ = 0;
 };
 
+// A question of the admin page on its way.
+struct Worker::Inspection {
+  Connection::Filter filter;
+  std::vector<uint64_t> ids;
+  size_t next = 0;
+  View view;
+  absl::AnyInvocable<void(View view)> done;
+};
+
+bool Worker::Data::Continue(Inspection* inspection) const {
+  View& view = inspection->view;
+  const std::vector<uint64_t>& ids = inspection->ids;
+  const size_t end = std::min(ids.size(), inspection->next + kShownPerTurn);
+  for (; inspection->next < end && view.connections.size() < inspection->filter.limit;
+       ++inspection->next) {
+    const Connection* connection = registry_.Find(ids[inspection->next]);
+    if (connection == nullptr || !inspection->filter.Admits(*connection)) continue;
+    view.connections.push_back(connection->MakeView());
+  }
+  if (end < ids.size() && view.connections.size() < inspection->filter.limit) return false;
+  view.connection_count = registry_.size();
+  view.outbound_tunnels = pool_.View();
+  view.inbound_tunnels = tunnel_server_->View();
+  view.failed_endpoints = outliers_.View();
+  return true;
+}
+
 absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const Dependencies& dependencies,
                                                        ResolveHandler resolve) {
   ASSIGN_OR_RETURN(std::unique_ptr<EpollEventLoop> loop,
@@ -379,9 +390,25 @@ void Worker::Count(absl::AnyInvocable<void(size_t count)> done) {
   loop_->Post([this, done = std::move(done)]() mutable { done(data_->Count()); });
 }
 
-void Worker::Inspect(Connection::Filter filter, absl::AnyInvocable<void(View view)> done) {
-  loop_->Post([this, filter = std::move(filter), done = std::move(done)]() mutable {
-    done(data_->MakeView(filter));
+void Worker::ListConnections(absl::AnyInvocable<void(std::vector<uint64_t> ids)> done) {
+  loop_->Post([this, done = std::move(done)]() mutable { done(data_->Ids()); });
+}
+
+void Worker::Inspect(Connection::Filter filter, std::vector<uint64_t> ids,
+                     absl::AnyInvocable<void(View view)> done) {
+  auto inspection = std::make_unique<Inspection>();
+  inspection->filter = std::move(filter);
+  inspection->ids = std::move(ids);
+  inspection->done = std::move(done);
+  // Here and not by growing, which would move them all on the worker's time.
+  inspection->view.connections.reserve(std::min(inspection->ids.size(), inspection->filter.limit));
+  Continue(std::move(inspection));
+}
+
+void Worker::Continue(std::unique_ptr<Inspection> inspection) {
+  loop_->Post([this, inspection = std::move(inspection)]() mutable {
+    if (!data_->Continue(inspection.get())) return Continue(std::move(inspection));
+    inspection->done(std::move(inspection->view));
   });
 }
 

@@ -87,20 +87,26 @@ class Worker {
   void AbortAll(absl::string_view reason, absl::string_view detail);
   // `done` runs on the worker's thread: connections that are open or may be about to be.
   void Count(absl::AnyInvocable<void(size_t count)> done);
-  // `done` runs on the worker's thread.
-  void Inspect(Connection::Filter filter, absl::AnyInvocable<void(View view)> done);
+  // `done` runs on the worker's thread: the numbers of the connections open, in no order.
+  void ListConnections(absl::AnyInvocable<void(std::vector<uint64_t> ids)> done);
+  // `done` runs on the worker's thread: of the connections `ids` those that are still there and
+  // `filter` admits, in this order, at most `filter.limit`. They are looked at a few in a turn, so
+  // that bytes do not wait.
+  void Inspect(Connection::Filter filter, std::vector<uint64_t> ids,
+               absl::AnyInvocable<void(View view)> done);
   // `done` runs on the worker's thread.
   void FindEnded(FlightRecorder::Filter filter,
                  absl::AnyInvocable<void(std::vector<FlightRecorder::Entry> found)> done);
 
  private:
   class Data;
-
+  struct Inspection;
   struct ThreadStart;
 
   explicit Worker(std::unique_ptr<EpollEventLoop> loop);
   bool StartThread();
   static void* RunThread(void* argument);
+  void Continue(std::unique_ptr<Inspection> inspection);
 
   std::unique_ptr<EpollEventLoop> loop_;
   std::unique_ptr<Data> data_;  // Used on the worker's thread only once that runs.

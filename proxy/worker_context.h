@@ -42,6 +42,8 @@ struct WorkerContext {
   ConnectionRegistry* registry = nullptr;
   TunnelPool* pool = nullptr;
   DirectMtls* direct = nullptr;
+  // The last one of Connection::set_admitted_by, which those with the same share.
+  std::shared_ptr<const std::string> last_admission;
   // Handshakes of inbound direct mTLS under way.
   size_t direct_handshakes = 0;
   OutlierDetector* outliers = nullptr;

@@ -65,6 +65,21 @@ struct Workload {
   std::vector<std::string> authorization_policies;
 };
 
+// As OpenTelemetry names them, in k8s.KIND.name.
+inline const char* NameOf(Workload::Maker maker) {
+  switch (maker) {
+    case Workload::Maker::kPod:
+      return "pod";
+    case Workload::Maker::kDeployment:
+      return "deployment";
+    case Workload::Maker::kJob:
+      return "job";
+    case Workload::Maker::kCronJob:
+      return "cronjob";
+  }
+  return "pod";
+}
+
 // Which endpoints of a service are preferred: istio.workload.LoadBalancing.
 struct LoadBalancing {
   enum class Scope { kRegion, kZone, kSubzone, kNode, kCluster, kNetwork };

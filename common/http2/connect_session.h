@@ -34,6 +34,8 @@ struct ConnectRequest {
 // (Unavailable).
 class ConnectStream : public ByteStream {
  public:
+  // Its number in the session (RFC 9113 section 5.1.1), for people.
+  virtual int32_t id() const = 0;
   // Server: answers with 200 and opens the stream. Once, before Reject.
   virtual void Accept(const HeaderList& headers = {}) = 0;
   // Server: answers with `status` and `headers` and END_STREAM; the stream is then broken.

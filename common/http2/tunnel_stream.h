@@ -46,6 +46,7 @@ class TunnelStream final : public ConnectStream {
   ~TunnelStream() override;
 
   // ConnectStream:
+  int32_t id() const override { return id_; }
   void SetObserver(Observer* observer) override;
   IoResult Read(absl::Span<uint8_t> buffer) override;
   IoResult Write(absl::Span<const uint8_t> data) override;
@@ -59,7 +60,6 @@ class TunnelStream final : public ConnectStream {
 
   // The session's side from here on.
 
-  int32_t id() const { return id_; }
   void set_on_response(ConnectSession::ResponseCallback on_response);
   // Client: the answer has come.
   void OnResponse(int http_status, HeaderList headers);

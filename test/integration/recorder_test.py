@@ -89,6 +89,9 @@ class RecorderTest(MeshTestCase):
             self.assertEqual((outbound["state"], inbound["state"]), ("open", "open"))
             self.assertGreater(outbound["tunnel"], 0)
             self.assertGreater(inbound["tunnel"], 0)
+            # The two ends of one HTTP/2 stream.
+            self.assertEqual(outbound["stream"] % 2, 1)
+            self.assertEqual(outbound["stream"], inbound["stream"])
             self.assertIn("tunnel_ms", outbound)
             self.assertIn("dial_ms", inbound)
             self.assertEqual(self.page(self.client, "/connections?direction=inbound"), [])
