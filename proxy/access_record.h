@@ -46,6 +46,8 @@ inline constexpr absl::string_view kPeerIdentityMismatch = "peer-identity-mismat
 inline constexpr absl::string_view kConnectFailed = "connect-failed";
 inline constexpr absl::string_view kConnectTimeout = "connect-timeout";
 inline constexpr absl::string_view kTunnelRefused = "tunnel-refused";
+// As kTunnelRefused, of direct mTLS: a TLS alert, which `detail` names, is all it says.
+inline constexpr absl::string_view kRefusedByPeer = "refused-by-peer";
 inline constexpr absl::string_view kClientHelloTimeout = "client-hello-timeout";
 inline constexpr absl::string_view kBadConnectRequest = "bad-connect-request";
 inline constexpr absl::string_view kLoop = "loop";

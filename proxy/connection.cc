@@ -24,6 +24,13 @@ absl::string_view ReasonOf(const RelayResult& result) {
     case absl::StatusCode::kDeadlineExceeded:
       return result.deadline == RelayResult::Deadline::kIdle ? access_reason::kIdleTimeout
                                                              : access_reason::kHalfCloseTimeout;
+    case absl::StatusCode::kUnauthenticated:
+      // With TLS 1.3 a client is done before the server has judged it, so that the refusal of
+      // direct mTLS comes when the relay runs already.
+      if (result.ended_by == RelayResult::Side::kUpstream && result.bytes_to_downstream == 0) {
+        return access_reason::kRefusedByPeer;
+      }
+      break;
     default:
       break;
   }
@@ -108,8 +115,10 @@ void Connection::OnRelayDone(const RelayResult& result) {
       abort_reason_.empty() ? ReasonOf(result) : absl::string_view(abort_reason_);
   const bool ended_by_proxy =
       !abort_reason_.empty() || result.status.code() == absl::StatusCode::kResourceExhausted;
-  Finish(ended_by_proxy ? AccessRecord::Result::kFailed : AccessRecord::Result::kAllowed, reason,
-         result.status.ok() ? "" : result.reason, result.bytes_to_upstream,
+  Finish(reason == access_reason::kRefusedByPeer ? AccessRecord::Result::kDenied
+         : ended_by_proxy                        ? AccessRecord::Result::kFailed
+                                                 : AccessRecord::Result::kAllowed,
+         reason, result.status.ok() ? "" : result.reason, result.bytes_to_upstream,
          result.bytes_to_downstream);
 }
 

@@ -24,7 +24,8 @@ class DirectMtls {
   // Connects to `target`, whose peer must prove one of its identities. Tries again when the own
   // identity was replaced during the handshake, and once when the peer ended it without a word: no
   // application byte has left by then. `done` hears what TunnelPool::Open says, but
-  // PermissionDenied: a refusal by policy is a reset after the handshake.
+  // PermissionDenied: a refusal by policy is a TLS alert after the handshake, which ends the
+  // stream.
   std::unique_ptr<TunnelPool::Request> Open(TunnelTarget target, TunnelPool::Callback done);
 
  private:

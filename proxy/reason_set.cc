@@ -35,6 +35,7 @@ constexpr absl::string_view kReasons[] = {
     access_reason::kConnectFailed,
     access_reason::kConnectTimeout,
     access_reason::kTunnelRefused,
+    access_reason::kRefusedByPeer,
     access_reason::kClientHelloTimeout,
     access_reason::kBadConnectRequest,
     access_reason::kLoop,

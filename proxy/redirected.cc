@@ -240,7 +240,11 @@ void RedirectedConnection::OnHandshake(absl::Status status) {
     }
   }
   const Decision decision = Decide();
-  if (!decision.allowed) return Refuse(Result::kDenied, decision.reason, "");
+  if (!decision.allowed) {
+    // Else the peer sees no more than a connection that breaks.
+    tls_->DenyAccess();
+    return Refuse(Result::kDenied, decision.reason, "");
+  }
   set_admitted_by(decision.reason);
   context()->metrics->first_bytes.mtls->Increment();
   downstream_ = std::move(tls_);

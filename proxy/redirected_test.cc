@@ -398,7 +398,15 @@ TEST_F(RedirectedTest, APolicyThatDeniesThePeerKeepsItFromTheApplication) {
       ->set_exact("cluster.local/ns/demo/sa/client");
   SetPolicies(policies);
   const auto client = Shake(Connect(), ca_, peer_);
+  WriteText(client.get(), "who does not wait");
   ExpectRefused("policy-deny", "demo/p1");
+  // It is told as far as TLS has words for it.
+  ASSERT_TRUE(loop_.RunUntil([&client] {
+    ReadText(client.get());
+    return !client->error().ok();
+  }));
+  EXPECT_THAT(client->error(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("access_denied")));
 }
 
 TEST_F(RedirectedTest, APolicyThatNeedsAnIdentityMakesThePortStrict) {

@@ -147,7 +147,8 @@ absl::string_view ResponseFlagsOf(AccessRecord::Result result, absl::string_view
   }
   if (IsOneOf(word, {access_reason::kConnectFailed, access_reason::kConnectTimeout,
                      access_reason::kTlsFailed, access_reason::kPeerIdentityMismatch,
-                     access_reason::kTunnelRefused, access_reason::kNoIdentity})) {
+                     access_reason::kTunnelRefused, access_reason::kRefusedByPeer,
+                     access_reason::kNoIdentity})) {
     return "UF";
   }
   if (IsOneOf(word, {route_reason::kNoEndpoint, route_reason::kNoHealthyEndpoint})) return "UH";

@@ -30,7 +30,8 @@ absl::Status PeerAlertStatus(uint8_t alert) {
           "bundle)");
     case SSL_AD_ACCESS_DENIED:
       return absl::UnauthenticatedError(
-          "peer refused our certificate: access denied (our identity is not one it expects)");
+          "peer refused us: access_denied (its policies deny it, or our identity is not one it "
+          "expects)");
     case SSL_AD_CERTIFICATE_REQUIRED:
       return absl::UnauthenticatedError("peer requires a certificate, and we sent none");
     case SSL_AD_NO_APPLICATION_PROTOCOL:

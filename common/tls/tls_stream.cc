@@ -259,6 +259,16 @@ void TlsStream::Impl::Reset() {
   FlushOut();
 }
 
+void TlsStream::Impl::DenyAccess() {
+  DCHECK(state_ != State::kHandshaking);
+  if (state_ != State::kOpen || shutdown_wanted_ || reset_wanted_ || write_failed_) return;
+  ERR_clear_error();
+  SSL_send_fatal_alert(ssl_.get(), SSL_AD_ACCESS_DENIED);  // Only gathers it, as all output.
+  // A reset could overtake it.
+  graceful_break_ = true;
+  Break(absl::PermissionDeniedError("access was denied to the peer"));
+}
+
 bool TlsStream::Impl::Flushed() const {
   const bool flushed = IsFlushed();
   if (!flushed) flush_awaited_ = true;
@@ -369,6 +379,10 @@ void TlsStream::ShutdownWrite() {
 void TlsStream::Reset() {
   DCHECK(impl_->loop()->InLoopThread());
   impl_->Reset();
+}
+void TlsStream::DenyAccess() {
+  DCHECK(impl_->loop()->InLoopThread());
+  impl_->DenyAccess();
 }
 bool TlsStream::Flushed() const { return impl_->Flushed(); }
 uint64_t TlsStream::Undelivered() const { return impl_->Undelivered(); }

@@ -64,6 +64,11 @@ class TlsStream final : public ByteStream {
   uint64_t Undelivered() const override;
   absl::Status error() const override;
 
+  // Tells the verified peer that it may not go on, with the fatal alert access_denied (RFC 8446
+  // section 6.2), and ends both directions; the stream is broken then, with PermissionDenied. Not
+  // during the handshake, and nothing once the stream has been ended or broken.
+  void DenyAccess();
+
   // Valid once the handshake is done.
   const VerifiedSvid& peer() const;
   // The certificates that prove it, as the peer sent them, leaf first, for judging it again when

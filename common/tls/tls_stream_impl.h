@@ -46,6 +46,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   IoResult Write(absl::Span<const uint8_t> data);
   void ShutdownWrite();
   void Reset();
+  void DenyAccess();
   bool Flushed() const;
   uint64_t Undelivered() const {
     return (IsFlushed() ? 0 : 1 + ciphertext_.unsent()) + transport_->Undelivered();

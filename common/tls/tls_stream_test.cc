@@ -315,7 +315,23 @@ TEST_F(TlsStreamTest, RefusesAnIdentityThatIsNotAllowed) {
   EXPECT_FALSE(IsOwnFault(client_.handshake()));
   EXPECT_FALSE(IsIdentityMismatch(server_.handshake()));
   EXPECT_THAT(server_.handshake(),
-              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("access denied")));
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("access_denied")));
+}
+
+TEST_F(TlsStreamTest, TellsAVerifiedPeerThatAccessIsDenied) {
+  Connect();
+  // What is on its way by then does not matter any more.
+  client_.Send("already sent");
+  server_.stream_->DenyAccess();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(client_.last_read_, IoStatus::kError);
+  EXPECT_THAT(client_.stream_->error(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("access_denied")));
+  EXPECT_EQ(server_.last_read_, IoStatus::kError);
+  EXPECT_THAT(server_.stream_->error(), StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_EQ(server_.received_, "");
+  EXPECT_TRUE(server_.stream_->Flushed());
+  server_.stream_->DenyAccess();  // Nothing more to say.
 }
 
 TEST_F(TlsStreamTest, RefusesAnotherApplicationProtocol) {

@@ -3,8 +3,8 @@
 
 Proved both ways between pods registered as LEGACY_ISTIO_MTLS: both logs name both identities and protocol mtls; no
 tunnel is made and the marker sent is not seen on the wire; half-close works; a server that speaks first is heard, in
-permissive mode too; policies decide by principal, for open connections too; a peer with another identity than the
-registry's is refused.
+permissive mode too; policies decide by principal, for open connections too, and a client's own log says that the other
+end refused; a peer with another identity than the registry's is refused.
 """
 
 import os
@@ -114,7 +114,14 @@ class DirectMtlsTest(MeshTestCase):
                 self.assertEqual(app.accepted, accepted, "the application saw a connection that was denied")
                 record = self.server.wait_access_log(direction="inbound", result="denied", reason="no-allow-match")[-1]
                 self.assertEqual((record["protocol"], record["peer_identity"]), ("mtls", self.client.spiffe_id))
+                record = self.client.wait_access_log(
+                    direction="outbound", result="denied", reason="refused-by-peer",
+                    original_destination=f"{self.server.address}:8060")[-1]
+                self.assertIn("access_denied", record["detail"])
                 self.assertTrue(self.answered(self.other, 8060))
+                record = self.server.wait_access_log(direction="inbound", peer_identity=self.other.spiffe_id,
+                                                     destination=f"{self.server.address}:8060", result="allowed")[-1]
+                self.assertEqual(record["admitted_by"], "allowed-by demo/allow-other")
             finally:
                 self.policies()
             wait_until(lambda: self.answered(self.client, 8060), 5, "permission", every=0.1)
