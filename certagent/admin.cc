@@ -143,7 +143,7 @@ HttpResponse Admin::Certs() const {
     json.Key("trust_bundles").BeginObject();
     for (const auto& bundle : snapshot->bundles().bundles()) {
       json.Key(bundle.first).BeginArray();
-      for (const CertificatePtr& root : bundle.second) WriteCertificate(*root, now, &json);
+      for (const CertificatePtr& root : bundle.second.roots) WriteCertificate(*root, now, &json);
       json.EndArray();
     }
     json.EndObject();

@@ -1,6 +1,5 @@
 #include "certagent/ca_messages.h"
 
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,9 +20,9 @@ absl::Time ToTime(const google::protobuf::Timestamp& timestamp) {
 }  // namespace
 
 absl::StatusOr<TrustBundleUpdate> ParseTrustBundles(const ca::v1::TrustBundles& message) {
-  std::map<std::string, std::vector<CertificatePtr>, std::less<>> bundles;
+  TrustBundleMap bundles;
   for (const ca::v1::TrustBundle& bundle : message.bundles()) {
-    std::vector<CertificatePtr>& roots = bundles[bundle.trust_domain()];
+    std::vector<CertificatePtr>& roots = bundles[bundle.trust_domain()].roots;
     for (const std::string& der : bundle.roots()) {
       ASSIGN_OR_RETURN(CertificatePtr root, Certificate::FromDer(der));
       roots.push_back(std::move(root));

@@ -89,7 +89,7 @@ absl::Status ReadTrustBundle(absl::Time now, AgentConfig* config) {
                                                bundle.status().message(), kBundleRemedy));
   }
   absl::Time latest = absl::InfinitePast();
-  for (const CertificatePtr& root : *bundle->Find(config->trust_domain)) {
+  for (const CertificatePtr& root : bundle->Find(config->trust_domain)->roots) {
     latest = std::max(latest, root->not_after());
   }
   if (latest <= now) {

@@ -167,7 +167,7 @@ void LinkSession::SendIdentity(const IdentitySnapshot& identity) {
   for (const auto& entry : identity.bundles().bundles()) {
     link::v1::Bundle* bundle = update->add_bundles();
     bundle->set_trust_domain(entry.first);
-    for (const CertificatePtr& root : entry.second) bundle->add_roots(root->der());
+    for (const CertificatePtr& root : entry.second.roots) bundle->add_roots(root->der());
   }
   SendMessage(message);
 }

@@ -111,7 +111,7 @@ class LinkSessionTest : public ::testing::TestWithParam<Quota> {
     CertificatePtr leaf_certificate =
         *BuildCertificate(leaf, leaf_key->PublicKeyDer(), root_certificate.get(), *root_key);
     ASSERT_OK_AND_ASSIGN(TrustBundleSet bundles,
-                         TrustBundleSet::Create({{"cluster.local", {root_certificate}}}));
+                         TrustBundleSet::Create({{"cluster.local", {{root_certificate}}}}));
     ASSERT_OK_AND_ASSIGN(backend_.identity,
                          IdentitySnapshot::Create(5, {leaf_certificate}, bundles, loop_.WallNow()));
   }

@@ -253,11 +253,11 @@ void Renewer::BundlesInForce(uint64_t version) {
 absl::Status Renewer::CheckBundles(const absl::StatusOr<TrustBundleUpdate>& update) const {
   RETURN_IF_ERROR(update.status());
   if (update->version == 0) return absl::InvalidArgumentError("version 0");
-  const std::vector<CertificatePtr>* own = update->bundles.Find(options_.trust_domain);
-  if (own == nullptr || own->empty()) {
+  const TrustBundle* own = update->bundles.Find(options_.trust_domain);
+  if (own == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("no roots of ", options_.trust_domain));
   }
-  for (const CertificatePtr& root : *own) {
+  for (const CertificatePtr& root : own->roots) {
     if (root->not_after() > loop_->WallNow()) return absl::OkStatus();
   }
   return absl::InvalidArgumentError(

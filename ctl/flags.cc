@@ -87,7 +87,7 @@ absl::StatusOr<std::string> ReadTrustBundle(const std::string& trust_domain, abs
                   absl::StrCat(path, ": ", bundle.status().message(), kBundleRemedy));
   }
   absl::Time latest = absl::InfinitePast();
-  for (const CertificatePtr& root : *bundle->Find(trust_domain)) {
+  for (const CertificatePtr& root : bundle->Find(trust_domain)->roots) {
     latest = std::max(latest, root->not_after());
   }
   if (latest <= now) {

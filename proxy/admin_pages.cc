@@ -197,9 +197,9 @@ std::string RenderCerts(const MeshSnapshot& mesh, absl::Time now) {
     for (const CertificatePtr& certificate : identity.chain())
       WriteCertificate(*certificate, &json);
     json.EndArray().Key("trust_bundles").BeginObject();
-    for (const auto& [trust_domain, roots] : identity.bundles().bundles()) {
+    for (const auto& [trust_domain, bundle] : identity.bundles().bundles()) {
       json.Key(trust_domain).BeginArray();
-      for (const CertificatePtr& root : roots) WriteCertificate(*root, &json);
+      for (const CertificatePtr& root : bundle.roots) WriteCertificate(*root, &json);
       json.EndArray();
     }
     json.EndObject();

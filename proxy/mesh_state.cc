@@ -1,7 +1,6 @@
 #include "proxy/mesh_state.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -60,20 +59,20 @@ absl::StatusOr<IdentitySnapshotPtr> MeshState::ToIdentity(const link::v1::Identi
     ASSIGN_OR_RETURN(CertificatePtr certificate, Certificate::FromDer(der));
     chain.push_back(std::move(certificate));
   }
-  std::map<std::string, std::vector<CertificatePtr>, std::less<>> roots;
+  TrustBundleMap bundles;
   for (const link::v1::Bundle& bundle : update.bundles()) {
-    std::vector<CertificatePtr>& list = roots[bundle.trust_domain()];
-    if (!list.empty()) {
+    std::vector<CertificatePtr>& roots = bundles[bundle.trust_domain()].roots;
+    if (!roots.empty()) {
       return absl::InvalidArgumentError(
           absl::StrCat("two bundles of trust domain ", bundle.trust_domain()));
     }
     for (const std::string& der : bundle.roots()) {
       ASSIGN_OR_RETURN(CertificatePtr certificate, Certificate::FromDer(der));
-      list.push_back(std::move(certificate));
+      roots.push_back(std::move(certificate));
     }
   }
-  ASSIGN_OR_RETURN(TrustBundleSet bundles, TrustBundleSet::Create(std::move(roots)));
-  return IdentitySnapshot::Create(generation_ + 1, std::move(chain), std::move(bundles),
+  ASSIGN_OR_RETURN(TrustBundleSet set, TrustBundleSet::Create(std::move(bundles)));
+  return IdentitySnapshot::Create(generation_ + 1, std::move(chain), std::move(set),
                                   loop_->WallNow());
 }
 

@@ -16,13 +16,13 @@ bool ProvenBy(const TrustBundleSet& bundles, const PeerInfo& peer, absl::Time no
 
 TrustChange::TrustChange(const TrustBundleSet& before, const TrustBundleSet* after, absl::Time now)
     : after_(after), now_(now) {
-  for (const auto& [trust_domain, roots] : before.bundles()) {
+  for (const auto& [trust_domain, bundle] : before.bundles()) {
     absl::flat_hash_set<std::string> remaining;
-    const std::vector<CertificatePtr>* left = after->Find(trust_domain);
+    const TrustBundle* left = after->Find(trust_domain);
     if (left != nullptr) {
-      for (const CertificatePtr& root : *left) remaining.insert(root->der());
+      for (const CertificatePtr& root : left->roots) remaining.insert(root->der());
     }
-    for (const CertificatePtr& root : roots) {
+    for (const CertificatePtr& root : bundle.roots) {
       if (!remaining.contains(root->der())) affected_.insert(trust_domain);
     }
   }

@@ -1,6 +1,5 @@
 #include "proxy/trust_change.h"
 
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,9 +21,8 @@ class TrustChangeTest : public ::testing::Test {
     EXPECT_THAT(svid, IsOk());
     return PeerInfo{*svid, {}, {}, 0, absl::InfiniteFuture(), identity.chain};
   }
-  static TrustBundleSet Bundles(
-      std::map<std::string, std::vector<CertificatePtr>, std::less<>> roots) {
-    absl::StatusOr<TrustBundleSet> bundles = TrustBundleSet::Create(std::move(roots));
+  static TrustBundleSet Bundles(TrustBundleMap map) {
+    absl::StatusOr<TrustBundleSet> bundles = TrustBundleSet::Create(std::move(map));
     EXPECT_THAT(bundles, IsOk());
     return *bundles;
   }
@@ -34,11 +32,11 @@ class TrustChangeTest : public ::testing::Test {
   const PeerInfo by_new_ = Proven(new_, new_.IssueSvid("/a"));
   const PeerInfo foreign_ = Proven(other_, other_.IssueSvid("/a"));
   const TrustBundleSet before_ =
-      Bundles({{"td", {old_.root(), new_.root()}}, {"other", {other_.root()}}});
+      Bundles({{"td", {{old_.root(), new_.root()}}}, {"other", {{other_.root()}}}});
 };
 
 TEST_F(TrustChangeTest, EndsOnlyPeersWhoseRootIsGone) {
-  const TrustBundleSet after = Bundles({{"td", {new_.root()}}, {"other", {other_.root()}}});
+  const TrustBundleSet after = Bundles({{"td", {{new_.root()}}}, {"other", {{other_.root()}}}});
   TrustChange change(before_, &after, kNow);
   EXPECT_TRUE(change.RemovesAnything());
   EXPECT_FALSE(change.Keeps(by_old_));
@@ -48,7 +46,7 @@ TEST_F(TrustChangeTest, EndsOnlyPeersWhoseRootIsGone) {
 }
 
 TEST_F(TrustChangeTest, EndsAllPeersOfATrustDomainThatIsGone) {
-  const TrustBundleSet after = Bundles({{"td", {old_.root(), new_.root()}}});
+  const TrustBundleSet after = Bundles({{"td", {{old_.root(), new_.root()}}}});
   TrustChange change(before_, &after, kNow);
   EXPECT_TRUE(change.Keeps(by_old_));
   EXPECT_TRUE(change.Keeps(by_new_));
@@ -58,7 +56,7 @@ TEST_F(TrustChangeTest, EndsAllPeersOfATrustDomainThatIsGone) {
 TEST_F(TrustChangeTest, RemovesNothingWhenRootsAreAddedOrReordered) {
   const TestCa third("td", kNow);
   const TrustBundleSet after =
-      Bundles({{"td", {third.root(), new_.root(), old_.root()}}, {"other", {other_.root()}}});
+      Bundles({{"td", {{third.root(), new_.root(), old_.root()}}}, {"other", {{other_.root()}}}});
   TrustChange change(before_, &after, kNow);
   EXPECT_FALSE(change.RemovesAnything());
   EXPECT_TRUE(change.Keeps(by_old_));

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -106,9 +105,8 @@ class FakeCaClient final : public CaClient {
   }
 
   TrustBundleSet BundleOf(std::vector<CertificatePtr> roots) const {
-    std::map<std::string, std::vector<CertificatePtr>, std::less<>> bundles;
-    bundles[trust_domain_] = std::move(roots);
-    absl::StatusOr<TrustBundleSet> set = TrustBundleSet::Create(std::move(bundles));
+    absl::StatusOr<TrustBundleSet> set =
+        TrustBundleSet::Create({{trust_domain_, {std::move(roots)}}});
     CHECK_OK(set);
     return *set;
   }

@@ -221,13 +221,13 @@ absl::StatusOr<VerifiedSvid> VerifySvid(const CertificateChain& chain,
   absl::StatusOr<SpiffeId> id = IdentityOf(leaf);
   if (!id.ok()) return id.status();
 
-  const std::vector<CertificatePtr>* roots = bundles.Find(id->trust_domain());
-  if (roots == nullptr) {
+  const TrustBundle* bundle = bundles.Find(id->trust_domain());
+  if (bundle == nullptr) {
     *defect = SvidDefect::kUnknownIssuer;
     return Refuse(NameOf(leaf), absl::StrCat("is of trust domain ", id->trust_domain(),
                                              ", for which there is no trust bundle"));
   }
-  absl::StatusOr<absl::Time> not_after = VerifyPath(chain, *roots, *id, now, defect);
+  absl::StatusOr<absl::Time> not_after = VerifyPath(chain, bundle->roots, *id, now, defect);
   if (!not_after.ok()) return not_after.status();
   *defect = SvidDefect::kNone;
   return VerifiedSvid{*std::move(id), *not_after};

@@ -180,7 +180,7 @@ TEST_F(SvidVerifierTest, RefusesALeafSignedByALeaf) {
 TEST_F(SvidVerifierTest, JudgesByTheBundleOfTheLeafsOwnTrustDomain) {
   const TestCa other("other", kNow);
   absl::StatusOr<TrustBundleSet> both =
-      TrustBundleSet::Create({{"td", {ca_.root()}}, {"other", {other.root()}}});
+      TrustBundleSet::Create({{"td", {{ca_.root()}}}, {"other", {{other.root()}}}});
   ASSERT_THAT(both, IsOk());
   EXPECT_THAT(VerifySvid(other.IssueSvid("/a").chain, *both, kNow), IsOk());
   // The CA of "other" may not speak for "td".

@@ -9,17 +9,16 @@
 
 namespace byrnie {
 
-absl::StatusOr<TrustBundleSet> TrustBundleSet::Create(
-    std::map<std::string, std::vector<CertificatePtr>, std::less<>> bundles) {
-  for (const auto& [trust_domain, roots] : bundles) {
+absl::StatusOr<TrustBundleSet> TrustBundleSet::Create(TrustBundleMap bundles) {
+  for (const auto& [trust_domain, bundle] : bundles) {
     RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(trust_domain));
     // An empty bundle looks like one that trusts nobody, and is far more often a mistake of its
     // maker.
-    if (roots.empty()) {
+    if (bundle.roots.empty()) {
       return absl::InvalidArgumentError(
           absl::StrCat("trust bundle of ", trust_domain, " without a certificate"));
     }
-    for (const CertificatePtr& root : roots) {
+    for (const CertificatePtr& root : bundle.roots) {
       if (root == nullptr || !root->is_ca()) {
         return absl::InvalidArgumentError(absl::StrCat(
             "trust bundle of ", trust_domain, ": ",
@@ -35,10 +34,10 @@ absl::StatusOr<TrustBundleSet> TrustBundleSet::Create(
 absl::StatusOr<TrustBundleSet> TrustBundleSet::FromPem(absl::string_view trust_domain,
                                                        absl::string_view pem) {
   ASSIGN_OR_RETURN(std::vector<CertificatePtr> roots, Certificate::ListFromPem(pem));
-  return Create({{std::string(trust_domain), std::move(roots)}});
+  return Create({{std::string(trust_domain), {std::move(roots)}}});
 }
 
-const std::vector<CertificatePtr>* TrustBundleSet::Find(absl::string_view trust_domain) const {
+const TrustBundle* TrustBundleSet::Find(absl::string_view trust_domain) const {
   const auto found = bundles_.find(trust_domain);
   return found == bundles_.end() ? nullptr : &found->second;
 }

@@ -12,8 +12,16 @@
 
 namespace byrnie {
 
-// The root certificates of each trust domain (SPIFFE_Trust_Domain_and_Bundle.md). A peer is judged
-// by the bundle of its own trust domain and by no other. Immutable, thread-safe.
+// What the peers of one trust domain are judged by. A value.
+struct TrustBundle {
+  // At least one.
+  std::vector<CertificatePtr> roots;
+};
+
+using TrustBundleMap = std::map<std::string, TrustBundle, std::less<>>;
+
+// The bundle of each trust domain (SPIFFE_Trust_Domain_and_Bundle.md). A peer is judged by the
+// bundle of its own trust domain and by no other. Immutable, thread-safe.
 class TrustBundleSet {
  public:
   // An empty set trusts nobody.
@@ -21,20 +29,17 @@ class TrustBundleSet {
 
   // InvalidArgument when a name is not a trust domain, a bundle is empty, or a root is not a CA
   // certificate.
-  static absl::StatusOr<TrustBundleSet> Create(
-      std::map<std::string, std::vector<CertificatePtr>, std::less<>> bundles);
+  static absl::StatusOr<TrustBundleSet> Create(TrustBundleMap bundles);
   // One trust domain from PEM, as --trust_bundle files hold it.
   static absl::StatusOr<TrustBundleSet> FromPem(absl::string_view trust_domain,
                                                 absl::string_view pem);
 
   // Null when the trust domain is not known.
-  const std::vector<CertificatePtr>* Find(absl::string_view trust_domain) const;
-  const std::map<std::string, std::vector<CertificatePtr>, std::less<>>& bundles() const {
-    return bundles_;
-  }
+  const TrustBundle* Find(absl::string_view trust_domain) const;
+  const TrustBundleMap& bundles() const { return bundles_; }
 
  private:
-  std::map<std::string, std::vector<CertificatePtr>, std::less<>> bundles_;
+  TrustBundleMap bundles_;
 };
 
 }  // namespace byrnie

@@ -20,7 +20,7 @@ TEST(TrustBundleSetTest, FindsABundleByTrustDomain) {
                        TrustBundleSet::FromPem(
                            "td", absl::StrCat(old_root.root()->ToPem(), new_root.root()->ToPem())));
   ASSERT_NE(set.Find("td"), nullptr);
-  EXPECT_THAT(*set.Find("td"), SizeIs(2));
+  EXPECT_THAT(set.Find("td")->roots, SizeIs(2));
   EXPECT_EQ(set.Find("other"), nullptr);
   EXPECT_EQ(set.Find(""), nullptr);
 }
@@ -32,13 +32,13 @@ TEST(TrustBundleSetTest, TrustsNobodyWhenEmpty) {
 
 TEST(TrustBundleSetTest, RefusesBadNamesEmptyBundlesAndRootsThatAreNoCa) {
   const TestCa ca("td", kNow);
-  EXPECT_THAT(TrustBundleSet::Create({{"TD", {ca.root()}}}),
+  EXPECT_THAT(TrustBundleSet::Create({{"TD", {{ca.root()}}}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("TD")));
-  EXPECT_THAT(TrustBundleSet::Create({{"td", {}}}),
+  EXPECT_THAT(TrustBundleSet::Create({{"td", TrustBundle()}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("without a certificate")));
-  EXPECT_THAT(TrustBundleSet::Create({{"td", {nullptr}}}),
+  EXPECT_THAT(TrustBundleSet::Create({{"td", {{nullptr}}}}),
               StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(TrustBundleSet::Create({{"td", {ca.IssueSvid("/a").chain[0]}}}),
+  EXPECT_THAT(TrustBundleSet::Create({{"td", {{ca.IssueSvid("/a").chain[0]}}}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a CA")));
   EXPECT_THAT(TrustBundleSet::FromPem("td", "garbage"),
               StatusIs(absl::StatusCode::kInvalidArgument));

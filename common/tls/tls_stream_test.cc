@@ -276,7 +276,7 @@ TEST_F(TlsStreamTest, AClientRefusesAServerOfAnotherTrustDomainAndTellsIt) {
 TEST_F(TlsStreamTest, RefusesAnUntrustedClientAndTellsItWhenItReads) {
   const TestCa impostor("td", start_);
   absl::StatusOr<TrustBundleSet> both =
-      TrustBundleSet::Create({{"td", {ca_.root(), impostor.root()}}});
+      TrustBundleSet::Create({{"td", {{ca_.root(), impostor.root()}}}});
   ASSERT_THAT(both, IsOk());
   StartClient(Context(TlsRole::kClient, impostor.IssueSvid("/client"), *both));
   StartServer(GoodContext(TlsRole::kServer));
@@ -401,7 +401,7 @@ TEST_F(TlsStreamTest, FailsWhenTheSignerRefuses) {
 TEST_F(TlsStreamTest, AServerRefusesAClientOfAnotherTrustDomainWhoseBundleItDoesNotHave) {
   const TestCa other("other", start_);
   absl::StatusOr<TrustBundleSet> both =
-      TrustBundleSet::Create({{"td", {ca_.root()}}, {"other", {other.root()}}});
+      TrustBundleSet::Create({{"td", {{ca_.root()}}}, {"other", {{other.root()}}}});
   ASSERT_THAT(both, IsOk());
   TlsStream::Options options;
   options.allowed_peers = {*SpiffeId::Parse("spiffe://td/server")};
@@ -417,7 +417,7 @@ TEST_F(TlsStreamTest, AServerRefusesAClientOfAnotherTrustDomainWhoseBundleItDoes
 TEST_F(TlsStreamTest, RefusesAForeignTrustDomainUnlessAllowedEvenWithItsBundle) {
   const TestCa other("other", start_);
   absl::StatusOr<TrustBundleSet> both =
-      TrustBundleSet::Create({{"td", {ca_.root()}}, {"other", {other.root()}}});
+      TrustBundleSet::Create({{"td", {{ca_.root()}}}, {"other", {{other.root()}}}});
   ASSERT_THAT(both, IsOk());
   StartClient(GoodContext(TlsRole::kClient));
   StartServer(Context(TlsRole::kServer, ca_.IssueSvid("/server"), *both));

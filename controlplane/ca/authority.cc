@@ -97,7 +97,7 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::FromRecord(const Authority
                      absl::FormatTime(root->not_after(), absl::UTCTimeZone()),
                      "; start with a new --store and give agents the new trust bundle"));
   }
-  ASSIGN_OR_RETURN(TrustBundleSet bundles, TrustBundleSet::Create({{trust_domain, {root}}}));
+  ASSIGN_OR_RETURN(TrustBundleSet bundles, TrustBundleSet::Create({{trust_domain, {{root}}}}));
   return absl::WrapUnique(
       new Authority(trust_domain, std::move(root), std::move(key), std::move(bundles), clock));
 }

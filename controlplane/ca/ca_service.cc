@@ -26,7 +26,7 @@ void FillBundles(const TrustBundleSource::Versioned& current, byrnie::ca::v1::Tr
   for (const auto& entry : current.bundles->bundles()) {
     auto* bundle = out->add_bundles();
     bundle->set_trust_domain(entry.first);
-    for (const CertificatePtr& root : entry.second) bundle->add_roots(root->der());
+    for (const CertificatePtr& root : entry.second.roots) bundle->add_roots(root->der());
   }
 }
 

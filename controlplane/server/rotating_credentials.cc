@@ -48,7 +48,9 @@ class RotatingServerCredentials final : public grpc::ServerCredentials {
     }
     std::string roots;
     for (const auto& entry : bundles.bundles->bundles()) {
-      for (const CertificatePtr& root : entry.second) absl::StrAppend(&roots, root->ToPem());
+      for (const CertificatePtr& root : entry.second.roots) {
+        absl::StrAppend(&roots, root->ToPem());
+      }
     }
     std::string key(identity->key_pem.view());
     const grpc_ssl_pem_key_cert_pair pair = {key.c_str(), identity->chain_pem.c_str()};

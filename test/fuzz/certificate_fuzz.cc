@@ -71,7 +71,7 @@ std::shared_ptr<const PrivateKey> KnownKey() {
 struct Authority {
   std::shared_ptr<const PrivateKey> key = KnownKey();
   CertificatePtr root = *BuildCertificate(CaSpec("root"), key->PublicKeyDer(), nullptr, *key);
-  TrustBundleSet bundles = *TrustBundleSet::Create({{"cluster.local", {root}}});
+  TrustBundleSet bundles = *TrustBundleSet::Create({{"cluster.local", {{root}}}});
 
   static CertificateSpec CaSpec(const char* name) {
     CertificateSpec spec;

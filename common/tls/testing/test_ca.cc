@@ -71,7 +71,7 @@ TestIdentity TestCa::Issue(const CertificateSpec& spec) const {
 }
 
 TrustBundleSet TestCa::Bundles() const {
-  return Need(TrustBundleSet::Create({{trust_domain_, {root_}}}));
+  return Need(TrustBundleSet::Create({{trust_domain_, {{root_}}}}));
 }
 
 }  // namespace byrnie
