@@ -4,16 +4,13 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
+#include "common/crypto/pem.h"
 #include "common/crypto/sha256_fingerprint.h"
 #include "common/crypto/ssl_error.h"
 #include "openssl/asn1.h"
-#include "openssl/base64.h"
 #include "openssl/bio.h"
 #include "openssl/evp.h"
 #include "openssl/nid.h"
@@ -22,8 +19,7 @@
 namespace byrnie {
 namespace {
 
-constexpr absl::string_view kPemBegin = "-----BEGIN CERTIFICATE-----";
-constexpr absl::string_view kPemEnd = "-----END CERTIFICATE-----";
+constexpr absl::string_view kPemLabel = "CERTIFICATE";
 constexpr size_t kMaxPemSize = 1024 * 1024;
 
 absl::StatusOr<absl::Time> ToTime(const ASN1_TIME* time, absl::string_view name) {
@@ -56,23 +52,6 @@ absl::StatusOr<std::vector<std::string>> ReadUriSans(const X509* x509) {
                       ASN1_STRING_length(uri));
   }
   return uris;
-}
-
-absl::StatusOr<std::string> DecodeBase64Body(absl::string_view body) {
-  std::string compact;
-  compact.reserve(body.size());
-  for (const char c : body) {
-    if (!absl::ascii_isspace(c)) compact.push_back(c);
-  }
-  std::string der(compact.size() / 4 * 3 + 3, '\0');
-  size_t size = 0;
-  if (!EVP_DecodeBase64(reinterpret_cast<uint8_t*>(&der[0]), &size, der.size(),
-                        reinterpret_cast<const uint8_t*>(compact.data()), compact.size())) {
-    DrainSslErrors();
-    return absl::InvalidArgumentError("certificate with malformed base64 in its PEM block");
-  }
-  der.resize(size);
-  return der;
 }
 
 }  // namespace
@@ -110,53 +89,21 @@ absl::StatusOr<std::shared_ptr<const Certificate>> Certificate::FromDer(absl::st
 
 absl::StatusOr<std::vector<std::shared_ptr<const Certificate>>> Certificate::ListFromPem(
     absl::string_view pem) {
-  if (pem.size() > kMaxPemSize) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("PEM text of ", pem.size(), " bytes; at most ", kMaxPemSize, " are taken"));
-  }
+  ASSIGN_OR_RETURN(std::vector<std::string> blocks,
+                   ParsePem(pem, kPemLabel, "certificate", kMaxPemSize));
   std::vector<CertificatePtr> certificates;
-  absl::string_view rest = absl::StripLeadingAsciiWhitespace(pem);
-  while (!rest.empty()) {
-    const size_t number = certificates.size() + 1;
-    if (!absl::ConsumePrefix(&rest, kPemBegin)) {
-      const absl::string_view line = rest.substr(0, rest.find('\n')).substr(0, 40);
-      // Never quotes a key that was put into the wrong file: block names only.
-      return absl::InvalidArgumentError(absl::StrCat(
-          "PEM text has something other than a certificate",
-          absl::StartsWith(line, "-----BEGIN ") ? absl::StrCat(" (\"", absl::CEscape(line), "\")")
-                                                : "",
-          " where certificate ", number, " should begin"));
-    }
-    const size_t body_size = rest.find(kPemEnd);
-    if (body_size == absl::string_view::npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("PEM certificate ", number, " has no end line"));
-    }
-    absl::StatusOr<std::string> der = DecodeBase64Body(rest.substr(0, body_size));
-    absl::StatusOr<CertificatePtr> certificate =
-        der.ok() ? FromDer(*der) : absl::StatusOr<CertificatePtr>(der.status());
+  for (const std::string& der : blocks) {
+    absl::StatusOr<CertificatePtr> certificate = FromDer(der);
     if (!certificate.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("PEM certificate ", number, ": ", certificate.status().message()));
+      return absl::InvalidArgumentError(absl::StrCat("PEM certificate ", certificates.size() + 1,
+                                                     ": ", certificate.status().message()));
     }
     certificates.push_back(*std::move(certificate));
-    rest = absl::StripLeadingAsciiWhitespace(rest.substr(body_size + kPemEnd.size()));
-  }
-  if (certificates.empty()) {
-    return absl::InvalidArgumentError("PEM text without a certificate");
   }
   return certificates;
 }
 
-std::string Certificate::ToPem() const {
-  const std::string base64 = absl::Base64Escape(der_);
-  std::string pem = absl::StrCat(kPemBegin, "\n");
-  for (size_t offset = 0; offset < base64.size(); offset += 64) {
-    absl::StrAppend(&pem, absl::string_view(base64).substr(offset, 64), "\n");
-  }
-  absl::StrAppend(&pem, kPemEnd, "\n");
-  return pem;
-}
+std::string Certificate::ToPem() const { return byrnie::ToPem(der_, kPemLabel); }
 
 std::string Certificate::SerialHex() const {
   const ASN1_INTEGER* serial = X509_get0_serialNumber(x509_.get());
