@@ -12,6 +12,7 @@
 #include "common/crypto/ssl_error.h"
 #include "openssl/asn1.h"
 #include "openssl/bio.h"
+#include "openssl/bytestring.h"
 #include "openssl/evp.h"
 #include "openssl/nid.h"
 #include "openssl/x509.h"
@@ -54,6 +55,38 @@ absl::StatusOr<std::vector<std::string>> ReadUriSans(const X509* x509) {
   return uris;
 }
 
+// The points of one cRLDistributionPoints value (RFC 5280 section 4.2.1.13), which nobody here
+// uses. One that is named relative to the issuer makes the library copy the issuer's whole name:
+// with hundreds of them, 16 KiB of a peer's choosing would cost tens of megabytes, before any
+// signature is looked at. No conforming CA makes them.
+absl::Status CheckDistributionPoints(const X509_EXTENSION* extension) {
+  constexpr CBS_ASN1_TAG kName = CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | 0;
+  constexpr CBS_ASN1_TAG kRelative = CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | 1;
+  const ASN1_OCTET_STRING* value = X509_EXTENSION_get_data(extension);
+  CBS in, points;
+  CBS_init(&in, ASN1_STRING_get0_data(value), static_cast<size_t>(ASN1_STRING_length(value)));
+  bool good = CBS_get_asn1(&in, &points, CBS_ASN1_SEQUENCE) && CBS_len(&in) == 0;
+  while (good && CBS_len(&points) > 0) {
+    CBS point, name;
+    int has_name = 0;
+    good = CBS_get_asn1(&points, &point, CBS_ASN1_SEQUENCE) &&
+           CBS_get_optional_asn1(&point, &name, &has_name, kName);
+    if (good && has_name && CBS_peek_asn1_tag(&name, kRelative)) {
+      return absl::InvalidArgumentError(
+          "certificate with a CRL distribution point that is named relative to its issuer");
+    }
+  }
+  if (good) return absl::OkStatus();
+  return absl::InvalidArgumentError("certificate with malformed CRL distribution points");
+}
+
+absl::Status CheckDistributionPoints(const X509* x509) {
+  for (int at = -1; (at = X509_get_ext_by_NID(x509, NID_crl_distribution_points, at)) >= 0;) {
+    RETURN_IF_ERROR(CheckDistributionPoints(X509_get_ext(x509, at)));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Certificate::~Certificate() = default;
@@ -79,6 +112,7 @@ absl::StatusOr<std::shared_ptr<const Certificate>> Certificate::FromDer(absl::st
   ASSIGN_OR_RETURN(certificate->not_before_, ToTime(X509_get0_notBefore(x509), "notBefore"));
   ASSIGN_OR_RETURN(certificate->not_after_, ToTime(X509_get0_notAfter(x509), "notAfter"));
   ASSIGN_OR_RETURN(certificate->uri_sans_, ReadUriSans(x509));
+  RETURN_IF_ERROR(CheckDistributionPoints(x509));
   const uint32_t flags = X509_get_extension_flags(x509);
   if (flags & EXFLAG_INVALID) {
     return SslError(absl::StatusCode::kInvalidArgument, "certificate with a malformed extension");

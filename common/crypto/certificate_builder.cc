@@ -106,8 +106,8 @@ bool AddKeyUsage(X509* x509, const CertificateSpec& spec) {
   };
   return set(kDigitalSignature, !spec.is_ca && !spec.omit_digital_signature) &&
          set(kKeyAgreement, !spec.is_ca && spec.omit_digital_signature) &&
-         set(kKeyCertSign, spec.is_ca || spec.key_usage_cert_sign) &&
-         set(kCrlSign, spec.is_ca || spec.key_usage_crl_sign) &&
+         set(kKeyCertSign, (spec.is_ca && !spec.omit_cert_sign) || spec.key_usage_cert_sign) &&
+         set(kCrlSign, (spec.is_ca && !spec.omit_crl_sign) || spec.key_usage_crl_sign) &&
          AddExtension(x509, NID_key_usage, usage.get(), !spec.key_usage_not_critical);
 }
 
@@ -137,7 +137,8 @@ bool AddSubjectAltNames(X509* x509, const CertificateSpec& spec) {
     if (!AppendSubjectAltName(names.get(), GEN_EMAIL, email)) return false;
   }
   if (sk_GENERAL_NAME_num(names.get()) == 0) return true;
-  return AddExtension(x509, NID_subject_alt_name, names.get(), spec.common_name.empty());
+  return AddExtension(x509, NID_subject_alt_name, names.get(),
+                      spec.common_name.empty() && !spec.san_not_critical);
 }
 
 // RFC 7093 section 2, method 1: the leftmost 160 bits of the SHA-256 of the key.
@@ -163,6 +164,22 @@ bool AddKeyIdentifiers(X509* x509, const Certificate* issuer) {
   authority->keyid = ASN1_OCTET_STRING_dup(stated);
   return authority->keyid != nullptr &&
          AddExtension(x509, NID_authority_key_identifier, authority.get(), false);
+}
+
+bool AddRawExtensions(X509* x509, const CertificateSpec& spec) {
+  for (const CertificateSpec::RawExtension& raw : spec.raw_extensions) {
+    bssl::UniquePtr<ASN1_OBJECT> oid(OBJ_txt2obj(raw.oid.c_str(), /*dont_search_names=*/1));
+    bssl::UniquePtr<ASN1_OCTET_STRING> value(ASN1_OCTET_STRING_new());
+    if (!oid || !value ||
+        !ASN1_OCTET_STRING_set(value.get(), reinterpret_cast<const uint8_t*>(raw.der.data()),
+                               static_cast<ossl_ssize_t>(raw.der.size()))) {
+      return false;
+    }
+    bssl::UniquePtr<X509_EXTENSION> extension(
+        X509_EXTENSION_create_by_OBJ(nullptr, oid.get(), raw.critical, value.get()));
+    if (!extension || !X509_add_ext(x509, extension.get(), -1)) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -202,8 +219,9 @@ absl::StatusOr<CertificatePtr> BuildCertificate(const CertificateSpec& spec,
   if (!X509_set_issuer_name(x509.get(), issuer_name) || !X509_set_pubkey(x509.get(), key.get()) ||
       !AddBasicConstraints(x509.get(), spec) || !AddKeyUsage(x509.get(), spec) ||
       !AddExtendedKeyUsage(x509.get(), spec) || !AddSubjectAltNames(x509.get(), spec) ||
-      !AddKeyIdentifiers(x509.get(), issuer) ||
-      !X509_sign(x509.get(), issuer_key.native(), EVP_sha256())) {
+      (!spec.omit_key_ids && !AddKeyIdentifiers(x509.get(), issuer)) ||
+      !AddRawExtensions(x509.get(), spec) ||
+      !X509_sign(x509.get(), issuer_key.native(), spec.sha1 ? EVP_sha1() : EVP_sha256())) {
     return SslError(absl::StatusCode::kInternal, "cannot make a certificate");
   }
   uint8_t* der = nullptr;

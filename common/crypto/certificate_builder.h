@@ -36,12 +36,24 @@ struct CertificateSpec {
   bool key_usage_crl_sign = false;   // Adds cRLSign to a leaf.
   bool key_usage_not_critical = false;
   bool omit_digital_signature = false;  // keyAgreement instead.
+  bool omit_cert_sign = false;          // Leaves keyCertSign out of a CA.
+  bool omit_crl_sign = false;           // Leaves cRLSign out of a CA.
+  bool san_not_critical = false;        // Also with an empty subject.
+  bool omit_key_ids = false;            // Neither subject nor authority key identifier.
+  bool sha1 = false;                    // The signature's hash.
   // subjectAltName entries of type rfc822Name.
   std::vector<std::string> email_sans;
+  // Added as they are, after all others.
+  struct RawExtension {
+    std::string oid;  // "1.2.3"
+    bool critical;
+    std::string der;
+  };
+  std::vector<RawExtension> raw_extensions;
 };
 
 // Makes and signs a certificate for the key `subject_public_key` (SubjectPublicKeyInfo, DER) with
-// the issuer's key, ECDSA with SHA-256. `issuer` null makes it self-signed: issuer name = subject.
+// the issuer's key, with SHA-256. `issuer` null makes it self-signed: issuer name = subject.
 // InvalidArgument names what is wrong with the spec.
 absl::StatusOr<CertificatePtr> BuildCertificate(const CertificateSpec& spec,
                                                 absl::string_view subject_public_key,

@@ -104,6 +104,23 @@ TEST_F(CertificateTest, NeverCrashesOnAChangedByte) {
   }
 }
 
+TEST_F(CertificateTest, RefusesDistributionPointsThatWouldMultiplyTheIssuersName) {
+  constexpr char kPoints[] = "2.5.29.31";
+  const auto with_points = [this](const std::string& der) {
+    CertificateSpec spec;
+    spec.common_name = "x";
+    spec.raw_extensions = {{kPoints, false, der}};
+    return BuildCertificate(spec, key_->PublicKeyDer(), nullptr, *key_);
+  };
+  // SEQUENCE { SEQUENCE { [0] { [0] { [6] "h" } } } }: a full name.
+  EXPECT_THAT(with_points("\x30\x09\x30\x07\xa0\x05\xa0\x03\x86\x01h"), IsOk());
+  // [0] { [1] { SEQUENCE { commonName "x" } } }: a relative one.
+  EXPECT_THAT(with_points("\x30\x10\x30\x0e\xa0\x0c\xa1\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01x"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("relative to its issuer")));
+  EXPECT_THAT(with_points("\x30\x05\x30"), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                    HasSubstr("malformed CRL distribution")));
+}
+
 TEST_F(CertificateTest, IsRefusedUnparsedWhenTooLarge) {
   EXPECT_THAT(Certificate::FromDer(std::string(100 * 1024, '\x30')),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 16384")));
