@@ -9,7 +9,7 @@ namespace byrnie {
 
 absl::StatusOr<std::shared_ptr<const IdentitySnapshot>> IdentitySnapshot::Create(
     uint64_t generation, CertificateChain chain, TrustBundleSet bundles, absl::Time now) {
-  ASSIGN_OR_RETURN(VerifiedSvid svid, VerifySvid(chain, bundles, now));
+  ASSIGN_OR_RETURN(VerifiedSvid svid, VerifyOwnSvid(chain, bundles, now));
   return std::shared_ptr<const IdentitySnapshot>(new IdentitySnapshot(
       generation, std::move(svid.id), std::move(chain), std::move(bundles), svid.not_after));
 }

@@ -17,7 +17,7 @@ namespace byrnie {
 // key. Immutable, thread-safe; an object that exists verified at the time it was made.
 class IdentitySnapshot {
  public:
-  // Verifies the chain against the bundles at `now`. Unauthenticated as VerifySvid says.
+  // Verifies the chain against the bundles at `now`. Unauthenticated as VerifyOwnSvid says.
   static absl::StatusOr<std::shared_ptr<const IdentitySnapshot>> Create(uint64_t generation,
                                                                         CertificateChain chain,
                                                                         TrustBundleSet bundles,

@@ -1,93 +1,33 @@
 #include "common/identity/svid_verifier.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 #include "common/crypto/ssl_error.h"
-#include "openssl/evp.h"
-#include "openssl/nid.h"
+#include "common/identity/revocation.h"
+#include "common/identity/svid_rules.h"
 #include "openssl/stack.h"
 #include "openssl/x509.h"
 
 namespace byrnie {
 namespace {
 
-constexpr size_t kMaxChain = 4;
-constexpr int kMaxIntermediates = static_cast<int>(kMaxChain) - 1;
-constexpr int kMaxRsaBits = 4096;
-constexpr uint32_t kTlsUsages = XKU_SSL_SERVER | XKU_SSL_CLIENT;
+constexpr int kMaxIntermediates = static_cast<int>(kMaxSvidChain) - 1;
+
+// Leaf first, trust anchor last.
+using Path = std::vector<const Certificate*>;
 
 absl::Status Refuse(absl::string_view who, absl::string_view why) {
   return absl::UnauthenticatedError(absl::StrCat(who, " ", why));
 }
 
-// The name of a certificate for people: its only URI where it has one, else its subject.
-std::string NameOf(const Certificate& certificate) {
-  if (certificate.uri_sans().size() == 1) {
-    return absl::StrCat("certificate of ",
-                        absl::CEscape(certificate.uri_sans().front().substr(0, 256)));
-  }
-  return absl::StrCat("certificate \"", certificate.Subject().substr(0, 256), "\"");
-}
-
-// Keys whose signatures are cheap to check and not weak: a peer chooses what we compute.
-absl::Status CheckKey(const Certificate& certificate) {
-  const EVP_PKEY* key = X509_get0_pubkey(certificate.native());
-  if (key == nullptr) {
-    DrainSslErrors();
-    return Refuse(NameOf(certificate), "has a public key of an unknown kind");
-  }
-  if (EVP_PKEY_id(key) == EVP_PKEY_RSA) {
-    const int bits = EVP_PKEY_bits(key);
-    if (bits < 2048 || bits > kMaxRsaBits) {
-      return Refuse(NameOf(certificate), absl::StrCat("has an RSA key of ", bits, " bits; 2048 to ",
-                                                      kMaxRsaBits, " are taken"));
-    }
-  }
-  return absl::OkStatus();
-}
-
-// X509-SVID.md sections 4.1, 4.3 and 4.4, as far as they bind the validator of a leaf.
-absl::Status CheckLeaf(const Certificate& leaf) {
-  const std::string who = NameOf(leaf);
-  X509* const x509 = leaf.native();
-  if (X509_get_extension_flags(x509) & EXFLAG_INVALID) {
-    DrainSslErrors();
-    return Refuse(who, "has a malformed extension");
-  }
-  if (leaf.is_ca()) return Refuse(who, "is a CA certificate, which may not authenticate");
-  const int at = X509_get_ext_by_NID(x509, NID_key_usage, -1);
-  if (at < 0) return Refuse(who, "has no key usage");
-  if (!X509_EXTENSION_get_critical(X509_get_ext(x509, at))) {
-    return Refuse(who, "has a key usage that is not critical");
-  }
-  const uint32_t usage = X509_get_key_usage(x509);
-  if (usage & X509v3_KU_KEY_CERT_SIGN) return Refuse(who, "has the key usage keyCertSign");
-  if (usage & X509v3_KU_CRL_SIGN) return Refuse(who, "has the key usage cRLSign");
-  if (!(usage & X509v3_KU_DIGITAL_SIGNATURE)) {
-    return Refuse(who, "lacks the key usage digitalSignature");
-  }
-  return absl::OkStatus();
-}
-
-// Where the extended key usage is there, it must allow both roles: a mesh peer has both. For a CA
-// it constrains what it may issue.
-absl::Status CheckExtendedKeyUsage(const Certificate& certificate) {
-  if (!(X509_get_extension_flags(certificate.native()) & EXFLAG_XKUSAGE)) return absl::OkStatus();
-  const uint32_t usages = X509_get_extended_key_usage(certificate.native());
-  if ((usages & kTlsUsages) == kTlsUsages) return absl::OkStatus();
-  return Refuse(NameOf(certificate),
-                usages & XKU_SSL_SERVER
-                    ? "lacks the extended key usage clientAuth"
-                    : (usages & XKU_SSL_CLIENT ? "lacks the extended key usage serverAuth"
-                                               : "lacks the extended key usages serverAuth and "
-                                                 "clientAuth"));
+std::string Seconds(absl::Duration duration) {
+  return absl::StrCat(absl::ToInt64Seconds(duration), " s");
 }
 
 absl::StatusOr<SpiffeId> IdentityOf(const Certificate& leaf) {
@@ -105,96 +45,242 @@ bool PushRef(STACK_OF(X509) * stack, X509* x509) {
   return bssl::PushToStack(stack, bssl::UpRef(x509));
 }
 
-std::string Seconds(absl::Duration duration) {
-  return absl::StrCat(absl::ToInt64Seconds(duration), " s");
-}
+// Verifies a chain by one trust anchor.
+class PathFinder {
+ public:
+  PathFinder(const CertificateChain& chain, const SpiffeId& id, absl::Time now)
+      : chain_(chain), id_(id), now_(now) {}
 
-// A path that X509_verify_cert refused, in words.
-absl::Status PathError(const X509_STORE_CTX* ctx, const CertificateChain& chain,
-                       const std::vector<CertificatePtr>& roots, const SpiffeId& id, absl::Time now,
-                       SvidDefect* defect) {
-  const int error = X509_STORE_CTX_get_error(ctx);
-  X509* const current = X509_STORE_CTX_get_current_cert(ctx);
-  const Certificate* culprit = chain.front().get();
-  const auto find = [&](const std::vector<CertificatePtr>& certificates) {
-    for (const CertificatePtr& candidate : certificates) {
-      if (candidate->native() == current) culprit = candidate.get();
+  // Unauthenticated with defect() otherwise.
+  absl::StatusOr<Path> FindPathTo(const Certificate& anchor) {
+    defect_ = SvidDefect::kMalformed;
+    bssl::UniquePtr<X509_STORE> store(X509_STORE_new());
+    bssl::UniquePtr<X509_STORE_CTX> ctx(X509_STORE_CTX_new());
+    bssl::UniquePtr<STACK_OF(X509)> trusted(sk_X509_new_null());
+    bssl::UniquePtr<STACK_OF(X509)> untrusted(sk_X509_new_null());
+    bool ready = store && ctx && trusted && untrusted && PushRef(trusted.get(), anchor.native());
+    for (size_t i = 1; i < chain_.size(); ++i) {
+      ready = ready && PushRef(untrusted.get(), chain_[i]->native());
     }
-  };
-  find(chain);
-  find(roots);
-  const std::string who =
-      culprit == chain.front().get()
-          ? NameOf(*culprit)
-          : absl::StrCat("certificate of ", id.text(), ": issuer ", NameOf(*culprit));
-  switch (error) {
-    case X509_V_ERR_CERT_HAS_EXPIRED:
-      *defect = SvidDefect::kExpired;
-      return Refuse(who, absl::StrCat("expired ", Seconds(now - culprit->not_after()), " ago"));
-    case X509_V_ERR_CERT_NOT_YET_VALID:
-      *defect = SvidDefect::kNotYetValid;
-      return Refuse(who, absl::StrCat("is valid in ", Seconds(culprit->not_before() - now),
-                                      "; is the clock of this machine behind?"));
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-      *defect = SvidDefect::kUnknownIssuer;
-      return Refuse(who, absl::StrCat("is not signed by a root of trust domain ", id.trust_domain(),
-                                      ": ", X509_verify_cert_error_string(error)));
-    default:
-      *defect = SvidDefect::kMalformed;
-      return Refuse(who, absl::StrCat("is refused: ", X509_verify_cert_error_string(error)));
+    if (!ready ||
+        !X509_STORE_CTX_init(ctx.get(), store.get(), chain_.front()->native(), untrusted.get())) {
+      return SslError(absl::StatusCode::kInternal, "cannot verify a certificate");
+    }
+    X509_STORE_CTX_set0_trusted_stack(ctx.get(), trusted.get());
+    X509_VERIFY_PARAM* const param = X509_STORE_CTX_get0_param(ctx.get());
+    X509_VERIFY_PARAM_set_time_posix(param, absl::ToUnixSeconds(now_));
+    X509_VERIFY_PARAM_set_depth(param, kMaxIntermediates);
+    // A bundle may hold a CA that another one has signed: what it holds is trusted as it is.
+    if (!X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN) ||
+        !X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER)) {
+      return SslError(absl::StatusCode::kInternal, "cannot verify a certificate");
+    }
+    if (X509_verify_cert(ctx.get()) != 1) {
+      DrainSslErrors();
+      return Explain(*ctx, anchor);
+    }
+    // What follows speaks of the certificates on the path alone, not of extra ones a peer has sent.
+    ASSIGN_OR_RETURN(Path path, ToPath(X509_STORE_CTX_get0_chain(ctx.get()), anchor));
+    RETURN_IF_ERROR(CheckPath(path));
+    defect_ = SvidDefect::kNone;
+    return path;
   }
+
+  SvidDefect defect() const { return defect_; }
+
+ private:
+  absl::StatusOr<Path> ToPath(const STACK_OF(X509) * found, const Certificate& anchor) const {
+    Path path;
+    for (size_t i = 0; i < sk_X509_num(found); ++i) {
+      const Certificate* certificate = Find(sk_X509_value(found, i), anchor);
+      if (certificate == nullptr) {
+        return absl::InternalError("the verified path has a certificate that nobody gave");
+      }
+      path.push_back(certificate);
+    }
+    // Of a leaf alone nobody but itself would speak.
+    if (path.size() < 2 || path.back() != &anchor) {
+      return Refuse(Who(*chain_.front()), "is not below a root");
+    }
+    return path;
+  }
+
+  const Certificate* Find(const X509* x509, const Certificate& anchor) const {
+    if (anchor.native() == x509) return &anchor;
+    for (const CertificatePtr& certificate : chain_) {
+      if (certificate->native() == x509) return certificate.get();
+    }
+    return nullptr;
+  }
+
+  // The library looks at the path lengths of intermediates only, and lets a signing certificate
+  // have no key usage at all.
+  absl::Status CheckPath(const Path& path) const {
+    long below = 0;  // NOLINT: the library's type.
+    for (size_t i = 0; i < path.size(); ++i) {
+      const Certificate& certificate = *path[i];
+      const bool is_anchor = i + 1 == path.size();
+      if (!is_anchor) RETURN_IF_ERROR(CheckExtendedKeyUsage(certificate));
+      if (i == 0) continue;
+      RETURN_IF_ERROR(CheckSigner(certificate));
+      const long limit = X509_get_pathlen(certificate.native());  // NOLINT
+      if (limit >= 0 && below > limit) {
+        return Refuse(Who(certificate),
+                      absl::StrCat("allows a path length of ", limit, ", and there are ", below,
+                                   " signing certificates below it"));
+      }
+      // RFC 5280 section 4.2.1.9: self-issued certificates do not count.
+      if (!(X509_get_extension_flags(certificate.native()) & EXFLAG_SI)) ++below;
+    }
+    return absl::OkStatus();
+  }
+
+  std::string Who(const Certificate& culprit) const {
+    if (&culprit == chain_.front().get()) return NameOf(culprit);
+    return absl::StrCat("certificate of ", id_.text(), ": issuer ", NameOf(culprit));
+  }
+
+  // A path that X509_verify_cert refused, in words.
+  absl::Status Explain(const X509_STORE_CTX& ctx, const Certificate& anchor) {
+    const int error = X509_STORE_CTX_get_error(&ctx);
+    const Certificate* found = Find(X509_STORE_CTX_get_current_cert(&ctx), anchor);
+    const Certificate& culprit = found == nullptr ? *chain_.front() : *found;
+    const std::string who = Who(culprit);
+    switch (error) {
+      case X509_V_ERR_CERT_HAS_EXPIRED:
+        defect_ = SvidDefect::kExpired;
+        return Refuse(who, absl::StrCat("expired ", Seconds(now_ - culprit.not_after()), " ago"));
+      case X509_V_ERR_CERT_NOT_YET_VALID:
+        defect_ = SvidDefect::kNotYetValid;
+        return Refuse(who, absl::StrCat("is valid in ", Seconds(culprit.not_before() - now_),
+                                        "; is the clock of this machine behind?"));
+      case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+      case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+      case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+      case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+      case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+      case X509_V_ERR_CERT_SIGNATURE_FAILURE: {
+        // An issuer that is there but may not be one is passed over as if it were not.
+        RETURN_IF_ERROR(CheckNamedIssuer(culprit));
+        defect_ = SvidDefect::kUnknownIssuer;
+        return Refuse(
+            who, absl::StrCat("is not signed by a root of trust domain ", id_.trust_domain(), ": ",
+                              X509_verify_cert_error_string(error)));
+      }
+      case X509_V_ERR_INVALID_CA:
+      case X509_V_ERR_INVALID_PURPOSE:
+        if (&culprit != chain_.front().get()) RETURN_IF_ERROR(CheckSigner(culprit));
+        RETURN_IF_ERROR(CheckExtendedKeyUsage(culprit));
+        break;
+      case X509_V_ERR_PERMITTED_VIOLATION:
+      case X509_V_ERR_EXCLUDED_VIOLATION:
+      case X509_V_ERR_SUBTREE_MINMAX:
+      case X509_V_ERR_UNSUPPORTED_CONSTRAINT_TYPE:
+      case X509_V_ERR_UNSUPPORTED_CONSTRAINT_SYNTAX:
+      case X509_V_ERR_UNSUPPORTED_NAME_SYNTAX:
+      case X509_V_ERR_NAME_CONSTRAINTS_WITHOUT_SANS:
+        return Refuse(who, absl::StrCat("is against the name constraints of an issuer: ",
+                                        X509_verify_cert_error_string(error)));
+      default:
+        break;
+    }
+    return Refuse(who, absl::StrCat("is refused: ", X509_verify_cert_error_string(error)));
+  }
+
+  // Of the certificates presented, those that bear the name of `certificate`'s issuer.
+  absl::Status CheckNamedIssuer(const Certificate& certificate) const {
+    for (size_t i = 1; i < chain_.size(); ++i) {
+      if (X509_NAME_cmp(X509_get_subject_name(chain_[i]->native()),
+                        X509_get_issuer_name(certificate.native())) == 0) {
+        RETURN_IF_ERROR(CheckSigner(*chain_[i]));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  const CertificateChain& chain_;
+  const SpiffeId& id_;
+  const absl::Time now_;
+  SvidDefect defect_ = SvidDefect::kMalformed;
+};
+
+// By the first root that there is a path to. One root at a time: several may have the same name,
+// as when a root is renewed, and the library tries only one of them.
+absl::StatusOr<Path> FindPath(const CertificateChain& chain, const TrustBundle& bundle,
+                              const SpiffeId& id, absl::Time now, SvidDefect* defect) {
+  absl::Status why = absl::InternalError("a trust bundle without roots");
+  *defect = SvidDefect::kUnknownIssuer;
+  bool tried = false;
+  for (const CertificatePtr& root : bundle.roots) {
+    PathFinder finder(chain, id, now);
+    absl::StatusOr<Path> path = finder.FindPathTo(*root);
+    if (path.ok()) {
+      *defect = SvidDefect::kNone;
+      return path;
+    }
+    // A root that the path does not lead to has the least to say.
+    if (!tried || *defect == SvidDefect::kUnknownIssuer) {
+      why = path.status();
+      *defect = finder.defect();
+    }
+    tried = true;
+  }
+  return why;
 }
 
-// RFC 5280 section 6: a path from the leaf to one of `roots`. Returns its earliest end, roots
-// excluded.
-absl::StatusOr<absl::Time> VerifyPath(const CertificateChain& chain,
-                                      const std::vector<CertificatePtr>& roots, const SpiffeId& id,
-                                      absl::Time now, SvidDefect* defect) {
-  bssl::UniquePtr<X509_STORE> store(X509_STORE_new());
-  bssl::UniquePtr<X509_STORE_CTX> ctx(X509_STORE_CTX_new());
-  bssl::UniquePtr<STACK_OF(X509)> trusted(sk_X509_new_null());
-  bssl::UniquePtr<STACK_OF(X509)> untrusted(sk_X509_new_null());
-  bool ready = store && ctx && trusted && untrusted;
-  for (const CertificatePtr& root : roots) {
-    ready = ready && PushRef(trusted.get(), root->native());
-  }
-  for (size_t i = 1; i < chain.size(); ++i) {
-    ready = ready && PushRef(untrusted.get(), chain[i]->native());
-  }
-  if (!ready ||
-      !X509_STORE_CTX_init(ctx.get(), store.get(), chain.front()->native(), untrusted.get())) {
-    return SslError(absl::StatusCode::kInternal, "cannot verify a certificate");
-  }
-  X509_STORE_CTX_set0_trusted_stack(ctx.get(), trusted.get());
-  X509_VERIFY_PARAM* const param = X509_STORE_CTX_get0_param(ctx.get());
-  X509_VERIFY_PARAM_set_time_posix(param, absl::ToUnixSeconds(now));
-  X509_VERIFY_PARAM_set_depth(param, kMaxIntermediates);
-  if (!X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER)) {
-    return SslError(absl::StatusCode::kInternal, "cannot verify a certificate");
-  }
-  if (X509_verify_cert(ctx.get()) != 1) {
-    DrainSslErrors();
-    return PathError(ctx.get(), chain, roots, id, now, defect);
-  }
+struct Verified {
+  SpiffeId id;
+  Path path;
+  const TrustBundle* bundle;
+};
 
-  // What follows speaks of the certificates on the path alone, not of extra ones a peer has sent.
-  const STACK_OF(X509)* path = X509_STORE_CTX_get0_chain(ctx.get());
+absl::StatusOr<Verified> VerifyWithoutRevocation(const CertificateChain& chain,
+                                                 const TrustBundleSet& bundles, absl::Time now,
+                                                 SvidDefect* defect) {
+  *defect = SvidDefect::kMalformed;
+  if (chain.empty()) return absl::UnauthenticatedError("no certificate was presented");
+  if (chain.size() > kMaxSvidChain) {
+    return absl::UnauthenticatedError(absl::StrCat(
+        "chain of ", chain.size(), " certificates; at most ", kMaxSvidChain, " are taken"));
+  }
+  size_t bytes = 0;
+  for (const CertificatePtr& certificate : chain) bytes += certificate->der().size();
+  if (bytes > kMaxSvidChainBytes) {
+    return absl::UnauthenticatedError(
+        absl::StrCat("chain of ", bytes, " bytes; at most ", kMaxSvidChainBytes, " are taken"));
+  }
+  for (const CertificatePtr& certificate : chain) {
+    RETURN_IF_ERROR(CheckShape(*certificate));
+    RETURN_IF_ERROR(CheckSignatureAlgorithm(*certificate));
+  }
+  const Certificate& leaf = *chain.front();
+  RETURN_IF_ERROR(CheckLeaf(leaf));
+  RETURN_IF_ERROR(CheckExtendedKeyUsage(leaf));
+  ASSIGN_OR_RETURN(SpiffeId id, IdentityOf(leaf));
+  const TrustBundle* const bundle = bundles.Find(id.trust_domain());
+  if (bundle == nullptr) {
+    *defect = SvidDefect::kUnknownIssuer;
+    return Refuse(NameOf(leaf), absl::StrCat("is of trust domain ", id.trust_domain(),
+                                             ", for which there is no trust bundle"));
+  }
+  ASSIGN_OR_RETURN(Path path, FindPath(chain, *bundle, id, now, defect));
+  return Verified{std::move(id), std::move(path), bundle};
+}
+
+absl::Status CheckRevocationOf(const Verified& verified, absl::Time now, SvidDefect* defect) {
+  const absl::Status status = CheckRevocation(verified.path, verified.bundle->crls, now);
+  if (status.ok()) return status;
+  *defect =
+      absl::IsPermissionDenied(status) ? SvidDefect::kRevoked : SvidDefect::kRevocationUnknown;
+  return absl::UnauthenticatedError(status.message());
+}
+
+VerifiedSvid Conclude(Verified verified) {
   absl::Time not_after = absl::InfiniteFuture();
-  for (size_t i = 0; i + 1 < sk_X509_num(path); ++i) {
-    const X509* x509 = sk_X509_value(path, i);
-    for (const CertificatePtr& certificate : chain) {
-      if (certificate->native() != x509) continue;
-      const absl::Status usage = CheckExtendedKeyUsage(*certificate);
-      if (!usage.ok()) return usage;
-      not_after = std::min(not_after, certificate->not_after());
-    }
+  for (const Certificate* certificate : verified.path) {
+    not_after = std::min(not_after, certificate->not_after());
   }
-  return std::min(not_after, chain.front()->not_after());
+  return VerifiedSvid{std::move(verified.id), not_after};
 }
 
 }  // namespace
@@ -204,33 +290,24 @@ absl::StatusOr<VerifiedSvid> VerifySvid(const CertificateChain& chain,
                                         SvidDefect* defect) {
   SvidDefect ignored;
   if (defect == nullptr) defect = &ignored;
-  *defect = SvidDefect::kMalformed;
-  if (chain.empty()) return absl::UnauthenticatedError("no certificate was presented");
-  if (chain.size() > kMaxChain) {
-    return absl::UnauthenticatedError(absl::StrCat(
-        "chain of ", chain.size(), " certificates; at most ", kMaxChain, " are taken"));
-  }
-  for (const CertificatePtr& certificate : chain) {
-    const absl::Status key = CheckKey(*certificate);
-    if (!key.ok()) return key;
-  }
-  const Certificate& leaf = *chain.front();
-  absl::Status checked = CheckLeaf(leaf);
-  if (checked.ok()) checked = CheckExtendedKeyUsage(leaf);
-  if (!checked.ok()) return checked;
-  absl::StatusOr<SpiffeId> id = IdentityOf(leaf);
-  if (!id.ok()) return id.status();
+  ASSIGN_OR_RETURN(Verified verified, VerifyWithoutRevocation(chain, bundles, now, defect));
+  RETURN_IF_ERROR(CheckRevocationOf(verified, now, defect));
+  return Conclude(std::move(verified));
+}
 
-  const TrustBundle* bundle = bundles.Find(id->trust_domain());
-  if (bundle == nullptr) {
-    *defect = SvidDefect::kUnknownIssuer;
-    return Refuse(NameOf(leaf), absl::StrCat("is of trust domain ", id->trust_domain(),
-                                             ", for which there is no trust bundle"));
-  }
-  absl::StatusOr<absl::Time> not_after = VerifyPath(chain, bundle->roots, *id, now, defect);
-  if (!not_after.ok()) return not_after.status();
-  *defect = SvidDefect::kNone;
-  return VerifiedSvid{*std::move(id), *not_after};
+absl::StatusOr<VerifiedSvid> VerifyOwnSvid(const CertificateChain& chain,
+                                           const TrustBundleSet& bundles, absl::Time now) {
+  SvidDefect ignored;
+  ASSIGN_OR_RETURN(Verified verified, VerifyWithoutRevocation(chain, bundles, now, &ignored));
+  return Conclude(std::move(verified));
+}
+
+absl::Status ReverifySvid(const CertificateChain& chain, const TrustBundleSet& bundles,
+                          absl::Time not_after, absl::Time now, SvidDefect* defect) {
+  // An end counts as expired itself, in whole seconds.
+  const absl::Time as_of = std::min(now, not_after - absl::Seconds(1));
+  ASSIGN_OR_RETURN(Verified verified, VerifyWithoutRevocation(chain, bundles, as_of, defect));
+  return CheckRevocationOf(verified, now, defect);
 }
 
 }  // namespace byrnie

@@ -1,6 +1,7 @@
 #ifndef BYRNIE_COMMON_IDENTITY_TRUST_BUNDLE_H_
 #define BYRNIE_COMMON_IDENTITY_TRUST_BUNDLE_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -9,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/crypto/certificate.h"
+#include "common/crypto/revocation_list.h"
 
 namespace byrnie {
 
@@ -16,9 +18,14 @@ namespace byrnie {
 struct TrustBundle {
   // At least one.
   std::vector<CertificatePtr> roots;
+  // None: nothing is said about revocation. With any, a certificate whose status they do not tell
+  // is refused, so they cover every issuer of the trust domain.
+  std::vector<RevocationListPtr> crls = {};
 };
 
 using TrustBundleMap = std::map<std::string, TrustBundle, std::less<>>;
+
+using RevocationListMap = std::map<std::string, std::vector<RevocationListPtr>, std::less<>>;
 
 // The bundle of each trust domain (SPIFFE_Trust_Domain_and_Bundle.md). A peer is judged by the
 // bundle of its own trust domain and by no other. Immutable, thread-safe.
@@ -27,12 +34,20 @@ class TrustBundleSet {
   // An empty set trusts nobody.
   TrustBundleSet() = default;
 
-  // InvalidArgument when a name is not a trust domain, a bundle is empty, or a root is not a CA
-  // certificate.
+  // What one set may hold, so that it fits into one message and a handshake stays cheap.
+  static constexpr size_t kMaxRevocationLists = 64;
+  static constexpr size_t kMaxRevocationListBytes = 3 * 1024 * 1024;
+
+  // InvalidArgument when a name is not a trust domain, a bundle is empty, a root is no signing
+  // certificate as svid_rules.h has it, or there are too many revocation lists.
   static absl::StatusOr<TrustBundleSet> Create(TrustBundleMap bundles);
   // One trust domain from PEM, as --trust_bundle files hold it.
   static absl::StatusOr<TrustBundleSet> FromPem(absl::string_view trust_domain,
                                                 absl::string_view pem);
+
+  // Equal to the byte, in the same order.
+  friend bool operator==(const TrustBundleSet& a, const TrustBundleSet& b);
+  friend bool operator!=(const TrustBundleSet& a, const TrustBundleSet& b) { return !(a == b); }
 
   // Null when the trust domain is not known.
   const TrustBundle* Find(absl::string_view trust_domain) const;
@@ -41,6 +56,18 @@ class TrustBundleSet {
  private:
   TrustBundleMap bundles_;
 };
+
+// `set` with `lists` beside those that it has, without repeating any. Lists of a trust domain that
+// is not in it are left out. InvalidArgument as TrustBundleSet::Create.
+absl::StatusOr<TrustBundleSet> WithRevocationLists(const TrustBundleSet& set,
+                                                   const RevocationListMap& lists);
+
+// How old the revocation lists of a set are, as Unix times; zero when there is none.
+struct RevocationListAges {
+  int64_t oldest_this_update = 0;
+  int64_t earliest_next_update = 0;
+};
+RevocationListAges AgesOf(const TrustBundleSet& bundles);
 
 }  // namespace byrnie
 

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
 #include "common/tls/testing/test_ca.h"
+#include "common/tls/testing/test_crl.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -42,6 +43,41 @@ TEST(TrustBundleSetTest, RefusesBadNamesEmptyBundlesAndRootsThatAreNoCa) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a CA")));
   EXPECT_THAT(TrustBundleSet::FromPem("td", "garbage"),
               StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(TrustBundleSetTest, RefusesRootsThatMaySignNothing) {
+  const TestCa ca("td", kNow);
+  CertificateSpec spec = ca.IntermediateSpec();
+  spec.omit_cert_sign = true;
+  EXPECT_THAT(TrustBundleSet::Create({{"td", {{ca.MakeIntermediate(spec).certificate()}}}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("keyCertSign")));
+  spec = ca.IntermediateSpec();
+  spec.uri_sans = {"spiffe://td/path"};
+  EXPECT_THAT(TrustBundleSet::Create({{"td", {{ca.MakeIntermediate(spec).certificate()}}}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has no path")));
+}
+
+TEST(TrustBundleSetTest, RefusesTooManyRevocationLists) {
+  const TestCa ca("td", kNow);
+  const RevocationListPtr list = MakeCrl(*ca.root(), ca.key(), kNow);
+  EXPECT_THAT(TrustBundleSet::Create({{"td", {{ca.root()}, {list}}}}), IsOk());
+  EXPECT_THAT(TrustBundleSet::Create({{"td", {{ca.root()}, {nullptr}}}}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(
+      TrustBundleSet::Create({{"td", {{ca.root()}, std::vector<RevocationListPtr>(65, list)}}}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 64")));
+}
+
+TEST(TrustBundleSetTest, IsEqualToTheByte) {
+  const TestCa ca("td", kNow), other("td", kNow);
+  const auto make = [](TrustBundleMap map) { return *TrustBundleSet::Create(std::move(map)); };
+  const TrustBundleSet one = make({{"td", {{ca.root()}}}});
+  EXPECT_EQ(one, make({{"td", {{*Certificate::FromDer(ca.root()->der())}}}}));
+  EXPECT_NE(one, make({{"td", {{other.root()}}}}));
+  EXPECT_NE(one, make({{"td", {{ca.root(), other.root()}}}}));
+  EXPECT_NE(one, make({{"td2", {{ca.root()}}}}));
+  EXPECT_NE(one, make({{"td", {{ca.root()}, {MakeCrl(*ca.root(), ca.key(), kNow)}}}}));
+  EXPECT_NE(one, TrustBundleSet());
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "common/identity/svid_verifier.h"
 
 namespace byrnie {
 
@@ -13,6 +14,11 @@ namespace byrnie {
 // what tells a reused address from a broken handshake.
 absl::Status IdentityMismatchError(absl::string_view message);
 bool IsIdentityMismatch(const absl::Status& status);
+
+// `status` of a peer whose certificates were refused for `defect`. Only what revocation lists say
+// is kept; DefectOf gives kNone for all else.
+absl::Status WithDefect(absl::Status status, SvidDefect defect);
+SvidDefect DefectOf(const absl::Status& status);
 
 // `status`, for which this end alone is to blame: its signer. Another peer would not do better.
 absl::Status OwnFault(absl::Status status);

@@ -12,8 +12,6 @@
 namespace byrnie {
 namespace {
 
-constexpr size_t kMaxPresented = 4;
-
 uint8_t AlertFor(SvidDefect defect) {
   switch (defect) {
     case SvidDefect::kUnknownIssuer:
@@ -21,6 +19,10 @@ uint8_t AlertFor(SvidDefect defect) {
     case SvidDefect::kExpired:
     case SvidDefect::kNotYetValid:
       return SSL_AD_CERTIFICATE_EXPIRED;
+    case SvidDefect::kRevoked:
+      return SSL_AD_CERTIFICATE_REVOKED;
+    case SvidDefect::kRevocationUnknown:
+      return SSL_AD_CERTIFICATE_UNKNOWN;
     case SvidDefect::kNone:
     case SvidDefect::kMalformed:
       break;
@@ -29,9 +31,9 @@ uint8_t AlertFor(SvidDefect defect) {
 }
 
 absl::Status CheckAllowed(const SpiffeId& peer, const IdentitySnapshot& own,
-                          const std::vector<SpiffeId>& allowed) {
+                          const std::vector<SpiffeId>& allowed, bool federated) {
   if (allowed.empty()) {
-    if (peer.trust_domain() == own.id().trust_domain()) return absl::OkStatus();
+    if (federated || peer.trust_domain() == own.id().trust_domain()) return absl::OkStatus();
     return absl::UnauthenticatedError(
         absl::StrCat("peer is ", peer.text(), ", not of trust domain ", own.id().trust_domain()));
   }
@@ -45,15 +47,15 @@ absl::Status CheckAllowed(const SpiffeId& peer, const IdentitySnapshot& own,
 
 absl::StatusOr<ProvenPeer> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
                                       const IdentitySnapshot& own,
-                                      const std::vector<SpiffeId>& allowed_peers, absl::Time now,
-                                      uint8_t* alert) {
+                                      const std::vector<SpiffeId>& allowed_peers, bool federated,
+                                      absl::Time now, uint8_t* alert) {
   *alert = SSL_AD_BAD_CERTIFICATE;
   CertificateChain chain;
   const size_t count = presented == nullptr ? 0 : sk_CRYPTO_BUFFER_num(presented);
   // Refused before anything is parsed: parsing is what a hostile chain would make us pay for.
-  if (count > kMaxPresented) {
+  if (count > kMaxSvidChain) {
     return absl::UnauthenticatedError(absl::StrCat(
-        "peer presented ", count, " certificates; at most ", kMaxPresented, " are taken"));
+        "peer presented ", count, " certificates; at most ", kMaxSvidChain, " are taken"));
   }
   for (size_t i = 0; i < count; ++i) {
     const CRYPTO_BUFFER* buffer = sk_CRYPTO_BUFFER_value(presented, i);
@@ -69,9 +71,11 @@ absl::StatusOr<ProvenPeer> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
   absl::StatusOr<VerifiedSvid> svid = VerifySvid(chain, own.bundles(), now, &defect);
   if (!svid.ok()) {
     *alert = AlertFor(defect);
-    return absl::Status(svid.status().code(), absl::StrCat("peer: ", svid.status().message()));
+    return WithDefect(
+        absl::Status(svid.status().code(), absl::StrCat("peer: ", svid.status().message())),
+        defect);
   }
-  const absl::Status allowed = CheckAllowed(svid->id, own, allowed_peers);
+  const absl::Status allowed = CheckAllowed(svid->id, own, allowed_peers, federated);
   if (!allowed.ok()) {
     *alert = SSL_AD_ACCESS_DENIED;
     return allowed;

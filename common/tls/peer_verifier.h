@@ -20,12 +20,13 @@ struct ProvenPeer {
 
 // Judges the certificates that a TLS peer has presented, leaf first, null when it presented none:
 // they are an X509-SVID by `own`'s trust bundles at `now`, of one of `allowed_peers` or, when that
-// is empty, of our own trust domain. Unauthenticated says why not, and `alert` gets what to tell
-// the peer.
+// is empty, of our own trust domain, or of any that there is a bundle for when `federated`.
+// Unauthenticated says why not, with DefectOf (handshake_fault.h) where revocation is the reason,
+// and `alert` gets what to tell the peer.
 absl::StatusOr<ProvenPeer> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
                                       const IdentitySnapshot& own,
-                                      const std::vector<SpiffeId>& allowed_peers, absl::Time now,
-                                      uint8_t* alert);
+                                      const std::vector<SpiffeId>& allowed_peers, bool federated,
+                                      absl::Time now, uint8_t* alert);
 
 }  // namespace byrnie
 

@@ -38,6 +38,9 @@ class TlsStream final : public ByteStream {
   struct Options {
     // Who the peer may be; empty: anyone of our own trust domain.
     std::vector<SpiffeId> allowed_peers;
+    // With no `allowed_peers`: anyone of any trust domain there is a bundle for. For servers that
+    // ask policies afterwards.
+    bool federated = false;
     absl::Duration handshake_timeout = absl::Seconds(5);
   };
   // Runs once, in a later turn: OK; Unauthenticated (the peer is not who it must be, see
