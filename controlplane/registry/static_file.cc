@@ -1,7 +1,5 @@
 #include "controlplane/registry/static_file.h"
 
-#include <sys/stat.h>
-
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -17,14 +15,7 @@ namespace {
 constexpr char kReloads[] = "byrnie_controlplane_registry_reloads_total";
 constexpr char kReloadsHelp[] = "Times the registry file was read, by result.";
 
-int64_t Nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000LL + time.tv_nsec; }
-
 }  // namespace
-
-bool StaticFile::Fingerprint::operator==(const Fingerprint& other) const {
-  return device == other.device && inode == other.inode && size == other.size &&
-         modified_ns == other.modified_ns && changed_ns == other.changed_ns;
-}
 
 StaticFile::StaticFile(std::string path, std::string trust_domain, Registry* registry,
                        Logger* logger, MetricRegistry* metrics)
@@ -40,15 +31,14 @@ absl::StatusOr<std::unique_ptr<StaticFile>> StaticFile::Create(const std::string
                                                                Registry* registry, Logger* logger,
                                                                MetricRegistry* metrics) {
   auto file = absl::WrapUnique(new StaticFile(path, trust_domain, registry, logger, metrics));
-  file->seen_ = file->TakeFingerprint();
+  file->seen_ = TakeFileFingerprint(path);
   RETURN_IF_ERROR(file->Load());
   file->reloads_ok_->Increment();
   return file;
 }
 
 bool StaticFile::Poll() {
-  // Taken before reading: a change during the read is seen by the next poll.
-  absl::optional<Fingerprint> now = TakeFingerprint();
+  absl::optional<FileFingerprint> now = TakeFileFingerprint(path_);
   if (now == seen_) return false;
   seen_ = now;
   const RegistrySnapshotPtr before = registry_->snapshot();
@@ -73,13 +63,6 @@ bool StaticFile::Poll() {
                                        {"changed", static_cast<uint64_t>(total.changed.size())},
                                        {"removed", static_cast<uint64_t>(total.removed.size())}});
   return true;
-}
-
-absl::optional<StaticFile::Fingerprint> StaticFile::TakeFingerprint() const {
-  struct stat info;
-  if (::stat(path_.c_str(), &info) != 0) return absl::nullopt;
-  return Fingerprint{info.st_dev, info.st_ino, info.st_size, Nanoseconds(info.st_mtim),
-                     Nanoseconds(info.st_ctim)};
 }
 
 absl::Status StaticFile::Load() {

@@ -1,13 +1,13 @@
 #ifndef BYRNIE_CONTROLPLANE_REGISTRY_STATIC_FILE_H_
 #define BYRNIE_CONTROLPLANE_REGISTRY_STATIC_FILE_H_
 
-#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
+#include "common/base/file_fingerprint.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/registry/registry.h"
@@ -32,17 +32,8 @@ class StaticFile {
   bool Poll();
 
  private:
-  // What tells a file from its successor, also one renamed over it within the resolution of the
-  // clock.
-  struct Fingerprint {
-    uint64_t device, inode;
-    int64_t size, modified_ns, changed_ns;
-    bool operator==(const Fingerprint& other) const;
-  };
-
   StaticFile(std::string path, std::string trust_domain, Registry* registry, Logger* logger,
              MetricRegistry* metrics);
-  absl::optional<Fingerprint> TakeFingerprint() const;
   absl::Status Load();
 
   const std::string path_;
@@ -52,7 +43,7 @@ class StaticFile {
   Counter* const reloads_ok_;
   Counter* const reloads_rejected_;
   // Of the last try, good or bad; absent: the file was not there.
-  absl::optional<Fingerprint> seen_;
+  absl::optional<FileFingerprint> seen_;
 };
 
 }  // namespace byrnie

@@ -1,0 +1,204 @@
+#include "common/identity/trust_files.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/file.h"
+#include "common/base/status_macros.h"
+#include "common/identity/spiffe_id.h"
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kMaxBundleSize = 1024 * 1024;
+constexpr size_t kMaxCrlSize = 4 * 1024 * 1024;
+constexpr char kReadsHelp[] =
+    "Times a file of trust bundles or revocation lists was read, by result.";
+
+template <typename T>
+bool Same(const std::vector<std::shared_ptr<const T>>& a,
+          const std::vector<std::shared_ptr<const T>>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const auto& x, const auto& y) { return x->der() == y->der(); });
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<TrustFiles::File>> TrustFiles::ParseFlag(
+    absl::string_view text, absl::string_view default_trust_domain) {
+  std::vector<File> files;
+  for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    part = absl::StripAsciiWhitespace(part);
+    File file{std::string(default_trust_domain), std::string(part)};
+    const size_t equals = part.find('=');
+    if (equals != absl::string_view::npos) {
+      file.trust_domain = std::string(part.substr(0, equals));
+      file.path = std::string(part.substr(equals + 1));
+    } else if (default_trust_domain.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("\"", part, "\" is not TRUST_DOMAIN=FILE"));
+    }
+    RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(file.trust_domain));
+    if (file.path.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("\"", part, "\" names no file"));
+    }
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+absl::StatusOr<std::unique_ptr<TrustFiles>> TrustFiles::Create(Options options, Logger* log,
+                                                               MetricRegistry* metrics) {
+  auto files = absl::WrapUnique(new TrustFiles(std::move(options), log, metrics));
+  for (Watched& watched : files->files_) {
+    watched.seen = TakeFileFingerprint(watched.file.path);
+    RETURN_IF_ERROR(Load(/*first_time=*/true, &watched).status());
+    files->reads_ok_->Increment();
+  }
+  files->ShowAges();
+  return files;
+}
+
+TrustFiles::TrustFiles(Options options, Logger* log, MetricRegistry* metrics)
+    : log_(log),
+      reads_ok_(metrics->AddCounter(absl::StrCat(options.metrics_prefix, "_trust_file_reads_total"),
+                                    kReadsHelp, {{"result", "ok"}})),
+      reads_rejected_(
+          metrics->AddCounter(absl::StrCat(options.metrics_prefix, "_trust_file_reads_total"),
+                              kReadsHelp, {{"result", "rejected"}})),
+      crl_this_update_(metrics->AddGauge(
+          absl::StrCat(options.metrics_prefix, "_crl_this_update_timestamp_seconds"),
+          "When the oldest revocation list read from a file was made, Unix time; 0: there is "
+          "none.")),
+      crl_next_update_(metrics->AddGauge(
+          absl::StrCat(options.metrics_prefix, "_crl_next_update_timestamp_seconds"),
+          "When the first revocation list read from a file ends, and with it the trust in those "
+          "it is about, Unix time; 0: there is none.")) {
+  for (File& file : options.bundles) {
+    Watched watched;
+    watched.kind = Kind::kBundle;
+    watched.file = std::move(file);
+    files_.push_back(std::move(watched));
+  }
+  for (File& file : options.crls) {
+    Watched watched;
+    watched.kind = Kind::kCrl;
+    watched.file = std::move(file);
+    files_.push_back(std::move(watched));
+  }
+}
+
+TrustFiles::~TrustFiles() = default;
+
+bool TrustFiles::Poll() {
+  bool changed = false;
+  for (Watched& watched : files_) changed = PollOne(&watched) || changed;
+  if (changed) ShowAges();
+  return changed;
+}
+
+bool TrustFiles::PollOne(Watched* watched) {
+  absl::optional<FileFingerprint> now = TakeFileFingerprint(watched->file.path);
+  if (now == watched->seen && !watched->doubted) return false;
+  watched->seen = now;
+  const bool doubted = watched->doubted;
+  absl::StatusOr<bool> changed = Load(/*first_time=*/false, watched);
+  if (watched->doubted) return false;
+  if (!changed.ok()) {
+    reads_rejected_->Increment();
+    log_->Error("trust file rejected, what it said before stays in force",
+                {{"path", watched->file.path}, {"error", changed.status().message()}});
+    return false;
+  }
+  reads_ok_->Increment();
+  if (doubted && watched->roots.empty()) {
+    log_->Warning("trust domain withdrawn: its bundle file is empty",
+                  {{"trust_domain", watched->file.trust_domain}, {"path", watched->file.path}});
+  } else if (*changed) {
+    log_->Info("trust file read",
+               {{"path", watched->file.path},
+                {"trust_domain", watched->file.trust_domain},
+                {"roots", static_cast<uint64_t>(watched->roots.size())},
+                {"revocation_lists", static_cast<uint64_t>(watched->crls.size())}});
+  }
+  return *changed;
+}
+
+absl::StatusOr<bool> TrustFiles::Load(bool first_time, Watched* watched) {
+  const std::string& path = watched->file.path;
+  const bool was_doubted = std::exchange(watched->doubted, false);
+  const auto in_file = [&path](const absl::Status& status) {
+    return absl::Status(status.code(), absl::StrCat("file \"", path, "\": ", status.message()));
+  };
+  if (watched->kind == Kind::kCrl) {
+    ASSIGN_OR_RETURN(std::string contents, ReadFile(path, kMaxCrlSize));
+    absl::StatusOr<std::vector<RevocationListPtr>> lists = RevocationList::ListFromFile(contents);
+    if (!lists.ok()) return in_file(lists.status());
+    const bool changed = !Same(*lists, watched->crls);
+    watched->crls = *std::move(lists);
+    return changed;
+  }
+  ASSIGN_OR_RETURN(std::string contents, ReadFile(path, kMaxBundleSize));
+  std::vector<CertificatePtr> roots;
+  if (absl::StripAsciiWhitespace(contents).empty()) {
+    if (!first_time && !was_doubted && !watched->roots.empty()) {
+      watched->doubted = true;
+      return false;
+    }
+  } else {
+    // Judged as the bundle it is to be, so that a mistake is seen here and not when it is merged.
+    absl::StatusOr<TrustBundleSet> set =
+        TrustBundleSet::FromPem(watched->file.trust_domain, contents);
+    if (!set.ok()) return in_file(set.status());
+    roots = set->Find(watched->file.trust_domain)->roots;
+  }
+  const bool changed = !Same(roots, watched->roots);
+  watched->roots = std::move(roots);
+  return changed;
+}
+
+absl::StatusOr<TrustBundleSet> TrustFiles::AddTo(const TrustBundleSet& base) const {
+  TrustBundleMap map = base.bundles();
+  for (const Watched& watched : files_) {
+    if (watched.kind != Kind::kBundle || watched.roots.empty()) continue;
+    if (base.Find(watched.file.trust_domain) != nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("file \"", watched.file.path,
+                                                     "\" is about our own trust domain ",
+                                                     watched.file.trust_domain));
+    }
+    std::vector<CertificatePtr>& roots = map[watched.file.trust_domain].roots;
+    roots.insert(roots.end(), watched.roots.begin(), watched.roots.end());
+  }
+  ASSIGN_OR_RETURN(TrustBundleSet trusted, TrustBundleSet::Create(std::move(map)));
+  return WithRevocationLists(trusted, RevocationLists());
+}
+
+RevocationListMap TrustFiles::RevocationLists() const {
+  RevocationListMap lists;
+  for (const Watched& watched : files_) {
+    if (watched.crls.empty()) continue;
+    std::vector<RevocationListPtr>& of = lists[watched.file.trust_domain];
+    of.insert(of.end(), watched.crls.begin(), watched.crls.end());
+  }
+  return lists;
+}
+
+void TrustFiles::ShowAges() {
+  const auto least = [this](absl::Time (RevocationList::*time)() const) {
+    absl::Time result = absl::InfiniteFuture();
+    for (const Watched& watched : files_) {
+      for (const RevocationListPtr& list : watched.crls) {
+        result = std::min(result, ((*list).*time)());
+      }
+    }
+    return result == absl::InfiniteFuture() ? 0 : absl::ToUnixSeconds(result);
+  };
+  crl_this_update_->Set(least(&RevocationList::this_update));
+  crl_next_update_->Set(least(&RevocationList::next_update));
+}
+
+}  // namespace byrnie

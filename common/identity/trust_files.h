@@ -1,0 +1,92 @@
+#ifndef BYRNIE_COMMON_IDENTITY_TRUST_FILES_H_
+#define BYRNIE_COMMON_IDENTITY_TRUST_FILES_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "common/base/file_fingerprint.h"
+#include "common/identity/trust_bundle.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+
+namespace byrnie {
+
+// Files with trust bundles of other trust domains and with revocation lists, which may change at
+// any time. Lives on one thread; reads the disk. The pointers outlive it.
+//
+// A file that cannot be read or is invalid is logged and counted once, and what was in force stays
+// in force: an unreadable file is no decision. A trust domain is withdrawn by emptying its bundle
+// file (white space alone), and only when two looks in a row have found it so, because a file that
+// is just being written is empty for a moment. An emptied file of revocation lists is an invalid
+// one: lists end by their nextUpdate.
+class TrustFiles {
+ public:
+  // Which trust domain a file is about.
+  struct File {
+    std::string trust_domain;
+    std::string path;
+  };
+  struct Options {
+    std::vector<File> bundles;  // PEM certificates.
+    std::vector<File> crls;     // PEM or DER.
+    // "byrnie_certagent": in front of the names of metrics.
+    std::string metrics_prefix;
+  };
+
+  // Reads "TRUST_DOMAIN=FILE,...", as the flags have it; FILE alone is of `default_trust_domain`
+  // where that is not empty. InvalidArgument says which part is wrong.
+  static absl::StatusOr<std::vector<File>> ParseFlag(absl::string_view text,
+                                                     absl::string_view default_trust_domain);
+
+  // Reads all files for the first time. NotFound, InvalidArgument and the like name the file. A
+  // bundle file may be empty: its trust domain is not trusted yet.
+  static absl::StatusOr<std::unique_ptr<TrustFiles>> Create(Options options, Logger* log,
+                                                            MetricRegistry* metrics);
+  TrustFiles(const TrustFiles&) = delete;
+  TrustFiles& operator=(const TrustFiles&) = delete;
+  ~TrustFiles();
+
+  // Looks at the files, about twice a second; true when what they say has changed.
+  bool Poll();
+
+  // `base` with the trust domains and revocation lists of the files. Lists of a trust domain that
+  // is not trusted are left out. InvalidArgument as TrustBundleSet::Create, and when a file is
+  // about a trust domain that `base` has.
+  absl::StatusOr<TrustBundleSet> AddTo(const TrustBundleSet& base) const;
+  // The lists of the files.
+  RevocationListMap RevocationLists() const;
+
+ private:
+  enum class Kind { kBundle, kCrl };
+  struct Watched {
+    Kind kind;
+    File file;
+    absl::optional<FileFingerprint> seen;
+    // Found empty by the latest look, and not believed yet.
+    bool doubted = false;
+    std::vector<CertificatePtr> roots;
+    std::vector<RevocationListPtr> crls;
+  };
+
+  TrustFiles(Options options, Logger* log, MetricRegistry* metrics);
+  bool PollOne(Watched* watched);
+  // True when it says something else than before.
+  static absl::StatusOr<bool> Load(bool first_time, Watched* watched);
+  void ShowAges();
+
+  std::vector<Watched> files_;
+  Logger* const log_;  // Not owned.
+  Counter* const reads_ok_;
+  Counter* const reads_rejected_;
+  Gauge* const crl_this_update_;
+  Gauge* const crl_next_update_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_IDENTITY_TRUST_FILES_H_

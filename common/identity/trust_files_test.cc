@@ -1,0 +1,147 @@
+#include "common/identity/trust_files.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/file.h"
+#include "common/base/status_matchers.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "common/tls/testing/test_ca.h"
+#include "common/tls/testing/test_crl.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+constexpr absl::Time kNow = absl::FromUnixSeconds(1'900'000'000);
+
+class TrustFilesTest : public ::testing::Test {
+ protected:
+  TrustFilesTest() { ::unlink(bundle_.c_str()), ::unlink(crl_.c_str()); }
+
+  void Write(const std::string& path, absl::string_view text) {
+    ASSERT_THAT(WriteFileAtomically(path, text, 0600), IsOk());
+  }
+  absl::StatusOr<std::unique_ptr<TrustFiles>> Create() {
+    TrustFiles::Options options;
+    options.bundles = {{"partner", bundle_}};
+    options.crls = {{"td", crl_}};
+    options.metrics_prefix = "test";
+    return TrustFiles::Create(options, &log_, &metrics_);
+  }
+  std::string CrlPem(std::vector<CertificatePtr> revoked = {}) {
+    return MakeCrl(*own_.root(), own_.key(), kNow, std::move(revoked))->ToPem();
+  }
+  TrustBundleSet Added(const TrustFiles& files) { return *files.AddTo(own_.Bundles()); }
+
+  const TestCa own_{"td", kNow}, partner_{"partner", kNow}, next_{"partner", kNow};
+  const std::string bundle_ = testing::TempDir() + "/partner.pem";
+  const std::string crl_ = testing::TempDir() + "/td.crl";
+  Logger log_{open("/dev/null", O_WRONLY | O_CLOEXEC), Logger::Format::kText, LogLevel::kError};
+  MetricRegistry metrics_;
+};
+
+TEST_F(TrustFilesTest, AddsTrustDomainsAndListsToABase) {
+  Write(bundle_, partner_.root()->ToPem());
+  Write(crl_, CrlPem());
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
+  const TrustBundleSet set = Added(*files);
+  EXPECT_EQ(set.Find("partner")->roots[0]->der(), partner_.root()->der());
+  EXPECT_THAT(set.Find("partner")->crls, SizeIs(0));
+  EXPECT_THAT(set.Find("td")->crls, SizeIs(1));
+  EXPECT_FALSE(files->Poll());
+  // The same list is not taken twice.
+  EXPECT_THAT(files->AddTo(set), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("own")));
+  EXPECT_THAT((*WithRevocationLists(set, files->RevocationLists())).Find("td")->crls, SizeIs(1));
+}
+
+TEST_F(TrustFilesTest, FollowsChangesAndKeepsTheLastGoodContent) {
+  Write(bundle_, partner_.root()->ToPem());
+  Write(crl_, CrlPem());
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
+  Write(bundle_, absl::StrCat(partner_.root()->ToPem(), next_.root()->ToPem()));
+  EXPECT_TRUE(files->Poll());
+  EXPECT_THAT(Added(*files).Find("partner")->roots, SizeIs(2));
+  Write(bundle_, "garbage");
+  EXPECT_FALSE(files->Poll());
+  ::unlink(bundle_.c_str());
+  EXPECT_FALSE(files->Poll());
+  EXPECT_THAT(Added(*files).Find("partner")->roots, SizeIs(2));
+  Write(bundle_, own_.IssueSvid("/a").chain[0]->ToPem());
+  EXPECT_FALSE(files->Poll()) << "a leaf is no root";
+  Write(bundle_, next_.root()->ToPem());
+  EXPECT_TRUE(files->Poll());
+  EXPECT_THAT(Added(*files).Find("partner")->roots, SizeIs(1));
+
+  Write(crl_, CrlPem({own_.IssueSvid("/a").chain[0]}));
+  EXPECT_TRUE(files->Poll());
+  EXPECT_EQ(Added(*files).Find("td")->crls[0]->size(), 1u);
+  for (const char* bad : {"", "garbage"}) {
+    Write(crl_, bad);
+    EXPECT_FALSE(files->Poll());
+    EXPECT_FALSE(files->Poll());
+    EXPECT_EQ(Added(*files).Find("td")->crls[0]->size(), 1u) << "lists end by their nextUpdate";
+  }
+}
+
+TEST_F(TrustFilesTest, WithdrawsATrustDomainWhenItsFileStaysEmpty) {
+  Write(bundle_, partner_.root()->ToPem());
+  Write(crl_, CrlPem());
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
+  // As a file that is being written.
+  Write(bundle_, "");
+  EXPECT_FALSE(files->Poll());
+  Write(bundle_, partner_.root()->ToPem());
+  EXPECT_FALSE(files->Poll());
+  EXPECT_NE(Added(*files).Find("partner"), nullptr);
+  Write(bundle_, "\n");
+  EXPECT_FALSE(files->Poll());
+  EXPECT_TRUE(files->Poll());
+  EXPECT_EQ(Added(*files).Find("partner"), nullptr);
+  EXPECT_FALSE(files->Poll());
+  Write(bundle_, partner_.root()->ToPem());
+  EXPECT_TRUE(files->Poll());
+  EXPECT_NE(Added(*files).Find("partner"), nullptr);
+}
+
+TEST_F(TrustFilesTest, BeginsWithoutATrustDomainWhoseFileIsEmpty) {
+  Write(bundle_, "");
+  Write(crl_, CrlPem());
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
+  EXPECT_EQ(Added(*files).Find("partner"), nullptr);
+}
+
+TEST_F(TrustFilesTest, DoesNotBeginWithFilesThatAreMissingOrBad) {
+  EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kNotFound, HasSubstr(bundle_)));
+  Write(bundle_, partner_.root()->ToPem());
+  EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kNotFound, HasSubstr(crl_)));
+  Write(crl_, "");
+  EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(crl_)));
+}
+
+TEST(TrustFilesFlagTest, NamesTrustDomainAndFile) {
+  ASSERT_OK_AND_ASSIGN(auto files, TrustFiles::ParseFlag("a.b=/x, /y/z,c=/w", "own"));
+  ASSERT_THAT(files, SizeIs(3));
+  EXPECT_EQ(files[0].trust_domain, "a.b");
+  EXPECT_EQ(files[0].path, "/x");
+  EXPECT_EQ(files[1].trust_domain, "own");
+  EXPECT_EQ(files[1].path, "/y/z");
+  EXPECT_EQ(files[2].trust_domain, "c");
+  EXPECT_THAT(*TrustFiles::ParseFlag("", "own"), SizeIs(0));
+  const auto invalid = StatusIs(absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(TrustFiles::ParseFlag("/y", ""), invalid);
+  EXPECT_THAT(TrustFiles::ParseFlag("A=/y", ""), invalid);
+  EXPECT_THAT(TrustFiles::ParseFlag("a=", ""), invalid);
+}
+
+}  // namespace
+}  // namespace byrnie
