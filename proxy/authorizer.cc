@@ -131,6 +131,13 @@ Decision Authorize(const PolicySet* policies, const WorkloadSelector& workload,
     return Deny(absl::StrCat(decision_reason::kPolicyMissing, " ", missing));
   }
 
+  const bool foreign =
+      facts.peer.has_value() &&
+      (workload.trust_domain.empty() || facts.peer->trust_domain() != workload.trust_domain);
+  const auto matches = [&](const Policy& policy) {
+    return foreign && policy.action == Policy::Action::kAllow ? policy.MatchesByTrustDomain(facts)
+                                                              : policy.Matches(facts);
+  };
   Decision decision;
   const Policy* denied_by = nullptr;
   const Policy* allowed_by = nullptr;
@@ -138,13 +145,12 @@ Decision Authorize(const PolicySet* policies, const WorkloadSelector& workload,
   for (const size_t position : positions) {
     const Policy& policy = policies->policies()[position];
     if (policy.dry_run) {
-      decision.dry_run.push_back(
-          {policy.Key(), DryRunEffect(policy.action, policy.Matches(facts))});
+      decision.dry_run.push_back({policy.Key(), DryRunEffect(policy.action, matches(policy))});
     } else if (policy.action == Policy::Action::kDeny) {
-      if (denied_by == nullptr && policy.Matches(facts)) denied_by = &policy;
+      if (denied_by == nullptr && matches(policy)) denied_by = &policy;
     } else {
       must_be_allowed = true;
-      if (allowed_by == nullptr && policy.Matches(facts)) allowed_by = &policy;
+      if (allowed_by == nullptr && matches(policy)) allowed_by = &policy;
     }
   }
   if (denied_by != nullptr) {

@@ -115,8 +115,10 @@ struct Decision {
 //
 // In this order: no PolicySet denies; plaintext where it is not admitted is denied; a selected
 // policy that is not there denies; a DENY policy that concerns the workload and matches denies;
-// where ALLOW policies concern it, one must match; where none does, an authenticated peer of the
-// workload's own trust domain is allowed, and plaintext where it is admitted. A policy concerns a
+// where ALLOW policies concern it, one must match, and for a peer of another trust domain it must
+// match by a principal that names that trust domain; where none concerns it, an authenticated peer
+// of the workload's own trust domain is allowed, and plaintext where it is admitted. A policy
+// concerns a
 // workload by its scope: all (GLOBAL), those of its namespace (NAMESPACE), those that list it
 // (WORKLOAD_SELECTOR). How a policy matches is said in proxy/policy.h.
 Decision Authorize(const PolicySet* policies, const WorkloadSelector& workload,

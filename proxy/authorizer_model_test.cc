@@ -138,6 +138,30 @@ Truth Matches(const pb::Authorization& policy, const Peer& peer, const Connectio
   });
 }
 
+// An ALLOW policy lets a peer of another trust domain in by nothing but a principal that says which
+// trust domain that is.
+bool AllowsForeign(const pb::Authorization& policy, const Peer& peer,
+                   const ConnectionFacts& facts) {
+  for (const pb::Rule& rule : policy.rules()) {
+    pb::Authorization alone;
+    *alone.add_rules() = rule;
+    if (Matches(alone, peer, facts) != Truth::kYes) continue;
+    for (const pb::Clause& clause : rule.clauses()) {
+      for (const pb::Match& match : clause.matches()) {
+        if (Matches(match, peer, facts) != Truth::kYes) continue;
+        for (const pb::StringMatch& principal : match.principals()) {
+          const std::string named = principal.has_exact() ? principal.exact() : principal.prefix();
+          if (named.find('/') != std::string::npos &&
+              Text(principal, peer.principal) == Truth::kYes) {
+            return true;
+          }
+        }
+      }
+    }
+  }
+  return false;
+}
+
 // Why the connection is to be refused, or why not: the word of decision_reason.
 std::string Expected(const Policies& policies, const WorkloadSelector& workload, const Peer& peer,
                      const ConnectionFacts& facts) {
@@ -154,13 +178,16 @@ std::string Expected(const Policies& policies, const WorkloadSelector& workload,
     if (concerns && !policy.dry_run()) in_force.push_back(&policy);
   }
   if (!unseen.empty()) return "policy-missing";
+  const bool foreign = !peer.principal.empty() &&
+                       peer.principal.substr(0, peer.principal.find('/')) != workload.trust_domain;
   bool one_must_allow = false;
   bool one_allows = false;
   for (const pb::Authorization* policy : in_force) {
     const Truth truth = Matches(*policy, peer, facts);
     if (policy->action() == pb::DENY && truth != Truth::kNo) return "policy-deny";
     one_must_allow = one_must_allow || policy->action() == pb::ALLOW;
-    one_allows = one_allows || (policy->action() == pb::ALLOW && truth == Truth::kYes);
+    const bool allows = foreign ? AllowsForeign(*policy, peer, facts) : truth == Truth::kYes;
+    one_allows = one_allows || (policy->action() == pb::ALLOW && allows);
   }
   if (one_allows) return "allowed-by";
   if (one_must_allow) return "no-allow-match";

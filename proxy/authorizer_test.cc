@@ -1,5 +1,6 @@
 #include "proxy/authorizer.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -116,6 +117,55 @@ TEST(AuthorizerTest, AnAllowPolicyMayNameAnotherTrustDomain) {
   Add(&policies, "federated", pb::ALLOW, &match);
   match->add_principals()->set_prefix("partner.example/");
   EXPECT_EQ(Reason(policies, FromClient("spiffe://partner.example/ns/x/sa/y")),
+            "+allowed-by demo/federated");
+}
+
+TEST(AuthorizerTest, NoPolicyAdmitsAnotherTrustDomainWithoutNamingIt) {
+  const ConnectionFacts foreign = FromClient("spiffe://partner.example/ns/demo/sa/client");
+  const auto with = [&](const std::function<void(pb::Match*)>& fill) {
+    Policies policies;
+    pb::Match* match;
+    Add(&policies, "p", pb::ALLOW, &match);
+    fill(match);
+    return Reason(policies, foreign);
+  };
+  EXPECT_EQ(with([](pb::Match*) {}), "-no-allow-match");
+  EXPECT_EQ(with([](pb::Match* m) { m->add_destination_ports(8080); }), "-no-allow-match");
+  EXPECT_EQ(with([](pb::Match* m) { m->add_namespaces()->set_exact("demo"); }), "-no-allow-match");
+  EXPECT_EQ(with([](pb::Match* m) {
+              m->add_service_accounts()->set_namespace_("demo");
+              m->mutable_service_accounts(0)->set_service_account("client");
+            }),
+            "-no-allow-match");
+  EXPECT_EQ(with([](pb::Match* m) { m->add_principals()->mutable_presence(); }), "-no-allow-match");
+  EXPECT_EQ(with([](pb::Match* m) { m->add_principals()->set_suffix("/sa/client"); }),
+            "-no-allow-match");
+  EXPECT_EQ(with([](pb::Match* m) { m->add_principals()->set_prefix("partner"); }),
+            "-no-allow-match");
+  EXPECT_EQ(with([](pb::Match* m) { m->add_not_principals()->set_exact("cluster.local/x"); }),
+            "-no-allow-match");
+  EXPECT_EQ(with([](pb::Match* m) {
+              m->add_principals()->set_exact("partner.example/ns/demo/sa/client");
+              m->add_destination_ports(8080);
+            }),
+            "+allowed-by demo/p");
+  EXPECT_EQ(with([](pb::Match* m) {
+              m->add_principals()->set_prefix("partner.example/");
+              m->add_destination_ports(9090);
+            }),
+            "-no-allow-match");
+}
+
+TEST(AuthorizerTest, ADenyPolicyReachesAnotherTrustDomainByAnyName) {
+  Policies policies;
+  pb::Match* match;
+  Add(&policies, "federated", pb::ALLOW, &match);
+  match->add_principals()->set_prefix("partner.example/");
+  Add(&policies, "no-client", pb::DENY, &match);
+  match->add_namespaces()->set_exact("demo");
+  EXPECT_EQ(Reason(policies, FromClient("spiffe://partner.example/ns/demo/sa/client")),
+            "-policy-deny demo/no-client");
+  EXPECT_EQ(Reason(policies, FromClient("spiffe://partner.example/ns/x/sa/client")),
             "+allowed-by demo/federated");
 }
 

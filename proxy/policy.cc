@@ -71,6 +71,29 @@ bool MatchHolds(const PolicyMatch& match, const PeerAttributes& peer, const Conn
                [&facts](uint16_t port) { return port == facts.destination.port(); });
 }
 
+bool RuleHolds(const PolicyRule& rule, const PeerAttributes& peer, const ConnectionFacts& facts,
+               Policy::Action action) {
+  const auto clause_holds = [&](const PolicyClause& clause) {
+    return clause.matches.empty() ||
+           std::any_of(clause.matches.begin(), clause.matches.end(), [&](const PolicyMatch& match) {
+             return MatchHolds(match, peer, facts, action);
+           });
+  };
+  return !rule.clauses.empty() &&
+         std::all_of(rule.clauses.begin(), rule.clauses.end(), clause_holds);
+}
+
+// Whether one of the principals that match says of which trust domain the peer is to be.
+bool NamesTrustDomain(const PolicyMatch& match, absl::string_view principal) {
+  return std::any_of(match.principals.any.begin(), match.principals.any.end(),
+                     [principal](const StringMatcher& matcher) {
+                       const bool names_it = matcher.kind == StringMatcher::Kind::kExact ||
+                                             (matcher.kind == StringMatcher::Kind::kPrefix &&
+                                              absl::StrContains(matcher.text, '/'));
+                       return names_it && !principal.empty() && matcher.Matches(principal);
+                     });
+}
+
 }  // namespace
 
 bool StringMatcher::Matches(absl::string_view value) const {
@@ -104,15 +127,20 @@ std::string Policy::Key() const { return absl::StrCat(ns, "/", name); }
 
 bool Policy::Matches(const ConnectionFacts& facts) const {
   const PeerAttributes peer = AttributesOf(facts.peer);
-  const auto clause_holds = [&](const PolicyClause& clause) {
-    return clause.matches.empty() ||
-           std::any_of(clause.matches.begin(), clause.matches.end(), [&](const PolicyMatch& match) {
-             return MatchHolds(match, peer, facts, action);
-           });
+  return std::any_of(rules.begin(), rules.end(),
+                     [&](const PolicyRule& rule) { return RuleHolds(rule, peer, facts, action); });
+}
+
+bool Policy::MatchesByTrustDomain(const ConnectionFacts& facts) const {
+  const PeerAttributes peer = AttributesOf(facts.peer);
+  const auto clause_names_it = [&](const PolicyClause& clause) {
+    return std::any_of(clause.matches.begin(), clause.matches.end(), [&](const PolicyMatch& match) {
+      return NamesTrustDomain(match, peer.principal) && MatchHolds(match, peer, facts, action);
+    });
   };
   return std::any_of(rules.begin(), rules.end(), [&](const PolicyRule& rule) {
-    return !rule.clauses.empty() &&
-           std::all_of(rule.clauses.begin(), rule.clauses.end(), clause_holds);
+    return RuleHolds(rule, peer, facts, action) &&
+           std::any_of(rule.clauses.begin(), rule.clauses.end(), clause_names_it);
   });
 }
 

@@ -87,6 +87,10 @@ struct Policy {
   std::string Key() const;
   // Pure.
   bool Matches(const ConnectionFacts& facts) const;
+  // As Matches, and by a principal that names the peer's trust domain: an exact one, or a prefix
+  // that goes beyond it. Names, namespaces and service accounts of another trust domain are given
+  // by whoever runs that, and mean nothing here without it. Pure.
+  bool MatchesByTrustDomain(const ConnectionFacts& facts) const;
 };
 
 }  // namespace byrnie
