@@ -88,11 +88,13 @@ void ConnectionRegistry::AbortOtherGenerations(uint64_t generation) {
   }
 }
 
-void ConnectionRegistry::AbortUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep,
-                                     absl::string_view reason) {
+void ConnectionRegistry::AbortWhere(
+    absl::AnyInvocable<absl::string_view(const PeerInfo& peer)> why) {
   for (Connection* connection : All()) {
     const std::shared_ptr<const PeerInfo>& peer = connection->peer();
-    if (peer != nullptr && !keep(*peer)) connection->Abort(reason, "");
+    if (peer == nullptr) continue;
+    const absl::string_view reason = why(*peer);
+    if (!reason.empty()) connection->Abort(reason, "");
   }
 }
 

@@ -41,8 +41,8 @@ class ConnectionRegistry {
   void AbortExpired(absl::Time now, IdentityExpiry expiry);
   // Ends those whose tunnel was made with another identity of this proxy.
   void AbortOtherGenerations(uint64_t generation);
-  // Ends those whose tunnel's peer `keep` does not accept.
-  void AbortUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep, absl::string_view reason);
+  // Ends those for whose tunnel's peer `why` has a reason; an empty one keeps them.
+  void AbortWhere(absl::AnyInvocable<absl::string_view(const PeerInfo& peer)> why);
   // Ends those that have been open for as long as they may.
   void AbortAged();
   void AbortAll(absl::string_view reason, absl::string_view detail);

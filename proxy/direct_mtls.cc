@@ -66,9 +66,10 @@ class DirectMtls::Opening final : public TunnelPool::Request {
         PeerInfo{std::move(transport->peer), std::move(transport->session), used.id(),
                  used.generation(), used.not_after(), std::move(transport->peer_chain)});
     // The handshake was judged by the bundles it began with.
-    if (outdated && !ProvenBy(now.bundles(), *peer, owner_->loop_->WallNow())) {
-      Tell(absl::UnauthenticatedError(
-          absl::StrCat(peer->peer.id.text(), " lost our trust during the handshake")));
+    const absl::Status proven =
+        outdated ? CheckProven(now.bundles(), *peer, owner_->loop_->WallNow()) : absl::OkStatus();
+    if (!proven.ok()) {
+      Tell(proven);
       return;
     }
     TunnelPool::Opened opened;

@@ -6,6 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/crypto/certificate.h"
+#include "common/crypto/revocation_list.h"
+#include "common/identity/trust_bundle.h"
 
 namespace byrnie {
 namespace {
@@ -70,6 +73,10 @@ absl::StatusOr<IdentitySnapshotPtr> MeshState::ToIdentity(const link::v1::Identi
       ASSIGN_OR_RETURN(CertificatePtr certificate, Certificate::FromDer(der));
       roots.push_back(std::move(certificate));
     }
+    for (const std::string& der : bundle.crls()) {
+      ASSIGN_OR_RETURN(RevocationListPtr list, RevocationList::FromDer(der));
+      bundles[bundle.trust_domain()].crls.push_back(std::move(list));
+    }
   }
   ASSIGN_OR_RETURN(TrustBundleSet set, TrustBundleSet::Create(std::move(bundles)));
   return IdentitySnapshot::Create(generation_ + 1, std::move(chain), std::move(set),
@@ -106,6 +113,9 @@ absl::Status MeshState::TryIdentity(const link::v1::IdentityUpdate& update) {
   in_use->identity = identity;
   metrics_->identity_accepted->Increment();
   metrics_->certificate_expiry->Set(absl::ToUnixSeconds(identity->not_after()));
+  const RevocationListAges ages = AgesOf(identity->bundles());
+  metrics_->crl_this_update->Set(ages.oldest_this_update);
+  metrics_->crl_next_update->Set(ages.earliest_next_update);
   ++generation_;
   identity_bytes_ = std::move(bytes);
   logger_->Info("identity in force",

@@ -13,6 +13,7 @@
 #include "common/telemetry/metrics.h"
 #include "common/tls/testing/local_signer.h"
 #include "common/tls/testing/test_ca.h"
+#include "common/tls/testing/test_crl.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/mesh_snapshot.h"
@@ -159,6 +160,25 @@ TEST_F(MeshStateTest, AnIdentityThatCannotBeUsedLeavesTheLastGoodOneInForce) {
 
   ASSERT_THAT(state_.ApplyIdentity(ToUpdate(next, ca_)), IsOk());
   EXPECT_EQ(state_.snapshot()->identity->identity->generation(), 2u);
+}
+
+TEST_F(MeshStateTest, TakesRevocationListsWithTheBundleEvenOnesThatNameItself) {
+  const TestIdentity identity = ca_.IssueSvid("/ns/demo/sa/server");
+  ASSERT_THAT(state_.ApplyIdentity(ToUpdate(identity, ca_)), IsOk());
+  EXPECT_EQ(metrics_.crl_next_update->value(), 0);
+  const RevocationListPtr list =
+      MakeCrl(*ca_.root(), ca_.key(), loop_.WallNow(), {identity.chain[0]});
+  link::v1::IdentityUpdate update = ToUpdate(identity, ca_);
+  update.mutable_bundles(0)->add_crls(list->der());
+  ASSERT_THAT(state_.ApplyIdentity(update), IsOk());
+  const TrustBundleSet& bundles = state_.snapshot()->identity->identity->bundles();
+  ASSERT_THAT(bundles.Find("cluster.local")->crls, SizeIs(1));
+  EXPECT_EQ(bundles.Find("cluster.local")->crls[0]->der(), list->der());
+  EXPECT_EQ(metrics_.crl_this_update->value(), absl::ToUnixSeconds(list->this_update()));
+  EXPECT_EQ(metrics_.crl_next_update->value(), absl::ToUnixSeconds(list->next_update()));
+  update.mutable_bundles(0)->add_crls("garbage");
+  EXPECT_FALSE(state_.ApplyIdentity(update).ok());
+  EXPECT_EQ(&state_.snapshot()->identity->identity->bundles(), &bundles);
 }
 
 TEST_F(MeshStateTest, RefusesToBecomeAnotherWorkload) {

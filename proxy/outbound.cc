@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/tls/handshake_fault.h"
 #include "proxy/direct_mtls.h"
+#include "proxy/end_reason.h"
 #include "proxy/hbone_headers.h"
 #include "proxy/reason_set.h"
 #include "proxy/tunnel_reason.h"
@@ -24,7 +25,7 @@ absl::string_view ReasonOfTunnelFailure(const absl::Status& status) {
     case absl::StatusCode::kFailedPrecondition:
       return access_reason::kNoIdentity;
     case absl::StatusCode::kUnauthenticated:
-      return access_reason::kTlsFailed;
+      return end_reason::OfHandshake(status);
     case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kInvalidArgument:
       return access_reason::kTunnelRefused;

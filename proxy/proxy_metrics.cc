@@ -50,6 +50,13 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
   certificate_expiry =
       registry->AddGauge("byrnie_proxy_certificate_expiry_timestamp_seconds",
                          "When the own certificate chain ends, Unix time; 0: no identity yet");
+  crl_this_update = registry->AddGauge(
+      "byrnie_proxy_crl_this_update_timestamp_seconds",
+      "When the oldest revocation list in force was made, Unix time; 0: there is none");
+  crl_next_update = registry->AddGauge(
+      "byrnie_proxy_crl_next_update_timestamp_seconds",
+      "When the first revocation list in force ends, and with it the trust in those it is about, "
+      "Unix time; 0: there is none");
   workloads = registry->AddGauge("byrnie_proxy_workloads", "Workloads the routing table knows");
   services = registry->AddGauge("byrnie_proxy_services", "Services the routing table knows");
   const auto update = [registry](const char* type, const char* result) {

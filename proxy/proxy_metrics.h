@@ -56,6 +56,8 @@ class ProxyMetrics {
   Gauge* link_up;
   Gauge* policy_epoch;
   Gauge* certificate_expiry;
+  Gauge* crl_this_update;
+  Gauge* crl_next_update;
   Gauge* workloads;
   Gauge* services;
   Counter* identity_accepted;

@@ -52,6 +52,8 @@ constexpr absl::string_view kReasons[] = {
     route_reason::kNoEndpoint,
     route_reason::kNoHealthyEndpoint,
     end_reason::kTrustRemoved,
+    end_reason::kCertificateRevoked,
+    end_reason::kRevocationUnknown,
     tunnel_reason::kHandshakeSilent,
     tunnel_reason::kHandshakeTimeout,
     tunnel_reason::kHandshakeEvicted,

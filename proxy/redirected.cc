@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/net/prefixed_stream.h"
+#include "proxy/end_reason.h"
 #include "proxy/proxy_header.h"
 #include "proxy/trust_change.h"
 
@@ -209,6 +210,7 @@ void RedirectedConnection::StartHandshake() {
   sniffer_.reset();
   TlsStream::Options options;
   options.handshake_timeout = context()->config->handshake_timeout;
+  options.federated = true;
   tls_ = TlsStream::Create(
       loop(), std::make_unique<PrefixedStream>(loop(), std::move(bytes), std::move(client_)),
       identity_->direct_server, std::move(options),
@@ -230,10 +232,8 @@ void RedirectedConnection::OnHandshake(absl::Status status) {
   // The handshake was judged by the identity and the bundles it began with.
   const IdentitySnapshot& now = *context()->mesh->identity->identity;
   if (now.generation() != own.generation()) {
-    if (!ProvenBy(now.bundles(), *peer(), loop()->WallNow())) {
-      return RefuseHandshake(absl::UnauthenticatedError(
-          absl::StrCat("peer ", peer()->peer.id.text(), " lost our trust during the handshake")));
-    }
+    const absl::Status proven = CheckProven(now.bundles(), *peer(), loop()->WallNow());
+    if (!proven.ok()) return RefuseHandshake(proven);
     if (context()->config->identity_expiry == IdentityExpiry::kStrict) {
       return Refuse(Result::kFailed, access_reason::kIdentityExpired,
                     "the own certificate was replaced during the handshake");
@@ -256,7 +256,7 @@ void RedirectedConnection::RefuseHandshake(const absl::Status& status) {
   const bool refused = status.code() == absl::StatusCode::kUnauthenticated;
   Refuse(refused ? Result::kDenied : Result::kFailed,
          status.code() == absl::StatusCode::kDeadlineExceeded ? access_reason::kConnectTimeout
-                                                              : access_reason::kTlsFailed,
+                                                              : end_reason::OfHandshake(status),
          std::string(status.message()));
 }
 

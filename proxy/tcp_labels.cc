@@ -7,6 +7,7 @@
 #include "absl/algorithm/container.h"
 #include "absl/types/optional.h"
 #include "common/telemetry/labelled_counters.h"
+#include "proxy/end_reason.h"
 #include "proxy/reason_set.h"
 #include "proxy/routing_table.h"
 #include "proxy/tunnel_reason.h"
@@ -148,7 +149,9 @@ absl::string_view ResponseFlagsOf(AccessRecord::Result result, absl::string_view
   if (IsOneOf(word, {access_reason::kConnectFailed, access_reason::kConnectTimeout,
                      access_reason::kTlsFailed, access_reason::kPeerIdentityMismatch,
                      access_reason::kTunnelRefused, access_reason::kRefusedByPeer,
-                     access_reason::kNoIdentity})) {
+                     access_reason::kNoIdentity}) ||
+      (result == AccessRecord::Result::kFailed &&
+       IsOneOf(word, {end_reason::kCertificateRevoked, end_reason::kRevocationUnknown}))) {
     return "UF";
   }
   if (IsOneOf(word, {route_reason::kNoEndpoint, route_reason::kNoHealthyEndpoint})) return "UH";

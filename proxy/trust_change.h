@@ -5,35 +5,38 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/identity/trust_bundle.h"
 #include "proxy/peer_info.h"
 
 namespace byrnie {
 
-// True when the peer's own certificates prove it by `bundles` at `now`. Certificates that have run
-// out meanwhile are judged as of their end: what expiry means for open tunnels is IdentityExpiry's
-// to say, and trust alone is asked for here.
-bool ProvenBy(const TrustBundleSet& bundles, const PeerInfo& peer, absl::Time now);
+// OK when the peer's own certificates prove it by `bundles` at `now`. Else Unauthenticated, with
+// DefectOf (common/tls/handshake_fault.h): it lost our trust since its handshake. Certificates that
+// have run out meanwhile are judged as of their end: what expiry means for open tunnels is
+// IdentityExpiry's to say, and trust alone is asked for here.
+absl::Status CheckProven(const TrustBundleSet& bundles, const PeerInfo& peer, absl::Time now);
 
 // What a new set of bundles takes away from peers that were proven with the old one. Peers of trust
-// domains that lose no root keep their proof without a look; the others must be proven anew by what
-// is left. Lives within one turn of a loop.
+// domains that lose no root and whose revocation lists are the same keep their proof without a
+// look; the others must be proven anew by what there is now. Lives within one turn of a loop.
 class TrustChange {
  public:
   // `after` outlives this.
   TrustChange(const TrustBundleSet& before, const TrustBundleSet* after, absl::Time now);
 
   bool RemovesAnything() const { return !affected_.empty(); }
-  // True when `peer` is still trusted. Judges each PeerInfo object once, however many of a tunnel's
-  // connections ask.
-  bool Keeps(const PeerInfo& peer);
+  // Why `peer` is trusted no longer, of the closed set of end_reason; empty while it is. Judges
+  // each PeerInfo object once, however many of a tunnel's connections ask.
+  absl::string_view WhyNot(const PeerInfo& peer);
 
  private:
   const TrustBundleSet* const after_;  // Not owned.
   const absl::Time now_;
   absl::flat_hash_set<std::string> affected_;
-  absl::flat_hash_map<const PeerInfo*, bool> judged_;
+  absl::flat_hash_map<const PeerInfo*, absl::string_view> judged_;
 };
 
 }  // namespace byrnie

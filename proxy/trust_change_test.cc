@@ -6,8 +6,11 @@
 
 #include "common/base/status_matchers.h"
 #include "common/identity/svid_verifier.h"
+#include "common/tls/handshake_fault.h"
 #include "common/tls/testing/test_ca.h"
+#include "common/tls/testing/test_crl.h"
 #include "gtest/gtest.h"
+#include "proxy/end_reason.h"
 
 namespace byrnie {
 namespace {
@@ -39,18 +42,19 @@ TEST_F(TrustChangeTest, EndsOnlyPeersWhoseRootIsGone) {
   const TrustBundleSet after = Bundles({{"td", {{new_.root()}}}, {"other", {{other_.root()}}}});
   TrustChange change(before_, &after, kNow);
   EXPECT_TRUE(change.RemovesAnything());
-  EXPECT_FALSE(change.Keeps(by_old_));
-  EXPECT_FALSE(change.Keeps(by_old_)) << "the same answer when asked again";
-  EXPECT_TRUE(change.Keeps(by_new_));
-  EXPECT_TRUE(change.Keeps(foreign_));
+  EXPECT_EQ(change.WhyNot(by_old_), end_reason::kTrustRemoved);
+  EXPECT_EQ(change.WhyNot(by_old_), end_reason::kTrustRemoved)
+      << "the same answer when asked again";
+  EXPECT_EQ(change.WhyNot(by_new_), "");
+  EXPECT_EQ(change.WhyNot(foreign_), "");
 }
 
 TEST_F(TrustChangeTest, EndsAllPeersOfATrustDomainThatIsGone) {
   const TrustBundleSet after = Bundles({{"td", {{old_.root(), new_.root()}}}});
   TrustChange change(before_, &after, kNow);
-  EXPECT_TRUE(change.Keeps(by_old_));
-  EXPECT_TRUE(change.Keeps(by_new_));
-  EXPECT_FALSE(change.Keeps(foreign_));
+  EXPECT_EQ(change.WhyNot(by_old_), "");
+  EXPECT_EQ(change.WhyNot(by_new_), "");
+  EXPECT_EQ(change.WhyNot(foreign_), end_reason::kTrustRemoved);
 }
 
 TEST_F(TrustChangeTest, RemovesNothingWhenRootsAreAddedOrReordered) {
@@ -59,7 +63,7 @@ TEST_F(TrustChangeTest, RemovesNothingWhenRootsAreAddedOrReordered) {
       Bundles({{"td", {{third.root(), new_.root(), old_.root()}}}, {"other", {{other_.root()}}}});
   TrustChange change(before_, &after, kNow);
   EXPECT_FALSE(change.RemovesAnything());
-  EXPECT_TRUE(change.Keeps(by_old_));
+  EXPECT_EQ(change.WhyNot(by_old_), "");
 }
 
 TEST_F(TrustChangeTest, JudgesIntermediatesTooByTheRootsThatAreLeft) {
@@ -69,22 +73,61 @@ TEST_F(TrustChangeTest, JudgesIntermediatesTooByTheRootsThatAreLeft) {
   const PeerInfo stays = Proven(new_, below_new.IssueSvid("/b"));
   const TrustBundleSet after = new_.Bundles();
   TrustChange change(before_, &after, kNow);
-  EXPECT_FALSE(change.Keeps(gone));
-  EXPECT_TRUE(change.Keeps(stays));
+  EXPECT_EQ(change.WhyNot(gone), end_reason::kTrustRemoved);
+  EXPECT_EQ(change.WhyNot(stays), "");
 }
 
 TEST_F(TrustChangeTest, LeavesExpiryToItsOwnRule) {
   const absl::Time later = by_new_.peer.not_after + absl::Minutes(1);
   const TrustBundleSet after = new_.Bundles();
   TrustChange change(before_, &after, later);
-  EXPECT_TRUE(change.Keeps(by_new_));
-  EXPECT_FALSE(change.Keeps(by_old_));
+  EXPECT_EQ(change.WhyNot(by_new_), "");
+  EXPECT_EQ(change.WhyNot(by_old_), end_reason::kTrustRemoved);
 }
 
 TEST_F(TrustChangeTest, DoesNotTrustAPeerWhoseProofIsNotKnown) {
   PeerInfo unknown = by_new_;
   unknown.peer_chain.clear();
-  EXPECT_FALSE(ProvenBy(new_.Bundles(), unknown, kNow));
+  EXPECT_THAT(CheckProven(new_.Bundles(), unknown, kNow),
+              StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_THAT(CheckProven(new_.Bundles(), by_new_, kNow), IsOk());
+}
+
+TEST_F(TrustChangeTest, EndsPeersThatANewRevocationListNames) {
+  const TestIdentity revoked = new_.IssueSvid("/revoked");
+  const PeerInfo gone = Proven(new_, revoked);
+  const TrustBundleSet after =
+      Bundles({{"td",
+                {{old_.root(), new_.root()},
+                 {MakeCrl(*new_.root(), new_.key(), kNow, {revoked.chain[0]}),
+                  MakeCrl(*old_.root(), old_.key(), kNow)}}},
+               {"other", {{other_.root()}}}});
+  TrustChange change(before_, &after, kNow);
+  EXPECT_TRUE(change.RemovesAnything());
+  EXPECT_EQ(change.WhyNot(gone), end_reason::kCertificateRevoked);
+  EXPECT_EQ(change.WhyNot(by_new_), "");
+  EXPECT_EQ(change.WhyNot(by_old_), "");
+  EXPECT_EQ(change.WhyNot(foreign_), "");
+  EXPECT_EQ(DefectOf(CheckProven(after, gone, kNow)), SvidDefect::kRevoked);
+}
+
+TEST_F(TrustChangeTest, EndsPeersWhoseIssuerHasNoListWhereThereAreLists) {
+  const TrustBundleSet after =
+      Bundles({{"td", {{old_.root(), new_.root()}, {MakeCrl(*new_.root(), new_.key(), kNow)}}}});
+  TrustChange change(before_, &after, kNow);
+  EXPECT_EQ(change.WhyNot(by_new_), "");
+  EXPECT_EQ(change.WhyNot(by_old_), end_reason::kRevocationUnknown);
+  EXPECT_EQ(change.WhyNot(foreign_), end_reason::kTrustRemoved);
+}
+
+TEST_F(TrustChangeTest, LooksAtNobodyWhenTheListsAreTheSame) {
+  const RevocationListPtr list = MakeCrl(*new_.root(), new_.key(), kNow);
+  const TrustBundleSet before = Bundles({{"td", {{new_.root()}, {list}}}});
+  const TrustBundleSet after =
+      Bundles({{"td", {{old_.root(), new_.root()}, {*RevocationList::FromDer(list->der())}}}});
+  TrustChange change(before, &after, kNow + absl::Hours(5));
+  EXPECT_FALSE(change.RemovesAnything());
+  EXPECT_EQ(change.WhyNot(by_new_), "") << "a list that ends refuses whoever is new";
 }
 
 }  // namespace

@@ -310,11 +310,13 @@ void TunnelPool::Tunnel::OnDialed(absl::StatusOr<TunnelDialer::Transport> transp
                pool_->loop_->Now(), ++pool_->made_});
   const Identity& now = *pool_->identity_;
   // The handshake was judged by the bundles it began with.
-  if (now.generation != key_.generation && now.context != nullptr &&
-      !ProvenBy(now.context->identity().bundles(), *peer, pool_->loop_->WallNow())) {
-    Finish(absl::UnauthenticatedError(
-        absl::StrCat(peer->peer.id.text(), " lost our trust while the tunnel was being made")));
-    return;
+  if (now.generation != key_.generation && now.context != nullptr) {
+    const absl::Status proven =
+        CheckProven(now.context->identity().bundles(), *peer, pool_->loop_->WallNow());
+    if (!proven.ok()) {
+      Finish(proven);
+      return;
+    }
   }
   peer_ = std::move(peer);
   session_ = ConnectSession::CreateClient(pool_->loop_, std::move(transport->stream),

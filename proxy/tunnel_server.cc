@@ -9,6 +9,7 @@
 #include "proxy/access_record.h"
 #include "proxy/access_report.h"
 #include "proxy/connection_registry.h"
+#include "proxy/end_reason.h"
 #include "proxy/hbone_headers.h"
 #include "proxy/inbound.h"
 #include "proxy/trust_change.h"
@@ -51,6 +52,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
         created_(arrival.arrived),
         timer_(server->context_->loop->NewTimer([this] { OnTimer(); })) {
     TlsStream::Options options;
+    options.federated = true;
     // What waiting for its turn has left of it.
     options.handshake_timeout =
         server_->context_->config->handshake_timeout - (server_->context_->loop->Now() - created_);
@@ -140,10 +142,11 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
     // The handshake was judged by the bundles it began with.
     const IdentitySnapshot& now = *context.mesh->identity->identity;
     const bool outdated = now.generation() != own.generation();
-    if (outdated && !ProvenBy(now.bundles(), *peer_, context.loop->WallNow())) {
+    const absl::Status proven =
+        outdated ? CheckProven(now.bundles(), *peer_, context.loop->WallNow()) : absl::OkStatus();
+    if (!proven.ok()) {
       state_ = State::kClosed;
-      LogRefusal(absl::UnauthenticatedError(
-          absl::StrCat("peer ", peer_->peer.id.text(), " lost our trust during the handshake")));
+      LogRefusal(proven);
       server_->Remove(this);
       return;
     }
@@ -176,7 +179,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
     WorkerContext& context = *server_->context_;
     const absl::string_view reason = status.code() == absl::StatusCode::kDeadlineExceeded
                                          ? tunnel_reason::kHandshakeTimeout
-                                         : access_reason::kTlsFailed;
+                                         : end_reason::OfHandshake(status);
     const AccessRecord::Result result = status.code() == absl::StatusCode::kUnauthenticated
                                             ? AccessRecord::Result::kDenied
                                             : AccessRecord::Result::kFailed;

@@ -12,7 +12,6 @@
 #include "common/net/tcp_listener.h"
 #include "proxy/connection_registry.h"
 #include "proxy/direct_mtls.h"
-#include "proxy/end_reason.h"
 #include "proxy/hbone_headers.h"
 #include "proxy/outbound.h"
 #include "proxy/redirected.h"
@@ -249,8 +248,8 @@ class Worker::Data {
     if (old == nullptr) return;
     TrustChange change(old->identity->bundles(), &identity.bundles(), context_.loop->WallNow());
     if (!change.RemovesAnything()) return;
-    const auto keep = [&change](const PeerInfo& peer) { return change.Keeps(peer); };
-    registry_.AbortUnless(keep, end_reason::kTrustRemoved);
+    registry_.AbortWhere([&change](const PeerInfo& peer) { return change.WhyNot(peer); });
+    const auto keep = [&change](const PeerInfo& peer) { return change.WhyNot(peer).empty(); };
     pool_.CloseUnless(keep);
     tunnel_server_->CloseUnless(keep);
   }
