@@ -15,6 +15,8 @@ namespace {
 
 using ::envoy::service::discovery::v3::AggregatedDiscoveryService;
 
+constexpr absl::Duration kPollTrustFiles = absl::Milliseconds(500);
+
 // As Istio's node agents name themselves: "ztunnel~IP~POD.NAMESPACE~NAMESPACE.svc.cluster.local".
 std::string NodeId(const AgentConfig& config) {
   char host[256] = {};
@@ -32,6 +34,14 @@ std::string NodeId(const AgentConfig& config) {
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(EventLoop* loop, const AgentConfig& config,
                                                      Logger* log) {
   std::unique_ptr<Agent> agent(new Agent(loop, config, log));
+  TrustFiles::Options trust_files;
+  trust_files.crls = config.crls;
+  trust_files.metrics_prefix = "byrnie_certagent";
+  ASSIGN_OR_RETURN(agent->trust_files_,
+                   TrustFiles::Create(std::move(trust_files), log, &agent->metrics_));
+  agent->renewer_->SetRevocationLists(agent->trust_files_->RevocationLists());
+  agent->poll_trust_files_ = loop->NewTimer([raw = agent.get()] { raw->PollTrustFiles(); });
+  agent->poll_trust_files_->Schedule(kPollTrustFiles);
   ASSIGN_OR_RETURN(agent->admin_, Admin::Create(loop, config.admin, log, &agent->metrics_));
   LinkServer::Options link;
   link.path = config.link_socket;
@@ -71,6 +81,11 @@ Agent::Agent(EventLoop* loop, const AgentConfig& config, Logger* log)
 }
 
 Agent::~Agent() = default;
+
+void Agent::PollTrustFiles() {
+  poll_trust_files_->Schedule(kPollTrustFiles);
+  if (trust_files_->Poll()) renewer_->SetRevocationLists(trust_files_->RevocationLists());
+}
 
 void Agent::OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated) {
   link_->OnIdentity(*snapshot);

@@ -17,6 +17,7 @@
 #include "certagent/link_session.h"
 #include "certagent/renewer.h"
 #include "common/event/event_loop.h"
+#include "common/identity/trust_files.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 
@@ -39,6 +40,7 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
  private:
   Agent(EventLoop* loop, const AgentConfig& config, Logger* log);
 
+  void PollTrustFiles();
   void OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated);
   absl::StatusOr<std::unique_ptr<DiscoveryStream>> OpenDiscovery(
       DiscoveryStream::Callbacks callbacks);
@@ -75,6 +77,8 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   std::unique_ptr<Renewer> renewer_;
   std::unique_ptr<DiscoveryClient> discovery_;
   std::unique_ptr<LinkServer> link_;
+  std::unique_ptr<TrustFiles> trust_files_;
+  std::unique_ptr<EventLoop::Timer> poll_trust_files_;
 };
 
 }  // namespace byrnie

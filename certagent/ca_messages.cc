@@ -27,6 +27,10 @@ absl::StatusOr<TrustBundleUpdate> ParseTrustBundles(const ca::v1::TrustBundles& 
       ASSIGN_OR_RETURN(CertificatePtr root, Certificate::FromDer(der));
       roots.push_back(std::move(root));
     }
+    for (const std::string& der : bundle.crls()) {
+      ASSIGN_OR_RETURN(RevocationListPtr list, RevocationList::FromDer(der));
+      bundles[bundle.trust_domain()].crls.push_back(std::move(list));
+    }
   }
   if (bundles.empty()) return absl::InvalidArgumentError("the trust bundles are empty");
   TrustBundleUpdate update;

@@ -26,6 +26,11 @@ ABSL_FLAG(std::string, trust_domain, "cluster.local",
           "Trust domain of this pod and of the control plane.");
 ABSL_FLAG(std::string, trust_bundle, "",
           "PEM file with the roots the control plane is trusted by. Required.");
+ABSL_FLAG(
+    std::string, crl, "",
+    "Certificate revocation lists beside those of the control plane: [TRUST_DOMAIN=]FILE[,...] "
+    "(PEM or DER, re-read when a file changes). Where a trust domain has any, a certificate "
+    "that none of them vouches for is refused.");
 ABSL_FLAG(std::string, token, "",
           "File with the token that proves who this pod is; read again for each use. Required.");
 ABSL_FLAG(std::string, spiffe_id, "",
@@ -205,6 +210,10 @@ absl::StatusOr<AgentConfig> AgentConfigFromFlags(absl::Time now) {
 
   config.trust_bundle_path = absl::GetFlag(FLAGS_trust_bundle);
   RETURN_IF_ERROR(ReadTrustBundle(now, &config));
+  absl::StatusOr<std::vector<TrustFiles::File>> crls =
+      TrustFiles::ParseFlag(absl::GetFlag(FLAGS_crl), config.trust_domain);
+  if (!crls.ok()) return InFlag("crl", crls.status().message());
+  config.crls = *std::move(crls);
   config.token_path = absl::GetFlag(FLAGS_token);
   RETURN_IF_ERROR(CheckToken(config.token_path));
   config.link_socket = absl::GetFlag(FLAGS_link_socket);

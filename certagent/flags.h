@@ -11,6 +11,7 @@
 #include "absl/types/optional.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/trust_bundle.h"
+#include "common/identity/trust_files.h"
 #include "common/net/socket_address.h"
 #include "common/telemetry/log.h"
 
@@ -24,6 +25,7 @@ struct AgentConfig {
   // What the file held at start; not expired.
   std::string trust_bundle_pem;
   TrustBundleSet trust_bundle;
+  std::vector<TrustFiles::File> crls;
   std::string token_path;
   absl::optional<SpiffeId> spiffe_id;
   std::string link_socket;

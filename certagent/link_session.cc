@@ -168,6 +168,7 @@ void LinkSession::SendIdentity(const IdentitySnapshot& identity) {
     link::v1::Bundle* bundle = update->add_bundles();
     bundle->set_trust_domain(entry.first);
     for (const CertificatePtr& root : entry.second.roots) bundle->add_roots(root->der());
+    for (const RevocationListPtr& list : entry.second.crls) bundle->add_crls(list->der());
   }
   SendMessage(message);
 }

@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/csr.h"
+#include "common/identity/svid_verifier.h"
 
 namespace byrnie {
 namespace {
@@ -154,10 +155,10 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
   candidates.push_back(&in_force);
   absl::StatusOr<IdentitySnapshotPtr> snapshot = absl::InternalError("no bundles");
   absl::Status first_error;
-  uint64_t version = 0;
+  const TrustBundleUpdate* chosen = nullptr;
   for (const TrustBundleUpdate* candidate : candidates) {
     snapshot = Validate(result->chain, *key, candidate->bundles);
-    version = candidate->version;
+    chosen = candidate;
     if (snapshot.ok()) break;
     first_error.Update(snapshot.status());
   }
@@ -187,7 +188,8 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
        {"not_after", absl::FormatTime(absl::RFC3339_sec, fresh.not_after(), absl::UTCTimeZone())},
        {"generation", fresh.generation()},
        {"renew_at", absl::FormatTime(absl::RFC3339_sec, next_attempt_, absl::UTCTimeZone())}});
-  Publish(*std::move(snapshot), /*rotated=*/true);
+  const uint64_t version = chosen->version;
+  Publish(*std::move(snapshot), TrustBundleSet(chosen->bundles), /*rotated=*/true);
   if (version != bundle_version_) BundlesInForce(version);
 }
 
@@ -197,8 +199,7 @@ absl::StatusOr<IdentitySnapshotPtr> Renewer::Validate(const CertificateChain& ch
   if (chain.empty() || !chain.front()->MatchesKey(key)) {
     return absl::InvalidArgumentError("the certificate is not for the key that was sent");
   }
-  ASSIGN_OR_RETURN(IdentitySnapshotPtr snapshot,
-                   IdentitySnapshot::Create(generation_ + 1, chain, bundles, loop_->WallNow()));
+  ASSIGN_OR_RETURN(IdentitySnapshotPtr snapshot, MakeSnapshot(chain, bundles));
   if (snapshot->id().trust_domain() != options_.trust_domain) {
     return absl::PermissionDeniedError(absl::StrCat("the certificate is for ",
                                                     snapshot->id().text(), ", not of trust domain ",
@@ -210,6 +211,12 @@ absl::StatusOr<IdentitySnapshotPtr> Renewer::Validate(const CertificateChain& ch
                                                     options_.expected_id->text()));
   }
   return snapshot;
+}
+
+absl::StatusOr<IdentitySnapshotPtr> Renewer::MakeSnapshot(const CertificateChain& chain,
+                                                          const TrustBundleSet& bundles) const {
+  ASSIGN_OR_RETURN(TrustBundleSet all, WithRevocationLists(bundles, revocation_lists_));
+  return IdentitySnapshot::Create(generation_ + 1, chain, std::move(all), loop_->WallNow());
 }
 
 void Renewer::Fail(absl::Status why) {
@@ -235,11 +242,36 @@ void Renewer::Fail(absl::Status why) {
                                                              : "expired"}});
 }
 
-void Renewer::Publish(IdentitySnapshotPtr snapshot, bool rotated) {
+void Renewer::Publish(IdentitySnapshotPtr snapshot, const TrustBundleSet& bundles, bool rotated) {
   generation_ = snapshot->generation();
   snapshot_ = std::move(snapshot);
-  bundles_ = snapshot_->bundles();
+  bundles_ = bundles;
   on_publish_(snapshot_, rotated);
+}
+
+void Renewer::ReplaceRevoked() {
+  SvidDefect defect;
+  const absl::Status revoked =
+      VerifySvid(snapshot_->chain(), snapshot_->bundles(), loop_->WallNow(), &defect).status();
+  if (defect != SvidDefect::kRevoked) return;
+  log_->Error("our own certificate is revoked, asking for another",
+              {{"reason", revoked.message()}});
+  RenewNow();
+}
+
+void Renewer::SetRevocationLists(RevocationListMap lists) {
+  DCHECK(loop_->InLoopThread());
+  revocation_lists_ = std::move(lists);
+  if (snapshot_ == nullptr) return;
+  absl::StatusOr<IdentitySnapshotPtr> snapshot = MakeSnapshot(snapshot_->chain(), bundles_);
+  if (!snapshot.ok()) {
+    // They come into force with the next certificate.
+    log_->Warning("revocation lists not in force yet", {{"reason", snapshot.status().message()}});
+    return;
+  }
+  if ((*snapshot)->bundles() == snapshot_->bundles()) return;
+  Publish(*std::move(snapshot), TrustBundleSet(bundles_), /*rotated=*/false);
+  ReplaceRevoked();
 }
 
 void Renewer::BundlesInForce(uint64_t version) {
@@ -283,8 +315,7 @@ void Renewer::OnTrustBundles(absl::StatusOr<TrustBundleUpdate> update) {
     withheld_bundles_ = *std::move(update);
     return;
   }
-  absl::StatusOr<IdentitySnapshotPtr> snapshot = IdentitySnapshot::Create(
-      generation_ + 1, snapshot_->chain(), update->bundles, loop_->WallNow());
+  absl::StatusOr<IdentitySnapshotPtr> snapshot = MakeSnapshot(snapshot_->chain(), update->bundles);
   if (!snapshot.ok()) {
     log_->Warning("trust bundles withheld until a renewal",
                   {{"version", update->version}, {"reason", snapshot.status().message()}});
@@ -294,8 +325,9 @@ void Renewer::OnTrustBundles(absl::StatusOr<TrustBundleUpdate> update) {
   }
   const uint64_t version = update->version;
   withheld_bundles_.reset();
-  Publish(*std::move(snapshot), /*rotated=*/false);
+  Publish(*std::move(snapshot), update->bundles, /*rotated=*/false);
   BundlesInForce(version);
+  ReplaceRevoked();
 }
 
 }  // namespace byrnie

@@ -65,6 +65,8 @@ class Renewer {
   bool RenewNow();
   // New bundles from the authority, or why they are broken.
   void OnTrustBundles(absl::StatusOr<TrustBundleUpdate> update);
+  // Revocation lists of this agent's own, in force beside those of the authority's bundles.
+  void SetRevocationLists(RevocationListMap lists);
 
   // Null before the first certificate. May have expired: see HasValidCertificate.
   const IdentitySnapshotPtr& snapshot() const { return snapshot_; }
@@ -93,7 +95,13 @@ class Renewer {
                                                const TrustBundleSet& bundles) const;
   bool UseIdentityAsProof() const;
   void Fail(absl::Status why);
-  void Publish(IdentitySnapshotPtr snapshot, bool rotated);
+  // A snapshot of the chain with the bundles and our own revocation lists.
+  absl::StatusOr<IdentitySnapshotPtr> MakeSnapshot(const CertificateChain& chain,
+                                                   const TrustBundleSet& bundles) const;
+  // `bundles` as the authority sent them.
+  void Publish(IdentitySnapshotPtr snapshot, const TrustBundleSet& bundles, bool rotated);
+  // Asks for another certificate when the bundles in force revoke the present one.
+  void ReplaceRevoked();
   void BundlesInForce(uint64_t version);
   absl::Status CheckBundles(const absl::StatusOr<TrustBundleUpdate>& update) const;
 
@@ -107,7 +115,8 @@ class Renewer {
 
   IdentitySnapshotPtr snapshot_;
   ClientIdentityPtr identity_;
-  TrustBundleSet bundles_;
+  TrustBundleSet bundles_;  // As the authority sent them.
+  RevocationListMap revocation_lists_;
   uint64_t bundle_version_ = 0;
   // Bundles that do not verify the present chain; they come into force with the next one.
   absl::optional<TrustBundleUpdate> withheld_bundles_;

@@ -11,7 +11,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "certagent/testing/fake_ca_client.h"
+#include "common/crypto/revocation_list.h"
 #include "common/event/testing/manual_event_loop.h"
+#include "common/identity/trust_bundle.h"
+#include "common/tls/testing/test_crl.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -294,6 +297,38 @@ TEST_F(RenewerTest, PublishesNewBundlesWithTheSameChainAndAcknowledgesThem) {
   EXPECT_EQ(published_[1].snapshot->generation(), 2u);
   EXPECT_EQ(published_[1].snapshot->leaf().der(), published_[0].snapshot->leaf().der());
   EXPECT_THAT(ca_.acknowledged, ElementsAre(7u));
+}
+
+TEST_F(RenewerTest, PublishesItsOwnRevocationListsBesideTheAuthoritys) {
+  StartAndIssue();
+  const RevocationListPtr list = MakeCrl(ca_.root(), ca_.root_key(), loop_.WallNow());
+  renewer_->SetRevocationLists({{"cluster.local", {list}}});
+  ASSERT_EQ(published_.size(), 2u);
+  EXPECT_FALSE(published_[1].rotated);
+  EXPECT_EQ(published_[1].snapshot->bundles().Find("cluster.local")->crls.size(), 1u);
+  renewer_->SetRevocationLists({{"cluster.local", {list}}});
+  EXPECT_EQ(published_.size(), 2u) << "nothing has changed";
+  // They stay when the authority's bundles change, and are no part of those.
+  ca_.SendBundles(ca_.Update(7));
+  ASSERT_EQ(published_.size(), 3u);
+  EXPECT_EQ(published_[2].snapshot->bundles().Find("cluster.local")->crls.size(), 1u);
+  renewer_->SetRevocationLists({});
+  ASSERT_EQ(published_.size(), 4u);
+  EXPECT_TRUE(published_[3].snapshot->bundles().Find("cluster.local")->crls.empty());
+}
+
+TEST_F(RenewerTest, AsksForAnotherCertificateWhenItsOwnIsRevoked) {
+  StartAndIssue();
+  const CertificatePtr leaf = published_[0].snapshot->chain().front();
+  const RevocationListPtr list = MakeCrl(ca_.root(), ca_.root_key(), loop_.WallNow(), {leaf});
+  ca_.SendBundles(
+      TrustBundleUpdate{7, *WithRevocationLists(ca_.RootBundle(), {{"cluster.local", {list}}})});
+  ASSERT_EQ(published_.size(), 2u) << "in force all the same";
+  EXPECT_THAT(ca_.acknowledged, ElementsAre(7u));
+  loop_.RunUntilIdle();
+  ASSERT_EQ(published_.size(), 3u);
+  EXPECT_TRUE(published_[2].rotated);
+  EXPECT_NE(published_[2].snapshot->leaf().der(), leaf->der());
 }
 
 TEST_F(RenewerTest, KeepsItsBundlesWhenNewOnesAreBrokenOrEmpty) {

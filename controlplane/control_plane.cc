@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -47,13 +49,22 @@ absl::Status ControlPlane::StartAll() {
   RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(options_.trust_domain));
   ASSIGN_OR_RETURN(registry_file_, StaticFile::Create(options_.registry_path, options_.trust_domain,
                                                       &registry_, logger_, &metrics_));
+  TrustFiles::Options trust_files;
+  trust_files.bundles = options_.federated_bundles;
+  trust_files.crls = options_.crls;
+  trust_files.metrics_prefix = "byrnie_controlplane";
+  ASSIGN_OR_RETURN(trust_files_, TrustFiles::Create(std::move(trust_files), logger_, &metrics_));
   RETURN_IF_ERROR(CheckOutputs());
   RETURN_IF_ERROR(CheckPortsAreFree());
 
   RETURN_IF_ERROR(OpenStore());
   ASSIGN_OR_RETURN(authority_,
                    Authority::LoadOrCreate(store_.get(), options_.trust_domain, clock_));
-  bundles_ = std::make_unique<TrustBundleSource>(authority_->bundles());
+  ASSIGN_OR_RETURN(TrustBundleSet bundles, CollectBundles());
+  // Versions of a process begin where no earlier process has got to.
+  bundles_ = std::make_unique<TrustBundleSource>(
+      std::move(bundles),
+      static_cast<uint64_t>(std::max<int64_t>(1, absl::ToUnixMillis(clock_->WallNow()))));
   ASSIGN_OR_RETURN(identity_, ServerIdentity::Create(authority_.get(), clock_));
   RETURN_IF_ERROR(WriteTrustBundle());
   ASSIGN_OR_RETURN(std::string operator_hash,
@@ -149,6 +160,23 @@ absl::Status ControlPlane::WriteTrustBundle() const {
   return WriteFileAtomically(options_.trust_bundle_out, authority_->root()->ToPem(), 0644);
 }
 
+absl::StatusOr<TrustBundleSet> ControlPlane::CollectBundles() const {
+  return trust_files_->AddTo(authority_->bundles());
+}
+
+void ControlPlane::FollowTrustFiles() {
+  if (!trust_files_->Poll()) return;
+  absl::StatusOr<TrustBundleSet> bundles = CollectBundles();
+  if (!bundles.ok()) {
+    logger_->Error("trust files do not go together, what was in force stays",
+                   {{"error", bundles.status().message()}});
+    return;
+  }
+  bundles_->Publish(*std::move(bundles));
+  ca_service_->streams()->WakeAll();
+  logger_->Info("trust bundles published", {{"version", bundles_->current().version}});
+}
+
 void ControlPlane::AddGauges() {
   metrics_.AddCallbackGauge(
       "byrnie_controlplane_root_certificate_not_after_seconds",
@@ -181,6 +209,7 @@ void ControlPlane::AddGauges() {
 void ControlPlane::Tick() {
   tick_->Schedule(kTick);
   registry_file_->Poll();
+  FollowTrustFiles();
   ca_service_->streams()->EndExpired();
   discovery_->streams()->EndExpired();
   const absl::StatusOr<bool> rotated = identity_->RotateIfDue();

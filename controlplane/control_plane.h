@@ -11,6 +11,7 @@
 #include "common/event/event_loop.h"
 #include "common/http/http_server.h"
 #include "common/http/same_user_guard.h"
+#include "common/identity/trust_files.h"
 #include "common/net/socket_address.h"
 #include "common/net/socket_owner.h"
 #include "common/telemetry/log.h"
@@ -41,6 +42,9 @@ struct ControlPlaneOptions {
   absl::Duration workload_ttl;
   // File of the static registry.
   std::string registry_path;
+  // Bundles of other trust domains, and revocation lists.
+  std::vector<TrustFiles::File> federated_bundles;
+  std::vector<TrustFiles::File> crls;
   // Where to write the trust bundle, PEM, and the operator's token; empty: nowhere.
   std::string trust_bundle_out;
   std::string operator_token_out;
@@ -50,7 +54,7 @@ struct ControlPlaneOptions {
 // which carries the admin pages and the periodic work; gRPC has threads of its own.
 class ControlPlane {
  public:
-  // How often the registry file is looked at, and streams of expired callers are ended.
+  // How often the files that may change are looked at, and streams of expired callers are ended.
   static constexpr absl::Duration kTick = absl::Milliseconds(500);
   // How long calls under way may take once the process is told to end.
   static constexpr absl::Duration kStopGrace = absl::Seconds(2);
@@ -77,6 +81,9 @@ class ControlPlane {
   absl::Status CheckPortsAreFree() const;
   absl::Status CheckOutputs();
   absl::Status WriteTrustBundle() const;
+  // What the authority and the files say, together.
+  absl::StatusOr<TrustBundleSet> CollectBundles() const;
+  void FollowTrustFiles();
   void AddGauges();
   void Tick();
 
@@ -95,6 +102,7 @@ class ControlPlane {
   // Of files that are not there: those this start makes.
   std::vector<std::string> new_outputs_;
   bool new_store_ = false;
+  std::unique_ptr<TrustFiles> trust_files_;
   std::unique_ptr<Store> store_;
   // What is called once it serves; a start that fails says why by itself.
   std::unique_ptr<ObservedStore> observed_store_;

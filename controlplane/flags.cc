@@ -1,6 +1,8 @@
 #include "controlplane/flags.h"
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
@@ -30,6 +32,14 @@ ABSL_FLAG(
     std::string, trust_bundle_out, "",
     "file to write the trust bundle to at every start (PEM): what agents and byrniectl take as "
     "--trust_bundle");
+ABSL_FLAG(std::string, federated_bundle, "",
+          "bundles of other trust domains, which agents are to trust too: "
+          "TRUST_DOMAIN=FILE[,TRUST_DOMAIN=FILE...] (PEM, re-read when a file changes; an emptied "
+          "file withdraws its trust domain)");
+ABSL_FLAG(std::string, crl, "",
+          "certificate revocation lists, given to all agents: [TRUST_DOMAIN=]FILE[,...] (PEM or "
+          "DER, re-read when a file changes); where a trust domain has any, a certificate that "
+          "none of them vouches for is refused");
 ABSL_FLAG(std::string, operator_token_out, "",
           "file to keep the operator's token in (mode 0600, made at the first start): what "
           "byrniectl takes "
@@ -89,6 +99,20 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
   }
   ASSIGN_OR_RETURN(options.registry_path,
                    ReadPath("registry", absl::GetFlag(FLAGS_registry), "static:"));
+  absl::StatusOr<std::vector<TrustFiles::File>> federated =
+      TrustFiles::ParseFlag(absl::GetFlag(FLAGS_federated_bundle), "");
+  if (!federated.ok()) return Invalid("federated_bundle", federated.status().message());
+  options.federated_bundles = *std::move(federated);
+  for (const TrustFiles::File& file : options.federated_bundles) {
+    if (file.trust_domain == options.trust_domain) {
+      return Invalid("federated_bundle",
+                     absl::StrCat(file.trust_domain, " is our own; give other trust domains"));
+    }
+  }
+  absl::StatusOr<std::vector<TrustFiles::File>> crls =
+      TrustFiles::ParseFlag(absl::GetFlag(FLAGS_crl), options.trust_domain);
+  if (!crls.ok()) return Invalid("crl", crls.status().message());
+  options.crls = *std::move(crls);
   options.trust_bundle_out = absl::GetFlag(FLAGS_trust_bundle_out);
   options.operator_token_out = absl::GetFlag(FLAGS_operator_token_out);
 

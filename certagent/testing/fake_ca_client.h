@@ -47,6 +47,8 @@ class FakeCaClient final : public CaClient {
   std::vector<uint64_t> acknowledged;
   int watches = 0;
 
+  const Certificate& root() const { return *root_.certificate; }
+  const PrivateKey& root_key() const { return *root_.key; }
   TrustBundleSet RootBundle() const { return BundleOf({root_.certificate}); }
   TrustBundleUpdate Update(uint64_t version) const { return {version, RootBundle()}; }
   // Takes a new root; what was issued before does not lead to it.

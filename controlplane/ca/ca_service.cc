@@ -27,6 +27,7 @@ void FillBundles(const TrustBundleSource::Versioned& current, byrnie::ca::v1::Tr
     auto* bundle = out->add_bundles();
     bundle->set_trust_domain(entry.first);
     for (const CertificatePtr& root : entry.second.roots) bundle->add_roots(root->der());
+    for (const RevocationListPtr& list : entry.second.crls) bundle->add_crls(list->der());
   }
 }
 

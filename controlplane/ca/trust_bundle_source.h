@@ -19,9 +19,10 @@ class TrustBundleSource {
     BundlesPtr bundles;
   };
 
-  // The first version is 1.
-  explicit TrustBundleSource(TrustBundleSet bundles)
-      : current_{1, std::make_shared<const TrustBundleSet>(std::move(bundles))} {}
+  // `first_version` is above those of earlier processes: agents take one they know for what they
+  // have already.
+  explicit TrustBundleSource(TrustBundleSet bundles, uint64_t first_version = 1)
+      : current_{first_version, std::make_shared<const TrustBundleSet>(std::move(bundles))} {}
 
   Versioned current() const {
     absl::MutexLock lock(&mu_);

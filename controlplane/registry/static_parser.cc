@@ -118,12 +118,13 @@ absl::StatusOr<LoadBalancing> ParseLoadBalancing(const JsonObject& object) {
 
 absl::StatusOr<Workload> ParseWorkload(const JsonValue& value, const std::string& trust_domain) {
   ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
-  RETURN_IF_ERROR(
-      object.CheckKeys({"name", "namespace", "service_account", "addresses", "node", "network",
-                        "cluster_id", "locality", "tunnel_protocol", "capacity", "healthy", "uid",
-                        "authorization_policies", "services", "application_tunnel"}));
+  RETURN_IF_ERROR(object.CheckKeys({"name", "namespace", "service_account", "addresses", "node",
+                                    "network", "cluster_id", "locality", "tunnel_protocol",
+                                    "capacity", "healthy", "uid", "authorization_policies",
+                                    "services", "application_tunnel", "trust_domain"}));
   Workload workload;
-  workload.set_trust_domain(trust_domain);
+  ASSIGN_OR_RETURN(*workload.mutable_trust_domain(),
+                   object.GetStringOr("trust_domain", trust_domain));
   ASSIGN_OR_RETURN(*workload.mutable_name(), object.GetString("name"));
   ASSIGN_OR_RETURN(*workload.mutable_namespace_(), object.GetString("namespace"));
   ASSIGN_OR_RETURN(*workload.mutable_service_account(), object.GetString("service_account"));

@@ -10,9 +10,9 @@
 namespace byrnie {
 
 // Reads the text of a registry file: a JSON object with "workloads", "services" and "policies",
-// each a list. Every workload is of `trust_domain`. InvalidArgument names the place and what is
-// wrong there; members nobody knows are errors. What entries say about each other is checked by
-// RegistrySnapshot::Create.
+// each a list. Every workload is of `trust_domain` unless it says otherwise. InvalidArgument names
+// the place and what is wrong there; members nobody knows are errors. What entries say about each
+// other is checked by RegistrySnapshot::Create.
 absl::StatusOr<RegistryContent> ParseRegistryFile(absl::string_view text,
                                                   const std::string& trust_domain);
 

@@ -32,6 +32,14 @@ absl::StatusOr<RegistrySnapshotPtr> Load(absl::string_view text) {
   return RegistrySnapshot::Create(*content);
 }
 
+TEST(StaticParserTest, TakesWorkloadsOfOtherTrustDomains) {
+  constexpr char kForeign[] = R"json({"workloads":[{"name":"far","namespace":"demo",
+      "service_account":"far","addresses":["10.77.0.9"],"trust_domain":"partner.example"}]})json";
+  auto content = ParseRegistryFile(kForeign, "cluster.local");
+  ASSERT_THAT(content, IsOk());
+  EXPECT_EQ(content->workloads.at(0).trust_domain(), "partner.example");
+}
+
 TEST(StaticParserTest, ReadsEveryField) {
   auto content = ParseRegistryFile(kGood, "cluster.local");
   ASSERT_THAT(content, IsOk());

@@ -73,24 +73,25 @@ class ControlPlane:
 
     PORT, ADMIN = 15012, 15014
 
-    def __init__(self, mesh):
-        self.mesh = mesh
-        self.host = mesh.network.host("control", 2)
-        self.directory = mesh.make_directory("control", 0o755)
+    def __init__(self, mesh, name="control", number=2, trust_domain=TRUST_DOMAIN):
+        self.mesh, self.trust_domain = mesh, trust_domain
+        self.host = mesh.network.host(name, number)
+        self.directory = mesh.make_directory(name, 0o755)
         self.bundle = os.path.join(self.directory, "bundle.pem")
         self.operator_token = os.path.join(self.directory, "operator.token")
         self.store = os.path.join(self.directory, "store.db")
         self.registry_path = os.path.join(self.directory, "registry.json")
-        self.log_path = mesh.log_path("controlplane")
+        self.log_path = mesh.log_path("controlplane" if name == "control" else name)
         self.process = None
+        self.extra_flags = []
 
     def arguments(self, store=None, bundle=None):
         return [self.mesh.binary("byrnie-controlplane"), f"--listen=0.0.0.0:{self.PORT}",
-                f"--admin=127.0.0.1:{self.ADMIN}", f"--trust_domain={TRUST_DOMAIN}",
+                f"--admin=127.0.0.1:{self.ADMIN}", f"--trust_domain={self.trust_domain}",
                 f"--store=sqlite:{store or self.store}", f"--workload_ttl={self.mesh.workload_ttl}",
                 "--attest=join_token", f"--registry=static:{self.registry_path}",
                 f"--trust_bundle_out={bundle or self.bundle}", f"--operator_token_out={self.operator_token}",
-                "--log_format=json"]
+                "--log_format=json", *self.extra_flags]
 
     def start(self, **other):
         self.process = self.mesh.spawn("controlplane", self.host, self.arguments(**other), self.log_path)
@@ -112,7 +113,7 @@ class ControlPlane:
         """byrniectl, as an operator beside the control plane."""
         return self.host.run(
             self.mesh.binary("byrniectl"), f"--control_plane=127.0.0.1:{self.PORT}", f"--trust_bundle={self.bundle}",
-            f"--trust_domain={TRUST_DOMAIN}", f"--token={self.operator_token}", *arguments, check=check)
+            f"--trust_domain={self.trust_domain}", f"--token={self.operator_token}", *arguments, check=check)
 
     def create_token(self, spiffe_id, ttl="10m"):
         return self.ctl("token", "create", "--identity", spiffe_id, "--ttl", ttl).stdout.strip()
@@ -121,9 +122,10 @@ class ControlPlane:
 class Pod:
     """A pod: a namespace with redirect rules, an agent and a proxy of user 1337, and applications of other users."""
 
-    def __init__(self, mesh, name, account, number, namespace):
+    def __init__(self, mesh, name, account, number, namespace, control_plane=None):
         self.mesh, self.name, self.namespace, self.account = mesh, name, namespace, account
-        self.spiffe_id = f"spiffe://{TRUST_DOMAIN}/ns/{namespace}/sa/{account}"
+        self.control_plane = control_plane or mesh.control_plane
+        self.spiffe_id = f"spiffe://{self.control_plane.trust_domain}/ns/{namespace}/sa/{account}"
         self.host = mesh.network.host(name, number)
         self.address, self.address6 = self.host.address, self.host.address6
         self.directory = mesh.make_directory(f"pod-{name}", 0o755)
@@ -157,7 +159,7 @@ class Pod:
     # The mesh's side.
 
     def write_token(self, spiffe_id=None):
-        text = self.mesh.control_plane.create_token(spiffe_id or self.spiffe_id)
+        text = self.control_plane.create_token(spiffe_id or self.spiffe_id)
         fd = os.open(self.token, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "w", encoding="ascii") as out:
             out.write(text + "\n")
@@ -168,8 +170,8 @@ class Pod:
 
     def agent_arguments(self):
         return [self.mesh.binary("byrnie-certagent"),
-                f"--control_plane={self.mesh.control_plane.host.address}:{ControlPlane.PORT}",
-                f"--trust_domain={TRUST_DOMAIN}", f"--trust_bundle={self.mesh.control_plane.bundle}",
+                f"--control_plane={self.control_plane.host.address}:{ControlPlane.PORT}",
+                f"--trust_domain={self.control_plane.trust_domain}", f"--trust_bundle={self.control_plane.bundle}",
                 f"--token={self.token}", f"--spiffe_id={self.spiffe_id}", f"--link_socket={self.link_socket}",
                 "--admin=127.0.0.1:15010", "--log_format=json", *self.extra_agent_flags]
 
