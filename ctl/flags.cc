@@ -1,7 +1,10 @@
 #include "ctl/flags.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "absl/flags/flag.h"
@@ -16,6 +19,9 @@
 #include "common/base/status_macros.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/trust_bundle.h"
+#include "common/identity/trust_files.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
 
 ABSL_FLAG(std::string, control_plane, "127.0.0.1:15012",
           "the control plane's gRPC port, HOST:PORT");
@@ -32,6 +38,11 @@ ABSL_FLAG(std::string, identity, "",
 ABSL_FLAG(absl::Duration, ttl, absl::Minutes(10),
           "token create: how long the token may be used, at most 24h");
 ABSL_FLAG(std::string, output, "text", "status: text or json");
+ABSL_FLAG(std::string, federated_bundle, "",
+          "verify: bundles of other trust domains, TRUST_DOMAIN=FILE[,...] (PEM)");
+ABSL_FLAG(std::string, crl, "", "verify: revocation lists, [TRUST_DOMAIN=]FILE[,...] (PEM or DER)");
+ABSL_FLAG(absl::Time, at, absl::InfinitePast(),
+          "verify: the time to judge by, such as 2026-01-31T12:00:00Z; not given: now");
 
 namespace byrnie {
 namespace {
@@ -58,10 +69,11 @@ absl::StatusOr<CtlConfig::Command> ParseCommand(const std::vector<std::string>& 
     return CtlConfig::Command::kCreateToken;
   }
   if (arguments == std::vector<std::string>{"status"}) return CtlConfig::Command::kShowStatus;
+  if (arguments.size() > 1 && arguments.front() == "verify") return CtlConfig::Command::kVerify;
   return absl::InvalidArgumentError(absl::StrCat(
       arguments.empty() ? "no command"
                         : absl::StrCat("unknown command \"", absl::StrJoin(arguments, " "), "\""),
-      "; give \"token create\" or \"status\", see --help"));
+      "; give \"token create\", \"status\" or \"verify FILE...\", see --help"));
 }
 
 absl::Status CheckAddress(const std::string& target) {
@@ -114,6 +126,28 @@ absl::StatusOr<SecretBytes> ReadToken() {
       absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(token.data()), token.size()));
 }
 
+absl::Status ReadVerification(const std::vector<std::string>& arguments, absl::Time now,
+                              CtlConfig* config) {
+  config->chains.assign(arguments.begin() + 1, arguments.end());
+  config->at = absl::GetFlag(FLAGS_at) == absl::InfinitePast() ? now : absl::GetFlag(FLAGS_at);
+  absl::StatusOr<std::vector<TrustFiles::File>> federated =
+      TrustFiles::ParseFlag(absl::GetFlag(FLAGS_federated_bundle), "");
+  if (!federated.ok()) return InFlag("federated_bundle", federated.status().message());
+  absl::StatusOr<std::vector<TrustFiles::File>> crls =
+      TrustFiles::ParseFlag(absl::GetFlag(FLAGS_crl), config->trust_domain);
+  if (!crls.ok()) return InFlag("crl", crls.status().message());
+  absl::StatusOr<std::string> pem = ReadTrustBundle(config->trust_domain, config->at);
+  RETURN_IF_ERROR(pem.status());
+  ASSIGN_OR_RETURN(TrustBundleSet own, TrustBundleSet::FromPem(config->trust_domain, *pem));
+  Logger log(STDERR_FILENO, Logger::Format::kText, LogLevel::kError);
+  MetricRegistry metrics;
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<TrustFiles> files,
+      TrustFiles::Create({*std::move(federated), *std::move(crls), "byrniectl"}, &log, &metrics));
+  ASSIGN_OR_RETURN(config->bundles, files->AddTo(own));
+  return absl::OkStatus();
+}
+
 absl::Status ReadTokenRequest(CtlConfig* config) {
   config->identity = absl::GetFlag(FLAGS_identity);
   if (config->identity.empty()) {
@@ -142,6 +176,10 @@ absl::StatusOr<CtlConfig> CtlConfigFromFlags(const std::vector<std::string>& arg
   config.trust_domain = absl::GetFlag(FLAGS_trust_domain);
   absl::Status trust_domain = SpiffeId::CheckTrustDomain(config.trust_domain);
   if (!trust_domain.ok()) return InFlag("trust_domain", trust_domain.message());
+  if (config.command == CtlConfig::Command::kVerify) {
+    RETURN_IF_ERROR(ReadVerification(arguments, now, &config));
+    return config;
+  }
   if (config.command == CtlConfig::Command::kCreateToken) {
     RETURN_IF_ERROR(ReadTokenRequest(&config));
   }
