@@ -14,6 +14,7 @@
 #include "common/tls/testing/local_signer.h"
 #include "common/tls/testing/raw_tls_client.h"
 #include "common/tls/testing/test_ca.h"
+#include "common/tls/testing/test_crl.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "openssl/ssl.h"
@@ -434,6 +435,34 @@ TEST_F(TlsStreamTest, RefusesAForeignTrustDomainUnlessAllowedEvenWithItsBundle) 
   loop_.RunUntilIdle();
   EXPECT_THAT(home.handshake(),
               StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("not of trust domain td")));
+}
+
+TEST_F(TlsStreamTest, AFederatedServerTakesAnyTrustDomainItHasABundleOf) {
+  const TestCa other("other", start_);
+  const TrustBundleSet both =
+      *TrustBundleSet::Create({{"td", {{ca_.root()}}}, {"other", {{other.root()}}}});
+  TlsStream::Options client, server;
+  client.allowed_peers = {*SpiffeId::Parse("spiffe://td/server")};
+  server.federated = true;
+  StartClient(Context(TlsRole::kClient, other.IssueSvid("/client"), both), client);
+  StartServer(Context(TlsRole::kServer, ca_.IssueSvid("/server"), both), server);
+  loop_.RunUntilIdle();
+  ASSERT_THAT(server_.handshake(), IsOk());
+  EXPECT_EQ(server_.stream_->peer().id.text(), "spiffe://other/client");
+}
+
+TEST_F(TlsStreamTest, TellsARevokedClientAndItsOwnSideWhy) {
+  const TestIdentity revoked = ca_.IssueSvid("/client");
+  const TrustBundleSet bundles = *TrustBundleSet::Create(
+      {{"td", {{ca_.root()}, {MakeCrl(*ca_.root(), ca_.key(), start_, {revoked.chain[0]})}}}});
+  StartClient(Context(TlsRole::kClient, revoked, ca_.Bundles()));
+  StartServer(Context(TlsRole::kServer, ca_.IssueSvid("/server"), bundles));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(server_.handshake(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("is revoked")));
+  EXPECT_EQ(DefectOf(server_.handshake()), SvidDefect::kRevoked);
+  EXPECT_THAT(client_.stream_->error(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("revoked")));
 }
 
 TEST_F(TlsStreamTest, AServerRefusesAnExpiredClient) {
