@@ -49,8 +49,8 @@ namespace {
 
 constexpr size_t kHeader = 4;
 // Of one payload byte an honest peer makes as many: frames that are larger than what is read at
-// once and in one turn.
-constexpr size_t kMultiple = 1500;
+// once and than what a buffer keeps.
+constexpr size_t kMultiple = 300;
 // Besides the bytes of the peer: what is read at once, and what the stream and the loop are made
 // of.
 constexpr size_t kOverhead = 256 * 1024;
@@ -78,8 +78,8 @@ std::string Frame(const std::string& payload) {
 
 std::string HonestFrames(absl::string_view input, size_t multiple) {
   std::string bytes;
-  // More than is read in one turn, and still quick.
-  while (!input.empty() && bytes.size() < 300 * 1024) {
+  // More than a buffer keeps, and still quick.
+  while (!input.empty() && bytes.size() < 80 * 1024) {
     const size_t size = std::min<size_t>(static_cast<uint8_t>(input[0]), input.size() - 1);
     std::string payload;
     for (char c : input.substr(1, size)) payload.append(multiple, c);
