@@ -1,6 +1,7 @@
 #include "common/identity/trust_bundle.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -45,6 +46,14 @@ absl::StatusOr<TrustBundleSet> TrustBundleSet::Create(TrustBundleMap bundles) {
             absl::StrCat("trust bundle of ", trust_domain, ": ", usable.message()));
       }
     }
+    std::set<absl::string_view> key_ids;
+    for (const JwtKey& key : bundle.jwt_keys) {
+      if (key.key == nullptr || key.id.empty() || key.id.size() > JwtKey::kMaxIdLength ||
+          !key_ids.insert(key.id).second) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("trust bundle of ", trust_domain, ": a JWT key without an id of its own"));
+      }
+    }
     for (const RevocationListPtr& list : bundle.crls) {
       if (list == nullptr) return absl::InvalidArgumentError("a null revocation list");
       ++lists;
@@ -71,7 +80,8 @@ bool operator==(const TrustBundleSet& a, const TrustBundleSet& b) {
   return std::equal(a.bundles_.begin(), a.bundles_.end(), b.bundles_.begin(), b.bundles_.end(),
                     [](const auto& x, const auto& y) {
                       return x.first == y.first && SameBytes(x.second.roots, y.second.roots) &&
-                             SameBytes(x.second.crls, y.second.crls);
+                             SameBytes(x.second.crls, y.second.crls) &&
+                             x.second.jwt_keys == y.second.jwt_keys;
                     });
 }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/revocation_list.h"
+#include "common/identity/jwt_key.h"
 
 namespace byrnie {
 
@@ -21,6 +22,8 @@ struct TrustBundle {
   // None: nothing is said about revocation. With any, a certificate whose status they do not tell
   // is refused, so they cover every issuer of the trust domain.
   std::vector<RevocationListPtr> crls = {};
+  // What JWT-SVIDs are verified with; none: no JWT-SVID is valid.
+  std::vector<JwtKey> jwt_keys = {};
 };
 
 using TrustBundleMap = std::map<std::string, TrustBundle, std::less<>>;
@@ -39,7 +42,8 @@ class TrustBundleSet {
   static constexpr size_t kMaxRevocationListBytes = 3 * 1024 * 1024;
 
   // InvalidArgument when a name is not a trust domain, a bundle is empty, a root is no signing
-  // certificate as svid_rules.h has it, or there are too many revocation lists.
+  // certificate as svid_rules.h has it, a JWT key has no id or that of another, or there are too
+  // many revocation lists.
   static absl::StatusOr<TrustBundleSet> Create(TrustBundleMap bundles);
   // One trust domain from PEM, as --trust_bundle files hold it.
   static absl::StatusOr<TrustBundleSet> FromPem(absl::string_view trust_domain,

@@ -31,6 +31,24 @@ TEST(TrustBundleSetTest, TrustsNobodyWhenEmpty) {
   EXPECT_THAT(TrustBundleSet().bundles(), SizeIs(0));
 }
 
+TEST(TrustBundleSetTest, RefusesJwtKeysThatCannotBeToldApart) {
+  const TestCa ca("td", kNow);
+  auto key = *PublicKey::FromDer(ca.key().PublicKeyDer());
+  const absl::Time end = kNow + absl::Hours(1);
+  TrustBundle bundle;
+  bundle.roots = {ca.root()};
+  bundle.jwt_keys = {{"a", key, end}, {"b", key, end}};
+  EXPECT_THAT(TrustBundleSet::Create({{"td", bundle}}), IsOk());
+  EXPECT_NE(*TrustBundleSet::Create({{"td", bundle}}), ca.Bundles());
+  for (const JwtKey& bad : {JwtKey{"a", key, end}, JwtKey{"", key, end}, JwtKey{"c", nullptr, end},
+                            JwtKey{std::string(129, 'k'), key, end}}) {
+    TrustBundle broken = bundle;
+    broken.jwt_keys.push_back(bad);
+    EXPECT_THAT(TrustBundleSet::Create({{"td", broken}}),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("JWT key")));
+  }
+}
+
 TEST(TrustBundleSetTest, RefusesBadNamesEmptyBundlesAndRootsThatAreNoCa) {
   const TestCa ca("td", kNow);
   EXPECT_THAT(TrustBundleSet::Create({{"TD", {{ca.root()}}}}),
