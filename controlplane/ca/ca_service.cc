@@ -10,7 +10,7 @@
 #include "common/grpc/status_conversion.h"
 #include "controlplane/peer/peer_identity.h"
 #include "controlplane/proto/time_conversion.h"
-#include "controlplane/stream/push_stream.h"
+#include "controlplane/stream/agent_push_stream.h"
 
 namespace byrnie {
 namespace {
@@ -33,11 +33,11 @@ void FillBundles(const TrustBundleSource::Versioned& current, byrnie::ca::v1::Tr
 
 }  // namespace
 
-class CaService::BundleStream final : public PushStream<BundlesRequest, BundlesResponse> {
+class CaService::BundleStream final : public AgentPushStream<BundlesRequest, BundlesResponse> {
  public:
   BundleStream(grpc::CallbackServerContext* context, CaService* service,
                absl::optional<PeerIdentity> peer)
-      : PushStream(context, &service->streams_, std::move(peer)), service_(service) {}
+      : AgentPushStream(context, &service->streams_, std::move(peer)), service_(service) {}
 
  private:
   absl::Status OnRequest(const BundlesRequest& request) override {
@@ -168,7 +168,10 @@ CaService::WatchTrustBundles(grpc::CallbackServerContext* context) {
   absl::StatusOr<absl::optional<PeerIdentity>> peer =
       VerifyPeer(*context->auth_context(), *bundles_->bundles(), authority_->trust_domain(),
                  clock_->WallNow());
-  if (!peer.ok()) return new RefusedStream<BundlesRequest, BundlesResponse>(peer.status());
+  if (!peer.ok()) {
+    return new RefusedStream<grpc::ServerBidiReactor<BundlesRequest, BundlesResponse>>(
+        peer.status());
+  }
   auto stream = std::make_unique<BundleStream>(context, this, *std::move(peer));
   BundleStream* const added = stream.get();
   streams_.Add(std::move(stream));

@@ -6,7 +6,7 @@
 #include "common/base/status_macros.h"
 #include "controlplane/discovery/delta_subscriptions.h"
 #include "controlplane/peer/peer_identity.h"
-#include "controlplane/stream/push_stream.h"
+#include "controlplane/stream/agent_push_stream.h"
 
 namespace byrnie {
 namespace {
@@ -16,10 +16,10 @@ constexpr char kPushesHelp[] = "Discovery responses sent, by resource type.";
 
 }  // namespace
 
-class DeltaAds::Stream final : public PushStream<Request, Response> {
+class DeltaAds::Stream final : public AgentPushStream<Request, Response> {
  public:
   Stream(grpc::CallbackServerContext* context, DeltaAds* service, PeerIdentity peer)
-      : PushStream(context, &service->streams_, std::move(peer)), service_(service) {}
+      : AgentPushStream(context, &service->streams_, std::move(peer)), service_(service) {}
 
  private:
   absl::Status OnRequest(const Request& request) override {
@@ -77,7 +77,7 @@ grpc::ServerBidiReactor<DeltaAds::Request, DeltaAds::Response>* DeltaAds::DeltaA
   if (!peer.ok()) {
     logger_->Warning("discovery stream refused", {{"address", PeerAddress(context->peer())},
                                                   {"error", peer.status().message()}});
-    return new RefusedStream<Request, Response>(peer.status());
+    return new RefusedStream<grpc::ServerBidiReactor<Request, Response>>(peer.status());
   }
   auto stream = std::make_unique<Stream>(context, this, *std::move(peer));
   Stream* const added = stream.get();

@@ -8,9 +8,9 @@ namespace byrnie {
 
 StreamSet::~StreamSet() { CHECK(streams_.empty()); }
 
-LiveStream* StreamSet::Add(std::unique_ptr<LiveStream> stream) {
+AgentStream* StreamSet::Add(std::unique_ptr<AgentStream> stream) {
   absl::MutexLock lock(&mu_);
-  LiveStream* const added = stream.get();
+  AgentStream* const added = stream.get();
   if (added->peer().has_value()) {
     agents_->OnStreamOpened(added->peer()->id, added->address(), clock_->WallNow());
   }
@@ -21,7 +21,7 @@ LiveStream* StreamSet::Add(std::unique_ptr<LiveStream> stream) {
 }
 
 void StreamSet::Remove(LiveStream* stream) {
-  std::unique_ptr<LiveStream> removed;
+  std::unique_ptr<AgentStream> removed;
   {
     absl::MutexLock lock(&mu_);
     auto it = streams_.find(stream);
@@ -44,7 +44,7 @@ void StreamSet::EndExpired() {
   const absl::Time now = clock_->WallNow();
   absl::MutexLock lock(&mu_);
   for (auto& entry : streams_) {
-    const absl::optional<PeerIdentity>& peer = entry.first->peer();
+    const absl::optional<PeerIdentity>& peer = entry.second->peer();
     if (peer.has_value() && peer->not_after <= now) {
       entry.first->End(absl::UnauthenticatedError(
           "the client certificate has expired; connect again with the renewed one"));

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
+#include "common/grpc/live_stream.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/peer/peer_identity.h"
@@ -18,17 +19,10 @@
 namespace byrnie {
 
 // One open stream of an agent, as the set sees it. Thread-safe.
-class LiveStream {
+class AgentStream : public LiveStream {
  public:
-  LiveStream(absl::optional<PeerIdentity> peer, std::string address)
+  AgentStream(absl::optional<PeerIdentity> peer, std::string address)
       : peer_(std::move(peer)), address_(std::move(address)) {}
-  virtual ~LiveStream() = default;
-
-  // There may be something new to send.
-  virtual void Wake() = 0;
-  // Ends the stream once the message under way is written. Called again, cuts off a reader that has
-  // not read it.
-  virtual void End(const absl::Status& status) = 0;
 
   // Absent for a caller without a certificate.
   const absl::optional<PeerIdentity>& peer() const { return peer_; }
@@ -42,7 +36,7 @@ class LiveStream {
 // Owns the open streams of one service and tells them what happens: something changed, a
 // certificate has expired, the process ends. Keeps the agent table up to date. Thread-safe; the
 // pointers outlive it.
-class StreamSet {
+class StreamSet final : public StreamOwner {
  public:
   StreamSet(AgentTable* agents, Gauge* count, const Clock* clock)
       : agents_(agents), count_(count), clock_(clock) {}
@@ -50,9 +44,8 @@ class StreamSet {
   ~StreamSet();
 
   // Takes a stream that was just opened and returns it. After EndAll() it is ended at once.
-  LiveStream* Add(std::unique_ptr<LiveStream> stream);
-  // Destroys a stream in which nothing is going on any more.
-  void Remove(LiveStream* stream);
+  AgentStream* Add(std::unique_ptr<AgentStream> stream);
+  void Remove(LiveStream* stream) override;
 
   void WakeAll();
   // Ends, Unauthenticated, the streams whose client certificate is past its end; to be called about
@@ -65,7 +58,7 @@ class StreamSet {
   Gauge* const count_;        // Not owned.
   const Clock* const clock_;  // Not owned.
   absl::Mutex mu_;
-  absl::flat_hash_map<LiveStream*, std::unique_ptr<LiveStream>> streams_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<LiveStream*, std::unique_ptr<AgentStream>> streams_ ABSL_GUARDED_BY(mu_);
   // Not OK once EndAll() was called.
   absl::Status ended_ ABSL_GUARDED_BY(mu_);
 };

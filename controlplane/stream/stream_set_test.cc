@@ -9,9 +9,9 @@
 namespace byrnie {
 namespace {
 
-class FakeStream final : public LiveStream {
+class FakeStream final : public AgentStream {
  public:
-  using LiveStream::LiveStream;
+  using AgentStream::AgentStream;
   void Wake() override { ++woken; }
   void End(const absl::Status& status) override { ended.push_back(status); }
   int woken = 0;
