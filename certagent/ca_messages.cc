@@ -31,6 +31,14 @@ absl::StatusOr<TrustBundleUpdate> ParseTrustBundles(const ca::v1::TrustBundles& 
       ASSIGN_OR_RETURN(RevocationListPtr list, RevocationList::FromDer(der));
       bundles[bundle.trust_domain()].crls.push_back(std::move(list));
     }
+    std::vector<JwtKey>& keys = bundles[bundle.trust_domain()].jwt_keys;
+    for (const ca::v1::JwtKey& message : bundle.jwt_keys()) {
+      JwtKey key;
+      key.id = message.key_id();
+      ASSIGN_OR_RETURN(key.key, PublicKey::FromDer(message.public_key()));
+      key.not_after = ToTime(message.not_after());
+      keys.push_back(std::move(key));
+    }
   }
   if (bundles.empty()) return absl::InvalidArgumentError("the trust bundles are empty");
   TrustBundleUpdate update;

@@ -60,6 +60,12 @@ absl::Status ControlPlane::StartAll() {
   RETURN_IF_ERROR(OpenStore());
   ASSIGN_OR_RETURN(authority_,
                    Authority::LoadOrCreate(store_.get(), options_.trust_domain, clock_));
+  observed_store_ = std::make_unique<ObservedStore>(store_.get(), clock_, logger_, &metrics_);
+  JwtAuthority::Options jwt;
+  jwt.max_ttl = options_.jwt_svid_ttl;
+  jwt.rotation = options_.jwt_key_rotation;
+  ASSIGN_OR_RETURN(jwt_authority_, JwtAuthority::LoadOrCreate(observed_store_.get(),
+                                                              options_.trust_domain, clock_, jwt));
   ASSIGN_OR_RETURN(TrustBundleSet bundles, CollectBundles());
   // Versions of a process begin where no earlier process has got to.
   bundles_ = std::make_unique<TrustBundleSource>(
@@ -74,12 +80,11 @@ absl::Status ControlPlane::StartAll() {
         "there is no operator token, so byrniectl is refused; give --operator_token_out");
   }
 
-  observed_store_ = std::make_unique<ObservedStore>(store_.get(), clock_, logger_, &metrics_);
   tokens_ =
       std::make_unique<JoinTokens>(options_.trust_domain, observed_store_.get(), clock_, &metrics_);
-  ca_service_ =
-      std::make_unique<CaService>(authority_.get(), tokens_.get(), bundles_.get(),
-                                  options_.workload_ttl, &agents_, clock_, logger_, &metrics_);
+  ca_service_ = std::make_unique<CaService>(authority_.get(), jwt_authority_.get(), tokens_.get(),
+                                            bundles_.get(), options_.workload_ttl, &agents_, clock_,
+                                            logger_, &metrics_);
   discovery_ = std::make_unique<DeltaAds>(options_.trust_domain, &registry_, bundles_.get(),
                                           &agents_, clock_, logger_, &metrics_);
   registry_.SetListener([this] { discovery_->streams()->WakeAll(); });
@@ -161,11 +166,20 @@ absl::Status ControlPlane::WriteTrustBundle() const {
 }
 
 absl::StatusOr<TrustBundleSet> ControlPlane::CollectBundles() const {
-  return trust_files_->AddTo(authority_->bundles());
+  TrustBundleMap own = authority_->bundles().bundles();
+  own[options_.trust_domain].jwt_keys = jwt_authority_->PublicKeys();
+  ASSIGN_OR_RETURN(TrustBundleSet base, TrustBundleSet::Create(std::move(own)));
+  return trust_files_->AddTo(base);
 }
 
-void ControlPlane::FollowTrustFiles() {
-  if (!trust_files_->Poll()) return;
+void ControlPlane::FollowTrust() {
+  const bool files_changed = trust_files_->Poll();
+  const absl::StatusOr<bool> keys_changed = jwt_authority_->RotateIfDue();
+  if (!keys_changed.ok()) {
+    logger_->Error("cannot look after the keys of JWT-SVIDs",
+                   {{"error", keys_changed.status().message()}});
+  }
+  if (!files_changed && !keys_changed.value_or(false)) return;
   absl::StatusOr<TrustBundleSet> bundles = CollectBundles();
   if (!bundles.ok()) {
     logger_->Error("trust files do not go together, what was in force stays",
@@ -209,7 +223,7 @@ void ControlPlane::AddGauges() {
 void ControlPlane::Tick() {
   tick_->Schedule(kTick);
   registry_file_->Poll();
-  FollowTrustFiles();
+  FollowTrust();
   ca_service_->streams()->EndExpired();
   discovery_->streams()->EndExpired();
   const absl::StatusOr<bool> rotated = identity_->RotateIfDue();

@@ -20,6 +20,7 @@
 #include "controlplane/attest/join_token.h"
 #include "controlplane/ca/authority.h"
 #include "controlplane/ca/ca_service.h"
+#include "controlplane/ca/jwt_authority.h"
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/discovery/delta_ads.h"
 #include "controlplane/operator/operator_service.h"
@@ -40,6 +41,9 @@ struct ControlPlaneOptions {
   std::string store_path;
   // No workload certificate lives longer.
   absl::Duration workload_ttl;
+  // No JWT-SVID lives longer, and how long a key signs them.
+  absl::Duration jwt_svid_ttl = absl::Minutes(5);
+  absl::Duration jwt_key_rotation = absl::Hours(24);
   // File of the static registry.
   std::string registry_path;
   // Bundles of other trust domains, and revocation lists.
@@ -81,9 +85,10 @@ class ControlPlane {
   absl::Status CheckPortsAreFree() const;
   absl::Status CheckOutputs();
   absl::Status WriteTrustBundle() const;
-  // What the authority and the files say, together.
+  // What the authorities and the files say, together.
   absl::StatusOr<TrustBundleSet> CollectBundles() const;
-  void FollowTrustFiles();
+  // Publishes what has changed of that.
+  void FollowTrust();
   void AddGauges();
   void Tick();
 
@@ -107,6 +112,7 @@ class ControlPlane {
   // What is called once it serves; a start that fails says why by itself.
   std::unique_ptr<ObservedStore> observed_store_;
   std::unique_ptr<Authority> authority_;
+  std::unique_ptr<JwtAuthority> jwt_authority_;
   std::unique_ptr<TrustBundleSource> bundles_;
   std::unique_ptr<ServerIdentity> identity_;
   std::unique_ptr<JoinTokens> tokens_;

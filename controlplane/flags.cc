@@ -23,6 +23,10 @@ ABSL_FLAG(
     "holds the CA key");
 ABSL_FLAG(absl::Duration, workload_ttl, absl::Hours(1),
           "the longest life of a workload's certificate, 2s to 720h");
+ABSL_FLAG(absl::Duration, jwt_svid_ttl, absl::Minutes(5),
+          "the longest life of a JWT-SVID, 1s to 1h");
+ABSL_FLAG(absl::Duration, jwt_key_rotation, absl::Hours(24),
+          "how long a key signs JWT-SVIDs before the next one does, 10s to 720h");
 ABSL_FLAG(std::string, attest, "join_token",
           "how a workload without a certificate proves who it is: join_token");
 ABSL_FLAG(std::string, registry, "",
@@ -92,6 +96,16 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
   if (options.workload_ttl < absl::Seconds(2) || options.workload_ttl > absl::Hours(720)) {
     return Invalid("workload_ttl", absl::StrCat(absl::FormatDuration(options.workload_ttl),
                                                 " is out of range; give 2s to 720h"));
+  }
+  options.jwt_svid_ttl = absl::GetFlag(FLAGS_jwt_svid_ttl);
+  if (options.jwt_svid_ttl < absl::Seconds(1) || options.jwt_svid_ttl > absl::Hours(1)) {
+    return Invalid("jwt_svid_ttl", absl::StrCat(absl::FormatDuration(options.jwt_svid_ttl),
+                                                " is out of range; give 1s to 1h"));
+  }
+  options.jwt_key_rotation = absl::GetFlag(FLAGS_jwt_key_rotation);
+  if (options.jwt_key_rotation < absl::Seconds(10) || options.jwt_key_rotation > absl::Hours(720)) {
+    return Invalid("jwt_key_rotation", absl::StrCat(absl::FormatDuration(options.jwt_key_rotation),
+                                                    " is out of range; give 10s to 720h"));
   }
   if (absl::GetFlag(FLAGS_attest) != "join_token") {
     return Invalid("attest", absl::StrCat("\"", absl::GetFlag(FLAGS_attest),

@@ -14,6 +14,7 @@
 #include "common/crypto/csr.h"
 #include "common/crypto/token/bearer_token.h"
 #include "common/grpc/control_plane_channel.h"
+#include "common/identity/jwt_svid.h"
 #include "common/telemetry/log.h"
 #include "controlplane/attest/join_token.h"
 #include "controlplane/ca/ca_service.h"
@@ -51,11 +52,15 @@ class GrpcEndToEndTest : public ::testing::Test {
   // one too.
   GrpcEndToEndTest() {
     authority_ = *Authority::LoadOrCreate(&store_, "cluster.local", &clock_);
-    bundles_ = std::make_unique<TrustBundleSource>(authority_->bundles());
+    jwt_authority_ = *JwtAuthority::LoadOrCreate(&store_, "cluster.local", &clock_, {});
+    TrustBundleMap bundles = authority_->bundles().bundles();
+    bundles["cluster.local"].jwt_keys = jwt_authority_->PublicKeys();
+    bundles_ = std::make_unique<TrustBundleSource>(*TrustBundleSet::Create(std::move(bundles)));
     identity_ = *ServerIdentity::Create(authority_.get(), &clock_);
     tokens_ = std::make_unique<JoinTokens>("cluster.local", &store_, &clock_, &metrics_);
-    ca_ = std::make_unique<CaService>(authority_.get(), tokens_.get(), bundles_.get(),
-                                      absl::Hours(1), &agents_, &clock_, &logger_, &metrics_);
+    ca_ = std::make_unique<CaService>(authority_.get(), jwt_authority_.get(), tokens_.get(),
+                                      bundles_.get(), absl::Hours(1), &agents_, &clock_, &logger_,
+                                      &metrics_);
     ads_ = std::make_unique<DeltaAds>("cluster.local", &registry_, bundles_.get(), &agents_,
                                       &clock_, &logger_, &metrics_);
     registry_.SetListener([this] { ads_->streams()->WakeAll(); });
@@ -113,6 +118,7 @@ class GrpcEndToEndTest : public ::testing::Test {
   AgentTable agents_;
   Registry registry_;
   std::unique_ptr<Authority> authority_;
+  std::unique_ptr<JwtAuthority> jwt_authority_;
   std::unique_ptr<TrustBundleSource> bundles_;
   std::unique_ptr<ServerIdentity> identity_;
   std::unique_ptr<JoinTokens> tokens_;
@@ -142,6 +148,57 @@ TEST_F(GrpcEndToEndTest, ATokenGivesItsIdentityWhateverTheCsrSaysAndOnlyOnce) {
 
   status = Issue(*Channel(), *key_, kId, token, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(GrpcEndToEndTest, AJwtSvidIsOfTheClientCertificatesIdentity) {
+  auto stub = CertificateAuthority::NewStub(*Channel(Client()));
+  byrnie::ca::v1::IssueJwtSvidRequest request;
+  request.add_audience("db");
+  request.mutable_ttl()->set_seconds(60);
+  byrnie::ca::v1::IssueJwtSvidResponse response;
+  grpc::ClientContext context;
+  const grpc::Status status = stub->IssueJwtSvid(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  absl::StatusOr<JwtSvid> svid =
+      VerifyJwtSvid(response.svid(), "db", *bundles_->bundles(), clock_.WallNow());
+  ASSERT_THAT(svid, IsOk());
+  EXPECT_EQ(svid->id.text(), kId);
+  EXPECT_EQ(absl::ToUnixSeconds(svid->expires_at), response.expires_at().seconds());
+  EXPECT_LE(response.expires_at().seconds() - response.issued_at().seconds(), 60);
+}
+
+TEST_F(GrpcEndToEndTest, NoJwtSvidWithoutACertificateNorForTheMeshItself) {
+  byrnie::ca::v1::IssueJwtSvidRequest request;
+  request.add_audience("db");
+  byrnie::ca::v1::IssueJwtSvidResponse response;
+  const std::string token = Token();
+  grpc::ClientContext with_token;
+  with_token.AddMetadata("authorization", absl::StrCat("Bearer ", token));
+  EXPECT_EQ(CertificateAuthority::NewStub(*Channel())
+                ->IssueJwtSvid(&with_token, request, &response)
+                .error_code(),
+            grpc::StatusCode::UNAUTHENTICATED);
+  grpc::ClientContext reserved;
+  EXPECT_EQ(
+      CertificateAuthority::NewStub(*Channel(Client("spiffe://cluster.local/byrnie/controlplane")))
+          ->IssueJwtSvid(&reserved, request, &response)
+          .error_code(),
+      grpc::StatusCode::PERMISSION_DENIED);
+  auto stub = CertificateAuthority::NewStub(*Channel(Client()));
+  request.clear_audience();
+  grpc::ClientContext without_audience;
+  EXPECT_EQ(stub->IssueJwtSvid(&without_audience, request, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  for (int i = 0; i < 17; ++i) request.add_audience("db");
+  grpc::ClientContext too_many;
+  EXPECT_EQ(stub->IssueJwtSvid(&too_many, request, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_TRUE(response.svid().empty());
+  // The token was not used up.
+  IssueResponse issued;
+  EXPECT_TRUE(Issue(*Channel(), *key_, kId, token, &issued).ok());
+  ASSERT_EQ(issued.trust_bundles().bundles(0).jwt_keys_size(), 1);
+  EXPECT_FALSE(issued.trust_bundles().bundles(0).jwt_keys(0).key_id().empty());
 }
 
 TEST_F(GrpcEndToEndTest, ATokenWhoseIssueFailsStaysUsable) {

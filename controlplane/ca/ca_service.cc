@@ -3,11 +3,14 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/csr.h"
 #include "common/grpc/status_conversion.h"
+#include "common/identity/jwt_svid.h"
 #include "controlplane/peer/peer_identity.h"
 #include "controlplane/proto/time_conversion.h"
 #include "controlplane/stream/agent_push_stream.h"
@@ -18,9 +21,6 @@ namespace {
 using byrnie::ca::v1::IssueRequest;
 using byrnie::ca::v1::IssueResponse;
 
-constexpr char kIssuances[] = "byrnie_controlplane_issuances_total";
-constexpr char kIssuancesHelp[] = "Requests for a certificate, by result.";
-
 void FillBundles(const TrustBundleSource::Versioned& current, byrnie::ca::v1::TrustBundles* out) {
   out->set_version(current.version);
   for (const auto& entry : current.bundles->bundles()) {
@@ -28,6 +28,12 @@ void FillBundles(const TrustBundleSource::Versioned& current, byrnie::ca::v1::Tr
     bundle->set_trust_domain(entry.first);
     for (const CertificatePtr& root : entry.second.roots) bundle->add_roots(root->der());
     for (const RevocationListPtr& list : entry.second.crls) bundle->add_crls(list->der());
+    for (const JwtKey& key : entry.second.jwt_keys) {
+      auto* jwt_key = bundle->add_jwt_keys();
+      jwt_key->set_key_id(key.id);
+      jwt_key->set_public_key(key.key->der());
+      ToProto(key.not_after, jwt_key->mutable_not_after());
+    }
   }
 }
 
@@ -62,22 +68,42 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
   uint64_t sent_version_ = 0;
 };
 
-CaService::CaService(const Authority* authority, Attestor* attestor,
-                     const TrustBundleSource* bundles, absl::Duration workload_ttl,
-                     AgentTable* agents, const Clock* clock, Logger* logger,
-                     MetricRegistry* metrics)
+CaService::Results::Results(MetricRegistry* metrics, const char* name, const char* help)
+    : issued(metrics->AddCounter(name, help, {{"result", "issued"}})),
+      unauthenticated(metrics->AddCounter(name, help, {{"result", "unauthenticated"}})),
+      invalid(metrics->AddCounter(name, help, {{"result", "invalid"}})),
+      failed(metrics->AddCounter(name, help, {{"result", "failed"}})) {}
+
+void CaService::Results::Count(const absl::Status& status) const {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return issued->Increment();
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+      return unauthenticated->Increment();
+    case absl::StatusCode::kInvalidArgument:
+      return invalid->Increment();
+    default:
+      return failed->Increment();
+  }
+}
+
+CaService::CaService(const Authority* authority, const JwtAuthority* jwt_authority,
+                     Attestor* attestor, const TrustBundleSource* bundles,
+                     absl::Duration workload_ttl, AgentTable* agents, const Clock* clock,
+                     Logger* logger, MetricRegistry* metrics)
     : authority_(authority),
+      jwt_authority_(jwt_authority),
       attestor_(attestor),
       bundles_(bundles),
       workload_ttl_(workload_ttl),
       agents_(agents),
       clock_(clock),
       logger_(logger),
-      issued_(metrics->AddCounter(kIssuances, kIssuancesHelp, {{"result", "issued"}})),
-      unauthenticated_(
-          metrics->AddCounter(kIssuances, kIssuancesHelp, {{"result", "unauthenticated"}})),
-      invalid_(metrics->AddCounter(kIssuances, kIssuancesHelp, {{"result", "invalid"}})),
-      failed_(metrics->AddCounter(kIssuances, kIssuancesHelp, {{"result", "failed"}})),
+      certificates_(metrics, "byrnie_controlplane_issuances_total",
+                    "Requests for a certificate, by result."),
+      tokens_(metrics, "byrnie_controlplane_jwt_issuances_total",
+              "Requests for a JWT-SVID, by result."),
       streams_(agents,
                metrics->AddGauge("byrnie_controlplane_streams", "Open streams, by service.",
                                  {{"service", "trust_bundles"}}),
@@ -86,26 +112,56 @@ CaService::CaService(const Authority* authority, Attestor* attestor,
 grpc::Status CaService::Issue(grpc::ServerContext* context, const IssueRequest* request,
                               IssueResponse* response) {
   const absl::Status status = TryIssue(*context, *request, response);
-  if (status.ok()) {
-    issued_->Increment();
-    return grpc::Status::OK;
-  }
-  switch (status.code()) {
-    case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kPermissionDenied:
-      unauthenticated_->Increment();
-      break;
-    case absl::StatusCode::kInvalidArgument:
-      invalid_->Increment();
-      break;
-    default:
-      failed_->Increment();
-  }
+  certificates_.Count(status);
+  if (status.ok()) return grpc::Status::OK;
   logger_->Warning("certificate refused", {{"address", PeerAddress(context->peer())},
                                            {"code", absl::StatusCodeToString(status.code())},
                                            {"error", status.message()}});
   response->Clear();
   return ToGrpcStatus(status);
+}
+
+grpc::Status CaService::IssueJwtSvid(grpc::ServerContext* context,
+                                     const byrnie::ca::v1::IssueJwtSvidRequest* request,
+                                     byrnie::ca::v1::IssueJwtSvidResponse* response) {
+  const absl::Status status = TryIssueJwtSvid(*context, *request, response);
+  tokens_.Count(status);
+  if (status.ok()) return grpc::Status::OK;
+  logger_->Warning("JWT-SVID refused", {{"address", PeerAddress(context->peer())},
+                                        {"code", absl::StatusCodeToString(status.code())},
+                                        {"error", status.message()}});
+  return ToGrpcStatus(status);
+}
+
+absl::Status CaService::TryIssueJwtSvid(const grpc::ServerContext& context,
+                                        const byrnie::ca::v1::IssueJwtSvidRequest& request,
+                                        byrnie::ca::v1::IssueJwtSvidResponse* response) const {
+  ASSIGN_OR_RETURN(PeerIdentity peer, RequirePeer(*context.auth_context(), *bundles_->bundles(),
+                                                  authority_->trust_domain(), clock_->WallNow()));
+  if (IsReservedPath(peer.id.path())) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(peer.id.text(), " is reserved for the mesh itself"));
+  }
+  absl::optional<absl::Duration> ttl;
+  if (request.has_ttl()) {
+    ASSIGN_OR_RETURN(ttl, FromProto(request.ttl()));
+  }
+  // Before they are copied.
+  if (request.audience_size() > static_cast<int>(kMaxJwtAudiences)) {
+    return absl::InvalidArgumentError(absl::StrCat(request.audience_size(), " audiences"));
+  }
+  const std::vector<std::string> audience(request.audience().begin(), request.audience().end());
+  ASSIGN_OR_RETURN(IssuedJwt issued, jwt_authority_->Issue(peer.id, audience, ttl));
+  logger_->Info(
+      "JWT-SVID issued",
+      {{"identity", peer.id.text()},
+       {"audience", absl::StrJoin(audience, " ").substr(0, 512)},
+       {"not_after", absl::FormatTime(absl::RFC3339_sec, issued.expires_at, absl::UTCTimeZone())},
+       {"address", PeerAddress(context.peer())}});
+  response->set_svid(std::move(issued.token));
+  ToProto(issued.expires_at, response->mutable_expires_at());
+  ToProto(issued.issued_at, response->mutable_issued_at());
+  return absl::OkStatus();
 }
 
 absl::Status CaService::TryIssue(const grpc::ServerContext& context, const IssueRequest& request,

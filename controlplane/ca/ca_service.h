@@ -15,15 +15,16 @@
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/attest/attestor.h"
 #include "controlplane/ca/authority.h"
+#include "controlplane/ca/jwt_authority.h"
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/stream/stream_set.h"
 
 namespace byrnie {
 
 // byrnie.ca.v1 as gRPC serves it. The caller's identity comes from its client certificate or,
-// without one, from its token; a CSR gives nothing but a public key. Issue blocks one of the
-// library's threads on the store, the stream none. Thread-safe; the pointers outlive it, and it
-// outlives the server.
+// without one, from its token; a CSR gives nothing but a public key. Issue and IssueJwtSvid hold
+// one of the library's threads, Issue on the store, the stream none. Thread-safe; the pointers
+// outlive it, and it outlives the server.
 class CaService final
     : public byrnie::ca::v1::CertificateAuthority::WithCallbackMethod_WatchTrustBundles<
           byrnie::ca::v1::CertificateAuthority::Service> {
@@ -32,18 +33,21 @@ class CaService final
   using BundlesResponse = byrnie::ca::v1::WatchTrustBundlesResponse;
 
   // `workload_ttl` caps the life of every certificate.
-  CaService(const Authority* authority, Attestor* attestor, const TrustBundleSource* bundles,
-            absl::Duration workload_ttl, AgentTable* agents, const Clock* clock, Logger* logger,
-            MetricRegistry* metrics);
+  CaService(const Authority* authority, const JwtAuthority* jwt_authority, Attestor* attestor,
+            const TrustBundleSource* bundles, absl::Duration workload_ttl, AgentTable* agents,
+            const Clock* clock, Logger* logger, MetricRegistry* metrics);
 
   grpc::Status Issue(grpc::ServerContext* context, const byrnie::ca::v1::IssueRequest* request,
                      byrnie::ca::v1::IssueResponse* response) override;
+  grpc::Status IssueJwtSvid(grpc::ServerContext* context,
+                            const byrnie::ca::v1::IssueJwtSvidRequest* request,
+                            byrnie::ca::v1::IssueJwtSvidResponse* response) override;
   grpc::ServerBidiReactor<BundlesRequest, BundlesResponse>* WatchTrustBundles(
       grpc::CallbackServerContext* context) override;
 
   // Wake it when the trust bundles have changed.
   StreamSet* streams() { return &streams_; }
-  uint64_t certificates_issued() const { return issued_->value(); }
+  uint64_t certificates_issued() const { return certificates_.issued->value(); }
 
  private:
   class BundleStream;
@@ -54,21 +58,30 @@ class CaService final
   };
 
   absl::StatusOr<Caller> Authenticate(const grpc::ServerContext& context) const;
+  // What counts one kind of request, by result.
+  struct Results {
+    Results(MetricRegistry* metrics, const char* name, const char* help);
+    void Count(const absl::Status& status) const;
+    Counter *issued, *unauthenticated, *invalid, *failed;
+  };
+
+  absl::Status TryIssueJwtSvid(const grpc::ServerContext& context,
+                               const byrnie::ca::v1::IssueJwtSvidRequest& request,
+                               byrnie::ca::v1::IssueJwtSvidResponse* response) const;
   absl::Status TryIssue(const grpc::ServerContext& context,
                         const byrnie::ca::v1::IssueRequest& request,
                         byrnie::ca::v1::IssueResponse* response);
 
-  const Authority* const authority_;        // Not owned.
-  Attestor* const attestor_;                // Not owned.
-  const TrustBundleSource* const bundles_;  // Not owned.
+  const Authority* const authority_;         // Not owned.
+  const JwtAuthority* const jwt_authority_;  // Not owned.
+  Attestor* const attestor_;                 // Not owned.
+  const TrustBundleSource* const bundles_;   // Not owned.
   const absl::Duration workload_ttl_;
   AgentTable* const agents_;  // Not owned.
   const Clock* const clock_;  // Not owned.
   Logger* const logger_;      // Not owned.
-  Counter* const issued_;
-  Counter* const unauthenticated_;
-  Counter* const invalid_;
-  Counter* const failed_;
+  const Results certificates_;
+  const Results tokens_;
   StreamSet streams_;
 };
 

@@ -72,6 +72,14 @@ absl::Status ObservedStore::ConsumeJoinToken(const std::string& hash, absl::Time
   return Note(store_->ConsumeJoinToken(hash, now));
 }
 
+absl::StatusOr<std::vector<JwtKeyRecord>> ObservedStore::LoadJwtKeys(absl::Time now) {
+  return Note(store_->LoadJwtKeys(now));
+}
+
+absl::Status ObservedStore::AddJwtKey(const JwtKeyRecord& key, absl::Time after, absl::Time now) {
+  return Note(store_->AddJwtKey(key, after, now));
+}
+
 absl::StatusOr<absl::optional<std::string>> ObservedStore::LoadOperatorTokenHash() {
   return Note(store_->LoadOperatorTokenHash());
 }

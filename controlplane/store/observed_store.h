@@ -2,6 +2,7 @@
 #define BYRNIE_CONTROLPLANE_STORE_OBSERVED_STORE_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -25,6 +26,8 @@ class ObservedStore final : public Store {
   absl::Status AddJoinToken(const JoinTokenRecord& token, absl::Time now) override;
   absl::StatusOr<JoinTokenRecord> FindJoinToken(const std::string& hash, absl::Time now) override;
   absl::Status ConsumeJoinToken(const std::string& hash, absl::Time now) override;
+  absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(absl::Time now) override;
+  absl::Status AddJwtKey(const JwtKeyRecord& key, absl::Time after, absl::Time now) override;
   absl::StatusOr<absl::optional<std::string>> LoadOperatorTokenHash() override;
   absl::Status SetOperatorTokenHash(const std::string& hash) override;
 

@@ -23,7 +23,7 @@ namespace {
 
 // "Byrn" as a number: tells our files from other SQLite databases.
 constexpr int kApplicationId = 0x4279726e;
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr int kBusyTimeoutMs = 5000;
 
 constexpr char kSchema[] = R"sql(
@@ -43,6 +43,16 @@ CREATE TABLE operator_token (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   hash BLOB NOT NULL
 ) STRICT;
+)sql";
+
+// What version 2 added.
+constexpr char kSchemaOfJwtKeys[] = R"sql(
+CREATE TABLE jwt_keys (
+  id TEXT PRIMARY KEY,
+  key_pkcs8 BLOB NOT NULL,
+  signs_from_us INTEGER NOT NULL,
+  not_after_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 )sql";
 
 absl::Status Execute(sqlite3* db, const std::string& sql) {
@@ -135,8 +145,9 @@ bool IsUnused(const std::string& path) {
   return fd.valid() && ::fcntl(fd.get(), F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
 }
 
-// Only reads: the file of another program is left as it is.
-absl::StatusOr<bool> IsNew(sqlite3* db, const std::string& path) {
+// The schema's version; 0: a file with nothing in it. Only reads: the file of another program is
+// left as it is.
+absl::StatusOr<int64_t> SchemaOf(sqlite3* db, const std::string& path) {
   absl::StatusOr<int64_t> application = QueryInt(db, "PRAGMA application_id");
   if (sqlite3_errcode(db) == SQLITE_NOTADB) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -145,27 +156,30 @@ absl::StatusOr<bool> IsNew(sqlite3* db, const std::string& path) {
   if (!application.ok()) return application.status();
   ASSIGN_OR_RETURN(int64_t version, QueryInt(db, "PRAGMA user_version"));
   ASSIGN_OR_RETURN(int64_t tables, QueryInt(db, "SELECT count(*) FROM sqlite_schema"));
-  if (*application == 0 && version == 0 && tables == 0) return true;
+  if (*application == 0 && version == 0 && tables == 0) return 0;
   if (*application != kApplicationId) {
     return absl::InvalidArgumentError(absl::StrCat(
         "store: \"", path, "\" is the database of another program; give another path"));
   }
-  if (version != kSchemaVersion) {
+  if (version < 1 || version > kSchemaVersion) {
     return absl::InvalidArgumentError(absl::StrCat(
         "store: \"", path, "\" has schema version ", version, ", this program knows ",
         kSchemaVersion, "; use the version of byrnie-controlplane that wrote it, or another path"));
   }
-  return false;
+  return version;
 }
 
 absl::Status Migrate(sqlite3* db, const std::string& path) {
   Transaction transaction(db);
   RETURN_IF_ERROR(transaction.Begin());
   // Asked again under the lock: another process may have been faster.
-  ASSIGN_OR_RETURN(bool is_new, IsNew(db, path));
-  if (is_new) {
+  ASSIGN_OR_RETURN(int64_t version, SchemaOf(db, path));
+  if (version < 1) {
     RETURN_IF_ERROR(Execute(db, kSchema));
     RETURN_IF_ERROR(Execute(db, absl::StrCat("PRAGMA application_id = ", kApplicationId)));
+  }
+  if (version < 2) RETURN_IF_ERROR(Execute(db, kSchemaOfJwtKeys));
+  if (version < kSchemaVersion) {
     RETURN_IF_ERROR(Execute(db, absl::StrCat("PRAGMA user_version = ", kSchemaVersion)));
   }
   return transaction.Commit();
@@ -174,6 +188,7 @@ absl::Status Migrate(sqlite3* db, const std::string& path) {
 struct Statements {
   SqliteStatement load_authority, create_authority;
   SqliteStatement expire_tokens, count_tokens, add_token, find_token, consume_token;
+  SqliteStatement load_jwt_keys, expire_jwt_keys, count_later_jwt_keys, add_jwt_key;
   SqliteStatement load_operator, set_operator;
 };
 
@@ -190,9 +205,7 @@ class SqliteStoreImpl final : public Store {
     AuthorityRecord record;
     record.trust_domain = s_.load_authority.Bytes(0);
     record.root_der = s_.load_authority.Bytes(1);
-    const absl::string_view key = s_.load_authority.BorrowedBytes(2);
-    record.key_pkcs8 =
-        SecretBytes(absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(key.data()), key.size()));
+    record.key_pkcs8 = Secret(s_.load_authority.BorrowedBytes(2));
     return absl::optional<AuthorityRecord>(std::move(record));
   }
 
@@ -260,6 +273,53 @@ class SqliteStoreImpl final : public Store {
     return sqlite3_changes(db_.get()) == 1 ? absl::OkStatus() : UnknownToken();
   }
 
+  absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(absl::Time now) override {
+    absl::MutexLock lock(&mu_);
+    SqliteResetter reset(&s_.load_jwt_keys);
+    s_.load_jwt_keys.BindInt(1, absl::ToUnixMicros(now));
+    std::vector<JwtKeyRecord> keys;
+    while (true) {
+      ASSIGN_OR_RETURN(bool row, s_.load_jwt_keys.Step());
+      if (!row) return keys;
+      JwtKeyRecord key;
+      key.id = s_.load_jwt_keys.Bytes(0);
+      key.key_pkcs8 = Secret(s_.load_jwt_keys.BorrowedBytes(1));
+      key.signs_from = absl::FromUnixMicros(s_.load_jwt_keys.Int(2));
+      key.not_after = absl::FromUnixMicros(s_.load_jwt_keys.Int(3));
+      keys.push_back(std::move(key));
+    }
+  }
+
+  absl::Status AddJwtKey(const JwtKeyRecord& key, absl::Time after, absl::Time now) override {
+    absl::MutexLock lock(&mu_);
+    Transaction transaction(db_.get());
+    RETURN_IF_ERROR(transaction.Begin());
+    {
+      SqliteResetter reset(&s_.expire_jwt_keys);
+      RETURN_IF_ERROR(s_.expire_jwt_keys.BindInt(1, absl::ToUnixMicros(now)).Run());
+    }
+    {
+      SqliteResetter reset(&s_.count_later_jwt_keys);
+      s_.count_later_jwt_keys.BindInt(1, absl::ToUnixMicros(after));
+      ASSIGN_OR_RETURN(bool row, s_.count_later_jwt_keys.Step());
+      if (row && s_.count_later_jwt_keys.Int(0) > 0) {
+        return absl::AlreadyExistsError("store: there is a later JWT key already");
+      }
+    }
+    {
+      SqliteResetter reset(&s_.add_jwt_key);
+      s_.add_jwt_key.BindText(1, key.id)
+          .BindBlob(2, key.key_pkcs8.view())
+          .BindInt(3, absl::ToUnixMicros(key.signs_from))
+          .BindInt(4, absl::ToUnixMicros(key.not_after));
+      RETURN_IF_ERROR(s_.add_jwt_key.Run());
+      if (sqlite3_changes(db_.get()) == 0) {
+        return absl::AlreadyExistsError("store: the JWT key is known already");
+      }
+    }
+    return transaction.Commit();
+  }
+
   absl::StatusOr<absl::optional<std::string>> LoadOperatorTokenHash() override {
     absl::MutexLock lock(&mu_);
     SqliteResetter reset(&s_.load_operator);
@@ -275,6 +335,10 @@ class SqliteStoreImpl final : public Store {
   }
 
  private:
+  static SecretBytes Secret(absl::string_view bytes) {
+    return SecretBytes(
+        absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+  }
   static absl::Status UnknownToken() {
     return absl::NotFoundError("store: the join token is unknown, used or expired");
   }
@@ -300,14 +364,25 @@ absl::StatusOr<Statements> PrepareAll(sqlite3* db) {
                                             "WHERE hash = ? AND expires_at_us > ?"));
   ASSIGN_OR_RETURN(auto consume_token,
                    prepare("DELETE FROM join_tokens WHERE hash = ? AND expires_at_us > ?"));
+  ASSIGN_OR_RETURN(auto load_jwt_keys,
+                   prepare("SELECT id, key_pkcs8, signs_from_us, not_after_us FROM jwt_keys "
+                           "WHERE not_after_us > ? ORDER BY signs_from_us, id"));
+  ASSIGN_OR_RETURN(auto expire_jwt_keys, prepare("DELETE FROM jwt_keys WHERE not_after_us <= ?"));
+  ASSIGN_OR_RETURN(auto count_later_jwt_keys,
+                   prepare("SELECT count(*) FROM jwt_keys WHERE signs_from_us > ?"));
+  ASSIGN_OR_RETURN(auto add_jwt_key,
+                   prepare("INSERT INTO jwt_keys (id, key_pkcs8, signs_from_us, not_after_us) "
+                           "VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"));
   ASSIGN_OR_RETURN(auto load_operator, prepare("SELECT hash FROM operator_token"));
   ASSIGN_OR_RETURN(auto set_operator,
                    prepare("INSERT INTO operator_token (id, hash) VALUES (1, ?) "
                            "ON CONFLICT (id) DO UPDATE SET hash = excluded.hash"));
   return Statements{
-      std::move(load_authority), std::move(create_authority), std::move(expire_tokens),
-      std::move(count_tokens),   std::move(add_token),        std::move(find_token),
-      std::move(consume_token),  std::move(load_operator),    std::move(set_operator)};
+      std::move(load_authority),       std::move(create_authority), std::move(expire_tokens),
+      std::move(count_tokens),         std::move(add_token),        std::move(find_token),
+      std::move(consume_token),        std::move(load_jwt_keys),    std::move(expire_jwt_keys),
+      std::move(count_later_jwt_keys), std::move(add_jwt_key),      std::move(load_operator),
+      std::move(set_operator)};
 }
 
 }  // namespace
@@ -323,7 +398,7 @@ absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path) {
   if (result != SQLITE_OK) return SqliteError(raw, absl::StrCat("cannot open \"", path, "\""));
   sqlite3_busy_timeout(raw, kBusyTimeoutMs);
 
-  RETURN_IF_ERROR(IsNew(raw, path).status());
+  RETURN_IF_ERROR(SchemaOf(raw, path).status());
   // Before the log files are made: they get the mode of the database.
   if (::chmod(path.c_str(), 0600) != 0) {
     return absl::PermissionDeniedError(absl::StrCat("store: cannot set the mode of \"", path,

@@ -71,6 +71,20 @@ TEST(SqliteStoreTest, AllFilesAreForTheOwnerAlone) {
   }
 }
 
+TEST(SqliteStoreTest, TakesAFileOfTheFirstSchema) {
+  {
+    auto store = SqliteStore::Open(Path());
+    ASSERT_TRUE(store.ok()) << store.status();
+    ASSERT_TRUE((*store)->SetOperatorTokenHash(std::string(32, 'o')).ok());
+  }
+  Sql(Path(), "DROP TABLE jwt_keys; PRAGMA user_version = 1;");
+  auto store = SqliteStore::Open(Path());
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ(**(*store)->LoadOperatorTokenHash(), std::string(32, 'o'));
+  EXPECT_TRUE((*store)->LoadJwtKeys(kNow)->empty());
+  EXPECT_TRUE(SqliteStore::Open(Path()).ok());
+}
+
 TEST(SqliteStoreTest, TwoStoresOfOneFileUseATokenOnce) {
   auto first = SqliteStore::Open(Path());
   auto second = SqliteStore::Open(Path());

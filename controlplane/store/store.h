@@ -2,6 +2,7 @@
 #define BYRNIE_CONTROLPLANE_STORE_STORE_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -30,6 +31,17 @@ struct JoinTokenRecord {
   absl::Time expires_at;
 };
 
+// A key that JWT-SVIDs are signed with. Times are kept with a resolution of one microsecond.
+struct JwtKeyRecord {
+  // Unique.
+  std::string id;
+  // The private key, PKCS#8.
+  SecretBytes key_pkcs8;
+  absl::Time signs_from;
+  // No token it signed is valid then.
+  absl::Time not_after;
+};
+
 // What a control plane must not forget. Every method is one transaction: it has happened, durably,
 // or nothing has changed. Unavailable, with the reason, where the engine cannot answer: the caller
 // may try again. Blocks on the disk. Thread-safe.
@@ -51,6 +63,13 @@ class Store {
   // Uses up: of any number of calls, from any number of processes, exactly one gets OK. NotFound as
   // above.
   virtual absl::Status ConsumeJoinToken(const std::string& hash, absl::Time now) = 0;
+
+  // Those that have not ended at `now`, by signs_from, then id.
+  virtual absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(absl::Time now) = 0;
+  // Adds a key and forgets those that have ended at `now`. AlreadyExists when there is one, not
+  // ended, that signs from later than `after`: of several processes that find it time for the next
+  // key, one makes it.
+  virtual absl::Status AddJwtKey(const JwtKeyRecord& key, absl::Time after, absl::Time now) = 0;
 
   // HashBearerToken() of the operator's token; absent before the first start.
   virtual absl::StatusOr<absl::optional<std::string>> LoadOperatorTokenHash() = 0;

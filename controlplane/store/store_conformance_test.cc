@@ -142,6 +142,49 @@ TEST_P(StoreConformanceTest, ReplacesTheOperatorTokenHash) {
   EXPECT_EQ(**store_->LoadOperatorTokenHash(), std::string(32, 'y'));
 }
 
+JwtKeyRecord JwtKeyOf(const std::string& id, absl::Time signs_from, absl::Time not_after) {
+  std::string key = std::string("key\0of ", 7) + id;
+  return JwtKeyRecord{id, SecretBytes::TakeFrom(&key), signs_from, not_after};
+}
+
+TEST_P(StoreConformanceTest, KeepsJwtKeysInTheOrderInWhichTheySign) {
+  EXPECT_TRUE(store_->LoadJwtKeys(now_)->empty());
+  const absl::Time end = now_ + absl::Hours(2);
+  ASSERT_THAT(store_->AddJwtKey(JwtKeyOf("b", now_, end), absl::InfinitePast(), now_), IsOk());
+  ASSERT_THAT(store_->AddJwtKey(JwtKeyOf("a", now_ + absl::Hours(1), end), now_, now_), IsOk());
+  auto keys = store_->LoadJwtKeys(now_);
+  ASSERT_TRUE(keys.ok() && keys->size() == 2) << keys.status();
+  EXPECT_EQ((*keys)[0].id, "b");
+  EXPECT_EQ((*keys)[0].key_pkcs8.view(), JwtKeyOf("b", now_, end).key_pkcs8.view());
+  EXPECT_EQ((*keys)[0].signs_from, now_);
+  EXPECT_EQ((*keys)[1].id, "a");
+  EXPECT_EQ((*keys)[1].not_after, end);
+}
+
+TEST_P(StoreConformanceTest, OfTwoThatMakeTheNextJwtKeyOneDoes) {
+  const absl::Time end = now_ + absl::Hours(2);
+  ASSERT_THAT(store_->AddJwtKey(JwtKeyOf("a", now_, end), absl::InfinitePast(), now_), IsOk());
+  EXPECT_THAT(store_->AddJwtKey(JwtKeyOf("b", now_, end), absl::InfinitePast(), now_),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+  const absl::Time next = now_ + absl::Hours(1);
+  EXPECT_THAT(store_->AddJwtKey(JwtKeyOf("c", next, end), now_, now_), IsOk());
+  EXPECT_THAT(store_->AddJwtKey(JwtKeyOf("d", next, end), now_, now_),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_THAT(store_->AddJwtKey(JwtKeyOf("c", next, end), next, now_),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
+TEST_P(StoreConformanceTest, ForgetsJwtKeysThatHaveEnded) {
+  const absl::Time end = now_ + absl::Hours(2);
+  ASSERT_THAT(store_->AddJwtKey(JwtKeyOf("a", now_, end), absl::InfinitePast(), now_), IsOk());
+  EXPECT_EQ(store_->LoadJwtKeys(end - absl::Microseconds(1))->size(), 1u);
+  EXPECT_TRUE(store_->LoadJwtKeys(end)->empty());
+  EXPECT_THAT(
+      store_->AddJwtKey(JwtKeyOf("b", end, end + absl::Hours(1)), absl::InfinitePast(), end),
+      IsOk());
+  EXPECT_EQ(store_->LoadJwtKeys(now_)->size(), 1u);
+}
+
 INSTANTIATE_TEST_SUITE_P(Engines, StoreConformanceTest, ::testing::ValuesIn(Engines()),
                          [](const ::testing::TestParamInfo<Engine>& info) {
                            return info.param.name;

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -21,6 +22,8 @@ class MemoryStore final : public Store {
   absl::Status AddJoinToken(const JoinTokenRecord& token, absl::Time now) override;
   absl::StatusOr<JoinTokenRecord> FindJoinToken(const std::string& hash, absl::Time now) override;
   absl::Status ConsumeJoinToken(const std::string& hash, absl::Time now) override;
+  absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(absl::Time now) override;
+  absl::Status AddJwtKey(const JwtKeyRecord& key, absl::Time after, absl::Time now) override;
   absl::StatusOr<absl::optional<std::string>> LoadOperatorTokenHash() override;
   absl::Status SetOperatorTokenHash(const std::string& hash) override;
 
@@ -29,6 +32,7 @@ class MemoryStore final : public Store {
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
   absl::optional<AuthorityRecord> authority_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, JoinTokenRecord> tokens_ ABSL_GUARDED_BY(mu_);
+  std::vector<JwtKeyRecord> jwt_keys_ ABSL_GUARDED_BY(mu_);  // By signs_from, then id.
   absl::optional<std::string> operator_hash_ ABSL_GUARDED_BY(mu_);
 };
 

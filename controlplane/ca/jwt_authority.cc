@@ -1,0 +1,153 @@
+#include "controlplane/ca/jwt_authority.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/crypto/sha256_fingerprint.h"
+#include "common/identity/jwt_svid.h"
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kKeyIdLength = 32;
+// How often the store is looked at, at the least; also after a failure.
+constexpr absl::Duration kLongestLoadInterval = absl::Seconds(10);
+
+}  // namespace
+
+constexpr absl::Duration JwtAuthority::kLongestLead;
+
+JwtAuthority::JwtAuthority(Store* store, std::string trust_domain, const Clock* clock,
+                           Options options)
+    : store_(store), trust_domain_(std::move(trust_domain)), clock_(clock), options_(options) {}
+
+absl::StatusOr<std::unique_ptr<JwtAuthority>> JwtAuthority::LoadOrCreate(Store* store,
+                                                                         std::string trust_domain,
+                                                                         const Clock* clock,
+                                                                         Options options) {
+  auto authority =
+      absl::WrapUnique(new JwtAuthority(store, std::move(trust_domain), clock, options));
+  const absl::Time now = clock->WallNow();
+  ASSIGN_OR_RETURN(Keys keys, authority->Load(now));
+  // After a long stop every key may have ended.
+  if (keys.empty()) {
+    RETURN_IF_ERROR(authority->Add(now, absl::InfinitePast(), now));
+    ASSIGN_OR_RETURN(keys, authority->Load(now));
+  }
+  absl::MutexLock lock(&authority->mu_);
+  authority->keys_ = std::move(keys);
+  return authority;
+}
+
+absl::Duration JwtAuthority::Lead() const {
+  return std::min(options_.rotation / 4, absl::Duration(kLongestLead));
+}
+
+absl::StatusOr<JwtAuthority::Keys> JwtAuthority::Load(absl::Time now) const {
+  ASSIGN_OR_RETURN(std::vector<JwtKeyRecord> records, store_->LoadJwtKeys(now));
+  Keys keys;
+  for (const JwtKeyRecord& record : records) {
+    Key key;
+    ASSIGN_OR_RETURN(key.key, PrivateKey::FromPkcs8(record.key_pkcs8));
+    ASSIGN_OR_RETURN(key.public_key, PublicKey::FromDer(key.key->PublicKeyDer()));
+    key.id = record.id;
+    key.signs_from = record.signs_from;
+    key.not_after = record.not_after;
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+absl::Status JwtAuthority::Add(absl::Time signs_from, absl::Time after, absl::Time now) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const PrivateKey> key, PrivateKey::Generate());
+  JwtKeyRecord record;
+  record.id = Sha256FingerprintHex(key->PublicKeyDer()).substr(0, kKeyIdLength);
+  record.key_pkcs8 = key->ToPkcs8();
+  record.signs_from = signs_from;
+  record.not_after = signs_from + 2 * options_.rotation + options_.max_ttl;
+  const absl::Status added = store_->AddJwtKey(record, after, now);
+  // Another process was faster: its key counts.
+  return absl::IsAlreadyExists(added) ? absl::OkStatus() : added;
+}
+
+bool JwtAuthority::SameIds(const Keys& a, const Keys& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const Key& x, const Key& y) { return x.id == y.id; });
+}
+
+absl::StatusOr<bool> JwtAuthority::RotateIfDue() {
+  const absl::Time now = clock_->WallNow();
+  absl::Time newest = absl::InfinitePast();
+  {
+    absl::MutexLock lock(&mu_);
+    for (const Key& key : keys_) newest = std::max(newest, key.signs_from);
+    const absl::Duration interval = std::min(Lead() / 2, absl::Duration(kLongestLoadInterval));
+    // Later than that only by a clock that was set back.
+    if (now < next_load_ && next_load_ <= now + interval) return false;
+    next_load_ = now + interval;
+  }
+  if (newest + options_.rotation - Lead() <= now) {
+    RETURN_IF_ERROR(Add(now + Lead(), newest, now));
+  }
+  ASSIGN_OR_RETURN(Keys keys, Load(now));
+  absl::MutexLock lock(&mu_);
+  const bool changed = !SameIds(keys, keys_);
+  keys_ = std::move(keys);
+  return changed;
+}
+
+const JwtAuthority::Key* JwtAuthority::Signer(absl::Time now) const {
+  const Key* signer = nullptr;
+  for (const Key& key : keys_) {
+    if (key.not_after <= now) continue;
+    // Before the first one's time, which a clock that was set back makes, that one signs: it is
+    // published.
+    if (signer == nullptr || key.signs_from <= now) signer = &key;
+  }
+  return signer;
+}
+
+absl::StatusOr<IssuedJwt> JwtAuthority::Issue(const SpiffeId& id,
+                                              const std::vector<std::string>& audience,
+                                              absl::optional<absl::Duration> ttl) const {
+  if (id.trust_domain() != trust_domain_) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(id.text(), " is not of the trust domain ", trust_domain_));
+  }
+  if (ttl.has_value() && *ttl <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a token cannot live ", absl::FormatDuration(*ttl)));
+  }
+  const absl::Time now = clock_->WallNow();
+  std::string key_id;
+  std::shared_ptr<const PrivateKey> key;
+  IssuedJwt issued;
+  {
+    absl::MutexLock lock(&mu_);
+    const Key* const signer = Signer(now);
+    if (signer == nullptr) return absl::UnavailableError("no key can sign tokens now");
+    key_id = signer->id;
+    key = signer->key;
+    // Whole seconds are what a token has; below one it would end before it begins.
+    const absl::Duration life = std::max(std::min(ttl.value_or(options_.max_ttl), options_.max_ttl),
+                                         absl::Duration(absl::Seconds(1)));
+    issued.issued_at = absl::FromUnixSeconds(absl::ToUnixSeconds(now));
+    issued.expires_at =
+        absl::FromUnixSeconds(absl::ToUnixSeconds(std::min(now + life, signer->not_after)));
+  }
+  ASSIGN_OR_RETURN(issued.token,
+                   SignJwtSvid(id, audience, issued.issued_at, issued.expires_at, key_id, *key));
+  return issued;
+}
+
+std::vector<JwtKey> JwtAuthority::PublicKeys() const {
+  absl::MutexLock lock(&mu_);
+  std::vector<JwtKey> keys;
+  for (const Key& key : keys_) keys.push_back({key.id, key.public_key, key.not_after});
+  return keys;
+}
+
+}  // namespace byrnie
