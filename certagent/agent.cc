@@ -7,6 +7,7 @@
 #include "absl/random/distributions.h"
 #include "absl/strings/str_cat.h"
 #include "certagent/grpc_bidi_stream.h"
+#include "certagent/workload_api/byrnie_jwt_issuer.h"
 #include "common/base/status_macros.h"
 #include "envoy/service/discovery/v3/discovery.grpc.pb.h"
 
@@ -31,8 +32,8 @@ std::string NodeId(const AgentConfig& config) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(EventLoop* loop, const AgentConfig& config,
-                                                     Logger* log) {
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(EventLoop* loop, const Clock* clock,
+                                                     const AgentConfig& config, Logger* log) {
   std::unique_ptr<Agent> agent(new Agent(loop, config, log));
   TrustFiles::Options trust_files;
   trust_files.crls = config.crls;
@@ -48,6 +49,9 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(EventLoop* loop, const Agen
   link.proxy_uid = config.proxy_uid;
   ASSIGN_OR_RETURN(agent->link_,
                    LinkServer::Create(loop, link, agent.get(), log, &agent->metrics_));
+  if (!config.workload_api_path.empty()) {
+    RETURN_IF_ERROR(agent->ServeWorkloadApi(config, clock));
+  }
   agent->admin_->Show({agent->renewer_.get(), agent->discovery_.get(), agent->link_.get()});
   return agent;
 }
@@ -87,8 +91,23 @@ void Agent::PollTrustFiles() {
   if (trust_files_->Poll()) renewer_->SetRevocationLists(trust_files_->RevocationLists());
 }
 
+absl::Status Agent::ServeWorkloadApi(const AgentConfig& config, const Clock* clock) {
+  jwt_issuer_ = std::make_unique<ByrnieJwtIssuer>(
+      loop_, [this] { return connector_.SharedChannel(renewer_->identity()); });
+  WorkloadListener::Options options;
+  options.path = config.workload_api_path;
+  options.uids = config.workload_api_uids;
+  options.any_uid = config.workload_api_any_uid;
+  ASSIGN_OR_RETURN(workload_api_, WorkloadApi::Create(loop_, std::move(options), jwt_issuer_.get(),
+                                                      clock, &workload_metrics_, log_));
+  log_->Info("serving the workload API: the private key leaves this process",
+             {{"socket", config.workload_api_path}});
+  return absl::OkStatus();
+}
+
 void Agent::OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated) {
   link_->OnIdentity(*snapshot);
+  if (workload_api_ != nullptr) workload_api_->Publish(snapshot, renewer_->identity()->key);
   if (!rotated) return;
   // Streams move to the new certificate: the control plane ends those of an expired one.
   ca_->WatchTrustBundles(renewer_->identity(), [this](absl::StatusOr<TrustBundleUpdate> update) {

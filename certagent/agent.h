@@ -16,6 +16,10 @@
 #include "certagent/link_server.h"
 #include "certagent/link_session.h"
 #include "certagent/renewer.h"
+#include "certagent/workload_api/jwt_issuer.h"
+#include "certagent/workload_api/workload_api.h"
+#include "certagent/workload_api/workload_metrics.h"
+#include "common/base/clock.h"
 #include "common/event/event_loop.h"
 #include "common/identity/trust_files.h"
 #include "common/telemetry/log.h"
@@ -26,10 +30,10 @@ namespace byrnie {
 // The agent: builds the parts and hands what one brings to the others. Lives on one loop.
 class Agent final : private LinkBackend, private DiscoveryClient::Observer {
  public:
-  // Takes the admin port, then the link's socket; nothing has changed when it fails. Pointers
-  // outlive the agent.
-  static absl::StatusOr<std::unique_ptr<Agent>> Create(EventLoop* loop, const AgentConfig& config,
-                                                       Logger* log);
+  // Takes the admin port, then the link's socket, then the workload API's; nothing has changed when
+  // it fails. Pointers outlive the agent.
+  static absl::StatusOr<std::unique_ptr<Agent>> Create(EventLoop* loop, const Clock* clock,
+                                                       const AgentConfig& config, Logger* log);
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
   ~Agent() override;
@@ -41,6 +45,7 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   Agent(EventLoop* loop, const AgentConfig& config, Logger* log);
 
   void PollTrustFiles();
+  absl::Status ServeWorkloadApi(const AgentConfig& config, const Clock* clock);
   void OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated);
   absl::StatusOr<std::unique_ptr<DiscoveryStream>> OpenDiscovery(
       DiscoveryStream::Callbacks callbacks);
@@ -70,6 +75,7 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   Logger* const log_;      // Not owned.
   absl::BitGen random_;
   MetricRegistry metrics_;
+  WorkloadMetrics workload_metrics_{&metrics_};
   std::unique_ptr<Admin> admin_;
   ControlPlaneConnector connector_;
   std::unique_ptr<KeyCustodian> custodian_;
@@ -79,6 +85,9 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   std::unique_ptr<LinkServer> link_;
   std::unique_ptr<TrustFiles> trust_files_;
   std::unique_ptr<EventLoop::Timer> poll_trust_files_;
+  // Null while it is off.
+  std::unique_ptr<JwtIssuer> jwt_issuer_;
+  std::unique_ptr<WorkloadApi> workload_api_;
 };
 
 }  // namespace byrnie

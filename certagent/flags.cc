@@ -12,9 +12,11 @@
 
 #include "absl/flags/flag.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "certagent/interface_addresses.h"
 #include "common/base/file.h"
 #include "common/base/secret_bytes.h"
@@ -38,6 +40,14 @@ ABSL_FLAG(std::string, spiffe_id, "",
 ABSL_FLAG(std::string, link_socket, "",
           "Unix socket to serve the proxy on; its directory must exist. Required.");
 ABSL_FLAG(int32_t, proxy_uid, -1, "Uid the proxy must have; negative: this process's own.");
+ABSL_FLAG(
+    std::string, workload_api, "",
+    "unix:///PATH of the socket to serve the SPIFFE Workload API and Envoy's SDS on, to the "
+    "pod's applications; its directory must exist. Empty: off. With it the private key leaves "
+    "the agent: whoever may use the socket gets a copy.");
+ABSL_FLAG(std::string, workload_api_uids, "",
+          "Uids that may use the workload API, separated by commas, or * for every user; empty: "
+          "this process's own.");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15010", "IP:PORT of the admin pages; loopback only.");
 ABSL_FLAG(std::string, network, "",
           "Network of the mesh that this pod's addresses belong to; empty: the only one.");
@@ -122,11 +132,10 @@ absl::Status CheckToken(const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::Status CheckLinkSocket(const std::string& path) {
-  if (path.empty()) return InFlag("link_socket", "is not set; give the path both containers share");
+absl::Status CheckSocketPath(absl::string_view flag, const std::string& path) {
   if (path.size() >= sizeof(sockaddr_un::sun_path)) {
-    return InFlag("link_socket", absl::StrCat(path, " is longer than ",
-                                              sizeof(sockaddr_un::sun_path) - 1, " bytes"));
+    return InFlag(
+        flag, absl::StrCat(path, " is longer than ", sizeof(sockaddr_un::sun_path) - 1, " bytes"));
   }
   const size_t slash = path.rfind('/');
   const std::string directory = slash == std::string::npos ? "."
@@ -134,12 +143,46 @@ absl::Status CheckLinkSocket(const std::string& path) {
                                                            : path.substr(0, slash);
   struct stat info;
   if (stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
-    return InFlag("link_socket", absl::StrCat("the directory ", directory,
-                                              " does not exist; create it with mode 0700"));
+    return InFlag(flag, absl::StrCat("the directory ", directory,
+                                     " does not exist; create it with mode 0700"));
   }
   if (access(directory.c_str(), W_OK | X_OK) != 0) {
-    return InFlag("link_socket", absl::StrCat("cannot create a socket in ", directory, ": ",
-                                              std::strerror(errno)));
+    return InFlag(
+        flag, absl::StrCat("cannot create a socket in ", directory, ": ", std::strerror(errno)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLinkSocket(const std::string& path) {
+  if (path.empty()) return InFlag("link_socket", "is not set; give the path both containers share");
+  return CheckSocketPath("link_socket", path);
+}
+
+absl::Status ReadWorkloadApi(AgentConfig* config) {
+  const std::string text = absl::GetFlag(FLAGS_workload_api);
+  const std::string uids = absl::GetFlag(FLAGS_workload_api_uids);
+  if (text.empty()) {
+    if (uids.empty()) return absl::OkStatus();
+    return InFlag("workload_api_uids", "is for --workload_api, which is not set");
+  }
+  // SPIFFE_Workload_Endpoint.md section 4: a URI without authority, with an absolute path.
+  absl::string_view path = text;
+  if (!absl::ConsumePrefix(&path, "unix://") || !absl::StartsWith(path, "/")) {
+    return InFlag("workload_api", absl::StrCat("\"", text, "\" is not unix:///PATH"));
+  }
+  config->workload_api_path = std::string(path);
+  RETURN_IF_ERROR(CheckSocketPath("workload_api", config->workload_api_path));
+  if (config->workload_api_path == config->link_socket) {
+    return InFlag("workload_api", "is the link's socket; give it a path of its own");
+  }
+  config->workload_api_any_uid = uids == "*";
+  if (config->workload_api_any_uid) return absl::OkStatus();
+  for (absl::string_view part : absl::StrSplit(uids, ',', absl::SkipWhitespace())) {
+    uint32_t uid = 0;
+    if (!absl::SimpleAtoi(part, &uid) || uid == static_cast<uint32_t>(-1)) {
+      return InFlag("workload_api_uids", absl::StrCat("\"", part, "\" is not a uid"));
+    }
+    config->workload_api_uids.push_back(uid);
   }
   return absl::OkStatus();
 }
@@ -218,6 +261,7 @@ absl::StatusOr<AgentConfig> AgentConfigFromFlags(absl::Time now) {
   RETURN_IF_ERROR(CheckToken(config.token_path));
   config.link_socket = absl::GetFlag(FLAGS_link_socket);
   RETURN_IF_ERROR(CheckLinkSocket(config.link_socket));
+  RETURN_IF_ERROR(ReadWorkloadApi(&config));
   RETURN_IF_ERROR(ReadWorkloadAddresses(&config));
   return config;
 }

@@ -30,6 +30,11 @@ struct AgentConfig {
   absl::optional<SpiffeId> spiffe_id;
   std::string link_socket;
   uid_t proxy_uid = 0;
+  // Of the workload API's socket; empty: it is off.
+  std::string workload_api_path;
+  // Who may use it; empty: the agent's own uid.
+  std::vector<uid_t> workload_api_uids;
+  bool workload_api_any_uid = false;
   SocketAddress admin;
   std::vector<IpAddress> workload_addresses;
   // Of those; empty: the only one.

@@ -63,7 +63,7 @@ int main(int argc, char** argv) {
       byrnie::ServerSignals::Create(loop->get(), std::move(handlers));
   if (!signals.ok()) byrnie::ExitWithError(kProgram.name, signals.status());
   absl::StatusOr<std::unique_ptr<byrnie::Agent>> agent =
-      byrnie::Agent::Create(loop->get(), *config, &log);
+      byrnie::Agent::Create(loop->get(), &clock, *config, &log);
   if (!agent.ok()) byrnie::ExitWithError(kProgram.name, agent.status());
 
   log.Info("agent started", {{"release", byrnie::kRelease},

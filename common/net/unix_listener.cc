@@ -97,18 +97,18 @@ class UnixListenerImpl final : public UnixListener {
 
 absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Create(
     EventLoop* loop, const std::string& path, AcceptCallback on_accept,
-    std::function<void(const absl::Status&)> on_pause) {
+    std::function<void(const absl::Status&)> on_pause, mode_t mode) {
   ASSIGN_OR_RETURN(const sockaddr_un address, ToSockaddr(path));
   RETURN_IF_ERROR(RemoveStale(path, address));
   ASSIGN_OR_RETURN(UniqueFd fd, NewStreamSocket(AF_UNIX));
   // Linux makes the file with the mode of the socket's own inode, so that there is no moment at
   // which others may connect. Changing the umask instead would touch every thread.
-  if (fchmod(fd.get(), 0600) != 0) return ListenError(errno, path);
+  if (fchmod(fd.get(), mode) != 0) return ListenError(errno, path);
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return ListenError(errno, path);
   }
   struct stat file;
-  if (chmod(path.c_str(), 0600) != 0 || listen(fd.get(), kBacklog) != 0 ||
+  if (chmod(path.c_str(), mode) != 0 || listen(fd.get(), kBacklog) != 0 ||
       lstat(path.c_str(), &file) != 0) {
     const int error = errno;
     unlink(path.c_str());

@@ -1,6 +1,8 @@
 #ifndef BYRNIE_COMMON_NET_UNIX_LISTENER_H_
 #define BYRNIE_COMMON_NET_UNIX_LISTENER_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,7 +15,7 @@
 
 namespace byrnie {
 
-// A listening Unix stream socket in the file system, mode 0600, on one loop. Its file is removed
+// A listening Unix stream socket in the file system on one loop. Its file is removed
 // when the listener is destroyed, unless another has taken its place.
 class UnixListener {
  public:
@@ -22,10 +24,11 @@ class UnixListener {
   // A socket file that nobody listens on any more is replaced. AlreadyExists when somebody does, or
   // when something else than a socket is there; NotFound when the folder is missing;
   // PermissionDenied; InvalidArgument when the path is longer than a Unix address can be (107
-  // bytes). Each names the path. `on_accept` may destroy the listener.
+  // bytes). Each names the path. `on_accept` may destroy the listener. `mode` is the file's: who
+  // may connect.
   static absl::StatusOr<std::unique_ptr<UnixListener>> Create(
       EventLoop* loop, const std::string& path, AcceptCallback on_accept,
-      std::function<void(const absl::Status&)> on_pause = nullptr);
+      std::function<void(const absl::Status&)> on_pause = nullptr, mode_t mode = 0600);
   virtual ~UnixListener() = default;
 
   virtual const std::string& path() const = 0;
