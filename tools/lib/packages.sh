@@ -10,12 +10,13 @@ BUILD_PACKAGES=(
   libprotobuf-dev libsqlite3-dev nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
 )
 TEST_PACKAGES=(
-  clang-14 clang-format curl iproute2 libclang-rt-14-dev libfaketime nftables openssl procps python3 python3-cryptography python3-grpcio python3-h2 python3-protobuf
+  clang-14 clang-format curl gnutls-bin iproute2 libclang-rt-14-dev libfaketime nftables openssl procps python3 python3-cryptography python3-grpcio python3-h2 python3-protobuf
   shellcheck tcpdump util-linux
 )
 
 # Any Node from 18 on will do, wherever it comes from.
 command -v node >/dev/null || TEST_PACKAGES+=(nodejs)
+command -v npm >/dev/null || TEST_PACKAGES+=(npm)
 
 missing=()
 for package in "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"; do
