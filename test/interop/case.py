@@ -1,7 +1,9 @@
 """A mesh with a peer that is not ours: certificates for it, and an application's connections through the client's proxy."""
 
 import hashlib
+import os
 import random
+import shutil
 import socket
 import threading
 
@@ -13,6 +15,16 @@ MEBIBYTE = bytes(random.Random(7).randbytes(1 << 20))
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
+
+
+def node_command():
+    """Node, with the packages that tools/setup has put into the cache."""
+    node = shutil.which("node") or shutil.which("nodejs")
+    cache = os.environ.get("BYRNIE_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "byrnie")
+    packages = os.path.join(cache, "node", "node_modules")
+    assert node and os.path.isdir(packages), "Node or its packages are not there; tools/setup installs them"
+    return ["env", f"NODE_PATH={packages}", node]
 
 
 class InteropTestCase(MeshTestCase):
