@@ -50,9 +50,10 @@ ABSL_FLAG(absl::Duration, resolve_timeout, absl::Seconds(2),
           "how long a connection waits to learn what its address is");
 ABSL_FLAG(absl::Duration, connect_timeout, absl::Seconds(10),
           "for each TCP connection the proxy makes");
-ABSL_FLAG(int32_t, max_handshakes, 1024,
-          "TLS handshakes of other pods' tunnels under way at once, of all workers together; an "
-          "address has an eighth");
+ABSL_FLAG(
+    int32_t, max_handshakes, 1024,
+    "TLS handshakes of other pods' tunnels under way at once, of all workers together, and as "
+    "many of direct mTLS; an address has an eighth");
 ABSL_FLAG(
     int32_t, max_tunnels, 8192,
     "tunnels of each direction, of all workers together; past it one that is idle makes room");

@@ -1,8 +1,20 @@
 #include "proxy/handshake_counts.h"
 
+#include <algorithm>
+
 #include "common/base/check.h"
 
 namespace byrnie {
+namespace {
+
+constexpr size_t kSourceShare = 8;
+constexpr size_t kMinPerSource = 4;
+
+}  // namespace
+
+HandshakeCounts::Limits HandshakeCounts::Shared(size_t total) {
+  return {total, std::min(total, std::max(kMinPerSource, total / kSourceShare))};
+}
 
 HandshakeCounts::Room HandshakeCounts::Find(const IpAddress& source, const Limits& limits) const {
   const auto own = sources_.find(source);

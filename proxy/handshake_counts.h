@@ -19,6 +19,8 @@ class HandshakeCounts {
     size_t total = 1024;
     size_t per_source = 128;
   };
+  // No source has more than an eighth of `total`, but room for a few.
+  static Limits Shared(size_t total);
   enum class Room { kFree, kSourceFull, kFull };
 
   HandshakeCounts() = default;

@@ -61,5 +61,12 @@ TEST(HandshakeCountsTest, ThreadsTogetherNeverGetMoreThanTheLimit) {
   EXPECT_EQ(counts.RoomFor(kFirst, {1, 1}), Room::kFree);
 }
 
+TEST(HandshakeCountsTest, ASourcesShareIsAnEighthButRoomForAFew) {
+  EXPECT_EQ(HandshakeCounts::Shared(1024).total, 1024u);
+  EXPECT_EQ(HandshakeCounts::Shared(1024).per_source, 128u);
+  EXPECT_EQ(HandshakeCounts::Shared(16).per_source, 4u);
+  EXPECT_EQ(HandshakeCounts::Shared(2).per_source, 2u);
+}
+
 }  // namespace
 }  // namespace byrnie

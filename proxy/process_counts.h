@@ -12,6 +12,8 @@ namespace byrnie {
 // finds none, among what it has itself. Thread-safe; outlives the workers and their connections.
 struct ProcessCounts {
   HandshakeCounts handshakes;
+  // Of direct mTLS: a flood at one port leaves the other one its room.
+  HandshakeCounts direct_handshakes;
   PeerUsage inbound;
   SharedCount outbound_tunnels;
 };

@@ -7,6 +7,7 @@
 #include "proxy/end_reason.h"
 #include "proxy/proxy_header.h"
 #include "proxy/trust_change.h"
+#include "proxy/tunnel_reason.h"
 
 namespace byrnie {
 
@@ -28,7 +29,9 @@ RedirectedConnection::RedirectedConnection(WorkerContext* context,
       client_socket_(client_.get()) {}
 
 RedirectedConnection::~RedirectedConnection() {
-  if (state_ == State::kHandshaking) --context()->direct_handshakes;
+  if (state_ == State::kWaiting || state_ == State::kHandshaking) {
+    context()->direct_turns->Leave(place_);
+  }
 }
 
 void RedirectedConnection::Start() {
@@ -137,7 +140,7 @@ void RedirectedConnection::OnServerSpoke() {
 void RedirectedConnection::OnSniffed(Sniffer::Kind kind) {
   switch (kind) {
     case Sniffer::Kind::kMeshTls:
-      return StartHandshake();
+      return AwaitTurn();
     case Sniffer::Kind::kOtherTls:
     case Sniffer::Kind::kPlaintext:
       return CarryPlaintext(kind, /*server_first=*/false);
@@ -186,30 +189,51 @@ void RedirectedConnection::RefusePlaintext(Sniffer::Kind kind, const Decision& d
   Refuse(Result::kDenied, decision.reason, std::move(detail));
 }
 
-void RedirectedConnection::StartHandshake() {
+void RedirectedConnection::AwaitTurn() {
   set_protocol(AccessRecord::Protocol::kMtls);
   deadline_.reset();
+  HandshakeTurns* const turns = context()->direct_turns;
+  const HandshakeTurns::Place place = turns->Join(source().ip(), this);
+  switch (place.outcome) {
+    case HandshakeQueue::Outcome::kAdmitted:
+      break;
+    case HandshakeQueue::Outcome::kSourceFull:
+      return Refuse(
+          Result::kFailed, tunnel_reason::kHandshakeSourceLimit,
+          absl::StrCat(turns->limits().per_source, " handshakes of this address are under way"));
+    case HandshakeQueue::Outcome::kFull:
+      return Refuse(Result::kFailed, tunnel_reason::kHandshakeLimit,
+                    absl::StrCat(turns->limits().total, " handshakes are under way"));
+  }
+  state_ = State::kWaiting;
+  place_ = place.id;
+  waits_since_ = loop()->Now();
+  deadline_ = loop()->NewTimer([this] {
+    Refuse(Result::kFailed, tunnel_reason::kHandshakeTimeout, "its turn did not come in time");
+  });
+  deadline_->Schedule(context()->config->handshake_timeout);
+  if (target_.proxy_protocol) {
+    // It was told of a client without an identity.
+    dial_.reset();
+    app_.reset();
+  }
+}
+
+void RedirectedConnection::OnTurn() {
+  if (ended()) return;
   identity_ = context()->mesh->identity;
   if (identity_ == nullptr || identity_->identity->not_after() <= loop()->WallNow()) {
     Refuse(Result::kFailed, access_reason::kNoIdentity,
            identity_ == nullptr ? "no identity yet" : "the own certificate has expired");
     return;
   }
-  if (context()->direct_handshakes >= kMaxHandshakes) {
-    Refuse(Result::kFailed, access_reason::kOverloaded, "too many handshakes");
-    return;
-  }
-  if (target_.proxy_protocol) {
-    // It was told of a client without an identity.
-    dial_.reset();
-    app_.reset();
-  }
-  ++context()->direct_handshakes;
+  deadline_.reset();
   state_ = State::kHandshaking;
   std::string bytes = sniffer_->TakeBytes();
   sniffer_.reset();
   TlsStream::Options options;
-  options.handshake_timeout = context()->config->handshake_timeout;
+  // What waiting for its turn has left of it.
+  options.handshake_timeout = context()->config->handshake_timeout - (loop()->Now() - waits_since_);
   options.federated = true;
   tls_ = TlsStream::Create(
       loop(), std::make_unique<PrefixedStream>(loop(), std::move(bytes), std::move(client_)),
@@ -217,8 +241,17 @@ void RedirectedConnection::StartHandshake() {
       [this](absl::Status status) { OnHandshake(std::move(status)); });
 }
 
+void RedirectedConnection::OnEvicted() {
+  if (ended()) return;
+  if (state_ == State::kHandshaking) {
+    context()->metrics->CountHandshake(AccessRecord::Direction::kInbound,
+                                       absl::UnavailableError("evicted"));
+  }
+  Refuse(Result::kFailed, tunnel_reason::kHandshakeEvicted, "unfinished, and the room was needed");
+}
+
 void RedirectedConnection::OnHandshake(absl::Status status) {
-  --context()->direct_handshakes;
+  context()->direct_turns->Leave(place_);
   state_ = State::kCarrying;
   if (ended()) return;
   context()->metrics->CountHandshake(AccessRecord::Direction::kInbound, status);
@@ -295,7 +328,7 @@ void RedirectedConnection::MaybeRelay() {
 absl::optional<std::string> RedirectedConnection::Recheck() {
   // Until the handshake is over nothing has been allowed that could be taken back; what it will be
   // decided by is what holds then.
-  const bool mtls = state_ == State::kHandshaking || peer() != nullptr;
+  const bool mtls = state_ == State::kWaiting || state_ == State::kHandshaking || peer() != nullptr;
   if (mtls && peer() == nullptr) return absl::nullopt;
   if (state_ == State::kSniffing && !eager_) return absl::nullopt;
   if (probe_ && !mtls) return absl::nullopt;

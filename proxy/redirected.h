@@ -12,6 +12,7 @@
 #include "common/tls/tls_stream.h"
 #include "proxy/app_dial.h"
 #include "proxy/connection.h"
+#include "proxy/handshake_turns.h"
 #include "proxy/sniffer.h"
 
 namespace byrnie {
@@ -30,12 +31,9 @@ namespace byrnie {
 // client has until a deadline to say who it is.
 //
 // States: sniffing → carrying (plaintext: waits for the application, then relays)
-//                  → handshaking → carrying (mTLS).
-class RedirectedConnection final : public Connection {
+//                  → waiting for its turn → handshaking → carrying (mTLS).
+class RedirectedConnection final : public Connection, private HandshakeTurns::Client {
  public:
-  // Handshakes under way per worker; more are shed.
-  static constexpr size_t kMaxHandshakes = 512;
-
   // `original_destination` is what the kernel says of the socket.
   RedirectedConnection(WorkerContext* context, std::unique_ptr<TcpStream> client,
                        absl::StatusOr<SocketAddress> original_destination);
@@ -46,7 +44,7 @@ class RedirectedConnection final : public Connection {
   absl::optional<std::string> Recheck() override;
 
  private:
-  enum class State { kSniffing, kHandshaking, kCarrying };
+  enum class State { kSniffing, kWaiting, kHandshaking, kCarrying };
 
   // Hears of the application's first word.
   struct ServerWatch final : ByteStream::Observer {
@@ -75,7 +73,11 @@ class RedirectedConnection final : public Connection {
   void CarryPlaintext(Sniffer::Kind kind, bool server_first);
   void RefusePlaintext(Sniffer::Kind kind, const Decision& decision);
 
-  void StartHandshake();
+  // HandshakeTurns::Client:
+  void OnTurn() override;
+  void OnEvicted() override;
+
+  void AwaitTurn();
   void OnHandshake(absl::Status status);
   void RefuseHandshake(const absl::Status& status);
 
@@ -95,7 +97,9 @@ class RedirectedConnection final : public Connection {
   TcpStream* client_socket_ = nullptr;  // Owned by whatever wraps it.
   std::unique_ptr<Sniffer> sniffer_;
   std::unique_ptr<EventLoop::Timer> deadline_;
-  // Of the handshake.
+  // Of the handshake, from when it waits for its turn.
+  uint64_t place_ = 0;
+  absl::Duration waits_since_ = absl::ZeroDuration();
   std::shared_ptr<const IdentityInUse> identity_;
   std::unique_ptr<TlsStream> tls_;
   // The client's side, ready to be relayed.

@@ -1,5 +1,6 @@
 #include "proxy/redirected.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
+#include "proxy/handshake_turns.h"
 #include "proxy/routing_table_builder.h"
 #include "proxy/testing/data_path.h"
 
@@ -226,7 +228,7 @@ TEST_F(RedirectedTest, MeshTlsTakesOverTheConnectionThatWasDialled) {
                     HasSubstr("\"peer_identity\":\"spiffe://cluster.local/ns/demo/sa/client\""),
                     HasSubstr("\"tls_version\":\"TLSv1.3\"")));
   EXPECT_EQ(metrics_.first_bytes.mtls->value(), 1u);
-  EXPECT_EQ(context_.direct_handshakes, 0u);
+  EXPECT_EQ(direct_turns_.size(), 0u);
 }
 
 TEST_F(RedirectedTest, AGreetingBehindTheHelloGoesThroughMeshTls) {
@@ -370,11 +372,60 @@ TEST_F(RedirectedTest, StrictDialsNobodyBeforeThePeerIsVerified) {
   // Both ends' signatures, one after the other; until both are there nobody is verified.
   ASSERT_TRUE(loop_.RunUntil([this] { return signer_.held() == 1; }));
   EXPECT_THAT(apps_, SizeIs(0));
-  EXPECT_EQ(context_.direct_handshakes, 1u);
+  EXPECT_EQ(direct_turns_.size(), 1u);
   signer_.Release();
   ASSERT_TRUE(AwaitApp());
   WriteText(client.get(), "hello");
   EXPECT_EQ(Await(apps_[0].get(), 5), "hello");
+}
+
+// As many clients of one address as wait for their servers' signatures.
+TEST_F(RedirectedTest, OneSourceHasNoMoreHandshakesThanItsShare) {
+  config_.inbound.strict = true;
+  HandshakeTurns turns(&loop_, {10, 2}, &counts_.direct_handshakes);
+  context_.direct_turns = &turns;
+  const std::string hello = HelloBytes({"istio"}, "");
+  signer_.Hold();
+  std::vector<std::unique_ptr<TcpStream>> clients;
+  for (unsigned i = 0; i < 3; ++i) {
+    clients.push_back(Connect());
+    WriteText(clients.back().get(), hello);
+    EXPECT_TRUE(loop_.RunUntil([&] { return turns.size() == std::min(i + 1, 2u); }));
+  }
+  ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 2; }));
+  EXPECT_THAT(PeekLog(), HasSubstr("\"reason\":\"handshake-source-limit\""));
+  EXPECT_EQ(turns.size(), 2u);
+  registry_.AbortAll(access_reason::kDrained, "");
+  loop_.RunUntilIdle();
+  EXPECT_EQ(turns.size(), 0u);
+  context_.direct_turns = &direct_turns_;
+}
+
+TEST_F(RedirectedTest, AHandshakeMakesRoomForThatOfALessBusySource) {
+  config_.inbound.strict = true;
+  HandshakeTurns turns(&loop_, {2, 2}, &counts_.direct_handshakes);
+  context_.direct_turns = &turns;
+  signer_.Hold();
+  std::vector<std::unique_ptr<TcpStream>> clients;
+  for (size_t i = 0; i < 2; ++i) {
+    clients.push_back(Connect());
+    WriteText(clients.back().get(), HelloBytes({"istio"}, ""));
+    ASSERT_TRUE(loop_.RunUntil([&turns, i] { return turns.size() == i + 1; }));
+  }
+  loop_.RunUntilIdle();
+  class Other final : public HandshakeTurns::Client {
+    void OnTurn() override {}
+    void OnEvicted() override {}
+  } other;
+  EXPECT_EQ(turns.Join(*IpAddress::Parse("10.0.0.9"), &other).outcome,
+            HandshakeQueue::Outcome::kAdmitted);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(PeekLog(), HasSubstr("\"reason\":\"handshake-evicted\""));
+  EXPECT_EQ(registry_.size(), 1u);
+  registry_.AbortAll(access_reason::kDrained, "");
+  loop_.RunUntilIdle();
+  EXPECT_EQ(turns.size(), 1u);
+  context_.direct_turns = &direct_turns_;
 }
 
 TEST_F(RedirectedTest, AStrangersCertificateIsRefused) {

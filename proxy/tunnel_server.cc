@@ -1,6 +1,5 @@
 #include "proxy/tunnel_server.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +9,7 @@
 #include "proxy/access_report.h"
 #include "proxy/connection_registry.h"
 #include "proxy/end_reason.h"
+#include "proxy/handshake_counts.h"
 #include "proxy/hbone_headers.h"
 #include "proxy/inbound.h"
 #include "proxy/trust_change.h"
@@ -24,15 +24,9 @@ constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 // A tunnel that carries nothing and whose peer does not end it: peers evict theirs earlier.
 constexpr absl::Duration kIdleTimeout = absl::Minutes(10);
 
-// One source has no more than this part of all handshakes.
-constexpr size_t kSourceShare = 8;
-constexpr size_t kMinPerSource = 4;
-
 HandshakeGate::Options GateOptions(const ProxyConfig& config) {
   HandshakeGate::Options options;
-  options.limits.total = static_cast<size_t>(config.max_handshakes);
-  options.limits.per_source =
-      std::min(options.limits.total, std::max(kMinPerSource, options.limits.total / kSourceShare));
+  options.limits = HandshakeCounts::Shared(static_cast<size_t>(config.max_handshakes));
   options.first_byte_timeout = config.first_byte_timeout;
   options.handshake_timeout = config.handshake_timeout;
   return options;

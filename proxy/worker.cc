@@ -12,6 +12,8 @@
 #include "common/net/tcp_listener.h"
 #include "proxy/connection_registry.h"
 #include "proxy/direct_mtls.h"
+#include "proxy/handshake_counts.h"
+#include "proxy/handshake_turns.h"
 #include "proxy/hbone_headers.h"
 #include "proxy/outbound.h"
 #include "proxy/redirected.h"
@@ -95,6 +97,9 @@ class Worker::Data {
         pool_(loop, &dialer_, PoolOptions(*dependencies.config, dependencies.counts),
               PoolMetrics(*dependencies.metrics)),
         direct_(loop, &dialer_, &context_.mesh),
+        direct_turns_(
+            loop, HandshakeCounts::Shared(static_cast<size_t>(dependencies.config->max_handshakes)),
+            &dependencies.counts->direct_handshakes),
         outliers_(loop, OutlierDetector::Options(), OutlierMetrics(*dependencies.metrics),
                   context_.random),
         registry_(loop),
@@ -110,6 +115,7 @@ class Worker::Data {
     context_.registry = &registry_;
     context_.pool = &pool_;
     context_.direct = &direct_;
+    context_.direct_turns = &direct_turns_;
     context_.scratch = absl::MakeSpan(scratch_.get(), kScratchSize);
     context_.relay_options.budget = dependencies.budget;
     context_.relay_options.idle_timeout = dependencies.config->idle_timeout;
@@ -271,6 +277,7 @@ class Worker::Data {
   TlsTunnelDialer dialer_;
   TunnelPool pool_;
   DirectMtls direct_;
+  HandshakeTurns direct_turns_;
   FlightRecorder recorder_;
   OutlierDetector outliers_;
   ConnectionRegistry registry_;

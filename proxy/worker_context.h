@@ -26,6 +26,7 @@ namespace byrnie {
 
 class ConnectionRegistry;
 class DirectMtls;
+class HandshakeTurns;
 
 // What the connections of one worker share. Lives on the worker's loop; nothing in it is owned
 // except where it says so.
@@ -44,8 +45,8 @@ struct WorkerContext {
   DirectMtls* direct = nullptr;
   // The last one of Connection::set_admitted_by, which those with the same share.
   std::shared_ptr<const std::string> last_admission;
-  // Handshakes of inbound direct mTLS under way.
-  size_t direct_handshakes = 0;
+  // Of inbound direct mTLS.
+  HandshakeTurns* direct_turns = nullptr;
   OutlierDetector* outliers = nullptr;
   // Holds nothing between events.
   absl::Span<uint8_t> scratch;

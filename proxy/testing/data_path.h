@@ -20,6 +20,7 @@
 #include "common/tls/tls_context.h"
 #include "gtest/gtest.h"
 #include "proxy/connection_registry.h"
+#include "proxy/handshake_turns.h"
 #include "proxy/mesh_snapshot.h"
 #include "proxy/outlier_detector.h"
 #include "proxy/overload.h"
@@ -74,6 +75,7 @@ class DataPathTest : public ::testing::Test {
     context_.logger = &logger_;
     context_.registry = &registry_;
     context_.pool = &pool_;
+    context_.direct_turns = &direct_turns_;
     context_.scratch = absl::MakeSpan(scratch_);
     context_.overload = &overload_;
     context_.counts = &counts_;
@@ -125,6 +127,7 @@ class DataPathTest : public ::testing::Test {
   TunnelPool pool_;
   WorkerContext context_;
   OutlierDetector outliers_;
+  HandshakeTurns direct_turns_{&loop_, HandshakeQueue::Limits(), &counts_.direct_handshakes};
   ConnectionRegistry registry_;
   std::vector<uint8_t> scratch_;
   std::vector<std::pair<uint64_t, IpAddress>> questions_;
