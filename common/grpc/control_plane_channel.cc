@@ -50,6 +50,9 @@ class ControlPlaneVerifier final : public ExternalCertificateVerifier {
   absl::Status Judge(const TlsCustomVerificationCheckRequest& request) const {
     grpc::string_ref pem = request.peer_cert_full_chain();
     if (pem.empty()) pem = request.peer_cert();
+    if (pem.size() > kMaxSvidChainPem) {
+      return absl::UnauthenticatedError("the server's chain of certificates is too long");
+    }
     ASSIGN_OR_RETURN(CertificateChain chain,
                      Certificate::ListFromPem(absl::string_view(pem.data(), pem.size())));
     ASSIGN_OR_RETURN(VerifiedSvid svid, VerifySvid(chain, bundles_, SystemClock().WallNow()));

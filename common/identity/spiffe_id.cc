@@ -73,8 +73,8 @@ bool SplitKubernetesPath(absl::string_view path, absl::string_view* ns,
 absl::Status SpiffeId::CheckTrustDomain(absl::string_view name) {
   if (name.empty()) return absl::InvalidArgumentError("empty trust domain");
   if (name.size() > kMaxTrustDomainLength) {
-    return absl::InvalidArgumentError(absl::StrCat("trust domain ", Quote(name), " of ",
-                                                   name.size(), " bytes; at most ",
+    return absl::InvalidArgumentError(absl::StrCat("trust domain ", Quote(name.substr(0, 32)),
+                                                   " of ", name.size(), " bytes; at most ",
                                                    kMaxTrustDomainLength));
   }
   for (const char c : name) {

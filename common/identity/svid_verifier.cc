@@ -249,8 +249,8 @@ absl::StatusOr<Verified> VerifyWithoutRevocation(const CertificateChain& chain,
     return absl::UnauthenticatedError(
         absl::StrCat("chain of ", bytes, " bytes; at most ", kMaxSvidChainBytes, " are taken"));
   }
+  for (const CertificatePtr& certificate : chain) RETURN_IF_ERROR(CheckShape(*certificate));
   for (const CertificatePtr& certificate : chain) {
-    RETURN_IF_ERROR(CheckShape(*certificate));
     RETURN_IF_ERROR(CheckSignatureAlgorithm(*certificate));
   }
   const Certificate& leaf = *chain.front();

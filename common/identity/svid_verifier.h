@@ -12,6 +12,8 @@ namespace byrnie {
 // The limits of what a peer may present; more is refused before it is parsed or verified.
 inline constexpr size_t kMaxSvidChain = 4;
 inline constexpr size_t kMaxSvidChainBytes = 16 * 1024;
+// As PEM, line ends and all.
+inline constexpr size_t kMaxSvidChainPem = 2 * kMaxSvidChainBytes;
 
 // A peer, or ourselves, proven by a certificate chain.
 struct VerifiedSvid {

@@ -39,6 +39,9 @@ absl::StatusOr<absl::optional<PeerIdentity>> VerifyPeer(const grpc::AuthContext&
   // not, and after a resumption there is no list.
   for (const grpc::string_ref& text :
        context.FindPropertyValues(GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME)) {
+    if (text.size() > kMaxSvidChainPem) {
+      return absl::UnauthenticatedError("the client's chain of certificates is too long");
+    }
     absl::StatusOr<CertificateChain> others = Certificate::ListFromPem(View(text));
     if (!others.ok()) break;
     for (CertificatePtr& other : *others) {

@@ -49,7 +49,6 @@ class RevocationTest(MeshTestCase):
         cls.client, cls.server = cls.mesh.pod("client"), cls.mesh.pod("server")
         cls.other, cls.watchful = cls.mesh.pod("other"), cls.mesh.pod("watchful")
         cls.watchful.extra_agent_flags = [f"--crl={cls.own_crl}"]
-        cls.mesh.vip, _ = cls.mesh.service("server", [cls.server])
         cls.mesh.start()
         cls.server.app("echo", 8080)
         cls.watchful.app("echo", 8080)
@@ -65,7 +64,7 @@ class RevocationTest(MeshTestCase):
         self.publish([])
         self.publish([], path=self.own_crl)
         for pod in (self.client, self.other):
-            wait_until(lambda: self.echoes(pod, self.mesh.vip, 80) and self.echoes(pod, self.watchful.address, 8080), 10,
+            wait_until(lambda: self.echoes(pod, self.server.address, 8080) and self.echoes(pod, self.watchful.address, 8080), 10,
                        "everybody's trust again")
 
     def leaf(self, pod):
@@ -78,7 +77,7 @@ class RevocationTest(MeshTestCase):
             return False
 
     def open_echo(self, pod, address=None, port=None):
-        connection = pod.connect(address or self.mesh.vip, port or 80, timeout=10)
+        connection = pod.connect(address or self.server.address, port or 8080, timeout=10)
         connection.sendall(b"open\n")
         self.assertEqual(connection.recv(100), b"open\n")
         self.addCleanup(connection.close)
@@ -102,9 +101,9 @@ class RevocationTest(MeshTestCase):
         before = self.server.metrics()[series]
         since = self.publish([self.leaf(self.client)])
         self.assertLess(self.seconds_until_its_end(mine, since), 2.0)
-        self.assertFalse(self.echoes(self.client, self.mesh.vip, 80))
+        self.assertFalse(self.echoes(self.client, self.server.address, 8080))
         self.assert_alive(others)
-        self.assertTrue(self.echoes(self.other, self.mesh.vip, 80))
+        self.assertTrue(self.echoes(self.other, self.server.address, 8080))
         ended = self.server.wait_access_log(direction="inbound", reason="certificate-revoked", result="allowed")[-1]
         self.assertEqual(ended["peer_identity"], self.client.spiffe_id, ended)
         refused = self.server.wait_access_log(direction="inbound", reason="certificate-revoked", result="denied")[-1]
@@ -135,12 +134,12 @@ class RevocationTest(MeshTestCase):
         since = self.publish([], begins=-600, ends=ends - time.time())
         self.assertLess(self.seconds_until_its_end(connection, since), 2.0)
         for pod in (self.client, self.other):
-            self.assertFalse(self.echoes(pod, self.mesh.vip, 80))
+            self.assertFalse(self.echoes(pod, self.server.address, 8080))
         record = self.server.wait_access_log(direction="inbound", reason="revocation-unknown", result="denied")[-1]
         self.assertIn("the revocation list of its issuer ended", record["detail"])
         self.assertEqual(self.server.metrics()["byrnie_proxy_crl_next_update_timestamp_seconds"], ends)
         since = self.publish([])
-        wait_until(lambda: self.echoes(self.client, self.mesh.vip, 80), 2, "trust after a new list")
+        wait_until(lambda: self.echoes(self.client, self.server.address, 8080), 2, "trust after a new list")
 
     def test_what_is_no_list_changes_nothing(self):
         connection = self.open_echo(self.client)

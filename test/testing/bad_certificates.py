@@ -138,7 +138,7 @@ class BadCertificates:
                    hm.svid(one, more=[hm.alt_names(hm.uri(one + "2"))]))
         yield leaf("forty-extensions", "extensions; at most 32 are taken",
                    hm.svid(one, more=[hm.unknown(False, f"1.3.6.1.4.1.55555.{number}") for number in range(2, 40)]))
-        yield leaf("no-extensions-at-all", no_uri, [], ids=False, subject="nothing", version=0)
+        yield leaf("no-extensions-at-all", "has no key usage", [], ids=False, subject="nothing", version=0)
 
     # Bytes that are not what they should be.
 
