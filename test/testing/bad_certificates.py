@@ -13,9 +13,10 @@ from .der import context, integer, oid, sequence, tlv
 
 
 class Case:
-    def __init__(self, name, rule, leaf, *above, over_tls=True):
-        # `rule` is what the refusal must say. `over_tls`: the certificate can be shown in a TLS handshake.
-        self.name, self.rule, self.over_tls = name, rule, over_tls
+    def __init__(self, name, rule, leaf, *above, over_tls=True, tls_rule=None):
+        # `rule` is what the refusal must say; `tls_rule` instead, where TLS itself looks first. `over_tls`: a TLS library
+        # can be made to show the certificate at all.
+        self.name, self.rule, self.over_tls, self.tls_rule = name, rule, over_tls, tls_rule or rule
         self.chain, self.key = [leaf.der, *(ca.der for ca in above)], leaf
 
     def pem(self):
@@ -100,8 +101,8 @@ class BadCertificates:
     # The leaf's extensions.
 
     def _leaves(self):
-        def leaf(name, rule, extensions, **options):
-            return Case(name, rule, self.root.issue(extensions, **options))
+        def leaf(name, rule, extensions, over_tls=True, tls_rule=None, **options):
+            return Case(name, rule, self.root.issue(extensions, **options), over_tls=over_tls, tls_rule=tls_rule)
         one = self.id
         good = hm.svid(one)
         no_uri, two = "has 0 URI subject alternative names", "has 2 URI subject alternative names"
@@ -122,7 +123,7 @@ class BadCertificates:
         yield leaf("leaf-with-crl-sign", "has the key usage cRLSign",
                    hm.svid(one, usage=hm.key_usage(hm.DIGITAL_SIGNATURE, hm.CRL_SIGN)))
         yield leaf("no-digital-signature", "lacks the key usage digitalSignature",
-                   hm.svid(one, usage=hm.key_usage(hm.KEY_ENCIPHERMENT)))
+                   hm.svid(one, usage=hm.key_usage(hm.KEY_ENCIPHERMENT)), tls_rule="key usage bit incorrect")
         for name, rule, usages in (
                 ("only-server-auth", "lacks the extended key usage clientAuth", [hm.SERVER_AUTH]),
                 ("only-client-auth", "lacks the extended key usage serverAuth", [hm.CLIENT_AUTH]),
@@ -135,7 +136,7 @@ class BadCertificates:
         yield leaf("the-same-extension-twice", "has the same extension twice",
                    hm.svid(one, more=[hm.unknown(False), hm.unknown(False)]))
         yield leaf("two-lists-of-names", "malformed or repeated subjectAltName",
-                   hm.svid(one, more=[hm.alt_names(hm.uri(one + "2"))]))
+                   hm.svid(one, more=[hm.alt_names(hm.uri(one + "2"))]), over_tls=False)
         yield leaf("forty-extensions", "extensions; at most 32 are taken",
                    hm.svid(one, more=[hm.unknown(False, f"1.3.6.1.4.1.55555.{number}") for number in range(2, 40)]))
         yield leaf("no-extensions-at-all", "has no key usage", [], ids=False, subject="nothing", version=0)
@@ -148,7 +149,7 @@ class BadCertificates:
             hm.svid(one, usage=hm.Extension("2.5.29.15", tlv(0x04, b"\x80"), True))), over_tls=False)
         yield Case("path-length-of-a-leaf", "malformed extension", self.root.issue(
             [hm.Extension("2.5.29.19", sequence(integer(0)), True), *hm.svid(one)[1:]]))
-        yield Case("malformed-beginning", "malformed notBefore", self.root.issue(
+        yield Case("malformed-beginning", "not an X.509 certificate", self.root.issue(
             hm.svid(one), raw_begin=tlv(0x17, b"990231000000Z")), over_tls=False)
         yield Case("names-that-are-no-list", "malformed or repeated subjectAltName", self.root.issue(
             [*hm.without(hm.svid(one), "2.5.29.17"), hm.Extension("2.5.29.17", tlv(0x04, b"x"), True)]), over_tls=False)
@@ -170,7 +171,7 @@ class BadCertificates:
         for name, rule, key in (
                 ("issuer-key-rsa-1024", "has an RSA key of 1024 bits", hm.rsa_key(1024)),
                 ("issuer-key-rsa-8192", "has an RSA key of 8192 bits", hm.huge_rsa(8192)),
-                ("issuer-key-rsa-16384", "has a public key of an unknown kind", hm.huge_rsa(16384)),
+                ("issuer-key-rsa-16384", "has an RSA key of 16384 bits", hm.huge_rsa(16384)),
                 ("issuer-key-p521", strange, ec.generate_private_key(ec.SECP521R1())),
                 ("issuer-key-p224", strange, ec.generate_private_key(ec.SECP224R1())),
                 ("issuer-key-secp256k1", "has a public key of an unknown kind", ec.generate_private_key(ec.SECP256K1())),
