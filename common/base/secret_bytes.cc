@@ -4,12 +4,15 @@
 
 #include <utility>
 
+#include "common/base/secret_memory.h"
+
 namespace byrnie {
 
-SecretBytes::SecretBytes(size_t size) : data_(new uint8_t[size]()), size_(size) {}
+SecretBytes::SecretBytes(size_t size)
+    : data_(size == 0 ? nullptr : AllocateSecret(size)), size_(size) {}
 
 SecretBytes::SecretBytes(absl::Span<const uint8_t> bytes) : SecretBytes(bytes.size()) {
-  if (!bytes.empty()) memcpy(data_.get(), bytes.data(), bytes.size());
+  if (!bytes.empty()) memcpy(data_, bytes.data(), bytes.size());
 }
 
 SecretBytes SecretBytes::TakeFrom(std::string* text) {
@@ -20,12 +23,12 @@ SecretBytes SecretBytes::TakeFrom(std::string* text) {
 }
 
 SecretBytes::SecretBytes(SecretBytes&& other) noexcept
-    : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
 SecretBytes& SecretBytes::operator=(SecretBytes&& other) noexcept {
   if (this != &other) {
     Wipe();
-    data_ = std::move(other.data_);
+    data_ = std::exchange(other.data_, nullptr);
     size_ = std::exchange(other.size_, 0);
   }
   return *this;
@@ -42,7 +45,7 @@ bool SecretBytes::ConstantTimeEquals(absl::Span<const uint8_t> other) const {
 }
 
 void SecretBytes::Wipe() {
-  if (data_ != nullptr) explicit_bzero(data_.get(), size_);
+  if (data_ != nullptr) FreeSecret(data_, size_);
 }
 
 void WipeString(std::string* text) {

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -11,9 +10,9 @@
 
 namespace byrnie {
 
-// Bytes that nobody else may see: a private key, a token. Move-only, of fixed size, never
-// reallocated, wiped when destroyed or assigned over. It has no way to be printed, formatted or
-// compared by accident.
+// Bytes that nobody else may see: a private key, a token. In memory of their own (see
+// secret_memory.h), move-only, of fixed size, never reallocated, wiped when destroyed or assigned
+// over. They have no way to be printed, formatted or compared by accident.
 class SecretBytes {
  public:
   SecretBytes() = default;
@@ -33,9 +32,9 @@ class SecretBytes {
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   // Valid until this object changes. Whoever copies the bytes is responsible for the copy.
-  absl::Span<const uint8_t> span() const { return {data_.get(), size_}; }
-  absl::Span<uint8_t> mutable_span() { return {data_.get(), size_}; }
-  absl::string_view view() const { return {reinterpret_cast<const char*>(data_.get()), size_}; }
+  absl::Span<const uint8_t> span() const { return {data_, size_}; }
+  absl::Span<uint8_t> mutable_span() { return {data_, size_}; }
+  absl::string_view view() const { return {reinterpret_cast<const char*>(data_), size_}; }
 
   SecretBytes Clone() const { return SecretBytes(span()); }
   // Compares in a time that depends on the sizes alone.
@@ -43,7 +42,7 @@ class SecretBytes {
 
  private:
   void Wipe();
-  std::unique_ptr<uint8_t[]> data_;
+  uint8_t* data_ = nullptr;  // Of AllocateSecret; null when size_ is 0.
   size_t size_ = 0;
 };
 
