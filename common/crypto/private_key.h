@@ -13,7 +13,11 @@
 namespace byrnie {
 
 // A P-256 private key (FIPS 186-5), the only kind workloads and the CA use. Immutable, thread-safe.
-// Its bytes leave only through ToPkcs8(), as SecretBytes.
+// Its bytes leave only through ToPkcs8() and ToPem(), as SecretBytes.
+//
+// The scalar lies in secret memory and nowhere else. The library computes in ordinary memory: it
+// has a copy for the microseconds of a signature, which is wiped, with the stack used, before the
+// call returns.
 class PrivateKey {
  public:
   // Makes a new key. Internal when the library fails.
@@ -33,12 +37,24 @@ class PrivateKey {
   // Signs ECDSA with SHA-256 over `message`; returns the DER signature (RFC 3279 section 2.2.3).
   absl::StatusOr<std::string> SignEcdsaSha256(absl::Span<const uint8_t> message) const;
 
-  // For common/crypto and common/tls; valid as long as this.
+  // As SignEcdsaSha256, for whoever has hashed the message already.
+  absl::StatusOr<std::string> SignDigest(absl::Span<const uint8_t> sha256) const;
+
+  // For common/crypto and common/tls; valid as long as this. It signs and knows its public key; the
+  // private one cannot be got out of it.
   EVP_PKEY* native() const { return key_.get(); }
 
  private:
-  explicit PrivateKey(bssl::UniquePtr<EVP_PKEY> key);
-  bssl::UniquePtr<EVP_PKEY> key_;
+  PrivateKey() = default;
+  static absl::StatusOr<std::shared_ptr<const PrivateKey>> Create(const EC_KEY* key);
+  bool Sign(absl::Span<const uint8_t> digest, uint8_t* signature, unsigned* size) const;
+  static int SignCallback(const uint8_t* digest, size_t digest_size, uint8_t* signature,
+                          unsigned* size, EC_KEY* key);
+  // A copy the library can compute with; null when there is no memory.
+  bssl::UniquePtr<EC_KEY> Unlocked() const;
+
+  SecretBytes scalar_;             // Big-endian.
+  bssl::UniquePtr<EVP_PKEY> key_;  // Its signatures come from Sign().
 };
 
 }  // namespace byrnie

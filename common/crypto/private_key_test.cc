@@ -1,16 +1,24 @@
 #include "common/crypto/private_key.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
 #include <string>
 #include <type_traits>
 
 #include "absl/strings/match.h"
 #include "common/base/secret_bytes.h"
+#include "common/base/secret_memory.h"
 #include "common/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "openssl/bio.h"
 #include "openssl/bytestring.h"
 #include "openssl/ec_key.h"
+#include "openssl/ecdsa.h"
 #include "openssl/evp.h"
 #include "openssl/mem.h"
 #include "openssl/nid.h"
@@ -52,6 +60,84 @@ TEST(PrivateKeyTest, SignsWhatItsPublicKeyVerifies) {
   ASSERT_TRUE(EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key->native()));
   EXPECT_TRUE(EVP_DigestVerify(context.get(), reinterpret_cast<const uint8_t*>(signature.data()),
                                signature.size(), bytes, message.size()));
+}
+
+TEST(PrivateKeyTest, SignsForTheLibraryWithoutGivingItTheKey) {
+  ASSERT_OK_AND_ASSIGN(auto key, PrivateKey::Generate());
+  EXPECT_EQ(EC_KEY_get0_private_key(EVP_PKEY_get0_EC_KEY(key->native())), nullptr);
+  bssl::ScopedCBB cbb;
+  ASSERT_TRUE(CBB_init(cbb.get(), 64));
+  EXPECT_FALSE(EVP_marshal_private_key(cbb.get(), key->native()));
+  const uint8_t message[] = {1, 2, 3};
+  uint8_t signature[128];
+  size_t size = sizeof(signature);
+  bssl::ScopedEVP_MD_CTX sign, verify;
+  ASSERT_TRUE(EVP_DigestSignInit(sign.get(), nullptr, EVP_sha256(), nullptr, key->native()));
+  ASSERT_TRUE(EVP_DigestSign(sign.get(), signature, &size, message, sizeof(message)));
+  ASSERT_TRUE(EVP_DigestVerifyInit(verify.get(), nullptr, EVP_sha256(), nullptr, key->native()));
+  EXPECT_TRUE(EVP_DigestVerify(verify.get(), signature, size, message, sizeof(message)));
+}
+
+TEST(PrivateKeyTest, SignsADigest) {
+  ASSERT_OK_AND_ASSIGN(auto key, PrivateKey::Generate());
+  const uint8_t digest[32] = {1};
+  ASSERT_OK_AND_ASSIGN(std::string signature, key->SignDigest(digest));
+  EXPECT_TRUE(ECDSA_verify(0, digest, sizeof(digest),
+                           reinterpret_cast<const uint8_t*>(signature.data()), signature.size(),
+                           EVP_PKEY_get0_EC_KEY(key->native())));
+  EXPECT_THAT(key->SignDigest(absl::MakeConstSpan(digest, 31)),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+// How often `wanted` lies in the memory of this process that other processes could read, too.
+int Occurrences(absl::string_view wanted) {
+  std::ifstream maps("/proc/self/maps");
+  const int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+  int found = 0;
+  for (std::string line; std::getline(maps, line);) {
+    uintptr_t begin = 0, end = 0;
+    char permissions[5] = {};
+    if (sscanf(line.c_str(), "%lx-%lx %4s", &begin, &end, permissions) != 3 ||
+        permissions[0] != 'r' || permissions[1] != 'w') {
+      continue;
+    }
+    // The copies read are not counted: each is freed, unsearched, before the next look.
+    std::string content(end - begin, '\0');
+    if (pread(memory, &content[0], content.size(), static_cast<off_t>(begin)) > 0) {
+      for (size_t at = 0;
+           (at = content.find(wanted.data(), at, wanted.size())) != std::string::npos; ++at) {
+        ++found;
+      }
+    }
+    WipeString(&content);
+  }
+  close(memory);
+  return found;
+}
+
+TEST(PrivateKeyTest, LeavesNoCopyOfTheScalarInOrdinaryMemory) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer keeps what was freed";
+#endif
+  ASSERT_OK_AND_ASSIGN(auto key, PrivateKey::Generate());
+  // The scalar is bytes 36 to 67 of the encoding (RFC 5958 with RFC 5915).
+  SecretBytes pkcs8 = key->ToPkcs8();
+  const uint8_t before[] = {0x02, 0x01, 0x01, 0x04, 0x20};
+  const auto at = std::search(pkcs8.span().begin(), pkcs8.span().end(), before, before + 5) -
+                  pkcs8.span().begin() + 5;
+  const SecretBytes scalar(pkcs8.span().subspan(at, 32));
+  SecretBytes limbs(32);
+  std::reverse_copy(scalar.span().begin(), scalar.span().end(), limbs.mutable_span().begin());
+  const uint8_t message[] = {1, 2, 3};
+  for (int i = 0; i < 100; ++i) ASSERT_THAT(key->SignEcdsaSha256(message).status(), IsOk());
+  ASSERT_OK_AND_ASSIGN(auto again, PrivateKey::FromPkcs8(pkcs8));
+  ASSERT_FALSE(again->ToPem().empty());
+  if (SecretMemoryInUse() != SecretMemoryKind::kHidden) GTEST_SKIP() << "not hidden here";
+  EXPECT_EQ(Occurrences(scalar.view()), 0);
+  EXPECT_EQ(Occurrences(limbs.view()), 0);
+  // The search finds what is there.
+  const std::string copy(scalar.view());
+  EXPECT_GE(Occurrences(scalar.view()), 1);
 }
 
 TEST(PrivateKeyTest, WritesPemThatAnotherReaderTakes) {

@@ -30,8 +30,9 @@ RawTlsClient::RawTlsClient(std::unique_ptr<ByteStream> transport)
 }
 
 void RawTlsClient::Use(const TestIdentity& identity) {
+  key_ = identity.key;
   CHECK(SSL_CTX_use_certificate(ctx_.get(), identity.chain[0]->native()));
-  CHECK(SSL_CTX_use_PrivateKey(ctx_.get(), identity.key->native()));
+  CHECK(SSL_CTX_use_PrivateKey(ctx_.get(), key_->native()));
   for (size_t i = 1; i < identity.chain.size(); ++i) {
     CHECK(SSL_CTX_add1_chain_cert(ctx_.get(), identity.chain[i]->native()));
   }

@@ -35,6 +35,7 @@ class RawTlsClient {
 
  private:
   std::unique_ptr<ByteStream> transport_;
+  std::shared_ptr<const PrivateKey> key_;  // The context signs with it.
   bssl::UniquePtr<SSL_CTX> ctx_;
   bssl::UniquePtr<SSL> ssl_;
   int tickets_ = 0;
