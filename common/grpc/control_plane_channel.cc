@@ -7,8 +7,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
-#include "common/base/secret_bytes.h"
 #include "common/base/status_macros.h"
+#include "common/grpc/openssl_engine.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/svid_verifier.h"
 #include "common/identity/trust_bundle.h"
@@ -30,8 +30,12 @@ using grpc::experimental::TlsCustomVerificationCheckRequest;
 // library's own list of URI SANs is not used: it ends at the first NUL.
 class ControlPlaneVerifier final : public ExternalCertificateVerifier {
  public:
-  ControlPlaneVerifier(SpiffeId expected, TrustBundleSet bundles)
-      : expected_(std::move(expected)), bundles_(std::move(bundles)) {}
+  // The client's key lives as long as the channel, as this does.
+  ControlPlaneVerifier(SpiffeId expected, TrustBundleSet bundles,
+                       std::shared_ptr<const OpensslEngineKey> client_key)
+      : expected_(std::move(expected)),
+        bundles_(std::move(bundles)),
+        client_key_(std::move(client_key)) {}
 
   bool Verify(TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)>,
               grpc::Status* sync_status) override {
@@ -65,6 +69,7 @@ class ControlPlaneVerifier final : public ExternalCertificateVerifier {
 
   const SpiffeId expected_;
   const TrustBundleSet bundles_;
+  const std::shared_ptr<const OpensslEngineKey> client_key_;
 };
 
 grpc::ChannelArguments Arguments() {
@@ -98,6 +103,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateControlPlaneChannel(
                    TrustBundleSet::FromPem(options.trust_domain, options.trust_bundle_pem));
 
   std::vector<grpc::experimental::IdentityKeyCertPair> pairs;
+  std::shared_ptr<const OpensslEngineKey> client_key;
   if (options.identity.has_value()) {
     const ControlPlaneClientIdentity& identity = *options.identity;
     if (identity.chain.empty() || identity.key == nullptr ||
@@ -108,7 +114,12 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateControlPlaneChannel(
     for (const CertificatePtr& certificate : identity.chain) {
       absl::StrAppend(&pair.certificate_chain, certificate->ToPem());
     }
-    pair.private_key = std::string(identity.key->ToPem().view());
+    ASSIGN_OR_RETURN(client_key, OpensslEngineKey::Create(
+                                     identity.key->PublicKeyDer(),
+                                     [key = identity.key](absl::Span<const uint8_t> sha256) {
+                                       return key->SignDigest(sha256);
+                                     }));
+    pair.private_key = client_key->name();
     pairs.push_back(std::move(pair));
   }
 
@@ -116,14 +127,11 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateControlPlaneChannel(
   tls.set_certificate_provider(
       std::make_shared<StaticDataCertificateProvider>(options.trust_bundle_pem, pairs));
   tls.watch_root_certs();
-  if (!pairs.empty()) {
-    tls.watch_identity_key_cert_pairs();
-    WipeString(&pairs.front().private_key);
-  }
+  if (!pairs.empty()) tls.watch_identity_key_cert_pairs();
   tls.set_verify_server_certs(true);
   tls.set_check_call_host(false);
   tls.set_certificate_verifier(ExternalCertificateVerifier::Create<ControlPlaneVerifier>(
-      std::move(server), std::move(bundles)));
+      std::move(server), std::move(bundles), std::move(client_key)));
   return grpc::CreateCustomChannel(options.target, grpc::experimental::TlsCredentials(tls),
                                    Arguments());
 }
