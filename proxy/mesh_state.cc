@@ -23,6 +23,20 @@ std::vector<const Workload*> OwnWorkloads(const MeshSnapshot& mesh) {
   return workloads;
 }
 
+// Counts one until the last copy has gone.
+std::shared_ptr<Gauge> CountWhileHeld(Gauge* gauge) {
+  gauge->Add(1);
+  return std::shared_ptr<Gauge>(gauge, [](Gauge* counted) { counted->Add(-1); });
+}
+
+// The context, with which `held` lives as long.
+std::shared_ptr<const TlsContext> Together(std::shared_ptr<const TlsContext> context,
+                                           std::shared_ptr<Gauge> held) {
+  using Pair = std::pair<std::shared_ptr<const TlsContext>, std::shared_ptr<Gauge>>;
+  const auto pair = std::make_shared<const Pair>(std::move(context), std::move(held));
+  return {pair, pair->first.get()};
+}
+
 }  // namespace
 
 MeshState::MeshState(EventLoop* loop, Signer* signer, ReadAddresses read_addresses,
@@ -102,6 +116,7 @@ absl::Status MeshState::TryIdentity(const link::v1::IdentityUpdate& update) {
                      " to ", identity->id().text(), "; restart the proxy if that is meant"));
   }
   auto in_use = std::make_shared<IdentityInUse>();
+  const std::shared_ptr<Gauge> held = CountWhileHeld(metrics_->identities_held);
   ASSIGN_OR_RETURN(in_use->client,
                    TlsContext::Create(TlsRole::kClient, kHboneAlpn, identity, signer_));
   ASSIGN_OR_RETURN(in_use->server,
@@ -110,6 +125,10 @@ absl::Status MeshState::TryIdentity(const link::v1::IdentityUpdate& update) {
                    TlsContext::Create(TlsRole::kClient, kDirectAlpn, identity, signer_));
   ASSIGN_OR_RETURN(in_use->direct_server,
                    TlsContext::Create(TlsRole::kServer, kDirectAlpn, identity, signer_));
+  for (std::shared_ptr<const TlsContext>* context :
+       {&in_use->client, &in_use->server, &in_use->direct_client, &in_use->direct_server}) {
+    *context = Together(std::move(*context), held);
+  }
   in_use->identity = identity;
   metrics_->identity_accepted->Increment();
   metrics_->certificate_expiry->Set(absl::ToUnixSeconds(identity->not_after()));

@@ -99,6 +99,20 @@ TEST_F(MeshStateTest, ListsWhatIsMissingUntilItHasCome) {
               ElementsAre(HasSubstr("expired")));
 }
 
+TEST_F(MeshStateTest, CountsTheIdentitiesThatSomethingStillUses) {
+  ASSERT_THAT(state_.ApplyIdentity(Identity()), IsOk());
+  // As a connection does.
+  std::shared_ptr<const TlsContext> kept = state_.snapshot()->identity->direct_server;
+  published_.clear();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_THAT(state_.ApplyIdentity(Identity()), IsOk());
+    published_.clear();
+    EXPECT_EQ(metrics_.identities_held->value(), 2);
+  }
+  kept.reset();
+  EXPECT_EQ(metrics_.identities_held->value(), 1);
+}
+
 TEST_F(MeshStateTest, IsNearWhateverIsNearTheWorkloadOfItsOwnAddress) {
   link::v1::AddressUpdate update = Workload("");
   update.mutable_upserts(0)->mutable_workload()->set_node("n1");

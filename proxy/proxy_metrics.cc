@@ -47,6 +47,10 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
   link_up = registry->AddGauge("byrnie_proxy_link_up", "1 while linked to the agent");
   policy_epoch = registry->AddGauge("byrnie_proxy_policy_epoch",
                                     "Grows with each set of policies in force; 0: none yet");
+  identities_held = registry->AddGauge(
+      "byrnie_proxy_identities_held",
+      "Identities whose TLS contexts are in memory: the one in use, and those before it that "
+      "connections were made with");
   certificate_expiry =
       registry->AddGauge("byrnie_proxy_certificate_expiry_timestamp_seconds",
                          "When the own certificate chain ends, Unix time; 0: no identity yet");

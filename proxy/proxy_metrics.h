@@ -58,6 +58,7 @@ class ProxyMetrics {
   Gauge* certificate_expiry;
   Gauge* crl_this_update;
   Gauge* crl_next_update;
+  Gauge* identities_held;
   Gauge* workloads;
   Gauge* services;
   Counter* identity_accepted;
