@@ -96,6 +96,10 @@ void AgentClient::OnFrame(absl::string_view payload) {
 }
 
 absl::Status AgentClient::HandleMessage(const AgentMessage& message) {
+  if (message.has_refusal()) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "the agent refuses this proxy: ", message.refusal().reason().substr(0, kMaxQuoted)));
+  }
   if ((state_ == State::kGreeting) != message.has_hello()) {
     return absl::InvalidArgumentError("the agent's first message, and only that, must be hello");
   }
@@ -142,6 +146,7 @@ absl::Status AgentClient::HandleMessage(const AgentMessage& message) {
       delegate_->OnResolveResponse(message.resolve_response().id(),
                                    message.resolve_response().result());
       return absl::OkStatus();
+    case AgentMessage::kRefusal:
     case AgentMessage::CONTENT_NOT_SET:
       break;
   }

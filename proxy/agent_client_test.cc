@@ -154,6 +154,22 @@ TEST_P(AgentClientTest, LeavesAnAgentOfAnotherProtocol) {
   EXPECT_TRUE(agent_->closed);
 }
 
+TEST_P(AgentClientTest, TriesAgainWhenTheAgentRefusesIt) {
+  client_.Start();
+  loop_.RunUntilIdle();
+  AgentMessage message;
+  message.mutable_refusal()->set_reason("another proxy is connected");
+  agent_->Send(message);
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(client_.up());
+  EXPECT_EQ(downs_, 0);
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_GE(dials_.size(), 2u);
+  agent_->SendHello();
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(client_.up());
+}
+
 TEST_P(AgentClientTest, LeavesAnAgentThatDoesNotSayHello) {
   client_.Start();
   loop_.AdvanceTime(absl::Milliseconds(5100));

@@ -23,6 +23,13 @@ size_t LoadBigEndian32(absl::string_view bytes) {
   return value;
 }
 
+void AppendFrame(absl::string_view payload, std::string* out) {
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    out->push_back(static_cast<char>(payload.size() >> shift & 0xff));
+  }
+  out->append(payload.data(), payload.size());
+}
+
 }  // namespace
 
 class FrameStream::Impl final : public ByteStream::Observer {
@@ -50,10 +57,7 @@ class FrameStream::Impl final : public ByteStream::Observer {
           absl::StrCat("the peer does not read: ", unsent(), " bytes wait for it")));
       return why_;
     }
-    for (int shift = 24; shift >= 0; shift -= 8) {
-      out_.push_back(static_cast<char>(payload.size() >> shift & 0xff));
-    }
-    out_.append(payload.data(), payload.size());
+    AppendFrame(payload, &out_);
     Flush();
     return absl::OkStatus();
   }
@@ -169,5 +173,12 @@ absl::Status FrameStream::Send(absl::string_view payload) { return impl_->Send(p
 void FrameStream::Close(absl::Status why) { impl_->End(std::move(why)); }
 
 ByteStream& FrameStream::transport() { return impl_->transport(); }
+
+std::string FrameStream::Encode(absl::string_view payload) {
+  DCHECK(payload.size() <= kMaxFrame);
+  std::string frame;
+  AppendFrame(payload, &frame);
+  return frame;
+}
 
 }  // namespace byrnie

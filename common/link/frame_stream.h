@@ -37,6 +37,9 @@ class FrameStream {
   FrameStream(const FrameStream&) = delete;
   FrameStream& operator=(const FrameStream&) = delete;
 
+  // A frame as bytes, for whoever sends just one; `payload` has at most kMaxFrame.
+  static std::string Encode(absl::string_view payload);
+
   // Queues a frame. InvalidArgument over kMaxFrame; FailedPrecondition after the end;
   // ResourceExhausted over kMaxQueued, which ends the stream.
   absl::Status Send(absl::string_view payload);
