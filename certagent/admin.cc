@@ -9,16 +9,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "certagent/identity_pages.h"
 #include "common/base/check.h"
-#include "common/base/json_writer.h"
+#include "common/base/secret_memory.h"
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
 
 namespace byrnie {
 namespace {
-
-// Between renewals asked for by POST /renew: each is a new key and a signature of the authority.
-constexpr absl::Duration kRenewalInterval = absl::Seconds(1);
 
 std::string TimeText(absl::Time time) {
   return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
@@ -40,25 +39,18 @@ HttpResponse Text(int status, std::string body) {
   return response;
 }
 
-void WriteCertificate(const Certificate& certificate, absl::Time now, JsonWriter* json) {
-  json->BeginObject();
-  json->Field("serial", certificate.SerialHex());
-  json->Field("subject", certificate.Subject());
-  json->Key("uri_sans").BeginArray();
-  for (const std::string& san : certificate.uri_sans()) json->Value(san);
-  json->EndArray();
-  json->Field("fingerprint_sha256", certificate.FingerprintHex());
-  json->Field("not_before", TimeText(certificate.not_before()));
-  json->Field("not_after", TimeText(certificate.not_after()));
-  json->Field("seconds_left", absl::ToInt64Seconds(certificate.not_after() - now));
-  json->EndObject();
+HttpResponse Json(std::string body) {
+  HttpResponse response = Text(200, std::move(body));
+  response.content_type = "application/json";
+  return response;
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(EventLoop* loop, const SocketAddress& address,
+                                                     absl::Duration min_renewal_interval,
                                                      Logger* log, MetricRegistry* metrics) {
-  std::unique_ptr<Admin> admin(new Admin(loop, log, metrics));
+  std::unique_ptr<Admin> admin(new Admin(loop, min_renewal_interval, log, metrics));
   Admin* self = admin.get();
   std::vector<HttpServer::Route> routes;
   auto add = [&](const char* method, const char* path, HttpServer::Handler handler) {
@@ -70,12 +62,16 @@ absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(EventLoop* loop, const Sock
   };
   add("GET", "/", [self](const HttpRequest&) { return self->Page(); });
   add("GET", "/certs", [self](const HttpRequest&) { return self->Certs(); });
+  add("GET", "/bundles", [self](const HttpRequest&) { return self->Bundles(); });
   add("GET", "/metrics", [self](const HttpRequest&) {
     HttpResponse response = Text(200, self->metrics_->RenderPrometheusText());
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
     return response;
   });
   add("GET", "/healthz/ready", [self](const HttpRequest&) { return self->Ready(); });
+  // Answered by the loop that does everything else: while it answers, it lives.
+  routes.push_back(
+      {"GET", "/healthz/live", [](const HttpRequest&) { return Text(200, "live\n"); }});
   add("POST", "/logging",
       [self](const HttpRequest& request) { return self->SetLogLevel(request); });
   add("POST", "/renew", [self](const HttpRequest&) { return self->Renew(); });
@@ -89,8 +85,13 @@ absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(EventLoop* loop, const Sock
   return admin;
 }
 
-Admin::Admin(EventLoop* loop, Logger* log, MetricRegistry* metrics)
-    : loop_(loop), log_(log), metrics_(metrics), guard_(&owners_, geteuid()) {}
+Admin::Admin(EventLoop* loop, absl::Duration min_renewal_interval, Logger* log,
+             MetricRegistry* metrics)
+    : loop_(loop),
+      min_renewal_interval_(min_renewal_interval),
+      log_(log),
+      metrics_(metrics),
+      guard_(&owners_, geteuid()) {}
 
 void Admin::Show(const Parts& parts) {
   DCHECK(parts_.renewer == nullptr);
@@ -119,47 +120,21 @@ HttpResponse Admin::SetLogLevel(const HttpRequest& request) {
 }
 
 HttpResponse Admin::Renew() {
-  if (loop_->Now() < next_renewal_) return Text(429, "wait a second between renewals\n");
-  next_renewal_ = loop_->Now() + kRenewalInterval;
+  if (loop_->Now() < next_renewal_) return Text(429, "too soon after the renewal before\n");
+  next_renewal_ = loop_->Now() + min_renewal_interval_;
   return parts_.renewer->RenewNow() ? Text(202, "renewal started\n")
                                     : Text(409, "a renewal is already under way\n");
 }
 
-HttpResponse Admin::Certs() const {
-  const absl::Time now = loop_->WallNow();
-  const Renewer& renewer = *parts_.renewer;
-  JsonWriter json(JsonWriter::Style::kPretty);
-  json.BeginObject();
-  json.Field("valid", renewer.HasValidCertificate());
-  if (const IdentitySnapshotPtr& snapshot = renewer.snapshot()) {
-    json.Field("spiffe_id", snapshot->id().text());
-    json.Field("generation", snapshot->generation());
-    json.Field("not_after", TimeText(snapshot->not_after()));
-    json.Key("certificate_chain").BeginArray();
-    for (const CertificatePtr& certificate : snapshot->chain()) {
-      WriteCertificate(*certificate, now, &json);
-    }
-    json.EndArray();
-    json.Key("trust_bundles").BeginObject();
-    for (const auto& bundle : snapshot->bundles().bundles()) {
-      json.Key(bundle.first).BeginArray();
-      for (const CertificatePtr& root : bundle.second.roots) WriteCertificate(*root, now, &json);
-      json.EndArray();
-    }
-    json.EndObject();
+HttpResponse Admin::Certs() const { return Json(CertsJson(*parts_.renewer, loop_->WallNow())); }
+
+HttpResponse Admin::Bundles() const {
+  const LinkSession* session = parts_.link->session();
+  absl::optional<uint64_t> generation;
+  if (session != nullptr && session->open()) {
+    generation = session->acknowledged().identity_generation;
   }
-  json.Field("trust_bundle_version", renewer.bundle_version());
-  json.Key("renewal").BeginObject();
-  json.Field("state", renewer.issuing() ? "issuing" : "waiting");
-  json.Field("next_attempt", TimeText(renewer.next_attempt()));
-  json.Field("failures_in_a_row", renewer.failures_in_a_row());
-  json.Field("last_error",
-             renewer.last_error().ok() ? std::string() : renewer.last_error().ToString());
-  json.EndObject();
-  json.EndObject();
-  HttpResponse response = Text(200, std::move(json).Finish() + "\n");
-  response.content_type = "application/json";
-  return response;
+  return Json(BundlesJson(*parts_.renewer, generation, loop_->WallNow()));
 }
 
 HttpResponse Admin::Page() const {
@@ -171,14 +146,17 @@ HttpResponse Admin::Page() const {
                   Row("Ready", not_ready.empty() ? "yes" : absl::StrCat("no: ", not_ready)));
   if (const IdentitySnapshotPtr& snapshot = renewer.snapshot()) {
     absl::StrAppend(&rows, Row("SPIFFE ID", snapshot->id().text()),
-                    Row("Certificate", absl::StrCat("serial ", snapshot->leaf().SerialHex(),
-                                                    ", until ", TimeText(snapshot->not_after()))),
+                    Row("Certificate", absl::StrCat(CertificateState(renewer, now), ", serial ",
+                                                    snapshot->leaf().SerialHex(), ", until ",
+                                                    TimeText(snapshot->not_after()))),
                     Row("Outage budget", absl::FormatDuration(absl::Trunc(
                                              snapshot->not_after() - now, absl::Seconds(1)))));
   }
   absl::StrAppend(
       &rows,
-      Row("Next renewal", renewer.issuing() ? "under way" : TimeText(renewer.next_attempt())),
+      Row("Next renewal", renewer.issuing() ? "under way"
+                                            : absl::StrCat(TimeText(renewer.next_attempt()), ": ",
+                                                           RenewalReason(renewer))),
       Row("Last error", renewer.last_error().ok() ? "none" : renewer.last_error().ToString()),
       Row("Trust bundle version", absl::StrCat(renewer.bundle_version())),
       Row("Discovery",
@@ -195,17 +173,22 @@ HttpResponse Admin::Page() const {
                          ack.identity_generation, ", policies ", ack.policy_epoch, " in force");
     if (!ack.error.empty()) absl::StrAppend(&proxy, "; rejected: ", ack.error);
   }
-  absl::StrAppend(&rows, Row("Proxy", proxy));
+  absl::StrAppend(&rows, Row("Proxy", proxy),
+                  Row("Memory of the keys", SecretMemoryKindName(SecretMemoryInUse())));
+  if (parts_.file_sink != nullptr) {
+    const absl::Status& files = parts_.file_sink->status();
+    absl::StrAppend(&rows, Row("Files", files.ok() ? "as they should be" : files.ToString()));
+  }
   HttpResponse response = Text(
-      200,
-      absl::StrCat("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                   "<title>byrnie-certagent</title><style>body{font-family:sans-serif;"
-                   "margin:2em}th{text-align:left;padding-right:2em}</style></head><body>\n"
-                   "<h1>byrnie-certagent</h1>\n<table>\n",
-                   rows,
-                   "</table>\n<p><a href=\"/certs\">certs</a> <a href=\"/metrics\">metrics</a> "
-                   "<a href=\"/healthz/ready\">ready</a></p>\n"
-                   "<p>POST /logging?level=debug, POST /renew</p>\n</body></html>\n"));
+      200, absl::StrCat("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                        "<title>byrnie-certagent</title><style>body{font-family:sans-serif;"
+                        "margin:2em}th{text-align:left;padding-right:2em}</style></head><body>\n"
+                        "<h1>byrnie-certagent</h1>\n<table>\n",
+                        rows,
+                        "</table>\n<p><a href=\"/certs\">certs</a> "
+                        "<a href=\"/bundles\">bundles</a> <a href=\"/metrics\">metrics</a> "
+                        "<a href=\"/healthz/ready\">ready</a></p>\n"
+                        "<p>POST /logging?level=debug, POST /renew</p>\n</body></html>\n"));
   response.content_type = "text/html; charset=utf-8";
   return response;
 }
@@ -227,6 +210,13 @@ void Admin::AddGauges() {
   metrics_->AddCallbackCounter("byrnie_certagent_log_lines_dropped_total",
                                "Lines of the log dropped because nobody read them in time.",
                                [this] { return static_cast<double>(log_->dropped_lines()); });
+  for (const SecretMemoryKind kind :
+       {SecretMemoryKind::kHidden, SecretMemoryKind::kLocked, SecretMemoryKind::kOrdinary}) {
+    metrics_->AddCallbackGauge("byrnie_certagent_key_memory",
+                               "1 for the kind of memory that keys are in.",
+                               [kind] { return SecretMemoryInUse() == kind ? 1.0 : 0.0; },
+                               {{"kind", std::string(SecretMemoryKindName(kind))}});
+  }
   metrics_->AddCallbackGauge("byrnie_certagent_ready", "1 when the agent can do its job.",
                              [this] { return NotReadyBecause().empty() ? 1.0 : 0.0; });
   metrics_->AddCallbackGauge(

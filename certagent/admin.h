@@ -8,6 +8,7 @@
 #include "certagent/discovery_client.h"
 #include "certagent/link_server.h"
 #include "certagent/renewer.h"
+#include "certagent/sink/file_sink.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_server.h"
 #include "common/http/same_user_guard.h"
@@ -18,10 +19,9 @@
 
 namespace byrnie {
 
-// The agent's admin pages, on loopback: "/" for people, "/certs" (JSON), "/metrics" (Prometheus),
-// "/healthz/ready"; POST
-// "/logging?level=LEVEL" and "/renew", for root and the agent's own user alone. Shows nothing
-// secret. Lives on the agent's loop.
+// The agent's admin pages, on loopback: "/" for people, "/certs" and "/bundles" (JSON), "/metrics"
+// (Prometheus), "/healthz/ready", "/healthz/live"; POST "/logging?level=LEVEL" and "/renew", for
+// root and the agent's own user alone. Shows nothing secret. Lives on the agent's loop.
 //
 // It is created before what it shows, so that a taken port is found before anything else happens;
 // until Show it answers 503.
@@ -32,12 +32,15 @@ class Admin {
     Renewer* renewer;
     const DiscoveryClient* discovery;
     const LinkServer* link;
+    const FileSink* file_sink;  // Null: there is none.
   };
 
-  // Errors as HttpServer::Create. Pointers outlive the object.
+  // Errors as HttpServer::Create. Pointers outlive the object. Renewals are asked for at most once
+  // in `min_renewal_interval`: each is a new key and a signature of the authority.
   static absl::StatusOr<std::unique_ptr<Admin>> Create(EventLoop* loop,
-                                                       const SocketAddress& address, Logger* log,
-                                                       MetricRegistry* metrics);
+                                                       const SocketAddress& address,
+                                                       absl::Duration min_renewal_interval,
+                                                       Logger* log, MetricRegistry* metrics);
   Admin(const Admin&) = delete;
   Admin& operator=(const Admin&) = delete;
 
@@ -48,20 +51,22 @@ class Admin {
   std::string NotReadyBecause() const;
 
  private:
-  Admin(EventLoop* loop, Logger* log, MetricRegistry* metrics);
+  Admin(EventLoop* loop, absl::Duration min_renewal_interval, Logger* log, MetricRegistry* metrics);
   HttpResponse Page() const;
   HttpResponse Certs() const;
+  HttpResponse Bundles() const;
   HttpResponse Ready() const;
   HttpResponse SetLogLevel(const HttpRequest& request);
   HttpResponse Renew();
   void AddGauges();
 
-  EventLoop* const loop_;          // Not owned.
+  EventLoop* const loop_;  // Not owned.
+  const absl::Duration min_renewal_interval_;
   Logger* const log_;              // Not owned.
   MetricRegistry* const metrics_;  // Not owned.
   const KernelSocketOwners owners_;
   const SameUserGuard guard_;
-  Parts parts_ = {nullptr, nullptr, nullptr};
+  Parts parts_ = {};
   // Monotonic.
   absl::Duration next_renewal_;
   std::unique_ptr<HttpServer> server_;

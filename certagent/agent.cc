@@ -43,16 +43,19 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(EventLoop* loop, const Cloc
   agent->renewer_->SetRevocationLists(agent->trust_files_->RevocationLists());
   agent->poll_trust_files_ = loop->NewTimer([raw = agent.get()] { raw->PollTrustFiles(); });
   agent->poll_trust_files_->Schedule(kPollTrustFiles);
-  ASSIGN_OR_RETURN(agent->admin_, Admin::Create(loop, config.admin, log, &agent->metrics_));
+  ASSIGN_OR_RETURN(agent->admin_, Admin::Create(loop, config.admin, config.min_renewal_interval,
+                                                log, &agent->metrics_));
   LinkServer::Options link;
   link.path = config.link_socket;
   link.proxy_uid = config.proxy_uid;
+  link.proxy_executable = config.proxy_executable;
   ASSIGN_OR_RETURN(agent->link_,
                    LinkServer::Create(loop, link, agent.get(), log, &agent->metrics_));
   if (!config.workload_api_path.empty()) {
     RETURN_IF_ERROR(agent->ServeWorkloadApi(config, clock));
   }
-  agent->admin_->Show({agent->renewer_.get(), agent->discovery_.get(), agent->link_.get()});
+  agent->admin_->Show({agent->renewer_.get(), agent->discovery_.get(), agent->link_.get(),
+                       agent->file_sink_.get()});
   return agent;
 }
 
@@ -62,6 +65,7 @@ Agent::Agent(EventLoop* loop, const AgentConfig& config, Logger* log)
       connector_({config.control_plane, config.trust_domain, config.trust_bundle_path},
                  config.trust_bundle_pem, log),
       custodian_(std::make_unique<KeyCustodian>(loop, &metrics_, KeyCustodian::Options())),
+      audit_(loop, log),
       ca_(std::make_unique<ByrnieCaClient>(loop, &connector_, config.token_path, log, random_)) {
   Renewer::Options renewal;
   renewal.trust_domain = config.trust_domain;
@@ -82,6 +86,9 @@ Agent::Agent(EventLoop* loop, const AgentConfig& config, Logger* log)
       loop, std::move(discovery),
       [this](DiscoveryStream::Callbacks callbacks) { return OpenDiscovery(std::move(callbacks)); },
       observer, log, &metrics_, random_);
+  if (config.file_sink.has_value()) {
+    file_sink_ = std::make_unique<FileSink>(loop, *config.file_sink, log, &metrics_, random_);
+  }
 }
 
 Agent::~Agent() = default;
@@ -108,6 +115,7 @@ absl::Status Agent::ServeWorkloadApi(const AgentConfig& config, const Clock* clo
 void Agent::OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated) {
   link_->OnIdentity(*snapshot);
   if (workload_api_ != nullptr) workload_api_->Publish(snapshot, renewer_->identity()->key);
+  if (file_sink_ != nullptr) file_sink_->Publish(snapshot, renewer_->identity()->key);
   if (!rotated) return;
   // Streams move to the new certificate: the control plane ends those of an expired one.
   ca_->WatchTrustBundles(renewer_->identity(), [this](absl::StatusOr<TrustBundleUpdate> update) {

@@ -16,6 +16,8 @@
 #include "certagent/link_server.h"
 #include "certagent/link_session.h"
 #include "certagent/renewer.h"
+#include "certagent/sign_audit.h"
+#include "certagent/sink/file_sink.h"
 #include "certagent/workload_api/jwt_issuer.h"
 #include "certagent/workload_api/workload_api.h"
 #include "certagent/workload_api/workload_metrics.h"
@@ -55,7 +57,9 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   std::vector<AddressPtr> Addresses() override { return discovery_->Addresses(); }
   absl::StatusOr<std::string> Sign(absl::string_view leaf_fingerprint_hex, uint32_t scheme,
                                    absl::string_view input) override {
-    return custodian_->Sign(leaf_fingerprint_hex, scheme, input);
+    absl::StatusOr<std::string> signature = custodian_->Sign(leaf_fingerprint_hex, scheme, input);
+    audit_.Record(leaf_fingerprint_hex, scheme, input.size(), signature.status());
+    return signature;
   }
   void Resolve(const IpAddress& address, bool refresh, LinkBackend::ResolveCallback done) override {
     if (refresh) {
@@ -79,6 +83,7 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   std::unique_ptr<Admin> admin_;
   ControlPlaneConnector connector_;
   std::unique_ptr<KeyCustodian> custodian_;
+  SignAudit audit_;
   std::unique_ptr<ByrnieCaClient> ca_;
   std::unique_ptr<Renewer> renewer_;
   std::unique_ptr<DiscoveryClient> discovery_;
@@ -88,6 +93,7 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   // Null while it is off.
   std::unique_ptr<JwtIssuer> jwt_issuer_;
   std::unique_ptr<WorkloadApi> workload_api_;
+  std::unique_ptr<FileSink> file_sink_;  // Null: keys go to no file.
 };
 
 }  // namespace byrnie

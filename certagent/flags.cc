@@ -1,6 +1,8 @@
 #include "certagent/flags.h"
 
+#include <linux/capability.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -48,13 +50,28 @@ ABSL_FLAG(
 ABSL_FLAG(std::string, workload_api_uids, "",
           "Uids that may use the workload API, separated by commas, or * for every user; empty: "
           "this process's own.");
+ABSL_FLAG(std::string, proxy_executable, "",
+          "File that the proxy's process must run; takes CAP_SYS_PTRACE. Empty: any file.");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15010", "IP:PORT of the admin pages; loopback only.");
 ABSL_FLAG(std::string, network, "",
           "Network of the mesh that this pod's addresses belong to; empty: the only one.");
 ABSL_FLAG(std::string, workload_addresses, "",
           "Addresses of this pod, separated by commas; empty: the global ones of its interfaces.");
+ABSL_FLAG(absl::Duration, min_renewal_interval, absl::Seconds(1),
+          "Least time between renewals that POST /renew may ask for; 0: any.");
 ABSL_FLAG(absl::Duration, certificate_ttl, absl::ZeroDuration(),
           "Life to ask for, at least 5s; 0: as long as the authority allows.");
+ABSL_FLAG(
+    std::string, file_sink, "",
+    "Directory to keep tls.crt, tls.key and ca.crt in; its parent must exist. The private key "
+    "then leaves this process. Empty: no files.");
+ABSL_FLAG(std::string, file_sink_owner, "",
+          "UID, UID:GID or :GID to give the files to; a GID may read them. Empty: this process's.");
+ABSL_FLAG(std::string, file_sink_signal, "",
+          "PIDFILE:HUP (or USR1, USR2, WINCH, TERM): a process to signal after each change.");
+ABSL_FLAG(std::string, file_sink_command, "",
+          "Program with arguments, separated by spaces, to run after each change; no shell, killed "
+          "after 10 s.");
 ABSL_FLAG(std::string, log_level, "info", "error, warning, info or debug.");
 ABSL_FLAG(std::string, log_format, "json", "json or text.");
 
@@ -187,6 +204,71 @@ absl::Status ReadWorkloadApi(AgentConfig* config) {
   return absl::OkStatus();
 }
 
+// A process that hides its memory, as the proxy does, shows its executable to this capability
+// alone.
+bool MayInspectProcesses() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  return syscall(SYS_capget, &header, data) == 0 &&
+         (data[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective & CAP_TO_MASK(CAP_SYS_PTRACE)) != 0;
+}
+
+absl::Status CheckProxyExecutable(const std::string& path) {
+  if (path.empty()) return absl::OkStatus();
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return InFlag("proxy_executable", absl::StrCat(path, " is no file that is here"));
+  }
+  if (!MayInspectProcesses()) {
+    return InFlag("proxy_executable",
+                  "takes CAP_SYS_PTRACE, without which every proxy would be refused");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadFileSinkOwner(const std::string& text, SinkDirectory::Options* directory) {
+  if (text.empty()) return absl::OkStatus();
+  const std::vector<std::string> parts = absl::StrSplit(text, ':');
+  uint32_t uid = 0, gid = 0;
+  const bool has_gid = parts.size() == 2;
+  if (parts.size() > 2 || (parts[0].empty() && !has_gid) ||
+      (!parts[0].empty() && !absl::SimpleAtoi(parts[0], &uid)) ||
+      (has_gid && !absl::SimpleAtoi(parts[1], &gid))) {
+    return InFlag("file_sink_owner", absl::StrCat("\"", text, "\" is not UID, UID:GID or :GID"));
+  }
+  if (!parts[0].empty()) directory->owner = uid;
+  if (has_gid) directory->group = gid;
+  return absl::OkStatus();
+}
+
+absl::Status ReadFileSink(AgentConfig* config) {
+  const std::string path = absl::GetFlag(FLAGS_file_sink);
+  const std::string signal = absl::GetFlag(FLAGS_file_sink_signal);
+  const std::string command = absl::GetFlag(FLAGS_file_sink_command);
+  if (path.empty()) {
+    if (!signal.empty() || !command.empty() || !absl::GetFlag(FLAGS_file_sink_owner).empty()) {
+      return InFlag("file_sink", "is not set, but another --file_sink flag is; name a directory");
+    }
+    return absl::OkStatus();
+  }
+  if (path.front() != '/') return InFlag("file_sink", absl::StrCat(path, " is no absolute path"));
+  FileSink::Options options;
+  options.directory.path = path;
+  RETURN_IF_ERROR(ReadFileSinkOwner(absl::GetFlag(FLAGS_file_sink_owner), &options.directory));
+  if (!signal.empty()) {
+    absl::StatusOr<SinkSignal> parsed = ParseSinkSignal(signal);
+    if (!parsed.ok()) return InFlag("file_sink_signal", parsed.status().message());
+    options.signal = *std::move(parsed);
+  }
+  options.command = absl::StrSplit(command, ' ', absl::SkipEmpty());
+  if (!options.command.empty() && options.command[0].front() != '/') {
+    return InFlag("file_sink_command",
+                  absl::StrCat(options.command[0], " is no absolute path of a program"));
+  }
+  config->file_sink = std::move(options);
+  return absl::OkStatus();
+}
+
 absl::Status ReadWorkloadAddresses(AgentConfig* config) {
   const std::string text = absl::GetFlag(FLAGS_workload_addresses);
   for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
@@ -242,6 +324,10 @@ absl::StatusOr<AgentConfig> AgentConfigFromFlags(absl::Time now) {
                   absl::StrCat(absl::FormatDuration(config.certificate_ttl), " is under ",
                                absl::FormatDuration(kShortestLife)));
   }
+  config.min_renewal_interval = absl::GetFlag(FLAGS_min_renewal_interval);
+  if (config.min_renewal_interval < absl::ZeroDuration()) {
+    return InFlag("min_renewal_interval", "is negative");
+  }
   absl::StatusOr<SocketAddress> admin = SocketAddress::Parse(absl::GetFlag(FLAGS_admin));
   if (!admin.ok()) return InFlag("admin", admin.status().message());
   if (!admin->ip().IsLoopback()) {
@@ -250,6 +336,8 @@ absl::StatusOr<AgentConfig> AgentConfigFromFlags(absl::Time now) {
   config.admin = *admin;
   const int32_t uid = absl::GetFlag(FLAGS_proxy_uid);
   config.proxy_uid = uid < 0 ? geteuid() : static_cast<uid_t>(uid);
+  config.proxy_executable = absl::GetFlag(FLAGS_proxy_executable);
+  RETURN_IF_ERROR(CheckProxyExecutable(config.proxy_executable));
 
   config.trust_bundle_path = absl::GetFlag(FLAGS_trust_bundle);
   RETURN_IF_ERROR(ReadTrustBundle(now, &config));
@@ -262,6 +350,7 @@ absl::StatusOr<AgentConfig> AgentConfigFromFlags(absl::Time now) {
   config.link_socket = absl::GetFlag(FLAGS_link_socket);
   RETURN_IF_ERROR(CheckLinkSocket(config.link_socket));
   RETURN_IF_ERROR(ReadWorkloadApi(&config));
+  RETURN_IF_ERROR(ReadFileSink(&config));
   RETURN_IF_ERROR(ReadWorkloadAddresses(&config));
   return config;
 }

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "certagent/sink/file_sink.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/trust_bundle.h"
 #include "common/identity/trust_files.h"
@@ -35,11 +36,16 @@ struct AgentConfig {
   // Who may use it; empty: the agent's own uid.
   std::vector<uid_t> workload_api_uids;
   bool workload_api_any_uid = false;
+  // Empty: any.
+  std::string proxy_executable;
   SocketAddress admin;
   std::vector<IpAddress> workload_addresses;
   // Of those; empty: the only one.
   std::string network;
   absl::Duration certificate_ttl;
+  absl::Duration min_renewal_interval;
+  // Absent: keys go to no file.
+  absl::optional<FileSink::Options> file_sink;
   LogLevel log_level = LogLevel::kInfo;
   Logger::Format log_format = Logger::Format::kJson;
 };

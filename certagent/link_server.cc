@@ -1,10 +1,14 @@
 #include "certagent/link_server.h"
 
+#include <poll.h>
+
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "byrnie/link/v1/link.pb.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
-#include "common/net/peer_credentials.h"
+#include "common/link/frame_stream.h"
 
 namespace byrnie {
 
@@ -29,6 +33,8 @@ LinkServer::LinkServer(EventLoop* loop, const Options& options, LinkBackend* bac
   constexpr char kHelp[] = "Connections to the link socket, by result.";
   accepted_ = metrics->AddCounter(kConnections, kHelp, {{"result", "accepted"}});
   refused_uid_ = metrics->AddCounter(kConnections, kHelp, {{"result", "refused_uid"}});
+  refused_executable_ =
+      metrics->AddCounter(kConnections, kHelp, {{"result", "refused_executable"}});
   refused_second_ = metrics->AddCounter(kConnections, kHelp, {{"result", "refused_second"}});
 }
 
@@ -36,26 +42,56 @@ LinkServer::~LinkServer() = default;
 
 void LinkServer::OnAccept(std::unique_ptr<TcpStream> stream) {
   DCHECK(loop_->InLoopThread());
-  absl::StatusOr<PeerCredentials> peer = GetPeerCredentials(stream->fd());
-  if (!peer.ok() || peer->uid != options_.proxy_uid) {
-    refused_uid_->Increment();
-    log_->Warning("link connection refused: wrong uid",
-                  {{"uid", peer.ok() ? static_cast<int64_t>(peer->uid) : -1},
-                   {"expected", static_cast<int64_t>(options_.proxy_uid)}});
-    return;
+  absl::StatusOr<PeerProcess> peer = PeerProcess::Of(stream->fd());
+  if (!peer.ok()) return Refuse(stream.get(), {}, refused_uid_, peer.status().message());
+  if (peer->credentials().uid != options_.proxy_uid) {
+    return Refuse(stream.get(), peer->credentials(), refused_uid_,
+                  absl::StrCat("it has uid ", peer->credentials().uid, ", not the proxy's ",
+                               options_.proxy_uid));
   }
-  if (session_ != nullptr) {
-    refused_second_->Increment();
-    log_->Warning("link connection refused: a proxy is connected already",
-                  {{"pid", static_cast<int64_t>(peer->pid)}});
-    return;
+  if (!options_.proxy_executable.empty()) {
+    const absl::Status runs = peer->RunsExecutable(options_.proxy_executable);
+    if (!runs.ok()) {
+      return Refuse(stream.get(), peer->credentials(), refused_executable_, runs.message());
+    }
+  }
+  if (session_ != nullptr && !ProxyHasEnded()) {
+    return Refuse(
+        stream.get(), peer->credentials(), refused_second_,
+        absl::StrCat("another proxy is connected already, pid ", proxy_->credentials().pid));
   }
   accepted_->Increment();
+  // The one it replaces has nothing left to say, nor anybody to say it to.
+  if (session_ != nullptr) log_->Info("proxy disconnected", {{"reason", "it has ended"}});
+  session_.reset();
+  proxy_ = *std::move(peer);
+  proxy_socket_ = stream->fd();
   session_ = std::make_unique<
       LinkSession>(loop_, std::move(stream), backend_, log_, [this](const absl::Status& why) {
     log_->Info("proxy disconnected", {{"reason", why.ok() ? "it ended the link" : why.ToString()}});
     session_.reset();
+    proxy_.reset();
+    proxy_socket_ = -1;
   });
+}
+
+bool LinkServer::ProxyHasEnded() const {
+  if (proxy_->HasEnded()) return true;
+  pollfd end = {proxy_socket_, POLLRDHUP, 0};
+  return poll(&end, 1, 0) > 0;
+}
+
+void LinkServer::Refuse(TcpStream* stream, const PeerCredentials& peer, Counter* counter,
+                        absl::string_view reason) {
+  counter->Increment();
+  log_->Warning("link connection refused", {{"reason", reason},
+                                            {"pid", static_cast<int64_t>(peer.pid)},
+                                            {"uid", static_cast<int64_t>(peer.uid)}});
+  link::v1::AgentMessage message;
+  message.mutable_refusal()->set_reason(std::string(reason));
+  const std::string frame = FrameStream::Encode(message.SerializeAsString());
+  // A new socket has room for it. Whether the peer reads it is its own business.
+  stream->Write({reinterpret_cast<const uint8_t*>(frame.data()), frame.size()});
 }
 
 void LinkServer::OnIdentity(const IdentitySnapshot& identity) {

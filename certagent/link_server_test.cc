@@ -31,7 +31,12 @@ class EmptyBackend final : public LinkBackend {
 };
 
 struct Client final : FrameStream::Delegate {
-  void OnFrame(absl::string_view) override { ++frames; }
+  void OnFrame(absl::string_view payload) override {
+    ++frames;
+    link::v1::AgentMessage message;
+    ASSERT_TRUE(message.ParseFromArray(payload.data(), static_cast<int>(payload.size())));
+    if (message.has_refusal()) refusal = message.refusal().reason();
+  }
   void OnClosed(const absl::Status&) override { closed = true; }
   void SayHello() {
     link::v1::ProxyMessage message;
@@ -40,6 +45,7 @@ struct Client final : FrameStream::Delegate {
   }
   std::unique_ptr<FrameStream> stream;
   int frames = 0;
+  std::string refusal;
   bool closed = false;
 };
 
@@ -96,7 +102,8 @@ TEST_F(LinkServerTest, RefusesASecondProxyWhileTheFirstLives) {
   ASSERT_TRUE(loop_.RunUntil([&] { return first.frames == 2; }));
   Connect(&second);
   ASSERT_TRUE(loop_.RunUntil([&] { return second.closed; }));
-  EXPECT_EQ(second.frames, 0);
+  EXPECT_EQ(second.frames, 1);
+  EXPECT_THAT(second.refusal, HasSubstr("another proxy is connected already"));
   EXPECT_FALSE(first.closed);
   EXPECT_TRUE(server_->session()->open());
   EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr("result=\"refused_second\"} 1"));
@@ -108,9 +115,54 @@ TEST_F(LinkServerTest, RefusesAnotherUid) {
   Client proxy;
   Connect(&proxy);
   ASSERT_TRUE(loop_.RunUntil([&] { return proxy.closed; }));
-  EXPECT_EQ(proxy.frames, 0);
+  EXPECT_THAT(proxy.refusal, HasSubstr("not the proxy's"));
   EXPECT_EQ(server_->session(), nullptr);
   EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr("result=\"refused_uid\"} 1"));
+}
+
+TEST_F(LinkServerTest, ReplacesAtOnceAProxyThatHasGone) {
+  Serve();
+  Client first, second;
+  Connect(&first);
+  first.SayHello();
+  ASSERT_TRUE(loop_.RunUntil([&] { return first.frames == 2; }));
+  // Both happen before the server's loop sees either.
+  first.stream.reset();
+  Connect(&second);
+  second.SayHello();
+  ASSERT_TRUE(loop_.RunUntil([&] { return second.frames == 2; }));
+  EXPECT_EQ(second.refusal, "");
+  EXPECT_TRUE(server_->session()->open());
+}
+
+TEST_F(LinkServerTest, ServesAProxyOfTheRightExecutable) {
+  options_.proxy_executable = "/proc/self/exe";
+  Serve();
+  Client proxy;
+  Connect(&proxy);
+  proxy.SayHello();
+  ASSERT_TRUE(loop_.RunUntil([&] { return proxy.frames == 2; }));
+  EXPECT_TRUE(server_->session()->open());
+}
+
+TEST_F(LinkServerTest, RefusesAnotherExecutable) {
+  options_.proxy_executable = "/bin/sh";
+  Serve();
+  Client proxy;
+  Connect(&proxy);
+  ASSERT_TRUE(loop_.RunUntil([&] { return proxy.closed; }));
+  EXPECT_THAT(proxy.refusal, HasSubstr("/bin/sh"));
+  EXPECT_EQ(server_->session(), nullptr);
+  EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr("result=\"refused_executable\"} 1"));
+}
+
+TEST_F(LinkServerTest, RefusesEverybodyWhenTheExecutableIsMissing) {
+  options_.proxy_executable = directory_ + "/missing";
+  Serve();
+  Client proxy;
+  Connect(&proxy);
+  ASSERT_TRUE(loop_.RunUntil([&] { return proxy.closed; }));
+  EXPECT_EQ(server_->session(), nullptr);
 }
 
 TEST_F(LinkServerTest, SaysThatTheDirectoryIsMissing) {

@@ -109,7 +109,6 @@ void LinkSession::OnSignRequest(const link::v1::SignRequest& request) {
     message.mutable_sign_response()->set_signature(*std::move(signature));
   } else {
     message.mutable_sign_response()->set_error(std::string(signature.status().message()));
-    log_->Warning("signature refused", {{"reason", signature.status().message()}});
   }
   SendMessage(message);
 }

@@ -12,6 +12,7 @@
 #include "certagent/process_hardening.h"
 #include "certagent/token_permissions.h"
 #include "common/base/clock.h"
+#include "common/base/secret_memory.h"
 #include "common/base/version.h"
 #include "common/config/command_line.h"
 #include "common/event/epoll_event_loop.h"
@@ -66,9 +67,14 @@ int main(int argc, char** argv) {
       byrnie::Agent::Create(loop->get(), &clock, *config, &log);
   if (!agent.ok()) byrnie::ExitWithError(kProgram.name, agent.status());
 
+  const byrnie::SecretMemoryKind key_memory = byrnie::SecretMemoryInUse();
   log.Info("agent started", {{"release", byrnie::kRelease},
                              {"control_plane", config->control_plane},
-                             {"link_socket", config->link_socket}});
+                             {"link_socket", config->link_socket},
+                             {"key_memory", byrnie::SecretMemoryKindName(key_memory)}});
+  if (key_memory == byrnie::SecretMemoryKind::kOrdinary) {
+    log.Warning("keys are in memory that may be swapped out: RLIMIT_MEMLOCK is under 64 KiB");
+  }
   (*agent)->Start();
   (*loop)->Run();
   log.Info("agent stopped");

@@ -18,6 +18,10 @@ absl::Status ProtectProcessMemory() {
   if (setrlimit(RLIMIT_CORE, &none) != 0) {
     return absl::InternalError(absl::StrCat("setrlimit(RLIMIT_CORE): ", std::strerror(errno)));
   }
+  // Nothing this process ever starts gets more rights than it has.
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+    return absl::InternalError(absl::StrCat("prctl(PR_SET_NO_NEW_PRIVS): ", std::strerror(errno)));
+  }
   return absl::OkStatus();
 }
 

@@ -6,8 +6,9 @@
 namespace byrnie {
 
 // Makes the memory of this process, which will hold private keys, unreadable for other processes of
-// the same uid and keeps it out of core dumps. Root still reads /proc/PID/mem. Called before there
-// is anything to hide. Internal names what the kernel refused.
+// the same uid (no ptrace, no /proc/PID/mem), keeps it out of core dumps, and keeps what this
+// process starts from gaining rights. Root still reads /proc/PID/mem, but for secret memory. Called
+// before there is anything to hide. Internal names what the kernel refused.
 absl::Status ProtectProcessMemory();
 
 }  // namespace byrnie
