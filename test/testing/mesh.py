@@ -136,7 +136,7 @@ class Pod:
         self.token = os.path.join(self.directory, "token")
         self.proxy = self.agent = None
         self.extra_proxy_flags, self.extra_agent_flags = [], []
-        self.redirect_flags, self.proxy_capabilities = [], []
+        self.redirect_flags, self.proxy_capabilities, self.agent_capabilities = [], [], []
 
     # The application's side.
 
@@ -165,6 +165,13 @@ class Pod:
             out.write(text + "\n")
         os.chown(self.token, PROXY_UID, PROXY_UID)
 
+    def make_agent_directory(self, name):
+        """A directory of the pod that only the agent's user may enter."""
+        path = os.path.join(self.directory, name)
+        os.mkdir(path, 0o700)
+        os.chown(path, PROXY_UID, PROXY_UID)
+        return path
+
     def redirect(self, command, *flags, check=True):
         return self.host.run(self.mesh.binary("byrnie-redirect"), command, *flags, check=check)
 
@@ -181,7 +188,8 @@ class Pod:
 
     def start_agent(self):
         self.agent = self.mesh.spawn(f"{self.name}-agent", self.host, self.agent_arguments(),
-                                     self.mesh.log_path(f"{self.name}-agent"), uid=PROXY_UID)
+                                     self.mesh.log_path(f"{self.name}-agent"), uid=PROXY_UID,
+                                     capabilities=self.agent_capabilities)
 
     def start_proxy(self):
         self.proxy = self.mesh.spawn(f"{self.name}-proxy", self.host, self.proxy_arguments(),
