@@ -170,4 +170,13 @@ bool Certificate::MatchesKey(const PrivateKey& key) const {
   return matches;
 }
 
+bool Certificate::IsForHost(const std::string& host) const {
+  // The call for addresses tells that a text is none by an error.
+  const bool matches = X509_check_host(x509_.get(), host.data(), host.size(),
+                                       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, nullptr) == 1 ||
+                       X509_check_ip_asc(x509_.get(), host.c_str(), 0) == 1;
+  if (!matches) DrainSslErrors();
+  return matches;
+}
+
 }  // namespace byrnie

@@ -44,6 +44,8 @@ class Certificate {
   // All uniformResourceIdentifier SANs, with their exact bytes (embedded NULs included).
   const std::vector<std::string>& uri_sans() const { return uri_sans_; }
   bool MatchesKey(const PrivateKey& key) const;
+  // True when a DNS name or IP address among the SANs is `host` (RFC 6125); a subject never counts.
+  bool IsForHost(const std::string& host) const;
   bool is_ca() const { return is_ca_; }
 
   // For common/crypto and common/tls; valid as long as this.

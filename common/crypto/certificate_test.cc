@@ -72,6 +72,20 @@ TEST_F(CertificateTest, ListsOnlyUrisAsUris) {
   EXPECT_THAT(Make(spec)->uri_sans(), SizeIs(0));
 }
 
+TEST_F(CertificateTest, IsForTheHostsItNamesAndNotForItsSubject) {
+  CertificateSpec spec;
+  spec.common_name = "subject.example";
+  spec.uri_sans = {"spiffe://td/a"};
+  spec.dns_sans = {"istiod.istio-system.svc"};
+  const CertificatePtr made = Make(spec);
+  EXPECT_TRUE(made->IsForHost("istiod.istio-system.svc"));
+  EXPECT_TRUE(made->IsForHost("ISTIOD.istio-system.svc"));
+  for (const std::string other :
+       {"subject.example", "istio-system.svc", "spiffe://td/a", "10.0.0.1", ""}) {
+    EXPECT_FALSE(made->IsForHost(other)) << other;
+  }
+}
+
 TEST_F(CertificateTest, EscapesControlCharactersOfTheSubject) {
   CertificateSpec spec;
   spec.common_name = "a\nb";

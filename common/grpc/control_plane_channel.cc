@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
@@ -26,20 +27,18 @@ using grpc::experimental::ExternalCertificateVerifier;
 using grpc::experimental::StaticDataCertificateProvider;
 using grpc::experimental::TlsCustomVerificationCheckRequest;
 
-// Judges the server by the whole of X509-SVID after the library has verified the path. The
-// library's own list of URI SANs is not used: it ends at the first NUL.
-class ControlPlaneVerifier final : public ExternalCertificateVerifier {
+// Judges the server after the library has verified the path to the roots given.
+class ServerVerifier : public ExternalCertificateVerifier {
  public:
   // The client's key lives as long as the channel, as this does.
-  ControlPlaneVerifier(SpiffeId expected, TrustBundleSet bundles,
-                       std::shared_ptr<const OpensslEngineKey> client_key)
-      : expected_(std::move(expected)),
-        bundles_(std::move(bundles)),
-        client_key_(std::move(client_key)) {}
+  explicit ServerVerifier(std::shared_ptr<const OpensslEngineKey> client_key)
+      : client_key_(std::move(client_key)) {}
 
   bool Verify(TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)>,
               grpc::Status* sync_status) override {
-    const absl::Status verdict = Judge(*request);
+    grpc::string_ref pem = request->peer_cert_full_chain();
+    if (pem.empty()) pem = request->peer_cert();
+    const absl::Status verdict = JudgePem(absl::string_view(pem.data(), pem.size()));
     if (verdict.ok()) {
       *sync_status = grpc::Status::OK;
     } else {
@@ -51,14 +50,33 @@ class ControlPlaneVerifier final : public ExternalCertificateVerifier {
   void Cancel(TlsCustomVerificationCheckRequest*) override {}
 
  private:
-  absl::Status Judge(const TlsCustomVerificationCheckRequest& request) const {
-    grpc::string_ref pem = request.peer_cert_full_chain();
-    if (pem.empty()) pem = request.peer_cert();
+  absl::Status JudgePem(absl::string_view pem) const {
     if (pem.size() > kMaxSvidChainPem) {
       return absl::UnauthenticatedError("the server's chain of certificates is too long");
     }
-    ASSIGN_OR_RETURN(CertificateChain chain,
-                     Certificate::ListFromPem(absl::string_view(pem.data(), pem.size())));
+    ASSIGN_OR_RETURN(CertificateChain chain, Certificate::ListFromPem(pem));
+    if (chain.empty()) return absl::UnauthenticatedError("the server sent no certificate");
+    return Judge(chain);
+  }
+
+  // Not called with an empty chain.
+  virtual absl::Status Judge(const CertificateChain& chain) const = 0;
+
+  const std::shared_ptr<const OpensslEngineKey> client_key_;
+};
+
+// Judges the server by the whole of X509-SVID. The library's own list of URI SANs is not used: it
+// ends at the first NUL.
+class SvidServerVerifier final : public ServerVerifier {
+ public:
+  SvidServerVerifier(SpiffeId expected, TrustBundleSet bundles,
+                     std::shared_ptr<const OpensslEngineKey> client_key)
+      : ServerVerifier(std::move(client_key)),
+        expected_(std::move(expected)),
+        bundles_(std::move(bundles)) {}
+
+ private:
+  absl::Status Judge(const CertificateChain& chain) const override {
     ASSIGN_OR_RETURN(VerifiedSvid svid, VerifySvid(chain, bundles_, SystemClock().WallNow()));
     if (svid.id != expected_) {
       return absl::UnauthenticatedError(
@@ -69,8 +87,39 @@ class ControlPlaneVerifier final : public ExternalCertificateVerifier {
 
   const SpiffeId expected_;
   const TrustBundleSet bundles_;
-  const std::shared_ptr<const OpensslEngineKey> client_key_;
 };
+
+// Judges a server that is known by its host, as istiod is.
+class HostServerVerifier final : public ServerVerifier {
+ public:
+  HostServerVerifier(std::string host, std::shared_ptr<const OpensslEngineKey> client_key)
+      : ServerVerifier(std::move(client_key)), host_(std::move(host)) {}
+
+ private:
+  absl::Status Judge(const CertificateChain& chain) const override {
+    if (chain.front()->IsForHost(host_)) return absl::OkStatus();
+    return absl::UnauthenticatedError(absl::StrCat("the server's certificate is not for ", host_));
+  }
+
+  const std::string host_;
+};
+
+// What a server is judged by.
+absl::StatusOr<std::shared_ptr<grpc::experimental::CertificateVerifier>> NewVerifier(
+    const ControlPlaneChannelOptions& options, std::shared_ptr<const OpensslEngineKey> client_key) {
+  RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(options.trust_domain));
+  ASSIGN_OR_RETURN(TrustBundleSet bundles,
+                   TrustBundleSet::FromPem(options.trust_domain, options.trust_bundle_pem));
+  std::string name = options.server_name;
+  if (name.empty()) name = absl::StrCat("spiffe://", options.trust_domain, "/byrnie/controlplane");
+  if (!absl::StartsWith(name, "spiffe://")) {
+    return ExternalCertificateVerifier::Create<HostServerVerifier>(std::move(name),
+                                                                   std::move(client_key));
+  }
+  ASSIGN_OR_RETURN(SpiffeId server, SpiffeId::Parse(name));
+  return ExternalCertificateVerifier::Create<SvidServerVerifier>(
+      std::move(server), std::move(bundles), std::move(client_key));
+}
 
 grpc::ChannelArguments Arguments() {
   grpc::ChannelArguments arguments;
@@ -96,12 +145,6 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateControlPlaneChannel(
   if (options.target.empty()) {
     return absl::InvalidArgumentError("the address of the control plane is empty; give HOST:PORT");
   }
-  RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(options.trust_domain));
-  ASSIGN_OR_RETURN(SpiffeId server, SpiffeId::Parse(absl::StrCat("spiffe://", options.trust_domain,
-                                                                 "/byrnie/controlplane")));
-  ASSIGN_OR_RETURN(TrustBundleSet bundles,
-                   TrustBundleSet::FromPem(options.trust_domain, options.trust_bundle_pem));
-
   std::vector<grpc::experimental::IdentityKeyCertPair> pairs;
   std::shared_ptr<const OpensslEngineKey> client_key;
   if (options.identity.has_value()) {
@@ -122,6 +165,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateControlPlaneChannel(
     pair.private_key = client_key->name();
     pairs.push_back(std::move(pair));
   }
+  ASSIGN_OR_RETURN(std::shared_ptr<grpc::experimental::CertificateVerifier> verifier,
+                   NewVerifier(options, std::move(client_key)));
 
   grpc::experimental::TlsChannelCredentialsOptions tls;
   tls.set_certificate_provider(
@@ -130,8 +175,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateControlPlaneChannel(
   if (!pairs.empty()) tls.watch_identity_key_cert_pairs();
   tls.set_verify_server_certs(true);
   tls.set_check_call_host(false);
-  tls.set_certificate_verifier(ExternalCertificateVerifier::Create<ControlPlaneVerifier>(
-      std::move(server), std::move(bundles), std::move(client_key)));
+  tls.set_certificate_verifier(std::move(verifier));
   return grpc::CreateCustomChannel(options.target, grpc::experimental::TlsCredentials(tls),
                                    Arguments());
 }

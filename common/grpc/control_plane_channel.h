@@ -21,8 +21,13 @@ struct ControlPlaneClientIdentity {
 struct ControlPlaneChannelOptions {
   // "HOST:PORT"; the host may be a name, an IPv4 address or an IPv6 address in brackets.
   std::string target;
-  // The server must prove to be spiffe://TRUST_DOMAIN/byrnie/controlplane.
+  // The server must prove to be spiffe://TRUST_DOMAIN/byrnie/controlplane, unless `server_name`
+  // says otherwise.
   std::string trust_domain;
+  // For servers that are no control plane of ours. A SPIFFE ID of `trust_domain`: who the server
+  // must prove to be. Anything else: the DNS name or IP address its certificate must be for (RFC
+  // 6125, subject alternative names alone). Empty: the control plane.
+  std::string server_name;
   // The roots the server's chain must lead to; nothing else is trusted, the system's roots
   // included.
   std::string trust_bundle_pem;
@@ -30,9 +35,9 @@ struct ControlPlaneChannelOptions {
   absl::optional<ControlPlaneClientIdentity> identity;
 };
 
-// Makes a gRPC channel to the control plane over TLS. Does not connect: the first call does. The
-// server's host name is not looked at; its certificate must have exactly one URI SAN, and that one
-// must be the control plane's SPIFFE ID.
+// Makes a gRPC channel to the control plane over TLS. Does not connect: the first call does. Unless
+// `server_name` asks for a host, its name is not looked at: the certificate must have exactly one
+// URI SAN, and that one must be the server's SPIFFE ID.
 //
 // The identity of a channel never changes, and every channel has its own connection. The control
 // plane judges the client's certificate again at each call and ends streams, Unauthenticated, once
@@ -42,8 +47,8 @@ struct ControlPlaneChannelOptions {
 // pass without an answer: calls then fail with UNAVAILABLE. It reconnects by itself, waiting at
 // most 5 s between attempts.
 //
-// InvalidArgument: no target, not a trust domain, a bundle without certificates, or a key that is
-// not the leaf's.
+// InvalidArgument: no target, not a trust domain, a server name that is not one, a bundle without
+// certificates, or a key that is not the leaf's.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateControlPlaneChannel(
     const ControlPlaneChannelOptions& options);
 

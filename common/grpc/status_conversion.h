@@ -2,6 +2,7 @@
 #define BYRNIE_COMMON_GRPC_STATUS_CONVERSION_H_
 
 #include "absl/status/status.h"
+#include "grpcpp/client_context.h"
 #include "grpcpp/support/status.h"
 
 namespace byrnie {
@@ -10,9 +11,15 @@ namespace byrnie {
 // can be told from gRPC's, which means that nobody has answered.
 inline constexpr char kOwnAnswerKey[] = "byrnie-answer";
 
-// The same code and message; the two sets of codes are one by definition.
+// The same code and message; the two sets of codes are one by definition. When it is worth trying
+// again (google.rpc.RetryInfo in the details) becomes RetryAfter of the error, and back.
 absl::Status FromGrpcStatus(const grpc::Status& status);
 grpc::Status ToGrpcStatus(const absl::Status& status);
+
+// The same for a call that is over, whose server may also have said so in the trailing metadata
+// "retry-after", in seconds, as proxies in front of a server do. RetryInfo counts where there are
+// both.
+absl::Status FromGrpcCall(const grpc::Status& status, const grpc::ClientContext& context);
 
 }  // namespace byrnie
 
