@@ -138,7 +138,6 @@ HttpResponse Admin::Bundles() const {
 }
 
 HttpResponse Admin::Page() const {
-  const absl::Time now = loop_->WallNow();
   const Renewer& renewer = *parts_.renewer;
   const std::string not_ready = NotReadyBecause();
   std::string rows;
@@ -149,8 +148,8 @@ HttpResponse Admin::Page() const {
                     Row("Certificate", absl::StrCat(CertificateState(renewer, now), ", serial ",
                                                     snapshot->leaf().SerialHex(), ", until ",
                                                     TimeText(snapshot->not_after()))),
-                    Row("Outage budget", absl::FormatDuration(absl::Trunc(
-                                             snapshot->not_after() - now, absl::Seconds(1)))));
+                    Row("Outage budget", absl::FormatDuration(absl::Trunc(*renewer.outage_budget(),
+                                                                          absl::Seconds(1)))));
   }
   absl::StrAppend(
       &rows,
@@ -158,6 +157,10 @@ HttpResponse Admin::Page() const {
                                             : absl::StrCat(TimeText(renewer.next_attempt()), ": ",
                                                            RenewalReason(renewer))),
       Row("Last error", renewer.last_error().ok() ? "none" : renewer.last_error().ToString()),
+      Row("Clock", renewer.authority_clock_offset().has_value()
+                       ? absl::StrCat("the authority's is ahead by ",
+                                      absl::FormatDuration(*renewer.authority_clock_offset()))
+                       : "the authority has not told its time"),
       Row("Trust bundle version", absl::StrCat(renewer.bundle_version())),
       Row("Discovery",
           parts_.discovery->synced()
@@ -196,9 +199,9 @@ HttpResponse Admin::Page() const {
 void Admin::AddGauges() {
   metrics_->AddCallbackGauge(
       "byrnie_certagent_cert_outage_budget_seconds",
-      "Seconds until the present certificate expires; 0 without a valid one.", [this] {
-        if (!parts_.renewer->HasValidCertificate()) return 0.0;
-        return absl::ToDoubleSeconds(parts_.renewer->snapshot()->not_after() - loop_->WallNow());
+      "Seconds until the first certificate expires, negative when it has; 0 without one.", [this] {
+        return absl::ToDoubleSeconds(
+            parts_.renewer->outage_budget().value_or(absl::ZeroDuration()));
       });
   metrics_->AddCallbackGauge(
       "byrnie_certagent_certificate_expiry_timestamp_seconds",
@@ -227,8 +230,10 @@ void Admin::AddGauges() {
       [this] { return static_cast<double>(parts_.renewer->bundle_version()); });
   metrics_->AddCallbackGauge(
       "byrnie_certagent_authority_clock_offset_seconds",
-      "How far the authority's clock was ahead of this one at the latest issue.",
-      [this] { return absl::ToDoubleSeconds(parts_.renewer->authority_clock_offset()); });
+      "How far the authority's clock is ahead of this one, by the latest exchange.", [this] {
+        return absl::ToDoubleSeconds(
+            parts_.renewer->authority_clock_offset().value_or(absl::ZeroDuration()));
+      });
   metrics_->AddCallbackGauge("byrnie_certagent_discovery_connected",
                              "1 while discovery follows the control plane.",
                              [this] { return parts_.discovery->synced() ? 1.0 : 0.0; });

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/retry_after.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/csr.h"
 #include "common/identity/svid_verifier.h"
@@ -14,8 +15,6 @@ namespace byrnie {
 namespace {
 
 constexpr absl::Duration kTick = absl::Seconds(1);
-// A difference between the two clocks over one tick that no scheduling delay explains.
-constexpr absl::Duration kClockJump = absl::Seconds(5);
 
 constexpr char kRenewals[] = "byrnie_certagent_renewals_total";
 constexpr char kRenewalsHelp[] = "Attempts to get a certificate, by result.";
@@ -34,7 +33,8 @@ Renewer::Renewer(EventLoop* loop, CaClient* ca, KeyCustodian* custodian, Logger*
       on_publish_(std::move(on_publish)),
       tick_(loop->NewTimer([this] { Tick(); })),
       bundles_(options_.bundles),
-      next_attempt_(absl::InfiniteFuture()),
+      schedule_(options_.random),
+      proofs_(options_.proofs),
       renewed_(metrics->AddCounter(kRenewals, kRenewalsHelp, {{"result", "renewed"}})),
       failed_issue_(metrics->AddCounter(kRenewals, kRenewalsHelp, {{"result", "issue_failed"}})),
       failed_validation_(metrics->AddCounter(kRenewals, kRenewalsHelp, {{"result", "rejected"}})),
@@ -47,8 +47,7 @@ Renewer::~Renewer() = default;
 
 void Renewer::Start() {
   DCHECK(loop_->InLoopThread());
-  tick_wall_ = loop_->WallNow();
-  tick_monotonic_ = loop_->Now();
+  schedule_.NoticeClockJump(Now());
   Attempt();
   ScheduleTick();
 }
@@ -66,41 +65,34 @@ bool Renewer::HasValidCertificate() const {
   return snapshot_->leaf().not_before() <= now && now < snapshot_->not_after();
 }
 
+absl::optional<absl::Duration> Renewer::outage_budget() const {
+  if (snapshot_ == nullptr) return absl::nullopt;
+  return snapshot_->not_after() - loop_->WallNow();
+}
+
 void Renewer::Tick() {
   NoticeClockJump();
-  if (!issuing()) {
-    const bool due =
-        loop_->WallNow() >= next_attempt_ ||
-        (next_attempt_monotonic_.has_value() && loop_->Now() >= *next_attempt_monotonic_);
-    if (due) Attempt();
-  }
+  if (!issuing() && schedule_.Due(Now())) Attempt();
   ScheduleTick();
 }
 
 void Renewer::ScheduleTick() {
-  absl::Duration delay = kTick;
-  if (!issuing()) {
-    delay = std::min(delay, next_attempt_ - loop_->WallNow());
-    if (next_attempt_monotonic_.has_value()) {
-      delay = std::min(delay, *next_attempt_monotonic_ - loop_->Now());
-    }
-  }
-  tick_->Schedule(std::max(delay, absl::ZeroDuration()));
+  const absl::Duration delay = issuing() ? kTick : std::min(kTick, schedule_.UntilDue(Now()));
+  // Rounded up: timers count whole nanoseconds, and one that fires a fraction too early would find
+  // nothing due and be scheduled for the same time again.
+  tick_->Schedule(absl::Ceil(std::max(delay, absl::ZeroDuration()), absl::Milliseconds(1)));
 }
 
 void Renewer::NoticeClockJump() {
-  const absl::Time wall = loop_->WallNow();
-  const absl::Duration monotonic = loop_->Now();
-  const absl::Duration jump = (wall - tick_wall_) - (monotonic - tick_monotonic_);
-  tick_wall_ = wall;
-  tick_monotonic_ = monotonic;
-  if (absl::AbsDuration(jump) < kClockJump) return;
+  const absl::Duration jump = schedule_.NoticeClockJump(Now());
+  if (jump == absl::ZeroDuration()) return;
   clock_jumps_->Increment();
+  clock_offset_.OnJump(jump);
   log_->Warning("the wall clock jumped", {{"by", absl::FormatDuration(jump)}});
   // A schedule made by a clock that was wrong says nothing: a certificate from before its own
   // beginning was dated by another clock, and one attempt now is cheap whatever the present
   // back-off.
-  if (snapshot_ != nullptr && !HasValidCertificate()) next_attempt_ = wall;
+  if (snapshot_ != nullptr && !HasValidCertificate()) schedule_.Hasten(Now());
 }
 
 void Renewer::Attempt() {
@@ -110,17 +102,10 @@ void Renewer::Attempt() {
       CreateCsr(**key, options_.expected_id.has_value() ? options_.expected_id->text() : "");
   if (!csr.ok()) return Fail(csr.status());
   pending_key_ = *std::move(key);
-  proved_by_identity_ = UseIdentityAsProof();
-  ca_->Issue(*std::move(csr), options_.ttl, proved_by_identity_ ? identity_ : nullptr,
+  pending_since_ = loop_->Now();
+  proof_ = proofs_.Choose(identity_ != nullptr, HasValidCertificate());
+  ca_->Issue(*std::move(csr), options_.ttl, proof_ == Proof::kSvid ? identity_ : nullptr,
              [this](absl::StatusOr<IssuedCertificate> result) { OnIssued(std::move(result)); });
-}
-
-bool Renewer::UseIdentityAsProof() const {
-  if (identity_ == nullptr) return false;
-  // The token is the way back when the certificate has expired. When the usual proof is refused the
-  // other one may be accepted: a join token works once, and a clock of ours that is wrong does not
-  // make the certificate so.
-  return HasValidCertificate() != swap_proof_;
 }
 
 void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
@@ -129,15 +114,12 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
   pending_key_ = nullptr;
   if (!result.ok()) {
     failed_issue_->Increment();
-    // Only a refusal calls for the other proof, once: an authority that is away must not make us
-    // spend attempts on a token that has been used up.
-    const bool refused =
-        absl::IsUnauthenticated(result.status()) || absl::IsNotFound(result.status());
-    swap_proof_ = refused && !swap_proof_;
+    proofs_.OnFailed(result.status());
     return Fail(result.status());
   }
   if (result->authority_time.has_value()) {
-    clock_offset_ = *result->authority_time - loop_->WallNow();
+    clock_offset_.OnExchange(loop_->Now() - pending_since_, loop_->WallNow(),
+                             *result->authority_time);
   }
   // The newest bundles that verify the chain: those of the answer, those withheld, those in force.
   std::vector<const TrustBundleUpdate*> candidates;
@@ -164,21 +146,19 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
   }
   if (!snapshot.ok()) {
     failed_validation_->Increment();
-    return Fail(first_error);
+    const std::string hint = ClockOffsetHint(clock_offset_.value());
+    if (hint.empty()) return Fail(first_error);
+    return Fail(absl::Status(first_error.code(), absl::StrCat(first_error.message(), "; ", hint)));
   }
 
-  const absl::Time now = loop_->WallNow();
   const IdentitySnapshot& fresh = **snapshot;
   if (!options_.expected_id.has_value()) options_.expected_id = fresh.id();
   custodian_->Install(fresh.leaf(), key);
   identity_ = std::make_shared<const ClientIdentity>(ClientIdentity{fresh.chain(), std::move(key)});
-  failures_ = 0;
   failures_said_.Reset();
-  swap_proof_ = false;
+  proofs_.OnIssued();
   last_error_ = absl::OkStatus();
-  life_ = fresh.not_after() - now;
-  next_attempt_ = RenewalTime(now, fresh.not_after(), result->renewal_window, options_.random());
-  next_attempt_monotonic_.reset();
+  schedule_.OnIssued(Now(), fresh.not_after(), result->renewal_window);
   ScheduleTick();
   renewed_->Increment();
   log_->Info(
@@ -187,7 +167,7 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
        {"spiffe_id", fresh.id().text()},
        {"not_after", absl::FormatTime(absl::RFC3339_sec, fresh.not_after(), absl::UTCTimeZone())},
        {"generation", fresh.generation()},
-       {"renew_at", absl::FormatTime(absl::RFC3339_sec, next_attempt_, absl::UTCTimeZone())}});
+       {"renew_at", absl::FormatTime(absl::RFC3339_sec, next_attempt(), absl::UTCTimeZone())}});
   const uint64_t version = chosen->version;
   Publish(*std::move(snapshot), TrustBundleSet(chosen->bundles), /*rotated=*/true);
   if (version != bundle_version_) BundlesInForce(version);
@@ -220,21 +200,17 @@ absl::StatusOr<IdentitySnapshotPtr> Renewer::MakeSnapshot(const CertificateChain
 }
 
 void Renewer::Fail(absl::Status why) {
-  ++failures_;
   last_error_ = std::move(why);
-  const absl::Time now = loop_->WallNow();
   absl::optional<absl::Time> not_after;
   if (snapshot_ != nullptr) not_after = snapshot_->not_after();
-  const absl::Duration delay = RetryDelay(failures_, now, not_after, life_, options_.random());
-  next_attempt_ = now + delay;
-  next_attempt_monotonic_ = loop_->Now() + delay;
+  const absl::Duration delay = schedule_.OnFailed(Now(), not_after, RetryAfter(last_error_));
   ScheduleTick();
   const std::string reason = last_error_.ToString();
   const absl::optional<uint64_t> unsaid = failures_said_.Admit(reason, loop_->Now());
   log_->Log(unsaid.has_value() ? LogLevel::kWarning : LogLevel::kDebug, "certificate not renewed",
             {{"reason", reason},
-             {"proof", proved_by_identity_ ? "certificate" : "token"},
-             {"failures", failures_},
+             {"proof", ProofName(proof_)},
+             {"failures", failures_in_a_row()},
              {"not_logged", unsaid.value_or(0)},
              {"retry_in", absl::FormatDuration(delay)},
              {"present_certificate", snapshot_ == nullptr    ? "none"

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
@@ -12,6 +13,9 @@
 #include "absl/types/optional.h"
 #include "certagent/ca_client.h"
 #include "certagent/key_custodian.h"
+#include "certagent/proof_order.h"
+#include "certagent/renewal_schedule.h"
+#include "common/base/clock_offset.h"
 #include "common/event/event_loop.h"
 #include "common/identity/identity_snapshot.h"
 #include "common/identity/spiffe_id.h"
@@ -26,10 +30,9 @@ namespace byrnie {
 // whatever fails is counted, logged and tried again, and the present snapshot stays. Lives on the
 // agent's loop.
 //
-// States: waiting (for the time to renew or to repeat) ↔ issuing (one call under way). Deadlines
-// are wall-clock times looked at every second, so that a suspended machine or a clock that was set
-// is noticed at once; after a failure the monotonic clock counts as well, so that a clock set back
-// does not delay the next attempt.
+// States: waiting (for the time to renew or to repeat) ↔ issuing (one call under way). When the
+// next attempt begins is RenewalSchedule's business; both clocks are looked at every second, so
+// that a suspended machine or a clock that was set is noticed at once.
 //
 // Trust bundles are published together with the chain. A set that does not verify the present chain
 // (its root was withdrawn) is kept back and a renewal begun; both come into force together.
@@ -40,6 +43,8 @@ class Renewer {
     std::string trust_domain;
     // The identity certificates must have; absent: that of the first certificate.
     absl::optional<SpiffeId> expected_id;
+    // What to prove ourselves with, the preferred first.
+    std::vector<Proof> proofs = {Proof::kSvid, Proof::kToken};
     // What is asked for; zero: the authority's cap.
     absl::Duration ttl;
     // Trusted until the authority sends bundles.
@@ -75,14 +80,17 @@ class Renewer {
   bool HasValidCertificate() const;
   bool issuing() const { return pending_key_ != nullptr; }
   // When the next attempt begins at the latest.
-  absl::Time next_attempt() const { return next_attempt_; }
-  int failures_in_a_row() const { return failures_; }
+  absl::Time next_attempt() const { return schedule_.next_attempt(); }
+  int failures_in_a_row() const { return schedule_.failures_in_a_row(); }
   // Why the latest attempt failed; OK after a success.
   const absl::Status& last_error() const { return last_error_; }
   // Version of the bundles in force; 0 for those given at start.
   uint64_t bundle_version() const { return bundle_version_; }
-  // How far the authority's clock was ahead of ours at the latest issue.
-  absl::Duration authority_clock_offset() const { return clock_offset_; }
+  // How far the authority's clock is ahead of ours, by the latest exchange; absent when it has not
+  // told its time.
+  absl::optional<absl::Duration> authority_clock_offset() const { return clock_offset_.value(); }
+  // Until the first certificate of the chain ends; negative when it has. Absent before the first.
+  absl::optional<absl::Duration> outage_budget() const;
 
  private:
   void Tick();
@@ -93,7 +101,7 @@ class Renewer {
   // Everything that must hold before anybody sees the certificate.
   absl::StatusOr<IdentitySnapshotPtr> Validate(const CertificateChain& chain, const PrivateKey& key,
                                                const TrustBundleSet& bundles) const;
-  bool UseIdentityAsProof() const;
+  RenewalSchedule::Instant Now() const { return {loop_->WallNow(), loop_->Now()}; }
   void Fail(absl::Status why);
   // A snapshot of the chain with the bundles and our own revocation lists.
   absl::StatusOr<IdentitySnapshotPtr> MakeSnapshot(const CertificateChain& chain,
@@ -121,19 +129,15 @@ class Renewer {
   // Bundles that do not verify the present chain; they come into force with the next one.
   absl::optional<TrustBundleUpdate> withheld_bundles_;
   uint64_t generation_ = 0;
-  absl::Duration life_;
 
+  RenewalSchedule schedule_;
+  ProofOrder proofs_;
   std::shared_ptr<const PrivateKey> pending_key_;  // Set while issuing.
-  bool proved_by_identity_ = false;  // How the call under way, or the latest, proves us.
-  bool swap_proof_ = false;          // The usual proof was refused: try the other one.
-  int failures_ = 0;
+  absl::Duration pending_since_;                   // Monotonic.
+  Proof proof_ = Proof::kToken;                    // Of the call under way, or the latest.
   absl::Status last_error_;
   RepeatFilter failures_said_;
-  absl::Time next_attempt_;
-  absl::optional<absl::Duration> next_attempt_monotonic_;  // After a failure.
-  absl::Time tick_wall_;
-  absl::Duration tick_monotonic_;
-  absl::Duration clock_offset_;
+  ClockOffset clock_offset_;
 
   Counter* renewed_;
   Counter* failed_issue_;

@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "certagent/testing/fake_ca_client.h"
+#include "common/base/retry_after.h"
 #include "common/crypto/revocation_list.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "common/identity/trust_bundle.h"
@@ -21,6 +22,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -40,6 +42,7 @@ class RenewerTest : public ::testing::Test {
     options.expected_id = std::move(expected);
     options.bundles = ca_.RootBundle();
     options.random = [this] { return random_; };
+    options.proofs = proofs_;
     renewer_ =
         std::make_unique<Renewer>(&loop_, &ca_, &custodian_, &log_, &metrics_, std::move(options),
                                   [this](const IdentitySnapshotPtr& snapshot, bool rotated) {
@@ -81,6 +84,7 @@ class RenewerTest : public ::testing::Test {
   FakeCaClient ca_;
   KeyCustodian custodian_{&loop_, &metrics_, {}};
   double random_ = 0.5;
+  std::vector<Proof> proofs_ = {Proof::kSvid, Proof::kToken};
   std::vector<Published> published_;
   std::unique_ptr<Renewer> renewer_;
 };
@@ -95,11 +99,11 @@ TEST_F(RenewerTest, PublishesTheFirstCertificateWithItsKey) {
   EXPECT_FALSE(ca_.calls[0].with_identity);
 }
 
-TEST_F(RenewerTest, RenewsAtHalfOfTheLifeWithItsCertificateAndANewKey) {
+TEST_F(RenewerTest, RenewsAfterHalfOfTheLifeWithItsCertificateAndANewKey) {
   StartAndIssue();
-  loop_.AdvanceTime(absl::Minutes(29));
+  loop_.AdvanceTime(absl::Minutes(31));
   EXPECT_EQ(ca_.calls.size(), 1u);
-  loop_.AdvanceTime(absl::Minutes(1) + absl::Seconds(1));
+  loop_.AdvanceTime(absl::Minutes(1));
   ASSERT_EQ(ca_.calls.size(), 2u);
   EXPECT_TRUE(ca_.calls[1].with_identity);
   ASSERT_EQ(published_.size(), 2u);
@@ -138,7 +142,7 @@ TEST_F(RenewerTest, KeepsTheCertificateWhenRenewalFails) {
   EXPECT_TRUE(CanSignWithPublished());
   EXPECT_GT(renewer_->failures_in_a_row(), 10);
   ca_.failure = absl::OkStatus();
-  loop_.AdvanceTime(absl::Seconds(20));
+  loop_.AdvanceTime(absl::Minutes(1));
   EXPECT_EQ(published_.size(), 2u);
   EXPECT_EQ(renewer_->failures_in_a_row(), 0);
   EXPECT_TRUE(renewer_->last_error().ok());
@@ -148,13 +152,84 @@ TEST_F(RenewerTest, BacksOffWithACap) {
   ca_.failure = absl::UnavailableError("down");
   renewer_->Start();
   loop_.AdvanceTime(absl::Minutes(10));
-  ASSERT_GT(ca_.calls.size(), 8u);
-  EXPECT_LT(ca_.calls.size(), 60u);
+  ASSERT_GT(ca_.calls.size(), 100u);
+  EXPECT_LT(ca_.calls.size(), 150u);
   for (size_t i = 1; i < ca_.calls.size(); ++i) {
     const absl::Duration gap = ca_.calls[i].at - ca_.calls[i - 1].at;
-    EXPECT_GE(gap, absl::Milliseconds(300));
-    EXPECT_LE(gap, absl::Seconds(19));
+    EXPECT_GE(gap, absl::Seconds(1));
+    EXPECT_LE(gap, absl::Seconds(6));
   }
+}
+
+TEST_F(RenewerTest, OutlivesAnOutageOfTwoLivesAndRecoversWithinSeconds) {
+  StartAndIssue();
+  ca_.failure = absl::UnavailableError("down");
+  const absl::Time not_after = published_[0].snapshot->not_after();
+  loop_.AdvanceTime(not_after - absl::Seconds(1) - loop_.WallNow());
+  EXPECT_TRUE(renewer_->HasValidCertificate());
+  EXPECT_TRUE(CanSignWithPublished());
+  EXPECT_EQ(*renewer_->outage_budget(), absl::Seconds(1));
+  loop_.AdvanceTime(absl::Hours(1));
+  // Closed from the end on: nothing is signed for.
+  EXPECT_FALSE(renewer_->HasValidCertificate());
+  EXPECT_FALSE(CanSignWithPublished());
+  EXPECT_EQ(*renewer_->outage_budget(), absl::Seconds(1) - absl::Hours(1));
+  for (size_t i = 1; i < ca_.calls.size(); ++i) {
+    ASSERT_GE(ca_.calls[i].at - ca_.calls[i - 1].at, absl::Seconds(1)) << i;
+  }
+  ca_.failure = absl::OkStatus();
+  loop_.AdvanceTime(absl::Seconds(6));
+  EXPECT_TRUE(renewer_->HasValidCertificate());
+  EXPECT_TRUE(CanSignWithPublished());
+}
+
+TEST_F(RenewerTest, DoesNotAskSoonerThanTheAuthorityWants) {
+  StartAndIssue();
+  ca_.failure = absl::ResourceExhaustedError("busy");
+  SetRetryAfter(&ca_.failure, absl::Minutes(2));
+  renewer_->RenewNow();
+  loop_.AdvanceTime(absl::Minutes(2) - absl::Seconds(1));
+  EXPECT_EQ(ca_.calls.size(), 2u);
+  loop_.AdvanceTime(absl::Seconds(32));
+  EXPECT_EQ(ca_.calls.size(), 3u);
+}
+
+TEST_F(RenewerTest, DoesNotLetTheAuthorityPutItOffUntilItsCertificateIsDead) {
+  StartAndIssue();
+  ca_.failure = absl::ResourceExhaustedError("busy");
+  SetRetryAfter(&ca_.failure, absl::Hours(1));
+  loop_.AdvanceTime(absl::Minutes(59));
+  EXPECT_TRUE(renewer_->HasValidCertificate());
+  ca_.failure = absl::OkStatus();
+  loop_.AdvanceTime(absl::Seconds(50));
+  EXPECT_EQ(published_.size(), 2u);
+}
+
+TEST_F(RenewerTest, ProvesItselfInTheOrderItIsTold) {
+  proofs_ = {Proof::kToken, Proof::kSvid};
+  Make(absl::nullopt);
+  StartAndIssue();
+  renewer_->RenewNow();
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(ca_.calls[1].with_identity);
+  ca_.failure = absl::UnauthenticatedError("used up");
+  renewer_->RenewNow();
+  loop_.RunUntilIdle();
+  ca_.failure = absl::OkStatus();
+  loop_.AdvanceTime(absl::Seconds(2));
+  ASSERT_EQ(ca_.calls.size(), 4u);
+  EXPECT_TRUE(ca_.calls[3].with_identity);
+}
+
+TEST_F(RenewerTest, SaysThatItsClockIsWrongWhenTheCertificateIsNotValidYet) {
+  ca_.ahead = absl::Seconds(9);
+  ca_.back_dating = absl::Seconds(2);
+  renewer_->Start();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(published_, IsEmpty());
+  EXPECT_EQ(renewer_->authority_clock_offset(), absl::Seconds(9));
+  EXPECT_THAT(std::string(renewer_->last_error().message()),
+              AllOf(HasSubstr("is valid in 7"), HasSubstr("your clock is 9 s behind the mesh")));
 }
 
 TEST_F(RenewerTest, MakesItsLastAttemptNotLaterThanTheExpiry) {
@@ -263,6 +338,41 @@ TEST_F(RenewerTest, RenewsWhenTheClockIsSetToBeforeTheCertificate) {
   loop_.AdvanceTime(absl::Seconds(1));
   EXPECT_EQ(published_.size(), 2u);
   EXPECT_TRUE(renewer_->HasValidCertificate());
+}
+
+TEST_F(RenewerTest, RenewsInTimeWhenTheClockIsSetBackButTheCertificateStaysValid) {
+  StartAndIssue();
+  loop_.AdvanceTime(absl::Minutes(30));
+  loop_.clock()->SetWall(loop_.WallNow() - absl::Minutes(29));
+  EXPECT_TRUE(renewer_->HasValidCertificate());
+  loop_.AdvanceTime(absl::Minutes(2));
+  EXPECT_EQ(published_.size(), 2u);
+}
+
+TEST_F(RenewerTest, RenewsInTimeAfterAMachineSleptThroughTheRenewal) {
+  StartAndIssue();
+  // The monotonic clock stands still meanwhile.
+  loop_.clock()->SetWall(loop_.WallNow() + absl::Minutes(50));
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_EQ(published_.size(), 2u);
+}
+
+TEST_F(RenewerTest, NeitherSpinsNorHammersWhileTheClockIsWrong) {
+  StartAndIssue();
+  for (const absl::Duration jump : {absl::Hours(2), -absl::Hours(3)}) {
+    // The authority's clock stays as it was, so that nothing it issues is valid here.
+    ca_.ahead -= jump;
+    loop_.clock()->SetWall(loop_.WallNow() + jump);
+    const size_t before = ca_.calls.size();
+    loop_.AdvanceTime(absl::Seconds(5));
+    EXPECT_FALSE(renewer_->HasValidCertificate());
+    EXPECT_FALSE(CanSignWithPublished());
+    EXPECT_GE(ca_.calls.size(), before + 1);
+    EXPECT_LE(ca_.calls.size(), before + 5);
+    EXPECT_FALSE(loop_.RunOnce());
+    EXPECT_THAT(std::string(renewer_->last_error().message()),
+                HasSubstr(jump > absl::ZeroDuration() ? "7200 s ahead of" : "3600 s behind"));
+  }
 }
 
 TEST_F(RenewerTest, RepeatsInTimeWhenTheClockIsSetBackDuringAnOutage) {

@@ -5,16 +5,18 @@
 namespace byrnie {
 namespace {
 
-constexpr double kEarliest = 0.4;
+constexpr double kEarliest = 0.45;
 constexpr double kLatest = 0.6;
 // A window that asks for a later renewal than this part of the life is not followed.
 constexpr double kLastResort = 0.9;
 
-constexpr absl::Duration kFirstRetry = absl::Milliseconds(500);
-constexpr absl::Duration kLastRetry = absl::Seconds(15);
-constexpr absl::Duration kShortestRetry = absl::Milliseconds(250);
-constexpr double kRetrySpread = 0.25;
-constexpr double kRetryPartOfLife = 0.05;
+constexpr absl::Duration kFirstRetry = absl::Seconds(1);
+constexpr absl::Duration kLastRetryAlive = absl::Minutes(2);
+constexpr absl::Duration kLastRetryDead = absl::Seconds(4);
+constexpr double kRetryPartOfLeft = 0.05;
+constexpr double kRetrySpread = 0.5;
+constexpr absl::Duration kLongestRetryAfter = absl::Minutes(5);
+constexpr double kRetryAfterSpread = 0.25;
 
 }  // namespace
 
@@ -34,16 +36,25 @@ absl::Time RenewalTime(absl::Time issued_at, absl::Time not_after,
   return from + (to - from) * random;
 }
 
-absl::Duration RetryDelay(int failures, absl::Time now, absl::optional<absl::Time> not_after,
-                          absl::Duration life, double random) {
+absl::Duration RetryDelay(int failures, absl::Duration left,
+                          absl::optional<absl::Duration> retry_after, double random) {
+  const bool alive = left > absl::ZeroDuration();
   const int doublings = std::clamp(failures - 1, 0, 16);
-  absl::Duration delay = std::min(kFirstRetry * (1 << doublings), kLastRetry);
-  if (life > absl::ZeroDuration()) {
-    delay = std::min(delay, std::max(life * kRetryPartOfLife, kShortestRetry));
+  absl::Duration delay = kFirstRetry * (1 << doublings);
+  if (alive) {
+    delay = std::min({delay, std::max(left * kRetryPartOfLeft, kFirstRetry), kLastRetryAlive});
+  } else {
+    delay = std::min(delay, kLastRetryDead);
   }
-  delay *= 1 - kRetrySpread + 2 * kRetrySpread * random;
-  if (not_after.has_value() && *not_after > now) delay = std::min(delay, *not_after - now);
-  return delay;
+  delay *= 1 + kRetrySpread * random;
+  if (retry_after.has_value()) {
+    // Spread again: an authority gives the same answer to many.
+    absl::Duration asked =
+        std::min(*retry_after, kLongestRetryAfter) * (1 + kRetryAfterSpread * random);
+    if (alive) asked = std::min(asked, left / 2);
+    delay = std::max(delay, asked);
+  }
+  return alive ? std::min(delay, std::max(left, kFirstRetry)) : delay;
 }
 
 }  // namespace byrnie

@@ -14,7 +14,7 @@ double PartOfLife(absl::Time at, absl::Time issued, absl::Time not_after) {
   return absl::FDivDuration(at - issued, not_after - issued);
 }
 
-TEST(RotationPolicyTest, RenewsTenThousandLivesAroundTheirHalf) {
+TEST(RotationPolicyTest, RenewsTenThousandLivesPastTheirHalfAndFarApart) {
   std::mt19937_64 engine(7);
   std::uniform_real_distribution<double> uniform(0, 1);
   double lowest = 1, highest = 0;
@@ -22,7 +22,7 @@ TEST(RotationPolicyTest, RenewsTenThousandLivesAroundTheirHalf) {
     const absl::Time not_after = kNow + absl::Seconds(10 + 86400 * uniform(engine));
     const absl::Time at = RenewalTime(kNow, not_after, absl::nullopt, uniform(engine));
     const double part = PartOfLife(at, kNow, not_after);
-    ASSERT_GE(part, 0.4 - 1e-9);
+    ASSERT_GE(part, 0.45 - 1e-9);
     ASSERT_LE(part, 0.6 + 1e-9);
     lowest = std::min(lowest, part);
     highest = std::max(highest, part);
@@ -60,7 +60,7 @@ TEST(RotationPolicyTest, KeepsATenthOfTheLifeForRepeatingWhateverTheWindowSays) 
 
 TEST(RotationPolicyTest, IgnoresAWindowThatEndsBeforeItStarts) {
   const RenewalWindow inverted{kNow + absl::Minutes(50), kNow + absl::Minutes(5)};
-  EXPECT_EQ(RenewalTime(kNow, kNow + absl::Hours(1), inverted, 0.5), kNow + absl::Minutes(30));
+  EXPECT_EQ(RenewalTime(kNow, kNow + absl::Hours(1), inverted, 0), kNow + absl::Minutes(27));
 }
 
 TEST(RotationPolicyTest, RenewsACertificateThatIsAlreadyOverAtOnce) {
@@ -71,39 +71,60 @@ TEST(RotationPolicyTest, RetriesNeverPastTheEndOfTenThousandLives) {
   std::mt19937_64 engine(9);
   std::uniform_real_distribution<double> uniform(0, 1);
   for (int i = 0; i < 10000; ++i) {
-    const absl::Duration life = absl::Seconds(5 + 7200 * uniform(engine));
+    const absl::Duration life = absl::Seconds(10 + 7200 * uniform(engine));
     const absl::Time not_after = kNow + life;
     absl::Time now = RenewalTime(kNow, not_after, absl::nullopt, uniform(engine));
+    absl::optional<absl::Duration> retry_after;
+    if (i % 2 == 1) retry_after = absl::Hours(1);
     int attempts = 1;
     for (; now < not_after; ++attempts) {
-      const absl::Duration delay = RetryDelay(attempts, now, not_after, life, uniform(engine));
-      ASSERT_GT(delay, absl::ZeroDuration());
-      ASSERT_LE(now + delay, not_after);
+      const absl::Duration delay =
+          RetryDelay(attempts, not_after - now, retry_after, uniform(engine));
+      ASSERT_GE(delay, absl::Seconds(1));
+      ASSERT_LE(now + delay, std::max(not_after, now + absl::Seconds(1)));
       now += delay;
     }
-    ASSERT_GE(attempts, 4);
+    ASSERT_GE(attempts, 4) << life;
   }
 }
 
-TEST(RotationPolicyTest, RetriesMoreAndMoreSlowlyUpToACap) {
-  const absl::Duration life = absl::Hours(1);
-  EXPECT_EQ(RetryDelay(1, kNow, kNow + life, life, 0.5), absl::Milliseconds(500));
-  EXPECT_EQ(RetryDelay(2, kNow, kNow + life, life, 0.5), absl::Seconds(1));
-  EXPECT_EQ(RetryDelay(3, kNow, kNow + life, life, 0.5), absl::Seconds(2));
-  EXPECT_EQ(RetryDelay(1000000, kNow, kNow + life, life, 0.5), absl::Seconds(15));
+TEST(RotationPolicyTest, RetriesMoreAndMoreSlowlyWhileThereIsTime) {
+  const absl::Duration left = absl::Minutes(30);
+  EXPECT_EQ(RetryDelay(1, left, absl::nullopt, 0), absl::Seconds(1));
+  EXPECT_EQ(RetryDelay(2, left, absl::nullopt, 0), absl::Seconds(2));
+  EXPECT_EQ(RetryDelay(3, left, absl::nullopt, 0), absl::Seconds(4));
+  EXPECT_EQ(RetryDelay(1000000, left, absl::nullopt, 0), absl::Seconds(90));
+  EXPECT_EQ(RetryDelay(1000000, absl::Hours(20), absl::nullopt, 0), absl::Minutes(2));
 }
 
-TEST(RotationPolicyTest, SpreadsRetries) {
-  const absl::Duration low = RetryDelay(4, kNow, absl::nullopt, absl::ZeroDuration(), 0);
-  const absl::Duration high = RetryDelay(4, kNow, absl::nullopt, absl::ZeroDuration(), 0.999);
-  EXPECT_EQ(low, absl::Seconds(3));
-  EXPECT_GT(high, absl::Seconds(4.9));
+TEST(RotationPolicyTest, RetriesFasterTowardsTheEnd) {
+  EXPECT_EQ(RetryDelay(30, absl::Minutes(2), absl::nullopt, 0), absl::Seconds(6));
+  EXPECT_EQ(RetryDelay(30, absl::Seconds(10), absl::nullopt, 0), absl::Seconds(1));
+  EXPECT_EQ(RetryDelay(30, absl::Milliseconds(1200), absl::nullopt, 0.9), absl::Milliseconds(1200));
+  EXPECT_EQ(RetryDelay(30, absl::Milliseconds(100), absl::nullopt, 0), absl::Seconds(1));
 }
 
-TEST(RotationPolicyTest, RetriesAlsoAfterTheEndOfTheCertificate) {
-  const absl::Duration delay = RetryDelay(30, kNow, kNow - absl::Minutes(5), absl::Hours(1), 0.999);
-  EXPECT_GT(delay, absl::Seconds(10));
-  EXPECT_LE(delay, absl::Seconds(19));
+TEST(RotationPolicyTest, SpreadsRetriesByHalfAndNeverAsksTwiceInASecond) {
+  EXPECT_EQ(RetryDelay(1, absl::ZeroDuration(), absl::nullopt, 0), absl::Seconds(1));
+  EXPECT_GT(RetryDelay(1, absl::ZeroDuration(), absl::nullopt, 0.999), absl::Milliseconds(1499));
+}
+
+TEST(RotationPolicyTest, RetriesWithinSecondsWithoutACertificate) {
+  EXPECT_EQ(RetryDelay(30, -absl::Minutes(5), absl::nullopt, 0), absl::Seconds(4));
+  EXPECT_LE(RetryDelay(30, -absl::Minutes(5), absl::nullopt, 0.999), absl::Seconds(6));
+}
+
+TEST(RotationPolicyTest, WaitsAsLongAsTheAuthorityWantsAndALittleMore) {
+  EXPECT_EQ(RetryDelay(1, absl::Minutes(30), absl::Minutes(3), 0), absl::Minutes(3));
+  EXPECT_LE(RetryDelay(1, absl::Minutes(30), absl::Minutes(3), 0.999), absl::Seconds(225));
+  // A time that is shorter than the back-off is no reason to hurry.
+  EXPECT_EQ(RetryDelay(30, absl::Minutes(30), absl::Seconds(1), 0), absl::Seconds(90));
+}
+
+TEST(RotationPolicyTest, KeepsHalfOfWhatIsLeftFromTheAuthority) {
+  EXPECT_EQ(RetryDelay(1, absl::Minutes(4), absl::Hours(1), 0), absl::Minutes(2));
+  EXPECT_EQ(RetryDelay(1, absl::Hours(20), absl::Hours(10), 0), absl::Minutes(5));
+  EXPECT_EQ(RetryDelay(1, absl::ZeroDuration(), absl::Hours(10), 0), absl::Minutes(5));
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ class FakeCaClient final : public CaClient {
     absl::Time at;
   };
 
-  // Its clock is the loop's.
+  // Its clock is the loop's, moved by `ahead`.
   FakeCaClient(EventLoop* loop, std::string trust_domain)
       : loop_(loop), trust_domain_(std::move(trust_domain)), root_(MakeRoot()) {}
 
@@ -38,7 +38,8 @@ class FakeCaClient final : public CaClient {
   bool refuse_identity = false;      // Only the token is accepted.
   bool certify_another_key = false;  // Answers a key nobody asked for.
   bool sign_with_unknown_root = false;
-  bool silent = false;  // Keeps calls until Answer().
+  bool silent = false;   // Keeps calls until Answer().
+  absl::Duration ahead;  // Of its clock before the loop's.
   absl::optional<RenewalWindow> window;
   absl::optional<absl::StatusOr<TrustBundleUpdate>> bundles_in_answer;
 
@@ -119,8 +120,8 @@ class FakeCaClient final : public CaClient {
     if (certify_another_key) public_key = NewKey()->PublicKeyDer();
     CertificateSpec spec;
     spec.uri_sans = {spiffe_id};
-    spec.not_before = loop_->WallNow() - back_dating;
-    spec.not_after = loop_->WallNow() + lifetime;
+    spec.not_before = loop_->WallNow() + ahead - back_dating;
+    spec.not_after = loop_->WallNow() + ahead + lifetime;
     const Root issuer = sign_with_unknown_root ? MakeRoot() : root_;
     absl::StatusOr<CertificatePtr> leaf =
         BuildCertificate(spec, *public_key, issuer.certificate.get(), *issuer.key);
@@ -129,7 +130,7 @@ class FakeCaClient final : public CaClient {
     issued.chain = {*leaf};
     issued.renewal_window = window;
     issued.trust_bundles = bundles_in_answer;
-    issued.authority_time = loop_->WallNow();
+    issued.authority_time = loop_->WallNow() + ahead;
     return issued;
   }
 
