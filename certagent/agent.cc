@@ -6,7 +6,10 @@
 
 #include "absl/random/distributions.h"
 #include "absl/strings/str_cat.h"
+#include "certagent/byrnie_ca_client.h"
 #include "certagent/grpc_bidi_stream.h"
+#include "certagent/istio_ca_client.h"
+#include "certagent/token_file.h"
 #include "certagent/workload_api/byrnie_jwt_issuer.h"
 #include "common/base/status_macros.h"
 #include "envoy/service/discovery/v3/discovery.grpc.pb.h"
@@ -28,6 +31,30 @@ std::string NodeId(const AgentConfig& config) {
   }
   return absl::StrCat("ztunnel~", config.workload_addresses.front().ToString(), "~", host, ".",
                       name_space, "~", name_space, ".svc.cluster.local");
+}
+
+ControlPlaneConnector::Options ControlPlaneOptions(const AgentConfig& config) {
+  ControlPlaneConnector::Options options;
+  options.service = "control_plane";
+  options.targets = {config.control_plane};
+  options.trust_domain = config.trust_domain;
+  options.roots_path = config.trust_bundle_path;
+  return options;
+}
+
+ControlPlaneConnector::Options CaOptions(const AgentConfig& config) {
+  ControlPlaneConnector::Options options = ControlPlaneOptions(config);
+  options.service = "ca";
+  if (!config.ca_addresses.empty()) options.targets = config.ca_addresses;
+  options.server_name = config.ca_server_name;
+  options.roots_path = config.ca_roots_path;
+  return options;
+}
+
+// One connection carries both where the authority is the control plane.
+bool NeedsOwnConnector(const AgentConfig& config) {
+  return !config.ca_addresses.empty() || !config.ca_server_name.empty() ||
+         config.ca_roots_path != config.trust_bundle_path;
 }
 
 }  // namespace
@@ -62,14 +89,19 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(EventLoop* loop, const Cloc
 Agent::Agent(EventLoop* loop, const AgentConfig& config, Logger* log)
     : loop_(loop),
       log_(log),
-      connector_({config.control_plane, config.trust_domain, config.trust_bundle_path},
-                 config.trust_bundle_pem, log),
+      connector_(loop, ControlPlaneOptions(config), config.trust_bundle_pem, log, &metrics_,
+                 random_),
+      ca_connector_(NeedsOwnConnector(config)
+                        ? std::make_unique<ControlPlaneConnector>(
+                              loop, CaOptions(config), config.ca_roots_pem, log, &metrics_, random_)
+                        : nullptr),
       custodian_(std::make_unique<KeyCustodian>(loop, &metrics_, KeyCustodian::Options())),
       audit_(loop, log),
-      ca_(std::make_unique<ByrnieCaClient>(loop, &connector_, config.token_path, log, random_)) {
+      ca_(NewCaClient(config)) {
   Renewer::Options renewal;
   renewal.trust_domain = config.trust_domain;
   renewal.expected_id = config.spiffe_id;
+  renewal.proofs = config.proofs;
   renewal.ttl = config.certificate_ttl;
   renewal.bundles = config.trust_bundle;
   renewal.random = [this] { return absl::Uniform<double>(random_, 0, 1); };
@@ -89,6 +121,11 @@ Agent::Agent(EventLoop* loop, const AgentConfig& config, Logger* log)
   if (config.file_sink.has_value()) {
     file_sink_ = std::make_unique<FileSink>(loop, *config.file_sink, log, &metrics_, random_);
   }
+  connector_.SetRootsListener([this] {
+    discovery_->Connect();
+    if (ca_connector_ == nullptr) WatchTrustBundles();
+  });
+  if (ca_connector_ != nullptr) ca_connector_->SetRootsListener([this] { WatchTrustBundles(); });
 }
 
 Agent::~Agent() = default;
@@ -112,16 +149,35 @@ absl::Status Agent::ServeWorkloadApi(const AgentConfig& config, const Clock* clo
   return absl::OkStatus();
 }
 
+std::unique_ptr<CaClient> Agent::NewCaClient(const AgentConfig& config) {
+  ControlPlaneConnector* connector = ca_connector_ != nullptr ? ca_connector_.get() : &connector_;
+  TokenFile token(config.token_path, config.token_audience);
+  switch (config.ca) {
+    case AgentConfig::Ca::kIstio:
+      return std::make_unique<IstioCaClient>(
+          loop_, connector, std::move(token),
+          IstioCaClient::Options{config.trust_domain, config.cluster_id});
+    case AgentConfig::Ca::kByrnie:
+      break;
+  }
+  return std::make_unique<ByrnieCaClient>(loop_, connector, std::move(token), log_, random_);
+}
+
 void Agent::OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated) {
   link_->OnIdentity(*snapshot);
   if (workload_api_ != nullptr) workload_api_->Publish(snapshot, renewer_->identity()->key);
   if (file_sink_ != nullptr) file_sink_->Publish(snapshot, renewer_->identity()->key);
   if (!rotated) return;
   // Streams move to the new certificate: the control plane ends those of an expired one.
+  WatchTrustBundles();
+  discovery_->Connect();
+}
+
+void Agent::WatchTrustBundles() {
+  if (renewer_->identity() == nullptr) return;
   ca_->WatchTrustBundles(renewer_->identity(), [this](absl::StatusOr<TrustBundleUpdate> update) {
     renewer_->OnTrustBundles(std::move(update));
   });
-  discovery_->Connect();
 }
 
 absl::StatusOr<std::unique_ptr<DiscoveryStream>> Agent::OpenDiscovery(
@@ -129,13 +185,13 @@ absl::StatusOr<std::unique_ptr<DiscoveryStream>> Agent::OpenDiscovery(
   if (renewer_->identity() == nullptr) {
     return absl::FailedPreconditionError("no certificate to ask the control plane with yet");
   }
-  ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel,
+  ASSIGN_OR_RETURN(ControlPlaneConnector::Connection connection,
                    connector_.SharedChannel(renewer_->identity()));
   using Stream = GrpcBidiStream<DiscoveryCache::Request, DiscoveryCache::Response>;
   return std::make_unique<Stream>(
       loop_,
       [stub = std::shared_ptr<AggregatedDiscoveryService::Stub>(AggregatedDiscoveryService::NewStub(
-           channel))](grpc::ClientContext* context, Stream::Reactor* reactor) {
+           connection.channel))](grpc::ClientContext* context, Stream::Reactor* reactor) {
         stub->async()->DeltaAggregatedResources(context, reactor);
       },
       std::move(callbacks));

@@ -8,7 +8,7 @@
 #include "absl/random/random.h"
 #include "absl/status/statusor.h"
 #include "certagent/admin.h"
-#include "certagent/byrnie_ca_client.h"
+#include "certagent/ca_client.h"
 #include "certagent/control_plane_connector.h"
 #include "certagent/discovery_client.h"
 #include "certagent/flags.h"
@@ -48,7 +48,9 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
 
   void PollTrustFiles();
   absl::Status ServeWorkloadApi(const AgentConfig& config, const Clock* clock);
+  std::unique_ptr<CaClient> NewCaClient(const AgentConfig& config);
   void OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated);
+  void WatchTrustBundles();
   absl::StatusOr<std::unique_ptr<DiscoveryStream>> OpenDiscovery(
       DiscoveryStream::Callbacks callbacks);
 
@@ -82,9 +84,11 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   WorkloadMetrics workload_metrics_{&metrics_};
   std::unique_ptr<Admin> admin_;
   ControlPlaneConnector connector_;
+  // Null when the control plane is the authority.
+  std::unique_ptr<ControlPlaneConnector> ca_connector_;
   std::unique_ptr<KeyCustodian> custodian_;
   SignAudit audit_;
-  std::unique_ptr<ByrnieCaClient> ca_;
+  std::unique_ptr<CaClient> ca_;
   std::unique_ptr<Renewer> renewer_;
   std::unique_ptr<DiscoveryClient> discovery_;
   std::unique_ptr<LinkServer> link_;

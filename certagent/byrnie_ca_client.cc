@@ -1,26 +1,21 @@
 #include "certagent/byrnie_ca_client.h"
 
 #include <algorithm>
-#include <chrono>
+#include <functional>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "certagent/ca_messages.h"
 #include "certagent/grpc_bidi_stream.h"
+#include "certagent/issue_call.h"
 #include "common/base/check.h"
-#include "common/base/file.h"
-#include "common/base/secret_bytes.h"
-#include "common/base/status_macros.h"
-#include "common/grpc/status_conversion.h"
+#include "common/base/retry_after.h"
 #include "grpcpp/client_context.h"
 
 namespace byrnie {
 namespace {
 
-constexpr size_t kMaxTokenSize = 16 * 1024;
+// Nobody is waited for longer, whatever it asks for.
+constexpr absl::Duration kLongestWait = absl::Minutes(5);
 
 Backoff::Options WatchBackoff() {
   Backoff::Options options;
@@ -30,105 +25,49 @@ Backoff::Options WatchBackoff() {
   return options;
 }
 
-// The token in `path`, without surrounding white space.
-absl::StatusOr<SecretBytes> ReadToken(const std::string& path) {
-  ASSIGN_OR_RETURN(SecretBytes content, ReadSecretFile(path, kMaxTokenSize));
-  absl::string_view token = absl::StripAsciiWhitespace(content.view());
-  if (token.empty()) {
-    return absl::NotFoundError(absl::StrCat(
-        "the token file ", path, " is empty; write one there that byrniectl token create made"));
-  }
-  // What is no visible ASCII would be refused by the library with a message that quotes it.
-  if (!std::all_of(token.begin(), token.end(), absl::ascii_isgraph)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the token file ", path, " holds more than one line of visible ASCII"));
-  }
-  return SecretBytes(
-      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(token.data()), token.size()));
-}
-
 }  // namespace
 
-constexpr absl::Duration ByrnieCaClient::kIssueTimeout;
-
-// Shared with gRPC's thread until the call is over.
-struct ByrnieCaClient::IssueCall {
-  std::unique_ptr<ca::v1::CertificateAuthority::Stub> stub;
-  grpc::ClientContext context;
-  ca::v1::IssueRequest request;
-  ca::v1::IssueResponse response;
-  IssueCallback done;  // The loop's.
-  absl::Mutex mutex;
-  bool abandoned ABSL_GUARDED_BY(mutex) = false;  // The client is gone, the loop perhaps, too.
-};
-
-ByrnieCaClient::ByrnieCaClient(EventLoop* loop, ControlPlaneConnector* connector,
-                               std::string token_path, Logger* log, absl::BitGenRef random)
+ByrnieCaClient::ByrnieCaClient(EventLoop* loop, ControlPlaneConnector* connector, TokenFile token,
+                               Logger* log, absl::BitGenRef random)
     : loop_(loop),
       connector_(connector),
-      token_path_(std::move(token_path)),
+      token_(std::move(token)),
       log_(log),
       watch_backoff_(WatchBackoff(), random),
       watch_again_(loop->NewTimer([this] { OpenWatch(); })) {}
 
-ByrnieCaClient::~ByrnieCaClient() {
-  for (const std::shared_ptr<IssueCall>& call : calls_) {
-    {
-      absl::MutexLock lock(&call->mutex);
-      call->abandoned = true;
-    }
-    call->context.TryCancel();
-  }
-}
+ByrnieCaClient::~ByrnieCaClient() = default;
 
 void ByrnieCaClient::Issue(std::string csr_der, absl::Duration ttl, ClientIdentityPtr identity,
                            IssueCallback done) {
   DCHECK(loop_->InLoopThread());
-  auto call = std::make_shared<IssueCall>();
-  call->done = std::move(done);
-  call->request.set_csr(std::move(csr_der));
+  absl::StatusOr<ControlPlaneConnector::Connection> connection = connector_->NewChannel(identity);
+  endpoint_.reset();
+  call_ = std::make_unique<IssueCall>(
+      loop_, [this, done = std::move(done)](absl::Status status,
+                                            const ca::v1::IssueResponse& response) mutable {
+        // Its connection ends with this.
+        const auto finished = std::move(call_);
+        if (endpoint_.has_value()) status = connector_->OnCallEnded(*endpoint_, std::move(status));
+        if (!status.ok()) return done(std::move(status));
+        done(ParseIssueResponse(response));
+      });
+  absl::Status prepared = connection.status();
+  if (prepared.ok()) {
+    prepared = PrepareIssueCall(identity, token_, loop_->WallNow(), call_->context());
+  }
+  if (!prepared.ok()) return call_->Fail(std::move(prepared));
+  endpoint_ = connection->endpoint;
+  call_->request()->set_csr(std::move(csr_der));
   if (ttl > absl::ZeroDuration()) {
-    call->request.mutable_ttl()->set_seconds(absl::ToInt64Seconds(ttl));
+    call_->request()->mutable_ttl()->set_seconds(absl::ToInt64Seconds(ttl));
   }
-  calls_.push_back(call);
-  // On every path the result comes by Post: never inside this call, never twice.
-  auto report = [this, call](absl::Status status) {
-    absl::MutexLock lock(&call->mutex);
-    if (call->abandoned) return;
-    loop_->Post([this, call, status = std::move(status)] {
-      {
-        absl::MutexLock lock(&call->mutex);
-        if (call->abandoned) return;
-      }
-      OnIssueDone(call, status);
-    });
-  };
-  absl::Status prepared = Prepare(identity, call.get());
-  if (!prepared.ok()) return report(std::move(prepared));
-  call->stub->async()->Issue(
-      &call->context, &call->request, &call->response,
-      [report](grpc::Status status) mutable { report(FromGrpcStatus(status)); });
-}
-
-absl::Status ByrnieCaClient::Prepare(const ClientIdentityPtr& identity, IssueCall* call) {
-  if (identity == nullptr) {
-    ASSIGN_OR_RETURN(SecretBytes token, ReadToken(token_path_));
-    std::string value = absl::StrCat("Bearer ", token.view());
-    call->context.AddMetadata("authorization", value);
-    WipeString(&value);
-  }
-  ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, connector_->NewChannel(identity));
-  call->stub = ca::v1::CertificateAuthority::NewStub(channel);
-  call->context.set_deadline(std::chrono::system_clock::now() +
-                             absl::ToChronoSeconds(kIssueTimeout));
-  return absl::OkStatus();
-}
-
-void ByrnieCaClient::OnIssueDone(const std::shared_ptr<IssueCall>& call, absl::Status status) {
-  calls_.remove(call);
-  IssueCallback done = std::move(call->done);
-  if (!status.ok()) return done(std::move(status));
-  done(ParseIssueResponse(call->response));
+  using Stub = ca::v1::CertificateAuthority::Stub;
+  std::shared_ptr<Stub> stub = ca::v1::CertificateAuthority::NewStub(connection->channel);
+  call_->Start([stub](grpc::ClientContext* context, const ca::v1::IssueRequest* request,
+                      ca::v1::IssueResponse* response, std::function<void(grpc::Status)> on_end) {
+    stub->async()->Issue(context, request, response, std::move(on_end));
+  });
 }
 
 void ByrnieCaClient::WatchTrustBundles(ClientIdentityPtr identity, BundleCallback on_update) {
@@ -142,9 +81,10 @@ void ByrnieCaClient::WatchTrustBundles(ClientIdentityPtr identity, BundleCallbac
 void ByrnieCaClient::OpenWatch() {
   watch_again_->Cancel();
   watch_.reset();
-  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel =
+  absl::StatusOr<ControlPlaneConnector::Connection> connection =
       connector_->SharedChannel(watch_identity_);
-  if (!channel.ok()) return OnWatchClosed(channel.status());
+  if (!connection.ok()) return OnWatchClosed(connection.status());
+  watch_endpoint_ = connection->endpoint;
   using Stream =
       GrpcBidiStream<ca::v1::WatchTrustBundlesRequest, ca::v1::WatchTrustBundlesResponse>;
   Stream::Callbacks callbacks;
@@ -157,8 +97,8 @@ void ByrnieCaClient::OpenWatch() {
   watch_ = std::make_unique<Stream>(
       loop_,
       [stub = std::shared_ptr<ca::v1::CertificateAuthority::Stub>(
-           ca::v1::CertificateAuthority::NewStub(*channel))](grpc::ClientContext* context,
-                                                             Stream::Reactor* reactor) {
+           ca::v1::CertificateAuthority::NewStub(connection->channel))](
+          grpc::ClientContext* context, Stream::Reactor* reactor) {
         stub->async()->WatchTrustBundles(context, reactor);
       },
       std::move(callbacks));
@@ -166,8 +106,14 @@ void ByrnieCaClient::OpenWatch() {
 }
 
 void ByrnieCaClient::OnWatchClosed(absl::Status why) {
+  if (watch_ != nullptr && !why.ok()) {
+    why = connector_->OnCallEnded(watch_endpoint_, std::move(why));
+  }
   watch_.reset();
-  const absl::Duration delay = watch_backoff_.Next();
+  const absl::Duration delay =
+      std::max(watch_backoff_.Next(),
+               std::min(RetryAfter(why).value_or(absl::ZeroDuration()), kLongestWait));
+  ClearRetryAfter(&why);
   watch_again_->Schedule(delay);
   const std::string reason = why.ok() ? "the control plane ended it" : why.ToString();
   const absl::optional<uint64_t> unsaid = losses_said_.Admit(reason, loop_->Now());

@@ -49,11 +49,12 @@ class CaClient {
 
   virtual ~CaClient() = default;
 
-  // Asks for a certificate. The caller proves itself with `identity`, or with its token when that
-  // is null. `ttl` zero leaves the life to the authority. `done` runs exactly once and within 15 s:
-  // Unauthenticated when the proof is not accepted, Unavailable or DeadlineExceeded when it is
-  // worth trying again, InvalidArgument when the answer does not parse, NotFound when the token
-  // cannot be read.
+  // Asks for a certificate, one at a time. The caller proves itself with `identity`, or with its
+  // token when that is null. `ttl` zero leaves the life to the authority. `done` runs exactly once
+  // and within 15 s: Unauthenticated or PermissionDenied when the proof is not accepted, NotFound
+  // when there is no token, Unavailable, DeadlineExceeded or ResourceExhausted when it is worth
+  // trying again, InvalidArgument when the answer does not parse. The authority may say when
+  // (RetryAfter of the error).
   virtual void Issue(std::string csr_der, absl::Duration ttl, ClientIdentityPtr identity,
                      IssueCallback done) = 0;
 

@@ -1,57 +1,125 @@
 #include "certagent/control_plane_connector.h"
 
+#include <sys/stat.h>
+
 #include <utility>
 
+#include "absl/strings/string_view.h"
 #include "common/base/file.h"
+#include "common/base/retry_after.h"
 #include "common/base/status_macros.h"
-#include "common/crypto/certificate.h"
 #include "common/grpc/control_plane_channel.h"
 #include "common/identity/trust_bundle.h"
 
 namespace byrnie {
 namespace {
 
-constexpr size_t kMaxBundleSize = 1024 * 1024;
+constexpr size_t kMaxRootsSize = 1024 * 1024;
+constexpr absl::Duration kLook = absl::Seconds(1);
+constexpr char kRoots[] = "byrnie_certagent_roots_file_changes_total";
+constexpr char kRootsHelp[] = "Changes of a file with roots to trust a server by, by result.";
+
+// Of "HOST:PORT", without the brackets of an IPv6 address.
+std::string HostOf(absl::string_view target) {
+  absl::string_view host = target.substr(0, target.rfind(':'));
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  return std::string(host);
+}
 
 }  // namespace
 
-ControlPlaneConnector::ControlPlaneConnector(Options options, std::string bundle_pem, Logger* log)
-    : options_(std::move(options)), bundle_pem_(std::move(bundle_pem)), log_(log) {}
+ControlPlaneConnector::ControlPlaneConnector(EventLoop* loop, Options options,
+                                             std::string roots_pem, Logger* log,
+                                             MetricRegistry* metrics, absl::BitGenRef random)
+    : loop_(loop),
+      options_(std::move(options)),
+      log_(log),
+      endpoints_(options_.service, options_.targets, metrics, random),
+      roots_pem_(std::move(roots_pem)),
+      version_(VersionOfFile()),
+      look_(loop->NewTimer([this] { LookAtFile(); })),
+      tell_(loop->NewDeferred([this] {
+        if (on_roots_) on_roots_();
+      })),
+      roots_changed_(metrics->AddCounter(kRoots, kRootsHelp, {{"result", "applied"}})),
+      roots_rejected_(metrics->AddCounter(kRoots, kRootsHelp, {{"result", "rejected"}})) {
+  look_->Schedule(kLook);
+}
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> ControlPlaneConnector::NewChannel(
+ControlPlaneConnector::~ControlPlaneConnector() = default;
+
+absl::StatusOr<ControlPlaneConnector::Connection> ControlPlaneConnector::NewChannel(
     const ClientIdentityPtr& identity) {
-  RefreshBundle();
+  RefreshRoots();
+  const size_t endpoint = endpoints_.Choose(loop_->Now());
   ControlPlaneChannelOptions options;
-  options.target = options_.target;
+  options.target = endpoints_.target(endpoint);
   options.trust_domain = options_.trust_domain;
-  options.trust_bundle_pem = bundle_pem_;
+  options.server_name = options_.server_name == "*" ? HostOf(options.target) : options_.server_name;
+  options.trust_bundle_pem = roots_pem_;
   if (identity != nullptr) {
     options.identity = ControlPlaneClientIdentity{identity->chain, identity->key};
   }
-  return CreateControlPlaneChannel(options);
+  ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, CreateControlPlaneChannel(options));
+  return Connection{std::move(channel), endpoint};
 }
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> ControlPlaneConnector::SharedChannel(
+absl::StatusOr<ControlPlaneConnector::Connection> ControlPlaneConnector::SharedChannel(
     const ClientIdentityPtr& identity) {
-  RefreshBundle();
-  if (shared_ == nullptr || shared_identity_ != identity || shared_bundle_pem_ != bundle_pem_) {
+  RefreshRoots();
+  if (shared_.channel == nullptr || shared_identity_ != identity ||
+      shared_roots_pem_ != roots_pem_ || shared_.endpoint != endpoints_.Choose(loop_->Now())) {
     ASSIGN_OR_RETURN(shared_, NewChannel(identity));
     shared_identity_ = identity;
-    shared_bundle_pem_ = bundle_pem_;
+    shared_roots_pem_ = roots_pem_;
   }
   return shared_;
 }
 
-void ControlPlaneConnector::RefreshBundle() {
-  absl::StatusOr<std::string> pem = ReadFile(options_.trust_bundle_path, kMaxBundleSize);
+absl::Status ControlPlaneConnector::OnCallEnded(size_t endpoint, absl::Status status) {
+  endpoints_.OnCallEnded(endpoint, status, loop_->Now());
+  if (!status.ok() && endpoints_.HasAnother(endpoint, loop_->Now())) ClearRetryAfter(&status);
+  return status;
+}
+
+ControlPlaneConnector::FileVersion ControlPlaneConnector::VersionOfFile() const {
+  struct stat info;
+  if (stat(options_.roots_path.c_str(), &info) != 0) return FileVersion();
+  FileVersion version;
+  version.device = info.st_dev;
+  version.inode = info.st_ino;
+  version.size = static_cast<uint64_t>(info.st_size);
+  version.changed_ns = absl::ToInt64Nanoseconds(absl::DurationFromTimespec(info.st_mtim));
+  return version;
+}
+
+void ControlPlaneConnector::LookAtFile() {
+  look_->Schedule(kLook);
+  if (!(VersionOfFile() == version_)) RefreshRoots();
+}
+
+void ControlPlaneConnector::RefreshRoots() {
+  // Before it is read: what is written meanwhile is looked at again.
+  version_ = VersionOfFile();
+  absl::StatusOr<std::string> pem = ReadFile(options_.roots_path, kMaxRootsSize);
   absl::Status usable = pem.status();
   if (usable.ok()) usable = TrustBundleSet::FromPem(options_.trust_domain, *pem).status();
-  if (usable.ok()) {
-    bundle_pem_ = *std::move(pem);
-  } else {
+  if (!usable.ok()) {
+    if (usable.message() == complaint_) return;
+    complaint_ = std::string(usable.message());
+    roots_rejected_->Increment();
     log_->Warning("trust bundle file not usable, keeping what it held before",
-                  {{"file", options_.trust_bundle_path}, {"reason", usable.message()}});
+                  {{"file", options_.roots_path}, {"reason", complaint_}});
+    return;
   }
+  complaint_.clear();
+  if (*pem == roots_pem_) return;
+  roots_pem_ = *std::move(pem);
+  roots_changed_->Increment();
+  log_->Info("trust bundle file changed", {{"file", options_.roots_path}});
+  tell_->Schedule();
 }
 
 }  // namespace byrnie

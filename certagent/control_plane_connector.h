@@ -3,45 +3,99 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/functional/any_invocable.h"
+#include "absl/random/bit_gen_ref.h"
 #include "absl/status/statusor.h"
 #include "certagent/ca_client.h"
+#include "certagent/endpoint_set.h"
+#include "common/event/event_loop.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
 #include "grpcpp/channel.h"
 
 namespace byrnie {
 
-// Makes the agent's channels to the control plane, which it trusts through the bundle file alone.
-// The file is read again for each; when it cannot be read or holds no certificates, what was read
-// before stays. Lives on the agent's loop.
+// Makes the agent's channels to a control plane or an authority, at one of several addresses, which
+// it trusts through a file of roots alone. Lives on the agent's loop.
+//
+// The file is looked at every second, and at once when a channel is made: when what it holds has
+// changed, channels are made anew. A file that cannot be read or holds no certificates does not
+// replace what was read before; that is logged once.
 class ControlPlaneConnector {
  public:
   struct Options {
-    std::string target;
+    // What metrics call it: "control_plane" or "ca".
+    std::string service;
+    // "HOST:PORT", each; at least one.
+    std::vector<std::string> targets;
     std::string trust_domain;
-    std::string trust_bundle_path;
+    // Whom the server's certificate must name: as ControlPlaneChannelOptions::server_name says.
+    // "*" stands for the host of the target.
+    std::string server_name;
+    std::string roots_path;
+  };
+  struct Connection {
+    std::shared_ptr<grpc::Channel> channel;
+    // Where it leads, for OnCallEnded.
+    size_t endpoint;
   };
 
-  // `bundle_pem` is what the file held at the start.
-  ControlPlaneConnector(Options options, std::string bundle_pem, Logger* log);
+  // `roots_pem` is what the file held at the start. All pointers and `random` outlive the
+  // connector.
+  ControlPlaneConnector(EventLoop* loop, Options options, std::string roots_pem, Logger* log,
+                        MetricRegistry* metrics, absl::BitGenRef random);
+  ControlPlaneConnector(const ControlPlaneConnector&) = delete;
+  ControlPlaneConnector& operator=(const ControlPlaneConnector&) = delete;
+  ~ControlPlaneConnector();
 
   // A channel with a connection of its own; `identity` null: without a client certificate. Errors
   // as CreateControlPlaneChannel.
-  absl::StatusOr<std::shared_ptr<grpc::Channel>> NewChannel(const ClientIdentityPtr& identity);
+  absl::StatusOr<Connection> NewChannel(const ClientIdentityPtr& identity);
+  // The channel all streams of one identity share, made anew when the identity, the roots or the
+  // address to use have changed.
+  absl::StatusOr<Connection> SharedChannel(const ClientIdentityPtr& identity);
 
-  // The channel all streams of one identity share, made anew when the identity or the bundle has
-  // changed.
-  absl::StatusOr<std::shared_ptr<grpc::Channel>> SharedChannel(const ClientIdentityPtr& identity);
+  // What became of a call or a stream. Failures make the next channel lead elsewhere, where there
+  // is another address. The error to go on with: without a time to wait when there is.
+  absl::Status OnCallEnded(size_t endpoint, absl::Status status);
+
+  // Runs, in a later turn, after the file's roots have changed: for streams on older channels.
+  void SetRootsListener(absl::AnyInvocable<void()> on_roots) { on_roots_ = std::move(on_roots); }
 
  private:
-  void RefreshBundle();
+  // Which file was read last: replaced and rewritten ones differ in it.
+  struct FileVersion {
+    uint64_t device = 0, inode = 0, size = 0;
+    int64_t changed_ns = 0;
+    bool operator==(const FileVersion& other) const {
+      return device == other.device && inode == other.inode && size == other.size &&
+             changed_ns == other.changed_ns;
+    }
+  };
 
+  FileVersion VersionOfFile() const;
+  void LookAtFile();
+  void RefreshRoots();
+
+  EventLoop* const loop_;  // Not owned.
   const Options options_;
-  std::string bundle_pem_;
   Logger* const log_;  // Not owned.
-  std::shared_ptr<grpc::Channel> shared_;
+  EndpointSet endpoints_;
+  std::string roots_pem_;
+  FileVersion version_;
+  std::string complaint_;  // What was last logged about the file.
+  absl::AnyInvocable<void()> on_roots_;
+  const std::unique_ptr<EventLoop::Timer> look_;
+  const std::unique_ptr<EventLoop::Deferred> tell_;
+
+  Connection shared_ = {nullptr, 0};
   ClientIdentityPtr shared_identity_;
-  std::string shared_bundle_pem_;
+  std::string shared_roots_pem_;
+
+  Counter* roots_changed_;
+  Counter* roots_rejected_;
 };
 
 }  // namespace byrnie

@@ -25,7 +25,20 @@
 #include "common/base/status_macros.h"
 
 ABSL_FLAG(std::string, control_plane, "", "HOST:PORT of the control plane's gRPC port. Required.");
-ABSL_FLAG(std::string, ca, "byrnie", "Protocol of the certificate authority: byrnie.");
+ABSL_FLAG(std::string, ca, "byrnie",
+          "Protocol of the certificate authority: byrnie, or istio (istiod, istio-csr).");
+ABSL_FLAG(
+    std::string, ca_address, "",
+    "HOST:PORT of the certificate authority, or several, separated by commas, of which one is "
+    "used at a time; empty: that of the control plane.");
+ABSL_FLAG(std::string, ca_roots, "",
+          "PEM file with the roots the authority is trusted by; empty: that of --trust_bundle.");
+ABSL_FLAG(std::string, ca_server_name, "",
+          "Whom the authority's certificate must be for: a DNS name, an IP address or a SPIFFE ID; "
+          "empty: with --ca=byrnie the control plane's SPIFFE ID, with --ca=istio the HOST of "
+          "--ca_address.");
+ABSL_FLAG(std::string, cluster_id, "Kubernetes",
+          "Name of this pod's cluster, for an authority of Istio's.");
 ABSL_FLAG(std::string, trust_domain, "cluster.local",
           "Trust domain of this pod and of the control plane.");
 ABSL_FLAG(std::string, trust_bundle, "",
@@ -37,6 +50,13 @@ ABSL_FLAG(
     "that none of them vouches for is refused.");
 ABSL_FLAG(std::string, token, "",
           "File with the token that proves who this pod is; read again for each use. Required.");
+ABSL_FLAG(
+    std::string, token_audience, "",
+    "Whom the token must be for: a JSON Web Token for anybody else is not sent; empty: anybody.");
+ABSL_FLAG(
+    std::string, proof, "svid,token",
+    "What to prove who this pod is with, in this order: svid (the present certificate), token; "
+    "after a refusal the next one is tried.");
 ABSL_FLAG(std::string, spiffe_id, "",
           "SPIFFE ID the certificates must have; empty: that of the first one.");
 ABSL_FLAG(std::string, link_socket, "",
@@ -81,6 +101,8 @@ namespace {
 constexpr size_t kMaxBundleSize = 1024 * 1024;
 constexpr char kBundleRemedy[] =
     "; give the PEM file the control plane writes with --trust_bundle_out";
+constexpr char kCaRootsRemedy[] =
+    "; give the PEM file with the roots of the authority's certificate";
 constexpr size_t kMaxTokenSize = 16 * 1024;
 constexpr char kTokenRemedy[] = "; make one with \"byrniectl token create\"";
 constexpr absl::Duration kShortestLife = absl::Seconds(5);
@@ -90,52 +112,103 @@ absl::Status InFlag(absl::string_view name, absl::string_view message) {
   return absl::InvalidArgumentError(absl::StrCat("--", name, ": ", message));
 }
 
+absl::Status CheckTarget(absl::string_view flag, absl::string_view target) {
+  const size_t colon = target.rfind(':');
+  uint32_t port = 0;
+  if (colon == absl::string_view::npos || colon == 0 ||
+      !absl::SimpleAtoi(target.substr(colon + 1), &port) || port == 0 || port > 65535) {
+    return InFlag(flag, absl::StrCat("\"", target, "\" is not HOST:PORT"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckControlPlane(const std::string& target) {
   if (target.empty()) {
     return InFlag("control_plane", "is not set; give HOST:PORT of the control plane");
   }
-  const size_t colon = target.rfind(':');
-  uint32_t port = 0;
-  if (colon == std::string::npos || colon == 0 ||
-      !absl::SimpleAtoi(target.substr(colon + 1), &port) || port == 0 || port > 65535) {
-    return InFlag("control_plane", absl::StrCat("\"", target, "\" is not HOST:PORT"));
+  return CheckTarget("control_plane", target);
+}
+
+// Roots of the trust domain from a file, of which one at least has not expired. `remedy`: what to
+// say of one that holds none.
+absl::StatusOr<TrustBundleSet> ReadRoots(absl::string_view flag, const std::string& path,
+                                         absl::string_view remedy, const std::string& trust_domain,
+                                         absl::Time now, std::string* pem_out) {
+  absl::StatusOr<std::string> pem = ReadFile(path, kMaxBundleSize);
+  if (absl::IsPermissionDenied(pem.status())) {
+    return InFlag(flag, absl::StrCat(pem.status().message(), "; let uid ", geteuid(), " read it"));
   }
-  return absl::OkStatus();
+  if (!pem.ok()) return InFlag(flag, absl::StrCat(pem.status().message(), remedy));
+  absl::StatusOr<TrustBundleSet> bundle = TrustBundleSet::FromPem(trust_domain, *pem);
+  if (!bundle.ok()) {
+    return InFlag(flag, absl::StrCat(path, ": ", bundle.status().message(), remedy));
+  }
+  absl::Time latest = absl::InfinitePast();
+  for (const CertificatePtr& root : bundle->Find(trust_domain)->roots) {
+    latest = std::max(latest, root->not_after());
+  }
+  if (latest <= now) {
+    return InFlag(flag,
+                  absl::StrCat(path, " expired at ",
+                               absl::FormatTime(absl::RFC3339_sec, latest, absl::UTCTimeZone()),
+                               "; get the present one from the control plane"));
+  }
+  *pem_out = *std::move(pem);
+  return bundle;
 }
 
 absl::Status ReadTrustBundle(absl::Time now, AgentConfig* config) {
   if (config->trust_bundle_path.empty()) {
     return InFlag("trust_bundle", absl::StrCat("is not set", kBundleRemedy));
   }
-  absl::StatusOr<std::string> pem = ReadFile(config->trust_bundle_path, kMaxBundleSize);
-  if (absl::IsPermissionDenied(pem.status())) {
-    return InFlag("trust_bundle",
-                  absl::StrCat(pem.status().message(), "; let uid ", geteuid(), " read it"));
-  }
-  if (!pem.ok()) {
-    return InFlag("trust_bundle", absl::StrCat(pem.status().message(), kBundleRemedy));
-  }
-  absl::StatusOr<TrustBundleSet> bundle = TrustBundleSet::FromPem(config->trust_domain, *pem);
-  if (!bundle.ok()) {
-    return InFlag("trust_bundle", absl::StrCat(config->trust_bundle_path, ": ",
-                                               bundle.status().message(), kBundleRemedy));
-  }
-  absl::Time latest = absl::InfinitePast();
-  for (const CertificatePtr& root : bundle->Find(config->trust_domain)->roots) {
-    latest = std::max(latest, root->not_after());
-  }
-  if (latest <= now) {
-    return InFlag("trust_bundle",
-                  absl::StrCat(config->trust_bundle_path, " expired at ",
-                               absl::FormatTime(absl::RFC3339_sec, latest, absl::UTCTimeZone()),
-                               "; get the present one from the control plane"));
-  }
-  config->trust_bundle_pem = *std::move(pem);
-  config->trust_bundle = *std::move(bundle);
+  ASSIGN_OR_RETURN(config->trust_bundle,
+                   ReadRoots("trust_bundle", config->trust_bundle_path, kBundleRemedy,
+                             config->trust_domain, now, &config->trust_bundle_pem));
   return absl::OkStatus();
 }
 
-absl::Status CheckToken(const std::string& path) {
+// Who the authority is, where, and what it is trusted by.
+absl::Status ReadAuthority(absl::Time now, AgentConfig* config) {
+  const std::string protocol = absl::GetFlag(FLAGS_ca);
+  if (protocol != "byrnie" && protocol != "istio") {
+    return InFlag("ca", absl::StrCat("\"", protocol, "\" is neither byrnie nor istio"));
+  }
+  config->ca = protocol == "istio" ? AgentConfig::Ca::kIstio : AgentConfig::Ca::kByrnie;
+  const std::string addresses = absl::GetFlag(FLAGS_ca_address);
+  for (absl::string_view target : absl::StrSplit(addresses, ',', absl::SkipWhitespace())) {
+    target = absl::StripAsciiWhitespace(target);
+    RETURN_IF_ERROR(CheckTarget("ca_address", target));
+    config->ca_addresses.emplace_back(target);
+  }
+  config->ca_server_name = absl::GetFlag(FLAGS_ca_server_name);
+  if (absl::StartsWith(config->ca_server_name, "spiffe://")) {
+    absl::StatusOr<SpiffeId> id = SpiffeId::Parse(config->ca_server_name);
+    if (!id.ok()) return InFlag("ca_server_name", id.status().message());
+    if (id->trust_domain() != config->trust_domain) {
+      return InFlag("ca_server_name",
+                    absl::StrCat(id->text(), " is not of trust domain ", config->trust_domain));
+    }
+  }
+  if (config->ca_server_name.empty() && config->ca == AgentConfig::Ca::kIstio) {
+    config->ca_server_name = "*";
+  }
+  config->cluster_id = absl::GetFlag(FLAGS_cluster_id);
+  // It becomes a header.
+  if (!std::all_of(config->cluster_id.begin(), config->cluster_id.end(), absl::ascii_isgraph)) {
+    return InFlag("cluster_id", "holds something other than visible ASCII");
+  }
+  config->ca_roots_path = absl::GetFlag(FLAGS_ca_roots);
+  if (config->ca_roots_path.empty()) {
+    config->ca_roots_path = config->trust_bundle_path;
+    config->ca_roots_pem = config->trust_bundle_pem;
+    return absl::OkStatus();
+  }
+  return ReadRoots("ca_roots", config->ca_roots_path, kCaRootsRemedy, config->trust_domain, now,
+                   &config->ca_roots_pem)
+      .status();
+}
+
+absl::Status CheckTokenFile(const std::string& path) {
   if (path.empty()) return InFlag("token", "is not set; give the file that holds the token");
   const absl::StatusOr<SecretBytes> token = ReadSecretFile(path, kMaxTokenSize);
   if (absl::IsPermissionDenied(token.status())) {
@@ -301,10 +374,6 @@ absl::StatusOr<AgentConfig> AgentConfigFromFlags(absl::Time now) {
 
   config.control_plane = absl::GetFlag(FLAGS_control_plane);
   RETURN_IF_ERROR(CheckControlPlane(config.control_plane));
-  if (absl::GetFlag(FLAGS_ca) != "byrnie") {
-    return InFlag("ca",
-                  absl::StrCat("\"", absl::GetFlag(FLAGS_ca), "\" is not supported; use byrnie"));
-  }
   config.trust_domain = absl::GetFlag(FLAGS_trust_domain);
   config.network = absl::GetFlag(FLAGS_network);
   absl::Status trust_domain = SpiffeId::CheckTrustDomain(config.trust_domain);
@@ -341,12 +410,17 @@ absl::StatusOr<AgentConfig> AgentConfigFromFlags(absl::Time now) {
 
   config.trust_bundle_path = absl::GetFlag(FLAGS_trust_bundle);
   RETURN_IF_ERROR(ReadTrustBundle(now, &config));
+  RETURN_IF_ERROR(ReadAuthority(now, &config));
   absl::StatusOr<std::vector<TrustFiles::File>> crls =
       TrustFiles::ParseFlag(absl::GetFlag(FLAGS_crl), config.trust_domain);
   if (!crls.ok()) return InFlag("crl", crls.status().message());
   config.crls = *std::move(crls);
   config.token_path = absl::GetFlag(FLAGS_token);
-  RETURN_IF_ERROR(CheckToken(config.token_path));
+  RETURN_IF_ERROR(CheckTokenFile(config.token_path));
+  config.token_audience = absl::GetFlag(FLAGS_token_audience);
+  absl::StatusOr<std::vector<Proof>> proofs = ParseProofs(absl::GetFlag(FLAGS_proof));
+  if (!proofs.ok()) return InFlag("proof", proofs.status().message());
+  config.proofs = *std::move(proofs);
   config.link_socket = absl::GetFlag(FLAGS_link_socket);
   RETURN_IF_ERROR(CheckLinkSocket(config.link_socket));
   RETURN_IF_ERROR(ReadWorkloadApi(&config));

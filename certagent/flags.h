@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "certagent/proof_order.h"
 #include "certagent/sink/file_sink.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/trust_bundle.h"
@@ -21,6 +22,17 @@ namespace byrnie {
 // The agent's configuration, checked: what a flag can say wrong has been said.
 struct AgentConfig {
   std::string control_plane;
+  // The protocol of the certificate authority.
+  enum class Ca { kByrnie, kIstio };
+  Ca ca = Ca::kByrnie;
+  // Where it is; empty: at the control plane.
+  std::vector<std::string> ca_addresses;
+  // Whom its certificate must name, as ControlPlaneConnector::Options says.
+  std::string ca_server_name;
+  std::string ca_roots_path;
+  // What that file held at start; not expired.
+  std::string ca_roots_pem;
+  std::string cluster_id;
   std::string trust_domain;
   std::string trust_bundle_path;
   // What the file held at start; not expired.
@@ -28,6 +40,9 @@ struct AgentConfig {
   TrustBundleSet trust_bundle;
   std::vector<TrustFiles::File> crls;
   std::string token_path;
+  // Whom the token must be for; empty: anybody.
+  std::string token_audience;
+  std::vector<Proof> proofs;
   absl::optional<SpiffeId> spiffe_id;
   std::string link_socket;
   uid_t proxy_uid = 0;

@@ -200,10 +200,11 @@ absl::StatusOr<IdentitySnapshotPtr> Renewer::MakeSnapshot(const CertificateChain
 }
 
 void Renewer::Fail(absl::Status why) {
-  last_error_ = std::move(why);
   absl::optional<absl::Time> not_after;
   if (snapshot_ != nullptr) not_after = snapshot_->not_after();
-  const absl::Duration delay = schedule_.OnFailed(Now(), not_after, RetryAfter(last_error_));
+  const absl::Duration delay = schedule_.OnFailed(Now(), not_after, RetryAfter(why));
+  ClearRetryAfter(&why);
+  last_error_ = std::move(why);
   ScheduleTick();
   const std::string reason = last_error_.ToString();
   const absl::optional<uint64_t> unsaid = failures_said_.Admit(reason, loop_->Now());

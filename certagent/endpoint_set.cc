@@ -1,0 +1,95 @@
+#include "certagent/endpoint_set.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/random/distributions.h"
+#include "common/base/check.h"
+#include "common/base/retry_after.h"
+
+namespace byrnie {
+namespace {
+
+constexpr absl::Duration kFirstPause = absl::Seconds(1);
+constexpr absl::Duration kLongestPause = absl::Minutes(1);
+constexpr double kSpread = 0.5;
+
+// Whether the endpoint, and not what was asked of it, is what failed.
+bool IsEndpointsFault(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kDataLoss:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+EndpointSet::EndpointSet(const std::string& service, std::vector<std::string> targets,
+                         MetricRegistry* metrics, absl::BitGenRef random)
+    : random_(random) {
+  CHECK(!targets.empty());
+  for (std::string& target : targets) {
+    Endpoint endpoint;
+    const MetricLabels labels = {{"service", service}, {"endpoint", target}};
+    endpoint.in_use = metrics->AddGauge(
+        "byrnie_certagent_endpoint_in_use",
+        "1 for the address of the certificate authority or control plane that is used.", labels);
+    endpoint.failed = metrics->AddCounter(
+        "byrnie_certagent_endpoint_failures_total",
+        "Calls and streams that failed, by the address of the authority or control plane.", labels);
+    endpoint.target = std::move(target);
+    endpoints_.push_back(std::move(endpoint));
+  }
+  SetPreferred(0);
+}
+
+size_t EndpointSet::Choose(absl::Duration now) const {
+  size_t first_free = preferred_;
+  for (size_t i = 0; i < endpoints_.size(); ++i) {
+    const size_t index = (preferred_ + i) % endpoints_.size();
+    if (endpoints_[index].free_at <= now) return index;
+    if (endpoints_[index].free_at < endpoints_[first_free].free_at) first_free = index;
+  }
+  return first_free;
+}
+
+void EndpointSet::OnCallEnded(size_t index, const absl::Status& status, absl::Duration now) {
+  Endpoint& endpoint = endpoints_[index];
+  if (!IsEndpointsFault(status)) {
+    endpoint.failures = 0;
+    endpoint.free_at = now;
+    SetPreferred(index);
+    return;
+  }
+  endpoint.failed->Increment();
+  absl::Duration pause =
+      std::min(kFirstPause * (1 << std::min(endpoint.failures, 6)), kLongestPause);
+  pause *= 1 + kSpread * absl::Uniform<double>(random_, 0, 1);
+  ++endpoint.failures;
+  endpoint.free_at = now + std::max(pause, RetryAfter(status).value_or(absl::ZeroDuration()));
+}
+
+bool EndpointSet::HasAnother(size_t index, absl::Duration now) const {
+  for (size_t i = 0; i < endpoints_.size(); ++i) {
+    if (i != index && endpoints_[i].free_at <= now) return true;
+  }
+  return false;
+}
+
+void EndpointSet::SetPreferred(size_t index) {
+  endpoints_[preferred_].in_use->Set(0);
+  preferred_ = index;
+  endpoints_[preferred_].in_use->Set(1);
+}
+
+}  // namespace byrnie

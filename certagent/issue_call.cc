@@ -1,0 +1,28 @@
+#include "certagent/issue_call.h"
+
+#include <chrono>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/secret_bytes.h"
+#include "common/base/status_macros.h"
+
+namespace byrnie {
+namespace {
+
+constexpr absl::Duration kIssueTimeout = absl::Seconds(10);
+
+}  // namespace
+
+absl::Status PrepareIssueCall(const ClientIdentityPtr& identity, const TokenFile& token,
+                              absl::Time now, grpc::ClientContext* context) {
+  context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoSeconds(kIssueTimeout));
+  if (identity != nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(SecretBytes text, token.Read(now));
+  std::string value = absl::StrCat("Bearer ", text.view());
+  context->AddMetadata("authorization", value);
+  WipeString(&value);
+  return absl::OkStatus();
+}
+
+}  // namespace byrnie

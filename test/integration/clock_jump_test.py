@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+"""A clock that jumps is noticed by the running agent within seconds, and costs neither a certificate for long nor CPU.
+
+Proved with libfaketime around the real agent, whose monotonic clock stays as it is, which is what a machine that slept looks
+like: two lives ahead, together with the authority, it has a valid certificate again in 5 s; an hour behind, alone, it has none
+(and says whose clock is wrong) in 5 s and asks at most once a second; right again, it has one in 6 s.
+"""
+
+import glob
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.ca_double import CaDouble
+from testing.case import MeshTestCase, main
+from testing.mesh import PROXY_UID, parse_metrics
+from testing.issuer import Issuer
+from testing.process import wait_until
+
+LIFE = 3600
+
+
+class ClockJumpTest(MeshTestCase):
+
+    @classmethod
+    def build(cls):
+        mesh = cls.mesh
+        mesh.control_plane.start()
+        cls.ca = CaDouble(mesh.network.host("ca", 3), issuer=Issuer.of_control_plane(mesh))
+        cls.ca.life = LIFE
+        cls.ca.start()
+        cls.offset = os.path.join(mesh.directory, "offset")
+        cls.set_clock(0)
+        library = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+        assert library, "libfaketime is not installed; tools/setup installs it"
+        pod = cls.pod = mesh.pod("client")
+        pod.extra_agent_flags = [f"--ca_address={cls.ca.target}"]
+        pod.write_token()
+        pod.agent = mesh.spawn(
+            "agent", pod.host,
+            ["env", f"LD_PRELOAD={library[0]}", f"FAKETIME_TIMESTAMP_FILE={cls.offset}", "FAKETIME_NO_CACHE=1",
+             "FAKETIME_DONT_FAKE_MONOTONIC=1", *pod.agent_arguments()], mesh.log_path("agent"), uid=PROXY_UID)
+        wait_until(lambda: cls.certs()["valid"], 10, "the first certificate")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.ca.stop()
+        super().tearDownClass()
+
+    @classmethod
+    def set_clock(cls, seconds):
+        with open(cls.offset + ".new", "w", encoding="ascii") as out:
+            out.write(f"{seconds:+d}\n")
+        os.replace(cls.offset + ".new", cls.offset)
+
+    @classmethod
+    def certs(cls):
+        return json.loads(cls.pod.agent_admin("/certs")[1])
+
+    def metric(self, name):
+        return parse_metrics(self.pod.agent_admin("/metrics")[1])[name]
+
+    def test_clocks_that_jump(self):
+        jumps = self.metric("byrnie_certagent_clock_jumps_total")
+        with self.subTest("a machine that slept two lives"):
+            self.ca.clock_offset = 2.0 * LIFE
+            self.set_clock(2 * LIFE)
+            wait_until(lambda: not self.certs()["valid"], 2, "the old certificate's end")
+            wait_until(lambda: self.certs()["valid"], 5, "a renewal")
+            self.assertEqual(self.metric("byrnie_certagent_clock_jumps_total"), jumps + 1)
+            self.assertAlmostEqual(self.metric("byrnie_certagent_cert_outage_budget_seconds"), LIFE, delta=10)
+        with self.subTest("a clock set back an hour, alone"):
+            self.ca.clock_offset = 2.0 * LIFE
+            asked = len(self.ca.calls)
+            self.set_clock(LIFE)
+            started = time.monotonic()
+            wait_until(lambda: "your clock is 3600 s behind the mesh" in self.certs()["renewal"]["last_error"]
+                       or "your clock is 3599 s behind the mesh" in self.certs()["renewal"]["last_error"], 5, "a word about it")
+            self.assertFalse(self.certs()["valid"])
+            self.assertAlmostEqual(self.metric("byrnie_certagent_authority_clock_offset_seconds"), LIFE, delta=1)
+            before = self.pod.agent.cpu_seconds()
+            time.sleep(8)
+            # Three or four handshakes; a loop that spins would use eight seconds.
+            self.assertLess(self.pod.agent.cpu_seconds() - before, 0.08)
+            self.assertFalse(self.certs()["valid"])
+            self.assertLessEqual(len(self.ca.calls) - asked, time.monotonic() - started + 1)
+        with self.subTest("right again"):
+            self.set_clock(2 * LIFE)
+            wait_until(lambda: self.certs()["valid"], 6, "a valid certificate")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
