@@ -44,6 +44,8 @@ struct ControlPlaneOptions {
   // No JWT-SVID lives longer, and how long a key signs them.
   absl::Duration jwt_svid_ttl = absl::Minutes(5);
   absl::Duration jwt_key_rotation = absl::Hours(24);
+  // Workload certificates a second; 0: no limit.
+  double issue_rate;
   // File of the static registry.
   std::string registry_path;
   // Bundles of other trust domains, and revocation lists.

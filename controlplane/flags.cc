@@ -27,6 +27,9 @@ ABSL_FLAG(absl::Duration, jwt_svid_ttl, absl::Minutes(5),
           "the longest life of a JWT-SVID, 1s to 1h");
 ABSL_FLAG(absl::Duration, jwt_key_rotation, absl::Hours(24),
           "how long a key signs JWT-SVIDs before the next one does, 10s to 720h");
+ABSL_FLAG(
+    double, issue_rate, 1000,
+    "certificates issued a second at most; agents beyond are told when to come back; 0: no limit");
 ABSL_FLAG(std::string, attest, "join_token",
           "how a workload without a certificate proves who it is: join_token");
 ABSL_FLAG(std::string, registry, "",
@@ -106,6 +109,11 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
   if (options.jwt_key_rotation < absl::Seconds(10) || options.jwt_key_rotation > absl::Hours(720)) {
     return Invalid("jwt_key_rotation", absl::StrCat(absl::FormatDuration(options.jwt_key_rotation),
                                                     " is out of range; give 10s to 720h"));
+  }
+  options.issue_rate = absl::GetFlag(FLAGS_issue_rate);
+  if (!(options.issue_rate >= 0) || options.issue_rate > 1e6) {
+    return Invalid("issue_rate",
+                   absl::StrCat(options.issue_rate, " is out of range; give 0 to 1000000"));
   }
   if (absl::GetFlag(FLAGS_attest) != "join_token") {
     return Invalid("attest", absl::StrCat("\"", absl::GetFlag(FLAGS_attest),

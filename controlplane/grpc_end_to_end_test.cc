@@ -59,8 +59,8 @@ class GrpcEndToEndTest : public ::testing::Test {
     identity_ = *ServerIdentity::Create(authority_.get(), &clock_);
     tokens_ = std::make_unique<JoinTokens>("cluster.local", &store_, &clock_, &metrics_);
     ca_ = std::make_unique<CaService>(authority_.get(), jwt_authority_.get(), tokens_.get(),
-                                      bundles_.get(), absl::Hours(1), &agents_, &clock_, &logger_,
-                                      &metrics_);
+                                      bundles_.get(), absl::Hours(1), /*issue_rate=*/0, &agents_,
+                                      &clock_, &logger_, &metrics_);
     ads_ = std::make_unique<DeltaAds>("cluster.local", &registry_, bundles_.get(), &agents_,
                                       &clock_, &logger_, &metrics_);
     registry_.SetListener([this] { ads_->streams()->WakeAll(); });

@@ -72,6 +72,7 @@ CaService::Results::Results(MetricRegistry* metrics, const char* name, const cha
     : issued(metrics->AddCounter(name, help, {{"result", "issued"}})),
       unauthenticated(metrics->AddCounter(name, help, {{"result", "unauthenticated"}})),
       invalid(metrics->AddCounter(name, help, {{"result", "invalid"}})),
+      throttled(metrics->AddCounter(name, help, {{"result", "throttled"}})),
       failed(metrics->AddCounter(name, help, {{"result", "failed"}})) {}
 
 void CaService::Results::Count(const absl::Status& status) const {
@@ -83,6 +84,8 @@ void CaService::Results::Count(const absl::Status& status) const {
       return unauthenticated->Increment();
     case absl::StatusCode::kInvalidArgument:
       return invalid->Increment();
+    case absl::StatusCode::kResourceExhausted:
+      return throttled->Increment();
     default:
       return failed->Increment();
   }
@@ -90,13 +93,14 @@ void CaService::Results::Count(const absl::Status& status) const {
 
 CaService::CaService(const Authority* authority, const JwtAuthority* jwt_authority,
                      Attestor* attestor, const TrustBundleSource* bundles,
-                     absl::Duration workload_ttl, AgentTable* agents, const Clock* clock,
-                     Logger* logger, MetricRegistry* metrics)
+                     absl::Duration workload_ttl, double issue_rate, AgentTable* agents,
+                     const Clock* clock, Logger* logger, MetricRegistry* metrics)
     : authority_(authority),
       jwt_authority_(jwt_authority),
       attestor_(attestor),
       bundles_(bundles),
       workload_ttl_(workload_ttl),
+      limiter_(issue_rate),
       agents_(agents),
       clock_(clock),
       logger_(logger),
@@ -114,6 +118,11 @@ grpc::Status CaService::Issue(grpc::ServerContext* context, const IssueRequest* 
   const absl::Status status = TryIssue(*context, *request, response);
   certificates_.Count(status);
   if (status.ok()) return grpc::Status::OK;
+  if (absl::IsResourceExhausted(status)) {
+    // Thousands at once, after an outage; the counter tells.
+    response->Clear();
+    return ToGrpcStatus(status);
+  }
   logger_->Warning("certificate refused", {{"address", PeerAddress(context->peer())},
                                            {"code", absl::StatusCodeToString(status.code())},
                                            {"error", status.message()}});
@@ -167,6 +176,8 @@ absl::Status CaService::TryIssueJwtSvid(const grpc::ServerContext& context,
 absl::Status CaService::TryIssue(const grpc::ServerContext& context, const IssueRequest& request,
                                  IssueResponse* response) {
   ASSIGN_OR_RETURN(Caller caller, Authenticate(context));
+  // After that, so that nobody without a proof takes anybody's place.
+  RETURN_IF_ERROR(limiter_.Admit(clock_->MonotonicNow()));
   ASSIGN_OR_RETURN(std::string public_key, VerifyCsr(request.csr()));
   absl::optional<absl::Duration> ttl;
   if (request.has_ttl()) {

@@ -15,6 +15,7 @@
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/attest/attestor.h"
 #include "controlplane/ca/authority.h"
+#include "controlplane/ca/issue_limiter.h"
 #include "controlplane/ca/jwt_authority.h"
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/stream/stream_set.h"
@@ -32,10 +33,11 @@ class CaService final
   using BundlesRequest = byrnie::ca::v1::WatchTrustBundlesRequest;
   using BundlesResponse = byrnie::ca::v1::WatchTrustBundlesResponse;
 
-  // `workload_ttl` caps the life of every certificate.
+  // `workload_ttl` caps the life of every certificate, `issue_rate` how many are issued in a
+  // second; 0: no limit.
   CaService(const Authority* authority, const JwtAuthority* jwt_authority, Attestor* attestor,
-            const TrustBundleSource* bundles, absl::Duration workload_ttl, AgentTable* agents,
-            const Clock* clock, Logger* logger, MetricRegistry* metrics);
+            const TrustBundleSource* bundles, absl::Duration workload_ttl, double issue_rate,
+            AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics);
 
   grpc::Status Issue(grpc::ServerContext* context, const byrnie::ca::v1::IssueRequest* request,
                      byrnie::ca::v1::IssueResponse* response) override;
@@ -62,7 +64,7 @@ class CaService final
   struct Results {
     Results(MetricRegistry* metrics, const char* name, const char* help);
     void Count(const absl::Status& status) const;
-    Counter *issued, *unauthenticated, *invalid, *failed;
+    Counter *issued, *unauthenticated, *invalid, *throttled, *failed;
   };
 
   absl::Status TryIssueJwtSvid(const grpc::ServerContext& context,
@@ -77,6 +79,7 @@ class CaService final
   Attestor* const attestor_;                 // Not owned.
   const TrustBundleSource* const bundles_;   // Not owned.
   const absl::Duration workload_ttl_;
+  IssueLimiter limiter_;
   AgentTable* const agents_;  // Not owned.
   const Clock* const clock_;  // Not owned.
   Logger* const logger_;      // Not owned.
