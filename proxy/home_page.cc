@@ -104,18 +104,18 @@ void AppendStages(const HomeFacts& facts, std::string* html) {
 std::string RenderHome(const HomeFacts& facts, const ProxyConfig& config) {
   std::string identity = "none yet";
   std::string expiry = "-";
+  std::string budget = "-";
   if (facts.mesh->identity != nullptr) {
     const IdentitySnapshot& snapshot = *facts.mesh->identity->identity;
     identity = snapshot.id().text();
-    expiry = absl::StrCat(Utc(snapshot.not_after()), " (",
-                          snapshot.not_after() > facts.now
-                              ? absl::StrCat("in ", Rounded(snapshot.not_after() - facts.now))
-                              : "expired",
-                          ")");
+    expiry = absl::StrCat(Utc(snapshot.not_after()),
+                          snapshot.not_after() > facts.now ? "" : " (expired)");
+    budget = Rounded(snapshot.not_after() - facts.now);
   }
   const std::pair<const char*, std::string> rows[] = {
       {"Identity", identity},
       {"Certificate ends", expiry},
+      {"Outage budget", budget},
       {"Readiness", facts.readiness},
       {"Agent", facts.link_up ? "linked" : "no link; the last state stays in force"},
       {"Inbound plaintext",

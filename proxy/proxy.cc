@@ -163,6 +163,14 @@ absl::Status Proxy::Init(const Clock* clock) {
       "byrnie_proxy_log_lines_dropped_total",
       "Lines of the log, access log included, dropped because nobody read them in time",
       [this] { return static_cast<double>(logger_->dropped_lines()); });
+  registry_.AddCallbackGauge(
+      "byrnie_proxy_cert_outage_budget_seconds",
+      "Seconds until the own certificate chain ends, negative when it has; 0: no identity yet",
+      [this, clock] {
+        const int64_t end = metrics_.certificate_expiry->value();
+        if (end == 0) return 0.0;
+        return absl::ToDoubleSeconds(absl::FromUnixSeconds(end) - clock->WallNow());
+      });
   // Before the workers: their ports may be shared, these tell a second proxy from a second worker.
   ASSIGN_OR_RETURN(admin_, Admin::Create(clock, &config_, &registry_, logger_, this));
   Worker::Dependencies dependencies;
