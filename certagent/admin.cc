@@ -145,9 +145,9 @@ HttpResponse Admin::Page() const {
                   Row("Ready", not_ready.empty() ? "yes" : absl::StrCat("no: ", not_ready)));
   if (const IdentitySnapshotPtr& snapshot = renewer.snapshot()) {
     absl::StrAppend(&rows, Row("SPIFFE ID", snapshot->id().text()),
-                    Row("Certificate", absl::StrCat(CertificateState(renewer, now), ", serial ",
-                                                    snapshot->leaf().SerialHex(), ", until ",
-                                                    TimeText(snapshot->not_after()))),
+                    Row("Certificate", absl::StrCat(CertificateState(renewer, loop_->WallNow()),
+                                                    ", serial ", snapshot->leaf().SerialHex(),
+                                                    ", until ", TimeText(snapshot->not_after()))),
                     Row("Outage budget", absl::FormatDuration(absl::Trunc(*renewer.outage_budget(),
                                                                           absl::Seconds(1)))));
   }
