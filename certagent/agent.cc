@@ -137,7 +137,13 @@ void Agent::PollTrustFiles() {
 
 absl::Status Agent::ServeWorkloadApi(const AgentConfig& config, const Clock* clock) {
   jwt_issuer_ = std::make_unique<ByrnieJwtIssuer>(
-      loop_, [this] { return connector_.SharedChannel(renewer_->identity()); });
+      loop_, [this]() -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
+        ControlPlaneConnector* const authority =
+            ca_connector_ != nullptr ? ca_connector_.get() : &connector_;
+        ASSIGN_OR_RETURN(ControlPlaneConnector::Connection connection,
+                         authority->SharedChannel(renewer_->identity()));
+        return connection.channel;
+      });
   WorkloadListener::Options options;
   options.path = config.workload_api_path;
   options.uids = config.workload_api_uids;

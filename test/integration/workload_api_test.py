@@ -42,7 +42,7 @@ class WorkloadApiTest(MeshTestCase):
     def build(cls):
         cls.client, cls.server = cls.mesh.pod("client"), cls.mesh.pod("server")
         cls.socket = os.path.join(cls.client.link_directory, "workload.sock")
-        cls.client.extra_agent_flags = [f"--workload_api=unix://{cls.socket}", "--workload_api_uids=0,65533"]
+        cls.client.extra_agent_flags = [f"--workload_api=unix://{cls.socket}", "--workload_api_uids=0,65533", "--min_renewal_interval=0s"]
         cls.mesh.vip, _ = cls.mesh.service("server", [cls.server])
         cls.mesh.start()
         cls.server.app("echo", 8080)

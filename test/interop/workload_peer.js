@@ -55,7 +55,10 @@ function watch(api, socket) {
             federated: Object.keys(message.federated_bundles) });
   });
   workload.FetchX509Bundles({}, header).on('error', ended('bundles'))
-    .on('data', (message) => print({ bundles: Object.keys(message.bundles).sort() }));
+    .on('data', (message) => print({
+      bundles: Object.keys(message.bundles).sort(),
+      versions: Object.fromEntries(Object.entries(message.bundles).map(
+        ([name, der]) => [name, crypto.createHash('sha256').update(der).digest('hex')])) }));
   workload.FetchJWTBundles({}, header).on('error', ended('jwt'))
     .on('data', (message) => print({ jwt: Object.fromEntries(Object.entries(message.bundles).map(
       ([name, keys]) => [name, JSON.parse(keys).keys.map((key) => key.kid)])) }));
