@@ -1,10 +1,13 @@
 #include "proxy/admin_pages.h"
 
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/json_writer.h"
 #include "common/base/version.h"
+#include "common/crypto/certificate.h"
+#include "common/crypto/revocation_list.h"
 #include "proxy/access_record.h"
 #include "proxy/peer_info.h"
 #include "proxy/workload.h"
@@ -26,6 +29,16 @@ void WriteCertificate(const Certificate& certificate, JsonWriter* json) {
   json->Key("uri_sans").BeginArray();
   for (const std::string& san : certificate.uri_sans()) json->Value(san);
   json->EndArray().EndObject();
+}
+
+void WriteRevocationList(const RevocationList& list, absl::Time now, JsonWriter* json) {
+  json->BeginObject()
+      .Field("issuer", list.issuer())
+      .Field("this_update", Utc(list.this_update()))
+      .Field("next_update", Utc(list.next_update()))
+      .Field("seconds_left", absl::ToInt64Seconds(list.next_update() - now))
+      .Field("revoked", static_cast<uint64_t>(list.size()))
+      .EndObject();
 }
 
 void WriteAddresses(const char* name, const std::vector<IpAddress>& addresses, JsonWriter* json) {
@@ -200,6 +213,13 @@ std::string RenderCerts(const MeshSnapshot& mesh, absl::Time now) {
     for (const auto& [trust_domain, bundle] : identity.bundles().bundles()) {
       json.Key(trust_domain).BeginArray();
       for (const CertificatePtr& root : bundle.roots) WriteCertificate(*root, &json);
+      json.EndArray();
+    }
+    json.EndObject().Key("revocation_lists").BeginObject();
+    for (const auto& [trust_domain, bundle] : identity.bundles().bundles()) {
+      if (bundle.crls.empty()) continue;
+      json.Key(trust_domain).BeginArray();
+      for (const RevocationListPtr& list : bundle.crls) WriteRevocationList(*list, now, &json);
       json.EndArray();
     }
     json.EndObject();

@@ -9,6 +9,7 @@
 #include "common/base/json.h"
 #include "common/base/status_matchers.h"
 #include "common/tls/testing/test_ca.h"
+#include "common/tls/testing/test_crl.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/routing_table_builder.h"
@@ -112,10 +113,13 @@ TEST(AdminPagesTest, CertificatesAreShownWithoutAnythingOfTheirKey) {
   const TestCa ca("cluster.local", Start());
   const TestIdentity identity = ca.IssueSvid("/ns/demo/sa/server");
   auto in_use = std::make_shared<IdentityInUse>();
-  in_use->identity = *IdentitySnapshot::Create(1, identity.chain, ca.Bundles(), Start());
+  const TrustBundleSet bundles = *WithRevocationLists(
+      ca.Bundles(), {{"cluster.local", {MakeCrl(*ca.root(), ca.key(), Start())}}});
+  in_use->identity = *IdentitySnapshot::Create(1, identity.chain, bundles, Start());
   MeshSnapshot mesh;
   mesh.identity = in_use;
   const std::string page = RenderCerts(mesh, Start());
+  EXPECT_THAT(page, AllOf(HasSubstr("\"revocation_lists\""), HasSubstr("\"seconds_left\": 3600")));
   EXPECT_THAT(JsonValue::Parse(page, 64 * 1024), IsOk());
   // Names, times and digests only: no encoding in which a key could travel.
   EXPECT_THAT(
