@@ -205,7 +205,9 @@ TEST_F(SinkDirectoryTest, IsReadableAfterAThousandKillsWhileWriting) {
     ASSERT_GE(number, next - 1) << "an older content came back";
     if (number >= next) next = number + 1;
     // What the application opens leads to it.
-    if (number >= 0) ASSERT_EQ(Read("tls.key"), absl::StrCat("key ", number));
+    if (number >= 0) {
+      ASSERT_EQ(Read("tls.key"), absl::StrCat("key ", number));
+    }
     const std::vector<std::string> names = Names();
     interrupted +=
         std::count_if(names.begin(), names.end(), [&](const std::string& name) {
