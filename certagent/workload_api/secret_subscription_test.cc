@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
 #include "common/tls/testing/test_ca.h"
+#include "common/tls/testing/test_crl.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -43,11 +44,16 @@ class World {
     federated_ = on;
     Build();
   }
+  void Revoke() {
+    revoking_ = true;
+    Build();
+  }
   // The same again, published anew.
   void Build() {
     TrustBundleMap bundles;
     bundles["td"].roots = {ca_.root()};
     if (federated_) bundles["other"].roots = {other_.root()};
+    if (revoking_) bundles["td"].crls = {MakeCrl(*ca_.certificate(), ca_.key(), kNow)};
     auto state = std::make_shared<WorkloadState>();
     state->snapshot = *IdentitySnapshot::Create(++generation_, identity_.chain,
                                                 *TrustBundleSet::Create(std::move(bundles)), kNow);
@@ -58,7 +64,7 @@ class World {
  private:
   const TestCa ca_{"td", kNow}, other_{"other", kNow};
   TestIdentity identity_ = ca_.IssueSvid("/app");
-  bool federated_ = false;
+  bool federated_ = false, revoking_ = false;
   uint64_t generation_ = 0;
   std::unique_ptr<SecretCatalog> catalog_;
 };
@@ -118,6 +124,13 @@ TEST_F(StateOfTheWorldTest, GivesTheCertificateWithItsKeyAndTheRoots) {
   EXPECT_EQ(roots.validation_context().trusted_ca().inline_bytes(), world_.own().root()->ToPem());
   EXPECT_EQ(response.type_url(), kSecretTypeUrl);
   EXPECT_FALSE(response.version_info().empty());
+}
+
+TEST_F(StateOfTheWorldTest, ARevocationListComesWithTheRoots) {
+  EXPECT_FALSE(Parse(Begin({"ROOTCA"}).resources(0)).validation_context().has_crl());
+  world_.Revoke();
+  const Secret roots = Parse(Next()->resources(0));
+  EXPECT_THAT(roots.validation_context().crl().inline_bytes(), HasSubstr("BEGIN X509 CRL"));
 }
 
 TEST_F(StateOfTheWorldTest, KnowsEveryNameInTheWild) {
