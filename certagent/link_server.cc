@@ -69,9 +69,9 @@ void LinkServer::OnAccept(std::unique_ptr<TcpStream> stream) {
   session_ = std::make_unique<
       LinkSession>(loop_, std::move(stream), backend_, log_, [this](const absl::Status& why) {
     log_->Info("proxy disconnected", {{"reason", why.ok() ? "it ended the link" : why.ToString()}});
-    session_.reset();
     proxy_.reset();
     proxy_socket_ = -1;
+    session_.reset();  // And this function with it.
   });
 }
 
