@@ -42,7 +42,7 @@ class PrivateKeyTest(MeshTestCase):
         cls.client, cls.server = cls.mesh.pod("client"), cls.mesh.pod("server")
         for pod in (cls.client, cls.server):
             pod.keys = pod.make_agent_directory("keys")
-            pod.extra_agent_flags = [f"--file_sink={pod.keys}/tls"]
+            pod.extra_agent_flags = [f"--file_sink={pod.keys}/tls", "--min_renewal_interval=0s"]
         cls.mesh.vip, _ = cls.mesh.service("echo", [cls.server])
         cls.mesh.start()
         cls.server.app("echo", 8080)
@@ -53,7 +53,7 @@ class PrivateKeyTest(MeshTestCase):
             return key.read()
 
     def rotate(self, pod, old):
-        pod.agent_admin("/renew", "POST")
+        self.assertEqual(pod.agent_admin("/renew", "POST")[0], 202)
         return wait_until(lambda: key if (key := self.key_in_files(pod)) != old else None, 10, "a new key", every=0.1)
 
     def assert_absent(self, process, pems):

@@ -80,7 +80,7 @@ class SecretHygieneTest(MeshTestCase):
         self.client.start_agent()
         wait_until(lambda: "certificate not renewed" in self.client.agent.log_text(), 15, "a refused token")
         control.process.kill()
-        self.server.agent_admin("/renew", "POST")
+        wait_until(lambda: self.server.agent_admin("/renew", "POST")[0] == 202, 5, "a renewal")
         wait_until(lambda: "certificate not renewed" in self.server.agent.log_text(), 15, "a failed renewal")
         self.collect("the control plane is down", control_plane=False)
         control.start()
