@@ -22,7 +22,7 @@ using ::testing::HasSubstr;
 class EmptyBackend final : public LinkBackend {
  public:
   IdentitySnapshotPtr Identity() override { return nullptr; }
-  absl::optional<PolicySet> Policies() override { return absl::nullopt; }
+  absl::optional<PolicySet> Policies() override { return PolicySet{1, {}}; }
   std::vector<AddressPtr> Addresses() override { return {}; }
   absl::StatusOr<std::string> Sign(absl::string_view, uint32_t, absl::string_view) override {
     return absl::UnimplementedError("not in this test");
@@ -87,7 +87,7 @@ TEST_F(LinkServerTest, ServesOneProxyAfterTheOther) {
     Client proxy;
     Connect(&proxy);
     proxy.SayHello();
-    ASSERT_TRUE(loop_.RunUntil([&] { return proxy.frames == 2; }));
+    ASSERT_TRUE(loop_.RunUntil([&] { return proxy.frames == 3; }));
     EXPECT_TRUE(server_->session()->open());
     proxy.stream.reset();
     ASSERT_TRUE(loop_.RunUntil([&] { return server_->session() == nullptr; }));
@@ -99,7 +99,7 @@ TEST_F(LinkServerTest, RefusesASecondProxyWhileTheFirstLives) {
   Client first, second;
   Connect(&first);
   first.SayHello();
-  ASSERT_TRUE(loop_.RunUntil([&] { return first.frames == 2; }));
+  ASSERT_TRUE(loop_.RunUntil([&] { return first.frames == 3; }));
   Connect(&second);
   ASSERT_TRUE(loop_.RunUntil([&] { return second.closed; }));
   EXPECT_EQ(second.frames, 1);
@@ -125,12 +125,12 @@ TEST_F(LinkServerTest, ReplacesAtOnceAProxyThatHasGone) {
   Client first, second;
   Connect(&first);
   first.SayHello();
-  ASSERT_TRUE(loop_.RunUntil([&] { return first.frames == 2; }));
+  ASSERT_TRUE(loop_.RunUntil([&] { return first.frames == 3; }));
   // Both happen before the server's loop sees either.
   first.stream.reset();
   Connect(&second);
   second.SayHello();
-  ASSERT_TRUE(loop_.RunUntil([&] { return second.frames == 2; }));
+  ASSERT_TRUE(loop_.RunUntil([&] { return second.frames == 3; }));
   EXPECT_EQ(second.refusal, "");
   EXPECT_TRUE(server_->session()->open());
 }
@@ -141,7 +141,7 @@ TEST_F(LinkServerTest, ServesAProxyOfTheRightExecutable) {
   Client proxy;
   Connect(&proxy);
   proxy.SayHello();
-  ASSERT_TRUE(loop_.RunUntil([&] { return proxy.frames == 2; }));
+  ASSERT_TRUE(loop_.RunUntil([&] { return proxy.frames == 3; }));
   EXPECT_TRUE(server_->session()->open());
 }
 

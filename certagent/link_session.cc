@@ -174,6 +174,7 @@ void LinkSession::SendIdentity(const IdentitySnapshot& identity) {
 
 void LinkSession::SendPolicies(const PolicySet& policies) {
   if (!open_) return;
+  if (!addresses_sent_) SendAllAddresses();
   AgentMessage message;
   message.mutable_policies()->set_epoch(policies.epoch);
   for (const PolicyPtr& policy : policies.policies) {
@@ -185,11 +186,17 @@ void LinkSession::SendPolicies(const PolicySet& policies) {
 void LinkSession::SendAddresses(const std::vector<AddressPtr>& upserts,
                                 const std::vector<std::string>& removals) {
   if (!open_ || (upserts.empty() && removals.empty())) return;
+  if (!addresses_sent_) return SendAllAddresses();
   SendAddressBatches(/*replace_all=*/false, upserts, removals);
 }
 
 void LinkSession::SendAllAddresses() {
-  SendAddressBatches(/*replace_all=*/true, backend_->Addresses(), {});
+  const std::vector<AddressPtr> addresses = backend_->Addresses();
+  // An agent that has just started knows nothing yet, which is not the same as that there is
+  // nothing: a proxy that has outlived the one before keeps what that one told it.
+  if (addresses.empty() && !backend_->Policies().has_value()) return;
+  addresses_sent_ = true;
+  SendAddressBatches(/*replace_all=*/true, addresses, {});
 }
 
 void LinkSession::SendAddressBatches(bool replace_all, const std::vector<AddressPtr>& upserts,

@@ -101,6 +101,7 @@ class LinkSession final : public FrameStream::Delegate {
   FrameStream frames_;
   const std::unique_ptr<EventLoop::Timer> hello_deadline_;
   bool open_ = false;
+  bool addresses_sent_ = false;  // All that were known; from then on changes.
   std::string proxy_release_;
   Acknowledged acknowledged_;
   size_t pending_resolves_ = 0;

@@ -89,6 +89,7 @@ class LinkSessionTest : public ::testing::TestWithParam<Quota> {
   }
 
   void SayHello() {
+    backend_.addresses = {Workload("own")};
     proxy_.SendHello();
     loop_.RunUntilIdle();
     proxy_.messages.clear();
@@ -153,11 +154,36 @@ TEST_P(LinkSessionTest, SendsTheWholeStateAfterHello) {
   EXPECT_EQ(session_->proxy_release(), "9.9");
 }
 
-TEST_P(LinkSessionTest, SendsNoIdentityAndNoPoliciesBeforeThereAreAny) {
+TEST_P(LinkSessionTest, SaysNothingOfWhatItDoesNotKnowYet) {
   proxy_.SendHello();
   loop_.RunUntilIdle();
-  ASSERT_EQ(proxy_.messages.size(), 2u);
+  // Above all not that there are no addresses: the proxy may know some of an agent before.
+  EXPECT_EQ(proxy_.messages.size(), 1u);
+}
+
+TEST_P(LinkSessionTest, SendsAllAddressesOnceItKnowsAnyAndThenChanges) {
+  proxy_.SendHello();
+  loop_.RunUntilIdle();
+  backend_.addresses = {Workload("a"), Workload("b")};
+  session_->SendAddresses({Workload("b")}, {});
+  session_->SendAddresses({Workload("c")}, {});
+  loop_.RunUntilIdle();
+  ASSERT_EQ(proxy_.messages.size(), 3u);
   EXPECT_TRUE(proxy_.messages[1].addresses().replace_all());
+  EXPECT_EQ(proxy_.messages[1].addresses().upserts_size(), 2);
+  EXPECT_FALSE(proxy_.messages[2].addresses().replace_all());
+  EXPECT_EQ(proxy_.messages[2].addresses().upserts_size(), 1);
+}
+
+TEST_P(LinkSessionTest, SaysThatThereAreNoAddressesOnceItKnowsThat) {
+  proxy_.SendHello();
+  loop_.RunUntilIdle();
+  backend_.policies = PolicySet{1, {}};
+  session_->SendPolicies(*backend_.policies);
+  loop_.RunUntilIdle();
+  ASSERT_EQ(proxy_.messages.size(), 3u);
+  EXPECT_TRUE(proxy_.messages[1].addresses().replace_all());
+  EXPECT_EQ(proxy_.messages[2].policies().epoch(), 1u);
 }
 
 TEST_P(LinkSessionTest, AnswersSignRequests) {
