@@ -15,13 +15,15 @@ import threading
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing import hand_made
-from testing.bad_certificates import BadCertificates
+from testing.bad_certificates import BadCertificates, hostile
 from testing.case import MeshTestCase, main
 from testing.mesh import TRUST_DOMAIN
 from testing.process import wait_until
 
 PARTNER = "partner.example"
 MARKER = b"for a proven server only"
+# For each of the hostile ones, the handshake and all.
+ATTEMPTS, CPU_EACH, MEMORY_KIB = 40, 0.005, 2048
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 
@@ -81,6 +83,7 @@ class BadCertificatesTest(MeshTestCase):
         cls.cases = BadCertificates(PARTNER)
         cls.bad = [case for case in cls.cases.all() if case.over_tls]
         cls.good = cls.cases.good()
+        cls.hostile = hostile(cls.cases)
         bundle = os.path.join(cls.mesh.directory, "partner.pem")
         with open(bundle, "w", encoding="ascii") as out:
             out.write(hand_made.pem(cls.cases.root.der))
@@ -98,7 +101,7 @@ class BadCertificatesTest(MeshTestCase):
         cls.mesh.start()
         cls.material = cls.mesh.make_directory("certificates", 0o755)
         # All before the first handshake: what OpenSSL has to say about a bad one it says when asked about the next.
-        paths = {case.name: case.write(cls.material) for case in [*cls.bad, *cls.good]}
+        paths = {case.name: case.write(cls.material) for case in [*cls.bad, *cls.good, *cls.hostile]}
         cls.clients = {name: lax_context(False, path) for name, path in paths.items()}
         cls.servers = {name: lax_context(True, path) for name, path in paths.items()}
 
@@ -134,6 +137,29 @@ class BadCertificatesTest(MeshTestCase):
         for case in self.good:
             with self.subTest(case.name):
                 self.assertEqual(self.dial(case)[0], "accepted")
+
+    def test_a_client_with_a_certificate_made_to_be_dear_costs_little(self):
+        proxy = self.server.proxy
+        for case in self.hostile:
+            with self.subTest(case.name):
+                for _ in range(3):
+                    self.dial(case)  # What the first refusal needs stays.
+                before, memory = proxy.cpu_seconds(), self.peak_kib(reset=True)
+                for _ in range(ATTEMPTS):
+                    self.assertEqual(self.dial(case)[0], "refused")
+                each, more = (proxy.cpu_seconds() - before) / ATTEMPTS, self.peak_kib() - memory
+                print(f"     {case.name}: {each * 1e3:.2f} ms of CPU each, {more} KiB more at most", flush=True)
+                self.assertLess(each, CPU_EACH)
+                self.assertLess(more, MEMORY_KIB)
+
+    def peak_kib(self, reset=False):
+        """The server proxy's peak of resident memory; with `reset` begun anew, which makes it what there is now."""
+        process = f"/proc/{self.server.proxy.pid}"
+        if reset:
+            with open(f"{process}/clear_refs", "w", encoding="ascii") as out:
+                out.write("5")
+        with open(f"{process}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
     # A server with a bad certificate.
 

@@ -284,23 +284,28 @@ class BadCertificates:
 
 
 def hostile(cases):
-    """Chains that fit into what is read, made to cost as much as possible: for measuring. (name, Case)"""
-    one = cases.id
-    empty_points = sequence(*[sequence()] * 7000)
-    uris = [hm.uri("x")] * 3500
+    """Chains that fit into what is read, made to cost as much as possible: for measuring."""
+    one, issue = cases.id, cases.root.issue
+
+    def points(*content):
+        return hm.Extension("2.5.29.31", sequence(*content))
     nested = b""
     for _ in range(2500):
         nested = tlv(0x30, nested)
-    constraint = hm.Ca("many constraints", issuer=cases.root,
-                       more=[hm.name_constraints(excluded=[hm.uri(f"{n}.example") for n in range(600)])])
-    many = [hm.dns("h")] * 1500
-    return [
-        Case("seven-thousand-empty-distribution-points", "",
-             cases.root.issue(hm.svid(one, more=[hm.Extension("2.5.29.31", empty_points)]))),
-        Case("thousands-of-uris", "", cases.root.issue(hm.svid(names=uris))),
-        Case("deeply-nested-extension", "", cases.root.issue(hm.svid(one, more=[hm.Extension("2.5.29.32", nested)]))),
-        Case("names-times-constraints", "", constraint.issue(
-            hm.svid(names=[hm.uri(one), *many])), constraint),
-        Case("four-rsa-4096", "", cases.root.issue(hm.svid(one)), *[
-            hm.Ca(f"big {n}", issuer=cases.root, key=hm.huge_rsa(4096)) for n in range(3)]),
-    ]
+    attribute = sequence(oid("2.5.4.3"), tlv(0x0c, b"x"))
+    long_name = sequence(*[tlv(0x31, attribute)] * 400)
+    constrained = hm.Ca("many constraints", issuer=cases.root,
+                        more=[hm.name_constraints(excluded=[hm.uri(f"{n}.example") for n in range(600)])])
+    big = [hm.Ca(f"big {n}", issuer=cases.root, key=hm.huge_rsa(4096)) for n in range(3)]
+    cases_of = {
+        "hundreds-of-distribution-points": [issue(hm.svid(one, "spiffe://x/y", more=[
+            points(*[sequence(context(0, context(0, hm.uri("h"))))] * 1500)]))],
+        "points-relative-to-a-long-name": [issue(
+            hm.svid(one, more=[points(*[sequence(context(0, context(1, attribute)))] * 500)]), raw_issuer=long_name)],
+        "thousands-of-uris": [issue(hm.svid(names=[hm.uri("x")] * 3500))],
+        "deeply-nested-extension": [issue(hm.svid(one, "spiffe://x/y", more=[hm.Extension("2.5.29.32", nested)]))],
+        "names-times-constraints": [constrained.issue(
+            hm.svid(names=[hm.uri("spiffe://599.example/a"), *[hm.dns("h")] * 1500])), constrained],
+        "three-rsa-4096": [issue(hm.svid("spiffe://x/y")), *big],
+    }
+    return [Case(name, "", *chain) for name, chain in cases_of.items()]

@@ -129,17 +129,15 @@ class Certificate:
 
 
 def make(key, issuer_key, issuer_name, extensions, subject="", begins=-300, ends=3600, digest="sha256", version=2,
-         serial=None, now=None, inner_algorithm=None, spoil=None, raw_begin=None):
-    """DER. Times are seconds from `now`. `spoil` gets the TBSCertificate before it is signed."""
+         serial=None, now=None, inner_algorithm=None, raw_begin=None, raw_issuer=None):
+    """DER. Times are seconds from `now`."""
     now = time.time() if now is None else now
     algorithm, _ = sign(issuer_key, b"", digest)
     listed = context(3, sequence(*[item.der() for item in extensions])) if extensions else b""
     to_sign = sequence(
         context(0, integer(version)) if version else b"", integer(next(_serials) if serial is None else serial),
-        inner_algorithm or algorithm, common_name(issuer_name),
+        inner_algorithm or algorithm, raw_issuer or common_name(issuer_name),
         sequence(raw_begin or moment(now + begins), moment(now + ends)), common_name(subject), spki(key), listed)
-    if spoil:
-        to_sign = spoil(to_sign)
     _, signature = sign(issuer_key, to_sign, digest)
     return sequence(to_sign, algorithm, bits(signature))
 
