@@ -32,27 +32,37 @@ absl::StatusOr<absl::Time> ToTime(const ASN1_TIME* time, absl::string_view name)
   return absl::FromUnixSeconds(posix);
 }
 
+CBS ValueOf(const X509_EXTENSION* extension) {
+  const ASN1_OCTET_STRING* value = X509_EXTENSION_get_data(extension);
+  CBS cbs;
+  CBS_init(&cbs, ASN1_STRING_get0_data(value), static_cast<size_t>(ASN1_STRING_length(value)));
+  return cbs;
+}
+
+// Walks the list instead of having the library make objects of it, as it does once anyway when it
+// looks at all extensions: a peer may send thousands of names.
 absl::StatusOr<std::vector<std::string>> ReadUriSans(const X509* x509) {
+  // [6] IMPLICIT IA5String (RFC 5280 section 4.2.1.6).
+  constexpr CBS_ASN1_TAG kUri = CBS_ASN1_CONTEXT_SPECIFIC | 6;
   std::vector<std::string> uris;
+  const int at = X509_get_ext_by_NID(x509, NID_subject_alt_name, -1);
+  if (at < 0) return uris;
+  CBS in = ValueOf(X509_get_ext(x509, at)), names;
   // Twice the same extension is forbidden (RFC 5280 section 4.2), and readers that take the first
   // and readers that take the last would see two identities.
-  int critical = 0;
-  bssl::UniquePtr<GENERAL_NAMES> names(static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(x509, NID_subject_alt_name, &critical, nullptr)));
-  if (!names) {
-    if (critical == -1) return uris;  // Not there.
-    return SslError(absl::StatusCode::kInvalidArgument,
-                    "certificate with a malformed or repeated subjectAltName");
-  }
-  for (size_t i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
-    if (name->type != GEN_URI) continue;
-    const ASN1_IA5STRING* uri = name->d.uniformResourceIdentifier;
+  bool good = X509_get_ext_by_NID(x509, NID_subject_alt_name, at) < 0 &&
+              CBS_get_asn1(&in, &names, CBS_ASN1_SEQUENCE) && CBS_len(&in) == 0 &&
+              CBS_len(&names) > 0;
+  while (good && CBS_len(&names) > 0) {
+    CBS name;
+    CBS_ASN1_TAG tag;
+    good = CBS_get_any_asn1(&names, &name, &tag) && tag != (kUri | CBS_ASN1_CONSTRUCTED);
+    if (!good || tag != kUri) continue;
     // By length, never as a C string: a NUL inside must not cut an identity short.
-    uris.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
-                      ASN1_STRING_length(uri));
+    uris.emplace_back(reinterpret_cast<const char*>(CBS_data(&name)), CBS_len(&name));
   }
-  return uris;
+  if (good) return uris;
+  return absl::InvalidArgumentError("certificate with a malformed or repeated subjectAltName");
 }
 
 // The points of one cRLDistributionPoints value (RFC 5280 section 4.2.1.13), which nobody here
@@ -62,9 +72,7 @@ absl::StatusOr<std::vector<std::string>> ReadUriSans(const X509* x509) {
 absl::Status CheckDistributionPoints(const X509_EXTENSION* extension) {
   constexpr CBS_ASN1_TAG kName = CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | 0;
   constexpr CBS_ASN1_TAG kRelative = CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | 1;
-  const ASN1_OCTET_STRING* value = X509_EXTENSION_get_data(extension);
-  CBS in, points;
-  CBS_init(&in, ASN1_STRING_get0_data(value), static_cast<size_t>(ASN1_STRING_length(value)));
+  CBS in = ValueOf(extension), points;
   bool good = CBS_get_asn1(&in, &points, CBS_ASN1_SEQUENCE) && CBS_len(&in) == 0;
   while (good && CBS_len(&points) > 0) {
     CBS point, name;

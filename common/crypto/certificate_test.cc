@@ -86,6 +86,28 @@ TEST_F(CertificateTest, IsForTheHostsItNamesAndNotForItsSubject) {
   }
 }
 
+TEST_F(CertificateTest, RefusesNamesThatAnotherReaderMightSeeDifferently) {
+  const auto with_names = [this](const std::string& der) {
+    CertificateSpec spec;
+    spec.common_name = "x";
+    spec.raw_extensions = {{"2.5.29.17", false, der}};
+    return BuildCertificate(spec, key_->PublicKeyDer(), nullptr, *key_);
+  };
+  const auto malformed =
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("malformed or repeated"));
+  ASSERT_OK_AND_ASSIGN(CertificatePtr good, with_names("\x30\x06\x86\x01u\x82\x01d"));
+  EXPECT_THAT(good->uri_sans(), ElementsAre("u"));
+  EXPECT_THAT(with_names(std::string("\x30\x00", 2)), malformed) << "no name";
+  EXPECT_THAT(with_names("\x30\x05\xa6\x03\x16\x01u"), malformed) << "a constructed string";
+  EXPECT_THAT(with_names("\x30\x03\x86\x01ux"), malformed) << "something after the list";
+  EXPECT_THAT(with_names("\x30\x03\x86\x05u"), malformed) << "cut";
+  CertificateSpec twice;
+  twice.common_name = "x";
+  twice.uri_sans = {"u"};
+  twice.raw_extensions = {{"2.5.29.17", false, "\x30\x03\x86\x01v"}};
+  EXPECT_THAT(BuildCertificate(twice, key_->PublicKeyDer(), nullptr, *key_), malformed);
+}
+
 TEST_F(CertificateTest, EscapesControlCharactersOfTheSubject) {
   CertificateSpec spec;
   spec.common_name = "a\nb";
