@@ -140,7 +140,8 @@ TEST_F(StateOfTheWorldTest, KnowsEveryNameInTheWild) {
   EXPECT_THAT(Names(response), ElementsAre(kId, "spiffe://td", "spiffe://other", "other", "ALL"));
   EXPECT_EQ(Parse(response.resources(2)).validation_context().trusted_ca().inline_bytes(),
             world_.other().root()->ToPem());
-  const auto& custom = Parse(response.resources(4)).validation_context().custom_validator_config();
+  const Secret all = Parse(response.resources(4));
+  const auto& custom = all.validation_context().custom_validator_config();
   EXPECT_EQ(custom.name(), "envoy.tls.cert_validator.spiffe");
   SPIFFECertValidatorConfig config;
   ASSERT_TRUE(custom.typed_config().UnpackTo(&config));
