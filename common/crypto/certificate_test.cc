@@ -95,7 +95,7 @@ TEST_F(CertificateTest, RefusesNamesThatAnotherReaderMightSeeDifferently) {
   };
   const auto malformed =
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("malformed or repeated"));
-  ASSERT_OK_AND_ASSIGN(CertificatePtr good, with_names("\x30\x06\x86\x01u\x82\x01d"));
+  ASSERT_OK_AND_ASSIGN(CertificatePtr good, with_names("\x30\x06\x86\x01u\x82\x01x"));
   EXPECT_THAT(good->uri_sans(), ElementsAre("u"));
   EXPECT_THAT(with_names(std::string("\x30\x00", 2)), malformed) << "no name";
   EXPECT_THAT(with_names("\x30\x05\xa6\x03\x16\x01u"), malformed) << "a constructed string";
