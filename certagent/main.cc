@@ -46,10 +46,6 @@ int main(int argc, char** argv) {
 
   byrnie::Logger log(STDERR_FILENO, config->log_format, config->log_level);
   byrnie::RouteGrpcLog(&log);
-  const std::string token_warning = byrnie::TokenFileWarning(config->token_path);
-  if (!token_warning.empty()) {
-    log.Warning("the token file is open to others", {{"detail", token_warning}});
-  }
   absl::StatusOr<std::unique_ptr<byrnie::EpollEventLoop>> loop =
       byrnie::EpollEventLoop::Create(&clock);
   if (!loop.ok()) byrnie::ExitWithError(kProgram.name, loop.status());
@@ -66,6 +62,11 @@ int main(int argc, char** argv) {
   absl::StatusOr<std::unique_ptr<byrnie::Agent>> agent =
       byrnie::Agent::Create(loop->get(), &clock, *config, &log);
   if (!agent.ok()) byrnie::ExitWithError(kProgram.name, agent.status());
+  // Not before the configuration has proven good: what is wrong with that is one line alone.
+  const std::string token_warning = byrnie::TokenFileWarning(config->token_path);
+  if (!token_warning.empty()) {
+    log.Warning("the token file is open to others", {{"detail", token_warning}});
+  }
 
   const byrnie::SecretMemoryKind key_memory = byrnie::SecretMemoryInUse();
   log.Info("agent started", {{"release", byrnie::kRelease},
