@@ -32,8 +32,7 @@ std::string FileTrouble(sqlite3* db) {
                           "); let this user read and write the file and its directory");
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return "its content is damaged; restore it from a backup, or begin anew with another --store "
-             "and give agents the new trust bundle";
+      return std::string(kDamaged);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return "another process keeps it locked; end that one, or try again";

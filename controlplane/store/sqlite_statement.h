@@ -13,6 +13,11 @@
 
 namespace byrnie {
 
+// What is said of a database whose content cannot be right.
+inline constexpr absl::string_view kDamaged =
+    "its content is damaged; restore it from a backup, or begin anew with another --store and give "
+    "agents the new trust bundle";
+
 struct SqliteCloser {
   void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
   void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }

@@ -410,6 +410,14 @@ absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path) {
                           "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; "
                           "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"));
   RETURN_IF_ERROR(Migrate(raw, path));
+  // The whole file once, so that damage is found now and not by the first agent whose call meets
+  // it.
+  ASSIGN_OR_RETURN(
+      int64_t defects,
+      QueryInt(raw, "SELECT count(*) FROM pragma_quick_check WHERE quick_check <> 'ok'"));
+  if (defects > 0) {
+    return absl::UnavailableError(absl::StrCat("store \"", path, "\": ", kDamaged));
+  }
   ASSIGN_OR_RETURN(Statements statements, PrepareAll(raw));
   return std::make_unique<SqliteStoreImpl>(std::move(db), std::move(statements));
 }

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -25,7 +26,8 @@ using ::testing::HasSubstr;
 const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
 
 std::string Path() {
-  return absl::StrCat(::testing::TempDir(), "/",
+  // As SQLite spells it.
+  return absl::StrCat(absl::StripSuffix(::testing::TempDir(), "/"), "/",
                       ::testing::UnitTest::GetInstance()->current_test_info()->name(), ".db");
 }
 
