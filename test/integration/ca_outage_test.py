@@ -56,7 +56,7 @@ class CaOutageTest(MeshTestCase):
         self.assertGreater(left, 0.35 * LIFE)
         # Whole seconds are what certificates and proxies count in.
         sleep_through(left - 1.2, lambda: self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n"))
-        wait_until(lambda: all(self.budget(pod) < 0 for pod in self.pods), LIFE, "both certificates' end")
+        wait_until(lambda: all(self.budget(pod) < -1 for pod in self.pods), LIFE, "both certificates' end")
         for pod in self.pods:
             page = pod.agent_admin("/")[1]
             self.assertIn("Outage budget</th><td>-", page)
