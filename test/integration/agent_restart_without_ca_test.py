@@ -2,13 +2,12 @@
 """The agent restarts while the control plane is away: what works, and what waits.
 
 Proved: open connections and new ones through open tunnels go on, because the proxy needs the key for handshakes alone; the key was in the
-agent's memory and nowhere else, so handshakes wait, and fail within their deadline with the reason; nothing passes in plaintext. Agent
+agent's memory and nowhere else, so handshakes fail within their deadline with the reason, and nothing passes in plaintext. Agent
 and proxy say what is missing. When the control plane is back everything is as before without a restart of anything, within seconds.
 """
 
 import os
 import sys
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -36,6 +35,7 @@ class AgentRestartWithoutCaTest(MeshTestCase):
         serial = leaf_facts(served_leaf(self.probe, self.other.address))["serial"]
         # Known to the client's proxy, but without a tunnel: asked about once, and its tunnel ended by the restart of its proxy.
         self.assertEqual(self.ask(self.client, self.other_vip, 80), b"ping\n")
+        self.assertEqual(self.ask(self.other, self.mesh.vip, 80), b"ping\n")
         with self.client.connect(self.mesh.vip, 80) as connection:
             # Every worker gets a tunnel.
             sleep_through(1.5, lambda: self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n"), every=0.02)
@@ -49,15 +49,14 @@ class AgentRestartWithoutCaTest(MeshTestCase):
                 self.assertEqual(connection.recv(100), b"still here\n")
                 self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n")
             self.assertTrue(self.client.ready(), "the proxy has a valid certificate and its policies")
-            # Waits: handshakes of this pod, in both directions.
+            # Waits for the control plane: handshakes of this pod.
             self.other.proxy.kill()
             self.other.start_proxy()
             self.other.wait_ready()
-            started = time.monotonic()
             self.assert_fails_fast(self.client, self.other_vip, 80, within=12)
-            self.assertGreater(time.monotonic() - started, 1, "it did not wait for the agent")
-            record = self.client.wait_access_log(result="failed")[-1]
-            self.assertIn(record["reason"], ("tls-failed", "handshake-timeout"), record)
+            # The certificate is the old agent's, and so was the key.
+            wait_until(lambda: [record for record in self.client.access_log(direction="outbound")
+                                if "neither the current nor the previous one" in record.get("detail", "")], 5, "the reason")
             self.assertIn("no certificate yet", self.client.agent_admin("/healthz/ready")[1])
             page = self.client.agent_admin("/certs")[1]
             self.assertIn('"state": "none"', page)
