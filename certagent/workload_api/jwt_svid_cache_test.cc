@@ -34,8 +34,10 @@ class FakeIssuer final : public JwtIssuer {
 
   void Issue(const std::vector<std::string>& audience, Callback done) override {
     ++calls;
-    absl::StatusOr<SecretBytes> answer = failure;
-    if (failure.ok()) {
+    absl::StatusOr<SecretBytes> answer = SecretBytes();
+    if (!failure.ok()) {
+      answer = failure;
+    } else {
       std::string token = *SignJwtSvid(*SpiffeId::Parse(id), audience, loop_->WallNow(),
                                        loop_->WallNow() + life, key_id, *key);
       answer = SecretBytes::TakeFrom(&token);
