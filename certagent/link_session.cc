@@ -163,6 +163,9 @@ void LinkSession::SendIdentity(const IdentitySnapshot& identity) {
   for (const CertificatePtr& certificate : identity.chain()) {
     update->add_certificate_chain(certificate->der());
   }
+  if (identity.clock_offset().has_value()) {
+    update->set_clock_offset_ms(absl::ToInt64Milliseconds(*identity.clock_offset()));
+  }
   for (const auto& entry : identity.bundles().bundles()) {
     link::v1::Bundle* bundle = update->add_bundles();
     bundle->set_trust_domain(entry.first);

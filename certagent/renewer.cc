@@ -196,7 +196,8 @@ absl::StatusOr<IdentitySnapshotPtr> Renewer::Validate(const CertificateChain& ch
 absl::StatusOr<IdentitySnapshotPtr> Renewer::MakeSnapshot(const CertificateChain& chain,
                                                           const TrustBundleSet& bundles) const {
   ASSIGN_OR_RETURN(TrustBundleSet all, WithRevocationLists(bundles, revocation_lists_));
-  return IdentitySnapshot::Create(generation_ + 1, chain, std::move(all), loop_->WallNow());
+  return IdentitySnapshot::Create(generation_ + 1, chain, std::move(all), loop_->WallNow(),
+                                  clock_offset_.value());
 }
 
 void Renewer::Fail(absl::Status why) {

@@ -93,8 +93,10 @@ absl::StatusOr<IdentitySnapshotPtr> MeshState::ToIdentity(const link::v1::Identi
     }
   }
   ASSIGN_OR_RETURN(TrustBundleSet set, TrustBundleSet::Create(std::move(bundles)));
+  absl::optional<absl::Duration> clock_offset;
+  if (update.has_clock_offset_ms()) clock_offset = absl::Milliseconds(update.clock_offset_ms());
   return IdentitySnapshot::Create(generation_ + 1, std::move(chain), std::move(set),
-                                  loop_->WallNow());
+                                  loop_->WallNow(), clock_offset);
 }
 
 absl::Status MeshState::ApplyIdentity(const link::v1::IdentityUpdate& update) {
@@ -106,6 +108,7 @@ absl::Status MeshState::ApplyIdentity(const link::v1::IdentityUpdate& update) {
 absl::Status MeshState::TryIdentity(const link::v1::IdentityUpdate& update) {
   link::v1::IdentityUpdate content = update;
   content.clear_generation();
+  content.clear_clock_offset_ms();
   std::string bytes = content.SerializeAsString();
   if (snapshot_->identity != nullptr && bytes == identity_bytes_) return absl::OkStatus();
   ASSIGN_OR_RETURN(IdentitySnapshotPtr identity, ToIdentity(update));

@@ -88,6 +88,16 @@ class MeshStateTest : public ::testing::Test {
   MeshState state_;
 };
 
+TEST_F(MeshStateTest, KnowsHowWrongTheClockIsAndMakesNothingNewOfThatAlone) {
+  link::v1::IdentityUpdate identity = Identity();
+  identity.set_clock_offset_ms(-9000);
+  ASSERT_THAT(state_.ApplyIdentity(identity), IsOk());
+  EXPECT_EQ(state_.snapshot()->identity->identity->clock_offset(), -absl::Seconds(9));
+  identity.set_clock_offset_ms(5);
+  ASSERT_THAT(state_.ApplyIdentity(identity), IsOk());
+  EXPECT_EQ(published_.size(), 1u);
+}
+
 TEST_F(MeshStateTest, ListsWhatIsMissingUntilItHasCome) {
   EXPECT_THAT(Missing(*state_.snapshot(), loop_.WallNow()),
               ElementsAre(HasSubstr("no identity"), HasSubstr("no policies")));

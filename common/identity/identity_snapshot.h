@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/crypto/certificate.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/trust_bundle.h"
@@ -18,10 +19,9 @@ namespace byrnie {
 class IdentitySnapshot {
  public:
   // Verifies the chain against the bundles at `now`. Unauthenticated as VerifyOwnSvid says.
-  static absl::StatusOr<std::shared_ptr<const IdentitySnapshot>> Create(uint64_t generation,
-                                                                        CertificateChain chain,
-                                                                        TrustBundleSet bundles,
-                                                                        absl::Time now);
+  static absl::StatusOr<std::shared_ptr<const IdentitySnapshot>> Create(
+      uint64_t generation, CertificateChain chain, TrustBundleSet bundles, absl::Time now,
+      absl::optional<absl::Duration> clock_offset = {});
 
   // Grows by one with each published snapshot of a process; part of the tunnel pool's key.
   uint64_t generation() const { return generation_; }
@@ -31,20 +31,25 @@ class IdentitySnapshot {
   const TrustBundleSet& bundles() const { return bundles_; }
   // The earliest end of the chain.
   absl::Time not_after() const { return not_after_; }
+  // How far the mesh's clock was ahead of this machine's when the chain was issued; absent when
+  // nobody knows. For messages alone.
+  absl::optional<absl::Duration> clock_offset() const { return clock_offset_; }
 
  private:
   IdentitySnapshot(uint64_t generation, SpiffeId id, CertificateChain chain, TrustBundleSet bundles,
-                   absl::Time not_after)
+                   absl::Time not_after, absl::optional<absl::Duration> clock_offset)
       : generation_(generation),
         id_(std::move(id)),
         chain_(std::move(chain)),
         bundles_(std::move(bundles)),
-        not_after_(not_after) {}
+        not_after_(not_after),
+        clock_offset_(clock_offset) {}
   uint64_t generation_;
   SpiffeId id_;
   CertificateChain chain_;
   TrustBundleSet bundles_;
   absl::Time not_after_;
+  absl::optional<absl::Duration> clock_offset_;
 };
 
 using IdentitySnapshotPtr = std::shared_ptr<const IdentitySnapshot>;

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/clock_offset.h"
 #include "common/tls/handshake_fault.h"
 #include "openssl/ssl.h"
 
@@ -71,8 +72,11 @@ absl::StatusOr<ProvenPeer> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
   absl::StatusOr<VerifiedSvid> svid = VerifySvid(chain, own.bundles(), now, &defect);
   if (!svid.ok()) {
     *alert = AlertFor(defect);
+    const bool about_time = defect == SvidDefect::kExpired || defect == SvidDefect::kNotYetValid;
+    const std::string hint = about_time ? ClockOffsetHint(own.clock_offset()) : "";
     return WithDefect(
-        absl::Status(svid.status().code(), absl::StrCat("peer: ", svid.status().message())),
+        absl::Status(svid.status().code(), absl::StrCat("peer: ", svid.status().message(),
+                                                        hint.empty() ? "" : "; ", hint)),
         defect);
   }
   const absl::Status allowed = CheckAllowed(svid->id, own, allowed_peers, federated);

@@ -22,6 +22,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using Side = MemoryStreamPair::Side;
 
@@ -86,10 +87,11 @@ class TlsStreamTest : public ::testing::Test {
   }
   std::shared_ptr<const TlsContext> Context(TlsRole role, const TestIdentity& identity,
                                             const TrustBundleSet& bundles,
-                                            const std::string& alpn = "test") {
+                                            const std::string& alpn = "test",
+                                            absl::optional<absl::Duration> clock_offset = {}) {
     signer_.AddKey(identity);
     absl::StatusOr<IdentitySnapshotPtr> snapshot =
-        IdentitySnapshot::Create(1, identity.chain, bundles, start_);
+        IdentitySnapshot::Create(1, identity.chain, bundles, start_, clock_offset);
     EXPECT_THAT(snapshot, IsOk());
     absl::StatusOr<std::shared_ptr<const TlsContext>> context =
         TlsContext::Create(role, alpn, *snapshot, &signer_);
@@ -300,6 +302,23 @@ TEST_F(TlsStreamTest, RefusesExpiredPeersByTheLoopsClock) {
                                             HasSubstr("spiffe://td/server expired 9 s ago")));
   EXPECT_THAT(server_.handshake(),
               StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("certificate expired")));
+}
+
+TEST_F(TlsStreamTest, SaysThatItsOwnClockIsWrongWhereThatIsKnown) {
+  CertificateSpec early = ca_.SvidSpec("/server");
+  early.not_before = start_ + absl::Seconds(7);
+  StartClient(
+      Context(TlsRole::kClient, ca_.IssueSvid("/client"), ca_.Bundles(), "test", absl::Seconds(9)));
+  const TestIdentity server = ca_.Issue(early);
+  signer_.AddKey(server);
+  absl::StatusOr<IdentitySnapshotPtr> snapshot =
+      IdentitySnapshot::Create(1, server.chain, ca_.Bundles(), early.not_before);
+  ASSERT_THAT(snapshot, IsOk());
+  StartServer(*TlsContext::Create(TlsRole::kServer, "test", *snapshot, &signer_));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(client_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated,
+                                            AllOf(HasSubstr("is valid in 7 s"),
+                                                  HasSubstr("your clock is 9 s behind the mesh"))));
 }
 
 TEST_F(TlsStreamTest, RefusesAnIdentityThatIsNotAllowed) {
