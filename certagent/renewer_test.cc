@@ -366,7 +366,9 @@ TEST_F(RenewerTest, NeitherSpinsNorHammersWhileTheClockIsWrong) {
     const size_t before = ca_.calls.size();
     loop_.AdvanceTime(absl::Seconds(5));
     EXPECT_FALSE(renewer_->HasValidCertificate());
-    EXPECT_FALSE(CanSignWithPublished());
+    // One that has not begun by our clock is signed for: our clock may be what is wrong, and peers
+    // judge by theirs.
+    EXPECT_EQ(CanSignWithPublished(), jump < absl::ZeroDuration());
     EXPECT_GE(ca_.calls.size(), before + 1);
     EXPECT_LE(ca_.calls.size(), before + 5);
     EXPECT_FALSE(loop_.RunOnce());
