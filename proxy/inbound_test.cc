@@ -302,8 +302,11 @@ TEST_F(InboundConnectionTest, ReportsItsStagesItsPartiesAndItsEnd) {
 TEST_F(InboundConnectionTest, TellsThePeerWhatAnswersIt) {
   context_.baggage = "k8s.namespace.name=demo,service.name=server";
   SetMesh({});
-  const auto listener = TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
-                                            [](std::unique_ptr<TcpStream>) {});
+  // Kept: a connection that ends at once is none that was made.
+  std::unique_ptr<TcpStream> app;
+  const auto listener =
+      TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                          [&app](std::unique_ptr<TcpStream> stream) { app = std::move(stream); });
   ASSERT_THAT(listener, IsOk());
   const Answer answer = Connect((*listener)->address().ToString());
   EXPECT_EQ(answer.http_status, 200);

@@ -1,13 +1,15 @@
 #include "proxy/tunnel_reason.h"
 
 #include "absl/strings/cord.h"
+#include "proxy/access_record.h"
 
 namespace byrnie {
 namespace {
 
 constexpr char kPayload[] = "byrnie/reason";
 // Those that errors carry.
-constexpr absl::string_view kCarried[] = {tunnel_reason::kTunnelLimit, tunnel_reason::kStreamLimit};
+constexpr absl::string_view kCarried[] = {tunnel_reason::kTunnelLimit, tunnel_reason::kStreamLimit,
+                                          access_reason::kTooManySockets};
 
 }  // namespace
 

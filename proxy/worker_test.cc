@@ -29,6 +29,7 @@
 #include "proxy/buffer_budget.h"
 #include "proxy/mesh_snapshot.h"
 #include "proxy/overload.h"
+#include "proxy/process_counts.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
 
@@ -87,6 +88,7 @@ class WorkerTest : public ::testing::Test {
     dependencies.clock = &clock_;
     dependencies.budget = &budget_;
     dependencies.overload = &overload_;
+    dependencies.counts = &counts_;
     absl::StatusOr<std::unique_ptr<Worker>> worker =
         Worker::Create(dependencies, [](Worker*, uint64_t, const IpAddress&, bool) {});
     CHECK(worker.ok());
@@ -136,6 +138,7 @@ class WorkerTest : public ::testing::Test {
   ProxyMetrics metrics_;
   SharedBufferBudget budget_;
   Overload overload_;
+  ProcessCounts counts_;
   ProxyConfig config_;
   const TestCa ca_{"cluster.local", clock_.WallNow()};
   LocalSigner signer_;
