@@ -200,7 +200,10 @@ TEST_F(WorkerTest, RunsAllPostsInOrderWhileItsThreadIsRenewed) {
 TEST_F(WorkerTest, ConnectionsNoticeNothingOfARenewal) {
   const std::unique_ptr<Worker> worker = NewWorker();
   worker->Start();
-  worker->SetMesh(MakeMesh(), [] {});
+  // A connection that comes before the identity is refused.
+  std::promise<void> has_identity;
+  worker->SetMesh(MakeMesh(), [&has_identity] { has_identity.set_value(); });
+  has_identity.get_future().wait();
   const UniqueFd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const timeval limit = {10, 0};
   ASSERT_EQ(setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
