@@ -41,7 +41,7 @@ WAITING = ("demo_test.py", "dead_peer_test.py", "first_word_test.py", "lifetimes
            "direct_mtls_rotation_test.py", "rotation_test.py", "broken_certificate_test.py", "lost_conntrack_test.py",
            "control_plane_outage_test.py", "probe_test.py", "strict_first_bytes_test.py", "identity_expiry_test.py")
 # What these measure is the machine's when another file runs beside them: one by one, after the others.
-ALONE = ("handshake_flood_test.py", "idle_memory_test.py", "metrics_scale_test.py")
+ALONE = ("bulk_beside_small_test.py", "handshake_flood_test.py", "idle_memory_test.py", "metrics_scale_test.py")
 
 _print_lock = threading.Lock()
 _running = set()
