@@ -138,10 +138,8 @@ void Agent::PollTrustFiles() {
 absl::Status Agent::ServeWorkloadApi(const AgentConfig& config, const Clock* clock) {
   jwt_issuer_ = std::make_unique<ByrnieJwtIssuer>(
       loop_, [this]() -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
-        ControlPlaneConnector* const authority =
-            ca_connector_ != nullptr ? ca_connector_.get() : &connector_;
         ASSIGN_OR_RETURN(ControlPlaneConnector::Connection connection,
-                         authority->SharedChannel(renewer_->identity()));
+                         authority()->SharedChannel(renewer_->identity()));
         return connection.channel;
       });
   WorkloadListener::Options options;
@@ -156,17 +154,16 @@ absl::Status Agent::ServeWorkloadApi(const AgentConfig& config, const Clock* clo
 }
 
 std::unique_ptr<CaClient> Agent::NewCaClient(const AgentConfig& config) {
-  ControlPlaneConnector* connector = ca_connector_ != nullptr ? ca_connector_.get() : &connector_;
   TokenFile token(config.token_path, config.token_audience);
   switch (config.ca) {
     case AgentConfig::Ca::kIstio:
       return std::make_unique<IstioCaClient>(
-          loop_, connector, std::move(token),
+          loop_, authority(), std::move(token),
           IstioCaClient::Options{config.trust_domain, config.cluster_id});
     case AgentConfig::Ca::kByrnie:
       break;
   }
-  return std::make_unique<ByrnieCaClient>(loop_, connector, std::move(token), log_, random_);
+  return std::make_unique<ByrnieCaClient>(loop_, authority(), std::move(token), log_, random_);
 }
 
 void Agent::OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated) {

@@ -48,6 +48,10 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
 
   void PollTrustFiles();
   absl::Status ServeWorkloadApi(const AgentConfig& config, const Clock* clock);
+  // To the certificate authority, wherever it is.
+  ControlPlaneConnector* authority() {
+    return ca_connector_ != nullptr ? ca_connector_.get() : &connector_;
+  }
   std::unique_ptr<CaClient> NewCaClient(const AgentConfig& config);
   void OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated);
   void WatchTrustBundles();

@@ -1,7 +1,5 @@
 #include "certagent/control_plane_connector.h"
 
-#include <sys/stat.h>
-
 #include <utility>
 
 #include "absl/strings/string_view.h"
@@ -38,7 +36,7 @@ ControlPlaneConnector::ControlPlaneConnector(EventLoop* loop, Options options,
       log_(log),
       endpoints_(options_.service, options_.targets, metrics, random),
       roots_pem_(std::move(roots_pem)),
-      version_(VersionOfFile()),
+      seen_(TakeFileFingerprint(options_.roots_path)),
       look_(loop->NewTimer([this] { LookAtFile(); })),
       tell_(loop->NewDeferred([this] {
         if (on_roots_) on_roots_();
@@ -53,6 +51,11 @@ ControlPlaneConnector::~ControlPlaneConnector() = default;
 absl::StatusOr<ControlPlaneConnector::Connection> ControlPlaneConnector::NewChannel(
     const ClientIdentityPtr& identity) {
   RefreshRoots();
+  return MakeChannel(identity);
+}
+
+absl::StatusOr<ControlPlaneConnector::Connection> ControlPlaneConnector::MakeChannel(
+    const ClientIdentityPtr& identity) {
   const size_t endpoint = endpoints_.Choose(loop_->Now());
   ControlPlaneChannelOptions options;
   options.target = endpoints_.target(endpoint);
@@ -71,7 +74,7 @@ absl::StatusOr<ControlPlaneConnector::Connection> ControlPlaneConnector::SharedC
   RefreshRoots();
   if (shared_.channel == nullptr || shared_identity_ != identity ||
       shared_roots_pem_ != roots_pem_ || shared_.endpoint != endpoints_.Choose(loop_->Now())) {
-    ASSIGN_OR_RETURN(shared_, NewChannel(identity));
+    ASSIGN_OR_RETURN(shared_, MakeChannel(identity));
     shared_identity_ = identity;
     shared_roots_pem_ = roots_pem_;
   }
@@ -84,25 +87,14 @@ absl::Status ControlPlaneConnector::OnCallEnded(size_t endpoint, absl::Status st
   return status;
 }
 
-ControlPlaneConnector::FileVersion ControlPlaneConnector::VersionOfFile() const {
-  struct stat info;
-  if (stat(options_.roots_path.c_str(), &info) != 0) return FileVersion();
-  FileVersion version;
-  version.device = info.st_dev;
-  version.inode = info.st_ino;
-  version.size = static_cast<uint64_t>(info.st_size);
-  version.changed_ns = absl::ToInt64Nanoseconds(absl::DurationFromTimespec(info.st_mtim));
-  return version;
-}
-
 void ControlPlaneConnector::LookAtFile() {
   look_->Schedule(kLook);
-  if (!(VersionOfFile() == version_)) RefreshRoots();
+  if (!(TakeFileFingerprint(options_.roots_path) == seen_)) RefreshRoots();
 }
 
 void ControlPlaneConnector::RefreshRoots() {
   // Before it is read: what is written meanwhile is looked at again.
-  version_ = VersionOfFile();
+  seen_ = TakeFileFingerprint(options_.roots_path);
   absl::StatusOr<std::string> pem = ReadFile(options_.roots_path, kMaxRootsSize);
   absl::Status usable = pem.status();
   if (usable.ok()) usable = TrustBundleSet::FromPem(options_.trust_domain, *pem).status();

@@ -8,8 +8,10 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/random/bit_gen_ref.h"
 #include "absl/status/statusor.h"
+#include "absl/types/optional.h"
 #include "certagent/ca_client.h"
 #include "certagent/endpoint_set.h"
+#include "common/base/file_fingerprint.h"
 #include "common/event/event_loop.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
@@ -65,17 +67,7 @@ class ControlPlaneConnector {
   void SetRootsListener(absl::AnyInvocable<void()> on_roots) { on_roots_ = std::move(on_roots); }
 
  private:
-  // Which file was read last: replaced and rewritten ones differ in it.
-  struct FileVersion {
-    uint64_t device = 0, inode = 0, size = 0;
-    int64_t changed_ns = 0;
-    bool operator==(const FileVersion& other) const {
-      return device == other.device && inode == other.inode && size == other.size &&
-             changed_ns == other.changed_ns;
-    }
-  };
-
-  FileVersion VersionOfFile() const;
+  absl::StatusOr<Connection> MakeChannel(const ClientIdentityPtr& identity);
   void LookAtFile();
   void RefreshRoots();
 
@@ -84,8 +76,8 @@ class ControlPlaneConnector {
   Logger* const log_;  // Not owned.
   EndpointSet endpoints_;
   std::string roots_pem_;
-  FileVersion version_;
-  std::string complaint_;  // What was last logged about the file.
+  absl::optional<FileFingerprint> seen_;  // Of the file that was read last.
+  std::string complaint_;                 // What was last logged about the file.
   absl::AnyInvocable<void()> on_roots_;
   const std::unique_ptr<EventLoop::Timer> look_;
   const std::unique_ptr<EventLoop::Deferred> tell_;

@@ -7,11 +7,11 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/crypto/name_text.h"
 #include "common/crypto/pem.h"
 #include "common/crypto/sha256_fingerprint.h"
 #include "common/crypto/ssl_error.h"
 #include "openssl/asn1.h"
-#include "openssl/bio.h"
 #include "openssl/bytestring.h"
 #include "openssl/evp.h"
 #include "openssl/nid.h"
@@ -157,19 +157,7 @@ std::string Certificate::SerialHex() const {
 
 std::string Certificate::FingerprintHex() const { return Sha256FingerprintHex(der_); }
 
-std::string Certificate::Subject() const {
-  bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
-  const uint8_t* data = nullptr;
-  size_t size = 0;
-  // XN_FLAG_RFC2253 escapes control characters, so the text is safe in logs.
-  if (!bio ||
-      X509_NAME_print_ex(bio.get(), X509_get_subject_name(x509_.get()), 0, XN_FLAG_RFC2253) < 0 ||
-      !BIO_mem_contents(bio.get(), &data, &size)) {
-    DrainSslErrors();
-    return "(unprintable)";
-  }
-  return std::string(reinterpret_cast<const char*>(data), size);
-}
+std::string Certificate::Subject() const { return NameText(X509_get_subject_name(x509_.get())); }
 
 bool Certificate::MatchesKey(const PrivateKey& key) const {
   const EVP_PKEY* own = X509_get0_pubkey(x509_.get());

@@ -10,10 +10,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/crypto/name_text.h"
 #include "common/crypto/pem.h"
 #include "common/crypto/ssl_error.h"
 #include "openssl/asn1.h"
-#include "openssl/bio.h"
 #include "openssl/bytestring.h"
 #include "openssl/digest.h"
 #include "openssl/evp.h"
@@ -135,19 +135,6 @@ absl::StatusOr<std::vector<absl::string_view>> ReadEntries(CBS in) {
   return serials;
 }
 
-std::string NameText(const X509_NAME* name) {
-  bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
-  const uint8_t* data = nullptr;
-  size_t size = 0;
-  // XN_FLAG_RFC2253 escapes control characters, so the text is safe in logs.
-  if (!bio || X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253) < 0 ||
-      !BIO_mem_contents(bio.get(), &data, &size)) {
-    DrainSslErrors();
-    return "(unprintable)";
-  }
-  return std::string(reinterpret_cast<const char*>(data), std::min<size_t>(size, 256));
-}
-
 }  // namespace
 
 RevocationList::RevocationList() = default;
@@ -210,7 +197,7 @@ absl::Status RevocationList::Parse() {
     DrainSslErrors();
     return Malformed("issuer");
   }
-  issuer_ = NameText(issuer_name_.get());
+  issuer_ = NameText(issuer_name_.get()).substr(0, 256);
   ASSIGN_OR_RETURN(this_update_, ReadTime(&body, "thisUpdate"));
   // RFC 5280 section 5.1.2.5: always there. Without it nothing would ever say that the list is old.
   if (!CBS_peek_asn1_tag(&body, CBS_ASN1_UTCTIME) &&
