@@ -66,6 +66,8 @@ absl::StatusOr<ControlPlaneConnector::Connection> ControlPlaneConnector::MakeCha
     options.identity = ControlPlaneClientIdentity{identity->chain, identity->key};
   }
   ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, CreateControlPlaneChannel(options));
+  keeper_.Sweep();
+  keeper_.Keep(channel);
   return Connection{std::move(channel), endpoint};
 }
 
@@ -89,6 +91,7 @@ absl::Status ControlPlaneConnector::OnCallEnded(size_t endpoint, absl::Status st
 
 void ControlPlaneConnector::LookAtFile() {
   look_->Schedule(kLook);
+  keeper_.Sweep();
   if (!(TakeFileFingerprint(options_.roots_path) == seen_)) RefreshRoots();
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
 #include "certagent/ca_client.h"
+#include "certagent/channel_keeper.h"
 #include "certagent/endpoint_set.h"
 #include "common/base/file_fingerprint.h"
 #include "common/event/event_loop.h"
@@ -82,6 +83,7 @@ class ControlPlaneConnector {
   const std::unique_ptr<EventLoop::Timer> look_;
   const std::unique_ptr<EventLoop::Deferred> tell_;
 
+  ChannelKeeper keeper_;
   Connection shared_ = {nullptr, 0};
   ClientIdentityPtr shared_identity_;
   std::string shared_roots_pem_;

@@ -9,7 +9,8 @@ Servers, on all addresses of both families:
   source PORT BYTES    sends BYTES of its own making, then {"bytes", "sha256"} is its log's last line
 Clients, which print one JSON object last:
   stream HOST PORT SECONDS RATE   sends RATE bytes/s to a sink for SECONDS and compares the checksum
-  short HOST PORT SECONDS PAUSE   one connection after the other to an echo server, each with a question and its answer
+  short HOST PORT SECONDS INTERVAL   one connection after the other to an echo server, each with a question and its answer,
+                                  begun INTERVAL seconds apart, or later where the one before takes longer
 """
 
 import hashlib
@@ -140,7 +141,7 @@ def stream(host, port, seconds, rate):
     }), flush=True)
 
 
-def short(host, port, seconds, pause):
+def short(host, port, seconds, interval):
     stop = threading.Event()
     signal.signal(signal.SIGUSR1, lambda *_: stop.set())
     started = time.monotonic()
@@ -162,7 +163,7 @@ def short(host, port, seconds, pause):
         except OSError as error:
             failures.append(f"{before - started:.2f} s: {type(error).__name__}: {error}")
         slowest = max(slowest, time.monotonic() - before)
-        stop.wait(pause)
+        stop.wait(max(0, before + interval - time.monotonic()))
     print(json.dumps({"succeeded": succeeded, "failed": len(failures), "failures": failures[:10],
                       "slowest": round(slowest, 3)}), flush=True)
 
