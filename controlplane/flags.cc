@@ -29,7 +29,8 @@ ABSL_FLAG(absl::Duration, jwt_key_rotation, absl::Hours(24),
           "how long a key signs JWT-SVIDs before the next one does, 10s to 720h");
 ABSL_FLAG(
     double, issue_rate, 1000,
-    "certificates issued a second at most; agents beyond are told when to come back; 0: no limit");
+    "certificates issued a second at most, and as many JWT-SVIDs; agents beyond are told when to "
+    "come back; 0: no limit");
 ABSL_FLAG(std::string, attest, "join_token",
           "how a workload without a certificate proves who it is: join_token");
 ABSL_FLAG(std::string, registry, "",

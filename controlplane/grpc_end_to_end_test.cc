@@ -41,6 +41,7 @@ using byrnie::operator_::v1::GetStatusRequest;
 using byrnie::operator_::v1::GetStatusResponse;
 using byrnie::operator_::v1::Operator;
 using envoy::service::discovery::v3::AggregatedDiscoveryService;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr char kId[] = "spiffe://cluster.local/ns/demo/sa/app";
@@ -50,7 +51,7 @@ class GrpcEndToEndTest : public ::testing::Test {
  protected:
   // The library itself checks certificates by the clock of the machine, so the authority has that
   // one too.
-  GrpcEndToEndTest() {
+  explicit GrpcEndToEndTest(double issue_rate = 0) {
     authority_ = *Authority::LoadOrCreate(&store_, "cluster.local", &clock_);
     jwt_authority_ = *JwtAuthority::LoadOrCreate(&store_, "cluster.local", &clock_, {});
     TrustBundleMap bundles = authority_->bundles().bundles();
@@ -59,8 +60,8 @@ class GrpcEndToEndTest : public ::testing::Test {
     identity_ = *ServerIdentity::Create(authority_.get(), &clock_);
     tokens_ = std::make_unique<JoinTokens>("cluster.local", &store_, &clock_, &metrics_);
     ca_ = std::make_unique<CaService>(authority_.get(), jwt_authority_.get(), tokens_.get(),
-                                      bundles_.get(), absl::Hours(1), /*issue_rate=*/0, &agents_,
-                                      &clock_, &logger_, &metrics_);
+                                      bundles_.get(), absl::Hours(1), issue_rate, &agents_, &clock_,
+                                      &logger_, &metrics_);
     ads_ = std::make_unique<DeltaAds>("cluster.local", &registry_, bundles_.get(), &agents_,
                                       &clock_, &logger_, &metrics_);
     registry_.SetListener([this] { ads_->streams()->WakeAll(); });
@@ -165,6 +166,31 @@ TEST_F(GrpcEndToEndTest, AJwtSvidIsOfTheClientCertificatesIdentity) {
   EXPECT_EQ(svid->id.text(), kId);
   EXPECT_EQ(absl::ToUnixSeconds(svid->expires_at), response.expires_at().seconds());
   EXPECT_LE(response.expires_at().seconds() - response.issued_at().seconds(), 60);
+}
+
+// An authority that gives one of each, and the next a day later.
+class ThrottledEndToEndTest : public GrpcEndToEndTest {
+ protected:
+  ThrottledEndToEndTest() : GrpcEndToEndTest(/*issue_rate=*/1e-5) {}
+};
+
+TEST_F(ThrottledEndToEndTest, JwtSvidsAreLimitedBesideCertificatesNotWithThem) {
+  auto channel = Channel(Client());
+  ASSERT_THAT(channel, IsOk());
+  auto stub = CertificateAuthority::NewStub(*channel);
+  byrnie::ca::v1::IssueJwtSvidRequest request;
+  request.add_audience("db");
+  std::vector<grpc::StatusCode> codes;
+  for (int i = 0; i < 2; ++i) {
+    byrnie::ca::v1::IssueJwtSvidResponse response;
+    grpc::ClientContext context;
+    codes.push_back(stub->IssueJwtSvid(&context, request, &response).error_code());
+  }
+  EXPECT_THAT(codes, ElementsAre(grpc::StatusCode::OK, grpc::StatusCode::RESOURCE_EXHAUSTED));
+  IssueResponse issued;
+  EXPECT_TRUE(Issue(*channel, *key_, "", "", &issued).ok());
+  EXPECT_EQ(Issue(*channel, *key_, "", "", &issued).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
 TEST_F(GrpcEndToEndTest, NoJwtSvidWithoutACertificateNorForTheMeshItself) {

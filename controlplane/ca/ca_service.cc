@@ -100,7 +100,8 @@ CaService::CaService(const Authority* authority, const JwtAuthority* jwt_authori
       attestor_(attestor),
       bundles_(bundles),
       workload_ttl_(workload_ttl),
-      limiter_(issue_rate),
+      certificate_limiter_(issue_rate),
+      jwt_limiter_(issue_rate),
       agents_(agents),
       clock_(clock),
       logger_(logger),
@@ -136,6 +137,7 @@ grpc::Status CaService::IssueJwtSvid(grpc::ServerContext* context,
   const absl::Status status = TryIssueJwtSvid(*context, *request, response);
   tokens_.Count(status);
   if (status.ok()) return grpc::Status::OK;
+  if (absl::IsResourceExhausted(status)) return ToGrpcStatus(status);
   logger_->Warning("JWT-SVID refused", {{"address", PeerAddress(context->peer())},
                                         {"code", absl::StatusCodeToString(status.code())},
                                         {"error", status.message()}});
@@ -144,13 +146,14 @@ grpc::Status CaService::IssueJwtSvid(grpc::ServerContext* context,
 
 absl::Status CaService::TryIssueJwtSvid(const grpc::ServerContext& context,
                                         const byrnie::ca::v1::IssueJwtSvidRequest& request,
-                                        byrnie::ca::v1::IssueJwtSvidResponse* response) const {
+                                        byrnie::ca::v1::IssueJwtSvidResponse* response) {
   ASSIGN_OR_RETURN(PeerIdentity peer, RequirePeer(*context.auth_context(), *bundles_->bundles(),
                                                   authority_->trust_domain(), clock_->WallNow()));
   if (IsReservedPath(peer.id.path())) {
     return absl::PermissionDeniedError(
         absl::StrCat(peer.id.text(), " is reserved for the mesh itself"));
   }
+  RETURN_IF_ERROR(jwt_limiter_.Admit(clock_->MonotonicNow()));
   absl::optional<absl::Duration> ttl;
   if (request.has_ttl()) {
     ASSIGN_OR_RETURN(ttl, FromProto(request.ttl()));
@@ -177,7 +180,7 @@ absl::Status CaService::TryIssue(const grpc::ServerContext& context, const Issue
                                  IssueResponse* response) {
   ASSIGN_OR_RETURN(Caller caller, Authenticate(context));
   // After that, so that nobody without a proof takes anybody's place.
-  RETURN_IF_ERROR(limiter_.Admit(clock_->MonotonicNow()));
+  RETURN_IF_ERROR(certificate_limiter_.Admit(clock_->MonotonicNow()));
   ASSIGN_OR_RETURN(std::string public_key, VerifyCsr(request.csr()));
   absl::optional<absl::Duration> ttl;
   if (request.has_ttl()) {

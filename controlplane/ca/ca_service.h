@@ -34,7 +34,7 @@ class CaService final
   using BundlesResponse = byrnie::ca::v1::WatchTrustBundlesResponse;
 
   // `workload_ttl` caps the life of every certificate, `issue_rate` how many are issued in a
-  // second; 0: no limit.
+  // second, and as many JWT-SVIDs beside them; 0: no limit.
   CaService(const Authority* authority, const JwtAuthority* jwt_authority, Attestor* attestor,
             const TrustBundleSource* bundles, absl::Duration workload_ttl, double issue_rate,
             AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics);
@@ -69,7 +69,7 @@ class CaService final
 
   absl::Status TryIssueJwtSvid(const grpc::ServerContext& context,
                                const byrnie::ca::v1::IssueJwtSvidRequest& request,
-                               byrnie::ca::v1::IssueJwtSvidResponse* response) const;
+                               byrnie::ca::v1::IssueJwtSvidResponse* response);
   absl::Status TryIssue(const grpc::ServerContext& context,
                         const byrnie::ca::v1::IssueRequest& request,
                         byrnie::ca::v1::IssueResponse* response);
@@ -79,7 +79,8 @@ class CaService final
   Attestor* const attestor_;                 // Not owned.
   const TrustBundleSource* const bundles_;   // Not owned.
   const absl::Duration workload_ttl_;
-  IssueLimiter limiter_;
+  IssueLimiter certificate_limiter_;
+  IssueLimiter jwt_limiter_;
   AgentTable* const agents_;  // Not owned.
   const Clock* const clock_;  // Not owned.
   Logger* const logger_;      // Not owned.

@@ -35,7 +35,7 @@ absl::Status IssueLimiter::Admit(absl::Duration now) {
                absl::Seconds(1) / (per_second_ * kPartForRetries);
   last_slot_ = std::min(last_slot_, now + kLongestWait);
   absl::Status refused = absl::ResourceExhaustedError(absl::StrCat(
-      "more than ", per_second_, " certificates a second are asked for; come back later"));
+      "more than ", per_second_, " of these are asked for in a second; come back later"));
   SetRetryAfter(&refused, last_slot_ - now);
   return refused;
 }
