@@ -1,7 +1,6 @@
 #include "proxy/flight_recorder.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -41,7 +40,8 @@ FlightRecorder::Entry::Entry(const AccessRecord& record)
   size_t end = 0;
   for (size_t part = 0; part < kParts; ++part) {
     const size_t size = std::min({parts[part].size(), kMost[part], text_.size() - end});
-    std::memcpy(text_.data() + end, parts[part].data(), size);
+    // Not memcpy: a part that is not there has no address.
+    std::copy_n(parts[part].begin(), size, text_.begin() + end);
     end += size;
     ends_[part] = static_cast<uint16_t>(end);
   }

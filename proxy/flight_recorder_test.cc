@@ -50,6 +50,16 @@ TEST(FlightRecorderTest, GivesBackWhatItWasGiven) {
   EXPECT_EQ(ToJson(found[0].ToRecord()), ToJson(record));
 }
 
+TEST(FlightRecorderTest, TakesARecordOfWhichLittleIsKnown) {
+  AccessRecord record = Record(1);
+  record.peer_identity = absl::nullopt;
+  FlightRecorder recorder;
+  recorder.Add(record);
+  const std::vector<FlightRecorder::Entry> found = recorder.Find({});
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(ToJson(found[0].ToRecord()), ToJson(record));
+}
+
 TEST(FlightRecorderTest, KeepsTheLastThousandTheNewestFirst) {
   FlightRecorder recorder;
   for (int i = 0; i < 2500; ++i) recorder.Add(Record(i));
