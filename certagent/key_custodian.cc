@@ -39,7 +39,8 @@ bool IsCertificateVerifyInput(absl::string_view input) {
 KeyCustodian::KeyCustodian(EventLoop* loop, MetricRegistry* metrics, const Options& options)
     : loop_(loop), options_(options), budget_(options.burst), budget_at_(loop->Now()) {
   signed_ = metrics->AddCounter(kMetric, kHelp, {{"result", "signed"}});
-  for (const char* reason : {"scheme", "input", "unknown_key", "expired", "rate", "internal"}) {
+  for (const char* reason :
+       {"scheme", "input", "unknown_key", "expired", "not_yet_valid", "rate", "internal"}) {
     refused_[reason] =
         metrics->AddCounter(kMetric, kHelp, {{"result", absl::StrCat("refused_", reason)}});
   }
@@ -49,7 +50,7 @@ void KeyCustodian::Install(const Certificate& leaf, std::shared_ptr<const Privat
   DCHECK(loop_->InLoopThread());
   CHECK(leaf.MatchesKey(*key));
   previous_ = std::move(current_);
-  current_ = Held{leaf.FingerprintHex(), leaf.not_after(), std::move(key)};
+  current_ = Held{leaf.FingerprintHex(), leaf.not_before(), leaf.not_after(), std::move(key)};
 }
 
 absl::StatusOr<std::string> KeyCustodian::Sign(absl::string_view leaf_fingerprint_hex,
@@ -73,11 +74,17 @@ absl::StatusOr<std::string> KeyCustodian::Sign(absl::string_view leaf_fingerprin
     return Refuse("unknown_key",
                   absl::NotFoundError("the leaf is neither the current nor the previous one"));
   }
-  if (held->not_after < loop_->WallNow()) {
+  const absl::Time now = loop_->WallNow();
+  if (held->not_after < now) {
     return Refuse("expired",
                   absl::FailedPreconditionError(absl::StrCat(
-                      "the leaf expired ", absl::FormatDuration(loop_->WallNow() - held->not_after),
-                      " ago")));
+                      "the leaf expired ", absl::FormatDuration(now - held->not_after), " ago")));
+  }
+  if (now < held->not_before) {
+    return Refuse("not_yet_valid",
+                  absl::FailedPreconditionError(absl::StrCat(
+                      "the leaf is valid in ", absl::FormatDuration(held->not_before - now),
+                      "; is the clock of this machine behind?")));
   }
   if (!TakeFromBudget()) {
     return Refuse("rate", absl::ResourceExhaustedError(

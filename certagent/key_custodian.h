@@ -40,14 +40,15 @@ class KeyCustodian {
   // Signs `input` with the key of the leaf whose SHA-256 is `leaf_fingerprint_hex`; returns the DER
   // signature. InvalidArgument: not ecdsa_secp256r1_sha256 (0x0403), or not exactly a
   // CertificateVerify input of a client or server. NotFound: the leaf is neither the current nor
-  // the previous one. FailedPrecondition: the leaf has expired. ResourceExhausted: too many in a
-  // short time.
+  // the previous one. FailedPrecondition: the leaf has expired, or has not begun.
+  // ResourceExhausted: too many in a short time.
   absl::StatusOr<std::string> Sign(absl::string_view leaf_fingerprint_hex, uint32_t scheme,
                                    absl::string_view input);
 
  private:
   struct Held {
     std::string fingerprint;
+    absl::Time not_before;
     absl::Time not_after;
     std::shared_ptr<const PrivateKey> key;
   };

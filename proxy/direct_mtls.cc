@@ -37,10 +37,9 @@ class DirectMtls::Opening final : public TunnelPool::Request {
       Tell(absl::FailedPreconditionError("no identity yet"));
       return;
     }
-    const absl::Time not_after = identity_->identity->not_after();
-    if (not_after <= owner_->loop_->WallNow()) {
-      Tell(absl::FailedPreconditionError(
-          absl::StrCat("the own certificate expired at ", absl::FormatTime(not_after))));
+    absl::Status valid = identity_->identity->CheckValidAt(owner_->loop_->WallNow());
+    if (!valid.ok()) {
+      Tell(std::move(valid));
       return;
     }
     if (target_.allowed_peers.empty()) {

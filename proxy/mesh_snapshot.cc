@@ -34,8 +34,9 @@ std::vector<std::string> Missing(const MeshSnapshot& mesh, absl::Time now) {
   std::vector<std::string> missing;
   if (mesh.identity == nullptr) {
     missing.push_back("no identity from the agent yet");
-  } else if (mesh.identity->identity->not_after() <= now) {
-    missing.push_back("the own certificate has expired");
+  } else {
+    const absl::Status valid = mesh.identity->identity->CheckValidAt(now);
+    if (!valid.ok()) missing.push_back(std::string(valid.message()));
   }
   if (mesh.policies == nullptr) missing.push_back("no policies from the agent yet");
   return missing;

@@ -222,9 +222,11 @@ void RedirectedConnection::AwaitTurn() {
 void RedirectedConnection::OnTurn() {
   if (ended()) return;
   identity_ = context()->mesh->identity;
-  if (identity_ == nullptr || identity_->identity->not_after() <= loop()->WallNow()) {
-    Refuse(Result::kFailed, access_reason::kNoIdentity,
-           identity_ == nullptr ? "no identity yet" : "the own certificate has expired");
+  const absl::Status valid = identity_ == nullptr
+                                 ? absl::FailedPreconditionError("no identity yet")
+                                 : identity_->identity->CheckValidAt(loop()->WallNow());
+  if (!valid.ok()) {
+    Refuse(Result::kFailed, access_reason::kNoIdentity, std::string(valid.message()));
     return;
   }
   deadline_.reset();

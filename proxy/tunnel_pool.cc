@@ -6,6 +6,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/identity/identity_snapshot.h"
 #include "proxy/trust_change.h"
 #include "proxy/tunnel_reason.h"
 
@@ -474,9 +475,10 @@ void TunnelPool::Assign(PendingRequest* request, bool fresh) {
     request->Fail(absl::FailedPreconditionError("no identity yet"));
     return;
   }
-  if (identity_->not_after <= loop_->WallNow()) {
-    request->Fail(absl::FailedPreconditionError(
-        absl::StrCat("the own certificate expired at ", absl::FormatTime(identity_->not_after))));
+  absl::Status valid =
+      CheckOwnValidity(identity_->not_before, identity_->not_after, loop_->WallNow());
+  if (!valid.ok()) {
+    request->Fail(std::move(valid));
     return;
   }
   const TunnelTarget& target = request->target();

@@ -68,6 +68,7 @@ class TunnelPool {
   // This proxy's side of new tunnels.
   struct Identity {
     uint64_t generation = 0;
+    absl::Time not_before = absl::InfinitePast();
     absl::Time not_after = absl::InfiniteFuture();
     absl::optional<SpiffeId> id;
     std::shared_ptr<const TlsContext> context;

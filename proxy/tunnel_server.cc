@@ -274,11 +274,12 @@ void TunnelServer::CountHandshakes() {
 bool TunnelServer::HasIdentity(const SocketAddress& source, const IpAddress& local,
                                absl::Duration duration) {
   const std::shared_ptr<const IdentityInUse>& identity = context_->mesh->identity;
-  if (identity != nullptr && identity->identity->not_after() > context_->loop->WallNow()) {
-    return true;
-  }
+  const absl::Status valid = identity == nullptr
+                                 ? absl::FailedPreconditionError("no identity yet")
+                                 : identity->identity->CheckValidAt(context_->loop->WallNow());
+  if (valid.ok()) return true;
   LogRefused(source, local, AccessRecord::Result::kFailed, access_reason::kNoIdentity,
-             identity == nullptr ? "no identity yet" : "the own certificate has expired", duration);
+             std::string(valid.message()), duration);
   return false;
 }
 

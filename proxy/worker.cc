@@ -242,6 +242,7 @@ class Worker::Data {
     const IdentitySnapshot& identity = *now.identity;
     TunnelPool::Identity own;
     own.generation = identity.generation();
+    own.not_before = identity.leaf().not_before();
     own.not_after = identity.not_after();
     own.id = identity.id();
     own.context = now.client;

@@ -31,6 +31,9 @@ class IdentitySnapshot {
   const TrustBundleSet& bundles() const { return bundles_; }
   // The earliest end of the chain.
   absl::Time not_after() const { return not_after_; }
+  // Whether it may be used at `now`, which setting a clock back changes, too. FailedPrecondition:
+  // "the own certificate expired 9 s ago", or is valid in so long.
+  absl::Status CheckValidAt(absl::Time now) const;
   // How far the mesh's clock was ahead of this machine's when the chain was issued; absent when
   // nobody knows. For messages alone.
   absl::optional<absl::Duration> clock_offset() const { return clock_offset_; }
@@ -51,6 +54,9 @@ class IdentitySnapshot {
   absl::Time not_after_;
   absl::optional<absl::Duration> clock_offset_;
 };
+
+// As IdentitySnapshot::CheckValidAt, for who keeps the times alone.
+absl::Status CheckOwnValidity(absl::Time not_before, absl::Time not_after, absl::Time now);
 
 using IdentitySnapshotPtr = std::shared_ptr<const IdentitySnapshot>;
 
