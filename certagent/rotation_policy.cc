@@ -15,7 +15,7 @@ constexpr absl::Duration kLastRetryAlive = absl::Minutes(2);
 constexpr absl::Duration kLastRetryDead = absl::Seconds(4);
 constexpr double kRetryPartOfLeft = 0.05;
 constexpr double kRetrySpread = 0.5;
-constexpr absl::Duration kLongestRetryAfter = absl::Minutes(5);
+constexpr absl::Duration kLongestRetryAfterDead = absl::Minutes(5);
 constexpr double kRetryAfterSpread = 0.25;
 
 }  // namespace
@@ -23,17 +23,17 @@ constexpr double kRetryAfterSpread = 0.25;
 absl::Time RenewalTime(absl::Time issued_at, absl::Time not_after,
                        const absl::optional<RenewalWindow>& window, double random) {
   const absl::Duration life = not_after - issued_at;
-  if (life <= absl::ZeroDuration()) return issued_at;
+  if (life <= absl::ZeroDuration()) return issued_at + kShortestRenewal;
   absl::Time from = issued_at + life * kEarliest;
   absl::Time to = issued_at + life * kLatest;
-  if (window.has_value() && window->start <= window->end) {
+  if (window.has_value() && window->start <= window->end && window->end > issued_at) {
     const absl::Time limit = issued_at + life * kLastResort;
     const absl::Time start = std::clamp(window->start, issued_at, limit);
     const absl::Time end = std::clamp(window->end, issued_at, limit);
     from = std::clamp(from, start, end);
     to = std::clamp(to, start, end);
   }
-  return from + (to - from) * random;
+  return std::max(from + (to - from) * random, issued_at + kShortestRenewal);
 }
 
 absl::Duration RetryDelay(int failures, absl::Duration left,
@@ -49,10 +49,8 @@ absl::Duration RetryDelay(int failures, absl::Duration left,
   delay *= 1 + kRetrySpread * random;
   if (retry_after.has_value()) {
     // Spread again: an authority gives the same answer to many.
-    absl::Duration asked =
-        std::min(*retry_after, kLongestRetryAfter) * (1 + kRetryAfterSpread * random);
-    if (alive) asked = std::min(asked, left / 2);
-    delay = std::max(delay, asked);
+    const absl::Duration longest = alive ? left / 2 : kLongestRetryAfterDead;
+    delay = std::max(delay, std::min(*retry_after * (1 + kRetryAfterSpread * random), longest));
   }
   return alive ? std::min(delay, std::max(left, kFirstRetry)) : delay;
 }

@@ -63,8 +63,26 @@ TEST(RotationPolicyTest, IgnoresAWindowThatEndsBeforeItStarts) {
   EXPECT_EQ(RenewalTime(kNow, kNow + absl::Hours(1), inverted, 0), kNow + absl::Minutes(27));
 }
 
-TEST(RotationPolicyTest, RenewsACertificateThatIsAlreadyOverAtOnce) {
-  EXPECT_EQ(RenewalTime(kNow, kNow - absl::Seconds(1), absl::nullopt, 0.5), kNow);
+TEST(RotationPolicyTest, RenewsACertificateThatIsAlreadyOverInASecond) {
+  EXPECT_EQ(RenewalTime(kNow, kNow - absl::Seconds(1), absl::nullopt, 0.5),
+            kNow + absl::Seconds(1));
+}
+
+// The authority gives an hour and a window in the middle of it, by its own clock; this machine's is
+// ahead of that by any part of the hour.
+TEST(RotationPolicyTest, AClockThatIsAheadMakesNoLoop) {
+  const absl::Duration life = absl::Hours(1);
+  for (int percent = 0; percent < 100; ++percent) {
+    const absl::Time issued = kNow - life * percent / 100.0;  // By the authority's clock.
+    const RenewalWindow window{issued + life * 0.45, issued + life * 0.6};
+    for (double random : {0.0, 0.5, 0.999}) {
+      const absl::Duration delay = RenewalTime(kNow, issued + life, window, random) - kNow;
+      EXPECT_GE(delay, absl::Seconds(1)) << percent;
+      EXPECT_LT(delay, issued + life - kNow) << percent;
+    }
+  }
+  const RenewalWindow over{kNow - absl::Minutes(20), kNow - absl::Minutes(10)};
+  EXPECT_EQ(RenewalTime(kNow, kNow + absl::Minutes(10), over, 0), kNow + absl::Seconds(270));
 }
 
 TEST(RotationPolicyTest, RetriesNeverPastTheEndOfTenThousandLives) {
@@ -123,7 +141,8 @@ TEST(RotationPolicyTest, WaitsAsLongAsTheAuthorityWantsAndALittleMore) {
 
 TEST(RotationPolicyTest, KeepsHalfOfWhatIsLeftFromTheAuthority) {
   EXPECT_EQ(RetryDelay(1, absl::Minutes(4), absl::Hours(1), 0), absl::Minutes(2));
-  EXPECT_EQ(RetryDelay(1, absl::Hours(20), absl::Hours(10), 0), absl::Minutes(5));
+  EXPECT_EQ(RetryDelay(1, absl::Hours(24), absl::Minutes(20), 0), absl::Minutes(20));
+  EXPECT_EQ(RetryDelay(1, absl::Hours(20), absl::Hours(15), 0), absl::Hours(10));
   EXPECT_EQ(RetryDelay(1, absl::ZeroDuration(), absl::Hours(10), 0), absl::Minutes(5));
 }
 
