@@ -37,12 +37,12 @@ void JwtSvidCache::Fetch(std::vector<std::string> audience, Callback done) {
   audience.erase(std::unique(audience.begin(), audience.end()), audience.end());
   Entry& entry = entries_[audience];
   entry.used = ++uses_;
-  const absl::Time now = loop_->WallNow();
-  if (entry.token != nullptr && entry.token->expires_at <= now) entry.token = nullptr;
-  if (entry.token != nullptr && (now < entry.token->refresh_at || now < entry.failed_until)) {
+  if (entry.token != nullptr && entry.token->expires_at <= loop_->WallNow()) entry.token = nullptr;
+  const bool failed_lately = loop_->Now() < entry.failed_until;
+  if (entry.token != nullptr && (Fresh(*entry.token) || failed_lately)) {
     return Answer(std::move(done), entry.token);
   }
-  if (!entry.calling && now < entry.failed_until) {
+  if (!entry.calling && failed_lately) {
     return Answer(std::move(done), entry.failure);
   }
   if (waiting_ >= options_.max_waiting || (!entry.calling && calls_ >= options_.max_calls)) {
@@ -85,10 +85,10 @@ void JwtSvidCache::OnIssued(const Key& key, absl::StatusOr<SecretBytes> issued) 
       issued.ok() ? Judge(key, *std::move(issued)) : absl::StatusOr<TokenPtr>(issued.status());
   if (token.ok()) {
     entry.token = *token;
-    entry.failed_until = absl::InfinitePast();
+    entry.failed_until = -absl::InfiniteDuration();
   } else {
     entry.failure = token.status();
-    entry.failed_until = loop_->WallNow() + options_.retry_after;
+    entry.failed_until = loop_->Now() + options_.retry_after;
     // What is left of the present one is better than nothing.
     if (entry.token != nullptr && entry.token->expires_at > loop_->WallNow()) token = entry.token;
   }
@@ -120,7 +120,9 @@ absl::StatusOr<JwtSvidCache::TokenPtr> JwtSvidCache::Judge(const Key& key, Secre
     }
     token->expires_at = verified->expires_at;
   }
-  token->refresh_at = now + (token->expires_at - now) / 2;
+  const absl::Duration half = (token->expires_at - now) / 2;
+  token->refresh_at = now + half;
+  token->refresh_at_monotonic = loop_->Now() + half;
   return TokenPtr(std::move(token));
 }
 
@@ -128,6 +130,10 @@ bool JwtSvidCache::Usable(const Key& key, const Token& token) const {
   absl::StatusOr<JwtSvid> svid =
       VerifyJwtSvid(token.svid.view(), key.front(), snapshot_->bundles(), loop_->WallNow());
   return svid.ok() && svid->id == snapshot_->id();
+}
+
+bool JwtSvidCache::Fresh(const Token& token) const {
+  return loop_->WallNow() < token.refresh_at && loop_->Now() < token.refresh_at_monotonic;
 }
 
 void JwtSvidCache::Shrink() {

@@ -38,7 +38,10 @@ class JwtSvidCache {
   struct Token {
     SecretBytes svid;
     absl::Time expires_at;
+    // Half of its life, by both clocks: the first to come counts, so that setting one makes no
+    // token outlive it.
     absl::Time refresh_at;
+    absl::Duration refresh_at_monotonic;
   };
   using TokenPtr = std::shared_ptr<const Token>;
   using Callback = absl::AnyInvocable<void(absl::StatusOr<TokenPtr>)>;
@@ -65,7 +68,7 @@ class JwtSvidCache {
   struct Entry {
     TokenPtr token;
     bool calling = false;
-    absl::Time failed_until = absl::InfinitePast();
+    absl::Duration failed_until = -absl::InfiniteDuration();  // Monotonic.
     absl::Status failure;
     std::vector<Callback> waiting;
     uint64_t used = 0;  // When, as a number that grows.
@@ -76,6 +79,7 @@ class JwtSvidCache {
   void OnIssued(const Key& key, absl::StatusOr<SecretBytes> issued);
   absl::StatusOr<TokenPtr> Judge(const Key& key, SecretBytes svid) const;
   bool Usable(const Key& key, const Token& token) const;
+  bool Fresh(const Token& token) const;
   void Shrink();
 
   EventLoop* const loop_;           // Not owned.

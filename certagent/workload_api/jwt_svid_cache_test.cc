@@ -137,6 +137,18 @@ TEST_F(JwtSvidCacheTest, DoesNotAskAgainAtOnceAfterAFailure) {
   EXPECT_THAT(Fetch({"db"}), IsOk());
 }
 
+TEST_F(JwtSvidCacheTest, SettingTheClockBackKeepsNeitherAFailureNorAToken) {
+  issuer_.failure = absl::UnavailableError("away");
+  EXPECT_FALSE(Fetch({"db"}).ok());
+  issuer_.failure = absl::OkStatus();
+  const std::string first = *Fetch({"mail"});
+  loop_.clock()->SetWall(loop_.WallNow() - absl::Minutes(1));
+  loop_.AdvanceTime(options_.retry_after);
+  EXPECT_THAT(Fetch({"db"}), IsOk());
+  loop_.AdvanceTime(absl::Minutes(3));
+  EXPECT_NE(*Fetch({"mail"}), first);
+}
+
 TEST_F(JwtSvidCacheTest, ManyCallersWaitForOneCall) {
   issuer_.silent = true;
   int answered = 0;
