@@ -111,13 +111,13 @@ class Engine {
     index_ = api_.crypto_get_ex_new_index(CRYPTO_EX_INDEX_EC_KEY, 0, nullptr, nullptr, &DupKey,
                                           &FreeKey);
     method_ = api_.ec_key_method_new(api_.ec_key_openssl());
-    ENGINE* engine = api_.engine_new();
-    if (index_ < 0 || method_ == nullptr || engine == nullptr) return false;
+    engine_ = api_.engine_new();
+    if (index_ < 0 || method_ == nullptr || engine_ == nullptr) return false;
     api_.ec_key_method_set_sign(method_, &SignDigest, nullptr, nullptr);
-    return api_.engine_set_id(engine, kEngine) == 1 &&
-           api_.engine_set_name(engine, "keys of the agent") == 1 &&
-           api_.engine_set_load_privkey_function(engine, &LoadKey) == 1 &&
-           api_.engine_add(engine) == 1;
+    return api_.engine_set_id(engine_, kEngine) == 1 &&
+           api_.engine_set_name(engine_, "keys of the agent") == 1 &&
+           api_.engine_set_load_privkey_function(engine_, &LoadKey) == 1 &&
+           api_.engine_add(engine_) == 1;
   }
 
   static EVP_PKEY* LoadKey(ENGINE*, const char* id, UI_METHOD*, void*) {
@@ -177,6 +177,7 @@ class Engine {
   Openssl api_ = {};
   bool usable_ = false;
   int index_ = -1;
+  ENGINE* engine_ = nullptr;
   EC_KEY_METHOD* method_ = nullptr;
   absl::Mutex mutex_;
   uint64_t last_id_ ABSL_GUARDED_BY(mutex_) = 0;
