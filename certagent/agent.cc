@@ -67,7 +67,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(EventLoop* loop, const Cloc
   trust_files.metrics_prefix = "byrnie_certagent";
   ASSIGN_OR_RETURN(agent->trust_files_,
                    TrustFiles::Create(std::move(trust_files), log, &agent->metrics_));
-  agent->renewer_->SetRevocationLists(agent->trust_files_->RevocationLists());
+  agent->UseRevocationLists();
   agent->poll_trust_files_ = loop->NewTimer([raw = agent.get()] { raw->PollTrustFiles(); });
   agent->poll_trust_files_->Schedule(kPollTrustFiles);
   ASSIGN_OR_RETURN(agent->admin_, Admin::Create(loop, config.admin, config.min_renewal_interval,
@@ -105,6 +105,7 @@ Agent::Agent(EventLoop* loop, const AgentConfig& config, Logger* log)
   renewal.ttl = config.certificate_ttl;
   renewal.bundles = config.trust_bundle;
   renewal.random = [this] { return absl::Uniform<double>(random_, 0, 1); };
+  renewal.has_proxy = [this] { return link_->session() != nullptr && link_->session()->open(); };
   renewer_ = std::make_unique<Renewer>(
       loop, ca_.get(), custodian_.get(), log, &metrics_, std::move(renewal),
       [this](const IdentitySnapshotPtr& snapshot, bool rotated) { OnPublish(snapshot, rotated); });
@@ -132,7 +133,14 @@ Agent::~Agent() = default;
 
 void Agent::PollTrustFiles() {
   poll_trust_files_->Schedule(kPollTrustFiles);
-  if (trust_files_->Poll()) renewer_->SetRevocationLists(trust_files_->RevocationLists());
+  if (trust_files_->Poll()) UseRevocationLists();
+}
+
+void Agent::UseRevocationLists() {
+  const RevocationListMap lists = trust_files_->RevocationLists();
+  connector_.SetRevocationLists(lists);
+  if (ca_connector_ != nullptr) ca_connector_->SetRevocationLists(lists);
+  renewer_->SetRevocationLists(lists);
 }
 
 absl::Status Agent::ServeWorkloadApi(const AgentConfig& config, const Clock* clock) {

@@ -47,6 +47,7 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   Agent(EventLoop* loop, const AgentConfig& config, Logger* log);
 
   void PollTrustFiles();
+  void UseRevocationLists();
   absl::Status ServeWorkloadApi(const AgentConfig& config, const Clock* clock);
   // To the certificate authority, wherever it is.
   ControlPlaneConnector* authority() {
@@ -61,6 +62,8 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   IdentitySnapshotPtr Identity() override { return renewer_->snapshot(); }
   absl::optional<PolicySet> Policies() override { return discovery_->Policies(); }
   std::vector<AddressPtr> Addresses() override { return discovery_->Addresses(); }
+  void OnIdentityInForce(uint64_t generation) override { renewer_->OnInForce(generation); }
+  void OnProxyGone() override { renewer_->OnProxyGone(); }
   absl::StatusOr<std::string> Sign(absl::string_view leaf_fingerprint_hex, uint32_t scheme,
                                    absl::string_view input) override {
     absl::StatusOr<std::string> signature = custodian_->Sign(leaf_fingerprint_hex, scheme, input);

@@ -62,6 +62,7 @@ absl::StatusOr<ControlPlaneConnector::Connection> ControlPlaneConnector::MakeCha
   options.trust_domain = options_.trust_domain;
   options.server_name = options_.server_name == "*" ? HostOf(options.target) : options_.server_name;
   options.trust_bundle_pem = roots_pem_;
+  options.revocation_lists = revocation_lists_;
   if (identity != nullptr) {
     options.identity = ControlPlaneClientIdentity{identity->chain, identity->key};
   }
@@ -75,10 +76,9 @@ absl::StatusOr<ControlPlaneConnector::Connection> ControlPlaneConnector::SharedC
     const ClientIdentityPtr& identity) {
   RefreshRoots();
   if (shared_.channel == nullptr || shared_identity_ != identity ||
-      shared_roots_pem_ != roots_pem_ || shared_.endpoint != endpoints_.Choose(loop_->Now())) {
+      shared_.endpoint != endpoints_.Choose(loop_->Now())) {
     ASSIGN_OR_RETURN(shared_, MakeChannel(identity));
     shared_identity_ = identity;
-    shared_roots_pem_ = roots_pem_;
   }
   return shared_;
 }
@@ -114,6 +114,18 @@ void ControlPlaneConnector::RefreshRoots() {
   roots_pem_ = *std::move(pem);
   roots_changed_->Increment();
   log_->Info("trust bundle file changed", {{"file", options_.roots_path}});
+  OnTrustChanged();
+}
+
+void ControlPlaneConnector::SetRevocationLists(RevocationListMap lists) {
+  if (lists == revocation_lists_) return;
+  revocation_lists_ = std::move(lists);
+  OnTrustChanged();
+}
+
+void ControlPlaneConnector::OnTrustChanged() {
+  if (shared_.channel == nullptr) return;  // Nor any stream.
+  shared_.channel.reset();
   tell_->Schedule();
 }
 

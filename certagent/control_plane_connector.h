@@ -60,23 +60,30 @@ class ControlPlaneConnector {
   // address to use have changed.
   absl::StatusOr<Connection> SharedChannel(const ClientIdentityPtr& identity);
 
+  // Servers must not be revoked by these; channels are made anew when they change. At the start
+  // there are none.
+  void SetRevocationLists(RevocationListMap lists);
+
   // What became of a call or a stream. Failures make the next channel lead elsewhere, where there
   // is another address. The error to go on with: without a time to wait when there is.
   absl::Status OnCallEnded(size_t endpoint, absl::Status status);
 
-  // Runs, in a later turn, after the file's roots have changed: for streams on older channels.
+  // Runs, in a later turn, after the file's roots or the revocation lists have changed: for streams
+  // on older channels.
   void SetRootsListener(absl::AnyInvocable<void()> on_roots) { on_roots_ = std::move(on_roots); }
 
  private:
   absl::StatusOr<Connection> MakeChannel(const ClientIdentityPtr& identity);
   void LookAtFile();
   void RefreshRoots();
+  void OnTrustChanged();
 
   EventLoop* const loop_;  // Not owned.
   const Options options_;
   Logger* const log_;  // Not owned.
   EndpointSet endpoints_;
   std::string roots_pem_;
+  RevocationListMap revocation_lists_;
   absl::optional<FileFingerprint> seen_;  // Of the file that was read last.
   std::string complaint_;                 // What was last logged about the file.
   absl::AnyInvocable<void()> on_roots_;
@@ -86,7 +93,6 @@ class ControlPlaneConnector {
   ChannelKeeper keeper_;
   Connection shared_ = {nullptr, 0};
   ClientIdentityPtr shared_identity_;
-  std::string shared_roots_pem_;
 
   Counter* roots_changed_;
   Counter* roots_rejected_;

@@ -103,7 +103,7 @@ std::string BundlesJson(const Renewer& renewer, absl::optional<uint64_t> proxy_g
                         absl::Time now) {
   JsonWriter json(JsonWriter::Style::kPretty);
   json.BeginObject();
-  // Those in force are acknowledged to the authority, and no others.
+  // Acknowledged to the authority once the proxy, where there is one, has it in force.
   json.Field("version", renewer.bundle_version());
   const IdentitySnapshotPtr& snapshot = renewer.snapshot();
   json.Field("in_force", snapshot != nullptr);

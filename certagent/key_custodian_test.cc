@@ -125,6 +125,16 @@ TEST_F(KeyCustodianTest, RefusesALeafThatHasExpired) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("expired")));
 }
 
+TEST_F(KeyCustodianTest, RefusesALeafThatIsNotValidYet) {
+  Leaf leaf = NewLeaf();
+  custodian_.Install(*leaf.certificate, leaf.key);
+  loop_.clock()->SetWall(leaf.certificate->not_before() - absl::Seconds(1));
+  EXPECT_THAT(Sign(leaf, 0x0403, Input(kClient, 32)),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("valid in 1s")));
+  loop_.clock()->SetWall(leaf.certificate->not_before());
+  EXPECT_THAT(Sign(leaf, 0x0403, Input(kClient, 32)), IsOk());
+}
+
 TEST_F(KeyCustodianTest, LimitsTheRateAndRecovers) {
   KeyCustodian::Options options;
   options.signatures_per_second = 10;

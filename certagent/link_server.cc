@@ -62,8 +62,11 @@ void LinkServer::OnAccept(std::unique_ptr<TcpStream> stream) {
   }
   accepted_->Increment();
   // The one it replaces has nothing left to say, nor anybody to say it to.
-  if (session_ != nullptr) log_->Info("proxy disconnected", {{"reason", "it has ended"}});
-  session_.reset();
+  if (session_ != nullptr) {
+    log_->Info("proxy disconnected", {{"reason", "it has ended"}});
+    session_.reset();
+    backend_->OnProxyGone();
+  }
   proxy_ = *std::move(peer);
   proxy_socket_ = stream->fd();
   session_ = std::make_unique<
@@ -71,7 +74,9 @@ void LinkServer::OnAccept(std::unique_ptr<TcpStream> stream) {
     log_->Info("proxy disconnected", {{"reason", why.ok() ? "it ended the link" : why.ToString()}});
     proxy_.reset();
     proxy_socket_ = -1;
+    LinkBackend* const backend = backend_;
     session_.reset();  // And this function with it.
+    backend->OnProxyGone();
   });
 }
 

@@ -27,7 +27,11 @@ class EmptyBackend final : public LinkBackend {
   absl::StatusOr<std::string> Sign(absl::string_view, uint32_t, absl::string_view) override {
     return absl::UnimplementedError("not in this test");
   }
+  void OnIdentityInForce(uint64_t) override {}
+  void OnProxyGone() override { ++gone; }
   void Resolve(const IpAddress&, bool, ResolveCallback) override {}
+
+  int gone = 0;
 };
 
 struct Client final : FrameStream::Delegate {
@@ -133,6 +137,10 @@ TEST_F(LinkServerTest, ReplacesAtOnceAProxyThatHasGone) {
   ASSERT_TRUE(loop_.RunUntil([&] { return second.frames == 3; }));
   EXPECT_EQ(second.refusal, "");
   EXPECT_TRUE(server_->session()->open());
+  EXPECT_EQ(backend_.gone, 1);
+  second.stream.reset();
+  ASSERT_TRUE(loop_.RunUntil([&] { return server_->session() == nullptr; }));
+  EXPECT_EQ(backend_.gone, 2);
 }
 
 TEST_F(LinkServerTest, ServesAProxyOfTheRightExecutable) {

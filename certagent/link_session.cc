@@ -152,6 +152,7 @@ void LinkSession::OnAck(const link::v1::Ack& ack) {
     acknowledged_.policy_epoch = ack.policy_epoch();
   } else {
     acknowledged_.identity_generation = ack.identity_generation();
+    backend_->OnIdentityInForce(ack.identity_generation());
   }
 }
 

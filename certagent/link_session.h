@@ -33,6 +33,10 @@ class LinkBackend {
   // Absent: not known yet.
   virtual absl::optional<PolicySet> Policies() = 0;
   virtual std::vector<AddressPtr> Addresses() = 0;
+  // The proxy has the identity of `generation` in force.
+  virtual void OnIdentityInForce(uint64_t generation) = 0;
+  // The proxy has gone, and will not say what it has in force.
+  virtual void OnProxyGone() = 0;
   // As KeyCustodian::Sign.
   virtual absl::StatusOr<std::string> Sign(absl::string_view leaf_fingerprint_hex, uint32_t scheme,
                                            absl::string_view input) = 0;

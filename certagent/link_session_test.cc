@@ -35,6 +35,8 @@ class FakeBackend final : public LinkBackend {
     if (scheme != 0x0403) return absl::InvalidArgumentError("no such scheme");
     return absl::StrCat("signed ", fingerprint, " ", input);
   }
+  void OnIdentityInForce(uint64_t generation) override { in_force.push_back(generation); }
+  void OnProxyGone() override {}
   void Resolve(const IpAddress& address, bool refresh, ResolveCallback done) override {
     asked.push_back(absl::StrCat(address.ToString(), refresh ? " anew" : ""));
     waiting.push_back(std::move(done));
@@ -43,6 +45,7 @@ class FakeBackend final : public LinkBackend {
   IdentitySnapshotPtr identity;
   absl::optional<PolicySet> policies;
   std::vector<AddressPtr> addresses;
+  std::vector<uint64_t> in_force;
   std::vector<std::string> asked;
   std::vector<ResolveCallback> waiting;
 };
@@ -262,6 +265,7 @@ TEST_P(LinkSessionTest, RecordsWhatTheProxyAcknowledges) {
   proxy_.Send(ack);
   loop_.RunUntilIdle();
   EXPECT_EQ(session_->acknowledged().identity_generation, 5u);
+  EXPECT_THAT(backend_.in_force, ElementsAre(5u));
   EXPECT_EQ(session_->acknowledged().policy_epoch, 3u);
   EXPECT_EQ(session_->acknowledged().error, "does not parse");
 }

@@ -40,6 +40,10 @@ Renewer::Renewer(EventLoop* loop, CaClient* ca, KeyCustodian* custodian, Logger*
       failed_validation_(metrics->AddCounter(kRenewals, kRenewalsHelp, {{"result", "rejected"}})),
       bundles_applied_(metrics->AddCounter(kBundles, kBundlesHelp, {{"result", "applied"}})),
       bundles_rejected_(metrics->AddCounter(kBundles, kBundlesHelp, {{"result", "rejected"}})),
+      bundles_withheld_(metrics->AddGauge("byrnie_certagent_trust_bundle_withheld",
+                                          "1 while the latest trust bundles are in force but for "
+                                          "the withdrawal of the root that the "
+                                          "present certificate needs.")),
       clock_jumps_(metrics->AddCounter("byrnie_certagent_clock_jumps_total",
                                        "Times the wall clock was set or the machine suspended.")) {}
 
@@ -115,7 +119,7 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
   if (!result.ok()) {
     failed_issue_->Increment();
     proofs_.OnFailed(result.status());
-    return Fail(result.status());
+    return Fail(WithClockHint(result.status()));
   }
   if (result->authority_time.has_value()) {
     clock_offset_.OnExchange(loop_->Now() - pending_since_, loop_->WallNow(),
@@ -146,9 +150,7 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
   }
   if (!snapshot.ok()) {
     failed_validation_->Increment();
-    const std::string hint = ClockOffsetHint(clock_offset_.value());
-    if (hint.empty()) return Fail(first_error);
-    return Fail(absl::Status(first_error.code(), absl::StrCat(first_error.message(), "; ", hint)));
+    return Fail(WithClockHint(first_error));
   }
 
   const IdentitySnapshot& fresh = **snapshot;
@@ -158,7 +160,7 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
   failures_said_.Reset();
   proofs_.OnIssued();
   last_error_ = absl::OkStatus();
-  schedule_.OnIssued(Now(), fresh.not_after(), result->renewal_window);
+  schedule_.OnIssued(Now(), fresh.not_after(), ByOurClock(result->renewal_window));
   ScheduleTick();
   renewed_->Increment();
   log_->Info(
@@ -170,7 +172,21 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
        {"renew_at", absl::FormatTime(absl::RFC3339_sec, next_attempt(), absl::UTCTimeZone())}});
   const uint64_t version = chosen->version;
   Publish(*std::move(snapshot), TrustBundleSet(chosen->bundles), /*rotated=*/true);
-  if (version != bundle_version_) BundlesInForce(version);
+  if (version != bundle_version_) OnBundlesPublished(version);
+}
+
+absl::Status Renewer::WithClockHint(const absl::Status& why) const {
+  const std::string hint = ClockOffsetHint(clock_offset_.value());
+  if (hint.empty()) return why;
+  absl::Status hinted(why.code(), absl::StrCat(why.message(), "; ", hint));
+  if (absl::optional<absl::Duration> wait = RetryAfter(why)) SetRetryAfter(&hinted, *wait);
+  return hinted;
+}
+
+absl::optional<RenewalWindow> Renewer::ByOurClock(absl::optional<RenewalWindow> window) const {
+  const absl::Duration ahead = clock_offset_.value().value_or(absl::ZeroDuration());
+  if (window.has_value()) window = RenewalWindow{window->start - ahead, window->end - ahead};
+  return window;
 }
 
 absl::StatusOr<IdentitySnapshotPtr> Renewer::Validate(const CertificateChain& chain,
@@ -252,12 +268,41 @@ void Renewer::SetRevocationLists(RevocationListMap lists) {
   ReplaceRevoked();
 }
 
-void Renewer::BundlesInForce(uint64_t version) {
+void Renewer::OnBundlesPublished(uint64_t version) {
   bundle_version_ = version;
-  withheld_bundles_.reset();
+  Withhold(absl::nullopt);
   bundles_applied_->Increment();
-  log_->Info("trust bundles in force", {{"version", version}});
-  ca_->AcknowledgeTrustBundles(version);
+  log_->Info("trust bundles published", {{"version", version}});
+  unacknowledged_ = generation_;
+  if (!options_.has_proxy || !options_.has_proxy()) AcknowledgeBundles();
+}
+
+void Renewer::OnInForce(uint64_t generation) {
+  DCHECK(loop_->InLoopThread());
+  if (unacknowledged_.has_value() && generation >= *unacknowledged_) AcknowledgeBundles();
+}
+
+void Renewer::AcknowledgeBundles() {
+  unacknowledged_.reset();
+  ca_->AcknowledgeTrustBundles(bundle_version_);
+}
+
+void Renewer::Withhold(absl::optional<TrustBundleUpdate> update) {
+  withheld_bundles_ = std::move(update);
+  bundles_withheld_->Set(withheld_bundles_.has_value() && snapshot_ != nullptr ? 1 : 0);
+}
+
+void Renewer::PublishWithOwnRoot(const TrustBundleSet& bundles) {
+  const TrustBundle* before = bundles_.Find(options_.trust_domain);
+  if (before == nullptr) return;
+  for (const CertificatePtr& root : before->roots) {
+    TrustBundleMap with_root = bundles.bundles();
+    with_root[options_.trust_domain].roots.push_back(root);
+    absl::StatusOr<TrustBundleSet> set = TrustBundleSet::Create(std::move(with_root));
+    if (!set.ok()) continue;
+    absl::StatusOr<IdentitySnapshotPtr> snapshot = MakeSnapshot(snapshot_->chain(), *set);
+    if (snapshot.ok()) return Publish(*std::move(snapshot), *set, /*rotated=*/false);
+  }
 }
 
 absl::Status Renewer::CheckBundles(const absl::StatusOr<TrustBundleUpdate>& update) const {
@@ -283,28 +328,28 @@ void Renewer::OnTrustBundles(absl::StatusOr<TrustBundleUpdate> update) {
     return;
   }
   if (update->version == bundle_version_) {
-    // A new stream sends what is already in force.
-    ca_->AcknowledgeTrustBundles(bundle_version_);
+    // A new stream sends what has been published already.
+    if (!unacknowledged_.has_value()) ca_->AcknowledgeTrustBundles(bundle_version_);
     return;
   }
   if (withheld_bundles_.has_value() && withheld_bundles_->version == update->version) return;
   if (snapshot_ == nullptr) {
     // Judged, published and acknowledged together with the first certificate.
-    withheld_bundles_ = *std::move(update);
+    Withhold(*std::move(update));
     return;
   }
   absl::StatusOr<IdentitySnapshotPtr> snapshot = MakeSnapshot(snapshot_->chain(), update->bundles);
   if (!snapshot.ok()) {
-    log_->Warning("trust bundles withheld until a renewal",
+    log_->Warning("trust bundles in force but for our own root until a renewal",
                   {{"version", update->version}, {"reason", snapshot.status().message()}});
-    withheld_bundles_ = *std::move(update);
+    PublishWithOwnRoot(update->bundles);
+    Withhold(*std::move(update));
     RenewNow();
     return;
   }
   const uint64_t version = update->version;
-  withheld_bundles_.reset();
   Publish(*std::move(snapshot), update->bundles, /*rotated=*/false);
-  BundlesInForce(version);
+  OnBundlesPublished(version);
   ReplaceRevoked();
 }
 

@@ -34,8 +34,10 @@ namespace byrnie {
 // next attempt begins is RenewalSchedule's business; both clocks are looked at every second, so
 // that a suspended machine or a clock that was set is noticed at once.
 //
-// Trust bundles are published together with the chain. A set that does not verify the present chain
-// (its root was withdrawn) is kept back and a renewal begun; both come into force together.
+// Trust bundles are published together with the chain. Of a set that does not verify the present
+// chain (its root was withdrawn) all comes into force at once but the withdrawal of that one root,
+// and a renewal is begun, with which the rest follows. A set is acknowledged when the proxy, where
+// there is one, has it in force.
 class Renewer {
  public:
   struct Options {
@@ -51,6 +53,8 @@ class Renewer {
     TrustBundleSet bundles;
     // Uniform in [0, 1).
     std::function<double()> random;
+    // Whether somebody uses the snapshots who will say so by OnInForce; null: nobody.
+    std::function<bool()> has_proxy;
   };
 
   // Runs in the turn a snapshot comes into force; `rotated` tells a new certificate from new
@@ -70,6 +74,10 @@ class Renewer {
   bool RenewNow();
   // New bundles from the authority, or why they are broken.
   void OnTrustBundles(absl::StatusOr<TrustBundleUpdate> update);
+  // The proxy has the snapshot of `generation` in force, and all before it.
+  void OnInForce(uint64_t generation);
+  // There is no proxy any more that could say so.
+  void OnProxyGone() { OnInForce(generation_); }
   // Revocation lists of this agent's own, in force beside those of the authority's bundles.
   void SetRevocationLists(RevocationListMap lists);
 
@@ -84,7 +92,7 @@ class Renewer {
   int failures_in_a_row() const { return schedule_.failures_in_a_row(); }
   // Why the latest attempt failed; OK after a success.
   const absl::Status& last_error() const { return last_error_; }
-  // Version of the bundles in force; 0 for those given at start.
+  // Version of the bundles published; 0 for those given at start.
   uint64_t bundle_version() const { return bundle_version_; }
   // How far the authority's clock is ahead of ours, by the latest exchange; absent when it has not
   // told its time.
@@ -103,6 +111,10 @@ class Renewer {
                                                const TrustBundleSet& bundles) const;
   RenewalSchedule::Instant Now() const { return {loop_->WallNow(), loop_->Now()}; }
   void Fail(absl::Status why);
+  // With what is known of the clocks, which may be why.
+  absl::Status WithClockHint(const absl::Status& why) const;
+  // The authority's window as our clock will see it.
+  absl::optional<RenewalWindow> ByOurClock(absl::optional<RenewalWindow> window) const;
   // A snapshot of the chain with the bundles and our own revocation lists.
   absl::StatusOr<IdentitySnapshotPtr> MakeSnapshot(const CertificateChain& chain,
                                                    const TrustBundleSet& bundles) const;
@@ -110,7 +122,11 @@ class Renewer {
   void Publish(IdentitySnapshotPtr snapshot, const TrustBundleSet& bundles, bool rotated);
   // Asks for another certificate when the bundles in force revoke the present one.
   void ReplaceRevoked();
-  void BundlesInForce(uint64_t version);
+  void OnBundlesPublished(uint64_t version);
+  void AcknowledgeBundles();
+  // Publishes what can be published of a set that does not verify the present chain.
+  void PublishWithOwnRoot(const TrustBundleSet& bundles);
+  void Withhold(absl::optional<TrustBundleUpdate> update);
   absl::Status CheckBundles(const absl::StatusOr<TrustBundleUpdate>& update) const;
 
   EventLoop* const loop_;          // Not owned.
@@ -126,7 +142,10 @@ class Renewer {
   TrustBundleSet bundles_;  // As the authority sent them.
   RevocationListMap revocation_lists_;
   uint64_t bundle_version_ = 0;
-  // Bundles that do not verify the present chain; they come into force with the next one.
+  // Of the snapshot that bundle_version_ came with, until the proxy has that in force.
+  absl::optional<uint64_t> unacknowledged_;
+  // Bundles that do not verify the present chain; what is missing of them comes into force with the
+  // next one.
   absl::optional<TrustBundleUpdate> withheld_bundles_;
   uint64_t generation_ = 0;
 
@@ -144,6 +163,7 @@ class Renewer {
   Counter* failed_validation_;
   Counter* bundles_applied_;
   Counter* bundles_rejected_;
+  Gauge* bundles_withheld_;
   Counter* clock_jumps_;
 };
 

@@ -26,6 +26,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 struct Published {
   IdentitySnapshotPtr snapshot;
@@ -43,6 +44,7 @@ class RenewerTest : public ::testing::Test {
     options.bundles = ca_.RootBundle();
     options.random = [this] { return random_; };
     options.proofs = proofs_;
+    options.has_proxy = [this] { return has_proxy_; };
     renewer_ =
         std::make_unique<Renewer>(&loop_, &ca_, &custodian_, &log_, &metrics_, std::move(options),
                                   [this](const IdentitySnapshotPtr& snapshot, bool rotated) {
@@ -85,6 +87,7 @@ class RenewerTest : public ::testing::Test {
   KeyCustodian custodian_{&loop_, &metrics_, {}};
   double random_ = 0.5;
   std::vector<Proof> proofs_ = {Proof::kSvid, Proof::kToken};
+  bool has_proxy_ = false;
   std::vector<Published> published_;
   std::unique_ptr<Renewer> renewer_;
 };
@@ -366,9 +369,7 @@ TEST_F(RenewerTest, NeitherSpinsNorHammersWhileTheClockIsWrong) {
     const size_t before = ca_.calls.size();
     loop_.AdvanceTime(absl::Seconds(5));
     EXPECT_FALSE(renewer_->HasValidCertificate());
-    // One that has not begun by our clock is signed for: our clock may be what is wrong, and peers
-    // judge by theirs.
-    EXPECT_EQ(CanSignWithPublished(), jump < absl::ZeroDuration());
+    EXPECT_FALSE(CanSignWithPublished());
     EXPECT_GE(ca_.calls.size(), before + 1);
     EXPECT_LE(ca_.calls.size(), before + 5);
     EXPECT_FALSE(loop_.RunOnce());
@@ -409,6 +410,24 @@ TEST_F(RenewerTest, PublishesNewBundlesWithTheSameChainAndAcknowledgesThem) {
   EXPECT_EQ(published_[1].snapshot->generation(), 2u);
   EXPECT_EQ(published_[1].snapshot->leaf().der(), published_[0].snapshot->leaf().der());
   EXPECT_THAT(ca_.acknowledged, ElementsAre(7u));
+}
+
+TEST_F(RenewerTest, AcknowledgesBundlesWhenTheProxyHasThemInForce) {
+  StartAndIssue();
+  has_proxy_ = true;
+  ca_.SendBundles(ca_.Update(7));
+  EXPECT_EQ(renewer_->bundle_version(), 7u);
+  renewer_->OnInForce(1);          // What it was sent before.
+  ca_.SendBundles(ca_.Update(7));  // A new stream.
+  EXPECT_THAT(ca_.acknowledged, IsEmpty());
+  renewer_->OnInForce(2);
+  EXPECT_THAT(ca_.acknowledged, ElementsAre(7u));
+  renewer_->OnInForce(2);
+  EXPECT_THAT(ca_.acknowledged, ElementsAre(7u));
+  ca_.SendBundles(ca_.Update(8));
+  EXPECT_THAT(ca_.acknowledged, ElementsAre(7u));
+  renewer_->OnProxyGone();
+  EXPECT_THAT(ca_.acknowledged, ElementsAre(7u, 8u));
 }
 
 TEST_F(RenewerTest, PublishesItsOwnRevocationListsBesideTheAuthoritys) {
@@ -456,13 +475,77 @@ TEST_F(RenewerTest, RenewsWhenItsRootIsWithdrawnAndSwapsBothTogether) {
   StartAndIssue();
   ca_.ReplaceRoot();
   ca_.SendBundles(ca_.Update(9));
-  EXPECT_EQ(published_.size(), 1u);
+  ASSERT_EQ(published_.size(), 2u);
+  EXPECT_FALSE(published_[1].rotated);
   EXPECT_THAT(ca_.acknowledged, IsEmpty());
   loop_.RunUntilIdle();
-  ASSERT_EQ(published_.size(), 2u);
-  EXPECT_TRUE(published_[1].rotated);
+  ASSERT_EQ(published_.size(), 3u);
+  EXPECT_TRUE(published_[2].rotated);
+  EXPECT_THAT(published_[2].snapshot->bundles().Find("cluster.local")->roots, SizeIs(1));
   EXPECT_THAT(ca_.acknowledged, ElementsAre(9u));
   EXPECT_EQ(renewer_->bundle_version(), 9u);
+}
+
+TEST_F(RenewerTest, WithdrawsAllButItsOwnRootWhileTheAuthorityIsAway) {
+  const FakeCaClient stranger(&loop_, "partner.example"), retired(&loop_, "cluster.local");
+  const CertificatePtr own = ca_.RootBundle().Find("cluster.local")->roots[0];
+  const CertificatePtr old = retired.RootBundle().Find("cluster.local")->roots[0];
+  const TrustBundle partner = *stranger.RootBundle().Find("partner.example");
+  StartAndIssue();
+  TrustBundleMap all = {{"cluster.local", {{old, own}}}, {"partner.example", partner}};
+  ca_.SendBundles(TrustBundleUpdate{7, *TrustBundleSet::Create(std::move(all))});
+  ASSERT_EQ(published_.size(), 2u);
+  // All three roots go; the authority has another.
+  ca_.ReplaceRoot();
+  ca_.failure = absl::UnavailableError("down");
+  const CertificatePtr fresh = ca_.RootBundle().Find("cluster.local")->roots[0];
+  ca_.SendBundles(ca_.Update(8));
+  loop_.RunUntilIdle();
+  ASSERT_EQ(published_.size(), 3u);
+  const TrustBundleSet& bundles = published_[2].snapshot->bundles();
+  EXPECT_EQ(bundles.Find("partner.example"), nullptr);
+  EXPECT_THAT(bundles.Find("cluster.local")->roots, ElementsAre(fresh, own));
+  EXPECT_TRUE(renewer_->HasValidCertificate());
+  EXPECT_THAT(ca_.acknowledged, ElementsAre(7u));
+  EXPECT_THAT(metrics_.RenderPrometheusText(),
+              HasSubstr("byrnie_certagent_trust_bundle_withheld 1"));
+
+  ca_.failure = absl::OkStatus();
+  loop_.AdvanceTime(absl::Seconds(2));
+  EXPECT_THAT(published_.back().snapshot->bundles().Find("cluster.local")->roots,
+              ElementsAre(fresh));
+  EXPECT_THAT(ca_.acknowledged, ElementsAre(7u, 8u));
+  EXPECT_THAT(metrics_.RenderPrometheusText(),
+              HasSubstr("byrnie_certagent_trust_bundle_withheld 0"));
+}
+
+// The authority's clock is right and its window in the middle of the certificate's life; ours is
+// ahead of it.
+TEST_F(RenewerTest, MakesNoLoopOfAClockThatIsAhead) {
+  for (const absl::Duration ahead : {absl::Minutes(30), absl::Minutes(40), absl::Minutes(59)}) {
+    SCOPED_TRACE(ahead);
+    ca_.ahead = -ahead;
+    const absl::Time issued = loop_.WallNow() - ahead;
+    ca_.window = RenewalWindow{issued + absl::Minutes(27), issued + absl::Minutes(36)};
+    const size_t before = ca_.calls.size();
+    Make(absl::nullopt);
+    renewer_->Start();
+    loop_.AdvanceTime(absl::Seconds(10));
+    EXPECT_TRUE(renewer_->HasValidCertificate());
+    EXPECT_LE(ca_.calls.size(), before + 11);
+  }
+}
+
+TEST_F(RenewerTest, SaysThatItsClockIsWrongWhenTheAuthorityIsNotReached) {
+  ca_.ahead = absl::Seconds(9);
+  StartAndIssue();
+  ca_.failure = absl::UnavailableError("down");
+  SetRetryAfter(&ca_.failure, absl::Minutes(2));
+  renewer_->RenewNow();
+  loop_.AdvanceTime(absl::Seconds(10));
+  EXPECT_THAT(std::string(renewer_->last_error().message()),
+              HasSubstr("down; your clock is 9 s behind the mesh"));
+  EXPECT_EQ(ca_.calls.size(), 2u);  // Retry-after is kept.
 }
 
 TEST_F(RenewerTest, TakesTheBundlesThatCameWithTheCertificate) {

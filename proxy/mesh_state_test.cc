@@ -107,6 +107,8 @@ TEST_F(MeshStateTest, ListsWhatIsMissingUntilItHasCome) {
   EXPECT_THAT(Missing(*state_.snapshot(), loop_.WallNow()), IsEmpty());
   EXPECT_THAT(Missing(*state_.snapshot(), loop_.WallNow() + absl::Hours(2)),
               ElementsAre(HasSubstr("expired")));
+  EXPECT_THAT(Missing(*state_.snapshot(), loop_.WallNow() - absl::Hours(2)),
+              ElementsAre(HasSubstr("is valid in")));
 }
 
 TEST_F(MeshStateTest, CountsTheIdentitiesThatSomethingStillUses) {

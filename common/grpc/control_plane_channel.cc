@@ -27,7 +27,8 @@ using grpc::experimental::ExternalCertificateVerifier;
 using grpc::experimental::StaticDataCertificateProvider;
 using grpc::experimental::TlsCustomVerificationCheckRequest;
 
-// Judges the server after the library has verified the path to the roots given.
+// Judges the server. Who that is it proves to the library, by a signature with the key of its
+// certificate.
 class ServerVerifier : public ExternalCertificateVerifier {
  public:
   // The client's key lives as long as the channel, as this does.
@@ -65,8 +66,9 @@ class ServerVerifier : public ExternalCertificateVerifier {
   const std::shared_ptr<const OpensslEngineKey> client_key_;
 };
 
-// Judges the server by the whole of X509-SVID. The library's own list of URI SANs is not used: it
-// ends at the first NUL.
+// Judges the server by the whole of X509-SVID, the path to the roots included: the library would
+// judge it first, and say no more than "certificate verify failed" of a clock that is wrong. Its
+// own list of URI SANs is not used: it ends at the first NUL.
 class SvidServerVerifier final : public ServerVerifier {
  public:
   SvidServerVerifier(SpiffeId expected, TrustBundleSet bundles,
@@ -89,7 +91,8 @@ class SvidServerVerifier final : public ServerVerifier {
   const TrustBundleSet bundles_;
 };
 
-// Judges a server that is known by its host, as istiod is.
+// Judges a server that is known by its host, as istiod is, after the library has verified the path
+// to the roots given.
 class HostServerVerifier final : public ServerVerifier {
  public:
   HostServerVerifier(std::string host, std::shared_ptr<const OpensslEngineKey> client_key)
@@ -105,20 +108,29 @@ class HostServerVerifier final : public ServerVerifier {
 };
 
 // What a server is judged by.
-absl::StatusOr<std::shared_ptr<grpc::experimental::CertificateVerifier>> NewVerifier(
-    const ControlPlaneChannelOptions& options, std::shared_ptr<const OpensslEngineKey> client_key) {
+struct Judgement {
+  std::shared_ptr<grpc::experimental::CertificateVerifier> verifier;
+  // Whether the library is to verify the path before that.
+  bool library_verifies;
+};
+
+absl::StatusOr<Judgement> NewJudgement(const ControlPlaneChannelOptions& options,
+                                       std::shared_ptr<const OpensslEngineKey> client_key) {
   RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(options.trust_domain));
   ASSIGN_OR_RETURN(TrustBundleSet bundles,
                    TrustBundleSet::FromPem(options.trust_domain, options.trust_bundle_pem));
   std::string name = options.server_name;
   if (name.empty()) name = absl::StrCat("spiffe://", options.trust_domain, "/byrnie/controlplane");
   if (!absl::StartsWith(name, "spiffe://")) {
-    return ExternalCertificateVerifier::Create<HostServerVerifier>(std::move(name),
-                                                                   std::move(client_key));
+    return Judgement{ExternalCertificateVerifier::Create<HostServerVerifier>(std::move(name),
+                                                                             std::move(client_key)),
+                     /*library_verifies=*/true};
   }
   ASSIGN_OR_RETURN(SpiffeId server, SpiffeId::Parse(name));
-  return ExternalCertificateVerifier::Create<SvidServerVerifier>(
-      std::move(server), std::move(bundles), std::move(client_key));
+  ASSIGN_OR_RETURN(bundles, WithRevocationLists(bundles, options.revocation_lists));
+  return Judgement{ExternalCertificateVerifier::Create<SvidServerVerifier>(
+                       std::move(server), std::move(bundles), std::move(client_key)),
+                   /*library_verifies=*/false};
 }
 
 grpc::ChannelArguments Arguments() {
@@ -165,17 +177,16 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateControlPlaneChannel(
     pair.private_key = client_key->name();
     pairs.push_back(std::move(pair));
   }
-  ASSIGN_OR_RETURN(std::shared_ptr<grpc::experimental::CertificateVerifier> verifier,
-                   NewVerifier(options, std::move(client_key)));
+  ASSIGN_OR_RETURN(Judgement judgement, NewJudgement(options, std::move(client_key)));
 
   grpc::experimental::TlsChannelCredentialsOptions tls;
   tls.set_certificate_provider(
       std::make_shared<StaticDataCertificateProvider>(options.trust_bundle_pem, pairs));
   tls.watch_root_certs();
   if (!pairs.empty()) tls.watch_identity_key_cert_pairs();
-  tls.set_verify_server_certs(true);
+  tls.set_verify_server_certs(judgement.library_verifies);
   tls.set_check_call_host(false);
-  tls.set_certificate_verifier(std::move(verifier));
+  tls.set_certificate_verifier(std::move(judgement.verifier));
   return grpc::CreateCustomChannel(options.target, grpc::experimental::TlsCredentials(tls),
                                    Arguments());
 }

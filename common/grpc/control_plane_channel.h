@@ -8,6 +8,7 @@
 #include "absl/types/optional.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/private_key.h"
+#include "common/identity/trust_bundle.h"
 #include "grpcpp/channel.h"
 
 namespace byrnie {
@@ -31,6 +32,9 @@ struct ControlPlaneChannelOptions {
   // The roots the server's chain must lead to; nothing else is trusted, the system's roots
   // included.
   std::string trust_bundle_pem;
+  // What the server's chain must not be revoked by, where it proves a SPIFFE ID: as
+  // TrustBundle::crls.
+  RevocationListMap revocation_lists;
   // Absent for a caller that has only a token.
   absl::optional<ControlPlaneClientIdentity> identity;
 };

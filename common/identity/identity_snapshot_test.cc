@@ -35,5 +35,20 @@ TEST(IdentitySnapshotTest, DoesNotExistForABrokenOrExpiredChain) {
               StatusIs(absl::StatusCode::kUnauthenticated));
 }
 
+TEST(IdentitySnapshotTest, IsOfUseBetweenTheTimesOfItsLeaf) {
+  const TestCa ca("td", kNow);
+  const TestIdentity svid = ca.IssueSvid("/a");
+  ASSERT_OK_AND_ASSIGN(IdentitySnapshotPtr snapshot,
+                       IdentitySnapshot::Create(1, svid.chain, ca.Bundles(), kNow));
+  const absl::Time begin = snapshot->leaf().not_before(), end = snapshot->not_after();
+  EXPECT_THAT(snapshot->CheckValidAt(begin), IsOk());
+  EXPECT_THAT(snapshot->CheckValidAt(end - absl::Seconds(1)), IsOk());
+  EXPECT_THAT(snapshot->CheckValidAt(end + absl::Seconds(9)),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("expired 9s ago")));
+  EXPECT_THAT(
+      snapshot->CheckValidAt(begin - absl::Seconds(7)),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("valid in 7s; is the clock")));
+}
+
 }  // namespace
 }  // namespace byrnie
