@@ -8,8 +8,8 @@ Files run a few at a time: N that work, and one beside them that mostly waits; t
 percentiles of latency run alone.
 
 Prints one line per test, the logs of what failed, and ends with "N passed, N failed". Exit 1 if one failed. A file that
-fails beside another runs once more by itself at the end, where what it measures is not the machine's load; it says so, and
-that run is the one that counts.
+fails beside another runs once more by itself at the end, where what it measures is not the machine's load; that run is the
+one that counts, and the last line but one names the files that needed it.
 """
 
 import argparse
@@ -138,6 +138,8 @@ def main():
     passed = sum(result[0] for result in results.values())
     failed = sum(result[1] for result in results.values())
     print(f"     {len(results)} files in {(time.monotonic() - started) / 60:.1f} minutes")
+    if again:
+        print("needed a second run: " + " ".join(os.path.basename(path) for path in again))
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed or not passed else 0
 
