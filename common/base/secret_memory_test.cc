@@ -56,12 +56,12 @@ bool KernelHasSecretMemory() {
 }
 
 TEST(SecretMemoryTest, IsHiddenWhereTheKernelCanHideIt) {
-  if (!KernelHasSecretMemory()) GTEST_SKIP() << "this kernel has no memfd_secret";
-  EXPECT_EQ(SecretMemoryInUse(), SecretMemoryKind::kHidden);
+  const bool hidden = KernelHasSecretMemory();
+  EXPECT_EQ(SecretMemoryInUse() == SecretMemoryKind::kHidden, hidden);
   uint8_t* bytes = AllocateSecret(32);
   memset(bytes, 0xA5, 32);
   char out[32];
-  EXPECT_EQ(ReadThroughProc(bytes, sizeof(out), out), -1);
+  EXPECT_EQ(ReadThroughProc(bytes, sizeof(out), out), hidden ? -1 : 32);
   // The same look finds what is in ordinary memory.
   std::vector<uint8_t> ordinary(32, 0xA5);
   EXPECT_EQ(ReadThroughProc(ordinary.data(), sizeof(out), out), 32);
