@@ -53,6 +53,7 @@ absl::Status ControlPlane::StartAll() {
   trust_files.bundles = options_.federated_bundles;
   trust_files.crls = options_.crls;
   trust_files.metrics_prefix = "byrnie_controlplane";
+  trust_files.clock = clock_;
   ASSIGN_OR_RETURN(trust_files_, TrustFiles::Create(std::move(trust_files), logger_, &metrics_));
   RETURN_IF_ERROR(CheckOutputs());
   RETURN_IF_ERROR(CheckPortsAreFree());

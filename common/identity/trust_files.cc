@@ -1,5 +1,7 @@
 #include "common/identity/trust_files.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -25,6 +27,17 @@ bool Same(const std::vector<std::shared_ptr<const T>>& a,
           const std::vector<std::shared_ptr<const T>>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const auto& x, const auto& y) { return x->der() == y->der(); });
+}
+
+// One root at least has not expired. A bundle that trusts nobody is an old one by mistake: to
+// withdraw a trust domain is to empty its file.
+absl::Status CheckOneIsCurrent(const std::vector<CertificatePtr>& roots, absl::Time now) {
+  absl::Time latest = absl::InfinitePast();
+  for (const CertificatePtr& root : roots) latest = std::max(latest, root->not_after());
+  if (latest > now) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("all its roots have expired, the last at ",
+                   absl::FormatTime(absl::RFC3339_sec, latest, absl::UTCTimeZone())));
 }
 
 }  // namespace
@@ -56,7 +69,8 @@ absl::StatusOr<std::unique_ptr<TrustFiles>> TrustFiles::Create(Options options, 
   auto files = absl::WrapUnique(new TrustFiles(std::move(options), log, metrics));
   for (Watched& watched : files->files_) {
     watched.seen = TakeFileFingerprint(watched.file.path);
-    RETURN_IF_ERROR(Load(/*first_time=*/true, &watched).status());
+    const absl::Status loaded = files->Load(/*first_time=*/true, &watched).status();
+    if (!loaded.ok()) return Refusal(watched, loaded);
     files->reads_ok_->Increment();
   }
   files->ShowAges();
@@ -65,6 +79,7 @@ absl::StatusOr<std::unique_ptr<TrustFiles>> TrustFiles::Create(Options options, 
 
 TrustFiles::TrustFiles(Options options, Logger* log, MetricRegistry* metrics)
     : log_(log),
+      clock_(options.clock),
       reads_ok_(metrics->AddCounter(absl::StrCat(options.metrics_prefix, "_trust_file_reads_total"),
                                     kReadsHelp, {{"result", "ok"}})),
       reads_rejected_(
@@ -128,7 +143,19 @@ bool TrustFiles::PollOne(Watched* watched) {
   return *changed;
 }
 
-absl::StatusOr<bool> TrustFiles::Load(bool first_time, Watched* watched) {
+absl::Status TrustFiles::Refusal(const Watched& watched, const absl::Status& status) {
+  const bool is_bundle = watched.kind == Kind::kBundle;
+  const std::string& of = watched.file.trust_domain;
+  const std::string remedy =
+      absl::IsPermissionDenied(status) ? absl::StrCat("let uid ", geteuid(), " read it")
+      : is_bundle ? absl::StrCat("give the PEM file with the present roots of ", of)
+                  : absl::StrCat("give a PEM or DER file with revocation lists of ", of);
+  return absl::Status(
+      status.code(),
+      absl::StrCat(is_bundle ? "--federated_bundle: " : "--crl: ", status.message(), "; ", remedy));
+}
+
+absl::StatusOr<bool> TrustFiles::Load(bool first_time, Watched* watched) const {
   const std::string& path = watched->file.path;
   const bool was_doubted = std::exchange(watched->doubted, false);
   const auto in_file = [&path](const absl::Status& status) {
@@ -155,6 +182,10 @@ absl::StatusOr<bool> TrustFiles::Load(bool first_time, Watched* watched) {
         TrustBundleSet::FromPem(watched->file.trust_domain, contents);
     if (!set.ok()) return in_file(set.status());
     roots = set->Find(watched->file.trust_domain)->roots;
+    if (clock_ != nullptr) {
+      const absl::Status current = CheckOneIsCurrent(roots, clock_->WallNow());
+      if (!current.ok()) return in_file(current);
+    }
   }
   const bool changed = !Same(roots, watched->roots);
   watched->roots = std::move(roots);

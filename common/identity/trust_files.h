@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
+#include "common/base/clock.h"
 #include "common/base/file_fingerprint.h"
 #include "common/identity/trust_bundle.h"
 #include "common/telemetry/log.h"
@@ -19,11 +20,11 @@ namespace byrnie {
 // Files with trust bundles of other trust domains and with revocation lists, which may change at
 // any time. Lives on one thread; reads the disk. The pointers outlive it.
 //
-// A file that cannot be read or is invalid is logged and counted once, and what was in force stays
-// in force: an unreadable file is no decision. A trust domain is withdrawn by emptying its bundle
-// file (white space alone), and only when two looks in a row have found it so, because a file that
-// is just being written is empty for a moment. An emptied file of revocation lists is an invalid
-// one: lists end by their nextUpdate.
+// A file that cannot be read or is invalid, or a bundle whose roots have all expired, is logged and
+// counted once, and what was in force stays in force: an unreadable file is no decision. A trust
+// domain is withdrawn by emptying its bundle file (white space alone), and only when two looks in a
+// row have found it so, because a file that is just being written is empty for a moment. An emptied
+// file of revocation lists is an invalid one: lists end by their nextUpdate.
 class TrustFiles {
  public:
   // Which trust domain a file is about.
@@ -36,6 +37,8 @@ class TrustFiles {
     std::vector<File> crls;     // PEM or DER.
     // "byrnie_certagent": in front of the names of metrics.
     std::string metrics_prefix;
+    // Judges whether the roots of a bundle have expired. Null: nobody does. Not owned.
+    const Clock* clock = nullptr;
   };
 
   // Reads "TRUST_DOMAIN=FILE,...", as the flags have it; FILE alone is of `default_trust_domain`
@@ -43,8 +46,9 @@ class TrustFiles {
   static absl::StatusOr<std::vector<File>> ParseFlag(absl::string_view text,
                                                      absl::string_view default_trust_domain);
 
-  // Reads all files for the first time. NotFound, InvalidArgument and the like name the file. A
-  // bundle file may be empty: its trust domain is not trusted yet.
+  // Reads all files for the first time. NotFound, InvalidArgument and the like name the flag
+  // (--federated_bundle or --crl), the file and what to do. A bundle file may be empty: its trust
+  // domain is not trusted yet.
   static absl::StatusOr<std::unique_ptr<TrustFiles>> Create(Options options, Logger* log,
                                                             MetricRegistry* metrics);
   TrustFiles(const TrustFiles&) = delete;
@@ -76,11 +80,14 @@ class TrustFiles {
   TrustFiles(Options options, Logger* log, MetricRegistry* metrics);
   bool PollOne(Watched* watched);
   // True when it says something else than before.
-  static absl::StatusOr<bool> Load(bool first_time, Watched* watched);
+  absl::StatusOr<bool> Load(bool first_time, Watched* watched) const;
+  // `status` of the first reading, for whoever gave the flag.
+  static absl::Status Refusal(const Watched& watched, const absl::Status& status);
   void ShowAges();
 
   std::vector<Watched> files_;
-  Logger* const log_;  // Not owned.
+  Logger* const log_;         // Not owned.
+  const Clock* const clock_;  // Not owned; may be null.
   Counter* const reads_ok_;
   Counter* const reads_rejected_;
   Gauge* const crl_this_update_;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status_matchers.h"
+#include "common/base/testing/fake_clock.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "common/tls/testing/test_ca.h"
@@ -19,6 +20,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
@@ -36,6 +38,7 @@ class TrustFilesTest : public ::testing::Test {
     options.bundles = {{"partner", bundle_}};
     options.crls = {{"td", crl_}};
     options.metrics_prefix = "test";
+    options.clock = &clock_;
     return TrustFiles::Create(options, &log_, &metrics_);
   }
   std::string CrlPem(std::vector<CertificatePtr> revoked = {}) {
@@ -48,6 +51,7 @@ class TrustFilesTest : public ::testing::Test {
   const std::string crl_ = testing::TempDir() + "/td.crl";
   Logger log_{open("/dev/null", O_WRONLY | O_CLOEXEC), Logger::Format::kText, LogLevel::kError};
   MetricRegistry metrics_;
+  FakeClock clock_{kNow};
 };
 
 TEST_F(TrustFilesTest, AddsTrustDomainsAndListsToABase) {
@@ -121,11 +125,28 @@ TEST_F(TrustFilesTest, BeginsWithoutATrustDomainWhoseFileIsEmpty) {
 }
 
 TEST_F(TrustFilesTest, DoesNotBeginWithFilesThatAreMissingOrBad) {
-  EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kNotFound, HasSubstr(bundle_)));
+  EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kNotFound,
+                                 AllOf(HasSubstr("--federated_bundle: "), HasSubstr(bundle_),
+                                       HasSubstr("; give the PEM file"))));
   Write(bundle_, partner_.root()->ToPem());
-  EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kNotFound, HasSubstr(crl_)));
+  EXPECT_THAT(Create(),
+              StatusIs(absl::StatusCode::kNotFound,
+                       AllOf(HasSubstr("--crl: "), HasSubstr(crl_), HasSubstr("; give a PEM"))));
   Write(crl_, "");
   EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(crl_)));
+}
+
+TEST_F(TrustFilesTest, TakesABundleWhileOneOfItsRootsHasNotExpired) {
+  const TestCa old("partner", kNow - absl::Hours(24 * 366 * 11));
+  Write(crl_, CrlPem());
+  Write(bundle_, old.root()->ToPem());
+  EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                 AllOf(HasSubstr(bundle_), HasSubstr("expired"))));
+  Write(bundle_, absl::StrCat(old.root()->ToPem(), partner_.root()->ToPem()));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
+  Write(bundle_, old.root()->ToPem());
+  EXPECT_FALSE(files->Poll());
+  EXPECT_THAT(Added(*files).Find("partner")->roots, SizeIs(2));
 }
 
 TEST(TrustFilesFlagTest, NamesTrustDomainAndFile) {

@@ -162,6 +162,8 @@ class BadInputTest(unittest.TestCase):
             (["--admin=0.0.0.0:15010"], "loopback"),
             (["--certificate_ttl=1s"], "certificate_ttl"),
             (["--workload_addresses=10.0.0.300"], "10.0.0.300"),
+            ([f"--crl={self.files}/missing.crl"], "--crl: cannot open"),
+            ([f"--crl={self.secret('secret.crl')}"], f"let uid {PROXY_UID} read it"),
         ])
 
     def test_the_agent_with_a_taken_port(self):
@@ -187,6 +189,12 @@ class BadInputTest(unittest.TestCase):
             ([f"--store=sqlite:{self.file('no-database', 'nonsense' * 200)}"], "no-database"),
             ([f"--trust_bundle_out={self.files}/nowhere/bundle.pem"], "nowhere"),
             ([f"--operator_token_out={self.files}/nowhere/token"], "nowhere"),
+            ([f"--federated_bundle=partner.example={self.files}/missing.pem"], "--federated_bundle: cannot open"),
+            ([f"--federated_bundle=partner.example={self.files}/missing.pem"], "; give the PEM file"),
+            ([f"--federated_bundle=partner.example={self.expired_bundle}"], "expired"),
+            ([f"--federated_bundle=partner.example={self.expired_bundle}"], "; give the PEM file"),
+            ([f"--crl={self.files}/missing.crl"], "--crl: cannot open"),
+            ([f"--crl={self.files}/missing.crl"], "; give a PEM or DER file"),
             (["--workload_ttl=-1h"], "workload_ttl"),
             (["--workload_ttl=soon"], "soon"),
             (["--trust_domain=Not/Valid"], "trust_domain"),
