@@ -81,7 +81,13 @@ absl::StatusOr<std::unique_ptr<Admin>> Admin::Create(EventLoop* loop, const Sock
   options.evicted =
       metrics->AddCounter("byrnie_certagent_http_connections_evicted_total",
                           "Connections of HTTP clients closed to make room for newer ones.");
-  ASSIGN_OR_RETURN(admin->server_, HttpServer::Create(loop, address, options, std::move(routes)));
+  absl::StatusOr<std::unique_ptr<HttpServer>> server =
+      HttpServer::Create(loop, address, options, std::move(routes));
+  if (!server.ok()) {
+    return absl::Status(server.status().code(),
+                        absl::StrCat("--admin: ", server.status().message()));
+  }
+  admin->server_ = *std::move(server);
   return admin;
 }
 

@@ -237,8 +237,13 @@ absl::Status CheckSocketPath(absl::string_view flag, const std::string& path) {
                                      " does not exist; create it with mode 0700"));
   }
   if (access(directory.c_str(), W_OK | X_OK) != 0) {
+    return InFlag(flag,
+                  absl::StrCat("cannot create a socket in ", directory, ": ", std::strerror(errno),
+                               "; let uid ", geteuid(), " write to it"));
+  }
+  if (lstat(path.c_str(), &info) == 0 && !S_ISSOCK(info.st_mode)) {
     return InFlag(
-        flag, absl::StrCat("cannot create a socket in ", directory, ": ", std::strerror(errno)));
+        flag, absl::StrCat(path, " is there and no socket; remove it or choose another --", flag));
   }
   return absl::OkStatus();
 }

@@ -19,6 +19,14 @@
 #include "controlplane/store/sqlite_store.h"
 
 namespace byrnie {
+namespace {
+
+absl::Status InFlag(absl::string_view flag, const absl::Status& status,
+                    absl::string_view remedy = "") {
+  return absl::Status(status.code(), absl::StrCat("--", flag, ": ", status.message(), remedy));
+}
+
+}  // namespace
 
 ControlPlane::ControlPlane(ControlPlaneOptions options, EventLoop* loop, const Clock* clock,
                            Logger* logger)
@@ -138,24 +146,28 @@ ControlPlane::~ControlPlane() {
 // The real listening comes after the store has been opened. Looking first keeps a taken port from
 // making files.
 absl::Status ControlPlane::CheckPortsAreFree() const {
-  for (const SocketAddress& address : {options_.listen, options_.admin}) {
+  for (const auto& [flag, address] :
+       {std::pair("listen", options_.listen), std::pair("admin", options_.admin)}) {
     if (address.port() == 0) continue;
-    RETURN_IF_ERROR(
-        TcpListener::Create(loop_, address, {}, [](std::unique_ptr<TcpStream>) {}).status());
+    const absl::Status free =
+        TcpListener::Create(loop_, address, {}, [](std::unique_ptr<TcpStream>) {}).status();
+    if (!free.ok()) return InFlag(flag, free);
   }
   return absl::OkStatus();
 }
 
 absl::Status ControlPlane::CheckOutputs() {
-  for (const std::string& path : {options_.trust_bundle_out, options_.operator_token_out}) {
+  for (const auto& [flag, path] : {std::pair("trust_bundle_out", options_.trust_bundle_out),
+                                   std::pair("operator_token_out", options_.operator_token_out)}) {
     if (!path.empty() && ::access(path.c_str(), F_OK) != 0) new_outputs_.push_back(path);
     const size_t slash = path.rfind('/');
     if (slash == std::string::npos || slash == 0) continue;
     const std::string folder = path.substr(0, slash);
     struct stat info;
     if (::stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
-      return absl::NotFoundError(absl::StrCat("cannot write \"", path, "\": there is no folder \"",
-                                              folder, "\"; make it"));
+      return InFlag(
+          flag, absl::NotFoundError(absl::StrCat(
+                    "cannot write \"", path, "\": there is no folder \"", folder, "\"; make it")));
     }
   }
   return absl::OkStatus();
@@ -163,7 +175,11 @@ absl::Status ControlPlane::CheckOutputs() {
 
 absl::Status ControlPlane::WriteTrustBundle() const {
   if (options_.trust_bundle_out.empty()) return absl::OkStatus();
-  return WriteFileAtomically(options_.trust_bundle_out, authority_->root()->ToPem(), 0644);
+  const absl::Status written =
+      WriteFileAtomically(options_.trust_bundle_out, authority_->root()->ToPem(), 0644);
+  if (written.ok()) return written;
+  return InFlag("trust_bundle_out", written,
+                absl::StrCat("; give a file that uid ", ::geteuid(), " may make and replace"));
 }
 
 absl::StatusOr<TrustBundleSet> ControlPlane::CollectBundles() const {

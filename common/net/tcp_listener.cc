@@ -23,6 +23,8 @@ absl::Status BindError(int error, const SocketAddress& address) {
       return absl::AlreadyExistsError(
           absl::StrCat(message, "; stop what uses the port or choose another"));
     case EACCES:
+      return absl::PermissionDeniedError(absl::StrCat(
+          message, "; ports below 1024 need the capability NET_BIND_SERVICE, choose another"));
     case EPERM:
       return absl::PermissionDeniedError(message);
     case EADDRNOTAVAIL:

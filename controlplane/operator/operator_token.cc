@@ -1,5 +1,7 @@
 #include "controlplane/operator/operator_token.h"
 
+#include <unistd.h>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
@@ -13,6 +15,13 @@ namespace {
 
 constexpr size_t kMaxTokenFile = 4096;
 
+// What is wrong with the file, for whoever named it.
+absl::Status Unusable(const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat("--operator_token_out: ", status.message(),
+                                                  "; give a file that uid ", ::geteuid(),
+                                                  " may make, read and replace"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> PrepareOperatorToken(const std::string& path, Store* store,
@@ -25,7 +34,7 @@ absl::StatusOr<std::string> PrepareOperatorToken(const std::string& path, Store*
       TokenHashesEqual(HashBearerToken(absl::StripAsciiWhitespace(file->view())), *stored)) {
     return *stored;
   }
-  if (!file.ok() && !absl::IsNotFound(file.status())) return file.status();
+  if (!file.ok() && !absl::IsNotFound(file.status())) return Unusable(file.status());
 
   // The file first: a crash in between leaves a token that is not yet known, and the next start
   // makes another.
@@ -33,7 +42,8 @@ absl::StatusOr<std::string> PrepareOperatorToken(const std::string& path, Store*
   SecretBytes line(token.size() + 1);
   for (size_t i = 0; i < token.size(); ++i) line.mutable_span()[i] = token.span()[i];
   line.mutable_span()[token.size()] = '\n';
-  RETURN_IF_ERROR(WriteFileAtomically(path, line.view(), 0600));
+  const absl::Status written = WriteFileAtomically(path, line.view(), 0600);
+  if (!written.ok()) return Unusable(written);
   const std::string hash = HashBearerToken(token.view());
   RETURN_IF_ERROR(store->SetOperatorTokenHash(hash));
   logger->Info(stored.has_value() ? "operator token replaced" : "operator token made",

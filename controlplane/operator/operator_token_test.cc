@@ -15,6 +15,9 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
 class OperatorTokenTest : public ::testing::Test {
  protected:
   std::string HashOfFile() {
@@ -59,9 +62,15 @@ TEST_F(OperatorTokenTest, WithoutAPathNothingIsMade) {
 TEST_F(OperatorTokenTest, AStoreThatIsDownMakesNoFile) {
   store_.FailWith(absl::UnavailableError("disk on fire"));
   EXPECT_THAT(PrepareOperatorToken(path_, &store_, &logger_),
-              StatusIs(absl::StatusCode::kUnavailable, ::testing::HasSubstr("fire")));
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("fire")));
   struct stat info;
   EXPECT_NE(::stat(path_.c_str(), &info), 0);
+}
+
+TEST_F(OperatorTokenTest, AFileThatCannotBeMadeNamesItsFlagAndARemedy) {
+  EXPECT_THAT(PrepareOperatorToken("/proc/token", &store_, &logger_).status().message(),
+              AllOf(HasSubstr("--operator_token_out: "), HasSubstr("/proc/token"),
+                    HasSubstr("; give a file")));
 }
 
 }  // namespace

@@ -138,6 +138,9 @@ class BadInputTest(unittest.TestCase):
 
     def test_the_agent(self):
         argv = self.pod_arguments(self.pod.agent_arguments())
+        plain = os.path.join(self.pod.link_directory, "plain")
+        with open(plain, "w", encoding="ascii"):
+            self.addCleanup(os.unlink, plain)
         self.check(argv, PROXY_UID, self.configuration_cases("agent") + [
             (["--control_plane="], "control_plane"),
             (["--control_plane=nowhere"], "nowhere"),
@@ -156,6 +159,9 @@ class BadInputTest(unittest.TestCase):
             ([f"--token={self.file('empty.token', '')}"], "empty.token is empty"),
             ([f"--token={self.secret('secret.token')}"], f"let uid {PROXY_UID} read it"),
             ([f"--link_socket={self.files}/nowhere/agent.sock"], "nowhere"),
+            ([f"--link_socket={plain}"], "remove it or choose another --link_socket"),
+            (["--admin=127.0.0.1:80"], "--admin: cannot listen on 127.0.0.1:80"),
+            (["--admin=127.0.0.1:80"], "ports below 1024 need the capability NET_BIND_SERVICE, choose another"),
             (["--spiffe_id=spiffe://Cluster.local/x y"], "spiffe"),
             (["--trust_domain=Not/Valid"], "trust_domain"),
             (["--ca=other"], "other"),
@@ -168,7 +174,7 @@ class BadInputTest(unittest.TestCase):
 
     def test_the_agent_with_a_taken_port(self):
         with self.pod.listen(15010):
-            self.assert_refused(self.pod_arguments(self.pod.agent_arguments()), PROXY_UID, "15010")
+            self.assert_refused(self.pod_arguments(self.pod.agent_arguments()), PROXY_UID, "--admin: cannot listen on 127.0.0.1:15010")
 
     def test_the_control_plane(self):
         argv = self.control_plane.arguments()
@@ -189,6 +195,11 @@ class BadInputTest(unittest.TestCase):
             ([f"--store=sqlite:{self.file('no-database', 'nonsense' * 200)}"], "no-database"),
             ([f"--trust_bundle_out={self.files}/nowhere/bundle.pem"], "nowhere"),
             ([f"--operator_token_out={self.files}/nowhere/token"], "nowhere"),
+            ([f"--operator_token_out={self.files}/nowhere/token"], "--operator_token_out: "),
+            (["--operator_token_out=/proc/token"], "--operator_token_out: cannot create"),
+            (["--operator_token_out=/proc/token"], "; give a file"),
+            (["--trust_bundle_out=/proc/bundle.pem"], "--trust_bundle_out: cannot create"),
+            (["--trust_bundle_out=/proc/bundle.pem"], "; give a file"),
             ([f"--federated_bundle=partner.example={self.files}/missing.pem"], "--federated_bundle: cannot open"),
             ([f"--federated_bundle=partner.example={self.files}/missing.pem"], "; give the PEM file"),
             ([f"--federated_bundle=partner.example={self.expired_bundle}"], "expired"),
@@ -204,9 +215,10 @@ class BadInputTest(unittest.TestCase):
         ])
 
     def test_the_control_plane_with_a_taken_port(self):
-        for port in (15012, 15014):
+        for flag, port in (("listen", 15012), ("admin", 15014)):
             with self.subTest(port=port), self.pod.listen(port):
                 self.assert_refused(self.control_plane.arguments(), None, str(port))
+                self.assert_refused(self.control_plane.arguments(), None, f"--{flag}: cannot listen")
 
     def test_the_operators_tool(self):
         argv = [self.mesh.binary("byrniectl"), "--control_plane=127.0.0.1:15012", f"--trust_bundle={self.bundle}",
