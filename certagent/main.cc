@@ -11,6 +11,7 @@
 #include "certagent/agent.h"
 #include "certagent/flags.h"
 #include "certagent/process_hardening.h"
+#include "certagent/socket_permissions.h"
 #include "certagent/token_permissions.h"
 #include "common/base/clock.h"
 #include "common/base/secret_memory.h"
@@ -69,6 +70,10 @@ int main(int argc, char** argv) {
   const std::string token_warning = byrnie::TokenFileWarning(config->token_path);
   if (!token_warning.empty()) {
     log.Warning("the token file is open to others", {{"detail", token_warning}});
+  }
+  const std::string socket_warning = byrnie::SocketDirectoryWarning(config->link_socket);
+  if (!socket_warning.empty()) {
+    log.Warning("the directory of the link socket is open to others", {{"detail", socket_warning}});
   }
 
   const byrnie::SecretMemoryKind key_memory = byrnie::SecretMemoryInUse();

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""A secret that others on the machine can read is not passed over in silence.
+"""A secret that others on the machine can read, or a socket they can replace, is not passed over in silence.
 
 Proved: the agent warns once of a join token that others may read, with its mode and the remedy, and works with it; of one for
 its owner alone, and of a projected token of Kubernetes, it says nothing; byrniectl warns of the operator's token; the control
-plane makes a store that others could get at 0600 and says so.
+plane makes a store that others could get at 0600 and says so; the agent warns of a directory in which others may replace the
+link's socket.
 """
 
 import os
@@ -48,6 +49,7 @@ class LoosePermissionsTest(unittest.TestCase):
     def test_a_join_token_for_its_owner_alone(self):
         self.start_agent(0o600)
         self.assertEqual(self.warnings(), [])
+        self.assertNotIn("open to others", self.pod.agent.log_text())
 
     def test_a_projected_token(self):
         with open(self.pod.token, "w", encoding="ascii") as out:
@@ -56,6 +58,15 @@ class LoosePermissionsTest(unittest.TestCase):
         self.pod.start_agent()
         wait_until(lambda: "certificate not renewed" in self.pod.agent.log_text(), 10, "the refusal of a token nobody made")
         self.assertEqual(self.warnings(), [])
+
+    def test_a_link_socket_that_others_may_replace(self):
+        os.chmod(self.pod.link_directory, 0o777)
+        self.start_agent(0o600)
+        warning, = [record for record in self.pod.agent.log_records()
+                    if record["message"] == "the directory of the link socket is open to others"]
+        self.assertEqual(warning["level"], "warning")
+        for words in ("0777", f"chmod 700 {self.pod.link_directory}"):
+            self.assertIn(words, warning["detail"])
 
     def test_the_operators_token(self):
         self.assertEqual(self.control_plane.ctl("status").stderr, "")
