@@ -35,7 +35,7 @@ th,td{text-align:left;padding:.2em 1em .2em 0}th{border-bottom:1px solid}code{fo
 </head><body><h1>byrnie-controlplane</h1>
 )html";
 
-HttpResponse FrontPage(const AdminSources& s) {
+HttpResponse FrontPage(const AdminSources& s, bool may_change) {
   const absl::Time now = s.clock->WallNow();
   const RegistrySnapshotPtr registry = s.registry->snapshot();
   const Certificate& root = *s.authority->root();
@@ -48,7 +48,7 @@ HttpResponse FrontPage(const AdminSources& s) {
       registry->workload_count(), " workloads, ", registry->service_count(), " services, ",
       registry->policy_count(), " policies (<a href=\"registry\">registry</a>)</td></tr>",
       "<tr><td>log level</td><td>", LogLevelName(s.logger->level()),
-      " (POST /logging?level=error|warning|info|debug)</td></tr></table>\n");
+      may_change ? " (POST /logging?level=error|warning|info|debug)" : "", "</td></tr></table>\n");
   const std::vector<AgentTable::Agent> agents = s.agents->List();
   absl::StrAppend(&page, "<h2>", agents.size(), " agents connected</h2>\n<table><tr>",
                   "<th>identity</th><th>address</th><th>connected since</th>",
@@ -106,7 +106,11 @@ absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,
                                                              const SocketAddress& address,
                                                              const AdminSources& sources) {
   std::vector<HttpServer::Route> routes;
-  routes.push_back({"GET", "/", [sources](const HttpRequest&) { return FrontPage(sources); }});
+  // What changes something is for this machine alone, and not for a page in somebody's browser.
+  const bool may_change = address.ip().IsLoopback();
+  routes.push_back({"GET", "/", [sources, may_change](const HttpRequest&) {
+                      return FrontPage(sources, may_change);
+                    }});
   routes.push_back({"GET", "/metrics", [sources](const HttpRequest&) {
                       return HttpResponse{200, "text/plain; version=0.0.4; charset=utf-8",
                                           sources.metrics->RenderPrometheusText()};
@@ -120,8 +124,7 @@ absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,
   options.evicted = sources.metrics->AddCounter(
       "byrnie_controlplane_http_connections_evicted_total",
       "Connections of HTTP clients closed to make room for newer ones.");
-  // What changes something is for this machine alone, and not for a page in somebody's browser.
-  if (address.ip().IsLoopback()) {
+  if (may_change) {
     options.require_loopback_host = true;
     options.guard = sources.guard;
     routes.push_back({"POST", "/logging", [sources](const HttpRequest& request) {

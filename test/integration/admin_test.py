@@ -2,7 +2,8 @@
 """The admin pages and metrics say what is going on, to those who may ask.
 
 Proved: every page of proxy, agent and control plane answers on loopback, with the identities and peers that are there and
-nothing secret; what changes something must be POST and come to a loopback name; from outside only metrics and readiness are reached.
+nothing secret; what changes something must be POST and come to a loopback name; from outside only metrics and readiness are
+reached, and where the control plane's pages are opened to the network nothing can be changed.
 """
 
 import json
@@ -12,9 +13,10 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
-from testing.mesh import PROXY_UID, http_request, parse_metrics
+from testing.mesh import PROXY_UID, ControlPlane, http_request, parse_metrics
 from testing.netns import APPLICATION_UID
 from testing.process import wait_until
+from testing.registry import Registry
 
 
 class AdminTest(MeshTestCase):
@@ -120,6 +122,17 @@ class AdminTest(MeshTestCase):
         self.assertEqual(self.client.admin("/logging?level=debug", "POST")[0], 200)
         self.assertEqual(self.client.admin("/logging?level=info", "POST")[0], 200)
         self.assertEqual(self.client.admin("/logging?level=loud", "POST")[0], 400)
+
+    def test_a_control_plane_open_to_the_network_shows_and_changes_nothing(self):
+        exposed = ControlPlane(self.mesh, "exposed", 3)
+        exposed.admin_address = "0.0.0.0"
+        Registry(exposed.registry_path).write()
+        exposed.start()
+        status, body = http_request(self.outsider, exposed.ADMIN, "/", address=exposed.host.address)
+        self.assertEqual(status, 200)
+        self.assertNotIn("POST", body)
+        self.assertEqual(exposed.admin("/logging?level=debug", "POST")[0], 404)
+        self.assertIn("POST /logging", self.mesh.control_plane.admin("/")[1])
 
     def test_only_metrics_and_readiness_are_reached_from_outside(self):
         self.assertEqual(http_request(self.outsider, 15021, "/healthz/ready", address=self.server.address)[0], 200)

@@ -83,11 +83,12 @@ class ControlPlane:
         self.registry_path = os.path.join(self.directory, "registry.json")
         self.log_path = mesh.log_path("controlplane" if name == "control" else name)
         self.process = None
+        self.admin_address = "127.0.0.1"
         self.extra_flags = []
 
     def arguments(self, store=None, bundle=None):
         return [self.mesh.binary("byrnie-controlplane"), f"--listen=0.0.0.0:{self.PORT}",
-                f"--admin=127.0.0.1:{self.ADMIN}", f"--trust_domain={self.trust_domain}",
+                f"--admin={self.admin_address}:{self.ADMIN}", f"--trust_domain={self.trust_domain}",
                 f"--store=sqlite:{store or self.store}", f"--workload_ttl={self.mesh.workload_ttl}",
                 "--attest=join_token", f"--registry=static:{self.registry_path}",
                 f"--trust_bundle_out={bundle or self.bundle}", f"--operator_token_out={self.operator_token}",
