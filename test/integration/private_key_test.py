@@ -3,7 +3,8 @@
 
 Proved by reading the memory of both processes as root while traffic flows and certificates rotate. The agents are told to keep their
 keys in files as well, so that the test knows them: neither the present key nor any before it is readable in the agent or in the proxy, in
-any form it may have; the same search finds it in a process that holds it. The agent cannot be traced by its own user and leaves no core.
+any form it may have; the same search finds it in a process that holds it, and the certificate in both. The agent cannot be traced by its
+own user and leaves no core.
 """
 
 import base64
@@ -80,8 +81,9 @@ class PrivateKeyTest(MeshTestCase):
                 self.assert_absent(pod.proxy, pems)
                 # A signature under way has parts of the key in the memory it computes with, for microseconds.
                 wait_until(lambda p=pod, k=pems: self.absent(p.agent, k), 10, "a look at the agent between two signatures")
-                # The right process, really read: what belongs to the key and is not secret is there.
-                self.assertTrue(any(leaf in region for region in memory_of(pod.agent.pid)))
+                # The right processes, really read: what belongs to the key and is not secret is there.
+                for process in (pod.proxy, pod.agent):
+                    self.assertTrue(any(leaf in region for region in memory_of(process.pid)), f"{process.name} was not read")
         short.signal(10)
         self.assertEqual(short.result()["failures"], [])
 
