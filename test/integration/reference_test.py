@@ -3,7 +3,7 @@
 
 Proved: docs/reference/flags.md is the --help of all binaries; docs/reference/metrics.md lists the metrics of a running
 mesh; each message of byrnie.config.v1 has a field for every flag and none besides; docs/operations.md explains every reason
-with which a connection can end and every admin page, and none besides; the list of reasons in the proxy is that of its headers.
+with which a connection can end and every admin page, and none besides; the list of reasons in the proxy is that of its headers; everything declared in api has a comment.
 
     BYRNIE_WRITE_REFERENCE=1 reference_test.py      writes the pages instead of comparing
 """
@@ -105,6 +105,16 @@ class ReferenceTest(MeshTestCase):
             program = heading[1] if heading else program
             explained += [f"{program} {page}" for page in re.findall(r"`((?:GET|POST) /[^`?]*)`", cell)]
         self.assertEqual(sorted(explained), sorted(served))
+
+    def test_everything_in_the_api_has_a_comment(self):
+        declaration = re.compile(r"\s*((message|enum|service|rpc|oneof) \w+|(optional |repeated )?(map<.*>|[\w.]+) \w+ = \d+|[A-Z]\w* = \d+)")
+        for path in glob.glob(os.path.join(REPOSITORY, "api", "**", "*.proto"), recursive=True):
+            with open(path, encoding="utf-8") as text:
+                lines = text.read().splitlines()
+            declared = [number for number, line in enumerate(lines) if declaration.match(line)]
+            self.assertTrue(declared, path)
+            bare = [f"{number + 1}: {lines[number].strip()}" for number in declared if not lines[number - 1].lstrip().startswith("//")]
+            self.assertEqual(bare, [], f"{path} has declarations without a comment")
 
     def test_the_configuration_schema_has_every_flag(self):
         for name, proto in SCHEMAS.items():
