@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""The harness tells the truth: its captures see what is sent, its scanner finds keys, its bad certificates are bad.
+"""The harness tells the truth: its captures see what is sent, its scanner finds keys, its bad certificates are bad, its
+memory limits kill.
 
 Proved without any binary of the product, so that a failure elsewhere is not the harness's.
 """
@@ -15,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing import exposition
 from testing.case import main
+from testing.cgroup import MemoryGroup
 from testing.certificates import Authority, leaf_facts, served_leaf, tls_context, try_tunnel
 from testing.memory import KeyFinder, occurrences
 from testing.interruption import uninterrupted
@@ -175,6 +177,21 @@ class HarnessTest(unittest.TestCase):
         process = Process("id", self.first, ["id", "-u"], self.mesh.log_path("id"), uid=APPLICATION_UID)
         self.assertEqual(process.wait(), 0)
         self.assertEqual(process.log_text().strip(), str(APPLICATION_UID))
+
+    def test_a_memory_limit_kills_who_exceeds_it_and_is_gone_afterwards(self):
+        group = MemoryGroup(48 << 20)
+        path = os.fspath(group)
+        try:
+            for number, (mebibytes, expected) in enumerate(((24, 0), (64, -9))):
+                process = Process("eater", self.first, [sys.executable, "-I", "-S", "-c", f"b'x' * ({mebibytes} << 20)"],
+                                  self.mesh.log_path("eater"), uid=APPLICATION_UID, group=group)
+                self.assertEqual(process.wait(), expected, process.log_text())
+                self.assertEqual(group.killed(), number)
+            self.assertGreater(group.peak(), 40 << 20)
+            Process("sleep", self.first, ["sleep", "60"], self.mesh.log_path("sleep"), group=group)
+        finally:
+            group.remove()
+        self.assertFalse(os.path.exists(path))
 
     def test_a_process_does_not_inherit_blocked_signals(self):
         with uninterrupted():

@@ -2,7 +2,7 @@
 """What a proxy has too little of costs new connections, never the ones it has, and it says what was short.
 
 Proved: --max_connections; the limit on open files (128, 1 000 connections: no exit, no spinning, accepting again
-within a second, admin and readiness answering all the time); the memory limit, of a control group where this machine has them.
+within a second, admin and readiness answering all the time); the memory limit, of a control group of either version.
 """
 
 import os
@@ -13,11 +13,11 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
+from testing.cgroup import MemoryGroup
 from testing.mesh import PROXY_UID
 from testing.netns import APPLICATION_UID
 from testing.process import wait_until
 
-GROUPS = "/sys/fs/cgroup/memory"
 MIB = 1024 * 1024
 
 
@@ -29,15 +29,15 @@ class LimitsTest(MeshTestCase):
         cls.echo = cls.mesh.vip
         cls.server.app("echo", 8080)
 
-    def restart(self, *flags, command=None):
-        """The client's proxy anew, with flags, or run by a command before its own."""
+    def restart(self, *flags, command=None, group=None):
+        """The client's proxy anew, with flags, run by a command before its own, or in a control group."""
         pod = self.client
         if pod.proxy.running():
             pod.proxy.kill()
         pod.extra_proxy_flags = list(flags)
         argv = pod.proxy_arguments()
         pod.proxy = self.mesh.spawn("client-proxy", pod.host, [*(command or []), *argv],
-                                    self.mesh.log_path("client-proxy"), uid=PROXY_UID)
+                                    self.mesh.log_path("client-proxy"), uid=PROXY_UID, group=group)
         pod.wait_ready()
         wait_until(self.works, 10, "the restarted proxy's first connection")
 
@@ -123,38 +123,27 @@ class LimitsTest(MeshTestCase):
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def group(self, limit):
-        """A control group of version 1 with a limit, or None where this machine does not let one be made."""
-        path = os.path.join(GROUPS, f"byrnie-test-{os.getpid()}")
+        """A control group with a limit; the test fails where this machine does not let one be made."""
         try:
-            os.mkdir(path)
-            with open(os.path.join(path, "memory.limit_in_bytes"), "w", encoding="ascii") as out:
-                out.write(str(limit))
-        except OSError:
-            return None
-        return path
+            return MemoryGroup(limit)
+        except OSError as error:
+            self.fail(f"no control group can be made, which needs root and a tree that is not mounted read-only: {error}")
 
     def test_memory_runs_out(self):
         limit = 64 * MIB
         group = self.group(limit)
-        if group:
-            # The shell joins the group and becomes the proxy.
-            os.chmod(os.path.join(group, "cgroup.procs"), 0o666)
-            command = ["/bin/sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
-            self.restart(command=command)
-        else:
-            self.restart(f"--memory_limit={limit}")
         held = []
         try:
+            self.restart(group=group)
             self.assertEqual(self.client.metrics()["byrnie_proxy_memory_limit_bytes"], limit)
             held = [connection for connection in (self.open() for _ in range(50)) if connection]
             self.assertEqual(len(held), 50)
             opened = self.storm(20000, 20)
             self.assertTrue(self.client.proxy.running(), "it was killed")
             self.assertGreater(self.refused("memory-pressure"), 0)
-            print(f"    of 20000 tried {opened} were open at once; peak {self.peak(group) // 1024} KiB "
-                  f"({'control group' if group else 'flag'})", file=sys.stderr)
+            print(f"    of 20000 tried {opened} were open at once; peak {group.peak() // 1024} KiB", file=sys.stderr)
             # At the limit the kernel reclaims, which costs time; killing is what may not happen.
-            self.assertEqual(self.killed(group), 0)
+            self.assertEqual(group.killed(), 0)
             for connection in held:
                 connection.settimeout(30)
             self.assert_alive(held)
@@ -165,22 +154,7 @@ class LimitsTest(MeshTestCase):
             for connection in held:
                 connection.close()
             self.restart()
-            if group:
-                os.rmdir(group)
-
-    def killed(self, group):
-        """Processes of the group that were killed for want of memory."""
-        if not group:
-            return 0
-        with open(os.path.join(group, "memory.oom_control"), encoding="ascii") as text:
-            return int(dict(line.split() for line in text).get("oom_kill", 0))
-
-    def peak(self, group):
-        if group:
-            with open(os.path.join(group, "memory.max_usage_in_bytes"), encoding="ascii") as text:
-                return int(text.read())
-        with open(f"/proc/{self.client.proxy.pid}/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+            group.remove()
 
     def storm(self, count, seconds):
         """Tries so many connections that stay open and each leave bytes unread; returns how many were open at most."""

@@ -322,8 +322,8 @@ class Mesh:
 
     # Building.
 
-    def spawn(self, name, namespace, argv, log_path, uid=None, capabilities=()):
-        process = Process(name, namespace, argv, log_path, uid, capabilities)
+    def spawn(self, name, namespace, argv, log_path, uid=None, capabilities=(), group=None):
+        process = Process(name, namespace, argv, log_path, uid, capabilities, group)
         self.processes.append(process)
         return process
 

@@ -39,17 +39,19 @@ def json_lines(text):
 
 
 class Process:
-    """A process in a namespace. Its output goes to a log file; JSON lines of it can be read back."""
+    """A process in a namespace, and in a MemoryGroup if one is given. Its output goes to a log file; JSON lines of it can be
+    read back."""
 
-    def __init__(self, name, namespace, argv, log_path, uid=None, capabilities=()):
+    def __init__(self, name, namespace, argv, log_path, uid=None, capabilities=(), group=None):
         self.name = name
         self.log_path = log_path
         self.argv = [str(word) for word in argv]
+        command = namespace.command(argv, uid=uid, capabilities=capabilities)
         with open(log_path, "ab") as log:
             self._start_offset = log.tell()
             self._popen = subprocess.Popen(
-                namespace.command(argv, uid=uid, capabilities=capabilities), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                cwd="/", start_new_session=True)
+                group.joined(command) if group else command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                start_new_session=True)
         self.pid = self._popen.pid
 
     def running(self):
