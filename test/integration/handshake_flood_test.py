@@ -3,8 +3,8 @@
 
 Proved with an outsider that opens 2000 silent connections, 500 that send one byte a second and 500 of garbage, from one
 address and from fifty: every one is ended within 6 s and counted with a reason, while 100 handshakes of a legitimate client
-all succeed, the 99th in less than three times what it takes without. And with ClientHellos at twice the rate that the
-proxy can answer: a stream that is there keeps at least half of its rate, and 2 s after the flood nothing is left of it.
+all succeed, the 99th in less than three times what it takes without. And with ClientHellos for 30 s at twice the rate that
+the proxy can answer: a stream that is there keeps at least half of its rate, and 2 s after the flood nothing is left of it.
 """
 
 import os
@@ -23,6 +23,8 @@ ATTACKER = os.path.join(REPOSITORY, "test", "testing", "tunnel_attacker.py")
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 REASONS = ("handshake-silent", "handshake-timeout", "handshake-evicted", "handshake-source-limit", "handshake-limit",
            "tls-failed")
+# Seconds of the flood.
+FLOOD = 30
 
 
 def client_hello():
@@ -127,20 +129,22 @@ class HandshakeFloodTest(MeshTestCase):
         alone = self.client.app("stream", self.mesh.vip, "80", "4", str(rate)).result(30)
         self.assertTrue(alone["intact"], alone)
         idle = self.handshakes(20, 1)
-        stream = self.client.app("stream", self.mesh.vip, "80", "17", str(rate))
+        stream = self.client.app("stream", self.mesh.vip, "80", str(FLOOD + 2), str(rate))
         time.sleep(1)
-        flood = self.attack("replay", 15, 2 * per_second, hello, *self.many)
-        flooded = flood.result(40)
+        flood = self.attack("replay", FLOOD, 2 * per_second, hello, *self.many)
+        flooded = flood.result(FLOOD + 25)
         ended = time.monotonic()
         self.assert_nothing_left(2)
         wait_until(lambda: self.handshake() < 3 * max(idle), 2, "a handshake as before")
         recovered = time.monotonic() - ended
-        result = stream.result(40)
+        result = stream.result(25)
         print(f"     capacity {per_second:.0f}/s {capacity}; flood {flooded}; alone {alone['sent'] / alone['seconds'] / 1e6:.1f} MB/s, "
               f"flooded {result['sent'] / result['seconds'] / 1e6:.1f} MB/s, longest pause {result['longest_pause']} s, "
               f"recovered in {recovered:.2f} s", file=sys.stderr)
         self.assertTrue(result["intact"], result)
-        self.assertGreaterEqual(flooded["sent"] / flooded["seconds"], 1.5 * per_second, flooded)
+        self.assertGreaterEqual(flooded["seconds"], FLOOD, flooded)
+        # Twice, but for what was still due when the attacker left.
+        self.assertGreaterEqual(flooded["sent"] / flooded["seconds"], 0.95 * 2 * per_second, flooded)
         self.assertGreaterEqual(result["sent"] / result["seconds"], 0.5 * alone["sent"] / alone["seconds"], result)
         self.assertLessEqual(recovered, 2)
 

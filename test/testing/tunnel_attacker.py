@@ -116,7 +116,7 @@ def replay(address, seconds, rate, hello, sources):
     attack = Attack(address, sources)
     sent = answered = refused = 0
     started = time.monotonic()
-    window = 2000 if rate else 64
+    window = MOST_OPEN if rate else 64
     while (elapsed := time.monotonic() - started) < seconds:
         wanted = int(rate * elapsed) if rate else sent + window
         burst = 0
