@@ -2,8 +2,9 @@
 """Metrics stay bounded and cheap, whoever the proxy talks to.
 
 Proved: with many more destinations than there is room for, /metrics is strict Prometheus text of at most 2000 series, is
-served in less than 50 ms, and says how many connections were folded; both proxies name who talks to whom as Istio does, in
-the same words; a scrape every second, fifteen times what Prometheus does by itself, changes the 99th percentile of a
+served in less than 50 ms, and says how many connections were folded; Prometheus' own `promtool check metrics` has nothing to
+say about that page, the agent's and the control plane's; both proxies name who talks to whom as Istio does, in the same
+words; a scrape every second, fifteen times what Prometheus does by itself, changes the 99th percentile of a
 ping-pong by no more than a tenth.
 """
 
@@ -16,6 +17,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing import exposition
+from testing.cache import cached
 from testing.case import MeshTestCase, main
 from testing.mesh import http_request
 
@@ -93,9 +95,27 @@ class MetricsScaleTest(MeshTestCase):
             started = time.monotonic()
             self.assertEqual(http_request(self.client.host, 15020, "/metrics", address=self.client.address)[0], 200)
             took.append(time.monotonic() - started)
-        # The fastest tells of the proxy; the slower ones had to wait for what else runs on this machine.
         print(f"{series} series, scraped in {1000 * min(took):.1f} ms, median {1000 * statistics.median(took):.1f} ms")
-        self.assertLess(min(took), 0.05)
+        self.assertLess(statistics.median(took), 0.05)
+
+    def test_3_promtool_is_content(self):
+        pages = {"proxy, client": http_request(self.client.host, 15020, "/metrics", address=self.client.address),
+                 "proxy, server": http_request(self.server.host, 15020, "/metrics", address=self.server.address),
+                 "agent": self.client.agent_admin("/metrics"), "control plane": self.mesh.control_plane.admin("/metrics")}
+        promtool = cached("promtool")
+        self.assertTrue(os.path.exists(promtool), f"{promtool} is not there; tools/setup puts it there")
+        # It is silent about what is right; that it speaks about what is not is seen too.
+        for page, (status, text) in pages.items():
+            with self.subTest(page=page):
+                self.assertEqual(status, 200)
+                self.assertEqual(self.promtool(text), (0, ""))
+                self.assertNotEqual(self.promtool(text + "# TYPE no_help counter\nno_help 1\n"), (0, ""))
+
+    @staticmethod
+    def promtool(text):
+        done = subprocess.run([cached("promtool"), "check", "metrics"], input=text, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        return done.returncode, done.stdout
 
     def ping_pong(self, seconds):
         """Times of questions of 1 KiB and their answers, one after the other, through both proxies."""
@@ -121,7 +141,7 @@ class MetricsScaleTest(MeshTestCase):
             finally:
                 scraper.kill()
 
-    def test_3_what_a_scrape_costs_others(self):
+    def test_4_what_a_scrape_costs_others(self):
         # Windows take turns, so that whatever else this machine does falls on both alike; of a few attempts the best
         # tells of the proxy.
         changes = []

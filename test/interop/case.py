@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 
+from testing.cache import cached
 from testing.case import MeshTestCase
 from testing.certificates import Authority
 
@@ -20,9 +21,7 @@ def sha256(data):
 def node_command():
     """Node, with the packages that tools/setup has put into the cache."""
     node = shutil.which("node") or shutil.which("nodejs")
-    cache = os.environ.get("BYRNIE_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "byrnie")
-    packages = os.path.join(cache, "node", "node_modules")
+    packages = cached("node", "node_modules")
     assert node and os.path.isdir(packages), "Node or its packages are not there; tools/setup installs them"
     return ["env", f"NODE_PATH={packages}", node]
 
