@@ -2,9 +2,13 @@
 """A connection does not outlive the certificates it was made with, unless told so.
 
 Proved: with --identity_expiry=drain an open connection ends, as a reset, when the first of the two certificates of
-its tunnel expires, and not before; new connections work all the time.
+its tunnel expires, and not before; new connections work all the time. With strict it is reset at both ends as soon as the
+proxy's own certificate is replaced, inbound and outbound, in a tunnel and in direct mTLS, however the other end's proxy is
+set, and the log says so; a new one works at once.
 """
 
+import concurrent.futures
+import datetime
 import os
 import sys
 import time
@@ -13,6 +17,13 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
 from testing.certificates import leaf_facts, served_leaf
+from testing.inline_app import InlineApp, echo
+from testing.process import wait_until
+from testing.tcp import RESET, read_to_end
+
+
+def when(record):
+    return datetime.datetime.fromisoformat(record["time"].replace("Z", "+00:00")).timestamp()
 
 
 class IdentityExpiryTest(MeshTestCase):
@@ -43,6 +54,81 @@ class IdentityExpiryTest(MeshTestCase):
                     self.assertLess(time.time(), expiry + 5, "the connection outlived its certificates")
                     time.sleep(0.1)
             self.assertGreater(exchanged, 5)
+
+
+class StrictIdentityExpiryTest(MeshTestCase):
+    workload_ttl = "10s"
+
+    @classmethod
+    def build(cls):
+        cls.strict, cls.keeper = cls.mesh.pod("strict"), cls.mesh.pod("keeper")
+        cls.strict_direct = cls.mesh.pod("strict-direct", tunnel_protocol="LEGACY_ISTIO_MTLS")
+        cls.keeper_direct = cls.mesh.pod("keeper-direct", tunnel_protocol="LEGACY_ISTIO_MTLS")
+        for pod in cls.mesh.pods:
+            mode = "strict" if pod in (cls.strict, cls.strict_direct) else "keep"
+            pod.extra_proxy_flags = [f"--identity_expiry={mode}"]
+        cls.mesh.start()
+
+    @staticmethod
+    def rotations(pod):
+        return [when(record) for record in pod.log() if record.get("message") == "identity in force"]
+
+    def carry(self, client, server, port, peer):
+        """Carries bytes until the connection fails; how its two ends saw that, and after how many seconds.
+
+        It begins when `peer`, the other end of the strict one, has a new certificate, which outlives the strict one's."""
+        for _ in range(3):
+            known = len(self.rotations(peer))
+            wait_until(lambda: len(self.rotations(peer)) > known, 15, f"a new certificate of {peer.name}", every=0.05)
+            with server.listen(port, timeout=3) as listener, client.connect(server.address, port) as near:
+                try:
+                    far = server.host.accept(listener)
+                except TimeoutError:
+                    continue  # The strict one's was replaced during the handshake.
+                with far:
+                    result = self.exchange(near, far)
+                if result[-1] > 0.3:  # Else the strict one's was replaced before there was much to be ended.
+                    return result
+        raise AssertionError("no connection that lasted, in three attempts")
+
+    @staticmethod
+    def exchange(near, far):
+        far.settimeout(10)
+        opened = time.monotonic()
+        end, other, saw = near, far, None
+        while saw is None and time.monotonic() - opened < 15:
+            try:
+                end.sendall(b"x")
+                time.sleep(0.02)
+                end, other = other, end
+                if end.recv(1) != b"x":
+                    saw = "end"
+            except ConnectionResetError:
+                saw = RESET
+        return saw, read_to_end(other, 2)[1], time.monotonic() - opened
+
+    def test_an_open_connection_ends_with_the_rotation(self):
+        cases = ((self.keeper, self.strict, 8001), (self.keeper, self.strict_direct, 8002),
+                 (self.strict, self.keeper, 8003), (self.strict, self.keeper_direct, 8004))
+        with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
+            carried = [pool.submit(self.carry, client, server, port, server if client is self.strict else client)
+                       for client, server, port in cases]
+        for (client, server, port), result in zip(cases, carried):
+            with self.subTest(client=client.name, server=server.name):
+                near, far, seconds = result.result()
+                print(f"     {client.name} to {server.name}: {near} and {far} after {seconds:.1f} s", file=sys.stderr)
+                self.assertEqual((near, far), (RESET, RESET))
+                strict, direction = (client, "outbound") if client is self.strict else (server, "inbound")
+                where = "original_destination" if client is self.strict else "destination"
+                record = strict.wait_access_log(direction=direction, **{where: f"{server.address}:{port}"})[-1]
+                self.assertEqual(record["reason"], "identity-expired", record)
+                self.assertEqual(record["detail"], "proxy reset: the own certificate of its tunnel was replaced")
+                self.assertEqual(record["protocol"], "mtls" if "direct" in server.name else "hbone")
+                ended = when(record) + record["duration_ms"] / 1000
+                since = min(abs(ended - rotation) for rotation in self.rotations(strict))
+                self.assertLess(since, 0.5, "seconds between the rotation and the end")
+                with InlineApp(server, port, echo):
+                    self.assertEqual(self.ask(client, server.address, port), b"ping\n")
 
 
 if __name__ == "__main__":
