@@ -32,14 +32,16 @@ FOLDERS = (HERE, os.path.join(os.path.dirname(HERE), "interop"))
 # No file takes longer when all is well; one that hangs is ended and counts as failed.
 FILE_DEADLINE = 180
 # Longest first, so that the last minutes are not spent on one of them alone.
-LONGEST = ("many_rotations_test.py", "private_key_test.py", "many_stalled_readers_test.py", "reset_matrix_test.py", "full_duplex_test.py",
-           "short_connections_test.py", "redirect_watch_test.py", "redirect_test.py", "limits_test.py",
-           "stale_endpoint_test.py", "recorder_test.py", "hostile_tls_test.py",
-           "redirect_older_test.py", "drain_storm_test.py")
+LONGEST = ("many_stalled_readers_test.py", "short_connections_test.py", "many_rotations_test.py", "private_key_test.py",
+           "bad_authority_test.py", "reset_matrix_test.py", "full_duplex_test.py", "redirect_narrow_test.py",
+           "istio_ca_test.py", "limits_test.py", "redirect_squatter_test.py", "redirect_watch_test.py", "redirect_test.py",
+           "recorder_test.py", "stale_endpoint_test.py", "file_sink_test.py", "hostile_tls_test.py", "redirect_older_test.py",
+           "drain_storm_test.py", "workload_rotation_test.py")
 # What these do is mostly to wait, for certificates to age or for time limits: they take little from what runs beside them.
 WAITING = ("demo_test.py", "dead_peer_test.py", "first_word_test.py", "lifetimes_test.py", "half_close_matrix_test.py",
            "direct_mtls_rotation_test.py", "rotation_test.py", "broken_certificate_test.py", "lost_conntrack_test.py",
-           "control_plane_outage_test.py", "probe_test.py", "strict_first_bytes_test.py", "identity_expiry_test.py")
+           "control_plane_outage_test.py", "ca_outage_test.py", "ca_endpoints_test.py", "identity_expiry_test.py",
+           "probe_test.py", "strict_first_bytes_test.py")
 # What these measure is the machine's when another file runs beside them: one by one, after the others.
 ALONE = ("bulk_beside_small_test.py", "handshake_flood_test.py", "idle_memory_test.py", "metrics_scale_test.py")
 
