@@ -43,12 +43,16 @@ std::string InboundChains(const RedirectMatches& m) {
   const std::string take = m.tproxy ? absl::StrCat("tproxy to :", m.inbound_port, " ",
                                                    SetToProxy("meta mark"), " accept")
                                     : absl::StrCat("redirect to :", m.inbound_port);
-  return absl::StrCat(
-      BaseChain(
-          "inbound",
-          m.tproxy ? "filter hook prerouting priority -150" : "nat hook prerouting priority -100",
-          "accept", exempt),
-      "\n", Chain("inbound_take", {absl::StrCat("fib daddr type local ", ports, " ", take)}));
+  Rules taken;
+  // Taken, it would arrive with the proxy's socket, which the guard lets in; as it is, it is
+  // refused.
+  if (m.tproxy) taken.push_back(absl::StrCat("tcp dport ", m.inbound_port, " return"));
+  taken.push_back(absl::StrCat("fib daddr type local ", ports, " ", take));
+  return absl::StrCat(BaseChain("inbound",
+                                m.tproxy ? "filter hook prerouting priority -150"
+                                         : "nat hook prerouting priority -100",
+                                "accept", exempt),
+                      "\n", Chain("inbound_take", taken));
 }
 
 std::string OutboundChains(const RedirectMatches& m) {

@@ -237,8 +237,9 @@ TEST(RulesetTest, TakesInboundConnectionsUntranslatedInTproxyMode) {
   RedirectOptions options;
   options.mode = "tproxy";
   const std::string listing = ListingOf(options);
-  EXPECT_THAT(listing, HasSubstr("fib daddr type local meta l4proto tcp tproxy to :15006 meta mark "
-                                 "set meta mark | 0x00020000 accept\n"));
+  EXPECT_THAT(listing, HasSubstr("\t\ttcp dport 15006 return\n"
+                                 "\t\tfib daddr type local meta l4proto tcp tproxy to :15006 "
+                                 "meta mark set meta mark | 0x00020000 accept\n"));
   EXPECT_THAT(listing,
               HasSubstr("\t\toifname != \"lo\" meta mark & 0x00020000 == 0x00020000 drop\n"));
   EXPECT_THAT(listing, Not(HasSubstr("dnat")));

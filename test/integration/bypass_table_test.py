@@ -4,7 +4,7 @@
 Proved for every port of the sidecar, the application's and an unused one, over IPv4 and IPv6, from a captured pod, from a
 host outside the mesh, and from inside the pod as the application, as another user and as the proxy's own: what is asked is
 an admin action that would end the proxy or the agent. Whatever the cell, both live on, no connection goes round in circles
-(connections are counted) and no CPU is spent afterwards.
+(connections are counted) and no CPU is spent afterwards. The same in both modes of the redirect.
 """
 
 import os
@@ -44,9 +44,17 @@ class BypassTableTest(MeshTestCase):
 
     @classmethod
     def build(cls):
-        super().build()
+        cls.client, cls.server = cls.mesh.pod("client"), cls.mesh.pod("server")
+        for pod in (cls.client, cls.server):
+            cls.configure(pod)
+        cls.mesh.vip, cls.mesh.vip6 = cls.mesh.service("server", [cls.server])
+        cls.mesh.start()
         cls.server.app("echo", 8080)
         cls.outsider = cls.mesh.outsider()
+
+    @classmethod
+    def configure(cls, pod):
+        pass
 
     def outcome(self, host, address, port, uid, action):
         try:
@@ -128,6 +136,15 @@ class BypassTableTest(MeshTestCase):
                     for uid in (APPLICATION_UID, PROXY_UID, 0):
                         self.assertEqual(self.outcome(self.server.host, address, port, uid, b"POST /quitquitquit"), RESET)
         self.assertEqual(self.opened() - before, 5 * 4 * 2 * 3)
+
+
+class TproxyBypassTableTest(BypassTableTest):
+
+    @classmethod
+    def configure(cls, pod):
+        pod.redirect_flags = ["--mode=tproxy"]
+        pod.extra_proxy_flags = ["--inbound_interception=tproxy"]
+        pod.proxy_capabilities = ["net_admin"]
 
 
 if __name__ == "__main__":
