@@ -116,6 +116,7 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
   first_bytes.tls = first("tls");
   first_bytes.plaintext = first("plaintext");
   first_bytes.server_first = first("server_first");
+  first_bytes.unfinished_hello = first("unfinished_hello");
   first_bytes.probe = first("probe");
   memory_used = registry->AddGauge(
       "byrnie_proxy_memory_used_bytes",

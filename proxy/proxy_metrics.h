@@ -86,6 +86,8 @@ class ProxyMetrics {
     Counter* tls;
     Counter* plaintext;
     Counter* server_first;
+    // Plaintext for want of the rest of a ClientHello.
+    Counter* unfinished_hello;
     Counter* probe;
   };
   FirstBytes first_bytes;

@@ -73,6 +73,7 @@ void RedirectedConnection::Start() {
   sniffer_ = std::make_unique<Sniffer>(client_.get(), kDirectAlpn, context()->scratch,
                                        context()->relay_options.budget,
                                        [this](Sniffer::Kind kind) { OnSniffed(kind); });
+  sniffer_->set_on_undecided([this] { OnUndecided(); });
 }
 
 Decision RedirectedConnection::Decide() const {
@@ -122,6 +123,21 @@ void RedirectedConnection::OnResolved(Resolver::Outcome) {
   MaybeDialEagerly(custom == Custom::kUnknown ? Custom::kAnyhow : custom);
 }
 
+void RedirectedConnection::OnUndecided() {
+  // Where plaintext may not pass, its deadline is there already.
+  if (ended() || deadline_ != nullptr) return;
+  deadline_ = loop()->NewTimer([this] { OnUnfinished(); });
+  deadline_->Schedule(context()->config->handshake_timeout);
+}
+
+void RedirectedConnection::OnUnfinished() {
+  // What has come in this turn counts.
+  sniffer_->Poll();
+  if (ended() || state_ != State::kSniffing) return;
+  // Nobody can say that it is no plaintext.
+  CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/false);
+}
+
 void RedirectedConnection::OnSilence() {
   Refuse(Result::kDenied, access_reason::kClientHelloTimeout,
          absl::StrCat("the client had sent ", sniffer_->Describe(), " after ",
@@ -132,12 +148,14 @@ void RedirectedConnection::OnServerSpoke() {
   if (state_ != State::kSniffing) return;
   // Both may have spoken in this turn; a client that asked for the mesh by then gets it.
   sniffer_->Poll();
-  if (state_ == State::kSniffing && !ended()) {
-    CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/true);
-  }
+  if (ended() || state_ != State::kSniffing) return;
+  // The client has spoken first: the greeting waits for the rest of it.
+  if (sniffer_->size() > 0) return;
+  CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/true);
 }
 
 void RedirectedConnection::OnSniffed(Sniffer::Kind kind) {
+  if (ended()) return;
   switch (kind) {
     case Sniffer::Kind::kMeshTls:
       return AwaitTurn();
@@ -166,7 +184,10 @@ void RedirectedConnection::CarryPlaintext(Sniffer::Kind kind, bool server_first)
     set_protocol(AccessRecord::Protocol::kTls);
     count.tls->Increment();
   } else {
-    (server_first ? count.server_first : count.plaintext)->Increment();
+    (server_first             ? count.server_first
+     : sniffer_->unfinished() ? count.unfinished_hello
+                              : count.plaintext)
+        ->Increment();
   }
   std::string bytes = sniffer_->TakeBytes();
   sniffer_.reset();

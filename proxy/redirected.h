@@ -24,8 +24,10 @@ namespace byrnie {
 // Where plaintext may pass, the application is dialled at once. If it speaks first, the connection
 // is plaintext. If the client does, its bytes decide: a ClientHello for the mesh is answered here
 // and the connection dialled becomes the one behind it; anything else is passed on untouched. A
-// silent connection is an idle one. Only a peer that reaches this pod by direct mTLS, as discovery
-// says, is waited for: it speaks first, and a greeting before its hello would break its TLS.
+// client that has sent a part of a ClientHello has spoken first: the application's greeting waits
+// for the rest of it, until a deadline. A silent connection is an idle one. Only a peer that
+// reaches this pod by direct mTLS, as discovery says, is waited for: it speaks first, and a
+// greeting before its hello would break its TLS.
 //
 // Where plaintext may not pass, nothing is dialled before the peer is verified and allowed, and the
 // client has until a deadline to say who it is.
@@ -68,6 +70,9 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
   void MaybeDialEagerly(Custom custom);
 
   void OnSniffed(Sniffer::Kind kind);
+  // The first bytes have come, and are a part of a ClientHello.
+  void OnUndecided();
+  void OnUnfinished();
   void OnSilence();
   void OnServerSpoke();
   void CarryPlaintext(Sniffer::Kind kind, bool server_first);

@@ -28,6 +28,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 
@@ -317,6 +318,35 @@ TEST_F(RedirectedTest, WhoIsNotKnownIsAskedForBeforeAServerIsHeard) {
   registry_.Find(questions_[0].first)->OnResolved(Resolver::Outcome::kNotInMesh);
   AwaitEnd();
   EXPECT_THAT(PeekLog(), HasSubstr("connect-failed"));
+}
+
+TEST_F(RedirectedTest, AGreetingWaitsForTheRestOfAHello) {
+  const std::string hello = HelloBytes({"istio"}, "");
+  const auto client = Connect();
+  ASSERT_TRUE(AwaitApp());
+  WriteText(client.get(), hello.substr(0, 100));
+  WriteText(apps_[0].get(), "220 hello\r\n");
+  loop_.RunUntilIdle();
+  EXPECT_EQ(ReadText(client.get()), "");
+  WriteText(client.get(), hello.substr(100));
+  // The answer is a handshake, and the greeting is not in it.
+  EXPECT_THAT(Await(client.get(), 100), AllOf(StartsWith("\x16\x03"), Not(HasSubstr("hello"))));
+}
+
+TEST_F(RedirectedTest, WhoStopsInAHelloIsPassedOnAfterFiveSeconds) {
+  const auto client = Connect();
+  ASSERT_TRUE(AwaitApp());
+  WriteText(client.get(), "\x16\x03");
+  WriteText(apps_[0].get(), "220");
+  loop_.RunUntilIdle();
+  loop_.AdvanceTime(absl::Milliseconds(4900));
+  loop_.RunUntilIdle();
+  EXPECT_EQ(ReadText(client.get()), "");
+  loop_.AdvanceTime(absl::Milliseconds(100));
+  EXPECT_EQ(Await(client.get(), 3), "220");
+  EXPECT_EQ(Await(apps_[0].get(), 2), "\x16\x03");
+  EXPECT_EQ(metrics_.first_bytes.unfinished_hello->value(), 1u);
+  EXPECT_EQ(metrics_.first_bytes.server_first->value(), 0u);
 }
 
 TEST_F(RedirectedTest, StrictRefusesPlaintextAtItsFirstByte) {

@@ -54,6 +54,7 @@ void Sniffer::OnReadable() {
       bytes_.append(reinterpret_cast<const char*>(scratch_.data()), result.bytes);
       switch (parser_.Feed(scratch_.subspan(0, result.bytes))) {
         case State::kNeedMore:
+          if (on_undecided_ != nullptr) std::exchange(on_undecided_, nullptr)();
           break;
         case State::kHello:
           return Finish(parser_.hello().Offers(protocol_) ? Kind::kMeshTls : Kind::kOtherTls);

@@ -2,6 +2,7 @@
 #define BYRNIE_PROXY_SNIFFER_H_
 
 #include <string>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/strings/string_view.h"
@@ -35,10 +36,19 @@ class Sniffer final : private ByteStream::Observer {
   Sniffer& operator=(const Sniffer&) = delete;
   ~Sniffer() override;
 
+  // `undecided` runs once, when the first bytes have come and do not tell yet what they are; must
+  // not destroy the sniffer.
+  void set_on_undecided(absl::AnyInvocable<void()> undecided) {
+    on_undecided_ = std::move(undecided);
+  }
   // Looks at what has come but has not been told of; `done` may run.
   void Poll() { OnReadable(); }
   // Bytes read so far.
   size_t size() const { return bytes_.size(); }
+  // Whether they are a part of a ClientHello whose rest has not come.
+  bool unfinished() const {
+    return !bytes_.empty() && parser_.state() == ClientHelloParser::State::kNeedMore;
+  }
   // How far it got, for people: "300 bytes of a ClientHello".
   std::string Describe() const;
   // The bytes read so far, which are the caller's to carry on; afterwards the sniffer is done with.
@@ -52,8 +62,9 @@ class Sniffer final : private ByteStream::Observer {
   ByteStream* const stream_;  // Not owned.
   const absl::string_view protocol_;
   const absl::Span<uint8_t> scratch_;
-  BufferBudget* const budget_;  // Not owned.
-  Callback done_;               // Null once it has run.
+  BufferBudget* const budget_;               // Not owned.
+  Callback done_;                            // Null once it has run.
+  absl::AnyInvocable<void()> on_undecided_;  // Null once it has run.
   ClientHelloParser parser_;
   std::string bytes_;
   size_t reserved_ = 0;

@@ -106,6 +106,28 @@ TEST_F(SnifferTest, WaitsForTheRestOfAHello) {
   EXPECT_EQ(budget_.used, 0u);
 }
 
+TEST_F(SnifferTest, TellsOnceThatTheFirstBytesDoNotDecide) {
+  int told = 0;
+  sniffer_->set_on_undecided([&told] { ++told; });
+  EXPECT_FALSE(sniffer_->unfinished());
+  const std::string hello = HelloBytes({"istio"}, "");
+  Send(hello.substr(0, 1));
+  EXPECT_EQ(told, 1);
+  EXPECT_TRUE(sniffer_->unfinished());
+  Send(hello.substr(1, 10));
+  Send(hello.substr(11));
+  EXPECT_EQ(told, 1);
+  EXPECT_EQ(kind_, Kind::kMeshTls);
+  EXPECT_FALSE(sniffer_->unfinished());
+}
+
+TEST_F(SnifferTest, WhatDecidesAtOnceIsNeverUndecided) {
+  sniffer_->set_on_undecided([] { ADD_FAILURE(); });
+  Send("G");
+  EXPECT_EQ(kind_, Kind::kPlaintext);
+  EXPECT_FALSE(sniffer_->unfinished());
+}
+
 TEST_F(SnifferTest, AnEndDecidesToo) {
   Send(HelloBytes({"istio"}, "").substr(0, 700));
   client_->ShutdownWrite();
