@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/net/prefixed_stream.h"
+#include "proxy/asked_addresses.h"
 #include "proxy/end_reason.h"
 #include "proxy/proxy_header.h"
 #include "proxy/trust_change.h"
@@ -68,7 +69,7 @@ void RedirectedConnection::Start() {
     deadline_ = loop()->NewTimer([this] { OnSilence(); });
     deadline_->Schedule(context()->config->handshake_timeout);
   } else {
-    MaybeDialEagerly(probe_ ? Custom::kAnyhow : CustomOfPeer());
+    DialEagerly();
   }
   sniffer_ = std::make_unique<Sniffer>(client_.get(), kDirectAlpn, context()->scratch,
                                        context()->relay_options.budget,
@@ -102,25 +103,14 @@ RedirectedConnection::Custom RedirectedConnection::CustomOfPeer() const {
   return other->tunnel == Workload::Tunnel::kNone ? Custom::kAnyhow : Custom::kDirectMtls;
 }
 
-void RedirectedConnection::MaybeDialEagerly(Custom custom) {
-  switch (custom) {
-    case Custom::kUnknown:
-      return context()->resolve(id(), source().ip(), /*refresh=*/false);
-    case Custom::kDirectMtls:
-      return;
-    case Custom::kAnyhow:
-      eager_ = true;
-      return Dial();
+void RedirectedConnection::DialEagerly() {
+  const Custom custom = probe_ ? Custom::kAnyhow : CustomOfPeer();
+  if (custom == Custom::kDirectMtls) return;
+  if (custom == Custom::kUnknown && context()->asked_peers->MayAsk(source().ip())) {
+    context()->resolve(id(), source().ip(), /*refresh=*/false);
   }
-}
-
-void RedirectedConnection::OnResolved(Resolver::Outcome) {
-  // Its first bytes may have said more meanwhile.
-  if (ended() || state_ != State::kSniffing) return;
-  Decision decision;
-  if (!PlaintextMayPass(&decision)) return;
-  const Custom custom = CustomOfPeer();
-  MaybeDialEagerly(custom == Custom::kUnknown ? Custom::kAnyhow : custom);
+  eager_ = true;
+  Dial();
 }
 
 void RedirectedConnection::OnUndecided() {
@@ -149,8 +139,8 @@ void RedirectedConnection::OnServerSpoke() {
   // Both may have spoken in this turn; a client that asked for the mesh by then gets it.
   sniffer_->Poll();
   if (ended() || state_ != State::kSniffing) return;
-  // The client has spoken first: the greeting waits for the rest of it.
-  if (sniffer_->size() > 0) return;
+  // The client has spoken first, or discovery knows by now that it will: the greeting waits.
+  if (sniffer_->size() > 0 || (!probe_ && CustomOfPeer() == Custom::kDirectMtls)) return;
   CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/true);
 }
 

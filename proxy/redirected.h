@@ -26,8 +26,9 @@ namespace byrnie {
 // and the connection dialled becomes the one behind it; anything else is passed on untouched. A
 // client that has sent a part of a ClientHello has spoken first: the application's greeting waits
 // for the rest of it, until a deadline. A silent connection is an idle one. Only a peer that
-// reaches this pod by direct mTLS, as discovery says, is waited for: it speaks first, and a
-// greeting before its hello would break its TLS.
+// reaches this pod by direct mTLS, as discovery knows, is waited for: it speaks first, and a
+// greeting before its hello would break its TLS. About who is not known discovery is asked for the
+// next time, and nothing waits for the answer.
 //
 // Where plaintext may not pass, nothing is dialled before the peer is verified and allowed, and the
 // client has until a deadline to say who it is.
@@ -42,7 +43,6 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
   ~RedirectedConnection() override;
 
   void Start() override;
-  void OnResolved(Resolver::Outcome outcome) override;
   absl::optional<std::string> Recheck() override;
 
  private:
@@ -60,14 +60,14 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
   Decision Decide() const;
   // Whether plaintext may pass at present; else the decision says why.
   bool PlaintextMayPass(Decision* decision) const;
-  // How the peer reaches this pod, as discovery says.
+  // How the peer reaches this pod, as discovery knows.
   enum class Custom {
     kUnknown,
     kAnyhow,
     kDirectMtls,  // It will speak first, and a server must not be heard before it has.
   };
   Custom CustomOfPeer() const;
-  void MaybeDialEagerly(Custom custom);
+  void DialEagerly();
 
   void OnSniffed(Sniffer::Kind kind);
   // The first bytes have come, and are a part of a ClientHello.

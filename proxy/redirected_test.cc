@@ -291,7 +291,7 @@ TEST_F(RedirectedTest, FromAPeerThatUsesMtlsTheHelloIsWaitedFor) {
   EXPECT_EQ(Await(apps_[1].get(), 5), "plain");
 }
 
-TEST_F(RedirectedTest, WhoIsNotKnownIsAskedForBeforeAServerIsHeard) {
+TEST_F(RedirectedTest, AServerIsHeardAtOnceByWhoIsNotKnownAndDiscoveryAskedBeside) {
   link::v1::AddressUpdate update;
   istio::workload::Workload* workload = update.add_upserts()->mutable_workload();
   workload->set_uid("server");
@@ -313,11 +313,41 @@ TEST_F(RedirectedTest, WhoIsNotKnownIsAskedForBeforeAServerIsHeard) {
   const auto client = Connect();
   ASSERT_THAT(questions_, SizeIs(1));
   EXPECT_EQ(questions_[0].second.ToString(), "127.0.0.1");
-  EXPECT_EQ(PeekLog(), "");
   // Nobody listens on the IPv6 address, which shows that it is dialled.
-  registry_.Find(questions_[0].first)->OnResolved(Resolver::Outcome::kNotInMesh);
   AwaitEnd();
   EXPECT_THAT(PeekLog(), HasSubstr("connect-failed"));
+  // Whatever came of it, nobody asks again soon.
+  log_.clear();
+  const auto next = Connect();
+  AwaitEnd();
+  EXPECT_THAT(PeekLog(), HasSubstr("connect-failed"));
+  EXPECT_THAT(questions_, SizeIs(1));
+  loop_.AdvanceTime(absl::Seconds(1));
+  log_.clear();
+  const auto later = Connect();
+  EXPECT_THAT(questions_, SizeIs(2));
+}
+
+TEST_F(RedirectedTest, AGreetingWaitsForWhomDiscoveryKnowsByThen) {
+  auto connection = Connect();
+  ASSERT_TRUE(AwaitApp());
+  link::v1::AddressUpdate update;
+  istio::workload::Workload* workload = update.add_upserts()->mutable_workload();
+  workload->set_uid("both");
+  workload->set_namespace_("demo");
+  workload->set_service_account("client");
+  workload->set_tunnel_protocol(istio::workload::LEGACY_ISTIO_MTLS);
+  workload->add_addresses(std::string("\x7f\0\0\1", 4));
+  RoutingTableBuilder routes;
+  ASSERT_TRUE(routes.Apply(update).empty());
+  auto mesh = std::make_shared<MeshSnapshot>(*context_.mesh);
+  mesh->routes = routes.Build();
+  context_.mesh = std::move(mesh);
+  WriteText(apps_[0].get(), "220");
+  loop_.RunUntilIdle();
+  const auto client = Shake(std::move(connection), ca_, peer_);
+  EXPECT_THAT(handshake_, IsOk());
+  EXPECT_EQ(Await(client.get(), 3), "220");
 }
 
 TEST_F(RedirectedTest, AGreetingWaitsForTheRestOfAHello) {

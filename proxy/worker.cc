@@ -10,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "common/net/original_dst.h"
 #include "common/net/tcp_listener.h"
+#include "proxy/asked_addresses.h"
 #include "proxy/connection_registry.h"
 #include "proxy/direct_mtls.h"
 #include "proxy/handshake_counts.h"
@@ -100,6 +101,7 @@ class Worker::Data {
         direct_turns_(
             loop, HandshakeCounts::Shared(static_cast<size_t>(dependencies.config->max_handshakes)),
             &dependencies.counts->direct_handshakes),
+        asked_peers_(loop, AskedAddresses::Options()),
         outliers_(loop, OutlierDetector::Options(), OutlierMetrics(*dependencies.metrics),
                   context_.random),
         registry_(loop),
@@ -116,6 +118,7 @@ class Worker::Data {
     context_.pool = &pool_;
     context_.direct = &direct_;
     context_.direct_turns = &direct_turns_;
+    context_.asked_peers = &asked_peers_;
     context_.scratch = absl::MakeSpan(scratch_.get(), kScratchSize);
     context_.relay_options.budget = dependencies.budget;
     context_.relay_options.idle_timeout = dependencies.config->idle_timeout;
@@ -279,6 +282,7 @@ class Worker::Data {
   TunnelPool pool_;
   DirectMtls direct_;
   HandshakeTurns direct_turns_;
+  AskedAddresses asked_peers_;
   FlightRecorder recorder_;
   OutlierDetector outliers_;
   ConnectionRegistry registry_;

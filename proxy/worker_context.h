@@ -24,6 +24,7 @@
 
 namespace byrnie {
 
+class AskedAddresses;
 class ConnectionRegistry;
 class DirectMtls;
 class HandshakeTurns;
@@ -47,6 +48,8 @@ struct WorkerContext {
   std::shared_ptr<const std::string> last_admission;
   // Of inbound direct mTLS.
   HandshakeTurns* direct_turns = nullptr;
+  // About whom inbound connections come from.
+  AskedAddresses* asked_peers = nullptr;
   OutlierDetector* outliers = nullptr;
   // Holds nothing between events.
   absl::Span<uint8_t> scratch;

@@ -19,6 +19,7 @@
 #include "common/tls/testing/test_ca.h"
 #include "common/tls/tls_context.h"
 #include "gtest/gtest.h"
+#include "proxy/asked_addresses.h"
 #include "proxy/connection_registry.h"
 #include "proxy/handshake_turns.h"
 #include "proxy/mesh_snapshot.h"
@@ -76,6 +77,7 @@ class DataPathTest : public ::testing::Test {
     context_.registry = &registry_;
     context_.pool = &pool_;
     context_.direct_turns = &direct_turns_;
+    context_.asked_peers = &asked_peers_;
     context_.scratch = absl::MakeSpan(scratch_);
     context_.overload = &overload_;
     context_.counts = &counts_;
@@ -128,6 +130,7 @@ class DataPathTest : public ::testing::Test {
   WorkerContext context_;
   OutlierDetector outliers_;
   HandshakeTurns direct_turns_{&loop_, HandshakeQueue::Limits(), &counts_.direct_handshakes};
+  AskedAddresses asked_peers_{&loop_, AskedAddresses::Options()};
   ConnectionRegistry registry_;
   std::vector<uint8_t> scratch_;
   std::vector<std::pair<uint64_t, IpAddress>> questions_;
