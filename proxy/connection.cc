@@ -41,15 +41,21 @@ absl::string_view ReasonOf(const RelayResult& result) {
 }  // namespace
 
 Connection::Connection(WorkerContext* context, AccessRecord::Direction direction,
-                       AccessRecord::Protocol protocol)
+                       AccessRecord::Protocol protocol, Counted counted)
     : context_(context), direction_(direction), protocol_(protocol), stages_(context->loop->Now()) {
-  const ProxyMetrics::PerDirection& metrics = context_->metrics->direction(direction_);
-  metrics.opened->Increment();
-  metrics.open->Add(1);
+  if (counted == Counted::kAtOnce) Count();
 }
 
 Connection::~Connection() {
-  if (!ended_) context_->metrics->direction(direction_).open->Add(-1);
+  if (!ended_ && counted_) context_->metrics->direction(direction_).open->Add(-1);
+}
+
+void Connection::Count() {
+  if (counted_) return;
+  counted_ = true;
+  const ProxyMetrics::PerDirection& metrics = context_->metrics->direction(direction_);
+  metrics.opened->Increment();
+  metrics.open->Add(1);
 }
 
 void Connection::set_peer(std::shared_ptr<const PeerInfo> peer) {
@@ -140,6 +146,7 @@ void Connection::Finish(AccessRecord::Result result, absl::string_view reason, s
                         uint64_t bytes_sent, uint64_t bytes_received) {
   if (ended_) return;
   ended_ = true;
+  Count();
   context_->metrics->direction(direction_).open->Add(-1);
   if (relay_ == nullptr) stages_.GiveUp(loop()->Now());
   NoteFirstBytes();

@@ -62,8 +62,11 @@ class Connection {
     bool Admits(const Connection& connection) const;
   };
 
+  // Whether it is one of the connections open from the beginning, or from when it says so.
+  enum class Counted { kAtOnce, kLater };
+
   Connection(WorkerContext* context, AccessRecord::Direction direction,
-             AccessRecord::Protocol protocol);
+             AccessRecord::Protocol protocol, Counted counted = Counted::kAtOnce);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   virtual ~Connection();
@@ -101,6 +104,10 @@ class Connection {
   EventLoop* loop() const { return context_->loop; }
   WorkerContext* context() const { return context_; }
   bool ended() const { return ended_; }
+  // It is one of the connections open from now on, as far as limits and metrics go. One that ends
+  // before is counted as opened and closed at once.
+  void Count();
+  bool counted() const { return counted_; }
 
   // For the record.
   void set_source(const SocketAddress& source) { source_ = source; }
@@ -154,6 +161,7 @@ class Connection {
   AccessRecord::Protocol protocol_;
   AccessRecord::Route route_ = AccessRecord::Route::kNone;
   bool ended_ = false;
+  bool counted_ = false;
   absl::Duration ends_at_ = absl::InfiniteDuration();
   StageTimes stages_;
   SocketAddress source_;

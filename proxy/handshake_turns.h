@@ -8,23 +8,26 @@
 #include "absl/container/flat_hash_map.h"
 #include "common/event/event_loop.h"
 #include "common/net/socket_address.h"
+#include "common/telemetry/metrics.h"
 #include "proxy/handshake_counts.h"
 #include "proxy/handshake_queue.h"
 
 namespace byrnie {
 
-// Whose handshake of direct mTLS begins next: clients whose whole ClientHello has come wait here,
-// and begin one per turn of the loop, sources taking turns, each with no more than its share.
-// Beside HandshakeGate, which has the connections to the tunnel port from before their first byte.
-// Lives on one loop.
+// Whose handshake of direct mTLS begins next: clients that have spoken wait here for their turn, of
+// which there is one per turn of the loop; sources take turns, each with no more than its share.
+// Those that have not spoken are counted, and make room first. Beside HandshakeGate, which has the
+// connections to the tunnel port, and owns them; these belong to themselves. Lives on one loop.
 class HandshakeTurns {
  public:
   class Client {
    public:
     virtual ~Client() = default;
+    // It is silent and about to make room: to see what has come meanwhile, and speak or leave.
+    virtual void LookAgain() = 0;
     // It is this one's turn: shake hands.
     virtual void OnTurn() = 0;
-    // It has to end, to make room, waiting or shaking hands. Not counted any more.
+    // It has to end, to make room, silent, waiting or shaking hands. Not counted any more.
     virtual void OnEvicted() = 0;
   };
   struct Place {
@@ -33,18 +36,23 @@ class HandshakeTurns {
     uint64_t id = 0;
   };
 
-  // `limits` are those of all that share `counts`, which outlives this.
-  HandshakeTurns(EventLoop* loop, const HandshakeQueue::Limits& limits, HandshakeCounts* counts);
+  // `limits` are those of all that share `counts`. `open` shows how many are here, beside what
+  // others add to it. Both outlive this.
+  HandshakeTurns(EventLoop* loop, const HandshakeQueue::Limits& limits, HandshakeCounts* counts,
+                 Gauge* open);
   HandshakeTurns(const HandshakeTurns&) = delete;
   HandshakeTurns& operator=(const HandshakeTurns&) = delete;
 
-  // Puts `client`, which lives until it leaves or is evicted, in line; OnTurn comes in a later
-  // turn. May evict another one at once.
+  // Takes `client`, which lives until it leaves or is evicted, as a silent one. May evict another
+  // one at once.
   Place Join(const IpAddress& source, Client* client);
+  // It is not silent any more: puts it in line; OnTurn comes in a later turn. Nothing for one that
+  // is not silent.
+  void Spoke(uint64_t id);
   // It is gone, or its handshake is over. Nothing for one that was evicted.
   void Leave(uint64_t id);
 
-  // Those who wait and those who shake hands.
+  // Those who are silent, wait or shake hands.
   size_t size() const { return queue_.size(); }
   const HandshakeQueue::Limits& limits() const { return queue_.limits(); }
 
@@ -52,6 +60,7 @@ class HandshakeTurns {
   void Turn();
 
   HandshakeQueue queue_;
+  Gauge* const open_;                               // Not owned.
   absl::flat_hash_map<uint64_t, Client*> clients_;  // Not owned.
   std::unique_ptr<EventLoop::Deferred> turn_;
 };

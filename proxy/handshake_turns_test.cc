@@ -22,17 +22,29 @@ class HandshakeTurnsTest : public ::testing::Test {
   class Client final : public HandshakeTurns::Client {
    public:
     Client(HandshakeTurnsTest* test, std::string name) : test_(test), name_(std::move(name)) {}
+    void LookAgain() override {
+      test_->heard_.push_back(name_ + " looked at");
+      if (speaks != 0) test_->turns_.Spoke(speaks);
+    }
     void OnTurn() override { test_->heard_.push_back(name_); }
     void OnEvicted() override { test_->heard_.push_back(name_ + " evicted"); }
+
+    // Its place, when a byte of it is there to be seen.
+    uint64_t speaks = 0;
 
    private:
     HandshakeTurnsTest* const test_;
     const std::string name_;
   };
 
-  HandshakeTurns::Place Join(const char* source, const char* name) {
+  HandshakeTurns::Place JoinSilent(const char* source, const char* name) {
     clients_.push_back(std::make_unique<Client>(this, name));
     return turns_.Join(*IpAddress::Parse(source), clients_.back().get());
+  }
+  HandshakeTurns::Place Join(const char* source, const char* name) {
+    const HandshakeTurns::Place place = JoinSilent(source, name);
+    turns_.Spoke(place.id);
+    return place;
   }
   std::vector<std::string> Heard() {
     loop_.RunUntilIdle();
@@ -41,7 +53,8 @@ class HandshakeTurnsTest : public ::testing::Test {
 
   ManualEventLoop loop_;
   HandshakeCounts counts_;
-  HandshakeTurns turns_{&loop_, {4, 3}, &counts_};
+  Gauge open_;
+  HandshakeTurns turns_{&loop_, {4, 3}, &counts_, &open_};
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::string> heard_;
 };
@@ -76,14 +89,38 @@ TEST_F(HandshakeTurnsTest, TheHeaviestSourceMakesRoomForANewOne) {
   EXPECT_THAT(Heard(), ElementsAre("a1 evicted", "a2", "b1", "c1", "a3"));
   turns_.Leave(oldest.id);  // Gone already.
   EXPECT_EQ(turns_.size(), 4u);
+  EXPECT_EQ(open_.value(), 4);
+}
+
+TEST_F(HandshakeTurnsTest, WhoIsSilentHasNoTurn) {
+  const HandshakeTurns::Place silent = JoinSilent("10.0.0.1", "a1");
+  Join("10.0.0.1", "a2");
+  EXPECT_THAT(Heard(), ElementsAre("a2"));
+  turns_.Spoke(silent.id);
+  turns_.Spoke(silent.id);
+  EXPECT_THAT(Heard(), ElementsAre("a1"));
+}
+
+TEST_F(HandshakeTurnsTest, TheOldestSilentOneMakesRoomUnlessItHasSpokenMeanwhile) {
+  const HandshakeTurns::Place first = JoinSilent("10.0.0.1", "a1");
+  JoinSilent("10.0.0.1", "a2");
+  JoinSilent("10.0.0.1", "a3");
+  clients_[0]->speaks = first.id;
+  EXPECT_EQ(JoinSilent("10.0.0.1", "a4").outcome, Outcome::kAdmitted);
+  EXPECT_THAT(Heard(), ElementsAre("a1 looked at", "a2 looked at", "a2 evicted", "a1"));
+  EXPECT_EQ(turns_.size(), 3u);
+  EXPECT_EQ(open_.value(), 3);
 }
 
 TEST_F(HandshakeTurnsTest, WhereNobodyIsHeavierThereIsNoRoom) {
   HandshakeCounts counts;
-  HandshakeTurns turns(&loop_, {2, 2}, &counts);
+  HandshakeTurns turns(&loop_, {2, 2}, &counts, &open_);
   Client client(this, "x");
-  EXPECT_EQ(turns.Join(*IpAddress::Parse("10.0.0.1"), &client).outcome, Outcome::kAdmitted);
-  EXPECT_EQ(turns.Join(*IpAddress::Parse("10.0.0.2"), &client).outcome, Outcome::kAdmitted);
+  for (const char* source : {"10.0.0.1", "10.0.0.2"}) {
+    const HandshakeTurns::Place place = turns.Join(*IpAddress::Parse(source), &client);
+    EXPECT_EQ(place.outcome, Outcome::kAdmitted);
+    turns.Spoke(place.id);
+  }
   EXPECT_EQ(turns.Join(*IpAddress::Parse("10.0.0.3"), &client).outcome, Outcome::kFull);
 }
 

@@ -34,12 +34,15 @@ absl::optional<Overload::Shed> Overload::WhyNotConnection(int fd) {
   return WhyNot(fd);
 }
 
+absl::optional<Overload::Shed> Overload::WhyNotStranger(int fd) const {
+  if (fd < limits_.sockets) return absl::nullopt;
+  return Shed{access_reason::kTooManySockets, kNoMoreSockets};
+}
+
 absl::optional<Overload::Shed> Overload::WhyNotTunnel(int fd) { return WhyNot(fd); }
 
 absl::optional<Overload::Shed> Overload::WhyNot(int fd) {
-  if (fd >= limits_.sockets) {
-    return Shed{access_reason::kTooManySockets, kNoMoreSockets};
-  }
+  if (const auto shed = WhyNotStranger(fd)) return shed;
   if (limits_.memory == 0) return absl::nullopt;
   const uint64_t taken = taken_.load(std::memory_order_relaxed);
   const uint64_t expected = used_.load(std::memory_order_relaxed) + (taken + 1) * kNewConnection;

@@ -48,8 +48,12 @@ class Overload {
   absl::Status CheckDialled(int fd) const;
   // Asked once for each new connection, whose socket is `fd` (-1: a stream without one).
   absl::optional<Shed> WhyNotConnection(int fd);
+  // The same for one that has not said who it is and is counted elsewhere: it costs a socket.
+  absl::optional<Shed> WhyNotStranger(int fd) const;
   // The same for a new tunnel, which is not a connection of an application yet.
   absl::optional<Shed> WhyNotTunnel(int fd);
+
+  int sockets() const { return limits_.sockets; }
 
   // Tells what is used of Limits::memory; true when that made shedding begin.
   bool SetMemoryUsed(uint64_t bytes);

@@ -37,6 +37,7 @@ TEST_F(OverloadTest, CountsConnectionsOfBothDirections) {
   outbound_.Set(7);
   EXPECT_EQ(Reason(overload.WhyNotConnection(5)), access_reason::kTooManyConnections);
   EXPECT_EQ(Reason(overload.WhyNotTunnel(5)), "") << "a tunnel is none";
+  EXPECT_EQ(Reason(overload.WhyNotStranger(5)), "") << "nor is who has proven nothing";
 }
 
 TEST_F(OverloadTest, LeavesTheLastSocketsForOthers) {
@@ -46,6 +47,8 @@ TEST_F(OverloadTest, LeavesTheLastSocketsForOthers) {
   EXPECT_EQ(Reason(overload.WhyNotConnection(95)), "");
   EXPECT_EQ(Reason(overload.WhyNotConnection(96)), access_reason::kTooManySockets);
   EXPECT_EQ(Reason(overload.WhyNotTunnel(96)), access_reason::kTooManySockets);
+  EXPECT_EQ(Reason(overload.WhyNotStranger(95)), "");
+  EXPECT_EQ(Reason(overload.WhyNotStranger(96)), access_reason::kTooManySockets);
   EXPECT_EQ(Reason(overload.WhyNotConnection(-1)), "") << "a stream has no socket";
   EXPECT_THAT(overload.CheckDialled(95), IsOk());
   const absl::Status full = overload.CheckDialled(96);

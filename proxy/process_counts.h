@@ -14,6 +14,7 @@ struct ProcessCounts {
   HandshakeCounts handshakes;
   // Of direct mTLS: a flood at one port leaves the other one its room.
   HandshakeCounts direct_handshakes;
+  HandshakeCounts direct_arrivals;
   PeerUsage inbound;
   SharedCount outbound_tunnels;
 };

@@ -129,7 +129,7 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
       "byrnie_proxy_buffered_bytes", "Bytes of connections kept because they could not be written");
   handshakes_open = registry->AddGauge(
       "byrnie_proxy_handshakes_open",
-      "Connections to the tunnel port whose handshake is not over, or not begun");
+      "Inbound connections, of tunnels and without one, whose handshake is not over, or not begun");
 }
 
 ProxyMetrics::PerDirection ProxyMetrics::AddDirection(MetricRegistry* registry,

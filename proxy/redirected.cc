@@ -24,16 +24,13 @@ constexpr absl::string_view kDeclaredProbe = "declared-probe";
 RedirectedConnection::RedirectedConnection(WorkerContext* context,
                                            std::unique_ptr<TcpStream> client,
                                            absl::StatusOr<SocketAddress> original_destination)
-    : Connection(context, AccessRecord::Direction::kInbound, AccessRecord::Protocol::kPlaintext),
+    : Connection(context, AccessRecord::Direction::kInbound, AccessRecord::Protocol::kPlaintext,
+                 Counted::kLater),
       kernel_destination_(std::move(original_destination)),
       client_(std::move(client)),
       client_socket_(client_.get()) {}
 
-RedirectedConnection::~RedirectedConnection() {
-  if (state_ == State::kWaiting || state_ == State::kHandshaking) {
-    context()->direct_turns->Leave(place_);
-  }
-}
+RedirectedConnection::~RedirectedConnection() { LeaveLine(); }
 
 void RedirectedConnection::Start() {
   const absl::StatusOr<SocketAddress> source = client_->RemoteAddress();
@@ -51,10 +48,6 @@ void RedirectedConnection::Start() {
     Refuse(Result::kDenied, access_reason::kLoop, "made to a port of this pod's sidecar");
     return;
   }
-  if (const auto shed = context()->overload->WhyNotConnection(client_->fd())) {
-    Refuse(Result::kFailed, shed->reason, std::string(shed->detail));
-    return;
-  }
   const MeshSnapshot& mesh = *context()->mesh;
   probe_ = context()->config->inbound.IsProbe(this->source().ip(), original_destination().port(),
                                               *mesh.gateways);
@@ -64,17 +57,33 @@ void RedirectedConnection::Start() {
     return;
   }
   target_ = FindApp(*context()->config, mesh, original_destination());
+  since_ = loop()->Now();
   Decision decision;
-  if (!PlaintextMayPass(&decision)) {
-    deadline_ = loop()->NewTimer([this] { OnSilence(); });
-    deadline_->Schedule(context()->config->handshake_timeout);
-  } else {
+  if (PlaintextMayPass(&decision)) {
+    if (!Admit()) return;
     DialEagerly();
+  } else {
+    if (const auto shed = context()->overload->WhyNotStranger(client_->fd())) {
+      Refuse(Result::kFailed, shed->reason, std::string(shed->detail));
+      return;
+    }
+    if (!Join(context()->direct_arrivals)) return;
+    ScheduleDeadline(context()->config->first_byte_timeout);
   }
   sniffer_ = std::make_unique<Sniffer>(client_.get(), kDirectAlpn, context()->scratch,
                                        context()->relay_options.budget,
                                        [this](Sniffer::Kind kind) { OnSniffed(kind); });
   sniffer_->set_on_undecided([this] { OnUndecided(); });
+}
+
+bool RedirectedConnection::Admit() {
+  LeaveLine();
+  if (counted()) return true;
+  Count();
+  const auto shed = context()->overload->WhyNotConnection(client_socket_->fd());
+  if (!shed.has_value()) return true;
+  Refuse(Result::kFailed, shed->reason, std::string(shed->detail));
+  return false;
 }
 
 Decision RedirectedConnection::Decide() const {
@@ -113,22 +122,35 @@ void RedirectedConnection::DialEagerly() {
   Dial();
 }
 
-void RedirectedConnection::OnUndecided() {
-  // Where plaintext may not pass, its deadline is there already.
-  if (ended() || deadline_ != nullptr) return;
-  deadline_ = loop()->NewTimer([this] { OnUnfinished(); });
-  deadline_->Schedule(context()->config->handshake_timeout);
+void RedirectedConnection::ScheduleDeadline(absl::Duration from_since) {
+  if (deadline_ == nullptr) deadline_ = loop()->NewTimer([this] { OnDeadline(); });
+  deadline_->Schedule(since_ + from_since - loop()->Now());
 }
 
-void RedirectedConnection::OnUnfinished() {
+void RedirectedConnection::OnUndecided() {
+  if (ended()) return;
+  if (line_ == nullptr) since_ = loop()->Now();
+  ScheduleDeadline(context()->config->handshake_timeout);
+}
+
+void RedirectedConnection::OnDeadline() {
+  if (ended()) return;
+  if (state_ == State::kWaiting) {
+    return Refuse(Result::kFailed, tunnel_reason::kHandshakeTimeout,
+                  "its turn did not come in time");
+  }
+  const bool silent = sniffer_->size() == 0;
   // What has come in this turn counts.
   sniffer_->Poll();
   if (ended() || state_ != State::kSniffing) return;
-  // Nobody can say that it is no plaintext.
-  CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/false);
-}
-
-void RedirectedConnection::OnSilence() {
+  if (silent && sniffer_->size() > 0) return;
+  // There plaintext may pass, and nobody can say that it is none.
+  if (line_ == nullptr) return CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/false);
+  if (silent) {
+    return Refuse(Result::kFailed, tunnel_reason::kHandshakeSilent,
+                  absl::StrCat("no byte within ",
+                               absl::FormatDuration(context()->config->first_byte_timeout)));
+  }
   Refuse(Result::kDenied, access_reason::kClientHelloTimeout,
          absl::StrCat("the client had sent ", sniffer_->Describe(), " after ",
                       absl::FormatDuration(context()->config->handshake_timeout)));
@@ -164,6 +186,7 @@ void RedirectedConnection::CarryPlaintext(Sniffer::Kind kind, bool server_first)
   const ProxyMetrics::FirstBytes& count = context()->metrics->first_bytes;
   Decision decision;
   if (!PlaintextMayPass(&decision)) return RefusePlaintext(kind, decision);
+  if (!Admit()) return;
   set_admitted_by(probe_ ? kDeclaredProbe : decision.reason);
   state_ = State::kCarrying;
   deadline_.reset();
@@ -200,29 +223,38 @@ void RedirectedConnection::RefusePlaintext(Sniffer::Kind kind, const Decision& d
   Refuse(Result::kDenied, decision.reason, std::move(detail));
 }
 
-void RedirectedConnection::AwaitTurn() {
-  set_protocol(AccessRecord::Protocol::kMtls);
-  deadline_.reset();
-  HandshakeTurns* const turns = context()->direct_turns;
-  const HandshakeTurns::Place place = turns->Join(source().ip(), this);
+bool RedirectedConnection::Join(HandshakeTurns* line) {
+  const HandshakeTurns::Place place = line->Join(source().ip(), this);
   switch (place.outcome) {
     case HandshakeQueue::Outcome::kAdmitted:
-      break;
+      line_ = line;
+      place_ = place.id;
+      return true;
     case HandshakeQueue::Outcome::kSourceFull:
-      return Refuse(
-          Result::kFailed, tunnel_reason::kHandshakeSourceLimit,
-          absl::StrCat(turns->limits().per_source, " handshakes of this address are under way"));
+      Refuse(Result::kFailed, tunnel_reason::kHandshakeSourceLimit,
+             absl::StrCat(line->limits().per_source, " handshakes of this address are under way"));
+      return false;
     case HandshakeQueue::Outcome::kFull:
-      return Refuse(Result::kFailed, tunnel_reason::kHandshakeLimit,
-                    absl::StrCat(turns->limits().total, " handshakes are under way"));
+      Refuse(Result::kFailed, tunnel_reason::kHandshakeLimit,
+             absl::StrCat(line->limits().total, " handshakes are under way"));
+      return false;
   }
+  return false;
+}
+
+void RedirectedConnection::LeaveLine() {
+  if (line_ != nullptr) std::exchange(line_, nullptr)->Leave(place_);
+}
+
+void RedirectedConnection::AwaitTurn() {
+  set_protocol(AccessRecord::Protocol::kMtls);
+  // Of who has arrived a while ago the time goes on.
+  if (line_ == nullptr) since_ = loop()->Now();
+  LeaveLine();
+  if (!Join(context()->direct_turns)) return;
+  line_->Spoke(place_);
   state_ = State::kWaiting;
-  place_ = place.id;
-  waits_since_ = loop()->Now();
-  deadline_ = loop()->NewTimer([this] {
-    Refuse(Result::kFailed, tunnel_reason::kHandshakeTimeout, "its turn did not come in time");
-  });
-  deadline_->Schedule(context()->config->handshake_timeout);
+  ScheduleDeadline(context()->config->handshake_timeout);
   if (target_.proxy_protocol) {
     // It was told of a client without an identity.
     dial_.reset();
@@ -230,8 +262,19 @@ void RedirectedConnection::AwaitTurn() {
   }
 }
 
+void RedirectedConnection::LookAgain() {
+  if (state_ == State::kSniffing && sniffer_ != nullptr) sniffer_->Poll();
+}
+
 void RedirectedConnection::OnTurn() {
   if (ended()) return;
+  if (!counted()) {
+    // It costs more than a socket from here on.
+    if (const auto shed = context()->overload->WhyNotTunnel(client_socket_->fd())) {
+      Refuse(Result::kFailed, shed->reason, std::string(shed->detail));
+      return;
+    }
+  }
   identity_ = context()->mesh->identity;
   const absl::Status valid = identity_ == nullptr
                                  ? absl::FailedPreconditionError("no identity yet")
@@ -246,7 +289,7 @@ void RedirectedConnection::OnTurn() {
   sniffer_.reset();
   TlsStream::Options options;
   // What waiting for its turn has left of it.
-  options.handshake_timeout = context()->config->handshake_timeout - (loop()->Now() - waits_since_);
+  options.handshake_timeout = context()->config->handshake_timeout - (loop()->Now() - since_);
   options.federated = true;
   tls_ = TlsStream::Create(
       loop(), std::make_unique<PrefixedStream>(loop(), std::move(bytes), std::move(client_)),
@@ -255,16 +298,19 @@ void RedirectedConnection::OnTurn() {
 }
 
 void RedirectedConnection::OnEvicted() {
+  line_ = nullptr;
   if (ended()) return;
   if (state_ == State::kHandshaking) {
     context()->metrics->CountHandshake(AccessRecord::Direction::kInbound,
                                        absl::UnavailableError("evicted"));
   }
-  Refuse(Result::kFailed, tunnel_reason::kHandshakeEvicted, "unfinished, and the room was needed");
+  const bool silent = state_ == State::kSniffing && sniffer_->size() == 0;
+  Refuse(Result::kFailed, tunnel_reason::kHandshakeEvicted,
+         silent ? "silent, and the room was needed" : "unfinished, and the room was needed");
 }
 
 void RedirectedConnection::OnHandshake(absl::Status status) {
-  context()->direct_turns->Leave(place_);
+  LeaveLine();
   state_ = State::kCarrying;
   if (ended()) return;
   context()->metrics->CountHandshake(AccessRecord::Direction::kInbound, status);
@@ -291,6 +337,7 @@ void RedirectedConnection::OnHandshake(absl::Status status) {
     tls_->DenyAccess();
     return Refuse(Result::kDenied, decision.reason, "");
   }
+  if (!Admit()) return;
   set_admitted_by(decision.reason);
   context()->metrics->first_bytes.mtls->Increment();
   downstream_ = std::move(tls_);

@@ -30,8 +30,9 @@ namespace byrnie {
 // greeting before its hello would break its TLS. About who is not known discovery is asked for the
 // next time, and nothing waits for the answer.
 //
-// Where plaintext may not pass, nothing is dialled before the peer is verified and allowed, and the
-// client has until a deadline to say who it is.
+// Where plaintext may not pass, nothing is dialled before the peer is verified and allowed, and
+// until then it has a place in direct_arrivals or direct_turns, from the accept on, and is none of
+// the connections open.
 //
 // States: sniffing → carrying (plaintext: waits for the application, then relays)
 //                  → waiting for its turn → handshaking → carrying (mTLS).
@@ -68,20 +69,27 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
   };
   Custom CustomOfPeer() const;
   void DialEagerly();
+  // It is one of the connections open, and has no place any more; false when that was one too many.
+  bool Admit();
 
   void OnSniffed(Sniffer::Kind kind);
   // The first bytes have come, and are a part of a ClientHello.
   void OnUndecided();
-  void OnUnfinished();
-  void OnSilence();
+  // The time for the first bytes, or for the turn, is over.
+  void OnDeadline();
+  void ScheduleDeadline(absl::Duration from_since);
   void OnServerSpoke();
   void CarryPlaintext(Sniffer::Kind kind, bool server_first);
   void RefusePlaintext(Sniffer::Kind kind, const Decision& decision);
 
   // HandshakeTurns::Client:
+  void LookAgain() override;
   void OnTurn() override;
   void OnEvicted() override;
 
+  // False when there is no place in `line`.
+  bool Join(HandshakeTurns* line);
+  void LeaveLine();
   void AwaitTurn();
   void OnHandshake(absl::Status status);
   void RefuseHandshake(const absl::Status& status);
@@ -102,9 +110,11 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
   TcpStream* client_socket_ = nullptr;  // Owned by whatever wraps it.
   std::unique_ptr<Sniffer> sniffer_;
   std::unique_ptr<EventLoop::Timer> deadline_;
-  // Of the handshake, from when it waits for its turn.
+  // Where it has a place, direct_arrivals or direct_turns; null: nowhere.
+  HandshakeTurns* line_ = nullptr;
   uint64_t place_ = 0;
-  absl::Duration waits_since_ = absl::ZeroDuration();
+  // When the deadline's time began.
+  absl::Duration since_ = absl::ZeroDuration();
   std::shared_ptr<const IdentityInUse> identity_;
   std::unique_ptr<TlsStream> tls_;
   // The client's side, ready to be relayed.

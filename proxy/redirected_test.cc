@@ -413,11 +413,61 @@ TEST_F(RedirectedTest, StrictWaitsFiveSecondsForTheRestOfAHello) {
   ExpectRefused("client-hello-timeout", "700 bytes of an unfinished ClientHello after 5s");
 }
 
-TEST_F(RedirectedTest, StrictWaitsFiveSecondsForASilentClient) {
+TEST_F(RedirectedTest, StrictWaitsOneSecondForASilentClient) {
   config_.inbound.strict = true;
   const auto client = Connect();
-  loop_.AdvanceTime(absl::Seconds(5));
-  ExpectRefused("client-hello-timeout", "sent nothing after 5s");
+  loop_.AdvanceTime(absl::Milliseconds(900));
+  loop_.RunUntilIdle();
+  EXPECT_EQ(registry_.size(), 1u);
+  loop_.AdvanceTime(absl::Milliseconds(100));
+  ExpectRefused("handshake-silent", "no byte within 1s");
+  EXPECT_EQ(direct_arrivals_.size(), 0u);
+}
+
+TEST_F(RedirectedTest, StrictCountsNobodyAsAConnectionBeforeThePeerIsVerified) {
+  config_.inbound.strict = true;
+  const Gauge& open = *metrics_.direction(AccessRecord::Direction::kInbound).open;
+  const auto silent = Connect();
+  const auto half = Connect();
+  WriteText(half.get(), HelloBytes({"istio"}, "").substr(0, 700));
+  loop_.RunUntilIdle();
+  EXPECT_EQ(open.value(), 0);
+  EXPECT_EQ(metrics_.handshakes_open->value(), 2);
+  Overload::Limits limits;
+  limits.connections = 1;
+  Overload overload(limits, &open, metrics_.direction(AccessRecord::Direction::kOutbound).open,
+                    metrics_.shedding);
+  context_.overload = &overload;
+  const auto client = Shake(Connect(), ca_, peer_);
+  ASSERT_TRUE(AwaitApp());
+  EXPECT_EQ(open.value(), 1);
+  EXPECT_EQ(metrics_.handshakes_open->value(), 2);
+  const auto other = Shake(Connect(), ca_, peer_);
+  ASSERT_TRUE(loop_.RunUntil([this] { return !PeekLog().empty(); }));
+  EXPECT_THAT(PeekLog(), HasSubstr("\"reason\":\"too-many-connections\""));
+  registry_.AbortAll(access_reason::kDrained, "");
+  loop_.RunUntilIdle();
+  EXPECT_EQ(open.value(), 0);
+  EXPECT_EQ(metrics_.handshakes_open->value(), 0);
+  EXPECT_EQ(metrics_.direction(AccessRecord::Direction::kInbound).opened->value(), 4u);
+  context_.overload = &overload_;
+}
+
+TEST_F(RedirectedTest, TheOldestSilentConnectionOfASourceMakesRoom) {
+  config_.inbound.strict = true;
+  HandshakeTurns turns(&loop_, {10, 2}, &counts_.direct_arrivals, metrics_.handshakes_open);
+  context_.direct_arrivals = &turns;
+  const auto first = Connect();
+  const auto second = Connect();
+  const auto third = Connect();
+  ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 2; }));
+  EXPECT_THAT(PeekLog(), AllOf(HasSubstr("\"reason\":\"handshake-evicted\""),
+                               HasSubstr("silent, and the room was needed")));
+  EXPECT_EQ(turns.size(), 2u);
+  registry_.AbortAll(access_reason::kDrained, "");
+  loop_.RunUntilIdle();
+  EXPECT_EQ(turns.size(), 0u);
+  context_.direct_arrivals = &direct_arrivals_;
 }
 
 TEST_F(RedirectedTest, StrictDialsNobodyBeforeThePeerIsVerified) {
@@ -442,7 +492,7 @@ TEST_F(RedirectedTest, StrictDialsNobodyBeforeThePeerIsVerified) {
 // As many clients of one address as wait for their servers' signatures.
 TEST_F(RedirectedTest, OneSourceHasNoMoreHandshakesThanItsShare) {
   config_.inbound.strict = true;
-  HandshakeTurns turns(&loop_, {10, 2}, &counts_.direct_handshakes);
+  HandshakeTurns turns(&loop_, {10, 2}, &counts_.direct_handshakes, metrics_.handshakes_open);
   context_.direct_turns = &turns;
   const std::string hello = HelloBytes({"istio"}, "");
   signer_.Hold();
@@ -463,7 +513,7 @@ TEST_F(RedirectedTest, OneSourceHasNoMoreHandshakesThanItsShare) {
 
 TEST_F(RedirectedTest, AHandshakeMakesRoomForThatOfALessBusySource) {
   config_.inbound.strict = true;
-  HandshakeTurns turns(&loop_, {2, 2}, &counts_.direct_handshakes);
+  HandshakeTurns turns(&loop_, {2, 2}, &counts_.direct_handshakes, metrics_.handshakes_open);
   context_.direct_turns = &turns;
   signer_.Hold();
   std::vector<std::unique_ptr<TcpStream>> clients;
@@ -474,6 +524,7 @@ TEST_F(RedirectedTest, AHandshakeMakesRoomForThatOfALessBusySource) {
   }
   loop_.RunUntilIdle();
   class Other final : public HandshakeTurns::Client {
+    void LookAgain() override {}
     void OnTurn() override {}
     void OnEvicted() override {}
   } other;
@@ -531,8 +582,8 @@ TEST_F(RedirectedTest, APolicyThatNeedsAnIdentityMakesThePortStrict) {
   WriteText(plain.get(), "G");
   ExpectRefused("no-allow-match");
   const auto silent = Connect();
-  loop_.AdvanceTime(absl::Seconds(5));
-  ExpectRefused("client-hello-timeout");
+  loop_.AdvanceTime(absl::Seconds(1));
+  ExpectRefused("handshake-silent");
   const auto client = Shake(Connect(), ca_, peer_);
   ASSERT_TRUE(AwaitApp());
   WriteText(client.get(), "hello");

@@ -67,6 +67,15 @@ TunnelPool::Options PoolOptions(const ProxyConfig& config, ProcessCounts* counts
   return options;
 }
 
+// A peer's proxy opens one connection for each of its application's, hundreds at once, and all are
+// silent until its next turn: what one source may have of those is half, not an eighth. They cost
+// sockets and no more, and never more than a quarter of those there are.
+HandshakeCounts::Limits ArrivalLimits(const ProxyConfig& config, const Overload& overload) {
+  const size_t total =
+      static_cast<size_t>(std::max(2, std::min(config.max_handshakes, overload.sockets() / 4)));
+  return {total, total / 2};
+}
+
 // As discovery knows the workload of this pod.
 WorkloadNames OwnNames(const MeshSnapshot& mesh) {
   WorkloadNames names;
@@ -100,7 +109,10 @@ class Worker::Data {
         direct_(loop, &dialer_, &context_.mesh),
         direct_turns_(
             loop, HandshakeCounts::Shared(static_cast<size_t>(dependencies.config->max_handshakes)),
-            &dependencies.counts->direct_handshakes),
+            &dependencies.counts->direct_handshakes, dependencies.metrics->handshakes_open),
+        direct_arrivals_(loop, ArrivalLimits(*dependencies.config, *dependencies.overload),
+                         &dependencies.counts->direct_arrivals,
+                         dependencies.metrics->handshakes_open),
         asked_peers_(loop, AskedAddresses::Options()),
         outliers_(loop, OutlierDetector::Options(), OutlierMetrics(*dependencies.metrics),
                   context_.random),
@@ -117,6 +129,7 @@ class Worker::Data {
     context_.registry = &registry_;
     context_.pool = &pool_;
     context_.direct = &direct_;
+    context_.direct_arrivals = &direct_arrivals_;
     context_.direct_turns = &direct_turns_;
     context_.asked_peers = &asked_peers_;
     context_.scratch = absl::MakeSpan(scratch_.get(), kScratchSize);
@@ -282,6 +295,7 @@ class Worker::Data {
   TunnelPool pool_;
   DirectMtls direct_;
   HandshakeTurns direct_turns_;
+  HandshakeTurns direct_arrivals_;
   AskedAddresses asked_peers_;
   FlightRecorder recorder_;
   OutlierDetector outliers_;

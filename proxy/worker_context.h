@@ -46,7 +46,9 @@ struct WorkerContext {
   DirectMtls* direct = nullptr;
   // The last one of Connection::set_admitted_by, which those with the same share.
   std::shared_ptr<const std::string> last_admission;
-  // Of inbound direct mTLS.
+  // Of inbound direct mTLS. To ports where plaintext may not pass: those whose ClientHello is not
+  // whole, all of them silent ones there, and then those who wait for their turn or shake hands.
+  HandshakeTurns* direct_arrivals = nullptr;
   HandshakeTurns* direct_turns = nullptr;
   // About whom inbound connections come from.
   AskedAddresses* asked_peers = nullptr;

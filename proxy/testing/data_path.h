@@ -76,6 +76,7 @@ class DataPathTest : public ::testing::Test {
     context_.logger = &logger_;
     context_.registry = &registry_;
     context_.pool = &pool_;
+    context_.direct_arrivals = &direct_arrivals_;
     context_.direct_turns = &direct_turns_;
     context_.asked_peers = &asked_peers_;
     context_.scratch = absl::MakeSpan(scratch_);
@@ -129,7 +130,10 @@ class DataPathTest : public ::testing::Test {
   TunnelPool pool_;
   WorkerContext context_;
   OutlierDetector outliers_;
-  HandshakeTurns direct_turns_{&loop_, HandshakeQueue::Limits(), &counts_.direct_handshakes};
+  HandshakeTurns direct_turns_{&loop_, HandshakeQueue::Limits(), &counts_.direct_handshakes,
+                               metrics_.handshakes_open};
+  HandshakeTurns direct_arrivals_{&loop_, HandshakeQueue::Limits(), &counts_.direct_arrivals,
+                                  metrics_.handshakes_open};
   AskedAddresses asked_peers_{&loop_, AskedAddresses::Options()};
   ConnectionRegistry registry_;
   std::vector<uint8_t> scratch_;

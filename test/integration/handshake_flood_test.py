@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""Whoever holds or floods handshakes at the tunnel port costs its own share, not others' connections.
+"""Whoever holds or floods handshakes costs its own share, not others' connections.
 
 Proved with an outsider that opens 2000 silent connections, 500 that send one byte a second and 500 of garbage, from one
 address and from fifty: every one is ended within 6 s and counted with a reason, while 100 handshakes of a legitimate client
-all succeed, the 99th in less than three times what it takes without. And with ClientHellos for 30 s at twice the rate that
+all succeed, the 99th in less than three times what it takes without. From one address also at a port of the application
+where plaintext may not pass. None of them counts as a connection open. And with ClientHellos for 30 s at twice the rate that
 the proxy can answer: a stream that is there keeps at least half of its rate, and 2 s after the flood nothing is left of it.
 """
 
@@ -22,7 +23,8 @@ from testing.process import wait_until
 ATTACKER = os.path.join(REPOSITORY, "test", "testing", "tunnel_attacker.py")
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 REASONS = ("handshake-silent", "handshake-timeout", "handshake-evicted", "handshake-source-limit", "handshake-limit",
-           "tls-failed")
+           "tls-failed", "client-hello-timeout", "plaintext-refused")
+TUNNEL, STRICT = 15008, 8090
 # Seconds of the flood.
 FLOOD = 30
 
@@ -49,7 +51,10 @@ class HandshakeFloodTest(MeshTestCase):
         control_plane = cls.mesh.control_plane
         with open(control_plane.bundle, encoding="ascii") as bundle:
             authority = Authority.of_store(cls.mesh.directory, control_plane.store, bundle.read())
-        cls.context = tls_context(False, authority.issue(cls.client.spiffe_id))
+        certificate = authority.issue(cls.client.spiffe_id)
+        cls.contexts = {port: tls_context(False, certificate) for port in (TUNNEL, STRICT)}
+        cls.contexts[STRICT].set_alpn_protocols(["istio"])
+        cls.server.app("echo", str(STRICT))
         cls.outsider = cls.mesh.outsider()
         cls.legitimate = cls.mesh.outsider("legitimate")
         cls.many = [f"10.77.2.{number}" for number in range(1, 51)]
@@ -61,21 +66,25 @@ class HandshakeFloodTest(MeshTestCase):
                                ["nice", "-n", "10", "/usr/bin/python3", "-I", ATTACKER, role, self.server.address,
                                 *map(str, arguments)], self.mesh.log_path("attacker", unique=True))
 
-    def handshake(self):
-        """Seconds of a legitimate client's handshake, to the proxy's first frame."""
+    def handshake(self, port=TUNNEL):
+        """Seconds of a legitimate client's handshake, to the proxy's first frame or the application's answer."""
         started = time.monotonic()
-        with self.context.wrap_socket(self.legitimate.connect(self.server.address, 15008, timeout=5)) as connection:
+        raw = self.legitimate.connect(self.server.address, port, timeout=5)
+        with self.contexts[port].wrap_socket(raw) as connection:
             connection.sendall(PREFACE)
-            frame = connection.recv(9)
-        self.assertEqual(frame[3:4], b"\x04", "no SETTINGS")
+            answer = connection.recv(9)
+        if port == TUNNEL:
+            self.assertEqual(answer[3:4], b"\x04", "no SETTINGS")
+        else:
+            self.assertEqual(answer, PREFACE[:9])
         return time.monotonic() - started
 
-    def handshakes(self, count, seconds):
+    def handshakes(self, count, seconds, port=TUNNEL):
         """Times of so many handshakes, begun evenly over `seconds`."""
         times, started = [], time.monotonic()
         for number in range(count):
             time.sleep(max(0.0, started + seconds * number / count - time.monotonic()))
-            times.append(self.handshake())
+            times.append(self.handshake(port))
         return times
 
     def refused(self):
@@ -86,16 +95,17 @@ class HandshakeFloodTest(MeshTestCase):
         wait_until(lambda: self.server.metrics()["byrnie_proxy_handshakes_open"] == 0, deadline,
                    "the end of all handshakes")
 
-    def hold(self, sources):
-        idle = self.handshakes(100, 2)
+    def hold(self, sources, port=TUNNEL):
+        idle = self.handshakes(100, 2, port)
         self.assert_nothing_left(2)
         before = self.refused()
-        attacker = self.attack("mixed", 4, 2000, 500, 500, *sources)
+        attacker = self.attack("mixed", 4, port, 2000, 500, 500, *sources)
         # From when there is something to be held up by.
         wait_until(lambda: self.server.metrics()["byrnie_proxy_handshakes_open"] >= 64, 5, "the attack", every=0.1)
-        held = self.handshakes(100, 3.5)
+        self.assertLess(self.server.metrics()['byrnie_proxy_connections_open{direction="inbound"}'], 16)
+        held = self.handshakes(100, 3.5, port)
         result = attacker.result(30)
-        print(f"     {len(sources)} sources: {result}", file=sys.stderr)
+        print(f"     port {port}, {len(sources)} sources: {result}", file=sys.stderr)
         self.assertEqual(result["opened"], {"silent": 2000, "drip": 500, "garbage": 500})
         self.assertEqual(result["open_at_end"], 0)
         self.assertLess(result["longest"]["silent"], 2)
@@ -118,6 +128,10 @@ class HandshakeFloodTest(MeshTestCase):
 
     def test_fifty_sources_that_hold_handshakes_cost_nobody_else_theirs(self):
         self.hold(self.many)
+
+    def test_one_source_that_holds_a_strict_port_costs_nobody_else_theirs(self):
+        counted = self.hold([self.outsider.address], STRICT)
+        self.assertGreater(counted["handshake-evicted"] + counted["handshake-source-limit"], 500, counted)
 
     def test_a_flood_of_handshakes_leaves_a_stream_half_of_its_rate_and_is_over_when_it_ends(self):
         self.server.app("sink", 8080)

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""What an outsider may do to a proxy's tunnel port. Run in a namespace; bounded in count and time; prints one JSON object.
+"""What an outsider may do to a proxy's ports. Run in a namespace; bounded in count and time; prints one JSON object.
 
-  mixed ADDRESS SECONDS SILENT DRIP GARBAGE SOURCE...   over SECONDS opens so many connections that say nothing, that send
+  mixed ADDRESS SECONDS PORT SILENT DRIP GARBAGE SOURCE...
+                                                        over SECONDS opens so many connections that say nothing, that send
                                                         one byte a second, and that send garbage; waits until the proxy has
                                                         ended them all, or 10 s more
-  replay ADDRESS SECONDS RATE HELLO SOURCE...           opens RATE connections a second (0: as many as are answered), sends
+  replay ADDRESS SECONDS RATE HELLO SOURCE...           to the tunnel port opens RATE connections a second (0: as many as are answered), sends
                                                         the ClientHello given in hexadecimal, and leaves once it is answered
 SOURCE: addresses to come from.
 """
@@ -25,8 +26,8 @@ MOST_OPEN = 6000
 
 
 class Attack:
-    def __init__(self, address, sources):
-        self.address, self.sources = address, sources
+    def __init__(self, address, sources, port=PORT):
+        self.address, self.sources, self.port = address, sources, port
         self.poll = select.epoll()
         self.open = {}
         self.number = 0
@@ -40,7 +41,7 @@ class Attack:
         made.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         made.bind((self.sources[self.number % len(self.sources)], 0))
         self.number += 1
-        made.connect_ex((self.address, PORT))
+        made.connect_ex((self.address, self.port))
         self.poll.register(made, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
         return made
 
@@ -63,8 +64,8 @@ def ended(made):
         return True
 
 
-def mixed(address, seconds, counts, sources):
-    attack = Attack(address, sources)
+def mixed(address, seconds, port, counts, sources):
+    attack = Attack(address, sources, port)
     kinds = [kind for kind, count in counts.items() for _ in range(count)]
     # Evenly mixed, the same every time.
     order = sorted(range(len(kinds)), key=lambda index: (index * 7919) % len(kinds))
@@ -152,8 +153,8 @@ def replay(address, seconds, rate, hello, sources):
 
 def main(role, address, seconds, *rest):
     if role == "mixed":
-        counts = dict(zip(("silent", "drip", "garbage"), map(int, rest[:3])))
-        result = mixed(address, float(seconds), counts, rest[3:])
+        counts = dict(zip(("silent", "drip", "garbage"), map(int, rest[1:4])))
+        result = mixed(address, float(seconds), int(rest[0]), counts, rest[4:])
     elif role == "replay":
         result = replay(address, float(seconds), float(rest[0]), bytes.fromhex(rest[1]), rest[2:])
     else:
