@@ -28,6 +28,7 @@ void ChunkQueue::Append(absl::Span<const uint8_t> data) {
       const size_t capacity = std::clamp(data.size(), kMinChunk, kMaxChunk);
       Chunk* chunk = new (::operator new(sizeof(Chunk) + capacity)) Chunk;
       chunk->capacity = static_cast<uint32_t>(capacity);
+      allocated_ += sizeof(Chunk) + capacity;
       (tail_ == nullptr ? head_ : tail_->next) = chunk;
       tail_ = chunk;
     }
@@ -46,25 +47,23 @@ size_t ChunkQueue::Take(absl::Span<uint8_t> out) {
     std::memcpy(out.data() + taken, head_->data() + head_->begin, n);
     head_->begin += static_cast<uint32_t>(n);
     taken += n;
-    if (head_->begin == head_->end) {
-      Chunk* next = head_->next;
-      ::operator delete(head_);
-      head_ = next;
-      if (head_ == nullptr) tail_ = nullptr;
-    }
+    if (head_->begin == head_->end) FreeFirst();
   }
   size_ -= taken;
   return taken;
 }
 
 void ChunkQueue::Clear() {
-  while (head_ != nullptr) {
-    Chunk* next = head_->next;
-    ::operator delete(head_);
-    head_ = next;
-  }
-  tail_ = nullptr;
+  while (head_ != nullptr) FreeFirst();
   size_ = 0;
+}
+
+void ChunkQueue::FreeFirst() {
+  Chunk* next = head_->next;
+  allocated_ -= sizeof(Chunk) + head_->capacity;
+  ::operator delete(head_);
+  head_ = next;
+  if (head_ == nullptr) tail_ = nullptr;
 }
 
 }  // namespace byrnie

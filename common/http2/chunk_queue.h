@@ -20,6 +20,8 @@ class ChunkQueue {
 
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
+  // The memory the bytes are in.
+  size_t allocated() const { return allocated_; }
 
   void Append(absl::Span<const uint8_t> data);
   // Takes at most out.size() bytes from the front; returns how many.
@@ -29,9 +31,12 @@ class ChunkQueue {
  private:
   struct Chunk;
 
+  void FreeFirst();
+
   Chunk* head_ = nullptr;
   Chunk* tail_ = nullptr;
   size_t size_ = 0;
+  size_t allocated_ = 0;
 };
 
 }  // namespace byrnie

@@ -14,6 +14,23 @@ std::vector<uint8_t> Pattern(size_t size) {
   return bytes;
 }
 
+TEST(ChunkQueueTest, CountsTheMemoryAndNotTheBytes) {
+  ChunkQueue queue;
+  EXPECT_EQ(queue.allocated(), 0u);
+  const std::vector<uint8_t> sent = Pattern(20000);
+  queue.Append(absl::MakeConstSpan(sent).first(1));
+  EXPECT_GE(queue.allocated(), 512u);
+  queue.Append(sent);
+  const size_t all = queue.allocated();
+  EXPECT_GE(all, 20001u);
+  EXPECT_LE(all, 21000u);
+  std::vector<uint8_t> buffer(19000);
+  queue.Take(absl::MakeSpan(buffer));
+  EXPECT_LT(queue.allocated(), all);
+  queue.Clear();
+  EXPECT_EQ(queue.allocated(), 0u);
+}
+
 TEST(ChunkQueueTest, GivesBytesBackInOrderWhateverTheSizes) {
   const std::vector<uint8_t> sent = Pattern(100000);
   for (size_t in : {1, 7, 511, 512, 513, 20000}) {

@@ -22,6 +22,8 @@ class OutputBuffer {
   void Release();
 
   size_t size() const { return end_ - begin_; }
+  // The memory they are in.
+  size_t allocated() const { return capacity_; }
   absl::Span<const uint8_t> bytes() const { return {memory_.get() + begin_, size()}; }
   // The count at the end, and at what has not been taken yet.
   uint64_t end_mark() const { return total_; }
