@@ -1,38 +1,71 @@
 #ifndef BYRNIE_PROXY_BUFFER_BUDGET_H_
 #define BYRNIE_PROXY_BUFFER_BUDGET_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
+#include "common/net/buffer_budget.h"
 #include "common/telemetry/metrics.h"
-#include "proxy/relay.h"
 
 namespace byrnie {
 
-// One budget for the relays of all workers. Thread-safe.
+// One budget for the buffers of all workers. Thread-safe, no locks.
 class SharedBufferBudget final : public BufferBudget {
  public:
-  // `used` shows what is reserved; outlives this.
-  SharedBufferBudget(size_t limit, Gauge* used) : limit_(limit), gauge_(used) {}
+  // One buffer gets this part of what is left.
+  static constexpr int64_t kShare = 16;
 
+  // `limit` is for what goes beyond the buffers' least; `held` shows the memory in use and outlives
+  // this.
+  SharedBufferBudget(uint64_t limit, Gauge* held)
+      : limit_(static_cast<int64_t>(limit)), held_(held), ceiling_(limit_) {}
+
+  size_t Share() const override {
+    return static_cast<size_t>(std::max<int64_t>(0, Left()) / kShare);
+  }
+  bool Plenty() const override { return Left() >= limit_ / 2; }
+  void Add(int64_t least, int64_t more, int64_t held) override {
+    if (least != 0) least_.fetch_add(least, std::memory_order_relaxed);
+    if (more != 0) more_.fetch_add(more, std::memory_order_relaxed);
+    if (held != 0) held_->Add(held);
+  }
   bool Reserve(size_t bytes) override {
-    const size_t before = used_.fetch_add(bytes, std::memory_order_relaxed);
-    if (before + bytes > limit_) {
-      used_.fetch_sub(bytes, std::memory_order_relaxed);
-      return false;
-    }
-    gauge_->Add(static_cast<int64_t>(bytes));
+    const int64_t wanted = static_cast<int64_t>(bytes);
+    // Whether there is memory for a new connection is for Overload to say.
+    if (wanted > limit_ - more_.load(std::memory_order_relaxed)) return false;
+    Add(0, wanted, wanted);
     return true;
   }
-  void Release(size_t bytes) override {
-    used_.fetch_sub(bytes, std::memory_order_relaxed);
-    gauge_->Add(-static_cast<int64_t>(bytes));
+
+  // What buffers may still come to hold without asking again.
+  uint64_t Unfilled() const {
+    return static_cast<uint64_t>(std::max<int64_t>(0, least_.load(std::memory_order_relaxed) +
+                                                          more_.load(std::memory_order_relaxed) -
+                                                          held_->value()));
+  }
+  // Tells how much memory is free for everything, what has been promised included, until told
+  // again.
+  void SetMemoryLeft(int64_t left) {
+    const int64_t beyond = left - static_cast<int64_t>(Unfilled());
+    ceiling_.store(
+        std::min(limit_, more_.load(std::memory_order_relaxed) + std::max<int64_t>(0, beyond)),
+        std::memory_order_relaxed);
   }
 
  private:
-  const size_t limit_;
-  Gauge* const gauge_;  // Not owned.
-  std::atomic<size_t> used_{0};
+  // Two workers may both take the last of it: Share is a small part, so it is not much too much.
+  int64_t Left() const {
+    return ceiling_.load(std::memory_order_relaxed) - more_.load(std::memory_order_relaxed);
+  }
+
+  const int64_t limit_;
+  Gauge* const held_;  // Not owned.
+  std::atomic<int64_t> least_{0};
+  std::atomic<int64_t> more_{0};
+  // Of more_: the limit, or less while memory is short.
+  std::atomic<int64_t> ceiling_;
 };
 
 }  // namespace byrnie

@@ -19,8 +19,6 @@ constexpr double kAgeJitter = 0.1;
 absl::string_view ReasonOf(const RelayResult& result) {
   if (result.status.ok()) return access_reason::kClosed;
   switch (result.status.code()) {
-    case absl::StatusCode::kResourceExhausted:
-      return access_reason::kBuffersFull;
     case absl::StatusCode::kDeadlineExceeded:
       return result.deadline == RelayResult::Deadline::kIdle ? access_reason::kIdleTimeout
                                                              : access_reason::kHalfCloseTimeout;
@@ -119,10 +117,8 @@ void Connection::AbortIfAged() {
 void Connection::OnRelayDone(const RelayResult& result) {
   const absl::string_view reason =
       abort_reason_.empty() ? ReasonOf(result) : absl::string_view(abort_reason_);
-  const bool ended_by_proxy =
-      !abort_reason_.empty() || result.status.code() == absl::StatusCode::kResourceExhausted;
   Finish(reason == access_reason::kRefusedByPeer ? AccessRecord::Result::kDenied
-         : ended_by_proxy                        ? AccessRecord::Result::kFailed
+         : !abort_reason_.empty()                ? AccessRecord::Result::kFailed
                                                  : AccessRecord::Result::kAllowed,
          reason, result.status.ok() ? "" : result.reason, result.bytes_to_upstream,
          result.bytes_to_downstream);

@@ -76,8 +76,8 @@ ABSL_FLAG(absl::Duration, max_connection_age, absl::ZeroDuration(),
 ABSL_FLAG(int64_t, max_connections, 0,
           "connections open at the same time, both directions; more are refused; 0: no limit");
 ABSL_FLAG(int64_t, max_buffered_bytes, 0,
-          "what all connections together may keep of bytes whose receiver does not take them, at "
-          "least 1048576; 0: a quarter of the memory limit, at most 67108864");
+          "what the buffers of all connections together may take beyond the least of each (12288 a "
+          "connection), at least 1048576; 0: a quarter of the memory limit, at most 67108864");
 ABSL_FLAG(int64_t, memory_limit, 0,
           "bytes this process may use; from 85 % on new connections are refused; 0: what the "
           "container's control group says, if anything");

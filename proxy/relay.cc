@@ -1,5 +1,6 @@
 #include "proxy/relay.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -42,6 +43,7 @@ Relay::Relay(EventLoop* loop, absl::Span<uint8_t> scratch, std::unique_ptr<ByteS
       on_done_(std::move(on_done)),
       last_activity_(loop->Now()) {
   DCHECK(!scratch_.empty());
+  if (options_->budget != nullptr) options_->budget->Add(2 * kLeastRead, 0, 0);
   downstream_.relay = this;
   downstream_.stream = std::move(downstream);
   upstream_.relay = this;
@@ -52,6 +54,7 @@ Relay::~Relay() {
   DCHECK(loop_->InLoopThread());
   DropPending(downstream_);
   DropPending(upstream_);
+  if (options_->budget != nullptr) options_->budget->Add(-2 * kLeastRead, 0, 0);
 }
 
 void Relay::set_on_first_end(absl::AnyInvocable<void()> on_first_end) {
@@ -144,7 +147,8 @@ bool Relay::Pump(Side& from) {
     if (to.write_blocked) return false;
     if (moved >= options_->bytes_per_event) return true;
 
-    const IoResult read = from.stream->Read(scratch_);
+    // What the other side may not take would have to be kept.
+    const IoResult read = from.stream->Read(scratch_.first(ReadSize()));
     if (read.status == IoStatus::kEof) {
       from.read_eof = true;
       NoteFirstEnd(from);
@@ -177,11 +181,9 @@ bool Relay::FlushPending(Side& from) {
   const absl::Span<const uint8_t> data(from.pending.get() + from.pending_begin,
                                        from.pending_end - from.pending_begin);
   const absl::Span<const uint8_t> rest = WriteOut(from, data);
-  if (options_->budget != nullptr) options_->budget->Release(data.size() - rest.size());
   from.pending_begin = from.pending_end - static_cast<uint32_t>(rest.size());
   if (!rest.empty()) return false;
-  from.pending.reset();
-  from.pending_begin = from.pending_end = 0;
+  DropPending(from);
   return true;
 }
 
@@ -215,11 +217,7 @@ absl::Span<const uint8_t> Relay::WriteOut(Side& from, absl::Span<const uint8_t> 
 
 void Relay::KeepPending(Side& from, absl::Span<const uint8_t> rest) {
   if (Other(from).write_error) return;
-  if (options_->budget != nullptr && !options_->budget->Reserve(rest.size())) {
-    BeginEnding(absl::ResourceExhaustedError("the budget for buffered bytes is used up"),
-                RelayResult::Side::kProxy);
-    return;
-  }
+  CountPending(from, rest.size());
   from.pending.reset(new uint8_t[rest.size()]);
   std::memcpy(from.pending.get(), rest.data(), rest.size());
   from.pending_begin = 0;
@@ -228,9 +226,23 @@ void Relay::KeepPending(Side& from, absl::Span<const uint8_t> rest) {
 
 void Relay::DropPending(Side& from) {
   if (from.pending == nullptr) return;
-  if (options_->budget != nullptr) options_->budget->Release(from.pending_end - from.pending_begin);
+  CountPending(from, 0);
   from.pending.reset();
   from.pending_begin = from.pending_end = 0;
+}
+
+void Relay::CountPending(const Side& from, size_t size) {
+  if (options_->budget == nullptr) return;
+  // Flushing a part of them frees nothing, and moves their beginning alone.
+  const int64_t before = from.pending_end;
+  const int64_t now = static_cast<int64_t>(size);
+  const auto beyond = [](int64_t bytes) { return std::max<int64_t>(0, bytes - kLeastRead); };
+  options_->budget->Add(0, beyond(now) - beyond(before), now - before);
+}
+
+size_t Relay::ReadSize() const {
+  if (options_->budget == nullptr) return scratch_.size();
+  return options_->budget->Limit(kLeastRead, scratch_.size());
 }
 
 void Relay::NoteFirstEnd(const Side& side) {

@@ -11,20 +11,10 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/event/event_loop.h"
+#include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
 
 namespace byrnie {
-
-// What relays may keep of bytes that could not be written, over all relays that share it. Called
-// only when a write came up short, never on the fast path.
-class BufferBudget {
- public:
-  virtual ~BufferBudget() = default;
-  // False when `bytes` more would be too many; nothing is reserved then and the relay ends with
-  // ResourceExhausted.
-  virtual bool Reserve(size_t bytes) = 0;
-  virtual void Release(size_t bytes) = 0;
-};
 
 // How a relay ended.
 struct RelayResult {
@@ -38,7 +28,7 @@ struct RelayResult {
   uint64_t bytes_to_upstream = 0;
   uint64_t bytes_to_downstream = 0;
   // OK when both directions ended cleanly; the broken stream's error(), else DeadlineExceeded
-  // (half-close, idle), ResourceExhausted (BufferBudget) or what Abort was given.
+  // (half-close, idle) or what Abort was given.
   absl::Status status;
   // The first side to end its direction, or, when `status` is not OK, the one that broke.
   Side ended_by = Side::kProxy;
@@ -54,9 +44,10 @@ struct RelayResult {
 //
 // Backpressure: what was read goes straight from the worker's scratch buffer to the other stream;
 // only what that stream did not take is kept (at most scratch.size() bytes a direction), and
-// nothing more is read in that direction until it is gone. An idle relay holds no buffer. An end is
-// passed on after the bytes before it: a clean end as ShutdownWrite, the other direction going on;
-// a reset or truncation as Reset, so never as a clean end and never ahead of data.
+// nothing more is read in that direction until it is gone. While the budget is short, only little
+// is read at once, so that there is little to keep. An idle relay holds no buffer. An end is passed
+// on after the bytes before it: a clean end as ShutdownWrite, the other direction going on; a reset
+// or truncation as Reset, so never as a clean end and never ahead of data.
 //
 // States: made → running (Start) → ending (both directions over, or aborted: waits for Flushed() of
 // both streams, with a deadline) → done (on_done has run). Lives on one loop. Destroying it at any
@@ -77,7 +68,7 @@ class Relay {
     absl::Duration flush_timeout = absl::Seconds(5);
     // Bytes moved per direction and event before others get their turn.
     size_t bytes_per_event = 256 * 1024;
-    // May be null: no limit. Not owned.
+    // Of what is kept. May be null: no limit. Not owned.
     BufferBudget* budget = nullptr;
   };
 
@@ -117,6 +108,9 @@ class Relay {
   ByteStream* upstream() const;
 
  private:
+  // Read at once however short the budget is.
+  static constexpr int64_t kLeastRead = 2 * 1024;
+
   // One stream and the direction out of it.
   struct Side final : ByteStream::Observer {
     void OnReadable() override;
@@ -159,6 +153,9 @@ class Relay {
   absl::Span<const uint8_t> WriteOut(Side& from, absl::Span<const uint8_t> data);
   void KeepPending(Side& from, absl::Span<const uint8_t> rest);
   void DropPending(Side& from);
+  // What is pending out of `from` takes `size` bytes from now on.
+  void CountPending(const Side& from, size_t size);
+  size_t ReadSize() const;
   void NoteFirstEnd(const Side& side);
   // `side` is broken and its bytes have been passed on.
   void FailFrom(Side& side);

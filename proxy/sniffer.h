@@ -7,9 +7,9 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
 #include "common/tls/client_hello.h"
-#include "proxy/relay.h"
 
 namespace byrnie {
 

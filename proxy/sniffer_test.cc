@@ -6,6 +6,7 @@
 
 #include "absl/types/optional.h"
 #include "common/event/testing/manual_event_loop.h"
+#include "common/net/testing/fake_buffer_budget.h"
 #include "common/net/testing/memory_stream_pair.h"
 #include "common/tls/testing/hello_bytes.h"
 #include "gmock/gmock.h"
@@ -17,25 +18,11 @@ namespace {
 using ::testing::HasSubstr;
 using Kind = Sniffer::Kind;
 
-class SmallBudget final : public BufferBudget {
- public:
-  explicit SmallBudget(size_t limit) : limit_(limit) {}
-  bool Reserve(size_t bytes) override {
-    if (used + bytes > limit_) return false;
-    used += bytes;
-    return true;
-  }
-  void Release(size_t bytes) override { used -= bytes; }
-  size_t used = 0;
-
- private:
-  const size_t limit_;
-};
-
 class SnifferTest : public ::testing::Test {
  protected:
   explicit SnifferTest(const MemoryStreamPair::Quota& quota = {})
       : pair_(&loop_, quota, quota), client_(pair_.TakeA()), stream_(pair_.TakeB()) {
+    budget_.limit = 8192;
     sniffer_ = std::make_unique<Sniffer>(stream_.get(), "istio", absl::MakeSpan(scratch_), &budget_,
                                          [this](Kind kind) { kind_ = kind; });
     loop_.RunUntilIdle();
@@ -57,7 +44,7 @@ class SnifferTest : public ::testing::Test {
   std::unique_ptr<ByteStream> client_;
   std::unique_ptr<ByteStream> stream_;
   std::vector<uint8_t> scratch_ = std::vector<uint8_t>(4096);
-  SmallBudget budget_{8192};
+  FakeBufferBudget budget_;
   absl::optional<Kind> kind_;
   std::unique_ptr<Sniffer> sniffer_;
 };
@@ -65,7 +52,7 @@ class SnifferTest : public ::testing::Test {
 TEST_F(SnifferTest, SaysNothingOfASilentClient) {
   EXPECT_FALSE(kind_.has_value());
   EXPECT_EQ(sniffer_->Describe(), "nothing");
-  EXPECT_EQ(budget_.used, 0u);
+  EXPECT_EQ(budget_.held, 0);
 }
 
 TEST_F(SnifferTest, TellsMeshTlsFromTheApplicationsOwn) {
@@ -98,12 +85,12 @@ TEST_F(SnifferTest, WaitsForTheRestOfAHello) {
   Send(hello.substr(0, 700));
   EXPECT_FALSE(kind_.has_value());
   EXPECT_EQ(sniffer_->Describe(), "700 bytes of an unfinished ClientHello");
-  EXPECT_EQ(budget_.used, 700u);
+  EXPECT_EQ(budget_.held, 700);
   Send(hello.substr(700) + "behind it");
   EXPECT_EQ(kind_, Kind::kMeshTls);
   EXPECT_EQ(sniffer_->TakeBytes(), hello + "behind it");
   sniffer_.reset();
-  EXPECT_EQ(budget_.used, 0u);
+  EXPECT_EQ(budget_.held, 0);
 }
 
 TEST_F(SnifferTest, TellsOnceThatTheFirstBytesDoNotDecide) {
@@ -144,7 +131,7 @@ TEST_F(SnifferTest, NoticesThatTheConnectionBroke) {
 TEST_F(SnifferTest, KeepsNoMoreThanTheBudget) {
   Send(Refragment(HelloBytes({"istio"}, ""), 1));
   EXPECT_EQ(kind_, Kind::kOverloaded);
-  EXPECT_LE(budget_.used, 8192u);
+  EXPECT_LE(budget_.held, 8192);
 }
 
 TEST_F(SnifferTest, WhatWasReadCanBeTakenBeforeTheVerdict) {

@@ -14,6 +14,7 @@
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "common/event/epoll_event_loop.h"
+#include "common/net/buffer_budget.h"
 #include "common/net/socket_address.h"
 #include "common/telemetry/labelled_counters.h"
 #include "common/telemetry/log.h"
