@@ -25,6 +25,7 @@ ConnectSessionImpl::ConnectSessionImpl(EventLoop* loop, std::unique_ptr<ByteStre
       transport_(std::move(transport)),
       dispatch_(loop->NewDeferred([this] { Dispatch(); })),
       timer_(loop->NewTimer([this] { OnTimer(); })),
+      output_use_(options.budget, kLeastOutputTarget),
       liveness_(options.ping_interval, options.ping_timeout, loop->Now()),
       abuse_(loop->Now()),
       idle_frames_(loop->Now(), AbuseGuard::kIdleFrameLimit) {
@@ -79,7 +80,8 @@ absl::StatusOr<std::unique_ptr<ConnectStream>> ConnectSessionImpl::OpenStream(
     return absl::UnavailableError(
         absl::StrCat("cannot open an http/2 stream: ", nghttp2_strerror(id)));
   }
-  auto stream = std::make_unique<TunnelStream>(loop_, this, id, TunnelStream::Role::kClient);
+  auto stream =
+      std::make_unique<TunnelStream>(loop_, this, id, TunnelStream::Role::kClient, options_);
   stream->set_on_response(std::move(on_response));
   streams_[id] = stream.get();
   ++open_;

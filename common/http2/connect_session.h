@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/event/event_loop.h"
+#include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
 
 namespace byrnie {
@@ -45,20 +46,27 @@ class ConnectStream : public ByteStream {
 // An HTTP/2 connection that carries CONNECT streams (RFC 9113), over a ByteStream that is already
 // authenticated; nghttp2 is fenced in the .cc. Lives on one loop. Both roles.
 //
-// Flow control: a stream's window is 256 KiB and is given back only as its reader takes the bytes,
-// so memory is bounded by the readers; the connection window is the sum of what the streams may
-// have open, so one slow reader never stalls another stream. A writer is told kWouldBlock past 64
-// KiB unsent per stream. A PING every `ping_interval` without traffic; no answer in `ping_timeout`
-// breaks the session.
+// Flow control: a stream's window is given back only as its reader takes the bytes, so memory is
+// bounded by the readers; the connection window is the sum of what the streams may have open, so
+// one slow reader never stalls another stream. A window begins small, grows while the peer uses all
+// of it, the reader keeps up and the budget has room, and is not given back whole when the budget
+// is short; `least_window` of it always is. A writer is told kWouldBlock past 64 KiB unsent per
+// stream, or less when the budget is short. A PING every `ping_interval` without traffic; no answer
+// in `ping_timeout` breaks the session.
 class ConnectSession {
  public:
   struct Options {
     uint32_t max_concurrent_streams = 200;
+    // The least and the most a peer may send on a stream before its reader has taken it.
+    uint32_t least_window = 4 * 1024;
     uint32_t stream_window = 256 * 1024;
     uint32_t max_frame_size = 64 * 1024;
     uint32_t max_header_list_size = 16 * 1024;
     absl::Duration ping_interval = absl::Seconds(10);
     absl::Duration ping_timeout = absl::Seconds(20);
+    // Of the streams' and the session's buffers. Outlives the session and its streams; null: no
+    // limit.
+    BufferBudget* budget = nullptr;
   };
 
   // Upcalls, never inside a call to the session. The delegate outlives the session and may destroy

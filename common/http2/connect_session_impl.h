@@ -18,6 +18,7 @@
 #include "common/http2/liveness.h"
 #include "common/http2/output_buffer.h"
 #include "common/http2/tunnel_stream.h"
+#include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
 
 namespace byrnie {
@@ -49,8 +50,10 @@ class ConnectSessionImpl final : public ConnectSession,
   absl::Duration round_trip() const override { return liveness_.round_trip(); }
 
  private:
-  // Output is pulled from nghttp2 up to this much ahead of the transport.
+  // Output is pulled from nghttp2 up to this much ahead of the transport: the most, and what there
+  // is room for however short the budget is.
   static constexpr size_t kOutputTarget = 64 * 1024;
+  static constexpr size_t kLeastOutputTarget = 16 * 1024;
   static constexpr uint8_t kLivenessPing[8] = {'b', 'y', 'r', 'n', 'i', 'e', 0, 1};
   static constexpr uint8_t kDrainPing[8] = {'b', 'y', 'r', 'n', 'i', 'e', 0, 2};
 
@@ -62,7 +65,7 @@ class ConnectSessionImpl final : public ConnectSession,
   };
 
   // TunnelStream::Session:
-  void ReturnWindow(int32_t id, size_t bytes) override;
+  void GiveWindow(int32_t id, size_t bytes) override;
   void SendReady(TunnelStream* stream) override;
   void PullNow(TunnelStream* stream) override;
   void SendAccept(int32_t id, const HeaderList& headers) override;
@@ -101,7 +104,9 @@ class ConnectSessionImpl final : public ConnectSession,
   // Pulls frames into the output while there is room; true when there may be more.
   bool Pump();
   void Flush();
+  void FlushOutput();
   void OutputMoved();
+  bool OutputFull() const { return output_.size() >= output_use_.Limit(kOutputTarget); }
 
   void Schedule() { dispatch_->Schedule(); }
   void Dispatch();
@@ -135,6 +140,7 @@ class ConnectSessionImpl final : public ConnectSession,
   HeaderBlock block_;
 
   OutputBuffer output_;
+  BufferUse output_use_;
 
   State state_ = State::kOpen;
   absl::Status end_status_;

@@ -82,7 +82,7 @@ Http2SessionPtr NewHttp2Session(TunnelStream::Role role, const ConnectSession::O
 
   std::vector<nghttp2_settings_entry> settings = {
       {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 1024},
-      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.stream_window},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.least_window},
       {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, options.max_frame_size},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options.max_header_list_size},
   };

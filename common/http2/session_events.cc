@@ -38,8 +38,10 @@ int ConnectSessionImpl::OnFrameReceived(const nghttp2_frame* frame) {
     case NGHTTP2_DATA:
       if (end_stream) {
         if (TunnelStream* stream = Find(id)) stream->OnEndStream();
-      } else if (frame->hd.length == frame->data.padlen) {
-        NoteIdleFrame();
+      } else {
+        if (frame->hd.length == frame->data.padlen) NoteIdleFrame();
+        // Padding takes from the window and never gets to a reader.
+        if (frame->data.padlen > 0) GiveWindow(id, frame->data.padlen);
       }
       break;
     case NGHTTP2_PRIORITY:
@@ -100,8 +102,10 @@ void ConnectSessionImpl::OnRequest(int32_t id, bool end_stream) {
   }
   nghttp2_session_set_stream_user_data(http2_.get(), id, this);
   ++open_;
-  auto stream = std::make_unique<TunnelStream>(loop_, this, id, TunnelStream::Role::kServer);
+  auto stream =
+      std::make_unique<TunnelStream>(loop_, this, id, TunnelStream::Role::kServer, options_);
   streams_[id] = stream.get();
+  if (!end_stream) stream->OpenWindow();
   if (end_stream) stream->OnEndStream();
   connects_.push_back(
       {std::move(stream), ConnectRequest{std::move(block_.authority), std::move(block_.headers)}});
@@ -184,10 +188,8 @@ int ConnectSessionImpl::OnDataChunk(int32_t id, absl::Span<const uint8_t> data) 
   // The connection's window is given back at once: what a stream may hold is bounded by its own,
   // and a slow reader takes nothing from the others.
   nghttp2_session_consume_connection(http2_.get(), data.size());
-  TunnelStream* stream = Find(id);
-  if (stream == nullptr || !stream->OnData(data)) {
-    nghttp2_session_consume_stream(http2_.get(), id, data.size());
-  }
+  // Without a stream its reset is queued.
+  if (TunnelStream* stream = Find(id)) stream->OnData(data);
   return 0;
 }
 
@@ -237,7 +239,7 @@ void ConnectSessionImpl::OnSettingsOrClose(bool could_open) {
 }
 
 ssize_t ConnectSessionImpl::OnPullData(int32_t id, size_t length, uint32_t* flags) {
-  if (output_.size() >= kOutputTarget) return NGHTTP2_ERR_PAUSE;
+  if (OutputFull()) return NGHTTP2_ERR_PAUSE;
   TunnelStream* stream = Find(id);
   if (stream == nullptr) return NGHTTP2_ERR_DEFERRED;  // Its reset is queued.
   const size_t size = std::min(length, stream->sendable());

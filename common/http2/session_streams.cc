@@ -8,10 +8,10 @@
 
 namespace byrnie {
 
-void ConnectSessionImpl::ReturnWindow(int32_t id, size_t bytes) {
+void ConnectSessionImpl::GiveWindow(int32_t id, size_t bytes) {
   if (state_ != State::kOpen) return;
-  nghttp2_session_consume_stream(http2_.get(), id, bytes);
-  if (nghttp2_session_want_write(http2_.get()) != 0) Schedule();
+  nghttp2_submit_window_update(http2_.get(), NGHTTP2_FLAG_NONE, id, static_cast<int32_t>(bytes));
+  Schedule();
 }
 
 void ConnectSessionImpl::SendReady(TunnelStream* stream) {

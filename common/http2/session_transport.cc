@@ -72,7 +72,7 @@ void ConnectSessionImpl::Feed(absl::Span<const uint8_t> data) {
 }
 
 bool ConnectSessionImpl::Pump() {
-  while (output_.size() < kOutputTarget) {
+  while (!OutputFull()) {
     const uint8_t* data = nullptr;
     const ssize_t size = nghttp2_session_mem_send(http2_.get(), &data);
     if (size < 0) {
@@ -80,13 +80,18 @@ bool ConnectSessionImpl::Pump() {
           absl::StrCat("cannot make http/2 frames: ", nghttp2_strerror(static_cast<int>(size)))));
       return false;
     }
-    if (size == 0) return output_.size() >= kOutputTarget;
+    if (size == 0) return OutputFull();
     output_.Append(data, static_cast<size_t>(size));
   }
   return true;
 }
 
 void ConnectSessionImpl::Flush() {
+  FlushOutput();
+  output_use_.Set(output_.allocated(), output_.allocated());
+}
+
+void ConnectSessionImpl::FlushOutput() {
   size_t moved = 0;
   bool more = true;
   while (state_ == State::kOpen || state_ == State::kClosing) {

@@ -32,8 +32,19 @@ absl::Status StatusOfResponse(int http_status) {
 
 }  // namespace
 
-TunnelStream::TunnelStream(EventLoop* loop, Session* session, int32_t id, Role role)
-    : loop_(loop), session_(session), id_(id), role_(role) {}
+TunnelStream::TunnelStream(EventLoop* loop, Session* session, int32_t id, Role role,
+                           const ConnectSession::Options& options)
+    : loop_(loop),
+      session_(session),
+      received_use_(options.budget, options.least_window),
+      unsent_use_(options.budget, kLeastSendLimit),
+      id_(id),
+      role_(role),
+      most_window_(options.stream_window),
+      wanted_window_(std::min(kFirstWindow, options.stream_window)),
+      credit_(static_cast<int32_t>(options.least_window)) {
+  CountReceived();
+}
 
 TunnelStream::~TunnelStream() {
   DCHECK(loop_->InLoopThread());
@@ -52,7 +63,9 @@ void TunnelStream::SetObserver(Observer* observer) {
   write_waiting_ = true;
   if (observer == nullptr) return;
   if (!received_.empty() || end_received_ || !error_.ok()) NotifyReadable();
-  if (!error_.ok() || (opened_ && unsent_.size() < kSendLimit)) NotifyWritable();
+  if (!error_.ok() || (opened_ && unsent_.size() < unsent_use_.Limit(kSendLimit))) {
+    NotifyWritable();
+  }
 }
 
 IoResult TunnelStream::Read(absl::Span<uint8_t> buffer) {
@@ -61,7 +74,12 @@ IoResult TunnelStream::Read(absl::Span<uint8_t> buffer) {
   if (buffer.empty()) return {0, IoStatus::kOk};
   if (opened_ && !received_.empty()) {
     const size_t bytes = received_.Take(buffer);
-    if (session_ != nullptr) session_->ReturnWindow(id_, bytes);
+    if (received_.empty() && window_used_up_) {
+      // It is what the peer waits for, and the reader keeps up.
+      window_used_up_ = false;
+      wanted_window_ = std::min(wanted_window_ * kWindowGrowth, most_window_);
+    }
+    GiveWindow();
     return {bytes, IoStatus::kOk};
   }
   if (!error_.ok() && !end_stands_) return {0, IoStatus::kError};
@@ -89,9 +107,11 @@ IoResult TunnelStream::Write(absl::Span<const uint8_t> data) {
     if (!error_.ok()) return {0, IoStatus::kError};
   }
   if (data.empty()) return {taken, IoStatus::kOk};
-  const size_t room = kSendLimit - std::min(kSendLimit, unsent_.size());
+  const size_t limit = unsent_use_.Limit(kSendLimit);
+  const size_t room = limit - std::min(limit, unsent_.size());
   const size_t kept = std::min(room, data.size());
   unsent_.Append(data.first(kept));
+  CountUnsent();
   if (kept > 0) session_->SendReady(this);
   if (kept == data.size()) return {taken + kept, IoStatus::kOk};
   write_waiting_ = true;
@@ -112,10 +132,8 @@ void TunnelStream::Reset() {
   if (closed_) return;  // Both ends are through already.
   if (session_ == nullptr) return;
   // Nobody reads these any more.
-  if (!received_.empty()) {
-    session_->ReturnWindow(id_, received_.size());
-    received_.Clear();
-  }
+  received_.Clear();
+  GiveWindow();
   session_->SendReady(this);
 }
 
@@ -154,7 +172,8 @@ void TunnelStream::Reject(int status, const HeaderList& headers) {
   DCHECK(loop_->InLoopThread());
   DCHECK(role_ == Role::kServer && !opened_);
   if (!error_.ok() || reset_ || refused_ || closed_ || session_ == nullptr) return;
-  if (!received_.empty()) session_->ReturnWindow(id_, received_.size());
+  received_.Clear();
+  GiveWindow();
   refused_ = true;
   session_->SendReject(id_, status, headers);
   Break(absl::UnavailableError(absl::StrCat("rejected with ", status)));
@@ -184,21 +203,67 @@ void TunnelStream::OnResponse(int http_status, HeaderList headers) {
   if (shutdown_ && session_ != nullptr) session_->SendReady(this);
 }
 
-bool TunnelStream::OnData(absl::Span<const uint8_t> data) {
-  if (reset_ || refused_ || !error_.ok()) return false;
+void TunnelStream::OnRequestSent() {
+  request_sent_ = true;
+  OpenWindow();
+}
+
+void TunnelStream::OpenWindow() {
+  // The other half of the budget is for those that carry something.
+  if (received_use_.Plenty()) GiveWindow();
+}
+
+void TunnelStream::OnData(absl::Span<const uint8_t> data) {
+  credit_ -= static_cast<int32_t>(data.size());
+  if (reset_ || refused_ || !error_.ok()) {
+    GiveWindow();  // What nobody will read is not to stall the peer.
+    return;
+  }
+  if (credit_ <= static_cast<int32_t>(wanted_window_ / 8)) window_used_up_ = true;
   received_.Append(data);
+  CountReceived();
   if (read_waiting_) NotifyReadable();
-  return true;
+}
+
+void TunnelStream::GiveWindow() {
+  if (session_ != nullptr && !closed_ && !end_received_) {
+    const int64_t window = static_cast<int64_t>(received_use_.Limit(wanted_window_));
+    const int64_t given = credit_ + static_cast<int64_t>(received_.size());
+    // By halves: a frame for each byte read would cost more than the byte. Whoever has read
+    // everything and gets nothing has left more than half of it to the peer.
+    if ((window - given) * 2 >= window) {
+      session_->GiveWindow(id_, static_cast<size_t>(window - given));
+      credit_ += static_cast<int32_t>(window - given);
+    }
+  }
+  CountReceived();
+}
+
+void TunnelStream::CloseWindow() {
+  credit_ = 0;
+  CountReceived();
+}
+
+void TunnelStream::CountReceived() {
+  const size_t memory = received_.allocated();
+  received_use_.Set(memory + static_cast<size_t>(std::max(0, credit_)), memory);
+}
+
+void TunnelStream::DropUnsent() {
+  unsent_.Clear();
+  CountUnsent();
 }
 
 void TunnelStream::OnEndStream() {
   end_received_ = true;
+  CloseWindow();
   if (read_waiting_) NotifyReadable();
 }
 
 void TunnelStream::OnClosed(const absl::Status& status) {
   closed_ = true;
-  unsent_.Clear();
+  CloseWindow();
+  DropUnsent();
   if (!status.ok()) Break(status);
   if (flush_waiting_) OnOutputTaken();
 }
@@ -213,6 +278,7 @@ void TunnelStream::OnSessionGone(const absl::Status& status) {
   session_ = nullptr;
   if (!closed_) Break(status);
   closed_ = true;
+  CloseWindow();
   queued = false;
   const bool due = readable_due_ || writable_due_ || response_ != nullptr;
   if (due || flush_waiting_) {
@@ -238,7 +304,6 @@ bool TunnelStream::reset_due() const {
 }
 
 void TunnelStream::TakeSendable(absl::Span<uint8_t> out) {
-  const bool was_full = unsent_.size() > kSendLimit / 2;
   const size_t taken = unsent_.Take(out);
   out.remove_prefix(taken);
   if (!out.empty()) {
@@ -246,7 +311,9 @@ void TunnelStream::TakeSendable(absl::Span<uint8_t> out) {
     std::copy_n(borrowed_.data(), out.size(), out.data());
     borrowed_.remove_prefix(out.size());
   }
-  if (was_full && write_waiting_ && unsent_.size() <= kSendLimit / 2) NotifyWritable();
+  if (taken == 0) return;
+  CountUnsent();
+  if (write_waiting_ && unsent_.size() <= unsent_use_.Limit(kSendLimit) / 2) NotifyWritable();
 }
 
 void TunnelStream::OnEndSent(uint64_t mark) {
@@ -274,7 +341,7 @@ void TunnelStream::NotifyWritable() {
 void TunnelStream::Break(const absl::Status& status) {
   if (!error_.ok()) return;
   error_ = status;
-  unsent_.Clear();
+  DropUnsent();
   if (on_response_ && response_ == nullptr && !opened_) {
     response_ = std::make_unique<Response>();
     response_->status = status;

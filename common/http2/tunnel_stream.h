@@ -10,6 +10,7 @@
 #include "common/event/event_loop.h"
 #include "common/http2/chunk_queue.h"
 #include "common/http2/connect_session.h"
+#include "common/net/buffer_budget.h"
 
 namespace byrnie {
 
@@ -21,8 +22,8 @@ class TunnelStream final : public ConnectStream {
   class Session {
    public:
     virtual ~Session() = default;
-    // The reader has taken `bytes`: the peer may send as many more.
-    virtual void ReturnWindow(int32_t id, size_t bytes) = 0;
+    // The peer may send `bytes` more.
+    virtual void GiveWindow(int32_t id, size_t bytes) = 0;
     // The stream has something to send: bytes, an end, or a reset after what is queued.
     virtual void SendReady(TunnelStream* stream) = 0;
     // Takes what the stream has to send into the session's output as far as there is room.
@@ -40,9 +41,17 @@ class TunnelStream final : public ConnectStream {
   };
 
   enum class Role : uint8_t { kClient, kServer };
+  // Unsent bytes: the most, and what there is room for however short the budget is.
   static constexpr size_t kSendLimit = 64 * 1024;
+  static constexpr size_t kLeastSendLimit = 4 * 1024;
+  // The window of a stream that has just begun, where the budget has plenty.
+  static constexpr uint32_t kFirstWindow = 16 * 1024;
+  // How much larger it gets each time.
+  static constexpr uint32_t kWindowGrowth = 4;
 
-  TunnelStream(EventLoop* loop, Session* session, int32_t id, Role role);
+  // Of `options` what is said of windows and the budget.
+  TunnelStream(EventLoop* loop, Session* session, int32_t id, Role role,
+               const ConnectSession::Options& options);
   ~TunnelStream() override;
 
   // ConnectStream:
@@ -64,8 +73,10 @@ class TunnelStream final : public ConnectStream {
   // Client: the answer has come.
   void OnResponse(int http_status, HeaderList headers);
   bool answered() const { return opened_ || refused_; }
-  // Bytes from the peer. False when nobody will read them: give their window back.
-  bool OnData(absl::Span<const uint8_t> data);
+  // The protocol knows the stream: its window may be opened wider.
+  void OpenWindow();
+  // Bytes from the peer.
+  void OnData(absl::Span<const uint8_t> data);
   void OnEndStream();
   // The protocol is through with the stream; `status` is not OK when it did not end cleanly.
   void OnClosed(const absl::Status& status);
@@ -90,7 +101,7 @@ class TunnelStream final : public ConnectStream {
   void OnResetSubmitted() { reset_submitted_ = true; }
   bool reset_submitted() const { return reset_submitted_; }
   // Client: the request has left nghttp2, which holds those past the peer's limit back.
-  void OnRequestSent() { request_sent_ = true; }
+  void OnRequestSent();
   bool request_sent() const { return request_sent_; }
   void OnResetSent(uint64_t mark);
 
@@ -103,6 +114,13 @@ class TunnelStream final : public ConnectStream {
 
   void NotifyReadable();
   void NotifyWritable();
+  // Gives the peer what it may send more of by now.
+  void GiveWindow();
+  // Nothing more is to come from the peer.
+  void CloseWindow();
+  void CountReceived();
+  void CountUnsent() { unsent_use_.Set(unsent_.allocated(), unsent_.allocated()); }
+  void DropUnsent();
   void Break(const absl::Status& status);
   void Want();
 
@@ -115,11 +133,18 @@ class TunnelStream final : public ConnectStream {
   bool* destroyed_ = nullptr;                         // Set while upcalls run.
   ChunkQueue received_;
   ChunkQueue unsent_;
+  BufferUse received_use_;
+  BufferUse unsent_use_;
   absl::Span<const uint8_t> borrowed_;  // Follows unsent_, only inside Write.
   absl::Status error_;
   uint64_t sent_mark_ = 0;
   const int32_t id_;
   const Role role_;
+  const uint32_t most_window_;
+  uint32_t wanted_window_;
+  // What the peer may send by now; negative when it has sent more before it knew our settings.
+  int32_t credit_;
+  bool window_used_up_ = false;  // Since it was last made larger.
   bool opened_ = false;
   bool refused_ = false;  // Rejected by us or by the peer.
   bool end_received_ = false;
