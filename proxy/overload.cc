@@ -53,7 +53,8 @@ absl::optional<Overload::Shed> Overload::WhyNot(int fd) {
   return absl::nullopt;
 }
 
-bool Overload::SetMemoryUsed(uint64_t bytes) {
+bool Overload::SetMemoryUsed(uint64_t bytes, uint64_t promised) {
+  bytes += promised;
   used_.store(bytes, std::memory_order_relaxed);
   taken_.store(0, std::memory_order_relaxed);
   const bool was_short = short_of_memory_.load(std::memory_order_relaxed);

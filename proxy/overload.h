@@ -30,7 +30,8 @@ class Overload {
     absl::string_view detail;
   };
 
-  // Above this share of the memory limit new connections are shed, until it is below the other.
+  // Above this share of the memory limit, used and promised, new connections are shed, until it is
+  // below the other.
   static constexpr double kShedAbove = 0.85;
   static constexpr double kTakeBelow = 0.75;
   // What a new connection is taken to cost until memory has been measured again, so that a storm
@@ -55,8 +56,9 @@ class Overload {
 
   int sockets() const { return limits_.sockets; }
 
-  // Tells what is used of Limits::memory; true when that made shedding begin.
-  bool SetMemoryUsed(uint64_t bytes);
+  // Tells what is used of Limits::memory, and what open connections may use beyond that without
+  // asking; true when that made shedding begin.
+  bool SetMemoryUsed(uint64_t bytes, uint64_t promised);
 
  private:
   absl::optional<Shed> WhyNot(int fd);
@@ -67,6 +69,7 @@ class Overload {
   const Gauge* const inbound_;   // Not owned.
   const Gauge* const outbound_;  // Not owned.
   Gauge* const shedding_;        // Not owned.
+  // Promised included.
   std::atomic<uint64_t> used_{0};
   // Taken since used_ was measured.
   std::atomic<uint64_t> taken_{0};

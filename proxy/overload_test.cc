@@ -23,7 +23,7 @@ class OverloadTest : public ::testing::Test {
 TEST_F(OverloadTest, TakesEverythingWithoutLimits) {
   Overload overload({}, &inbound_, &outbound_, &shedding_);
   inbound_.Set(1000000);
-  overload.SetMemoryUsed(1ull << 40);
+  overload.SetMemoryUsed(1ull << 40, 0);
   EXPECT_EQ(Reason(overload.WhyNotConnection(100000)), "");
 }
 
@@ -60,27 +60,37 @@ TEST_F(OverloadTest, ShedsAboveOneMarkUntilBelowTheOther) {
   Overload::Limits limits;
   limits.memory = 100 * kMiB;
   Overload overload(limits, &inbound_, &outbound_, &shedding_);
-  EXPECT_FALSE(overload.SetMemoryUsed(84 * kMiB));
+  EXPECT_FALSE(overload.SetMemoryUsed(84 * kMiB, 0));
   EXPECT_EQ(Reason(overload.WhyNotConnection(5)), "");
-  EXPECT_TRUE(overload.SetMemoryUsed(86 * kMiB));
+  EXPECT_TRUE(overload.SetMemoryUsed(86 * kMiB, 0));
   EXPECT_EQ(shedding_.value(), 1);
   EXPECT_EQ(Reason(overload.WhyNotConnection(5)), access_reason::kMemoryPressure);
-  EXPECT_FALSE(overload.SetMemoryUsed(76 * kMiB)) << "it has begun already";
+  EXPECT_FALSE(overload.SetMemoryUsed(76 * kMiB, 0)) << "it has begun already";
   EXPECT_EQ(Reason(overload.WhyNotTunnel(5)), access_reason::kMemoryPressure);
-  overload.SetMemoryUsed(74 * kMiB);
+  overload.SetMemoryUsed(74 * kMiB, 0);
   EXPECT_EQ(shedding_.value(), 0);
   EXPECT_EQ(Reason(overload.WhyNotConnection(5)), "");
+}
+
+TEST_F(OverloadTest, ReckonsWithWhatConnectionsMayStillTake) {
+  Overload::Limits limits;
+  limits.memory = 100 * kMiB;
+  Overload overload(limits, &inbound_, &outbound_, &shedding_);
+  EXPECT_FALSE(overload.SetMemoryUsed(40 * kMiB, 44 * kMiB));
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5)), "");
+  EXPECT_TRUE(overload.SetMemoryUsed(40 * kMiB, 46 * kMiB));
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5)), access_reason::kMemoryPressure);
 }
 
 TEST_F(OverloadTest, ReckonsWithWhatHasNotBeenMeasuredYet) {
   Overload::Limits limits;
   limits.memory = 100 * kMiB;
   Overload overload(limits, &inbound_, &outbound_, &shedding_);
-  overload.SetMemoryUsed(84 * kMiB);
+  overload.SetMemoryUsed(84 * kMiB, 0);
   int taken = 0;
   while (taken < 1000 && !overload.WhyNotConnection(5).has_value()) ++taken;
   EXPECT_EQ(taken, kMiB / Overload::kNewConnection);
-  overload.SetMemoryUsed(84 * kMiB);
+  overload.SetMemoryUsed(84 * kMiB, 0);
   EXPECT_EQ(Reason(overload.WhyNotConnection(5)), "") << "measured: they cost less";
 }
 

@@ -17,10 +17,13 @@
 namespace byrnie {
 namespace {
 
-// What all relays together may keep of bytes whose receiver does not take them, unless told.
+// What buffers together may have beyond the least of each, unless told.
 constexpr uint64_t kMaxBufferBudget = 64 * 1024 * 1024;
 constexpr uint64_t kMinBufferBudget = 1024 * 1024;
 constexpr uint64_t kBufferShare = 4;
+// Buffers grow only up to this share of the memory limit, everything included: where they end is
+// well below where new connections are shed, so that bulk alone sheds none.
+constexpr double kGrowBelow = 0.65;
 // How often memory is measured where there is a limit: a few microseconds each time.
 constexpr absl::Duration kMeasureInterval = absl::Milliseconds(50);
 // Descriptors left for the admin page, the link and the listeners when connections have taken all
@@ -29,10 +32,11 @@ constexpr int kReservedSockets = 32;
 // How long an admin page waits for busy workers. They never wait for it.
 constexpr absl::Duration kInspectTimeout = absl::Milliseconds(500);
 // How often it is looked whether a burst is over, and how much less there must be then: in
-// connections, of which a tunnel is worth many.
+// connections, of which a tunnel is worth many, and so many bytes as much as one.
 constexpr absl::Duration kMemoryInterval = absl::Seconds(5);
 constexpr int64_t kBurst = 200;
 constexpr int64_t kTunnelWeight = 32;
+constexpr int64_t kBytesWeight = 32 * 1024;
 // How late a change of the pod's default routes may be noticed.
 constexpr absl::Duration kRouteInterval = absl::Seconds(10);
 
@@ -252,15 +256,19 @@ void Proxy::MeasureMemory() {
   const absl::optional<uint64_t> used = memory_->Used(ReadSystemFile);
   if (!used.has_value()) return;
   metrics_.memory_used->Set(static_cast<int64_t>(*used));
-  if (!overload_.SetMemoryUsed(*used)) return;
-  logger_->Warning("memory is short, refusing new connections",
-                   {{"used", *used}, {"limit", memory_->limit()}});
+  budget_.SetMemoryLeft(static_cast<int64_t>(static_cast<double>(memory_->limit()) * kGrowBelow) -
+                        static_cast<int64_t>(*used));
+  if (!overload_.SetMemoryUsed(*used, budget_.Unfilled())) return;
+  logger_->Warning(
+      "memory is short, refusing new connections",
+      {{"used", *used}, {"promised", budget_.Unfilled()}, {"limit", memory_->limit()}});
   malloc_trim(0);
 }
 
 void Proxy::ReturnMemory() {
   memory_timer_->Schedule(kMemoryInterval);
-  int64_t load = 0;
+  // Its bytes are given back as late as what a connection has.
+  int64_t load = metrics_.buffered_bytes->value() / kBytesWeight;
   for (const auto direction :
        {AccessRecord::Direction::kInbound, AccessRecord::Direction::kOutbound}) {
     const ProxyMetrics::PerDirection& metrics = metrics_.direction(direction);

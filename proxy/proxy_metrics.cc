@@ -125,8 +125,8 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
                                     "The memory limit in force; 0: there is none");
   shedding = registry->AddGauge("byrnie_proxy_shedding",
                                 "1 while new connections are refused because memory is short");
-  buffered_bytes = registry->AddGauge(
-      "byrnie_proxy_buffered_bytes", "Bytes of connections kept because they could not be written");
+  buffered_bytes = registry->AddGauge("byrnie_proxy_buffered_bytes",
+                                      "Memory of bytes kept because they could not be written yet");
   handshakes_open = registry->AddGauge(
       "byrnie_proxy_handshakes_open",
       "Inbound connections, of tunnels and without one, whose handshake is not over, or not begun");

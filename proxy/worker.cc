@@ -57,8 +57,16 @@ OutlierDetector::Metrics OutlierMetrics(const ProxyMetrics& metrics) {
   return result;
 }
 
-TunnelPool::Options PoolOptions(const ProxyConfig& config, ProcessCounts* counts) {
+ConnectSession::Options SessionOptions(BufferBudget* budget) {
+  ConnectSession::Options options;
+  options.budget = budget;
+  return options;
+}
+
+TunnelPool::Options PoolOptions(const ProxyConfig& config, ProcessCounts* counts,
+                                BufferBudget* budget) {
   TunnelPool::Options options;
+  options.session = SessionOptions(budget);
   options.expiry = config.identity_expiry;
   // After a burst the tunnels that nobody needs hold most of the memory.
   options.idle_timeout = absl::Seconds(30);
@@ -104,7 +112,8 @@ class Worker::Data {
         scratch_(new uint8_t[kScratchSize]),
         dialer_(loop, dependencies.config->connect_timeout, dependencies.config->handshake_timeout,
                 dependencies.overload, dependencies.metrics),
-        pool_(loop, &dialer_, PoolOptions(*dependencies.config, dependencies.counts),
+        pool_(loop, &dialer_,
+              PoolOptions(*dependencies.config, dependencies.counts, dependencies.budget),
               PoolMetrics(*dependencies.metrics)),
         direct_(loop, &dialer_, &context_.mesh),
         direct_turns_(
@@ -142,7 +151,7 @@ class Worker::Data {
     context_.resolve = [this, worker](uint64_t id, const IpAddress& address, bool refresh) {
       resolve_(worker, id, address, refresh);
     };
-    tunnel_server_ = std::make_unique<TunnelServer>(&context_, ConnectSession::Options());
+    tunnel_server_ = std::make_unique<TunnelServer>(&context_, SessionOptions(dependencies.budget));
     sweep_->Schedule(kSweep);
   }
 
