@@ -219,8 +219,12 @@ void TunnelStream::OnData(absl::Span<const uint8_t> data) {
     GiveWindow();  // What nobody will read is not to stall the peer.
     return;
   }
-  if (credit_ <= static_cast<int32_t>(wanted_window_ / 8)) window_used_up_ = true;
   received_.Append(data);
+  // All that was promised has come, or so much at once that the peer may soon have to wait.
+  if (credit_ <= static_cast<int32_t>(wanted_window_ / 8) ||
+      received_.size() >= wanted_window_ / 2) {
+    window_used_up_ = true;
+  }
   CountReceived();
   if (read_waiting_) NotifyReadable();
 }
