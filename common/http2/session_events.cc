@@ -105,7 +105,6 @@ void ConnectSessionImpl::OnRequest(int32_t id, bool end_stream) {
   auto stream =
       std::make_unique<TunnelStream>(loop_, this, id, TunnelStream::Role::kServer, options_);
   streams_[id] = stream.get();
-  if (!end_stream) stream->OpenWindow();
   if (end_stream) stream->OnEndStream();
   connects_.push_back(
       {std::move(stream), ConnectRequest{std::move(block_.authority), std::move(block_.headers)}});

@@ -163,6 +163,7 @@ void TunnelStream::Accept(const HeaderList& headers) {
   if (!error_.ok() || reset_ || refused_ || closed_ || session_ == nullptr) return;
   opened_ = true;
   session_->SendAccept(id_, headers);
+  OpenWindow();  // Not before, so that it needs no packet of its own.
   if (!received_.empty() || end_received_) NotifyReadable();
   NotifyWritable();
   if (shutdown_) session_->SendReady(this);

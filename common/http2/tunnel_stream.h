@@ -73,8 +73,6 @@ class TunnelStream final : public ConnectStream {
   // Client: the answer has come.
   void OnResponse(int http_status, HeaderList headers);
   bool answered() const { return opened_ || refused_; }
-  // The protocol knows the stream: its window may be opened wider.
-  void OpenWindow();
   // Bytes from the peer.
   void OnData(absl::Span<const uint8_t> data);
   void OnEndStream();
@@ -114,6 +112,8 @@ class TunnelStream final : public ConnectStream {
 
   void NotifyReadable();
   void NotifyWritable();
+  // The protocol knows the stream: its window may be opened wider.
+  void OpenWindow();
   // Gives the peer what it may send more of by now.
   void GiveWindow();
   // Nothing more is to come from the peer.
