@@ -145,8 +145,9 @@ class HandshakeFloodTest(MeshTestCase):
         idle = self.handshakes(20, 1)
         stream = self.client.app("stream", self.mesh.vip, "80", str(FLOOD + 2), str(rate))
         time.sleep(1)
-        flood = self.attack("replay", FLOOD, 2 * per_second, hello, *self.many)
-        flooded = flood.result(FLOOD + 25)
+        # Two of them: one has no CPU for so many.
+        floods = [self.attack("replay", FLOOD, per_second, hello, *half) for half in (self.many[::2], self.many[1::2])]
+        flooded = [flood.result(FLOOD + 25) for flood in floods]
         ended = time.monotonic()
         self.assert_nothing_left(2)
         wait_until(lambda: self.handshake() < 3 * max(idle), 2, "a handshake as before")
@@ -156,9 +157,10 @@ class HandshakeFloodTest(MeshTestCase):
               f"flooded {result['sent'] / result['seconds'] / 1e6:.1f} MB/s, longest pause {result['longest_pause']} s, "
               f"recovered in {recovered:.2f} s", file=sys.stderr)
         self.assertTrue(result["intact"], result)
-        self.assertGreaterEqual(flooded["seconds"], FLOOD, flooded)
-        # Twice, but for what was still due when the attacker left.
-        self.assertGreaterEqual(flooded["sent"] / flooded["seconds"], 0.95 * 2 * per_second, flooded)
+        for flood in flooded:
+            self.assertGreaterEqual(flood["seconds"], FLOOD, flooded)
+        # Twice, but for what was still due when the attackers left.
+        self.assertGreaterEqual(sum(flood["sent"] / flood["seconds"] for flood in flooded), 0.95 * 2 * per_second, flooded)
         self.assertGreaterEqual(result["sent"] / result["seconds"], 0.5 * alone["sent"] / alone["seconds"], result)
         self.assertLessEqual(recovered, 2)
 

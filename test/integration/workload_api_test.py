@@ -143,7 +143,8 @@ class WorkloadApiTest(MeshTestCase):
         invalid = grpc.StatusCode.INVALID_ARGUMENT
         token = self.api.call("FetchJWTSVID", audience=["db"]).svids[0].svid
         self.fails_with(invalid, self.api.call, "ValidateJWTSVID", audience="mail", svid=token)
-        self.fails_with(invalid, self.api.call, "ValidateJWTSVID", audience="db", svid=token[:-2] + "AA")
+        changed = token[:-40] + ("A" if token[-40] != "A" else "B") + token[-39:]
+        self.fails_with(invalid, self.api.call, "ValidateJWTSVID", audience="db", svid=changed)
         self.fails_with(invalid, self.api.call, "ValidateJWTSVID", audience="db", svid="x" * 60000)
         self.fails_with(invalid, self.api.call, "FetchJWTSVID", audience=[])
         self.fails_with(invalid, self.api.call, "FetchJWTSVID", audience=["a" * 2000])

@@ -48,7 +48,8 @@ class WorkloadTlsTest(MeshTestCase):
         for pod in (cls.client, cls.server):
             pod.wait_ready()
         cls.server.app("echo", 8080)
-        wait_until(lambda: os.path.exists(cls.socket), 10, "the workload API")
+        # Before there is a certificate the answer is that there is none.
+        wait_until(lambda: cls.app.agent_admin("/healthz/ready")[0] == 200, 10, "the agent's certificate")
         cls.fetch()
 
     @classmethod
