@@ -74,9 +74,13 @@ IoResult TunnelStream::Read(absl::Span<uint8_t> buffer) {
   if (buffer.empty()) return {0, IoStatus::kOk};
   if (opened_ && !received_.empty()) {
     const size_t bytes = received_.Take(buffer);
-    if (received_.empty() && window_used_up_) {
-      // It is what the peer waits for, and the reader keeps up.
+    read_since_growth_ += bytes;
+    // It is what the peer waits for, and the reader keeps up; or it may soon be, on a path where
+    // updates are as fast as bytes and small windows make small frames.
+    if (received_.empty() &&
+        (window_used_up_ || (read_since_growth_ >= wanted_window_ && received_use_.Plenty()))) {
       window_used_up_ = false;
+      read_since_growth_ = 0;
       wanted_window_ = std::min(wanted_window_ * kWindowGrowth, most_window_);
     }
     GiveWindow();

@@ -144,6 +144,7 @@ class TunnelStream final : public ConnectStream {
   uint32_t wanted_window_;
   // What the peer may send by now; negative when it has sent more before it knew our settings.
   int32_t credit_;
+  uint64_t read_since_growth_ = 0;
   bool window_used_up_ = false;  // Or half of it at once, since it was last made larger.
   bool opened_ = false;
   bool refused_ = false;  // Rejected by us or by the peer.
