@@ -86,7 +86,10 @@ int main(int argc, char** argv) {
   }
   (*agent)->Start();
   (*loop)->Run();
-  log.Info("agent stopped");
   agent->reset();
-  return 0;
+  byrnie::RouteGrpcLog(nullptr);
+  log.Info("agent stopped");
+  // Not through exit: gRPC's threads outlive main, in connections that are still being made, and
+  // would use what it and the libraries destroy.
+  _exit(0);
 }
