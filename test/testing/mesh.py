@@ -103,7 +103,8 @@ class ControlPlane:
             if not self.process.running():
                 raise AssertionError(f"the control plane ended with {self.process.returncode}: "
                                      f"{self.process.log_text()[-2000:]}")
-            self.host.connect("127.0.0.1", self.PORT, timeout=1).close()
+            for port in (self.PORT, self.ADMIN):
+                self.host.connect("127.0.0.1", port, timeout=1).close()
             return os.path.exists(self.bundle) and os.path.exists(self.operator_token)
         wait_until(ready, 10, "the control plane's start")
 
