@@ -8,8 +8,8 @@ Files run a few at a time: N that work, and one beside them that mostly waits; t
 percentiles of latency run alone.
 
 Prints one line per test, the logs of what failed, and ends with "N passed, N failed". Exit 1 if one failed. A file that
-fails beside another runs once more by itself at the end, where what it measures is not the machine's load; that run is the
-one that counts, and the last line but one names the files that needed it.
+fails runs once more by itself at the end, because others share the machine, and what it measured may have been their load;
+that run is the one that counts, and the last line but one names the files that needed it.
 """
 
 import argparse
@@ -32,7 +32,7 @@ FOLDERS = (HERE, os.path.join(os.path.dirname(HERE), "interop"))
 # No file takes longer when all is well; one that hangs is ended and counts as failed.
 FILE_DEADLINE = 180
 # Longest first, so that the last minutes are not spent on one of them alone.
-LONGEST = ("many_stalled_readers_test.py", "short_connections_test.py", "many_rotations_test.py", "private_key_test.py",
+LONGEST = ("many_stalled_readers_test.py", "short_connections_test.py", "private_key_test.py",
            "bad_authority_test.py", "reset_matrix_test.py", "full_duplex_test.py", "redirect_narrow_test.py",
            "istio_ca_test.py", "limits_test.py", "redirect_squatter_test.py", "redirect_watch_test.py", "redirect_test.py",
            "recorder_test.py", "stale_endpoint_test.py", "file_sink_test.py", "hostile_tls_test.py", "redirect_older_test.py",
@@ -43,7 +43,7 @@ WAITING = ("demo_test.py", "dead_peer_test.py", "first_word_test.py", "lifetimes
            "control_plane_outage_test.py", "ca_outage_test.py", "ca_endpoints_test.py", "identity_expiry_test.py",
            "probe_test.py", "strict_first_bytes_test.py")
 # What these measure is the machine's when another file runs beside them: one by one, after the others.
-ALONE = ("bulk_beside_small_test.py", "handshake_flood_test.py", "idle_memory_test.py", "metrics_scale_test.py")
+ALONE = ("many_rotations_test.py", "bulk_beside_small_test.py", "handshake_flood_test.py", "idle_memory_test.py", "metrics_scale_test.py")
 
 _print_lock = threading.Lock()
 _running = set()
@@ -133,10 +133,11 @@ def main():
         files, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST)) if name not in WAITING + ALONE)
     waiting = collections.deque(files[name] for name in WAITING if name in files)
     results = run_all([[working, waiting]] * options.jobs + [[waiting]])
+    results.update(run_all([[collections.deque(files[name] for name in ALONE if name in files)]]))
     again = [path for path, (_, failed) in results.items() if failed]
     if again:
         print("     once more, by themselves: " + " ".join(os.path.basename(path) for path in again), flush=True)
-    results.update(run_all([[collections.deque([files[name] for name in ALONE if name in files] + again)]]))
+        results.update(run_all([[collections.deque(again)]]))
     passed = sum(result[0] for result in results.values())
     failed = sum(result[1] for result in results.values())
     print(f"     {len(results)} files in {(time.monotonic() - started) / 60:.1f} minutes")
