@@ -291,6 +291,7 @@ void RedirectedConnection::OnTurn() {
   // What waiting for its turn has left of it.
   options.handshake_timeout = context()->config->handshake_timeout - (loop()->Now() - since_);
   options.federated = true;
+  options.budget = context()->relay_options.budget;
   tls_ = TlsStream::Create(
       loop(), std::make_unique<PrefixedStream>(loop(), std::move(bytes), std::move(client_)),
       identity_->direct_server, std::move(options),

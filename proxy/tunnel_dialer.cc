@@ -10,7 +10,7 @@ namespace {
 class TlsAttempt final : public TunnelDialer::Attempt {
  public:
   TlsAttempt(EventLoop* loop, const TunnelTarget& target, std::shared_ptr<const TlsContext> context,
-             absl::Duration connect_timeout, absl::Duration handshake_timeout,
+             absl::Duration connect_timeout, absl::Duration handshake_timeout, BufferBudget* budget,
              const Overload* overload, const ProxyMetrics* metrics, TunnelDialer::Callback done)
       : loop_(loop),
         overload_(overload),
@@ -19,6 +19,7 @@ class TlsAttempt final : public TunnelDialer::Attempt {
         done_(std::move(done)) {
     tls_options_.allowed_peers = target.allowed_peers;
     tls_options_.handshake_timeout = handshake_timeout;
+    tls_options_.budget = budget;
     TcpStream::ConnectOptions options;
     options.timeout = connect_timeout;
     connecting_ = TcpStream::Connect(loop, target.address, options,
@@ -78,7 +79,8 @@ class TlsAttempt final : public TunnelDialer::Attempt {
 std::unique_ptr<TunnelDialer::Attempt> TlsTunnelDialer::Dial(
     const TunnelTarget& target, std::shared_ptr<const TlsContext> context, Callback done) {
   return std::make_unique<TlsAttempt>(loop_, target, std::move(context), connect_timeout_,
-                                      handshake_timeout_, overload_, metrics_, std::move(done));
+                                      handshake_timeout_, budget_, overload_, metrics_,
+                                      std::move(done));
 }
 
 }  // namespace byrnie

@@ -11,6 +11,7 @@
 #include "common/event/event_loop.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/svid_verifier.h"
+#include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
 #include "common/net/socket_address.h"
 #include "common/tls/tls_context.h"
@@ -59,12 +60,14 @@ class TunnelDialer {
 // The real one: TCP, then TLS.
 class TlsTunnelDialer final : public TunnelDialer {
  public:
-  // `overload`, which is asked about each socket, and `metrics` outlive this.
+  // `overload`, which is asked about each socket, `budget`, which may be null, and `metrics`
+  // outlive this and the transports it makes.
   TlsTunnelDialer(EventLoop* loop, absl::Duration connect_timeout, absl::Duration handshake_timeout,
-                  const Overload* overload, const ProxyMetrics* metrics)
+                  BufferBudget* budget, const Overload* overload, const ProxyMetrics* metrics)
       : loop_(loop),
         connect_timeout_(connect_timeout),
         handshake_timeout_(handshake_timeout),
+        budget_(budget),
         overload_(overload),
         metrics_(metrics) {}
 
@@ -75,6 +78,7 @@ class TlsTunnelDialer final : public TunnelDialer {
   EventLoop* const loop_;  // Not owned.
   const absl::Duration connect_timeout_;
   const absl::Duration handshake_timeout_;
+  BufferBudget* const budget_;         // Not owned.
   const Overload* const overload_;     // Not owned.
   const ProxyMetrics* const metrics_;  // Not owned.
 };

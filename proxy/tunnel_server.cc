@@ -47,6 +47,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
         timer_(server->context_->loop->NewTimer([this] { OnTimer(); })) {
     TlsStream::Options options;
     options.federated = true;
+    options.budget = server_->session_options_.budget;
     // What waiting for its turn has left of it.
     options.handshake_timeout =
         server_->context_->config->handshake_timeout - (server_->context_->loop->Now() - created_);

@@ -111,7 +111,7 @@ class Worker::Data {
       : dependencies_(dependencies),
         scratch_(new uint8_t[kScratchSize]),
         dialer_(loop, dependencies.config->connect_timeout, dependencies.config->handshake_timeout,
-                dependencies.overload, dependencies.metrics),
+                dependencies.budget, dependencies.overload, dependencies.metrics),
         pool_(loop, &dialer_,
               PoolOptions(*dependencies.config, dependencies.counts, dependencies.budget),
               PoolMetrics(*dependencies.metrics)),

@@ -55,8 +55,11 @@ int CiphertextBuffer::Read(BIO* bio, absl::Span<uint8_t> out) {
       return -1;
     }
     // Not value-initialised: only what the transport writes is ever touched.
-    if (!in_) in_.reset(new uint8_t[kReadAhead]);
-    const IoResult result = transport_->Read(absl::MakeSpan(in_.get(), kReadAhead));
+    if (!in_) {
+      in_size_ = use_.Limit(kReadAhead);
+      in_.reset(new uint8_t[in_size_]);
+    }
+    const IoResult result = transport_->Read(absl::MakeSpan(in_.get(), in_size_));
     in_begin_ = in_end_ = 0;
     switch (result.status) {
       case IoStatus::kOk:

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/types/span.h"
+#include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
 #include "openssl/bio.h"
 
@@ -14,15 +15,19 @@ namespace byrnie {
 
 // Between an SSL and its transport: reads far ahead, because BoringSSL asks for 5 bytes and then
 // for the record, and gathers records into few large writes. Both buffers exist only while they
-// hold something. Lives on one loop; the transport outlives it, and it outlives its BIO.
+// hold something, and are small while the budget is short. Lives on one loop; the transport and the
+// budget outlive it, and it outlives its BIO.
 class CiphertextBuffer {
  public:
   static constexpr size_t kReadAhead = 64 * 1024;
   // At this much unsent the writer has to wait; at most one flight or record goes beyond it.
   static constexpr size_t kHighMark = 64 * 1024;
-  static constexpr size_t kLowMark = 32 * 1024;
+  // Of either, however short the budget is.
+  static constexpr size_t kLeast = 4 * 1024;
 
-  explicit CiphertextBuffer(ByteStream* transport) : transport_(transport) {}
+  // `budget` may be null: no limit.
+  CiphertextBuffer(ByteStream* transport, BufferBudget* budget)
+      : transport_(transport), use_(budget, 2 * kLeast) {}
   CiphertextBuffer(const CiphertextBuffer&) = delete;
   CiphertextBuffer& operator=(const CiphertextBuffer&) = delete;
 
@@ -36,13 +41,19 @@ class CiphertextBuffer {
   void OnTransportWritable() { write_blocked_ = false; }
 
   size_t unsent() const { return out_.size() - out_begin_; }
+  // How much may be unsent now before the writer has to wait.
+  size_t high_mark() const { return use_.Limit(kHighMark); }
+  size_t low_mark() const { return high_mark() / 2; }
   // The transport's direction towards us has ended, and all of it has been taken.
   bool eof() const { return eof_ && unread() == 0; }
   // The transport is broken.
   bool broken() const { return broken_; }
   // A read may give something now.
   bool MayRead() const { return unread() > 0 || !read_blocked_; }
-  size_t allocated() const { return (in_ ? kReadAhead : 0) + (out_.empty() ? 0 : out_.capacity()); }
+  size_t allocated() const { return (in_ ? in_size_ : 0) + (out_.empty() ? 0 : out_.capacity()); }
+  // Tells the budget what is allocated now, and `beyond` bytes that the SSL holds itself. For the
+  // end of each event: what comes and goes within one costs nobody anything.
+  void Account(size_t beyond) { use_.Set(allocated() + beyond, allocated() + beyond); }
 
  private:
   static int BioRead(BIO* bio, char* out, int size);
@@ -54,7 +65,9 @@ class CiphertextBuffer {
   size_t unread() const { return in_end_ - in_begin_; }
 
   ByteStream* const transport_;  // Not owned.
+  BufferUse use_;
   std::unique_ptr<uint8_t[]> in_;
+  size_t in_size_ = 0;
   size_t in_begin_ = 0;
   size_t in_end_ = 0;
   std::string out_;

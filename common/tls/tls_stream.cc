@@ -19,6 +19,8 @@ namespace {
 // records carry data, and any number of them is fine.
 constexpr int kMaxKeyUpdatesPerSecond = 100;
 constexpr int kMaxBarrenRecordsPerSecond = 100;
+// Fills what is left of a short budget; less would be records of a few bytes.
+constexpr size_t kLeastRecord = 2 * 1024;
 
 }  // namespace
 
@@ -207,15 +209,17 @@ IoResult TlsStream::Impl::Write(absl::Span<const uint8_t> data) {
   }
   size_t total = 0;
   while (total < data.size()) {
-    if (ciphertext_.unsent() >= CiphertextBuffer::kHighMark) {
+    const size_t most = ciphertext_.high_mark();
+    if (ciphertext_.unsent() >= most) {
       if (!FlushOut() || write_failed_) return {0, IoStatus::kError};
-      if (ciphertext_.unsent() >= CiphertextBuffer::kHighMark) {
+      if (ciphertext_.unsent() >= most) {
         write_wanted_ = true;
         return {total, IoStatus::kWouldBlock};
       }
     }
     ERR_clear_error();
-    const int size = static_cast<int>(std::min<size_t>(data.size() - total, INT_MAX));
+    const size_t room = std::max(most - ciphertext_.unsent(), kLeastRecord);
+    const int size = static_cast<int>(std::min(data.size() - total, room));
     const int result = SSL_write(ssl_.get(), data.data() + total, size);
     if (result <= 0) {
       Break(SslError(absl::StatusCode::kInternal, "cannot seal a TLS record"));
@@ -323,6 +327,7 @@ void TlsStream::Impl::OnReadable() {
 void TlsStream::Impl::OnWritable() {
   ciphertext_.OnTransportWritable();
   if (state_ != State::kBroken) FlushOut();
+  AccountBuffers();
   if (state_ == State::kHandshaking) return;
   if (write_wanted_ && WriterMayGoOn()) TellWritable();
 }
@@ -366,11 +371,15 @@ void TlsStream::SetObserver(Observer* observer) {
 }
 IoResult TlsStream::Read(absl::Span<uint8_t> buffer) {
   DCHECK(impl_->loop()->InLoopThread());
-  return impl_->Read(buffer);
+  const IoResult result = impl_->Read(buffer);
+  impl_->AccountBuffers();
+  return result;
 }
 IoResult TlsStream::Write(absl::Span<const uint8_t> data) {
   DCHECK(impl_->loop()->InLoopThread());
-  return impl_->Write(data);
+  const IoResult result = impl_->Write(data);
+  impl_->AccountBuffers();
+  return result;
 }
 void TlsStream::ShutdownWrite() {
   DCHECK(impl_->loop()->InLoopThread());

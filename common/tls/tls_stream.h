@@ -11,6 +11,7 @@
 #include "common/crypto/certificate.h"
 #include "common/event/event_loop.h"
 #include "common/identity/svid_verifier.h"
+#include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
 #include "common/tls/tls_context.h"
 
@@ -42,6 +43,8 @@ class TlsStream final : public ByteStream {
     // ask policies afterwards.
     bool federated = false;
     absl::Duration handshake_timeout = absl::Seconds(5);
+    // Of what is held on its way in and out. May be null: no limit. Not owned; outlives the stream.
+    BufferBudget* budget = nullptr;
   };
   // Runs once, in a later turn: OK; Unauthenticated (the peer is not who it must be, see
   // IsIdentityMismatch, or refused us; says which and why); DeadlineExceeded; Unavailable
@@ -81,8 +84,8 @@ class TlsStream final : public ByteStream {
   const TlsContext& context() const;
   // The transport, still owned by the stream: for addresses.
   const ByteStream& transport() const;
-  // Memory held for ciphertext on its way in and out: zero while nothing is on its way, and
-  // bounded.
+  // Memory held for ciphertext on its way in and out: zero while nothing is on its way, bounded,
+  // and less while the budget is short.
   size_t buffered_bytes() const;
 
  private:

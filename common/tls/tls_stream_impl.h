@@ -25,7 +25,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
       : loop_(loop),
         transport_(std::move(transport)),
         context_(std::move(context)),
-        ciphertext_(transport_.get()),
+        ciphertext_(transport_.get(), options.budget),
         handshake_(std::make_unique<Handshake>()) {
     handshake_->options = std::move(options);
     handshake_->callback = std::move(on_handshake);
@@ -71,9 +71,15 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   const TlsContext& context() const { return *context_; }
   const ByteStream& transport() const { return *transport_; }
   size_t buffered_bytes() const { return ciphertext_.allocated(); }
+  // Tells the budget what the stream holds now.
+  void AccountBuffers() {
+    ciphertext_.Account(ssl_ && SSL_has_pending(ssl_.get()) ? kRecordBytes : 0);
+  }
 
  private:
   enum class State { kHandshaking, kOpen, kBroken };
+  // What BoringSSL keeps of a record that is there in part, or read in part.
+  static constexpr size_t kRecordBytes = 17 * 1024;
 
   // Lives only as long as the handshake.
   struct Handshake {
@@ -135,7 +141,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   }
   bool WriterMayGoOn() const {
     return state_ == State::kBroken ||
-           (state_ == State::kOpen && ciphertext_.unsent() <= CiphertextBuffer::kLowMark);
+           (state_ == State::kOpen && ciphertext_.unsent() <= ciphertext_.low_mark());
   }
 
   EventLoop* const loop_;  // Not owned.
