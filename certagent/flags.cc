@@ -143,15 +143,10 @@ absl::StatusOr<TrustBundleSet> ReadRoots(absl::string_view flag, const std::stri
   if (!bundle.ok()) {
     return InFlag(flag, absl::StrCat(path, ": ", bundle.status().message(), remedy));
   }
-  absl::Time latest = absl::InfinitePast();
-  for (const CertificatePtr& root : bundle->Find(trust_domain)->roots) {
-    latest = std::max(latest, root->not_after());
-  }
-  if (latest <= now) {
-    return InFlag(flag,
-                  absl::StrCat(path, " expired at ",
-                               absl::FormatTime(absl::RFC3339_sec, latest, absl::UTCTimeZone()),
-                               "; get the present one from the control plane"));
+  const absl::Status current = CheckHasCurrentRoot(bundle->Find(trust_domain)->roots, now);
+  if (!current.ok()) {
+    return InFlag(flag, absl::StrCat(path, ": ", current.message(),
+                                     "; get the present one from the control plane"));
   }
   *pem_out = *std::move(pem);
   return bundle;

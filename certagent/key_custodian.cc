@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/types/span.h"
 #include "common/base/check.h"
+#include "common/identity/identity_snapshot.h"
 
 namespace byrnie {
 namespace {
@@ -75,16 +76,9 @@ absl::StatusOr<std::string> KeyCustodian::Sign(absl::string_view leaf_fingerprin
                   absl::NotFoundError("the leaf is neither the current nor the previous one"));
   }
   const absl::Time now = loop_->WallNow();
-  if (held->not_after < now) {
-    return Refuse("expired",
-                  absl::FailedPreconditionError(absl::StrCat(
-                      "the leaf expired ", absl::FormatDuration(now - held->not_after), " ago")));
-  }
-  if (now < held->not_before) {
-    return Refuse("not_yet_valid",
-                  absl::FailedPreconditionError(absl::StrCat(
-                      "the leaf is valid in ", absl::FormatDuration(held->not_before - now),
-                      "; is the clock of this machine behind?")));
+  absl::Status valid = CheckOwnValidity(held->not_before, held->not_after, now);
+  if (!valid.ok()) {
+    return Refuse(now < held->not_before ? "not_yet_valid" : "expired", std::move(valid));
   }
   if (!TakeFromBudget()) {
     return Refuse("rate", absl::ResourceExhaustedError(

@@ -312,11 +312,7 @@ absl::Status Renewer::CheckBundles(const absl::StatusOr<TrustBundleUpdate>& upda
   if (own == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("no roots of ", options_.trust_domain));
   }
-  for (const CertificatePtr& root : own->roots) {
-    if (root->not_after() > loop_->WallNow()) return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("all roots of ", options_.trust_domain, " have expired"));
+  return CheckHasCurrentRoot(own->roots, loop_->WallNow());
 }
 
 void Renewer::OnTrustBundles(absl::StatusOr<TrustBundleUpdate> update) {

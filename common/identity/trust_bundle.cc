@@ -85,6 +85,15 @@ bool operator==(const TrustBundleSet& a, const TrustBundleSet& b) {
                     });
 }
 
+absl::Status CheckHasCurrentRoot(const std::vector<CertificatePtr>& roots, absl::Time now) {
+  absl::Time latest = absl::InfinitePast();
+  for (const CertificatePtr& root : roots) latest = std::max(latest, root->not_after());
+  if (latest > now) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("all its roots have expired, the last at ",
+                   absl::FormatTime(absl::RFC3339_sec, latest, absl::UTCTimeZone())));
+}
+
 absl::StatusOr<TrustBundleSet> WithRevocationLists(const TrustBundleSet& set,
                                                    const RevocationListMap& lists) {
   TrustBundleMap map = set.bundles();

@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/revocation_list.h"
 #include "common/identity/jwt_key.h"
@@ -60,6 +62,10 @@ class TrustBundleSet {
  private:
   TrustBundleMap bundles_;
 };
+
+// One root at least has not expired at `now`: a bundle that trusts nobody is an old one by mistake.
+// InvalidArgument says when the last one did.
+absl::Status CheckHasCurrentRoot(const std::vector<CertificatePtr>& roots, absl::Time now);
 
 // `set` with `lists` beside those that it has, without repeating any. Lists of a trust domain that
 // is not in it are left out. InvalidArgument as TrustBundleSet::Create.

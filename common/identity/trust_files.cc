@@ -29,17 +29,6 @@ bool Same(const std::vector<std::shared_ptr<const T>>& a,
                     [](const auto& x, const auto& y) { return x->der() == y->der(); });
 }
 
-// One root at least has not expired. A bundle that trusts nobody is an old one by mistake: to
-// withdraw a trust domain is to empty its file.
-absl::Status CheckOneIsCurrent(const std::vector<CertificatePtr>& roots, absl::Time now) {
-  absl::Time latest = absl::InfinitePast();
-  for (const CertificatePtr& root : roots) latest = std::max(latest, root->not_after());
-  if (latest > now) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("all its roots have expired, the last at ",
-                   absl::FormatTime(absl::RFC3339_sec, latest, absl::UTCTimeZone())));
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<TrustFiles::File>> TrustFiles::ParseFlag(
@@ -183,7 +172,7 @@ absl::StatusOr<bool> TrustFiles::Load(bool first_time, Watched* watched) const {
     if (!set.ok()) return in_file(set.status());
     roots = set->Find(watched->file.trust_domain)->roots;
     if (clock_ != nullptr) {
-      const absl::Status current = CheckOneIsCurrent(roots, clock_->WallNow());
+      const absl::Status current = CheckHasCurrentRoot(roots, clock_->WallNow());
       if (!current.ok()) return in_file(current);
     }
   }
