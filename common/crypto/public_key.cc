@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/crypto/ssl_error.h"
 #include "openssl/bn.h"
 #include "openssl/bytestring.h"
@@ -58,6 +59,27 @@ absl::StatusOr<std::shared_ptr<const PublicKey>> PublicKey::FromDer(absl::string
   }
   result->key_ = std::move(key);
   return std::shared_ptr<const PublicKey>(std::move(result));
+}
+
+absl::StatusOr<std::shared_ptr<const PublicKey>> PublicKey::FromCoordinates(absl::string_view x,
+                                                                            absl::string_view y) {
+  if (x.size() != kCoordinateSize || y.size() != kCoordinateSize) {
+    return absl::InvalidArgumentError(absl::StrCat("coordinates of ", x.size(), " and ", y.size(),
+                                                   " bytes instead of ", kCoordinateSize));
+  }
+  // The uncompressed point (SEC 1 section 2.3.3) in a SubjectPublicKeyInfo, so that there is one
+  // way to a key.
+  const std::string point = absl::StrCat("\x04", x, y);
+  bssl::UniquePtr<EC_KEY> ec(EC_KEY_new_by_curve_name(NID_X9_62_prime256v1));
+  bssl::UniquePtr<EVP_PKEY> key(EVP_PKEY_new());
+  bssl::ScopedCBB cbb;
+  if (!ec || !key || !EC_KEY_oct2key(ec.get(), Bytes(point), point.size(), nullptr) ||
+      !EVP_PKEY_set1_EC_KEY(key.get(), ec.get()) || !CBB_init(cbb.get(), kMaxDerSize) ||
+      !EVP_marshal_public_key(cbb.get(), key.get())) {
+    return SslError(absl::StatusCode::kInvalidArgument, "not a point of P-256");
+  }
+  return FromDer(
+      absl::string_view(reinterpret_cast<const char*>(CBB_data(cbb.get())), CBB_len(cbb.get())));
 }
 
 bool PublicKey::VerifyEcdsaSha256(absl::string_view message, absl::string_view signature) const {

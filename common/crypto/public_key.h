@@ -16,6 +16,10 @@ class PublicKey {
   // Exactly one SubjectPublicKeyInfo, DER (RFC 5280 section 4.1.2.7), of at most 256 bytes.
   // InvalidArgument when it is none or of another kind.
   static absl::StatusOr<std::shared_ptr<const PublicKey>> FromDer(absl::string_view der);
+  // From the coordinates of its point, exactly 32 bytes each, big-endian. InvalidArgument when they
+  // are no point of the curve.
+  static absl::StatusOr<std::shared_ptr<const PublicKey>> FromCoordinates(absl::string_view x,
+                                                                          absl::string_view y);
 
   PublicKey(const PublicKey&) = delete;
   PublicKey& operator=(const PublicKey&) = delete;

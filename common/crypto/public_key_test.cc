@@ -35,6 +35,25 @@ TEST_F(PublicKeyTest, ItsCoordinatesAreTheEndOfItsDer) {
   EXPECT_EQ(public_->x() + public_->y(), public_->der().substr(public_->der().size() - 64));
 }
 
+TEST_F(PublicKeyTest, IsMadeOfItsCoordinates) {
+  auto key = PublicKey::FromCoordinates(public_->x(), public_->y());
+  ASSERT_THAT(key, IsOk());
+  EXPECT_EQ((*key)->der(), public_->der());
+  EXPECT_TRUE((*key)->VerifyEcdsaSha256("message", Sign(*private_, "message")));
+
+  EXPECT_THAT(PublicKey::FromCoordinates(public_->y(), public_->x()),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(PublicKey::FromCoordinates(public_->x().substr(1), public_->y()),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(PublicKey::FromCoordinates(public_->x() + '\0', public_->y().substr(1)),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  const std::string zeros(32, '\0'), field(32, '\xff');
+  EXPECT_THAT(PublicKey::FromCoordinates(zeros, zeros),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(PublicKey::FromCoordinates(field, field),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_F(PublicKeyTest, RefusesWhatIsNoP256Key) {
   const std::string der = private_->PublicKeyDer();
   EXPECT_THAT(PublicKey::FromDer(""), StatusIs(absl::StatusCode::kInvalidArgument));

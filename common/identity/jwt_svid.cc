@@ -6,43 +6,29 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/types/optional.h"
 #include "absl/types/span.h"
 #include "common/base/json.h"
 #include "common/base/json_writer.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/ecdsa_signature.h"
+#include "common/crypto/token/compact_jwt.h"
 #include "common/identity/jwt_key.h"
 
 namespace byrnie {
 namespace {
 
 constexpr char kAlgorithm[] = "ES256";
-constexpr size_t kMaxHeaderSize = 1024;
-// Year 9999: what lies beyond is no date.
-constexpr double kLastDate = 253402300799;
 
 absl::Status Refused(absl::string_view why) {
   return absl::UnauthenticatedError(absl::StrCat("JWT-SVID refused: ", why));
 }
 
-// RFC 7515 section 2: no padding, no other characters, and no second spelling of the same bytes.
-absl::StatusOr<std::string> DecodePart(absl::string_view name, absl::string_view text) {
-  std::string bytes;
-  if (!absl::WebSafeBase64Unescape(text, &bytes) || absl::WebSafeBase64Escape(bytes) != text) {
-    return Refused(absl::StrCat("its ", name, " is not base64url"));
-  }
-  return bytes;
-}
-
-absl::StatusOr<JsonObject> ParsePart(absl::string_view name, absl::string_view json,
-                                     size_t max_size) {
-  absl::StatusOr<JsonValue> value = JsonValue::Parse(json, max_size);
-  absl::StatusOr<JsonObject> object = value.ok() ? value->AsObject() : value.status();
-  // The parser's message quotes the text.
-  if (!object.ok()) return Refused(absl::StrCat("its ", name, " is not a strict JSON object"));
-  return object;
+// What parsing a token says is why it is refused.
+template <typename T>
+absl::StatusOr<T> OrRefused(absl::StatusOr<T> parsed) {
+  if (!parsed.ok()) return Refused(parsed.status().message());
+  return parsed;
 }
 
 // The key's id.
@@ -61,31 +47,6 @@ absl::StatusOr<std::string> CheckHeader(const JsonObject& header) {
   absl::StatusOr<std::string> id = header.GetString("kid");
   if (!id.ok() || id->empty()) return Refused("it has no kid");
   return id;
-}
-
-// A NumericDate (RFC 7519 section 2); absent when there is none.
-absl::StatusOr<absl::optional<absl::Time>> Date(const JsonObject& claims, absl::string_view name) {
-  absl::optional<JsonValue> value = claims.Find(name);
-  if (!value.has_value()) return absl::optional<absl::Time>();
-  absl::StatusOr<double> seconds = value->AsDouble();
-  if (!seconds.ok() || !(*seconds >= 0 && *seconds <= kLastDate)) {
-    return Refused(absl::StrCat("its ", name, " is no date"));
-  }
-  return absl::optional<absl::Time>(absl::UnixEpoch() + absl::Seconds(*seconds));
-}
-
-absl::StatusOr<std::vector<std::string>> Audience(const JsonObject& claims) {
-  absl::optional<JsonValue> value = claims.Find("aud");
-  if (!value.has_value()) return Refused("it has no aud");
-  std::vector<std::string> audience;
-  if (value->type() == JsonValue::Type::kString) {
-    audience.push_back(*value->AsString());
-  } else {
-    absl::StatusOr<std::vector<std::string>> list = value->AsStringArray();
-    if (!list.ok()) return Refused("its aud is neither a string nor a list of strings");
-    audience = *std::move(list);
-  }
-  return audience;
 }
 
 const JwtKey* FindKey(const TrustBundleSet& bundles, absl::string_view trust_domain,
@@ -141,19 +102,9 @@ absl::StatusOr<std::string> SignJwtSvid(const SpiffeId& id,
 
 absl::StatusOr<JwtSvid> VerifyJwtSvid(absl::string_view token, absl::string_view audience,
                                       const TrustBundleSet& bundles, absl::Time now) {
-  if (token.size() > kMaxJwtSvidSize) {
-    return Refused(absl::StrCat("it has ", token.size(), " bytes, more than ", kMaxJwtSvidSize));
-  }
-  const std::vector<absl::string_view> parts = absl::StrSplit(token, absl::MaxSplits('.', 3));
-  if (parts.size() != 3) return Refused("it does not have three parts");
-  ASSIGN_OR_RETURN(std::string header_json, DecodePart("header", parts[0]));
-  ASSIGN_OR_RETURN(std::string claims_json, DecodePart("claims", parts[1]));
-  ASSIGN_OR_RETURN(std::string raw, DecodePart("signature", parts[2]));
-
-  ASSIGN_OR_RETURN(JsonObject header, ParsePart("header", header_json, kMaxHeaderSize));
-  ASSIGN_OR_RETURN(std::string key_id, CheckHeader(header));
-  ASSIGN_OR_RETURN(JsonObject claims, ParsePart("claims", claims_json, kMaxJwtSvidSize));
-  absl::StatusOr<std::string> subject = claims.GetString("sub");
+  ASSIGN_OR_RETURN(CompactJwt jwt, OrRefused(ParseCompactJwt(token, kMaxJwtSvidSize)));
+  ASSIGN_OR_RETURN(std::string key_id, CheckHeader(jwt.header));
+  absl::StatusOr<std::string> subject = jwt.claims.GetString("sub");
   if (!subject.ok()) return Refused("it has no sub");
   absl::StatusOr<SpiffeId> id = SpiffeId::Parse(*subject);
   if (!id.ok()) return Refused("its sub is not a SPIFFE ID");
@@ -161,30 +112,31 @@ absl::StatusOr<JwtSvid> VerifyJwtSvid(absl::string_view token, absl::string_view
   const JwtKey* const key = FindKey(bundles, id->trust_domain(), key_id);
   if (key == nullptr) return Refused("its trust domain has no key of its kid");
   if (key->not_after <= now) return Refused("the key of its kid has ended");
-  absl::StatusOr<std::string> signature = DerEcdsaSignature(raw);
-  const absl::string_view signed_part = token.substr(0, parts[0].size() + 1 + parts[1].size());
-  if (!signature.ok() || !key->key->VerifyEcdsaSha256(signed_part, *signature)) {
+  absl::StatusOr<std::string> signature = DerEcdsaSignature(jwt.signature);
+  if (!signature.ok() || !key->key->VerifyEcdsaSha256(jwt.signed_part, *signature)) {
     return Refused("its signature is wrong");
   }
 
-  ASSIGN_OR_RETURN(absl::optional<absl::Time> expires_at, Date(claims, "exp"));
+  ASSIGN_OR_RETURN(absl::optional<absl::Time> expires_at,
+                   OrRefused(FindJwtDate(jwt.claims, "exp")));
   if (!expires_at.has_value()) return Refused("it has no exp");
   if (*expires_at <= now) {
     return Refused(absl::StrCat(
         "that of ", id->text(), " expired ",
         absl::FormatDuration(absl::Trunc(now - *expires_at, absl::Seconds(1))), " ago"));
   }
-  ASSIGN_OR_RETURN(absl::optional<absl::Time> not_before, Date(claims, "nbf"));
+  ASSIGN_OR_RETURN(absl::optional<absl::Time> not_before,
+                   OrRefused(FindJwtDate(jwt.claims, "nbf")));
   if (not_before.has_value() && *not_before > now) {
     return Refused(
         absl::StrCat("that of ", id->text(), " is valid in ",
                      absl::FormatDuration(absl::Ceil(*not_before - now, absl::Seconds(1)))));
   }
-  ASSIGN_OR_RETURN(std::vector<std::string> names, Audience(claims));
+  ASSIGN_OR_RETURN(std::vector<std::string> names, OrRefused(GetJwtAudience(jwt.claims)));
   if (audience.empty() || std::find(names.begin(), names.end(), audience) == names.end()) {
     return Refused(absl::StrCat("that of ", id->text(), " is for another audience"));
   }
-  return JwtSvid{*std::move(id), std::move(names), *expires_at, std::move(claims_json)};
+  return JwtSvid{*std::move(id), std::move(names), *expires_at, std::move(jwt.claims_json)};
 }
 
 }  // namespace byrnie
