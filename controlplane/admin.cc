@@ -52,14 +52,15 @@ HttpResponse FrontPage(const AdminSources& s, bool may_change) {
   const std::vector<AgentTable::Agent> agents = s.agents->List();
   absl::StrAppend(&page, "<h2>", agents.size(), " agents connected</h2>\n<table><tr>",
                   "<th>identity</th><th>address</th><th>connected since</th>",
-                  "<th>certificate expires</th><th>trust bundle</th></tr>\n");
+                  "<th>certificate expires</th><th>proven by</th><th>trust bundle</th></tr>\n");
   for (const AgentTable::Agent& agent : agents) {
     absl::StrAppend(
         &page, "<tr><td>", EscapeHtml(agent.id.text()), "</td><td>", EscapeHtml(agent.address),
         "</td><td>", TimeText(agent.connected_since), "</td><td>",
         agent.certificate_not_after.has_value() ? LeftText(*agent.certificate_not_after - now)
                                                 : "not issued since the start",
-        "</td><td>version ", agent.acknowledged_bundle_version, "</td></tr>\n");
+        "</td><td>", EscapeHtml(agent.certificate_proof), "</td><td>version ",
+        agent.acknowledged_bundle_version, "</td></tr>\n");
   }
   absl::StrAppend(&page, "</table>\n<p><a href=\"metrics\">metrics</a> · ",
                   "<a href=\"healthz\">healthz</a></p></body></html>\n");

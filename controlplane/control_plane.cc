@@ -91,9 +91,13 @@ absl::Status ControlPlane::StartAll() {
 
   tokens_ =
       std::make_unique<JoinTokens>(options_.trust_domain, observed_store_.get(), clock_, &metrics_);
-  ca_service_ = std::make_unique<CaService>(
-      authority_.get(), jwt_authority_.get(), tokens_.get(), bundles_.get(), options_.workload_ttl,
-      options_.issue_rate, &agents_, clock_, logger_, &metrics_);
+  attestors_ = std::make_unique<AttestorSet>(std::vector<Attestor*>{tokens_.get()}, &metrics_);
+  issuance_ = std::make_unique<Issuance>(authority_.get(), attestors_.get(), bundles_.get(),
+                                         options_.workload_ttl, options_.issue_rate, &agents_,
+                                         clock_, logger_, &metrics_);
+  ca_service_ = std::make_unique<CaService>(issuance_.get(), jwt_authority_.get(), bundles_.get(),
+                                            options_.trust_domain, options_.issue_rate, &agents_,
+                                            clock_, logger_, &metrics_);
   discovery_ = std::make_unique<DeltaAds>(options_.trust_domain, &registry_, bundles_.get(),
                                           &agents_, clock_, logger_, &metrics_);
   registry_.SetListener([this] { discovery_->streams()->WakeAll(); });

@@ -17,9 +17,11 @@
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/agents/agent_table.h"
+#include "controlplane/attest/attestor_set.h"
 #include "controlplane/attest/join_token.h"
 #include "controlplane/ca/authority.h"
 #include "controlplane/ca/ca_service.h"
+#include "controlplane/ca/issuance.h"
 #include "controlplane/ca/jwt_authority.h"
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/discovery/delta_ads.h"
@@ -118,6 +120,8 @@ class ControlPlane {
   std::unique_ptr<TrustBundleSource> bundles_;
   std::unique_ptr<ServerIdentity> identity_;
   std::unique_ptr<JoinTokens> tokens_;
+  std::unique_ptr<AttestorSet> attestors_;
+  std::unique_ptr<Issuance> issuance_;
   std::unique_ptr<CaService> ca_service_;
   std::unique_ptr<DeltaAds> discovery_;
   std::unique_ptr<OperatorService> operator_;

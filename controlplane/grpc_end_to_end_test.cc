@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -16,8 +17,10 @@
 #include "common/grpc/control_plane_channel.h"
 #include "common/identity/jwt_svid.h"
 #include "common/telemetry/log.h"
+#include "controlplane/attest/attestor_set.h"
 #include "controlplane/attest/join_token.h"
 #include "controlplane/ca/ca_service.h"
+#include "controlplane/ca/issuance.h"
 #include "controlplane/discovery/delta_ads.h"
 #include "controlplane/operator/operator_service.h"
 #include "controlplane/server/grpc_server.h"
@@ -59,9 +62,13 @@ class GrpcEndToEndTest : public ::testing::Test {
     bundles_ = std::make_unique<TrustBundleSource>(*TrustBundleSet::Create(std::move(bundles)));
     identity_ = *ServerIdentity::Create(authority_.get(), &clock_);
     tokens_ = std::make_unique<JoinTokens>("cluster.local", &store_, &clock_, &metrics_);
-    ca_ = std::make_unique<CaService>(authority_.get(), jwt_authority_.get(), tokens_.get(),
-                                      bundles_.get(), absl::Hours(1), issue_rate, &agents_, &clock_,
-                                      &logger_, &metrics_);
+    attestors_ = std::make_unique<AttestorSet>(std::vector<Attestor*>{tokens_.get()}, &metrics_);
+    issuance_ = std::make_unique<Issuance>(authority_.get(), attestors_.get(), bundles_.get(),
+                                           absl::Hours(1), issue_rate, &agents_, &clock_, &logger_,
+                                           &metrics_);
+    ca_ = std::make_unique<CaService>(issuance_.get(), jwt_authority_.get(), bundles_.get(),
+                                      "cluster.local", issue_rate, &agents_, &clock_, &logger_,
+                                      &metrics_);
     ads_ = std::make_unique<DeltaAds>("cluster.local", &registry_, bundles_.get(), &agents_,
                                       &clock_, &logger_, &metrics_);
     registry_.SetListener([this] { ads_->streams()->WakeAll(); });
@@ -123,6 +130,8 @@ class GrpcEndToEndTest : public ::testing::Test {
   std::unique_ptr<TrustBundleSource> bundles_;
   std::unique_ptr<ServerIdentity> identity_;
   std::unique_ptr<JoinTokens> tokens_;
+  std::unique_ptr<AttestorSet> attestors_;
+  std::unique_ptr<Issuance> issuance_;
   std::unique_ptr<CaService> ca_;
   std::unique_ptr<DeltaAds> ads_;
   std::unique_ptr<OperatorService> operator_;
@@ -149,6 +158,59 @@ TEST_F(GrpcEndToEndTest, ATokenGivesItsIdentityWhateverTheCsrSaysAndOnlyOnce) {
 
   status = Issue(*Channel(), *key_, kId, token, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(GrpcEndToEndTest, OfAHundredParallelUsesOfATokenExactlyOneGetsACertificate) {
+  constexpr int kUses = 100;
+  const std::string token = Token();
+  // Several connections, as of several thieves.
+  std::vector<std::shared_ptr<grpc::Channel>> channels;
+  for (int i = 0; i < 4; ++i) channels.push_back(*Channel());
+  std::vector<grpc::Status> statuses(kUses);
+  std::vector<IssueResponse> responses(kUses);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kUses; ++i) {
+    threads.emplace_back([&, i] {
+      statuses[i] = Issue(channels[i % channels.size()], *key_, kId, token, &responses[i]);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  int issued = 0;
+  for (int i = 0; i < kUses; ++i) {
+    if (statuses[i].ok()) {
+      ++issued;
+      EXPECT_EQ(IssuedId(responses[i]), kId);
+      continue;
+    }
+    EXPECT_EQ(statuses[i].error_code(), grpc::StatusCode::UNAUTHENTICATED);
+    EXPECT_EQ(statuses[i].error_message(), kCredentialRefused);
+    EXPECT_EQ(responses[i].certificate_chain_size(), 0);
+  }
+  EXPECT_EQ(issued, 1);
+  EXPECT_EQ(issuance_->certificates_issued(), 1u);
+}
+
+TEST_F(GrpcEndToEndTest, TheOperatorLearnsHowAnIdentityWasProvenAndWhyNot) {
+  IssueResponse response;
+  ASSERT_TRUE(Issue(*Channel(), *key_, kId, Token(), &response).ok());
+  EXPECT_FALSE(Issue(*Channel(), *key_, kId, "guess", &response).ok());
+  EXPECT_FALSE(Issue(*Channel(), *key_, kId, "eyJ.eyJ.c2ln", &response).ok());
+  const std::string metrics = metrics_.RenderPrometheusText();
+  for (const char* line : {R"(attestations_total{attestor="join_token",result="accepted"} 1)",
+                           R"(attestations_total{attestor="join_token",result="unknown-token"} 1)",
+                           R"(attestations_total{attestor="none",result="unrecognized"} 1)"}) {
+    EXPECT_THAT(metrics, HasSubstr(line));
+  }
+  grpc::ClientContext context;
+  auto stream = CertificateAuthority::NewStub(*Channel(Client()))->WatchTrustBundles(&context);
+  byrnie::ca::v1::WatchTrustBundlesResponse bundles;
+  ASSERT_TRUE(stream->Read(&bundles));
+  ASSERT_EQ(agents_.List().size(), 1u);
+  EXPECT_EQ(agents_.List()[0].certificate_proof, "join_token");
+  ASSERT_TRUE(Issue(*Channel(Client()), *key_, "", "", &response).ok());
+  EXPECT_EQ(agents_.List()[0].certificate_proof, "svid");
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
 }
 
 TEST_F(GrpcEndToEndTest, AJwtSvidIsOfTheClientCertificatesIdentity) {

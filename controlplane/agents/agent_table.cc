@@ -26,9 +26,9 @@ void AgentTable::OnBundleAcknowledged(const SpiffeId& id, const std::string& add
 }
 
 void AgentTable::OnIssued(const SpiffeId& id, const std::string& serial, absl::Time not_after,
-                          absl::Time now) {
+                          absl::Time now, const std::string& proof) {
   absl::MutexLock lock(&mu_);
-  issued_[id] = Issued{serial, not_after};
+  issued_[id] = Issued{serial, not_after, proof};
   // Identities that stopped renewing are forgotten, or the table would only grow.
   if (now < next_sweep_) return;
   next_sweep_ = now + absl::Minutes(1);
@@ -48,6 +48,7 @@ std::vector<AgentTable::Agent> AgentTable::List() const {
     if (issued != issued_.end()) {
       agent.certificate_not_after = issued->second.not_after;
       agent.certificate_serial = issued->second.serial;
+      agent.certificate_proof = issued->second.proof;
     }
     agents.push_back(std::move(agent));
   }

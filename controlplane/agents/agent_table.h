@@ -27,6 +27,8 @@ class AgentTable {
     absl::optional<absl::Time> certificate_not_after;
     std::string certificate_serial;
     uint64_t acknowledged_bundle_version = 0;
+    // How the identity of the newest certificate was proven: "svid", "join_token", "jwt:ISSUER".
+    std::string certificate_proof = "";
   };
 
   // Counts a stream of an agent until it is closed; every call of OnStreamOpened is followed by one
@@ -36,8 +38,8 @@ class AgentTable {
   // Ignored for agents without a stream.
   void OnBundleAcknowledged(const SpiffeId& id, const std::string& address, uint64_t version);
   // Remembers the newest certificate of an identity until it has expired.
-  void OnIssued(const SpiffeId& id, const std::string& serial, absl::Time not_after,
-                absl::Time now);
+  void OnIssued(const SpiffeId& id, const std::string& serial, absl::Time not_after, absl::Time now,
+                const std::string& proof = "");
 
   // Agents with an open stream, ordered by identity, then address.
   std::vector<Agent> List() const;
@@ -52,6 +54,7 @@ class AgentTable {
   struct Issued {
     std::string serial;
     absl::Time not_after;
+    std::string proof;
   };
 
   mutable absl::Mutex mu_;

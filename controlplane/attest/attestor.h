@@ -6,28 +6,42 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "common/identity/spiffe_id.h"
 
 namespace byrnie {
 
 // Turns a credential that is not a certificate into an identity, in two steps, so that a credential
 // which can be used only once is used up by success alone: Check() before the work, Redeem() as its
-// last step. Thread-safe; may block.
+// last step. Thread-safe.
+//
+// Both hold the caller's thread while they wait, for the store or for whoever has to be asked about
+// the credential. One that asks over a network ends by the deadline, and bounds how many wait at
+// the same time, because the threads are those of everybody else's calls, too.
 class Attestor {
  public:
   struct Claim {
     SpiffeId id;
-    // What the attestor needs to redeem the claim; not secret.
+    // How it was proven, for the log and the operator: "join_token", "jwt:https://issuer.example".
+    std::string proof;
+    // What the credential says of its holder, such as a JWT's subject or the pod it is bound to;
+    // empty when it says nothing. Like the rest not secret.
+    std::string subject;
+    // What the attestor needs to redeem the claim.
     std::string handle;
   };
 
   virtual ~Attestor() = default;
 
-  // Unauthenticated when the credential proves nothing, without saying why; Unavailable when that
-  // cannot be told now.
-  virtual absl::StatusOr<Claim> Check(absl::string_view credential) = 0;
-  // Unauthenticated when somebody else has redeemed it since: the caller then throws away what it
-  // made.
+  // As --attest names it, and the label of its metrics.
+  virtual absl::string_view name() const = 0;
+
+  // Judges a credential, which is of this control plane's audience where its kind has one.
+  // NotFound: it is not of this attestor's kind, another one may know it. A refusal (refusal.h): it
+  // proves nothing, and whoever else is asked would say the same. Unavailable: that cannot be told
+  // now. No message quotes it.
+  virtual absl::StatusOr<Claim> Check(absl::string_view credential, absl::Time deadline) = 0;
+  // A refusal when somebody else has redeemed it since: the caller then throws away what it made.
   virtual absl::Status Redeem(const Claim& claim) = 0;
 };
 

@@ -5,13 +5,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/token/bearer_token.h"
+#include "common/crypto/token/compact_jwt.h"
+#include "controlplane/attest/refusal.h"
 #include "controlplane/ca/authority.h"
 
 namespace byrnie {
 namespace {
 
-constexpr char kUses[] = "byrnie_controlplane_join_token_uses_total";
-constexpr char kUsesHelp[] = "Join tokens that were presented, by result.";
 // A longer credential is none of ours; it is not even hashed.
 constexpr size_t kMaxCredential = 1024;
 
@@ -23,9 +23,7 @@ JoinTokens::JoinTokens(std::string trust_domain, Store* store, const Clock* cloc
       store_(store),
       clock_(clock),
       created_(metrics->AddCounter("byrnie_controlplane_join_tokens_created_total",
-                                   "Join tokens made for operators.")),
-      redeemed_(metrics->AddCounter(kUses, kUsesHelp, {{"result", "redeemed"}})),
-      refused_(metrics->AddCounter(kUses, kUsesHelp, {{"result", "refused"}})) {}
+                                   "Join tokens made for operators.")) {}
 
 absl::StatusOr<JoinTokens::Created> JoinTokens::Create(const SpiffeId& id, absl::Duration ttl) {
   if (id.trust_domain() != trust_domain_) {
@@ -49,7 +47,8 @@ absl::StatusOr<JoinTokens::Created> JoinTokens::Create(const SpiffeId& id, absl:
   return created;
 }
 
-absl::StatusOr<Attestor::Claim> JoinTokens::Check(absl::string_view credential) {
+absl::StatusOr<Attestor::Claim> JoinTokens::Check(absl::string_view credential, absl::Time) {
+  if (LooksLikeJwt(credential)) return absl::NotFoundError("it is a JWT, and no join token");
   if (credential.empty() || credential.size() > kMaxCredential) {
     return Refused(absl::NotFoundError(""));
   }
@@ -57,22 +56,20 @@ absl::StatusOr<Attestor::Claim> JoinTokens::Check(absl::string_view credential) 
       store_->FindJoinToken(HashBearerToken(credential), clock_->WallNow());
   if (!record.ok()) return Refused(record.status());
   ASSIGN_OR_RETURN(SpiffeId id, SpiffeId::Parse(record->spiffe_id));
-  return Claim{std::move(id), std::move(record->hash)};
+  return Claim{std::move(id), std::string(name()), "", std::move(record->hash)};
 }
 
 absl::Status JoinTokens::Redeem(const Claim& claim) {
   const absl::Status consumed = store_->ConsumeJoinToken(claim.handle, clock_->WallNow());
-  if (!consumed.ok()) return Refused(consumed);
-  redeemed_->Increment();
-  return absl::OkStatus();
+  return consumed.ok() ? consumed : Refused(consumed);
 }
 
-// Unknown, used and expired look the same from outside.
-absl::Status JoinTokens::Refused(const absl::Status& store_status) const {
+// The store does not tell them apart.
+absl::Status JoinTokens::Refused(const absl::Status& store_status) {
   if (!absl::IsNotFound(store_status)) return store_status;
-  refused_->Increment();
-  return absl::UnauthenticatedError(
-      "the join token is unknown, used or expired; make a new one with byrniectl token create");
+  return RefuseCredential(RefusalReason::kUnknownToken,
+                          "the join token is unknown, used or expired; make a new one with "
+                          "byrniectl token create");
 }
 
 }  // namespace byrnie

@@ -32,18 +32,18 @@ class JoinTokens final : public Attestor {
   // within (0, kMaxTtl]; else as Store::AddJoinToken.
   absl::StatusOr<Created> Create(const SpiffeId& id, absl::Duration ttl);
 
-  absl::StatusOr<Claim> Check(absl::string_view credential) override;
+  absl::string_view name() const override { return "join_token"; }
+  // Takes everything but a JWT for a join token.
+  absl::StatusOr<Claim> Check(absl::string_view credential, absl::Time deadline) override;
   absl::Status Redeem(const Claim& claim) override;
 
  private:
-  absl::Status Refused(const absl::Status& store_status) const;
+  static absl::Status Refused(const absl::Status& store_status);
 
   const std::string trust_domain_;
   Store* const store_;        // Not owned.
   const Clock* const clock_;  // Not owned.
   Counter* const created_;
-  Counter* const redeemed_;
-  Counter* const refused_;
 };
 
 }  // namespace byrnie

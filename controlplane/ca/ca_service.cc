@@ -8,9 +8,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
-#include "common/crypto/csr.h"
 #include "common/grpc/status_conversion.h"
 #include "common/identity/jwt_svid.h"
+#include "controlplane/ca/issue_request.h"
 #include "controlplane/peer/peer_identity.h"
 #include "controlplane/proto/time_conversion.h"
 #include "controlplane/stream/agent_push_stream.h"
@@ -68,45 +68,18 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
   uint64_t sent_version_ = 0;
 };
 
-CaService::Results::Results(MetricRegistry* metrics, const char* name, const char* help)
-    : issued(metrics->AddCounter(name, help, {{"result", "issued"}})),
-      unauthenticated(metrics->AddCounter(name, help, {{"result", "unauthenticated"}})),
-      invalid(metrics->AddCounter(name, help, {{"result", "invalid"}})),
-      throttled(metrics->AddCounter(name, help, {{"result", "throttled"}})),
-      failed(metrics->AddCounter(name, help, {{"result", "failed"}})) {}
-
-void CaService::Results::Count(const absl::Status& status) const {
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return issued->Increment();
-    case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kPermissionDenied:
-      return unauthenticated->Increment();
-    case absl::StatusCode::kInvalidArgument:
-      return invalid->Increment();
-    case absl::StatusCode::kResourceExhausted:
-      return throttled->Increment();
-    default:
-      return failed->Increment();
-  }
-}
-
-CaService::CaService(const Authority* authority, const JwtAuthority* jwt_authority,
-                     Attestor* attestor, const TrustBundleSource* bundles,
-                     absl::Duration workload_ttl, double issue_rate, AgentTable* agents,
-                     const Clock* clock, Logger* logger, MetricRegistry* metrics)
-    : authority_(authority),
+CaService::CaService(Issuance* issuance, const JwtAuthority* jwt_authority,
+                     const TrustBundleSource* bundles, std::string trust_domain, double issue_rate,
+                     AgentTable* agents, const Clock* clock, Logger* logger,
+                     MetricRegistry* metrics)
+    : issuance_(issuance),
       jwt_authority_(jwt_authority),
-      attestor_(attestor),
       bundles_(bundles),
-      workload_ttl_(workload_ttl),
-      certificate_limiter_(issue_rate),
+      trust_domain_(std::move(trust_domain)),
       jwt_limiter_(issue_rate),
       agents_(agents),
       clock_(clock),
       logger_(logger),
-      certificates_(metrics, "byrnie_controlplane_issuances_total",
-                    "Requests for a certificate, by result."),
       tokens_(metrics, "byrnie_controlplane_jwt_issuances_total",
               "Requests for a JWT-SVID, by result."),
       streams_(agents,
@@ -116,19 +89,17 @@ CaService::CaService(const Authority* authority, const JwtAuthority* jwt_authori
 
 grpc::Status CaService::Issue(grpc::ServerContext* context, const IssueRequest* request,
                               IssueResponse* response) {
-  const absl::Status status = TryIssue(*context, *request, response);
-  certificates_.Count(status);
-  if (status.ok()) return grpc::Status::OK;
-  if (absl::IsResourceExhausted(status)) {
-    // Thousands at once, after an outage; the counter tells.
-    response->Clear();
-    return ToGrpcStatus(status);
+  absl::StatusOr<IssuedSvid> issued = issuance_->Issue(
+      *context, "byrnie", [request](const SpiffeId&) { return ReadIssueRequest(*request); });
+  if (!issued.ok()) return ToGrpcStatus(issued.status());
+  for (const CertificatePtr& certificate : issued->chain) {
+    response->add_certificate_chain(certificate->der());
   }
-  logger_->Warning("certificate refused", {{"address", PeerAddress(context->peer())},
-                                           {"code", absl::StatusCodeToString(status.code())},
-                                           {"error", status.message()}});
-  response->Clear();
-  return ToGrpcStatus(status);
+  FillBundles(bundles_->current(), response->mutable_trust_bundles());
+  ToProto(issued->renew_after, response->mutable_renewal_window()->mutable_start());
+  ToProto(issued->renew_before, response->mutable_renewal_window()->mutable_end());
+  ToProto(clock_->WallNow(), response->mutable_authority_time());
+  return grpc::Status::OK;
 }
 
 grpc::Status CaService::IssueJwtSvid(grpc::ServerContext* context,
@@ -148,7 +119,7 @@ absl::Status CaService::TryIssueJwtSvid(const grpc::ServerContext& context,
                                         const byrnie::ca::v1::IssueJwtSvidRequest& request,
                                         byrnie::ca::v1::IssueJwtSvidResponse* response) {
   ASSIGN_OR_RETURN(PeerIdentity peer, RequirePeer(*context.auth_context(), *bundles_->bundles(),
-                                                  authority_->trust_domain(), clock_->WallNow()));
+                                                  trust_domain_, clock_->WallNow()));
   if (IsReservedPath(peer.id.path())) {
     return absl::PermissionDeniedError(
         absl::StrCat(peer.id.text(), " is reserved for the mesh itself"));
@@ -176,68 +147,10 @@ absl::Status CaService::TryIssueJwtSvid(const grpc::ServerContext& context,
   return absl::OkStatus();
 }
 
-absl::Status CaService::TryIssue(const grpc::ServerContext& context, const IssueRequest& request,
-                                 IssueResponse* response) {
-  ASSIGN_OR_RETURN(Caller caller, Authenticate(context));
-  // After that, so that nobody without a proof takes anybody's place.
-  RETURN_IF_ERROR(certificate_limiter_.Admit(clock_->MonotonicNow()));
-  ASSIGN_OR_RETURN(std::string public_key, VerifyCsr(request.csr()));
-  absl::optional<absl::Duration> ttl;
-  if (request.has_ttl()) {
-    ASSIGN_OR_RETURN(ttl, FromProto(request.ttl()));
-  }
-  ASSIGN_OR_RETURN(IssuedSvid issued, authority_->Issue(caller.id, public_key, ttl, workload_ttl_));
-  // Last, so that whatever failed before leaves the token usable. Who loses the race for it gets
-  // nothing.
-  if (caller.claim.has_value()) RETURN_IF_ERROR(attestor_->Redeem(*caller.claim));
-
-  const Certificate& leaf = *issued.chain.front();
-  agents_->OnIssued(caller.id, leaf.SerialHex(), leaf.not_after(), issued.issued_at);
-  logger_->Info(
-      "certificate issued",
-      {{"identity", caller.id.text()},
-       {"serial", leaf.SerialHex()},
-       {"not_after", absl::FormatTime(absl::RFC3339_sec, leaf.not_after(), absl::UTCTimeZone())},
-       {"proof", caller.claim.has_value() ? "token" : "certificate"},
-       {"address", PeerAddress(context.peer())}});
-
-  for (const CertificatePtr& certificate : issued.chain) {
-    response->add_certificate_chain(certificate->der());
-  }
-  FillBundles(bundles_->current(), response->mutable_trust_bundles());
-  ToProto(issued.renew_after, response->mutable_renewal_window()->mutable_start());
-  ToProto(issued.renew_before, response->mutable_renewal_window()->mutable_end());
-  ToProto(clock_->WallNow(), response->mutable_authority_time());
-  return absl::OkStatus();
-}
-
-absl::StatusOr<CaService::Caller> CaService::Authenticate(
-    const grpc::ServerContext& context) const {
-  ASSIGN_OR_RETURN(absl::optional<PeerIdentity> peer,
-                   VerifyPeer(*context.auth_context(), *bundles_->bundles(),
-                              authority_->trust_domain(), clock_->WallNow()));
-  if (peer.has_value()) {
-    if (IsReservedPath(peer->id.path())) {
-      return absl::PermissionDeniedError(
-          absl::StrCat(peer->id.text(), " is reserved for the mesh itself"));
-    }
-    return Caller{std::move(peer->id), absl::nullopt};
-  }
-  const absl::string_view token = BearerToken(context);
-  if (token.empty()) {
-    return absl::UnauthenticatedError(
-        "there is neither a client certificate nor a join token; give one of them");
-  }
-  ASSIGN_OR_RETURN(Attestor::Claim claim, attestor_->Check(token));
-  SpiffeId id = claim.id;
-  return Caller{std::move(id), std::move(claim)};
-}
-
 grpc::ServerBidiReactor<CaService::BundlesRequest, CaService::BundlesResponse>*
 CaService::WatchTrustBundles(grpc::CallbackServerContext* context) {
   absl::StatusOr<absl::optional<PeerIdentity>> peer =
-      VerifyPeer(*context->auth_context(), *bundles_->bundles(), authority_->trust_domain(),
-                 clock_->WallNow());
+      VerifyPeer(*context->auth_context(), *bundles_->bundles(), trust_domain_, clock_->WallNow());
   if (!peer.ok()) {
     return new RefusedStream<grpc::ServerBidiReactor<BundlesRequest, BundlesResponse>>(
         peer.status());

@@ -1,0 +1,109 @@
+#include "controlplane/ca/issuance.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/crypto/csr.h"
+#include "controlplane/attest/refusal.h"
+#include "controlplane/peer/peer_identity.h"
+
+namespace byrnie {
+
+Issuance::Issuance(const Authority* authority, const AttestorSet* attestors,
+                   const TrustBundleSource* bundles, absl::Duration workload_ttl, double issue_rate,
+                   AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics)
+    : authority_(authority),
+      attestors_(attestors),
+      bundles_(bundles),
+      workload_ttl_(workload_ttl),
+      limiter_(issue_rate),
+      agents_(agents),
+      clock_(clock),
+      logger_(logger),
+      results_(metrics, "byrnie_controlplane_issuances_total",
+               "Requests for a certificate, by result.") {}
+
+absl::StatusOr<IssuedSvid> Issuance::Issue(const grpc::ServerContext& context,
+                                           absl::string_view protocol, RequestReader read) {
+  absl::StatusOr<IssuedSvid> issued = TryIssue(context, protocol, read);
+  results_.Count(issued.status());
+  if (issued.ok()) return issued;
+  // Of those that are only to come back there are thousands at once, after an outage; the counter
+  // tells.
+  if (!absl::IsResourceExhausted(issued.status())) {
+    NoteRefused(issued.status(), protocol, PeerAddress(context.peer()));
+  }
+  if (IsRefusedCredential(issued.status(), nullptr)) {
+    return absl::UnauthenticatedError(kCredentialRefused);
+  }
+  return issued;
+}
+
+absl::StatusOr<IssuedSvid> Issuance::TryIssue(const grpc::ServerContext& context,
+                                              absl::string_view protocol, RequestReader read) {
+  ASSIGN_OR_RETURN(Caller caller, Authenticate(context));
+  // After that, so that nobody without a proof takes anybody's place.
+  RETURN_IF_ERROR(limiter_.Admit(clock_->MonotonicNow()));
+  ASSIGN_OR_RETURN(Request request, read(caller.id));
+  ASSIGN_OR_RETURN(std::string public_key, VerifyCsr(request.csr));
+  ASSIGN_OR_RETURN(IssuedSvid issued,
+                   authority_->Issue(caller.id, public_key, request.ttl, workload_ttl_));
+  // Last, so that whatever failed before leaves the credential usable. Who loses the race for it
+  // gets nothing.
+  if (caller.credential.has_value()) RETURN_IF_ERROR(attestors_->Redeem(*caller.credential));
+  NoteIssued(caller, issued, protocol, PeerAddress(context.peer()));
+  return issued;
+}
+
+absl::StatusOr<Issuance::Caller> Issuance::Authenticate(const grpc::ServerContext& context) const {
+  ASSIGN_OR_RETURN(absl::optional<PeerIdentity> peer,
+                   VerifyPeer(*context.auth_context(), *bundles_->bundles(),
+                              authority_->trust_domain(), clock_->WallNow()));
+  if (peer.has_value()) {
+    if (IsReservedPath(peer->id.path())) {
+      return absl::PermissionDeniedError(
+          absl::StrCat(peer->id.text(), " is reserved for the mesh itself"));
+    }
+    return Caller{std::move(peer->id), "svid", absl::nullopt};
+  }
+  const absl::string_view credential = BearerToken(context);
+  if (credential.empty()) {
+    return absl::UnauthenticatedError(
+        "there is neither a client certificate nor a token; give one of them");
+  }
+  ASSIGN_OR_RETURN(AttestorSet::Proven proven,
+                   attestors_->Check(credential, absl::FromChrono(context.deadline())));
+  SpiffeId id = proven.claim.id;
+  std::string proof = proven.claim.proof;
+  return Caller{std::move(id), std::move(proof), std::move(proven)};
+}
+
+void Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued,
+                          absl::string_view protocol, const std::string& address) {
+  const Certificate& leaf = *issued.chain.front();
+  agents_->OnIssued(caller.id, leaf.SerialHex(), leaf.not_after(), issued.issued_at, caller.proof);
+  logger_->Info(
+      "certificate issued",
+      {{"identity", caller.id.text()},
+       {"serial", leaf.SerialHex()},
+       {"not_after", absl::FormatTime(absl::RFC3339_sec, leaf.not_after(), absl::UTCTimeZone())},
+       {"proof", caller.proof},
+       {"subject", caller.credential.has_value() ? caller.credential->claim.subject : ""},
+       {"protocol", protocol},
+       {"address", address}});
+}
+
+void Issuance::NoteRefused(const absl::Status& status, absl::string_view protocol,
+                           const std::string& address) const {
+  RefusalReason reason;
+  logger_->Warning(
+      "certificate refused",
+      {{"address", address},
+       {"protocol", protocol},
+       {"code", absl::StatusCodeToString(status.code())},
+       {"reason", IsRefusedCredential(status, &reason) ? RefusalReasonName(reason) : ""},
+       {"error", status.message()}});
+}
+
+}  // namespace byrnie
