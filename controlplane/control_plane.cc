@@ -114,6 +114,7 @@ absl::Status ControlPlane::StartAll() {
                                                          &metrics_, clock_, logger_, &guard_}));
   tick_ = loop_->NewTimer([this] { Tick(); });
   tick_->Schedule(kTick);
+  observed_store_->BeginLog();
   logger_->Info(
       "control plane ready",
       {{"trust_domain", options_.trust_domain},

@@ -113,7 +113,6 @@ class ControlPlane {
   bool new_store_ = false;
   std::unique_ptr<TrustFiles> trust_files_;
   std::unique_ptr<Store> store_;
-  // What is called once it serves; a start that fails says why by itself.
   std::unique_ptr<ObservedStore> observed_store_;
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<JwtAuthority> jwt_authority_;

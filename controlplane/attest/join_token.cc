@@ -8,6 +8,7 @@
 #include "common/crypto/token/compact_jwt.h"
 #include "controlplane/attest/refusal.h"
 #include "controlplane/ca/authority.h"
+#include "controlplane/records/join_token_record.h"
 
 namespace byrnie {
 namespace {
@@ -40,8 +41,8 @@ absl::StatusOr<JoinTokens::Created> JoinTokens::Create(const SpiffeId& id, absl:
                                                    "; give more than 0 and at most 24h"));
   }
   Created created{GenerateBearerToken(), clock_->WallNow() + ttl};
-  RETURN_IF_ERROR(store_->AddJoinToken(
-      JoinTokenRecord{HashBearerToken(created.token.view()), id.text(), created.expires_at},
+  RETURN_IF_ERROR(AddJoinToken(
+      store_, JoinTokenRecord{HashBearerToken(created.token.view()), id.text(), created.expires_at},
       clock_->WallNow()));
   created_->Increment();
   return created;
@@ -53,14 +54,14 @@ absl::StatusOr<Attestor::Claim> JoinTokens::Check(absl::string_view credential, 
     return Refused(absl::NotFoundError(""));
   }
   absl::StatusOr<JoinTokenRecord> record =
-      store_->FindJoinToken(HashBearerToken(credential), clock_->WallNow());
+      FindJoinToken(store_, HashBearerToken(credential), clock_->WallNow());
   if (!record.ok()) return Refused(record.status());
   ASSIGN_OR_RETURN(SpiffeId id, SpiffeId::Parse(record->spiffe_id));
   return Claim{std::move(id), std::string(name()), "", std::move(record->hash)};
 }
 
 absl::Status JoinTokens::Redeem(const Claim& claim) {
-  const absl::Status consumed = store_->ConsumeJoinToken(claim.handle, clock_->WallNow());
+  const absl::Status consumed = ConsumeJoinToken(store_, claim.handle, clock_->WallNow());
   return consumed.ok() ? consumed : Refused(consumed);
 }
 

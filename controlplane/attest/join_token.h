@@ -29,7 +29,7 @@ class JoinTokens final : public Attestor {
   JoinTokens(std::string trust_domain, Store* store, const Clock* clock, MetricRegistry* metrics);
 
   // InvalidArgument when the identity is of another trust domain or reserved, or the ttl is not
-  // within (0, kMaxTtl]; else as Store::AddJoinToken.
+  // within (0, kMaxTtl]; else as AddJoinToken of the records.
   absl::StatusOr<Created> Create(const SpiffeId& id, absl::Duration ttl);
 
   absl::string_view name() const override { return "join_token"; }

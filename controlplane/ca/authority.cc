@@ -45,13 +45,13 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::LoadOrCreate(Store* store,
                                                                    const std::string& trust_domain,
                                                                    const Clock* clock) {
   RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(trust_domain));
-  ASSIGN_OR_RETURN(absl::optional<AuthorityRecord> record, store->LoadAuthority());
+  ASSIGN_OR_RETURN(absl::optional<AuthorityRecord> record, LoadAuthority(store));
   if (!record.has_value()) {
     ASSIGN_OR_RETURN(record, NewRecord(trust_domain, *clock));
-    const absl::Status created = store->CreateAuthority(*record);
+    const absl::Status created = CreateAuthority(store, *record);
     if (absl::IsAlreadyExists(created)) {
       // Another process was faster: its authority counts.
-      ASSIGN_OR_RETURN(record, store->LoadAuthority());
+      ASSIGN_OR_RETURN(record, LoadAuthority(store));
       if (!record.has_value()) return absl::UnavailableError("store: the authority disappeared");
     } else if (!created.ok()) {
       return created;

@@ -13,6 +13,7 @@
 #include "common/crypto/private_key.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/trust_bundle.h"
+#include "controlplane/records/authority_record.h"
 #include "controlplane/store/store.h"
 
 namespace byrnie {

@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/crypto/sha256_fingerprint.h"
 #include "common/identity/jwt_svid.h"
+#include "controlplane/records/jwt_key_record.h"
 
 namespace byrnie {
 namespace {
@@ -47,7 +48,7 @@ absl::Duration JwtAuthority::Lead() const {
 }
 
 absl::StatusOr<JwtAuthority::Keys> JwtAuthority::Load(absl::Time now) const {
-  ASSIGN_OR_RETURN(std::vector<JwtKeyRecord> records, store_->LoadJwtKeys(now));
+  ASSIGN_OR_RETURN(std::vector<JwtKeyRecord> records, LoadJwtKeys(store_, now));
   Keys keys;
   for (const JwtKeyRecord& record : records) {
     Key key;
@@ -68,7 +69,7 @@ absl::Status JwtAuthority::Add(absl::Time signs_from, absl::Time after, absl::Ti
   record.key_pkcs8 = key->ToPkcs8();
   record.signs_from = signs_from;
   record.not_after = signs_from + 2 * options_.rotation + options_.max_ttl;
-  const absl::Status added = store_->AddJwtKey(record, after, now);
+  const absl::Status added = AddJwtKey(store_, record, after, now);
   // Another process was faster: its key counts.
   return absl::IsAlreadyExists(added) ? absl::OkStatus() : added;
 }

@@ -9,6 +9,7 @@
 #include "common/base/secret_bytes.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/token/bearer_token.h"
+#include "controlplane/records/operator_token_record.h"
 
 namespace byrnie {
 namespace {
@@ -26,7 +27,7 @@ absl::Status Unusable(const absl::Status& status) {
 
 absl::StatusOr<std::string> PrepareOperatorToken(const std::string& path, Store* store,
                                                  Logger* logger) {
-  ASSIGN_OR_RETURN(absl::optional<std::string> stored, store->LoadOperatorTokenHash());
+  ASSIGN_OR_RETURN(absl::optional<std::string> stored, LoadOperatorTokenHash(store));
   if (path.empty()) return stored.value_or("");
 
   absl::StatusOr<SecretBytes> file = ReadSecretFile(path, kMaxTokenFile);
@@ -45,7 +46,7 @@ absl::StatusOr<std::string> PrepareOperatorToken(const std::string& path, Store*
   const absl::Status written = WriteFileAtomically(path, line.view(), 0600);
   if (!written.ok()) return Unusable(written);
   const std::string hash = HashBearerToken(token.view());
-  RETURN_IF_ERROR(store->SetOperatorTokenHash(hash));
+  RETURN_IF_ERROR(SetOperatorTokenHash(store, hash));
   logger->Info(stored.has_value() ? "operator token replaced" : "operator token made",
                {{"path", path}});
   return hash;

@@ -1,8 +1,7 @@
 #ifndef BYRNIE_CONTROLPLANE_STORE_OBSERVED_STORE_H_
 #define BYRNIE_CONTROLPLANE_STORE_OBSERVED_STORE_H_
 
-#include <string>
-#include <vector>
+#include <memory>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -15,33 +14,34 @@
 namespace byrnie {
 
 // Another Store whose failures are counted and logged here, whoever asked: at first, and then at
-// most once a minute for each reason. That a token is unknown is no failure. Thread-safe.
+// most once a minute for each reason. That a condition does not hold is no failure. Thread-safe.
 class ObservedStore final : public Store {
  public:
   // The pointers outlive this.
   ObservedStore(Store* store, const Clock* clock, Logger* logger, MetricRegistry* metrics);
 
-  absl::StatusOr<absl::optional<AuthorityRecord>> LoadAuthority() override;
-  absl::Status CreateAuthority(const AuthorityRecord& authority) override;
-  absl::Status AddJoinToken(const JoinTokenRecord& token, absl::Time now) override;
-  absl::StatusOr<JoinTokenRecord> FindJoinToken(const std::string& hash, absl::Time now) override;
-  absl::Status ConsumeJoinToken(const std::string& hash, absl::Time now) override;
-  absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(absl::Time now) override;
-  absl::Status AddJwtKey(const JwtKeyRecord& key, absl::Time after, absl::Time now) override;
-  absl::StatusOr<absl::optional<std::string>> LoadOperatorTokenHash() override;
-  absl::Status SetOperatorTokenHash(const std::string& hash) override;
+  // Failures are logged from now on. Before, whoever starts says why a start has failed.
+  void BeginLog();
+
+  absl::StatusOr<absl::optional<StoreEntry>> Get(absl::string_view key) override;
+  absl::StatusOr<Page> List(absl::string_view prefix, absl::string_view after_key,
+                            int limit) override;
+  absl::StatusOr<int64_t> Count(absl::string_view prefix) override;
+  absl::StatusOr<int64_t> Commit(const StoreTransaction& transaction) override;
+  std::unique_ptr<StoreWatch> Watch(absl::string_view prefix, StoreListener* listener) override;
+  std::unique_ptr<StoreElection> Campaign(absl::string_view name) override;
 
  private:
   // Notes what `result` says, and returns it.
   template <typename T>
-  T Note(T result);
-  void NoteStatus(const absl::Status& status);
+  absl::StatusOr<T> Note(absl::StatusOr<T> result);
 
   Store* const store_;        // Not owned.
   const Clock* const clock_;  // Not owned.
   Logger* const logger_;      // Not owned.
   Counter* const failures_;   // Not owned.
   absl::Mutex mutex_;
+  bool logs_ ABSL_GUARDED_BY(mutex_) = false;
   RepeatFilter said_ ABSL_GUARDED_BY(mutex_);
 };
 

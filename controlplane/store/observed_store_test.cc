@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
 #include "controlplane/store/testing/memory_store.h"
+#include "controlplane/store/testing/recording_listener.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -24,10 +26,8 @@ class ObservedStoreTest : public ::testing::Test {
  protected:
   ~ObservedStoreTest() override { close(log_fd_); }
 
-  absl::Status AddToken(char fill) {
-    return store_.AddJoinToken(
-        {std::string(32, fill), "spiffe://cluster.local/x", clock_.WallNow() + absl::Minutes(1)},
-        clock_.WallNow());
+  absl::Status Create(const char* key) {
+    return store_.Commit(StoreTransaction().RequireAbsent(key).Put(key, "value")).status();
   }
   std::string Log() const {
     std::string text(lseek(log_fd_, 0, SEEK_CUR), '\0');
@@ -44,36 +44,41 @@ class ObservedStoreTest : public ::testing::Test {
 };
 
 TEST_F(ObservedStoreTest, GivesWhatTheStoreGives) {
-  EXPECT_THAT(AddToken('a'), IsOk());
-  EXPECT_THAT(store_.FindJoinToken(std::string(32, 'a'), clock_.WallNow()), IsOk());
-  EXPECT_THAT(store_.ConsumeJoinToken(std::string(32, 'a'), clock_.WallNow()), IsOk());
-  EXPECT_THAT(store_.SetOperatorTokenHash("hash"), IsOk());
-  EXPECT_EQ(**store_.LoadOperatorTokenHash(), "hash");
-  EXPECT_FALSE(store_.LoadAuthority()->has_value());
+  EXPECT_THAT(Create("a"), IsOk());
+  EXPECT_EQ((*store_.Get("a"))->value, "value");
+  EXPECT_EQ(store_.List("", "", 10)->entries.size(), 1u);
+  EXPECT_THAT(store_.Count("a"), IsOkAndHolds(1));
+  RecordingListener listener;
+  const std::unique_ptr<StoreWatch> watch = store_.Watch("b", &listener);
+  EXPECT_THAT(Create("b"), IsOk());
+  EXPECT_TRUE(listener.AwaitResets(1));
+  EXPECT_TRUE(store_.Campaign("keeper")->Leading().has_value());
   EXPECT_EQ(Log(), "");
 }
 
-TEST_F(ObservedStoreTest, WhatTheCallerGotWrongIsNoFailure) {
-  EXPECT_THAT(store_.ConsumeJoinToken(std::string(32, 'a'), clock_.WallNow()),
-              StatusIs(absl::StatusCode::kNotFound));
-  EXPECT_THAT(AddToken('a'), IsOk());
-  EXPECT_THAT(AddToken('a'), StatusIs(absl::StatusCode::kAlreadyExists));
+TEST_F(ObservedStoreTest, AConditionThatDoesNotHoldIsNoFailure) {
+  EXPECT_THAT(Create("a"), IsOk());
+  EXPECT_THAT(Create("a"), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_FALSE(store_.Get("b")->has_value());
   EXPECT_EQ(Log(), "");
   EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr(absl::StrCat(kFailures, " 0")));
 }
 
 TEST_F(ObservedStoreTest, CountsEachFailureAndLogsOneAMinute) {
   memory_.FailWith(absl::UnavailableError("its disk is full"));
+  EXPECT_FALSE(Create("a").ok());
+  EXPECT_EQ(Log(), "") << "a start says why it fails";
+  store_.BeginLog();
   for (int i = 0; i < 10; ++i) {
-    EXPECT_THAT(AddToken('a'), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("full")));
+    EXPECT_THAT(Create("a"), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("full")));
   }
   const std::string first = Log();
   EXPECT_THAT(first, HasSubstr("its disk is full"));
   EXPECT_EQ(std::count(first.begin(), first.end(), '\n'), 1);
   clock_.Advance(absl::Minutes(1));
-  EXPECT_FALSE(AddToken('a').ok());
+  EXPECT_FALSE(Create("a").ok());
   EXPECT_THAT(Log(), HasSubstr("not_logged=9"));
-  EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr(absl::StrCat(kFailures, " 11")));
+  EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr(absl::StrCat(kFailures, " 12")));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 
 namespace byrnie {
 
@@ -119,6 +120,35 @@ void SqliteStatement::Reset() {
   sqlite3_reset(statement_.get());
   sqlite3_clear_bindings(statement_.get());
   bind_failed_ = false;
+}
+
+absl::Status SqliteExecute(sqlite3* db, const std::string& sql) {
+  if (sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
+    return SqliteError(db, "cannot run");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> SqliteQueryInt(sqlite3* db, absl::string_view sql) {
+  ASSIGN_OR_RETURN(SqliteStatement statement, SqliteStatement::Prepare(db, sql));
+  ASSIGN_OR_RETURN(bool row, statement.Step());
+  return row ? statement.Int(0) : 0;
+}
+
+SqliteTransaction::~SqliteTransaction() {
+  if (open_) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+absl::Status SqliteTransaction::Begin() {
+  RETURN_IF_ERROR(SqliteExecute(db_, "BEGIN IMMEDIATE"));
+  open_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status SqliteTransaction::Commit() {
+  RETURN_IF_ERROR(SqliteExecute(db_, "COMMIT"));
+  open_ = false;
+  return absl::OkStatus();
 }
 
 }  // namespace byrnie

@@ -74,6 +74,29 @@ class SqliteResetter {
   SqliteStatement* statement_;  // Not owned.
 };
 
+// Runs SQL whose rows do not matter. Errors as SqliteError.
+absl::Status SqliteExecute(sqlite3* db, const std::string& sql);
+
+// The number in the first column of the first row; 0 without a row.
+absl::StatusOr<int64_t> SqliteQueryInt(sqlite3* db, absl::string_view sql);
+
+// A write transaction; rolled back unless committed. It takes the write lock at once, so that what
+// is read inside stays true until the commit.
+class SqliteTransaction {
+ public:
+  explicit SqliteTransaction(sqlite3* db) : db_(db) {}
+  ~SqliteTransaction();
+  SqliteTransaction(const SqliteTransaction&) = delete;
+  SqliteTransaction& operator=(const SqliteTransaction&) = delete;
+
+  absl::Status Begin();
+  absl::Status Commit();
+
+ private:
+  sqlite3* db_;  // Not owned.
+  bool open_ = false;
+};
+
 }  // namespace byrnie
 
 #endif  // BYRNIE_CONTROLPLANE_STORE_SQLITE_STATEMENT_H_

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -13,92 +14,21 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/file.h"
-#include "common/base/secret_bytes.h"
 #include "common/base/status_macros.h"
 #include "common/base/unique_fd.h"
+#include "controlplane/store/single_process_election.h"
+#include "controlplane/store/sqlite_schema.h"
 #include "controlplane/store/sqlite_statement.h"
+#include "controlplane/store/watch_hub.h"
 
 namespace byrnie {
 namespace {
 
-// "Byrn" as a number: tells our files from other SQLite databases.
-constexpr int kApplicationId = 0x4279726e;
-constexpr int kSchemaVersion = 2;
 constexpr int kBusyTimeoutMs = 5000;
-
-constexpr char kSchema[] = R"sql(
-CREATE TABLE authority (
-  id INTEGER PRIMARY KEY CHECK (id = 1),
-  trust_domain TEXT NOT NULL,
-  root_der BLOB NOT NULL,
-  key_pkcs8 BLOB NOT NULL
-) STRICT;
-CREATE TABLE join_tokens (
-  hash BLOB PRIMARY KEY,
-  spiffe_id TEXT NOT NULL,
-  expires_at_us INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX join_tokens_by_expiry ON join_tokens (expires_at_us);
-CREATE TABLE operator_token (
-  id INTEGER PRIMARY KEY CHECK (id = 1),
-  hash BLOB NOT NULL
-) STRICT;
-)sql";
-
-// What version 2 added.
-constexpr char kSchemaOfJwtKeys[] = R"sql(
-CREATE TABLE jwt_keys (
-  id TEXT PRIMARY KEY,
-  key_pkcs8 BLOB NOT NULL,
-  signs_from_us INTEGER NOT NULL,
-  not_after_us INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-)sql";
-
-absl::Status Execute(sqlite3* db, const std::string& sql) {
-  if (sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
-    return SqliteError(db, "cannot run");
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<int64_t> QueryInt(sqlite3* db, absl::string_view sql) {
-  ASSIGN_OR_RETURN(SqliteStatement statement, SqliteStatement::Prepare(db, sql));
-  ASSIGN_OR_RETURN(bool row, statement.Step());
-  return row ? statement.Int(0) : 0;
-}
-
-// A write transaction; rolled back unless committed. IMMEDIATE takes the write lock at once, so
-// that what is read inside stays true until the commit.
-class Transaction {
- public:
-  explicit Transaction(sqlite3* db) : db_(db) {}
-  ~Transaction() {
-    if (open_) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
-  }
-  Transaction(const Transaction&) = delete;
-  Transaction& operator=(const Transaction&) = delete;
-
-  absl::Status Begin() {
-    RETURN_IF_ERROR(Execute(db_, "BEGIN IMMEDIATE"));
-    open_ = true;
-    return absl::OkStatus();
-  }
-  absl::Status Commit() {
-    RETURN_IF_ERROR(Execute(db_, "COMMIT"));
-    open_ = false;
-    return absl::OkStatus();
-  }
-
- private:
-  sqlite3* db_;  // Not owned.
-  bool open_ = false;
-};
 
 // Creates the file before SQLite would, with our mode. Never opens one that exists: closing it
 // again would take away the POSIX locks that a connection of this process may have on it
-// (sqlite.org/howtocorrupt.html, section 2.2).
-// Says whether there was none.
+// (sqlite.org/howtocorrupt.html, section 2.2). Says whether there was none.
 absl::StatusOr<bool> CreateFile(const std::string& path) {
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd.valid() && errno != EEXIST) {
@@ -145,249 +75,148 @@ bool IsUnused(const std::string& path) {
   return fd.valid() && ::fcntl(fd.get(), F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
 }
 
-// The schema's version; 0: a file with nothing in it. Only reads: the file of another program is
-// left as it is.
-absl::StatusOr<int64_t> SchemaOf(sqlite3* db, const std::string& path) {
-  absl::StatusOr<int64_t> application = QueryInt(db, "PRAGMA application_id");
-  if (sqlite3_errcode(db) == SQLITE_NOTADB) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "store: \"", path, "\" is not a SQLite database; give the path of one, or of no file yet"));
-  }
-  if (!application.ok()) return application.status();
-  ASSIGN_OR_RETURN(int64_t version, QueryInt(db, "PRAGMA user_version"));
-  ASSIGN_OR_RETURN(int64_t tables, QueryInt(db, "SELECT count(*) FROM sqlite_schema"));
-  if (*application == 0 && version == 0 && tables == 0) return 0;
-  if (*application != kApplicationId) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "store: \"", path, "\" is the database of another program; give another path"));
-  }
-  if (version < 1 || version > kSchemaVersion) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "store: \"", path, "\" has schema version ", version, ", this program knows ",
-        kSchemaVersion, "; use the version of byrnie-controlplane that wrote it, or another path"));
-  }
-  return version;
-}
-
-absl::Status Migrate(sqlite3* db, const std::string& path) {
-  Transaction transaction(db);
-  RETURN_IF_ERROR(transaction.Begin());
-  // Asked again under the lock: another process may have been faster.
-  ASSIGN_OR_RETURN(int64_t version, SchemaOf(db, path));
-  if (version < 1) {
-    RETURN_IF_ERROR(Execute(db, kSchema));
-    RETURN_IF_ERROR(Execute(db, absl::StrCat("PRAGMA application_id = ", kApplicationId)));
-  }
-  if (version < 2) RETURN_IF_ERROR(Execute(db, kSchemaOfJwtKeys));
-  if (version < kSchemaVersion) {
-    RETURN_IF_ERROR(Execute(db, absl::StrCat("PRAGMA user_version = ", kSchemaVersion)));
-  }
-  return transaction.Commit();
-}
-
 struct Statements {
-  SqliteStatement load_authority, create_authority;
-  SqliteStatement expire_tokens, count_tokens, add_token, find_token, consume_token;
-  SqliteStatement load_jwt_keys, expire_jwt_keys, count_later_jwt_keys, add_jwt_key;
-  SqliteStatement load_operator, set_operator;
+  SqliteStatement get, list, list_all, count, count_all, revision_of, revision, next_revision, put,
+      erase;
 };
 
 class SqliteStoreImpl final : public Store {
  public:
-  SqliteStoreImpl(SqliteHandle db, Statements statements)
-      : db_(std::move(db)), s_(std::move(statements)) {}
+  // `revision` is the store's.
+  SqliteStoreImpl(SqliteHandle db, Statements statements, int64_t revision)
+      : db_(std::move(db)), s_(std::move(statements)), published_(revision) {}
 
-  absl::StatusOr<absl::optional<AuthorityRecord>> LoadAuthority() override {
+  absl::StatusOr<absl::optional<StoreEntry>> Get(absl::string_view key) override {
     absl::MutexLock lock(&mu_);
-    SqliteResetter reset(&s_.load_authority);
-    ASSIGN_OR_RETURN(bool row, s_.load_authority.Step());
-    if (!row) return absl::optional<AuthorityRecord>();
-    AuthorityRecord record;
-    record.trust_domain = s_.load_authority.Bytes(0);
-    record.root_der = s_.load_authority.Bytes(1);
-    record.key_pkcs8 = Secret(s_.load_authority.BorrowedBytes(2));
-    return absl::optional<AuthorityRecord>(std::move(record));
+    SqliteResetter reset(&s_.get);
+    ASSIGN_OR_RETURN(bool row, s_.get.BindBlob(1, key).Step());
+    if (!row) return absl::optional<StoreEntry>();
+    return absl::optional<StoreEntry>(StoreEntry{std::string(key), s_.get.Bytes(0), s_.get.Int(1)});
   }
 
-  absl::Status CreateAuthority(const AuthorityRecord& authority) override {
+  absl::StatusOr<Page> List(absl::string_view prefix, absl::string_view after_key,
+                            int limit) override {
     absl::MutexLock lock(&mu_);
-    SqliteResetter reset(&s_.create_authority);
-    s_.create_authority.BindText(1, authority.trust_domain)
-        .BindBlob(2, authority.root_der)
-        .BindBlob(3, authority.key_pkcs8.view());
-    RETURN_IF_ERROR(s_.create_authority.Run());
-    if (sqlite3_changes(db_.get()) == 0) {
-      return absl::AlreadyExistsError("store: there is a certificate authority already");
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status AddJoinToken(const JoinTokenRecord& token, absl::Time now) override {
-    absl::MutexLock lock(&mu_);
-    Transaction transaction(db_.get());
-    RETURN_IF_ERROR(transaction.Begin());
-    {
-      SqliteResetter reset(&s_.expire_tokens);
-      RETURN_IF_ERROR(s_.expire_tokens.BindInt(1, absl::ToUnixMicros(now)).Run());
-    }
-    {
-      SqliteResetter reset(&s_.count_tokens);
-      ASSIGN_OR_RETURN(bool row, s_.count_tokens.Step());
-      if (row && s_.count_tokens.Int(0) >= kMaxJoinTokens) {
-        return absl::ResourceExhaustedError(absl::StrCat(
-            "store: ", kMaxJoinTokens, " join tokens are waiting to be used; let some expire"));
-      }
-    }
-    {
-      SqliteResetter reset(&s_.add_token);
-      s_.add_token.BindBlob(1, token.hash)
-          .BindText(2, token.spiffe_id)
-          .BindInt(3, absl::ToUnixMicros(token.expires_at));
-      RETURN_IF_ERROR(s_.add_token.Run());
-      if (sqlite3_changes(db_.get()) == 0) {
-        return absl::AlreadyExistsError("store: the join token is known already");
-      }
-    }
-    return transaction.Commit();
-  }
-
-  absl::StatusOr<JoinTokenRecord> FindJoinToken(const std::string& hash, absl::Time now) override {
-    absl::MutexLock lock(&mu_);
-    SqliteResetter reset(&s_.find_token);
-    s_.find_token.BindBlob(1, hash).BindInt(2, absl::ToUnixMicros(now));
-    ASSIGN_OR_RETURN(bool row, s_.find_token.Step());
-    if (!row) return UnknownToken();
-    JoinTokenRecord record;
-    record.hash = hash;
-    record.spiffe_id = s_.find_token.Bytes(0);
-    record.expires_at = absl::FromUnixMicros(s_.find_token.Int(1));
-    return record;
-  }
-
-  absl::Status ConsumeJoinToken(const std::string& hash, absl::Time now) override {
-    absl::MutexLock lock(&mu_);
-    SqliteResetter reset(&s_.consume_token);
-    // One statement is one transaction: it deletes the row or finds none.
-    s_.consume_token.BindBlob(1, hash).BindInt(2, absl::ToUnixMicros(now));
-    RETURN_IF_ERROR(s_.consume_token.Run());
-    return sqlite3_changes(db_.get()) == 1 ? absl::OkStatus() : UnknownToken();
-  }
-
-  absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(absl::Time now) override {
-    absl::MutexLock lock(&mu_);
-    SqliteResetter reset(&s_.load_jwt_keys);
-    s_.load_jwt_keys.BindInt(1, absl::ToUnixMicros(now));
-    std::vector<JwtKeyRecord> keys;
+    Page page;
+    ASSIGN_OR_RETURN(page.revision, Revision());
+    SqliteStatement* const list = prefix.empty() ? &s_.list_all : &s_.list;
+    SqliteResetter reset(list);
+    const std::string start = StorePageStart(prefix, after_key);
+    const std::string end = StorePrefixEnd(prefix);
+    const size_t most = static_cast<size_t>(std::clamp(limit, 1, kMaxPage));
+    list->BindBlob(1, start).BindInt(2, static_cast<int64_t>(most) + 1);
+    if (!prefix.empty()) list->BindBlob(3, end);
     while (true) {
-      ASSIGN_OR_RETURN(bool row, s_.load_jwt_keys.Step());
-      if (!row) return keys;
-      JwtKeyRecord key;
-      key.id = s_.load_jwt_keys.Bytes(0);
-      key.key_pkcs8 = Secret(s_.load_jwt_keys.BorrowedBytes(1));
-      key.signs_from = absl::FromUnixMicros(s_.load_jwt_keys.Int(2));
-      key.not_after = absl::FromUnixMicros(s_.load_jwt_keys.Int(3));
-      keys.push_back(std::move(key));
+      ASSIGN_OR_RETURN(bool row, list->Step());
+      if (!row) return page;
+      if (page.entries.size() == most) {
+        page.more = true;
+        return page;
+      }
+      page.entries.push_back({list->Bytes(0), list->Bytes(1), list->Int(2)});
     }
   }
 
-  absl::Status AddJwtKey(const JwtKeyRecord& key, absl::Time after, absl::Time now) override {
+  absl::StatusOr<int64_t> Count(absl::string_view prefix) override {
     absl::MutexLock lock(&mu_);
-    Transaction transaction(db_.get());
+    SqliteStatement* const count = prefix.empty() ? &s_.count_all : &s_.count;
+    SqliteResetter reset(count);
+    const std::string end = StorePrefixEnd(prefix);
+    if (!prefix.empty()) count->BindBlob(1, prefix).BindBlob(2, end);
+    ASSIGN_OR_RETURN(bool row, count->Step());
+    return row ? count->Int(0) : 0;
+  }
+
+  absl::StatusOr<int64_t> Commit(const StoreTransaction& wanted) override {
+    RETURN_IF_ERROR(wanted.Check());
+    absl::MutexLock lock(&mu_);
+    SqliteTransaction transaction(db_.get());
     RETURN_IF_ERROR(transaction.Begin());
-    {
-      SqliteResetter reset(&s_.expire_jwt_keys);
-      RETURN_IF_ERROR(s_.expire_jwt_keys.BindInt(1, absl::ToUnixMicros(now)).Run());
-    }
-    {
-      SqliteResetter reset(&s_.count_later_jwt_keys);
-      s_.count_later_jwt_keys.BindInt(1, absl::ToUnixMicros(after));
-      ASSIGN_OR_RETURN(bool row, s_.count_later_jwt_keys.Step());
-      if (row && s_.count_later_jwt_keys.Int(0) > 0) {
-        return absl::AlreadyExistsError("store: there is a later JWT key already");
+    for (const StoreCondition& condition : wanted.conditions()) {
+      SqliteResetter reset(&s_.revision_of);
+      ASSIGN_OR_RETURN(bool row, s_.revision_of.BindBlob(1, condition.key).Step());
+      if ((row ? s_.revision_of.Int(0) : 0) != condition.revision) {
+        return absl::AbortedError(absl::StrCat("store: \"", condition.key, "\" has changed"));
       }
     }
-    {
-      SqliteResetter reset(&s_.add_jwt_key);
-      s_.add_jwt_key.BindText(1, key.id)
-          .BindBlob(2, key.key_pkcs8.view())
-          .BindInt(3, absl::ToUnixMicros(key.signs_from))
-          .BindInt(4, absl::ToUnixMicros(key.not_after));
-      RETURN_IF_ERROR(s_.add_jwt_key.Run());
-      if (sqlite3_changes(db_.get()) == 0) {
-        return absl::AlreadyExistsError("store: the JWT key is known already");
+    ASSIGN_OR_RETURN(const int64_t revision, wanted.writes().empty() ? Revision() : NextRevision());
+    for (const StoreWrite& write : wanted.writes()) {
+      if (write.value.has_value()) {
+        SqliteResetter reset(&s_.put);
+        RETURN_IF_ERROR(
+            s_.put.BindBlob(1, write.key).BindBlob(2, *write.value).BindInt(3, revision).Run());
+      } else {
+        SqliteResetter reset(&s_.erase);
+        RETURN_IF_ERROR(s_.erase.BindBlob(1, write.key).Run());
       }
     }
-    return transaction.Commit();
+    RETURN_IF_ERROR(transaction.Commit());
+    if (wanted.writes().empty()) return revision;
+    // Commits in between are another process's.
+    if (revision != published_ + 1) hub_.Reset();
+    published_ = revision;
+    hub_.Publish(wanted.writes(), revision);
+    return revision;
   }
 
-  absl::StatusOr<absl::optional<std::string>> LoadOperatorTokenHash() override {
-    absl::MutexLock lock(&mu_);
-    SqliteResetter reset(&s_.load_operator);
-    ASSIGN_OR_RETURN(bool row, s_.load_operator.Step());
-    if (!row) return absl::optional<std::string>();
-    return absl::optional<std::string>(s_.load_operator.Bytes(0));
+  std::unique_ptr<StoreWatch> Watch(absl::string_view prefix, StoreListener* listener) override {
+    return hub_.Watch(prefix, listener);
   }
 
-  absl::Status SetOperatorTokenHash(const std::string& hash) override {
-    absl::MutexLock lock(&mu_);
-    SqliteResetter reset(&s_.set_operator);
-    return s_.set_operator.BindBlob(1, hash).Run();
+  std::unique_ptr<StoreElection> Campaign(absl::string_view name) override {
+    return std::make_unique<SingleProcessElection>(name);
   }
 
  private:
-  static SecretBytes Secret(absl::string_view bytes) {
-    return SecretBytes(
-        absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+  absl::StatusOr<int64_t> Revision() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return OnlyInt(&s_.revision);
   }
-  static absl::Status UnknownToken() {
-    return absl::NotFoundError("store: the join token is unknown, used or expired");
+  absl::StatusOr<int64_t> NextRevision() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return OnlyInt(&s_.next_revision);
+  }
+  absl::StatusOr<int64_t> OnlyInt(SqliteStatement* statement) {
+    SqliteResetter reset(statement);
+    ASSIGN_OR_RETURN(bool row, statement->Step());
+    if (!row) {
+      return absl::UnavailableError(
+          absl::StrCat("store \"", sqlite3_db_filename(db_.get(), "main"), "\": ", kDamaged));
+    }
+    const int64_t value = statement->Int(0);
+    RETURN_IF_ERROR(statement->Run());
+    return value;
   }
 
   absl::Mutex mu_;
   SqliteHandle db_;  // Before the statements, which must be finalized first.
   Statements s_ ABSL_GUARDED_BY(mu_);
+  // The revision that watches know of.
+  int64_t published_ ABSL_GUARDED_BY(mu_);
+  WatchHub hub_;
 };
 
 absl::StatusOr<Statements> PrepareAll(sqlite3* db) {
   auto prepare = [db](absl::string_view sql) { return SqliteStatement::Prepare(db, sql); };
-  ASSIGN_OR_RETURN(auto load_authority,
-                   prepare("SELECT trust_domain, root_der, key_pkcs8 FROM authority"));
-  ASSIGN_OR_RETURN(auto create_authority,
-                   prepare("INSERT INTO authority (id, trust_domain, root_der, key_pkcs8) "
-                           "VALUES (1, ?, ?, ?) ON CONFLICT DO NOTHING"));
-  ASSIGN_OR_RETURN(auto expire_tokens, prepare("DELETE FROM join_tokens WHERE expires_at_us <= ?"));
-  ASSIGN_OR_RETURN(auto count_tokens, prepare("SELECT count(*) FROM join_tokens"));
-  ASSIGN_OR_RETURN(auto add_token,
-                   prepare("INSERT INTO join_tokens (hash, spiffe_id, expires_at_us) "
-                           "VALUES (?, ?, ?) ON CONFLICT DO NOTHING"));
-  ASSIGN_OR_RETURN(auto find_token, prepare("SELECT spiffe_id, expires_at_us FROM join_tokens "
-                                            "WHERE hash = ? AND expires_at_us > ?"));
-  ASSIGN_OR_RETURN(auto consume_token,
-                   prepare("DELETE FROM join_tokens WHERE hash = ? AND expires_at_us > ?"));
-  ASSIGN_OR_RETURN(auto load_jwt_keys,
-                   prepare("SELECT id, key_pkcs8, signs_from_us, not_after_us FROM jwt_keys "
-                           "WHERE not_after_us > ? ORDER BY signs_from_us, id"));
-  ASSIGN_OR_RETURN(auto expire_jwt_keys, prepare("DELETE FROM jwt_keys WHERE not_after_us <= ?"));
-  ASSIGN_OR_RETURN(auto count_later_jwt_keys,
-                   prepare("SELECT count(*) FROM jwt_keys WHERE signs_from_us > ?"));
-  ASSIGN_OR_RETURN(auto add_jwt_key,
-                   prepare("INSERT INTO jwt_keys (id, key_pkcs8, signs_from_us, not_after_us) "
-                           "VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"));
-  ASSIGN_OR_RETURN(auto load_operator, prepare("SELECT hash FROM operator_token"));
-  ASSIGN_OR_RETURN(auto set_operator,
-                   prepare("INSERT INTO operator_token (id, hash) VALUES (1, ?) "
-                           "ON CONFLICT (id) DO UPDATE SET hash = excluded.hash"));
-  return Statements{
-      std::move(load_authority),       std::move(create_authority), std::move(expire_tokens),
-      std::move(count_tokens),         std::move(add_token),        std::move(find_token),
-      std::move(consume_token),        std::move(load_jwt_keys),    std::move(expire_jwt_keys),
-      std::move(count_later_jwt_keys), std::move(add_jwt_key),      std::move(load_operator),
-      std::move(set_operator)};
+  ASSIGN_OR_RETURN(auto get, prepare("SELECT value, revision FROM entries WHERE key = ?"));
+  ASSIGN_OR_RETURN(auto list, prepare("SELECT key, value, revision FROM entries WHERE key >= ?1 "
+                                      "AND key < ?3 ORDER BY key LIMIT ?2"));
+  ASSIGN_OR_RETURN(auto list_all, prepare("SELECT key, value, revision FROM entries "
+                                          "WHERE key >= ?1 ORDER BY key LIMIT ?2"));
+  ASSIGN_OR_RETURN(auto count, prepare("SELECT count(*) FROM entries WHERE key >= ? AND key < ?"));
+  ASSIGN_OR_RETURN(auto count_all, prepare("SELECT count(*) FROM entries"));
+  ASSIGN_OR_RETURN(auto revision_of, prepare("SELECT revision FROM entries WHERE key = ?"));
+  ASSIGN_OR_RETURN(auto revision, prepare("SELECT revision FROM store_revision"));
+  ASSIGN_OR_RETURN(auto next_revision,
+                   prepare("UPDATE store_revision SET revision = revision + 1 RETURNING revision"));
+  ASSIGN_OR_RETURN(
+      auto put,
+      prepare("INSERT INTO entries (key, value, revision) VALUES (?, ?, ?) ON CONFLICT "
+              "(key) DO UPDATE SET value = excluded.value, revision = excluded.revision"));
+  ASSIGN_OR_RETURN(auto erase, prepare("DELETE FROM entries WHERE key = ?"));
+  return Statements{std::move(get),      std::move(list),          std::move(list_all),
+                    std::move(count),    std::move(count_all),     std::move(revision_of),
+                    std::move(revision), std::move(next_revision), std::move(put),
+                    std::move(erase)};
 }
-
-}  // namespace
-
-namespace {
 
 absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path) {
   sqlite3* raw = nullptr;
@@ -398,28 +227,29 @@ absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path) {
   if (result != SQLITE_OK) return SqliteError(raw, absl::StrCat("cannot open \"", path, "\""));
   sqlite3_busy_timeout(raw, kBusyTimeoutMs);
 
-  RETURN_IF_ERROR(SchemaOf(raw, path).status());
+  RETURN_IF_ERROR(SqliteSchemaOf(raw, path).status());
   // Before the log files are made: they get the mode of the database.
   if (::chmod(path.c_str(), 0600) != 0) {
     return absl::PermissionDeniedError(absl::StrCat("store: cannot set the mode of \"", path,
                                                     "\" to 0600: ", std::strerror(errno),
                                                     "; run as the user who owns it"));
   }
-  RETURN_IF_ERROR(Execute(raw, "PRAGMA journal_mode = WAL"));
-  RETURN_IF_ERROR(Execute(raw,
-                          "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; "
-                          "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"));
-  RETURN_IF_ERROR(Migrate(raw, path));
+  RETURN_IF_ERROR(SqliteExecute(raw, "PRAGMA journal_mode = WAL"));
+  RETURN_IF_ERROR(SqliteExecute(raw,
+                                "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; "
+                                "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"));
+  RETURN_IF_ERROR(MigrateSqliteSchema(raw, path));
   // The whole file once, so that damage is found now and not by the first agent whose call meets
   // it.
   ASSIGN_OR_RETURN(
       int64_t defects,
-      QueryInt(raw, "SELECT count(*) FROM pragma_quick_check WHERE quick_check <> 'ok'"));
+      SqliteQueryInt(raw, "SELECT count(*) FROM pragma_quick_check WHERE quick_check <> 'ok'"));
   if (defects > 0) {
     return absl::UnavailableError(absl::StrCat("store \"", path, "\": ", kDamaged));
   }
   ASSIGN_OR_RETURN(Statements statements, PrepareAll(raw));
-  return std::make_unique<SqliteStoreImpl>(std::move(db), std::move(statements));
+  ASSIGN_OR_RETURN(int64_t revision, SqliteQueryInt(raw, "SELECT revision FROM store_revision"));
+  return std::make_unique<SqliteStoreImpl>(std::move(db), std::move(statements), revision);
 }
 
 }  // namespace

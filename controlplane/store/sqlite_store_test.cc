@@ -8,12 +8,18 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_matchers.h"
+#include "controlplane/records/authority_record.h"
+#include "controlplane/records/join_token_record.h"
+#include "controlplane/records/jwt_key_record.h"
+#include "controlplane/records/operator_token_record.h"
+#include "controlplane/store/testing/recording_listener.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -39,25 +45,23 @@ void Sql(const std::string& path, const std::string& sql) {
   sqlite3_close(db);
 }
 
+absl::Status Create(Store* store, const std::string& key) {
+  return store->Commit(StoreTransaction().RequireAbsent(key).Put(key, "value")).status();
+}
+
 TEST(SqliteStoreTest, KeepsEverythingAcrossAReopen) {
-  std::string key = "key";
+  int64_t revision = 0;
   {
     auto store = SqliteStore::Open(Path());
-    ASSERT_TRUE(store.ok()) << store.status();
-    ASSERT_TRUE(
-        (*store)->CreateAuthority({"cluster.local", "root", SecretBytes::TakeFrom(&key)}).ok());
-    ASSERT_TRUE((*store)->SetOperatorTokenHash(std::string(32, 'o')).ok());
-    ASSERT_TRUE(
-        (*store)
-            ->AddJoinToken(
-                {std::string(32, 't'), "spiffe://cluster.local/x", kNow + absl::Minutes(1)}, kNow)
-            .ok());
+    ASSERT_THAT(store, IsOk());
+    ASSERT_THAT(Create(store->get(), "a"), IsOk());
+    revision = (*(*store)->Get("a"))->revision;
   }
   auto store = SqliteStore::Open(Path());
-  ASSERT_TRUE(store.ok()) << store.status();
-  EXPECT_EQ((*(*store)->LoadAuthority())->root_der, "root");
-  EXPECT_EQ(**(*store)->LoadOperatorTokenHash(), std::string(32, 'o'));
-  EXPECT_TRUE((*store)->ConsumeJoinToken(std::string(32, 't'), kNow).ok());
+  ASSERT_THAT(store, IsOk());
+  EXPECT_EQ((*(*store)->Get("a"))->value, "value");
+  EXPECT_EQ((*(*store)->Get("a"))->revision, revision);
+  EXPECT_GT(*(*store)->Commit(StoreTransaction().Put("b", "")), revision);
 }
 
 TEST(SqliteStoreTest, AllFilesAreForTheOwnerAlone) {
@@ -65,7 +69,7 @@ TEST(SqliteStoreTest, AllFilesAreForTheOwnerAlone) {
   ::chmod(Path().c_str(), 0644);
   auto store = SqliteStore::Open(Path());
   ASSERT_TRUE(store.ok()) << store.status();
-  ASSERT_TRUE((*store)->SetOperatorTokenHash("x").ok());
+  ASSERT_THAT(Create(store->get(), "a"), IsOk());
   for (const char* suffix : {"", "-wal", "-shm"}) {
     struct stat info;
     ASSERT_EQ(::stat(absl::StrCat(Path(), suffix).c_str(), &info), 0) << suffix;
@@ -73,49 +77,137 @@ TEST(SqliteStoreTest, AllFilesAreForTheOwnerAlone) {
   }
 }
 
-TEST(SqliteStoreTest, TakesAFileOfTheFirstSchema) {
-  {
-    auto store = SqliteStore::Open(Path());
-    ASSERT_TRUE(store.ok()) << store.status();
-    ASSERT_TRUE((*store)->SetOperatorTokenHash(std::string(32, 'o')).ok());
-  }
-  Sql(Path(), "DROP TABLE jwt_keys; PRAGMA user_version = 1;");
-  auto store = SqliteStore::Open(Path());
-  ASSERT_TRUE(store.ok()) << store.status();
-  EXPECT_EQ(**(*store)->LoadOperatorTokenHash(), std::string(32, 'o'));
-  EXPECT_TRUE((*store)->LoadJwtKeys(kNow)->empty());
-  EXPECT_TRUE(SqliteStore::Open(Path()).ok());
+// The tables of earlier versions, as they made them.
+constexpr char kFirstSchema[] = R"sql(
+PRAGMA journal_mode = WAL;
+PRAGMA application_id = 1115255406;
+CREATE TABLE authority (
+  id INTEGER PRIMARY KEY CHECK (id = 1), trust_domain TEXT NOT NULL, root_der BLOB NOT NULL,
+  key_pkcs8 BLOB NOT NULL) STRICT;
+CREATE TABLE join_tokens (
+  hash BLOB PRIMARY KEY, spiffe_id TEXT NOT NULL, expires_at_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX join_tokens_by_expiry ON join_tokens (expires_at_us);
+CREATE TABLE operator_token (id INTEGER PRIMARY KEY CHECK (id = 1), hash BLOB NOT NULL) STRICT;
+INSERT INTO authority VALUES (1, 'cluster.local', x'00ff01', x'00736563726574');
+INSERT INTO join_tokens VALUES (x'aa00', 'spiffe://cluster.local/a', 1800000060000001);
+INSERT INTO join_tokens VALUES (x'bb00', 'spiffe://cluster.local/b', 1800000120000000);
+INSERT INTO operator_token VALUES (1, x'6f6f');
+PRAGMA user_version = 1;
+)sql";
+constexpr char kSecondSchema[] = R"sql(
+CREATE TABLE jwt_keys (
+  id TEXT PRIMARY KEY, key_pkcs8 BLOB NOT NULL, signs_from_us INTEGER NOT NULL,
+  not_after_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO jwt_keys VALUES ('z', x'01', 1800000000000000, 1800003600000000);
+INSERT INTO jwt_keys VALUES ('a', x'02', 1800001800000000, 1800005400000000);
+PRAGMA user_version = 2;
+)sql";
+
+void ExpectRecordsOfTheFirstSchema(Store* store) {
+  auto authority = LoadAuthority(store);
+  ASSERT_THAT(authority, IsOk());
+  ASSERT_TRUE(authority->has_value());
+  EXPECT_EQ((*authority)->trust_domain, "cluster.local");
+  EXPECT_EQ((*authority)->root_der, std::string("\0\xff\x01", 3));
+  EXPECT_EQ((*authority)->key_pkcs8.view(), absl::string_view("\0secret", 7));
+  EXPECT_THAT(LoadOperatorTokenHash(store), IsOkAndHolds(absl::optional<std::string>("oo")));
+  const std::string hash("\xaa\0", 2);
+  auto token = FindJoinToken(store, hash, kNow);
+  ASSERT_THAT(token, IsOk());
+  EXPECT_EQ(token->spiffe_id, "spiffe://cluster.local/a");
+  EXPECT_EQ(token->expires_at, kNow + absl::Minutes(1) + absl::Microseconds(1));
+  EXPECT_THAT(ConsumeJoinToken(store, hash, kNow), IsOk());
+  EXPECT_THAT(ConsumeJoinToken(store, hash, kNow), StatusIs(absl::StatusCode::kNotFound));
+  // Those that expire are found by their ends.
+  EXPECT_THAT(AddJoinToken(store, {"c", "spiffe://cluster.local/c", kNow + absl::Hours(1)},
+                           kNow + absl::Minutes(3)),
+              IsOk());
+  EXPECT_THAT(store->Count("join_token"), IsOkAndHolds(2));
 }
 
-TEST(SqliteStoreTest, TwoStoresOfOneFileUseATokenOnce) {
+TEST(SqliteStoreTest, TakesAFileOfTheFirstSchema) {
+  Sql(Path(), kFirstSchema);
+  auto store = SqliteStore::Open(Path());
+  ASSERT_THAT(store, IsOk());
+  ExpectRecordsOfTheFirstSchema(store->get());
+  EXPECT_TRUE(LoadJwtKeys(store->get(), kNow)->empty());
+  EXPECT_THAT(SqliteStore::Open(Path()), IsOk());
+}
+
+TEST(SqliteStoreTest, TakesAFileOfTheSecondSchema) {
+  Sql(Path(), kFirstSchema);
+  Sql(Path(), kSecondSchema);
+  auto store = SqliteStore::Open(Path());
+  ASSERT_THAT(store, IsOk());
+  ExpectRecordsOfTheFirstSchema(store->get());
+  auto keys = LoadJwtKeys(store->get(), kNow);
+  ASSERT_THAT(keys, IsOk());
+  ASSERT_EQ(keys->size(), 2u);
+  EXPECT_EQ((*keys)[0].id, "z");
+  EXPECT_EQ((*keys)[0].key_pkcs8.view(), "\x01");
+  EXPECT_EQ((*keys)[1].id, "a");
+  EXPECT_EQ((*keys)[1].signs_from, kNow + absl::Minutes(30));
+  EXPECT_EQ((*keys)[1].not_after, kNow + absl::Minutes(90));
+}
+
+TEST(SqliteStoreTest, AnOlderFileThatCannotBeTakenOverStaysAsItIs) {
+  Sql(Path(), kFirstSchema);
+  Sql(Path(), kSecondSchema);
+  // No key of an entry is as long.
+  Sql(Path(), "UPDATE join_tokens SET hash = zeroblob(2000) WHERE hash = x'bb00'");
+  EXPECT_THAT(SqliteStore::Open(Path()), StatusIs(absl::StatusCode::kInvalidArgument));
+  Sql(Path(), "UPDATE join_tokens SET hash = x'bb00' WHERE hash = zeroblob(2000)");
+  auto store = SqliteStore::Open(Path());
+  ASSERT_THAT(store, IsOk());
+  ExpectRecordsOfTheFirstSchema(store->get());
+}
+
+TEST(SqliteStoreTest, NoKeyOfAnOlderSchemaIsLeftInTheFile) {
+  Sql(Path(), kFirstSchema);
+  Sql(Path(), "UPDATE authority SET key_pkcs8 = CAST('plain old secret' AS BLOB)");
+  {
+    auto store = SqliteStore::Open(Path());
+    ASSERT_THAT(store, IsOk());
+    ASSERT_THAT((*store)->Commit(StoreTransaction().Delete("authority")), IsOk());
+  }
+  std::ifstream file(Path(), std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  EXPECT_EQ(bytes.find("plain old secret"), std::string::npos);
+}
+
+TEST(SqliteStoreTest, TwoStoresOfOneFileAreOne) {
   auto first = SqliteStore::Open(Path());
   auto second = SqliteStore::Open(Path());
   ASSERT_TRUE(first.ok() && second.ok());
-  ASSERT_TRUE(
-      (*first)
-          ->AddJoinToken({std::string(32, 't'), "spiffe://x/y", kNow + absl::Minutes(1)}, kNow)
-          .ok());
-  EXPECT_TRUE((*second)->ConsumeJoinToken(std::string(32, 't'), kNow).ok());
-  EXPECT_EQ((*first)->ConsumeJoinToken(std::string(32, 't'), kNow).code(),
-            absl::StatusCode::kNotFound);
+  EXPECT_THAT(Create(first->get(), "a"), IsOk());
+  EXPECT_THAT(Create(second->get(), "a"), StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST(SqliteStoreTest, AWatchBeginsAnewOnceAnotherProcessHasWritten) {
+  auto ours = SqliteStore::Open(Path());
+  auto others = SqliteStore::Open(Path());
+  ASSERT_TRUE(ours.ok() && others.ok());
+  RecordingListener listener;
+  const std::unique_ptr<StoreWatch> watch = (*ours)->Watch("", &listener);
+  ASSERT_TRUE(listener.AwaitResets(1));
+  ASSERT_THAT(Create(others->get(), "a"), IsOk());
+  ASSERT_THAT(Create(ours->get(), "b"), IsOk());
+  EXPECT_TRUE(listener.AwaitResets(2));
 }
 
 TEST(SqliteStoreTest, AWriteThatFailsIsUnavailableAndChangesNothing) {
   auto store = SqliteStore::Open(Path());
-  ASSERT_TRUE(store.ok());
-  ASSERT_TRUE(
-      (*store)
-          ->AddJoinToken({std::string(32, 'a'), "spiffe://x/y", kNow + absl::Minutes(1)}, kNow)
-          .ok());
+  ASSERT_THAT(store, IsOk());
+  ASSERT_THAT(Create(store->get(), "a"), IsOk());
+  const int64_t revision = (*store)->List("", "", 1)->revision;
   Sql(Path(),
-      "CREATE TRIGGER broken BEFORE INSERT ON join_tokens "
+      "CREATE TRIGGER broken BEFORE INSERT ON entries WHEN NEW.key = CAST('b' AS BLOB) "
       "BEGIN SELECT RAISE(ABORT, 'disk on fire'); END;");
-  const absl::Status status = (*store)->AddJoinToken(
-      {std::string(32, 'b'), "spiffe://x/y", kNow + absl::Hours(1)}, kNow + absl::Minutes(2));
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("disk on fire"));
-  // The expired token was to be forgotten in the same transaction: it is still there.
-  EXPECT_TRUE((*store)->FindJoinToken(std::string(32, 'a'), kNow).ok());
+  EXPECT_THAT((*store)->Commit(StoreTransaction().Delete("a").Put("b", "")),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("disk on fire")));
+  EXPECT_EQ((*(*store)->Get("a"))->value, "value");
+  EXPECT_EQ((*store)->List("", "", 1)->revision, revision);
 }
 
 TEST(SqliteStoreTest, RefusesAFileThatIsNoDatabase) {
@@ -176,7 +268,7 @@ TEST(SqliteStoreTest, DiscardsEveryFileOfAStore) {
   {
     auto store = SqliteStore::Open(Path());
     ASSERT_TRUE(store.ok());
-    ASSERT_TRUE((*store)->SetOperatorTokenHash("x").ok());
+    ASSERT_THAT(Create(store->get(), "a"), IsOk());
   }
   SqliteStore::Discard(Path());
   for (const char* suffix : {"", "-wal", "-shm"}) {
@@ -220,21 +312,20 @@ TEST(SqliteStoreTest, OnAFullDiskItSaysSoAndGoesOnWhenThereIsRoom) {
   auto store = SqliteStore::Open(path);
   ASSERT_TRUE(store.ok()) << store.status();
   absl::Status status;
-  int tokens = 0;
-  for (; status.ok() && tokens < 10000; ++tokens) {
-    const std::string hash = absl::StrCat(std::string(28, 't'), 1000 + tokens);
-    status = (*store)->AddJoinToken({hash, "spiffe://x/y", kNow + absl::Minutes(1)}, kNow);
+  int entries = 0;
+  for (; status.ok() && entries < 10000; ++entries) {
+    status = Create(store->get(), absl::StrCat(1000 + entries));
   }
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr(path), HasSubstr("disk is full"), HasSubstr("make room")));
   // What is known can still be read, and nothing was half done.
-  const std::string last = absl::StrCat(std::string(28, 't'), 1000 + tokens - 1);
-  EXPECT_EQ((*store)->FindJoinToken(last, kNow).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_TRUE((*store)->FindJoinToken(absl::StrCat(std::string(28, 't'), 1000), kNow).ok());
+  const std::string last = absl::StrCat(1000 + entries - 1);
+  EXPECT_FALSE((*store)->Get(last)->has_value());
+  EXPECT_TRUE((*store)->Get("1000")->has_value());
   ASSERT_EQ(::mount("none", disk.c_str(), "tmpfs", MS_REMOUNT, "size=1m"), 0);
-  EXPECT_TRUE((*store)->AddJoinToken({last, "spiffe://x/y", kNow + absl::Minutes(1)}, kNow).ok());
-  EXPECT_TRUE((*store)->ConsumeJoinToken(last, kNow).ok());
+  EXPECT_THAT(Create(store->get(), last), IsOk());
+  EXPECT_THAT((*store)->Commit(StoreTransaction().Delete(last)), IsOk());
 }
 
 TEST(SqliteStoreTest, AFileThatCouldNotBeMadeWholeIsRemoved) {

@@ -1,115 +1,90 @@
 #include "controlplane/store/testing/memory_store.h"
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "controlplane/store/single_process_election.h"
 
 namespace byrnie {
-namespace {
-
-AuthorityRecord Copy(const AuthorityRecord& record) {
-  return AuthorityRecord{record.trust_domain, record.root_der, record.key_pkcs8.Clone()};
-}
-
-JwtKeyRecord Copy(const JwtKeyRecord& record) {
-  return JwtKeyRecord{record.id, record.key_pkcs8.Clone(), record.signs_from, record.not_after};
-}
-
-}  // namespace
 
 void MemoryStore::FailWith(absl::Status failure) {
   absl::MutexLock lock(&mu_);
   failure_ = std::move(failure);
 }
 
-absl::StatusOr<absl::optional<AuthorityRecord>> MemoryStore::LoadAuthority() {
+void MemoryStore::LoseNextAnswer(absl::Status answer) {
   absl::MutexLock lock(&mu_);
-  RETURN_IF_ERROR(failure_);
-  if (!authority_.has_value()) return absl::optional<AuthorityRecord>();
-  return absl::optional<AuthorityRecord>(Copy(*authority_));
+  lost_answer_ = std::move(answer);
 }
 
-absl::Status MemoryStore::CreateAuthority(const AuthorityRecord& authority) {
+absl::StatusOr<absl::optional<StoreEntry>> MemoryStore::Get(absl::string_view key) {
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(failure_);
-  if (authority_.has_value()) return absl::AlreadyExistsError("there is an authority");
-  authority_ = Copy(authority);
-  return absl::OkStatus();
+  const auto found = entries_.find(std::string(key));
+  if (found == entries_.end()) return absl::optional<StoreEntry>();
+  return absl::optional<StoreEntry>(found->second);
 }
 
-absl::Status MemoryStore::AddJoinToken(const JoinTokenRecord& token, absl::Time now) {
+absl::StatusOr<Store::Page> MemoryStore::List(absl::string_view prefix, absl::string_view after_key,
+                                              int limit) {
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(failure_);
-  for (auto it = tokens_.begin(); it != tokens_.end();) {
-    it = it->second.expires_at <= now ? tokens_.erase(it) : std::next(it);
+  Page page;
+  page.revision = revision_;
+  auto it = entries_.lower_bound(StorePageStart(prefix, after_key));
+  for (; it != entries_.end() && absl::StartsWith(it->first, prefix); ++it) {
+    if (page.entries.size() == static_cast<size_t>(limit)) {
+      page.more = true;
+      break;
+    }
+    page.entries.push_back(it->second);
   }
-  if (tokens_.size() >= static_cast<size_t>(kMaxJoinTokens)) {
-    return absl::ResourceExhaustedError("too many tokens");
-  }
-  if (!tokens_.emplace(token.hash, token).second) return absl::AlreadyExistsError("known token");
-  return absl::OkStatus();
+  return page;
 }
 
-absl::StatusOr<JoinTokenRecord> MemoryStore::FindJoinToken(const std::string& hash,
-                                                           absl::Time now) {
+absl::StatusOr<int64_t> MemoryStore::Count(absl::string_view prefix) {
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(failure_);
-  auto it = tokens_.find(hash);
-  if (it == tokens_.end() || it->second.expires_at <= now) return absl::NotFoundError("no token");
-  return it->second;
+  return std::count_if(entries_.begin(), entries_.end(), [prefix](const auto& entry) {
+    return absl::StartsWith(entry.first, prefix);
+  });
 }
 
-absl::Status MemoryStore::ConsumeJoinToken(const std::string& hash, absl::Time now) {
+absl::StatusOr<int64_t> MemoryStore::Commit(const StoreTransaction& transaction) {
+  RETURN_IF_ERROR(transaction.Check());
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(failure_);
-  auto it = tokens_.find(hash);
-  if (it == tokens_.end() || it->second.expires_at <= now) return absl::NotFoundError("no token");
-  tokens_.erase(it);
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::vector<JwtKeyRecord>> MemoryStore::LoadJwtKeys(absl::Time now) {
-  absl::MutexLock lock(&mu_);
-  RETURN_IF_ERROR(failure_);
-  std::vector<JwtKeyRecord> keys;
-  for (const JwtKeyRecord& key : jwt_keys_) {
-    if (key.not_after > now) keys.push_back(Copy(key));
-  }
-  return keys;
-}
-
-absl::Status MemoryStore::AddJwtKey(const JwtKeyRecord& key, absl::Time after, absl::Time now) {
-  absl::MutexLock lock(&mu_);
-  RETURN_IF_ERROR(failure_);
-  jwt_keys_.erase(std::remove_if(jwt_keys_.begin(), jwt_keys_.end(),
-                                 [now](const JwtKeyRecord& old) { return old.not_after <= now; }),
-                  jwt_keys_.end());
-  for (const JwtKeyRecord& other : jwt_keys_) {
-    if (other.id == key.id || other.signs_from > after) {
-      return absl::AlreadyExistsError("there is a later key");
+  for (const StoreCondition& condition : transaction.conditions()) {
+    const auto found = entries_.find(condition.key);
+    if ((found == entries_.end() ? 0 : found->second.revision) != condition.revision) {
+      return absl::AbortedError(absl::StrCat("store: \"", condition.key, "\" has changed"));
     }
   }
-  const auto place = std::upper_bound(
-      jwt_keys_.begin(), jwt_keys_.end(), key, [](const JwtKeyRecord& a, const JwtKeyRecord& b) {
-        return std::tie(a.signs_from, a.id) < std::tie(b.signs_from, b.id);
-      });
-  jwt_keys_.insert(place, Copy(key));
-  return absl::OkStatus();
+  if (!transaction.writes().empty()) {
+    ++revision_;
+    for (const StoreWrite& write : transaction.writes()) {
+      if (write.value.has_value()) {
+        entries_[write.key] = StoreEntry{write.key, *write.value, revision_};
+      } else {
+        entries_.erase(write.key);
+      }
+    }
+    hub_.Publish(transaction.writes(), revision_);
+  }
+  const absl::Status answer = std::exchange(lost_answer_, absl::OkStatus());
+  if (!answer.ok()) return answer;
+  return revision_;
 }
 
-absl::StatusOr<absl::optional<std::string>> MemoryStore::LoadOperatorTokenHash() {
-  absl::MutexLock lock(&mu_);
-  RETURN_IF_ERROR(failure_);
-  return operator_hash_;
+std::unique_ptr<StoreWatch> MemoryStore::Watch(absl::string_view prefix, StoreListener* listener) {
+  return hub_.Watch(prefix, listener);
 }
 
-absl::Status MemoryStore::SetOperatorTokenHash(const std::string& hash) {
-  absl::MutexLock lock(&mu_);
-  RETURN_IF_ERROR(failure_);
-  operator_hash_ = hash;
-  return absl::OkStatus();
+std::unique_ptr<StoreElection> MemoryStore::Campaign(absl::string_view name) {
+  return std::make_unique<SingleProcessElection>(name);
 }
 
 }  // namespace byrnie

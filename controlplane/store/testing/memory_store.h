@@ -1,13 +1,15 @@
 #ifndef BYRNIE_CONTROLPLANE_STORE_TESTING_MEMORY_STORE_H_
 #define BYRNIE_CONTROLPLANE_STORE_TESTING_MEMORY_STORE_H_
 
+#include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "controlplane/store/store.h"
+#include "controlplane/store/watch_hub.h"
 
 namespace byrnie {
 
@@ -16,24 +18,24 @@ class MemoryStore final : public Store {
  public:
   // From now on every call returns `failure` and changes nothing; OK ends it.
   void FailWith(absl::Status failure);
+  // The next Commit is carried out, and its caller learns `answer` instead.
+  void LoseNextAnswer(absl::Status answer);
 
-  absl::StatusOr<absl::optional<AuthorityRecord>> LoadAuthority() override;
-  absl::Status CreateAuthority(const AuthorityRecord& authority) override;
-  absl::Status AddJoinToken(const JoinTokenRecord& token, absl::Time now) override;
-  absl::StatusOr<JoinTokenRecord> FindJoinToken(const std::string& hash, absl::Time now) override;
-  absl::Status ConsumeJoinToken(const std::string& hash, absl::Time now) override;
-  absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(absl::Time now) override;
-  absl::Status AddJwtKey(const JwtKeyRecord& key, absl::Time after, absl::Time now) override;
-  absl::StatusOr<absl::optional<std::string>> LoadOperatorTokenHash() override;
-  absl::Status SetOperatorTokenHash(const std::string& hash) override;
+  absl::StatusOr<absl::optional<StoreEntry>> Get(absl::string_view key) override;
+  absl::StatusOr<Page> List(absl::string_view prefix, absl::string_view after_key,
+                            int limit) override;
+  absl::StatusOr<int64_t> Count(absl::string_view prefix) override;
+  absl::StatusOr<int64_t> Commit(const StoreTransaction& transaction) override;
+  std::unique_ptr<StoreWatch> Watch(absl::string_view prefix, StoreListener* listener) override;
+  std::unique_ptr<StoreElection> Campaign(absl::string_view name) override;
 
  private:
   absl::Mutex mu_;
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
-  absl::optional<AuthorityRecord> authority_ ABSL_GUARDED_BY(mu_);
-  std::map<std::string, JoinTokenRecord> tokens_ ABSL_GUARDED_BY(mu_);
-  std::vector<JwtKeyRecord> jwt_keys_ ABSL_GUARDED_BY(mu_);  // By signs_from, then id.
-  absl::optional<std::string> operator_hash_ ABSL_GUARDED_BY(mu_);
+  absl::Status lost_answer_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, StoreEntry> entries_ ABSL_GUARDED_BY(mu_);
+  int64_t revision_ ABSL_GUARDED_BY(mu_) = 0;
+  WatchHub hub_;
 };
 
 }  // namespace byrnie
