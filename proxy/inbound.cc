@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/release_memory.h"
 #include "proxy/proxy_header.h"
 #include "proxy/tunnel_pool.h"
 
@@ -55,7 +56,7 @@ void InboundConnection::Start() {
            absl::StrCat("CONNECT ", authority_.substr(0, kMaxQuoted)));
     return;
   }
-  authority_ = std::string();
+  ReleaseMemory(&authority_);
   if (const auto shed = context()->overload->WhyNotConnection(-1)) {
     Answer(503, Result::kFailed, shed->reason, std::string(shed->detail));
     return;

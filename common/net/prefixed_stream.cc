@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/release_memory.h"
 
 namespace byrnie {
 
@@ -33,12 +34,12 @@ IoResult PrefixedStream::Read(absl::Span<uint8_t> buffer) {
   const size_t size = std::min(buffer.size(), prefix_.size() - begin_);
   memcpy(buffer.data(), prefix_.data() + begin_, size);
   begin_ += size;
-  if (begin_ == prefix_.size()) prefix_ = std::string();
+  if (begin_ == prefix_.size()) ReleaseMemory(&prefix_);
   return {size, IoStatus::kOk};
 }
 
 void PrefixedStream::Reset() {
-  prefix_ = std::string();
+  ReleaseMemory(&prefix_);
   tell_.reset();
   stream_->Reset();
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "common/base/check.h"
+#include "common/base/release_memory.h"
 
 namespace byrnie {
 
@@ -107,7 +108,7 @@ IoStatus CiphertextBuffer::Flush() {
       out_begin_ = 0;
     }
   }
-  out_ = std::string();
+  ReleaseMemory(&out_);
   out_begin_ = 0;
   return IoStatus::kOk;
 }

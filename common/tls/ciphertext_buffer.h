@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/types/span.h"
+#include "common/base/release_memory.h"
 #include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
 #include "openssl/bio.h"
@@ -22,12 +23,12 @@ class CiphertextBuffer {
   static constexpr size_t kReadAhead = 64 * 1024;
   // At this much unsent the writer has to wait; at most one flight or record goes beyond it.
   static constexpr size_t kHighMark = 64 * 1024;
-  // Of either, however short the budget is.
+  // Of both together, however short the budget is.
   static constexpr size_t kLeast = 4 * 1024;
 
   // `budget` may be null: no limit.
   CiphertextBuffer(ByteStream* transport, BufferBudget* budget)
-      : transport_(transport), use_(budget, 2 * kLeast) {}
+      : transport_(transport), use_(budget, kLeast) {}
   CiphertextBuffer(const CiphertextBuffer&) = delete;
   CiphertextBuffer& operator=(const CiphertextBuffer&) = delete;
 
@@ -50,7 +51,7 @@ class CiphertextBuffer {
   bool broken() const { return broken_; }
   // A read may give something now.
   bool MayRead() const { return unread() > 0 || !read_blocked_; }
-  size_t allocated() const { return (in_ ? in_size_ : 0) + (out_.empty() ? 0 : out_.capacity()); }
+  size_t allocated() const { return (in_ ? in_size_ : 0) + AllocatedMemory(out_); }
   // Tells the budget what is allocated now, and `beyond` bytes that the SSL holds itself. For the
   // end of each event: what comes and goes within one costs nobody anything.
   void Account(size_t beyond) { use_.Set(allocated() + beyond, allocated() + beyond); }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/types/optional.h"
+#include "common/base/release_memory.h"
 
 namespace byrnie {
 namespace {
@@ -133,7 +134,7 @@ ClientHelloParser::State ClientHelloParser::Feed(absl::Span<const uint8_t> data)
     content_left_ = static_cast<uint16_t>(content_left_ - size);
     if (content_left_ == 0) header_size_ = 0;
   }
-  if (state_ != State::kNeedMore) message_ = std::string();
+  if (state_ != State::kNeedMore) ReleaseMemory(&message_);
   return state_;
 }
 
