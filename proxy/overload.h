@@ -59,6 +59,8 @@ class Overload {
   // Tells what is used of Limits::memory, and what open connections may use beyond that without
   // asking; true when that made shedding begin.
   bool SetMemoryUsed(uint64_t bytes, uint64_t promised);
+  // New connections are refused for want of memory.
+  bool short_of_memory() const { return short_of_memory_.load(std::memory_order_relaxed); }
 
  private:
   absl::optional<Shed> WhyNot(int fd);

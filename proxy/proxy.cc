@@ -26,6 +26,8 @@ constexpr uint64_t kBufferShare = 4;
 constexpr double kGrowBelow = 0.65;
 // How often memory is measured where there is a limit: a few microseconds each time.
 constexpr absl::Duration kMeasureInterval = absl::Milliseconds(50);
+// While it is short, the heap is trimmed at every so many of these: a few milliseconds each time.
+constexpr int kTrimEvery = 10;
 // Descriptors left for the admin page, the link and the listeners when connections have taken all
 // others.
 constexpr int kReservedSockets = 32;
@@ -258,11 +260,15 @@ void Proxy::MeasureMemory() {
   metrics_.memory_used->Set(static_cast<int64_t>(*used));
   budget_.SetMemoryLeft(static_cast<int64_t>(static_cast<double>(memory_->limit()) * kGrowBelow) -
                         static_cast<int64_t>(*used));
-  if (!overload_.SetMemoryUsed(*used, budget_.Unfilled())) return;
-  logger_->Warning(
-      "memory is short, refusing new connections",
-      {{"used", *used}, {"promised", budget_.Unfilled()}, {"limit", memory_->limit()}});
-  malloc_trim(0);
+  if (overload_.SetMemoryUsed(*used, budget_.Unfilled())) {
+    logger_->Warning(
+        "memory is short, refusing new connections",
+        {{"used", *used}, {"promised", budget_.Unfilled()}, {"limit", memory_->limit()}});
+    measured_short_ = 0;
+  }
+  // What buffers gave back counts only once the kernel has it, so that connections are not refused
+  // for longer than they must be.
+  if (overload_.short_of_memory() && measured_short_++ % kTrimEvery == 0) malloc_trim(0);
 }
 
 void Proxy::ReturnMemory() {

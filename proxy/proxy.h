@@ -111,6 +111,8 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   std::unique_ptr<EventLoop::Timer> route_timer_;
   // Whether threads have ended since memory was last returned, see ReturnMemory.
   bool trim_again_ = false;
+  // Measurements since memory became short.
+  int measured_short_ = 0;
   // Most there was since memory was last returned, see ReturnMemory.
   int64_t peak_load_ = 0;
   std::unique_ptr<EventLoop::Timer> measure_timer_;
