@@ -6,7 +6,6 @@ like: two lives ahead, together with the authority, it has a valid certificate a
 (and says whose clock is wrong) in 5 s and asks at most once a second; right again, it has one in 6 s.
 """
 
-import glob
 import json
 import os
 import sys
@@ -19,6 +18,7 @@ from testing.case import MeshTestCase, main
 from testing.mesh import PROXY_UID, parse_metrics
 from testing.issuer import Issuer
 from testing.process import wait_until
+from testing.shifted_clock import ShiftedClock
 
 LIFE = 3600
 
@@ -32,29 +32,18 @@ class ClockJumpTest(MeshTestCase):
         cls.ca = CaDouble(mesh.network.host("ca", 3), issuer=Issuer.of_control_plane(mesh))
         cls.ca.life = LIFE
         cls.ca.start()
-        cls.offset = os.path.join(mesh.directory, "offset")
-        cls.set_clock(0)
-        library = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
-        assert library, "libfaketime is not installed; tools/setup installs it"
+        cls.clock = ShiftedClock(mesh.directory)
         pod = cls.pod = mesh.pod("client")
         pod.extra_agent_flags = [f"--ca_address={cls.ca.target}"]
         pod.write_token()
-        pod.agent = mesh.spawn(
-            "agent", pod.host,
-            ["env", f"LD_PRELOAD={library[0]}", f"FAKETIME_TIMESTAMP_FILE={cls.offset}", "FAKETIME_NO_CACHE=1",
-             "FAKETIME_DONT_FAKE_MONOTONIC=1", *pod.agent_arguments()], mesh.log_path("agent"), uid=PROXY_UID)
+        pod.agent = mesh.spawn("agent", pod.host, [*cls.clock.command, *pod.agent_arguments()], mesh.log_path("agent"),
+                               uid=PROXY_UID)
         wait_until(lambda: cls.certs()["valid"], 10, "the first certificate")
 
     @classmethod
     def tearDownClass(cls):
         cls.ca.stop()
         super().tearDownClass()
-
-    @classmethod
-    def set_clock(cls, seconds):
-        with open(cls.offset + ".new", "w", encoding="ascii") as out:
-            out.write(f"{seconds:+d}\n")
-        os.replace(cls.offset + ".new", cls.offset)
 
     @classmethod
     def certs(cls):
@@ -67,7 +56,7 @@ class ClockJumpTest(MeshTestCase):
         jumps = self.metric("byrnie_certagent_clock_jumps_total")
         with self.subTest("a machine that slept two lives"):
             self.ca.clock_offset = 2.0 * LIFE
-            self.set_clock(2 * LIFE)
+            self.clock.set(2 * LIFE)
             wait_until(lambda: not self.certs()["valid"], 2, "the old certificate's end")
             wait_until(lambda: self.certs()["valid"], 5, "a renewal")
             self.assertEqual(self.metric("byrnie_certagent_clock_jumps_total"), jumps + 1)
@@ -75,7 +64,7 @@ class ClockJumpTest(MeshTestCase):
         with self.subTest("a clock set back an hour, alone"):
             self.ca.clock_offset = 2.0 * LIFE
             asked = len(self.ca.calls)
-            self.set_clock(LIFE)
+            self.clock.set(LIFE)
             started = time.monotonic()
             wait_until(lambda: "your clock is 3600 s behind the mesh" in self.certs()["renewal"]["last_error"]
                        or "your clock is 3599 s behind the mesh" in self.certs()["renewal"]["last_error"], 5, "a word about it")
@@ -88,7 +77,7 @@ class ClockJumpTest(MeshTestCase):
             self.assertFalse(self.certs()["valid"])
             self.assertLessEqual(len(self.ca.calls) - asked, time.monotonic() - started + 1)
         with self.subTest("right again"):
-            self.set_clock(2 * LIFE)
+            self.clock.set(2 * LIFE)
             wait_until(lambda: self.certs()["valid"], 6, "a valid certificate")
 
 

@@ -7,7 +7,6 @@ minutes of an hour's certificate ahead, it neither loses it nor asks again and a
 certificate, says why, and signs nothing.
 """
 
-import glob
 import json
 import os
 import sys
@@ -18,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from testing.case import MeshTestCase, main
 from testing.mesh import PROXY_UID, parse_metrics
 from testing.process import wait_until
+from testing.shifted_clock import ShiftedClock
 
 RENEWED = 'byrnie_certagent_renewals_total{result="renewed"}'
 
@@ -28,22 +28,11 @@ class ClockOffsetTest(MeshTestCase):
     def build(cls):
         mesh = cls.mesh
         mesh.control_plane.start()
-        cls.offset = os.path.join(mesh.directory, "offset")
-        cls.set_clock(-120)
-        library = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
-        assert library, "libfaketime is not installed; tools/setup installs it"
+        cls.clock = ShiftedClock(mesh.directory, -120)
         pod = cls.pod = mesh.pod("client")
         pod.write_token()
-        pod.agent = mesh.spawn(
-            "agent", pod.host,
-            ["env", f"LD_PRELOAD={library[0]}", f"FAKETIME_TIMESTAMP_FILE={cls.offset}", "FAKETIME_NO_CACHE=1",
-             "FAKETIME_DONT_FAKE_MONOTONIC=1", *pod.agent_arguments()], mesh.log_path("agent"), uid=PROXY_UID)
-
-    @classmethod
-    def set_clock(cls, seconds):
-        with open(cls.offset + ".new", "w", encoding="ascii") as out:
-            out.write(f"{seconds:+d}\n")
-        os.replace(cls.offset + ".new", cls.offset)
+        pod.agent = mesh.spawn("agent", pod.host, [*cls.clock.command, *pod.agent_arguments()], mesh.log_path("agent"),
+                               uid=PROXY_UID)
 
     def certs(self):
         status, text = self.pod.agent_admin("/certs")[:2]
@@ -58,10 +47,10 @@ class ClockOffsetTest(MeshTestCase):
             self.assertIn("byrnie/controlplane", self.last_error())
             self.assertFalse(self.certs()["valid"])
         with self.subTest("right"):
-            self.set_clock(0)
+            self.clock.set(0)
             wait_until(lambda: self.certs()["valid"], 8, "the first certificate")
         with self.subTest("ahead by two thirds of the certificate's life"):
-            self.set_clock(2400)
+            self.clock.set(2400)
             self.pod.agent_admin("/renew", "POST")
             time.sleep(2)
             before, cpu = parse_metrics(self.pod.agent_admin("/metrics")[1])[RENEWED], self.pod.agent.cpu_seconds()
@@ -70,13 +59,13 @@ class ClockOffsetTest(MeshTestCase):
             self.assertLessEqual(parse_metrics(self.pod.agent_admin("/metrics")[1])[RENEWED] - before, 1)
             self.assertLess(self.pod.agent.cpu_seconds() - cpu, 0.06)
         with self.subTest("an hour behind"):
-            self.set_clock(-3600)
+            self.clock.set(-3600)
             wait_until(lambda: "is the clock of this machine behind?" in self.last_error(), 8, "a word about the clock")
             self.assertIn("behind the mesh", self.last_error())
             self.assertFalse(self.certs()["valid"])
             self.assertEqual(self.pod.agent_admin("/healthz/ready")[0], 503)
         with self.subTest("right again"):
-            self.set_clock(0)
+            self.clock.set(0)
             wait_until(lambda: self.certs()["valid"], 8, "a valid certificate")
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A thousand connections that stall at once in a container of 64 MiB: neither proxy is killed, and no connection is lost.
 
-Proved at either end, in a control group where this machine has them: the connections are open before anything is sent, so that
+Proved for tunnels and for direct mTLS, at either end, in a control group where this machine has them: the connections are open before anything is sent, so that
 nothing new is there to be refused; their servers read nothing while the clients send all they can; once the servers read, every
 byte arrives on every connection.
 """
@@ -29,11 +29,16 @@ EACH = 1 << 20
 KERNEL = "4096 16384 65536"
 
 
-class StalledMemoryTest(MeshTestCase):
+class StalledMemory:
+    """What holds for both ways to carry a connection."""
+
+    protocol = "HBONE"
 
     @classmethod
     def build(cls):
-        super().build()
+        cls.client, cls.server = (cls.mesh.pod(name, tunnel_protocol=cls.protocol) for name in ("client", "server"))
+        cls.mesh.vip, cls.mesh.vip6 = cls.mesh.service("server", [cls.server])
+        cls.mesh.start()
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         for pod in (cls.client, cls.server):
@@ -157,6 +162,16 @@ class StalledMemoryTest(MeshTestCase):
 
     def test_the_server_s_proxy_holds_what_its_application_does_not_read(self):
         self.check(self.server)
+
+
+class TunnelsTest(StalledMemory, MeshTestCase):
+    pass
+
+
+class DirectMtlsTest(StalledMemory, MeshTestCase):
+    """A TLS connection for each of the application's, with buffers of its own."""
+
+    protocol = "LEGACY_ISTIO_MTLS"
 
 
 if __name__ == "__main__":
