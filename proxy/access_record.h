@@ -13,7 +13,7 @@
 
 namespace byrnie {
 
-// Why a proxied connection ended or never began, beside the reasons of proxy/authorizer.h
+// Why a proxied connection ended or never began, beside the reasons of common/policy/authorizer.h
 // (decision_reason) and proxy/routing_table.h (route_reason). Together they are the closed set of
 // AccessRecord::reason and of the `reason` label of metrics; a new one is added to
 // proxy/reason_set.cc too.

@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/net/socket_address.h"
-#include "proxy/policy.h"
+#include "common/policy/policy.h"
 
 namespace byrnie {
 

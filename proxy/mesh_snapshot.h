@@ -10,9 +10,9 @@
 #include "absl/time/time.h"
 #include "common/identity/identity_snapshot.h"
 #include "common/net/socket_address.h"
+#include "common/policy/authorizer.h"
+#include "common/policy/connection_facts.h"
 #include "common/tls/tls_context.h"
-#include "proxy/authorizer.h"
-#include "proxy/connection_facts.h"
 #include "proxy/routing_table.h"
 
 namespace byrnie {

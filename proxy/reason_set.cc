@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "common/policy/authorizer.h"
 #include "proxy/access_record.h"
-#include "proxy/authorizer.h"
 #include "proxy/end_reason.h"
 #include "proxy/routing_table.h"
 #include "proxy/tunnel_reason.h"

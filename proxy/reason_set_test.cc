@@ -3,10 +3,10 @@
 #include <set>
 #include <string>
 
+#include "common/policy/authorizer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
-#include "proxy/authorizer.h"
 
 namespace byrnie {
 namespace {

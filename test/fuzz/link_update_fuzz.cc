@@ -2,7 +2,7 @@
 // made with them.
 
 #include "byrnie/link/v1/link.pb.h"
-#include "proxy/authorizer.h"
+#include "common/policy/authorizer.h"
 #include "proxy/routing_table_builder.h"
 #include "test/fuzz/fuzz_target.h"
 

@@ -81,7 +81,7 @@ class ReferenceTest(MeshTestCase):
 
     def test_the_list_of_reasons_is_that_of_the_headers(self):
         named = set()
-        for path in glob.glob(os.path.join(REPOSITORY, "proxy", "*.h")):
+        for path in (path for folder in ("proxy", "common/policy") for path in glob.glob(os.path.join(REPOSITORY, folder, "*.h"))):
             with open(path, encoding="utf-8") as header:
                 for body in re.findall(r"^namespace \w+_reason \{\n(.*?)^\}", header.read(), re.M | re.S):
                     named |= set(re.findall(r'k\w+ =\s+"([^"]+)"', body))

@@ -1,11 +1,11 @@
-#include "proxy/policy_conversion.h"
+#include "common/policy/policy_conversion.h"
 
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "proxy/known_fields.h"
+#include "common/policy/known_fields.h"
 
 namespace byrnie {
 namespace {

@@ -1,4 +1,4 @@
-#include "proxy/authorizer.h"
+#include "common/policy/authorizer.h"
 
 #include <algorithm>
 #include <tuple>
@@ -7,9 +7,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/policy/policy_conversion.h"
 #include "google/protobuf/repeated_field.h"
 #include "istio/security/authorization.pb.h"
-#include "proxy/policy_conversion.h"
 
 namespace byrnie {
 namespace {

@@ -1,5 +1,5 @@
-#ifndef BYRNIE_PROXY_KNOWN_FIELDS_H_
-#define BYRNIE_PROXY_KNOWN_FIELDS_H_
+#ifndef BYRNIE_COMMON_POLICY_KNOWN_FIELDS_H_
+#define BYRNIE_COMMON_POLICY_KNOWN_FIELDS_H_
 
 #include <map>
 #include <string>
@@ -27,4 +27,4 @@ absl::Status CheckKnownFields(absl::string_view serialized, const KnownFields& k
 
 }  // namespace byrnie
 
-#endif  // BYRNIE_PROXY_KNOWN_FIELDS_H_
+#endif  // BYRNIE_COMMON_POLICY_KNOWN_FIELDS_H_

@@ -2,11 +2,11 @@
 #include <string>
 
 #include "common/base/status_matchers.h"
+#include "common/policy/authorizer.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/repeated_field.h"
 #include "gtest/gtest.h"
 #include "istio/security/authorization.pb.h"
-#include "proxy/authorizer.h"
 
 // What is taken for a set of policies, and what rejects it.
 

@@ -1,9 +1,9 @@
-#ifndef BYRNIE_PROXY_POLICY_CONVERSION_H_
-#define BYRNIE_PROXY_POLICY_CONVERSION_H_
+#ifndef BYRNIE_COMMON_POLICY_POLICY_CONVERSION_H_
+#define BYRNIE_COMMON_POLICY_POLICY_CONVERSION_H_
 
 #include "absl/status/statusor.h"
+#include "common/policy/policy.h"
 #include "istio/security/authorization.pb.h"
-#include "proxy/policy.h"
 
 namespace byrnie {
 
@@ -21,4 +21,4 @@ absl::StatusOr<Policy> ConvertPolicy(const istio::security::Authorization& polic
 
 }  // namespace byrnie
 
-#endif  // BYRNIE_PROXY_POLICY_CONVERSION_H_
+#endif  // BYRNIE_COMMON_POLICY_POLICY_CONVERSION_H_

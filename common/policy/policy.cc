@@ -1,4 +1,4 @@
-#include "proxy/policy.h"
+#include "common/policy/policy.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
-#ifndef BYRNIE_PROXY_CONNECTION_FACTS_H_
-#define BYRNIE_PROXY_CONNECTION_FACTS_H_
+#ifndef BYRNIE_COMMON_POLICY_CONNECTION_FACTS_H_
+#define BYRNIE_COMMON_POLICY_CONNECTION_FACTS_H_
 
 #include "absl/types/optional.h"
 #include "common/identity/spiffe_id.h"
@@ -23,4 +23,4 @@ struct ConnectionFacts {
 
 }  // namespace byrnie
 
-#endif  // BYRNIE_PROXY_CONNECTION_FACTS_H_
+#endif  // BYRNIE_COMMON_POLICY_CONNECTION_FACTS_H_

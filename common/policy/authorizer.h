@@ -1,5 +1,5 @@
-#ifndef BYRNIE_PROXY_AUTHORIZER_H_
-#define BYRNIE_PROXY_AUTHORIZER_H_
+#ifndef BYRNIE_COMMON_POLICY_AUTHORIZER_H_
+#define BYRNIE_COMMON_POLICY_AUTHORIZER_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -10,8 +10,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "proxy/connection_facts.h"
-#include "proxy/policy.h"
+#include "common/policy/connection_facts.h"
+#include "common/policy/policy.h"
 
 namespace google::protobuf {
 template <typename Element>
@@ -120,10 +120,10 @@ struct Decision {
 // of the workload's own trust domain is allowed, and plaintext where it is admitted. A policy
 // concerns a
 // workload by its scope: all (GLOBAL), those of its namespace (NAMESPACE), those that list it
-// (WORKLOAD_SELECTOR). How a policy matches is said in proxy/policy.h.
+// (WORKLOAD_SELECTOR). How a policy matches is said in common/policy/policy.h.
 Decision Authorize(const PolicySet* policies, const WorkloadSelector& workload,
                    const ConnectionFacts& facts);
 
 }  // namespace byrnie
 
-#endif  // BYRNIE_PROXY_AUTHORIZER_H_
+#endif  // BYRNIE_COMMON_POLICY_AUTHORIZER_H_

@@ -9,11 +9,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/status_matchers.h"
+#include "common/policy/authorizer.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/repeated_field.h"
 #include "gtest/gtest.h"
 #include "istio/security/authorization.pb.h"
-#include "proxy/authorizer.h"
 
 // The authorizer against a reference that shares nothing with it: it reads the messages as the
 // control plane sent them and follows Istio's documented semantics in three-valued logic. What is

@@ -1,4 +1,4 @@
-#include "proxy/authorizer.h"
+#include "common/policy/authorizer.h"
 
 #include <functional>
 #include <memory>

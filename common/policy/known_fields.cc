@@ -1,4 +1,4 @@
-#include "proxy/known_fields.h"
+#include "common/policy/known_fields.h"
 
 #include <cstdint>
 

@@ -1,5 +1,5 @@
-#ifndef BYRNIE_PROXY_POLICY_H_
-#define BYRNIE_PROXY_POLICY_H_
+#ifndef BYRNIE_COMMON_POLICY_POLICY_H_
+#define BYRNIE_COMMON_POLICY_POLICY_H_
 
 #include <cstdint>
 #include <string>
@@ -7,7 +7,7 @@
 
 #include "absl/strings/string_view.h"
 #include "common/net/socket_address.h"
-#include "proxy/connection_facts.h"
+#include "common/policy/connection_facts.h"
 
 namespace byrnie {
 
@@ -95,4 +95,4 @@ struct Policy {
 
 }  // namespace byrnie
 
-#endif  // BYRNIE_PROXY_POLICY_H_
+#endif  // BYRNIE_COMMON_POLICY_POLICY_H_
