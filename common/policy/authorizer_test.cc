@@ -94,6 +94,20 @@ TEST(AuthorizerTest, PlaintextIsAllowedOnlyWhereItIsAdmitted) {
   EXPECT_EQ(Reason(allow_all, Plaintext(false)), "-plaintext-refused");
 }
 
+TEST(AuthorizerTest, APolicyNamesTheFirstRuleThatMatches) {
+  Policies policies;
+  pb::Match* first;
+  pb::Authorization* policy = Add(&policies, "x", pb::DENY, &first);
+  first->add_destination_ports(1);
+  policy->add_rules()->add_clauses()->add_matches()->add_destination_ports(8080);
+  policy->add_rules()->add_clauses();
+  const auto set = Set(policies);
+  EXPECT_EQ(set->policies()[0].MatchingRule(FromClient()), 1u);
+  ConnectionFacts elsewhere = FromClient();
+  elsewhere.destination = SocketAddress(Ip("10.0.0.2"), 9);
+  EXPECT_EQ(set->policies()[0].MatchingRule(elsewhere), 2u);
+}
+
 TEST(AuthorizerTest, DenyWinsOverAllow) {
   Policies policies;
   Add(&policies, "a-allow", pb::ALLOW);

@@ -125,10 +125,12 @@ bool CidrBlock::Contains(const IpAddress& address) const {
 
 std::string Policy::Key() const { return absl::StrCat(ns, "/", name); }
 
-bool Policy::Matches(const ConnectionFacts& facts) const {
+absl::optional<size_t> Policy::MatchingRule(const ConnectionFacts& facts) const {
   const PeerAttributes peer = AttributesOf(facts.peer);
-  return std::any_of(rules.begin(), rules.end(),
-                     [&](const PolicyRule& rule) { return RuleHolds(rule, peer, facts, action); });
+  for (size_t i = 0; i < rules.size(); ++i) {
+    if (RuleHolds(rules[i], peer, facts, action)) return i;
+  }
+  return absl::nullopt;
 }
 
 bool Policy::MatchesByTrustDomain(const ConnectionFacts& facts) const {

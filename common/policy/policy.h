@@ -1,11 +1,13 @@
 #ifndef BYRNIE_COMMON_POLICY_POLICY_H_
 #define BYRNIE_COMMON_POLICY_POLICY_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 #include "common/net/socket_address.h"
 #include "common/policy/connection_facts.h"
 
@@ -85,8 +87,10 @@ struct Policy {
 
   // "namespace/name".
   std::string Key() const;
-  // Pure.
-  bool Matches(const ConnectionFacts& facts) const;
+  // Whether a rule matches. Pure.
+  bool Matches(const ConnectionFacts& facts) const { return MatchingRule(facts).has_value(); }
+  // The position of the first rule that matches. Pure.
+  absl::optional<size_t> MatchingRule(const ConnectionFacts& facts) const;
   // As Matches, and by a principal that names the peer's trust domain: an exact one, or a prefix
   // that goes beyond it. Names, namespaces and service accounts of another trust domain are given
   // by whoever runs that, and mean nothing here without it. Pure.
