@@ -4,6 +4,8 @@
 #include <cmath>
 #include <string>
 
+#include "absl/strings/cord.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -14,6 +16,9 @@
 
 namespace byrnie {
 namespace {
+
+// Payloads named so are details for others, see error_details.h.
+constexpr absl::string_view kTypeUrlPrefix = "type.googleapis.com/";
 
 // Whatever a server says beyond is as good as this.
 constexpr absl::Duration kLongest = absl::Hours(24);
@@ -72,17 +77,36 @@ absl::Status FromGrpcCall(const grpc::Status& status, const grpc::ClientContext&
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   const auto code = static_cast<grpc::StatusCode>(status.code());
   const std::string message(status.message());
-  const absl::optional<absl::Duration> delay = RetryAfter(status);
-  if (!delay.has_value()) return grpc::Status(code, message);
-  google::rpc::RetryInfo info;
-  info.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(*delay));
-  info.mutable_retry_delay()->set_nanos(
-      static_cast<int32_t>(absl::ToInt64Nanoseconds(*delay % absl::Seconds(1))));
   google::rpc::Status details;
+  const absl::optional<absl::Duration> delay = RetryAfter(status);
+  if (delay.has_value()) {
+    google::rpc::RetryInfo info;
+    info.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(*delay));
+    info.mutable_retry_delay()->set_nanos(
+        static_cast<int32_t>(absl::ToInt64Nanoseconds(*delay % absl::Seconds(1))));
+    details.add_details()->PackFrom(info);
+  }
+  status.ForEachPayload([&details](absl::string_view type_url, const absl::Cord& payload) {
+    if (!absl::StartsWith(type_url, kTypeUrlPrefix)) return;
+    google::protobuf::Any* const detail = details.add_details();
+    detail->set_type_url(std::string(type_url));
+    detail->set_value(std::string(payload));
+  });
+  if (details.details().empty()) return grpc::Status(code, message);
   details.set_code(code);
   details.set_message(message);
-  details.add_details()->PackFrom(info);
   return grpc::Status(code, message, details.SerializeAsString());
+}
+
+void AddDetails(const grpc::Status& from, absl::Status* to) {
+  google::rpc::Status status;
+  if (from.error_details().empty() || !status.ParseFromString(from.error_details())) return;
+  for (const google::protobuf::Any& detail : status.details()) {
+    if (detail.Is<google::rpc::BadRequest>() || detail.Is<google::rpc::PreconditionFailure>() ||
+        detail.Is<google::rpc::ResourceInfo>()) {
+      to->SetPayload(detail.type_url(), absl::Cord(detail.value()));
+    }
+  }
 }
 
 }  // namespace byrnie
