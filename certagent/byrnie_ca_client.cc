@@ -129,6 +129,10 @@ void ByrnieCaClient::AcknowledgeTrustBundles(uint64_t version) {
   if (watch_ == nullptr) return;
   ca::v1::WatchTrustBundlesRequest request;
   request.set_acknowledged_version(version);
+  const absl::Time now = loop_->WallNow();
+  request.mutable_sent_at()->set_seconds(absl::ToUnixSeconds(now));
+  request.mutable_sent_at()->set_nanos(static_cast<int32_t>(
+      absl::ToInt64Nanoseconds(now - absl::FromUnixSeconds(absl::ToUnixSeconds(now)))));
   watch_->Send(std::move(request));
 }
 

@@ -2,10 +2,12 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/file.h"
 #include "common/base/retry_after.h"
 #include "common/base/status_macros.h"
+#include "common/base/version.h"
 #include "common/grpc/control_plane_channel.h"
 #include "common/identity/trust_bundle.h"
 
@@ -62,6 +64,7 @@ absl::StatusOr<ControlPlaneConnector::Connection> ControlPlaneConnector::MakeCha
   options.trust_domain = options_.trust_domain;
   options.server_name = options_.server_name == "*" ? HostOf(options.target) : options_.server_name;
   options.trust_bundle_pem = roots_pem_;
+  options.user_agent = absl::StrCat("byrnie-certagent/", kRelease);
   options.revocation_lists = revocation_lists_;
   if (identity != nullptr) {
     options.identity = ControlPlaneClientIdentity{identity->chain, identity->key};

@@ -133,8 +133,9 @@ absl::StatusOr<Judgement> NewJudgement(const ControlPlaneChannelOptions& options
                    /*library_verifies=*/false};
 }
 
-grpc::ChannelArguments Arguments() {
+grpc::ChannelArguments Arguments(const std::string& user_agent) {
   grpc::ChannelArguments arguments;
+  if (!user_agent.empty()) arguments.SetUserAgentPrefix(user_agent);
   // A reused connection would carry an older identity.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // What the environment says about proxies is meant for other traffic.
@@ -188,7 +189,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateControlPlaneChannel(
   tls.set_check_call_host(false);
   tls.set_certificate_verifier(std::move(judgement.verifier));
   return grpc::CreateCustomChannel(options.target, grpc::experimental::TlsCredentials(tls),
-                                   Arguments());
+                                   Arguments(options.user_agent));
 }
 
 }  // namespace byrnie

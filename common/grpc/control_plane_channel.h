@@ -35,6 +35,9 @@ struct ControlPlaneChannelOptions {
   // What the server's chain must not be revoked by, where it proves a SPIFFE ID: as
   // TrustBundle::crls.
   RevocationListMap revocation_lists;
+  // What the caller calls itself to the server, before the library's own name in "user-agent":
+  // "byrnie-certagent/0.1.0". Empty: nothing.
+  std::string user_agent = "";
   // Absent for a caller that has only a token.
   absl::optional<ControlPlaneClientIdentity> identity;
 };

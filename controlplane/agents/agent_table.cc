@@ -1,50 +1,108 @@
 #include "controlplane/agents/agent_table.h"
 
 #include <algorithm>
+#include <iterator>
+
+#include "absl/strings/str_cat.h"
 
 namespace byrnie {
+namespace {
 
-void AgentTable::OnStreamOpened(const SpiffeId& id, const std::string& address, absl::Time now) {
-  absl::MutexLock lock(&mu_);
-  Connection& connection = connections_[{id, address}];
-  if (connection.streams++ == 0) connection.since = now;
+// "10.0.0.1" of "10.0.0.1:4711".
+absl::string_view HostOf(absl::string_view address) {
+  return address.substr(0, address.rfind(':'));
 }
 
-void AgentTable::OnStreamClosed(const SpiffeId& id, const std::string& address) {
+}  // namespace
+
+void AgentTable::OnStreamOpened(const SpiffeId& id, const std::string& address,
+                                Introduction introduction, absl::Time now) {
+  bool came = false;
+  {
+    absl::MutexLock lock(&mu_);
+    const Key key{id, address};
+    Connection& connection = connections_[key];
+    if (connection.streams++ == 0) {
+      came = true;
+      ++connected_;
+      connection.since = now;
+      ForgetOthersAt(key);
+    }
+    connection.last_seen = now;
+    if (!introduction.release.empty()) connection.release = std::move(introduction.release);
+    Learn(id, std::move(introduction.serial), introduction.not_after, now);
+  }
+  if (came) Tell(EventKind::kAgentConnected, id, absl::StrCat("connected from ", address));
+}
+
+void AgentTable::OnStreamClosed(const SpiffeId& id, const std::string& address, absl::Time now) {
+  {
+    absl::MutexLock lock(&mu_);
+    const auto it = connections_.find({id, address});
+    if (it == connections_.end()) return;
+    it->second.last_seen = now;
+    if (--it->second.streams > 0) return;
+    --connected_;
+    Sweep(now);
+  }
+  Tell(EventKind::kAgentDisconnected, id, absl::StrCat("disconnected from ", address));
+}
+
+void AgentTable::OnHeard(const SpiffeId& id, const std::string& address,
+                         absl::optional<absl::Duration> clock_offset, absl::Time now) {
   absl::MutexLock lock(&mu_);
-  auto it = connections_.find({id, address});
-  if (it != connections_.end() && --it->second.streams == 0) connections_.erase(it);
+  const auto it = connections_.find({id, address});
+  if (it == connections_.end() || it->second.streams == 0) return;
+  it->second.last_seen = now;
+  if (clock_offset.has_value()) it->second.clock_offset = clock_offset;
 }
 
 void AgentTable::OnBundleAcknowledged(const SpiffeId& id, const std::string& address,
                                       uint64_t version) {
   absl::MutexLock lock(&mu_);
-  auto it = connections_.find({id, address});
-  if (it != connections_.end()) {
-    it->second.acknowledged = std::max(it->second.acknowledged, version);
-  }
+  const auto it = connections_.find({id, address});
+  if (it == connections_.end() || it->second.streams == 0) return;
+  it->second.acknowledged = std::max(it->second.acknowledged, version);
 }
 
 void AgentTable::OnIssued(const SpiffeId& id, const std::string& serial, absl::Time not_after,
                           absl::Time now, const std::string& proof) {
-  absl::MutexLock lock(&mu_);
-  issued_[id] = Issued{serial, not_after, proof};
-  // Identities that stopped renewing are forgotten, or the table would only grow.
-  if (now < next_sweep_) return;
-  next_sweep_ = now + absl::Minutes(1);
-  for (auto it = issued_.begin(); it != issued_.end();) {
-    it = it->second.not_after < now ? issued_.erase(it) : std::next(it);
+  {
+    absl::MutexLock lock(&mu_);
+    issued_[id] = Issued{serial, not_after, proof};
+    Sweep(now);
   }
+  Tell(EventKind::kCertificateIssued, id,
+       absl::StrCat("certificate ", serial, " until ",
+                    absl::FormatTime(absl::RFC3339_sec, not_after, absl::UTCTimeZone()),
+                    proof.empty() ? "" : ", proven by ", proof));
 }
 
-std::vector<AgentTable::Agent> AgentTable::List() const {
+void AgentTable::OnRefused(const std::string& address, absl::string_view why) const {
+  if (events_ != nullptr) events_->AddOfStranger(EventKind::kCertificateRefused, address, why);
+}
+
+std::vector<AgentTable::Agent> AgentTable::List() const { return ListWhere(true); }
+
+std::vector<AgentTable::Agent> AgentTable::ListAll() const { return ListWhere(false); }
+
+std::vector<AgentTable::Agent> AgentTable::ListWhere(bool connected_only) const {
   absl::MutexLock lock(&mu_);
   std::vector<Agent> agents;
   agents.reserve(connections_.size());
-  for (const auto& entry : connections_) {
-    Agent agent{entry.first.first,        entry.first.second, entry.second.since, absl::nullopt, "",
-                entry.second.acknowledged};
-    auto issued = issued_.find(entry.first.first);
+  for (const auto& [key, connection] : connections_) {
+    if (connected_only && connection.streams == 0) continue;
+    Agent agent{key.first,
+                key.second,
+                connection.since,
+                absl::nullopt,
+                "",
+                connection.acknowledged,
+                connection.streams > 0,
+                connection.last_seen,
+                connection.release,
+                connection.clock_offset};
+    const auto issued = issued_.find(key.first);
     if (issued != issued_.end()) {
       agent.certificate_not_after = issued->second.not_after;
       agent.certificate_serial = issued->second.serial;
@@ -57,7 +115,47 @@ std::vector<AgentTable::Agent> AgentTable::List() const {
 
 size_t AgentTable::size() const {
   absl::MutexLock lock(&mu_);
-  return connections_.size();
+  return connected_;
+}
+
+// A stream with an older certificate than the newest says nothing new.
+void AgentTable::Learn(const SpiffeId& id, std::string serial, absl::Time not_after,
+                       absl::Time now) {
+  if (serial.empty() || not_after <= now) return;
+  const auto known = issued_.find(id);
+  if (known != issued_.end() && known->second.not_after >= not_after) return;
+  issued_[id] = Issued{std::move(serial), not_after, ""};
+}
+
+// An agent that comes back from another port is the same one.
+void AgentTable::ForgetOthersAt(const Key& key) {
+  auto it = connections_.lower_bound({key.first, ""});
+  while (it != connections_.end() && it->first.first == key.first) {
+    const bool gone = it->second.streams == 0 && HostOf(it->first.second) == HostOf(key.second);
+    it = gone ? connections_.erase(it) : std::next(it);
+  }
+}
+
+// Identities that stopped renewing and agents that do not come back are forgotten, or the table
+// would only grow. An expired certificate is remembered as long: it is why nothing works.
+void AgentTable::Sweep(absl::Time now) {
+  const bool full = connections_.size() - connected_ > kMaxRemembered;
+  if (now < next_sweep_ && !full) return;
+  next_sweep_ = now + absl::Minutes(1);
+  size_t to_drop = full ? connections_.size() - connected_ - kMaxRemembered : 0;
+  for (auto it = connections_.begin(); it != connections_.end();) {
+    const bool gone = it->second.streams == 0;
+    const bool drop = gone && (to_drop > 0 || it->second.last_seen + kRemembered < now);
+    if (drop && to_drop > 0) --to_drop;
+    it = drop ? connections_.erase(it) : std::next(it);
+  }
+  for (auto it = issued_.begin(); it != issued_.end();) {
+    it = it->second.not_after + kRemembered < now ? issued_.erase(it) : std::next(it);
+  }
+}
+
+void AgentTable::Tell(EventKind kind, const SpiffeId& id, absl::string_view message) const {
+  if (events_ != nullptr) events_->Add(kind, id.text(), message);
 }
 
 }  // namespace byrnie

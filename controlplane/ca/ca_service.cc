@@ -49,6 +49,12 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
   absl::Status OnRequest(const BundlesRequest& request) override {
     // Only of a version it was sent, and only from somebody who can be named.
     const uint64_t version = request.acknowledged_version();
+    if (peer().has_value()) {
+      const absl::Time now = service_->clock_->WallNow();
+      absl::optional<absl::Duration> clock_offset;
+      if (request.has_sent_at()) clock_offset = FromProto(request.sent_at()) - now;
+      service_->agents_->OnHeard(peer()->id, address(), clock_offset, now);
+    }
     if (peer().has_value() && version != 0 && version <= sent_version_) {
       service_->agents_->OnBundleAcknowledged(peer()->id, address(), version);
     }

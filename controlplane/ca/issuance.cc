@@ -96,6 +96,7 @@ void Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued,
 
 void Issuance::NoteRefused(const absl::Status& status, absl::string_view protocol,
                            const std::string& address) const {
+  agents_->OnRefused(address, status.message());
   RefusalReason reason;
   logger_->Warning(
       "certificate refused",

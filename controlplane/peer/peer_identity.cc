@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -56,7 +57,8 @@ absl::StatusOr<absl::optional<PeerIdentity>> VerifyPeer(const grpc::AuthContext&
     return absl::UnauthenticatedError(
         absl::StrCat(svid.id.text(), " is not of the trust domain ", trust_domain));
   }
-  return absl::optional<PeerIdentity>(PeerIdentity{std::move(svid.id), svid.not_after});
+  return absl::optional<PeerIdentity>(
+      PeerIdentity{std::move(svid.id), svid.not_after, chain->front()->SerialHex()});
 }
 
 absl::StatusOr<PeerIdentity> RequirePeer(const grpc::AuthContext& context,
@@ -77,6 +79,18 @@ absl::string_view BearerToken(const grpc::ServerContextBase& context) {
   absl::string_view value = View(range.first->second);
   if (!absl::ConsumePrefix(&value, "Bearer ")) return {};
   return value;
+}
+
+std::string PeerRelease(const grpc::ServerContextBase& context) {
+  constexpr size_t kMaxRelease = 64;
+  const auto found = context.client_metadata().find("user-agent");
+  if (found == context.client_metadata().end()) return "";
+  const absl::string_view all = View(found->second);
+  const absl::string_view word = all.substr(0, all.find(' ')).substr(0, kMaxRelease);
+  for (const char c : word) {
+    if (!absl::ascii_isgraph(static_cast<unsigned char>(c))) return "";
+  }
+  return std::string(word);
 }
 
 std::string PeerAddress(const std::string& grpc_peer) {

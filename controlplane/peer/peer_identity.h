@@ -19,6 +19,8 @@ struct PeerIdentity {
   SpiffeId id;
   // Nothing may rely on the identity later.
   absl::Time not_after;
+  // Of its certificate, lower-case hexadecimal.
+  std::string serial = "";
 };
 
 // Verifies the caller's certificate again, at the time `now` and against the bundles now in force:
@@ -37,6 +39,10 @@ absl::StatusOr<PeerIdentity> RequirePeer(const grpc::AuthContext& context,
 // The token of the metadata "authorization: Bearer TOKEN"; empty when there is none, or more than
 // one, or it is of another kind. Borrowed from the context.
 absl::string_view BearerToken(const grpc::ServerContextBase& context);
+
+// The first word of the metadata "user-agent", as in "byrnie-certagent/0.1.0": what the caller
+// calls itself, cut at 64 bytes, and empty unless it is printable.
+std::string PeerRelease(const grpc::ServerContextBase& context);
 
 // "10.0.0.1:4711" or "[fd00::1]:4711" of a gRPC peer name such as "ipv4:10.0.0.1:4711".
 std::string PeerAddress(const std::string& grpc_peer);

@@ -12,6 +12,9 @@ namespace byrnie {
 // them.
 
 void ToProto(absl::Time time, google::protobuf::Timestamp* out);
+void ToProto(absl::Duration duration, google::protobuf::Duration* out);
+// What is outside the message's range is the nearest time in it.
+absl::Time FromProto(const google::protobuf::Timestamp& time);
 // InvalidArgument when the message is outside its defined range.
 absl::StatusOr<absl::Duration> FromProto(const google::protobuf::Duration& duration);
 

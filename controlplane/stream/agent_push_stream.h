@@ -17,8 +17,8 @@ class AgentPushStream : public PushStream<Request, Response, AgentStream> {
  public:
   AgentPushStream(grpc::CallbackServerContext* context, StreamSet* set,
                   absl::optional<PeerIdentity> peer)
-      : PushStream<Request, Response, AgentStream>(context, set, std::move(peer),
-                                                   PeerAddress(context->peer())) {}
+      : PushStream<Request, Response, AgentStream>(
+            context, set, std::move(peer), PeerAddress(context->peer()), PeerRelease(*context)) {}
 };
 
 }  // namespace byrnie

@@ -12,7 +12,9 @@ AgentStream* StreamSet::Add(std::unique_ptr<AgentStream> stream) {
   absl::MutexLock lock(&mu_);
   AgentStream* const added = stream.get();
   if (added->peer().has_value()) {
-    agents_->OnStreamOpened(added->peer()->id, added->address(), clock_->WallNow());
+    const PeerIdentity& peer = *added->peer();
+    agents_->OnStreamOpened(peer.id, added->address(),
+                            {peer.serial, peer.not_after, added->release()}, clock_->WallNow());
   }
   count_->Add(1);
   streams_.emplace(added, std::move(stream));
@@ -31,7 +33,7 @@ void StreamSet::Remove(LiveStream* stream) {
     count_->Add(-1);
   }
   if (removed->peer().has_value()) {
-    agents_->OnStreamClosed(removed->peer()->id, removed->address());
+    agents_->OnStreamClosed(removed->peer()->id, removed->address(), clock_->WallNow());
   }
 }
 

@@ -21,16 +21,19 @@ namespace byrnie {
 // One open stream of an agent, as the set sees it. Thread-safe.
 class AgentStream : public LiveStream {
  public:
-  AgentStream(absl::optional<PeerIdentity> peer, std::string address)
-      : peer_(std::move(peer)), address_(std::move(address)) {}
+  AgentStream(absl::optional<PeerIdentity> peer, std::string address, std::string release = "")
+      : peer_(std::move(peer)), address_(std::move(address)), release_(std::move(release)) {}
 
   // Absent for a caller without a certificate.
   const absl::optional<PeerIdentity>& peer() const { return peer_; }
   const std::string& address() const { return address_; }
+  // What the agent calls itself; a claim.
+  const std::string& release() const { return release_; }
 
  private:
   const absl::optional<PeerIdentity> peer_;
   const std::string address_;
+  const std::string release_;
 };
 
 // Owns the open streams of one service and tells them what happens: something changed, a
