@@ -34,7 +34,8 @@ ControlPlane::ControlPlane(ControlPlaneOptions options, EventLoop* loop, const C
       loop_(loop),
       clock_(clock),
       logger_(logger),
-      guard_(&socket_owners_, geteuid()) {}
+      guard_(&socket_owners_, geteuid()),
+      events_(clock) {}
 
 absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
     const ControlPlaneOptions& options, EventLoop* loop, const Clock* clock, Logger* logger) {
@@ -55,8 +56,9 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
 absl::Status ControlPlane::StartAll() {
   // First what only looks, so that a mistake leaves nothing behind.
   RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(options_.trust_domain));
-  ASSIGN_OR_RETURN(registry_file_, StaticFile::Create(options_.registry_path, options_.trust_domain,
-                                                      &registry_, logger_, &metrics_));
+  ASSIGN_OR_RETURN(registry_file_,
+                   StaticFile::Create(options_.registry_path, options_.trust_domain,
+                                      &registry_sources_, &events_, logger_, &metrics_));
   TrustFiles::Options trust_files;
   trust_files.bundles = options_.federated_bundles;
   trust_files.crls = options_.crls;
@@ -210,6 +212,8 @@ void ControlPlane::FollowTrust() {
   }
   bundles_->Publish(*std::move(bundles));
   ca_service_->streams()->WakeAll();
+  events_.Add(EventKind::kTrustChanged, options_.trust_domain,
+              absl::StrCat("trust bundles published, version ", bundles_->current().version));
   logger_->Info("trust bundles published", {{"version", bundles_->current().version}});
 }
 

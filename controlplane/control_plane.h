@@ -25,8 +25,10 @@
 #include "controlplane/ca/jwt_authority.h"
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/discovery/delta_ads.h"
+#include "controlplane/events/event_log.h"
 #include "controlplane/operator/operator_service.h"
 #include "controlplane/registry/registry.h"
+#include "controlplane/registry/registry_sources.h"
 #include "controlplane/registry/static_file.h"
 #include "controlplane/server/grpc_server.h"
 #include "controlplane/server/server_identity.h"
@@ -105,8 +107,10 @@ class ControlPlane {
   MetricRegistry metrics_;
   const KernelSocketOwners socket_owners_;
   const SameUserGuard guard_;
-  AgentTable agents_;
+  EventLog events_;
+  AgentTable agents_{&events_};
   Registry registry_;
+  RegistrySources registry_sources_{&registry_};
   std::unique_ptr<StaticFile> registry_file_;
   // Of files that are not there: those this start makes.
   std::vector<std::string> new_outputs_;

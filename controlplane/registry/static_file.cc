@@ -17,20 +17,23 @@ constexpr char kReloadsHelp[] = "Times the registry file was read, by result.";
 
 }  // namespace
 
-StaticFile::StaticFile(std::string path, std::string trust_domain, Registry* registry,
-                       Logger* logger, MetricRegistry* metrics)
+StaticFile::StaticFile(std::string path, std::string trust_domain, RegistrySources* sources,
+                       EventLog* events, Logger* logger, MetricRegistry* metrics)
     : path_(std::move(path)),
       trust_domain_(std::move(trust_domain)),
-      registry_(registry),
+      sources_(sources),
+      events_(events),
       logger_(logger),
       reloads_ok_(metrics->AddCounter(kReloads, kReloadsHelp, {{"result", "ok"}})),
       reloads_rejected_(metrics->AddCounter(kReloads, kReloadsHelp, {{"result", "rejected"}})) {}
 
 absl::StatusOr<std::unique_ptr<StaticFile>> StaticFile::Create(const std::string& path,
                                                                const std::string& trust_domain,
-                                                               Registry* registry, Logger* logger,
+                                                               RegistrySources* sources,
+                                                               EventLog* events, Logger* logger,
                                                                MetricRegistry* metrics) {
-  auto file = absl::WrapUnique(new StaticFile(path, trust_domain, registry, logger, metrics));
+  auto file =
+      absl::WrapUnique(new StaticFile(path, trust_domain, sources, events, logger, metrics));
   file->seen_ = TakeFileFingerprint(path);
   RETURN_IF_ERROR(file->Load());
   file->reloads_ok_->Increment();
@@ -41,7 +44,7 @@ bool StaticFile::Poll() {
   absl::optional<FileFingerprint> now = TakeFileFingerprint(path_);
   if (now == seen_) return false;
   seen_ = now;
-  const RegistrySnapshotPtr before = registry_->snapshot();
+  const RegistrySnapshotPtr before = sources_->snapshot();
   const absl::Status status = Load();
   if (!status.ok()) {
     reloads_rejected_->Increment();
@@ -50,19 +53,35 @@ bool StaticFile::Poll() {
     return false;
   }
   reloads_ok_->Increment();
-  const RegistrySnapshotPtr after = registry_->snapshot();
-  RegistryDiff total;
-  for (ResourceType type : kResourceTypes) {
-    RegistryDiff diff = DiffSnapshots(type, *before, *after);
-    total.added.insert(total.added.end(), diff.added.begin(), diff.added.end());
-    total.changed.insert(total.changed.end(), diff.changed.begin(), diff.changed.end());
-    total.removed.insert(total.removed.end(), diff.removed.begin(), diff.removed.end());
-  }
+  const RegistrySnapshotPtr after = sources_->snapshot();
+  const RegistryDiff addresses = DiffSnapshots(ResourceType::kAddress, *before, *after);
+  const RegistryDiff policies = DiffSnapshots(ResourceType::kAuthorization, *before, *after);
+  const size_t added = addresses.added.size() + policies.added.size();
+  const size_t changed = addresses.changed.size() + policies.changed.size();
+  const size_t removed = addresses.removed.size() + policies.removed.size();
   logger_->Info("registry file read", {{"path", path_},
-                                       {"added", static_cast<uint64_t>(total.added.size())},
-                                       {"changed", static_cast<uint64_t>(total.changed.size())},
-                                       {"removed", static_cast<uint64_t>(total.removed.size())}});
+                                       {"added", static_cast<uint64_t>(added)},
+                                       {"changed", static_cast<uint64_t>(changed)},
+                                       {"removed", static_cast<uint64_t>(removed)}});
+  Tell(addresses, policies);
   return true;
+}
+
+void StaticFile::Tell(const RegistryDiff& addresses, const RegistryDiff& policies) const {
+  if (events_ == nullptr) return;
+  if (!addresses.empty()) {
+    events_->Add(
+        EventKind::kRegistryChanged, "registry file",
+        absl::StrCat(addresses.added.size(), " workloads and services added, ",
+                     addresses.changed.size(), " changed, ", addresses.removed.size(), " removed"));
+  }
+  for (const auto& [names, what] :
+       {std::make_pair(&policies.added, "added"), std::make_pair(&policies.changed, "changed"),
+        std::make_pair(&policies.removed, "removed")}) {
+    for (const std::string& name : *names) {
+      events_->Add(EventKind::kPolicyChanged, name, absl::StrCat(what, " in the registry file"));
+    }
+  }
 }
 
 absl::Status StaticFile::Load() {
@@ -73,16 +92,11 @@ absl::Status StaticFile::Load() {
                                      "; is --registry=static:FILE right?"));
   }
   absl::StatusOr<RegistryContent> content = ParseRegistryFile(*text, trust_domain_);
-  absl::StatusOr<RegistrySnapshotPtr> snapshot =
-      content.ok() ? RegistrySnapshot::Create(*content)
-                   : absl::StatusOr<RegistrySnapshotPtr>(content.status());
-  if (!snapshot.ok()) {
-    return absl::Status(
-        snapshot.status().code(),
-        absl::StrCat("registry file \"", path_, "\": ", snapshot.status().message()));
-  }
-  registry_->Publish(*std::move(snapshot));
-  return absl::OkStatus();
+  const absl::Status set = content.ok()
+                               ? sources_->Set(RegistrySources::Source::kFile, *std::move(content))
+                               : content.status();
+  if (set.ok()) return set;
+  return absl::Status(set.code(), absl::StrCat("registry file \"", path_, "\": ", set.message()));
 }
 
 }  // namespace byrnie

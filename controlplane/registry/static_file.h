@@ -10,19 +10,22 @@
 #include "common/base/file_fingerprint.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
-#include "controlplane/registry/registry.h"
+#include "controlplane/events/event_log.h"
+#include "controlplane/registry/registry_sources.h"
+#include "controlplane/registry/snapshot.h"
 
 namespace byrnie {
 
-// Feeds the registry from a file that may change at any time. Lives on one thread; reads the disk.
-// The pointers outlive it.
+// Feeds the registry, as one of its sources, from a file that may change at any time. Lives on one
+// thread; reads the disk. The pointers outlive it.
 class StaticFile {
  public:
   // Reads the file for the first time and publishes it. InvalidArgument, NotFound and the like name
-  // the path, the place in it, and what to do.
+  // the path, the place in it, and what to do. `events` may be null.
   static absl::StatusOr<std::unique_ptr<StaticFile>> Create(const std::string& path,
                                                             const std::string& trust_domain,
-                                                            Registry* registry, Logger* logger,
+                                                            RegistrySources* sources,
+                                                            EventLog* events, Logger* logger,
                                                             MetricRegistry* metrics);
 
   // Looks whether the file is another one than before (inode, size, time of change) and if so reads
@@ -32,14 +35,16 @@ class StaticFile {
   bool Poll();
 
  private:
-  StaticFile(std::string path, std::string trust_domain, Registry* registry, Logger* logger,
-             MetricRegistry* metrics);
+  StaticFile(std::string path, std::string trust_domain, RegistrySources* sources, EventLog* events,
+             Logger* logger, MetricRegistry* metrics);
+  void Tell(const RegistryDiff& addresses, const RegistryDiff& policies) const;
   absl::Status Load();
 
   const std::string path_;
   const std::string trust_domain_;
-  Registry* const registry_;  // Not owned.
-  Logger* const logger_;      // Not owned.
+  RegistrySources* const sources_;  // Not owned.
+  EventLog* const events_;          // Not owned; null: nobody is told.
+  Logger* const logger_;            // Not owned.
   Counter* const reloads_ok_;
   Counter* const reloads_rejected_;
   // Of the last try, good or bad; absent: the file was not there.

@@ -25,7 +25,7 @@ class StaticFileTest : public ::testing::Test {
            ip + "\"]}]}";
   }
   absl::StatusOr<std::unique_ptr<StaticFile>> Create() {
-    return StaticFile::Create(path_, "cluster.local", &registry_, &logger_, &metrics_);
+    return StaticFile::Create(path_, "cluster.local", &sources_, nullptr, &logger_, &metrics_);
   }
   bool Knows(const std::string& name) {
     return !registry_.snapshot()->Resolve(ResourceType::kAddress, name).empty();
@@ -35,6 +35,7 @@ class StaticFileTest : public ::testing::Test {
                             ::testing::UnitTest::GetInstance()->current_test_info()->name() +
                             ".json";
   Registry registry_;
+  RegistrySources sources_{&registry_};
   Logger logger_{2, Logger::Format::kText, LogLevel::kError};
   MetricRegistry metrics_;
 };
