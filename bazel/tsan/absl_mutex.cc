@@ -11,6 +11,10 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
+// Of ThreadSanitizer's runtime; no header has them.
+extern "C" void AnnotateIgnoreReadsBegin(const char* file, int line);
+extern "C" void AnnotateIgnoreReadsEnd(const char* file, int line);
+
 namespace absl {
 ABSL_NAMESPACE_BEGIN
 namespace {
@@ -28,6 +32,15 @@ Function Next(const char* symbol) {
   return next;
 }
 
+// Abseil evaluates the conditions that others wait for while a mutex is let go, which is after what
+// we say here, and those of Await before it waits. It does hold the mutex then: what conditions
+// read is no race.
+class ConditionsAreEvaluated {
+ public:
+  ConditionsAreEvaluated() { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
+  ~ConditionsAreEvaluated() { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
+};
+
 }  // namespace
 
 void Mutex::Lock() {
@@ -39,6 +52,7 @@ void Mutex::Lock() {
 void Mutex::Unlock() {
   static const auto next = Next<void (*)(Mutex*)>(NAME("5Mutex6UnlockEv"));
   __tsan_release(this);
+  ConditionsAreEvaluated scope;
   next(this);
 }
 
@@ -58,6 +72,7 @@ void Mutex::ReaderLock() {
 void Mutex::ReaderUnlock() {
   static const auto next = Next<void (*)(Mutex*)>(NAME("5Mutex12ReaderUnlockEv"));
   __tsan_release(this);
+  ConditionsAreEvaluated scope;
   next(this);
 }
 
@@ -65,14 +80,20 @@ void Mutex::Await(const Condition& condition) {
   static const auto next =
       Next<void (*)(Mutex*, const Condition&)>(NAME("5Mutex5AwaitERKNS0_9ConditionE"));
   __tsan_release(this);
-  next(this, condition);
+  {
+    ConditionsAreEvaluated scope;
+    next(this, condition);
+  }
   __tsan_acquire(this);
 }
 
 void Mutex::LockWhen(const Condition& condition) {
   static const auto next =
       Next<void (*)(Mutex*, const Condition&)>(NAME("5Mutex8LockWhenERKNS0_9ConditionE"));
-  next(this, condition);
+  {
+    ConditionsAreEvaluated scope;
+    next(this, condition);
+  }
   __tsan_acquire(this);
 }
 
@@ -80,7 +101,24 @@ bool Mutex::AwaitWithTimeout(const Condition& condition, Duration timeout) {
   static const auto next = Next<bool (*)(Mutex*, const Condition&, Duration)>(
       NAME("5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE"));
   __tsan_release(this);
-  const bool is_true = next(this, condition, timeout);
+  bool is_true;
+  {
+    ConditionsAreEvaluated scope;
+    is_true = next(this, condition, timeout);
+  }
+  __tsan_acquire(this);
+  return is_true;
+}
+
+bool Mutex::AwaitWithDeadline(const Condition& condition, Time deadline) {
+  static const auto next = Next<bool (*)(Mutex*, const Condition&, Time)>(
+      NAME("5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE"));
+  __tsan_release(this);
+  bool is_true;
+  {
+    ConditionsAreEvaluated scope;
+    is_true = next(this, condition, deadline);
+  }
   __tsan_acquire(this);
   return is_true;
 }
@@ -88,7 +126,10 @@ bool Mutex::AwaitWithTimeout(const Condition& condition, Duration timeout) {
 void CondVar::Wait(Mutex* mutex) {
   static const auto next = Next<void (*)(CondVar*, Mutex*)>(NAME("7CondVar4WaitEPNS0_5MutexE"));
   __tsan_release(mutex);
-  next(this, mutex);
+  {
+    ConditionsAreEvaluated scope;
+    next(this, mutex);
+  }
   __tsan_acquire(mutex);
 }
 
@@ -96,7 +137,11 @@ bool CondVar::WaitWithTimeout(Mutex* mutex, Duration timeout) {
   static const auto next = Next<bool (*)(CondVar*, Mutex*, Duration)>(
       NAME("7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE"));
   __tsan_release(mutex);
-  const bool timed_out = next(this, mutex, timeout);
+  bool timed_out;
+  {
+    ConditionsAreEvaluated scope;
+    timed_out = next(this, mutex, timeout);
+  }
   __tsan_acquire(mutex);
   return timed_out;
 }
@@ -105,7 +150,11 @@ bool CondVar::WaitWithDeadline(Mutex* mutex, Time deadline) {
   static const auto next = Next<bool (*)(CondVar*, Mutex*, Time)>(
       NAME("7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE"));
   __tsan_release(mutex);
-  const bool timed_out = next(this, mutex, deadline);
+  bool timed_out;
+  {
+    ConditionsAreEvaluated scope;
+    timed_out = next(this, mutex, deadline);
+  }
   __tsan_acquire(mutex);
   return timed_out;
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "common/base/check.h"
+#include "common/base/release_memory.h"
 
 namespace byrnie {
 namespace {
@@ -148,7 +149,7 @@ class FrameStream::Impl final : public ByteStream::Observer {
   }
 
   static void ReturnMemory(std::string* buffer) {
-    if (buffer->empty() && buffer->capacity() > kKeptCapacity) std::string().swap(*buffer);
+    if (buffer->empty() && buffer->capacity() > kKeptCapacity) ReleaseMemory(buffer);
   }
 
   EventLoop* const loop_;  // Not owned.
