@@ -82,7 +82,8 @@ absl::Status ControlPlane::StartAll() {
   bundles_ = std::make_unique<TrustBundleSource>(
       std::move(bundles),
       static_cast<uint64_t>(std::max<int64_t>(1, absl::ToUnixMillis(clock_->WallNow()))));
-  ASSIGN_OR_RETURN(identity_, ServerIdentity::Create(authority_.get(), clock_));
+  ASSIGN_OR_RETURN(identity_, ServerIdentity::Create(authority_.get(), clock_, ServerIdentity::kTtl,
+                                                     options_.server_names));
   RETURN_IF_ERROR(WriteTrustBundle());
   ASSIGN_OR_RETURN(std::string operator_hash,
                    PrepareOperatorToken(options_.operator_token_out, store_.get(), logger_));
@@ -100,6 +101,8 @@ absl::Status ControlPlane::StartAll() {
   ca_service_ = std::make_unique<CaService>(issuance_.get(), jwt_authority_.get(), bundles_.get(),
                                             options_.trust_domain, options_.issue_rate, &agents_,
                                             clock_, logger_, &metrics_);
+  istio_service_ =
+      std::make_unique<IstioService>(issuance_.get(), bundles_.get(), options_.trust_domain);
   discovery_ = std::make_unique<DeltaAds>(options_.trust_domain, &registry_, bundles_.get(),
                                           &agents_, clock_, logger_, &metrics_);
   registry_.SetListener([this] { discovery_->streams()->WakeAll(); });
@@ -107,9 +110,10 @@ absl::Status ControlPlane::StartAll() {
                                                 authority_.get(), ca_service_.get(), bundles_.get(),
                                                 &agents_, &registry_, logger_, &metrics_);
   ASSIGN_OR_RETURN(
-      server_, GrpcServer::Start(options_.listen,
-                                 CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
-                                 {ca_service_.get(), discovery_.get(), operator_.get()}));
+      server_,
+      GrpcServer::Start(
+          options_.listen, CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
+          {ca_service_.get(), istio_service_.get(), discovery_.get(), operator_.get()}));
   AddGauges();
   ASSIGN_OR_RETURN(admin_, StartAdminServer(loop_, options_.admin,
                                             AdminSources{authority_.get(), &agents_, &registry_,

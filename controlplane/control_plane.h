@@ -22,6 +22,7 @@
 #include "controlplane/ca/authority.h"
 #include "controlplane/ca/ca_service.h"
 #include "controlplane/ca/issuance.h"
+#include "controlplane/ca/istio_service.h"
 #include "controlplane/ca/jwt_authority.h"
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/discovery/delta_ads.h"
@@ -41,6 +42,8 @@ struct ControlPlaneOptions {
   SocketAddress listen;
   SocketAddress admin;
   std::string trust_domain;
+  // Host names that the own certificate is for, beside the SPIFFE ID.
+  std::vector<std::string> server_names;
   // File of the SQLite store.
   std::string store_path;
   // No workload certificate lives longer.
@@ -126,6 +129,7 @@ class ControlPlane {
   std::unique_ptr<AttestorSet> attestors_;
   std::unique_ptr<Issuance> issuance_;
   std::unique_ptr<CaService> ca_service_;
+  std::unique_ptr<IstioService> istio_service_;
   std::unique_ptr<DeltaAds> discovery_;
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<GrpcServer> server_;

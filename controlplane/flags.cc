@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "absl/flags/flag.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
@@ -14,6 +16,10 @@ ABSL_FLAG(std::string, listen, "0.0.0.0:15012",
           "where agents and operators connect (gRPC over TLS), IP:PORT");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15014",
           "where the admin pages and metrics are served (HTTP), IP:PORT");
+ABSL_FLAG(
+    std::string, server_names, "",
+    "host names the control plane's certificate is to be for, separated by commas, beside its "
+    "SPIFFE ID: for agents that know it by one, as Istio's know istiod.istio-system.svc");
 ABSL_FLAG(
     std::string, trust_domain, "cluster.local",
     "the SPIFFE trust domain certificates are issued for; cannot change once the store exists");
@@ -72,6 +78,19 @@ absl::StatusOr<SocketAddress> ReadAddress(absl::string_view flag, const std::str
   return address;
 }
 
+// Labels of RFC 1123 section 2.1, in lower case.
+bool IsHostName(absl::string_view name) {
+  if (name.size() > 253) return false;
+  for (absl::string_view label : absl::StrSplit(name, '.')) {
+    if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-')
+      return false;
+    for (char c : label) {
+      if (!absl::ascii_islower(c) && !absl::ascii_isdigit(c) && c != '-') return false;
+    }
+  }
+  return true;
+}
+
 // The PATH of "PREFIX:PATH".
 absl::StatusOr<std::string> ReadPath(absl::string_view flag, absl::string_view text,
                                      absl::string_view prefix) {
@@ -95,6 +114,14 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
   options.trust_domain = absl::GetFlag(FLAGS_trust_domain);
   const absl::Status domain = SpiffeId::CheckTrustDomain(options.trust_domain);
   if (!domain.ok()) return Invalid("trust_domain", domain.message());
+  for (absl::string_view name :
+       absl::StrSplit(absl::GetFlag(FLAGS_server_names), ',', absl::SkipEmpty())) {
+    if (!IsHostName(name)) {
+      return Invalid("server_names",
+                     absl::StrCat("\"", name, "\" is no host name such as ca.example.org"));
+    }
+    options.server_names.emplace_back(name);
+  }
   ASSIGN_OR_RETURN(options.store_path, ReadPath("store", absl::GetFlag(FLAGS_store), "sqlite:"));
   options.workload_ttl = absl::GetFlag(FLAGS_workload_ttl);
   if (options.workload_ttl < absl::Seconds(2) || options.workload_ttl > absl::Hours(720)) {

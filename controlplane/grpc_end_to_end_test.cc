@@ -11,16 +11,20 @@
 #include "byrnie/ca/v1/ca.grpc.pb.h"
 #include "byrnie/operator/v1/operator.grpc.pb.h"
 #include "common/base/clock.h"
+#include "common/base/retry_after.h"
 #include "common/base/status_matchers.h"
 #include "common/crypto/csr.h"
+#include "common/crypto/pem.h"
 #include "common/crypto/token/bearer_token.h"
 #include "common/grpc/control_plane_channel.h"
+#include "common/grpc/status_conversion.h"
 #include "common/identity/jwt_svid.h"
 #include "common/telemetry/log.h"
 #include "controlplane/attest/attestor_set.h"
 #include "controlplane/attest/join_token.h"
 #include "controlplane/ca/ca_service.h"
 #include "controlplane/ca/issuance.h"
+#include "controlplane/ca/istio_service.h"
 #include "controlplane/discovery/delta_ads.h"
 #include "controlplane/operator/operator_service.h"
 #include "controlplane/server/grpc_server.h"
@@ -31,6 +35,7 @@
 #include "grpcpp/create_channel.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "gtest/gtest.h"
+#include "istio/v1/auth/ca.grpc.pb.h"
 
 namespace byrnie {
 namespace {
@@ -71,6 +76,7 @@ class GrpcEndToEndTest : public ::testing::Test {
                                       &metrics_);
     ads_ = std::make_unique<DeltaAds>("cluster.local", &registry_, bundles_.get(), &agents_,
                                       &clock_, &logger_, &metrics_);
+    istio_ = std::make_unique<IstioService>(issuance_.get(), bundles_.get(), "cluster.local");
     registry_.SetListener([this] { ads_->streams()->WakeAll(); });
     operator_ = std::make_unique<OperatorService>(HashBearerToken(kOperatorToken), tokens_.get(),
                                                   authority_.get(), ca_.get(), bundles_.get(),
@@ -78,7 +84,7 @@ class GrpcEndToEndTest : public ::testing::Test {
     auto server =
         GrpcServer::Start(*SocketAddress::Parse("127.0.0.1:0"),
                           CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
-                          {ca_.get(), ads_.get(), operator_.get()});
+                          {ca_.get(), istio_.get(), ads_.get(), operator_.get()});
     EXPECT_THAT(server, IsOk());
     server_ = *std::move(server);
   }
@@ -133,6 +139,7 @@ class GrpcEndToEndTest : public ::testing::Test {
   std::unique_ptr<AttestorSet> attestors_;
   std::unique_ptr<Issuance> issuance_;
   std::unique_ptr<CaService> ca_;
+  std::unique_ptr<IstioService> istio_;
   std::unique_ptr<DeltaAds> ads_;
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<GrpcServer> server_;
@@ -253,6 +260,21 @@ TEST_F(ThrottledEndToEndTest, JwtSvidsAreLimitedBesideCertificatesNotWithThem) {
   EXPECT_TRUE(Issue(*channel, *key_, "", "", &issued).ok());
   EXPECT_EQ(Issue(*channel, *key_, "", "", &issued).error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(ThrottledEndToEndTest, IstiosAgentsAreToldToComeBackInTheCodeAfterWhichTheyDo) {
+  auto stub = istio::v1::auth::IstioCertificateService::NewStub(*Channel(Client()));
+  istio::v1::auth::IstioCertificateRequest request;
+  request.set_csr(ToPem(*CreateCsr(*key_, ""), "CERTIFICATE REQUEST"));
+  istio::v1::auth::IstioCertificateResponse response;
+  grpc::ClientContext first, second;
+  EXPECT_TRUE(stub->CreateCertificate(&first, request, &response).ok());
+  ASSERT_EQ(response.cert_chain_size(), 2);
+  EXPECT_EQ(response.cert_chain(1), authority_->root()->ToPem());
+  const absl::Status throttled =
+      FromGrpcStatus(stub->CreateCertificate(&second, request, &response));
+  EXPECT_THAT(throttled, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_NE(RetryAfter(throttled), absl::nullopt);
 }
 
 TEST_F(GrpcEndToEndTest, NoJwtSvidWithoutACertificateNorForTheMeshItself) {

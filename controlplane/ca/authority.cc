@@ -103,8 +103,8 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::FromRecord(const Authority
 }
 
 absl::StatusOr<IssuedSvid> Authority::Issue(const SpiffeId& id, absl::string_view public_key_der,
-                                            absl::optional<absl::Duration> ttl,
-                                            absl::Duration cap) const {
+                                            absl::optional<absl::Duration> ttl, absl::Duration cap,
+                                            const std::vector<std::string>& dns_names) const {
   if (id.trust_domain() != trust_domain_) {
     return absl::InvalidArgumentError(
         absl::StrCat(id.text(), " is not of the trust domain ", trust_domain_));
@@ -123,6 +123,7 @@ absl::StatusOr<IssuedSvid> Authority::Issue(const SpiffeId& id, absl::string_vie
 
   CertificateSpec spec;
   spec.uri_sans = {id.text()};
+  spec.dns_sans = dns_names;
   spec.not_before = std::max(FloorToSecond(now - kBackdate), root_->not_before());
   spec.not_after = std::min(FloorToSecond(now + life), root_->not_after());
   ASSIGN_OR_RETURN(CertificatePtr leaf, BuildCertificate(spec, public_key_der, root_.get(), *key_));

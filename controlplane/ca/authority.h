@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -51,8 +52,10 @@ class Authority {
   // Issues a certificate for the P-256 key `public_key_der` (SubjectPublicKeyInfo). It lives `ttl`,
   // but never longer than `cap` nor than the root. InvalidArgument: the identity is of another
   // trust domain, or the ttl is not positive. FailedPrecondition: the root has expired.
+  // `dns_names`: host names it is for, too.
   absl::StatusOr<IssuedSvid> Issue(const SpiffeId& id, absl::string_view public_key_der,
-                                   absl::optional<absl::Duration> ttl, absl::Duration cap) const;
+                                   absl::optional<absl::Duration> ttl, absl::Duration cap,
+                                   const std::vector<std::string>& dns_names = {}) const;
 
   const std::string& trust_domain() const { return trust_domain_; }
   const CertificatePtr& root() const { return root_; }

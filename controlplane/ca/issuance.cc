@@ -45,7 +45,7 @@ absl::StatusOr<IssuedSvid> Issuance::TryIssue(const grpc::ServerContext& context
   ASSIGN_OR_RETURN(Caller caller, Authenticate(context));
   // After that, so that nobody without a proof takes anybody's place.
   RETURN_IF_ERROR(limiter_.Admit(clock_->MonotonicNow()));
-  ASSIGN_OR_RETURN(Request request, read(caller.id));
+  ASSIGN_OR_RETURN(CertificateRequest request, read(caller.id));
   ASSIGN_OR_RETURN(std::string public_key, VerifyCsr(request.csr));
   ASSIGN_OR_RETURN(IssuedSvid issued,
                    authority_->Issue(caller.id, public_key, request.ttl, workload_ttl_));

@@ -17,6 +17,7 @@
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/attest/attestor_set.h"
 #include "controlplane/ca/authority.h"
+#include "controlplane/ca/certificate_request.h"
 #include "controlplane/ca/issue_limiter.h"
 #include "controlplane/ca/issue_results.h"
 #include "controlplane/ca/trust_bundle_source.h"
@@ -31,14 +32,8 @@ namespace byrnie {
 // store and on attestors; the pointers outlive it.
 class Issuance {
  public:
-  // What a message of some protocol asks for.
-  struct Request {
-    // PKCS#10, DER; not looked at yet.
-    std::string csr;
-    // Absent: as long as it may.
-    absl::optional<absl::Duration> ttl;
-  };
-  using RequestReader = absl::FunctionRef<absl::StatusOr<Request>(const SpiffeId& caller)>;
+  using RequestReader =
+      absl::FunctionRef<absl::StatusOr<CertificateRequest>(const SpiffeId& caller)>;
 
   // `workload_ttl` caps the life of every certificate, `issue_rate` how many are issued in a
   // second; 0: no limit.

@@ -25,15 +25,15 @@ const std::string& Metadata(const istio::v1::auth::IstioCertificateRequest& requ
 
 }  // namespace
 
-absl::StatusOr<Issuance::Request> ReadIssueRequest(const byrnie::ca::v1::IssueRequest& request) {
-  Issuance::Request read{request.csr(), absl::nullopt};
+absl::StatusOr<CertificateRequest> ReadIssueRequest(const byrnie::ca::v1::IssueRequest& request) {
+  CertificateRequest read{request.csr(), absl::nullopt};
   if (request.has_ttl()) {
     ASSIGN_OR_RETURN(read.ttl, FromProto(request.ttl()));
   }
   return read;
 }
 
-absl::StatusOr<Issuance::Request> ReadIstioRequest(
+absl::StatusOr<CertificateRequest> ReadIstioRequest(
     const istio::v1::auth::IstioCertificateRequest& request, const SpiffeId& caller) {
   const std::string& impersonated = Metadata(request, "ImpersonatedIdentity");
   if (!impersonated.empty() && impersonated != caller.text()) {
@@ -50,7 +50,7 @@ absl::StatusOr<Issuance::Request> ReadIstioRequest(
     return absl::InvalidArgumentError(
         absl::StrCat(csrs.size(), " certificate requests instead of one"));
   }
-  Issuance::Request read{std::move(csrs.front()), absl::nullopt};
+  CertificateRequest read{std::move(csrs.front()), absl::nullopt};
   // 0 is not set. What is not positive Issuance refuses.
   if (request.validity_duration() != 0) read.ttl = absl::Seconds(request.validity_duration());
   return read;

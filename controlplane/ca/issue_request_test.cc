@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 class IssueRequestTest : public ::testing::Test {
  protected:
   IssueRequestTest() { istio_.set_csr(ToPem("csr", "CERTIFICATE REQUEST")); }
-  absl::StatusOr<Issuance::Request> Read() { return ReadIstioRequest(istio_, caller_); }
+  absl::StatusOr<CertificateRequest> Read() { return ReadIstioRequest(istio_, caller_); }
   void SetMetadata(const char* name, const std::string& value) {
     (*istio_.mutable_metadata()->mutable_fields())[name].set_string_value(value);
   }

@@ -9,10 +9,10 @@
 
 namespace byrnie {
 
-absl::StatusOr<std::unique_ptr<ServerIdentity>> ServerIdentity::Create(const Authority* authority,
-                                                                       const Clock* clock,
-                                                                       absl::Duration ttl) {
-  auto identity = absl::WrapUnique(new ServerIdentity(authority, clock, ttl));
+absl::StatusOr<std::unique_ptr<ServerIdentity>> ServerIdentity::Create(
+    const Authority* authority, const Clock* clock, absl::Duration ttl,
+    std::vector<std::string> dns_names) {
+  auto identity = absl::WrapUnique(new ServerIdentity(authority, clock, ttl, std::move(dns_names)));
   RETURN_IF_ERROR(identity->Rotate());
   return identity;
 }
@@ -31,7 +31,8 @@ absl::StatusOr<bool> ServerIdentity::RotateIfDue() {
 absl::Status ServerIdentity::Rotate() {
   ASSIGN_OR_RETURN(SpiffeId id, ControlPlaneId(authority_->trust_domain()));
   ASSIGN_OR_RETURN(std::shared_ptr<const PrivateKey> key, PrivateKey::Generate());
-  ASSIGN_OR_RETURN(IssuedSvid issued, authority_->Issue(id, key->PublicKeyDer(), ttl_, ttl_));
+  ASSIGN_OR_RETURN(IssuedSvid issued,
+                   authority_->Issue(id, key->PublicKeyDer(), ttl_, ttl_, dns_names_));
   auto next = std::make_shared<Snapshot>();
   for (const CertificatePtr& certificate : issued.chain) {
     absl::StrAppend(&next->chain_pem, certificate->ToPem());

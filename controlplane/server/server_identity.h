@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -34,10 +36,10 @@ class ServerIdentity {
     absl::Time renew_after;
   };
 
-  // Makes the first certificate.
-  static absl::StatusOr<std::unique_ptr<ServerIdentity>> Create(const Authority* authority,
-                                                                const Clock* clock,
-                                                                absl::Duration ttl = kTtl);
+  // Makes the first certificate. `dns_names` are in all of them, for clients that know a host.
+  static absl::StatusOr<std::unique_ptr<ServerIdentity>> Create(
+      const Authority* authority, const Clock* clock, absl::Duration ttl = kTtl,
+      std::vector<std::string> dns_names = {});
 
   std::shared_ptr<const Snapshot> current() const;
   // Makes the next certificate when it is time; the present one stays when that fails. True when
@@ -47,12 +49,14 @@ class ServerIdentity {
   absl::Status Rotate();
 
  private:
-  ServerIdentity(const Authority* authority, const Clock* clock, absl::Duration ttl)
-      : authority_(authority), clock_(clock), ttl_(ttl) {}
+  ServerIdentity(const Authority* authority, const Clock* clock, absl::Duration ttl,
+                 std::vector<std::string> dns_names)
+      : authority_(authority), clock_(clock), ttl_(ttl), dns_names_(std::move(dns_names)) {}
 
   const Authority* const authority_;  // Not owned.
   const Clock* const clock_;          // Not owned.
   const absl::Duration ttl_;
+  const std::vector<std::string> dns_names_;
   mutable absl::Mutex mu_;
   std::shared_ptr<const Snapshot> current_ ABSL_GUARDED_BY(mu_);
 };
