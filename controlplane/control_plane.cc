@@ -65,6 +65,10 @@ absl::Status ControlPlane::StartAll() {
   trust_files.metrics_prefix = "byrnie_controlplane";
   trust_files.clock = clock_;
   ASSIGN_OR_RETURN(trust_files_, TrustFiles::Create(std::move(trust_files), logger_, &metrics_));
+  if (!options_.jwt_config_path.empty()) {
+    ASSIGN_OR_RETURN(jwt_files_, JwtFiles::Create(options_.jwt_config_path, options_.trust_domain,
+                                                  logger_, &metrics_));
+  }
   RETURN_IF_ERROR(CheckOutputs());
   RETURN_IF_ERROR(CheckPortsAreFree());
 
@@ -92,9 +96,7 @@ absl::Status ControlPlane::StartAll() {
         "there is no operator token, so byrniectl is refused; give --operator_token_out");
   }
 
-  tokens_ =
-      std::make_unique<JoinTokens>(options_.trust_domain, observed_store_.get(), clock_, &metrics_);
-  attestors_ = std::make_unique<AttestorSet>(std::vector<Attestor*>{tokens_.get()}, &metrics_);
+  MakeAttestors();
   issuance_ = std::make_unique<Issuance>(authority_.get(), attestors_.get(), bundles_.get(),
                                          options_.workload_ttl, options_.issue_rate, &agents_,
                                          clock_, logger_, &metrics_);
@@ -130,6 +132,27 @@ absl::Status ControlPlane::StartAll() {
         absl::FormatTime(absl::RFC3339_sec, authority_->root()->not_after(), absl::UTCTimeZone())},
        {"workloads", static_cast<uint64_t>(registry_.snapshot()->workload_count())}});
   return absl::OkStatus();
+}
+
+void ControlPlane::MakeAttestors() {
+  // Operators make tokens whether they are taken or not.
+  tokens_ =
+      std::make_unique<JoinTokens>(options_.trust_domain, observed_store_.get(), clock_, &metrics_);
+  if (jwt_files_ != nullptr) {
+    jwt_attestor_ = std::make_unique<JwtAttestor>(jwt_files_->trust(), clock_);
+  }
+  std::vector<Attestor*> attestors;
+  for (AttestorKind kind : options_.attest) {
+    switch (kind) {
+      case AttestorKind::kJoinToken:
+        attestors.push_back(tokens_.get());
+        break;
+      case AttestorKind::kJwt:
+        attestors.push_back(jwt_attestor_.get());
+        break;
+    }
+  }
+  attestors_ = std::make_unique<AttestorSet>(std::move(attestors), &metrics_);
 }
 
 absl::Status ControlPlane::OpenStore() {
@@ -253,6 +276,7 @@ void ControlPlane::AddGauges() {
 void ControlPlane::Tick() {
   tick_->Schedule(kTick);
   registry_file_->Poll();
+  if (jwt_files_ != nullptr && jwt_files_->Poll()) jwt_attestor_->SetTrust(jwt_files_->trust());
   FollowTrust();
   ca_service_->streams()->EndExpired();
   discovery_->streams()->EndExpired();

@@ -19,6 +19,8 @@
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/attest/attestor_set.h"
 #include "controlplane/attest/join_token.h"
+#include "controlplane/attest/jwt_attestor.h"
+#include "controlplane/attest/jwt_files.h"
 #include "controlplane/ca/authority.h"
 #include "controlplane/ca/ca_service.h"
 #include "controlplane/ca/issuance.h"
@@ -38,6 +40,8 @@
 
 namespace byrnie {
 
+enum class AttestorKind { kJoinToken, kJwt };
+
 struct ControlPlaneOptions {
   SocketAddress listen;
   SocketAddress admin;
@@ -53,6 +57,10 @@ struct ControlPlaneOptions {
   absl::Duration jwt_key_rotation = absl::Hours(24);
   // Workload certificates a second; 0: no limit.
   double issue_rate;
+  // Who is asked about credentials, in this order.
+  std::vector<AttestorKind> attest = {AttestorKind::kJoinToken};
+  // File of the issuers of JWTs; not empty if and only if they are asked about.
+  std::string jwt_config_path;
   // File of the static registry.
   std::string registry_path;
   // Bundles of other trust domains, and revocation lists.
@@ -98,6 +106,7 @@ class ControlPlane {
   absl::StatusOr<TrustBundleSet> CollectBundles() const;
   // Publishes what has changed of that.
   void FollowTrust();
+  void MakeAttestors();
   void AddGauges();
   void Tick();
 
@@ -119,6 +128,8 @@ class ControlPlane {
   std::vector<std::string> new_outputs_;
   bool new_store_ = false;
   std::unique_ptr<TrustFiles> trust_files_;
+  // Null when JWTs are not taken, as the attestor.
+  std::unique_ptr<JwtFiles> jwt_files_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<ObservedStore> observed_store_;
   std::unique_ptr<Authority> authority_;
@@ -126,6 +137,7 @@ class ControlPlane {
   std::unique_ptr<TrustBundleSource> bundles_;
   std::unique_ptr<ServerIdentity> identity_;
   std::unique_ptr<JoinTokens> tokens_;
+  std::unique_ptr<JwtAttestor> jwt_attestor_;
   std::unique_ptr<AttestorSet> attestors_;
   std::unique_ptr<Issuance> issuance_;
   std::unique_ptr<CaService> ca_service_;

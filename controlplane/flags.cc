@@ -1,5 +1,6 @@
 #include "controlplane/flags.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,8 +38,13 @@ ABSL_FLAG(
     double, issue_rate, 1000,
     "certificates issued a second at most, and as many JWT-SVIDs; agents beyond are told when to "
     "come back; 0: no limit");
-ABSL_FLAG(std::string, attest, "join_token",
-          "how a workload without a certificate proves who it is: join_token");
+ABSL_FLAG(
+    std::string, attest, "join_token",
+    "how a workload without a certificate may prove who it is, separated by commas: join_token "
+    "(made by byrniectl), jwt (of the issuers of --jwt_config)");
+ABSL_FLAG(std::string, jwt_config, "",
+          "file of the issuers whose JWTs are taken with --attest=jwt, their keys and whom their "
+          "tokens stand for (JSON, re-read with the key sets it names when one changes)");
 ABSL_FLAG(std::string, registry, "",
           "where workloads, services and policies come from: static:FILE (JSON, re-read when it "
           "changes)");
@@ -82,13 +88,30 @@ absl::StatusOr<SocketAddress> ReadAddress(absl::string_view flag, const std::str
 bool IsHostName(absl::string_view name) {
   if (name.size() > 253) return false;
   for (absl::string_view label : absl::StrSplit(name, '.')) {
-    if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-')
-      return false;
+    const bool is_sized = !label.empty() && label.size() <= 63;
+    if (!is_sized || label.front() == '-' || label.back() == '-') return false;
     for (char c : label) {
       if (!absl::ascii_islower(c) && !absl::ascii_isdigit(c) && c != '-') return false;
     }
   }
   return true;
+}
+
+absl::StatusOr<std::vector<AttestorKind>> ReadAttest(absl::string_view text) {
+  std::vector<AttestorKind> kinds;
+  for (absl::string_view word : absl::StrSplit(text, ',')) {
+    word = absl::StripAsciiWhitespace(word);
+    if (word != "join_token" && word != "jwt") {
+      return Invalid("attest",
+                     absl::StrCat("\"", word, "\" is not known; give join_token, jwt or both"));
+    }
+    const AttestorKind kind = word == "jwt" ? AttestorKind::kJwt : AttestorKind::kJoinToken;
+    if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) {
+      return Invalid("attest", absl::StrCat(word, " is named twice"));
+    }
+    kinds.push_back(kind);
+  }
+  return kinds;
 }
 
 // The PATH of "PREFIX:PATH".
@@ -143,9 +166,17 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
     return Invalid("issue_rate",
                    absl::StrCat(options.issue_rate, " is out of range; give 0 to 1000000"));
   }
-  if (absl::GetFlag(FLAGS_attest) != "join_token") {
-    return Invalid("attest", absl::StrCat("\"", absl::GetFlag(FLAGS_attest),
-                                          "\" is not known; give join_token"));
+  ASSIGN_OR_RETURN(options.attest, ReadAttest(absl::GetFlag(FLAGS_attest)));
+  options.jwt_config_path = absl::GetFlag(FLAGS_jwt_config);
+  const bool takes_jwts = std::find(options.attest.begin(), options.attest.end(),
+                                    AttestorKind::kJwt) != options.attest.end();
+  if (takes_jwts && options.jwt_config_path.empty()) {
+    return Invalid("jwt_config", "is missing, with --attest=jwt; give the file of the issuers");
+  }
+  if (!takes_jwts && !options.jwt_config_path.empty()) {
+    return Invalid("jwt_config",
+                   "is of no use without --attest=jwt; give for example "
+                   "--attest=join_token,jwt");
   }
   ASSIGN_OR_RETURN(options.registry_path,
                    ReadPath("registry", absl::GetFlag(FLAGS_registry), "static:"));

@@ -3,7 +3,7 @@
 #include <string>
 #include <utility>
 
-#include "common/telemetry/metrics.h"
+#include "absl/strings/str_cat.h"
 
 namespace byrnie {
 namespace {
@@ -35,7 +35,7 @@ AttestorSet::AttestorSet(std::vector<Attestor*> attestors, MetricRegistry* metri
 
 absl::StatusOr<AttestorSet::Proven> AttestorSet::Check(absl::string_view credential,
                                                        absl::Time deadline) const {
-  std::string why = "nobody takes credentials";
+  std::string why;
   for (size_t i = 0; i < members_.size(); ++i) {
     absl::StatusOr<Attestor::Claim> claim = members_[i].attestor->Check(credential, deadline);
     if (claim.ok()) return Proven{*std::move(claim), i};
@@ -43,7 +43,7 @@ absl::StatusOr<AttestorSet::Proven> AttestorSet::Check(absl::string_view credent
       Count(members_[i], claim.status());
       return claim.status();
     }
-    why = std::string(claim.status().message());
+    absl::StrAppend(&why, why.empty() ? "" : "; ", claim.status().message());
   }
   unrecognized_->Increment();
   return RefuseCredential(RefusalReason::kUnrecognized, why);

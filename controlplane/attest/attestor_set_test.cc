@@ -85,7 +85,7 @@ TEST_F(AttestorSetTest, WhatNobodyKnowsIsRefused) {
   const absl::Status refused = Check("third:x").status();
   ASSERT_TRUE(IsRefusedCredential(refused, &reason));
   EXPECT_EQ(reason, RefusalReason::kUnrecognized);
-  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("other")));
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("other; other")));
   EXPECT_EQ(Count("none", "unrecognized"), "1");
 }
 

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
 from testing.mesh import BINARIES, REPOSITORY, binary_path, http_request
+from testing.token_issuer import SigningKey, TokenIssuer
 
 REFERENCE = os.path.join(REPOSITORY, "docs", "reference")
 WRITE = os.environ.get("BYRNIE_WRITE_REFERENCE")
@@ -44,6 +45,15 @@ def families(text):
 
 class ReferenceTest(MeshTestCase):
     maxDiff = None
+
+    @classmethod
+    def build(cls):
+        # With what has metrics of its own and is off by default.
+        config = os.path.join(cls.mesh.directory, "jwt.json")
+        TokenIssuer("https://ci.example", [SigningKey("ES256", "k")]).write_config(config, config + ".jwks")
+        cls.mesh.control_plane.attest = "join_token,jwt"
+        cls.mesh.control_plane.extra_flags = [f"--jwt_config={config}"]
+        super().build()
 
     def compare(self, name, page):
         path = os.path.join(REFERENCE, name)

@@ -84,13 +84,14 @@ class ControlPlane:
         self.log_path = mesh.log_path("controlplane" if name == "control" else name)
         self.process = None
         self.admin_address = "127.0.0.1"
+        self.attest = "join_token"
         self.extra_flags = []
 
     def arguments(self, store=None, bundle=None):
         return [self.mesh.binary("byrnie-controlplane"), f"--listen=0.0.0.0:{self.PORT}",
                 f"--admin={self.admin_address}:{self.ADMIN}", f"--trust_domain={self.trust_domain}",
                 f"--store=sqlite:{store or self.store}", f"--workload_ttl={self.mesh.workload_ttl}",
-                "--attest=join_token", f"--registry=static:{self.registry_path}",
+                f"--attest={self.attest}", f"--registry=static:{self.registry_path}",
                 f"--trust_bundle_out={bundle or self.bundle}", f"--operator_token_out={self.operator_token}",
                 "--log_format=json", *self.extra_flags]
 

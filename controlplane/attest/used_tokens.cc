@@ -1,0 +1,21 @@
+#include "controlplane/attest/used_tokens.h"
+
+namespace byrnie {
+
+UsedTokens::Result UsedTokens::Note(absl::string_view issuer, absl::string_view hash,
+                                    absl::Time end, absl::Time now) {
+  absl::MutexLock lock(&mu_);
+  Shelf& shelf = shelves_[std::string(issuer)];
+  while (!shelf.by_end.empty() && shelf.by_end.begin()->first <= now) {
+    shelf.hashes.erase(shelf.by_end.begin()->second);
+    shelf.by_end.erase(shelf.by_end.begin());
+  }
+  const std::string key(hash);
+  if (shelf.hashes.count(key) > 0) return Result::kUsed;
+  if (shelf.hashes.size() >= capacity_) return Result::kFull;
+  shelf.hashes.insert(key);
+  shelf.by_end.emplace(end, key);
+  return Result::kNoted;
+}
+
+}  // namespace byrnie
