@@ -1,0 +1,180 @@
+#include "controlplane/policy/policy_admin.h"
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_matchers.h"
+#include "common/base/testing/fake_clock.h"
+#include "common/grpc/error_details.h"
+#include "controlplane/registry/static_parser.h"
+#include "controlplane/store/testing/memory_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Source = RegistrySources::Source;
+
+std::string Document(const std::string& name, int port = 80,
+                     const std::string& scope = "NAMESPACE") {
+  return absl::StrCat("{\"name\":\"", name, "\",\"namespace\":\"demo\",\"scope\":\"", scope,
+                      "\",\"action\":\"DENY\",\"rules\":[{\"clauses\":[{\"matches\":[",
+                      "{\"destination_ports\":[", port, "]}]}]}]}");
+}
+
+class PolicyAdminTest : public ::testing::Test {
+ protected:
+  PolicyAdminTest() {
+    SetFile("");
+    Restart();
+  }
+  // The file: a workload in demo, which lists `policy`, and policies.
+  void SetFile(const std::string& policies, const std::string& listed = "") {
+    const std::string text = absl::StrCat(
+        "{\"workloads\":[{\"name\":\"w\",\"namespace\":\"demo\",\"service_account\":\"w\",",
+        "\"addresses\":[\"10.0.0.1\"]",
+        listed.empty() ? "" : absl::StrCat(",\"authorization_policies\":[\"", listed, "\"]"),
+        "}],\"policies\":[", policies, "]}");
+    EXPECT_THAT(sources_.Set(Source::kFile, *ParseRegistryFile(text, "cluster.local")), IsOk());
+  }
+  void Restart() {
+    auto admin = PolicyAdmin::Create(&records_, &sources_, &events_, &clock_);
+    ASSERT_THAT(admin, IsOk());
+    admin_ = *std::move(admin);
+  }
+  bool InForce(const std::string& name) {
+    return registry_.snapshot()->Find(ResourceType::kAuthorization, name) != nullptr;
+  }
+  static std::string ViolationOf(const absl::Status& status) {
+    google::rpc::PreconditionFailure detail;
+    return GetDetail(status, &detail) ? detail.violations(0).type() : "";
+  }
+
+  FakeClock clock_;
+  EventLog events_{&clock_};
+  Registry registry_;
+  RegistrySources sources_{&registry_};
+  MemoryStore store_;
+  RecordTable records_{&store_, "policies/"};
+  std::unique_ptr<PolicyAdmin> admin_;
+};
+
+TEST_F(PolicyAdminTest, AnAppliedPolicyIsInForceAndIsStillAfterARestart) {
+  auto applied = admin_->Apply(Document("x"), "", false, "bob");
+  ASSERT_THAT(applied, IsOk());
+  EXPECT_FALSE(applied->unchanged);
+  EXPECT_TRUE(InForce("demo/x"));
+  ASSERT_THAT(sources_.Set(Source::kApi, {}), IsOk());
+  Restart();
+  auto entry = admin_->Get("demo/x");
+  ASSERT_THAT(entry, IsOk());
+  EXPECT_EQ(entry->version, applied->entry.version);
+  EXPECT_EQ(entry->applied_by, "bob");
+  EXPECT_EQ(entry->applied_at, clock_.WallNow());
+  EXPECT_FALSE(entry->from_file);
+}
+
+TEST_F(PolicyAdminTest, ApplyingTheSameAgainChangesNothing) {
+  const auto first = admin_->Apply(Document("x"), "", false, "bob");
+  const auto again = admin_->Apply(Document("x"), "", false, "eve");
+  ASSERT_THAT(again, IsOk());
+  EXPECT_TRUE(again->unchanged);
+  EXPECT_EQ(again->entry.applied_by, "bob");
+  EXPECT_EQ(again->entry.version, first->entry.version);
+}
+
+TEST_F(PolicyAdminTest, OnlyTheVersionThatWasLookedAtIsReplaced) {
+  EXPECT_THAT(admin_->Apply(Document("x"), "0000", false, "bob"),
+              StatusIs(absl::StatusCode::kAborted));
+  const auto first = admin_->Apply(Document("x"), PolicyAdmin::kNoVersion, false, "bob");
+  ASSERT_THAT(first, IsOk());
+  EXPECT_THAT(admin_->Apply(Document("x", 81), PolicyAdmin::kNoVersion, false, "bob"),
+              StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(admin_->Apply(Document("x", 81), first->entry.version, false, "bob"), IsOk());
+  EXPECT_THAT(admin_->Delete("demo/x", first->entry.version, "bob"),
+              StatusIs(absl::StatusCode::kAborted));
+  EXPECT_TRUE(InForce("demo/x"));
+}
+
+TEST_F(PolicyAdminTest, WhatIsProbablyNotMeantNeedsToBeAccepted) {
+  const std::string document =
+      R"({"name":"x","namespace":"demo","scope":"NAMESPACE","action":"DENY","rules":[{"clauses":[{}]}]})";
+  const absl::Status refused = admin_->Apply(document, "", false, "bob").status();
+  EXPECT_THAT(refused,
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("every connection")));
+  EXPECT_EQ(ViolationOf(refused), "FINDING");
+  EXPECT_FALSE(InForce("demo/x"));
+  EXPECT_THAT(admin_->Apply(document, "", true, "bob"), IsOk());
+  EXPECT_TRUE(InForce("demo/x"));
+}
+
+TEST_F(PolicyAdminTest, PoliciesOfTheFileAreChangedThere) {
+  SetFile(Document("f"));
+  const absl::Status applied = admin_->Apply(Document("f", 81), "", false, "bob").status();
+  EXPECT_THAT(applied, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("demo/f")));
+  EXPECT_EQ(ViolationOf(applied), "CONFLICT");
+  EXPECT_EQ(ViolationOf(admin_->Delete("demo/f", "", "bob")), "CONFLICT");
+  EXPECT_TRUE(admin_->Get("demo/f")->from_file);
+}
+
+TEST_F(PolicyAdminTest, APolicyThatAWorkloadListsStaysWhatItIs) {
+  ASSERT_THAT(admin_->Apply(Document("x", 80, "WORKLOAD_SELECTOR"), "", true, "bob"), IsOk());
+  SetFile("", "demo/x");
+  EXPECT_EQ(ViolationOf(admin_->Delete("demo/x", "", "bob")), "IN_USE");
+  EXPECT_EQ(ViolationOf(admin_->Apply(Document("x"), "", true, "bob").status()), "IN_USE");
+  EXPECT_TRUE(InForce("demo/x"));
+  SetFile("");
+  EXPECT_THAT(admin_->Delete("demo/x", "", "bob"), IsOk());
+  EXPECT_FALSE(InForce("demo/x"));
+  EXPECT_THAT(admin_->Delete("demo/x", "", "bob"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(PolicyAdminTest, AStoreThatIsDownChangesNothing) {
+  ASSERT_THAT(admin_->Apply(Document("x"), "", false, "bob"), IsOk());
+  store_.FailWith(absl::UnavailableError("disk on fire"));
+  EXPECT_THAT(admin_->Apply(Document("y"), "", false, "bob"),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("fire")));
+  EXPECT_THAT(admin_->Delete("demo/x", "", "bob"), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_TRUE(InForce("demo/x"));
+  EXPECT_FALSE(InForce("demo/y"));
+}
+
+TEST_F(PolicyAdminTest, AnotherControlPlanesChangeIsNotOverwritten) {
+  ASSERT_THAT(admin_->Apply(Document("x"), "", false, "bob"), IsOk());
+  const auto record = *records_.List();
+  ASSERT_THAT(records_.Put("demo/x", record[0].value, absl::nullopt), IsOk());
+  EXPECT_THAT(admin_->Apply(Document("x", 81), "", false, "bob"),
+              StatusIs(absl::StatusCode::kAborted));
+  ASSERT_THAT(admin_->Reload(), IsOk());
+  EXPECT_THAT(admin_->Apply(Document("x", 81), "", false, "bob"), IsOk());
+}
+
+TEST_F(PolicyAdminTest, ARecordThatIsNotUnderstoodKeepsTheControlPlaneFromStarting) {
+  ASSERT_THAT(records_.Put("demo/x", "nonsense", absl::nullopt), IsOk());
+  EXPECT_THAT(PolicyAdmin::Create(&records_, &sources_, &events_, &clock_).status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("demo/x")));
+}
+
+TEST_F(PolicyAdminTest, ValidatingSaysWhatItWouldMeanAndChangesNothing) {
+  auto answer = admin_->Validate(Document("x"));
+  ASSERT_THAT(answer, IsOk());
+  EXPECT_EQ(answer->review.workloads, 1u);
+  EXPECT_THAT(answer->review.findings, IsEmpty());
+  EXPECT_FALSE(InForce("demo/x"));
+  EXPECT_THAT(admin_->Validate("{"), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(PolicyAdminTest, TellsWhoDidWhat) {
+  ASSERT_THAT(admin_->Apply(Document("x"), "", false, "bob"), IsOk());
+  const auto event = *events_.Next({}).event;
+  EXPECT_EQ(event.kind, EventKind::kPolicyChanged);
+  EXPECT_EQ(event.subject, "demo/x");
+  EXPECT_EQ(event.actor, "bob");
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,110 @@
+#include "controlplane/policy/policy_findings.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "controlplane/policy/policy_document.h"
+#include "controlplane/registry/static_parser.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr char kRegistry[] = R"({"workloads":[
+    {"name":"client","namespace":"demo","service_account":"client","addresses":["10.0.0.1"]},
+    {"name":"server","namespace":"demo","service_account":"server","addresses":["10.0.0.2"],
+     "authorization_policies":["demo/selected"]},
+    {"name":"other","namespace":"other","service_account":"other","addresses":["10.0.0.3"]}],
+  "policies":[{"name":"selected","namespace":"demo","scope":"WORKLOAD_SELECTOR","action":"DENY"}]})";
+
+PolicyReview Review(const std::string& action, const std::string& rules,
+                    const std::string& scope = "NAMESPACE", const std::string& name = "x",
+                    const std::string& ns = "demo") {
+  static const RegistrySnapshotPtr registry =
+      *RegistrySnapshot::Create(*ParseRegistryFile(kRegistry, "cluster.local"));
+  const auto policy = ParsePolicyDocument(
+      absl::StrCat("{\"name\":\"", name, "\",\"namespace\":\"", ns, "\",\"scope\":\"", scope,
+                   "\",\"action\":\"", action, "\",\"rules\":", rules, "}"));
+  EXPECT_TRUE(policy.ok()) << policy.status();
+  return ReviewPolicy(*policy, *registry);
+}
+
+std::string Rule(const std::string& match) {
+  return absl::StrCat("[{\"clauses\":[{\"matches\":[", match, "]}]}]");
+}
+
+std::vector<std::string> Warnings(const PolicyReview& review) {
+  std::vector<std::string> texts;
+  for (const PolicyFinding& finding : review.findings) {
+    if (finding.severity == PolicyFinding::Severity::kWarning) {
+      texts.push_back(absl::StrCat(finding.field, ": ", finding.message));
+    }
+  }
+  return texts;
+}
+
+TEST(PolicyFindingsTest, AnOrdinaryPolicyIsNotRemarkable) {
+  const PolicyReview review =
+      Review("ALLOW", Rule(R"({"principals":[{"exact":"cluster.local/ns/demo/sa/client"}]})"));
+  EXPECT_THAT(review.findings, IsEmpty());
+  EXPECT_EQ(review.workloads, 2u);
+}
+
+TEST(PolicyFindingsTest, SaysThatNothingMatches) {
+  for (const char* rules : {"[]", "[{}]", R"([{},{"clauses":[]}])"}) {
+    EXPECT_THAT(Warnings(Review("DENY", rules)), Contains(HasSubstr("keeps nobody out")));
+    EXPECT_THAT(Warnings(Review("ALLOW", rules)), Contains(HasSubstr("lets nobody in")));
+  }
+  EXPECT_THAT(
+      Warnings(Review("DENY", Rule(R"({"destination_ports":[80],"not_destination_ports":[80]})"))),
+      Contains(AllOf(HasSubstr("rules[0].clauses[0].matches[0]"), HasSubstr("never matches"))));
+}
+
+TEST(PolicyFindingsTest, SaysThatEverythingMatches) {
+  for (const char* rules : {R"([{"clauses":[{}]}])", R"([{"clauses":[{"matches":[{}]}]}])",
+                            R"([{"clauses":[{"matches":[{"destination_ports":[1]},{}]}]}])"}) {
+    EXPECT_THAT(Warnings(Review("ALLOW", rules)), Contains(HasSubstr("matches everything")));
+    EXPECT_THAT(Warnings(Review("DENY", rules)), Contains(HasSubstr("every connection")));
+  }
+}
+
+// All clauses of a rule must match, so that one that says something is enough.
+TEST(PolicyFindingsTest, ARuleReachesAsFarAsItsNarrowestClause) {
+  EXPECT_THAT(
+      Warnings(Review("DENY", R"([{"clauses":[{},{"matches":[{"destination_ports":[80]}]}]}])")),
+      IsEmpty());
+}
+
+TEST(PolicyFindingsTest, SaysThatItIsAboutNobody) {
+  EXPECT_THAT(
+      Warnings(Review("DENY", Rule(R"({"destination_ports":[80]})"), "NAMESPACE", "x", "no")),
+      Contains(HasSubstr("none in namespace no")));
+  const PolicyReview unselected =
+      Review("DENY", Rule(R"({"destination_ports":[80]})"), "WORKLOAD_SELECTOR");
+  EXPECT_THAT(Warnings(unselected), Contains(HasSubstr("demo/x")));
+  EXPECT_EQ(Review("DENY", Rule(R"({"destination_ports":[80]})"), "WORKLOAD_SELECTOR", "selected")
+                .workloads,
+            1u);
+  EXPECT_EQ(Review("DENY", Rule(R"({"destination_ports":[80]})"), "GLOBAL").workloads, 3u);
+}
+
+TEST(PolicyFindingsTest, NotesWhomTheRegistryDoesNotKnow) {
+  const PolicyReview review = Review(
+      "ALLOW",
+      Rule(
+          R"({"principals":[{"exact":"cluster.local/ns/demo/sa/nobody"}],"namespaces":[{"exact":"nowhere"}]})"));
+  EXPECT_FALSE(review.has_warning());
+  ASSERT_EQ(review.findings.size(), 2u);
+  EXPECT_THAT(review.findings[0].message, HasSubstr("sa/nobody"));
+  EXPECT_THAT(review.findings[1].message, HasSubstr("nowhere"));
+}
+
+}  // namespace
+}  // namespace byrnie
