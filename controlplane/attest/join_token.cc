@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/token/bearer_token.h"
@@ -46,6 +47,28 @@ absl::StatusOr<JoinTokens::Created> JoinTokens::Create(const SpiffeId& id, absl:
       clock_->WallNow()));
   created_->Increment();
   return created;
+}
+
+absl::StatusOr<std::vector<JoinTokens::Listed>> JoinTokens::List(const std::string& after_id,
+                                                                 int limit) {
+  ASSIGN_OR_RETURN(
+      std::vector<JoinTokenRecord> records,
+      ListJoinTokens(store_, absl::HexStringToBytes(after_id), limit, clock_->WallNow()));
+  std::vector<Listed> listed;
+  for (JoinTokenRecord& record : records) {
+    listed.push_back(
+        {absl::BytesToHexString(record.hash), std::move(record.spiffe_id), record.expires_at});
+  }
+  return listed;
+}
+
+absl::StatusOr<std::string> JoinTokens::Revoke(const std::string& id) {
+  constexpr size_t kIdSize = 64;
+  if (id.size() != kIdSize) return absl::NotFoundError("there is no such join token");
+  const std::string hash = absl::HexStringToBytes(id);
+  ASSIGN_OR_RETURN(JoinTokenRecord record, FindJoinToken(store_, hash, clock_->WallNow()));
+  RETURN_IF_ERROR(ConsumeJoinToken(store_, hash, clock_->WallNow()));
+  return std::move(record.spiffe_id);
 }
 
 absl::StatusOr<Attestor::Claim> JoinTokens::Check(absl::string_view credential, absl::Time) {

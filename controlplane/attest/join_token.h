@@ -2,6 +2,7 @@
 #define BYRNIE_CONTROLPLANE_ATTEST_JOIN_TOKEN_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -31,6 +32,18 @@ class JoinTokens final : public Attestor {
   // InvalidArgument when the identity is of another trust domain or reserved, or the ttl is not
   // within (0, kMaxTtl]; else as AddJoinToken of the records.
   absl::StatusOr<Created> Create(const SpiffeId& id, absl::Duration ttl);
+
+  // One that may still be used.
+  struct Listed {
+    // Names it in lists; not secret.
+    std::string id;
+    std::string spiffe_id;
+    absl::Time expires_at;
+  };
+  // Those after the one of that id, at most `limit`; as ListJoinTokens.
+  absl::StatusOr<std::vector<Listed>> List(const std::string& after_id, int limit);
+  // Makes it unusable, and says whom it was for. NotFound when it is unknown, used or has expired.
+  absl::StatusOr<std::string> Revoke(const std::string& id);
 
   absl::string_view name() const override { return "join_token"; }
   // Takes everything but a JWT for a join token.

@@ -78,16 +78,22 @@ absl::Status MakeRoom(Store* store, absl::Time now) {
   }
 }
 
+absl::StatusOr<JoinTokenRecord> Parse(const StoreEntry& entry, const std::string& hash) {
+  byrnie::store::v1::JoinToken value;
+  const bool parsed = value.ParseFromString(entry.value);
+  const auto expires_at = RecordTime(value.has_expires_at(), value.expires_at());
+  if (!parsed || value.spiffe_id().empty() || !expires_at.has_value()) {
+    return DamagedRecord(entry.key);
+  }
+  return JoinTokenRecord{hash, value.spiffe_id(), *expires_at};
+}
+
 // The record, expired or not, and the revision of its entry.
 absl::StatusOr<std::pair<JoinTokenRecord, int64_t>> Load(Store* store, const std::string& hash) {
-  const std::string key = TokenKey(hash);
-  ASSIGN_OR_RETURN(absl::optional<StoreEntry> entry, store->Get(key));
+  ASSIGN_OR_RETURN(absl::optional<StoreEntry> entry, store->Get(TokenKey(hash)));
   if (!entry.has_value()) return UnknownToken();
-  byrnie::store::v1::JoinToken value;
-  const bool parsed = value.ParseFromString(entry->value);
-  const auto expires_at = RecordTime(value.has_expires_at(), value.expires_at());
-  if (!parsed || value.spiffe_id().empty() || !expires_at.has_value()) return DamagedRecord(key);
-  return std::make_pair(JoinTokenRecord{hash, value.spiffe_id(), *expires_at}, entry->revision);
+  ASSIGN_OR_RETURN(JoinTokenRecord record, Parse(*entry, hash));
+  return std::make_pair(std::move(record), entry->revision);
 }
 
 }  // namespace
@@ -109,6 +115,26 @@ absl::StatusOr<JoinTokenRecord> FindJoinToken(Store* store, const std::string& h
   ASSIGN_OR_RETURN(auto found, Load(store, hash));
   if (found.first.expires_at <= now) return UnknownToken();
   return std::move(found.first);
+}
+
+absl::StatusOr<std::vector<JoinTokenRecord>> ListJoinTokens(Store* store,
+                                                            const std::string& after_hash,
+                                                            int limit, absl::Time now) {
+  std::vector<JoinTokenRecord> found;
+  std::string after = after_hash.empty() ? "" : TokenKey(after_hash);
+  // Expired ones that nobody has swept are passed over, not counted.
+  for (bool more = true; more && found.size() < static_cast<size_t>(limit);) {
+    ASSIGN_OR_RETURN(Store::Page page, store->List(kTokens, after, limit));
+    for (const StoreEntry& entry : page.entries) {
+      if (found.size() == static_cast<size_t>(limit)) return found;
+      const std::string hash = absl::HexStringToBytes(absl::StripPrefix(entry.key, kTokens));
+      ASSIGN_OR_RETURN(JoinTokenRecord record, Parse(entry, hash));
+      after = entry.key;
+      if (record.expires_at > now) found.push_back(std::move(record));
+    }
+    more = page.more;
+  }
+  return found;
 }
 
 absl::Status ConsumeJoinToken(Store* store, const std::string& hash, absl::Time now) {

@@ -2,6 +2,7 @@
 #define BYRNIE_CONTROLPLANE_RECORDS_JOIN_TOKEN_RECORD_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -35,6 +36,12 @@ absl::Status AddJoinToken(Store* store, const JoinTokenRecord& token, absl::Time
 // Looks without using up. NotFound when the token is unknown, used or has expired at `now`.
 absl::StatusOr<JoinTokenRecord> FindJoinToken(Store* store, const std::string& hash,
                                               absl::Time now);
+
+// Tokens whose hash is greater than `after_hash`, by hash, at most `limit` of them (1 to
+// Store::kMaxPage); expired ones are left out.
+absl::StatusOr<std::vector<JoinTokenRecord>> ListJoinTokens(Store* store,
+                                                            const std::string& after_hash,
+                                                            int limit, absl::Time now);
 
 // Uses up: of any number of calls, from any number of processes, exactly one gets OK. NotFound as
 // above. After Unavailable it may be used up nevertheless.

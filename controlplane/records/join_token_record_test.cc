@@ -43,6 +43,26 @@ TEST_F(JoinTokenRecordTest, IsFoundWithoutBeingUsedUp) {
   }
 }
 
+TEST_F(JoinTokenRecordTest, AreListedByHashWithoutThoseThatHaveExpired) {
+  for (const char fill : {'c', 'a', 'd', 'b'}) {
+    const absl::Duration ttl = fill == 'b' ? absl::Seconds(1) : absl::Minutes(1);
+    ASSERT_THAT(AddJoinToken(&store_, Token(fill, ttl), now_), IsOk());
+  }
+  const auto hashes = [&](const std::string& after, int limit) {
+    std::string fills;
+    const auto tokens = ListJoinTokens(&store_, after, limit, now_ + absl::Seconds(2));
+    EXPECT_THAT(tokens, IsOk());
+    for (const JoinTokenRecord& token : *tokens) {
+      fills.push_back(token.hash[0]);
+    }
+    return fills;
+  };
+  EXPECT_EQ(hashes("", 10), "acd");
+  EXPECT_EQ(hashes("", 2), "ac");
+  EXPECT_EQ(hashes(std::string(32, 'a'), 1), "c");
+  EXPECT_EQ(hashes(std::string(32, 'd'), 2), "");
+}
+
 TEST_F(JoinTokenRecordTest, IsUsedUpOnceAndThenForgotten) {
   ASSERT_THAT(AddJoinToken(&store_, Token('a', absl::Minutes(1)), now_), IsOk());
   EXPECT_THAT(Consume('a', now_), IsOk());
