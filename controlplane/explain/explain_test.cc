@@ -1,0 +1,315 @@
+#include "controlplane/explain/explain.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_matchers.h"
+#include "common/base/testing/fake_clock.h"
+#include "common/tls/testing/test_ca.h"
+#include "controlplane/registry/static_parser.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr char kClient[] = "spiffe://cluster.local/ns/demo/sa/client";
+constexpr char kServer[] = "spiffe://cluster.local/ns/demo/sa/server";
+
+// A mesh in which 10.0.0.1 (demo/client) reaches 10.0.0.2:8080 (demo/server), directly and as port
+// 80 of 10.96.0.1; every test breaks one thing.
+class ExplainTest : public ::testing::Test {
+ protected:
+  ExplainTest() : ca_("cluster.local", clock_.WallNow()) {
+    client_ = R"("namespace":"demo","service_account":"client","addresses":["10.0.0.1"])";
+    server_ = R"("namespace":"demo","service_account":"server","addresses":["10.0.0.2","fd00::2"],)"
+              R"("services":{"demo/server.demo":[{"service_port":80,"target_port":8080}]})";
+    agents_ = {Agent(kClient, "10.0.0.1:5000"), Agent(kServer, "10.0.0.2:5000")};
+  }
+
+  AgentTable::Agent Agent(const std::string& id, const std::string& address) const {
+    return AgentTable::Agent{*SpiffeId::Parse(id),
+                             address,
+                             clock_.WallNow() - absl::Hours(1),
+                             clock_.WallNow() + absl::Hours(1),
+                             "01",
+                             7,
+                             true,
+                             clock_.WallNow(),
+                             "byrnie-certagent/0.1.0",
+                             absl::ZeroDuration()};
+  }
+
+  ExplainAnswer Ask(const std::string& source, const std::string& destination, uint16_t port) {
+    const std::string text = absl::StrCat(
+        "{\"workloads\":[{\"name\":\"client\",", client_, "},{\"name\":\"server\",", server_, "}",
+        more_workloads_, "],\"services\":[{\"name\":\"server\",\"namespace\":\"demo\",",
+        "\"hostname\":\"server.demo\",\"addresses\":[\"10.96.0.1\"],",
+        "\"ports\":[{\"service_port\":80}]", service_, "}],\"policies\":[", policies_, "]}");
+    const auto content = ParseRegistryFile(text, "cluster.local");
+    EXPECT_THAT(content, IsOk());
+    registry_ = *RegistrySnapshot::Create(*content);
+    MeshFacts facts;
+    facts.registry = registry_.get();
+    facts.bundles = &bundles_;
+    facts.bundle_version = 7;
+    facts.trust_domain = "cluster.local";
+    facts.agents = agents_;
+    facts.now = clock_.WallNow();
+    auto answer = Explain(facts, ExplainQuestion{source, destination, port});
+    EXPECT_THAT(answer, IsOk());
+    return *std::move(answer);
+  }
+
+  // The first step that failed, and why.
+  std::string FirstFailed(const std::string& source = "10.0.0.1",
+                          const std::string& destination = "10.96.0.1", uint16_t port = 80) {
+    const ExplainAnswer answer = Ask(source, destination, port);
+    const ExplainStep* const step = answer.first_failed();
+    if (step == nullptr) return "";
+    EXPECT_NE(step->remedy, "") << step->name;
+    return absl::StrCat(step->name, ": ", step->reason);
+  }
+
+  const ExplainStep* Step(const ExplainAnswer& answer, const std::string& name) {
+    for (const ExplainStep& step : answer.steps) {
+      if (step.name == name) return &step;
+    }
+    return nullptr;
+  }
+
+  static std::string Policy(const std::string& name, const std::string& action,
+                            const std::string& match, const std::string& more = "") {
+    return absl::StrCat("{\"name\":\"", name, "\",\"namespace\":\"demo\",\"scope\":\"NAMESPACE\",",
+                        "\"action\":\"", action, "\",\"rules\":[{\"clauses\":[{\"matches\":[",
+                        match, "]}]}]", more, "}");
+  }
+
+  FakeClock clock_;
+  const TestCa ca_;
+  TrustBundleSet bundles_ = ca_.Bundles();
+  std::string client_, server_, more_workloads_, service_, policies_;
+  std::vector<AgentTable::Agent> agents_;
+  RegistrySnapshotPtr registry_;
+};
+
+TEST_F(ExplainTest, NothingIsInTheWayOfAMeshThatWorks) {
+  for (const std::string& source : {std::string("10.0.0.1"), std::string("demo/client"),
+                                    std::string("static//pod/demo/client"), std::string(kClient)}) {
+    for (const auto& [destination, port] :
+         std::vector<std::pair<std::string, uint16_t>>{{"10.96.0.1", 80},
+                                                       {"demo/server.demo", 80},
+                                                       {"server.demo", 80},
+                                                       {"10.0.0.2", 8080},
+                                                       {"static//pod/demo/server", 8080}}) {
+      EXPECT_EQ(FirstFailed(source, destination, port), "") << source << " " << destination;
+    }
+  }
+  const ExplainAnswer answer = Ask("10.0.0.1", "10.96.0.1", 80);
+  EXPECT_EQ(answer.source_spiffe_id, kClient);
+  EXPECT_EQ(answer.source_address, "10.0.0.1");
+  EXPECT_EQ(answer.destination_spiffe_id, kServer);
+  EXPECT_EQ(answer.destination_address, "10.0.0.2:8080");
+  EXPECT_THAT(answer.Verdict(), HasSubstr("nothing that the control plane knows of"));
+  // It does not claim to know what it cannot.
+  EXPECT_EQ(answer.steps.back().name, explain_step::kPod);
+  EXPECT_EQ(answer.steps.back().outcome, ExplainStep::Outcome::kUnknown);
+}
+
+TEST_F(ExplainTest, AServiceIsMeantBeforeAWorkloadOfItsName) {
+  EXPECT_EQ(Ask("10.0.0.1", "demo/server", 80).destination_address, "10.0.0.2:8080");
+}
+
+TEST_F(ExplainTest, ASourceThatIsNotKnown) {
+  EXPECT_THAT(FirstFailed("demo/nobody"), HasSubstr("source: "));
+}
+
+TEST_F(ExplainTest, ADestinationThatIsNotKnown) {
+  EXPECT_THAT(FirstFailed("10.0.0.1", "10.0.0.99"), HasSubstr("destination: "));
+  EXPECT_THAT(FirstFailed("10.0.0.1", "nobody.demo"), HasSubstr("destination: "));
+}
+
+TEST_F(ExplainTest, APortThatTheServiceDoesNotHave) {
+  EXPECT_THAT(FirstFailed("10.0.0.1", "10.96.0.1", 81),
+              HasSubstr("service-port: service demo/server.demo has no port 81; it has 80"));
+}
+
+TEST_F(ExplainTest, AServiceWithoutEndpoint) {
+  server_ = R"("namespace":"demo","service_account":"server","addresses":["10.0.0.2"])";
+  EXPECT_THAT(FirstFailed(), HasSubstr("endpoint: no workload is an endpoint"));
+}
+
+TEST_F(ExplainTest, AnEndpointThatIsUnhealthy) {
+  server_ += R"(,"healthy":false)";
+  EXPECT_THAT(FirstFailed(),
+              HasSubstr("endpoint-health: all endpoints are unhealthy: demo/server"));
+  service_ = R"(,"load_balancing":{"health_policy":"ALLOW_ALL"})";
+  EXPECT_EQ(FirstFailed(), "");
+}
+
+TEST_F(ExplainTest, AStrictServiceWithoutAnEndpointNearby) {
+  service_ = R"(,"load_balancing":{"mode":"STRICT","routing_preference":["ZONE"]})";
+  EXPECT_THAT(FirstFailed(), HasSubstr("endpoint-locality: "));
+  client_ += R"(,"locality":{"zone":"a"})";
+  server_ += R"(,"locality":{"zone":"a"})";
+  EXPECT_EQ(FirstFailed(), "");
+}
+
+TEST_F(ExplainTest, NoCertificateOfTheSourceOrTheDestination) {
+  const auto agents = agents_;
+  agents_ = {agents[1]};
+  EXPECT_THAT(FirstFailed(), HasSubstr("source-certificate: no certificate of "));
+  agents_ = {agents[0]};
+  EXPECT_THAT(FirstFailed(), HasSubstr("destination-certificate: no certificate of "));
+}
+
+TEST_F(ExplainTest, ACertificateThatHasEnded) {
+  for (size_t i : {0, 1}) {
+    agents_[i].certificate_not_after = clock_.WallNow() - absl::Minutes(3);
+    // Its streams were ended with it.
+    agents_[i].connected = false;
+    EXPECT_THAT(FirstFailed(), HasSubstr("ended 3m ago"));
+    EXPECT_THAT(FirstFailed(),
+                HasSubstr(i == 0 ? "source-certificate" : "destination-certificate"));
+    agents_[i] = Agent(i == 0 ? kClient : kServer, agents_[i].address);
+  }
+}
+
+TEST_F(ExplainTest, AnAgentThatWentAway) {
+  agents_[1].connected = false;
+  agents_[1].last_seen = clock_.WallNow() - absl::Seconds(90);
+  EXPECT_THAT(FirstFailed(), HasSubstr("destination-agent: "));
+  EXPECT_THAT(FirstFailed(), HasSubstr("1m30s ago"));
+}
+
+// Two pods of one account: the agent of the other one does not speak for this one.
+TEST_F(ExplainTest, AnAgentOfAnotherPodOfTheIdentityDoesNotCount) {
+  more_workloads_ =
+      R"(,{"name":"twin","namespace":"demo","service_account":"server","addresses":["10.0.0.3"]})";
+  agents_[1].address = "10.0.0.3:5000";
+  EXPECT_THAT(FirstFailed(), HasSubstr("destination-certificate: "));
+  // Behind a translation of addresses it might.
+  agents_[1].address = "192.0.2.1:5000";
+  EXPECT_EQ(FirstFailed(), "");
+}
+
+TEST_F(ExplainTest, AnIdentityThatIsNotTheOneExpected) {
+  agents_[1].id = *SpiffeId::Parse("spiffe://cluster.local/ns/demo/sa/other");
+  EXPECT_THAT(FirstFailed(), HasSubstr("destination-identity: the registry expects "));
+}
+
+TEST_F(ExplainTest, ASourceThatProvesAnotherIdentityIsJudgedAsThat) {
+  agents_[0].id = *SpiffeId::Parse("spiffe://cluster.local/ns/demo/sa/other");
+  EXPECT_EQ(FirstFailed(), "");
+  policies_ =
+      Policy("only", "ALLOW", R"({"principals":[{"exact":"cluster.local/ns/demo/sa/client"}]})");
+  EXPECT_THAT(FirstFailed(), HasSubstr("policy: "));
+}
+
+TEST_F(ExplainTest, AClockThatIsWrong) {
+  agents_[0].clock_offset = -absl::Minutes(10);
+  EXPECT_THAT(FirstFailed(), HasSubstr("source-clock: its clock is 10m behind"));
+  agents_[0].clock_offset = absl::Seconds(30);
+  EXPECT_EQ(FirstFailed(), "");
+  agents_[1].clock_offset = absl::Hours(2);
+  EXPECT_THAT(FirstFailed(), HasSubstr("destination-clock: its clock is 2h ahead"));
+}
+
+TEST_F(ExplainTest, ATrustDomainWithoutABundle) {
+  server_ += R"(,"trust_domain":"partner.example")";
+  EXPECT_THAT(FirstFailed(), HasSubstr("destination-identity: "));
+  agents_ = {agents_[0]};
+  EXPECT_THAT(FirstFailed(), HasSubstr("trust: there is no trust bundle of partner.example"));
+}
+
+TEST_F(ExplainTest, RootsThatHaveEnded) {
+  clock_.SetWall(clock_.WallNow() + absl::Hours(24 * 365 * 40));
+  for (auto& agent : agents_) agent.certificate_not_after = clock_.WallNow() + absl::Hours(1);
+  EXPECT_THAT(FirstFailed(), HasSubstr("trust: all root certificates of cluster.local"));
+}
+
+TEST_F(ExplainTest, APolicyThatDeniesNamesItselfAndItsRule) {
+  policies_ =
+      Policy("no", "DENY", R"({"principals":[{"exact":"cluster.local/ns/demo/sa/client"}]})");
+  EXPECT_THAT(FirstFailed(), HasSubstr("policy: policy demo/no denies it by rules[0]"));
+}
+
+TEST_F(ExplainTest, NoAllowPolicyThatMatchesNamesThoseThatAreAboutIt) {
+  policies_ = Policy("only", "ALLOW", R"({"principals":[{"exact":"cluster.local/ns/x/sa/y"}]})");
+  EXPECT_THAT(FirstFailed(), HasSubstr("(demo/only), and none allows"));
+}
+
+TEST_F(ExplainTest, ADryRunPolicyIsNamedAndStopsNothing) {
+  policies_ = Policy("no", "DENY", R"({"destination_ports":[8080]})", R"(,"dry_run":true)");
+  EXPECT_EQ(FirstFailed(), "");
+  EXPECT_THAT(Step(Ask("10.0.0.1", "10.96.0.1", 80), explain_step::kPolicy)->reason,
+              HasSubstr("dry-run policy demo/no would deny it"));
+}
+
+TEST_F(ExplainTest, TheWorkloadsOwnPortIsWhatPoliciesSee) {
+  policies_ = Policy("no", "DENY", R"({"destination_ports":[80]})");
+  EXPECT_EQ(FirstFailed(), "");
+  policies_ = Policy("no", "DENY", R"({"destination_ports":[8080]})");
+  EXPECT_THAT(FirstFailed(), HasSubstr("policy: "));
+}
+
+TEST_F(ExplainTest, AForeignIdentityThatNoPolicyNames) {
+  client_ += R"(,"trust_domain":"partner.example")";
+  agents_ = {agents_[1]};
+  TrustBundleMap map = bundles_.bundles();
+  map["partner.example"] = map["cluster.local"];
+  bundles_ = *TrustBundleSet::Create(std::move(map));
+  EXPECT_THAT(FirstFailed(), HasSubstr("policy: spiffe://partner.example/"));
+}
+
+TEST_F(ExplainTest, AClientOutsideTheMeshComesInPlaintext) {
+  const ExplainAnswer answer = Ask("10.9.9.9", "10.96.0.1", 80);
+  EXPECT_EQ(answer.first_failed(), nullptr);
+  const ExplainStep* const mode = Step(answer, explain_step::kInboundMode);
+  ASSERT_NE(mode, nullptr);
+  EXPECT_EQ(mode->outcome, ExplainStep::Outcome::kUnknown);
+  EXPECT_EQ(answer.source_spiffe_id, "");
+  policies_ = Policy("only", "ALLOW", R"({"principals":[{"presence":true}]})");
+  EXPECT_THAT(FirstFailed("10.9.9.9"), HasSubstr("none allows a client without identity"));
+}
+
+TEST_F(ExplainTest, APodThatTheRegistryDoesNotHaveIsKnownByItsAgent) {
+  agents_.push_back(Agent("spiffe://cluster.local/ns/demo/sa/new", "10.0.0.7:1"));
+  const ExplainAnswer answer = Ask("10.0.0.7", "10.96.0.1", 80);
+  EXPECT_EQ(answer.first_failed(), nullptr);
+  EXPECT_EQ(answer.source_spiffe_id, "spiffe://cluster.local/ns/demo/sa/new");
+}
+
+TEST_F(ExplainTest, AProtocolThatTheDestinationDoesNotSpeak) {
+  server_ += R"(,"tunnel_protocol":"NONE")";
+  EXPECT_THAT(FirstFailed(), HasSubstr("protocol: the registry says NONE of demo/server"));
+  agents_.pop_back();
+  EXPECT_EQ(FirstFailed(), "");
+}
+
+TEST_F(ExplainTest, OfSeveralEndpointsTheOneThatFailsIsNamed) {
+  more_workloads_ =
+      R"(,{"name":"zwin","namespace":"demo","service_account":"zwin","addresses":["10.0.0.3"],)"
+      R"("services":{"demo/server.demo":[{"service_port":80,"target_port":8080}]}})";
+  EXPECT_THAT(FirstFailed(), HasSubstr("(1 of 2 endpoints fail; this is demo/zwin)"));
+}
+
+TEST_F(ExplainTest, AQuestionThatIsNone) {
+  registry_ = RegistrySnapshot::Empty();
+  MeshFacts facts;
+  facts.registry = registry_.get();
+  facts.bundles = &bundles_;
+  for (const ExplainQuestion& question :
+       {ExplainQuestion{"", "b", 1}, ExplainQuestion{"a", "", 1}, ExplainQuestion{"a", "b", 0}}) {
+    EXPECT_THAT(Explain(facts, question), StatusIs(absl::StatusCode::kInvalidArgument));
+  }
+}
+
+}  // namespace
+}  // namespace byrnie

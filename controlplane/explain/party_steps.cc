@@ -1,0 +1,162 @@
+#include "controlplane/explain/party_steps.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+
+namespace byrnie {
+namespace {
+
+using Outcome = ExplainStep::Outcome;
+
+// Certificates are dated back by a minute: smaller differences hurt nobody.
+constexpr absl::Duration kMaxClockOffset = absl::Seconds(60);
+
+std::string Ago(absl::Duration duration) {
+  return absl::FormatDuration(absl::Trunc(duration, absl::Seconds(1)));
+}
+
+std::string Utc(absl::Time time) {
+  return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
+}
+
+// The agent that speaks for a party: the one at its address, else one of its identity that is not
+// another workload's, as behind an address translation. Other pods of the identity do not count.
+absl::optional<AgentTable::Agent> AgentFor(const MeshView& view, const Party& party) {
+  absl::optional<AgentTable::Agent> elsewhere;
+  for (const AgentTable::Agent& agent : view.AgentsOf(*party.proven)) {
+    const absl::optional<IpAddress> host = MeshView::HostOf(agent);
+    if (!host.has_value()) continue;
+    const bool here =
+        std::find(party.addresses.begin(), party.addresses.end(), *host) != party.addresses.end();
+    if (here) return agent;
+    if (!elsewhere.has_value() && !view.FindWorkload(host->ToString()).has_value()) {
+      elsewhere = agent;
+    }
+  }
+  return elsewhere;
+}
+
+ExplainStep CertificateStep(const MeshView& view, const Party& party,
+                            const absl::optional<AgentTable::Agent>& agent) {
+  ExplainStep step;
+  step.name = absl::StrCat(party.role, "-certificate");
+  const absl::Time now = view.facts().now;
+  if (!agent.has_value() || !agent->certificate_not_after.has_value()) {
+    step.outcome = Outcome::kFailed;
+    step.reason = absl::StrCat("no certificate of ", party.proven->text(),
+                               " was issued or shown since the control plane started");
+    step.remedy =
+        "start the pod's agent with a join token for that identity (byrniectl token create); its "
+        "log says why it has none";
+  } else if (*agent->certificate_not_after <= now) {
+    step.outcome = Outcome::kFailed;
+    step.reason = absl::StrCat("the certificate of ", party.proven->text(), " ended ",
+                               Ago(now - *agent->certificate_not_after), " ago, at ",
+                               Utc(*agent->certificate_not_after));
+    step.remedy =
+        "see why the agent does not renew it (curl 127.0.0.1:15010/certs in the pod); "
+        "after its end only a new join token helps";
+  } else {
+    step.outcome = Outcome::kOk;
+    step.reason =
+        absl::StrCat("certificate ", agent->certificate_serial, " of ", party.proven->text(),
+                     " is valid for another ", Ago(*agent->certificate_not_after - now));
+  }
+  return step;
+}
+
+ExplainStep AgentStep(const MeshView& view, const Party& party,
+                      const absl::optional<AgentTable::Agent>& agent) {
+  ExplainStep step;
+  step.name = absl::StrCat(party.role, "-agent");
+  if (agent.has_value() && agent->connected) {
+    step.outcome = Outcome::kOk;
+    step.reason = absl::StrCat("its agent is connected from ", agent->address);
+    return step;
+  }
+  step.outcome = Outcome::kFailed;
+  step.reason = absl::StrCat("no agent of ", party.proven->text(), " is connected",
+                             agent.has_value()
+                                 ? absl::StrCat(", the last one was seen ",
+                                                Ago(view.facts().now - agent->last_seen), " ago")
+                                 : "",
+                             "; without it the proxy begins no TLS and hears of no change");
+  step.remedy =
+      "see whether byrnie-certagent runs in the pod and reaches the control plane; its log "
+      "says what it tries";
+  return step;
+}
+
+ExplainStep IdentityStep(const Party& party) {
+  ExplainStep step;
+  step.name = absl::StrCat(party.role, "-identity");
+  if (!party.expected.has_value() || *party.expected == *party.proven) {
+    step.outcome = Outcome::kOk;
+    step.reason = absl::StrCat("it proves ", party.proven->text());
+    return step;
+  }
+  // A client may be whoever it is, and is judged as that; a server must be whom discovery names.
+  step.outcome = party.role == "destination" ? Outcome::kFailed : Outcome::kOk;
+  step.reason = absl::StrCat("the registry expects ", party.expected->text(), " of ", party.name,
+                             ", its agent proves ", party.proven->text());
+  step.remedy =
+      "correct the workload's namespace, service_account or trust_domain in the registry, "
+      "or give the agent a join token for the identity expected";
+  return step;
+}
+
+ExplainStep ClockStep(const Party& party, const absl::optional<AgentTable::Agent>& agent) {
+  ExplainStep step;
+  step.name = absl::StrCat(party.role, "-clock");
+  if (!agent.has_value() || !agent->clock_offset.has_value()) {
+    step.reason = "its agent has not said what time it is there";
+    return step;
+  }
+  const absl::Duration offset = *agent->clock_offset;
+  const absl::Duration size = absl::AbsDuration(offset);
+  if (size < absl::Seconds(1)) {
+    step.outcome = Outcome::kOk;
+    step.reason = "its clock agrees with the control plane's";
+    return step;
+  }
+  step.reason =
+      absl::StrCat("its clock is ", Ago(size),
+                   offset > absl::ZeroDuration() ? " ahead of" : " behind", " the control plane's");
+  step.outcome = size > kMaxClockOffset ? Outcome::kFailed : Outcome::kOk;
+  if (step.outcome == Outcome::kFailed) {
+    absl::StrAppend(
+        &step.reason,
+        ": certificates are not valid there when they are here, or the other way round");
+    step.remedy = "set the clock of its machine (NTP)";
+  }
+  return step;
+}
+
+}  // namespace
+
+void LookForAgent(const MeshView& view, Party* party) {
+  party->proven = party->expected;
+  for (const IpAddress& address : party->addresses) {
+    const absl::optional<AgentTable::Agent> agent = view.AgentAt(address);
+    if (!agent.has_value()) continue;
+    party->proven = agent->id;
+    return;
+  }
+}
+
+std::vector<ExplainStep> PartySteps(const MeshView& view, const Party& party) {
+  if (party.proven->trust_domain() != view.facts().trust_domain) {
+    return {ExplainStep{absl::StrCat(party.role, "-certificate"), Outcome::kUnknown,
+                        absl::StrCat(party.proven->text(),
+                                     " has its certificate from the control "
+                                     "plane of its own trust domain"),
+                        ""}};
+  }
+  const absl::optional<AgentTable::Agent> agent = AgentFor(view, party);
+  return {CertificateStep(view, party, agent), AgentStep(view, party, agent), IdentityStep(party),
+          ClockStep(party, agent)};
+}
+
+}  // namespace byrnie
