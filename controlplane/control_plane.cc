@@ -93,9 +93,12 @@ absl::Status ControlPlane::StartAll() {
                    PrepareOperatorToken(options_.operator_token_out, store_.get(), logger_));
   if (operator_hash.empty()) {
     logger_->Warning(
-        "there is no operator token, so byrniectl is refused; give --operator_token_out");
+        "there is no operator token, so whoever has none of another kind is refused; give "
+        "--operator_token_out");
   }
 
+  RETURN_IF_ERROR(LoadPolicies());
+  operator_records_ = std::make_unique<RecordTable>(observed_store_.get(), "operators/");
   MakeAttestors();
   issuance_ = std::make_unique<Issuance>(authority_.get(), attestors_.get(), bundles_.get(),
                                          options_.workload_ttl, options_.issue_rate, &agents_,
@@ -108,9 +111,13 @@ absl::Status ControlPlane::StartAll() {
   discovery_ = std::make_unique<DeltaAds>(options_.trust_domain, &registry_, bundles_.get(),
                                           &agents_, clock_, logger_, &metrics_);
   registry_.SetListener([this] { discovery_->streams()->WakeAll(); });
-  operator_ = std::make_unique<OperatorService>(std::move(operator_hash), tokens_.get(),
-                                                authority_.get(), ca_service_.get(), bundles_.get(),
-                                                &agents_, &registry_, logger_, &metrics_);
+  operators_ = std::make_unique<OperatorDirectory>(std::move(operator_hash), options_.operators,
+                                                   operator_records_.get(), clock_);
+  operator_ = std::make_unique<OperatorService>(
+      operators_.get(),
+      OperatorSources{operators_.get(), tokens_.get(), authority_.get(), ca_service_.get(),
+                      bundles_.get(), &agents_, &registry_, policies_.get(), &events_, clock_},
+      logger_, &metrics_);
   ASSIGN_OR_RETURN(
       server_,
       GrpcServer::Start(
@@ -168,12 +175,29 @@ absl::Status ControlPlane::OpenStore() {
   return absl::OkStatus();
 }
 
+absl::Status ControlPlane::LoadPolicies() {
+  constexpr char kPrefix[] = "policies/";
+  policy_records_ = std::make_unique<RecordTable>(observed_store_.get(), kPrefix);
+  ASSIGN_OR_RETURN(
+      policies_, PolicyAdmin::Create(policy_records_.get(), &registry_sources_, &events_, clock_));
+  ASSIGN_OR_RETURN(policy_mirror_, StoreMirror::Create(observed_store_.get(), kPrefix, [this] {
+                     // Also after what this process wrote, where it changes nothing.
+                     const absl::Status reloaded = policies_->Reload();
+                     if (reloaded.ok()) return;
+                     logger_->Error("stored policies rejected, what was in force stays",
+                                    {{"error", reloaded.message()}});
+                   }));
+  return absl::OkStatus();
+}
+
 ControlPlane::~ControlPlane() {
   tick_ = nullptr;
+  policy_mirror_ = nullptr;
   registry_.SetListener(nullptr);
   const absl::Status ending = absl::UnavailableError("the control plane is shutting down");
   if (ca_service_ != nullptr) ca_service_->streams()->EndAll(ending);
   if (discovery_ != nullptr) discovery_->streams()->EndAll(ending);
+  if (operator_ != nullptr) operator_->streams()->EndAll(ending);
   if (server_ != nullptr) server_->Stop(kStopGrace);
 }
 
@@ -280,6 +304,7 @@ void ControlPlane::Tick() {
   FollowTrust();
   ca_service_->streams()->EndExpired();
   discovery_->streams()->EndExpired();
+  if (++ticks_ % kTicksBetweenLooksAtOperators == 0) operator_->EndInvalidStreams();
   const absl::StatusOr<bool> rotated = identity_->RotateIfDue();
   if (!rotated.ok()) {
     logger_->Error("cannot renew the control plane's own certificate",

@@ -29,7 +29,10 @@
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/discovery/delta_ads.h"
 #include "controlplane/events/event_log.h"
+#include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/operator_service.h"
+#include "controlplane/policy/policy_admin.h"
+#include "controlplane/policy/record_table.h"
 #include "controlplane/registry/registry.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/registry/static_file.h"
@@ -37,6 +40,7 @@
 #include "controlplane/server/server_identity.h"
 #include "controlplane/store/observed_store.h"
 #include "controlplane/store/store.h"
+#include "controlplane/store/store_mirror.h"
 
 namespace byrnie {
 
@@ -69,6 +73,8 @@ struct ControlPlaneOptions {
   // Where to write the trust bundle, PEM, and the operator's token; empty: nowhere.
   std::string trust_bundle_out;
   std::string operator_token_out;
+  // Whose certificates are operators', beside the tokens.
+  OperatorIdentities operators;
 };
 
 // The whole control plane: builds the parts, connects them, and takes them down. Lives on `loop`,
@@ -77,6 +83,8 @@ class ControlPlane {
  public:
   // How often the files that may change are looked at, and streams of expired callers are ended.
   static constexpr absl::Duration kTick = absl::Milliseconds(500);
+  // Whether who watches events still may is looked at every so many ticks.
+  static constexpr int kTicksBetweenLooksAtOperators = 4;
   // How long calls under way may take once the process is told to end.
   static constexpr absl::Duration kStopGrace = absl::Seconds(2);
 
@@ -99,6 +107,8 @@ class ControlPlane {
   ControlPlane(ControlPlaneOptions options, EventLoop* loop, const Clock* clock, Logger* logger);
   absl::Status StartAll();
   absl::Status OpenStore();
+  // Puts the stored policies in force, and those that another control plane stores later.
+  absl::Status LoadPolicies();
   absl::Status CheckPortsAreFree() const;
   absl::Status CheckOutputs();
   absl::Status WriteTrustBundle() const;
@@ -143,10 +153,16 @@ class ControlPlane {
   std::unique_ptr<CaService> ca_service_;
   std::unique_ptr<IstioService> istio_service_;
   std::unique_ptr<DeltaAds> discovery_;
+  std::unique_ptr<RecordTable> policy_records_;
+  std::unique_ptr<PolicyAdmin> policies_;
+  std::unique_ptr<StoreMirror> policy_mirror_;
+  std::unique_ptr<RecordTable> operator_records_;
+  std::unique_ptr<OperatorDirectory> operators_;
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<GrpcServer> server_;
   std::unique_ptr<HttpServer> admin_;
   std::unique_ptr<EventLoop::Timer> tick_;
+  int ticks_ = 0;
 };
 
 }  // namespace byrnie

@@ -64,6 +64,9 @@ ABSL_FLAG(std::string, operator_token_out, "",
           "file to keep the operator's token in (mode 0600, made at the first start): what "
           "byrniectl takes "
           "as --token");
+ABSL_FLAG(std::string, operators, "",
+          "identities whose certificates are operators', and what they may do: "
+          "SPIFFE_ID=viewer|operator|admin[,...]; each includes the ones before");
 ABSL_FLAG(std::string, log_level, "info", "error, warning, info or debug");
 ABSL_FLAG(std::string, log_format, "json", "json or text");
 
@@ -196,6 +199,11 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
   options.crls = *std::move(crls);
   options.trust_bundle_out = absl::GetFlag(FLAGS_trust_bundle_out);
   options.operator_token_out = absl::GetFlag(FLAGS_operator_token_out);
+
+  absl::StatusOr<OperatorIdentities> operators =
+      ParseOperatorIdentities(absl::GetFlag(FLAGS_operators), options.trust_domain);
+  if (!operators.ok()) return Invalid("operators", operators.status().message());
+  options.operators = *std::move(operators);
 
   absl::StatusOr<LogLevel> level = ParseLogLevel(absl::GetFlag(FLAGS_log_level));
   if (!level.ok()) return Invalid("log_level", level.status().message());

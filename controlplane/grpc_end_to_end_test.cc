@@ -26,7 +26,10 @@
 #include "controlplane/ca/issuance.h"
 #include "controlplane/ca/istio_service.h"
 #include "controlplane/discovery/delta_ads.h"
+#include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/operator_service.h"
+#include "controlplane/policy/policy_admin.h"
+#include "controlplane/registry/registry_sources.h"
 #include "controlplane/server/grpc_server.h"
 #include "controlplane/server/rotating_credentials.h"
 #include "controlplane/store/testing/memory_store.h"
@@ -54,6 +57,7 @@ using ::testing::HasSubstr;
 
 constexpr char kId[] = "spiffe://cluster.local/ns/demo/sa/app";
 constexpr char kOperatorToken[] = "operator-secret";
+constexpr char kOperatorId[] = "spiffe://cluster.local/ns/ops/sa/alice";
 
 class GrpcEndToEndTest : public ::testing::Test {
  protected:
@@ -78,9 +82,15 @@ class GrpcEndToEndTest : public ::testing::Test {
                                       &clock_, &logger_, &metrics_);
     istio_ = std::make_unique<IstioService>(issuance_.get(), bundles_.get(), "cluster.local");
     registry_.SetListener([this] { ads_->streams()->WakeAll(); });
-    operator_ = std::make_unique<OperatorService>(HashBearerToken(kOperatorToken), tokens_.get(),
-                                                  authority_.get(), ca_.get(), bundles_.get(),
-                                                  &agents_, &registry_, &logger_, &metrics_);
+    policies_ = *PolicyAdmin::Create(&policy_records_, &sources_, &events_, &clock_);
+    operators_ = std::make_unique<OperatorDirectory>(
+        HashBearerToken(kOperatorToken), OperatorIdentities{{kOperatorId, Role::kOperator}},
+        &operator_records_, &clock_);
+    operator_ = std::make_unique<OperatorService>(
+        operators_.get(),
+        OperatorSources{operators_.get(), tokens_.get(), authority_.get(), ca_.get(),
+                        bundles_.get(), &agents_, &registry_, policies_.get(), &events_, &clock_},
+        &logger_, &metrics_);
     auto server =
         GrpcServer::Start(*SocketAddress::Parse("127.0.0.1:0"),
                           CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
@@ -88,7 +98,10 @@ class GrpcEndToEndTest : public ::testing::Test {
     EXPECT_THAT(server, IsOk());
     server_ = *std::move(server);
   }
-  ~GrpcEndToEndTest() override { registry_.SetListener(nullptr); }
+  ~GrpcEndToEndTest() override {
+    registry_.SetListener(nullptr);
+    operator_->streams()->EndAll(absl::UnavailableError("the test is over"));
+  }
 
   static void SetUpTestSuite() { RequireTls13(); }
 
@@ -141,6 +154,11 @@ class GrpcEndToEndTest : public ::testing::Test {
   std::unique_ptr<CaService> ca_;
   std::unique_ptr<IstioService> istio_;
   std::unique_ptr<DeltaAds> ads_;
+  RegistrySources sources_{&registry_};
+  EventLog events_{&clock_};
+  RecordTable policy_records_{&store_, "policies/"}, operator_records_{&store_, "operators/"};
+  std::unique_ptr<PolicyAdmin> policies_;
+  std::unique_ptr<OperatorDirectory> operators_;
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<GrpcServer> server_;
   const std::shared_ptr<const PrivateKey> key_ = *PrivateKey::Generate();
@@ -400,6 +418,72 @@ TEST_F(GrpcEndToEndTest, OnlyTheOperatorsTokenOpensTheOperatorApi) {
     EXPECT_EQ(status.ok(), token == kOperatorToken) << status.error_message();
     EXPECT_EQ(response.token().empty(), token != kOperatorToken);
   }
+}
+
+TEST_F(GrpcEndToEndTest, AnOperatorsCertificateHasItsRoleAndAnotherOneHasNone) {
+  const auto status_of = [&](absl::string_view id) {
+    grpc::ClientContext context;
+    GetStatusResponse response;
+    const grpc::Status status =
+        Operator::NewStub(*Channel(Client(id)))->GetStatus(&context, {}, &response);
+    EXPECT_EQ(response.caller(), status.ok() ? id : "");
+    return status.error_code();
+  };
+  EXPECT_EQ(status_of(kOperatorId), grpc::StatusCode::OK);
+  EXPECT_EQ(status_of(kId), grpc::StatusCode::PERMISSION_DENIED);
+  grpc::ClientContext context;
+  byrnie::operator_::v1::CreateOperatorTokenRequest request;
+  byrnie::operator_::v1::CreateOperatorTokenResponse response;
+  EXPECT_EQ(Operator::NewStub(*Channel(Client(kOperatorId)))
+                ->CreateOperatorToken(&context, request, &response)
+                .error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
+}
+
+// A wrong token is not made good by a certificate: whoever gives one means it.
+TEST_F(GrpcEndToEndTest, ATokenThatIsGivenCounts) {
+  grpc::ClientContext context;
+  context.AddMetadata("authorization", "Bearer wrong");
+  GetStatusResponse response;
+  EXPECT_EQ(Operator::NewStub(*Channel(Client(kOperatorId)))
+                ->GetStatus(&context, {}, &response)
+                .error_code(),
+            grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(GrpcEndToEndTest, EventsAreSentAsTheyComeUntilTheTokenEnds) {
+  const std::string token(
+      operators_->Create("bob", Role::kViewer, absl::Hours(1), "me")->secret.view());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  context.AddMetadata("authorization", absl::StrCat("Bearer ", token));
+  byrnie::operator_::v1::WatchEventsRequest request;
+  request.set_follow(true);
+  auto stream = Operator::NewStub(*Channel())->WatchEvents(&context, request);
+  events_.Add(EventKind::kPolicyChanged, "demo/x", "applied", "bob");
+  byrnie::operator_::v1::WatchEventsResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.event().subject(), "demo/x");
+  operator_->EndInvalidStreams();
+  events_.Add(EventKind::kPolicyChanged, "demo/y", "applied", "bob");
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.event().subject(), "demo/y");
+  ASSERT_THAT(operators_->Revoke("bob"), IsOk());
+  operator_->EndInvalidStreams();
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(GrpcEndToEndTest, ErrorsOfTheOperatorApiSayForProgramsWhatIsWrong) {
+  grpc::ClientContext context;
+  context.AddMetadata("authorization", absl::StrCat("Bearer ", kOperatorToken));
+  byrnie::operator_::v1::ListWorkloadsRequest request;
+  request.set_page_size(-1);
+  byrnie::operator_::v1::ListWorkloadsResponse response;
+  const grpc::Status status =
+      Operator::NewStub(*Channel())->ListWorkloads(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_details(), HasSubstr("google.rpc.BadRequest"));
 }
 
 TEST_F(GrpcEndToEndTest, DiscoveryNeedsACertificateAndPushesChanges) {

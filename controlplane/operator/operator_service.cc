@@ -2,100 +2,237 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/base/json_writer.h"
 #include "common/base/status_macros.h"
-#include "common/crypto/token/bearer_token.h"
+#include "common/grpc/push_stream.h"
 #include "common/grpc/status_conversion.h"
+#include "controlplane/operator/method_table.h"
 #include "controlplane/peer/peer_identity.h"
-#include "controlplane/proto/time_conversion.h"
 
 namespace byrnie {
 
-using byrnie::operator_::v1::CreateJoinTokenRequest;
-using byrnie::operator_::v1::CreateJoinTokenResponse;
-using byrnie::operator_::v1::GetStatusRequest;
-using byrnie::operator_::v1::GetStatusResponse;
+namespace v1 = byrnie::operator_::v1;
 
-OperatorService::OperatorService(std::string token_hash, JoinTokens* tokens,
-                                 const Authority* authority, const CaService* ca,
-                                 const TrustBundleSource* bundles, const AgentTable* agents,
-                                 const Registry* registry, Logger* logger, MetricRegistry* metrics)
-    : token_hash_(std::move(token_hash)),
-      tokens_(tokens),
-      authority_(authority),
-      ca_(ca),
-      bundles_(bundles),
-      agents_(agents),
-      registry_(registry),
-      logger_(logger),
-      refused_(metrics->AddCounter("byrnie_controlplane_operator_refused_total",
-                                   "Operator calls without a valid token.")) {}
+namespace {
 
-absl::Status OperatorService::Authenticate(const grpc::ServerContext& context) const {
-  const absl::string_view token = BearerToken(context);
-  // Both sides are hashes: neither the token's bytes nor its length shows in the time this takes.
-  if (!token.empty() && !token_hash_.empty() &&
-      TokenHashesEqual(HashBearerToken(token), token_hash_)) {
-    return absl::OkStatus();
-  }
-  refused_->Increment();
-  logger_->Warning("operator call refused", {{"address", PeerAddress(context.peer())}});
-  return absl::UnauthenticatedError("the operator token is missing or wrong");
+constexpr char kRefused[] = "byrnie_controlplane_operator_refused_total";
+constexpr char kRefusedHelp[] = "Operator calls that were refused, by reason.";
+
+// "GetStatus" of GetStatusRequest: a test holds the requests' names against the service.
+template <typename Request>
+absl::string_view MethodOf() {
+  return absl::StripSuffix(Request::descriptor()->name(), "Request");
 }
 
-grpc::Status OperatorService::CreateJoinToken(grpc::ServerContext* context,
-                                              const CreateJoinTokenRequest* request,
-                                              CreateJoinTokenResponse* response) {
-  const absl::Status status = TryCreateJoinToken(*context, *request, response);
-  if (!status.ok()) context->AddTrailingMetadata(kOwnAnswerKey, "error");
+}  // namespace
+
+OperatorService::OperatorService(const OperatorDirectory* operators, const OperatorSources& sources,
+                                 Logger* logger, MetricRegistry* metrics)
+    : operators_(operators),
+      s_(sources),
+      calls_(sources),
+      logger_(logger),
+      refused_(metrics->AddCounter(kRefused, kRefusedHelp, {{"reason", "unauthenticated"}})),
+      denied_(metrics->AddCounter(kRefused, kRefusedHelp, {{"reason", "role"}})),
+      streams_(sources.events) {}
+
+// A token that is given counts, also where it is wrong: whoever gives one means it.
+absl::StatusOr<Caller> OperatorService::Authenticate(const grpc::ServerContextBase& context) const {
+  if (context.client_metadata().count("authorization") > 0) {
+    return operators_->ByToken(BearerToken(context));
+  }
+  ASSIGN_OR_RETURN(absl::optional<PeerIdentity> peer,
+                   VerifyPeer(*context.auth_context(), *s_.bundles->bundles(),
+                              s_.authority->trust_domain(), s_.clock->WallNow()));
+  if (!peer.has_value()) {
+    return absl::UnauthenticatedError(
+        "there is neither an operator token nor a client certificate; give one of them");
+  }
+  ASSIGN_OR_RETURN(Caller caller, operators_->ByIdentity(peer->id));
+  caller.valid_until = peer->not_after;
+  return caller;
+}
+
+absl::StatusOr<Caller> OperatorService::Admit(const grpc::ServerContextBase& context,
+                                              absl::string_view method) {
+  absl::StatusOr<Caller> caller = Authenticate(context);
+  if (!caller.ok()) {
+    (absl::IsPermissionDenied(caller.status()) ? denied_ : refused_)->Increment();
+    Audit(context, method, absl::nullopt, "", caller.status());
+    s_.events->AddOfStranger(EventKind::kOperatorRefused, PeerAddress(context.peer()),
+                             absl::StrCat(method, ": ", caller.status().message()));
+    return caller;
+  }
+  const MethodRule* const rule = FindMethodRule(method);
+  if (rule != nullptr && Includes(caller->role, rule->role)) return caller;
+  const absl::Status denied = absl::PermissionDeniedError(
+      rule == nullptr ? absl::StrCat(method, " is for nobody")
+                      : absl::StrCat(method, " takes the role ", NameOf(rule->role), "; ",
+                                     caller->name, " is ", NameOf(caller->role)));
+  denied_->Increment();
+  Audit(context, method, *caller, "", denied);
+  s_.events->Add(EventKind::kOperatorRefused, caller->name, denied.message(), caller->name);
+  return denied;
+}
+
+// Written whatever the log's level and format: these lines answer for what was done.
+void OperatorService::Audit(const grpc::ServerContextBase& context, absl::string_view method,
+                            const absl::optional<Caller>& caller, absl::string_view target,
+                            const absl::Status& outcome) const {
+  JsonWriter line;
+  line.BeginObject()
+      .Field("time",
+             absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ", s_.clock->WallNow(), absl::UTCTimeZone()))
+      .Field("level", outcome.ok() ? "info" : "warning")
+      .Field("message", "operator call")
+      .Field("log", "audit")
+      .Field("who", caller.has_value() ? caller->name : "")
+      .Field("role", caller.has_value() ? NameOf(caller->role) : "none")
+      .Field("rpc", method)
+      .Field("target", target)
+      .Field("outcome", absl::StatusCodeToString(outcome.code()))
+      .Field("detail", outcome.message().substr(0, Logger::kMaxValueSize))
+      .Field("address", PeerAddress(context.peer()))
+      .EndObject();
+  logger_->WriteRaw(std::move(line).Finish());
+}
+
+template <typename Request, typename Response>
+grpc::Status OperatorService::Serve(
+    grpc::ServerContext* context, const Request& request, Response* response,
+    absl::Status (OperatorCalls::*work)(OperatorCall*, const Request&, Response*) const) {
+  const absl::string_view method = MethodOf<Request>();
+  const absl::StatusOr<Caller> caller = Admit(*context, method);
+  absl::Status status = caller.status();
+  if (caller.ok()) {
+    OperatorCall call{*caller, ""};
+    status = (calls_.*work)(&call, request, response);
+    if (FindMethodRule(method)->mutates) Audit(*context, method, *caller, call.target, status);
+  }
+  if (status.ok()) return grpc::Status::OK;
+  response->Clear();
+  context->AddTrailingMetadata(kOwnAnswerKey, "error");
   return ToGrpcStatus(status);
 }
 
-absl::Status OperatorService::TryCreateJoinToken(const grpc::ServerContext& context,
-                                                 const CreateJoinTokenRequest& request,
-                                                 CreateJoinTokenResponse* response) {
-  RETURN_IF_ERROR(Authenticate(context));
-  ASSIGN_OR_RETURN(SpiffeId id, SpiffeId::Parse(request.spiffe_id()));
-  absl::Duration ttl = JoinTokens::kDefaultTtl;
-  if (request.has_ttl()) {
-    ASSIGN_OR_RETURN(ttl, FromProto(request.ttl()));
-  }
-  ASSIGN_OR_RETURN(JoinTokens::Created created, tokens_->Create(id, ttl));
-  logger_->Info(
-      "join token created",
-      {{"identity", id.text()},
-       {"expires_at", absl::FormatTime(absl::RFC3339_sec, created.expires_at, absl::UTCTimeZone())},
-       {"address", PeerAddress(context.peer())}});
-  response->set_token(std::string(created.token.view()));
-  ToProto(created.expires_at, response->mutable_expires_at());
-  return absl::OkStatus();
+grpc::Status OperatorService::GetStatus(grpc::ServerContext* context,
+                                        const v1::GetStatusRequest* request,
+                                        v1::GetStatusResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::GetStatus);
 }
 
-grpc::Status OperatorService::GetStatus(grpc::ServerContext* context, const GetStatusRequest*,
-                                        GetStatusResponse* response) {
-  const absl::Status allowed = Authenticate(*context);
-  if (!allowed.ok()) return ToGrpcStatus(allowed);
+grpc::Status OperatorService::ListWorkloads(grpc::ServerContext* context,
+                                            const v1::ListWorkloadsRequest* request,
+                                            v1::ListWorkloadsResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::ListWorkloads);
+}
 
-  response->set_trust_domain(authority_->trust_domain());
-  ToProto(authority_->root()->not_after(), response->mutable_root_not_after());
-  response->set_root_fingerprint(authority_->root()->FingerprintHex());
-  response->set_trust_bundle_version(bundles_->current().version);
-  response->set_certificates_issued(ca_->certificates_issued());
-  const RegistrySnapshotPtr registry = registry_->snapshot();
-  response->set_workloads(registry->workload_count());
-  response->set_services(registry->service_count());
-  response->set_policies(registry->policy_count());
-  for (const AgentTable::Agent& agent : agents_->List()) {
-    auto* out = response->add_agents();
-    out->set_spiffe_id(agent.id.text());
-    out->set_address(agent.address);
-    ToProto(agent.connected_since, out->mutable_connected_since());
-    if (agent.certificate_not_after.has_value()) {
-      ToProto(*agent.certificate_not_after, out->mutable_certificate_not_after());
-    }
-    out->set_certificate_serial(agent.certificate_serial);
-    out->set_acknowledged_bundle_version(agent.acknowledged_bundle_version);
+grpc::Status OperatorService::GetWorkload(grpc::ServerContext* context,
+                                          const v1::GetWorkloadRequest* request,
+                                          v1::Workload* response) {
+  return Serve(context, *request, response, &OperatorCalls::GetWorkload);
+}
+
+grpc::Status OperatorService::ListServices(grpc::ServerContext* context,
+                                           const v1::ListServicesRequest* request,
+                                           v1::ListServicesResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::ListServices);
+}
+
+grpc::Status OperatorService::ListAgents(grpc::ServerContext* context,
+                                         const v1::ListAgentsRequest* request,
+                                         v1::ListAgentsResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::ListAgents);
+}
+
+grpc::Status OperatorService::ListPolicies(grpc::ServerContext* context,
+                                           const v1::ListPoliciesRequest* request,
+                                           v1::ListPoliciesResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::ListPolicies);
+}
+
+grpc::Status OperatorService::GetPolicy(grpc::ServerContext* context,
+                                        const v1::GetPolicyRequest* request, v1::Policy* response) {
+  return Serve(context, *request, response, &OperatorCalls::GetPolicy);
+}
+
+grpc::Status OperatorService::ValidatePolicy(grpc::ServerContext* context,
+                                             const v1::ValidatePolicyRequest* request,
+                                             v1::ValidatePolicyResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::ValidatePolicy);
+}
+
+grpc::Status OperatorService::ApplyPolicy(grpc::ServerContext* context,
+                                          const v1::ApplyPolicyRequest* request,
+                                          v1::ApplyPolicyResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::ApplyPolicy);
+}
+
+grpc::Status OperatorService::DeletePolicy(grpc::ServerContext* context,
+                                           const v1::DeletePolicyRequest* request,
+                                           v1::DeletePolicyResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::DeletePolicy);
+}
+
+grpc::Status OperatorService::CreateJoinToken(grpc::ServerContext* context,
+                                              const v1::CreateJoinTokenRequest* request,
+                                              v1::CreateJoinTokenResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::CreateJoinToken);
+}
+
+grpc::Status OperatorService::ListJoinTokens(grpc::ServerContext* context,
+                                             const v1::ListJoinTokensRequest* request,
+                                             v1::ListJoinTokensResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::ListJoinTokens);
+}
+
+grpc::Status OperatorService::RevokeJoinToken(grpc::ServerContext* context,
+                                              const v1::RevokeJoinTokenRequest* request,
+                                              v1::RevokeJoinTokenResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::RevokeJoinToken);
+}
+
+grpc::Status OperatorService::CreateOperatorToken(grpc::ServerContext* context,
+                                                  const v1::CreateOperatorTokenRequest* request,
+                                                  v1::CreateOperatorTokenResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::CreateOperatorToken);
+}
+
+grpc::Status OperatorService::ListOperatorTokens(grpc::ServerContext* context,
+                                                 const v1::ListOperatorTokensRequest* request,
+                                                 v1::ListOperatorTokensResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::ListOperatorTokens);
+}
+
+grpc::Status OperatorService::RevokeOperatorToken(grpc::ServerContext* context,
+                                                  const v1::RevokeOperatorTokenRequest* request,
+                                                  v1::RevokeOperatorTokenResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::RevokeOperatorToken);
+}
+
+grpc::Status OperatorService::Explain(grpc::ServerContext* context,
+                                      const v1::ExplainRequest* request,
+                                      v1::ExplainResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::Explain);
+}
+
+grpc::ServerWriteReactor<v1::WatchEventsResponse>* OperatorService::WatchEvents(
+    grpc::CallbackServerContext* context, const v1::WatchEventsRequest* request) {
+  absl::StatusOr<Caller> caller = Admit(*context, MethodOf<v1::WatchEventsRequest>());
+  absl::Status status = caller.status();
+  if (status.ok()) {
+    absl::StatusOr<EventReader> reader = EventReader::Create(s_.events, *request);
+    if (reader.ok()) return streams_.Open(context, *std::move(caller), *std::move(reader));
+    status = reader.status();
   }
-  return grpc::Status::OK;
+  context->AddTrailingMetadata(kOwnAnswerKey, "error");
+  return new RefusedStream<EventStreams::Reactor>(status);
+}
+
+void OperatorService::EndInvalidStreams() {
+  streams_.EndInvalid([this](const Caller& caller) { return operators_->IsStillValid(caller); });
 }
 
 }  // namespace byrnie

@@ -210,6 +210,8 @@ class BadInputTest(unittest.TestCase):
             (["--workload_ttl=soon"], "soon"),
             (["--trust_domain=Not/Valid"], "trust_domain"),
             (["--attest=guess"], "guess"),
+            (["--operators=alice"], "--operators: "),
+            (["--operators=spiffe://cluster.local/ns/ops/sa/alice=god"], "viewer, operator and admin"),
             (["--listen=nowhere"], "listen"),
             (["--admin=nowhere"], "admin"),
         ])

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """The reference pages in docs/reference say what the programs say, and the configuration schema has every flag.
 
-Proved: docs/reference/flags.md is the --help of all binaries; docs/reference/metrics.md lists the metrics of a running
-mesh; each message of byrnie.config.v1 has a field for every flag and none besides; docs/operations.md explains every reason
+Proved: docs/reference/flags.md is the --help of all binaries, api.md the operator's API;
+docs/reference/metrics.md lists the metrics of a running mesh; each message of byrnie.config.v1 has a field for every flag and none besides; docs/operations.md explains every reason
 with which a connection can end and every admin page, and none besides; the list of reasons in the proxy is that of its headers; everything declared in api has a comment.
 
     BYRNIE_WRITE_REFERENCE=1 reference_test.py      writes the pages instead of comparing
@@ -37,6 +37,52 @@ def flags_page():
     return page
 
 
+def comment_text(lines):
+    return " ".join(line.strip().removeprefix("//").strip() for line in lines)
+
+
+def api_page():
+    """byrnie.operator.v1 as its file says it."""
+    with open(os.path.join(REPOSITORY, "api/byrnie/operator/v1/operator.proto"), encoding="utf-8") as text:
+        lines = text.read().splitlines()
+    head = lines[:next(number for number, line in enumerate(lines) if not line.startswith("//"))]
+    page = "# The operator's API\n\n`byrnie.operator.v1.Operator`, gRPC over TLS on the control plane's port.\n\n"
+    page += "\n".join(line.removeprefix("//").strip() for line in head) + "\n"
+    comment, table, inside = [], False, []
+    for line in lines[len(head):]:
+        stripped = line.strip()
+        opening = re.match(r"(service|message|enum|oneof) (\w+) \{", stripped)
+        if opening and stripped.endswith("{}"):
+            page += f"\n## {opening[1]} {opening[2]}\n\n{comment_text(comment)}\n"
+            comment = []
+            continue
+        entry = (re.match(r"rpc (\w+)\((?:stream )?(\w+)\) returns \((stream )?(\w+)\);", stripped)
+                 or re.match(r"((?:repeated )?[\w.]+) (\w+) = (\d+);", stripped) or re.match(r"(\w+) = (\d+);", stripped))
+        if stripped.startswith("//"):
+            comment.append(stripped)
+            continue
+        if opening:
+            inside.append(opening[2])
+            if opening[1] != "oneof":
+                page += f"\n## {opening[1]} {'.'.join(inside)}\n\n{comment_text(comment)}\n"
+                table = False
+        elif stripped.startswith("}"):
+            inside.pop()
+            if inside:
+                page += f"\n### Fields of {'.'.join(inside)}\n"
+            table = False
+        elif entry:
+            if not table:
+                page += "\n| | | |\n|---|---|---|\n"
+                table = True
+            groups = entry.groups()
+            kind, name = ((f"{groups[1]} → {groups[2] or ''}{groups[3]}", groups[0]) if stripped.startswith("rpc")
+                          else (groups[0], groups[1]) if len(groups) == 3 else (groups[1], groups[0]))
+            page += f"| `{name}` | {kind} | {comment_text(comment)} |\n"
+        comment = []
+    return page
+
+
 def families(text):
     """(name, type, help) of the families in Prometheus text."""
     helps = dict(re.findall(r"^# HELP (\S+) (.*)$", text, re.M))
@@ -65,6 +111,9 @@ class ReferenceTest(MeshTestCase):
 
     def test_the_flags_page_is_what_help_says(self):
         self.compare("flags.md", flags_page())
+
+    def test_the_page_of_the_api_is_what_its_file_says(self):
+        self.compare("api.md", api_page())
 
     def test_the_metrics_page_lists_what_a_mesh_exports(self):
         page = "# Metrics\n\nWhat `/metrics` of each process exports, in Prometheus' text format.\n"

@@ -1,0 +1,76 @@
+#ifndef BYRNIE_CONTROLPLANE_OPERATOR_EVENT_STREAMS_H_
+#define BYRNIE_CONTROLPLANE_OPERATOR_EVENT_STREAMS_H_
+
+#include <functional>
+#include <memory>
+#include <set>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/types/optional.h"
+#include "byrnie/operator/v1/operator.pb.h"
+#include "common/grpc/live_stream.h"
+#include "controlplane/events/event_log.h"
+#include "controlplane/operator/role.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/server_callback.h"
+
+namespace byrnie {
+
+// What one WatchEvents stream has seen and wants. One caller at a time.
+class EventReader {
+ public:
+  using Request = byrnie::operator_::v1::WatchEventsRequest;
+  using Response = byrnie::operator_::v1::WatchEventsResponse;
+
+  // InvalidArgument, with the field. The log outlives it.
+  static absl::StatusOr<EventReader> Create(const EventLog* log, const Request& request);
+
+  // What comes next: an event, or that some were missed; absent when all has been read.
+  absl::optional<Response> Next();
+  bool follow() const { return follow_; }
+
+ private:
+  EventReader(const EventLog* log, EventCursor cursor, std::set<int> kinds, bool follow)
+      : log_(log), cursor_(cursor), kinds_(std::move(kinds)), follow_(follow) {}
+
+  const EventLog* log_;  // Not owned.
+  EventCursor cursor_;
+  std::set<int> kinds_;  // Empty: all.
+  bool follow_;
+};
+
+// The open WatchEvents streams. Thread-safe; the log outlives it, and it outlives the server.
+class EventStreams final : public StreamOwner {
+ public:
+  using Reactor = grpc::ServerWriteReactor<EventReader::Response>;
+
+  explicit EventStreams(EventLog* log);
+  // All streams have been removed by then: the server has shut down.
+  ~EventStreams();
+
+  // Begins a stream for a caller who may have it.
+  Reactor* Open(grpc::CallbackServerContext* context, Caller caller, EventReader reader);
+  void Remove(LiveStream* stream) override;
+
+  // Ends, Unauthenticated, the streams of callers for whom `valid` is false.
+  void EndInvalid(const std::function<bool(const Caller&)>& valid);
+  void EndAll(const absl::Status& status);
+
+ private:
+  class Stream;
+  void WakeAll();
+
+  EventLog* const log_;  // Not owned.
+  absl::Mutex mu_;
+  absl::flat_hash_map<LiveStream*, std::unique_ptr<Stream>> streams_ ABSL_GUARDED_BY(mu_);
+  // Not OK once EndAll() was called.
+  absl::Status ended_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_OPERATOR_EVENT_STREAMS_H_

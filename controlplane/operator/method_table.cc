@@ -1,0 +1,31 @@
+#include "controlplane/operator/method_table.h"
+
+namespace byrnie {
+namespace {
+
+// clang-format off: one a line.
+constexpr MethodRule kMethods[] = {
+    {"GetStatus", Role::kViewer, false},         {"ListWorkloads", Role::kViewer, false},
+    {"GetWorkload", Role::kViewer, false},       {"ListServices", Role::kViewer, false},
+    {"ListAgents", Role::kViewer, false},        {"ListPolicies", Role::kViewer, false},
+    {"GetPolicy", Role::kViewer, false},         {"ValidatePolicy", Role::kViewer, false},
+    {"WatchEvents", Role::kViewer, false},       {"Explain", Role::kViewer, false},
+    {"ApplyPolicy", Role::kOperator, true},      {"DeletePolicy", Role::kOperator, true},
+    {"CreateJoinToken", Role::kOperator, true},  {"ListJoinTokens", Role::kOperator, false},
+    {"RevokeJoinToken", Role::kOperator, true},  {"CreateOperatorToken", Role::kAdmin, true},
+    {"ListOperatorTokens", Role::kAdmin, false}, {"RevokeOperatorToken", Role::kAdmin, true},
+};
+// clang-format on
+
+}  // namespace
+
+absl::Span<const MethodRule> MethodTable() { return kMethods; }
+
+const MethodRule* FindMethodRule(absl::string_view method) {
+  for (const MethodRule& rule : kMethods) {
+    if (rule.method == method) return &rule;
+  }
+  return nullptr;
+}
+
+}  // namespace byrnie

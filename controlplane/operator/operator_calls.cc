@@ -1,0 +1,389 @@
+#include "controlplane/operator/operator_calls.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/base/status_macros.h"
+#include "common/base/version.h"
+#include "common/grpc/error_details.h"
+#include "controlplane/explain/explain.h"
+#include "controlplane/explain/mesh_view.h"
+#include "controlplane/operator/operator_views.h"
+#include "controlplane/operator/page.h"
+#include "controlplane/operator/read_mask.h"
+#include "controlplane/proto/time_conversion.h"
+
+namespace byrnie {
+
+namespace v1 = byrnie::operator_::v1;
+
+namespace {
+
+using Resources = RegistrySnapshot::Resources;
+
+// Documents may be large, messages may not.
+constexpr size_t kMaxPageBytes = 2 * 1024 * 1024;
+
+// Fills one page with elements of an ordered range and returns the token of the next. `fill` adds
+// one to the answer and returns it, or null when it is none that is wanted; `key` names one.
+template <typename Iterator, typename Key, typename Fill>
+std::string FillPage(const Page& page, Iterator from, Iterator end, const Key& key,
+                     const Fill& fill) {
+  size_t filled = 0, bytes = 0;
+  std::string last;
+  for (; from != end; ++from) {
+    if (filled == page.size() || bytes > kMaxPageBytes) return page.TokenAfter(last);
+    const google::protobuf::Message* const element = fill(*from);
+    if (element == nullptr) continue;
+    last = key(*from);
+    ++filled;
+    bytes += element->ByteSizeLong();
+  }
+  return "";
+}
+
+Resources::const_iterator After(const Resources& resources, const Page& page) {
+  return page.after().empty() ? resources.begin() : resources.upper_bound(page.after());
+}
+
+std::string KeyOf(const Resources::value_type& entry) { return entry.first; }
+
+std::set<std::string> ConnectedIdentities(const AgentTable& agents) {
+  std::set<std::string> ids;
+  for (const AgentTable::Agent& agent : agents.List()) ids.insert(agent.id.text());
+  return ids;
+}
+
+absl::Status RequireName(absl::string_view name) {
+  if (!name.empty()) return absl::OkStatus();
+  return InvalidField("name", "is empty");
+}
+
+absl::StatusOr<absl::optional<absl::Duration>> ReadTtl(bool given,
+                                                       const google::protobuf::Duration& ttl) {
+  if (!given) return absl::optional<absl::Duration>();
+  const absl::StatusOr<absl::Duration> duration = FromProto(ttl);
+  if (!duration.ok()) return InvalidField("ttl", duration.status().message());
+  return absl::optional<absl::Duration>(*duration);
+}
+
+}  // namespace
+
+absl::Status OperatorCalls::GetStatus(OperatorCall* call, const v1::GetStatusRequest&,
+                                      v1::GetStatusResponse* response) const {
+  const absl::Time now = s_.clock->WallNow();
+  response->set_trust_domain(s_.authority->trust_domain());
+  ToProto(s_.authority->root()->not_after(), response->mutable_root_not_after());
+  response->set_root_fingerprint(s_.authority->root()->FingerprintHex());
+  response->set_trust_bundle_version(s_.bundles->current().version);
+  response->set_certificates_issued(s_.ca->certificates_issued());
+  const RegistrySnapshotPtr registry = s_.registry->snapshot();
+  response->set_workloads(registry->workload_count());
+  response->set_services(registry->service_count());
+  response->set_policies(registry->policy_count());
+  for (const AgentTable::Agent& agent : s_.agents->List()) {
+    FillAgent(agent, now, response->add_agents());
+  }
+  response->set_caller(call->caller.name);
+  response->set_caller_role(ToProto(call->caller.role));
+  response->set_release(kRelease);
+  ToProto(now, response->mutable_time());
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::ListAgents(OperatorCall*, const v1::ListAgentsRequest& request,
+                                       v1::ListAgentsResponse* response) const {
+  RETURN_IF_ERROR(CheckReadMask<v1::Agent>(request.read_mask()));
+  ASSIGN_OR_RETURN(Page page, Page::Create(request.page_size(), request.page_token(),
+                                           absl::StrCat("agents ", request.spiffe_id())));
+  const absl::Time now = s_.clock->WallNow();
+  // Neither part has a space, so that keys are ordered as the agents are.
+  const auto key = [](const AgentTable::Agent& agent) {
+    return absl::StrCat(agent.id.text(), " ", agent.address);
+  };
+  const std::vector<AgentTable::Agent> agents = s_.agents->ListAll();
+  auto from = agents.begin();
+  while (from != agents.end() && !page.after().empty() && key(*from) <= page.after()) ++from;
+  response->set_next_page_token(FillPage(
+      page, from, agents.end(), key, [&](const AgentTable::Agent& agent) -> const v1::Agent* {
+        if (!request.spiffe_id().empty() && agent.id.text() != request.spiffe_id()) return nullptr;
+        v1::Agent* const out = response->add_agents();
+        FillAgent(agent, now, out);
+        ApplyReadMask(request.read_mask(), out);
+        return out;
+      }));
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::ListWorkloads(OperatorCall*, const v1::ListWorkloadsRequest& request,
+                                          v1::ListWorkloadsResponse* response) const {
+  RETURN_IF_ERROR(CheckReadMask<v1::Workload>(request.read_mask()));
+  ASSIGN_OR_RETURN(Page page, Page::Create(request.page_size(), request.page_token(),
+                                           absl::StrCat("workloads ", request.namespace_())));
+  const RegistrySnapshotPtr registry = s_.registry->snapshot();
+  const std::set<std::string> connected = ConnectedIdentities(*s_.agents);
+  const Resources& all = registry->resources(ResourceType::kAddress);
+  response->set_next_page_token(FillPage(
+      page, After(all, page), all.end(), KeyOf,
+      [&](const Resources::value_type& entry) -> const v1::Workload* {
+        istio::workload::Address address;
+        address.ParseFromString(entry.second.payload);
+        const auto& workload = address.workload();
+        if (!address.has_workload() ||
+            (!request.namespace_().empty() && workload.namespace_() != request.namespace_())) {
+          return nullptr;
+        }
+        v1::Workload* const out = response->add_workloads();
+        FillWorkload(workload, connected, out);
+        ApplyReadMask(request.read_mask(), out);
+        return out;
+      }));
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::GetWorkload(OperatorCall*, const v1::GetWorkloadRequest& request,
+                                        v1::Workload* response) const {
+  RETURN_IF_ERROR(CheckReadMask<v1::Workload>(request.read_mask()));
+  RETURN_IF_ERROR(RequireName(request.name()));
+  const RegistrySnapshotPtr registry = s_.registry->snapshot();
+  MeshFacts facts;
+  facts.registry = registry.get();
+  const absl::optional<MeshView::Workload> workload = MeshView(&facts).FindWorkload(request.name());
+  if (!workload.has_value()) {
+    return ResourceNotFound("workload", request.name(),
+                            absl::StrCat("there is no workload \"", request.name(), "\""));
+  }
+  FillWorkload(*workload, ConnectedIdentities(*s_.agents), response);
+  ApplyReadMask(request.read_mask(), response);
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::ListServices(OperatorCall*, const v1::ListServicesRequest& request,
+                                         v1::ListServicesResponse* response) const {
+  RETURN_IF_ERROR(CheckReadMask<v1::Service>(request.read_mask()));
+  ASSIGN_OR_RETURN(Page page, Page::Create(request.page_size(), request.page_token(),
+                                           absl::StrCat("services ", request.namespace_())));
+  const RegistrySnapshotPtr registry = s_.registry->snapshot();
+  MeshFacts facts;
+  facts.registry = registry.get();
+  const MeshView view(&facts);
+  const Resources& all = registry->resources(ResourceType::kAddress);
+  response->set_next_page_token(FillPage(
+      page, After(all, page), all.end(), KeyOf,
+      [&](const Resources::value_type& entry) -> const v1::Service* {
+        istio::workload::Address address;
+        address.ParseFromString(entry.second.payload);
+        const auto& service = address.service();
+        if (!address.has_service() ||
+            (!request.namespace_().empty() && service.namespace_() != request.namespace_())) {
+          return nullptr;
+        }
+        v1::Service* const out = response->add_services();
+        FillService(service, out);
+        for (const MeshView::Workload& endpoint : view.EndpointsOf(service)) {
+          out->set_endpoints(out->endpoints() + 1);
+          const bool usable =
+              endpoint.status() == istio::workload::HEALTHY ||
+              service.load_balancing().health_policy() == istio::workload::LoadBalancing::ALLOW_ALL;
+          if (usable) out->set_usable_endpoints(out->usable_endpoints() + 1);
+        }
+        ApplyReadMask(request.read_mask(), out);
+        return out;
+      }));
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::ListPolicies(OperatorCall*, const v1::ListPoliciesRequest& request,
+                                         v1::ListPoliciesResponse* response) const {
+  RETURN_IF_ERROR(CheckReadMask<v1::Policy>(request.read_mask()));
+  ASSIGN_OR_RETURN(Page page, Page::Create(request.page_size(), request.page_token(),
+                                           absl::StrCat("policies ", request.namespace_())));
+  const RegistrySnapshotPtr registry = s_.registry->snapshot();
+  const Resources& all = registry->resources(ResourceType::kAuthorization);
+  response->set_next_page_token(FillPage(
+      page, After(all, page), all.end(), KeyOf,
+      [&](const Resources::value_type& entry) -> const v1::Policy* {
+        const PolicyAdmin::Entry policy = s_.policies->Describe(entry.second);
+        if (!request.namespace_().empty() && policy.policy.namespace_() != request.namespace_()) {
+          return nullptr;
+        }
+        v1::Policy* const out = response->add_policies();
+        FillPolicy(policy, out);
+        ApplyReadMask(request.read_mask(), out);
+        return out;
+      }));
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::GetPolicy(OperatorCall*, const v1::GetPolicyRequest& request,
+                                      v1::Policy* response) const {
+  RETURN_IF_ERROR(CheckReadMask<v1::Policy>(request.read_mask()));
+  RETURN_IF_ERROR(RequireName(request.name()));
+  ASSIGN_OR_RETURN(PolicyAdmin::Entry entry, s_.policies->Get(request.name()));
+  FillPolicy(entry, response);
+  ApplyReadMask(request.read_mask(), response);
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::ValidatePolicy(OperatorCall*, const v1::ValidatePolicyRequest& request,
+                                           v1::ValidatePolicyResponse* response) const {
+  ASSIGN_OR_RETURN(PolicyAdmin::Applied answer, s_.policies->Validate(request.document()));
+  FillPolicy(answer.entry, response->mutable_policy());
+  response->mutable_policy()->clear_origin();
+  for (const PolicyFinding& finding : answer.review.findings) {
+    FillFinding(finding, response->add_findings());
+  }
+  response->set_workloads_concerned(answer.review.workloads);
+  response->set_replaces(answer.unchanged);
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::ApplyPolicy(OperatorCall* call, const v1::ApplyPolicyRequest& request,
+                                        v1::ApplyPolicyResponse* response) const {
+  ASSIGN_OR_RETURN(PolicyAdmin::Applied parsed, s_.policies->Validate(request.document()));
+  call->target = absl::StrCat(parsed.entry.policy.namespace_(), "/", parsed.entry.policy.name());
+  ASSIGN_OR_RETURN(PolicyAdmin::Applied applied,
+                   s_.policies->Apply(request.document(), request.expected_version(),
+                                      request.accept_findings(), call->caller.name));
+  FillPolicy(applied.entry, response->mutable_policy());
+  for (const PolicyFinding& finding : applied.review.findings) {
+    FillFinding(finding, response->add_findings());
+  }
+  response->set_unchanged(applied.unchanged);
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::DeletePolicy(OperatorCall* call, const v1::DeletePolicyRequest& request,
+                                         v1::DeletePolicyResponse*) const {
+  RETURN_IF_ERROR(RequireName(request.name()));
+  call->target = request.name();
+  return s_.policies->Delete(request.name(), request.expected_version(), call->caller.name);
+}
+
+absl::Status OperatorCalls::CreateJoinToken(OperatorCall* call,
+                                            const v1::CreateJoinTokenRequest& request,
+                                            v1::CreateJoinTokenResponse* response) const {
+  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(request.spiffe_id());
+  if (!id.ok()) return InvalidField("spiffe_id", id.status().message());
+  call->target = id->text();
+  // A token for an operator's identity is as good as that operator's role.
+  const absl::optional<Role> role = s_.operators->RoleOf(*id);
+  if (role.has_value() && !Includes(call->caller.role, *role)) {
+    return absl::PermissionDeniedError(absl::StrCat(id->text(), " is one of --operators, ",
+                                                    NameOf(*role), "; ", call->caller.name, " is ",
+                                                    NameOf(call->caller.role)));
+  }
+  ASSIGN_OR_RETURN(absl::optional<absl::Duration> ttl, ReadTtl(request.has_ttl(), request.ttl()));
+  ASSIGN_OR_RETURN(JoinTokens::Created created,
+                   s_.tokens->Create(*id, ttl.value_or(JoinTokens::kDefaultTtl)));
+  response->set_token(std::string(created.token.view()));
+  ToProto(created.expires_at, response->mutable_expires_at());
+  s_.events->Add(EventKind::kTokenChanged, id->text(), "join token made", call->caller.name);
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::ListJoinTokens(OperatorCall*, const v1::ListJoinTokensRequest& request,
+                                           v1::ListJoinTokensResponse* response) const {
+  ASSIGN_OR_RETURN(Page page,
+                   Page::Create(request.page_size(), request.page_token(), "join tokens"));
+  ASSIGN_OR_RETURN(std::vector<JoinTokens::Listed> tokens,
+                   s_.tokens->List(page.after(), static_cast<int>(page.size())));
+  for (const JoinTokens::Listed& token : tokens) {
+    v1::JoinToken* const out = response->add_join_tokens();
+    out->set_id(token.id);
+    out->set_spiffe_id(token.spiffe_id);
+    ToProto(token.expires_at, out->mutable_expires_at());
+  }
+  if (tokens.size() == page.size()) {
+    response->set_next_page_token(page.TokenAfter(tokens.back().id));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::RevokeJoinToken(OperatorCall* call,
+                                            const v1::RevokeJoinTokenRequest& request,
+                                            v1::RevokeJoinTokenResponse*) const {
+  if (request.id().empty()) return InvalidField("id", "is empty");
+  call->target = request.id().substr(0, 64);
+  const absl::StatusOr<std::string> spiffe_id = s_.tokens->Revoke(request.id());
+  if (absl::IsNotFound(spiffe_id.status())) {
+    return ResourceNotFound("join token", request.id(),
+                            "there is no join token of that id that may still be used");
+  }
+  RETURN_IF_ERROR(spiffe_id.status());
+  s_.events->Add(EventKind::kTokenChanged, *spiffe_id, "join token revoked", call->caller.name);
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::CreateOperatorToken(OperatorCall* call,
+                                                const v1::CreateOperatorTokenRequest& request,
+                                                v1::CreateOperatorTokenResponse* response) const {
+  call->target = request.name().substr(0, 64);
+  if (!v1::Role_IsValid(request.role()) || request.role() == v1::ROLE_UNSPECIFIED) {
+    return InvalidField("role", "give viewer, operator or admin");
+  }
+  ASSIGN_OR_RETURN(absl::optional<absl::Duration> ttl, ReadTtl(request.has_ttl(), request.ttl()));
+  ASSIGN_OR_RETURN(OperatorDirectory::Created created,
+                   s_.operators->Create(request.name(), static_cast<Role>(request.role()), ttl,
+                                        call->caller.name));
+  response->set_token(std::string(created.secret.view()));
+  FillOperatorToken(created.token, response->mutable_operator_token());
+  s_.events->Add(EventKind::kTokenChanged, created.token.name,
+                 absl::StrCat("operator token made, role ", NameOf(created.token.role)),
+                 call->caller.name);
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::ListOperatorTokens(OperatorCall*,
+                                               const v1::ListOperatorTokensRequest& request,
+                                               v1::ListOperatorTokensResponse* response) const {
+  ASSIGN_OR_RETURN(Page page,
+                   Page::Create(request.page_size(), request.page_token(), "operator tokens"));
+  ASSIGN_OR_RETURN(std::vector<OperatorDirectory::Token> tokens, s_.operators->List());
+  const auto key = [](const OperatorDirectory::Token& token) { return token.name; };
+  auto from = tokens.begin();
+  while (from != tokens.end() && from->name <= page.after()) ++from;
+  response->set_next_page_token(
+      FillPage(page, from, tokens.end(), key, [&](const OperatorDirectory::Token& token) {
+        v1::OperatorToken* const out = response->add_operator_tokens();
+        FillOperatorToken(token, out);
+        return out;
+      }));
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::RevokeOperatorToken(OperatorCall* call,
+                                                const v1::RevokeOperatorTokenRequest& request,
+                                                v1::RevokeOperatorTokenResponse*) const {
+  RETURN_IF_ERROR(RequireName(request.name()));
+  call->target = request.name().substr(0, 64);
+  RETURN_IF_ERROR(s_.operators->Revoke(request.name()));
+  s_.events->Add(EventKind::kTokenChanged, request.name(), "operator token revoked",
+                 call->caller.name);
+  return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::Explain(OperatorCall*, const v1::ExplainRequest& request,
+                                    v1::ExplainResponse* response) const {
+  if (request.port() > 65535) return InvalidField("port", "give 1 to 65535");
+  const RegistrySnapshotPtr registry = s_.registry->snapshot();
+  const TrustBundleSource::Versioned bundles = s_.bundles->current();
+  MeshFacts facts;
+  facts.registry = registry.get();
+  facts.bundles = bundles.bundles.get();
+  facts.bundle_version = bundles.version;
+  facts.trust_domain = s_.authority->trust_domain();
+  facts.agents = s_.agents->ListAll();
+  facts.now = s_.clock->WallNow();
+  ASSIGN_OR_RETURN(ExplainAnswer answer,
+                   byrnie::Explain(facts, {request.source(), request.destination(),
+                                           static_cast<uint16_t>(request.port())}));
+  FillExplanation(answer, response);
+  return absl::OkStatus();
+}
+
+}  // namespace byrnie

@@ -1,0 +1,228 @@
+#include "controlplane/operator/operator_directory.h"
+
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "byrnie/store/v1/operator_account.pb.h"
+#include "common/base/status_macros.h"
+#include "common/crypto/token/bearer_token.h"
+#include "common/grpc/error_details.h"
+#include "controlplane/ca/authority.h"
+#include "controlplane/proto/time_conversion.h"
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kMaxName = 63;
+
+absl::Status CheckName(absl::string_view name) {
+  bool valid = !name.empty() && name.size() <= kMaxName;
+  for (const char c : name) {
+    valid = valid && (absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                      absl::string_view(".-_@").find(c) != absl::string_view::npos);
+  }
+  if (!valid) {
+    return InvalidField("name", "give 1 to 63 letters, digits, '.', '-', '_' or '@'");
+  }
+  if (name == OperatorDirectory::kFirstToken) {
+    return InvalidField("name",
+                        absl::StrCat(name, " is that of --operator_token_out; give another"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct OperatorDirectory::Stored {
+  Token token;
+  std::string hash;
+  int64_t version = 0;
+};
+
+namespace {
+
+std::string WriteAccount(const OperatorDirectory::Token& token, const std::string& hash) {
+  byrnie::store::v1::OperatorAccount account;
+  account.set_role(std::string(NameOf(token.role)));
+  account.set_token_hash(hash);
+  account.set_created_by(token.created_by);
+  ToProto(token.created_at, account.mutable_created_at());
+  ToProto(token.expires_at, account.mutable_expires_at());
+  return account.SerializeAsString();
+}
+
+// False for one that opens nothing.
+bool ReadAccount(const RecordTable::Record& record, OperatorDirectory::Token* token,
+                 std::string* hash) {
+  byrnie::store::v1::OperatorAccount account;
+  if (!account.ParseFromString(record.value) || !account.has_expires_at()) return false;
+  const absl::StatusOr<Role> role = ParseRole(account.role());
+  if (!role.ok()) return false;
+  *token =
+      OperatorDirectory::Token{record.key, *role, account.created_by(),
+                               FromProto(account.created_at()), FromProto(account.expires_at())};
+  *hash = account.token_hash();
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<OperatorIdentities> ParseOperatorIdentities(absl::string_view text,
+                                                           absl::string_view trust_domain) {
+  OperatorIdentities identities;
+  for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipEmpty())) {
+    const size_t equals = part.rfind('=');
+    if (equals == part.npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", part, "\" is not SPIFFE_ID=ROLE; give for example spiffe://",
+                       trust_domain, "/ns/ops/sa/alice=viewer"));
+    }
+    ASSIGN_OR_RETURN(SpiffeId id, SpiffeId::Parse(part.substr(0, equals)));
+    ASSIGN_OR_RETURN(Role role, ParseRole(part.substr(equals + 1)));
+    if (id.trust_domain() != trust_domain) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(id.text(), " is not of the trust domain ", trust_domain));
+    }
+    if (IsReservedPath(id.path())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(id.text(), " is reserved for the mesh itself"));
+    }
+    if (!identities.emplace(id.text(), role).second) {
+      return absl::InvalidArgumentError(absl::StrCat(id.text(), " is there twice; remove one"));
+    }
+  }
+  return identities;
+}
+
+OperatorDirectory::OperatorDirectory(std::string first_hash, OperatorIdentities identities,
+                                     RecordTable* tokens, const Clock* clock)
+    : first_hash_(std::move(first_hash)),
+      identities_(std::move(identities)),
+      tokens_(tokens),
+      clock_(clock) {}
+
+absl::StatusOr<std::vector<OperatorDirectory::Stored>> OperatorDirectory::Load() const {
+  ASSIGN_OR_RETURN(std::vector<RecordTable::Record> records, tokens_->List());
+  std::vector<Stored> stored;
+  for (const RecordTable::Record& record : records) {
+    Stored entry;
+    entry.version = record.version;
+    // One that is not understood, of a newer release, say, is nobody's reason to be kept out.
+    if (ReadAccount(record, &entry.token, &entry.hash)) stored.push_back(std::move(entry));
+  }
+  return stored;
+}
+
+absl::StatusOr<Caller> OperatorDirectory::ByToken(absl::string_view token) const {
+  const absl::Status refused =
+      absl::UnauthenticatedError("the operator token is unknown, revoked or expired");
+  // A longer one is none of ours; it is not even hashed.
+  constexpr size_t kMaxCredential = 1024;
+  if (token.empty() || token.size() > kMaxCredential) return refused;
+  // Both sides are hashes: neither the token's bytes nor its length shows in the time this takes.
+  const std::string hash = HashBearerToken(token);
+  if (!first_hash_.empty() && TokenHashesEqual(hash, first_hash_)) {
+    return Caller{kFirstToken, Role::kAdmin, Caller::Proof::kToken};
+  }
+  ASSIGN_OR_RETURN(std::vector<Stored> all, Load());
+  for (const Stored& stored : all) {
+    if (TokenHashesEqual(hash, stored.hash) && clock_->WallNow() < stored.token.expires_at) {
+      return Caller{stored.token.name, stored.token.role, Caller::Proof::kToken};
+    }
+  }
+  return refused;
+}
+
+absl::optional<Role> OperatorDirectory::RoleOf(const SpiffeId& id) const {
+  const auto found = identities_.find(id.text());
+  if (found == identities_.end()) return absl::nullopt;
+  return found->second;
+}
+
+absl::StatusOr<Caller> OperatorDirectory::ByIdentity(const SpiffeId& id) const {
+  const absl::optional<Role> role = RoleOf(id);
+  if (!role.has_value()) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        id.text(),
+        " is no operator; give a token, or start the control plane with it in --operators"));
+  }
+  return Caller{id.text(), *role, Caller::Proof::kCertificate};
+}
+
+bool OperatorDirectory::IsStillValid(const Caller& caller) const {
+  if (caller.valid_until <= clock_->WallNow()) return false;
+  if (caller.proof == Caller::Proof::kCertificate || caller.name == kFirstToken) return true;
+  const absl::StatusOr<std::vector<Stored>> all = Load();
+  if (!all.ok()) return true;
+  for (const Stored& stored : *all) {
+    if (stored.token.name == caller.name) {
+      return stored.token.role == caller.role && clock_->WallNow() < stored.token.expires_at;
+    }
+  }
+  return false;
+}
+
+absl::StatusOr<OperatorDirectory::Created> OperatorDirectory::Create(
+    const std::string& name, Role role, absl::optional<absl::Duration> ttl,
+    const std::string& creator) {
+  RETURN_IF_ERROR(CheckName(name));
+  const absl::Duration life = ttl.value_or(kDefaultTtl);
+  if (life <= absl::ZeroDuration() || life > kMaxTtl) {
+    return InvalidField("ttl", absl::StrCat(absl::FormatDuration(life),
+                                            " is not more than 0 and at most 366 days"));
+  }
+  const absl::Time now = clock_->WallNow();
+  ASSIGN_OR_RETURN(std::vector<Stored> all, Load());
+  // One that has expired makes room, also for one of its name.
+  absl::optional<int64_t> expected = RecordTable::kNone;
+  size_t live = 0;
+  for (const Stored& stored : all) {
+    const bool expired = stored.token.expires_at <= now;
+    if (!expired) ++live;
+    if (stored.token.name == name) {
+      if (!expired) {
+        return absl::AlreadyExistsError(
+            absl::StrCat("there is a token \"", name, "\"; revoke it, or give another name"));
+      }
+      expected = stored.version;
+    } else if (expired) {
+      (void)tokens_->Delete(stored.token.name, stored.version);
+    }
+  }
+  if (live >= kMaxTokens) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("there are ", live, " operator tokens; revoke some"));
+  }
+  Created created{GenerateBearerToken(), Token{name, role, creator, now, now + life}};
+  const absl::StatusOr<int64_t> written = tokens_->Put(
+      name, WriteAccount(created.token, HashBearerToken(created.secret.view())), expected);
+  if (absl::IsAborted(written.status())) {
+    return absl::AlreadyExistsError(absl::StrCat("there is a token \"", name, "\" by now"));
+  }
+  RETURN_IF_ERROR(written.status());
+  return created;
+}
+
+absl::StatusOr<std::vector<OperatorDirectory::Token>> OperatorDirectory::List() const {
+  ASSIGN_OR_RETURN(std::vector<Stored> all, Load());
+  std::vector<Token> tokens;
+  for (Stored& stored : all) {
+    if (clock_->WallNow() < stored.token.expires_at) tokens.push_back(std::move(stored.token));
+  }
+  return tokens;
+}
+
+absl::Status OperatorDirectory::Revoke(const std::string& name) {
+  if (name == kFirstToken) {
+    return PreconditionFailed(
+        "CONFLICT", name,
+        "the token of --operator_token_out is replaced by removing that file and starting again");
+  }
+  const absl::Status deleted = tokens_->Delete(name, absl::nullopt);
+  if (!absl::IsNotFound(deleted)) return deleted;
+  return ResourceNotFound("operator token", name, absl::StrCat("there is no token \"", name, "\""));
+}
+
+}  // namespace byrnie

@@ -1,0 +1,88 @@
+#ifndef BYRNIE_CONTROLPLANE_OPERATOR_OPERATOR_DIRECTORY_H_
+#define BYRNIE_CONTROLPLANE_OPERATOR_OPERATOR_DIRECTORY_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "common/base/clock.h"
+#include "common/base/secret_bytes.h"
+#include "common/identity/spiffe_id.h"
+#include "controlplane/operator/role.h"
+#include "controlplane/policy/record_table.h"
+
+namespace byrnie {
+
+// Identities that are operators, and what they may do.
+using OperatorIdentities = std::map<std::string, Role, std::less<>>;
+
+// Reads "spiffe://cluster.local/ns/ops/sa/alice=admin,...": identities of `trust_domain`, outside
+// /byrnie, each once. InvalidArgument names the part and what is wrong.
+absl::StatusOr<OperatorIdentities> ParseOperatorIdentities(absl::string_view text,
+                                                           absl::string_view trust_domain);
+
+// Who may call the operator's API, and as what. The one token of --operator_token_out is an admin
+// called kFirstToken; the others are made through the API and kept as records of their hashes.
+// Every question is asked of the records anew: a token that was revoked, by whatever replica, is
+// refused from then on. Thread-safe; may block; the pointers outlive it.
+class OperatorDirectory {
+ public:
+  static constexpr char kFirstToken[] = "operator-token-file";
+  static constexpr absl::Duration kDefaultTtl = absl::Hours(24 * 30);
+  static constexpr absl::Duration kMaxTtl = absl::Hours(24 * 366);
+  static constexpr size_t kMaxTokens = 1000;
+
+  struct Token {
+    std::string name;
+    Role role = Role::kViewer;
+    std::string created_by;
+    absl::Time created_at;
+    absl::Time expires_at;
+  };
+  struct Created {
+    SecretBytes secret;
+    Token token;
+  };
+
+  // `first_hash` is HashBearerToken() of the first token; empty: there is none.
+  OperatorDirectory(std::string first_hash, OperatorIdentities identities, RecordTable* tokens,
+                    const Clock* clock);
+
+  // Unauthenticated when the token is unknown, revoked or expired, without saying which;
+  // Unavailable when that cannot be told now.
+  absl::StatusOr<Caller> ByToken(absl::string_view token) const;
+  // PermissionDenied when the identity is nobody's who may.
+  absl::StatusOr<Caller> ByIdentity(const SpiffeId& id) const;
+  // The role of an identity that is an operator's.
+  absl::optional<Role> RoleOf(const SpiffeId& id) const;
+  // Whether a caller of earlier is still one, for streams. True when that cannot be told now: the
+  // stream was let in, and shows nothing that changes by itself.
+  bool IsStillValid(const Caller& caller) const;
+
+  // InvalidArgument with the field; AlreadyExists; ResourceExhausted beyond kMaxTokens;
+  // Unavailable.
+  absl::StatusOr<Created> Create(const std::string& name, Role role,
+                                 absl::optional<absl::Duration> ttl, const std::string& creator);
+  // By name, those that have not expired.
+  absl::StatusOr<std::vector<Token>> List() const;
+  // NotFound; FailedPrecondition for the first token; Unavailable.
+  absl::Status Revoke(const std::string& name);
+
+ private:
+  struct Stored;
+  absl::StatusOr<std::vector<Stored>> Load() const;
+
+  const std::string first_hash_;
+  const OperatorIdentities identities_;
+  RecordTable* const tokens_;  // Not owned.
+  const Clock* const clock_;   // Not owned.
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_OPERATOR_OPERATOR_DIRECTORY_H_

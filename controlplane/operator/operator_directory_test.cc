@@ -1,0 +1,144 @@
+#include "controlplane/operator/operator_directory.h"
+
+#include <string>
+
+#include "common/base/status_matchers.h"
+#include "common/base/testing/fake_clock.h"
+#include "common/crypto/token/bearer_token.h"
+#include "controlplane/store/testing/memory_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+constexpr char kAlice[] = "spiffe://cluster.local/ns/ops/sa/alice";
+
+class OperatorDirectoryTest : public ::testing::Test {
+ protected:
+  std::string Make(const std::string& name, Role role, absl::Duration ttl = absl::Hours(1)) {
+    auto created = directory_.Create(name, role, ttl, "me");
+    EXPECT_THAT(created, IsOk());
+    return std::string(created->secret.view());
+  }
+
+  FakeClock clock_;
+  MemoryStore store_;
+  RecordTable table_{&store_, "operators/"};
+  OperatorDirectory directory_{HashBearerToken("first"),
+                               OperatorIdentities{{kAlice, Role::kOperator}}, &table_, &clock_};
+};
+
+TEST_F(OperatorDirectoryTest, TheFirstTokenIsAnAdmin) {
+  auto caller = directory_.ByToken("first");
+  ASSERT_THAT(caller, IsOk());
+  EXPECT_EQ(caller->role, Role::kAdmin);
+  EXPECT_EQ(caller->name, OperatorDirectory::kFirstToken);
+}
+
+TEST_F(OperatorDirectoryTest, WithoutAFirstTokenTheEmptyOneOpensNothing) {
+  OperatorDirectory none("", {}, &table_, &clock_);
+  EXPECT_THAT(none.ByToken(""), StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_THAT(none.ByToken("first"), StatusIs(absl::StatusCode::kUnauthenticated));
+}
+
+TEST_F(OperatorDirectoryTest, ATokenHasItsNameAndItsRoleUntilItEnds) {
+  const std::string secret = Make("bob", Role::kViewer);
+  auto caller = directory_.ByToken(secret);
+  ASSERT_THAT(caller, IsOk());
+  EXPECT_EQ(caller->name, "bob");
+  EXPECT_EQ(caller->role, Role::kViewer);
+  EXPECT_TRUE(directory_.IsStillValid(*caller));
+  clock_.Advance(absl::Hours(1));
+  EXPECT_THAT(directory_.ByToken(secret), StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_FALSE(directory_.IsStillValid(*caller));
+  EXPECT_THAT(*directory_.List(), IsEmpty());
+}
+
+TEST_F(OperatorDirectoryTest, ARevokedTokenOpensNothing) {
+  const std::string secret = Make("bob", Role::kAdmin);
+  const Caller caller = *directory_.ByToken(secret);
+  ASSERT_THAT(directory_.Revoke("bob"), IsOk());
+  EXPECT_THAT(directory_.ByToken(secret), StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_FALSE(directory_.IsStillValid(caller));
+  EXPECT_THAT(directory_.Revoke("bob"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(OperatorDirectoryTest, TheRecordsHaveNoSecret) {
+  const std::string secret = Make("bob", Role::kViewer);
+  const auto records = table_.List();
+  ASSERT_EQ(records->size(), 1u);
+  EXPECT_THAT(records->front().value, Not(HasSubstr(secret)));
+}
+
+TEST_F(OperatorDirectoryTest, ANameIsGivenOnceUntilItIsFree) {
+  Make("bob", Role::kViewer);
+  EXPECT_THAT(directory_.Create("bob", Role::kAdmin, absl::nullopt, "me"),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("bob")));
+  clock_.Advance(absl::Hours(2));
+  EXPECT_THAT(directory_.Create("bob", Role::kAdmin, absl::nullopt, "me"), IsOk());
+}
+
+TEST_F(OperatorDirectoryTest, RefusesNamesAndLivesThatAreNone) {
+  for (const char* name : {"", "a b", "a/b", "ä", OperatorDirectory::kFirstToken}) {
+    EXPECT_THAT(directory_.Create(name, Role::kViewer, absl::nullopt, "me"),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("name: ")));
+  }
+  for (const absl::Duration ttl : {absl::ZeroDuration(), -absl::Hours(1), absl::Hours(24 * 367)}) {
+    EXPECT_THAT(directory_.Create("x", Role::kViewer, ttl, "me"),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ttl: ")));
+  }
+}
+
+TEST_F(OperatorDirectoryTest, ARecordThatIsNotUnderstoodOpensNothingAndKeepsNobodyOut) {
+  const std::string secret = Make("bob", Role::kViewer);
+  ASSERT_THAT(table_.Put("new", "\x0a\x03god", absl::nullopt), IsOk());
+  EXPECT_THAT(directory_.ByToken(secret), IsOk());
+}
+
+TEST_F(OperatorDirectoryTest, AStoreThatIsDownIsNoReasonToRefuseTheFirstToken) {
+  store_.FailWith(absl::UnavailableError("disk on fire"));
+  EXPECT_THAT(directory_.ByToken("first"), IsOk());
+  EXPECT_THAT(directory_.ByToken("other"), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(OperatorDirectoryTest, ACertificateIsValidUntilItsEnd) {
+  Caller caller = *directory_.ByIdentity(*SpiffeId::Parse(kAlice));
+  caller.valid_until = clock_.WallNow() + absl::Minutes(1);
+  EXPECT_TRUE(directory_.IsStillValid(caller));
+  clock_.Advance(absl::Minutes(1));
+  EXPECT_FALSE(directory_.IsStillValid(caller));
+}
+
+TEST_F(OperatorDirectoryTest, AnIdentityIsAnOperatorOnlyWhenItIsNamed) {
+  EXPECT_EQ(directory_.ByIdentity(*SpiffeId::Parse(kAlice))->role, Role::kOperator);
+  EXPECT_THAT(directory_.ByIdentity(*SpiffeId::Parse("spiffe://cluster.local/ns/ops/sa/bob")),
+              StatusIs(absl::StatusCode::kPermissionDenied));
+}
+
+TEST(OperatorIdentitiesTest, ReadsIdentitiesAndRoles) {
+  auto identities = ParseOperatorIdentities(
+      absl::StrCat(kAlice, "=admin,spiffe://cluster.local/x=viewer"), "cluster.local");
+  ASSERT_THAT(identities, IsOk());
+  EXPECT_EQ(identities->size(), 2u);
+  EXPECT_EQ(identities->at(kAlice), Role::kAdmin);
+  EXPECT_TRUE(ParseOperatorIdentities("", "cluster.local")->empty());
+}
+
+TEST(OperatorIdentitiesTest, RefusesWhatItDoesNotUnderstand) {
+  for (const char* text :
+       {"alice", "alice=admin", "spiffe://cluster.local/x", "spiffe://cluster.local/x=god",
+        "spiffe://other/x=admin", "spiffe://cluster.local/byrnie/controlplane=admin",
+        "spiffe://cluster.local/x=admin,spiffe://cluster.local/x=viewer"}) {
+    EXPECT_THAT(ParseOperatorIdentities(text, "cluster.local"),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << text;
+  }
+}
+
+}  // namespace
+}  // namespace byrnie

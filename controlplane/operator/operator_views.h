@@ -1,0 +1,37 @@
+#ifndef BYRNIE_CONTROLPLANE_OPERATOR_OPERATOR_VIEWS_H_
+#define BYRNIE_CONTROLPLANE_OPERATOR_OPERATOR_VIEWS_H_
+
+#include <set>
+#include <string>
+
+#include "absl/time/time.h"
+#include "byrnie/operator/v1/operator.pb.h"
+#include "controlplane/agents/agent_table.h"
+#include "controlplane/events/event_log.h"
+#include "controlplane/explain/explain.h"
+#include "controlplane/operator/operator_directory.h"
+#include "controlplane/operator/role.h"
+#include "controlplane/policy/policy_admin.h"
+#include "istio/workload/workload.pb.h"
+
+namespace byrnie {
+
+// What the control plane knows, as messages of byrnie.operator.v1. Pure.
+
+void FillAgent(const AgentTable::Agent& agent, absl::Time now, byrnie::operator_::v1::Agent* out);
+// `connected` are the identities of connected agents.
+void FillWorkload(const istio::workload::Workload& workload, const std::set<std::string>& connected,
+                  byrnie::operator_::v1::Workload* out);
+// Without the endpoints.
+void FillService(const istio::workload::Service& service, byrnie::operator_::v1::Service* out);
+void FillPolicy(const PolicyAdmin::Entry& entry, byrnie::operator_::v1::Policy* out);
+void FillFinding(const PolicyFinding& finding, byrnie::operator_::v1::PolicyFinding* out);
+void FillOperatorToken(const OperatorDirectory::Token& token,
+                       byrnie::operator_::v1::OperatorToken* out);
+void FillEvent(const Event& event, const EventCursor& cursor, byrnie::operator_::v1::Event* out);
+void FillExplanation(const ExplainAnswer& answer, byrnie::operator_::v1::ExplainResponse* out);
+byrnie::operator_::v1::Role ToProto(Role role);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_OPERATOR_OPERATOR_VIEWS_H_
