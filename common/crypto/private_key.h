@@ -24,6 +24,10 @@ class PrivateKey {
   static absl::StatusOr<std::shared_ptr<const PrivateKey>> Generate();
   // Reads an unencrypted PKCS#8 key (RFC 5958), DER. InvalidArgument when it is not a P-256 key.
   static absl::StatusOr<std::shared_ptr<const PrivateKey>> FromPkcs8(const SecretBytes& der);
+  // Reads a file of one key in PEM: "PRIVATE KEY" (PKCS#8) or "EC PRIVATE KEY" (RFC 5915), which
+  // "EC PARAMETERS" may precede. InvalidArgument, quoting nothing of it, when it is something else:
+  // an RSA or an encrypted key, for example.
+  static absl::StatusOr<std::shared_ptr<const PrivateKey>> FromPem(const SecretBytes& pem);
 
   PrivateKey(const PrivateKey&) = delete;
   PrivateKey& operator=(const PrivateKey&) = delete;
@@ -47,6 +51,7 @@ class PrivateKey {
  private:
   PrivateKey() = default;
   static absl::StatusOr<std::shared_ptr<const PrivateKey>> Create(const EC_KEY* key);
+  static absl::StatusOr<std::shared_ptr<const PrivateKey>> FromSec1(const SecretBytes& der);
   bool Sign(absl::Span<const uint8_t> digest, uint8_t* signature, unsigned* size) const;
   static int SignCallback(const uint8_t* digest, size_t digest_size, uint8_t* signature,
                           unsigned* size, EC_KEY* key);

@@ -177,5 +177,58 @@ TEST(PrivateKeyTest, CannotBeCopied) {
   EXPECT_FALSE(std::is_copy_assignable<PrivateKey>::value);
 }
 
+SecretBytes Text(std::string text) { return SecretBytes::TakeFrom(&text); }
+
+TEST(PrivateKeyTest, ReadsThePemItWrites) {
+  auto key = PrivateKey::Generate();
+  auto read = PrivateKey::FromPem((*key)->ToPem());
+  ASSERT_THAT(read, IsOk());
+  EXPECT_EQ((*read)->PublicKeyDer(), (*key)->PublicKeyDer());
+}
+
+// As "openssl ecparam -name prime256v1 -genkey" writes it.
+TEST(PrivateKeyTest, ReadsWhatOpensslEcparamMakes) {
+  bssl::UniquePtr<EC_KEY> ec(EC_KEY_new_by_curve_name(NID_X9_62_prime256v1));
+  ASSERT_TRUE(EC_KEY_generate_key(ec.get()));
+  bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
+  ASSERT_TRUE(
+      PEM_write_bio_ECPrivateKey(bio.get(), ec.get(), nullptr, nullptr, 0, nullptr, nullptr));
+  const uint8_t* bytes = nullptr;
+  size_t size = 0;
+  ASSERT_TRUE(BIO_mem_contents(bio.get(), &bytes, &size));
+  const std::string block(reinterpret_cast<const char*>(bytes), size);
+  const std::string parameters =
+      "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+  bssl::UniquePtr<EVP_PKEY> pkey(EVP_PKEY_new());
+  ASSERT_TRUE(EVP_PKEY_set1_EC_KEY(pkey.get(), ec.get()));
+  for (const std::string& pem : {block, parameters + block}) {
+    auto key = PrivateKey::FromPem(Text(pem));
+    ASSERT_THAT(key, IsOk());
+    EXPECT_EQ(EVP_PKEY_cmp((*key)->native(), pkey.get()), 1);
+  }
+}
+
+TEST(PrivateKeyTest, RefusesPemThatIsNoP256KeyAndQuotesNothing) {
+  auto generated = PrivateKey::Generate();
+  const SecretBytes pem = (*generated)->ToPem();
+  const std::string good(pem.view());
+  for (const std::string& text :
+       {std::string(), std::string("hunter2"), good + good, "x" + good, good.substr(0, 60),
+        std::string("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n"),
+        std::string("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n"
+                    "-----END ENCRYPTED PRIVATE KEY-----\n"),
+        std::string("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"),
+        std::string("-----BEGIN PRIVATE KEY-----\n!!!!\n-----END PRIVATE KEY-----\n"),
+        std::string("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+        std::string("-----BEGIN hunter2-----\nAAAA\n-----END hunter2-----\n")}) {
+    auto key = PrivateKey::FromPem(Text(text));
+    EXPECT_THAT(key, StatusIs(absl::StatusCode::kInvalidArgument)) << text;
+    EXPECT_THAT(key.status().message(), ::testing::Not(HasSubstr("hunter2")));
+  }
+  EXPECT_THAT(PrivateKey::FromPem(
+                  Text("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n")),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("P-256")));
+}
+
 }  // namespace
 }  // namespace byrnie
