@@ -1,10 +1,15 @@
 #ifndef BYRNIE_CONTROLPLANE_CA_ISSUE_LIMITER_H_
 #define BYRNIE_CONTROLPLANE_CA_ISSUE_LIMITER_H_
 
+#include <string>
+
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 
 namespace byrnie {
 
@@ -12,23 +17,59 @@ namespace byrnie {
 // an outage for example, is served bit by bit. Whoever is refused is told when to come back, each
 // at a time of its own: the retries arrive about as fast as they can be served. Thread-safe; time
 // is a parameter, monotonic.
+//
+// When not all can be served, those whose certificates end first are: who has more time left is
+// admitted only while there is more room. In a lasting overload that settles where as many come as
+// can be served, and they are the most urgent ones. One identity gets no more than its share.
 class IssueLimiter {
  public:
   // Nobody is told to wait longer.
   static constexpr absl::Duration kLongestWait = absl::Minutes(5);
+  // With so much time left or more nobody is more urgent than another.
+  static constexpr absl::Duration kNoHurry = absl::Minutes(15);
+  // As urgent as a certificate that ends in so long: a workload that has none and waits for it.
+  static constexpr absl::Duration kFirstCertificate = absl::Minutes(2);
 
-  // At most `per_second` in the long run, and a tenth of that at once. 0: no limit.
-  explicit IssueLimiter(double per_second);
+  // Who asks.
+  struct Asker {
+    // Empty: has no limit of its own.
+    absl::string_view identity = {};
+    // Until its present certificate ends; absent: it has none.
+    absl::optional<absl::Duration> left = absl::nullopt;
+  };
+
+  // At most `per_second` in the long run, and a tenth of that at once; of one identity at most
+  // `per_identity`, and a second's worth at once. 0: no limit.
+  explicit IssueLimiter(double per_second, double per_identity = 0);
 
   // ResourceExhausted, with when to come back (RetryAfter), when there is no room at `now`.
-  absl::Status Admit(absl::Duration now);
+  absl::Status Admit(absl::Duration now, const Asker& asker = {"", absl::ZeroDuration()});
+
+  // Identities it keeps count of.
+  size_t identities() const;
 
  private:
+  // Fills up over time.
+  struct Bucket {
+    double tokens = 0;
+    absl::Duration refilled = -absl::InfiniteDuration();
+    void Refill(absl::Duration now, double per_second, double most);
+  };
+  // What has to be there for `asker` to be admitted, its own token included.
+  double NeededFor(const Asker& asker) const;
+  absl::Status AdmitIdentity(absl::Duration now, const Asker& asker, Bucket** bucket)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Forgets identities that have all of their share again.
+  void Sweep(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   const double per_second_;
   const double burst_;
-  absl::Mutex mu_;
-  double tokens_ ABSL_GUARDED_BY(mu_);
-  absl::Duration refilled_ ABSL_GUARDED_BY(mu_) = -absl::InfiniteDuration();
+  const double per_identity_;
+  const double identity_burst_;
+  mutable absl::Mutex mu_;
+  Bucket all_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, Bucket> by_identity_ ABSL_GUARDED_BY(mu_);
+  absl::Duration next_sweep_ ABSL_GUARDED_BY(mu_) = -absl::InfiniteDuration();
   // When the one refused last was told to come back.
   absl::Duration last_slot_ ABSL_GUARDED_BY(mu_) = -absl::InfiniteDuration();
 };
