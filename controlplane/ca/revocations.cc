@@ -1,0 +1,147 @@
+#include "controlplane/ca/revocations.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/crypto/revocation_list_builder.h"
+
+namespace byrnie {
+namespace {
+
+// For clocks that are behind.
+constexpr absl::Duration kBackdate = absl::Seconds(60);
+constexpr size_t kMaxSerialDigits = 40;
+
+bool BySerial(const RevokedCertificate& a, const RevokedCertificate& b) {
+  return a.serial < b.serial;
+}
+
+absl::Status CheckSerial(const std::string& serial) {
+  bool good = !serial.empty() && serial.size() <= kMaxSerialDigits && serial.size() % 2 == 0;
+  for (char c : serial) {
+    good = good && absl::ascii_isxdigit(static_cast<unsigned char>(c)) &&
+           !absl::ascii_isupper(static_cast<unsigned char>(c));
+  }
+  if (good) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "a serial number is 2 to 40 lower-case hexadecimal digits, an even number of them");
+}
+
+}  // namespace
+
+constexpr absl::Duration Revocations::kShortestListLife;
+constexpr size_t Revocations::kMaxRevoked;
+
+Revocations::Revocations(RevocationStore* store, absl::Duration workload_ttl, const Clock* clock)
+    : store_(store),
+      list_life_(std::max(2 * workload_ttl, absl::Duration(kShortestListLife))),
+      clock_(clock) {}
+
+absl::StatusOr<std::unique_ptr<Revocations>> Revocations::Load(RevocationStore* store,
+                                                               absl::Duration workload_ttl,
+                                                               const Clock* clock) {
+  auto revocations = absl::WrapUnique(new Revocations(store, workload_ttl, clock));
+  RETURN_IF_ERROR(revocations->Reload());
+  return revocations;
+}
+
+absl::Status Revocations::Reload() {
+  ASSIGN_OR_RETURN(std::vector<RevokedCertificate> there, store_->Load());
+  std::sort(there.begin(), there.end(), BySerial);
+  absl::MutexLock lock(&mu_);
+  const bool same = std::equal(there.begin(), there.end(), revoked_.begin(), revoked_.end(),
+                               [](const RevokedCertificate& a, const RevokedCertificate& b) {
+                                 return a.serial == b.serial;
+                               });
+  if (same) return absl::OkStatus();
+  revoked_ = std::move(there);
+  stale_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status Revocations::Revoke(const RevokedCertificate& revoked) {
+  RETURN_IF_ERROR(CheckSerial(revoked.serial));
+  if (revoked.not_after <= clock_->WallNow()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("certificate ", revoked.serial, " has ended, nobody takes it any more"));
+  }
+  {
+    absl::MutexLock lock(&mu_);
+    const auto at = std::lower_bound(revoked_.begin(), revoked_.end(), revoked, BySerial);
+    if (at != revoked_.end() && at->serial == revoked.serial) return absl::OkStatus();
+    if (revoked_.size() >= kMaxRevoked) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("more than ", kMaxRevoked, " certificates are revoked; rotate the root"));
+    }
+  }
+  RETURN_IF_ERROR(store_->Add(revoked));
+  absl::MutexLock lock(&mu_);
+  const auto at = std::lower_bound(revoked_.begin(), revoked_.end(), revoked, BySerial);
+  if (at == revoked_.end() || at->serial != revoked.serial) revoked_.insert(at, revoked);
+  stale_ = true;
+  return absl::OkStatus();
+}
+
+std::vector<RevokedCertificate> Revocations::List() const {
+  absl::MutexLock lock(&mu_);
+  return revoked_;
+}
+
+std::vector<RevocationListPtr> Revocations::lists() const {
+  absl::MutexLock lock(&mu_);
+  return lists_;
+}
+
+absl::StatusOr<bool> Revocations::Update(const std::vector<SigningAuthorityPtr>& authorities) {
+  const absl::Time now = clock_->WallNow();
+  std::vector<std::string> issuers;
+  for (const SigningAuthorityPtr& authority : authorities) {
+    issuers.push_back(authority->issuer().FingerprintHex());
+  }
+  RevocationListSpec spec;
+  spec.this_update = now - kBackdate;
+  spec.next_update = now + list_life_;
+  spec.number = static_cast<uint64_t>(std::max<int64_t>(1, absl::ToUnixMillis(now)));
+  std::vector<std::string> ended;
+  {
+    absl::MutexLock lock(&mu_);
+    for (const RevokedCertificate& revoked : revoked_) {
+      if (revoked.not_after <= now) {
+        ended.push_back(revoked.serial);
+      } else {
+        spec.revoked.push_back({revoked.serial, revoked.revoked_at});
+      }
+    }
+    const bool due = now >= made_at_ + list_life_ / 2 || now < made_at_;
+    if (ended.empty() && !stale_ && issuers == issuers_ && (!due || lists_.empty())) return false;
+  }
+  for (const std::string& serial : ended) RETURN_IF_ERROR(store_->Remove(serial));
+  std::vector<RevocationListPtr> lists;
+  if (!spec.revoked.empty()) {
+    for (const SigningAuthorityPtr& authority : authorities) {
+      ASSIGN_OR_RETURN(RevocationListPtr list,
+                       BuildRevocationList(spec, authority->issuer(), authority->key()));
+      lists.push_back(std::move(list));
+    }
+  }
+  absl::MutexLock lock(&mu_);
+  revoked_.erase(std::remove_if(revoked_.begin(), revoked_.end(),
+                                [&](const RevokedCertificate& revoked) {
+                                  return std::binary_search(ended.begin(), ended.end(),
+                                                            revoked.serial);
+                                }),
+                 revoked_.end());
+  const bool changed = !lists.empty() || !lists_.empty();
+  // Something may have been revoked meanwhile: the next call then makes the lists again.
+  stale_ = revoked_.size() != spec.revoked.size();
+  issuers_ = std::move(issuers);
+  made_at_ = now;
+  lists_ = std::move(lists);
+  return changed;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,89 @@
+#ifndef BYRNIE_CONTROLPLANE_CA_REVOCATIONS_H_
+#define BYRNIE_CONTROLPLANE_CA_REVOCATIONS_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/crypto/revocation_list.h"
+#include "controlplane/ca/signing_authority.h"
+
+namespace byrnie {
+
+// A certificate that is not to be trusted any more.
+struct RevokedCertificate {
+  // As Certificate::SerialHex.
+  std::string serial;
+  // Whose it is, where that is known.
+  std::string identity;
+  // It has ended then anyway.
+  absl::Time not_after;
+  absl::Time revoked_at;
+  // Who said so, and why.
+  std::string by, reason;
+};
+
+// Where revocations are kept. Thread-safe; blocks.
+class RevocationStore {
+ public:
+  virtual ~RevocationStore() = default;
+  virtual absl::StatusOr<std::vector<RevokedCertificate>> Load() = 0;
+  // Adding one that is there, or removing one that is not, changes nothing.
+  virtual absl::Status Add(const RevokedCertificate& revoked) = 0;
+  virtual absl::Status Remove(const std::string& serial) = 0;
+};
+
+// The certificates of the trust domain that were revoked, and the lists that say so, signed by
+// every authority whose certificates are in use. Without a revocation there is no list, and the
+// mesh does not depend on one being fresh. Thread-safe; the pointers outlive it.
+class Revocations {
+ public:
+  // A list is good for at least so long, and for twice the life of certificates, so that a control
+  // plane that is away costs certificates before it costs lists. It is made anew in half the time.
+  static constexpr absl::Duration kShortestListLife = absl::Hours(24);
+  // More would not fit into a list that agents take.
+  static constexpr size_t kMaxRevoked = 10000;
+
+  // Errors as the store.
+  static absl::StatusOr<std::unique_ptr<Revocations>> Load(RevocationStore* store,
+                                                           absl::Duration workload_ttl,
+                                                           const Clock* clock);
+
+  // InvalidArgument: the serial is none, or the certificate has ended. ResourceExhausted beyond
+  // kMaxRevoked. Unavailable: the store. In force with the next Update.
+  absl::Status Revoke(const RevokedCertificate& revoked);
+  // Those that have not ended, by serial.
+  std::vector<RevokedCertificate> List() const;
+
+  // Makes the lists that are due: something was revoked, has ended, the authorities are others, or
+  // time has passed. True when lists() has changed. What there is stays when it fails. To be called
+  // about twice a second.
+  absl::StatusOr<bool> Update(const std::vector<SigningAuthorityPtr>& authorities);
+  // Takes in what other processes have revoked. Errors as the store.
+  absl::Status Reload();
+  std::vector<RevocationListPtr> lists() const;
+
+ private:
+  Revocations(RevocationStore* store, absl::Duration workload_ttl, const Clock* clock);
+
+  RevocationStore* const store_;  // Not owned.
+  const absl::Duration list_life_;
+  const Clock* const clock_;  // Not owned.
+  mutable absl::Mutex mu_;
+  std::vector<RevokedCertificate> revoked_ ABSL_GUARDED_BY(mu_);  // By serial.
+  std::vector<RevocationListPtr> lists_ ABSL_GUARDED_BY(mu_);
+  // What lists_ was made of.
+  bool stale_ ABSL_GUARDED_BY(mu_) = true;
+  std::vector<std::string> issuers_ ABSL_GUARDED_BY(mu_);
+  absl::Time made_at_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_CA_REVOCATIONS_H_

@@ -1,0 +1,148 @@
+#include "controlplane/ca/revocations.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/status_matchers.h"
+#include "common/base/testing/fake_clock.h"
+#include "common/identity/svid_verifier.h"
+#include "common/tls/testing/test_ca.h"
+#include "controlplane/ca/testing/memory_revocation_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class RevocationsTest : public ::testing::Test {
+ protected:
+  RevocationsTest() { Start(); }
+  void Start() {
+    auto revocations = Revocations::Load(&store_, absl::Hours(1), &clock_);
+    ASSERT_THAT(revocations, IsOk());
+    revocations_ = *std::move(revocations);
+  }
+  static SigningAuthorityPtr AuthorityOf(const TestCa& ca, absl::Time now) {
+    auto key = PrivateKey::FromPkcs8(ca.key().ToPkcs8());
+    auto authority = SigningAuthority::Create("cluster.local", ca.root(), {}, *key, now);
+    EXPECT_THAT(authority, IsOk());
+    return *authority;
+  }
+  absl::Status Revoke(const CertificatePtr& certificate) {
+    return revocations_->Revoke({certificate->SerialHex(), "spiffe://cluster.local/bad",
+                                 certificate->not_after(), clock_.WallNow(), "me", "stolen"});
+  }
+  bool Update() {
+    auto changed = revocations_->Update(authorities_);
+    EXPECT_THAT(changed, IsOk());
+    return changed.value_or(false);
+  }
+  SvidDefect Judge(const TestIdentity& identity) {
+    TrustBundleMap bundle;
+    for (const SigningAuthorityPtr& authority : authorities_) {
+      bundle["cluster.local"].roots.push_back(authority->root());
+    }
+    bundle["cluster.local"].crls = revocations_->lists();
+    SvidDefect defect;
+    (void)VerifySvid(identity.chain, *TrustBundleSet::Create(std::move(bundle)), clock_.WallNow(),
+                     &defect);
+    return defect;
+  }
+
+  FakeClock clock_;
+  const TestCa ca_{"cluster.local", clock_.WallNow()};
+  const TestCa next_{"cluster.local", clock_.WallNow()};
+  std::vector<SigningAuthorityPtr> authorities_ = {AuthorityOf(ca_, clock_.WallNow())};
+  MemoryRevocationStore store_;
+  std::unique_ptr<Revocations> revocations_;
+};
+
+TEST_F(RevocationsTest, WithoutARevocationThereIsNoList) {
+  EXPECT_FALSE(Update());
+  EXPECT_THAT(revocations_->lists(), IsEmpty());
+  clock_.Advance(absl::Hours(1000));
+  EXPECT_FALSE(Update());
+}
+
+TEST_F(RevocationsTest, WhatIsRevokedIsRefusedAndNothingElse) {
+  const TestIdentity good = ca_.IssueSvid("/good"), bad = ca_.IssueSvid("/bad");
+  ASSERT_THAT(Revoke(bad.chain[0]), IsOk());
+  EXPECT_TRUE(Update());
+  EXPECT_FALSE(Update());
+  EXPECT_EQ(Judge(good), SvidDefect::kNone);
+  EXPECT_EQ(Judge(bad), SvidDefect::kRevoked);
+}
+
+TEST_F(RevocationsTest, SurvivesARestart) {
+  const TestIdentity bad = ca_.IssueSvid("/bad");
+  ASSERT_THAT(Revoke(bad.chain[0]), IsOk());
+  Start();
+  EXPECT_TRUE(Update());
+  EXPECT_EQ(Judge(bad), SvidDefect::kRevoked);
+  ASSERT_THAT(revocations_->List(), SizeIs(1));
+  EXPECT_EQ(revocations_->List()[0].reason, "stolen");
+}
+
+TEST_F(RevocationsTest, EveryAuthorityInUseHasAList) {
+  const TestIdentity bad = ca_.IssueSvid("/bad");
+  const TestIdentity of_next = next_.IssueSvid("/good");
+  ASSERT_THAT(Revoke(bad.chain[0]), IsOk());
+  EXPECT_TRUE(Update());
+  authorities_.push_back(AuthorityOf(next_, clock_.WallNow()));
+  EXPECT_TRUE(Update());
+  EXPECT_EQ(Judge(of_next), SvidDefect::kNone);
+  EXPECT_EQ(Judge(bad), SvidDefect::kRevoked);
+}
+
+TEST_F(RevocationsTest, ListsAreMadeAnewLongBeforeTheyEnd) {
+  const TestIdentity bad = ca_.IssueSvid("/bad", absl::Hours(100));
+  const TestIdentity good = ca_.IssueSvid("/good", absl::Hours(100));
+  ASSERT_THAT(Revoke(bad.chain[0]), IsOk());
+  EXPECT_TRUE(Update());
+  const absl::Time first_end = revocations_->lists()[0]->next_update();
+  clock_.Advance(absl::Hours(11));
+  EXPECT_FALSE(Update());
+  clock_.Advance(absl::Hours(2));
+  EXPECT_TRUE(Update());
+  EXPECT_GT(revocations_->lists()[0]->next_update(), first_end);
+  EXPECT_EQ(Judge(good), SvidDefect::kNone);
+}
+
+TEST_F(RevocationsTest, WhatHasEndedIsForgottenAndTheListsWithIt) {
+  const TestIdentity bad = ca_.IssueSvid("/bad");
+  ASSERT_THAT(Revoke(bad.chain[0]), IsOk());
+  EXPECT_TRUE(Update());
+  clock_.Advance(absl::Hours(2));
+  EXPECT_TRUE(Update());
+  EXPECT_THAT(revocations_->lists(), IsEmpty());
+  EXPECT_THAT(revocations_->List(), IsEmpty());
+  EXPECT_THAT(*store_.Load(), IsEmpty());
+  EXPECT_FALSE(Update());
+}
+
+TEST_F(RevocationsTest, RefusesWhatIsNoSerialAndWhatHasEnded) {
+  for (const std::string& serial : {std::string(), std::string("abc"), std::string("AB"),
+                                    std::string("zz"), std::string(42, 'a')}) {
+    EXPECT_THAT(
+        revocations_->Revoke({serial, "", absl::InfiniteFuture(), clock_.WallNow(), "", ""}),
+        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("hexadecimal")));
+  }
+  EXPECT_THAT(revocations_->Revoke({"ab", "", clock_.WallNow(), clock_.WallNow(), "", ""}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ended")));
+}
+
+TEST_F(RevocationsTest, AStoreThatIsDownChangesNothing) {
+  const TestIdentity bad = ca_.IssueSvid("/bad");
+  store_.FailWith(absl::UnavailableError("disk on fire"));
+  EXPECT_THAT(Revoke(bad.chain[0]), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_FALSE(Update());
+  EXPECT_THAT(revocations_->List(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace byrnie
