@@ -1,0 +1,119 @@
+#ifndef BYRNIE_CONTROLPLANE_TRUST_ROTATION_STEPS_H_
+#define BYRNIE_CONTROLPLANE_TRUST_ROTATION_STEPS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "controlplane/trust/trust_record.h"
+
+// The rotation of the root as pure functions: of the record in the store, of what is known about
+// the fleet, and of the time. Nothing here knows a store, a key or a network.
+namespace byrnie {
+
+// What can be done to a rotation. Each is one commit, and is refused unless it is its turn.
+//
+//   kPrepare     makes the next root and its key. Nobody else hears of it.
+//   kDistribute  publishes the next root beside the current one.
+//   kActivate    the next root signs. Gate: every agent that is connected has the next root in
+//                force (one that connected a moment ago may be about to say so, where it is known
+//                to have it); every certificate that an agent which is not connected may still hold
+//                was issued together with it, or its holder has acknowledged it.
+//   kTaint       tells agents to renew certificates of the current root now.
+//   kRevoke      the current root leaves the bundles, its key is gone. Gate: no certificate of the
+//                current root is valid, and every agent connected has the next root in force. An
+//                automatic rotation also waits until every certificate of the current root would
+//                have ended: connections made with one that was replaced since may be open, and
+//                proxies end them with the root.
+//   kRollback    one step back:
+//     from prepared      the next root and its key are gone.
+//     from distributed   the next root leaves the bundles and is gone. Gate: it never signed, or no
+//                        certificate of it is valid any more.
+//     from active        the current root signs again; both stay trusted; agents are told to renew
+//                        certificates of the next root now.
+//     from tainted       certificates of the current root go on as before; the next root signs.
+//
+// There is no way back from kRevoke but another rotation.
+enum class RotationMove { kPrepare, kDistribute, kActivate, kTaint, kRevoke, kRollback };
+absl::string_view RotationMoveName(RotationMove move);
+// InvalidArgument lists the names.
+absl::StatusOr<RotationMove> ParseRotationMove(absl::string_view name);
+
+// What follows from a record. Pointers are into it.
+struct TrustEffect {
+  // Signs the certificates of workloads.
+  const RootRecord* signer;
+  // Signs the control plane's own: the one that agents have trusted longest, so that one which
+  // starts with an older bundle file is let in for as long as that is right.
+  const RootRecord* server_signer;
+  // What bundles hold.
+  std::vector<const RootRecord*> trusted;
+  // Whose certificates are to be renewed at once; null: nobody's.
+  const RootRecord* tainted;
+};
+TrustEffect EffectOf(const TrustRecord& record);
+
+// Who may hold a certificate, as far as it is known.
+struct FleetView {
+  // An agent that is connected.
+  struct Agent {
+    std::string id, address;
+    // It has acknowledged bundles with the next root, on this connection; or on an earlier one,
+    // with the same certificate.
+    bool trusts_next = false, trusted_next = false;
+    // Of the certificate it has shown. InfinitePast: not known.
+    std::string root;
+    absl::Time not_after, issued_at;
+    absl::Time connected_since;
+  };
+  // A certificate that no agent connected has shown.
+  struct Certificate {
+    std::string id;
+    std::string root;
+    // InfinitePast: not known.
+    absl::Time issued_at, not_after;
+    // Its holder has acknowledged bundles with the next root.
+    bool trusts_next = false;
+  };
+  std::vector<Agent> agents;
+  std::vector<Certificate> absent;
+  // Certificates issued before are not in the list; InfinitePast: all are.
+  absl::Time complete_since = absl::InfinitePast();
+};
+
+// What keeps a move back.
+struct RotationBlocker {
+  // A SPIFFE ID, kUnknownAgents or kOpenConnections.
+  std::string agent;
+  // Where it is connected from; empty when it is not.
+  std::string address;
+  std::string reason;
+  // It ends by itself then; InfiniteFuture: it does not.
+  absl::Time until;
+};
+
+// The forward move whose turn it is; with a rotation finished, kPrepare.
+RotationMove NextMove(const TrustRecord& record);
+
+// Whether it is the move's turn; FailedPrecondition says whose it is.
+absl::Status CheckTurn(const TrustRecord& record, RotationMove move);
+
+// What keeps `move`, whose turn it is, back at `now`, by agent; empty: nothing does. Exclusions of
+// the record are left out.
+std::vector<RotationBlocker> BlockersOf(const TrustRecord& record, RotationMove move,
+                                        const FleetView& fleet, absl::Time now);
+
+// What `move` will mean, in a sentence for people.
+std::string ConsequenceOf(const TrustRecord& record, RotationMove move);
+
+// The record after `move`, whose turn it is and which nothing keeps back. kPrepare takes the next
+// root; no other move does.
+TrustRecord AfterMove(const TrustRecord& record, RotationMove move, absl::Time now,
+                      absl::optional<RootRecord> next = absl::nullopt);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_TRUST_ROTATION_STEPS_H_
