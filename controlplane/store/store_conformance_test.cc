@@ -11,7 +11,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "common/base/clock.h"
+#include "common/base/status_macros.h"
 #include "common/base/status_matchers.h"
+#include "controlplane/store/etcd/etcd_store.h"
+#include "controlplane/store/etcd/testing/etcd_server.h"
 #include "controlplane/store/sqlite_store.h"
 #include "controlplane/store/store.h"
 #include "controlplane/store/testing/memory_store.h"
@@ -32,6 +36,18 @@ std::vector<Engine> Engines() {
   return {{"Sqlite",
            [](const std::string& unique) {
              return SqliteStore::Open(absl::StrCat(::testing::TempDir(), "/", unique, ".db"));
+           }},
+          {"Etcd",
+           [](const std::string& unique) -> absl::StatusOr<std::unique_ptr<Store>> {
+             // One server, and a prefix for each test.
+             static const SystemClock clock;
+             static const auto* const server =
+                 new absl::StatusOr<std::unique_ptr<EtcdServer>>(EtcdServer::Start());
+             if (!server->ok()) return server->status();
+             ASSIGN_OR_RETURN(
+                 const EtcdOptions options,
+                 ParseEtcdUrls(absl::StrCat("http://", (**server)->endpoint(), "/", unique)));
+             return EtcdStore::Open(options, &clock);
            }},
           {"Memory", [](const std::string&) -> absl::StatusOr<std::unique_ptr<Store>> {
              return std::make_unique<MemoryStore>();

@@ -10,7 +10,7 @@ BUILD_PACKAGES=(
   libprotobuf-dev libsqlite3-dev nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
 )
 TEST_PACKAGES=(
-  clang-14 clang-format curl gnutls-bin iproute2 libclang-rt-14-dev libfaketime nftables openssl procps python3 python3-cryptography python3-grpcio python3-h2 python3-protobuf
+  clang-14 clang-format curl etcd-server gnutls-bin iproute2 libclang-rt-14-dev libfaketime nftables openssl procps python3 python3-cryptography python3-grpcio python3-h2 python3-protobuf
   shellcheck tcpdump util-linux
 )
 
@@ -30,5 +30,16 @@ export DEBIAN_FRONTEND=noninteractive
 as_root apt-get -qq update || die "apt-get update failed; check the network and the apt sources, then run again"
 # An earlier installation may have been cut off half way.
 as_root dpkg --configure -a
+# etcd-server would start an etcd for everybody; the tests start their own. Debian asks this file whether a service may start.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+  as_root chmod 755 "$policy"
+  trap 'as_root rm -f "$policy"' EXIT
+fi
 as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null ||
   die "apt-get could not install: ${missing[*]}; Byrnie builds on Debian 12 (bookworm)"
+# Nor at the next boot of the machine.
+if [[ " ${missing[*]} " == *" etcd-server "* ]] && command -v systemctl >/dev/null; then
+  as_root systemctl disable --quiet etcd.service 2>/dev/null || true
+fi
