@@ -1,5 +1,6 @@
 #include "ctl/flags.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,13 +8,15 @@
 #include <memory>
 #include <utility>
 
+#include "absl/flags/commandlineflag.h"
 #include "absl/flags/flag.h"
+#include "absl/flags/reflection.h"
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/types/span.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
@@ -22,27 +25,60 @@
 #include "common/identity/trust_files.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
+#include "ctl/client_identity.h"
 
 ABSL_FLAG(std::string, control_plane, "127.0.0.1:15012",
-          "the control plane's gRPC port, HOST:PORT");
+          "the control plane's gRPC port, HOST:PORT; or BYRNIE_CONTROL_PLANE");
+ABSL_FLAG(std::string, trust_bundle, "",
+          "file with the trust bundle (PEM), as the control plane writes it with "
+          "--trust_bundle_out; or BYRNIE_TRUST_BUNDLE");
+ABSL_FLAG(std::string, trust_domain, "cluster.local",
+          "the control plane's trust domain; or BYRNIE_TRUST_DOMAIN");
+ABSL_FLAG(std::string, token, "",
+          "file with an operator's token, as the control plane writes one with "
+          "--operator_token_out; or BYRNIE_TOKEN");
 ABSL_FLAG(
-    std::string, trust_bundle, "",
-    "file with the trust bundle (PEM), as the control plane writes it with --trust_bundle_out");
-ABSL_FLAG(std::string, trust_domain, "cluster.local", "the control plane's trust domain");
-ABSL_FLAG(
-    std::string, token, "",
-    "file with the operator's token, as the control plane writes it with --operator_token_out");
+    std::string, cert, "",
+    "instead of a token: file with a certificate chain (PEM), leaf first, of an identity that "
+    "the control plane has in --operators; with --key; or BYRNIE_CERT");
+ABSL_FLAG(std::string, key, "",
+          "file with the private key of that certificate (PEM, PKCS#8); or BYRNIE_KEY");
+ABSL_FLAG(std::string, output, "text", "text, for people, or json, for scripts; -o for short");
 ABSL_FLAG(std::string, identity, "",
-          "token create: the SPIFFE ID the token is for, such as "
-          "spiffe://cluster.local/ns/default/sa/app");
-ABSL_FLAG(absl::Duration, ttl, absl::Minutes(10),
-          "token create: how long the token may be used, at most 24h");
-ABSL_FLAG(std::string, output, "text", "status: text or json");
+          "a join token for this SPIFFE ID, such as spiffe://cluster.local/ns/default/sa/app");
+ABSL_FLAG(std::string, operator, "", "a token for an operator of this name, with --role");
+ABSL_FLAG(std::string, role, "", "what the operator may do: viewer, operator or admin");
+ABSL_FLAG(bool, join, false,
+          "join tokens that may still be used, by id, instead of operators' tokens");
+ABSL_FLAG(absl::Duration, ttl, absl::ZeroDuration(),
+          "how long the token may be used; 0: 10 minutes for a join token, which may have 24h, 30 "
+          "days for an operator's, which may have 366");
+ABSL_FLAG(std::string, file, "", "file with the policy, JSON; \"-\" is stdin; -f for short");
+ABSL_FLAG(std::string, expect, "",
+          "only if the policy is of this version now (see policy get); \"none\": if there is none");
+ABSL_FLAG(bool, accept, false, "apply it in spite of warnings");
+ABSL_FLAG(std::string, namespace, "", "only of this namespace");
+ABSL_FLAG(bool, follow, false, "go on with what happens from now on, until interrupted");
+ABSL_FLAG(std::string, cursor, "", "begin after the event with this cursor (see -o json)");
+ABSL_FLAG(std::string, kinds, "",
+          "only events of these kinds, such as policy_changed,agent_disconnected");
+ABSL_FLAG(bool, probe, false,
+          "run inside the source's pod: also connect, and see what the source's proxy makes of it; "
+          "sends no byte");
+ABSL_FLAG(
+    std::string, source_admin, "",
+    "where the admin port (15000) of the source's proxy is reached, IP:PORT, as through kubectl "
+    "port-forward; with --probe it is 127.0.0.1:15000 unless told otherwise");
+ABSL_FLAG(std::string, destination_admin, "", "the same of the destination's proxy");
+ABSL_FLAG(std::string, admin, "127.0.0.1:15000",
+          "where the proxy's admin port is reached, IP:PORT");
+ABSL_FLAG(std::string, pods, "",
+          "admin ports of proxies (15000) and agents (15010) to ask, too, NAME=IP:PORT[,...]");
 ABSL_FLAG(std::string, federated_bundle, "",
-          "verify: bundles of other trust domains, TRUST_DOMAIN=FILE[,...] (PEM)");
-ABSL_FLAG(std::string, crl, "", "verify: revocation lists, [TRUST_DOMAIN=]FILE[,...] (PEM or DER)");
+          "bundles of other trust domains, TRUST_DOMAIN=FILE[,...] (PEM)");
+ABSL_FLAG(std::string, crl, "", "revocation lists, [TRUST_DOMAIN=]FILE[,...] (PEM or DER)");
 ABSL_FLAG(absl::Time, at, absl::InfinitePast(),
-          "verify: the time to judge by, such as 2026-01-31T12:00:00Z; not given: now");
+          "the time to judge by, such as 2026-01-31T12:00:00Z; not given: now");
 
 namespace byrnie {
 namespace {
@@ -51,29 +87,12 @@ constexpr size_t kMaxBundleFile = 1024 * 1024;
 constexpr size_t kMaxTokenFile = 4096;
 constexpr char kBundleRemedy[] = "; give the file the control plane wrote with --trust_bundle_out";
 constexpr char kTokenRemedy[] = "; give the file the control plane wrote with --operator_token_out";
-constexpr absl::Duration kMaxTtl = absl::Hours(24);
-
-absl::Status InFlag(absl::string_view flag, absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", what));
-}
 
 // Why a file cannot be read, and what to do about it.
 absl::Status Unreadable(absl::string_view flag, const absl::Status& status,
                         absl::string_view remedy) {
   const bool denied = absl::IsPermissionDenied(status);
   return InFlag(flag, absl::StrCat(status.message(), denied ? "; let this user read it" : remedy));
-}
-
-absl::StatusOr<CtlConfig::Command> ParseCommand(const std::vector<std::string>& arguments) {
-  if (arguments == std::vector<std::string>{"token", "create"}) {
-    return CtlConfig::Command::kCreateToken;
-  }
-  if (arguments == std::vector<std::string>{"status"}) return CtlConfig::Command::kShowStatus;
-  if (arguments.size() > 1 && arguments.front() == "verify") return CtlConfig::Command::kVerify;
-  return absl::InvalidArgumentError(absl::StrCat(
-      arguments.empty() ? "no command"
-                        : absl::StrCat("unknown command \"", absl::StrJoin(arguments, " "), "\""),
-      "; give \"token create\", \"status\" or \"verify FILE...\", see --help"));
 }
 
 absl::Status CheckAddress(const std::string& target) {
@@ -126,79 +145,103 @@ absl::StatusOr<SecretBytes> ReadToken() {
       absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(token.data()), token.size()));
 }
 
-absl::Status ReadVerification(const std::vector<std::string>& arguments, absl::Time now,
-                              CtlConfig* config) {
-  config->chains.assign(arguments.begin() + 1, arguments.end());
-  config->at = absl::GetFlag(FLAGS_at) == absl::InfinitePast() ? now : absl::GetFlag(FLAGS_at);
+absl::StatusOr<std::string> ReadTrustDomain() {
+  std::string trust_domain = absl::GetFlag(FLAGS_trust_domain);
+  const absl::Status valid = SpiffeId::CheckTrustDomain(trust_domain);
+  if (!valid.ok()) return InFlag("trust_domain", valid.message());
+  return trust_domain;
+}
+
+// BYRNIE_TOKEN of "token".
+std::string VariableOf(absl::string_view flag) {
+  return absl::StrCat("BYRNIE_", absl::AsciiStrToUpper(flag));
+}
+
+}  // namespace
+
+absl::Status InFlag(absl::string_view flag, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", what));
+}
+
+absl::Status ApplyEnvironment() {
+  for (const absl::string_view name : kConnectionFlags) {
+    const std::string variable = VariableOf(name);
+    const char* const value = ::getenv(variable.c_str());
+    if (value == nullptr || *value == '\0') continue;
+    std::string error;
+    if (!absl::FindCommandLineFlag(name)->ParseFrom(value, &error)) {
+      return absl::InvalidArgumentError(absl::StrCat(variable, ": ", error));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::string> ExpandShortFlags(absl::Span<const char* const> args) {
+  std::vector<std::string> expanded;
+  bool all_arguments = false;
+  for (const absl::string_view arg : args) {
+    all_arguments = all_arguments || arg == "--";
+    std::string text(arg);
+    for (const auto& [brief, whole] :
+         {std::make_pair("-o", "--output"), std::make_pair("-f", "--file")}) {
+      if (all_arguments) break;
+      if (arg == brief || absl::StartsWith(arg, absl::StrCat(brief, "="))) {
+        text = absl::StrCat(whole, arg.substr(2));
+      }
+    }
+    expanded.push_back(std::move(text));
+  }
+  return expanded;
+}
+
+absl::StatusOr<bool> WantsJson() {
+  const std::string output = absl::GetFlag(FLAGS_output);
+  if (output == "json") return true;
+  if (output == "text") return false;
+  return InFlag("output", absl::StrCat("\"", output, "\" is neither text nor json"));
+}
+
+absl::StatusOr<ConnectionOptions> ReadConnectionOptions(absl::Time now) {
+  ConnectionOptions options;
+  ASSIGN_OR_RETURN(options.trust_domain, ReadTrustDomain());
+  options.control_plane = absl::GetFlag(FLAGS_control_plane);
+  RETURN_IF_ERROR(CheckAddress(options.control_plane));
+  ASSIGN_OR_RETURN(options.trust_bundle_pem, ReadTrustBundle(options.trust_domain, now));
+  const std::string cert = absl::GetFlag(FLAGS_cert), key = absl::GetFlag(FLAGS_key);
+  if (absl::GetFlag(FLAGS_token).empty() && !(cert.empty() && key.empty())) {
+    ASSIGN_OR_RETURN(options.identity, ReadClientIdentity(cert, key));
+    return options;
+  }
+  ASSIGN_OR_RETURN(options.token, ReadToken());
+  const absl::optional<mode_t> loose = LooseMode(absl::GetFlag(FLAGS_token));
+  if (loose.has_value()) {
+    options.warning = absl::StrFormat(
+        "--token: others may read %s (mode %04o) and do what an operator may; chmod 600 %s",
+        absl::GetFlag(FLAGS_token), *loose, absl::GetFlag(FLAGS_token));
+  }
+  return options;
+}
+
+absl::StatusOr<VerifyOptions> ReadVerifyOptions(absl::Time now) {
+  VerifyOptions options;
+  ASSIGN_OR_RETURN(const std::string trust_domain, ReadTrustDomain());
+  options.at = absl::GetFlag(FLAGS_at) == absl::InfinitePast() ? now : absl::GetFlag(FLAGS_at);
   absl::StatusOr<std::vector<TrustFiles::File>> federated =
       TrustFiles::ParseFlag(absl::GetFlag(FLAGS_federated_bundle), "");
   if (!federated.ok()) return InFlag("federated_bundle", federated.status().message());
   absl::StatusOr<std::vector<TrustFiles::File>> crls =
-      TrustFiles::ParseFlag(absl::GetFlag(FLAGS_crl), config->trust_domain);
+      TrustFiles::ParseFlag(absl::GetFlag(FLAGS_crl), trust_domain);
   if (!crls.ok()) return InFlag("crl", crls.status().message());
-  absl::StatusOr<std::string> pem = ReadTrustBundle(config->trust_domain, config->at);
+  absl::StatusOr<std::string> pem = ReadTrustBundle(trust_domain, options.at);
   RETURN_IF_ERROR(pem.status());
-  ASSIGN_OR_RETURN(TrustBundleSet own, TrustBundleSet::FromPem(config->trust_domain, *pem));
+  ASSIGN_OR_RETURN(TrustBundleSet own, TrustBundleSet::FromPem(trust_domain, *pem));
   Logger log(STDERR_FILENO, Logger::Format::kText, LogLevel::kError);
   MetricRegistry metrics;
   ASSIGN_OR_RETURN(
       std::unique_ptr<TrustFiles> files,
       TrustFiles::Create({*std::move(federated), *std::move(crls), "byrniectl"}, &log, &metrics));
-  ASSIGN_OR_RETURN(config->bundles, files->AddTo(own));
-  return absl::OkStatus();
-}
-
-absl::Status ReadTokenRequest(CtlConfig* config) {
-  config->identity = absl::GetFlag(FLAGS_identity);
-  if (config->identity.empty()) {
-    return InFlag("identity", "is missing; give the SPIFFE ID the token is for");
-  }
-  absl::StatusOr<SpiffeId> id = SpiffeId::Parse(config->identity);
-  if (!id.ok()) return InFlag("identity", id.status().message());
-  if (id->trust_domain() != config->trust_domain) {
-    return InFlag("identity", absl::StrCat(id->text(), " is not of trust domain ",
-                                           config->trust_domain, "; see --trust_domain"));
-  }
-  config->ttl = absl::GetFlag(FLAGS_ttl);
-  if (config->ttl <= absl::ZeroDuration() || config->ttl > kMaxTtl) {
-    return InFlag("ttl", absl::StrCat(absl::FormatDuration(config->ttl),
-                                      " is not more than 0 and at most 24h"));
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
-absl::StatusOr<CtlConfig> CtlConfigFromFlags(const std::vector<std::string>& arguments,
-                                             absl::Time now) {
-  CtlConfig config;
-  ASSIGN_OR_RETURN(config.command, ParseCommand(arguments));
-  config.trust_domain = absl::GetFlag(FLAGS_trust_domain);
-  absl::Status trust_domain = SpiffeId::CheckTrustDomain(config.trust_domain);
-  if (!trust_domain.ok()) return InFlag("trust_domain", trust_domain.message());
-  if (config.command == CtlConfig::Command::kVerify) {
-    RETURN_IF_ERROR(ReadVerification(arguments, now, &config));
-    return config;
-  }
-  if (config.command == CtlConfig::Command::kCreateToken) {
-    RETURN_IF_ERROR(ReadTokenRequest(&config));
-  }
-  const std::string output = absl::GetFlag(FLAGS_output);
-  if (output != "text" && output != "json") {
-    return InFlag("output", absl::StrCat("\"", output, "\" is neither text nor json"));
-  }
-  config.json = output == "json";
-  config.control_plane = absl::GetFlag(FLAGS_control_plane);
-  RETURN_IF_ERROR(CheckAddress(config.control_plane));
-  ASSIGN_OR_RETURN(config.trust_bundle_pem, ReadTrustBundle(config.trust_domain, now));
-  ASSIGN_OR_RETURN(config.token, ReadToken());
-  const absl::optional<mode_t> loose = LooseMode(absl::GetFlag(FLAGS_token));
-  if (loose.has_value()) {
-    config.warning = absl::StrFormat(
-        "--token: others may read %s (mode %04o) and do what an operator may; chmod 600 %s",
-        absl::GetFlag(FLAGS_token), *loose, absl::GetFlag(FLAGS_token));
-  }
-  return config;
+  ASSIGN_OR_RETURN(options.bundles, files->AddTo(own));
+  return options;
 }
 
 }  // namespace byrnie

@@ -4,37 +4,78 @@
 #include <string>
 #include <vector>
 
+#include "absl/flags/declare.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "absl/types/span.h"
 #include "common/base/secret_bytes.h"
+#include "common/grpc/control_plane_channel.h"
 #include "common/identity/trust_bundle.h"
+
+// Those of one command; its function reads them.
+ABSL_DECLARE_FLAG(std::string, identity);
+ABSL_DECLARE_FLAG(std::string, operator);
+ABSL_DECLARE_FLAG(std::string, role);
+ABSL_DECLARE_FLAG(bool, join);
+ABSL_DECLARE_FLAG(absl::Duration, ttl);
+ABSL_DECLARE_FLAG(std::string, file);
+ABSL_DECLARE_FLAG(std::string, expect);
+ABSL_DECLARE_FLAG(bool, accept);
+ABSL_DECLARE_FLAG(std::string, namespace);
+ABSL_DECLARE_FLAG(bool, follow);
+ABSL_DECLARE_FLAG(std::string, cursor);
+ABSL_DECLARE_FLAG(std::string, kinds);
+ABSL_DECLARE_FLAG(bool, probe);
+ABSL_DECLARE_FLAG(std::string, source_admin);
+ABSL_DECLARE_FLAG(std::string, destination_admin);
+ABSL_DECLARE_FLAG(std::string, admin);
+ABSL_DECLARE_FLAG(std::string, pods);
 
 namespace byrnie {
 
-// What the operator wants, checked as far as it can be without the control plane.
-struct CtlConfig {
-  enum class Command { kCreateToken, kShowStatus, kVerify };
-  Command command = Command::kShowStatus;
+// How to reach the control plane, and as whom: the flags of every command that talks to it. Where
+// one is neither on the command line nor in --config, the environment may have it: BYRNIE_TOKEN for
+// --token, and so on.
+inline constexpr absl::string_view kConnectionFlags[] = {
+    "control_plane", "trust_bundle", "token", "cert", "key", "trust_domain"};
+
+// Takes the environment's values for those flags; before the command line is parsed, which wins.
+// InvalidArgument names the variable.
+absl::Status ApplyEnvironment();
+
+// Writes "-o" and "-f" out, as the parser knows them: "--output", "--file".
+std::vector<std::string> ExpandShortFlags(absl::Span<const char* const> args);
+
+// What those flags say, checked as far as it can be without the control plane.
+struct ConnectionOptions {
   std::string control_plane;  // HOST:PORT.
   std::string trust_domain;
   std::string trust_bundle_pem;
+  // One of the two is there; a token counts before a certificate.
   SecretBytes token;
+  absl::optional<ControlPlaneClientIdentity> identity;
   // To be told before anything is done, in one line; empty: nothing.
   std::string warning;
-  std::string identity;  // kCreateToken: a valid SPIFFE ID of the trust domain.
-  absl::Duration ttl;    // kCreateToken: more than 0, at most 24 hours.
-  bool json = false;     // kShowStatus.
-  // kVerify, which needs no control plane: what to judge, by what, and as of when.
-  std::vector<std::string> chains;
+};
+
+// InvalidArgument, or the errors of ReadFile, name the flag and what to do. A trust bundle that has
+// expired at `now` is an error.
+absl::StatusOr<ConnectionOptions> ReadConnectionOptions(absl::Time now);
+
+// --output: InvalidArgument unless it is text or json.
+absl::StatusOr<bool> WantsJson();
+
+// For "verify", which needs no control plane: by what to judge, and as of when.
+struct VerifyOptions {
   TrustBundleSet bundles;
   absl::Time at;
 };
+absl::StatusOr<VerifyOptions> ReadVerifyOptions(absl::Time now);
 
-// From the command line, which is parsed already, and the files it names; `arguments` are what is
-// not a flag. InvalidArgument, or the errors of ReadFile, name the flag and what to do. A trust
-// bundle that has expired at `now` is an error.
-absl::StatusOr<CtlConfig> CtlConfigFromFlags(const std::vector<std::string>& arguments,
-                                             absl::Time now);
+// InvalidArgument, "--FLAG: WHAT".
+absl::Status InFlag(absl::string_view flag, absl::string_view what);
 
 }  // namespace byrnie
 

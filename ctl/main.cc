@@ -1,92 +1,80 @@
-// byrniectl: what an operator types. Exit codes: 0 done, 1 the control plane said no or is not
-// there, or a certificate is not good, 2 wrong usage.
+// byrniectl: what an operator types. Exit codes: ctl/exit_code.h.
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
-#include "common/base/file.h"
+#include "common/base/standard_descriptors.h"
+#include "common/base/version.h"
 #include "common/config/command_line.h"
 #include "common/grpc/library_log.h"
+#include "ctl/command.h"
+#include "ctl/command_table.h"
+#include "ctl/exit_code.h"
 #include "ctl/flags.h"
 #include "ctl/operator_client.h"
-#include "ctl/status_text.h"
-#include "ctl/verify_chains.h"
 
 namespace byrnie {
 namespace {
 
 constexpr char kName[] = "byrniectl";
 
-// What the control plane answered, or that it did not: not a matter of usage.
-int Failed(const absl::Status& status) {
-  std::fprintf(stderr, "%s: error: %s\n", kName, std::string(status.message()).c_str());
-  return 1;
-}
-
-int CreateToken(OperatorClient* client, const CtlConfig& config) {
-  const absl::StatusOr<std::string> token = client->CreateJoinToken(config.identity, config.ttl);
-  if (!token.ok()) return Failed(token.status());
-  std::printf("%s\n", token->c_str());
-  return 0;
-}
-
-int ShowStatus(OperatorClient* client, const CtlConfig& config, absl::Time now) {
-  const auto status = client->GetStatus();
-  if (!status.ok()) return Failed(status.status());
-  const std::string text =
-      config.json ? StatusJson(*status) : StatusText(*status, config.control_plane, now);
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  return 0;
-}
-
-int Verify(const CtlConfig& config) {
-  constexpr size_t kMaxChainFile = 1024 * 1024;
-  bool all_good = true;
-  for (const std::string& path : config.chains) {
-    const absl::StatusOr<std::string> pem = ReadFile(path, kMaxChainFile);
-    if (!pem.ok()) return Failed(pem.status());
-    bool good = false;
-    const std::string text = VerifyChainText(*pem, config.bundles, config.at, &good);
-    std::printf("%s: %s\n", path.c_str(), text.c_str());
-    all_good = all_good && good;
+int RunCommand(const Command& command, CommandContext context) {
+  const absl::StatusOr<bool> json = WantsJson();
+  if (!json.ok()) return BadUsage(json.status());
+  context.json = *json;
+  const absl::Status checked = command.check == nullptr ? absl::OkStatus() : command.check(context);
+  if (!checked.ok()) return BadUsage(checked);
+  if (!command.talks) return command.run(context);
+  absl::StatusOr<ConnectionOptions> options = ReadConnectionOptions(context.now);
+  if (!options.ok()) return BadUsage(options.status());
+  if (!options->warning.empty()) {
+    std::fprintf(stderr, "%s: warning: %s\n", kName, options->warning.c_str());
   }
-  return all_good ? 0 : 1;
+  RouteGrpcLog(nullptr);
+  const absl::StatusOr<std::unique_ptr<OperatorClient>> client = OperatorClient::Create(
+      options->control_plane, options->trust_domain, options->trust_bundle_pem,
+      std::move(options->token), std::move(options->identity));
+  if (!client.ok()) return BadUsage(client.status());
+  context.control_plane = options->control_plane;
+  context.client = client->get();
+  return command.run(context);
 }
 
 int Run(int argc, char** argv) {
-  const std::vector<std::string> arguments = ParseCommandLineOrExit(
-      argc, argv,
-      ProgramInfo{kName,
-                  "Talks to the control plane of a Byrnie mesh.\n\n"
-                  "  byrniectl token create --identity=SPIFFE_ID [--ttl=10m]\n"
-                  "      Makes a one-time join token for a workload's agent and prints it.\n"
-                  "  byrniectl status [--output=text|json]\n"
-                  "      Shows the control plane and the agents connected to it.\n"
-                  "  byrniectl verify --trust_bundle=FILE [--federated_bundle=...] [--crl=...] "
-                  "[--at=TIME] CHAIN...\n"
-                  "      Says what the mesh would make of certificates, without talking to it."});
-  const absl::Time now = SystemClock().WallNow();
-  absl::StatusOr<CtlConfig> config = CtlConfigFromFlags(arguments, now);
-  if (!config.ok()) ExitWithError(kName, config.status());
-  if (!config->warning.empty()) {
-    std::fprintf(stderr, "%s: warning: %s\n", kName, config->warning.c_str());
+  OpenStandardDescriptors();
+  const absl::Status environment = ApplyEnvironment();
+  if (!environment.ok()) return BadUsage(environment);
+  const std::vector<std::string> expanded =
+      ExpandShortFlags(absl::MakeConstSpan(argv + 1, static_cast<size_t>(std::max(argc - 1, 0))));
+  std::vector<const char*> args;
+  for (const std::string& arg : expanded) args.push_back(arg.c_str());
+  const absl::StatusOr<CommandLine> line = ParseCommandLine(args);
+  if (!line.ok()) return BadUsage(line.status());
+  if (line->action == CommandLine::Action::kShowVersion) {
+    Print(absl::StrCat(kName, " ", kRelease, "\n"));
+    return kDone;
   }
-  if (config->command == CtlConfig::Command::kVerify) return Verify(*config);
-  RouteGrpcLog(nullptr);
-  absl::StatusOr<std::unique_ptr<OperatorClient>> client =
-      OperatorClient::Create(config->control_plane, config->trust_domain, config->trust_bundle_pem,
-                             std::move(config->token));
-  if (!client.ok()) ExitWithError(kName, client.status());
-  return config->command == CtlConfig::Command::kCreateToken
-             ? CreateToken(client->get(), *config)
-             : ShowStatus(client->get(), *config, now);
+  if (line->action == CommandLine::Action::kShowHelp) {
+    Print(HelpFor(line->positional));
+    return kDone;
+  }
+  CommandContext context;
+  context.now = SystemClock().WallNow();
+  const absl::StatusOr<const Command*> command = FindCommand(line->positional, &context.arguments);
+  if (!command.ok()) return BadUsage(command.status());
+  const absl::Status flags = CheckFlags(**command, line->given);
+  if (!flags.ok()) return BadUsage(flags);
+  return RunCommand(**command, std::move(context));
 }
 
 }  // namespace
+
 }  // namespace byrnie
 
 int main(int argc, char** argv) { return byrnie::Run(argc, argv); }

@@ -6,27 +6,34 @@
 #include "absl/base/attributes.h"
 #include "absl/memory/memory.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "common/base/status_macros.h"
+#include "common/base/version.h"
 #include "common/grpc/control_plane_channel.h"
 #include "common/grpc/status_conversion.h"
 
 namespace byrnie {
 
-using byrnie::operator_::v1::CreateJoinTokenRequest;
-using byrnie::operator_::v1::CreateJoinTokenResponse;
-using byrnie::operator_::v1::GetStatusRequest;
-using byrnie::operator_::v1::GetStatusResponse;
 using byrnie::operator_::v1::Operator;
+
+namespace {
+
+// Marks an error for which nobody has answered.
+constexpr char kUnreachable[] = "byrnie/unreachable";
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<OperatorClient>> OperatorClient::Create(
     const std::string& target, const std::string& trust_domain, const std::string& trust_bundle_pem,
-    SecretBytes token) {
+    SecretBytes token, absl::optional<ControlPlaneClientIdentity> identity) {
   ControlPlaneChannelOptions options;
   options.target = target;
   options.trust_domain = trust_domain;
   options.trust_bundle_pem = trust_bundle_pem;
+  options.identity = std::move(identity);
+  options.user_agent = absl::StrCat("byrniectl/", kRelease);
   ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, CreateControlPlaneChannel(options));
   return absl::WrapUnique(
       new OperatorClient(target, Operator::NewStub(std::move(channel)), std::move(token)));
@@ -34,32 +41,34 @@ absl::StatusOr<std::unique_ptr<OperatorClient>> OperatorClient::Create(
 
 void OperatorClient::Prepare(grpc::ClientContext* context) const {
   context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kTimeout));
+  AddToken(context);
+}
+
+void OperatorClient::AddToken(grpc::ClientContext* context) const {
+  if (token_.view().empty()) return;
   context->AddMetadata("authorization", absl::StrCat("Bearer ", token_.view()));
 }
 
-absl::StatusOr<std::string> OperatorClient::CreateJoinToken(const std::string& spiffe_id,
-                                                            absl::Duration ttl) {
+absl::Status OperatorClient::WatchEvents(
+    const byrnie::operator_::v1::WatchEventsRequest& request,
+    const std::function<bool(const EventResponse&)>& on_response) {
   grpc::ClientContext context;
-  Prepare(&context);
-  CreateJoinTokenRequest request;
-  request.set_spiffe_id(spiffe_id);
-  const int64_t seconds = absl::ToInt64Seconds(ttl);
-  request.mutable_ttl()->set_seconds(seconds);
-  request.mutable_ttl()->set_nanos(
-      static_cast<int32_t>(absl::ToInt64Nanoseconds(ttl - absl::Seconds(seconds))));
-  CreateJoinTokenResponse response;
-  const grpc::Status status = stub_->CreateJoinToken(&context, request, &response);
-  RETURN_IF_ERROR(Explain(context, status));
-  return std::move(*response.mutable_token());
+  AddToken(&context);
+  const auto stream = stub_->WatchEvents(&context, request);
+  EventResponse response;
+  while (stream->Read(&response)) {
+    if (on_response(response)) continue;
+    context.TryCancel();
+    while (stream->Read(&response)) {
+    }
+    (void)stream->Finish();
+    return absl::OkStatus();
+  }
+  return Explain(context, stream->Finish());
 }
 
-absl::StatusOr<GetStatusResponse> OperatorClient::GetStatus() {
-  grpc::ClientContext context;
-  Prepare(&context);
-  GetStatusResponse response;
-  const grpc::Status status = stub_->GetStatus(&context, GetStatusRequest(), &response);
-  RETURN_IF_ERROR(Explain(context, status));
-  return response;
+bool OperatorClient::IsUnreachable(const absl::Status& status) {
+  return status.GetPayload(kUnreachable).has_value();
 }
 
 absl::Status OperatorClient::Explain(const grpc::ClientContext& context,
@@ -76,11 +85,14 @@ absl::Status OperatorClient::Explain(const grpc::ClientContext& context,
             code, absl::StrCat("control plane at ", target_, " cannot do it now: ", message));
       }
       ABSL_FALLTHROUGH_INTENDED;
-    case absl::StatusCode::kDeadlineExceeded:
-      return absl::Status(
+    case absl::StatusCode::kDeadlineExceeded: {
+      absl::Status unreachable(
           code, absl::StrCat("control plane at ", target_, " is not reachable: ", message,
                              "; is it running, and are --control_plane, --trust_domain and "
                              "--trust_bundle right?"));
+      unreachable.SetPayload(kUnreachable, absl::Cord());
+      return unreachable;
+    }
     case absl::StatusCode::kUnauthenticated:
       return absl::Status(code,
                           absl::StrCat("control plane at ", target_, " refused the call: ", message,

@@ -18,8 +18,8 @@ std::string StatusText(const byrnie::operator_::v1::GetStatusResponse& status,
 // with a newline.
 std::string StatusJson(const byrnie::operator_::v1::GetStatusResponse& status);
 
-// "12 s", "3 min 4 s", "2 h 5 min", "36 d": the two units that matter.
-std::string ShortDuration(absl::Duration duration);
+// "viewer", "operator", "admin".
+std::string RoleText(byrnie::operator_::v1::Role role);
 
 }  // namespace byrnie
 

@@ -1,5 +1,6 @@
 #include "ctl/status_text.h"
 
+#include "ctl/table.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -121,11 +121,26 @@ std::string Wrap(absl::string_view text, absl::string_view indent) {
   return out + "\n";
 }
 
+std::string FlagText(const absl::CommandLineFlag& flag) {
+  const std::string value = flag.DefaultValue();
+  return absl::StrCat("  --", flag.Name(), "=", value.empty() ? "\"\"" : value, "\n",
+                      Wrap(flag.Help(), "      "));
+}
+
 }  // namespace
+
+std::string FlagsText(absl::Span<const absl::string_view> names) {
+  std::string out;
+  for (const absl::string_view name : names) {
+    const absl::CommandLineFlag* const flag = FindFlag(name);
+    if (flag != nullptr) absl::StrAppend(&out, FlagText(*flag));
+  }
+  return out;
+}
 
 absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const char* const> args) {
   CommandLine result;
-  std::set<std::string> given;
+  std::set<std::string>& given = result.given;
   for (size_t i = 0; i < args.size(); ++i) {
     absl::string_view arg = args[i];
     if (arg == "--") {
@@ -182,11 +197,7 @@ std::string HelpText(const ProgramInfo& program) {
     absl::StrAppend(&out, "Usage: ", program.name, " [flags] ", program.arguments, "\n\n");
   }
   absl::StrAppend(&out, "Flags:\n");
-  for (const auto& [name, flag] : flags) {
-    const std::string value = flag->DefaultValue();
-    absl::StrAppend(&out, "  --", name, "=", value.empty() ? "\"\"" : value, "\n",
-                    Wrap(flag->Help(), "      "));
-  }
+  for (const auto& entry : flags) absl::StrAppend(&out, FlagText(*entry.second));
   absl::StrAppend(&out, "  --help, --version\n",
                   Wrap("Shows this, or the release, and ends.", "      "));
   return out;

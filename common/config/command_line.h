@@ -1,6 +1,7 @@
 #ifndef BYRNIE_COMMON_CONFIG_COMMAND_LINE_H_
 #define BYRNIE_COMMON_CONFIG_COMMAND_LINE_H_
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct CommandLine {
   Action action = Action::kRun;
   // What is not a flag, in order; everything after "--" is not.
   std::vector<std::string> positional;
+  // Names of the flags it gives.
+  std::set<std::string> given;
 };
 
 // Sets the flags. `args` is argv without the program. InvalidArgument names the flag or the file
@@ -38,6 +41,10 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const char* const> args)
 
 // What --help shows: the summary, then every flag of ours with its default, by name.
 std::string HelpText(const ProgramInfo& program);
+
+// The lines of HelpText for the flags of these names, in this order; a name that is no flag of ours
+// has none.
+std::string FlagsText(absl::Span<const absl::string_view> names);
 
 // ParseCommandLine for main: shows help or version and exits 0; says what is wrong in one line on
 // stderr and exits 2; else gives the arguments that are not flags. The first call of main: it also

@@ -1,0 +1,87 @@
+#ifndef BYRNIE_CTL_COMMAND_H_
+#define BYRNIE_CTL_COMMAND_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "ctl/operator_client.h"
+
+namespace byrnie {
+
+// What a command works with.
+struct CommandContext {
+  // What follows the command and is not a flag.
+  std::vector<std::string> arguments;
+  absl::Time now;
+  bool json = false;
+  // HOST:PORT.
+  std::string control_plane;
+  // Null for a command that needs none.
+  OperatorClient* client = nullptr;
+};
+
+// Something byrniectl does.
+struct Command {
+  // "policy apply".
+  absl::string_view path;
+  // As in its usage line; empty: none.
+  absl::string_view arguments;
+  // One line.
+  absl::string_view summary;
+  // Further text for its own --help; may be empty.
+  absl::string_view details;
+  // Its own flags.
+  absl::Span<const absl::string_view> flags;
+  size_t min_arguments, max_arguments;
+  // It talks to the control plane, and takes kConnectionFlags.
+  bool talks;
+  // Returns an ExitCode.
+  int (*run)(const CommandContext&);
+  // What can be wrong with its own flags, found before anything else is looked at; null: nothing.
+  absl::Status (*check)(const CommandContext&) = nullptr;
+};
+
+// All of them, in the order of --help.
+absl::Span<const Command> Commands();
+
+// Says in one line on stderr what went wrong, and returns the ExitCode for it.
+int Failed(const absl::Status& status);
+// The same for what was typed: kUsage.
+int BadUsage(const absl::Status& status);
+// Writes to stdout.
+void Print(absl::string_view text);
+
+// The commands, by file.
+int RunStatus(const CommandContext&);
+int RunWorkloads(const CommandContext&);
+int RunServices(const CommandContext&);
+int RunAgents(const CommandContext&);
+int RunCerts(const CommandContext&);
+int RunIdentity(const CommandContext&);
+int RunEvents(const CommandContext&);
+int RunExplain(const CommandContext&);
+int RunCheck(const CommandContext&);
+int RunPolicyList(const CommandContext&);
+int RunPolicyGet(const CommandContext&);
+int RunPolicyValidate(const CommandContext&);
+int RunPolicyApply(const CommandContext&);
+int RunPolicyDelete(const CommandContext&);
+int RunTokenCreate(const CommandContext&);
+absl::Status CheckTokenCreate(const CommandContext&);
+int RunTokenList(const CommandContext&);
+int RunTokenRevoke(const CommandContext&);
+int RunProxyConfig(const CommandContext&);
+int RunProxyConnections(const CommandContext&);
+int RunProxyLog(const CommandContext&);
+int RunProxyDrain(const CommandContext&);
+int RunBugReport(const CommandContext&);
+int RunVerify(const CommandContext&);
+int RunCompletion(const CommandContext&);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CTL_COMMAND_H_

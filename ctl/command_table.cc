@@ -1,0 +1,277 @@
+#include "ctl/command_table.h"
+
+#include <algorithm>
+#include <map>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "common/base/version.h"
+#include "common/config/command_line.h"
+#include "ctl/exit_code.h"
+#include "ctl/flags.h"
+
+namespace byrnie {
+namespace {
+
+using Words = std::vector<std::string>;
+
+constexpr absl::string_view kOutput[] = {"output"};
+constexpr absl::string_view kInNamespace[] = {"namespace", "output"};
+constexpr absl::string_view kEvents[] = {"follow", "cursor", "kinds", "output"};
+constexpr absl::string_view kExplain[] = {"probe", "source_admin", "destination_admin", "output"};
+constexpr absl::string_view kFile[] = {"file", "output"};
+constexpr absl::string_view kApply[] = {"file", "expect", "accept", "output"};
+constexpr absl::string_view kDelete[] = {"expect"};
+constexpr absl::string_view kCreateToken[] = {"identity", "operator", "role", "ttl"};
+constexpr absl::string_view kListTokens[] = {"join", "output"};
+constexpr absl::string_view kRevokeToken[] = {"join"};
+constexpr absl::string_view kAdmin[] = {"admin"};
+constexpr absl::string_view kBugReport[] = {"file", "pods"};
+constexpr absl::string_view kVerify[] = {"trust_bundle", "trust_domain", "federated_bundle", "crl",
+                                         "at"};
+
+constexpr Command kCommands[] = {
+    {"status", "", "what runs: the control plane and the agents connected to it", "", kOutput, 0, 0,
+     true, RunStatus},
+    {"check", "", "what is wrong, with remedies",
+     "Looks at everything the control plane knows, and ends with 1 when something is wrong.",
+     kOutput, 0, 0, true, RunCheck},
+    {"explain", "SOURCE DESTINATION:PORT", "why one workload can or cannot reach another",
+     "Names the first step of the connection that fails, and ends with 1 when one does. SOURCE is "
+     "an\n"
+     "IP address, namespace/name or SPIFFE ID; DESTINATION an IP address, namespace/name or a\n"
+     "service's namespace/hostname. Where the pods' pages are reached from here they are asked, "
+     "too:\n"
+     "readiness (15021) by itself, what only the admin port tells with --source_admin and\n"
+     "--destination_admin.",
+     kExplain, 2, 2, true, RunExplain},
+    {"workloads", "[NAME]", "workloads of the registry, or one", "", kInNamespace, 0, 1, true,
+     RunWorkloads},
+    {"services", "", "services of the registry", "", kInNamespace, 0, 0, true, RunServices},
+    {"agents", "", "agents that are connected or were", "", kOutput, 0, 0, true, RunAgents},
+    {"certs", "", "certificates, the one that ends next first", "", kOutput, 0, 0, true, RunCerts},
+    {"identity", "SPIFFE_ID", "workloads, agents and certificate of one identity", "", kOutput, 1,
+     1, true, RunIdentity},
+    {"events", "", "what happened, and with --follow what happens",
+     "After a break, give the cursor of the last event (-o json has it): what is still kept is "
+     "sent\n"
+     "again, and how much is not is said.",
+     kEvents, 0, 0, true, RunEvents},
+    {"policy list", "", "policies in force", "", kInNamespace, 0, 0, true, RunPolicyList},
+    {"policy get", "NAMESPACE/NAME", "one policy, as policy apply takes it", "", kOutput, 1, 1,
+     true, RunPolicyGet},
+    {"policy validate", "-f FILE", "says what a policy would mean, and changes nothing", "", kFile,
+     0, 0, true, RunPolicyValidate},
+    {"policy apply", "-f FILE", "puts a policy in force",
+     "What is probably not meant (it matches everything, or nothing) is refused unless --accept "
+     "is\n"
+     "given. {\"dry_run\": true} in the policy is counted and logged by the proxies, never "
+     "enforced.",
+     kApply, 0, 0, true, RunPolicyApply},
+    {"policy delete", "NAMESPACE/NAME", "takes a policy out of force", "", kDelete, 1, 1, true,
+     RunPolicyDelete},
+    {"token create", "", "makes a token and prints it",
+     "With --identity, a join token that lets a workload's agent in, once; with --operator and "
+     "--role,\n"
+     "a token for an operator.",
+     kCreateToken, 0, 0, true, RunTokenCreate, CheckTokenCreate},
+    {"token list", "", "operators' tokens, or with --join join tokens", "", kListTokens, 0, 0, true,
+     RunTokenList},
+    {"token revoke", "NAME", "refuses an operator's token, or with --join a join token by its id",
+     "", kRevokeToken, 1, 1, true, RunTokenRevoke},
+    {"proxy config", "", "what a proxy knows: flags, workloads, services and policies", "", kAdmin,
+     0, 0, false, RunProxyConfig},
+    {"proxy connections", "", "what is open in a proxy", "", kAdmin, 0, 0, false,
+     RunProxyConnections},
+    {"proxy log", "LEVEL", "makes a proxy log error, warning, info or debug", "", kAdmin, 1, 1,
+     false, RunProxyLog},
+    {"proxy drain", "", "tells a proxy to end, as SIGTERM does", "", kAdmin, 0, 0, false,
+     RunProxyDrain},
+    {"bug-report", "", "a tar file with all that helps, and nothing secret",
+     "Status, agents, registry, policies, events, check, and of each of --pods its pages. Written "
+     "to\n"
+     "--file, byrnie-bug-report.tar unless told otherwise.",
+     kBugReport, 0, 0, true, RunBugReport},
+    {"verify", "CHAIN...", "what the mesh would make of certificates, without talking to it", "",
+     kVerify, 1, 1000, false, RunVerify},
+    {"completion",
+     "bash|zsh",
+     "a script for the shell: source <(byrniectl completion bash)",
+     "",
+     {},
+     1,
+     1,
+     false,
+     RunCompletion},
+};
+
+Words PathOf(const Command& command) { return absl::StrSplit(command.path, ' '); }
+
+// Whether the first of `words` are those of `path`.
+bool BeginsWith(const Words& words, const Words& path) {
+  return words.size() >= path.size() && std::equal(path.begin(), path.end(), words.begin());
+}
+
+std::string Names(const std::vector<const Command*>& commands) {
+  return absl::StrJoin(commands, ", ", [](std::string* out, const Command* command) {
+    absl::StrAppend(out, "\"", command->path, "\"");
+  });
+}
+
+// Commands whose path begins with the words that are there, as far as one does.
+std::vector<const Command*> Group(const Words& words) {
+  std::vector<const Command*> found;
+  for (const Command& command : kCommands) {
+    if (words.empty() || PathOf(command).front() == words.front()) found.push_back(&command);
+  }
+  return found;
+}
+
+std::string Usage(const Command& command) {
+  return absl::StrCat("byrniectl ", command.path, command.arguments.empty() ? "" : " ",
+                      command.arguments);
+}
+
+std::string CommandHelp(const Command& command) {
+  std::string text = absl::StrCat("Usage: ", Usage(command), " [flags]\n\n", command.summary, "\n");
+  if (!command.details.empty()) absl::StrAppend(&text, "\n", command.details, "\n");
+  if (!command.flags.empty()) {
+    absl::StrAppend(&text, "\nFlags:\n", FlagsText(command.flags));
+  }
+  if (command.talks) {
+    absl::StrAppend(&text, "\nWhere the control plane is, and as whom:\n",
+                    FlagsText(kConnectionFlags));
+  }
+  return absl::StrCat(text, "\n", kExitCodesText);
+}
+
+std::string ListHelp(const std::vector<const Command*>& commands) {
+  size_t width = 0;
+  for (const Command* command : commands) width = std::max(width, command->path.size());
+  std::string text;
+  for (const Command* command : commands) {
+    absl::StrAppend(&text, "  ", command->path, std::string(width - command->path.size() + 2, ' '),
+                    command->summary, "\n");
+  }
+  return text;
+}
+
+std::vector<std::string> FlagsOf(const Command& command) {
+  std::vector<std::string> flags(command.flags.begin(), command.flags.end());
+  if (command.talks) {
+    for (const absl::string_view name : kConnectionFlags) flags.emplace_back(name);
+  }
+  flags.push_back("config");
+  return flags;
+}
+
+}  // namespace
+
+absl::Span<const Command> Commands() { return kCommands; }
+
+absl::StatusOr<const Command*> FindCommand(const Words& words, Words* arguments) {
+  for (const Command& command : kCommands) {
+    const Words path = PathOf(command);
+    if (!BeginsWith(words, path)) continue;
+    arguments->assign(words.begin() + static_cast<ptrdiff_t>(path.size()), words.end());
+    if (arguments->size() >= command.min_arguments && arguments->size() <= command.max_arguments) {
+      return &command;
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat(arguments->size() < command.min_arguments
+                         ? "an argument is missing"
+                         : absl::StrCat("unexpected argument \"", arguments->back(), "\""),
+                     "; usage: ", Usage(command)));
+  }
+  std::vector<const Command*> group = Group(words);
+  if (group.empty()) group = Group({});
+  return absl::InvalidArgumentError(absl::StrCat(
+      words.empty() ? "no command"
+                    : absl::StrCat("unknown command \"", absl::StrJoin(words, " "), "\""),
+      "; give one of ", Names(group), ", see --help"));
+}
+
+absl::Status CheckFlags(const Command& command, const std::set<std::string>& given) {
+  const std::vector<std::string> known = FlagsOf(command);
+  for (const std::string& flag : given) {
+    // Scripts set them once for all commands.
+    if (absl::c_linear_search(known, flag) || absl::c_linear_search(kConnectionFlags, flag))
+      continue;
+    return absl::InvalidArgumentError(absl::StrCat("\"", command.path, "\" takes no flag --", flag,
+                                                   "; see byrniectl ", command.path, " --help"));
+  }
+  return absl::OkStatus();
+}
+
+std::string HelpFor(const Words& words) {
+  Words arguments;
+  for (const Command& command : kCommands) {
+    if (!words.empty() && BeginsWith(words, PathOf(command))) return CommandHelp(command);
+  }
+  const std::vector<const Command*> group = Group(words);
+  if (!words.empty() && !group.empty()) {
+    return absl::StrCat("Usage: byrniectl ", words.front(), " COMMAND [flags]\n\n", ListHelp(group),
+                        "\nbyrniectl ", words.front(), " COMMAND --help says more.\n");
+  }
+  return absl::StrCat(
+      "byrniectl ", kRelease, "\nTalks to the control plane of a Byrnie mesh.\n\n",
+      "Usage: byrniectl COMMAND [flags]\n\n", ListHelp(Group({})),
+      "\nbyrniectl COMMAND --help says more.\n\nWhere the control plane is, and as whom:\n",
+      FlagsText(kConnectionFlags), "\nFor all commands:\n", FlagsText({"config"}),
+      "  --help, --version\n      Shows this, or the release, and ends.\n\n", kExitCodesText);
+}
+
+absl::StatusOr<std::string> CompletionScript(absl::string_view shell) {
+  if (shell != "bash" && shell != "zsh") {
+    return absl::InvalidArgumentError(absl::StrCat("\"", shell, "\" is neither bash nor zsh"));
+  }
+  // First words, second words by the first, flags by the whole path.
+  std::vector<std::string> first;
+  std::map<std::string, std::vector<std::string>> second;
+  std::string flags;
+  for (const Command& command : kCommands) {
+    const Words path = PathOf(command);
+    if (!absl::c_linear_search(first, path[0])) first.push_back(path[0]);
+    if (path.size() > 1) second[path[0]].push_back(path[1]);
+    const std::vector<std::string> names = FlagsOf(command);
+    absl::StrAppend(&flags, "    \"", command.path, "\") echo \"--help",
+                    absl::StrJoin(names, "",
+                                  [](std::string* out, const std::string& name) {
+                                    absl::StrAppend(out, " --", name, "=");
+                                  }),
+                    "\" ;;\n");
+  }
+  second["completion"] = {"bash", "zsh"};
+  std::string script;
+  if (shell == "zsh") script = "autoload -U +X bashcompinit && bashcompinit\n";
+  absl::StrAppend(&script, "_byrniectl_flags() {\n  case \"$1\" in\n", flags, "  esac\n}\n");
+  absl::StrAppend(&script, R"bash(_byrniectl() {
+  local word words=() current="${COMP_WORDS[COMP_CWORD]}" i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word="${COMP_WORDS[i]}"
+    [[ "$word" == -* || "$word" == "=" || "${COMP_WORDS[i-1]}" == "=" ]] || words+=("$word")
+  done
+  COMPREPLY=()
+  if [[ "$current" == -* ]]; then
+    local flags="$(_byrniectl_flags "${words[0]} ${words[1]}")"
+    [[ -n "$flags" ]] || flags="$(_byrniectl_flags "${words[0]}")"
+    COMPREPLY=($(compgen -W "$flags" -- "$current"))
+    [[ "${COMPREPLY[0]}" == *= ]] && compopt -o nospace 2>/dev/null
+    return
+  fi
+  case "${words[0]}" in
+    "") COMPREPLY=($(compgen -W ")bash",
+                  absl::StrJoin(first, " "), "\" -- \"$current\")) ;;\n");
+  for (const auto& [word, following] : second) {
+    absl::StrAppend(&script, "    ", word,
+                    ") [[ ${#words[@]} -ge 2 ]] || COMPREPLY=($(compgen -W \"",
+                    absl::StrJoin(following, " "), "\" -- \"$current\")) ;;\n");
+  }
+  absl::StrAppend(&script, "  esac\n}\ncomplete -o default -F _byrniectl byrniectl\n");
+  return script;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,82 @@
+#include "ctl/command_table.h"
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/base/status_matchers.h"
+#include "ctl/flags.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(CommandTableTest, FindsACommandAndItsArguments) {
+  std::vector<std::string> arguments;
+  const auto command = FindCommand({"policy", "get", "demo/x"}, &arguments);
+  ASSERT_THAT(command, IsOk());
+  EXPECT_EQ((*command)->path, "policy get");
+  EXPECT_THAT(arguments, ElementsAre("demo/x"));
+}
+
+TEST(CommandTableTest, SaysWhatThereIsInsteadOfAnUnknownOne) {
+  std::vector<std::string> arguments;
+  EXPECT_THAT(FindCommand({}, &arguments),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"status\"")));
+  EXPECT_THAT(FindCommand({"token", "burn"}, &arguments),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"token create\"")));
+  EXPECT_THAT(FindCommand({"policy", "get"}, &arguments),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("NAMESPACE/NAME")));
+  EXPECT_THAT(FindCommand({"status", "x"}, &arguments),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"x\"")));
+}
+
+TEST(CommandTableTest, TakesItsOwnFlagsAndThoseOfTheConnection) {
+  std::vector<std::string> arguments;
+  const Command& command = **FindCommand({"policy", "apply"}, &arguments);
+  EXPECT_THAT(CheckFlags(command, {"file", "accept", "token", "control_plane"}), IsOk());
+  EXPECT_THAT(CheckFlags(command, {"probe"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--probe")));
+}
+
+TEST(CommandTableTest, EveryCommandHasHelpWithAllItsFlags) {
+  const std::string all = HelpFor({});
+  for (const Command& command : Commands()) {
+    EXPECT_THAT(all, HasSubstr(std::string(command.summary)));
+    std::vector<std::string> words;
+    const std::string help =
+        HelpFor({std::string(command.path.substr(0, command.path.find(' '))),
+                 command.path.find(' ') == command.path.npos
+                     ? ""
+                     : std::string(command.path.substr(command.path.find(' ') + 1))});
+    EXPECT_THAT(help, HasSubstr("Usage: byrniectl " + std::string(command.path)));
+    for (const absl::string_view flag : command.flags) {
+      EXPECT_THAT(help, HasSubstr("  --" + std::string(flag) + "=")) << command.path;
+    }
+    EXPECT_NE(command.run, nullptr);
+  }
+  EXPECT_THAT(HelpFor({"policy"}), HasSubstr("policy delete"));
+}
+
+TEST(CommandTableTest, CompletesForTheShellsItKnows) {
+  for (const char* shell : {"bash", "zsh"}) {
+    const auto script = CompletionScript(shell);
+    ASSERT_THAT(script, IsOk());
+    EXPECT_THAT(*script, HasSubstr("policy"));
+    EXPECT_THAT(*script, HasSubstr("--source_admin="));
+  }
+  EXPECT_THAT(CompletionScript("fish"), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(CommandTableTest, WritesShortFlagsOut) {
+  const char* const args[] = {"status", "-o", "json", "-f=x", "--", "-o"};
+  EXPECT_THAT(ExpandShortFlags(args),
+              ElementsAre("status", "--output", "json", "--file=x", "--", "-o"));
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,25 @@
+#ifndef BYRNIE_CTL_EXIT_CODE_H_
+#define BYRNIE_CTL_EXIT_CODE_H_
+
+#include "absl/strings/string_view.h"
+
+namespace byrnie {
+
+// What byrniectl ends with; scripts rely on it.
+enum ExitCode : int {
+  kDone = 0,
+  kProblem = 1,      // It found one, or the control plane said no.
+  kUsage = 2,        // What was typed, or a file that it names.
+  kUnreachable = 3,  // Nobody has answered, or not in time.
+  kNotAllowed = 4,   // The token or certificate is not accepted, or its role is too little.
+};
+
+inline constexpr absl::string_view kExitCodesText =
+    "Exit codes: 0 done, 1 a problem was found or the control plane said no, 2 wrong usage, 3 the\n"
+    "control plane or the page is not reachable, 4 the token or certificate is not accepted, or "
+    "its\n"
+    "role is too little.\n";
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CTL_EXIT_CODE_H_

@@ -1,0 +1,130 @@
+// explain: what the control plane says, and what the pods do.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/net/socket_address.h"
+#include "ctl/command.h"
+#include "ctl/exit_code.h"
+#include "ctl/flags.h"
+#include "ctl/http_get.h"
+#include "ctl/pod_checks.h"
+#include "ctl/table.h"
+
+namespace byrnie {
+
+namespace v1 = byrnie::operator_::v1;
+
+namespace {
+
+// A page of a pod that does not come by then does not come: the whole answer is to take two
+// seconds.
+constexpr absl::Duration kPageTimeout = absl::Milliseconds(400);
+// How long a connection that was tried is watched.
+constexpr absl::Duration kProbeTime = absl::Milliseconds(700);
+
+// An address of an admin port, or none.
+absl::StatusOr<absl::optional<SocketAddress>> ReadAddress(absl::string_view flag,
+                                                          const std::string& text) {
+  if (text.empty()) return absl::optional<SocketAddress>();
+  const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(text);
+  if (!address.ok()) return InFlag(flag, absl::StrCat("\"", text, "\" is not IP:PORT"));
+  return absl::optional<SocketAddress>(*address);
+}
+
+// The connection is kept: while it is open, so is what the proxy makes of it.
+ProbeResult TryToConnect(const SocketAddress& address, UniqueFd* kept) {
+  ProbeResult result;
+  absl::StatusOr<UniqueFd> connection = ConnectWithin(address, kProbeTime);
+  result.connected = connection.status();
+  if (!connection.ok()) return result;
+  *kept = *std::move(connection);
+  result.local_port = LocalPort(*kept);
+  result.ended = EndsWithin(*kept, kProbeTime);
+  return result;
+}
+
+std::string OutcomeText(v1::ExplainStep::Outcome outcome) {
+  switch (outcome) {
+    case v1::ExplainStep::OUTCOME_OK:
+      return "ok";
+    case v1::ExplainStep::OUTCOME_FAILED:
+      return "FAILED";
+    default:
+      return "unknown";
+  }
+}
+
+std::string ExplanationText(const v1::ExplainResponse& answer) {
+  size_t width = 0;
+  for (const v1::ExplainStep& step : answer.steps()) width = std::max(width, step.name().size());
+  std::string text;
+  for (const v1::ExplainStep& step : answer.steps()) {
+    std::string outcome = OutcomeText(step.outcome());
+    outcome.resize(7, ' ');
+    const std::string indent(width - step.name().size() + 2, ' ');
+    absl::StrAppend(&text, outcome, "  ", step.name(), indent, Printable(step.reason()), "\n");
+    if (step.outcome() != v1::ExplainStep::OUTCOME_OK && !step.remedy().empty()) {
+      absl::StrAppend(&text, std::string(width + 11, ' '), "-> ", Printable(step.remedy()), "\n");
+    }
+  }
+  return absl::StrCat(text, "\n", Printable(answer.verdict()), "\n");
+}
+
+}  // namespace
+
+int RunExplain(const CommandContext& context) {
+  v1::ExplainRequest request;
+  request.set_source(context.arguments[0]);
+  const std::string& destination = context.arguments[1];
+  const size_t colon = destination.rfind(':');
+  uint32_t port = 0;
+  if (colon == std::string::npos || !absl::SimpleAtoi(destination.substr(colon + 1), &port) ||
+      port == 0 || port > 65535) {
+    return BadUsage(
+        absl::InvalidArgumentError(absl::StrCat("\"", destination, "\" is not DESTINATION:PORT")));
+  }
+  std::string name = destination.substr(0, colon);
+  if (name.size() > 2 && name.front() == '[' && name.back() == ']') {
+    name = name.substr(1, name.size() - 2);
+  }
+  request.set_destination(name);
+  request.set_port(port);
+  PodCheckOptions options;
+  const bool probe = absl::GetFlag(FLAGS_probe);
+  std::string source_admin = absl::GetFlag(FLAGS_source_admin);
+  if (source_admin.empty() && probe) source_admin = "127.0.0.1:15000";
+  auto source = ReadAddress("source_admin", source_admin);
+  if (!source.ok()) return BadUsage(source.status());
+  options.source_admin = *source;
+  auto other = ReadAddress("destination_admin", absl::GetFlag(FLAGS_destination_admin));
+  if (!other.ok()) return BadUsage(other.status());
+  options.destination_admin = *other;
+
+  auto answer = context.client->Call(&OperatorClient::Stub::Explain, request);
+  if (!answer.ok()) return Failed(answer.status());
+  UniqueFd connection;
+  if (probe) {
+    const absl::StatusOr<IpAddress> ip = IpAddress::Parse(name);
+    absl::StatusOr<SocketAddress> target =
+        ip.ok() ? SocketAddress(*ip, static_cast<uint16_t>(port))
+                : SocketAddress::Parse(answer->destination_address());
+    if (target.ok()) {
+      options.probe = TryToConnect(*target, &connection);
+    }
+  }
+  AddPodChecks(
+      options,
+      [](const SocketAddress& address, absl::string_view path) {
+        return HttpGet(address, path, kPageTimeout);
+      },
+      &*answer);
+  Print(context.json ? MessageJson(*answer) : ExplanationText(*answer));
+  return answer->first_failed().empty() ? kDone : kProblem;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,193 @@
+#include "ctl/mesh_check.h"
+
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/version.h"
+#include "ctl/table.h"
+
+namespace byrnie {
+namespace {
+
+using Outcome = CheckResult::Outcome;
+namespace v1 = byrnie::operator_::v1;
+
+// Certificates are dated back by a minute; half of it is time to do something.
+constexpr absl::Duration kMaxClockOffset = absl::Seconds(30);
+constexpr absl::Duration kRootNotice = absl::Hours(24 * 90);
+constexpr size_t kNamesShown = 5;
+
+CheckResult Good(const char* name, std::string message) {
+  return {name, Outcome::kGood, std::move(message), ""};
+}
+
+CheckResult Bad(const char* name, std::string message, std::string remedy) {
+  return {name, Outcome::kBad, std::move(message), std::move(remedy)};
+}
+
+CheckResult Note(const char* name, std::string message, std::string remedy) {
+  return {name, Outcome::kNote, std::move(message), std::move(remedy)};
+}
+
+// "a, b, c and 7 more".
+std::string Names(const std::vector<std::string>& names) {
+  if (names.size() <= kNamesShown) return absl::StrJoin(names, ", ");
+  return absl::StrCat(absl::StrJoin(names.begin(), names.begin() + kNamesShown, ", "), " and ",
+                      names.size() - kNamesShown, " more");
+}
+
+CheckResult Root(const MeshState& state) {
+  const absl::Time end = TimeOf(state.status.root_not_after());
+  if (end <= state.now) {
+    return Bad("root-certificate", "the root certificate has ended",
+               "no certificate is valid any more: make a new root");
+  }
+  if (end - state.now < kRootNotice) {
+    return Bad("root-certificate", absl::StrCat("the root certificate ", Expiry(end, state.now)),
+               "rotate the root while all agents are there");
+  }
+  return Good("root-certificate", absl::StrCat("the root certificate ", Expiry(end, state.now)));
+}
+
+CheckResult OwnClock(const MeshState& state) {
+  const absl::Duration offset = state.now - TimeOf(state.status.time());
+  if (absl::AbsDuration(offset) <= kMaxClockOffset) {
+    return Good("own-clock", "this machine's clock agrees with the control plane's");
+  }
+  return Bad(
+      "own-clock",
+      absl::StrCat("this machine's clock is ", ShortDuration(absl::AbsDuration(offset)),
+                   offset > absl::ZeroDuration() ? " ahead of" : " behind", " the control plane's"),
+      "set the clock of whichever is wrong (NTP)");
+}
+
+CheckResult Registry(const MeshState& state) {
+  if (state.workloads.empty()) {
+    return Bad("registry", "the registry has no workload",
+               "see --registry of the control plane; its log says when the file was rejected");
+  }
+  return Good("registry", absl::StrCat(Plural(state.workloads.size(), "workload"), ", ",
+                                       Plural(state.services.size(), "service"), ", ",
+                                       Plural(state.status.policies(), "policy")));
+}
+
+CheckResult AgentsConnected(const MeshState& state) {
+  std::vector<std::string> missing;
+  size_t expected = 0;
+  for (const v1::Workload& workload : state.workloads) {
+    if (workload.protocol() == "NONE") continue;
+    ++expected;
+    if (!workload.agent_connected()) {
+      missing.push_back(absl::StrCat(workload.namespace_(), "/", workload.name()));
+    }
+  }
+  if (missing.empty()) {
+    return Good("agents-connected",
+                absl::StrCat("agents of all ", Plural(expected, "workload"), " are connected"));
+  }
+  return Bad(
+      "agents-connected", absl::StrCat("no agent is connected of ", Names(missing)),
+      "see whether byrnie-certagent runs there and what its log says; a workload outside the "
+      "mesh is registered with \"tunnel_protocol\": \"NONE\"");
+}
+
+CheckResult Certificates(const MeshState& state) {
+  std::vector<std::string> ended, late;
+  for (const v1::Agent& agent : state.agents) {
+    if (!agent.has_certificate_not_after()) continue;
+    const absl::Duration left = TimeOf(agent.certificate_not_after()) - TimeOf(state.status.time());
+    if (left <= absl::ZeroDuration()) {
+      ended.push_back(agent.spiffe_id());
+    } else if (agent.connected() && left < absl::Minutes(5)) {
+      late.push_back(agent.spiffe_id());
+    }
+  }
+  if (!ended.empty()) {
+    return Bad("certificates", absl::StrCat("the certificates have ended of ", Names(ended)),
+               "see the agents' logs for why they were not renewed; after its end only a new join "
+               "token helps");
+  }
+  if (!late.empty()) {
+    return Note("certificates", absl::StrCat("less than 5 min are left of those of ", Names(late)),
+                "with a short --workload_ttl that is as it should be");
+  }
+  return Good("certificates", "no certificate that is known of has ended");
+}
+
+CheckResult Bundles(const MeshState& state) {
+  std::vector<std::string> lagging;
+  for (const v1::Agent& agent : state.agents) {
+    if (agent.connected() &&
+        agent.acknowledged_bundle_version() < state.status.trust_bundle_version()) {
+      lagging.push_back(agent.spiffe_id());
+    }
+  }
+  if (lagging.empty()) return Good("trust-bundles", "all agents have the trust bundles in force");
+  return Note("trust-bundles",
+              absl::StrCat("not said to have the trust bundles in force: ", Names(lagging)),
+              "normal for seconds after a change; where it stays so, see /bundles of the agent");
+}
+
+CheckResult Clocks(const MeshState& state) {
+  std::vector<std::string> wrong;
+  for (const v1::Agent& agent : state.agents) {
+    if (!agent.connected() || !agent.has_clock_offset()) continue;
+    const absl::Duration offset = DurationOf(agent.clock_offset());
+    if (absl::AbsDuration(offset) > kMaxClockOffset) {
+      wrong.push_back(absl::StrCat(agent.spiffe_id(), " (",
+                                   ShortDuration(absl::AbsDuration(offset)),
+                                   offset > absl::ZeroDuration() ? " ahead)" : " behind)"));
+    }
+  }
+  if (wrong.empty()) return Good("clocks", "the agents' clocks agree with the control plane's");
+  return Bad("clocks", absl::StrCat("wrong clocks: ", Names(wrong)),
+             "set them (NTP): certificates are not valid there when they are here");
+}
+
+CheckResult Services(const MeshState& state) {
+  std::vector<std::string> without;
+  for (const v1::Service& service : state.services) {
+    if (service.usable_endpoints() == 0) without.push_back(service.name());
+  }
+  if (without.empty()) return Good("services", "every service has an endpoint that is usable");
+  return Bad("services", absl::StrCat("no usable endpoint: ", Names(without)),
+             "list the service in its workloads' \"services\", or make one healthy");
+}
+
+CheckResult Policies(const MeshState& state) {
+  if (state.policy_warnings.empty()) {
+    return Good("policies", "no policy is probably another one than was meant");
+  }
+  const auto& [name, warning] = state.policy_warnings.front();
+  return Note("policies",
+              absl::StrCat(Plural(state.policy_warnings.size(), "policy"),
+                           " probably not as meant: ", name, ": ", warning),
+              absl::StrCat("byrniectl policy get ", name));
+}
+
+CheckResult Releases(const MeshState& state) {
+  std::set<std::string> releases;
+  for (const v1::Agent& agent : state.agents) {
+    if (agent.connected() && !agent.release().empty()) releases.insert(agent.release());
+  }
+  const bool own = state.status.release() == kRelease;
+  if (own && releases.size() <= 1) return Good("releases", "one release everywhere");
+  std::vector<std::string> shown(releases.begin(), releases.end());
+  for (std::string& release : shown) release = Printable(release);
+  return Note("releases",
+              absl::StrCat("control plane ", Printable(state.status.release()), ", byrniectl ",
+                           kRelease, ", agents ", Names(shown)),
+              "fine while an upgrade goes on");
+}
+
+}  // namespace
+
+std::vector<CheckResult> CheckMesh(const MeshState& state) {
+  return {Root(state),         OwnClock(state), Registry(state), AgentsConnected(state),
+          Certificates(state), Bundles(state),  Clocks(state),   Services(state),
+          Policies(state),     Releases(state)};
+}
+
+}  // namespace byrnie

@@ -1,0 +1,38 @@
+#ifndef BYRNIE_CTL_MESH_CHECK_H_
+#define BYRNIE_CTL_MESH_CHECK_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "byrnie/operator/v1/operator.pb.h"
+
+namespace byrnie {
+
+// One thing that was looked at.
+struct CheckResult {
+  enum class Outcome { kGood, kNote, kBad };
+  std::string name;  // "agents-connected"; stable, for scripts.
+  Outcome outcome = Outcome::kGood;
+  std::string message;
+  std::string remedy;  // Empty where there is nothing to do.
+};
+
+// All that the checks look at, as the control plane gave it.
+struct MeshState {
+  byrnie::operator_::v1::GetStatusResponse status;
+  std::vector<byrnie::operator_::v1::Workload> workloads;
+  std::vector<byrnie::operator_::v1::Service> services;
+  std::vector<byrnie::operator_::v1::Agent> agents;
+  // Those whose review has warnings, and the first of them.
+  std::vector<std::pair<std::string, std::string>> policy_warnings;
+  // Here, when the status came.
+  absl::Time now;
+};
+
+// Looks at everything, in a fixed order. Pure.
+std::vector<CheckResult> CheckMesh(const MeshState& state);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CTL_MESH_CHECK_H_

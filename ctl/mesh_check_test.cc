@@ -1,0 +1,108 @@
+#include "ctl/mesh_check.h"
+
+#include <string>
+
+#include "common/base/version.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+using Outcome = CheckResult::Outcome;
+
+// A mesh in which all is well; every test breaks one thing.
+class MeshCheckTest : public ::testing::Test {
+ protected:
+  MeshCheckTest() {
+    state_.now = absl::FromUnixSeconds(1'800'000'000);
+    state_.status.mutable_time()->set_seconds(1'800'000'000);
+    state_.status.mutable_root_not_after()->set_seconds(1'800'000'000 + 86400 * 1000);
+    state_.status.set_trust_bundle_version(7);
+    state_.status.set_release(kRelease);
+    auto& workload = state_.workloads.emplace_back();
+    workload.set_namespace_("demo");
+    workload.set_name("server");
+    workload.set_protocol("HBONE");
+    workload.set_agent_connected(true);
+    auto& service = state_.services.emplace_back();
+    service.set_name("demo/server");
+    service.set_usable_endpoints(1);
+    auto& agent = state_.agents.emplace_back();
+    agent.set_spiffe_id("spiffe://cluster.local/ns/demo/sa/server");
+    agent.set_connected(true);
+    agent.set_acknowledged_bundle_version(7);
+    agent.set_release("byrnie-certagent/0.1.0");
+    agent.mutable_certificate_not_after()->set_seconds(1'800'000'000 + 3600);
+    agent.mutable_clock_offset();
+  }
+  // The one result that is not good.
+  CheckResult Odd() const {
+    CheckResult odd;
+    int count = 0;
+    for (const CheckResult& result : CheckMesh(state_)) {
+      if (result.outcome == Outcome::kGood) continue;
+      EXPECT_NE(result.remedy, "") << result.name;
+      odd = result;
+      ++count;
+    }
+    EXPECT_LE(count, 1);
+    return odd;
+  }
+  MeshState state_;
+};
+
+TEST_F(MeshCheckTest, AllIsGoodWhereAllIsWell) { EXPECT_EQ(Odd().name, ""); }
+
+TEST_F(MeshCheckTest, AnAgentThatIsNotConnectedIsNamed) {
+  state_.workloads[0].set_agent_connected(false);
+  EXPECT_EQ(Odd().name, "agents-connected");
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+  EXPECT_THAT(Odd().message, HasSubstr("demo/server"));
+  state_.workloads[0].set_protocol("NONE");
+  EXPECT_EQ(Odd().name, "");
+}
+
+TEST_F(MeshCheckTest, ACertificateThatHasEnded) {
+  state_.agents[0].mutable_certificate_not_after()->set_seconds(1'800'000'000 - 1);
+  EXPECT_EQ(Odd().name, "certificates");
+}
+
+TEST_F(MeshCheckTest, ARootThatEndsSoon) {
+  state_.status.mutable_root_not_after()->set_seconds(1'800'000'000 + 86400);
+  EXPECT_EQ(Odd().name, "root-certificate");
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+}
+
+TEST_F(MeshCheckTest, ClocksThatAreWrong) {
+  state_.agents[0].mutable_clock_offset()->set_seconds(-90);
+  EXPECT_EQ(Odd().name, "clocks");
+  EXPECT_THAT(Odd().message, HasSubstr("1 min 30 s behind"));
+  state_.agents[0].clear_clock_offset();
+  state_.now += absl::Minutes(5);
+  EXPECT_EQ(Odd().name, "own-clock");
+}
+
+TEST_F(MeshCheckTest, AServiceWithoutAUsableEndpoint) {
+  state_.services[0].set_usable_endpoints(0);
+  EXPECT_EQ(Odd().name, "services");
+}
+
+TEST_F(MeshCheckTest, WhatMayBeMeantIsANote) {
+  state_.agents[0].set_acknowledged_bundle_version(6);
+  EXPECT_EQ(Odd().name, "trust-bundles");
+  EXPECT_EQ(Odd().outcome, Outcome::kNote);
+  state_.agents[0].set_acknowledged_bundle_version(7);
+  state_.policy_warnings.emplace_back("demo/x", "it matches everything");
+  EXPECT_EQ(Odd().name, "policies");
+  EXPECT_EQ(Odd().outcome, Outcome::kNote);
+}
+
+TEST_F(MeshCheckTest, AnEmptyRegistry) {
+  state_.workloads.clear();
+  EXPECT_EQ(Odd().name, "registry");
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,272 @@
+// policy list, get, validate, apply, delete; token create, list, revoke.
+
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/file.h"
+#include "common/identity/spiffe_id.h"
+#include "ctl/command.h"
+#include "ctl/exit_code.h"
+#include "ctl/flags.h"
+#include "ctl/status_text.h"
+#include "ctl/table.h"
+
+namespace byrnie {
+
+namespace v1 = byrnie::operator_::v1;
+
+namespace {
+
+constexpr size_t kMaxDocument = 256 * 1024;
+
+// What --file names, or stdin.
+absl::StatusOr<std::string> ReadDocument() {
+  const std::string path = absl::GetFlag(FLAGS_file);
+  if (path.empty()) return InFlag("file", "is missing; give the policy's file, or - for stdin");
+  if (path == "-") {
+    return std::string(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+  }
+  absl::StatusOr<std::string> text = ReadFile(path, kMaxDocument);
+  if (!text.ok()) return InFlag("file", text.status().message());
+  return text;
+}
+
+template <typename List>
+void PrintFindings(const List& findings) {
+  for (const v1::PolicyFinding& finding : findings) {
+    Print(absl::StrCat(
+        finding.severity() == v1::PolicyFinding::SEVERITY_WARNING ? "warning: " : "note: ",
+        finding.field().empty() ? "" : absl::StrCat(finding.field(), ": "),
+        Printable(finding.message()), "\n"));
+  }
+}
+
+std::string OriginText(v1::Policy::Origin origin) {
+  return origin == v1::Policy::ORIGIN_FILE ? "registry file" : "API";
+}
+
+void SetDuration(absl::Duration duration, google::protobuf::Duration* out) {
+  out->set_seconds(absl::ToInt64Seconds(duration));
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration % absl::Seconds(1))));
+}
+
+absl::StatusOr<v1::Role> ParseRoleFlag() {
+  const std::string role = absl::GetFlag(FLAGS_role);
+  v1::Role parsed;
+  if (v1::Role_Parse(absl::StrCat("ROLE_", absl::AsciiStrToUpper(role)), &parsed) &&
+      parsed != v1::ROLE_UNSPECIFIED) {
+    return parsed;
+  }
+  return InFlag("role", absl::StrCat("\"", role, "\" is none of viewer, operator and admin"));
+}
+
+int CreateJoinToken(const CommandContext& context, absl::Duration ttl) {
+  v1::CreateJoinTokenRequest request;
+  request.set_spiffe_id(absl::GetFlag(FLAGS_identity));
+  if (ttl > absl::ZeroDuration()) SetDuration(ttl, request.mutable_ttl());
+  const auto response = context.client->Call(&OperatorClient::Stub::CreateJoinToken, request);
+  if (!response.ok()) return Failed(response.status());
+  Print(absl::StrCat(response->token(), "\n"));
+  return kDone;
+}
+
+int CreateOperatorToken(const CommandContext& context, absl::Duration ttl) {
+  v1::CreateOperatorTokenRequest request;
+  request.set_name(absl::GetFlag(FLAGS_operator));
+  request.set_role(*ParseRoleFlag());
+  if (ttl > absl::ZeroDuration()) SetDuration(ttl, request.mutable_ttl());
+  const auto response = context.client->Call(&OperatorClient::Stub::CreateOperatorToken, request);
+  if (!response.ok()) return Failed(response.status());
+  Print(absl::StrCat(response->token(), "\n"));
+  return kDone;
+}
+
+int ListJoinTokens(const CommandContext& context) {
+  v1::ListJoinTokensRequest request;
+  request.set_page_size(1000);
+  const auto tokens = context.client->ListAll(&OperatorClient::Stub::ListJoinTokens, request,
+                                              &v1::ListJoinTokensResponse::mutable_join_tokens);
+  if (!tokens.ok()) return Failed(tokens.status());
+  if (context.json) {
+    Print(JsonArray(*tokens));
+    return kDone;
+  }
+  std::vector<std::vector<std::string>> rows = {{"ID", "IDENTITY", "END"}};
+  for (const v1::JoinToken& token : *tokens) {
+    rows.push_back(
+        {token.id(), token.spiffe_id(), Expiry(TimeOf(token.expires_at()), context.now)});
+  }
+  Print(tokens->empty() ? "no join token that may still be used\n" : Table(rows));
+  return kDone;
+}
+
+}  // namespace
+
+int RunPolicyList(const CommandContext& context) {
+  v1::ListPoliciesRequest request;
+  request.set_page_size(1000);
+  request.set_namespace_(absl::GetFlag(FLAGS_namespace));
+  const auto policies = context.client->ListAll(&OperatorClient::Stub::ListPolicies, request,
+                                                &v1::ListPoliciesResponse::mutable_policies);
+  if (!policies.ok()) return Failed(policies.status());
+  if (context.json) {
+    Print(JsonArray(*policies));
+    return kDone;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"POLICY", "ACTION", "SCOPE", "FROM", "VERSION", "APPLIED"}};
+  for (const v1::Policy& policy : *policies) {
+    rows.push_back(
+        {policy.name(), absl::StrCat(policy.action(), policy.dry_run() ? " (dry run)" : ""),
+         policy.scope(), OriginText(policy.origin()), policy.version(),
+         policy.has_applied_at()
+             ? absl::StrCat(Rfc3339(policy.applied_at()), " by ", Printable(policy.applied_by()))
+             : ""});
+  }
+  Print(policies->empty() ? "no policy\n" : Table(rows));
+  return kDone;
+}
+
+int RunPolicyGet(const CommandContext& context) {
+  v1::GetPolicyRequest request;
+  request.set_name(context.arguments.front());
+  const auto policy = context.client->Call(&OperatorClient::Stub::GetPolicy, request);
+  if (!policy.ok()) return Failed(policy.status());
+  Print(context.json ? MessageJson(*policy) : absl::StrCat(policy->document(), "\n"));
+  return kDone;
+}
+
+int RunPolicyValidate(const CommandContext& context) {
+  const absl::StatusOr<std::string> document = ReadDocument();
+  if (!document.ok()) return BadUsage(document.status());
+  v1::ValidatePolicyRequest request;
+  request.set_document(*document);
+  const auto answer = context.client->Call(&OperatorClient::Stub::ValidatePolicy, request);
+  if (!answer.ok()) return Failed(answer.status());
+  bool warned = false;
+  for (const v1::PolicyFinding& finding : answer->findings()) {
+    warned = warned || finding.severity() == v1::PolicyFinding::SEVERITY_WARNING;
+  }
+  if (context.json) {
+    Print(MessageJson(*answer));
+  } else {
+    Print(absl::StrCat(answer->policy().name(), ": ", answer->policy().action(),
+                       answer->policy().dry_run() ? ", dry run" : "", ", about ",
+                       Plural(answer->workloads_concerned(), "workload"),
+                       answer->replaces() ? ", replaces the one there is" : "", "\n"));
+    PrintFindings(answer->findings());
+  }
+  return warned ? kProblem : kDone;
+}
+
+int RunPolicyApply(const CommandContext& context) {
+  const absl::StatusOr<std::string> document = ReadDocument();
+  if (!document.ok()) return BadUsage(document.status());
+  v1::ApplyPolicyRequest request;
+  request.set_document(*document);
+  request.set_expected_version(absl::GetFlag(FLAGS_expect));
+  request.set_accept_findings(absl::GetFlag(FLAGS_accept));
+  const auto answer = context.client->Call(&OperatorClient::Stub::ApplyPolicy, request);
+  if (!answer.ok()) {
+    const bool warned = absl::IsFailedPrecondition(answer.status()) && !request.accept_findings();
+    return Failed(warned
+                      ? absl::Status(answer.status().code(),
+                                     absl::StrCat(answer.status().message(),
+                                                  "; byrniectl policy apply --accept does it all "
+                                                  "the same where that is all"))
+                      : answer.status());
+  }
+  if (context.json) {
+    Print(MessageJson(*answer));
+    return kDone;
+  }
+  Print(absl::StrCat(answer->policy().name(),
+                     answer->unchanged() ? " is in force already" : " is in force", ", version ",
+                     answer->policy().version(), "\n"));
+  PrintFindings(answer->findings());
+  return kDone;
+}
+
+int RunPolicyDelete(const CommandContext& context) {
+  v1::DeletePolicyRequest request;
+  request.set_name(context.arguments.front());
+  request.set_expected_version(absl::GetFlag(FLAGS_expect));
+  const auto answer = context.client->Call(&OperatorClient::Stub::DeletePolicy, request);
+  if (!answer.ok()) return Failed(answer.status());
+  Print(absl::StrCat(request.name(), " is out of force\n"));
+  return kDone;
+}
+
+absl::Status CheckTokenCreate(const CommandContext&) {
+  const bool join = !absl::GetFlag(FLAGS_identity).empty();
+  const bool of_operator = !absl::GetFlag(FLAGS_operator).empty();
+  if (join == of_operator) {
+    return InFlag("identity", join ? "give it or --operator, not both"
+                                   : "is missing; give the SPIFFE ID the token is for, or "
+                                     "--operator");
+  }
+  const absl::Duration ttl = absl::GetFlag(FLAGS_ttl);
+  const absl::Duration most = join ? absl::Hours(24) : absl::Hours(24 * 366);
+  if (ttl < absl::ZeroDuration() || ttl > most) {
+    return InFlag("ttl", absl::StrCat(absl::FormatDuration(ttl), " is not more than 0 and at most ",
+                                      absl::FormatDuration(most)));
+  }
+  if (join) {
+    const absl::Status valid = SpiffeId::Parse(absl::GetFlag(FLAGS_identity)).status();
+    return valid.ok() ? valid : InFlag("identity", valid.message());
+  }
+  return ParseRoleFlag().status();
+}
+
+int RunTokenCreate(const CommandContext& context) {
+  const absl::Duration ttl = absl::GetFlag(FLAGS_ttl);
+  return absl::GetFlag(FLAGS_identity).empty() ? CreateOperatorToken(context, ttl)
+                                               : CreateJoinToken(context, ttl);
+}
+
+int RunTokenList(const CommandContext& context) {
+  if (absl::GetFlag(FLAGS_join)) return ListJoinTokens(context);
+  v1::ListOperatorTokensRequest request;
+  request.set_page_size(1000);
+  const auto tokens =
+      context.client->ListAll(&OperatorClient::Stub::ListOperatorTokens, request,
+                              &v1::ListOperatorTokensResponse::mutable_operator_tokens);
+  if (!tokens.ok()) return Failed(tokens.status());
+  if (context.json) {
+    Print(JsonArray(*tokens));
+    return kDone;
+  }
+  std::vector<std::vector<std::string>> rows = {{"OPERATOR", "ROLE", "END", "MADE"}};
+  for (const v1::OperatorToken& token : *tokens) {
+    rows.push_back(
+        {token.name(), RoleText(token.role()), Expiry(TimeOf(token.expires_at()), context.now),
+         absl::StrCat(Rfc3339(token.created_at()), " by ", Printable(token.created_by()))});
+  }
+  Print(tokens->empty() ? "no operator token but that of --operator_token_out\n" : Table(rows));
+  return kDone;
+}
+
+int RunTokenRevoke(const CommandContext& context) {
+  if (absl::GetFlag(FLAGS_join)) {
+    v1::RevokeJoinTokenRequest join;
+    join.set_id(context.arguments.front());
+    const auto revoked = context.client->Call(&OperatorClient::Stub::RevokeJoinToken, join);
+    if (!revoked.ok()) return Failed(revoked.status());
+    Print("the join token is refused from now on\n");
+    return kDone;
+  }
+  v1::RevokeOperatorTokenRequest request;
+  request.set_name(context.arguments.front());
+  const auto answer = context.client->Call(&OperatorClient::Stub::RevokeOperatorToken, request);
+  if (!answer.ok()) return Failed(answer.status());
+  Print(absl::StrCat("the token of ", request.name(), " is refused from now on\n"));
+  return kDone;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,87 @@
+// proxy config, connections, log, drain; verify; completion: what needs no control plane.
+
+#include <cstdio>
+#include <string>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/base/file.h"
+#include "ctl/command.h"
+#include "ctl/command_table.h"
+#include "ctl/exit_code.h"
+#include "ctl/flags.h"
+#include "ctl/http_get.h"
+#include "ctl/table.h"
+#include "ctl/verify_chains.h"
+
+namespace byrnie {
+namespace {
+
+constexpr absl::Duration kPageTimeout = absl::Seconds(10);
+constexpr size_t kMaxChainFile = 1024 * 1024;
+
+// Asks the page at --admin and shows what it says.
+int ShowPage(absl::string_view method, absl::string_view path) {
+  const std::string text = absl::GetFlag(FLAGS_admin);
+  const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(text);
+  if (!address.ok())
+    return BadUsage(InFlag("admin", absl::StrCat("\"", text, "\" is not IP:PORT")));
+  const absl::StatusOr<HttpPage> page = HttpRequestPage(*address, method, path, kPageTimeout);
+  if (!page.ok()) {
+    std::fprintf(stderr,
+                 "byrniectl: error: the proxy's admin port is not reached: %s; it is on the pod's "
+                 "loopback address: run this in the pod, or give --admin\n",
+                 std::string(page.status().message()).c_str());
+    return kUnreachable;
+  }
+  if (page->status == 200) {
+    Print(page->body);
+    return kDone;
+  }
+  const int code = page->status == 401 || page->status == 403 ? kNotAllowed : kProblem;
+  std::fprintf(stderr, "byrniectl: error: the proxy answers %d: %s\n", page->status,
+               Printable(absl::StripSuffix(page->body, "\n")).c_str());
+  return code;
+}
+
+}  // namespace
+
+int RunProxyConfig(const CommandContext&) { return ShowPage("GET", "/config_dump"); }
+
+int RunProxyConnections(const CommandContext&) { return ShowPage("GET", "/connections"); }
+
+int RunProxyLog(const CommandContext& context) {
+  const std::string& level = context.arguments.front();
+  for (const char* known : {"error", "warning", "info", "debug"}) {
+    if (level == known) return ShowPage("POST", absl::StrCat("/logging?level=", level));
+  }
+  return BadUsage(absl::InvalidArgumentError(
+      absl::StrCat("\"", level, "\" is none of error, warning, info and debug")));
+}
+
+int RunProxyDrain(const CommandContext&) { return ShowPage("POST", "/drain"); }
+
+int RunVerify(const CommandContext& context) {
+  const absl::StatusOr<VerifyOptions> options = ReadVerifyOptions(context.now);
+  if (!options.ok()) return BadUsage(options.status());
+  bool all_good = true;
+  for (const std::string& path : context.arguments) {
+    const absl::StatusOr<std::string> pem = ReadFile(path, kMaxChainFile);
+    if (!pem.ok()) return Failed(pem.status());
+    bool good = false;
+    const std::string text = VerifyChainText(*pem, options->bundles, options->at, &good);
+    Print(absl::StrCat(path, ": ", text, "\n"));
+    all_good = all_good && good;
+  }
+  return all_good ? kDone : kProblem;
+}
+
+int RunCompletion(const CommandContext& context) {
+  const absl::StatusOr<std::string> script = CompletionScript(context.arguments.front());
+  if (!script.ok()) return BadUsage(script.status());
+  Print(*script);
+  return kDone;
+}
+
+}  // namespace byrnie
