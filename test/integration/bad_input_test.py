@@ -249,7 +249,7 @@ class BadInputTest(unittest.TestCase):
         done = self.pod.host.run(self.mesh.binary("byrniectl"), "--control_plane=127.0.0.1:1",
                                  f"--trust_bundle={self.bundle}", f"--token={self.secret('operator.token')}", "status",
                                  check=False)
-        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(done.returncode, 3, done.stderr)
         self.assertRegex(done.stderr, r"\Abyrniectl: error: [^\n]+\n\Z")
 
 

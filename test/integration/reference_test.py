@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The reference pages in docs/reference say what the programs say, and the configuration schema has every flag.
 
-Proved: docs/reference/flags.md is the --help of all binaries, api.md the operator's API;
+Proved: docs/reference/flags.md is the --help of all binaries, byrniectl.md that of its commands, api.md the operator's API;
 docs/reference/metrics.md lists the metrics of a running mesh; each message of byrnie.config.v1 has a field for every flag and none besides; docs/operations.md explains every reason
 with which a connection can end and every admin page, and none besides; the list of reasons in the proxy is that of its headers; everything declared in api has a comment.
 
@@ -34,6 +34,17 @@ def flags_page():
             "the command line wins.\n")
     for name in BINARIES:
         page += f"\n## {name}\n\n```\n{help_text(name).rstrip()}\n```\n"
+    return page
+
+
+def ctl_page():
+    """What byrniectl says of itself, at every level."""
+    overview = help_text("byrniectl")
+    page = f"# byrniectl\n\nWhat `byrniectl --help` says, and of each command.\n\n```\n{overview.rstrip()}\n```\n"
+    commands = re.search(r"COMMAND \[flags\]\n\n(.*?)\n\n", overview, re.S)[1]
+    for name in re.findall(r"^  (\S+(?: \S+)?)  ", commands, re.M):
+        text = subprocess.run([binary_path("byrniectl"), *name.split(), "--help"], capture_output=True, text=True, check=True)
+        page += f"\n## {name}\n\n```\n{text.stdout.rstrip()}\n```\n"
     return page
 
 
@@ -112,8 +123,19 @@ class ReferenceTest(MeshTestCase):
     def test_the_flags_page_is_what_help_says(self):
         self.compare("flags.md", flags_page())
 
+    def test_the_page_of_byrniectl_is_what_its_help_says(self):
+        self.compare("byrniectl.md", ctl_page())
+
     def test_the_page_of_the_api_is_what_its_file_says(self):
         self.compare("api.md", api_page())
+
+    def test_the_operators_page_explains_every_step_of_explain(self):
+        explained = {word for cell in self.operations("### Why A does not reach B", "### ") for word in re.findall(r"`([^`]+)`", cell)}
+        with open(os.path.join(REPOSITORY, "controlplane/explain/explain.h"), encoding="utf-8") as header:
+            steps = set(re.findall(r'constexpr char k\w+\[\] = "([^"]+)"', header.read()))
+        with open(os.path.join(REPOSITORY, "ctl/pod_checks.cc"), encoding="utf-8") as source:
+            steps |= set(re.findall(r'Step\("([^"]+)", ExplainStep', source.read())) | {"source-proxy", "destination-proxy"}
+        self.assertEqual(explained, steps)
 
     def test_the_metrics_page_lists_what_a_mesh_exports(self):
         page = "# Metrics\n\nWhat `/metrics` of each process exports, in Prometheus' text format.\n"

@@ -1,0 +1,238 @@
+#!/usr/bin/python3
+"""What an operator types: byrniectl's commands, for people and for scripts, against a real control plane.
+
+Proved: every command, as text and as JSON; connection flags from the environment, and the command line wins; the exit codes
+0 done, 1 a problem, 2 usage, 3 unreachable, 4 not allowed; --help at every level; completion in a real bash; a bug report is
+a tar file with all there is and none of the secrets; what an operator's name or a policy says cannot speak to the terminal.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.case import main
+from testing.loopback_control_plane import LoopbackControlPlane, policy
+from testing.mesh import binary_path
+from testing.process import wait_until
+
+WORKLOAD, ALICE = "spiffe://cluster.local/ns/demo/sa/w0", "spiffe://cluster.local/ns/ops/sa/alice"
+COMMANDS = ["status", "check", "explain", "workloads", "services", "agents", "certs", "identity", "events", "policy list",
+            "policy get", "policy validate", "policy apply", "policy delete", "token create", "token list", "token revoke",
+            "proxy config", "proxy connections", "proxy log", "proxy drain", "bug-report", "verify", "completion"]
+
+
+class CtlTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.plane = LoopbackControlPlane(f"--operators={ALICE}=operator")
+        try:
+            plane = cls.plane
+            plane.registry.workload("w0", "demo", "w0", ["10.0.0.1"])
+            plane.registry.workload("w1", "demo", "w1", ["10.0.0.2"], tunnel_protocol="NONE")
+            plane.registry.service("web", "demo", ["10.96.0.1"], 80, 8080, ["w1"])
+            plane.registry.write()
+            plane.start()
+            cls.viewer = plane.write_secret("viewer.token", plane.ctl("token", "create", "--operator=vera", "--role=viewer").stdout.strip())
+        except BaseException:
+            cls.tearDownClass()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.plane.__exit__()
+
+    def ctl(self, *arguments, **options):
+        return self.plane.ctl(*arguments, **options).stdout
+
+    def fails(self, code, *arguments, **options):
+        done = self.plane.ctl(*arguments, check=False, **options)
+        self.assertEqual(done.returncode, code, done.stderr + done.stdout)
+        if code != 1:
+            self.assertRegex(done.stderr, r"\Abyrniectl: error: [^\n]+\n\Z")
+        return done.stderr + done.stdout
+
+    def policy_file(self, document):
+        path = self.plane.path("policy.json")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(document)
+        return path
+
+    def test_what_runs(self):
+        self.assertIn("you are           operator-token-file, admin", self.ctl("status"))
+        status = json.loads(self.ctl("status", "-o", "json"))
+        self.assertEqual((status["caller_role"], status["workloads"]), ("admin", 2))
+        self.assertIn("demo/w0", self.ctl("workloads"))
+        self.assertEqual([entry["name"] for entry in json.loads(self.ctl("workloads", "-o=json"))], ["w0", "w1"])
+        self.assertIn("10.0.0.1", self.ctl("workloads", "demo/w0"))
+        self.assertEqual(json.loads(self.ctl("workloads", "--namespace=nowhere", "-o", "json")), [])
+        self.assertIn("1 of 1 usable", self.ctl("services"))
+        self.assertIn("no agent", self.ctl("agents"))
+        self.assertEqual(json.loads(self.ctl("agents", "-o", "json")), [])
+        self.assertIn("no certificate", self.ctl("certs"))
+        self.assertIn("demo/w0", self.ctl("identity", WORKLOAD))
+
+    def test_what_is_wrong_is_named_with_a_remedy(self):
+        text = self.fails(1, "check")
+        self.assertRegex(text, r"BAD +agents-connected +no agent is connected of demo/w0")
+        results = {entry["name"]: entry for entry in json.loads(self.plane.ctl("check", "-o", "json", check=False).stdout)}
+        self.assertEqual(results["agents-connected"]["outcome"], "bad")
+        self.assertTrue(results["agents-connected"]["remedy"])
+        self.assertEqual(results["services"]["outcome"], "good")
+
+    def test_policies(self):
+        file = self.policy_file(policy("p"))
+        self.assertIn("about 2 workloads", self.ctl("policy", "validate", "-f", file))
+        self.assertIn("is in force", self.ctl("policy", "apply", "-f", file))
+        self.assertIn("is in force already", self.ctl("policy", "apply", "--file=-", stdin=policy("p")))
+        self.assertEqual(json.loads(self.ctl("policy", "get", "demo/p")), json.loads(policy("p")))
+        version = json.loads(self.ctl("policy", "get", "demo/p", "-o", "json"))["version"]
+        self.fails(1, "policy", "apply", "-f", self.policy_file(policy("p", port=81)), "--expect=0")
+        self.ctl("policy", "apply", "-f", self.policy_file(policy("p", port=81)), f"--expect={version}")
+        self.assertIn("demo/p", self.ctl("policy", "list"))
+        everything = json.dumps({"name": "all", "namespace": "demo", "scope": "NAMESPACE", "action": "DENY",
+                                 "rules": [{"clauses": [{}]}]})
+        self.assertIn("every connection", self.fails(1, "policy", "apply", "-f", self.policy_file(everything)))
+        self.assertIn("warning: ", self.fails(1, "policy", "validate", "-f", self.policy_file(everything)))
+        self.ctl("policy", "apply", "-f", self.policy_file(everything), "--accept")
+        self.ctl("policy", "delete", "demo/all")
+        self.ctl("policy", "delete", "demo/p")
+        self.fails(1, "policy", "get", "demo/p")
+        self.assertIn("document.action", self.fails(1, "policy", "apply", "-f", self.policy_file(policy("x", action="AUDIT"))))
+
+    def test_tokens(self):
+        self.assertTrue(self.ctl("token", "create", "--identity", WORKLOAD, "--ttl", "5m").strip())
+        token = self.plane.write_secret("bob.token", self.ctl("token", "create", "--operator=bob", "--role=operator", "--ttl=1h").strip())
+        self.assertIn("bob, operator", self.ctl("status", token=token))
+        self.assertIn("bob", self.ctl("token", "list"))
+        self.ctl("token", "revoke", "bob")
+        self.assertIn("revoked", self.fails(4, "status", token=token))
+        self.fails(1, "token", "revoke", "bob")
+
+    def test_join_tokens_are_listed_and_revoked(self):
+        self.ctl("token", "create", "--identity", f"{WORKLOAD}-revoked")
+        listed = [entry for entry in json.loads(self.ctl("token", "list", "--join", "-o", "json"))
+                  if entry["spiffe_id"] == f"{WORKLOAD}-revoked"]
+        self.assertEqual(len(listed), 1)
+        self.assertIn(f"{WORKLOAD}-revoked", self.ctl("token", "list", "--join"))
+        self.ctl("token", "revoke", "--join", listed[0]["id"])
+        self.assertNotIn(f"{WORKLOAD}-revoked", self.ctl("token", "list", "--join"))
+        self.fails(1, "token", "revoke", "--join", listed[0]["id"])
+
+    def test_events(self):
+        self.ctl("token", "create", "--identity", WORKLOAD)
+        self.assertRegex(self.ctl("events"), rf"token_changed  {WORKLOAD}  join token made  by operator-token-file")
+        lines = self.ctl("events", "-o", "json", "--kinds=token_changed")
+        cursor = json.loads(lines[lines.rindex('{\n "event"'):])["event"]["cursor"]
+        self.assertEqual(self.ctl("events", f"--cursor={cursor}"), "")
+        self.assertIn("policy_changed", self.fails(2, "events", "--kinds=nonsense"))
+
+    def test_events_are_followed(self):
+        with subprocess.Popen([binary_path("byrniectl"), "events", "--follow", f"--control_plane=127.0.0.1:{self.plane.port}",
+                               f"--trust_bundle={self.plane.path('bundle.pem')}",
+                               f"--token={self.plane.path('operator.token')}"], stdout=subprocess.PIPE, text=True) as process:
+            try:
+                self.ctl("token", "create", "--operator=followed", "--role=viewer")
+                for line in process.stdout:
+                    if "followed" in line:
+                        break
+            finally:
+                process.terminate()
+        self.ctl("token", "revoke", "followed")
+
+    def test_explain(self):
+        self.assertIn("it fails at source", self.fails(1, "explain", "demo/nobody", "demo/web:80"))
+        answer = json.loads(self.plane.ctl("explain", "10.0.0.1", "demo/web:80", "-o", "json", check=False).stdout)
+        self.assertEqual(answer["first_failed"], "source-certificate")
+        self.assertIn("DESTINATION:PORT", self.fails(2, "explain", "10.0.0.1", "demo/web"))
+
+    def test_exit_codes(self):
+        for arguments in ((), ("nonsense",), ("token", "burn"), ("status", "x"), ("status", "--nonsense"), ("status", "--probe"),
+                          ("status", "--output=xml"), ("token", "create"), ("token", "create", "--operator=x", "--role=god"),
+                          ("token", "create", f"--identity={WORKLOAD}", "--ttl=48h"), ("policy", "apply"), ("completion", "fish"),
+                          ("policy", "apply", "-f", "/nothing"), ("identity", "x"), ("proxy", "log", "loud")):
+            with self.subTest(arguments=arguments):
+                self.fails(2, *arguments)
+        self.fails(3, "status", "--control_plane=127.0.0.1:1")
+        self.fails(3, "proxy", "config", "--admin=127.0.0.1:1")
+        self.fails(4, "token", "list", token=self.viewer)
+        self.assertIn("takes the role operator; vera is viewer",
+                      self.fails(4, "policy", "delete", "demo/x", token=self.viewer))
+        self.fails(4, "status", token=self.plane.write_secret("wrong.token", "wrong"))
+
+    def test_a_certificate_instead_of_a_token(self):
+        identity = self.plane.issue(ALICE)
+        cert = self.plane.write_secret("alice.pem", identity.chain.decode())
+        key = self.plane.write_secret("alice.key", identity.key.decode())
+        other = self.plane.write_secret("other.key", self.plane.issue(WORKLOAD).key.decode())
+        no_token = {"BYRNIE_TOKEN": ""}
+        self.assertIn(f"{ALICE}, operator", self.ctl("status", f"--cert={cert}", f"--key={key}", environment=no_token))
+        self.assertIn("--key", self.fails(2, "status", f"--cert={cert}", environment=no_token))
+        self.assertIn("is not the key", self.fails(2, "status", f"--cert={cert}", f"--key={other}", environment=no_token))
+        self.assertIn("--token", self.fails(2, "status", environment=no_token))
+
+    def test_the_command_line_wins_over_the_environment(self):
+        broken = {"BYRNIE_CONTROL_PLANE": "127.0.0.1:1"}
+        self.fails(3, "status", environment=broken)
+        self.ctl("status", f"--control_plane=127.0.0.1:{self.plane.port}", environment=broken)
+
+    def test_help_at_every_level(self):
+        overview = self.ctl("--help")
+        for command in COMMANDS:
+            self.assertIn(f"\n  {command} ", overview)
+            text = self.ctl(*command.split(), "--help")
+            self.assertTrue(text.startswith(f"Usage: byrniectl {command}"), text)
+            self.assertIn("Exit codes:", text)
+            self.assertLessEqual(max(map(len, text.splitlines())), 100)
+        self.assertIn("policy delete", self.ctl("policy", "--help"))
+        self.assertNotIn("token create", self.ctl("policy", "--help"))
+        # Help needs no configuration.
+        self.assertIn("Usage", self.ctl("status", "--help", environment={"BYRNIE_TRUST_BUNDLE": "/nothing"}))
+
+    def test_completion(self):
+        script = self.ctl("completion", "bash")
+
+        def complete(*words):
+            done = subprocess.run(["bash", "--norc", "-c", script + f"""
+                COMP_WORDS=(byrniectl {' '.join(words)}); [[ -n "{words[-1] if words else ''}" ]] || COMP_WORDS+=("")
+                COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _byrniectl; printf '%s\\n' "${{COMPREPLY[@]}}" """],
+                                  capture_output=True, text=True, check=True)
+            return done.stdout.split()
+        self.assertEqual(complete("pol"), ["policy"])
+        self.assertEqual(complete("policy", "ap"), ["apply"])
+        self.assertEqual(complete("policy", "apply", "--acc"), ["--accept="])
+        self.assertEqual(complete("status", "--outp"), ["--output="])
+        self.assertEqual(complete("status", "--prob"), [])
+        subprocess.run(["bash", "-n"], input=self.ctl("completion", "zsh"), text=True, check=True)
+
+    def test_a_bug_report_has_everything_and_no_secret(self):
+        join = self.ctl("token", "create", "--identity", WORKLOAD).strip()
+        secrets = [join, self.plane.admin_token, open(self.viewer, encoding="ascii").read().strip(), "PRIVATE KEY"]
+        path = self.plane.path("report.tar")
+        pod = f"--pods=plane=127.0.0.1:{self.plane.admin_port}"
+        self.assertEqual(self.ctl("bug-report", f"--file={path}", pod).strip(), path)
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        with tarfile.open(path) as tar:
+            names = [os.path.relpath(member.name, "byrnie-bug-report") for member in tar]
+            contents = {member.name: tar.extractfile(member).read().decode() for member in tar.getmembers()}
+        for name in ("status.json", "workloads.json", "services.json", "agents.json", "policies.json", "check.txt", "events.json",
+                     "byrniectl.txt", "pods/plane/metrics", "pods/plane/index.html"):
+            self.assertIn(name, names)
+        for name, content in contents.items():
+            for secret in secrets:
+                self.assertNotIn(secret, content, name)
+        self.assertIn(WORKLOAD, contents["byrnie-bug-report/events.json"])
+
+    def test_nothing_speaks_to_the_terminal(self):
+        self.fails(1, "workloads", "\x1b[31mred")
+        done = self.plane.ctl("workloads", "\x1b[31mred", check=False)
+        self.assertNotIn("\x1b", done.stderr + done.stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
