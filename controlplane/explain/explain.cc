@@ -1,6 +1,7 @@
 #include "controlplane/explain/explain.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -140,8 +141,9 @@ ExplainStep Bundles(const MeshView& view, const Party& source, const Party& dest
 }
 
 // What happens from the moment the source's proxy has chosen `destination`.
-std::vector<ExplainStep> EndpointSteps(const MeshView& view, const Party& source,
-                                       const Party& destination, const SocketAddress& target) {
+std::vector<ExplainStep> EndpointSteps(const MeshView& view, const PolicySet* policies,
+                                       const Party& source, const Party& destination,
+                                       const SocketAddress& target) {
   std::vector<ExplainStep> steps = {ProtocolStep(source, destination)};
   if (!destination.in_mesh()) return steps;
   Append(PartySteps(view, destination), &steps);
@@ -151,7 +153,7 @@ std::vector<ExplainStep> EndpointSteps(const MeshView& view, const Party& source
   } else {
     steps.push_back(InboundModeStep(target));
   }
-  steps.push_back(PolicyStep(view, source, destination, target));
+  steps.push_back(PolicyStep(policies, source, destination, target));
   return steps;
 }
 
@@ -204,10 +206,12 @@ absl::StatusOr<ExplainAnswer> Explain(const MeshFacts& facts, const ExplainQuest
   const RouteTarget* about = nullptr;
   Party destination;
   size_t failing = 0;
+  const std::shared_ptr<const PolicySet> policies = PoliciesOf(*facts.registry);
   for (const RouteTarget& target : route.targets) {
     Party party = PartyOf("destination", target.workload);
     LookForAgent(view, &party);
-    std::vector<ExplainStep> steps = EndpointSteps(view, source, party, target.address);
+    std::vector<ExplainStep> steps =
+        EndpointSteps(view, policies.get(), source, party, target.address);
     const bool fails = AnyFailed(steps);
     if (about == nullptr || (fails && failing == 0)) {
       chosen = std::move(steps);

@@ -1,6 +1,5 @@
 #include "controlplane/explain/policy_step.h"
 
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,16 +14,6 @@ namespace byrnie {
 namespace {
 
 using Outcome = ExplainStep::Outcome;
-
-std::shared_ptr<const PolicySet> PoliciesOf(const RegistrySnapshot& registry) {
-  google::protobuf::RepeatedPtrField<istio::security::Authorization> policies;
-  for (const auto& entry : registry.resources(ResourceType::kAuthorization)) {
-    policies.Add()->ParseFromString(entry.second.payload);
-  }
-  absl::StatusOr<std::shared_ptr<const PolicySet>> set = PolicySet::Create(1, policies);
-  // As a proxy that rejects them: no policies at all, which denies.
-  return set.ok() ? *set : nullptr;
-}
 
 // " by rules[2]"; empty when the policy does not match.
 std::string RuleOf(const PolicySet& policies, absl::string_view key, const ConnectionFacts& facts) {
@@ -60,10 +49,18 @@ std::string DryRunText(const Decision& decision) {
 
 }  // namespace
 
-ExplainStep PolicyStep(const MeshView& view, const Party& source, const Party& destination,
+std::shared_ptr<const PolicySet> PoliciesOf(const RegistrySnapshot& registry) {
+  google::protobuf::RepeatedPtrField<istio::security::Authorization> policies;
+  for (const auto& entry : registry.resources(ResourceType::kAuthorization)) {
+    policies.Add()->ParseFromString(entry.second.payload);
+  }
+  absl::StatusOr<std::shared_ptr<const PolicySet>> set = PolicySet::Create(1, policies);
+  return set.ok() ? *set : nullptr;
+}
+
+ExplainStep PolicyStep(const PolicySet* policies, const Party& source, const Party& destination,
                        const SocketAddress& target) {
   ExplainStep step{explain_step::kPolicy, Outcome::kFailed, "", ""};
-  const std::shared_ptr<const PolicySet> policies = PoliciesOf(*view.facts().registry);
   if (policies == nullptr) {
     step.reason =
         "proxies do not understand the policies, so that none is in force and all is denied";
@@ -82,7 +79,7 @@ ExplainStep PolicyStep(const MeshView& view, const Party& source, const Party& d
   facts.destination = target;
   facts.plaintext_admitted = !source.in_mesh();
 
-  const Decision decision = Authorize(policies.get(), workload, facts);
+  const Decision decision = Authorize(policies, workload, facts);
   absl::string_view reason = decision.reason;
   if (decision.allowed) {
     step.outcome = Outcome::kOk;
