@@ -95,6 +95,7 @@ Agent::Agent(EventLoop* loop, const AgentConfig& config, Logger* log)
                         ? std::make_unique<ControlPlaneConnector>(
                               loop, CaOptions(config), config.ca_roots_pem, log, &metrics_, random_)
                         : nullptr),
+      ca_kind_(config.ca),
       custodian_(std::make_unique<KeyCustodian>(loop, &metrics_, KeyCustodian::Options())),
       audit_(loop, log),
       ca_(NewCaClient(config)) {
@@ -176,6 +177,10 @@ std::unique_ptr<CaClient> Agent::NewCaClient(const AgentConfig& config) {
 
 void Agent::OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated) {
   link_->OnIdentity(*snapshot);
+  // What an authority of somebody else sends says nothing about the control plane.
+  if (ca_connector_ == nullptr && ca_kind_ == AgentConfig::Ca::kByrnie) {
+    connector_.SetLearnedRoots(snapshot->bundles().Find(snapshot->id().trust_domain())->roots);
+  }
   if (workload_api_ != nullptr) workload_api_->Publish(snapshot, renewer_->identity()->key);
   if (file_sink_ != nullptr) file_sink_->Publish(snapshot, renewer_->identity()->key);
   if (!rotated) return;

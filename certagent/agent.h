@@ -93,6 +93,7 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   ControlPlaneConnector connector_;
   // Null when the control plane is the authority.
   std::unique_ptr<ControlPlaneConnector> ca_connector_;
+  const AgentConfig::Ca ca_kind_;
   std::unique_ptr<KeyCustodian> custodian_;
   SignAudit audit_;
   std::unique_ptr<CaClient> ca_;

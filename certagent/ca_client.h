@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
@@ -23,10 +24,19 @@ struct ClientIdentity {
 };
 using ClientIdentityPtr = std::shared_ptr<const ClientIdentity>;
 
+// A root that will be taken out of the bundles: certificates of it are to be renewed.
+struct TaintedRoot {
+  // As Certificate::FingerprintHex.
+  std::string id;
+  // At a random time within.
+  absl::Duration renew_within;
+};
+
 // A version of the trust bundles as the authority sent it.
 struct TrustBundleUpdate {
   uint64_t version = 0;
   TrustBundleSet bundles;
+  std::vector<TaintedRoot> tainted_roots = {};
 };
 
 // The authority's answer. Parsed, not judged.

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 
@@ -44,6 +45,11 @@ absl::StatusOr<TrustBundleUpdate> ParseTrustBundles(const ca::v1::TrustBundles& 
   TrustBundleUpdate update;
   update.version = message.version();
   ASSIGN_OR_RETURN(update.bundles, TrustBundleSet::Create(std::move(bundles)));
+  for (const ca::v1::TaintedRoot& tainted : message.tainted_roots()) {
+    update.tainted_roots.push_back({absl::BytesToHexString(tainted.sha256()),
+                                    absl::Seconds(tainted.renew_within().seconds()) +
+                                        absl::Nanoseconds(tainted.renew_within().nanos())});
+  }
   return update;
 }
 

@@ -1,5 +1,6 @@
 #include "certagent/control_plane_connector.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -63,7 +64,7 @@ absl::StatusOr<ControlPlaneConnector::Connection> ControlPlaneConnector::MakeCha
   options.target = endpoints_.target(endpoint);
   options.trust_domain = options_.trust_domain;
   options.server_name = options_.server_name == "*" ? HostOf(options.target) : options_.server_name;
-  options.trust_bundle_pem = roots_pem_;
+  options.trust_bundle_pem = absl::StrCat(roots_pem_, AddedPem());
   options.user_agent = absl::StrCat("byrnie-certagent/", kRelease);
   options.revocation_lists = revocation_lists_;
   if (identity != nullptr) {
@@ -118,6 +119,25 @@ void ControlPlaneConnector::RefreshRoots() {
   roots_changed_->Increment();
   log_->Info("trust bundle file changed", {{"file", options_.roots_path}});
   OnTrustChanged();
+}
+
+std::string ControlPlaneConnector::AddedPem() const {
+  const absl::StatusOr<std::vector<CertificatePtr>> of_file = Certificate::ListFromPem(roots_pem_);
+  std::string added;
+  for (const CertificatePtr& root : learned_roots_) {
+    const bool known = of_file.ok() && std::any_of(of_file->begin(), of_file->end(),
+                                                   [&](const CertificatePtr& other) {
+                                                     return other->der() == root->der();
+                                                   });
+    if (!known) absl::StrAppend(&added, "\n", root->ToPem());
+  }
+  return added;
+}
+
+void ControlPlaneConnector::SetLearnedRoots(const std::vector<CertificatePtr>& roots) {
+  const std::string before = AddedPem();
+  learned_roots_ = roots;
+  if (AddedPem() != before) OnTrustChanged();
 }
 
 void ControlPlaneConnector::SetRevocationLists(RevocationListMap lists) {

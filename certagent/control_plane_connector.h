@@ -13,6 +13,7 @@
 #include "certagent/channel_keeper.h"
 #include "certagent/endpoint_set.h"
 #include "common/base/file_fingerprint.h"
+#include "common/crypto/certificate.h"
 #include "common/event/event_loop.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
@@ -21,7 +22,8 @@
 namespace byrnie {
 
 // Makes the agent's channels to a control plane or an authority, at one of several addresses, which
-// it trusts through a file of roots alone. Lives on the agent's loop.
+// it trusts through a file of roots, and through those that who is trusted so has sent. Lives on
+// the agent's loop.
 //
 // The file is looked at every second, and at once when a channel is made: when what it holds has
 // changed, channels are made anew. A file that cannot be read or holds no certificates does not
@@ -60,6 +62,11 @@ class ControlPlaneConnector {
   // address to use have changed.
   absl::StatusOr<Connection> SharedChannel(const ClientIdentityPtr& identity);
 
+  // Roots of the trust domain that came from the control plane itself: trusted beside those of the
+  // file, so that a mesh that moves to another root loses nobody whose file is older. At the start
+  // there are none; channels are made anew when they add to the file or no longer do.
+  void SetLearnedRoots(const std::vector<CertificatePtr>& roots);
+
   // Servers must not be revoked by these; channels are made anew when they change. At the start
   // there are none.
   void SetRevocationLists(RevocationListMap lists);
@@ -74,6 +81,8 @@ class ControlPlaneConnector {
 
  private:
   absl::StatusOr<Connection> MakeChannel(const ClientIdentityPtr& identity);
+  // What the learned roots add to those of the file.
+  std::string AddedPem() const;
   void LookAtFile();
   void RefreshRoots();
   void OnTrustChanged();
@@ -83,6 +92,7 @@ class ControlPlaneConnector {
   Logger* const log_;  // Not owned.
   EndpointSet endpoints_;
   std::string roots_pem_;
+  std::vector<CertificatePtr> learned_roots_;
   RevocationListMap revocation_lists_;
   absl::optional<FileFingerprint> seen_;  // Of the file that was read last.
   std::string complaint_;                 // What was last logged about the file.

@@ -28,6 +28,11 @@ absl::Duration RenewalSchedule::OnFailed(const Instant& now, absl::optional<absl
 
 void RenewalSchedule::Hasten(const Instant& now) { next_ = now; }
 
+void RenewalSchedule::HastenWithin(const Instant& now, absl::Duration within) {
+  const absl::Duration delay = std::max(within, absl::ZeroDuration()) * random_();
+  if (delay < UntilDue(now)) SetNext(now, delay);
+}
+
 void RenewalSchedule::SetNext(const Instant& now, absl::Duration delay) {
   next_ = {now.wall + delay, now.monotonic + delay};
 }

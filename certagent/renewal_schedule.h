@@ -36,6 +36,8 @@ class RenewalSchedule {
                           absl::optional<absl::Duration> retry_after);
   // Makes the next attempt due.
   void Hasten(const Instant& now);
+  // Makes it due at a random time within `within` from now, unless it is due before that anyway.
+  void HastenWithin(const Instant& now, absl::Duration within);
 
   // How far the wall clock has jumped since the last call, the monotonic one being right; zero when
   // what they differ by can be explained by delays. Call it about once a second.

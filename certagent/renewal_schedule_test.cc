@@ -26,6 +26,18 @@ TEST_F(RenewalScheduleTest, IsNeverDueBeforeSomethingHappened) {
   EXPECT_EQ(schedule_.UntilDue(now_), absl::InfiniteDuration());
 }
 
+TEST_F(RenewalScheduleTest, HastensToARandomTimeButNeverDelays) {
+  schedule_.OnIssued(now_, now_.wall + absl::Hours(1), absl::nullopt);
+  random_ = 0.25;
+  schedule_.HastenWithin(now_, absl::Minutes(8));
+  EXPECT_EQ(schedule_.UntilDue(now_), absl::Minutes(2));
+  random_ = 0.75;
+  schedule_.HastenWithin(now_, absl::Minutes(8));
+  EXPECT_EQ(schedule_.UntilDue(now_), absl::Minutes(2));
+  schedule_.HastenWithin(now_, -absl::Minutes(8));
+  EXPECT_TRUE(schedule_.Due(now_));
+}
+
 TEST_F(RenewalScheduleTest, RenewsTenThousandLivesBetween45And80PercentSpreadByATenth) {
   std::mt19937_64 engine(11);
   std::uniform_real_distribution<double> uniform(0, 1);

@@ -9,12 +9,15 @@
 #include "common/base/retry_after.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/csr.h"
+#include "common/identity/svid_root.h"
 #include "common/identity/svid_verifier.h"
 
 namespace byrnie {
 namespace {
 
 constexpr absl::Duration kTick = absl::Seconds(1);
+// An authority that taints a root and goes on signing with it is not asked again at once.
+constexpr absl::Duration kAgainTainted = absl::Minutes(1);
 
 constexpr char kRenewals[] = "byrnie_certagent_renewals_total";
 constexpr char kRenewalsHelp[] = "Attempts to get a certificate, by result.";
@@ -137,7 +140,7 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
     }
   }
   if (withheld_bundles_.has_value()) candidates.push_back(&*withheld_bundles_);
-  const TrustBundleUpdate in_force{bundle_version_, bundles_};
+  const TrustBundleUpdate in_force{bundle_version_, bundles_, tainted_roots_};
   candidates.push_back(&in_force);
   absl::StatusOr<IdentitySnapshotPtr> snapshot = absl::InternalError("no bundles");
   absl::Status first_error;
@@ -171,8 +174,10 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
        {"generation", fresh.generation()},
        {"renew_at", absl::FormatTime(absl::RFC3339_sec, next_attempt(), absl::UTCTimeZone())}});
   const uint64_t version = chosen->version;
+  tainted_roots_ = std::vector<TaintedRoot>(chosen->tainted_roots);
   Publish(*std::move(snapshot), TrustBundleSet(chosen->bundles), /*rotated=*/true);
   if (version != bundle_version_) OnBundlesPublished(version);
+  RenewIfTainted(kAgainTainted);
 }
 
 absl::Status Renewer::WithClockHint(const absl::Status& why) const {
@@ -251,6 +256,24 @@ void Renewer::ReplaceRevoked() {
   log_->Error("our own certificate is revoked, asking for another",
               {{"reason", revoked.message()}});
   RenewNow();
+}
+
+void Renewer::RenewIfTainted(absl::Duration at_least) {
+  if (tainted_roots_.empty()) return;
+  const CertificatePtr own =
+      RootOf(snapshot_->chain(), snapshot_->bundles(), options_.trust_domain, loop_->WallNow());
+  // One that is not valid is being replaced anyway.
+  if (own == nullptr) return;
+  const std::string root = own->FingerprintHex();
+  for (const TaintedRoot& tainted : tainted_roots_) {
+    if (tainted.id != root) continue;
+    schedule_.HastenWithin(Now(), std::max(tainted.renew_within, at_least));
+    ScheduleTick();
+    log_->Info(
+        "the root of our own certificate is about to go, renewing",
+        {{"root", root},
+         {"renew_at", absl::FormatTime(absl::RFC3339_sec, next_attempt(), absl::UTCTimeZone())}});
+  }
 }
 
 void Renewer::SetRevocationLists(RevocationListMap lists) {
@@ -344,9 +367,11 @@ void Renewer::OnTrustBundles(absl::StatusOr<TrustBundleUpdate> update) {
     return;
   }
   const uint64_t version = update->version;
+  tainted_roots_ = std::move(update->tainted_roots);
   Publish(*std::move(snapshot), update->bundles, /*rotated=*/false);
   OnBundlesPublished(version);
   ReplaceRevoked();
+  RenewIfTainted(absl::ZeroDuration());
 }
 
 }  // namespace byrnie

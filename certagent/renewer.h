@@ -122,6 +122,9 @@ class Renewer {
   void Publish(IdentitySnapshotPtr snapshot, const TrustBundleSet& bundles, bool rotated);
   // Asks for another certificate when the bundles in force revoke the present one.
   void ReplaceRevoked();
+  // Renews sooner, at a random time, when the root of the present certificate is to go. The time is
+  // within what the authority wants, or `at_least` where that is longer.
+  void RenewIfTainted(absl::Duration at_least);
   void OnBundlesPublished(uint64_t version);
   void AcknowledgeBundles();
   // Publishes what can be published of a set that does not verify the present chain.
@@ -140,6 +143,7 @@ class Renewer {
   IdentitySnapshotPtr snapshot_;
   ClientIdentityPtr identity_;
   TrustBundleSet bundles_;  // As the authority sent them.
+  std::vector<TaintedRoot> tainted_roots_;
   RevocationListMap revocation_lists_;
   uint64_t bundle_version_ = 0;
   // Of the snapshot that bundle_version_ came with, until the proxy has that in force.

@@ -462,6 +462,42 @@ TEST_F(RenewerTest, AsksForAnotherCertificateWhenItsOwnIsRevoked) {
   EXPECT_NE(published_[2].snapshot->leaf().der(), leaf->der());
 }
 
+TEST_F(RenewerTest, RenewsWithinTheTimeAskedForWhenItsRootIsToGo) {
+  StartAndIssue();
+  TrustBundleUpdate update = ca_.Update(7);
+  update.tainted_roots = {{ca_.root().FingerprintHex(), absl::Minutes(10)}};
+  ca_.SendBundles(update);
+  EXPECT_EQ(ca_.acknowledged, std::vector<uint64_t>{7});
+  loop_.AdvanceTime(absl::Minutes(4));
+  EXPECT_EQ(ca_.calls.size(), 1u);
+  loop_.AdvanceTime(absl::Minutes(2));
+  EXPECT_EQ(ca_.calls.size(), 2u);
+  // An authority that goes on signing with that root is not asked again at once.
+  loop_.AdvanceTime(absl::Minutes(3));
+  EXPECT_EQ(ca_.calls.size(), 2u);
+  // Once it signs with another one, life goes on as before.
+  const TrustBundleSet before = ca_.RootBundle();
+  ca_.ReplaceRoot();
+  TrustBundleMap both = before.bundles();
+  both["cluster.local"].roots.push_back(ca_.RootBundle().Find("cluster.local")->roots.front());
+  update.version = 8;
+  update.bundles = *TrustBundleSet::Create(std::move(both));
+  ca_.SendBundles(update);
+  loop_.AdvanceTime(absl::Minutes(10));
+  ASSERT_EQ(ca_.calls.size(), 3u);
+  loop_.AdvanceTime(absl::Minutes(20));
+  EXPECT_EQ(ca_.calls.size(), 3u);
+}
+
+TEST_F(RenewerTest, DoesNotHurryForTheRootOfOthers) {
+  StartAndIssue();
+  const absl::Time planned = renewer_->next_attempt();
+  TrustBundleUpdate update = ca_.Update(7);
+  update.tainted_roots = {{std::string(64, '0'), absl::ZeroDuration()}};
+  ca_.SendBundles(update);
+  EXPECT_EQ(renewer_->next_attempt(), planned);
+}
+
 TEST_F(RenewerTest, KeepsItsBundlesWhenNewOnesAreBrokenOrEmpty) {
   StartAndIssue();
   ca_.SendBundles(absl::InvalidArgumentError("does not parse"));
