@@ -36,7 +36,7 @@ std::string NodeId(const AgentConfig& config) {
 ControlPlaneConnector::Options ControlPlaneOptions(const AgentConfig& config) {
   ControlPlaneConnector::Options options;
   options.service = "control_plane";
-  options.targets = {config.control_plane};
+  options.targets = config.control_planes;
   options.trust_domain = config.trust_domain;
   options.roots_path = config.trust_bundle_path;
   return options;

@@ -24,7 +24,9 @@
 #include "common/base/secret_bytes.h"
 #include "common/base/status_macros.h"
 
-ABSL_FLAG(std::string, control_plane, "", "HOST:PORT of the control plane's gRPC port. Required.");
+ABSL_FLAG(std::string, control_plane, "",
+          "HOST:PORT of the control plane's gRPC port, or several, separated by commas, of control "
+          "planes that share a store: one is used until it fails, then the next. Required.");
 ABSL_FLAG(std::string, ca, "byrnie",
           "Protocol of the certificate authority: byrnie, or istio (istiod, istio-csr).");
 ABSL_FLAG(
@@ -122,11 +124,17 @@ absl::Status CheckTarget(absl::string_view flag, absl::string_view target) {
   return absl::OkStatus();
 }
 
-absl::Status CheckControlPlane(const std::string& target) {
-  if (target.empty()) {
+absl::Status ReadControlPlanes(AgentConfig* config) {
+  const std::string targets = absl::GetFlag(FLAGS_control_plane);
+  for (absl::string_view target : absl::StrSplit(targets, ',', absl::SkipWhitespace())) {
+    target = absl::StripAsciiWhitespace(target);
+    RETURN_IF_ERROR(CheckTarget("control_plane", target));
+    config->control_planes.emplace_back(target);
+  }
+  if (config->control_planes.empty()) {
     return InFlag("control_plane", "is not set; give HOST:PORT of the control plane");
   }
-  return CheckTarget("control_plane", target);
+  return absl::OkStatus();
 }
 
 // Roots of the trust domain from a file, of which one at least has not expired. `remedy`: what to
@@ -372,8 +380,7 @@ absl::StatusOr<AgentConfig> AgentConfigFromFlags(absl::Time now) {
   }
   config.log_format = format == "json" ? Logger::Format::kJson : Logger::Format::kText;
 
-  config.control_plane = absl::GetFlag(FLAGS_control_plane);
-  RETURN_IF_ERROR(CheckControlPlane(config.control_plane));
+  RETURN_IF_ERROR(ReadControlPlanes(&config));
   config.trust_domain = absl::GetFlag(FLAGS_trust_domain);
   config.network = absl::GetFlag(FLAGS_network);
   absl::Status trust_domain = SpiffeId::CheckTrustDomain(config.trust_domain);

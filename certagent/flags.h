@@ -21,7 +21,8 @@ namespace byrnie {
 
 // The agent's configuration, checked: what a flag can say wrong has been said.
 struct AgentConfig {
-  std::string control_plane;
+  // "HOST:PORT", each; at least one.
+  std::vector<std::string> control_planes;
   // The protocol of the certificate authority.
   enum class Ca { kByrnie, kIstio };
   Ca ca = Ca::kByrnie;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "certagent/agent.h"
 #include "certagent/flags.h"
 #include "certagent/process_hardening.h"
@@ -78,7 +79,7 @@ int main(int argc, char** argv) {
 
   const byrnie::SecretMemoryKind key_memory = byrnie::SecretMemoryInUse();
   log.Info("agent started", {{"release", byrnie::kRelease},
-                             {"control_plane", config->control_plane},
+                             {"control_plane", absl::StrJoin(config->control_planes, ",")},
                              {"link_socket", config->link_socket},
                              {"key_memory", byrnie::SecretMemoryKindName(key_memory)}});
   if (key_memory == byrnie::SecretMemoryKind::kOrdinary) {
