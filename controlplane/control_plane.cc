@@ -9,7 +9,6 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/net/tcp_listener.h"
@@ -48,7 +47,7 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
   if (new_store) {
     // A token or a bundle of an authority that is not kept is of no use to anybody.
     for (const std::string& path : outputs) ::unlink(path.c_str());
-    SqliteStore::Discard(options.store_path);
+    SqliteStore::Discard(options.store.sqlite_path);
   }
   return started;
 }
@@ -72,7 +71,7 @@ absl::Status ControlPlane::StartAll() {
   RETURN_IF_ERROR(CheckOutputs());
   RETURN_IF_ERROR(CheckPortsAreFree());
 
-  RETURN_IF_ERROR(OpenStore());
+  ASSIGN_OR_RETURN(store_, OpenStore(options_.store, clock_, logger_, &new_store_));
   ASSIGN_OR_RETURN(authority_,
                    Authority::LoadOrCreate(store_.get(), options_.trust_domain, clock_));
   observed_store_ = std::make_unique<ObservedStore>(store_.get(), clock_, logger_, &metrics_);
@@ -130,6 +129,7 @@ absl::Status ControlPlane::StartAll() {
   tick_ = loop_->NewTimer([this] { Tick(); });
   tick_->Schedule(kTick);
   observed_store_->BeginLog();
+  jwt_keys_ = std::make_unique<JwtKeyKeeper>(jwt_authority_.get(), observed_store_.get(), logger_);
   logger_->Info(
       "control plane ready",
       {{"trust_domain", options_.trust_domain},
@@ -160,19 +160,6 @@ void ControlPlane::MakeAttestors() {
     }
   }
   attestors_ = std::make_unique<AttestorSet>(std::move(attestors), &metrics_);
-}
-
-absl::Status ControlPlane::OpenStore() {
-  SqliteStore::Found found;
-  ASSIGN_OR_RETURN(store_, SqliteStore::Open(options_.store_path, &found));
-  new_store_ = found.created;
-  if (found.loose_mode.has_value()) {
-    logger_->Warning(
-        "others could get at the store, which holds the CA key; its mode is 0600 now, but a key "
-        "that was read stays known: consider a new --store",
-        {{"path", options_.store_path}, {"mode", absl::StrFormat("%04o", *found.loose_mode)}});
-  }
-  return absl::OkStatus();
 }
 
 absl::Status ControlPlane::LoadPolicies() {
@@ -249,12 +236,8 @@ absl::StatusOr<TrustBundleSet> ControlPlane::CollectBundles() const {
 
 void ControlPlane::FollowTrust() {
   const bool files_changed = trust_files_->Poll();
-  const absl::StatusOr<bool> keys_changed = jwt_authority_->RotateIfDue();
-  if (!keys_changed.ok()) {
-    logger_->Error("cannot look after the keys of JWT-SVIDs",
-                   {{"error", keys_changed.status().message()}});
-  }
-  if (!files_changed && !keys_changed.value_or(false)) return;
+  const bool keys_changed = jwt_keys_->TakeChanged();
+  if (!files_changed && !keys_changed) return;
   absl::StatusOr<TrustBundleSet> bundles = CollectBundles();
   if (!bundles.ok()) {
     logger_->Error("trust files do not go together, what was in force stays",
@@ -279,6 +262,11 @@ void ControlPlane::AddGauges() {
       "End of the control plane's own certificate, as Unix time.", [this] {
         return absl::ToDoubleSeconds(identity_->current()->not_after - absl::UnixEpoch());
       });
+  metrics_.AddCallbackGauge(
+      "byrnie_controlplane_makes_jwt_keys",
+      "1 while this is the control plane, of those that share a store, that makes the keys of "
+      "JWT-SVIDs.",
+      [this] { return jwt_keys_ != nullptr && jwt_keys_->leading() ? 1.0 : 0.0; });
   metrics_.AddCallbackCounter("byrnie_controlplane_log_lines_dropped_total",
                               "Lines of the log dropped because nobody read them in time.",
                               [this] { return static_cast<double>(logger_->dropped_lines()); });

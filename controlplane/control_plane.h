@@ -26,6 +26,7 @@
 #include "controlplane/ca/issuance.h"
 #include "controlplane/ca/istio_service.h"
 #include "controlplane/ca/jwt_authority.h"
+#include "controlplane/ca/jwt_key_keeper.h"
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/discovery/delta_ads.h"
 #include "controlplane/events/event_log.h"
@@ -40,6 +41,7 @@
 #include "controlplane/server/server_identity.h"
 #include "controlplane/store/observed_store.h"
 #include "controlplane/store/store.h"
+#include "controlplane/store/store_location.h"
 #include "controlplane/store/store_mirror.h"
 
 namespace byrnie {
@@ -52,8 +54,7 @@ struct ControlPlaneOptions {
   std::string trust_domain;
   // Host names that the own certificate is for, beside the SPIFFE ID.
   std::vector<std::string> server_names;
-  // File of the SQLite store.
-  std::string store_path;
+  StoreLocation store;
   // No workload certificate lives longer.
   absl::Duration workload_ttl;
   // No JWT-SVID lives longer, and how long a key signs them.
@@ -106,7 +107,6 @@ class ControlPlane {
  private:
   ControlPlane(ControlPlaneOptions options, EventLoop* loop, const Clock* clock, Logger* logger);
   absl::Status StartAll();
-  absl::Status OpenStore();
   // Puts the stored policies in force, and those that another control plane stores later.
   absl::Status LoadPolicies();
   absl::Status CheckPortsAreFree() const;
@@ -144,6 +144,7 @@ class ControlPlane {
   std::unique_ptr<ObservedStore> observed_store_;
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<JwtAuthority> jwt_authority_;
+  std::unique_ptr<JwtKeyKeeper> jwt_keys_;
   std::unique_ptr<TrustBundleSource> bundles_;
   std::unique_ptr<ServerIdentity> identity_;
   std::unique_ptr<JoinTokens> tokens_;

@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
+#include "controlplane/store/store_location.h"
 
 ABSL_FLAG(std::string, listen, "0.0.0.0:15012",
           "where agents and operators connect (gRPC over TLS), IP:PORT");
@@ -26,8 +27,15 @@ ABSL_FLAG(
     "the SPIFFE trust domain certificates are issued for; cannot change once the store exists");
 ABSL_FLAG(
     std::string, store, "",
-    "where the CA and the join tokens are kept: sqlite:PATH; made at the first start, mode 0600, "
-    "holds the CA key");
+    "where the CA, the join tokens and all else is kept: sqlite:PATH, made at the first start, "
+    "mode "
+    "0600, holds the CA key; or, for several control planes, etcd:URL[,URL...][/PREFIX], such as "
+    "etcd:https://10.0.0.1:2379,https://10.0.0.2:2379/byrnie");
+ABSL_FLAG(std::string, etcd_ca, "",
+          "PEM file of the CA that vouches for the etcd of --store=etcd:https://...");
+ABSL_FLAG(std::string, etcd_cert, "",
+          "PEM file of the certificate to show to the etcd, where it asks for one");
+ABSL_FLAG(std::string, etcd_key, "", "PEM file of the key of --etcd_cert");
 ABSL_FLAG(absl::Duration, workload_ttl, absl::Hours(1),
           "the longest life of a workload's certificate, 2s to 720h");
 ABSL_FLAG(absl::Duration, jwt_svid_ttl, absl::Minutes(5),
@@ -148,7 +156,10 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
     }
     options.server_names.emplace_back(name);
   }
-  ASSIGN_OR_RETURN(options.store_path, ReadPath("store", absl::GetFlag(FLAGS_store), "sqlite:"));
+  ASSIGN_OR_RETURN(
+      options.store,
+      ParseStoreLocation(absl::GetFlag(FLAGS_store), absl::GetFlag(FLAGS_etcd_ca),
+                         absl::GetFlag(FLAGS_etcd_cert), absl::GetFlag(FLAGS_etcd_key)));
   options.workload_ttl = absl::GetFlag(FLAGS_workload_ttl);
   if (options.workload_ttl < absl::Seconds(2) || options.workload_ttl > absl::Hours(720)) {
     return Invalid("workload_ttl", absl::StrCat(absl::FormatDuration(options.workload_ttl),

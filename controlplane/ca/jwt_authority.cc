@@ -79,7 +79,16 @@ bool JwtAuthority::SameIds(const Keys& a, const Keys& b) {
                     [](const Key& x, const Key& y) { return x.id == y.id; });
 }
 
-absl::StatusOr<bool> JwtAuthority::RotateIfDue() {
+absl::StatusOr<bool> JwtAuthority::Reload() {
+  absl::MutexLock reload_lock(&reload_mu_);
+  ASSIGN_OR_RETURN(Keys keys, Load(clock_->WallNow()));
+  absl::MutexLock lock(&mu_);
+  const bool changed = !SameIds(keys, keys_);
+  keys_ = std::move(keys);
+  return changed;
+}
+
+absl::StatusOr<bool> JwtAuthority::RotateIfDue(bool may_make) {
   const absl::Time now = clock_->WallNow();
   absl::Time newest = absl::InfinitePast();
   {
@@ -90,14 +99,10 @@ absl::StatusOr<bool> JwtAuthority::RotateIfDue() {
     if (now < next_load_ && next_load_ <= now + interval) return false;
     next_load_ = now + interval;
   }
-  if (newest + options_.rotation - Lead() <= now) {
+  if (may_make && newest + options_.rotation - Lead() <= now) {
     RETURN_IF_ERROR(Add(now + Lead(), newest, now));
   }
-  ASSIGN_OR_RETURN(Keys keys, Load(now));
-  absl::MutexLock lock(&mu_);
-  const bool changed = !SameIds(keys, keys_);
-  keys_ = std::move(keys);
-  return changed;
+  return Reload();
 }
 
 const JwtAuthority::Key* JwtAuthority::Signer(absl::Time now) const {

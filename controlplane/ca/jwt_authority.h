@@ -55,10 +55,12 @@ class JwtAuthority {
   // What tokens are verified with.
   std::vector<JwtKey> PublicKeys() const;
 
-  // Makes the next key when it is time, takes in those of other control planes, and drops those
-  // that have ended. True when PublicKeys() has changed. What there is stays when it fails. To be
-  // called about twice a second.
-  absl::StatusOr<bool> RotateIfDue();
+  // Makes the next key when it is time and `may_make`, takes in those of other control planes, and
+  // drops those that have ended. True when PublicKeys() has changed. What there is stays when it
+  // fails. To be called about twice a second. Blocks on the store.
+  absl::StatusOr<bool> RotateIfDue(bool may_make = true);
+  // Takes in the keys that the store has now. As above.
+  absl::StatusOr<bool> Reload();
 
  private:
   struct Key {
@@ -81,6 +83,8 @@ class JwtAuthority {
   const std::string trust_domain_;
   const Clock* const clock_;  // Not owned.
   const Options options_;
+  // Held while the keys are read and taken in, so that none are replaced by older ones.
+  absl::Mutex reload_mu_;
   mutable absl::Mutex mu_;
   Keys keys_ ABSL_GUARDED_BY(mu_);
   absl::Time next_load_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();

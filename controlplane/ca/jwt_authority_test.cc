@@ -118,6 +118,19 @@ TEST_F(JwtAuthorityTest, TwoThatShareAStoreShareTheKeys) {
   EXPECT_LE(one->PublicKeys().size(), 4u);
 }
 
+TEST_F(JwtAuthorityTest, OneThatMayNotMakeKeysTakesInThoseOfTheOther) {
+  const auto maker = Load();
+  const auto taker = Load();
+  for (int hour = 0; hour < 30; ++hour) {
+    clock_.Advance(absl::Hours(1));
+    EXPECT_THAT(taker->RotateIfDue(/*may_make=*/false), IsOkAndHolds(false));
+  }
+  ASSERT_THAT(maker->RotateIfDue(), IsOkAndHolds(true));
+  EXPECT_THAT(taker->Reload(), IsOkAndHolds(true));
+  EXPECT_EQ(maker->PublicKeys(), taker->PublicKeys());
+  EXPECT_THAT(taker->Reload(), IsOkAndHolds(false));
+}
+
 TEST_F(JwtAuthorityTest, AStoreThatCannotBeWrittenCostsNothingForAWholePeriod) {
   const auto authority = Load();
   store_.FailWith(absl::UnavailableError("disk full"));

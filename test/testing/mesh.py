@@ -85,12 +85,14 @@ class ControlPlane:
         self.process = None
         self.admin_address = "127.0.0.1"
         self.attest = "join_token"
+        # Instead of a file of its own.
+        self.store_flags = None
         self.extra_flags = []
 
     def arguments(self, store=None, bundle=None):
         return [self.mesh.binary("byrnie-controlplane"), f"--listen=0.0.0.0:{self.PORT}",
                 f"--admin={self.admin_address}:{self.ADMIN}", f"--trust_domain={self.trust_domain}",
-                f"--store=sqlite:{store or self.store}", f"--workload_ttl={self.mesh.workload_ttl}",
+                *(self.store_flags or [f"--store=sqlite:{store or self.store}"]), f"--workload_ttl={self.mesh.workload_ttl}",
                 f"--attest={self.attest}", f"--registry=static:{self.registry_path}",
                 f"--trust_bundle_out={bundle or self.bundle}", f"--operator_token_out={self.operator_token}",
                 "--log_format=json", *self.extra_flags]
@@ -137,6 +139,8 @@ class Pod:
         os.chown(self.link_directory, PROXY_UID, PROXY_UID)
         self.link_socket = os.path.join(self.link_directory, "agent.sock")
         self.token = os.path.join(self.directory, "token")
+        # "HOST:PORT", of control planes that share a store.
+        self.control_planes = [f"{self.control_plane.host.address}:{ControlPlane.PORT}"]
         self.proxy = self.agent = None
         self.extra_proxy_flags, self.extra_agent_flags = [], []
         self.redirect_flags, self.proxy_capabilities, self.agent_capabilities = [], [], []
@@ -180,7 +184,7 @@ class Pod:
 
     def agent_arguments(self):
         return [self.mesh.binary("byrnie-certagent"),
-                f"--control_plane={self.control_plane.host.address}:{ControlPlane.PORT}",
+                f"--control_plane={','.join(self.control_planes)}",
                 f"--trust_domain={self.control_plane.trust_domain}", f"--trust_bundle={self.control_plane.bundle}",
                 f"--token={self.token}", f"--spiffe_id={self.spiffe_id}", f"--link_socket={self.link_socket}",
                 "--admin=127.0.0.1:15010", "--log_format=json", *self.extra_agent_flags]

@@ -1,0 +1,273 @@
+#!/usr/bin/python3
+"""Three control planes over one etcd of three members are one control plane, whichever of them dies.
+
+Proved, over https with client certificates: while each control plane and each member of etcd, its leader too, is killed and
+started again in turn, tokens are made and used at all of them; every token that was acknowledged is there and gives exactly
+one certificate, no serial comes twice; a token used at all of them at the same time works once; an agent goes to another
+control plane within five seconds; keys of JWT-SVIDs are made by one and had by all; with all of etcd away agents go on
+renewing, changes are refused with what to do, and work again when it is back.
+"""
+
+import collections
+import os
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from testing import grpc_call
+from testing.case import MeshTestCase, main
+from testing.certificates import leaf_facts, served_leaf
+from testing.etcd import EtcdCluster
+from testing.issuer import der, new_key
+from testing.mesh import ControlPlane, parse_metrics
+from testing.messages import Messages
+from testing.process import wait_until
+
+OK, UNAVAILABLE, UNAUTHENTICATED = 0, 14, 16
+ISSUE = "/byrnie.ca.v1.CertificateAuthority/Issue"
+CREATE_TOKEN = "/byrnie.operator.v1.Operator/CreateJoinToken"
+IDENTITY = "spiffe://cluster.local/ns/demo/sa/client"
+WORKERS = 3
+FAIL_OVER = 5.0
+
+
+class ReplicasTest(MeshTestCase):
+
+    workload_ttl = "10s"
+
+    @classmethod
+    def build(cls):
+        mesh = cls.mesh
+        cls.messages = Messages("byrnie/ca/v1/ca.proto", "byrnie/operator/v1/operator.proto")
+        cls.etcd = EtcdCluster(mesh)
+        cls.etcd.start()
+        cls.planes = [mesh.control_plane] + [ControlPlane(mesh, f"control{number}", number) for number in (3, 4)]
+        for plane in cls.planes:
+            plane.store_flags = cls.etcd.store_flags("test/mesh")
+            plane.extra_flags = ["--jwt_key_rotation=10s"]
+            # One operator, one registry.
+            plane.operator_token, plane.registry_path = mesh.control_plane.operator_token, mesh.control_plane.registry_path
+            plane.start()
+        cls.trust = grpc_call.context_for(mesh.control_plane.bundle)
+        with open(mesh.control_plane.operator_token, encoding="ascii") as token:
+            cls.operator_token = token.read().strip()
+        cls.csr = der(x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(new_key(), hashes.SHA256()))
+        cls.caller = mesh.outsider("caller")
+        cls.pod = mesh.pod("client")
+        cls.pod.control_planes = [f"{plane.host.address}:{ControlPlane.PORT}" for plane in cls.planes]
+        mesh.start()
+
+    def call(self, plane, path, request, token, timeout=15.0):
+        return grpc_call.call(self.caller, plane.host.address, ControlPlane.PORT, self.trust, path,
+                              request.SerializeToString(), token, timeout)
+
+    def create_token(self, plane):
+        """(answer's code, token)"""
+        request = self.messages["byrnie.operator.v1.CreateJoinTokenRequest"](spiffe_id=IDENTITY)
+        answer = self.call(plane, CREATE_TOKEN, request, self.operator_token)
+        token = self.messages["byrnie.operator.v1.CreateJoinTokenResponse"].FromString(answer.response).token
+        return answer.code, token
+
+    def issue(self, plane, token):
+        """(answer's code, IssueResponse)"""
+        answer = self.call(plane, ISSUE, self.messages["byrnie.ca.v1.IssueRequest"](csr=self.csr), token)
+        return answer.code, self.messages["byrnie.ca.v1.IssueResponse"].FromString(answer.response)
+
+    @staticmethod
+    def serial(response):
+        return x509.load_der_x509_certificate(response.certificate_chain[0]).serial_number
+
+    def metrics(self, plane):
+        return parse_metrics(plane.admin("/metrics")[1])
+
+    # A token that was acknowledged is kept, by whoever is killed.
+
+    def use(self, number, token, seen):
+        """Uses a token at one control plane after the other until one says what has become of it."""
+        doubtful = False
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            number += 1
+            try:
+                code, response = self.issue(self.planes[number % len(self.planes)], token)
+            except OSError:
+                doubtful = True
+                continue
+            if code == OK:
+                seen["serials"].append(self.serial(response))
+                return
+            if code == UNAUTHENTICATED:
+                # Used up by an attempt whose answer got lost, or never known.
+                seen["doubtful" if doubtful else "lost"].append(token)
+                return
+            if code != UNAVAILABLE:
+                seen["odd"].append(code)
+                return
+            doubtful = True
+            time.sleep(0.05)
+        seen["stuck"].append(token)
+
+    def work(self, worker, stop, kept, seen):
+        number = worker
+        while not stop.is_set():
+            number += 1
+            try:
+                code, token = self.create_token(self.planes[number % len(self.planes)])
+            except OSError:
+                time.sleep(0.02)
+                continue
+            if code == OK:
+                if number % 3:
+                    self.use(number, token, seen)
+                else:
+                    kept.append(token)
+            elif code == UNAVAILABLE:
+                time.sleep(0.05)
+            else:
+                seen["odd"].append(code)
+            # It is not about load.
+            time.sleep(0.01)
+
+    def test_nothing_acknowledged_is_lost_whoever_dies(self):
+        stop, kept, seen = threading.Event(), [], collections.defaultdict(list)
+        workers = [threading.Thread(target=self.work, args=(worker, stop, kept, seen)) for worker in range(WORKERS)]
+        for worker in workers:
+            worker.start()
+
+        def progress():
+            before = len(seen["serials"]) + len(kept)
+            wait_until(lambda: len(seen["serials"]) + len(kept) >= before + 15, 30, "work that goes on")
+
+        try:
+            progress()
+            for plane in self.planes:
+                plane.process.kill()
+                progress()
+                plane.start()
+            leader = self.etcd.leader()
+            for member in [member for member in self.etcd.members if member is not leader] + [leader]:
+                member.kill()
+                progress()
+                member.start()
+                self.etcd.wait_ready()
+            progress()
+        finally:
+            stop.set()
+            for worker in workers:
+                worker.join()
+        self.assertEqual(seen["lost"] + seen["stuck"] + seen["odd"], [])
+        # Nobody is killed any more, so nothing is in doubt.
+        undisturbed = collections.defaultdict(list)
+        for token in kept:
+            self.use(len(undisturbed["serials"]), token, undisturbed)
+        self.assertEqual(len(undisturbed["serials"]), len(kept), dict(undisturbed))
+        serials = seen["serials"] + undisturbed["serials"]
+        self.assertEqual(len(set(serials)), len(serials), "a serial came twice")
+        for token in kept[:10]:
+            self.assertEqual(self.issue(self.planes[0], token)[0], UNAUTHENTICATED, "a token worked twice")
+        # Attempts that were cut off may have used their token up; they are few.
+        self.assertLess(len(seen["doubtful"]), len(serials) / 4)
+
+    def test_a_token_used_everywhere_at_once_works_once(self):
+        for _ in range(20):
+            code, token = self.create_token(self.planes[0])
+            self.assertEqual(code, OK)
+            codes = []
+            threads = [threading.Thread(target=lambda plane=plane: codes.append(self.issue(plane, token)[0]))
+                       for plane in self.planes * 2]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.assertEqual(sorted(codes), [OK] + [UNAUTHENTICATED] * 5)
+
+    # Agents.
+
+    def connected(self):
+        """The control planes that an agent is connected to."""
+        return [plane for plane in self.planes
+                if plane.process.running() and self.metrics(plane)["byrnie_controlplane_agents_connected"] == 1]
+
+    def test_an_agent_goes_to_another(self):
+        for _ in range(2):
+            used = wait_until(self.connected, 10, "an agent")[0]
+            used.process.kill()
+            began = time.monotonic()
+            wait_until(self.connected, FAIL_OVER, "the agent at another control plane")
+            self.assertLess(time.monotonic() - began, FAIL_OVER)
+            used.start()
+
+    # Keys.
+
+    def jwt_keys(self, plane):
+        code, token = self.create_token(plane)
+        self.assertEqual(code, OK)
+        code, response = self.issue(plane, token)
+        self.assertEqual(code, OK)
+        return {key.key_id for bundle in response.trust_bundles.bundles for key in bundle.jwt_keys}
+
+    def makers(self):
+        return [plane for plane in self.planes
+                if plane.process.running() and self.metrics(plane)["byrnie_controlplane_makes_jwt_keys"] == 1]
+
+    def test_one_makes_the_keys_that_all_have(self):
+        maker = wait_until(self.makers, 15, "one that makes keys")
+        self.assertEqual(len(maker), 1)
+        known = self.jwt_keys(self.planes[0])
+
+        def all_have_the_next():
+            keys = [self.jwt_keys(plane) for plane in self.planes]
+            return keys[0] - known and all(other == keys[0] for other in keys)
+        wait_until(all_have_the_next, 15, "the next key at all of them", every=0.2)
+        maker[0].process.kill()
+        others = wait_until(self.makers, 15, "another that makes keys")
+        self.assertEqual(len(others), 1)
+        maker[0].start()
+        known = self.jwt_keys(self.planes[0])
+        wait_until(all_have_the_next, 20, "the next key at all of them", every=0.2)
+
+    # Without a store.
+
+    def leaf_serial(self):
+        return leaf_facts(served_leaf(self.caller, self.pod.address))["serial"]
+
+    def test_without_etcd_agents_renew_and_changes_are_refused(self):
+        for member in self.etcd.members:
+            member.kill()
+        serials = {self.leaf_serial()}
+        for plane in self.planes:
+            began = time.monotonic()
+            refused = plane.ctl("token", "create", f"--identity={IDENTITY}", check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertRegex(refused.stderr, r"\Abyrniectl: error: [^\n]+\n\Z")
+            for words in ("etcd", "does not answer", "see whether most of its members run", "nothing was changed"):
+                self.assertIn(words, refused.stderr)
+            self.assertLess(time.monotonic() - began, 8)
+            self.assertEqual(plane.ctl("status").returncode, 0)
+        for _ in range(2):
+            wait_until(lambda: self.leaf_serial() not in serials, 12, "a renewal without a store", every=0.2)
+            serials.add(self.leaf_serial())
+        self.etcd.start()
+        for plane in self.planes:
+            wait_until(lambda: self.create_token(plane)[0] == OK, 10, "a token at a control plane whose store is back")
+        wait_until(self.makers, 15, "one that makes keys")
+
+    def test_a_control_plane_without_its_etcd_says_so(self):
+        plane = self.planes[2]
+        self.assertEqual(plane.process.terminate(), 0)
+        flags, plane.store_flags = plane.store_flags, ["--store=etcd:http://127.0.0.1:1"]
+        done = plane.host.run(*plane.arguments(), check=False)
+        plane.store_flags = flags
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("127.0.0.1:1", done.stderr)
+        self.assertIn("does not answer", done.stderr)
+        plane.start()
+
+
+if __name__ == "__main__":
+    main()
