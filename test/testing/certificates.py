@@ -115,6 +115,9 @@ def _stored_values(path):
                     raw = value.encode() if isinstance(value, str) else value
                     if isinstance(raw, bytes) and len(raw) > 32:
                         yield raw
+                        # The P-256 keys, PKCS#8, among what else a record holds.
+                        for found in re.finditer(rb"\x30\x81\x87\x02\x01\x00\x30\x13", raw):
+                            yield raw[found.start():found.start() + 138]
 
 
 def leaf_facts(der):

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import errno
 import os
 import secrets
 import signal
@@ -130,12 +131,23 @@ class MemoryGroup:
                 os.kill(int(pid), signal.SIGKILL)
         return not processes
 
+    def _removed(self):
+        if not self._killed_all():
+            return False
+        try:
+            os.rmdir(self.path)
+        except OSError as error:
+            # One that is listed no more may still be on its way out.
+            if error.errno != errno.EBUSY:
+                raise
+            return False
+        return True
+
     def remove(self):
         """Ends what is in it, and it is gone. May be called again."""
         atexit.unregister(self.remove)
         if self.path is not None and os.path.exists(self.path):
-            wait_until(self._killed_all, 10, "the end of a control group's processes")
-            os.rmdir(self.path)
+            wait_until(self._removed, 10, "the end of a control group's processes")
         self.path = None
         if self._emptied is not None:
             parent, rest = self._emptied
