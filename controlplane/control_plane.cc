@@ -112,6 +112,9 @@ absl::Status ControlPlane::StartAll() {
   registry_.SetListener([this] { discovery_->streams()->WakeAll(); });
   operators_ = std::make_unique<OperatorDirectory>(std::move(operator_hash), options_.operators,
                                                    operator_records_.get(), clock_);
+  operator_token_ = std::make_unique<OperatorTokenFollower>(
+      observed_store_.get(),
+      [this](std::string hash) { operators_->SetFirstHash(std::move(hash)); });
   operator_ = std::make_unique<OperatorService>(
       operators_.get(),
       OperatorSources{operators_.get(), tokens_.get(), authority_.get(), ca_service_.get(),

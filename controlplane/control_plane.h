@@ -32,6 +32,7 @@
 #include "controlplane/events/event_log.h"
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/operator_service.h"
+#include "controlplane/operator/operator_token_follower.h"
 #include "controlplane/policy/policy_admin.h"
 #include "controlplane/policy/record_table.h"
 #include "controlplane/registry/registry.h"
@@ -159,6 +160,7 @@ class ControlPlane {
   std::unique_ptr<StoreMirror> policy_mirror_;
   std::unique_ptr<RecordTable> operator_records_;
   std::unique_ptr<OperatorDirectory> operators_;
+  std::unique_ptr<OperatorTokenFollower> operator_token_;
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<GrpcServer> server_;
   std::unique_ptr<HttpServer> admin_;

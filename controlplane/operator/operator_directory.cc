@@ -115,6 +115,11 @@ absl::StatusOr<std::vector<OperatorDirectory::Stored>> OperatorDirectory::Load()
   return stored;
 }
 
+void OperatorDirectory::SetFirstHash(std::string hash) {
+  absl::MutexLock lock(&mu_);
+  first_hash_ = std::move(hash);
+}
+
 absl::StatusOr<Caller> OperatorDirectory::ByToken(absl::string_view token) const {
   const absl::Status refused =
       absl::UnauthenticatedError("the operator token is unknown, revoked or expired");
@@ -123,7 +128,12 @@ absl::StatusOr<Caller> OperatorDirectory::ByToken(absl::string_view token) const
   if (token.empty() || token.size() > kMaxCredential) return refused;
   // Both sides are hashes: neither the token's bytes nor its length shows in the time this takes.
   const std::string hash = HashBearerToken(token);
-  if (!first_hash_.empty() && TokenHashesEqual(hash, first_hash_)) {
+  std::string first_hash;
+  {
+    absl::MutexLock lock(&mu_);
+    first_hash = first_hash_;
+  }
+  if (!first_hash.empty() && TokenHashesEqual(hash, first_hash)) {
     return Caller{kFirstToken, Role::kAdmin, Caller::Proof::kToken};
   }
   ASSIGN_OR_RETURN(std::vector<Stored> all, Load());

@@ -5,9 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
@@ -53,6 +55,9 @@ class OperatorDirectory {
   OperatorDirectory(std::string first_hash, OperatorIdentities identities, RecordTable* tokens,
                     const Clock* clock);
 
+  // Another token is the first one from now on.
+  void SetFirstHash(std::string hash);
+
   // Unauthenticated when the token is unknown, revoked or expired, without saying which;
   // Unavailable when that cannot be told now.
   absl::StatusOr<Caller> ByToken(absl::string_view token) const;
@@ -77,7 +82,8 @@ class OperatorDirectory {
   struct Stored;
   absl::StatusOr<std::vector<Stored>> Load() const;
 
-  const std::string first_hash_;
+  mutable absl::Mutex mu_;
+  std::string first_hash_ ABSL_GUARDED_BY(mu_);
   const OperatorIdentities identities_;
   RecordTable* const tokens_;  // Not owned.
   const Clock* const clock_;   // Not owned.

@@ -1,5 +1,7 @@
 #include "controlplane/records/operator_token_record.h"
 
+#include <utility>
+
 #include "byrnie/store/v1/operator_token.pb.h"
 #include "common/base/status_macros.h"
 #include "controlplane/records/record_value.h"
@@ -9,9 +11,14 @@ namespace byrnie {
 absl::StatusOr<absl::optional<std::string>> LoadOperatorTokenHash(Store* store) {
   ASSIGN_OR_RETURN(absl::optional<StoreEntry> entry, store->Get(kOperatorTokenKey));
   if (!entry.has_value()) return absl::optional<std::string>();
-  byrnie::store::v1::OperatorToken value;
-  if (!value.ParseFromString(entry->value)) return DamagedRecord(kOperatorTokenKey);
-  return absl::optional<std::string>(value.token_hash());
+  ASSIGN_OR_RETURN(std::string hash, ParseOperatorTokenHash(entry->value));
+  return absl::optional<std::string>(std::move(hash));
+}
+
+absl::StatusOr<std::string> ParseOperatorTokenHash(const std::string& value) {
+  byrnie::store::v1::OperatorToken token;
+  if (!token.ParseFromString(value)) return DamagedRecord(kOperatorTokenKey);
+  return token.token_hash();
 }
 
 absl::Status SetOperatorTokenHash(Store* store, const std::string& hash) {

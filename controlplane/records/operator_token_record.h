@@ -17,6 +17,9 @@ inline constexpr char kOperatorTokenKey[] = "operator_token";
 // what is kept cannot be right; else as the store.
 absl::StatusOr<absl::optional<std::string>> LoadOperatorTokenHash(Store* store);
 
+// The hash in the value of an entry; FailedPrecondition when it cannot be right.
+absl::StatusOr<std::string> ParseOperatorTokenHash(const std::string& value);
+
 // Replaces the hash.
 absl::Status SetOperatorTokenHash(Store* store, const std::string& hash);
 
