@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -117,15 +116,10 @@ absl::StatusOr<std::string> ReadTrustBundle(const std::string& trust_domain, abs
     return InFlag("trust_bundle",
                   absl::StrCat(path, ": ", bundle.status().message(), kBundleRemedy));
   }
-  absl::Time latest = absl::InfinitePast();
-  for (const CertificatePtr& root : bundle->Find(trust_domain)->roots) {
-    latest = std::max(latest, root->not_after());
-  }
-  if (latest <= now) {
-    return InFlag("trust_bundle",
-                  absl::StrCat(path, " expired at ",
-                               absl::FormatTime(absl::RFC3339_sec, latest, absl::UTCTimeZone()),
-                               "; get the present one from the control plane"));
+  const absl::Status current = CheckHasCurrentRoot(bundle->Find(trust_domain)->roots, now);
+  if (!current.ok()) {
+    return InFlag("trust_bundle", absl::StrCat(path, ": ", current.message(),
+                                               "; get the present one from the control plane"));
   }
   return pem;
 }
