@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "common/grpc/status_conversion.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
@@ -16,6 +16,8 @@ namespace byrnie {
 namespace {
 
 constexpr absl::Duration kPause = absl::Milliseconds(100);
+// How long a stream waits for a member that refuses connections, before it asks the next.
+constexpr absl::Duration kRefused = absl::Milliseconds(300);
 
 std::shared_ptr<grpc::ChannelCredentials> Credentials(const EtcdOptions& options) {
   if (!options.tls) return grpc::InsecureChannelCredentials();
@@ -64,13 +66,18 @@ bool NoAnswer(grpc::StatusCode code) {
   }
 }
 
-// Waits for a connection, but not for a member that refuses one.
-bool Connect(grpc::Channel* channel, std::chrono::system_clock::time_point deadline) {
+// Waits for a connection; for a member that refuses one, only so long. Nobody but this drives a
+// channel that has no call: an attempt to connect that nobody waits for runs out of its time,
+// whether the member is back or not.
+bool Connect(grpc::Channel* channel, std::chrono::system_clock::time_point deadline,
+             absl::Duration refused) {
+  const auto refused_until = std::min(deadline, In(refused));
   while (true) {
     const grpc_connectivity_state state = channel->GetState(/*try_to_connect=*/true);
     if (state == GRPC_CHANNEL_READY) return true;
-    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) return false;
-    if (!channel->WaitForStateChange(state, deadline)) return false;
+    if (state == GRPC_CHANNEL_SHUTDOWN) return false;
+    const bool refuses = state == GRPC_CHANNEL_TRANSIENT_FAILURE;
+    if (!channel->WaitForStateChange(state, refuses ? refused_until : deadline)) return false;
   }
 }
 
@@ -105,15 +112,19 @@ void EtcdClient::OnFailed(const Member& member) {
 }
 
 const EtcdClient::Member* EtcdClient::Connected(absl::Duration deadline) {
+  return Connected(deadline, kRefused);
+}
+
+const EtcdClient::Member* EtcdClient::Connected(absl::Duration deadline, absl::Duration refused) {
   const Member& member = members_[preferred()];
   const absl::Duration wait = std::min(deadline - clock_->MonotonicNow(), kAttempt / 2);
-  if (Connect(member.channel.get(), In(wait))) return &member;
+  if (Connect(member.channel.get(), In(wait), refused)) return &member;
   OnFailed(member);
   return nullptr;
 }
 
 EtcdClient::Outcome EtcdClient::Try(absl::Duration deadline, Call call) {
-  const Member* const member = Connected(deadline);
+  const Member* const member = Connected(deadline, absl::ZeroDuration());
   if (member == nullptr) {
     return {absl::UnavailableError(absl::StrCat("no connection to any of ", where_)), false};
   }
@@ -129,7 +140,10 @@ EtcdClient::Outcome EtcdClient::Try(absl::Duration deadline, Call call) {
 
 bool EtcdClient::Pause(absl::Duration deadline) const {
   if (clock_->MonotonicNow() + kPause >= deadline) return false;
-  absl::SleepFor(kPause);
+  const std::chrono::system_clock::time_point end = In(kPause);
+  if (Connect(members_[preferred()].channel.get(), end, kPause)) {
+    std::this_thread::sleep_until(end);
+  }
   return true;
 }
 

@@ -53,11 +53,13 @@ class EtcdClient {
   // Makes attempts until there is an answer or that time has come; for calls that may be carried
   // out more than once.
   absl::Status Retry(absl::Duration deadline, Call call);
-  // Waits a moment between two attempts; false when the deadline would pass.
+  // Waits a moment between two attempts, and connects meanwhile; false when the deadline would
+  // pass.
   bool Pause(absl::Duration deadline) const;
 
-  // The member in use, for streams, connected; null when that has no connection by the deadline:
-  // the next member is in use then.
+  // The member in use, for streams, connected; null when that has no connection in time: the next
+  // member is in use then. Takes a moment also where a member refuses, so that it can be repeated
+  // at once.
   const Member* Connected(absl::Duration deadline);
   // A stream there has failed.
   void OnFailed(const Member& member);
@@ -68,6 +70,8 @@ class EtcdClient {
 
  private:
   size_t preferred() const;
+  // `refused`: how long to wait for a member that refuses connections.
+  const Member* Connected(absl::Duration deadline, absl::Duration refused);
 
   const Clock* const clock_;  // Not owned.
   const std::string where_;

@@ -11,7 +11,7 @@ namespace {
 
 // After a listener that could not read, and an etcd that cannot be watched.
 constexpr absl::Duration kRetry = absl::Seconds(1);
-// After a stream that worked until it broke.
+// After a stream that worked until it broke, and a wait for a connection.
 constexpr absl::Duration kReconnect = absl::Milliseconds(50);
 
 }  // namespace
@@ -58,12 +58,12 @@ bool EtcdWatch::Reset() {
   request.set_key(start_);
   request.set_count_only(true);
   etcdserverpb::RangeResponse response;
-  const EtcdClient::Outcome asked =
-      client_->Try(client_->clock().MonotonicNow() + EtcdClient::kAttempt,
-                   [&](const EtcdClient::Member& member, grpc::ClientContext* context) {
-                     return member.kv->Range(context, request, &response);
-                   });
-  if (!asked.status.ok() || stopping() || !listener_->OnReset().ok()) return false;
+  const absl::Status asked =
+      client_->Retry(client_->clock().MonotonicNow() + EtcdClient::kAttempt,
+                     [&](const EtcdClient::Member& member, grpc::ClientContext* context) {
+                       return member.kv->Range(context, request, &response);
+                     });
+  if (!asked.ok() || stopping() || !listener_->OnReset().ok()) return false;
   // What is changed while it reads is told afterwards.
   next_revision_ = response.header().revision() + 1;
   changes_.clear();
@@ -73,7 +73,7 @@ bool EtcdWatch::Reset() {
 bool EtcdWatch::Follow() {
   const EtcdClient::Member* const member =
       client_->Connected(client_->clock().MonotonicNow() + EtcdClient::kAttempt);
-  if (member == nullptr) return false;
+  if (member == nullptr) return true;
   grpc::ClientContext context;
   // A member that has lost the others ends the stream.
   RequireLeader(&context);

@@ -29,7 +29,7 @@ class EtcdWatch final : public StoreWatch {
   void Run();
   // Lets the listener read, and notes where to begin; false when it is to be tried again.
   bool Reset();
-  // Follows one stream to its end; true when it has told anything.
+  // Follows one stream to its end; true when that has told anything, or when there was none yet.
   bool Follow();
   void Take(etcdserverpb::WatchResponse* response);
   // False when it is time to end.
