@@ -99,6 +99,7 @@ void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
       if (socket != nullptr) socket->ShortenKeepalive();
     }
   });
+  relay_->NoteNextMove(id_);
   const absl::Duration max_age = context_->config->max_connection_age;
   if (max_age != absl::InfiniteDuration()) {
     // Connections that began together do not all come back together.
@@ -215,13 +216,13 @@ AccessRecord Connection::MakeRecord() const {
 
 void Connection::CountBytes() {
   if (relay_ != nullptr && !ended_) {
+    relay_->NoteNextMove(id_);
     AddBytes(relay_->bytes_to_upstream(), relay_->bytes_to_downstream());
   }
 }
 
 void Connection::AddBytes(uint64_t sent, uint64_t received) {
   const ProxyMetrics::PerDirection& metrics = context_->metrics->direction(direction_);
-  // Most connections have moved nothing since they were last looked at.
   if (sent == counted_sent_ && received == counted_received_) return;
   metrics.bytes_sent->Increment(sent - counted_sent_);
   metrics.bytes_received->Increment(received - counted_received_);

@@ -107,7 +107,12 @@ void ConnectionRegistry::AbortAll(absl::string_view reason, absl::string_view de
 }
 
 void ConnectionRegistry::CountBytes() {
-  for (const auto& [id, connection] : connections_) connection->CountBytes();
+  const std::vector<uint64_t> moved = std::move(moved_);
+  moved_.clear();
+  for (const uint64_t id : moved) {
+    Connection* const connection = Find(id);
+    if (connection != nullptr) connection->CountBytes();
+  }
 }
 
 std::vector<uint64_t> ConnectionRegistry::Ids() const {

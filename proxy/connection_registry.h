@@ -47,8 +47,10 @@ class ConnectionRegistry {
   void AbortAged();
   void AbortAll(absl::string_view reason, absl::string_view detail);
 
-  // Adds to the metrics what all have moved since the last call.
+  // Adds to the metrics what has moved since the last call. Idle connections cost it nothing.
   void CountBytes();
+  // For Relay::Options.
+  std::vector<uint64_t>* moved() { return &moved_; }
 
   // Connections that have not ended.
   size_t size() const { return connections_.size(); }
@@ -63,6 +65,8 @@ class ConnectionRegistry {
   // None runs out earlier, so that until then nobody has to look.
   absl::Time next_expiry_ = absl::InfiniteFuture();
   absl::flat_hash_map<uint64_t, std::unique_ptr<Connection>> connections_;
+  // Since the last CountBytes; some have ended since.
+  std::vector<uint64_t> moved_;
   std::vector<std::unique_ptr<Connection>> ended_;
   std::unique_ptr<EventLoop::Deferred> bury_;
 };

@@ -216,9 +216,15 @@ TEST_F(InboundConnectionTest, CarriesWhatIsAllowedAndCountsItWhileItIsOpen) {
   registry_.CountBytes();
   EXPECT_EQ(sent.value(), 5u);
   registry_.CountBytes();
+  ASSERT_EQ(answer.stream->Write(absl::MakeConstSpan(hello, 2)).bytes, 2u);
+  ASSERT_TRUE(loop_.RunUntil([&] { return app->Read(absl::MakeSpan(buffer)).bytes == 2; }));
+  EXPECT_EQ(sent.value(), 5u);
+  registry_.CountBytes();
+  EXPECT_EQ(sent.value(), 7u);
   app.reset();
   ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
-  EXPECT_EQ(sent.value(), 5u);
+  registry_.CountBytes();
+  EXPECT_EQ(sent.value(), 7u);
 }
 
 TEST_F(InboundConnectionTest, TellsAnApplicationThatAsksWhoseConnectionItIs) {

@@ -62,6 +62,8 @@ void Relay::set_on_first_end(absl::AnyInvocable<void()> on_first_end) {
   on_first_end_ = std::move(on_first_end);
 }
 
+void Relay::NoteNextMove(uint64_t id) { next_move_ = options_->moved == nullptr ? 0 : id; }
+
 void Relay::Start() {
   DCHECK(loop_->InLoopThread());
   if (state_ != State::kMade) return;  // Aborted before it began.
@@ -202,7 +204,13 @@ absl::Span<const uint8_t> Relay::WriteOut(Side& from, absl::Span<const uint8_t> 
     }
     from.bytes_out += written.bytes;
     data.remove_prefix(written.bytes);
-    if (written.bytes > 0) last_activity_ = loop_->Now();
+    if (written.bytes > 0) {
+      last_activity_ = loop_->Now();
+      if (next_move_ != 0) {
+        options_->moved->push_back(next_move_);
+        next_move_ = 0;
+      }
+    }
     if (written.status == IoStatus::kWouldBlock) {
       to.write_blocked = true;
       break;

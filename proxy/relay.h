@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -18,7 +19,7 @@ namespace byrnie {
 
 // How a relay ended.
 struct RelayResult {
-  enum class Side {
+  enum class Side : uint8_t {
     kDownstream,
     kUpstream,
     kProxy,  // Abort or a deadline.
@@ -33,7 +34,7 @@ struct RelayResult {
   // The first side to end its direction, or, when `status` is not OK, the one that broke.
   Side ended_by = Side::kProxy;
   // Which deadline ended it; kNone unless `status` is DeadlineExceeded for one of these.
-  enum class Deadline { kNone, kIdle, kHalfClose };
+  enum class Deadline : uint8_t { kNone, kIdle, kHalfClose };
   Deadline deadline = Deadline::kNone;
   // For people and the access log: "downstream closed", "upstream reset: …".
   std::string reason;
@@ -70,6 +71,8 @@ class Relay {
     size_t bytes_per_event = 256 * 1024;
     // Of what is kept. May be null: no limit. Not owned.
     BufferBudget* budget = nullptr;
+    // Where relays note that they have moved something; null: nowhere. Not owned.
+    std::vector<uint64_t>* moved = nullptr;
   };
 
   // Runs once, at the end of a turn, never inside a call to the relay; may destroy the relay.
@@ -86,6 +89,10 @@ class Relay {
   // Runs once, at the first end of a direction, clean or not: the time to shorten TCP keepalives.
   // Set before Start; must not destroy the relay.
   void set_on_first_end(absl::AnyInvocable<void()> on_first_end);
+
+  // The first byte that a stream accepts after this call adds `id`, not 0, to Options::moved: so
+  // whoever counts the bytes of thousands of relays need not look at the idle ones.
+  void NoteNextMove(uint64_t id);
 
   // Takes over both streams' observers. Once.
   void Start();
@@ -181,6 +188,8 @@ class Relay {
   std::unique_ptr<EventLoop::Deferred> deferred_;
   std::unique_ptr<EventLoop::Timer> timer_;
   absl::Duration last_activity_;
+  // Of NoteNextMove; 0: noted.
+  uint64_t next_move_ = 0;
   // What was undelivered when a clean end was last looked at; 0: not yet.
   uint64_t undelivered_ = 0;
   absl::Status status_;

@@ -18,7 +18,9 @@
 namespace byrnie {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 std::string Pattern(size_t size, int seed = 0) {
   std::string bytes(size, '\0');
@@ -183,6 +185,24 @@ TEST_P(RelayTest, CarriesBothWaysAndEndsCleanly) {
   EXPECT_EQ(done_->bytes_to_upstream, 5000u);
   EXPECT_EQ(done_->bytes_to_downstream, 7000u);
   EXPECT_EQ(ends_, 1);
+}
+
+TEST_P(RelayTest, NotesTheNextMoveOfEitherSideOnce) {
+  std::vector<uint64_t> moved;
+  options_.moved = &moved;
+  Connect(GetParam());
+  relay_->NoteNextMove(7);
+  Start();
+  EXPECT_THAT(moved, IsEmpty());
+  client_->Send(Pattern(500, 1));
+  Run();
+  EXPECT_THAT(moved, ElementsAre(7));
+  relay_->NoteNextMove(7);
+  Run();
+  EXPECT_THAT(moved, ElementsAre(7));
+  server_->Send(Pattern(500, 2));
+  Run();
+  EXPECT_THAT(moved, ElementsAre(7, 7));
 }
 
 TEST_P(RelayTest, PassesHalfClosesOnAtEachPointOfTheData) {

@@ -33,9 +33,6 @@ constexpr size_t kScratchSize = 64 * 1024;
 // may be. The end is looked at by the wall clock each time, so that a suspended machine or a set
 // clock does not delay it further.
 constexpr absl::Duration kSweep = absl::Seconds(1);
-// Looking at thousands of idle connections costs more than whatever else they do: with more than
-// these their bytes are counted in every second sweep, with twice as many in every third.
-constexpr size_t kCountedPerSweep = 1000;
 // Connections that are shown to the admin page in one turn: some tens of microseconds.
 constexpr size_t kShownPerTurn = 250;
 // How long a drained listener waits for the clients whose connection request has come already.
@@ -143,6 +140,7 @@ class Worker::Data {
     context_.asked_peers = &asked_peers_;
     context_.scratch = absl::MakeSpan(scratch_.get(), kScratchSize);
     context_.relay_options.budget = dependencies.budget;
+    context_.relay_options.moved = registry_.moved();
     context_.relay_options.idle_timeout = dependencies.config->idle_timeout;
     context_.relay_options.half_close_timeout = dependencies.config->half_close_timeout;
     context_.overload = dependencies.overload;
@@ -287,7 +285,7 @@ class Worker::Data {
   }
 
   void Sweep() {
-    if (++sweeps_ % (1 + registry_.size() / kCountedPerSweep) == 0) registry_.CountBytes();
+    registry_.CountBytes();
     const absl::Time now = context_.loop->WallNow();
     // Connections first, so that their line in the log says why.
     registry_.AbortExpired(now, dependencies_.config->identity_expiry);
@@ -317,7 +315,6 @@ class Worker::Data {
   // Of StopInbound.
   std::unique_ptr<EventLoop::Timer> close_listeners_;
   std::unique_ptr<EventLoop::Timer> sweep_;
-  size_t sweeps_ = 0;
 };
 
 // A question of the admin page on its way.

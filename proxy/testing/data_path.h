@@ -75,6 +75,7 @@ class DataPathTest : public ::testing::Test {
     context_.metrics = &metrics_;
     context_.logger = &logger_;
     context_.registry = &registry_;
+    context_.relay_options.moved = registry_.moved();
     context_.pool = &pool_;
     context_.direct_arrivals = &direct_arrivals_;
     context_.direct_turns = &direct_turns_;
