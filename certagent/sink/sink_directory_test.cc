@@ -112,11 +112,15 @@ TEST_F(SinkDirectoryTest, IsReadableAfterAThousandKillsWhileWriting) {
   int next = 0;
   unsigned random = 1;
   int interrupted = 0;
+  int at_work[2];  // A writer says so here.
+  ASSERT_EQ(pipe2(at_work, O_CLOEXEC), 0);
   for (int round = 0; round < 1000; ++round) {
     const pid_t child = fork();
+    ASSERT_GE(child, 0);
     if (child == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       SinkDirectory sink(options_);
+      if (write(at_work[1], "x", 1) != 1) _exit(2);
       for (int i = next;; ++i) {
         if (!sink.Publish(Numbered(i)).ok() || (i % 3 == 0 && !sink.RemoveReplaced().ok())) {
           _exit(1);
@@ -124,6 +128,8 @@ TEST_F(SinkDirectoryTest, IsReadableAfterAThousandKillsWhileWriting) {
       }
     }
     // Somewhere in the first few writes; a writer that fails is seen below.
+    char said;
+    ASSERT_EQ(read(at_work[0], &said, 1), 1);
     random = random * 1103515245 + 12345;
     absl::SleepFor(absl::Microseconds((random >> 8) % 1500));
     kill(child, SIGKILL);
@@ -147,6 +153,7 @@ TEST_F(SinkDirectoryTest, IsReadableAfterAThousandKillsWhileWriting) {
   }
   // They did hit writes: half-made contents lay about.
   EXPECT_GT(interrupted, 100);
+  for (const int fd : at_work) close(fd);
   ASSERT_THAT(SinkDirectory(options_).RemoveReplaced(), IsOk());
   EXPECT_EQ(Names().size(), 7u);
 }

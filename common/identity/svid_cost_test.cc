@@ -21,7 +21,8 @@ size_t in_use = 0, peak = 0, allocations = 0;
 // BoringSSL takes these, where they are there, for its own.
 extern "C" {
 void* OPENSSL_memory_alloc(size_t size) {
-  void* const memory = std::malloc(size);
+  // Never nothing: BoringSSL copies as much as malloc_usable_size says, and ThreadSanitizer says 1.
+  void* const memory = std::malloc(std::max<size_t>(size, 1));
   in_use += malloc_usable_size(memory);
   peak = std::max(peak, in_use);
   ++allocations;

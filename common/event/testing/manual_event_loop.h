@@ -24,7 +24,8 @@ class ManualEventLoop final : public EventLoop {
   // Runs turns until one in which nothing ran. Fails the test after kMaxTurns: something spins.
   void RunUntilIdle();
   // Runs turns, waiting for descriptors where needed, until `condition` holds; false when it does
-  // not within 10 s of real time. Fake time stands still meanwhile.
+  // not although nothing has run for 10 s of real time, or after kMaxTurns. Fake time stands still
+  // meanwhile. What runs may take long: under a sanitizer it does.
   bool RunUntil(absl::FunctionRef<bool()> condition);
   // Runs until idle, then lets time pass and fires every timer on the way at its own time, running
   // until idle after each.
