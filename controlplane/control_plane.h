@@ -34,7 +34,7 @@
 #include "controlplane/operator/operator_service.h"
 #include "controlplane/operator/operator_token_follower.h"
 #include "controlplane/policy/policy_admin.h"
-#include "controlplane/policy/record_table.h"
+#include "controlplane/records/record_table.h"
 #include "controlplane/registry/registry.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/registry/static_file.h"

@@ -16,7 +16,7 @@
 #include "common/base/secret_bytes.h"
 #include "common/identity/spiffe_id.h"
 #include "controlplane/operator/role.h"
-#include "controlplane/policy/record_table.h"
+#include "controlplane/records/record_table.h"
 
 namespace byrnie {
 

@@ -16,7 +16,7 @@
 #include "common/base/clock.h"
 #include "controlplane/events/event_log.h"
 #include "controlplane/policy/policy_findings.h"
-#include "controlplane/policy/record_table.h"
+#include "controlplane/records/record_table.h"
 #include "controlplane/registry/registry_sources.h"
 #include "istio/security/authorization.pb.h"
 

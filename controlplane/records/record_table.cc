@@ -1,4 +1,4 @@
-#include "controlplane/policy/record_table.h"
+#include "controlplane/records/record_table.h"
 
 #include <utility>
 
