@@ -59,6 +59,10 @@ std::string MemberPath(absl::string_view parent, absl::string_view name) {
 class JsonTreeBuilder {
  public:
   using Node = JsonValue::Node;
+  using OnElement = std::function<absl::Status(absl::string_view member, const JsonValue& element)>;
+
+  // `on_element`, where there is one, gets the elements of the lists within the outermost object.
+  explicit JsonTreeBuilder(const OnElement* on_element = nullptr) : on_element_(on_element) {}
 
   bool null() { return Add(Node(Node::Kind::kNull)); }
   bool boolean(bool value) {
@@ -111,6 +115,7 @@ class JsonTreeBuilder {
   }
 
   absl::StatusOr<JsonValue> Finish() && {
+    RETURN_IF_ERROR(element_error_);
     if (!error_.empty()) return absl::InvalidArgumentError(error_);
     auto root = std::make_shared<const Node>(std::move(root_));
     const Node* node = root.get();
@@ -125,6 +130,7 @@ class JsonTreeBuilder {
   struct Level {
     Node node;
     std::string key;                        // The member of an object that comes next.
+    size_t elements = 0;                    // Of a list, those that were given away.
     absl::flat_hash_set<std::string> keys;  // Those of an object seen so far.
   };
 
@@ -134,17 +140,29 @@ class JsonTreeBuilder {
       return true;
     }
     Level& parent = open_.back();
+    if (on_element_ != nullptr && open_.size() == 2 && parent.node.kind == Node::Kind::kArray &&
+        open_.front().node.kind == Node::Kind::kObject) {
+      return GiveAway(std::move(node), &parent);
+    }
     if (parent.node.kind == Node::Kind::kObject) {
       parent.node.names.push_back(std::move(parent.key));
     }
     parent.node.children.push_back(std::move(node));
     return true;
   }
+  bool GiveAway(Node node, Level* list) {
+    const std::string& member = open_.front().key;
+    auto root = std::make_shared<const Node>(std::move(node));
+    const Node* const top = root.get();
+    element_error_ = (*on_element_)(
+        member, JsonValue(std::move(root), top, absl::StrCat(member, "[", list->elements++, "]")));
+    return element_error_.ok();
+  }
   bool Open(Node node) {
     if (open_.size() >= JsonValue::kMaxDepth) {
       return Fail(absl::StrCat("nested deeper than ", JsonValue::kMaxDepth, " levels"));
     }
-    open_.push_back(Level{std::move(node), {}, {}});
+    open_.push_back(Level{std::move(node), {}, 0, {}});
     return true;
   }
   bool Close() {
@@ -153,24 +171,36 @@ class JsonTreeBuilder {
     return Add(std::move(node));
   }
 
+  const OnElement* const on_element_;  // Not owned; null: everything is kept.
   Node root_;
   std::vector<Level> open_;
   std::string error_;
+  absl::Status element_error_;
 };
 
 JsonValue::JsonValue(std::shared_ptr<const Node> root, const Node* node, std::string path)
     : root_(std::move(root)), node_(node), path_(std::move(path)) {}
 
-absl::StatusOr<JsonValue> JsonValue::Parse(absl::string_view text, size_t max_size) {
+absl::StatusOr<JsonValue> JsonValue::ParseWith(absl::string_view text, size_t max_size,
+                                               JsonTreeBuilder builder) {
   if (text.size() > max_size) {
     return absl::InvalidArgumentError(
         absl::StrCat("JSON text of ", text.size(), " bytes is longer than ", max_size));
   }
-  JsonTreeBuilder builder;
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) {
     builder.Fail("invalid JSON");
   }
   return std::move(builder).Finish();
+}
+
+absl::StatusOr<JsonValue> JsonValue::Parse(absl::string_view text, size_t max_size) {
+  return ParseWith(text, max_size, JsonTreeBuilder());
+}
+
+absl::StatusOr<JsonObject> JsonValue::ParseLists(absl::string_view text, size_t max_size,
+                                                 const JsonTreeBuilder::OnElement& on_element) {
+  ASSIGN_OR_RETURN(JsonValue value, ParseWith(text, max_size, JsonTreeBuilder(&on_element)));
+  return value.AsObject();
 }
 
 JsonValue::Type JsonValue::type() const {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -17,6 +18,7 @@
 namespace byrnie {
 
 class JsonObject;
+class JsonTreeBuilder;
 
 // One value of a parsed JSON text (RFC 8259). A cheap handle: copies share the immutable tree and
 // keep it alive. Knows its place, so that every error says where, as in "workloads[2].addresses[0]:
@@ -32,6 +34,15 @@ class JsonValue {
   // anything that is not strict UTF-8 JSON, nested deeper than kMaxDepth, or has the same key twice
   // in one object.
   static absl::StatusOr<JsonValue> Parse(absl::string_view text, size_t max_size);
+
+  // As Parse, for long lists within one object, {"workloads": [...], "services": [...]}: gives each
+  // element of them to `on_element` as soon as it has been read, with its member's name, and
+  // forgets it, so that the whole is never in memory. Returns the object with its lists empty: what
+  // else is in it is the caller's to check. An error of `on_element` ends it and is returned.
+  static absl::StatusOr<JsonObject> ParseLists(
+      absl::string_view text, size_t max_size,
+      const std::function<absl::Status(absl::string_view member, const JsonValue& element)>&
+          on_element);
 
   Type type() const;
   bool is_null() const { return type() == Type::kNull; }
@@ -55,6 +66,8 @@ class JsonValue {
   friend class JsonTreeBuilder;
   struct Node;
   JsonValue(std::shared_ptr<const Node> root, const Node* node, std::string path);
+  static absl::StatusOr<JsonValue> ParseWith(absl::string_view text, size_t max_size,
+                                             JsonTreeBuilder builder);
   absl::Status WrongType(absl::string_view expected) const;
 
   std::shared_ptr<const Node> root_;

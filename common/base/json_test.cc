@@ -111,5 +111,36 @@ TEST(JsonTest, ValuesOutliveTheDocumentTheyCameFrom) {
   EXPECT_THAT(kept->AsString(), IsOkAndHolds("still here"));
 }
 
+TEST(JsonTest, GivesElementsOfListsOneByOne) {
+  std::vector<std::string> seen;
+  const auto object =
+      JsonValue::ParseLists(R"({"a":[{"n":1},[2],"x"],"b":[],"c":7,"d":[{"n":[1]}]})", kMaxSize,
+                            [&seen](absl::string_view member, const JsonValue& element) {
+                              seen.push_back(absl::StrCat(member, " ", element.path()));
+                              return absl::OkStatus();
+                            });
+  ASSERT_THAT(object, IsOk());
+  EXPECT_THAT(seen, ElementsAre("a a[0]", "a a[1]", "a a[2]", "d d[0]"));
+  EXPECT_TRUE(object->GetArrayOrEmpty("a")->empty());
+  EXPECT_THAT(object->GetInt("c", 0, 9), IsOkAndHolds(7));
+  EXPECT_THAT(object->CheckKeys({"a", "b", "c"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"d\"")));
+}
+
+TEST(JsonTest, AnElementNobodyWantsEndsTheReading) {
+  int seen = 0;
+  const auto refuse = [&seen](absl::string_view, const JsonValue& element) {
+    ++seen;
+    return element.Error("no");
+  };
+  EXPECT_THAT(JsonValue::ParseLists(R"({"a":[1,2]})", kMaxSize, refuse),
+              StatusIs(absl::StatusCode::kInvalidArgument, "a[0]: no"));
+  EXPECT_EQ(seen, 1);
+  EXPECT_THAT(JsonValue::ParseLists("[1]", kMaxSize, refuse),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("expected an object")));
+  EXPECT_THAT(JsonValue::ParseLists(R"({"a":[})", kMaxSize, refuse),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("line 1")));
+}
+
 }  // namespace
 }  // namespace byrnie
