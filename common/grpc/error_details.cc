@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
 
@@ -24,6 +25,14 @@ absl::Status InvalidField(absl::string_view field, absl::string_view description
   violation->set_description(std::string(description));
   SetDetail(&status, detail);
   return status;
+}
+
+absl::Status InvalidDocument(absl::string_view field, const absl::Status& status) {
+  const absl::string_view message = status.message();
+  const size_t colon = message.find(": ");
+  const absl::string_view place = message.substr(0, colon);
+  if (colon == message.npos || absl::StrContains(place, ' ')) return InvalidField(field, message);
+  return InvalidField(absl::StrCat(field, ".", place), message.substr(colon + 2));
 }
 
 absl::Status ResourceNotFound(absl::string_view type, absl::string_view name,

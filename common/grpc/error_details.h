@@ -14,6 +14,10 @@ namespace byrnie {
 // InvalidArgument, "FIELD: DESCRIPTION", with a BadRequest.
 absl::Status InvalidField(absl::string_view field, absl::string_view description);
 
+// InvalidField() of an error whose message begins with its place within a document that is the
+// field `field`: "rules[0].clauses: expected an array" is of "document.rules[0].clauses".
+absl::Status InvalidDocument(absl::string_view field, const absl::Status& status);
+
 // NotFound with a ResourceInfo. `type` is one of google/rpc/error_details.proto's.
 absl::Status ResourceNotFound(absl::string_view type, absl::string_view name,
                               absl::string_view description);

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/json.h"
 #include "common/base/json_writer.h"
@@ -22,17 +21,6 @@ using istio::security::Match;
 using istio::security::Rule;
 using istio::security::ServiceAccountMatch;
 using istio::security::StringMatch;
-
-// Errors of the JSON begin with their place, "rules[0].clauses: what is wrong".
-absl::Status InDocument(const absl::Status& status) {
-  const absl::string_view message = status.message();
-  const size_t colon = message.find(": ");
-  const absl::string_view place = message.substr(0, colon);
-  if (colon == message.npos || absl::StrContains(place, ' ')) {
-    return InvalidField("document", message);
-  }
-  return InvalidField(absl::StrCat("document.", place), message.substr(colon + 2));
-}
 
 absl::StatusOr<Authorization> Parse(absl::string_view text) {
   ASSIGN_OR_RETURN(JsonValue value, JsonValue::Parse(text, kMaxPolicyDocument));
@@ -121,15 +109,9 @@ void Write(const Rule& rule, JsonWriter* json) {
 absl::StatusOr<Authorization> ParsePolicyDocument(absl::string_view text) {
   if (text.empty()) return InvalidField("document", "is empty; give a policy as JSON");
   absl::StatusOr<Authorization> policy = Parse(text);
-  if (!policy.ok()) return InDocument(policy.status());
-  RegistryContent content;
-  content.policies.push_back(*policy);
-  const absl::Status checked = CheckRegistryContent(content);
-  if (!checked.ok()) {
-    absl::string_view message = checked.message();
-    const size_t colon = message.find(": ");
-    return InvalidField("document", colon == message.npos ? message : message.substr(colon + 2));
-  }
+  if (!policy.ok()) return InvalidDocument("document", policy.status());
+  const absl::Status checked = CheckEntry(*policy);
+  if (!checked.ok()) return InvalidField("document", checked.message());
   // What the proxies would say: a policy that they reject would stop all updates of policies.
   const absl::Status converted = ConvertPolicy(*policy).status();
   if (!converted.ok()) return InvalidField("document", converted.message());

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -20,238 +19,165 @@ using istio::workload::PortList;
 using istio::workload::Service;
 using istio::workload::Workload;
 
-// Collects what must be unique or exist over the whole content while it goes through it.
-class Checker {
- public:
-  explicit Checker(const RegistryContent& content) : content_(content) {}
+template <typename... Args>
+absl::Status Error(const Args&... args) {
+  return absl::InvalidArgumentError(absl::StrCat(args...));
+}
 
-  absl::Status Run() {
-    for (size_t i = 0; i < content_.policies.size(); ++i) {
-      where_ = absl::StrCat("policies[", i, "]");
-      RETURN_IF_ERROR(CheckPolicy(content_.policies[i]));
-    }
-    for (size_t i = 0; i < content_.services.size(); ++i) {
-      where_ = absl::StrCat("services[", i, "]");
-      RETURN_IF_ERROR(CheckService(content_.services[i]));
-    }
-    for (size_t i = 0; i < content_.workloads.size(); ++i) {
-      where_ = absl::StrCat("workloads[", i, "]");
-      RETURN_IF_ERROR(CheckWorkload(content_.workloads[i]));
-    }
-    return absl::OkStatus();
+absl::Status CheckName(absl::string_view field, absl::string_view value) {
+  if (value.empty()) return Error("\"", field, "\" is empty; give it a value");
+  // Names meet in keys like "namespace/name" and in SPIFFE IDs: what a path segment may be is
+  // what they may be.
+  if (!SpiffeId::Parse(absl::StrCat("spiffe://x/", value)).ok() ||
+      value.find('/') != absl::string_view::npos) {
+    return Error("\"", field, "\" is \"", value, "\"; use letters, digits, '.', '-' and '_' only");
   }
+  return absl::OkStatus();
+}
 
- private:
-  template <typename... Args>
-  absl::Status Error(const Args&... args) const {
-    return absl::InvalidArgumentError(absl::StrCat(where_, ": ", args...));
+absl::Status CheckPort(absl::string_view field, uint32_t port) {
+  if (port >= 1 && port <= 65535) return absl::OkStatus();
+  return Error("\"", field, "\" is ", port, "; a port is 1 to 65535");
+}
+
+absl::Status CheckLoadBalancing(const LoadBalancing& balancing) {
+  if (!LoadBalancing::Mode_IsValid(balancing.mode())) {
+    return Error("load_balancing: \"mode\" is unknown");
   }
-
-  absl::Status CheckName(absl::string_view field, absl::string_view value) const {
-    if (value.empty()) return Error("\"", field, "\" is empty; give it a value");
-    // Names meet in keys like "namespace/name" and in SPIFFE IDs: what a path segment may be is
-    // what they may be.
-    if (!SpiffeId::Parse(absl::StrCat("spiffe://x/", value)).ok() ||
-        value.find('/') != absl::string_view::npos) {
-      return Error("\"", field, "\" is \"", value,
-                   "\"; use letters, digits, '.', '-' and '_' only");
-    }
-    return absl::OkStatus();
+  if (!LoadBalancing::HealthPolicy_IsValid(balancing.health_policy())) {
+    return Error("load_balancing: \"health_policy\" is unknown");
   }
-
-  absl::Status TakeKey(const std::string& key) {
-    auto inserted = keys_.emplace(key, where_);
-    if (inserted.second) return absl::OkStatus();
-    return Error("\"", key, "\" is the key of ", inserted.first->second,
-                 " already; remove one or rename it");
-  }
-
-  absl::Status TakeAddress(const std::string& network, const std::string& bytes) {
-    absl::StatusOr<IpAddress> ip = IpAddress::FromBytes(bytes);
-    if (!ip.ok()) return Error(ip.status().message());
-    if (ip->IsLoopback() || ip->IsUnspecified()) {
-      return Error("address ", ip->ToString(),
-                   " cannot be reached from other machines; give the one it has on the network");
-    }
-    auto inserted = addresses_.emplace(AddressKey(network, bytes), where_);
-    if (inserted.second) return absl::OkStatus();
-    return Error("address ", ip->ToString(), " belongs to ", inserted.first->second,
-                 " already; every address must be in the file once");
-  }
-
-  absl::Status CheckPort(absl::string_view field, uint32_t port) const {
-    if (port >= 1 && port <= 65535) return absl::OkStatus();
-    return Error("\"", field, "\" is ", port, "; a port is 1 to 65535");
-  }
-
-  absl::Status CheckService(const Service& service) {
-    RETURN_IF_ERROR(CheckName("name", service.name()));
-    RETURN_IF_ERROR(CheckName("namespace", service.namespace_()));
-    RETURN_IF_ERROR(CheckName("hostname", service.hostname()));
-    RETURN_IF_ERROR(TakeKey(ServiceKey(service)));
-    for (const auto& address : service.addresses()) {
-      RETURN_IF_ERROR(TakeAddress(address.network(), address.address()));
-    }
-    auto& ports = service_ports_[ServiceKey(service)];
-    for (const auto& port : service.ports()) {
-      RETURN_IF_ERROR(CheckPort("service_port", port.service_port()));
-      if (port.target_port() != 0) RETURN_IF_ERROR(CheckPort("target_port", port.target_port()));
-      if (!ports.insert(port.service_port()).second) {
-        return Error("service_port ", port.service_port(), " is there twice; remove one");
-      }
-    }
-    for (const std::string& san : service.subject_alt_names()) {
-      const absl::Status valid = SpiffeId::Parse(san).status();
-      if (!valid.ok()) return Error("subject_alt_names: ", valid.message());
-    }
-    return CheckLoadBalancing(service.load_balancing());
-  }
-
-  absl::Status CheckLoadBalancing(const LoadBalancing& balancing) const {
-    if (!LoadBalancing::Mode_IsValid(balancing.mode())) {
-      return Error("load_balancing: \"mode\" is unknown");
-    }
-    if (!LoadBalancing::HealthPolicy_IsValid(balancing.health_policy())) {
-      return Error("load_balancing: \"health_policy\" is unknown");
-    }
-    const bool scoped =
-        balancing.mode() == LoadBalancing::STRICT || balancing.mode() == LoadBalancing::FAILOVER;
-    if (scoped == balancing.routing_preference().empty()) {
-      return Error(
-          "load_balancing: \"mode\" and \"routing_preference\" mean something only together; give "
-          "both or neither");
-    }
-    absl::flat_hash_set<int> seen;
-    for (const int scope : balancing.routing_preference()) {
-      if (!LoadBalancing::Scope_IsValid(scope) || scope == LoadBalancing::UNSPECIFIED_SCOPE) {
-        return Error("load_balancing: a scope of \"routing_preference\" is unknown");
-      }
-      if (!seen.insert(scope).second) {
-        return Error("load_balancing: \"routing_preference\" names ",
-                     LoadBalancing::Scope_Name(static_cast<LoadBalancing::Scope>(scope)),
-                     " twice; remove one");
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status CheckWorkload(const Workload& workload) {
-    if (workload.uid().empty()) return Error("\"uid\" is empty; give it a value");
-    RETURN_IF_ERROR(CheckName("name", workload.name()));
-    RETURN_IF_ERROR(CheckName("namespace", workload.namespace_()));
-    RETURN_IF_ERROR(CheckName("service_account", workload.service_account()));
-    const absl::Status domain = SpiffeId::CheckTrustDomain(workload.trust_domain());
-    if (!domain.ok()) return Error(domain.message());
-    RETURN_IF_ERROR(TakeKey(workload.uid()));
-    if (workload.addresses().empty()) return Error("\"addresses\" is empty; give at least one");
-    for (const std::string& address : workload.addresses()) {
-      RETURN_IF_ERROR(TakeAddress(workload.network(), address));
-    }
-    for (const std::string& policy : workload.authorization_policies()) {
-      RETURN_IF_ERROR(CheckPolicyReference(policy));
-    }
-    for (const auto& service : workload.services()) {
-      RETURN_IF_ERROR(CheckEndpoint(service.first, service.second));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status CheckPolicyReference(const std::string& key) const {
-    auto it = policy_scopes_.find(key);
-    if (it == policy_scopes_.end()) {
-      return Error("authorization_policies: there is no policy \"", key,
-                   "\"; add it to \"policies\", or take it out here");
-    }
-    if (it->second != istio::security::WORKLOAD_SELECTOR) {
-      return Error(
-          "authorization_policies: policy \"", key,
-          "\" applies without being named; give it the scope WORKLOAD_SELECTOR, or take it "
-          "out here");
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status CheckEndpoint(const std::string& key, const PortList& list) const {
-    auto service = service_ports_.find(key);
-    if (service == service_ports_.end()) {
-      return Error("services: there is no service \"", key,
-                   "\" (namespace/hostname); add it to \"services\", or take it out here");
-    }
-    absl::flat_hash_set<uint32_t> seen;
-    for (const auto& port : list.ports()) {
-      if (service->second.count(port.service_port()) == 0) {
-        return Error("services: \"", key, "\" has no service_port ", port.service_port(),
-                     "; add it to the service, or take it out here");
-      }
-      if (port.target_port() != 0) RETURN_IF_ERROR(CheckPort("target_port", port.target_port()));
-      if (!seen.insert(port.service_port()).second) {
-        return Error("services: \"", key, "\" names service_port ", port.service_port(),
-                     " twice; remove one");
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status CheckPolicy(const Authorization& policy) {
-    RETURN_IF_ERROR(CheckName("name", policy.name()));
-    RETURN_IF_ERROR(CheckName("namespace", policy.namespace_()));
-    if (!istio::security::Scope_IsValid(policy.scope())) return Error("\"scope\" is unknown");
-    if (!istio::security::Action_IsValid(policy.action())) return Error("\"action\" is unknown");
-    if (!policy_scopes_.emplace(PolicyKey(policy), policy.scope()).second) {
-      return Error("there is another policy \"", PolicyKey(policy), "\"; remove one or rename it");
-    }
-    for (const auto& rule : policy.rules()) {
-      for (const auto& clause : rule.clauses()) {
-        for (const auto& match : clause.matches()) RETURN_IF_ERROR(CheckMatch(match));
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status CheckMatch(const Match& match) const {
-    for (const auto* list : {&match.namespaces(), &match.not_namespaces(), &match.principals(),
-                             &match.not_principals()}) {
-      for (const StringMatch& value : *list) RETURN_IF_ERROR(CheckStringMatch(value));
-    }
-    for (const auto* list : {&match.source_ips(), &match.not_source_ips(), &match.destination_ips(),
-                             &match.not_destination_ips()}) {
-      for (const auto& block : *list) {
-        const size_t size = block.address().size();
-        if ((size != 4 && size != 16) || block.length() > size * 8) {
-          return Error("an address block has ", size, " bytes and a prefix of ", block.length(),
-                       " bits");
-        }
-      }
-    }
-    for (const auto* list : {&match.destination_ports(), &match.not_destination_ports()}) {
-      for (uint32_t port : *list) RETURN_IF_ERROR(CheckPort("destination_ports", port));
-    }
-    for (const auto* list : {&match.service_accounts(), &match.not_service_accounts()}) {
-      for (const auto& account : *list) {
-        RETURN_IF_ERROR(CheckName("namespace", account.namespace_()));
-        RETURN_IF_ERROR(CheckName("service_account", account.service_account()));
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status CheckStringMatch(const StringMatch& match) const {
-    const bool given = match.has_presence() || !match.exact().empty() || !match.prefix().empty() ||
-                       !match.suffix().empty();
-    if (given) return absl::OkStatus();
+  const bool scoped =
+      balancing.mode() == LoadBalancing::STRICT || balancing.mode() == LoadBalancing::FAILOVER;
+  if (scoped == balancing.routing_preference().empty()) {
     return Error(
-        "a string match is empty; give \"exact\", \"prefix\" or \"suffix\" a text, or "
-        "\"presence\"");
+        "load_balancing: \"mode\" and \"routing_preference\" mean something only together; give "
+        "both or neither");
   }
+  absl::flat_hash_set<int> seen;
+  for (const int scope : balancing.routing_preference()) {
+    if (!LoadBalancing::Scope_IsValid(scope) || scope == LoadBalancing::UNSPECIFIED_SCOPE) {
+      return Error("load_balancing: a scope of \"routing_preference\" is unknown");
+    }
+    if (!seen.insert(scope).second) {
+      return Error("load_balancing: \"routing_preference\" names ",
+                   LoadBalancing::Scope_Name(static_cast<LoadBalancing::Scope>(scope)),
+                   " twice; remove one");
+    }
+  }
+  return absl::OkStatus();
+}
 
-  const RegistryContent& content_;
-  std::string where_;
-  absl::flat_hash_map<std::string, std::string> keys_, addresses_;
-  absl::flat_hash_map<std::string, istio::security::Scope> policy_scopes_;
-  absl::flat_hash_map<std::string, absl::flat_hash_set<uint32_t>> service_ports_;
-};
+absl::Status CheckStringMatch(const StringMatch& match) {
+  const bool given = match.has_presence() || !match.exact().empty() || !match.prefix().empty() ||
+                     !match.suffix().empty();
+  if (given) return absl::OkStatus();
+  return Error(
+      "a string match is empty; give \"exact\", \"prefix\" or \"suffix\" a text, or "
+      "\"presence\"");
+}
+
+absl::Status CheckMatch(const Match& match) {
+  for (const auto* list : {&match.namespaces(), &match.not_namespaces(), &match.principals(),
+                           &match.not_principals()}) {
+    for (const StringMatch& value : *list) RETURN_IF_ERROR(CheckStringMatch(value));
+  }
+  for (const auto* list : {&match.source_ips(), &match.not_source_ips(), &match.destination_ips(),
+                           &match.not_destination_ips()}) {
+    for (const auto& block : *list) {
+      const size_t size = block.address().size();
+      if ((size != 4 && size != 16) || block.length() > size * 8) {
+        return Error("an address block has ", size, " bytes and a prefix of ", block.length(),
+                     " bits");
+      }
+    }
+  }
+  for (const auto* list : {&match.destination_ports(), &match.not_destination_ports()}) {
+    for (uint32_t port : *list) RETURN_IF_ERROR(CheckPort("destination_ports", port));
+  }
+  for (const auto* list : {&match.service_accounts(), &match.not_service_accounts()}) {
+    for (const auto& account : *list) {
+      RETURN_IF_ERROR(CheckName("namespace", account.namespace_()));
+      RETURN_IF_ERROR(CheckName("service_account", account.service_account()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAddress(const std::string& bytes) {
+  const absl::StatusOr<IpAddress> ip = IpAddress::FromBytes(bytes);
+  if (!ip.ok()) return Error(ip.status().message());
+  if (!ip->IsLoopback() && !ip->IsUnspecified()) return absl::OkStatus();
+  return Error("address ", ip->ToString(),
+               " cannot be reached from other machines; give the one it has on the network");
+}
+
+// The ports of a service that a workload listens on.
+absl::Status CheckEndpointPorts(const std::string& key, const PortList& list) {
+  absl::flat_hash_set<uint32_t> seen;
+  for (const auto& port : list.ports()) {
+    if (port.target_port() != 0) RETURN_IF_ERROR(CheckPort("target_port", port.target_port()));
+    if (!seen.insert(port.service_port()).second) {
+      return Error("services: \"", key, "\" names service_port ", port.service_port(),
+                   " twice; remove one");
+    }
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace
+
+absl::string_view EntriesName(const Workload&) { return "workloads"; }
+absl::string_view EntriesName(const Service&) { return "services"; }
+absl::string_view EntriesName(const Authorization&) { return "policies"; }
+
+absl::Status CheckEntry(const Workload& workload) {
+  if (workload.uid().empty()) return Error("\"uid\" is empty; give it a value");
+  RETURN_IF_ERROR(CheckName("name", workload.name()));
+  RETURN_IF_ERROR(CheckName("namespace", workload.namespace_()));
+  RETURN_IF_ERROR(CheckName("service_account", workload.service_account()));
+  const absl::Status domain = SpiffeId::CheckTrustDomain(workload.trust_domain());
+  if (!domain.ok()) return Error(domain.message());
+  if (workload.addresses().empty()) return Error("\"addresses\" is empty; give at least one");
+  for (const std::string& address : workload.addresses()) RETURN_IF_ERROR(CheckAddress(address));
+  for (const auto& service : workload.services()) {
+    RETURN_IF_ERROR(CheckEndpointPorts(service.first, service.second));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckEntry(const Service& service) {
+  RETURN_IF_ERROR(CheckName("name", service.name()));
+  RETURN_IF_ERROR(CheckName("namespace", service.namespace_()));
+  RETURN_IF_ERROR(CheckName("hostname", service.hostname()));
+  for (const auto& address : service.addresses()) RETURN_IF_ERROR(CheckAddress(address.address()));
+  absl::flat_hash_set<uint32_t> ports;
+  for (const auto& port : service.ports()) {
+    RETURN_IF_ERROR(CheckPort("service_port", port.service_port()));
+    if (port.target_port() != 0) RETURN_IF_ERROR(CheckPort("target_port", port.target_port()));
+    if (!ports.insert(port.service_port()).second) {
+      return Error("service_port ", port.service_port(), " is there twice; remove one");
+    }
+  }
+  for (const std::string& san : service.subject_alt_names()) {
+    const absl::Status valid = SpiffeId::Parse(san).status();
+    if (!valid.ok()) return Error("subject_alt_names: ", valid.message());
+  }
+  return CheckLoadBalancing(service.load_balancing());
+}
+
+absl::Status CheckEntry(const Authorization& policy) {
+  RETURN_IF_ERROR(CheckName("name", policy.name()));
+  RETURN_IF_ERROR(CheckName("namespace", policy.namespace_()));
+  if (!istio::security::Scope_IsValid(policy.scope())) return Error("\"scope\" is unknown");
+  if (!istio::security::Action_IsValid(policy.action())) return Error("\"action\" is unknown");
+  for (const auto& rule : policy.rules()) {
+    for (const auto& clause : rule.clauses()) {
+      for (const auto& match : clause.matches()) RETURN_IF_ERROR(CheckMatch(match));
+    }
+  }
+  return absl::OkStatus();
+}
 
 std::string ServiceKey(const Service& service) {
   return absl::StrCat(service.namespace_(), "/", service.hostname());
@@ -265,7 +191,5 @@ std::string AddressKey(const std::string& network, const std::string& address) {
   absl::StatusOr<IpAddress> ip = IpAddress::FromBytes(address);
   return absl::StrCat(network, "/", ip.ok() ? ip->ToString() : "");
 }
-
-absl::Status CheckRegistryContent(const RegistryContent& content) { return Checker(content).Run(); }
 
 }  // namespace byrnie

@@ -1,62 +1,72 @@
 #include "controlplane/registry/registry_sources.h"
 
 #include <utility>
-#include <vector>
 
-#include "absl/container/flat_hash_set.h"
-#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "controlplane/registry/content_checker.h"
+#include "controlplane/registry/change_checker.h"
 #include "controlplane/registry/snapshot.h"
 
 namespace byrnie {
-namespace {
 
-absl::Status CheckApart(const RegistryContent& file, const RegistryContent& api) {
-  absl::flat_hash_set<std::string> keys;
-  for (const auto& policy : file.policies) keys.insert(PolicyKey(policy));
-  for (const auto& policy : api.policies) {
-    if (!keys.contains(PolicyKey(policy))) continue;
-    return absl::AlreadyExistsError(
-        absl::StrCat("policy \"", PolicyKey(policy),
-                     "\" is in the registry file and was applied through the API, too; take it out "
-                     "of the file, or delete it with byrniectl policy delete"));
+absl::Status RegistrySources::Set(Source source, const RegistryContent& content,
+                                  const std::function<absl::Status()>& commit) {
+  ASSIGN_OR_RETURN(ResourceList list, ResourceList::Create(source, content));
+  return Set(std::move(list), commit);
+}
+
+absl::Status RegistrySources::Set(ResourceList list, const std::function<absl::Status()>& commit) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (holding_) {
+      RETURN_IF_ERROR(commit());
+      const Source source = list.source();
+      held_.insert_or_assign(source, std::move(list));
+      return absl::OkStatus();
+    }
   }
+  return Change([&list](const RegistrySnapshot& base) { return ChangeTo(base, list); }, commit);
+}
+
+absl::Status RegistrySources::Change(
+    absl::FunctionRef<absl::StatusOr<RegistryChange>(const RegistrySnapshot&)> make,
+    const std::function<absl::Status()>& commit) {
+  // Held until it is published, so that of two changes the later one is in force.
+  absl::MutexLock lock(&mu_);
+  if (holding_) return absl::UnavailableError("the registry is not complete yet; try again");
+  const RegistrySnapshotPtr base = registry_->snapshot();
+  ASSIGN_OR_RETURN(const RegistryChange change, make(*base));
+  RETURN_IF_ERROR(CheckChange(*base, change));
+  RETURN_IF_ERROR(commit());
+  if (!change.empty()) registry_->Publish(base->With(change));
   return absl::OkStatus();
 }
 
-template <typename T>
-void Append(const std::vector<T>& from, std::vector<T>* to) {
-  to->insert(to->end(), from.begin(), from.end());
+void RegistrySources::Hold() {
+  absl::MutexLock lock(&mu_);
+  holding_ = true;
 }
 
-}  // namespace
-
-absl::Status RegistrySources::Set(Source source, RegistryContent content,
-                                  const std::function<absl::Status()>& commit) {
-  // Held until it is published, so that of two changes the later one is in force.
+absl::Status RegistrySources::Release() {
   absl::MutexLock lock(&mu_);
-  const RegistryContent& file = source == Source::kFile ? content : file_;
-  const RegistryContent& api = source == Source::kApi ? content : api_;
-  RETURN_IF_ERROR(CheckApart(file, api));
-  // The file first: errors name its indexes.
-  RegistryContent all = file;
-  Append(api.workloads, &all.workloads);
-  Append(api.services, &all.services);
-  Append(api.policies, &all.policies);
-  ASSIGN_OR_RETURN(RegistrySnapshotPtr snapshot, RegistrySnapshot::Create(all));
-  RETURN_IF_ERROR(commit());
-  Of(source) = std::move(content);
-  registry_->Publish(std::move(snapshot));
+  holding_ = false;
+  const std::map<Source, ResourceList> held = std::move(held_);
+  held_.clear();
+  const RegistrySnapshotPtr base = registry_->snapshot();
+  RegistryChange change;
+  for (const auto& entry : held) {
+    ASSIGN_OR_RETURN(RegistryChange part, ChangeTo(*base, entry.second));
+    change.put.insert(change.put.end(), part.put.begin(), part.put.end());
+    change.removed.insert(change.removed.end(), part.removed.begin(), part.removed.end());
+  }
+  RETURN_IF_ERROR(CheckChange(*base, change));
+  registry_->Publish(base->With(change));
   return absl::OkStatus();
 }
 
 bool RegistrySources::HasPolicy(Source source, absl::string_view key) const {
-  absl::MutexLock lock(&mu_);
-  for (const auto& policy : (source == Source::kFile ? file_ : api_).policies) {
-    if (PolicyKey(policy) == key) return true;
-  }
-  return false;
+  const RegistrySnapshotPtr registry = snapshot();
+  const Resource* const policy = registry->Find(ResourceType::kAuthorization, key);
+  return policy != nullptr && policy->source == source;
 }
 
 }  // namespace byrnie

@@ -2,76 +2,91 @@
 #define BYRNIE_CONTROLPLANE_REGISTRY_SNAPSHOT_H_
 
 #include <cstddef>
-#include <map>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "controlplane/registry/content.h"
+#include "controlplane/registry/registry_change.h"
+#include "controlplane/registry/resource.h"
+#include "controlplane/registry/resource_map.h"
 
 namespace byrnie {
 
-// The two types of resources discovery serves.
-enum class ResourceType { kAddress = 0, kAuthorization = 1 };
-inline constexpr ResourceType kResourceTypes[] = {ResourceType::kAddress,
-                                                  ResourceType::kAuthorization};
-// "type.googleapis.com/istio.workload.Address" or "…/istio.security.Authorization".
-absl::string_view ResourceTypeUrl(ResourceType type);
-
-// One resource as it goes to agents.
-struct Resource {
-  // The key: a workload's uid, "namespace/hostname" of a service, "namespace/name" of a policy.
-  std::string name;
-  // Of the content alone: the same after a restart, different when anything changes.
-  std::string version;
-  // The serialized istio.workload.Address or istio.security.Authorization.
-  std::string payload;
-  // "network/ip" for every address.
-  std::vector<std::string> aliases;
-};
-
 // All workloads, services and policies of the mesh at one moment, checked against each other.
-// Immutable, thread-safe.
+// Immutable, thread-safe. Snapshots share what is the same in them: the next one costs what
+// changes.
 class RegistrySnapshot {
  public:
-  using Resources = std::map<std::string, Resource, std::less<>>;
+  using Ptr = std::shared_ptr<const RegistrySnapshot>;
+  using Resources = ResourceMap;
 
-  // InvalidArgument names the entry, what is wrong, and the remedy: two entries with one key or
-  // address, a reference to a service, port or policy that does not exist, a name that makes no
-  // SPIFFE ID, an empty match.
-  static absl::StatusOr<std::shared_ptr<const RegistrySnapshot>> Create(
-      const RegistryContent& content);
-  static std::shared_ptr<const RegistrySnapshot> Empty();
+  // InvalidArgument names the entry, what is wrong, and the remedy: as ResourceList::Add and
+  // CheckChange.
+  static absl::StatusOr<Ptr> Create(const RegistryContent& content);
+  static Ptr Empty();
+
+  // This one with a change that CheckChange() has found good.
+  Ptr With(const RegistryChange& change) const;
 
   const Resources& resources(ResourceType type) const {
     return resources_[static_cast<size_t>(type)];
   }
   // Null when there is none. Valid as long as the snapshot.
   const Resource* Find(ResourceType type, absl::string_view name) const;
+  // The same, to be kept.
+  ResourcePtr Get(ResourceType type, absl::string_view name) const;
+  // The one with the address "network/ip"; null when there is none.
+  const Resource* AtAddress(absl::string_view alias) const;
   // All resources somebody needs who asks for `name`: the one with that key, or with the address
   // "network/ip"; a service comes with the workloads behind it. Empty when the name is unknown.
   std::vector<const Resource*> Resolve(ResourceType type, absl::string_view name) const;
+  // The workloads behind a service, and those that name a policy.
+  void ForEachEndpoint(absl::string_view service,
+                       absl::FunctionRef<void(const Resource& workload)> tell) const;
+  void ForEachUser(absl::string_view policy,
+                   absl::FunctionRef<void(const Resource& workload)> tell) const;
 
   size_t workload_count() const { return workload_count_; }
   size_t service_count() const { return service_count_; }
   size_t policy_count() const { return resources(ResourceType::kAuthorization).size(); }
 
  private:
+  friend void DiffAddresses(const RegistrySnapshot&, const RegistrySnapshot&,
+                            absl::FunctionRef<void(absl::string_view)>);
+  friend void DiffEndpoints(const RegistrySnapshot&, const RegistrySnapshot&,
+                            absl::FunctionRef<void(absl::string_view, const Resource&)>);
+
   RegistrySnapshot() = default;
+  RegistrySnapshot(const RegistrySnapshot&) = default;
 
   Resources resources_[2];
-  // "network/ip" to the key of the one resource that has it.
-  absl::flat_hash_map<std::string, std::string> by_address_;
-  // Key of a service to the uids of its workloads.
-  absl::flat_hash_map<std::string, std::vector<std::string>> endpoints_;
+  // By "network/ip".
+  ResourceIndex by_address_;
+  // Workloads by "service\0uid" and "policy\0uid".
+  ResourceIndex endpoints_, users_;
   size_t workload_count_ = 0;
   size_t service_count_ = 0;
 };
 
-using RegistrySnapshotPtr = std::shared_ptr<const RegistrySnapshot>;
+using RegistrySnapshotPtr = RegistrySnapshot::Ptr;
+
+// What is different between two snapshots costs what is different to find.
+
+// Resources, by name, above `above`, until `tell` says false; null: not there.
+void DiffResources(ResourceType type, const RegistrySnapshot& before, const RegistrySnapshot& after,
+                   absl::string_view above,
+                   absl::FunctionRef<bool(const Resource* old_one, const Resource* new_one)> tell);
+// Addresses, "network/ip", that have come, gone, or are another resource's.
+void DiffAddresses(const RegistrySnapshot& before, const RegistrySnapshot& after,
+                   absl::FunctionRef<void(absl::string_view alias)> tell);
+// Workloads behind a service that are new there or have changed.
+void DiffEndpoints(const RegistrySnapshot& before, const RegistrySnapshot& after,
+                   absl::FunctionRef<void(absl::string_view service, const Resource&)> tell);
 
 // What changed between two snapshots, by name.
 struct RegistryDiff {

@@ -1,11 +1,14 @@
 #include "controlplane/registry/static_file.h"
 
+#include <malloc.h>
+
 #include <utility>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
+#include "controlplane/registry/resource_list.h"
 #include "controlplane/registry/snapshot.h"
 #include "controlplane/registry/static_parser.h"
 
@@ -14,6 +17,19 @@ namespace {
 
 constexpr char kReloads[] = "byrnie_controlplane_registry_reloads_total";
 constexpr char kReloadsHelp[] = "Times the registry file was read, by result.";
+// From this size on what reading a file took is given back to the system at once.
+constexpr size_t kLargeFile = 1024 * 1024;
+
+// Makes resources of entries as they are read.
+class Lister final : public RegistryReader {
+ public:
+  absl::Status OnWorkload(istio::workload::Workload workload) override {
+    return list.Add(workload);
+  }
+  absl::Status OnService(istio::workload::Service service) override { return list.Add(service); }
+  absl::Status OnPolicy(istio::security::Authorization policy) override { return list.Add(policy); }
+  ResourceList list{RegistrySource::kFile};
+};
 
 }  // namespace
 
@@ -91,12 +107,19 @@ absl::Status StaticFile::Load() {
                         absl::StrCat("registry file: ", text.status().message(),
                                      "; is --registry=static:FILE right?"));
   }
-  absl::StatusOr<RegistryContent> content = ParseRegistryFile(*text, trust_domain_);
-  const absl::Status set = content.ok()
-                               ? sources_->Set(RegistrySources::Source::kFile, *std::move(content))
-                               : content.status();
+  const absl::Status set = Publish(*text);
+  const bool large = text->size() >= kLargeFile;
+  *text = std::string();
+  // The C library would keep it: several times what the registry needs.
+  if (large) ::malloc_trim(0);
   if (set.ok()) return set;
   return absl::Status(set.code(), absl::StrCat("registry file \"", path_, "\": ", set.message()));
+}
+
+absl::Status StaticFile::Publish(absl::string_view text) const {
+  Lister lister;
+  RETURN_IF_ERROR(ReadRegistryFile(text, trust_domain_, &lister));
+  return sources_->Set(std::move(lister.list));
 }
 
 }  // namespace byrnie

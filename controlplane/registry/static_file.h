@@ -39,6 +39,7 @@ class StaticFile {
              Logger* logger, MetricRegistry* metrics);
   void Tell(const RegistryDiff& addresses, const RegistryDiff& policies) const;
   absl::Status Load();
+  absl::Status Publish(absl::string_view text) const;
 
   const std::string path_;
   const std::string trust_domain_;

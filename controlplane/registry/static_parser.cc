@@ -116,7 +116,10 @@ absl::StatusOr<LoadBalancing> ParseLoadBalancing(const JsonObject& object) {
   return balancing;
 }
 
-absl::StatusOr<Workload> ParseWorkload(const JsonValue& value, const std::string& trust_domain) {
+}  // namespace
+
+absl::StatusOr<Workload> ParseWorkloadEntry(const JsonValue& value,
+                                            const std::string& trust_domain) {
   ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
   RETURN_IF_ERROR(object.CheckKeys({"name", "namespace", "service_account", "addresses", "node",
                                     "network", "cluster_id", "locality", "tunnel_protocol",
@@ -162,7 +165,7 @@ absl::StatusOr<Workload> ParseWorkload(const JsonValue& value, const std::string
   return workload;
 }
 
-absl::StatusOr<Service> ParseService(const JsonValue& value) {
+absl::StatusOr<Service> ParseServiceEntry(const JsonValue& value) {
   ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
   RETURN_IF_ERROR(object.CheckKeys({"name", "namespace", "hostname", "addresses", "network",
                                     "ports", "subject_alt_names", "load_balancing"}));
@@ -190,30 +193,55 @@ absl::StatusOr<Service> ParseService(const JsonValue& value) {
   return service;
 }
 
-}  // namespace
+absl::Status ReadRegistryFile(absl::string_view text, const std::string& trust_domain,
+                              RegistryReader* reader) {
+  ASSIGN_OR_RETURN(
+      JsonObject object,
+      JsonValue::ParseLists(
+          text, kMaxRegistryFileSize,
+          [&](absl::string_view member, const JsonValue& value) -> absl::Status {
+            if (member == "workloads") {
+              ASSIGN_OR_RETURN(Workload workload, ParseWorkloadEntry(value, trust_domain));
+              return reader->OnWorkload(std::move(workload));
+            }
+            if (member == "services") {
+              ASSIGN_OR_RETURN(Service service, ParseServiceEntry(value));
+              return reader->OnService(std::move(service));
+            }
+            if (member == "policies") {
+              ASSIGN_OR_RETURN(istio::security::Authorization policy, ParsePolicy(value));
+              return reader->OnPolicy(std::move(policy));
+            }
+            return absl::OkStatus();  // Found below.
+          }));
+  RETURN_IF_ERROR(object.CheckKeys({"workloads", "services", "policies"}));
+  for (absl::string_view list : {"workloads", "services", "policies"}) {
+    RETURN_IF_ERROR(object.GetArrayOrEmpty(list).status());
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<RegistryContent> ParseRegistryFile(absl::string_view text,
                                                   const std::string& trust_domain) {
-  ASSIGN_OR_RETURN(JsonValue root, JsonValue::Parse(text, kMaxRegistryFileSize));
-  ASSIGN_OR_RETURN(JsonObject object, root.AsObject());
-  RETURN_IF_ERROR(object.CheckKeys({"workloads", "services", "policies"}));
-  RegistryContent content;
-  ASSIGN_OR_RETURN(std::vector<JsonValue> workloads, object.GetArrayOrEmpty("workloads"));
-  for (const JsonValue& value : workloads) {
-    ASSIGN_OR_RETURN(Workload workload, ParseWorkload(value, trust_domain));
-    content.workloads.push_back(std::move(workload));
-  }
-  ASSIGN_OR_RETURN(std::vector<JsonValue> services, object.GetArrayOrEmpty("services"));
-  for (const JsonValue& value : services) {
-    ASSIGN_OR_RETURN(Service service, ParseService(value));
-    content.services.push_back(std::move(service));
-  }
-  ASSIGN_OR_RETURN(std::vector<JsonValue> policies, object.GetArrayOrEmpty("policies"));
-  for (const JsonValue& value : policies) {
-    ASSIGN_OR_RETURN(istio::security::Authorization policy, ParsePolicy(value));
-    content.policies.push_back(std::move(policy));
-  }
-  return content;
+  class Collector final : public RegistryReader {
+   public:
+    absl::Status OnWorkload(Workload workload) override {
+      content.workloads.push_back(std::move(workload));
+      return absl::OkStatus();
+    }
+    absl::Status OnService(Service service) override {
+      content.services.push_back(std::move(service));
+      return absl::OkStatus();
+    }
+    absl::Status OnPolicy(istio::security::Authorization policy) override {
+      content.policies.push_back(std::move(policy));
+      return absl::OkStatus();
+    }
+    RegistryContent content;
+  };
+  Collector collector;
+  RETURN_IF_ERROR(ReadRegistryFile(text, trust_domain, &collector));
+  return std::move(collector.content);
 }
 
 }  // namespace byrnie
