@@ -109,7 +109,8 @@ absl::Status ControlPlane::StartAll() {
       std::make_unique<IstioService>(issuance_.get(), bundles_.get(), options_.trust_domain);
   discovery_ = std::make_unique<DeltaAds>(options_.trust_domain, &registry_, bundles_.get(),
                                           &agents_, clock_, logger_, &metrics_);
-  registry_.SetListener([this] { discovery_->streams()->WakeAll(); });
+  discovery_waker_ = std::make_unique<StreamWaker>([this] { discovery_->streams()->WakeAll(); });
+  registry_.SetListener([this] { discovery_waker_->Wake(); });
   operators_ = std::make_unique<OperatorDirectory>(std::move(operator_hash), options_.operators,
                                                    operator_records_.get(), clock_);
   operator_token_ = std::make_unique<OperatorTokenFollower>(
@@ -184,6 +185,7 @@ ControlPlane::~ControlPlane() {
   tick_ = nullptr;
   policy_mirror_ = nullptr;
   registry_.SetListener(nullptr);
+  discovery_waker_ = nullptr;
   const absl::Status ending = absl::UnavailableError("the control plane is shutting down");
   if (ca_service_ != nullptr) ca_service_->streams()->EndAll(ending);
   if (discovery_ != nullptr) discovery_->streams()->EndAll(ending);
@@ -288,13 +290,22 @@ void ControlPlane::AddGauges() {
       {{"kind", "policy"}});
 }
 
+void ControlPlane::EndStalled(StreamSet* streams) {
+  for (const std::string& address : streams->EndStalled()) {
+    stalled_->Increment();
+    logger_->Warning("stream ended, its reader takes nothing", {{"address", address}});
+  }
+}
+
 void ControlPlane::Tick() {
   tick_->Schedule(kTick);
   registry_file_->Poll();
   if (jwt_files_ != nullptr && jwt_files_->Poll()) jwt_attestor_->SetTrust(jwt_files_->trust());
   FollowTrust();
-  ca_service_->streams()->EndExpired();
-  discovery_->streams()->EndExpired();
+  for (StreamSet* streams : {ca_service_->streams(), discovery_->streams()}) {
+    streams->EndExpired();
+    EndStalled(streams);
+  }
   if (++ticks_ % kTicksBetweenLooksAtOperators == 0) operator_->EndInvalidStreams();
   const absl::StatusOr<bool> rotated = identity_->RotateIfDue();
   if (!rotated.ok()) {

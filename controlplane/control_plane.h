@@ -44,6 +44,8 @@
 #include "controlplane/store/store.h"
 #include "controlplane/store/store_location.h"
 #include "controlplane/store/store_mirror.h"
+#include "controlplane/stream/stream_set.h"
+#include "controlplane/stream/stream_waker.h"
 
 namespace byrnie {
 
@@ -119,6 +121,7 @@ class ControlPlane {
   void FollowTrust();
   void MakeAttestors();
   void AddGauges();
+  void EndStalled(StreamSet* streams);
   void Tick();
 
   const ControlPlaneOptions options_;
@@ -155,6 +158,7 @@ class ControlPlane {
   std::unique_ptr<CaService> ca_service_;
   std::unique_ptr<IstioService> istio_service_;
   std::unique_ptr<DeltaAds> discovery_;
+  std::unique_ptr<StreamWaker> discovery_waker_;
   std::unique_ptr<RecordTable> policy_records_;
   std::unique_ptr<PolicyAdmin> policies_;
   std::unique_ptr<StoreMirror> policy_mirror_;
@@ -164,6 +168,9 @@ class ControlPlane {
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<GrpcServer> server_;
   std::unique_ptr<HttpServer> admin_;
+  Counter* const stalled_ = metrics_.AddCounter("byrnie_controlplane_streams_stalled_total",
+                                                "Streams ended because their readers took nothing "
+                                                "for 20 s while there was something to take.");
   std::unique_ptr<EventLoop::Timer> tick_;
   int ticks_ = 0;
 };

@@ -1,7 +1,10 @@
 #ifndef BYRNIE_COMMON_GRPC_LIVE_STREAM_H_
 #define BYRNIE_COMMON_GRPC_LIVE_STREAM_H_
 
+#include <cstdint>
+
 #include "absl/status/status.h"
+#include "absl/types/optional.h"
 
 namespace byrnie {
 
@@ -15,6 +18,9 @@ class LiveStream {
   // Ends the stream once the message under way is written. Called again, cuts off a reader that has
   // not read it.
   virtual void End(const absl::Status& status) = 0;
+  // While it waits for its reader: a number that is another one as soon as that has taken
+  // something. Absent: it waits for nothing.
+  virtual absl::optional<uint64_t> WaitingForReader() { return absl::nullopt; }
 };
 
 // Owns open streams. Thread-safe; outlives the server.

@@ -1,6 +1,7 @@
 #ifndef BYRNIE_COMMON_GRPC_PUSH_STREAM_H_
 #define BYRNIE_COMMON_GRPC_PUSH_STREAM_H_
 
+#include <cstdint>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -45,10 +46,18 @@ class PushWriter : public Reactor, public Base {
     MaybeFinish(status);
   }
 
+  absl::optional<uint64_t> WaitingForReader() override {
+    absl::MutexLock lock(&mu_);
+    if (!writing_ && (ending_ || !ReaderOwesAnswer())) return absl::nullopt;
+    return taken_;
+  }
+
  protected:
   // The next message to write; absent when there is none now. Under the stream's lock, like the
   // others.
   virtual absl::optional<Response> NextResponse() = 0;
+  // Whether nothing is written because the reader has not answered what it was sent.
+  virtual bool ReaderOwesAnswer() const { return false; }
   virtual void OnStart() {}
   virtual void OnWake() {}
   // The library has the message's bytes: a place to wipe the message.
@@ -83,6 +92,7 @@ class PushWriter : public Reactor, public Base {
   void OnWriteDone(bool ok) override {
     absl::MutexLock lock(&mu_);
     writing_ = false;
+    ++taken_;
     OnWritten(&response_);
     if (ending_) {
       FinishNow();
@@ -101,6 +111,8 @@ class PushWriter : public Reactor, public Base {
   StreamOwner* const owner_;                    // Not owned.
   Response response_ ABSL_GUARDED_BY(mu_);
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  // Messages the library has got rid of.
+  uint64_t taken_ ABSL_GUARDED_BY(mu_) = 0;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mu_);
 };

@@ -38,7 +38,7 @@ class DeltaAds::Stream final : public AgentPushStream<Request, Response> {
   }
 
   absl::optional<Response> NextResponse() override {
-    absl::optional<Response> response = subscriptions_.Next(*service_->registry_->snapshot());
+    absl::optional<Response> response = subscriptions_.Next(service_->registry_->snapshot());
     if (response.has_value()) {
       const bool address = response->type_url() == ResourceTypeUrl(ResourceType::kAddress);
       (address ? service_->counters_.address_pushes : service_->counters_.authorization_pushes)
@@ -47,7 +47,7 @@ class DeltaAds::Stream final : public AgentPushStream<Request, Response> {
     return response;
   }
 
-  void OnWake() override { subscriptions_.OnRegistryChanged(); }
+  bool ReaderOwesAnswer() const override { return subscriptions_.awaits_acknowledgement(); }
 
   DeltaAds* const service_;  // Not owned.
   DeltaSubscriptions subscriptions_;

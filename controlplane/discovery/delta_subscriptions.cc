@@ -25,17 +25,48 @@ absl::Status CheckNames(const google::protobuf::RepeatedPtrField<std::string>& n
   return absl::OkStatus();
 }
 
-void AddResource(const Resource& resource, absl::string_view type_url,
-                 DeltaSubscriptions::Response* response) {
-  auto* out = response->add_resources();
-  out->set_name(resource.name);
-  out->set_version(resource.version);
-  for (const std::string& alias : resource.aliases) out->add_aliases(alias);
-  out->mutable_resource()->set_type_url(std::string(type_url));
-  out->mutable_resource()->set_value(resource.payload);
+// What the client has of a key.
+absl::optional<std::string> VersionOf(const Resource* resource) {
+  if (resource == nullptr) return absl::nullopt;
+  return resource->version;
 }
 
 }  // namespace
+
+// A response that is being filled.
+class DeltaSubscriptions::Filling {
+ public:
+  explicit Filling(ResourceType type) : type_(type) {}
+
+  ResourceType type() const { return type_; }
+  bool full() const { return bytes_ >= kResponseBytes; }
+  bool empty() const {
+    return response_.resources().empty() && response_.removed_resources().empty();
+  }
+
+  void Send(const Resource& resource) {
+    auto* out = response_.add_resources();
+    out->set_name(resource.name);
+    out->set_version(resource.version);
+    for (const std::string& alias : resource.aliases) out->add_aliases(alias);
+    out->mutable_resource()->set_type_url(std::string(ResourceTypeUrl(type_)));
+    out->mutable_resource()->set_value(resource.payload);
+    bytes_ += resource.payload.size() + 2 * resource.name.size() + 64;
+  }
+  void Remove(const std::string& name) {
+    response_.add_removed_resources(name);
+    bytes_ += name.size() + 8;
+  }
+  Response Take() {
+    response_.set_type_url(std::string(ResourceTypeUrl(type_)));
+    return std::move(response_);
+  }
+
+ private:
+  const ResourceType type_;
+  Response response_;
+  size_t bytes_ = 0;
+};
 
 DeltaSubscriptions::Type* DeltaSubscriptions::FindType(const std::string& url) {
   for (ResourceType type : kResourceTypes) {
@@ -90,7 +121,6 @@ absl::Status DeltaSubscriptions::Subscribe(const Request& request, Type* type) {
   if (first) {
     type->started = true;
     type->owes_answer = true;
-    type->dirty = true;
     // The legacy wildcard: nothing named means everything.
     if (request.resource_names_subscribe().empty()) type->wildcard = true;
     for (const auto& entry : request.initial_resource_versions()) {
@@ -98,28 +128,28 @@ absl::Status DeltaSubscriptions::Subscribe(const Request& request, Type* type) {
         return absl::InvalidArgumentError("an initial resource name is too long");
       }
       type->sent.emplace(entry.first, entry.second);
+      type->keys_due.insert(entry.first);
     }
   }
   for (const std::string& name : request.resource_names_subscribe()) {
-    type->dirty = true;
     if (name == kWildcard) {
       type->wildcard = true;
       type->owes_answer = true;
       continue;
     }
     type->names.insert(name);
+    type->names_due.insert(name);
     type->dropped.erase(name);
     // On the first request the client has said what it has; later, asking again means it wants it
     // again.
     if (!first) type->asked.insert(name);
   }
   for (const std::string& name : request.resource_names_unsubscribe()) {
-    type->dirty = true;
     if (name == kWildcard) {
-      type->wildcard_dropped |= type->wildcard;
       type->wildcard = false;
     } else if (type->names.erase(name) > 0) {
       type->asked.erase(name);
+      type->names_due.erase(name);
       type->absent.erase(name);
       type->dropped.insert(name);
     }
@@ -131,116 +161,203 @@ absl::Status DeltaSubscriptions::Subscribe(const Request& request, Type* type) {
   return absl::OkStatus();
 }
 
-void DeltaSubscriptions::OnRegistryChanged() {
-  for (Type& type : types_) type.dirty |= type.started;
-}
-
 absl::optional<DeltaSubscriptions::Response> DeltaSubscriptions::Next(
-    const RegistrySnapshot& snapshot) {
-  if (unacknowledged_.size() >= kMaxUnacknowledged) return absl::nullopt;
+    const RegistrySnapshotPtr& snapshot) {
+  if (awaits_acknowledgement()) return absl::nullopt;
   for (ResourceType type : kResourceTypes) {
-    if (!types_[static_cast<size_t>(type)].dirty) continue;
+    if (!types_[static_cast<size_t>(type)].started) continue;
     absl::optional<Response> response = NextOf(type, snapshot);
     if (response.has_value()) return response;
   }
   return NextUnknownType();
 }
 
-// Takes out of `sent` what nobody subscribes to any more.
+absl::optional<DeltaSubscriptions::Response> DeltaSubscriptions::NextOf(
+    ResourceType resource_type, const RegistrySnapshotPtr& snapshot) {
+  Type& type = types_[static_cast<size_t>(resource_type)];
+  Follow(resource_type, snapshot, &type);
+  Forget(resource_type, *snapshot, &type);
+  Filling out(resource_type);
+  Resolve(*snapshot, &type, &out);
+  Compare(*snapshot, &type.keys_due, &type, &out);
+  Compare(*snapshot, &type.services_due, &type, &out);
+  if (type.walk.has_value()) GoOn(snapshot, &*type.walk, &out);
+  if (out.empty() && !type.owes_answer) return absl::nullopt;
+  type.owes_answer = false;
+  Response response = out.Take();
+  Seal(&response);
+  return response;
+}
+
+// Finds what a new snapshot, and a wildcard that has come or gone, make due.
+void DeltaSubscriptions::Follow(ResourceType resource_type, const RegistrySnapshotPtr& snapshot,
+                                Type* type) {
+  if (type->wildcard && !type->walk.has_value()) BeginWalk(snapshot, type);
+  if (!type->wildcard && type->walk.has_value()) EndWalk(resource_type, type);
+  if (type->seen == snapshot) return;
+  if (type->seen != nullptr) Mark(resource_type, *snapshot, type);
+  type->seen = snapshot;
+}
+
+void DeltaSubscriptions::BeginWalk(const RegistrySnapshotPtr& snapshot, Type* type) {
+  type->walk = Walk{RegistrySnapshot::Empty(), snapshot, "", std::move(type->sent)};
+  type->sent.clear();
+  type->keys_due.clear();
+  type->services_due.clear();
+}
+
+// What the client has of what its names stand for is all that is remembered; what is due of it is
+// found anew.
+void DeltaSubscriptions::EndWalk(ResourceType resource_type, Type* type) {
+  const Walk walk = *std::move(type->walk);
+  type->walk.reset();
+  for (const std::string& name : type->names) {
+    for (const RegistrySnapshotPtr& view : {walk.from, walk.to}) {
+      for (const Resource* resource : view->Resolve(resource_type, name)) {
+        const std::string& key = resource->name;
+        const RegistrySnapshotPtr& passed = key <= walk.cursor ? walk.to : walk.from;
+        absl::optional<std::string> version = VersionOf(passed->Find(resource_type, key));
+        const auto claimed = walk.claimed.find(key);
+        if (!version.has_value() && claimed != walk.claimed.end()) version = claimed->second;
+        if (!version.has_value()) continue;
+        type->sent[key] = *version;
+        type->keys_due.insert(key);
+      }
+    }
+  }
+  type->names_due = type->names;
+}
+
+// Finds what the difference between the snapshot seen last and `after` concerns.
+void DeltaSubscriptions::Mark(ResourceType resource_type, const RegistrySnapshot& after,
+                              Type* type) {
+  if (type->names.empty() && type->sent.empty()) return;
+  const RegistrySnapshot& before = *type->seen;
+  DiffResources(resource_type, before, after, "",
+                [type](const Resource* old_one, const Resource* new_one) {
+                  const std::string& key = (old_one == nullptr ? new_one : old_one)->name;
+                  if (type->sent.contains(key)) type->keys_due.insert(key);
+                  if (type->names.contains(key)) type->names_due.insert(key);
+                  return true;
+                });
+  if (resource_type != ResourceType::kAddress) return;
+  DiffAddresses(before, after, [type](absl::string_view alias) {
+    if (type->names.contains(alias)) type->names_due.emplace(alias);
+  });
+  DiffEndpoints(before, after, [type, &after](absl::string_view service, const Resource& workload) {
+    bool wanted = type->names.contains(service);
+    const Resource* const resource = after.Find(ResourceType::kAddress, service);
+    if (!wanted && resource != nullptr) {
+      for (const std::string& alias : resource->aliases) wanted |= type->names.contains(alias);
+    }
+    if (wanted) type->keys_due.insert(workload.name);
+  });
+}
+
+// Takes out of what the client has what nobody subscribes to any more.
 void DeltaSubscriptions::Forget(ResourceType resource_type, const RegistrySnapshot& snapshot,
                                 Type* type) {
-  if (type->dropped.empty() && !type->wildcard_dropped) return;
+  if (type->dropped.empty()) return;
   absl::btree_set<absl::string_view> wanted;
   for (const std::string& name : type->names) {
     for (const Resource* resource : snapshot.Resolve(resource_type, name)) {
       wanted.insert(resource->name);
     }
   }
-  auto forget = [&](const std::string& key) {
-    if (!type->wildcard && wanted.count(key) == 0) type->sent.erase(key);
+  const auto forget = [&](const std::string& key) {
+    if (wanted.contains(key)) return;
+    type->sent.erase(key);
+    type->keys_due.erase(key);
+    type->services_due.erase(key);
+    type->forced.erase(key);
   };
-  if (type->wildcard_dropped) {
-    std::vector<std::string> keys;
-    for (const auto& entry : type->sent) keys.push_back(entry.first);
-    for (const std::string& key : keys) forget(key);
-  }
   for (const std::string& name : type->dropped) {
     forget(name);
     for (const Resource* resource : snapshot.Resolve(resource_type, name)) forget(resource->name);
   }
   type->dropped.clear();
-  type->wildcard_dropped = false;
 }
 
-absl::optional<DeltaSubscriptions::Response> DeltaSubscriptions::NextOf(
-    ResourceType resource_type, const RegistrySnapshot& snapshot) {
-  Type& type = types_[static_cast<size_t>(resource_type)];
-  Forget(resource_type, snapshot, &type);
-  Response response;
-  size_t bytes = 0;
-  const auto full = [&bytes] { return bytes >= kResponseBytes; };
-  const auto send = [&](const Resource& resource) {
-    type.sent[resource.name] = resource.version;
-    AddResource(resource, ResourceTypeUrl(resource_type), &response);
-    bytes += resource.payload.size() + 2 * resource.name.size() + 64;
-  };
-  const auto send_if_new = [&](const Resource& resource) {
-    auto it = type.sent.find(resource.name);
-    if (it == type.sent.end() || it->second != resource.version) send(resource);
-  };
-
-  // Names that were just asked for are forgotten first, so that what they stand for is sent again,
-  // and once.
-  for (const std::string& name : type.asked) {
-    type.absent.erase(name);
-    for (const Resource* resource : snapshot.Resolve(resource_type, name)) {
-      type.sent.erase(resource->name);
+// Makes keys due of the names that are.
+void DeltaSubscriptions::Resolve(const RegistrySnapshot& snapshot, Type* type, Filling* out) {
+  for (const std::string& name : type->asked) {
+    type->absent.erase(name);
+    for (const Resource* resource : snapshot.Resolve(out->type(), name)) {
+      type->forced.insert(resource->name);
     }
   }
-  type.asked.clear();
-
-  for (const std::string& name : type.names) {
-    if (full()) break;
-    const std::vector<const Resource*> resources = snapshot.Resolve(resource_type, name);
+  type->asked.clear();
+  while (!type->names_due.empty() && !out->full()) {
+    const std::string name = std::move(type->names_due.extract(type->names_due.begin()).value());
+    const std::vector<const Resource*> resources = snapshot.Resolve(out->type(), name);
     if (!resources.empty()) {
-      type.absent.erase(name);
-    } else if (type.absent.insert(name).second) {
-      response.add_removed_resources(name);
-      type.sent.erase(name);
-      bytes += name.size() + 8;
+      type->absent.erase(name);
+    } else if (type->absent.insert(name).second) {
+      out->Remove(name);
+      type->sent.erase(name);
+      type->keys_due.erase(name);
     }
-    for (const Resource* resource : resources) send_if_new(*resource);
-  }
-  if (type.wildcard) {
-    for (const auto& entry : snapshot.resources(resource_type)) {
-      if (full()) break;
-      send_if_new(entry.second);
+    for (const Resource* resource : resources) {
+      // Who waits for a service is to find its workloads when it comes.
+      const bool last = resource->kind == ResourceKind::kService;
+      (last ? type->services_due : type->keys_due).insert(resource->name);
     }
   }
-  // What the client still has from before: newer, or gone.
-  for (auto it = type.sent.begin(); it != type.sent.end() && !full();) {
-    const Resource* resource = snapshot.Find(resource_type, it->first);
-    if (resource == nullptr) {
-      response.add_removed_resources(it->first);
-      bytes += it->first.size() + 8;
-      it = type.sent.erase(it);
-    } else {
-      if (it->second != resource->version) {
-        it->second = resource->version;
-        AddResource(*resource, ResourceTypeUrl(resource_type), &response);
-        bytes += resource->payload.size() + 2 * resource->name.size() + 64;
-      }
-      ++it;
-    }
-  }
-  type.dirty = full();
+}
 
-  const bool empty = response.resources().empty() && response.removed_resources().empty();
-  if (empty && !type.owes_answer) return absl::nullopt;
-  type.owes_answer = false;
-  response.set_type_url(std::string(ResourceTypeUrl(resource_type)));
-  Seal(&response);
-  return response;
+void DeltaSubscriptions::Compare(const RegistrySnapshot& snapshot, Names* due, Type* type,
+                                 Filling* out) {
+  while (!due->empty() && !out->full()) {
+    const std::string key = std::move(due->extract(due->begin()).value());
+    const Resource* const resource = snapshot.Find(out->type(), key);
+    const bool forced = type->forced.erase(key) > 0;
+    if (type->walk.has_value()) {
+      // The rest comes when the walk gets there.
+      if (forced && resource != nullptr) out->Send(*resource);
+      continue;
+    }
+    const auto has = type->sent.find(key);
+    if (resource == nullptr) {
+      if (has == type->sent.end()) continue;
+      out->Remove(key);
+      type->sent.erase(has);
+    } else if (forced || has == type->sent.end() || has->second != resource->version) {
+      out->Send(*resource);
+      type->sent[key] = resource->version;
+    }
+  }
+}
+
+void DeltaSubscriptions::GoOn(const RegistrySnapshotPtr& snapshot, Walk* walk, Filling* out) {
+  while (!out->full()) {
+    if (walk->from == walk->to) {
+      while (!walk->claimed.empty() && !out->full()) {
+        const std::string key = walk->claimed.begin()->first;
+        walk->claimed.erase(walk->claimed.begin());
+        if (walk->to->Find(out->type(), key) == nullptr) out->Remove(key);
+      }
+      if (walk->to == snapshot || out->full()) return;
+      walk->to = snapshot;
+      walk->cursor.clear();
+    }
+    DiffResources(out->type(), *walk->from, *walk->to, walk->cursor,
+                  [walk, out](const Resource* old_one, const Resource* new_one) {
+                    const std::string& key = (old_one == nullptr ? new_one : old_one)->name;
+                    if (new_one == nullptr) {
+                      out->Remove(key);
+                    } else {
+                      const auto claimed = walk->claimed.find(key);
+                      const bool has =
+                          claimed != walk->claimed.end()
+                              ? claimed->second == new_one->version
+                              : old_one != nullptr && old_one->version == new_one->version;
+                      if (!has) out->Send(*new_one);
+                    }
+                    walk->cursor = key;
+                    return !out->full();
+                  });
+    if (!out->full()) walk->from = walk->to;
+  }
 }
 
 absl::optional<DeltaSubscriptions::Response> DeltaSubscriptions::NextUnknownType() {

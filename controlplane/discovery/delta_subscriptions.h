@@ -15,14 +15,18 @@
 namespace byrnie {
 
 // What one delta ADS stream has asked for and has been told (xDS protocol, "Incremental xDS"): a
-// pure state machine. The owner gives it every request, calls OnRegistryChanged() when there is a
-// new snapshot, and calls Next() whenever it can write, until there is nothing more. Between two
-// calls of Next() any number of changes become one: a reader that is slow gets fewer and newer
-// messages, and nothing queues up. Lives under its owner's lock.
+// pure state machine. The owner gives it every request, and calls Next() whenever there is a new
+// snapshot or it can write, until there is nothing more. Between two calls of Next() any number of
+// changes become one: a reader that is slow gets fewer and newer messages, and nothing queues up.
+// Lives under its owner's lock.
 //
 // Address resources may be asked for by key or by "network/ip". A service comes with the workloads
 // behind it. What the client was once sent is kept up to date until it unsubscribes: a workload
 // that stops being an endpoint is sent as it now is.
+//
+// A new snapshot costs what is different in it, not what is in it or what the client has: snapshots
+// are compared, and what was asked for by name is looked at only where the difference concerns it.
+// For a client that wants everything nothing is kept but the snapshot it has.
 class DeltaSubscriptions {
  public:
   using Request = envoy::service::discovery::v3::DeltaDiscoveryRequest;
@@ -33,8 +37,9 @@ class DeltaSubscriptions {
   static constexpr size_t kMaxNameLength = 1024;
   // No response is sent while this many are not acknowledged.
   static constexpr size_t kMaxUnacknowledged = 64;
-  // A response ends after this many bytes of resources; the rest goes into the next.
-  static constexpr size_t kResponseBytes = 512 * 1024;
+  // A response ends after this many bytes of resources; the rest goes into the next. It is also
+  // what a reader that hangs holds, twice.
+  static constexpr size_t kResponseBytes = 128 * 1024;
 
   // What the client said about a response.
   struct Feedback {
@@ -49,27 +54,45 @@ class DeltaSubscriptions {
   // with that status.
   absl::StatusOr<absl::optional<Feedback>> OnRequest(const Request& request);
 
-  void OnRegistryChanged();
+  // The next message to send; absent when there is none now. Not called with an older snapshot than
+  // before.
+  absl::optional<Response> Next(const RegistrySnapshotPtr& snapshot);
 
-  // The next message to send; absent when there is none now.
-  absl::optional<Response> Next(const RegistrySnapshot& snapshot);
+  // Whether there is no next message until the client acknowledges one.
+  bool awaits_acknowledgement() const { return unacknowledged_.size() >= kMaxUnacknowledged; }
 
  private:
+  using Names = absl::btree_set<std::string>;
+  using Versions = absl::btree_map<std::string, std::string>;
+  class Filling;
+
+  // The way of a client that wants everything from one snapshot to another, in the order of keys.
+  struct Walk {
+    // What the client has above `cursor`, and up to it; the same once the walk is done.
+    RegistrySnapshotPtr from, to;
+    std::string cursor;
+    // What the client had when it came, as it says, and nobody has compared yet.
+    Versions claimed;
+  };
   struct Type {
     bool started = false;
     bool wildcard = false;
-    absl::btree_set<std::string> names;
-    // Resources the client has, by key, with their versions.
-    absl::btree_map<std::string, std::string> sent;
+    Names names;
+    // What the client has, by key, unless it wants everything.
+    Versions sent;
+    // Present while it does.
+    absl::optional<Walk> walk;
+    // The snapshot whose difference to the one before has been looked at.
+    RegistrySnapshotPtr seen;
     // Subscribed names the client was told do not exist.
-    absl::btree_set<std::string> absent;
+    Names absent;
     // Subscribed now: to be answered even when the client has the newest.
-    absl::btree_set<std::string> asked;
+    Names asked;
     // Unsubscribed now: what only they wanted is to be forgotten.
-    absl::btree_set<std::string> dropped;
-    bool wildcard_dropped = false;
-    // Something may have to be sent.
-    bool dirty = false;
+    Names dropped;
+    // Names to be resolved; keys to be compared with what the client has; keys of services, whose
+    // turn is when their workloads have been sent; keys to be sent whatever the client has.
+    Names names_due, keys_due, services_due, forced;
     // The client waits for an answer, also an empty one.
     bool owes_answer = false;
   };
@@ -77,8 +100,15 @@ class DeltaSubscriptions {
   Type* FindType(const std::string& url);
   absl::Status Subscribe(const Request& request, Type* type);
   absl::optional<Feedback> TakeFeedback(const Request& request);
-  void Forget(ResourceType resource_type, const RegistrySnapshot& snapshot, Type* type);
-  absl::optional<Response> NextOf(ResourceType resource_type, const RegistrySnapshot& snapshot);
+  static void Follow(ResourceType resource_type, const RegistrySnapshotPtr& snapshot, Type* type);
+  static void BeginWalk(const RegistrySnapshotPtr& snapshot, Type* type);
+  static void EndWalk(ResourceType resource_type, Type* type);
+  static void Mark(ResourceType resource_type, const RegistrySnapshot& after, Type* type);
+  static void Forget(ResourceType resource_type, const RegistrySnapshot& snapshot, Type* type);
+  static void Resolve(const RegistrySnapshot& snapshot, Type* type, Filling* out);
+  static void Compare(const RegistrySnapshot& snapshot, Names* due, Type* type, Filling* out);
+  static void GoOn(const RegistrySnapshotPtr& snapshot, Walk* walk, Filling* out);
+  absl::optional<Response> NextOf(ResourceType resource_type, const RegistrySnapshotPtr& snapshot);
   absl::optional<Response> NextUnknownType();
   void Seal(Response* response);
 

@@ -1,5 +1,6 @@
 #include "controlplane/discovery/delta_subscriptions.h"
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -79,18 +80,16 @@ std::vector<std::string> Removed(const absl::optional<Response>& response) {
 class DeltaSubscriptionsTest : public ::testing::Test {
  protected:
   void Send(const Request& request) { ASSERT_THAT(subscriptions_.OnRequest(request), IsOk()); }
-  absl::optional<Response> Next() { return subscriptions_.Next(*snapshot_); }
-  void Change(const RegistryContent& content) {
-    snapshot_ = Snapshot(content);
-    subscriptions_.OnRegistryChanged();
-  }
+  absl::optional<Response> Next() { return subscriptions_.Next(snapshot_); }
+  void Change(const RegistryContent& content) { snapshot_ = Snapshot(content); }
 
   RegistrySnapshotPtr snapshot_ = Snapshot(Content());
   DeltaSubscriptions subscriptions_;
 };
 
 TEST_F(DeltaSubscriptionsTest, SaysNothingUnasked) {
-  subscriptions_.OnRegistryChanged();
+  EXPECT_FALSE(Next().has_value());
+  Change({});
   EXPECT_FALSE(Next().has_value());
 }
 
@@ -249,6 +248,157 @@ TEST_F(DeltaSubscriptionsTest, SplitsWhatIsTooMuchForOneMessage) {
   EXPECT_GT(messages, 2);
   EXPECT_EQ(names.size(), 200u);
   EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), 200u);
+}
+
+// Many workloads, more than go into one message.
+RegistryContent Crowd(int count, bool endpoints) {
+  RegistryContent content;
+  if (endpoints) content.services = Content().services;
+  for (int i = 0; i < count; ++i) {
+    content.workloads.push_back(
+        Workload(absl::StrCat("w", 1000 + i), static_cast<uint8_t>(i + 1), endpoints));
+    content.workloads.back().set_node(std::string(4000, 'n'));
+  }
+  return content;
+}
+
+TEST_F(DeltaSubscriptionsTest, OneThatWantedEverythingAndComesAgainGetsTheDifferenceAlone) {
+  Request request = Subscribe({"*"});
+  auto& versions = *request.mutable_initial_resource_versions();
+  for (const char* name : {"client", "s1", kService}) {
+    versions[name] = snapshot_->Find(ResourceType::kAddress, name)->version;
+  }
+  versions["s1"] = "older";
+  versions["gone"] = "older";
+  Send(request);
+  auto response = Next();
+  EXPECT_THAT(Names(response), UnorderedElementsAre("s1", "s2"));
+  EXPECT_THAT(Removed(response), ElementsAre("gone"));
+  EXPECT_FALSE(Next().has_value());
+  // From here on it is as if it had never been away.
+  RegistryContent content = Content();
+  content.workloads.pop_back();
+  Change(content);
+  response = Next();
+  EXPECT_THAT(Names(response), IsEmpty());
+  EXPECT_THAT(Removed(response), ElementsAre("s2"));
+}
+
+TEST_F(DeltaSubscriptionsTest, AnUpToDateClientThatComesAgainIsToldSo) {
+  Request request = Subscribe({});
+  auto& versions = *request.mutable_initial_resource_versions();
+  for (const auto& entry : snapshot_->resources(ResourceType::kAddress)) {
+    versions[entry.first] = entry.second.version;
+  }
+  Send(request);
+  auto response = Next();
+  EXPECT_THAT(Names(response), IsEmpty());
+  EXPECT_THAT(Removed(response), IsEmpty());
+  EXPECT_FALSE(Next().has_value());
+}
+
+TEST_F(DeltaSubscriptionsTest, WhatChangesWhileEverythingIsSentComesToo) {
+  RegistryContent content = Crowd(90, false);
+  Change(content);
+  Send(Subscribe({"*"}));
+  std::set<std::string> has;
+  std::map<std::string, std::string> versions;
+  int changes = 0;
+  while (auto response = Next()) {
+    for (const auto& resource : response->resources()) {
+      has.insert(resource.name());
+      versions[resource.name()] = resource.version();
+    }
+    for (const std::string& name : response->removed_resources()) has.erase(name);
+    if (++changes > 3) continue;
+    // Of what was sent, of what was not, and both ways.
+    content.workloads[0].set_node(absl::StrCat("early", changes));
+    content.workloads.back().set_node(absl::StrCat("late", changes));
+    content.workloads.erase(content.workloads.begin() + 1);
+    content.workloads.erase(content.workloads.end() - 2);
+    content.workloads.push_back(
+        Workload(absl::StrCat("x", changes), static_cast<uint8_t>(200 + changes), false));
+    Change(content);
+  }
+  EXPECT_EQ(has.size(), content.workloads.size());
+  for (const auto& entry : snapshot_->resources(ResourceType::kAddress)) {
+    EXPECT_EQ(versions[entry.first], entry.second.version) << entry.first;
+  }
+}
+
+TEST_F(DeltaSubscriptionsTest, AWildcardThatGoesLeavesWhatIsNamed) {
+  Send(Subscribe({"*"}));
+  Next();
+  Send(Subscribe({"/10.0.0.1"}));
+  // Asked for, so that it comes although the client has it.
+  EXPECT_THAT(Names(Next()), ElementsAre("client"));
+  Send(Subscribe({}, {"*"}));
+  EXPECT_FALSE(Next().has_value());
+  RegistryContent content = Content();
+  for (auto& workload : content.workloads) workload.set_node("moved");
+  Change(content);
+  EXPECT_THAT(Names(Next()), ElementsAre("client"));
+  Send(Subscribe({"*"}));
+  EXPECT_THAT(Names(Next()), UnorderedElementsAre("s1", "s2", kService));
+}
+
+TEST_F(DeltaSubscriptionsTest, AWildcardThatGoesAmidstItAllForgetsNothing) {
+  Change(Crowd(90, false));
+  Send(Subscribe({"*", "w1000", "w1089"}));
+  ASSERT_TRUE(Next().has_value());
+  Send(Subscribe({}, {"*"}));
+  EXPECT_THAT(Names(Next()), ElementsAre("w1089"));
+  EXPECT_FALSE(Next().has_value());
+}
+
+TEST_F(DeltaSubscriptionsTest, AServiceComesWhenItsWorkloadsHave) {
+  Change(Crowd(90, true));
+  Send(Subscribe({"/10.0.0.100"}));
+  std::vector<std::string> names;
+  while (auto response = Next()) {
+    EXPECT_LT(response->ByteSizeLong(), 2 * DeltaSubscriptions::kResponseBytes);
+    for (const auto& resource : response->resources()) names.push_back(resource.name());
+  }
+  EXPECT_EQ(names.size(), 91u);
+  EXPECT_EQ(names.back(), kService);
+}
+
+TEST_F(DeltaSubscriptionsTest, AServiceAtANewAddressBringsItsWorkloads) {
+  Send(Subscribe({"/10.0.0.101"}));
+  EXPECT_THAT(Removed(Next()), ElementsAre("/10.0.0.101"));
+  RegistryContent content = Content();
+  content.services[0].mutable_addresses(0)->set_address(Ip(101));
+  Change(content);
+  EXPECT_THAT(Names(Next()), UnorderedElementsAre(kService, "s1", "s2"));
+}
+
+TEST_F(DeltaSubscriptionsTest, SaysItWaitsForAnAcknowledgement) {
+  Send(Subscribe({}));
+  RegistryContent content = Content();
+  std::string last;
+  for (int i = 0; i < 100; ++i) {
+    content.workloads[0].set_node(absl::StrCat("n", i));
+    Change(content);
+    if (auto response = Next()) last = response->nonce();
+  }
+  EXPECT_TRUE(subscriptions_.awaits_acknowledgement());
+  Request ack = Subscribe({});
+  ack.set_response_nonce(last);
+  Send(ack);
+  EXPECT_FALSE(subscriptions_.awaits_acknowledgement());
+}
+
+TEST_F(DeltaSubscriptionsTest, ARejectedResponseIsNotSentAgainUntilSomethingChanges) {
+  Send(Subscribe({"/10.0.0.1"}));
+  Request rejection = Subscribe({});
+  rejection.set_response_nonce(Next()->nonce());
+  rejection.mutable_error_detail()->set_message("no");
+  Send(rejection);
+  EXPECT_FALSE(Next().has_value());
+  RegistryContent content = Content();
+  content.workloads[0].set_node("moved");
+  Change(content);
+  EXPECT_THAT(Names(Next()), ElementsAre("client"));
 }
 
 TEST_F(DeltaSubscriptionsTest, ReportsARejectionOnce) {

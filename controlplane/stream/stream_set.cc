@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 
 namespace byrnie {
@@ -17,7 +18,7 @@ AgentStream* StreamSet::Add(std::unique_ptr<AgentStream> stream) {
                             {peer.serial, peer.not_after, added->release()}, clock_->WallNow());
   }
   count_->Add(1);
-  streams_.emplace(added, std::move(stream));
+  streams_[added].stream = std::move(stream);
   if (!ended_.ok()) added->End(ended_);
   return added;
 }
@@ -28,7 +29,7 @@ void StreamSet::Remove(LiveStream* stream) {
     absl::MutexLock lock(&mu_);
     auto it = streams_.find(stream);
     CHECK(it != streams_.end());
-    removed = std::move(it->second);
+    removed = std::move(it->second.stream);
     streams_.erase(it);
     count_->Add(-1);
   }
@@ -46,12 +47,34 @@ void StreamSet::EndExpired() {
   const absl::Time now = clock_->WallNow();
   absl::MutexLock lock(&mu_);
   for (auto& entry : streams_) {
-    const absl::optional<PeerIdentity>& peer = entry.second->peer();
+    const absl::optional<PeerIdentity>& peer = entry.second.stream->peer();
     if (peer.has_value() && peer->not_after <= now) {
       entry.first->End(absl::UnauthenticatedError(
           "the client certificate has expired; connect again with the renewed one"));
     }
   }
+}
+
+std::vector<std::string> StreamSet::EndStalled() {
+  const absl::Duration now = clock_->MonotonicNow();
+  std::vector<std::string> addresses;
+  absl::MutexLock lock(&mu_);
+  for (auto& entry : streams_) {
+    Open& open = entry.second;
+    const absl::optional<uint64_t> waiting = entry.first->WaitingForReader();
+    if (!waiting.has_value() || waiting != open.waiting) {
+      open.waiting = waiting;
+      open.waiting_since = now;
+    } else if (now - open.waiting_since >= kStall) {
+      const absl::Status status = absl::DeadlineExceededError(
+          absl::StrCat("nothing was read or acknowledged for ", absl::FormatDuration(kStall)));
+      entry.first->End(status);
+      entry.first->End(status);  // Whoever does not read is cut off.
+      open.waiting.reset();
+      addresses.push_back(open.stream->address());
+    }
+  }
+  return addresses;
 }
 
 void StreamSet::EndAll(const absl::Status& status) {

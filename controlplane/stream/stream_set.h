@@ -1,8 +1,10 @@
 #ifndef BYRNIE_CONTROLPLANE_STREAM_STREAM_SET_H_
 #define BYRNIE_CONTROLPLANE_STREAM_STREAM_SET_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -54,14 +56,27 @@ class StreamSet final : public StreamOwner {
   // Ends, Unauthenticated, the streams whose client certificate is past its end; to be called about
   // twice a second.
   void EndExpired();
+  // Ends, DeadlineExceeded, the streams whose readers have taken nothing for kStall while there was
+  // something for them: so one that hangs holds no memory and is found. To be called as EndExpired.
+  // Returns the addresses of those readers.
+  std::vector<std::string> EndStalled();
   void EndAll(const absl::Status& status);
 
+  static constexpr absl::Duration kStall = absl::Seconds(20);
+
  private:
+  struct Open {
+    std::unique_ptr<AgentStream> stream;
+    // What it waited for when it was last looked at, and since when it has.
+    absl::optional<uint64_t> waiting;
+    absl::Duration waiting_since;
+  };
+
   AgentTable* const agents_;  // Not owned.
   Gauge* const count_;        // Not owned.
   const Clock* const clock_;  // Not owned.
   absl::Mutex mu_;
-  absl::flat_hash_map<LiveStream*, std::unique_ptr<AgentStream>> streams_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<LiveStream*, Open> streams_ ABSL_GUARDED_BY(mu_);
   // Not OK once EndAll() was called.
   absl::Status ended_ ABSL_GUARDED_BY(mu_);
 };

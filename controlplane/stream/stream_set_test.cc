@@ -14,7 +14,9 @@ class FakeStream final : public AgentStream {
   using AgentStream::AgentStream;
   void Wake() override { ++woken; }
   void End(const absl::Status& status) override { ended.push_back(status); }
+  absl::optional<uint64_t> WaitingForReader() override { return waiting; }
   int woken = 0;
+  absl::optional<uint64_t> waiting;
   std::vector<absl::Status> ended;
 };
 
@@ -75,6 +77,27 @@ TEST_F(StreamSetTest, CountsAnAgentOnceForAllItsStreams) {
   set_.Remove(open_[1]);
   EXPECT_EQ(agents_.size(), 0u);
   open_.erase(open_.begin(), open_.begin() + 2);
+}
+
+TEST_F(StreamSetTest, EndsAStreamWhoseReaderTakesNothing) {
+  FakeStream* const hangs = Open(absl::Hours(1));
+  FakeStream* const slow = Open(absl::Hours(1));
+  FakeStream* const idle = Open(absl::Hours(1));
+  hangs->waiting = 7;
+  for (uint64_t i = 0; i < 4; ++i) {
+    slow->waiting = i;
+    EXPECT_TRUE(set_.EndStalled().empty());
+    EXPECT_TRUE(hangs->ended.empty());
+    clock_.Advance(StreamSet::kStall / 4);
+  }
+  slow->waiting = absl::nullopt;
+  EXPECT_EQ(set_.EndStalled(), std::vector<std::string>{"10.0.0.1:4711"});
+  // Cut off, not only told.
+  ASSERT_EQ(hangs->ended.size(), 2u);
+  EXPECT_EQ(hangs->ended[0].code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(slow->ended.empty() && idle->ended.empty());
+  // Once.
+  EXPECT_TRUE(set_.EndStalled().empty());
 }
 
 }  // namespace

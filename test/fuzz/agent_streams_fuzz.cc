@@ -52,7 +52,7 @@ const RegistrySnapshotPtr& Snapshot(bool full) {
 }
 
 // Everything there is to send now, each acknowledged at once by a good client.
-void Drain(const RegistrySnapshot& snapshot, DeltaSubscriptions* subscriptions) {
+void Drain(const RegistrySnapshotPtr& snapshot, DeltaSubscriptions* subscriptions) {
   // With a registry this small nothing needs more, unless it would never end.
   for (int i = 0; i < 200; ++i) {
     absl::optional<Response> response = subscriptions->Next(snapshot);
@@ -83,10 +83,9 @@ void UseDiscovery(const uint8_t* bytes, size_t size) {
     // gRPC ends a stream whose messages it cannot parse.
     if (!parsed || !subscriptions.OnRequest(request).ok()) return;
     // Every third is slow to be answered.
-    if (i % 3 != 2) Drain(*Snapshot(i % 2 == 0), &subscriptions);
-    subscriptions.OnRegistryChanged();
+    if (i % 3 != 2) Drain(Snapshot(i % 2 == 0), &subscriptions);
   }
-  Drain(*Snapshot(true), &subscriptions);
+  Drain(Snapshot(true), &subscriptions);
 }
 
 std::string Message(const Request& request) {
