@@ -55,6 +55,7 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
 absl::Status ControlPlane::StartAll() {
   // First what only looks, so that a mistake leaves nothing behind.
   RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(options_.trust_domain));
+  registry_sources_.Hold();
   ASSIGN_OR_RETURN(registry_file_,
                    StaticFile::Create(options_.registry_path, options_.trust_domain,
                                       &registry_sources_, &events_, logger_, &metrics_));
@@ -96,7 +97,7 @@ absl::Status ControlPlane::StartAll() {
         "--operator_token_out");
   }
 
-  RETURN_IF_ERROR(LoadPolicies());
+  RETURN_IF_ERROR(LoadRegistry());
   operator_records_ = std::make_unique<RecordTable>(observed_store_.get(), "operators/");
   MakeAttestors();
   issuance_ = std::make_unique<Issuance>(authority_.get(), attestors_.get(), bundles_.get(),
@@ -119,7 +120,8 @@ absl::Status ControlPlane::StartAll() {
   operator_ = std::make_unique<OperatorService>(
       operators_.get(),
       OperatorSources{operators_.get(), tokens_.get(), authority_.get(), ca_service_.get(),
-                      bundles_.get(), &agents_, &registry_, policies_.get(), &events_, clock_},
+                      bundles_.get(), &agents_, &registry_, policies_.get(),
+                      registry_entries_.get(), &events_, clock_},
       logger_, &metrics_);
   ASSIGN_OR_RETURN(
       server_,
@@ -164,6 +166,17 @@ void ControlPlane::MakeAttestors() {
     }
   }
   attestors_ = std::make_unique<AttestorSet>(std::move(attestors), &metrics_);
+}
+
+absl::Status ControlPlane::LoadRegistry() {
+  RETURN_IF_ERROR(LoadPolicies());
+  ASSIGN_OR_RETURN(registry_entries_,
+                   RegistryAdmin::Create(observed_store_.get(), &registry_sources_,
+                                         options_.trust_domain, &events_, clock_, logger_));
+  const absl::Status released = registry_sources_.Release();
+  if (released.ok()) return released;
+  return absl::Status(released.code(), absl::StrCat("registry file \"", options_.registry_path,
+                                                    "\": ", released.message()));
 }
 
 absl::Status ControlPlane::LoadPolicies() {
@@ -302,6 +315,7 @@ void ControlPlane::Tick() {
   registry_file_->Poll();
   if (jwt_files_ != nullptr && jwt_files_->Poll()) jwt_attestor_->SetTrust(jwt_files_->trust());
   FollowTrust();
+  registry_entries_->CatchUp();
   for (StreamSet* streams : {ca_service_->streams(), discovery_->streams()}) {
     streams->EndExpired();
     EndStalled(streams);

@@ -36,6 +36,7 @@
 #include "controlplane/policy/policy_admin.h"
 #include "controlplane/records/record_table.h"
 #include "controlplane/registry/registry.h"
+#include "controlplane/registry/registry_admin.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/registry/static_file.h"
 #include "controlplane/server/grpc_server.h"
@@ -110,7 +111,9 @@ class ControlPlane {
  private:
   ControlPlane(ControlPlaneOptions options, EventLoop* loop, const Clock* clock, Logger* logger);
   absl::Status StartAll();
-  // Puts the stored policies in force, and those that another control plane stores later.
+  // Puts what is stored of policies, workloads and services in force with the registry file, and
+  // what another control plane stores later.
+  absl::Status LoadRegistry();
   absl::Status LoadPolicies();
   absl::Status CheckPortsAreFree() const;
   absl::Status CheckOutputs();
@@ -162,6 +165,7 @@ class ControlPlane {
   std::unique_ptr<RecordTable> policy_records_;
   std::unique_ptr<PolicyAdmin> policies_;
   std::unique_ptr<StoreMirror> policy_mirror_;
+  std::unique_ptr<RegistryAdmin> registry_entries_;
   std::unique_ptr<RecordTable> operator_records_;
   std::unique_ptr<OperatorDirectory> operators_;
   std::unique_ptr<OperatorTokenFollower> operator_token_;

@@ -29,6 +29,7 @@
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/operator_service.h"
 #include "controlplane/policy/policy_admin.h"
+#include "controlplane/registry/registry_admin.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/server/grpc_server.h"
 #include "controlplane/server/rotating_credentials.h"
@@ -83,13 +84,16 @@ class GrpcEndToEndTest : public ::testing::Test {
     istio_ = std::make_unique<IstioService>(issuance_.get(), bundles_.get(), "cluster.local");
     registry_.SetListener([this] { ads_->streams()->WakeAll(); });
     policies_ = *PolicyAdmin::Create(&policy_records_, &sources_, &events_, &clock_);
+    entries_ =
+        *RegistryAdmin::Create(&store_, &sources_, "cluster.local", &events_, &clock_, &logger_);
     operators_ = std::make_unique<OperatorDirectory>(
         HashBearerToken(kOperatorToken), OperatorIdentities{{kOperatorId, Role::kOperator}},
         &operator_records_, &clock_);
     operator_ = std::make_unique<OperatorService>(
         operators_.get(),
         OperatorSources{operators_.get(), tokens_.get(), authority_.get(), ca_.get(),
-                        bundles_.get(), &agents_, &registry_, policies_.get(), &events_, &clock_},
+                        bundles_.get(), &agents_, &registry_, policies_.get(), entries_.get(),
+                        &events_, &clock_},
         &logger_, &metrics_);
     auto server =
         GrpcServer::Start(*SocketAddress::Parse("127.0.0.1:0"),
@@ -158,6 +162,7 @@ class GrpcEndToEndTest : public ::testing::Test {
   EventLog events_{&clock_};
   RecordTable policy_records_{&store_, "policies/"}, operator_records_{&store_, "operators/"};
   std::unique_ptr<PolicyAdmin> policies_;
+  std::unique_ptr<RegistryAdmin> entries_;
   std::unique_ptr<OperatorDirectory> operators_;
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<GrpcServer> server_;

@@ -10,6 +10,8 @@ constexpr MethodRule kMethods[] = {
     {"ListAgents", Role::kViewer, false},        {"ListPolicies", Role::kViewer, false},
     {"GetPolicy", Role::kViewer, false},         {"ValidatePolicy", Role::kViewer, false},
     {"WatchEvents", Role::kViewer, false},       {"Explain", Role::kViewer, false},
+    {"GetService", Role::kViewer, false},        {"ApplyRegistry", Role::kOperator, true},
+    {"DeleteWorkload", Role::kOperator, true},   {"DeleteService", Role::kOperator, true},
     {"ApplyPolicy", Role::kOperator, true},      {"DeletePolicy", Role::kOperator, true},
     {"CreateJoinToken", Role::kOperator, true},  {"ListJoinTokens", Role::kOperator, false},
     {"RevokeJoinToken", Role::kOperator, true},  {"CreateOperatorToken", Role::kAdmin, true},

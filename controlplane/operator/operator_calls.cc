@@ -16,6 +16,7 @@
 #include "controlplane/operator/page.h"
 #include "controlplane/operator/read_mask.h"
 #include "controlplane/proto/time_conversion.h"
+#include "controlplane/registry/entry_document.h"
 
 namespace byrnie {
 
@@ -139,6 +140,7 @@ absl::Status OperatorCalls::ListWorkloads(OperatorCall*, const v1::ListWorkloads
         }
         v1::Workload* const out = response->add_workloads();
         FillWorkload(workload, connected, out);
+        FillOrigin(entry.second, s_.entries->ApplicationOf(entry.second), out);
         ApplyReadMask(request.read_mask(), out);
         return out;
       }));
@@ -158,6 +160,9 @@ absl::Status OperatorCalls::GetWorkload(OperatorCall*, const v1::GetWorkloadRequ
                             absl::StrCat("there is no workload \"", request.name(), "\""));
   }
   FillWorkload(*workload, ConnectedIdentities(*s_.agents), response);
+  const Resource& resource = *registry->Find(ResourceType::kAddress, workload->uid());
+  FillOrigin(resource, s_.entries->ApplicationOf(resource), response);
+  response->set_document(WriteRegistryDocument(*workload));
   ApplyReadMask(request.read_mask(), response);
   return absl::OkStatus();
 }
@@ -183,14 +188,8 @@ absl::Status OperatorCalls::ListServices(OperatorCall*, const v1::ListServicesRe
           return nullptr;
         }
         v1::Service* const out = response->add_services();
-        FillService(service, out);
-        for (const MeshView::Workload& endpoint : view.EndpointsOf(service)) {
-          out->set_endpoints(out->endpoints() + 1);
-          const bool usable =
-              endpoint.status() == istio::workload::HEALTHY ||
-              service.load_balancing().health_policy() == istio::workload::LoadBalancing::ALLOW_ALL;
-          if (usable) out->set_usable_endpoints(out->usable_endpoints() + 1);
-        }
+        FillService(service, view.EndpointsOf(service), out);
+        FillOrigin(entry.second, s_.entries->ApplicationOf(entry.second), out);
         ApplyReadMask(request.read_mask(), out);
         return out;
       }));

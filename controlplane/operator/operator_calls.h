@@ -16,6 +16,7 @@
 #include "controlplane/operator/role.h"
 #include "controlplane/policy/policy_admin.h"
 #include "controlplane/registry/registry.h"
+#include "controlplane/registry/registry_admin.h"
 
 namespace byrnie {
 
@@ -29,6 +30,7 @@ struct OperatorSources {
   const AgentTable* agents;
   const Registry* registry;
   PolicyAdmin* policies;
+  RegistryAdmin* entries;
   EventLog* events;
   const Clock* clock;
 };
@@ -57,6 +59,18 @@ class OperatorCalls {
   absl::Status ListServices(OperatorCall* call,
                             const byrnie::operator_::v1::ListServicesRequest& request,
                             byrnie::operator_::v1::ListServicesResponse* response) const;
+  absl::Status GetService(OperatorCall* call,
+                          const byrnie::operator_::v1::GetServiceRequest& request,
+                          byrnie::operator_::v1::Service* response) const;
+  absl::Status ApplyRegistry(OperatorCall* call,
+                             const byrnie::operator_::v1::ApplyRegistryRequest& request,
+                             byrnie::operator_::v1::ApplyRegistryResponse* response) const;
+  absl::Status DeleteWorkload(OperatorCall* call,
+                              const byrnie::operator_::v1::DeleteWorkloadRequest& request,
+                              byrnie::operator_::v1::DeleteWorkloadResponse* response) const;
+  absl::Status DeleteService(OperatorCall* call,
+                             const byrnie::operator_::v1::DeleteServiceRequest& request,
+                             byrnie::operator_::v1::DeleteServiceResponse* response) const;
   absl::Status ListAgents(OperatorCall* call,
                           const byrnie::operator_::v1::ListAgentsRequest& request,
                           byrnie::operator_::v1::ListAgentsResponse* response) const;

@@ -141,6 +141,30 @@ grpc::Status OperatorService::ListServices(grpc::ServerContext* context,
   return Serve(context, *request, response, &OperatorCalls::ListServices);
 }
 
+grpc::Status OperatorService::GetService(grpc::ServerContext* context,
+                                         const v1::GetServiceRequest* request,
+                                         v1::Service* response) {
+  return Serve(context, *request, response, &OperatorCalls::GetService);
+}
+
+grpc::Status OperatorService::ApplyRegistry(grpc::ServerContext* context,
+                                            const v1::ApplyRegistryRequest* request,
+                                            v1::ApplyRegistryResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::ApplyRegistry);
+}
+
+grpc::Status OperatorService::DeleteWorkload(grpc::ServerContext* context,
+                                             const v1::DeleteWorkloadRequest* request,
+                                             v1::DeleteWorkloadResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::DeleteWorkload);
+}
+
+grpc::Status OperatorService::DeleteService(grpc::ServerContext* context,
+                                            const v1::DeleteServiceRequest* request,
+                                            v1::DeleteServiceResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::DeleteService);
+}
+
 grpc::Status OperatorService::ListAgents(grpc::ServerContext* context,
                                          const v1::ListAgentsRequest* request,
                                          v1::ListAgentsResponse* response) {

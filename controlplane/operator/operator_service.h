@@ -38,6 +38,18 @@ class OperatorService final
   grpc::Status ListServices(grpc::ServerContext* context,
                             const byrnie::operator_::v1::ListServicesRequest* request,
                             byrnie::operator_::v1::ListServicesResponse* response) override;
+  grpc::Status GetService(grpc::ServerContext* context,
+                          const byrnie::operator_::v1::GetServiceRequest* request,
+                          byrnie::operator_::v1::Service* response) override;
+  grpc::Status ApplyRegistry(grpc::ServerContext* context,
+                             const byrnie::operator_::v1::ApplyRegistryRequest* request,
+                             byrnie::operator_::v1::ApplyRegistryResponse* response) override;
+  grpc::Status DeleteWorkload(grpc::ServerContext* context,
+                              const byrnie::operator_::v1::DeleteWorkloadRequest* request,
+                              byrnie::operator_::v1::DeleteWorkloadResponse* response) override;
+  grpc::Status DeleteService(grpc::ServerContext* context,
+                             const byrnie::operator_::v1::DeleteServiceRequest* request,
+                             byrnie::operator_::v1::DeleteServiceResponse* response) override;
   grpc::Status ListAgents(grpc::ServerContext* context,
                           const byrnie::operator_::v1::ListAgentsRequest* request,
                           byrnie::operator_::v1::ListAgentsResponse* response) override;

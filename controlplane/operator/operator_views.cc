@@ -53,13 +53,21 @@ void FillWorkload(const istio::workload::Workload& workload, const std::set<std:
   out->set_network(workload.network());
 }
 
-void FillService(const istio::workload::Service& service, v1::Service* out) {
+void FillService(const istio::workload::Service& service,
+                 const std::vector<istio::workload::Workload>& endpoints, v1::Service* out) {
   out->set_name(ServiceKey(service));
   for (const auto& address : service.addresses()) {
     const absl::StatusOr<IpAddress> ip = IpAddress::FromBytes(address.address());
     if (ip.ok()) out->add_addresses(ip->ToString());
   }
   for (const auto& port : service.ports()) out->add_ports(port.service_port());
+  const bool all_usable =
+      service.load_balancing().health_policy() == istio::workload::LoadBalancing::ALLOW_ALL;
+  out->set_endpoints(static_cast<uint32_t>(endpoints.size()));
+  for (const istio::workload::Workload& endpoint : endpoints) {
+    const bool usable = all_usable || endpoint.status() == istio::workload::HEALTHY;
+    if (usable) out->set_usable_endpoints(out->usable_endpoints() + 1);
+  }
 }
 
 void FillPolicy(const PolicyAdmin::Entry& entry, v1::Policy* out) {

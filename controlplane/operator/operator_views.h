@@ -3,8 +3,10 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "byrnie/operator/v1/operator.pb.h"
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/events/event_log.h"
@@ -12,6 +14,9 @@
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/role.h"
 #include "controlplane/policy/policy_admin.h"
+#include "controlplane/proto/time_conversion.h"
+#include "controlplane/registry/registry_admin.h"
+#include "controlplane/registry/resource.h"
 #include "istio/workload/workload.pb.h"
 
 namespace byrnie {
@@ -22,8 +27,21 @@ void FillAgent(const AgentTable::Agent& agent, absl::Time now, byrnie::operator_
 // `connected` are the identities of connected agents.
 void FillWorkload(const istio::workload::Workload& workload, const std::set<std::string>& connected,
                   byrnie::operator_::v1::Workload* out);
-// Without the endpoints.
-void FillService(const istio::workload::Service& service, byrnie::operator_::v1::Service* out);
+// `endpoints` are the workloads behind it.
+void FillService(const istio::workload::Service& service,
+                 const std::vector<istio::workload::Workload>& endpoints,
+                 byrnie::operator_::v1::Service* out);
+// Where a workload or a service comes from.
+template <typename Entry>
+void FillOrigin(const Resource& resource,
+                const absl::optional<RegistryAdmin::Application>& application, Entry* out) {
+  out->set_origin(resource.source == RegistrySource::kFile ? byrnie::operator_::v1::ORIGIN_FILE
+                                                           : byrnie::operator_::v1::ORIGIN_API);
+  out->set_version(resource.version);
+  if (!application.has_value()) return;
+  out->set_applied_by(application->by);
+  ToProto(application->at, out->mutable_applied_at());
+}
 void FillPolicy(const PolicyAdmin::Entry& entry, byrnie::operator_::v1::Policy* out);
 void FillFinding(const PolicyFinding& finding, byrnie::operator_::v1::PolicyFinding* out);
 void FillOperatorToken(const OperatorDirectory::Token& token,

@@ -33,6 +33,8 @@ EMPTY_REQUEST = {
     "GetWorkload": "INVALID_ARGUMENT", "GetPolicy": "INVALID_ARGUMENT", "ValidatePolicy": "INVALID_ARGUMENT",
     "ApplyPolicy": "INVALID_ARGUMENT", "DeletePolicy": "INVALID_ARGUMENT", "CreateJoinToken": "INVALID_ARGUMENT",
     "CreateOperatorToken": "INVALID_ARGUMENT", "RevokeJoinToken": "INVALID_ARGUMENT", "RevokeOperatorToken": "INVALID_ARGUMENT", "Explain": "INVALID_ARGUMENT",
+    "GetService": "INVALID_ARGUMENT", "ApplyRegistry": "INVALID_ARGUMENT", "DeleteWorkload": "INVALID_ARGUMENT",
+    "DeleteService": "INVALID_ARGUMENT",
 }
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """What an operator was told is done is still done after the control plane was killed.
 
-Proved: policies and operators' tokens that were acknowledged are there after kill -9 and a new start, what was deleted and
+Proved: policies, workloads and operators' tokens that were acknowledged are there after kill -9 and a new start, what was deleted and
 revoked is gone; a policy that is in the registry file as well keeps the control plane from starting, and one put into the
 file later is rejected there, both naming it; a reader of events that comes back after a restart is told that it missed some.
 """
 
+import json
 import os
 import sys
 import unittest
@@ -56,6 +57,28 @@ class OperatorStateTest(unittest.TestCase):
         self.assertEqual(caught.exception.code().name, "UNAUTHENTICATED")
         # The optimistic lock holds over the restart, too.
         self.plane.call("ApplyPolicy", document=policy("p0", port=81), expected_version=before["demo/p0"].version)
+
+    def test_workloads_that_were_acknowledged_survive_a_kill(self):
+        def document(number, address=None):
+            return json.dumps({"workloads": [{"name": f"a{number}", "namespace": "demo", "service_account": "a",
+                                              "addresses": [address or f"10.1.0.{number + 1}"]}]})
+        for number in range(5):
+            self.plane.call("ApplyRegistry", document=document(number))
+        self.plane.call("DeleteWorkload", name="demo/a4")
+        before = {entry.uid: entry for entry in self.plane.call("ListWorkloads").workloads}
+        self.kill()
+        self.plane.start()
+        after = {entry.uid: entry for entry in self.plane.call("ListWorkloads").workloads}
+        self.assertEqual(sorted(after), [f"static//pod/demo/a{number}" for number in range(4)] + ["static//pod/demo/w"])
+        self.assertEqual(after, before)
+        # The optimistic lock holds over the restart, too.
+        self.plane.call("ApplyRegistry", document=document(0, "10.1.1.1"), expected_version=before["static//pod/demo/a0"].version)
+        # What is also the file's keeps it from starting, and is named.
+        self.plane.stop()
+        self.plane.registry.workload("thief", "demo", "w", ["10.1.1.1"])
+        self.plane.registry.write()
+        with self.assertRaisesRegex(AssertionError, "10.1.1.1 belongs to"):
+            self.plane.start()
 
     def test_one_policy_is_of_one_source(self):
         self.plane.call("ApplyPolicy", document=policy("both"))

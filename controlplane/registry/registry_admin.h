@@ -1,0 +1,136 @@
+#ifndef BYRNIE_CONTROLPLANE_REGISTRY_REGISTRY_ADMIN_H_
+#define BYRNIE_CONTROLPLANE_REGISTRY_REGISTRY_ADMIN_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "common/base/clock.h"
+#include "common/telemetry/log.h"
+#include "controlplane/events/event_log.h"
+#include "controlplane/registry/registry_sources.h"
+#include "controlplane/registry/resource.h"
+#include "controlplane/store/store.h"
+
+namespace byrnie {
+
+// The workloads and services that operators apply: kept as records, in force beside those of the
+// registry file, and the same at every control plane that shares the store.
+//
+// All of them have one generation in the store, which every change requires to be the one it was
+// checked against: of two control planes that change something at the same time one is too late,
+// looks again, and checks again. So what is stored always goes together.
+//
+// Thread-safe; may block; the pointers outlive it.
+class RegistryAdmin final : private StoreListener {
+ public:
+  // What became of an entry.
+  enum class Outcome { kCreated = 1, kChanged = 2, kUnchanged = 3 };
+  struct Applied {
+    ResourcePtr resource;
+    Outcome outcome;
+  };
+  // Who applied a resource, and when; absent for one of the file.
+  struct Application {
+    std::string by;
+    absl::Time at;
+  };
+  // As ApplyRegistryRequest says.
+  static constexpr char kNoVersion[] = "none";
+  // How often a change is tried that another control plane overtakes.
+  static constexpr int kAttempts = 5;
+
+  // Puts the stored entries in force, and those that another control plane stores later.
+  // FailedPrecondition when one is not understood; AlreadyExists and InvalidArgument as
+  // CheckChange, where they do not go with the registry file; the store's errors.
+  static absl::StatusOr<std::unique_ptr<RegistryAdmin>> Create(Store* store,
+                                                               RegistrySources* sources,
+                                                               const std::string& trust_domain,
+                                                               EventLog* events, const Clock* clock,
+                                                               Logger* logger);
+  RegistryAdmin(const RegistryAdmin&) = delete;
+  RegistryAdmin& operator=(const RegistryAdmin&) = delete;
+
+  // Errors are those of byrnie.operator.v1's methods, details included.
+  absl::StatusOr<std::vector<Applied>> Apply(absl::string_view document,
+                                             absl::string_view expected_version,
+                                             absl::string_view who);
+  // `name` is the key.
+  absl::Status Delete(ResourceKind kind, absl::string_view name, absl::string_view expected_version,
+                      absl::string_view who);
+  absl::optional<Application> ApplicationOf(const Resource& resource) const;
+
+  // Looks anew at what is stored, where that did not go with the registry file when it was last
+  // looked at; to be called about twice a second. Waits at
+  // most for a call of the store's.
+  void CatchUp();
+
+ private:
+  // Of what is stored, by its key in the store.
+  using Applications = std::map<std::string, Application, std::less<>>;
+  struct Stored {
+    int64_t generation = 0;
+    Applications applications;
+    ResourceList list{RegistrySource::kApiEntries, /*ordered=*/false};
+  };
+
+  RegistryAdmin(Store* store, RegistrySources* sources, std::string trust_domain, EventLog* events,
+                const Clock* clock, Logger* logger);
+
+  absl::Status OnReset() override;
+  void OnChanges(const std::vector<StoreChange>& changes) override;
+  absl::Status TakeChanges(const std::vector<StoreChange>& changes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  absl::StatusOr<Stored> Read() const;
+  // Adds what a record holds.
+  absl::Status AddRecord(const std::string& key, const std::string& value, ResourceList* list,
+                         Applications* applications) const;
+  absl::Status Load() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<std::vector<Applied>> TryApply(const ResourceList& list,
+                                                absl::string_view expected_version,
+                                                absl::string_view who)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status TryDelete(ResourceKind kind, absl::string_view name,
+                         absl::string_view expected_version, absl::string_view who)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FallBehind(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsStale() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Does `attempt` again while another control plane is faster.
+  template <typename Attempt>
+  absl::Status Retry(const Attempt& attempt) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status Commit(const RegistryChange& change, absl::string_view who)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  Store* const store_;              // Not owned.
+  RegistrySources* const sources_;  // Not owned.
+  const std::string trust_domain_;
+  EventLog* const events_;    // Not owned.
+  const Clock* const clock_;  // Not owned.
+  Logger* const logger_;      // Not owned.
+  // One change at a time.
+  mutable absl::Mutex mu_;
+  // Revision of the generation that is in force here; 0: nothing was ever stored.
+  int64_t generation_ ABSL_GUARDED_BY(mu_) = 0;
+  Applications applications_ ABSL_GUARDED_BY(mu_);
+  // The last commit found another generation.
+  bool overtaken_ ABSL_GUARDED_BY(mu_) = false;
+  // What is stored is not in force, because it does not go with this registry.
+  bool behind_ ABSL_GUARDED_BY(mu_) = false;
+  RegistrySnapshotPtr behind_with_ ABSL_GUARDED_BY(mu_);
+  // Last: gone before what its calls need.
+  std::unique_ptr<StoreWatch> watch_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_REGISTRY_REGISTRY_ADMIN_H_

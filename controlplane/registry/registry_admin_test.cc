@@ -1,0 +1,258 @@
+#include "controlplane/registry/registry_admin.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/status_matchers.h"
+#include "common/base/testing/fake_clock.h"
+#include "common/grpc/error_details.h"
+#include "controlplane/registry/static_parser.h"
+#include "controlplane/store/testing/memory_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using Outcome = RegistryAdmin::Outcome;
+
+std::string Workload(const std::string& name, const std::string& ip, const std::string& more = "") {
+  return absl::StrCat("{\"uid\":\"", name, "\",\"name\":\"", name,
+                      "\",\"namespace\":\"n\",\"service_account\":\"s\",\"addresses\":[\"", ip,
+                      "\"]", more, "}");
+}
+
+std::string Document(const std::string& workloads, const std::string& services = "") {
+  return absl::StrCat("{\"workloads\":[", workloads, "],\"services\":[", services, "]}");
+}
+
+constexpr char kService[] =
+    R"({"name":"s","namespace":"n","hostname":"s","ports":[{"service_port":80}]})";
+constexpr char kRefers[] = R"(,"services":{"n/s":[{"service_port":80}]})";
+
+std::string Violation(const absl::Status& status) {
+  google::rpc::PreconditionFailure detail;
+  return GetDetail(status, &detail) ? detail.violations(0).type() : "none";
+}
+
+// One control plane of those that share a store.
+struct Plane {
+  Plane(Store* store, const FakeClock* clock) : events(clock), store(store), clock(clock) {}
+  absl::Status Start() {
+    auto created = RegistryAdmin::Create(store, &sources, "td", &events, clock, &logger);
+    if (created.ok()) admin = *std::move(created);
+    return created.status();
+  }
+  absl::Status File(const std::string& text) {
+    return sources.Set(RegistrySource::kFile, *ParseRegistryFile(text, "td"));
+  }
+  absl::Status Apply(const std::string& document, const std::string& expected = "") {
+    return admin->Apply(document, expected, "alice").status();
+  }
+  ResourcePtr Find(const std::string& name) const {
+    return registry.snapshot()->Get(ResourceType::kAddress, name);
+  }
+  // What another control plane did comes on a thread of the store.
+  bool Sees(const std::string& name, bool there) const {
+    for (int i = 0; i < 5000 && (Find(name) != nullptr) != there; ++i) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    return (Find(name) != nullptr) == there;
+  }
+
+  Registry registry;
+  RegistrySources sources{&registry};
+  EventLog events;
+  Logger logger{2, Logger::Format::kText, LogLevel::kError};
+  Store* const store;
+  const FakeClock* const clock;
+  std::unique_ptr<RegistryAdmin> admin;
+};
+
+class RegistryAdminTest : public ::testing::Test {
+ protected:
+  RegistryAdminTest() { EXPECT_THAT(one_.Start(), IsOk()); }
+  FakeClock clock_;
+  MemoryStore store_;
+  Plane one_{&store_, &clock_};
+};
+
+TEST_F(RegistryAdminTest, WhatIsAppliedIsInForceAndSaysWhoAppliedIt) {
+  const auto applied =
+      one_.admin->Apply(Document(Workload("w", "10.0.0.1", kRefers), kService), "none", "alice");
+  EXPECT_THAT(applied, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("one by one")));
+  const auto both =
+      one_.admin->Apply(Document(Workload("w", "10.0.0.1", kRefers), kService), "", "alice");
+  ASSERT_THAT(both, IsOk());
+  ASSERT_EQ(both->size(), 2u);
+  EXPECT_EQ((*both)[0].resource->name, "n/s");
+  EXPECT_EQ((*both)[1].outcome, Outcome::kCreated);
+  ASSERT_NE(one_.Find("w"), nullptr);
+  const auto application = one_.admin->ApplicationOf(*one_.Find("w"));
+  ASSERT_TRUE(application.has_value());
+  EXPECT_EQ(application->by, "alice");
+  EXPECT_EQ(application->at, clock_.WallNow());
+  const auto again = one_.admin->Apply(Document(Workload("w", "10.0.0.1", kRefers)), "", "bob");
+  EXPECT_EQ((*again)[0].outcome, Outcome::kUnchanged);
+  EXPECT_EQ(one_.admin->ApplicationOf(*one_.Find("w"))->by, "alice");
+  const auto moved = one_.admin->Apply(Document(Workload("w", "10.0.0.2")), "", "bob");
+  EXPECT_EQ((*moved)[0].outcome, Outcome::kChanged);
+  EXPECT_EQ(one_.admin->ApplicationOf(*one_.Find("w"))->by, "bob");
+}
+
+TEST_F(RegistryAdminTest, WhatIsNotGoodChangesNothing) {
+  ASSERT_THAT(one_.File(Document(Workload("f", "10.0.0.1"))), IsOk());
+  const absl::Status key = one_.Apply(Document(Workload("f", "10.0.0.9")));
+  EXPECT_THAT(key, StatusIs(absl::StatusCode::kFailedPrecondition,
+                            HasSubstr("in the registry file and was applied")));
+  EXPECT_EQ(Violation(key), "CONFLICT");
+  const absl::Status address = one_.Apply(Document(Workload("w", "10.0.0.1")));
+  EXPECT_THAT(address, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                AllOf(HasSubstr("\"f\" of the registry file"),
+                                      HasSubstr("\"w\" that was"))));
+  EXPECT_EQ(Violation(address), "CONFLICT");
+  // All or nothing.
+  const absl::Status reference =
+      one_.Apply(Document(Workload("w", "10.0.0.2") + "," + Workload("v", "10.0.0.3", kRefers)));
+  EXPECT_THAT(reference,
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("document.workloads[1]: services: there is no service")));
+  google::rpc::BadRequest detail;
+  ASSERT_TRUE(GetDetail(reference, &detail));
+  EXPECT_EQ(detail.field_violations(0).field(), "document.workloads[1]");
+  EXPECT_EQ(one_.registry.snapshot()->workload_count(), 1u);
+  EXPECT_EQ(*store_.Count("registry/"), 0);
+}
+
+TEST_F(RegistryAdminTest, DeletesWhatIsItsOwnAndNotNeeded) {
+  ASSERT_THAT(one_.File(Document(Workload("f", "10.0.0.1"))), IsOk());
+  ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.2", kRefers), kService)), IsOk());
+  const auto remove = [this](ResourceKind kind, const std::string& name,
+                             const std::string& expected = "") {
+    return one_.admin->Delete(kind, name, expected, "alice");
+  };
+  EXPECT_THAT(remove(ResourceKind::kWorkload, "x"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(remove(ResourceKind::kService, "w"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(Violation(remove(ResourceKind::kWorkload, "f")), "CONFLICT");
+  EXPECT_EQ(Violation(remove(ResourceKind::kService, "n/s")), "IN_USE");
+  EXPECT_EQ(Violation(one_.Apply(Document("", R"({"name":"s","namespace":"n","hostname":"s",
+                                               "ports":[{"service_port":81}]})"))),
+            "IN_USE");
+  EXPECT_THAT(remove(ResourceKind::kWorkload, "w", "0"), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(remove(ResourceKind::kWorkload, "w", one_.Find("w")->version), IsOk());
+  EXPECT_THAT(remove(ResourceKind::kService, "n/s"), IsOk());
+  EXPECT_EQ(one_.Find("w"), nullptr);
+  EXPECT_EQ(one_.registry.snapshot()->AtAddress("/10.0.0.2"), nullptr);
+}
+
+TEST_F(RegistryAdminTest, ExpectsTheVersionItIsToldTo) {
+  const std::string document = Document(Workload("w", "10.0.0.1"));
+  EXPECT_THAT(one_.Apply(document, "0"), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(one_.Apply(document, "none"), IsOk());
+  EXPECT_THAT(one_.Apply(Document(Workload("w", "10.0.0.2")), "none"),
+              StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(one_.Apply(Document(Workload("w", "10.0.0.2")), one_.Find("w")->version), IsOk());
+}
+
+TEST_F(RegistryAdminTest, NothingIsInForceThatIsNotStored) {
+  store_.FailWith(absl::UnavailableError("disk on fire"));
+  EXPECT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1"))),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("disk on fire")));
+  EXPECT_EQ(one_.Find("w"), nullptr);
+  store_.FailWith(absl::OkStatus());
+  EXPECT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1"))), IsOk());
+}
+
+TEST_F(RegistryAdminTest, AnAnswerThatIsLostIsFoundOut) {
+  store_.LoseNextAnswer(absl::UnknownError("gone away"));
+  EXPECT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1"))),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("look whether it was done")));
+  EXPECT_TRUE(one_.Sees("w", true));
+  EXPECT_THAT(one_.Apply(Document(Workload("v", "10.0.0.2"))), IsOk());
+}
+
+TEST_F(RegistryAdminTest, AnotherStartFindsItAll) {
+  ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1", kRefers), kService)), IsOk());
+  Plane later(&store_, &clock_);
+  ASSERT_THAT(later.Start(), IsOk());
+  EXPECT_EQ(later.Find("w")->version, one_.Find("w")->version);
+  EXPECT_EQ(later.admin->ApplicationOf(*later.Find("n/s"))->by, "alice");
+}
+
+TEST_F(RegistryAdminTest, AStartWhoseFileSaysTheSameIsRefused) {
+  ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1"))), IsOk());
+  Plane later(&store_, &clock_);
+  ASSERT_THAT(later.File(Document(Workload("x", "10.0.0.1"))), IsOk());
+  EXPECT_THAT(later.Start(), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("10.0.0.1")));
+  // What each refers to may be the other's, in whatever order they come.
+  Plane held(&store_, &clock_);
+  ASSERT_THAT(one_.Apply(Document("", kService)), IsOk());
+  held.sources.Hold();
+  ASSERT_THAT(held.File(Document(Workload("f", "10.0.0.5", kRefers))), IsOk());
+  ASSERT_THAT(held.Start(), IsOk());
+  ASSERT_THAT(held.sources.Release(), IsOk());
+  EXPECT_EQ(held.registry.snapshot()->Resolve(ResourceType::kAddress, "n/s").size(), 2u);
+}
+
+TEST_F(RegistryAdminTest, AllControlPlanesSeeIt) {
+  Plane two(&store_, &clock_);
+  ASSERT_THAT(two.Start(), IsOk());
+  ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1", kRefers), kService)), IsOk());
+  EXPECT_TRUE(two.Sees("w", true));
+  ASSERT_THAT(two.admin->Delete(ResourceKind::kWorkload, "w", "", "bob"), IsOk());
+  EXPECT_TRUE(one_.Sees("w", false));
+}
+
+// Whoever is too late checks again, against what the other did.
+TEST_F(RegistryAdminTest, WhatIsCheckedIsStillSoWhenItIsStored) {
+  Plane two(&store_, &clock_);
+  ASSERT_THAT(two.Start(), IsOk());
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_THAT(one_.Apply(Document("", kService)), IsOk());
+    // It has perhaps not seen the service; what decides is what is stored.
+    EXPECT_THAT(two.Apply(Document(Workload("w", "10.0.0.1"))), IsOk());
+    ASSERT_THAT(two.Apply(Document(Workload("w", "10.0.0.1", kRefers))), IsOk());
+    EXPECT_EQ(Violation(one_.admin->Delete(ResourceKind::kService, "n/s", "", "x")), "IN_USE");
+    ASSERT_THAT(two.admin->Delete(ResourceKind::kWorkload, "w", "", "x"), IsOk());
+    ASSERT_THAT(one_.admin->Delete(ResourceKind::kService, "n/s", "", "x"), IsOk());
+  }
+}
+
+TEST_F(RegistryAdminTest, CatchesUpOnceTheFileGivesWay) {
+  Plane two(&store_, &clock_);
+  ASSERT_THAT(two.File(Document(Workload("f", "10.0.0.1"))), IsOk());
+  ASSERT_THAT(two.Start(), IsOk());
+  // The files differ, so that one takes what the other cannot.
+  ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1"))), IsOk());
+  ASSERT_THAT(one_.Apply(Document(Workload("v", "10.0.0.2"))), IsOk());
+  EXPECT_THAT(one_.Apply(Document(Workload("v", "10.0.0.3"))), IsOk());
+  for (int i = 0; i < 5000 && !absl::IsUnavailable(two.Apply(Document(Workload("z", "10.0.0.9"))));
+       ++i) {
+    absl::SleepFor(absl::Milliseconds(1));
+    ASSERT_EQ(two.Find("z"), nullptr);
+  }
+  EXPECT_NE(two.Find("f"), nullptr);
+  two.admin->CatchUp();  // Nothing has changed here.
+  EXPECT_EQ(two.Find("w"), nullptr);
+  ASSERT_THAT(two.File("{}"), IsOk());
+  two.admin->CatchUp();
+  EXPECT_TRUE(two.Sees("w", true));
+  EXPECT_TRUE(two.Sees("v", true));
+}
+
+TEST_F(RegistryAdminTest, ARecordThatIsNotUnderstoodIsNotLeftOut) {
+  StoreTransaction transaction;
+  transaction.Put("registry/generation", "1").Put("registry/workloads/w", "?");
+  ASSERT_THAT(store_.Commit(transaction), IsOk());
+  Plane later(&store_, &clock_);
+  EXPECT_THAT(later.Start(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("registry/workloads/w")));
+}
+
+}  // namespace
+}  // namespace byrnie
