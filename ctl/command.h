@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -54,11 +55,19 @@ int Failed(const absl::Status& status);
 int BadUsage(const absl::Status& status);
 // Writes to stdout.
 void Print(absl::string_view text);
+// What --file names, or stdin. InvalidArgument that names the flag.
+absl::StatusOr<std::string> ReadDocument();
+inline constexpr size_t kMaxDocument = 1024 * 1024;
 
 // The commands, by file.
 int RunStatus(const CommandContext&);
 int RunWorkloads(const CommandContext&);
 int RunServices(const CommandContext&);
+int RunWorkloadGet(const CommandContext&);
+int RunServiceGet(const CommandContext&);
+int RunRegistryApply(const CommandContext&);
+int RunWorkloadDelete(const CommandContext&);
+int RunServiceDelete(const CommandContext&);
 int RunAgents(const CommandContext&);
 int RunCerts(const CommandContext&);
 int RunIdentity(const CommandContext&);

@@ -24,6 +24,7 @@ constexpr absl::string_view kEvents[] = {"follow", "cursor", "kinds", "output"};
 constexpr absl::string_view kExplain[] = {"probe", "source_admin", "destination_admin", "output"};
 constexpr absl::string_view kFile[] = {"file", "output"};
 constexpr absl::string_view kApply[] = {"file", "expect", "accept", "output"};
+constexpr absl::string_view kApplyEntries[] = {"file", "expect", "output"};
 constexpr absl::string_view kDelete[] = {"expect"};
 constexpr absl::string_view kCreateToken[] = {"identity", "operator", "role", "ttl"};
 constexpr absl::string_view kListTokens[] = {"join", "output"};
@@ -32,6 +33,12 @@ constexpr absl::string_view kAdmin[] = {"admin"};
 constexpr absl::string_view kBugReport[] = {"file", "pods"};
 constexpr absl::string_view kVerify[] = {"trust_bundle", "trust_domain", "federated_bundle", "crl",
                                          "at"};
+
+constexpr absl::string_view kRegistryFile =
+    "FILE is in the shape of the registry file, {\"workloads\": [...], \"services\": [...]}, "
+    "without\n"
+    "policies: all of it is put in force, or nothing. It stands beside the registry file, which\n"
+    "nothing here changes: a uid, a hostname or an address that is there is refused.";
 
 constexpr Command kCommands[] = {
     {"status", "", "what runs: the control plane and the agents connected to it", "", kOutput, 0, 0,
@@ -48,9 +55,20 @@ constexpr Command kCommands[] = {
      "readiness (15021) by itself, what only the admin port tells with --source_admin and\n"
      "--destination_admin.",
      kExplain, 2, 2, true, RunExplain},
-    {"workloads", "[NAME]", "workloads of the registry, or one", "", kInNamespace, 0, 1, true,
-     RunWorkloads},
-    {"services", "", "services of the registry", "", kInNamespace, 0, 0, true, RunServices},
+    {"workloads list", "", "workloads of the registry", "", kInNamespace, 0, 0, true, RunWorkloads},
+    {"workloads get", "NAME", "one workload, as workloads apply takes it",
+     "NAME is a uid, an IP address or namespace/name.", kOutput, 1, 1, true, RunWorkloadGet},
+    {"workloads apply", "-f FILE", "puts workloads in force, with services that come with them",
+     kRegistryFile, kApplyEntries, 0, 0, true, RunRegistryApply},
+    {"workloads delete", "NAME", "takes an applied workload out of force", "", kDelete, 1, 1, true,
+     RunWorkloadDelete},
+    {"services list", "", "services of the registry", "", kInNamespace, 0, 0, true, RunServices},
+    {"services get", "NAMESPACE/HOSTNAME", "one service, as services apply takes it", "", kOutput,
+     1, 1, true, RunServiceGet},
+    {"services apply", "-f FILE", "puts services in force, with workloads that come with them",
+     kRegistryFile, kApplyEntries, 0, 0, true, RunRegistryApply},
+    {"services delete", "NAMESPACE/HOSTNAME", "takes an applied service out of force", "", kDelete,
+     1, 1, true, RunServiceDelete},
     {"agents", "", "agents that are connected or were", "", kOutput, 0, 0, true, RunAgents},
     {"certs", "", "certificates, the one that ends next first", "", kOutput, 0, 0, true, RunCerts},
     {"identity", "SPIFFE_ID", "workloads, agents and certificate of one identity", "", kOutput, 1,

@@ -52,9 +52,12 @@ ABSL_FLAG(bool, join, false,
 ABSL_FLAG(absl::Duration, ttl, absl::ZeroDuration(),
           "how long the token may be used; 0: 10 minutes for a join token, which may have 24h, 30 "
           "days for an operator's, which may have 366");
-ABSL_FLAG(std::string, file, "", "file with the policy, JSON; \"-\" is stdin; -f for short");
-ABSL_FLAG(std::string, expect, "",
-          "only if the policy is of this version now (see policy get); \"none\": if there is none");
+ABSL_FLAG(std::string, file, "",
+          "file with the policy, or workloads and services, JSON; \"-\" is stdin; -f for short");
+ABSL_FLAG(
+    std::string, expect, "",
+    "only if it is of this version now (see -o json of the get commands); \"none\": if there is "
+    "none");
 ABSL_FLAG(bool, accept, false, "apply it in spite of warnings");
 ABSL_FLAG(std::string, namespace, "", "only of this namespace");
 ABSL_FLAG(bool, follow, false, "go on with what happens from now on, until interrupted");

@@ -1,4 +1,4 @@
-// status, workloads, services, agents, certs, identity, events: what the mesh is.
+// status, workloads list, services list, agents, certs, identity, events: what the mesh is.
 
 #include <algorithm>
 #include <cstdio>
@@ -77,16 +77,21 @@ std::string AgentTableText(const std::vector<v1::Agent>& agents, absl::Time now)
   return Table(rows);
 }
 
+std::string OriginText(v1::Origin origin) {
+  return origin == v1::ORIGIN_FILE ? "registry file" : "API";
+}
+
 std::string WorkloadTableText(const std::vector<v1::Workload>& workloads) {
   if (workloads.empty()) return "no workload\n";
-  Rows rows = {{"WORKLOAD", "ADDRESSES", "IDENTITY", "PROTOCOL", "HEALTHY", "AGENT"}};
+  Rows rows = {{"WORKLOAD", "ADDRESSES", "IDENTITY", "PROTOCOL", "HEALTHY", "AGENT", "FROM"}};
   for (const v1::Workload& workload : workloads) {
     rows.push_back({absl::StrCat(workload.namespace_(), "/", workload.name()),
                     absl::StrJoin(workload.addresses(), ","), workload.spiffe_id(),
                     workload.protocol(), workload.healthy() ? "yes" : "NO",
                     workload.agent_connected()      ? "connected"
                     : workload.protocol() == "NONE" ? "-"
-                                                    : "NOT CONNECTED"});
+                                                    : "NOT CONNECTED",
+                    OriginText(workload.origin())});
   }
   return Table(rows);
 }
@@ -111,14 +116,6 @@ int RunStatus(const CommandContext& context) {
 }
 
 int RunWorkloads(const CommandContext& context) {
-  if (!context.arguments.empty()) {
-    v1::GetWorkloadRequest request;
-    request.set_name(context.arguments.front());
-    const auto workload = context.client->Call(&OperatorClient::Stub::GetWorkload, request);
-    if (!workload.ok()) return Failed(workload.status());
-    Print(context.json ? MessageJson(*workload) : WorkloadTableText({*workload}));
-    return kDone;
-  }
   const auto workloads = ListWorkloads(context.client, absl::GetFlag(FLAGS_namespace));
   if (!workloads.ok()) return Failed(workloads.status());
   Print(context.json ? JsonArray(*workloads) : WorkloadTableText(*workloads));
@@ -136,12 +133,13 @@ int RunServices(const CommandContext& context) {
     Print(JsonArray(*services));
     return kDone;
   }
-  Rows rows = {{"SERVICE", "ADDRESSES", "PORTS", "ENDPOINTS"}};
+  Rows rows = {{"SERVICE", "ADDRESSES", "PORTS", "ENDPOINTS", "FROM"}};
   for (const v1::Service& service : *services) {
     rows.push_back(
         {service.name(), absl::StrJoin(service.addresses(), ","),
          absl::StrJoin(service.ports(), ","),
-         absl::StrCat(service.usable_endpoints(), " of ", service.endpoints(), " usable")});
+         absl::StrCat(service.usable_endpoints(), " of ", service.endpoints(), " usable"),
+         OriginText(service.origin())});
   }
   Print(services->empty() ? "no service\n" : Table(rows));
   return kDone;

@@ -23,20 +23,6 @@ namespace v1 = byrnie::operator_::v1;
 
 namespace {
 
-constexpr size_t kMaxDocument = 256 * 1024;
-
-// What --file names, or stdin.
-absl::StatusOr<std::string> ReadDocument() {
-  const std::string path = absl::GetFlag(FLAGS_file);
-  if (path.empty()) return InFlag("file", "is missing; give the policy's file, or - for stdin");
-  if (path == "-") {
-    return std::string(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
-  }
-  absl::StatusOr<std::string> text = ReadFile(path, kMaxDocument);
-  if (!text.ok()) return InFlag("file", text.status().message());
-  return text;
-}
-
 template <typename List>
 void PrintFindings(const List& findings) {
   for (const v1::PolicyFinding& finding : findings) {
@@ -107,6 +93,17 @@ int ListJoinTokens(const CommandContext& context) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> ReadDocument() {
+  const std::string path = absl::GetFlag(FLAGS_file);
+  if (path.empty()) return InFlag("file", "is missing; give the document's file, or - for stdin");
+  if (path == "-") {
+    return std::string(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+  }
+  absl::StatusOr<std::string> text = ReadFile(path, kMaxDocument);
+  if (!text.ok()) return InFlag("file", text.status().message());
+  return text;
+}
 
 int RunPolicyList(const CommandContext& context) {
   v1::ListPoliciesRequest request;

@@ -21,8 +21,8 @@ from testing.mesh import binary_path
 from testing.process import wait_until
 
 WORKLOAD, ALICE = "spiffe://cluster.local/ns/demo/sa/w0", "spiffe://cluster.local/ns/ops/sa/alice"
-COMMANDS = ["status", "check", "explain", "workloads", "services", "agents", "certs", "identity", "events", "policy list",
-            "policy get", "policy validate", "policy apply", "policy delete", "token create", "token list", "token revoke",
+COMMANDS = ["status", "check", "explain", "workloads list", "workloads get", "workloads apply", "workloads delete", "services list",
+            "services get", "services apply", "services delete", "agents", "certs", "identity", "events", "policy list", "policy get", "policy validate", "policy apply", "policy delete", "token create", "token list", "token revoke",
             "proxy config", "proxy connections", "proxy log", "proxy drain", "bug-report", "verify", "completion"]
 
 
@@ -67,11 +67,11 @@ class CtlTest(unittest.TestCase):
         self.assertIn("you are           operator-token-file, admin", self.ctl("status"))
         status = json.loads(self.ctl("status", "-o", "json"))
         self.assertEqual((status["caller_role"], status["workloads"]), ("admin", 2))
-        self.assertIn("demo/w0", self.ctl("workloads"))
-        self.assertEqual([entry["name"] for entry in json.loads(self.ctl("workloads", "-o=json"))], ["w0", "w1"])
-        self.assertIn("10.0.0.1", self.ctl("workloads", "demo/w0"))
-        self.assertEqual(json.loads(self.ctl("workloads", "--namespace=nowhere", "-o", "json")), [])
-        self.assertIn("1 of 1 usable", self.ctl("services"))
+        self.assertIn("demo/w0", self.ctl("workloads", "list"))
+        self.assertEqual([entry["name"] for entry in json.loads(self.ctl("workloads", "list", "-o=json"))], ["w0", "w1"])
+        self.assertIn("10.0.0.1", self.ctl("workloads", "get", "demo/w0"))
+        self.assertEqual(json.loads(self.ctl("workloads", "list", "--namespace=nowhere", "-o", "json")), [])
+        self.assertIn("1 of 1 usable", self.ctl("services", "list"))
         self.assertIn("no agent", self.ctl("agents"))
         self.assertEqual(json.loads(self.ctl("agents", "-o", "json")), [])
         self.assertIn("no certificate", self.ctl("certs"))
@@ -104,6 +104,32 @@ class CtlTest(unittest.TestCase):
         self.ctl("policy", "delete", "demo/p")
         self.fails(1, "policy", "get", "demo/p")
         self.assertIn("document.action", self.fails(1, "policy", "apply", "-f", self.policy_file(policy("x", action="AUDIT"))))
+
+    def test_workloads_and_services(self):
+        document = {"workloads": [{"name": "vm", "namespace": "demo", "service_account": "vm", "addresses": ["10.0.0.9"],
+                                   "services": {"demo/vms.demo": [{"service_port": 80, "target_port": 80}]}}],
+                    "services": [{"name": "vms", "namespace": "demo", "hostname": "vms.demo", "addresses": ["10.96.0.9"],
+                                  "ports": [{"service_port": 80}]}]}
+        text = self.ctl("workloads", "apply", "-f", "-", stdin=json.dumps(document))
+        self.assertRegex(text, r"service demo/vms\.demo is in force, version .*\nworkload static//pod/demo/vm is in force, version ")
+        self.assertRegex(self.ctl("workloads", "list"), r"demo/vm +10\.0\.0\.9 .* API\n")
+        self.assertRegex(self.ctl("services", "list"), r"demo/vms\.demo +10\.96\.0\.9 .* API\n")
+        # What get prints apply takes.
+        for kind, name in (("workloads", "demo/vm"), ("services", "demo/vms.demo")):
+            printed = self.ctl(kind, "get", name)
+            self.assertIn("is in force already", self.ctl(kind, "apply", "-f", "-", stdin=printed))
+            version = json.loads(self.ctl(kind, "get", name, "-o", "json"))["version"]
+            self.fails(1, kind, "apply", "-f", "-", "--expect=none", stdin=printed)
+            self.ctl(kind, "apply", "-f", "-", f"--expect={version}", stdin=printed)
+        applied = json.loads(self.ctl("services", "apply", "-f", "-", "-o", "json", stdin=json.dumps(document)))
+        self.assertEqual([entry["change"] for entry in applied["entries"]], ["CHANGE_UNCHANGED"] * 2)
+        self.assertIn("in use", self.fails(1, "services", "delete", "demo/vms.demo"))
+        self.assertIn("registry file", self.fails(1, "workloads", "delete", "demo/w0"))
+        self.fails(2, "workloads", "apply")
+        self.fails(4, "workloads", "apply", "-f", "-", stdin=json.dumps(document), token=self.viewer)
+        self.ctl("workloads", "delete", "demo/vm")
+        self.ctl("services", "delete", "demo/vms.demo")
+        self.fails(1, "workloads", "get", "demo/vm")
 
     def test_tokens(self):
         self.assertTrue(self.ctl("token", "create", "--identity", WORKLOAD, "--ttl", "5m").strip())
@@ -229,8 +255,8 @@ class CtlTest(unittest.TestCase):
         self.assertIn(WORKLOAD, contents["byrnie-bug-report/events.json"])
 
     def test_nothing_speaks_to_the_terminal(self):
-        self.fails(1, "workloads", "\x1b[31mred")
-        done = self.plane.ctl("workloads", "\x1b[31mred", check=False)
+        self.fails(1, "workloads", "get", "\x1b[31mred")
+        done = self.plane.ctl("workloads", "get", "\x1b[31mred", check=False)
         self.assertNotIn("\x1b", done.stderr + done.stdout)
 
 
