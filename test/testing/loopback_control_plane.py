@@ -72,7 +72,7 @@ class LoopbackControlPlane:
 
     # The process.
 
-    def start(self):
+    def start(self, deadline=10):
         log = open(self.path("log"), "ab")
         offset = log.tell()
         self.process = subprocess.Popen(
@@ -88,7 +88,7 @@ class LoopbackControlPlane:
                 raise AssertionError(f"the control plane ended: {self.log_text()[-2000:]}")
             text = self.read("log")[offset:].decode("utf-8", "replace")
             return [record for record in json_lines(text) if record.get("message") == "control plane ready"]
-        record, = wait_until(ready, 10, "the control plane's start")
+        record, = wait_until(ready, deadline, "the control plane's start")
         self.port = int(record["listen"].rpartition(":")[2])
         self.admin_port = int(record["admin"].rpartition(":")[2])
 
