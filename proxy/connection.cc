@@ -91,6 +91,9 @@ void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
   }
   sockets_[0] = first;
   sockets_[1] = second;
+  for (TcpStream* socket : sockets_) {
+    if (socket != nullptr) socket->ResetIfAbandoned();
+  }
   relay_ = std::make_unique<Relay>(context_->loop, context_->scratch, std::move(downstream),
                                    std::move(upstream), &context_->relay_options,
                                    [this](const RelayResult& result) { OnRelayDone(result); });

@@ -77,6 +77,7 @@ OutboundConnection::OutboundConnection(WorkerContext* context, std::unique_ptr<T
 OutboundConnection::~OutboundConnection() = default;
 
 void OutboundConnection::Start() {
+  app_->ResetIfAbandoned();
   const absl::StatusOr<SocketAddress> source = app_->RemoteAddress();
   if (source.ok()) set_source(*source);
   if (!kernel_destination_.ok()) {

@@ -33,6 +33,7 @@ RedirectedConnection::RedirectedConnection(WorkerContext* context,
 RedirectedConnection::~RedirectedConnection() { LeaveLine(); }
 
 void RedirectedConnection::Start() {
+  client_->ResetIfAbandoned();
   const absl::StatusOr<SocketAddress> source = client_->RemoteAddress();
   if (source.ok()) set_source(*source);
   if (!kernel_destination_.ok()) {

@@ -75,9 +75,9 @@ void SetShortKeepalive(int fd) {
   SetInt(fd, IPPROTO_TCP, TCP_KEEPCNT, kShortKeepaliveProbes);
 }
 
-void SetResetOnClose(int fd) {
+void SetResetOnClose(int fd, bool reset) {
   linger option = {};
-  option.l_onoff = 1;
+  option.l_onoff = reset ? 1 : 0;
   option.l_linger = 0;
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option));
 }

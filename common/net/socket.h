@@ -46,8 +46,8 @@ absl::Status BindToSource(int fd, const SocketAddress& source);
 // Probes an idle connection every kShortKeepaliveIdle: for one that is half closed.
 void SetShortKeepalive(int fd);
 
-// Makes closing `fd` send a reset (SO_LINGER of 0) instead of ending cleanly.
-void SetResetOnClose(int fd);
+// Makes closing `fd` send a reset (SO_LINGER of 0) instead of ending cleanly, or not any more.
+void SetResetOnClose(int fd, bool reset = true);
 
 // Bytes (and FIN) that the peer has not acknowledged yet; 0 when unknown.
 int UnsentBytes(int fd);

@@ -64,14 +64,16 @@ TcpStream::TcpStream(EventLoop* loop, UniqueFd fd)
       write_waiting_(false),
       eof_(false),
       write_shut_(false),
-      reset_(false) {}
+      reset_(false),
+      resets_if_abandoned_(false) {}
 
 TcpStream::~TcpStream() {
   DCHECK(loop_->InLoopThread());
   if (destroyed_ != nullptr) *destroyed_ = true;
   watch_.reset();
   // A stream dropped in mid-air must not look to the peer like one that ended.
-  if (fd_ && (reset_ || !write_shut_)) SetResetOnClose(fd_.get());
+  const bool reset = reset_ || !write_shut_;
+  if (fd_ && reset != resets_if_abandoned_) SetResetOnClose(fd_.get(), reset);
 }
 
 void TcpStream::SetObserver(Observer* observer) {
@@ -146,6 +148,7 @@ IoResult TcpStream::Read(absl::Span<uint8_t> buffer) {
       // After a write met the reset the kernel has no error left and shows an end that is none.
       if (error_ != 0) return {0, IoStatus::kError};
       eof_ = true;
+      LeaveTheRestToTheKernel();
       return {0, IoStatus::kEof};
     }
     if (errno == EINTR) continue;
@@ -211,6 +214,7 @@ void TcpStream::ShutdownWrite() {
   WatchForStall();
   // Fails only when the connection is gone already, which Read and Write tell.
   shutdown(fd_.get(), SHUT_WR);
+  LeaveTheRestToTheKernel();
 }
 
 void TcpStream::Reset() {
@@ -258,6 +262,18 @@ absl::Status TcpStream::error() const {
   if (error_ != 0) return ConnectionError(error_, "connection lost");
   if (reset_) return absl::CancelledError("connection was reset by this side");
   return absl::OkStatus();
+}
+
+void TcpStream::ResetIfAbandoned() {
+  if (!fd_ || resets_if_abandoned_ || (write_shut_ && eof_)) return;
+  resets_if_abandoned_ = true;
+  SetResetOnClose(fd_.get());
+}
+
+void TcpStream::LeaveTheRestToTheKernel() {
+  if (!resets_if_abandoned_ || !write_shut_ || !eof_) return;
+  resets_if_abandoned_ = false;
+  SetResetOnClose(fd_.get(), false);
 }
 
 void TcpStream::ShortenKeepalive() {

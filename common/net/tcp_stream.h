@@ -70,6 +70,10 @@ class TcpStream final : public ByteStream {
   uint64_t Undelivered() const override;
   absl::Status error() const override;
 
+  // From now on the kernel resets the connection when this process dies, unless both directions
+  // have ended by then: to the peer a close would look like the end of what was being sent.
+  void ResetIfAbandoned();
+
   // After the first FIN: keepalive probes within seconds, so that a peer gone or a conntrack entry
   // dropped frees the socket long before the usual hour.
   void ShortenKeepalive();
@@ -89,6 +93,8 @@ class TcpStream final : public ByteStream {
   void OnFdEvents(EventLoop::FdEvents events);
   void Dispatch();
   IoResult Fail(int error);
+  // Both directions have ended: whatever happens to this process, the kernel sends what it has.
+  void LeaveTheRestToTheKernel();
   // Data has been given to the kernel: sees to it that a peer that is gone is noticed.
   void WatchForStall();
   void CheckForStall();
@@ -112,6 +118,7 @@ class TcpStream final : public ByteStream {
   bool eof_ : 1;
   bool write_shut_ : 1;
   bool reset_ : 1;
+  bool resets_if_abandoned_ : 1;  // The socket has been told so.
 };
 
 }  // namespace byrnie

@@ -157,6 +157,43 @@ TEST_F(TcpStreamTest, LosesNoUrgentByte) {
   EXPECT_EQ(received, "abcd");
 }
 
+TEST_F(TcpStreamTest, IsResetWhenItsProcessDiesBeforeBothDirectionsEnded) {
+  const auto reset_on_close = [](int fd) {
+    linger option = {};
+    socklen_t size = sizeof(option);
+    EXPECT_EQ(getsockopt(fd, SOL_SOCKET, SO_LINGER, &option, &size), 0);
+    return option.l_onoff == 1 && option.l_linger == 0;
+  };
+  uint8_t buffer[16];
+  // The end that the peer sends first, and the end that it answers with.
+  for (const bool peer_first : {true, false}) {
+    Listen();
+    calls_ = 0;
+    accepted_.reset();
+    auto attempt = Connect(listener_->address());
+    ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+    TcpStream& stream = **result_;
+    EXPECT_FALSE(reset_on_close(stream.fd()));
+    stream.ResetIfAbandoned();
+    const auto end_of_peer = [&] {
+      return stream.Read(absl::MakeSpan(buffer)).status == IoStatus::kEof;
+    };
+    for (const bool by_peer : {peer_first, !peer_first}) {
+      EXPECT_TRUE(reset_on_close(stream.fd()));
+      if (by_peer) {
+        accepted_->ShutdownWrite();
+        ASSERT_TRUE(loop_.RunUntil(end_of_peer));
+      } else {
+        stream.ShutdownWrite();
+      }
+    }
+    EXPECT_FALSE(reset_on_close(stream.fd()));
+    result_ = absl::UnknownError("closed");
+    ASSERT_TRUE(loop_.RunUntil(
+        [&] { return accepted_->Read(absl::MakeSpan(buffer)).status == IoStatus::kEof; }));
+  }
+}
+
 TEST_F(TcpStreamTest, NeverTakesAResetForAnEndAfterAFailedWrite) {
   Listen();
   auto attempt = Connect(listener_->address());
