@@ -40,7 +40,7 @@
 #include "envoy/service/discovery/v3/discovery.grpc.pb.h"
 #include "grpcpp/client_context.h"
 
-ABSL_FLAG(std::string, targets, "", "HOST:PORT[,...], taken in turn");
+ABSL_FLAG(std::string, target, "", "HOST:PORT of the control plane");
 ABSL_FLAG(std::string, trust_domain, "cluster.local", "of the control plane");
 ABSL_FLAG(std::string, bundle, "", "file with the trust bundle");
 ABSL_FLAG(std::string, cert, "", "file with the agents' certificate chain");
@@ -140,13 +140,15 @@ class Agent final
         board_(board) {}
 
   void Start() {
-    stub_->async()->DeltaAggregatedResources(&context_, this);
     request_.set_type_url(kAddressType);
     if (absl::GetFlag(FLAGS_everything)) {
       request_.add_resource_names_subscribe("*");
     } else {
       request_.add_resource_names_subscribe(name_);
     }
+    // As an agent does, it tries again where a handshake takes too long.
+    context_.set_wait_for_ready(true);
+    stub_->async()->DeltaAggregatedResources(&context_, this);
     StartWrite(&request_);
     StartRead(&response_);
     StartCall();
@@ -267,12 +269,11 @@ void RaiseDescriptorLimit() {
 absl::Status Run() {
   RaiseDescriptorLimit();
   const int streams = absl::GetFlag(FLAGS_streams);
-  const std::vector<std::string> targets = absl::StrSplit(absl::GetFlag(FLAGS_targets), ',');
   ControlPlaneChannelOptions options;
   options.trust_domain = absl::GetFlag(FLAGS_trust_domain);
   ASSIGN_OR_RETURN(options.trust_bundle_pem, ReadFile(absl::GetFlag(FLAGS_bundle), kMaxFile));
   ASSIGN_OR_RETURN(std::string token, ReadFile(absl::GetFlag(FLAGS_token), kMaxFile));
-  options.target = targets.front();
+  options.target = absl::GetFlag(FLAGS_target);
   ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, CreateControlPlaneChannel(options));
   Operator op(channel, std::string(absl::StripAsciiWhitespace(token)));
   RETURN_IF_ERROR(op.Apply("none").status());
@@ -289,7 +290,6 @@ absl::Status Run() {
   std::vector<std::unique_ptr<Agent>> agents;
   absl::Status status;
   for (int i = 0; i < streams && status.ok(); ++i) {
-    options.target = targets[static_cast<size_t>(i) % targets.size()];
     ASSIGN_OR_RETURN(channel, CreateControlPlaneChannel(options));
     agents.push_back(
         std::make_unique<Agent>(std::move(channel), absl::GetFlag(FLAGS_workload), &board));

@@ -53,12 +53,12 @@ def write_registry(path, workloads):
 class DiscoveryLoad:
     """Runs test/bench/discovery_bench against a LoopbackControlPlane. See the module's comment."""
 
-    def __init__(self, plane, streams, everything=False, targets=1):
+    def __init__(self, plane, streams, everything=False):
         identity = plane.issue(IDENTITY)
         self.streams = streams
         self._errors = open(plane.path("bench.log"), "w+", encoding="utf-8")
         self._process = subprocess.Popen(
-            [bench_path(), "--targets=" + ",".join(f"127.0.0.{number + 1}:{plane.port}" for number in range(targets)),
+            [bench_path(), f"--target=127.0.0.1:{plane.port}",
              f"--trust_domain={plane.trust_domain}", f"--bundle={plane.path('bundle.pem')}",
              f"--cert={plane.write_secret('bench.pem', identity.chain.decode())}",
              f"--key={plane.write_secret('bench.key', identity.key.decode())}",
