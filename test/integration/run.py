@@ -32,7 +32,7 @@ FOLDERS = (HERE, os.path.join(os.path.dirname(HERE), "interop"))
 # No file takes longer when all is well; one that hangs is ended and counts as failed.
 FILE_DEADLINE = 180
 # Longest first, so that the last minutes are not spent on one of them alone.
-LONGEST = ("many_stalled_readers_test.py", "replicas_test.py", "short_connections_test.py", "private_key_test.py",
+LONGEST = ("replicas_test.py", "short_connections_test.py", "private_key_test.py",
            "bad_authority_test.py", "reset_matrix_test.py", "full_duplex_test.py", "redirect_narrow_test.py",
            "istio_ca_test.py", "limits_test.py", "redirect_squatter_test.py", "redirect_watch_test.py", "redirect_test.py",
            "recorder_test.py", "stale_endpoint_test.py", "file_sink_test.py", "hostile_tls_test.py", "redirect_older_test.py",
@@ -43,8 +43,8 @@ WAITING = ("demo_test.py", "dead_peer_test.py", "first_word_test.py", "lifetimes
            "control_plane_outage_test.py", "ca_outage_test.py", "ca_endpoints_test.py", "identity_expiry_test.py",
            "probe_test.py", "strict_first_bytes_test.py")
 # What these measure is the machine's when another file runs beside them: one by one, after the others.
-ALONE = ("many_rotations_test.py", "bulk_beside_small_test.py", "handshake_flood_test.py", "idle_memory_test.py", "metrics_scale_test.py",
-         "discovery_scale_test.py")
+ALONE = ("many_rotations_test.py", "many_stalled_readers_test.py", "bulk_beside_small_test.py", "handshake_flood_test.py",
+         "idle_memory_test.py", "metrics_scale_test.py", "discovery_scale_test.py")
 
 _print_lock = threading.Lock()
 _running = set()
