@@ -38,13 +38,13 @@ th,td{text-align:left;padding:.2em 1em .2em 0}th{border-bottom:1px solid}code{fo
 HttpResponse FrontPage(const AdminSources& s, bool may_change) {
   const absl::Time now = s.clock->WallNow();
   const RegistrySnapshotPtr registry = s.registry->snapshot();
-  const Certificate& root = *s.authority->root();
+  const CertificatePtr root = s.authority->root();
   std::string page = kPageHead;
   absl::StrAppend(
       &page, "<table><tr><td>version</td><td>", kRelease, "</td></tr><tr><td>trust domain</td><td>",
       EscapeHtml(s.authority->trust_domain()),
-      "</td></tr><tr><td>root certificate</td><td>expires ", TimeText(root.not_after()),
-      "<br>SHA-256 <code>", root.FingerprintHex(), "</code></td></tr><tr><td>registry</td><td>",
+      "</td></tr><tr><td>root certificate</td><td>expires ", TimeText(root->not_after()),
+      "<br>SHA-256 <code>", root->FingerprintHex(), "</code></td></tr><tr><td>registry</td><td>",
       registry->workload_count(), " workloads, ", registry->service_count(), " services, ",
       registry->policy_count(), " policies (<a href=\"registry\">registry</a>)</td></tr>",
       "<tr><td>log level</td><td>", LogLevelName(s.logger->level()),

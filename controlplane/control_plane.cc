@@ -20,6 +20,9 @@
 namespace byrnie {
 namespace {
 
+// Certificates a second, where there is no limit, that a tainted root's holders ask for.
+constexpr double kUnlimitedTaintRate = 1000;
+
 absl::Status InFlag(absl::string_view flag, const absl::Status& status,
                     absl::string_view remedy = "") {
   return absl::Status(status.code(), absl::StrCat("--", flag, ": ", status.message(), remedy));
@@ -73,20 +76,33 @@ absl::Status ControlPlane::StartAll() {
   RETURN_IF_ERROR(CheckPortsAreFree());
 
   ASSIGN_OR_RETURN(store_, OpenStore(options_.store, clock_, logger_, &new_store_));
-  ASSIGN_OR_RETURN(authority_,
-                   Authority::LoadOrCreate(store_.get(), options_.trust_domain, clock_));
+  WarnOfOpenKeys();
   observed_store_ = std::make_unique<ObservedStore>(store_.get(), clock_, logger_, &metrics_);
+  TrustKeeper::Options trust;
+  trust.trust_domain = options_.trust_domain;
+  trust.workload_ttl = options_.workload_ttl;
+  trust.seal = options_.seal;
+  trust.plugged_directory = options_.plugged_ca;
+  trust.has_foreign_lists = !options_.crls.empty();
+  ASSIGN_OR_RETURN(trust_, TrustKeeper::Create(observed_store_.get(), std::move(trust), clock_,
+                                               logger_, &metrics_));
+  authority_ = trust_->authority();
+  stored_issuances_ = std::make_unique<StoredIssuances>(observed_store_.get());
+  issuance_log_ = std::make_unique<IssuanceLog>(stored_issuances_.get(), options_.issuance_log,
+                                                clock_, logger_, &metrics_);
   JwtAuthority::Options jwt;
   jwt.max_ttl = options_.jwt_svid_ttl;
   jwt.rotation = options_.jwt_key_rotation;
+  jwt.seal = options_.seal;
   ASSIGN_OR_RETURN(jwt_authority_, JwtAuthority::LoadOrCreate(observed_store_.get(),
                                                               options_.trust_domain, clock_, jwt));
   ASSIGN_OR_RETURN(TrustBundleSet bundles, CollectBundles());
   // Versions of a process begin where no earlier process has got to.
   bundles_ = std::make_unique<TrustBundleSource>(
       std::move(bundles),
-      static_cast<uint64_t>(std::max<int64_t>(1, absl::ToUnixMillis(clock_->WallNow()))));
-  ASSIGN_OR_RETURN(identity_, ServerIdentity::Create(authority_.get(), clock_, ServerIdentity::kTtl,
+      static_cast<uint64_t>(std::max<int64_t>(1, absl::ToUnixMillis(clock_->WallNow()))),
+      CurrentTaint());
+  ASSIGN_OR_RETURN(identity_, ServerIdentity::Create(authority_, clock_, ServerIdentity::kTtl,
                                                      options_.server_names));
   RETURN_IF_ERROR(WriteTrustBundle());
   ASSIGN_OR_RETURN(std::string operator_hash,
@@ -100,9 +116,9 @@ absl::Status ControlPlane::StartAll() {
   RETURN_IF_ERROR(LoadRegistry());
   operator_records_ = std::make_unique<RecordTable>(observed_store_.get(), "operators/");
   MakeAttestors();
-  issuance_ = std::make_unique<Issuance>(authority_.get(), attestors_.get(), bundles_.get(),
-                                         options_.workload_ttl, options_.issue_rate, &agents_,
-                                         clock_, logger_, &metrics_);
+  issuance_ = std::make_unique<Issuance>(
+      authority_, attestors_.get(), bundles_.get(), options_.workload_ttl, options_.issue_rate,
+      &agents_, clock_, logger_, &metrics_, options_.identity_issue_rate, issuance_log_.get());
   ca_service_ = std::make_unique<CaService>(issuance_.get(), jwt_authority_.get(), bundles_.get(),
                                             options_.trust_domain, options_.issue_rate, &agents_,
                                             clock_, logger_, &metrics_);
@@ -117,11 +133,13 @@ absl::Status ControlPlane::StartAll() {
   operator_token_ = std::make_unique<OperatorTokenFollower>(
       observed_store_.get(),
       [this](std::string hash) { operators_->SetFirstHash(std::move(hash)); });
+  trust_calls_ = std::make_unique<TrustCalls>(trust_.get(), issuance_log_.get(),
+                                              options_.workload_ttl, clock_);
   operator_ = std::make_unique<OperatorService>(
       operators_.get(),
-      OperatorSources{operators_.get(), tokens_.get(), authority_.get(), ca_service_.get(),
+      OperatorSources{operators_.get(), tokens_.get(), authority_, ca_service_.get(),
                       bundles_.get(), &agents_, &registry_, policies_.get(),
-                      registry_entries_.get(), &events_, clock_},
+                      registry_entries_.get(), &events_, clock_, trust_calls_.get()},
       logger_, &metrics_);
   ASSIGN_OR_RETURN(
       server_,
@@ -130,12 +148,13 @@ absl::Status ControlPlane::StartAll() {
           {ca_service_.get(), istio_service_.get(), discovery_.get(), operator_.get()}));
   AddGauges();
   ASSIGN_OR_RETURN(admin_, StartAdminServer(loop_, options_.admin,
-                                            AdminSources{authority_.get(), &agents_, &registry_,
+                                            AdminSources{authority_, &agents_, &registry_,
                                                          &metrics_, clock_, logger_, &guard_}));
   tick_ = loop_->NewTimer([this] { Tick(); });
   tick_->Schedule(kTick);
   observed_store_->BeginLog();
   jwt_keys_ = std::make_unique<JwtKeyKeeper>(jwt_authority_.get(), observed_store_.get(), logger_);
+  FollowRotation();
   logger_->Info(
       "control plane ready",
       {{"trust_domain", options_.trust_domain},
@@ -179,6 +198,14 @@ absl::Status ControlPlane::LoadRegistry() {
                                                     "\": ", released.message()));
 }
 
+void ControlPlane::WarnOfOpenKeys() const {
+  if (options_.seal.seals()) return;
+  logger_->Warning(
+      "private keys are in the store as they are: whoever reads it or a backup of it can issue any "
+      "identity; give --store_key",
+      {{"path", options_.store.sqlite_path}});
+}
+
 absl::Status ControlPlane::LoadPolicies() {
   constexpr char kPrefix[] = "policies/";
   policy_records_ = std::make_unique<RecordTable>(observed_store_.get(), kPrefix);
@@ -194,9 +221,23 @@ absl::Status ControlPlane::LoadPolicies() {
   return absl::OkStatus();
 }
 
+// Last: from then on moves of a rotation may be made.
+void ControlPlane::FollowRotation() {
+  RootRotation* const rotation = trust_->rotation();
+  fleet_ = std::make_unique<ConnectedFleet>(
+      &agents_, bundles_.get(), issuance_log_.get(),
+      rotation == nullptr ? absl::InfinitePast() : rotation->logged_since(),
+      rotation == nullptr ? options_.workload_ttl : rotation->LongestLife());
+  // Before agents come back: what they show is then known.
+  (void)fleet_->View("", clock_->WallNow());
+  trust_->Start(fleet_.get(), [this] { loop_->Post([this] { FollowTrust(); }); });
+}
+
 ControlPlane::~ControlPlane() {
   tick_ = nullptr;
   policy_mirror_ = nullptr;
+  // What its thread posts nobody runs any more.
+  if (trust_ != nullptr) trust_->Stop();
   registry_.SetListener(nullptr);
   discovery_waker_ = nullptr;
   const absl::Status ending = absl::UnavailableError("the control plane is shutting down");
@@ -238,32 +279,58 @@ absl::Status ControlPlane::CheckOutputs() {
 
 absl::Status ControlPlane::WriteTrustBundle() const {
   if (options_.trust_bundle_out.empty()) return absl::OkStatus();
-  const absl::Status written =
-      WriteFileAtomically(options_.trust_bundle_out, authority_->root()->ToPem(), 0644);
+  std::string pem;
+  for (const CertificatePtr& root : authority_->snapshot()->roots) {
+    absl::StrAppend(&pem, root->ToPem());
+  }
+  const absl::Status written = WriteFileAtomically(options_.trust_bundle_out, pem, 0644);
   if (written.ok()) return written;
   return InFlag("trust_bundle_out", written,
                 absl::StrCat("; give a file that uid ", ::geteuid(), " may make and replace"));
 }
 
 absl::StatusOr<TrustBundleSet> ControlPlane::CollectBundles() const {
-  TrustBundleMap own = authority_->bundles().bundles();
+  TrustBundleMap own;
+  own[options_.trust_domain] = trust_->bundle();
   own[options_.trust_domain].jwt_keys = jwt_authority_->PublicKeys();
   ASSIGN_OR_RETURN(TrustBundleSet base, TrustBundleSet::Create(std::move(own)));
   return trust_files_->AddTo(base);
 }
 
+// So that as many ask at once as can be served, and some more.
+TrustBundleSource::Taint ControlPlane::CurrentTaint() const {
+  TrustBundleSource::Taint taint;
+  taint.root = trust_->tainted_root();
+  if (taint.root.empty()) return taint;
+  const double rate = options_.issue_rate > 0 ? options_.issue_rate : kUnlimitedTaintRate;
+  const double holders = static_cast<double>(agents_.holders().size());
+  taint.renew_within =
+      std::clamp(absl::Seconds(2 * holders / rate), absl::Duration(absl::Seconds(1)),
+                 absl::Duration(absl::Minutes(5)));
+  return taint;
+}
+
 void ControlPlane::FollowTrust() {
   const bool files_changed = trust_files_->Poll();
+  const bool authority_changed = trust_->Poll();
+  // Before the bundles lose the root it is of.
+  RenewOwnCertificate();
   const bool keys_changed = jwt_keys_->TakeChanged();
-  if (!files_changed && !keys_changed) return;
+  if (!files_changed && !authority_changed && !keys_changed) return;
   absl::StatusOr<TrustBundleSet> bundles = CollectBundles();
   if (!bundles.ok()) {
     logger_->Error("trust files do not go together, what was in force stays",
                    {{"error", bundles.status().message()}});
     return;
   }
-  bundles_->Publish(*std::move(bundles));
+  bundles_->Publish(*std::move(bundles), CurrentTaint());
   ca_service_->streams()->WakeAll();
+  if (authority_changed) {
+    const absl::Status written = WriteTrustBundle();
+    if (!written.ok()) {
+      logger_->Error("cannot write the trust bundle", {{"error", written.message()}});
+    }
+  }
   events_.Add(EventKind::kTrustChanged, options_.trust_domain,
               absl::StrCat("trust bundles published, version ", bundles_->current().version));
   logger_->Info("trust bundles published", {{"version", bundles_->current().version}});
@@ -321,6 +388,9 @@ void ControlPlane::Tick() {
     EndStalled(streams);
   }
   if (++ticks_ % kTicksBetweenLooksAtOperators == 0) operator_->EndInvalidStreams();
+}
+
+void ControlPlane::RenewOwnCertificate() {
   const absl::StatusOr<bool> rotated = identity_->RotateIfDue();
   if (!rotated.ok()) {
     logger_->Error("cannot renew the control plane's own certificate",

@@ -21,6 +21,8 @@
 #include "controlplane/attest/join_token.h"
 #include "controlplane/attest/jwt_attestor.h"
 #include "controlplane/attest/jwt_files.h"
+#include "controlplane/audit/issuance_log.h"
+#include "controlplane/audit/stored_issuances.h"
 #include "controlplane/ca/authority.h"
 #include "controlplane/ca/ca_service.h"
 #include "controlplane/ca/issuance.h"
@@ -33,12 +35,14 @@
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/operator_service.h"
 #include "controlplane/operator/operator_token_follower.h"
+#include "controlplane/operator/trust_calls.h"
 #include "controlplane/policy/policy_admin.h"
 #include "controlplane/records/record_table.h"
 #include "controlplane/registry/registry.h"
 #include "controlplane/registry/registry_admin.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/registry/static_file.h"
+#include "controlplane/seal/key_seal.h"
 #include "controlplane/server/grpc_server.h"
 #include "controlplane/server/server_identity.h"
 #include "controlplane/store/observed_store.h"
@@ -47,6 +51,8 @@
 #include "controlplane/store/store_mirror.h"
 #include "controlplane/stream/stream_set.h"
 #include "controlplane/stream/stream_waker.h"
+#include "controlplane/trust/connected_fleet.h"
+#include "controlplane/trust/trust_keeper.h"
 
 namespace byrnie {
 
@@ -70,6 +76,14 @@ struct ControlPlaneOptions {
   std::vector<AttestorKind> attest = {AttestorKind::kJoinToken};
   // File of the issuers of JWTs; not empty if and only if they are asked about.
   std::string jwt_config_path;
+  // To one identity; 0: no limit.
+  double identity_issue_rate = 0;
+  // How the store keeps private keys.
+  KeySeal seal;
+  // Directory of a plugged CA; empty: roots of its own.
+  std::string plugged_ca;
+  // How long, and how many, issuances are kept in the log.
+  IssuanceLog::Options issuance_log;
   // File of the static registry.
   std::string registry_path;
   // Bundles of other trust domains, and revocation lists.
@@ -111,6 +125,7 @@ class ControlPlane {
  private:
   ControlPlane(ControlPlaneOptions options, EventLoop* loop, const Clock* clock, Logger* logger);
   absl::Status StartAll();
+  void WarnOfOpenKeys() const;
   // Puts what is stored of policies, workloads and services in force with the registry file, and
   // what another control plane stores later.
   absl::Status LoadRegistry();
@@ -123,6 +138,9 @@ class ControlPlane {
   // Publishes what has changed of that.
   void FollowTrust();
   void MakeAttestors();
+  TrustBundleSource::Taint CurrentTaint() const;
+  void RenewOwnCertificate();
+  void FollowRotation();
   void AddGauges();
   void EndStalled(StreamSet* streams);
   void Tick();
@@ -149,10 +167,14 @@ class ControlPlane {
   std::unique_ptr<JwtFiles> jwt_files_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<ObservedStore> observed_store_;
-  std::unique_ptr<Authority> authority_;
+  std::unique_ptr<TrustKeeper> trust_;
+  Authority* authority_ = nullptr;  // Of trust_.
+  std::unique_ptr<StoredIssuances> stored_issuances_;
+  std::unique_ptr<IssuanceLog> issuance_log_;
   std::unique_ptr<JwtAuthority> jwt_authority_;
   std::unique_ptr<JwtKeyKeeper> jwt_keys_;
   std::unique_ptr<TrustBundleSource> bundles_;
+  std::unique_ptr<ConnectedFleet> fleet_;
   std::unique_ptr<ServerIdentity> identity_;
   std::unique_ptr<JoinTokens> tokens_;
   std::unique_ptr<JwtAttestor> jwt_attestor_;
@@ -168,6 +190,7 @@ class ControlPlane {
   std::unique_ptr<RegistryAdmin> registry_entries_;
   std::unique_ptr<RecordTable> operator_records_;
   std::unique_ptr<OperatorDirectory> operators_;
+  std::unique_ptr<TrustCalls> trust_calls_;
   std::unique_ptr<OperatorTokenFollower> operator_token_;
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<GrpcServer> server_;

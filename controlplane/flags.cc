@@ -1,6 +1,8 @@
 #include "controlplane/flags.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,14 +30,22 @@ ABSL_FLAG(
 ABSL_FLAG(
     std::string, store, "",
     "where the CA, the join tokens and all else is kept: sqlite:PATH, made at the first start, "
-    "mode "
-    "0600, holds the CA key; or, for several control planes, etcd:URL[,URL...][/PREFIX], such as "
-    "etcd:https://10.0.0.1:2379,https://10.0.0.2:2379/byrnie");
+    "mode 0600, holds the CA key; or, for several control planes, etcd:URL[,URL...][/PREFIX], "
+    "such as etcd:https://10.0.0.1:2379,https://10.0.0.2:2379/byrnie");
 ABSL_FLAG(std::string, etcd_ca, "",
           "PEM file of the CA that vouches for the etcd of --store=etcd:https://...");
 ABSL_FLAG(std::string, etcd_cert, "",
           "PEM file of the certificate to show to the etcd, where it asks for one");
 ABSL_FLAG(std::string, etcd_key, "", "PEM file of the key of --etcd_cert");
+ABSL_FLAG(std::string, store_key, "",
+          "seals the private keys in the store: a file with 32 random bytes (raw, hexadecimal or "
+          "base64) that only its owner and group may read, or env:NAME; needed with --store=etcd");
+ABSL_FLAG(std::string, store_key_previous, "",
+          "opens what an earlier --store_key has sealed; it is sealed anew: a file, or env:NAME");
+ABSL_FLAG(std::string, ca, "self_signed",
+          "what signs certificates: self_signed, roots of its own, kept in the store; or "
+          "plugged:DIRECTORY with ca-cert.pem, ca-key.pem, root-cert.pem and, where needed, "
+          "cert-chain.pem (re-read when they change)");
 ABSL_FLAG(absl::Duration, workload_ttl, absl::Hours(1),
           "the longest life of a workload's certificate, 2s to 720h");
 ABSL_FLAG(absl::Duration, jwt_svid_ttl, absl::Minutes(5),
@@ -46,6 +56,12 @@ ABSL_FLAG(
     double, issue_rate, 1000,
     "certificates issued a second at most, and as many JWT-SVIDs; agents beyond are told when to "
     "come back; 0: no limit");
+ABSL_FLAG(double, identity_issue_rate, 100,
+          "certificates issued a second to one identity at most; 0: no limit");
+ABSL_FLAG(absl::Duration, issuance_log_age, absl::Hours(24 * 30),
+          "how long the log of issued certificates goes back, 1h to 8784h");
+ABSL_FLAG(int64_t, issuance_log_size, 1000000,
+          "how many issued certificates the log holds at most, 1000 to 100000000");
 ABSL_FLAG(
     std::string, attest, "join_token",
     "how a workload without a certificate may prove who it is, separated by commas: join_token "
@@ -138,6 +154,53 @@ absl::StatusOr<std::string> ReadPath(absl::string_view flag, absl::string_view t
   return std::string(path);
 }
 
+absl::StatusOr<std::shared_ptr<const SealingKey>> ReadKey(absl::string_view flag,
+                                                          const std::string& source) {
+  absl::StatusOr<std::shared_ptr<const SealingKey>> key = ReadSealingKey(source);
+  if (!key.ok()) {
+    return absl::Status(key.status().code(),
+                        absl::StrCat("--", flag, ": ", key.status().message()));
+  }
+  return key;
+}
+
+absl::Status ReadKeysAndCa(ControlPlaneOptions* options) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const SealingKey> key,
+                   ReadKey("store_key", absl::GetFlag(FLAGS_store_key)));
+  ASSIGN_OR_RETURN(std::shared_ptr<const SealingKey> previous,
+                   ReadKey("store_key_previous", absl::GetFlag(FLAGS_store_key_previous)));
+  if (key == nullptr && previous != nullptr) {
+    return Invalid("store_key_previous", "is of use only together with --store_key");
+  }
+  options->seal = KeySeal(std::move(key), std::move(previous));
+
+  const std::string ca = absl::GetFlag(FLAGS_ca);
+  absl::string_view directory = ca;
+  if (absl::ConsumePrefix(&directory, "plugged:") && !directory.empty()) {
+    options->plugged_ca = std::string(directory);
+  } else if (ca != "self_signed") {
+    return Invalid("ca", absl::StrCat("\"", ca, "\" is neither self_signed nor plugged:DIRECTORY"));
+  }
+  options->identity_issue_rate = absl::GetFlag(FLAGS_identity_issue_rate);
+  if (!(options->identity_issue_rate >= 0) || options->identity_issue_rate > 1e6) {
+    return Invalid("identity_issue_rate", absl::StrCat(options->identity_issue_rate,
+                                                       " is out of range; give 0 to 1000000"));
+  }
+  options->issuance_log.keep_for = absl::GetFlag(FLAGS_issuance_log_age);
+  if (options->issuance_log.keep_for < absl::Hours(1) ||
+      options->issuance_log.keep_for > absl::Hours(8784)) {
+    return Invalid("issuance_log_age",
+                   absl::StrCat(absl::FormatDuration(options->issuance_log.keep_for),
+                                " is out of range; give 1h to 8784h"));
+  }
+  options->issuance_log.keep_most = absl::GetFlag(FLAGS_issuance_log_size);
+  if (options->issuance_log.keep_most < 1000 || options->issuance_log.keep_most > 100000000) {
+    return Invalid("issuance_log_size", absl::StrCat(options->issuance_log.keep_most,
+                                                     " is out of range; give 1000 to 100000000"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
@@ -160,6 +223,7 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
       options.store,
       ParseStoreLocation(absl::GetFlag(FLAGS_store), absl::GetFlag(FLAGS_etcd_ca),
                          absl::GetFlag(FLAGS_etcd_cert), absl::GetFlag(FLAGS_etcd_key)));
+  RETURN_IF_ERROR(ReadKeysAndCa(&options));
   options.workload_ttl = absl::GetFlag(FLAGS_workload_ttl);
   if (options.workload_ttl < absl::Seconds(2) || options.workload_ttl > absl::Hours(720)) {
     return Invalid("workload_ttl", absl::StrCat(absl::FormatDuration(options.workload_ttl),

@@ -22,9 +22,11 @@
 #include "common/telemetry/log.h"
 #include "controlplane/attest/attestor_set.h"
 #include "controlplane/attest/join_token.h"
+#include "controlplane/ca/authority.h"
 #include "controlplane/ca/ca_service.h"
 #include "controlplane/ca/issuance.h"
 #include "controlplane/ca/istio_service.h"
+#include "controlplane/ca/testing/self_signed.h"
 #include "controlplane/discovery/delta_ads.h"
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/operator_service.h"
@@ -65,9 +67,11 @@ class GrpcEndToEndTest : public ::testing::Test {
   // The library itself checks certificates by the clock of the machine, so the authority has that
   // one too.
   explicit GrpcEndToEndTest(double issue_rate = 0) {
-    authority_ = *Authority::LoadOrCreate(&store_, "cluster.local", &clock_);
+    authority_ =
+        std::make_unique<Authority>(SelfSigned("cluster.local", clock_.WallNow()), &clock_);
     jwt_authority_ = *JwtAuthority::LoadOrCreate(&store_, "cluster.local", &clock_, {});
-    TrustBundleMap bundles = authority_->bundles().bundles();
+    TrustBundleMap bundles;
+    bundles["cluster.local"].roots = authority_->snapshot()->roots;
     bundles["cluster.local"].jwt_keys = jwt_authority_->PublicKeys();
     bundles_ = std::make_unique<TrustBundleSource>(*TrustBundleSet::Create(std::move(bundles)));
     identity_ = *ServerIdentity::Create(authority_.get(), &clock_);
@@ -373,8 +377,8 @@ TEST_F(GrpcEndToEndTest, WithoutAnyProofNothingIsIssued) {
 }
 
 TEST_F(GrpcEndToEndTest, AClientOfAnotherAuthorityIsRefused) {
-  MemoryStore other_store;
-  auto other = *Authority::LoadOrCreate(&other_store, "cluster.local", &clock_);
+  const auto other =
+      std::make_unique<Authority>(SelfSigned("cluster.local", clock_.WallNow()), &clock_);
   auto issued =
       other->Issue(*SpiffeId::Parse(kId), key_->PublicKeyDer(), absl::nullopt, absl::Hours(1));
   IssueResponse response;
@@ -539,7 +543,7 @@ TEST_F(GrpcEndToEndTest, TrustBundlesAreSentAtOnceAndAcknowledged) {
   byrnie::ca::v1::WatchTrustBundlesRequest request;
   request.set_acknowledged_version(1);
   ASSERT_TRUE(stream->Write(request));
-  bundles_->Publish(authority_->bundles());
+  bundles_->Publish(*TrustBundleSet::Create({{"cluster.local", {authority_->snapshot()->roots}}}));
   ca_->streams()->WakeAll();
   ASSERT_TRUE(stream->Read(&response));
   EXPECT_EQ(response.trust_bundles().version(), 2u);

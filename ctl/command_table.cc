@@ -29,6 +29,10 @@ constexpr absl::string_view kDelete[] = {"expect"};
 constexpr absl::string_view kCreateToken[] = {"identity", "operator", "role", "ttl"};
 constexpr absl::string_view kListTokens[] = {"join", "output"};
 constexpr absl::string_view kRevokeToken[] = {"join"};
+constexpr absl::string_view kRotate[] = {"step", "exclude", "dry_run", "output"};
+constexpr absl::string_view kRollback[] = {"exclude", "dry_run", "output"};
+constexpr absl::string_view kIssuances[] = {"identity", "output"};
+constexpr absl::string_view kRevoke[] = {"reason", "output"};
 constexpr absl::string_view kAdmin[] = {"admin"};
 constexpr absl::string_view kBugReport[] = {"file", "pods"};
 constexpr absl::string_view kVerify[] = {"trust_bundle", "trust_domain", "federated_bundle", "crl",
@@ -100,6 +104,17 @@ constexpr Command kCommands[] = {
      RunTokenList},
     {"token revoke", "NAME", "refuses an operator's token, or with --join a join token by its id",
      "", kRevokeToken, 1, 1, true, RunTokenRevoke},
+    {"trust status", "", "whom the mesh trusts, and where a rotation of the root stands", "",
+     kOutput, 0, 0, true, RunTrustStatus},
+    {"trust rotate", "", "moves the mesh to its next root",
+     "Without --step all of it: prepare, distribute, activate, taint, revoke, each as soon as no\n"
+     "agent keeps it back. Nothing breaks while it waits; trust status names whom it waits for.",
+     kRotate, 0, 0, true, RunTrustRotate},
+    {"trust rollback", "", "takes a rotation of the root one step back", "", kRollback, 0, 0, true,
+     RunTrustRollback},
+    {"issuances", "", "certificates that were issued, to whom and on what proof", "", kIssuances, 0,
+     0, true, RunIssuances},
+    {"revoke", "SERIAL", "revokes a certificate", "", kRevoke, 1, 1, true, RunRevoke},
     {"proxy config", "", "what a proxy knows: flags, workloads, services and policies", "", kAdmin,
      0, 0, false, RunProxyConfig},
     {"proxy connections", "", "what is open in a proxy", "", kAdmin, 0, 0, false,

@@ -44,7 +44,8 @@ ABSL_FLAG(std::string, key, "",
           "file with the private key of that certificate (PEM, PKCS#8); or BYRNIE_KEY");
 ABSL_FLAG(std::string, output, "text", "text, for people, or json, for scripts; -o for short");
 ABSL_FLAG(std::string, identity, "",
-          "a join token for this SPIFFE ID, such as spiffe://cluster.local/ns/default/sa/app");
+          "a join token for this SPIFFE ID, such as spiffe://cluster.local/ns/default/sa/app; "
+          "issuances: only of this one");
 ABSL_FLAG(std::string, operator, "", "a token for an operator of this name, with --role");
 ABSL_FLAG(std::string, role, "", "what the operator may do: viewer, operator or admin");
 ABSL_FLAG(bool, join, false,
@@ -72,6 +73,14 @@ ABSL_FLAG(
     "where the admin port (15000) of the source's proxy is reached, IP:PORT, as through kubectl "
     "port-forward; with --probe it is 127.0.0.1:15000 unless told otherwise");
 ABSL_FLAG(std::string, destination_admin, "", "the same of the destination's proxy");
+ABSL_FLAG(std::string, step, "",
+          "only this move: prepare, distribute, activate, taint or revoke; not given: all of them, "
+          "each as soon as nothing keeps it back");
+ABSL_FLAG(std::vector<std::string>, exclude, {},
+          "agents not to wait for, by SPIFFE ID, separated by commas, of those that trust status "
+          "names; \"unknown\" for certificates whose holders are not known");
+ABSL_FLAG(bool, dry_run, false, "only say what it would mean, and who keeps it back");
+ABSL_FLAG(std::string, reason, "", "why, for those who look later");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15000",
           "where the proxy's admin port is reached, IP:PORT");
 ABSL_FLAG(std::string, pods, "",

@@ -30,6 +30,10 @@ ABSL_DECLARE_FLAG(std::string, kinds);
 ABSL_DECLARE_FLAG(bool, probe);
 ABSL_DECLARE_FLAG(std::string, source_admin);
 ABSL_DECLARE_FLAG(std::string, destination_admin);
+ABSL_DECLARE_FLAG(std::string, step);
+ABSL_DECLARE_FLAG(std::vector<std::string>, exclude);
+ABSL_DECLARE_FLAG(bool, dry_run);
+ABSL_DECLARE_FLAG(std::string, reason);
 ABSL_DECLARE_FLAG(std::string, admin);
 ABSL_DECLARE_FLAG(std::string, pods);
 

@@ -17,6 +17,8 @@ absl::string_view HostOf(absl::string_view address) {
 
 void AgentTable::OnStreamOpened(const SpiffeId& id, const std::string& address,
                                 Introduction introduction, absl::Time now) {
+  holders_.OnShown({introduction.serial, id.text(), introduction.root, absl::InfinitePast(),
+                    introduction.not_after});
   bool came = false;
   {
     absl::MutexLock lock(&mu_);
@@ -30,6 +32,7 @@ void AgentTable::OnStreamOpened(const SpiffeId& id, const std::string& address,
     }
     connection.last_seen = now;
     if (!introduction.release.empty()) connection.release = std::move(introduction.release);
+    connection.shown = {introduction.serial, introduction.root, introduction.not_after};
     Learn(id, std::move(introduction.serial), introduction.not_after, now);
   }
   if (came) Tell(EventKind::kAgentConnected, id, absl::StrCat("connected from ", address));
@@ -63,6 +66,7 @@ void AgentTable::OnBundleAcknowledged(const SpiffeId& id, const std::string& add
   const auto it = connections_.find({id, address});
   if (it == connections_.end() || it->second.streams == 0) return;
   it->second.acknowledged = std::max(it->second.acknowledged, version);
+  holders_.OnAcknowledged(it->second.shown.serial, version);
 }
 
 void AgentTable::OnIssued(const SpiffeId& id, const std::string& serial, absl::Time not_after,
@@ -102,6 +106,7 @@ std::vector<AgentTable::Agent> AgentTable::ListWhere(bool connected_only) const 
                 connection.last_seen,
                 connection.release,
                 connection.clock_offset};
+    agent.shown = connection.shown;
     const auto issued = issued_.find(key.first);
     if (issued != issued_.end()) {
       agent.certificate_not_after = issued->second.not_after;

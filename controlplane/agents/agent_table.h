@@ -14,12 +14,13 @@
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "common/identity/spiffe_id.h"
+#include "controlplane/agents/certificate_holders.h"
 #include "controlplane/events/event_log.h"
 
 namespace byrnie {
 
-// Who is connected or was, what they were issued last, and which trust bundles they have in force.
-// Thread-safe.
+// Who is connected or was, with which certificates, what they were issued last, and which trust
+// bundles they have in force. Thread-safe.
 class AgentTable {
  public:
   // How long one that went away is remembered, unless its certificate ends before, and how many are
@@ -34,6 +35,15 @@ class AgentTable {
     absl::Time not_after;
     // What the agent calls itself; a claim.
     std::string release;
+    // The id of the root that the client certificate is of.
+    std::string root = "";
+  };
+  // The certificate an agent has shown on its connection.
+  struct ShownCertificate {
+    std::string serial;
+    // The id of its root.
+    std::string root;
+    absl::Time not_after;
   };
 
   // An agent is an identity at an address: all its streams share one connection.
@@ -53,6 +63,7 @@ class AgentTable {
     // How the identity of the newest certificate was proven: "svid", "join_token", "jwt:ISSUER".
     // Empty where it was not issued by this process.
     std::string certificate_proof = "";
+    ShownCertificate shown = {};
   };
 
   // Tells `events`, which outlives it; null: nobody.
@@ -82,11 +93,15 @@ class AgentTable {
   std::vector<Agent> ListAll() const;
   // How many have an open stream.
   size_t size() const;
+  // Every certificate that may be in somebody's hands.
+  CertificateHolders* holders() { return &holders_; }
+  const CertificateHolders& holders() const { return holders_; }
 
  private:
   using Key = std::pair<SpiffeId, std::string>;
   struct Connection {
     int streams = 0;
+    ShownCertificate shown;
     absl::Time since;
     absl::Time last_seen;
     uint64_t acknowledged = 0;
@@ -106,6 +121,7 @@ class AgentTable {
   void Tell(EventKind kind, const SpiffeId& id, absl::string_view message) const;
 
   EventLog* const events_;  // Not owned.
+  CertificateHolders holders_;
   mutable absl::Mutex mu_;
   std::map<Key, Connection> connections_ ABSL_GUARDED_BY(mu_);
   size_t connected_ ABSL_GUARDED_BY(mu_) = 0;

@@ -4,8 +4,10 @@
 
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
+#include "common/crypto/private_key.h"
 #include "common/identity/svid_verifier.h"
-#include "controlplane/store/testing/memory_store.h"
+#include "common/identity/trust_bundle.h"
+#include "controlplane/ca/testing/self_signed.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -16,56 +18,29 @@ using ::testing::HasSubstr;
 
 class AuthorityTest : public ::testing::Test {
  protected:
-  AuthorityTest() {
-    auto authority = Authority::LoadOrCreate(&store_, "cluster.local", &clock_);
-    EXPECT_THAT(authority, IsOk());
-    authority_ = *std::move(authority);
-    key_ = *PrivateKey::Generate();
-  }
-
   absl::StatusOr<IssuedSvid> Issue(absl::optional<absl::Duration> ttl, absl::Duration cap) {
-    return authority_->Issue(id_, key_->PublicKeyDer(), ttl, cap);
+    return authority_.Issue(id_, key_->PublicKeyDer(), ttl, cap);
+  }
+  absl::StatusOr<VerifiedSvid> Verify(const CertificateChain& chain) {
+    return VerifySvid(chain,
+                      *TrustBundleSet::Create({{"cluster.local", {authority_.snapshot()->roots}}}),
+                      clock_.WallNow());
   }
 
   FakeClock clock_;
-  MemoryStore store_;
-  std::unique_ptr<Authority> authority_;
-  std::shared_ptr<const PrivateKey> key_;
+  Authority authority_{SelfSigned("cluster.local", clock_.WallNow()), &clock_};
+  const std::shared_ptr<const PrivateKey> key_ = *PrivateKey::Generate();
   const SpiffeId id_ = *SpiffeId::Parse("spiffe://cluster.local/ns/demo/sa/app");
 };
-
-TEST_F(AuthorityTest, MakesARootForTenYears) {
-  EXPECT_TRUE(authority_->root()->is_ca());
-  EXPECT_LE(authority_->root()->not_before(), clock_.WallNow() - Authority::kBackdate);
-  EXPECT_EQ(authority_->root()->not_after(), clock_.WallNow() + Authority::kRootLifetime);
-}
-
-TEST_F(AuthorityTest, KeepsItsRootAcrossARestart) {
-  auto again = Authority::LoadOrCreate(&store_, "cluster.local", &clock_);
-  ASSERT_THAT(again, IsOk());
-  EXPECT_EQ((*again)->root()->FingerprintHex(), authority_->root()->FingerprintHex());
-}
-
-TEST_F(AuthorityTest, RefusesTheStoreOfAnotherTrustDomain) {
-  EXPECT_THAT(Authority::LoadOrCreate(&store_, "other.org", &clock_),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("cluster.local")));
-}
-
-TEST_F(AuthorityTest, RefusesARootThatHasExpired) {
-  clock_.Advance(Authority::kRootLifetime);
-  EXPECT_THAT(Authority::LoadOrCreate(&store_, "cluster.local", &clock_),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("expired")));
-  EXPECT_THAT(Issue(absl::nullopt, absl::Hours(1)),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("expired")));
-}
 
 TEST_F(AuthorityTest, IssuesAnSvidThatVerifies) {
   auto issued = Issue(absl::nullopt, absl::Hours(1));
   ASSERT_THAT(issued, IsOk());
-  auto svid = VerifySvid(issued->chain, authority_->bundles(), clock_.WallNow());
+  auto svid = Verify(issued->chain);
   ASSERT_THAT(svid, IsOk());
   EXPECT_EQ(svid->id, id_);
   EXPECT_TRUE(issued->chain.front()->MatchesKey(*key_));
+  EXPECT_EQ(issued->root_id, authority_.root()->FingerprintHex());
 }
 
 TEST_F(AuthorityTest, CapsTheLifeAndHonoursAShorterWish) {
@@ -86,17 +61,21 @@ TEST_F(AuthorityTest, RefusesALifeThatIsNotPositive) {
 
 TEST_F(AuthorityTest, BackdatesForClocksThatAreBehindButNotBeforeItsRoot) {
   EXPECT_EQ((*Issue(absl::nullopt, absl::Hours(1))).chain.front()->not_before(),
-            authority_->root()->not_before());
+            authority_.root()->not_before());
   clock_.Advance(absl::Hours(1));
   EXPECT_EQ((*Issue(absl::nullopt, absl::Hours(1))).chain.front()->not_before(),
             clock_.WallNow() - Authority::kBackdate);
 }
 
-TEST_F(AuthorityTest, NoLeafOutlivesTheRoot) {
-  clock_.Advance(Authority::kRootLifetime - absl::Minutes(1));
+TEST_F(AuthorityTest, NoLeafOutlivesTheRootAndNoneIsIssuedAfterIt) {
+  const absl::Time end = authority_.root()->not_after();
+  clock_.SetWall(end - absl::Minutes(1));
   auto issued = Issue(absl::nullopt, absl::Hours(1));
   ASSERT_THAT(issued, IsOk());
-  EXPECT_EQ(issued->chain.front()->not_after(), authority_->root()->not_after());
+  EXPECT_EQ(issued->chain.front()->not_after(), end);
+  clock_.SetWall(end);
+  EXPECT_THAT(Issue(absl::nullopt, absl::Hours(1)),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("expired")));
 }
 
 TEST_F(AuthorityTest, AsksForRenewalAroundHalfOfTheLife) {
@@ -107,16 +86,28 @@ TEST_F(AuthorityTest, AsksForRenewalAroundHalfOfTheLife) {
 }
 
 TEST_F(AuthorityTest, RefusesIdentitiesOfAnotherTrustDomain) {
-  EXPECT_THAT(authority_->Issue(*SpiffeId::Parse("spiffe://other.org/x"), key_->PublicKeyDer(),
-                                absl::nullopt, absl::Hours(1)),
+  EXPECT_THAT(authority_.Issue(*SpiffeId::Parse("spiffe://other.org/x"), key_->PublicKeyDer(),
+                               absl::nullopt, absl::Hours(1)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("other.org")));
 }
 
-TEST_F(AuthorityTest, AFailingStoreMakesNoAuthority) {
-  MemoryStore broken;
-  broken.FailWith(absl::UnavailableError("disk on fire"));
-  EXPECT_THAT(Authority::LoadOrCreate(&broken, "cluster.local", &clock_),
-              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("disk on fire")));
+TEST_F(AuthorityTest, SignsWithWhatWasPublishedLast) {
+  const AuthoritySnapshotPtr before = authority_.snapshot();
+  auto next = std::make_shared<AuthoritySnapshot>(*SelfSigned("cluster.local", clock_.WallNow()));
+  next->server_signer = before->signer;
+  next->roots.push_back(before->signer->root());
+  authority_.Publish(next);
+  auto issued = Issue(absl::nullopt, absl::Hours(1));
+  ASSERT_THAT(issued, IsOk());
+  EXPECT_EQ(issued->root_id, next->signer->root_id());
+  EXPECT_THAT(Verify(issued->chain), IsOk());
+  auto own = authority_.IssueForControlPlane(key_->PublicKeyDer(), absl::Hours(1), {"control"});
+  ASSERT_THAT(own, IsOk());
+  EXPECT_EQ(own->root_id, before->signer->root_id());
+  auto svid = Verify(own->chain);
+  ASSERT_THAT(svid, IsOk());
+  EXPECT_EQ(svid->id.path(), "/byrnie/controlplane");
+  EXPECT_TRUE(own->chain.front()->IsForHost("control"));
 }
 
 TEST(ReservedPathTest, IsByrnieAndWhatIsBelow) {

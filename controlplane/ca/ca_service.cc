@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
@@ -35,6 +36,10 @@ void FillBundles(const TrustBundleSource::Versioned& current, byrnie::ca::v1::Tr
       ToProto(key.not_after, jwt_key->mutable_not_after());
     }
   }
+  if (current.taint.root.empty()) return;
+  auto* tainted = out->add_tainted_roots();
+  tainted->set_sha256(absl::HexStringToBytes(current.taint.root));
+  tainted->mutable_renew_within()->set_seconds(absl::ToInt64Seconds(current.taint.renew_within));
 }
 
 }  // namespace

@@ -12,15 +12,17 @@ namespace byrnie {
 
 Issuance::Issuance(const Authority* authority, const AttestorSet* attestors,
                    const TrustBundleSource* bundles, absl::Duration workload_ttl, double issue_rate,
-                   AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics)
+                   AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics,
+                   double identity_issue_rate, IssuanceLog* log)
     : authority_(authority),
       attestors_(attestors),
       bundles_(bundles),
       workload_ttl_(workload_ttl),
-      limiter_(issue_rate),
+      limiter_(issue_rate, identity_issue_rate),
       agents_(agents),
       clock_(clock),
       logger_(logger),
+      log_(log),
       results_(metrics, "byrnie_controlplane_issuances_total",
                "Requests for a certificate, by result.") {}
 
@@ -44,7 +46,7 @@ absl::StatusOr<IssuedSvid> Issuance::TryIssue(const grpc::ServerContext& context
                                               absl::string_view protocol, RequestReader read) {
   ASSIGN_OR_RETURN(Caller caller, Authenticate(context));
   // After that, so that nobody without a proof takes anybody's place.
-  RETURN_IF_ERROR(limiter_.Admit(clock_->MonotonicNow()));
+  RETURN_IF_ERROR(limiter_.Admit(clock_->MonotonicNow(), {caller.id.text(), caller.left}));
   ASSIGN_OR_RETURN(CertificateRequest request, read(caller.id));
   ASSIGN_OR_RETURN(std::string public_key, VerifyCsr(request.csr));
   ASSIGN_OR_RETURN(IssuedSvid issued,
@@ -65,7 +67,8 @@ absl::StatusOr<Issuance::Caller> Issuance::Authenticate(const grpc::ServerContex
       return absl::PermissionDeniedError(
           absl::StrCat(peer->id.text(), " is reserved for the mesh itself"));
     }
-    return Caller{std::move(peer->id), "svid", absl::nullopt};
+    return Caller{std::move(peer->id), "svid", std::move(peer->serial),
+                  peer->not_after - clock_->WallNow(), absl::nullopt};
   }
   const absl::string_view credential = BearerToken(context);
   if (credential.empty()) {
@@ -76,13 +79,28 @@ absl::StatusOr<Issuance::Caller> Issuance::Authenticate(const grpc::ServerContex
                    attestors_->Check(credential, absl::FromChrono(context.deadline())));
   SpiffeId id = proven.claim.id;
   std::string proof = proven.claim.proof;
-  return Caller{std::move(id), std::move(proof), std::move(proven)};
+  return Caller{std::move(id), std::move(proof), "", absl::nullopt, std::move(proven)};
 }
 
 void Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued,
                           absl::string_view protocol, const std::string& address) {
   const Certificate& leaf = *issued.chain.front();
   agents_->OnIssued(caller.id, leaf.SerialHex(), leaf.not_after(), issued.issued_at, caller.proof);
+  IssuanceRecord record;
+  record.issued_at = issued.issued_at;
+  record.serial = leaf.SerialHex();
+  record.identity = caller.id.text();
+  record.proof = caller.proof;
+  record.subject = caller.credential.has_value() ? caller.credential->claim.subject : "";
+  record.protocol = std::string(protocol);
+  record.address = address;
+  record.root = issued.root_id;
+  record.not_after = leaf.not_after();
+  record.replaces = caller.serial;
+  agents_->holders()->OnIssued(
+      {record.serial, record.identity, record.root, record.issued_at, record.not_after},
+      record.replaces, issued.issued_at);
+  if (log_ != nullptr) log_->Append(std::move(record));
   logger_->Info(
       "certificate issued",
       {{"identity", caller.id.text()},

@@ -16,6 +16,7 @@
 #include "common/telemetry/metrics.h"
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/attest/attestor_set.h"
+#include "controlplane/audit/issuance_log.h"
 #include "controlplane/ca/authority.h"
 #include "controlplane/ca/certificate_request.h"
 #include "controlplane/ca/issue_limiter.h"
@@ -36,10 +37,12 @@ class Issuance {
       absl::FunctionRef<absl::StatusOr<CertificateRequest>(const SpiffeId& caller)>;
 
   // `workload_ttl` caps the life of every certificate, `issue_rate` how many are issued in a
-  // second; 0: no limit.
+  // second and `identity_issue_rate` how many to one identity; 0: no limit. What is issued is in
+  // `log` before it is answered; null: there is none.
   Issuance(const Authority* authority, const AttestorSet* attestors,
            const TrustBundleSource* bundles, absl::Duration workload_ttl, double issue_rate,
-           AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics);
+           AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics,
+           double identity_issue_rate = 0, IssuanceLog* log = nullptr);
 
   // Issues a certificate to the caller of `context`, counts and logs it, or why not; `protocol` is
   // for the log. `read` takes the message apart, once it is known who asks and that there is room.
@@ -56,6 +59,9 @@ class Issuance {
     SpiffeId id;
     // "svid", or what its attestor says.
     std::string proof;
+    // Of the certificate it has shown, if any: the serial, and how long it is still valid.
+    std::string serial;
+    absl::optional<absl::Duration> left;
     // Present when a credential is to be redeemed.
     absl::optional<AttestorSet::Proven> credential;
   };
@@ -76,6 +82,7 @@ class Issuance {
   AgentTable* const agents_;  // Not owned.
   const Clock* const clock_;  // Not owned.
   Logger* const logger_;      // Not owned.
+  IssuanceLog* const log_;    // Not owned; may be null.
   const IssueResults results_;
 };
 

@@ -17,6 +17,9 @@ constexpr size_t kKeyIdLength = 32;
 // How often the store is looked at, at the least; also after a failure.
 constexpr absl::Duration kLongestLoadInterval = absl::Seconds(10);
 
+// What a key is sealed for.
+std::string SealedNameOf(const std::string& id) { return absl::StrCat("JWT key ", id); }
+
 }  // namespace
 
 constexpr absl::Duration JwtAuthority::kLongestLead;
@@ -50,9 +53,12 @@ absl::Duration JwtAuthority::Lead() const {
 absl::StatusOr<JwtAuthority::Keys> JwtAuthority::Load(absl::Time now) const {
   ASSIGN_OR_RETURN(std::vector<JwtKeyRecord> records, LoadJwtKeys(store_, now));
   Keys keys;
-  for (const JwtKeyRecord& record : records) {
+  for (JwtKeyRecord& record : records) {
     Key key;
-    ASSIGN_OR_RETURN(key.key, PrivateKey::FromPkcs8(record.key_pkcs8));
+    const std::string name = SealedNameOf(record.id);
+    ASSIGN_OR_RETURN(KeySeal::Opened opened, options_.seal.Open(record.key_pkcs8.view(), name));
+    ASSIGN_OR_RETURN(key.key, PrivateKey::FromPkcs8(opened.key));
+    if (opened.stale) RETURN_IF_ERROR(Reseal(opened.key, &record));
     ASSIGN_OR_RETURN(key.public_key, PublicKey::FromDer(key.key->PublicKeyDer()));
     key.id = record.id;
     key.signs_from = record.signs_from;
@@ -62,11 +68,21 @@ absl::StatusOr<JwtAuthority::Keys> JwtAuthority::Load(absl::Time now) const {
   return keys;
 }
 
+absl::Status JwtAuthority::Reseal(const SecretBytes& key, JwtKeyRecord* record) const {
+  ASSIGN_OR_RETURN(std::string stored, options_.seal.Protect(key, SealedNameOf(record->id)));
+  record->key_pkcs8 = SecretBytes::TakeFrom(&stored);
+  const absl::Status replaced = ReplaceJwtKey(store_, *record);
+  // Another process was faster, or the key has ended.
+  return absl::IsNotFound(replaced) || absl::IsAborted(replaced) ? absl::OkStatus() : replaced;
+}
+
 absl::Status JwtAuthority::Add(absl::Time signs_from, absl::Time after, absl::Time now) {
   ASSIGN_OR_RETURN(std::shared_ptr<const PrivateKey> key, PrivateKey::Generate());
   JwtKeyRecord record;
   record.id = Sha256FingerprintHex(key->PublicKeyDer()).substr(0, kKeyIdLength);
-  record.key_pkcs8 = key->ToPkcs8();
+  ASSIGN_OR_RETURN(std::string stored,
+                   options_.seal.Protect(key->ToPkcs8(), SealedNameOf(record.id)));
+  record.key_pkcs8 = SecretBytes::TakeFrom(&stored);
   record.signs_from = signs_from;
   record.not_after = signs_from + 2 * options_.rotation + options_.max_ttl;
   const absl::Status added = AddJwtKey(store_, record, after, now);

@@ -11,9 +11,12 @@
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
+#include "common/base/secret_bytes.h"
 #include "common/crypto/private_key.h"
 #include "common/identity/jwt_key.h"
 #include "common/identity/spiffe_id.h"
+#include "controlplane/records/jwt_key_record.h"
+#include "controlplane/seal/key_seal.h"
 #include "controlplane/store/store.h"
 
 namespace byrnie {
@@ -37,6 +40,8 @@ class JwtAuthority {
     absl::Duration max_ttl = absl::Minutes(5);
     // How long a key signs.
     absl::Duration rotation = absl::Hours(24);
+    // How the store keeps the keys.
+    KeySeal seal = KeySeal();
   };
   // How long before a key signs it is published: a quarter of the period, at most this.
   static constexpr absl::Duration kLongestLead = absl::Minutes(10);
@@ -74,6 +79,8 @@ class JwtAuthority {
   JwtAuthority(Store* store, std::string trust_domain, const Clock* clock, Options options);
   absl::Duration Lead() const;
   absl::StatusOr<Keys> Load(absl::Time now) const;
+  // Stores a key as it should be.
+  absl::Status Reseal(const SecretBytes& key, JwtKeyRecord* record) const;
   // Adds a key to the store unless another process has been faster.
   absl::Status Add(absl::Time signs_from, absl::Time after, absl::Time now);
   static bool SameIds(const Keys& a, const Keys& b);

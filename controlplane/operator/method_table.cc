@@ -16,6 +16,9 @@ constexpr MethodRule kMethods[] = {
     {"CreateJoinToken", Role::kOperator, true},  {"ListJoinTokens", Role::kOperator, false},
     {"RevokeJoinToken", Role::kOperator, true},  {"CreateOperatorToken", Role::kAdmin, true},
     {"ListOperatorTokens", Role::kAdmin, false}, {"RevokeOperatorToken", Role::kAdmin, true},
+    {"GetTrust", Role::kViewer, false},          {"ListIssuances", Role::kViewer, false},
+    {"RotateTrust", Role::kAdmin, true},         {"RollbackTrust", Role::kAdmin, true},
+    {"RevokeCertificate", Role::kAdmin, true},
 };
 // clang-format on
 

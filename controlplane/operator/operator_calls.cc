@@ -64,6 +64,11 @@ absl::Status RequireName(absl::string_view name) {
   return InvalidField("name", "is empty");
 }
 
+absl::Status RequireTrust(const TrustCalls* trust) {
+  if (trust != nullptr) return absl::OkStatus();
+  return absl::UnimplementedError("this control plane has no authority of its own to ask");
+}
+
 absl::StatusOr<absl::optional<absl::Duration>> ReadTtl(bool given,
                                                        const google::protobuf::Duration& ttl) {
   if (!given) return absl::optional<absl::Duration>();
@@ -364,6 +369,41 @@ absl::Status OperatorCalls::RevokeOperatorToken(OperatorCall* call,
   s_.events->Add(EventKind::kTokenChanged, request.name(), "operator token revoked",
                  call->caller.name);
   return absl::OkStatus();
+}
+
+absl::Status OperatorCalls::GetTrust(OperatorCall*, const v1::GetTrustRequest& request,
+                                     v1::Trust* response) const {
+  RETURN_IF_ERROR(RequireTrust(s_.trust));
+  return s_.trust->GetTrust(request, response);
+}
+
+absl::Status OperatorCalls::RotateTrust(OperatorCall* call, const v1::RotateTrustRequest& request,
+                                        v1::Trust* response) const {
+  RETURN_IF_ERROR(RequireTrust(s_.trust));
+  call->target = request.move().substr(0, 64);
+  return s_.trust->RotateTrust(call->caller.name, request, response);
+}
+
+absl::Status OperatorCalls::RollbackTrust(OperatorCall* call,
+                                          const v1::RollbackTrustRequest& request,
+                                          v1::Trust* response) const {
+  RETURN_IF_ERROR(RequireTrust(s_.trust));
+  call->target = "rollback";
+  return s_.trust->RollbackTrust(call->caller.name, request, response);
+}
+
+absl::Status OperatorCalls::ListIssuances(OperatorCall*, const v1::ListIssuancesRequest& request,
+                                          v1::ListIssuancesResponse* response) const {
+  RETURN_IF_ERROR(RequireTrust(s_.trust));
+  return s_.trust->ListIssuances(request, response);
+}
+
+absl::Status OperatorCalls::RevokeCertificate(OperatorCall* call,
+                                              const v1::RevokeCertificateRequest& request,
+                                              v1::RevokeCertificateResponse* response) const {
+  RETURN_IF_ERROR(RequireTrust(s_.trust));
+  call->target = request.serial().substr(0, 64);
+  return s_.trust->RevokeCertificate(call->caller.name, request, response);
 }
 
 absl::Status OperatorCalls::Explain(OperatorCall*, const v1::ExplainRequest& request,

@@ -14,6 +14,7 @@
 #include "controlplane/events/event_log.h"
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/role.h"
+#include "controlplane/operator/trust_calls.h"
 #include "controlplane/policy/policy_admin.h"
 #include "controlplane/registry/registry.h"
 #include "controlplane/registry/registry_admin.h"
@@ -33,6 +34,8 @@ struct OperatorSources {
   RegistryAdmin* entries;
   EventLog* events;
   const Clock* clock;
+  // Null: its methods are not implemented.
+  const TrustCalls* trust = nullptr;
 };
 
 // A call that has been let in.
@@ -106,6 +109,20 @@ class OperatorCalls {
   absl::Status RevokeOperatorToken(
       OperatorCall* call, const byrnie::operator_::v1::RevokeOperatorTokenRequest& request,
       byrnie::operator_::v1::RevokeOperatorTokenResponse* response) const;
+  absl::Status GetTrust(OperatorCall* call, const byrnie::operator_::v1::GetTrustRequest& request,
+                        byrnie::operator_::v1::Trust* response) const;
+  absl::Status RotateTrust(OperatorCall* call,
+                           const byrnie::operator_::v1::RotateTrustRequest& request,
+                           byrnie::operator_::v1::Trust* response) const;
+  absl::Status RollbackTrust(OperatorCall* call,
+                             const byrnie::operator_::v1::RollbackTrustRequest& request,
+                             byrnie::operator_::v1::Trust* response) const;
+  absl::Status ListIssuances(OperatorCall* call,
+                             const byrnie::operator_::v1::ListIssuancesRequest& request,
+                             byrnie::operator_::v1::ListIssuancesResponse* response) const;
+  absl::Status RevokeCertificate(OperatorCall* call,
+                                 const byrnie::operator_::v1::RevokeCertificateRequest& request,
+                                 byrnie::operator_::v1::RevokeCertificateResponse* response) const;
   absl::Status Explain(OperatorCall* call, const byrnie::operator_::v1::ExplainRequest& request,
                        byrnie::operator_::v1::ExplainResponse* response) const;
 

@@ -236,6 +236,35 @@ grpc::Status OperatorService::RevokeOperatorToken(grpc::ServerContext* context,
   return Serve(context, *request, response, &OperatorCalls::RevokeOperatorToken);
 }
 
+grpc::Status OperatorService::GetTrust(grpc::ServerContext* context,
+                                       const v1::GetTrustRequest* request, v1::Trust* response) {
+  return Serve(context, *request, response, &OperatorCalls::GetTrust);
+}
+
+grpc::Status OperatorService::RotateTrust(grpc::ServerContext* context,
+                                          const v1::RotateTrustRequest* request,
+                                          v1::Trust* response) {
+  return Serve(context, *request, response, &OperatorCalls::RotateTrust);
+}
+
+grpc::Status OperatorService::RollbackTrust(grpc::ServerContext* context,
+                                            const v1::RollbackTrustRequest* request,
+                                            v1::Trust* response) {
+  return Serve(context, *request, response, &OperatorCalls::RollbackTrust);
+}
+
+grpc::Status OperatorService::ListIssuances(grpc::ServerContext* context,
+                                            const v1::ListIssuancesRequest* request,
+                                            v1::ListIssuancesResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::ListIssuances);
+}
+
+grpc::Status OperatorService::RevokeCertificate(grpc::ServerContext* context,
+                                                const v1::RevokeCertificateRequest* request,
+                                                v1::RevokeCertificateResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::RevokeCertificate);
+}
+
 grpc::Status OperatorService::Explain(grpc::ServerContext* context,
                                       const v1::ExplainRequest* request,
                                       v1::ExplainResponse* response) {

@@ -88,6 +88,21 @@ class OperatorService final
       grpc::ServerContext* context,
       const byrnie::operator_::v1::RevokeOperatorTokenRequest* request,
       byrnie::operator_::v1::RevokeOperatorTokenResponse* response) override;
+  grpc::Status GetTrust(grpc::ServerContext* context,
+                        const byrnie::operator_::v1::GetTrustRequest* request,
+                        byrnie::operator_::v1::Trust* response) override;
+  grpc::Status RotateTrust(grpc::ServerContext* context,
+                           const byrnie::operator_::v1::RotateTrustRequest* request,
+                           byrnie::operator_::v1::Trust* response) override;
+  grpc::Status RollbackTrust(grpc::ServerContext* context,
+                             const byrnie::operator_::v1::RollbackTrustRequest* request,
+                             byrnie::operator_::v1::Trust* response) override;
+  grpc::Status ListIssuances(grpc::ServerContext* context,
+                             const byrnie::operator_::v1::ListIssuancesRequest* request,
+                             byrnie::operator_::v1::ListIssuancesResponse* response) override;
+  grpc::Status RevokeCertificate(
+      grpc::ServerContext* context, const byrnie::operator_::v1::RevokeCertificateRequest* request,
+      byrnie::operator_::v1::RevokeCertificateResponse* response) override;
   grpc::Status Explain(grpc::ServerContext* context,
                        const byrnie::operator_::v1::ExplainRequest* request,
                        byrnie::operator_::v1::ExplainResponse* response) override;

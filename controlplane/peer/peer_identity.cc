@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/certificate.h"
+#include "common/identity/svid_root.h"
 #include "common/identity/svid_verifier.h"
 #include "grpc/grpc_security_constants.h"
 
@@ -57,8 +58,10 @@ absl::StatusOr<absl::optional<PeerIdentity>> VerifyPeer(const grpc::AuthContext&
     return absl::UnauthenticatedError(
         absl::StrCat(svid.id.text(), " is not of the trust domain ", trust_domain));
   }
-  return absl::optional<PeerIdentity>(
-      PeerIdentity{std::move(svid.id), svid.not_after, chain->front()->SerialHex()});
+  const CertificatePtr root = RootOf(*chain, bundles, trust_domain, now);
+  return absl::optional<PeerIdentity>(PeerIdentity{std::move(svid.id), svid.not_after,
+                                                   chain->front()->SerialHex(),
+                                                   root == nullptr ? "" : root->FingerprintHex()});
 }
 
 absl::StatusOr<PeerIdentity> RequirePeer(const grpc::AuthContext& context,

@@ -19,8 +19,9 @@ struct PeerIdentity {
   SpiffeId id;
   // Nothing may rely on the identity later.
   absl::Time not_after;
-  // Of its certificate, lower-case hexadecimal.
+  // Of its certificate, lower-case hexadecimal; and the root it is of (FingerprintHex).
   std::string serial = "";
+  std::string root = "";
 };
 
 // Verifies the caller's certificate again, at the time `now` and against the bundles now in force:

@@ -95,6 +95,22 @@ absl::Status AddJwtKey(Store* store, const JwtKeyRecord& key, absl::Time after, 
   return UnknownAsUnavailable(added, "it is tried again; the key that is kept then counts");
 }
 
+absl::Status ReplaceJwtKey(Store* store, const JwtKeyRecord& key) {
+  ASSIGN_OR_RETURN(std::vector<StoreEntry> entries, ListAll(store, kJwtKeyPrefix));
+  absl::Status result = absl::NotFoundError("store: there is no such JWT key");
+  for (StoreEntry& entry : entries) {
+    const int64_t revision = entry.revision;
+    const absl::StatusOr<Numbered> there = Parse(&entry);
+    if (!there.ok() || there->key.id != key.id) continue;
+    StoreTransaction transaction;
+    transaction.RequireRevision(entry.key, revision);
+    PutJwtKey(key, there->number, &transaction);
+    result = UnknownAsUnavailable(store->Commit(transaction).status(), "start again");
+    transaction.WipeValues();
+  }
+  return result;
+}
+
 void PutJwtKey(const JwtKeyRecord& key, int64_t number, StoreTransaction* transaction) {
   byrnie::store::v1::JwtKey value;
   value.set_id(key.id);

@@ -37,6 +37,10 @@ absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(Store* store, absl::Time n
 // key, one makes it. Else as the store.
 absl::Status AddJwtKey(Store* store, const JwtKeyRecord& key, absl::Time after, absl::Time now);
 
+// Writes a key that is there anew, under its id. NotFound when it is not, or not any more; Aborted
+// when another process is changing it. Else as the store.
+absl::Status ReplaceJwtKey(Store* store, const JwtKeyRecord& key);
+
 // Adds the write of the record, which holds a secret, to a transaction. No two keys have the same
 // number.
 void PutJwtKey(const JwtKeyRecord& key, int64_t number, StoreTransaction* transaction);

@@ -23,17 +23,20 @@ std::shared_ptr<const ServerIdentity::Snapshot> ServerIdentity::current() const 
 }
 
 absl::StatusOr<bool> ServerIdentity::RotateIfDue() {
-  if (clock_->WallNow() < current()->renew_after) return false;
+  const std::shared_ptr<const Snapshot> present = current();
+  const std::string signer = authority_->snapshot()->server_signer->issuer().FingerprintHex();
+  if (clock_->WallNow() < present->renew_after && present->signer == signer) return false;
   RETURN_IF_ERROR(Rotate());
   return true;
 }
 
 absl::Status ServerIdentity::Rotate() {
-  ASSIGN_OR_RETURN(SpiffeId id, ControlPlaneId(authority_->trust_domain()));
   ASSIGN_OR_RETURN(std::shared_ptr<const PrivateKey> key, PrivateKey::Generate());
-  ASSIGN_OR_RETURN(IssuedSvid issued,
-                   authority_->Issue(id, key->PublicKeyDer(), ttl_, ttl_, dns_names_));
   auto next = std::make_shared<Snapshot>();
+  // Before it signs: should another one do so by then, this is made again.
+  next->signer = authority_->snapshot()->server_signer->issuer().FingerprintHex();
+  ASSIGN_OR_RETURN(IssuedSvid issued,
+                   authority_->IssueForControlPlane(key->PublicKeyDer(), ttl_, dns_names_));
   for (const CertificatePtr& certificate : issued.chain) {
     absl::StrAppend(&next->chain_pem, certificate->ToPem());
   }

@@ -31,6 +31,8 @@ class ServerIdentity {
     std::string chain_pem;
     SecretBytes key_pem;
     std::string serial;
+    // SHA-256 of the certificate that signed it.
+    std::string signer;
     absl::Time not_after;
     // From then on it is time for the next.
     absl::Time renew_after;
@@ -42,8 +44,8 @@ class ServerIdentity {
       std::vector<std::string> dns_names = {});
 
   std::shared_ptr<const Snapshot> current() const;
-  // Makes the next certificate when it is time; the present one stays when that fails. True when
-  // there is a new one.
+  // Makes the next certificate when it is time, or another CA signs; the present one stays when
+  // that fails. True when there is a new one.
   absl::StatusOr<bool> RotateIfDue();
   // Makes the next certificate now.
   absl::Status Rotate();

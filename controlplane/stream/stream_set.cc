@@ -15,7 +15,8 @@ AgentStream* StreamSet::Add(std::unique_ptr<AgentStream> stream) {
   if (added->peer().has_value()) {
     const PeerIdentity& peer = *added->peer();
     agents_->OnStreamOpened(peer.id, added->address(),
-                            {peer.serial, peer.not_after, added->release()}, clock_->WallNow());
+                            {peer.serial, peer.not_after, added->release(), peer.root},
+                            clock_->WallNow());
   }
   count_->Add(1);
   streams_[added].stream = std::move(stream);

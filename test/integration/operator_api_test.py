@@ -35,6 +35,7 @@ EMPTY_REQUEST = {
     "CreateOperatorToken": "INVALID_ARGUMENT", "RevokeJoinToken": "INVALID_ARGUMENT", "RevokeOperatorToken": "INVALID_ARGUMENT", "Explain": "INVALID_ARGUMENT",
     "GetService": "INVALID_ARGUMENT", "ApplyRegistry": "INVALID_ARGUMENT", "DeleteWorkload": "INVALID_ARGUMENT",
     "DeleteService": "INVALID_ARGUMENT",
+    "RevokeCertificate": "INVALID_ARGUMENT",
 }
 
 

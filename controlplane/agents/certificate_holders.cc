@@ -1,0 +1,94 @@
+#include "controlplane/agents/certificate_holders.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace byrnie {
+
+uint32_t CertificateHolders::RootIndex(const std::string& root) {
+  const auto found = std::find(roots_.begin(), roots_.end(), root);
+  if (found != roots_.end()) return static_cast<uint32_t>(found - roots_.begin());
+  roots_.push_back(root);
+  return static_cast<uint32_t>(roots_.size() - 1);
+}
+
+CertificateHolders::Entry CertificateHolders::EntryOf(const Certificate& certificate) {
+  Entry entry;
+  entry.id = certificate.id;
+  entry.root = RootIndex(certificate.root);
+  entry.issued_at = certificate.issued_at;
+  entry.not_after = certificate.not_after;
+  return entry;
+}
+
+void CertificateHolders::OnIssued(const Certificate& certificate, const std::string& replaces,
+                                  absl::Time now) {
+  absl::MutexLock lock(&mu_);
+  Entry entry = EntryOf(certificate);
+  if (by_serial_.contains(replaces)) entry.replaces = replaces;
+  const auto known = by_serial_.find(certificate.serial);
+  if (known == by_serial_.end()) {
+    by_serial_[certificate.serial] = std::move(entry);
+  } else if (known->second.issued_at == absl::InfinitePast()) {
+    // Shown before it was read of.
+    known->second.issued_at = certificate.issued_at;
+    Forget(replaces);
+  }
+  if (now < next_sweep_) return;
+  next_sweep_ = now + absl::Minutes(1);
+  for (auto it = by_serial_.begin(); it != by_serial_.end();) {
+    if (it->second.not_after <= now) {
+      by_serial_.erase(it++);
+    } else {
+      ++it;
+    }
+  }
+}
+
+void CertificateHolders::OnShown(const Certificate& certificate) {
+  if (certificate.serial.empty()) return;
+  absl::MutexLock lock(&mu_);
+  const auto shown = by_serial_.find(certificate.serial);
+  if (shown == by_serial_.end()) {
+    Entry entry = EntryOf(certificate);
+    entry.issued_at = absl::InfinitePast();
+    by_serial_[certificate.serial] = std::move(entry);
+    return;
+  }
+  const std::string replaced = std::move(shown->second.replaces);
+  shown->second.replaces.clear();
+  Forget(replaced);
+}
+
+void CertificateHolders::Forget(std::string serial) {
+  while (!serial.empty()) {
+    const auto it = by_serial_.find(serial);
+    if (it == by_serial_.end()) return;
+    serial = std::move(it->second.replaces);
+    by_serial_.erase(it);
+  }
+}
+
+void CertificateHolders::OnAcknowledged(const std::string& serial, uint64_t version) {
+  absl::MutexLock lock(&mu_);
+  const auto it = by_serial_.find(serial);
+  if (it != by_serial_.end()) it->second.acknowledged = std::max(it->second.acknowledged, version);
+}
+
+std::vector<CertificateHolders::Certificate> CertificateHolders::List(absl::Time now) const {
+  absl::MutexLock lock(&mu_);
+  std::vector<Certificate> held;
+  for (const auto& [serial, entry] : by_serial_) {
+    if (entry.not_after <= now) continue;
+    held.push_back({serial, entry.id, roots_[entry.root], entry.issued_at, entry.not_after,
+                    entry.acknowledged});
+  }
+  return held;
+}
+
+size_t CertificateHolders::size() const {
+  absl::MutexLock lock(&mu_);
+  return by_serial_.size();
+}
+
+}  // namespace byrnie

@@ -1,0 +1,109 @@
+#include "controlplane/agents/certificate_holders.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr absl::Time kNow = absl::FromUnixSeconds(1893456000);
+
+class CertificateHoldersTest : public ::testing::Test {
+ protected:
+  void Issue(const std::string& serial, const std::string& replaces = "", absl::Time now = kNow) {
+    holders_.OnIssued({serial, "spiffe://cluster.local/a", "root", now, now + absl::Hours(1)},
+                      replaces, now);
+  }
+  void Show(const std::string& serial) {
+    holders_.OnShown({serial, "spiffe://cluster.local/a", "root", kNow, kNow + absl::Hours(1)});
+  }
+  std::vector<std::string> Serials(absl::Time now = kNow) {
+    std::vector<std::string> serials;
+    for (const auto& held : holders_.List(now)) serials.push_back(held.serial);
+    std::sort(serials.begin(), serials.end());
+    return serials;
+  }
+
+  CertificateHolders holders_;
+};
+
+TEST_F(CertificateHoldersTest, KeepsWhatWasIssuedUntilItEnds) {
+  Issue("1");
+  ASSERT_THAT(Serials(), ElementsAre("1"));
+  EXPECT_EQ(holders_.List(kNow)[0].root, "root");
+  EXPECT_THAT(Serials(kNow + absl::Hours(1)), IsEmpty());
+}
+
+TEST_F(CertificateHoldersTest, ARenewalReplacesOnlyWhatItsHolderHasShownToHaveLeft) {
+  Issue("1");
+  Issue("2", "1");
+  // The answer may have been lost.
+  EXPECT_THAT(Serials(), ElementsAre("1", "2"));
+  Show("2");
+  EXPECT_THAT(Serials(), ElementsAre("2"));
+}
+
+TEST_F(CertificateHoldersTest, ShowingTheNewestForgetsAllBeforeIt) {
+  Issue("1");
+  Issue("2", "1");
+  Issue("3", "2");
+  Show("3");
+  EXPECT_THAT(Serials(), ElementsAre("3"));
+  Show("3");
+  EXPECT_THAT(Serials(), ElementsAre("3"));
+}
+
+TEST_F(CertificateHoldersTest, HoldersOfOneIdentityAreToldApart) {
+  Issue("1");
+  Issue("2");
+  Issue("3", "1");
+  Show("3");
+  EXPECT_THAT(Serials(), ElementsAre("2", "3"));
+}
+
+TEST_F(CertificateHoldersTest, ForgetsWhatHasEnded) {
+  Issue("1");
+  Issue("2", "", kNow + absl::Hours(2));
+  EXPECT_EQ(holders_.size(), 1u);
+}
+
+TEST_F(CertificateHoldersTest, ARenewalOfWhatItDoesNotKnowIsAFirstCertificate) {
+  Issue("2", "1");
+  Show("2");
+  EXPECT_THAT(Serials(), ElementsAre("2"));
+}
+
+TEST_F(CertificateHoldersTest, OneThatIsShownFirstIsOfAnUnknownTime) {
+  Show("1");
+  ASSERT_THAT(Serials(), ElementsAre("1"));
+  EXPECT_EQ(holders_.List(kNow)[0].issued_at, absl::InfinitePast());
+  Issue("2", "1");
+  Show("2");
+  EXPECT_THAT(Serials(), ElementsAre("2"));
+}
+
+TEST_F(CertificateHoldersTest, WhatIsReadOfLateReplacesAllTheSame) {
+  Show("2");
+  Issue("1");
+  Issue("2", "1");
+  EXPECT_THAT(Serials(), ElementsAre("2"));
+  EXPECT_EQ(holders_.List(kNow)[0].issued_at, kNow);
+}
+
+TEST_F(CertificateHoldersTest, RemembersWhatWasAcknowledgedWithIt) {
+  Issue("1");
+  holders_.OnAcknowledged("1", 7);
+  holders_.OnAcknowledged("1", 6);
+  holders_.OnAcknowledged("unknown", 9);
+  EXPECT_EQ(holders_.List(kNow)[0].acknowledged, 7u);
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,62 @@
+#ifndef BYRNIE_CONTROLPLANE_AUDIT_ISSUANCE_RECORD_H_
+#define BYRNIE_CONTROLPLANE_AUDIT_ISSUANCE_RECORD_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace byrnie {
+
+// One certificate that was issued: to whom, on what proof, and when. Nothing of it is secret.
+struct IssuanceRecord {
+  absl::Time issued_at;
+  // As Certificate::SerialHex; unique.
+  std::string serial;
+  // The SPIFFE ID it is for.
+  std::string identity;
+  // How the caller proved to be that: "svid", "join_token", "jwt:ISSUER".
+  std::string proof;
+  // What the proof says of its holder; may be empty.
+  std::string subject;
+  // In which protocol it was asked for.
+  std::string protocol;
+  // Where from, "ip:port".
+  std::string address;
+  // The id of its root.
+  std::string root;
+  absl::Time not_after;
+  // The serial of the certificate it replaces; empty for a first one.
+  std::string replaces;
+};
+
+// Where issuances are kept, in the order of their time. Thread-safe; blocks.
+class IssuanceStore {
+ public:
+  // Most of one Append.
+  static constexpr size_t kMaxBatch = 100;
+
+  struct Page {
+    std::vector<IssuanceRecord> records;
+    // Of the last one, to go on after; empty: there are no more.
+    std::string next;
+  };
+
+  virtual ~IssuanceStore() = default;
+
+  // All of them, durably, or none. Adding one that is there changes nothing.
+  virtual absl::Status Append(const std::vector<IssuanceRecord>& records) = 0;
+  // Up to `limit` of those issued from `since` on, or after `after`, a Page::next, where that is
+  // not empty.
+  virtual absl::StatusOr<Page> Read(absl::Time since, const std::string& after, int limit) = 0;
+  // Deletes some of those issued before `before`, and of the oldest until `most` are left; true
+  // when there are more to delete.
+  virtual absl::StatusOr<bool> Trim(absl::Time before, int64_t most) = 0;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_AUDIT_ISSUANCE_RECORD_H_

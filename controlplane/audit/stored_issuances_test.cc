@@ -1,0 +1,109 @@
+#include "controlplane/audit/stored_issuances.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_matchers.h"
+#include "controlplane/store/testing/memory_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr absl::Time kNow = absl::FromUnixSeconds(1893456000);
+
+class StoredIssuancesTest : public ::testing::Test {
+ protected:
+  static IssuanceRecord Record(int number) {
+    IssuanceRecord record;
+    record.issued_at = kNow + absl::Seconds(number);
+    record.serial = absl::StrCat("5", number);
+    record.identity = "spiffe://cluster.local/a";
+    record.proof = "join_token";
+    record.subject = "somebody";
+    record.protocol = "byrnie";
+    record.address = "10.0.0.1:4711";
+    record.root = std::string(64, 'a');
+    record.not_after = record.issued_at + absl::Hours(1);
+    record.replaces = "40";
+    return record;
+  }
+  void Append(int from, int to) {
+    std::vector<IssuanceRecord> records;
+    for (int i = from; i <= to; ++i) records.push_back(Record(i));
+    ASSERT_THAT(issuances_.Append(records), IsOk());
+  }
+  std::vector<std::string> Serials(absl::Time since = absl::InfinitePast()) {
+    std::vector<std::string> serials;
+    std::string after;
+    do {
+      auto page = issuances_.Read(since, after, 3);
+      EXPECT_THAT(page, IsOk());
+      for (const IssuanceRecord& record : page->records) serials.push_back(record.serial);
+      after = page->next;
+    } while (!after.empty());
+    return serials;
+  }
+
+  MemoryStore store_;
+  StoredIssuances issuances_{&store_};
+};
+
+TEST_F(StoredIssuancesTest, KeepsAllOfARecord) {
+  Append(1, 1);
+  auto page = issuances_.Read(kNow, "", 10);
+  ASSERT_THAT(page, IsOk());
+  ASSERT_EQ(page->records.size(), 1u);
+  const IssuanceRecord& read = page->records[0];
+  const IssuanceRecord written = Record(1);
+  EXPECT_EQ(read.issued_at, written.issued_at);
+  EXPECT_EQ(read.serial, written.serial);
+  EXPECT_EQ(read.identity, written.identity);
+  EXPECT_EQ(read.proof, written.proof);
+  EXPECT_EQ(read.subject, written.subject);
+  EXPECT_EQ(read.protocol, written.protocol);
+  EXPECT_EQ(read.address, written.address);
+  EXPECT_EQ(read.root, written.root);
+  EXPECT_EQ(read.not_after, written.not_after);
+  EXPECT_EQ(read.replaces, written.replaces);
+  EXPECT_EQ(page->next, "");
+}
+
+TEST_F(StoredIssuancesTest, ReadsInTheOrderOfTimePageByPage) {
+  Append(4, 7);
+  Append(1, 3);
+  EXPECT_THAT(Serials(), ElementsAre("51", "52", "53", "54", "55", "56", "57"));
+  EXPECT_THAT(Serials(kNow + absl::Seconds(6)), ElementsAre("56", "57"));
+}
+
+TEST_F(StoredIssuancesTest, AppendingAgainChangesNothing) {
+  Append(1, 3);
+  Append(1, 3);
+  EXPECT_THAT(Serials(), ElementsAre("51", "52", "53"));
+}
+
+TEST_F(StoredIssuancesTest, TakesAFullBatch) {
+  Append(1, static_cast<int>(IssuanceStore::kMaxBatch));
+  EXPECT_EQ(Serials().size(), IssuanceStore::kMaxBatch);
+}
+
+TEST_F(StoredIssuancesTest, TrimsByAgeAndByNumber) {
+  Append(1, 9);
+  EXPECT_THAT(issuances_.Trim(kNow + absl::Seconds(3), 100), IsOk());
+  EXPECT_THAT(Serials(), ElementsAre("53", "54", "55", "56", "57", "58", "59"));
+  EXPECT_THAT(issuances_.Trim(absl::InfinitePast(), 2), IsOk());
+  EXPECT_THAT(Serials(), ElementsAre("58", "59"));
+}
+
+TEST_F(StoredIssuancesTest, RefusesATokenThatIsNone) {
+  EXPECT_THAT(issuances_.Read(kNow, "authority", 10),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("page token")));
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,61 @@
+#include "controlplane/ca/stored_revocations.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "byrnie/store/v1/revocation.pb.h"
+#include "common/base/status_macros.h"
+#include "controlplane/proto/time_conversion.h"
+#include "controlplane/records/record_value.h"
+
+namespace byrnie {
+namespace {
+
+constexpr char kPrefix[] = "revoked/";
+
+}  // namespace
+
+absl::StatusOr<std::vector<RevokedCertificate>> StoredRevocations::Load() {
+  ASSIGN_OR_RETURN(std::vector<StoreEntry> entries, ListAll(store_, kPrefix));
+  std::vector<RevokedCertificate> all;
+  for (const StoreEntry& entry : entries) {
+    byrnie::store::v1::Revocation in;
+    RevokedCertificate revoked;
+    revoked.serial = entry.key.substr(sizeof(kPrefix) - 1);
+    const bool parsed = in.ParseFromString(entry.value);
+    const absl::optional<absl::Time> not_after = RecordTime(in.has_not_after(), in.not_after());
+    const absl::optional<absl::Time> revoked_at = RecordTime(in.has_revoked_at(), in.revoked_at());
+    // What is left out here would be trusted.
+    if (!parsed || !not_after.has_value() || !revoked_at.has_value()) {
+      return DamagedRecord(entry.key);
+    }
+    revoked.not_after = *not_after;
+    revoked.revoked_at = *revoked_at;
+    revoked.identity = in.identity();
+    revoked.by = in.by();
+    revoked.reason = in.reason();
+    all.push_back(std::move(revoked));
+  }
+  return all;
+}
+
+absl::Status StoredRevocations::Add(const RevokedCertificate& revoked) {
+  byrnie::store::v1::Revocation out;
+  out.set_identity(revoked.identity);
+  ToProto(revoked.not_after, out.mutable_not_after());
+  ToProto(revoked.revoked_at, out.mutable_revoked_at());
+  out.set_by(revoked.by);
+  out.set_reason(revoked.reason);
+  StoreTransaction transaction;
+  transaction.Put(absl::StrCat(kPrefix, revoked.serial), out.SerializeAsString());
+  return UnknownAsUnavailable(store_->Commit(transaction).status(),
+                              "revoke it again to be sure that it is");
+}
+
+absl::Status StoredRevocations::Remove(const std::string& serial) {
+  StoreTransaction transaction;
+  transaction.Delete(absl::StrCat(kPrefix, serial));
+  return UnknownAsUnavailable(store_->Commit(transaction).status(), "it is tried again");
+}
+
+}  // namespace byrnie

@@ -1,0 +1,182 @@
+#include "controlplane/operator/trust_calls.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "controlplane/proto/time_conversion.h"
+
+namespace byrnie {
+
+namespace v1 = byrnie::operator_::v1;
+
+namespace {
+
+constexpr int kDefaultPage = 100;
+constexpr int kMaxPage = 1000;
+constexpr size_t kMaxReason = 1024;
+
+absl::Time TimeOf(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+void FillTrust(const RotationStatus& status, v1::Trust* out) {
+  for (const RootInfo& root : status.roots) {
+    v1::Root* const added = out->add_roots();
+    added->set_fingerprint(root.id);
+    added->set_subject(root.subject);
+    ToProto(root.not_after, added->mutable_not_after());
+    added->set_trusted(root.trusted);
+    added->set_signs(root.signs);
+    added->set_tainted(root.tainted);
+  }
+  if (status.step.has_value()) {
+    out->set_step(std::string(RotationStepName(*status.step)));
+    ToProto(status.since, out->mutable_since());
+  }
+  out->set_automatic(status.automatic);
+  for (const RotationExclusion& exclusion : status.exclusions) {
+    v1::TrustExclusion* const added = out->add_exclusions();
+    added->set_agent(exclusion.agent);
+    added->set_step(std::string(RotationStepName(exclusion.step)));
+    added->set_by(exclusion.by);
+    ToProto(exclusion.at, added->mutable_at());
+  }
+  out->set_move(std::string(RotationMoveName(status.move)));
+  out->set_consequence(status.consequence);
+  for (const RotationBlocker& blocker : status.blockers) {
+    v1::TrustBlocker* const added = out->add_blockers();
+    added->set_agent(blocker.agent);
+    added->set_address(blocker.address);
+    added->set_reason(blocker.reason);
+    if (blocker.until != absl::InfiniteFuture()) ToProto(blocker.until, added->mutable_until());
+  }
+  out->set_moved(status.moved);
+}
+
+// What a plugged CA has.
+void FillPlugged(const AuthoritySnapshot& snapshot, v1::Trust* out) {
+  out->set_plugged(true);
+  for (const CertificatePtr& root : snapshot.roots) {
+    v1::Root* const added = out->add_roots();
+    added->set_fingerprint(root->FingerprintHex());
+    added->set_subject(root->Subject());
+    ToProto(root->not_after(), added->mutable_not_after());
+    added->set_trusted(true);
+    added->set_signs(root->der() == snapshot.signer->root()->der());
+  }
+}
+
+}  // namespace
+
+absl::Status TrustCalls::GetTrust(const v1::GetTrustRequest& request, v1::Trust* response) const {
+  if (trust_->rotation() == nullptr) {
+    FillPlugged(*trust_->authority()->snapshot(), response);
+    return absl::OkStatus();
+  }
+  FillTrust(trust_->rotation()->Status(request.rollback()), response);
+  return absl::OkStatus();
+}
+
+absl::Status TrustCalls::Rotate(const RootRotation::Request& request, v1::Trust* response) const {
+  if (trust_->rotation() == nullptr) {
+    return absl::FailedPreconditionError(
+        "the CA is plugged: its root is rotated by replacing its files, root-cert.pem with both "
+        "roots first");
+  }
+  ASSIGN_OR_RETURN(RotationStatus status, trust_->rotation()->Rotate(request));
+  FillTrust(status, response);
+  return absl::OkStatus();
+}
+
+absl::Status TrustCalls::RotateTrust(const std::string& by, const v1::RotateTrustRequest& request,
+                                     v1::Trust* response) const {
+  RootRotation::Request rotate;
+  if (!request.move().empty()) {
+    ASSIGN_OR_RETURN(rotate.move, ParseRotationMove(request.move()));
+    if (rotate.move == RotationMove::kRollback) {
+      return absl::InvalidArgumentError("a rollback is a method of its own");
+    }
+  }
+  rotate.exclusions.assign(request.exclude().begin(), request.exclude().end());
+  rotate.by = by;
+  rotate.dry_run = request.dry_run();
+  return Rotate(rotate, response);
+}
+
+absl::Status TrustCalls::RollbackTrust(const std::string& by,
+                                       const v1::RollbackTrustRequest& request,
+                                       v1::Trust* response) const {
+  RootRotation::Request rotate;
+  rotate.move = RotationMove::kRollback;
+  rotate.exclusions.assign(request.exclude().begin(), request.exclude().end());
+  rotate.by = by;
+  rotate.dry_run = request.dry_run();
+  return Rotate(rotate, response);
+}
+
+absl::Status TrustCalls::ListIssuances(const v1::ListIssuancesRequest& request,
+                                       v1::ListIssuancesResponse* response) const {
+  IssuanceLog::Query query;
+  query.identity = request.spiffe_id();
+  query.serial = request.serial();
+  if (request.has_since()) query.since = TimeOf(request.since());
+  if (request.has_until()) query.until = TimeOf(request.until());
+  query.page_token = request.page_token();
+  if (request.page_size() < 0) return absl::InvalidArgumentError("page_size is negative");
+  query.limit = request.page_size() == 0 ? kDefaultPage : std::min(request.page_size(), kMaxPage);
+  ASSIGN_OR_RETURN(IssuanceStore::Page page, log_->Read(query));
+  for (const IssuanceRecord& record : page.records) {
+    v1::Issuance* const out = response->add_issuances();
+    ToProto(record.issued_at, out->mutable_issued_at());
+    out->set_serial(record.serial);
+    out->set_spiffe_id(record.identity);
+    out->set_proof(record.proof);
+    out->set_subject(record.subject);
+    out->set_protocol(record.protocol);
+    out->set_address(record.address);
+    out->set_root(record.root);
+    ToProto(record.not_after, out->mutable_not_after());
+    out->set_replaces(record.replaces);
+  }
+  response->set_next_page_token(page.next);
+  return absl::OkStatus();
+}
+
+absl::Status TrustCalls::RevokeCertificate(const std::string& by,
+                                           const v1::RevokeCertificateRequest& request,
+                                           v1::RevokeCertificateResponse* response) const {
+  if (request.reason().size() > kMaxReason) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a reason of ", request.reason().size(), " bytes; at most ", kMaxReason));
+  }
+  RETURN_IF_ERROR(trust_->CheckMayRevoke());
+  const absl::Time now = clock_->WallNow();
+  RevokedCertificate revoked;
+  revoked.serial = request.serial();
+  revoked.by = by;
+  revoked.reason = request.reason();
+  revoked.revoked_at = now;
+  // One that nobody remembers: as long as any that may be valid now.
+  revoked.not_after = now + 2 * workload_ttl_;
+  IssuanceLog::Query query;
+  query.serial = request.serial();
+  query.since = now - 2 * workload_ttl_;
+  do {
+    const absl::StatusOr<IssuanceStore::Page> page = log_->Read(query);
+    if (!page.ok()) break;
+    for (const IssuanceRecord& record : page->records) {
+      revoked.identity = record.identity;
+      revoked.not_after = record.not_after;
+    }
+    query.page_token = page->next;
+  } while (!query.page_token.empty() && revoked.identity.empty());
+  RETURN_IF_ERROR(trust_->revocations()->Revoke(revoked));
+  response->set_spiffe_id(revoked.identity);
+  ToProto(revoked.not_after, response->mutable_until());
+  return absl::OkStatus();
+}
+
+}  // namespace byrnie

@@ -1,0 +1,50 @@
+#ifndef BYRNIE_CONTROLPLANE_OPERATOR_TRUST_CALLS_H_
+#define BYRNIE_CONTROLPLANE_OPERATOR_TRUST_CALLS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "byrnie/operator/v1/trust.pb.h"
+#include "common/base/clock.h"
+#include "controlplane/audit/issuance_log.h"
+#include "controlplane/trust/trust_keeper.h"
+
+namespace byrnie {
+
+// The methods of the operator's API about trust and issuances, for callers who may; `by` is who
+// calls. Each is as the API says, errors included. Thread-safe; blocks on the store. The pointers
+// outlive it.
+class TrustCalls {
+ public:
+  TrustCalls(TrustKeeper* trust, const IssuanceLog* log, absl::Duration workload_ttl,
+             const Clock* clock)
+      : trust_(trust), log_(log), workload_ttl_(workload_ttl), clock_(clock) {}
+
+  absl::Status GetTrust(const byrnie::operator_::v1::GetTrustRequest& request,
+                        byrnie::operator_::v1::Trust* response) const;
+  absl::Status RotateTrust(const std::string& by,
+                           const byrnie::operator_::v1::RotateTrustRequest& request,
+                           byrnie::operator_::v1::Trust* response) const;
+  absl::Status RollbackTrust(const std::string& by,
+                             const byrnie::operator_::v1::RollbackTrustRequest& request,
+                             byrnie::operator_::v1::Trust* response) const;
+  absl::Status ListIssuances(const byrnie::operator_::v1::ListIssuancesRequest& request,
+                             byrnie::operator_::v1::ListIssuancesResponse* response) const;
+  absl::Status RevokeCertificate(const std::string& by,
+                                 const byrnie::operator_::v1::RevokeCertificateRequest& request,
+                                 byrnie::operator_::v1::RevokeCertificateResponse* response) const;
+
+ private:
+  absl::Status Rotate(const RootRotation::Request& request,
+                      byrnie::operator_::v1::Trust* response) const;
+
+  TrustKeeper* const trust_;      // Not owned.
+  const IssuanceLog* const log_;  // Not owned.
+  const absl::Duration workload_ttl_;
+  const Clock* const clock_;  // Not owned.
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_OPERATOR_TRUST_CALLS_H_

@@ -1,0 +1,51 @@
+#ifndef BYRNIE_CONTROLPLANE_TRUST_CONNECTED_FLEET_H_
+#define BYRNIE_CONTROLPLANE_TRUST_CONNECTED_FLEET_H_
+
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "controlplane/agents/agent_table.h"
+#include "controlplane/audit/issuance_log.h"
+#include "controlplane/ca/trust_bundle_source.h"
+#include "controlplane/trust/root_rotation.h"
+
+namespace byrnie {
+
+// The fleet as this process sees it: agents with an open stream here, and who got certificates,
+// from whatever control plane of the same store. An agent that is connected to another one of them
+// is one that is not connected: it is waited for by its certificates, which errs on the side of
+// waiting. Thread-safe; blocks on the log; the pointers outlive it.
+class ConnectedFleet final : public FleetSource {
+ public:
+  // What was issued before `complete_since` is in neither the table nor the log; InfinitePast: all
+  // is. No certificate lives longer than `longest_life`. `log` may be null.
+  ConnectedFleet(AgentTable* agents, const TrustBundleSource* bundles, const IssuanceLog* log,
+                 absl::Time complete_since, absl::Duration longest_life)
+      : agents_(agents),
+        bundles_(bundles),
+        log_(log),
+        complete_since_(complete_since),
+        longest_life_(longest_life) {}
+
+  FleetView View(const std::string& next_root, absl::Time now) const override;
+
+ private:
+  // Takes in what others have issued since the last time. Errors as the log.
+  absl::Status CatchUp(absl::Time now) const;
+
+  AgentTable* const agents_;                // Not owned.
+  const TrustBundleSource* const bundles_;  // Not owned.
+  const IssuanceLog* const log_;            // Not owned; may be null.
+  const absl::Time complete_since_;
+  const absl::Duration longest_life_;
+  mutable absl::Mutex mu_;
+  // The log has been read up to there.
+  mutable absl::Time read_until_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_TRUST_CONNECTED_FLEET_H_

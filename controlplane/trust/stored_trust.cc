@@ -1,0 +1,54 @@
+#include "controlplane/trust/stored_trust.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/secret_bytes.h"
+#include "common/base/status_macros.h"
+#include "common/crypto/sha256_fingerprint.h"
+#include "controlplane/records/authority_record.h"
+#include "controlplane/trust/trust_codec.h"
+
+namespace byrnie {
+namespace {
+
+// What controlplane/records/authority_record.h keeps.
+constexpr char kLegacyKey[] = "authority";
+
+}  // namespace
+
+constexpr char StoredTrust::kKey[];
+
+absl::StatusOr<absl::optional<TrustStore::Versioned>> StoredTrust::Load() {
+  ASSIGN_OR_RETURN(absl::optional<StoreEntry> entry, store_->Get(kKey));
+  if (!entry.has_value()) return absl::optional<Versioned>();
+  absl::StatusOr<TrustRecord> record = DecodeTrustRecord(entry->value);
+  WipeString(&entry->value);
+  if (!record.ok()) return record.status();
+  return absl::optional<Versioned>(Versioned{*std::move(record), entry->revision});
+}
+
+absl::StatusOr<int64_t> StoredTrust::Commit(const TrustRecord& record, int64_t revision) {
+  StoreTransaction transaction;
+  transaction.RequireRevision(kKey, revision).Put(kKey, EncodeTrustRecord(record));
+  if (revision == 0) transaction.Delete(kLegacyKey);
+  absl::StatusOr<int64_t> committed = store_->Commit(transaction);
+  transaction.WipeValues();
+  return committed;
+}
+
+absl::StatusOr<absl::optional<RootRecord>> StoredTrust::LoadLegacyRoot(
+    const std::string& trust_domain) {
+  ASSIGN_OR_RETURN(absl::optional<AuthorityRecord> legacy, LoadAuthority(store_));
+  if (!legacy.has_value()) return absl::optional<RootRecord>();
+  if (legacy->trust_domain != trust_domain) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the store holds the authority of trust domain \"", legacy->trust_domain, "\", not of \"",
+        trust_domain, "\"; give --trust_domain=", legacy->trust_domain, " or another --store"));
+  }
+  return absl::optional<RootRecord>(RootRecord{Sha256FingerprintHex(legacy->root_der),
+                                               legacy->root_der,
+                                               std::string(legacy->key_pkcs8.view())});
+}
+
+}  // namespace byrnie

@@ -1,0 +1,150 @@
+#include "controlplane/trust/trust_keeper.h"
+
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "common/base/status_macros.h"
+
+namespace byrnie {
+namespace {
+
+constexpr absl::Duration kInterval = absl::Milliseconds(500);
+
+// For a gauge: 0 is none.
+int64_t StepNumber(const absl::optional<RotationStep>& step) {
+  return step.has_value() ? static_cast<int64_t>(*step) + 1 : 0;
+}
+
+}  // namespace
+
+TrustKeeper::TrustKeeper(Store* store, Options options, const Clock* clock, Logger* logger)
+    : options_(std::move(options)),
+      clock_(clock),
+      logger_(logger),
+      stored_trust_(store),
+      stored_revocations_(store) {}
+
+absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Create(Store* store, Options options,
+                                                                 const Clock* clock, Logger* logger,
+                                                                 MetricRegistry* metrics) {
+  auto keeper = absl::WrapUnique(new TrustKeeper(store, std::move(options), clock, logger));
+  const Options& o = keeper->options_;
+  if (o.plugged_directory.empty()) {
+    ASSIGN_OR_RETURN(absl::optional<TrustStore::Versioned> there, keeper->stored_trust_.Load());
+    absl::optional<RootRecord> legacy;
+    if (!there.has_value()) {
+      ASSIGN_OR_RETURN(legacy, keeper->stored_trust_.LoadLegacyRoot(o.trust_domain));
+    }
+    ASSIGN_OR_RETURN(
+        keeper->rotation_,
+        RootRotation::LoadOrCreate(&keeper->stored_trust_, {o.trust_domain, o.workload_ttl, o.seal},
+                                   clock, logger, legacy));
+    keeper->published_ = keeper->rotation_->snapshot();
+  } else {
+    ASSIGN_OR_RETURN(keeper->plugged_, PluggedCa::Create(o.plugged_directory, o.trust_domain, clock,
+                                                         logger, metrics));
+    keeper->published_ = keeper->plugged_->snapshot();
+  }
+  keeper->authority_ = std::make_unique<Authority>(keeper->published_, clock);
+  ASSIGN_OR_RETURN(keeper->revocations_,
+                   Revocations::Load(&keeper->stored_revocations_, o.workload_ttl, clock));
+  RETURN_IF_ERROR(keeper->revocations_->Update(keeper->published_->authorities).status());
+  metrics->AddCallbackGauge(
+      "byrnie_controlplane_root_rotation_step",
+      "Where the rotation of the root stands: 0 none, 1 prepared, 2 distributed, 3 active, 4 "
+      "tainted.",
+      [raw = keeper.get()] {
+        return raw->rotation_ == nullptr ? 0.0
+                                         : static_cast<double>(StepNumber(raw->rotation_->step()));
+      });
+  metrics->AddCallbackGauge(
+      "byrnie_controlplane_revoked_certificates", "Certificates revoked that have not ended.",
+      [raw = keeper.get()] { return static_cast<double>(raw->revocations_->List().size()); });
+  return keeper;
+}
+
+TrustKeeper::~TrustKeeper() { Stop(); }
+
+void TrustKeeper::Stop() {
+  {
+    absl::MutexLock lock(&mu_);
+    stopping_ = true;
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void TrustKeeper::Start(const FleetSource* fleet, std::function<void()> on_change) {
+  on_change_ = std::move(on_change);
+  if (rotation_ != nullptr) {
+    rotation_->Start(fleet, [this] {
+      // Before anybody hears of it: what is signed from now on is of the root that signs.
+      authority_->Publish(rotation_->snapshot());
+      on_change_();
+    });
+  }
+  thread_ = std::thread([this] { Run(); });
+}
+
+void TrustKeeper::Run() {
+  while (true) {
+    FollowStore();
+    absl::MutexLock lock(&mu_);
+    if (mu_.AwaitWithTimeout(absl::Condition(&stopping_), kInterval)) return;
+  }
+}
+
+void TrustKeeper::FollowStore() {
+  absl::Status status;
+  if (rotation_ != nullptr) status = rotation_->Refresh();
+  status.Update(revocations_->Reload());
+  const absl::StatusOr<bool> changed = revocations_->Update(authority_->snapshot()->authorities);
+  status.Update(changed.status());
+  if (changed.value_or(false)) {
+    {
+      absl::MutexLock lock(&mu_);
+      lists_changed_ = true;
+    }
+    on_change_();
+  }
+  // That the store is away, the store says.
+  const bool complain = !status.ok() && !absl::IsUnavailable(status) && !absl::IsAborted(status);
+  const std::string complaint = complain ? std::string(status.message()) : "";
+  if (complain && complaint != complaint_) {
+    logger_->Error("cannot follow the trust record, what was in force stays",
+                   {{"error", complaint}});
+  }
+  complaint_ = complaint;
+}
+
+bool TrustKeeper::Poll() {
+  bool changed = false;
+  {
+    absl::MutexLock lock(&mu_);
+    changed = std::exchange(lists_changed_, false);
+  }
+  if (plugged_ != nullptr && plugged_->Poll()) authority_->Publish(plugged_->snapshot());
+  AuthoritySnapshotPtr now = authority_->snapshot();
+  if (now != published_) changed = true;
+  published_ = std::move(now);
+  return changed;
+}
+
+TrustBundle TrustKeeper::bundle() const {
+  TrustBundle bundle;
+  bundle.roots = authority_->snapshot()->roots;
+  bundle.crls = revocations_->lists();
+  return bundle;
+}
+
+absl::Status TrustKeeper::CheckMayRevoke() const {
+  const AuthoritySnapshotPtr snapshot = authority_->snapshot();
+  if (options_.has_foreign_lists ||
+      snapshot->signer->issuer().der() == snapshot->signer->root()->der()) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      "the CA is an intermediate, whose own status only its root's list can tell; give that list "
+      "with --crl first, or every certificate would be refused");
+}
+
+}  // namespace byrnie

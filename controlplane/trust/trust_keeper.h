@@ -1,0 +1,98 @@
+#ifndef BYRNIE_CONTROLPLANE_TRUST_TRUST_KEEPER_H_
+#define BYRNIE_CONTROLPLANE_TRUST_TRUST_KEEPER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/identity/trust_bundle.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/ca/authority.h"
+#include "controlplane/ca/plugged_ca.h"
+#include "controlplane/ca/revocations.h"
+#include "controlplane/ca/stored_revocations.h"
+#include "controlplane/seal/key_seal.h"
+#include "controlplane/store/store.h"
+#include "controlplane/trust/root_rotation.h"
+#include "controlplane/trust/stored_trust.h"
+
+namespace byrnie {
+
+// What the control plane signs with and whom it says to trust, wherever that comes from: its own
+// roots and their rotation, or a plugged CA; and what was revoked. Has a thread of its own for what
+// waits for the store. Lives on one thread but for what it hands out; the pointers outlive it.
+class TrustKeeper {
+ public:
+  struct Options {
+    std::string trust_domain;
+    absl::Duration workload_ttl;
+    KeySeal seal;
+    // Directory of a plugged CA; empty: roots of its own.
+    std::string plugged_directory;
+    // There are revocation lists from files.
+    bool has_foreign_lists = false;
+  };
+
+  // Errors as RootRotation::LoadOrCreate, PluggedCa::Create and Revocations::Load.
+  static absl::StatusOr<std::unique_ptr<TrustKeeper>> Create(Store* store, Options options,
+                                                             const Clock* clock, Logger* logger,
+                                                             MetricRegistry* metrics);
+  TrustKeeper(const TrustKeeper&) = delete;
+  TrustKeeper& operator=(const TrustKeeper&) = delete;
+  ~TrustKeeper();
+
+  // Begins to follow the store. `on_change` is called from any thread when Poll() is worth calling.
+  void Start(const FleetSource* fleet, std::function<void()> on_change);
+  // Ends that: on_change is not called afterwards.
+  void Stop();
+  // Takes in what has changed; to be called about twice a second, and when on_change says so. True
+  // when bundle() or tainted_root() may have changed.
+  bool Poll();
+
+  // The bundle of the trust domain, but for the keys of JWT-SVIDs.
+  TrustBundle bundle() const;
+  // A root whose certificates are to be renewed now, by its id; empty: none.
+  std::string tainted_root() const { return authority_->snapshot()->tainted_root; }
+
+  // Thread-safe, all of them.
+  Authority* authority() { return authority_.get(); }
+  // Null where the CA is plugged.
+  RootRotation* rotation() { return rotation_.get(); }
+  Revocations* revocations() { return revocations_.get(); }
+  // FailedPrecondition where lists of ours would leave certificates of others unknown: below a
+  // plugged intermediate, without its root's own list.
+  absl::Status CheckMayRevoke() const;
+
+ private:
+  TrustKeeper(Store* store, Options options, const Clock* clock, Logger* logger);
+  void Run();
+  void FollowStore();
+
+  const Options options_;
+  const Clock* const clock_;  // Not owned.
+  Logger* const logger_;      // Not owned.
+  StoredTrust stored_trust_;
+  StoredRevocations stored_revocations_;
+  std::unique_ptr<RootRotation> rotation_;
+  std::unique_ptr<PluggedCa> plugged_;
+  std::unique_ptr<Authority> authority_;
+  std::unique_ptr<Revocations> revocations_;
+  std::function<void()> on_change_;
+  absl::Mutex mu_;
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  bool lists_changed_ ABSL_GUARDED_BY(mu_) = false;
+  std::string complaint_;  // What the thread logged last.
+  AuthoritySnapshotPtr published_;
+  std::thread thread_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_TRUST_TRUST_KEEPER_H_

@@ -1,0 +1,114 @@
+#include "controlplane/trust/trust_keeper.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/synchronization/notification.h"
+#include "common/base/status_matchers.h"
+#include "common/base/testing/fake_clock.h"
+#include "controlplane/ca/testing/self_signed.h"
+#include "controlplane/records/authority_record.h"
+#include "controlplane/store/testing/memory_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class NobodyThere final : public FleetSource {
+ public:
+  FleetView View(const std::string&, absl::Time) const override { return {}; }
+};
+
+class TrustKeeperTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<std::unique_ptr<TrustKeeper>> Create() {
+    TrustKeeper::Options options;
+    options.trust_domain = "cluster.local";
+    options.workload_ttl = absl::Hours(1);
+    metrics_ = std::make_unique<MetricRegistry>();
+    return TrustKeeper::Create(&store_, std::move(options), &clock_, &logger_, metrics_.get());
+  }
+
+  FakeClock clock_;
+  Logger logger_{2, Logger::Format::kText, LogLevel::kError};
+  MemoryStore store_;
+  NobodyThere fleet_;
+  std::unique_ptr<MetricRegistry> metrics_;
+};
+
+TEST_F(TrustKeeperTest, KeepsItsRootAcrossARestart) {
+  auto first = Create();
+  ASSERT_THAT(first, IsOk());
+  const std::string root = (*first)->authority()->root()->FingerprintHex();
+  EXPECT_THAT((*first)->bundle().roots, SizeIs(1));
+  EXPECT_THAT((*first)->bundle().crls, IsEmpty());
+  first->reset();
+  auto again = Create();
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ((*again)->authority()->root()->FingerprintHex(), root);
+}
+
+TEST_F(TrustKeeperTest, TakesTheAuthorityOfBeforeThereWereRotationsAndItsRecordGoes) {
+  const AuthoritySnapshotPtr before = SelfSigned("cluster.local", clock_.WallNow());
+  ASSERT_THAT(CreateAuthority(&store_, {"cluster.local", before->signer->root()->der(),
+                                        before->signer->key().ToPkcs8()}),
+              IsOk());
+  auto keeper = Create();
+  ASSERT_THAT(keeper, IsOk());
+  EXPECT_EQ((*keeper)->authority()->root()->der(), before->signer->root()->der());
+  // What was issued before is in no log.
+  EXPECT_EQ((*keeper)->rotation()->logged_since(), clock_.WallNow());
+  auto legacy = LoadAuthority(&store_);
+  ASSERT_THAT(legacy, IsOk());
+  EXPECT_FALSE(legacy->has_value());
+  keeper->reset();
+  EXPECT_THAT(Create(), IsOk());
+}
+
+TEST_F(TrustKeeperTest, RefusesTheStoreOfAnotherTrustDomain) {
+  const AuthoritySnapshotPtr before = SelfSigned("other.org", clock_.WallNow());
+  ASSERT_THAT(CreateAuthority(&store_, {"other.org", before->signer->root()->der(),
+                                        before->signer->key().ToPkcs8()}),
+              IsOk());
+  EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("other.org")));
+}
+
+TEST_F(TrustKeeperTest, AMoveIsInForceBeforeAnybodyHearsOfIt) {
+  auto keeper = Create();
+  ASSERT_THAT(keeper, IsOk());
+  (*keeper)->Start(&fleet_, [] {});
+  for (RotationMove move :
+       {RotationMove::kPrepare, RotationMove::kDistribute, RotationMove::kActivate}) {
+    ASSERT_THAT((*keeper)->rotation()->Rotate({move, {}, "me", false}), IsOk());
+  }
+  const AuthoritySnapshotPtr now = (*keeper)->authority()->snapshot();
+  EXPECT_NE(now->signer->root_id(), now->server_signer->root_id());
+  EXPECT_TRUE((*keeper)->Poll());
+  EXPECT_FALSE((*keeper)->Poll());
+  EXPECT_THAT((*keeper)->bundle().roots, SizeIs(2));
+}
+
+TEST_F(TrustKeeperTest, WhatIsRevokedIsInTheBundleSoon) {
+  auto keeper = Create();
+  ASSERT_THAT(keeper, IsOk());
+  ASSERT_THAT((*keeper)->CheckMayRevoke(), IsOk());
+  absl::Notification changed;
+  (*keeper)->Start(&fleet_, [&changed] { changed.Notify(); });
+  ASSERT_THAT((*keeper)->revocations()->Revoke({"abcd", "spiffe://cluster.local/a",
+                                                clock_.WallNow() + absl::Hours(1), clock_.WallNow(),
+                                                "me", ""}),
+              IsOk());
+  changed.WaitForNotification();
+  EXPECT_TRUE((*keeper)->Poll());
+  EXPECT_THAT((*keeper)->bundle().crls, SizeIs(1));
+  (*keeper)->Stop();
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,133 @@
+// trust status, rotate, rollback; issuances; revoke.
+
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "ctl/command.h"
+#include "ctl/exit_code.h"
+#include "ctl/flags.h"
+#include "ctl/table.h"
+
+namespace byrnie {
+
+namespace v1 = byrnie::operator_::v1;
+
+namespace {
+
+std::string RootUse(const v1::Root& root) {
+  std::vector<absl::string_view> words;
+  if (root.signs()) words.push_back("signs");
+  if (root.trusted()) words.push_back("trusted");
+  if (root.tainted()) words.push_back("to be renewed away from");
+  return words.empty() ? "made, not trusted" : absl::StrJoin(words, ", ");
+}
+
+// As it is said after a move, or when nothing was done.
+std::string TrustText(const v1::Trust& trust, absl::Time now) {
+  std::vector<std::vector<std::string>> roots = {{"ROOT", "SUBJECT", "END", "USE"}};
+  for (const v1::Root& root : trust.roots()) {
+    roots.push_back({root.fingerprint().substr(0, 12), Printable(root.subject()),
+                     Expiry(TimeOf(root.not_after()), now), RootUse(root)});
+  }
+  std::string text = Table(roots);
+  if (trust.plugged()) {
+    return absl::StrCat(text, "\nthe CA is plugged: its files say what is trusted\n");
+  }
+  absl::StrAppend(&text, "\n",
+                  trust.step().empty()
+                      ? "no rotation is under way"
+                      : absl::StrCat("rotation: ", trust.step(), " for ",
+                                     ShortDuration(now - TimeOf(trust.since())),
+                                     trust.automatic() ? ", goes on by itself" : ""),
+                  "\nnext: ", trust.move(), ", which ", Printable(trust.consequence()), "\n");
+  for (const v1::TrustExclusion& exclusion : trust.exclusions()) {
+    absl::StrAppend(&text, "not waited for: ", Printable(exclusion.agent()), ", said ",
+                    Printable(exclusion.by()), " at ", Rfc3339(exclusion.at()), "\n");
+  }
+  if (trust.blockers().empty()) {
+    return absl::StrCat(text, trust.move() == "prepare" ? "" : "nothing keeps it back\n");
+  }
+  std::vector<std::vector<std::string>> rows = {{"KEPT BACK BY", "ADDRESS", "UNTIL", "BECAUSE IT"}};
+  for (const v1::TrustBlocker& blocker : trust.blockers()) {
+    rows.push_back({Printable(blocker.agent()),
+                    blocker.address().empty() ? "not connected" : Printable(blocker.address()),
+                    blocker.has_until() ? Rfc3339(blocker.until()) : "it is helped",
+                    Printable(blocker.reason())});
+  }
+  return absl::StrCat(text, "\n", Table(rows));
+}
+
+int Show(const CommandContext& context, const absl::StatusOr<v1::Trust>& trust) {
+  if (!trust.ok()) return Failed(trust.status());
+  Print(context.json ? MessageJson(*trust) : TrustText(*trust, context.now));
+  return kDone;
+}
+
+}  // namespace
+
+int RunTrustStatus(const CommandContext& context) {
+  return Show(context,
+              context.client->Call(&OperatorClient::Stub::GetTrust, v1::GetTrustRequest()));
+}
+
+int RunTrustRotate(const CommandContext& context) {
+  v1::RotateTrustRequest request;
+  request.set_move(absl::GetFlag(FLAGS_step));
+  for (const std::string& agent : absl::GetFlag(FLAGS_exclude)) request.add_exclude(agent);
+  request.set_dry_run(absl::GetFlag(FLAGS_dry_run));
+  return Show(context, context.client->Call(&OperatorClient::Stub::RotateTrust, request));
+}
+
+int RunTrustRollback(const CommandContext& context) {
+  v1::RollbackTrustRequest request;
+  for (const std::string& agent : absl::GetFlag(FLAGS_exclude)) request.add_exclude(agent);
+  request.set_dry_run(absl::GetFlag(FLAGS_dry_run));
+  return Show(context, context.client->Call(&OperatorClient::Stub::RollbackTrust, request));
+}
+
+int RunIssuances(const CommandContext& context) {
+  v1::ListIssuancesRequest request;
+  request.set_page_size(1000);
+  request.set_spiffe_id(absl::GetFlag(FLAGS_identity));
+  const auto issuances = context.client->ListAll(&OperatorClient::Stub::ListIssuances, request,
+                                                 &v1::ListIssuancesResponse::mutable_issuances);
+  if (!issuances.ok()) return Failed(issuances.status());
+  if (context.json) {
+    std::string text;
+    for (const v1::Issuance& issuance : *issuances) {
+      absl::StrAppend(&text, text.empty() ? "" : ",\n",
+                      absl::StripSuffix(MessageJson(issuance), "\n"));
+    }
+    Print(absl::StrCat("[", text, "]\n"));
+    return kDone;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"ISSUED", "IDENTITY", "SERIAL", "PROOF", "ADDRESS", "END"}};
+  for (const v1::Issuance& issuance : *issuances) {
+    rows.push_back({Rfc3339(issuance.issued_at()), Printable(issuance.spiffe_id()),
+                    Printable(issuance.serial()), Printable(issuance.proof()),
+                    Printable(issuance.address()), Rfc3339(issuance.not_after())});
+  }
+  Print(issuances->empty() ? "no certificate\n" : Table(rows));
+  return kDone;
+}
+
+int RunRevoke(const CommandContext& context) {
+  v1::RevokeCertificateRequest request;
+  request.set_serial(context.arguments.front());
+  request.set_reason(absl::GetFlag(FLAGS_reason));
+  const auto answer = context.client->Call(&OperatorClient::Stub::RevokeCertificate, request);
+  if (!answer.ok()) return Failed(answer.status());
+  Print(context.json ? MessageJson(*answer)
+                     : absl::StrCat("certificate ", request.serial(), " of ",
+                                    answer->spiffe_id().empty() ? "nobody the log knows"
+                                                                : Printable(answer->spiffe_id()),
+                                    " is revoked\n"));
+  return kDone;
+}
+
+}  // namespace byrnie
