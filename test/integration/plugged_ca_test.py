@@ -1,0 +1,104 @@
+#!/usr/bin/python3
+"""A control plane that signs with an intermediate under somebody else's root, in files with the names of Istio's secret.
+
+Proved: two pods talk, their certificates come with the intermediate and lead to the root, whose key nobody here has; another intermediate in
+the files signs from then on, without a restart; files that do not go together change nothing and are counted; a start with such files, or with
+a key that cannot sign, ends with one line that names the file.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.case import MeshTestCase, main
+from testing.issuer import Issuer, key_pem, pem
+from testing.mesh import parse_metrics
+from testing.process import wait_until
+
+REJECTED = 'byrnie_controlplane_plugged_ca_reads_total{result="rejected"}'
+
+
+class PluggedCaTest(MeshTestCase):
+
+    @classmethod
+    def build(cls):
+        cls.plane = cls.mesh.control_plane
+        cls.directory = cls.mesh.make_directory("cacerts", 0o700)
+        cls.root = Issuer(name="offline root")
+        cls.plug(Issuer(name="intermediate 1", above=cls.root))
+        cls.plane.extra_flags = [f"--ca=plugged:{cls.directory}"]
+        cls.client, cls.server = cls.mesh.pair()
+        cls.server.app("echo", 8080)
+
+    @classmethod
+    def write(cls, name, text):
+        path = os.path.join(cls.directory, name)
+        with open(f"{path}.new", "wb") as out:
+            out.write(text if isinstance(text, bytes) else text.encode())
+        os.chmod(f"{path}.new", 0o600)
+        os.rename(f"{path}.new", path)
+
+    @classmethod
+    def plug(cls, issuer):
+        cls.write("ca-cert.pem", pem(issuer.certificate))
+        cls.write("ca-key.pem", key_pem(issuer.key))
+        cls.write("cert-chain.pem", pem(issuer.certificate, issuer.root))
+        cls.write("root-cert.pem", pem(issuer.root))
+
+    def chain(self):
+        return json.loads(self.client.agent_admin("/certs")[1])["certificate_chain"]
+
+    def test_pods_talk_by_an_intermediate_that_may_be_replaced(self):
+        self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n")
+        self.assertEqual(len(self.chain()), 2, self.chain())
+        before = self.chain()[1]["serial"]
+        self.plug(Issuer(name="intermediate 2", above=self.root))
+        for pod in (self.client, self.server):
+            serial = json.loads(pod.agent_admin("/certs")[1])["certificate_chain"][0]["serial"]
+
+            def renewed(pod=pod, serial=serial):
+                pod.agent_admin("/renew", "POST")
+                chain = json.loads(pod.agent_admin("/certs")[1])["certificate_chain"]
+                return chain[0]["serial"] != serial and chain[1]["serial"] != before
+            wait_until(renewed, 30, "a certificate of the other intermediate", every=0.5)
+        self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n")
+
+    def test_files_that_do_not_go_together_change_nothing(self):
+        rejected = parse_metrics(self.plane.admin("/metrics")[1])[REJECTED]
+        with open(os.path.join(self.directory, "ca-cert.pem"), "rb") as good:
+            kept = good.read()
+        self.write("ca-cert.pem", pem(Issuer(name="another root").certificate))
+        wait_until(lambda: parse_metrics(self.plane.admin("/metrics")[1])[REJECTED] > rejected, 5, "the rejection")
+        self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n")
+        self.assertEqual(self.plane.ctl("status").returncode, 0)
+        self.write("ca-cert.pem", kept)
+
+    def test_a_start_with_bad_files_says_which(self):
+        other = self.mesh.make_directory("bad", 0o700)
+        arguments = [argument.replace(self.directory, other) for argument in self.plane.arguments(store=os.path.join(other, "store.db"))]
+        arguments = [argument for argument in arguments if not argument.startswith(("--listen", "--admin=", "--trust_bundle_out",
+                                                                                    "--operator_token_out"))]
+        arguments += ["--listen=127.0.0.1:0", "--admin=127.0.0.1:0"]
+
+        def refusal():
+            done = subprocess.run(self.plane.host.command(arguments), capture_output=True, text=True, timeout=30)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            return done.stderr.strip().splitlines()[-1]
+        self.assertIn("ca-cert.pem", refusal())
+        issuer = Issuer(name="intermediate", above=self.root)
+        for name, text in (("ca-cert.pem", pem(issuer.certificate)), ("root-cert.pem", pem(self.root.certificate)),
+                           ("ca-key.pem", key_pem(self.root.key).decode())):
+            with open(os.path.join(other, name), "w", encoding="ascii") as out:
+                out.write(text)
+            os.chmod(os.path.join(other, name), 0o600)
+        self.assertIn("is not the key of", refusal())
+        done = subprocess.run(["openssl", "genrsa", "-traditional", "-out", os.path.join(other, "ca-key.pem"), "2048"], capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("P-256", refusal())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
