@@ -172,6 +172,12 @@ absl::Status ReadKeysAndCa(ControlPlaneOptions* options) {
   if (key == nullptr && previous != nullptr) {
     return Invalid("store_key_previous", "is of use only together with --store_key");
   }
+  if (key == nullptr && options->store.etcd.has_value()) {
+    return Invalid("store_key",
+                   "is missing, with --store=etcd:...: private keys go into an etcd sealed alone; "
+                   "make a key (openssl rand -base64 32, in a file of mode 0600) and give it to "
+                   "every control plane of this etcd");
+  }
   options->seal = KeySeal(std::move(key), std::move(previous));
 
   const std::string ca = absl::GetFlag(FLAGS_ca);

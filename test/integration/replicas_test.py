@@ -260,7 +260,8 @@ class ReplicasTest(MeshTestCase):
     def test_a_control_plane_without_its_etcd_says_so(self):
         plane = self.planes[2]
         self.assertEqual(plane.process.terminate(), 0)
-        flags, plane.store_flags = plane.store_flags, ["--store=etcd:http://127.0.0.1:1"]
+        flags = plane.store_flags
+        plane.store_flags = ["--store=etcd:http://127.0.0.1:1", f"--store_key={self.etcd.path('store.key')}"]
         done = plane.host.run(*plane.arguments(), check=False)
         plane.store_flags = flags
         self.assertNotEqual(done.returncode, 0)

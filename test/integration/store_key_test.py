@@ -3,7 +3,7 @@
 
 Proved: a store that was not sealed is sealed at the first start with --store_key, and holds no private key in any record afterwards; the
 authority stays the same, also over a change of keys, and issues; without the key, or with another one, the control plane ends with one line
-that says what to give; a key that others may read, or that is none, is refused.
+that says what to give; a key that others may read, or that is none, is refused, and so is an etcd without a key.
 """
 
 import base64
@@ -83,6 +83,13 @@ class StoreKeyTest(MeshTestCase):
         self.assert_refused(f"--store_key={first}", words=["sealed with key"])
         self.assertEqual(self.bundle(), root)
         self.assertFalse(self.holds_key())
+
+    def test_an_etcd_without_a_key_is_refused(self):
+        self.plane.store_flags = ["--store=etcd:http://127.0.0.1:1"]
+        try:
+            self.assert_refused(words=["--store_key", "--store=etcd", "openssl rand -base64 32", "every control plane"])
+        finally:
+            self.plane.store_flags = None
 
     def test_a_key_that_protects_nothing_is_refused(self):
         self.assert_refused(f"--store_key={self.key_file('loose', mode=0o644)}", words=["--store_key", "0644", "chmod 600"])

@@ -10,6 +10,7 @@ import datetime
 import ipaddress
 import json
 import os
+import secrets
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -83,6 +84,8 @@ class EtcdCluster:
         self.directory = mesh.make_directory("etcd", 0o700)
         self.members = []
         self.members += [Member(self, number) for number in range(size)]
+        # What private keys are sealed with.
+        self._write("store.key", secrets.token_hex(32))
         ca_key = new_key()
         ca = _certificate("etcd test CA", ca_key)
         self._write("ca.pem", pem(ca))
@@ -102,7 +105,7 @@ class EtcdCluster:
         """What a control plane takes to keep its records here."""
         return ["--store=etcd:" + ",".join(member.url for member in self.members) + "/" + prefix,
                 f"--etcd_ca={self.path('ca.pem')}", f"--etcd_cert={self.path('client.pem')}",
-                f"--etcd_key={self.path('client.key')}"]
+                f"--etcd_key={self.path('client.key')}", f"--store_key={self.path('store.key')}"]
 
     def start(self):
         for member in self.members:
