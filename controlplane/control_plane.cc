@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/net/tcp_listener.h"
@@ -26,6 +28,14 @@ constexpr double kUnlimitedTaintRate = 1000;
 absl::Status InFlag(absl::string_view flag, const absl::Status& status,
                     absl::string_view remedy = "") {
   return absl::Status(status.code(), absl::StrCat("--", flag, ": ", status.message(), remedy));
+}
+
+// Versions of a process begin where no earlier process has got to, and where no other one is that
+// was started in the same millisecond.
+uint64_t FirstVersion(const Clock& clock) {
+  absl::BitGen random;
+  const int64_t millis = std::max<int64_t>(1, absl::ToUnixMillis(clock.WallNow()));
+  return static_cast<uint64_t>(millis) * 1000 + absl::Uniform<uint64_t>(random, 0, 1000);
 }
 
 }  // namespace
@@ -84,12 +94,15 @@ absl::Status ControlPlane::StartAll() {
   trust.seal = options_.seal;
   trust.plugged_directory = options_.plugged_ca;
   trust.has_foreign_lists = !options_.crls.empty();
+  if (options_.store.etcd.has_value()) trust.issue_without_store = options_.issue_without_store;
   ASSIGN_OR_RETURN(trust_, TrustKeeper::Create(observed_store_.get(), std::move(trust), clock_,
                                                logger_, &metrics_));
   authority_ = trust_->authority();
   stored_issuances_ = std::make_unique<StoredIssuances>(observed_store_.get());
-  issuance_log_ = std::make_unique<IssuanceLog>(stored_issuances_.get(), options_.issuance_log,
-                                                clock_, logger_, &metrics_);
+  IssuanceLog::Options log = options_.issuance_log;
+  log.keep_at_least = LongestLife();
+  issuance_log_ =
+      std::make_unique<IssuanceLog>(stored_issuances_.get(), log, clock_, logger_, &metrics_);
   JwtAuthority::Options jwt;
   jwt.max_ttl = options_.jwt_svid_ttl;
   jwt.rotation = options_.jwt_key_rotation;
@@ -97,11 +110,8 @@ absl::Status ControlPlane::StartAll() {
   ASSIGN_OR_RETURN(jwt_authority_, JwtAuthority::LoadOrCreate(observed_store_.get(),
                                                               options_.trust_domain, clock_, jwt));
   ASSIGN_OR_RETURN(TrustBundleSet bundles, CollectBundles());
-  // Versions of a process begin where no earlier process has got to.
-  bundles_ = std::make_unique<TrustBundleSource>(
-      std::move(bundles),
-      static_cast<uint64_t>(std::max<int64_t>(1, absl::ToUnixMillis(clock_->WallNow()))),
-      CurrentTaint());
+  bundles_ = std::make_unique<TrustBundleSource>(std::move(bundles), FirstVersion(*clock_),
+                                                 CurrentTaint());
   ASSIGN_OR_RETURN(identity_, ServerIdentity::Create(authority_, clock_, ServerIdentity::kTtl,
                                                      options_.server_names));
   RETURN_IF_ERROR(WriteTrustBundle());
@@ -119,9 +129,10 @@ absl::Status ControlPlane::StartAll() {
   issuance_ = std::make_unique<Issuance>(
       authority_, attestors_.get(), bundles_.get(), options_.workload_ttl, options_.issue_rate,
       &agents_, clock_, logger_, &metrics_, options_.identity_issue_rate, issuance_log_.get());
-  ca_service_ = std::make_unique<CaService>(issuance_.get(), jwt_authority_.get(), bundles_.get(),
-                                            options_.trust_domain, options_.issue_rate, &agents_,
-                                            clock_, logger_, &metrics_);
+  ca_service_ = std::make_unique<CaService>(
+      issuance_.get(), authority_, jwt_authority_.get(), bundles_.get(),
+      CaService::Options{options_.trust_domain, options_.issue_rate, options_.identity_issue_rate},
+      &agents_, issuance_log_.get(), clock_, logger_, &metrics_);
   istio_service_ =
       std::make_unique<IstioService>(issuance_.get(), bundles_.get(), options_.trust_domain);
   discovery_ = std::make_unique<DeltaAds>(options_.trust_domain, &registry_, bundles_.get(),
@@ -141,6 +152,7 @@ absl::Status ControlPlane::StartAll() {
                       bundles_.get(), &agents_, &registry_, policies_.get(),
                       registry_entries_.get(), &events_, clock_, trust_calls_.get()},
       logger_, &metrics_);
+  RETURN_IF_ERROR(JoinFleet());
   ASSIGN_OR_RETURN(
       server_,
       GrpcServer::Start(
@@ -154,7 +166,12 @@ absl::Status ControlPlane::StartAll() {
   tick_->Schedule(kTick);
   observed_store_->BeginLog();
   jwt_keys_ = std::make_unique<JwtKeyKeeper>(jwt_authority_.get(), observed_store_.get(), logger_);
-  FollowRotation();
+  look_at_operators_ = std::make_unique<PeriodicThread>(kLookAtOperators,
+                                                        [this] { operator_->EndInvalidStreams(); });
+  // Last: from then on moves of a rotation may be made.
+  FleetSource* fleet = own_fleet_.get();
+  if (shared_fleet_ != nullptr) fleet = shared_fleet_.get();
+  trust_->Start(fleet, [this] { loop_->Post([this] { FollowTrust(); }); });
   logger_->Info(
       "control plane ready",
       {{"trust_domain", options_.trust_domain},
@@ -221,21 +238,38 @@ absl::Status ControlPlane::LoadPolicies() {
   return absl::OkStatus();
 }
 
-// Last: from then on moves of a rotation may be made.
-void ControlPlane::FollowRotation() {
+absl::Duration ControlPlane::LongestLife() const {
+  const RootRotation* const rotation = trust_->rotation();
+  return rotation == nullptr ? options_.workload_ttl : rotation->LongestLife();
+}
+
+// Before agents come: what they show is then known, and others know that some may be here.
+absl::Status ControlPlane::JoinFleet() {
   RootRotation* const rotation = trust_->rotation();
-  fleet_ = std::make_unique<ConnectedFleet>(
+  own_fleet_ = std::make_unique<ConnectedFleet>(
       &agents_, bundles_.get(), issuance_log_.get(),
-      rotation == nullptr ? absl::InfinitePast() : rotation->logged_since(),
-      rotation == nullptr ? options_.workload_ttl : rotation->LongestLife());
-  // Before agents come back: what they show is then known.
-  (void)fleet_->View("", clock_->WallNow());
-  trust_->Start(fleet_.get(), [this] { loop_->Post([this] { FollowTrust(); }); });
+      rotation == nullptr ? absl::InfinitePast() : rotation->logged_since(), LongestLife());
+  if (rotation == nullptr) return absl::OkStatus();
+  (void)own_fleet_->View(rotation->standing(), clock_->WallNow());
+  if (!options_.store.etcd.has_value()) return absl::OkStatus();
+  absl::BitGen random;
+  const std::string instance = absl::StrFormat("%016x", absl::Uniform<uint64_t>(random));
+  shared_fleet_ = std::make_unique<SharedFleet>(
+      own_fleet_.get(), observed_store_.get(), issuance_log_.get(),
+      SharedFleet::Options{options_.name, instance, options_.issue_without_store}, clock_, logger_);
+  RETURN_IF_ERROR(shared_fleet_->Join(rotation->standing()));
+  // Moves from now on reckon with this one; those made since the record was read did not.
+  RETURN_IF_ERROR(trust_->CatchUp());
+  if (!trust_->Poll()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(TrustBundleSet bundles, CollectBundles());
+  bundles_->Publish(std::move(bundles), CurrentTaint());
+  return absl::OkStatus();
 }
 
 ControlPlane::~ControlPlane() {
   tick_ = nullptr;
   policy_mirror_ = nullptr;
+  look_at_operators_ = nullptr;
   // What its thread posts nobody runs any more.
   if (trust_ != nullptr) trust_->Stop();
   registry_.SetListener(nullptr);
@@ -245,6 +279,7 @@ ControlPlane::~ControlPlane() {
   if (discovery_ != nullptr) discovery_->streams()->EndAll(ending);
   if (operator_ != nullptr) operator_->streams()->EndAll(ending);
   if (server_ != nullptr) server_->Stop(kStopGrace);
+  if (shared_fleet_ != nullptr) shared_fleet_->Leave();
 }
 
 // The real listening comes after the store has been opened. Looking first keeps a taken port from
@@ -387,7 +422,6 @@ void ControlPlane::Tick() {
     streams->EndExpired();
     EndStalled(streams);
   }
-  if (++ticks_ % kTicksBetweenLooksAtOperators == 0) operator_->EndInvalidStreams();
 }
 
 void ControlPlane::RenewOwnCertificate() {

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/base/periodic_thread.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_server.h"
 #include "common/http/same_user_guard.h"
@@ -52,6 +53,7 @@
 #include "controlplane/stream/stream_set.h"
 #include "controlplane/stream/stream_waker.h"
 #include "controlplane/trust/connected_fleet.h"
+#include "controlplane/trust/shared_fleet.h"
 #include "controlplane/trust/trust_keeper.h"
 
 namespace byrnie {
@@ -78,6 +80,10 @@ struct ControlPlaneOptions {
   std::string jwt_config_path;
   // To one identity; 0: no limit.
   double identity_issue_rate = 0;
+  // What this one is called among those that share a store, and how long it issues certificates
+  // without that store.
+  std::string name;
+  absl::Duration issue_without_store;
   // How the store keeps private keys.
   KeySeal seal;
   // Directory of a plugged CA; empty: roots of its own.
@@ -102,8 +108,8 @@ class ControlPlane {
  public:
   // How often the files that may change are looked at, and streams of expired callers are ended.
   static constexpr absl::Duration kTick = absl::Milliseconds(500);
-  // Whether who watches events still may is looked at every so many ticks.
-  static constexpr int kTicksBetweenLooksAtOperators = 4;
+  // How often it is looked at whether who watches events still may, for which the store is asked.
+  static constexpr absl::Duration kLookAtOperators = absl::Seconds(2);
   // How long calls under way may take once the process is told to end.
   static constexpr absl::Duration kStopGrace = absl::Seconds(2);
 
@@ -140,7 +146,8 @@ class ControlPlane {
   void MakeAttestors();
   TrustBundleSource::Taint CurrentTaint() const;
   void RenewOwnCertificate();
-  void FollowRotation();
+  absl::Duration LongestLife() const;
+  absl::Status JoinFleet();
   void AddGauges();
   void EndStalled(StreamSet* streams);
   void Tick();
@@ -174,7 +181,9 @@ class ControlPlane {
   std::unique_ptr<JwtAuthority> jwt_authority_;
   std::unique_ptr<JwtKeyKeeper> jwt_keys_;
   std::unique_ptr<TrustBundleSource> bundles_;
-  std::unique_ptr<ConnectedFleet> fleet_;
+  std::unique_ptr<ConnectedFleet> own_fleet_;
+  // Where the store is shared.
+  std::unique_ptr<SharedFleet> shared_fleet_;
   std::unique_ptr<ServerIdentity> identity_;
   std::unique_ptr<JoinTokens> tokens_;
   std::unique_ptr<JwtAttestor> jwt_attestor_;
@@ -193,13 +202,13 @@ class ControlPlane {
   std::unique_ptr<TrustCalls> trust_calls_;
   std::unique_ptr<OperatorTokenFollower> operator_token_;
   std::unique_ptr<OperatorService> operator_;
+  std::unique_ptr<PeriodicThread> look_at_operators_;
   std::unique_ptr<GrpcServer> server_;
   std::unique_ptr<HttpServer> admin_;
   Counter* const stalled_ = metrics_.AddCounter("byrnie_controlplane_streams_stalled_total",
                                                 "Streams ended because their readers took nothing "
                                                 "for 20 s while there was something to take.");
   std::unique_ptr<EventLoop::Timer> tick_;
-  int ticks_ = 0;
 };
 
 }  // namespace byrnie

@@ -1,5 +1,7 @@
 #include "controlplane/flags.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <memory>
@@ -37,6 +39,13 @@ ABSL_FLAG(std::string, etcd_ca, "",
 ABSL_FLAG(std::string, etcd_cert, "",
           "PEM file of the certificate to show to the etcd, where it asks for one");
 ABSL_FLAG(std::string, etcd_key, "", "PEM file of the key of --etcd_cert");
+ABSL_FLAG(
+    std::string, name, "",
+    "what this control plane is called among those that share an etcd, each its own name that "
+    "stays over a restart; not given: the host's name");
+ABSL_FLAG(absl::Duration, issue_without_store, absl::Hours(1),
+          "how long certificates are issued while the etcd cannot be reached, 10s to 720h: others "
+          "that move to another root wait as long for a control plane that is silent");
 ABSL_FLAG(std::string, store_key, "",
           "seals the private keys in the store: a file with 32 random bytes (raw, hexadecimal or "
           "base64) that only its owner and group may read, or env:NAME; needed with --store=etcd");
@@ -154,6 +163,21 @@ absl::StatusOr<std::string> ReadPath(absl::string_view flag, absl::string_view t
   return std::string(path);
 }
 
+absl::StatusOr<std::string> ReadName(std::string name) {
+  if (name.empty()) {
+    char host[256] = {};
+    if (::gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0') {
+      return Invalid("name", "is missing, and the host has none; give one");
+    }
+    name = host;
+  }
+  const bool fits = name.size() <= 253 && std::all_of(name.begin(), name.end(), [](char c) {
+                      return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
+                    });
+  if (fits) return name;
+  return Invalid("name", absl::StrCat("\"", name, "\" has more than letters, digits, -, _ and ."));
+}
+
 absl::StatusOr<std::shared_ptr<const SealingKey>> ReadKey(absl::string_view flag,
                                                           const std::string& source) {
   absl::StatusOr<std::shared_ptr<const SealingKey>> key = ReadSealingKey(source);
@@ -230,6 +254,14 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
       ParseStoreLocation(absl::GetFlag(FLAGS_store), absl::GetFlag(FLAGS_etcd_ca),
                          absl::GetFlag(FLAGS_etcd_cert), absl::GetFlag(FLAGS_etcd_key)));
   RETURN_IF_ERROR(ReadKeysAndCa(&options));
+  ASSIGN_OR_RETURN(options.name, ReadName(absl::GetFlag(FLAGS_name)));
+  options.issue_without_store = absl::GetFlag(FLAGS_issue_without_store);
+  if (options.issue_without_store < absl::Seconds(10) ||
+      options.issue_without_store > absl::Hours(720)) {
+    return Invalid("issue_without_store",
+                   absl::StrCat(absl::FormatDuration(options.issue_without_store),
+                                " is out of range; give 10s to 720h"));
+  }
   options.workload_ttl = absl::GetFlag(FLAGS_workload_ttl);
   if (options.workload_ttl < absl::Seconds(2) || options.workload_ttl > absl::Hours(720)) {
     return Invalid("workload_ttl", absl::StrCat(absl::FormatDuration(options.workload_ttl),

@@ -15,6 +15,7 @@
 #include "common/base/status_matchers.h"
 #include "common/crypto/csr.h"
 #include "common/crypto/pem.h"
+#include "common/crypto/sha256_fingerprint.h"
 #include "common/crypto/token/bearer_token.h"
 #include "common/grpc/control_plane_channel.h"
 #include "common/grpc/status_conversion.h"
@@ -22,6 +23,8 @@
 #include "common/telemetry/log.h"
 #include "controlplane/attest/attestor_set.h"
 #include "controlplane/attest/join_token.h"
+#include "controlplane/audit/issuance_log.h"
+#include "controlplane/audit/stored_issuances.h"
 #include "controlplane/ca/authority.h"
 #include "controlplane/ca/ca_service.h"
 #include "controlplane/ca/issuance.h"
@@ -80,9 +83,10 @@ class GrpcEndToEndTest : public ::testing::Test {
     issuance_ = std::make_unique<Issuance>(authority_.get(), attestors_.get(), bundles_.get(),
                                            absl::Hours(1), issue_rate, &agents_, &clock_, &logger_,
                                            &metrics_);
-    ca_ = std::make_unique<CaService>(issuance_.get(), jwt_authority_.get(), bundles_.get(),
-                                      "cluster.local", issue_rate, &agents_, &clock_, &logger_,
-                                      &metrics_);
+    ca_ = std::make_unique<CaService>(issuance_.get(), authority_.get(), jwt_authority_.get(),
+                                      bundles_.get(),
+                                      CaService::Options{"cluster.local", issue_rate, 0}, &agents_,
+                                      &log_, &clock_, &logger_, &metrics_);
     ads_ = std::make_unique<DeltaAds>("cluster.local", &registry_, bundles_.get(), &agents_,
                                       &clock_, &logger_, &metrics_);
     istio_ = std::make_unique<IstioService>(issuance_.get(), bundles_.get(), "cluster.local");
@@ -151,6 +155,8 @@ class GrpcEndToEndTest : public ::testing::Test {
   MetricRegistry metrics_;
   Logger logger_{2, Logger::Format::kText, LogLevel::kError};
   AgentTable agents_;
+  StoredIssuances issuances_{&store_};
+  IssuanceLog log_{&issuances_, {}, &clock_, &logger_, &metrics_};
   Registry registry_;
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<JwtAuthority> jwt_authority_;
@@ -262,6 +268,15 @@ TEST_F(GrpcEndToEndTest, AJwtSvidIsOfTheClientCertificatesIdentity) {
   EXPECT_EQ(svid->id.text(), kId);
   EXPECT_EQ(absl::ToUnixSeconds(svid->expires_at), response.expires_at().seconds());
   EXPECT_LE(response.expires_at().seconds() - response.issued_at().seconds(), 60);
+  // And is in the log, named by what only a holder of the token can tell.
+  auto logged = log_.Read({});
+  ASSERT_THAT(logged, IsOk());
+  ASSERT_EQ(logged->records.size(), 1u);
+  const IssuanceRecord& record = logged->records.front();
+  EXPECT_EQ(record.identity, kId);
+  EXPECT_EQ(record.audience, std::vector<std::string>{"db"});
+  EXPECT_EQ(record.serial, Sha256FingerprintHex(response.svid()).substr(0, 32));
+  EXPECT_EQ(absl::ToUnixSeconds(record.not_after), response.expires_at().seconds());
 }
 
 // An authority that gives one of each, and the next a day later.

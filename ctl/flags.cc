@@ -76,9 +76,11 @@ ABSL_FLAG(std::string, destination_admin, "", "the same of the destination's pro
 ABSL_FLAG(std::string, step, "",
           "only this move: prepare, distribute, activate, taint or revoke; not given: all of them, "
           "each as soon as nothing keeps it back");
-ABSL_FLAG(std::vector<std::string>, exclude, {},
-          "agents not to wait for, by SPIFFE ID, separated by commas, of those that trust status "
-          "names; \"unknown\" for certificates whose holders are not known");
+ABSL_FLAG(
+    std::vector<std::string>, exclude, {},
+    "agents not to wait for, by SPIFFE ID, separated by commas, of those that trust status "
+    "names; \"unknown\" for certificates whose holders are not known, \"controlplane:NAME\" for a "
+    "control plane that is gone");
 ABSL_FLAG(bool, dry_run, false, "only say what it would mean, and who keeps it back");
 ABSL_FLAG(std::string, reason, "", "why, for those who look later");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15000",

@@ -106,13 +106,14 @@ int RunIssuances(const CommandContext& context) {
     return kDone;
   }
   std::vector<std::vector<std::string>> rows = {
-      {"ISSUED", "IDENTITY", "SERIAL", "PROOF", "ADDRESS", "END"}};
+      {"ISSUED", "IDENTITY", "SERIAL", "PROOF", "ADDRESS", "END", "JWT FOR"}};
   for (const v1::Issuance& issuance : *issuances) {
     rows.push_back({Rfc3339(issuance.issued_at()), Printable(issuance.spiffe_id()),
                     Printable(issuance.serial()), Printable(issuance.proof()),
-                    Printable(issuance.address()), Rfc3339(issuance.not_after())});
+                    Printable(issuance.address()), Rfc3339(issuance.not_after()),
+                    Printable(absl::StrJoin(issuance.audience(), " "))});
   }
-  Print(issuances->empty() ? "no certificate\n" : Table(rows));
+  Print(issuances->empty() ? "nothing was issued\n" : Table(rows));
   return kDone;
 }
 

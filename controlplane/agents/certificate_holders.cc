@@ -16,6 +16,7 @@ CertificateHolders::Entry CertificateHolders::EntryOf(const Certificate& certifi
   Entry entry;
   entry.id = certificate.id;
   entry.root = RootIndex(certificate.root);
+  entry.newest_root = RootIndex(certificate.newest_root);
   entry.issued_at = certificate.issued_at;
   entry.not_after = certificate.not_after;
   return entry;
@@ -29,9 +30,10 @@ void CertificateHolders::OnIssued(const Certificate& certificate, const std::str
   const auto known = by_serial_.find(certificate.serial);
   if (known == by_serial_.end()) {
     by_serial_[certificate.serial] = std::move(entry);
-  } else if (known->second.issued_at == absl::InfinitePast()) {
-    // Shown before it was read of.
+  } else if (known->second.shown) {
+    // Perhaps before it was read of.
     known->second.issued_at = certificate.issued_at;
+    known->second.newest_root = entry.newest_root;
     Forget(replaces);
   }
   if (now < next_sweep_) return;
@@ -52,9 +54,12 @@ void CertificateHolders::OnShown(const Certificate& certificate) {
   if (shown == by_serial_.end()) {
     Entry entry = EntryOf(certificate);
     entry.issued_at = absl::InfinitePast();
+    entry.newest_root = RootIndex("");
+    entry.shown = true;
     by_serial_[certificate.serial] = std::move(entry);
     return;
   }
+  shown->second.shown = true;
   const std::string replaced = std::move(shown->second.replaces);
   shown->second.replaces.clear();
   Forget(replaced);
@@ -81,7 +86,7 @@ std::vector<CertificateHolders::Certificate> CertificateHolders::List(absl::Time
   for (const auto& [serial, entry] : by_serial_) {
     if (entry.not_after <= now) continue;
     held.push_back({serial, entry.id, roots_[entry.root], entry.issued_at, entry.not_after,
-                    entry.acknowledged});
+                    entry.acknowledged, roots_[entry.newest_root]});
   }
   return held;
 }

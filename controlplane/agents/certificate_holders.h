@@ -27,13 +27,15 @@ class CertificateHolders {
     absl::Time issued_at, not_after;
     // The newest version of the trust bundles that its holder has acknowledged with it.
     uint64_t acknowledged = 0;
+    // The id of the newest root of the trust domain that came with it; empty: not known.
+    std::string newest_root = "";
   };
 
   // `replaces` is the serial of the certificate its holder asked with; empty: with none. What is
-  // known already is not new.
+  // known already is not new: all since some time may be told again, in the order of time.
   void OnIssued(const Certificate& certificate, const std::string& replaces, absl::Time now);
   // Its holder has it: what it replaced is in nobody's hands any more. One that is not known, of an
-  // earlier process perhaps, is from then on; `issued_at` does not count.
+  // earlier process perhaps, is from then on; `issued_at` and `newest_root` do not count.
   void OnShown(const Certificate& certificate);
   // Its holder has that version of the trust bundles in force.
   void OnAcknowledged(const std::string& serial, uint64_t version);
@@ -45,9 +47,10 @@ class CertificateHolders {
  private:
   struct Entry {
     std::string id, replaces;
-    uint32_t root = 0;  // In roots_.
+    uint32_t root = 0, newest_root = 0;  // In roots_.
     absl::Time issued_at, not_after;
     uint64_t acknowledged = 0;
+    bool shown = false;
   };
   uint32_t RootIndex(const std::string& root) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // And what it replaced in its turn.

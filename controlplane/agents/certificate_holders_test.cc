@@ -97,6 +97,31 @@ TEST_F(CertificateHoldersTest, WhatIsReadOfLateReplacesAllTheSame) {
   EXPECT_EQ(holders_.List(kNow)[0].issued_at, kNow);
 }
 
+TEST_F(CertificateHoldersTest, WhatIsToldAgainIsForgottenAgain) {
+  for (int again = 0; again < 2; ++again) {
+    Issue("1");
+    Issue("2", "1");
+    Issue("3", "2");
+    Show("3");
+  }
+  Issue("1");
+  Issue("2", "1");
+  Issue("3", "2");
+  EXPECT_THAT(Serials(), ElementsAre("3"));
+}
+
+TEST_F(CertificateHoldersTest, KnowsTheNewestRootThatCameWithIt) {
+  holders_.OnIssued(
+      {"1", "spiffe://cluster.local/a", "root", kNow, kNow + absl::Hours(1), 0, "next"}, "", kNow);
+  EXPECT_EQ(holders_.List(kNow)[0].newest_root, "next");
+  Show("2");
+  for (const auto& held : holders_.List(kNow)) {
+    if (held.serial == "2") {
+      EXPECT_EQ(held.newest_root, "");
+    }
+  }
+}
+
 TEST_F(CertificateHoldersTest, RemembersWhatWasAcknowledgedWithIt) {
   Issue("1");
   holders_.OnAcknowledged("1", 7);

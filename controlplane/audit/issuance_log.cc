@@ -93,7 +93,11 @@ void IssuanceLog::WriteOnce(std::vector<IssuanceRecord> batch) {
     failing_ = true;
     return;
   }
-  failing_ = false;
+  if (failing_) {
+    failing_ = false;
+    late_until_ = newest_;
+    ++late_writes_;
+  }
   written_total_->Increment(batch.size());
   // Some may have been dropped at the front meanwhile.
   const std::string last = batch.back().serial;
@@ -106,10 +110,18 @@ void IssuanceLog::WriteOnce(std::vector<IssuanceRecord> batch) {
   pending_->Set(static_cast<int64_t>(queue_.size()));
 }
 
+absl::optional<uint32_t> IssuanceLog::LateWrites() const {
+  absl::MutexLock lock(&mu_);
+  if (failing_ || done_ < late_until_) return absl::nullopt;
+  return late_writes_;
+}
+
 void IssuanceLog::TrimIfDue() {
   if (clock_->MonotonicNow() < next_trim_) return;
+  const absl::Time now = clock_->WallNow();
   const absl::StatusOr<bool> more =
-      store_->Trim(clock_->WallNow() - options_.keep_for, options_.keep_most);
+      store_->Trim(now - std::max(options_.keep_for, options_.keep_at_least), options_.keep_most,
+                   now - options_.keep_at_least);
   if (!more.ok()) {
     logger_->Warning("the issuance log cannot be trimmed now",
                      {{"error", more.status().message()}});

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
@@ -38,6 +39,8 @@ class IssuanceLog {
     // What is older is deleted, and the oldest beyond so many.
     absl::Duration keep_for = absl::Hours(24 * 30);
     int64_t keep_most = 1000000;
+    // What is younger stays, however many there are: it says who may hold a certificate now.
+    absl::Duration keep_at_least = absl::ZeroDuration();
   };
 
   // The pointers outlive it.
@@ -51,6 +54,10 @@ class IssuanceLog {
   // Returns when the record is in the log; or, with a store that cannot be written to, when it is
   // kept to be written later.
   void Append(IssuanceRecord record);
+
+  // How often entries have been written late, because they could not be for a while: whoever has
+  // read that time reads it again. Absent while there are some that still wait.
+  absl::optional<uint32_t> LateWrites() const;
 
   // What somebody asks the log for; empty members ask for all.
   struct Query {
@@ -86,6 +93,9 @@ class IssuanceLog {
   // Numbers of records: of the newest in the queue, and of the newest that has left it.
   uint64_t newest_ ABSL_GUARDED_BY(mu_) = 0, done_ ABSL_GUARDED_BY(mu_) = 0;
   bool failing_ ABSL_GUARDED_BY(mu_) = false;
+  // The newest that had to wait for the store to come back.
+  uint64_t late_until_ ABSL_GUARDED_BY(mu_) = 0;
+  uint32_t late_writes_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   absl::Duration next_trim_ = absl::ZeroDuration();  // Monotonic; of the thread alone.
   std::thread thread_;

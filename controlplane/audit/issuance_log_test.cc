@@ -78,6 +78,28 @@ TEST_F(IssuanceLogTest, AStoreThatIsDownKeepsNobodyFromACertificate) {
   EXPECT_EQ(store_.size(), 300u);
 }
 
+// So that whoever has read that time already knows to read it again.
+TEST_F(IssuanceLogTest, CountsWhenItWroteLate) {
+  log_->Append(Record(1));
+  EXPECT_EQ(log_->LateWrites(), 0u);
+  store_.FailWith(absl::UnavailableError("disk on fire"));
+  log_->Append(Record(2));
+  EXPECT_EQ(log_->LateWrites(), absl::nullopt);
+  store_.FailWith(absl::OkStatus());
+  while (!log_->LateWrites().has_value()) std::this_thread::yield();
+  EXPECT_EQ(store_.size(), 2u);
+  EXPECT_EQ(log_->LateWrites(), 1u);
+}
+
+TEST_F(IssuanceLogTest, KeepsWhatIsYoungHoweverMuchThereIs) {
+  Start({absl::Hours(1), 5, absl::Hours(2)});
+  for (int i = 1; i <= 9; ++i) log_->Append(Record(i));
+  clock_.Advance(absl::Minutes(90));
+  log_->Append(Record(10));
+  log_ = nullptr;
+  EXPECT_EQ(store_.size(), 10u);
+}
+
 TEST_F(IssuanceLogTest, EndsWithAStoreThatIsDown) {
   store_.FailWith(absl::UnavailableError("disk on fire"));
   log_->Append(Record(1));

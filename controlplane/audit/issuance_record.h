@@ -11,10 +11,11 @@
 
 namespace byrnie {
 
-// One certificate that was issued: to whom, on what proof, and when. Nothing of it is secret.
+// One certificate or JWT-SVID that was issued: to whom, on what proof, and when. Nothing of it is
+// secret.
 struct IssuanceRecord {
   absl::Time issued_at;
-  // As Certificate::SerialHex; unique.
+  // As Certificate::SerialHex; of a JWT-SVID, the first 32 digits of the token's SHA-256. Unique.
   std::string serial;
   // The SPIFFE ID it is for.
   std::string identity;
@@ -26,11 +27,15 @@ struct IssuanceRecord {
   std::string protocol;
   // Where from, "ip:port".
   std::string address;
-  // The id of its root.
+  // The id of its root; of a JWT-SVID, empty.
   std::string root;
   absl::Time not_after;
   // The serial of the certificate it replaces; empty for a first one.
   std::string replaces;
+  // The id of the newest root of the trust domain that its holder got with it; empty: not known.
+  std::string newest_root;
+  // Whom a JWT-SVID is for; empty: it is a certificate.
+  std::vector<std::string> audience;
 };
 
 // Where issuances are kept, in the order of their time. Thread-safe; blocks.
@@ -52,9 +57,9 @@ class IssuanceStore {
   // Up to `limit` of those issued from `since` on, or after `after`, a Page::next, where that is
   // not empty.
   virtual absl::StatusOr<Page> Read(absl::Time since, const std::string& after, int limit) = 0;
-  // Deletes some of those issued before `before`, and of the oldest until `most` are left; true
-  // when there are more to delete.
-  virtual absl::StatusOr<bool> Trim(absl::Time before, int64_t most) = 0;
+  // Deletes some of those issued before `before`, and of the oldest, as long as they were issued
+  // before `keep_from`, until `most` are left; true when there are more to delete.
+  virtual absl::StatusOr<bool> Trim(absl::Time before, int64_t most, absl::Time keep_from) = 0;
 };
 
 }  // namespace byrnie

@@ -35,6 +35,8 @@ std::string Encode(const IssuanceRecord& record) {
   out.set_root(absl::HexStringToBytes(record.root));
   ToProto(record.not_after, out.mutable_not_after());
   out.set_replaces(record.replaces);
+  out.set_newest_root(absl::HexStringToBytes(record.newest_root));
+  for (const std::string& audience : record.audience) out.add_audience(audience);
   return out.SerializeAsString();
 }
 
@@ -57,6 +59,8 @@ IssuanceRecord Decode(const std::string& value) {
   record.root = absl::BytesToHexString(in.root());
   record.not_after = TimeOf(in.not_after());
   record.replaces = in.replaces();
+  record.newest_root = absl::BytesToHexString(in.newest_root());
+  record.audience.assign(in.audience().begin(), in.audience().end());
   return record;
 }
 
@@ -82,16 +86,16 @@ absl::StatusOr<IssuanceStore::Page> StoredIssuances::Read(absl::Time since,
   return page;
 }
 
-absl::StatusOr<bool> StoredIssuances::Trim(absl::Time before, int64_t most) {
+absl::StatusOr<bool> StoredIssuances::Trim(absl::Time before, int64_t most, absl::Time keep_from) {
   ASSIGN_OR_RETURN(const int64_t count, store_->Count(kPrefix));
   ASSIGN_OR_RETURN(Store::Page oldest,
                    store_->List(kPrefix, "", static_cast<int>(StoreTransaction::kMaxOperations)));
-  const std::string end = KeyAt(before);
+  const std::string end = KeyAt(before), keep = KeyAt(keep_from);
   const int64_t surplus = count - most;
   StoreTransaction transaction;
   int64_t deleted = 0;
   for (const StoreEntry& entry : oldest.entries) {
-    if (entry.key >= end && deleted >= surplus) break;
+    if (entry.key >= end && (deleted >= surplus || entry.key >= keep)) break;
     transaction.Delete(entry.key);
     ++deleted;
   }

@@ -17,7 +17,7 @@ class StoredIssuances final : public IssuanceStore {
 
   absl::Status Append(const std::vector<IssuanceRecord>& records) override;
   absl::StatusOr<Page> Read(absl::Time since, const std::string& after, int limit) override;
-  absl::StatusOr<bool> Trim(absl::Time before, int64_t most) override;
+  absl::StatusOr<bool> Trim(absl::Time before, int64_t most, absl::Time keep_from) override;
 
  private:
   Store* const store_;  // Not owned.

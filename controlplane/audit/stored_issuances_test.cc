@@ -31,6 +31,8 @@ class StoredIssuancesTest : public ::testing::Test {
     record.root = std::string(64, 'a');
     record.not_after = record.issued_at + absl::Hours(1);
     record.replaces = "40";
+    record.newest_root = std::string(64, 'b');
+    record.audience = {"billing", "stock"};
     return record;
   }
   void Append(int from, int to) {
@@ -71,6 +73,8 @@ TEST_F(StoredIssuancesTest, KeepsAllOfARecord) {
   EXPECT_EQ(read.root, written.root);
   EXPECT_EQ(read.not_after, written.not_after);
   EXPECT_EQ(read.replaces, written.replaces);
+  EXPECT_EQ(read.newest_root, written.newest_root);
+  EXPECT_EQ(read.audience, written.audience);
   EXPECT_EQ(page->next, "");
 }
 
@@ -94,9 +98,9 @@ TEST_F(StoredIssuancesTest, TakesAFullBatch) {
 
 TEST_F(StoredIssuancesTest, TrimsByAgeAndByNumber) {
   Append(1, 9);
-  EXPECT_THAT(issuances_.Trim(kNow + absl::Seconds(3), 100), IsOk());
+  EXPECT_THAT(issuances_.Trim(kNow + absl::Seconds(3), 100, absl::InfiniteFuture()), IsOk());
   EXPECT_THAT(Serials(), ElementsAre("53", "54", "55", "56", "57", "58", "59"));
-  EXPECT_THAT(issuances_.Trim(absl::InfinitePast(), 2), IsOk());
+  EXPECT_THAT(issuances_.Trim(absl::InfinitePast(), 2, absl::InfiniteFuture()), IsOk());
   EXPECT_THAT(Serials(), ElementsAre("58", "59"));
 }
 

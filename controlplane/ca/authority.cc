@@ -28,8 +28,15 @@ bool IsReservedPath(absl::string_view path) {
   return path == "/byrnie" || absl::StartsWith(path, "/byrnie/");
 }
 
-Authority::Authority(AuthoritySnapshotPtr snapshot, const Clock* clock)
-    : trust_domain_(snapshot->trust_domain), clock_(clock), snapshot_(std::move(snapshot)) {}
+Authority::Authority(AuthoritySnapshotPtr snapshot, const Clock* clock, const IssuingWindow* window)
+    : trust_domain_(snapshot->trust_domain),
+      clock_(clock),
+      window_(window),
+      snapshot_(std::move(snapshot)) {}
+
+absl::Status Authority::CheckIsCurrent() const {
+  return window_ == nullptr ? absl::OkStatus() : window_->Check();
+}
 
 void Authority::Publish(AuthoritySnapshotPtr snapshot) {
   CHECK(snapshot->trust_domain == trust_domain_);
@@ -45,6 +52,7 @@ AuthoritySnapshotPtr Authority::snapshot() const {
 absl::StatusOr<IssuedSvid> Authority::Issue(const SpiffeId& id, absl::string_view public_key_der,
                                             absl::optional<absl::Duration> ttl,
                                             absl::Duration cap) const {
+  RETURN_IF_ERROR(CheckIsCurrent());
   return IssueBy(*snapshot()->signer, id, public_key_der, ttl, cap, {});
 }
 

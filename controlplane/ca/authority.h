@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/crypto/certificate.h"
 #include "common/identity/spiffe_id.h"
+#include "controlplane/ca/issuing_window.h"
 #include "controlplane/ca/signing_authority.h"
 
 namespace byrnie {
@@ -42,7 +43,9 @@ class Authority {
   // How far certificates are valid before they are made, for clocks that are behind.
   static constexpr absl::Duration kBackdate = absl::Seconds(60);
 
-  Authority(AuthoritySnapshotPtr snapshot, const Clock* clock);
+  // `window`, where there is one, outlives it and says when nothing may be signed for workloads.
+  Authority(AuthoritySnapshotPtr snapshot, const Clock* clock,
+            const IssuingWindow* window = nullptr);
 
   // Puts the next snapshot in force, of the same trust domain: for every certificate issued from
   // then on.
@@ -52,13 +55,16 @@ class Authority {
   // Issues a certificate for the P-256 key `public_key_der` (SubjectPublicKeyInfo). It lives `ttl`,
   // but never longer than `cap` nor than any certificate above it. InvalidArgument: the identity is
   // of another trust domain, or the ttl is not positive. FailedPrecondition: a certificate of the
-  // CA has expired.
+  // CA has expired. Unavailable: what the store says was not heard of for too long (IssuingWindow).
   absl::StatusOr<IssuedSvid> Issue(const SpiffeId& id, absl::string_view public_key_der,
                                    absl::optional<absl::Duration> ttl, absl::Duration cap) const;
   // As Issue, for the control plane itself; `dns_names` are host names it is for, too.
   absl::StatusOr<IssuedSvid> IssueForControlPlane(absl::string_view public_key_der,
                                                   absl::Duration ttl,
                                                   const std::vector<std::string>& dns_names) const;
+
+  // Unavailable where roots may be others by now than those of the snapshot.
+  absl::Status CheckIsCurrent() const;
 
   const std::string& trust_domain() const { return trust_domain_; }
   // The root above what signs now.
@@ -71,7 +77,8 @@ class Authority {
                                      const std::vector<std::string>& dns_names) const;
 
   const std::string trust_domain_;
-  const Clock* const clock_;  // Not owned.
+  const Clock* const clock_;           // Not owned.
+  const IssuingWindow* const window_;  // Not owned; may be null.
   mutable absl::Mutex mu_;
   AuthoritySnapshotPtr snapshot_ ABSL_GUARDED_BY(mu_);
 };

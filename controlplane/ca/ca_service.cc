@@ -9,15 +9,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/crypto/sha256_fingerprint.h"
 #include "common/grpc/status_conversion.h"
 #include "common/identity/jwt_svid.h"
 #include "controlplane/ca/issue_request.h"
-#include "controlplane/peer/peer_identity.h"
 #include "controlplane/proto/time_conversion.h"
 #include "controlplane/stream/agent_push_stream.h"
 
 namespace byrnie {
 namespace {
+
+// What stands for a token: half a SHA-256, in hexadecimal digits.
+constexpr size_t kJwtSerialLength = 32;
+constexpr size_t kMaxLoggedAudience = 512;
 
 using byrnie::ca::v1::IssueRequest;
 using byrnie::ca::v1::IssueResponse;
@@ -52,7 +56,8 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
 
  private:
   absl::Status OnRequest(const BundlesRequest& request) override {
-    // Only of a version it was sent, and only from somebody who can be named.
+    // Only of a version it was sent on this stream, not by another control plane, and only from
+    // somebody who can be named.
     const uint64_t version = request.acknowledged_version();
     if (peer().has_value()) {
       const absl::Time now = service_->clock_->WallNow();
@@ -60,7 +65,8 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
       if (request.has_sent_at()) clock_offset = FromProto(request.sent_at()) - now;
       service_->agents_->OnHeard(peer()->id, address(), clock_offset, now);
     }
-    if (peer().has_value() && version != 0 && version <= sent_version_) {
+    if (peer().has_value() && version != 0 && version >= first_version_ &&
+        version <= sent_version_) {
       service_->agents_->OnBundleAcknowledged(peer()->id, address(), version);
     }
     return absl::OkStatus();
@@ -69,6 +75,7 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
   absl::optional<BundlesResponse> NextResponse() override {
     const TrustBundleSource::Versioned current = service_->bundles_->current();
     if (current.version == sent_version_) return absl::nullopt;
+    if (sent_version_ == 0) first_version_ = current.version;
     sent_version_ = current.version;
     BundlesResponse response;
     FillBundles(current, response.mutable_trust_bundles());
@@ -76,19 +83,21 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
   }
 
   CaService* const service_;  // Not owned.
-  uint64_t sent_version_ = 0;
+  uint64_t first_version_ = 0, sent_version_ = 0;
 };
 
-CaService::CaService(Issuance* issuance, const JwtAuthority* jwt_authority,
-                     const TrustBundleSource* bundles, std::string trust_domain, double issue_rate,
-                     AgentTable* agents, const Clock* clock, Logger* logger,
-                     MetricRegistry* metrics)
+CaService::CaService(Issuance* issuance, const Authority* authority,
+                     const JwtAuthority* jwt_authority, const TrustBundleSource* bundles,
+                     Options options, AgentTable* agents, IssuanceLog* log, const Clock* clock,
+                     Logger* logger, MetricRegistry* metrics)
     : issuance_(issuance),
+      authority_(authority),
       jwt_authority_(jwt_authority),
       bundles_(bundles),
-      trust_domain_(std::move(trust_domain)),
-      jwt_limiter_(issue_rate),
+      trust_domain_(std::move(options.trust_domain)),
+      jwt_limiter_(options.issue_rate, options.identity_issue_rate),
       agents_(agents),
+      log_(log),
       clock_(clock),
       logger_(logger),
       tokens_(metrics, "byrnie_controlplane_jwt_issuances_total",
@@ -135,7 +144,8 @@ absl::Status CaService::TryIssueJwtSvid(const grpc::ServerContext& context,
     return absl::PermissionDeniedError(
         absl::StrCat(peer.id.text(), " is reserved for the mesh itself"));
   }
-  RETURN_IF_ERROR(jwt_limiter_.Admit(clock_->MonotonicNow()));
+  RETURN_IF_ERROR(
+      jwt_limiter_.Admit(clock_->MonotonicNow(), {peer.id.text(), absl::ZeroDuration()}));
   absl::optional<absl::Duration> ttl;
   if (request.has_ttl()) {
     ASSIGN_OR_RETURN(ttl, FromProto(request.ttl()));
@@ -146,25 +156,44 @@ absl::Status CaService::TryIssueJwtSvid(const grpc::ServerContext& context,
   }
   const std::vector<std::string> audience(request.audience().begin(), request.audience().end());
   ASSIGN_OR_RETURN(IssuedJwt issued, jwt_authority_->Issue(peer.id, audience, ttl));
-  logger_->Info(
-      "JWT-SVID issued",
-      {{"identity", peer.id.text()},
-       {"audience", absl::StrJoin(audience, " ").substr(0, 512)},
-       {"not_after", absl::FormatTime(absl::RFC3339_sec, issued.expires_at, absl::UTCTimeZone())},
-       {"address", PeerAddress(context.peer())}});
+  NoteIssued(peer, issued, audience, PeerAddress(context.peer()));
   response->set_svid(std::move(issued.token));
   ToProto(issued.expires_at, response->mutable_expires_at());
   ToProto(issued.issued_at, response->mutable_issued_at());
   return absl::OkStatus();
 }
 
+void CaService::NoteIssued(const PeerIdentity& peer, const IssuedJwt& issued,
+                           const std::vector<std::string>& audience,
+                           const std::string& address) const {
+  IssuanceRecord record;
+  record.issued_at = clock_->WallNow();
+  record.serial = Sha256FingerprintHex(issued.token).substr(0, kJwtSerialLength);
+  record.identity = peer.id.text();
+  record.proof = "svid";
+  record.protocol = "byrnie";
+  record.address = address;
+  record.not_after = issued.expires_at;
+  record.audience = audience;
+  logger_->Info(
+      "JWT-SVID issued",
+      {{"identity", record.identity},
+       {"serial", record.serial},
+       {"audience", absl::StrJoin(audience, " ").substr(0, kMaxLoggedAudience)},
+       {"not_after", absl::FormatTime(absl::RFC3339_sec, issued.expires_at, absl::UTCTimeZone())},
+       {"address", address}});
+  if (log_ != nullptr) log_->Append(std::move(record));
+}
+
 grpc::ServerBidiReactor<CaService::BundlesRequest, CaService::BundlesResponse>*
 CaService::WatchTrustBundles(grpc::CallbackServerContext* context) {
   absl::StatusOr<absl::optional<PeerIdentity>> peer =
       VerifyPeer(*context->auth_context(), *bundles_->bundles(), trust_domain_, clock_->WallNow());
-  if (!peer.ok()) {
-    return new RefusedStream<grpc::ServerBidiReactor<BundlesRequest, BundlesResponse>>(
-        peer.status());
+  // An agent that has heard from others is not to hear less of this one.
+  absl::Status status = peer.status();
+  status.Update(authority_->CheckIsCurrent());
+  if (!status.ok()) {
+    return new RefusedStream<grpc::ServerBidiReactor<BundlesRequest, BundlesResponse>>(status);
   }
   auto stream = std::make_unique<BundleStream>(context, this, *std::move(peer));
   BundleStream* const added = stream.get();

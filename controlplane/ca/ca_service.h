@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "byrnie/ca/v1/ca.grpc.pb.h"
@@ -10,11 +11,14 @@
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/agents/agent_table.h"
+#include "controlplane/audit/issuance_log.h"
+#include "controlplane/ca/authority.h"
 #include "controlplane/ca/issuance.h"
 #include "controlplane/ca/issue_limiter.h"
 #include "controlplane/ca/issue_results.h"
 #include "controlplane/ca/jwt_authority.h"
 #include "controlplane/ca/trust_bundle_source.h"
+#include "controlplane/peer/peer_identity.h"
 #include "controlplane/stream/stream_set.h"
 
 namespace byrnie {
@@ -28,10 +32,16 @@ class CaService final
   using BundlesRequest = byrnie::ca::v1::WatchTrustBundlesRequest;
   using BundlesResponse = byrnie::ca::v1::WatchTrustBundlesResponse;
 
-  // `issue_rate` caps how many JWT-SVIDs are issued in a second; 0: no limit.
-  CaService(Issuance* issuance, const JwtAuthority* jwt_authority, const TrustBundleSource* bundles,
-            std::string trust_domain, double issue_rate, AgentTable* agents, const Clock* clock,
-            Logger* logger, MetricRegistry* metrics);
+  struct Options {
+    std::string trust_domain;
+    // How many JWT-SVIDs are issued in a second, and how many to one identity; 0: no limit.
+    double issue_rate = 0, identity_issue_rate = 0;
+  };
+
+  // What is issued is in `log` before it is answered; null: there is none.
+  CaService(Issuance* issuance, const Authority* authority, const JwtAuthority* jwt_authority,
+            const TrustBundleSource* bundles, Options options, AgentTable* agents, IssuanceLog* log,
+            const Clock* clock, Logger* logger, MetricRegistry* metrics);
 
   grpc::Status Issue(grpc::ServerContext* context, const byrnie::ca::v1::IssueRequest* request,
                      byrnie::ca::v1::IssueResponse* response) override;
@@ -51,13 +61,17 @@ class CaService final
   absl::Status TryIssueJwtSvid(const grpc::ServerContext& context,
                                const byrnie::ca::v1::IssueJwtSvidRequest& request,
                                byrnie::ca::v1::IssueJwtSvidResponse* response);
+  void NoteIssued(const PeerIdentity& peer, const IssuedJwt& issued,
+                  const std::vector<std::string>& audience, const std::string& address) const;
 
   Issuance* const issuance_;                 // Not owned.
+  const Authority* const authority_;         // Not owned.
   const JwtAuthority* const jwt_authority_;  // Not owned.
   const TrustBundleSource* const bundles_;   // Not owned.
   const std::string trust_domain_;
   IssueLimiter jwt_limiter_;
   AgentTable* const agents_;  // Not owned.
+  IssuanceLog* const log_;    // Not owned; may be null.
   const Clock* const clock_;  // Not owned.
   Logger* const logger_;      // Not owned.
   const IssueResults tokens_;

@@ -97,9 +97,11 @@ void Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued,
   record.root = issued.root_id;
   record.not_after = leaf.not_after();
   record.replaces = caller.serial;
-  agents_->holders()->OnIssued(
-      {record.serial, record.identity, record.root, record.issued_at, record.not_after},
-      record.replaces, issued.issued_at);
+  // The answer has these or newer ones.
+  record.newest_root = bundles_->NewestRoot(authority_->trust_domain());
+  agents_->holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
+                                record.not_after, 0, record.newest_root},
+                               record.replaces, issued.issued_at);
   if (log_ != nullptr) log_->Append(std::move(record));
   logger_->Info(
       "certificate issued",

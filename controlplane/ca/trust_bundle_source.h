@@ -52,6 +52,12 @@ class TrustBundleSource {
     NoteRoots();
   }
 
+  // The id of the newest root of a trust domain; empty where there is none.
+  std::string NewestRoot(const std::string& trust_domain) const {
+    const TrustBundle* const bundle = bundles()->Find(trust_domain);
+    return bundle == nullptr || bundle->roots.empty() ? "" : bundle->roots.back()->FingerprintHex();
+  }
+
   // The version since which the root (Certificate::FingerprintHex) is in force: whoever has
   // acknowledged that one or a later one trusts it. 0: it is not in force.
   uint64_t VersionWith(const std::string& root) const {

@@ -140,6 +140,7 @@ absl::Status TrustCalls::ListIssuances(const v1::ListIssuancesRequest& request,
     out->set_root(record.root);
     ToProto(record.not_after, out->mutable_not_after());
     out->set_replaces(record.replaces);
+    for (const std::string& audience : record.audience) out->add_audience(audience);
   }
   response->set_next_page_token(page.next);
   return absl::OkStatus();
@@ -168,6 +169,10 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
     const absl::StatusOr<IssuanceStore::Page> page = log_->Read(query);
     if (!page.ok()) break;
     for (const IssuanceRecord& record : page->records) {
+      if (!record.audience.empty()) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            request.serial(), " is a JWT-SVID of ", record.identity, ", which no list takes back"));
+      }
       revoked.identity = record.identity;
       revoked.not_after = record.not_after;
     }

@@ -2,8 +2,10 @@
 #define BYRNIE_CONTROLPLANE_TRUST_CONNECTED_FLEET_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -15,9 +17,8 @@
 namespace byrnie {
 
 // The fleet as this process sees it: agents with an open stream here, and who got certificates,
-// from whatever control plane of the same store. An agent that is connected to another one of them
-// is one that is not connected: it is waited for by its certificates, which errs on the side of
-// waiting. Thread-safe; blocks on the log; the pointers outlive it.
+// from whatever control plane of the same store. Thread-safe; blocks on the log; the pointers
+// outlive it.
 class ConnectedFleet final : public FleetSource {
  public:
   // What was issued before `complete_since` is in neither the table nor the log; InfinitePast: all
@@ -30,11 +31,29 @@ class ConnectedFleet final : public FleetSource {
         complete_since_(complete_since),
         longest_life_(longest_life) {}
 
-  FleetView View(const std::string& next_root, absl::Time now) const override;
+  FleetView View(const RotationStanding& standing, absl::Time now) override {
+    return View(standing, {}, now);
+  }
+  // Of certificates in `acknowledged`, by their serials' prefixes (SerialPrefix), the holders have
+  // told somebody else that they have the next root.
+  FleetView View(const RotationStanding& standing,
+                 const absl::flat_hash_set<uint64_t>& acknowledged, absl::Time now);
+
+  // The agents that are connected, and certificates that were issued before the next root was in
+  // the bundles and whose holders have it by now.
+  struct Own {
+    std::vector<FleetView::Agent> agents;
+    std::vector<uint64_t> acknowledged;  // Prefixes, in no order.
+  };
+  Own LookAtOwn(const RotationStanding& standing, absl::Time now) const;
+
+  // The log has got entries of a time that it was read for already.
+  void ReadLogAgain();
+  absl::Duration longest_life() const { return longest_life_; }
 
  private:
   // Takes in what others have issued since the last time. Errors as the log.
-  absl::Status CatchUp(absl::Time now) const;
+  absl::Status CatchUp(absl::Time now);
 
   AgentTable* const agents_;                // Not owned.
   const TrustBundleSource* const bundles_;  // Not owned.
@@ -43,7 +62,7 @@ class ConnectedFleet final : public FleetSource {
   const absl::Duration longest_life_;
   mutable absl::Mutex mu_;
   // The log has been read up to there.
-  mutable absl::Time read_until_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  absl::Time read_until_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
 };
 
 }  // namespace byrnie

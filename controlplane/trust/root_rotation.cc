@@ -176,7 +176,7 @@ RootRotation::StatePtr RootRotation::state() const {
 
 AuthoritySnapshotPtr RootRotation::snapshot() const { return state()->snapshot; }
 
-void RootRotation::Start(const FleetSource* fleet, std::function<void()> on_change) {
+void RootRotation::Start(FleetSource* fleet, std::function<void()> on_change) {
   absl::MutexLock moving(&moving_);
   fleet_ = fleet;
   on_change_ = std::move(on_change);
@@ -225,14 +225,19 @@ absl::Status RootRotation::Take(TrustStore::Versioned found) {
   return absl::OkStatus();
 }
 
-FleetView RootRotation::Fleet(const TrustRecord& record) const {
-  const absl::Time now = clock_->WallNow();
+RotationStanding RootRotation::standing() const {
+  const StatePtr present = state();
+  const absl::optional<RotationRecord>& rotation = present->record.rotation;
+  return {rotation.has_value() ? rotation->next.id : "", present->revision};
+}
+
+FleetView RootRotation::Fleet() const {
   if (fleet_ == nullptr) {
     FleetView nobody_known;
     nobody_known.complete_since = absl::InfiniteFuture();
     return nobody_known;
   }
-  return fleet_->View(record.rotation.has_value() ? record.rotation->next.id : "", now);
+  return fleet_->View(standing(), clock_->WallNow());
 }
 
 RotationStatus RootRotation::StatusOf(const TrustRecord& record, RotationMove move) const {
@@ -262,7 +267,7 @@ RotationStatus RootRotation::StatusOf(const TrustRecord& record, RotationMove mo
   }
   status.move = move;
   status.consequence = ConsequenceOf(record, move);
-  status.blockers = BlockersOf(record, move, Fleet(record), clock_->WallNow());
+  status.blockers = BlockersOf(record, move, Fleet(), clock_->WallNow());
   return status;
 }
 
@@ -293,7 +298,7 @@ absl::StatusOr<TrustRecord> RootRotation::WithExclusions(const TrustRecord& reco
   TrustRecord changed = record;
   if (request.exclusions.empty()) return changed;
   const std::vector<RotationBlocker> blockers =
-      BlockersOf(record, move, Fleet(record), clock_->WallNow());
+      BlockersOf(record, move, Fleet(), clock_->WallNow());
   for (const std::string& agent : request.exclusions) {
     if (std::none_of(blockers.begin(), blockers.end(),
                      [&](const RotationBlocker& blocker) { return blocker.agent == agent; })) {
@@ -358,17 +363,30 @@ absl::Status RootRotation::Move(const TrustRecord& record, int64_t revision, Rot
 
 absl::Status RootRotation::Refresh() {
   absl::MutexLock moving(&moving_);
+  RETURN_IF_ERROR(TakeIn());
+  if (fleet_ != nullptr) fleet_->Follow(standing(), clock_->WallNow());
+  return MoveIfOpen();
+}
+
+absl::Status RootRotation::TakeIn() {
+  const IssuingWindow::Instant asked{clock_->WallNow(), clock_->MonotonicNow()};
   ASSIGN_OR_RETURN(absl::optional<TrustStore::Versioned> found, store_->Load());
   if (!found.has_value()) {
     return absl::FailedPreconditionError("the trust record has disappeared from the store");
   }
   if (found->revision != state()->revision) RETURN_IF_ERROR(Take(*std::move(found)));
+  // By when the question was put: what was committed after that is not in the answer.
+  if (options_.window != nullptr) options_.window->Confirm(asked);
+  return absl::OkStatus();
+}
+
+absl::Status RootRotation::MoveIfOpen() {
   const StatePtr present = state();
   const TrustRecord& record = present->record;
   if (!record.rotation.has_value() || !record.rotation->automatic) return absl::OkStatus();
   const RotationMove move = NextMove(record);
   const std::vector<RotationBlocker> blockers =
-      BlockersOf(record, move, Fleet(record), clock_->WallNow());
+      BlockersOf(record, move, Fleet(), clock_->WallNow());
   if (blockers.empty()) {
     return Move(record, present->revision, move, /*automatic=*/true, "automatic");
   }

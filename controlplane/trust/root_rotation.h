@@ -15,6 +15,7 @@
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "common/telemetry/log.h"
+#include "controlplane/ca/issuing_window.h"
 #include "controlplane/ca/signing_authority.h"
 #include "controlplane/seal/key_seal.h"
 #include "controlplane/trust/rotation_steps.h"
@@ -22,12 +23,21 @@
 
 namespace byrnie {
 
-// What is known about the fleet now. Thread-safe.
+// Where a rotation stands, for who looks at the fleet.
+struct RotationStanding {
+  // The id of the root that agents are asked to trust; empty: none.
+  std::string next_root;
+  // Of the trust record.
+  int64_t revision = 0;
+};
+
+// What is known about the fleet now. Thread-safe; may block on the store.
 class FleetSource {
  public:
   virtual ~FleetSource() = default;
-  // `next_root` is the id of the root that agents are asked to trust; empty: none.
-  virtual FleetView View(const std::string& next_root, absl::Time now) const = 0;
+  virtual FleetView View(const RotationStanding& standing, absl::Time now) = 0;
+  // This process signs and publishes by that from now on. Said again and again.
+  virtual void Follow(const RotationStanding&, absl::Time) {}
 };
 
 // A root, as it may be shown.
@@ -72,6 +82,8 @@ class RootRotation {
     // No certificate lives longer.
     absl::Duration workload_ttl;
     KeySeal seal;
+    // Told when the record in the store is known to be the one that is followed. May be null.
+    IssuingWindow* window = nullptr;
   };
 
   struct Request {
@@ -98,7 +110,7 @@ class RootRotation {
   // `fleet` is asked before every move from then on; until then nobody is known, and moves that
   // have a gate are refused. `on_change` is called, on the thread that caused it, when snapshot()
   // has changed. To be called once, before there are other callers.
-  void Start(const FleetSource* fleet, std::function<void()> on_change);
+  void Start(FleetSource* fleet, std::function<void()> on_change);
 
   // Every certificate issued from then on is in the log of issuances.
   absl::Time logged_since() const;
@@ -113,6 +125,8 @@ class RootRotation {
   // exclusion that is nobody's who does. Aborted: another process was faster; look and ask again.
   // Unavailable: the store; nothing has changed.
   absl::StatusOr<RotationStatus> Rotate(const Request& request);
+
+  RotationStanding standing() const;
 
   // Takes in what other processes have committed, and makes the next move of an automatic rotation
   // when its gate is open. To be called about twice a second. Errors as the store; what there is
@@ -131,13 +145,17 @@ class RootRotation {
       : store_(store), options_(std::move(options)), clock_(clock), logger_(logger) {}
 
   absl::Status Load(const absl::optional<RootRecord>& legacy);
+  // Takes in what the store has.
+  absl::Status TakeIn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
+  // Makes the next move of an automatic rotation when its gate is open.
+  absl::Status MoveIfOpen() ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
   absl::StatusOr<RootRecord> MakeRoot(uint32_t number) const;
   // Seals anew what is not sealed as it should be; true when that changed the record.
   absl::StatusOr<bool> Reseal(RootRecord* root) const;
   absl::StatusOr<SigningAuthorityPtr> Open(const RootRecord& root) const;
   absl::StatusOr<AuthoritySnapshotPtr> SnapshotOf(const TrustRecord& record) const;
   StatePtr state() const;
-  FleetView Fleet(const TrustRecord& record) const;
+  FleetView Fleet() const;
   RotationStatus StatusOf(const TrustRecord& record, RotationMove move) const;
   absl::Status Commit(TrustRecord record, int64_t revision) ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
   absl::Status Take(TrustStore::Versioned found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
@@ -148,9 +166,9 @@ class RootRotation {
 
   TrustStore* const store_;  // Not owned.
   const Options options_;
-  const Clock* const clock_;            // Not owned.
-  Logger* const logger_;                // Not owned.
-  const FleetSource* fleet_ = nullptr;  // Not owned.
+  const Clock* const clock_;      // Not owned.
+  Logger* const logger_;          // Not owned.
+  FleetSource* fleet_ = nullptr;  // Not owned.
   std::function<void()> on_change_;
   // One move at a time; held over the store's calls.
   mutable absl::Mutex moving_;

@@ -28,7 +28,7 @@ using Crash = MemoryTrustStore::Crash;
 
 class FakeFleet final : public FleetSource {
  public:
-  FleetView View(const std::string&, absl::Time) const override { return view; }
+  FleetView View(const RotationStanding&, absl::Time) override { return view; }
   FleetView view;
 };
 
@@ -79,7 +79,6 @@ class RootRotationTest : public ::testing::Test {
     agent.address = "10.0.0.9:1";
     agent.root = signer();
     agent.not_after = clock_.WallNow() + absl::Hours(1);
-    agent.issued_at = absl::InfinitePast();
     fleet_.view.agents = {agent};
   }
   absl::optional<RotationStep> step() const { return rotation_->Status().step; }

@@ -57,18 +57,15 @@ class Blockers {
   std::vector<RotationBlocker> found_;
 };
 
-// What was issued at that time came with bundles that have the next root.
-bool CameWithNextRoot(const TrustRecord& record, absl::Time issued_at) {
-  return issued_at >= *record.rotation->distributed_at + kPropagation;
+void AddControlPlanes(const FleetView& fleet, Blockers* blockers) {
+  for (const FleetView::ControlPlane& other : fleet.control_planes) {
+    blockers->Add(other.agent, "", other.reason, other.until);
+  }
 }
 
-void AddThoseWithoutNextRoot(const TrustRecord& record, const FleetView& fleet, absl::Time now,
-                             Blockers* blockers) {
+void AddThoseWithoutNextRoot(const FleetView& fleet, absl::Time now, Blockers* blockers) {
   for (const FleetView::Agent& agent : fleet.agents) {
-    if (agent.trusts_next) continue;
-    // In a large fleet somebody has always just connected.
-    const bool has_it = agent.trusted_next || CameWithNextRoot(record, agent.issued_at);
-    if (has_it && now < agent.connected_since + kTimeToAcknowledge) continue;
+    if (!MissesNextRoot(agent, now)) continue;
     blockers->Add(agent.id, agent.address,
                   "is connected and has not acknowledged a trust bundle with the next root");
   }
@@ -88,10 +85,11 @@ void AddUnknown(const TrustRecord& record, const FleetView& fleet, absl::Time is
 
 void AddActivationBlockers(const TrustRecord& record, const FleetView& fleet, absl::Time now,
                            Blockers* blockers) {
-  AddThoseWithoutNextRoot(record, fleet, now, blockers);
+  AddControlPlanes(fleet, blockers);
+  AddThoseWithoutNextRoot(fleet, now, blockers);
   const absl::Time distributed = *record.rotation->distributed_at;
   for (const FleetView::Certificate& certificate : fleet.absent) {
-    if (certificate.trusts_next || CameWithNextRoot(record, certificate.issued_at)) continue;
+    if (certificate.trusts_next) continue;
     blockers->Add(certificate.id, "",
                   absl::StrCat("is not connected and holds a certificate, issued before the next "
                                "root was distributed, until ",
@@ -130,6 +128,16 @@ void AddOpenConnections(const TrustRecord& record, Blockers* blockers) {
 }
 
 }  // namespace
+
+std::string ControlPlaneAgent(absl::string_view name) {
+  return absl::StrCat("controlplane:", name);
+}
+
+// In a large fleet somebody has always just connected.
+bool MissesNextRoot(const FleetView::Agent& agent, absl::Time now) {
+  if (agent.trusts_next) return false;
+  return !agent.has_next || now >= agent.connected_since + kTimeToAcknowledge;
+}
 
 absl::string_view RotationMoveName(RotationMove move) {
   switch (move) {
@@ -225,12 +233,14 @@ std::vector<RotationBlocker> BlockersOf(const TrustRecord& record, RotationMove 
       AddActivationBlockers(record, fleet, now, &blockers);
       break;
     case RotationMove::kRevoke:
-      AddThoseWithoutNextRoot(record, fleet, now, &blockers);
+      AddControlPlanes(fleet, &blockers);
+      AddThoseWithoutNextRoot(fleet, now, &blockers);
       AddHoldersOf(record, record.current, *rotation.activated_at, fleet, &blockers);
       if (rotation.automatic) AddOpenConnections(record, &blockers);
       break;
     case RotationMove::kRollback:
       if (rotation.step == RotationStep::kDistributed && rotation.signed_until.has_value()) {
+        AddControlPlanes(fleet, &blockers);
         AddHoldersOf(record, rotation.next, *rotation.signed_until, fleet, &blockers);
       }
       break;

@@ -21,7 +21,9 @@ namespace byrnie {
 //   kActivate    the next root signs. Gate: every agent that is connected has the next root in
 //                force (one that connected a moment ago may be about to say so, where it is known
 //                to have it); every certificate that an agent which is not connected may still hold
-//                was issued together with it, or its holder has acknowledged it.
+//                was issued together with it, or its holder has acknowledged it. Here as at every
+//                gate, every other control plane of the same store has taken in where the rotation
+//                stands, or all it may have issued without knowing has ended.
 //   kTaint       tells agents to renew certificates of the current root now.
 //   kRevoke      the current root leaves the bundles, its key is gone. Gate: no certificate of the
 //                current root is valid, and every agent connected has the next root in force. An
@@ -61,32 +63,46 @@ struct FleetView {
   // An agent that is connected.
   struct Agent {
     std::string id, address;
-    // It has acknowledged bundles with the next root, on this connection; or on an earlier one,
-    // with the same certificate.
-    bool trusts_next = false, trusted_next = false;
-    // Of the certificate it has shown. InfinitePast: not known.
+    // It has acknowledged bundles with the next root on this connection; or it has them, as it said
+    // on an earlier one with the same certificate, or because they came with that.
+    bool trusts_next = false, has_next = false;
+    // Of the certificate it has shown.
     std::string root;
-    absl::Time not_after, issued_at;
+    absl::Time not_after;
     absl::Time connected_since;
   };
   // A certificate that no agent connected has shown.
   struct Certificate {
     std::string id;
     std::string root;
-    // InfinitePast: not known.
-    absl::Time issued_at, not_after;
-    // Its holder has acknowledged bundles with the next root.
+    absl::Time not_after;
+    // Bundles with the next root came with it, or its holder has acknowledged such.
     bool trusts_next = false;
+  };
+  // Another control plane that cannot be asked, or that knows of more than it tells.
+  struct ControlPlane {
+    // As ControlPlaneAgent() gives it.
+    std::string agent;
+    std::string reason;
+    // Whatever it did has ended by then.
+    absl::Time until = absl::InfiniteFuture();
   };
   std::vector<Agent> agents;
   std::vector<Certificate> absent;
+  std::vector<ControlPlane> control_planes;
   // Certificates issued before are not in the list; InfinitePast: all are.
   absl::Time complete_since = absl::InfinitePast();
 };
 
+// The name under which a control plane keeps a move back.
+std::string ControlPlaneAgent(absl::string_view name);
+
+// Whether the agent keeps back moves for which everybody is to trust the next root.
+bool MissesNextRoot(const FleetView::Agent& agent, absl::Time now);
+
 // What keeps a move back.
 struct RotationBlocker {
-  // A SPIFFE ID, kUnknownAgents or kOpenConnections.
+  // A SPIFFE ID, kUnknownAgents, kOpenConnections or a ControlPlaneAgent().
   std::string agent;
   // Where it is connected from; empty when it is not.
   std::string address;

@@ -1,6 +1,7 @@
 #include "controlplane/trust/rotation_steps.h"
 
 #include <string>
+#include <utility>
 
 #include "common/base/status_matchers.h"
 #include "gmock/gmock.h"
@@ -48,7 +49,6 @@ FleetView::Agent Agent(std::string id, bool trusts_next, char root, absl::Time n
   agent.trusts_next = trusts_next;
   agent.root = std::string(64, root);
   agent.not_after = not_after;
-  agent.issued_at = absl::InfinitePast();
   agent.connected_since = kNow;
   return agent;
 }
@@ -125,11 +125,10 @@ TEST(RotationStepsTest, AnAgentThatIsAwayKeepsActivationBackWhileItsCertificateL
   const TrustRecord record = At(RotationStep::kDistributed);
   const absl::Time distributed = *record.rotation->distributed_at;
   FleetView fleet;
-  fleet.absent = {{"spiffe://cluster.local/away", Root('a').id, distributed - absl::Minutes(1),
-                   distributed + absl::Minutes(30)},
+  fleet.absent = {{"spiffe://cluster.local/away", Root('a').id, distributed + absl::Minutes(30)},
                   // This one got the next root together with its certificate.
-                  {"spiffe://cluster.local/new", Root('a').id, distributed + absl::Minutes(1),
-                   distributed + absl::Minutes(61)}};
+                  {"spiffe://cluster.local/new", Root('a').id, distributed + absl::Minutes(61),
+                   /*trusts_next=*/true}};
   const auto blockers =
       BlockersOf(record, RotationMove::kActivate, fleet, distributed + absl::Minutes(2));
   ASSERT_THAT(blockers, SizeIs(1));
@@ -143,8 +142,8 @@ TEST(RotationStepsTest, AnAgentThatLeftWithTheNextRootIsNotWaitedFor) {
   const TrustRecord record = At(RotationStep::kDistributed);
   const absl::Time distributed = *record.rotation->distributed_at;
   FleetView fleet;
-  fleet.absent = {{"spiffe://cluster.local/away", Root('a').id, distributed - absl::Minutes(1),
-                   distributed + absl::Minutes(30), /*trusts_next=*/true}};
+  fleet.absent = {{"spiffe://cluster.local/away", Root('a').id, distributed + absl::Minutes(30),
+                   /*trusts_next=*/true}};
   EXPECT_THAT(BlockersOf(record, RotationMove::kActivate, fleet, distributed + absl::Minutes(2)),
               IsEmpty());
 }
@@ -158,8 +157,7 @@ TEST(RotationStepsTest, AnAgentThatIsKnownToHaveTheNextRootHasAMomentToSaySoAgai
                   Agent("spiffe://cluster.local/again", false, 'a', now + kLife),
                   Agent("spiffe://cluster.local/unknown", false, 'a', now + kLife)};
   for (FleetView::Agent& agent : fleet.agents) agent.connected_since = now;
-  fleet.agents[0].issued_at = distributed + absl::Minutes(1);
-  fleet.agents[1].trusted_next = true;
+  fleet.agents[0].has_next = fleet.agents[1].has_next = true;
   const auto blockers = BlockersOf(record, RotationMove::kActivate, fleet, now);
   ASSERT_THAT(blockers, SizeIs(1));
   EXPECT_EQ(blockers[0].agent, "spiffe://cluster.local/unknown");
@@ -197,8 +195,8 @@ TEST(RotationStepsTest, RevocationWaitsForEveryCertificateOfTheOldRoot) {
   FleetView fleet;
   fleet.agents = {Agent("spiffe://cluster.local/renewed", true, 'b', kNow + kLife),
                   Agent("spiffe://cluster.local/old", true, 'a', kNow + kLife)};
-  fleet.absent = {{"spiffe://cluster.local/away", Root('a').id, kNow, kNow + kLife / 2},
-                  {"spiffe://cluster.local/away", Root('b').id, kNow, kNow + kLife}};
+  fleet.absent = {{"spiffe://cluster.local/away", Root('a').id, kNow + kLife / 2},
+                  {"spiffe://cluster.local/away", Root('b').id, kNow + kLife}};
   const absl::Time now = kNow + absl::Minutes(10);
   auto blockers = BlockersOf(record, RotationMove::kRevoke, fleet, now);
   ASSERT_THAT(blockers, SizeIs(2));
@@ -224,8 +222,28 @@ TEST(RotationStepsTest, AnAutomaticRotationWaitsForConnectionsToEnd) {
   EXPECT_THAT(BlockersOf(record, RotationMove::kRevoke, {}, blockers[0].until), IsEmpty());
 }
 
+TEST(RotationStepsTest, AControlPlaneThatCannotBeAskedKeepsEveryGateShut) {
+  FleetView fleet;
+  fleet.control_planes = {{ControlPlaneAgent("b"), "has not been heard of", kNow + kLife}};
+  const TrustRecord back =
+      AfterMove(At(RotationStep::kActive), RotationMove::kRollback, kNow - kLife);
+  for (const auto& [record, move] :
+       {std::pair(At(RotationStep::kDistributed), RotationMove::kActivate),
+        std::pair(At(RotationStep::kTainted), RotationMove::kRevoke),
+        std::pair(back, RotationMove::kRollback)}) {
+    const auto blockers = BlockersOf(record, move, fleet, kNow);
+    ASSERT_THAT(blockers, SizeIs(1)) << RotationMoveName(move);
+    EXPECT_EQ(blockers[0].agent, "controlplane:b");
+    EXPECT_THAT(BlockersOf(record, move, fleet, kNow + kLife), IsEmpty());
+    TrustRecord excluded = record;
+    excluded.rotation->exclusions = {{"controlplane:b", record.rotation->step, "operator", kNow}};
+    EXPECT_THAT(BlockersOf(excluded, move, fleet, kNow), IsEmpty());
+  }
+}
+
 TEST(RotationStepsTest, MovesWithoutAGateWaitForNobody) {
   FleetView fleet;
+  fleet.control_planes = {{ControlPlaneAgent("b"), "has not been heard of"}};
   fleet.agents = {Agent("spiffe://cluster.local/slow", false, 'a', kNow + kLife)};
   fleet.complete_since = kNow;
   EXPECT_THAT(BlockersOf(Idle(), RotationMove::kPrepare, fleet, kNow), IsEmpty());

@@ -35,17 +35,22 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Create(Store* store, O
     if (!there.has_value()) {
       ASSIGN_OR_RETURN(legacy, keeper->stored_trust_.LoadLegacyRoot(o.trust_domain));
     }
-    ASSIGN_OR_RETURN(
-        keeper->rotation_,
-        RootRotation::LoadOrCreate(&keeper->stored_trust_, {o.trust_domain, o.workload_ttl, o.seal},
-                                   clock, logger, legacy));
+    // Before the record is read.
+    if (o.issue_without_store.has_value()) {
+      keeper->window_ = std::make_unique<IssuingWindow>(*o.issue_without_store, clock);
+    }
+    ASSIGN_OR_RETURN(keeper->rotation_, RootRotation::LoadOrCreate(&keeper->stored_trust_,
+                                                                   {o.trust_domain, o.workload_ttl,
+                                                                    o.seal, keeper->window_.get()},
+                                                                   clock, logger, legacy));
     keeper->published_ = keeper->rotation_->snapshot();
   } else {
     ASSIGN_OR_RETURN(keeper->plugged_, PluggedCa::Create(o.plugged_directory, o.trust_domain, clock,
                                                          logger, metrics));
     keeper->published_ = keeper->plugged_->snapshot();
   }
-  keeper->authority_ = std::make_unique<Authority>(keeper->published_, clock);
+  keeper->authority_ =
+      std::make_unique<Authority>(keeper->published_, clock, keeper->window_.get());
   ASSIGN_OR_RETURN(keeper->revocations_,
                    Revocations::Load(&keeper->stored_revocations_, o.workload_ttl, clock));
   RETURN_IF_ERROR(keeper->revocations_->Update(keeper->published_->authorities).status());
@@ -57,6 +62,15 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Create(Store* store, O
         return raw->rotation_ == nullptr ? 0.0
                                          : static_cast<double>(StepNumber(raw->rotation_->step()));
       });
+  metrics->AddCallbackGauge("byrnie_controlplane_issuing_window_seconds",
+                            "How long certificates are still issued unless the store is reached; "
+                            "negative: none are; +Inf: "
+                            "nobody shares the store.",
+                            [raw = keeper.get()] {
+                              return absl::ToDoubleSeconds(raw->window_ == nullptr
+                                                               ? absl::InfiniteDuration()
+                                                               : raw->window_->Left());
+                            });
   metrics->AddCallbackGauge(
       "byrnie_controlplane_revoked_certificates", "Certificates revoked that have not ended.",
       [raw = keeper.get()] { return static_cast<double>(raw->revocations_->List().size()); });
@@ -65,15 +79,18 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Create(Store* store, O
 
 TrustKeeper::~TrustKeeper() { Stop(); }
 
-void TrustKeeper::Stop() {
-  {
-    absl::MutexLock lock(&mu_);
-    stopping_ = true;
-  }
-  if (thread_.joinable()) thread_.join();
+absl::Status TrustKeeper::CatchUp() {
+  if (rotation_ == nullptr) return absl::OkStatus();
+  const absl::Status refreshed = rotation_->Refresh();
+  // Somebody was faster with a move that needs nobody's word.
+  if (!refreshed.ok() && !absl::IsAborted(refreshed)) return refreshed;
+  authority_->Publish(rotation_->snapshot());
+  return absl::OkStatus();
 }
 
-void TrustKeeper::Start(const FleetSource* fleet, std::function<void()> on_change) {
+void TrustKeeper::Stop() { thread_ = nullptr; }
+
+void TrustKeeper::Start(FleetSource* fleet, std::function<void()> on_change) {
   on_change_ = std::move(on_change);
   if (rotation_ != nullptr) {
     rotation_->Start(fleet, [this] {
@@ -82,15 +99,7 @@ void TrustKeeper::Start(const FleetSource* fleet, std::function<void()> on_chang
       on_change_();
     });
   }
-  thread_ = std::thread([this] { Run(); });
-}
-
-void TrustKeeper::Run() {
-  while (true) {
-    FollowStore();
-    absl::MutexLock lock(&mu_);
-    if (mu_.AwaitWithTimeout(absl::Condition(&stopping_), kInterval)) return;
-  }
+  thread_ = std::make_unique<PeriodicThread>(kInterval, [this] { FollowStore(); });
 }
 
 void TrustKeeper::FollowStore() {

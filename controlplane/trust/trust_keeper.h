@@ -4,17 +4,19 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/base/clock.h"
+#include "common/base/periodic_thread.h"
 #include "common/identity/trust_bundle.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/ca/authority.h"
+#include "controlplane/ca/issuing_window.h"
 #include "controlplane/ca/plugged_ca.h"
 #include "controlplane/ca/revocations.h"
 #include "controlplane/ca/stored_revocations.h"
@@ -38,6 +40,9 @@ class TrustKeeper {
     std::string plugged_directory;
     // There are revocation lists from files.
     bool has_foreign_lists = false;
+    // How long certificates are issued without having read the trust record, where others may
+    // change it; absent: nobody else does.
+    absl::optional<absl::Duration> issue_without_store;
   };
 
   // Errors as RootRotation::LoadOrCreate, PluggedCa::Create and Revocations::Load.
@@ -48,8 +53,10 @@ class TrustKeeper {
   TrustKeeper& operator=(const TrustKeeper&) = delete;
   ~TrustKeeper();
 
+  // Takes in what others have committed until now, before Start. Errors as the store.
+  absl::Status CatchUp();
   // Begins to follow the store. `on_change` is called from any thread when Poll() is worth calling.
-  void Start(const FleetSource* fleet, std::function<void()> on_change);
+  void Start(FleetSource* fleet, std::function<void()> on_change);
   // Ends that: on_change is not called afterwards.
   void Stop();
   // Takes in what has changed; to be called about twice a second, and when on_change says so. True
@@ -72,7 +79,6 @@ class TrustKeeper {
 
  private:
   TrustKeeper(Store* store, Options options, const Clock* clock, Logger* logger);
-  void Run();
   void FollowStore();
 
   const Options options_;
@@ -80,17 +86,17 @@ class TrustKeeper {
   Logger* const logger_;      // Not owned.
   StoredTrust stored_trust_;
   StoredRevocations stored_revocations_;
+  std::unique_ptr<IssuingWindow> window_;
   std::unique_ptr<RootRotation> rotation_;
   std::unique_ptr<PluggedCa> plugged_;
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<Revocations> revocations_;
   std::function<void()> on_change_;
   absl::Mutex mu_;
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   bool lists_changed_ ABSL_GUARDED_BY(mu_) = false;
   std::string complaint_;  // What the thread logged last.
   AuthoritySnapshotPtr published_;
-  std::thread thread_;
+  std::unique_ptr<PeriodicThread> thread_;
 };
 
 }  // namespace byrnie

@@ -22,7 +22,7 @@ using ::testing::SizeIs;
 
 class NobodyThere final : public FleetSource {
  public:
-  FleetView View(const std::string&, absl::Time) const override { return {}; }
+  FleetView View(const RotationStanding&, absl::Time) override { return {}; }
 };
 
 class TrustKeeperTest : public ::testing::Test {
@@ -31,6 +31,7 @@ class TrustKeeperTest : public ::testing::Test {
     TrustKeeper::Options options;
     options.trust_domain = "cluster.local";
     options.workload_ttl = absl::Hours(1);
+    options.issue_without_store = absl::Minutes(10);
     metrics_ = std::make_unique<MetricRegistry>();
     return TrustKeeper::Create(&store_, std::move(options), &clock_, &logger_, metrics_.get());
   }
@@ -92,6 +93,46 @@ TEST_F(TrustKeeperTest, AMoveIsInForceBeforeAnybodyHearsOfIt) {
   EXPECT_TRUE((*keeper)->Poll());
   EXPECT_FALSE((*keeper)->Poll());
   EXPECT_THAT((*keeper)->bundle().roots, SizeIs(2));
+}
+
+TEST_F(TrustKeeperTest, CatchesUpWithWhatAnotherProcessHasDoneSinceItRead) {
+  auto late = Create();
+  ASSERT_THAT(late, IsOk());
+  MetricRegistry metrics;
+  auto other =
+      TrustKeeper::Create(&store_, {"cluster.local", absl::Hours(1), {}, "", false, absl::nullopt},
+                          &clock_, &logger_, &metrics);
+  ASSERT_THAT(other, IsOk());
+  (*other)->rotation()->Start(&fleet_, [] {});
+  for (RotationMove move : {RotationMove::kPrepare, RotationMove::kDistribute}) {
+    ASSERT_THAT((*other)->rotation()->Rotate({move, {}, "me", false}), IsOk());
+  }
+  EXPECT_FALSE((*late)->Poll());
+  EXPECT_THAT((*late)->CatchUp(), IsOk());
+  EXPECT_TRUE((*late)->Poll());
+  EXPECT_THAT((*late)->bundle().roots, SizeIs(2));
+}
+
+// Others may have moved on: what it signs with may be what they have left.
+TEST_F(TrustKeeperTest, IssuesNothingOnceItHasNotHeardOfItsStoreForTooLong) {
+  auto keeper = Create();
+  ASSERT_THAT(keeper, IsOk());
+  const SpiffeId id = *SpiffeId::Parse("spiffe://cluster.local/a");
+  const std::string key = (*PrivateKey::Generate())->PublicKeyDer();
+  const auto issue = [&] {
+    return (*keeper)->authority()->Issue(id, key, absl::nullopt, absl::Hours(1)).status();
+  };
+  (*keeper)->rotation()->Start(&fleet_, [] {});
+  store_.FailWith(absl::UnavailableError("no route to the store"));
+  clock_.Advance(absl::Minutes(10));
+  EXPECT_FALSE((*keeper)->rotation()->Refresh().ok());
+  EXPECT_THAT(issue(), IsOk());
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_FALSE((*keeper)->rotation()->Refresh().ok());
+  EXPECT_THAT(issue(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("another one")));
+  store_.FailWith(absl::OkStatus());
+  EXPECT_THAT((*keeper)->rotation()->Refresh(), IsOk());
+  EXPECT_THAT(issue(), IsOk());
 }
 
 TEST_F(TrustKeeperTest, WhatIsRevokedIsInTheBundleSoon) {

@@ -38,7 +38,7 @@ std::string KeyRecordName(absl::string_view root_id);
 
 // Somebody a gate does not wait for, because an operator said so.
 struct RotationExclusion {
-  // The SPIFFE ID, kUnknownAgents or kOpenConnections.
+  // Whom RotationBlocker::agent names.
   std::string agent;
   RotationStep step;  // When it was said.
   std::string by;

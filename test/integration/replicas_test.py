@@ -47,9 +47,9 @@ class ReplicasTest(MeshTestCase):
         cls.etcd = EtcdCluster(mesh)
         cls.etcd.start()
         cls.planes = [mesh.control_plane] + [ControlPlane(mesh, f"control{number}", number) for number in (3, 4)]
-        for plane in cls.planes:
+        for number, plane in enumerate(cls.planes):
             plane.store_flags = cls.etcd.store_flags("test/mesh")
-            plane.extra_flags = ["--jwt_key_rotation=10s"]
+            plane.extra_flags = ["--jwt_key_rotation=10s", f"--name=plane-{number}"]
             # One operator, one registry.
             plane.operator_token, plane.registry_path = mesh.control_plane.operator_token, mesh.control_plane.registry_path
             plane.start()

@@ -166,8 +166,9 @@ class Mesh {
     agent->root = rotation_->snapshot()->signer->root_id();
     agent->serial = absl::StrCat(++serials_);
     agent->not_after = now + kLife;
-    table_->holders()->OnIssued(
-        {agent->serial, agent->id.text(), agent->root, now, agent->not_after}, replaced, now);
+    table_->holders()->OnIssued({agent->serial, agent->id.text(), agent->root, now,
+                                 agent->not_after, 0, bundles_->NewestRoot("cluster.local")},
+                                replaced, now);
     agent->schedule.OnIssued(Instant(), agent->not_after,
                              RenewalWindow{now + kLife * 0.4, now + kLife * 0.6});
     // Bundles come with the answer.

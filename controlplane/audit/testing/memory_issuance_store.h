@@ -37,11 +37,13 @@ class MemoryIssuanceStore final : public IssuanceStore {
     }
     return page;
   }
-  absl::StatusOr<bool> Trim(absl::Time before, int64_t most) override {
+  absl::StatusOr<bool> Trim(absl::Time before, int64_t most, absl::Time keep_from) override {
     absl::MutexLock lock(&mu_);
     if (!failure_.ok()) return failure_;
-    while (!by_key_.empty() && (by_key_.begin()->second.issued_at < before ||
-                                static_cast<int64_t>(by_key_.size()) > most)) {
+    while (!by_key_.empty()) {
+      const absl::Time oldest = by_key_.begin()->second.issued_at;
+      const bool surplus = static_cast<int64_t>(by_key_.size()) > most && oldest < keep_from;
+      if (oldest >= before && !surplus) break;
       by_key_.erase(by_key_.begin());
     }
     return false;

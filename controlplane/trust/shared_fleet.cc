@@ -1,0 +1,187 @@
+#include "controlplane/trust/shared_fleet.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+
+namespace byrnie {
+
+constexpr absl::Duration SharedFleet::kBeat;
+constexpr absl::Duration SharedFleet::kShortestInterval;
+constexpr absl::Duration SharedFleet::kSilent;
+
+FleetReport SharedFleet::OwnReport(const RotationStanding& standing, absl::Time now) const {
+  FleetReport report;
+  report.name = options_.name;
+  report.instance = options_.instance;
+  report.written_at = now;
+  report.issues_without_store = options_.issues_without_store;
+  report.trust_revision = standing.revision;
+  if (log_ != nullptr) report.late_issuances = log_->LateWrites().value_or(0);
+  if (standing.next_root.empty()) return report;
+  ConnectedFleet::Own own = own_->LookAtOwn(standing, now);
+  for (FleetView::Agent& agent : own.agents) {
+    if (!MissesNextRoot(agent, now)) continue;
+    if (report.waiting.size() == FleetReport::kMaxWaiting) {
+      ++report.waiting_more;
+      continue;
+    }
+    report.waiting.push_back(
+        {std::move(agent.id), std::move(agent.address), std::move(agent.root), agent.not_after});
+  }
+  std::sort(own.acknowledged.begin(), own.acknowledged.end());
+  if (own.acknowledged.size() > FleetReport::kMaxAcknowledged) {
+    own.acknowledged.resize(FleetReport::kMaxAcknowledged);
+  }
+  report.acknowledged = std::move(own.acknowledged);
+  return report;
+}
+
+absl::Status SharedFleet::Join(const RotationStanding& standing) {
+  FleetReport report = OwnReport(standing, clock_->WallNow());
+  RETURN_IF_ERROR(reports_.Write(report));
+  ASSIGN_OR_RETURN(const std::vector<FleetReport> all, reports_.List());
+  for (const FleetReport& other : all) {
+    if (other.name != options_.name || other.instance == options_.instance) continue;
+    RETURN_IF_ERROR(reports_.Remove(other.name, other.instance));
+  }
+  absl::MutexLock lock(&mu_);
+  written_ = std::move(report);
+  written_at_ = clock_->MonotonicNow();
+  return absl::OkStatus();
+}
+
+void SharedFleet::Leave() {
+  // What it has issued and not logged, others wait for as for one that is silent.
+  if (log_ != nullptr && !log_->LateWrites().has_value()) return;
+  const absl::Status removed = reports_.Remove(options_.name, options_.instance);
+  if (!removed.ok()) {
+    logger_->Warning("others may wait for this control plane when they rotate the root",
+                     {{"error", removed.message()}});
+  }
+}
+
+void SharedFleet::Follow(const RotationStanding& standing, absl::Time now) {
+  // First what it has issued is to be where others look for it.
+  if (log_ != nullptr && !log_->LateWrites().has_value()) return;
+  FleetReport report = OwnReport(standing, now);
+  bool beat = false;
+  {
+    absl::MutexLock lock(&mu_);
+    const absl::Duration age = clock_->MonotonicNow() - written_at_;
+    beat = !written_.has_value() || age >= kBeat;
+    const bool moved = !beat && written_->trust_revision != standing.revision;
+    if (!beat && !moved && (age < kShortestInterval || written_->SaysTheSame(report))) return;
+  }
+  if (beat) TidyUp(now);
+  // What the store cannot do it has logged itself; until it can, others wait.
+  if (!reports_.Write(report).ok()) return;
+  absl::MutexLock lock(&mu_);
+  written_ = std::move(report);
+  written_at_ = clock_->MonotonicNow();
+}
+
+absl::Time SharedFleet::EndOf(const FleetReport& report) const {
+  return report.written_at + kBeat + report.issues_without_store + own_->longest_life();
+}
+
+bool SharedFleet::HasEnded(const FleetReport& report, absl::Time now) const {
+  return EndOf(report) <= now;
+}
+
+void SharedFleet::TidyUp(absl::Time now) {
+  const absl::StatusOr<std::vector<FleetReport>> all = reports_.List();
+  if (!all.ok()) return;
+  for (const FleetReport& report : *all) {
+    if (report.instance == options_.instance || !HasEnded(report, now)) continue;
+    logger_->Info("a control plane that has not been heard of is forgotten",
+                  {{"name", report.name}});
+    reports_.Remove(report.name, report.instance).IgnoreError();
+  }
+}
+
+void SharedFleet::NoteLateIssuances(const std::vector<FleetReport>& reports) {
+  std::map<std::string, uint32_t> now;
+  bool again = false;
+  absl::MutexLock lock(&mu_);
+  for (const FleetReport& report : reports) {
+    now[report.instance] = report.late_issuances;
+    const auto before = late_issuances_.find(report.instance);
+    again |= (before == late_issuances_.end() ? 0 : before->second) != report.late_issuances;
+  }
+  late_issuances_ = std::move(now);
+  if (again) own_->ReadLogAgain();
+}
+
+FleetView SharedFleet::View(const RotationStanding& standing, absl::Time now) {
+  const absl::StatusOr<std::vector<FleetReport>> all = reports_.List();
+  absl::flat_hash_set<uint64_t> acknowledged;
+  if (all.ok()) {
+    NoteLateIssuances(*all);
+    for (const FleetReport& report : *all) {
+      if (report.trust_revision != standing.revision) continue;
+      acknowledged.insert(report.acknowledged.begin(), report.acknowledged.end());
+    }
+  }
+  FleetView view = own_->View(standing, acknowledged, now);
+  if (!all.ok()) {
+    view.control_planes.push_back(
+        {ControlPlaneAgent("unknown"),
+         absl::StrCat("others of this store cannot be asked: ", all.status().message())});
+    return view;
+  }
+  bool there = false;
+  for (const FleetReport& report : *all) {
+    if (report.instance == options_.instance) {
+      there = true;
+      continue;
+    }
+    if (!HasEnded(report, now)) AddReport(report, standing, now, &view);
+  }
+  if (!there) {
+    logger_->Error(
+        "another control plane has taken this one's name; give each of those that share a store "
+        "its own --name",
+        {{"name", options_.name}});
+    absl::MutexLock lock(&mu_);
+    written_.reset();
+  }
+  return view;
+}
+
+void SharedFleet::AddReport(const FleetReport& report, const RotationStanding& standing,
+                            absl::Time now, FleetView* view) const {
+  const std::string agent = ControlPlaneAgent(report.name);
+  if (report.trust_revision != standing.revision) {
+    const absl::Time until = EndOf(report);
+    view->control_planes.push_back(
+        {agent,
+         absl::StrCat("has not taken in where the rotation stands, was heard of at ",
+                      absl::FormatTime(absl::RFC3339_sec, report.written_at, absl::UTCTimeZone()),
+                      ", and what it may have issued since ends by ",
+                      absl::FormatTime(absl::RFC3339_sec, until, absl::UTCTimeZone())),
+         until});
+    return;
+  }
+  if (report.written_at + kSilent < now) return;
+  for (const FleetReport::WaitingAgent& waiting : report.waiting) {
+    FleetView::Agent seen;
+    seen.id = waiting.agent;
+    seen.address = waiting.address;
+    seen.root = waiting.root;
+    seen.not_after = waiting.not_after;
+    seen.connected_since = report.written_at;
+    view->agents.push_back(std::move(seen));
+  }
+  if (report.waiting_more > 0) {
+    view->control_planes.push_back(
+        {agent, absl::StrCat("has ", report.waiting_more,
+                             " more agents that have not acknowledged a trust bundle with the next "
+                             "root")});
+  }
+}
+
+}  // namespace byrnie

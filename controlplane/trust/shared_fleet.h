@@ -1,0 +1,96 @@
+#ifndef BYRNIE_CONTROLPLANE_TRUST_SHARED_FLEET_H_
+#define BYRNIE_CONTROLPLANE_TRUST_SHARED_FLEET_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "common/base/clock.h"
+#include "common/telemetry/log.h"
+#include "controlplane/audit/issuance_log.h"
+#include "controlplane/store/store.h"
+#include "controlplane/trust/connected_fleet.h"
+#include "controlplane/trust/fleet_report.h"
+#include "controlplane/trust/root_rotation.h"
+
+namespace byrnie {
+
+// The fleet as all control planes of one store see it together. Each writes a report (FleetReport)
+// of the agents connected to it; a gate of a rotation is shut while another one
+//   - has not said that it signs and publishes by the present trust record. One that is silent is
+//     waited for until all it may have issued without knowing has ended: for as long as it issues
+//     without the store (IssuingWindow), and a certificate's life;
+//   - has agents connected without the next root, as it said last. When it has been silent for
+//     kSilent, they are agents that are connected nowhere, and are waited for by their
+//     certificates.
+// What cannot be read shuts gates, too. Thread-safe; blocks on the store; the pointers outlive it.
+class SharedFleet final : public FleetSource {
+ public:
+  // How often a report is written that says nothing new, and how often at most one that does.
+  static constexpr absl::Duration kBeat = absl::Minutes(1);
+  static constexpr absl::Duration kShortestInterval = absl::Seconds(1);
+  static constexpr absl::Duration kSilent = absl::Minutes(3);
+
+  struct Options {
+    // What this control plane is called; no other one of the store that runs is called so.
+    std::string name;
+    // Of this process, unlike all others'.
+    std::string instance;
+    // How long this process issues without having read the trust record.
+    absl::Duration issues_without_store;
+  };
+
+  // `log` may be null.
+  SharedFleet(ConnectedFleet* own, Store* store, const IssuanceLog* log, Options options,
+              const Clock* clock, Logger* logger)
+      : own_(own),
+        reports_(store),
+        log_(log),
+        options_(std::move(options)),
+        clock_(clock),
+        logger_(logger) {}
+
+  // Makes itself known, before the first agent is served; and takes the place of an earlier process
+  // of the same name, which has ended. Errors as the store.
+  absl::Status Join(const RotationStanding& standing);
+  // Takes itself back, after the last agent was served.
+  void Leave();
+
+  FleetView View(const RotationStanding& standing, absl::Time now) override;
+  void Follow(const RotationStanding& standing, absl::Time now) override;
+
+ private:
+  FleetReport OwnReport(const RotationStanding& standing, absl::Time now) const;
+  // Whether nothing is left of what it has done.
+  bool HasEnded(const FleetReport& report, absl::Time now) const;
+  absl::Time EndOf(const FleetReport& report) const;
+  void AddReport(const FleetReport& report, const RotationStanding& standing, absl::Time now,
+                 FleetView* view) const;
+  // Has the log read again when somebody may have written to its past.
+  void NoteLateIssuances(const std::vector<FleetReport>& reports);
+  // What is to be done about the reports of others once in a while.
+  void TidyUp(absl::Time now);
+
+  ConnectedFleet* const own_;  // Not owned.
+  StoredFleetReports reports_;
+  const IssuanceLog* const log_;  // Not owned; may be null.
+  const Options options_;
+  const Clock* const clock_;  // Not owned.
+  Logger* const logger_;      // Not owned.
+  absl::Mutex mu_;
+  // As it is in the store; absent: it is to be written.
+  absl::optional<FleetReport> written_ ABSL_GUARDED_BY(mu_);
+  absl::Duration written_at_ ABSL_GUARDED_BY(mu_);  // Monotonic.
+  // By instance, as they were seen last.
+  std::map<std::string, uint32_t> late_issuances_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_TRUST_SHARED_FLEET_H_

@@ -1,0 +1,257 @@
+#include "controlplane/trust/shared_fleet.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_matchers.h"
+#include "common/base/testing/fake_clock.h"
+#include "common/identity/spiffe_id.h"
+#include "common/identity/trust_bundle.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/agents/agent_table.h"
+#include "controlplane/audit/stored_issuances.h"
+#include "controlplane/ca/testing/self_signed.h"
+#include "controlplane/ca/trust_bundle_source.h"
+#include "controlplane/store/testing/memory_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+constexpr absl::Duration kLife = absl::Hours(1);
+constexpr absl::Duration kWindow = absl::Minutes(10);
+
+// One of several control planes over the same store, but for its rotation: the test says where that
+// stands.
+class Plane {
+ public:
+  Plane(MemoryStore* store, const FakeClock* clock, Logger* logger, const std::string& name,
+        const std::string& instance, const std::vector<CertificatePtr>& roots)
+      : clock_(clock),
+        issuances_(store),
+        log_(&issuances_, {}, clock, logger, &metrics_),
+        bundles_(Bundles(roots)),
+        own_(&agents_, &bundles_, &log_, absl::InfinitePast(), kLife),
+        fleet_(&own_, store, &log_, {name, instance, kWindow}, clock, logger) {}
+
+  static TrustBundleSet Bundles(const std::vector<CertificatePtr>& roots) {
+    return *TrustBundleSet::Create({{"cluster.local", {roots}}});
+  }
+  void Publish(const std::vector<CertificatePtr>& roots) { bundles_.Publish(Bundles(roots)); }
+
+  // Gives an agent a certificate, as the authority would.
+  void Issue(const std::string& serial, const std::string& agent) {
+    IssuanceRecord record;
+    record.issued_at = clock_->WallNow();
+    record.serial = serial;
+    record.identity = absl::StrCat("spiffe://cluster.local/", agent);
+    record.root = "current";
+    record.not_after = clock_->WallNow() + kLife;
+    record.newest_root = bundles_.NewestRoot("cluster.local");
+    agents_.holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
+                                 record.not_after, 0, record.newest_root},
+                                "", clock_->WallNow());
+    log_.Append(std::move(record));
+  }
+  void Connect(const std::string& serial, const std::string& agent) {
+    agents_.OnStreamOpened(Id(agent), "10.0.0.1:1",
+                           {serial, clock_->WallNow() + kLife, "", "current"}, clock_->WallNow());
+  }
+  void Disconnect(const std::string& agent) {
+    agents_.OnStreamClosed(Id(agent), "10.0.0.1:1", clock_->WallNow());
+  }
+  void Acknowledge(const std::string& agent) {
+    agents_.OnBundleAcknowledged(Id(agent), "10.0.0.1:1", bundles_.current().version);
+  }
+  SharedFleet* fleet() { return &fleet_; }
+
+ private:
+  static SpiffeId Id(const std::string& agent) {
+    return *SpiffeId::Parse(absl::StrCat("spiffe://cluster.local/", agent));
+  }
+
+  const FakeClock* const clock_;
+  MetricRegistry metrics_;
+  StoredIssuances issuances_;
+  IssuanceLog log_;
+  AgentTable agents_;
+  TrustBundleSource bundles_;
+  ConnectedFleet own_;
+  SharedFleet fleet_;
+};
+
+class SharedFleetTest : public ::testing::Test {
+ protected:
+  SharedFleetTest()
+      : current_(SelfSigned("cluster.local", clock_.WallNow())->signer->root()),
+        next_(SelfSigned("cluster.local", clock_.WallNow())->signer->root()),
+        a_(Start("a", "1")),
+        b_(Start("b", "2")) {
+    standing_.revision = 1;
+    EXPECT_THAT(a_->fleet()->Join(standing_), IsOk());
+    EXPECT_THAT(b_->fleet()->Join(standing_), IsOk());
+  }
+  std::unique_ptr<Plane> Start(const std::string& name, const std::string& instance) {
+    return std::make_unique<Plane>(&store_, &clock_, &logger_, name, instance,
+                                   std::vector<CertificatePtr>{current_});
+  }
+  // The next root is published; `plane` has heard of it.
+  void Distribute(const std::vector<Plane*>& planes) {
+    standing_ = {next_->FingerprintHex(), 2};
+    for (Plane* plane : planes) {
+      plane->Publish({current_, next_});
+      Follow(plane);
+    }
+  }
+  void Follow(Plane* plane) {
+    clock_.Advance(SharedFleet::kShortestInterval);
+    plane->fleet()->Follow(standing_, clock_.WallNow());
+  }
+  FleetView View(Plane* plane) { return plane->fleet()->View(standing_, clock_.WallNow()); }
+  std::vector<std::string> WithoutNextRoot(const FleetView& view) {
+    std::vector<std::string> ids;
+    for (const FleetView::Agent& agent : view.agents) {
+      if (MissesNextRoot(agent, clock_.WallNow())) ids.push_back(agent.id);
+    }
+    for (const FleetView::Certificate& certificate : view.absent) {
+      if (!certificate.trusts_next) ids.push_back(absl::StrCat("holder ", certificate.id));
+    }
+    return ids;
+  }
+
+  FakeClock clock_;
+  Logger logger_{2, Logger::Format::kText, LogLevel::kError};
+  MemoryStore store_;
+  CertificatePtr current_, next_;
+  RotationStanding standing_;
+  std::unique_ptr<Plane> a_, b_;
+};
+
+TEST_F(SharedFleetTest, AnAgentOfAnotherControlPlaneIsWaitedForByNameAndThenNot) {
+  b_->Issue("b1", "far");
+  b_->Connect("b1", "far");
+  Distribute({a_.get(), b_.get()});
+  EXPECT_THAT(View(a_.get()).control_planes, IsEmpty());
+  EXPECT_THAT(
+      WithoutNextRoot(View(a_.get())),
+      UnorderedElementsAre("spiffe://cluster.local/far", "holder spiffe://cluster.local/far"));
+  b_->Acknowledge("far");
+  Follow(b_.get());
+  // Also its certificate, which came before the next root.
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), IsEmpty());
+}
+
+TEST_F(SharedFleetTest, AControlPlaneThatHasNotHeardOfTheStepKeepsItBack) {
+  Distribute({a_.get()});
+  const FleetView view = View(a_.get());
+  ASSERT_THAT(view.control_planes, SizeIs(1));
+  EXPECT_EQ(view.control_planes[0].agent, "controlplane:b");
+  EXPECT_THAT(view.control_planes[0].reason, HasSubstr("has not taken in"));
+  Distribute({b_.get()});
+  EXPECT_THAT(View(a_.get()).control_planes, IsEmpty());
+}
+
+// It may have gone on issuing for that long, and what it issued lives.
+TEST_F(SharedFleetTest, OneThatIsSilentIsWaitedForUntilAllItMayHaveIssuedHasEnded) {
+  Distribute({a_.get()});
+  const absl::Time until = View(a_.get()).control_planes[0].until;
+  EXPECT_GE(until, clock_.WallNow() + kWindow + kLife);
+  EXPECT_LE(until, clock_.WallNow() + SharedFleet::kBeat + kWindow + kLife);
+  clock_.SetWall(until - absl::Seconds(1));
+  EXPECT_THAT(View(a_.get()).control_planes, SizeIs(1));
+  clock_.SetWall(until);
+  EXPECT_THAT(View(a_.get()).control_planes, IsEmpty());
+}
+
+TEST_F(SharedFleetTest, OneThatEndsCleanlyIsNotWaitedFor) {
+  Distribute({a_.get()});
+  b_->fleet()->Leave();
+  EXPECT_THAT(View(a_.get()).control_planes, IsEmpty());
+}
+
+TEST_F(SharedFleetTest, OneThatStartsAgainTakesItsOwnPlace) {
+  Distribute({a_.get()});
+  b_ = Start("b", "3");
+  b_->Publish({current_, next_});
+  ASSERT_THAT(b_->fleet()->Join(standing_), IsOk());
+  EXPECT_THAT(View(a_.get()).control_planes, IsEmpty());
+}
+
+TEST_F(SharedFleetTest, TwoOfOneNameAreBothHeardInTheEnd) {
+  auto other = Start("a", "4");
+  ASSERT_THAT(other->fleet()->Join(standing_), IsOk());
+  Distribute({b_.get()});
+  EXPECT_THAT(View(b_.get()).control_planes, SizeIs(1));
+  // The first one finds that it is gone.
+  (void)View(a_.get());
+  a_->fleet()->Follow({"", 1}, clock_.WallNow());
+  EXPECT_THAT(View(b_.get()).control_planes, SizeIs(2));
+}
+
+TEST_F(SharedFleetTest, AgentsOfOneThatHasDiedAreWaitedForByTheirCertificates) {
+  b_->Issue("b1", "far");
+  b_->Connect("b1", "far");
+  Distribute({a_.get(), b_.get()});
+  clock_.Advance(SharedFleet::kSilent + absl::Minutes(1));
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), ElementsAre("holder spiffe://cluster.local/far"));
+  // At another control plane it is itself again.
+  a_->Connect("b1", "far");
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), ElementsAre("spiffe://cluster.local/far"));
+  a_->Acknowledge("far");
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), IsEmpty());
+}
+
+TEST_F(SharedFleetTest, MoreAgentsThanAReportHoldsAreCounted) {
+  for (size_t i = 0; i < FleetReport::kMaxWaiting + 5; ++i) {
+    b_->Connect(absl::StrCat("b", i), absl::StrCat("far", i));
+  }
+  Distribute({a_.get(), b_.get()});
+  const FleetView view = View(a_.get());
+  EXPECT_THAT(view.agents, SizeIs(FleetReport::kMaxWaiting));
+  ASSERT_THAT(view.control_planes, SizeIs(1));
+  EXPECT_THAT(view.control_planes[0].reason, HasSubstr("has 5 more agents"));
+}
+
+TEST_F(SharedFleetTest, WhatIsIssuedWithTheNextRootIsNotWaitedFor) {
+  Distribute({a_.get(), b_.get()});
+  b_->Issue("b1", "new");
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), IsEmpty());
+}
+
+// However late: not by when it was issued, but by what came with it.
+TEST_F(SharedFleetTest, WhatIsIssuedBySomebodyWhoHasNotHeardOfTheNextRootIsWaitedFor) {
+  Distribute({a_.get()});
+  clock_.Advance(absl::Minutes(9));
+  b_->Issue("b1", "new");
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), ElementsAre("holder spiffe://cluster.local/new"));
+}
+
+TEST_F(SharedFleetTest, AStoreThatCannotBeAskedShutsTheGate) {
+  Distribute({a_.get(), b_.get()});
+  store_.FailWith(absl::UnavailableError("no route to the store"));
+  const FleetView view = View(a_.get());
+  ASSERT_THAT(view.control_planes, SizeIs(1));
+  EXPECT_EQ(view.control_planes[0].until, absl::InfiniteFuture());
+  EXPECT_THAT(view.control_planes[0].reason, HasSubstr("no route"));
+}
+
+TEST_F(SharedFleetTest, WhatIsForgottenIsTakenOutOfTheStore) {
+  clock_.Advance(SharedFleet::kBeat + kWindow + kLife + SharedFleet::kBeat);
+  a_->fleet()->Follow(standing_, clock_.WallNow());
+  StoredFleetReports reports(&store_);
+  ASSERT_THAT(*reports.List(), SizeIs(1));
+  EXPECT_EQ(reports.List()->front().name, "a");
+}
+
+}  // namespace
+}  // namespace byrnie
