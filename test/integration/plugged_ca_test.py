@@ -3,7 +3,8 @@
 
 Proved: two pods talk, their certificates come with the intermediate and lead to the root, whose key nobody here has; another intermediate in
 the files signs from then on, without a restart; files that do not go together change nothing and are counted; a start with such files, or with
-a key that cannot sign, ends with one line that names the file.
+a key that cannot sign, ends with one line that names the file; revoking is refused as long as nobody vouches for the intermediate itself. A root
+in the files signs by itself, without a chain file, and what it signed can be revoked.
 """
 
 import json
@@ -21,14 +22,13 @@ from testing.process import wait_until
 REJECTED = 'byrnie_controlplane_plugged_ca_reads_total{result="rejected"}'
 
 
-class PluggedCaTest(MeshTestCase):
+class PluggedCase(MeshTestCase):
 
     @classmethod
-    def build(cls):
+    def start(cls, issuer):
         cls.plane = cls.mesh.control_plane
         cls.directory = cls.mesh.make_directory("cacerts", 0o700)
-        cls.root = Issuer(name="offline root")
-        cls.plug(Issuer(name="intermediate 1", above=cls.root))
+        cls.plug(issuer)
         cls.plane.extra_flags = [f"--ca=plugged:{cls.directory}"]
         cls.client, cls.server = cls.mesh.pair()
         cls.server.app("echo", 8080)
@@ -45,11 +45,48 @@ class PluggedCaTest(MeshTestCase):
     def plug(cls, issuer):
         cls.write("ca-cert.pem", pem(issuer.certificate))
         cls.write("ca-key.pem", key_pem(issuer.key))
-        cls.write("cert-chain.pem", pem(issuer.certificate, issuer.root))
+        if issuer.above:
+            cls.write("cert-chain.pem", pem(issuer.certificate, issuer.root))
         cls.write("root-cert.pem", pem(issuer.root))
 
     def chain(self):
         return json.loads(self.client.agent_admin("/certs")[1])["certificate_chain"]
+
+
+class PluggedRootTest(PluggedCase):
+
+    @classmethod
+    def build(cls):
+        cls.start(Issuer(name="a root of somebody else's"))
+
+    def test_a_root_signs_by_itself_and_what_it_signed_can_be_revoked(self):
+        self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n")
+        self.assertEqual(len(self.chain()), 1, self.chain())
+        rotate = self.plane.ctl("trust", "rotate", check=False)
+        self.assertEqual(rotate.returncode, 1)
+        self.assertIn("the CA is plugged", rotate.stderr)
+        self.plane.ctl("revoke", self.chain()[0]["serial"])
+
+        def refused():
+            try:
+                return self.ask(self.client, self.mesh.vip, 80, timeout=5) == b""
+            except OSError:
+                return True
+        wait_until(refused, 10, "the end of what was revoked")
+
+
+class PluggedCaTest(PluggedCase):
+
+    @classmethod
+    def build(cls):
+        cls.root = Issuer(name="offline root")
+        cls.start(Issuer(name="intermediate 1", above=cls.root))
+
+    def test_revoking_waits_for_somebody_who_vouches_for_the_intermediate(self):
+        refused = self.plane.ctl("revoke", self.chain()[0]["serial"], check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("--crl", refused.stderr)
+        self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n")
 
     def test_pods_talk_by_an_intermediate_that_may_be_replaced(self):
         self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n")

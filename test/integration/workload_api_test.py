@@ -6,6 +6,7 @@ security header InvalidArgument; both profiles work, and a JWT-SVID is verified 
 acknowledged and rejected; all streams are told Unavailable when the agent ends, and come again with the next.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -138,6 +139,10 @@ class WorkloadApiTest(MeshTestCase):
         self.assertEqual(self.api.call("FetchJWTSVID", audience=["cache", "db"]).svids[0].svid, token)
         validated = self.api.call("ValidateJWTSVID", audience="db", svid=token)
         self.assertEqual((validated.spiffe_id, validated.claims["exp"]), (self.client.spiffe_id, said["exp"]))
+        # Operators see what was issued, named by what only a holder of the token can tell.
+        issued = json.loads(self.mesh.control_plane.ctl("issuances", f"--identity={self.client.spiffe_id}", "--output=json").stdout)
+        logged = [one for one in issued if one["serial"] == hashlib.sha256(token.encode()).hexdigest()[:32]]
+        self.assertEqual([sorted(one["audience"]) for one in logged], [["cache", "db"]])
 
     def test_tokens_that_are_not_right_are_refused(self):
         invalid = grpc.StatusCode.INVALID_ARGUMENT
