@@ -86,7 +86,6 @@ absl::Status ControlPlane::StartAll() {
   RETURN_IF_ERROR(CheckPortsAreFree());
 
   ASSIGN_OR_RETURN(store_, OpenStore(options_.store, clock_, logger_, &new_store_));
-  WarnOfOpenKeys();
   observed_store_ = std::make_unique<ObservedStore>(store_.get(), clock_, logger_, &metrics_);
   TrustKeeper::Options trust;
   trust.trust_domain = options_.trust_domain;
@@ -166,12 +165,14 @@ absl::Status ControlPlane::StartAll() {
   tick_->Schedule(kTick);
   observed_store_->BeginLog();
   jwt_keys_ = std::make_unique<JwtKeyKeeper>(jwt_authority_.get(), observed_store_.get(), logger_);
+  catch_up_ = std::make_unique<PeriodicThread>(kTick, [this] { registry_entries_->CatchUp(); });
   look_at_operators_ = std::make_unique<PeriodicThread>(kLookAtOperators,
                                                         [this] { operator_->EndInvalidStreams(); });
   // Last: from then on moves of a rotation may be made.
   FleetSource* fleet = own_fleet_.get();
   if (shared_fleet_ != nullptr) fleet = shared_fleet_.get();
   trust_->Start(fleet, [this] { loop_->Post([this] { FollowTrust(); }); });
+  WarnOfOpenKeys();
   logger_->Info(
       "control plane ready",
       {{"trust_domain", options_.trust_domain},
@@ -417,7 +418,6 @@ void ControlPlane::Tick() {
   registry_file_->Poll();
   if (jwt_files_ != nullptr && jwt_files_->Poll()) jwt_attestor_->SetTrust(jwt_files_->trust());
   FollowTrust();
-  registry_entries_->CatchUp();
   for (StreamSet* streams : {ca_service_->streams(), discovery_->streams()}) {
     streams->EndExpired();
     EndStalled(streams);

@@ -197,6 +197,8 @@ class ControlPlane {
   std::unique_ptr<PolicyAdmin> policies_;
   std::unique_ptr<StoreMirror> policy_mirror_;
   std::unique_ptr<RegistryAdmin> registry_entries_;
+  // It waits for the store, which the loop must not.
+  std::unique_ptr<PeriodicThread> catch_up_;
   std::unique_ptr<RecordTable> operator_records_;
   std::unique_ptr<OperatorDirectory> operators_;
   std::unique_ptr<TrustCalls> trust_calls_;

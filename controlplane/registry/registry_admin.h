@@ -70,7 +70,7 @@ class RegistryAdmin final : private StoreListener {
   absl::optional<Application> ApplicationOf(const Resource& resource) const;
 
   // Looks anew at what is stored, where that did not go with the registry file when it was last
-  // looked at; to be called about twice a second. Waits at
+  // looked at; to be called about twice a second, by one thread. Waits at
   // most for a call of the store's.
   void CatchUp();
 
