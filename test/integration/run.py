@@ -43,7 +43,7 @@ WAITING = ("demo_test.py", "dead_peer_test.py", "first_word_test.py", "lifetimes
            "control_plane_outage_test.py", "ca_outage_test.py", "ca_endpoints_test.py", "identity_expiry_test.py",
            "probe_test.py", "strict_first_bytes_test.py")
 # What these measure is the machine's when another file runs beside them: one by one, after the others.
-ALONE = ("many_rotations_test.py", "many_stalled_readers_test.py", "bulk_beside_small_test.py", "handshake_flood_test.py",
+ALONE = ("trust_rotation_fleet_test.py", "many_rotations_test.py", "many_stalled_readers_test.py", "bulk_beside_small_test.py", "handshake_flood_test.py",
          "idle_memory_test.py", "metrics_scale_test.py", "discovery_scale_test.py")
 
 _print_lock = threading.Lock()

@@ -34,6 +34,7 @@ BINARIES = {
     "byrnie-controlplane": "controlplane/byrnie-controlplane",
     "byrnie-redirect": "deploy/redirect/byrnie-redirect",
     "byrniectl": "ctl/byrniectl",
+    "agent_fleet": "test/fleet/agent_fleet",
 }
 
 
@@ -43,7 +44,7 @@ def binary_path(name):
     for path in (os.path.join(root, BINARIES[name]), os.path.join(root, name)):
         if os.path.exists(path):
             return os.path.realpath(path)
-    raise FileNotFoundError(f"{name} is not below {root}; build it with: bazel build //{BINARIES[name].replace('/byrn', ':byrn')}")
+    raise FileNotFoundError(f"{name} is not below {root}; build it with: bazel build //{':'.join(os.path.split(BINARIES[name]))}")
 
 
 def http_request(namespace, port, path, method="GET", address="127.0.0.1", timeout=5, headers=None, uid=0):
