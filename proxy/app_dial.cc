@@ -29,7 +29,7 @@ AppTarget FindApp(const ProxyConfig& config, const MeshSnapshot& mesh,
   if (workload != nullptr && workload->proxy_protocol) {
     target.proxy_protocol = true;
     if (workload->proxy_protocol_port != 0) {
-      target.address = SocketAddress(original_destination.ip(), workload->proxy_protocol_port);
+      target.address = original_destination.WithPort(workload->proxy_protocol_port);
     }
   }
   return target;
@@ -48,7 +48,10 @@ AppDial::AppDial(WorkerContext* context, const IpAddress& client, const SocketAd
     return;
   }
   if (context_->config->inbound_interception == InboundInterception::kTproxy &&
-      client.is_v4() == address.ip().is_v4() && !client.IsLoopback()) {
+      client.is_v4() == address.ip().is_v4() && !client.IsLoopback() && !client.IsLinkLocal() &&
+      !address.ip().IsLinkLocal()) {
+    // Between link-local addresses, and to one, nothing is borrowed: such sockets are bound to the
+    // interface, and the route by which the application's answers come back leads over lo.
     borrowed_ = client;
   }
   Connect();

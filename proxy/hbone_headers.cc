@@ -136,7 +136,7 @@ WorkloadNames ParseBaggage(absl::string_view text) {
 }
 
 std::string MakeForwarded(const SocketAddress& source, absl::string_view host) {
-  std::string forwarded = absl::StrCat("for=\"", source.ToString(), "\"");
+  std::string forwarded = absl::StrCat("for=\"", source.WithoutZone().ToString(), "\"");
   if (IsName(host)) {
     // A ':' or '/' is not of a token (RFC 9110 section 5.6.2).
     const bool quote = host.find_first_of(":/") != absl::string_view::npos;

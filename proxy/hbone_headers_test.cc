@@ -78,6 +78,11 @@ TEST(ForwardedTest, CarriesTheSourceAndTheService) {
   EXPECT_EQ(ParseForwarded(v6).source->ToString(), "[fd00::7]:4000");
 }
 
+TEST(ForwardedTest, SaysNothingOfTheZone) {
+  const SocketAddress source(*IpAddress::Parse("fe80::7"), 4000, 2);
+  EXPECT_EQ(MakeForwarded(source, ""), "for=\"[fe80::7]:4000\"");
+}
+
 TEST(ForwardedTest, QuotesAHostWithAPort) {
   const std::string text = MakeForwarded(*SocketAddress::Parse("10.0.0.7:4000"), "web:80");
   EXPECT_EQ(text, "for=\"10.0.0.7:4000\";host=\"web:80\"");

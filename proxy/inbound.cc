@@ -50,7 +50,9 @@ InboundConnection::~InboundConnection() = default;
 
 void InboundConnection::Start() {
   const InboundTarget target = CheckAuthority(*context()->config, local_, authority_);
-  set_original_destination(target.address);
+  // The authority has no zone; a link-local address is reached from the same interface alone.
+  set_original_destination(
+      SocketAddress(target.address.ip(), target.address.port(), source().zone()));
   if (target.http_status != 200) {
     Answer(target.http_status, Result::kDenied, target.reason,
            absl::StrCat("CONNECT ", authority_.substr(0, kMaxQuoted)));

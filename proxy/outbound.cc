@@ -216,7 +216,7 @@ void OutboundConnection::OpenTunnel() {
   set_route(AccessRecord::Route::kTunnel);
   request_ = context()->pool->Open(
       TunnelTarget{decision_.tunnel, decision_.identities},
-      ConnectRequest{decision_.endpoint.ToString(), HeadersFor(decision_)},
+      ConnectRequest{decision_.endpoint.WithoutZone().ToString(), HeadersFor(decision_)},
       [this](absl::StatusOr<TunnelPool::Opened> opened) { OnTunnel(std::move(opened)); });
 }
 

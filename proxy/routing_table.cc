@@ -110,7 +110,7 @@ RouteDecision RoutingTable::ToWorkload(const Workload& workload, const SocketAdd
       break;
     case Workload::Tunnel::kHbone:
       decision.kind = RouteDecision::Kind::kHbone;
-      decision.tunnel = SocketAddress(endpoint.ip(), kHbonePort);
+      decision.tunnel = endpoint.WithPort(kHbonePort);
       break;
   }
   if (workload.identity.has_value()) decision.identities.push_back(*workload.identity);

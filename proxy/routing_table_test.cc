@@ -411,6 +411,14 @@ TEST_F(RoutingTableTest, WorksTheSameOverIpv6) {
   EXPECT_EQ(Resolve("[fd77::3]:80").kind, Kind::kUnknown);
 }
 
+TEST_F(RoutingTableTest, TunnelsToALinkLocalAddressOverTheInterfaceItWasAskedForOn) {
+  Add(MakeWorkload("server", {"fe80::2"})).Apply();
+  const SocketAddress destination(Ip("fe80::2"), 9000, 7);
+  const RouteDecision route = table_->Resolve(destination, random_);
+  EXPECT_EQ(route.endpoint, destination);
+  EXPECT_EQ(route.tunnel, SocketAddress(Ip("fe80::2"), 15008, 7));
+}
+
 TEST_F(RoutingTableTest, ADualStackWorkloadIsDialledInTheFamilyOfTheDestination) {
   istio::workload::Workload workload = MakeEndpoint("server", "10.0.0.1");
   workload.add_addresses(Ip("fd77::2").ToBytes());

@@ -32,6 +32,7 @@ absl::StatusOr<SocketAddress> GetOriginalDestination(int fd) {
     return ConnectionError(errno, "cannot get the original destination");
   }
   ASSIGN_OR_RETURN(SocketAddress original, SocketAddress::FromSockaddr(storage));
+  original = WithArrivalZone(fd, original);
   if (original == local) {
     return absl::NotFoundError(
         absl::StrCat("the connection to ", local.ToString(), " was not redirected"));

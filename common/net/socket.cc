@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 
 namespace byrnie {
 namespace {
@@ -108,13 +109,24 @@ int TakeSocketError(int fd) {
   return error;
 }
 
+SocketAddress WithArrivalZone(int fd, const SocketAddress& address) {
+  if (!address.ip().IsLinkLocal() || address.zone() != 0) return address;
+  // Of an accepted socket this is the interface that the connection came by (tcp_v6_syn_recv_sock);
+  // of others it is 0, and nothing is lost.
+  int interface = 0;
+  socklen_t size = sizeof(interface);
+  if (getsockopt(fd, SOL_IPV6, IPV6_MULTICAST_IF, &interface, &size) != 0) return address;
+  return SocketAddress(address.ip(), address.port(), static_cast<uint32_t>(interface));
+}
+
 absl::StatusOr<SocketAddress> LocalSocketAddress(int fd) {
   sockaddr_storage storage = {};
   socklen_t size = sizeof(storage);
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
     return ConnectionError(errno, "cannot get the local address");
   }
-  return SocketAddress::FromSockaddr(storage);
+  ASSIGN_OR_RETURN(const SocketAddress address, SocketAddress::FromSockaddr(storage));
+  return WithArrivalZone(fd, address);
 }
 
 absl::StatusOr<SocketAddress> PeerSocketAddress(int fd) {

@@ -61,6 +61,10 @@ bool HasInput(int fd);
 // Takes the pending error of the socket; 0 when there is none.
 int TakeSocketError(int fd);
 
+// `address`, which a packet of the accepted socket `fd` was for, with the zone that it has come by
+// where the kernel did not say it: it does so only of connections whose client is link-local too.
+SocketAddress WithArrivalZone(int fd, const SocketAddress& address);
+
 absl::StatusOr<SocketAddress> LocalSocketAddress(int fd);
 absl::StatusOr<SocketAddress> PeerSocketAddress(int fd);
 

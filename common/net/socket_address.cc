@@ -68,6 +68,10 @@ bool IpAddress::IsUnspecified() const {
   return std::all_of(bytes_, bytes_ + 16, [](uint8_t b) { return b == 0; });
 }
 
+bool IpAddress::IsLinkLocal() const {
+  return !is_v4() && bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80;
+}
+
 std::string IpAddress::ToBytes() const {
   return std::string(reinterpret_cast<const char*>(bytes_), is_v4() ? 4 : 16);
 }
@@ -114,7 +118,7 @@ absl::StatusOr<SocketAddress> SocketAddress::FromSockaddr(const sockaddr_storage
     const auto& v6 = reinterpret_cast<const sockaddr_in6&>(storage);
     ASSIGN_OR_RETURN(IpAddress ip,
                      IpAddress::FromBytes({reinterpret_cast<const char*>(&v6.sin6_addr), 16}));
-    return SocketAddress(ip, ntohs(v6.sin6_port));
+    return SocketAddress(ip, ntohs(v6.sin6_port), v6.sin6_scope_id);
   }
   return absl::InvalidArgumentError(
       absl::StrCat("address family ", storage.ss_family, " is neither IPv4 nor IPv6"));
@@ -133,12 +137,15 @@ socklen_t SocketAddress::ToSockaddr(sockaddr_storage* storage) const {
   v6->sin6_family = AF_INET6;
   v6->sin6_port = htons(port_);
   memcpy(&v6->sin6_addr, ip_.bytes_, 16);
+  v6->sin6_scope_id = zone_;
   return sizeof(*v6);
 }
 
 std::string SocketAddress::ToString() const {
-  return ip_.is_v4() ? absl::StrCat(ip_.ToString(), ":", port_)
-                     : absl::StrCat("[", ip_.ToString(), "]:", port_);
+  if (ip_.is_v4()) return absl::StrCat(ip_.ToString(), ":", port_);
+  // As a number (RFC 4007 section 11.2): the interface's name is the kernel's to say.
+  const std::string zone = zone_ == 0 ? std::string() : absl::StrCat("%", zone_);
+  return absl::StrCat("[", ip_.ToString(), zone, "]:", port_);
 }
 
 }  // namespace byrnie

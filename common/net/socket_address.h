@@ -27,6 +27,8 @@ class IpAddress {
   bool is_v4() const { return family_ == AF_INET; }
   bool IsLoopback() const;
   bool IsUnspecified() const;
+  // fe80::/10, which names a host only together with an interface, the zone of a SocketAddress.
+  bool IsLinkLocal() const;
   // 4 or 16 bytes in network order.
   std::string ToBytes() const;
   std::string ToString() const;
@@ -41,41 +43,51 @@ class IpAddress {
 
  private:
   friend class SocketAddress;
-  int family_ = AF_INET;
+  sa_family_t family_ = AF_INET;
   uint8_t bytes_[16] = {};  // IPv4 uses the first four; the rest stay zero.
 };
 
-// An IP address and a TCP port. A value.
+// An IP address and a TCP port, and of a link-local IPv6 address its zone (RFC 4007): the index of
+// the interface, 0 where it is not known. Two zones are two hosts. The number means something in
+// one network namespace alone, so it comes from the kernel and goes to the kernel and to logs;
+// whatever is sent to another host takes WithoutZone(). A value.
 class SocketAddress {
  public:
   // 0.0.0.0:0.
   SocketAddress() = default;
-  SocketAddress(IpAddress ip, uint16_t port) : ip_(ip), port_(port) {}
+  // `zone` is dropped where the address is not link-local.
+  SocketAddress(IpAddress ip, uint16_t port, uint32_t zone = 0)
+      : ip_(ip), port_(port), zone_(ip.IsLinkLocal() ? zone : 0) {}
 
-  // Parses "10.0.0.1:80" or "[fd00::1]:80". InvalidArgument names the text.
+  // Parses "10.0.0.1:80" or "[fd00::1]:80". InvalidArgument names the text: one with a zone too,
+  // because text comes from configuration and from peers.
   static absl::StatusOr<SocketAddress> Parse(absl::string_view text);
   // From what the kernel gives. InvalidArgument for families other than AF_INET and AF_INET6.
   static absl::StatusOr<SocketAddress> FromSockaddr(const sockaddr_storage& storage);
 
   const IpAddress& ip() const { return ip_; }
   uint16_t port() const { return port_; }
+  uint32_t zone() const { return zone_; }
+  SocketAddress WithPort(uint16_t port) const { return SocketAddress(ip_, port, zone_); }
+  SocketAddress WithoutZone() const { return SocketAddress(ip_, port_); }
   // Fills `storage`; returns the length for bind or connect.
   socklen_t ToSockaddr(sockaddr_storage* storage) const;
-  // "10.0.0.1:80", "[fd00::1]:80".
+  // "10.0.0.1:80", "[fd00::1]:80", "[fe80::1%2]:80".
   std::string ToString() const;
 
   friend bool operator==(const SocketAddress& a, const SocketAddress& b) {
-    return a.port_ == b.port_ && a.ip_ == b.ip_;
+    return a.port_ == b.port_ && a.zone_ == b.zone_ && a.ip_ == b.ip_;
   }
   friend bool operator!=(const SocketAddress& a, const SocketAddress& b) { return !(a == b); }
   template <typename H>
   friend H AbslHashValue(H h, const SocketAddress& a) {
-    return H::combine(std::move(h), a.ip_, a.port_);
+    return H::combine(std::move(h), a.ip_, a.port_, a.zone_);
   }
 
  private:
   IpAddress ip_;
   uint16_t port_ = 0;
+  uint32_t zone_ = 0;
 };
 
 }  // namespace byrnie

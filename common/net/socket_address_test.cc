@@ -46,6 +46,14 @@ TEST(IpAddressTest, KnowsLoopbackAndUnspecified) {
   EXPECT_NE(IpAddress(), *IpAddress::Parse("::"));
 }
 
+TEST(IpAddressTest, KnowsLinkLocal) {
+  EXPECT_TRUE(IpAddress::Parse("fe80::1")->IsLinkLocal());
+  EXPECT_TRUE(IpAddress::Parse("febf:ffff::1")->IsLinkLocal());
+  EXPECT_FALSE(IpAddress::Parse("fec0::1")->IsLinkLocal());
+  EXPECT_FALSE(IpAddress::Parse("fd00::1")->IsLinkLocal());
+  EXPECT_FALSE(IpAddress::Parse("169.254.0.1")->IsLinkLocal());
+}
+
 TEST(SocketAddressTest, ParsesAndPrints) {
   for (absl::string_view text : {"10.0.0.1:80", "[fd00::1]:65535", "0.0.0.0:0", "[::]:15008"}) {
     ASSERT_OK_AND_ASSIGN(SocketAddress address, SocketAddress::Parse(text));
@@ -56,7 +64,8 @@ TEST(SocketAddressTest, ParsesAndPrints) {
 TEST(SocketAddressTest, RefusesWhatIsAmbiguousOrIncomplete) {
   for (absl::string_view text :
        {"", ":80", "10.0.0.1", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:-1", "10.0.0.1:+80",
-        "10.0.0.1: 80", "fd00::1:80", "[10.0.0.1]:80", "[fd00::1]", "[fd00::1:80", "host:80"}) {
+        "10.0.0.1: 80", "[fe80::1%2]:80", "fd00::1:80", "[10.0.0.1]:80", "[fd00::1]", "[fd00::1:80",
+        "host:80"}) {
     EXPECT_THAT(SocketAddress::Parse(text),
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(std::string(text))))
         << text;
@@ -70,9 +79,35 @@ TEST(SocketAddressTest, SurvivesTheWayThroughTheKernelsForm) {
     EXPECT_GT(address.ToSockaddr(&storage), 0u);
     EXPECT_THAT(SocketAddress::FromSockaddr(storage), IsOkAndHolds(address));
   }
+  const SocketAddress zoned(*IpAddress::Parse("fe80::1"), 80, 7);
+  sockaddr_storage storage;
+  zoned.ToSockaddr(&storage);
+  EXPECT_EQ(reinterpret_cast<const sockaddr_in6&>(storage).sin6_scope_id, 7u);
+  EXPECT_THAT(SocketAddress::FromSockaddr(storage), IsOkAndHolds(zoned));
   sockaddr_storage other = {};
   other.ss_family = AF_UNIX;
   EXPECT_THAT(SocketAddress::FromSockaddr(other), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(SocketAddressTest, TellsLinkLocalAddressesOfTwoInterfacesApart) {
+  const IpAddress ip = *IpAddress::Parse("fe80::1");
+  const SocketAddress a(ip, 80, 2);
+  const SocketAddress b(ip, 80, 3);
+  EXPECT_NE(a, b);
+  EXPECT_EQ(a, SocketAddress(ip, 80, 2));
+  EXPECT_EQ(absl::flat_hash_set<SocketAddress>({a, b, a}).size(), 2u);
+  EXPECT_EQ(a.ToString(), "[fe80::1%2]:80");
+  EXPECT_EQ(a.WithPort(81).ToString(), "[fe80::1%2]:81");
+  EXPECT_EQ(a.WithoutZone(), b.WithoutZone());
+  EXPECT_EQ(a.WithoutZone().ToString(), "[fe80::1]:80");
+}
+
+TEST(SocketAddressTest, GivesAZoneToLinkLocalAddressesAlone) {
+  for (absl::string_view text : {"10.0.0.1", "fd00::1", "::1", "::ffff:169.254.0.1"}) {
+    const SocketAddress address(*IpAddress::Parse(text), 80, 2);
+    EXPECT_EQ(address, SocketAddress(*IpAddress::Parse(text), 80)) << text;
+    EXPECT_EQ(address.zone(), 0u);
+  }
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "absl/status/status.h"
@@ -58,6 +59,8 @@ absl::StatusOr<uid_t> KernelSocketOwners::Find(const SocketAddress& local,
   request.body.idiag_states = ~0u;
   FillAddress(local, &request.body.id.idiag_sport, request.body.id.idiag_src);
   FillAddress(remote, &request.body.id.idiag_dport, request.body.id.idiag_dst);
+  // A connection with a link-local address is bound to its interface, and found by it alone.
+  request.body.id.idiag_if = std::max(local.zone(), remote.zone());
   request.body.id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
   request.body.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
   sockaddr_nl kernel = {};
@@ -83,8 +86,10 @@ absl::StatusOr<uid_t> KernelSocketOwners::Find(const SocketAddress& local,
   }
   const auto* socket = static_cast<const inet_diag_msg*>(NLMSG_DATA(header));
   // Without a connection of these addresses the kernel shows a listener instead.
-  if (FromDiag(socket->idiag_family, socket->id.idiag_src, socket->id.idiag_sport) != local ||
-      FromDiag(socket->idiag_family, socket->id.idiag_dst, socket->id.idiag_dport) != remote) {
+  if (FromDiag(socket->idiag_family, socket->id.idiag_src, socket->id.idiag_sport) !=
+          local.WithoutZone() ||
+      FromDiag(socket->idiag_family, socket->id.idiag_dst, socket->id.idiag_dport) !=
+          remote.WithoutZone()) {
     return absl::NotFoundError("there is no such connection any more");
   }
   // A socket that its process has closed lives on in the kernel for a while, without an inode and

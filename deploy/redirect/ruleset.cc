@@ -70,7 +70,14 @@ std::string OutboundChains(const RedirectMatches& m) {
   Goto(exempt, "oifname", m.include_interfaces, m.include_outbound, "outbound_take");
   return absl::StrCat(
       BaseChain("outbound", "nat hook output priority -100", "accept", exempt), "\n",
-      Chain("outbound_take", {absl::StrCat("meta l4proto tcp redirect to :", m.outbound_port)}));
+      Chain("outbound_take",
+            {
+                // A socket with a link-local peer is bound to the interface, from which there is no
+                // way to ::1: to its own address on it there is.
+                absl::StrCat("ip6 daddr fe80::/10 meta l4proto tcp dnat ip6 to ip6 saddr:",
+                             m.outbound_port),
+                absl::StrCat("meta l4proto tcp redirect to :", m.outbound_port),
+            }));
 }
 
 // tproxy mode: the application answers to the address of its client, which the proxy has borrowed

@@ -35,6 +35,14 @@ TEST(RulesetTest, RedirectsBothDirectionsByDefault) {
   EXPECT_THAT(listing, HasSubstr("\t\tmeta l4proto tcp redirect to :15001\n"));
 }
 
+TEST(RulesetTest, TakesLinkLocalDestinationsOverTheirOwnInterface) {
+  EXPECT_THAT(ListingOf({}),
+              HasSubstr("\tchain outbound_take {\n"
+                        "\t\tip6 daddr fe80::/10 meta l4proto tcp dnat ip6 to ip6 saddr:15001\n"
+                        "\t\tmeta l4proto tcp redirect to :15001\n"
+                        "\t}\n"));
+}
+
 TEST(RulesetTest, LeavesTheProxysTrafficAndPortsAlone) {
   const std::string listing = ListingOf({});
   EXPECT_THAT(listing, HasSubstr("meta skuid 1337 return\n"));
@@ -242,7 +250,7 @@ TEST(RulesetTest, TakesInboundConnectionsUntranslatedInTproxyMode) {
                                  "meta mark set meta mark | 0x00020000 accept\n"));
   EXPECT_THAT(listing,
               HasSubstr("\t\toifname != \"lo\" meta mark & 0x00020000 == 0x00020000 drop\n"));
-  EXPECT_THAT(listing, Not(HasSubstr("dnat")));
+  EXPECT_THAT(listing, Not(HasSubstr("ct status dnat")));
   EXPECT_THAT(ListingOf({}), Not(HasSubstr("0x00020000")));
 }
 

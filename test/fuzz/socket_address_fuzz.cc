@@ -1,6 +1,9 @@
-// SocketAddress and IpAddress parsing: the authority of a CONNECT comes from a peer.
+// SocketAddress and IpAddress: the authority of a CONNECT comes from a peer, the bytes of an
+// address from discovery, and original destinations from the kernel.
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 #include "common/net/socket_address.h"
 #include "test/fuzz/fuzz_target.h"
@@ -16,16 +19,50 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!again.ok() || *again != *ip) std::abort();
   }
   (void)byrnie::IpAddress::FromBytes(text);
+  sockaddr_storage storage = {};
+  std::memcpy(&storage, data, std::min(size, sizeof(storage)));
+  if (const auto address = byrnie::SocketAddress::FromSockaddr(storage); address.ok()) {
+    sockaddr_storage again;
+    address->ToSockaddr(&again);
+    const auto same = byrnie::SocketAddress::FromSockaddr(again);
+    if (!same.ok() || *same != *address) std::abort();
+    // What is said to other hosts is read there as the same address.
+    const auto read = byrnie::SocketAddress::Parse(address->WithoutZone().ToString());
+    if (!read.ok() || *read != address->WithoutZone()) std::abort();
+    // Text from elsewhere names no interface of ours.
+    if (address->zone() != 0 && byrnie::SocketAddress::Parse(address->ToString()).ok())
+      std::abort();
+  }
   return 0;
 }
 
 namespace byrnie {
 
+namespace {
+
+std::string FromTheKernel(absl::string_view ip, uint32_t zone) {
+  sockaddr_storage storage;
+  const socklen_t size = SocketAddress(*IpAddress::Parse(ip), 80, zone).ToSockaddr(&storage);
+  return std::string(reinterpret_cast<const char*>(&storage), size);
+}
+
+}  // namespace
+
 std::vector<std::string> FuzzSeeds() {
-  return {"10.0.0.1:8080", "[fd00::1]:80",  "[::ffff:10.0.0.1]:1",
-          "10.0.0.1",      "fd00::1",       "::",
-          "[::1%lo]:1",    "1.2.3.4:65536", ":80",
-          "example.com:80"};
+  return {"10.0.0.1:8080",
+          "[fd00::1]:80",
+          "[::ffff:10.0.0.1]:1",
+          "10.0.0.1",
+          "fd00::1",
+          "::",
+          "[::1%lo]:1",
+          "1.2.3.4:65536",
+          ":80",
+          "example.com:80",
+          "[fe80::1%2]:80",
+          FromTheKernel("10.0.0.1", 0),
+          FromTheKernel("fd00::1", 0),
+          FromTheKernel("fe80::1", 2)};
 }
 
 }  // namespace byrnie
