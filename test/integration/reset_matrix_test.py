@@ -23,6 +23,7 @@ from testing.leaks import Leaks
 from testing.process import wait_until
 from testing.tcp import (RESET, broken_after_end, fill, read_to_end, reset, unacknowledged,
                          wait_acknowledged)
+from testing.ways import Ways
 
 REPEATS = 20
 REQUEST = os.urandom(200_000)
@@ -69,42 +70,23 @@ class ResetMatrixTest(MeshTestCase):
 
     @classmethod
     def build(cls):
-        cls.client, cls.server = cls.mesh.pod("client"), cls.mesh.pod("server")
-        cls.server.extra_proxy_flags = ["--mtls_mode=permissive"]
-        cls.mesh.vip, _ = cls.mesh.service("server", [cls.server])
-        cls.outsider = cls.mesh.outsider()
-        cls.plain_mtls = cls.mesh.pod("mtls", tunnel_protocol="LEGACY_ISTIO_MTLS")
+        cls.ways = Ways(cls.mesh)
+        cls.client, cls.server = cls.ways.client, cls.ways.server
         # Peers the client's proxy has never heard of or has no tunnel to, one for each test that needs it.
         cls.peers = {name: cls.mesh.pod(name) for name in ("unknown", "unasked", "far", "closed", "slow", "dying")}
         cls.mesh.start()
 
     def setUp(self):
-        self.paths = {
-            "tunnel": (self.server.listen(8080), lambda: self.client.connect(self.mesh.vip, 80)),
-            "mTLS": (self.plain_mtls.listen(8080), lambda: self.client.connect(self.plain_mtls.address, 8080)),
-            "plaintext out": (self.outsider.listen(9000), lambda: self.client.connect(self.outsider.address, 9000)),
-            "plaintext in": (self.server.listen(8081), lambda: self.outsider.connect(self.server.address, 8081)),
-        }
-        # Certificates of the tunnels, descriptors of the pages: all is there before it is counted.
-        for path in self.paths:
-            for end in self.pair(path):
-                end.close()
-        self.leaks = Leaks(self.client, self.server, self.plain_mtls)
+        self.ways.listen()
+        self.pair = self.ways.pair
+        self.leaks = Leaks(*self.ways.pods)
 
     def tearDown(self):
-        for listener, _ in self.paths.values():
-            listener.close()
-
-    def pair(self, path="tunnel"):
-        listener, connect = self.paths[path]
-        near = connect()
-        far, _ = listener.accept()
-        far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return near, far
+        self.ways.close()
 
     def every_way(self, cell):
         """`cell(near, far, who_resets)`, on every path, for the client and for the server; it returns what the other end saw."""
-        for path in self.paths:
+        for path in self.ways.open:
             for who in ("client", "server"):
                 for number in range(REPEATS):
                     near, far = self.pair(path)
