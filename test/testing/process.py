@@ -38,6 +38,18 @@ def json_lines(text):
     return records
 
 
+def waited_seconds(pid):
+    """How long the threads of a process have been ready to run and had no CPU: what others on this machine have taken from it."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as stat:
+                total += int(stat.read().split()[1])
+        except FileNotFoundError:
+            pass  # It has ended since.
+    return total / 1e9
+
+
 class Process:
     """A process in a namespace, and in a MemoryGroup if one is given. Its output goes to a log file; JSON lines of it can be
     read back."""
@@ -116,6 +128,10 @@ class Process:
             with open(f"/proc/{self.pid}/task/{thread}/schedstat", encoding="ascii") as stat:
                 total += int(stat.read().split()[0])
         return total / 1e9
+
+    def waited_seconds(self):
+        """See waited_seconds()."""
+        return waited_seconds(self.pid)
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
