@@ -138,6 +138,16 @@ void Connection::Abort(absl::string_view reason, absl::string_view detail) {
   relay_->Abort(absl::CancelledError(detail.empty() ? reason : detail));
 }
 
+void Connection::Cut(absl::string_view reason, absl::string_view detail) {
+  if (ended_) return;
+  if (relay_ == nullptr) {
+    Refuse(AccessRecord::Result::kFailed, reason, std::string(detail));
+    return;
+  }
+  abort_reason_ = std::string(reason);
+  relay_->Cut(absl::CancelledError(detail.empty() ? reason : detail));
+}
+
 void Connection::Refuse(AccessRecord::Result result, absl::string_view reason, std::string detail) {
   Finish(result, reason, std::move(detail), 0, 0);
 }

@@ -90,6 +90,9 @@ class Connection {
 
   // Ends it, both sides reset after what they have taken, unless it is ending already.
   void Abort(absl::string_view reason, absl::string_view detail);
+  // The same for one that is not allowed any more: nothing that waits for a slow reader is
+  // delivered, nor is anything of an end that has begun already.
+  void Cut(absl::string_view reason, absl::string_view detail);
 
   // Ends it when it has been open for as long as connections may.
   void AbortIfAged();
@@ -180,7 +183,7 @@ class Connection {
   // What the metrics have been given.
   uint64_t counted_sent_ = 0;
   uint64_t counted_received_ = 0;
-  // Of Abort; empty otherwise.
+  // Of Abort or Cut; empty otherwise.
   std::string abort_reason_;
   TcpStream* sockets_[2] = {nullptr, nullptr};  // Owned by relay_.
   std::unique_ptr<Relay> relay_;

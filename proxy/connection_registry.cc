@@ -59,7 +59,7 @@ std::vector<Connection*> ConnectionRegistry::All() const {
 void ConnectionRegistry::Recheck() {
   for (Connection* connection : All()) {
     const absl::optional<std::string> reason = connection->Recheck();
-    if (reason.has_value()) connection->Abort(access_reason::kPolicyChanged, *reason);
+    if (reason.has_value()) connection->Cut(access_reason::kPolicyChanged, *reason);
   }
 }
 
@@ -73,9 +73,9 @@ void ConnectionRegistry::AbortExpired(absl::Time now, IdentityExpiry expiry) {
       NoteExpiry(peer->not_after());
       continue;
     }
-    connection->Abort(access_reason::kIdentityExpired,
-                      peer->own_not_after <= now ? "the own certificate of its tunnel expired"
-                                                 : "the peer's certificate expired");
+    connection->Cut(access_reason::kIdentityExpired,
+                    peer->own_not_after <= now ? "the own certificate of its tunnel expired"
+                                               : "the peer's certificate expired");
   }
 }
 
@@ -83,8 +83,8 @@ void ConnectionRegistry::AbortOtherGenerations(uint64_t generation) {
   for (Connection* connection : All()) {
     const std::shared_ptr<const PeerInfo>& peer = connection->peer();
     if (peer == nullptr || peer->own_generation == generation) continue;
-    connection->Abort(access_reason::kIdentityExpired,
-                      "the own certificate of its tunnel was replaced");
+    connection->Cut(access_reason::kIdentityExpired,
+                    "the own certificate of its tunnel was replaced");
   }
 }
 
@@ -94,7 +94,7 @@ void ConnectionRegistry::AbortWhere(
     const std::shared_ptr<const PeerInfo>& peer = connection->peer();
     if (peer == nullptr) continue;
     const absl::string_view reason = why(*peer);
-    if (!reason.empty()) connection->Abort(reason, "");
+    if (!reason.empty()) connection->Cut(reason, "");
   }
 }
 

@@ -81,11 +81,23 @@ void Relay::Abort(absl::Status reason) {
   DCHECK(loop_->InLoopThread());
   DCHECK(!reason.ok());
   if (state_ == State::kEnding || state_ == State::kDone) return;
-  if (state_ == State::kMade) {
-    downstream_.stream->SetObserver(&downstream_);
-    upstream_.stream->SetObserver(&upstream_);
-  }
+  ObserveStreams();
   BeginEnding(std::move(reason), RelayResult::Side::kProxy);
+}
+
+void Relay::Cut(absl::Status reason) {
+  DCHECK(loop_->InLoopThread());
+  DCHECK(!reason.ok());
+  if (state_ == State::kDone) return;
+  ObserveStreams();
+  BeginEnding(std::move(reason), RelayResult::Side::kProxy);
+  ArmTimer(Limit::kFlush, absl::ZeroDuration());
+}
+
+void Relay::ObserveStreams() {
+  if (state_ != State::kMade) return;
+  downstream_.stream->SetObserver(&downstream_);
+  upstream_.stream->SetObserver(&upstream_);
 }
 
 uint64_t Relay::bytes_to_upstream() const { return downstream_.bytes_out; }

@@ -100,6 +100,9 @@ class Relay {
   // Resets both sides, after what they have accepted, and drops what they have not; then on_done
   // with `reason`, which is not OK. Nothing when the relay is ending already.
   void Abort(absl::Status reason);
+  // The same at once: what the streams have accepted and not delivered is dropped too, also when
+  // the relay is ending already. For what is not allowed any more, whose reader may take for ever.
+  void Cut(absl::Status reason);
 
   // Bytes the receiving stream has accepted up to now.
   uint64_t bytes_to_upstream() const;
@@ -169,6 +172,8 @@ class Relay {
   // The end of the direction out of `from` is reached.
   void FinishDirection(Side& from);
   void BeginEnding(absl::Status status, RelayResult::Side ended_by);
+  // Of a relay that is aborted before it began.
+  void ObserveStreams();
   void MaybeFinish();
   void Finish();
   void ScheduleRun();

@@ -456,6 +456,48 @@ TEST_P(RelayTest, AbortsInEveryState) {
   }
 }
 
+TEST_P(RelayTest, CutsOffAReaderThatHasStopped) {
+  for (bool half_closed : {false, true}) {
+    slow_tail_ = 1000;
+    Connect(GetParam());
+    Start();
+    client_->Send(Pattern(20));
+    if (half_closed) client_->stream->ShutdownWrite();
+    Run();
+    relay_->Cut(absl::PermissionDeniedError("policy changed"));
+    EXPECT_FALSE(done_.has_value());
+    loop_.AdvanceTime(absl::Milliseconds(1));
+    ASSERT_TRUE(done_.has_value());
+    EXPECT_THAT(done_->status, StatusIs(absl::StatusCode::kPermissionDenied));
+    Run();
+    EXPECT_TRUE(client_->error);
+    // Who has read an end looks no further.
+    EXPECT_TRUE(half_closed ? server_->eof : server_->error);
+  }
+}
+
+TEST_P(RelayTest, CutsOffAnEndWhoseLastBytesWait) {
+  for (bool aborted : {false, true}) {
+    slow_tail_ = 1000;
+    Connect(GetParam());
+    Start();
+    if (aborted) {
+      relay_->Abort(absl::CancelledError("too old"));
+    } else {
+      client_->SendAndShutdown("a");
+      server_->SendAndShutdown("b");
+    }
+    Run();
+    loop_.AdvanceTime(absl::Seconds(4));
+    EXPECT_FALSE(done_.has_value());
+    relay_->Cut(absl::PermissionDeniedError("policy changed"));
+    loop_.AdvanceTime(absl::Milliseconds(1));
+    ASSERT_TRUE(done_.has_value());
+    EXPECT_THAT(done_->status, StatusIs(absl::StatusCode::kPermissionDenied));
+    EXPECT_EQ(ends_, aborted ? 0 : 1);
+  }
+}
+
 TEST_P(RelayTest, IsDoneOnceAlsoWhenItLivesOn) {
   destroy_when_done_ = false;
   Connect(GetParam());
