@@ -33,16 +33,17 @@ ABSL_FLAG(uint32_t, proxy_uid, 1337,
           "user of the proxy and the agent, whose traffic is not redirected");
 ABSL_FLAG(Strings, include_inbound_ports, {},
           "ports of the pod that others reach through the proxy only, and no others: 80,8000-8100; "
-          "empty: all");
+          "* or empty: all");
 ABSL_FLAG(Strings, exclude_inbound_ports, {},
           "ports of the pod that others reach without the proxy, beyond 15008, 15020 and 15021: "
           "22,9100-9110");
 ABSL_FLAG(Strings, include_outbound_ports, {},
           "ports that applications reach through the proxy only; with --include_outbound_cidrs, "
-          "what is in either list; both empty: everything");
+          "what is in either list; * in one, or both empty: everything");
 ABSL_FLAG(Strings, exclude_outbound_ports, {}, "ports that applications reach without the proxy");
 ABSL_FLAG(Strings, include_outbound_cidrs, {},
-          "networks that applications reach through the proxy only, like 10.0.0.0/8,fd00::/8");
+          "networks that applications reach through the proxy only, like 10.0.0.0/8,fd00::/8; "
+          "0.0.0.0/0 is all of IPv4");
 ABSL_FLAG(Strings, exclude_outbound_cidrs, {},
           "networks that applications reach without the proxy, like 10.0.0.0/8,fd00::/8");
 ABSL_FLAG(Strings, exclude_uids, {},

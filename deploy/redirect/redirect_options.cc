@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -23,8 +24,17 @@ constexpr uint32_t kLastPort = 65535;
 // The number above it means "no user".
 constexpr uint32_t kLastUser = 4294967294;
 
+// What Istio's annotations write for everything.
+constexpr char kEverything[] = "*";
+
+// ::ffff:0.0.0.0/96, IPv4 addresses as a socket for both families knows them.
+bool IsMapped(const unsigned char* bytes) {
+  return std::all_of(bytes, bytes + 10, [](unsigned char b) { return b == 0; }) &&
+         bytes[10] == 0xff && bytes[11] == 0xff;
+}
+
 // A destination in the spelling nft lists: "ip daddr 10.0.0.0/8". A full-length prefix is listed as
-// an address.
+// an address, a prefix of 0 is a family.
 absl::StatusOr<std::string> DestinationMatch(absl::string_view flag, const std::string& cidr) {
   const std::vector<std::string> parts = absl::StrSplit(cidr, absl::MaxSplits('/', 1));
   unsigned char bytes[16] = {};
@@ -39,9 +49,9 @@ absl::StatusOr<std::string> DestinationMatch(absl::string_view flag, const std::
     }
   }
   int prefix = bits;
-  if (parts.size() == 2 && (!absl::SimpleAtoi(parts[1], &prefix) || prefix < 1 || prefix > bits)) {
+  if (parts.size() == 2 && (!absl::SimpleAtoi(parts[1], &prefix) || prefix < 0 || prefix > bits)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--", flag, ": the prefix length of \"", cidr, "\" must be 1 to ", bits));
+        absl::StrCat("--", flag, ": the prefix length of \"", cidr, "\" must be 0 to ", bits));
   }
   for (int bit = prefix; bit < bits; ++bit) {
     if (bytes[bit / 8] & (0x80 >> (bit % 8))) {
@@ -51,6 +61,13 @@ absl::StatusOr<std::string> DestinationMatch(absl::string_view flag, const std::
     }
   }
   char text[INET6_ADDRSTRLEN];
+  if (family == AF_INET6 && IsMapped(bytes)) {
+    inet_ntop(AF_INET, bytes + 12, text, sizeof(text));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, ": \"", cidr, "\" is in no packet; write ", text, "/", prefix - 96,
+                     ", the IPv4 network that it means"));
+  }
+  if (prefix == 0) return family == AF_INET ? "meta nfproto ipv4" : "meta nfproto ipv6";
   inet_ntop(family, bytes, text, sizeof(text));
   return absl::StrCat(family == AF_INET ? "ip" : "ip6", " daddr ", text,
                       prefix == bits ? std::string() : absl::StrCat("/", prefix));
@@ -88,6 +105,30 @@ absl::StatusOr<std::vector<std::string>> InterfaceNames(absl::string_view flag,
 
 absl::StatusOr<NumberRanges> Ports(absl::string_view flag, const std::vector<std::string>& items) {
   return NumberRanges::Parse(flag, items, 1, kLastPort);
+}
+
+// Takes "*" out of an include list, which then is one that names nothing: everything. Whether it
+// was there.
+absl::StatusOr<bool> TakeEverything(absl::string_view flag, std::vector<std::string>* items) {
+  if (std::find(items->begin(), items->end(), kEverything) == items->end()) return false;
+  if (items->size() > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, ": * is everything; give it alone, or leave it out"));
+  }
+  items->clear();
+  return true;
+}
+
+// An exclude list that lets everything out is more likely one in the wrong place.
+absl::Status CheckNotEverything(absl::string_view flag, const std::vector<std::string>& items) {
+  for (const std::string& item : items) {
+    if (item != kEverything && !absl::EndsWith(item, "/0")) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, ": ", item,
+                     " would let everything out; name networks or ports, or do not apply the "
+                     "redirect to this pod"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckApart(absl::string_view include, const NumberRanges& included,
@@ -132,6 +173,11 @@ absl::Status CheckProxy(const RedirectOptions& options) {
     return absl::InvalidArgumentError(
         "--proxy_uid must not be 0: everything root sends would bypass the proxy");
   }
+  if (options.proxy_uid > kLastUser) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--proxy_uid=", options.proxy_uid,
+                     " is the kernel's word for no user; give the uid that the proxy runs as"));
+  }
   return absl::OkStatus();
 }
 
@@ -145,6 +191,9 @@ absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options) {
   matches.inbound_port = options.inbound_port;
   matches.proxy_uid = options.proxy_uid;
 
+  RETURN_IF_ERROR(CheckNotEverything("exclude_inbound_ports", options.exclude_inbound_ports));
+  RETURN_IF_ERROR(CheckNotEverything("exclude_outbound_ports", options.exclude_outbound_ports));
+  RETURN_IF_ERROR(CheckNotEverything("exclude_outbound_cidrs", options.exclude_outbound_cidrs));
   ASSIGN_OR_RETURN(matches.exclude_inbound_ports,
                    Ports("exclude_inbound_ports", options.exclude_inbound_ports));
   for (uint16_t port : {options.outbound_port, options.inbound_port}) {
@@ -154,30 +203,40 @@ absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options) {
                        " cannot be open to others; name ports of the application"));
     }
   }
-  ASSIGN_OR_RETURN(matches.include_inbound_ports,
-                   Ports("include_inbound_ports", options.include_inbound_ports));
+  std::vector<std::string> include_inbound = options.include_inbound_ports;
+  RETURN_IF_ERROR(TakeEverything("include_inbound_ports", &include_inbound).status());
+  ASSIGN_OR_RETURN(matches.include_inbound_ports, Ports("include_inbound_ports", include_inbound));
   RETURN_IF_ERROR(CheckApart("include_inbound_ports", matches.include_inbound_ports,
                              "exclude_inbound_ports", matches.exclude_inbound_ports));
   matches.open_ports = matches.exclude_inbound_ports;
   for (uint16_t port : kProxyPorts) matches.open_ports.Add(port);
 
+  std::vector<std::string> included_ports = options.include_outbound_ports;
+  std::vector<std::string> included_cidrs = options.include_outbound_cidrs;
+  ASSIGN_OR_RETURN(const bool every_port,
+                   TakeEverything("include_outbound_ports", &included_ports));
+  ASSIGN_OR_RETURN(const bool everywhere,
+                   TakeEverything("include_outbound_cidrs", &included_cidrs));
   ASSIGN_OR_RETURN(const NumberRanges include_ports,
-                   Ports("include_outbound_ports", options.include_outbound_ports));
+                   Ports("include_outbound_ports", included_ports));
   ASSIGN_OR_RETURN(matches.exclude_outbound_ports,
                    Ports("exclude_outbound_ports", options.exclude_outbound_ports));
   RETURN_IF_ERROR(CheckApart("include_outbound_ports", include_ports, "exclude_outbound_ports",
                              matches.exclude_outbound_ports));
   ASSIGN_OR_RETURN(const std::vector<std::string> include_cidrs,
-                   DestinationMatches("include_outbound_cidrs", options.include_outbound_cidrs));
+                   DestinationMatches("include_outbound_cidrs", included_cidrs));
   ASSIGN_OR_RETURN(matches.exclude_cidrs,
                    DestinationMatches("exclude_outbound_cidrs", options.exclude_outbound_cidrs));
   RETURN_IF_ERROR(CheckApart("include_outbound_cidrs", include_cidrs, "exclude_outbound_cidrs",
                              matches.exclude_cidrs));
-  if (!include_ports.empty()) {
-    matches.include_outbound.push_back(absl::StrCat("tcp dport ", include_ports.ToNft()));
+  // What is in either list: everything, when one of them says so.
+  if (!every_port && !everywhere) {
+    if (!include_ports.empty()) {
+      matches.include_outbound.push_back(absl::StrCat("tcp dport ", include_ports.ToNft()));
+    }
+    matches.include_outbound.insert(matches.include_outbound.end(), include_cidrs.begin(),
+                                    include_cidrs.end());
   }
-  matches.include_outbound.insert(matches.include_outbound.end(), include_cidrs.begin(),
-                                  include_cidrs.end());
 
   ASSIGN_OR_RETURN(const NumberRanges uids,
                    NumberRanges::Parse("exclude_uids", options.exclude_uids, 0, kLastUser));

@@ -24,12 +24,12 @@ struct RedirectOptions {
   // The proxy and the agent run as this user; what it sends is never redirected. An application
   // with the same user would bypass the mesh.
   uint32_t proxy_uid = 1337;
-  // Ports and ranges of ports: "80", "8000-8100".
+  // Ports and ranges of ports: "80", "8000-8100". An include list may be "*" alone: everything.
   std::vector<std::string> include_inbound_ports;
   std::vector<std::string> exclude_inbound_ports;
   std::vector<std::string> include_outbound_ports;
   std::vector<std::string> exclude_outbound_ports;
-  // Destinations: "10.0.0.0/8", "fd00::/8" or a single address.
+  // Destinations: "10.0.0.0/8", "fd00::/8" or a single address; "0.0.0.0/0" is all of IPv4.
   std::vector<std::string> include_outbound_cidrs;
   std::vector<std::string> exclude_outbound_cidrs;
   // Users and groups whose processes connect without the proxy: "1000", "1000-1999".

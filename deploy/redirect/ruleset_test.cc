@@ -107,12 +107,77 @@ TEST(RulesetTest, ListsExcludedDestinationsAsNftSpellsThem) {
 
 TEST(RulesetTest, RefusesDestinationsThatAreNoNetworks) {
   for (const char* cidr :
-       {"", "example.org", "10.0.0.0/", "10.0.0.0/0", "10.0.0.0/33", "fd00::/129", "10.0.0.0/8/8",
-        "10.0.0.1/8", "fd00::1/64", "10.0.0.0/8; flush ruleset"}) {
+       {"", "example.org", "10.0.0.0/", "10.0.0.0/0", "10.0.0.0/-1", "10.0.0.0/33", "fd00::/129",
+        "10.0.0.0/8/8", "10.0.0.1/8", "fd00::1/64", "10.0.0.0/8; flush ruleset"}) {
     RedirectOptions options;
     options.exclude_outbound_cidrs = {cidr};
     EXPECT_THAT(ErrorOf(options), HasSubstr("--exclude_outbound_cidrs")) << cidr;
   }
+}
+
+TEST(RulesetTest, RefusesMappedNetworksAndNamesTheIpv4Ones) {
+  const std::pair<const char*, const char*> cases[] = {{"::ffff:10.0.0.0/104", "write 10.0.0.0/8,"},
+                                                       {"::ffff:a00:1", "write 10.0.0.1/32,"},
+                                                       {"::ffff:0:0/96", "write 0.0.0.0/0,"}};
+  for (const auto& [cidr, remedy] : cases) {
+    RedirectOptions include;
+    include.include_outbound_cidrs = {cidr};
+    EXPECT_THAT(ErrorOf(include), HasSubstr(remedy));
+    RedirectOptions exclude;
+    exclude.exclude_outbound_cidrs = {cidr};
+    EXPECT_THAT(ErrorOf(exclude), HasSubstr(remedy));
+  }
+}
+
+TEST(RulesetTest, TakesEverythingWhereAnIncludeListSaysSo) {
+  const std::string everything = ListingOf({});
+  RedirectOptions ports;
+  ports.include_inbound_ports = {"*"};
+  ports.include_outbound_ports = {"*"};
+  ports.include_outbound_cidrs = {"10.0.0.0/8"};
+  EXPECT_EQ(ListingOf(ports), everything);
+  RedirectOptions cidrs;
+  cidrs.include_outbound_ports = {"443"};
+  cidrs.include_outbound_cidrs = {"*"};
+  EXPECT_EQ(ListingOf(cidrs), everything);
+  // What is excluded wins.
+  cidrs.exclude_outbound_ports = {"80"};
+  cidrs.exclude_outbound_cidrs = {"10.0.0.0/8"};
+  EXPECT_THAT(ListingOf(cidrs), HasSubstr("\t\ttcp dport 80 return\n"
+                                          "\t\tip daddr 10.0.0.0/8 return\n"
+                                          "\t\tgoto outbound_take\n"));
+}
+
+TEST(RulesetTest, TakesAWholeFamily) {
+  RedirectOptions options;
+  options.include_outbound_cidrs = {"0.0.0.0/0"};
+  const std::string listing = ListingOf(options);
+  for (const char* rule :
+       {"meta nfproto ipv4 goto outbound_take", "meta nfproto ipv4 goto outbound_refuse",
+        "meta nfproto ipv4 goto inbound_refuse_answer"}) {
+    EXPECT_THAT(listing, HasSubstr(absl::StrCat("\t\t", rule, "\n")));
+  }
+  options.include_outbound_cidrs = {"0.0.0.0/0", "::/0"};
+  EXPECT_THAT(ListingOf(options), HasSubstr("\t\tmeta nfproto ipv6 goto outbound_take\n"));
+}
+
+TEST(RulesetTest, RefusesToLetEverythingOut) {
+  const auto expect = [](void (*set)(RedirectOptions&), const char* flag) {
+    RedirectOptions options;
+    set(options);
+    EXPECT_THAT(ErrorOf(options), HasSubstr(absl::StrCat(flag, " would let everything out; ")));
+  };
+  expect([](RedirectOptions& o) { o.exclude_outbound_cidrs = {"*"}; },
+         "--exclude_outbound_cidrs: *");
+  expect([](RedirectOptions& o) { o.exclude_outbound_cidrs = {"0.0.0.0/0"}; },
+         "--exclude_outbound_cidrs: 0.0.0.0/0");
+  expect([](RedirectOptions& o) { o.exclude_outbound_ports = {"*"}; },
+         "--exclude_outbound_ports: *");
+  expect(
+      [](RedirectOptions& o) {
+        o.exclude_inbound_ports = {"80", "*"};
+      },
+      "--exclude_inbound_ports: *");
 }
 
 TEST(RulesetTest, RefusesPortsThatWouldBreakTheProxy) {
@@ -130,10 +195,13 @@ TEST(RulesetTest, RefusesPortsThatWouldBreakTheProxy) {
   EXPECT_THAT(ErrorOf(open), HasSubstr("--exclude_inbound_ports: 15006"));
 }
 
-TEST(RulesetTest, RefusesToExemptRoot) {
+TEST(RulesetTest, RefusesToExemptRootOrNobody) {
   RedirectOptions options;
   options.proxy_uid = 0;
   EXPECT_THAT(ErrorOf(options), HasSubstr("--proxy_uid"));
+  options.proxy_uid = 4294967295;
+  EXPECT_THAT(ErrorOf(options), HasSubstr("--proxy_uid=4294967295 is the kernel's word for no user;"
+                                          " give the uid"));
 }
 
 TEST(RulesetTest, DropsEverythingWhenTheGuardsAreEmptied) {
@@ -213,9 +281,15 @@ TEST(RulesetTest, RefusesOptionsThatAreNoneOrContradictEachOther) {
   expect([](RedirectOptions& o) { o.mode = "iptables"; }, "--mode=iptables: not known; give ");
   expect([](RedirectOptions& o) { o.include_inbound_ports = {"0"}; }, "--include_inbound_ports");
   expect([](RedirectOptions& o) { o.exclude_outbound_ports = {"x"}; }, "--exclude_outbound_ports");
-  expect([](RedirectOptions& o) { o.include_outbound_cidrs = {"*"}; }, "--include_outbound_cidrs");
+  expect(
+      [](RedirectOptions& o) {
+        o.include_outbound_cidrs = {"*", "10.0.0.0/8"};
+      },
+      "--include_outbound_cidrs: * is everything; give it alone");
   expect([](RedirectOptions& o) { o.exclude_uids = {"root"}; }, "--exclude_uids");
-  expect([](RedirectOptions& o) { o.exclude_gids = {"4294967295"}; }, "--exclude_gids");
+  expect([](RedirectOptions& o) { o.exclude_uids = {"4294967295"}; },
+         "--exclude_uids: \"4294967295\" is neither a number from 0 to 4294967294");
+  expect([](RedirectOptions& o) { o.exclude_gids = {"0-4294967295"}; }, "--exclude_gids");
   for (const char* name : {"", "lo", "a name", "eth0\"; drop", "sixteen-letters-"}) {
     RedirectOptions options;
     options.exclude_interfaces = {name};

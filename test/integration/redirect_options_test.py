@@ -114,6 +114,20 @@ class RedirectOptionsTest(unittest.TestCase):
         self.outbound(first, 8080, "peer")
         self.outbound(second, 443, "peer")
 
+    def test_everything_as_istio_writes_it(self):
+        v4, v6 = [[address] for address in self.first(self.peer)]
+        self.apply("--include_outbound_cidrs=*", "--include_inbound_ports=*", "--exclude_outbound_ports=443")
+        self.outbound(v4 + v6, 8080, "proxy")
+        self.outbound(v4 + v6, 443, "peer")
+        self.inbound(self.first(self.pod), 8080, "proxy")
+        self.apply("--include_outbound_ports=*", "--include_outbound_cidrs=192.0.2.0/24")
+        self.outbound(v4 + v6, 8080, "proxy")
+        self.apply("--include_outbound_cidrs=0.0.0.0/0")
+        self.outbound(v4, 8080, "proxy")
+        self.outbound(v6, 8080, "peer")
+        self.apply("--include_outbound_cidrs=0.0.0.0/0,::/0")
+        self.outbound(v4 + v6, 8080, "proxy")
+
     def test_users_and_groups(self):
         theirs = self.first(self.peer)
 
@@ -139,7 +153,7 @@ class RedirectOptionsTest(unittest.TestCase):
     def test_check_knows_every_combination(self):
         groups = (["--include_inbound_ports=1-10,80,443", "--include_outbound_ports=80"],
                   ["--exclude_inbound_ports=1-10,11,80", "--exclude_outbound_ports=443,444"],
-                  ["--include_outbound_cidrs=10.0.0.0/8,192.0.2.7,2001:db8::/32,::1"],
+                  ["--include_outbound_cidrs=10.0.0.0/8,192.0.2.7,2001:db8::/32,::1,0.0.0.0/0"],
                   ["--exclude_outbound_cidrs=10.1.0.0/16,192.0.2.8/32,2001:db8:1::/48"],
                   ["--exclude_uids=0,1000-1999,4294967294", "--exclude_gids=3000"],
                   ["--include_interfaces=eth0,net1,a", "--exclude_interfaces=wlan0.5,veth-x_1"])
@@ -175,7 +189,9 @@ class RedirectOptionsTest(unittest.TestCase):
         before = self.pod.run("nft", "list", "ruleset").stdout
         for flag, *others in (["--mode=iptables"], ["--include_inbound_ports=0"], ["--exclude_inbound_ports=70000"],
                               ["--include_outbound_ports=a-b"], ["--exclude_outbound_ports=90-80"],
-                              ["--include_outbound_cidrs=*"], ["--exclude_outbound_cidrs=10.0.0.1/8"],
+                              ["--include_outbound_cidrs=*,10.0.0.0/8"], ["--exclude_outbound_cidrs=10.0.0.1/8"],
+                              ["--include_outbound_cidrs=::ffff:10.0.0.0/104"], ["--exclude_outbound_cidrs=0.0.0.0/0"],
+                              ["--exclude_inbound_ports=*"], ["--proxy_uid=4294967295"], ["--exclude_uids=4294967295"],
                               ["--exclude_uids=root"], ["--exclude_gids=-1"], ["--include_interfaces=lo"],
                               ["--exclude_interfaces=not an interface"], ["--on_drift=ignore"],
                               ["--include_outbound_ports=80-90", "--exclude_outbound_ports=85"],
