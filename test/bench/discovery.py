@@ -18,6 +18,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from testing.bench_process import cpu_seconds  # noqa: E402
 from testing.discovery_load import DiscoveryLoad, write_registry  # noqa: E402
 from testing.interruption import unwind_on_signals  # noqa: E402
 from testing.loopback_control_plane import LoopbackControlPlane  # noqa: E402
@@ -28,14 +29,6 @@ REST_SECONDS = 10
 def memory_mib(pid, field="VmRSS"):
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith(field + ":"))
-
-
-def cpu_seconds(pid):
-    total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as stat:
-            total += int(stat.read().split()[0])
-    return total / 1e9
 
 
 @contextlib.contextmanager

@@ -7,20 +7,10 @@
 
 import json
 import os
-import subprocess
 
-from .mesh import REPOSITORY
+from .bench_process import BenchProcess
 
 IDENTITY = "spiffe://cluster.local/ns/bench/sa/agent"
-
-
-def bench_path():
-    """Where discovery_bench was built: below $BYRNIE_BIN, or below bazel-bin."""
-    root = os.environ.get("BYRNIE_BIN", os.path.join(REPOSITORY, "bazel-bin"))
-    for path in (os.path.join(root, "test/bench/discovery_bench"), os.path.join(root, "discovery_bench")):
-        if os.path.exists(path):
-            return path
-    raise FileNotFoundError(f"discovery_bench is not below {root}; build it with: bazel build //test/bench:discovery_bench")
 
 
 def workload(number):
@@ -50,57 +40,26 @@ def write_registry(path, workloads):
     return os.path.getsize(path)
 
 
-class DiscoveryLoad:
+class DiscoveryLoad(BenchProcess):
     """Runs test/bench/discovery_bench against a LoopbackControlPlane. See the module's comment."""
 
     def __init__(self, plane, streams, everything=False):
         identity = plane.issue(IDENTITY)
         self.streams = streams
-        self._errors = open(plane.path("bench.log"), "w+", encoding="utf-8")
-        self._process = subprocess.Popen(
-            [bench_path(), f"--target=127.0.0.1:{plane.port}",
+        super().__init__(
+            "discovery_bench",
+            [f"--target=127.0.0.1:{plane.port}",
              f"--trust_domain={plane.trust_domain}", f"--bundle={plane.path('bundle.pem')}",
              f"--cert={plane.write_secret('bench.pem', identity.chain.decode())}",
              f"--key={plane.write_secret('bench.key', identity.key.decode())}",
              f"--token={plane.path('operator.token')}", f"--streams={streams}", f"--everything={str(everything).lower()}"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True)
+            plane.path("bench.log"))
         try:
-            self.opened = self._answer()
+            self.opened = self.answer()
         except BaseException:
             self.close()
             raise
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def _answer(self):
-        line = self._process.stdout.readline()
-        if not line:
-            self._process.wait(30)
-            self._errors.seek(0)
-            raise AssertionError(f"discovery_bench ended with {self._process.returncode}: {self._errors.read()[-2000:]}")
-        return json.loads(line)
-
-    @property
-    def pid(self):
-        return self._process.pid
-
     def round(self):
         """Changes one workload that all follow, and says when they had it."""
-        self._process.stdin.write("round\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def close(self):
-        if self._process.poll() is None:
-            try:
-                self._process.stdin.close()
-                self._process.wait(30)
-            except (OSError, subprocess.TimeoutExpired):
-                self._process.kill()
-                self._process.wait()
-        self._process.stdout.close()
-        self._errors.close()
+        return self.ask("round")
