@@ -25,6 +25,10 @@ class DirectMtls::Opening final : public TunnelPool::Request {
     deferred_->Schedule();
   }
 
+  bool WaitsForHandshake() const override {
+    return attempt_ != nullptr && attempt_->WaitsForPeer();
+  }
+
  private:
   // The next attempt or the end, outside of everybody's call.
   void Act() {

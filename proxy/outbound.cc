@@ -1,5 +1,6 @@
 #include "proxy/outbound.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -188,12 +189,13 @@ void OutboundConnection::Try(RouteDecision decision) {
   decision_ = std::move(decision);
   set_attempts(++attempts_);
   set_destination(decision_.endpoint);
+  const ProxyConfig& config = *context()->config;
   if (setup_timer_ == nullptr) {
-    const ProxyConfig& config = *context()->config;
-    setup_timer_ = loop()->NewTimer([this] { OnSetupTimeout(); });
+    setup_timer_ = loop()->NewTimer([this] { OnSetupTimer(); });
     // The connection and handshake, then the far proxy's connection to its application.
-    setup_timer_->Schedule(2 * config.connect_timeout + config.handshake_timeout);
+    setup_ends_ = loop()->Now() + 2 * config.connect_timeout + config.handshake_timeout;
   }
+  setup_timer_->Schedule(std::min(config.endpoint_patience, setup_ends_ - loop()->Now()));
   switch (decision_.kind) {
     case RouteDecision::Kind::kPlaintext:
       DialPlain();
@@ -246,6 +248,34 @@ HeaderList OutboundConnection::HeadersFor(const RouteDecision& decision) {
                         {"traceparent", MakeTraceParent(trace)}};
   if (!context()->baggage.empty()) headers.emplace_back("baggage", context()->baggage);
   return headers;
+}
+
+void OutboundConnection::OnSetupTimer() {
+  if (loop()->Now() >= setup_ends_) {
+    OnSetupTimeout();
+    return;
+  }
+  if (!BetterElsewhere()) {
+    setup_timer_->Schedule(setup_ends_ - loop()->Now());
+    return;
+  }
+  request_.reset();
+  attempt_.reset();
+  OnAttemptFailed(absl::DeadlineExceededError(
+                      absl::StrCat(decision_.endpoint.ToString(), " took longer than ",
+                                   absl::FormatDuration(context()->config->endpoint_patience),
+                                   " for the connection and the handshake, and there are others")),
+                  access_reason::kConnectTimeout);
+}
+
+bool OutboundConnection::BetterElsewhere() {
+  if (decision_.service.empty() || attempts_ >= context()->config->connect_attempts) return false;
+  // A peer that is there is waited for, and so is this proxy's own signer.
+  if (attempt_ == nullptr && (request_ == nullptr || !request_->WaitsForHandshake())) return false;
+  tried_.push_back(decision_.endpoint);
+  const RouteDecision next = Decide();
+  tried_.pop_back();
+  return CanBeDialled(next) && !context()->outliers->Ejected(next.endpoint);
 }
 
 void OutboundConnection::OnSetupTimeout() {
@@ -354,6 +384,13 @@ void OutboundConnection::RetryOrRefuse() {
         return;
       }
     }
+  }
+  if (failure_reason_ == tunnel_reason::kPeerSilent && !std::exchange(tried_anew_, true)) {
+    // Nobody else is left. It may be that tunnel alone that leads nowhere any more, because a
+    // device on the way has forgotten it: another one shows.
+    set_last_failure(absl::StrCat(failure_reason_, ": ", failure_.message()));
+    Try(RouteDecision(decision_));
+    return;
   }
   Refuse(absl::IsPermissionDenied(failure_) ? Result::kDenied : Result::kFailed, failure_reason_,
          std::string(failure_.message()));

@@ -23,9 +23,11 @@ namespace byrnie {
 //
 // An endpoint of a service that cannot be connected to is replaced by another one, within
 // --connect_attempts and one deadline for all; nothing the application has sent is read before an
-// attempt has succeeded. A peer that refuses by policy has decided for its service: nobody else is
-// asked. One that proves another identity than known makes the control plane be asked about its
-// address, once, and the answer be tried.
+// attempt has succeeded. One that leaves the connection, the handshake or a PING unanswered for
+// ProxyConfig::endpoint_patience is left for another one, where there is one; one that answers, and
+// takes its time for the application's connection, is waited for. A peer that refuses by policy has
+// decided for its service: nobody else is asked. One that proves another identity than known makes
+// the control plane be asked about its address, once, and the answer be tried.
 class OutboundConnection final : public Connection {
  public:
   // `original_destination` is what the kernel says of `app`'s socket.
@@ -57,7 +59,11 @@ class OutboundConnection final : public Connection {
   // Tries somebody else, or ends the connection for the failure of the present attempt.
   void RetryOrRefuse();
   void OnRefreshed(Resolver::Outcome outcome);
+  // The attempt's share of the time is over, or all of it.
+  void OnSetupTimer();
   void OnSetupTimeout();
+  // The present attempt waits for its endpoint's first word, and there is a better one to try.
+  bool BetterElsewhere();
 
   std::unique_ptr<TcpStream> app_;
   absl::StatusOr<SocketAddress> kernel_destination_;
@@ -74,8 +80,11 @@ class OutboundConnection final : public Connection {
   Refresh refresh_ = Refresh::kNotYet;
   std::unique_ptr<TunnelPool::Request> request_;
   std::unique_ptr<TcpStream::Attempt> attempt_;
-  // Of all attempts together.
+  // At the end of the attempt's share, then at setup_ends_, which is of all attempts together.
   std::unique_ptr<EventLoop::Timer> setup_timer_;
+  absl::Duration setup_ends_;
+  // The last endpoint is being tried again, on another tunnel than one that was silent.
+  bool tried_anew_ = false;
 };
 
 }  // namespace byrnie

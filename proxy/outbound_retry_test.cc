@@ -17,6 +17,7 @@
 #include "byrnie/link/v1/link.pb.h"
 #include "common/http2/connect_session.h"
 #include "common/net/testing/memory_stream_pair.h"
+#include "common/net/testing/valve.h"
 #include "common/tls/handshake_fault.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -24,6 +25,7 @@
 #include "proxy/outbound.h"
 #include "proxy/routing_table_builder.h"
 #include "proxy/testing/data_path.h"
+#include "proxy/tunnel_reason.h"
 
 namespace byrnie {
 namespace {
@@ -76,6 +78,8 @@ class ScriptedDialer final : public TunnelDialer {
                                 Callback done) override {
     dialled.push_back(target.address.ip().ToString());
     auto attempt = std::make_unique<DeferredAttempt>();
+    attempt->dialer = this;
+    if (hanging.count(dialled.back()) > 0) return attempt;
     attempt->deferred = loop_->NewDeferred(
         [this, target, done = std::move(done)]() mutable { Complete(target, std::move(done)); });
     attempt->deferred->Schedule();
@@ -85,11 +89,19 @@ class ScriptedDialer final : public TunnelDialer {
   std::map<std::string, absl::Status> failures;
   std::map<std::string, int> answers;
   std::map<std::string, std::string> accounts;
+  // These accept the connection and say nothing more, for want of the peer or of our own signer.
+  std::set<std::string> hanging;
+  bool waits_for_peer = true;
+  // Tunnels made while it is set, and whether they are silent.
+  bool freezable = false;
+  std::map<std::string, bool> frozen;
   std::vector<std::string> dialled;
   std::vector<std::unique_ptr<FakePeer>> peers;
 
  private:
   struct DeferredAttempt : Attempt {
+    bool WaitsForPeer() const override { return dialer->waits_for_peer; }
+    const ScriptedDialer* dialer;
     std::unique_ptr<EventLoop::Deferred> deferred;
   };
   void Complete(const TunnelTarget& target, Callback done) {
@@ -102,7 +114,9 @@ class ScriptedDialer final : public TunnelDialer {
     MemoryStreamPair pair(loop_);
     peers.push_back(
         std::make_unique<FakePeer>(loop_, pair.TakeB(), answers.count(ip) > 0 ? answers[ip] : 200));
-    done(Transport{pair.TakeA(), VerifiedSvid{id, absl::InfiniteFuture()}, {}, {}});
+    std::unique_ptr<ByteStream> stream = pair.TakeA();
+    if (freezable) stream = std::make_unique<Valve>(std::move(stream), &frozen[ip]);
+    done(Transport{std::move(stream), VerifiedSvid{id, absl::InfiniteFuture()}, {}, {}});
   }
 
   ManualEventLoop* const loop_;
@@ -291,6 +305,137 @@ TEST_F(OutboundRetryTest, ReadsNothingOfTheApplicationBeforeTheAnswer) {
   scripted_.peers.back()->streams.back()->Accept();
   loop_.RunUntilIdle();
   EXPECT_TRUE(Carried());
+}
+
+// Endpoints that freeze, each behind a tunnel that is open.
+class OutboundSilenceTest : public OutboundRetryTest {
+ protected:
+  OutboundSilenceTest() {
+    scripted_.freezable = true;
+    for (int i = 1; i <= 3; ++i) {
+      Connect(absl::StrCat("10.0.0.", i, ":8080").c_str());
+      EXPECT_TRUE(Carried());
+    }
+    scripted_.freezable = false;
+    EndAndTakeLog();
+    scripted_.dialled.clear();
+  }
+  // Until one has come upon a silent endpoint; whether it is waiting.
+  bool ConnectToASilentOne() {
+    for (int i = 0; i < 50; ++i) {
+      Connect("10.96.0.1:80");
+      if (!Carried()) return true;
+      registry_.AbortAll(access_reason::kDrained, "");
+      loop_.RunUntilIdle();
+    }
+    return false;
+  }
+};
+
+TEST_F(OutboundSilenceTest, ASilentEndpointIsLeftForAnotherAfterThreeSecondsAndEjected) {
+  scripted_.frozen["10.0.0.1"] = true;
+  ASSERT_TRUE(ConnectToASilentOne());
+  loop_.AdvanceTime(absl::Seconds(2.9));
+  EXPECT_FALSE(Carried());
+  loop_.AdvanceTime(absl::Seconds(0.2));
+  EXPECT_TRUE(Carried());
+  EXPECT_TRUE(outliers_.Ejected(*SocketAddress::Parse("10.0.0.1:8080")));
+  EXPECT_THAT(scripted_.dialled, IsEmpty());
+  EXPECT_THAT(EndAndTakeLog(),
+              AllOf(HasSubstr("\"attempts\":2"),
+                    HasSubstr("\"last_failure\":\"peer-silent: the peer has been silent for 3s")));
+  // Others come upon it no more.
+  for (int i = 0; i < 30; ++i) {
+    Connect("10.96.0.1:80");
+    EXPECT_TRUE(Carried());
+    registry_.AbortAll(access_reason::kDrained, "");
+    loop_.RunUntilIdle();
+  }
+}
+
+TEST_F(OutboundSilenceTest, WhereAllAreSilentTheEndSaysSoWithinTheTimeForAll) {
+  for (int i = 1; i <= 3; ++i) {
+    scripted_.frozen[absl::StrCat("10.0.0.", i)] = true;
+    scripted_.hanging.insert(absl::StrCat("10.0.0.", i));
+  }
+  Connect("10.96.0.1:80");
+  loop_.AdvanceTime(absl::Seconds(24.9));
+  EXPECT_EQ(registry_.size(), 1u);
+  loop_.AdvanceTime(absl::Seconds(0.2));
+  EXPECT_EQ(registry_.size(), 0u);
+  EXPECT_THAT(TakeLog(),
+              AllOf(HasSubstr("\"reason\":\"connect-timeout\""),
+                    HasSubstr("\"last_failure\":\"peer-silent: "), HasSubstr("\"attempts\":4")));
+}
+
+TEST_F(OutboundSilenceTest, AnOnlyEndpointIsTriedOnceMoreOnANewTunnel) {
+  scripted_.frozen["10.0.0.1"] = true;
+  Connect("10.0.0.1:8080");
+  loop_.AdvanceTime(absl::Seconds(3.1));
+  EXPECT_TRUE(Carried());
+  EXPECT_THAT(scripted_.dialled, ElementsAre("10.0.0.1"));
+  EXPECT_THAT(EndAndTakeLog(), HasSubstr("\"last_failure\":\"peer-silent: "));
+}
+
+TEST_F(OutboundSilenceTest, APeerWhoseApplicationIsSlowIsWaitedFor) {
+  for (int i = 1; i <= 3; ++i) scripted_.answers[absl::StrCat("10.0.0.", i)] = 0;
+  tunnels_.SetPolicyEpoch(2);  // New tunnels.
+  loop_.RunUntilIdle();
+  Connect("10.96.0.1:80");
+  loop_.AdvanceTime(absl::Seconds(24));
+  EXPECT_EQ(metrics_.connect_retries->value(), 0u);
+  scripted_.peers.back()->streams.back()->Accept();
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(Carried());
+}
+
+TEST_F(OutboundRetryTest, AnEndpointThatDoesNotShakeHandsIsLeftForAnotherAfterItsShare) {
+  scripted_.hanging = {"10.0.0.1", "10.0.0.2"};
+  bool waited = false;
+  for (int i = 0; i < 50 && !waited; ++i) {
+    Connect("10.96.0.1:80");
+    waited = !Carried();
+  }
+  ASSERT_TRUE(waited);
+  loop_.AdvanceTime(absl::Seconds(6.1));
+  EXPECT_TRUE(Carried());
+  EXPECT_FALSE(outliers_.View().empty());
+  EXPECT_THAT(EndAndTakeLog(), HasSubstr("took longer than 3s for the connection"));
+}
+
+TEST_F(OutboundRetryTest, AnEndpointIsNotLeftForOneThatFailedAMomentAgo) {
+  for (int i = 2; i <= 3; ++i) {
+    outliers_.OnFailure(*SocketAddress::Parse(absl::StrCat("10.0.0.", i, ":8080")));
+  }
+  scripted_.hanging = {"10.0.0.1", "10.0.0.2", "10.0.0.3"};
+  Connect("10.96.0.1:80");
+  // Longer than the others are ejected for would be another matter.
+  for (int i = 2; i <= 3; ++i) {
+    loop_.AdvanceTime(absl::Seconds(1.4));
+    outliers_.OnFailure(*SocketAddress::Parse(absl::StrCat("10.0.0.", i, ":8080")));
+  }
+  loop_.AdvanceTime(absl::Seconds(0.3));
+  EXPECT_THAT(scripted_.dialled, ElementsAre("10.0.0.1"));
+}
+
+TEST_F(OutboundRetryTest, TheLastEndpointHasAllTheTimeThatIsLeft) {
+  scripted_.hanging = {"10.0.0.1", "10.0.0.2", "10.0.0.3"};
+  Connect("10.96.0.1:80");
+  loop_.AdvanceTime(absl::Seconds(24.9));
+  EXPECT_EQ(registry_.size(), 1u);
+  EXPECT_THAT(scripted_.dialled, SizeIs(3));
+  loop_.AdvanceTime(absl::Seconds(0.2));
+  EXPECT_EQ(registry_.size(), 0u);
+  EXPECT_THAT(TakeLog(), HasSubstr("\"connect-timeout\""));
+}
+
+TEST_F(OutboundRetryTest, WhatWaitsForOurOwnSignerIsNobodysFault) {
+  scripted_.hanging = {"10.0.0.1", "10.0.0.2", "10.0.0.3"};
+  scripted_.waits_for_peer = false;
+  Connect("10.96.0.1:80");
+  loop_.AdvanceTime(absl::Seconds(24.9));
+  EXPECT_THAT(scripted_.dialled, SizeIs(1));
+  EXPECT_THAT(outliers_.View(), IsEmpty());
 }
 
 TEST_F(OutboundRetryTest, OneDeadlineHoldsForAllAttempts) {

@@ -42,6 +42,9 @@ struct ProxyConfig {
   bool passthrough_on_lookup_failure = false;
   // Endpoints of a service that one connection may try. At least 1.
   int connect_attempts = 3;
+  // How long one of them may leave the connection, the handshake or a PING unanswered before
+  // another is tried.
+  absl::Duration endpoint_patience = absl::Seconds(3);
   absl::Duration resolve_timeout = absl::Seconds(2);
   absl::Duration connect_timeout = absl::Seconds(10);
   absl::Duration handshake_timeout = absl::Seconds(5);

@@ -61,6 +61,7 @@ constexpr absl::string_view kReasons[] = {
     tunnel_reason::kHandshakeLimit,
     tunnel_reason::kTunnelLimit,
     tunnel_reason::kStreamLimit,
+    tunnel_reason::kPeerSilent,
 };
 
 }  // namespace

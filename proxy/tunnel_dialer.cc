@@ -28,6 +28,8 @@ class TlsAttempt final : public TunnelDialer::Attempt {
                                      });
   }
 
+  bool WaitsForPeer() const override { return tls_ == nullptr || !tls_->waits_for_signer(); }
+
  private:
   void OnConnected(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
     if (!stream.ok()) {

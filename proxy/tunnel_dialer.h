@@ -44,6 +44,8 @@ class TunnelDialer {
   class Attempt {
    public:
     virtual ~Attempt() = default;
+    // It is the other end that keeps it waiting, not this proxy's signer.
+    virtual bool WaitsForPeer() const { return true; }
   };
   using Callback = absl::AnyInvocable<void(absl::StatusOr<Transport>)>;
 

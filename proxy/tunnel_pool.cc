@@ -34,6 +34,10 @@ absl::Status Refusal(absl::StatusCode code, int http_status, const HeaderList& h
   return status;
 }
 
+absl::Status PeerSilent(absl::string_view how) {
+  return WithReason(absl::UnavailableError(how), tunnel_reason::kPeerSilent);
+}
+
 }  // namespace
 
 std::string DenyReasonOf(const absl::Status& status) {
@@ -50,6 +54,8 @@ class TunnelPool::PendingRequest final : public Request {
         done_(std::move(done)),
         deferred_(pool->loop_->NewDeferred([this] { Deliver(); })) {}
   ~PendingRequest() override;
+
+  bool WaitsForHandshake() const override;
 
   const TunnelTarget& target() const { return target_; }
   void set_tunnel(Tunnel* tunnel, bool fresh) {
@@ -117,6 +123,10 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   ConnectSession* session() { return session_.get(); }
   bool connecting() const { return state_ == State::kConnecting; }
   bool open() const { return state_ == State::kOpen; }
+  bool silent() const { return state_ == State::kOpen && session_->silent(); }
+  bool WaitsForPeer() const {
+    return state_ == State::kConnecting && attempt_ != nullptr && attempt_->WaitsForPeer();
+  }
   // Takes a stream. `peer_limit` is what is known of the peer: this tunnel may
   // not have been told yet.
   bool usable(size_t peer_limit) const { return bulk_streams_ == 0 && has_room(peer_limit); }
@@ -344,7 +354,10 @@ TunnelPool::TunnelView TunnelPool::Tunnel::View() const {
       view.state = "connecting";
       break;
     case State::kOpen:
-      view.state = draining_ ? "draining" : bulk_streams_ > 0 ? "bulk" : "open";
+      view.state = draining_            ? "draining"
+                   : session_->silent() ? "silent"
+                   : bulk_streams_ > 0  ? "bulk"
+                                        : "open";
       break;
     case State::kClosing:
     case State::kClosed:
@@ -354,6 +367,10 @@ TunnelPool::TunnelView TunnelPool::Tunnel::View() const {
   view.streams = streams();
   view.age = pool_->loop_->Now() - created_;
   return view;
+}
+
+bool TunnelPool::PendingRequest::WaitsForHandshake() const {
+  return tunnel_ != nullptr && tunnel_->WaitsForPeer();
 }
 
 TunnelPool::PendingRequest::~PendingRequest() {
@@ -388,7 +405,10 @@ void TunnelPool::PendingRequest::StartStream() {
 void TunnelPool::PendingRequest::OnResponse(absl::Status status, int http_status,
                                             const HeaderList& headers) {
   if (!status.ok()) {
-    if (http_status == 0) {
+    if (absl::IsDeadlineExceeded(status) && tunnel_->silent()) {
+      // A new tunnel to the same peer would hardly do better, and whoever asks may know another.
+      Fail(PeerSilent(status.message()));
+    } else if (http_status == 0) {
       // No answer: the tunnel broke, or the peer refused the stream unprocessed
       // (RFC 9113 section 8.7).
       Retry(std::move(status), /*handshaking=*/false);
@@ -508,6 +528,9 @@ absl::StatusOr<TunnelPool::Tunnel*> TunnelPool::TunnelFor(const TunnelTarget& ta
   if (siblings != usable_.end() && siblings->second.size() >= options_.max_tunnels_per_key) {
     Tunnel* const shared = FindShared(siblings->second);
     if (shared != nullptr) return shared;
+    for (const Tunnel* tunnel : siblings->second) {
+      if (tunnel->silent()) return PeerSilent("tunnels to the peer are silent, the others full");
+    }
     return WithReason(absl::ResourceExhaustedError(
                           absl::StrCat("all ", options_.max_tunnels_per_key, " tunnels to ",
                                        target.address.ToString(), " are full")),

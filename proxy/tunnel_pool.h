@@ -38,7 +38,8 @@ std::string DenyReasonOf(const absl::Status& status);
 // Two connections share a tunnel only where the peer's address, the identities
 // allowed there, this proxy's identity generation and the policy epoch are the
 // same. A tunnel takes a bounded number of streams, none while one of them is
-// bulk, and none after its identity or epoch was replaced.
+// bulk or its peer is silent, and none after its identity or epoch was
+// replaced.
 //
 // Bounded: past `max_tunnels_per_key` streams share whatever tunnels there are,
 // also with bulk ones, and are refused when those are full; past `max_tunnels`
@@ -82,7 +83,9 @@ class TunnelPool {
   // Runs once, in a later turn: FailedPrecondition without a valid identity;
   // PermissionDenied when the peer's proxy refused; ResourceExhausted, with a
   // reason of tunnel_reason (see ReasonOf), past a limit; what
-  // TunnelDialer::Dial says; Unavailable for the rest. May destroy the request.
+  // TunnelDialer::Dial says; Unavailable for the rest, with the reason
+  // kPeerSilent where the peer said nothing on an open tunnel: another request
+  // to it takes another tunnel. May destroy the request.
   using Callback = absl::AnyInvocable<void(absl::StatusOr<Opened>)>;
 
   // A question under way; destroying it abandons it and the callback does not
@@ -90,6 +93,9 @@ class TunnelPool {
   class Request {
    public:
     virtual ~Request() = default;
+    // There is no connection to the peer yet, and it is the peer that keeps it waiting. The
+    // connection under way is not lost by abandoning the request: others may use it.
+    virtual bool WaitsForHandshake() const = 0;
   };
 
   // For the admin page.

@@ -13,6 +13,7 @@
 #include "common/identity/spiffe_id.h"
 #include "common/net/socket_address.h"
 #include "common/net/testing/memory_stream_pair.h"
+#include "common/net/testing/valve.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/tunnel_dialer.h"
@@ -79,6 +80,10 @@ class FakeDialer final : public TunnelDialer {
   int reject_with = 0;
   uint32_t peer_limit = 200;
   absl::Time peer_not_after = absl::InfiniteFuture();
+  // Tunnels made while `freezable` say and hear nothing while `frozen`.
+  bool freezable = false;
+  bool frozen = false;
+  std::vector<Valve*> valves;  // Owned by the tunnels.
   std::vector<std::unique_ptr<FakePeer>> peers;
 
  private:
@@ -101,7 +106,13 @@ class FakeDialer final : public TunnelDialer {
     peers.push_back(std::make_unique<FakePeer>(loop_, pair.TakeB(), options));
     peers.back()->answer = answer;
     peers.back()->reject_with = reject_with;
-    done(Transport{pair.TakeA(), VerifiedSvid{Id("server"), peer_not_after}, {}, {}});
+    std::unique_ptr<ByteStream> stream = pair.TakeA();
+    if (freezable) {
+      auto valve = std::make_unique<Valve>(std::move(stream), &frozen);
+      valves.push_back(valve.get());
+      stream = std::move(valve);
+    }
+    done(Transport{std::move(stream), VerifiedSvid{Id("server"), peer_not_after}, {}, {}});
   }
 
   ManualEventLoop* const loop_;
@@ -476,6 +487,54 @@ TEST_F(TunnelPoolTest, AnErrorOnOneStreamCostsNoOther) {
   loop_.RunUntilIdle();
   EXPECT_FALSE(first->stream->error().ok());
   EXPECT_THAT(second->stream->error(), IsOk());
+}
+
+TEST_F(TunnelPoolTest, ASilentPeersRequestsAreReturnedAndItsTunnelTakesNoneUntilItIsHeard) {
+  dialer_.freezable = true;
+  Result* open = Open();
+  dialer_.frozen = true;
+  Result* waiting = Start();
+  loop_.AdvanceTime(absl::Seconds(3.1));
+  EXPECT_THAT(waiting->status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("silent")));
+  EXPECT_EQ(ReasonOf(waiting->status), tunnel_reason::kPeerSilent);
+  EXPECT_EQ(dialer_.dials, 1) << "whoever asked knows where to go now";
+  EXPECT_THAT(open->stream->error(), IsOk());
+  EXPECT_EQ(pool_->View()[0].state, "silent");
+  // Whoever asks anew gets a tunnel that may be better.
+  dialer_.freezable = false;
+  EXPECT_THAT(Open()->status, IsOk());
+  EXPECT_EQ(dialer_.dials, 2);
+  results_.back()->stream.reset();
+  dialer_.frozen = false;
+  dialer_.valves[0]->Thaw();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(pool_->View()[0].state, "open");
+  EXPECT_THAT(open->stream->error(), IsOk());
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(Open()->status, IsOk());
+  EXPECT_EQ(dialer_.dials, 2);
+  EXPECT_EQ(pool_->View()[0].streams, 3u);
+}
+
+TEST_F(TunnelPoolTest, PastTheTunnelsOfAKeyASilentPeerIsNotTakenForAFullOne) {
+  TunnelPool::Options options;
+  options.max_tunnels_per_key = 1;
+  Make(options);
+  dialer_.freezable = true;
+  Open();
+  dialer_.frozen = true;
+  Start();
+  loop_.AdvanceTime(absl::Seconds(3.1));
+  const absl::Status silent = Open()->status;
+  EXPECT_THAT(silent, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(ReasonOf(silent), tunnel_reason::kPeerSilent);
+}
+
+TEST_F(TunnelPoolTest, TellsWhetherAHandshakeIsWaitedFor) {
+  dialer_.answer = false;
+  Result* result = Start();
+  EXPECT_TRUE(result->request->WaitsForHandshake());
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(result->request->WaitsForHandshake());
 }
 
 TEST_F(TunnelPoolTest, ShowsItsTunnels) {

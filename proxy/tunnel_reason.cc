@@ -9,6 +9,7 @@ namespace {
 constexpr char kPayload[] = "byrnie/reason";
 // Those that errors carry.
 constexpr absl::string_view kCarried[] = {tunnel_reason::kTunnelLimit, tunnel_reason::kStreamLimit,
+                                          tunnel_reason::kPeerSilent,
                                           access_reason::kTooManySockets};
 
 }  // namespace

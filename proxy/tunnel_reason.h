@@ -24,6 +24,8 @@ inline constexpr absl::string_view kHandshakeLimit = "handshake-limit";
 inline constexpr absl::string_view kTunnelLimit = "tunnel-limit";
 // As many connections as may be are open through the tunnels with this peer.
 inline constexpr absl::string_view kStreamLimit = "stream-limit";
+// The peer said nothing on an open tunnel when it was asked.
+inline constexpr absl::string_view kPeerSilent = "peer-silent";
 }  // namespace tunnel_reason
 
 // An error that goes up with the reason that it is to be counted by.

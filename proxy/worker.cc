@@ -64,6 +64,8 @@ TunnelPool::Options PoolOptions(const ProxyConfig& config, ProcessCounts* counts
                                 BufferBudget* budget) {
   TunnelPool::Options options;
   options.session = SessionOptions(budget);
+  options.session.request_patience = config.endpoint_patience / 3;
+  options.session.silence = config.endpoint_patience;
   options.expiry = config.identity_expiry;
   // After a burst the tunnels that nobody needs hold most of the memory.
   options.idle_timeout = absl::Seconds(30);

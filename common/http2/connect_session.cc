@@ -26,7 +26,9 @@ ConnectSessionImpl::ConnectSessionImpl(EventLoop* loop, std::unique_ptr<ByteStre
       dispatch_(loop->NewDeferred([this] { Dispatch(); })),
       timer_(loop->NewTimer([this] { OnTimer(); })),
       output_use_(options.budget, kLeastOutputTarget),
-      liveness_(options.ping_interval, options.ping_timeout, loop->Now()),
+      liveness_(
+          {options.ping_interval, options.ping_timeout, options.request_patience, options.silence},
+          loop->Now()),
       abuse_(loop->Now()),
       idle_frames_(loop->Now(), AbuseGuard::kIdleFrameLimit) {
   http2_ = NewHttp2Session(role_, options_, this);
@@ -54,6 +56,7 @@ size_t ConnectSessionImpl::stream_limit() const {
 
 bool ConnectSessionImpl::CanOpenStream() const {
   if (server() || state_ != State::kOpen || draining_ || goaway_received_) return false;
+  if (liveness_.silent()) return false;
   return open_ < stream_limit() && nghttp2_session_check_request_allowed(http2_.get()) != 0;
 }
 
@@ -65,6 +68,7 @@ absl::StatusOr<std::unique_ptr<ConnectStream>> ConnectSessionImpl::OpenStream(
   if (draining_ || goaway_received_ || nghttp2_session_check_request_allowed(http2_.get()) == 0) {
     return absl::UnavailableError("the http/2 session takes no new streams");
   }
+  if (liveness_.silent()) return absl::DeadlineExceededError("the peer is silent");
   if (!CanOpenStream()) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the http/2 session has ", open_, " streams open, which is its limit"));
@@ -85,6 +89,7 @@ absl::StatusOr<std::unique_ptr<ConnectStream>> ConnectSessionImpl::OpenStream(
   stream->set_on_response(std::move(on_response));
   streams_[id] = stream.get();
   ++open_;
+  NoteRequest();
   Schedule();
   return std::unique_ptr<ConnectStream>(std::move(stream));
 }
@@ -213,7 +218,36 @@ void ConnectSessionImpl::BreakStreams(const absl::Status& status) {
 }
 
 void ConnectSessionImpl::ArmPing() {
-  if (liveness_.enabled() && state_ == State::kOpen) timer_->Schedule(liveness_.interval());
+  if (liveness_.enabled() && state_ == State::kOpen) timer_->Schedule(liveness_.next());
+}
+
+void ConnectSessionImpl::NoteRequest() {
+  // Between two words of the peer the timer is set once, so that the wait costs no request more.
+  if (liveness_.enabled() && liveness_.OnRequest(loop_->Now())) {
+    timer_->Schedule(liveness_.patience());
+  }
+}
+
+bool ConnectSessionImpl::Waiting() const {
+  if (server()) return false;
+  for (const auto& [id, stream] : streams_) {
+    if (!stream->answered() && !stream->closed()) return true;
+  }
+  return false;
+}
+
+void ConnectSessionImpl::FailWaiting(absl::Duration silent) {
+  if (server()) return;
+  const absl::Status status = absl::DeadlineExceededError(
+      absl::StrCat("the peer has been silent for ",
+                   absl::FormatDuration(absl::Trunc(silent, absl::Milliseconds(100))),
+                   ", and did not answer a PING"));
+  for (const auto& [id, stream] : streams_) {
+    if (stream->answered() || stream->closed()) continue;
+    // Nothing was written to it yet. The peer hears of it should it wake up.
+    stream->OnClosed(status);
+    SubmitReset(id, NGHTTP2_CANCEL);
+  }
 }
 
 void ConnectSessionImpl::OnTimer() {
@@ -222,8 +256,10 @@ void ConnectSessionImpl::OnTimer() {
     Fail(end_status_);
     return;
   }
+  // What came while this process itself did not run counts.
+  if (state_ == State::kOpen && liveness_.asked()) ReadTransport();
   if (state_ != State::kOpen) return;
-  const Liveness::Look look = liveness_.OnTimer(loop_->Now());
+  const Liveness::Look look = liveness_.OnTimer(loop_->Now(), Waiting());
   switch (look.verdict) {
     case Liveness::Verdict::kWait:
       timer_->Schedule(look.next);
@@ -232,6 +268,10 @@ void ConnectSessionImpl::OnTimer() {
       nghttp2_submit_ping(http2_.get(), NGHTTP2_FLAG_NONE, kLivenessPing);
       timer_->Schedule(look.next);
       Schedule();
+      break;
+    case Liveness::Verdict::kSilent:
+      timer_->Schedule(look.next);
+      FailWaiting(look.silent);
       break;
     case Liveness::Verdict::kDead:
       Fail(absl::UnavailableError(absl::StrCat(

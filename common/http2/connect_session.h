@@ -51,8 +51,12 @@ class ConnectStream : public ByteStream {
 // one slow reader never stalls another stream. A window begins small, grows while the peer uses all
 // of it, the reader keeps up and the budget has room, and is not given back whole when the budget
 // is short; `least_window` of it always is. A writer is told kWouldBlock past 64 KiB unsent per
-// stream, or less when the budget is short. A PING every `ping_interval` without traffic; no answer
-// in `ping_timeout` breaks the session.
+// stream, or less when the budget is short.
+//
+// Liveness: a PING every `ping_interval` without traffic, or once a request has waited for
+// `request_patience` without a word of the peer; nothing heard for `ping_timeout` after it breaks
+// the session. Before that, after `silence` without a word, requests that are not answered end, and
+// no new one is made until the peer is heard; open streams stay.
 class ConnectSession {
  public:
   struct Options {
@@ -64,6 +68,8 @@ class ConnectSession {
     uint32_t max_header_list_size = 16 * 1024;
     absl::Duration ping_interval = absl::Seconds(10);
     absl::Duration ping_timeout = absl::Seconds(20);
+    absl::Duration request_patience = absl::Seconds(1);
+    absl::Duration silence = absl::Seconds(3);
     // Of the streams' and the session's buffers. Outlives the session and its streams; null: no
     // limit.
     BufferBudget* budget = nullptr;
@@ -86,9 +92,10 @@ class ConnectSession {
   };
 
   // Client: the answer to OpenStream: OK for 2xx; PermissionDenied for 401 and 403, InvalidArgument
-  // for 400, Unavailable for 503, others and a broken session; Aborted, with an `http_status` of 0,
+  // for 400, Unavailable for 503, others and a broken session; with an `http_status` of 0 Aborted
   // when the peer says that it did not process the request (REFUSED_STREAM, or a GOAWAY that names
-  // an earlier stream as the last): it may be made again elsewhere. `headers` are the answer's.
+  // an earlier stream as the last), and DeadlineExceeded when it is silent: it may be made again
+  // elsewhere, because no byte of the stream has left. `headers` are the answer's.
   // Runs once, in a later turn; not after the stream has been destroyed.
   using ResponseCallback =
       absl::AnyInvocable<void(absl::Status status, int http_status, const HeaderList& headers)>;
@@ -102,11 +109,13 @@ class ConnectSession {
   virtual ~ConnectSession() = default;
 
   // Client: opens a stream. ResourceExhausted at the peer's stream limit, Unavailable after GOAWAY
-  // or the end.
+  // or the end, DeadlineExceeded while the peer is silent.
   virtual absl::StatusOr<std::unique_ptr<ConnectStream>> OpenStream(
       const ConnectRequest& request, ResponseCallback on_response) = 0;
   // True while OpenStream would succeed.
   virtual bool CanOpenStream() const = 0;
+  // Client: nothing has been heard for Options::silence though it was asked.
+  virtual bool silent() const = 0;
   virtual size_t open_streams() const = 0;
   // How many may be open at once: our limit, and for a client also what the peer has said by now.
   virtual size_t stream_limit() const = 0;

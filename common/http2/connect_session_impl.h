@@ -42,6 +42,7 @@ class ConnectSessionImpl final : public ConnectSession,
   absl::StatusOr<std::unique_ptr<ConnectStream>> OpenStream(const ConnectRequest& request,
                                                             ResponseCallback on_response) override;
   bool CanOpenStream() const override;
+  bool silent() const override { return liveness_.silent(); }
   size_t open_streams() const override { return open_; }
   size_t stream_limit() const override;
   void Drain() override;
@@ -114,6 +115,10 @@ class ConnectSessionImpl final : public ConnectSession,
   bool DispatchUpcalls();
   void OnTimer();
   void ArmPing();
+  // The peer is asked for more than a PING's answer.
+  void NoteRequest();
+  bool Waiting() const;
+  void FailWaiting(absl::Duration silent);
   void BeginClose(const absl::Status& status);
   void Fail(const absl::Status& status);
   void BreakStreams(const absl::Status& status);

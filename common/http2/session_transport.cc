@@ -50,7 +50,7 @@ void ConnectSessionImpl::ReadTransport() {
     }
     if (result.bytes > 0) {
       moved += result.bytes;
-      liveness_.OnHeard(loop_->Now());
+      if (liveness_.OnHeard(loop_->Now())) streams_changed_ = true;
       Feed(absl::MakeConstSpan(buffer, result.bytes));
     }
     if (result.status == IoStatus::kWouldBlock) break;

@@ -408,6 +408,7 @@ const CertificateChain& TlsStream::peer_chain() const {
 const TlsSessionInfo& TlsStream::session() const { return impl_->session(); }
 const TlsContext& TlsStream::context() const { return impl_->context(); }
 const ByteStream& TlsStream::transport() const { return impl_->transport(); }
+bool TlsStream::waits_for_signer() const { return impl_->waits_for_signer(); }
 size_t TlsStream::buffered_bytes() const { return impl_->buffered_bytes(); }
 
 }  // namespace byrnie

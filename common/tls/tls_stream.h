@@ -75,6 +75,9 @@ class TlsStream final : public ByteStream {
   // during the handshake, and nothing once the stream has been ended or broken.
   void DenyAccess();
 
+  // The handshake stands still for want of our own signature, not of the peer.
+  bool waits_for_signer() const;
+
   // Valid once the handshake is done.
   const VerifiedSvid& peer() const;
   // The certificates that prove it, as the peer sent them, leaf first, for judging it again when

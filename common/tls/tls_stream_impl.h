@@ -70,6 +70,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   const TlsSessionInfo& session() const { return session_; }
   const TlsContext& context() const { return *context_; }
   const ByteStream& transport() const { return *transport_; }
+  bool waits_for_signer() const { return pending_sign_ != nullptr; }
   size_t buffered_bytes() const { return ciphertext_.allocated(); }
   // Tells the budget what the stream holds now.
   void AccountBuffers() {

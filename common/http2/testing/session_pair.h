@@ -13,6 +13,7 @@
 #include "common/http2/connect_session.h"
 #include "common/net/byte_stream.h"
 #include "common/net/testing/memory_stream_pair.h"
+#include "common/net/testing/valve.h"
 #include "gtest/gtest.h"
 
 namespace byrnie {
@@ -84,46 +85,6 @@ class Talker final : public ByteStream::Observer {
   bool write_error = false;
   int readable = 0;
   int writable = 0;
-};
-
-// A transport that can be frozen: as if the network had gone, no byte moves and no edge comes.
-class Valve final : public ByteStream, private ByteStream::Observer {
- public:
-  Valve(std::unique_ptr<ByteStream> inner, const bool* frozen)
-      : inner_(std::move(inner)), frozen_(frozen) {
-    inner_->SetObserver(this);
-  }
-  void SetObserver(ByteStream::Observer* observer) override {
-    observer_ = observer;
-    inner_->SetObserver(this);
-  }
-  IoResult Read(absl::Span<uint8_t> buffer) override {
-    return *frozen_ ? IoResult{0, IoStatus::kWouldBlock} : inner_->Read(buffer);
-  }
-  IoResult Write(absl::Span<const uint8_t> data) override {
-    return *frozen_ ? IoResult{0, IoStatus::kWouldBlock} : inner_->Write(data);
-  }
-  void ShutdownWrite() override { inner_->ShutdownWrite(); }
-  void Reset() override { inner_->Reset(); }
-  bool Flushed() const override { return inner_->Flushed(); }
-  absl::Status error() const override { return inner_->error(); }
-  // The edges of a network that moves again.
-  void Thaw() {
-    OnReadable();
-    OnWritable();
-  }
-
- private:
-  void OnReadable() override {
-    if (observer_ != nullptr && !*frozen_) observer_->OnReadable();
-  }
-  void OnWritable() override {
-    if (observer_ != nullptr && !*frozen_) observer_->OnWritable();
-  }
-
-  std::unique_ptr<ByteStream> inner_;
-  const bool* const frozen_;
-  ByteStream::Observer* observer_ = nullptr;
 };
 
 struct Answer {
