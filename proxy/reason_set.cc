@@ -62,6 +62,8 @@ constexpr absl::string_view kReasons[] = {
     tunnel_reason::kTunnelLimit,
     tunnel_reason::kStreamLimit,
     tunnel_reason::kPeerSilent,
+    tunnel_reason::kTunnelProtocol,
+    tunnel_reason::kTunnelFlood,
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/http2/peer_fault.h"
 #include "common/tls/tls_stream.h"
 #include "proxy/access_record.h"
 #include "proxy/access_report.h"
@@ -199,9 +200,34 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
     connection->set_claims(ReadClaims(request.headers));
     server_->context_->registry->Add(std::move(connection));
   }
+  void OnBadRequest(std::unique_ptr<ConnectStream> stream, int http_status,
+                    const absl::Status& why) override {
+    const bool past_limit = absl::IsResourceExhausted(why);
+    const absl::string_view reason =
+        past_limit ? tunnel_reason::kStreamLimit : access_reason::kBadConnectRequest;
+    if (stream != nullptr) stream->Reject(http_status, {{kDenyReasonHeader, std::string(reason)}});
+    server_->LogRefused(source_, local_,
+                        past_limit ? AccessRecord::Result::kFailed : AccessRecord::Result::kDenied,
+                        reason, std::string(why.message()), absl::ZeroDuration(), &peer_->peer.id);
+  }
   void OnGoaway() override {}
   void OnStreamsChanged() override { idle_since_ = server_->context_->loop->Now(); }
-  void OnSessionClosed(const absl::Status&) override { Finish(); }
+  void OnSessionClosed(const absl::Status& status) override {
+    LogFault(status);
+    Finish();
+  }
+  // A tunnel that was ended for what its peer did has one line for itself, beside those of its
+  // connections.
+  void LogFault(const absl::Status& status) {
+    const PeerFault fault = PeerFaultOf(status);
+    if (fault == PeerFault::kNone) return;
+    server_->LogRefused(
+        source_, local_, AccessRecord::Result::kDenied,
+        fault == PeerFault::kFlood ? tunnel_reason::kTunnelFlood : tunnel_reason::kTunnelProtocol,
+        absl::StrCat("the tunnel was ended: ", status.message(),
+                     "; update the proxy at source, or find out what runs there"),
+        absl::ZeroDuration(), &peer_->peer.id);
+  }
   void OnTimer() {
     if (state_ == State::kClosing) {
       Finish();

@@ -21,6 +21,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
+#include "proxy/reason_set.h"
 #include "proxy/testing/data_path.h"
 #include "proxy/tunnel_pool.h"
 #include "proxy/tunnel_reason.h"
@@ -82,7 +83,8 @@ class TunnelServerTest : public DataPathTest {
     EXPECT_TRUE(loop_.RunUntil([&] { return accepted_ > before; }));
     return sockets_.back().get();
   }
-  Peer* Handshake(int host = 1, const char* path = "/ns/demo/sa/client") {
+  // `raw`: what is sent over TLS is the test's own.
+  Peer* Handshake(int host = 1, const char* path = "/ns/demo/sa/client", bool raw = false) {
     UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     Bind(fd.get(), host);
     fcntl(fd.get(), F_SETFL, O_NONBLOCK);
@@ -94,9 +96,9 @@ class TunnelServerTest : public DataPathTest {
     peer->tls = TlsStream::Create(
         &loop_, *TcpStream::Create(&loop_, std::move(fd)),
         *TlsContext::Create(TlsRole::kClient, "h2", std::move(snapshot), &signer_), {},
-        [this, peer](absl::Status status) {
+        [this, peer, raw](absl::Status status) {
           peer->handshake = status;
-          if (!status.ok()) return;
+          if (!status.ok() || raw) return;
           peer->session = ConnectSession::CreateClient(&loop_, std::move(peer->tls), {}, peer);
         });
     return peer;
@@ -124,6 +126,33 @@ class TunnelServerTest : public DataPathTest {
     EXPECT_TRUE(loop_.RunUntil([&] { return status != 0; }));
     streams_.push_back(*std::move(stream));
     return status;
+  }
+  // A peer whose HTTP/2 is the test's own, from behind the preface and its SETTINGS.
+  Peer* OpenRawTunnel() {
+    const size_t before = OpenTunnels();
+    Peer* peer = Handshake(1, "/ns/demo/sa/client", /*raw=*/true);
+    EXPECT_TRUE(loop_.RunUntil([&] { return OpenTunnels() > before; }));
+    Say(peer, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(4, 0, 0, ""));
+    return peer;
+  }
+  static std::string Frame(char type, char flags, char stream, const std::string& payload) {
+    std::string frame = {0,
+                         static_cast<char>(payload.size() >> 8),
+                         static_cast<char>(payload.size()),
+                         type,
+                         flags,
+                         0,
+                         0,
+                         0,
+                         stream};
+    return frame + payload;
+  }
+  static void Say(Peer* peer, const std::string& bytes) {
+    peer->tls->Write(
+        absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+  }
+  uint64_t Counted(absl::string_view reason) const {
+    return metrics_.Refusals()[ReasonIndex(reason)];
   }
   size_t OpenTunnels() const {
     return static_cast<size_t>(
@@ -189,6 +218,56 @@ TEST_F(TunnelServerTest, AConnectIsAnsweredByTheInboundConnection) {
   EXPECT_EQ(status, 400);
   EXPECT_THAT(headers,
               Contains(Pair(kDenyReasonHeader, std::string(access_reason::kBadConnectRequest))));
+}
+
+TEST_F(TunnelServerTest, ARequestThatIsNoConnectIsRefusedWithAReasonThatIsCountedAndLogged) {
+  Listen();
+  Peer* peer = OpenRawTunnel();
+  // GET /, with END_STREAM.
+  Say(peer, Frame(1, 5, 1,
+                  "\x82\x87\x84\x41\x01"
+                  "a"));
+  ASSERT_TRUE(loop_.RunUntil([&] { return Counted(access_reason::kBadConnectRequest) == 1; }));
+  EXPECT_THAT(TakeLog(), AllOf(HasSubstr("\"reason\":\"bad-connect-request\""),
+                               HasSubstr("the request is GET, not CONNECT"),
+                               HasSubstr("\"result\":\"denied\""), HasSubstr("sa/client")));
+}
+
+TEST_F(TunnelServerTest, ATunnelEndedForItsPeersErrorHasOneLineAndIsCounted) {
+  Listen();
+  Peer* peer = OpenRawTunnel();
+  Say(peer, Frame(0, 0, 0, "x"));  // DATA on stream 0.
+  loop_.AdvanceTime(absl::Seconds(3));
+  ASSERT_TRUE(loop_.RunUntil([&] { return Counted(tunnel_reason::kTunnelProtocol) == 1; }));
+  EXPECT_THAT(TakeLog(), AllOf(HasSubstr("\"reason\":\"tunnel-protocol\""),
+                               HasSubstr("PROTOCOL_ERROR"), HasSubstr("find out what runs there"),
+                               HasSubstr("\"peer_identity\":\"spiffe://cluster.local/ns/demo")));
+}
+
+TEST_F(TunnelServerTest, AFloodEndsTheTunnelWithOneLineHoweverMuchCame) {
+  Listen();
+  Peer* peer = OpenRawTunnel();
+  std::string requests;
+  for (int id = 1; id < 127; id += 2) {
+    // CONNECT without an authority, which is malformed, and its reset by the protocol.
+    requests += Frame(1, 4, static_cast<char>(id),
+                      "\x02\x07"
+                      "CONNECT");
+  }
+  std::string pings;
+  for (int i = 0; i < 200; ++i) pings += Frame(6, 0, 0, "12345678");
+  Say(peer, requests);
+  ASSERT_TRUE(loop_.RunUntil([&] { return Counted(access_reason::kBadConnectRequest) == 63; }));
+  for (int i = 0; i < 60; ++i) {
+    Say(peer, pings);
+    loop_.RunUntilIdle();
+    uint8_t buffer[16384];
+    while (peer->tls->Read(absl::MakeSpan(buffer)).bytes > 0) loop_.RunUntilIdle();
+  }
+  loop_.AdvanceTime(absl::Seconds(3));
+  ASSERT_TRUE(loop_.RunUntil([&] { return Counted(tunnel_reason::kTunnelFlood) > 0; }));
+  EXPECT_EQ(Counted(tunnel_reason::kTunnelFlood), 1u);
+  EXPECT_EQ(Counted(tunnel_reason::kTunnelProtocol), 0u);
 }
 
 TEST_F(TunnelServerTest, ASilentConnectionIsEndedAfterASecond) {

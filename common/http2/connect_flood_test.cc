@@ -13,6 +13,7 @@
 #include "common/event/testing/manual_event_loop.h"
 #include "common/http2/abuse_guard.h"
 #include "common/http2/connect_session.h"
+#include "common/http2/peer_fault.h"
 #include "common/net/byte_stream.h"
 #include "common/net/testing/memory_stream_pair.h"
 #include "gmock/gmock.h"
@@ -100,6 +101,7 @@ class ConnectFloodTest : public ::testing::Test,
     loop_.AdvanceTime(absl::Seconds(3));
     ASSERT_TRUE(closed_.has_value());
     EXPECT_THAT(*closed_, StatusIs(absl::StatusCode::kUnavailable));
+    EXPECT_EQ(PeerFaultOf(*closed_), how == "goaway=11" ? PeerFault::kFlood : PeerFault::kProtocol);
   }
   void ExpectAlive() {
     Hear();
@@ -162,6 +164,7 @@ TEST_F(ConnectFloodTest, EndsAPeerThatDoesNotReadTheAnswersToItsPings) {
     if (sent % 256 == 0) loop_.AdvanceTime(absl::Seconds(11));
   }
   ASSERT_TRUE(closed_.has_value());
+  EXPECT_EQ(PeerFaultOf(*closed_), PeerFault::kFlood);
   EXPECT_LT(sent, 20000u);
 }
 

@@ -14,6 +14,7 @@
 #include "common/base/status_matchers.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "common/http2/connect_session.h"
+#include "common/http2/peer_fault.h"
 #include "common/http2/testing/session_pair.h"
 #include "common/net/byte_stream.h"
 #include "gmock/gmock.h"
@@ -22,8 +23,10 @@
 namespace byrnie {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 // The server against nghttp2 itself, for what our own client never sends.
 
@@ -132,6 +135,46 @@ TEST_F(ConnectServerTest, AnswersOtherMethodsWith400AndGoesOn) {
   EXPECT_THAT(client_.log, HasSubstr(absl::StrCat(connect, ":200")));
   EXPECT_EQ(server_.requests.size(), 1u);
   EXPECT_EQ(server_.session->open_streams(), 1u);
+  EXPECT_THAT(server_.bad,
+              ElementsAre(StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is GET, not")),
+                          StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is POST, not"))));
+}
+
+TEST_F(ConnectServerTest, TellsOfEachRequestThatItRefusesUntilThereAreTooMany) {
+  Listen();
+  for (int i = 0; i < 400; ++i) {
+    client_.Request({{":method", "GET"}, {":scheme", "https"}, {":path", "/"}, {":authority", "a"}},
+                    true);
+    Exchange();
+  }
+  EXPECT_THAT(client_.log, HasSubstr("goaway=11"));
+  EXPECT_THAT(server_.bad, SizeIs(200));
+}
+
+TEST_F(ConnectServerTest, RefusesStreamsPastTheLimitAndSaysSo) {
+  ConnectSession::Options options;
+  options.max_concurrent_streams = 2;
+  Listen(options);
+  for (int i = 0; i < 3; ++i) {
+    client_.Request({{":method", "CONNECT"}, {":authority", "a:1"}}, false);
+  }
+  Exchange();
+  EXPECT_THAT(client_.log, HasSubstr("5:reset=7"));
+  EXPECT_THAT(server_.bad, ElementsAre(StatusIs(absl::StatusCode::kResourceExhausted,
+                                                HasSubstr("2 streams are open"))));
+}
+
+TEST_F(ConnectServerTest, TellsOfARefusalAlsoWhenTheClientEndsAtOnce) {
+  Listen();
+  Exchange();
+  client_.Request({{":method", "GET"}, {":scheme", "https"}, {":path", "/"}, {":authority", "a"}},
+                  true);
+  const uint8_t* data;
+  const ssize_t size = nghttp2_session_mem_send(client_.session, &data);
+  raw_->Write(absl::MakeConstSpan(data, static_cast<size_t>(size)));
+  raw_->ShutdownWrite();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(server_.bad, SizeIs(1));
 }
 
 TEST_F(ConnectServerTest, ResetsMalformedConnectsAlone) {
@@ -144,6 +187,9 @@ TEST_F(ConnectServerTest, ResetsMalformedConnectsAlone) {
   EXPECT_THAT(client_.log, HasSubstr(absl::StrCat(path, ":reset=1")));
   EXPECT_THAT(client_.log, HasSubstr(absl::StrCat(nowhere, ":reset=1")));
   EXPECT_THAT(client_.log, HasSubstr(absl::StrCat(good, ":200")));
+  EXPECT_THAT(server_.bad,
+              ElementsAre(StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("malformed")),
+                          StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("malformed"))));
 }
 
 TEST_F(ConnectServerTest, RefusesHeadersThatAreTooLarge) {
@@ -155,6 +201,8 @@ TEST_F(ConnectServerTest, RefusesHeadersThatAreTooLarge) {
   Exchange();
   EXPECT_THAT(client_.log, HasSubstr(absl::StrCat(id, ":431")));
   EXPECT_THAT(server_.requests, IsEmpty());
+  EXPECT_THAT(server_.bad, ElementsAre(StatusIs(absl::StatusCode::kInvalidArgument,
+                                                HasSubstr("larger than 1000 bytes"))));
 }
 
 TEST_F(ConnectServerTest, EndsASessionThatResetsBeforeItIsAnswered) {
@@ -173,7 +221,8 @@ TEST_F(ConnectServerTest, EndsASessionThatResetsBeforeItIsAnswered) {
   Exchange();
   loop_.AdvanceTime(absl::Seconds(3));
   ASSERT_TRUE(server_.closed.has_value());
-  EXPECT_THAT(*server_.closed, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(*server_.closed, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("reset before")));
+  EXPECT_EQ(PeerFaultOf(*server_.closed), PeerFault::kFlood);
 }
 
 TEST_F(ConnectServerTest, EndsASessionOfAPeerThatSpeaksSomethingElse) {
@@ -184,6 +233,7 @@ TEST_F(ConnectServerTest, EndsASessionOfAPeerThatSpeaksSomethingElse) {
   loop_.AdvanceTime(absl::Seconds(3));
   ASSERT_TRUE(server_.closed.has_value());
   EXPECT_THAT(*server_.closed, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(PeerFaultOf(*server_.closed), PeerFault::kProtocol);
 }
 
 TEST_F(ConnectServerTest, SendsNoPushAndNoStreamAfterGarbageFrames) {
@@ -197,6 +247,7 @@ TEST_F(ConnectServerTest, SendsNoPushAndNoStreamAfterGarbageFrames) {
   EXPECT_THAT(client_.log, HasSubstr("goaway=1"));
   loop_.AdvanceTime(absl::Seconds(3));
   ASSERT_TRUE(server_.closed.has_value());
+  EXPECT_EQ(PeerFaultOf(*server_.closed), PeerFault::kProtocol);
   EXPECT_TRUE(server_.talkers[0]->error);
 }
 

@@ -119,7 +119,7 @@ void ConnectSessionImpl::Dispatch() {
   ReturnHeldRequests();
   if (pending_end_.has_value() && state_ == State::kOpen) BeginClose(*pending_end_);
   CheckEnd();
-  if (!closed_due_ || !ready_.empty()) return;
+  if (!closed_due_ || !ready_.empty() || !connects_.empty()) return;
   closed_due_ = false;
   delegate_->OnSessionClosed(end_status_);  // May destroy this.
 }
@@ -130,8 +130,12 @@ bool ConnectSessionImpl::DispatchUpcalls() {
   std::vector<Connect> connects;
   connects.swap(connects_);
   for (Connect& connect : connects) {
-    if (state_ != State::kOpen) break;
-    delegate_->OnConnect(std::move(connect.stream), std::move(connect.request));
+    if (!connect.bad.ok()) {
+      // Also when the session has ended: a refusal is told.
+      delegate_->OnBadRequest(std::move(connect.stream), connect.refuse_with, connect.bad);
+    } else if (state_ == State::kOpen) {
+      delegate_->OnConnect(std::move(connect.stream), std::move(connect.request));
+    }
     if (destroyed) {
       connects.clear();
       return false;
@@ -212,9 +216,12 @@ void ConnectSessionImpl::BreakStreams(const absl::Status& status) {
     if (!stream->closed()) stream->OnClosed(status);
   }
   open_ = 0;
-  // Those nobody has seen need not be shown.
+  // Those nobody has seen need not be shown, unless they were refused.
   std::vector<Connect> unseen;
   unseen.swap(connects_);
+  for (Connect& connect : unseen) {
+    if (!connect.bad.ok()) connects_.push_back(std::move(connect));
+  }
 }
 
 void ConnectSessionImpl::ArmPing() {
@@ -278,6 +285,11 @@ void ConnectSessionImpl::OnTimer() {
           "the peer has been silent for ", absl::FormatDuration(look.silent), " after a PING")));
       break;
   }
+}
+
+void ConnectSession::Delegate::OnBadRequest(std::unique_ptr<ConnectStream> stream, int http_status,
+                                            const absl::Status&) {
+  if (stream != nullptr) stream->Reject(http_status);
 }
 
 std::unique_ptr<ConnectSession> ConnectSession::CreateClient(EventLoop* loop,

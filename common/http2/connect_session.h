@@ -80,14 +80,20 @@ class ConnectSession {
   class Delegate {
    public:
     virtual ~Delegate() = default;
-    // Server: a peer asks for a tunnel. Answer with Accept or Reject, now or later. Requests that
-    // are not CONNECT (400) and those past the limit (REFUSED_STREAM) never get here.
+    // Server: a peer asks for a tunnel. Answer with Accept or Reject, now or later. What is refused
+    // by the protocol gets to OnBadRequest.
     virtual void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest request) = 0;
+    // Server: a request that becomes no tunnel: InvalidArgument where it is malformed, no CONNECT
+    // or too large, ResourceExhausted past the limit of streams. To be rejected with `http_status`,
+    // or reset already: then `stream` is null and `http_status` 0. A peer that goes on so is ended.
+    virtual void OnBadRequest(std::unique_ptr<ConnectStream> stream, int http_status,
+                              const absl::Status& why);
     // The peer will take no new streams (GOAWAY); open ones go on.
     virtual void OnGoaway() = 0;
     // The last stream has ended, or OpenStream may succeed again.
     virtual void OnStreamsChanged() = 0;
-    // The session is over; all its streams are broken. OK after a clean end.
+    // The session is over; all its streams are broken. OK after a clean end. What the peer is to
+    // blame for says so (PeerFaultOf).
     virtual void OnSessionClosed(const absl::Status& status) = 0;
   };
 

@@ -97,8 +97,11 @@ class ConnectSessionImpl final : public ConnectSession,
   void OnSettingsOrClose(bool could_open);
   void ReturnHeldRequests();
   void SubmitReset(int32_t id, uint32_t error_code);
+  // A stream was reset by the protocol itself.
+  void NoteRefused(int32_t id, uint32_t error_code);
   void NoteAbuse();
   void NoteIdleFrame();
+  void EndFlood(absl::string_view of_what);
 
   void ReadTransport();
   void Feed(absl::Span<const uint8_t> data);
@@ -138,8 +141,10 @@ class ConnectSessionImpl final : public ConnectSession,
   std::vector<TunnelStream*> ready_;                     // With upcalls due.
   std::vector<TunnelStream*> running_;                   // The same, while upcalls run.
   struct Connect {
-    std::unique_ptr<TunnelStream> stream;
+    std::unique_ptr<TunnelStream> stream;  // Null: refused by a reset.
     ConnectRequest request;
+    int refuse_with = 0;  // A status of HTTP.
+    absl::Status bad;     // Not OK: no request for a tunnel.
   };
   std::vector<Connect> connects_;  // Not yet shown to the delegate.
   HeaderBlock block_;
@@ -156,6 +161,7 @@ class ConnectSessionImpl final : public ConnectSession,
   Liveness liveness_;
   AbuseGuard abuse_;
   AbuseGuard idle_frames_;
+  absl::string_view flood_;  // What there was too much of.
   bool draining_ = false;
   bool last_goaway_sent_ = false;
   bool goaway_received_ = false;

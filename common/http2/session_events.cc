@@ -6,11 +6,22 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/http2/connect_session_impl.h"
+#include "common/http2/peer_fault.h"
 
 namespace byrnie {
 namespace {
 
 constexpr size_t kFrameHeader = 9;
+// Of the peer's words, in an error.
+constexpr size_t kMaxQuoted = 32;
+
+// Of the GOAWAY that ends a session for what the peer did. nghttp2's own limit of resets says that
+// it is an internal error.
+PeerFault FaultOfGoaway(uint32_t error_code) {
+  return error_code == NGHTTP2_ENHANCE_YOUR_CALM || error_code == NGHTTP2_INTERNAL_ERROR
+             ? PeerFault::kFlood
+             : PeerFault::kProtocol;
+}
 
 }  // namespace
 
@@ -96,9 +107,22 @@ int ConnectSessionImpl::OnFrameReceived(const nghttp2_frame* frame) {
 
 void ConnectSessionImpl::OnRequest(int32_t id, bool end_stream) {
   if (state_ != State::kOpen) return;
-  if (block_.too_large || block_.method != "CONNECT" || block_.authority.empty()) {
-    SendReject(id, block_.too_large ? 431 : 400, {});
-    return;
+  int refuse_with = 0;
+  absl::Status bad;
+  if (block_.too_large) {
+    refuse_with = 431;
+    bad = absl::InvalidArgumentError(absl::StrCat("the request's headers are larger than ",
+                                                  options_.max_header_list_size, " bytes"));
+  } else if (block_.method != "CONNECT" || block_.authority.empty()) {
+    refuse_with = 400;
+    bad = absl::InvalidArgumentError(
+        absl::StrCat("the request is ", absl::string_view(block_.method).substr(0, kMaxQuoted),
+                     ", not CONNECT"));
+  }
+  if (!bad.ok()) {
+    NoteAbuse();
+    // Nobody can have more said of it than the guard lets it do.
+    if (!flood_.empty()) return;
   }
   nghttp2_session_set_stream_user_data(http2_.get(), id, this);
   ++open_;
@@ -106,8 +130,9 @@ void ConnectSessionImpl::OnRequest(int32_t id, bool end_stream) {
       std::make_unique<TunnelStream>(loop_, this, id, TunnelStream::Role::kServer, options_);
   streams_[id] = stream.get();
   if (end_stream) stream->OnEndStream();
-  connects_.push_back(
-      {std::move(stream), ConnectRequest{std::move(block_.authority), std::move(block_.headers)}});
+  connects_.push_back({std::move(stream),
+                       ConnectRequest{std::move(block_.authority), std::move(block_.headers)},
+                       refuse_with, std::move(bad)});
   Schedule();
 }
 
@@ -160,20 +185,18 @@ int ConnectSessionImpl::OnFrameSent(const nghttp2_frame* frame) {
       if (TunnelStream* stream = Find(id)) {
         stream->OnResetSent(output_.end_mark() + kFrameHeader + frame->hd.length);
       }
-      const uint32_t code = frame->rst_stream.error_code;
-      if (server() && (code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR ||
-                       code == NGHTTP2_STREAM_CLOSED || code == NGHTTP2_REFUSED_STREAM)) {
-        NoteAbuse();
-      }
+      if (server()) NoteRefused(id, frame->rst_stream.error_code);
       break;
     }
     case NGHTTP2_GOAWAY:
       if (frame->goaway.error_code != NGHTTP2_NO_ERROR && !pending_end_.has_value()) {
-        pending_end_ = absl::UnavailableError(absl::StrCat(
-            "http/2 error of the peer: ", nghttp2_http2_strerror(frame->goaway.error_code),
-            frame->goaway.opaque_data_len > 0 ? ": " : "",
-            absl::string_view(reinterpret_cast<const char*>(frame->goaway.opaque_data),
-                              frame->goaway.opaque_data_len)));
+        const absl::string_view said(reinterpret_cast<const char*>(frame->goaway.opaque_data),
+                                     frame->goaway.opaque_data_len);
+        const absl::string_view why = flood_.empty() ? said : flood_;
+        pending_end_ = PeerFaultError(FaultOfGoaway(frame->goaway.error_code),
+                                      absl::StrCat("http/2 error of the peer: ",
+                                                   nghttp2_http2_strerror(frame->goaway.error_code),
+                                                   why.empty() ? "" : ": ", why));
         Schedule();
       }
       break;
@@ -263,13 +286,39 @@ int ConnectSessionImpl::OnSendData(const nghttp2_frame* frame, const uint8_t* he
 
 void ConnectSessionImpl::NoteIdleFrame() {
   if (idle_frames_.Note(loop_->Now(), open_)) {
-    nghttp2_session_terminate_session(http2_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
+    EndFlood("too many frames that carry nothing (PING, SETTINGS, PRIORITY, empty DATA)");
   }
+}
+
+void ConnectSessionImpl::EndFlood(absl::string_view of_what) {
+  flood_ = of_what;
+  nghttp2_session_terminate_session(http2_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+void ConnectSessionImpl::NoteRefused(int32_t id, uint32_t error_code) {
+  const bool past_limit = error_code == NGHTTP2_REFUSED_STREAM;
+  if (!past_limit && error_code != NGHTTP2_PROTOCOL_ERROR &&
+      error_code != NGHTTP2_FLOW_CONTROL_ERROR && error_code != NGHTTP2_STREAM_CLOSED) {
+    return;
+  }
+  NoteAbuse();
+  // Streams that were shown tell of their own end.
+  const bool malformed = error_code == NGHTTP2_PROTOCOL_ERROR &&
+                         nghttp2_session_find_stream(http2_.get(), id) != nullptr &&
+                         nghttp2_session_get_stream_user_data(http2_.get(), id) == nullptr;
+  if (!flood_.empty() || (!past_limit && !malformed)) return;
+  connects_.push_back(
+      {nullptr, ConnectRequest(), 0,
+       past_limit ? absl::ResourceExhaustedError(absl::StrCat(
+                        options_.max_concurrent_streams, " streams are open through the tunnel"))
+                  : absl::InvalidArgumentError(
+                        "a malformed request: its header fields are not those of a CONNECT")});
+  Schedule();
 }
 
 void ConnectSessionImpl::NoteAbuse() {
   if (abuse_.Note(loop_->Now(), open_)) {
-    nghttp2_session_terminate_session(http2_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
+    EndFlood("too many streams that were reset before the answer, or broke the rules");
   }
 }
 

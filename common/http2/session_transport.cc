@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/http2/connect_session_impl.h"
+#include "common/http2/peer_fault.h"
 
 namespace byrnie {
 namespace {
@@ -62,12 +63,13 @@ void ConnectSessionImpl::Feed(absl::Span<const uint8_t> data) {
   if (state_ != State::kOpen) return;  // Only the peer's end is of interest.
   const ssize_t fed = nghttp2_session_mem_recv(http2_.get(), data.data(), data.size());
   if (fed < 0) {
-    Fail(absl::UnavailableError(
-        absl::StrCat("http/2 error of the peer: ", nghttp2_strerror(static_cast<int>(fed)))));
+    const PeerFault fault = fed == NGHTTP2_ERR_FLOODED ? PeerFault::kFlood : PeerFault::kProtocol;
+    Fail(PeerFaultError(fault, absl::StrCat("http/2 error of the peer: ",
+                                            nghttp2_strerror(static_cast<int>(fed)))));
     return;
   }
   if (nghttp2_session_get_outbound_queue_size(http2_.get()) > kMaxQueuedFrames) {
-    Fail(absl::UnavailableError("the peer provokes answers and does not read them"));
+    Fail(PeerFaultError(PeerFault::kFlood, "the peer provokes answers and does not read them"));
   }
 }
 

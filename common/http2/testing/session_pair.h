@@ -111,6 +111,12 @@ class End final : public ConnectSession::Delegate {
     talkers.push_back(std::make_unique<Talker>(std::move(stream)));
     talkers.back()->echo = echo;
   }
+  void OnBadRequest(std::unique_ptr<ConnectStream> stream, int http_status,
+                    const absl::Status& why) override {
+    EXPECT_FALSE(in_call);
+    bad.push_back(why);
+    if (stream != nullptr) stream->Reject(http_status, reject_headers);
+  }
   void OnGoaway() override { ++goaways; }
   void OnStreamsChanged() override { ++changes; }
   void OnSessionClosed(const absl::Status& status) override {
@@ -143,6 +149,7 @@ class End final : public ConnectSession::Delegate {
   std::vector<std::unique_ptr<Talker>> talkers;
   std::vector<std::unique_ptr<ConnectStream>> waiting;
   std::vector<ConnectRequest> requests;
+  std::vector<absl::Status> bad;
   std::vector<std::unique_ptr<Answer>> answers;
   absl::Status open_status;
   absl::optional<absl::Status> closed;
