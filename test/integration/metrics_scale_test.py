@@ -2,7 +2,8 @@
 """Metrics stay bounded and cheap, whoever the proxy talks to.
 
 Proved: with many more destinations than there is room for, /metrics is strict Prometheus text of at most 2000 series, is
-served in less than 50 ms, and says how many connections were folded; Prometheus' own `promtool check metrics` has nothing to
+served in less than 50 ms, also under load, and says how many connections were folded (what a hundred thousand peers are folded
+into is proved on the class, in proxy/tcp_metrics_test); Prometheus' own `promtool check metrics` has nothing to
 say about that page, the agent's and the control plane's; both proxies name who talks to whom as Istio does, in the same
 words; a scrape every second, fifteen times what Prometheus does by itself, changes the 99th percentile of a
 ping-pong by no more than a tenth.
@@ -28,7 +29,8 @@ import socket, time
 page = memoryview(bytearray(1 << 22))
 with socket.create_connection(("127.0.0.1", 15020), timeout=10) as connection:
     while True:
-        due = time.monotonic() + 1
+        began = time.monotonic()
+        due = began + 1
         connection.sendall(b"GET /metrics HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
         got, size = 0, None
         while size is None or got < size:
@@ -38,7 +40,7 @@ with socket.create_connection(("127.0.0.1", 15020), timeout=10) as connection:
             head, end, _ = bytes(page[:min(got, 2000)]).partition(b"\\r\\n\\r\\n")
             if end:
                 size = len(head) + 4 + int(head.lower().split(b"content-length: ")[1].split(b"\\r")[0])
-        print(got, flush=True)
+        print(got, time.monotonic() - began, flush=True)
         time.sleep(max(0, due - time.monotonic()))
 """
 
@@ -136,15 +138,17 @@ class MetricsScaleTest(MeshTestCase):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as scraper:
             try:
                 for _ in range(2):  # It has started, and has what it needs.
-                    self.assertGreater(int(scraper.stdout.readline()), 100_000)
+                    self.assertGreater(int(scraper.stdout.readline().split()[0]), 100_000)
                 return self.ping_pong(seconds)
             finally:
                 scraper.kill()
+                # What it was doing when it was ended may be half a line.
+                self.scrapes += [float(line.split()[1]) for line in scraper.stdout.read().split("\n")[:-1]]
 
     def test_4_what_a_scrape_costs_others(self):
         # Windows take turns, so that whatever else this machine does falls on both alike; of a few attempts the best
         # tells of the proxy.
-        changes = []
+        changes, self.scrapes = [], []
         for _ in range(4):
             quiet, scraped = [], []
             for _ in range(3):
@@ -157,6 +161,8 @@ class MetricsScaleTest(MeshTestCase):
             if changes[-1] <= 0.1:
                 break
         self.assertLessEqual(min(changes), 0.1)
+        print(f"{len(self.scrapes)} scrapes under load, median {1000 * statistics.median(self.scrapes):.1f} ms")
+        self.assertLess(statistics.median(self.scrapes), 0.05)
 
 
 if __name__ == "__main__":
