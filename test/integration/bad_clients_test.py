@@ -189,7 +189,8 @@ class BadClientsTest(MeshTestCase):
                                             for stream in range(first, first + 200, 2))):
                     break
             tunnel.read_to_the_end()
-        self.assert_counted("tunnel-flood", "broke the rules", act)
+        # Its requests or the answers that it leaves unread, whichever are too many first.
+        self.assert_counted("tunnel-flood", "the tunnel was ended", act)
         self.assertLessEqual(len(self.records("bad-connect-request")) - known, 500)
         self.assertLessEqual(self.counted("bad-connect-request") - counted, 500)
 
