@@ -22,13 +22,13 @@ class AbuseGuard {
 
   explicit AbuseGuard(absl::Duration now, size_t limit = kLimit) : limit_(limit), start_(now) {}
 
-  // Notes one of them; true for the one that is too much.
+  // Notes one of them; true for each that is too much. How many streams are open changes meanwhile.
   bool Note(absl::Duration now, size_t open_streams) {
     if (now - start_ > kWindow) {
       start_ = now;
       count_ = 0;
     }
-    return ++count_ == limit_ + open_streams + 1;
+    return ++count_ > limit_ + open_streams;
   }
 
  private:

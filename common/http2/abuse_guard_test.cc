@@ -5,13 +5,21 @@
 namespace byrnie {
 namespace {
 
-TEST(AbuseGuardTest, SaysOnceWhenItIsTooMuchBesideWhatIsOpen) {
+TEST(AbuseGuardTest, SaysSoOfEachThatIsTooMuchBesideWhatIsOpen) {
   AbuseGuard guard(absl::ZeroDuration());
   for (size_t i = 0; i < AbuseGuard::kLimit + 5; ++i) {
     ASSERT_FALSE(guard.Note(absl::Seconds(1), /*open_streams=*/5)) << i;
   }
   EXPECT_TRUE(guard.Note(absl::Seconds(1), 5));
-  EXPECT_FALSE(guard.Note(absl::Seconds(1), 5));
+  EXPECT_TRUE(guard.Note(absl::Seconds(1), 5));
+}
+
+TEST(AbuseGuardTest, IsNotPassedByOpeningStreamsAndEndingThem) {
+  AbuseGuard guard(absl::ZeroDuration());
+  for (size_t i = 0; i < AbuseGuard::kLimit + 50; ++i) {
+    ASSERT_FALSE(guard.Note(absl::Seconds(1), /*open_streams=*/100)) << i;
+  }
+  EXPECT_TRUE(guard.Note(absl::Seconds(1), 0));
 }
 
 TEST(AbuseGuardTest, TakesAnotherLimit) {
