@@ -4,6 +4,7 @@
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "ctl/command.h"
 #include "ctl/exit_code.h"
 #include "ctl/flags.h"
@@ -28,24 +29,36 @@ absl::string_view ChangeText(v1::AppliedEntry::Change change) {
   }
 }
 
-}  // namespace
-
-int RunWorkloadGet(const CommandContext& context) {
-  v1::GetWorkloadRequest request;
+// What is there, as the document it was applied as.
+template <typename Request, typename Method>
+int Get(const CommandContext& context, Method method) {
+  Request request;
   request.set_name(context.arguments.front());
-  const auto workload = context.client->Call(&OperatorClient::Stub::GetWorkload, request);
-  if (!workload.ok()) return Failed(workload.status());
-  Print(context.json ? MessageJson(*workload) : absl::StrCat(workload->document(), "\n"));
+  const auto entry = context.client->Call(method, request);
+  if (!entry.ok()) return Failed(entry.status());
+  Print(context.json ? MessageJson(*entry) : absl::StrCat(entry->document(), "\n"));
   return kDone;
 }
 
-int RunServiceGet(const CommandContext& context) {
-  v1::GetServiceRequest request;
+template <typename Request, typename Method>
+int Delete(const CommandContext& context, Method method, absl::string_view kind) {
+  Request request;
   request.set_name(context.arguments.front());
-  const auto service = context.client->Call(&OperatorClient::Stub::GetService, request);
-  if (!service.ok()) return Failed(service.status());
-  Print(context.json ? MessageJson(*service) : absl::StrCat(service->document(), "\n"));
+  request.set_expected_version(absl::GetFlag(FLAGS_expect));
+  const auto answer = context.client->Call(method, request);
+  if (!answer.ok()) return Failed(answer.status());
+  Print(absl::StrCat(kind, " ", request.name(), " is out of force\n"));
   return kDone;
+}
+
+}  // namespace
+
+int RunWorkloadGet(const CommandContext& context) {
+  return Get<v1::GetWorkloadRequest>(context, &OperatorClient::Stub::GetWorkload);
+}
+
+int RunServiceGet(const CommandContext& context) {
+  return Get<v1::GetServiceRequest>(context, &OperatorClient::Stub::GetService);
 }
 
 int RunRegistryApply(const CommandContext& context) {
@@ -68,23 +81,12 @@ int RunRegistryApply(const CommandContext& context) {
 }
 
 int RunWorkloadDelete(const CommandContext& context) {
-  v1::DeleteWorkloadRequest request;
-  request.set_name(context.arguments.front());
-  request.set_expected_version(absl::GetFlag(FLAGS_expect));
-  const auto answer = context.client->Call(&OperatorClient::Stub::DeleteWorkload, request);
-  if (!answer.ok()) return Failed(answer.status());
-  Print(absl::StrCat("workload ", request.name(), " is out of force\n"));
-  return kDone;
+  return Delete<v1::DeleteWorkloadRequest>(context, &OperatorClient::Stub::DeleteWorkload,
+                                           "workload");
 }
 
 int RunServiceDelete(const CommandContext& context) {
-  v1::DeleteServiceRequest request;
-  request.set_name(context.arguments.front());
-  request.set_expected_version(absl::GetFlag(FLAGS_expect));
-  const auto answer = context.client->Call(&OperatorClient::Stub::DeleteService, request);
-  if (!answer.ok()) return Failed(answer.status());
-  Print(absl::StrCat("service ", request.name(), " is out of force\n"));
-  return kDone;
+  return Delete<v1::DeleteServiceRequest>(context, &OperatorClient::Stub::DeleteService, "service");
 }
 
 }  // namespace byrnie

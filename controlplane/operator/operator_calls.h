@@ -18,6 +18,7 @@
 #include "controlplane/policy/policy_admin.h"
 #include "controlplane/registry/registry.h"
 #include "controlplane/registry/registry_admin.h"
+#include "controlplane/registry/resource.h"
 
 namespace byrnie {
 
@@ -127,6 +128,10 @@ class OperatorCalls {
                        byrnie::operator_::v1::ExplainResponse* response) const;
 
  private:
+  // DeleteWorkload and DeleteService.
+  template <typename Request>
+  absl::Status DeleteEntry(OperatorCall* call, ResourceKind kind, const Request& request) const;
+
   const OperatorSources s_;
 };
 

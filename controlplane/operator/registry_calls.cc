@@ -32,6 +32,20 @@ absl::Status NotFound(absl::string_view type, absl::string_view name) {
   return ResourceNotFound(type, name, absl::StrCat("there is no ", type, " \"", name, "\""));
 }
 
+// Of what a name means, in any of its forms; absent: nothing.
+absl::optional<std::string> KeyOf(const RegistrySnapshot& registry, ResourceKind kind,
+                                  const std::string& name) {
+  MeshFacts facts;
+  facts.registry = &registry;
+  const MeshView view(&facts);
+  if (kind == ResourceKind::kWorkload) {
+    const absl::optional<MeshView::Workload> workload = view.FindWorkload(name);
+    return workload.has_value() ? absl::make_optional(workload->uid()) : absl::nullopt;
+  }
+  const absl::optional<MeshView::Service> service = view.FindService(name);
+  return service.has_value() ? absl::make_optional(ServiceKey(*service)) : absl::nullopt;
+}
+
 v1::AppliedEntry::Change ToProto(RegistryAdmin::Outcome outcome) {
   return static_cast<v1::AppliedEntry::Change>(outcome);
 }
@@ -81,32 +95,29 @@ absl::Status OperatorCalls::ApplyRegistry(OperatorCall* call,
   return absl::OkStatus();
 }
 
-absl::Status OperatorCalls::DeleteWorkload(OperatorCall* call,
-                                           const v1::DeleteWorkloadRequest& request,
-                                           v1::DeleteWorkloadResponse*) const {
+template <typename Request>
+absl::Status OperatorCalls::DeleteEntry(OperatorCall* call, ResourceKind kind,
+                                        const Request& request) const {
   RETURN_IF_ERROR(CheckName(request.name()));
   call->target = request.name().substr(0, 512);
   const RegistrySnapshotPtr registry = s_.registry->snapshot();
-  MeshFacts facts;
-  facts.registry = registry.get();
-  const absl::optional<MeshView::Workload> workload = MeshView(&facts).FindWorkload(request.name());
-  if (!workload.has_value()) return NotFound("workload", request.name());
-  return s_.entries->Delete(ResourceKind::kWorkload, workload->uid(), request.expected_version(),
-                            call->caller.name);
+  const absl::optional<std::string> key = KeyOf(*registry, kind, request.name());
+  if (!key.has_value()) {
+    return NotFound(kind == ResourceKind::kWorkload ? "workload" : "service", request.name());
+  }
+  return s_.entries->Delete(kind, *key, request.expected_version(), call->caller.name);
+}
+
+absl::Status OperatorCalls::DeleteWorkload(OperatorCall* call,
+                                           const v1::DeleteWorkloadRequest& request,
+                                           v1::DeleteWorkloadResponse*) const {
+  return DeleteEntry(call, ResourceKind::kWorkload, request);
 }
 
 absl::Status OperatorCalls::DeleteService(OperatorCall* call,
                                           const v1::DeleteServiceRequest& request,
                                           v1::DeleteServiceResponse*) const {
-  RETURN_IF_ERROR(CheckName(request.name()));
-  call->target = request.name().substr(0, 512);
-  const RegistrySnapshotPtr registry = s_.registry->snapshot();
-  MeshFacts facts;
-  facts.registry = registry.get();
-  const absl::optional<MeshView::Service> service = MeshView(&facts).FindService(request.name());
-  if (!service.has_value()) return NotFound("service", request.name());
-  return s_.entries->Delete(ResourceKind::kService, ServiceKey(*service),
-                            request.expected_version(), call->caller.name);
+  return DeleteEntry(call, ResourceKind::kService, request);
 }
 
 }  // namespace byrnie

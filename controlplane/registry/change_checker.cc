@@ -252,10 +252,7 @@ absl::StatusOr<RegistryChange> ChangeTo(const RegistrySnapshot& base, const Reso
     const ResourceType type = TypeOf(entry.resource->kind);
     RETURN_IF_ERROR(TakeName(entry, &said[static_cast<size_t>(type)]));
     const Resource* const known = base.Find(type, entry.resource->name);
-    const bool same = known != nullptr && known->source == list.source() &&
-                      known->kind == entry.resource->kind &&
-                      known->payload == entry.resource->payload;
-    if (!same) change.put.push_back(entry);
+    if (known == nullptr || !known->SaysTheSameAs(*entry.resource)) change.put.push_back(entry);
   }
   for (ResourceType type : kResourceTypes) {
     for (const NamedResource& entry : base.resources(type).map()) {

@@ -318,8 +318,7 @@ absl::StatusOr<std::vector<RegistryAdmin::Applied>> RegistryAdmin::TryApply(
           if (!expected_version.empty() && expected_version != VersionOf(known.get())) {
             return HasChanged(resource->kind, resource->name);
           }
-          const bool same = known != nullptr && known->source == resource->source &&
-                            known->kind == resource->kind && known->payload == resource->payload;
+          const bool same = known != nullptr && known->SaysTheSameAs(*resource);
           applied.push_back({same ? known : resource, same               ? Outcome::kUnchanged
                                                       : known == nullptr ? Outcome::kCreated
                                                                          : Outcome::kChanged});

@@ -34,6 +34,11 @@ struct Resource {
   std::vector<std::string> aliases;
   ResourceKind kind = ResourceKind::kWorkload;
   RegistrySource source = RegistrySource::kFile;
+
+  // Of the same source, and nothing is different.
+  bool SaysTheSameAs(const Resource& other) const {
+    return source == other.source && kind == other.kind && payload == other.payload;
+  }
 };
 using ResourcePtr = std::shared_ptr<const Resource>;
 
