@@ -129,9 +129,13 @@ grpc::Status CaService::IssueJwtSvid(grpc::ServerContext* context,
   tokens_.Count(status);
   if (status.ok()) return grpc::Status::OK;
   if (absl::IsResourceExhausted(status)) return ToGrpcStatus(status);
-  logger_->Warning("JWT-SVID refused", {{"address", PeerAddress(context->peer())},
-                                        {"code", absl::StatusCodeToString(status.code())},
-                                        {"error", status.message()}});
+  const absl::optional<uint64_t> unsaid = refusals_said_.Admit(clock_->MonotonicNow());
+  if (unsaid.has_value()) {
+    logger_->Warning("JWT-SVID refused", {{"address", PeerAddress(context->peer())},
+                                          {"code", absl::StatusCodeToString(status.code())},
+                                          {"error", status.message()},
+                                          {"not_logged", *unsaid}});
+  }
   return ToGrpcStatus(status);
 }
 

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "byrnie/ca/v1/ca.grpc.pb.h"
 #include "common/base/clock.h"
+#include "common/telemetry/line_budget.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/agents/agent_table.h"
@@ -75,6 +76,7 @@ class CaService final
   const Clock* const clock_;  // Not owned.
   Logger* const logger_;      // Not owned.
   const IssueResults tokens_;
+  LineBudget refusals_said_;  // Of JWT-SVIDs.
   StreamSet streams_;
 };
 

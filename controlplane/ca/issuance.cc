@@ -115,8 +115,10 @@ void Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued,
 }
 
 void Issuance::NoteRefused(const absl::Status& status, absl::string_view protocol,
-                           const std::string& address) const {
+                           const std::string& address) {
   agents_->OnRefused(address, status.message());
+  const absl::optional<uint64_t> unsaid = refusals_said_.Admit(clock_->MonotonicNow());
+  if (!unsaid.has_value()) return;
   RefusalReason reason;
   logger_->Warning(
       "certificate refused",
@@ -124,7 +126,8 @@ void Issuance::NoteRefused(const absl::Status& status, absl::string_view protoco
        {"protocol", protocol},
        {"code", absl::StatusCodeToString(status.code())},
        {"reason", IsRefusedCredential(status, &reason) ? RefusalReasonName(reason) : ""},
-       {"error", status.message()}});
+       {"error", status.message()},
+       {"not_logged", *unsaid}});
 }
 
 }  // namespace byrnie

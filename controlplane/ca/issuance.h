@@ -12,6 +12,7 @@
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "common/identity/spiffe_id.h"
+#include "common/telemetry/line_budget.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/agents/agent_table.h"
@@ -72,7 +73,7 @@ class Issuance {
   void NoteIssued(const Caller& caller, const IssuedSvid& issued, absl::string_view protocol,
                   const std::string& address);
   void NoteRefused(const absl::Status& status, absl::string_view protocol,
-                   const std::string& address) const;
+                   const std::string& address);
 
   const Authority* const authority_;        // Not owned.
   const AttestorSet* const attestors_;      // Not owned.
@@ -84,6 +85,7 @@ class Issuance {
   Logger* const logger_;      // Not owned.
   IssuanceLog* const log_;    // Not owned; may be null.
   const IssueResults results_;
+  LineBudget refusals_said_;
 };
 
 }  // namespace byrnie

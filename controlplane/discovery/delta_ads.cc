@@ -75,8 +75,12 @@ grpc::ServerBidiReactor<DeltaAds::Request, DeltaAds::Response>* DeltaAds::DeltaA
   absl::StatusOr<PeerIdentity> peer =
       RequirePeer(*context->auth_context(), *bundles_->bundles(), trust_domain_, clock_->WallNow());
   if (!peer.ok()) {
-    logger_->Warning("discovery stream refused", {{"address", PeerAddress(context->peer())},
-                                                  {"error", peer.status().message()}});
+    const absl::optional<uint64_t> unsaid = refusals_said_.Admit(clock_->MonotonicNow());
+    if (unsaid.has_value()) {
+      logger_->Warning("discovery stream refused", {{"address", PeerAddress(context->peer())},
+                                                    {"error", peer.status().message()},
+                                                    {"not_logged", *unsaid}});
+    }
     return new RefusedStream<grpc::ServerBidiReactor<Request, Response>>(peer.status());
   }
   auto stream = std::make_unique<Stream>(context, this, *std::move(peer));

@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/identity/trust_bundle.h"
+#include "common/telemetry/line_budget.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/agents/agent_table.h"
@@ -48,6 +49,7 @@ class DeltaAds final
   const Clock* const clock_;                // Not owned.
   Logger* const logger_;                    // Not owned.
   const Counters counters_;
+  LineBudget refusals_said_;
   StreamSet streams_;
 };
 

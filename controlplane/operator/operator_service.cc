@@ -60,7 +60,7 @@ absl::StatusOr<Caller> OperatorService::Admit(const grpc::ServerContextBase& con
   absl::StatusOr<Caller> caller = Authenticate(context);
   if (!caller.ok()) {
     (absl::IsPermissionDenied(caller.status()) ? denied_ : refused_)->Increment();
-    Audit(context, method, absl::nullopt, "", caller.status());
+    AuditStranger(context, method, caller.status());
     s_.events->AddOfStranger(EventKind::kOperatorRefused, PeerAddress(context.peer()),
                              absl::StrCat(method, ": ", caller.status().message()));
     return caller;
@@ -77,10 +77,17 @@ absl::StatusOr<Caller> OperatorService::Admit(const grpc::ServerContextBase& con
   return denied;
 }
 
+void OperatorService::AuditStranger(const grpc::ServerContextBase& context,
+                                    absl::string_view method, const absl::Status& outcome) {
+  const absl::optional<uint64_t> unsaid = strangers_said_.Admit(s_.clock->MonotonicNow());
+  if (!unsaid.has_value()) return;
+  Audit(context, method, absl::nullopt, "", outcome, *unsaid);
+}
+
 // Written whatever the log's level and format: these lines answer for what was done.
 void OperatorService::Audit(const grpc::ServerContextBase& context, absl::string_view method,
                             const absl::optional<Caller>& caller, absl::string_view target,
-                            const absl::Status& outcome) const {
+                            const absl::Status& outcome, uint64_t not_logged) const {
   JsonWriter line;
   line.BeginObject()
       .Field("time",
@@ -95,6 +102,7 @@ void OperatorService::Audit(const grpc::ServerContextBase& context, absl::string
       .Field("outcome", absl::StatusCodeToString(outcome.code()))
       .Field("detail", outcome.message().substr(0, Logger::kMaxValueSize))
       .Field("address", PeerAddress(context.peer()))
+      .Field("not_logged", not_logged)
       .EndObject();
   logger_->WriteRaw(std::move(line).Finish());
 }

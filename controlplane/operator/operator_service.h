@@ -1,11 +1,14 @@
 #ifndef BYRNIE_CONTROLPLANE_OPERATOR_OPERATOR_SERVICE_H_
 #define BYRNIE_CONTROLPLANE_OPERATOR_OPERATOR_SERVICE_H_
 
+#include <cstdint>
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "byrnie/operator/v1/operator.grpc.pb.h"
+#include "common/telemetry/line_budget.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/operator/event_streams.h"
@@ -123,7 +126,10 @@ class OperatorService final
   absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context, absl::string_view method);
   void Audit(const grpc::ServerContextBase& context, absl::string_view method,
              const absl::optional<Caller>& caller, absl::string_view target,
-             const absl::Status& outcome) const;
+             const absl::Status& outcome, uint64_t not_logged = 0) const;
+  // The same of a caller who is none: as many lines as LineBudget has for them.
+  void AuditStranger(const grpc::ServerContextBase& context, absl::string_view method,
+                     const absl::Status& outcome);
   // The way of every unary call: `work` does it. The method's name is that of the request.
   template <typename Request, typename Response>
   grpc::Status Serve(grpc::ServerContext* context, const Request& request, Response* response,
@@ -136,6 +142,7 @@ class OperatorService final
   Logger* const logger_;  // Not owned.
   Counter* const refused_;
   Counter* const denied_;
+  LineBudget strangers_said_;
   EventStreams streams_;
 };
 

@@ -1,0 +1,95 @@
+#!/usr/bin/python3
+"""A stranger who is refused again and again does not fill the log, and is counted all the same.
+
+Proved with a caller without a proof who asks the control plane for an operator's call, a certificate, a JWT-SVID and discovery, 300 times each:
+of each kind there are no more lines than a hundred and five a second, metrics count all, and a line after a pause says how many there were before
+it. A refusal of somebody who is known is a line each time.
+"""
+
+import os
+import sys
+import time
+import unittest
+import urllib.request
+
+import grpc
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.case import main
+from testing.loopback_control_plane import AUTHORITY, OPERATOR, LoopbackControlPlane, messages
+from testing.mesh import parse_metrics
+from testing.process import json_lines
+
+TIMES, AT_ONCE, PER_SECOND = 300, 100, 5
+DISCOVERY = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+
+
+class RefusalLogTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.plane = LoopbackControlPlane()
+        try:
+            cls.plane.start()
+        except BaseException:
+            cls.tearDownClass()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.plane.__exit__()
+
+    def refuse(self, service, method, token="wrong"):
+        described = next(entry for entry in messages._methods(service) if entry.name == method)
+        request = messages[described.input_type.lstrip(".")]()
+        try:
+            answer = messages.caller(self.plane.channel(), service, method)(
+                iter([request]) if described.client_streaming else request, metadata=self.plane.metadata(token), timeout=10)
+            list(answer) if described.server_streaming else None
+        except grpc.RpcError as error:
+            return error.code().name
+        return self.fail(f"{method} was answered")
+
+    def lines(self, **wanted):
+        return [line for line in json_lines(self.plane.log_text()) if all(line.get(name) == value for name, value in wanted.items())]
+
+    def flood(self, service, method, **wanted):
+        """Refused so often, and once more after a pause: what the log says of it."""
+        began = time.monotonic()
+        for _ in range(TIMES):
+            self.assertEqual(self.refuse(service, method), "UNAUTHENTICATED")
+        took = time.monotonic() - began
+        during = self.lines(**wanted)
+        self.assertGreaterEqual(len(during), AT_ONCE)
+        self.assertLessEqual(len(during), AT_ONCE + PER_SECOND * took + 1)
+        time.sleep(1 / PER_SECOND)
+        self.refuse(service, method)
+        after = self.lines(**wanted)
+        self.assertEqual(sum(line["not_logged"] for line in after) + len(after), TIMES + 1)
+        self.assertGreater(after[-1]["not_logged"], 0)
+
+    def metric(self, series):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.plane.admin_port}/metrics", timeout=5) as page:
+            return parse_metrics(page.read().decode())[series]
+
+    def test_operator_calls(self):
+        self.flood(OPERATOR, "GetStatus", log="audit", rpc="GetStatus")
+        self.assertEqual(self.metric('byrnie_controlplane_operator_refused_total{reason="unauthenticated"}'), TIMES + 1)
+        viewer = self.plane.call("CreateOperatorToken", name="viewer", role="ROLE_VIEWER").token
+        for _ in range(AT_ONCE + 20):
+            self.assertEqual(self.refuse(OPERATOR, "RotateTrust", token=viewer), "PERMISSION_DENIED")
+        self.assertEqual(len(self.lines(log="audit", rpc="RotateTrust", who="viewer")), AT_ONCE + 20)
+
+    def test_certificates(self):
+        self.flood(AUTHORITY, "Issue", message="certificate refused")
+
+    def test_tokens(self):
+        self.flood(AUTHORITY, "IssueJwtSvid", message="JWT-SVID refused")
+
+    def test_discovery(self):
+        self.flood(DISCOVERY, "DeltaAggregatedResources", message="discovery stream refused")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
