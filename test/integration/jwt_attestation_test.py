@@ -21,7 +21,7 @@ from cryptography import x509
 from testing.ca_caller import CaCaller
 from testing.case import MeshTestCase, main
 from testing.issuer import uri_of
-from testing.mesh import PROXY_UID, parse_metrics
+from testing.mesh import parse_metrics
 from testing.process import wait_until
 from testing.token_issuer import SigningKey, TokenIssuer, base64url
 
@@ -49,8 +49,8 @@ class JwtAttestationTest(MeshTestCase):
         control_plane.attest = "join_token,jwt"
         control_plane.extra_flags = [f"--jwt_config={cls.path('jwt.json')}", f"--server_names={HOST}"]
         cls.client, cls.server, cls.third = (cls.mesh.pod(name) for name in ("client", "server", "third"))
-        cls.give(cls.client, cls.ci.token("repo:acme/client:ref:refs/heads/main"))
-        cls.give(cls.server, cls.vm_token("server"))
+        cls.client.give_token(cls.ci.token("repo:acme/client:ref:refs/heads/main"))
+        cls.server.give_token(cls.vm_token("server"))
         cls.mesh.vip, _ = cls.mesh.service("server", [cls.server])
         cls.mesh.start()
         cls.server.app("echo", 8080)
@@ -74,15 +74,6 @@ class JwtAttestationTest(MeshTestCase):
     @classmethod
     def vm_token(cls, vm, **claims):
         return cls.vms.token(f"vm-{vm}", jti=os.urandom(8).hex(), compute={"project": "prod", "vm": vm}, **claims)
-
-    @staticmethod
-    def give(pod, token):
-        """The token in place of a join token."""
-        with open(pod.token, "w", encoding="ascii") as out:
-            out.write(token + "\n")
-        os.chmod(pod.token, 0o600)
-        os.chown(pod.token, PROXY_UID, PROXY_UID)
-        pod.write_token = lambda: None
 
     def records(self, message):
         return [record for record in self.mesh.control_plane.process.log_records() if record["message"] == message]
