@@ -10,6 +10,7 @@
 
 #include "byrnie/ca/v1/ca.pb.h"
 #include "controlplane/discovery/delta_subscriptions.h"
+#include "controlplane/proto/time_conversion.h"
 #include "controlplane/registry/snapshot.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 #include "google/protobuf/stubs/logging.h"
@@ -116,6 +117,7 @@ std::vector<std::string> FuzzSeeds() {
   rejection.mutable_error_detail()->set_message("no");
   byrnie::ca::v1::WatchTrustBundlesRequest acknowledgement;
   acknowledgement.set_acknowledged_version(7);
+  acknowledgement.mutable_sent_at()->set_seconds(1893456000);
   const std::string discovery(1, kDiscovery);
   return {discovery + Message(by_address) + Message(rejection) + Message(off),
           discovery + Message(wildcard) + Message(resume) + Message(off) + Message(by_address),
@@ -133,7 +135,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (data[0] == byrnie::kDiscovery) byrnie::UseDiscovery(data + 1, size - 1);
   if (data[0] == byrnie::kAcknowledgement) {
     byrnie::ca::v1::WatchTrustBundlesRequest request;
-    (void)request.ParseFromArray(data + 1, static_cast<int>(size) - 1);
+    if (!request.ParseFromArray(data + 1, static_cast<int>(size) - 1)) return 0;
+    // Whatever the clock that sent it, what is reckoned with it is a time.
+    const absl::Time sent_at = byrnie::FromProto(request.sent_at());
+    byrnie::Expect(sent_at > absl::InfinitePast() && sent_at < absl::InfiniteFuture());
   }
   return 0;
 }

@@ -1,5 +1,5 @@
-// Requests for certificates in both protocols, from the bytes of the message to the public key: any
-// caller may send them.
+// Requests for certificates in both protocols, from the bytes of the message to the public key, and
+// for JWT-SVIDs: any caller may send them.
 
 #include <cstdlib>
 #include <memory>
@@ -12,6 +12,7 @@
 #include "common/crypto/private_key.h"
 #include "common/crypto/public_key.h"
 #include "controlplane/ca/issue_request.h"
+#include "controlplane/proto/time_conversion.h"
 #include "google/protobuf/stubs/logging.h"
 #include "istio/v1/auth/ca.pb.h"
 #include "test/fuzz/fuzz_target.h"
@@ -20,7 +21,7 @@ namespace byrnie {
 namespace {
 
 // The first byte of an input.
-enum Kind : char { kByrnie = 0, kIstio = 1 };
+enum Kind : char { kByrnie = 0, kIstio = 1, kJwt = 2 };
 
 const std::shared_ptr<const PrivateKey>& TheKey() {
   static const auto* const key = new std::shared_ptr<const PrivateKey>(*PrivateKey::Generate());
@@ -55,7 +56,11 @@ std::vector<std::string> FuzzSeeds() {
   const auto input = [](Kind kind, const google::protobuf::MessageLite& message) {
     return std::string(1, kind) + message.SerializeAsString();
   };
-  return {input(kByrnie, ours), input(kByrnie, odd), input(kIstio, istio), input(kIstio, plain)};
+  byrnie::ca::v1::IssueJwtSvidRequest jwt;
+  jwt.add_audience("spiffe://td/b");
+  jwt.mutable_ttl()->set_seconds(60);
+  return {input(kByrnie, ours), input(kByrnie, odd), input(kIstio, istio), input(kIstio, plain),
+          input(kJwt, jwt)};
 }
 
 }  // namespace byrnie
@@ -85,6 +90,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       std::abort();
     }
     byrnie::Use(read);
+  } else if (data[0] == byrnie::kJwt) {
+    byrnie::ca::v1::IssueJwtSvidRequest request;
+    if (!request.ParseFromArray(message, message_size) || !request.has_ttl()) return 0;
+    const absl::StatusOr<absl::Duration> ttl = byrnie::FromProto(request.ttl());
+    if (!ttl.ok()) return 0;
+    google::protobuf::Duration again;
+    byrnie::ToProto(*ttl, &again);
+    if (*byrnie::FromProto(again) != *ttl) std::abort();
   }
   return 0;
 }
