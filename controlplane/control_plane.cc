@@ -165,7 +165,10 @@ absl::Status ControlPlane::StartAll() {
   tick_->Schedule(kTick);
   observed_store_->BeginLog();
   jwt_keys_ = std::make_unique<JwtKeyKeeper>(jwt_authority_.get(), observed_store_.get(), logger_);
-  catch_up_ = std::make_unique<PeriodicThread>(kTick, [this] { registry_entries_->CatchUp(); });
+  catch_up_ = std::make_unique<PeriodicThread>(kTick, [this] {
+    (void)policies_->CatchUp();
+    registry_entries_->CatchUp();
+  });
   look_at_operators_ = std::make_unique<PeriodicThread>(kLookAtOperators,
                                                         [this] { operator_->EndInvalidStreams(); });
   // Last: from then on moves of a rotation may be made.

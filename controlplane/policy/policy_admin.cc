@@ -97,8 +97,37 @@ absl::StatusOr<PolicyAdmin::StoredPolicies> PolicyAdmin::Read() const {
   return stored;
 }
 
+absl::optional<int64_t> PolicyAdmin::VersionOfSame(absl::string_view name) const {
+  const absl::StatusOr<StoredPolicies> now = Read();
+  const auto known = stored_.find(name);
+  if (!now.ok() || known == stored_.end()) return absl::nullopt;
+  const auto found = now->find(name);
+  if (found == now->end() ||
+      found->second.policy.SerializeAsString() != known->second.policy.SerializeAsString()) {
+    return absl::nullopt;
+  }
+  return found->second.record_version;
+}
+
 absl::Status PolicyAdmin::Reload() {
   absl::MutexLock lock(&mu_);
+  const absl::Status status = TryReload();
+  behind_ = !status.ok();
+  // What the store has not said is asked for again, what does not go with the others once they are
+  // different.
+  behind_with_ = behind_ && !absl::IsUnavailable(status) ? sources_->snapshot() : nullptr;
+  return status;
+}
+
+absl::Status PolicyAdmin::CatchUp() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (!behind_ || behind_with_ == sources_->snapshot()) return absl::OkStatus();
+  }
+  return Reload();
+}
+
+absl::Status PolicyAdmin::TryReload() {
   ASSIGN_OR_RETURN(StoredPolicies stored, Read());
   const auto same = [](const StoredPolicies::value_type& a, const StoredPolicies::value_type& b) {
     return a.first == b.first && a.second.record_version == b.second.record_version;
@@ -175,8 +204,12 @@ absl::StatusOr<PolicyAdmin::Applied> PolicyAdmin::Apply(absl::string_view docume
   const int64_t before = known == stored_.end() ? RecordTable::kNone : known->second.record_version;
   int64_t record_version = 0;
   RETURN_IF_ERROR(Publish(name, std::move(next), [&]() -> absl::Status {
-    const absl::StatusOr<int64_t> written =
-        records_->Put(name, WriteRecord(policy, who, now), before);
+    const std::string record = WriteRecord(policy, who, now);
+    absl::StatusOr<int64_t> written = records_->Put(name, record, before);
+    if (absl::IsAborted(written.status())) {
+      const absl::optional<int64_t> again = VersionOfSame(name);
+      if (again.has_value()) written = records_->Put(name, record, *again);
+    }
     if (absl::IsAborted(written.status())) return HasChanged(name);
     RETURN_IF_ERROR(written.status());
     record_version = *written;
@@ -199,7 +232,11 @@ absl::Status PolicyAdmin::Delete(absl::string_view name, absl::string_view expec
   StoredPolicies next = stored_;
   next.erase(std::string(name));
   RETURN_IF_ERROR(Publish(name, std::move(next), [&]() -> absl::Status {
-    const absl::Status status = records_->Delete(std::string(name), before);
+    absl::Status status = records_->Delete(std::string(name), before);
+    if (absl::IsAborted(status)) {
+      const absl::optional<int64_t> again = VersionOfSame(name);
+      if (again.has_value()) status = records_->Delete(std::string(name), *again);
+    }
     if (absl::IsAborted(status)) return HasChanged(name);
     // Somebody else was faster: it is gone, as was asked.
     return absl::IsNotFound(status) ? absl::OkStatus() : status;

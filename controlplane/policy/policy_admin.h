@@ -66,6 +66,8 @@ class PolicyAdmin {
   // Reads the records anew, because another control plane has changed them. What was in force stays
   // when that fails.
   absl::Status Reload();
+  // Does that again, where it failed and could do better now; to be called about twice a second.
+  absl::Status CatchUp();
 
  private:
   struct Stored {
@@ -79,6 +81,11 @@ class PolicyAdmin {
   PolicyAdmin(RecordTable* records, RegistrySources* sources, EventLog* events, const Clock* clock)
       : records_(records), sources_(sources), events_(events), clock_(clock) {}
   absl::StatusOr<StoredPolicies> Read() const;
+  absl::Status TryReload() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The version of a record that says what it said before: a workload that names the policy has it
+  // written anew as it is (RegistryAdmin). None: it says something else.
+  absl::optional<int64_t> VersionOfSame(absl::string_view name) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Puts `next` in force once `commit` is done. `name` is the policy that changes; empty: any.
   absl::Status Publish(absl::string_view name, StoredPolicies next,
                        const std::function<absl::Status()>& commit)
@@ -92,6 +99,10 @@ class PolicyAdmin {
   // One change at a time.
   mutable absl::Mutex mu_;
   StoredPolicies stored_ ABSL_GUARDED_BY(mu_);
+  // What is recorded is not in force, because it does not go with this registry or could not be
+  // read.
+  bool behind_ ABSL_GUARDED_BY(mu_) = false;
+  RegistrySnapshotPtr behind_with_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace byrnie

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "byrnie/store/v1/policy.pb.h"
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
 #include "common/grpc/error_details.h"
@@ -145,12 +146,49 @@ TEST_F(PolicyAdminTest, AStoreThatIsDownChangesNothing) {
 
 TEST_F(PolicyAdminTest, AnotherControlPlanesChangeIsNotOverwritten) {
   ASSERT_THAT(admin_->Apply(Document("x"), "", false, "bob"), IsOk());
-  const auto record = *records_.List();
-  ASSERT_THAT(records_.Put("demo/x", record[0].value, absl::nullopt), IsOk());
+  byrnie::store::v1::Policy record;
+  record.set_document(Document("x", 82));
+  ASSERT_THAT(records_.Put("demo/x", record.SerializeAsString(), absl::nullopt), IsOk());
   EXPECT_THAT(admin_->Apply(Document("x", 81), "", false, "bob"),
               StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(admin_->Delete("demo/x", "", "bob"), StatusIs(absl::StatusCode::kAborted));
   ASSERT_THAT(admin_->Reload(), IsOk());
   EXPECT_THAT(admin_->Apply(Document("x", 81), "", false, "bob"), IsOk());
+}
+
+TEST_F(PolicyAdminTest, ARecordWrittenAnewAsItIsKeepsNobodyBack) {
+  ASSERT_THAT(admin_->Apply(Document("x"), "", false, "bob"), IsOk());
+  const auto again = [this] { return records_.Put("demo/x", (*records_.List())[0].value, {}); };
+  ASSERT_THAT(again(), IsOk());
+  EXPECT_THAT(admin_->Apply(Document("x", 81), "", false, "bob"), IsOk());
+  ASSERT_THAT(again(), IsOk());
+  EXPECT_THAT(admin_->Delete("demo/x", "", "bob"), IsOk());
+  EXPECT_FALSE(InForce("demo/x"));
+}
+
+// Of two control planes' changes the later one may come here first.
+TEST_F(PolicyAdminTest, WhatComesTooEarlyIsInForceOnceItCanBe) {
+  ASSERT_THAT(admin_->Apply(Document("x", 80, "WORKLOAD_SELECTOR"), "", true, "bob"), IsOk());
+  SetFile("", "demo/x");
+  ASSERT_THAT(records_.Delete("demo/x", absl::nullopt), IsOk());
+  EXPECT_FALSE(admin_->Reload().ok());
+  EXPECT_THAT(admin_->CatchUp(), IsOk()) << "nothing is different";
+  EXPECT_TRUE(InForce("demo/x"));
+  SetFile("");
+  EXPECT_THAT(admin_->CatchUp(), IsOk());
+  EXPECT_FALSE(InForce("demo/x"));
+}
+
+TEST_F(PolicyAdminTest, WhatTheStoreDidNotSayIsAskedForAgain) {
+  byrnie::store::v1::Policy record;
+  record.set_document(Document("x"));
+  ASSERT_THAT(records_.Put("demo/x", record.SerializeAsString(), absl::nullopt), IsOk());
+  store_.FailWith(absl::UnavailableError("away"));
+  EXPECT_THAT(admin_->Reload(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(admin_->CatchUp(), StatusIs(absl::StatusCode::kUnavailable));
+  store_.FailWith(absl::OkStatus());
+  EXPECT_THAT(admin_->CatchUp(), IsOk());
+  EXPECT_TRUE(InForce("demo/x"));
 }
 
 TEST_F(PolicyAdminTest, ARecordThatIsNotUnderstoodKeepsTheControlPlaneFromStarting) {

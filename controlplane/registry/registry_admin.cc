@@ -6,6 +6,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "byrnie/store/v1/policy.pb.h"
 #include "byrnie/store/v1/registry_entry.pb.h"
 #include "common/base/status_macros.h"
 #include "common/grpc/error_details.h"
@@ -18,6 +19,8 @@ namespace {
 
 constexpr char kPrefix[] = "registry/";
 constexpr char kGeneration[] = "registry/generation";
+// Of PolicyAdmin's records.
+constexpr char kPolicies[] = "policies/";
 // Pages of what is stored are each of their own moment: so often they are read until all are of
 // one.
 constexpr int kReadings = 5;
@@ -73,6 +76,28 @@ std::string WriteRecord(const Resource& resource, absl::string_view who, absl::T
   record.set_applied_by(std::string(who));
   ToProto(now, record.mutable_applied_at());
   return record.SerializeAsString();
+}
+
+// Of a record of PolicyAdmin's; empty when it is not understood.
+std::string PolicyPayload(const std::string& value, const std::string& trust_domain) {
+  byrnie::store::v1::Policy record;
+  if (!record.ParseFromString(value)) return "";
+  const absl::StatusOr<RegistryContent> content =
+      ParseRegistryFile(absl::StrCat("{\"policies\":[", record.document(), "]}"), trust_domain);
+  if (!content.ok() || content->policies.size() != 1) return "";
+  return MakeResource(RegistrySource::kApi, content->policies.front())->payload;
+}
+
+// Adds the policies that a workload names, as far as they are records.
+void AddPolicies(const RegistrySnapshot& registry, const Resource& resource,
+                 std::map<std::string, ResourcePtr>* policies) {
+  if (resource.kind != ResourceKind::kWorkload) return;
+  const istio::workload::Workload workload = WorkloadOf(resource);
+  for (const std::string& name : workload.authorization_policies()) {
+    ResourcePtr policy = registry.Get(ResourceType::kAuthorization, name);
+    if (policy == nullptr || policy->source != RegistrySource::kApi) continue;
+    (*policies)[name] = std::move(policy);
+  }
 }
 
 // The version that is there.
@@ -229,9 +254,27 @@ void RegistryAdmin::CatchUp() {
 
 // What operators change.
 
-absl::Status RegistryAdmin::Commit(const RegistryChange& change, absl::string_view who) {
+absl::Status RegistryAdmin::HoldPolicies(const PoliciesByName& policies,
+                                         StoreTransaction* transaction) const {
+  for (const auto& [name, policy] : policies) {
+    const std::string key = absl::StrCat(kPolicies, name);
+    ASSIGN_OR_RETURN(absl::optional<StoreEntry> entry, store_->Get(key));
+    if (!entry.has_value() || PolicyPayload(entry->value, trust_domain_) != policy->payload) {
+      return absl::AbortedError(absl::StrCat("policy \"", name, "\" has been changed meanwhile"));
+    }
+    transaction->RequireRevision(key, entry->revision);
+    transaction->Put(key, std::move(entry->value));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RegistryAdmin::Commit(const RegistryChange& change, const PoliciesByName& policies,
+                                   absl::string_view who) {
   const absl::Time now = clock_->WallNow();
   StoreTransaction transaction;
+  const absl::Status held = HoldPolicies(policies, &transaction);
+  overtaken_ = absl::IsAborted(held);
+  RETURN_IF_ERROR(held);
   transaction.RequireRevision(kGeneration, generation_);
   transaction.Put(kGeneration, "1");
   for (const ListedResource& entry : change.put) {
@@ -308,6 +351,7 @@ absl::StatusOr<std::vector<RegistryAdmin::Applied>> RegistryAdmin::TryApply(
     const ResourceList& list, absl::string_view expected_version, absl::string_view who) {
   std::vector<Applied> applied;
   RegistryChange change;
+  PoliciesByName policies;
   bool committing = false;
   const std::string first = list.entries().front().resource->name;
   const absl::Status changed = sources_->Change(
@@ -322,13 +366,15 @@ absl::StatusOr<std::vector<RegistryAdmin::Applied>> RegistryAdmin::TryApply(
           applied.push_back({same ? known : resource, same               ? Outcome::kUnchanged
                                                       : known == nullptr ? Outcome::kCreated
                                                                          : Outcome::kChanged});
-          if (!same) change.put.push_back(entry);
+          if (same) continue;
+          change.put.push_back(entry);
+          AddPolicies(base, *resource, &policies);
         }
         return change;
       },
       [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
         committing = true;
-        return change.empty() ? absl::OkStatus() : Commit(change, who);
+        return change.empty() ? absl::OkStatus() : Commit(change, policies, who);
       });
   if (!changed.ok()) return committing ? changed : Explain(changed, first);
   return applied;
@@ -364,7 +410,7 @@ absl::Status RegistryAdmin::TryDelete(ResourceKind kind, absl::string_view name,
       },
       [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
         committing = true;
-        return Commit(change, who);
+        return Commit(change, {}, who);
       });
   return committing ? changed : Explain(changed, name);
 }

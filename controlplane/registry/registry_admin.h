@@ -77,6 +77,7 @@ class RegistryAdmin final : private StoreListener {
  private:
   // Of what is stored, by its key in the store.
   using Applications = std::map<std::string, Application, std::less<>>;
+  using PoliciesByName = std::map<std::string, ResourcePtr>;
   struct Stored {
     int64_t generation = 0;
     Applications applications;
@@ -108,8 +109,12 @@ class RegistryAdmin final : private StoreListener {
   // Does `attempt` again while another control plane is faster.
   template <typename Attempt>
   absl::Status Retry(const Attempt& attempt) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  absl::Status Commit(const RegistryChange& change, absl::string_view who)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Writes the records of these policies anew, as they are: of two control planes, one of which
+  // stores a workload that names a policy while the other one deletes or changes that, one is too
+  // late. Aborted where a record is not what was checked.
+  absl::Status HoldPolicies(const PoliciesByName& policies, StoreTransaction* transaction) const;
+  absl::Status Commit(const RegistryChange& change, const PoliciesByName& policies,
+                      absl::string_view who) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Store* const store_;              // Not owned.
   RegistrySources* const sources_;  // Not owned.
