@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "certagent/byrnie_ca_client.h"
 #include "certagent/grpc_bidi_stream.h"
+#include "certagent/grpc_flow_collector.h"
 #include "certagent/istio_ca_client.h"
 #include "certagent/token_file.h"
 #include "certagent/workload_api/byrnie_jwt_issuer.h"
@@ -120,6 +121,10 @@ Agent::Agent(EventLoop* loop, const AgentConfig& config, Logger* log)
       loop, std::move(discovery),
       [this](DiscoveryStream::Callbacks callbacks) { return OpenDiscovery(std::move(callbacks)); },
       observer, log, &metrics_, random_);
+  flow_collector_ = std::make_unique<GrpcFlowCollector>(loop, &connector_,
+                                                        [this] { return renewer_->identity(); });
+  flows_ = std::make_unique<FlowForwarder>(loop, flow_collector_.get(), log, &metrics_, random_,
+                                           [this] { link_->OnFlowsLost(); });
   if (config.file_sink.has_value()) {
     file_sink_ = std::make_unique<FileSink>(loop, *config.file_sink, log, &metrics_, random_);
   }

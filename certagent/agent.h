@@ -12,6 +12,8 @@
 #include "certagent/control_plane_connector.h"
 #include "certagent/discovery_client.h"
 #include "certagent/flags.h"
+#include "certagent/flow_collector.h"
+#include "certagent/flow_forwarder.h"
 #include "certagent/key_custodian.h"
 #include "certagent/link_server.h"
 #include "certagent/link_session.h"
@@ -63,7 +65,13 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   absl::optional<PolicySet> Policies() override { return discovery_->Policies(); }
   std::vector<AddressPtr> Addresses() override { return discovery_->Addresses(); }
   void OnIdentityInForce(uint64_t generation) override { renewer_->OnInForce(generation); }
-  void OnProxyGone() override { renewer_->OnProxyGone(); }
+  void OnProxyGone() override {
+    renewer_->OnProxyGone();
+    flows_->OnProxyGone();
+  }
+  absl::Status ForwardFlows(const link::v1::FlowReport& report, FlowCallback done) override {
+    return flows_->Forward(report, std::move(done));
+  }
   absl::StatusOr<std::string> Sign(absl::string_view leaf_fingerprint_hex, uint32_t scheme,
                                    absl::string_view input) override {
     absl::StatusOr<std::string> signature = custodian_->Sign(leaf_fingerprint_hex, scheme, input);
@@ -83,6 +91,7 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
     link_->OnAddresses(upserts, removals);
   }
   void OnPolicies(const PolicySet& policies) override { link_->OnPolicies(policies); }
+  void OnConnected() override { flows_->OnControlPlane(); }
 
   EventLoop* const loop_;  // Not owned.
   Logger* const log_;      // Not owned.
@@ -99,6 +108,8 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
   std::unique_ptr<CaClient> ca_;
   std::unique_ptr<Renewer> renewer_;
   std::unique_ptr<DiscoveryClient> discovery_;
+  std::unique_ptr<FlowCollector> flow_collector_;
+  std::unique_ptr<FlowForwarder> flows_;
   std::unique_ptr<LinkServer> link_;
   std::unique_ptr<TrustFiles> trust_files_;
   std::unique_ptr<EventLoop::Timer> poll_trust_files_;

@@ -73,6 +73,7 @@ void DiscoveryClient::OnResponse(DiscoveryCache::Response response) {
     last_error_ = absl::OkStatus();
     losses_said_.Reset();
     log_->Info("discovery connected");
+    observer_->OnConnected();
   }
   DiscoveryCache::Outcome outcome = cache_.OnResponse(response);
   if (!outcome.rejected.empty()) {

@@ -44,6 +44,8 @@ class DiscoveryClient {
     virtual void OnAddresses(const std::vector<AddressPtr>& upserts,
                              const std::vector<std::string>& removals) = 0;
     virtual void OnPolicies(const PolicySet& policies) = 0;
+    // A stream has brought its first response.
+    virtual void OnConnected() {}
   };
 
   struct Options {

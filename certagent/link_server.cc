@@ -112,4 +112,8 @@ void LinkServer::OnAddresses(const std::vector<AddressPtr>& upserts,
   if (session_ != nullptr) session_->SendAddresses(upserts, removals);
 }
 
+void LinkServer::OnFlowsLost() {
+  if (session_ != nullptr) session_->SendFlowsLost();
+}
+
 }  // namespace byrnie

@@ -48,6 +48,9 @@ class LinkServer {
   void OnAddresses(const std::vector<AddressPtr>& upserts,
                    const std::vector<std::string>& removals);
 
+  // What the proxy has reported of connections is lost.
+  void OnFlowsLost();
+
   // Null when no proxy is connected.
   const LinkSession* session() const { return session_.get(); }
 

@@ -30,6 +30,9 @@ class EmptyBackend final : public LinkBackend {
   void OnIdentityInForce(uint64_t) override {}
   void OnProxyGone() override { ++gone; }
   void Resolve(const IpAddress&, bool, ResolveCallback) override {}
+  absl::Status ForwardFlows(const link::v1::FlowReport&, FlowCallback) override {
+    return absl::OkStatus();
+  }
 
   int gone = 0;
 };

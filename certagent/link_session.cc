@@ -71,6 +71,8 @@ void LinkSession::OnFrame(absl::string_view payload) {
       return OnResolveRequest(message.resolve_request());
     case ProxyMessage::kAck:
       return OnAck(message.ack());
+    case ProxyMessage::kFlowReport:
+      return OnFlowReport(message.flow_report());
     case ProxyMessage::CONTENT_NOT_SET:
       break;
   }
@@ -154,6 +156,25 @@ void LinkSession::OnAck(const link::v1::Ack& ack) {
     acknowledged_.identity_generation = ack.identity_generation();
     backend_->OnIdentityInForce(ack.identity_generation());
   }
+}
+
+void LinkSession::OnFlowReport(const link::v1::FlowReport& report) {
+  absl::Status taken =
+      backend_->ForwardFlows(report, [self = std::weak_ptr<LinkSession*>(self_)](bool tell_all) {
+        std::shared_ptr<LinkSession*> session = self.lock();
+        if (session == nullptr) return;
+        AgentMessage message;
+        message.mutable_flow_ack()->set_tell_all(tell_all);
+        (*session)->SendMessage(message);
+      });
+  if (!taken.ok()) Close(std::move(taken));
+}
+
+void LinkSession::SendFlowsLost() {
+  if (!open_) return;
+  AgentMessage message;
+  message.mutable_flows_lost();
+  SendMessage(message);
 }
 
 void LinkSession::SendIdentity(const IdentitySnapshot& identity) {

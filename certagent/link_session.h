@@ -26,6 +26,7 @@ namespace byrnie {
 class LinkBackend {
  public:
   using ResolveCallback = absl::AnyInvocable<void(ResolveResult)>;
+  using FlowCallback = absl::AnyInvocable<void(bool tell_all)>;
 
   virtual ~LinkBackend() = default;
   // Null: none yet.
@@ -43,6 +44,8 @@ class LinkBackend {
   // `done` runs once, also inside the call, after the updates that belong to the answer. With
   // `refresh` what is known does not count: the control plane is asked.
   virtual void Resolve(const IpAddress& address, bool refresh, ResolveCallback done) = 0;
+  // As FlowForwarder::Forward.
+  virtual absl::Status ForwardFlows(const link::v1::FlowReport& report, FlowCallback done) = 0;
 };
 
 // One proxy's end of byrnie.link.v1 in the agent: says hello, sends the whole state once the proxy
@@ -78,6 +81,7 @@ class LinkSession final : public FrameStream::Delegate {
   void SendPolicies(const PolicySet& policies);
   void SendAddresses(const std::vector<AddressPtr>& upserts,
                      const std::vector<std::string>& removals);
+  void SendFlowsLost();
   void Close(absl::Status why) { frames_.Close(std::move(why)); }
 
   // After the proxy's hello.
@@ -93,6 +97,7 @@ class LinkSession final : public FrameStream::Delegate {
   void OnSignRequest(const link::v1::SignRequest& request);
   void OnResolveRequest(const link::v1::ResolveRequest& request);
   void OnAck(const link::v1::Ack& ack);
+  void OnFlowReport(const link::v1::FlowReport& report);
   void SendAllAddresses();
   void SendAddressBatches(bool replace_all, const std::vector<AddressPtr>& upserts,
                           const std::vector<std::string>& removals);

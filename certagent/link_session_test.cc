@@ -41,6 +41,12 @@ class FakeBackend final : public LinkBackend {
     asked.push_back(absl::StrCat(address.ToString(), refresh ? " anew" : ""));
     waiting.push_back(std::move(done));
   }
+  absl::Status ForwardFlows(const link::v1::FlowReport& report, FlowCallback done) override {
+    flows.push_back(report);
+    if (report.instance() == 0) return absl::InvalidArgumentError("instance");
+    flow_done = std::move(done);
+    return absl::OkStatus();
+  }
 
   IdentitySnapshotPtr identity;
   absl::optional<PolicySet> policies;
@@ -48,6 +54,8 @@ class FakeBackend final : public LinkBackend {
   std::vector<uint64_t> in_force;
   std::vector<std::string> asked;
   std::vector<ResolveCallback> waiting;
+  std::vector<link::v1::FlowReport> flows;
+  FlowCallback flow_done;
 };
 
 // The proxy's end, as raw messages.
@@ -274,6 +282,51 @@ TEST_P(LinkSessionTest, EndsWithoutAHelloInTime) {
   loop_.AdvanceTime(absl::Seconds(6));
   EXPECT_THAT(ended_, ElementsAre(StatusIs(absl::StatusCode::kDeadlineExceeded)));
   EXPECT_TRUE(proxy_.closed);
+}
+
+TEST_P(LinkSessionTest, PassesFlowReportsOnAndAnswersThem) {
+  proxy_.SendHello();
+  ProxyMessage message;
+  message.mutable_flow_report()->set_instance(7);
+  proxy_.Send(message);
+  loop_.RunUntilIdle();
+  ASSERT_EQ(backend_.flows.size(), 1u);
+  EXPECT_EQ(backend_.flows[0].instance(), 7u);
+  const size_t before = proxy_.messages.size();
+  backend_.flow_done(/*tell_all=*/true);
+  loop_.RunUntilIdle();
+  ASSERT_EQ(proxy_.messages.size(), before + 1);
+  EXPECT_TRUE(proxy_.messages.back().flow_ack().tell_all());
+}
+
+TEST_P(LinkSessionTest, SaysThatFlowsAreLostToAProxyThatHasSaidHello) {
+  session_->SendFlowsLost();
+  loop_.RunUntilIdle();
+  for (const AgentMessage& message : proxy_.messages) EXPECT_FALSE(message.has_flows_lost());
+  proxy_.SendHello();
+  loop_.RunUntilIdle();
+  session_->SendFlowsLost();
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(proxy_.messages.back().has_flows_lost());
+}
+
+TEST_P(LinkSessionTest, EndsOnAFlowReportThatIsNone) {
+  proxy_.SendHello();
+  ProxyMessage message;
+  message.mutable_flow_report();
+  proxy_.Send(message);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(ended_, ElementsAre(StatusIs(absl::StatusCode::kInvalidArgument)));
+}
+
+TEST_P(LinkSessionTest, AnAnswerToAFlowReportMayComeAfterTheEnd) {
+  proxy_.SendHello();
+  ProxyMessage message;
+  message.mutable_flow_report()->set_instance(7);
+  proxy_.Send(message);
+  loop_.RunUntilIdle();
+  session_.reset();
+  backend_.flow_done(false);
 }
 
 TEST_P(LinkSessionTest, EndsWhenTheProxySpeaksAnotherVersion) {

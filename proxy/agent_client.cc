@@ -146,6 +146,12 @@ absl::Status AgentClient::HandleMessage(const AgentMessage& message) {
       delegate_->OnResolveResponse(message.resolve_response().id(),
                                    message.resolve_response().result());
       return absl::OkStatus();
+    case AgentMessage::kFlowAck:
+      delegate_->OnFlowAck(message.flow_ack().tell_all());
+      return absl::OkStatus();
+    case AgentMessage::kFlowsLost:
+      delegate_->OnFlowsLost();
+      return absl::OkStatus();
     case AgentMessage::kRefusal:
     case AgentMessage::CONTENT_NOT_SET:
       break;
@@ -239,6 +245,13 @@ absl::Status AgentClient::SendResolve(uint64_t id, const IpAddress& address, boo
   message.mutable_resolve_request()->set_id(id);
   message.mutable_resolve_request()->set_address(address.ToBytes());
   message.mutable_resolve_request()->set_refresh(refresh);
+  return Send(message);
+}
+
+absl::Status AgentClient::SendFlows(const link::v1::FlowReport& report) {
+  if (!up()) return absl::UnavailableError("no link to the agent");
+  ProxyMessage message;
+  *message.mutable_flow_report() = report;
   return Send(message);
 }
 

@@ -37,6 +37,8 @@ class AgentClient final : public FrameStream::Delegate {
     virtual absl::Status OnPolicyUpdate(const link::v1::PolicyUpdate& update) = 0;
     virtual absl::Status OnAddressUpdate(const link::v1::AddressUpdate& update) = 0;
     virtual void OnResolveResponse(uint64_t id, link::v1::ResolveResponse::Result result) = 0;
+    virtual void OnFlowAck(bool tell_all) = 0;
+    virtual void OnFlowsLost() = 0;
     virtual void OnLinkUp() = 0;
     virtual void OnLinkDown(const absl::Status& why) = 0;
   };
@@ -78,6 +80,9 @@ class AgentClient final : public FrameStream::Delegate {
   // Asks what `address` is, with `refresh` also the control plane; the answer arrives as
   // OnResolveResponse. Unavailable while the link is down.
   absl::Status SendResolve(uint64_t id, const IpAddress& address, bool refresh);
+
+  // Tells of connections; answered by OnFlowAck. Unavailable while the link is down.
+  absl::Status SendFlows(const link::v1::FlowReport& report);
 
  private:
   enum class State { kWaiting, kGreeting, kUp };

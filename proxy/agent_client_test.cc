@@ -86,6 +86,8 @@ class AgentClientTest : public ::testing::TestWithParam<bool>, public AgentClien
   void OnResolveResponse(uint64_t id, link::v1::ResolveResponse::Result) override {
     resolved_.push_back(id);
   }
+  void OnFlowAck(bool tell_all) override { flow_acks_.push_back(tell_all); }
+  void OnFlowsLost() override { ++flows_lost_; }
   void OnLinkUp() override { ++ups_; }
   void OnLinkDown(const absl::Status&) override { ++downs_; }
 
@@ -107,6 +109,8 @@ class AgentClientTest : public ::testing::TestWithParam<bool>, public AgentClien
   Logger logger_;
   bool listening_ = true;
   absl::Status verdict_;
+  std::vector<bool> flow_acks_;
+  int flows_lost_ = 0;
   std::vector<absl::Duration> dials_;
   std::unique_ptr<FakeAgent> agent_;
   std::vector<absl::StatusOr<std::string>> signatures_;
@@ -287,6 +291,28 @@ TEST_P(AgentClientTest, AsksAndHearsWhatAnAddressIs) {
   agent_->Send(message);
   loop_.RunUntilIdle();
   EXPECT_THAT(resolved_, ElementsAre(2));
+}
+
+TEST_P(AgentClientTest, TellsOfConnectionsAndHearsThatTheyWerePassedOn) {
+  link::v1::FlowReport report;
+  report.set_instance(7);
+  EXPECT_THAT(client_.SendFlows(report), StatusIs(absl::StatusCode::kUnavailable));
+  BringUp();
+  EXPECT_THAT(client_.SendFlows(report), IsOk());
+  loop_.RunUntilIdle();
+  ASSERT_THAT(agent_->received, SizeIs(1));
+  EXPECT_EQ(agent_->received[0].flow_report().instance(), 7u);
+  AgentMessage message;
+  message.mutable_flow_ack()->set_tell_all(true);
+  agent_->Send(message);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(flow_acks_, ElementsAre(true));
+  EXPECT_EQ(flows_lost_, 0);
+  message.mutable_flows_lost();
+  agent_->Send(message);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(flow_acks_, ElementsAre(true));
+  EXPECT_EQ(flows_lost_, 1);
 }
 
 TEST_P(AgentClientTest, EndsTheLinkOverAMessageItDoesNotKnow) {

@@ -5,6 +5,7 @@
 #include "absl/random/distributions.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/flow/source_network.h"
 #include "proxy/access_report.h"
 #include "proxy/connection_registry.h"
 #include "proxy/tcp_labels.h"
@@ -84,6 +85,10 @@ void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
   DCHECK(relay_ == nullptr && !ended_);
   Complete(route_ == AccessRecord::Route::kTunnel ? StageTimes::kTunnel : StageTimes::kDial);
   OpenSeries();
+  if (context_->flows != nullptr) {
+    flow_ = context_->flows->Open(FlowKeyOf(AccessRecord::Result::kAllowed), source_.ip(),
+                                  admitted_by_ == nullptr ? "" : *admitted_by_);
+  }
   if (context_->config->access_log == AccessLog::kOpenClose) {
     AccessRecord record = MakeRecord();
     record.event = AccessRecord::Event::kOpen;
@@ -163,6 +168,13 @@ void Connection::Finish(AccessRecord::Result result, absl::string_view reason, s
   OpenSeries();
   AddBytes(bytes_sent, bytes_received);
   series_.Close(context_->tcp_series, ResponseFlagsOf(result, reason));
+  if (context_->flows != nullptr) {
+    if (relay_ == nullptr) {
+      context_->flows->NoteRefused(FlowKeyOf(result), source_.ip(), reason);
+    } else {
+      context_->flows->Close(flow_);
+    }
+  }
   AccessRecord record = MakeRecord();
   record.result = result;
   record.reason = std::string(reason);
@@ -182,6 +194,22 @@ void Connection::OpenSeries() {
   parties.service = service_;
   parties.peer = peer_.get();
   series_.Open(context_->tcp_series, LabelsOf(*context_->mesh, parties));
+}
+
+FlowKeyView Connection::FlowKeyOf(AccessRecord::Result verdict) const {
+  FlowKeyView key;
+  key.direction = direction_;
+  key.path = FlowPathOf(protocol_);
+  key.verdict = verdict;
+  if (peer_ != nullptr) key.peer = peer_->peer.id.text();
+  if (direction_ == AccessRecord::Direction::kInbound) {
+    if (peer_ == nullptr) key.source_network = SourceNetworkOf(source_.ip()).address;
+    key.destination = original_destination_;
+  } else {
+    key.destination = destination_.value_or(original_destination_);
+    key.service = service_;
+  }
+  return key;
 }
 
 void Connection::NoteFirstBytes() {
@@ -241,6 +269,9 @@ void Connection::AddBytes(uint64_t sent, uint64_t received) {
   metrics.bytes_received->Increment(received - counted_received_);
   // Istio speaks of request and response: what the destination sends is sent.
   series_.AddBytes(received - counted_received_, sent - counted_sent_);
+  if (flow_ != nullptr) {
+    context_->flows->AddBytes(flow_, sent - counted_sent_, received - counted_received_);
+  }
   counted_sent_ = sent;
   counted_received_ = received;
 }

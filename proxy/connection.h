@@ -13,6 +13,7 @@
 #include "common/net/byte_stream.h"
 #include "common/net/tcp_stream.h"
 #include "proxy/access_record.h"
+#include "proxy/flow_shard.h"
 #include "proxy/hbone_headers.h"
 #include "proxy/peer_info.h"
 #include "proxy/relay.h"
@@ -155,6 +156,7 @@ class Connection {
               uint64_t bytes_sent, uint64_t bytes_received);
   void AddBytes(uint64_t sent, uint64_t received);
   void OpenSeries();
+  FlowKeyView FlowKeyOf(AccessRecord::Result verdict) const;
   void NoteFirstBytes();
   AccessRecord MakeRecord() const;
 
@@ -180,6 +182,7 @@ class Connection {
   std::shared_ptr<const std::string> admitted_by_;
   int32_t stream_ = 0;
   TcpSeries series_;
+  FlowShard::Handle flow_ = nullptr;  // Null: it is not carried, or nobody counts.
   // What the metrics have been given.
   uint64_t counted_sent_ = 0;
   uint64_t counted_received_ = 0;

@@ -18,6 +18,7 @@
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
 #include "proxy/flight_recorder.h"
+#include "proxy/flow_shard.h"
 #include "proxy/proxy_config.h"
 #include "proxy/proxy_header.h"
 #include "proxy/stage_times.h"
@@ -225,6 +226,58 @@ TEST_F(InboundConnectionTest, CarriesWhatIsAllowedAndCountsItWhileItIsOpen) {
   ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
   registry_.CountBytes();
   EXPECT_EQ(sent.value(), 7u);
+}
+
+TEST_F(InboundConnectionTest, AddsToTheEdgeOfTheTwoEndsFromItsBeginningToItsEnd) {
+  std::vector<Flow> told;
+  FlowShard shard(&loop_, 64 * 1024, [&told](std::vector<Flow> changes, uint64_t) {
+    for (Flow& flow : changes) told.push_back(std::move(flow));
+  });
+  context_.flows = &shard;
+  Connect("127.0.0.1:8080");  // Before the first policies.
+  loop_.RunUntilIdle();
+  shard.Flush();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].key->view().verdict, AccessRecord::Result::kDenied);
+  EXPECT_EQ(told[0].reason, "no-policy-snapshot");
+  EXPECT_EQ(told[0].closed, 1u);
+
+  SetMesh({});
+  std::unique_ptr<TcpStream> app;
+  const auto listener =
+      TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                          [&app](std::unique_ptr<TcpStream> stream) { app = std::move(stream); });
+  ASSERT_THAT(listener, IsOk());
+  const Answer answer = Connect((*listener)->address().ToString());
+  ASSERT_TRUE(loop_.RunUntil([&app] { return app != nullptr; }));
+  const uint8_t hello[] = {'h', 'e', 'l', 'l', 'o'};
+  ASSERT_EQ(answer.stream->Write(hello).bytes, 5u);
+  uint8_t buffer[16];
+  ASSERT_TRUE(loop_.RunUntil([&] { return app->Read(absl::MakeSpan(buffer)).bytes == 5; }));
+  registry_.CountBytes();
+  told.clear();
+  shard.Flush();
+  ASSERT_EQ(told.size(), 1u);
+  const FlowKeyView& key = told[0].key->view();
+  EXPECT_EQ(key.direction, AccessRecord::Direction::kInbound);
+  EXPECT_EQ(key.path, FlowKeyView::Path::kHbone);
+  EXPECT_EQ(key.verdict, AccessRecord::Result::kAllowed);
+  EXPECT_EQ(key.peer, "spiffe://cluster.local/ns/demo/sa/client");
+  EXPECT_EQ(key.destination, (*listener)->address());
+  EXPECT_EQ(told[0].source.ToString(), "10.0.0.9");
+  EXPECT_THAT(told[0].reason, HasSubstr("default-allow"));
+  EXPECT_EQ(told[0].opened, 1u);
+  EXPECT_EQ(told[0].closed, 0u);
+  EXPECT_EQ(told[0].bytes_sent, 5u);
+
+  app.reset();
+  ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
+  told.clear();
+  shard.Flush();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].opened, 0u);
+  EXPECT_EQ(told[0].closed, 1u);
+  EXPECT_EQ(told[0].bytes_sent, 0u);
 }
 
 TEST_F(InboundConnectionTest, TellsAnApplicationThatAsksWhoseConnectionItIs) {

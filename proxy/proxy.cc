@@ -4,8 +4,10 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
+#include "absl/random/distributions.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/status_macros.h"
@@ -39,6 +41,8 @@ constexpr absl::Duration kMemoryInterval = absl::Seconds(5);
 constexpr int64_t kBurst = 200;
 constexpr int64_t kTunnelWeight = 32;
 constexpr int64_t kBytesWeight = 32 * 1024;
+// For edges of connections between two sweeps, beside the reporter's table: 256 KiB in all.
+constexpr size_t kFlowBytesOfWorkers = 64 * 1024;
 // How late a change of the pod's default routes may be noticed.
 constexpr absl::Duration kRouteInterval = absl::Seconds(10);
 
@@ -107,6 +111,12 @@ std::vector<T> Gather(const std::vector<std::unique_ptr<Worker>>& workers, Ask a
   return std::exchange(gathered->answers, {});
 }
 
+// Names this process to whoever keeps what it has seen.
+uint64_t NewInstance(absl::BitGenRef random) {
+  return absl::Uniform<uint64_t>(absl::IntervalClosed, random, 1,
+                                 std::numeric_limits<uint64_t>::max());
+}
+
 // Counts of all workers on their way to the control loop; used there only.
 struct Tally {
   size_t missing = 0;
@@ -154,7 +164,10 @@ Proxy::Proxy(ProxyConfig config, Logger* logger, const Clock*, std::unique_ptr<E
       agent_(std::make_unique<AgentClient>(
           loop_.get(),
           [loop = loop_.get(), path = config_.link_socket] { return DialAgent(loop, path); },
-          AgentClient::Options(), this, logger)) {}
+          AgentClient::Options(), this, logger)),
+      flows_(loop_.get(), FlowReporter::Options(), NewInstance(random_),
+             {metrics_.flow_edges, metrics_.flow_edges_left_out}, random_,
+             [this](const link::v1::FlowReport& report) { return agent_->SendFlows(report); }) {}
 
 Proxy::~Proxy() {
   // Admin first: it asks the workers. Then these: they ask the signer, which asks the agent.
@@ -187,6 +200,12 @@ absl::Status Proxy::Init(const Clock* clock) {
   dependencies.budget = &budget_;
   dependencies.overload = &overload_;
   dependencies.counts = &counts_;
+  dependencies.on_flows = [this](std::vector<Flow> changes, uint64_t left_out) {
+    loop_->Post([this, changes = std::move(changes), left_out]() mutable {
+      flows_.Merge(std::move(changes), left_out);
+    });
+  };
+  dependencies.flow_bytes = kFlowBytesOfWorkers / static_cast<size_t>(config_.workers);
   for (int i = 0; i < config_.workers; ++i) {
     dependencies.index = i;
     dependencies.tcp_series = tcp_metrics_.shard(static_cast<size_t>(i));
@@ -365,12 +384,14 @@ void Proxy::OnLinkUp() {
   shown_.link_up = true;
   TellAdmin();
   resolver_.OnLinkUp();
+  flows_.OnLinkUp();
 }
 
 void Proxy::OnLinkDown(const absl::Status&) {
   metrics_.link_up->Set(0);
   shown_.link_up = false;
   TellAdmin();
+  flows_.OnLinkDown();
 }
 
 std::vector<Worker::View> Proxy::InspectWorkers(const Connection::Filter& filter, bool* complete) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/random/random.h"
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
@@ -16,6 +17,7 @@
 #include "proxy/buffer_budget.h"
 #include "proxy/container_memory.h"
 #include "proxy/drain.h"
+#include "proxy/flow_reporter.h"
 #include "proxy/mesh_state.h"
 #include "proxy/overload.h"
 #include "proxy/process_counts.h"
@@ -64,6 +66,8 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   absl::Status OnPolicyUpdate(const link::v1::PolicyUpdate& update) override;
   absl::Status OnAddressUpdate(const link::v1::AddressUpdate& update) override;
   void OnResolveResponse(uint64_t id, link::v1::ResolveResponse::Result result) override;
+  void OnFlowAck(bool tell_all) override { flows_.OnAck(tell_all); }
+  void OnFlowsLost() override { flows_.OnLost(); }
   void OnLinkUp() override;
   void OnLinkDown(const absl::Status& why) override;
 
@@ -102,6 +106,8 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   Resolver resolver_;
   Drain drain_;
   std::unique_ptr<AgentClient> agent_;
+  absl::BitGen random_;
+  FlowReporter flows_;
   // What the admin thread was told last.
   Admin::State shown_;
   // The same ones from the start to the end of the admin thread, which asks them.

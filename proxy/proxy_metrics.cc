@@ -130,6 +130,12 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
   handshakes_open = registry->AddGauge(
       "byrnie_proxy_handshakes_open",
       "Inbound connections, of tunnels and without one, whose handshake is not over, or not begun");
+  flow_edges = registry->AddGauge(
+      "byrnie_proxy_flow_edges",
+      "Edges of the mesh that are known here: who has talked to whom, kept for the control plane");
+  flow_edges_left_out = registry->AddCounter(
+      "byrnie_proxy_flow_edges_left_out_total",
+      "Edges of the mesh dropped before the control plane was told of them: too many at once");
 }
 
 ProxyMetrics::PerDirection ProxyMetrics::AddDirection(MetricRegistry* registry,

@@ -95,6 +95,8 @@ class ProxyMetrics {
   Gauge* memory_limit;
   Gauge* shedding;
   Gauge* handshakes_open;
+  Gauge* flow_edges;
+  Counter* flow_edges_left_out;
 
  private:
   PerDirection AddDirection(MetricRegistry* registry, const std::string& name);

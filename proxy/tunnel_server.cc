@@ -4,12 +4,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/flow/source_network.h"
 #include "common/http2/peer_fault.h"
 #include "common/tls/tls_stream.h"
 #include "proxy/access_record.h"
 #include "proxy/access_report.h"
 #include "proxy/connection_registry.h"
 #include "proxy/end_reason.h"
+#include "proxy/flow_shard.h"
 #include "proxy/handshake_counts.h"
 #include "proxy/hbone_headers.h"
 #include "proxy/inbound.h"
@@ -363,6 +365,19 @@ void TunnelServer::LogRefused(const SocketAddress& source, const IpAddress& loca
   record.stages = StageTimes(context_->loop->Now() - duration);
   record.stages.Complete(StageTimes::kTls, context_->loop->Now());
   ReportEnd(*context_, record);
+  // Who could not prove who it is; room that was missing says nothing about the two.
+  if (context_->flows == nullptr || result != AccessRecord::Result::kDenied) return;
+  FlowKeyView flow;
+  flow.direction = direction;
+  flow.path = FlowKeyView::Path::kHbone;
+  flow.verdict = result;
+  if (peer != nullptr) {
+    flow.peer = peer->text();
+  } else {
+    flow.source_network = SourceNetworkOf(source.ip()).address;
+  }
+  flow.destination = record.original_destination;
+  context_->flows->NoteRefused(flow, source.ip(), reason);
 }
 
 void TunnelServer::Remove(Tunnel* tunnel) {

@@ -13,6 +13,7 @@
 #include "proxy/asked_addresses.h"
 #include "proxy/connection_registry.h"
 #include "proxy/direct_mtls.h"
+#include "proxy/flow_shard.h"
 #include "proxy/handshake_counts.h"
 #include "proxy/handshake_turns.h"
 #include "proxy/hbone_headers.h"
@@ -124,6 +125,10 @@ class Worker::Data {
         asked_peers_(loop, AskedAddresses::Options()),
         outliers_(loop, OutlierDetector::Options(), OutlierMetrics(*dependencies.metrics),
                   context_.random),
+        flows_(loop, dependencies.flow_bytes,
+               [this](std::vector<Flow> changes, uint64_t left_out) {
+                 dependencies_.on_flows(std::move(changes), left_out);
+               }),
         registry_(loop),
         resolve_(std::move(resolve)),
         sweep_(loop->NewTimer([this] { Sweep(); })) {
@@ -133,6 +138,7 @@ class Worker::Data {
     context_.logger = dependencies.logger;
     context_.recorder = &recorder_;
     context_.tcp_series = dependencies.tcp_series;
+    if (dependencies.on_flows != nullptr) context_.flows = &flows_;
     context_.worker = dependencies.index;
     context_.registry = &registry_;
     context_.pool = &pool_;
@@ -294,6 +300,7 @@ class Worker::Data {
     if (dependencies_.config->max_connection_age != absl::InfiniteDuration()) registry_.AbortAged();
     pool_.CloseExpired(now);
     tunnel_server_->CloseExpired(now);
+    flows_.Flush();
     sweep_->Schedule(kSweep);
   }
 
@@ -308,6 +315,7 @@ class Worker::Data {
   AskedAddresses asked_peers_;
   FlightRecorder recorder_;
   OutlierDetector outliers_;
+  FlowShard flows_;
   ConnectionRegistry registry_;
   ResolveHandler resolve_;
   std::unique_ptr<TunnelServer> tunnel_server_;

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "common/telemetry/log.h"
 #include "proxy/connection.h"
 #include "proxy/flight_recorder.h"
+#include "proxy/flow.h"
 #include "proxy/mesh_snapshot.h"
 #include "proxy/outlier_detector.h"
 #include "proxy/overload.h"
@@ -49,6 +51,8 @@ class Worker {
   // only post.
   using ResolveHandler = absl::AnyInvocable<void(Worker* worker, uint64_t connection,
                                                  const IpAddress& address, bool refresh)>;
+  // Takes what the worker has seen of connections, on its thread; must only post.
+  using FlowHandler = std::function<void(std::vector<Flow> changes, uint64_t left_out)>;
 
   struct Dependencies {
     const ProxyConfig* config = nullptr;
@@ -59,6 +63,10 @@ class Worker {
     Overload* overload = nullptr;
     ProcessCounts* counts = nullptr;
     LabelledCounters::Shard* tcp_series = nullptr;
+    // Null: nobody is told.
+    FlowHandler on_flows;
+    // What edges of connections may take between two tellings.
+    size_t flow_bytes = 0;
     // Its place among the workers.
     int index = 0;
   };

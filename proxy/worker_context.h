@@ -27,6 +27,7 @@ namespace byrnie {
 class AskedAddresses;
 class ConnectionRegistry;
 class DirectMtls;
+class FlowShard;
 class HandshakeTurns;
 
 // What the connections of one worker share. Lives on the worker's loop; nothing in it is owned
@@ -39,6 +40,8 @@ struct WorkerContext {
   // Of this worker's ended connections, and its shard of TcpMetrics; may be null.
   FlightRecorder* recorder = nullptr;
   LabelledCounters::Shard* tcp_series = nullptr;
+  // What this worker sees of connections, for the control plane; may be null.
+  FlowShard* flows = nullptr;
   // Its place among the workers, from 0.
   int worker = 0;
   ConnectionRegistry* registry = nullptr;
