@@ -145,18 +145,23 @@ absl::Status ControlPlane::StartAll() {
       [this](std::string hash) { operators_->SetFirstHash(std::move(hash)); });
   trust_calls_ = std::make_unique<TrustCalls>(trust_.get(), issuance_log_.get(),
                                               options_.workload_ttl, clock_);
+  flows_ = std::make_unique<FlowLedger>(clock_, &events_, &metrics_);
+  flow_service_ = std::make_unique<FlowService>(flows_.get(), bundles_.get(), &registry_,
+                                                options_.trust_domain, clock_, logger_, &metrics_);
+  flow_calls_ = std::make_unique<FlowCalls>(flows_.get(), &registry_, &agents_);
   operator_ = std::make_unique<OperatorService>(
       operators_.get(),
       OperatorSources{operators_.get(), tokens_.get(), authority_, ca_service_.get(),
                       bundles_.get(), &agents_, &registry_, policies_.get(),
-                      registry_entries_.get(), &events_, clock_, trust_calls_.get()},
+                      registry_entries_.get(), &events_, clock_, flow_calls_.get(),
+                      trust_calls_.get()},
       logger_, &metrics_);
   RETURN_IF_ERROR(JoinFleet());
   ASSIGN_OR_RETURN(
-      server_,
-      GrpcServer::Start(
-          options_.listen, CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
-          {ca_service_.get(), istio_service_.get(), discovery_.get(), operator_.get()}));
+      server_, GrpcServer::Start(options_.listen,
+                                 CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
+                                 {ca_service_.get(), istio_service_.get(), discovery_.get(),
+                                  flow_service_.get(), operator_.get()}));
   AddGauges();
   ASSIGN_OR_RETURN(admin_, StartAdminServer(loop_, options_.admin,
                                             AdminSources{authority_, &agents_, &registry_,

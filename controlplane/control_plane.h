@@ -33,6 +33,9 @@
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/discovery/delta_ads.h"
 #include "controlplane/events/event_log.h"
+#include "controlplane/flows/flow_ledger.h"
+#include "controlplane/flows/flow_service.h"
+#include "controlplane/operator/flow_calls.h"
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/operator_service.h"
 #include "controlplane/operator/operator_token_follower.h"
@@ -202,6 +205,9 @@ class ControlPlane {
   std::unique_ptr<RecordTable> operator_records_;
   std::unique_ptr<OperatorDirectory> operators_;
   std::unique_ptr<TrustCalls> trust_calls_;
+  std::unique_ptr<FlowLedger> flows_;
+  std::unique_ptr<FlowService> flow_service_;
+  std::unique_ptr<FlowCalls> flow_calls_;
   std::unique_ptr<OperatorTokenFollower> operator_token_;
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<PeriodicThread> look_at_operators_;

@@ -31,6 +31,9 @@
 #include "controlplane/ca/istio_service.h"
 #include "controlplane/ca/testing/self_signed.h"
 #include "controlplane/discovery/delta_ads.h"
+#include "controlplane/flows/flow_ledger.h"
+#include "controlplane/flows/flow_service.h"
+#include "controlplane/operator/flow_calls.h"
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/operator_service.h"
 #include "controlplane/policy/policy_admin.h"
@@ -101,12 +104,14 @@ class GrpcEndToEndTest : public ::testing::Test {
         operators_.get(),
         OperatorSources{operators_.get(), tokens_.get(), authority_.get(), ca_.get(),
                         bundles_.get(), &agents_, &registry_, policies_.get(), entries_.get(),
-                        &events_, &clock_},
+                        &events_, &clock_, &flow_calls_},
         &logger_, &metrics_);
-    auto server =
-        GrpcServer::Start(*SocketAddress::Parse("127.0.0.1:0"),
-                          CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
-                          {ca_.get(), istio_.get(), ads_.get(), operator_.get()});
+    flow_service_ = std::make_unique<FlowService>(&flows_, bundles_.get(), &registry_,
+                                                  "cluster.local", &clock_, &logger_, &metrics_);
+    auto server = GrpcServer::Start(
+        *SocketAddress::Parse("127.0.0.1:0"),
+        CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
+        {ca_.get(), istio_.get(), ads_.get(), flow_service_.get(), operator_.get()});
     EXPECT_THAT(server, IsOk());
     server_ = *std::move(server);
   }
@@ -170,6 +175,9 @@ class GrpcEndToEndTest : public ::testing::Test {
   std::unique_ptr<DeltaAds> ads_;
   RegistrySources sources_{&registry_};
   EventLog events_{&clock_};
+  FlowLedger flows_{&clock_, &events_, &metrics_};
+  FlowCalls flow_calls_{&flows_, &registry_, &agents_};
+  std::unique_ptr<FlowService> flow_service_;
   RecordTable policy_records_{&store_, "policies/"}, operator_records_{&store_, "operators/"};
   std::unique_ptr<PolicyAdmin> policies_;
   std::unique_ptr<RegistryAdmin> entries_;
@@ -178,6 +186,76 @@ class GrpcEndToEndTest : public ::testing::Test {
   std::unique_ptr<GrpcServer> server_;
   const std::shared_ptr<const PrivateKey> key_ = *PrivateKey::Generate();
 };
+
+// A report of one connection to 10.0.0.2:8080.
+byrnie::flow::v1::ReportRequest OneFlow() {
+  byrnie::flow::v1::ReportRequest request;
+  request.set_instance(7);
+  auto* edge = request.add_edges();
+  edge->set_side(byrnie::flow::v1::Edge::SIDE_DESTINATION);
+  edge->set_path(byrnie::flow::v1::Edge::PATH_HBONE);
+  edge->set_verdict(byrnie::flow::v1::Edge::VERDICT_ALLOWED);
+  edge->set_peer_spiffe_id("spiffe://cluster.local/ns/demo/sa/client");
+  edge->set_destination_address("10.0.0.2:8080");
+  edge->set_opened(3);
+  edge->mutable_first_seen()->set_seconds(1000);
+  edge->mutable_last_seen()->set_seconds(1000);
+  return request;
+}
+
+TEST_F(GrpcEndToEndTest, AFlowIsOfWhoeverReportsIt) {
+  auto stub = byrnie::flow::v1::FlowCollector::NewStub(*Channel(Client()));
+  byrnie::flow::v1::ReportResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(stub->Report(&context, OneFlow(), &response).ok());
+  EXPECT_EQ(response.table(), flows_.name());
+  EXPECT_EQ(response.next_report_after().seconds(), 5);
+  ASSERT_EQ(flows_.List().size(), 1u);
+  EXPECT_EQ(flows_.List()[0].reporter.id.text(), kId);
+  EXPECT_EQ(flows_.List()[0].reporter.host, "127.0.0.1");
+
+  byrnie::flow::v1::ReportRequest ended;
+  ended.set_instance(7);
+  ended.set_ended(true);
+  grpc::ClientContext last;
+  ASSERT_TRUE(stub->Report(&last, ended, &response).ok());
+  EXPECT_TRUE(flows_.List()[0].ended);
+}
+
+TEST_F(GrpcEndToEndTest, NobodyReportsFlowsOfAnother) {
+  byrnie::flow::v1::ReportResponse response;
+  const auto code = [&](const std::shared_ptr<grpc::Channel>& channel,
+                        const byrnie::flow::v1::ReportRequest& request) {
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", absl::StrCat("Bearer ", kOperatorToken));
+    return byrnie::flow::v1::FlowCollector::NewStub(channel)
+        ->Report(&context, request, &response)
+        .error_code();
+  };
+  EXPECT_EQ(code(*Channel(), OneFlow()), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(code(*Channel(Client("spiffe://cluster.local/byrnie/controlplane")), OneFlow()),
+            grpc::StatusCode::PERMISSION_DENIED);
+  byrnie::flow::v1::ReportRequest bad = OneFlow();
+  bad.mutable_edges(0)->clear_side();
+  EXPECT_EQ(code(*Channel(Client()), bad), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(flows_.size(), 0u);
+
+  // An address that the registry gives to somebody else.
+  RegistryContent content;
+  auto& server = content.workloads.emplace_back();
+  server.set_uid("server");
+  server.set_name("server");
+  server.set_namespace_("demo");
+  server.set_service_account("server");
+  server.set_trust_domain("cluster.local");
+  server.add_addresses(std::string("\x0a\x00\x00\x02", 4));
+  ASSERT_THAT(sources_.Set(RegistrySources::Source::kFile, content), IsOk());
+  EXPECT_EQ(code(*Channel(Client()), OneFlow()), grpc::StatusCode::OK);
+  EXPECT_EQ(flows_.size(), 0u);
+  EXPECT_EQ(code(*Channel(Client("spiffe://cluster.local/ns/demo/sa/server")), OneFlow()),
+            grpc::StatusCode::OK);
+  EXPECT_EQ(flows_.size(), 1u);
+}
 
 std::string IssuedId(const IssueResponse& response) {
   auto leaf = Certificate::FromDer(response.certificate_chain(0));

@@ -29,6 +29,7 @@ enum class EventKind {
   kTrustChanged = 7,
   kTokenChanged = 8,
   kOperatorRefused = 9,
+  kConnectionDenied = 10,
 };
 
 // Something that happened in the control plane, for operators who watch. A value.

@@ -81,10 +81,12 @@ TEST(EventKindTest, IsNamedInTheApi) {
   }
   EXPECT_EQ(static_cast<int>(EventKind::kOperatorRefused),
             byrnie::operator_::v1::Event::KIND_OPERATOR_REFUSED);
+  EXPECT_EQ(static_cast<int>(EventKind::kConnectionDenied),
+            byrnie::operator_::v1::Event::KIND_CONNECTION_DENIED);
   EXPECT_EQ(static_cast<int>(EventKind::kCertificateIssued),
             byrnie::operator_::v1::Event::KIND_CERTIFICATE_ISSUED);
   EXPECT_EQ(byrnie::operator_::v1::Event::Kind_ARRAYSIZE,
-            static_cast<int>(EventKind::kOperatorRefused) + 1);
+            static_cast<int>(EventKind::kConnectionDenied) + 1);
 }
 
 }  // namespace

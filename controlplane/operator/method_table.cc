@@ -18,7 +18,8 @@ constexpr MethodRule kMethods[] = {
     {"ListOperatorTokens", Role::kAdmin, false}, {"RevokeOperatorToken", Role::kAdmin, true},
     {"GetTrust", Role::kViewer, false},          {"ListIssuances", Role::kViewer, false},
     {"RotateTrust", Role::kAdmin, true},         {"RollbackTrust", Role::kAdmin, true},
-    {"RevokeCertificate", Role::kAdmin, true},
+    {"RevokeCertificate", Role::kAdmin, true},   {"ListFlows", Role::kViewer, false},
+    {"DiffPolicies", Role::kViewer, false},      {"SuggestPolicies", Role::kViewer, false},
 };
 // clang-format on
 

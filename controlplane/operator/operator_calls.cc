@@ -268,6 +268,22 @@ absl::Status OperatorCalls::DeletePolicy(OperatorCall* call, const v1::DeletePol
   return s_.policies->Delete(request.name(), request.expected_version(), call->caller.name);
 }
 
+absl::Status OperatorCalls::ListFlows(OperatorCall*, const v1::ListFlowsRequest& request,
+                                      v1::ListFlowsResponse* response) const {
+  return s_.flows->ListFlows(request, response);
+}
+
+absl::Status OperatorCalls::DiffPolicies(OperatorCall*, const v1::DiffPoliciesRequest& request,
+                                         v1::DiffPoliciesResponse* response) const {
+  return s_.flows->DiffPolicies(request, response);
+}
+
+absl::Status OperatorCalls::SuggestPolicies(OperatorCall*,
+                                            const v1::SuggestPoliciesRequest& request,
+                                            v1::SuggestPoliciesResponse* response) const {
+  return s_.flows->SuggestPolicies(request, response);
+}
+
 absl::Status OperatorCalls::CreateJoinToken(OperatorCall* call,
                                             const v1::CreateJoinTokenRequest& request,
                                             v1::CreateJoinTokenResponse* response) const {

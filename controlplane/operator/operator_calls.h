@@ -12,6 +12,7 @@
 #include "controlplane/ca/ca_service.h"
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/events/event_log.h"
+#include "controlplane/operator/flow_calls.h"
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/role.h"
 #include "controlplane/operator/trust_calls.h"
@@ -35,6 +36,7 @@ struct OperatorSources {
   RegistryAdmin* entries;
   EventLog* events;
   const Clock* clock;
+  const FlowCalls* flows;
   // Null: its methods are not implemented.
   const TrustCalls* trust = nullptr;
 };
@@ -124,6 +126,14 @@ class OperatorCalls {
   absl::Status RevokeCertificate(OperatorCall* call,
                                  const byrnie::operator_::v1::RevokeCertificateRequest& request,
                                  byrnie::operator_::v1::RevokeCertificateResponse* response) const;
+  absl::Status ListFlows(OperatorCall* call, const byrnie::operator_::v1::ListFlowsRequest& request,
+                         byrnie::operator_::v1::ListFlowsResponse* response) const;
+  absl::Status DiffPolicies(OperatorCall* call,
+                            const byrnie::operator_::v1::DiffPoliciesRequest& request,
+                            byrnie::operator_::v1::DiffPoliciesResponse* response) const;
+  absl::Status SuggestPolicies(OperatorCall* call,
+                               const byrnie::operator_::v1::SuggestPoliciesRequest& request,
+                               byrnie::operator_::v1::SuggestPoliciesResponse* response) const;
   absl::Status Explain(OperatorCall* call, const byrnie::operator_::v1::ExplainRequest& request,
                        byrnie::operator_::v1::ExplainResponse* response) const;
 

@@ -208,6 +208,24 @@ grpc::Status OperatorService::DeletePolicy(grpc::ServerContext* context,
   return Serve(context, *request, response, &OperatorCalls::DeletePolicy);
 }
 
+grpc::Status OperatorService::ListFlows(grpc::ServerContext* context,
+                                        const v1::ListFlowsRequest* request,
+                                        v1::ListFlowsResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::ListFlows);
+}
+
+grpc::Status OperatorService::DiffPolicies(grpc::ServerContext* context,
+                                           const v1::DiffPoliciesRequest* request,
+                                           v1::DiffPoliciesResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::DiffPolicies);
+}
+
+grpc::Status OperatorService::SuggestPolicies(grpc::ServerContext* context,
+                                              const v1::SuggestPoliciesRequest* request,
+                                              v1::SuggestPoliciesResponse* response) {
+  return Serve(context, *request, response, &OperatorCalls::SuggestPolicies);
+}
+
 grpc::Status OperatorService::CreateJoinToken(grpc::ServerContext* context,
                                               const v1::CreateJoinTokenRequest* request,
                                               v1::CreateJoinTokenResponse* response) {

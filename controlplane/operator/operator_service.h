@@ -71,6 +71,15 @@ class OperatorService final
   grpc::Status DeletePolicy(grpc::ServerContext* context,
                             const byrnie::operator_::v1::DeletePolicyRequest* request,
                             byrnie::operator_::v1::DeletePolicyResponse* response) override;
+  grpc::Status ListFlows(grpc::ServerContext* context,
+                         const byrnie::operator_::v1::ListFlowsRequest* request,
+                         byrnie::operator_::v1::ListFlowsResponse* response) override;
+  grpc::Status DiffPolicies(grpc::ServerContext* context,
+                            const byrnie::operator_::v1::DiffPoliciesRequest* request,
+                            byrnie::operator_::v1::DiffPoliciesResponse* response) override;
+  grpc::Status SuggestPolicies(grpc::ServerContext* context,
+                               const byrnie::operator_::v1::SuggestPoliciesRequest* request,
+                               byrnie::operator_::v1::SuggestPoliciesResponse* response) override;
   grpc::Status CreateJoinToken(grpc::ServerContext* context,
                                const byrnie::operator_::v1::CreateJoinTokenRequest* request,
                                byrnie::operator_::v1::CreateJoinTokenResponse* response) override;

@@ -1,0 +1,120 @@
+#include "controlplane/flows/policy_replay.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/algorithm/container.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+
+namespace byrnie {
+namespace {
+
+using Side = ReportedFlow::Side;
+using Path = ReportedFlow::Path;
+using Verdict = ReportedFlow::Verdict;
+
+// Reasons of Authorize() for keeping somebody out.
+bool IsPolicyReason(absl::string_view reason) {
+  const absl::string_view word = reason.substr(0, reason.find(' '));
+  constexpr absl::string_view kReasons[] = {
+      decision_reason::kPolicyDeny,       decision_reason::kPolicyMissing,
+      decision_reason::kNoAllowMatch,     decision_reason::kNoPolicySnapshot,
+      decision_reason::kPlaintextRefused, decision_reason::kForeignTrustDomain,
+  };
+  return absl::c_linear_search(kReasons, word);
+}
+
+// Names the two ends, whoever reports.
+std::string EndsOf(const SpiffeId& source, const SocketAddress& destination) {
+  return absl::StrCat(source.text(), " ", destination.ToString());
+}
+
+bool IsTheDestinations(const ReportedFlow& flow) {
+  return flow.side == Side::kDestination && flow.path != Path::kProbe &&
+         (flow.verdict == Verdict::kAllowed ||
+          (flow.verdict == Verdict::kDenied && IsPolicyReason(flow.reason)));
+}
+
+WorkloadSelector SelectorOf(const SpiffeId& identity, const WorkloadIndex::Workload* workload) {
+  WorkloadSelector selector;
+  selector.trust_domain = std::string(identity.trust_domain());
+  selector.ns = workload != nullptr ? workload->ns : std::string(identity.k8s_namespace());
+  if (workload != nullptr) selector.policies = workload->policies;
+  return selector;
+}
+
+}  // namespace
+
+std::vector<ReplayableFlow> FlowsToReplay(const std::vector<FlowLedger::Entry>& flows,
+                                          const WorkloadIndex& index) {
+  absl::flat_hash_set<std::string> told;
+  std::vector<ReplayableFlow> replayable;
+  for (const FlowLedger::Entry& entry : flows) {
+    const ReportedFlow& flow = entry.flow;
+    if (flow.side == Side::kDestination && flow.peer.has_value()) {
+      told.insert(EndsOf(*flow.peer, flow.destination));
+    }
+    if (!IsTheDestinations(flow)) continue;
+    const WorkloadIndex::Workload* const workload = index.Find(flow.destination.ip());
+    ReplayableFlow one{&entry, SelectorOf(entry.reporter.id, workload), {}, workload};
+    one.facts.peer = flow.peer;
+    one.facts.source = flow.source.value_or(IpAddress());
+    one.facts.destination = flow.destination;
+    // Whether plaintext is taken at all is the proxy's mode: as it was.
+    one.facts.plaintext_admitted =
+        flow.path == Path::kPlaintext &&
+        (flow.verdict == Verdict::kAllowed || flow.reason != decision_reason::kPlaintextRefused);
+    replayable.push_back(std::move(one));
+  }
+  for (const FlowLedger::Entry& entry : flows) {
+    const ReportedFlow& flow = entry.flow;
+    const bool carried = flow.side == Side::kSource && flow.verdict == Verdict::kAllowed &&
+                         (flow.path == Path::kHbone || flow.path == Path::kDirect);
+    if (!carried || !flow.peer.has_value() ||
+        told.contains(EndsOf(entry.reporter.id, flow.destination))) {
+      continue;
+    }
+    const WorkloadIndex::Workload* const workload = index.Find(flow.destination.ip());
+    ReplayableFlow one{&entry, SelectorOf(*flow.peer, workload), {}, workload};
+    one.facts.peer = entry.reporter.id;
+    one.facts.source = IpAddress::Parse(entry.reporter.host).value_or(IpAddress());
+    one.facts.destination = flow.destination;
+    replayable.push_back(std::move(one));
+  }
+  return replayable;
+}
+
+void ReplayScope::Add(const ReportedFlow& flow) {
+  ++flows;
+  connections += flow.opened;
+  since = std::min(since, flow.first_seen);
+  until = std::max(until, flow.last_seen);
+}
+
+ReplayResult ReplayPolicies(const std::vector<ReplayableFlow>& flows, const PolicySet& before,
+                            const PolicySet& after, const std::set<std::string>& audited) {
+  using Kind = ReplayChange::Kind;
+  ReplayResult result;
+  for (const ReplayableFlow& flow : flows) {
+    result.scope.Add(flow.entry->flow);
+    Decision old = Authorize(&before, flow.workload, flow.facts);
+    Decision now = Authorize(&after, flow.workload, flow.facts);
+    for (const DryRunResult& said : now.dry_run) {
+      if (audited.count(said.policy) == 0) continue;
+      const bool denies = said.effect == DryRunResult::Effect::kWouldDeny && now.allowed;
+      const bool allows = said.effect == DryRunResult::Effect::kWouldAllow && !now.allowed;
+      if (!denies && !allows) continue;
+      result.changes.push_back({denies ? Kind::kAuditDeny : Kind::kAuditAllow, flow.entry,
+                                old.reason, now.reason, said.policy});
+    }
+    if (old.allowed == now.allowed) continue;
+    result.changes.push_back({now.allowed ? Kind::kNewlyAllowed : Kind::kNewlyDenied, flow.entry,
+                              std::move(old.reason), std::move(now.reason), ""});
+  }
+  std::stable_sort(result.changes.begin(), result.changes.end(),
+                   [](const ReplayChange& a, const ReplayChange& b) { return a.kind < b.kind; });
+  return result;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,72 @@
+#ifndef BYRNIE_CONTROLPLANE_FLOWS_POLICY_REPLAY_H_
+#define BYRNIE_CONTROLPLANE_FLOWS_POLICY_REPLAY_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/policy/authorizer.h"
+#include "controlplane/flows/flow_ledger.h"
+#include "controlplane/flows/workload_index.h"
+
+namespace byrnie {
+
+// A flow that policies decide about, and what they are asked.
+struct ReplayableFlow {
+  const FlowLedger::Entry* entry;
+  WorkloadSelector workload;
+  ConnectionFacts facts;
+  // What the destination is; null: no workload of the registry.
+  const WorkloadIndex::Workload* destination = nullptr;
+};
+
+// Which of `flows` policies decide about: what their destinations reported and was let in, or kept
+// out by a policy; and what only the source reported, of destinations that report to nobody here.
+// Health probes, and what failed otherwise, are none. Pure; points into its arguments.
+std::vector<ReplayableFlow> FlowsToReplay(const std::vector<FlowLedger::Entry>& flows,
+                                          const WorkloadIndex& index);
+
+// How many flows and connections something was said about, and when they were.
+struct ReplayScope {
+  uint64_t flows = 0;
+  uint64_t connections = 0;
+  absl::Time since = absl::InfiniteFuture();
+  absl::Time until = absl::InfinitePast();
+
+  void Add(const ReportedFlow& flow);
+};
+
+// A flow about which the one set of policies decides otherwise than the other.
+struct ReplayChange {
+  enum class Kind {
+    kNewlyDenied,
+    kNewlyAllowed,
+    // What a dry-run policy says; nothing else is different.
+    kAuditDeny,
+    kAuditAllow,
+  };
+  Kind kind;
+  const FlowLedger::Entry* entry;
+  std::string before;
+  std::string after;
+  // The dry-run policy.
+  std::string policy;
+};
+
+struct ReplayResult {
+  // By kind, then in the order of the flows.
+  std::vector<ReplayChange> changes;
+  ReplayScope scope;
+};
+
+// Replays `flows` against both sets, by the very function the proxies decide with. `audited` are
+// the dry-run policies of `after` whose word is asked for, by key. Pure.
+ReplayResult ReplayPolicies(const std::vector<ReplayableFlow>& flows, const PolicySet& before,
+                            const PolicySet& after, const std::set<std::string>& audited);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_FLOWS_POLICY_REPLAY_H_
