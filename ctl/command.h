@@ -23,6 +23,9 @@ struct CommandContext {
   std::string control_plane;
   // Null for a command that needs none.
   OperatorClient* client = nullptr;
+  // Of each of --control_plane, for what every control plane knows for itself; `client` is the
+  // first.
+  std::vector<OperatorClient*> clients;
 };
 
 // Something byrniectl does.
@@ -58,6 +61,8 @@ void Print(absl::string_view text);
 // What --file names, or stdin. InvalidArgument that names the flag.
 absl::StatusOr<std::string> ReadDocument();
 inline constexpr size_t kMaxDocument = 1024 * 1024;
+// Writes to stderr, for people, what is not the result.
+void Note(absl::string_view text);
 
 // The commands, by file.
 int RunStatus(const CommandContext&);
@@ -79,6 +84,11 @@ int RunPolicyGet(const CommandContext&);
 int RunPolicyValidate(const CommandContext&);
 int RunPolicyApply(const CommandContext&);
 int RunPolicyDelete(const CommandContext&);
+int RunPolicyDiff(const CommandContext&);
+absl::Status CheckPolicyDiff(const CommandContext&);
+int RunPolicySuggest(const CommandContext&);
+int RunFlows(const CommandContext&);
+absl::Status CheckFlows(const CommandContext&);
 int RunTokenCreate(const CommandContext&);
 absl::Status CheckTokenCreate(const CommandContext&);
 int RunTokenList(const CommandContext&);

@@ -23,6 +23,8 @@ constexpr absl::string_view kInNamespace[] = {"namespace", "output"};
 constexpr absl::string_view kEvents[] = {"follow", "cursor", "kinds", "output"};
 constexpr absl::string_view kExplain[] = {"probe", "source_admin", "destination_admin", "output"};
 constexpr absl::string_view kFile[] = {"file", "output"};
+constexpr absl::string_view kFlows[] = {"namespace", "verdict", "output"};
+constexpr absl::string_view kDiff[] = {"delete", "output"};
 constexpr absl::string_view kApply[] = {"file", "expect", "accept", "output"};
 constexpr absl::string_view kApplyEntries[] = {"file", "expect", "output"};
 constexpr absl::string_view kDelete[] = {"expect"};
@@ -77,6 +79,11 @@ constexpr Command kCommands[] = {
     {"certs", "", "certificates, the one that ends next first", "", kOutput, 0, 0, true, RunCerts},
     {"identity", "SPIFFE_ID", "workloads, agents and certificate of one identity", "", kOutput, 1,
      1, true, RunIdentity},
+    {"flows", "[SPIFFE_ID]", "who has talked to whom, or was kept out",
+     "What proxies have reported since the control plane started, or of one identity. With "
+     "several\n"
+     "control planes give all of them: each knows what its own agents told it.",
+     kFlows, 0, 1, true, RunFlows, CheckFlows},
     {"events", "", "what happened, and with --follow what happens",
      "After a break, give the cursor of the last event (-o json has it): what is still kept is "
      "sent\n"
@@ -93,6 +100,23 @@ constexpr Command kCommands[] = {
      "given. {\"dry_run\": true} in the policy is counted and logged by the proxies, never "
      "enforced.",
      kApply, 0, 0, true, RunPolicyApply},
+    {"policy diff", "[FILE...]", "for which connections policies would decide otherwise",
+     "Replays policies that are not in force, and with --delete the going of some that are, over "
+     "the\n"
+     "connections that the mesh has seen, and changes nothing. Ends with 5 when some would be "
+     "denied\n"
+     "or allowed that are not now. What a policy with {\"dry_run\": true} would deny is listed, "
+     "too,\n"
+     "and is no change.",
+     kDiff, 0, 1000, true, RunPolicyDiff, CheckPolicyDiff},
+    {"policy suggest", "NAMESPACE", "a policy that lets in who was seen, and nobody else",
+     "One ALLOW policy for the whole namespace, as policy apply takes it: who is not in it is "
+     "refused\n"
+     "from then on, so look at policy diff first, and at what reached the namespace only before "
+     "the "
+     "mesh\n"
+     "began to count. ALLOW policies that are in force let in whom they let in all the same.",
+     kOutput, 1, 1, true, RunPolicySuggest},
     {"policy delete", "NAMESPACE/NAME", "takes a policy out of force", "", kDelete, 1, 1, true,
      RunPolicyDelete},
     {"token create", "", "makes a token and prints it",

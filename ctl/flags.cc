@@ -16,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "absl/types/span.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
@@ -26,8 +27,11 @@
 #include "common/telemetry/metrics.h"
 #include "ctl/client_identity.h"
 
-ABSL_FLAG(std::string, control_plane, "127.0.0.1:15012",
-          "the control plane's gRPC port, HOST:PORT; or BYRNIE_CONTROL_PLANE");
+ABSL_FLAG(
+    std::string, control_plane, "127.0.0.1:15012",
+    "the control plane's gRPC port, HOST:PORT; of several that share a store HOST:PORT,...: "
+    "all are asked what each knows for itself (flows, policy diff and suggest), the first for "
+    "the rest; or BYRNIE_CONTROL_PLANE");
 ABSL_FLAG(std::string, trust_bundle, "",
           "file with the trust bundle (PEM), as the control plane writes it with "
           "--trust_bundle_out; or BYRNIE_TRUST_BUNDLE");
@@ -87,6 +91,8 @@ ABSL_FLAG(std::string, admin, "127.0.0.1:15000",
           "where the proxy's admin port is reached, IP:PORT");
 ABSL_FLAG(std::string, pods, "",
           "admin ports of proxies (15000) and agents (15010) to ask, too, NAME=IP:PORT[,...]");
+ABSL_FLAG(std::string, verdict, "", "only connections that were allowed, denied or failed");
+ABSL_FLAG(std::string, delete, "", "policies that would be gone, NAMESPACE/NAME[,...]");
 ABSL_FLAG(std::string, federated_bundle, "",
           "bundles of other trust domains, TRUST_DOMAIN=FILE[,...] (PEM)");
 ABSL_FLAG(std::string, crl, "", "revocation lists, [TRUST_DOMAIN=]FILE[,...] (PEM or DER)");
@@ -212,8 +218,8 @@ absl::StatusOr<bool> WantsJson() {
 absl::StatusOr<ConnectionOptions> ReadConnectionOptions(absl::Time now) {
   ConnectionOptions options;
   ASSIGN_OR_RETURN(options.trust_domain, ReadTrustDomain());
-  options.control_plane = absl::GetFlag(FLAGS_control_plane);
-  RETURN_IF_ERROR(CheckAddress(options.control_plane));
+  options.control_planes = absl::StrSplit(absl::GetFlag(FLAGS_control_plane), ',');
+  for (const std::string& target : options.control_planes) RETURN_IF_ERROR(CheckAddress(target));
   ASSIGN_OR_RETURN(options.trust_bundle_pem, ReadTrustBundle(options.trust_domain, now));
   const std::string cert = absl::GetFlag(FLAGS_cert), key = absl::GetFlag(FLAGS_key);
   if (absl::GetFlag(FLAGS_token).empty() && !(cert.empty() && key.empty())) {

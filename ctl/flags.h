@@ -36,6 +36,8 @@ ABSL_DECLARE_FLAG(bool, dry_run);
 ABSL_DECLARE_FLAG(std::string, reason);
 ABSL_DECLARE_FLAG(std::string, admin);
 ABSL_DECLARE_FLAG(std::string, pods);
+ABSL_DECLARE_FLAG(std::string, verdict);
+ABSL_DECLARE_FLAG(std::string, delete);
 
 namespace byrnie {
 
@@ -54,7 +56,7 @@ std::vector<std::string> ExpandShortFlags(absl::Span<const char* const> args);
 
 // What those flags say, checked as far as it can be without the control plane.
 struct ConnectionOptions {
-  std::string control_plane;  // HOST:PORT.
+  std::vector<std::string> control_planes;  // HOST:PORT each; at least one.
   std::string trust_domain;
   std::string trust_bundle_pem;
   // One of the two is there; a token counts before a certificate.

@@ -37,12 +37,17 @@ int RunCommand(const Command& command, CommandContext context) {
     std::fprintf(stderr, "%s: warning: %s\n", kName, options->warning.c_str());
   }
   RouteGrpcLog(nullptr);
-  const absl::StatusOr<std::unique_ptr<OperatorClient>> client = OperatorClient::Create(
-      options->control_plane, options->trust_domain, options->trust_bundle_pem,
-      std::move(options->token), std::move(options->identity));
-  if (!client.ok()) return BadUsage(client.status());
-  context.control_plane = options->control_plane;
-  context.client = client->get();
+  std::vector<std::unique_ptr<OperatorClient>> clients;
+  for (const std::string& target : options->control_planes) {
+    absl::StatusOr<std::unique_ptr<OperatorClient>> client =
+        OperatorClient::Create(target, options->trust_domain, options->trust_bundle_pem,
+                               options->token.Clone(), options->identity);
+    if (!client.ok()) return BadUsage(client.status());
+    context.clients.push_back(client->get());
+    clients.push_back(*std::move(client));
+  }
+  context.control_plane = options->control_planes.front();
+  context.client = context.clients.front();
   return command.run(context);
 }
 

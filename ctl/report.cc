@@ -23,6 +23,8 @@ int Failed(const absl::Status& status) {
 
 int BadUsage(const absl::Status& status) { return Tell(status, kUsage); }
 
+void Note(absl::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
+
 void Print(absl::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 }  // namespace byrnie

@@ -22,7 +22,8 @@ from testing.process import wait_until
 
 WORKLOAD, ALICE = "spiffe://cluster.local/ns/demo/sa/w0", "spiffe://cluster.local/ns/ops/sa/alice"
 COMMANDS = ["status", "check", "explain", "workloads list", "workloads get", "workloads apply", "workloads delete", "services list",
-            "services get", "services apply", "services delete", "agents", "certs", "identity", "events", "policy list", "policy get", "policy validate", "policy apply", "policy delete", "token create", "token list", "token revoke",
+            "services get", "services apply", "services delete", "agents", "certs", "identity", "flows", "events", "policy list",
+            "policy get", "policy validate", "policy apply", "policy diff", "policy suggest", "policy delete", "token create", "token list", "token revoke",
             "proxy config", "proxy connections", "proxy log", "proxy drain", "bug-report", "verify", "completion"]
 
 

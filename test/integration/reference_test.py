@@ -53,12 +53,19 @@ def comment_text(lines):
 
 
 def api_page():
-    """byrnie.operator.v1 as its file says it."""
-    with open(os.path.join(REPOSITORY, "api/byrnie/operator/v1/operator.proto"), encoding="utf-8") as text:
-        lines = text.read().splitlines()
-    head = lines[:next(number for number, line in enumerate(lines) if not line.startswith("//"))]
+    """byrnie.operator.v1 as its files say it."""
     page = "# The operator's API\n\n`byrnie.operator.v1.Operator`, gRPC over TLS on the control plane's port.\n\n"
-    page += "\n".join(line.removeprefix("//").strip() for line in head) + "\n"
+    folder = os.path.join(REPOSITORY, "api/byrnie/operator/v1")
+    # The service first, then the messages that have files of their own.
+    for name in sorted(os.listdir(folder), key=lambda name: (name != "operator.proto", name)):
+        with open(os.path.join(folder, name), encoding="utf-8") as text:
+            page += api_file(text.read().splitlines())
+    return page
+
+
+def api_file(lines):
+    head = lines[:next(number for number, line in enumerate(lines) if not line.startswith("//"))]
+    page = "\n".join(line.removeprefix("//").strip() for line in head) + "\n"
     comment, table, inside = [], False, []
     for line in lines[len(head):]:
         stripped = line.strip()
