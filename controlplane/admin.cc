@@ -62,7 +62,8 @@ HttpResponse FrontPage(const AdminSources& s, bool may_change) {
         "</td><td>", EscapeHtml(agent.certificate_proof), "</td><td>version ",
         agent.acknowledged_bundle_version, "</td></tr>\n");
   }
-  absl::StrAppend(&page, "</table>\n<p><a href=\"metrics\">metrics</a> · ",
+  absl::StrAppend(&page, "</table>\n<p>", may_change ? "<a href=\"mesh\">mesh</a> · " : "",
+                  "<a href=\"metrics\">metrics</a> · ",
                   "<a href=\"healthz\">healthz</a></p></body></html>\n");
   return HttpResponse{200, "text/html; charset=utf-8", std::move(page)};
 }
@@ -126,6 +127,10 @@ absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,
       "byrnie_controlplane_http_connections_evicted_total",
       "Connections of HTTP clients closed to make room for newer ones.");
   if (may_change) {
+    routes.push_back(
+        {"GET", "/mesh", [sources](const HttpRequest&) { return sources.mesh->Page(); }});
+    routes.push_back(
+        {"GET", "/mesh.json", [sources](const HttpRequest&) { return sources.mesh->State(); }});
     options.require_loopback_host = true;
     options.guard = sources.guard;
     routes.push_back({"POST", "/logging", [sources](const HttpRequest& request) {

@@ -13,6 +13,7 @@
 #include "common/telemetry/metrics.h"
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/ca/authority.h"
+#include "controlplane/page/mesh_page.h"
 #include "controlplane/registry/registry.h"
 
 namespace byrnie {
@@ -26,11 +27,13 @@ struct AdminSources {
   const Clock* clock;
   Logger* logger;
   const MutationGuard* guard;
+  // Shown where the address is this machine's alone: who talks to whom is not for everybody.
+  MeshPage* mesh;
 };
 
 // Serves "/" for people, "/metrics", "/healthz", "/registry" (JSON) and, where `address` is a
-// loopback address, "POST /logging?level=LEVEL" for whom the guard lets in, on `loop`. Shows
-// nothing secret. Errors as HttpServer::Create.
+// loopback address, the mesh page as "/mesh" and "/mesh.json", and "POST /logging?level=LEVEL" for
+// whom the guard lets in, on `loop`. Shows nothing secret. Errors as HttpServer::Create.
 absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,
                                                              const SocketAddress& address,
                                                              const AdminSources& sources);

@@ -13,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
+#include "common/flow/flow_groups.h"
 #include "common/net/tcp_listener.h"
 #include "controlplane/admin.h"
 #include "controlplane/operator/operator_token.h"
@@ -163,9 +164,11 @@ absl::Status ControlPlane::StartAll() {
                                  {ca_service_.get(), istio_service_.get(), discovery_.get(),
                                   flow_service_.get(), operator_.get()}));
   AddGauges();
-  ASSIGN_OR_RETURN(admin_, StartAdminServer(loop_, options_.admin,
-                                            AdminSources{authority_, &agents_, &registry_,
-                                                         &metrics_, clock_, logger_, &guard_}));
+  mesh_page_ = std::make_unique<MeshPage>(clock_, [this] { return GatherMeshState(); });
+  ASSIGN_OR_RETURN(
+      admin_, StartAdminServer(loop_, options_.admin,
+                               AdminSources{authority_, &agents_, &registry_, &metrics_, clock_,
+                                            logger_, &guard_, mesh_page_.get()}));
   tick_ = loop_->NewTimer([this] { Tick(); });
   tick_->Schedule(kTick);
   observed_store_->BeginLog();
@@ -378,6 +381,23 @@ void ControlPlane::FollowTrust() {
   events_.Add(EventKind::kTrustChanged, options_.trust_domain,
               absl::StrCat("trust bundles published, version ", bundles_->current().version));
   logger_->Info("trust bundles published", {{"version", bundles_->current().version}});
+}
+
+MeshState ControlPlane::GatherMeshState() const {
+  MeshState state;
+  state.time = clock_->WallNow();
+  state.trust_domain = options_.trust_domain;
+  state.workload_ttl = options_.workload_ttl;
+  const RegistrySnapshotPtr registry = registry_.snapshot();
+  state.workloads = registry->workload_count();
+  state.services = registry->service_count();
+  state.policies = registry->policy_count();
+  state.agents = agents_.ListAll();
+  state.flows = GroupFlows(flow_calls_->All());
+  const RootRotation* const rotation = trust_->rotation();
+  state.trust = rotation != nullptr ? Summarize(rotation->Status())
+                                    : Summarize(*trust_->authority()->snapshot());
+  return state;
 }
 
 void ControlPlane::AddGauges() {

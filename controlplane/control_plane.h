@@ -40,6 +40,8 @@
 #include "controlplane/operator/operator_service.h"
 #include "controlplane/operator/operator_token_follower.h"
 #include "controlplane/operator/trust_calls.h"
+#include "controlplane/page/mesh_page.h"
+#include "controlplane/page/mesh_state.h"
 #include "controlplane/policy/policy_admin.h"
 #include "controlplane/records/record_table.h"
 #include "controlplane/registry/registry.h"
@@ -151,6 +153,8 @@ class ControlPlane {
   void RenewOwnCertificate();
   absl::Duration LongestLife() const;
   absl::Status JoinFleet();
+  // Runs on a thread of the page's own: it looks at all that was reported, and waits for the store.
+  MeshState GatherMeshState() const;
   void AddGauges();
   void EndStalled(StreamSet* streams);
   void Tick();
@@ -212,6 +216,7 @@ class ControlPlane {
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<PeriodicThread> look_at_operators_;
   std::unique_ptr<GrpcServer> server_;
+  std::unique_ptr<MeshPage> mesh_page_;
   std::unique_ptr<HttpServer> admin_;
   Counter* const stalled_ = metrics_.AddCounter("byrnie_controlplane_streams_stalled_total",
                                                 "Streams ended because their readers took nothing "

@@ -187,6 +187,7 @@ std::string SerializeHttpHead(const HttpResponse& response, const HttpResponseOp
   message.set(http::field::cache_control, "no-store");
   message.set("X-Content-Type-Options", "nosniff");
   if (!options.allow.empty()) message.set(http::field::allow, options.allow);
+  for (const auto& [name, value] : response.headers) message.insert(name, value);
   message.keep_alive(options.keep_alive);
   message.content_length(response.body.size());
   std::string out;

@@ -23,9 +23,11 @@ using ::testing::StartsWith;
 
 std::vector<HttpRouter::Route> Routes() {
   std::vector<HttpRouter::Route> routes;
-  routes.push_back({"GET", "/", [](const HttpRequest&) {
-                      return HttpResponse{200, "text/html; charset=utf-8", "<p>hello</p>"};
-                    }});
+  routes.push_back(
+      {"GET", "/", [](const HttpRequest&) {
+         return HttpResponse{
+             200, "text/html; charset=utf-8", "<p>hello</p>", {{"Referrer-Policy", "no-referrer"}}};
+       }});
   routes.push_back({"GET", "/big", [](const HttpRequest&) {
                       return HttpResponse{200, "text/plain", std::string(300000, 'b')};
                     }});
@@ -101,10 +103,12 @@ TEST_F(HttpConnectionTest, AnswersAndKeepsTheConnection) {
   Connect();
   for (int i = 0; i < 3; ++i) {
     Send(kGet);
-    EXPECT_THAT(Received(),
-                AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), HasSubstr("Content-Length: 12\r\n"),
-                      HasSubstr("Content-Type: text/html; charset=utf-8\r\n"),
-                      HasSubstr("Cache-Control: no-store\r\n"), EndsWith("\r\n\r\n<p>hello</p>")));
+    EXPECT_THAT(
+        Received(),
+        AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), HasSubstr("Content-Length: 12\r\n"),
+              HasSubstr("Content-Type: text/html; charset=utf-8\r\n"),
+              HasSubstr("Cache-Control: no-store\r\n"),
+              HasSubstr("Referrer-Policy: no-referrer\r\n"), EndsWith("\r\n\r\n<p>hello</p>")));
   }
   EXPECT_FALSE(eof_);
 }

@@ -27,6 +27,8 @@ struct HttpResponse {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
+  // Further header fields, name and value; of the server's own making.
+  std::vector<std::pair<std::string, std::string>> headers = {};
 };
 
 }  // namespace byrnie
