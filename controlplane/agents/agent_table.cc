@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace byrnie {
@@ -132,12 +133,14 @@ void AgentTable::Learn(const SpiffeId& id, std::string serial, absl::Time not_af
   issued_[id] = Issued{std::move(serial), not_after, ""};
 }
 
-// An agent that comes back from another port is the same one.
+// An agent that comes back from another port is the same one. An identity may have very many
+// agents: only those of the same host, which are in a row, are looked at.
 void AgentTable::ForgetOthersAt(const Key& key) {
-  auto it = connections_.lower_bound({key.first, ""});
-  while (it != connections_.end() && it->first.first == key.first) {
-    const bool gone = it->second.streams == 0 && HostOf(it->first.second) == HostOf(key.second);
-    it = gone ? connections_.erase(it) : std::next(it);
+  const std::string host = absl::StrCat(HostOf(key.second), ":");
+  auto it = connections_.lower_bound({key.first, host});
+  while (it != connections_.end() && it->first.first == key.first &&
+         absl::StartsWith(it->first.second, host)) {
+    it = it->second.streams == 0 ? connections_.erase(it) : std::next(it);
   }
 }
 
@@ -147,7 +150,9 @@ void AgentTable::Sweep(absl::Time now) {
   const bool full = connections_.size() - connected_ > kMaxRemembered;
   if (now < next_sweep_ && !full) return;
   next_sweep_ = now + absl::Minutes(1);
-  size_t to_drop = full ? connections_.size() - connected_ - kMaxRemembered : 0;
+  // A tenth at once, or each agent of a fleet that goes away would cost a look at all of them.
+  size_t to_drop =
+      full ? connections_.size() - connected_ - kMaxRemembered + kMaxRemembered / 10 : 0;
   for (auto it = connections_.begin(); it != connections_.end();) {
     const bool gone = it->second.streams == 0;
     const bool drop = gone && (to_drop > 0 || it->second.last_seen + kRemembered < now);

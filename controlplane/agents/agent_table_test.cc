@@ -65,6 +65,33 @@ TEST_F(AgentTableTest, OneThatComesBackFromAnotherPortIsTheSame) {
   EXPECT_EQ(table_.size(), 2u);
 }
 
+TEST_F(AgentTableTest, OneOfAHostWhoseAddressBeginsTheSameIsAnother) {
+  for (const char* address : {"10.0.0.1:5", "10.0.0.11:5", "10.0.0:5", "[fd00::1]:5"}) {
+    Open(address);
+    Close(address);
+  }
+  Open("10.0.0.1:6");
+  Open("[fd00::1]:4");
+  const auto agents = table_.ListAll();
+  ASSERT_EQ(agents.size(), 4u);
+  EXPECT_EQ(agents[0].address, "10.0.0.11:5");
+  EXPECT_EQ(agents[1].address, "10.0.0.1:6");
+}
+
+TEST_F(AgentTableTest, OfVeryManyThatWentAwaySomeAreForgotten) {
+  const size_t beyond = AgentTable::kMaxRemembered + 1;
+  for (size_t i = 0; i < beyond; ++i) {
+    const std::string address =
+        absl::StrCat("10.", i / 62500, ".", i / 250 % 250, ".", i % 250, ":5");
+    Open(address);
+    Close(address);
+  }
+  Open("10.200.0.1:5");
+  EXPECT_LE(table_.ListAll().size(), AgentTable::kMaxRemembered);
+  EXPECT_GE(table_.ListAll().size(), AgentTable::kMaxRemembered * 8 / 10);
+  EXPECT_EQ(table_.size(), 1u);
+}
+
 TEST_F(AgentTableTest, ForgetsWhoDoesNotComeBack) {
   Open("10.0.0.1:5");
   Close("10.0.0.1:5");
