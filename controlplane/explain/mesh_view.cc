@@ -28,10 +28,15 @@ const Resource* AtAddress(const RegistrySnapshot& registry, const IpAddress& ip)
   return nullptr;
 }
 
-// The first resource of a kind for which `wanted` is true.
+// The first resource for which `wanted` is true, of those whose payload has the last part of `name`
+// in it. There is no index of names: they are asked for by people, one at a time, and looking
+// through 100 000 workloads without parsing them takes milliseconds.
 template <typename Wanted>
-const Resource* FirstOf(const RegistrySnapshot& registry, const Wanted& wanted) {
+const Resource* FirstOf(const RegistrySnapshot& registry, absl::string_view name,
+                        const Wanted& wanted) {
+  const absl::string_view last = name.substr(name.rfind('/') + 1);
   for (const auto& entry : registry.resources(ResourceType::kAddress)) {
+    if (!absl::StrContains(entry.second.payload, last)) continue;
     if (wanted(Parse(entry.second))) return &entry.second;
   }
   return nullptr;
@@ -45,7 +50,7 @@ absl::optional<MeshView::Workload> MeshView::FindWorkload(absl::string_view name
   const Resource* resource =
       ip.ok() ? AtAddress(registry, *ip) : registry.Find(ResourceType::kAddress, name);
   if (resource == nullptr && !ip.ok()) {
-    resource = FirstOf(registry, [name](const istio::workload::Address& address) {
+    resource = FirstOf(registry, name, [name](const istio::workload::Address& address) {
       if (!address.has_workload()) return false;
       const absl::optional<SpiffeId> id = IdentityOf(address.workload());
       return NameOf(address.workload()) == name || (id.has_value() && id->text() == name);
@@ -63,7 +68,7 @@ absl::optional<MeshView::Service> MeshView::FindService(absl::string_view name) 
   const Resource* resource =
       ip.ok() ? AtAddress(registry, *ip) : registry.Find(ResourceType::kAddress, name);
   if (resource == nullptr && !ip.ok()) {
-    resource = FirstOf(registry, [name](const istio::workload::Address& address) {
+    resource = FirstOf(registry, name, [name](const istio::workload::Address& address) {
       const Service& service = address.service();
       return address.has_service() &&
              (service.hostname() == name ||
