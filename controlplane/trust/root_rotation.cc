@@ -178,7 +178,10 @@ AuthoritySnapshotPtr RootRotation::snapshot() const { return state()->snapshot; 
 
 void RootRotation::Start(FleetSource* fleet, std::function<void()> on_change) {
   absl::MutexLock moving(&moving_);
-  fleet_ = fleet;
+  {
+    absl::MutexLock lock(&mu_);
+    fleet_ = fleet;
+  }
   on_change_ = std::move(on_change);
 }
 
@@ -231,13 +234,19 @@ RotationStanding RootRotation::standing() const {
   return {rotation.has_value() ? rotation->next.id : "", present->revision};
 }
 
+FleetSource* RootRotation::fleet() const {
+  absl::MutexLock lock(&mu_);
+  return fleet_;
+}
+
 FleetView RootRotation::Fleet() const {
-  if (fleet_ == nullptr) {
+  FleetSource* const source = fleet();
+  if (source == nullptr) {
     FleetView nobody_known;
     nobody_known.complete_since = absl::InfiniteFuture();
     return nobody_known;
   }
-  return fleet_->View(standing(), clock_->WallNow());
+  return source->View(standing(), clock_->WallNow());
 }
 
 RotationStatus RootRotation::StatusOf(const TrustRecord& record, RotationMove move) const {
@@ -364,7 +373,7 @@ absl::Status RootRotation::Move(const TrustRecord& record, int64_t revision, Rot
 absl::Status RootRotation::Refresh() {
   absl::MutexLock moving(&moving_);
   RETURN_IF_ERROR(TakeIn());
-  if (fleet_ != nullptr) fleet_->Follow(standing(), clock_->WallNow());
+  if (FleetSource* const source = fleet()) source->Follow(standing(), clock_->WallNow());
   return MoveIfOpen();
 }
 

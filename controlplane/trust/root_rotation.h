@@ -109,7 +109,7 @@ class RootRotation {
   AuthoritySnapshotPtr snapshot() const;
   // `fleet` is asked before every move from then on; until then nobody is known, and moves that
   // have a gate are refused. `on_change` is called, on the thread that caused it, when snapshot()
-  // has changed. To be called once, before there are other callers.
+  // has changed. To be called once; Status() may be asked already.
   void Start(FleetSource* fleet, std::function<void()> on_change);
 
   // Every certificate issued from then on is in the log of issuances.
@@ -155,6 +155,7 @@ class RootRotation {
   absl::StatusOr<SigningAuthorityPtr> Open(const RootRecord& root) const;
   absl::StatusOr<AuthoritySnapshotPtr> SnapshotOf(const TrustRecord& record) const;
   StatePtr state() const;
+  FleetSource* fleet() const;  // Null before Start.
   FleetView Fleet() const;
   RotationStatus StatusOf(const TrustRecord& record, RotationMove move) const;
   absl::Status Commit(TrustRecord record, int64_t revision) ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
@@ -166,9 +167,8 @@ class RootRotation {
 
   TrustStore* const store_;  // Not owned.
   const Options options_;
-  const Clock* const clock_;      // Not owned.
-  Logger* const logger_;          // Not owned.
-  FleetSource* fleet_ = nullptr;  // Not owned.
+  const Clock* const clock_;  // Not owned.
+  Logger* const logger_;      // Not owned.
   std::function<void()> on_change_;
   // One move at a time; held over the store's calls.
   mutable absl::Mutex moving_;
@@ -176,6 +176,7 @@ class RootRotation {
   absl::Duration next_report_ ABSL_GUARDED_BY(moving_) = -absl::InfiniteDuration();
   mutable absl::Mutex mu_ ABSL_ACQUIRED_AFTER(moving_);
   StatePtr state_ ABSL_GUARDED_BY(mu_);
+  FleetSource* fleet_ ABSL_GUARDED_BY(mu_) = nullptr;  // Not owned.
 };
 
 }  // namespace byrnie
