@@ -189,6 +189,7 @@ void OutboundConnection::Try(RouteDecision decision) {
   decision_ = std::move(decision);
   set_attempts(++attempts_);
   set_destination(decision_.endpoint);
+  if (!decision_.service.empty()) context()->outliers->OnAttempt(decision_.endpoint);
   const ProxyConfig& config = *context()->config;
   if (setup_timer_ == nullptr) {
     setup_timer_ = loop()->NewTimer([this] { OnSetupTimer(); });

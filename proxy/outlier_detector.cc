@@ -23,8 +23,21 @@ OutlierDetector::~OutlierDetector() {
 bool OutlierDetector::Ejected(const SocketAddress& endpoint) const {
   if (records_.empty()) return false;
   const auto found = records_.find(endpoint);
+  if (found == records_.end()) return false;
+  const Record& record = found->second;
+  return IsOut(record) || record.tried_until > loop_->Now();
+}
+
+bool OutlierDetector::IsOut(const Record& record) const {
   // The timer may be about to say that the time is over.
-  return found != records_.end() && found->second.ejected && found->second.until > loop_->Now();
+  return record.ejected && record.until > loop_->Now();
+}
+
+void OutlierDetector::OnAttempt(const SocketAddress& endpoint) {
+  if (records_.empty()) return;
+  const auto found = records_.find(endpoint);
+  if (found == records_.end() || IsOut(found->second)) return;
+  found->second.tried_until = loop_->Now() + options_.trial;
 }
 
 void OutlierDetector::OnSuccess(const SocketAddress& endpoint) {
@@ -38,9 +51,10 @@ void OutlierDetector::OnSuccess(const SocketAddress& endpoint) {
 
 void OutlierDetector::OnFailure(const SocketAddress& endpoint) {
   DCHECK(loop_->InLoopThread());
-  if (Ejected(endpoint)) return;
   if (records_.size() >= options_.max_endpoints && !records_.contains(endpoint)) return;
   Record& record = records_[endpoint];
+  if (IsOut(record)) return;
+  record.tried_until = absl::ZeroDuration();
   ++record.failures;
   if (!record.ejected && metrics_.ejected != nullptr) metrics_.ejected->Add(1);
   if (metrics_.ejections != nullptr) metrics_.ejections->Increment();

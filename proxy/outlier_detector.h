@@ -17,9 +17,9 @@
 namespace byrnie {
 
 // Which endpoints of services could not be connected to a moment ago, as one worker has seen it. A
-// failure ejects the endpoint for a while; each further failure, after that time, for twice as
-// long; a success restores it. Being ejected is advice: whoever finds everybody ejected uses them
-// all. Lives on the worker's loop.
+// failure ejects the endpoint for a while; then one connection tries it, and what becomes of that
+// one restores the endpoint or ejects it for twice as long. Being ejected is advice: whoever finds
+// everybody ejected uses them all. Lives on the worker's loop.
 class OutlierDetector {
  public:
   struct Options {
@@ -29,6 +29,9 @@ class OutlierDetector {
     // An ejection is shorter or longer by up to this part of it, so that workers and pods do not
     // all try the endpoint again at the same moment.
     double jitter = 0.2;
+    // Others wait so long for what becomes of the one that tries: longer than a silent endpoint
+    // holds a connection up (ProxyConfig::endpoint_patience).
+    absl::Duration trial = absl::Seconds(5);
     // Endpoints remembered; of more, nothing is remembered.
     size_t max_endpoints = 4096;
   };
@@ -52,7 +55,10 @@ class OutlierDetector {
   OutlierDetector& operator=(const OutlierDetector&) = delete;
   ~OutlierDetector();
 
+  // Also while another connection tries an endpoint whose ejection is over.
   bool Ejected(const SocketAddress& endpoint) const;
+  // A connection to it begins. Its outcome is to be told, but need not: it may be given up.
+  void OnAttempt(const SocketAddress& endpoint);
   // The endpoint could be connected to.
   void OnSuccess(const SocketAddress& endpoint);
   // It could not. While it is ejected nothing changes: those who fail together are one failure.
@@ -68,8 +74,11 @@ class OutlierDetector {
     bool ejected = false;
     // Of the ejection; then, of the memory of it.
     absl::Duration until;
+    // Until then somebody tries it.
+    absl::Duration tried_until;
   };
 
+  bool IsOut(const Record& record) const;
   absl::Duration DurationOf(uint32_t failures);
   void Restore(Record* record);
   void OnTimer();

@@ -80,6 +80,42 @@ TEST_F(OutlierDetectorTest, ThoseWhoFailTogetherAreOneFailure) {
   EXPECT_EQ(ejections_->value(), 1u);
 }
 
+TEST_F(OutlierDetectorTest, OneConnectionTriesWhatWasEjected) {
+  Fail(a_);
+  EXPECT_FALSE(detector_->Ejected(a_));
+  detector_->OnAttempt(a_);
+  EXPECT_TRUE(detector_->Ejected(a_));
+  EXPECT_EQ(ejected_->value(), 0);
+  detector_->OnSuccess(a_);
+  EXPECT_FALSE(detector_->Ejected(a_));
+}
+
+TEST_F(OutlierDetectorTest, AFailedTrialEjectsForTwiceAsLong) {
+  Fail(a_);
+  detector_->OnAttempt(a_);
+  EXPECT_EQ(Fail(a_), absl::Seconds(2));
+  EXPECT_EQ(ejections_->value(), 2u);
+}
+
+TEST_F(OutlierDetectorTest, ATrialThatIsGivenUpIsFollowedByAnother) {
+  Fail(a_);
+  detector_->OnAttempt(a_);
+  loop_.AdvanceTime(absl::Seconds(5) - absl::Milliseconds(1));
+  EXPECT_TRUE(detector_->Ejected(a_));
+  loop_.AdvanceTime(absl::Milliseconds(1));
+  EXPECT_FALSE(detector_->Ejected(a_));
+}
+
+TEST_F(OutlierDetectorTest, AttemptsAtWhatIsWellOrOutChangeNothing) {
+  detector_->OnAttempt(a_);
+  EXPECT_FALSE(detector_->Ejected(a_));
+  EXPECT_THAT(detector_->View(), IsEmpty());
+  detector_->OnFailure(a_);
+  detector_->OnAttempt(a_);
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_FALSE(detector_->Ejected(a_));
+}
+
 TEST_F(OutlierDetectorTest, TheGaugeFollowsTheClock) {
   detector_->OnFailure(a_);
   loop_.AdvanceTime(absl::Milliseconds(500));
