@@ -25,6 +25,7 @@
   }
   const short = (text, most) => text.length > most ? text.slice(0, most - 1) + "…" : text;
   const number = value => value.toLocaleString("en");
+  const counted = (value, one, many = one + "s") => number(value) + " " + (value === 1 ? one : many);
   function bytes(value) {
     const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let unit = 0;
@@ -45,8 +46,8 @@
   // Tiles.
 
   function tiles() {
-    $("domain").textContent = state.trust_domain + " · " + number(state.workloads) + " workloads, " + number(state.services) +
-      " services, " + number(state.policies) + " policies";
+    $("domain").textContent = state.trust_domain + " · " +
+      [counted(state.workloads, "workload"), counted(state.services, "service"), counted(state.policies, "policy", "policies")].join(", ");
     const connected = state.agents.filter(agent => agent.connected);
     $("tile-agents").textContent = number(state.agents_connected);
     const pairs = new Set(state.flows.filter(flow => flow.verdict === "allowed").map(flow => flow.source + " " + flow.destination));
@@ -124,7 +125,7 @@
         `${flow.open} open, ${flow.path}, ${ago(flow.last_seen)}` + (flow.reason ? `, ${flow.reason}` : ""));
     }
     const side = (list, x, name) => list.forEach((node, i) => {
-      const y = place(list, i), counts = `${number(node.connections)} connections` + (node.open ? `, ${number(node.open)} open` : "");
+      const y = place(list, i), counts = counted(node.connections, "connection") + (node.open ? `, ${number(node.open)} open` : "");
       const g = draw(svg, "g", {class: "node", role: "img", tabindex: 0, "aria-label": `${name} ${node.key}: ${counts}` + (node.denied ? ", some denied" : "")});
       g.dataset.node = name + " " + node.key;
       draw(g, "rect", {x, y: y - nodeHeight / 2, width: nodeWidth, height: nodeHeight, rx: 8, class: "box" + (node.denied ? " denied" : "")});

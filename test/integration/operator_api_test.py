@@ -35,7 +35,7 @@ EMPTY_REQUEST = {
     "CreateOperatorToken": "INVALID_ARGUMENT", "RevokeJoinToken": "INVALID_ARGUMENT", "RevokeOperatorToken": "INVALID_ARGUMENT", "Explain": "INVALID_ARGUMENT",
     "GetService": "INVALID_ARGUMENT", "ApplyRegistry": "INVALID_ARGUMENT", "DeleteWorkload": "INVALID_ARGUMENT",
     "DeleteService": "INVALID_ARGUMENT",
-    "RevokeCertificate": "INVALID_ARGUMENT",
+    "RevokeCertificate": "INVALID_ARGUMENT", "DiffPolicies": "INVALID_ARGUMENT", "SuggestPolicies": "INVALID_ARGUMENT",
 }
 
 
@@ -341,6 +341,7 @@ EXPECTED = {
         "Issue": (UNAUTHENTICATED, "INVALID_ARGUMENT"), "IssueJwtSvid": (UNAUTHENTICATED, "INVALID_ARGUMENT"),
         "WatchTrustBundles": ("OK", "OK")},
     "envoy.service.discovery.v3.AggregatedDiscoveryService": {"DeltaAggregatedResources": (UNAUTHENTICATED, "INVALID_ARGUMENT")},
+    "byrnie.flow.v1.FlowCollector": {"Report": (UNAUTHENTICATED, "INVALID_ARGUMENT")},
     "istio.v1.auth.IstioCertificateService": {"CreateCertificate": (UNAUTHENTICATED, "INVALID_ARGUMENT")},
     "grpc.health.v1.Health": {"Check": ("OK", "OK"), "Watch": ("OK", "OK")},
 }

@@ -184,7 +184,7 @@ class ReferenceTest(MeshTestCase):
                              ("Control plane", self.mesh.control_plane.admin)):
             status, text = ask("/nothing")
             self.assertEqual(status, 404)
-            for path in re.findall(r"(/[\w/]*)", text):
+            for path in re.findall(r"(/[\w/]*(?:\.json)?)", text):
                 methods = re.search(r"use (.*)", ask(path, "PUT")[1])[1].split(", ")
                 served += [f"{program} {method} {path}" for method in methods if method != "HEAD"]
         explained, program = [], None

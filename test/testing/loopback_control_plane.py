@@ -28,7 +28,7 @@ from .tls_relay import TlsRelay
 OPERATOR, AUTHORITY = "byrnie.operator.v1.Operator", "byrnie.ca.v1.CertificateAuthority"
 ADMIN = object()
 
-messages = Messages("byrnie/operator/v1/operator.proto", "byrnie/ca/v1/ca.proto",
+messages = Messages("byrnie/operator/v1/operator.proto", "byrnie/ca/v1/ca.proto", "byrnie/flow/v1/flow.proto",
                     "envoy/service/discovery/v3/discovery.proto", "grpc/health/v1/health.proto",
                     "istio/v1/auth/ca.proto", "google/rpc/error_details.proto", "google/rpc/status.proto")
 
