@@ -41,9 +41,14 @@ class AccessLogTest(MeshTestCase):
         return [record for record in pod.access_log(**wanted) if record["original_destination"].endswith(f":{port}")]
 
     def test_each_carried_connection_has_two_lines_of_one_name(self):
-        self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n")
+        with self.client.connect(self.mesh.vip, 80) as connection:
+            host, port = connection.getsockname()[:2]
+            connection.sendall(b"ping\n")
+            self.assertEqual(connection.recv(64), b"ping\n")
+        trace = {"source": f"{host}:{port}"}  # Then the trace that both ends have.
         for pod, port, direction in ((self.client, 80, "outbound"), (self.server, 8080, "inbound")):
-            closed = wait_until(lambda: self.lines(pod, port, event="close", direction=direction), 5, "the closing line")[-1]
+            closed = wait_until(lambda: self.lines(pod, port, event="close", direction=direction, **trace), 5, "the closing line")[-1]
+            trace = {"trace_id": closed["trace_id"]}
             # A restarted proxy counts from one again; the time tells its connections from those before.
             opened = self.lines(pod, port, event="open", connection=closed["connection"], time=closed["time"])
             self.assertEqual(len(opened), 1)
