@@ -1,10 +1,12 @@
 #include "controlplane/operator/operator_service.h"
 
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/json_writer.h"
+#include "common/base/retry_after.h"
 #include "common/base/status_macros.h"
 #include "common/grpc/push_stream.h"
 #include "common/grpc/status_conversion.h"
@@ -26,7 +28,16 @@ absl::string_view MethodOf() {
   return absl::StripSuffix(Request::descriptor()->name(), "Request");
 }
 
+absl::Status TooMany() {
+  absl::Status status = absl::ResourceExhaustedError(
+      absl::StrCat(OperatorService::kMaxUnderWay, " operator calls are under way; try again"));
+  SetRetryAfter(&status, absl::Seconds(1));
+  return status;
+}
+
 }  // namespace
+
+constexpr size_t OperatorService::kMaxUnderWay;
 
 OperatorService::OperatorService(const OperatorDirectory* operators, const OperatorSources& sources,
                                  Logger* logger, MetricRegistry* metrics)
@@ -36,6 +47,7 @@ OperatorService::OperatorService(const OperatorDirectory* operators, const Opera
       logger_(logger),
       refused_(metrics->AddCounter(kRefused, kRefusedHelp, {{"reason", "unauthenticated"}})),
       denied_(metrics->AddCounter(kRefused, kRefusedHelp, {{"reason", "role"}})),
+      under_way_(kMaxUnderWay, kMaxUnderWay),
       streams_(sources.events) {}
 
 // A token that is given counts, also where it is wrong: whoever gives one means it.
@@ -114,7 +126,12 @@ grpc::Status OperatorService::Serve(
   const absl::string_view method = MethodOf<Request>();
   const absl::StatusOr<Caller> caller = Admit(*context, method);
   absl::Status status = caller.status();
+  std::unique_ptr<Places::Place> place;
   if (caller.ok()) {
+    place = under_way_.Take("");
+    if (place == nullptr) status = TooMany();
+  }
+  if (place != nullptr) {
     OperatorCall call{*caller, ""};
     status = (calls_.*work)(&call, request, response);
     if (FindMethodRule(method)->mutates) Audit(*context, method, *caller, call.target, status);

@@ -1,6 +1,7 @@
 #ifndef BYRNIE_CONTROLPLANE_OPERATOR_OPERATOR_SERVICE_H_
 #define BYRNIE_CONTROLPLANE_OPERATOR_OPERATOR_SERVICE_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/status/status.h"
@@ -8,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "byrnie/operator/v1/operator.grpc.pb.h"
+#include "common/base/places.h"
 #include "common/telemetry/line_budget.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
@@ -25,6 +27,10 @@ class OperatorService final
     : public byrnie::operator_::v1::Operator::WithCallbackMethod_WatchEvents<
           byrnie::operator_::v1::Operator::Service> {
  public:
+  // Unary calls at the same time: half of the server's threads, whatever operators do with them.
+  // The rest are for certificates.
+  static constexpr size_t kMaxUnderWay = 32;
+
   // Everything outlives the service. The directory says who may call, the rest is what is called.
   OperatorService(const OperatorDirectory* operators, const OperatorSources& sources,
                   Logger* logger, MetricRegistry* metrics);
@@ -152,6 +158,7 @@ class OperatorService final
   Counter* const refused_;
   Counter* const denied_;
   LineBudget strangers_said_;
+  Places under_way_;
   EventStreams streams_;
 };
 
