@@ -132,7 +132,7 @@ absl::Status ControlPlane::StartAll() {
   ca_service_ = std::make_unique<CaService>(
       issuance_.get(), authority_, jwt_authority_.get(), bundles_.get(),
       CaService::Options{options_.trust_domain, options_.issue_rate, options_.identity_issue_rate},
-      &agents_, issuance_log_.get(), clock_, logger_, &metrics_);
+      &agents_, issuance_log_.get(), &strangers_, clock_, logger_, &metrics_);
   istio_service_ =
       std::make_unique<IstioService>(issuance_.get(), bundles_.get(), options_.trust_domain);
   discovery_ = std::make_unique<DeltaAds>(options_.trust_domain, &registry_, bundles_.get(),
@@ -162,7 +162,8 @@ absl::Status ControlPlane::StartAll() {
       server_, GrpcServer::Start(options_.listen,
                                  CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
                                  {ca_service_.get(), istio_service_.get(), discovery_.get(),
-                                  flow_service_.get(), operator_.get()}));
+                                  flow_service_.get(), operator_.get()},
+                                 &strangers_));
   AddGauges();
   mesh_page_ = std::make_unique<MeshPage>(clock_, [this] { return GatherMeshState(); });
   ASSIGN_OR_RETURN(

@@ -55,6 +55,7 @@
 #include "controlplane/store/store.h"
 #include "controlplane/store/store_location.h"
 #include "controlplane/store/store_mirror.h"
+#include "controlplane/stream/stranger_streams.h"
 #include "controlplane/stream/stream_set.h"
 #include "controlplane/stream/stream_waker.h"
 #include "controlplane/trust/connected_fleet.h"
@@ -166,6 +167,7 @@ class ControlPlane {
 
   // In the order of what needs what.
   MetricRegistry metrics_;
+  StrangerStreams strangers_{clock_, logger_, &metrics_};
   const KernelSocketOwners socket_owners_;
   const SameUserGuard guard_;
   EventLog events_;

@@ -42,6 +42,7 @@
 #include "controlplane/server/grpc_server.h"
 #include "controlplane/server/rotating_credentials.h"
 #include "controlplane/store/testing/memory_store.h"
+#include "controlplane/stream/stranger_streams.h"
 #include "gmock/gmock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/create_channel.h"
@@ -89,7 +90,7 @@ class GrpcEndToEndTest : public ::testing::Test {
     ca_ = std::make_unique<CaService>(issuance_.get(), authority_.get(), jwt_authority_.get(),
                                       bundles_.get(),
                                       CaService::Options{"cluster.local", issue_rate, 0}, &agents_,
-                                      &log_, &clock_, &logger_, &metrics_);
+                                      &log_, &strangers_, &clock_, &logger_, &metrics_);
     ads_ = std::make_unique<DeltaAds>("cluster.local", &registry_, bundles_.get(), &agents_,
                                       &clock_, &logger_, &metrics_);
     istio_ = std::make_unique<IstioService>(issuance_.get(), bundles_.get(), "cluster.local");
@@ -111,7 +112,7 @@ class GrpcEndToEndTest : public ::testing::Test {
     auto server = GrpcServer::Start(
         *SocketAddress::Parse("127.0.0.1:0"),
         CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
-        {ca_.get(), istio_.get(), ads_.get(), flow_service_.get(), operator_.get()});
+        {ca_.get(), istio_.get(), ads_.get(), flow_service_.get(), operator_.get()}, &strangers_);
     EXPECT_THAT(server, IsOk());
     server_ = *std::move(server);
   }
@@ -159,6 +160,7 @@ class GrpcEndToEndTest : public ::testing::Test {
   MemoryStore store_;
   MetricRegistry metrics_;
   Logger logger_{2, Logger::Format::kText, LogLevel::kError};
+  StrangerStreams strangers_{&clock_, &logger_, &metrics_};
   AgentTable agents_;
   StoredIssuances issuances_{&store_};
   IssuanceLog log_{&issuances_, {}, &clock_, &logger_, &metrics_};
@@ -659,6 +661,63 @@ TEST_F(GrpcEndToEndTest, TheStandardHealthServiceSaysServing) {
   grpc::health::v1::HealthCheckResponse response;
   ASSERT_TRUE(grpc::health::v1::Health::NewStub(*Channel())->Check(&context, {}, &response).ok());
   EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVING);
+}
+
+TEST_F(GrpcEndToEndTest, AnEndingServerSaysSoToWhoWatchesItsHealth) {
+  using grpc::health::v1::HealthCheckResponse;
+  grpc::ClientContext context;
+  auto watch = grpc::health::v1::Health::NewStub(*Channel())->Watch(&context, {});
+  HealthCheckResponse response;
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
+  operator_->streams()->EndAll(absl::UnavailableError("the test is over"));
+  server_->Stop(absl::Seconds(20));
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_FALSE(watch->Read(&response));
+  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(GrpcEndToEndTest, ManyStreamsOfAStrangerAreRefusedAndThoseOfAnAgentAreNot) {
+  const auto strangers = *Channel();
+  const auto open = [](const std::shared_ptr<grpc::Channel>& channel,
+                       grpc::ClientContext* context) {
+    return CertificateAuthority::NewStub(channel)->WatchTrustBundles(context);
+  };
+  using BundlesStream = decltype(open(strangers, nullptr));
+  byrnie::ca::v1::WatchTrustBundlesResponse response;
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<BundlesStream> streams;
+  for (size_t i = 0; i < StrangerStreams::kOfOneAddress; ++i) {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    streams.push_back(open(strangers, contexts.back().get()));
+    ASSERT_TRUE(streams.back()->Read(&response));
+  }
+  {
+    grpc::ClientContext context;
+    auto refused = open(strangers, &context);
+    EXPECT_FALSE(refused->Read(&response));
+    const grpc::Status status = refused->Finish();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_EQ(RetryAfter(FromGrpcStatus(status)), StrangerStreams::kRetryAfter);
+  }
+  {  // Watches of health count with them; looking once does not.
+    grpc::ClientContext watching, looking;
+    grpc::health::v1::HealthCheckResponse health;
+    auto stub = grpc::health::v1::Health::NewStub(strangers);
+    EXPECT_EQ(stub->Watch(&watching, {})->Finish().error_code(),
+              grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_TRUE(stub->Check(&looking, {}, &health).ok());
+  }
+  grpc::ClientContext context;
+  auto agent = open(*Channel(Client()), &context);
+  EXPECT_TRUE(agent->Read(&response));
+  agent->WritesDone();
+  EXPECT_TRUE(agent->Finish().ok());
+  for (BundlesStream& stream : streams) {
+    stream->WritesDone();
+    EXPECT_TRUE(stream->Finish().ok());
+  }
 }
 
 TEST_F(GrpcEndToEndTest, ReflectionListsTheServices) {

@@ -3,9 +3,10 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/grpc/reflection_service.h"
 #include "grpc/grpc.h"
-#include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/resource_quota.h"
 #include "grpcpp/server_builder.h"
 #include "grpcpp/server_posix.h"
@@ -17,7 +18,6 @@ namespace {
 constexpr int kMaxRequestBytes = 64 * 1024;
 constexpr int kMaxResponseBytes = 4 * 1024 * 1024;
 constexpr size_t kMaxBufferedBytes = 32 * 1024 * 1024;
-constexpr int kMaxThreads = 8;
 constexpr std::chrono::milliseconds kGrace(100);
 
 void SetLimits(grpc::ServerBuilder* builder) {
@@ -25,12 +25,7 @@ void SetLimits(grpc::ServerBuilder* builder) {
   builder->SetMaxSendMessageSize(kMaxResponseBytes);
   grpc::ResourceQuota quota("workload_api");
   quota.Resize(kMaxBufferedBytes);
-  quota.SetMaxThreads(kMaxThreads);
   builder->SetResourceQuota(quota);
-  // Only reflection is served by threads that wait; few are enough.
-  builder->SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
-  builder->SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
-  builder->SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 1);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100);
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
   // A connection without a call is nobody's.
@@ -63,14 +58,23 @@ WorkloadApi::WorkloadApi(EventLoop* loop, JwtIssuer* issuer, const Clock* clock,
     : streams_(kMaxStreams, metrics->streams),
       tokens_(loop, issuer, metrics, JwtSvidCache::Options()),
       workload_(loop, &tokens_, &streams_, &callers_, clock, metrics),
-      secrets_(&streams_, &callers_, clock, metrics, log) {}
+      secrets_(&streams_, &callers_, clock, metrics, log),
+      reflections_(kMaxReflections, kMaxReflections) {}
 
 absl::Status WorkloadApi::StartServer() {
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   SetLimits(&builder);
   builder.RegisterService(&workload_);
   builder.RegisterService(&secrets_);
+  // No call waits in one of the library's threads, whoever it is from.
+  ReflectionService::AddTo(
+      &builder,
+      [this](const grpc::CallbackServerContext&) -> absl::StatusOr<std::unique_ptr<Places::Place>> {
+        std::unique_ptr<Places::Place> place = reflections_.Take("");
+        if (place != nullptr) return place;
+        return absl::ResourceExhaustedError(absl::StrCat(
+            "there are ", reflections_.of_all(), " open streams of reflection; close some"));
+      });
   server_ = builder.BuildAndStart();
   if (server_ == nullptr) return absl::InternalError("cannot start the workload API's server");
   return absl::OkStatus();

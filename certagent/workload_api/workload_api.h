@@ -1,6 +1,7 @@
 #ifndef BYRNIE_CERTAGENT_WORKLOAD_API_WORKLOAD_API_H_
 #define BYRNIE_CERTAGENT_WORKLOAD_API_WORKLOAD_API_H_
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -15,6 +16,7 @@
 #include "certagent/workload_api/workload_service.h"
 #include "certagent/workload_api/workload_state.h"
 #include "common/base/clock.h"
+#include "common/base/places.h"
 #include "common/event/event_loop.h"
 #include "common/telemetry/log.h"
 #include "grpcpp/server.h"
@@ -28,6 +30,8 @@ class WorkloadApi {
  public:
   // Open streams, of all callers together.
   static constexpr size_t kMaxStreams = 512;
+  // The same of reflection, which needs no certificate and no permission.
+  static constexpr size_t kMaxReflections = 64;
 
   // Serves at once, with nothing to tell. Errors as UnixListener::Create. Pointers outlive it.
   static absl::StatusOr<std::unique_ptr<WorkloadApi>> Create(EventLoop* loop,
@@ -52,6 +56,7 @@ class WorkloadApi {
   JwtSvidCache tokens_;
   WorkloadService workload_;
   SecretService secrets_;
+  Places reflections_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<WorkloadListener> listener_;
 };

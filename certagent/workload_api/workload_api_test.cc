@@ -21,6 +21,7 @@
 #include "common/identity/jwt_svid.h"
 #include "common/tls/testing/test_ca.h"
 #include "gmock/gmock.h"
+#include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "spiffe/workload/workload.grpc.pb.h"
@@ -341,6 +342,39 @@ TEST_F(WorkloadApiTest, ServesSecretsOnTheSameSocketWithoutTheHeader) {
     ask.add_resource_names("ROOTCA");
     EXPECT_TRUE(secrets_->FetchSecrets(&once, ask, &response).ok());
     EXPECT_EQ(response.resources_size(), 1);
+  });
+}
+
+TEST_F(WorkloadApiTest, ManyStreamsOfReflectionHoldUpNobody) {
+  using grpc::reflection::v1alpha::ServerReflection;
+  Publish();
+  Run([&] {
+    auto stub = ServerReflection::NewStub(channel_);
+    grpc::reflection::v1alpha::ServerReflectionRequest request;
+    request.set_list_services("*");
+    grpc::reflection::v1alpha::ServerReflectionResponse response;
+    std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+    std::vector<decltype(stub->ServerReflectionInfo(nullptr))> streams;
+    for (size_t i = 0; i < WorkloadApi::kMaxReflections; ++i) {
+      contexts.push_back(Context());
+      streams.push_back(stub->ServerReflectionInfo(contexts.back().get()));
+      ASSERT_TRUE(streams.back()->Write(request));
+      ASSERT_TRUE(streams.back()->Read(&response));
+    }
+    EXPECT_EQ(response.list_services_response().service_size(), 3);
+    auto context = Context();
+    EXPECT_EQ(stub->ServerReflectionInfo(context.get())->Finish().error_code(),
+              grpc::StatusCode::RESOURCE_EXHAUSTED);
+    context = Context();
+    X509SVIDResponse svid;
+    auto fetch = workload_->FetchX509SVID(context.get(), X509SVIDRequest());
+    EXPECT_TRUE(fetch->Read(&svid));
+    context->TryCancel();
+    fetch->Finish();
+    for (auto& stream : streams) {
+      stream->WritesDone();
+      EXPECT_TRUE(stream->Finish().ok());
+    }
   });
 }
 

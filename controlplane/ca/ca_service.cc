@@ -51,8 +51,10 @@ void FillBundles(const TrustBundleSource::Versioned& current, byrnie::ca::v1::Tr
 class CaService::BundleStream final : public AgentPushStream<BundlesRequest, BundlesResponse> {
  public:
   BundleStream(grpc::CallbackServerContext* context, CaService* service,
-               absl::optional<PeerIdentity> peer)
-      : AgentPushStream(context, &service->streams_, std::move(peer)), service_(service) {}
+               absl::optional<PeerIdentity> peer, std::unique_ptr<Places::Place> place)
+      : AgentPushStream(context, &service->streams_, std::move(peer)),
+        service_(service),
+        place_(std::move(place)) {}
 
  private:
   absl::Status OnRequest(const BundlesRequest& request) override {
@@ -82,14 +84,16 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
     return response;
   }
 
-  CaService* const service_;  // Not owned.
+  CaService* const service_;                    // Not owned.
+  const std::unique_ptr<Places::Place> place_;  // Null for a caller who has shown who he is.
   uint64_t first_version_ = 0, sent_version_ = 0;
 };
 
 CaService::CaService(Issuance* issuance, const Authority* authority,
                      const JwtAuthority* jwt_authority, const TrustBundleSource* bundles,
-                     Options options, AgentTable* agents, IssuanceLog* log, const Clock* clock,
-                     Logger* logger, MetricRegistry* metrics)
+                     Options options, AgentTable* agents, IssuanceLog* log,
+                     StrangerStreams* strangers, const Clock* clock, Logger* logger,
+                     MetricRegistry* metrics)
     : issuance_(issuance),
       authority_(authority),
       jwt_authority_(jwt_authority),
@@ -98,6 +102,7 @@ CaService::CaService(Issuance* issuance, const Authority* authority,
       jwt_limiter_(options.issue_rate, options.identity_issue_rate),
       agents_(agents),
       log_(log),
+      strangers_(strangers),
       clock_(clock),
       logger_(logger),
       tokens_(metrics, "byrnie_controlplane_jwt_issuances_total",
@@ -196,10 +201,17 @@ CaService::WatchTrustBundles(grpc::CallbackServerContext* context) {
   // An agent that has heard from others is not to hear less of this one.
   absl::Status status = peer.status();
   status.Update(authority_->CheckIsCurrent());
+  std::unique_ptr<Places::Place> place;
+  if (status.ok() && !peer->has_value()) {
+    absl::StatusOr<std::unique_ptr<Places::Place>> admitted =
+        strangers_->Admit("trust_bundles", context->peer());
+    status = admitted.status();
+    if (admitted.ok()) place = *std::move(admitted);
+  }
   if (!status.ok()) {
     return new RefusedStream<grpc::ServerBidiReactor<BundlesRequest, BundlesResponse>>(status);
   }
-  auto stream = std::make_unique<BundleStream>(context, this, *std::move(peer));
+  auto stream = std::make_unique<BundleStream>(context, this, *std::move(peer), std::move(place));
   BundleStream* const added = stream.get();
   streams_.Add(std::move(stream));
   added->Start();

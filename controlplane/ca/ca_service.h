@@ -20,12 +20,14 @@
 #include "controlplane/ca/jwt_authority.h"
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/peer/peer_identity.h"
+#include "controlplane/stream/stranger_streams.h"
 #include "controlplane/stream/stream_set.h"
 
 namespace byrnie {
 
 // byrnie.ca.v1 as gRPC serves it. Issue and IssueJwtSvid hold one of the library's threads, the
-// stream none. Thread-safe; the pointers outlive it, and it outlives the server.
+// stream none; one of a caller without a certificate counts with `strangers`. Thread-safe; the
+// pointers outlive it, and it outlives the server.
 class CaService final
     : public byrnie::ca::v1::CertificateAuthority::WithCallbackMethod_WatchTrustBundles<
           byrnie::ca::v1::CertificateAuthority::Service> {
@@ -42,7 +44,8 @@ class CaService final
   // What is issued is in `log` before it is answered; null: there is none.
   CaService(Issuance* issuance, const Authority* authority, const JwtAuthority* jwt_authority,
             const TrustBundleSource* bundles, Options options, AgentTable* agents, IssuanceLog* log,
-            const Clock* clock, Logger* logger, MetricRegistry* metrics);
+            StrangerStreams* strangers, const Clock* clock, Logger* logger,
+            MetricRegistry* metrics);
 
   grpc::Status Issue(grpc::ServerContext* context, const byrnie::ca::v1::IssueRequest* request,
                      byrnie::ca::v1::IssueResponse* response) override;
@@ -71,10 +74,11 @@ class CaService final
   const TrustBundleSource* const bundles_;   // Not owned.
   const std::string trust_domain_;
   IssueLimiter jwt_limiter_;
-  AgentTable* const agents_;  // Not owned.
-  IssuanceLog* const log_;    // Not owned; may be null.
-  const Clock* const clock_;  // Not owned.
-  Logger* const logger_;      // Not owned.
+  AgentTable* const agents_;          // Not owned.
+  IssuanceLog* const log_;            // Not owned; may be null.
+  StrangerStreams* const strangers_;  // Not owned.
+  const Clock* const clock_;          // Not owned.
+  Logger* const logger_;              // Not owned.
   const IssueResults tokens_;
   LineBudget refusals_said_;  // Of JWT-SVIDs.
   StreamSet streams_;

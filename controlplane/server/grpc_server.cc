@@ -5,9 +5,8 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "common/grpc/reflection_service.h"
 #include "grpc/grpc.h"
-#include "grpcpp/ext/proto_server_reflection_plugin.h"
-#include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
 #include "grpcpp/server_builder.h"
 
@@ -16,7 +15,8 @@ namespace {
 
 constexpr int kMaxMessageBytes = 4 * 1024 * 1024;
 constexpr size_t kMaxBufferedBytes = 256 * 1024 * 1024;
-// Unary calls take a thread each while they run; streams take none.
+// Unary calls take a thread each while they run, those of health excepted. Streams take none: one
+// that did would take it for as long as its caller likes.
 constexpr int kMaxThreads = 64;
 // A thread whose call is done waits for the next one instead of ending, because the library would
 // make another one for almost every call.
@@ -52,27 +52,32 @@ void SetLimits(grpc::ServerBuilder* builder) {
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
     const SocketAddress& address, std::shared_ptr<grpc::ServerCredentials> credentials,
-    const std::vector<grpc::Service*>& services) {
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    const std::vector<grpc::Service*>& services, StrangerStreams* strangers) {
+  auto health = std::make_unique<HealthService>(strangers);
   grpc::ServerBuilder builder;
   SetLimits(&builder);
   int port = 0;
   builder.AddListeningPort(address.ToString(), credentials, &port);
   for (grpc::Service* service : services) builder.RegisterService(service);
+  builder.RegisterService(health.get());
+  ReflectionService::AddTo(&builder, [strangers](const grpc::CallbackServerContext& context) {
+    return strangers->Admit("reflection", context.peer());
+  });
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot listen on ", address.ToString(),
                      "; is the port taken, or the address not of this machine?"));
   }
-  return absl::WrapUnique(new GrpcServer(std::move(credentials), std::move(server),
+  return absl::WrapUnique(new GrpcServer(std::move(credentials), std::move(health),
+                                         std::move(server),
                                          SocketAddress(address.ip(), static_cast<uint16_t>(port))));
 }
 
 GrpcServer::~GrpcServer() { Stop(absl::ZeroDuration()); }
 
 void GrpcServer::Stop(absl::Duration grace) {
+  health_->End();
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
   server_->Wait();
 }

@@ -8,20 +8,22 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/net/socket_address.h"
+#include "controlplane/server/health_service.h"
+#include "controlplane/stream/stranger_streams.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 
 namespace byrnie {
 
-// The gRPC port: the given services, the standard health service and reflection, under limits.
-// Thread-safe.
+// The gRPC port: the given services, the standard health service and reflection, under limits. The
+// latter two, which are for everybody, count their streams with `strangers`. Thread-safe.
 class GrpcServer {
  public:
-  // Listens and serves at once; port 0 takes a free one. The services outlive the server.
+  // Listens and serves at once; port 0 takes a free one. The pointers outlive the server.
   // FailedPrecondition when the address cannot be listened on, with what to do.
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
       const SocketAddress& address, std::shared_ptr<grpc::ServerCredentials> credentials,
-      const std::vector<grpc::Service*>& services);
+      const std::vector<grpc::Service*>& services, StrangerStreams* strangers);
 
   GrpcServer(const GrpcServer&) = delete;
   GrpcServer& operator=(const GrpcServer&) = delete;
@@ -35,11 +37,16 @@ class GrpcServer {
 
  private:
   GrpcServer(std::shared_ptr<grpc::ServerCredentials> credentials,
-             std::unique_ptr<grpc::Server> server, SocketAddress address)
-      : credentials_(std::move(credentials)), server_(std::move(server)), address_(address) {}
+             std::unique_ptr<HealthService> health, std::unique_ptr<grpc::Server> server,
+             SocketAddress address)
+      : credentials_(std::move(credentials)),
+        health_(std::move(health)),
+        server_(std::move(server)),
+        address_(address) {}
 
   // The library keeps only their inside; they must be there for every handshake.
   const std::shared_ptr<grpc::ServerCredentials> credentials_;
+  const std::unique_ptr<HealthService> health_;
   const std::unique_ptr<grpc::Server> server_;
   const SocketAddress address_;
 };

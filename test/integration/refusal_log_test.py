@@ -4,10 +4,14 @@
 Proved with a caller without a proof who asks the control plane for an operator's call, a certificate, a JWT-SVID and discovery, 300 times each:
 of each kind there are no more lines than a hundred and five a second, metrics count all, and a line after a pause says how many there were before
 it. A refusal of somebody who is known is a line each time.
+
+Nor does one hold up anybody: with 200 streams of each service that is for everybody, most of them refused and the rest left open, operators'
+calls and first certificates go on as before.
 """
 
 import os
 import sys
+import threading
 import time
 import unittest
 import urllib.request
@@ -19,9 +23,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from testing.case import main
 from testing.loopback_control_plane import AUTHORITY, OPERATOR, LoopbackControlPlane, messages
 from testing.mesh import parse_metrics
-from testing.process import json_lines
+from testing.process import json_lines, wait_until
 
 TIMES, AT_ONCE, PER_SECOND = 300, 100, 5
+STREAMS, OF_ONE_ADDRESS = 200, 32
 DISCOVERY = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
 
@@ -83,6 +88,60 @@ class RefusalLogTest(unittest.TestCase):
 
     def test_certificates(self):
         self.flood(AUTHORITY, "Issue", message="certificate refused")
+
+    def hold(self, service, method, request, count, end):
+        """So many streams, open until `end` is set: those that were answered, and the errors of the others."""
+        caller = (self.plane.channel().stream_stream(f"/{service}/{method}") if isinstance(request, bytes)
+                  else messages.caller(self.plane.channel(), service, method))
+        streaming = isinstance(request, bytes) or next(entry for entry in messages._methods(service) if entry.name == method).client_streaming
+
+        def requests():
+            yield request
+            end.wait(60)
+        streams = [caller(requests() if streaming else request, timeout=60) for _ in range(count)]
+        answered, errors = [], []
+        for stream in streams:
+            try:
+                next(stream)
+                answered.append(stream)
+            except grpc.RpcError as error:
+                errors.append(error)
+        return answered, errors
+
+    def test_streams(self):
+        refused = 0
+        for service, method, request in [
+                ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo", b"\x3a\x01*"),
+                ("grpc.health.v1.Health", "Watch", messages["grpc.health.v1.HealthCheckRequest"]()),
+                (AUTHORITY, "WatchTrustBundles", messages["byrnie.ca.v1.WatchTrustBundlesRequest"]())]:
+            with self.subTest(service=service):
+                end = threading.Event()
+                answered, errors = self.hold(service, method, request, STREAMS, end)
+                try:
+                    self.assertEqual(len(answered), OF_ONE_ADDRESS)
+                    self.assertEqual({error.code().name for error in errors}, {"RESOURCE_EXHAUSTED"})
+                    self.assertIn("close some, or try again in 10s", errors[0].details())
+                    refused += len(errors)
+                    self.assertEqual(self.metric('byrnie_controlplane_stranger_streams_refused_total{limit="address"}'), refused)
+                    self.plane.call("GetStatus")
+                    self.plane.issue("spiffe://cluster.local/ns/demo/sa/app")
+                finally:
+                    end.set()
+                    for stream in answered:
+                        stream.cancel()
+
+                def given_back():
+                    nonlocal refused
+                    again, errors = self.hold(service, method, request, 1, end)
+                    refused += len(errors)
+                    for stream in again:
+                        stream.cancel()
+                    return again
+                wait_until(given_back, 5, "a place that was given back", every=0.1)
+        lines = self.lines(message="stream refused")
+        self.assertGreaterEqual(len(lines), AT_ONCE)
+        self.assertLess(len(lines), refused)
+        self.assertLessEqual({line["service"] for line in lines}, {"reflection", "health", "trust_bundles"})
 
     def test_tokens(self):
         self.flood(AUTHORITY, "IssueJwtSvid", message="JWT-SVID refused")

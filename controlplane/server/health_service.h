@@ -1,0 +1,48 @@
+#ifndef BYRNIE_CONTROLPLANE_SERVER_HEALTH_SERVICE_H_
+#define BYRNIE_CONTROLPLANE_SERVER_HEALTH_SERVICE_H_
+
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "common/grpc/live_stream.h"
+#include "controlplane/stream/stranger_streams.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+
+namespace byrnie {
+
+// gRPC's standard health service, for the server as a whole. The library's own lets anybody open as
+// many watches as he likes. Thread-safe; outlives the server, the pointer outlives it.
+class HealthService final : public grpc::health::v1::Health::CallbackService, private StreamOwner {
+ public:
+  using Request = grpc::health::v1::HealthCheckRequest;
+  using Response = grpc::health::v1::HealthCheckResponse;
+
+  explicit HealthService(StrangerStreams* strangers) : strangers_(strangers) {}
+  // All watches have ended by then: the server has shut down.
+  ~HealthService() override;
+
+  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context, const Request* request,
+                                  Response* response) override;
+  grpc::ServerWriteReactor<Response>* Watch(grpc::CallbackServerContext* context,
+                                            const Request* request) override;
+
+  // Tells whoever watches that the server ends, and ends the watches.
+  void End();
+
+ private:
+  class WatchStream;
+
+  void Remove(LiveStream* stream) override;
+  bool ended() const;
+
+  StrangerStreams* const strangers_;  // Not owned.
+  mutable absl::Mutex mu_;
+  absl::flat_hash_map<LiveStream*, std::unique_ptr<LiveStream>> watches_ ABSL_GUARDED_BY(mu_);
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_SERVER_HEALTH_SERVICE_H_
