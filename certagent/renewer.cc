@@ -176,7 +176,12 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
   const uint64_t version = chosen->version;
   tainted_roots_ = std::vector<TaintedRoot>(chosen->tainted_roots);
   Publish(*std::move(snapshot), TrustBundleSet(chosen->bundles), /*rotated=*/true);
-  if (version != bundle_version_) OnBundlesPublished(version);
+  if (version != bundle_version_) {
+    OnBundlesPublished(version);
+  } else if (bundle_version_ != 0 && options_.has_proxy && options_.has_proxy()) {
+    // To be said with the new certificate when the proxy has left the one before.
+    unacknowledged_ = generation_;
+  }
   RenewIfTainted(kAgainTainted);
 }
 

@@ -37,7 +37,7 @@ namespace byrnie {
 // Trust bundles are published together with the chain. Of a set that does not verify the present
 // chain (its root was withdrawn) all comes into force at once but the withdrawal of that one root,
 // and a renewal is begun, with which the rest follows. A set is acknowledged when the proxy, where
-// there is one, has it in force.
+// there is one, has it in force; after a renewal again, when it has the new certificate, too.
 class Renewer {
  public:
   struct Options {
@@ -146,7 +146,8 @@ class Renewer {
   std::vector<TaintedRoot> tainted_roots_;
   RevocationListMap revocation_lists_;
   uint64_t bundle_version_ = 0;
-  // Of the snapshot that bundle_version_ came with, until the proxy has that in force.
+  // Of the snapshot that bundle_version_ or the certificate came with, until the proxy has that in
+  // force.
   absl::optional<uint64_t> unacknowledged_;
   // Bundles that do not verify the present chain; what is missing of them comes into force with the
   // next one.

@@ -430,6 +430,23 @@ TEST_F(RenewerTest, AcknowledgesBundlesWhenTheProxyHasThemInForce) {
   EXPECT_THAT(ca_.acknowledged, ElementsAre(7u, 8u));
 }
 
+// The authority takes it for a word that the certificate before is not used any more.
+TEST_F(RenewerTest, AcknowledgesBundlesOfBeforeARenewalWhenTheProxyHasTheNewCertificate) {
+  StartAndIssue();
+  has_proxy_ = true;
+  ca_.SendBundles(ca_.Update(7));
+  renewer_->OnInForce(2);
+  ASSERT_THAT(ca_.acknowledged, ElementsAre(7u));
+  renewer_->RenewNow();
+  loop_.RunUntilIdle();
+  ASSERT_TRUE(published_.back().rotated);
+  ASSERT_EQ(published_.back().snapshot->generation(), 3u);
+  ca_.SendBundles(ca_.Update(7));  // The stream of the new certificate.
+  EXPECT_THAT(ca_.acknowledged, ElementsAre(7u));
+  renewer_->OnInForce(3);
+  EXPECT_THAT(ca_.acknowledged, ElementsAre(7u, 7u));
+}
+
 TEST_F(RenewerTest, PublishesItsOwnRevocationListsBesideTheAuthoritys) {
   StartAndIssue();
   const RevocationListPtr list = MakeCrl(ca_.root(), ca_.root_key(), loop_.WallNow());
