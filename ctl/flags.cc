@@ -82,8 +82,9 @@ ABSL_FLAG(std::string, step, "",
           "each as soon as nothing keeps it back");
 ABSL_FLAG(
     std::vector<std::string>, exclude, {},
-    "agents not to wait for, by SPIFFE ID, separated by commas, of those that trust status "
-    "names; \"unknown\" for certificates whose holders are not known, \"controlplane:NAME\" for a "
+    "whom this one move is not to wait for, separated by commas, of those that trust status names: "
+    "all agents of a SPIFFE ID, or with @IP behind it those at that address; \"unknown\" for "
+    "certificates whose holders are not known, \"controlplane:NAME\" for a "
     "control plane that is gone");
 ABSL_FLAG(bool, dry_run, false, "only say what it would mean, and who keeps it back");
 ABSL_FLAG(std::string, reason, "", "why, for those who look later");

@@ -45,7 +45,9 @@ std::string TrustText(const v1::Trust& trust, absl::Time now) {
                                      trust.automatic() ? ", goes on by itself" : ""),
                   "\nnext: ", trust.move(), ", which ", Printable(trust.consequence()), "\n");
   for (const v1::TrustExclusion& exclusion : trust.exclusions()) {
-    absl::StrAppend(&text, "not waited for: ", Printable(exclusion.agent()), ", said ",
+    absl::StrAppend(&text, Printable(exclusion.move()),
+                    exclusion.over() ? " did not wait for " : " does not wait for ",
+                    Printable(exclusion.agent()), " (", exclusion.left_out(), " left out), said ",
                     Printable(exclusion.by()), " at ", Rfc3339(exclusion.at()), "\n");
   }
   if (trust.blockers().empty()) {

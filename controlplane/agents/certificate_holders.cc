@@ -27,15 +27,11 @@ void CertificateHolders::OnIssued(const Certificate& certificate, const std::str
   absl::MutexLock lock(&mu_);
   Entry entry = EntryOf(certificate);
   if (by_serial_.contains(replaces)) entry.replaces = replaces;
+  // Perhaps it was shown and acknowledged before it was read of.
   const auto known = by_serial_.find(certificate.serial);
-  if (known == by_serial_.end()) {
-    by_serial_[certificate.serial] = std::move(entry);
-  } else if (known->second.shown) {
-    // Perhaps before it was read of.
-    known->second.issued_at = certificate.issued_at;
-    known->second.newest_root = entry.newest_root;
-    Forget(replaces);
-  }
+  if (known != by_serial_.end()) entry.acknowledged = known->second.acknowledged;
+  if (entry.acknowledged > 0) Forget(std::exchange(entry.replaces, ""));
+  by_serial_[certificate.serial] = std::move(entry);
   if (now < next_sweep_) return;
   next_sweep_ = now + absl::Minutes(1);
   for (auto it = by_serial_.begin(); it != by_serial_.end();) {
@@ -50,19 +46,11 @@ void CertificateHolders::OnIssued(const Certificate& certificate, const std::str
 void CertificateHolders::OnShown(const Certificate& certificate) {
   if (certificate.serial.empty()) return;
   absl::MutexLock lock(&mu_);
-  const auto shown = by_serial_.find(certificate.serial);
-  if (shown == by_serial_.end()) {
-    Entry entry = EntryOf(certificate);
-    entry.issued_at = absl::InfinitePast();
-    entry.newest_root = RootIndex("");
-    entry.shown = true;
-    by_serial_[certificate.serial] = std::move(entry);
-    return;
-  }
-  shown->second.shown = true;
-  const std::string replaced = std::move(shown->second.replaces);
-  shown->second.replaces.clear();
-  Forget(replaced);
+  if (by_serial_.contains(certificate.serial)) return;
+  Entry entry = EntryOf(certificate);
+  entry.issued_at = absl::InfinitePast();
+  entry.newest_root = RootIndex("");
+  by_serial_[certificate.serial] = std::move(entry);
 }
 
 void CertificateHolders::Forget(std::string serial) {
@@ -77,7 +65,19 @@ void CertificateHolders::Forget(std::string serial) {
 void CertificateHolders::OnAcknowledged(const std::string& serial, uint64_t version) {
   absl::MutexLock lock(&mu_);
   const auto it = by_serial_.find(serial);
-  if (it != by_serial_.end()) it->second.acknowledged = std::max(it->second.acknowledged, version);
+  if (it == by_serial_.end()) return;
+  it->second.acknowledged = std::max(it->second.acknowledged, version);
+  Forget(std::exchange(it->second.replaces, ""));
+}
+
+// Whoever asks with a certificate has its key: it is the same holder.
+uint64_t CertificateHolders::AcknowledgedBy(const Entry& entry) const {
+  uint64_t newest = entry.acknowledged;
+  for (auto it = by_serial_.find(entry.replaces); it != by_serial_.end();
+       it = by_serial_.find(it->second.replaces)) {
+    newest = std::max(newest, it->second.acknowledged);
+  }
+  return newest;
 }
 
 std::vector<CertificateHolders::Certificate> CertificateHolders::List(absl::Time now) const {
@@ -86,7 +86,7 @@ std::vector<CertificateHolders::Certificate> CertificateHolders::List(absl::Time
   for (const auto& [serial, entry] : by_serial_) {
     if (entry.not_after <= now) continue;
     held.push_back({serial, entry.id, roots_[entry.root], entry.issued_at, entry.not_after,
-                    entry.acknowledged, roots_[entry.newest_root]});
+                    AcknowledgedBy(entry), roots_[entry.newest_root], entry.replaces});
   }
   return held;
 }

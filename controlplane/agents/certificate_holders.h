@@ -14,7 +14,8 @@
 namespace byrnie {
 
 // Which certificates somebody may hold: those issued, or shown by somebody, that have not ended,
-// but for ones whose holder has shown the one that replaced it. Thread-safe.
+// but for ones whose holder has the one that replaced it in force: an agent shows a certificate as
+// soon as it has it, and its proxy may then still use the one before. Thread-safe.
 class CertificateHolders {
  public:
   struct Certificate {
@@ -25,19 +26,25 @@ class CertificateHolders {
     std::string root;
     // InfinitePast: not known.
     absl::Time issued_at, not_after;
-    // The newest version of the trust bundles that its holder has acknowledged with it.
+    // The newest version of the trust bundles that its holder has acknowledged, with it or with one
+    // that it replaced.
     uint64_t acknowledged = 0;
     // The id of the newest root of the trust domain that came with it; empty: not known.
     std::string newest_root = "";
+    // The serial of the one that its holder asked for it with and may still use; empty: there is
+    // none.
+    std::string replaces = "";
   };
 
   // `replaces` is the serial of the certificate its holder asked with; empty: with none. What is
   // known already is not new: all since some time may be told again, in the order of time.
+  // `replaces` of the certificate does not count.
   void OnIssued(const Certificate& certificate, const std::string& replaces, absl::Time now);
-  // Its holder has it: what it replaced is in nobody's hands any more. One that is not known, of an
-  // earlier process perhaps, is from then on; `issued_at` and `newest_root` do not count.
+  // Its holder has it. One that is not known, of an earlier process perhaps, is from then on;
+  // `issued_at` and `newest_root` do not count.
   void OnShown(const Certificate& certificate);
-  // Its holder has that version of the trust bundles in force.
+  // Its holder has it in force, with that version of the trust bundles: what it replaced is in
+  // nobody's hands any more.
   void OnAcknowledged(const std::string& serial, uint64_t version);
 
   // Those that are valid at `now`, in no order.
@@ -50,12 +57,13 @@ class CertificateHolders {
     uint32_t root = 0, newest_root = 0;  // In roots_.
     absl::Time issued_at, not_after;
     uint64_t acknowledged = 0;
-    bool shown = false;
   };
   uint32_t RootIndex(const std::string& root) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // And what it replaced in its turn.
   void Forget(std::string serial) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Entry EntryOf(const Certificate& certificate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // With those that it replaced.
+  uint64_t AcknowledgedBy(const Entry& entry) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   mutable absl::Mutex mu_;
   absl::flat_hash_map<std::string, Entry> by_serial_ ABSL_GUARDED_BY(mu_);

@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 constexpr absl::Time kNow = absl::FromUnixSeconds(1893456000);
 
@@ -23,6 +24,10 @@ class CertificateHoldersTest : public ::testing::Test {
   }
   void Show(const std::string& serial) {
     holders_.OnShown({serial, "spiffe://cluster.local/a", "root", kNow, kNow + absl::Hours(1)});
+  }
+  void Acknowledge(const std::string& serial) {
+    Show(serial);
+    holders_.OnAcknowledged(serial, 7);
   }
   std::vector<std::string> Serials(absl::Time now = kNow) {
     std::vector<std::string> serials;
@@ -41,30 +46,42 @@ TEST_F(CertificateHoldersTest, KeepsWhatWasIssuedUntilItEnds) {
   EXPECT_THAT(Serials(kNow + absl::Hours(1)), IsEmpty());
 }
 
-TEST_F(CertificateHoldersTest, ARenewalReplacesOnlyWhatItsHolderHasShownToHaveLeft) {
+TEST_F(CertificateHoldersTest, ARenewalReplacesOnlyWhatItsHolderHasSaidToHaveLeft) {
   Issue("1");
   Issue("2", "1");
   // The answer may have been lost.
   EXPECT_THAT(Serials(), ElementsAre("1", "2"));
+  // Its proxy may stand still.
   Show("2");
+  EXPECT_THAT(Serials(), ElementsAre("1", "2"));
+  holders_.OnAcknowledged("2", 7);
   EXPECT_THAT(Serials(), ElementsAre("2"));
 }
 
-TEST_F(CertificateHoldersTest, ShowingTheNewestForgetsAllBeforeIt) {
+TEST_F(CertificateHoldersTest, AcknowledgingWithTheNewestForgetsAllBeforeIt) {
   Issue("1");
   Issue("2", "1");
   Issue("3", "2");
-  Show("3");
+  Acknowledge("3");
   EXPECT_THAT(Serials(), ElementsAre("3"));
-  Show("3");
+  Acknowledge("3");
   EXPECT_THAT(Serials(), ElementsAre("3"));
+}
+
+TEST_F(CertificateHoldersTest, SaysWhichOneItsHolderMayStillUse) {
+  Issue("1");
+  Issue("2", "1");
+  Show("2");
+  std::vector<std::string> replaced;
+  for (const auto& held : holders_.List(kNow)) replaced.push_back(held.serial + held.replaces);
+  EXPECT_THAT(replaced, UnorderedElementsAre("1", "21"));
 }
 
 TEST_F(CertificateHoldersTest, HoldersOfOneIdentityAreToldApart) {
   Issue("1");
   Issue("2");
   Issue("3", "1");
-  Show("3");
+  Acknowledge("3");
   EXPECT_THAT(Serials(), ElementsAre("2", "3"));
 }
 
@@ -85,16 +102,18 @@ TEST_F(CertificateHoldersTest, OneThatIsShownFirstIsOfAnUnknownTime) {
   ASSERT_THAT(Serials(), ElementsAre("1"));
   EXPECT_EQ(holders_.List(kNow)[0].issued_at, absl::InfinitePast());
   Issue("2", "1");
-  Show("2");
+  Acknowledge("2");
   EXPECT_THAT(Serials(), ElementsAre("2"));
 }
 
 TEST_F(CertificateHoldersTest, WhatIsReadOfLateReplacesAllTheSame) {
   Show("2");
+  holders_.OnAcknowledged("2", 7);
   Issue("1");
   Issue("2", "1");
   EXPECT_THAT(Serials(), ElementsAre("2"));
   EXPECT_EQ(holders_.List(kNow)[0].issued_at, kNow);
+  EXPECT_EQ(holders_.List(kNow)[0].acknowledged, 7u);
 }
 
 TEST_F(CertificateHoldersTest, WhatIsToldAgainIsForgottenAgain) {
@@ -102,7 +121,7 @@ TEST_F(CertificateHoldersTest, WhatIsToldAgainIsForgottenAgain) {
     Issue("1");
     Issue("2", "1");
     Issue("3", "2");
-    Show("3");
+    Acknowledge("3");
   }
   Issue("1");
   Issue("2", "1");
@@ -128,6 +147,18 @@ TEST_F(CertificateHoldersTest, RemembersWhatWasAcknowledgedWithIt) {
   holders_.OnAcknowledged("1", 6);
   holders_.OnAcknowledged("unknown", 9);
   EXPECT_EQ(holders_.List(kNow)[0].acknowledged, 7u);
+}
+
+// Also when the proxy does not have the new one yet: it has the bundles.
+TEST_F(CertificateHoldersTest, WhatAHolderHasAcknowledgedIsAcknowledgedAfterARenewal) {
+  Issue("1");
+  holders_.OnAcknowledged("1", 7);
+  Issue("2", "1");
+  Issue("3", "2");
+  Issue("4");
+  for (const auto& held : holders_.List(kNow)) {
+    EXPECT_EQ(held.acknowledged, held.serial == "4" ? 0u : 7u) << held.serial;
+  }
 }
 
 }  // namespace

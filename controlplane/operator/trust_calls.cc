@@ -43,6 +43,9 @@ void FillTrust(const RotationStatus& status, v1::Trust* out) {
     added->set_step(std::string(RotationStepName(exclusion.step)));
     added->set_by(exclusion.by);
     ToProto(exclusion.at, added->mutable_at());
+    added->set_move(std::string(RotationMoveName(MoveOf(exclusion))));
+    added->set_left_out(exclusion.left_out);
+    added->set_over(exclusion.over);
   }
   out->set_move(std::string(RotationMoveName(status.move)));
   out->set_consequence(status.consequence);

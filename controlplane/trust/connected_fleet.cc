@@ -12,6 +12,24 @@ namespace {
 // What another process has issued is in the log within that, or it says that it was late.
 constexpr absl::Duration kLateEntries = absl::Seconds(10);
 
+// Whether its holder has the next root in force, which is in the bundles from version `since` on.
+bool Acknowledged(const CertificateHolders::Certificate& certificate, uint64_t since) {
+  return since != 0 && certificate.acknowledged >= since;
+}
+
+// `shown` is the certificate it has shown, where that is known.
+FleetView::Agent Seen(const AgentTable::Agent& agent, const CertificateHolders::Certificate* shown,
+                      uint64_t since) {
+  FleetView::Agent seen;
+  seen.id = agent.id.text();
+  seen.address = agent.address;
+  seen.trusts_next = (since != 0 && agent.acknowledged_bundle_version >= since) ||
+                     (shown != nullptr && Acknowledged(*shown, since));
+  seen.root = agent.shown.root;
+  seen.not_after = agent.shown.not_after;
+  return seen;
+}
+
 }  // namespace
 
 absl::Status ConnectedFleet::CatchUp(absl::Time now) {
@@ -42,33 +60,34 @@ FleetView ConnectedFleet::View(const RotationStanding& standing,
   // Before who is connected: one that connects in between is then seen twice, not missed.
   const std::vector<CertificateHolders::Certificate> held = agents_->holders()->List(now);
   const uint64_t since = bundles_->VersionWith(standing.next_root);
-  const auto has_next = [&](const CertificateHolders::Certificate& certificate) {
-    return (!standing.next_root.empty() && certificate.newest_root == standing.next_root) ||
-           (since != 0 && certificate.acknowledged >= since);
-  };
-  absl::flat_hash_map<std::string, FleetView::Agent*> by_serial;
-  std::vector<AgentTable::Agent> connected = agents_->List();
-  fleet.agents.reserve(connected.size());  // Pointers into it are kept.
-  for (AgentTable::Agent& agent : connected) {
-    FleetView::Agent seen;
-    seen.id = agent.id.text();
-    seen.address = std::move(agent.address);
-    seen.trusts_next = since != 0 && agent.acknowledged_bundle_version >= since;
-    seen.root = std::move(agent.shown.root);
-    seen.not_after = agent.shown.not_after;
-    seen.connected_since = agent.connected_since;
+  absl::flat_hash_map<std::string, const CertificateHolders::Certificate*> by_serial;
+  for (const CertificateHolders::Certificate& certificate : held) {
+    by_serial[certificate.serial] = &certificate;
+  }
+  absl::flat_hash_set<std::string> shown;
+  // Where the holder of a certificate is that was replaced and may still be in use.
+  absl::flat_hash_map<std::string, std::string> replaced;
+  for (const AgentTable::Agent& agent : agents_->List()) {
+    const auto of = by_serial.find(agent.shown.serial);
+    FleetView::Agent seen = Seen(agent, of == by_serial.end() ? nullptr : of->second, since);
+    shown.insert(agent.shown.serial);
+    for (auto it = of; it != by_serial.end() && !it->second->replaces.empty();
+         it = by_serial.find(it->second->replaces)) {
+      replaced[it->second->replaces] = seen.address;
+    }
     fleet.agents.push_back(std::move(seen));
-    by_serial[agent.shown.serial] = &fleet.agents.back();
   }
   for (const CertificateHolders::Certificate& certificate : held) {
-    const auto shown = by_serial.find(certificate.serial);
-    if (shown != by_serial.end()) {
-      shown->second->has_next = has_next(certificate);
-      continue;
-    }
-    fleet.absent.push_back(
-        {certificate.id, certificate.root, certificate.not_after,
-         has_next(certificate) || acknowledged.contains(SerialPrefix(certificate.serial))});
+    if (shown.contains(certificate.serial)) continue;
+    // Came with it: a proxy takes a certificate and what came with it at once or not at all, and
+    // the one that it used before is held until it has.
+    const bool came = !standing.next_root.empty() && certificate.newest_root == standing.next_root;
+    FleetView::Certificate absent{certificate.id, certificate.root, certificate.not_after,
+                                  came || Acknowledged(certificate, since) ||
+                                      acknowledged.contains(SerialPrefix(certificate.serial))};
+    const auto holder = replaced.find(certificate.serial);
+    if (holder != replaced.end()) absent.address = holder->second;
+    fleet.absent.push_back(std::move(absent));
   }
   return fleet;
 }
@@ -77,24 +96,18 @@ ConnectedFleet::Own ConnectedFleet::LookAtOwn(const RotationStanding& standing,
                                               absl::Time now) const {
   Own own;
   const uint64_t since = bundles_->VersionWith(standing.next_root);
-  absl::flat_hash_map<std::string, bool> has_next;
-  for (const CertificateHolders::Certificate& certificate : agents_->holders()->List(now)) {
-    const bool acknowledged = since != 0 && certificate.acknowledged >= since;
+  const std::vector<CertificateHolders::Certificate> held = agents_->holders()->List(now);
+  absl::flat_hash_map<std::string, const CertificateHolders::Certificate*> by_serial;
+  for (const CertificateHolders::Certificate& certificate : held) {
+    by_serial[certificate.serial] = &certificate;
     const bool came = certificate.newest_root == standing.next_root;
-    has_next[certificate.serial] = acknowledged || came;
-    if (acknowledged && !came) own.acknowledged.push_back(SerialPrefix(certificate.serial));
+    if (Acknowledged(certificate, since) && !came) {
+      own.acknowledged.push_back(SerialPrefix(certificate.serial));
+    }
   }
-  for (AgentTable::Agent& agent : agents_->List()) {
-    FleetView::Agent seen;
-    seen.id = agent.id.text();
-    seen.address = std::move(agent.address);
-    seen.trusts_next = since != 0 && agent.acknowledged_bundle_version >= since;
-    const auto known = has_next.find(agent.shown.serial);
-    seen.has_next = known != has_next.end() && known->second;
-    seen.root = std::move(agent.shown.root);
-    seen.not_after = agent.shown.not_after;
-    seen.connected_since = agent.connected_since;
-    own.agents.push_back(std::move(seen));
+  for (const AgentTable::Agent& agent : agents_->List()) {
+    const auto of = by_serial.find(agent.shown.serial);
+    own.agents.push_back(Seen(agent, of == by_serial.end() ? nullptr : of->second, since));
   }
   return own;
 }

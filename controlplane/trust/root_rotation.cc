@@ -34,7 +34,9 @@ absl::Status KeptBack(RotationMove move, const std::vector<RotationBlocker>& blo
   }
   if (blockers.size() > kNamedBlockers) absl::StrAppend(&message, "; and others");
   return absl::FailedPreconditionError(
-      absl::StrCat(message, "; wait, help them, or name those not to wait for (--exclude=AGENT)"));
+      absl::StrCat(message,
+                   "; wait, help them, or name those that this move is not to wait for "
+                   "(--exclude=AGENT: all of that name, --exclude=AGENT@IP: those there)"));
 }
 
 }  // namespace
@@ -309,14 +311,17 @@ absl::StatusOr<TrustRecord> RootRotation::WithExclusions(const TrustRecord& reco
   const std::vector<RotationBlocker> blockers =
       BlockersOf(record, move, Fleet(), clock_->WallNow());
   for (const std::string& agent : request.exclusions) {
-    if (std::none_of(blockers.begin(), blockers.end(),
-                     [&](const RotationBlocker& blocker) { return blocker.agent == agent; })) {
+    const auto left_out =
+        std::count_if(blockers.begin(), blockers.end(),
+                      [&](const RotationBlocker& blocker) { return NamesBlocker(agent, blocker); });
+    if (left_out == 0) {
       return absl::InvalidArgumentError(absl::StrCat("\"", agent, "\" does not keep ",
                                                      RotationMoveName(move),
                                                      " back; exclude only those that do"));
     }
-    changed.rotation->exclusions.push_back(
-        {agent, record.rotation->step, request.by, clock_->WallNow()});
+    changed.rotation->exclusions.push_back({agent, record.rotation->step, request.by,
+                                            clock_->WallNow(), move == RotationMove::kRollback,
+                                            static_cast<uint32_t>(left_out)});
   }
   return changed;
 }
@@ -330,9 +335,13 @@ absl::StatusOr<RotationStatus> RootRotation::Rotate(const Request& request) {
   if (record.rotation.has_value()) record.rotation->automatic = !request.move.has_value();
   RotationStatus status = StatusOf(record, move);
   if (request.dry_run) return status;
-  for (const std::string& agent : request.exclusions) {
+  for (size_t i = status.exclusions.size() - request.exclusions.size();
+       i < status.exclusions.size(); ++i) {
     logger_->Warning("root rotation goes on without an agent",
-                     {{"agent", agent}, {"move", RotationMoveName(move)}, {"by", request.by}});
+                     {{"agent", status.exclusions[i].agent},
+                      {"left_out", static_cast<uint64_t>(status.exclusions[i].left_out)},
+                      {"move", RotationMoveName(move)},
+                      {"by", request.by}});
   }
   if (!status.blockers.empty()) {
     // Exclusions and the wish to go on by itself are kept: the rest is waited for.

@@ -89,7 +89,8 @@ class RootRotation {
   struct Request {
     // Absent: all moves up to revoke, each when its gate opens; the first at once.
     absl::optional<RotationMove> move;
-    // Agents not to wait for. Each has to be one that keeps the move back.
+    // Whom this one move is not to wait for, as RotationExclusion::agent has it. Each has to be one
+    // that keeps the move back.
     std::vector<std::string> exclusions;
     // Who asks, for the record and the log.
     std::string by;

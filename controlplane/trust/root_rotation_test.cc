@@ -175,9 +175,36 @@ TEST_F(RootRotationTest, AnAgentThatDoesNotAcknowledgeIsNamed) {
   EXPECT_EQ(step(), RotationStep::kActive);
   ASSERT_THAT(status->exclusions, SizeIs(1));
   EXPECT_EQ(status->exclusions[0].by, "the test");
-  // And not asked about again.
+  EXPECT_EQ(status->exclusions[0].left_out, 1u);
+  // The next gate asks again.
   ASSERT_THAT(Rotate(RotationMove::kTaint), IsOk());
-  EXPECT_THAT(rotation_->Status().blockers, IsEmpty());
+  EXPECT_THAT(Rotate(RotationMove::kRevoke),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("cluster.local/slow")));
+}
+
+TEST_F(RootRotationTest, AnExclusionSaysHowManyItLeavesOut) {
+  StartProcess();
+  ASSERT_THAT(Rotate(RotationMove::kPrepare), IsOk());
+  ASSERT_THAT(Rotate(RotationMove::kDistribute), IsOk());
+  AddSlowAgent();
+  fleet_.view.agents.push_back(fleet_.view.agents[0]);
+  fleet_.view.agents[1].address = "10.0.0.10:1";
+  auto status = Rotate(RotationMove::kActivate, {"spiffe://cluster.local/slow"}, /*dry_run=*/true);
+  ASSERT_THAT(status, IsOk());
+  ASSERT_THAT(status->exclusions, SizeIs(1));
+  EXPECT_EQ(status->exclusions[0].left_out, 2u);
+  // One of them keeps the move back that the other does not any more.
+  EXPECT_THAT(Rotate(RotationMove::kActivate, {"spiffe://cluster.local/slow@10.0.0.9"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("10.0.0.10:1")));
+  ASSERT_THAT(rotation_->Status().exclusions, SizeIs(1));
+  EXPECT_EQ(rotation_->Status().exclusions[0].left_out, 1u);
+  EXPECT_THAT(rotation_->Status().blockers, SizeIs(1));
+  // Kept for that move, until it is made.
+  fleet_.view.agents.pop_back();
+  ASSERT_THAT(Rotate(RotationMove::kActivate), IsOk());
+  ASSERT_THAT(Rotate(RotationMove::kRollback), IsOk());
+  EXPECT_THAT(Rotate(RotationMove::kActivate),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("10.0.0.9:1")));
 }
 
 TEST_F(RootRotationTest, ADryRunSaysAllAndDoesNothing) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/base/check.h"
 
 namespace byrnie {
@@ -12,8 +13,6 @@ namespace {
 
 // Within that every process has heard of a step: what it does until then it may do as before.
 constexpr absl::Duration kPropagation = absl::Seconds(5);
-// An agent that has the next root says so within that after it has connected.
-constexpr absl::Duration kTimeToAcknowledge = absl::Seconds(30);
 
 std::string TimeText(absl::Time time) {
   return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
@@ -27,15 +26,32 @@ std::string StandingOf(const TrustRecord& record) {
   return absl::StrCat("the rotation is at \"", RotationStepName(record.rotation->step), "\"");
 }
 
-// Collects what keeps a move back, but for who was excluded.
+// The move forward from a step.
+RotationMove MoveFrom(RotationStep step) {
+  switch (step) {
+    case RotationStep::kPrepared:
+      return RotationMove::kDistribute;
+    case RotationStep::kDistributed:
+      return RotationMove::kActivate;
+    case RotationStep::kActive:
+      return RotationMove::kTaint;
+    case RotationStep::kTainted:
+      return RotationMove::kRevoke;
+  }
+  return RotationMove::kRollback;
+}
+
+// Collects what keeps a move back, but for who was excluded from it.
 class Blockers {
  public:
-  Blockers(const RotationRecord& rotation, absl::Time now) : rotation_(rotation), now_(now) {}
+  Blockers(const RotationRecord& rotation, RotationMove move, absl::Time now)
+      : rotation_(rotation), move_(move), now_(now) {}
 
   void Add(const std::string& agent, const std::string& address, std::string reason,
            absl::Time until = absl::InfiniteFuture()) {
-    if (until <= now_ || Excluded(agent)) return;
-    found_.push_back({agent, address, std::move(reason), until});
+    if (until <= now_) return;
+    RotationBlocker blocker{agent, address, std::move(reason), until};
+    if (!Excluded(blocker)) found_.push_back(std::move(blocker));
   }
 
   std::vector<RotationBlocker> Take() && {
@@ -46,13 +62,18 @@ class Blockers {
   }
 
  private:
-  bool Excluded(const std::string& agent) const {
-    return std::any_of(
-        rotation_.exclusions.begin(), rotation_.exclusions.end(),
-        [&](const RotationExclusion& exclusion) { return exclusion.agent == agent; });
+  // The step is looked at for records of before `over` was written.
+  bool Excluded(const RotationBlocker& blocker) const {
+    return std::any_of(rotation_.exclusions.begin(), rotation_.exclusions.end(),
+                       [&](const RotationExclusion& exclusion) {
+                         return !exclusion.over && exclusion.step == rotation_.step &&
+                                MoveOf(exclusion) == move_ &&
+                                NamesBlocker(exclusion.agent, blocker);
+                       });
   }
 
   const RotationRecord& rotation_;
+  const RotationMove move_;
   const absl::Time now_;
   std::vector<RotationBlocker> found_;
 };
@@ -63,9 +84,9 @@ void AddControlPlanes(const FleetView& fleet, Blockers* blockers) {
   }
 }
 
-void AddThoseWithoutNextRoot(const FleetView& fleet, absl::Time now, Blockers* blockers) {
+void AddThoseWithoutNextRoot(const FleetView& fleet, Blockers* blockers) {
   for (const FleetView::Agent& agent : fleet.agents) {
-    if (!MissesNextRoot(agent, now)) continue;
+    if (agent.trusts_next) continue;
     blockers->Add(agent.id, agent.address,
                   "is connected and has not acknowledged a trust bundle with the next root");
   }
@@ -83,13 +104,13 @@ void AddUnknown(const TrustRecord& record, const FleetView& fleet, absl::Time is
       until);
 }
 
-void AddActivationBlockers(const TrustRecord& record, const FleetView& fleet, absl::Time now,
-                           Blockers* blockers) {
+void AddActivationBlockers(const TrustRecord& record, const FleetView& fleet, Blockers* blockers) {
   AddControlPlanes(fleet, blockers);
-  AddThoseWithoutNextRoot(fleet, now, blockers);
+  AddThoseWithoutNextRoot(fleet, blockers);
   const absl::Time distributed = *record.rotation->distributed_at;
   for (const FleetView::Certificate& certificate : fleet.absent) {
-    if (certificate.trusts_next) continue;
+    // Of one whose holder is connected it is enough to say that.
+    if (certificate.trusts_next || !certificate.address.empty()) continue;
     blockers->Add(certificate.id, "",
                   absl::StrCat("is not connected and holds a certificate, issued before the next "
                                "root was distributed, until ",
@@ -111,9 +132,11 @@ void AddHoldersOf(const TrustRecord& record, const RootRecord& root, absl::Time 
   }
   for (const FleetView::Certificate& certificate : fleet.absent) {
     if (certificate.root != root.id) continue;
-    blockers->Add(certificate.id, "",
-                  absl::StrCat("is not connected and holds a certificate of root ", ShortId(root),
-                               ", until ", TimeText(certificate.not_after)),
+    blockers->Add(certificate.id, certificate.address,
+                  absl::StrCat(certificate.address.empty()
+                                   ? "is not connected and holds a certificate of root "
+                                   : "has renewed and may still use a certificate of root ",
+                               ShortId(root), ", until ", TimeText(certificate.not_after)),
                   certificate.not_after);
   }
   AddUnknown(record, fleet, signed_until, absl::StrCat("be of root ", ShortId(root)), blockers);
@@ -131,12 +154,6 @@ void AddOpenConnections(const TrustRecord& record, Blockers* blockers) {
 
 std::string ControlPlaneAgent(absl::string_view name) {
   return absl::StrCat("controlplane:", name);
-}
-
-// In a large fleet somebody has always just connected.
-bool MissesNextRoot(const FleetView::Agent& agent, absl::Time now) {
-  if (agent.trusts_next) return false;
-  return !agent.has_next || now >= agent.connected_since + kTimeToAcknowledge;
 }
 
 absl::string_view RotationMoveName(RotationMove move) {
@@ -192,18 +209,19 @@ TrustEffect EffectOf(const TrustRecord& record) {
 }
 
 RotationMove NextMove(const TrustRecord& record) {
-  if (!record.rotation.has_value()) return RotationMove::kPrepare;
-  switch (record.rotation->step) {
-    case RotationStep::kPrepared:
-      return RotationMove::kDistribute;
-    case RotationStep::kDistributed:
-      return RotationMove::kActivate;
-    case RotationStep::kActive:
-      return RotationMove::kTaint;
-    case RotationStep::kTainted:
-      return RotationMove::kRevoke;
-  }
-  return RotationMove::kRollback;
+  return record.rotation.has_value() ? MoveFrom(record.rotation->step) : RotationMove::kPrepare;
+}
+
+RotationMove MoveOf(const RotationExclusion& exclusion) {
+  return exclusion.rollback ? RotationMove::kRollback : MoveFrom(exclusion.step);
+}
+
+// No name of an agent has an "@". The port is another one at each connection.
+bool NamesBlocker(absl::string_view agent, const RotationBlocker& blocker) {
+  if (agent == blocker.agent) return true;
+  if (blocker.address.empty() || !absl::ConsumePrefix(&agent, blocker.agent)) return false;
+  const absl::string_view address = blocker.address;
+  return absl::ConsumePrefix(&agent, "@") && agent == address.substr(0, address.rfind(':'));
 }
 
 absl::Status CheckTurn(const TrustRecord& record, RotationMove move) {
@@ -223,18 +241,18 @@ std::vector<RotationBlocker> BlockersOf(const TrustRecord& record, RotationMove 
                                         const FleetView& fleet, absl::Time now) {
   if (!record.rotation.has_value()) return {};
   const RotationRecord& rotation = *record.rotation;
-  Blockers blockers(rotation, now);
+  Blockers blockers(rotation, move, now);
   switch (move) {
     case RotationMove::kPrepare:
     case RotationMove::kDistribute:
     case RotationMove::kTaint:
       break;
     case RotationMove::kActivate:
-      AddActivationBlockers(record, fleet, now, &blockers);
+      AddActivationBlockers(record, fleet, &blockers);
       break;
     case RotationMove::kRevoke:
       AddControlPlanes(fleet, &blockers);
-      AddThoseWithoutNextRoot(fleet, now, &blockers);
+      AddThoseWithoutNextRoot(fleet, &blockers);
       AddHoldersOf(record, record.current, *rotation.activated_at, fleet, &blockers);
       if (rotation.automatic) AddOpenConnections(record, &blockers);
       break;
@@ -298,6 +316,7 @@ TrustRecord AfterMove(const TrustRecord& record, RotationMove move, absl::Time n
   }
   RotationRecord& rotation = *after.rotation;
   rotation.since = now;
+  for (RotationExclusion& exclusion : rotation.exclusions) exclusion.over = true;
   switch (move) {
     case RotationMove::kPrepare:
       break;

@@ -18,12 +18,12 @@ namespace byrnie {
 //
 //   kPrepare     makes the next root and its key. Nobody else hears of it.
 //   kDistribute  publishes the next root beside the current one.
-//   kActivate    the next root signs. Gate: every agent that is connected has the next root in
-//                force (one that connected a moment ago may be about to say so, where it is known
-//                to have it); every certificate that an agent which is not connected may still hold
-//                was issued together with it, or its holder has acknowledged it. Here as at every
-//                gate, every other control plane of the same store has taken in where the rotation
-//                stands, or all it may have issued without knowing has ended.
+//   kActivate    the next root signs. Gate: every agent that is connected has acknowledged the next
+//                root, with this certificate or one before it, however new it is; every certificate
+//                that an agent which is not connected may still use came with the next root,
+//                without which it cannot be used, or its holder has acknowledged that. Here as at
+//                every gate, every other control plane of the same store has taken in where the
+//                rotation stands, or all it may have issued without knowing has ended.
 //   kTaint       tells agents to renew certificates of the current root now.
 //   kRevoke      the current root leaves the bundles, its key is gone. Gate: no certificate of the
 //                current root is valid, and every agent connected has the next root in force. An
@@ -63,21 +63,25 @@ struct FleetView {
   // An agent that is connected.
   struct Agent {
     std::string id, address;
-    // It has acknowledged bundles with the next root on this connection; or it has them, as it said
-    // on an earlier one with the same certificate, or because they came with that.
-    bool trusts_next = false, has_next = false;
+    // It has acknowledged bundles with the next root: on this connection, or on an earlier one with
+    // the same certificate or one that this one replaced. That they came with its certificate says
+    // nothing about its proxy.
+    bool trusts_next = false;
     // Of the certificate it has shown.
     std::string root;
     absl::Time not_after;
-    absl::Time connected_since;
   };
   // A certificate that no agent connected has shown.
   struct Certificate {
     std::string id;
     std::string root;
     absl::Time not_after;
-    // Bundles with the next root came with it, or its holder has acknowledged such.
+    // Whoever uses it has bundles with the next root in force: they came with it, and a proxy takes
+    // both or neither; or its holder has acknowledged such.
     bool trusts_next = false;
+    // Where its holder is connected from, with a certificate that replaced this one and that is not
+    // known to be in force; empty: nowhere.
+    std::string address = "";
   };
   // Another control plane that cannot be asked, or that knows of more than it tells.
   struct ControlPlane {
@@ -97,9 +101,6 @@ struct FleetView {
 // The name under which a control plane keeps a move back.
 std::string ControlPlaneAgent(absl::string_view name);
 
-// Whether the agent keeps back moves for which everybody is to trust the next root.
-bool MissesNextRoot(const FleetView::Agent& agent, absl::Time now);
-
 // What keeps a move back.
 struct RotationBlocker {
   // A SPIFFE ID, kUnknownAgents, kOpenConnections or a ControlPlaneAgent().
@@ -114,11 +115,17 @@ struct RotationBlocker {
 // The forward move whose turn it is; with a rotation finished, kPrepare.
 RotationMove NextMove(const TrustRecord& record);
 
+// The move an exclusion is for.
+RotationMove MoveOf(const RotationExclusion& exclusion);
+
+// Whether an exclusion of `agent` is one of the blocker.
+bool NamesBlocker(absl::string_view agent, const RotationBlocker& blocker);
+
 // Whether it is the move's turn; FailedPrecondition says whose it is.
 absl::Status CheckTurn(const TrustRecord& record, RotationMove move);
 
-// What keeps `move`, whose turn it is, back at `now`, by agent; empty: nothing does. Exclusions of
-// the record are left out.
+// What keeps `move`, whose turn it is, back at `now`, by agent; empty: nothing does. Whom the
+// record excludes from this move is left out.
 std::vector<RotationBlocker> BlockersOf(const TrustRecord& record, RotationMove move,
                                         const FleetView& fleet, absl::Time now);
 

@@ -49,7 +49,6 @@ FleetView::Agent Agent(std::string id, bool trusts_next, char root, absl::Time n
   agent.trusts_next = trusts_next;
   agent.root = std::string(64, root);
   agent.not_after = not_after;
-  agent.connected_since = kNow;
   return agent;
 }
 
@@ -126,7 +125,7 @@ TEST(RotationStepsTest, AnAgentThatIsAwayKeepsActivationBackWhileItsCertificateL
   const absl::Time distributed = *record.rotation->distributed_at;
   FleetView fleet;
   fleet.absent = {{"spiffe://cluster.local/away", Root('a').id, distributed + absl::Minutes(30)},
-                  // This one got the next root together with its certificate.
+                  // This one cannot be used without the next root, which came with it.
                   {"spiffe://cluster.local/new", Root('a').id, distributed + absl::Minutes(61),
                    /*trusts_next=*/true}};
   const auto blockers =
@@ -148,21 +147,30 @@ TEST(RotationStepsTest, AnAgentThatLeftWithTheNextRootIsNotWaitedFor) {
               IsEmpty());
 }
 
-TEST(RotationStepsTest, AnAgentThatIsKnownToHaveTheNextRootHasAMomentToSaySoAgain) {
+// It is named once, as what it is: connected.
+TEST(RotationStepsTest, WhatAConnectedAgentMayStillUseIsNotNamedBesideIt) {
   const TrustRecord record = At(RotationStep::kDistributed);
-  const absl::Time distributed = *record.rotation->distributed_at;
-  const absl::Time now = distributed + absl::Minutes(2);
   FleetView fleet;
-  fleet.agents = {Agent("spiffe://cluster.local/renewed", false, 'a', now + kLife),
-                  Agent("spiffe://cluster.local/again", false, 'a', now + kLife),
-                  Agent("spiffe://cluster.local/unknown", false, 'a', now + kLife)};
-  for (FleetView::Agent& agent : fleet.agents) agent.connected_since = now;
-  fleet.agents[0].has_next = fleet.agents[1].has_next = true;
-  const auto blockers = BlockersOf(record, RotationMove::kActivate, fleet, now);
+  fleet.agents = {Agent("spiffe://cluster.local/silent", false, 'a', kNow + kLife)};
+  fleet.absent = {{"spiffe://cluster.local/silent", Root('a').id, kNow + kLife, false,
+                   fleet.agents[0].address}};
+  const auto blockers = BlockersOf(record, RotationMove::kActivate, fleet, kNow);
   ASSERT_THAT(blockers, SizeIs(1));
-  EXPECT_EQ(blockers[0].agent, "spiffe://cluster.local/unknown");
-  EXPECT_THAT(BlockersOf(record, RotationMove::kActivate, fleet, now + absl::Seconds(30)),
-              SizeIs(3));
+  EXPECT_THAT(blockers[0].reason, HasSubstr("is connected"));
+}
+
+TEST(RotationStepsTest, RevocationWaitsForWhatAProxyMayStillUseAfterARenewal) {
+  const TrustRecord record = At(RotationStep::kTainted);
+  FleetView fleet;
+  fleet.agents = {Agent("spiffe://cluster.local/silent", true, 'b', kNow + kLife)};
+  fleet.absent = {{"spiffe://cluster.local/silent", Root('a').id, kNow + kLife / 2, true,
+                   fleet.agents[0].address}};
+  const absl::Time now = kNow + absl::Minutes(10);
+  const auto blockers = BlockersOf(record, RotationMove::kRevoke, fleet, now);
+  ASSERT_THAT(blockers, SizeIs(1));
+  EXPECT_EQ(blockers[0].address, fleet.agents[0].address);
+  EXPECT_THAT(blockers[0].reason, HasSubstr("has renewed and may still use"));
+  EXPECT_EQ(blockers[0].until, kNow + kLife / 2);
 }
 
 TEST(RotationStepsTest, WhatNobodyKnowsAnyMoreIsWaitedForAsLongAsItCanLive) {
@@ -188,6 +196,55 @@ TEST(RotationStepsTest, AnExcludedAgentIsNotWaitedForAndOthersAre) {
   const auto blockers = BlockersOf(record, RotationMove::kActivate, fleet, kNow);
   ASSERT_THAT(blockers, SizeIs(1));
   EXPECT_EQ(blockers[0].agent, "spiffe://cluster.local/b");
+}
+
+TEST(RotationStepsTest, AnExclusionHoldsForTheOneMoveItWasGivenFor) {
+  const std::string id = "spiffe://cluster.local/a";
+  TrustRecord record = At(RotationStep::kDistributed);
+  FleetView fleet;
+  fleet.agents = {Agent(id, false, 'a', kNow + kLife)};
+  record.rotation->exclusions = {{id, RotationStep::kDistributed, "operator", kNow}};
+  ASSERT_THAT(BlockersOf(record, RotationMove::kActivate, fleet, kNow), IsEmpty());
+  record = AfterMove(record, RotationMove::kActivate, kNow);
+  // It says afterwards who it was.
+  ASSERT_THAT(record.rotation->exclusions, SizeIs(1));
+  EXPECT_TRUE(record.rotation->exclusions[0].over);
+  // Not the same move again,
+  const TrustRecord back = AfterMove(record, RotationMove::kRollback, kNow);
+  EXPECT_THAT(BlockersOf(back, RotationMove::kActivate, fleet, kNow), SizeIs(1));
+  // nor another one,
+  record = AfterMove(record, RotationMove::kTaint, kNow);
+  EXPECT_THAT(BlockersOf(record, RotationMove::kRevoke, fleet, kNow), SizeIs(2));
+  // nor in a record of before exclusions could be over.
+  record.rotation->exclusions[0].over = false;
+  EXPECT_THAT(BlockersOf(record, RotationMove::kRevoke, fleet, kNow), SizeIs(2));
+}
+
+TEST(RotationStepsTest, AnExclusionFromARollbackIsNoneFromTheWayForward) {
+  TrustRecord record = AfterMove(At(RotationStep::kActive), RotationMove::kRollback, kNow);
+  FleetView fleet;
+  fleet.agents = {Agent("spiffe://cluster.local/a", false, 'b', kNow + kLife)};
+  record.rotation->exclusions = {{"spiffe://cluster.local/a", RotationStep::kDistributed,
+                                  "operator", kNow, /*rollback=*/true}};
+  EXPECT_THAT(BlockersOf(record, RotationMove::kRollback, fleet, kNow), IsEmpty());
+  EXPECT_THAT(BlockersOf(record, RotationMove::kActivate, fleet, kNow), SizeIs(1));
+}
+
+TEST(RotationStepsTest, AnExclusionMayBeOfOneAgentOfAnIdentity) {
+  const std::string id = "spiffe://cluster.local/a";
+  TrustRecord record = At(RotationStep::kDistributed);
+  FleetView fleet;
+  fleet.agents = {Agent(id, false, 'a', kNow + kLife), Agent(id, false, 'a', kNow + kLife),
+                  Agent(id, false, 'a', kNow + kLife)};
+  fleet.agents[1].address = "10.0.0.11:4711";
+  fleet.agents[2].address = "[fd00::1]:4711";
+  fleet.absent = {{id, Root('a').id, kNow + kLife}};
+  record.rotation->exclusions = {{id + "@10.0.0.1", RotationStep::kDistributed, "operator", kNow},
+                                 {id + "@[fd00::1]", RotationStep::kDistributed, "operator", kNow}};
+  const auto blockers = BlockersOf(record, RotationMove::kActivate, fleet, kNow);
+  ASSERT_THAT(blockers, SizeIs(2));
+  EXPECT_EQ(blockers[0].address, "");
+  EXPECT_EQ(blockers[1].address, "10.0.0.11:4711");
 }
 
 TEST(RotationStepsTest, RevocationWaitsForEveryCertificateOfTheOldRoot) {
@@ -236,7 +293,8 @@ TEST(RotationStepsTest, AControlPlaneThatCannotBeAskedKeepsEveryGateShut) {
     EXPECT_EQ(blockers[0].agent, "controlplane:b");
     EXPECT_THAT(BlockersOf(record, move, fleet, kNow + kLife), IsEmpty());
     TrustRecord excluded = record;
-    excluded.rotation->exclusions = {{"controlplane:b", record.rotation->step, "operator", kNow}};
+    excluded.rotation->exclusions = {{"controlplane:b", record.rotation->step, "operator", kNow,
+                                      move == RotationMove::kRollback}};
     EXPECT_THAT(BlockersOf(excluded, move, fleet, kNow), IsEmpty());
   }
 }

@@ -24,7 +24,7 @@ FleetReport SharedFleet::OwnReport(const RotationStanding& standing, absl::Time 
   if (standing.next_root.empty()) return report;
   ConnectedFleet::Own own = own_->LookAtOwn(standing, now);
   for (FleetView::Agent& agent : own.agents) {
-    if (!MissesNextRoot(agent, now)) continue;
+    if (agent.trusts_next) continue;
     if (report.waiting.size() == FleetReport::kMaxWaiting) {
       ++report.waiting_more;
       continue;
@@ -173,7 +173,6 @@ void SharedFleet::AddReport(const FleetReport& report, const RotationStanding& s
     seen.address = waiting.address;
     seen.root = waiting.root;
     seen.not_after = waiting.not_after;
-    seen.connected_since = report.written_at;
     view->agents.push_back(std::move(seen));
   }
   if (report.waiting_more > 0) {

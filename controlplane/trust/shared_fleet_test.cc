@@ -50,7 +50,8 @@ class Plane {
   void Publish(const std::vector<CertificatePtr>& roots) { bundles_.Publish(Bundles(roots)); }
 
   // Gives an agent a certificate, as the authority would.
-  void Issue(const std::string& serial, const std::string& agent) {
+  void Issue(const std::string& serial, const std::string& agent,
+             const std::string& replaces = "") {
     IssuanceRecord record;
     record.issued_at = clock_->WallNow();
     record.serial = serial;
@@ -58,9 +59,10 @@ class Plane {
     record.root = "current";
     record.not_after = clock_->WallNow() + kLife;
     record.newest_root = bundles_.NewestRoot("cluster.local");
+    record.replaces = replaces;
     agents_.holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
                                  record.not_after, 0, record.newest_root},
-                                "", clock_->WallNow());
+                                replaces, clock_->WallNow());
     log_.Append(std::move(record));
   }
   void Connect(const std::string& serial, const std::string& agent) {
@@ -121,10 +123,12 @@ class SharedFleetTest : public ::testing::Test {
   std::vector<std::string> WithoutNextRoot(const FleetView& view) {
     std::vector<std::string> ids;
     for (const FleetView::Agent& agent : view.agents) {
-      if (MissesNextRoot(agent, clock_.WallNow())) ids.push_back(agent.id);
+      if (!agent.trusts_next) ids.push_back(agent.id);
     }
     for (const FleetView::Certificate& certificate : view.absent) {
-      if (!certificate.trusts_next) ids.push_back(absl::StrCat("holder ", certificate.id));
+      if (certificate.trusts_next) continue;
+      ids.push_back(
+          absl::StrCat(certificate.address.empty() ? "holder " : "renewed ", certificate.id));
     }
     return ids;
   }
@@ -148,6 +152,60 @@ TEST_F(SharedFleetTest, AnAgentOfAnotherControlPlaneIsWaitedForByNameAndThenNot)
   b_->Acknowledge("far");
   Follow(b_.get());
   // Also its certificate, which came before the next root.
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), IsEmpty());
+}
+
+// Its proxy stands still: the root came with the certificate, and is in force nowhere.
+TEST_F(SharedFleetTest, AnAgentThatRenewsAndSaysNothingIsWaitedForByName) {
+  a_->Issue("1", "silent");
+  a_->Connect("1", "silent");
+  Distribute({a_.get(), b_.get()});
+  a_->Issue("2", "silent", "1");
+  a_->Disconnect("silent");
+  a_->Connect("2", "silent");
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())),
+              UnorderedElementsAre("spiffe://cluster.local/silent",
+                                   "renewed spiffe://cluster.local/silent"));
+  Follow(a_.get());
+  EXPECT_THAT(WithoutNextRoot(View(b_.get())),
+              UnorderedElementsAre("spiffe://cluster.local/silent",
+                                   "holder spiffe://cluster.local/silent"));
+  // Going away does not help: its proxy goes on with what it had.
+  a_->Disconnect("silent");
+  Follow(a_.get());
+  for (Plane* plane : {a_.get(), b_.get()}) {
+    EXPECT_THAT(WithoutNextRoot(View(plane)), ElementsAre("holder spiffe://cluster.local/silent"));
+  }
+  // Coming back neither.
+  a_->Connect("2", "silent");
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())),
+              UnorderedElementsAre("spiffe://cluster.local/silent",
+                                   "renewed spiffe://cluster.local/silent"));
+  a_->Acknowledge("silent");
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), IsEmpty());
+}
+
+// In a large fleet somebody has always just renewed.
+TEST_F(SharedFleetTest, AnAgentThatHasAcknowledgedIsNotWaitedForAfterARenewal) {
+  a_->Issue("1", "loud");
+  a_->Connect("1", "loud");
+  Distribute({a_.get(), b_.get()});
+  a_->Acknowledge("loud");
+  a_->Issue("2", "loud", "1");
+  a_->Disconnect("loud");
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), IsEmpty());
+  a_->Connect("2", "loud");
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), IsEmpty());
+  Follow(a_.get());
+  EXPECT_THAT(WithoutNextRoot(View(b_.get())), IsEmpty());
+}
+
+TEST_F(SharedFleetTest, ANewAgentIsWaitedForUntilItHasSpoken) {
+  Distribute({a_.get(), b_.get()});
+  a_->Issue("1", "new");
+  a_->Connect("1", "new");
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), ElementsAre("spiffe://cluster.local/new"));
+  a_->Acknowledge("new");
   EXPECT_THAT(WithoutNextRoot(View(a_.get())), IsEmpty());
 }
 

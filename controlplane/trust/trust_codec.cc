@@ -77,6 +77,9 @@ void EncodeRotation(const RotationRecord& rotation, v1::Rotation* out) {
     excluded->set_step(EncodeStep(exclusion.step));
     excluded->set_by(exclusion.by);
     ToProto(exclusion.at, excluded->mutable_at());
+    excluded->set_rollback(exclusion.rollback);
+    excluded->set_left_out(exclusion.left_out);
+    excluded->set_over(exclusion.over);
   }
 }
 
@@ -91,7 +94,8 @@ absl::StatusOr<RotationRecord> DecodeRotation(const v1::Rotation& in) {
   rotation.automatic = in.automatic();
   for (const v1::Exclusion& excluded : in.exclusions()) {
     ASSIGN_OR_RETURN(RotationStep step, DecodeStep(excluded.step()));
-    rotation.exclusions.push_back({excluded.agent(), step, excluded.by(), TimeOf(excluded.at())});
+    rotation.exclusions.push_back({excluded.agent(), step, excluded.by(), TimeOf(excluded.at()),
+                                   excluded.rollback(), excluded.left_out(), excluded.over()});
   }
   return rotation;
 }

@@ -29,8 +29,9 @@ TrustRecord Whole() {
   record = AfterMove(record, RotationMove::kDistribute, kNow + absl::Seconds(1));
   record = AfterMove(record, RotationMove::kActivate, kNow + absl::Milliseconds(2500));
   record.rotation->automatic = true;
-  record.rotation->exclusions = {
-      {"spiffe://cluster.local/a", RotationStep::kDistributed, "me", kNow}};
+  record.rotation->exclusions = {{"spiffe://cluster.local/a", RotationStep::kDistributed, "me",
+                                  kNow, /*rollback=*/true, 3,
+                                  /*over=*/true}};
   return record;
 }
 
@@ -43,6 +44,9 @@ TEST(TrustCodecTest, KeepsAllOfARecord) {
   EXPECT_EQ(read->rotation->step, RotationStep::kActive);
   EXPECT_EQ(read->rotation->activated_at, record.rotation->activated_at);
   EXPECT_EQ(read->rotation->exclusions[0].agent, "spiffe://cluster.local/a");
+  EXPECT_TRUE(read->rotation->exclusions[0].rollback);
+  EXPECT_EQ(read->rotation->exclusions[0].left_out, 3u);
+  EXPECT_TRUE(read->rotation->exclusions[0].over);
   EXPECT_TRUE(read->rotation->automatic);
   EXPECT_EQ(read->life_caps[0].life, absl::Milliseconds(1500));
   EXPECT_EQ(read->life_caps[1].until, absl::InfiniteFuture());

@@ -36,13 +36,20 @@ struct RootRecord {
 // What a root's key is sealed for.
 std::string KeyRecordName(absl::string_view root_id);
 
-// Somebody a gate does not wait for, because an operator said so.
+// Somebody a gate does not wait for, because an operator said so: for one move, which is the one
+// forward from `step`, or a rollback.
 struct RotationExclusion {
-  // Whom RotationBlocker::agent names.
+  // Whom RotationBlocker::agent names, wherever it is; or AGENT@HOST: only where it is connected
+  // from that IP address.
   std::string agent;
   RotationStep step;  // When it was said.
   std::string by;
   absl::Time at;
+  bool rollback = false;
+  // How much it left out when it was said, of what kept the move back.
+  uint32_t left_out = 0;
+  // A move was made since: it holds no more, and says who it was that was not waited for.
+  bool over = false;
 };
 
 // The move that is under way.

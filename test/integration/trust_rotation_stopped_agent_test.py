@@ -3,12 +3,15 @@
 
 Proved with certificates that outlive the test, so that the agent is one that is connected and says nothing: `activate` is refused and names it,
 and so does a dry run, which moves nothing; only who keeps a move back may be excluded, and with that the move is made; an agent that goes on is
-waited for no more.
+waited for no more. A proxy that stands still is the same with certificates that end sooner than it goes on: its agent renews and comes back
+with the next root beside its certificate, and is named all the time.
 """
 
+import json
 import os
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -52,6 +55,34 @@ class TrustRotationStoppedAgentTest(RotationCase):
         self.assertEqual([], self.status()["exclusions"])
         self.assertIn(self.client.spiffe_id, self.blockers())
         self.client.agent.signal(signal.SIGCONT)
+
+
+class TrustRotationStoppedProxyTest(RotationCase):
+
+    workload_ttl = "20s"
+
+    def serial(self):
+        agents = json.loads(self.mesh.control_plane.ctl("agents", "--output=json").stdout)
+        return next(agent["certificate_serial"] for agent in agents if agent["spiffe_id"] == self.client.spiffe_id)
+
+    def test_its_agent_is_waited_for_by_name_whatever_it_renews(self):
+        self.addCleanup(self.restore)
+        self.client.proxy.signal(signal.SIGSTOP)
+        self.addCleanup(self.client.proxy.signal, signal.SIGCONT)
+        self.trust("rotate")
+        wait_until(lambda: self.step() == "distributed", 10, "the next root in the bundles")
+        wait_until(lambda: self.server.spiffe_id not in self.blockers(), 10, "the other agent's acknowledgement")
+        seen, ends = set(), time.monotonic() + 25
+        while time.monotonic() < ends:
+            status = self.status()
+            self.assertEqual(status["step"], "distributed")
+            self.assertIn(self.client.spiffe_id, [blocker["agent"] for blocker in status["blockers"]])
+            seen.add(self.serial())
+            time.sleep(0.5)
+        self.assertGreaterEqual(len(seen), 2, "it has not renewed")
+        self.client.proxy.signal(signal.SIGCONT)
+        wait_until(lambda: self.step() != "distributed", 30, "the next move")
+        self.restore()
 
 
 if __name__ == "__main__":

@@ -86,6 +86,12 @@ class Mesh {
   int expired() const { return expired_; }
   // Agents whose processes stand still: they neither hear nor renew, and their proxies go on.
   void Stop(int index, bool stopped) { agents_[index].stopped = stopped; }
+  // Its proxy stands still, or hears nothing: it goes on with the certificate and the bundles that
+  // it has, while the agent renews.
+  void StopProxy(int index, bool stopped) {
+    agents_[index].proxy_stopped = stopped;
+    if (!stopped) PutInForce(&agents_[index]);
+  }
   const std::string& id(int index) const { return agents_[index].id.text(); }
   // Of so many agents the connection comes and goes.
   void set_churn(double churn) { churn_ = churn; }
@@ -96,12 +102,17 @@ class Mesh {
     RenewalSchedule schedule;
     std::string root = "", serial = "";
     absl::Time not_after = absl::InfinitePast();
-    std::set<std::string> trusted = {};
+    // What the proxy has in force.
+    struct {
+      std::string root = "";
+      absl::Time not_after = absl::InfinitePast();
+      std::set<std::string> trusted = {};
+    } used = {};
     uint64_t version = 0;
     std::string address = "";  // Empty: not connected.
     absl::Time hears_at = absl::InfiniteFuture();
     absl::Time back_at = absl::InfinitePast();
-    bool stopped = false;
+    bool stopped = false, proxy_stopped = false;
   };
 
   double Random() { return uniform_(engine_); }
@@ -148,16 +159,22 @@ class Mesh {
     agent->hears_at = absl::InfiniteFuture();
     const TrustBundleSource::Versioned current = bundles_->current();
     agent->version = current.version;
-    agent->trusted.clear();
-    for (const CertificatePtr& root : current.bundles->Find("cluster.local")->roots) {
-      agent->trusted.insert(root->FingerprintHex());
-    }
-    if (!agent->address.empty()) {
-      table_->OnBundleAcknowledged(agent->id, agent->address, agent->version);
-    }
+    if (!agent->proxy_stopped) PutInForce(agent);
     if (rotation_->snapshot()->tainted_root == agent->root) {
       agent->schedule.HastenWithin(Instant(), absl::Seconds(20));
     }
+  }
+
+  // And says so.
+  void PutInForce(Agent* agent) {
+    agent->used.root = agent->root;
+    agent->used.not_after = agent->not_after;
+    agent->used.trusted.clear();
+    for (const CertificatePtr& root : bundles_->bundles()->Find("cluster.local")->roots) {
+      agent->used.trusted.insert(root->FingerprintHex());
+    }
+    if (agent->address.empty()) return;
+    table_->OnBundleAcknowledged(agent->id, agent->address, bundles_->current().version);
   }
 
   void Issue(Agent* agent) {
@@ -200,9 +217,12 @@ class Mesh {
     const Agent& server = agents_[static_cast<size_t>(Random() * kAgents)];
     const absl::Time now = clock_.WallNow();
     // Of an agent that was away for too long no handshake is expected.
-    if (client.not_after <= now || server.not_after <= now) return;
+    if (client.used.not_after <= now || server.used.not_after <= now) return;
     ++handshakes_;
-    if (client.trusted.count(server.root) == 0 || server.trusted.count(client.root) == 0) ++failed_;
+    if (client.used.trusted.count(server.used.root) == 0 ||
+        server.used.trusted.count(client.used.root) == 0) {
+      ++failed_;
+    }
   }
 
   FakeClock clock_;
@@ -293,6 +313,52 @@ TEST(RootRotationSimulation, AnAgentThatStandsStillIsWaitedForByName) {
   EXPECT_TRUE(named);
   mesh.Stop(17, false);
   ASSERT_TRUE(mesh.RunUntilRotated(absl::Hours(1)));
+  EXPECT_EQ(mesh.failed(), 0);
+}
+
+// Its agent renews, comes back with a new connection each time, and may come and go as well.
+TEST(RootRotationSimulation, AnAgentWhoseProxyStandsStillIsWaitedForByName) {
+  for (const double churn : {0.0, 0.01}) {
+    Mesh mesh(10);
+    mesh.set_churn(churn);
+    mesh.RunFor(kLife + absl::Minutes(1));
+    mesh.StopProxy(17, true);
+    ASSERT_TRUE(mesh.rotation()->Rotate(Automatic()).ok());
+    // Within that its certificate of before is valid.
+    for (const absl::Time end = mesh.now() + kLife / 3; mesh.now() < end;) {
+      mesh.RunFor(kStep);
+      const RotationStatus status = mesh.rotation()->Status();
+      ASSERT_LE(status.step, RotationStep::kDistributed);
+      if (status.step != RotationStep::kDistributed) continue;
+      bool named = false;
+      for (const RotationBlocker& blocker : status.blockers) named |= blocker.agent == mesh.id(17);
+      ASSERT_TRUE(named);
+    }
+    mesh.StopProxy(17, false);
+    ASSERT_TRUE(mesh.RunUntilRotated(absl::Hours(1)));
+    EXPECT_EQ(mesh.failed(), 0);
+  }
+}
+
+TEST(RootRotationSimulation, WhatAProxyThatStandsStillUsesIsWaitedForBeforeTheRootGoes) {
+  Mesh mesh(11);
+  mesh.RunFor(kLife + absl::Minutes(1));
+  const auto move = [&mesh](RotationMove wanted) {
+    return mesh.rotation()->Rotate({wanted, {}, "the simulation", false}).status();
+  };
+  for (RotationMove wanted :
+       {RotationMove::kPrepare, RotationMove::kDistribute, RotationMove::kActivate}) {
+    ASSERT_TRUE(move(wanted).ok());
+    mesh.RunFor(absl::Minutes(1));
+  }
+  mesh.StopProxy(17, true);
+  ASSERT_TRUE(move(RotationMove::kTaint).ok());
+  mesh.RunFor(absl::Minutes(1));
+  const absl::Status kept_back = move(RotationMove::kRevoke);
+  EXPECT_NE(kept_back.message().find(mesh.id(17)), absl::string_view::npos) << kept_back;
+  mesh.StopProxy(17, false);
+  EXPECT_TRUE(move(RotationMove::kRevoke).ok());
+  mesh.RunFor(absl::Minutes(1));
   EXPECT_EQ(mesh.failed(), 0);
 }
 
