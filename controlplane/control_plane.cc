@@ -457,10 +457,14 @@ void ControlPlane::RenewOwnCertificate() {
   const absl::StatusOr<bool> rotated = identity_->RotateIfDue();
   if (!rotated.ok()) {
     logger_->Error("cannot renew the control plane's own certificate",
+  // Before what may follow from this tick: who is revoked has by then been sent the bundles that
+  // say so, and asks for another certificate.
+  const TrustBundleSource::Versioned bundles = bundles_->current();
                    {{"error", rotated.status().message()}});
   } else if (*rotated) {
     logger_->Info("control plane's own certificate renewed",
                   {{"serial", identity_->current()->serial}});
+    streams->EndRevoked(bundles, options_.trust_domain);
   }
 }
 

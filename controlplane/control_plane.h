@@ -112,10 +112,12 @@ struct ControlPlaneOptions {
 // which carries the admin pages and the periodic work; gRPC has threads of its own.
 class ControlPlane {
  public:
-  // How often the files that may change are looked at, and streams of expired callers are ended.
+  // How often the files that may change are looked at, and streams of expired and revoked callers
+  // are ended.
   static constexpr absl::Duration kTick = absl::Milliseconds(500);
-  // How often it is looked at whether who watches events still may, for which the store is asked.
-  static constexpr absl::Duration kLookAtOperators = absl::Seconds(2);
+  // How often it is looked at whether who watches events still may, for which the store is asked
+  // once, if anybody does. The API promises that a revocation counts within two seconds.
+  static constexpr absl::Duration kLookAtOperators = absl::Milliseconds(500);
   // How long calls under way may take once the process is told to end.
   static constexpr absl::Duration kStopGrace = absl::Seconds(2);
 

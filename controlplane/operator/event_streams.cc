@@ -53,10 +53,14 @@ absl::optional<EventReader::Response> EventReader::Next() {
 
 class EventStreams::Stream final : public PushWriter<Reactor, EventReader::Response> {
  public:
-  Stream(grpc::CallbackServerContext* context, EventStreams* owner, Caller caller,
+  Stream(grpc::CallbackServerContext* context, EventStreams* owner, uint64_t number, Caller caller,
          EventReader reader)
-      : PushWriter(context, owner), caller_(std::move(caller)), reader_(std::move(reader)) {}
+      : PushWriter(context, owner),
+        number_(number),
+        caller_(std::move(caller)),
+        reader_(std::move(reader)) {}
 
+  uint64_t number() const { return number_; }
   const Caller& caller() const { return caller_; }
 
  private:
@@ -66,6 +70,7 @@ class EventStreams::Stream final : public PushWriter<Reactor, EventReader::Respo
     return response;
   }
 
+  const uint64_t number_;
   const Caller caller_;
   EventReader reader_;
 };
@@ -81,7 +86,8 @@ EventStreams::~EventStreams() {
 
 EventStreams::Reactor* EventStreams::Open(grpc::CallbackServerContext* context, Caller caller,
                                           EventReader reader) {
-  auto stream = std::make_unique<Stream>(context, this, std::move(caller), std::move(reader));
+  auto stream =
+      std::make_unique<Stream>(context, this, next_number_++, std::move(caller), std::move(reader));
   Stream* const added = stream.get();
   {
     absl::MutexLock lock(&mu_);
@@ -106,22 +112,29 @@ void EventStreams::WakeAll() {
   for (auto& entry : streams_) entry.first->Wake();
 }
 
-void EventStreams::EndInvalid(const std::function<bool(const Caller&)>& valid) {
+void EventStreams::EndInvalid(
+    const std::function<std::vector<bool>(const std::vector<Caller>&)>& valid) {
+  std::vector<uint64_t> numbers;
   std::vector<Caller> callers;
   {
     absl::MutexLock lock(&mu_);
-    for (const auto& entry : streams_) callers.push_back(entry.second->caller());
+    for (const auto& entry : streams_) {
+      numbers.push_back(entry.second->number());
+      callers.push_back(entry.second->caller());
+    }
   }
+  if (callers.empty()) return;
   // Without the lock: `valid` may have to wait for the store.
-  std::set<std::pair<std::string, absl::Time>> ended;
-  for (const Caller& caller : callers) {
-    if (!valid(caller)) ended.emplace(caller.name, caller.valid_until);
+  const std::vector<bool> answers = valid(callers);
+  CHECK(answers.size() == callers.size());
+  std::set<uint64_t> ended;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    if (!answers[i]) ended.insert(numbers[i]);
   }
   if (ended.empty()) return;
   absl::MutexLock lock(&mu_);
   for (auto& entry : streams_) {
-    const Caller& caller = entry.second->caller();
-    if (ended.count({caller.name, caller.valid_until}) == 0) continue;
+    if (ended.count(entry.second->number()) == 0) continue;
     entry.first->End(absl::UnauthenticatedError("the token or certificate is no longer valid"));
   }
 }

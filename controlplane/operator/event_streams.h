@@ -1,9 +1,12 @@
 #ifndef BYRNIE_CONTROLPLANE_OPERATOR_EVENT_STREAMS_H_
 #define BYRNIE_CONTROLPLANE_OPERATOR_EVENT_STREAMS_H_
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <set>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -56,8 +59,10 @@ class EventStreams final : public StreamOwner {
   Reactor* Open(grpc::CallbackServerContext* context, Caller caller, EventReader reader);
   void Remove(LiveStream* stream) override;
 
-  // Ends, Unauthenticated, the streams of callers for whom `valid` is false.
-  void EndInvalid(const std::function<bool(const Caller&)>& valid);
+  // Ends, Unauthenticated, the streams of callers whom `valid`, which gives one answer for each,
+  // finds to be none any more. It is asked about all at once, may block, and is not asked where
+  // there is no stream.
+  void EndInvalid(const std::function<std::vector<bool>(const std::vector<Caller>&)>& valid);
   void EndAll(const absl::Status& status);
 
  private:
@@ -65,6 +70,8 @@ class EventStreams final : public StreamOwner {
   void WakeAll();
 
   EventLog* const log_;  // Not owned.
+  // A stream that has ended is not taken for another one at its place in memory.
+  std::atomic<uint64_t> next_number_{0};
   absl::Mutex mu_;
   absl::flat_hash_map<LiveStream*, std::unique_ptr<Stream>> streams_ ABSL_GUARDED_BY(mu_);
   // Not OK once EndAll() was called.

@@ -133,13 +133,20 @@ absl::StatusOr<Caller> OperatorDirectory::ByToken(absl::string_view token) const
     absl::MutexLock lock(&mu_);
     first_hash = first_hash_;
   }
+  Caller caller;
+  caller.proof = Caller::Proof::kToken;
+  caller.token_hash = hash;
   if (!first_hash.empty() && TokenHashesEqual(hash, first_hash)) {
-    return Caller{kFirstToken, Role::kAdmin, Caller::Proof::kToken};
+    caller.name = kFirstToken;
+    caller.role = Role::kAdmin;
+    return caller;
   }
   ASSIGN_OR_RETURN(std::vector<Stored> all, Load());
   for (const Stored& stored : all) {
     if (TokenHashesEqual(hash, stored.hash) && clock_->WallNow() < stored.token.expires_at) {
-      return Caller{stored.token.name, stored.token.role, Caller::Proof::kToken};
+      caller.name = stored.token.name;
+      caller.role = stored.token.role;
+      return caller;
     }
   }
   return refused;
@@ -161,17 +168,37 @@ absl::StatusOr<Caller> OperatorDirectory::ByIdentity(const SpiffeId& id) const {
   return Caller{id.text(), *role, Caller::Proof::kCertificate};
 }
 
-bool OperatorDirectory::IsStillValid(const Caller& caller) const {
-  if (caller.valid_until <= clock_->WallNow()) return false;
-  if (caller.proof == Caller::Proof::kCertificate || caller.name == kFirstToken) return true;
-  const absl::StatusOr<std::vector<Stored>> all = Load();
-  if (!all.ok()) return true;
-  for (const Stored& stored : *all) {
-    if (stored.token.name == caller.name) {
-      return stored.token.role == caller.role && clock_->WallNow() < stored.token.expires_at;
+std::vector<bool> OperatorDirectory::AreStillValid(const std::vector<Caller>& callers) const {
+  const absl::Time now = clock_->WallNow();
+  std::string first_hash;
+  {
+    absl::MutexLock lock(&mu_);
+    first_hash = first_hash_;
+  }
+  absl::optional<absl::StatusOr<std::vector<Stored>>> all;
+  const auto is_recorded = [&](const Caller& caller) {
+    if (!all.has_value()) all = Load();
+    if (!all->ok()) return true;
+    for (const Stored& stored : **all) {
+      if (stored.token.name != caller.name) continue;
+      return TokenHashesEqual(stored.hash, caller.token_hash) && stored.token.role == caller.role &&
+             now < stored.token.expires_at;
+    }
+    return false;
+  };
+  std::vector<bool> valid;
+  for (const Caller& caller : callers) {
+    if (caller.valid_until <= now) {
+      valid.push_back(false);
+    } else if (caller.proof == Caller::Proof::kCertificate) {
+      valid.push_back(true);
+    } else if (caller.name == kFirstToken) {
+      valid.push_back(!first_hash.empty() && TokenHashesEqual(first_hash, caller.token_hash));
+    } else {
+      valid.push_back(is_recorded(caller));
     }
   }
-  return false;
+  return valid;
 }
 
 absl::StatusOr<OperatorDirectory::Created> OperatorDirectory::Create(

@@ -65,9 +65,11 @@ class OperatorDirectory {
   absl::StatusOr<Caller> ByIdentity(const SpiffeId& id) const;
   // The role of an identity that is an operator's.
   absl::optional<Role> RoleOf(const SpiffeId& id) const;
-  // Whether a caller of earlier is still one, for streams. True when that cannot be told now: the
-  // stream was let in, and shows nothing that changes by itself.
-  bool IsStillValid(const Caller& caller) const;
+  // Whether each of these callers of earlier is still one, for streams: by the token that was
+  // shown, not by its name. True where that cannot be told now: the stream was let in, and shows
+  // nothing that changes by itself. Asks for the records at most once. Whether a certificate has
+  // been revoked is for others to say.
+  std::vector<bool> AreStillValid(const std::vector<Caller>& callers) const;
 
   // InvalidArgument with the field; AlreadyExists; ResourceExhausted beyond kMaxTokens;
   // Unavailable.

@@ -1,6 +1,7 @@
 #include "controlplane/operator/operator_directory.h"
 
 #include <string>
+#include <vector>
 
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
@@ -25,6 +26,7 @@ class OperatorDirectoryTest : public ::testing::Test {
     EXPECT_THAT(created, IsOk());
     return std::string(created->secret.view());
   }
+  bool IsStillValid(const Caller& caller) { return directory_.AreStillValid({caller}).at(0); }
 
   FakeClock clock_;
   MemoryStore store_;
@@ -52,10 +54,10 @@ TEST_F(OperatorDirectoryTest, ATokenHasItsNameAndItsRoleUntilItEnds) {
   ASSERT_THAT(caller, IsOk());
   EXPECT_EQ(caller->name, "bob");
   EXPECT_EQ(caller->role, Role::kViewer);
-  EXPECT_TRUE(directory_.IsStillValid(*caller));
+  EXPECT_TRUE(IsStillValid(*caller));
   clock_.Advance(absl::Hours(1));
   EXPECT_THAT(directory_.ByToken(secret), StatusIs(absl::StatusCode::kUnauthenticated));
-  EXPECT_FALSE(directory_.IsStillValid(*caller));
+  EXPECT_FALSE(IsStillValid(*caller));
   EXPECT_THAT(*directory_.List(), IsEmpty());
 }
 
@@ -64,8 +66,32 @@ TEST_F(OperatorDirectoryTest, ARevokedTokenOpensNothing) {
   const Caller caller = *directory_.ByToken(secret);
   ASSERT_THAT(directory_.Revoke("bob"), IsOk());
   EXPECT_THAT(directory_.ByToken(secret), StatusIs(absl::StatusCode::kUnauthenticated));
-  EXPECT_FALSE(directory_.IsStillValid(caller));
+  EXPECT_FALSE(IsStillValid(caller));
   EXPECT_THAT(directory_.Revoke("bob"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+// Nor does what was opened with it go on, because somebody has made another of its name and role.
+TEST_F(OperatorDirectoryTest, ATokenIsNotTheNextOneOfItsName) {
+  const Caller before = *directory_.ByToken(Make("bob", Role::kViewer));
+  ASSERT_THAT(directory_.Revoke("bob"), IsOk());
+  const Caller after = *directory_.ByToken(Make("bob", Role::kViewer));
+  EXPECT_EQ(directory_.AreStillValid({before, after}), (std::vector<bool>{false, true}));
+}
+
+TEST_F(OperatorDirectoryTest, TheFirstTokenThatWasReplacedIsNobodysAnyMore) {
+  const Caller before = *directory_.ByToken("first");
+  EXPECT_TRUE(IsStillValid(before));
+  directory_.SetFirstHash(HashBearerToken("second"));
+  EXPECT_EQ(directory_.AreStillValid({before, *directory_.ByToken("second")}),
+            (std::vector<bool>{false, true}));
+  directory_.SetFirstHash("");
+  EXPECT_FALSE(IsStillValid(before));
+}
+
+TEST_F(OperatorDirectoryTest, WhoWasLetInStaysWhileTheStoreIsAway) {
+  const Caller caller = *directory_.ByToken(Make("bob", Role::kViewer));
+  store_.FailWith(absl::UnavailableError("disk on fire"));
+  EXPECT_TRUE(IsStillValid(caller));
 }
 
 TEST_F(OperatorDirectoryTest, TheRecordsHaveNoSecret) {
@@ -109,9 +135,9 @@ TEST_F(OperatorDirectoryTest, AStoreThatIsDownIsNoReasonToRefuseTheFirstToken) {
 TEST_F(OperatorDirectoryTest, ACertificateIsValidUntilItsEnd) {
   Caller caller = *directory_.ByIdentity(*SpiffeId::Parse(kAlice));
   caller.valid_until = clock_.WallNow() + absl::Minutes(1);
-  EXPECT_TRUE(directory_.IsStillValid(caller));
+  EXPECT_TRUE(IsStillValid(caller));
   clock_.Advance(absl::Minutes(1));
-  EXPECT_FALSE(directory_.IsStillValid(caller));
+  EXPECT_FALSE(IsStillValid(caller));
 }
 
 TEST_F(OperatorDirectoryTest, AnIdentityIsAnOperatorOnlyWhenItIsNamed) {

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -64,6 +65,7 @@ absl::StatusOr<Caller> OperatorService::Authenticate(const grpc::ServerContextBa
   }
   ASSIGN_OR_RETURN(Caller caller, operators_->ByIdentity(peer->id));
   caller.valid_until = peer->not_after;
+  caller.path = std::move(peer->path);
   return caller;
 }
 
@@ -328,7 +330,16 @@ grpc::ServerWriteReactor<v1::WatchEventsResponse>* OperatorService::WatchEvents(
 }
 
 void OperatorService::EndInvalidStreams() {
-  streams_.EndInvalid([this](const Caller& caller) { return operators_->IsStillValid(caller); });
+  streams_.EndInvalid([this](const std::vector<Caller>& callers) {
+    std::vector<bool> valid = operators_->AreStillValid(callers);
+    const auto bundles = s_.bundles->bundles();
+    for (size_t i = 0; i < callers.size(); ++i) {
+      if (!valid[i] || callers[i].path.empty()) continue;
+      valid[i] =
+          !IsRevoked(callers[i].path, *bundles, s_.authority->trust_domain(), s_.clock->WallNow());
+    }
+    return valid;
+  });
 }
 
 }  // namespace byrnie

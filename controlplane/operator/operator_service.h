@@ -129,7 +129,8 @@ class OperatorService final
       grpc::CallbackServerContext* context,
       const byrnie::operator_::v1::WatchEventsRequest* request) override;
 
-  // End them when the process does, and those of callers who are none any more every few seconds.
+  // End them when the process does, and those of callers who are none any more about twice a
+  // second.
   EventStreams* streams() { return &streams_; }
   void EndInvalidStreams();
 

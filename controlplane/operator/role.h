@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/crypto/certificate.h"
 
 namespace byrnie {
 
@@ -36,6 +37,10 @@ struct Caller {
   Proof proof = Proof::kToken;
   // The end of the certificate; a token's is looked up.
   absl::Time valid_until = absl::InfiniteFuture();
+  // What it was proven with, because another token may have the name of one that was revoked:
+  // HashBearerToken() of the token, or the certificates, as PeerIdentity has them. Not for logs.
+  std::string token_hash = "";
+  CertificateChain path = {};
 };
 
 }  // namespace byrnie

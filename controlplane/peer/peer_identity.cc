@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/certificate.h"
+#include "common/identity/revocation.h"
 #include "common/identity/svid_root.h"
 #include "common/identity/svid_verifier.h"
 #include "grpc/grpc_security_constants.h"
@@ -59,9 +60,24 @@ absl::StatusOr<absl::optional<PeerIdentity>> VerifyPeer(const grpc::AuthContext&
         absl::StrCat(svid.id.text(), " is not of the trust domain ", trust_domain));
   }
   const CertificatePtr root = RootOf(*chain, bundles, trust_domain, now);
-  return absl::optional<PeerIdentity>(PeerIdentity{std::move(svid.id), svid.not_after,
-                                                   chain->front()->SerialHex(),
-                                                   root == nullptr ? "" : root->FingerprintHex()});
+  PeerIdentity peer{std::move(svid.id), svid.not_after, chain->front()->SerialHex()};
+  peer.path = *std::move(chain);
+  if (root != nullptr) {
+    peer.root = root->FingerprintHex();
+    // A chain may have brought it along.
+    if (peer.path.back()->der() != root->der()) peer.path.push_back(root);
+  }
+  return absl::optional<PeerIdentity>(std::move(peer));
+}
+
+bool IsRevoked(const CertificateChain& path, const TrustBundleSet& bundles,
+               absl::string_view trust_domain, absl::Time now) {
+  const TrustBundle* const bundle = bundles.Find(trust_domain);
+  if (bundle == nullptr || bundle->crls.empty()) return false;
+  std::vector<const Certificate*> certificates;
+  for (const CertificatePtr& certificate : path) certificates.push_back(certificate.get());
+  // Lists that have ended, or are not there, say nothing about who was let in.
+  return absl::IsPermissionDenied(CheckRevocation(certificates, bundle->crls, now));
 }
 
 absl::StatusOr<PeerIdentity> RequirePeer(const grpc::AuthContext& context,

@@ -7,6 +7,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "common/crypto/certificate.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/trust_bundle.h"
 #include "grpcpp/security/auth_context.h"
@@ -22,7 +23,15 @@ struct PeerIdentity {
   // Of its certificate, lower-case hexadecimal; and the root it is of (FingerprintHex).
   std::string serial = "";
   std::string root = "";
+  // What it was proven with: the certificate, what stands above it, and the root, where that is
+  // known.
+  CertificateChain path = {};
 };
+
+// Whether a revocation list of `trust_domain` names one of the certificates of such a path, so that
+// what was let in with it is to end. Costs no signature that has been verified before.
+bool IsRevoked(const CertificateChain& path, const TrustBundleSet& bundles,
+               absl::string_view trust_domain, absl::Time now);
 
 // Verifies the caller's certificate again, at the time `now` and against the bundles now in force:
 // the handshake may have been hours ago, or a resumed one. Absent when the caller showed none.

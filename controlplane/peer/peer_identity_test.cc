@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
 #include "common/tls/testing/test_ca.h"
+#include "common/tls/testing/test_crl.h"
 #include "gmock/gmock.h"
 #include "grpc/grpc_security_constants.h"
 #include "grpcpp/test/server_context_test_spouse.h"
@@ -92,6 +93,26 @@ TEST_F(PeerIdentityTest, IsJudgedByTheTimeAndTheBundlesOfNow) {
   EXPECT_FALSE(VerifyPeer(context, bundles_, "td", now_ + absl::Hours(100000)).ok());
   EXPECT_FALSE(VerifyPeer(context, TrustBundleSet(), "td", now_).ok());
   EXPECT_FALSE(Verify(Shown(TestCa("td", now_))).ok());
+}
+
+TEST_F(PeerIdentityTest, IsRevokedOnceAListOfItsTrustDomainNamesACertificateOfItsPath) {
+  const PeerIdentity peer = **Verify(Shown(ca_));
+  ASSERT_EQ(peer.path.size(), 2u);
+  EXPECT_EQ(peer.path.back()->der(), ca_.root()->der());
+  const auto is_revoked = [&](std::vector<RevocationListPtr> lists, absl::Duration later) {
+    return IsRevoked(peer.path,
+                     *TrustBundleSet::Create({{"td", TrustBundle{{ca_.root()}, std::move(lists)}}}),
+                     "td", now_ + later);
+  };
+  const RevocationListPtr naming = MakeCrl(*ca_.root(), ca_.key(), now_, {peer.path.front()});
+  EXPECT_FALSE(is_revoked({}, absl::ZeroDuration()));
+  EXPECT_FALSE(is_revoked({MakeCrl(*ca_.root(), ca_.key(), now_)}, absl::ZeroDuration()));
+  EXPECT_TRUE(is_revoked({naming}, absl::ZeroDuration()));
+  // A list that has ended says what it said; one of somebody else says nothing.
+  EXPECT_TRUE(is_revoked({naming}, absl::Hours(2)));
+  EXPECT_FALSE(is_revoked({MakeCrl(*other_.root(), other_.key(), now_, {peer.path.front()})},
+                          absl::ZeroDuration()));
+  EXPECT_FALSE(IsRevoked(peer.path, bundles_, "nowhere", now_));
 }
 
 TEST_F(PeerIdentityTest, IsOfTheOwnTrustDomain) {

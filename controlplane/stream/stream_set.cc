@@ -56,6 +56,23 @@ void StreamSet::EndExpired() {
   }
 }
 
+void StreamSet::EndRevoked(const TrustBundleSource::Versioned& bundles,
+                           absl::string_view trust_domain) {
+  const absl::Time now = clock_->WallNow();
+  absl::MutexLock lock(&mu_);
+  for (auto& entry : streams_) {
+    Open& open = entry.second;
+    const absl::optional<PeerIdentity>& peer = open.stream->peer();
+    if (!peer.has_value() || open.judged_by == bundles.version) continue;
+    if (IsRevoked(peer->path, *bundles.bundles, trust_domain, now)) {
+      // Again and again, until it is gone: the second time cuts off who does not read.
+      entry.first->End(absl::UnauthenticatedError("the client certificate has been revoked"));
+    } else {
+      open.judged_by = bundles.version;
+    }
+  }
+}
+
 std::vector<std::string> StreamSet::EndStalled() {
   const absl::Duration now = clock_->MonotonicNow();
   std::vector<std::string> addresses;

@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
@@ -16,6 +17,7 @@
 #include "common/grpc/live_stream.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/agents/agent_table.h"
+#include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/peer/peer_identity.h"
 
 namespace byrnie {
@@ -56,6 +58,10 @@ class StreamSet final : public StreamOwner {
   // Ends, Unauthenticated, the streams whose client certificate is past its end; to be called about
   // twice a second.
   void EndExpired();
+  // Ends, Unauthenticated, the streams whose client certificate a revocation list of
+  // `trust_domain` names. To be called as EndExpired; costs next to nothing while the version is
+  // the same.
+  void EndRevoked(const TrustBundleSource::Versioned& bundles, absl::string_view trust_domain);
   // Ends, DeadlineExceeded, the streams whose readers have taken nothing for kStall while there was
   // something for them: so one that hangs holds no memory and is found. To be called as EndExpired.
   // Returns the addresses of those readers.
@@ -70,6 +76,8 @@ class StreamSet final : public StreamOwner {
     // What it waited for when it was last looked at, and since when it has.
     absl::optional<uint64_t> waiting;
     absl::Duration waiting_since;
+    // The version of the bundles by which its certificate was found not to be revoked.
+    uint64_t judged_by = 0;
   };
 
   AgentTable* const agents_;  // Not owned.

@@ -1,9 +1,13 @@
 #include "controlplane/stream/stream_set.h"
 
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/testing/fake_clock.h"
+#include "common/tls/testing/test_ca.h"
+#include "common/tls/testing/test_crl.h"
 #include "gtest/gtest.h"
 
 namespace byrnie {
@@ -55,6 +59,40 @@ TEST_F(StreamSetTest, EndsAStreamWithTheCertificateOfItsCaller) {
   EXPECT_EQ(brief->ended[0].code(), absl::StatusCode::kUnauthenticated);
   EXPECT_TRUE(longer->ended.empty());
   EXPECT_TRUE(anonymous->ended.empty());
+}
+
+TEST_F(StreamSetTest, EndsAStreamWhoseCertificateIsRevokedAndNoOther) {
+  const absl::Time now = clock_.WallNow();
+  const TestCa ca("td", now);
+  const auto open = [&](const std::string& path) {
+    CertificateChain chain = ca.IssueSvid(path).chain;
+    chain.push_back(ca.root());
+    PeerIdentity peer{*SpiffeId::Parse("spiffe://td" + path), now + absl::Hours(1)};
+    peer.path = std::move(chain);
+    open_.push_back(static_cast<FakeStream*>(
+        set_.Add(std::make_unique<FakeStream>(std::move(peer), "10.0.0.1:4711"))));
+    return open_.back();
+  };
+  const auto bundles = [&](std::vector<RevocationListPtr> lists) {
+    return std::make_shared<const TrustBundleSet>(
+        *TrustBundleSet::Create({{"td", TrustBundle{{ca.root()}, std::move(lists)}}}));
+  };
+  FakeStream* const stolen = open("/a");
+  FakeStream* const other = open("/b");
+  FakeStream* const anonymous = Open(absl::nullopt);
+  set_.EndRevoked({1, bundles({})}, "td");
+  EXPECT_TRUE(stolen->ended.empty());
+  const auto lists = bundles({MakeCrl(*ca.root(), ca.key(), now, {stolen->peer()->path.front()})});
+  // A list of another trust domain is about others.
+  set_.EndRevoked({2, lists}, "elsewhere");
+  EXPECT_TRUE(stolen->ended.empty());
+  set_.EndRevoked({3, lists}, "td");
+  ASSERT_EQ(stolen->ended.size(), 1u);
+  EXPECT_EQ(stolen->ended[0].code(), absl::StatusCode::kUnauthenticated);
+  // Until it is gone, because the second time cuts off who does not read.
+  set_.EndRevoked({3, lists}, "td");
+  EXPECT_EQ(stolen->ended.size(), 2u);
+  EXPECT_TRUE(other->ended.empty() && anonymous->ended.empty());
 }
 
 TEST_F(StreamSetTest, WakesAllAndEndsAllAlsoLaterOnes) {

@@ -11,9 +11,12 @@ import json
 import os
 import re
 import sys
+import threading
+import time
 import unittest
 
 import grpc
+from cryptography import x509
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -24,6 +27,7 @@ from testing.mesh import REPOSITORY
 from testing.messages import serialize
 from testing.process import wait_until
 
+ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 ALICE, WORKLOAD = "spiffe://cluster.local/ns/ops/sa/alice", "spiffe://cluster.local/ns/demo/sa/client"
 ROLES = ["viewer", "operator", "admin"]
 UNAUTHENTICATED, DENIED = "UNAUTHENTICATED", "PERMISSION_DENIED"
@@ -199,6 +203,59 @@ class OperatorApiTest(unittest.TestCase):
             for _ in stream:
                 pass
         self.assertEqual(caught.exception.code().name, UNAUTHENTICATED)
+
+    def assert_ends(self, stream, seconds=2.0):
+        """Every answer until the end, which comes within `seconds` and says UNAUTHENTICATED."""
+        began = time.monotonic()
+        with self.assertRaises(grpc.RpcError) as caught:
+            for _ in stream:
+                pass
+        self.assertEqual(caught.exception.code().name, UNAUTHENTICATED, caught.exception.details())
+        self.assertLess(time.monotonic() - began, seconds)
+
+    def test_a_token_of_the_same_name_does_not_keep_the_streams_of_the_revoked_one(self):
+        old = self.make_token("again", "viewer")
+        stream = self.plane.watch(token=old, follow=True)
+        next(iter(stream))
+        self.plane.call("RevokeOperatorToken", name="again")
+        new = self.plane.watch(token=self.make_token("again", "viewer"), follow=True)
+        next(iter(new))
+        self.assert_ends(stream)
+        self.plane.call("CreateJoinToken", spiffe_id=WORKLOAD)
+        self.assertTrue(next(iter(new)))
+        new.cancel()
+
+    def discovery(self, identity):
+        """A stream that wants everything and acknowledges nothing."""
+        stop = threading.Event()
+        self.addCleanup(stop.set)
+
+        def requests():
+            yield messages["envoy.service.discovery.v3.DeltaDiscoveryRequest"](
+                type_url="type.googleapis.com/istio.workload.Address", resource_names_subscribe=["*"])
+            stop.wait(30)
+        return messages.caller(self.plane.channel(identity), ADS, "DeltaAggregatedResources")(requests(), timeout=30)
+
+    def test_a_revoked_certificate_ends_what_was_opened_with_it(self):
+        stolen, kept = self.plane.issue(f"{ALICE}-root"), self.plane.issue(f"{ALICE}-root")
+        events = messages.caller(self.plane.channel(stolen), OPERATOR, "WatchEvents")(
+            operator_message("WatchEventsRequest", follow=True), timeout=30)
+        discovery, other = self.discovery(stolen), self.discovery(kept)
+        for stream in (events, discovery, other):
+            next(iter(stream))
+        serial = f"{x509.load_pem_x509_certificate(stolen.chain).serial_number:x}"
+        self.plane.call("RevokeCertificate", serial=serial.zfill(len(serial) + len(serial) % 2), reason="stolen")
+        self.assert_ends(events)
+        self.assert_ends(discovery)
+        self.plane.registry.workload("late", "demo", "late", ["10.0.0.99"])
+        try:
+            self.plane.registry.write()
+            self.assertIn("static//pod/demo/late", [resource.name for resource in next(iter(other)).resources])
+        finally:
+            self.plane.registry.workloads.pop()
+            self.plane.registry.write()
+            wait_until(lambda: self.plane.call("GetStatus").workloads == 5, 5, "the registry's change")
+        other.cancel()
 
     def test_tokens_are_listed_without_their_secrets(self):
         listed = self.plane.call("ListOperatorTokens")

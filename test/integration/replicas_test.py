@@ -232,6 +232,47 @@ class ReplicasTest(MeshTestCase):
         wait_until(all_have_the_next, 20, "the next key at all of them", every=0.2)
 
     # Without a store.
+    # Streams of operators.
+
+    def follow_events(self, plane, token_file):
+        """byrniectl that follows a control plane's events until they end."""
+        process = self.mesh.spawn(
+            "byrniectl", plane.host,
+            [self.mesh.binary("byrniectl"), "events", "--follow", f"--control_plane=127.0.0.1:{ControlPlane.PORT}",
+             f"--trust_bundle={plane.bundle}", f"--trust_domain={plane.trust_domain}", f"--token={token_file}"],
+            self.mesh.log_path("events", unique=True))
+        wait_until(process.log_text, 10, "an event")
+        return process
+
+    def assert_end(self, streams):
+        began = time.monotonic()
+        for stream in streams:
+            self.assertEqual(stream.wait(10), 4)
+            self.assertIn("no longer valid", stream.log_text())
+        self.assertLess(time.monotonic() - began, 2.0)
+
+    def test_a_token_that_is_taken_back_at_one_ends_its_streams_at_all(self):
+        first, *others = self.planes
+        token_file = os.path.join(self.mesh.directory, "leaver.token")
+        with open(token_file, "w", encoding="ascii") as out:
+            out.write(first.ctl("token", "create", "--operator=leaver", "--role=viewer").stdout)
+        os.chmod(token_file, 0o600)
+        streams = [self.follow_events(plane, token_file) for plane in self.planes]
+        first.ctl("token", "revoke", "leaver")
+        # Another one of that name does not keep them.
+        first.ctl("token", "create", "--operator=leaver", "--role=viewer")
+        self.assert_end(streams)
+        # The first token is replaced by removing its file and starting again.
+        streams = [self.follow_events(plane, first.operator_token) for plane in others]
+        self.assertEqual(first.process.terminate(), 0)
+        os.unlink(first.operator_token)
+        first.start()
+        self.assert_end(streams)
+        with open(first.operator_token, encoding="ascii") as token:
+            type(self).operator_token = token.read().strip()
+        for plane in self.planes:
+            self.assertEqual(plane.ctl("status").returncode, 0)
+
 
     def leaf_serial(self):
         return leaf_facts(served_leaf(self.caller, self.pod.address))["serial"]
