@@ -64,7 +64,8 @@ HttpResponse FrontPage(const AdminSources& s, bool may_change) {
   }
   absl::StrAppend(&page, "</table>\n<p>", may_change ? "<a href=\"mesh\">mesh</a> · " : "",
                   "<a href=\"metrics\">metrics</a> · ",
-                  "<a href=\"healthz\">healthz</a></p></body></html>\n");
+                  "<a href=\"healthz\">healthz</a> · <a href=\"readyz\">readyz</a></p>",
+                  "</body></html>\n");
   return HttpResponse{200, "text/html; charset=utf-8", std::move(page)};
 }
 
@@ -119,6 +120,12 @@ absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,
                     }});
   routes.push_back({"GET", "/healthz", [](const HttpRequest&) {
                       return HttpResponse{200, "text/plain; charset=utf-8", "ok\n"};
+                    }});
+  routes.push_back({"GET", "/readyz", [sources](const HttpRequest&) {
+                      const absl::Status status = sources.readiness();
+                      return HttpResponse{
+                          status.ok() ? 200 : 503, "text/plain; charset=utf-8",
+                          status.ok() ? "ready\n" : absl::StrCat(status.message(), "\n")};
                     }});
   routes.push_back(
       {"GET", "/registry", [sources](const HttpRequest&) { return RegistryPage(sources); }});

@@ -1,8 +1,10 @@
 #ifndef BYRNIE_CONTROLPLANE_ADMIN_H_
 #define BYRNIE_CONTROLPLANE_ADMIN_H_
 
+#include <functional>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/event/event_loop.h"
@@ -29,9 +31,12 @@ struct AdminSources {
   const MutationGuard* guard;
   // Shown where the address is this machine's alone: who talks to whom is not for everybody.
   MeshPage* mesh;
+  // Why agents are better sent to another control plane; OK: they are not.
+  std::function<absl::Status()> readiness;
 };
 
-// Serves "/" for people, "/metrics", "/healthz", "/registry" (JSON) and, where `address` is a
+// Serves "/" for people, "/metrics", "/healthz" (whether it runs), "/readyz" (whether agents may be
+// sent to it: 200, or 503 and why), "/registry" (JSON) and, where `address` is a
 // loopback address, the mesh page as "/mesh" and "/mesh.json", and "POST /logging?level=LEVEL" for
 // whom the guard lets in, on `loop`. Shows nothing secret. Errors as HttpServer::Create.
 absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,

@@ -164,12 +164,23 @@ absl::Status ControlPlane::StartAll() {
                                  {ca_service_.get(), istio_service_.get(), discovery_.get(),
                                   flow_service_.get(), operator_.get()},
                                  &strangers_));
+  readiness_ = std::make_unique<Readiness>(
+      authority_,
+      std::vector<std::string>{byrnie::ca::v1::CertificateAuthority::service_full_name(),
+                               istio::v1::auth::IstioCertificateService::service_full_name()},
+      std::vector<std::string>{
+          envoy::service::discovery::v3::AggregatedDiscoveryService::service_full_name(),
+          byrnie::flow::v1::FlowCollector::service_full_name(),
+          byrnie::operator_::v1::Operator::service_full_name()},
+      logger_, &metrics_);
+  UpdateReadiness();
   AddGauges();
   mesh_page_ = std::make_unique<MeshPage>(clock_, [this] { return GatherMeshState(); });
   ASSIGN_OR_RETURN(
-      admin_, StartAdminServer(loop_, options_.admin,
-                               AdminSources{authority_, &agents_, &registry_, &metrics_, clock_,
-                                            logger_, &guard_, mesh_page_.get()}));
+      admin_, StartAdminServer(
+                  loop_, options_.admin,
+                  AdminSources{authority_, &agents_, &registry_, &metrics_, clock_, logger_,
+                               &guard_, mesh_page_.get(), [this] { return readiness_->Check(); }}));
   tick_ = loop_->NewTimer([this] { Tick(); });
   tick_->Schedule(kTick);
   observed_store_->BeginLog();
@@ -446,25 +457,31 @@ void ControlPlane::Tick() {
   tick_->Schedule(kTick);
   registry_file_->Poll();
   if (jwt_files_ != nullptr && jwt_files_->Poll()) jwt_attestor_->SetTrust(jwt_files_->trust());
+  // Before what may follow from this tick: who is revoked has by then been sent the bundles that
+  // say so, and asks for another certificate.
+  const TrustBundleSource::Versioned bundles = bundles_->current();
   FollowTrust();
+  UpdateReadiness();
   for (StreamSet* streams : {ca_service_->streams(), discovery_->streams()}) {
     streams->EndExpired();
+    streams->EndRevoked(bundles, options_.trust_domain);
     EndStalled(streams);
   }
+}
+
+void ControlPlane::UpdateReadiness() {
+  readiness_->Update(
+      [this](const std::string& service, bool serving) { server_->SetServing(service, serving); });
 }
 
 void ControlPlane::RenewOwnCertificate() {
   const absl::StatusOr<bool> rotated = identity_->RotateIfDue();
   if (!rotated.ok()) {
     logger_->Error("cannot renew the control plane's own certificate",
-  // Before what may follow from this tick: who is revoked has by then been sent the bundles that
-  // say so, and asks for another certificate.
-  const TrustBundleSource::Versioned bundles = bundles_->current();
                    {{"error", rotated.status().message()}});
   } else if (*rotated) {
     logger_->Info("control plane's own certificate renewed",
                   {{"serial", identity_->current()->serial}});
-    streams->EndRevoked(bundles, options_.trust_domain);
   }
 }
 

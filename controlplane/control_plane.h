@@ -35,6 +35,7 @@
 #include "controlplane/events/event_log.h"
 #include "controlplane/flows/flow_ledger.h"
 #include "controlplane/flows/flow_service.h"
+#include "controlplane/health/readiness.h"
 #include "controlplane/operator/flow_calls.h"
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/operator_service.h"
@@ -160,6 +161,7 @@ class ControlPlane {
   MeshState GatherMeshState() const;
   void AddGauges();
   void EndStalled(StreamSet* streams);
+  void UpdateReadiness();
   void Tick();
 
   const ControlPlaneOptions options_;
@@ -220,6 +222,7 @@ class ControlPlane {
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<PeriodicThread> look_at_operators_;
   std::unique_ptr<GrpcServer> server_;
+  std::unique_ptr<Readiness> readiness_;
   std::unique_ptr<MeshPage> mesh_page_;
   std::unique_ptr<HttpServer> admin_;
   Counter* const stalled_ = metrics_.AddCounter("byrnie_controlplane_streams_stalled_total",

@@ -38,6 +38,18 @@ absl::Status Authority::CheckIsCurrent() const {
   return window_ == nullptr ? absl::OkStatus() : window_->Check();
 }
 
+absl::Status Authority::CheckHasNotEnded(const SigningAuthority& signer) const {
+  if (signer.not_after() > clock_->WallNow()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("a certificate of the authority expired at ",
+                   absl::FormatTime(absl::RFC3339_sec, signer.not_after(), absl::UTCTimeZone())));
+}
+
+absl::Status Authority::CheckIssues() const {
+  RETURN_IF_ERROR(CheckIsCurrent());
+  return CheckHasNotEnded(*snapshot()->signer);
+}
+
 void Authority::Publish(AuthoritySnapshotPtr snapshot) {
   CHECK(snapshot->trust_domain == trust_domain_);
   absl::MutexLock lock(&mu_);
@@ -80,11 +92,7 @@ absl::StatusOr<IssuedSvid> Authority::IssueBy(const SigningAuthority& signer, co
   const absl::Duration life =
       std::max(std::min(ttl.value_or(cap), cap), absl::Duration(absl::Seconds(1)));
   const absl::Time now = clock_->WallNow();
-  if (signer.not_after() <= now) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("a certificate of the authority expired at ",
-                     absl::FormatTime(absl::RFC3339_sec, signer.not_after(), absl::UTCTimeZone())));
-  }
+  RETURN_IF_ERROR(CheckHasNotEnded(signer));
   IssuedSvid issued;
   ASSIGN_OR_RETURN(issued.chain, signer.Sign(id, public_key_der, FloorToSecond(now - kBackdate),
                                              FloorToSecond(now + life), dns_names));

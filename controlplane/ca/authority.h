@@ -65,12 +65,16 @@ class Authority {
 
   // Unavailable where roots may be others by now than those of the snapshot.
   absl::Status CheckIsCurrent() const;
+  // Why nobody would be issued a certificate now, with the code of Issue(); OK: there is no reason
+  // that is the same for all.
+  absl::Status CheckIssues() const;
 
   const std::string& trust_domain() const { return trust_domain_; }
   // The root above what signs now.
   CertificatePtr root() const { return snapshot()->signer->root(); }
 
  private:
+  absl::Status CheckHasNotEnded(const SigningAuthority& signer) const;
   absl::StatusOr<IssuedSvid> IssueBy(const SigningAuthority& signer, const SpiffeId& id,
                                      absl::string_view public_key_der,
                                      absl::optional<absl::Duration> ttl, absl::Duration cap,

@@ -76,6 +76,10 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
 
 GrpcServer::~GrpcServer() { Stop(absl::ZeroDuration()); }
 
+void GrpcServer::SetServing(const std::string& service, bool serving) {
+  health_->SetServing(service, serving);
+}
+
 void GrpcServer::Stop(absl::Duration grace) {
   health_->End();
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));

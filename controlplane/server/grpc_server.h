@@ -2,6 +2,7 @@
 #define BYRNIE_CONTROLPLANE_SERVER_GRPC_SERVER_H_
 
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,9 @@ class GrpcServer {
   ~GrpcServer();
 
   const SocketAddress& address() const { return address_; }
+  // What the standard health service answers about a service of that full name, or, where it is
+  // empty, about the server; it knows no other names. At first the server serves.
+  void SetServing(const std::string& service, bool serving);
   // Takes no more calls, waits up to `grace` for those under way, then cancels them. Returns when
   // none is left.
   void Stop(absl::Duration grace);

@@ -2,26 +2,28 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/grpc/push_stream.h"
 
 namespace byrnie {
 
-// Says what it is told once, and NOT_SERVING before it ends.
+// Says how its service is, and again whenever that changes; a reader who is slow is told the last.
 class HealthService::WatchStream final
     : public PushWriter<grpc::ServerWriteReactor<Response>, Response> {
  public:
-  WatchStream(grpc::CallbackServerContext* context, HealthService* service,
-              Response::ServingStatus status, std::unique_ptr<Places::Place> place)
-      : PushWriter(context, service), next_(status), place_(std::move(place)) {}
+  WatchStream(grpc::CallbackServerContext* context, HealthService* service, std::string name,
+              std::unique_ptr<Places::Place> place)
+      : PushWriter(context, service), name_(std::move(name)), place_(std::move(place)) {}
 
-  void SayEnding() {
+  const std::string& name() const { return name_; }
+
+  void Say(Response::ServingStatus status) {
     {
       absl::MutexLock lock(&mu_);
-      next_ = Response::NOT_SERVING;
+      next_ = status;
     }
     Wake();
-    End(absl::UnavailableError("the control plane is shutting down"));
   }
 
  private:
@@ -33,6 +35,7 @@ class HealthService::WatchStream final
     return response;
   }
 
+  const std::string name_;
   absl::optional<Response::ServingStatus> next_;  // Guarded by mu_.
   const std::unique_ptr<Places::Place> place_;
 };
@@ -45,12 +48,17 @@ HealthService::~HealthService() {
 grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context,
                                                const Request* request, Response* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (!request->service().empty()) {
-    reactor->Finish(ToGrpcStatus(
-        absl::NotFoundError("only the server as a whole has a health; ask for the service \"\"")));
-    return reactor;
+  {
+    absl::MutexLock lock(&mu_);
+    const auto found = statuses_.find(request->service());
+    if (found == statuses_.end()) {
+      reactor->Finish(ToGrpcStatus(absl::NotFoundError(
+          absl::StrCat("no service \"", request->service(),
+                       "\" here; reflection lists those there are, and \"\" is the server"))));
+      return reactor;
+    }
+    response->set_status(found->second);
   }
-  response->set_status(ended() ? Response::NOT_SERVING : Response::SERVING);
   reactor->Finish(grpc::Status::OK);
   return reactor;
 }
@@ -61,23 +69,40 @@ grpc::ServerWriteReactor<HealthService::Response>* HealthService::Watch(
   if (!place.ok()) {
     return new RefusedStream<grpc::ServerWriteReactor<Response>>(place.status());
   }
-  auto stream = std::make_unique<WatchStream>(
-      context, this, request->service().empty() ? Response::SERVING : Response::SERVICE_UNKNOWN,
-      *std::move(place));
+  auto stream = std::make_unique<WatchStream>(context, this, request->service(), *std::move(place));
   WatchStream* const added = stream.get();
   {
     absl::MutexLock lock(&mu_);
     watches_.emplace(added, std::move(stream));
+    const auto found = statuses_.find(added->name());
+    added->Say(found == statuses_.end() ? Response::SERVICE_UNKNOWN : found->second);
     if (ended_) added->End(absl::UnavailableError("the control plane is shutting down"));
   }
   added->Start();
   return added;
 }
 
+void HealthService::SetServing(const std::string& service, bool serving) {
+  absl::MutexLock lock(&mu_);
+  if (ended_) return;
+  const Response::ServingStatus status = serving ? Response::SERVING : Response::NOT_SERVING;
+  const auto added = statuses_.emplace(service, status);
+  if (!added.second && std::exchange(added.first->second, status) == status) return;
+  for (auto& entry : watches_) {
+    auto* const watch = static_cast<WatchStream*>(entry.first);
+    if (watch->name() == service) watch->Say(status);
+  }
+}
+
 void HealthService::End() {
   absl::MutexLock lock(&mu_);
   ended_ = true;
-  for (auto& entry : watches_) static_cast<WatchStream*>(entry.first)->SayEnding();
+  for (auto& entry : statuses_) entry.second = Response::NOT_SERVING;
+  for (auto& entry : watches_) {
+    auto* const watch = static_cast<WatchStream*>(entry.first);
+    watch->Say(Response::NOT_SERVING);
+    watch->End(absl::UnavailableError("the control plane is shutting down"));
+  }
 }
 
 void HealthService::Remove(LiveStream* stream) {
@@ -87,11 +112,6 @@ void HealthService::Remove(LiveStream* stream) {
   CHECK(it != watches_.end());
   removed = std::move(it->second);
   watches_.erase(it);
-}
-
-bool HealthService::ended() const {
-  absl::MutexLock lock(&mu_);
-  return ended_;
 }
 
 }  // namespace byrnie

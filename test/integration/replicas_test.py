@@ -4,8 +4,9 @@
 Proved, over https with client certificates: while each control plane and each member of etcd, its leader too, is killed and
 started again in turn, tokens are made and used at all of them; every token that was acknowledged is there and gives exactly
 one certificate, no serial comes twice; a token used at all of them at the same time works once; an agent goes to another
-control plane within five seconds; keys of JWT-SVIDs are made by one and had by all; with all of etcd away agents go on
-renewing, changes are refused with what to do, and work again when it is back.
+control plane within five seconds; keys of JWT-SVIDs are made by one and had by all; an operator's token that is taken back at
+one ends what was opened with it at all; a control plane that may not issue any more is alive and not ready; with all of etcd
+away agents go on renewing, changes are refused with what to do, and work again when it is back.
 """
 
 import collections
@@ -43,7 +44,7 @@ class ReplicasTest(MeshTestCase):
     @classmethod
     def build(cls):
         mesh = cls.mesh
-        cls.messages = Messages("byrnie/ca/v1/ca.proto", "byrnie/operator/v1/operator.proto")
+        cls.messages = Messages("byrnie/ca/v1/ca.proto", "byrnie/operator/v1/operator.proto", "grpc/health/v1/health.proto")
         cls.etcd = EtcdCluster(mesh)
         cls.etcd.start()
         cls.planes = [mesh.control_plane] + [ControlPlane(mesh, f"control{number}", number) for number in (3, 4)]
@@ -231,7 +232,6 @@ class ReplicasTest(MeshTestCase):
         known = self.jwt_keys(self.planes[0])
         wait_until(all_have_the_next, 20, "the next key at all of them", every=0.2)
 
-    # Without a store.
     # Streams of operators.
 
     def follow_events(self, plane, token_file):
@@ -273,6 +273,7 @@ class ReplicasTest(MeshTestCase):
         for plane in self.planes:
             self.assertEqual(plane.ctl("status").returncode, 0)
 
+    # Without a store.
 
     def leaf_serial(self):
         return leaf_facts(served_leaf(self.caller, self.pod.address))["serial"]
@@ -297,6 +298,45 @@ class ReplicasTest(MeshTestCase):
         for plane in self.planes:
             wait_until(lambda: self.create_token(plane)[0] == OK, 10, "a token at a control plane whose store is back")
         wait_until(self.makers, 15, "one that makes keys")
+
+    def serving(self, plane):
+        """What gRPC's health service says: {service: status}, "" the server as a whole."""
+        statuses = {}
+        for service in ("", "byrnie.ca.v1.CertificateAuthority", "istio.v1.auth.IstioCertificateService",
+                        "envoy.service.discovery.v3.AggregatedDiscoveryService", "byrnie.operator.v1.Operator"):
+            answer = self.call(plane, "/grpc.health.v1.Health/Check",
+                               self.messages["grpc.health.v1.HealthCheckRequest"](service=service), None)
+            self.assertEqual(answer.code, OK, service)
+            statuses[service.rpartition(".")[2]] = \
+                self.messages["grpc.health.v1.HealthCheckResponse"].FromString(answer.response).status
+        return statuses
+
+    def test_who_may_not_issue_any_more_is_alive_and_not_ready(self):
+        plane = self.planes[2]
+        self.assertEqual(plane.process.terminate(), 0)
+        plane.extra_flags.append("--issue_without_store=10s")
+        plane.start()
+        all_serve = {"": 1, "CertificateAuthority": 1, "IstioCertificateService": 1, "AggregatedDiscoveryService": 1,
+                     "Operator": 1}
+        self.assertEqual((plane.admin("/readyz"), self.serving(plane)), ((200, "ready\n"), all_serve))
+        for member in self.etcd.members:
+            member.kill()
+        try:
+            status, why = wait_until(lambda: (page := plane.admin("/readyz"))[0] == 503 and page, 25,
+                                     "a control plane that is not ready")
+            self.assertIn("has not reached its store", why)
+            wait_until(lambda: self.metrics(plane)["byrnie_controlplane_ready"] == 0, 2, "the metric")
+            self.assertEqual(self.serving(plane), {**all_serve, "": 2, "CertificateAuthority": 2, "IstioCertificateService": 2})
+            self.assertEqual(plane.admin("/healthz")[0], 200)
+            # Others, who may go on, are as ready as ever.
+            self.assertEqual(self.planes[0].admin("/readyz")[0], 200)
+        finally:
+            self.etcd.start()
+        wait_until(lambda: plane.admin("/readyz")[0] == 200, 15, "a control plane that is ready again")
+        wait_until(lambda: self.serving(plane) == all_serve, 2, "its health service")
+        plane.extra_flags.pop()
+        self.assertEqual(plane.process.terminate(), 0)
+        plane.start()
 
     def test_a_control_plane_without_its_etcd_says_so(self):
         plane = self.planes[2]

@@ -19,7 +19,7 @@ from testing.process import wait_until
 
 AGENT_PAGES = ("/", "/certs", "/bundles", "/metrics", "/healthz/ready", "/healthz/live", "/nothing")
 PROXY_PAGES = ("/", "/certs", "/config_dump", "/connections", "/recorder", "/metrics", "/nothing")
-CONTROL_PAGES = ("/", "/registry", "/metrics", "/healthz", "/nothing")
+CONTROL_PAGES = ("/", "/registry", "/metrics", "/healthz", "/readyz", "/nothing")
 
 
 class SecretHygieneTest(MeshTestCase):
