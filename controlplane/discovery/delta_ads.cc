@@ -12,19 +12,35 @@ namespace byrnie {
 namespace {
 
 constexpr char kPushes[] = "byrnie_controlplane_discovery_pushes_total";
+constexpr char kTooMuch[] = "byrnie_controlplane_discovery_exhausted_total";
+constexpr char kTooMuchHelp[] =
+    "Discovery streams refused or ended because of what they hold, by reason: one names too much, "
+    "all of an identity do, or are too many.";
 constexpr char kPushesHelp[] = "Discovery responses sent, by resource type.";
 
 }  // namespace
 
 class DeltaAds::Stream final : public AgentPushStream<Request, Response> {
  public:
-  Stream(grpc::CallbackServerContext* context, DeltaAds* service, PeerIdentity peer)
-      : AgentPushStream(context, &service->streams_, std::move(peer)), service_(service) {}
+  Stream(grpc::CallbackServerContext* context, DeltaAds* service, PeerIdentity peer,
+         std::unique_ptr<NameBudget::Share> share)
+      : AgentPushStream(context, &service->streams_, std::move(peer)),
+        service_(service),
+        share_(std::move(share)) {}
 
  private:
   absl::Status OnRequest(const Request& request) override {
-    ASSIGN_OR_RETURN(absl::optional<DeltaSubscriptions::Feedback> feedback,
-                     subscriptions_.OnRequest(request));
+    const absl::StatusOr<absl::optional<DeltaSubscriptions::Feedback>> taken =
+        subscriptions_.OnRequest(request);
+    if (!taken.ok()) {
+      if (absl::IsResourceExhausted(taken.status())) {
+        return TooMuch(service_->counters_.stream_names, taken.status());
+      }
+      return taken.status();
+    }
+    const absl::Status held = share_->Hold(subscriptions_.held_bytes());
+    if (!held.ok()) return TooMuch(service_->counters_.identity_names, held);
+    const absl::optional<DeltaSubscriptions::Feedback>& feedback = *taken;
     if (feedback.has_value() && feedback->rejected) {
       service_->counters_.rejected->Increment();
       service_->logger_->Warning("agent rejected a discovery response",
@@ -35,6 +51,12 @@ class DeltaAds::Stream final : public AgentPushStream<Request, Response> {
                                   {"error", feedback->error.substr(0, 512)}});
     }
     return absl::OkStatus();
+  }
+
+  absl::Status TooMuch(Counter* counter, const absl::Status& status) {
+    counter->Increment();
+    service_->LogRefused(address(), status);
+    return status;
   }
 
   absl::optional<Response> NextResponse() override {
@@ -50,6 +72,7 @@ class DeltaAds::Stream final : public AgentPushStream<Request, Response> {
   bool ReaderOwesAnswer() const override { return subscriptions_.awaits_acknowledgement(); }
 
   DeltaAds* const service_;  // Not owned.
+  const std::unique_ptr<NameBudget::Share> share_;
   DeltaSubscriptions subscriptions_;
 };
 
@@ -64,26 +87,39 @@ DeltaAds::DeltaAds(std::string trust_domain, const Registry* registry,
       counters_{metrics->AddCounter(kPushes, kPushesHelp, {{"type", "address"}}),
                 metrics->AddCounter(kPushes, kPushesHelp, {{"type", "authorization"}}),
                 metrics->AddCounter("byrnie_controlplane_discovery_rejections_total",
-                                    "Discovery responses agents rejected.")},
+                                    "Discovery responses agents rejected."),
+                metrics->AddCounter(kTooMuch, kTooMuchHelp, {{"reason", "identity_streams"}}),
+                metrics->AddCounter(kTooMuch, kTooMuchHelp, {{"reason", "stream_names"}}),
+                metrics->AddCounter(kTooMuch, kTooMuchHelp, {{"reason", "identity_names"}})},
       streams_(agents,
                metrics->AddGauge("byrnie_controlplane_streams", "Open streams, by service.",
                                  {{"service", "discovery"}}),
                clock) {}
 
+void DeltaAds::LogRefused(const std::string& address, const absl::Status& status) {
+  const absl::optional<uint64_t> unsaid = refusals_said_.Admit(clock_->MonotonicNow());
+  if (!unsaid.has_value()) return;
+  logger_->Warning("discovery stream refused",
+                   {{"address", address}, {"error", status.message()}, {"not_logged", *unsaid}});
+}
+
+DeltaAds::Reactor* DeltaAds::Refuse(grpc::CallbackServerContext* context,
+                                    const absl::Status& status) {
+  LogRefused(PeerAddress(context->peer()), status);
+  return new RefusedStream<Reactor>(status);
+}
+
 grpc::ServerBidiReactor<DeltaAds::Request, DeltaAds::Response>* DeltaAds::DeltaAggregatedResources(
     grpc::CallbackServerContext* context) {
   absl::StatusOr<PeerIdentity> peer =
       RequirePeer(*context->auth_context(), *bundles_->bundles(), trust_domain_, clock_->WallNow());
-  if (!peer.ok()) {
-    const absl::optional<uint64_t> unsaid = refusals_said_.Admit(clock_->MonotonicNow());
-    if (unsaid.has_value()) {
-      logger_->Warning("discovery stream refused", {{"address", PeerAddress(context->peer())},
-                                                    {"error", peer.status().message()},
-                                                    {"not_logged", *unsaid}});
-    }
-    return new RefusedStream<grpc::ServerBidiReactor<Request, Response>>(peer.status());
+  if (!peer.ok()) return Refuse(context, peer.status());
+  absl::StatusOr<std::unique_ptr<NameBudget::Share>> share = names_.Open(peer->id.text());
+  if (!share.ok()) {
+    counters_.too_many_streams->Increment();
+    return Refuse(context, share.status());
   }
-  auto stream = std::make_unique<Stream>(context, this, *std::move(peer));
+  auto stream = std::make_unique<Stream>(context, this, *std::move(peer), *std::move(share));
   Stream* const added = stream.get();
   streams_.Add(std::move(stream));
   added->Start();

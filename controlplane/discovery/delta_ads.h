@@ -10,6 +10,7 @@
 #include "common/telemetry/metrics.h"
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/ca/trust_bundle_source.h"
+#include "controlplane/discovery/name_budget.h"
 #include "controlplane/registry/registry.h"
 #include "controlplane/stream/stream_set.h"
 #include "envoy/service/discovery/v3/discovery.grpc.pb.h"
@@ -36,11 +37,18 @@ class DeltaAds final
 
  private:
   class Stream;
+  using Reactor = grpc::ServerBidiReactor<Request, Response>;
+  Reactor* Refuse(grpc::CallbackServerContext* context, const absl::Status& status);
+  void LogRefused(const std::string& address, const absl::Status& status);
   // What all streams count.
   struct Counters {
     Counter* address_pushes;
     Counter* authorization_pushes;
     Counter* rejected;
+    // Streams ended, or refused, because of what they hold.
+    Counter* too_many_streams;
+    Counter* stream_names;
+    Counter* identity_names;
   };
 
   const std::string trust_domain_;
@@ -50,6 +58,7 @@ class DeltaAds final
   Logger* const logger_;                    // Not owned.
   const Counters counters_;
   LineBudget refusals_said_;
+  NameBudget names_;
   StreamSet streams_;
 };
 

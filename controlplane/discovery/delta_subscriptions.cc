@@ -25,6 +25,8 @@ absl::Status CheckNames(const google::protobuf::RepeatedPtrField<std::string>& n
   return absl::OkStatus();
 }
 
+size_t CostOf(const std::string& name) { return name.size() + DeltaSubscriptions::kNameCost; }
+
 // What the client has of a key.
 absl::optional<std::string> VersionOf(const Resource* resource) {
   if (resource == nullptr) return absl::nullopt;
@@ -127,7 +129,11 @@ absl::Status DeltaSubscriptions::Subscribe(const Request& request, Type* type) {
       if (entry.first.size() > kMaxNameLength) {
         return absl::InvalidArgumentError("an initial resource name is too long");
       }
+      if (entry.second.size() > kMaxNameLength) {
+        return absl::InvalidArgumentError("an initial resource version is too long");
+      }
       type->sent.emplace(entry.first, entry.second);
+      held_bytes_ += CostOf(entry.first) + entry.second.size();
       type->keys_due.insert(entry.first);
     }
   }
@@ -137,7 +143,7 @@ absl::Status DeltaSubscriptions::Subscribe(const Request& request, Type* type) {
       type->owes_answer = true;
       continue;
     }
-    type->names.insert(name);
+    if (type->names.emplace(name, false).second) held_bytes_ += CostOf(name);
     type->names_due.insert(name);
     type->dropped.erase(name);
     // On the first request the client has said what it has; later, asking again means it wants it
@@ -148,15 +154,23 @@ absl::Status DeltaSubscriptions::Subscribe(const Request& request, Type* type) {
     if (name == kWildcard) {
       type->wildcard = false;
     } else if (type->names.erase(name) > 0) {
+      held_bytes_ -= CostOf(name);
       type->asked.erase(name);
       type->names_due.erase(name);
-      type->absent.erase(name);
       type->dropped.insert(name);
     }
   }
   if (type->names.size() + type->sent.size() > kMaxNames && !type->wildcard) {
     return absl::ResourceExhaustedError(
         absl::StrCat("a stream may hold at most ", kMaxNames, " resource names"));
+  }
+  // Also of a client that wants everything besides: its names are kept all the same.
+  if (type->names.size() > kMaxNames || held_bytes_ > kMaxHeldBytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a stream may hold at most ", kMaxNames, " resource names and ", kMaxHeldBytes,
+                     " bytes of them, ", kNameCost,
+                     " more for each; subscribe to fewer, or to everything with "
+                     "\"*\" alone"));
   }
   return absl::OkStatus();
 }
@@ -211,7 +225,10 @@ void DeltaSubscriptions::BeginWalk(const RegistrySnapshotPtr& snapshot, Type* ty
 void DeltaSubscriptions::EndWalk(ResourceType resource_type, Type* type) {
   const Walk walk = *std::move(type->walk);
   type->walk.reset();
-  for (const std::string& name : type->names) {
+  type->names_due.clear();
+  for (const auto& entry : type->names) {
+    const std::string& name = entry.first;
+    type->names_due.insert(name);
     for (const RegistrySnapshotPtr& view : {walk.from, walk.to}) {
       for (const Resource* resource : view->Resolve(resource_type, name)) {
         const std::string& key = resource->name;
@@ -225,7 +242,6 @@ void DeltaSubscriptions::EndWalk(ResourceType resource_type, Type* type) {
       }
     }
   }
-  type->names_due = type->names;
 }
 
 // Finds what the difference between the snapshot seen last and `after` concerns.
@@ -259,8 +275,8 @@ void DeltaSubscriptions::Forget(ResourceType resource_type, const RegistrySnapsh
                                 Type* type) {
   if (type->dropped.empty()) return;
   absl::btree_set<absl::string_view> wanted;
-  for (const std::string& name : type->names) {
-    for (const Resource* resource : snapshot.Resolve(resource_type, name)) {
+  for (const auto& entry : type->names) {
+    for (const Resource* resource : snapshot.Resolve(resource_type, entry.first)) {
       wanted.insert(resource->name);
     }
   }
@@ -281,7 +297,8 @@ void DeltaSubscriptions::Forget(ResourceType resource_type, const RegistrySnapsh
 // Makes keys due of the names that are.
 void DeltaSubscriptions::Resolve(const RegistrySnapshot& snapshot, Type* type, Filling* out) {
   for (const std::string& name : type->asked) {
-    type->absent.erase(name);
+    const auto named = type->names.find(name);
+    if (named != type->names.end()) named->second = false;
     for (const Resource* resource : snapshot.Resolve(out->type(), name)) {
       type->forced.insert(resource->name);
     }
@@ -290,9 +307,11 @@ void DeltaSubscriptions::Resolve(const RegistrySnapshot& snapshot, Type* type, F
   while (!type->names_due.empty() && !out->full()) {
     const std::string name = std::move(type->names_due.extract(type->names_due.begin()).value());
     const std::vector<const Resource*> resources = snapshot.Resolve(out->type(), name);
+    const auto named = type->names.find(name);
+    if (named == type->names.end()) continue;
     if (!resources.empty()) {
-      type->absent.erase(name);
-    } else if (type->absent.insert(name).second) {
+      named->second = false;
+    } else if (!std::exchange(named->second, true)) {
       out->Remove(name);
       type->sent.erase(name);
       type->keys_due.erase(name);

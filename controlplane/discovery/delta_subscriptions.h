@@ -35,6 +35,11 @@ class DeltaSubscriptions {
   // Names one stream may hold, by subscription or as what it still has.
   static constexpr size_t kMaxNames = 100000;
   static constexpr size_t kMaxNameLength = 1024;
+  // What the names that a client has given may hold: as many as above of the usual length, and far
+  // fewer that are as long as they may be.
+  static constexpr size_t kMaxHeldBytes = 12 * 1024 * 1024;
+  // What a name costs beside its bytes.
+  static constexpr size_t kNameCost = 96;
   // No response is sent while this many are not acknowledged.
   static constexpr size_t kMaxUnacknowledged = 64;
   // A response ends after this many bytes of resources; the rest goes into the next. It is also
@@ -58,6 +63,9 @@ class DeltaSubscriptions {
   // before.
   absl::optional<Response> Next(const RegistrySnapshotPtr& snapshot);
 
+  // What is kept of what the client has said: names it subscribes to, and what it said it has.
+  size_t held_bytes() const { return held_bytes_; }
+
   // Whether there is no next message until the client acknowledges one.
   bool awaits_acknowledgement() const { return unacknowledged_.size() >= kMaxUnacknowledged; }
 
@@ -77,15 +85,14 @@ class DeltaSubscriptions {
   struct Type {
     bool started = false;
     bool wildcard = false;
-    Names names;
+    // Subscribed to, and whether the client was told that there is no such resource.
+    absl::btree_map<std::string, bool> names;
     // What the client has, by key, unless it wants everything.
     Versions sent;
     // Present while it does.
     absl::optional<Walk> walk;
     // The snapshot whose difference to the one before has been looked at.
     RegistrySnapshotPtr seen;
-    // Subscribed names the client was told do not exist.
-    Names absent;
     // Subscribed now: to be answered even when the client has the newest.
     Names asked;
     // Unsubscribed now: what only they wanted is to be forgotten.
@@ -115,6 +122,7 @@ class DeltaSubscriptions {
   Type types_[2];
   // Types nobody serves, with the names to answer as absent.
   absl::btree_map<std::string, absl::btree_set<std::string>> unknown_types_;
+  size_t held_bytes_ = 0;
   uint64_t last_nonce_ = 0;
   absl::btree_set<uint64_t> unacknowledged_;
 };

@@ -471,5 +471,27 @@ TEST_F(DeltaSubscriptionsTest, EndsTheStreamOfAClientThatBreaksTheRules) {
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("at most")));
 }
 
+TEST_F(DeltaSubscriptionsTest, BoundsTheBytesOfNamesAlsoBesideAWildcard) {
+  std::vector<std::string> names = {"*"};
+  for (int i = 0; i < 1000; ++i) names.push_back(absl::StrCat(std::string(1000, 'x'), 1000 + i));
+  ASSERT_THAT(subscriptions_.OnRequest(Subscribe(names)), IsOk());
+  EXPECT_EQ(subscriptions_.held_bytes(), 1000 * (1004 + DeltaSubscriptions::kNameCost));
+  // Asking again for what one has costs nothing, and giving up gives back.
+  ASSERT_THAT(subscriptions_.OnRequest(Subscribe(names)), IsOk());
+  EXPECT_EQ(subscriptions_.held_bytes(), 1000 * (1004 + DeltaSubscriptions::kNameCost));
+  ASSERT_THAT(subscriptions_.OnRequest(Subscribe({}, names)), IsOk());
+  EXPECT_EQ(subscriptions_.held_bytes(), 0u);
+  absl::Status status;
+  for (int i = 0; i < 100 && status.ok(); ++i) {
+    std::vector<std::string> more = {"*"};
+    for (size_t j = 1; j < names.size(); ++j) {
+      more.push_back(absl::StrCat(names[j].substr(4), "-", i));
+    }
+    status = subscriptions_.OnRequest(Subscribe(more)).status();
+  }
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("bytes of them")));
+  EXPECT_LE(subscriptions_.held_bytes(), DeltaSubscriptions::kMaxHeldBytes + 4 * 1024 * 1024);
+}
+
 }  // namespace
 }  // namespace byrnie
