@@ -44,7 +44,7 @@ void SetDuration(absl::Duration duration, google::protobuf::Duration* out) {
 
 absl::StatusOr<v1::Role> ParseRoleFlag() {
   const std::string role = absl::GetFlag(FLAGS_role);
-  v1::Role parsed;
+  v1::Role parsed = v1::ROLE_UNSPECIFIED;
   if (v1::Role_Parse(absl::StrCat("ROLE_", absl::AsciiStrToUpper(role)), &parsed) &&
       parsed != v1::ROLE_UNSPECIFIED) {
     return parsed;

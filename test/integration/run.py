@@ -2,7 +2,7 @@
 """Runs the integration tests: every *_test.py beside this file and in ../interop, or those named; needs root and the built
 binaries.
 
-    run.py [--jobs N] [NAME...]     NAME: part of a file's name
+    run.py [--jobs N] [--sanitized] [NAME...]     NAME: part of a file's name
 
 Files run a few at a time: N that work, and one beside them that mostly waits; those that measure shares of the CPU or
 percentiles of latency run alone.
@@ -46,6 +46,9 @@ WAITING = ("flows_test.py", "demo_test.py", "dead_peer_test.py", "first_word_tes
 # What these measure is the machine's when another file runs beside them: one by one, after the others.
 ALONE = ("trust_rotation_fleet_test.py", "many_rotations_test.py", "many_stalled_readers_test.py", "bulk_beside_small_test.py", "handshake_flood_test.py",
          "idle_memory_test.py", "metrics_scale_test.py", "discovery_scale_test.py")
+
+# What these hold to numbers, memory or speed, is another thing in binaries compiled for a sanitizer.
+MEASURING = ALONE + ("backpressure_test.py",)
 
 _print_lock = threading.Lock()
 _running = set()
@@ -118,6 +121,8 @@ def run_all(lanes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=2, help="files that run at the same time, one that mostly waits not counted")
+    parser.add_argument("--sanitized", action="store_true",
+                        help="the binaries are compiled for a sanitizer: leave out the files that measure memory or speed")
     parser.add_argument("names", nargs="*", help="run only files whose name contains one of these")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -129,6 +134,9 @@ def main():
                 if name in files:
                     sys.exit(f"error: {files[name]} and {os.path.join(folder, name)} have one name; rename one")
                 files[name] = os.path.join(folder, name)
+    if options.sanitized:
+        for name in MEASURING:
+            files.pop(name, None)
     started = time.monotonic()
     unwind_on_signals()
     working = collections.deque(files[name] for name in sorted(
