@@ -155,7 +155,7 @@ absl::Status ControlPlane::StartAll() {
       OperatorSources{operators_.get(), tokens_.get(), authority_, ca_service_.get(),
                       bundles_.get(), &agents_, &registry_, policies_.get(),
                       registry_entries_.get(), &events_, clock_, flow_calls_.get(),
-                      trust_calls_.get()},
+                      trust_calls_.get(), &registry_sources_},
       logger_, &metrics_);
   RETURN_IF_ERROR(JoinFleet());
   ASSIGN_OR_RETURN(
@@ -229,14 +229,35 @@ void ControlPlane::MakeAttestors() {
 }
 
 absl::Status ControlPlane::LoadRegistry() {
-  RETURN_IF_ERROR(LoadPolicies());
+  registry_sources_.SetTroubleListener(
+      [this](const StoredTrouble& trouble, bool ended) { TellTrouble(trouble, ended); });
   ASSIGN_OR_RETURN(registry_entries_,
                    RegistryAdmin::Create(observed_store_.get(), &registry_sources_,
                                          options_.trust_domain, &events_, clock_, logger_));
+  RETURN_IF_ERROR(LoadPolicies());
+  // So that a workload does not come before a policy it names.
+  registry_entries_->SetBeforeChanges([this] { (void)policies_->Reload(); });
   const absl::Status released = registry_sources_.Release();
   if (released.ok()) return released;
   return absl::Status(released.code(), absl::StrCat("registry file \"", options_.registry_path,
                                                     "\": ", released.message()));
+}
+
+void ControlPlane::TellTrouble(const StoredTrouble& trouble, bool ended) {
+  const Resource& resource = *trouble.resource;
+  const EventKind kind = resource.kind == ResourceKind::kPolicy ? EventKind::kPolicyChanged
+                                                                : EventKind::kRegistryChanged;
+  const std::string what = Describe(resource);
+  if (ended) {
+    logger_->Info("what is stored goes with the rest again", {{"entry", what}});
+    events_.Add(kind, what, "goes with the rest again");
+    return;
+  }
+  const absl::string_view effect =
+      trouble.left_out ? "left out" : "in force without what it refers to";
+  logger_->Error("what is stored does not go with the rest",
+                 {{"entry", what}, {"effect", effect}, {"error", trouble.why.message()}});
+  events_.Add(kind, what, absl::StrCat(effect, ": ", trouble.why.message()));
 }
 
 void ControlPlane::WarnOfOpenKeys() const {
@@ -250,8 +271,8 @@ void ControlPlane::WarnOfOpenKeys() const {
 absl::Status ControlPlane::LoadPolicies() {
   constexpr char kPrefix[] = "policies/";
   policy_records_ = std::make_unique<RecordTable>(observed_store_.get(), kPrefix);
-  ASSIGN_OR_RETURN(
-      policies_, PolicyAdmin::Create(policy_records_.get(), &registry_sources_, &events_, clock_));
+  ASSIGN_OR_RETURN(policies_, PolicyAdmin::Create(policy_records_.get(), &registry_sources_,
+                                                  registry_entries_.get(), &events_, clock_));
   ASSIGN_OR_RETURN(policy_mirror_, StoreMirror::Create(observed_store_.get(), kPrefix, [this] {
                      // Also after what this process wrote, where it changes nothing.
                      const absl::Status reloaded = policies_->Reload();
@@ -292,6 +313,8 @@ absl::Status ControlPlane::JoinFleet() {
 
 ControlPlane::~ControlPlane() {
   tick_ = nullptr;
+  catch_up_ = nullptr;
+  if (registry_entries_ != nullptr) registry_entries_->SetBeforeChanges(nullptr);
   policy_mirror_ = nullptr;
   look_at_operators_ = nullptr;
   // What its thread posts nobody runs any more.
@@ -433,6 +456,10 @@ void ControlPlane::AddGauges() {
                               [this] { return static_cast<double>(logger_->dropped_lines()); });
   metrics_.AddCallbackGauge("byrnie_controlplane_agents_connected", "Agents with an open stream.",
                             [this] { return static_cast<double>(agents_.size()); });
+  metrics_.AddCallbackGauge(
+      "byrnie_controlplane_registry_troubles",
+      "Stored policies, workloads and services that do not go with the rest, see byrniectl check.",
+      [this] { return static_cast<double>(registry_sources_.troubles().size()); });
   const char* const name = "byrnie_controlplane_registry_resources";
   const char* const help = "What the registry holds, by kind.";
   metrics_.AddCallbackGauge(

@@ -145,6 +145,8 @@ class ControlPlane {
   // what another control plane stores later.
   absl::Status LoadRegistry();
   absl::Status LoadPolicies();
+  // Says what is stored and not in force as it should be; on any thread.
+  void TellTrouble(const StoredTrouble& trouble, bool ended);
   absl::Status CheckPortsAreFree() const;
   absl::Status CheckOutputs();
   absl::Status WriteTrustBundle() const;

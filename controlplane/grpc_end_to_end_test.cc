@@ -95,9 +95,10 @@ class GrpcEndToEndTest : public ::testing::Test {
                                       &clock_, &logger_, &metrics_);
     istio_ = std::make_unique<IstioService>(issuance_.get(), bundles_.get(), "cluster.local");
     registry_.SetListener([this] { ads_->streams()->WakeAll(); });
-    policies_ = *PolicyAdmin::Create(&policy_records_, &sources_, &events_, &clock_);
     entries_ =
         *RegistryAdmin::Create(&store_, &sources_, "cluster.local", &events_, &clock_, &logger_);
+    policies_ =
+        *PolicyAdmin::Create(&policy_records_, &sources_, entries_.get(), &events_, &clock_);
     operators_ = std::make_unique<OperatorDirectory>(
         HashBearerToken(kOperatorToken), OperatorIdentities{{kOperatorId, Role::kOperator}},
         &operator_records_, &clock_);
@@ -181,8 +182,8 @@ class GrpcEndToEndTest : public ::testing::Test {
   FlowCalls flow_calls_{&flows_, &registry_, &agents_};
   std::unique_ptr<FlowService> flow_service_;
   RecordTable policy_records_{&store_, "policies/"}, operator_records_{&store_, "operators/"};
-  std::unique_ptr<PolicyAdmin> policies_;
   std::unique_ptr<RegistryAdmin> entries_;
+  std::unique_ptr<PolicyAdmin> policies_;
   std::unique_ptr<OperatorDirectory> operators_;
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<GrpcServer> server_;

@@ -73,6 +73,15 @@ CheckResult Registry(const MeshState& state) {
                                        Plural(state.status.policies(), "policy")));
 }
 
+CheckResult Stored(const MeshState& state) {
+  const auto& troubles = state.status.stored_troubles();
+  if (troubles.empty()) return Good("stored-registry", "what was applied goes together");
+  return Bad("stored-registry",
+             absl::StrCat(troubles.size(), " of what was applied not going with the rest: ",
+                          Printable(troubles.Get(0))),
+             "mend what it names; the control plane's log and byrniectl events have all of them");
+}
+
 CheckResult AgentsConnected(const MeshState& state) {
   std::vector<std::string> missing;
   size_t expected = 0;
@@ -185,9 +194,10 @@ CheckResult Releases(const MeshState& state) {
 }  // namespace
 
 std::vector<CheckResult> CheckMesh(const MeshState& state) {
-  return {Root(state),         OwnClock(state), Registry(state), AgentsConnected(state),
-          Certificates(state), Bundles(state),  Clocks(state),   Services(state),
-          Policies(state),     Releases(state)};
+  return {Root(state),     OwnClock(state),        Registry(state),
+          Stored(state),   AgentsConnected(state), Certificates(state),
+          Bundles(state),  Clocks(state),          Services(state),
+          Policies(state), Releases(state)};
 }
 
 }  // namespace byrnie

@@ -53,6 +53,14 @@ class MeshCheckTest : public ::testing::Test {
   MeshState state_;
 };
 
+TEST_F(MeshCheckTest, NamesWhatWasAppliedAndDoesNotGoWithTheRest) {
+  state_.status.add_stored_troubles("workload \"w\": there is no policy \"n/p\"");
+  const CheckResult odd = Odd();
+  EXPECT_EQ(odd.name, "stored-registry");
+  EXPECT_EQ(odd.outcome, Outcome::kBad);
+  EXPECT_NE(odd.message.find("no policy \"n/p\""), std::string::npos);
+}
+
 TEST_F(MeshCheckTest, AllIsGoodWhereAllIsWell) { EXPECT_EQ(Odd().name, ""); }
 
 TEST_F(MeshCheckTest, AnAgentThatIsNotConnectedIsNamed) {

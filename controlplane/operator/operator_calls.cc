@@ -27,6 +27,7 @@ namespace {
 using Resources = RegistrySnapshot::Resources;
 
 // Documents may be large, messages may not.
+constexpr int kMaxTroubles = 100;
 constexpr size_t kMaxPageBytes = 2 * 1024 * 1024;
 
 // Fills one page with elements of an ordered range and returns the token of the next. `fill` adds
@@ -91,6 +92,12 @@ absl::Status OperatorCalls::GetStatus(OperatorCall* call, const v1::GetStatusReq
   response->set_workloads(registry->workload_count());
   response->set_services(registry->service_count());
   response->set_policies(registry->policy_count());
+  if (s_.registry_sources != nullptr) {
+    for (const StoredTrouble& trouble : s_.registry_sources->troubles()) {
+      if (response->stored_troubles_size() == kMaxTroubles) break;
+      response->add_stored_troubles(std::string(trouble.why.message()));
+    }
+  }
   for (const AgentTable::Agent& agent : s_.agents->List()) {
     FillAgent(agent, now, response->add_agents());
   }

@@ -19,6 +19,7 @@
 #include "controlplane/policy/policy_admin.h"
 #include "controlplane/registry/registry.h"
 #include "controlplane/registry/registry_admin.h"
+#include "controlplane/registry/registry_sources.h"
 #include "controlplane/registry/resource.h"
 
 namespace byrnie {
@@ -39,6 +40,8 @@ struct OperatorSources {
   const FlowCalls* flows;
   // Null: its methods are not implemented.
   const TrustCalls* trust = nullptr;
+  // Null: nothing is known of troubles.
+  const RegistrySources* registry_sources = nullptr;
 };
 
 // A call that has been let in.

@@ -13,6 +13,8 @@
 #include "controlplane/policy/policy_document.h"
 #include "controlplane/proto/time_conversion.h"
 #include "controlplane/registry/content_checker.h"
+#include "controlplane/registry/resource.h"
+#include "controlplane/registry/resource_list.h"
 
 namespace byrnie {
 namespace {
@@ -68,9 +70,10 @@ std::string WriteRecord(const Authorization& policy, absl::string_view who, absl
 
 absl::StatusOr<std::unique_ptr<PolicyAdmin>> PolicyAdmin::Create(RecordTable* records,
                                                                  RegistrySources* sources,
+                                                                 RegistryAdmin* entries,
                                                                  EventLog* events,
                                                                  const Clock* clock) {
-  auto admin = absl::WrapUnique(new PolicyAdmin(records, sources, events, clock));
+  auto admin = absl::WrapUnique(new PolicyAdmin(records, sources, entries, events, clock));
   RETURN_IF_ERROR(admin->Reload());
   return admin;
 }
@@ -95,18 +98,6 @@ absl::StatusOr<PolicyAdmin::StoredPolicies> PolicyAdmin::Read() const {
                                       FromProto(value.applied_at()), record.version});
   }
   return stored;
-}
-
-absl::optional<int64_t> PolicyAdmin::VersionOfSame(absl::string_view name) const {
-  const absl::StatusOr<StoredPolicies> now = Read();
-  const auto known = stored_.find(name);
-  if (!now.ok() || known == stored_.end()) return absl::nullopt;
-  const auto found = now->find(name);
-  if (found == now->end() ||
-      found->second.policy.SerializeAsString() != known->second.policy.SerializeAsString()) {
-    return absl::nullopt;
-  }
-  return found->second.record_version;
 }
 
 absl::Status PolicyAdmin::Reload() {
@@ -135,26 +126,76 @@ absl::Status PolicyAdmin::TryReload() {
   if (std::equal(stored.begin(), stored.end(), stored_.begin(), stored_.end(), same)) {
     return absl::OkStatus();
   }
-  return Publish("", std::move(stored), [] { return absl::OkStatus(); });
+  StoredPolicies all = stored;
+  all.insert(stored_.begin(), stored_.end());
+  if (all.size() > stored.size()) {
+    // Whoever named what goes away perhaps does not any more, which has not come here yet: a moment
+    // in which such a workload had a policy too few would be one in which it is denied everything.
+    RETURN_IF_ERROR(Take(all));
+    (void)entries_->Refresh();
+  }
+  RETURN_IF_ERROR(Take(stored));
+  stored_ = std::move(stored);
+  return absl::OkStatus();
 }
 
-absl::Status PolicyAdmin::Publish(absl::string_view name, StoredPolicies next,
+absl::Status PolicyAdmin::Take(const StoredPolicies& stored) {
+  ResourceList list(RegistrySource::kApi, /*ordered=*/false);
+  for (const auto& entry : stored) RETURN_IF_ERROR(list.Add(entry.second.policy));
+  return sources_->Take(std::move(list));
+}
+
+template <typename Attempt>
+absl::Status PolicyAdmin::Retry(absl::string_view name, const Attempt& attempt) {
+  for (int i = 0; i < kAttempts; ++i) {
+    overtaken_ = false;
+    const absl::Status status = attempt();
+    if (!overtaken_) return status;
+    RETURN_IF_ERROR(LookAgain(name));
+  }
+  return absl::UnavailableError(
+      "workloads and policies are being changed at other control planes all the time; nothing has "
+      "changed, try again");
+}
+
+absl::Status PolicyAdmin::LookAgain(absl::string_view name) {
+  ASSIGN_OR_RETURN(StoredPolicies now, Read());
+  const auto known = stored_.find(name);
+  const auto found = now.find(name);
+  if ((known == stored_.end()) != (found == now.end())) return HasChanged(name);
+  if (known != stored_.end()) {
+    if (found->second.policy.SerializeAsString() != known->second.policy.SerializeAsString()) {
+      return HasChanged(name);
+    }
+    // Written anew as it was.
+    known->second.record_version = found->second.record_version;
+  }
+  return entries_->Refresh();
+}
+
+absl::optional<StoreCondition> PolicyAdmin::UsersOf(const Authorization& before,
+                                                    const Authorization* after) const {
+  // Others nobody can name.
+  if (before.scope() != istio::security::WORKLOAD_SELECTOR) return absl::nullopt;
+  if (after != nullptr && after->scope() == before.scope()) return absl::nullopt;
+  return entries_->Unchanged();
+}
+
+absl::Status PolicyAdmin::Publish(absl::string_view name, const RegistryChange& change,
                                   const std::function<absl::Status()>& commit) {
-  RegistryContent content;
-  for (const auto& entry : next) content.policies.push_back(entry.second.policy);
   bool committing = false;
-  const absl::Status set = sources_->Set(RegistrySources::Source::kApi, std::move(content), [&] {
-    committing = true;
-    return commit();
-  });
-  if (absl::IsInvalidArgument(set) && !committing && !name.empty()) {
+  const absl::Status changed = sources_->Change(
+      [&change](const RegistrySnapshot&) { return absl::StatusOr<RegistryChange>(change); },
+      [&] {
+        committing = true;
+        return commit();
+      });
+  if (absl::IsInvalidArgument(changed) && !committing) {
     // The policy itself is good, so that it is what others say of it.
     return PreconditionFailed("IN_USE", name,
-                              absl::StrCat("policy \"", name, "\" is in use: ", set.message()));
+                              absl::StrCat("policy \"", name, "\" is in use: ", changed.message()));
   }
-  RETURN_IF_ERROR(set);
-  stored_ = std::move(next);
-  return absl::OkStatus();
+  return changed;
 }
 
 std::string PolicyAdmin::VersionOf(absl::string_view name) const {
@@ -199,49 +240,63 @@ absl::StatusOr<PolicyAdmin::Applied> PolicyAdmin::Apply(absl::string_view docume
     return NeedsAcceptance(name, applied.review);
 
   const absl::Time now = clock_->WallNow();
-  StoredPolicies next = stored_;
-  next[name] = Stored{policy, std::string(who), now, 0};
-  const int64_t before = known == stored_.end() ? RecordTable::kNone : known->second.record_version;
-  int64_t record_version = 0;
-  RETURN_IF_ERROR(Publish(name, std::move(next), [&]() -> absl::Status {
-    const std::string record = WriteRecord(policy, who, now);
-    absl::StatusOr<int64_t> written = records_->Put(name, record, before);
-    if (absl::IsAborted(written.status())) {
-      const absl::optional<int64_t> again = VersionOfSame(name);
-      if (again.has_value()) written = records_->Put(name, record, *again);
-    }
-    if (absl::IsAborted(written.status())) return HasChanged(name);
-    RETURN_IF_ERROR(written.status());
-    record_version = *written;
-    return absl::OkStatus();
-  }));
-  stored_[name].record_version = record_version;
+  RETURN_IF_ERROR(Retry(
+      name, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return TryPut(name, policy, who, now); }));
   events_->Add(EventKind::kPolicyChanged, name, version == kNoVersion ? "applied" : "changed", who);
   applied.entry = Entry{std::move(policy), VersionOf(name), false, std::string(who), now};
   return applied;
 }
 
+absl::Status PolicyAdmin::TryPut(absl::string_view name, const Authorization& policy,
+                                 absl::string_view who, absl::Time now) {
+  const auto known = stored_.find(name);
+  Stored next{policy, std::string(who), now, RecordTable::kNone};
+  if (known != stored_.end()) next.record_version = known->second.record_version;
+  ResourceList list(RegistrySource::kApi, /*ordered=*/false);
+  RETURN_IF_ERROR(list.Add(policy));
+  RegistryChange change;
+  change.put = list.entries();
+  RETURN_IF_ERROR(Publish(name, change, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> absl::Status {
+    absl::optional<StoreCondition> users;
+    if (known != stored_.end()) users = UsersOf(known->second.policy, &policy);
+    const absl::StatusOr<int64_t> written =
+        records_->Put(std::string(name), WriteRecord(policy, who, now), next.record_version, users);
+    overtaken_ = absl::IsAborted(written.status());
+    RETURN_IF_ERROR(written.status());
+    next.record_version = *written;
+    return absl::OkStatus();
+  }));
+  stored_[std::string(name)] = std::move(next);
+  return absl::OkStatus();
+}
+
 absl::Status PolicyAdmin::Delete(absl::string_view name, absl::string_view expected_version,
                                  absl::string_view who) {
   absl::MutexLock lock(&mu_);
-  if (sources_->HasPolicy(RegistrySources::Source::kFile, name)) return IsTheFiles(name);
-  const auto known = stored_.find(name);
-  if (known == stored_.end()) return NoSuchPolicy(name);
+  // One of both has been left out, and may be deleted.
+  if (stored_.find(name) == stored_.end()) {
+    return sources_->HasPolicy(RegistrySources::Source::kFile, name) ? IsTheFiles(name)
+                                                                     : NoSuchPolicy(name);
+  }
   if (!expected_version.empty() && expected_version != VersionOf(name)) return HasChanged(name);
-  const int64_t before = known->second.record_version;
-  StoredPolicies next = stored_;
-  next.erase(std::string(name));
-  RETURN_IF_ERROR(Publish(name, std::move(next), [&]() -> absl::Status {
-    absl::Status status = records_->Delete(std::string(name), before);
-    if (absl::IsAborted(status)) {
-      const absl::optional<int64_t> again = VersionOfSame(name);
-      if (again.has_value()) status = records_->Delete(std::string(name), *again);
-    }
-    if (absl::IsAborted(status)) return HasChanged(name);
-    // Somebody else was faster: it is gone, as was asked.
-    return absl::IsNotFound(status) ? absl::OkStatus() : status;
-  }));
+  RETURN_IF_ERROR(
+      Retry(name, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return TryDelete(name); }));
   events_->Add(EventKind::kPolicyChanged, name, "deleted", who);
+  return absl::OkStatus();
+}
+
+absl::Status PolicyAdmin::TryDelete(absl::string_view name) {
+  const auto known = stored_.find(name);
+  RegistryChange change;
+  change.removed.push_back(MakeResource(RegistrySource::kApi, known->second.policy));
+  RETURN_IF_ERROR(Publish(name, change, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> absl::Status {
+    const absl::Status deleted = records_->Delete(std::string(name), known->second.record_version,
+                                                  UsersOf(known->second.policy, /*after=*/nullptr));
+    overtaken_ = absl::IsAborted(deleted);
+    // Somebody else was faster: it is gone, as was asked.
+    return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
+  }));
+  stored_.erase(known);
   return absl::OkStatus();
 }
 

@@ -17,12 +17,22 @@
 #include "controlplane/events/event_log.h"
 #include "controlplane/policy/policy_findings.h"
 #include "controlplane/records/record_table.h"
+#include "controlplane/registry/registry_admin.h"
+#include "controlplane/registry/registry_change.h"
 #include "controlplane/registry/registry_sources.h"
+#include "controlplane/store/store.h"
 #include "istio/security/authorization.pb.h"
 
 namespace byrnie {
 
 // The policies that operators apply: kept as records, in force beside those of the registry file.
+//
+// Of two control planes that share the store one may delete a policy while another one stores a
+// workload that names it. So whoever takes away what a workload may name requires the generation of
+// the stored workloads that it was checked against, and RegistryAdmin requires the records of the
+// policies that are named: one of the two is too late, and checks again. Nothing else waits for
+// the other, a policy that is added least of all.
+//
 // Thread-safe; may block; the pointers outlive it.
 class PolicyAdmin {
  public:
@@ -43,11 +53,14 @@ class PolicyAdmin {
   };
   // As ApplyPolicyRequest says.
   static constexpr char kNoVersion[] = "none";
+  // How often a change is tried that another control plane overtakes.
+  static constexpr int kAttempts = 5;
 
   // Puts the recorded policies in force. FailedPrecondition when one is not understood: leaving it
-  // out could let somebody in. AlreadyExists as RegistrySources.
+  // out could let somebody in.
   static absl::StatusOr<std::unique_ptr<PolicyAdmin>> Create(RecordTable* records,
                                                              RegistrySources* sources,
+                                                             RegistryAdmin* entries,
                                                              EventLog* events, const Clock* clock);
   PolicyAdmin(const PolicyAdmin&) = delete;
   PolicyAdmin& operator=(const PolicyAdmin&) = delete;
@@ -78,29 +91,42 @@ class PolicyAdmin {
   };
   using StoredPolicies = std::map<std::string, Stored, std::less<>>;
 
-  PolicyAdmin(RecordTable* records, RegistrySources* sources, EventLog* events, const Clock* clock)
-      : records_(records), sources_(sources), events_(events), clock_(clock) {}
+  PolicyAdmin(RecordTable* records, RegistrySources* sources, RegistryAdmin* entries,
+              EventLog* events, const Clock* clock)
+      : records_(records), sources_(sources), entries_(entries), events_(events), clock_(clock) {}
   absl::StatusOr<StoredPolicies> Read() const;
   absl::Status TryReload() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The version of a record that says what it said before: a workload that names the policy has it
-  // written anew as it is (RegistryAdmin). None: it says something else.
-  absl::optional<int64_t> VersionOfSame(absl::string_view name) const
+  // Puts what is stored in force.
+  absl::Status Take(const StoredPolicies& stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Does `attempt`, which changes the policy, again while another control plane is faster.
+  template <typename Attempt>
+  absl::Status Retry(absl::string_view name, const Attempt& attempt)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Puts `next` in force once `commit` is done. `name` is the policy that changes; empty: any.
-  absl::Status Publish(absl::string_view name, StoredPolicies next,
+  // After another control plane has been faster: Aborted when it has changed this policy.
+  absl::Status LookAgain(absl::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status TryPut(absl::string_view name, const istio::security::Authorization& policy,
+                      absl::string_view who, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status TryDelete(absl::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What a change is checked against that takes away what workloads name; none where it does not.
+  absl::optional<StoreCondition> UsersOf(const istio::security::Authorization& before,
+                                         const istio::security::Authorization* after) const;
+  // Puts `change` of the policy `name` in force once `commit` is done.
+  absl::Status Publish(absl::string_view name, const RegistryChange& change,
                        const std::function<absl::Status()>& commit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string VersionOf(absl::string_view name) const;
 
   RecordTable* const records_;      // Not owned.
   RegistrySources* const sources_;  // Not owned.
+  RegistryAdmin* const entries_;    // Not owned.
   EventLog* const events_;          // Not owned.
   const Clock* const clock_;        // Not owned.
   // One change at a time.
   mutable absl::Mutex mu_;
   StoredPolicies stored_ ABSL_GUARDED_BY(mu_);
-  // What is recorded is not in force, because it does not go with this registry or could not be
-  // read.
+  // The last commit found something changed.
+  bool overtaken_ ABSL_GUARDED_BY(mu_) = false;
+  // What is recorded is not in force, because it is not understood or could not be read.
   bool behind_ ABSL_GUARDED_BY(mu_) = false;
   RegistrySnapshotPtr behind_with_ ABSL_GUARDED_BY(mu_);
 };

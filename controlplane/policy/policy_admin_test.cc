@@ -8,6 +8,8 @@
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
 #include "common/grpc/error_details.h"
+#include "common/telemetry/log.h"
+#include "controlplane/registry/registry_admin.h"
 #include "controlplane/registry/static_parser.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "gmock/gmock.h"
@@ -31,6 +33,10 @@ class PolicyAdminTest : public ::testing::Test {
  protected:
   PolicyAdminTest() {
     SetFile("");
+    auto entries =
+        RegistryAdmin::Create(&store_, &sources_, "cluster.local", &events_, &clock_, &logger_);
+    EXPECT_THAT(entries, IsOk());
+    entries_ = *std::move(entries);
     Restart();
   }
   // The file: a workload in demo, which lists `policy`, and policies.
@@ -43,7 +49,7 @@ class PolicyAdminTest : public ::testing::Test {
     EXPECT_THAT(sources_.Set(Source::kFile, *ParseRegistryFile(text, "cluster.local")), IsOk());
   }
   void Restart() {
-    auto admin = PolicyAdmin::Create(&records_, &sources_, &events_, &clock_);
+    auto admin = PolicyAdmin::Create(&records_, &sources_, entries_.get(), &events_, &clock_);
     ASSERT_THAT(admin, IsOk());
     admin_ = *std::move(admin);
   }
@@ -61,6 +67,8 @@ class PolicyAdminTest : public ::testing::Test {
   RegistrySources sources_{&registry_};
   MemoryStore store_;
   RecordTable records_{&store_, "policies/"};
+  Logger logger_{2, Logger::Format::kText, LogLevel::kError};
+  std::unique_ptr<RegistryAdmin> entries_;
   std::unique_ptr<PolicyAdmin> admin_;
 };
 
@@ -166,17 +174,38 @@ TEST_F(PolicyAdminTest, ARecordWrittenAnewAsItIsKeepsNobodyBack) {
   EXPECT_FALSE(InForce("demo/x"));
 }
 
-// Of two control planes' changes the later one may come here first.
-TEST_F(PolicyAdminTest, WhatComesTooEarlyIsInForceOnceItCanBe) {
+// Another control plane, of another file, may have deleted what this one's file names. Proxies deny
+// every connection to a workload of which they do not have a policy.
+TEST_F(PolicyAdminTest, WhatIsDeletedElsewhereIsMissedHere) {
   ASSERT_THAT(admin_->Apply(Document("x", 80, "WORKLOAD_SELECTOR"), "", true, "bob"), IsOk());
   SetFile("", "demo/x");
   ASSERT_THAT(records_.Delete("demo/x", absl::nullopt), IsOk());
-  EXPECT_FALSE(admin_->Reload().ok());
-  EXPECT_THAT(admin_->CatchUp(), IsOk()) << "nothing is different";
-  EXPECT_TRUE(InForce("demo/x"));
-  SetFile("");
-  EXPECT_THAT(admin_->CatchUp(), IsOk());
+  EXPECT_THAT(admin_->Reload(), IsOk());
   EXPECT_FALSE(InForce("demo/x"));
+  ASSERT_EQ(sources_.troubles().size(), 1u);
+  EXPECT_THAT(sources_.troubles()[0].why,
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("of the registry file")));
+  EXPECT_THAT(admin_->Apply(Document("y"), "", false, "bob"), IsOk());
+  SetFile("");
+  EXPECT_THAT(sources_.troubles(), IsEmpty());
+}
+
+TEST_F(PolicyAdminTest, AFileThatHasItAlreadyKeepsNothingElseBack) {
+  SetFile(Document("x"));
+  byrnie::store::v1::Policy record;
+  record.set_document(Document("x", 81));
+  ASSERT_THAT(records_.Put("demo/x", record.SerializeAsString(), absl::nullopt), IsOk());
+  record.set_document(Document("y"));
+  ASSERT_THAT(records_.Put("demo/y", record.SerializeAsString(), absl::nullopt), IsOk());
+  EXPECT_THAT(admin_->Reload(), IsOk());
+  EXPECT_TRUE(sources_.HasPolicy(Source::kFile, "demo/x"));
+  EXPECT_TRUE(InForce("demo/y"));
+  ASSERT_EQ(sources_.troubles().size(), 1u);
+  EXPECT_TRUE(sources_.troubles()[0].left_out);
+  EXPECT_THAT(admin_->Delete("demo/x", "", "bob"), IsOk());
+  EXPECT_THAT(sources_.troubles(), IsEmpty());
+  EXPECT_TRUE(sources_.HasPolicy(Source::kFile, "demo/x"));
+  EXPECT_EQ(ViolationOf(admin_->Delete("demo/x", "", "bob")), "CONFLICT");
 }
 
 TEST_F(PolicyAdminTest, WhatTheStoreDidNotSayIsAskedForAgain) {
@@ -193,7 +222,7 @@ TEST_F(PolicyAdminTest, WhatTheStoreDidNotSayIsAskedForAgain) {
 
 TEST_F(PolicyAdminTest, ARecordThatIsNotUnderstoodKeepsTheControlPlaneFromStarting) {
   ASSERT_THAT(records_.Put("demo/x", "nonsense", absl::nullopt), IsOk());
-  EXPECT_THAT(PolicyAdmin::Create(&records_, &sources_, &events_, &clock_).status(),
+  EXPECT_THAT(PolicyAdmin::Create(&records_, &sources_, entries_.get(), &events_, &clock_).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("demo/x")));
 }
 

@@ -33,13 +33,15 @@ absl::StatusOr<std::vector<RecordTable::Record>> RecordTable::List() const {
 }
 
 absl::StatusOr<int64_t> RecordTable::Put(const std::string& key, const std::string& value,
-                                         absl::optional<int64_t> expected) {
+                                         absl::optional<int64_t> expected,
+                                         const absl::optional<StoreCondition>& also) {
   const std::string whole = absl::StrCat(prefix_, key);
   StoreTransaction transaction;
   // Revision 0 is that of an entry that is not there, as kNone is.
   if (expected.has_value()) {
     transaction.RequireRevision(whole, *expected);
   }
+  if (also.has_value()) transaction.Require(*also);
   transaction.Put(whole, value);
   const absl::StatusOr<int64_t> revision = store_->Commit(transaction);
   if (absl::IsAborted(revision.status())) return Changed(key);
@@ -47,7 +49,8 @@ absl::StatusOr<int64_t> RecordTable::Put(const std::string& key, const std::stri
   return *revision;
 }
 
-absl::Status RecordTable::Delete(const std::string& key, absl::optional<int64_t> expected) {
+absl::Status RecordTable::Delete(const std::string& key, absl::optional<int64_t> expected,
+                                 const absl::optional<StoreCondition>& also) {
   const std::string whole = absl::StrCat(prefix_, key);
   ASSIGN_OR_RETURN(absl::optional<StoreEntry> entry, store_->Get(whole));
   if (!entry.has_value()) return absl::NotFoundError(absl::StrCat("there is no ", key));
@@ -56,6 +59,7 @@ absl::Status RecordTable::Delete(const std::string& key, absl::optional<int64_t>
   }
   StoreTransaction transaction;
   transaction.RequireRevision(whole, entry->revision);
+  if (also.has_value()) transaction.Require(*also);
   transaction.Delete(whole);
   const absl::Status committed = store_->Commit(transaction).status();
   return absl::IsAborted(committed) ? Changed(key) : Clear(committed);

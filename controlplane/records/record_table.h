@@ -31,11 +31,14 @@ class RecordTable {
 
   // All, by key.
   absl::StatusOr<std::vector<Record>> List() const;
-  // Writes a record; gives its new version. Aborted when the present one is not of `expected`.
+  // Writes a record; gives its new version. Aborted when the present one is not of `expected`, or
+  // `also` does not hold, which may be of another key of the store.
   absl::StatusOr<int64_t> Put(const std::string& key, const std::string& value,
-                              absl::optional<int64_t> expected);
+                              absl::optional<int64_t> expected,
+                              const absl::optional<StoreCondition>& also = absl::nullopt);
   // NotFound when there is none; Aborted as Put.
-  absl::Status Delete(const std::string& key, absl::optional<int64_t> expected);
+  absl::Status Delete(const std::string& key, absl::optional<int64_t> expected,
+                      const absl::optional<StoreCondition>& also = absl::nullopt);
 
  private:
   Store* const store_;  // Not owned.

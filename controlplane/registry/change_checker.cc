@@ -81,16 +81,62 @@ class Checker {
     }
     for (const ListedResource& entry : change_.put) RETURN_IF_ERROR(TakeKey(entry));
     for (const ListedResource& entry : change_.put) {
-      for (const std::string& alias : entry.resource->aliases) {
-        RETURN_IF_ERROR(TakeAddress(entry, alias));
-      }
+      RETURN_IF_ERROR(TakeAddresses(entry));
     }
     for (const ListedResource& entry : change_.put) {
       if (entry.resource->kind == ResourceKind::kWorkload) {
         RETURN_IF_ERROR(CheckReferences(entry.Place(), *entry.resource));
       }
     }
-    return CheckDependents();
+    for (const Resource* workload : Dependents(change_.removed)) {
+      RETURN_IF_ERROR(CheckReferences(Describe(*workload), *workload));
+    }
+    return absl::OkStatus();
+  }
+
+  // Takes what cannot be made out of `fitted`, which is a copy of the change.
+  std::vector<StoredTrouble> Fit(RegistryChange* fitted) {
+    std::vector<StoredTrouble> troubles;
+    for (const ResourcePtr& resource : change_.removed) {
+      removed_[Type(*resource)].insert(resource->name);
+    }
+    const auto leave_out = [&](const ListedResource& entry, const absl::Status& why) {
+      const ResourcePtr& resource = entry.resource;
+      troubles.push_back({resource, why, /*left_out=*/true});
+      // What it said before is not what it says now.
+      ResourcePtr known = base_.Get(TypeOf(resource->kind), resource->name);
+      if (known == nullptr || known->kind != resource->kind || known->source != resource->source ||
+          removed_[Type(*resource)].contains(known->name)) {
+        return;
+      }
+      fitted->removed.push_back(known);
+      // The text lives as long as the base.
+      removed_[Type(*known)].insert(known->name);
+    };
+    std::vector<const ListedResource*> taken;
+    for (const ListedResource& entry : change_.put) {
+      const absl::Status key = TakeKey(entry);
+      key.ok() ? taken.push_back(&entry) : leave_out(entry, key);
+    }
+    fitted->put.clear();
+    for (const ListedResource* entry : taken) {
+      const absl::Status addresses = TakeAddresses(*entry);
+      if (addresses.ok()) {
+        fitted->put.push_back(*entry);
+      } else {
+        put_[Type(*entry->resource)].erase(entry->resource->name);
+        leave_out(*entry, addresses);
+      }
+    }
+    for (const ListedResource& entry : fitted->put) {
+      if (entry.resource->kind != ResourceKind::kWorkload) continue;
+      TellReferences(entry.Place(), entry.resource, &troubles);
+    }
+    for (const Resource* workload : Dependents(fitted->removed)) {
+      TellReferences(Describe(*workload), base_.Get(ResourceType::kAddress, workload->name),
+                     &troubles);
+    }
+    return troubles;
   }
 
  private:
@@ -113,16 +159,28 @@ class Checker {
 
   absl::Status TakeKey(const ListedResource& entry) {
     const Resource& resource = *entry.resource;
-    RETURN_IF_ERROR(TakeName(entry, &put_[Type(resource)]));
-    const Resource* const known = base_.Find(TypeOf(resource.kind), resource.name);
-    if (known == nullptr || removed_[Type(resource)].contains(resource.name)) {
-      return absl::OkStatus();
-    }
-    if (known->kind != resource.kind) {
+    const Resource* known = base_.Find(TypeOf(resource.kind), resource.name);
+    if (removed_[Type(resource)].contains(resource.name)) known = nullptr;
+    if (known != nullptr && known->kind != resource.kind) {
       return Error(entry.Place(), "\"", resource.name, "\" is the key of ", Describe(*known),
                    "; give it another");
     }
-    return known->source == resource.source ? absl::OkStatus() : OfTwoSources(resource);
+    if (known != nullptr && known->source != resource.source) return OfTwoSources(resource);
+    return TakeName(entry, &put_[Type(resource)]);
+  }
+
+  // All or none.
+  absl::Status TakeAddresses(const ListedResource& entry) {
+    for (const std::string& alias : entry.resource->aliases) {
+      const absl::Status taken = TakeAddress(entry, alias);
+      if (taken.ok()) continue;
+      for (const std::string& other : entry.resource->aliases) {
+        const auto found = addresses_.find(other);
+        if (found != addresses_.end() && found->second == &entry) addresses_.erase(found);
+      }
+      return taken;
+    }
+    return absl::OkStatus();
   }
 
   absl::Status TakeAddress(const ListedResource& entry, const std::string& alias) {
@@ -157,8 +215,8 @@ class Checker {
     for (const std::string& key : workload.authorization_policies()) {
       const Resource* const policy = After(ResourceType::kAuthorization, key);
       if (policy == nullptr) {
-        return Error(place, "authorization_policies: there is no policy \"", key,
-                     "\"; add it to \"policies\", or take it out here");
+        return Error(place, "authorization_policies: there is no policy \"", key, "\"; ",
+                     AddIt(resource, "policies"), ", or take it out here");
       }
       if (CachedScope(*policy) != istio::security::WORKLOAD_SELECTOR) {
         return Error(place, "authorization_policies: policy \"", key,
@@ -169,8 +227,8 @@ class Checker {
     for (const auto& [key, list] : workload.services()) {
       const Resource* const service = After(ResourceType::kAddress, key);
       if (service == nullptr || service->kind != ResourceKind::kService) {
-        return Error(place, "services: there is no service \"", key,
-                     "\" (namespace/hostname); add it to \"services\", or take it out here");
+        return Error(place, "services: there is no service \"", key, "\" (namespace/hostname); ",
+                     AddIt(resource, "services"), ", or take it out here");
       }
       const absl::flat_hash_set<uint32_t>& ports = CachedPorts(*service);
       for (const auto& port : list.ports()) {
@@ -182,13 +240,25 @@ class Checker {
     return absl::OkStatus();
   }
 
+  void TellReferences(const std::string& place, const ResourcePtr& workload,
+                      std::vector<StoredTrouble>* troubles) {
+    const absl::Status checked = CheckReferences(place, *workload);
+    if (!checked.ok()) troubles->push_back({workload, checked, /*left_out=*/false});
+  }
+
+  // Where what an entry refers to is to be.
+  static std::string AddIt(const Resource& resource, absl::string_view member) {
+    if (resource.source == RegistrySource::kFile) return absl::StrCat("add it to \"", member, "\"");
+    return "apply it";
+  }
+
   // Workloads that are not in the change themselves, but refer to what is.
-  absl::Status CheckDependents() {
+  std::vector<const Resource*> Dependents(const std::vector<ResourcePtr>& removed) {
     std::vector<const Resource*> dependents;
     const auto add = [this, &dependents](const Resource& workload) {
       if (Stays(workload)) dependents.push_back(&workload);
     };
-    for (const ResourcePtr& resource : change_.removed) {
+    for (const ResourcePtr& resource : removed) {
       if (resource->kind == ResourceKind::kService) base_.ForEachEndpoint(resource->name, add);
       if (resource->kind == ResourceKind::kPolicy) base_.ForEachUser(resource->name, add);
     }
@@ -202,10 +272,7 @@ class Checker {
         base_.ForEachUser(now.name, add);
       }
     }
-    for (const Resource* workload : dependents) {
-      RETURN_IF_ERROR(CheckReferences(Describe(*workload), *workload));
-    }
-    return absl::OkStatus();
+    return dependents;
   }
 
   bool LosesAPort(const Resource& before, const Resource& now) {
@@ -243,6 +310,11 @@ class Checker {
 
 absl::Status CheckChange(const RegistrySnapshot& base, const RegistryChange& change) {
   return Checker(base, change).Run();
+}
+
+std::vector<StoredTrouble> FitChange(const RegistrySnapshot& base, RegistryChange* change) {
+  const RegistryChange whole = *change;
+  return Checker(base, whole).Fit(change);
 }
 
 absl::StatusOr<RegistryChange> ChangeTo(const RegistrySnapshot& base, const ResourceList& list) {

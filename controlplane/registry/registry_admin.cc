@@ -78,6 +78,13 @@ std::string WriteRecord(const Resource& resource, absl::string_view who, absl::T
   return record.SerializeAsString();
 }
 
+// The one of a key in the store, below kPrefix.
+absl::string_view NameIn(absl::string_view key) {
+  key.remove_prefix(sizeof(kPrefix) - 1);
+  key.remove_prefix(key.find('/') + 1);
+  return key;
+}
+
 // Of a record of PolicyAdmin's; empty when it is not understood.
 std::string PolicyPayload(const std::string& value, const std::string& trust_domain) {
   byrnie::store::v1::Policy record;
@@ -179,14 +186,16 @@ absl::StatusOr<RegistryAdmin::Stored> RegistryAdmin::Read() const {
 
 absl::Status RegistryAdmin::Load() {
   ASSIGN_OR_RETURN(Stored stored, Read());
-  RETURN_IF_ERROR(sources_->Set(std::move(stored.list)));
-  generation_ = stored.generation;
+  RETURN_IF_ERROR(sources_->Take(std::move(stored.list), [&] {
+    generation_ = stored.generation;
+    return absl::OkStatus();
+  }));
   applications_ = std::move(stored.applications);
   behind_ = false;
   return absl::OkStatus();
 }
 
-// What is stored does not go with this registry: what was in force stays until it does.
+// What is stored is not understood: what was in force stays until it is.
 void RegistryAdmin::FallBehind(const absl::Status& why) {
   logger_->Error("stored workloads and services rejected, what was in force stays",
                  {{"error", why.message()}});
@@ -203,6 +212,12 @@ absl::Status RegistryAdmin::OnReset() {
 }
 
 void RegistryAdmin::OnChanges(const std::vector<StoreChange>& changes) {
+  // Of this process, most of the time: there is nothing to do.
+  if (changes.back().revision <= generation_) return;
+  {
+    absl::MutexLock lock(&before_mu_);
+    if (before_changes_) before_changes_();
+  }
   absl::MutexLock lock(&mu_);
   // Of this process, or seen when everything was read.
   if (behind_ || changes.back().revision <= generation_) return;
@@ -222,23 +237,49 @@ absl::Status RegistryAdmin::TakeChanges(const std::vector<StoreChange>& changes)
       removed.push_back(change.key);
     }
   }
-  RETURN_IF_ERROR(sources_->Change([&](const RegistrySnapshot& base) {
-    RegistryChange change;
-    change.put = list.entries();
-    for (const std::string& key : removed) {
-      absl::string_view name = absl::string_view(key).substr(sizeof(kPrefix) - 1);
-      name.remove_prefix(name.find('/') + 1);
-      ResourcePtr resource = base.Get(ResourceType::kAddress, name);
-      if (resource != nullptr && StoreKey(*resource) == key) {
-        change.removed.push_back(std::move(resource));
-      }
-    }
-    return absl::StatusOr<RegistryChange>(std::move(change));
-  }));
+  std::vector<ResourcePtr> left_out;
+  for (const std::string& key : removed) {
+    ResourcePtr resource =
+        sources_->LeftOut(RegistrySource::kApiEntries, ResourceType::kAddress, NameIn(key));
+    if (resource != nullptr && StoreKey(*resource) == key) left_out.push_back(std::move(resource));
+  }
+  RETURN_IF_ERROR(sources_->TakeChange(
+      [&](const RegistrySnapshot& base) {
+        RegistryChange change;
+        change.put = list.entries();
+        change.removed = left_out;
+        for (const std::string& key : removed) {
+          ResourcePtr resource = base.Get(ResourceType::kAddress, NameIn(key));
+          if (resource != nullptr && resource->source == RegistrySource::kApiEntries &&
+              StoreKey(*resource) == key) {
+            change.removed.push_back(std::move(resource));
+          }
+        }
+        return absl::StatusOr<RegistryChange>(std::move(change));
+      },
+      [&] {
+        generation_ = changes.back().revision;
+        return absl::OkStatus();
+      }));
   for (const std::string& key : removed) applications_.erase(key);
   for (auto& entry : added) applications_[entry.first] = std::move(entry.second);
-  generation_ = changes.back().revision;
   return absl::OkStatus();
+}
+
+StoreCondition RegistryAdmin::Unchanged() const { return {kGeneration, generation_}; }
+
+void RegistryAdmin::SetBeforeChanges(std::function<void()> before) {
+  absl::MutexLock lock(&before_mu_);
+  before_changes_ = std::move(before);
+}
+
+absl::Status RegistryAdmin::Refresh() {
+  absl::MutexLock lock(&mu_);
+  ASSIGN_OR_RETURN(absl::optional<StoreEntry> now, store_->Get(kGeneration));
+  if (generation_ == (now.has_value() ? now->revision : 0)) return absl::OkStatus();
+  const absl::Status loaded = Load();
+  if (!loaded.ok() && !absl::IsUnavailable(loaded)) FallBehind(loaded);
+  return loaded;
 }
 
 void RegistryAdmin::CatchUp() {
@@ -254,8 +295,8 @@ void RegistryAdmin::CatchUp() {
 
 // What operators change.
 
-absl::Status RegistryAdmin::HoldPolicies(const PoliciesByName& policies,
-                                         StoreTransaction* transaction) const {
+absl::Status RegistryAdmin::RequirePolicies(const PoliciesByName& policies,
+                                            StoreTransaction* transaction) const {
   for (const auto& [name, policy] : policies) {
     const std::string key = absl::StrCat(kPolicies, name);
     ASSIGN_OR_RETURN(absl::optional<StoreEntry> entry, store_->Get(key));
@@ -263,7 +304,6 @@ absl::Status RegistryAdmin::HoldPolicies(const PoliciesByName& policies,
       return absl::AbortedError(absl::StrCat("policy \"", name, "\" has been changed meanwhile"));
     }
     transaction->RequireRevision(key, entry->revision);
-    transaction->Put(key, std::move(entry->value));
   }
   return absl::OkStatus();
 }
@@ -272,9 +312,9 @@ absl::Status RegistryAdmin::Commit(const RegistryChange& change, const PoliciesB
                                    absl::string_view who) {
   const absl::Time now = clock_->WallNow();
   StoreTransaction transaction;
-  const absl::Status held = HoldPolicies(policies, &transaction);
-  overtaken_ = absl::IsAborted(held);
-  RETURN_IF_ERROR(held);
+  const absl::Status required = RequirePolicies(policies, &transaction);
+  overtaken_ = absl::IsAborted(required);
+  RETURN_IF_ERROR(required);
   transaction.RequireRevision(kGeneration, generation_);
   transaction.Put(kGeneration, "1");
   for (const ListedResource& entry : change.put) {
@@ -308,8 +348,9 @@ absl::Status RegistryAdmin::Retry(const Attempt& attempt) {
   for (int i = 0; i < kAttempts; ++i) {
     if (behind_) {
       return absl::UnavailableError(
-          "what is stored does not go with this control plane's registry file, so that nothing "
-          "can be changed here; see its log");
+          "something that another control plane has stored is not understood by this one, so that "
+          "no workload and no service can be changed here; its log says what: upgrade it, or "
+          "change them at the other one");
     }
     overtaken_ = false;
     const absl::Status status = attempt();
@@ -394,6 +435,18 @@ absl::Status RegistryAdmin::TryDelete(ResourceKind kind, absl::string_view name,
                                       absl::string_view expected_version, absl::string_view who) {
   RegistryChange change;
   bool committing = false;
+  const ResourcePtr left_out =
+      sources_->LeftOut(RegistrySource::kApiEntries, ResourceType::kAddress, name);
+  // It is stored, and nothing of it is in force.
+  if (left_out != nullptr && left_out->kind == kind) {
+    if (!expected_version.empty() && expected_version != left_out->version) {
+      return HasChanged(kind, name);
+    }
+    change.removed.push_back(left_out);
+    return sources_->Change(
+        [&](const RegistrySnapshot&) -> absl::StatusOr<RegistryChange> { return change; },
+        [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return Commit(change, {}, who); });
+  }
   const absl::Status changed = sources_->Change(
       [&](const RegistrySnapshot& base) -> absl::StatusOr<RegistryChange> {
         ResourcePtr known = base.Get(ResourceType::kAddress, name);

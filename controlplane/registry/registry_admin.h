@@ -1,7 +1,9 @@
 #ifndef BYRNIE_CONTROLPLANE_REGISTRY_REGISTRY_ADMIN_H_
 #define BYRNIE_CONTROLPLANE_REGISTRY_REGISTRY_ADMIN_H_
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,7 +30,10 @@ namespace byrnie {
 //
 // All of them have one generation in the store, which every change requires to be the one it was
 // checked against: of two control planes that change something at the same time one is too late,
-// looks again, and checks again. So what is stored always goes together.
+// looks again, and checks again. A change requires the records of the policies it names to be what
+// was checked, too, and PolicyAdmin requires this generation where it takes away what a workload
+// may name. So what is stored always goes together; where it does not with a registry file, see
+// RegistrySources.
 //
 // Thread-safe; may block; the pointers outlive it.
 class RegistryAdmin final : private StoreListener {
@@ -50,8 +55,7 @@ class RegistryAdmin final : private StoreListener {
   static constexpr int kAttempts = 5;
 
   // Puts the stored entries in force, and those that another control plane stores later.
-  // FailedPrecondition when one is not understood; AlreadyExists and InvalidArgument as
-  // CheckChange, where they do not go with the registry file; the store's errors.
+  // FailedPrecondition when one is not understood; the store's errors.
   static absl::StatusOr<std::unique_ptr<RegistryAdmin>> Create(Store* store,
                                                                RegistrySources* sources,
                                                                const std::string& trust_domain,
@@ -69,9 +73,18 @@ class RegistryAdmin final : private StoreListener {
                       absl::string_view who);
   absl::optional<Application> ApplicationOf(const Resource& resource) const;
 
-  // Looks anew at what is stored, where that did not go with the registry file when it was last
-  // looked at; to be called about twice a second, by one thread. Waits at
-  // most for a call of the store's.
+  // What a transaction requires that was checked against the workloads and services in force: to be
+  // called where that was (RegistrySources::Change, in its `commit`).
+  StoreCondition Unchanged() const;
+  // Puts in force what other control planes have stored by now. Errors as the store, and
+  // FailedPrecondition as Create.
+  absl::Status Refresh();
+  // Is called before what another control plane has stored is put in force, on a thread of the
+  // store: what it may refer to comes first. Returns when no call of the one before is running.
+  void SetBeforeChanges(std::function<void()> before);
+
+  // Looks anew at what is stored, where that was not understood when it was last looked at; to be
+  // called about twice a second, by one thread. Waits at most for a call of the store's.
   void CatchUp();
 
  private:
@@ -109,10 +122,10 @@ class RegistryAdmin final : private StoreListener {
   // Does `attempt` again while another control plane is faster.
   template <typename Attempt>
   absl::Status Retry(const Attempt& attempt) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Writes the records of these policies anew, as they are: of two control planes, one of which
+  // That the records of these policies stay what they are: of two control planes, one of which
   // stores a workload that names a policy while the other one deletes or changes that, one is too
   // late. Aborted where a record is not what was checked.
-  absl::Status HoldPolicies(const PoliciesByName& policies, StoreTransaction* transaction) const;
+  absl::Status RequirePolicies(const PoliciesByName& policies, StoreTransaction* transaction) const;
   absl::Status Commit(const RegistryChange& change, const PoliciesByName& policies,
                       absl::string_view who) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -124,14 +137,17 @@ class RegistryAdmin final : private StoreListener {
   Logger* const logger_;      // Not owned.
   // One change at a time.
   mutable absl::Mutex mu_;
-  // Revision of the generation that is in force here; 0: nothing was ever stored.
-  int64_t generation_ ABSL_GUARDED_BY(mu_) = 0;
+  // Revision of the generation that is in force here; 0: nothing was ever stored. Changed together
+  // with what is in force, under the sources' lock.
+  std::atomic<int64_t> generation_{0};
   Applications applications_ ABSL_GUARDED_BY(mu_);
   // The last commit found another generation.
   bool overtaken_ ABSL_GUARDED_BY(mu_) = false;
-  // What is stored is not in force, because it does not go with this registry.
+  // What is stored is not in force, because it is not understood.
   bool behind_ ABSL_GUARDED_BY(mu_) = false;
   RegistrySnapshotPtr behind_with_ ABSL_GUARDED_BY(mu_);
+  absl::Mutex before_mu_;
+  std::function<void()> before_changes_ ABSL_GUARDED_BY(before_mu_);
   // Last: gone before what its calls need.
   std::unique_ptr<StoreWatch> watch_;
 };

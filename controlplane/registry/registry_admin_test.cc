@@ -192,8 +192,11 @@ TEST_F(RegistryAdminTest, AnotherStartFindsItAll) {
 TEST_F(RegistryAdminTest, AStartWhoseFileSaysTheSameIsRefused) {
   ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1"))), IsOk());
   Plane later(&store_, &clock_);
+  later.sources.Hold();
   ASSERT_THAT(later.File(Document(Workload("x", "10.0.0.1"))), IsOk());
-  EXPECT_THAT(later.Start(), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("10.0.0.1")));
+  ASSERT_THAT(later.Start(), IsOk());
+  EXPECT_THAT(later.sources.Release(),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("10.0.0.1")));
   // What each refers to may be the other's, in whatever order they come.
   Plane held(&store_, &clock_);
   ASSERT_THAT(one_.Apply(Document("", kService)), IsOk());
@@ -228,9 +231,9 @@ TEST_F(RegistryAdminTest, WhatIsCheckedIsStillSoWhenItIsStored) {
   }
 }
 
-// Policies are records of their own. One that is named is held while the workload is stored:
-// whoever deletes it at the same time, at another control plane, is too late or makes this too
-// late.
+// Policies are records of their own. Whoever deletes one at another control plane while a workload
+// that names it is stored requires what it has seen of the workloads: it is too late, or makes this
+// too late.
 TEST_F(RegistryAdminTest, APolicyThatIsNamedIsNotDeletedMeanwhile) {
   const auto policy = [](const std::string& scope) {
     return absl::StrCat(R"({"name":"p","namespace":"n","scope":")", scope,
@@ -244,15 +247,15 @@ TEST_F(RegistryAdminTest, APolicyThatIsNamedIsNotDeletedMeanwhile) {
     transaction.Put("policies/n/p", value.SerializeAsString());
     return *store_.Commit(transaction);
   };
-  const int64_t first = record(policy("WORKLOAD_SELECTOR"));
+  record(policy("WORKLOAD_SELECTOR"));
   const auto known =
       ParseRegistryFile(absl::StrCat("{\"policies\":[", policy("WORKLOAD_SELECTOR"), "]}"), "td");
   ASSERT_THAT(known, IsOk());
   ASSERT_THAT(one_.sources.Set(RegistrySource::kApi, *known), IsOk());
   const std::string names = R"(,"authorization_policies":["n/p"])";
-  ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1", names))), IsOk());
   StoreTransaction deletes;
-  deletes.RequireRevision("policies/n/p", first).Delete("policies/n/p");
+  deletes.Require(one_.admin->Unchanged()).Delete("policies/n/p");
+  ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1", names))), IsOk());
   EXPECT_THAT(store_.Commit(deletes), StatusIs(absl::StatusCode::kAborted));
   // Changed, or deleted, and this control plane has not heard of it.
   record(policy("NAMESPACE"));
@@ -265,7 +268,7 @@ TEST_F(RegistryAdminTest, APolicyThatIsNamedIsNotDeletedMeanwhile) {
   EXPECT_THAT(one_.Apply(Document(Workload("v", "10.0.0.2"))), IsOk());
 }
 
-TEST_F(RegistryAdminTest, CatchesUpOnceTheFileGivesWay) {
+TEST_F(RegistryAdminTest, WhatTheFileHasIsLeftOutUntilTheFileGivesWay) {
   Plane two(&store_, &clock_);
   ASSERT_THAT(two.File(Document(Workload("f", "10.0.0.1"))), IsOk());
   ASSERT_THAT(two.Start(), IsOk());
@@ -273,16 +276,31 @@ TEST_F(RegistryAdminTest, CatchesUpOnceTheFileGivesWay) {
   ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1"))), IsOk());
   ASSERT_THAT(one_.Apply(Document(Workload("v", "10.0.0.2"))), IsOk());
   EXPECT_THAT(one_.Apply(Document(Workload("v", "10.0.0.3"))), IsOk());
-  EXPECT_THAT(two.Apply(Document(Workload("z", "10.0.0.9"))),
-              StatusIs(absl::StatusCode::kUnavailable));
-  EXPECT_EQ(two.Find("z"), nullptr);
+  EXPECT_THAT(two.Apply(Document(Workload("z", "10.0.0.9"))), IsOk());
   EXPECT_NE(two.Find("f"), nullptr);
-  two.admin->CatchUp();  // Nothing has changed here.
+  EXPECT_NE(two.Find("v"), nullptr);
   EXPECT_EQ(two.Find("w"), nullptr);
+  const std::vector<StoredTrouble> troubles = two.sources.troubles();
+  ASSERT_EQ(troubles.size(), 1u);
+  EXPECT_TRUE(troubles[0].left_out);
+  EXPECT_THAT(troubles[0].why, StatusIs(absl::StatusCode::kAlreadyExists,
+                                        AllOf(HasSubstr("\"f\" of the registry file"),
+                                              HasSubstr("\"w\" that was"))));
   ASSERT_THAT(two.File("{}"), IsOk());
-  two.admin->CatchUp();
-  EXPECT_TRUE(two.Sees("w", true));
-  EXPECT_TRUE(two.Sees("v", true));
+  EXPECT_NE(two.Find("w"), nullptr);
+  EXPECT_TRUE(two.sources.troubles().empty());
+}
+
+TEST_F(RegistryAdminTest, WhatIsLeftOutCanBeDeleted) {
+  Plane two(&store_, &clock_);
+  ASSERT_THAT(two.File(Document(Workload("f", "10.0.0.1"))), IsOk());
+  ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1"))), IsOk());
+  ASSERT_THAT(two.Start(), IsOk());
+  EXPECT_THAT(two.admin->Delete(ResourceKind::kWorkload, "w", "0", "x"),
+              StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(two.admin->Delete(ResourceKind::kWorkload, "w", "", "x"), IsOk());
+  EXPECT_TRUE(two.sources.troubles().empty());
+  EXPECT_TRUE(one_.Sees("w", false));
 }
 
 TEST_F(RegistryAdminTest, ARecordThatIsNotUnderstoodIsNotLeftOut) {

@@ -3,6 +3,9 @@
 
 #include <functional>
 #include <map>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
@@ -10,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "controlplane/registry/change_checker.h"
 #include "controlplane/registry/content.h"
 #include "controlplane/registry/registry.h"
 #include "controlplane/registry/registry_change.h"
@@ -18,8 +22,11 @@
 namespace byrnie {
 
 // Makes one registry of what its sources say: what is in force is always the whole of all, checked
-// together. No source wins over another: what two of them say both is an error, and what was in
-// force stays. Thread-safe; the registry outlives it.
+// together. What somebody wants to change, and the registry file, is refused where it does not go
+// with the rest, and what was in force stays. What is stored is a fact, wherever it was put there:
+// it is never refused, but left out or, where it refers to what is not there, in force nevertheless
+// (FitChange), and among the troubles until it goes with the rest. Thread-safe; the registry
+// outlives it.
 class RegistrySources {
  public:
   using Source = RegistrySource;
@@ -35,15 +42,20 @@ class RegistrySources {
   absl::Status Set(Source source, const RegistryContent& content,
                    const std::function<absl::Status()>& commit = Nothing);
   absl::Status Set(ResourceList list, const std::function<absl::Status()>& commit = Nothing);
+  // The same for what is stored; the errors are those of `commit`, which is called in any case.
+  absl::Status Take(ResourceList list, const std::function<absl::Status()>& commit = Nothing);
 
   // The same for a part: `make` says, given what is in force, what is to be different.
   absl::Status Change(
       absl::FunctionRef<absl::StatusOr<RegistryChange>(const RegistrySnapshot&)> make,
       const std::function<absl::Status()>& commit = Nothing);
+  absl::Status TakeChange(
+      absl::FunctionRef<absl::StatusOr<RegistryChange>(const RegistrySnapshot&)> make,
+      const std::function<absl::Status()>& commit = Nothing);
 
   // From Hold() on what is set is kept, and checked and published as one by Release(), whose errors
-  // are those of Set(): when a process starts, each source may refer to what the others say. There
-  // is no Change() meanwhile: Unavailable.
+  // are those of Set() that are about the file: when a process starts, each source may refer to
+  // what the others say. There is no Change() meanwhile: Unavailable.
   void Hold();
   absl::Status Release();
 
@@ -51,8 +63,28 @@ class RegistrySources {
   RegistrySnapshotPtr snapshot() const { return registry_->snapshot(); }
   // Whether a source has a policy of the key "namespace/name".
   bool HasPolicy(Source source, absl::string_view key) const;
+  // What a source has stored under a key and is left out; null: nothing. Where a change removes it,
+  // it is forgotten.
+  ResourcePtr LeftOut(Source source, ResourceType type, absl::string_view key) const;
+  // What is stored and does not go with the rest, the file's entries too that something stored has
+  // gone away from under.
+  std::vector<StoredTrouble> troubles() const;
+  // Is told of each, and of its end. Must not call this object. Set before there are threads.
+  void SetTroubleListener(std::function<void(const StoredTrouble&, bool ended)> listener);
 
  private:
+  using Make = absl::FunctionRef<absl::StatusOr<RegistryChange>(const RegistrySnapshot&)>;
+  // A source's resource of a type and name.
+  using TroubleKey = std::tuple<Source, ResourceType, std::string>;
+  using Troubles = std::map<TroubleKey, StoredTrouble>;
+
+  static TroubleKey KeyOf(const Resource& resource);
+  // False: it is not kept, because nothing is held.
+  bool Keep(ResourceList* list, const std::function<absl::Status()>& commit, absl::Status* status);
+  absl::Status Carry(Make make, const std::function<absl::Status()>& commit, bool stored);
+  // Puts the change in force, with what was left out and goes with the rest now.
+  void Publish(const RegistrySnapshotPtr& base, const RegistryChange& change, Troubles troubles)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static absl::Status Nothing() { return absl::OkStatus(); }
 
   Registry* const registry_;  // Not owned.
@@ -60,6 +92,8 @@ class RegistrySources {
   mutable absl::Mutex mu_;
   bool holding_ ABSL_GUARDED_BY(mu_) = false;
   std::map<Source, ResourceList> held_ ABSL_GUARDED_BY(mu_);
+  Troubles troubles_ ABSL_GUARDED_BY(mu_);
+  std::function<void(const StoredTrouble&, bool ended)> listener_;
 };
 
 }  // namespace byrnie

@@ -1,6 +1,7 @@
 #include "controlplane/registry/registry_sources.h"
 
 #include <string>
+#include <vector>
 
 #include "common/base/status_matchers.h"
 #include "controlplane/registry/static_parser.h"
@@ -72,6 +73,52 @@ TEST_F(RegistrySourcesTest, ACommitThatFailsChangesNothing) {
               StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_FALSE(InForce("demo/b"));
   EXPECT_FALSE(sources_.HasPolicy(Source::kApi, "demo/b"));
+}
+
+TEST_F(RegistrySourcesTest, WhatIsStoredIsNeverRefused) {
+  const auto list = [](const RegistryContent& content) {
+    return *ResourceList::Create(Source::kApi, content);
+  };
+  std::vector<std::string> told;
+  sources_.SetTroubleListener([&told](const StoredTrouble& trouble, bool ended) {
+    told.push_back((ended ? "-" : "+") + trouble.resource->name);
+  });
+  ASSERT_THAT(sources_.Set(Source::kFile, Policies("a")), IsOk());
+  ASSERT_THAT(sources_.Take(list(Policies("ab"))), IsOk());
+  EXPECT_TRUE(sources_.HasPolicy(Source::kFile, "demo/a"));
+  EXPECT_TRUE(InForce("demo/b"));
+  ASSERT_EQ(sources_.troubles().size(), 1u);
+  EXPECT_TRUE(sources_.troubles()[0].left_out);
+  EXPECT_NE(sources_.LeftOut(Source::kApi, ResourceType::kAuthorization, "demo/a"), nullptr);
+  // Said again it is nothing new; and it is in force once the file gives way.
+  ASSERT_THAT(sources_.Take(list(Policies("abc"))), IsOk());
+  ASSERT_THAT(sources_.Set(Source::kFile, WorkloadWithPolicy("demo/b")), IsOk());
+  EXPECT_TRUE(sources_.HasPolicy(Source::kApi, "demo/a"));
+  // What names something that goes stays, and is told of.
+  ASSERT_THAT(sources_.Take(list(Policies("a"))), IsOk());
+  ASSERT_EQ(sources_.troubles().size(), 1u);
+  EXPECT_FALSE(sources_.troubles()[0].left_out);
+  EXPECT_EQ(registry_.snapshot()->workload_count(), 1u);
+  ASSERT_THAT(sources_.Take(list(Policies("ab"))), IsOk());
+  const std::string uid = "static//pod/demo/w";
+  EXPECT_EQ(told, (std::vector<std::string>{"+demo/a", "-demo/a", "+" + uid, "-" + uid}));
+}
+
+TEST_F(RegistrySourcesTest, OnlyTheFileCanKeepAStartBack) {
+  sources_.Hold();
+  ASSERT_THAT(sources_.Set(Source::kFile, Policies("a")), IsOk());
+  ASSERT_THAT(
+      sources_.Take(*ResourceList::Create(Source::kApiEntries, WorkloadWithPolicy("demo/none"))),
+      IsOk());
+  ASSERT_THAT(sources_.Release(), IsOk());
+  EXPECT_EQ(registry_.snapshot()->workload_count(), 1u);
+  EXPECT_EQ(sources_.troubles().size(), 1u);
+  Registry registry;
+  RegistrySources wrong(&registry);
+  wrong.Hold();
+  ASSERT_THAT(wrong.Set(Source::kFile, WorkloadWithPolicy("demo/none")), IsOk());
+  EXPECT_THAT(wrong.Release(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("workloads[0]")));
 }
 
 TEST_F(RegistrySourcesTest, NothingIsCommittedThatIsNotGood) {
