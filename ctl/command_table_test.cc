@@ -78,5 +78,13 @@ TEST(CommandTableTest, WritesShortFlagsOut) {
               ElementsAre("status", "--output", "json", "--file=x", "--", "-o"));
 }
 
+TEST(CommandTableTest, WritesShortFlagsWithTheValueJoinedOut) {
+  const char* const args[] = {"-ojson",  "-f-",     "-fpolicy.json", "-operator=bob",
+                              "-follow", "-o=json", "--dry-run",     "-x"};
+  EXPECT_THAT(ExpandShortFlags(args),
+              ElementsAre("--output=json", "--file=-", "--file=policy.json", "-operator=bob",
+                          "-follow", "--output=json", "--dry-run", "-x"));
+}
+
 }  // namespace
 }  // namespace byrnie

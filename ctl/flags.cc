@@ -16,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/types/span.h"
 #include "common/base/file.h"
@@ -167,6 +168,12 @@ absl::StatusOr<std::string> ReadTrustDomain() {
   return trust_domain;
 }
 
+// Whether "operator=bob" begins with the name of a flag.
+bool IsFlagName(absl::string_view text) {
+  const std::string name = absl::StrReplaceAll(text.substr(0, text.find('=')), {{"-", "_"}});
+  return absl::FindCommandLineFlag(name) != nullptr;
+}
+
 // BYRNIE_TOKEN of "token".
 std::string VariableOf(absl::string_view flag) {
   return absl::StrCat("BYRNIE_", absl::AsciiStrToUpper(flag));
@@ -197,12 +204,13 @@ std::vector<std::string> ExpandShortFlags(absl::Span<const char* const> args) {
   for (const absl::string_view arg : args) {
     all_arguments = all_arguments || arg == "--";
     std::string text(arg);
+    // "-operator" is a flag of its own, as the parser takes it.
+    const bool whole_name = absl::StartsWith(arg, "-") && IsFlagName(arg.substr(1));
     for (const auto& [brief, whole] :
          {std::make_pair("-o", "--output"), std::make_pair("-f", "--file")}) {
-      if (all_arguments) break;
-      if (arg == brief || absl::StartsWith(arg, absl::StrCat(brief, "="))) {
-        text = absl::StrCat(whole, arg.substr(2));
-      }
+      if (all_arguments || whole_name || !absl::StartsWith(arg, brief)) continue;
+      const absl::string_view rest = arg.substr(2);
+      text = absl::StrCat(whole, rest.empty() || rest.front() == '=' ? "" : "=", rest);
     }
     expanded.push_back(std::move(text));
   }

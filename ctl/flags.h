@@ -51,7 +51,8 @@ inline constexpr absl::string_view kConnectionFlags[] = {
 // InvalidArgument names the variable.
 absl::Status ApplyEnvironment();
 
-// Writes "-o" and "-f" out, as the parser knows them: "--output", "--file".
+// Writes "-o" and "-f" out, as the parser knows them: "--output", "--file"; also with the value
+// joined to it, "-ojson".
 std::vector<std::string> ExpandShortFlags(absl::Span<const char* const> args);
 
 // What those flags say, checked as far as it can be without the control plane.

@@ -43,6 +43,11 @@ absl::CommandLineFlag* FindFlag(absl::string_view name) {
   return flag != nullptr && IsOurs(*flag) ? flag : nullptr;
 }
 
+// As it is typed: dashes stand for underscores, which no name of ours has beside a dash.
+absl::CommandLineFlag* FindTypedFlag(absl::string_view name) {
+  return FindFlag(absl::StrReplaceAll(name, {{"-", "_"}}));
+}
+
 absl::Status UnknownFlag(absl::string_view what, absl::string_view name) {
   return absl::InvalidArgumentError(absl::StrCat("unknown ", what, " \"", name, "\"; see --help"));
 }
@@ -160,9 +165,9 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const char* const> args)
     const size_t equals = arg.find('=');
     std::string name(arg.substr(0, equals));
     std::string value = equals == arg.npos ? "" : std::string(arg.substr(equals + 1));
-    absl::CommandLineFlag* flag = FindFlag(name);
+    absl::CommandLineFlag* flag = FindTypedFlag(name);
     if (flag == nullptr && equals == arg.npos && absl::StartsWith(name, "no")) {
-      flag = FindFlag(absl::string_view(name).substr(2));
+      flag = FindTypedFlag(absl::string_view(name).substr(2));
       if (flag != nullptr && !flag->IsOfType<bool>()) flag = nullptr;
       if (flag != nullptr) value = "false";
     } else if (flag != nullptr && equals == arg.npos) {

@@ -13,10 +13,10 @@
 namespace byrnie {
 
 // Options come from Abseil flags, set by the command line ("--name=value", "--name value",
-// "--switch",
-// "--noswitch") and by --config=FILE, a JSON object whose keys are flag names (schema
-// byrnie.config.v1). The command line wins. An unknown name or a value its flag does not take is an
-// error; so is a flag given twice. Called once, by main, before there are threads.
+// "--switch", "--noswitch", a dash for an underscore wherever one likes) and by --config=FILE, a
+// JSON object whose keys are flag names (schema byrnie.config.v1). The command line wins. An
+// unknown name or a value its flag does not take is an error; so is a flag given twice. Called
+// once, by main, before there are threads.
 
 // Who is speaking; the texts outlive the call.
 struct ProgramInfo {

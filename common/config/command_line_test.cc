@@ -18,6 +18,7 @@ ABSL_FLAG(bool, safe, true, "Whether it is safe.");
 ABSL_FLAG(std::string, place, "here", "Where.");
 ABSL_FLAG(std::vector<std::string>, names, {}, "Names.");
 ABSL_FLAG(absl::Duration, wait, absl::Seconds(3), "How long to wait.");
+ABSL_FLAG(bool, dry_run, false, "Whether nothing is done.");
 
 namespace byrnie {
 namespace {
@@ -52,6 +53,16 @@ TEST_F(CommandLineTest, TakesEveryFormOfAFlag) {
   EXPECT_FALSE(absl::GetFlag(FLAGS_safe));
   EXPECT_EQ(absl::GetFlag(FLAGS_wait), absl::Milliseconds(1500));
   EXPECT_THAT(absl::GetFlag(FLAGS_names), ElementsAre("a", "b"));
+}
+
+TEST_F(CommandLineTest, TakesDashesForUnderscores) {
+  ASSERT_OK_AND_ASSIGN(const CommandLine line, Parse({"--dry-run"}));
+  EXPECT_TRUE(absl::GetFlag(FLAGS_dry_run));
+  EXPECT_THAT(line.given, ElementsAre("dry_run"));
+  EXPECT_THAT(Parse({"--no-dry-run"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"--no-dry-run\"")));
+  EXPECT_THAT(Parse({"--dry-run", "--dry_run"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("given twice")));
 }
 
 TEST_F(CommandLineTest, NamesTheFlagItDoesNotKnow) {
