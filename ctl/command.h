@@ -24,7 +24,7 @@ struct CommandContext {
   // Null for a command that needs none.
   OperatorClient* client = nullptr;
   // Of each of --control_plane, for what every control plane knows for itself; `client` is the
-  // first.
+  // first of them that could be reached, or the first.
   std::vector<OperatorClient*> clients;
 };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/standard_descriptors.h"
 #include "common/base/version.h"
@@ -23,6 +24,21 @@ namespace byrnie {
 namespace {
 
 constexpr char kName[] = "byrniectl";
+// A control plane that is there answers sooner; the next of several is not to be waited for long.
+constexpr absl::Duration kConnectTime = absl::Seconds(2);
+
+// Of several control planes, the first that can be reached: any of them answers for all. Where none
+// can it stays the first, whose call says why.
+void ChooseReachable(const std::vector<std::string>& targets, CommandContext* context) {
+  for (size_t i = 0; i < targets.size() && targets.size() > 1; ++i) {
+    if (context->clients[i]->ConnectsWithin(kConnectTime)) {
+      context->client = context->clients[i];
+      context->control_plane = targets[i];
+      return;
+    }
+    Note(absl::StrCat(kName, ": note: control plane at ", targets[i], " cannot be reached\n"));
+  }
+}
 
 int RunCommand(const Command& command, CommandContext context) {
   const absl::StatusOr<bool> json = WantsJson();
@@ -48,6 +64,7 @@ int RunCommand(const Command& command, CommandContext context) {
   }
   context.control_plane = options->control_planes.front();
   context.client = context.clients.front();
+  ChooseReachable(options->control_planes, &context);
   return command.run(context);
 }
 

@@ -16,8 +16,6 @@
 
 namespace byrnie {
 
-using byrnie::operator_::v1::Operator;
-
 namespace {
 
 // Marks an error for which nobody has answered.
@@ -35,8 +33,18 @@ absl::StatusOr<std::unique_ptr<OperatorClient>> OperatorClient::Create(
   options.identity = std::move(identity);
   options.user_agent = absl::StrCat("byrniectl/", kRelease);
   ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, CreateControlPlaneChannel(options));
-  return absl::WrapUnique(
-      new OperatorClient(target, Operator::NewStub(std::move(channel)), std::move(token)));
+  return absl::WrapUnique(new OperatorClient(target, std::move(channel), std::move(token)));
+}
+
+bool OperatorClient::ConnectsWithin(absl::Duration time) {
+  const auto deadline = std::chrono::system_clock::now() + absl::ToChronoMilliseconds(time);
+  grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
+  while (state != GRPC_CHANNEL_READY) {
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) return false;
+    if (!channel_->WaitForStateChange(state, deadline)) return false;
+    state = channel_->GetState(/*try_to_connect=*/true);
+  }
+  return true;
 }
 
 void OperatorClient::Prepare(grpc::ClientContext* context) const {

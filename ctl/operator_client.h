@@ -13,6 +13,7 @@
 #include "byrnie/operator/v1/operator.grpc.pb.h"
 #include "common/base/secret_bytes.h"
 #include "common/grpc/control_plane_channel.h"
+#include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 
 namespace byrnie {
@@ -31,6 +32,10 @@ class OperatorClient {
       const std::string& target, const std::string& trust_domain,
       const std::string& trust_bundle_pem, SecretBytes token,
       absl::optional<ControlPlaneClientIdentity> identity);
+
+  // Whether there is a connection to it, waiting `time` for one at most; a refused one is not
+  // waited for.
+  bool ConnectsWithin(absl::Duration time);
 
   // Errors in words a person can act on; the code is the server's. One for which IsUnreachable() is
   // true came about without an answer.
@@ -68,13 +73,17 @@ class OperatorClient {
   static bool IsUnreachable(const absl::Status& status);
 
  private:
-  OperatorClient(std::string target, std::unique_ptr<Stub> stub, SecretBytes token)
-      : target_(std::move(target)), stub_(std::move(stub)), token_(std::move(token)) {}
+  OperatorClient(std::string target, std::shared_ptr<grpc::Channel> channel, SecretBytes token)
+      : target_(std::move(target)),
+        channel_(std::move(channel)),
+        stub_(byrnie::operator_::v1::Operator::NewStub(channel_)),
+        token_(std::move(token)) {}
   void Prepare(grpc::ClientContext* context) const;
   void AddToken(grpc::ClientContext* context) const;
   absl::Status Explain(const grpc::ClientContext& context, const grpc::Status& status) const;
 
   const std::string target_;
+  const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<Stub> stub_;
   const SecretBytes token_;
 };

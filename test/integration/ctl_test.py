@@ -78,6 +78,18 @@ class CtlTest(unittest.TestCase):
         self.assertIn("no certificate", self.ctl("certs"))
         self.assertIn("demo/w0", self.ctl("identity", WORKLOAD))
 
+    def test_the_next_control_plane_is_asked_when_the_first_is_gone(self):
+        both = {"BYRNIE_CONTROL_PLANE": f"127.0.0.1:1,127.0.0.1:{self.plane.port}"}
+        for command in (("status",), ("trust", "status"), ("policy", "list"), ("token", "create", "--identity", WORKLOAD)):
+            done = self.plane.ctl(*command, environment=both)
+            self.assertRegex(done.stderr, r"\Abyrniectl: note: [^\n]*127\.0\.0\.1:1 cannot be reached\n\Z")
+        done = self.plane.ctl("status", environment={"BYRNIE_CONTROL_PLANE": "127.0.0.1:1,127.0.0.1:2"}, check=False)
+        self.assertEqual(done.returncode, 3, done.stderr)
+
+    def test_dashes_and_joined_values_are_taken(self):
+        self.assertIn("caller", json.loads(self.ctl("status", "-ojson")))
+        self.assertIn("prepare", self.ctl("trust", "rotate", "--dry-run"))
+
     def test_what_is_wrong_is_named_with_a_remedy(self):
         text = self.fails(1, "check")
         self.assertRegex(text, r"BAD +agents-connected +no agent is connected of demo/w0")
