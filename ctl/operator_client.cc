@@ -7,6 +7,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "common/base/status_macros.h"
@@ -20,6 +21,8 @@ namespace {
 
 // Marks an error for which nobody has answered.
 constexpr char kUnreachable[] = "byrnie/unreachable";
+// What the verifier says of a server whose chain leads to another root (svid_verifier.cc).
+constexpr char kForeignRoot[] = "is not signed by a root of trust domain";
 
 }  // namespace
 
@@ -94,6 +97,18 @@ absl::Status OperatorClient::Explain(const grpc::ClientContext& context,
       }
       ABSL_FALLTHROUGH_INTENDED;
     case absl::StatusCode::kDeadlineExceeded: {
+      if (absl::StrContains(message, kForeignRoot)) {
+        absl::Status foreign(
+            code,
+            absl::StrCat("control plane at ", target_,
+                         " is there, but its certificate does not lead to the roots in "
+                         "--trust_bundle: the file is of another mesh, or older than the last "
+                         "rotation of the root; get the present one, which the control plane "
+                         "writes with --trust_bundle_out, over a way you trust (",
+                         message, ")"));
+        foreign.SetPayload(kUnreachable, absl::Cord());
+        return foreign;
+      }
       absl::Status unreachable(
           code, absl::StrCat("control plane at ", target_, " is not reachable: ", message,
                              "; is it running, and are --control_plane, --trust_domain and "
