@@ -107,7 +107,7 @@ constexpr Command kCommands[] = {
      "denied\n"
      "or allowed that are not now. What a policy with {\"dry_run\": true} would deny is listed, "
      "too,\n"
-     "and is no change.",
+     "and is no change. Ends with 6 when no connection was seen that could be compared.",
      kDiff, 0, 1000, true, RunPolicyDiff, CheckPolicyDiff},
     {"policy suggest", "NAMESPACE", "a policy that lets in who was seen, and nobody else",
      "One ALLOW policy for the whole namespace, as policy apply takes it: who is not in it is "

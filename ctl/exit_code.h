@@ -13,13 +13,16 @@ enum ExitCode : int {
   kUnreachable = 3,  // Nobody has answered, or not in time.
   kNotAllowed = 4,   // The token or certificate is not accepted, or its role is too little.
   kChanges = 5,      // policy diff: some connection would be denied or allowed that is not now.
+  kIncomplete = 6,   // policy diff has seen nothing; bug-report lacks something.
 };
 
 inline constexpr absl::string_view kExitCodesText =
     "Exit codes: 0 done, 1 a problem was found or the control plane said no, 2 wrong usage, 3 the\n"
     "control plane or the page is not reachable, 4 the token or certificate is not accepted, or "
     "its\n"
-    "role is too little, 5 policy diff found a change.\n";
+    "role is too little, 5 policy diff found a change, 6 policy diff had no connection to look at, "
+    "or\n"
+    "bug-report lacks something.\n";
 
 }  // namespace byrnie
 

@@ -113,7 +113,9 @@ int RunPolicyDiff(const CommandContext& context) {
   if (!asked.ok()) return Failed(asked);
   const v1::DiffPoliciesResponse diff = MergeDiffs(answers);
   Print(context.json ? MessageJson(diff) : DiffText(diff, context.now));
-  return ChangesAnything(diff) ? kChanges : kDone;
+  if (ChangesAnything(diff)) return kChanges;
+  // Of connections that nobody has seen no change is no news.
+  return diff.flows() == 0 ? kIncomplete : kDone;
 }
 
 int RunPolicySuggest(const CommandContext& context) {

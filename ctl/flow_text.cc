@@ -175,6 +175,11 @@ std::string DiffText(const v1::DiffPoliciesResponse& diff, absl::Time now) {
     absl::StrAppend(&text, ChangesText(diff, kind, now));
   }
   if (diff.more() > 0) absl::StrAppend(&text, "and ", diff.more(), " more\n");
+  if (diff.flows() == 0 && !ChangesAnything(diff)) {
+    return absl::StrCat(text,
+                        "no connection was seen to compare with: this says nothing of what the "
+                        "policies would do\n");
+  }
   if (!ChangesAnything(diff)) absl::StrAppend(&text, "no change\n");
   return absl::StrCat(text, ScopeOf(diff), "\n");
 }

@@ -90,6 +90,11 @@ class CtlTest(unittest.TestCase):
         self.assertIn("caller", json.loads(self.ctl("status", "-ojson")))
         self.assertIn("prepare", self.ctl("trust", "rotate", "--dry-run"))
 
+    def test_without_connections_a_policy_diff_says_nothing(self):
+        done = self.plane.ctl("policy", "diff", self.policy_file(policy("p")), check=False)
+        self.assertEqual(done.returncode, 6, done.stderr)
+        self.assertIn("no connection was seen to compare with", done.stdout)
+
     def test_what_is_wrong_is_named_with_a_remedy(self):
         text = self.fails(1, "check")
         self.assertRegex(text, r"BAD +agents-connected +no agent is connected of demo/w0")
