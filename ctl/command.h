@@ -95,6 +95,7 @@ int RunTokenList(const CommandContext&);
 int RunTokenRevoke(const CommandContext&);
 int RunTrustStatus(const CommandContext&);
 int RunTrustRotate(const CommandContext&);
+absl::Status CheckTrustRotate(const CommandContext&);
 int RunTrustRollback(const CommandContext&);
 int RunIssuances(const CommandContext&);
 int RunRevoke(const CommandContext&);

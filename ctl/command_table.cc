@@ -31,7 +31,7 @@ constexpr absl::string_view kDelete[] = {"expect"};
 constexpr absl::string_view kCreateToken[] = {"identity", "operator", "role", "ttl"};
 constexpr absl::string_view kListTokens[] = {"join", "output"};
 constexpr absl::string_view kRevokeToken[] = {"join"};
-constexpr absl::string_view kRotate[] = {"step", "exclude", "dry_run", "output"};
+constexpr absl::string_view kRotate[] = {"step", "exclude", "dry_run", "wait", "timeout", "output"};
 constexpr absl::string_view kRollback[] = {"exclude", "dry_run", "output"};
 constexpr absl::string_view kIssuances[] = {"identity", "output"};
 constexpr absl::string_view kRevoke[] = {"reason", "output"};
@@ -132,8 +132,12 @@ constexpr Command kCommands[] = {
      kOutput, 0, 0, true, RunTrustStatus},
     {"trust rotate", "", "moves the mesh to its next root",
      "Without --step all of it: prepare, distribute, activate, taint, revoke, each as soon as no\n"
-     "agent keeps it back. Nothing breaks while it waits; trust status names whom it waits for.",
-     kRotate, 0, 0, true, RunTrustRotate},
+     "agent keeps it back. Nothing breaks while it waits; trust status names whom it waits for. "
+     "With\n"
+     "--wait it ends when the rotation is over, and says on stderr meanwhile where it stands; it "
+     "goes\n"
+     "on whether or not somebody waits.",
+     kRotate, 0, 0, true, RunTrustRotate, CheckTrustRotate},
     {"trust rollback", "", "takes a rotation of the root one step back", "", kRollback, 0, 0, true,
      RunTrustRollback},
     {"issuances", "", "certificates that were issued, to whom and on what proof", "", kIssuances, 0,

@@ -14,6 +14,7 @@ enum ExitCode : int {
   kNotAllowed = 4,   // The token or certificate is not accepted, or its role is too little.
   kChanges = 5,      // policy diff: some connection would be denied or allowed that is not now.
   kIncomplete = 6,   // policy diff has seen nothing; bug-report lacks something.
+  kHeldUp = 7,       // trust rotate --wait: it is not over at the timeout.
 };
 
 inline constexpr absl::string_view kExitCodesText =
@@ -22,7 +23,7 @@ inline constexpr absl::string_view kExitCodesText =
     "its\n"
     "role is too little, 5 policy diff found a change, 6 policy diff had no connection to look at, "
     "or\n"
-    "bug-report lacks something.\n";
+    "bug-report lacks something, 7 trust rotate --wait has not seen the end of it in time.\n";
 
 }  // namespace byrnie
 

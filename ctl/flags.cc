@@ -88,6 +88,9 @@ ABSL_FLAG(
     "certificates whose holders are not known, \"controlplane:NAME\" for a "
     "control plane that is gone");
 ABSL_FLAG(bool, dry_run, false, "only say what it would mean, and who keeps it back");
+ABSL_FLAG(bool, wait, false, "end when the rotation is over, and say meanwhile where it stands");
+ABSL_FLAG(absl::Duration, timeout, absl::InfiniteDuration(),
+          "with --wait, how long at most, such as 30m; the rotation goes on all the same");
 ABSL_FLAG(std::string, reason, "", "why, for those who look later");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15000",
           "where the proxy's admin port is reached, IP:PORT");

@@ -33,6 +33,8 @@ ABSL_DECLARE_FLAG(std::string, destination_admin);
 ABSL_DECLARE_FLAG(std::string, step);
 ABSL_DECLARE_FLAG(std::vector<std::string>, exclude);
 ABSL_DECLARE_FLAG(bool, dry_run);
+ABSL_DECLARE_FLAG(bool, wait);
+ABSL_DECLARE_FLAG(absl::Duration, timeout);
 ABSL_DECLARE_FLAG(std::string, reason);
 ABSL_DECLARE_FLAG(std::string, admin);
 ABSL_DECLARE_FLAG(std::string, pods);

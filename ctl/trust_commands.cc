@@ -7,9 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "common/base/clock.h"
 #include "ctl/command.h"
 #include "ctl/exit_code.h"
 #include "ctl/flags.h"
+#include "ctl/rotation_wait.h"
 #include "ctl/table.h"
 
 namespace byrnie {
@@ -69,7 +72,48 @@ int Show(const CommandContext& context, const absl::StatusOr<v1::Trust>& trust) 
   return kDone;
 }
 
+// Until the rotation that is `trust` now is over.
+int Wait(const CommandContext& context, v1::Trust trust) {
+  RotationWait wait;
+  wait.look = [&context] {
+    return context.client->Call(&OperatorClient::Stub::GetTrust, v1::GetTrustRequest());
+  };
+  // Starting a control plane again, or its store, takes less than a rotation.
+  wait.passes = [](const absl::Status& status) {
+    return OperatorClient::IsUnreachable(status) || absl::IsUnavailable(status);
+  };
+  wait.now = [] { return SystemClock().WallNow(); };
+  wait.sleep = [](absl::Duration time) { absl::SleepFor(time); };
+  wait.say = [](absl::string_view line) { Note(absl::StrCat(line, "\n")); };
+  const absl::StatusOr<RotationEnd> end =
+      WaitForRotation(wait, absl::GetFlag(FLAGS_timeout), &trust);
+  if (!end.ok()) return Failed(end.status());
+  Print(context.json ? MessageJson(trust) : TrustText(trust, SystemClock().WallNow()));
+  switch (*end) {
+    case RotationEnd::kOver:
+      return kDone;
+    case RotationEnd::kStopped:
+      return Failed(
+          absl::FailedPreconditionError("the rotation was taken back or stopped by somebody"));
+    case RotationEnd::kHeldUp:
+      break;
+  }
+  Note("the time is up; the rotation goes on as soon as nothing keeps it back\n");
+  return kHeldUp;
+}
+
 }  // namespace
+
+absl::Status CheckTrustRotate(const CommandContext&) {
+  const bool wait = absl::GetFlag(FLAGS_wait);
+  if (wait && (!absl::GetFlag(FLAGS_step).empty() || absl::GetFlag(FLAGS_dry_run))) {
+    return InFlag("wait", "is for a whole rotation, without --step and --dry_run");
+  }
+  if (!wait && absl::GetFlag(FLAGS_timeout) != absl::InfiniteDuration()) {
+    return InFlag("timeout", "is for --wait");
+  }
+  return absl::OkStatus();
+}
 
 int RunTrustStatus(const CommandContext& context) {
   return Show(context,
@@ -81,7 +125,10 @@ int RunTrustRotate(const CommandContext& context) {
   request.set_move(absl::GetFlag(FLAGS_step));
   for (const std::string& agent : absl::GetFlag(FLAGS_exclude)) request.add_exclude(agent);
   request.set_dry_run(absl::GetFlag(FLAGS_dry_run));
-  return Show(context, context.client->Call(&OperatorClient::Stub::RotateTrust, request));
+  absl::StatusOr<v1::Trust> trust =
+      context.client->Call(&OperatorClient::Stub::RotateTrust, request);
+  if (!trust.ok() || !absl::GetFlag(FLAGS_wait)) return Show(context, trust);
+  return Wait(context, *std::move(trust));
 }
 
 int RunTrustRollback(const CommandContext& context) {
