@@ -150,14 +150,14 @@ absl::Status ControlPlane::StartAll() {
   flow_service_ = std::make_unique<FlowService>(flows_.get(), bundles_.get(), &registry_,
                                                 options_.trust_domain, clock_, logger_, &metrics_);
   flow_calls_ = std::make_unique<FlowCalls>(flows_.get(), &registry_, &agents_);
+  RETURN_IF_ERROR(JoinFleet());
   operator_ = std::make_unique<OperatorService>(
       operators_.get(),
       OperatorSources{operators_.get(), tokens_.get(), authority_, ca_service_.get(),
                       bundles_.get(), &agents_, &registry_, policies_.get(),
                       registry_entries_.get(), &events_, clock_, flow_calls_.get(),
-                      trust_calls_.get(), &registry_sources_},
+                      trust_calls_.get(), &registry_sources_, shared_fleet_.get()},
       logger_, &metrics_);
-  RETURN_IF_ERROR(JoinFleet());
   ASSIGN_OR_RETURN(
       server_, GrpcServer::Start(options_.listen,
                                  CreateRotatingServerCredentials(identity_.get(), bundles_.get()),

@@ -1,6 +1,8 @@
 #include "controlplane/explain/explain.h"
 
+#include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -61,6 +63,9 @@ class ExplainTest : public ::testing::Test {
     facts.bundle_version = 7;
     facts.trust_domain = "cluster.local";
     facts.agents = agents_;
+    facts.other_control_planes = others_;
+    facts.newest_issued = newest_issued_;
+    facts.revoked = revoked_;
     facts.now = clock_.WallNow();
     auto answer = Explain(facts, ExplainQuestion{source, destination, port});
     EXPECT_THAT(answer, IsOk());
@@ -96,8 +101,50 @@ class ExplainTest : public ::testing::Test {
   TrustBundleSet bundles_ = ca_.Bundles();
   std::string client_, server_, more_workloads_, service_, policies_;
   std::vector<AgentTable::Agent> agents_;
+  std::vector<std::string> others_;
+  std::function<absl::StatusOr<absl::optional<IssuedCertificate>>(const SpiffeId&)> newest_issued_;
+  std::set<std::string> revoked_;
   RegistrySnapshotPtr registry_;
 };
+
+TEST_F(ExplainTest, AnAgentOfAnotherControlPlaneIsNotSaidToBeMissing) {
+  agents_.pop_back();
+  others_ = {"b"};
+  newest_issued_ = [this](const SpiffeId& id) {
+    EXPECT_EQ(id.text(), kServer);
+    return absl::optional<IssuedCertificate>(
+        IssuedCertificate{"02", clock_.WallNow() + absl::Minutes(5)});
+  };
+  const ExplainAnswer answer = Ask("10.0.0.1", "10.96.0.1", 80);
+  EXPECT_EQ(answer.first_failed(), nullptr);
+  EXPECT_EQ(Step(answer, "destination-certificate")->outcome, ExplainStep::Outcome::kOk);
+  EXPECT_EQ(Step(answer, "destination-agent")->outcome, ExplainStep::Outcome::kUnknown);
+  EXPECT_THAT(Step(answer, "destination-agent")->reason, HasSubstr("another (b), or not at all"));
+}
+
+TEST_F(ExplainTest, WhatTheLogDoesNotHaveNobodyHasIssued) {
+  agents_.pop_back();
+  others_ = {"b"};
+  newest_issued_ = [](const SpiffeId&) { return absl::optional<IssuedCertificate>(); };
+  EXPECT_THAT(FirstFailed(), HasSubstr("destination-certificate: no certificate of"));
+}
+
+TEST_F(ExplainTest, ALogThatCannotBeReadIsNoFailure) {
+  agents_.pop_back();
+  others_ = {"b"};
+  newest_issued_ = [](const SpiffeId&) -> absl::StatusOr<absl::optional<IssuedCertificate>> {
+    return absl::UnavailableError("etcd is away");
+  };
+  const ExplainAnswer answer = Ask("10.0.0.1", "10.96.0.1", 80);
+  EXPECT_EQ(answer.first_failed(), nullptr);
+  EXPECT_THAT(Step(answer, "destination-certificate")->reason, HasSubstr("etcd is away"));
+}
+
+TEST_F(ExplainTest, ARevokedCertificateIsInTheWay) {
+  agents_[1].certificate_serial = "0b";
+  revoked_ = {"0b"};
+  EXPECT_THAT(FirstFailed(), HasSubstr("destination-certificate: certificate 0b"));
+}
 
 TEST_F(ExplainTest, NothingIsInTheWayOfAMeshThatWorks) {
   for (const std::string& source : {std::string("10.0.0.1"), std::string("demo/client"),

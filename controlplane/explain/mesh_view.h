@@ -2,9 +2,12 @@
 #define BYRNIE_CONTROLPLANE_EXPLAIN_MESH_VIEW_H_
 
 #include <cstdint>
+#include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
@@ -17,6 +20,12 @@
 
 namespace byrnie {
 
+// A certificate, as the log of issuances has it.
+struct IssuedCertificate {
+  std::string serial;
+  absl::Time not_after;
+};
+
 // All that the control plane knows, at one moment. What it points to outlives it.
 struct MeshFacts {
   const RegistrySnapshot* registry;
@@ -24,8 +33,16 @@ struct MeshFacts {
   uint64_t bundle_version = 0;
   // The control plane's own; it knows nothing of the agents of others.
   std::string trust_domain;
-  // Those that went away, too.
+  // Those that went away, too; of this control plane alone.
   std::vector<AgentTable::Agent> agents;
+  // Others that share the store: an agent that is not connected here may be connected there.
+  std::vector<std::string> other_control_planes;
+  // By SPIFFE ID, the newest certificate of each that the log of issuances has and that has not
+  // ended, whichever control plane issued it. Asked for where `agents` do not say; an error: the
+  // log cannot be read now. Null: there is no log.
+  std::function<absl::StatusOr<absl::optional<IssuedCertificate>>(const SpiffeId&)> newest_issued;
+  // Serials of certificates that are revoked.
+  std::set<std::string> revoked;
   absl::Time now;
 };
 

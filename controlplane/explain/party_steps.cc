@@ -2,8 +2,11 @@
 
 #include <algorithm>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "common/base/status_macros.h"
 
 namespace byrnie {
 namespace {
@@ -38,31 +41,71 @@ absl::optional<AgentTable::Agent> AgentFor(const MeshView& view, const Party& pa
   return elsewhere;
 }
 
+// "b, c", where else an agent may be.
+std::string OthersOf(const MeshView& view) {
+  return absl::StrJoin(view.facts().other_control_planes, ", ");
+}
+
+// The newest certificate known of a party: its agent's, or, where that is not connected here, what
+// any control plane has issued since. Errors as the log.
+absl::StatusOr<absl::optional<IssuedCertificate>> NewestOf(
+    const MeshView& view, const Party& party, const absl::optional<AgentTable::Agent>& agent) {
+  absl::optional<IssuedCertificate> newest;
+  if (agent.has_value() && agent->certificate_not_after.has_value()) {
+    newest = IssuedCertificate{agent->certificate_serial, *agent->certificate_not_after};
+  }
+  const bool here = agent.has_value() && agent->connected;
+  const bool valid = newest.has_value() && newest->not_after > view.facts().now;
+  if ((here && valid) || view.facts().newest_issued == nullptr) return newest;
+  ASSIGN_OR_RETURN(const absl::optional<IssuedCertificate> issued,
+                   view.facts().newest_issued(*party.proven));
+  if (!issued.has_value()) return newest;
+  if (!newest.has_value() || issued->not_after > newest->not_after) return issued;
+  return newest;
+}
+
 ExplainStep CertificateStep(const MeshView& view, const Party& party,
                             const absl::optional<AgentTable::Agent>& agent) {
   ExplainStep step;
   step.name = absl::StrCat(party.role, "-certificate");
   const absl::Time now = view.facts().now;
-  if (!agent.has_value() || !agent->certificate_not_after.has_value()) {
+  const absl::StatusOr<absl::optional<IssuedCertificate>> known = NewestOf(view, party, agent);
+  if (!known.ok()) {
+    step.outcome = Outcome::kUnknown;
+    step.reason =
+        absl::StrCat("the log of what was issued cannot be read: ", known.status().message());
+    return step;
+  }
+  const absl::optional<IssuedCertificate>& certificate = *known;
+  if (!certificate.has_value()) {
     step.outcome = Outcome::kFailed;
     step.reason = absl::StrCat("no certificate of ", party.proven->text(),
                                " was issued or shown since the control plane started");
+    if (view.facts().newest_issued != nullptr) {
+      absl::StrAppend(&step.reason, ", and the log has none that is valid");
+    }
     step.remedy =
         "start the pod's agent with a join token for that identity (byrniectl token create); its "
         "log says why it has none";
-  } else if (*agent->certificate_not_after <= now) {
+  } else if (certificate->not_after <= now) {
     step.outcome = Outcome::kFailed;
-    step.reason = absl::StrCat("the certificate of ", party.proven->text(), " ended ",
-                               Ago(now - *agent->certificate_not_after), " ago, at ",
-                               Utc(*agent->certificate_not_after));
+    step.reason =
+        absl::StrCat("the certificate of ", party.proven->text(), " ended ",
+                     Ago(now - certificate->not_after), " ago, at ", Utc(certificate->not_after));
     step.remedy =
         "see why the agent does not renew it (curl 127.0.0.1:15010/certs in the pod); "
         "after its end only a new join token helps";
+  } else if (view.facts().revoked.count(certificate->serial) > 0) {
+    step.outcome = Outcome::kFailed;
+    step.reason = absl::StrCat("certificate ", certificate->serial, " of ", party.proven->text(),
+                               " is revoked: nobody who has the list takes it");
+    step.remedy =
+        "the audit log says who revoked it and why; a pod that is to be trusted again needs a new "
+        "certificate: start its agent anew with a new join token";
   } else {
     step.outcome = Outcome::kOk;
-    step.reason =
-        absl::StrCat("certificate ", agent->certificate_serial, " of ", party.proven->text(),
-                     " is valid for another ", Ago(*agent->certificate_not_after - now));
+    step.reason = absl::StrCat("certificate ", certificate->serial, " of ", party.proven->text(),
+                               " is valid for another ", Ago(certificate->not_after - now));
   }
   return step;
 }
@@ -74,6 +117,16 @@ ExplainStep AgentStep(const MeshView& view, const Party& party,
   if (agent.has_value() && agent->connected) {
     step.outcome = Outcome::kOk;
     step.reason = absl::StrCat("its agent is connected from ", agent->address);
+    return step;
+  }
+  if (!view.facts().other_control_planes.empty()) {
+    step.outcome = Outcome::kUnknown;
+    step.reason = absl::StrCat("no agent of ", party.proven->text(),
+                               " is connected to this control plane; it is connected to another (",
+                               OthersOf(view), "), or not at all");
+    step.remedy =
+        "ask the others, too (--control_plane); where none has it, see whether byrnie-certagent "
+        "runs in the pod";
     return step;
   }
   step.outcome = Outcome::kFailed;

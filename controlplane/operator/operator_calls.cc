@@ -441,6 +441,25 @@ absl::Status OperatorCalls::Explain(OperatorCall*, const v1::ExplainRequest& req
   facts.trust_domain = s_.authority->trust_domain();
   facts.agents = s_.agents->ListAll();
   facts.now = s_.clock->WallNow();
+  if (s_.fleet != nullptr) {
+    absl::StatusOr<std::vector<std::string>> others = s_.fleet->Others(facts.now);
+    // Not to know of others is no reason to say that there are none.
+    facts.other_control_planes =
+        others.ok() ? *std::move(others) : std::vector<std::string>{"unknown"};
+  }
+  // Read once, and where it is needed at all.
+  absl::optional<absl::StatusOr<absl::flat_hash_map<std::string, IssuedCertificate>>> issued;
+  if (s_.trust != nullptr) {
+    facts.revoked = s_.trust->RevokedSerials();
+    facts.newest_issued =
+        [this, &issued](const SpiffeId& id) -> absl::StatusOr<absl::optional<IssuedCertificate>> {
+      if (!issued.has_value()) issued = s_.trust->NewestIssued();
+      RETURN_IF_ERROR(issued->status());
+      const auto found = (*issued)->find(id.text());
+      if (found == (*issued)->end()) return absl::optional<IssuedCertificate>();
+      return absl::optional<IssuedCertificate>(found->second);
+    };
+  }
   ASSIGN_OR_RETURN(ExplainAnswer answer,
                    byrnie::Explain(facts, {request.source(), request.destination(),
                                            static_cast<uint16_t>(request.port())}));

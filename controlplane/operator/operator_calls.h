@@ -21,6 +21,7 @@
 #include "controlplane/registry/registry_admin.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/registry/resource.h"
+#include "controlplane/trust/shared_fleet.h"
 
 namespace byrnie {
 
@@ -42,6 +43,8 @@ struct OperatorSources {
   const TrustCalls* trust = nullptr;
   // Null: nothing is known of troubles.
   const RegistrySources* registry_sources = nullptr;
+  // Null: the store is not shared.
+  SharedFleet* fleet = nullptr;
 };
 
 // A call that has been let in.

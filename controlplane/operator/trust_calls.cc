@@ -149,6 +149,27 @@ absl::Status TrustCalls::ListIssuances(const v1::ListIssuancesRequest& request,
   return absl::OkStatus();
 }
 
+absl::StatusOr<absl::flat_hash_map<std::string, IssuedCertificate>> TrustCalls::NewestIssued()
+    const {
+  const absl::Time now = clock_->WallNow();
+  absl::flat_hash_map<std::string, IssuedCertificate> newest;
+  RETURN_IF_ERROR(
+      log_->ForEachSince(now - 2 * workload_ttl_, [&newest, now](const IssuanceRecord& record) {
+        if (!record.audience.empty() || record.not_after <= now) return;
+        IssuedCertificate& known = newest[record.identity];
+        if (record.not_after >= known.not_after) known = {record.serial, record.not_after};
+      }));
+  return newest;
+}
+
+std::set<std::string> TrustCalls::RevokedSerials() const {
+  std::set<std::string> serials;
+  for (const RevokedCertificate& revoked : trust_->revocations()->List()) {
+    serials.insert(revoked.serial);
+  }
+  return serials;
+}
+
 absl::Status TrustCalls::RevokeCertificate(const std::string& by,
                                            const v1::RevokeCertificateRequest& request,
                                            v1::RevokeCertificateResponse* response) const {

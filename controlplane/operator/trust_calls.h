@@ -1,13 +1,17 @@
 #ifndef BYRNIE_CONTROLPLANE_OPERATOR_TRUST_CALLS_H_
 #define BYRNIE_CONTROLPLANE_OPERATOR_TRUST_CALLS_H_
 
+#include <set>
 #include <string>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "byrnie/operator/v1/trust.pb.h"
 #include "common/base/clock.h"
 #include "controlplane/audit/issuance_log.h"
+#include "controlplane/explain/mesh_view.h"
 #include "controlplane/trust/trust_keeper.h"
 
 namespace byrnie {
@@ -34,6 +38,12 @@ class TrustCalls {
   absl::Status RevokeCertificate(const std::string& by,
                                  const byrnie::operator_::v1::RevokeCertificateRequest& request,
                                  byrnie::operator_::v1::RevokeCertificateResponse* response) const;
+
+  // By SPIFFE ID, the newest certificate that was issued by any control plane of the store and has
+  // not ended. Errors as the log.
+  absl::StatusOr<absl::flat_hash_map<std::string, IssuedCertificate>> NewestIssued() const;
+  // Serials of certificates that are revoked and have not ended.
+  std::set<std::string> RevokedSerials() const;
 
  private:
   absl::Status Rotate(const RootRotation::Request& request,

@@ -1,6 +1,7 @@
 #include "controlplane/trust/shared_fleet.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -62,6 +63,17 @@ void SharedFleet::Leave() {
     logger_->Warning("others may wait for this control plane when they rotate the root",
                      {{"error", removed.message()}});
   }
+}
+
+absl::StatusOr<std::vector<std::string>> SharedFleet::Others(absl::Time now) {
+  ASSIGN_OR_RETURN(const std::vector<FleetReport> all, reports_.List());
+  std::set<std::string> names;
+  for (const FleetReport& report : all) {
+    if (report.instance != options_.instance && report.written_at + kSilent >= now) {
+      names.insert(report.name);
+    }
+  }
+  return std::vector<std::string>(names.begin(), names.end());
 }
 
 void SharedFleet::Follow(const RotationStanding& standing, absl::Time now) {

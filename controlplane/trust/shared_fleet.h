@@ -8,6 +8,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
@@ -61,6 +62,10 @@ class SharedFleet final : public FleetSource {
   absl::Status Join(const RotationStanding& standing);
   // Takes itself back, after the last agent was served.
   void Leave();
+
+  // The names of the others that were heard of within kSilent, sorted: agents may be connected to
+  // them. Errors as the store.
+  absl::StatusOr<std::vector<std::string>> Others(absl::Time now);
 
   FleetView View(const RotationStanding& standing, absl::Time now) override;
   void Follow(const RotationStanding& standing, absl::Time now) override;

@@ -231,6 +231,16 @@ TEST_F(SharedFleetTest, OneThatIsSilentIsWaitedForUntilAllItMayHaveIssuedHasEnde
   EXPECT_THAT(View(a_.get()).control_planes, IsEmpty());
 }
 
+TEST_F(SharedFleetTest, OthersAreThoseThatWereHeardOfLately) {
+  Distribute({a_.get(), b_.get()});
+  EXPECT_THAT(*a_->fleet()->Others(clock_.WallNow()), ElementsAre("b"));
+  EXPECT_THAT(*b_->fleet()->Others(clock_.WallNow()), ElementsAre("a"));
+  EXPECT_THAT(*a_->fleet()->Others(clock_.WallNow() + SharedFleet::kSilent + absl::Seconds(1)),
+              IsEmpty());
+  b_->fleet()->Leave();
+  EXPECT_THAT(*a_->fleet()->Others(clock_.WallNow()), IsEmpty());
+}
+
 TEST_F(SharedFleetTest, OneThatEndsCleanlyIsNotWaitedFor) {
   Distribute({a_.get()});
   b_->fleet()->Leave();
