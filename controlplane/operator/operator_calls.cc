@@ -70,6 +70,18 @@ absl::Status RequireTrust(const TrustCalls* trust) {
   return absl::UnimplementedError("this control plane has no authority of its own to ask");
 }
 
+// For the audit log: who was not waited for answers for what breaks then, and a dry run for
+// nothing.
+template <typename Request>
+std::string RotationTarget(const std::string& move, const Request& request) {
+  constexpr size_t kMaxTarget = 4096;
+  std::string target = absl::StrCat(move.substr(0, 64), request.dry_run() ? ", dry run" : "");
+  for (const std::string& agent : request.exclude()) absl::StrAppend(&target, ", without ", agent);
+  if (target.size() <= kMaxTarget) return target;
+  return absl::StrCat(target.substr(0, kMaxTarget), "... (", request.exclude_size(),
+                      " are excluded)");
+}
+
 absl::StatusOr<absl::optional<absl::Duration>> ReadTtl(bool given,
                                                        const google::protobuf::Duration& ttl) {
   if (!given) return absl::optional<absl::Duration>();
@@ -403,7 +415,7 @@ absl::Status OperatorCalls::GetTrust(OperatorCall*, const v1::GetTrustRequest& r
 absl::Status OperatorCalls::RotateTrust(OperatorCall* call, const v1::RotateTrustRequest& request,
                                         v1::Trust* response) const {
   RETURN_IF_ERROR(RequireTrust(s_.trust));
-  call->target = request.move().substr(0, 64);
+  call->target = RotationTarget(request.move().empty() ? "all" : request.move(), request);
   return s_.trust->RotateTrust(call->caller.name, request, response);
 }
 
@@ -411,7 +423,7 @@ absl::Status OperatorCalls::RollbackTrust(OperatorCall* call,
                                           const v1::RollbackTrustRequest& request,
                                           v1::Trust* response) const {
   RETURN_IF_ERROR(RequireTrust(s_.trust));
-  call->target = "rollback";
+  call->target = RotationTarget("rollback", request);
   return s_.trust->RollbackTrust(call->caller.name, request, response);
 }
 

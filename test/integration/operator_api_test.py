@@ -172,6 +172,8 @@ class OperatorApiTest(unittest.TestCase):
         record = self.plane.audit(rpc="DeletePolicy", who="viewer-1")[-1]
         self.assertEqual((record["role"], record["outcome"]), ("viewer", DENIED))
         self.assert_code(UNAUTHENTICATED, "GetStatus", token="wrong")
+        self.plane.call("RotateTrust", dry_run=True)
+        self.assertTrue(self.plane.audit(rpc="RotateTrust", target="all, dry run"))
         record = self.plane.audit(rpc="GetStatus", outcome=UNAUTHENTICATED)[-1]
         self.assertEqual((record["who"], record["role"]), ("", "none"))
         self.plane.call("DeletePolicy", name="demo/audited")
