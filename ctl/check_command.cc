@@ -1,5 +1,6 @@
 // check and bug-report: everything the control plane knows.
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/json_writer.h"
@@ -124,24 +126,151 @@ std::string Lines(const std::vector<Message>& messages) {
 constexpr absl::string_view kPages[] = {"/",         "/certs",   "/config_dump",   "/connections",
                                         "/recorder", "/bundles", "/healthz/ready", "/metrics"};
 
-absl::Status AddPods(TarFile* tar) {
+// Issuances of a report: certificates that may be in use, and no more than anybody looks at.
+constexpr absl::Duration kIssuancesOf = absl::Hours(2);
+constexpr size_t kMaxIssuances = 10000;
+
+// A report as it is put together from what can be had.
+class BugReport {
+ public:
+  explicit BugReport(absl::Time now) : tar_("byrnie-bug-report", now) {}
+
+  void Add(absl::string_view file, absl::string_view content) { tar_.Add(file, content); }
+  void Miss(absl::string_view file, absl::string_view why) {
+    absl::StrAppend(&missing_, file, ": ", why, "\n");
+  }
+  // What the control plane says. When nobody answers, nobody is asked again: each call would take
+  // its whole time.
+  void Ask(absl::string_view file, const std::function<absl::StatusOr<std::string>()>& get) {
+    if (!unreachable_.ok()) return Miss(file, unreachable_.message());
+    const absl::StatusOr<std::string> content = get();
+    if (content.ok()) return Add(file, *content);
+    if (OperatorClient::IsUnreachable(content.status())) unreachable_ = content.status();
+    Miss(file, content.status().message());
+  }
+
+  // One line each.
+  const std::string& missing() const { return missing_; }
+  std::string Finish() && {
+    if (!missing_.empty()) tar_.Add("missing.txt", missing_);
+    return std::move(tar_).Finish();
+  }
+
+ private:
+  TarFile tar_;
+  std::string missing_;
+  absl::Status unreachable_ = absl::OkStatus();
+};
+
+template <typename Request, typename Response, typename Element>
+absl::StatusOr<std::string> ListText(
+    OperatorClient* client,
+    grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+    google::protobuf::RepeatedPtrField<Element>* (Response::*elements)()) {
+  Request request;
+  request.set_page_size(1000);
+  ASSIGN_OR_RETURN(const std::vector<Element> list, client->ListAll(method, request, elements));
+  return Lines(list);
+}
+
+absl::StatusOr<std::string> IssuancesText(OperatorClient* client, absl::Time now) {
+  v1::ListIssuancesRequest request;
+  request.set_page_size(1000);
+  request.mutable_since()->set_seconds(absl::ToUnixSeconds(now - kIssuancesOf));
+  std::string text;
+  size_t count = 0;
+  do {
+    ASSIGN_OR_RETURN(const v1::ListIssuancesResponse page,
+                     client->Call(&Stub::ListIssuances, request));
+    for (const v1::Issuance& issuance : page.issuances()) {
+      absl::StrAppend(&text, MessageJson(issuance));
+    }
+    count += static_cast<size_t>(page.issuances_size());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty() && count < kMaxIssuances);
+  if (!request.page_token().empty()) absl::StrAppend(&text, "there are more\n");
+  return text;
+}
+
+absl::StatusOr<std::string> EventsText(OperatorClient* client) {
+  std::string events;
+  RETURN_IF_ERROR(client->WatchEvents(v1::WatchEventsRequest(),
+                                      [&events](const v1::WatchEventsResponse& response) {
+                                        absl::StrAppend(&events, MessageJson(response));
+                                        return true;
+                                      }));
+  return events;
+}
+
+void AddControlPlane(OperatorClient* client, absl::Time now, BugReport* report) {
+  report->Ask("status.json", [client]() -> absl::StatusOr<std::string> {
+    ASSIGN_OR_RETURN(const v1::GetStatusResponse status,
+                     client->Call(&Stub::GetStatus, v1::GetStatusRequest()));
+    return MessageJson(status);
+  });
+  report->Ask("workloads.json", [client] {
+    return ListText(client, &Stub::ListWorkloads, &v1::ListWorkloadsResponse::mutable_workloads);
+  });
+  report->Ask("services.json", [client] {
+    return ListText(client, &Stub::ListServices, &v1::ListServicesResponse::mutable_services);
+  });
+  report->Ask("agents.json", [client] {
+    return ListText(client, &Stub::ListAgents, &v1::ListAgentsResponse::mutable_agents);
+  });
+  report->Ask("policies.json", [client] {
+    return ListText(client, &Stub::ListPolicies, &v1::ListPoliciesResponse::mutable_policies);
+  });
+  report->Ask("flows.json", [client] {
+    return ListText(client, &Stub::ListFlows, &v1::ListFlowsResponse::mutable_flows);
+  });
+  report->Ask("trust.json", [client]() -> absl::StatusOr<std::string> {
+    ASSIGN_OR_RETURN(const v1::Trust trust, client->Call(&Stub::GetTrust, v1::GetTrustRequest()));
+    return MessageJson(trust);
+  });
+  report->Ask("issuances.json", [client, now] { return IssuancesText(client, now); });
+  report->Ask("events.json", [client] { return EventsText(client); });
+  report->Ask("check.txt", [client]() -> absl::StatusOr<std::string> {
+    MeshState state;
+    std::vector<v1::Policy> policies;
+    RETURN_IF_ERROR(Gather(client, &state, &policies));
+    return ChecksText(CheckMesh(state));
+  });
+}
+
+struct PodPages {
+  std::string name;
+  SocketAddress address;
+};
+
+// --pods.
+absl::StatusOr<std::vector<PodPages>> ReadPods() {
+  std::vector<PodPages> pods;
   for (absl::string_view pod : absl::StrSplit(absl::GetFlag(FLAGS_pods), ',', absl::SkipEmpty())) {
     const std::pair<std::string, std::string> parts = absl::StrSplit(pod, absl::MaxSplits('=', 1));
     const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(parts.second);
     if (parts.first.empty() || parts.first.find('/') != std::string::npos || !address.ok()) {
       return InFlag("pods", absl::StrCat("\"", pod, "\" is not NAME=IP:PORT"));
     }
-    for (const absl::string_view path : kPages) {
-      const absl::StatusOr<HttpPage> page = HttpGet(*address, path, absl::Seconds(2));
-      // A proxy has not the pages of an agent, nor the other way round.
-      if (page.ok() && page->status == 404) continue;
-      const std::string name =
-          path == "/" ? "index.html" : std::string(absl::StripPrefix(path, "/"));
-      tar->Add(absl::StrCat("pods/", parts.first, "/", name),
-               page.ok() ? page->body : absl::StrCat(page.status().message(), "\n"));
+    pods.push_back({parts.first, *address});
+  }
+  return pods;
+}
+
+void AddPod(const PodPages& pod, BugReport* report) {
+  for (const absl::string_view path : kPages) {
+    const absl::StatusOr<HttpPage> page = HttpGet(pod.address, path, absl::Seconds(2));
+    // A proxy has not the pages of an agent, nor the other way round.
+    if (page.ok() && page->status == 404) continue;
+    const std::string file = absl::StrCat(
+        "pods/", pod.name, "/", path == "/" ? "index.html" : absl::StripPrefix(path, "/"));
+    if (page.ok()) {
+      report->Add(file, page->body);
+    } else {
+      report->Miss(file, page.status().message());
+      // The other pages are not there either, and would be waited for.
+      return;
     }
   }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -159,33 +288,21 @@ int RunCheck(const CommandContext& context) {
 int RunBugReport(const CommandContext& context) {
   std::string path = absl::GetFlag(FLAGS_file);
   if (path.empty()) path = "byrnie-bug-report.tar";
-  MeshState state;
-  std::vector<v1::Policy> policies;
-  const absl::Status gathered = Gather(context.client, &state, &policies);
-  if (!gathered.ok()) return Failed(gathered);
-  TarFile tar("byrnie-bug-report", context.now);
-  tar.Add("byrniectl.txt",
-          absl::StrCat("byrniectl ", kRelease, "\ncontrol plane at ", context.control_plane, "\n"));
-  tar.Add("status.json", MessageJson(state.status));
-  tar.Add("workloads.json", Lines(state.workloads));
-  tar.Add("services.json", Lines(state.services));
-  tar.Add("agents.json", Lines(state.agents));
-  tar.Add("policies.json", Lines(policies));
-  tar.Add("check.txt", ChecksText(CheckMesh(state)));
-  std::string events;
-  const absl::Status watched = context.client->WatchEvents(
-      v1::WatchEventsRequest(), [&events](const v1::WatchEventsResponse& response) {
-        absl::StrAppend(&events, MessageJson(response));
-        return true;
-      });
-  tar.Add("events.json", watched.ok() ? events : absl::StrCat(events, watched.message(), "\n"));
-  const absl::Status pods = AddPods(&tar);
-  if (!pods.ok()) return BadUsage(pods);
+  const absl::StatusOr<std::vector<PodPages>> pods = ReadPods();
+  if (!pods.ok()) return BadUsage(pods.status());
+  BugReport report(context.now);
+  report.Add("byrniectl.txt", absl::StrCat("byrniectl ", kRelease, "\ncontrol plane at ",
+                                           context.control_plane, "\n"));
+  AddControlPlane(context.client, context.now, &report);
+  for (const PodPages& pod : *pods) AddPod(pod, &report);
+  const std::string missing = report.missing();
   // For whoever made it alone: it says who talks to whom.
-  const absl::Status written = WriteFileAtomically(path, std::move(tar).Finish(), 0600);
+  const absl::Status written = WriteFileAtomically(path, std::move(report).Finish(), 0600);
   if (!written.ok()) return BadUsage(InFlag("file", written.message()));
   Print(absl::StrCat(path, "\n"));
-  return kDone;
+  if (missing.empty()) return kDone;
+  Note(absl::StrCat("byrniectl: the report lacks\n", missing));
+  return kIncomplete;
 }
 
 }  // namespace byrnie

@@ -152,9 +152,13 @@ constexpr Command kCommands[] = {
     {"proxy drain", "", "tells a proxy to end, as SIGTERM does", "", kAdmin, 0, 0, false,
      RunProxyDrain},
     {"bug-report", "", "a tar file with all that helps, and nothing secret",
-     "Status, agents, registry, policies, events, check, and of each of --pods its pages. Written "
-     "to\n"
-     "--file, byrnie-bug-report.tar unless told otherwise.",
+     "Status, agents, registry, policies, flows, trust, issuances of two hours, events, check, and "
+     "of\n"
+     "each of --pods its pages, metrics among them; the control plane's own are on its admin "
+     "port,\n"
+     "15014. Written to --file, byrnie-bug-report.tar unless told otherwise. What cannot be had "
+     "is\n"
+     "named in it and on stderr, and it ends with 6 then.",
      kBugReport, 0, 0, true, RunBugReport},
     {"verify", "CHAIN...", "what the mesh would make of certificates, without talking to it", "",
      kVerify, 1, 1000, false, RunVerify},

@@ -265,12 +265,25 @@ class CtlTest(unittest.TestCase):
             names = [os.path.relpath(member.name, "byrnie-bug-report") for member in tar]
             contents = {member.name: tar.extractfile(member).read().decode() for member in tar.getmembers()}
         for name in ("status.json", "workloads.json", "services.json", "agents.json", "policies.json", "check.txt", "events.json",
+                     "flows.json", "trust.json", "issuances.json",
                      "byrniectl.txt", "pods/plane/metrics", "pods/plane/index.html"):
             self.assertIn(name, names)
         for name, content in contents.items():
             for secret in secrets:
                 self.assertNotIn(secret, content, name)
         self.assertIn(WORKLOAD, contents["byrnie-bug-report/events.json"])
+
+    def test_a_bug_report_without_the_control_plane_has_the_rest(self):
+        path = self.plane.path("rest.tar")
+        done = self.plane.ctl("bug-report", f"--file={path}", f"--pods=plane=127.0.0.1:{self.plane.admin_port}", check=False,
+                              environment={"BYRNIE_CONTROL_PLANE": "127.0.0.1:1"})
+        self.assertEqual(done.returncode, 6, done.stderr)
+        self.assertIn("status.json", done.stderr)
+        with tarfile.open(path) as tar:
+            names = [os.path.relpath(name, "byrnie-bug-report") for name in tar.getnames()]
+        self.assertIn("missing.txt", names)
+        self.assertIn("pods/plane/metrics", names)
+        self.assertNotIn("status.json", names)
 
     def test_nothing_speaks_to_the_terminal(self):
         self.fails(1, "workloads", "get", "\x1b[31mred")
