@@ -129,6 +129,16 @@ TEST_F(ExplainTest, WhatTheLogDoesNotHaveNobodyHasIssued) {
   EXPECT_THAT(FirstFailed(), HasSubstr("destination-certificate: no certificate of"));
 }
 
+TEST_F(ExplainTest, WhatWasIssuedLastCountsNotWhatLastsLongest) {
+  // The agent that had the longer one is gone, like the one after it.
+  agents_[1].connected = false;
+  newest_issued_ = [this](const SpiffeId&) {
+    return absl::optional<IssuedCertificate>(
+        IssuedCertificate{"03", clock_.WallNow() - absl::Seconds(4)});
+  };
+  EXPECT_THAT(FirstFailed(), HasSubstr("ended 4s ago"));
+}
+
 TEST_F(ExplainTest, ALogThatCannotBeReadIsNoFailure) {
   agents_.pop_back();
   others_ = {"b"};

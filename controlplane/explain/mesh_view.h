@@ -37,9 +37,9 @@ struct MeshFacts {
   std::vector<AgentTable::Agent> agents;
   // Others that share the store: an agent that is not connected here may be connected there.
   std::vector<std::string> other_control_planes;
-  // By SPIFFE ID, the newest certificate of each that the log of issuances has and that has not
-  // ended, whichever control plane issued it. Asked for where `agents` do not say; an error: the
-  // log cannot be read now. Null: there is no log.
+  // The certificate of a SPIFFE ID that was issued last, whichever control plane did, as the log of
+  // issuances has it; absent: none of late. Asked for where `agents` do not say; an error: the log
+  // cannot be read now. Null: there is no log.
   std::function<absl::StatusOr<absl::optional<IssuedCertificate>>(const SpiffeId&)> newest_issued;
   // Serials of certificates that are revoked.
   std::set<std::string> revoked;

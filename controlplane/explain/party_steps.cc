@@ -46,22 +46,19 @@ std::string OthersOf(const MeshView& view) {
   return absl::StrJoin(view.facts().other_control_planes, ", ");
 }
 
-// The newest certificate known of a party: its agent's, or, where that is not connected here, what
-// any control plane has issued since. Errors as the log.
+// The certificate a party has: what its agent shows, or, where that is not connected here, what any
+// control plane issued last. Errors as the log.
 absl::StatusOr<absl::optional<IssuedCertificate>> NewestOf(
     const MeshView& view, const Party& party, const absl::optional<AgentTable::Agent>& agent) {
-  absl::optional<IssuedCertificate> newest;
+  absl::optional<IssuedCertificate> shown;
   if (agent.has_value() && agent->certificate_not_after.has_value()) {
-    newest = IssuedCertificate{agent->certificate_serial, *agent->certificate_not_after};
+    shown = IssuedCertificate{agent->certificate_serial, *agent->certificate_not_after};
+    if (agent->connected) return shown;
   }
-  const bool here = agent.has_value() && agent->connected;
-  const bool valid = newest.has_value() && newest->not_after > view.facts().now;
-  if ((here && valid) || view.facts().newest_issued == nullptr) return newest;
-  ASSIGN_OR_RETURN(const absl::optional<IssuedCertificate> issued,
+  if (view.facts().newest_issued == nullptr) return shown;
+  ASSIGN_OR_RETURN(absl::optional<IssuedCertificate> issued,
                    view.facts().newest_issued(*party.proven));
-  if (!issued.has_value()) return newest;
-  if (!newest.has_value() || issued->not_after > newest->not_after) return issued;
-  return newest;
+  return issued.has_value() ? issued : shown;
 }
 
 ExplainStep CertificateStep(const MeshView& view, const Party& party,
@@ -82,7 +79,7 @@ ExplainStep CertificateStep(const MeshView& view, const Party& party,
     step.reason = absl::StrCat("no certificate of ", party.proven->text(),
                                " was issued or shown since the control plane started");
     if (view.facts().newest_issued != nullptr) {
-      absl::StrAppend(&step.reason, ", and the log has none that is valid");
+      absl::StrAppend(&step.reason, ", and the log has none of late");
     }
     step.remedy =
         "start the pod's agent with a join token for that identity (byrniectl token create); its "

@@ -151,14 +151,12 @@ absl::Status TrustCalls::ListIssuances(const v1::ListIssuancesRequest& request,
 
 absl::StatusOr<absl::flat_hash_map<std::string, IssuedCertificate>> TrustCalls::NewestIssued()
     const {
-  const absl::Time now = clock_->WallNow();
   absl::flat_hash_map<std::string, IssuedCertificate> newest;
-  RETURN_IF_ERROR(
-      log_->ForEachSince(now - 2 * workload_ttl_, [&newest, now](const IssuanceRecord& record) {
-        if (!record.audience.empty() || record.not_after <= now) return;
-        IssuedCertificate& known = newest[record.identity];
-        if (record.not_after >= known.not_after) known = {record.serial, record.not_after};
-      }));
+  RETURN_IF_ERROR(log_->ForEachSince(clock_->WallNow() - 2 * workload_ttl_,
+                                     [&newest](const IssuanceRecord& record) {
+                                       if (!record.audience.empty()) return;
+                                       newest[record.identity] = {record.serial, record.not_after};
+                                     }));
   return newest;
 }
 

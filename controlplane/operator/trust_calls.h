@@ -39,8 +39,8 @@ class TrustCalls {
                                  const byrnie::operator_::v1::RevokeCertificateRequest& request,
                                  byrnie::operator_::v1::RevokeCertificateResponse* response) const;
 
-  // By SPIFFE ID, the newest certificate that was issued by any control plane of the store and has
-  // not ended. Errors as the log.
+  // By SPIFFE ID, the certificate that was issued last by any control plane of the store, of the
+  // time of two lives. Errors as the log.
   absl::StatusOr<absl::flat_hash_map<std::string, IssuedCertificate>> NewestIssued() const;
   // Serials of certificates that are revoked and have not ended.
   std::set<std::string> RevokedSerials() const;

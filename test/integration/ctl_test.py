@@ -191,8 +191,10 @@ class CtlTest(unittest.TestCase):
 
     def test_explain(self):
         self.assertIn("it fails at source", self.fails(1, "explain", "demo/nobody", "demo/web:80"))
+        # The log knows the certificate of whose agent was never here.
+        self.plane.issue(WORKLOAD)
         answer = json.loads(self.plane.ctl("explain", "10.0.0.1", "demo/web:80", "-o", "json", check=False).stdout)
-        self.assertEqual(answer["first_failed"], "source-certificate")
+        self.assertEqual(answer["first_failed"], "source-agent")
         self.assertIn("DESTINATION:PORT", self.fails(2, "explain", "10.0.0.1", "demo/web"))
 
     def test_exit_codes(self):
