@@ -39,15 +39,23 @@ std::string InboundChains(const RedirectMatches& m) {
   const std::string ports = m.include_inbound_ports.empty()
                                 ? "meta l4proto tcp"
                                 : absl::StrCat("tcp dport ", m.include_inbound_ports.ToNft());
-  // Where nobody listens on the proxy's port the statement does nothing, nor is the mark set.
-  const std::string take = m.tproxy ? absl::StrCat("tproxy to :", m.inbound_port, " ",
-                                                   SetToProxy("meta mark"), " accept")
-                                    : absl::StrCat("redirect to :", m.inbound_port);
+  const std::string local = absl::StrCat("fib daddr type local ", ports, " ");
   Rules taken;
-  // Taken, it would arrive with the proxy's socket, which the guard lets in; as it is, it is
-  // refused.
-  if (m.tproxy) taken.push_back(absl::StrCat("tcp dport ", m.inbound_port, " return"));
-  taken.push_back(absl::StrCat("fib daddr type local ", ports, " ", take));
+  if (m.tproxy) {
+    // Taken, it would arrive with the proxy's socket, which the guard lets in; as it is, it is
+    // refused.
+    taken.push_back(absl::StrCat("tcp dport ", m.inbound_port, " return"));
+    // Where nobody listens on the proxy's port the statement does nothing, nor is the mark set.
+    taken.push_back(absl::StrCat(local, "tproxy to :", m.inbound_port, " ", SetToProxy("meta mark"),
+                                 " accept"));
+  } else {
+    // Another port of the same address. "redirect" goes to the first address of the interface that
+    // the packet came by, and drops the packet where that has none of its family.
+    for (absl::string_view family : {"ip", "ip6"}) {
+      taken.push_back(
+          absl::StrCat(local, "dnat ", family, " to ", family, " daddr:", m.inbound_port));
+    }
+  }
   return absl::StrCat(BaseChain("inbound",
                                 m.tproxy ? "filter hook prerouting priority -150"
                                          : "nat hook prerouting priority -100",

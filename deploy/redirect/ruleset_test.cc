@@ -31,7 +31,9 @@ std::string ErrorOf(const RedirectOptions& options) {
 TEST(RulesetTest, RedirectsBothDirectionsByDefault) {
   const std::string listing = ListingOf({});
   EXPECT_THAT(listing, StartsWith("table inet byrnie {\n"));
-  EXPECT_THAT(listing, HasSubstr("fib daddr type local meta l4proto tcp redirect to :15006\n"));
+  EXPECT_THAT(listing,
+              HasSubstr("\t\tfib daddr type local meta l4proto tcp dnat ip to ip daddr:15006\n"
+                        "\t\tfib daddr type local meta l4proto tcp dnat ip6 to ip6 daddr:15006\n"));
   EXPECT_THAT(listing, HasSubstr("\t\tmeta l4proto tcp redirect to :15001\n"));
 }
 
@@ -218,7 +220,7 @@ TEST(RulesetTest, TakesOnlyWhatIsIncluded) {
   options.include_interfaces = {"net1", "eth0"};
   const std::string listing = ListingOf(options);
   for (const char* rule :
-       {"fib daddr type local tcp dport 8080 redirect to :15006",
+       {"fib daddr type local tcp dport 8080 dnat ip to ip daddr:15006",
         "iifname \"eth0\" tcp dport 8080 goto inbound_refuse",
         "iifname \"net1\" tcp dport { 15001, 15006 } goto inbound_refuse",
         "oifname \"eth0\" tcp dport { 80, 8000-8100 } goto outbound_take",
