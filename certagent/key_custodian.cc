@@ -50,8 +50,24 @@ KeyCustodian::KeyCustodian(EventLoop* loop, MetricRegistry* metrics, const Optio
 void KeyCustodian::Install(const Certificate& leaf, std::shared_ptr<const PrivateKey> key) {
   DCHECK(loop_->InLoopThread());
   CHECK(leaf.MatchesKey(*key));
-  previous_ = std::move(current_);
-  current_ = Held{leaf.FingerprintHex(), leaf.not_before(), leaf.not_after(), std::move(key)};
+  const absl::Duration now = loop_->Now();
+  while (replaced_.size() >= kMaxReplaced ||
+         (!replaced_.empty() && now - replaced_.back().replaced_at > kHandshake)) {
+    replaced_.pop_back();
+  }
+  if (current_.key != nullptr) {
+    current_.replaced_at = now;
+    replaced_.push_front(std::move(current_));
+  }
+  current_ = Held{leaf.FingerprintHex(), leaf.not_before(), leaf.not_after(), std::move(key), {}};
+}
+
+const KeyCustodian::Held* KeyCustodian::Find(absl::string_view leaf_fingerprint_hex) const {
+  if (current_.key != nullptr && current_.fingerprint == leaf_fingerprint_hex) return &current_;
+  for (const Held& replaced : replaced_) {
+    if (replaced.fingerprint == leaf_fingerprint_hex) return &replaced;
+  }
+  return nullptr;
 }
 
 absl::StatusOr<std::string> KeyCustodian::Sign(absl::string_view leaf_fingerprint_hex,
@@ -65,15 +81,10 @@ absl::StatusOr<std::string> KeyCustodian::Sign(absl::string_view leaf_fingerprin
     return Refuse("input", absl::InvalidArgumentError(absl::StrCat(
                                input.size(), " bytes are no TLS 1.3 CertificateVerify input")));
   }
-  const Held* held = nullptr;
-  for (const Held* candidate : {&current_, &previous_}) {
-    if (candidate->key != nullptr && candidate->fingerprint == leaf_fingerprint_hex) {
-      held = candidate;
-    }
-  }
+  const Held* const held = Find(leaf_fingerprint_hex);
   if (held == nullptr) {
     return Refuse("unknown_key",
-                  absl::NotFoundError("the leaf is neither the current nor the previous one"));
+                  absl::NotFoundError("the leaf is neither the current one nor one just replaced"));
   }
   const absl::Time now = loop_->WallNow();
   absl::Status valid = CheckOwnValidity(held->not_before, held->not_after, now);

@@ -2,6 +2,7 @@
 #define BYRNIE_CERTAGENT_KEY_CUSTODIAN_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -16,10 +17,10 @@
 
 namespace byrnie {
 
-// Owns the private keys of the current and the previous leaf and signs with them for the proxy. It
-// signs nothing but TLS 1.3 CertificateVerify input (RFC 8446 section 4.4.3): whoever holds the
-// proxy can prove to be this workload in handshakes as long as it holds the link, and can make
-// nothing that outlives it. Lives on one loop.
+// Owns the private keys of the current leaf and of those just replaced, and signs with them for the
+// proxy. It signs nothing but TLS 1.3 CertificateVerify input (RFC 8446 section 4.4.3): whoever
+// holds the proxy can prove to be this workload in handshakes as long as it holds the link, and can
+// make nothing that outlives it. Lives on one loop.
 class KeyCustodian {
  public:
   struct Options {
@@ -33,14 +34,20 @@ class KeyCustodian {
   KeyCustodian(const KeyCustodian&) = delete;
   KeyCustodian& operator=(const KeyCustodian&) = delete;
 
-  // Makes `leaf` the current one and what was current the previous one, whose handshakes may still
-  // be on their way. The one before is forgotten. `key` is the leaf's.
+  // Handshakes that began with a leaf may still be on their way when it is replaced, and when that
+  // one is, too: a rotation of the root renews twice within seconds. The last one replaced is kept
+  // until the next Install(), those before it as long as a handshake may last, and no more of them
+  // than this.
+  static constexpr absl::Duration kHandshake = absl::Seconds(15);
+  static constexpr size_t kMaxReplaced = 16;
+
+  // Makes `leaf` the current one. `key` is the leaf's.
   void Install(const Certificate& leaf, std::shared_ptr<const PrivateKey> key);
 
   // Signs `input` with the key of the leaf whose SHA-256 is `leaf_fingerprint_hex`; returns the DER
   // signature. InvalidArgument: not ecdsa_secp256r1_sha256 (0x0403), or not exactly a
-  // CertificateVerify input of a client or server. NotFound: the leaf is neither the current nor
-  // the previous one. FailedPrecondition: the leaf has expired, or has not begun.
+  // CertificateVerify input of a client or server. NotFound: the leaf is neither the current one
+  // nor one just replaced. FailedPrecondition: the leaf has expired, or has not begun.
   // ResourceExhausted: too many in a short time.
   absl::StatusOr<std::string> Sign(absl::string_view leaf_fingerprint_hex, uint32_t scheme,
                                    absl::string_view input);
@@ -51,7 +58,10 @@ class KeyCustodian {
     absl::Time not_before;
     absl::Time not_after;
     std::shared_ptr<const PrivateKey> key;
+    absl::Duration replaced_at;
   };
+
+  const Held* Find(absl::string_view leaf_fingerprint_hex) const;
 
   absl::Status Refuse(const char* reason, absl::Status why);
   bool TakeFromBudget();
@@ -59,7 +69,7 @@ class KeyCustodian {
   EventLoop* const loop_;  // Not owned.
   const Options options_;
   Held current_;
-  Held previous_;
+  std::deque<Held> replaced_;  // The last one first.
   double budget_;
   absl::Duration budget_at_;
   Counter* signed_;

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/base/status_matchers.h"
 #include "common/crypto/certificate_builder.h"
@@ -106,15 +107,31 @@ TEST_F(KeyCustodianTest, RefusesAnEmptyFingerprintBeforeTheFirstKey) {
               StatusIs(absl::StatusCode::kNotFound));
 }
 
-TEST_F(KeyCustodianTest, ServesTheCurrentAndThePreviousLeafOnly) {
-  Leaf first = NewLeaf(), second = NewLeaf(), third = NewLeaf();
+TEST_F(KeyCustodianTest, ServesHandshakesThatBeganBeforeLeavesWereReplaced) {
+  Leaf first = NewLeaf(), second = NewLeaf(), third = NewLeaf(), fourth = NewLeaf();
   custodian_.Install(*first.certificate, first.key);
   custodian_.Install(*second.certificate, second.key);
-  EXPECT_THAT(Sign(first, 0x0403, Input(kServer, 32)), IsOk());
-  EXPECT_THAT(Sign(second, 0x0403, Input(kServer, 32)), IsOk());
   custodian_.Install(*third.certificate, third.key);
+  for (const Leaf* leaf : {&first, &second, &third}) {
+    EXPECT_THAT(Sign(*leaf, 0x0403, Input(kServer, 32)), IsOk());
+  }
+  // By then no handshake is left of the first two; the third may have been current until now.
+  loop_.AdvanceTime(KeyCustodian::kHandshake + absl::Milliseconds(1));
+  custodian_.Install(*fourth.certificate, fourth.key);
   EXPECT_THAT(Sign(first, 0x0403, Input(kServer, 32)), StatusIs(absl::StatusCode::kNotFound));
-  EXPECT_THAT(Sign(second, 0x0403, Input(kServer, 32)), IsOk());
+  EXPECT_THAT(Sign(second, 0x0403, Input(kServer, 32)), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Sign(third, 0x0403, Input(kServer, 32)), IsOk());
+  EXPECT_THAT(Sign(fourth, 0x0403, Input(kServer, 32)), IsOk());
+}
+
+TEST_F(KeyCustodianTest, KeepsFewLeavesHoweverFastTheyAreReplaced) {
+  std::vector<Leaf> leaves;
+  for (size_t i = 0; i < KeyCustodian::kMaxReplaced + 2; ++i) {
+    leaves.push_back(NewLeaf());
+    custodian_.Install(*leaves.back().certificate, leaves.back().key);
+  }
+  EXPECT_THAT(Sign(leaves[0], 0x0403, Input(kServer, 32)), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Sign(leaves[1], 0x0403, Input(kServer, 32)), IsOk());
 }
 
 TEST_F(KeyCustodianTest, RefusesALeafThatHasExpired) {

@@ -56,7 +56,7 @@ class AgentRestartWithoutCaTest(MeshTestCase):
             self.assert_fails_fast(self.client, self.other_vip, 80, within=12)
             # The certificate is the old agent's, and so was the key.
             wait_until(lambda: [record for record in self.client.access_log(direction="outbound")
-                                if "neither the current nor the previous one" in record.get("detail", "")], 5, "the reason")
+                                if "neither the current one nor one just replaced" in record.get("detail", "")], 5, "the reason")
             self.assertIn("no certificate yet", self.client.agent_admin("/healthz/ready")[1])
             page = self.client.agent_admin("/certs")[1]
             self.assertIn('"state": "none"', page)
