@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/status_macros.h"
 #include "common/crypto/ssl_error.h"
 #include "common/tls/tls_hooks.h"
 #include "openssl/pool.h"
@@ -101,6 +102,29 @@ void ForbidResumption(SSL_CTX* ctx) {
   SSL_CTX_set_early_data_enabled(ctx, 0);
 }
 
+// What both kinds have in common. False: the reason is in BoringSSL's error queue.
+bool Configure(SSL_CTX* ctx, TlsRole role, uint16_t min_version, const std::string* alpn) {
+  // Peers of one identity share their certificate's bytes.
+  bssl::UniquePtr<CRYPTO_BUFFER_POOL> pool(CRYPTO_BUFFER_POOL_new());
+  if (ctx == nullptr || !pool) return false;
+  SSL_CTX_set1_buffer_pool(ctx, pool.get());
+  SSL_CTX_set_custom_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, VerifyPeer);
+  SSL_CTX_set_max_cert_list(ctx, kMaxPeerChainBytes);
+  SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_msg_callback(ctx, WatchMessages);
+  ForbidResumption(ctx);
+  return SSL_CTX_set_min_proto_version(ctx, min_version) &&
+         SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) &&
+         SSL_CTX_set1_group_ids(ctx, kGroups, sizeof(kGroups) / sizeof(kGroups[0])) &&
+         SetAlpn(ctx, role, alpn);
+}
+
+absl::Status CheckAlpn(const std::string& alpn) {
+  if (!alpn.empty() && alpn.size() <= 255) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("ALPN protocol of ", alpn.size(), " bytes; 1 to 255 are possible"));
+}
+
 }  // namespace
 
 TlsContext::~TlsContext() = default;
@@ -109,10 +133,7 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Create(TlsRole rol
                                                                      IdentitySnapshotPtr identity,
                                                                      Signer* signer) {
   CHECK(identity != nullptr && signer != nullptr);
-  if (alpn.empty() || alpn.size() > 255) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("ALPN protocol of ", alpn.size(), " bytes; 1 to 255 are possible"));
-  }
+  RETURN_IF_ERROR(CheckAlpn(alpn));
   std::shared_ptr<TlsContext> context(new TlsContext());
   context->role_ = role;
   context->alpn_ = std::move(alpn);
@@ -121,24 +142,31 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Create(TlsRole rol
   context->leaf_fingerprint_hex_ = context->identity_->leaf().FingerprintHex();
   context->ctx_.reset(SSL_CTX_new(TLS_with_buffers_method()));
   SSL_CTX* const ctx = context->ctx_.get();
-  // Peers of one identity share their certificate's bytes.
-  bssl::UniquePtr<CRYPTO_BUFFER_POOL> pool(CRYPTO_BUFFER_POOL_new());
-  if (ctx == nullptr || !pool) {
-    return SslError(absl::StatusCode::kInternal, "cannot make a TLS context");
-  }
-  SSL_CTX_set1_buffer_pool(ctx, pool.get());
-  SSL_CTX_set_custom_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, VerifyPeer);
-  SSL_CTX_set_max_cert_list(ctx, kMaxPeerChainBytes);
-  SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  SSL_CTX_set_msg_callback(ctx, WatchMessages);
-  ForbidResumption(ctx);
-  if (!SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) ||
-      !SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) ||
-      !SSL_CTX_set1_group_ids(ctx, kGroups, sizeof(kGroups) / sizeof(kGroups[0])) ||
+  if (!Configure(ctx, role, TLS1_3_VERSION, &context->alpn_) ||
       !SSL_CTX_set_signing_algorithm_prefs(ctx, kSignatureSchemes, 1) ||
-      !SetAlpn(ctx, role, &context->alpn_) || !SetChain(ctx, context->identity_->chain())) {
+      !SetChain(ctx, context->identity_->chain())) {
     return SslError(absl::StatusCode::kInternal, absl::StrCat("cannot make a TLS context for ",
                                                               context->identity_->id().text()));
+  }
+  return std::shared_ptr<const TlsContext>(std::move(context));
+}
+
+absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::CreateForNamedServer(
+    std::string alpn, NamedServer server) {
+  RETURN_IF_ERROR(CheckAlpn(alpn));
+  if (server.host.empty()) return absl::InvalidArgumentError("a server without a name to verify");
+  if (server.roots.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("there is no certificate to verify ", server.host, " by"));
+  }
+  std::shared_ptr<TlsContext> context(new TlsContext());
+  context->alpn_ = std::move(alpn);
+  context->server_ = std::move(server);
+  context->ctx_.reset(SSL_CTX_new(TLS_with_buffers_method()));
+  SSL_CTX* const ctx = context->ctx_.get();
+  if (!Configure(ctx, TlsRole::kClient, TLS1_2_VERSION, &context->alpn_) ||
+      !SSL_CTX_set_strict_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20")) {
+    return SslError(absl::StatusCode::kInternal, "cannot make a TLS context");
   }
   return std::shared_ptr<const TlsContext>(std::move(context));
 }

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/identity/identity_snapshot.h"
+#include "common/tls/named_server.h"
 #include "common/tls/signer.h"
 #include "openssl/base.h"
 
@@ -17,6 +18,8 @@ enum class TlsRole { kClient, kServer };
 // always, groups X25519MLKEM768, X25519, P-256, one ALPN protocol, no tickets, no resumption, no
 // early data, chains of at most 16 KiB. Immutable, thread-safe; connections share it and keep it
 // alive.
+//
+// CreateForNamedServer makes another kind, for servers that are none of the mesh's.
 class TlsContext {
  public:
   // `signer` outlives the context and all its connections. InvalidArgument for an ALPN protocol
@@ -24,12 +27,21 @@ class TlsContext {
   static absl::StatusOr<std::shared_ptr<const TlsContext>> Create(TlsRole role, std::string alpn,
                                                                   IdentitySnapshotPtr identity,
                                                                   Signer* signer);
+
+  // Of a client of a server that is known by its host name: it has no identity and shows no
+  // certificate; TLS 1.2 (RFC 5246) is spoken too, with ECDHE and an AEAD; a server that picks no
+  // ALPN protocol is taken. InvalidArgument as Create, and without roots or a name to verify.
+  static absl::StatusOr<std::shared_ptr<const TlsContext>> CreateForNamedServer(std::string alpn,
+                                                                                NamedServer server);
+
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
   ~TlsContext();
 
   TlsRole role() const { return role_; }
   const std::string& alpn() const { return alpn_; }
+  // Null unless CreateForNamedServer made this; then there is no identity and no signer.
+  const NamedServer* named_server() const { return server_.host.empty() ? nullptr : &server_; }
   const IdentitySnapshot& identity() const { return *identity_; }
   const IdentitySnapshotPtr& identity_ptr() const { return identity_; }
   Signer* signer() const { return signer_; }
@@ -43,6 +55,7 @@ class TlsContext {
   TlsRole role_ = TlsRole::kClient;
   std::string alpn_;
   IdentitySnapshotPtr identity_;
+  NamedServer server_;
   std::string leaf_fingerprint_hex_;
   Signer* signer_ = nullptr;  // Not owned.
   bssl::UniquePtr<SSL_CTX> ctx_;

@@ -4,7 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/crypto/ssl_error.h"
+#include "common/net/socket_address.h"
 #include "common/tls/handshake_fault.h"
+#include "common/tls/named_server.h"
 #include "common/tls/peer_alert.h"
 #include "common/tls/tls_stream_impl.h"
 #include "openssl/err.h"
@@ -22,6 +24,12 @@ void TlsStream::Impl::Start() {
   // Takes one reference for both directions.
   BIO* const both = bio.release();
   SSL_set_bio(ssl_.get(), both, both);
+  const NamedServer* const server = context_->named_server();
+  if (server != nullptr && !IpAddress::Parse(server->host).ok() &&
+      !SSL_set_tlsext_host_name(ssl_.get(), server->host.c_str())) {
+    FailHandshake(SslError(absl::StatusCode::kInvalidArgument, "not a host name"));
+    return;
+  }
   SSL_set_shed_handshake_config(ssl_.get(), 1);
   if (context_->role() == TlsRole::kServer) {
     SSL_set_accept_state(ssl_.get());
@@ -110,11 +118,18 @@ ssl_verify_result_t TlsStream::Impl::VerifyPeer(uint8_t* out_alert) {
   unsigned alpn_size = 0;
   SSL_get0_alpn_selected(ssl_.get(), &alpn, &alpn_size);
   const std::string& wanted = context_->alpn();
-  if (alpn_size != wanted.size() || memcmp(alpn, wanted.data(), alpn_size) != 0) {
+  const NamedServer* const server = context_->named_server();
+  const bool agreed = alpn_size == wanted.size() && memcmp(alpn, wanted.data(), alpn_size) == 0;
+  if (!agreed && !(server != nullptr && alpn_size == 0)) {
     handshake_->failure = absl::UnauthenticatedError(
         absl::StrCat("peer does not speak the application protocol \"", wanted, "\""));
     *out_alert = SSL_AD_NO_APPLICATION_PROTOCOL;
     return ssl_verify_invalid;
+  }
+  if (server != nullptr) {
+    handshake_->failure = VerifyNamedServer(SSL_get0_peer_certificates(ssl_.get()), *server,
+                                            loop_->WallNow(), out_alert);
+    return handshake_->failure.ok() ? ssl_verify_ok : ssl_verify_invalid;
   }
   absl::StatusOr<ProvenPeer> proven =
       byrnie::VerifyPeer(SSL_get0_peer_certificates(ssl_.get()), context_->identity(),

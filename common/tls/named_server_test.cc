@@ -1,0 +1,162 @@
+#include "common/tls/named_server.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "common/base/secret_bytes.h"
+#include "common/base/status_matchers.h"
+#include "common/crypto/certificate_builder.h"
+#include "common/tls/testing/tls_pair.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "openssl/bytestring.h"
+#include "openssl/evp.h"
+#include "openssl/ssl.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+
+// The other end is one that asks for no certificate: BoringSSL itself, over the same memory.
+class NamedServerTest : public TlsPairTest, public ByteStream::Observer {
+ protected:
+  static CertificateSpec ServerSpec(absl::Time start) {
+    CertificateSpec spec;
+    spec.common_name = "api";
+    spec.dns_sans = {"kubernetes.default.svc"};
+    spec.not_before = start - absl::Minutes(1);
+    spec.not_after = start + absl::Hours(1);
+    return spec;
+  }
+
+  void Serve(const CertificateSpec& spec, uint16_t max_version = TLS1_3_VERSION) {
+    const TestIdentity identity = ca_.Issue(spec);
+    ctx_.reset(SSL_CTX_new(TLS_method()));
+    ASSERT_TRUE(SSL_CTX_set_max_proto_version(ctx_.get(), max_version));
+    ASSERT_TRUE(SSL_CTX_use_certificate(ctx_.get(), identity.chain.front()->native()));
+    const SecretBytes pkcs8 = identity.key->ToPkcs8();
+    CBS der;
+    CBS_init(&der, pkcs8.span().data(), pkcs8.size());
+    const bssl::UniquePtr<EVP_PKEY> key(EVP_parse_private_key(&der));
+    ASSERT_TRUE(SSL_CTX_use_PrivateKey(ctx_.get(), key.get()));
+    ssl_.reset(SSL_new(ctx_.get()));
+    in_ = BIO_new(BIO_s_mem());
+    out_ = BIO_new(BIO_s_mem());
+    SSL_set_bio(ssl_.get(), in_, out_);
+    SSL_set_accept_state(ssl_.get());
+    transport_ = pair_->TakeB();
+    transport_->SetObserver(this);
+  }
+  ~NamedServerTest() override {
+    if (transport_) transport_->SetObserver(nullptr);
+  }
+
+  void OnReadable() override {
+    uint8_t buffer[16384];
+    IoResult result;
+    do {
+      result = transport_->Read(absl::MakeSpan(buffer));
+      if (result.status == IoStatus::kEof || result.status == IoStatus::kError) break;
+      BIO_write(in_, buffer, static_cast<int>(result.bytes));
+    } while (result.status == IoStatus::kOk);
+    char plain[256];
+    const int read = SSL_read(ssl_.get(), plain, sizeof(plain));
+    if (read > 0) {
+      heard_.append(plain, static_cast<size_t>(read));
+      SSL_write(ssl_.get(), "pong", 4);
+    }
+    OnWritable();
+  }
+  void OnWritable() override {
+    const uint8_t* bytes = nullptr;
+    size_t size = 0;
+    BIO_mem_contents(out_, &bytes, &size);
+    const IoResult result = transport_->Write(absl::MakeConstSpan(bytes, size));
+    std::string taken(result.bytes, '\0');
+    BIO_read(out_, &taken[0], static_cast<int>(result.bytes));
+  }
+
+  void Dial(const std::string& host) {
+    absl::StatusOr<std::shared_ptr<const TlsContext>> context =
+        TlsContext::CreateForNamedServer("http/1.1", NamedServer{host, {ca_.root()}});
+    ASSERT_THAT(context, IsOk());
+    StartClient(*context);
+    client_.Send("ping");
+    loop_.RunUntilIdle();
+  }
+
+  bssl::UniquePtr<SSL_CTX> ctx_;
+  bssl::UniquePtr<SSL> ssl_;
+  BIO* in_ = nullptr;
+  BIO* out_ = nullptr;
+  std::unique_ptr<ByteStream> transport_;
+  std::string heard_;
+};
+
+TEST_F(NamedServerTest, TakesAServerOfThatNameWithoutAlpn) {
+  Serve(ServerSpec(start_));
+  Dial("kubernetes.default.svc");
+  EXPECT_THAT(client_.handshake(), IsOk());
+  EXPECT_EQ(heard_, "ping");
+  EXPECT_EQ(client_.received_, "pong");
+  EXPECT_STREQ(SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name), "kubernetes.default.svc");
+}
+
+TEST_F(NamedServerTest, SpeaksTls12WhereTheServerKnowsNoOther) {
+  Serve(ServerSpec(start_), TLS1_2_VERSION);
+  Dial("kubernetes.default.svc");
+  EXPECT_THAT(client_.handshake(), IsOk());
+  EXPECT_EQ(client_.received_, "pong");
+  EXPECT_EQ(client_.stream_->session().version, "TLSv1.2");
+}
+
+TEST_F(NamedServerTest, RefusesAnotherName) {
+  Serve(ServerSpec(start_));
+  Dial("evil.example");
+  EXPECT_THAT(client_.handshake(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("not for evil.example")));
+  EXPECT_EQ(heard_, "");
+}
+
+TEST_F(NamedServerTest, RefusesAnotherCa) {
+  Serve(ServerSpec(start_));
+  const TestCa other("td", start_);
+  absl::StatusOr<std::shared_ptr<const TlsContext>> context = TlsContext::CreateForNamedServer(
+      "http/1.1", NamedServer{"kubernetes.default.svc", {other.root()}});
+  ASSERT_THAT(context, IsOk());
+  StartClient(*context);
+  client_.Send("ping");
+  loop_.RunUntilIdle();
+  EXPECT_THAT(client_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_EQ(heard_, "");
+}
+
+TEST_F(NamedServerTest, RefusesAnExpiredCertificate) {
+  CertificateSpec spec = ServerSpec(start_);
+  spec.not_after = start_ - absl::Seconds(10);
+  Serve(spec);
+  Dial("kubernetes.default.svc");
+  EXPECT_THAT(client_.handshake(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("expired")));
+}
+
+TEST_F(NamedServerTest, RefusesAClientsCertificate) {
+  CertificateSpec spec = ServerSpec(start_);
+  spec.server_auth = false;
+  Serve(spec);
+  Dial("kubernetes.default.svc");
+  EXPECT_THAT(client_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated));
+}
+
+TEST(NamedServerContextTest, NeedsRootsAndAName) {
+  EXPECT_THAT(TlsContext::CreateForNamedServer("http/1.1", NamedServer{"host", {}}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(TlsContext::CreateForNamedServer("http/1.1", NamedServer{"", {}}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+}  // namespace
+}  // namespace byrnie
