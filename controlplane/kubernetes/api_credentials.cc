@@ -1,0 +1,82 @@
+#include "controlplane/kubernetes/api_credentials.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/base/file.h"
+#include "common/base/status_macros.h"
+#include "common/crypto/certificate.h"
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kMaxCa = 1024 * 1024;
+constexpr size_t kMaxToken = 64 * 1024;
+
+// What may stand in a header field (RFC 6750 section 2.1), without the white space around it.
+absl::StatusOr<SecretBytes> CheckToken(const SecretBytes& text) {
+  const absl::string_view token = absl::StripAsciiWhitespace(text.view());
+  const bool good = !token.empty() && std::all_of(token.begin(), token.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+           absl::string_view("-._~+/=").find(c) != absl::string_view::npos;
+  });
+  if (!good) return absl::InvalidArgumentError("it is empty, or no bearer token");
+  return SecretBytes(
+      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(token.data()), token.size()));
+}
+
+}  // namespace
+
+ApiCredentials::ApiCredentials(ApiServer server, Logger* logger)
+    : server_(std::move(server)), logger_(logger) {}
+
+template <typename Load>
+void ApiCredentials::Follow(const std::string& path, Follower* follower, Load load) {
+  const absl::optional<FileFingerprint> now =
+      path.empty() ? absl::nullopt : TakeFileFingerprint(path);
+  // What failed is tried again: it need not be the file's fault.
+  if (follower->tried && follower->status.ok() && now == follower->seen) return;
+  follower->tried = true;
+  follower->seen = now;
+  const absl::Status before = std::exchange(follower->status, load());
+  if (follower->status.ok() || follower->status == before) return;
+  logger_->Error("what the API server is reached with cannot be read, what was read before stays",
+                 {{"path", path}, {"error", follower->status.message()}});
+}
+
+absl::Status ApiCredentials::LoadContext(const std::string& pem) {
+  ASSIGN_OR_RETURN(std::vector<CertificatePtr> roots, Certificate::ListFromPem(pem));
+  ASSIGN_OR_RETURN(context_, TlsContext::CreateForNamedServer(
+                                 "http/1.1", NamedServer{server_.server_name, std::move(roots)}));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const TlsContext>> ApiCredentials::Context() {
+  Follow(server_.ca_file, &ca_, [this]() -> absl::Status {
+    if (server_.ca_file.empty()) return LoadContext(server_.ca_pem);
+    ASSIGN_OR_RETURN(std::string pem, ReadFile(server_.ca_file, kMaxCa));
+    return LoadContext(pem);
+  });
+  if (context_ == nullptr) return ca_.status;
+  return context_;
+}
+
+absl::StatusOr<absl::string_view> ApiCredentials::Token() {
+  Follow(server_.token_file, &token_follower_, [this]() -> absl::Status {
+    if (server_.token_file.empty()) {
+      ASSIGN_OR_RETURN(token_, CheckToken(server_.token));
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(SecretBytes text, ReadSecretFile(server_.token_file, kMaxToken));
+    ASSIGN_OR_RETURN(token_, CheckToken(text));
+    return absl::OkStatus();
+  });
+  if (token_.empty()) return token_follower_.status;
+  return token_.view();
+}
+
+}  // namespace byrnie

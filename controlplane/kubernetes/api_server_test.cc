@@ -1,0 +1,112 @@
+#include "controlplane/kubernetes/api_server.h"
+
+#include <string>
+
+#include "absl/strings/str_replace.h"
+#include "common/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr char kConfig[] = R"({
+  "kind": "Config", "apiVersion": "v1", "preferences": {}, "current-context": "here",
+  "contexts": [
+    {"name": "there", "context": {"cluster": "b", "user": "b"}},
+    {"name": "here", "context": {"cluster": "a", "user": "a", "namespace": "demo"}}],
+  "clusters": [{"name": "a", "cluster": {
+    "server": "https://api.example:6443", "certificate-authority-data": "UEVN"}}],
+  "users": [{"name": "a", "user": {"token": "s3cret"}}]})";
+
+absl::StatusOr<ApiServer> Parse(absl::string_view from, absl::string_view to) {
+  return ParseKubeconfig(absl::StrReplaceAll(kConfig, {{from, to}}), "/etc/kube");
+}
+
+TEST(KubeconfigTest, TakesTheCurrentContext) {
+  ASSERT_OK_AND_ASSIGN(ApiServer server, ParseKubeconfig(kConfig, ""));
+  EXPECT_EQ(server.host, "api.example");
+  EXPECT_EQ(server.port, 6443);
+  EXPECT_EQ(server.server_name, "api.example");
+  EXPECT_EQ(server.ca_pem, "PEM");
+  EXPECT_EQ(server.token.view(), "s3cret");
+  EXPECT_EQ(server.Authority(), "api.example:6443");
+}
+
+TEST(KubeconfigTest, TakesFilesBesideIt) {
+  ASSERT_OK_AND_ASSIGN(ApiServer server,
+                       Parse(R"("certificate-authority-data": "UEVN")",
+                             R"("certificate-authority": "ca.pem", "tls-server-name": "kube")"));
+  EXPECT_EQ(server.ca_file, "/etc/kube/ca.pem");
+  EXPECT_EQ(server.server_name, "kube");
+  ASSERT_OK_AND_ASSIGN(
+      server, Parse(R"("token": "s3cret")", R"("token": "s3cret", "tokenFile": "/run/token")"));
+  EXPECT_EQ(server.token_file, "/run/token");
+  EXPECT_TRUE(server.token.empty());
+}
+
+TEST(KubeconfigTest, TakesAddressesAndDefaultPorts) {
+  ASSERT_OK_AND_ASSIGN(ApiServer server, Parse("https://api.example:6443", "https://[fd00::1]/"));
+  EXPECT_EQ(server.host, "fd00::1");
+  EXPECT_EQ(server.port, 443);
+  EXPECT_EQ(server.Authority(), "[fd00::1]:443");
+}
+
+TEST(KubeconfigTest, RefusesWhatItWouldHaveToIgnore) {
+  const struct {
+    const char* from;
+    const char* to;
+    const char* message;
+  } kCases[] = {
+      {"https://api", "http://api", "is not https"},
+      {"https://api.example:6443", "https://api.example:0", "no port"},
+      {"https://api.example:6443", "https://user@api.example", "is not https"},
+      {"https://api.example:6443", "https://api.example/clusters/c1", "is not https"},
+      {R"("server")", R"("insecure-skip-tls-verify": true, "server")", "is not taken"},
+      {R"("server")", R"("proxy-url": "http://p", "server")", "proxy-url"},
+      {R"("certificate-authority-data": "UEVN")", R"("tls-server-name": "x")",
+       "no certificate-authority"},
+      {"UEVN", "?", "not base64"},
+      {R"("token": "s3cret")", R"("client-certificate-data": "x")", "client-certificate-data"},
+      {R"("token": "s3cret")", R"("exec": {"command": "x"})", "exec is not taken"},
+      {R"("token": "s3cret")", R"("as": "admin", "token": "s3cret")", "as"},
+      {R"("token": "s3cret")", "", "neither token nor tokenFile"},
+      {R"("current-context": "here")", R"("current-context": "nowhere")", "nowhere"},
+      {R"("current-context": "here")", R"("current-context": "there")", "\"b\""},
+  };
+  for (const auto& test : kCases) {
+    EXPECT_THAT(Parse(test.from, test.to),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr(test.message), Not(HasSubstr("s3cret")))))
+        << test.to;
+  }
+}
+
+TEST(KubeconfigTest, SaysHowToMakeJsonAndQuotesNothing) {
+  EXPECT_THAT(ParseKubeconfig("apiVersion: v1\ntoken: s3cret\n", ""),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("kubectl config view"), Not(HasSubstr("s3cret")))));
+}
+
+TEST(InClusterTest, TakesTheServiceAccountsFiles) {
+  const auto environment = [](absl::string_view name) -> std::string {
+    return name == "KUBERNETES_SERVICE_HOST" ? "10.96.0.1" : "443";
+  };
+  ASSERT_OK_AND_ASSIGN(ApiServer server, InClusterApiServer(environment, "/sa"));
+  EXPECT_EQ(server.Authority(), "10.96.0.1:443");
+  EXPECT_EQ(server.server_name, "10.96.0.1");
+  EXPECT_EQ(server.ca_file, "/sa/ca.crt");
+  EXPECT_EQ(server.token_file, "/sa/token");
+}
+
+TEST(InClusterTest, SaysThatThisIsNoPod) {
+  EXPECT_THAT(InClusterApiServer([](absl::string_view) { return std::string(); }),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no pod")));
+}
+
+}  // namespace
+}  // namespace byrnie
