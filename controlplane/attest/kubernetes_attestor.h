@@ -1,0 +1,98 @@
+#ifndef BYRNIE_CONTROLPLANE_ATTEST_KUBERNETES_ATTESTOR_H_
+#define BYRNIE_CONTROLPLANE_ATTEST_KUBERNETES_ATTESTOR_H_
+
+#include <cstddef>
+#include <functional>
+#include <list>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/attest/attestor.h"
+#include "controlplane/attest/token_review.h"
+
+namespace byrnie {
+
+// Takes the tokens that kubelets project into pods, as the API server's TokenReview judges them: of
+// our audience, which its answer must name, and bound to a pod. A token without a pod is refused:
+// whoever may make tokens of an account could be anywhere, and it outlives every pod.
+//
+// Verdicts are remembered for a short while, so that an agent that comes again does not cost
+// another review, and so that a bad one cannot have us ask again and again; a token of a pod that
+// is known to be gone is not taken from memory.
+//
+// While the API server cannot be asked, `fallback` judges, which knows the keys alone: a token is
+// taken until it expires, unless its pod is known to be gone. Thread-safe; the pointers outlive it.
+class KubernetesAttestor final : public Attestor {
+ public:
+  // A longer token is not looked at.
+  static constexpr size_t kMaxSize = 16 * 1024;
+
+  // What is known of the pod of that uid, from elsewhere.
+  enum class PodState { kUnknown, kHere, kGone };
+  struct Options {
+    std::string trust_domain;
+    // One of them at least is in the token.
+    std::vector<std::string> audiences;
+    absl::Duration remember_good = absl::Seconds(30);
+    absl::Duration remember_bad = absl::Seconds(10);
+    size_t max_remembered = 20000;
+    // Reviews that may wait for the API server at the same time; more are Unavailable at once.
+    int max_waiting = 16;
+    // How long one waits at most.
+    absl::Duration patience = absl::Seconds(5);
+    // Thread-safe. Empty: nothing is known.
+    std::function<PodState(absl::string_view uid)> pod_state;
+  };
+
+  // `fallback` may be null: then nothing is taken while the API server is away.
+  KubernetesAttestor(Options options, TokenReviewer* reviewer, Attestor* fallback,
+                     const Clock* clock, MetricRegistry* metrics);
+
+  absl::string_view name() const override { return "kubernetes"; }
+  // NotFound: no token of a service account.
+  absl::StatusOr<Claim> Check(absl::string_view credential, absl::Time deadline) override;
+  absl::Status Redeem(const Claim&) override { return absl::OkStatus(); }
+
+ private:
+  struct Remembered {
+    absl::StatusOr<Claim> verdict;
+    std::string pod_uid;
+    absl::Time until;
+    std::list<std::string>::iterator place;
+  };
+
+  bool IsGone(absl::string_view pod_uid) const;
+  absl::StatusOr<Claim> Ask(absl::string_view credential, absl::Time deadline);
+  absl::StatusOr<Claim> Judge(const TokenReview& review) const;
+  absl::StatusOr<Claim> CheckOffline(absl::string_view credential, absl::string_view pod_uid,
+                                     absl::Time deadline, const absl::Status& why);
+  // Null: nothing, or no more.
+  const Remembered* Recall(const std::string& hash) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Remember(const std::string& hash, const absl::StatusOr<Claim>& verdict,
+                absl::string_view pod_uid, absl::Time token_end);
+
+  const Options options_;
+  TokenReviewer* const reviewer_;  // Not owned.
+  Attestor* const fallback_;       // Not owned; may be null.
+  const Clock* const clock_;       // Not owned.
+  Counter* const asked_;
+  Counter* const remembered_count_;
+  Counter* const offline_;
+
+  absl::Mutex mu_;
+  int waiting_ ABSL_GUARDED_BY(mu_) = 0;
+  // By the hash of the token, and in the order of their coming.
+  std::map<std::string, Remembered> remembered_ ABSL_GUARDED_BY(mu_);
+  std::list<std::string> order_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_ATTEST_KUBERNETES_ATTESTOR_H_

@@ -1,0 +1,262 @@
+#include "controlplane/attest/kubernetes_attestor.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_matchers.h"
+#include "common/base/testing/fake_clock.h"
+#include "common/crypto/private_key.h"
+#include "common/crypto/token/testing/jwt_maker.h"
+#include "controlplane/attest/jwt_attestor.h"
+#include "controlplane/attest/refusal.h"
+#include "controlplane/attest/service_account_keys.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::ElementsAre;
+
+class FakeReviewer final : public TokenReviewer {
+ public:
+  absl::StatusOr<TokenReview> Review(absl::string_view token,
+                                     const std::vector<std::string>& audiences,
+                                     absl::Time deadline) override {
+    ++asked;
+    last_token = std::string(token);
+    last_audiences = audiences;
+    last_deadline = deadline;
+    return answer;
+  }
+  int asked = 0;
+  std::string last_token;
+  std::vector<std::string> last_audiences;
+  absl::Time last_deadline;
+  absl::StatusOr<TokenReview> answer;
+};
+
+class KubernetesAttestorTest : public ::testing::Test {
+ protected:
+  KubernetesAttestorTest() : key_(*PrivateKey::Generate()) {
+    TokenReview review;
+    review.authenticated = true;
+    review.audiences = {"byrnie"};
+    review.username = "system:serviceaccount:demo:web";
+    review.pod_name = "web-1";
+    review.pod_uid = "u1";
+    review.node_name = "n1";
+    good_ = review;
+    reviewer_.answer = review;
+    Make();
+  }
+  void Make() {
+    KubernetesAttestor::Options options;
+    options.trust_domain = "td";
+    options.audiences = {"byrnie"};
+    options.max_remembered = 3;
+    options.pod_state = [this](absl::string_view) { return pod_state_; };
+    attestor_ = std::make_unique<KubernetesAttestor>(std::move(options), &reviewer_,
+                                                     fallback_.get(), &clock_, &metrics_);
+  }
+  // What the API server would have made.
+  std::string Token(absl::string_view audience = "byrnie",
+                    absl::string_view bound = R"("pod":{"name":"web-1","uid":"u1"},)",
+                    absl::Duration life = absl::Hours(1)) const {
+    const int64_t now = absl::ToUnixSeconds(clock_.WallNow());
+    return MakeJwt(*key_, R"({"alg":"ES256","kid":"k1"})",
+                   absl::StrCat(R"({"iss":"https://kube","aud":[")", audience, R"("],"exp":)",
+                                now + absl::ToInt64Seconds(life), R"(,"iat":)", now,
+                                R"(,"sub":"system:serviceaccount:demo:web","kubernetes.io":{)",
+                                bound, R"("namespace":"demo","serviceaccount":{"name":"web"}}})"));
+  }
+  absl::StatusOr<Attestor::Claim> Check(const std::string& token) {
+    return attestor_->Check(token, clock_.WallNow() + absl::Minutes(1));
+  }
+  void ExpectRefused(const absl::StatusOr<Attestor::Claim>& claim, RefusalReason expected) {
+    RefusalReason reason;
+    ASSERT_FALSE(claim.ok());
+    ASSERT_TRUE(IsRefusedCredential(claim.status(), &reason)) << claim.status();
+    EXPECT_EQ(reason, expected) << claim.status();
+  }
+  void UseKeys() {
+    ASSERT_OK_AND_ASSIGN(
+        JwtTrustPtr trust,
+        ServiceAccountTrust("https://kube", JwkSetOf({JwkOf(*key_, R"("kid":"k1",)")}), {"byrnie"},
+                            "td"));
+    fallback_ = std::make_unique<JwtAttestor>(trust, &clock_);
+    Make();
+  }
+
+  FakeClock clock_;
+  MetricRegistry metrics_;
+  const std::shared_ptr<const PrivateKey> key_;
+  FakeReviewer reviewer_;
+  TokenReview good_;
+  KubernetesAttestor::PodState pod_state_ = KubernetesAttestor::PodState::kUnknown;
+  std::unique_ptr<JwtAttestor> fallback_;
+  std::unique_ptr<KubernetesAttestor> attestor_;
+};
+
+TEST_F(KubernetesAttestorTest, GivesTheIdentityOfTheServiceAccount) {
+  const std::string token = Token();
+  ASSERT_OK_AND_ASSIGN(Attestor::Claim claim, Check(token));
+  EXPECT_EQ(claim.id.text(), "spiffe://td/ns/demo/sa/web");
+  EXPECT_EQ(claim.proof, "kubernetes");
+  EXPECT_EQ(claim.subject, "pod web-1 (u1) on n1");
+  EXPECT_EQ(reviewer_.last_token, token);
+  EXPECT_THAT(reviewer_.last_audiences, ElementsAre("byrnie"));
+  EXPECT_LE(reviewer_.last_deadline, clock_.WallNow() + absl::Seconds(5));
+}
+
+TEST_F(KubernetesAttestorTest, LeavesOtherCredentialsToOthers) {
+  EXPECT_THAT(Check("join-token"), StatusIs(absl::StatusCode::kNotFound));
+  const std::string other = MakeJwt(*key_, R"({"alg":"ES256"})", R"({"iss":"https://ci"})");
+  EXPECT_THAT(Check(other), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(reviewer_.asked, 0);
+}
+
+TEST_F(KubernetesAttestorTest, DoesNotAskAboutWhatCannotBeRight) {
+  ExpectRefused(Check(Token("https://kubernetes.default.svc")), RefusalReason::kWrongAudience);
+  ExpectRefused(Check(Token("byrnie", "")), RefusalReason::kWrongClaims);
+  ExpectRefused(Check(Token("byrnie", R"("pod":{"name":"a","uid":"b"},)", -absl::Seconds(1))),
+                RefusalReason::kExpired);
+  const std::string of_secret =
+      MakeJwt(*key_, R"({"alg":"ES256"})", R"({"kubernetes.io/serviceaccount/namespace":"demo"})");
+  ExpectRefused(Check(of_secret), RefusalReason::kWrongClaims);
+  EXPECT_EQ(reviewer_.asked, 0);
+}
+
+TEST_F(KubernetesAttestorTest, BelievesOnlyTheApiServer) {
+  TokenReview review = good_;
+  review.authenticated = false;
+  reviewer_.answer = review;
+  ExpectRefused(Check(Token()), RefusalReason::kUnknownToken);
+}
+
+TEST_F(KubernetesAttestorTest, WantsTheAudienceInTheAnswer) {
+  for (const std::vector<std::string>& audiences :
+       std::vector<std::vector<std::string>>{{}, {"https://kubernetes.default.svc"}}) {
+    TokenReview review = good_;
+    review.audiences = audiences;
+    reviewer_.answer = review;
+    ExpectRefused(Check(Token()), RefusalReason::kWrongAudience);
+    clock_.Advance(absl::Minutes(1));
+  }
+}
+
+TEST_F(KubernetesAttestorTest, WantsAPodInTheAnswer) {
+  TokenReview review = good_;
+  review.pod_uid.clear();
+  reviewer_.answer = review;
+  ExpectRefused(Check(Token()), RefusalReason::kWrongClaims);
+}
+
+TEST_F(KubernetesAttestorTest, WantsAServiceAccount) {
+  for (const char* username : {"", "admin", "system:node:n1", "system:serviceaccount:demo",
+                               "system:serviceaccount:demo:web:x", "system:serviceaccount::web",
+                               "system:serviceaccount:../byrnie:web"}) {
+    TokenReview review = good_;
+    review.username = username;
+    reviewer_.answer = review;
+    ExpectRefused(Check(Token()), RefusalReason::kWrongClaims);
+    clock_.Advance(absl::Minutes(1));
+  }
+}
+
+TEST_F(KubernetesAttestorTest, RemembersAVerdictForAWhile) {
+  const std::string token = Token();
+  EXPECT_THAT(Check(token), IsOk());
+  reviewer_.answer = absl::UnavailableError("down");
+  EXPECT_THAT(Check(token), IsOk());
+  EXPECT_EQ(reviewer_.asked, 1);
+  clock_.Advance(absl::Seconds(31));
+  EXPECT_THAT(Check(token), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(reviewer_.asked, 2);
+}
+
+TEST_F(KubernetesAttestorTest, RemembersARefusalForLess) {
+  TokenReview review = good_;
+  review.authenticated = false;
+  reviewer_.answer = review;
+  const std::string token = Token();
+  ExpectRefused(Check(token), RefusalReason::kUnknownToken);
+  reviewer_.answer = good_;
+  ExpectRefused(Check(token), RefusalReason::kUnknownToken);
+  clock_.Advance(absl::Seconds(11));
+  EXPECT_THAT(Check(token), IsOk());
+}
+
+TEST_F(KubernetesAttestorTest, ForgetsATokenWhosePodIsGone) {
+  const std::string token = Token();
+  EXPECT_THAT(Check(token), IsOk());
+  pod_state_ = KubernetesAttestor::PodState::kGone;
+  TokenReview review = good_;
+  review.authenticated = false;
+  reviewer_.answer = review;
+  ExpectRefused(Check(token), RefusalReason::kUnknownToken);
+}
+
+TEST_F(KubernetesAttestorTest, DoesNotRememberATokenBeyondItsEnd) {
+  const std::string token =
+      Token("byrnie", R"("pod":{"name":"web-1","uid":"u1"},)", absl::Seconds(10));
+  EXPECT_THAT(Check(token), IsOk());
+  clock_.Advance(absl::Seconds(10));
+  ExpectRefused(Check(token), RefusalReason::kExpired);
+}
+
+TEST_F(KubernetesAttestorTest, RemembersOnlySoMany) {
+  std::vector<std::string> tokens;
+  for (int i = 0; i < 5; ++i) {
+    tokens.push_back(Token());  // Each has a signature of its own.
+    EXPECT_THAT(Check(tokens.back()), IsOk());
+  }
+  EXPECT_EQ(reviewer_.asked, 5);
+  EXPECT_THAT(Check(tokens[4]), IsOk());
+  EXPECT_EQ(reviewer_.asked, 5);
+  EXPECT_THAT(Check(tokens[0]), IsOk());
+  EXPECT_EQ(reviewer_.asked, 6);
+}
+
+TEST_F(KubernetesAttestorTest, TakesNothingWithoutTheServerAndItsKeys) {
+  reviewer_.answer = absl::UnavailableError("down");
+  EXPECT_THAT(Check(Token()), StatusIs(absl::StatusCode::kUnavailable, "down"));
+}
+
+TEST_F(KubernetesAttestorTest, JudgesByTheKeysWhileTheServerIsAway) {
+  UseKeys();
+  reviewer_.answer = absl::UnavailableError("down");
+  ASSERT_OK_AND_ASSIGN(Attestor::Claim claim, Check(Token()));
+  EXPECT_EQ(claim.id.text(), "spiffe://td/ns/demo/sa/web");
+  EXPECT_EQ(claim.proof, "kubernetes:keys");
+  // It is asked again each time: it may be back.
+  EXPECT_THAT(Check(Token()), IsOk());
+  EXPECT_EQ(reviewer_.asked, 2);
+  const std::shared_ptr<const PrivateKey> other = *PrivateKey::Generate();
+  std::string forged = Token();
+  forged.resize(forged.rfind('.') + 1);
+  const std::string signature_of_other = MakeJwt(*other, R"({"alg":"ES256","kid":"k1"})", "{}");
+  forged += signature_of_other.substr(signature_of_other.rfind('.') + 1);
+  ExpectRefused(Check(forged), RefusalReason::kBadSignature);
+}
+
+TEST_F(KubernetesAttestorTest, DoesNotTakeATokenOfAPodThatIsGoneByTheKeysAlone) {
+  UseKeys();
+  reviewer_.answer = absl::UnavailableError("down");
+  pod_state_ = KubernetesAttestor::PodState::kGone;
+  ExpectRefused(Check(Token()), RefusalReason::kUnknownToken);
+}
+
+TEST_F(KubernetesAttestorTest, LetsNoKeysOverruleTheServer) {
+  UseKeys();
+  TokenReview review = good_;
+  review.authenticated = false;
+  reviewer_.answer = review;
+  ExpectRefused(Check(Token()), RefusalReason::kUnknownToken);
+}
+
+}  // namespace
+}  // namespace byrnie
