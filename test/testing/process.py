@@ -50,6 +50,12 @@ def waited_seconds(pid):
     return total / 1e9
 
 
+def memory_kib(pid, field="Pss"):
+    """A figure of /proc/PID/smaps_rollup."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+        return int(re.search(rf"^{field}:\s+(\d+) kB", rollup.read(), re.M).group(1))
+
+
 class Process:
     """A process in a namespace, and in a MemoryGroup if one is given. Its output goes to a log file; JSON lines of it can be
     read back."""
@@ -118,8 +124,7 @@ class Process:
 
     def memory_kib(self, field="Pss"):
         """A figure of /proc/PID/smaps_rollup: Pss, Rss, Private_Dirty…"""
-        with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as rollup:
-            return int(re.search(rf"^{field}:\s+(\d+) kB", rollup.read(), re.M).group(1))
+        return memory_kib(self.pid, field)
 
     def cpu_seconds(self):
         """CPU time of all its threads, to the microsecond where /proc/PID/stat knows clock ticks."""

@@ -1,0 +1,1 @@
+"""The comparison with HAProxy and nginx; see run.py."""
