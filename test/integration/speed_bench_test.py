@@ -19,6 +19,7 @@ from bench.speed.contender import Direct
 from bench.speed.figures import PEERS, Figure, Results, Target
 from bench.speed.rows import Bulk, Held, Request, Row, Short
 from bench.speed.run import Bench
+from bench.speed.syscalls import SyscallCount
 from bench.speed.world import World
 from testing.case import main
 
@@ -119,6 +120,15 @@ class MeasurementTest(unittest.TestCase):
         sample = self.bench.load.run(contender, "connect", "--connections=2", *self.bench.window)
         self.assertGreater(sample.agents, 0)
         self.assertLess(sample.agents, sample.cpu)
+
+    def test_system_calls_are_those_of_the_processes_asked_about(self):
+        contender = self.bench.contenders["hbone"]
+        contender.start()
+        with SyscallCount(contender.processes()) as busy, SyscallCount([self.world.control_plane.process]) as idle:
+            sample = self.bench.load.run(contender, "request", "--connections=1", *self.bench.window)
+            # Each question and each answer is received and sent on by both proxies.
+            self.assertGreater(busy.total(), 8 * sample.operations)
+            self.assertLess(idle.total(), sample.operations)
 
     def test_held_connections_stay_and_end(self):
         contender = self.bench.contenders["hbone"]

@@ -9,9 +9,12 @@ import time
 from testing.mesh import http_request
 
 from .figures import PEERS, RESUMING, Figure, Target
+from .syscalls import SyscallCount
 from .world import built
 
 BOTH = ("hbone", "mtls")
+# What the load carries in bulk altogether, of what it measures.
+WITH_WARM_UP = 1 + 1 / 8
 
 
 def both(limit, of=PEERS):
@@ -234,6 +237,40 @@ class Handshakes(Row):
                 bench.results.add(self.key, key, {"rate": done[group]["handshakes"] / done[group]["cpu_seconds"]})
 
 
+class Syscalls(Row):
+    """System calls of a proxy, the mean of both sides, agents included. Counted, so once is enough, on any machine."""
+
+    def __init__(self):
+        near_ideal = both(1.2, ())
+        super().__init__("syscalls", "System calls of one proxy", ("passthrough", *BOTH, *PEERS),
+                         [Figure("up", "16 KiB to the server, 8 streams", "", False, near_ideal),
+                          Figure("down", "16 KiB from the server, 8 streams", "", False, near_ideal),
+                          Figure("request", "1 KB request, 16 lasting connections", ""),
+                          Figure("short", "short connection, 16 at once", "")])
+
+    def run(self, bench):
+        for key in self.contenders:
+            contender = bench.contenders[key]
+            contender.start()
+            found = {}
+            for way in ("up", "down"):
+                calls, _ = self.counted(contender, bench, "bulk", f"--direction={way}", "--connections=8",
+                                        f"--bytes={bench.bulk_bytes}", target="bulk")
+                found[way] = calls / (bench.bulk_bytes * WITH_WARM_UP / 16384)
+            for figure, workload, size in (("request", "request", 1024), ("short", "connect", 64)):
+                calls, sample = self.counted(contender, bench, workload, "--connections=16", f"--size={size}",
+                                             bench.window[0], "--warm_up=0")
+                found[figure] = calls / sample.operations
+            bench.results.add(self.key, key, found)
+
+    @staticmethod
+    def counted(contender, bench, *words, **options):
+        """(calls of one side from the first connection to the last one's end, Sample)"""
+        with SyscallCount(contender.processes()) as count:
+            sample = bench.load.run(contender, *words, **options)
+            return count.total() / 2, sample
+
+
 class Start(Row):
 
     STARTS = 9
@@ -313,4 +350,5 @@ def _json_of(*argv):
 def all_rows():
     """In the order in which they are measured."""
     return [Rest(), Bulk(1, 0.45, 1.8, False), Bulk(8, 0.55, 1.5, True), Short(1), Short(16), Short(64),
-            Request(1), Request(16), Request(64), FixedRate(), Idle(), Handshakes(), Start(), Scaling()]
+            Request(1), Request(16), Request(64), FixedRate(), Idle(), Handshakes(),
+            Syscalls(), Start(), Scaling()]
