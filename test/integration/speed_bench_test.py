@@ -3,25 +3,28 @@
 
 Proved: ratios are to the better peer, and targets hold on their right side; the table and the chart show what was measured;
 through real proxies each workload counts bytes, connections and answers, and the CPU of what stands between, of which there
-is none without a proxy; an answer that does not come is a failure and no figure.
+is none without a proxy; an answer that does not come is a failure and no figure, and costs no other figure; a run ends in
+its time, whatever it waits for, with what it has by then.
 """
 
 import argparse
 import os
 import sys
+import time
 import unittest
 import xml.etree.ElementTree as ElementTree
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from bench.speed import chart, report
-from bench.speed.contender import Direct
+from bench.speed.contender import Contender, Direct
 from bench.speed.figures import PEERS, Figure, Results, Target
 from bench.speed.rows import Bulk, Held, Request, Row, Short
-from bench.speed.run import Bench
+from bench.speed.run import Bench, run_rows
 from bench.speed.syscalls import SyscallCount
 from bench.speed.world import World
 from testing.case import main
+from testing.interruption import unwind_on_signals
 
 TITLES = {"hbone": "HBONE", "haproxy": "HAProxy", "nginx": "nginx"}
 
@@ -76,6 +79,70 @@ class JudgementTest(unittest.TestCase):
         self.assertEqual(chart.svg([row], Results(), TITLES), "")
 
 
+class Broken(Contender):
+    """Does not start."""
+
+    starts = 0
+
+    def _start(self):
+        self.starts += 1
+        raise OSError("no room")
+
+
+class Whole(Contender):
+    """Starts, with nothing."""
+
+    def _start(self):
+        pass
+
+
+class Measured(Row):
+    """Measures by calling a function with the contender."""
+
+    def __init__(self, key, contenders, function):
+        super().__init__(key, key, contenders, [Figure("figure", "a figure", "ms")])
+        self.function = function
+
+    def measure(self, contender, bench):
+        return {"figure": self.function(contender)}
+
+
+class FailureTest(unittest.TestCase):
+
+    def setUp(self):
+        self.bench = Bench(None, argparse.Namespace(repeat=2, quick=True))
+        self.bench.contenders = {"broken": Broken("broken", "Broken"), "one": Whole("one", "One"), "two": Whole("two", "Two")}
+
+    def medians(self, row):
+        return self.bench.results.medians(row.key, "figure")
+
+    def test_what_does_not_start_costs_no_other_figure_and_is_not_started_again(self):
+        row = Measured("row", ("broken", "one"), lambda contender: 1)
+        run_rows([row, row], self.bench, 60)
+        self.assertEqual(self.medians(row), {"one": 1})
+        self.assertEqual(self.bench.contenders["broken"].starts, 1)
+        self.assertEqual(self.bench.failures, {"row": ["Broken does not start: no room"] * 2})
+
+    def test_a_measurement_that_fails_costs_no_other_figure(self):
+        def function(contender):
+            self.assertEqual(contender.key, "two", "an answer is wrong")
+            return 2
+        row, after = Measured("row", ("one", "two"), function), Measured("after", ("one",), lambda contender: 3)
+        run_rows([row, after], self.bench, 60)
+        self.assertEqual((self.medians(row), self.medians(after)), ({"two": 2}, {"one": 3}))
+        self.assertIn("an answer is wrong", self.bench.failures["row"][0])
+
+    def test_a_run_ends_in_its_time_with_what_it_has(self):
+        self.addCleanup(unwind_on_signals)  # The first interruption counts, later ones are ignored.
+        done, stuck, after = (Measured(key, ("one",), function) for key, function in (
+            ("done", lambda contender: 1), ("stuck", lambda contender: time.sleep(60)), ("after", lambda contender: 2)))
+        began = time.monotonic()
+        run_rows([done, stuck, after], self.bench, 0.5)
+        self.assertLess(time.monotonic() - began, 30)
+        self.assertEqual(self.medians(done), {"one": 1})
+        self.assertEqual(list(self.bench.failures), ["stuck", "after"])
+
+
 class MeasurementTest(unittest.TestCase):
 
     @classmethod
@@ -91,6 +158,7 @@ class MeasurementTest(unittest.TestCase):
     def measured(self, row, *contenders):
         row.contenders = contenders
         row.run(self.bench)
+        self.assertEqual(self.bench.failures, {})
         return lambda figure: self.bench.results.medians(row.key, figure)
 
     def test_bulk_goes_both_ways(self):
@@ -137,6 +205,12 @@ class MeasurementTest(unittest.TestCase):
             opened = sum(value for name, value in contender.pods["client"].metrics().items()
                          if name.startswith("byrnie_proxy_connections_open{"))
             self.assertEqual(opened, 300)
+
+    def test_a_client_that_does_not_end_is_ended(self):
+        contender = self.bench.contenders["direct"]
+        with self.assertRaisesRegex(AssertionError, "request through direct: load still runs after 0.5 s"):
+            self.bench.load.run(contender, "request", "--window=1h", deadline=0.5)
+        self.assertFalse(self.world.processes[-1].running())
 
     def test_what_nobody_answers_is_a_failure(self):
         nowhere = Direct(self.world)

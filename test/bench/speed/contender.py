@@ -33,11 +33,18 @@ class Contender:
         self.load_server = None
         self.targets = {}
         self._started = False
+        self._failure = None
 
     def start(self):
+        """AssertionError if it does not come up; the same again whenever it is asked for later."""
         if not self._started:
             self._started = True
-            self._start()
+            try:
+                self._start()
+            except (AssertionError, OSError, RuntimeError) as error:
+                self._failure = f"{self.title} does not start: {error}"
+        if self._failure:
+            raise AssertionError(self._failure)
 
     def _start(self):
         raise NotImplementedError

@@ -61,6 +61,9 @@ class Load:
             report = process.result(deadline)
         except AssertionError as error:
             raise AssertionError(f"{workload} through {contender.title}: {error}") from None
+        finally:
+            # One that is stuck is not to take part in what is measured next.
+            process.end()
         elapsed = time.monotonic() - began
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         own = used.ru_utime + used.ru_stime - children.ru_utime - children.ru_stime
@@ -77,7 +80,11 @@ class Load:
             if not process.running():
                 raise AssertionError(f"connections through {contender.title}: {process.log_text()[-500:]}")
             return '"held"' in process.log_text()
-        wait_until(held, 90, f"{count} connections through {contender.title}", every=0.05)
+        try:
+            wait_until(held, 90, f"{count} connections through {contender.title}", every=0.05)
+        except BaseException:
+            process.end()
+            raise
         return process
 
     def _spawn(self, contender, workload, *flags, target):

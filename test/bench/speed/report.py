@@ -65,8 +65,9 @@ def markdown(rows, results, titles, machine):
         head += ["", "**Others took part in this: these figures show that the benchmark works, and nothing else.**"]
     if machine["quick"]:
         head += ["", "**Measured quickly: no figure to rely on.**"]
-    for key, error in machine["failures"].items():
-        head += ["", f"**{key} could not be measured: {error}**"]
+    for key, errors in machine["failures"].items():
+        for error in errors:
+            head += ["", f"**{key}, not measured: {' '.join(error.split())}**"]
     head += ["", f"{met} of {len(verdicts)} targets are met.", ""]
     return "\n".join(head) + "\n" + "\n".join(table(row, results, titles) for row in rows if row.key in results.rows)
 

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 from testing.mesh import http_request
+from testing.process import wait_until
 
 from .figures import PEERS, RESUMING, Figure, Target
 from .syscalls import SyscallCount
@@ -28,13 +29,18 @@ class Row:
         self.key, self.title, self.contenders, self.figures = key, title, contenders, figures
 
     def run(self, bench):
-        contenders = [bench.contenders[key] for key in self.contenders]
-        for contender in contenders:
-            contender.start()
+        contenders = []
+        for key in self.contenders:
+            with bench.attempt(self):
+                bench.contenders[key].start()
+                contenders.append(bench.contenders[key])
         for repetition in range(bench.repeat):
             # Nobody is always first.
-            turn = repetition % len(contenders)
-            values = {contender.key: self.measure(contender, bench) for contender in contenders[turn:] + contenders[:turn]}
+            turn = repetition % max(1, len(contenders))
+            values = {}
+            for contender in contenders[turn:] + contenders[:turn]:
+                with bench.attempt(self):
+                    values[contender.key] = self.measure(contender, bench)
             for key, found in self.derive(values).items():
                 bench.results.add(self.key, key, found)
 
@@ -150,12 +156,13 @@ class Rest(Row):
     def run(self, bench):
         for key in self.contenders:
             contender = bench.contenders[key]
-            contender.start()
-            time.sleep(bench.settle)
-            for side in ("client", "server"):
-                bench.results.add(self.key, key, {"proxy": contender.memory(side) / 2**20})
-            for agent in contender.agents():
-                bench.results.add(self.key, key, {"agent": agent.memory_kib() / 1024})
+            with bench.attempt(self):
+                contender.start()
+                time.sleep(bench.settle)
+                for side in ("client", "server"):
+                    bench.results.add(self.key, key, {"proxy": contender.memory(side) / 2**20})
+                for agent in contender.agents():
+                    bench.results.add(self.key, key, {"agent": agent.memory_kib() / 1024})
 
 
 class Held:
@@ -201,7 +208,7 @@ class Idle(Row):
 
     def run(self, bench):
         for key in self.contenders:
-            with Held(bench.contenders[key], bench) as held:
+            with bench.attempt(self), Held(bench.contenders[key], bench) as held:
                 for count in bench.counts(self.COUNTS):
                     memory = held.grow_to(count)
                     bench.results.add(self.key, key, {f"{side}_{count}": value for side, value in memory.items()})
@@ -250,18 +257,21 @@ class Syscalls(Row):
 
     def run(self, bench):
         for key in self.contenders:
-            contender = bench.contenders[key]
-            contender.start()
-            found = {}
-            for way in ("up", "down"):
-                calls, _ = self.counted(contender, bench, "bulk", f"--direction={way}", "--connections=8",
-                                        f"--bytes={bench.bulk_bytes}", target="bulk")
-                found[way] = calls / (bench.bulk_bytes * WITH_WARM_UP / 16384)
-            for figure, workload, size in (("request", "request", 1024), ("short", "connect", 64)):
-                calls, sample = self.counted(contender, bench, workload, "--connections=16", f"--size={size}",
-                                             bench.window[0], "--warm_up=0")
-                found[figure] = calls / sample.operations
-            bench.results.add(self.key, key, found)
+            with bench.attempt(self):
+                bench.results.add(self.key, key, self.measure(bench.contenders[key], bench))
+
+    def measure(self, contender, bench):
+        contender.start()
+        found = {}
+        for way in ("up", "down"):
+            calls, _ = self.counted(contender, bench, "bulk", f"--direction={way}", "--connections=8",
+                                    f"--bytes={bench.bulk_bytes}", target="bulk")
+            found[way] = calls / (bench.bulk_bytes * WITH_WARM_UP / 16384)
+        for figure, workload, size in (("request", "request", 1024), ("short", "connect", 64)):
+            calls, sample = self.counted(contender, bench, workload, "--connections=16", f"--size={size}",
+                                         bench.window[0], "--warm_up=0")
+            found[figure] = calls / sample.operations
+        return found
 
     @staticmethod
     def counted(contender, bench, *words, **options):
@@ -284,11 +294,11 @@ class Start(Row):
         contender.start()
         pod = contender.pods["client"]
         for _ in range(self.STARTS):
-            pod.proxy.terminate()
+            # Not asked to end: it would wait for connections of earlier rows.
+            pod.proxy.kill()
             begun = time.monotonic()
             pod.start_proxy()
-            while not self.ready(pod):
-                time.sleep(0.001)
+            wait_until(lambda: self.ready(pod), 20, "the proxy's readiness", every=0.001)
             bench.results.add(self.key, contender.key, {"time": (time.monotonic() - begun) * 1000})
 
     @staticmethod
@@ -325,7 +335,7 @@ class Scaling(Row):
         for key in self.contenders:
             contender = bench.contenders[key]
             medians = {}
-            with Held(contender, bench) as held:
+            with bench.attempt(self), Held(contender, bench) as held:
                 for count in bench.counts(self.COUNTS):
                     held.grow_to(count)
                     samples = [bench.load.run(contender, "connect", "--connections=16", "--size=64", *bench.window)
