@@ -119,6 +119,8 @@ absl::Status Admin::Listen() {
           config_->stats_port, [&](const SocketAddress& address) {
             std::vector<HttpServer::Route> routes;
             routes.push_back({"GET", "/metrics", [this](const HttpRequest&) { return Metrics(); }});
+            routes.push_back({"GET", "/healthz/ready",
+                              [this](const HttpRequest&) { return WrongPortForReadiness(); }});
             return HttpServer::Create(loop_.get(), address, options("metrics"), std::move(routes));
           }));
   ASSIGN_OR_RETURN(
@@ -203,6 +205,14 @@ void Admin::SampleRefusals() {
 
 HttpResponse Admin::Metrics() const {
   return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_->RenderPrometheusText()};
+}
+
+HttpResponse Admin::WrongPortForReadiness() const {
+  return {503, "text/plain; charset=utf-8",
+          absl::StrCat("readiness is on port ", config_->status_port,
+                       "; who asked there was led here because byrnie-redirect has failed closed: "
+                       "\"byrnie-redirect check\" shows what somebody changed, "
+                       "\"byrnie-redirect apply\" opens the pod again\n")};
 }
 
 HttpResponse Admin::Ready() const {

@@ -73,6 +73,7 @@ class Admin {
   // Where it listens; for tests, which let the kernel choose.
   SocketAddress admin_address() const { return admin_server_->address(); }
   SocketAddress status_address() const { return status_server_->address(); }
+  SocketAddress stats_address() const { return stats_server_->address(); }
 
  private:
   Admin(std::unique_ptr<EpollEventLoop> loop, const ProxyConfig* config, MetricRegistry* metrics,
@@ -89,6 +90,7 @@ class Admin {
   void SampleRefusals();
   HttpResponse Metrics() const;
   HttpResponse Ready() const;
+  HttpResponse WrongPortForReadiness() const;
   HttpResponse SetLogLevel(const HttpRequest& request);
 
   const std::unique_ptr<EpollEventLoop> loop_;

@@ -134,6 +134,15 @@ TEST_F(AdminTest, EndsThoughAClientDoesNot) {
   admin_.reset();
 }
 
+TEST_F(AdminTest, SaysToWhoIsLedToThePortOfTheMetricsThatTheRedirectHasFailedClosed) {
+  admin_->Start();
+  const SocketAddress metrics(address_.ip(), admin_->stats_address().port());
+  EXPECT_THAT(Get(metrics, "/healthz/ready"),
+              AllOf(HasSubstr("503"), HasSubstr("byrnie-redirect has failed closed"),
+                    HasSubstr("byrnie-redirect apply")));
+  EXPECT_THAT(Get(metrics, "/metrics"), HasSubstr("200"));
+}
+
 TEST_F(AdminTest, ShowsTheStateItWasToldLast) {
   admin_->Start();
   EXPECT_THAT(Ready(), AllOf(HasSubstr("no identity from the agent yet"),

@@ -230,8 +230,18 @@ std::string ClosedChains(const RedirectMatches& m) {
       std::string(kResetPasses),
       std::string(kReset),
   };
-  return absl::StrCat(BaseChain("inbound", "filter hook input priority -1", "drop", inbound), "\n",
-                      BaseChain("outbound", "filter hook output priority -1", "drop", outbound));
+  // Who asks whether the pod is ready asks the port of the metrics, where the proxy says that it is
+  // not, and why. So the rules themselves tell it: nothing can be out of date or in the way.
+  Rules unready;
+  for (absl::string_view family : {"ip", "ip6"}) {
+    unready.push_back(absl::StrCat("fib daddr type local tcp dport ", kReadinessPort, " dnat ",
+                                   family, " to ", family, " daddr:", kMetricsPort));
+  }
+  return absl::StrCat(
+      BaseChain("inbound", "filter hook input priority -1", "drop", inbound), "\n",
+      BaseChain("outbound", "filter hook output priority -1", "drop", outbound), "\n",
+      BaseChain("unready", "nat hook prerouting priority -100", "accept", unready), "\n",
+      BaseChain("unready_within", "nat hook output priority -100", "accept", unready));
 }
 
 }  // namespace byrnie

@@ -41,7 +41,9 @@ struct RedirectOptions {
 };
 
 // The proxy's own ports that others connect to: tunnels, metrics, readiness.
-inline constexpr uint16_t kProxyPorts[] = {15008, 15020, 15021};
+inline constexpr uint16_t kMetricsPort = 15020;
+inline constexpr uint16_t kReadinessPort = 15021;
+inline constexpr uint16_t kProxyPorts[] = {15008, kMetricsPort, kReadinessPort};
 // Those of the sidecar that are for this pod alone: the admin pages of the proxy and of the agent.
 inline constexpr uint16_t kAdminPorts[] = {15000, 15010};
 

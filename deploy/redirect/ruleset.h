@@ -42,7 +42,7 @@ class Ruleset {
   static std::string RemoveCommands();
 
   // The table `inet byrnie_closed`: all TCP of the pod but the proxy's own is rejected, whatever
-  // `inet byrnie` says.
+  // `inet byrnie` says, and the proxy is made to answer that the pod is not ready.
   const std::string& closed_listing() const { return closed_listing_; }
   std::string CloseCommands() const;
 

@@ -339,6 +339,20 @@ TEST(RulesetTest, HoldsTheSameRulesInATableOfItsOwn) {
             ruleset->listing().substr(ruleset->listing().find("\tchain")));
 }
 
+TEST(RulesetTest, LeadsTheQuestionForReadinessToThePortOfTheMetricsWhereItIsClosed) {
+  absl::StatusOr<Ruleset> ruleset = Ruleset::Create({});
+  ASSERT_TRUE(ruleset.ok());
+  const std::string& closed = ruleset->closed_listing();
+  for (const char* hook : {"prerouting", "output"}) {
+    EXPECT_THAT(closed,
+                HasSubstr(absl::StrCat(
+                    "\t\ttype nat hook ", hook, " priority -100; policy accept;\n",
+                    "\t\tfib daddr type local tcp dport 15021 dnat ip to ip daddr:15020\n"
+                    "\t\tfib daddr type local tcp dport 15021 dnat ip6 to ip6 daddr:15020\n")));
+  }
+  EXPECT_THAT(ruleset->listing(), Not(HasSubstr("dport 15021 dnat")));
+}
+
 TEST(RulesetTest, ReplacesTheTableInOneBuffer) {
   absl::StatusOr<Ruleset> ruleset = Ruleset::Create({});
   ASSERT_TRUE(ruleset.ok());

@@ -20,7 +20,8 @@ class WatchedRules {
   virtual absl::StatusOr<std::string> Difference() = 0;
   // Makes everything as it should be.
   virtual absl::Status Apply() = 0;
-  // Rejects all TCP of the pod but the proxy's own, until Apply; may be repeated.
+  // Rejects all TCP of the pod but the proxy's own and makes the pod not ready, until Apply; may be
+  // repeated.
   virtual absl::Status Close() = 0;
   // Keeps a copy of the rules that nobody else can change, until this process ends.
   virtual absl::Status Hold() = 0;

@@ -3,8 +3,8 @@
 
 Proved while an application connects and sends all the time and the table is emptied, deleted, altered, or the whole
 ruleset flushed: repaired within 2 s, counted, not one byte of the application on the wire (capture), not one open
-connection lost. `report` changes nothing, `fail-closed` rejects everything but the proxy's own until the next apply;
-SIGTERM ends it with exit 0 and the rules stay.
+connection lost. `report` changes nothing, `fail-closed` rejects everything but the proxy's own until the next apply, and the pod is not
+ready and says why; SIGTERM ends it with exit 0 and the rules stay.
 """
 
 import os
@@ -155,13 +155,20 @@ class RedirectWatchTest(MeshTestCase):
         with self.outsider.listen(9000) as listener:
             self.client.connect(self.outsider.address, 9000, uid=PROXY_UID, timeout=3).close()
             listener.accept()[0].close()
-        self.assertTrue(self.client.ready(), "readiness is the proxy's own")
+        # As a kubelet asks, and who is in the pod.
+        for asker, address in ((self.outsider, self.client.address), (self.outsider, self.client.address6),
+                               (self.client.host, self.client.address), (self.client.host, "127.0.0.1")):
+            status, text = http_request(asker, 15021, "/healthz/ready", address=address)
+            self.assertEqual(status, 503, address)
+            self.assertIn("byrnie-redirect has failed closed", text)
+        self.assertEqual(http_request(self.outsider, 15020, "/metrics", address=self.client.address)[0], 200)
         self.assertEqual(http_request(self.client.host, 15000, "/")[0], 200)
         self.assertEqual(watch.terminate(), 0)
         self.assert_fails_fast(self.client, self.mesh.vip, 80, within=1)
         self.assertIn("byrnie_closed", self.client.redirect("check", check=False).stdout)
         self.client.redirect("apply")
         self.assertTrue(self.in_place())
+        self.assertEqual(http_request(self.outsider, 15021, "/healthz/ready", address=self.client.address)[0], 200)
         self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n")
 
 
