@@ -11,6 +11,8 @@
 
 namespace byrnie {
 
+constexpr size_t EventLog::kShares;
+
 std::string EventCursor::ToString() const { return absl::StrCat(absl::Hex(log), "-", sequence); }
 
 absl::StatusOr<EventCursor> EventCursor::Parse(absl::string_view text) {
@@ -27,6 +29,7 @@ absl::StatusOr<EventCursor> EventCursor::Parse(absl::string_view text) {
 EventLog::EventLog(const Clock* clock, size_t capacity)
     : clock_(clock),
       capacity_(std::max<size_t>(capacity, 1)),
+      share_(capacity_ < kShares ? capacity_ : capacity_ / kShares),
       // Two processes of one control plane do not start in the same microsecond.
       id_(static_cast<uint64_t>(absl::ToUnixMicros(clock->WallNow()))) {}
 
@@ -59,11 +62,26 @@ void EventLog::Append(Event event) {
   {
     absl::MutexLock lock(&mu_);
     event.sequence = ++last_sequence_;
-    events_.push_back(std::move(event));
-    if (events_.size() > capacity_) events_.pop_front();
+    std::deque<uint64_t>& kept = sources_[{event.kind, event.subject}];
+    kept.push_back(event.sequence);
+    const uint64_t oldest = kept.size() > share_ ? kept.front() : 0;
+    events_.emplace(event.sequence, std::move(event));
+    if (oldest != 0) {
+      Forget(oldest);
+    } else if (events_.size() > capacity_) {
+      Forget(events_.begin()->first);
+    }
   }
   absl::MutexLock lock(&listener_mu_);
   if (listener_) listener_();
+}
+
+void EventLog::Forget(uint64_t sequence) {
+  const auto event = events_.find(sequence);
+  const auto source = sources_.find({event->second.kind, event->second.subject});
+  source->second.pop_front();
+  if (source->second.empty()) sources_.erase(source);
+  events_.erase(event);
 }
 
 EventLog::Answer EventLog::Next(const EventCursor& cursor) const {
@@ -73,11 +91,10 @@ EventLog::Answer EventLog::Next(const EventCursor& cursor) const {
   answer.restarted = !anywhere && cursor.log != id_;
   // A place that is not reached yet is of a log that does not exist; it is taken for the end.
   const uint64_t seen = cursor.log == id_ ? std::min(cursor.sequence, last_sequence_) : 0;
-  if (events_.empty() || events_.back().sequence <= seen) return answer;
-  const uint64_t first = events_.front().sequence;
-  const uint64_t wanted = std::max(first, seen + 1);
-  if (!anywhere && !answer.restarted) answer.missed = wanted - (seen + 1);
-  answer.event = events_[wanted - first];
+  const auto next = events_.upper_bound(seen);
+  if (next == events_.end()) return answer;
+  if (!anywhere && !answer.restarted) answer.missed = next->first - (seen + 1);
+  answer.event = next->second;
   return answer;
 }
 

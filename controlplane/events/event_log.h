@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -55,11 +56,15 @@ struct EventCursor {
   static absl::StatusOr<EventCursor> Parse(absl::string_view text);
 };
 
-// The last events of this process, the oldest of which make room. In memory alone: the audit log
-// has those that must not be lost. Thread-safe.
+// The last events of this process, the oldest of which make room. Of one kind and subject there are
+// no more than a share of them, the rest of which make room first: an identity whose agent comes
+// and goes every second hides what happened to nobody else. In memory alone: the audit log has
+// those that must not be lost. Thread-safe.
 class EventLog {
  public:
   static constexpr size_t kCapacity = 10000;
+  // What a kind and subject may have of a log: one in so many; of a smaller log all.
+  static constexpr size_t kShares = 50;
   // Shortest time between two events of a kind that strangers can cause.
   static constexpr absl::Duration kStrangersPace = absl::Seconds(1);
 
@@ -101,13 +106,19 @@ class EventLog {
     absl::Duration last = -absl::InfiniteDuration();
     uint64_t unsaid = 0;
   };
+  using Source = std::pair<EventKind, std::string>;
+
   void Append(Event event) ABSL_LOCKS_EXCLUDED(mu_);
+  // Of each source the oldest goes first, so the oldest of all is the first of its source.
+  void Forget(uint64_t sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Clock* const clock_;  // Not owned.
-  const size_t capacity_;
+  const size_t capacity_, share_;
   const uint64_t id_;
   mutable absl::Mutex mu_;
-  std::deque<Event> events_ ABSL_GUARDED_BY(mu_);
+  std::map<uint64_t, Event> events_ ABSL_GUARDED_BY(mu_);  // By sequence.
+  // Those of a kind and subject that are kept, the oldest first.
+  std::map<Source, std::deque<uint64_t>> sources_ ABSL_GUARDED_BY(mu_);
   uint64_t last_sequence_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<EventKind, Pace> paces_ ABSL_GUARDED_BY(mu_);
   absl::Mutex listener_mu_;

@@ -13,6 +13,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 class EventLogTest : public ::testing::Test {
  protected:
@@ -82,6 +83,29 @@ TEST_F(EventLogTest, TheEndIsNoEvent) {
   EXPECT_FALSE(log_.Next(end).event.has_value());
   // A place beyond it is no way to make the log count backwards.
   EXPECT_THAT(Read(log_, EventCursor{end.log, 1000}), IsEmpty());
+}
+
+TEST_F(EventLogTest, OneNoisyIdentityDoesNotPushOutTheOthers) {
+  EventLog log(&clock_, 2 * EventLog::kShares);
+  Add(&log, "quiet");
+  for (int i = 0; i < 1000; ++i) Add(&log, "noisy");
+  Add(&log, "another");
+  EXPECT_THAT(Read(log, {}), ElementsAre("quiet", "noisy", "noisy", "another"));
+  // A gap is told where it is.
+  const EventLog::Answer after_quiet = log.Next(log.After(*log.Next({}).event));
+  EXPECT_EQ(after_quiet.missed, 998u);
+  EXPECT_EQ(after_quiet.event->sequence, 1000u);
+  // What the same one does of another kind is not hidden either.
+  log.Add(EventKind::kCertificateRefused, "noisy", "refused");
+  EXPECT_THAT(Read(log, {}), SizeIs(5));
+}
+
+TEST_F(EventLogTest, AFullLogForgetsTheOldestWhoeverItIsAbout) {
+  EventLog log(&clock_, EventLog::kShares);
+  for (size_t i = 0; i < 2 * EventLog::kShares; ++i) Add(&log, std::to_string(i));
+  const std::vector<std::string> kept = Read(log, {});
+  ASSERT_THAT(kept, SizeIs(EventLog::kShares));
+  EXPECT_EQ(kept.front(), std::to_string(EventLog::kShares));
 }
 
 TEST_F(EventLogTest, StrangersDoNotPushOutWhatMatters) {
