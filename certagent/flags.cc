@@ -317,6 +317,14 @@ absl::Status ReadFileSinkOwner(const std::string& text, SinkDirectory::Options* 
       (has_gid && !absl::SimpleAtoi(parts[1], &gid))) {
     return InFlag("file_sink_owner", absl::StrCat("\"", text, "\" is not UID, UID:GID or :GID"));
   }
+  // chown() takes it for "as it is".
+  constexpr uint32_t kNobody = static_cast<uint32_t>(-1);
+  if (uid == kNobody || gid == kNobody) {
+    return InFlag("file_sink_owner",
+                  absl::StrCat(kNobody,
+                               " is the kernel's word for no user or group; give another "
+                               "number, or leave that part out to keep this process's"));
+  }
   if (!parts[0].empty()) directory->owner = uid;
   if (has_gid) directory->group = gid;
   return absl::OkStatus();

@@ -190,7 +190,9 @@ class FileSinkTest(MeshTestCase):
         for flags, word in ((["--file_sink_signal=/run/x:HUP"], "--file_sink"), (["--file_sink=relative"], "absolute"),
                             (["--file_sink=/tmp/x", "--file_sink_signal=/run/x:KILL"], "KILL"),
                             (["--file_sink=/tmp/x", "--file_sink_command=reload"], "absolute"),
-                            (["--file_sink=/tmp/x", "--file_sink_owner=root"], "root")):
+                            (["--file_sink=/tmp/x", "--file_sink_owner=root"], "root"),
+                            (["--file_sink=/tmp/x", "--file_sink_owner=4294967295"], "no user"),
+                            (["--file_sink=/tmp/x", "--file_sink_owner=:4294967295"], "--file_sink_owner")):
             argv = [word for word in self.server.agent_arguments() if not word.startswith("--file_sink")]
             done = self.server.host.run(*argv, *flags, uid=PROXY_UID, check=False)
             self.assertEqual(done.returncode, 2, flags)
