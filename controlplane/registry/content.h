@@ -14,6 +14,7 @@ enum class RegistrySource : uint8_t {
   kFile,        // --registry=static:FILE.
   kApi,         // byrnie.operator.v1: policies.
   kApiEntries,  // byrnie.operator.v1: workloads and services.
+  kKubernetes,  // The objects of a cluster.
 };
 
 // What a source of the registry (a file, Kubernetes) says, not yet checked. The order is the

@@ -53,6 +53,12 @@ absl::Status IsTheFiles(ResourceKind kind, absl::string_view name) {
                    "the file first"));
 }
 
+absl::Status IsTheClusters(ResourceKind kind, absl::string_view name) {
+  return PreconditionFailed(
+      "CONFLICT", name,
+      absl::StrCat(Named(kind, name), " is an object of the cluster; change it with kubectl"));
+}
+
 // What CheckChange found, for who wanted the change.
 absl::Status Explain(const absl::Status& status, absl::string_view subject) {
   if (absl::IsAlreadyExists(status)) {
@@ -455,6 +461,7 @@ absl::Status RegistryAdmin::TryDelete(ResourceKind kind, absl::string_view name,
                                   absl::StrCat("there is no ", Named(kind, name)));
         }
         if (known->source == RegistrySource::kFile) return IsTheFiles(kind, name);
+        if (known->source == RegistrySource::kKubernetes) return IsTheClusters(kind, name);
         if (!expected_version.empty() && expected_version != known->version) {
           return HasChanged(kind, name);
         }

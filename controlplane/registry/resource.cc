@@ -60,6 +60,19 @@ absl::string_view NameOf(ResourceKind kind) {
   return "resource";
 }
 
+absl::string_view OriginOf(RegistrySource source) {
+  switch (source) {
+    case RegistrySource::kFile:
+      return "of the registry file";
+    case RegistrySource::kApi:
+    case RegistrySource::kApiEntries:
+      return "that was applied through the API";
+    case RegistrySource::kKubernetes:
+      return "of the cluster";
+  }
+  return "";
+}
+
 }  // namespace
 
 absl::string_view ResourceTypeUrl(ResourceType type) {
@@ -105,9 +118,7 @@ istio::workload::Service ServiceOf(const Resource& resource) {
 
 std::string Describe(const Resource& resource) {
   return absl::StrCat(NameOf(resource.kind), " \"", resource.name, "\" ",
-                      resource.source == RegistrySource::kFile
-                          ? "of the registry file"
-                          : "that was applied through the API");
+                      OriginOf(resource.source));
 }
 
 }  // namespace byrnie
