@@ -26,6 +26,21 @@ Backoff::Options RetryBackoff() {
   return options;
 }
 
+// What an error means for what was to be reported.
+enum class Failure {
+  // It may be taken the next time.
+  kForNow,
+  // It is refused for what it says: it will be again, and would keep back all that follows.
+  kForGood,
+  // Nothing of the kind is taken there.
+  kUnsupported,
+};
+
+Failure FailureOf(const absl::Status& error) {
+  if (absl::IsUnimplemented(error)) return Failure::kUnsupported;
+  return absl::IsInvalidArgument(error) ? Failure::kForGood : Failure::kForNow;
+}
+
 }  // namespace
 
 FlowForwarder::FlowForwarder(EventLoop* loop, FlowCollector* collector, Logger* log,
@@ -109,8 +124,7 @@ void FlowForwarder::Send() {
 
 // Until it is told, what was open at that proxy counts as open.
 void FlowForwarder::OnToldOfEnd(uint64_t instance, const absl::Status& status) {
-  const bool refused = absl::IsInvalidArgument(status) || absl::IsUnimplemented(status);
-  if (!status.ok() && !refused) {
+  if (!status.ok() && FailureOf(status) == Failure::kForNow) {
     again_->Schedule(backoff_.Next());
     return;
   }
@@ -122,10 +136,10 @@ void FlowForwarder::OnToldOfEnd(uint64_t instance, const absl::Status& status) {
 void FlowForwarder::OnAnswer(absl::StatusOr<flow::v1::ReportResponse> answer) {
   if (!answer.ok()) {
     failed_total_->Increment();
+    const Failure failure = FailureOf(answer.status());
     const absl::Duration delay =
-        absl::IsUnimplemented(answer.status()) ? kUnsupportedPause : backoff_.Next();
-    // What is refused for what it says will be refused again, and would keep back all that follows.
-    const bool refused = absl::IsInvalidArgument(answer.status());
+        failure == Failure::kUnsupported ? kUnsupportedPause : backoff_.Next();
+    const bool refused = failure == Failure::kForGood;
     const absl::optional<uint64_t> unsaid =
         failures_said_.Admit(answer.status().ToString(), loop_->Now());
     log_->Log(unsaid.has_value() ? LogLevel::kInfo : LogLevel::kDebug,
