@@ -37,7 +37,8 @@ ABSL_FLAG(std::string, probe_ports, "",
           "ports where plaintext health probes of the node are carried in strict mode too, for "
           "example 8080,8081");
 ABSL_FLAG(std::string, probe_sources, "",
-          "addresses or CIDRs that such probes come from; empty: the pod's default gateways");
+          "addresses or CIDRs that such probes come from, and gateways for the pod's default "
+          "gateways; empty: gateways");
 ABSL_FLAG(std::string, proxy_protocol_ports, "",
           "ports whose application wants a PROXY protocol v2 header in front of each connection");
 ABSL_FLAG(std::string, outbound_policy, "passthrough",
@@ -236,8 +237,10 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
   const std::string probe_ports = absl::GetFlag(FLAGS_probe_ports);
   ASSIGN_OR_RETURN(config.inbound.probe_ports, OfFlag("probe_ports", ParsePortSet(probe_ports)));
   const std::string probe_sources = absl::GetFlag(FLAGS_probe_sources);
-  ASSIGN_OR_RETURN(config.inbound.probe_sources,
-                   OfFlag("probe_sources", ParseCidrBlocks(probe_sources)));
+  const absl::Status sources = config.inbound.SetProbeSources(probe_sources);
+  if (!sources.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("--probe_sources: ", sources.message()));
+  }
   const std::string proxy_protocol_ports = absl::GetFlag(FLAGS_proxy_protocol_ports);
   ASSIGN_OR_RETURN(config.inbound.proxy_protocol_ports,
                    OfFlag("proxy_protocol_ports", ParsePortSet(proxy_protocol_ports)));

@@ -1,11 +1,13 @@
 #include "proxy/inbound_modes.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 
@@ -54,10 +56,19 @@ bool InboundModes::StrictAt(uint16_t port) const {
   return found == strict_at.end() ? strict : found->second;
 }
 
+absl::Status InboundModes::SetProbeSources(absl::string_view text) {
+  std::vector<absl::string_view> items = Items(text);
+  const auto gateways = std::remove(items.begin(), items.end(), "gateways");
+  probe_gateways = gateways != items.end();
+  items.erase(gateways, items.end());
+  ASSIGN_OR_RETURN(probe_sources, ParseCidrBlocks(absl::StrJoin(items, ",")));
+  return absl::OkStatus();
+}
+
 bool InboundModes::IsProbe(const IpAddress& source, uint16_t port,
                            const absl::flat_hash_set<IpAddress>& gateways) const {
   if (!probe_ports.contains(port)) return false;
-  if (probe_sources.empty()) return gateways.contains(source);
+  if (UsesGateways() && gateways.contains(source)) return true;
   return absl::c_any_of(probe_sources,
                         [&source](const CidrBlock& block) { return block.Contains(source); });
 }

@@ -26,10 +26,16 @@ struct InboundModes {
   absl::flat_hash_set<uint16_t> probe_ports;
   // Where such probes come from; empty: the pod's default gateways.
   std::vector<CidrBlock> probe_sources;
+  // From the gateways, too.
+  bool probe_gateways = false;
   // Ports whose application speaks the PROXY protocol, beside what discovery says.
   absl::flat_hash_set<uint16_t> proxy_protocol_ports;
 
   bool StrictAt(uint16_t port) const;
+  // Sets probe_sources and probe_gateways: "gateways,192.168.1.7". InvalidArgument names what is
+  // wrong.
+  absl::Status SetProbeSources(absl::string_view text);
+  bool UsesGateways() const { return probe_sources.empty() || probe_gateways; }
   // Whether a connection is a declared health probe, as far as addresses can tell.
   bool IsProbe(const IpAddress& source, uint16_t port,
                const absl::flat_hash_set<IpAddress>& gateways) const;

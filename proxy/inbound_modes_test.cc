@@ -47,6 +47,24 @@ TEST(InboundModesTest, NamedSourcesReplaceTheGateway) {
   EXPECT_FALSE(modes.IsProbe(Ip("10.0.0.1"), 8080, {Ip("10.0.0.1")}));
 }
 
+TEST(InboundModesTest, NamedSourcesStandBesideTheGatewayWhereThatIsNamedToo) {
+  InboundModes modes;
+  modes.probe_ports = {8080};
+  ASSERT_TRUE(modes.SetProbeSources("192.168.1.7, gateways").ok());
+  EXPECT_TRUE(modes.UsesGateways());
+  EXPECT_TRUE(modes.IsProbe(Ip("192.168.1.7"), 8080, {Ip("10.0.0.1")}));
+  EXPECT_TRUE(modes.IsProbe(Ip("10.0.0.1"), 8080, {Ip("10.0.0.1")}));
+  EXPECT_FALSE(modes.IsProbe(Ip("10.0.0.2"), 8080, {Ip("10.0.0.1")}));
+
+  ASSERT_TRUE(modes.SetProbeSources("192.168.1.7").ok());
+  EXPECT_FALSE(modes.UsesGateways());
+  for (const char* text : {"", "gateways"}) {
+    ASSERT_TRUE(modes.SetProbeSources(text).ok());
+    EXPECT_TRUE(modes.UsesGateways()) << text;
+  }
+  EXPECT_FALSE(modes.SetProbeSources("gateways,gateway").ok());
+}
+
 TEST(InboundModesTest, ReadsPortModes) {
   EXPECT_THAT(*ParsePortModes(""), IsEmpty());
   EXPECT_THAT(*ParsePortModes("8080=permissive, 9090=strict"),

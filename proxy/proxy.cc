@@ -261,7 +261,7 @@ void Proxy::Run() {
 void Proxy::ReadGateways() {
   // Only asked for where probes are let in by them.
   const InboundModes& modes = config_.inbound;
-  if (modes.probe_ports.empty() || !modes.probe_sources.empty()) return;
+  if (modes.probe_ports.empty() || !modes.UsesGateways()) return;
   absl::StatusOr<absl::flat_hash_set<IpAddress>> gateways = DefaultGateways();
   if (gateways.ok()) {
     mesh_.ApplyGateways(*std::move(gateways));
