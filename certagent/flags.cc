@@ -20,6 +20,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "certagent/interface_addresses.h"
+#include "certagent/socket_permissions.h"
 #include "common/base/file.h"
 #include "common/base/secret_bytes.h"
 #include "common/base/status_macros.h"
@@ -62,7 +63,8 @@ ABSL_FLAG(
 ABSL_FLAG(std::string, spiffe_id, "",
           "SPIFFE ID the certificates must have; empty: that of the first one.");
 ABSL_FLAG(std::string, link_socket, "",
-          "Unix socket to serve the proxy on; its directory must exist. Required.");
+          "Unix socket to serve the proxy on; its directory is made where only that is missing. "
+          "Required.");
 ABSL_FLAG(int32_t, proxy_uid, -1, "Uid the proxy must have; negative: this process's own.");
 ABSL_FLAG(
     std::string, workload_api, "",
@@ -253,6 +255,7 @@ absl::Status CheckSocketPath(absl::string_view flag, const std::string& path) {
 
 absl::Status CheckLinkSocket(const std::string& path) {
   if (path.empty()) return InFlag("link_socket", "is not set; give the path both containers share");
+  MakeSocketDirectory(path);
   return CheckSocketPath("link_socket", path);
 }
 

@@ -31,5 +31,22 @@ TEST(SocketPermissionsTest, WarnsOfADirectoryInWhichOthersMayReplaceTheSocket) {
   EXPECT_EQ(SocketDirectoryWarning(absl::StrCat(directory, "/none/agent.sock")), "");
 }
 
+TEST(SocketPermissionsTest, MakesTheDirectoryForItsOwnUserAlone) {
+  std::string volume = absl::StrCat(::testing::TempDir(), "/volume.XXXXXX");
+  ASSERT_NE(mkdtemp(&volume[0]), nullptr);
+  ASSERT_EQ(chmod(volume.c_str(), 0777), 0);
+  const std::string socket = absl::StrCat(volume, "/link/agent.sock");
+  MakeSocketDirectory(socket);
+  struct stat info;
+  ASSERT_EQ(stat(absl::StrCat(volume, "/link").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+  EXPECT_EQ(SocketDirectoryWarning(socket), "");
+  // What is there stays as it is.
+  ASSERT_EQ(chmod(absl::StrCat(volume, "/link").c_str(), 0750), 0);
+  MakeSocketDirectory(socket);
+  ASSERT_EQ(stat(absl::StrCat(volume, "/link").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0750u);
+}
+
 }  // namespace
 }  // namespace byrnie

@@ -158,7 +158,7 @@ class BadInputTest(unittest.TestCase):
             ([f"--token={self.files}/missing.token"], "byrniectl token create"),
             ([f"--token={self.file('empty.token', '')}"], "empty.token is empty"),
             ([f"--token={self.secret('secret.token')}"], f"let uid {PROXY_UID} read it"),
-            ([f"--link_socket={self.files}/nowhere/agent.sock"], "nowhere"),
+            ([f"--link_socket={self.files}/nowhere/link/agent.sock"], "nowhere"),
             ([f"--link_socket={plain}"], "remove it or choose another --link_socket"),
             (["--admin=127.0.0.1:80"], "--admin: cannot listen on 127.0.0.1:80"),
             (["--admin=127.0.0.1:80"], "ports below 1024 need the capability NET_BIND_SERVICE, choose another"),
