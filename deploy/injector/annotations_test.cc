@@ -1,0 +1,165 @@
+#include "deploy/injector/annotations.h"
+
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+Json Annotated(const std::map<std::string, std::string>& values) {
+  Json annotations = Json::object();
+  for (const auto& [name, value] : values) annotations[absl::StrCat("byrnie.io/", name)] = value;
+  return annotations;
+}
+
+absl::StatusOr<PodSettings> Read(const std::map<std::string, std::string>& values) {
+  return PodSettings::Create(Annotated(values), {});
+}
+
+TEST(AnnotationsTest, BecomeFlagsOfTheContainersTheyAreAbout) {
+  ASSERT_OK_AND_ASSIGN(const PodSettings settings,
+                       Read({{"log-level", "debug"},
+                             {"exclude-inbound-ports", " 22, 9100-9110 "},
+                             {"mtls-port-modes", "80=permissive, 81=strict"},
+                             {"image", "x"}}));
+  EXPECT_THAT(settings.FlagsFor(Sidecar::kAgent), ElementsAre("--log_level=debug"));
+  EXPECT_THAT(settings.FlagsFor(Sidecar::kProxy),
+              ElementsAre("--mtls_port_modes=80=permissive,81=strict", "--log_level=debug"));
+  EXPECT_THAT(settings.FlagsFor(Sidecar::kRedirect),
+              ElementsAre("--exclude_inbound_ports=22,9100-9110"));
+}
+
+TEST(AnnotationsTest, APodSaysItBeforeTheMesh) {
+  ASSERT_OK_AND_ASSIGN(
+      const PodSettings settings,
+      PodSettings::Create(Annotated({{"log-level", "error"}, {"exclude-uids", ""}}),
+                          {{"log-level", "debug"}, {"log-format", "text"}, {"exclude-uids", "0"}}));
+  EXPECT_THAT(settings.FlagsFor(Sidecar::kAgent),
+              ElementsAre("--log_level=error", "--log_format=text"));
+  EXPECT_THAT(settings.FlagsFor(Sidecar::kRedirect), IsEmpty());
+}
+
+TEST(AnnotationsTest, AWrongValueIsNamedWithARemedy) {
+  const struct {
+    const char *name, *value, *remedy;
+  } kWrong[] = {
+      {"log-level", "loud", "error, warning, info, debug"},
+      {"log-level", "", "write one of"},
+      {"mtls-mode", "STRICT", "strict, permissive"},
+      {"include-inbound-ports", "80,http", "\"http\""},
+      {"exclude-inbound-ports", "0", "\"0\""},
+      {"exclude-inbound-ports", "15006", "name ports of the application"},
+      {"exclude-outbound-ports", "70000", "70000"},
+      {"include-outbound-cidrs", "10.0.0.1/8", "first address"},
+      {"exclude-outbound-cidrs", "internal", "10.0.0.0/8"},
+      {"exclude-outbound-cidrs", "0.0.0.0/0", "let everything out"},
+      {"exclude-uids", "root", "\"root\""},
+      {"exclude-interfaces", "lo", "eth0"},
+      {"mtls-port-modes", "8080", "PORT=strict"},
+      {"mtls-port-modes", "80=strict,80=permissive", "write it once"},
+      {"proxy-protocol-ports", "80-90", "8080,8081"},
+      {"probe-ports", "http", "8080,8081"},
+      {"probe-sources", "node", "10.0.0.0/8"},
+      {"probe-sources", "*", "10.0.0.0/8"},
+      {"drain-timeout", "0", "from 1ms to 24h"},
+      {"drain-timeout", "30", "like 30s"},
+      {"idle-timeout", "-1s", "or 0"},
+      {"connect-attempts", "11", "from 1 to 10"},
+      {"workers", "two", "from 0 to 64"},
+      {"image", "a b", "name of an image"},
+      {"image", "$(X)", "name of an image"},
+      {"image-pull-policy", "always", "Always, IfNotPresent, Never"},
+      {"proxy-cpu-limit", "fast", "100m"},
+      {"agent-memory-limit", "-1Mi", "64Mi"},
+      {"agent-memory-limit", "1e3", "64Mi"},
+      {"hold-application", "yes", "true, false"},
+  };
+  for (const auto& wrong : kWrong) {
+    EXPECT_THAT(Read({{wrong.name, wrong.value}}),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr(absl::StrCat("annotation byrnie.io/", wrong.name, "=\"",
+                                                      wrong.value, "\": ")),
+                               HasSubstr(wrong.remedy))));
+  }
+}
+
+TEST(AnnotationsTest, EverythingIsWrittenAsIstioDoes) {
+  EXPECT_THAT(Read({{"include-inbound-ports", "*"}, {"include-outbound-ports", "*"}}), IsOk());
+  EXPECT_THAT(Read({{"include-outbound-cidrs", "*"}}), IsOk());
+  EXPECT_THAT(Read({{"include-outbound-cidrs", "0.0.0.0/0"}}), IsOk());
+}
+
+TEST(AnnotationsTest, ValuesThatContradictEachOtherAreNamed) {
+  EXPECT_THAT(Read({{"include-inbound-ports", "80"}, {"exclude-inbound-ports", "80"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("byrnie.io/include-inbound-ports and "
+                                 "byrnie.io/exclude-inbound-ports both name 80")));
+  EXPECT_THAT(Read({{"drain-hold", "10s"}, {"drain-timeout", "5s"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("byrnie.io/drain-timeout")));
+  EXPECT_THAT(Read({{"proxy-memory-request", "1Gi"}, {"proxy-memory-limit", "512Mi"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("byrnie.io/proxy-memory-limit, 512Mi")));
+  EXPECT_THAT(Read({{"proxy-memory-request", "1Gi"}, {"proxy-memory-limit", "none"}}), IsOk());
+}
+
+TEST(AnnotationsTest, WhatIsNoStringIsNamed) {
+  Json annotations = Json::object();
+  annotations["byrnie.io/workers"] = 2;
+  EXPECT_THAT(PodSettings::Create(annotations, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("put it in quotes")));
+}
+
+TEST(AnnotationsTest, WarnsOfOnesThatNobodyKnowsAndLeavesThoseOfOthers) {
+  Json annotations = Annotated({{"log-lvl", "debug"}});
+  annotations["example.com/log-level"] = "loud";
+  ASSERT_OK_AND_ASSIGN(const PodSettings settings, PodSettings::Create(annotations, {}));
+  EXPECT_THAT(settings.warnings(), ElementsAre(HasSubstr("byrnie.io/log-lvl")));
+  EXPECT_THAT(PodSettings::Create(Json::object(), {{"log-lvl", "debug"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not known")));
+}
+
+TEST(AnnotationsTest, ReadsQuantities) {
+  EXPECT_EQ(ParseQuantity("100m"), 0.1);
+  EXPECT_EQ(ParseQuantity("1.5"), 1.5);
+  EXPECT_EQ(ParseQuantity("64Mi"), 64.0 * 1024 * 1024);
+  EXPECT_EQ(ParseQuantity("2k"), 2000.0);
+  for (const char* text : {"", "0", "m", "-1", "1e3", "inf", "1 Mi", "1MiB", ".5", "5."}) {
+    EXPECT_EQ(ParseQuantity(text), absl::nullopt) << text;
+  }
+}
+
+// The rows of the table of annotations in docs/kubernetes.md, by their first cells.
+TEST(AnnotationsTest, ThePageHasEveryOneAndNoOther) {
+  std::ifstream file("docs/kubernetes.md");
+  const std::string page{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  const size_t begin = page.find("\n## Annotations\n"), end = page.find("\n## ", begin + 1);
+  ASSERT_NE(begin, std::string::npos);
+  std::vector<std::string> listed, known;
+  for (const absl::string_view line : absl::StrSplit(page.substr(begin, end - begin), '\n')) {
+    if (!absl::StartsWith(line, "| `")) continue;
+    const std::vector<absl::string_view> cells = absl::StrSplit(line, '|');
+    const std::vector<absl::string_view> words = absl::StrSplit(cells[1], '`');
+    for (size_t i = 1; i < words.size(); i += 2) listed.emplace_back(words[i]);
+  }
+  for (const Annotation& annotation : Annotations()) known.emplace_back(annotation.name);
+  EXPECT_THAT(listed, ::testing::UnorderedElementsAreArray(known));
+}
+
+}  // namespace
+}  // namespace byrnie

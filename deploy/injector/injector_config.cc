@@ -1,0 +1,96 @@
+#include "deploy/injector/injector_config.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/json.h"
+#include "common/base/status_macros.h"
+#include "deploy/injector/annotations.h"
+#include "deploy/injector/json.h"
+
+namespace byrnie {
+namespace {
+
+constexpr int kShortestToken = 600;  // The API server's own limit.
+constexpr int kLongestToken = 86400;
+
+// Nothing that the kubelet would expand, "$(NAME)", or that another reader would take apart.
+bool IsPlain(absl::string_view text, absl::string_view others) {
+  return text.size() <= 1024 && std::all_of(text.begin(), text.end(), [others](char c) {
+           return absl::ascii_isalnum(c) || absl::StrContains(others, absl::string_view(&c, 1));
+         });
+}
+
+}  // namespace
+
+absl::Status InjectorConfig::Check() const {
+  const struct {
+    const char* name;
+    const std::string& value;
+    absl::string_view others;
+    bool may_be_empty;
+  } texts[] = {
+      {"image", image, "./:@_-", false},
+      {"control_plane", control_plane, ".:-_[],", false},
+      {"trust_domain", trust_domain, ".-_", false},
+      {"token_audience", token_audience, "./:-_", false},
+      {"trust_bundle_config_map", trust_bundle_config_map, ".-", false},
+      {"cluster_id", cluster_id, "./:-_", false},
+      {"network", network, "./:-_", true},
+      {"revision", revision, ".-_", false},
+  };
+  for (const auto& text : texts) {
+    if ((text.value.empty() && !text.may_be_empty) || !IsPlain(text.value, text.others)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(text.name, ": \"", text.value, "\" is ",
+                       text.value.empty() ? "empty" : "not made of letters, digits and ",
+                       text.value.empty() ? "" : text.others));
+    }
+  }
+  if (revision.size() > 63) return absl::InvalidArgumentError("revision: longer than 63 bytes");
+  if (token_seconds < kShortestToken || token_seconds > kLongestToken) {
+    return absl::InvalidArgumentError(absl::StrCat("token_seconds: ", token_seconds,
+                                                   " is not between ", kShortestToken, " and ",
+                                                   kLongestToken));
+  }
+  return PodSettings::Create(Json::object(), defaults).status();
+}
+
+absl::StatusOr<InjectorConfig> InjectorConfig::Parse(absl::string_view text) {
+  InjectorConfig config;
+  ASSIGN_OR_RETURN(const JsonValue value, JsonValue::Parse(text, kMaxInjectorConfig));
+  ASSIGN_OR_RETURN(const JsonObject object, value.AsObject());
+  RETURN_IF_ERROR(object.CheckKeys({"image", "control_plane", "trust_domain", "token_audience",
+                                    "token_seconds", "trust_bundle_config_map", "cluster_id",
+                                    "network", "revision", "deny_refused", "defaults"}));
+  const std::pair<const char*, std::string*> texts[] = {
+      {"image", &config.image},
+      {"control_plane", &config.control_plane},
+      {"trust_domain", &config.trust_domain},
+      {"token_audience", &config.token_audience},
+      {"trust_bundle_config_map", &config.trust_bundle_config_map},
+      {"cluster_id", &config.cluster_id},
+      {"network", &config.network},
+      {"revision", &config.revision}};
+  for (const auto& [name, member] : texts) {
+    ASSIGN_OR_RETURN(*member, object.GetStringOr(name, *member));
+  }
+  ASSIGN_OR_RETURN(const int64_t seconds, object.GetIntOr("token_seconds", kShortestToken,
+                                                          kLongestToken, config.token_seconds));
+  config.token_seconds = static_cast<int>(seconds);
+  ASSIGN_OR_RETURN(config.deny_refused, object.GetBoolOr("deny_refused", config.deny_refused));
+  if (object.Has("defaults")) {
+    ASSIGN_OR_RETURN(const JsonObject defaults, object.GetObject("defaults"));
+    for (const auto& [name, member] : defaults.Members()) {
+      ASSIGN_OR_RETURN(config.defaults[name], member.AsString());
+    }
+  }
+  RETURN_IF_ERROR(config.Check());
+  return config;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,47 @@
+#ifndef BYRNIE_DEPLOY_INJECTOR_INJECTOR_CONFIG_H_
+#define BYRNIE_DEPLOY_INJECTOR_INJECTOR_CONFIG_H_
+
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace byrnie {
+
+// What an injected pod is told of its mesh. A value; the same for the webhook and for byrniectl.
+struct InjectorConfig {
+  // One image with all of Byrnie's programs in kBinaryDirectory.
+  std::string image = "byrnie:0.1.0";
+  // The agents' --control_plane.
+  std::string control_plane = "byrnie-controlplane.byrnie-system.svc:15012";
+  std::string trust_domain = "cluster.local";
+  // Whom the pods' tokens are for, and how long they live; the kubelet renews them.
+  std::string token_audience = "byrnie";
+  int token_seconds = 3600;
+  // A ConfigMap of each meshed namespace, with the roots as bundle.pem.
+  std::string trust_bundle_config_map = "byrnie-trust-bundle";
+  // The agents' --cluster_id and --network.
+  std::string cluster_id = "Kubernetes";
+  std::string network;
+  // Which control plane's injector it was: the label byrnie.io/rev of a pod.
+  std::string revision = "default";
+  // What becomes of pods that cannot be meshed: they start without Byrnie and a warning, or not.
+  bool deny_refused = false;
+  // Of annotations, by their names without the prefix: what holds where a pod says nothing.
+  std::map<std::string, std::string> defaults;
+
+  // Reads the JSON object {"image": …, "defaults": {"log-level": "debug"}, …} with the names above.
+  // InvalidArgument names what is not known or cannot be.
+  static absl::StatusOr<InjectorConfig> Parse(absl::string_view text);
+
+  // InvalidArgument when a text could mean something else in a container's arguments.
+  absl::Status Check() const;
+};
+
+inline constexpr absl::string_view kBinaryDirectory = "/usr/local/bin";
+inline constexpr size_t kMaxInjectorConfig = 64 * 1024;
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_DEPLOY_INJECTOR_INJECTOR_CONFIG_H_

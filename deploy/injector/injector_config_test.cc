@@ -1,0 +1,52 @@
+#include "deploy/injector/injector_config.h"
+
+#include "common/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(InjectorConfigTest, IsWhatTheFileSaysOverTheDefaults) {
+  ASSERT_OK_AND_ASSIGN(const InjectorConfig config, InjectorConfig::Parse(R"({
+      "image": "registry.example:5000/mesh/byrnie@sha256:00", "control_plane": "cp.mesh.svc:15012",
+      "trust_domain": "example.org", "token_audience": "mesh", "token_seconds": 7200,
+      "trust_bundle_config_map": "roots", "cluster_id": "c1", "network": "n1", "revision": "canary",
+      "deny_refused": true, "defaults": {"log-level": "debug"}})"));
+  EXPECT_EQ(config.image, "registry.example:5000/mesh/byrnie@sha256:00");
+  EXPECT_EQ(config.control_plane, "cp.mesh.svc:15012");
+  EXPECT_EQ(config.token_seconds, 7200);
+  EXPECT_EQ(config.network, "n1");
+  EXPECT_TRUE(config.deny_refused);
+  EXPECT_EQ(config.defaults.at("log-level"), "debug");
+  ASSERT_OK_AND_ASSIGN(const InjectorConfig plain, InjectorConfig::Parse("{}"));
+  EXPECT_EQ(plain.control_plane, InjectorConfig().control_plane);
+  EXPECT_THAT(InjectorConfig().Check(), IsOk());
+}
+
+TEST(InjectorConfigTest, RefusesWhatCannotBe) {
+  const struct {
+    const char *text, *named;
+  } kWrong[] = {
+      {"[]", "object"},
+      {R"({"imge": "x"})", "imge"},
+      {R"({"image": ""})", "image"},
+      {R"({"control_plane": "$(HOST):15012"})", "control_plane"},
+      {R"({"trust_domain": "a/b"})", "trust_domain"},
+      {R"({"token_seconds": 60})", "token_seconds"},
+      {R"({"revision": "a b"})", "revision"},
+      {R"({"defaults": {"log-level": "loud"}})", "byrnie.io/log-level"},
+      {R"({"defaults": {"log-level": 1}})", "log-level"},
+      {R"({"defaults": {"nothing": "x"}})", "nothing"},
+  };
+  for (const auto& wrong : kWrong) {
+    EXPECT_THAT(InjectorConfig::Parse(wrong.text),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(wrong.named)))
+        << wrong.text;
+  }
+}
+
+}  // namespace
+}  // namespace byrnie
