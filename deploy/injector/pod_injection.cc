@@ -1,0 +1,197 @@
+#include "deploy/injector/pod_injection.h"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "deploy/injector/annotations.h"
+#include "deploy/injector/refusal.h"
+#include "deploy/injector/sidecar_containers.h"
+
+namespace byrnie {
+namespace {
+
+constexpr size_t kMaxStatus = 4096;
+// What kubectl logs and exec mean without -c.
+constexpr char kDefaultContainer[] = "kubectl.kubernetes.io/default-container";
+
+// The value of byrnie.io/status; null where there is none.
+Json StatusOf(const Json& pod) {
+  const Json* const text = FindPath(pod, {"metadata", "annotations", kStatusAnnotation});
+  if (text == nullptr) return Json(nullptr);
+  if (text->is_string()) {
+    absl::StatusOr<Json> status = ParseJson(text->get_ref<const std::string&>(), kMaxStatus);
+    if (status.ok() && status->is_object()) return *std::move(status);
+  }
+  return Json::object();
+}
+
+absl::Status CheckShape(const Json& pod) {
+  for (const char* const name : {"metadata", "spec"}) {
+    const Json* const found = Find(pod, name);
+    if (found != nullptr && !found->is_object() && !found->is_null()) {
+      return absl::InvalidArgumentError(absl::StrCat(name, " is no object"));
+    }
+  }
+  for (const char* const name : {"labels", "annotations"}) {
+    const Json* const found = FindPath(pod, {"metadata", name});
+    if (found != nullptr && !found->is_object() && !found->is_null()) {
+      return absl::InvalidArgumentError(absl::StrCat("metadata.", name, " is no object"));
+    }
+  }
+  for (const char* const name : {"initContainers", "containers", "volumes"}) {
+    const Json* const found = FindPath(pod, {"spec", name});
+    if (found != nullptr && !found->is_array() && !found->is_null()) {
+      return absl::InvalidArgumentError(absl::StrCat("spec.", name, " is no list"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void InsertFirst(std::vector<Json> items, Json* list) {
+  auto& array = list->get_ref<Json::array_t&>();
+  array.insert(array.begin(), std::make_move_iterator(items.begin()),
+               std::make_move_iterator(items.end()));
+}
+
+// Takes the items with these names out of spec's list, and the list where nothing is left.
+void RemoveNamed(absl::string_view list_name, const std::set<std::string>& names, Json* spec) {
+  Json* const list = Find(spec, list_name);
+  if (list == nullptr || !list->is_array()) return;
+  auto& items = list->get_ref<Json::array_t&>();
+  const auto kept = std::remove_if(items.begin(), items.end(), [&names](const Json& item) {
+    return names.count(TextOf(item, "name")) > 0;
+  });
+  if (kept == items.end()) return;
+  items.erase(kept, items.end());
+  if (items.empty()) Remove(spec, list_name);
+}
+
+// Takes a member out of a map of metadata, and the map where nothing is left.
+void RemoveMark(absl::string_view map_name, absl::string_view mark, Json* metadata) {
+  Json* const map = Find(metadata, map_name);
+  if (map == nullptr || Find(*map, mark) == nullptr) return;
+  Remove(map, mark);
+  if (map->empty()) Remove(metadata, map_name);
+}
+
+void AddNative(SidecarContainers sidecar, Json* spec) {
+  InsertFirst({std::move(sidecar.agent), std::move(sidecar.proxy), std::move(sidecar.redirect)},
+              ArrayIn(spec, "initContainers"));
+}
+
+void AddClassic(SidecarContainers sidecar, PodOutcome* outcome, Json* spec) {
+  Json* const init = ArrayIn(spec, "initContainers");
+  if (!init->empty()) {
+    outcome->warnings.push_back(
+        "its init containers run before the sidecar, and connect without it");
+  }
+  // Last: nothing that comes after it would have a network without the proxy.
+  init->push_back(std::move(sidecar.redirect));
+  InsertFirst({std::move(sidecar.agent), std::move(sidecar.proxy)}, ArrayIn(spec, "containers"));
+}
+
+// Whether the pod ends when its containers do.
+bool EndsByItself(const Json& spec) {
+  const std::string policy = TextOf(spec, "restartPolicy");
+  return policy == "Never" || policy == "OnFailure";
+}
+
+std::string FirstContainer(const Json& spec) {
+  const Json::array_t& containers = ItemsOf(spec, "containers");
+  return containers.empty() ? "" : TextOf(containers.front(), "name");
+}
+
+// The marks on the pod: whose sidecar it is, of which kind, and what else is to be taken out.
+void AddMarks(const InjectorConfig& config, bool native, const std::string& default_container,
+              Json* pod) {
+  Json* const metadata = ObjectIn(pod, "metadata");
+  Json status = Json::object();
+  status["revision"] = config.revision;
+  status["sidecars"] = native ? "native" : "classic";
+  Json* const annotations = ObjectIn(metadata, "annotations");
+  if (!native && Find(*annotations, kDefaultContainer) == nullptr && !default_container.empty()) {
+    (*annotations)[kDefaultContainer] = default_container;
+    status["default_container"] = true;
+  }
+  (*annotations)[std::string(kStatusAnnotation)] = ToText(status);
+  (*ObjectIn(metadata, "labels"))[std::string(kRevisionLabel)] = config.revision;
+}
+
+PodOutcome Refused(std::string why) {
+  PodOutcome outcome;
+  outcome.kind = PodOutcome::Kind::kRefused;
+  outcome.why = std::move(why);
+  return outcome;
+}
+
+}  // namespace
+
+absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
+  RETURN_IF_ERROR(CheckShape(*pod));
+  const Json status = StatusOf(*pod);
+  const std::string revision = TextOf(status, "revision");
+  if (!status.is_null() && revision != config.revision) {
+    return Refused(absl::StrCat("it has the sidecar of revision \"", revision,
+                                "\": take that out first with byrniectl uninject"));
+  }
+  Json made = *pod;
+  const bool was_there = UninjectPod(&made);
+  ASSIGN_OR_RETURN(Refusal refusal, JudgePod(made, SidecarNames()));
+  if (refusal.kind != Refusal::Kind::kNone) {
+    PodOutcome outcome = Refused(std::move(refusal.why));
+    if (refusal.kind == Refusal::Kind::kOptedOut) outcome.kind = PodOutcome::Kind::kOptedOut;
+    return outcome;
+  }
+  const Json* const annotations = FindPath(made, {"metadata", "annotations"});
+  ASSIGN_OR_RETURN(
+      PodSettings settings,
+      PodSettings::Create(annotations == nullptr ? Json::object() : *annotations, config.defaults));
+  // Before there is a pointer into it: adding a member moves the others.
+  (void)ObjectIn(&made, "metadata");
+  Json* const spec = Find(&made, "spec");
+  ASSIGN_OR_RETURN(SidecarContainers sidecar,
+                   SidecarContainers::Create(config, std::move(settings), *spec));
+  const bool native = sidecar.native;
+  if (!native && EndsByItself(*spec)) {
+    return Refused(absl::StrCat("it ends by itself, and classic sidecars would keep it from that: ",
+                                "give it native ones, which need Kubernetes 1.29"));
+  }
+  PodOutcome outcome;
+  outcome.warnings = std::move(sidecar.warnings);
+  AddMarks(config, native, FirstContainer(*spec), &made);
+  InsertFirst(std::move(sidecar.volumes), ArrayIn(spec, "volumes"));
+  if (native) {
+    AddNative(std::move(sidecar), spec);
+  } else {
+    AddClassic(std::move(sidecar), &outcome, spec);
+  }
+  if (was_there) {
+    outcome.kind = SameJson(made, *pod) ? PodOutcome::Kind::kUnchanged : PodOutcome::Kind::kUpdated;
+  }
+  if (outcome.kind != PodOutcome::Kind::kUnchanged) *pod = std::move(made);
+  return outcome;
+}
+
+bool UninjectPod(Json* pod) {
+  const Json status = StatusOf(*pod);
+  if (status.is_null()) return false;
+  Json* const metadata = Find(pod, "metadata");
+  RemoveMark("annotations", kStatusAnnotation, metadata);
+  if (IsTrue(status, "default_container")) RemoveMark("annotations", kDefaultContainer, metadata);
+  RemoveMark("labels", kRevisionLabel, metadata);
+  if (metadata->empty()) Remove(pod, "metadata");
+  Json* const spec = Find(pod, "spec");
+  if (spec != nullptr && spec->is_object()) {
+    RemoveNamed("initContainers", SidecarNames(), spec);
+    RemoveNamed("containers", SidecarNames(), spec);
+    RemoveNamed("volumes", SidecarVolumes(), spec);
+  }
+  return true;
+}
+
+}  // namespace byrnie

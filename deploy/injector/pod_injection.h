@@ -1,0 +1,41 @@
+#ifndef BYRNIE_DEPLOY_INJECTOR_POD_INJECTION_H_
+#define BYRNIE_DEPLOY_INJECTOR_POD_INJECTION_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "deploy/injector/injector_config.h"
+#include "deploy/injector/json.h"
+
+namespace byrnie {
+
+// What became of a pod, or of a pod template.
+struct PodOutcome {
+  enum class Kind {
+    kInjected,
+    kUpdated,    // It had our sidecar, made from other settings or before others added to the pod.
+    kUnchanged,  // It had our sidecar, as it would be made now.
+    kOptedOut,
+    kRefused,  // It cannot be meshed.
+  };
+  Kind kind = Kind::kInjected;
+  // For kOptedOut and kRefused.
+  std::string why;
+  std::vector<std::string> warnings;
+};
+
+// Puts the sidecar into `pod`, an object with metadata and spec: the agent, the proxy and the
+// redirect, their volumes, the label byrnie.io/rev, the annotation byrnie.io/status. Native
+// sidecars come before all other init containers; classic ones before all other containers, with
+// the redirect after all other init containers. What is there already is taken out first, so that
+// it may be called again, also when others have changed the pod in between. InvalidArgument, with
+// `pod` as it was, when an annotation of ours is wrong or `pod` is not made as a pod is.
+absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod);
+
+// Takes it out. False when there is none, with `pod` as it was.
+bool UninjectPod(Json* pod);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_DEPLOY_INJECTOR_POD_INJECTION_H_

@@ -1,0 +1,374 @@
+#include "deploy/injector/sidecar_containers.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/time.h"
+#include "common/base/status_macros.h"
+#include "deploy/injector/pod_probes.h"
+#include "deploy/injector/refusal.h"
+
+namespace byrnie {
+namespace {
+
+constexpr char kLinkDirectory[] = "/run/byrnie";
+// In a directory that the agent makes for itself: a volume's own is open to every user.
+constexpr char kLinkSocket[] = "/run/byrnie/link/agent.sock";
+constexpr char kTokenDirectory[] = "/run/secrets/byrnie";
+constexpr char kTrustDirectory[] = "/etc/byrnie";
+// Where the API server mounts the application's token into every container that has nothing there.
+constexpr char kApiTokenDirectory[] = "/var/run/secrets/kubernetes.io/serviceaccount";
+constexpr char kAgentAdmin[] = "127.0.0.1:15010";
+constexpr char kProxyStatus[] = "127.0.0.1:15021";
+constexpr int kStatusPort = 15021;
+// Kubernetes' own default.
+constexpr int64_t kGracePeriod = 30;
+// Until the first certificate is there; the kubelet then starts the container again.
+constexpr int kStartSeconds = 120;
+// The kubelet's, to end the rest.
+constexpr absl::Duration kGraceLeft = absl::Seconds(2);
+constexpr absl::Duration kClassicHold = absl::Seconds(5);
+
+struct Amounts {
+  const char *cpu, *memory, *memory_limit;
+};
+constexpr Amounts kProxyAmounts = {"10m", "32Mi", "256Mi"};
+constexpr Amounts kAgentAmounts = {"5m", "32Mi", "128Mi"};
+
+std::string Binary(absl::string_view name) { return absl::StrCat(kBinaryDirectory, "/", name); }
+
+// From the downward API.
+Json FieldItem(absl::string_view name, absl::string_view path) {
+  Json item = Json::object();
+  item["name"] = std::string(name);
+  item["valueFrom"]["fieldRef"]["fieldPath"] = std::string(path);
+  return item;
+}
+
+Json Mount(absl::string_view name, absl::string_view path, bool read_only) {
+  Json mount = Json::object();
+  mount["name"] = std::string(name);
+  mount["mountPath"] = std::string(path);
+  if (read_only) mount["readOnly"] = true;
+  return mount;
+}
+
+// What may do to the application's pod whatever the application may is nothing for a sidecar.
+Json NoApiToken() { return Mount(kNothingVolume, kApiTokenDirectory, true); }
+
+Json Unprivileged() {
+  Json context = Json::object();
+  context["allowPrivilegeEscalation"] = false;
+  context["capabilities"]["drop"] = Json::array({"ALL"});
+  context["privileged"] = false;
+  context["readOnlyRootFilesystem"] = true;
+  context["runAsGroup"] = kSidecarUid;
+  context["runAsNonRoot"] = true;
+  context["runAsUser"] = kSidecarUid;
+  context["seccompProfile"]["type"] = "RuntimeDefault";
+  return context;
+}
+
+// Kubernetes gives a capability to root alone.
+Json MayRedirect() {
+  Json context = Unprivileged();
+  context["capabilities"]["add"] = Json::array({"NET_ADMIN"});
+  context["runAsGroup"] = 0;
+  context["runAsNonRoot"] = false;
+  context["runAsUser"] = 0;
+  return context;
+}
+
+// Of one resource. What the pod says is right together; a default gives way to it.
+void AddResource(const PodSettings& settings, absl::string_view container,
+                 absl::string_view resource, absl::string_view request, absl::string_view limit,
+                 Json* resources) {
+  const absl::optional<std::string> said_request = settings.Get(
+                                        absl::StrCat(container, "-", resource, "-request")),
+                                    said_limit = settings.Get(
+                                        absl::StrCat(container, "-", resource, "-limit"));
+  std::string requested = said_request.value_or(std::string(request)),
+              limited = said_limit.value_or(std::string(limit));
+  const absl::optional<double> low = ParseQuantity(requested), high = ParseQuantity(limited);
+  if (low.has_value() && high.has_value() && *low > *high) {
+    (said_limit.has_value() ? requested : limited) = said_limit.value_or(requested);
+  }
+  if (ParseQuantity(requested).has_value()) {
+    (*resources)["requests"][std::string(resource)] = requested;
+  }
+  if (ParseQuantity(limited).has_value()) {
+    (*resources)["limits"][std::string(resource)] = limited;
+  }
+}
+
+Json Resources(const PodSettings& settings, absl::string_view container, const Amounts& amounts) {
+  Json resources = Json::object();
+  // A limit on CPU would make the application's bytes wait.
+  AddResource(settings, container, "cpu", amounts.cpu, "none", &resources);
+  AddResource(settings, container, "memory", amounts.memory, amounts.memory_limit, &resources);
+  return resources;
+}
+
+Json Command(std::vector<std::string> words) { return Json(std::move(words)); }
+
+// In the container: until the page at `address` says ready, or with --gone nobody is there.
+Json WaitCommand(absl::string_view address, absl::string_view more) {
+  std::vector<std::string> words = {Binary("byrniectl"), "ready",
+                                    absl::StrCat("--admin=", address)};
+  if (!more.empty()) words.emplace_back(more);
+  words.push_back(absl::StrCat("--within=", kStartSeconds, "s"));
+  return Command(std::move(words));
+}
+
+Json StatusPage() {
+  Json get = Json::object();
+  get["path"] = "/healthz/ready";
+  get["port"] = kStatusPort;
+  return get;
+}
+
+Json TimedProbe(int period, int timeout, int failures) {
+  Json probe = Json::object();
+  probe["periodSeconds"] = period;
+  probe["timeoutSeconds"] = timeout;
+  probe["failureThreshold"] = failures;
+  return probe;
+}
+
+Json Port(absl::string_view name, int number) {
+  Json port = Json::object();
+  port["name"] = std::string(name);
+  port["containerPort"] = number;
+  port["protocol"] = "TCP";
+  return port;
+}
+
+class Builder {
+ public:
+  Builder(const InjectorConfig& config, const PodSettings& settings, bool native,
+          const KubeletPorts& probes)
+      : config_(config),
+        settings_(settings),
+        native_(native),
+        hold_(settings.GetOr("hold-application", "true") == "true"),
+        probes_(probes) {}
+
+  Json Agent() const {
+    Json container = Begin(kAgentName, "byrnie-certagent");
+    std::vector<std::string> args = {
+        absl::StrCat("--control_plane=", config_.control_plane),
+        absl::StrCat("--trust_domain=", config_.trust_domain),
+        absl::StrCat("--trust_bundle=", kTrustDirectory, "/bundle.pem"),
+        absl::StrCat("--token=", kTokenDirectory, "/token"),
+        absl::StrCat("--token_audience=", config_.token_audience),
+        absl::StrCat("--spiffe_id=spiffe://", config_.trust_domain,
+                     "/ns/$(BYRNIE_NAMESPACE)/sa/$(BYRNIE_SERVICE_ACCOUNT)"),
+        "--workload_addresses=$(BYRNIE_POD_ADDRESSES)",
+        absl::StrCat("--cluster_id=", config_.cluster_id),
+        absl::StrCat("--link_socket=", kLinkSocket),
+        absl::StrCat("--admin=", kAgentAdmin),
+    };
+    if (!config_.network.empty()) args.push_back(absl::StrCat("--network=", config_.network));
+    AddFlags(Sidecar::kAgent, &args);
+    container["args"] = Command(std::move(args));
+    container["env"] = Json::array({FieldItem("BYRNIE_NAMESPACE", "metadata.namespace"),
+                                    FieldItem("BYRNIE_SERVICE_ACCOUNT", "spec.serviceAccountName"),
+                                    FieldItem("BYRNIE_POD_ADDRESSES", "status.podIPs")});
+    container["resources"] = Resources(settings_, "agent", kAgentAmounts);
+    container["securityContext"] = Unprivileged();
+    container["volumeMounts"] = Json::array(
+        {NoApiToken(), Mount(kLinkVolume, kLinkDirectory, false),
+         Mount(kTokenVolume, kTokenDirectory, true), Mount(kTrustVolume, kTrustDirectory, true)});
+    if (native_ && hold_) {
+      Json probe = TimedProbe(1, 5, kStartSeconds);
+      probe["exec"]["command"] =
+          Command({Binary("byrniectl"), "ready", absl::StrCat("--admin=", kAgentAdmin)});
+      container["startupProbe"] = std::move(probe);
+    }
+    if (!native_) {
+      // Both end at the same time, but the proxy needs the agent until its own end.
+      container["lifecycle"]["preStop"]["exec"]["command"] = WaitCommand(kProxyStatus, "--gone");
+      AddPostStart(kAgentAdmin, &container);
+    }
+    return container;
+  }
+
+  Json Proxy() const {
+    Json container = Begin(kProxyName, "byrnie-proxy");
+    std::vector<std::string> args = {absl::StrCat("--link_socket=", kLinkSocket),
+                                     "--admin=127.0.0.1:15000"};
+    AddFlags(Sidecar::kProxy, &args);
+    const bool probes = !probes_.ports.empty();
+    if (probes) {
+      args.push_back(absl::StrCat("--probe_ports=", absl::StrJoin(probes_.ports, ",")));
+      const std::string sources = settings_.GetOr("probe-sources", "");
+      args.push_back(absl::StrCat("--probe_sources=gateways,$(BYRNIE_NODE_ADDRESSES)",
+                                  sources.empty() ? "" : ",", sources));
+    }
+    container["args"] = Command(std::move(args));
+    if (probes) {
+      // Servers before 1.29 know one address of a node.
+      container["env"] = Json::array(
+          {FieldItem("BYRNIE_NODE_ADDRESSES", native_ ? "status.hostIPs" : "status.hostIP")});
+    }
+    container["ports"] = Json::array({Port("byrnie-hbone", 15008), Port("byrnie-metrics", 15020),
+                                      Port("byrnie-status", kStatusPort)});
+    container["resources"] = Resources(settings_, "proxy", kProxyAmounts);
+    container["securityContext"] = Unprivileged();
+    container["volumeMounts"] =
+        Json::array({NoApiToken(), Mount(kLinkVolume, kLinkDirectory, false)});
+    if (native_ && hold_) {
+      Json probe = TimedProbe(1, 5, kStartSeconds);
+      probe["httpGet"] = StatusPage();
+      container["startupProbe"] = std::move(probe);
+    }
+    Json ready = TimedProbe(2, 5, 3);
+    ready["httpGet"] = StatusPage();
+    container["readinessProbe"] = std::move(ready);
+    if (!native_) AddPostStart(kProxyStatus, &container);
+    return container;
+  }
+
+  Json Redirect() const {
+    Json container = Begin(kRedirectName, "byrnie-redirect");
+    container.erase("restartPolicy");
+    std::vector<std::string> args = {"apply"};
+    AddFlags(Sidecar::kRedirect, &args);
+    container["args"] = Command(std::move(args));
+    Json resources = Json::object();
+    resources["requests"]["cpu"] = "5m";
+    resources["requests"]["memory"] = "16Mi";
+    resources["limits"]["memory"] = "64Mi";
+    container["resources"] = std::move(resources);
+    container["securityContext"] = MayRedirect();
+    container["volumeMounts"] = Json::array({NoApiToken()});
+    return container;
+  }
+
+  std::vector<Json> Volumes() const {
+    Json link = Json::object(), token = Json::object(), trust = Json::object(),
+         nothing = Json::object();
+    link["name"] = std::string(kLinkVolume);
+    link["emptyDir"]["medium"] = "Memory";
+    link["emptyDir"]["sizeLimit"] = "1Mi";
+    Json source = Json::object();
+    source["serviceAccountToken"]["audience"] = config_.token_audience;
+    source["serviceAccountToken"]["expirationSeconds"] = config_.token_seconds;
+    source["serviceAccountToken"]["path"] = "token";
+    token["name"] = std::string(kTokenVolume);
+    token["projected"]["sources"] = Json::array({std::move(source)});
+    // Not optional: without it a pod waits, and does not start without trust.
+    trust["name"] = std::string(kTrustVolume);
+    trust["configMap"]["name"] = config_.trust_bundle_config_map;
+    nothing["name"] = std::string(kNothingVolume);
+    nothing["emptyDir"]["medium"] = "Memory";
+    nothing["emptyDir"]["sizeLimit"] = "1Mi";
+    return {std::move(link), std::move(token), std::move(trust), std::move(nothing)};
+  }
+
+ private:
+  Json Begin(absl::string_view name, absl::string_view binary) const {
+    Json container = Json::object();
+    container["name"] = std::string(name);
+    container["image"] = settings_.GetOr("image", config_.image);
+    const std::string policy = settings_.GetOr("image-pull-policy", "");
+    if (!policy.empty()) container["imagePullPolicy"] = policy;
+    if (native_) container["restartPolicy"] = "Always";
+    // One that ends with an error says in one line what is wrong.
+    container["terminationMessagePolicy"] = "FallbackToLogsOnError";
+    container["command"] = Command({Binary(binary)});
+    return container;
+  }
+
+  void AddFlags(Sidecar sidecar, std::vector<std::string>* args) const {
+    for (std::string& flag : settings_.FlagsFor(sidecar)) args->push_back(std::move(flag));
+  }
+
+  // Containers start one after the other: the kubelet waits for this before it starts the next.
+  void AddPostStart(absl::string_view address, Json* container) const {
+    if (hold_) (*container)["lifecycle"]["postStart"]["exec"]["command"] = WaitCommand(address, "");
+  }
+
+  const InjectorConfig& config_;
+  const PodSettings& settings_;
+  const bool native_, hold_;
+  const KubeletPorts& probes_;
+};
+
+int64_t GracePeriodOf(const Json& spec) {
+  const Json* const seconds = Find(spec, "terminationGracePeriodSeconds");
+  if (seconds == nullptr || !seconds->is_number_integer()) return kGracePeriod;
+  return std::min<int64_t>(std::max<int64_t>(seconds->get<int64_t>(), 0), 86400);
+}
+
+// The proxy's end fits into the pod's.
+absl::Status SetDrain(const Json& spec, bool native, PodSettings* settings,
+                      std::vector<std::string>* warnings) {
+  const absl::Duration grace = absl::Seconds(GracePeriodOf(spec));
+  const absl::optional<absl::Duration> said = settings->GetDuration("drain-timeout");
+  if (said.has_value() && *said > grace) {
+    warnings->push_back(absl::StrCat(kAnnotationPrefix, "drain-timeout is longer than the pod's ",
+                                     "terminationGracePeriodSeconds, ", absl::ToInt64Seconds(grace),
+                                     ": raise that, or the kubelet ends the proxy first"));
+  }
+  const absl::Duration timeout = said.value_or(std::max(absl::Seconds(1), grace - kGraceLeft));
+  settings->SetDefault("drain-timeout", absl::FormatDuration(timeout));
+  const absl::optional<absl::Duration> hold = settings->GetDuration("drain-hold");
+  if (hold.has_value() && *hold > timeout) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "annotation ", kAnnotationPrefix, "drain-hold=\"", *settings->Get("drain-hold"),
+        "\": is longer than the proxy has, ", absl::FormatDuration(timeout),
+        "; raise the pod's terminationGracePeriodSeconds"));
+  }
+  // A native sidecar is told to end when the application already has.
+  if (!native) {
+    settings->SetDefault("drain-hold", absl::FormatDuration(std::min(kClassicHold, timeout / 2)));
+  }
+  return absl::OkStatus();
+}
+
+KubeletPorts ProbesOf(const PodSettings& settings, const Json& spec) {
+  if (settings.GetOr("probes", "declare") != "declare") return {};
+  KubeletPorts probes = FindKubeletPorts(spec, SidecarNames());
+  const std::string more = settings.GetOr("probe-ports", "");
+  for (const absl::string_view port : absl::StrSplit(more, ',', absl::SkipEmpty())) {
+    uint32_t number = 0;
+    if (absl::SimpleAtoi(port, &number)) probes.ports.insert(static_cast<uint16_t>(number));
+  }
+  return probes;
+}
+
+}  // namespace
+
+std::set<std::string> SidecarNames() {
+  return {std::string(kAgentName), std::string(kProxyName), std::string(kRedirectName)};
+}
+
+std::set<std::string> SidecarVolumes() {
+  return {std::string(kLinkVolume), std::string(kTokenVolume), std::string(kTrustVolume),
+          std::string(kNothingVolume)};
+}
+
+absl::StatusOr<SidecarContainers> SidecarContainers::Create(const InjectorConfig& config,
+                                                            PodSettings settings,
+                                                            const Json& spec) {
+  SidecarContainers result;
+  result.native = settings.GetOr("sidecars", "native") == "native";
+  result.warnings = settings.warnings();
+  RETURN_IF_ERROR(SetDrain(spec, result.native, &settings, &result.warnings));
+  const KubeletPorts probes = ProbesOf(settings, spec);
+  result.warnings.insert(result.warnings.end(), probes.warnings.begin(), probes.warnings.end());
+  const Builder builder(config, settings, result.native, probes);
+  result.agent = builder.Agent();
+  result.proxy = builder.Proxy();
+  result.redirect = builder.Redirect();
+  result.volumes = builder.Volumes();
+  return result;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,43 @@
+#ifndef BYRNIE_DEPLOY_INJECTOR_SIDECAR_CONTAINERS_H_
+#define BYRNIE_DEPLOY_INJECTOR_SIDECAR_CONTAINERS_H_
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "deploy/injector/annotations.h"
+#include "deploy/injector/injector_config.h"
+#include "deploy/injector/json.h"
+
+namespace byrnie {
+
+inline constexpr absl::string_view kAgentName = "byrnie-agent";
+inline constexpr absl::string_view kProxyName = "byrnie-proxy";
+inline constexpr absl::string_view kRedirectName = "byrnie-redirect";
+inline constexpr absl::string_view kLinkVolume = "byrnie-link";
+inline constexpr absl::string_view kTokenVolume = "byrnie-token";
+inline constexpr absl::string_view kTrustVolume = "byrnie-trust";
+inline constexpr absl::string_view kNothingVolume = "byrnie-nothing";
+
+std::set<std::string> SidecarNames();
+std::set<std::string> SidecarVolumes();
+
+// What is added to a pod. A value.
+struct SidecarContainers {
+  Json agent, proxy, redirect;
+  std::vector<Json> volumes;
+  bool native = true;
+  std::vector<std::string> warnings;
+
+  // For a pod whose spec, without them, is `spec`. InvalidArgument names an annotation that does
+  // not go with the pod.
+  static absl::StatusOr<SidecarContainers> Create(const InjectorConfig& config,
+                                                  PodSettings settings, const Json& spec);
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_DEPLOY_INJECTOR_SIDECAR_CONTAINERS_H_
