@@ -1,0 +1,27 @@
+#ifndef BYRNIE_DEPLOY_INJECTOR_ADMISSION_H_
+#define BYRNIE_DEPLOY_INJECTOR_ADMISSION_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "deploy/injector/injector_config.h"
+
+namespace byrnie {
+
+// The API server sends objects of at most 3 MiB.
+inline constexpr size_t kMaxAdmissionReview = 8 * 1024 * 1024;
+
+// Answers what an API server asks a mutating webhook: an AdmissionReview
+// (admission.k8s.io/v1) with a request, as JSON. The answer is one with a response: a pod to be
+// made is allowed with a JSON Patch, or without one and with a warning where it is not to be meshed
+// or cannot be; it is denied, 422, where an annotation of ours is wrong, or, with
+// InjectorConfig::deny_refused, where it cannot be meshed. All else is allowed as it is. It has no
+// side effect, so that a dry run is answered as any other. InvalidArgument when `body` is no such
+// review: there is no uid to answer to, and HTTP has to say so (400). Pure.
+absl::StatusOr<std::string> AnswerAdmissionReview(const InjectorConfig& config,
+                                                  absl::string_view body);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_DEPLOY_INJECTOR_ADMISSION_H_

@@ -1,0 +1,141 @@
+#include "deploy/injector/admission.h"
+
+#include <string>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_matchers.h"
+#include "deploy/injector/injector_config.h"
+#include "deploy/injector/json.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr char kPod[] = R"({"metadata":{"name":"app"},"spec":{"containers":[{"name":"app"}]}})";
+
+std::string Review(absl::string_view pod, absl::string_view more = "",
+                   absl::string_view operation = "CREATE", absl::string_view kind = "Pod") {
+  return absl::StrCat(R"({"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{)",
+                      R"("uid":"u-1","kind":{"group":"","version":"v1","kind":")", kind,
+                      R"("},"namespace":"demo","operation":")", operation, "\",\"object\":", pod,
+                      more, "}}");
+}
+
+// The response, of an answer that is a review.
+Json Ask(const std::string& body, const InjectorConfig& config = InjectorConfig()) {
+  const absl::StatusOr<std::string> answer = AnswerAdmissionReview(config, body);
+  EXPECT_THAT(answer, IsOk());
+  if (!answer.ok()) return Json::object();
+  const absl::StatusOr<Json> review = ParseJson(*answer, kMaxAdmissionReview);
+  EXPECT_THAT(review, IsOk());
+  EXPECT_EQ(TextOf(*review, "apiVersion"), "admission.k8s.io/v1");
+  EXPECT_EQ(TextOf(*review, "kind"), "AdmissionReview");
+  const Json* const response = Find(*review, "response");
+  EXPECT_EQ(TextOf(*response, "uid"), "u-1");
+  return *response;
+}
+
+std::string Audit(const Json& response) {
+  return TextOf(response["auditAnnotations"], "injection");
+}
+
+Json PatchOf(const Json& response) {
+  EXPECT_EQ(TextOf(response, "patchType"), "JSONPatch");
+  std::string text;
+  EXPECT_TRUE(absl::Base64Unescape(TextOf(response, "patch"), &text));
+  return ParseJson(text, kMaxAdmissionReview).value_or(Json(nullptr));
+}
+
+TEST(AdmissionTest, APodIsAllowedWithAPatchThatInjectsIt) {
+  const Json response = Ask(Review(kPod));
+  EXPECT_TRUE(IsTrue(response, "allowed"));
+  EXPECT_EQ(Audit(response), "injected");
+  EXPECT_EQ(Find(response, "warnings"), nullptr);
+  const Json pod = ParseJson(kPod, 1000)->patch(PatchOf(response));
+  EXPECT_EQ(TextOf(pod["spec"]["initContainers"][0], "name"), "byrnie-agent");
+  // The API server asks again after others have changed the pod.
+  const Json again = Ask(Review(ToText(pod)));
+  EXPECT_EQ(Audit(again), "unchanged");
+  EXPECT_EQ(Find(again, "patch"), nullptr);
+}
+
+TEST(AdmissionTest, ADryRunIsAnsweredAsAnyOther) {
+  EXPECT_EQ(ToText(Ask(Review(kPod, R"(,"dryRun":true)"))), ToText(Ask(Review(kPod))));
+}
+
+TEST(AdmissionTest, WhatCannotBeMeshedIsAllowedWithAWarning) {
+  const std::string review =
+      Review(R"({"spec":{"hostNetwork":true,"containers":[{"name":"app"}]}})");
+  const Json response = Ask(review);
+  EXPECT_TRUE(IsTrue(response, "allowed"));
+  EXPECT_EQ(Find(response, "patch"), nullptr);
+  EXPECT_EQ(Audit(response), "refused");
+  EXPECT_THAT(ToText(response["warnings"]), HasSubstr("byrnie: this pod is not meshed: it has "
+                                                      "hostNetwork"));
+  InjectorConfig strict;
+  strict.deny_refused = true;
+  const Json denied = Ask(review, strict);
+  EXPECT_FALSE(IsTrue(denied, "allowed"));
+  EXPECT_THAT(TextOf(denied["status"], "message"), HasSubstr("hostNetwork"));
+}
+
+TEST(AdmissionTest, OptingOutIsNoWarning) {
+  const Json response = Ask(Review(
+      R"({"metadata":{"labels":{"byrnie.io/inject":"false"}},"spec":{"containers":[{"name":"a"}]}})"));
+  EXPECT_TRUE(IsTrue(response, "allowed"));
+  EXPECT_EQ(Audit(response), "opted out");
+  EXPECT_EQ(Find(response, "warnings"), nullptr);
+}
+
+TEST(AdmissionTest, AWrongAnnotationIsDenied) {
+  const Json response = Ask(Review(
+      R"({"metadata":{"annotations":{"byrnie.io/workers":"many"}},"spec":{"containers":[{"name":"a"}]}})"));
+  EXPECT_FALSE(IsTrue(response, "allowed"));
+  EXPECT_EQ(Find(response, "patch"), nullptr);
+  EXPECT_EQ(ToText(response["status"]["code"]), "422");
+  EXPECT_THAT(TextOf(response["status"], "message"),
+              AllOf(StartsWith("byrnie: "), HasSubstr("byrnie.io/workers=\"many\"")));
+}
+
+TEST(AdmissionTest, WarningsAreAsShortAsTheApiServerTakesThem) {
+  const std::string name(600, 'x');
+  const Json response =
+      Ask(Review(absl::StrCat(R"({"metadata":{"annotations":{"byrnie.io/)", name,
+                              R"(":""}},"spec":{"containers":[{"name":"a"}]}})")));
+  const Json::array_t& warnings = ItemsOf(response, "warnings");
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_LE(warnings[0].get_ref<const std::string&>().size(), 256u);
+}
+
+TEST(AdmissionTest, AllElseIsAllowedAsItIs) {
+  for (const std::string& review :
+       {Review(kPod, "", "UPDATE"), Review(kPod, R"(,"subResource":"ephemeralcontainers")"),
+        Review("{}", "", "CREATE", "Service"), Review("null", "", "DELETE")}) {
+    const Json response = Ask(review);
+    EXPECT_TRUE(IsTrue(response, "allowed")) << review;
+    EXPECT_EQ(Find(response, "patch"), nullptr);
+  }
+  EXPECT_FALSE(IsTrue(Ask(Review("null")), "allowed"));
+}
+
+TEST(AdmissionTest, WhatIsNoReviewIsAnError) {
+  for (
+      const char* const body :
+      {"", "{", "[]", "{}", R"({"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"})",
+       R"({"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{"uid":"1"}})",
+       R"({"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":""}})",
+       R"({"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":1}})"}) {
+    EXPECT_THAT(AnswerAdmissionReview(InjectorConfig(), body),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << body;
+  }
+}
+
+}  // namespace
+}  // namespace byrnie
