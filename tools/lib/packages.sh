@@ -7,10 +7,10 @@ set -euo pipefail
 BUILD_PACKAGES=(
   bazel-bootstrap bazel-platforms bazel-rules-java bazel-rules-proto ca-certificates g++ git xz-utils
   libabsl-dev libboost-dev libgmock-dev libgrpc++-dev libgtest-dev libnftables-dev libnghttp2-dev
-  libprotobuf-dev libsqlite3-dev nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
+  libprotobuf-dev libsqlite3-dev libyaml-cpp-dev nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
 )
 TEST_PACKAGES=(
-  clang-14 clang-format curl etcd-server gnutls-bin iproute2 libclang-rt-14-dev libfaketime nftables openssl procps python3 python3-cryptography python3-grpcio python3-h2 python3-protobuf
+  clang-14 clang-format curl etcd-server gnutls-bin iproute2 libclang-rt-14-dev libfaketime nftables openssl procps python3 python3-cryptography python3-grpcio python3-h2 python3-protobuf python3-yaml
   shellcheck tcpdump util-linux
 )
 

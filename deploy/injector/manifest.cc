@@ -1,0 +1,151 @@
+#include "deploy/injector/manifest.h"
+
+#include <cstddef>
+#include <functional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/base/status_macros.h"
+#include "deploy/injector/json.h"
+#include "deploy/injector/workload.h"
+#include "deploy/injector/yaml_edit.h"
+#include "deploy/injector/yaml_reader.h"
+
+namespace byrnie {
+namespace {
+
+constexpr absl::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+struct Document {
+  YamlNode root;
+  Json from, to;
+  bool rewrite = false;
+};
+
+// Whether something makes pods in a way that nobody here knows.
+bool HoldsUnknownTemplate(const Json& object) {
+  return FindPath(object, {"spec", "template", "spec", "containers"}) != nullptr;
+}
+
+// The text with all documents that change, and whether it reads as it should.
+std::string Write(absl::string_view text, std::vector<Document>* documents) {
+  YamlLines lines(text);
+  for (Document& document : *documents) {
+    if (SameJson(document.from, document.to)) continue;
+    document.rewrite = document.rewrite || !lines.Change(document.root, document.from, document.to);
+    if (document.rewrite) lines.Rewrite(document.root, document.to);
+  }
+  return lines.Text();
+}
+
+// Marks the documents that do not; false when it cannot be said which.
+bool Verify(const std::string& text, std::vector<Document>* documents, bool* good) {
+  *good = false;
+  const absl::StatusOr<std::vector<YamlNode>> nodes = ReadYaml(text);
+  if (!nodes.ok() || nodes->size() != documents->size()) return false;
+  *good = true;
+  for (size_t i = 0; i < nodes->size(); ++i) {
+    const absl::StatusOr<Json> json = YamlToJson((*nodes)[i]);
+    if (json.ok() && SameJson(*json, (*documents)[i].to)) continue;
+    (*documents)[i].rewrite = true;
+    *good = false;
+  }
+  return true;
+}
+
+// Changes objects, by `change`, which adds notes and may be called once for each.
+using Changer = std::function<absl::Status(Json* object, ManifestResult* result)>;
+
+absl::StatusOr<ManifestResult> ChangeManifest(absl::string_view whole, const Changer& change) {
+  if (whole.size() > kMaxManifest) {
+    return absl::InvalidArgumentError(absl::StrCat("longer than ", kMaxManifest, " bytes"));
+  }
+  absl::string_view text = whole;
+  const bool marked = absl::ConsumePrefix(&text, kByteOrderMark);
+  ManifestResult result;
+  result.text = std::string(whole);
+  ASSIGN_OR_RETURN(std::vector<YamlNode> nodes, ReadYaml(text));
+  std::vector<Document> documents;
+  bool changed = false;
+  for (YamlNode& node : nodes) {
+    Document document;
+    ASSIGN_OR_RETURN(document.from, YamlToJson(node));
+    document.root = std::move(node);
+    document.to = document.from;
+    if (document.to.is_object()) RETURN_IF_ERROR(change(&document.to, &result));
+    changed = changed || !SameJson(document.from, document.to);
+    documents.push_back(std::move(document));
+  }
+  if (!changed) return result;
+  std::string written = Write(text, &documents);
+  bool good = false;
+  if (!Verify(written, &documents, &good)) {
+    for (Document& document : documents) document.rewrite = true;
+  }
+  if (!good) {
+    written = Write(text, &documents);
+    Verify(written, &documents, &good);
+  }
+  if (!good) return absl::InternalError("the new text does not read as it should");
+  for (const Document& document : documents) {
+    if (document.rewrite && !document.root.flow && !SameJson(document.from, document.to)) {
+      result.notes.push_back(absl::StrCat("the document at line ", document.root.line + 1,
+                                          " is written anew, without its comments"));
+    }
+  }
+  result.text = absl::StrCat(marked ? kByteOrderMark : "", written);
+  return result;
+}
+
+std::string NoteOf(const WorkloadOutcome& outcome) {
+  switch (outcome.pod.kind) {
+    case PodOutcome::Kind::kInjected:
+      return absl::StrCat(outcome.name, ": injected");
+    case PodOutcome::Kind::kUpdated:
+      return absl::StrCat(outcome.name, ": sidecar updated");
+    case PodOutcome::Kind::kUnchanged:
+      return absl::StrCat(outcome.name, ": unchanged, injected before");
+    case PodOutcome::Kind::kOptedOut:
+      return absl::StrCat(outcome.name, ": not injected, ", outcome.pod.why);
+    case PodOutcome::Kind::kRefused:
+      return absl::StrCat(outcome.name, ": NOT injected, ", outcome.pod.why);
+  }
+  return outcome.name;
+}
+
+}  // namespace
+
+absl::StatusOr<ManifestResult> InjectManifest(const InjectorConfig& config,
+                                              absl::string_view text) {
+  return ChangeManifest(text, [&config](Json* object, ManifestResult* result) {
+    absl::StatusOr<std::vector<WorkloadOutcome>> outcomes = InjectObject(config, object);
+    RETURN_IF_ERROR(outcomes.status());
+    if (outcomes->empty() && HoldsUnknownTemplate(*object)) {
+      result->notes.push_back(absl::StrCat(TextOf(*object, "kind"),
+                                           ": of no kind that is known here, left as it is; the "
+                                           "webhook injects its pods"));
+    }
+    for (const WorkloadOutcome& outcome : *outcomes) {
+      result->refused = result->refused || outcome.pod.kind == PodOutcome::Kind::kRefused;
+      result->notes.push_back(NoteOf(outcome));
+      for (const std::string& warning : outcome.pod.warnings) {
+        result->notes.push_back(absl::StrCat(outcome.name, ": warning: ", warning));
+      }
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<ManifestResult> UninjectManifest(absl::string_view text) {
+  return ChangeManifest(text, [](Json* object, ManifestResult* result) {
+    for (const std::string& name : UninjectObject(object)) {
+      result->notes.push_back(absl::StrCat(name, ": sidecar taken out"));
+    }
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace byrnie

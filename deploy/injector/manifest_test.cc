@@ -1,0 +1,192 @@
+#include "deploy/injector/manifest.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "common/base/file.h"
+#include "common/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+// What injecting testdata/NAME.in.yaml gives is testdata/NAME.out.yaml. With BYRNIE_WRITE_GOLDEN, a
+// folder, the files are written there instead.
+class GoldenTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  static std::string Read(const std::string& name) {
+    absl::StatusOr<std::string> text =
+        ReadFile(absl::StrCat("deploy/injector/testdata/", name), kMaxManifest);
+    EXPECT_THAT(text, IsOk());
+    return text.value_or("");
+  }
+  static std::string Golden(const ManifestResult& result) {
+    std::string text = result.text;
+    for (const std::string& note : result.notes) absl::StrAppend(&text, "#> ", note, "\n");
+    return text;
+  }
+};
+
+TEST_P(GoldenTest, IsInjectedAsTheFileSaysAndAgainWithoutAChangeAndBack) {
+  const std::string input = Read(absl::StrCat(GetParam(), ".in.yaml"));
+  ASSERT_OK_AND_ASSIGN(const ManifestResult result, InjectManifest(InjectorConfig(), input));
+  const char* const folder = std::getenv("BYRNIE_WRITE_GOLDEN");
+  if (folder != nullptr) {
+    std::ofstream(absl::StrCat(folder, "/", GetParam(), ".out.yaml")) << Golden(result);
+  } else {
+    EXPECT_EQ(Golden(result), Read(absl::StrCat(GetParam(), ".out.yaml")));
+  }
+
+  ASSERT_OK_AND_ASSIGN(const ManifestResult again, InjectManifest(InjectorConfig(), result.text));
+  EXPECT_EQ(again.text, result.text);
+
+  ASSERT_OK_AND_ASSIGN(const ManifestResult back, UninjectManifest(result.text));
+  // To the byte where lines were added alone.
+  if (!absl::StrContains(absl::StrJoin(result.notes, "\n"), "written anew") &&
+      !absl::StrContains(input, "labels: {}") && !absl::StrContains(input, "spec: {containers") &&
+      !absl::StartsWith(input, "{")) {
+    EXPECT_EQ(back.text, input);
+  }
+  ASSERT_OK_AND_ASSIGN(const ManifestResult twice, UninjectManifest(back.text));
+  EXPECT_EQ(twice.text, back.text);
+}
+
+INSTANTIATE_TEST_SUITE_P(Manifests, GoldenTest,
+                         ::testing::Values("annotations", "classic", "cronjob", "daemonset",
+                                           "deployment", "host_network", "init_containers", "job",
+                                           "json", "list", "opted_out", "other_mesh", "pod",
+                                           "replicaset", "several_containers", "statefulset"));
+
+ManifestResult Inject(absl::string_view text) {
+  absl::StatusOr<ManifestResult> result = InjectManifest(InjectorConfig(), text);
+  EXPECT_THAT(result, IsOk());
+  return result.value_or(ManifestResult());
+}
+
+constexpr char kPod[] = R"(apiVersion: v1
+kind: Pod
+metadata:
+  name: app
+spec:
+  containers:
+  - name: app
+    image: example/app:1
+)";
+
+TEST(ManifestTest, LeavesWhatMakesNoPodsToTheByte) {
+  const std::string text =
+      "# only\n---\n\n---\nkind:   ConfigMap\ndata: {a: 'b'}\n...\n---\n- 1\n--- text\n";
+  const ManifestResult result = Inject(text);
+  EXPECT_EQ(result.text, text);
+  EXPECT_THAT(result.notes, IsEmpty());
+}
+
+TEST(ManifestTest, LeavesTheOtherDocumentsToTheByte) {
+  const std::string other = "kind:   ConfigMap   # odd\ndata:\n      a:  'b'\n";
+  const std::string text = absl::StrCat(other, "---\n", kPod, "---\n", other);
+  const ManifestResult result = Inject(text);
+  EXPECT_TRUE(absl::StartsWith(result.text, absl::StrCat(other, "---\n")));
+  EXPECT_TRUE(absl::EndsWith(result.text, absl::StrCat("---\n", other)));
+  EXPECT_THAT(result.notes, ElementsAre("Pod app: injected"));
+}
+
+TEST(ManifestTest, AWrongAnnotationChangesNothingAndIsNamed) {
+  const std::string text = absl::StrCat(
+      kPod, "---\n",
+      absl::StrReplaceAll(kPod, {{"  name: app\nspec",
+                                  "  name: bad\n  annotations: {byrnie.io/log-level: loud}\n"
+                                  "spec"}}));
+  EXPECT_THAT(InjectManifest(InjectorConfig(), text),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("Pod bad"), HasSubstr("byrnie.io/log-level=\"loud\""),
+                             HasSubstr("error, warning, info, debug"))));
+}
+
+TEST(ManifestTest, NamesTheLineOfWhatIsNoYaml) {
+  EXPECT_THAT(InjectManifest(InjectorConfig(), "kind: Pod\nspec: [\n"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("line ")));
+  EXPECT_THAT(InjectManifest(InjectorConfig(), "kind: Pod\nkind: Pod\n"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("line 2")));
+  for (const std::string& text : {std::string("\0k: v", 5), std::string("\xFF\xFEk"),
+                                  std::string("k: \xF7\n"), std::string("k: \xC0\x80\n")}) {
+    EXPECT_THAT(InjectManifest(InjectorConfig(), text),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("UTF-8")));
+  }
+}
+
+TEST(ManifestTest, SaysWhatItCannotKeep) {
+  const std::string text = absl::StrReplaceAll(
+      kPod, {{"spec:\n", "spec: &s   # a comment\n"}, {"  containers:\n", "  containers: &c\n"}});
+  const ManifestResult result = Inject(absl::StrCat(text, "other: *s\n"));
+  // Whatever becomes of the anchor, the object is what it is to be.
+  EXPECT_THAT(result.notes, Contains("Pod app: injected"));
+  EXPECT_THAT(result.text, HasSubstr("byrnie-proxy"));
+}
+
+TEST(ManifestTest, KeepsLineEndsAMarkAndAMissingLastNewline) {
+  const std::string windows = absl::StrReplaceAll(kPod, {{"\n", "\r\n"}});
+  EXPECT_THAT(Inject(windows).text,
+              AllOf(HasSubstr("image: example/app:1\r\n"), HasSubstr("byrnie-proxy")));
+  const ManifestResult marked = Inject(absl::StrCat("\xEF\xBB\xBF", kPod));
+  EXPECT_TRUE(absl::StartsWith(marked.text,
+                               "\xEF\xBB\xBF"
+                               "apiVersion"));
+  std::string unended = kPod;
+  unended.pop_back();
+  EXPECT_EQ(Inject(unended).text, Inject(kPod).text);
+}
+
+TEST(ManifestTest, TellsOfKindsItDoesNotKnow) {
+  const std::string rollout = absl::StrCat(
+      "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: r}\nspec:\n  template:\n",
+      "    spec:\n      containers: [{name: a, image: b}]\n");
+  const ManifestResult result = Inject(rollout);
+  EXPECT_EQ(result.text, rollout);
+  EXPECT_THAT(result.notes, ElementsAre(HasSubstr("Rollout")));
+}
+
+TEST(ManifestTest, AnotherRevisionIsLeftAlone) {
+  InjectorConfig canary;
+  canary.revision = "canary";
+  const std::string injected = Inject(kPod).text;
+  ASSERT_OK_AND_ASSIGN(const ManifestResult result, InjectManifest(canary, injected));
+  EXPECT_EQ(result.text, injected);
+  EXPECT_TRUE(result.refused);
+  EXPECT_THAT(result.notes, ElementsAre(HasSubstr("byrniectl uninject")));
+  ASSERT_OK_AND_ASSIGN(const ManifestResult bare, UninjectManifest(injected));
+  EXPECT_EQ(bare.text, kPod);
+  EXPECT_THAT(InjectManifest(canary, bare.text)->text, HasSubstr("byrnie.io/rev: canary"));
+}
+
+TEST(ManifestTest, ANewImageIsAnUpdate) {
+  InjectorConfig next;
+  next.image = "byrnie:0.2.0";
+  ASSERT_OK_AND_ASSIGN(const ManifestResult result, InjectManifest(next, Inject(kPod).text));
+  EXPECT_THAT(result.notes, ElementsAre("Pod app: sidecar updated"));
+  EXPECT_THAT(result.text, AllOf(HasSubstr("byrnie:0.2.0"), Not(HasSubstr("byrnie:0.1.0"))));
+  EXPECT_EQ(UninjectManifest(result.text)->text, kPod);
+}
+
+TEST(ManifestTest, ManyDocumentsAreReadInTime) {
+  std::string text;
+  for (int i = 0; i < 200; ++i) absl::StrAppend(&text, "---\n", kPod);
+  EXPECT_THAT(Inject(text).notes, SizeIs(200));
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,107 @@
+#include "deploy/injector/workload.h"
+
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/status_macros.h"
+
+namespace byrnie {
+namespace {
+
+// Lists are not within lists.
+constexpr int kMaxListDepth = 2;
+
+struct Kind {
+  absl::string_view group, name;
+  // Where the pod is, from the object on; empty: it is the object.
+  absl::string_view path;
+};
+
+constexpr Kind kKinds[] = {
+    {"", "Pod", ""},
+    {"", "PodTemplate", "template"},
+    {"", "ReplicationController", "spec/template"},
+    {"apps", "Deployment", "spec/template"},
+    {"apps", "StatefulSet", "spec/template"},
+    {"apps", "DaemonSet", "spec/template"},
+    {"apps", "ReplicaSet", "spec/template"},
+    {"batch", "Job", "spec/template"},
+    {"batch", "CronJob", "spec/jobTemplate/spec/template"},
+};
+
+// "apps" of "apps/v1"; "" of "v1".
+absl::string_view GroupOf(absl::string_view api_version) {
+  const size_t slash = api_version.find('/');
+  return slash == absl::string_view::npos ? absl::string_view() : api_version.substr(0, slash);
+}
+
+Json* FindPod(const Kind& kind, Json* object) {
+  Json* found = object;
+  for (const absl::string_view name : absl::StrSplit(kind.path, '/', absl::SkipEmpty())) {
+    if (found != nullptr) found = Find(found, name);
+  }
+  return found != nullptr && found->is_object() ? found : nullptr;
+}
+
+std::string NameOf(const Json& object) {
+  const Json* const metadata = Find(object, "metadata");
+  std::string name, space;
+  if (metadata != nullptr) {
+    name = TextOf(*metadata, "name");
+    if (name.empty()) name = TextOf(*metadata, "generateName");
+    space = TextOf(*metadata, "namespace");
+  }
+  return absl::StrCat(TextOf(object, "kind"), " ", space, space.empty() ? "" : "/", name);
+}
+
+// Calls `visit` for each pod in `object`, with the name of what makes it.
+absl::Status VisitPods(Json* object, int depth,
+                       absl::FunctionRef<absl::Status(const std::string& name, Json* pod)> visit) {
+  const std::string kind_name = TextOf(*object, "kind"), version = TextOf(*object, "apiVersion");
+  Json* const items = Find(object, "items");
+  if (absl::EndsWith(kind_name, "List") && items != nullptr && items->is_array()) {
+    if (depth >= kMaxListDepth) return absl::OkStatus();
+    for (Json& item : *items) RETURN_IF_ERROR(VisitPods(&item, depth + 1, visit));
+    return absl::OkStatus();
+  }
+  for (const Kind& kind : kKinds) {
+    if (kind_name != kind.name || GroupOf(version) != kind.group) continue;
+    Json* const pod = FindPod(kind, object);
+    return pod == nullptr ? absl::OkStatus() : visit(NameOf(*object), pod);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<WorkloadOutcome>> InjectObject(const InjectorConfig& config,
+                                                          Json* object) {
+  std::vector<WorkloadOutcome> outcomes;
+  Json made = *object;
+  RETURN_IF_ERROR(VisitPods(&made, 0, [&](const std::string& name, Json* pod) {
+    absl::StatusOr<PodOutcome> outcome = InjectPod(config, pod);
+    if (!outcome.ok()) {
+      return absl::Status(outcome.status().code(),
+                          absl::StrCat(name, ": ", outcome.status().message()));
+    }
+    outcomes.push_back({name, *std::move(outcome)});
+    return absl::OkStatus();
+  }));
+  *object = std::move(made);
+  return outcomes;
+}
+
+std::vector<std::string> UninjectObject(Json* object) {
+  std::vector<std::string> changed;
+  (void)VisitPods(object, 0, [&](const std::string& name, Json* pod) {
+    if (UninjectPod(pod)) changed.push_back(name);
+    return absl::OkStatus();
+  });
+  return changed;
+}
+
+}  // namespace byrnie
