@@ -105,6 +105,9 @@ int RunProxyLog(const CommandContext&);
 int RunProxyDrain(const CommandContext&);
 int RunBugReport(const CommandContext&);
 int RunVerify(const CommandContext&);
+int RunInject(const CommandContext&);
+int RunUninject(const CommandContext&);
+int RunReady(const CommandContext&);
 int RunCompletion(const CommandContext&);
 
 }  // namespace byrnie

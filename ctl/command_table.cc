@@ -40,6 +40,11 @@ constexpr absl::string_view kBugReport[] = {"file", "pods"};
 constexpr absl::string_view kVerify[] = {"trust_bundle", "trust_domain", "federated_bundle", "crl",
                                          "at"};
 
+constexpr absl::string_view kInject[] = {"file", "injector_config", "image", "revision",
+                                         "sidecars"};
+constexpr absl::string_view kUninject[] = {"file"};
+constexpr absl::string_view kReady[] = {"admin", "within", "gone"};
+
 constexpr absl::string_view kRegistryFile =
     "FILE is in the shape of the registry file, {\"workloads\": [...], \"services\": [...]}, "
     "without\n"
@@ -162,6 +167,19 @@ constexpr Command kCommands[] = {
      kBugReport, 0, 0, true, RunBugReport},
     {"verify", "CHAIN...", "what the mesh would make of certificates, without talking to it", "",
      kVerify, 1, 1000, false, RunVerify},
+    {"inject", "-f FILE", "puts Byrnie into the pods of a Kubernetes manifest",
+     "Writes the manifest with the sidecars to stdout, and what has changed to stderr. FILE is "
+     "YAML "
+     "of\n"
+     "any number of documents, or JSON. Again it changes nothing; with an annotation that is wrong "
+     "it\n"
+     "ends with 2 and writes nothing.",
+     kInject, 0, 0, false, RunInject},
+    {"uninject", "-f FILE", "takes it out again", "", kUninject, 0, 0, false, RunUninject},
+    {"ready", "", "whether a proxy or an agent in this pod can do its job",
+     "Ends with 0 when its page /healthz/ready says so: --admin=127.0.0.1:15021 is the proxy's,\n"
+     "--admin=127.0.0.1:15010 the agent's.",
+     kReady, 0, 0, false, RunReady},
     {"completion",
      "bash|zsh",
      "a script for the shell: source <(byrniectl completion bash)",

@@ -58,8 +58,10 @@ ABSL_FLAG(bool, join, false,
 ABSL_FLAG(absl::Duration, ttl, absl::ZeroDuration(),
           "how long the token may be used; 0: 10 minutes for a join token, which may have 24h, 30 "
           "days for an operator's, which may have 366");
-ABSL_FLAG(std::string, file, "",
-          "file with the policy, or workloads and services, JSON; \"-\" is stdin; -f for short");
+ABSL_FLAG(
+    std::string, file, "",
+    "file with the policy, or workloads and services, JSON, or with the manifest; \"-\" is stdin; "
+    "-f for short");
 ABSL_FLAG(
     std::string, expect, "",
     "only if it is of this version now (see -o json of the get commands); \"none\": if there is "
@@ -94,6 +96,17 @@ ABSL_FLAG(absl::Duration, timeout, absl::InfiniteDuration(),
 ABSL_FLAG(std::string, reason, "", "why, for those who look later");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15000",
           "where the proxy's admin port is reached, IP:PORT");
+ABSL_FLAG(std::string, injector_config, "",
+          "file with what injected pods are told of their mesh (JSON, see docs/kubernetes.md); "
+          "empty: what the manifests of this release install");
+ABSL_FLAG(std::string, image, "", "image of the sidecars, instead of the configuration's");
+ABSL_FLAG(std::string, revision, "",
+          "the label byrnie.io/rev of the pods, instead of the configuration's");
+ABSL_FLAG(std::string, sidecars, "",
+          "native (from Kubernetes 1.29) or classic, where a pod does not say, instead of the "
+          "configuration's");
+ABSL_FLAG(absl::Duration, within, absl::ZeroDuration(), "how long to try");
+ABSL_FLAG(bool, gone, false, "the other way round: until nobody listens there any more");
 ABSL_FLAG(std::string, pods, "",
           "admin ports of proxies (15000) and agents (15010) to ask, too, NAME=IP:PORT[,...]");
 ABSL_FLAG(std::string, verdict, "", "only connections that were allowed, denied or failed");

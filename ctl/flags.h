@@ -40,6 +40,12 @@ ABSL_DECLARE_FLAG(std::string, admin);
 ABSL_DECLARE_FLAG(std::string, pods);
 ABSL_DECLARE_FLAG(std::string, verdict);
 ABSL_DECLARE_FLAG(std::string, delete);
+ABSL_DECLARE_FLAG(std::string, injector_config);
+ABSL_DECLARE_FLAG(std::string, image);
+ABSL_DECLARE_FLAG(std::string, revision);
+ABSL_DECLARE_FLAG(std::string, sidecars);
+ABSL_DECLARE_FLAG(absl::Duration, within);
+ABSL_DECLARE_FLAG(bool, gone);
 
 namespace byrnie {
 
