@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "deploy/injector/annotations.h"
+#include "deploy/injector/finish.h"
 #include "deploy/injector/refusal.h"
 #include "deploy/injector/sidecar_containers.h"
 
@@ -90,15 +91,10 @@ void AddClassic(SidecarContainers sidecar, PodOutcome* outcome, Json* spec) {
     outcome->warnings.push_back(
         "its init containers run before the sidecar, and connect without it");
   }
+  if (!sidecar.finish.is_null()) init->push_back(std::move(sidecar.finish));
   // Last: nothing that comes after it would have a network without the proxy.
   init->push_back(std::move(sidecar.redirect));
   InsertFirst({std::move(sidecar.agent), std::move(sidecar.proxy)}, ArrayIn(spec, "containers"));
-}
-
-// Whether the pod ends when its containers do.
-bool EndsByItself(const Json& spec) {
-  const std::string policy = TextOf(spec, "restartPolicy");
-  return policy == "Never" || policy == "OnFailure";
 }
 
 std::string FirstContainer(const Json& spec) {
@@ -157,9 +153,10 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   ASSIGN_OR_RETURN(SidecarContainers sidecar,
                    SidecarContainers::Create(config, std::move(settings), *spec));
   const bool native = sidecar.native;
-  if (!native && EndsByItself(*spec)) {
-    return Refused(absl::StrCat("it ends by itself, and classic sidecars would keep it from that: ",
-                                "give it native ones, which need Kubernetes 1.29"));
+  if (!sidecar.finish.is_null()) {
+    std::string why = CannotFinish(*spec);
+    if (!why.empty()) return Refused(std::move(why));
+    AddFinish(&sidecar, spec);
   }
   PodOutcome outcome;
   outcome.warnings = std::move(sidecar.warnings);
@@ -187,6 +184,7 @@ bool UninjectPod(Json* pod) {
   if (metadata->empty()) Remove(pod, "metadata");
   Json* const spec = Find(pod, "spec");
   if (spec != nullptr && spec->is_object()) {
+    RemoveFinish(spec);
     RemoveNamed("initContainers", SidecarNames(), spec);
     RemoveNamed("containers", SidecarNames(), spec);
     RemoveNamed("volumes", SidecarVolumes(), spec);

@@ -154,13 +154,41 @@ TEST(PodInjectionTest, ClassicSidecarsStartBeforeTheApplicationAndAfterTheRedire
       pod, Pod(Annotation("sidecars", "classic"), R"("initContainers":[{"name":"prepare"}])")));
 }
 
-TEST(PodInjectionTest, APodThatEndsGetsNoClassicSidecars) {
+TEST(PodInjectionTest, ClassicSidecarsEndWithAPodThatEndsByItself) {
+  const Json before = Pod(Annotation("sidecars", "classic"), R"("restartPolicy":"Never")",
+                          R"("command":["/bin/work","--x"],"args":["y"])");
+  Json pod = before;
+  EXPECT_EQ(Inject(&pod).kind, Kind::kInjected);
+  EXPECT_THAT(Names(pod, "initContainers"), ElementsAre("byrnie-finish", "byrnie-redirect"));
+  EXPECT_EQ(ToText(Container(pod, "app")["command"]),
+            R"(["/run/byrnie-finish/byrnie-finish","app","/run/byrnie-finish/app","always","--",)"
+            R"("/bin/work","--x"])");
+  EXPECT_EQ(ToText(Container(pod, "byrnie-proxy")["command"]),
+            R"(["/usr/local/bin/byrnie-finish","sidecar","/run/byrnie-finish/app","--",)"
+            R"("/usr/local/bin/byrnie-proxy"])");
+  for (const char* const name : {"app", "byrnie-agent", "byrnie-proxy", "byrnie-finish"}) {
+    EXPECT_THAT(ToText(Container(pod, name)["volumeMounts"]),
+                HasSubstr(R"({"name":"byrnie-finish","mountPath":"/run/byrnie-finish")"));
+  }
+  EXPECT_EQ(Inject(&pod).kind, Kind::kUnchanged);
+  EXPECT_TRUE(UninjectPod(&pod));
+  EXPECT_TRUE(SameJson(pod, before)) << ToText(pod);
+
+  // One that is started again when it fails has not ended.
+  Json again = Pod(Annotation("sidecars", "classic"), R"("restartPolicy":"OnFailure")",
+                   R"("command":["/bin/work"])");
+  Inject(&again);
+  EXPECT_THAT(ToText(Container(again, "app")["command"]), HasSubstr("\"success\""));
+}
+
+TEST(PodInjectionTest, ClassicSidecarsNeedToKnowWhatEnds) {
   Json pod = Pod(Annotation("sidecars", "classic"), R"("restartPolicy":"Never")");
   const PodOutcome outcome = Inject(&pod);
   EXPECT_EQ(outcome.kind, Kind::kRefused);
-  EXPECT_THAT(outcome.why, HasSubstr("native"));
+  EXPECT_THAT(outcome.why, AllOf(HasSubstr("container app has no command"), HasSubstr("native")));
   Json native = Pod("", R"("restartPolicy":"Never")");
   EXPECT_EQ(Inject(&native).kind, Kind::kInjected);
+  EXPECT_THAT(Names(native, "volumes"), Not(Contains("byrnie-finish")));
 }
 
 TEST(PodInjectionTest, RefusesWhatCannotWork) {

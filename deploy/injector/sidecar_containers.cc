@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
+#include "deploy/injector/finish.h"
 #include "deploy/injector/pod_probes.h"
 #include "deploy/injector/refusal.h"
 
@@ -111,6 +112,15 @@ Json Resources(const PodSettings& settings, absl::string_view container, const A
   // A limit on CPU would make the application's bytes wait.
   AddResource(settings, container, "cpu", amounts.cpu, "none", &resources);
   AddResource(settings, container, "memory", amounts.memory, amounts.memory_limit, &resources);
+  return resources;
+}
+
+// Of what runs once, before the application does.
+Json OneShotResources() {
+  Json resources = Json::object();
+  resources["requests"]["cpu"] = "5m";
+  resources["requests"]["memory"] = "16Mi";
+  resources["limits"]["memory"] = "64Mi";
   return resources;
 }
 
@@ -240,12 +250,18 @@ class Builder {
     std::vector<std::string> args = {"apply"};
     AddFlags(Sidecar::kRedirect, &args);
     container["args"] = Command(std::move(args));
-    Json resources = Json::object();
-    resources["requests"]["cpu"] = "5m";
-    resources["requests"]["memory"] = "16Mi";
-    resources["limits"]["memory"] = "64Mi";
-    container["resources"] = std::move(resources);
+    container["resources"] = OneShotResources();
     container["securityContext"] = MayRedirect();
+    container["volumeMounts"] = Json::array({NoApiToken()});
+    return container;
+  }
+
+  Json Finish() const {
+    Json container = Begin(kFinishName, "byrnie-finish");
+    container.erase("restartPolicy");
+    container["args"] = Command({"install", std::string(kFinishDirectory)});
+    container["resources"] = OneShotResources();
+    container["securityContext"] = Unprivileged();
     container["volumeMounts"] = Json::array({NoApiToken()});
     return container;
   }
@@ -346,12 +362,13 @@ KubeletPorts ProbesOf(const PodSettings& settings, const Json& spec) {
 }  // namespace
 
 std::set<std::string> SidecarNames() {
-  return {std::string(kAgentName), std::string(kProxyName), std::string(kRedirectName)};
+  return {std::string(kAgentName), std::string(kProxyName), std::string(kRedirectName),
+          std::string(kFinishName)};
 }
 
 std::set<std::string> SidecarVolumes() {
   return {std::string(kLinkVolume), std::string(kTokenVolume), std::string(kTrustVolume),
-          std::string(kNothingVolume)};
+          std::string(kNothingVolume), std::string(kFinishName)};
 }
 
 absl::StatusOr<SidecarContainers> SidecarContainers::Create(const InjectorConfig& config,
@@ -367,6 +384,7 @@ absl::StatusOr<SidecarContainers> SidecarContainers::Create(const InjectorConfig
   result.agent = builder.Agent();
   result.proxy = builder.Proxy();
   result.redirect = builder.Redirect();
+  if (!result.native && EndsByItself(spec)) result.finish = builder.Finish();
   result.volumes = builder.Volumes();
   return result;
 }

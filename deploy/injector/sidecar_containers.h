@@ -17,6 +17,7 @@ namespace byrnie {
 inline constexpr absl::string_view kAgentName = "byrnie-agent";
 inline constexpr absl::string_view kProxyName = "byrnie-proxy";
 inline constexpr absl::string_view kRedirectName = "byrnie-redirect";
+inline constexpr absl::string_view kFinishName = "byrnie-finish";
 inline constexpr absl::string_view kLinkVolume = "byrnie-link";
 inline constexpr absl::string_view kTokenVolume = "byrnie-token";
 inline constexpr absl::string_view kTrustVolume = "byrnie-trust";
@@ -28,6 +29,8 @@ std::set<std::string> SidecarVolumes();
 // What is added to a pod. A value.
 struct SidecarContainers {
   Json agent, proxy, redirect;
+  // Copies byrnie-finish into its volume; null where the pod needs none, see finish.h.
+  Json finish;
   std::vector<Json> volumes;
   bool native = true;
   std::vector<std::string> warnings;
