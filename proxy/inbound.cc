@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/release_memory.h"
+#include "proxy/connect_refusal.h"
 #include "proxy/proxy_header.h"
-#include "proxy/tunnel_pool.h"
 
 namespace byrnie {
 namespace {

@@ -17,6 +17,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
+#include "proxy/connect_refusal.h"
 #include "proxy/flight_recorder.h"
 #include "proxy/flow_shard.h"
 #include "proxy/proxy_config.h"
@@ -24,7 +25,6 @@
 #include "proxy/stage_times.h"
 #include "proxy/tcp_metrics.h"
 #include "proxy/testing/data_path.h"
-#include "proxy/tunnel_pool.h"
 
 namespace byrnie {
 namespace {

@@ -7,6 +7,7 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "common/tls/handshake_fault.h"
+#include "proxy/connect_refusal.h"
 #include "proxy/direct_mtls.h"
 #include "proxy/end_reason.h"
 #include "proxy/hbone_headers.h"

@@ -22,6 +22,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
+#include "proxy/connect_refusal.h"
 #include "proxy/outbound.h"
 #include "proxy/routing_table_builder.h"
 #include "proxy/testing/data_path.h"

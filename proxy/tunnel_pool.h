@@ -25,12 +25,6 @@
 
 namespace byrnie {
 
-// The header in which a refusing proxy says why.
-inline constexpr char kDenyReasonHeader[] = "x-byrnie-deny-reason";
-// What that header said in the answer that `status` of TunnelPool::Open came from; empty: nothing.
-// Anything a peer may write, of at most 128 bytes.
-std::string DenyReasonOf(const absl::Status& status);
-
 // The outbound tunnels of one worker, shared by its connections: a connection
 // to a known peer costs an HTTP/2 stream, not a handshake. Lives on the
 // worker's loop. The streams it gives out are destroyed before it.

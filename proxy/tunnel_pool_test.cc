@@ -16,6 +16,7 @@
 #include "common/net/testing/valve.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proxy/connect_refusal.h"
 #include "proxy/tunnel_dialer.h"
 #include "proxy/tunnel_reason.h"
 

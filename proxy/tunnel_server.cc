@@ -9,6 +9,7 @@
 #include "common/tls/tls_stream.h"
 #include "proxy/access_record.h"
 #include "proxy/access_report.h"
+#include "proxy/connect_refusal.h"
 #include "proxy/connection_registry.h"
 #include "proxy/end_reason.h"
 #include "proxy/flow_shard.h"
@@ -16,7 +17,6 @@
 #include "proxy/hbone_headers.h"
 #include "proxy/inbound.h"
 #include "proxy/trust_change.h"
-#include "proxy/tunnel_pool.h"
 #include "proxy/tunnel_reason.h"
 
 namespace byrnie {

@@ -21,9 +21,9 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
+#include "proxy/connect_refusal.h"
 #include "proxy/reason_set.h"
 #include "proxy/testing/data_path.h"
-#include "proxy/tunnel_pool.h"
 #include "proxy/tunnel_reason.h"
 
 namespace byrnie {
