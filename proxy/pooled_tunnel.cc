@@ -117,6 +117,7 @@ TunnelPool::TunnelView TunnelPool::Tunnel::View() const {
 }
 
 void TunnelPool::Tunnel::OnSessionClosed(const absl::Status& status) {
+  if (pool_->on_session_end_ != nullptr) pool_->on_session_end_(key_.address, *peer_, status);
   Finish(status.ok() ? absl::UnavailableError("the tunnel was closed by the peer") : status);
 }
 

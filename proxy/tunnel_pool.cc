@@ -11,12 +11,13 @@
 namespace byrnie {
 
 TunnelPool::TunnelPool(EventLoop* loop, TunnelDialer* dialer, const Options& options,
-                       const Metrics& metrics)
+                       const Metrics& metrics, OnSessionEnd on_session_end)
     : loop_(loop),
       dialer_(dialer),
       options_(options),
       count_(options.count != nullptr ? options.count : &own_count_),
       metrics_(metrics),
+      on_session_end_(std::move(on_session_end)),
       reap_(loop->NewDeferred([this] { Reap(); })) {}
 
 TunnelPool::~TunnelPool() = default;

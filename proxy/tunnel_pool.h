@@ -102,8 +102,13 @@ class TunnelPool {
     absl::Duration age;
   };
 
-  // `dialer` outlives the pool.
-  TunnelPool(EventLoop* loop, TunnelDialer* dialer, const Options& options, const Metrics& metrics);
+  // Hears how the session of an open tunnel to `address` ended, once. Leaves the pool alone.
+  using OnSessionEnd = absl::AnyInvocable<void(const SocketAddress& address, const PeerInfo& peer,
+                                               const absl::Status& status)>;
+
+  // `dialer` outlives the pool; `on_session_end` may be null.
+  TunnelPool(EventLoop* loop, TunnelDialer* dialer, const Options& options, const Metrics& metrics,
+             OnSessionEnd on_session_end = nullptr);
   TunnelPool(const TunnelPool&) = delete;
   TunnelPool& operator=(const TunnelPool&) = delete;
   ~TunnelPool();
@@ -169,6 +174,7 @@ class TunnelPool {
   SharedCount own_count_;
   SharedCount* const count_;  // Not owned.
   const Metrics metrics_;
+  OnSessionEnd on_session_end_;
   absl::optional<Identity> identity_;
   uint64_t epoch_ = 0;
   uint64_t made_ = 0;

@@ -10,6 +10,7 @@
 #include "common/base/status_matchers.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "common/http2/connect_session.h"
+#include "common/http2/peer_fault.h"
 #include "common/identity/spiffe_id.h"
 #include "common/net/socket_address.h"
 #include "common/net/testing/memory_stream_pair.h"
@@ -24,6 +25,7 @@ namespace byrnie {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
@@ -81,6 +83,9 @@ class FakeDialer final : public TunnelDialer {
   int reject_with = 0;
   uint32_t peer_limit = 200;
   absl::Time peer_not_after = absl::InfiniteFuture();
+  // The far ends are the test's own, without HTTP/2, and are kept here.
+  bool raw = false;
+  std::vector<std::unique_ptr<ByteStream>> raw_peers;
   // Tunnels made while `freezable` say and hear nothing while `frozen`.
   bool freezable = false;
   bool frozen = false;
@@ -104,9 +109,13 @@ class FakeDialer final : public TunnelDialer {
     MemoryStreamPair pair(loop_);
     ConnectSession::Options options;
     options.max_concurrent_streams = peer_limit;
-    peers.push_back(std::make_unique<FakePeer>(loop_, pair.TakeB(), options));
-    peers.back()->answer = answer;
-    peers.back()->reject_with = reject_with;
+    if (raw) {
+      raw_peers.push_back(pair.TakeB());
+    } else {
+      peers.push_back(std::make_unique<FakePeer>(loop_, pair.TakeB(), options));
+      peers.back()->answer = answer;
+      peers.back()->reject_with = reject_with;
+    }
     std::unique_ptr<ByteStream> stream = pair.TakeA();
     if (freezable) {
       auto valve = std::make_unique<Valve>(std::move(stream), &frozen);
@@ -140,7 +149,13 @@ class TunnelPoolTest : public ::testing::Test {
   }
   void Make(TunnelPool::Options options) {
     options.max_streams_per_tunnel = 3;
-    pool_ = std::make_unique<TunnelPool>(&loop_, &dialer_, options, TunnelPool::Metrics());
+    pool_ = std::make_unique<TunnelPool>(
+        &loop_, &dialer_, options, TunnelPool::Metrics(),
+        [this](const SocketAddress& address, const PeerInfo& peer, const absl::Status& status) {
+          EXPECT_EQ(address.port(), 15008);
+          EXPECT_EQ(peer.peer.id, Id("server"));
+          ends_.push_back(status);
+        });
     SetIdentity(1);
   }
   void SetIdentity(uint64_t generation, absl::Time not_after = absl::InfiniteFuture()) {
@@ -170,6 +185,7 @@ class TunnelPoolTest : public ::testing::Test {
 
   ManualEventLoop loop_;
   FakeDialer dialer_;
+  std::vector<absl::Status> ends_;  // Of sessions.
   SharedCount shared_count_;
   std::unique_ptr<TunnelPool> pool_;
   std::vector<std::unique_ptr<Result>> results_;
@@ -488,6 +504,32 @@ TEST_F(TunnelPoolTest, AnErrorOnOneStreamCostsNoOther) {
   loop_.RunUntilIdle();
   EXPECT_FALSE(first->stream->error().ok());
   EXPECT_THAT(second->stream->error(), IsOk());
+}
+
+TEST_F(TunnelPoolTest, TellsHowATunnelEndedThatCarriesNothing) {
+  dialer_.raw = true;
+  const auto say = [this](const std::string& bytes) {
+    dialer_.raw_peers[0]->Write(
+        absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+    loop_.RunUntilIdle();
+  };
+  Open()->request.reset();
+  say(std::string("\0\0\0\4\0\0\0\0\0", 9));  // SETTINGS.
+  EXPECT_THAT(pool_->View(), SizeIs(1));
+  EXPECT_THAT(ends_, IsEmpty());
+  say(std::string("\0\0\1\0\0\0\0\0\0x", 10));  // DATA on stream 0.
+  loop_.AdvanceTime(absl::Seconds(3));
+  ASSERT_THAT(ends_, SizeIs(1));
+  EXPECT_EQ(PeerFaultOf(ends_[0]), PeerFault::kProtocol);
+  EXPECT_THAT(pool_->View(), IsEmpty());
+}
+
+TEST_F(TunnelPoolTest, AnIdleTunnelThatIsClosedEndsWithoutAFault) {
+  Open()->stream.reset();
+  loop_.AdvanceTime(absl::Minutes(1) + absl::Seconds(1));
+  loop_.RunUntilIdle();
+  EXPECT_EQ(pool_->size(), 0u);
+  for (const absl::Status& end : ends_) EXPECT_EQ(PeerFaultOf(end), PeerFault::kNone);
 }
 
 TEST_F(TunnelPoolTest, ASilentPeersRequestsAreReturnedAndItsTunnelTakesNoneUntilItIsHeard) {

@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/flow/source_network.h"
-#include "common/http2/peer_fault.h"
 #include "common/tls/tls_stream.h"
 #include "proxy/access_record.h"
 #include "proxy/access_report.h"
@@ -17,6 +16,7 @@
 #include "proxy/hbone_headers.h"
 #include "proxy/inbound.h"
 #include "proxy/trust_change.h"
+#include "proxy/tunnel_fault.h"
 #include "proxy/tunnel_reason.h"
 
 namespace byrnie {
@@ -218,17 +218,11 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
     LogFault(status);
     Finish();
   }
-  // A tunnel that was ended for what its peer did has one line for itself, beside those of its
-  // connections.
   void LogFault(const absl::Status& status) {
-    const PeerFault fault = PeerFaultOf(status);
-    if (fault == PeerFault::kNone) return;
-    server_->LogRefused(
-        source_, local_, AccessRecord::Result::kDenied,
-        fault == PeerFault::kFlood ? tunnel_reason::kTunnelFlood : tunnel_reason::kTunnelProtocol,
-        absl::StrCat("the tunnel was ended: ", status.message(),
-                     "; update the proxy at source, or find out what runs there"),
-        absl::ZeroDuration(), &peer_->peer.id);
+    absl::optional<TunnelFault> fault = TunnelFaultOf(status, "source");
+    if (!fault.has_value()) return;
+    server_->LogRefused(source_, local_, AccessRecord::Result::kDenied, fault->reason,
+                        std::move(fault->detail), absl::ZeroDuration(), &peer_->peer.id);
   }
   void OnTimer() {
     if (state_ == State::kClosing) {

@@ -22,6 +22,7 @@
 #include "proxy/routing_table.h"
 #include "proxy/trust_change.h"
 #include "proxy/tunnel_dialer.h"
+#include "proxy/tunnel_fault.h"
 #include "proxy/worker_context.h"
 #include "proxy/workload.h"
 
@@ -112,9 +113,13 @@ class Worker::Data {
         scratch_(new uint8_t[kScratchSize]),
         dialer_(loop, dependencies.config->connect_timeout, dependencies.config->handshake_timeout,
                 dependencies.budget, dependencies.overload, dependencies.metrics),
-        pool_(loop, &dialer_,
-              PoolOptions(*dependencies.config, dependencies.counts, dependencies.budget),
-              PoolMetrics(*dependencies.metrics)),
+        pool_(
+            loop, &dialer_,
+            PoolOptions(*dependencies.config, dependencies.counts, dependencies.budget),
+            PoolMetrics(*dependencies.metrics),
+            [this](const SocketAddress& address, const PeerInfo& peer, const absl::Status& status) {
+              ReportOutboundFault(context_, address, peer, status);
+            }),
         direct_(loop, &dialer_, &context_.mesh),
         direct_turns_(
             loop, HandshakeCounts::Shared(static_cast<size_t>(dependencies.config->max_handshakes)),

@@ -3,7 +3,7 @@
 
 Proved with a rogue TLS server on the tunnel port of a registered workload: with a certificate of another workload, of
 another trust domain, expired or of an unknown root it gets no byte, the application's connection fails at once and the
-log says why; with the right one it would get them.
+log says why; with the right one it would get them, and where it floods a tunnel that carries nothing the log says that too.
 """
 
 import os
@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from testing.case import MeshTestCase, main
 from testing.certificates import Authority, tls_context
 from testing.process import wait_until
+from testing.raw_http2 import frame
 
 MARKER = b"for the right server only"
 
@@ -26,6 +27,8 @@ class RogueServer:
 
     def __init__(self, host, certificate):
         self.heard = b""
+        # Said once, when something is heard.
+        self.say = b""
         self.handshakes = 0
         self._connection = None
         self._context = tls_context(True, certificate)
@@ -46,6 +49,8 @@ class RogueServer:
                     self.handshakes += 1
                     while block := connection.recv(65536):
                         self.heard += block
+                        said, self.say = self.say, b""
+                        connection.sendall(said)
             except (ssl.SSLError, OSError):
                 pass
 
@@ -67,7 +72,7 @@ class BadServersTest(MeshTestCase):
         cls.client, cls.server = cls.mesh.pod("client"), cls.mesh.pod("server")
         # Registered like any workload, but what runs there is ours. A host of its own per test: a proxy may remember
         # that one was bad.
-        cls.rogues = [cls.mesh.outsider(f"rogue{number}") for number in range(5)]
+        cls.rogues = [cls.mesh.outsider(f"rogue{number}") for number in range(6)]
         for number, host in enumerate(cls.rogues):
             cls.mesh.registry.workload(f"rogue{number}", "demo", "rogue", [host.address, host.address6])
         cls.mesh.start()
@@ -113,6 +118,22 @@ class BadServersTest(MeshTestCase):
         with self.client.connect(host.address, 8080) as connection:
             connection.sendall(MARKER)
             wait_until(lambda: b"PRI * HTTP/2.0" in rogue.heard, 10, "HTTP/2 from the client's proxy")
+        rogue.close()
+
+    def test_a_flood_on_an_idle_tunnel_is_logged_and_counted(self):
+        host = self.rogues[5]
+        rogue = RogueServer(host, self.mesh_ca.issue(self.right))
+        with self.client.connect(host.address, 8080):
+            wait_until(lambda: b"PRI * HTTP/2.0" in rogue.heard, 10, "HTTP/2 from the client's proxy")
+            # SETTINGS, and PRIORITY without end, once the proxy says that the only stream is gone.
+            rogue.say = frame(4, 0, 0) + 6000 * frame(2, 0, 1, b"\0\0\0\0\1")
+        record = self.client.wait_access_log(deadline=10, direction="outbound", reason="tunnel-flood")[-1]
+        self.assertEqual((record["result"], record["destination"], record["peer_identity"]),
+                         ("denied", f"{host.address}:15008", self.right))
+        self.assertIn("the proxy at destination", record["detail"])
+        counted = [value for series, value in self.client.metrics().items()
+                   if series.startswith("byrnie_proxy_refused_total{") and 'reason="tunnel-flood"' in series]
+        self.assertEqual(sum(counted), 1)
         rogue.close()
 
 
