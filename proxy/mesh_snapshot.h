@@ -48,6 +48,9 @@ struct MeshSnapshot {
   // Of this pod's default routes: where the node's health probes come from.
   std::shared_ptr<const absl::flat_hash_set<IpAddress>> gateways =
       std::make_shared<const absl::flat_hash_set<IpAddress>>();
+  // Grows with each change of the policies that may concern this pod: those of its namespace and of
+  // the whole mesh. Part of the tunnel pool's key.
+  uint64_t own_policy_epoch = 0;
   // Grows when an inbound connection might be decided differently: other policies, or another
   // selection of them.
   uint64_t policy_version = 0;

@@ -23,6 +23,20 @@ std::vector<const Workload*> OwnWorkloads(const MeshSnapshot& mesh) {
   return workloads;
 }
 
+// Of the policies, those that may concern this pod: of its namespace, where that is known, and of
+// the whole mesh.
+std::string OwnPolicies(const MeshSnapshot& mesh, const link::v1::PolicyUpdate& update) {
+  const absl::string_view ns =
+      mesh.identity == nullptr ? "" : mesh.identity->identity->id().k8s_namespace();
+  link::v1::PolicyUpdate own;
+  for (const istio::security::Authorization& policy : update.policies()) {
+    if (policy.scope() == istio::security::GLOBAL || ns.empty() || policy.namespace_() == ns) {
+      *own.add_policies() = policy;
+    }
+  }
+  return own.SerializeAsString();
+}
+
 // Counts one until the last copy has gone.
 std::shared_ptr<Gauge> CountWhileHeld(Gauge* gauge) {
   gauge->Add(1);
@@ -166,7 +180,14 @@ absl::Status MeshState::ApplyPolicies(const link::v1::PolicyUpdate& update) {
   metrics_->policy_epoch->Set(static_cast<int64_t>(policy_epoch_));
   logger_->Info("policies in force",
                 {{"epoch", policy_epoch_}, {"policies", (*policies)->policies().size()}});
-  Commit([&](MeshSnapshot& next) { next.policies = *std::move(policies); });
+  std::string own_bytes = OwnPolicies(*snapshot_, update);
+  const bool own = own_bytes != own_policy_bytes_;
+  own_policy_bytes_ = std::move(own_bytes);
+  Commit([&](MeshSnapshot& next) {
+    next.policies = *std::move(policies);
+    // An edit for others is no reason to make this pod's tunnels anew.
+    if (own) ++next.own_policy_epoch;
+  });
   return absl::OkStatus();
 }
 

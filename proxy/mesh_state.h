@@ -69,6 +69,8 @@ class MeshState {
   // The updates in force, without their counters, to recognise repetitions.
   std::string identity_bytes_;
   std::string policy_bytes_;
+  // Of those, what may concern this pod.
+  std::string own_policy_bytes_;
   MeshSnapshotPtr snapshot_ = std::make_shared<const MeshSnapshot>();
 };
 

@@ -256,6 +256,25 @@ TEST_F(MeshStateTest, AsksForRecheckingWhenPoliciesOrTheirSelectionChange) {
   EXPECT_GT(state_.snapshot()->policy_version, selected);
 }
 
+TEST_F(MeshStateTest, AnEditForOthersLeavesThisPodsTunnelsAlone) {
+  ASSERT_THAT(state_.ApplyIdentity(Identity()), IsOk());
+  ASSERT_THAT(state_.ApplyPolicies(Policies(istio::security::DENY)), IsOk());
+  const uint64_t own = state_.snapshot()->own_policy_epoch;
+  const uint64_t all = state_.snapshot()->policies->epoch();
+  link::v1::PolicyUpdate update = Policies(istio::security::DENY);
+  *update.add_policies() = update.policies(0);
+  update.mutable_policies(1)->set_namespace_("elsewhere");
+  ASSERT_THAT(state_.ApplyPolicies(update), IsOk());
+  EXPECT_GT(state_.snapshot()->policies->epoch(), all);
+  EXPECT_EQ(state_.snapshot()->own_policy_epoch, own);
+  update.mutable_policies(1)->set_scope(istio::security::GLOBAL);
+  ASSERT_THAT(state_.ApplyPolicies(update), IsOk());
+  EXPECT_GT(state_.snapshot()->own_policy_epoch, own);
+  update.mutable_policies(0)->set_action(istio::security::ALLOW);
+  ASSERT_THAT(state_.ApplyPolicies(update), IsOk());
+  EXPECT_EQ(state_.snapshot()->own_policy_epoch, own + 2);
+}
+
 TEST_F(MeshStateTest, KeepsThePodsAddressesWhenTheKernelDoesNotSay) {
   ASSERT_THAT(state_.ApplyPolicies(link::v1::PolicyUpdate()), IsOk());
   addresses_ = absl::UnavailableError("no netlink");

@@ -96,10 +96,7 @@ absl::StatusOr<TunnelPool::Tunnel*> TunnelPool::TunnelFor(const TunnelTarget& ta
                           tunnel_reason::kPeerSilent);
       }
     }
-    return WithReason(absl::ResourceExhaustedError(
-                          absl::StrCat("all ", options_.max_tunnels_per_key, " tunnels to ",
-                                       target.address.ToString(), " are full")),
-                      tunnel_reason::kStreamLimit);
+    // All are full.
   }
   while (!count_->TryAdd(options_.max_tunnels)) {
     if (CloseLongestIdle()) continue;

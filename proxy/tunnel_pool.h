@@ -36,7 +36,7 @@ namespace byrnie {
 // replaced.
 //
 // Bounded: past `max_tunnels_per_key` streams share whatever tunnels there are,
-// also with bulk ones, and are refused when those are full; past `max_tunnels`
+// also with bulk ones, before another is made; past `max_tunnels`
 // in all pools that share a count, this pool's tunnel that has been idle
 // longest is closed for a new one, and when none is idle the new one is
 // refused. What is being closed does not count.

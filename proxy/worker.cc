@@ -190,7 +190,9 @@ class Worker::Data {
     if (now.routes != old->routes || now.own_addresses != old->own_addresses) {
       context_.baggage = MakeBaggage(OwnNames(now));
     }
-    if (now.policies != old->policies) pool_.SetPolicyEpoch(now.policies->epoch());
+    if (now.own_policy_epoch != old->own_policy_epoch) {
+      pool_.SetPolicyEpoch(now.own_policy_epoch);
+    }
     if (now.policy_version != old->policy_version) registry_.Recheck();
   }
 
