@@ -17,6 +17,8 @@ constexpr uint16_t kFirstBorrowedPort = 10000;
 constexpr uint16_t kEndOfBorrowed = 32768;
 // With a thousand connections of one client to one port, all of these are taken once in 10^10.
 constexpr int kMaxAttempts = 8;
+// With half of the ports taken, all of these are once in 10^5.
+constexpr int kMaxOwnAttempts = 16;
 
 }  // namespace
 
@@ -38,7 +40,7 @@ AppTarget FindApp(const ProxyConfig& config, const MeshSnapshot& mesh,
 AppDial::AppDial(WorkerContext* context, const IpAddress& client, const SocketAddress& address,
                  std::string preamble, Callback done)
     : context_(context), address_(address), preamble_(std::move(preamble)), done_(std::move(done)) {
-  if (context_->config->IsSidecarPort(address.port())) {
+  if (context_->config->IsPrivatePort(address.port())) {
     refusal_ = context_->loop->NewDeferred([this, address] {
       Callback told = std::move(done_);
       told(absl::PermissionDeniedError(
@@ -64,6 +66,17 @@ void AppDial::Connect() {
   if (borrowed_) {
     options.source = SocketAddress(
         *borrowed_, absl::Uniform<uint16_t>(context_->random, kFirstBorrowedPort, kEndOfBorrowed));
+    options.transparent = true;
+  } else if (attempts_ <= kMaxOwnAttempts && !address_.ip().IsLinkLocal()) {
+    // All connections to an application's port come from one address, and each whose client ended
+    // first keeps its port for a minute. The kernel goes through the ports one by one for one that
+    // is free, which takes milliseconds from some 14000 such connections on, and what is chosen at
+    // random a moment. After that many that are taken it shall look at all.
+    const LocalPorts& ports = context_->config->local_ports;
+    const auto port =
+        absl::Uniform<uint16_t>(absl::IntervalClosed, context_->random, ports.first, ports.last);
+    // Not to itself.
+    if (port != address_.port()) options.source = SocketAddress(address_.ip(), port);
   }
   attempt_ = TcpStream::Connect(context_->loop, address_, options,
                                 [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
@@ -74,9 +87,9 @@ void AppDial::Connect() {
 AppDial::~AppDial() = default;
 
 void AppDial::OnConnected(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
-  if (borrowed_ && stream.status().code() == absl::StatusCode::kResourceExhausted &&
-      attempts_ < kMaxAttempts) {
-    // The port is taken, by another connection of this client.
+  if (stream.status().code() == absl::StatusCode::kResourceExhausted &&
+      attempts_ < (borrowed_ ? kMaxAttempts : kMaxOwnAttempts + 1)) {
+    // The port is taken, by another connection.
     Connect();
     return;
   }

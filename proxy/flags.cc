@@ -1,6 +1,7 @@
 #include "proxy/flags.h"
 
 #include <sched.h>
+#include <stdio.h>
 
 #include <algorithm>
 #include <string>
@@ -11,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "common/base/file.h"
 #include "common/base/status_macros.h"
 
 ABSL_FLAG(std::string, link_socket, "",
@@ -185,6 +187,19 @@ int AllowedCpus() {
   return std::max(1, CPU_COUNT(&set));
 }
 
+// The kernel's ip_local_port_range of this network namespace, for both families; where it cannot
+// be read, what kernels have by default.
+LocalPorts KernelsLocalPorts() {
+  LocalPorts ports;
+  const absl::StatusOr<std::string> text = ReadFile("/proc/sys/net/ipv4/ip_local_port_range", 100);
+  int first = 0, last = 0;
+  if (!text.ok() || sscanf(text->c_str(), "%d %d", &first, &last) != 2) return ports;
+  if (first < 1 || last > 65535 || first > last) return ports;
+  ports.first = static_cast<uint16_t>(first);
+  ports.last = static_cast<uint16_t>(last);
+  return ports;
+}
+
 absl::Status CheckPortsDiffer(const ProxyConfig& config) {
   const std::pair<const char*, uint16_t> ports[] = {
       {"admin", config.admin.port()},        {"outbound_port", config.outbound_port},
@@ -229,6 +244,7 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
     return absl::InvalidArgumentError(
         absl::StrCat("--workers=", workers, ": out of range; give 0 to ", kMaxWorkers));
   }
+  config.local_ports = KernelsLocalPorts();
   config.workers = workers != 0 ? workers : std::min(kMaxDefaultWorkers, AllowedCpus());
   const std::string mode = absl::GetFlag(FLAGS_mtls_mode);
   ASSIGN_OR_RETURN(config.inbound.strict, ToChoice("mtls_mode", mode, "strict", "permissive"));

@@ -27,7 +27,7 @@ InboundTarget CheckAuthority(const ProxyConfig& config, const IpAddress& local,
     return target;
   }
   target.address = *address;
-  if (config.IsSidecarPort(address->port())) {
+  if (config.IsPrivatePort(address->port())) {
     target.http_status = 403;
     target.reason = access_reason::kLoop;
   }

@@ -71,11 +71,16 @@ TEST(CheckAuthorityTest, RefusesWhatIsNotAnAddressAndAPort) {
 
 TEST(CheckAuthorityTest, RefusesTheSidecarsOwnPorts) {
   for (const char* authority :
-       {"10.0.0.1:15000", "10.0.0.1:15001", "10.0.0.1:15006", "10.0.0.1:15008", "10.0.0.1:15010",
-        "10.0.0.1:15020", "10.0.0.1:15021"}) {
+       {"10.0.0.1:15000", "10.0.0.1:15001", "10.0.0.1:15006", "10.0.0.1:15008", "10.0.0.1:15010"}) {
     const InboundTarget target = Check("10.0.0.1", authority);
     EXPECT_EQ(target.http_status, 403) << authority;
     EXPECT_EQ(target.reason, access_reason::kLoop);
+  }
+}
+
+TEST(CheckAuthorityTest, TakesMetricsAndReadiness) {
+  for (const char* authority : {"10.0.0.1:15020", "10.0.0.1:15021"}) {
+    EXPECT_EQ(Check("10.0.0.1", authority).http_status, 200) << authority;
   }
 }
 
@@ -165,7 +170,7 @@ TEST_F(InboundConnectionTest, RefusesAnAddressThatIsNotOurs) {
 
 TEST_F(InboundConnectionTest, RefusesTheSidecarsPorts) {
   SetMesh({});
-  for (const int port : {15000, 15001, 15006, 15008, 15010, 15020, 15021}) {
+  for (const int port : {15000, 15001, 15006, 15008, 15010}) {
     ExpectRefused(absl::StrCat("127.0.0.1:", port), 403, access_reason::kLoop);
   }
 }

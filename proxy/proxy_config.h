@@ -25,6 +25,12 @@ enum class InboundInterception { kRedirect, kTproxy };
 enum class AccessLog { kOff, kClose, kOpenClose };
 
 // Everything the flags say, checked. A value.
+// The ports that connections are made from, both ends included; the default is Linux's.
+struct LocalPorts {
+  uint16_t first = 32768;
+  uint16_t last = 60999;
+};
+
 struct ProxyConfig {
   std::string link_socket;
   SocketAddress admin;
@@ -79,12 +85,20 @@ struct ProxyConfig {
   // Name and value of each flag, for /config_dump.
   std::vector<std::pair<std::string, std::string>> shown_flags;
 
-  // True for the ports of this proxy and of the agent beside it: nothing is ever relayed to them.
+  // From which connections to the application are made.
+  LocalPorts local_ports;
+
+  // True for the ports of this proxy and of the agent beside it: no connection of the pod itself to
+  // them is relayed.
   bool IsSidecarPort(uint16_t port) const {
+    return IsPrivatePort(port) || port == stats_port || port == status_port;
+  }
+  // Of those, the ones that nothing is ever relayed to: metrics and readiness are for everybody,
+  // also through a tunnel.
+  bool IsPrivatePort(uint16_t port) const {
     constexpr uint16_t kAgentAdminPort = 15010;
     return port == admin.port() || port == outbound_port || port == inbound_port ||
-           port == hbone_port || port == stats_port || port == status_port ||
-           port == kAgentAdminPort;
+           port == hbone_port || port == kAgentAdminPort;
   }
 };
 

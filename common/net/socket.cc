@@ -51,9 +51,9 @@ bool SetTransparent(int fd, bool v4) {
   return v4 ? SetInt(fd, SOL_IP, IP_TRANSPARENT, 1) : SetInt(fd, SOL_IPV6, IPV6_TRANSPARENT, 1);
 }
 
-absl::Status BindToSource(int fd, const SocketAddress& source) {
+absl::Status BindToSource(int fd, const SocketAddress& source, bool transparent) {
   const std::string what = absl::StrCat("cannot connect from ", source.ToString());
-  if (!SetTransparent(fd, source.ip().is_v4())) {
+  if (transparent && !SetTransparent(fd, source.ip().is_v4())) {
     return absl::PermissionDeniedError(
         absl::StrCat(what, ": ", strerror(errno), "; it needs the capability NET_ADMIN"));
   }

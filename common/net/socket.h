@@ -39,9 +39,9 @@ absl::Status SetTcpOptions(int fd);
 // CAP_NET_ADMIN.
 bool SetTransparent(int fd, bool v4);
 
-// Makes a socket transparent that is about to connect, and gives it the address `source`, whosever
-// it is. ResourceExhausted when the port is taken.
-absl::Status BindToSource(int fd, const SocketAddress& source);
+// Gives a socket that is about to connect the address `source`; with `transparent`, whosever it is.
+// ResourceExhausted when the port is taken.
+absl::Status BindToSource(int fd, const SocketAddress& source, bool transparent);
 
 // Probes an idle connection every kShortKeepaliveIdle: for one that is half closed.
 void SetShortKeepalive(int fd);

@@ -42,7 +42,8 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
       return absl::PermissionDeniedError(
           absl::StrCat(what, ": cannot set the socket's mark; it needs CAP_NET_ADMIN"));
     }
-    if (options.source) RETURN_IF_ERROR(BindToSource(fd_.get(), *options.source));
+    if (options.source)
+      RETURN_IF_ERROR(BindToSource(fd_.get(), *options.source, options.transparent));
     sockaddr_storage storage;
     const socklen_t size = remote_.ToSockaddr(&storage);
     if (connect(fd_.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0 &&

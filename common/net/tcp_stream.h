@@ -30,10 +30,12 @@ class TcpStream final : public ByteStream {
     absl::Duration timeout = absl::Seconds(10);
     // SO_MARK of the socket, 0 for none. Needs CAP_NET_ADMIN.
     uint32_t mark = 0;
-    // Where to connect from, whosever address it is, of the family of the remote one; none: the
-    // kernel's choice. ResourceExhausted when the port is taken. Needs CAP_NET_ADMIN
-    // (PermissionDenied), and routing that brings the answers back.
+    // Where to connect from, of the family of the remote one; none: the kernel's choice.
+    // ResourceExhausted when the port is taken, or connected to the remote address until lately.
     absl::optional<SocketAddress> source;
+    // `source` may be anybody's address. Needs CAP_NET_ADMIN (PermissionDenied), and routing that
+    // brings the answers back.
+    bool transparent = false;
   };
 
   // An attempt to connect; destroying it abandons the attempt and the callback does not run.
