@@ -55,7 +55,7 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
   auto control_plane = absl::WrapUnique(new ControlPlane(options, loop, clock, logger));
   const absl::Status started = control_plane->StartAll();
   if (started.ok()) return control_plane;
-  const bool new_store = control_plane->new_store_;
+  const bool new_store = control_plane->new_store_, new_spool = control_plane->new_spool_;
   const std::vector<std::string> outputs = std::move(control_plane->new_outputs_);
   control_plane.reset();
   if (new_store) {
@@ -63,6 +63,7 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
     for (const std::string& path : outputs) ::unlink(path.c_str());
     SqliteStore::Discard(options.store.sqlite_path);
   }
+  if (new_spool) SqliteStore::Discard(options.issuance_spool);
   return started;
 }
 
@@ -98,11 +99,7 @@ absl::Status ControlPlane::StartAll() {
   ASSIGN_OR_RETURN(trust_, TrustKeeper::Create(observed_store_.get(), std::move(trust), clock_,
                                                logger_, &metrics_));
   authority_ = trust_->authority();
-  stored_issuances_ = std::make_unique<StoredIssuances>(observed_store_.get());
-  IssuanceLog::Options log = options_.issuance_log;
-  log.keep_at_least = LongestLife();
-  issuance_log_ =
-      std::make_unique<IssuanceLog>(stored_issuances_.get(), log, clock_, logger_, &metrics_);
+  RETURN_IF_ERROR(OpenIssuanceLog());
   JwtAuthority::Options jwt;
   jwt.max_ttl = options_.jwt_svid_ttl;
   jwt.rotation = options_.jwt_key_rotation;
@@ -205,6 +202,34 @@ absl::Status ControlPlane::StartAll() {
         absl::FormatTime(absl::RFC3339_sec, authority_->root()->not_after(), absl::UTCTimeZone())},
        {"workloads", static_cast<uint64_t>(registry_.snapshot()->workload_count())}});
   return absl::OkStatus();
+}
+
+absl::Status ControlPlane::OpenIssuanceLog() {
+  const std::string& path = options_.issuance_spool;
+  const absl::optional<EtcdOptions>& etcd = options_.store.etcd;
+  if (!path.empty()) {
+    const std::string owner =
+        absl::StrCat(options_.trust_domain, " in ",
+                     etcd.has_value() ? absl::StrCat("etcd:", etcd->prefix)
+                                      : absl::StrCat("sqlite:", options_.store.sqlite_path));
+    absl::StatusOr<std::unique_ptr<SpoolFile>> spool = SpoolFile::Open(path, owner, &new_spool_);
+    if (!spool.ok()) {
+      return InFlag("issuance_spool", spool.status(),
+                    "; or give --issuance_spool=memory, and what is issued without the store is "
+                    "not in the log of issuances when this process is killed");
+    }
+    issuance_spool_ = *std::move(spool);
+  } else if (etcd.has_value()) {
+    logger_->Warning(
+        "what is issued while the etcd is away is not in the log of issuances when this process is "
+        "killed; give a file with --issuance_spool");
+  }
+  stored_issuances_ = std::make_unique<StoredIssuances>(observed_store_.get());
+  IssuanceLog::Options log = options_.issuance_log;
+  log.keep_at_least = LongestLife();
+  issuance_log_ = std::make_unique<IssuanceLog>(stored_issuances_.get(), issuance_spool_.get(), log,
+                                                clock_, logger_, &metrics_);
+  return issuance_log_->TakeInSpooled();
 }
 
 void ControlPlane::MakeAttestors() {

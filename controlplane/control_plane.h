@@ -23,6 +23,7 @@
 #include "controlplane/attest/jwt_attestor.h"
 #include "controlplane/attest/jwt_files.h"
 #include "controlplane/audit/issuance_log.h"
+#include "controlplane/audit/spool_file.h"
 #include "controlplane/audit/stored_issuances.h"
 #include "controlplane/ca/authority.h"
 #include "controlplane/ca/ca_service.h"
@@ -97,6 +98,8 @@ struct ControlPlaneOptions {
   std::string plugged_ca;
   // How long, and how many, issuances are kept in the log.
   IssuanceLog::Options issuance_log;
+  // File where issuances wait that the store cannot take; empty: they wait in memory.
+  std::string issuance_spool;
   // File of the static registry.
   std::string registry_path;
   // Bundles of other trust domains, and revocation lists.
@@ -149,6 +152,7 @@ class ControlPlane {
   void TellTrouble(const StoredTrouble& trouble, bool ended);
   absl::Status CheckPortsAreFree() const;
   absl::Status CheckOutputs();
+  absl::Status OpenIssuanceLog();
   absl::Status WriteTrustBundle() const;
   // What the authorities and the files say, together.
   absl::StatusOr<TrustBundleSet> CollectBundles() const;
@@ -183,7 +187,7 @@ class ControlPlane {
   std::unique_ptr<StaticFile> registry_file_;
   // Of files that are not there: those this start makes.
   std::vector<std::string> new_outputs_;
-  bool new_store_ = false;
+  bool new_store_ = false, new_spool_ = false;
   std::unique_ptr<TrustFiles> trust_files_;
   // Null when JWTs are not taken, as the attestor.
   std::unique_ptr<JwtFiles> jwt_files_;
@@ -192,6 +196,7 @@ class ControlPlane {
   std::unique_ptr<TrustKeeper> trust_;
   Authority* authority_ = nullptr;  // Of trust_.
   std::unique_ptr<StoredIssuances> stored_issuances_;
+  std::unique_ptr<SpoolFile> issuance_spool_;  // Null: none.
   std::unique_ptr<IssuanceLog> issuance_log_;
   std::unique_ptr<JwtAuthority> jwt_authority_;
   std::unique_ptr<JwtKeyKeeper> jwt_keys_;

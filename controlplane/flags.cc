@@ -72,6 +72,12 @@ ABSL_FLAG(absl::Duration, issuance_log_age, absl::Hours(24 * 30),
 ABSL_FLAG(int64_t, issuance_log_size, 1000000,
           "how many issued certificates the log holds at most, 1000 to 100000000");
 ABSL_FLAG(
+    std::string, issuance_spool, "",
+    "where what is issued waits for the log of issued certificates while the store cannot be "
+    "written to: a file, made at the first start, from which it gets into the log even if the "
+    "process is killed, and without room in which nothing is issued then; or memory. Not given: "
+    "/var/lib/byrnie/issuance-spool.db with --store=etcd, memory with --store=sqlite");
+ABSL_FLAG(
     std::string, attest, "join_token",
     "how a workload without a certificate may prove who it is, separated by commas: join_token "
     "(made by byrniectl), jwt (of the issuers of --jwt_config)");
@@ -105,6 +111,8 @@ ABSL_FLAG(std::string, log_format, "json", "json or text");
 
 namespace byrnie {
 namespace {
+
+constexpr char kDefaultSpool[] = "/var/lib/byrnie/issuance-spool.db";
 
 absl::Status Invalid(absl::string_view flag, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", what));
@@ -228,6 +236,11 @@ absl::Status ReadKeysAndCa(ControlPlaneOptions* options) {
     return Invalid("issuance_log_size", absl::StrCat(options->issuance_log.keep_most,
                                                      " is out of range; give 1000 to 100000000"));
   }
+  options->issuance_spool = absl::GetFlag(FLAGS_issuance_spool);
+  if (options->issuance_spool.empty() && options->store.etcd.has_value()) {
+    options->issuance_spool = kDefaultSpool;
+  }
+  if (options->issuance_spool == "memory") options->issuance_spool.clear();
   return absl::OkStatus();
 }
 

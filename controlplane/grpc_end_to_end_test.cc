@@ -164,7 +164,7 @@ class GrpcEndToEndTest : public ::testing::Test {
   StrangerStreams strangers_{&clock_, &logger_, &metrics_};
   AgentTable agents_;
   StoredIssuances issuances_{&store_};
-  IssuanceLog log_{&issuances_, {}, &clock_, &logger_, &metrics_};
+  IssuanceLog log_{&issuances_, nullptr, {}, &clock_, &logger_, &metrics_};
   Registry registry_;
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<JwtAuthority> jwt_authority_;

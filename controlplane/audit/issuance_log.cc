@@ -17,11 +17,8 @@ constexpr absl::Duration kTrimInterval = absl::Minutes(10);
 
 }  // namespace
 
-constexpr absl::Duration IssuanceLog::kLongestWait;
-constexpr size_t IssuanceLog::kMaxPending;
-
-IssuanceLog::IssuanceLog(IssuanceStore* store, Options options, const Clock* clock, Logger* logger,
-                         MetricRegistry* metrics)
+IssuanceLog::IssuanceLog(IssuanceStore* store, IssuanceSpool* spool, Options options,
+                         const Clock* clock, Logger* logger, MetricRegistry* metrics)
     : store_(store),
       options_(options),
       clock_(clock),
@@ -31,9 +28,11 @@ IssuanceLog::IssuanceLog(IssuanceStore* store, Options options, const Clock* clo
       lost_total_(metrics->AddCounter(
           "byrnie_controlplane_issuance_log_lost_total",
           "Issuances that are not in the issuance log, because the store could not be written to "
-          "for too long.")),
+          "for too long and there is no file for them (--issuance_spool).")),
       pending_(metrics->AddGauge("byrnie_controlplane_issuance_log_pending",
                                  "Issuances that wait to be written to the issuance log.")),
+      memory_(spool == nullptr ? std::make_unique<MemorySpool>(lost_total_) : nullptr),
+      spool_(spool == nullptr ? memory_.get() : spool),
       thread_([this] { Run(); }) {}
 
 IssuanceLog::~IssuanceLog() {
@@ -44,75 +43,177 @@ IssuanceLog::~IssuanceLog() {
   thread_.join();
 }
 
-void IssuanceLog::Append(IssuanceRecord record) {
-  absl::MutexLock lock(&mu_);
-  if (queue_.size() >= kMaxPending) {
-    queue_.pop_front();
-    ++done_;
-    lost_total_->Increment();
+absl::Status IssuanceLog::TakeInSpooled() {
+  int64_t moved = 0;
+  while (true) {
+    ASSIGN_OR_RETURN(const IssuanceSpool::Batch oldest, spool_->Oldest());
+    if (oldest.keys.empty()) break;
+    RETURN_IF_ERROR(store_->Append(oldest.records));
+    RETURN_IF_ERROR(spool_->Remove(oldest));
+    moved += static_cast<int64_t>(oldest.keys.size());
   }
-  queue_.push_back(std::move(record));
-  const uint64_t number = ++newest_;
-  pending_->Set(static_cast<int64_t>(queue_.size()));
-  const auto settled = [this, number]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return done_ >= number || failing_ || stopping_;
+  if (moved == 0) return absl::OkStatus();
+  written_total_->Increment(static_cast<uint64_t>(moved));
+  logger_->Info("issuances that an earlier process had to spool are in the log now",
+                {{"issuances", moved}});
+  absl::MutexLock lock(&mu_);
+  ++late_writes_;
+  return absl::OkStatus();
+}
+
+absl::Status IssuanceLog::Append(IssuanceRecord record) {
+  Entry entry{std::move(record), false, absl::OkStatus()};
+  absl::MutexLock lock(&mu_);
+  queue_.push_back(&entry);
+  ShowPending();
+  const auto settled_or_away = [this, &entry]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return entry.settled || away_;
   };
-  mu_.AwaitWithTimeout(absl::Condition(&settled), kLongestWait);
+  mu_.AwaitWithTimeout(absl::Condition(&settled_or_away), options_.longest_wait);
+  const auto settled_or_free = [this, &entry]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return entry.settled || !spooling_;
+  };
+  // One of those that wait writes for all.
+  while (!entry.settled) {
+    mu_.Await(absl::Condition(&settled_or_free));
+    if (!entry.settled) SpoolFront();
+  }
+  return entry.status;
+}
+
+IssuanceLog::Front IssuanceLog::TakeFront() const {
+  Front front;
+  const size_t size = std::min(queue_.size(), size_t{IssuanceStore::kMaxBatch});
+  for (size_t i = 0; i < size; ++i) front.records.push_back(queue_[i]->record);
+  front.end = first_ + size;
+  return front;
+}
+
+// Of the store and the spool, which may be at work on the same entries, either settles them.
+void IssuanceLog::Settle(uint64_t end, const absl::Status& status) {
+  for (; first_ < end; ++first_) {
+    queue_.front()->settled = true;
+    queue_.front()->status = status;
+    queue_.pop_front();
+  }
+  ShowPending();
+}
+
+void IssuanceLog::SetAway(const absl::Status& status) {
+  if (!status.ok() && !away_) {
+    logger_->Error("issuances cannot be written to the log now, they are kept until they can",
+                   {{"error", status.message()}});
+  }
+  away_ = !status.ok();
+  away_why_ = std::string(status.message());
+}
+
+void IssuanceLog::SetSpooled(int64_t spooled) {
+  const bool emptied = spooled <= 0 && spooled_ > 0;
+  spooled_ = std::max(int64_t{0}, spooled);
+  if (emptied) ++late_writes_;
+  ShowPending();
+}
+
+void IssuanceLog::ShowPending() { pending_->Set(static_cast<int64_t>(queue_.size()) + spooled_); }
+
+void IssuanceLog::SpoolFront() {
+  spooling_ = true;
+  const Front front = TakeFront();
+  mu_.Unlock();
+  absl::Status spooled = spool_->Append(front.records);
+  mu_.Lock();
+  spooling_ = false;
+  if (spooled.ok()) {
+    SetSpooled(spooled_ + static_cast<int64_t>(front.records.size()));
+  } else {
+    spooled = absl::UnavailableError(
+        absl::StrCat("what is issued cannot be noted, so nothing is: the store does not take it",
+                     away_why_.empty() ? " in time" : absl::StrCat(" (", away_why_, ")"),
+                     ", and neither does --issuance_spool: ", spooled.message()));
+  }
+  Settle(front.end, spooled);
 }
 
 void IssuanceLog::Run() {
   while (true) {
-    std::vector<IssuanceRecord> batch;
-    bool last_try = false;
+    Front front;
+    bool move = false, last_try = false;
     {
       absl::MutexLock lock(&mu_);
-      const auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return HasWork(); };
-      mu_.AwaitWithTimeout(absl::Condition(&has_work), kTrimInterval);
-      if (queue_.empty() && stopping_) return;
+      mu_.AwaitWithTimeout(absl::Condition(this, &IssuanceLog::HasWork), kTrimInterval);
       last_try = stopping_;
-      const size_t size = std::min(queue_.size(), size_t{IssuanceStore::kMaxBatch});
-      batch.assign(queue_.begin(), queue_.begin() + static_cast<ptrdiff_t>(size));
+      move = away_ || spooled_ > 0;
+      // While the store is away, what waits in the spool finds out when it is back.
+      if (!away_) front = TakeFront();
+      if (stopping_ && !move && front.records.empty()) return;
     }
-    if (!batch.empty()) WriteOnce(std::move(batch));
+    bool went = front.records.empty() || WriteFront(front);
+    if (went && move) went = MoveSpooled();
     TrimIfDue();
-    absl::MutexLock lock(&mu_);
-    if (!failing_) continue;
+    if (went) continue;
     if (last_try) return;
+    absl::MutexLock lock(&mu_);
     mu_.AwaitWithTimeout(absl::Condition(&stopping_), kRetryInterval);
   }
 }
 
-void IssuanceLog::WriteOnce(std::vector<IssuanceRecord> batch) {
-  const absl::Status appended = store_->Append(batch);
+bool IssuanceLog::WriteFront(const Front& front) {
+  const absl::Status appended = store_->Append(front.records);
   absl::MutexLock lock(&mu_);
-  if (!appended.ok()) {
-    if (!failing_) {
-      logger_->Error("issuances cannot be written to the log now, they are kept until they can",
-                     {{"error", appended.message()}});
+  SetAway(appended);
+  if (!appended.ok()) return false;
+  written_total_->Increment(front.records.size());
+  Settle(front.end, absl::OkStatus());
+  return true;
+}
+
+bool IssuanceLog::MoveSpooled() {
+  int64_t before = 0;
+  {
+    absl::MutexLock lock(&mu_);
+    before = spooled_;
+  }
+  const absl::StatusOr<IssuanceSpool::Batch> oldest = spool_->Oldest();
+  if (!oldest.ok() || oldest->keys.empty()) {
+    absl::MutexLock lock(&mu_);
+    // Then the next issuance finds out whether the store is back.
+    away_ = false;
+    if (oldest.ok() && spooled_ == before) SetSpooled(0);
+    if (!oldest.ok()) {
+      Complain("issuances that wait cannot be read, and are not in the log until they can",
+               oldest.status());
     }
-    failing_ = true;
-    return;
+    return oldest.ok();
   }
-  if (failing_) {
-    failing_ = false;
-    late_until_ = newest_;
-    ++late_writes_;
+  const absl::Status appended = store_->Append(oldest->records);
+  {
+    absl::MutexLock lock(&mu_);
+    SetAway(appended);
   }
-  written_total_->Increment(batch.size());
-  // Some may have been dropped at the front meanwhile.
-  const std::string last = batch.back().serial;
-  while (!queue_.empty()) {
-    const bool was_last = queue_.front().serial == last;
-    queue_.pop_front();
-    ++done_;
-    if (was_last) break;
+  if (!appended.ok()) return false;
+  const absl::Status removed = spool_->Remove(*oldest);
+  if (!removed.ok()) {
+    Complain("issuances that are in the log now cannot be taken from the spool", removed);
+    return false;
   }
-  pending_->Set(static_cast<int64_t>(queue_.size()));
+  complaint_.clear();
+  written_total_->Increment(oldest->keys.size());
+  absl::MutexLock lock(&mu_);
+  // That none is left the spool itself says, the next time.
+  SetSpooled(std::max(int64_t{1}, spooled_ - static_cast<int64_t>(oldest->keys.size())));
+  return true;
+}
+
+void IssuanceLog::Complain(absl::string_view message, const absl::Status& status) {
+  if (complaint_ == status.message()) return;
+  complaint_ = std::string(status.message());
+  logger_->Error(message, {{"error", complaint_}});
 }
 
 absl::optional<uint32_t> IssuanceLog::LateWrites() const {
   absl::MutexLock lock(&mu_);
-  if (failing_ || done_ < late_until_) return absl::nullopt;
+  if (away_ || spooled_ > 0) return absl::nullopt;
   return late_writes_;
 }
 

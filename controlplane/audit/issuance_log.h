@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
@@ -18,6 +20,8 @@
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/audit/issuance_record.h"
+#include "controlplane/audit/issuance_spool.h"
+#include "controlplane/audit/memory_spool.h"
 
 namespace byrnie {
 
@@ -26,34 +30,38 @@ namespace byrnie {
 // one write, and any number of callers share it.
 //
 // An issuance that was answered is in the log, but for one case: a store that cannot be written to
-// does not stop the mesh from renewing its certificates. Issuances are then kept in memory, the
-// newest kMaxPending of them, and written once the store is back; a metric counts those waiting and
-// those lost. (Each is a line of the process's own log in any case.)
+// does not stop the mesh from renewing its certificates. Issuances then go to a spool, and from
+// there to the store once it is back; where the spool is a file they outlive the process, which
+// writes them when it is started again. What neither of them takes is not issued.
 class IssuanceLog {
  public:
-  // How long a caller waits for the store.
-  static constexpr absl::Duration kLongestWait = absl::Seconds(2);
-  static constexpr size_t kMaxPending = 100000;
-
   struct Options {
     // What is older is deleted, and the oldest beyond so many.
     absl::Duration keep_for = absl::Hours(24 * 30);
     int64_t keep_most = 1000000;
     // What is younger stays, however many there are: it says who may hold a certificate now.
     absl::Duration keep_at_least = absl::ZeroDuration();
+    // How long a caller waits for the store before the spool is to do.
+    absl::Duration longest_wait = absl::Seconds(2);
   };
 
-  // The pointers outlive it.
-  IssuanceLog(IssuanceStore* store, Options options, const Clock* clock, Logger* logger,
-              MetricRegistry* metrics);
+  // Without a spool (null) those that wait do so in memory, the newest of them (MemorySpool), and
+  // are lost when the process is killed. The pointers outlive it.
+  IssuanceLog(IssuanceStore* store, IssuanceSpool* spool, Options options, const Clock* clock,
+              Logger* logger, MetricRegistry* metrics);
   IssuanceLog(const IssuanceLog&) = delete;
   IssuanceLog& operator=(const IssuanceLog&) = delete;
-  // Writes what is pending, as long as the store lets it.
+  // Writes what waits, as long as the store lets it. Nobody is in Append any more.
   ~IssuanceLog();
 
-  // Returns when the record is in the log; or, with a store that cannot be written to, when it is
-  // kept to be written later.
-  void Append(IssuanceRecord record);
+  // Writes what an earlier process has left in the spool: before anything is issued, and before
+  // others hear of this process, so that nobody counts on a log without them. Errors as the store
+  // and the spool.
+  absl::Status TakeInSpooled();
+
+  // Returns when the record is in the log, or in the spool. Unavailable: it is in neither, and what
+  // it is of must not be handed out.
+  absl::Status Append(IssuanceRecord record);
 
   // How often entries have been written late, because they could not be for a while: whoever has
   // read that time reads it again. Absent while there are some that still wait.
@@ -76,9 +84,35 @@ class IssuanceLog {
                             const std::function<void(const IssuanceRecord&)>& visit) const;
 
  private:
+  // On the stack of its Append.
+  struct Entry {
+    IssuanceRecord record;
+    bool settled = false;
+    absl::Status status;
+  };
+  // The oldest that are not settled, and the number of the first behind them.
+  struct Front {
+    std::vector<IssuanceRecord> records;
+    uint64_t end = 0;
+  };
+
   void Run();
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !queue_.empty(); }
-  void WriteOnce(std::vector<IssuanceRecord> batch);
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return stopping_ || away_ || spooled_ > 0 || !queue_.empty();
+  }
+  Front TakeFront() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Settle(uint64_t end, const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Notes what the store has said.
+  void SetAway(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SetSpooled(int64_t spooled) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ShowPending() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Writes the front to the spool; releases mu_ meanwhile.
+  void SpoolFront() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // These say whether it went well.
+  bool WriteFront(const Front& front);
+  bool MoveSpooled();
+  // Logs what is wrong with the spool, unless that is what it said last. Of the thread alone.
+  void Complain(absl::string_view message, const absl::Status& status);
   void TrimIfDue();
 
   IssuanceStore* const store_;  // Not owned.
@@ -88,15 +122,22 @@ class IssuanceLog {
   Counter* const written_total_;
   Counter* const lost_total_;
   Gauge* const pending_;
+  std::unique_ptr<MemorySpool> memory_;  // Where there is no other.
+  IssuanceSpool* const spool_;           // Not owned; or memory_.
   mutable absl::Mutex mu_;
-  std::deque<IssuanceRecord> queue_ ABSL_GUARDED_BY(mu_);
-  // Numbers of records: of the newest in the queue, and of the newest that has left it.
-  uint64_t newest_ ABSL_GUARDED_BY(mu_) = 0, done_ ABSL_GUARDED_BY(mu_) = 0;
-  bool failing_ ABSL_GUARDED_BY(mu_) = false;
-  // The newest that had to wait for the store to come back.
-  uint64_t late_until_ ABSL_GUARDED_BY(mu_) = 0;
+  // Those that wait in Append, and the number of the first.
+  std::deque<Entry*> queue_ ABSL_GUARDED_BY(mu_);
+  uint64_t first_ ABSL_GUARDED_BY(mu_) = 0;
+  // The store has not taken the last that it was given, and why.
+  bool away_ ABSL_GUARDED_BY(mu_) = false;
+  std::string away_why_ ABSL_GUARDED_BY(mu_);
+  // Somebody is in SpoolFront.
+  bool spooling_ ABSL_GUARDED_BY(mu_) = false;
+  // How many wait in the spool, about; 0: none.
+  int64_t spooled_ ABSL_GUARDED_BY(mu_) = 0;
   uint32_t late_writes_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  std::string complaint_;                            // Of the thread alone.
   absl::Duration next_trim_ = absl::ZeroDuration();  // Monotonic; of the thread alone.
   std::thread thread_;
 };

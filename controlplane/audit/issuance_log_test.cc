@@ -6,8 +6,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "common/base/status_macros.h"
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
+#include "controlplane/audit/issuance_spool.h"
+#include "controlplane/audit/memory_spool.h"
 #include "controlplane/audit/testing/memory_issuance_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -15,18 +19,60 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+
+// A spool that outlives its log, as a file does, and fails on demand.
+class LastingSpool final : public IssuanceSpool {
+ public:
+  absl::Status Append(const std::vector<IssuanceRecord>& records) override {
+    absl::MutexLock lock(&mu_);
+    RETURN_IF_ERROR(failure_);
+    return memory_.Append(records);
+  }
+  absl::StatusOr<Batch> Oldest() override {
+    absl::MutexLock lock(&mu_);
+    RETURN_IF_ERROR(failure_);
+    return memory_.Oldest();
+  }
+  absl::Status Remove(const Batch& batch) override {
+    absl::MutexLock lock(&mu_);
+    RETURN_IF_ERROR(failure_);
+    return memory_.Remove(batch);
+  }
+  void FailWith(absl::Status status) {
+    absl::MutexLock lock(&mu_);
+    failure_ = std::move(status);
+  }
+  // Of the oldest.
+  std::vector<std::string> Serials() {
+    std::vector<std::string> serials;
+    const Batch oldest = *memory_.Oldest();
+    for (const IssuanceRecord& record : oldest.records) serials.push_back(record.serial);
+    return serials;
+  }
+
+ private:
+  MetricRegistry metrics_;
+  absl::Mutex mu_;
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);
+  MemorySpool memory_{metrics_.AddCounter("dropped", "")};
+};
 
 class IssuanceLogTest : public ::testing::Test {
  protected:
   IssuanceLogTest() { Start({}); }
-  void Start(IssuanceLog::Options options) {
+  void Start(IssuanceLog::Options options, IssuanceSpool* spool = nullptr) {
     log_ = nullptr;
     metrics_ = std::make_unique<MetricRegistry>();
-    log_ = std::make_unique<IssuanceLog>(&store_, options, &clock_, &logger_, metrics_.get());
+    log_ =
+        std::make_unique<IssuanceLog>(&store_, spool, options, &clock_, &logger_, metrics_.get());
   }
+  void Append(int number) { EXPECT_THAT(log_->Append(Record(number)), IsOk()); }
   IssuanceRecord Record(int number, std::string identity = "spiffe://cluster.local/a") const {
     IssuanceRecord record;
     record.issued_at = clock_.WallNow() + absl::Seconds(number);
@@ -46,14 +92,15 @@ class IssuanceLogTest : public ::testing::Test {
   FakeClock clock_;
   Logger logger_{2, Logger::Format::kText, LogLevel::kError};
   MemoryIssuanceStore store_;
+  LastingSpool spool_;
   std::unique_ptr<MetricRegistry> metrics_;
   std::unique_ptr<IssuanceLog> log_;
 };
 
 TEST_F(IssuanceLogTest, WhatWasAppendedIsThere) {
-  log_->Append(Record(1));
+  Append(1);
   EXPECT_EQ(store_.size(), 1u);
-  log_->Append(Record(2));
+  Append(2);
   EXPECT_THAT(Serials({}), ElementsAre("1", "2"));
 }
 
@@ -61,7 +108,7 @@ TEST_F(IssuanceLogTest, ManyCallersShareAWrite) {
   store_.Hold(true);
   std::vector<std::thread> callers;
   for (int i = 0; i < 64; ++i) {
-    callers.emplace_back([this, i] { log_->Append(Record(i)); });
+    callers.emplace_back([this, i] { Append(i); });
   }
   store_.Hold(false);
   for (std::thread& caller : callers) caller.join();
@@ -71,7 +118,7 @@ TEST_F(IssuanceLogTest, ManyCallersShareAWrite) {
 
 TEST_F(IssuanceLogTest, AStoreThatIsDownKeepsNobodyFromACertificate) {
   store_.FailWith(absl::UnavailableError("disk on fire"));
-  for (int i = 0; i < 300; ++i) log_->Append(Record(i));
+  for (int i = 0; i < 300; ++i) Append(i);
   EXPECT_EQ(store_.size(), 0u);
   store_.FailWith(absl::OkStatus());
   log_ = nullptr;  // Writes what is pending.
@@ -80,10 +127,10 @@ TEST_F(IssuanceLogTest, AStoreThatIsDownKeepsNobodyFromACertificate) {
 
 // So that whoever has read that time already knows to read it again.
 TEST_F(IssuanceLogTest, CountsWhenItWroteLate) {
-  log_->Append(Record(1));
+  Append(1);
   EXPECT_EQ(log_->LateWrites(), 0u);
   store_.FailWith(absl::UnavailableError("disk on fire"));
-  log_->Append(Record(2));
+  Append(2);
   EXPECT_EQ(log_->LateWrites(), absl::nullopt);
   store_.FailWith(absl::OkStatus());
   while (!log_->LateWrites().has_value()) std::this_thread::yield();
@@ -93,23 +140,105 @@ TEST_F(IssuanceLogTest, CountsWhenItWroteLate) {
 
 TEST_F(IssuanceLogTest, KeepsWhatIsYoungHoweverMuchThereIs) {
   Start({absl::Hours(1), 5, absl::Hours(2)});
-  for (int i = 1; i <= 9; ++i) log_->Append(Record(i));
+  for (int i = 1; i <= 9; ++i) Append(i);
   clock_.Advance(absl::Minutes(90));
-  log_->Append(Record(10));
+  Append(10);
   log_ = nullptr;
   EXPECT_EQ(store_.size(), 10u);
 }
 
 TEST_F(IssuanceLogTest, EndsWithAStoreThatIsDown) {
   store_.FailWith(absl::UnavailableError("disk on fire"));
-  log_->Append(Record(1));
+  Append(1);
   log_ = nullptr;
   EXPECT_EQ(store_.size(), 0u);
 }
 
+TEST_F(IssuanceLogTest, WhatTheStoreDoesNotTakeIsInTheSpoolBeforeItIsAnswered) {
+  Start({}, &spool_);
+  store_.FailWith(absl::UnavailableError("etcd away"));
+  Append(1);
+  EXPECT_THAT(spool_.Serials(), ElementsAre("1"));
+  Append(2);
+  EXPECT_THAT(spool_.Serials(), ElementsAre("1", "2"));
+  EXPECT_EQ(log_->LateWrites(), absl::nullopt);
+}
+
+TEST_F(IssuanceLogTest, DoesNotWaitForAStoreThatHangs) {
+  IssuanceLog::Options options;
+  options.longest_wait = absl::ZeroDuration();
+  Start(options, &spool_);
+  store_.Hold(true);
+  for (int i = 1; i <= 3; ++i) Append(i);
+  EXPECT_THAT(spool_.Serials(), ElementsAre("1", "2", "3"));
+  store_.Hold(false);
+  log_ = nullptr;
+  EXPECT_EQ(store_.size(), 3u);
+}
+
+TEST_F(IssuanceLogTest, WhatWaitsGoesToTheStoreWhenThatIsBack) {
+  Start({}, &spool_);
+  store_.FailWith(absl::UnavailableError("etcd away"));
+  for (int i = 1; i <= 250; ++i) Append(i);
+  store_.FailWith(absl::OkStatus());
+  while (!log_->LateWrites().has_value()) std::this_thread::yield();
+  EXPECT_EQ(log_->LateWrites(), 1u);
+  EXPECT_EQ(store_.size(), 250u);
+  EXPECT_THAT(spool_.Serials(), IsEmpty());
+  Append(251);
+  EXPECT_EQ(store_.size(), 251u);
+  EXPECT_THAT(spool_.Serials(), IsEmpty());
+}
+
+TEST_F(IssuanceLogTest, TheNextProcessWritesWhatAnEarlierOneCouldNot) {
+  Start({}, &spool_);
+  store_.FailWith(absl::UnavailableError("etcd away"));
+  for (int i = 1; i <= 150; ++i) Append(i);
+  log_ = nullptr;
+  EXPECT_EQ(store_.size(), 0u);
+  Start({}, &spool_);
+  EXPECT_THAT(log_->TakeInSpooled(), StatusIs(absl::StatusCode::kUnavailable));
+  store_.FailWith(absl::OkStatus());
+  EXPECT_THAT(log_->TakeInSpooled(), IsOk());
+  EXPECT_EQ(store_.size(), 150u);
+  EXPECT_THAT(spool_.Serials(), IsEmpty());
+  // Others read that time again.
+  EXPECT_EQ(log_->LateWrites(), 1u);
+}
+
+TEST_F(IssuanceLogTest, WhatCanBeNotedNowhereIsNotIssued) {
+  Start({}, &spool_);
+  store_.FailWith(absl::UnavailableError("etcd away"));
+  spool_.FailWith(absl::UnavailableError("disk full"));
+  for (int i = 1; i <= 2; ++i) {
+    EXPECT_THAT(log_->Append(Record(i)),
+                StatusIs(absl::StatusCode::kUnavailable,
+                         AllOf(HasSubstr("--issuance_spool"), HasSubstr("disk full"))));
+  }
+  store_.FailWith(absl::OkStatus());
+  // Nothing waits that would find out that it is back, so somebody who asks does.
+  while (!log_->Append(Record(3)).ok()) std::this_thread::yield();
+  spool_.FailWith(absl::OkStatus());
+  EXPECT_THAT(Serials({}), Contains("3"));
+}
+
+TEST_F(IssuanceLogTest, ManyCallersShareTheSpool) {
+  Start({}, &spool_);
+  store_.FailWith(absl::UnavailableError("etcd away"));
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 64; ++i) callers.emplace_back([this, i] { Append(i); });
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_THAT(spool_.Serials(), SizeIs(64));
+  store_.FailWith(absl::OkStatus());
+  log_ = nullptr;
+  EXPECT_EQ(store_.size(), 64u);
+}
+
 TEST_F(IssuanceLogTest, ReadsPageByPageByIdentityAndTime) {
   for (int i = 1; i <= 9; ++i) {
-    log_->Append(Record(i, i % 3 == 0 ? "spiffe://cluster.local/b" : "spiffe://cluster.local/a"));
+    const std::string identity =
+        i % 3 == 0 ? "spiffe://cluster.local/b" : "spiffe://cluster.local/a";
+    EXPECT_THAT(log_->Append(Record(i, identity)), IsOk());
   }
   IssuanceLog::Query query;
   query.limit = 4;
@@ -138,22 +267,22 @@ TEST_F(IssuanceLogTest, ReadsPageByPageByIdentityAndTime) {
 
 TEST_F(IssuanceLogTest, KeepsNoMoreThanItShould) {
   Start({absl::Hours(1), 5});
-  for (int i = 1; i <= 9; ++i) log_->Append(Record(i));
+  for (int i = 1; i <= 9; ++i) Append(i);
   clock_.Advance(absl::Minutes(11));
-  log_->Append(Record(10));
+  Append(10);
   log_ = nullptr;
   // One may have been written after the latest look.
   EXPECT_GE(store_.size(), 5u);
   EXPECT_LE(store_.size(), 6u);
   Start({absl::Hours(1), 5});
   clock_.Advance(absl::Hours(2));
-  log_->Append(Record(11));
+  Append(11);
   log_ = nullptr;
   EXPECT_EQ(store_.size(), 1u);
 }
 
 TEST_F(IssuanceLogTest, TellsEverythingSinceATime) {
-  for (int i = 1; i <= 9; ++i) log_->Append(Record(i));
+  for (int i = 1; i <= 9; ++i) Append(i);
   int seen = 0;
   EXPECT_THAT(log_->ForEachSince(clock_.WallNow() + absl::Seconds(5),
                                  [&](const IssuanceRecord&) { ++seen; }),

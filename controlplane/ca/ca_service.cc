@@ -165,16 +165,16 @@ absl::Status CaService::TryIssueJwtSvid(const grpc::ServerContext& context,
   }
   const std::vector<std::string> audience(request.audience().begin(), request.audience().end());
   ASSIGN_OR_RETURN(IssuedJwt issued, jwt_authority_->Issue(peer.id, audience, ttl));
-  NoteIssued(peer, issued, audience, PeerAddress(context.peer()));
+  RETURN_IF_ERROR(NoteIssued(peer, issued, audience, PeerAddress(context.peer())));
   response->set_svid(std::move(issued.token));
   ToProto(issued.expires_at, response->mutable_expires_at());
   ToProto(issued.issued_at, response->mutable_issued_at());
   return absl::OkStatus();
 }
 
-void CaService::NoteIssued(const PeerIdentity& peer, const IssuedJwt& issued,
-                           const std::vector<std::string>& audience,
-                           const std::string& address) const {
+absl::Status CaService::NoteIssued(const PeerIdentity& peer, const IssuedJwt& issued,
+                                   const std::vector<std::string>& audience,
+                                   const std::string& address) const {
   IssuanceRecord record;
   record.issued_at = clock_->WallNow();
   record.serial = Sha256FingerprintHex(issued.token).substr(0, kJwtSerialLength);
@@ -184,6 +184,7 @@ void CaService::NoteIssued(const PeerIdentity& peer, const IssuedJwt& issued,
   record.address = address;
   record.not_after = issued.expires_at;
   record.audience = audience;
+  if (log_ != nullptr) RETURN_IF_ERROR(log_->Append(record));
   logger_->Info(
       "JWT-SVID issued",
       {{"identity", record.identity},
@@ -191,7 +192,7 @@ void CaService::NoteIssued(const PeerIdentity& peer, const IssuedJwt& issued,
        {"audience", absl::StrJoin(audience, " ").substr(0, kMaxLoggedAudience)},
        {"not_after", absl::FormatTime(absl::RFC3339_sec, issued.expires_at, absl::UTCTimeZone())},
        {"address", address}});
-  if (log_ != nullptr) log_->Append(std::move(record));
+  return absl::OkStatus();
 }
 
 grpc::ServerBidiReactor<CaService::BundlesRequest, CaService::BundlesResponse>*

@@ -41,7 +41,7 @@ class CaService final
     double issue_rate = 0, identity_issue_rate = 0;
   };
 
-  // What is issued is in `log` before it is answered; null: there is none.
+  // What is issued is in `log`, or waits for it safely, before it is answered; null: there is none.
   CaService(Issuance* issuance, const Authority* authority, const JwtAuthority* jwt_authority,
             const TrustBundleSource* bundles, Options options, AgentTable* agents, IssuanceLog* log,
             StrangerStreams* strangers, const Clock* clock, Logger* logger,
@@ -65,8 +65,10 @@ class CaService final
   absl::Status TryIssueJwtSvid(const grpc::ServerContext& context,
                                const byrnie::ca::v1::IssueJwtSvidRequest& request,
                                byrnie::ca::v1::IssueJwtSvidResponse* response);
-  void NoteIssued(const PeerIdentity& peer, const IssuedJwt& issued,
-                  const std::vector<std::string>& audience, const std::string& address) const;
+  // An error: it could not be noted, and is not to be handed out.
+  absl::Status NoteIssued(const PeerIdentity& peer, const IssuedJwt& issued,
+                          const std::vector<std::string>& audience,
+                          const std::string& address) const;
 
   Issuance* const issuance_;                 // Not owned.
   const Authority* const authority_;         // Not owned.

@@ -54,7 +54,7 @@ absl::StatusOr<IssuedSvid> Issuance::TryIssue(const grpc::ServerContext& context
   // Last, so that whatever failed before leaves the credential usable. Who loses the race for it
   // gets nothing.
   if (caller.credential.has_value()) RETURN_IF_ERROR(attestors_->Redeem(*caller.credential));
-  NoteIssued(caller, issued, protocol, PeerAddress(context.peer()));
+  RETURN_IF_ERROR(NoteIssued(caller, issued, protocol, PeerAddress(context.peer())));
   return issued;
 }
 
@@ -82,10 +82,9 @@ absl::StatusOr<Issuance::Caller> Issuance::Authenticate(const grpc::ServerContex
   return Caller{std::move(id), std::move(proof), "", absl::nullopt, std::move(proven)};
 }
 
-void Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued,
-                          absl::string_view protocol, const std::string& address) {
+absl::Status Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued,
+                                  absl::string_view protocol, const std::string& address) {
   const Certificate& leaf = *issued.chain.front();
-  agents_->OnIssued(caller.id, leaf.SerialHex(), leaf.not_after(), issued.issued_at, caller.proof);
   IssuanceRecord record;
   record.issued_at = issued.issued_at;
   record.serial = leaf.SerialHex();
@@ -99,10 +98,13 @@ void Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued,
   record.replaces = caller.serial;
   // The answer has these or newer ones.
   record.newest_root = bundles_->NewestRoot(authority_->trust_domain());
+  // Before anybody can have it: a rotation may wait in vain for one that is not handed out, but
+  // never misses one.
   agents_->holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
                                 record.not_after, 0, record.newest_root},
                                record.replaces, issued.issued_at);
-  if (log_ != nullptr) log_->Append(std::move(record));
+  if (log_ != nullptr) RETURN_IF_ERROR(log_->Append(std::move(record)));
+  agents_->OnIssued(caller.id, leaf.SerialHex(), leaf.not_after(), issued.issued_at, caller.proof);
   logger_->Info(
       "certificate issued",
       {{"identity", caller.id.text()},
@@ -112,6 +114,7 @@ void Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued,
        {"subject", caller.credential.has_value() ? caller.credential->claim.subject : ""},
        {"protocol", protocol},
        {"address", address}});
+  return absl::OkStatus();
 }
 
 void Issuance::NoteRefused(const absl::Status& status, absl::string_view protocol,

@@ -39,7 +39,7 @@ class Issuance {
 
   // `workload_ttl` caps the life of every certificate, `issue_rate` how many are issued in a
   // second and `identity_issue_rate` how many to one identity; 0: no limit. What is issued is in
-  // `log` before it is answered; null: there is none.
+  // `log`, or waits for it safely, before it is answered; null: there is none.
   Issuance(const Authority* authority, const AttestorSet* attestors,
            const TrustBundleSource* bundles, absl::Duration workload_ttl, double issue_rate,
            AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics,
@@ -70,8 +70,9 @@ class Issuance {
   absl::StatusOr<Caller> Authenticate(const grpc::ServerContext& context) const;
   absl::StatusOr<IssuedSvid> TryIssue(const grpc::ServerContext& context,
                                       absl::string_view protocol, RequestReader read);
-  void NoteIssued(const Caller& caller, const IssuedSvid& issued, absl::string_view protocol,
-                  const std::string& address);
+  // An error: it could not be noted, and is not to be handed out.
+  absl::Status NoteIssued(const Caller& caller, const IssuedSvid& issued,
+                          absl::string_view protocol, const std::string& address);
   void NoteRefused(const absl::Status& status, absl::string_view protocol,
                    const std::string& address);
 

@@ -39,7 +39,7 @@ class Plane {
         const std::string& instance, const std::vector<CertificatePtr>& roots)
       : clock_(clock),
         issuances_(store),
-        log_(&issuances_, {}, clock, logger, &metrics_),
+        log_(&issuances_, nullptr, {}, clock, logger, &metrics_),
         bundles_(Bundles(roots)),
         own_(&agents_, &bundles_, &log_, absl::InfinitePast(), kLife),
         fleet_(&own_, store, &log_, {name, instance, kWindow}, clock, logger) {}
@@ -63,7 +63,7 @@ class Plane {
     agents_.holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
                                  record.not_after, 0, record.newest_root},
                                 replaces, clock_->WallNow());
-    log_.Append(std::move(record));
+    EXPECT_THAT(log_.Append(std::move(record)), IsOk());
   }
   void Connect(const std::string& serial, const std::string& agent) {
     agents_.OnStreamOpened(Id(agent), "10.0.0.1:1",

@@ -80,7 +80,7 @@ class ControlPlane:
         self.directory = mesh.make_directory(name, 0o755)
         self.bundle = os.path.join(self.directory, "bundle.pem")
         self.operator_token = os.path.join(self.directory, "operator.token")
-        self.store = os.path.join(self.directory, "store.db")
+        self.store, self.spool = os.path.join(self.directory, "store.db"), os.path.join(self.directory, "spool.db")
         self.registry_path = os.path.join(self.directory, "registry.json")
         self.log_path = mesh.log_path("controlplane" if name == "control" else name)
         self.process = None
@@ -93,10 +93,15 @@ class ControlPlane:
     def arguments(self, store=None, bundle=None):
         return [self.mesh.binary("byrnie-controlplane"), f"--listen=0.0.0.0:{self.PORT}",
                 f"--admin={self.admin_address}:{self.ADMIN}", f"--trust_domain={self.trust_domain}",
-                *(self.store_flags or [f"--store=sqlite:{store or self.store}"]), f"--workload_ttl={self.mesh.workload_ttl}",
+                *self._store_flags(store), f"--workload_ttl={self.mesh.workload_ttl}",
                 f"--attest={self.attest}", f"--registry=static:{self.registry_path}",
                 f"--trust_bundle_out={bundle or self.bundle}", f"--operator_token_out={self.operator_token}",
                 "--log_format=json", *self.extra_flags]
+
+    def _store_flags(self, store):
+        if not self.store_flags:
+            return [f"--store=sqlite:{store or self.store}"]
+        return [*self.store_flags, f"--issuance_spool={self.spool}"]
 
     def start(self, **other):
         self.process = self.mesh.spawn("controlplane", self.host, self.arguments(**other), self.log_path)

@@ -1,0 +1,66 @@
+#include "controlplane/audit/issuance_codec.h"
+
+#include <algorithm>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "byrnie/store/v1/issuance.pb.h"
+#include "controlplane/proto/time_conversion.h"
+
+namespace byrnie {
+namespace {
+
+absl::Time TimeOf(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+}  // namespace
+
+std::string IssuanceKeyAt(absl::Time time) {
+  return absl::StrFormat(
+      "%s%020d", kIssuancePrefix,
+      std::max<int64_t>(0, absl::ToUnixMicros(std::max(time, absl::UnixEpoch()))));
+}
+
+std::string IssuanceKey(const IssuanceRecord& record) {
+  return absl::StrCat(IssuanceKeyAt(record.issued_at), "/", record.serial);
+}
+
+std::string EncodeIssuance(const IssuanceRecord& record) {
+  byrnie::store::v1::Issuance out;
+  ToProto(record.issued_at, out.mutable_issued_at());
+  out.set_serial(record.serial);
+  out.set_identity(record.identity);
+  out.set_proof(record.proof);
+  out.set_subject(record.subject);
+  out.set_protocol(record.protocol);
+  out.set_address(record.address);
+  out.set_root(absl::HexStringToBytes(record.root));
+  ToProto(record.not_after, out.mutable_not_after());
+  out.set_replaces(record.replaces);
+  out.set_newest_root(absl::HexStringToBytes(record.newest_root));
+  for (const std::string& audience : record.audience) out.add_audience(audience);
+  return out.SerializeAsString();
+}
+
+IssuanceRecord DecodeIssuance(const std::string& value) {
+  byrnie::store::v1::Issuance in;
+  IssuanceRecord record;
+  if (!in.ParseFromString(value)) return record;
+  record.issued_at = TimeOf(in.issued_at());
+  record.serial = in.serial();
+  record.identity = in.identity();
+  record.proof = in.proof();
+  record.subject = in.subject();
+  record.protocol = in.protocol();
+  record.address = in.address();
+  record.root = absl::BytesToHexString(in.root());
+  record.not_after = TimeOf(in.not_after());
+  record.replaces = in.replaces();
+  record.newest_root = absl::BytesToHexString(in.newest_root());
+  record.audience.assign(in.audience().begin(), in.audience().end());
+  return record;
+}
+
+}  // namespace byrnie

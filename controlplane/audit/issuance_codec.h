@@ -1,0 +1,25 @@
+#ifndef BYRNIE_CONTROLPLANE_AUDIT_ISSUANCE_CODEC_H_
+#define BYRNIE_CONTROLPLANE_AUDIT_ISSUANCE_CODEC_H_
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "controlplane/audit/issuance_record.h"
+
+namespace byrnie {
+
+// Issuances as entries of a Store: keys that sort by time, and values.
+
+inline constexpr char kIssuancePrefix[] = "issuances/";
+
+// Sorts before the keys of all that were issued at `time` or later.
+std::string IssuanceKeyAt(absl::Time time);
+std::string IssuanceKey(const IssuanceRecord& record);
+
+std::string EncodeIssuance(const IssuanceRecord& record);
+// One that cannot be read keeps nobody from the others: it has no serial.
+IssuanceRecord DecodeIssuance(const std::string& value);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_AUDIT_ISSUANCE_CODEC_H_

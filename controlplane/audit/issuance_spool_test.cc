@@ -1,0 +1,165 @@
+#include <sys/stat.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_matchers.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/audit/memory_spool.h"
+#include "controlplane/audit/spool_file.h"
+#include "controlplane/store/sqlite_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr absl::Time kNow = absl::FromUnixSeconds(1893456000);
+constexpr char kOwner[] = "cluster.local in etcd:byrnie/";
+
+std::string Path() {
+  std::string name = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  for (char& c : name) c = c == '/' ? '-' : c;
+  return absl::StrCat(::testing::TempDir(), "/", name, ".db");
+}
+
+std::unique_ptr<SpoolFile> OpenFile() {
+  bool created = false;
+  auto file = SpoolFile::Open(Path(), kOwner, &created);
+  EXPECT_THAT(file, IsOk());
+  return *std::move(file);
+}
+
+std::vector<IssuanceRecord> Records(int from, int to) {
+  std::vector<IssuanceRecord> records;
+  for (int i = from; i <= to; ++i) {
+    IssuanceRecord record;
+    record.issued_at = kNow + absl::Seconds(i);
+    record.serial = absl::StrCat(i);
+    record.identity = "spiffe://cluster.local/a";
+    record.audience = {"billing"};
+    records.push_back(std::move(record));
+  }
+  return records;
+}
+
+std::vector<std::string> Serials(const IssuanceSpool::Batch& batch) {
+  std::vector<std::string> serials;
+  for (const IssuanceRecord& record : batch.records) serials.push_back(record.serial);
+  return serials;
+}
+
+struct Kind {
+  const char* name;
+  std::function<std::unique_ptr<IssuanceSpool>(MetricRegistry*)> make;
+};
+
+class IssuanceSpoolTest : public ::testing::TestWithParam<Kind> {
+ protected:
+  void TearDown() override {
+    spool_ = nullptr;
+    SqliteStore::Discard(Path());
+  }
+  MetricRegistry metrics_;
+  std::unique_ptr<IssuanceSpool> spool_ = GetParam().make(&metrics_);
+};
+
+TEST_P(IssuanceSpoolTest, GivesTheOldestUntilTheyAreRemoved) {
+  ASSERT_THAT(spool_->Append(Records(4, 6)), IsOk());
+  ASSERT_THAT(spool_->Append(Records(1, 3)), IsOk());
+  auto oldest = spool_->Oldest();
+  ASSERT_THAT(oldest, IsOk());
+  EXPECT_THAT(Serials(*oldest), ElementsAre("1", "2", "3", "4", "5", "6"));
+  EXPECT_EQ(oldest->records[0].issued_at, kNow + absl::Seconds(1));
+  EXPECT_THAT(oldest->records[0].audience, ElementsAre("billing"));
+  // One that comes meanwhile stays, also an older one.
+  ASSERT_THAT(spool_->Append(Records(0, 0)), IsOk());
+  ASSERT_THAT(spool_->Remove(*oldest), IsOk());
+  ASSERT_THAT(spool_->Remove(*oldest), IsOk());
+  EXPECT_THAT(Serials(*spool_->Oldest()), ElementsAre("0"));
+}
+
+TEST_P(IssuanceSpoolTest, AppendingAgainChangesNothing) {
+  ASSERT_THAT(spool_->Append(Records(1, 2)), IsOk());
+  ASSERT_THAT(spool_->Append(Records(1, 2)), IsOk());
+  EXPECT_THAT(Serials(*spool_->Oldest()), ElementsAre("1", "2"));
+}
+
+TEST_P(IssuanceSpoolTest, GivesABatchAtATime) {
+  constexpr int kBatch = static_cast<int>(IssuanceStore::kMaxBatch);
+  ASSERT_THAT(spool_->Append(Records(1, kBatch)), IsOk());
+  ASSERT_THAT(spool_->Append(Records(kBatch + 1, kBatch + 5)), IsOk());
+  const IssuanceSpool::Batch first = *spool_->Oldest();
+  EXPECT_THAT(first.records, SizeIs(kBatch));
+  ASSERT_THAT(spool_->Remove(first), IsOk());
+  const IssuanceSpool::Batch second = *spool_->Oldest();
+  EXPECT_THAT(second.records, SizeIs(5));
+  ASSERT_THAT(spool_->Remove(second), IsOk());
+  EXPECT_THAT(spool_->Oldest()->keys, IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, IssuanceSpoolTest,
+                         ::testing::Values(Kind{"Memory",
+                                                [](MetricRegistry* metrics) {
+                                                  return std::make_unique<MemorySpool>(
+                                                      metrics->AddCounter("dropped", ""));
+                                                }},
+                                           Kind{"File",
+                                                [](MetricRegistry*) { return OpenFile(); }}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(MemorySpoolTest, DropsTheOldestAndCountsThem) {
+  MetricRegistry metrics;
+  Counter* const dropped = metrics.AddCounter("dropped", "");
+  MemorySpool spool(dropped);
+  constexpr int kBatch = static_cast<int>(IssuanceStore::kMaxBatch);
+  for (int i = 0; i < static_cast<int>(MemorySpool::kMost); i += kBatch) {
+    ASSERT_THAT(spool.Append(Records(i, i + kBatch - 1)), IsOk());
+  }
+  EXPECT_EQ(dropped->value(), 0u);
+  const int next = static_cast<int>(MemorySpool::kMost);
+  ASSERT_THAT(spool.Append(Records(next, next + 2)), IsOk());
+  EXPECT_EQ(dropped->value(), 3u);
+  EXPECT_EQ(spool.Oldest()->records[0].serial, "3");
+}
+
+TEST(SpoolFileTest, KeepsThemForTheNextProcessAndFromOthers) {
+  ASSERT_THAT(OpenFile()->Append(Records(1, 3)), IsOk());
+  struct stat info;
+  ASSERT_EQ(::stat(Path().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  EXPECT_THAT(Serials(*OpenFile()->Oldest()), ElementsAre("1", "2", "3"));
+}
+
+TEST(SpoolFileTest, RefusesAnothersFile) {
+  ASSERT_THAT(OpenFile()->Append(Records(1, 3)), IsOk());
+  bool created = true;
+  EXPECT_THAT(SpoolFile::Open(Path(), "other.example in etcd:byrnie/", &created),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr(Path()), HasSubstr(kOwner), HasSubstr("other.example"))));
+  EXPECT_FALSE(created);
+}
+
+TEST(SpoolFileTest, RefusesAStore) {
+  {
+    auto store = SqliteStore::Open(Path());
+    ASSERT_THAT(store, IsOk());
+    ASSERT_THAT((*store)->Commit(StoreTransaction().Put("authority", "a key")), IsOk());
+  }
+  bool created = true;
+  EXPECT_THAT(
+      SpoolFile::Open(Path(), kOwner, &created),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("a store of another kind")));
+}
+
+}  // namespace
+}  // namespace byrnie

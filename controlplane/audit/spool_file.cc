@@ -1,0 +1,69 @@
+#include "controlplane/audit/spool_file.h"
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "controlplane/audit/issuance_codec.h"
+#include "controlplane/store/sqlite_store.h"
+
+namespace byrnie {
+namespace {
+
+constexpr char kOwnerKey[] = "spool/owner";
+
+absl::Status CheckOwner(Store* file, const std::string& path, const std::string& owner) {
+  ASSIGN_OR_RETURN(const absl::optional<StoreEntry> found, file->Get(kOwnerKey));
+  if (found.has_value() && found->value == owner) return absl::OkStatus();
+  if (found.has_value()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("\"", path, "\" holds issuances of ", found->value, ", not of ", owner,
+                     "; give another file, or start what they are of with this one"));
+  }
+  ASSIGN_OR_RETURN(const int64_t entries, file->Count(""));
+  if (entries > 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("\"", path, "\" is a store of another kind; give a file of its own"));
+  }
+  StoreTransaction claim;
+  claim.RequireAbsent(kOwnerKey).Put(kOwnerKey, owner);
+  return file->Commit(claim).status();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SpoolFile>> SpoolFile::Open(const std::string& path,
+                                                           const std::string& owner,
+                                                           bool* created) {
+  SqliteStore::Found found;
+  ASSIGN_OR_RETURN(std::unique_ptr<Store> file, SqliteStore::Open(path, &found));
+  *created = found.created;
+  RETURN_IF_ERROR(CheckOwner(file.get(), path, owner));
+  return absl::WrapUnique(new SpoolFile(std::move(file)));
+}
+
+absl::Status SpoolFile::Append(const std::vector<IssuanceRecord>& records) {
+  StoreTransaction transaction;
+  for (const IssuanceRecord& record : records) {
+    transaction.Put(IssuanceKey(record), EncodeIssuance(record));
+  }
+  return file_->Commit(transaction).status();
+}
+
+absl::StatusOr<IssuanceSpool::Batch> SpoolFile::Oldest() {
+  ASSIGN_OR_RETURN(const Store::Page page,
+                   file_->List(kIssuancePrefix, "", static_cast<int>(IssuanceStore::kMaxBatch)));
+  Batch batch;
+  for (const StoreEntry& entry : page.entries) {
+    batch.keys.push_back(entry.key);
+    batch.records.push_back(DecodeIssuance(entry.value));
+  }
+  return batch;
+}
+
+absl::Status SpoolFile::Remove(const Batch& batch) {
+  StoreTransaction transaction;
+  for (const std::string& key : batch.keys) transaction.Delete(key);
+  return file_->Commit(transaction).status();
+}
+
+}  // namespace byrnie
