@@ -34,7 +34,7 @@ constexpr absl::string_view kRevokeToken[] = {"join"};
 constexpr absl::string_view kRotate[] = {"step", "exclude", "dry_run", "wait", "timeout", "output"};
 constexpr absl::string_view kRollback[] = {"exclude", "dry_run", "output"};
 constexpr absl::string_view kIssuances[] = {"identity", "output"};
-constexpr absl::string_view kRevoke[] = {"reason", "output"};
+constexpr absl::string_view kRevoke[] = {"reason", "accept_unknown", "output"};
 constexpr absl::string_view kAdmin[] = {"admin"};
 constexpr absl::string_view kBugReport[] = {"file", "pods"};
 constexpr absl::string_view kVerify[] = {"trust_bundle", "trust_domain", "federated_bundle", "crl",
@@ -147,7 +147,10 @@ constexpr Command kCommands[] = {
      RunTrustRollback},
     {"issuances", "", "certificates that were issued, to whom and on what proof", "", kIssuances, 0,
      0, true, RunIssuances},
-    {"revoke", "SERIAL", "revokes a certificate", "", kRevoke, 1, 1, true, RunRevoke},
+    {"revoke", "SERIAL", "revokes a certificate",
+     "SERIAL is as byrniectl issuances shows it. One that the log of issuances does not have is "
+     "refused.",
+     kRevoke, 1, 1, true, RunRevoke},
     {"proxy config", "", "what a proxy knows: flags, workloads, services and policies", "", kAdmin,
      0, 0, false, RunProxyConfig},
     {"proxy connections", "", "what is open in a proxy", "", kAdmin, 0, 0, false,

@@ -94,6 +94,7 @@ ABSL_FLAG(bool, wait, false, "end when the rotation is over, and say meanwhile w
 ABSL_FLAG(absl::Duration, timeout, absl::InfiniteDuration(),
           "with --wait, how long at most, such as 30m; the rotation goes on all the same");
 ABSL_FLAG(std::string, reason, "", "why, for those who look later");
+ABSL_FLAG(bool, accept_unknown, false, "revoke it though the log of issuances does not have it");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15000",
           "where the proxy's admin port is reached, IP:PORT");
 ABSL_FLAG(std::string, injector_config, "",

@@ -170,6 +170,7 @@ int RunRevoke(const CommandContext& context) {
   v1::RevokeCertificateRequest request;
   request.set_serial(context.arguments.front());
   request.set_reason(absl::GetFlag(FLAGS_reason));
+  request.set_accept_unknown(absl::GetFlag(FLAGS_accept_unknown));
   const auto answer = context.client->Call(&OperatorClient::Stub::RevokeCertificate, request);
   if (!answer.ok()) return Failed(answer.status());
   Print(context.json ? MessageJson(*answer)

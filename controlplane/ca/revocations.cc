@@ -20,17 +20,6 @@ bool BySerial(const RevokedCertificate& a, const RevokedCertificate& b) {
   return a.serial < b.serial;
 }
 
-absl::Status CheckSerial(const std::string& serial) {
-  bool good = !serial.empty() && serial.size() <= kMaxSerialDigits && serial.size() % 2 == 0;
-  for (char c : serial) {
-    good = good && absl::ascii_isxdigit(static_cast<unsigned char>(c)) &&
-           !absl::ascii_isupper(static_cast<unsigned char>(c));
-  }
-  if (good) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      "a serial number is 2 to 40 lower-case hexadecimal digits, an even number of them");
-}
-
 }  // namespace
 
 constexpr absl::Duration Revocations::kShortestListLife;
@@ -61,6 +50,17 @@ absl::Status Revocations::Reload() {
   revoked_ = std::move(there);
   stale_ = true;
   return absl::OkStatus();
+}
+
+absl::Status Revocations::CheckSerial(const std::string& serial) {
+  bool good = !serial.empty() && serial.size() <= kMaxSerialDigits && serial.size() % 2 == 0;
+  for (char c : serial) {
+    good = good && absl::ascii_isxdigit(static_cast<unsigned char>(c)) &&
+           !absl::ascii_isupper(static_cast<unsigned char>(c));
+  }
+  if (good) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "a serial number is 2 to 40 lower-case hexadecimal digits, an even number of them");
 }
 
 absl::Status Revocations::Revoke(const RevokedCertificate& revoked) {

@@ -55,6 +55,9 @@ class Revocations {
                                                            absl::Duration workload_ttl,
                                                            const Clock* clock);
 
+  // InvalidArgument unless it is a serial number as Certificate::SerialHex writes them.
+  static absl::Status CheckSerial(const std::string& serial);
+
   // InvalidArgument: the serial is none, or the certificate has ended. ResourceExhausted beyond
   // kMaxRevoked. Unavailable: the store. In force with the next Update.
   absl::Status Revoke(const RevokedCertificate& revoked);

@@ -6,7 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "controlplane/ca/revocations.h"
 #include "controlplane/proto/time_conversion.h"
+#include "controlplane/trust/root_rotation.h"
 
 namespace byrnie {
 
@@ -160,6 +162,12 @@ absl::StatusOr<absl::flat_hash_map<std::string, IssuedCertificate>> TrustCalls::
   return newest;
 }
 
+absl::Duration TrustCalls::LongestLife() const {
+  const RootRotation* const rotation = trust_->rotation();
+  const absl::Duration twice = 2 * workload_ttl_;
+  return rotation == nullptr ? twice : std::max(twice, rotation->LongestLife());
+}
+
 std::set<std::string> TrustCalls::RevokedSerials() const {
   std::set<std::string> serials;
   for (const RevokedCertificate& revoked : trust_->revocations()->List()) {
@@ -175,21 +183,24 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
     return absl::InvalidArgumentError(
         absl::StrCat("a reason of ", request.reason().size(), " bytes; at most ", kMaxReason));
   }
+  RETURN_IF_ERROR(Revocations::CheckSerial(request.serial()));
   RETURN_IF_ERROR(trust_->CheckMayRevoke());
   const absl::Time now = clock_->WallNow();
+  const absl::Duration longest = LongestLife();
   RevokedCertificate revoked;
   revoked.serial = request.serial();
   revoked.by = by;
   revoked.reason = request.reason();
   revoked.revoked_at = now;
   // One that nobody remembers: as long as any that may be valid now.
-  revoked.not_after = now + 2 * workload_ttl_;
+  revoked.not_after = now + longest;
   IssuanceLog::Query query;
   query.serial = request.serial();
-  query.since = now - 2 * workload_ttl_;
+  query.since = now - longest;
   do {
     const absl::StatusOr<IssuanceStore::Page> page = log_->Read(query);
-    if (!page.ok()) break;
+    if (!page.ok() && request.accept_unknown()) break;
+    if (!page.ok()) return page.status();
     for (const IssuanceRecord& record : page->records) {
       if (!record.audience.empty()) {
         return absl::FailedPreconditionError(absl::StrCat(
@@ -200,6 +211,13 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
     }
     query.page_token = page->next;
   } while (!query.page_token.empty() && revoked.identity.empty());
+  if (revoked.identity.empty() && !request.accept_unknown()) {
+    return absl::NotFoundError(absl::StrCat(
+        "the log of issuances has no certificate ", request.serial(),
+        " that may still be valid, so nothing is revoked; look for the right serial with byrniectl "
+        "issuances, or, for a certificate that the log has lost, set accept_unknown (byrniectl "
+        "revoke --accept_unknown)"));
+  }
   RETURN_IF_ERROR(trust_->revocations()->Revoke(revoked));
   response->set_spiffe_id(revoked.identity);
   ToProto(revoked.not_after, response->mutable_until());

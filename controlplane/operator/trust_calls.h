@@ -46,6 +46,8 @@ class TrustCalls {
   std::set<std::string> RevokedSerials() const;
 
  private:
+  // Of a certificate that may be valid now.
+  absl::Duration LongestLife() const;
   absl::Status Rotate(const RootRotation::Request& request,
                       byrnie::operator_::v1::Trust* response) const;
 

@@ -3,7 +3,7 @@
 
 Proved: every certificate issued is in the log with whom it names, the proof and the address, also over a restart of the control plane; one that
 is revoked by its serial opens nothing any more within seconds, what was open with it ends, and everybody else goes on; a restart forgets no
-revocation; a serial that is none is refused.
+revocation; a serial that is none is refused, and so is one that nobody was given unless the operator insists.
 """
 
 import json
@@ -55,7 +55,14 @@ class RevokeCertificateTest(MeshTestCase):
         wrong = plane.ctl("revoke", "no serial", check=False)
         self.assertEqual(wrong.returncode, 1)
         self.assertIn("hexadecimal", wrong.stderr)
-        told = plane.ctl("revoke", self.serial(self.bad), "--reason=stolen").stdout
+        serial = self.serial(self.bad)
+        typo = serial[:-1] + ("0" if serial[-1] != "0" else "1")
+        wrong = plane.ctl("revoke", typo, check=False)
+        self.assertEqual(wrong.returncode, 1)
+        for words in (typo, "byrniectl issuances", "--accept_unknown"):
+            self.assertIn(words, wrong.stderr)
+        self.assertIn("nobody the log knows", plane.ctl("revoke", typo, "--accept_unknown").stdout)
+        told = plane.ctl("revoke", serial, "--reason=stolen").stdout
         self.assertIn(self.bad.spiffe_id, told)
         self.assert_refused(self.bad)
         try:

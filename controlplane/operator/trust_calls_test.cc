@@ -1,0 +1,102 @@
+#include "controlplane/operator/trust_calls.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "common/base/status_matchers.h"
+#include "common/base/testing/fake_clock.h"
+#include "controlplane/audit/testing/memory_issuance_store.h"
+#include "controlplane/store/testing/memory_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+namespace v1 = byrnie::operator_::v1;
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr absl::Duration kTtl = absl::Hours(1);
+constexpr char kSerial[] = "0a1b";
+
+class TrustCallsTest : public ::testing::Test {
+ protected:
+  TrustCallsTest() {
+    TrustKeeper::Options options;
+    options.trust_domain = "cluster.local";
+    options.workload_ttl = kTtl;
+    trust_ = *TrustKeeper::Create(&store_, std::move(options), &clock_, &logger_, &metrics_);
+    calls_ = std::make_unique<TrustCalls>(trust_.get(), &log_, kTtl, &clock_);
+  }
+  void Issue(const std::string& serial) {
+    IssuanceRecord record;
+    record.issued_at = clock_.WallNow();
+    record.serial = serial;
+    record.identity = "spiffe://cluster.local/a";
+    record.not_after = record.issued_at + kTtl;
+    ASSERT_THAT(log_.Append(std::move(record)), IsOk());
+  }
+  absl::Status Revoke(const std::string& serial, bool accept_unknown = false) {
+    v1::RevokeCertificateRequest request;
+    request.set_serial(serial);
+    request.set_accept_unknown(accept_unknown);
+    response_.Clear();
+    return calls_->RevokeCertificate("admin", request, &response_);
+  }
+
+  FakeClock clock_;
+  Logger logger_{2, Logger::Format::kText, LogLevel::kError};
+  MetricRegistry metrics_;
+  MemoryStore store_;
+  MemoryIssuanceStore issuances_;
+  IssuanceLog log_{&issuances_, nullptr, {}, &clock_, &logger_, &metrics_};
+  std::unique_ptr<TrustKeeper> trust_;
+  std::unique_ptr<TrustCalls> calls_;
+  v1::RevokeCertificateResponse response_;
+};
+
+TEST_F(TrustCallsTest, RevokesWhatWasIssued) {
+  Issue(kSerial);
+  ASSERT_THAT(Revoke(kSerial), IsOk());
+  EXPECT_EQ(response_.spiffe_id(), "spiffe://cluster.local/a");
+  EXPECT_THAT(calls_->RevokedSerials(), ElementsAre(kSerial));
+}
+
+// Else a slip of the pen looks like a revocation, and the certificate stays good.
+TEST_F(TrustCallsTest, RefusesASerialThatNobodyWasGiven) {
+  Issue(kSerial);
+  EXPECT_THAT(Revoke("0a1c"),
+              StatusIs(absl::StatusCode::kNotFound, AllOf(HasSubstr("0a1c"), HasSubstr("issuances"),
+                                                          HasSubstr("accept_unknown"))));
+  EXPECT_THAT(calls_->RevokedSerials(), IsEmpty());
+}
+
+TEST_F(TrustCallsTest, RevokesWhatTheLogHasLostWhenToldTo) {
+  ASSERT_THAT(Revoke("0a1c", true), IsOk());
+  EXPECT_EQ(response_.spiffe_id(), "");
+  EXPECT_EQ(response_.until().seconds(), absl::ToUnixSeconds(clock_.WallNow() + 2 * kTtl));
+  EXPECT_THAT(calls_->RevokedSerials(), ElementsAre("0a1c"));
+}
+
+TEST_F(TrustCallsTest, DoesNotTakeALogThatCannotBeReadForAnEmptyOne) {
+  Issue(kSerial);
+  issuances_.FailWith(absl::UnavailableError("disk on fire"));
+  EXPECT_THAT(Revoke(kSerial), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("fire")));
+  EXPECT_THAT(calls_->RevokedSerials(), IsEmpty());
+  EXPECT_THAT(Revoke(kSerial, true), IsOk());
+  EXPECT_THAT(calls_->RevokedSerials(), ElementsAre(kSerial));
+}
+
+TEST_F(TrustCallsTest, RefusesWhatIsNoSerial) {
+  EXPECT_THAT(Revoke("no serial", true), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Revoke("no serial"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("hexadecimal")));
+}
+
+}  // namespace
+}  // namespace byrnie
