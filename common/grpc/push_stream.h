@@ -60,16 +60,15 @@ class PushWriter : public Reactor, public Base {
   virtual bool ReaderOwesAnswer() const { return false; }
   virtual void OnStart() {}
   virtual void OnWake() {}
+  // What is still to be written before the end; asked for until there is nothing.
+  virtual absl::optional<Response> LastResponse() { return absl::nullopt; }
   // The library has the message's bytes: a place to wipe the message.
   virtual void OnWritten(Response*) {}
 
   void MaybeWrite() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (writing_ || ending_) return;
     absl::optional<Response> response = NextResponse();
-    if (!response.has_value()) return;
-    response_ = *std::move(response);
-    writing_ = true;
-    this->StartWrite(&response_);
+    if (response.has_value()) Write(*std::move(response));
   }
 
   // The status of the first call counts. The library wants no Finish() while a write is going on,
@@ -81,7 +80,7 @@ class PushWriter : public Reactor, public Base {
     }
     ending_ = true;
     status_ = status;
-    if (!writing_) FinishNow();
+    if (!writing_) FinishAfterLast();
   }
 
   bool ending() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return ending_; }
@@ -94,7 +93,9 @@ class PushWriter : public Reactor, public Base {
     writing_ = false;
     ++taken_;
     OnWritten(&response_);
-    if (ending_) {
+    if (ending_ && ok) {
+      FinishAfterLast();
+    } else if (ending_) {
       FinishNow();
     } else if (!ok) {
       MaybeFinish(absl::UnavailableError("the stream is broken"));
@@ -105,6 +106,19 @@ class PushWriter : public Reactor, public Base {
 
   void OnCancel() override { End(absl::CancelledError("the caller is gone")); }
   void OnDone() override { owner_->Remove(this); }  // Destroys this.
+  void Write(Response response) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    response_ = std::move(response);
+    writing_ = true;
+    this->StartWrite(&response_);
+  }
+  void FinishAfterLast() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    absl::optional<Response> last = LastResponse();
+    if (last.has_value()) {
+      Write(*std::move(last));
+    } else {
+      FinishNow();
+    }
+  }
   void FinishNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { this->Finish(ToGrpcStatus(status_)); }
 
   grpc::CallbackServerContext* const context_;  // Not owned: the library's, until OnDone.

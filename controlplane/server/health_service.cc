@@ -26,7 +26,17 @@ class HealthService::WatchStream final
     Wake();
   }
 
+  // Says so before the end, also to a reader who is slow.
+  void EndSaying(Response::ServingStatus status, const absl::Status& end) {
+    {
+      absl::MutexLock lock(&mu_);
+      next_ = status;
+    }
+    End(end);
+  }
+
  private:
+  absl::optional<Response> LastResponse() override { return NextResponse(); }
   absl::optional<Response> NextResponse() override {
     if (!next_.has_value()) return absl::nullopt;
     Response response;
@@ -100,8 +110,8 @@ void HealthService::End() {
   for (auto& entry : statuses_) entry.second = Response::NOT_SERVING;
   for (auto& entry : watches_) {
     auto* const watch = static_cast<WatchStream*>(entry.first);
-    watch->Say(Response::NOT_SERVING);
-    watch->End(absl::UnavailableError("the control plane is shutting down"));
+    watch->EndSaying(Response::NOT_SERVING,
+                     absl::UnavailableError("the control plane is shutting down"));
   }
 }
 

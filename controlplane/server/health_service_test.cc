@@ -80,8 +80,9 @@ TEST_F(HealthServiceTest, AWatchIsToldOfItsServiceUntilTheEnd) {
   ASSERT_TRUE(watch->Read(&response));
   service_.End();
   service_.SetServing("a.B", true);
-  // What is under way may be dropped; what comes is that nothing serves.
-  while (watch->Read(&response)) EXPECT_EQ(response.status(), Response::NOT_SERVING);
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), Response::NOT_SERVING);
+  EXPECT_FALSE(watch->Read(&response));
   EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
   Response::ServingStatus status;
   ASSERT_TRUE(Check("a.B", &status).ok());
