@@ -38,11 +38,21 @@ class FinishTest(unittest.TestCase):
                               capture_output=True, text=True, timeout=20)
 
     def start(self, *words):
-        process = subprocess.Popen([binary_path("byrnie-finish"), *words], stdout=subprocess.PIPE, text=True)
+        # A group of its own, so that nothing of it is left. env: a shell takes no signal that was ignored before it began, as
+        # SIGHUP is under nohup.
+        process = subprocess.Popen(["env", "--default-signal", binary_path("byrnie-finish"), *words], stdout=subprocess.PIPE,
+                                   text=True, start_new_session=True)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
+        self.addCleanup(self.kill_all, process)
         return process
+
+    @staticmethod
+    def kill_all(process):
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
     def test_a_sidecar_ends_with_the_last_application(self):
         sidecar = self.start("sidecar", self.path("a"), self.path("b"), "--", "bash", "-c",

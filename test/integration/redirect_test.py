@@ -56,8 +56,9 @@ class RedirectTest(unittest.TestCase):
         self.host.run("nft", "insert", "rule", "inet", "byrnie", "outbound", "tcp", "dport", "443", "accept")
         self.assertEqual(self.redirect("check", code=1).stdout, "+ chain outbound: tcp dport 443 accept\n")
         self.host.run("nft", "flush", "chain", "inet", "byrnie", "inbound_take")
-        self.assertIn("- chain inbound_take: fib daddr type local meta l4proto tcp redirect to :15006\n",
-                      self.redirect("check", code=1).stdout)
+        drift = self.redirect("check", code=1).stdout
+        for family in ("ip", "ip6"):
+            self.assertIn(f"- chain inbound_take: fib daddr type local meta l4proto tcp dnat {family} to {family} daddr:15006\n", drift)
         self.redirect("apply")
         self.redirect("check")
 

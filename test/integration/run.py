@@ -73,7 +73,13 @@ def run_file(path):
             output, _ = process.communicate(timeout=20)
         except subprocess.TimeoutExpired:
             process.kill()
-            output, _ = process.communicate()
+            try:
+                output, _ = process.communicate(timeout=5)
+            except subprocess.TimeoutExpired as held:
+                # By something it has started and left behind; that is no reason to wait.
+                output = held.output or ""
+                output = output if isinstance(output, str) else output.decode(errors="replace")
+                process.stdout.close()
         note = f"no end within {FILE_DEADLINE} s"
     finally:
         _running.discard(process)
