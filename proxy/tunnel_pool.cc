@@ -87,7 +87,7 @@ absl::StatusOr<TunnelPool::Tunnel*> TunnelPool::TunnelFor(const TunnelTarget& ta
   Tunnel* const usable = fresh ? nullptr : FindUsable(key);
   if (usable != nullptr) return usable;
   const auto siblings = usable_.find(key);
-  if (siblings != usable_.end() && siblings->second.size() >= options_.max_tunnels_per_key) {
+  if (siblings != usable_.end() && siblings->second.size() >= options_.tunnels_before_sharing) {
     Tunnel* const shared = FindShared(siblings->second);
     if (shared != nullptr) return shared;
     for (const Tunnel* tunnel : siblings->second) {

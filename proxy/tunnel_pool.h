@@ -35,7 +35,7 @@ namespace byrnie {
 // bulk or its peer is silent, and none after its identity or epoch was
 // replaced.
 //
-// Bounded: past `max_tunnels_per_key` streams share whatever tunnels there are,
+// Bounded: past `tunnels_before_sharing` streams share whatever tunnels there are,
 // also with bulk ones, before another is made; past `max_tunnels`
 // in all pools that share a count, this pool's tunnel that has been idle
 // longest is closed for a new one, and when none is idle the new one is
@@ -44,7 +44,7 @@ class TunnelPool {
  public:
   struct Options {
     size_t max_streams_per_tunnel = 100;
-    size_t max_tunnels_per_key = 64;
+    size_t tunnels_before_sharing = 64;
     size_t max_tunnels = 4096;
     // Of the tunnels of all pools; outlives them. Null: of this pool alone.
     SharedCount* count = nullptr;

@@ -365,7 +365,7 @@ TEST_F(TunnelPoolTest, KeepsToAKnownLimitOnATunnelThatHasNotSaidItYet) {
 
 TEST_F(TunnelPoolTest, PastTheTunnelsOfAKeyStreamsShareBeforeThereIsAnother) {
   TunnelPool::Options options;
-  options.max_tunnels_per_key = 2;
+  options.tunnels_before_sharing = 2;
   options.bulk_bytes = 1;
   Make(options);
   const std::vector<uint8_t> two(2);
@@ -559,7 +559,7 @@ TEST_F(TunnelPoolTest, ASilentPeersRequestsAreReturnedAndItsTunnelTakesNoneUntil
 
 TEST_F(TunnelPoolTest, PastTheTunnelsOfAKeyASilentPeerIsNotTakenForAFullOne) {
   TunnelPool::Options options;
-  options.max_tunnels_per_key = 1;
+  options.tunnels_before_sharing = 1;
   Make(options);
   dialer_.freezable = true;
   Open();

@@ -30,7 +30,7 @@ PORTS = SIDECAR + (8080, 8099)
 
 # From the network: the admin pages, the redirect's ports and the application's in plaintext are no way in.
 OUTSIDE = {**dict.fromkeys(PORTS, RESET), 15006: REFUSED, 15020: HTTP, 15021: HTTP}
-# Through the own proxy and a tunnel: the application's port alone; the peer's proxy refuses its own ones.
+# Through the own proxy and a tunnel: the application's port, metrics and readiness; the peer's proxy refuses its other ports.
 CAPTURED = {**dict.fromkeys(PORTS, RESET), 15020: HTTP, 15021: HTTP, 8080: APP}
 # Inside, by the pod's address: the kernel delivers; who listens on loopback only is not there.
 INSIDE = {15000: REFUSED, 15001: RESET, 15006: RESET, 15008: RESET, 15010: REFUSED, 15020: HTTP, 15021: HTTP, 8080: APP,
