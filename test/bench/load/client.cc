@@ -24,21 +24,34 @@ absl::StatusOr<UniqueFd> StartConnecting(const SocketAddress& to) {
   return fd;
 }
 
-bool RunWindow(const Options& options, Poller* poller, Measurement* measurement) {
-  const absl::Duration begin = measurement->Now() + options.warm_up;
-  const absl::Duration end = begin + options.window;
-  while (measurement->status().ok()) {
-    const absl::Duration now = measurement->Now();
-    if (now >= begin && measurement->state() == Measurement::State::kBefore) measurement->Begin();
-    if (now >= end) {
-      measurement->End();
-      if (measurement->operations() == 0) {
-        measurement->Fail(absl::DeadlineExceededError("nothing was answered"));
-      }
-      break;
-    }
-    poller->Turn((now < begin ? begin : end) - now);
+namespace {
+
+// Lets time pass up to `when`. False when something failed before.
+bool RunTo(absl::Duration when, Poller* poller, Measurement* measurement) {
+  absl::Duration now = measurement->Now();
+  for (; measurement->status().ok() && now < when; now = measurement->Now()) {
+    poller->Turn(when - now);
   }
+  return measurement->status().ok();
+}
+
+}  // namespace
+
+bool RunWindow(const Options& options, Poller* poller, Measurement* measurement) {
+  // On a machine that is busy with other things the first answer may take longer than the warm-up,
+  // and a window may pass without any: neither is what is to be measured.
+  if (!RunUntil(poller, measurement, "nothing was answered",
+                [measurement] { return measurement->completed() > 0; }) ||
+      !RunTo(measurement->Now() + options.warm_up, poller, measurement)) {
+    return false;
+  }
+  measurement->Begin();
+  if (!RunTo(measurement->Now() + options.window, poller, measurement) ||
+      !RunUntil(poller, measurement, "nothing was answered in the window",
+                [measurement] { return measurement->operations() > 0; })) {
+    return false;
+  }
+  measurement->End();
   return measurement->status().ok();
 }
 

@@ -23,7 +23,8 @@ void RunHold(const Options& options, Poller* poller, Measurement* measurement);
 // A socket on its way to `to`: writable once it is there.
 absl::StatusOr<UniqueFd> StartConnecting(const SocketAddress& to);
 
-// Goes through warm-up and window. False when that failed.
+// Goes through the first answer, warm-up and window, which lasts until there is something in it.
+// False when that failed.
 bool RunWindow(const Options& options, Poller* poller, Measurement* measurement);
 
 // Goes on until `done()`, or a failure: DeadlineExceeded, naming `what`, after a minute.

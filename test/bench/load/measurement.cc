@@ -42,6 +42,7 @@ std::vector<absl::Duration> Measurement::CpuTimes() {
 }
 
 void Measurement::Completed(absl::Duration latency) {
+  ++completed_;
   if (state_ == State::kMeasuring) latencies_.Record(latency);
 }
 
@@ -58,6 +59,7 @@ void Measurement::Report(JsonWriter* json) const {
   }
   json->EndObject();
   if (operations() == 0) return;
+  json->Field("completed", completed());
   json->Field("operations", operations());
   json->Key("latency_us").BeginObject();
   const std::pair<const char*, absl::Duration> figures[] = {

@@ -31,16 +31,18 @@ class Measurement {
   void End();
   State state() const { return state_; }
 
-  // An operation is through. Before and after the window it does not count.
+  // An operation is through. Before and after the window it does not count as measured.
   void Completed(absl::Duration latency);
   void Fail(absl::Status status);
   const absl::Status& status() const { return status_; }
   uint64_t operations() const { return latencies_.count(); }
+  // In the window or not.
+  uint64_t completed() const { return completed_; }
 
   absl::Duration Now() const { return clock_->MonotonicNow(); }
 
   // Fields "seconds", "own_cpu_seconds", and "cpu_seconds" by process; of operations, if there were
-  // any, "operations" and "latency_us".
+  // any, "completed", "operations" and "latency_us".
   void Report(JsonWriter* json) const;
 
  private:
@@ -54,6 +56,7 @@ class Measurement {
   absl::Duration time_;
   std::vector<absl::Duration> cpu_;
   Histogram latencies_;
+  uint64_t completed_ = 0;
 };
 
 }  // namespace byrnie::load

@@ -40,6 +40,7 @@ TEST(MeasurementTest, CountsOnlyWhatIsThroughInItsWindow) {
   const std::string report = ReportOf(measurement);
   EXPECT_THAT(report, HasSubstr("\"seconds\":1.5,"));
   EXPECT_THAT(report, HasSubstr("\"operations\":2,"));
+  EXPECT_THAT(report, HasSubstr("\"completed\":4,"));
   EXPECT_THAT(report, HasSubstr("\"min\":2000,"));
   EXPECT_THAT(report, HasSubstr("\"max\":40000}"));
   EXPECT_THAT(report, HasSubstr("\"between_35_and_50_ms\":1"));

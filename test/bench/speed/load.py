@@ -31,6 +31,8 @@ class Sample:
         self.report = report
         self.seconds = report["seconds"]
         self.operations = report.get("operations", 0)
+        # Before and after the window too.
+        self.completed = report.get("completed", 0)
         self.latency = report.get("latency_us", {})
         self.delayed = report.get("between_35_and_50_ms", 0)
         self.agents = sum(cpu[process.pid] for process in contender.agents())

@@ -270,7 +270,7 @@ class Syscalls(Row):
         for figure, workload, size in (("request", "request", 1024), ("short", "connect", 64)):
             calls, sample = self.counted(contender, bench, workload, "--connections=16", f"--size={size}",
                                          bench.window[0], "--warm_up=0")
-            found[figure] = calls / sample.operations
+            found[figure] = calls / sample.completed
         return found
 
     @staticmethod
