@@ -31,7 +31,7 @@ class EpollEventLoop::WatchImpl final : public EventLoop::FdWatch {
   // An errno, or 0.
   int Register() {
     epoll_event event = {};
-    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    event.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     event.data.ptr = this;
     if (epoll_ctl(loop_->epoll_.get(), EPOLL_CTL_ADD, fd_, &event) != 0) return errno;
     registered_ = true;
@@ -42,9 +42,11 @@ class EpollEventLoop::WatchImpl final : public EventLoop::FdWatch {
   void Run(uint32_t events) {
     FdEvents what;
     const bool broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
-    what.readable = broken || (events & (EPOLLIN | EPOLLRDHUP)) != 0;
+    what.readable = broken || (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP)) != 0;
     what.writable = broken || (events & EPOLLOUT) != 0;
     what.error = broken;
+    what.failed = (events & EPOLLERR) != 0;
+    what.beyond_data = broken || (events & (EPOLLPRI | EPOLLRDHUP)) != 0;
     EpollEventLoop* loop = loop_;
     loop->running_watch_ = this;
     FdCallback callback = std::move(callback_);

@@ -33,6 +33,12 @@ class EventLoop {
     bool writable = false;
     // The descriptor itself reports an error or a hang-up of both directions.
     bool error = false;
+    // It is an error, which the socket can tell.
+    bool failed = false;
+    // Reads meet something besides plain data: an end, an error, or urgent data, at which they stop
+    // short. Of a TCP socket no edge has said so of, a read that fills less than its buffer has
+    // taken everything: what comes later is a new edge.
+    bool beyond_data = false;
   };
 
   // A one-shot timer that can be scheduled again and again. Destroying it cancels.

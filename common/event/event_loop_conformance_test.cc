@@ -161,6 +161,25 @@ TEST_P(EventLoopConformanceTest, TellsBothDirectionsOfAHangUp) {
   EXPECT_TRUE(last.writable);
 }
 
+TEST_P(EventLoopConformanceTest, TellsAnEndFromData) {
+  Pair pair;
+  EventLoop::FdEvents last;
+  auto watch = Watch(pair.a, [&](EventLoop::FdEvents events) { last = events; });
+  Send(pair.b);
+  Turn();
+  EXPECT_TRUE(last.readable);
+  EXPECT_FALSE(last.beyond_data);
+  ASSERT_EQ(shutdown(pair.b.get(), SHUT_WR), 0);
+  Turn();
+  EXPECT_TRUE(last.readable);
+  EXPECT_TRUE(last.beyond_data);
+  EXPECT_FALSE(last.error);
+  pair.b.reset();
+  Turn();
+  EXPECT_TRUE(last.error);
+  EXPECT_FALSE(last.failed);
+}
+
 TEST_P(EventLoopConformanceTest, DoesNotRunAWatchRemovedByAnEarlierCallbackOfTheTurn) {
   Pair one, two;
   std::unique_ptr<EventLoop::FdWatch> watch_one, watch_two;

@@ -12,10 +12,11 @@
 namespace byrnie {
 
 absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Create(EventLoop* loop, UniqueFd fd,
+                                                           TcpStream::Family family,
                                                            AcceptCallback on_accept,
                                                            PauseCallback on_pause) {
   std::unique_ptr<Acceptor> acceptor(
-      new Acceptor(loop, std::move(fd), std::move(on_accept), std::move(on_pause)));
+      new Acceptor(loop, std::move(fd), family, std::move(on_accept), std::move(on_pause)));
   Acceptor* raw = acceptor.get();
   ASSIGN_OR_RETURN(acceptor->watch_, loop->Watch(raw->fd(), [raw](EventLoop::FdEvents) {
     if (!raw->resume_->scheduled()) raw->AcceptUpTo(kMaxAcceptsPerTurn);
@@ -23,9 +24,11 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Create(EventLoop* loop, Uniq
   return acceptor;
 }
 
-Acceptor::Acceptor(EventLoop* loop, UniqueFd fd, AcceptCallback on_accept, PauseCallback on_pause)
+Acceptor::Acceptor(EventLoop* loop, UniqueFd fd, TcpStream::Family family, AcceptCallback on_accept,
+                   PauseCallback on_pause)
     : loop_(loop),
       fd_(std::move(fd)),
+      family_(family),
       on_accept_(std::make_shared<AcceptCallback>(std::move(on_accept))),
       on_pause_(std::move(on_pause)),
       more_(loop->NewDeferred([this] { AcceptUpTo(kMaxAcceptsPerTurn); })),
@@ -51,7 +54,7 @@ void Acceptor::AcceptUpTo(int limit) {
       continue;  // This one is gone: aborted, or an error of its network that accept(2) passes on.
     }
     absl::StatusOr<std::unique_ptr<TcpStream>> stream =
-        TcpStream::CreateConfigured(loop_, std::move(fd));
+        TcpStream::CreateConfigured(loop_, std::move(fd), family_);
     if (!stream.ok()) {
       Pause(stream.status());
       return;

@@ -28,6 +28,7 @@ class Acceptor {
   // `fd` listens and has the options its connections are to inherit. `on_accept` may destroy the
   // acceptor; `on_pause` may be empty.
   static absl::StatusOr<std::unique_ptr<Acceptor>> Create(EventLoop* loop, UniqueFd fd,
+                                                          TcpStream::Family family,
                                                           AcceptCallback on_accept,
                                                           PauseCallback on_pause);
   Acceptor(const Acceptor&) = delete;
@@ -39,12 +40,14 @@ class Acceptor {
   uint64_t pauses() const { return pauses_; }
 
  private:
-  Acceptor(EventLoop* loop, UniqueFd fd, AcceptCallback on_accept, PauseCallback on_pause);
+  Acceptor(EventLoop* loop, UniqueFd fd, TcpStream::Family family, AcceptCallback on_accept,
+           PauseCallback on_pause);
   void AcceptUpTo(int limit);
   void Pause(const absl::Status& why);
 
   EventLoop* const loop_;  // Not owned.
   UniqueFd fd_;
+  const TcpStream::Family family_;
   // Shared with the stack while it runs, because it may destroy this.
   std::shared_ptr<AcceptCallback> on_accept_;
   PauseCallback on_pause_;

@@ -20,13 +20,6 @@ bool SetInt(int fd, int level, int option, int value) {
 
 int ToSeconds(absl::Duration duration) { return static_cast<int>(absl::ToInt64Seconds(duration)); }
 
-bool IsIp(int fd) {
-  int domain = 0;
-  socklen_t size = sizeof(domain);
-  return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
-         (domain == AF_INET || domain == AF_INET6);
-}
-
 }  // namespace
 
 absl::StatusOr<UniqueFd> NewStreamSocket(int family) {
@@ -36,7 +29,6 @@ absl::StatusOr<UniqueFd> NewStreamSocket(int family) {
 }
 
 absl::Status SetTcpOptions(int fd) {
-  if (!IsIp(fd)) return absl::OkStatus();
   const bool ok = SetInt(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
                   SetInt(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
                   SetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, ToSeconds(kKeepaliveIdle)) &&
@@ -45,6 +37,13 @@ absl::Status SetTcpOptions(int fd) {
                   SetInt(fd, SOL_SOCKET, SO_OOBINLINE, 1);
   if (!ok) return ConnectionError(errno, "cannot set socket options");
   return absl::OkStatus();
+}
+
+bool IsIpSocket(int fd) {
+  int domain = 0;
+  socklen_t size = sizeof(domain);
+  return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+         (domain == AF_INET || domain == AF_INET6);
 }
 
 bool SetTransparent(int fd, bool v4) {

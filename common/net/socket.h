@@ -32,8 +32,10 @@ absl::StatusOr<UniqueFd> NewStreamSocket(int family);
 
 // Sets TCP_NODELAY, keepalive and SO_OOBINLINE (so that an urgent byte
 // stays in the stream and is not lost). Sockets accepted from a listening one inherit all of it.
-// Does nothing for other families.
 absl::Status SetTcpOptions(int fd);
+
+// Whether it is a socket of IPv4 or IPv6, not a Unix one.
+bool IsIpSocket(int fd);
 
 // IP_TRANSPARENT: the socket may have any address as its own. False, with errno set, without
 // CAP_NET_ADMIN.

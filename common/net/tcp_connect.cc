@@ -75,7 +75,7 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
     watch_.reset();
     if (deadline_ != nullptr) deadline_->Cancel();
     absl::StatusOr<std::unique_ptr<TcpStream>> stream =
-        result_.ok() ? TcpStream::CreateConfigured(loop_, std::move(fd_))
+        result_.ok() ? TcpStream::CreateConfigured(loop_, std::move(fd_), Family::kTcp)
                      : absl::StatusOr<std::unique_ptr<TcpStream>>(result_);
     fd_.reset();
     // Last: it may destroy this.

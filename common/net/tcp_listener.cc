@@ -64,7 +64,7 @@ class TcpListenerImpl final : public TcpListener {
     ASSIGN_OR_RETURN(
         acceptor_,
         Acceptor::Create(
-            loop, std::move(fd),
+            loop, std::move(fd), TcpStream::Family::kTcp,
             [this, on_accept = std::move(on_accept)](std::unique_ptr<TcpStream> stream) mutable {
               // What completed its handshake since has inherited it. Bytes that came before this
               // moment were dropped, and the client sends them again.

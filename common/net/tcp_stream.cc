@@ -37,17 +37,14 @@ struct TcpStream::StallWatch {
 };
 
 absl::StatusOr<std::unique_ptr<TcpStream>> TcpStream::Create(EventLoop* loop, UniqueFd fd) {
+  if (!IsIpSocket(fd.get())) return CreateConfigured(loop, std::move(fd), Family::kUnix);
   RETURN_IF_ERROR(SetTcpOptions(fd.get()));
-  return Wrap(loop, std::move(fd));
+  return CreateConfigured(loop, std::move(fd), Family::kTcp);
 }
 
-absl::StatusOr<std::unique_ptr<TcpStream>> TcpStream::CreateConfigured(EventLoop* loop,
-                                                                       UniqueFd fd) {
-  return Wrap(loop, std::move(fd));
-}
-
-absl::StatusOr<std::unique_ptr<TcpStream>> TcpStream::Wrap(EventLoop* loop, UniqueFd fd) {
-  std::unique_ptr<TcpStream> stream(new TcpStream(loop, std::move(fd)));
+absl::StatusOr<std::unique_ptr<TcpStream>> TcpStream::CreateConfigured(EventLoop* loop, UniqueFd fd,
+                                                                       Family family) {
+  std::unique_ptr<TcpStream> stream(new TcpStream(loop, std::move(fd), family));
   TcpStream* raw = stream.get();
   ASSIGN_OR_RETURN(stream->watch_, loop->Watch(raw->fd_.get(), [raw](EventLoop::FdEvents events) {
     raw->OnFdEvents(events);
@@ -55,7 +52,7 @@ absl::StatusOr<std::unique_ptr<TcpStream>> TcpStream::Wrap(EventLoop* loop, Uniq
   return stream;
 }
 
-TcpStream::TcpStream(EventLoop* loop, UniqueFd fd)
+TcpStream::TcpStream(EventLoop* loop, UniqueFd fd, Family family)
     : loop_(loop),
       fd_(std::move(fd)),
       readable_(false),
@@ -65,7 +62,9 @@ TcpStream::TcpStream(EventLoop* loop, UniqueFd fd)
       eof_(false),
       write_shut_(false),
       reset_(false),
-      resets_if_abandoned_(false) {}
+      resets_if_abandoned_(false),
+      // Unix sockets stop short at descriptors that come with the bytes, and no edge tells.
+      short_reads_drain_(family == Family::kTcp) {}
 
 TcpStream::~TcpStream() {
   DCHECK(loop_->InLoopThread());
@@ -96,6 +95,7 @@ void TcpStream::SetObserver(Observer* observer) {
 void TcpStream::OnFdEvents(EventLoop::FdEvents events) {
   readable_ |= events.readable;
   writable_ |= events.writable;
+  if (events.beyond_data) short_reads_drain_ = false;
   if (events.error && reset_) {
     FinishReset();
     return;
@@ -103,7 +103,7 @@ void TcpStream::OnFdEvents(EventLoop::FdEvents events) {
   // Before the end was read, Read meets the error after the data in front of it. After the end
   // nobody reads any more, and the reset of a half-closed connection would go unnoticed until the
   // next write.
-  if (events.error && eof_ && error_ == 0) {
+  if (events.failed && eof_ && error_ == 0) {
     error_ = TakeSocketError(fd_.get());
     if (error_ != 0) read_waiting_ = true;
   }
@@ -143,7 +143,11 @@ IoResult TcpStream::Read(absl::Span<uint8_t> buffer) {
   if (buffer.empty()) return {0, IoStatus::kOk};
   while (true) {
     const ssize_t n = recv(fd_.get(), buffer.data(), buffer.size(), 0);
-    if (n > 0) return {static_cast<size_t>(n), IoStatus::kOk};
+    if (n > 0) {
+      const size_t bytes = static_cast<size_t>(n);
+      if (bytes < buffer.size() && short_reads_drain_ && error_ == 0) return ReadLater(bytes);
+      return {bytes, IoStatus::kOk};
+    }
     if (n == 0) {
       // After a write met the reset the kernel has no error left and shows an end that is none.
       if (error_ != 0) return {0, IoStatus::kError};
@@ -154,10 +158,14 @@ IoResult TcpStream::Read(absl::Span<uint8_t> buffer) {
     if (errno == EINTR) continue;
     if (errno != EAGAIN) return Fail(errno);
     if (error_ != 0) return {0, IoStatus::kError};
-    readable_ = false;
-    read_waiting_ = true;
-    return {0, IoStatus::kWouldBlock};
+    return ReadLater(0);
   }
+}
+
+IoResult TcpStream::ReadLater(size_t bytes) {
+  readable_ = false;
+  read_waiting_ = true;
+  return {bytes, IoStatus::kWouldBlock};
 }
 
 IoResult TcpStream::Write(absl::Span<const uint8_t> data) {

@@ -1,6 +1,7 @@
 #ifndef BYRNIE_COMMON_NET_TCP_STREAM_H_
 #define BYRNIE_COMMON_NET_TCP_STREAM_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/functional/any_invocable.h"
@@ -45,13 +46,16 @@ class TcpStream final : public ByteStream {
   };
   using ConnectCallback = absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<TcpStream>>)>;
 
+  enum class Family : uint8_t { kTcp, kUnix };
+
   // Wraps a connected, non-blocking socket and sets its options. ResourceExhausted when the loop
   // cannot watch it.
   static absl::StatusOr<std::unique_ptr<TcpStream>> Create(EventLoop* loop, UniqueFd fd);
 
   // As Create, for a socket that has the options already: accepted ones inherit them from the
   // listening socket, which saves seven system calls per connection.
-  static absl::StatusOr<std::unique_ptr<TcpStream>> CreateConfigured(EventLoop* loop, UniqueFd fd);
+  static absl::StatusOr<std::unique_ptr<TcpStream>> CreateConfigured(EventLoop* loop, UniqueFd fd,
+                                                                     Family family);
 
   // Connects to `remote`. `done` runs once in a later turn: Unavailable (refused, unreachable;
   // names the address), DeadlineExceeded, ResourceExhausted (out of descriptors). The callback may
@@ -90,11 +94,12 @@ class TcpStream final : public ByteStream {
   struct ResetProgress;
   struct StallWatch;
 
-  TcpStream(EventLoop* loop, UniqueFd fd);
-  static absl::StatusOr<std::unique_ptr<TcpStream>> Wrap(EventLoop* loop, UniqueFd fd);
+  TcpStream(EventLoop* loop, UniqueFd fd, Family family);
   void OnFdEvents(EventLoop::FdEvents events);
   void Dispatch();
   IoResult Fail(int error);
+  // What a read says that has taken `bytes`, the last there were.
+  IoResult ReadLater(size_t bytes);
   // Both directions have ended: whatever happens to this process, the kernel sends what it has.
   void LeaveTheRestToTheKernel();
   // Data has been given to the kernel: sees to it that a peer that is gone is noticed.
@@ -113,14 +118,16 @@ class TcpStream final : public ByteStream {
   bool* destroyed_ = nullptr;                      // Set while upcalls run.
   UniqueFd fd_;                                    // None once reset.
   int error_ = 0;                                  // An errno once broken.
-  bool readable_ : 1;                              // An edge came after the last EAGAIN.
-  bool writable_ : 1;                              // Likewise.
+  bool readable_ : 1;                              // An edge came after all there was was read.
+  bool writable_ : 1;                              // An edge came after the last EAGAIN.
   bool read_waiting_ : 1;                          // The observer wants to hear of the next edge.
   bool write_waiting_ : 1;                         // Likewise.
   bool eof_ : 1;
   bool write_shut_ : 1;
   bool reset_ : 1;
   bool resets_if_abandoned_ : 1;  // The socket has been told so.
+  // A read that is not filled has taken everything, until an edge tells of more than data.
+  bool short_reads_drain_ : 1;
 };
 
 }  // namespace byrnie

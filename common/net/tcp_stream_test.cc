@@ -3,10 +3,14 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/base/status_matchers.h"
 #include "common/event/testing/manual_event_loop.h"
@@ -155,6 +159,99 @@ TEST_F(TcpStreamTest, LosesNoUrgentByte) {
     return received.size() == 4;
   }));
   EXPECT_EQ(received, "abcd");
+}
+
+// Data of several kinds, with or without a turn of the loop after each part: whatever an edge has
+// told of by then, nothing is left in the kernel.
+TEST_F(TcpStreamTest, LeavesNothingUnreadBehindAReadThatIsNotFilled) {
+  enum Part { kData, kUrgent, kRead };
+  const std::vector<Part> parts = {kData, kUrgent, kRead, kData, kRead, kUrgent, kData, kRead};
+  for (int turns = 0; turns < 1 << parts.size(); ++turns) {
+    Listen();
+    calls_ = 0;
+    accepted_.reset();
+    auto attempt = Connect(listener_->address());
+    ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+    std::string sent;
+    std::string received;
+    IoStatus status = IoStatus::kOk;
+    const auto read = [&] {
+      uint8_t buffer[64];
+      const IoResult result = accepted_->Read(absl::MakeSpan(buffer));
+      received.append(reinterpret_cast<char*>(buffer), result.bytes);
+      status = result.status;
+    };
+    for (size_t i = 0; i < parts.size(); ++i) {
+      if (parts[i] == kRead) {
+        read();
+      } else {
+        const std::string bytes = {static_cast<char>('a' + 2 * i), static_cast<char>('b' + 2 * i)};
+        ASSERT_EQ(send((*result_)->fd(), bytes.data(), 2, parts[i] == kUrgent ? MSG_OOB : 0), 2);
+        sent += bytes;
+      }
+      if ((turns >> i & 1) != 0) loop_.RunUntilIdle();
+    }
+    (*result_)->ShutdownWrite();
+    ASSERT_TRUE(loop_.RunUntil([&] {
+      read();
+      return status == IoStatus::kEof;
+    }));
+    EXPECT_EQ(received, sent);
+  }
+}
+
+TEST_F(TcpStreamTest, ReadsWhatNoEdgeHasToldOfYet) {
+  Listen();
+  auto attempt = Connect(listener_->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+  uint8_t buffer[16];
+  const auto read = [&] { return accepted_->Read(absl::MakeSpan(buffer)); };
+  loop_.RunUntilIdle();
+  EXPECT_EQ(read().status, IoStatus::kWouldBlock);
+  ASSERT_EQ(send((*result_)->fd(), "data", 4, 0), 4);
+  pollfd there = {accepted_->fd(), POLLIN, 0};
+  ASSERT_EQ(poll(&there, 1, 10000), 1);
+  // No edge has told of it, but whoever asks wants to know what there is.
+  const IoResult all = read();
+  EXPECT_EQ(all.bytes, 4u);
+  EXPECT_EQ(all.status, IoStatus::kWouldBlock);
+  // A filled buffer says nothing about what is behind it.
+  ASSERT_EQ(send((*result_)->fd(), "sixteen bytes...", 16, 0), 16);
+  IoResult filled;
+  ASSERT_TRUE(loop_.RunUntil([&] {
+    filled = read();
+    return filled.bytes > 0;
+  }));
+  EXPECT_EQ(filled.bytes, 16u);
+  EXPECT_EQ(filled.status, IoStatus::kOk);
+}
+
+// recv() of a Unix socket ends where descriptors come with the bytes, and no edge tells of the
+// rest.
+TEST_F(TcpStreamTest, ReadsOnBehindDescriptorsThatComeByAUnixSocket) {
+  int fds[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+  UniqueFd peer(fds[1]);
+  ASSERT_OK_AND_ASSIGN(const auto stream, TcpStream::Create(&loop_, UniqueFd(fds[0])));
+  char two[] = "ab";
+  iovec part = {two, 2};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(header), &fds[1], sizeof(int));
+  ASSERT_EQ(sendmsg(peer.get(), &message, 0), 2);
+  ASSERT_EQ(send(peer.get(), "cd", 2, 0), 2);
+  loop_.RunUntilIdle();
+  uint8_t buffer[16];
+  EXPECT_EQ(stream->Read(absl::MakeSpan(buffer)).bytes, 2u);
+  EXPECT_EQ(stream->Read(absl::MakeSpan(buffer)).bytes, 2u);
 }
 
 TEST_F(TcpStreamTest, IsResetWhenItsProcessDiesBeforeBothDirectionsEnded) {

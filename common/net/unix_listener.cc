@@ -114,8 +114,8 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Create(
     unlink(path.c_str());
     return ListenError(error, path);
   }
-  absl::StatusOr<std::unique_ptr<Acceptor>> acceptor =
-      Acceptor::Create(loop, std::move(fd), std::move(on_accept), std::move(on_pause));
+  absl::StatusOr<std::unique_ptr<Acceptor>> acceptor = Acceptor::Create(
+      loop, std::move(fd), TcpStream::Family::kUnix, std::move(on_accept), std::move(on_pause));
   if (!acceptor.ok()) {
     unlink(path.c_str());
     return acceptor.status();
@@ -131,7 +131,7 @@ absl::StatusOr<std::unique_ptr<TcpStream>> ConnectUnix(EventLoop* loop, const st
     if (error == EACCES || error == EPERM) return absl::PermissionDeniedError(message);
     return absl::UnavailableError(message);
   }
-  return TcpStream::CreateConfigured(loop, std::move(fd));
+  return TcpStream::CreateConfigured(loop, std::move(fd), TcpStream::Family::kUnix);
 }
 
 }  // namespace byrnie

@@ -55,6 +55,7 @@ TEST_F(UnixListenerTest, CarriesBytesAndTheirEnd) {
   const uint8_t data[] = {'h', 'i'};
   EXPECT_EQ(client->Write(data).bytes, 2u);
   client->ShutdownWrite();
+  loop_.RunUntilIdle();
   uint8_t buffer[10];
   EXPECT_EQ(accepted_->Read(absl::MakeSpan(buffer)).bytes, 2u);
   EXPECT_EQ(accepted_->Read(absl::MakeSpan(buffer)).status, IoStatus::kEof);
