@@ -51,23 +51,35 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
       return ConnectionError(errno, what);
     }
     ASSIGN_OR_RETURN(watch_, loop_->Watch(fd_.get(), [this](EventLoop::FdEvents events) {
-      if (events.writable) OnWritable();
+      if (events.writable) OnWritable(events.error);
     }));
     return absl::OkStatus();
   }
 
-  void OnWritable() {
-    const std::string what = absl::StrCat("cannot connect to ", remote_.ToString());
-    if (const int error = TakeSocketError(fd_.get())) {
-      result_ = ConnectionError(error, what);
-      Finish();
-      return;
+  // `broken`: the edge is one of an error or a hang-up. One of neither comes once there is a
+  // connection, for until then a socket takes no bytes.
+  void OnWritable(bool broken) {
+    if (broken) {
+      if (const int error = TakeSocketError(fd_.get())) {
+        Fail(error);
+        return;
+      }
+      if (!PeerSocketAddress(fd_.get()).ok()) return;  // Not yet: an edge of something else.
     }
-    absl::StatusOr<SocketAddress> peer = PeerSocketAddress(fd_.get());
-    if (!peer.ok()) return;  // Not yet: an edge of something else.
     // A socket may connect to itself when the port chosen for it is the one it dials on this host.
-    absl::StatusOr<SocketAddress> local = LocalSocketAddress(fd_.get());
-    if (local.ok() && *local == *peer) result_ = ConnectionError(ECONNREFUSED, what);
+    const absl::StatusOr<SocketAddress> local = LocalSocketAddress(fd_.get());
+    if (local.ok() && local->port() == remote_.port()) {
+      const absl::StatusOr<SocketAddress> peer = PeerSocketAddress(fd_.get());
+      if (peer.ok() && *local == *peer) {
+        Fail(ECONNREFUSED);
+        return;
+      }
+    }
+    Finish();
+  }
+
+  void Fail(int error) {
+    result_ = ConnectionError(error, absl::StrCat("cannot connect to ", remote_.ToString()));
     Finish();
   }
 
