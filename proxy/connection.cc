@@ -102,7 +102,7 @@ void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
   relay_ = std::make_unique<Relay>(context_->loop, context_->scratch, std::move(downstream),
                                    std::move(upstream), &context_->relay_options,
                                    [this](const RelayResult& result) { OnRelayDone(result); });
-  relay_->set_on_first_end([this] {
+  relay_->set_on_half_closed([this] {
     for (TcpStream* socket : sockets_) {
       if (socket != nullptr) socket->ShortenKeepalive();
     }

@@ -13,6 +13,8 @@ namespace {
 // How often it is looked whether the last bytes of a clean end have moved on: a part of the time
 // after which they must have.
 constexpr int kLooksPerTimeout = 8;
+// Most connections whose first direction has ended are over before this.
+constexpr absl::Duration kFirstEndPatience = absl::Seconds(1);
 
 const char* NameOfSide(RelayResult::Side side) {
   switch (side) {
@@ -57,9 +59,9 @@ Relay::~Relay() {
   if (options_->budget != nullptr) options_->budget->Add(-2 * kLeastRead, 0, 0);
 }
 
-void Relay::set_on_first_end(absl::AnyInvocable<void()> on_first_end) {
+void Relay::set_on_half_closed(absl::AnyInvocable<void()> on_half_closed) {
   DCHECK(state_ == State::kMade);
-  on_first_end_ = std::move(on_first_end);
+  on_half_closed_ = std::move(on_half_closed);
 }
 
 void Relay::NoteNextMove(uint64_t id) { next_move_ = options_->moved == nullptr ? 0 : id; }
@@ -272,12 +274,9 @@ void Relay::NoteFirstEnd(const Side& side) {
   // A peer that is gone, or a NAT entry that was dropped in the half-closed state, is to be found
   // within a minute.
   last_activity_ = loop_->Now();
-  ArmTimer(Limit::kHalfClose, options_->half_close_timeout);
-  if (on_first_end_) {
-    absl::AnyInvocable<void()> on_first_end = std::move(on_first_end_);
-    on_first_end_ = nullptr;
-    on_first_end();
-  }
+  ArmTimer(Limit::kHalfClose, on_half_closed_
+                                  ? std::min(kFirstEndPatience, options_->half_close_timeout)
+                                  : options_->half_close_timeout);
 }
 
 void Relay::FinishDirection(Side& from) {
@@ -401,6 +400,9 @@ void Relay::OnTimer() {
     return;
   }
   if (state_ != State::kRunning) return;
+  if (limit_ == Limit::kHalfClose && on_half_closed_) {
+    std::exchange(on_half_closed_, nullptr)();
+  }
   const absl::Duration timeout = TimeoutOf(limit_);
   if (limit_ == Limit::kHalfClose && Undelivered() > 0) last_activity_ = loop_->Now();
   const absl::Duration quiet = loop_->Now() - last_activity_;

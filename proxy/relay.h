@@ -86,9 +86,9 @@ class Relay {
   Relay& operator=(const Relay&) = delete;
   ~Relay();
 
-  // Runs once, at the first end of a direction, clean or not: the time to shorten TCP keepalives.
-  // Set before Start; must not destroy the relay.
-  void set_on_first_end(absl::AnyInvocable<void()> on_first_end);
+  // Runs once, when one direction has been over for a second and the other is not: the time to
+  // shorten TCP keepalives. Set before Start; must not destroy the relay.
+  void set_on_half_closed(absl::AnyInvocable<void()> on_half_closed);
 
   // The first byte that a stream accepts after this call adds `id`, not 0, to Options::moved: so
   // whoever counts the bytes of thousands of relays need not look at the idle ones.
@@ -189,7 +189,7 @@ class Relay {
   Side downstream_;
   Side upstream_;
   DoneCallback on_done_;
-  absl::AnyInvocable<void()> on_first_end_;
+  absl::AnyInvocable<void()> on_half_closed_;
   std::unique_ptr<EventLoop::Deferred> deferred_;
   std::unique_ptr<EventLoop::Timer> timer_;
   absl::Duration last_activity_;

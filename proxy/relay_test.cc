@@ -117,7 +117,7 @@ class RelayTest : public ::testing::TestWithParam<size_t> {
 
   void Connect(size_t quota) {
     done_.reset();
-    ends_ = 0;
+    half_closed_ = 0;
     client_ = std::make_unique<App>();
     server_ = std::make_unique<App>();
     auto [client, downstream] = MakePair(quota);
@@ -136,7 +136,7 @@ class RelayTest : public ::testing::TestWithParam<size_t> {
                                   done_ = result;
                                   if (destroy_when_done_) relay_.reset();
                                 });
-    relay_->set_on_first_end([this] { ++ends_; });
+    relay_->set_on_half_closed([this] { ++half_closed_; });
   }
   void Start() {
     relay_->Start();
@@ -162,7 +162,7 @@ class RelayTest : public ::testing::TestWithParam<size_t> {
   std::unique_ptr<App> server_;
   std::unique_ptr<Relay> relay_;
   absl::optional<RelayResult> done_;
-  int ends_ = 0;
+  int half_closed_ = 0;
   bool destroy_when_done_ = true;
   // What the stream to the server keeps back of what it has accepted; set before Connect.
   uint64_t slow_tail_ = 0;
@@ -184,7 +184,7 @@ TEST_P(RelayTest, CarriesBothWaysAndEndsCleanly) {
   EXPECT_THAT(done_->status, IsOk());
   EXPECT_EQ(done_->bytes_to_upstream, 5000u);
   EXPECT_EQ(done_->bytes_to_downstream, 7000u);
-  EXPECT_EQ(ends_, 1);
+  EXPECT_EQ(half_closed_, 0);
 }
 
 TEST_P(RelayTest, NotesTheNextMoveOfEitherSideOnce) {
@@ -218,8 +218,12 @@ TEST_P(RelayTest, PassesHalfClosesOnAtEachPointOfTheData) {
         EXPECT_TRUE(second.eof);
         EXPECT_FALSE(first.eof);
         EXPECT_FALSE(done_.has_value());
-        EXPECT_EQ(ends_, 1);
+        loop_.AdvanceTime(absl::Milliseconds(900));
+        EXPECT_EQ(half_closed_, 0);
+        loop_.AdvanceTime(absl::Milliseconds(100));
+        EXPECT_EQ(half_closed_, 1);
         loop_.AdvanceTime(absl::Seconds(30));
+        EXPECT_EQ(half_closed_, 1);
         second.SendAndShutdown(Pattern(after, 4));
         Run();
         EXPECT_EQ(first.received, Pattern(after, 4));
@@ -494,7 +498,7 @@ TEST_P(RelayTest, CutsOffAnEndWhoseLastBytesWait) {
     loop_.AdvanceTime(absl::Milliseconds(1));
     ASSERT_TRUE(done_.has_value());
     EXPECT_THAT(done_->status, StatusIs(absl::StatusCode::kPermissionDenied));
-    EXPECT_EQ(ends_, aborted ? 0 : 1);
+    EXPECT_EQ(half_closed_, 0);
   }
 }
 
