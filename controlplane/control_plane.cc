@@ -148,12 +148,17 @@ absl::Status ControlPlane::StartAll() {
                                                 options_.trust_domain, clock_, logger_, &metrics_);
   flow_calls_ = std::make_unique<FlowCalls>(flows_.get(), &registry_, &agents_);
   RETURN_IF_ERROR(JoinFleet());
+  health_ = std::make_unique<HealthWatch>(
+      HealthWatch::Sources{options_.name, options_.issue_without_store, observed_store_.get(),
+                           issuance_log_.get(), trust_.get(), bundles_.get(), &registry_sources_,
+                           shared_fleet_.get(), clock_},
+      &metrics_);
   operator_ = std::make_unique<OperatorService>(
       operators_.get(),
-      OperatorSources{operators_.get(), tokens_.get(), authority_, ca_service_.get(),
-                      bundles_.get(), &agents_, &registry_, policies_.get(),
-                      registry_entries_.get(), &events_, clock_, flow_calls_.get(),
-                      trust_calls_.get(), &registry_sources_, shared_fleet_.get()},
+      OperatorSources{
+          operators_.get(), tokens_.get(), authority_, ca_service_.get(), bundles_.get(), &agents_,
+          &registry_, policies_.get(), registry_entries_.get(), &events_, clock_, flow_calls_.get(),
+          trust_calls_.get(), &registry_sources_, shared_fleet_.get(), &health_->board()},
       logger_, &metrics_);
   ASSIGN_OR_RETURN(
       server_, GrpcServer::Start(options_.listen,
@@ -192,6 +197,7 @@ absl::Status ControlPlane::StartAll() {
   FleetSource* fleet = own_fleet_.get();
   if (shared_fleet_ != nullptr) fleet = shared_fleet_.get();
   trust_->Start(fleet, [this] { loop_->Post([this] { FollowTrust(); }); });
+  health_->Start();
   WarnOfOpenKeys();
   logger_->Info(
       "control plane ready",
@@ -342,6 +348,7 @@ ControlPlane::~ControlPlane() {
   if (registry_entries_ != nullptr) registry_entries_->SetBeforeChanges(nullptr);
   policy_mirror_ = nullptr;
   look_at_operators_ = nullptr;
+  if (health_ != nullptr) health_->Stop();
   // What its thread posts nobody runs any more.
   if (trust_ != nullptr) trust_->Stop();
   registry_.SetListener(nullptr);

@@ -36,6 +36,7 @@
 #include "controlplane/events/event_log.h"
 #include "controlplane/flows/flow_ledger.h"
 #include "controlplane/flows/flow_service.h"
+#include "controlplane/health/health_watch.h"
 #include "controlplane/health/readiness.h"
 #include "controlplane/operator/flow_calls.h"
 #include "controlplane/operator/operator_directory.h"
@@ -226,6 +227,7 @@ class ControlPlane {
   std::unique_ptr<FlowService> flow_service_;
   std::unique_ptr<FlowCalls> flow_calls_;
   std::unique_ptr<OperatorTokenFollower> operator_token_;
+  std::unique_ptr<HealthWatch> health_;
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<PeriodicThread> look_at_operators_;
   std::unique_ptr<GrpcServer> server_;

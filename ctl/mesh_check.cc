@@ -16,7 +16,6 @@ namespace v1 = byrnie::operator_::v1;
 
 // Certificates are dated back by a minute; half of it is time to do something.
 constexpr absl::Duration kMaxClockOffset = absl::Seconds(30);
-constexpr absl::Duration kRootNotice = absl::Hours(24 * 90);
 constexpr size_t kNamesShown = 5;
 
 CheckResult Good(const char* name, std::string message) {
@@ -38,17 +37,26 @@ std::string Names(const std::vector<std::string>& names) {
                       names.size() - kNamesShown, " more");
 }
 
-CheckResult Root(const MeshState& state) {
-  const absl::Time end = TimeOf(state.status.root_not_after());
-  if (end <= state.now) {
-    return Bad("root-certificate", "the root certificate has ended",
-               "no certificate is valid any more: make a new root");
+// What the control plane says of itself.
+CheckResult FromCondition(const v1::Condition& condition, absl::Time now) {
+  Outcome outcome = Outcome::kNote;
+  if (condition.state() == v1::Condition::STATE_OK) outcome = Outcome::kGood;
+  if (condition.state() == v1::Condition::STATE_FAIL) outcome = Outcome::kBad;
+  std::string message = condition.message();
+  if (outcome != Outcome::kGood && condition.has_since()) {
+    absl::StrAppend(&message, " (so for ", ShortDuration(now - TimeOf(condition.since())), ")");
   }
-  if (end - state.now < kRootNotice) {
-    return Bad("root-certificate", absl::StrCat("the root certificate ", Expiry(end, state.now)),
-               "rotate the root while all agents are there");
+  return {condition.name(), outcome, std::move(message), condition.remedy()};
+}
+
+std::vector<CheckResult> Conditions(const MeshState& state) {
+  std::vector<CheckResult> results;
+  for (const v1::Condition& condition : state.status.conditions()) {
+    results.push_back(FromCondition(condition, TimeOf(state.status.time())));
   }
-  return Good("root-certificate", absl::StrCat("the root certificate ", Expiry(end, state.now)));
+  if (!results.empty()) return results;
+  return {Note("control-plane", "the control plane does not say how it is itself",
+               "ask again in a second if it was just started; an older release never says")};
 }
 
 CheckResult OwnClock(const MeshState& state) {
@@ -71,15 +79,6 @@ CheckResult Registry(const MeshState& state) {
   return Good("registry", absl::StrCat(Plural(state.workloads.size(), "workload"), ", ",
                                        Plural(state.services.size(), "service"), ", ",
                                        Plural(state.status.policies(), "policy")));
-}
-
-CheckResult Stored(const MeshState& state) {
-  const auto& troubles = state.status.stored_troubles();
-  if (troubles.empty()) return Good("stored-registry", "what was applied goes together");
-  return Bad("stored-registry",
-             absl::StrCat(troubles.size(), " of what was applied not going with the rest: ",
-                          Printable(troubles.Get(0))),
-             "mend what it names; the control plane's log and byrniectl events have all of them");
 }
 
 CheckResult AgentsConnected(const MeshState& state) {
@@ -194,10 +193,13 @@ CheckResult Releases(const MeshState& state) {
 }  // namespace
 
 std::vector<CheckResult> CheckMesh(const MeshState& state) {
-  return {Root(state),     OwnClock(state),        Registry(state),
-          Stored(state),   AgentsConnected(state), Certificates(state),
-          Bundles(state),  Clocks(state),          Services(state),
-          Policies(state), Releases(state)};
+  std::vector<CheckResult> results = Conditions(state);
+  for (CheckResult& result : std::vector<CheckResult>{
+           OwnClock(state), Registry(state), AgentsConnected(state), Certificates(state),
+           Bundles(state), Clocks(state), Services(state), Policies(state), Releases(state)}) {
+    results.push_back(std::move(result));
+  }
+  return results;
 }
 
 }  // namespace byrnie

@@ -18,7 +18,9 @@ class MeshCheckTest : public ::testing::Test {
   MeshCheckTest() {
     state_.now = absl::FromUnixSeconds(1'800'000'000);
     state_.status.mutable_time()->set_seconds(1'800'000'000);
-    state_.status.mutable_root_not_after()->set_seconds(1'800'000'000 + 86400 * 1000);
+    auto* const condition = state_.status.add_conditions();
+    condition->set_name("store");
+    condition->set_state(byrnie::operator_::v1::Condition::STATE_OK);
     state_.status.set_trust_bundle_version(7);
     state_.status.set_release(kRelease);
     auto& workload = state_.workloads.emplace_back();
@@ -53,12 +55,31 @@ class MeshCheckTest : public ::testing::Test {
   MeshState state_;
 };
 
-TEST_F(MeshCheckTest, NamesWhatWasAppliedAndDoesNotGoWithTheRest) {
-  state_.status.add_stored_troubles("workload \"w\": there is no policy \"n/p\"");
-  const CheckResult odd = Odd();
-  EXPECT_EQ(odd.name, "stored-registry");
-  EXPECT_EQ(odd.outcome, Outcome::kBad);
-  EXPECT_NE(odd.message.find("no policy \"n/p\""), std::string::npos);
+TEST_F(MeshCheckTest, WhatTheControlPlaneSaysOfItselfIsShown) {
+  auto* const condition = state_.status.mutable_conditions(0);
+  condition->set_state(byrnie::operator_::v1::Condition::STATE_FAIL);
+  condition->set_message("the store cannot be read");
+  condition->set_remedy("bring it back");
+  condition->mutable_since()->set_seconds(1'800'000'000 - 184);
+  EXPECT_EQ(Odd().name, "store");
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+  EXPECT_EQ(Odd().message, "the store cannot be read (so for 3 min 4 s)");
+  EXPECT_EQ(Odd().remedy, "bring it back");
+  condition->set_state(byrnie::operator_::v1::Condition::STATE_WARN);
+  EXPECT_EQ(Odd().outcome, Outcome::kNote);
+}
+
+TEST_F(MeshCheckTest, AStateOfALaterReleaseIsNotTakenForGood) {
+  auto* const condition = state_.status.mutable_conditions(0);
+  condition->set_state(static_cast<byrnie::operator_::v1::Condition::State>(9));
+  condition->set_remedy("see the manual");
+  EXPECT_EQ(Odd().outcome, Outcome::kNote);
+}
+
+TEST_F(MeshCheckTest, AControlPlaneThatDoesNotSayHowItIsIsANote) {
+  state_.status.clear_conditions();
+  EXPECT_EQ(Odd().name, "control-plane");
+  EXPECT_EQ(Odd().outcome, Outcome::kNote);
 }
 
 TEST_F(MeshCheckTest, AllIsGoodWhereAllIsWell) { EXPECT_EQ(Odd().name, ""); }
@@ -75,12 +96,6 @@ TEST_F(MeshCheckTest, AnAgentThatIsNotConnectedIsNamed) {
 TEST_F(MeshCheckTest, ACertificateThatHasEnded) {
   state_.agents[0].mutable_certificate_not_after()->set_seconds(1'800'000'000 - 1);
   EXPECT_EQ(Odd().name, "certificates");
-}
-
-TEST_F(MeshCheckTest, ARootThatEndsSoon) {
-  state_.status.mutable_root_not_after()->set_seconds(1'800'000'000 + 86400);
-  EXPECT_EQ(Odd().name, "root-certificate");
-  EXPECT_EQ(Odd().outcome, Outcome::kBad);
 }
 
 TEST_F(MeshCheckTest, ClocksThatAreWrong) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/json_writer.h"
 #include "ctl/table.h"
@@ -10,7 +11,36 @@
 namespace byrnie {
 
 using byrnie::operator_::v1::Agent;
+using byrnie::operator_::v1::Condition;
 using byrnie::operator_::v1::GetStatusResponse;
+
+namespace {
+
+const char* StateText(Condition::State state) {
+  switch (state) {
+    case Condition::STATE_OK:
+      return "ok";
+    case Condition::STATE_FAIL:
+      return "fail";
+    default:
+      return "warn";
+  }
+}
+
+// Those that are not as they should be; empty: all are.
+std::string ConditionsText(const GetStatusResponse& status) {
+  std::vector<std::vector<std::string>> rows;
+  for (const Condition& condition : status.conditions()) {
+    if (condition.state() == Condition::STATE_OK) continue;
+    rows.push_back(
+        {absl::AsciiStrToUpper(StateText(condition.state())), condition.name(),
+         absl::StrCat("for ", ShortDuration(TimeOf(status.time()) - TimeOf(condition.since()))),
+         Printable(condition.message())});
+  }
+  return rows.empty() ? "" : absl::StrCat("\n", Table(rows));
+}
+
+}  // namespace
 
 std::string RoleText(byrnie::operator_::v1::Role role) {
   switch (role) {
@@ -39,6 +69,7 @@ std::string StatusText(const GetStatusResponse& status, absl::string_view target
                                        Plural(status.policies(), "policy"))},
              {"issued", absl::StrCat(Plural(status.certificates_issued(), "certificate"),
                                      " since the start")}});
+  absl::StrAppend(&text, ConditionsText(status));
   if (status.agents().empty()) return absl::StrCat(text, "\nno agent is connected\n");
 
   std::vector<std::vector<std::string>> rows = {
@@ -72,6 +103,17 @@ std::string StatusJson(const GetStatusResponse& status) {
   json.Field("caller", status.caller());
   json.Field("caller_role", RoleText(status.caller_role()));
   json.Field("release", status.release());
+  json.Key("conditions").BeginArray();
+  for (const Condition& condition : status.conditions()) {
+    json.BeginObject();
+    json.Field("name", condition.name());
+    json.Field("state", StateText(condition.state()));
+    json.Field("message", condition.message());
+    json.Field("remedy", condition.remedy());
+    json.Field("since", Rfc3339(condition.since()));
+    json.EndObject();
+  }
+  json.EndArray();
   json.Key("agents").BeginArray();
   for (const Agent& agent : status.agents()) {
     json.BeginObject();

@@ -41,6 +41,29 @@ TEST(StatusTextTest, ShowsEachAgentInOneAlignedRow) {
           "spiffe://cluster.local/longer  10.0.0.1:1  for 1 min 0 s  expires in 12 s  current\n"));
 }
 
+TEST(StatusTextTest, ShowsWhatIsNotAsItShouldBe) {
+  byrnie::operator_::v1::GetStatusResponse status;
+  status.mutable_time()->set_seconds(1'800'000'000);
+  auto* condition = status.add_conditions();
+  condition->set_name("issuing");
+  condition->set_state(byrnie::operator_::v1::Condition::STATE_OK);
+  EXPECT_EQ(StatusText(status, "x:1", absl::FromUnixSeconds(1'800'000'000)).find("issuing"),
+            std::string::npos);
+  condition = status.add_conditions();
+  condition->set_name("store");
+  condition->set_state(byrnie::operator_::v1::Condition::STATE_FAIL);
+  condition->set_message("the store cannot be read");
+  condition->set_remedy("bring it back");
+  condition->mutable_since()->set_seconds(1'800'000'000 - 12);
+  EXPECT_THAT(StatusText(status, "x:1", absl::FromUnixSeconds(1'800'000'000)),
+              HasSubstr("\nFAIL  store  for 12 s  the store cannot be read\n"));
+  const std::string json = StatusJson(status);
+  EXPECT_THAT(json, HasSubstr("\"state\": \"ok\""));
+  EXPECT_THAT(json, HasSubstr("\"state\": \"fail\""));
+  EXPECT_THAT(json, HasSubstr("\"remedy\": \"bring it back\""));
+  EXPECT_THAT(json, HasSubstr("\"since\": \"2027-01-15T07:59:48+00:00\""));
+}
+
 TEST(StatusTextTest, JsonHasNoExpiryForAnAgentThatWasNotIssuedOne) {
   byrnie::operator_::v1::GetStatusResponse status;
   status.add_agents()->set_spiffe_id("spiffe://cluster.local/a");

@@ -217,6 +217,12 @@ absl::optional<uint32_t> IssuanceLog::LateWrites() const {
   return late_writes_;
 }
 
+IssuanceLog::Backlog IssuanceLog::backlog() const {
+  absl::MutexLock lock(&mu_);
+  return {queue_.size() + static_cast<size_t>(spooled_), away_ || spooled_ > 0, memory_ == nullptr,
+          lost_total_->value()};
+}
+
 void IssuanceLog::TrimIfDue() {
   if (clock_->MonotonicNow() < next_trim_) return;
   const absl::Time now = clock_->WallNow();

@@ -1,6 +1,7 @@
 #ifndef BYRNIE_CONTROLPLANE_AUDIT_ISSUANCE_LOG_H_
 #define BYRNIE_CONTROLPLANE_AUDIT_ISSUANCE_LOG_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -66,6 +67,18 @@ class IssuanceLog {
   // How often entries have been written late, because they could not be for a while: whoever has
   // read that time reads it again. Absent while there are some that still wait.
   absl::optional<uint32_t> LateWrites() const;
+
+  // What is not in the log.
+  struct Backlog {
+    // They wait to be written, each for a moment unless writing fails.
+    size_t pending = 0;
+    bool failing = false;
+    // Those that wait outlive the process: they are in a file.
+    bool lasting = false;
+    // They never will be, of all since the process started.
+    uint64_t lost = 0;
+  };
+  Backlog backlog() const;
 
   // What somebody asks the log for; empty members ask for all.
   struct Query {

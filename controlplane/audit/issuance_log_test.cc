@@ -125,6 +125,19 @@ TEST_F(IssuanceLogTest, AStoreThatIsDownKeepsNobodyFromACertificate) {
   EXPECT_EQ(store_.size(), 300u);
 }
 
+TEST_F(IssuanceLogTest, SaysWhatIsNotInIt) {
+  Append(1);
+  EXPECT_FALSE(log_->backlog().failing);
+  store_.FailWith(absl::UnavailableError("disk on fire"));
+  Append(2);
+  EXPECT_EQ(log_->backlog().pending, 1u);
+  EXPECT_TRUE(log_->backlog().failing);
+  EXPECT_FALSE(log_->backlog().lasting);
+  EXPECT_EQ(log_->backlog().lost, 0u);
+  Start({}, &spool_);
+  EXPECT_TRUE(log_->backlog().lasting);
+}
+
 // So that whoever has read that time already knows to read it again.
 TEST_F(IssuanceLogTest, CountsWhenItWroteLate) {
   Append(1);

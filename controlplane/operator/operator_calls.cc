@@ -110,6 +110,11 @@ absl::Status OperatorCalls::GetStatus(OperatorCall* call, const v1::GetStatusReq
       response->add_stored_troubles(std::string(trouble.why.message()));
     }
   }
+  if (s_.conditions != nullptr) {
+    for (const Condition& condition : s_.conditions->Get()) {
+      FillCondition(condition, response->add_conditions());
+    }
+  }
   for (const AgentTable::Agent& agent : s_.agents->List()) {
     FillAgent(agent, now, response->add_agents());
   }

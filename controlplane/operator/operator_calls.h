@@ -12,6 +12,7 @@
 #include "controlplane/ca/ca_service.h"
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/events/event_log.h"
+#include "controlplane/health/condition_board.h"
 #include "controlplane/operator/flow_calls.h"
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/role.h"
@@ -45,6 +46,8 @@ struct OperatorSources {
   const RegistrySources* registry_sources = nullptr;
   // Null: the store is not shared.
   SharedFleet* fleet = nullptr;
+  // Null: nothing is known of conditions.
+  const ConditionBoard* conditions = nullptr;
 };
 
 // A call that has been let in.

@@ -107,6 +107,14 @@ void FillEvent(const Event& event, const EventCursor& cursor, v1::Event* out) {
   out->set_actor(event.actor);
 }
 
+void FillCondition(const Condition& condition, v1::Condition* out) {
+  out->set_name(condition.name);
+  out->set_state(static_cast<v1::Condition::State>(condition.state));
+  out->set_message(condition.message);
+  out->set_remedy(condition.remedy);
+  ToProto(condition.since, out->mutable_since());
+}
+
 void FillExplanation(const ExplainAnswer& answer, v1::ExplainResponse* out) {
   for (const ExplainStep& step : answer.steps) {
     v1::ExplainStep* const filled = out->add_steps();

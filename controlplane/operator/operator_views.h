@@ -11,6 +11,7 @@
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/events/event_log.h"
 #include "controlplane/explain/explain.h"
+#include "controlplane/health/condition.h"
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/role.h"
 #include "controlplane/policy/policy_admin.h"
@@ -47,6 +48,7 @@ void FillFinding(const PolicyFinding& finding, byrnie::operator_::v1::PolicyFind
 void FillOperatorToken(const OperatorDirectory::Token& token,
                        byrnie::operator_::v1::OperatorToken* out);
 void FillEvent(const Event& event, const EventCursor& cursor, byrnie::operator_::v1::Event* out);
+void FillCondition(const Condition& condition, byrnie::operator_::v1::Condition* out);
 void FillExplanation(const ExplainAnswer& answer, byrnie::operator_::v1::ExplainResponse* out);
 byrnie::operator_::v1::Role ToProto(Role role);
 

@@ -16,16 +16,32 @@ void ObservedStore::BeginLog() {
   logs_ = true;
 }
 
+ObservedStore::Access ObservedStore::reads() const {
+  absl::MutexLock lock(&mutex_);
+  return reads_;
+}
+
+ObservedStore::Access ObservedStore::writes() const {
+  absl::MutexLock lock(&mutex_);
+  return writes_;
+}
+
 template <typename T>
-absl::StatusOr<T> ObservedStore::Note(absl::StatusOr<T> result) {
+absl::StatusOr<T> ObservedStore::Note(absl::StatusOr<T> result, Access* access) {
   const absl::Status& status = result.status();
   // The engine or its disk, not what was asked for.
-  if (status.ok() || absl::IsAborted(status)) return result;
-  failures_->Increment();
+  const bool failed = !status.ok() && !absl::IsAborted(status);
+  if (failed) failures_->Increment();
   absl::optional<uint64_t> unsaid;
   {
     absl::MutexLock lock(&mutex_);
-    if (logs_) unsaid = said_.Admit(status.message(), clock_->MonotonicNow());
+    if (!failed) {
+      *access = Access();
+    } else {
+      if (access->status.ok()) access->failing_since = clock_->WallNow();
+      access->status = status;
+      if (logs_) unsaid = said_.Admit(status.message(), clock_->MonotonicNow());
+    }
   }
   if (unsaid.has_value()) {
     logger_->Error("store failed", {{"reason", status.message()}, {"not_logged", *unsaid}});
@@ -34,20 +50,20 @@ absl::StatusOr<T> ObservedStore::Note(absl::StatusOr<T> result) {
 }
 
 absl::StatusOr<absl::optional<StoreEntry>> ObservedStore::Get(absl::string_view key) {
-  return Note(store_->Get(key));
+  return Note(store_->Get(key), &reads_);
 }
 
 absl::StatusOr<Store::Page> ObservedStore::List(absl::string_view prefix,
                                                 absl::string_view after_key, int limit) {
-  return Note(store_->List(prefix, after_key, limit));
+  return Note(store_->List(prefix, after_key, limit), &reads_);
 }
 
 absl::StatusOr<int64_t> ObservedStore::Count(absl::string_view prefix) {
-  return Note(store_->Count(prefix));
+  return Note(store_->Count(prefix), &reads_);
 }
 
 absl::StatusOr<int64_t> ObservedStore::Commit(const StoreTransaction& transaction) {
-  return Note(store_->Commit(transaction));
+  return Note(store_->Commit(transaction), &writes_);
 }
 
 std::unique_ptr<StoreWatch> ObservedStore::Watch(absl::string_view prefix,

@@ -81,5 +81,24 @@ TEST_F(ObservedStoreTest, CountsEachFailureAndLogsOneAMinute) {
   EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr(absl::StrCat(kFailures, " 12")));
 }
 
+TEST_F(ObservedStoreTest, KnowsHowReadsAndWritesGoAndSinceWhen) {
+  EXPECT_THAT(store_.reads().status, IsOk());
+  EXPECT_THAT(Create("a"), IsOk());
+  memory_.FailWith(absl::UnavailableError("its disk is full"));
+  const absl::Time began = clock_.WallNow();
+  EXPECT_FALSE(Create("b").ok());
+  clock_.Advance(absl::Minutes(1));
+  EXPECT_FALSE(Create("b").ok());
+  EXPECT_EQ(store_.writes().failing_since, began);
+  EXPECT_THAT(store_.writes().status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("full")));
+  EXPECT_THAT(store_.reads().status, IsOk()) << "nobody has read";
+  EXPECT_FALSE(store_.Get("a").ok());
+  EXPECT_EQ(store_.reads().failing_since, clock_.WallNow());
+  memory_.FailWith(absl::OkStatus());
+  EXPECT_THAT(Create("a"), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(store_.writes().status, IsOk()) << "it could have written";
+  EXPECT_EQ(store_.writes().failing_since, absl::InfiniteFuture());
+}
+
 }  // namespace
 }  // namespace byrnie

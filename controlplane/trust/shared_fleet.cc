@@ -65,13 +65,23 @@ void SharedFleet::Leave() {
   }
 }
 
-absl::StatusOr<std::vector<std::string>> SharedFleet::Others(absl::Time now) {
+absl::StatusOr<std::vector<SharedFleet::Peer>> SharedFleet::Peers(absl::Time now) {
   ASSIGN_OR_RETURN(const std::vector<FleetReport> all, reports_.List());
-  std::set<std::string> names;
+  std::vector<Peer> peers;
   for (const FleetReport& report : all) {
-    if (report.instance != options_.instance && report.written_at + kSilent >= now) {
-      names.insert(report.name);
-    }
+    if (report.instance == options_.instance || HasEnded(report, now)) continue;
+    peers.push_back({report.name, report.written_at, report.written_at + kSilent < now});
+  }
+  std::sort(peers.begin(), peers.end(),
+            [](const Peer& a, const Peer& b) { return a.name < b.name; });
+  return peers;
+}
+
+absl::StatusOr<std::vector<std::string>> SharedFleet::Others(absl::Time now) {
+  ASSIGN_OR_RETURN(const std::vector<Peer> peers, Peers(now));
+  std::set<std::string> names;
+  for (const Peer& peer : peers) {
+    if (!peer.silent) names.insert(peer.name);
   }
   return std::vector<std::string>(names.begin(), names.end());
 }

@@ -63,6 +63,16 @@ class SharedFleet final : public FleetSource {
   // Takes itself back, after the last agent was served.
   void Leave();
 
+  // Another control plane of the store.
+  struct Peer {
+    std::string name;
+    // When it last said how things are, which one that runs does once every kBeat at least.
+    absl::Time heard_of;
+    // That is longer ago than kSilent.
+    bool silent = false;
+  };
+  // Those that run, or may have issued what has not ended yet, by name. Errors as the store.
+  absl::StatusOr<std::vector<Peer>> Peers(absl::Time now);
   // The names of the others that were heard of within kSilent, sorted: agents may be connected to
   // them. Errors as the store.
   absl::StatusOr<std::vector<std::string>> Others(absl::Time now);

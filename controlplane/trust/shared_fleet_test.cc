@@ -313,6 +313,23 @@ TEST_F(SharedFleetTest, AStoreThatCannotBeAskedShutsTheGate) {
   EXPECT_THAT(view.control_planes[0].reason, HasSubstr("no route"));
 }
 
+TEST_F(SharedFleetTest, KnowsWhoElseThereIsAndWhoIsSilent) {
+  const auto peers = [this] { return *a_->fleet()->Peers(clock_.WallNow()); };
+  ASSERT_THAT(peers(), SizeIs(1));
+  EXPECT_EQ(peers()[0].name, "b");
+  EXPECT_EQ(peers()[0].heard_of, clock_.WallNow());
+  EXPECT_FALSE(peers()[0].silent);
+  EXPECT_THAT(*a_->fleet()->Others(clock_.WallNow()), ElementsAre("b"));
+  clock_.Advance(SharedFleet::kSilent + absl::Seconds(1));
+  ASSERT_THAT(peers(), SizeIs(1));
+  EXPECT_TRUE(peers()[0].silent);
+  EXPECT_THAT(*a_->fleet()->Others(clock_.WallNow()), IsEmpty());
+  clock_.Advance(kWindow + kLife);
+  EXPECT_THAT(peers(), IsEmpty()) << "nothing it has issued is left";
+  store_.FailWith(absl::UnavailableError("no route to the store"));
+  EXPECT_FALSE(a_->fleet()->Peers(clock_.WallNow()).ok());
+}
+
 TEST_F(SharedFleetTest, WhatIsForgottenIsTakenOutOfTheStore) {
   clock_.Advance(SharedFleet::kBeat + kWindow + kLife + SharedFleet::kBeat);
   a_->fleet()->Follow(standing_, clock_.WallNow());

@@ -62,15 +62,12 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Create(Store* store, O
         return raw->rotation_ == nullptr ? 0.0
                                          : static_cast<double>(StepNumber(raw->rotation_->step()));
       });
-  metrics->AddCallbackGauge("byrnie_controlplane_issuing_window_seconds",
-                            "How long certificates are still issued unless the store is reached; "
-                            "negative: none are; +Inf: "
-                            "nobody shares the store.",
-                            [raw = keeper.get()] {
-                              return absl::ToDoubleSeconds(raw->window_ == nullptr
-                                                               ? absl::InfiniteDuration()
-                                                               : raw->window_->Left());
-                            });
+  metrics->AddCallbackGauge(
+      "byrnie_controlplane_issuing_window_seconds",
+      "How long certificates are still issued unless the store is reached; "
+      "negative: none are; +Inf: "
+      "nobody shares the store.",
+      [raw = keeper.get()] { return absl::ToDoubleSeconds(raw->issuing_left()); });
   metrics->AddCallbackGauge(
       "byrnie_controlplane_revoked_certificates", "Certificates revoked that have not ended.",
       [raw = keeper.get()] { return static_cast<double>(raw->revocations_->List().size()); });

@@ -70,6 +70,10 @@ class TrustKeeper {
 
   // Thread-safe, all of them.
   Authority* authority() { return authority_.get(); }
+  // How long certificates are issued without hearing of the store; infinite: for ever.
+  absl::Duration issuing_left() const {
+    return window_ == nullptr ? absl::InfiniteDuration() : window_->Left();
+  }
   // Null where the CA is plugged.
   RootRotation* rotation() { return rotation_.get(); }
   Revocations* revocations() { return revocations_.get(); }

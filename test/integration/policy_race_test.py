@@ -11,6 +11,7 @@ emergency policy applied at one is in force at the other, and once the policy is
 import base64
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -183,8 +184,10 @@ class PolicyRaceTest(MeshTestCase):
                 for words in ('"static//pod/demo/guarded" that was applied', 'no policy "demo/guard"', "apply it, or take it out"):
                     self.assertIn(words, troubles[0])
                 self.assertIn("guarded", self.workloads(plane))
-                check = self.planes[plane].ctl("check", check=False)
-                self.assertRegex(check.stdout, r"BAD +stored-registry[^\n]+demo/guard")
+                # It looks at itself every second.
+                check = wait_until(lambda plane=plane: re.search(
+                    r"BAD +stored-registry[^\n]+", self.planes[plane].ctl("check", check=False).stdout), 3, "the check")
+                self.assertIn("demo/guard", check[0])
             emergency = f"emergency{int(again)}"
             self.assertEqual(self.apply(0, policy(emergency)), OK)
             wait_until(lambda name=emergency: f"demo/{name}" in self.policies(1), 3, "the emergency policy at the other one")

@@ -5,11 +5,13 @@ Proved, over https with client certificates: while each control plane and each m
 started again in turn, tokens are made and used at all of them; every token that was acknowledged is there and gives exactly
 one certificate, no serial comes twice; a token used at all of them at the same time works once; an agent goes to another
 control plane within five seconds; keys of JWT-SVIDs are made by one and had by all; an operator's token that is taken back at
-one ends what was opened with it at all; a control plane that may not issue any more is alive and not ready; with all of etcd
+one ends what was opened with it at all; a control plane that may not issue any more is alive and not ready, and says so and
+why, each of the others for how long it will go on; with all of etcd
 away agents go on renewing, changes are refused with what to do, and work again when it is back.
 """
 
 import collections
+import json
 import os
 import sys
 import threading
@@ -311,6 +313,10 @@ class ReplicasTest(MeshTestCase):
                 self.messages["grpc.health.v1.HealthCheckResponse"].FromString(answer.response).status
         return statuses
 
+    @staticmethod
+    def checks(plane):
+        return {check["name"]: check for check in json.loads(plane.ctl("check", "-o", "json", check=False).stdout)}
+
     def test_who_may_not_issue_any_more_is_alive_and_not_ready(self):
         plane = self.planes[2]
         self.assertEqual(plane.process.terminate(), 0)
@@ -328,6 +334,11 @@ class ReplicasTest(MeshTestCase):
             wait_until(lambda: self.metrics(plane)["byrnie_controlplane_ready"] == 0, 2, "the metric")
             self.assertEqual(self.serving(plane), {**all_serve, "": 2, "CertificateAuthority": 2, "IstioCertificateService": 2})
             self.assertEqual(plane.admin("/healthz")[0], 200)
+            checks = self.checks(plane)
+            self.assertEqual([checks[name]["outcome"] for name in ("store", "issuing")], ["bad", "bad"])
+            self.assertIn("etcd", checks["store"]["message"])
+            # One that may go on says for how long.
+            self.assertRegex(self.checks(self.planes[0])["issuing"]["message"], r"issued for another \d+m.*s without the store")
             # Others, who may go on, are as ready as ever.
             self.assertEqual(self.planes[0].admin("/readyz")[0], 200)
         finally:

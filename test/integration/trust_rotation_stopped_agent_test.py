@@ -79,6 +79,10 @@ class TrustRotationStoppedProxyTest(RotationCase):
             self.assertIn(self.client.spiffe_id, [blocker["agent"] for blocker in status["blockers"]])
             seen.add(self.serial())
             time.sleep(0.5)
+        conditions = json.loads(self.mesh.control_plane.ctl("status", "--output=json").stdout)["conditions"]
+        held_up = next(condition for condition in conditions if condition["name"] == "root-rotation")
+        self.assertEqual(held_up["state"], "warn")
+        self.assertIn(f"activate is held up by {self.client.spiffe_id}@{self.client.address}: ", held_up["message"])
         self.assertGreaterEqual(len(seen), 2, "it has not renewed")
         self.client.proxy.signal(signal.SIGCONT)
         wait_until(lambda: self.step() != "distributed", 30, "the next move")

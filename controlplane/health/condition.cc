@@ -1,0 +1,251 @@
+#include "controlplane/health/condition.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "controlplane/audit/memory_spool.h"
+
+namespace byrnie {
+namespace {
+
+using State = Condition::State;
+
+constexpr size_t kNamesShown = 5;
+
+Condition Ok(const char* name, std::string message) {
+  return {name, State::kOk, std::move(message), ""};
+}
+
+Condition Warn(const char* name, std::string message, std::string remedy) {
+  return {name, State::kWarn, std::move(message), std::move(remedy)};
+}
+
+Condition Fail(const char* name, std::string message, std::string remedy) {
+  return {name, State::kFail, std::move(message), std::move(remedy)};
+}
+
+std::string TimeText(absl::Time time) {
+  return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
+}
+
+std::string DurationText(absl::Duration duration) {
+  return absl::FormatDuration(absl::Trunc(duration, absl::Seconds(1)));
+}
+
+// "a, b and 7 more".
+std::string Names(const std::vector<std::string>& names) {
+  if (names.size() <= kNamesShown) return absl::StrJoin(names, ", ");
+  return absl::StrCat(absl::StrJoin(names.begin(), names.begin() + kNamesShown, ", "), " and ",
+                      names.size() - kNamesShown, " more");
+}
+
+Condition JudgeStore(const HealthFacts& facts) {
+  constexpr char kName[] = "store";
+  constexpr char kRemedy[] =
+      "bring it back; meanwhile nothing can be changed, and certificates are issued for as long as "
+      "the condition \"issuing\" says";
+  if (!facts.reads.status.ok()) {
+    return Fail(kName,
+                absl::StrCat("the store cannot be read since ", TimeText(facts.reads.failing_since),
+                             ": ", facts.reads.status.message()),
+                kRemedy);
+  }
+  if (!facts.writes.status.ok()) {
+    return Fail(
+        kName,
+        absl::StrCat("the store can be read, but no write has succeeded since ",
+                     TimeText(facts.writes.failing_since), ": ", facts.writes.status.message()),
+        kRemedy);
+  }
+  return Ok(kName, "the store is reached");
+}
+
+Condition JudgeLog(const HealthFacts& facts) {
+  constexpr char kName[] = "issuance-log";
+  const IssuanceLog::Backlog& log = facts.issuance_log;
+  const std::string waiting =
+      absl::StrCat(log.pending, " issuances wait until the store can be written");
+  if (log.failing && log.lasting) {
+    return Warn(kName, absl::StrCat(waiting, ", in --issuance_spool"), "bring the store back");
+  }
+  if (log.failing && log.pending > MemorySpool::kMost / 2) {
+    return Fail(kName,
+                absl::StrCat(waiting, "; beyond ", MemorySpool::kMost, " the oldest will be lost"),
+                "bring the store back, or keep this process's own log: it has them, too");
+  }
+  if (log.failing) return Warn(kName, waiting, "bring the store back; until then do not restart");
+  if (log.lost > 0) {
+    return Warn(kName, absl::StrCat(log.lost, " issuances are not in the log of issuances"),
+                "keep this process's own log: its lines \"certificate issued\" have them");
+  }
+  return Ok(kName, "all that was issued is in the log of issuances");
+}
+
+Condition JudgeIssuing(const HealthFacts& facts) {
+  constexpr char kName[] = "issuing";
+  if (!facts.issues.ok()) {
+    return Fail(kName, absl::StrCat("no certificate is issued: ", facts.issues.message()),
+                absl::IsUnavailable(facts.issues)
+                    ? "see to the store; agents are sent to other control planes meanwhile"
+                    : "replace what has ended: with a plugged CA its files, else make a new root");
+  }
+  const bool counts = facts.issues_without_store != absl::InfiniteDuration();
+  if (counts && (!facts.reads.status.ok() || facts.issuing_left < facts.issues_without_store / 2)) {
+    return Warn(kName,
+                absl::StrCat("certificates are issued for another ",
+                             DurationText(facts.issuing_left), " without the store"),
+                "bring the store back before that");
+  }
+  return Ok(kName, "certificates are issued");
+}
+
+// A certificate of ten years and one of ninety days leave different times to act.
+Condition JudgeLife(const char* name, absl::string_view what, absl::Time not_before,
+                    absl::Time not_after, absl::Time now, const char* remedy) {
+  const absl::Duration life = not_after - not_before, left = not_after - now;
+  const std::string message =
+      absl::StrCat("the ", what, left <= absl::ZeroDuration() ? " has ended at " : " ends at ",
+                   TimeText(not_after));
+  if (left <= std::min(absl::Duration(absl::Hours(24 * 30)), life / 10)) {
+    return Fail(name, message, remedy);
+  }
+  if (left <= std::min(absl::Duration(absl::Hours(24 * 90)), life / 4)) {
+    return Warn(name, message, remedy);
+  }
+  return Ok(name, message);
+}
+
+// As trust rotate --exclude takes it: the port is another one at each connection.
+std::string NameOf(const RotationBlocker& blocker) {
+  if (blocker.address.empty()) return blocker.agent;
+  return absl::StrCat(blocker.agent, "@", blocker.address.substr(0, blocker.address.rfind(':')));
+}
+
+Condition JudgeRotation(const HealthFacts& facts) {
+  constexpr char kName[] = "root-rotation";
+  if (!facts.rotation.has_value()) {
+    return Ok(kName, "the CA is plugged: its root is rotated by replacing its files");
+  }
+  const RotationStatus& rotation = *facts.rotation;
+  if (!rotation.step.has_value()) return Ok(kName, "no rotation of the root is under way");
+  const absl::string_view move = RotationMoveName(rotation.move);
+  const std::string stands =
+      absl::StrCat("the rotation of the root is ", RotationStepName(*rotation.step), " since ",
+                   TimeText(rotation.since));
+  // What ends by itself nobody has to do anything about.
+  std::vector<std::string> stuck;
+  std::string reason;
+  absl::Time until = absl::InfinitePast();
+  for (const RotationBlocker& blocker : rotation.blockers) {
+    until = std::max(until, blocker.until);
+    if (rotation.automatic && blocker.until != absl::InfiniteFuture()) continue;
+    if (stuck.empty()) reason = blocker.reason;
+    stuck.push_back(NameOf(blocker));
+  }
+  if (!stuck.empty()) {
+    return Warn(kName,
+                absl::StrCat(stands, "; ", move, " is held up by ", Names(stuck), ": ", reason),
+                "byrniectl trust status has all of them and what each needs; trust rotate "
+                "--exclude goes on without one");
+  }
+  if (!rotation.automatic) {
+    return Warn(kName, absl::StrCat(stands, " and waits for an operator"),
+                absl::StrCat("byrniectl trust rotate --step=", move, ", or trust rollback"));
+  }
+  if (rotation.blockers.empty()) return Ok(kName, absl::StrCat(stands, "; ", move, " is next"));
+  return Ok(kName, absl::StrCat(stands, "; ", move, " follows by ", TimeText(until)));
+}
+
+Condition JudgeLists(const HealthFacts& facts) {
+  constexpr char kName[] = "revocation-lists";
+  if (facts.revocation_lists.empty()) {
+    return Ok(kName, "there is no revocation list, so nobody depends on one");
+  }
+  const HealthFacts::List& first =
+      *std::min_element(facts.revocation_lists.begin(), facts.revocation_lists.end(),
+                        [](const HealthFacts::List& a, const HealthFacts::List& b) {
+                          return a.next_update < b.next_update;
+                        });
+  const std::string message =
+      absl::StrCat("a revocation list of ", first.trust_domain, " is of ",
+                   TimeText(first.this_update), " and good until ", TimeText(first.next_update));
+  const absl::Duration left = first.next_update - facts.now;
+  if (left <= absl::ZeroDuration()) {
+    return Fail(kName, absl::StrCat(message, ": every certificate it is for is refused now"),
+                "give the next list with --crl; the control plane's own need the store");
+  }
+  if (left < (first.next_update - first.this_update) / 4) {
+    return Warn(kName, message,
+                "give the next list with --crl; the control plane's own need the store");
+  }
+  return Ok(kName, message);
+}
+
+Condition JudgeStoredRegistry(const HealthFacts& facts) {
+  constexpr char kName[] = "stored-registry";
+  if (facts.stored_troubles.empty()) return Ok(kName, "what was applied goes together");
+  return Fail(
+      kName,
+      absl::StrCat(facts.stored_troubles.size(),
+                   " of what was applied not going with the rest: ", facts.stored_troubles.front()),
+      "mend what it names; the control plane's log and byrniectl events have all of them");
+}
+
+Condition JudgeControlPlanes(const HealthFacts& facts) {
+  constexpr char kName[] = "control-planes";
+  if (!facts.peers.has_value()) return Ok(kName, "this control plane has its store for itself");
+  if (!facts.peers->ok()) {
+    return Warn(
+        kName,
+        absl::StrCat("others of the store cannot be asked: ", facts.peers->status().message()),
+        "see to the store");
+  }
+  std::vector<std::string> heard, silent;
+  for (const SharedFleet::Peer& peer : **facts.peers) {
+    if (peer.name == facts.name && !peer.silent) {
+      return Fail(
+          kName, absl::StrCat("another control plane of the store is called ", facts.name, ", too"),
+          "give each its own --name");
+    }
+    if (peer.silent) {
+      silent.push_back(absl::StrCat(peer.name, " (heard of at ", TimeText(peer.heard_of), ")"));
+    } else {
+      heard.push_back(peer.name);
+    }
+  }
+  if (!silent.empty()) {
+    return Warn(kName, absl::StrCat("silent: ", Names(silent)),
+                "start it again; where it is gone for good it is forgotten once all it may have "
+                "issued has ended, and a rotation of the root waits until then");
+  }
+  if (heard.empty()) return Ok(kName, "no other control plane of the store was heard of");
+  return Ok(kName, absl::StrCat("also heard of: ", Names(heard)));
+}
+
+}  // namespace
+
+std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
+  constexpr char kRootRemedy[] =
+      "rotate the root while all agents are there: byrniectl trust rotate, or with a plugged CA "
+      "its files";
+  constexpr char kCaRemedy[] =
+      "no certificate outlives it: put a newer one into --plugged_ca, or rotate the root";
+  std::vector<Condition> conditions = {
+      JudgeStore(facts),
+      JudgeLog(facts),
+      JudgeIssuing(facts),
+      JudgeLife("root-certificate", "root certificate", facts.root->not_before(),
+                facts.root->not_after(), facts.now, kRootRemedy),
+      JudgeLife("ca-certificate", "CA's path to it", facts.ca_not_before, facts.ca_not_after,
+                facts.now, kCaRemedy),
+      JudgeRotation(facts),
+      JudgeLists(facts),
+      JudgeStoredRegistry(facts),
+      JudgeControlPlanes(facts)};
+  for (Condition& condition : conditions) condition.since = facts.now;
+  return conditions;
+}
+
+}  // namespace byrnie

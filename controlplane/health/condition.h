@@ -1,0 +1,70 @@
+#ifndef BYRNIE_CONTROLPLANE_HEALTH_CONDITION_H_
+#define BYRNIE_CONTROLPLANE_HEALTH_CONDITION_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "common/crypto/certificate.h"
+#include "controlplane/audit/issuance_log.h"
+#include "controlplane/store/observed_store.h"
+#include "controlplane/trust/root_rotation.h"
+#include "controlplane/trust/shared_fleet.h"
+
+namespace byrnie {
+
+// How one thing about the control plane itself is. A value.
+struct Condition {
+  // The numbers of byrnie.operator.v1.Condition.
+  enum class State { kOk = 1, kWarn = 2, kFail = 3 };
+
+  std::string name;  // One of kConditionNames.
+  State state = State::kOk;
+  std::string message;
+  std::string remedy;  // Empty where there is nothing to do.
+  // When it was seen like this first.
+  absl::Time since = absl::InfinitePast();
+};
+
+// All there are, in the order in which they are judged and shown; docs/operations.md says what each
+// is about.
+inline constexpr const char* kConditionNames[] = {
+    "store",         "issuance-log",     "issuing",         "root-certificate", "ca-certificate",
+    "root-rotation", "revocation-lists", "stored-registry", "control-planes",
+};
+
+// What is judged: everything at one moment.
+struct HealthFacts {
+  struct List {
+    std::string trust_domain;
+    absl::Time this_update, next_update;
+  };
+
+  absl::Time now;
+  ObservedStore::Access reads, writes;
+  IssuanceLog::Backlog issuance_log;
+  // Authority::CheckIssues().
+  absl::Status issues;
+  // How long that is so without the store, and how long at most; infinite: for ever.
+  absl::Duration issuing_left = absl::InfiniteDuration();
+  absl::Duration issues_without_store = absl::InfiniteDuration();
+  // Of what signs now.
+  CertificatePtr root;
+  absl::Time ca_not_before, ca_not_after;
+  // Absent: the CA is plugged.
+  absl::optional<RotationStatus> rotation;
+  std::vector<List> revocation_lists;
+  std::vector<std::string> stored_troubles;
+  // What this one is called.
+  std::string name;
+  // Absent: nobody shares the store.
+  absl::optional<absl::StatusOr<std::vector<SharedFleet::Peer>>> peers;
+};
+
+// Each condition, in the order of kConditionNames; since is `now`. Pure.
+std::vector<Condition> JudgeHealth(const HealthFacts& facts);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_HEALTH_CONDITION_H_

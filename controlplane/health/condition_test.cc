@@ -1,0 +1,198 @@
+#include "controlplane/health/condition.h"
+
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "controlplane/audit/memory_spool.h"
+#include "controlplane/ca/testing/self_signed.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using State = Condition::State;
+
+// A control plane of several with which all is well; every test breaks one thing.
+class ConditionTest : public ::testing::Test {
+ protected:
+  ConditionTest() {
+    facts_.now = absl::FromUnixSeconds(1'800'000'000);
+    const SigningAuthorityPtr signer = SelfSigned("td", facts_.now)->signer;
+    facts_.root = signer->root();
+    facts_.ca_not_before = facts_.now - absl::Hours(24);
+    facts_.ca_not_after = facts_.now + absl::Hours(24 * 365);
+    facts_.issuing_left = facts_.issues_without_store = absl::Hours(1);
+    facts_.rotation = RotationStatus();
+    facts_.name = "a";
+    facts_.peers = std::vector<SharedFleet::Peer>{{"b", facts_.now, false}};
+  }
+  // The one condition that is not as it should be, with a remedy.
+  Condition Odd() const {
+    Condition odd;
+    int count = 0;
+    for (const Condition& condition : JudgeHealth(facts_)) {
+      if (condition.state == State::kOk) continue;
+      EXPECT_NE(condition.remedy, "") << condition.name;
+      odd = condition;
+      ++count;
+    }
+    EXPECT_LE(count, 1);
+    return odd;
+  }
+  Condition Named(const std::string& name) const {
+    for (Condition& condition : JudgeHealth(facts_)) {
+      if (condition.name == name) return std::move(condition);
+    }
+    return {};
+  }
+  // A rotation that waits for an agent.
+  void Rotate(bool automatic, absl::Time until) {
+    facts_.rotation->step = RotationStep::kDistributed;
+    facts_.rotation->since = facts_.now - absl::Minutes(5);
+    facts_.rotation->automatic = automatic;
+    facts_.rotation->move = RotationMove::kActivate;
+    facts_.rotation->blockers = {
+        {"spiffe://td/slow", "10.0.0.1:5", "has not acknowledged the next root", until}};
+  }
+
+  HealthFacts facts_;
+};
+
+TEST_F(ConditionTest, AllIsGoodWhereAllIsWell) {
+  EXPECT_EQ(Odd().name, "");
+  const std::vector<Condition> all = JudgeHealth(facts_);
+  ASSERT_EQ(all.size(), std::size(kConditionNames));
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(all[i].name, kConditionNames[i]);
+    EXPECT_NE(all[i].message, "") << all[i].name;
+    EXPECT_EQ(all[i].since, facts_.now);
+  }
+}
+
+TEST_F(ConditionTest, AStoreThatCanBeReadAndNotWrittenIsNoGoodStore) {
+  facts_.writes = {absl::UnavailableError("its disk is full"), facts_.now - absl::Minutes(3)};
+  EXPECT_EQ(Odd().name, "store");
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_THAT(Odd().message, AllOf(HasSubstr("no write"), HasSubstr("2027-01-15T07:57:00"),
+                                   HasSubstr("its disk is full")));
+}
+
+TEST_F(ConditionTest, WithoutTheStoreTheTimeThatIsLeftIsToldBeforeItIsOver) {
+  facts_.reads = {absl::UnavailableError("etcd does not answer"), facts_.now};
+  facts_.issuing_left = absl::Minutes(42);
+  EXPECT_EQ(Named("store").state, State::kFail);
+  EXPECT_EQ(Named("issuing").state, State::kWarn);
+  EXPECT_THAT(Named("issuing").message, HasSubstr("another 42m without the store"));
+  facts_.issues = absl::UnavailableError("has not reached its store for 1h");
+  EXPECT_EQ(Named("issuing").state, State::kFail);
+  EXPECT_THAT(Named("issuing").message, HasSubstr("not reached its store"));
+  // One that has its store for itself goes on.
+  facts_.issues = absl::OkStatus();
+  facts_.issuing_left = facts_.issues_without_store = absl::InfiniteDuration();
+  EXPECT_EQ(Named("issuing").state, State::kOk);
+}
+
+TEST_F(ConditionTest, IssuancesThatAreNotLogged) {
+  facts_.issuance_log.pending = 3;
+  EXPECT_EQ(Odd().name, "") << "they are about to be";
+  facts_.issuance_log.failing = true;
+  EXPECT_EQ(Odd().name, "issuance-log");
+  EXPECT_EQ(Odd().state, State::kWarn);
+  EXPECT_THAT(Odd().remedy, HasSubstr("do not restart"));
+  facts_.issuance_log.pending = MemorySpool::kMost;
+  EXPECT_EQ(Odd().state, State::kFail);
+  facts_.issuance_log.lasting = true;
+  EXPECT_EQ(Odd().state, State::kWarn);
+  EXPECT_THAT(Odd().message, HasSubstr("--issuance_spool"));
+  facts_.issuance_log = {0, false, false, 7};
+  EXPECT_EQ(Odd().state, State::kWarn);
+  EXPECT_THAT(Odd().message, HasSubstr("7 issuances"));
+}
+
+TEST_F(ConditionTest, CertificatesOfTheCaAreJudgedByTheLifeTheyHave) {
+  facts_.ca_not_before = facts_.now - absl::Hours(24 * 365);
+  facts_.ca_not_after = facts_.now + absl::Hours(24 * 80);
+  EXPECT_EQ(Odd().name, "ca-certificate");
+  EXPECT_EQ(Odd().state, State::kWarn);
+  facts_.ca_not_after = facts_.now + absl::Hours(24 * 5);
+  EXPECT_EQ(Odd().state, State::kFail);
+  // Of one that never lives longer than that it is no news.
+  facts_.ca_not_before = facts_.now - absl::Hours(1);
+  EXPECT_EQ(Odd().name, "");
+  facts_.ca_not_after = facts_.now - absl::Seconds(1);
+  EXPECT_THAT(Odd().message, HasSubstr("has ended"));
+}
+
+TEST_F(ConditionTest, ARootThatEndsSoon) {
+  facts_.now = facts_.root->not_after() - absl::Hours(24 * 80);
+  EXPECT_EQ(Named("root-certificate").state, State::kWarn);
+  facts_.now = facts_.root->not_after() - absl::Hours(24);
+  EXPECT_EQ(Named("root-certificate").state, State::kFail);
+}
+
+TEST_F(ConditionTest, ARotationThatIsHeldUpNamesWhoDoesIt) {
+  Rotate(/*automatic=*/true, absl::InfiniteFuture());
+  EXPECT_EQ(Odd().name, "root-rotation");
+  EXPECT_EQ(Odd().state, State::kWarn);
+  EXPECT_THAT(Odd().message, AllOf(HasSubstr("distributed since"),
+                                   HasSubstr("held up by spiffe://td/slow@10.0.0.1: has"),
+                                   HasSubstr("has not acknowledged")));
+}
+
+TEST_F(ConditionTest, ARotationThatGoesOnByItselfIsAsItShouldBe) {
+  Rotate(/*automatic=*/true, facts_.now + absl::Hours(1));
+  EXPECT_EQ(Odd().name, "");
+  EXPECT_THAT(Named("root-rotation").message, HasSubstr("activate follows by"));
+  facts_.rotation->blockers.clear();
+  EXPECT_EQ(Odd().name, "");
+}
+
+TEST_F(ConditionTest, ARotationThatWaitsForAnOperatorSaysSo) {
+  Rotate(/*automatic=*/false, absl::InfiniteFuture());
+  facts_.rotation->blockers.clear();
+  EXPECT_EQ(Odd().name, "root-rotation");
+  EXPECT_THAT(Odd().remedy, HasSubstr("--step=activate"));
+}
+
+TEST_F(ConditionTest, ARevocationListThatIsNotReplacedInTime) {
+  facts_.revocation_lists = {{"late", facts_.now - absl::Hours(20), facts_.now + absl::Hours(4)},
+                             {"td", facts_.now, facts_.now + absl::Hours(24)}};
+  EXPECT_EQ(Odd().name, "revocation-lists");
+  EXPECT_EQ(Odd().state, State::kWarn);
+  EXPECT_THAT(Odd().message, HasSubstr("list of late"));
+  facts_.now += absl::Hours(5);
+  facts_.root = SelfSigned("td", facts_.now)->signer->root();
+  EXPECT_EQ(Odd().state, State::kFail);
+  facts_.revocation_lists.erase(facts_.revocation_lists.begin());
+  EXPECT_EQ(Odd().name, "");
+}
+
+TEST_F(ConditionTest, WhatWasAppliedAndDoesNotGoWithTheRest) {
+  facts_.stored_troubles = {"workload \"w\": there is no policy \"n/p\"", "another"};
+  EXPECT_EQ(Odd().name, "stored-registry");
+  EXPECT_THAT(Odd().message, AllOf(HasSubstr("2 of what"), HasSubstr("no policy \"n/p\""),
+                                   Not(HasSubstr("another"))));
+}
+
+TEST_F(ConditionTest, OtherControlPlanesOfTheStore) {
+  EXPECT_THAT(Named("control-planes").message, HasSubstr("also heard of: b"));
+  (*facts_.peers)->at(0).silent = true;
+  EXPECT_EQ(Odd().name, "control-planes");
+  EXPECT_THAT(Odd().message, HasSubstr("silent: b (heard of at"));
+  (*facts_.peers)->at(0) = {"a", facts_.now, false};
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_THAT(Odd().remedy, HasSubstr("--name"));
+  facts_.peers = absl::UnavailableError("etcd does not answer");
+  EXPECT_EQ(Odd().state, State::kWarn);
+  facts_.peers.reset();
+  EXPECT_EQ(Odd().name, "");
+}
+
+}  // namespace
+}  // namespace byrnie

@@ -1,0 +1,54 @@
+#include "controlplane/health/health_watch.h"
+
+#include <utility>
+
+#include "controlplane/ca/signing_authority.h"
+
+namespace byrnie {
+
+constexpr absl::Duration HealthWatch::kInterval;
+
+HealthWatch::HealthWatch(Sources sources, MetricRegistry* metrics)
+    : s_(std::move(sources)), board_(metrics) {}
+
+void HealthWatch::Start() {
+  board_.Set(JudgeHealth(Look()));
+  thread_ =
+      std::make_unique<PeriodicThread>(kInterval, [this] { board_.Set(JudgeHealth(Look())); });
+}
+
+HealthFacts HealthWatch::Look() const {
+  HealthFacts facts;
+  facts.name = s_.name;
+  // First what waits for the store, so that the rest is of now.
+  const RootRotation* const rotation = s_.trust->rotation();
+  if (rotation != nullptr) {
+    facts.rotation = rotation->step().has_value() ? rotation->Status() : RotationStatus();
+  }
+  if (s_.fleet != nullptr) {
+    facts.peers = s_.fleet->Peers(s_.clock->WallNow());
+    facts.issuing_left = s_.trust->issuing_left();
+    facts.issues_without_store = s_.issues_without_store;
+  }
+  facts.now = s_.clock->WallNow();
+  facts.reads = s_.store->reads();
+  facts.writes = s_.store->writes();
+  facts.issuance_log = s_.log->backlog();
+  facts.issues = s_.trust->authority()->CheckIssues();
+  const SigningAuthorityPtr signer = s_.trust->authority()->snapshot()->signer;
+  facts.root = signer->root();
+  facts.ca_not_before = signer->not_before();
+  facts.ca_not_after = signer->not_after();
+  const TrustBundleSource::BundlesPtr bundles = s_.bundles->bundles();
+  for (const auto& [trust_domain, bundle] : bundles->bundles()) {
+    for (const RevocationListPtr& list : bundle.crls) {
+      facts.revocation_lists.push_back({trust_domain, list->this_update(), list->next_update()});
+    }
+  }
+  for (const StoredTrouble& trouble : s_.registry->troubles()) {
+    facts.stored_troubles.emplace_back(trouble.why.message());
+  }
+  return facts;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,60 @@
+#ifndef BYRNIE_CONTROLPLANE_HEALTH_HEALTH_WATCH_H_
+#define BYRNIE_CONTROLPLANE_HEALTH_HEALTH_WATCH_H_
+
+#include <memory>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/base/periodic_thread.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/audit/issuance_log.h"
+#include "controlplane/ca/trust_bundle_source.h"
+#include "controlplane/health/condition.h"
+#include "controlplane/health/condition_board.h"
+#include "controlplane/registry/registry_sources.h"
+#include "controlplane/store/observed_store.h"
+#include "controlplane/trust/shared_fleet.h"
+#include "controlplane/trust/trust_keeper.h"
+
+namespace byrnie {
+
+// Looks at the control plane itself again and again, on a thread of its own, because some of it is
+// asked of the store: who asks how things are is not to wait for that. Everything given outlives
+// it.
+class HealthWatch {
+ public:
+  static constexpr absl::Duration kInterval = absl::Seconds(1);
+
+  struct Sources {
+    // What this control plane is called, and how long it issues without the store it shares.
+    std::string name;
+    absl::Duration issues_without_store;
+    const ObservedStore* store;
+    const IssuanceLog* log;
+    TrustKeeper* trust;
+    const TrustBundleSource* bundles;
+    const RegistrySources* registry;
+    // Null: nobody shares the store.
+    SharedFleet* fleet;
+    const Clock* clock;
+  };
+
+  HealthWatch(Sources sources, MetricRegistry* metrics);
+
+  // Looks once, and from then on until Stop(), which waits for a look under way.
+  void Start();
+  void Stop() { thread_ = nullptr; }
+
+  const ConditionBoard& board() const { return board_; }
+
+ private:
+  HealthFacts Look() const;
+
+  const Sources s_;
+  ConditionBoard board_;
+  std::unique_ptr<PeriodicThread> thread_;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_HEALTH_HEALTH_WATCH_H_
