@@ -3,6 +3,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/version.h"
@@ -101,37 +102,40 @@ CheckResult AgentsConnected(const MeshState& state) {
       "mesh is registered with \"tunnel_protocol\": \"NONE\"");
 }
 
-CheckResult Certificates(const MeshState& state) {
-  std::vector<std::string> ended, late;
+// Those with a trouble; "spiffe://td/a", with what is said of it behind.
+std::vector<std::string> With(v1::Agent::Trouble trouble, const MeshState& state,
+                              std::string (*detail)(const v1::Agent&) = nullptr) {
+  std::vector<std::string> names;
   for (const v1::Agent& agent : state.agents) {
-    if (!agent.has_certificate_not_after()) continue;
-    const absl::Duration left = TimeOf(agent.certificate_not_after()) - TimeOf(state.status.time());
-    if (left <= absl::ZeroDuration()) {
-      ended.push_back(agent.spiffe_id());
-    } else if (agent.connected() && left < absl::Minutes(5)) {
-      late.push_back(agent.spiffe_id());
-    }
+    if (absl::c_count(agent.troubles(), trouble) == 0) continue;
+    names.push_back(detail == nullptr ? agent.spiffe_id()
+                                      : absl::StrCat(agent.spiffe_id(), detail(agent)));
   }
+  return names;
+}
+
+CheckResult Certificates(const MeshState& state) {
+  const auto ended = With(v1::Agent::TROUBLE_CERTIFICATE_ENDED, state);
   if (!ended.empty()) {
     return Bad("certificates", absl::StrCat("the certificates have ended of ", Names(ended)),
                "see the agents' logs for why they were not renewed; after its end only a new join "
                "token helps");
   }
-  if (!late.empty()) {
-    return Note("certificates", absl::StrCat("less than 5 min are left of those of ", Names(late)),
-                "with a short --workload_ttl that is as it should be");
+  const auto revoked = With(v1::Agent::TROUBLE_CERTIFICATE_REVOKED, state);
+  if (!revoked.empty()) {
+    return Note("certificates", absl::StrCat("the certificates are revoked of ", Names(revoked)),
+                "for who is to come back: see its agent's log for why it does not get another one");
   }
-  return Good("certificates", "no certificate that is known of has ended");
+  const auto late = With(v1::Agent::TROUBLE_CERTIFICATE_ENDS_SOON, state);
+  if (!late.empty()) {
+    return Note("certificates", absl::StrCat("about to end are those of ", Names(late)),
+                "see the agents' logs for why they are not renewed");
+  }
+  return Good("certificates", "no certificate that is known of has ended or is revoked");
 }
 
 CheckResult Bundles(const MeshState& state) {
-  std::vector<std::string> lagging;
-  for (const v1::Agent& agent : state.agents) {
-    if (agent.connected() &&
-        agent.acknowledged_bundle_version() < state.status.trust_bundle_version()) {
-      lagging.push_back(agent.spiffe_id());
-    }
-  }
+  const auto lagging = With(v1::Agent::TROUBLE_BUNDLE_BEHIND, state);
   if (lagging.empty()) return Good("trust-bundles", "all agents have the trust bundles in force");
   return Note("trust-bundles",
               absl::StrCat("not said to have the trust bundles in force: ", Names(lagging)),
@@ -139,16 +143,11 @@ CheckResult Bundles(const MeshState& state) {
 }
 
 CheckResult Clocks(const MeshState& state) {
-  std::vector<std::string> wrong;
-  for (const v1::Agent& agent : state.agents) {
-    if (!agent.connected() || !agent.has_clock_offset()) continue;
+  const auto wrong = With(v1::Agent::TROUBLE_CLOCK_WRONG, state, [](const v1::Agent& agent) {
     const absl::Duration offset = DurationOf(agent.clock_offset());
-    if (absl::AbsDuration(offset) > kMaxClockOffset) {
-      wrong.push_back(absl::StrCat(agent.spiffe_id(), " (",
-                                   ShortDuration(absl::AbsDuration(offset)),
-                                   offset > absl::ZeroDuration() ? " ahead)" : " behind)"));
-    }
-  }
+    return absl::StrCat(" (", ShortDuration(absl::AbsDuration(offset)),
+                        offset > absl::ZeroDuration() ? " ahead)" : " behind)");
+  });
   if (wrong.empty()) return Good("clocks", "the agents' clocks agree with the control plane's");
   return Bad("clocks", absl::StrCat("wrong clocks: ", Names(wrong)),
              "set them (NTP): certificates are not valid there when they are here");

@@ -11,6 +11,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using Outcome = CheckResult::Outcome;
+using byrnie::operator_::v1::Agent;
 
 // A mesh in which all is well; every test breaks one thing.
 class MeshCheckTest : public ::testing::Test {
@@ -21,7 +22,6 @@ class MeshCheckTest : public ::testing::Test {
     auto* const condition = state_.status.add_conditions();
     condition->set_name("store");
     condition->set_state(byrnie::operator_::v1::Condition::STATE_OK);
-    state_.status.set_trust_bundle_version(7);
     state_.status.set_release(kRelease);
     auto& workload = state_.workloads.emplace_back();
     workload.set_namespace_("demo");
@@ -34,10 +34,7 @@ class MeshCheckTest : public ::testing::Test {
     auto& agent = state_.agents.emplace_back();
     agent.set_spiffe_id("spiffe://cluster.local/ns/demo/sa/server");
     agent.set_connected(true);
-    agent.set_acknowledged_bundle_version(7);
     agent.set_release("byrnie-certagent/0.1.0");
-    agent.mutable_certificate_not_after()->set_seconds(1'800'000'000 + 3600);
-    agent.mutable_clock_offset();
   }
   // The one result that is not good.
   CheckResult Odd() const {
@@ -93,16 +90,24 @@ TEST_F(MeshCheckTest, AnAgentThatIsNotConnectedIsNamed) {
   EXPECT_EQ(Odd().name, "");
 }
 
-TEST_F(MeshCheckTest, ACertificateThatHasEnded) {
-  state_.agents[0].mutable_certificate_not_after()->set_seconds(1'800'000'000 - 1);
+TEST_F(MeshCheckTest, CertificatesThatHaveEndedOrWillSoonOrAreRevoked) {
+  state_.agents[0].add_troubles(Agent::TROUBLE_CERTIFICATE_ENDED);
   EXPECT_EQ(Odd().name, "certificates");
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+  state_.agents[0].set_troubles(0, Agent::TROUBLE_CERTIFICATE_REVOKED);
+  EXPECT_EQ(Odd().outcome, Outcome::kNote);
+  EXPECT_THAT(Odd().message, HasSubstr("revoked of spiffe://cluster.local/ns/demo/sa/server"));
+  state_.agents[0].set_troubles(0, Agent::TROUBLE_CERTIFICATE_ENDS_SOON);
+  EXPECT_EQ(Odd().name, "certificates");
+  EXPECT_EQ(Odd().outcome, Outcome::kNote);
 }
 
 TEST_F(MeshCheckTest, ClocksThatAreWrong) {
   state_.agents[0].mutable_clock_offset()->set_seconds(-90);
+  state_.agents[0].add_troubles(Agent::TROUBLE_CLOCK_WRONG);
   EXPECT_EQ(Odd().name, "clocks");
   EXPECT_THAT(Odd().message, HasSubstr("1 min 30 s behind"));
-  state_.agents[0].clear_clock_offset();
+  state_.agents[0].clear_troubles();
   state_.now += absl::Minutes(5);
   EXPECT_EQ(Odd().name, "own-clock");
 }
@@ -113,10 +118,10 @@ TEST_F(MeshCheckTest, AServiceWithoutAUsableEndpoint) {
 }
 
 TEST_F(MeshCheckTest, WhatMayBeMeantIsANote) {
-  state_.agents[0].set_acknowledged_bundle_version(6);
+  state_.agents[0].add_troubles(Agent::TROUBLE_BUNDLE_BEHIND);
   EXPECT_EQ(Odd().name, "trust-bundles");
   EXPECT_EQ(Odd().outcome, Outcome::kNote);
-  state_.agents[0].set_acknowledged_bundle_version(7);
+  state_.agents[0].clear_troubles();
   state_.policy_warnings.emplace_back("demo/x", "it matches everything");
   EXPECT_EQ(Odd().name, "policies");
   EXPECT_EQ(Odd().outcome, Outcome::kNote);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/flags/flag.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -51,8 +52,10 @@ std::string ConnectedText(const v1::Agent& agent, absl::Time now) {
 }
 
 std::string CertificateText(const v1::Agent& agent, absl::Time now) {
-  return agent.has_certificate_not_after() ? Expiry(TimeOf(agent.certificate_not_after()), now)
-                                           : "none known";
+  if (!agent.has_certificate_not_after()) return "none known";
+  const std::string expiry = Expiry(TimeOf(agent.certificate_not_after()), now);
+  const bool revoked = absl::c_count(agent.troubles(), v1::Agent::TROUBLE_CERTIFICATE_REVOKED) > 0;
+  return revoked ? absl::StrCat("REVOKED, ", expiry) : expiry;
 }
 
 std::string ClockText(const v1::Agent& agent) {

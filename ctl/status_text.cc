@@ -1,10 +1,14 @@
 #include "ctl/status_text.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "common/base/json_writer.h"
 #include "ctl/table.h"
 
@@ -40,7 +44,31 @@ std::string ConditionsText(const GetStatusResponse& status) {
   return rows.empty() ? "" : absl::StrCat("\n", Table(rows));
 }
 
+// "16500 agents connected, with troubles: certificate-revoked 3; the first 1000:".
+std::string AgentsLine(const GetStatusResponse& status) {
+  const uint64_t shown = static_cast<uint64_t>(status.agents_size());
+  // A control plane of an older release does not count, and gives all.
+  const uint64_t connected = std::max(status.agents_connected(), shown);
+  std::string line = absl::StrCat(Plural(connected, "agent"), " connected");
+  std::vector<std::string> troubles;
+  for (const auto& count : status.agent_troubles()) {
+    troubles.push_back(absl::StrCat(TroubleText(count.trouble()), " ", count.agents()));
+  }
+  if (!troubles.empty()) {
+    absl::StrAppend(&line, ", with troubles: ", absl::StrJoin(troubles, ", "));
+  }
+  if (shown < connected) absl::StrAppend(&line, "; the first ", shown, ":");
+  return line;
+}
+
 }  // namespace
+
+std::string TroubleText(Agent::Trouble trouble) {
+  std::string name =
+      absl::AsciiStrToLower(absl::StripPrefix(Agent::Trouble_Name(trouble), "TROUBLE_"));
+  if (name.empty()) name = absl::StrCat("trouble-", static_cast<int>(trouble));
+  return absl::StrReplaceAll(name, {{"_", "-"}});
+}
 
 std::string RoleText(byrnie::operator_::v1::Role role) {
   switch (role) {
@@ -70,7 +98,8 @@ std::string StatusText(const GetStatusResponse& status, absl::string_view target
              {"issued", absl::StrCat(Plural(status.certificates_issued(), "certificate"),
                                      " since the start")}});
   absl::StrAppend(&text, ConditionsText(status));
-  if (status.agents().empty()) return absl::StrCat(text, "\nno agent is connected\n");
+  if (status.agents().empty() && status.agents_connected() == 0)
+    return absl::StrCat(text, "\nno agent is connected\n");
 
   std::vector<std::vector<std::string>> rows = {
       {"AGENT", "ADDRESS", "CONNECTED", "CERTIFICATE", "TRUST BUNDLE"}};
@@ -85,8 +114,7 @@ std::string StatusText(const GetStatusResponse& status, absl::string_view target
          : acknowledged == status.trust_bundle_version() ? "current"
                                                          : absl::StrCat("version ", acknowledged)});
   }
-  return absl::StrCat(text, "\n", Plural(status.agents_size(), "agent"), " connected\n",
-                      Table(rows));
+  return absl::StrCat(text, "\n", AgentsLine(status), "\n", Table(rows));
 }
 
 std::string StatusJson(const GetStatusResponse& status) {
@@ -114,6 +142,12 @@ std::string StatusJson(const GetStatusResponse& status) {
     json.EndObject();
   }
   json.EndArray();
+  json.Field("agents_connected", status.agents_connected());
+  json.Key("agent_troubles").BeginObject();
+  for (const auto& count : status.agent_troubles()) {
+    json.Field(TroubleText(count.trouble()), count.agents());
+  }
+  json.EndObject();
   json.Key("agents").BeginArray();
   for (const Agent& agent : status.agents()) {
     json.BeginObject();
@@ -125,7 +159,11 @@ std::string StatusJson(const GetStatusResponse& status) {
       json.Field("certificate_serial", agent.certificate_serial());
     }
     json.Field("acknowledged_bundle_version", agent.acknowledged_bundle_version());
-    json.EndObject();
+    json.Key("troubles").BeginArray();
+    for (const int trouble : agent.troubles()) {
+      json.Value(TroubleText(static_cast<Agent::Trouble>(trouble)));
+    }
+    json.EndArray().EndObject();
   }
   json.EndArray().EndObject();
   return std::move(json).Finish() + "\n";

@@ -18,6 +18,9 @@ std::string StatusText(const byrnie::operator_::v1::GetStatusResponse& status,
 // with a newline.
 std::string StatusJson(const byrnie::operator_::v1::GetStatusResponse& status);
 
+// "certificate-revoked".
+std::string TroubleText(byrnie::operator_::v1::Agent::Trouble trouble);
+
 // "viewer", "operator", "admin".
 std::string RoleText(byrnie::operator_::v1::Role role);
 

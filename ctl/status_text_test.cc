@@ -64,6 +64,25 @@ TEST(StatusTextTest, ShowsWhatIsNotAsItShouldBe) {
   EXPECT_THAT(json, HasSubstr("\"since\": \"2027-01-15T07:59:48+00:00\""));
 }
 
+TEST(StatusTextTest, CountsWhatItDoesNotShow) {
+  using byrnie::operator_::v1::Agent;
+  byrnie::operator_::v1::GetStatusResponse status;
+  status.set_agents_connected(16500);
+  auto* const agent = status.add_agents();
+  agent->set_spiffe_id("spiffe://cluster.local/a");
+  agent->add_troubles(Agent::TROUBLE_CERTIFICATE_REVOKED);
+  auto* const count = status.add_agent_troubles();
+  count->set_trouble(Agent::TROUBLE_CERTIFICATE_REVOKED);
+  count->set_agents(3);
+  EXPECT_THAT(StatusText(status, "x:1", absl::UnixEpoch()),
+              HasSubstr("16500 agents connected, with troubles: certificate-revoked 3; the first "
+                        "1:\n"));
+  const std::string json = StatusJson(status);
+  EXPECT_THAT(json, HasSubstr("\"agents_connected\": 16500"));
+  EXPECT_THAT(json, HasSubstr("\"certificate-revoked\": 3"));
+  EXPECT_EQ(TroubleText(static_cast<Agent::Trouble>(99)), "trouble-99");
+}
+
 TEST(StatusTextTest, JsonHasNoExpiryForAnAgentThatWasNotIssuedOne) {
   byrnie::operator_::v1::GetStatusResponse status;
   status.add_agents()->set_spiffe_id("spiffe://cluster.local/a");

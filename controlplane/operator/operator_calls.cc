@@ -1,6 +1,7 @@
 #include "controlplane/operator/operator_calls.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -28,6 +29,7 @@ using Resources = RegistrySnapshot::Resources;
 
 // Documents may be large, messages may not.
 constexpr int kMaxTroubles = 100;
+constexpr int kMaxStatusAgents = 1000;
 constexpr size_t kMaxPageBytes = 2 * 1024 * 1024;
 
 // Fills one page with elements of an ordered range and returns the token of the next. `fill` adds
@@ -92,6 +94,43 @@ absl::StatusOr<absl::optional<absl::Duration>> ReadTtl(bool given,
 
 }  // namespace
 
+AgentYardstick OperatorCalls::Yardstick() const {
+  AgentYardstick yardstick;
+  yardstick.now = s_.clock->WallNow();
+  yardstick.bundle_version = s_.bundles->current().version;
+  if (s_.trust == nullptr) return yardstick;
+  yardstick.workload_ttl = s_.trust->workload_ttl();
+  yardstick.revoked = s_.trust->RevokedSerials();
+  return yardstick;
+}
+
+// However many there are: the answer is one message.
+void OperatorCalls::FillAgents(v1::GetStatusResponse* response) const {
+  const AgentYardstick yardstick = Yardstick();
+  const std::vector<AgentTable::Agent> agents = s_.agents->List();
+  std::vector<const AgentTable::Agent*> order;
+  std::map<v1::Agent::Trouble, uint64_t> counts;
+  std::vector<const AgentTable::Agent*> well;
+  for (const AgentTable::Agent& agent : agents) {
+    const std::vector<v1::Agent::Trouble> troubles = TroublesOf(agent, yardstick);
+    for (const v1::Agent::Trouble trouble : troubles) ++counts[trouble];
+    (troubles.empty() ? well : order).push_back(&agent);
+  }
+  order.insert(order.end(), well.begin(), well.end());
+  size_t bytes = 0;
+  for (const AgentTable::Agent* agent : order) {
+    if (response->agents_size() == kMaxStatusAgents || bytes > kMaxPageBytes) break;
+    FillAgent(*agent, yardstick, response->add_agents());
+    bytes += response->agents(response->agents_size() - 1).ByteSizeLong();
+  }
+  response->set_agents_connected(agents.size());
+  for (const auto& [trouble, count] : counts) {
+    v1::AgentTroubleCount* const added = response->add_agent_troubles();
+    added->set_trouble(trouble);
+    added->set_agents(count);
+  }
+}
+
 absl::Status OperatorCalls::GetStatus(OperatorCall* call, const v1::GetStatusRequest&,
                                       v1::GetStatusResponse* response) const {
   const absl::Time now = s_.clock->WallNow();
@@ -115,9 +154,7 @@ absl::Status OperatorCalls::GetStatus(OperatorCall* call, const v1::GetStatusReq
       FillCondition(condition, response->add_conditions());
     }
   }
-  for (const AgentTable::Agent& agent : s_.agents->List()) {
-    FillAgent(agent, now, response->add_agents());
-  }
+  FillAgents(response);
   response->set_caller(call->caller.name);
   response->set_caller_role(ToProto(call->caller.role));
   response->set_release(kRelease);
@@ -130,7 +167,7 @@ absl::Status OperatorCalls::ListAgents(OperatorCall*, const v1::ListAgentsReques
   RETURN_IF_ERROR(CheckReadMask<v1::Agent>(request.read_mask()));
   ASSIGN_OR_RETURN(Page page, Page::Create(request.page_size(), request.page_token(),
                                            absl::StrCat("agents ", request.spiffe_id())));
-  const absl::Time now = s_.clock->WallNow();
+  const AgentYardstick yardstick = Yardstick();
   // Neither part has a space, so that keys are ordered as the agents are.
   const auto key = [](const AgentTable::Agent& agent) {
     return absl::StrCat(agent.id.text(), " ", agent.address);
@@ -142,7 +179,7 @@ absl::Status OperatorCalls::ListAgents(OperatorCall*, const v1::ListAgentsReques
       page, from, agents.end(), key, [&](const AgentTable::Agent& agent) -> const v1::Agent* {
         if (!request.spiffe_id().empty() && agent.id.text() != request.spiffe_id()) return nullptr;
         v1::Agent* const out = response->add_agents();
-        FillAgent(agent, now, out);
+        FillAgent(agent, yardstick, out);
         ApplyReadMask(request.read_mask(), out);
         return out;
       }));

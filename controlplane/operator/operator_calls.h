@@ -13,6 +13,7 @@
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/events/event_log.h"
 #include "controlplane/health/condition_board.h"
+#include "controlplane/operator/agent_troubles.h"
 #include "controlplane/operator/flow_calls.h"
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/role.h"
@@ -147,6 +148,8 @@ class OperatorCalls {
                        byrnie::operator_::v1::ExplainResponse* response) const;
 
  private:
+  AgentYardstick Yardstick() const;
+  void FillAgents(byrnie::operator_::v1::GetStatusResponse* response) const;
   // DeleteWorkload and DeleteService.
   template <typename Request>
   absl::Status DeleteEntry(OperatorCall* call, ResourceKind kind, const Request& request) const;

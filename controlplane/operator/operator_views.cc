@@ -13,14 +13,15 @@ namespace byrnie {
 
 namespace v1 = byrnie::operator_::v1;
 
-void FillAgent(const AgentTable::Agent& agent, absl::Time now, v1::Agent* out) {
+void FillAgent(const AgentTable::Agent& agent, const AgentYardstick& yardstick, v1::Agent* out) {
   out->set_spiffe_id(agent.id.text());
   out->set_address(agent.address);
   ToProto(agent.connected_since, out->mutable_connected_since());
   if (agent.certificate_not_after.has_value()) {
     const absl::Time not_after = *agent.certificate_not_after;
     ToProto(not_after, out->mutable_certificate_not_after());
-    ToProto(std::max(not_after - now, absl::ZeroDuration()), out->mutable_outage_budget());
+    ToProto(std::max(not_after - yardstick.now, absl::ZeroDuration()),
+            out->mutable_outage_budget());
   }
   out->set_certificate_serial(agent.certificate_serial);
   out->set_acknowledged_bundle_version(agent.acknowledged_bundle_version);
@@ -29,6 +30,7 @@ void FillAgent(const AgentTable::Agent& agent, absl::Time now, v1::Agent* out) {
   out->set_release(agent.release);
   out->set_certificate_proof(agent.certificate_proof);
   if (agent.clock_offset.has_value()) ToProto(*agent.clock_offset, out->mutable_clock_offset());
+  for (const v1::Agent::Trouble trouble : TroublesOf(agent, yardstick)) out->add_troubles(trouble);
 }
 
 void FillWorkload(const istio::workload::Workload& workload, const std::set<std::string>& connected,

@@ -5,13 +5,13 @@
 #include <string>
 #include <vector>
 
-#include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "byrnie/operator/v1/operator.pb.h"
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/events/event_log.h"
 #include "controlplane/explain/explain.h"
 #include "controlplane/health/condition.h"
+#include "controlplane/operator/agent_troubles.h"
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/role.h"
 #include "controlplane/policy/policy_admin.h"
@@ -24,7 +24,8 @@ namespace byrnie {
 
 // What the control plane knows, as messages of byrnie.operator.v1. Pure.
 
-void FillAgent(const AgentTable::Agent& agent, absl::Time now, byrnie::operator_::v1::Agent* out);
+void FillAgent(const AgentTable::Agent& agent, const AgentYardstick& yardstick,
+               byrnie::operator_::v1::Agent* out);
 // `connected` are the identities of connected agents.
 void FillWorkload(const istio::workload::Workload& workload, const std::set<std::string>& connected,
                   byrnie::operator_::v1::Workload* out);

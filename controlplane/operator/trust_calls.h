@@ -42,6 +42,8 @@ class TrustCalls {
   // By SPIFFE ID, the certificate that was issued last by any control plane of the store, of the
   // time of two lives. Errors as the log.
   absl::StatusOr<absl::flat_hash_map<std::string, IssuedCertificate>> NewestIssued() const;
+  // No certificate of a workload lives longer.
+  absl::Duration workload_ttl() const { return workload_ttl_; }
   // Serials of certificates that are revoked and have not ended.
   std::set<std::string> RevokedSerials() const;
 
