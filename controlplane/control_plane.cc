@@ -155,10 +155,11 @@ absl::Status ControlPlane::StartAll() {
       &metrics_);
   operator_ = std::make_unique<OperatorService>(
       operators_.get(),
-      OperatorSources{
-          operators_.get(), tokens_.get(), authority_, ca_service_.get(), bundles_.get(), &agents_,
-          &registry_, policies_.get(), registry_entries_.get(), &events_, clock_, flow_calls_.get(),
-          trust_calls_.get(), &registry_sources_, shared_fleet_.get(), &health_->board()},
+      OperatorSources{operators_.get(), tokens_.get(), authority_, ca_service_.get(),
+                      bundles_.get(), &agents_, &registry_, policies_.get(),
+                      registry_entries_.get(), &events_, clock_, flow_calls_.get(),
+                      trust_calls_.get(), &registry_sources_, shared_fleet_.get(),
+                      &health_->board(), options_.name},
       logger_, &metrics_);
   ASSIGN_OR_RETURN(
       server_, GrpcServer::Start(options_.listen,
@@ -453,6 +454,8 @@ void ControlPlane::FollowTrust() {
 MeshState ControlPlane::GatherMeshState() const {
   MeshState state;
   state.time = clock_->WallNow();
+  state.control_plane = options_.name;
+  state.other_control_planes = health_->board().others();
   state.trust_domain = options_.trust_domain;
   state.workload_ttl = options_.workload_ttl;
   const RegistrySnapshotPtr registry = registry_.snapshot();

@@ -18,6 +18,7 @@
 #include "ctl/command.h"
 #include "ctl/exit_code.h"
 #include "ctl/flags.h"
+#include "ctl/fleet.h"
 #include "ctl/http_get.h"
 #include "ctl/mesh_check.h"
 #include "ctl/table.h"
@@ -31,23 +32,51 @@ namespace {
 
 using Stub = OperatorClient::Stub;
 
-// The state, and the policies it was made of.
-absl::Status Gather(OperatorClient* client, MeshState* state, std::vector<v1::Policy>* policies) {
-  ASSIGN_OR_RETURN(state->status, client->Call(&Stub::GetStatus, v1::GetStatusRequest()));
-  state->now = SystemClock().WallNow();
+// What each control plane knows for itself.
+struct Part {
+  OperatorClient* client;
+  v1::GetStatusResponse status;
+  absl::Time now;
+  std::vector<v1::Workload> workloads;
+  std::vector<v1::Agent> agents;
+};
+
+absl::StatusOr<Part> GatherPart(OperatorClient* client) {
+  Part part;
+  part.client = client;
+  ASSIGN_OR_RETURN(part.status, client->Call(&Stub::GetStatus, v1::GetStatusRequest()));
+  part.now = SystemClock().WallNow();
   v1::ListWorkloadsRequest workloads;
   workloads.set_page_size(1000);
-  ASSIGN_OR_RETURN(state->workloads,
-                   client->ListAll(&Stub::ListWorkloads, workloads,
-                                   &v1::ListWorkloadsResponse::mutable_workloads));
+  ASSIGN_OR_RETURN(part.workloads, client->ListAll(&Stub::ListWorkloads, workloads,
+                                                   &v1::ListWorkloadsResponse::mutable_workloads));
+  v1::ListAgentsRequest agents;
+  agents.set_page_size(1000);
+  ASSIGN_OR_RETURN(part.agents, client->ListAll(&Stub::ListAgents, agents,
+                                                &v1::ListAgentsResponse::mutable_agents));
+  return part;
+}
+
+// The state, and the policies it was made of.
+absl::Status Gather(const std::vector<OperatorClient*>& clients, MeshState* state,
+                    std::vector<v1::Policy>* policies) {
+  ASSIGN_OR_RETURN(FleetAnswers<Part> parts, (AskFleet<Part, OperatorClient>(clients, GatherPart)));
+  state->missing = std::move(parts.missing);
+  state->status = parts.answers.front().status;
+  state->now = parts.answers.front().now;
+  std::vector<std::vector<v1::Workload>> workloads;
+  for (Part& part : parts.answers) {
+    state->statuses.push_back(std::move(part.status));
+    workloads.push_back(std::move(part.workloads));
+    for (v1::Agent& agent : part.agents) state->agents.push_back(std::move(agent));
+  }
+  state->workloads = MergeWorkloads(workloads);
+  state->agents = MergeAgents(std::move(state->agents));
+  OperatorClient* const client = parts.answers.front().client;
   v1::ListServicesRequest services;
   services.set_page_size(1000);
   ASSIGN_OR_RETURN(state->services, client->ListAll(&Stub::ListServices, services,
                                                     &v1::ListServicesResponse::mutable_services));
-  v1::ListAgentsRequest agents;
-  agents.set_page_size(1000);
-  ASSIGN_OR_RETURN(state->agents, client->ListAll(&Stub::ListAgents, agents,
-                                                  &v1::ListAgentsResponse::mutable_agents));
   v1::ListPoliciesRequest list;
   list.set_page_size(1000);
   ASSIGN_OR_RETURN(*policies, client->ListAll(&Stub::ListPolicies, list,
@@ -232,7 +261,7 @@ void AddControlPlane(OperatorClient* client, absl::Time now, BugReport* report) 
   report->Ask("check.txt", [client]() -> absl::StatusOr<std::string> {
     MeshState state;
     std::vector<v1::Policy> policies;
-    RETURN_IF_ERROR(Gather(client, &state, &policies));
+    RETURN_IF_ERROR(Gather({client}, &state, &policies));
     return ChecksText(CheckMesh(state));
   });
 }
@@ -278,7 +307,7 @@ void AddPod(const PodPages& pod, BugReport* report) {
 int RunCheck(const CommandContext& context) {
   MeshState state;
   std::vector<v1::Policy> policies;
-  const absl::Status gathered = Gather(context.client, &state, &policies);
+  const absl::Status gathered = Gather(context.clients, &state, &policies);
   if (!gathered.ok()) return Failed(gathered);
   const std::vector<CheckResult> results = CheckMesh(state);
   Print(context.json ? ChecksJson(results) : ChecksText(results));

@@ -9,6 +9,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "ctl/exit_code.h"
+#include "ctl/fleet.h"
 #include "ctl/operator_client.h"
 
 namespace byrnie {
@@ -47,6 +49,8 @@ struct Command {
   int (*run)(const CommandContext&);
   // What can be wrong with its own flags, found before anything else is looked at; null: nothing.
   absl::Status (*check)(const CommandContext&) = nullptr;
+  // It asks all of --control_plane, and says itself which have not answered.
+  bool asks_all = false;
 };
 
 // All of them, in the order of --help.
@@ -56,6 +60,10 @@ absl::Span<const Command> Commands();
 int Failed(const absl::Status& status);
 // The same for what was typed: kUsage.
 int BadUsage(const absl::Status& status);
+// Says, one line each, which control planes have not answered: what only they know is missing.
+void NoteMissing(const std::vector<MissingAnswer>& missing);
+// Says so, and returns `code`, or kIncomplete instead of kDone where one has not answered.
+int Finish(ExitCode code, const std::vector<MissingAnswer>& missing);
 // Writes to stdout.
 void Print(absl::string_view text);
 // What --file names, or stdin. InvalidArgument that names the flag.

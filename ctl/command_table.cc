@@ -53,10 +53,12 @@ constexpr absl::string_view kRegistryFile =
 
 constexpr Command kCommands[] = {
     {"status", "", "what runs: the control plane and the agents connected to it", "", kOutput, 0, 0,
-     true, RunStatus},
+     true, RunStatus, nullptr, true},
     {"check", "", "what is wrong, with remedies",
-     "Looks at everything the control plane knows, and ends with 1 when something is wrong.",
-     kOutput, 0, 0, true, RunCheck},
+     "Looks at everything the control plane knows, or of several each of them, and ends with 1 "
+     "when\n"
+     "something is wrong.",
+     kOutput, 0, 0, true, RunCheck, nullptr, true},
     {"explain", "SOURCE DESTINATION:PORT", "why one workload can or cannot reach another",
      "Names the first step of the connection that fails, and ends with 1 when one does. SOURCE is "
      "an\n"
@@ -66,7 +68,8 @@ constexpr Command kCommands[] = {
      "readiness (15021) by itself, what only the admin port tells with --source_admin and\n"
      "--destination_admin.",
      kExplain, 2, 2, true, RunExplain},
-    {"workloads list", "", "workloads of the registry", "", kInNamespace, 0, 0, true, RunWorkloads},
+    {"workloads list", "", "workloads of the registry", "", kInNamespace, 0, 0, true, RunWorkloads,
+     nullptr, true},
     {"workloads get", "NAME", "one workload, as workloads apply takes it",
      "NAME is a uid, an IP address or namespace/name.", kOutput, 1, 1, true, RunWorkloadGet},
     {"workloads apply", "-f FILE", "puts workloads in force, with services that come with them",
@@ -80,10 +83,12 @@ constexpr Command kCommands[] = {
      kRegistryFile, kApplyEntries, 0, 0, true, RunRegistryApply},
     {"services delete", "NAMESPACE/HOSTNAME", "takes an applied service out of force", "", kDelete,
      1, 1, true, RunServiceDelete},
-    {"agents", "", "agents that are connected or were", "", kOutput, 0, 0, true, RunAgents},
-    {"certs", "", "certificates, the one that ends next first", "", kOutput, 0, 0, true, RunCerts},
+    {"agents", "", "agents that are connected or were", "", kOutput, 0, 0, true, RunAgents, nullptr,
+     true},
+    {"certs", "", "certificates, the one that ends next first", "", kOutput, 0, 0, true, RunCerts,
+     nullptr, true},
     {"identity", "SPIFFE_ID", "workloads, agents and certificate of one identity", "", kOutput, 1,
-     1, true, RunIdentity},
+     1, true, RunIdentity, nullptr, true},
     {"flows", "[SPIFFE_ID]", "who has talked to whom, or was kept out",
      "What proxies have reported since the control plane started, or of one identity. With "
      "several\n"
@@ -92,8 +97,9 @@ constexpr Command kCommands[] = {
     {"events", "", "what happened, and with --follow what happens",
      "After a break, give the cursor of the last event (-o json has it): what is still kept is "
      "sent\n"
-     "again, and how much is not is said.",
-     kEvents, 0, 0, true, RunEvents},
+     "again, and how much is not is said. Of several control planes all are asked; a cursor is of "
+     "one.",
+     kEvents, 0, 0, true, RunEvents, nullptr, true},
     {"policy list", "", "policies in force", "", kInNamespace, 0, 0, true, RunPolicyList},
     {"policy get", "NAMESPACE/NAME", "one policy, as policy apply takes it", "", kOutput, 1, 1,
      true, RunPolicyGet},

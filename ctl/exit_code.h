@@ -13,7 +13,7 @@ enum ExitCode : int {
   kUnreachable = 3,  // Nobody has answered, or not in time.
   kNotAllowed = 4,   // The token or certificate is not accepted, or its role is too little.
   kChanges = 5,      // policy diff: some connection would be denied or allowed that is not now.
-  kIncomplete = 6,   // policy diff has seen nothing; bug-report lacks something.
+  kIncomplete = 6,   // policy diff saw nothing; bug-report lacks a part, or a fleet a voice.
   kHeldUp = 7,       // trust rotate --wait: it is not over at the timeout.
 };
 
@@ -23,7 +23,9 @@ inline constexpr absl::string_view kExitCodesText =
     "its\n"
     "role is too little, 5 policy diff found a change, 6 policy diff had no connection to look at, "
     "or\n"
-    "bug-report lacks something, 7 trust rotate --wait has not seen the end of it in time.\n";
+    "bug-report lacks something, or one of several control planes has not answered, 7 trust "
+    "rotate\n"
+    "--wait has not seen the end of it in time.\n";
 
 }  // namespace byrnie
 

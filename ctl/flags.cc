@@ -31,8 +31,9 @@
 ABSL_FLAG(
     std::string, control_plane, "127.0.0.1:15012",
     "the control plane's gRPC port, HOST:PORT; of several that share a store HOST:PORT,...: "
-    "all are asked what each knows for itself (flows, policy diff and suggest), the first that can "
-    "be reached for the rest; or BYRNIE_CONTROL_PLANE");
+    "all are asked what each knows for itself (status, check, agents, certs, identity, workloads "
+    "list, events, flows, policy diff and suggest), the first that can be reached for the rest; or "
+    "BYRNIE_CONTROL_PLANE");
 ABSL_FLAG(std::string, trust_bundle, "",
           "file with the trust bundle (PEM), as the control plane writes it with "
           "--trust_bundle_out; or BYRNIE_TRUST_BUNDLE");

@@ -18,14 +18,13 @@
 #include "ctl/command_table.h"
 #include "ctl/exit_code.h"
 #include "ctl/flags.h"
+#include "ctl/fleet.h"
 #include "ctl/operator_client.h"
 
 namespace byrnie {
 namespace {
 
 constexpr char kName[] = "byrniectl";
-// A control plane that is there answers sooner; the next of several is not to be waited for long.
-constexpr absl::Duration kConnectTime = absl::Seconds(2);
 
 // Of several control planes, the first that can be reached: any of them answers for all. Where none
 // can it stays the first, whose call says why.
@@ -64,7 +63,7 @@ int RunCommand(const Command& command, CommandContext context) {
   }
   context.control_plane = options->control_planes.front();
   context.client = context.clients.front();
-  ChooseReachable(options->control_planes, &context);
+  if (!command.asks_all) ChooseReachable(options->control_planes, &context);
   return command.run(context);
 }
 

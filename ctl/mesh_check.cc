@@ -38,26 +38,80 @@ std::string Names(const std::vector<std::string>& names) {
                       names.size() - kNamesShown, " more");
 }
 
-// What the control plane says of itself.
-CheckResult FromCondition(const v1::Condition& condition, absl::Time now) {
-  Outcome outcome = Outcome::kNote;
-  if (condition.state() == v1::Condition::STATE_OK) outcome = Outcome::kGood;
-  if (condition.state() == v1::Condition::STATE_FAIL) outcome = Outcome::kBad;
-  std::string message = condition.message();
-  if (outcome != Outcome::kGood && condition.has_since()) {
-    absl::StrAppend(&message, " (so for ", ShortDuration(now - TimeOf(condition.since())), ")");
-  }
-  return {condition.name(), outcome, std::move(message), condition.remedy()};
+Outcome OutcomeOf(v1::Condition::State state) {
+  if (state == v1::Condition::STATE_OK) return Outcome::kGood;
+  return state == v1::Condition::STATE_FAIL ? Outcome::kBad : Outcome::kNote;
 }
 
+// What control planes say of themselves, by condition: the worst that any of them says, and of
+// those that are not good which it is.
 std::vector<CheckResult> Conditions(const MeshState& state) {
   std::vector<CheckResult> results;
-  for (const v1::Condition& condition : state.status.conditions()) {
-    results.push_back(FromCondition(condition, TimeOf(state.status.time())));
+  for (const v1::GetStatusResponse& status : state.statuses) {
+    for (const v1::Condition& condition : status.conditions()) {
+      auto result = absl::c_find_if(
+          results, [&](const CheckResult& known) { return known.name == condition.name(); });
+      const Outcome outcome = OutcomeOf(condition.state());
+      std::string message = condition.message();
+      if (outcome != Outcome::kGood) {
+        absl::StrAppend(&message, " (so for ",
+                        ShortDuration(TimeOf(status.time()) - TimeOf(condition.since())), ")");
+        if (state.statuses.size() > 1) {
+          message = absl::StrCat(status.control_plane(), ": ", message);
+        }
+      }
+      if (result == results.end()) {
+        results.push_back({condition.name(), outcome, message, condition.remedy()});
+        continue;
+      }
+      if (outcome == Outcome::kGood) continue;
+      if (result->outcome == Outcome::kGood) {
+        result->message = message;
+      } else {
+        absl::StrAppend(&result->message, "; ", message);
+      }
+      if (outcome > result->outcome) {
+        result->outcome = outcome;
+        result->remedy = condition.remedy();
+      }
+    }
   }
   if (!results.empty()) return results;
   return {Note("control-plane", "the control plane does not say how it is itself",
                "ask again in a second if it was just started; an older release never says")};
+}
+
+// Names of control planes of the store that have not answered, because nobody has asked them or
+// because they could not.
+std::vector<std::string> Unheard(const MeshState& state) {
+  std::set<std::string> names;
+  for (const v1::GetStatusResponse& status : state.statuses) {
+    names.insert(status.other_control_planes().begin(), status.other_control_planes().end());
+  }
+  for (const v1::GetStatusResponse& status : state.statuses) names.erase(status.control_plane());
+  return {names.begin(), names.end()};
+}
+
+CheckResult Fleet(const MeshState& state) {
+  std::vector<std::string> unheard = Unheard(state), missing;
+  for (std::string& name : unheard) name = Printable(name);
+  for (const MissingAnswer& one : state.missing) {
+    missing.push_back(absl::StrCat(one.target, " (", one.why, ")"));
+  }
+  const std::string of_store =
+      unheard.empty() ? ""
+                      : absl::StrCat("; of those that share the store these are not looked at: ",
+                                     Names(unheard));
+  if (!missing.empty()) {
+    return Bad("fleet", absl::StrCat("has not answered: ", Names(missing), of_store),
+               "see whether it runs; what only it knows, its agents above all, is missing here");
+  }
+  if (!unheard.empty()) {
+    return Note("fleet", absl::StrCat("not all control planes were asked", of_store),
+                "give all of them in --control_plane: each knows its own agents alone");
+  }
+  return Good("fleet", absl::StrCat("asked ", Plural(state.statuses.size(), "control plane"),
+                                    ", and no other shares the store"));
 }
 
 CheckResult OwnClock(const MeshState& state) {
@@ -95,6 +149,12 @@ CheckResult AgentsConnected(const MeshState& state) {
   if (missing.empty()) {
     return Good("agents-connected",
                 absl::StrCat("agents of all ", Plural(expected, "workload"), " are connected"));
+  }
+  if (!state.missing.empty() || !Unheard(state).empty()) {
+    return Note("agents-connected",
+                absl::StrCat("no agent is connected, to a control plane that has answered, of ",
+                             Names(missing)),
+                "ask all control planes, see \"fleet\"");
   }
   return Bad(
       "agents-connected", absl::StrCat("no agent is connected of ", Names(missing)),
@@ -179,12 +239,14 @@ CheckResult Releases(const MeshState& state) {
   for (const v1::Agent& agent : state.agents) {
     if (agent.connected() && !agent.release().empty()) releases.insert(agent.release());
   }
-  const bool own = state.status.release() == kRelease;
+  std::set<std::string> planes;
+  for (const v1::GetStatusResponse& status : state.statuses) planes.insert(status.release());
+  const bool own = planes == std::set<std::string>{kRelease};
   if (own && releases.size() <= 1) return Good("releases", "one release everywhere");
   std::vector<std::string> shown(releases.begin(), releases.end());
   for (std::string& release : shown) release = Printable(release);
   return Note("releases",
-              absl::StrCat("control plane ", Printable(state.status.release()), ", byrniectl ",
+              absl::StrCat("control plane ", Printable(absl::StrJoin(planes, ", ")), ", byrniectl ",
                            kRelease, ", agents ", Names(shown)),
               "fine while an upgrade goes on");
 }
@@ -193,9 +255,10 @@ CheckResult Releases(const MeshState& state) {
 
 std::vector<CheckResult> CheckMesh(const MeshState& state) {
   std::vector<CheckResult> results = Conditions(state);
-  for (CheckResult& result : std::vector<CheckResult>{
-           OwnClock(state), Registry(state), AgentsConnected(state), Certificates(state),
-           Bundles(state), Clocks(state), Services(state), Policies(state), Releases(state)}) {
+  for (CheckResult& result :
+       std::vector<CheckResult>{Fleet(state), OwnClock(state), Registry(state),
+                                AgentsConnected(state), Certificates(state), Bundles(state),
+                                Clocks(state), Services(state), Policies(state), Releases(state)}) {
     results.push_back(std::move(result));
   }
   return results;

@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "byrnie/operator/v1/operator.pb.h"
+#include "ctl/fleet.h"
 
 namespace byrnie {
 
@@ -18,9 +19,13 @@ struct CheckResult {
   std::string remedy;  // Empty where there is nothing to do.
 };
 
-// All that the checks look at, as the control plane gave it.
+// All that the checks look at, as the control planes gave it.
 struct MeshState {
+  // Of the first that has answered, and of all that have.
   byrnie::operator_::v1::GetStatusResponse status;
+  std::vector<byrnie::operator_::v1::GetStatusResponse> statuses;
+  // Control planes that were asked and have not answered.
+  std::vector<MissingAnswer> missing;
   std::vector<byrnie::operator_::v1::Workload> workloads;
   std::vector<byrnie::operator_::v1::Service> services;
   std::vector<byrnie::operator_::v1::Agent> agents;

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/version.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -40,7 +41,9 @@ class MeshCheckTest : public ::testing::Test {
   CheckResult Odd() const {
     CheckResult odd;
     int count = 0;
-    for (const CheckResult& result : CheckMesh(state_)) {
+    MeshState state = state_;
+    state.statuses.insert(state.statuses.begin(), state.status);
+    for (const CheckResult& result : CheckMesh(state)) {
       if (result.outcome == Outcome::kGood) continue;
       EXPECT_NE(result.remedy, "") << result.name;
       odd = result;
@@ -64,6 +67,49 @@ TEST_F(MeshCheckTest, WhatTheControlPlaneSaysOfItselfIsShown) {
   EXPECT_EQ(Odd().remedy, "bring it back");
   condition->set_state(byrnie::operator_::v1::Condition::STATE_WARN);
   EXPECT_EQ(Odd().outcome, Outcome::kNote);
+}
+
+TEST_F(MeshCheckTest, OfSeveralControlPlanesThoseAreNamedThatAreNotWell) {
+  for (const char* name : {"plane-1", "plane-2"}) {
+    auto& status = state_.statuses.emplace_back(state_.status);
+    status.set_control_plane(name);
+    auto* const condition = status.mutable_conditions(0);
+    condition->set_message("it is away");
+    condition->set_remedy(absl::StrCat("remedy of ", name));
+    condition->mutable_since()->set_seconds(1'800'000'000 - 12);
+  }
+  state_.statuses[0].mutable_conditions(0)->set_state(byrnie::operator_::v1::Condition::STATE_WARN);
+  state_.statuses[1].mutable_conditions(0)->set_state(byrnie::operator_::v1::Condition::STATE_FAIL);
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+  EXPECT_EQ(Odd().message, "plane-1: it is away (so for 12 s); plane-2: it is away (so for 12 s)");
+  EXPECT_EQ(Odd().remedy, "remedy of plane-2");
+}
+
+TEST_F(MeshCheckTest, AControlPlaneThatHasNotAnsweredIsNamed) {
+  state_.missing = {{"10.0.0.3:15012", "it cannot be reached"}};
+  state_.status.set_control_plane("plane-0");
+  state_.status.add_other_control_planes("plane-2");
+  EXPECT_EQ(Odd().name, "fleet");
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+  EXPECT_THAT(Odd().message, HasSubstr("10.0.0.3:15012 (it cannot be reached)"));
+  EXPECT_THAT(Odd().message, HasSubstr("plane-2"));
+}
+
+TEST_F(MeshCheckTest, AControlPlaneThatNobodyHasAskedIsNamed) {
+  state_.status.set_control_plane("plane-0");
+  state_.status.add_other_control_planes("plane-2");
+  EXPECT_EQ(Odd().name, "fleet");
+  EXPECT_EQ(Odd().outcome, Outcome::kNote);
+  // An agent that is not there may be there.
+  state_.workloads[0].set_agent_connected(false);
+  MeshState state = state_;
+  state.statuses = {state.status};
+  for (const CheckResult& result : CheckMesh(state)) {
+    EXPECT_TRUE(result.name != "agents-connected" || result.outcome == Outcome::kNote);
+  }
+  state_.workloads[0].set_agent_connected(true);
+  state_.statuses.emplace_back(state_.status).set_control_plane("plane-2");
+  EXPECT_EQ(Odd().name, "");
 }
 
 TEST_F(MeshCheckTest, AStateOfALaterReleaseIsNotTakenForGood) {

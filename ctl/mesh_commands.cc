@@ -1,21 +1,20 @@
-// status, workloads list, services list, agents, certs, identity, events: what the mesh is.
+// status, workloads list, services list, agents, certs, identity: what the mesh is.
 
 #include <algorithm>
-#include <cstdio>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/flags/flag.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/identity/spiffe_id.h"
 #include "ctl/command.h"
 #include "ctl/exit_code.h"
 #include "ctl/flags.h"
+#include "ctl/fleet.h"
 #include "ctl/status_text.h"
 #include "ctl/table.h"
 
@@ -27,22 +26,37 @@ namespace {
 
 using Rows = std::vector<std::vector<std::string>>;
 
-absl::StatusOr<std::vector<v1::Agent>> ListAgents(OperatorClient* client,
+using Agents = std::vector<v1::Agent>;
+using Workloads = std::vector<v1::Workload>;
+
+absl::StatusOr<FleetAnswers<Agents>> AskForAgents(const CommandContext& context,
                                                   const std::string& id = "") {
-  v1::ListAgentsRequest request;
-  request.set_page_size(1000);
-  request.set_spiffe_id(id);
-  return client->ListAll(&OperatorClient::Stub::ListAgents, request,
-                         &v1::ListAgentsResponse::mutable_agents);
+  return AskFleet<Agents, OperatorClient>(context.clients, [&id](OperatorClient* client) {
+    v1::ListAgentsRequest request;
+    request.set_page_size(1000);
+    request.set_spiffe_id(id);
+    return client->ListAll(&OperatorClient::Stub::ListAgents, request,
+                           &v1::ListAgentsResponse::mutable_agents);
+  });
 }
 
-absl::StatusOr<std::vector<v1::Workload>> ListWorkloads(OperatorClient* client,
+absl::StatusOr<FleetAnswers<Workloads>> AskForWorkloads(const CommandContext& context,
                                                         const std::string& ns = "") {
-  v1::ListWorkloadsRequest request;
-  request.set_page_size(1000);
-  request.set_namespace_(ns);
-  return client->ListAll(&OperatorClient::Stub::ListWorkloads, request,
-                         &v1::ListWorkloadsResponse::mutable_workloads);
+  return AskFleet<Workloads, OperatorClient>(context.clients, [&ns](OperatorClient* client) {
+    v1::ListWorkloadsRequest request;
+    request.set_page_size(1000);
+    request.set_namespace_(ns);
+    return client->ListAll(&OperatorClient::Stub::ListWorkloads, request,
+                           &v1::ListWorkloadsResponse::mutable_workloads);
+  });
+}
+
+Agents AgentsOf(FleetAnswers<Agents>* asked) {
+  Agents all;
+  for (Agents& answer : asked->answers) {
+    for (v1::Agent& agent : answer) all.push_back(std::move(agent));
+  }
+  return MergeAgents(std::move(all));
 }
 
 std::string ConnectedText(const v1::Agent& agent, absl::Time now) {
@@ -66,9 +80,11 @@ std::string ClockText(const v1::Agent& agent) {
                       offset > absl::ZeroDuration() ? " ahead" : " behind");
 }
 
-std::string AgentTableText(const std::vector<v1::Agent>& agents, absl::Time now) {
+// With a column for the control plane where that is not always the same one.
+std::string AgentTableText(const Agents& agents, absl::Time now, bool of_several) {
   if (agents.empty()) return "no agent has connected since the control plane started\n";
   Rows rows = {{"AGENT", "ADDRESS", "STATE", "CERTIFICATE", "BUNDLE", "CLOCK", "RELEASE"}};
+  if (of_several) rows.front().push_back("CONTROL PLANE");
   for (const v1::Agent& agent : agents) {
     rows.push_back({agent.spiffe_id(), agent.address(), ConnectedText(agent, now),
                     CertificateText(agent, now),
@@ -76,6 +92,7 @@ std::string AgentTableText(const std::vector<v1::Agent>& agents, absl::Time now)
                         ? "not acknowledged"
                         : absl::StrCat("version ", agent.acknowledged_bundle_version()),
                     ClockText(agent), Printable(agent.release())});
+    if (of_several) rows.back().push_back(Printable(agent.control_plane()));
   }
   return Table(rows);
 }
@@ -99,30 +116,29 @@ std::string WorkloadTableText(const std::vector<v1::Workload>& workloads) {
   return Table(rows);
 }
 
-std::string EventText(const v1::Event& event) {
-  return absl::StrCat(
-      Rfc3339(event.time()), "  ",
-      absl::AsciiStrToLower(absl::StripPrefix(v1::Event::Kind_Name(event.kind()), "KIND_")), "  ",
-      Printable(event.subject()), "  ", Printable(event.message()),
-      event.actor().empty() ? "" : absl::StrCat("  by ", Printable(event.actor())), "\n");
-}
-
 }  // namespace
 
 int RunStatus(const CommandContext& context) {
-  const auto status =
-      context.client->Call(&OperatorClient::Stub::GetStatus, v1::GetStatusRequest());
-  if (!status.ok()) return Failed(status.status());
-  Print(context.json ? StatusJson(*status)
-                     : StatusText(*status, context.control_plane, context.now));
-  return kDone;
+  using Status = v1::GetStatusResponse;
+  const auto asked = AskFleet<Status, OperatorClient>(context.clients, [](OperatorClient* client) {
+    return client->Call(&OperatorClient::Stub::GetStatus, v1::GetStatusRequest());
+  });
+  if (!asked.ok()) return Failed(asked.status());
+  if (context.clients.size() == 1) {
+    Print(context.json ? StatusJson(asked->answers.front())
+                       : StatusText(asked->answers.front(), context.control_plane, context.now));
+    return kDone;
+  }
+  Print(context.json ? FleetStatusJson(*asked) : FleetStatusText(*asked, context.now));
+  return Finish(kDone, asked->missing);
 }
 
 int RunWorkloads(const CommandContext& context) {
-  const auto workloads = ListWorkloads(context.client, absl::GetFlag(FLAGS_namespace));
-  if (!workloads.ok()) return Failed(workloads.status());
-  Print(context.json ? JsonArray(*workloads) : WorkloadTableText(*workloads));
-  return kDone;
+  const auto asked = AskForWorkloads(context, absl::GetFlag(FLAGS_namespace));
+  if (!asked.ok()) return Failed(asked.status());
+  const Workloads workloads = MergeWorkloads(asked->answers);
+  Print(context.json ? JsonArray(workloads) : WorkloadTableText(workloads));
+  return Finish(kDone, asked->missing);
 }
 
 int RunServices(const CommandContext& context) {
@@ -149,92 +165,61 @@ int RunServices(const CommandContext& context) {
 }
 
 int RunAgents(const CommandContext& context) {
-  const auto agents = ListAgents(context.client);
-  if (!agents.ok()) return Failed(agents.status());
-  Print(context.json ? JsonArray(*agents) : AgentTableText(*agents, context.now));
-  return kDone;
+  auto asked = AskForAgents(context);
+  if (!asked.ok()) return Failed(asked.status());
+  const Agents agents = AgentsOf(&*asked);
+  Print(context.json ? JsonArray(agents)
+                     : AgentTableText(agents, context.now, context.clients.size() > 1));
+  return Finish(kDone, asked->missing);
 }
 
 int RunCerts(const CommandContext& context) {
-  auto agents = ListAgents(context.client);
-  if (!agents.ok()) return Failed(agents.status());
-  agents->erase(
-      std::remove_if(agents->begin(), agents->end(),
+  auto asked = AskForAgents(context);
+  if (!asked.ok()) return Failed(asked.status());
+  Agents agents = AgentsOf(&*asked);
+  agents.erase(
+      std::remove_if(agents.begin(), agents.end(),
                      [](const v1::Agent& agent) { return !agent.has_certificate_not_after(); }),
-      agents->end());
-  std::stable_sort(agents->begin(), agents->end(), [](const v1::Agent& a, const v1::Agent& b) {
+      agents.end());
+  std::stable_sort(agents.begin(), agents.end(), [](const v1::Agent& a, const v1::Agent& b) {
     return TimeOf(a.certificate_not_after()) < TimeOf(b.certificate_not_after());
   });
   if (context.json) {
-    Print(JsonArray(*agents));
-    return kDone;
+    Print(JsonArray(agents));
+    return Finish(kDone, asked->missing);
   }
   Rows rows = {{"IDENTITY", "SERIAL", "END", "", "AGENT"}};
-  for (const v1::Agent& agent : *agents) {
+  for (const v1::Agent& agent : agents) {
     rows.push_back({agent.spiffe_id(), agent.certificate_serial(),
                     Rfc3339(agent.certificate_not_after()), CertificateText(agent, context.now),
                     ConnectedText(agent, context.now)});
   }
-  Print(agents->empty() ? "no certificate is known of\n" : Table(rows));
-  return kDone;
+  Print(agents.empty() ? "no certificate is known of\n" : Table(rows));
+  return Finish(kDone, asked->missing);
 }
 
 int RunIdentity(const CommandContext& context) {
   const std::string& id = context.arguments.front();
   const absl::Status valid = SpiffeId::Parse(id).status();
   if (!valid.ok()) return BadUsage(valid);
-  auto workloads = ListWorkloads(context.client);
-  if (!workloads.ok()) return Failed(workloads.status());
-  workloads->erase(
-      std::remove_if(workloads->begin(), workloads->end(),
+  const auto registered = AskForWorkloads(context);
+  if (!registered.ok()) return Failed(registered.status());
+  Workloads workloads = MergeWorkloads(registered->answers);
+  workloads.erase(
+      std::remove_if(workloads.begin(), workloads.end(),
                      [&id](const v1::Workload& workload) { return workload.spiffe_id() != id; }),
-      workloads->end());
-  const auto agents = ListAgents(context.client, id);
-  if (!agents.ok()) return Failed(agents.status());
+      workloads.end());
+  auto asked = AskForAgents(context, id);
+  if (!asked.ok()) return Failed(asked.status());
+  const Agents agents = AgentsOf(&*asked);
   if (context.json) {
-    Print(absl::StrCat("{\"workloads\": ", absl::StripSuffix(JsonArray(*workloads), "\n"),
-                       ",\n\"agents\": ", absl::StripSuffix(JsonArray(*agents), "\n"), "}\n"));
+    Print(absl::StrCat("{\"workloads\": ", absl::StripSuffix(JsonArray(workloads), "\n"),
+                       ",\n\"agents\": ", absl::StripSuffix(JsonArray(agents), "\n"), "}\n"));
   } else {
-    Print(absl::StrCat(id, "\n\n", WorkloadTableText(*workloads), "\n",
-                       AgentTableText(*agents, context.now)));
+    Print(absl::StrCat(id, "\n\n", WorkloadTableText(workloads), "\n",
+                       AgentTableText(agents, context.now, context.clients.size() > 1)));
   }
-  return workloads->empty() && agents->empty() ? kProblem : kDone;
-}
-
-int RunEvents(const CommandContext& context) {
-  v1::WatchEventsRequest request;
-  request.set_cursor(absl::GetFlag(FLAGS_cursor));
-  request.set_follow(absl::GetFlag(FLAGS_follow));
-  for (absl::string_view name :
-       absl::StrSplit(absl::GetFlag(FLAGS_kinds), ',', absl::SkipEmpty())) {
-    v1::Event::Kind kind;
-    if (!v1::Event::Kind_Parse(absl::StrCat("KIND_", absl::AsciiStrToUpper(name)), &kind)) {
-      std::vector<std::string> known;
-      for (int i = 1; i < v1::Event::Kind_ARRAYSIZE; ++i) {
-        known.push_back(absl::AsciiStrToLower(
-            absl::StripPrefix(v1::Event::Kind_Name(static_cast<v1::Event::Kind>(i)), "KIND_")));
-      }
-      return BadUsage(
-          InFlag("kinds", absl::StrCat("\"", name, "\" is none of ", absl::StrJoin(known, ", "))));
-    }
-    request.add_kinds(kind);
-  }
-  const absl::Status ended =
-      context.client->WatchEvents(request, [&context](const v1::WatchEventsResponse& response) {
-        if (context.json) {
-          Print(MessageJson(response));
-        } else if (response.has_missed()) {
-          Print(response.missed().count() > 0
-                    ? absl::StrCat("-- ", Plural(response.missed().count(), "event"),
-                                   " not kept any more\n")
-                    : "-- the control plane was started again: what was before is not known\n");
-        } else {
-          Print(EventText(response.event()));
-        }
-        std::fflush(stdout);
-        return true;
-      });
-  return ended.ok() ? static_cast<int>(kDone) : Failed(ended);
+  return Finish(workloads.empty() && agents.empty() ? kProblem : kDone, asked->missing);
 }
 
 }  // namespace byrnie

@@ -33,6 +33,8 @@ class OperatorClient {
       const std::string& trust_bundle_pem, SecretBytes token,
       absl::optional<ControlPlaneClientIdentity> identity);
 
+  // HOST:PORT.
+  const std::string& target() const { return target_; }
   // Whether there is a connection to it, waiting `time` for one at most; a refused one is not
   // waited for.
   bool ConnectsWithin(absl::Duration time);

@@ -23,6 +23,20 @@ int Failed(const absl::Status& status) {
 
 int BadUsage(const absl::Status& status) { return Tell(status, kUsage); }
 
+void NoteMissing(const std::vector<MissingAnswer>& missing) {
+  for (const MissingAnswer& one : missing) {
+    std::fprintf(stderr,
+                 "byrniectl: note: control plane at %s has not answered, what only it knows is "
+                 "missing: %s\n",
+                 one.target.c_str(), Printable(one.why).c_str());
+  }
+}
+
+int Finish(ExitCode code, const std::vector<MissingAnswer>& missing) {
+  NoteMissing(missing);
+  return code == kDone && !missing.empty() ? kIncomplete : code;
+}
+
 void Note(absl::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
 
 void Print(absl::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }

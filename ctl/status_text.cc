@@ -1,9 +1,12 @@
 #include "ctl/status_text.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -61,6 +64,109 @@ std::string AgentsLine(const GetStatusResponse& status) {
   return line;
 }
 
+// What all control planes of a store have in common.
+std::vector<std::vector<std::string>> CommonFacts(const GetStatusResponse& status, absl::Time now) {
+  return {{"you are", absl::StrCat(status.caller(), ", ", RoleText(status.caller_role()))},
+          {"trust domain", status.trust_domain()},
+          {"root certificate", Expiry(TimeOf(status.root_not_after()), now)},
+          {"", absl::StrCat("SHA-256 ", status.root_fingerprint())},
+          {"registry", absl::StrCat(Plural(status.workloads(), "workload"), ", ",
+                                    Plural(status.services(), "service"), ", ",
+                                    Plural(status.policies(), "policy"))}};
+}
+
+std::string IssuedText(const GetStatusResponse& status) {
+  return absl::StrCat(Plural(status.certificates_issued(), "certificate"), " since the start");
+}
+
+bool Has(const Agent& agent, Agent::Trouble trouble) {
+  return absl::c_count(agent.troubles(), trouble) > 0;
+}
+
+std::string CertificateText(const Agent& agent, absl::Time now) {
+  if (!agent.has_certificate_not_after()) return "not issued since the start";
+  return absl::StrCat(Has(agent, Agent::TROUBLE_CERTIFICATE_REVOKED) ? "REVOKED, " : "",
+                      Expiry(TimeOf(agent.certificate_not_after()), now));
+}
+
+std::string BundleText(const Agent& agent) {
+  if (agent.acknowledged_bundle_version() == 0) return "not acknowledged";
+  return Has(agent, Agent::TROUBLE_BUNDLE_BEHIND)
+             ? absl::StrCat("version ", agent.acknowledged_bundle_version())
+             : "current";
+}
+
+std::string AgentRows(const std::vector<Agent>& agents, absl::Time now, bool of_several) {
+  std::vector<std::vector<std::string>> rows = {
+      {"AGENT", "ADDRESS", "CONNECTED", "CERTIFICATE", "TRUST BUNDLE"}};
+  if (of_several) rows.front().push_back("CONTROL PLANE");
+  for (const Agent& agent : agents) {
+    rows.push_back({agent.spiffe_id(), agent.address(),
+                    absl::StrCat("for ", ShortDuration(now - TimeOf(agent.connected_since()))),
+                    CertificateText(agent, now), BundleText(agent)});
+    if (of_several) rows.back().push_back(Printable(agent.control_plane()));
+  }
+  return Table(rows);
+}
+
+// All but the agents.
+void WriteFields(const GetStatusResponse& status, JsonWriter* json) {
+  json->Field("control_plane", status.control_plane());
+  json->Field("trust_domain", status.trust_domain());
+  json->Field("root_not_after", Rfc3339(status.root_not_after()));
+  json->Field("root_fingerprint", status.root_fingerprint());
+  json->Field("trust_bundle_version", status.trust_bundle_version());
+  json->Field("certificates_issued", status.certificates_issued());
+  json->Field("workloads", status.workloads());
+  json->Field("services", status.services());
+  json->Field("policies", status.policies());
+  json->Field("caller", status.caller());
+  json->Field("caller_role", RoleText(status.caller_role()));
+  json->Field("release", status.release());
+  json->Key("conditions").BeginArray();
+  for (const Condition& condition : status.conditions()) {
+    json->BeginObject();
+    json->Field("name", condition.name());
+    json->Field("state", StateText(condition.state()));
+    json->Field("message", condition.message());
+    json->Field("remedy", condition.remedy());
+    json->Field("since", Rfc3339(condition.since()));
+    json->EndObject();
+  }
+  json->EndArray();
+  json->Field("agents_connected", status.agents_connected());
+  json->Key("agent_troubles").BeginObject();
+  for (const auto& count : status.agent_troubles()) {
+    json->Field(TroubleText(count.trouble()), count.agents());
+  }
+  json->EndObject();
+  json->Key("other_control_planes").BeginArray();
+  for (const std::string& other : status.other_control_planes()) json->Value(other);
+  json->EndArray();
+}
+
+void WriteAgents(const std::vector<Agent>& agents, JsonWriter* json) {
+  json->Key("agents").BeginArray();
+  for (const Agent& agent : agents) {
+    json->BeginObject();
+    json->Field("control_plane", agent.control_plane());
+    json->Field("spiffe_id", agent.spiffe_id());
+    json->Field("address", agent.address());
+    json->Field("connected_since", Rfc3339(agent.connected_since()));
+    if (agent.has_certificate_not_after()) {
+      json->Field("certificate_not_after", Rfc3339(agent.certificate_not_after()));
+      json->Field("certificate_serial", agent.certificate_serial());
+    }
+    json->Field("acknowledged_bundle_version", agent.acknowledged_bundle_version());
+    json->Key("troubles").BeginArray();
+    for (const int trouble : agent.troubles()) {
+      json->Value(TroubleText(static_cast<Agent::Trouble>(trouble)));
+    }
+    json->EndArray().EndObject();
+  }
+  json->EndArray();
+}
+
 }  // namespace
 
 std::string TroubleText(Agent::Trouble trouble) {
@@ -84,88 +190,82 @@ std::string RoleText(byrnie::operator_::v1::Role role) {
 }
 
 std::string StatusText(const GetStatusResponse& status, absl::string_view target, absl::Time now) {
-  std::string text =
-      Table({{"control plane",
-              absl::StrCat(target, status.release().empty() ? "" : ", release ", status.release())},
-             {"you are", absl::StrCat(status.caller(), ", ", RoleText(status.caller_role()))},
-             {"trust domain", status.trust_domain()},
-             {"root certificate", Expiry(TimeOf(status.root_not_after()), now)},
-             {"", absl::StrCat("SHA-256 ", status.root_fingerprint())},
-             {"trust bundle", absl::StrCat("version ", status.trust_bundle_version())},
-             {"registry", absl::StrCat(Plural(status.workloads(), "workload"), ", ",
-                                       Plural(status.services(), "service"), ", ",
-                                       Plural(status.policies(), "policy"))},
-             {"issued", absl::StrCat(Plural(status.certificates_issued(), "certificate"),
-                                     " since the start")}});
+  std::vector<std::vector<std::string>> facts = {
+      {"control plane",
+       absl::StrCat(target, status.control_plane().empty() ? "" : ", ",
+                    Printable(status.control_plane()), status.release().empty() ? "" : ", release ",
+                    Printable(status.release()))}};
+  for (std::vector<std::string>& row : CommonFacts(status, now)) facts.push_back(std::move(row));
+  facts.push_back({"trust bundle", absl::StrCat("version ", status.trust_bundle_version())});
+  facts.push_back({"issued", IssuedText(status)});
+  std::string text = Table(facts);
   absl::StrAppend(&text, ConditionsText(status));
-  if (status.agents().empty() && status.agents_connected() == 0)
+  if (status.agents().empty() && status.agents_connected() == 0) {
     return absl::StrCat(text, "\nno agent is connected\n");
-
-  std::vector<std::vector<std::string>> rows = {
-      {"AGENT", "ADDRESS", "CONNECTED", "CERTIFICATE", "TRUST BUNDLE"}};
-  for (const Agent& agent : status.agents()) {
-    const uint64_t acknowledged = agent.acknowledged_bundle_version();
-    rows.push_back(
-        {agent.spiffe_id(), agent.address(),
-         absl::StrCat("for ", ShortDuration(now - TimeOf(agent.connected_since()))),
-         agent.has_certificate_not_after() ? Expiry(TimeOf(agent.certificate_not_after()), now)
-                                           : "not issued since the start",
-         acknowledged == 0                               ? "not acknowledged"
-         : acknowledged == status.trust_bundle_version() ? "current"
-                                                         : absl::StrCat("version ", acknowledged)});
   }
-  return absl::StrCat(text, "\n", AgentsLine(status), "\n", Table(rows));
+  return absl::StrCat(text, "\n", AgentsLine(status), "\n",
+                      AgentRows({status.agents().begin(), status.agents().end()}, now, false));
+}
+
+std::string FleetStatusText(const FleetAnswers<GetStatusResponse>& fleet, absl::Time now) {
+  std::string text = Table(CommonFacts(fleet.answers.front(), now));
+  std::vector<std::vector<std::string>> planes = {
+      {"CONTROL PLANE", "ADDRESS", "RELEASE", "AGENTS", "ISSUED", "STATE"}};
+  std::string conditions;
+  std::vector<Agent> agents;
+  uint64_t connected = 0;
+  for (size_t i = 0; i < fleet.answers.size(); ++i) {
+    const GetStatusResponse& status = fleet.answers[i];
+    const std::string name = Printable(status.control_plane());
+    const std::string odd = ConditionsText(status);
+    planes.push_back({name, fleet.targets[i], Printable(status.release()),
+                      absl::StrCat(status.agents_connected()), IssuedText(status),
+                      odd.empty() ? "good" : "see below"});
+    if (!odd.empty()) absl::StrAppend(&conditions, "\n", name, ":", odd);
+    agents.insert(agents.end(), status.agents().begin(), status.agents().end());
+    connected += status.agents_connected();
+  }
+  for (const MissingAnswer& missing : fleet.missing) {
+    planes.push_back({"?", missing.target, "", "", "", "HAS NOT ANSWERED"});
+  }
+  absl::StrAppend(&text, "\n", Table(planes), conditions);
+  if (connected == 0) return absl::StrCat(text, "\nno agent is connected\n");
+  return absl::StrCat(text, "\n", Plural(connected, "agent"), " connected\n",
+                      AgentRows(MergeAgents(std::move(agents)), now, true));
 }
 
 std::string StatusJson(const GetStatusResponse& status) {
   JsonWriter json(JsonWriter::Style::kPretty);
   json.BeginObject();
-  json.Field("trust_domain", status.trust_domain());
-  json.Field("root_not_after", Rfc3339(status.root_not_after()));
-  json.Field("root_fingerprint", status.root_fingerprint());
-  json.Field("trust_bundle_version", status.trust_bundle_version());
-  json.Field("certificates_issued", status.certificates_issued());
-  json.Field("workloads", status.workloads());
-  json.Field("services", status.services());
-  json.Field("policies", status.policies());
-  json.Field("caller", status.caller());
-  json.Field("caller_role", RoleText(status.caller_role()));
-  json.Field("release", status.release());
-  json.Key("conditions").BeginArray();
-  for (const Condition& condition : status.conditions()) {
-    json.BeginObject();
-    json.Field("name", condition.name());
-    json.Field("state", StateText(condition.state()));
-    json.Field("message", condition.message());
-    json.Field("remedy", condition.remedy());
-    json.Field("since", Rfc3339(condition.since()));
+  WriteFields(status, &json);
+  WriteAgents({status.agents().begin(), status.agents().end()}, &json);
+  json.EndObject();
+  return std::move(json).Finish() + "\n";
+}
+
+std::string FleetStatusJson(const FleetAnswers<GetStatusResponse>& fleet) {
+  JsonWriter json(JsonWriter::Style::kPretty);
+  json.BeginObject();
+  WriteFields(fleet.answers.front(), &json);
+  json.Key("control_planes").BeginArray();
+  std::vector<Agent> agents;
+  for (size_t i = 0; i < fleet.answers.size(); ++i) {
+    const GetStatusResponse& status = fleet.answers[i];
+    json.BeginObject().Field("address", fleet.targets[i]).Field("answered", true);
+    WriteFields(status, &json);
     json.EndObject();
+    agents.insert(agents.end(), status.agents().begin(), status.agents().end());
+  }
+  for (const MissingAnswer& missing : fleet.missing) {
+    json.BeginObject()
+        .Field("address", missing.target)
+        .Field("answered", false)
+        .Field("error", missing.why)
+        .EndObject();
   }
   json.EndArray();
-  json.Field("agents_connected", status.agents_connected());
-  json.Key("agent_troubles").BeginObject();
-  for (const auto& count : status.agent_troubles()) {
-    json.Field(TroubleText(count.trouble()), count.agents());
-  }
+  WriteAgents(MergeAgents(std::move(agents)), &json);
   json.EndObject();
-  json.Key("agents").BeginArray();
-  for (const Agent& agent : status.agents()) {
-    json.BeginObject();
-    json.Field("spiffe_id", agent.spiffe_id());
-    json.Field("address", agent.address());
-    json.Field("connected_since", Rfc3339(agent.connected_since()));
-    if (agent.has_certificate_not_after()) {
-      json.Field("certificate_not_after", Rfc3339(agent.certificate_not_after()));
-      json.Field("certificate_serial", agent.certificate_serial());
-    }
-    json.Field("acknowledged_bundle_version", agent.acknowledged_bundle_version());
-    json.Key("troubles").BeginArray();
-    for (const int trouble : agent.troubles()) {
-      json.Value(TroubleText(static_cast<Agent::Trouble>(trouble)));
-    }
-    json.EndArray().EndObject();
-  }
-  json.EndArray().EndObject();
   return std::move(json).Finish() + "\n";
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "byrnie/operator/v1/operator.pb.h"
+#include "ctl/fleet.h"
 
 namespace byrnie {
 
@@ -17,6 +18,15 @@ std::string StatusText(const byrnie::operator_::v1::GetStatusResponse& status,
 // The same as JSON for scripts: the names of the message's fields, times as RFC 3339 text. Ends
 // with a newline.
 std::string StatusJson(const byrnie::operator_::v1::GetStatusResponse& status);
+
+// The same of several control planes that share a store: what they have in common as the first of
+// them says it, a row for each, those that have not answered too, and the agents of all.
+std::string FleetStatusText(const FleetAnswers<byrnie::operator_::v1::GetStatusResponse>& fleet,
+                            absl::Time now);
+
+// The object of StatusJson of the first that has answered, but with the agents of all; and
+// "control_planes", one object for each that was asked.
+std::string FleetStatusJson(const FleetAnswers<byrnie::operator_::v1::GetStatusResponse>& fleet);
 
 // "certificate-revoked".
 std::string TroubleText(byrnie::operator_::v1::Agent::Trouble trouble);

@@ -1,5 +1,7 @@
 #include "ctl/status_text.h"
 
+#include "absl/strings/str_cat.h"
+#include "ctl/fleet.h"
 #include "ctl/table.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -7,6 +9,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
 TEST(StatusTextTest, SaysDurationsAsPeopleDo) {
@@ -81,6 +84,40 @@ TEST(StatusTextTest, CountsWhatItDoesNotShow) {
   EXPECT_THAT(json, HasSubstr("\"agents_connected\": 16500"));
   EXPECT_THAT(json, HasSubstr("\"certificate-revoked\": 3"));
   EXPECT_EQ(TroubleText(static_cast<Agent::Trouble>(99)), "trouble-99");
+}
+
+TEST(StatusTextTest, OfSeveralControlPlanesItShowsEachAndTheAgentsOfAll) {
+  FleetAnswers<byrnie::operator_::v1::GetStatusResponse> fleet;
+  for (const char* name : {"plane-0", "plane-1"}) {
+    auto& status = fleet.answers.emplace_back();
+    status.set_control_plane(name);
+    status.set_trust_domain("cluster.local");
+    status.set_agents_connected(1);
+    auto* const agent = status.add_agents();
+    agent->set_spiffe_id(absl::StrCat("spiffe://cluster.local/of-", name));
+    agent->set_address("10.0.0.1:1");
+    agent->set_connected(true);
+    agent->set_control_plane(name);
+  }
+  auto* const condition = fleet.answers[1].add_conditions();
+  condition->set_name("store");
+  condition->set_state(byrnie::operator_::v1::Condition::STATE_FAIL);
+  condition->set_message("the store cannot be read");
+  fleet.targets = {"10.0.0.1:15012", "10.0.0.2:15012"};
+  fleet.missing = {{"10.0.0.3:15012", "it cannot be reached"}};
+  const std::string text = FleetStatusText(fleet, absl::UnixEpoch());
+  EXPECT_THAT(text, ContainsRegex("plane-0 +10.0.0.1:15012.*good"));
+  EXPECT_THAT(text, ContainsRegex("plane-1 +10.0.0.2:15012.*see below"));
+  EXPECT_THAT(text, ContainsRegex("10.0.0.3:15012 +HAS NOT ANSWERED"));
+  EXPECT_THAT(text, HasSubstr("plane-1:\nFAIL  store"));
+  EXPECT_THAT(text, HasSubstr("2 agents connected"));
+  EXPECT_THAT(text, ContainsRegex("of-plane-1 .*plane-1"));
+  const std::string json = FleetStatusJson(fleet);
+  EXPECT_THAT(json, HasSubstr("\"trust_domain\": \"cluster.local\""));
+  EXPECT_THAT(json, HasSubstr("\"address\": \"10.0.0.3:15012\""));
+  EXPECT_THAT(json, HasSubstr("\"answered\": false"));
+  EXPECT_THAT(json, HasSubstr("of-plane-0"));
+  EXPECT_THAT(json, HasSubstr("of-plane-1"));
 }
 
 TEST(StatusTextTest, JsonHasNoExpiryForAnAgentThatWasNotIssuedOne) {

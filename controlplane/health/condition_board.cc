@@ -15,7 +15,7 @@ ConditionBoard::ConditionBoard(MetricRegistry* metrics) {
   }
 }
 
-void ConditionBoard::Set(std::vector<Condition> conditions) {
+void ConditionBoard::Set(std::vector<Condition> conditions, std::vector<std::string> others) {
   for (const Condition& condition : conditions) {
     const auto gauge = gauges_.find(condition.name);
     if (gauge != gauges_.end()) gauge->second->Set(static_cast<int64_t>(condition.state));
@@ -29,11 +29,17 @@ void ConditionBoard::Set(std::vector<Condition> conditions) {
     }
   }
   conditions_ = std::move(conditions);
+  others_ = std::move(others);
 }
 
 std::vector<Condition> ConditionBoard::Get() const {
   absl::MutexLock lock(&mu_);
   return conditions_;
+}
+
+std::vector<std::string> ConditionBoard::others() const {
+  absl::MutexLock lock(&mu_);
+  return others_;
 }
 
 }  // namespace byrnie

@@ -18,15 +18,18 @@ class ConditionBoard {
  public:
   explicit ConditionBoard(MetricRegistry* metrics);
 
-  // Takes what was judged now. One whose state is what it was before keeps its time.
-  void Set(std::vector<Condition> conditions);
+  // Takes what was judged now. One whose state is what it was before keeps its time. `others` are
+  // the other control planes of the store that were heard of.
+  void Set(std::vector<Condition> conditions, std::vector<std::string> others = {});
   // Empty before the first Set.
   std::vector<Condition> Get() const;
+  std::vector<std::string> others() const;
 
  private:
   std::map<std::string, Gauge*> gauges_;
   mutable absl::Mutex mu_;
   std::vector<Condition> conditions_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::string> others_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace byrnie

@@ -11,6 +11,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -35,6 +36,15 @@ TEST(ConditionBoardTest, SaysSinceWhenAStateIsWhatItIs) {
   board.Set(Judged(State::kFail, At(3)));
   EXPECT_EQ(board.Get()[0].since, At(2));
   EXPECT_EQ(board.Get()[0].state, State::kFail);
+}
+
+TEST(ConditionBoardTest, KnowsTheOthersThatWereHeardOfLast) {
+  MetricRegistry metrics;
+  ConditionBoard board(&metrics);
+  board.Set({}, {"b", "c"});
+  EXPECT_THAT(board.others(), ElementsAre("b", "c"));
+  board.Set({}, {"b"});
+  EXPECT_THAT(board.others(), ElementsAre("b"));
 }
 
 TEST(ConditionBoardTest, EachConditionIsAGauge) {

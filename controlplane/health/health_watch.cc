@@ -1,6 +1,8 @@
 #include "controlplane/health/health_watch.h"
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "controlplane/ca/signing_authority.h"
 
@@ -12,9 +14,22 @@ HealthWatch::HealthWatch(Sources sources, MetricRegistry* metrics)
     : s_(std::move(sources)), board_(metrics) {}
 
 void HealthWatch::Start() {
-  board_.Set(JudgeHealth(Look()));
-  thread_ =
-      std::make_unique<PeriodicThread>(kInterval, [this] { board_.Set(JudgeHealth(Look())); });
+  LookAndTell();
+  thread_ = std::make_unique<PeriodicThread>(kInterval, [this] { LookAndTell(); });
+}
+
+void HealthWatch::LookAndTell() {
+  const HealthFacts facts = Look();
+  std::vector<std::string> others;
+  if (facts.peers.has_value() && facts.peers->ok()) {
+    for (const SharedFleet::Peer& peer : **facts.peers) {
+      if (!peer.silent) others.push_back(peer.name);
+    }
+  } else if (facts.peers.has_value()) {
+    // Not to be able to ask is no reason to say that there are none.
+    others = board_.others();
+  }
+  board_.Set(JudgeHealth(facts), std::move(others));
 }
 
 HealthFacts HealthWatch::Look() const {

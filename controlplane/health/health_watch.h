@@ -49,6 +49,7 @@ class HealthWatch {
 
  private:
   HealthFacts Look() const;
+  void LookAndTell();
 
   const Sources s_;
   ConditionBoard board_;

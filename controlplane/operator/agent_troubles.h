@@ -17,6 +17,8 @@ struct AgentYardstick {
   // Certificates are dated back by a minute; half of it is time to do something.
   static constexpr absl::Duration kMaxClockOffset = absl::Seconds(30);
 
+  // Who says so.
+  std::string control_plane;
   absl::Time now;
   // Of the trust bundles in force here.
   uint64_t bundle_version = 0;

@@ -16,7 +16,8 @@ namespace byrnie {
 
 namespace v1 = byrnie::operator_::v1;
 
-absl::StatusOr<EventReader> EventReader::Create(const EventLog* log, const Request& request) {
+absl::StatusOr<EventReader> EventReader::Create(const EventLog* log, const Request& request,
+                                                std::string control_plane) {
   EventCursor cursor;
   if (!request.cursor().empty()) {
     const absl::StatusOr<EventCursor> parsed = EventCursor::Parse(request.cursor());
@@ -30,7 +31,7 @@ absl::StatusOr<EventReader> EventReader::Create(const EventLog* log, const Reque
     }
     kinds.insert(kind);
   }
-  return EventReader(log, cursor, std::move(kinds), request.follow());
+  return EventReader(log, std::move(control_plane), cursor, std::move(kinds), request.follow());
 }
 
 absl::optional<EventReader::Response> EventReader::Next() {
@@ -38,6 +39,7 @@ absl::optional<EventReader::Response> EventReader::Next() {
     const EventLog::Answer answer = log_->Next(cursor_);
     if (!answer.event.has_value()) return absl::nullopt;
     Response response;
+    response.set_control_plane(control_plane_);
     if (answer.missed > 0 || answer.restarted) {
       response.mutable_missed()->set_count(answer.missed);
       cursor_ = log_->After(*answer.event);

@@ -29,18 +29,25 @@ class EventReader {
   using Request = byrnie::operator_::v1::WatchEventsRequest;
   using Response = byrnie::operator_::v1::WatchEventsResponse;
 
-  // InvalidArgument, with the field. The log outlives it.
-  static absl::StatusOr<EventReader> Create(const EventLog* log, const Request& request);
+  // `control_plane` is whose log it is. InvalidArgument, with the field. The log outlives it.
+  static absl::StatusOr<EventReader> Create(const EventLog* log, const Request& request,
+                                            std::string control_plane = "");
 
   // What comes next: an event, or that some were missed; absent when all has been read.
   absl::optional<Response> Next();
   bool follow() const { return follow_; }
 
  private:
-  EventReader(const EventLog* log, EventCursor cursor, std::set<int> kinds, bool follow)
-      : log_(log), cursor_(cursor), kinds_(std::move(kinds)), follow_(follow) {}
+  EventReader(const EventLog* log, std::string control_plane, EventCursor cursor,
+              std::set<int> kinds, bool follow)
+      : log_(log),
+        control_plane_(std::move(control_plane)),
+        cursor_(cursor),
+        kinds_(std::move(kinds)),
+        follow_(follow) {}
 
   const EventLog* log_;  // Not owned.
+  std::string control_plane_;
   EventCursor cursor_;
   std::set<int> kinds_;  // Empty: all.
   bool follow_;

@@ -21,6 +21,7 @@ class EventReaderTest : public ::testing::Test {
   std::vector<std::string> Read(EventReader* reader) {
     std::vector<std::string> read;
     while (const auto response = reader->Next()) {
+      EXPECT_EQ(response->control_plane(), "plane-1");
       if (response->has_missed()) {
         read.push_back("missed " + std::to_string(response->missed().count()));
       } else {
@@ -30,7 +31,9 @@ class EventReaderTest : public ::testing::Test {
     }
     return read;
   }
-  EventReader Reader(const Request& request) { return *EventReader::Create(&log_, request); }
+  EventReader Reader(const Request& request) {
+    return *EventReader::Create(&log_, request, "plane-1");
+  }
 
   FakeClock clock_;
   EventLog log_{&clock_, 2};

@@ -97,6 +97,7 @@ absl::StatusOr<absl::optional<absl::Duration>> ReadTtl(bool given,
 AgentYardstick OperatorCalls::Yardstick() const {
   AgentYardstick yardstick;
   yardstick.now = s_.clock->WallNow();
+  yardstick.control_plane = s_.name;
   yardstick.bundle_version = s_.bundles->current().version;
   if (s_.trust == nullptr) return yardstick;
   yardstick.workload_ttl = s_.trust->workload_ttl();
@@ -153,7 +154,11 @@ absl::Status OperatorCalls::GetStatus(OperatorCall* call, const v1::GetStatusReq
     for (const Condition& condition : s_.conditions->Get()) {
       FillCondition(condition, response->add_conditions());
     }
+    for (std::string& other : s_.conditions->others()) {
+      response->add_other_control_planes(std::move(other));
+    }
   }
+  response->set_control_plane(s_.name);
   FillAgents(response);
   response->set_caller(call->caller.name);
   response->set_caller_role(ToProto(call->caller.role));
@@ -167,6 +172,7 @@ absl::Status OperatorCalls::ListAgents(OperatorCall*, const v1::ListAgentsReques
   RETURN_IF_ERROR(CheckReadMask<v1::Agent>(request.read_mask()));
   ASSIGN_OR_RETURN(Page page, Page::Create(request.page_size(), request.page_token(),
                                            absl::StrCat("agents ", request.spiffe_id())));
+  response->set_control_plane(s_.name);
   const AgentYardstick yardstick = Yardstick();
   // Neither part has a space, so that keys are ordered as the agents are.
   const auto key = [](const AgentTable::Agent& agent) {

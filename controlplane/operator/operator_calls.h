@@ -49,6 +49,8 @@ struct OperatorSources {
   SharedFleet* fleet = nullptr;
   // Null: nothing is known of conditions.
   const ConditionBoard* conditions = nullptr;
+  // What this control plane is called.
+  std::string name = "";
 };
 
 // A call that has been let in.

@@ -321,7 +321,7 @@ grpc::ServerWriteReactor<v1::WatchEventsResponse>* OperatorService::WatchEvents(
   absl::StatusOr<Caller> caller = Admit(*context, MethodOf<v1::WatchEventsRequest>());
   absl::Status status = caller.status();
   if (status.ok()) {
-    absl::StatusOr<EventReader> reader = EventReader::Create(s_.events, *request);
+    absl::StatusOr<EventReader> reader = EventReader::Create(s_.events, *request, s_.name);
     if (reader.ok()) return streams_.Open(context, *std::move(caller), *std::move(reader));
     status = reader.status();
   }

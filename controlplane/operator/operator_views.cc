@@ -14,6 +14,7 @@ namespace byrnie {
 namespace v1 = byrnie::operator_::v1;
 
 void FillAgent(const AgentTable::Agent& agent, const AgentYardstick& yardstick, v1::Agent* out) {
+  out->set_control_plane(yardstick.control_plane);
   out->set_spiffe_id(agent.id.text());
   out->set_address(agent.address);
   ToProto(agent.connected_since, out->mutable_connected_since());

@@ -48,6 +48,10 @@
   function tiles() {
     $("domain").textContent = state.trust_domain + " · " +
       [counted(state.workloads, "workload"), counted(state.services, "service"), counted(state.policies, "policy", "policies")].join(", ");
+    const others = state.other_control_planes;
+    $("planes").hidden = others.length === 0;
+    $("planes").textContent = "Agents and connections of " + state.control_plane + " alone; others of its store have pages of their own: " +
+      others.join(", ");
     const connected = state.agents.filter(agent => agent.connected);
     $("tile-agents").textContent = number(state.agents_connected);
     const pairs = new Set(state.flows.filter(flow => flow.verdict === "allowed").map(flow => flow.source + " " + flow.destination));

@@ -93,6 +93,7 @@ std::string ToJson(const MeshState& state) {
   json.BeginObject()
       .Field("release", kRelease)
       .Field("time", absl::ToUnixMillis(state.time))
+      .Field("control_plane", state.control_plane)
       .Field("trust_domain", state.trust_domain)
       .Field("workload_ttl", absl::ToInt64Milliseconds(state.workload_ttl))
       .Field("workloads", state.workloads)
@@ -101,7 +102,9 @@ std::string ToJson(const MeshState& state) {
       .Field("agents_total", agents.size())
       .Field("agents_connected", connected)
       .Field("flows_total", state.flows.size());
-  json.Key("trust");
+  json.Key("other_control_planes").BeginArray();
+  for (const std::string& other : state.other_control_planes) json.Value(other);
+  json.EndArray().Key("trust");
   Write(state.trust, &json);
   json.Key("agents").BeginArray();
   for (size_t i = 0; i < std::min(agents.size(), MeshState::kMaxAgents); ++i) {

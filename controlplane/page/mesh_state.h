@@ -19,6 +19,9 @@ struct MeshState {
   static constexpr size_t kMaxAgents = 300;
 
   absl::Time time;
+  // Whose page it is, and the others of its store, of whose agents and flows it knows nothing.
+  std::string control_plane;
+  std::vector<std::string> other_control_planes;
   std::string trust_domain;
   absl::Duration workload_ttl;
   size_t workloads = 0;

@@ -40,6 +40,8 @@ TEST(MeshStateTest, IsJsonWhateverNamesThereAre) {
   state.time = absl::FromUnixSeconds(7);
   state.trust_domain = "td";
   state.workload_ttl = absl::Hours(1);
+  state.control_plane = "plane-0";
+  state.other_control_planes = {"plane-1", "plane-2"};
   state.agents = {Agent("late", absl::nullopt), Agent("soon", absl::FromUnixSeconds(9))};
   state.flows = {Flow("</script><img src=x onerror=alert(1)>\"\n")};
   state.trust.mode = "self-signed root";
@@ -49,6 +51,8 @@ TEST(MeshStateTest, IsJsonWhateverNamesThereAre) {
   const std::string json = ToJson(state);
   ASSERT_THAT(JsonValue::Parse(json, 1 << 20), IsOk()) << json;
   EXPECT_THAT(json, HasSubstr("\"time\":7000"));
+  EXPECT_THAT(json, HasSubstr("\"control_plane\":\"plane-0\""));
+  EXPECT_THAT(json, HasSubstr("\"other_control_planes\":[\"plane-1\",\"plane-2\"]"));
   EXPECT_THAT(json, HasSubstr("\"verdict\":\"denied\""));
   EXPECT_THAT(json, HasSubstr("\"not_after\":null"));
   EXPECT_LT(json.find("demo/soon"), json.find("demo/late")) << "what ends first comes first";
