@@ -2,6 +2,8 @@
 // what a hello holds is within its bounds.
 
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "common/tls/client_hello.h"
 #include "common/tls/testing/hello_bytes.h"
@@ -25,19 +27,50 @@ ClientHelloParser Parse(absl::Span<const uint8_t> bytes, size_t size, size_t* de
   return parser;
 }
 
+// `content` behind its length in so many bytes.
+std::string Sized(int bytes, const std::string& content) {
+  std::string text;
+  while (bytes-- > 0) text.push_back(static_cast<char>(content.size() >> (8 * bytes) & 0xff));
+  return text + content;
+}
+
+std::string Extension(char type, const std::string& data) {
+  return std::string({'\0', type}) + Sized(2, data);
+}
+std::string Protocols(const std::string& names) { return Extension(16, Sized(2, names)); }
+std::string Name(char type, const std::string& name) {
+  return Extension(0, Sized(2, std::string(1, type) + Sized(2, name)));
+}
+
+// A hello that BoringSSL would not write; `extensions` with their length.
+std::string Hello(const std::string& ciphers, const std::string& extensions) {
+  const std::string body = "\3\3" + std::string(32, 'r') + Sized(1, "") + Sized(2, ciphers) +
+                           Sized(1, std::string(1, '\0')) + extensions;
+  return InRecord(std::string(1, '\1') + Sized(3, body));
+}
+
 }  // namespace
 
 std::vector<std::string> FuzzSeeds() {
   const std::string hello = HelloBytes({"istio-peer-exchange", "istio"}, "outbound_.80_._.a.demo");
-  return {hello,
-          Refragment(hello, 1),
-          Refragment(hello, 100),
-          HelloBytes({"h2", "http/1.1"}, "a.example", /*grease=*/true),
-          HelloBytes({}, ""),
-          hello.substr(0, 100),
-          hello + "trailing",
-          "GET / HTTP/1.1\r\n\r\n",
-          std::string("\x16\x03\x01\0\0", 5)};
+  return {
+      hello, Refragment(hello, 1), Refragment(hello, 100),
+      HelloBytes({"h2", "http/1.1"}, "a.example", /*grease=*/true), HelloBytes({}, ""),
+      hello.substr(0, 100), hello + "trailing", "GET / HTTP/1.1\r\n\r\n",
+      std::string("\x16\x03\x01\0\0", 5),
+      // Not of TLS, or of a version that there is none of; another message; one too large.
+      "\x16\x02", "\x16\x03\x05", std::string("\x16\x03\x01\0\4\2\0\0\0", 9),
+      std::string("\x16\x03\x01\0\4\1\xff\xff\xff", 9),
+      // A record of another kind amid the hello.
+      Refragment(hello, 100).substr(0, 105) + std::string("\x17\x03\x03\0\1x", 6),
+      Hello("\x13\1", ""), Hello("\x13", ""), Hello("\x13\1", "x"), Hello("\x13\1", Sized(2, "x")),
+      // ALPN and the name: twice, of a kind nobody knows, empty.
+      Hello("\x13\1", Sized(2, Protocols(Sized(1, "h2")) + Protocols(Sized(1, "h2")))),
+      Hello("\x13\1", Sized(2, Name('\0', "a") + Name('\0', "b"))),
+      Hello("\x13\1", Sized(2, Name('\1', "a") + Protocols(Sized(1, "h2")))),
+      Hello("\x13\1", Sized(2, Name('\0', ""))), Hello("\x13\1", Sized(2, Protocols(Sized(1, "")))),
+      Hello("\x13\1", Sized(2, Protocols(""))), Hello("\x13\1", Sized(2, Extension(0, ""))),
+      Hello("\x13\1", Sized(2, Extension(16, "")))};
 }
 
 }  // namespace byrnie

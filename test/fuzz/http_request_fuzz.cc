@@ -81,6 +81,17 @@ std::vector<std::string> FuzzSeeds() {
       "5;a=b\r\nhello\r\n0\r\nTrailer: x\r\n\r\n",
       "POST /GET HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
       absl::StrCat("GET /", std::string(9000, 'a'), " HTTP/1.1\r\n\r\n"),
+      "GET http://localhost/GET HTTP/1.1\r\nHost: localhost\r\n\r\n",
+      "GET /GET?a=%2 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+      "GET /GET HTTP/1.1\r\nHost: localhost:\r\n\r\nGET /GET HTTP/1.1\r\nHost: "
+      "localhost.evil\r\n\r\n",
+      "GET /GET HTTP/1.1\r\nHost: LOCALHOST:15000\r\nOrigin: null\r\n\r\n",
+      "DELETE /GET HTTP/1.1\r\nHost: [::1]:1x\r\n\r\nDELETE /GET HTTP/1.1\r\nHost: [::1]:1\r\n\r\n",
+      "GET /GET HTTP/1.0\r\n\r\n",
+      "POST /POST HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n",
+      "POST /POST HTTP/1.1\r\nHost: localhost\r\nX-Forbidden: 1\r\nContent-Length: 0\r\n\r\n",
+      absl::StrCat("GET /GET HTTP/1.1\r\nHost: localhost\r\nX: ", std::string(70000, 'a'),
+                   "\r\n\r\n"),
       "GET /%zz%00?=&%=%41 HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n",
   };
 }

@@ -72,7 +72,7 @@ std::vector<std::string> ReadFolder(const std::string& path) {
   return inputs;
 }
 
-int ReplayMain(const char* corpus) {
+int ReplayMain(const char* corpus, int mutations) {
   std::mt19937_64 random(20230416);
   std::vector<std::string> seeds = FuzzSeeds();
   seeds.emplace_back();
@@ -80,7 +80,7 @@ int ReplayMain(const char* corpus) {
   for (const std::string& seed : seeds) {
     Run(seed);
     ++runs;
-    for (int i = 0; i < kMutationsPerSeed; ++i, ++runs) Run(Mutate(seed, seeds, random));
+    for (int i = 0; i < mutations; ++i, ++runs) Run(Mutate(seed, seeds, random));
   }
   if (corpus != nullptr) {
     for (const std::string& input : ReadFolder(corpus)) {
@@ -104,4 +104,7 @@ int ReplayMain(const char* corpus) {
 }  // namespace
 }  // namespace byrnie
 
-int main(int argc, char** argv) { return byrnie::ReplayMain(argc > 1 ? argv[1] : nullptr); }
+int main(int argc, char** argv) {
+  return byrnie::ReplayMain(argc > 1 ? argv[1] : nullptr,
+                            argc > 2 ? std::atoi(argv[2]) : byrnie::kMutationsPerSeed);
+}

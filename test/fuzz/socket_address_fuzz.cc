@@ -8,6 +8,17 @@
 #include "common/net/socket_address.h"
 #include "test/fuzz/fuzz_target.h"
 
+namespace {
+
+// Where an address belongs is decided by what it is, and no two of these are said of one.
+void CheckKind(const byrnie::IpAddress& ip) {
+  if (ip.IsLoopback() + ip.IsUnspecified() + ip.IsLinkLocal() > 1) std::abort();
+  static const byrnie::IpAddress middle = *byrnie::IpAddress::Parse("128.0.0.1");
+  if ((ip < middle) + (middle < ip) + (ip == middle) != 1) std::abort();
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view text(reinterpret_cast<const char*>(data), size);
   if (const auto address = byrnie::SocketAddress::Parse(text); address.ok()) {
@@ -17,6 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (const auto ip = byrnie::IpAddress::Parse(text); ip.ok()) {
     const auto again = byrnie::IpAddress::FromBytes(ip->ToBytes());
     if (!again.ok() || *again != *ip) std::abort();
+    CheckKind(*ip);
   }
   (void)byrnie::IpAddress::FromBytes(text);
   sockaddr_storage storage = {};
@@ -55,6 +67,16 @@ std::vector<std::string> FuzzSeeds() {
           "10.0.0.1",
           "fd00::1",
           "::",
+          "::1",
+          "127.0.0.1",
+          "fe80::1",
+          "128.0.0.1",
+          std::string("10.0.0.1\0", 9),
+          "10.0.0.1:",
+          "10.0.0.1:8x",
+          "fd00::1:80",
+          "[10.0.0.1]:80",
+          std::string("\x01\0/tmp/socket", 13),
           "[::1%lo]:1",
           "1.2.3.4:65536",
           ":80",

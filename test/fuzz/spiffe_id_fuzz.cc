@@ -10,6 +10,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::StatusOr<byrnie::SpiffeId> id = byrnie::SpiffeId::Parse(text);
   if (!id.ok()) return 0;
   if (id->text() != text || id->path().size() < 2 || id->trust_domain().empty()) std::abort();
+  const std::string ns(id->k8s_namespace()), account(id->k8s_service_account());
+  if (ns.empty() && account.empty()) {
+    // Not of Kubernetes, whose two names are both there or neither.
+  } else if (id->path() != "/ns/" + ns + "/sa/" + account || ns.empty() || account.empty()) {
+    std::abort();
+  }
   if (size > byrnie::SpiffeId::kMaxLength || text.find('\0') != text.npos) std::abort();
   return 0;
 }
@@ -22,6 +28,16 @@ std::vector<std::string> FuzzSeeds() {
           "spiffe://EXAMPLE.org/a",
           "spiffe://td/a/../b",
           "spiffe://td/a//b/",
+          "spiffe://td/a/",
+          "spiffe://td/./a",
+          "spiffe://td",
+          "spiffe:///a",
+          "http://td/a",
+          "spiffe://td/ns/a",
+          "spiffe://td/ns/a/sb/b",
+          "spiffe://td/ns/a/sa/b/c",
+          "spiffe://" + std::string(SpiffeId::kMaxTrustDomainLength + 1, 't') + "/a",
+          "spiffe://td/" + std::string(SpiffeId::kMaxLength, 'p'),
           "spiffe://td:8443/a?q#f",
           "spiffe://user@td/%61",
           "spiffe://td/" + std::string(SpiffeId::kMaxLength - 12, 'p'),
