@@ -98,6 +98,7 @@ std::string AgentTableText(const Agents& agents, absl::Time now, bool of_several
 }
 
 std::string OriginText(v1::Origin origin) {
+  if (origin == v1::ORIGIN_KUBERNETES) return "cluster";
   return origin == v1::ORIGIN_FILE ? "registry file" : "API";
 }
 

@@ -142,4 +142,17 @@ void FillExplanation(const ExplainAnswer& answer, v1::ExplainResponse* out) {
 
 v1::Role ToProto(Role role) { return static_cast<v1::Role>(role); }
 
+byrnie::operator_::v1::Origin ToProto(RegistrySource source) {
+  switch (source) {
+    case RegistrySource::kFile:
+      return byrnie::operator_::v1::ORIGIN_FILE;
+    case RegistrySource::kApi:
+    case RegistrySource::kApiEntries:
+      return byrnie::operator_::v1::ORIGIN_API;
+    case RegistrySource::kKubernetes:
+      return byrnie::operator_::v1::ORIGIN_KUBERNETES;
+  }
+  return byrnie::operator_::v1::ORIGIN_UNSPECIFIED;
+}
+
 }  // namespace byrnie

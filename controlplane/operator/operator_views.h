@@ -33,12 +33,12 @@ void FillWorkload(const istio::workload::Workload& workload, const std::set<std:
 void FillService(const istio::workload::Service& service,
                  const std::vector<istio::workload::Workload>& endpoints,
                  byrnie::operator_::v1::Service* out);
+byrnie::operator_::v1::Origin ToProto(RegistrySource source);
 // Where a workload or a service comes from.
 template <typename Entry>
 void FillOrigin(const Resource& resource,
                 const absl::optional<RegistryAdmin::Application>& application, Entry* out) {
-  out->set_origin(resource.source == RegistrySource::kFile ? byrnie::operator_::v1::ORIGIN_FILE
-                                                           : byrnie::operator_::v1::ORIGIN_API);
+  out->set_origin(ToProto(resource.source));
   out->set_version(resource.version);
   if (!application.has_value()) return;
   out->set_applied_by(application->by);
