@@ -47,9 +47,11 @@ class Identity:
 class LoopbackControlPlane:
     """See the module's comment."""
 
-    def __init__(self, *flags, trust_domain="cluster.local"):
+    def __init__(self, *flags, trust_domain="cluster.local", registry=None):
+        """`registry`: another --registry than the file that `self.registry` writes."""
         self.directory = tempfile.mkdtemp(prefix="byr-plane-")
         self.flags, self.trust_domain = list(flags), trust_domain
+        self.registry_flag = registry or f"static:{self.path('registry.json')}"
         self.registry = Registry(self.path("registry.json"))
         self.registry.write()
         self.process = self.port = None
@@ -78,7 +80,7 @@ class LoopbackControlPlane:
         self.process = subprocess.Popen(
             [binary_path("byrnie-controlplane"), "--listen=127.0.0.1:0", "--admin=127.0.0.1:0",
              f"--trust_domain={self.trust_domain}", f"--store=sqlite:{self.path('store.db')}",
-             f"--registry=static:{self.registry.path}", f"--trust_bundle_out={self.path('bundle.pem')}",
+             f"--registry={self.registry_flag}", f"--trust_bundle_out={self.path('bundle.pem')}",
              f"--operator_token_out={self.path('operator.token')}", "--log_format=json", *self.flags],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
@@ -146,7 +148,10 @@ class LoopbackControlPlane:
 
     def issue(self, spiffe_id):
         """A certificate, the way an agent gets its first."""
-        token = self.call("CreateJoinToken", spiffe_id=spiffe_id).token
+        return self.issue_for(self.call("CreateJoinToken", spiffe_id=spiffe_id).token)
+
+    def issue_for(self, token):
+        """The certificate that a credential gets; grpc.RpcError."""
         key = new_key()
         csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
         response = messages.caller(self.channel(), AUTHORITY, "Issue")(

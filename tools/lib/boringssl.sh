@@ -6,6 +6,8 @@
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=tools/lib/source_package.sh
+. "$(dirname "${BASH_SOURCE[0]}")/source_package.sh"
 
 UPSTREAM_HOST=boringssl.googlesource.com
 CHROMIUM_VERSION=150.0.7871.100-1~deb12u1
@@ -44,34 +46,19 @@ from_upstream() {
     git -C "$work/git" checkout -q FETCH_HEAD && install_tree "$work/git"
 }
 
-# source_apt COMMAND...: apt-get with source indexes in a private configuration; the machine's own is only read.
-source_apt() {
-  apt-get -q -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/sources" \
-    -o "Dir::State::Lists=$work/lists" -o APT::Sandbox::User=root "$@"
-}
-
 # chromium_versions: the pinned version first, then whatever else the index offers.
 chromium_versions() {
   printf '%s\n' "$CHROMIUM_VERSION"
   source_apt indextargets >/dev/null
-  apt-cache -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/sources" \
-    -o "Dir::State::Lists=$work/lists" showsrc --only-source chromium 2>/dev/null |
+  source_cache showsrc --only-source chromium 2>/dev/null |
     sed -n 's/^Version: //p' | grep -vxF "$CHROMIUM_VERSION" || true
 }
 
 from_debian() {
-  local version file
-  mkdir -p "$work/sources" "$work/lists/partial" "$work/download" "$work/tree"
-  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-    [ -s "$file" ] || continue
-    sed -nE 's/^deb(-src)?([[:space:]])/deb-src\2/p' "$file" >"$work/sources/$(basename "$file" .list).list"
-  done
-  for file in /etc/apt/sources.list.d/*.sources; do
-    [ -s "$file" ] || continue
-    sed -E 's/^Types:.*/Types: deb-src/' "$file" >"$work/sources/$(basename "$file")"
-  done
+  local version
+  mkdir -p "$work/download" "$work/tree"
   say "BoringSSL: reading the index of Debian source packages"
-  source_apt update >"$work/apt.log" 2>&1 || { cat "$work/apt.log" >&2; return 1; }
+  read_source_index || return 1
   while IFS= read -r version; do
     say "BoringSSL: downloading the source package chromium=$version (about 1 GB, once per machine)"
     if (cd "$work/download" && source_apt source --download-only --only-source "chromium=$version") >"$work/apt.log" 2>&1; then

@@ -1,0 +1,358 @@
+"""A real API server on loopback: etcd, kube-apiserver and kube-controller-manager, with certificates made up for it.
+
+    with Cluster() as cluster:
+        cluster.start()
+        cluster.namespace("demo", accounts=["web"], labels={"byrnie.io/inject": "true"})
+        pod = cluster.pod("demo", "web-1", "web", ip="10.1.0.1", labels={"app": "web"})
+        token = cluster.token(pod, "byrnie")
+        plane.flags.append(f"--kubeconfig={cluster.control_plane_kubeconfig()}")
+
+There is no kubelet: a pod is what the test says of it. The programs are those that tools/lib/kubernetes.sh makes.
+"""
+
+import base64
+import datetime
+import ipaddress
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from .cache import cached
+
+ETCD = "/usr/bin/etcd"
+ISSUER = "https://kubernetes.default.svc"
+API_AUDIENCE = "https://kubernetes.default.svc"
+SERVICE_RANGE = "10.96.0.0/16"
+_DIRECTORY = "kubernetes-1.20.2"
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _pem(key):
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+class Authority:
+    """A CA in memory, and what it issues."""
+
+    def __init__(self, name):
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = self._issue(name, self.key.public_key(), None, [], [])
+
+    def _issue(self, name, public_key, issuer, groups, hosts):
+        now = datetime.datetime.utcnow()
+        subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+                            + [x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = (x509.CertificateBuilder().subject_name(subject)
+                   .issuer_name(issuer.subject if issuer else subject).public_key(public_key)
+                   .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
+                   .not_valid_after(now + datetime.timedelta(days=1))
+                   .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True))
+        if issuer:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(
+                [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        if hosts:
+            names = []
+            for host in hosts:
+                try:
+                    names.append(x509.IPAddress(ipaddress.ip_address(host)))
+                except ValueError:
+                    names.append(x509.DNSName(host))
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def issue(self, name, groups=(), hosts=()):
+        """PEM of a certificate and of its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._issue(name, key.public_key(), self.certificate, groups, hosts)
+        return certificate.public_bytes(serialization.Encoding.PEM), _pem(key)
+
+    def pem(self):
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def kubeconfig(url, authority, user):
+    """What a control plane takes as --kubeconfig, and a controller manager."""
+    return {"kind": "Config", "apiVersion": "v1", "preferences": {}, "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {
+                "server": url, "certificate-authority-data": base64.b64encode(authority.pem()).decode()}}],
+            "users": [{"name": "test", "user": user}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}]}
+
+
+class ApiError(Exception):
+    """What the API server answered that is no success."""
+
+    def __init__(self, status, body):
+        super().__init__(f"{status}: {body[:500]}")
+        self.status, self.body = status, body
+
+
+class Client:
+    """Asks the API server as somebody. Paths are "/api/v1/namespaces/demo/pods"."""
+
+    def __init__(self, cluster, certificate=None, token=None):
+        self.cluster, self.token = cluster, token
+        self.context = ssl.create_default_context(cafile=cluster.path("ca.pem"))
+        if certificate:
+            self.context.load_cert_chain(*certificate)
+
+    def call(self, method, path, body=None, content_type="application/json"):
+        request = urllib.request.Request(self.cluster.url + path, method=method,
+                                         data=None if body is None else json.dumps(body).encode(),
+                                         headers={"Content-Type": content_type, "Accept": "application/json"})
+        if self.token:
+            request.add_header("Authorization", f"Bearer {self.token}")
+        try:
+            with urllib.request.urlopen(request, timeout=15, context=self.context) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise ApiError(error.code, error.read().decode(errors="replace")) from None
+        return json.loads(text) if text.startswith(b"{") else text.decode()
+
+    def get(self, path):
+        return self.call("GET", path)
+
+    def create(self, path, body):
+        return self.call("POST", path, body)
+
+    def apply(self, path, body):
+        """Server-side apply."""
+        return self.call("PATCH", path + "?fieldManager=test&force=true", body, "application/apply-patch+yaml")
+
+    def patch(self, path, body):
+        return self.call("PATCH", path, body, "application/merge-patch+json")
+
+    def delete(self, path, grace_seconds=0):
+        return self.call("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": grace_seconds})
+
+
+class Cluster:
+    """See the module's comment. Everything is under one temporary directory and on ports of its own; close() ends it all."""
+
+    def __init__(self, keep_logs=os.environ.get("BYRNIE_KEEP_LOGS")):
+        if not os.access(cached(_DIRECTORY, "kube-apiserver"), os.X_OK):
+            raise AssertionError("there is no API server in the cache; tools/lib/kubernetes.sh makes one")
+        self.directory = tempfile.mkdtemp(prefix="byrnie-kube-")
+        self.keep_logs = keep_logs
+        self.processes = {}
+        self.admin = None
+        self.port, self.etcd_port, self.etcd_peer_port = _free_port(), _free_port(), _free_port()
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.authority = Authority("kube test CA")
+        self._write("ca.pem", self.authority.pem())
+        for name, groups, hosts in (("server", (), ("127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1")),
+                                    ("etcd", (), ("127.0.0.1",)),
+                                    ("controller-manager", ("system:masters",), ())):
+            self._write_pair(name, self.authority.issue(f"system:{name}", groups, hosts))
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._write("service-account.key", key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()))
+        self._write("service-account.pub", key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def _write(self, name, content):
+        with open(os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+            out.write(content)
+
+    def _write_pair(self, name, pair):
+        self._write(f"{name}.pem", pair[0])
+        self._write(f"{name}.key", pair[1])
+
+    def _spawn(self, name, argv):
+        with open(self.path(f"{name}.log"), "ab") as log:
+            # In a session of its own: an interrupt of the terminal is ours to pass on.
+            self.processes[name] = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                                    cwd=self.directory, start_new_session=True)
+
+    def _end(self, name, how=signal.SIGTERM):
+        process = self.processes.pop(name, None)
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+    def start(self, controllers=False):
+        """Starts all of it; returns when the API server is ready. With `controllers`, slices are made of services, and default
+        service accounts in namespaces."""
+        self.start_etcd()
+        self.start_api_server()
+        self._grant()
+        if controllers:
+            self.start_controllers()
+
+    def start_etcd(self):
+        client, peer = f"https://127.0.0.1:{self.etcd_port}", f"http://127.0.0.1:{self.etcd_peer_port}"
+        self._spawn("etcd", [
+            ETCD, "--name=one", f"--data-dir={self.path('etcd')}", f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=one={peer}", f"--cert-file={self.path('etcd.pem')}", f"--key-file={self.path('etcd.key')}",
+            "--client-cert-auth", f"--trusted-ca-file={self.path('ca.pem')}", "--unsafe-no-fsync",
+            "--logger=zap", "--log-level=warn", "--log-outputs=stderr"])
+
+    def start_api_server(self, *extra):
+        """The API server alone; what `stop_api_server` ended comes back with the same data and the same port."""
+        self._spawn("kube-apiserver", [
+            cached(_DIRECTORY, "kube-apiserver"), "--bind-address=127.0.0.1", "--advertise-address=192.0.2.1",
+            f"--secure-port={self.port}", "--insecure-port=0", f"--etcd-servers=https://127.0.0.1:{self.etcd_port}",
+            f"--etcd-cafile={self.path('ca.pem')}", f"--etcd-certfile={self.path('etcd.pem')}",
+            f"--etcd-keyfile={self.path('etcd.key')}", f"--client-ca-file={self.path('ca.pem')}",
+            f"--tls-cert-file={self.path('server.pem')}", f"--tls-private-key-file={self.path('server.key')}",
+            "--authorization-mode=RBAC", f"--service-cluster-ip-range={SERVICE_RANGE}",
+            f"--service-account-issuer={ISSUER}", f"--api-audiences={API_AUDIENCE}",
+            f"--service-account-key-file={self.path('service-account.pub')}",
+            f"--service-account-signing-key-file={self.path('service-account.key')}",
+            "--disable-admission-plugins=ServiceAccount", "--event-ttl=10m", *extra])
+        self.admin = self.client("admin", groups=["system:masters"])
+        self._wait(lambda: self.admin.get("/readyz"), 60, "the API server's readiness")
+
+    def stop_api_server(self, how=signal.SIGTERM):
+        self._end("kube-apiserver", how)
+
+    def start_controllers(self):
+        self._write("controller-manager.conf", self._config({
+            "client-certificate": self.path("controller-manager.pem"),
+            "client-key": self.path("controller-manager.key")}))
+        self._spawn("kube-controller-manager", [
+            cached(_DIRECTORY, "kube-controller-manager"), f"--kubeconfig={self.path('controller-manager.conf')}",
+            "--use-service-account-credentials=true", "--port=0", f"--secure-port={_free_port()}", "--bind-address=127.0.0.1",
+            f"--cert-dir={self.path('controller-manager')}",
+            f"--service-account-private-key-file={self.path('service-account.key')}", f"--root-ca-file={self.path('ca.pem')}",
+            "--leader-elect=false", "--controllers=*,-nodelifecycle,-nodeipam,-attachdetach,-persistentvolume-binder"])
+
+    def _config(self, user):
+        return json.dumps(kubeconfig(self.url, self.authority, user)).encode()
+
+    # What a control plane is given.
+
+    ACCOUNT = "byrnie-controlplane"
+    SYSTEM = "byrnie-system"
+    # As docs/operations.md has it.
+    RULES = [
+        {"apiGroups": [""], "resources": ["pods", "services", "nodes", "namespaces"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["byrnie-trust-bundle"], "verbs": ["patch", "create"]},
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+        {"nonResourceURLs": ["/.well-known/openid-configuration", "/openid/v1/jwks"], "verbs": ["get"]}]
+
+    def _grant(self):
+        self.namespace(self.SYSTEM, accounts=[self.ACCOUNT])
+        rbac = "/apis/rbac.authorization.k8s.io/v1"
+        self.admin.create(f"{rbac}/clusterroles", {"metadata": {"name": self.ACCOUNT}, "rules": self.RULES})
+        self.admin.create(f"{rbac}/clusterrolebindings", {
+            "metadata": {"name": self.ACCOUNT},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": self.ACCOUNT},
+            "subjects": [{"kind": "ServiceAccount", "namespace": self.SYSTEM, "name": self.ACCOUNT}]})
+
+    def control_plane_kubeconfig(self):
+        """The path of a file for --kubeconfig, with a token of an account that may do what a control plane needs, no more."""
+        token = self._make_token(self.SYSTEM, self.ACCOUNT, [API_AUDIENCE])
+        self._write("kubeconfig", self._config({"token": token}))
+        return self.path("kubeconfig")
+
+    def client(self, name, groups=()):
+        """One that shows a certificate of that user."""
+        file = "client-" + urllib.parse.quote(name, safe="")
+        if not os.path.exists(self.path(f"{file}.pem")):
+            self._write_pair(file, self.authority.issue(name, groups))
+        return Client(self, certificate=(self.path(f"{file}.pem"), self.path(f"{file}.key")))
+
+    # What is in it.
+
+    def namespace(self, name, accounts=(), labels=None):
+        self.admin.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels or {}}})
+        for account in accounts:
+            self.admin.create(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": account}})
+
+    def pod(self, namespace, name, account, ip, node="node-1", labels=None, annotations=None):
+        """A pod that runs and is ready, as a kubelet would have made of it."""
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        self.admin.create(path, {
+            "metadata": {"name": name, "labels": labels or {}, "annotations": annotations or {}},
+            "spec": {"serviceAccountName": account, "nodeName": node, "terminationGracePeriodSeconds": 0,
+                     "containers": [{"name": "app", "image": "none", "ports": [{"name": "http", "containerPort": 8080}]}]}})
+        return self.pod_status(namespace, name, ip)
+
+    def pod_status(self, namespace, name, ip, ready=True):
+        return self.admin.patch(f"/api/v1/namespaces/{namespace}/pods/{name}/status", {"status": {
+            "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}})
+
+    def delete_pod(self, pod):
+        self.admin.delete(f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}")
+
+    def token(self, pod, audience=API_AUDIENCE):
+        """A token as the pod's kubelet has it made: of this audience, bound to the pod."""
+        return self._make_token(pod["metadata"]["namespace"], pod["spec"]["serviceAccountName"], [audience], {
+            "kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]})
+
+    def unbound_token(self, namespace, account, audience):
+        return self._make_token(namespace, account, [audience])
+
+    def _make_token(self, namespace, account, audiences, bound_to=None):
+        spec = {"audiences": audiences, "expirationSeconds": 3600}
+        if bound_to:
+            spec["boundObjectRef"] = bound_to
+        return self.admin.create(f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token", {
+            "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": spec})["status"]["token"]
+
+    def _wait(self, look, seconds, what):
+        deadline = time.monotonic() + seconds
+        error = None
+        while time.monotonic() < deadline:
+            for name, process in self.processes.items():
+                if process.poll() is not None:
+                    raise AssertionError(f"{name} ended with {process.returncode}:\n{self.log(name)[-2000:]}")
+            try:
+                found = look()
+                if found:
+                    return found
+            except (ApiError, OSError) as reason:
+                error = reason
+            time.sleep(0.2)
+        raise AssertionError(f"no {what} within {seconds} s: {error}")
+
+    def log(self, name):
+        with open(self.path(f"{name}.log"), encoding="utf-8", errors="replace") as text:
+            return text.read()
+
+    def close(self):
+        for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
+            self._end(name)
+        if self.keep_logs:
+            os.makedirs(self.keep_logs, exist_ok=True)
+            for name in os.listdir(self.directory):
+                if name.endswith(".log"):
+                    shutil.copy(self.path(name), os.path.join(self.keep_logs, name))
+        shutil.rmtree(self.directory, ignore_errors=True)
