@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
+#include <string>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -16,6 +18,7 @@
 #include "common/flow/flow_groups.h"
 #include "common/net/tcp_listener.h"
 #include "controlplane/admin.h"
+#include "controlplane/kubernetes/api_server.h"
 #include "controlplane/operator/operator_token.h"
 #include "controlplane/server/rotating_credentials.h"
 #include "controlplane/store/sqlite_store.h"
@@ -71,9 +74,11 @@ absl::Status ControlPlane::StartAll() {
   // First what only looks, so that a mistake leaves nothing behind.
   RETURN_IF_ERROR(SpiffeId::CheckTrustDomain(options_.trust_domain));
   registry_sources_.Hold();
-  ASSIGN_OR_RETURN(registry_file_,
-                   StaticFile::Create(options_.registry_path, options_.trust_domain,
-                                      &registry_sources_, &events_, logger_, &metrics_));
+  if (!options_.registry_path.empty()) {
+    ASSIGN_OR_RETURN(registry_file_,
+                     StaticFile::Create(options_.registry_path, options_.trust_domain,
+                                        &registry_sources_, &events_, logger_, &metrics_));
+  }
   TrustFiles::Options trust_files;
   trust_files.bundles = options_.federated_bundles;
   trust_files.crls = options_.crls;
@@ -121,6 +126,7 @@ absl::Status ControlPlane::StartAll() {
   }
 
   RETURN_IF_ERROR(LoadRegistry());
+  RETURN_IF_ERROR(StartCluster());
   operator_records_ = std::make_unique<RecordTable>(observed_store_.get(), "operators/");
   MakeAttestors();
   issuance_ = std::make_unique<Issuance>(
@@ -132,8 +138,9 @@ absl::Status ControlPlane::StartAll() {
       &agents_, issuance_log_.get(), &strangers_, clock_, logger_, &metrics_);
   istio_service_ =
       std::make_unique<IstioService>(issuance_.get(), bundles_.get(), options_.trust_domain);
-  discovery_ = std::make_unique<DeltaAds>(options_.trust_domain, &registry_, bundles_.get(),
-                                          &agents_, clock_, logger_, &metrics_);
+  discovery_ = std::make_unique<DeltaAds>(
+      options_.trust_domain, &registry_, bundles_.get(), &agents_, clock_, logger_, &metrics_,
+      [this] { return cluster_ == nullptr || cluster_->registry_ready(); });
   discovery_waker_ = std::make_unique<StreamWaker>([this] { discovery_->streams()->WakeAll(); });
   registry_.SetListener([this] { discovery_waker_->Wake(); });
   operators_ = std::make_unique<OperatorDirectory>(std::move(operator_hash), options_.operators,
@@ -255,6 +262,9 @@ void ControlPlane::MakeAttestors() {
       case AttestorKind::kJwt:
         attestors.push_back(jwt_attestor_.get());
         break;
+      case AttestorKind::kKubernetes:
+        attestors.push_back(cluster_->attestor());
+        break;
     }
   }
   attestors_ = std::make_unique<AttestorSet>(std::move(attestors), &metrics_);
@@ -270,7 +280,7 @@ absl::Status ControlPlane::LoadRegistry() {
   // So that a workload does not come before a policy it names.
   registry_entries_->SetBeforeChanges([this] { (void)policies_->Reload(); });
   const absl::Status released = registry_sources_.Release();
-  if (released.ok()) return released;
+  if (released.ok() || registry_file_ == nullptr) return released;
   return absl::Status(released.code(), absl::StrCat("registry file \"", options_.registry_path,
                                                     "\": ", released.message()));
 }
@@ -290,6 +300,23 @@ void ControlPlane::TellTrouble(const StoredTrouble& trouble, bool ended) {
   logger_->Error("what is stored does not go with the rest",
                  {{"entry", what}, {"effect", effect}, {"error", trouble.why.message()}});
   events_.Add(kind, what, absl::StrCat(effect, ": ", trouble.why.message()));
+}
+
+absl::Status ControlPlane::StartCluster() {
+  if (!options_.use_cluster) return absl::OkStatus();
+  absl::StatusOr<ApiServer> server =
+      options_.kubeconfig.empty() ? InClusterApiServer([](absl::string_view name) {
+        const char* const value = ::getenv(std::string(name).c_str());
+        return std::string(value == nullptr ? "" : value);
+      })
+                                  : ReadKubeconfig(options_.kubeconfig);
+  if (!server.ok()) return InFlag("kubeconfig", server.status());
+  absl::StatusOr<std::unique_ptr<Cluster>> cluster = Cluster::Start(
+      options_.cluster, *std::move(server), &registry_sources_, clock_, logger_, &metrics_);
+  if (!cluster.ok()) return InFlag("kubeconfig", cluster.status());
+  cluster_ = *std::move(cluster);
+  cluster_->SetTrustBundle(OwnRootsPem());
+  return absl::OkStatus();
 }
 
 void ControlPlane::WarnOfOpenKeys() const {
@@ -392,13 +419,17 @@ absl::Status ControlPlane::CheckOutputs() {
   return absl::OkStatus();
 }
 
-absl::Status ControlPlane::WriteTrustBundle() const {
-  if (options_.trust_bundle_out.empty()) return absl::OkStatus();
+std::string ControlPlane::OwnRootsPem() const {
   std::string pem;
   for (const CertificatePtr& root : authority_->snapshot()->roots) {
     absl::StrAppend(&pem, root->ToPem());
   }
-  const absl::Status written = WriteFileAtomically(options_.trust_bundle_out, pem, 0644);
+  return pem;
+}
+
+absl::Status ControlPlane::WriteTrustBundle() const {
+  if (options_.trust_bundle_out.empty()) return absl::OkStatus();
+  const absl::Status written = WriteFileAtomically(options_.trust_bundle_out, OwnRootsPem(), 0644);
   if (written.ok()) return written;
   return InFlag("trust_bundle_out", written,
                 absl::StrCat("; give a file that uid ", ::geteuid(), " may make and replace"));
@@ -441,6 +472,7 @@ void ControlPlane::FollowTrust() {
   bundles_->Publish(*std::move(bundles), CurrentTaint());
   ca_service_->streams()->WakeAll();
   if (authority_changed) {
+    if (cluster_ != nullptr) cluster_->SetTrustBundle(OwnRootsPem());
     const absl::Status written = WriteTrustBundle();
     if (!written.ok()) {
       logger_->Error("cannot write the trust bundle", {{"error", written.message()}});
@@ -517,7 +549,7 @@ void ControlPlane::EndStalled(StreamSet* streams) {
 
 void ControlPlane::Tick() {
   tick_->Schedule(kTick);
-  registry_file_->Poll();
+  if (registry_file_ != nullptr) registry_file_->Poll();
   if (jwt_files_ != nullptr && jwt_files_->Poll()) jwt_attestor_->SetTrust(jwt_files_->trust());
   // Before what may follow from this tick: who is revoked has by then been sent the bundles that
   // say so, and asks for another certificate.

@@ -32,6 +32,7 @@
 #include "controlplane/ca/jwt_authority.h"
 #include "controlplane/ca/jwt_key_keeper.h"
 #include "controlplane/ca/trust_bundle_source.h"
+#include "controlplane/cluster/cluster.h"
 #include "controlplane/discovery/delta_ads.h"
 #include "controlplane/events/event_log.h"
 #include "controlplane/flows/flow_ledger.h"
@@ -67,7 +68,7 @@
 
 namespace byrnie {
 
-enum class AttestorKind { kJoinToken, kJwt };
+enum class AttestorKind { kJoinToken, kJwt, kKubernetes };
 
 struct ControlPlaneOptions {
   SocketAddress listen;
@@ -101,8 +102,13 @@ struct ControlPlaneOptions {
   IssuanceLog::Options issuance_log;
   // File where issuances wait that the store cannot take; empty: they wait in memory.
   std::string issuance_spool;
-  // File of the static registry.
+  // File of the static registry; empty: the registry is the cluster's.
   std::string registry_path;
+  // Whether there is a cluster, what it feeds, and how its API server is found: by a file, or,
+  // where that is empty, as a pod finds it.
+  bool use_cluster = false;
+  Cluster::Options cluster;
+  std::string kubeconfig;
   // Bundles of other trust domains, and revocation lists.
   std::vector<TrustFiles::File> federated_bundles;
   std::vector<TrustFiles::File> crls;
@@ -148,12 +154,14 @@ class ControlPlane {
   // Puts what is stored of policies, workloads and services in force with the registry file, and
   // what another control plane stores later.
   absl::Status LoadRegistry();
+  absl::Status StartCluster();
   absl::Status LoadPolicies();
   // Says what is stored and not in force as it should be; on any thread.
   void TellTrouble(const StoredTrouble& trouble, bool ended);
   absl::Status CheckPortsAreFree() const;
   absl::Status CheckOutputs();
   absl::Status OpenIssuanceLog();
+  std::string OwnRootsPem() const;
   absl::Status WriteTrustBundle() const;
   // What the authorities and the files say, together.
   absl::StatusOr<TrustBundleSet> CollectBundles() const;
@@ -185,6 +193,7 @@ class ControlPlane {
   AgentTable agents_{&events_};
   Registry registry_;
   RegistrySources registry_sources_{&registry_};
+  // Null where the registry is the cluster's.
   std::unique_ptr<StaticFile> registry_file_;
   // Of files that are not there: those this start makes.
   std::vector<std::string> new_outputs_;
@@ -206,6 +215,8 @@ class ControlPlane {
   // Where the store is shared.
   std::unique_ptr<SharedFleet> shared_fleet_;
   std::unique_ptr<ServerIdentity> identity_;
+  // Where there is one.
+  std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<JoinTokens> tokens_;
   std::unique_ptr<JwtAttestor> jwt_attestor_;
   std::unique_ptr<AttestorSet> attestors_;

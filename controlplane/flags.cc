@@ -80,13 +80,29 @@ ABSL_FLAG(
 ABSL_FLAG(
     std::string, attest, "join_token",
     "how a workload without a certificate may prove who it is, separated by commas: join_token "
-    "(made by byrniectl), jwt (of the issuers of --jwt_config)");
+    "(made by byrniectl), jwt (of the issuers of --jwt_config), kubernetes (a pod's service "
+    "account token, judged by the API server)");
 ABSL_FLAG(std::string, jwt_config, "",
           "file of the issuers whose JWTs are taken with --attest=jwt, their keys and whom their "
           "tokens stand for (JSON, re-read with the key sets it names when one changes)");
 ABSL_FLAG(std::string, registry, "",
           "where workloads, services and policies come from: static:FILE (JSON, re-read when it "
-          "changes)");
+          "changes), or kubernetes (the objects of a cluster, followed at its API server)");
+ABSL_FLAG(
+    std::string, kubeconfig, "",
+    "how the API server of --registry=kubernetes and --attest=kubernetes is found: a file as "
+    "kubectl config view --minify --flatten --raw -o json writes it, with a service account's "
+    "token; not given: as a pod finds it");
+ABSL_FLAG(
+    std::string, token_audience, "byrnie",
+    "what the service account tokens of --attest=kubernetes must be for, separated by commas: "
+    "one of them");
+ABSL_FLAG(std::string, cluster_id, "Kubernetes",
+          "what the cluster of --registry=kubernetes is called among those of the mesh");
+ABSL_FLAG(std::string, cluster_network, "",
+          "the network that the cluster's addresses are of; not given: the only one");
+ABSL_FLAG(std::string, cluster_domain, "cluster.local",
+          "what the DNS names of the cluster's services end with");
 ABSL_FLAG(
     std::string, trust_bundle_out, "",
     "file to write the trust bundle to at every start (PEM): what agents and byrniectl take as "
@@ -145,11 +161,14 @@ absl::StatusOr<std::vector<AttestorKind>> ReadAttest(absl::string_view text) {
   std::vector<AttestorKind> kinds;
   for (absl::string_view word : absl::StrSplit(text, ',')) {
     word = absl::StripAsciiWhitespace(word);
-    if (word != "join_token" && word != "jwt") {
-      return Invalid("attest",
-                     absl::StrCat("\"", word, "\" is not known; give join_token, jwt or both"));
+    if (word != "join_token" && word != "jwt" && word != "kubernetes") {
+      return Invalid(
+          "attest",
+          absl::StrCat("\"", word, "\" is not known; give join_token, jwt, kubernetes or several"));
     }
-    const AttestorKind kind = word == "jwt" ? AttestorKind::kJwt : AttestorKind::kJoinToken;
+    const AttestorKind kind = word == "jwt"          ? AttestorKind::kJwt
+                              : word == "kubernetes" ? AttestorKind::kKubernetes
+                                                     : AttestorKind::kJoinToken;
     if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) {
       return Invalid("attest", absl::StrCat(word, " is named twice"));
     }
@@ -169,6 +188,47 @@ absl::StatusOr<std::string> ReadPath(absl::string_view flag, absl::string_view t
     return Invalid(flag, absl::StrCat("\"", text, "\" is not ", prefix, "FILE"));
   }
   return std::string(path);
+}
+
+// Where the registry comes from, and what there is of a cluster. After `attest`.
+absl::Status ReadRegistry(ControlPlaneOptions* options) {
+  const std::string registry = absl::GetFlag(FLAGS_registry);
+  Cluster::Options& cluster = options->cluster;
+  cluster.registry = registry == "kubernetes";
+  if (!cluster.registry) {
+    ASSIGN_OR_RETURN(options->registry_path, ReadPath("registry", registry, "static:"));
+  }
+  cluster.attest = std::find(options->attest.begin(), options->attest.end(),
+                             AttestorKind::kKubernetes) != options->attest.end();
+  options->use_cluster = cluster.registry || cluster.attest;
+  options->kubeconfig = absl::GetFlag(FLAGS_kubeconfig);
+  if (!options->kubeconfig.empty() && !options->use_cluster) {
+    return Invalid("kubeconfig",
+                   "is of no use without --registry=kubernetes or --attest=kubernetes");
+  }
+  const std::string audiences = absl::GetFlag(FLAGS_token_audience);
+  for (absl::string_view audience : absl::StrSplit(audiences, ',')) {
+    audience = absl::StripAsciiWhitespace(audience);
+    if (audience.empty()) {
+      return Invalid("token_audience",
+                     "has an empty name: a token for everything would be one for us");
+    }
+    cluster.audiences.emplace_back(audience);
+  }
+  cluster.mesh.trust_domain = options->trust_domain;
+  cluster.mesh.cluster_id = absl::GetFlag(FLAGS_cluster_id);
+  cluster.mesh.network = absl::GetFlag(FLAGS_cluster_network);
+  cluster.mesh.cluster_domain = absl::GetFlag(FLAGS_cluster_domain);
+  if (!IsHostName(cluster.mesh.cluster_domain)) {
+    return Invalid("cluster_domain", absl::StrCat("\"", cluster.mesh.cluster_domain,
+                                                  "\" is no domain such as cluster.local"));
+  }
+  for (const auto& [flag, value] : {std::make_pair("cluster_id", &cluster.mesh.cluster_id),
+                                    std::make_pair("cluster_network", &cluster.mesh.network)}) {
+    if (value->find('/') == std::string::npos) continue;
+    return Invalid(flag, absl::StrCat("\"", *value, "\" has a slash"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> ReadName(std::string name) {
@@ -307,8 +367,7 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
                    "is of no use without --attest=jwt; give for example "
                    "--attest=join_token,jwt");
   }
-  ASSIGN_OR_RETURN(options.registry_path,
-                   ReadPath("registry", absl::GetFlag(FLAGS_registry), "static:"));
+  RETURN_IF_ERROR(ReadRegistry(&options));
   absl::StatusOr<std::vector<TrustFiles::File>> federated =
       TrustFiles::ParseFlag(absl::GetFlag(FLAGS_federated_bundle), "");
   if (!federated.ok()) return Invalid("federated_bundle", federated.status().message());

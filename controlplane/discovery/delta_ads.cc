@@ -78,7 +78,7 @@ class DeltaAds::Stream final : public AgentPushStream<Request, Response> {
 
 DeltaAds::DeltaAds(std::string trust_domain, const Registry* registry,
                    const TrustBundleSource* bundles, AgentTable* agents, const Clock* clock,
-                   Logger* logger, MetricRegistry* metrics)
+                   Logger* logger, MetricRegistry* metrics, std::function<bool()> is_complete)
     : trust_domain_(std::move(trust_domain)),
       registry_(registry),
       bundles_(bundles),
@@ -91,6 +91,7 @@ DeltaAds::DeltaAds(std::string trust_domain, const Registry* registry,
                 metrics->AddCounter(kTooMuch, kTooMuchHelp, {{"reason", "identity_streams"}}),
                 metrics->AddCounter(kTooMuch, kTooMuchHelp, {{"reason", "stream_names"}}),
                 metrics->AddCounter(kTooMuch, kTooMuchHelp, {{"reason", "identity_names"}})},
+      is_complete_(std::move(is_complete)),
       streams_(agents,
                metrics->AddGauge("byrnie_controlplane_streams", "Open streams, by service.",
                                  {{"service", "discovery"}}),
@@ -114,6 +115,10 @@ grpc::ServerBidiReactor<DeltaAds::Request, DeltaAds::Response>* DeltaAds::DeltaA
   absl::StatusOr<PeerIdentity> peer =
       RequirePeer(*context->auth_context(), *bundles_->bundles(), trust_domain_, clock_->WallNow());
   if (!peer.ok()) return Refuse(context, peer.status());
+  if (is_complete_ && !is_complete_()) {
+    return Refuse(context,
+                  absl::UnavailableError("the registry is not complete yet; come back later"));
+  }
   absl::StatusOr<std::unique_ptr<NameBudget::Share>> share = names_.Open(peer->id.text());
   if (!share.ok()) {
     counters_.too_many_streams->Increment();

@@ -1,6 +1,7 @@
 #ifndef BYRNIE_CONTROLPLANE_DISCOVERY_DELTA_ADS_H_
 #define BYRNIE_CONTROLPLANE_DISCOVERY_DELTA_ADS_H_
 
+#include <functional>
 #include <string>
 
 #include "common/base/clock.h"
@@ -26,8 +27,12 @@ class DeltaAds final
   using Request = envoy::service::discovery::v3::DeltaDiscoveryRequest;
   using Response = envoy::service::discovery::v3::DeltaDiscoveryResponse;
 
+  // `is_complete`: whether the registry has all that it is to have, thread-safe; empty: always.
+  // Until then streams are refused, as Unavailable: to an agent that knew it already, what is only
+  // not there yet would be gone.
   DeltaAds(std::string trust_domain, const Registry* registry, const TrustBundleSource* bundles,
-           AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics);
+           AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics,
+           std::function<bool()> is_complete = nullptr);
 
   grpc::ServerBidiReactor<Request, Response>* DeltaAggregatedResources(
       grpc::CallbackServerContext* context) override;
@@ -58,6 +63,7 @@ class DeltaAds final
   Logger* const logger_;                    // Not owned.
   const Counters counters_;
   LineBudget refusals_said_;
+  const std::function<bool()> is_complete_;
   NameBudget names_;
   StreamSet streams_;
 };

@@ -9,14 +9,18 @@ with which a connection can end and every admin page, and none besides; the list
 """
 
 import glob
+import json
 import os
 import re
 import subprocess
 import sys
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
+from testing.kubernetes import Authority, kubeconfig
+from testing.loopback_control_plane import LoopbackControlPlane
 from testing.mesh import BINARIES, REPOSITORY, binary_path, http_request
 from testing.token_issuer import SigningKey, TokenIssuer
 
@@ -149,11 +153,19 @@ class ReferenceTest(MeshTestCase):
         for title, text in (
                 ("Proxy, port 15020 and admin", http_request(self.client.host, 15000, "/metrics")[1]),
                 ("Agent, admin", self.client.agent_admin("/metrics")[1]),
-                ("Control plane, admin", self.mesh.control_plane.admin("/metrics")[1])):
+                ("Control plane, admin", self.mesh.control_plane.admin("/metrics")[1] + self.metrics_with_a_cluster())):
             page += f"\n## {title}\n\n| metric | type | meaning |\n|---|---|---|\n"
-            for name, kind, meaning in families(text):
+            for name, kind, meaning in sorted(set(families(text))):
                 page += f"| `{name}` | {kind} | {meaning} |\n"
         self.compare("metrics.md", page)
+
+    def metrics_with_a_cluster(self):
+        """Of a control plane that follows a cluster, whose API server is away."""
+        plane = LoopbackControlPlane("--attest=kubernetes", registry="kubernetes")
+        config = json.dumps(kubeconfig("https://127.0.0.1:1", Authority("away"), {"token": "a"}))
+        plane.flags.append(f"--kubeconfig={plane.write_secret('kubeconfig', config)}")
+        with plane:
+            return urllib.request.urlopen(f"http://127.0.0.1:{plane.admin_port}/metrics", timeout=10).read().decode()
 
     def operations(self, begin, end):
         """The rows between two headings of docs/operations.md, each as the text of its first cell."""

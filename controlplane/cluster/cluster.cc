@@ -1,0 +1,128 @@
+#include "controlplane/cluster/cluster.h"
+
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+
+namespace byrnie {
+
+Cluster::Cluster(Options options, const Clock* clock, Logger* logger, MetricRegistry* metrics)
+    : options_(std::move(options)), clock_(clock), logger_(logger), metrics_(metrics) {}
+
+absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(Options options, ApiServer server,
+                                                        RegistrySources* sources,
+                                                        const Clock* clock, Logger* logger,
+                                                        MetricRegistry* metrics) {
+  auto cluster = absl::WrapUnique(new Cluster(std::move(options), clock, logger, metrics));
+  RETURN_IF_ERROR(cluster->Build(std::move(server), sources));
+  cluster->thread_ = std::thread([loop = cluster->loop_.get()] { loop->Run(); });
+  return cluster;
+}
+
+Cluster::~Cluster() {
+  if (!thread_.joinable()) return;
+  loop_->Stop();
+  thread_.join();
+}
+
+absl::Status Cluster::Build(ApiServer server, RegistrySources* sources) {
+  ASSIGN_OR_RETURN(loop_, EpollEventLoop::Create(clock_));
+  credentials_ = std::make_unique<ApiCredentials>(std::move(server), logger_);
+  const auto explain = [](absl::string_view what, const absl::Status& status) {
+    return absl::Status(status.code(),
+                        absl::StrCat("the API server's ", what, ": ", status.message()));
+  };
+  const absl::Status ca = credentials_->Context().status();
+  if (!ca.ok()) return explain("CA", ca);
+  const absl::Status token = credentials_->Token().status();
+  if (!token.ok()) return explain("token", token);
+  connector_ = std::make_unique<TlsApiConnector>(loop_.get(), credentials_.get());
+  client_ = std::make_unique<HttpApiClient>(loop_.get(), connector_.get(), credentials_.get());
+  // Pods are followed for the attestor, too, which has to know which are gone.
+  pods_ = MakeCache<Pod>("pods", ParsePod);
+  pods_.cache->AddListener(
+      [this](const Informer<Pod>::Changes& changes) { directory_.OnPods(changes); });
+  if (options_.registry) BuildRegistry(sources);
+  if (options_.attest) BuildAttestor();
+  ListWatch::Options pods;
+  pods.paths = {"/api/v1/pods"};
+  Follow(&pods_, std::move(pods));
+  return absl::OkStatus();
+}
+
+template <typename T>
+Cluster::Followed<T> Cluster::MakeCache(const std::string& resource,
+                                        typename InformerCache<T>::Decode decode) {
+  return {std::make_unique<InformerCache<T>>(resource, std::move(decode), logger_, metrics_),
+          nullptr};
+}
+
+template <typename T>
+void Cluster::Follow(Followed<T>* followed, ListWatch::Options options) {
+  options.name = followed->cache->resource();
+  followed->watch = std::make_unique<ListWatch>(std::move(options), client_.get(), loop_.get(),
+                                                random_, followed->cache.get(), logger_, metrics_);
+}
+
+void Cluster::BuildRegistry(RegistrySources* sources) {
+  services_ = MakeCache<KubeService>("services", ParseService);
+  slices_ = MakeCache<EndpointSlice>("endpointslices", ParseEndpointSlice);
+  nodes_ = MakeCache<LabelledObject>("nodes", ParseLabelledObject);
+  namespaces_ = MakeCache<LabelledObject>("namespaces", ParseLabelledObject);
+  source_ = std::make_unique<KubernetesSource>(
+      options_.mesh,
+      KubernetesSource::Informers{pods_.cache.get(), services_.cache.get(), slices_.cache.get(),
+                                  nodes_.cache.get(), namespaces_.cache.get()},
+      loop_.get(), sources, logger_, metrics_);
+  publisher_ = std::make_unique<TrustPublisher>(namespaces_.cache.get(), client_.get(), loop_.get(),
+                                                random_, logger_, metrics_);
+  ListWatch::Options services;
+  services.paths = {"/api/v1/services"};
+  Follow(&services_, std::move(services));
+  ListWatch::Options slices;
+  slices.paths = {"/apis/discovery.k8s.io/v1/endpointslices",
+                  "/apis/discovery.k8s.io/v1beta1/endpointslices"};
+  Follow(&slices_, std::move(slices));
+  ListWatch::Options nodes;
+  nodes.paths = {"/api/v1/nodes"};
+  nodes.metadata_only = true;
+  Follow(&nodes_, std::move(nodes));
+  ListWatch::Options namespaces;
+  namespaces.paths = {"/api/v1/namespaces"};
+  namespaces.metadata_only = true;
+  Follow(&namespaces_, std::move(namespaces));
+}
+
+void Cluster::BuildAttestor() {
+  // Without keys it knows no issuer, and so no token.
+  fallback_ = std::make_unique<JwtAttestor>(std::make_shared<const JwtTrust>(), clock_);
+  keys_ = std::make_unique<ServiceAccountKeys>(
+      options_.mesh.trust_domain, options_.audiences, client_.get(), loop_.get(), random_, logger_,
+      [this](JwtTrustPtr trust) { fallback_->SetTrust(std::move(trust)); });
+  reviewer_ = std::make_unique<ApiTokenReviewer>(client_.get(), loop_.get(), clock_);
+  KubernetesAttestor::Options attest;
+  attest.trust_domain = options_.mesh.trust_domain;
+  attest.audiences = options_.audiences;
+  attest.pod_state = [this](absl::string_view uid) {
+    switch (directory_.Find(uid)) {
+      case PodDirectory::State::kHere:
+        return KubernetesAttestor::PodState::kHere;
+      case PodDirectory::State::kGone:
+        return KubernetesAttestor::PodState::kGone;
+      case PodDirectory::State::kUnknown:
+        break;
+    }
+    return KubernetesAttestor::PodState::kUnknown;
+  };
+  attestor_ = std::make_unique<KubernetesAttestor>(std::move(attest), reviewer_.get(),
+                                                   fallback_.get(), clock_, metrics_);
+}
+
+void Cluster::SetTrustBundle(std::string pem) {
+  if (publisher_ == nullptr) return;
+  loop_->Post([this, pem = std::move(pem)] { publisher_->SetBundle(pem); });
+}
+
+}  // namespace byrnie
