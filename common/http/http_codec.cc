@@ -115,6 +115,20 @@ struct HttpRequestParser::Impl {
     parser.header_limit(kMaxHeaderSize);
     parser.body_limit(kMaxBodySize);
   }
+  // Says how many of the bytes it has taken.
+  size_t Put(absl::string_view bytes, beast::error_code* failure) {
+    // The parser looks for the end of a header that comes at once wherever it is, and for that of
+    // one that comes in pieces within the limit.
+    const bool in_header = !parser.is_header_done();
+    const absl::string_view first = in_header ? bytes.substr(0, kMaxHeaderSize) : bytes;
+    size_t taken = parser.put(boost::asio::const_buffer(first.data(), first.size()), *failure);
+    if (in_header && parser.is_header_done() && !parser.is_done() && taken < bytes.size() &&
+        (!*failure || *failure == http::error::need_more)) {
+      bytes.remove_prefix(taken);
+      taken += parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), *failure);
+    }
+    return taken;
+  }
   http::request_parser<http::string_body> parser;
   beast::error_code error;
   bool continue_taken = false;
@@ -127,7 +141,7 @@ HttpRequestParser::~HttpRequestParser() = default;
 HttpRequestParser::Result HttpRequestParser::Feed(absl::string_view bytes) {
   Result result;
   beast::error_code error;
-  result.consumed = impl_->parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+  result.consumed = impl_->Put(bytes, &error);
   if (error && error != http::error::need_more) {
     impl_->error = error;
     result.state = State::kError;
