@@ -94,19 +94,12 @@ void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
     record.event = AccessRecord::Event::kOpen;
     ReportOpen(*context_, record);
   }
-  sockets_[0] = first;
-  sockets_[1] = second;
-  for (TcpStream* socket : sockets_) {
+  for (TcpStream* socket : {first, second}) {
     if (socket != nullptr) socket->ResetIfAbandoned();
   }
   relay_ = std::make_unique<Relay>(context_->loop, context_->scratch, std::move(downstream),
                                    std::move(upstream), &context_->relay_options,
                                    [this](const RelayResult& result) { OnRelayDone(result); });
-  relay_->set_on_half_closed([this] {
-    for (TcpStream* socket : sockets_) {
-      if (socket != nullptr) socket->ShortenKeepalive();
-    }
-  });
   relay_->NoteNextMove(id_);
   const absl::Duration max_age = context_->config->max_connection_age;
   if (max_age != absl::InfiniteDuration()) {

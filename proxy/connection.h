@@ -144,7 +144,7 @@ class Connection {
   void Complete(StageTimes::Stage stage) { stages_.Complete(stage, loop()->Now()); }
 
   // Relays until both directions have ended. `first` and `second` are the sockets among the
-  // streams, for their keepalive; may be null.
+  // streams, that are to be reset if this process dies; may be null.
   void StartRelay(std::unique_ptr<ByteStream> downstream, std::unique_ptr<ByteStream> upstream,
                   TcpStream* first, TcpStream* second);
   // Ends a connection that carried nothing.
@@ -188,7 +188,6 @@ class Connection {
   uint64_t counted_received_ = 0;
   // Of Abort or Cut; empty otherwise.
   std::string abort_reason_;
-  TcpStream* sockets_[2] = {nullptr, nullptr};  // Owned by relay_.
   std::unique_ptr<Relay> relay_;
 };
 

@@ -73,7 +73,8 @@ ABSL_FLAG(
 ABSL_FLAG(absl::Duration, idle_timeout, absl::ZeroDuration(),
           "ends a connection on which no byte has moved for so long; 0: never");
 ABSL_FLAG(absl::Duration, half_close_timeout, absl::Seconds(60),
-          "ends a connection of which one side has ended and no byte has moved for so long");
+          "ends a connection of which one side has ended and no byte has moved for so long, if an "
+          "end does not answer keepalives");
 ABSL_FLAG(absl::Duration, max_connection_age, absl::ZeroDuration(),
           "ends connections after this time, give or take a tenth; 0: never");
 ABSL_FLAG(int64_t, max_connections, 0,

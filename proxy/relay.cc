@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "proxy/half_close.h"
 
 namespace byrnie {
 namespace {
@@ -57,11 +58,6 @@ Relay::~Relay() {
   DropPending(downstream_);
   DropPending(upstream_);
   if (options_->budget != nullptr) options_->budget->Add(-2 * kLeastRead, 0, 0);
-}
-
-void Relay::set_on_half_closed(absl::AnyInvocable<void()> on_half_closed) {
-  DCHECK(state_ == State::kMade);
-  on_half_closed_ = std::move(on_half_closed);
 }
 
 void Relay::NoteNextMove(uint64_t id) { next_move_ = options_->moved == nullptr ? 0 : id; }
@@ -274,9 +270,7 @@ void Relay::NoteFirstEnd(const Side& side) {
   // A peer that is gone, or a NAT entry that was dropped in the half-closed state, is to be found
   // within a minute.
   last_activity_ = loop_->Now();
-  ArmTimer(Limit::kHalfClose, on_half_closed_
-                                  ? std::min(kFirstEndPatience, options_->half_close_timeout)
-                                  : options_->half_close_timeout);
+  ArmTimer(Limit::kHalfClose, std::min(kFirstEndPatience, options_->half_close_timeout));
 }
 
 void Relay::FinishDirection(Side& from) {
@@ -370,10 +364,6 @@ uint64_t Relay::Undelivered() const {
   return buffered_bytes() + downstream_.stream->Undelivered() + upstream_.stream->Undelivered();
 }
 
-absl::Duration Relay::TimeoutOf(Limit limit) const {
-  return limit == Limit::kIdle ? options_->idle_timeout : options_->half_close_timeout;
-}
-
 void Relay::OnFlushTimer() {
   if (status_.ok()) {
     // Not asked when the end began: most ends are over at once, and asking is a system call.
@@ -400,22 +390,43 @@ void Relay::OnTimer() {
     return;
   }
   if (state_ != State::kRunning) return;
-  if (limit_ == Limit::kHalfClose && on_half_closed_) {
-    std::exchange(on_half_closed_, nullptr)();
-  }
-  const absl::Duration timeout = TimeoutOf(limit_);
-  if (limit_ == Limit::kHalfClose && Undelivered() > 0) last_activity_ = loop_->Now();
   const absl::Duration quiet = loop_->Now() - last_activity_;
-  if (quiet < timeout) {
-    timer_->Schedule(timeout - quiet);
+  if (quiet >= options_->idle_timeout) {
+    EndByDeadline(RelayResult::Deadline::kIdle,
+                  absl::StrCat("idle for ", absl::FormatDuration(options_->idle_timeout)));
     return;
   }
-  deadline_ =
-      limit_ == Limit::kIdle ? RelayResult::Deadline::kIdle : RelayResult::Deadline::kHalfClose;
-  BeginEnding(absl::DeadlineExceededError(
-                  absl::StrCat(limit_ == Limit::kIdle ? "idle for " : "half closed and idle for ",
-                               absl::FormatDuration(timeout))),
-              RelayResult::Side::kProxy);
+  absl::Duration next = options_->idle_timeout - quiet;
+  if (limit_ == Limit::kHalfClose) {
+    const absl::optional<absl::Duration> look = LookAtHalfClosed(quiet);
+    if (!look.has_value()) return;
+    next = std::min(next, *look);
+  }
+  timer_->Schedule(next);
+}
+
+absl::optional<absl::Duration> Relay::LookAtHalfClosed(absl::Duration quiet) {
+  if (!std::exchange(keepalive_shortened_, true)) {
+    downstream_.stream->ShortenKeepalive();
+    upstream_.stream->ShortenKeepalive();
+  }
+  HalfClosed facts;
+  facts.quiet = quiet;
+  facts.undelivered = Undelivered() > 0;
+  facts.downstream_unheard = downstream_.stream->Unheard();
+  facts.upstream_unheard = upstream_.stream->Unheard();
+  const absl::optional<absl::Duration> look =
+      NextLookAtHalfClosed(facts, options_->half_close_timeout);
+  if (!look.has_value()) {
+    EndByDeadline(RelayResult::Deadline::kHalfClose,
+                  WhyHalfClosedEnds(facts, options_->half_close_timeout));
+  }
+  return look;
+}
+
+void Relay::EndByDeadline(RelayResult::Deadline deadline, std::string why) {
+  deadline_ = deadline;
+  BeginEnding(absl::DeadlineExceededError(why), RelayResult::Side::kProxy);
 }
 
 }  // namespace byrnie

@@ -10,6 +10,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "absl/types/span.h"
 #include "common/event/event_loop.h"
 #include "common/net/buffer_budget.h"
@@ -52,16 +53,17 @@ struct RelayResult {
 //
 // States: made → running (Start) → ending (both directions over, or aborted: waits for Flushed() of
 // both streams, with a deadline) → done (on_done has run). Lives on one loop. Destroying it at any
-// time destroys both streams and cancels on_done.
+// time destroys both streams and cancels on_done. When one direction has been over for a second and
+// the other is not, both streams' keepalives are shortened.
 class Relay {
  public:
   // Shared by all relays of a worker.
   struct Options {
     // From the first end of a direction on: no byte moved for this long, and none waiting for a
-    // slow reader, ends the relay with a reset of both sides. Readers that are gone are the
-    // streams' to notice.
+    // slow reader, ends the relay with a reset of both sides unless the hosts of both ends give
+    // signs of life (proxy/half_close.h). Readers that are gone are the streams' to notice.
     absl::Duration half_close_timeout = absl::Seconds(60);
-    // The same while both directions are open; infinite is off.
+    // No byte moved for this long ends the relay likewise, whoever is there; infinite is off.
     absl::Duration idle_timeout = absl::InfiniteDuration();
     // How long a reset may wait for what was accepted before it to be delivered. A clean end waits
     // as long as the last bytes move on, however slowly, and half_close_timeout when they do not:
@@ -85,10 +87,6 @@ class Relay {
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
   ~Relay();
-
-  // Runs once, when one direction has been over for a second and the other is not: the time to
-  // shorten TCP keepalives. Set before Start; must not destroy the relay.
-  void set_on_half_closed(absl::AnyInvocable<void()> on_half_closed);
 
   // The first byte that a stream accepts after this call adds `id`, not 0, to Options::moved: so
   // whoever counts the bytes of thousands of relays need not look at the idle ones.
@@ -181,7 +179,9 @@ class Relay {
   void OnTimer();
   void OnFlushTimer();
   uint64_t Undelivered() const;
-  absl::Duration TimeoutOf(Limit limit) const;
+  // When to look again at a relay of which one direction is over; none: it has to end.
+  absl::optional<absl::Duration> LookAtHalfClosed(absl::Duration quiet);
+  void EndByDeadline(RelayResult::Deadline deadline, std::string why);
 
   EventLoop* const loop_;         // Not owned.
   const Options* const options_;  // Not owned.
@@ -189,7 +189,6 @@ class Relay {
   Side downstream_;
   Side upstream_;
   DoneCallback on_done_;
-  absl::AnyInvocable<void()> on_half_closed_;
   std::unique_ptr<EventLoop::Deferred> deferred_;
   std::unique_ptr<EventLoop::Timer> timer_;
   absl::Duration last_activity_;
@@ -203,6 +202,7 @@ class Relay {
   RelayResult::Side ended_by_ = RelayResult::Side::kProxy;
   RelayResult::Deadline deadline_ = RelayResult::Deadline::kNone;
   bool first_end_ = false;
+  bool keepalive_shortened_ = false;
 };
 
 }  // namespace byrnie

@@ -83,6 +83,33 @@ class App final : public ByteStream::Observer {
   bool error = false;
 };
 
+// The host at the other end of a stream, as its transport sees it.
+struct Host {
+  absl::Duration unheard = absl::InfiniteDuration();
+  int keepalives_shortened = 0;
+};
+
+// A stream with a transport that asks a host for signs of life.
+class AskingStream final : public ByteStream {
+ public:
+  AskingStream(std::unique_ptr<ByteStream> stream, Host* host)
+      : stream_(std::move(stream)), host_(host) {}
+  void SetObserver(Observer* observer) override { stream_->SetObserver(observer); }
+  IoResult Read(absl::Span<uint8_t> buffer) override { return stream_->Read(buffer); }
+  IoResult Write(absl::Span<const uint8_t> data) override { return stream_->Write(data); }
+  void ShutdownWrite() override { stream_->ShutdownWrite(); }
+  void Reset() override { stream_->Reset(); }
+  bool Flushed() const override { return stream_->Flushed(); }
+  uint64_t Undelivered() const override { return stream_->Undelivered(); }
+  absl::Duration Unheard() const override { return host_->unheard; }
+  void ShortenKeepalive() override { ++host_->keepalives_shortened; }
+  absl::Status error() const override { return stream_->error(); }
+
+ private:
+  const std::unique_ptr<ByteStream> stream_;
+  Host* const host_;  // Not owned.
+};
+
 // A stream whose last bytes wait for a slow reader, as those of a tunnel do.
 class SlowTail final : public ByteStream {
  public:
@@ -117,7 +144,7 @@ class RelayTest : public ::testing::TestWithParam<size_t> {
 
   void Connect(size_t quota) {
     done_.reset();
-    half_closed_ = 0;
+    near_.keepalives_shortened = far_.keepalives_shortened = 0;
     client_ = std::make_unique<App>();
     server_ = std::make_unique<App>();
     auto [client, downstream] = MakePair(quota);
@@ -129,20 +156,25 @@ class RelayTest : public ::testing::TestWithParam<size_t> {
     }
     client_->Attach(std::move(client));
     server_->Attach(std::move(server));
-    relay_ =
-        std::make_unique<Relay>(&loop_, absl::MakeSpan(scratch_), std::move(downstream),
-                                std::move(upstream), &options_, [this](const RelayResult& result) {
-                                  EXPECT_FALSE(done_.has_value());
-                                  done_ = result;
-                                  if (destroy_when_done_) relay_.reset();
-                                });
-    relay_->set_on_half_closed([this] { ++half_closed_; });
+    relay_ = std::make_unique<Relay>(&loop_, absl::MakeSpan(scratch_),
+                                     std::make_unique<AskingStream>(std::move(downstream), &near_),
+                                     std::make_unique<AskingStream>(std::move(upstream), &far_),
+                                     &options_, [this](const RelayResult& result) {
+                                       EXPECT_FALSE(done_.has_value());
+                                       done_ = result;
+                                       if (destroy_when_done_) relay_.reset();
+                                     });
   }
   void Start() {
     relay_->Start();
     Run();
   }
   void Run() { loop_.RunUntilIdle(); }
+  // Of the hosts at both ends, how often.
+  void ExpectKeepalivesShortened(int times) {
+    EXPECT_EQ(near_.keepalives_shortened, times);
+    EXPECT_EQ(far_.keepalives_shortened, times);
+  }
   std::pair<std::unique_ptr<ByteStream>, std::unique_ptr<ByteStream>> MakePair(size_t quota) {
     MemoryStreamPair::Quota hostile;
     if (quota == 1) {
@@ -162,7 +194,8 @@ class RelayTest : public ::testing::TestWithParam<size_t> {
   std::unique_ptr<App> server_;
   std::unique_ptr<Relay> relay_;
   absl::optional<RelayResult> done_;
-  int half_closed_ = 0;
+  Host near_;
+  Host far_;
   bool destroy_when_done_ = true;
   // What the stream to the server keeps back of what it has accepted; set before Connect.
   uint64_t slow_tail_ = 0;
@@ -184,7 +217,7 @@ TEST_P(RelayTest, CarriesBothWaysAndEndsCleanly) {
   EXPECT_THAT(done_->status, IsOk());
   EXPECT_EQ(done_->bytes_to_upstream, 5000u);
   EXPECT_EQ(done_->bytes_to_downstream, 7000u);
-  EXPECT_EQ(half_closed_, 0);
+  ExpectKeepalivesShortened(0);
 }
 
 TEST_P(RelayTest, NotesTheNextMoveOfEitherSideOnce) {
@@ -219,11 +252,11 @@ TEST_P(RelayTest, PassesHalfClosesOnAtEachPointOfTheData) {
         EXPECT_FALSE(first.eof);
         EXPECT_FALSE(done_.has_value());
         loop_.AdvanceTime(absl::Milliseconds(900));
-        EXPECT_EQ(half_closed_, 0);
+        ExpectKeepalivesShortened(0);
         loop_.AdvanceTime(absl::Milliseconds(100));
-        EXPECT_EQ(half_closed_, 1);
+        ExpectKeepalivesShortened(1);
         loop_.AdvanceTime(absl::Seconds(30));
-        EXPECT_EQ(half_closed_, 1);
+        ExpectKeepalivesShortened(1);
         second.SendAndShutdown(Pattern(after, 4));
         Run();
         EXPECT_EQ(first.received, Pattern(after, 4));
@@ -371,6 +404,61 @@ TEST_P(RelayTest, EndsAHalfClosedPairOnlyWhenItIsQuiet) {
   EXPECT_TRUE(server_->eof);
 }
 
+TEST_P(RelayTest, WaitsForHoursForAnAnswerWhileBothHostsAreThere) {
+  near_.unheard = absl::Seconds(3);
+  far_.unheard = absl::ZeroDuration();
+  for (const bool client_first : {true, false}) {
+    Connect(GetParam());
+    App& first = client_first ? *client_ : *server_;
+    App& second = client_first ? *server_ : *client_;
+    first.SendAndShutdown("request");
+    Start();
+    loop_.AdvanceTime(absl::Hours(5));
+    ASSERT_FALSE(done_.has_value());
+    ExpectKeepalivesShortened(1);
+    second.SendAndShutdown("answer");
+    Run();
+    EXPECT_EQ(first.received, "answer");
+    EXPECT_TRUE(first.eof);
+    ASSERT_TRUE(done_.has_value());
+    EXPECT_THAT(done_->status, IsOk());
+  }
+}
+
+TEST_P(RelayTest, EndsAHalfClosedPairWhenEitherHostHasGoneSilent) {
+  for (Host* silent : {&near_, &far_}) {
+    near_.unheard = far_.unheard = absl::Seconds(3);
+    Connect(GetParam());
+    client_->SendAndShutdown("request");
+    Start();
+    loop_.AdvanceTime(absl::Minutes(10));
+    ASSERT_FALSE(done_.has_value());
+    silent->unheard = absl::Seconds(15);
+    loop_.AdvanceTime(absl::Seconds(66));
+    ASSERT_TRUE(done_.has_value());
+    EXPECT_THAT(done_->status, StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("half")));
+    EXPECT_EQ(done_->deadline, RelayResult::Deadline::kHalfClose);
+    EXPECT_TRUE(client_->error);
+    EXPECT_TRUE(server_->eof);
+  }
+}
+
+TEST_P(RelayTest, EndsAHalfClosedPairThatIsIdleForTooLongWhoeverIsThere) {
+  options_.idle_timeout = absl::Minutes(10);
+  near_.unheard = far_.unheard = absl::ZeroDuration();
+  Connect(GetParam());
+  client_->SendAndShutdown("request");
+  Start();
+  loop_.AdvanceTime(absl::Minutes(9));
+  server_->Send("x");
+  Run();
+  loop_.AdvanceTime(absl::Minutes(9));
+  EXPECT_FALSE(done_.has_value());
+  loop_.AdvanceTime(absl::Minutes(2));
+  ASSERT_TRUE(done_.has_value());
+  EXPECT_EQ(done_->deadline, RelayResult::Deadline::kIdle);
+}
+
 TEST_P(RelayTest, WaitsForASlowReaderOfAHalfClosedPair) {
   const std::string answer = Pattern(200 * 1024, 5);  // More than all buffers on the way.
   Connect(GetParam());
@@ -498,7 +586,7 @@ TEST_P(RelayTest, CutsOffAnEndWhoseLastBytesWait) {
     loop_.AdvanceTime(absl::Milliseconds(1));
     ASSERT_TRUE(done_.has_value());
     EXPECT_THAT(done_->status, StatusIs(absl::StatusCode::kPermissionDenied));
-    EXPECT_EQ(half_closed_, 0);
+    ExpectKeepalivesShortened(0);
   }
 }
 

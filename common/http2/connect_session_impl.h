@@ -76,6 +76,7 @@ class ConnectSessionImpl final : public ConnectSession,
     return mark - std::min(mark, output_.taken_mark());
   }
   void WatchOutput() override { output_watched_ = true; }
+  bool AsksWhetherPeerLives() const override { return liveness_.enabled(); }
   void Forget(TunnelStream* stream, bool cancel) override;
 
   // ByteStream::Observer of the transport:

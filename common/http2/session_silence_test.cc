@@ -136,6 +136,20 @@ TEST_P(SessionSilenceTest, ARequestWithdrawnDuringTheSilenceIsNotMissed) {
   EXPECT_EQ(client_.session->open_streams(), 0u);
 }
 
+TEST_P(SessionSilenceTest, OpenStreamsCountAsHeardOfUntilThePeerIsGivenUpWithinHalfAMinute) {
+  Connect(GetParam());
+  Talker* open = client_.Open();
+  Run();
+  loop_.AdvanceTime(absl::Hours(1));
+  EXPECT_EQ(open->stream->Unheard(), absl::ZeroDuration());
+  EXPECT_EQ(server_.talkers[0]->stream->Unheard(), absl::ZeroDuration());
+  Freeze();
+  loop_.AdvanceTime(absl::Seconds(30) + absl::Milliseconds(100));
+  EXPECT_TRUE(open->error);
+  EXPECT_TRUE(server_.talkers[0]->error);
+  EXPECT_EQ(open->stream->Unheard(), absl::InfiniteDuration());
+}
+
 TEST_P(SessionSilenceTest, APeerThatStaysSilentIsGivenUpAsBefore) {
   Connect(GetParam());
   Talker* open = client_.Open();

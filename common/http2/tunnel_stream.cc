@@ -159,6 +159,11 @@ uint64_t TunnelStream::Undelivered() const {
   return 1 + unsent_.size() + session_->OutputBefore(sent_mark_);
 }
 
+absl::Duration TunnelStream::Unheard() const {
+  const bool asked = error_.ok() && session_ != nullptr && session_->AsksWhetherPeerLives();
+  return asked ? absl::ZeroDuration() : absl::InfiniteDuration();
+}
+
 absl::Status TunnelStream::error() const { return error_; }
 
 void TunnelStream::Accept(const HeaderList& headers) {

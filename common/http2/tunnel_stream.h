@@ -36,6 +36,8 @@ class TunnelStream final : public ConnectStream {
     virtual uint64_t OutputBefore(uint64_t mark) const = 0;
     // Asks for OnOutputTaken when the output has moved on.
     virtual void WatchOutput() = 0;
+    // A peer that is gone breaks the session within half a minute.
+    virtual bool AsksWhetherPeerLives() const = 0;
     // The stream is being destroyed. `cancel`: the peer is to hear of it.
     virtual void Forget(TunnelStream* stream, bool cancel) = 0;
   };
@@ -63,6 +65,8 @@ class TunnelStream final : public ConnectStream {
   void Reset() override;
   bool Flushed() const override;
   uint64_t Undelivered() const override;
+  // Zero as long as the session lives, whose PINGs ask.
+  absl::Duration Unheard() const override;
   absl::Status error() const override;
   void Accept(const HeaderList& headers) override;
   void Reject(int status, const HeaderList& headers) override;

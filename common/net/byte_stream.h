@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 
 namespace byrnie {
@@ -77,6 +78,16 @@ class ByteStream {
   // when they move on, which tells a slow reader from one that has stopped; a peer that is gone
   // makes the stream kError by itself.
   virtual uint64_t Undelivered() const { return Flushed() ? 0 : 1; }
+
+  // How long ago the peer's host gave its last sign of life, whatever the peer itself does;
+  // infinite when nobody asks it for one. Zero where it is asked, and a host that does not answer
+  // makes the stream kError within half a minute.
+  virtual absl::Duration Unheard() const { return absl::InfiniteDuration(); }
+
+  // Has the peer's host asked for a sign of life every few seconds from now on, where that is the
+  // stream's to decide: one that is gone, or that something on the way has forgotten, is noticed
+  // long before the usual time.
+  virtual void ShortenKeepalive() {}
 
   // Why the stream is broken: OK while it is not; Unavailable when the peer reset or vanished;
   // Unauthenticated when the TLS peer was refused; DataLoss for a truncated TLS stream.

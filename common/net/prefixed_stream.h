@@ -27,6 +27,8 @@ class PrefixedStream final : public ByteStream {
   void Reset() override;
   bool Flushed() const override { return stream_->Flushed(); }
   uint64_t Undelivered() const override { return stream_->Undelivered(); }
+  absl::Duration Unheard() const override { return stream_->Unheard(); }
+  void ShortenKeepalive() override { stream_->ShortenKeepalive(); }
   absl::Status error() const override { return stream_->error(); }
 
  private:

@@ -8,6 +8,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 
@@ -19,6 +21,13 @@ bool SetInt(int fd, int level, int option, int value) {
 }
 
 int ToSeconds(absl::Duration duration) { return static_cast<int>(absl::ToInt64Seconds(duration)); }
+
+// False for other than TCP sockets.
+bool GetTcpInfo(int fd, tcp_info* info) {
+  *info = {};
+  socklen_t size = sizeof(*info);
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0;
+}
 
 }  // namespace
 
@@ -89,11 +98,17 @@ int UnsentBytes(int fd) {
 }
 
 absl::optional<StallDetector::Progress> AcknowledgementProgress(int fd) {
-  tcp_info info = {};
-  socklen_t size = sizeof(info);
-  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return absl::nullopt;
+  tcp_info info;
+  if (!GetTcpInfo(fd, &info)) return absl::nullopt;
   return StallDetector::Progress{info.tcpi_unacked, info.tcpi_probes,
                                  absl::Milliseconds(info.tcpi_last_ack_recv)};
+}
+
+absl::Duration SinceHeard(int fd) {
+  tcp_info info;
+  if (!GetTcpInfo(fd, &info)) return absl::InfiniteDuration();
+  // Of the two the kernel judges keepalives by the later one too (tcp_keepalive_timer).
+  return absl::Milliseconds(std::min(info.tcpi_last_ack_recv, info.tcpi_last_data_recv));
 }
 
 bool HasInput(int fd) {

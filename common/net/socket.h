@@ -57,6 +57,10 @@ int UnsentBytes(int fd);
 // What the kernel knows of the peer's acknowledgements; none for other than TCP sockets.
 absl::optional<StallDetector::Progress> AcknowledgementProgress(int fd);
 
+// Since the last packet of the peer that carried bytes or acknowledged something, answers to
+// keepalive probes included; infinite for other than TCP sockets.
+absl::Duration SinceHeard(int fd);
+
 // True when bytes, an end or an error wait to be read. Takes nothing.
 bool HasInput(int fd);
 

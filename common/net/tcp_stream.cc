@@ -266,6 +266,10 @@ uint64_t TcpStream::Undelivered() const {
   return Flushed() ? queued : queued + 1;
 }
 
+absl::Duration TcpStream::Unheard() const {
+  return fd_ && error_ == 0 ? SinceHeard(fd_.get()) : absl::InfiniteDuration();
+}
+
 absl::Status TcpStream::error() const {
   if (error_ != 0) return ConnectionError(error_, "connection lost");
   if (reset_) return absl::CancelledError("connection was reset by this side");

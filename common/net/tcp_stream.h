@@ -74,15 +74,15 @@ class TcpStream final : public ByteStream {
   void Reset() override;
   bool Flushed() const override;
   uint64_t Undelivered() const override;
+  // What the kernel knows, from acknowledgements and keepalive answers too; infinite for a Unix
+  // socket.
+  absl::Duration Unheard() const override;
+  void ShortenKeepalive() override;
   absl::Status error() const override;
 
   // From now on the kernel resets the connection when this process dies, unless both directions
   // have ended by then: to the peer a close would look like the end of what was being sent.
   void ResetIfAbandoned();
-
-  // After the first FIN: keepalive probes within seconds, so that a peer gone or a conntrack entry
-  // dropped frees the socket long before the usual hour.
-  void ShortenKeepalive();
 
   // The socket, still owned by the stream: for SO_ORIGINAL_DST and SO_PEERCRED.
   int fd() const;

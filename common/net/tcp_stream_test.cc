@@ -350,6 +350,23 @@ TEST_F(TcpStreamTest, KnowsWhatASlowReaderHasNotTaken) {
   EXPECT_TRUE(loop_.RunUntil([&] { return writer.Undelivered() == 0; }));
 }
 
+TEST_F(TcpStreamTest, KnowsWhenThePeersHostWasHeardOf) {
+  Listen();
+  auto attempt = Connect(listener_->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+  TcpStream& stream = **result_;
+  EXPECT_LT(stream.Unheard(), absl::Minutes(1));
+  EXPECT_LT(accepted_->Unheard(), absl::Minutes(1));
+  stream.Reset();
+  EXPECT_EQ(stream.Unheard(), absl::InfiniteDuration()) << "it is gone";
+
+  int fds[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+  const UniqueFd peer(fds[1]);
+  ASSERT_OK_AND_ASSIGN(const auto local, TcpStream::Create(&loop_, UniqueFd(fds[0])));
+  EXPECT_EQ(local->Unheard(), absl::InfiniteDuration()) << "nobody asks";
+}
+
 TEST_F(TcpStreamTest, IsSmall) {
   // An idle connection's memory is budgeted; this and its watch are all there is.
   EXPECT_LE(sizeof(TcpStream), 80u);

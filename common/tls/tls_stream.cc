@@ -395,6 +395,8 @@ void TlsStream::DenyAccess() {
 }
 bool TlsStream::Flushed() const { return impl_->Flushed(); }
 uint64_t TlsStream::Undelivered() const { return impl_->Undelivered(); }
+absl::Duration TlsStream::Unheard() const { return impl_->Unheard(); }
+void TlsStream::ShortenKeepalive() { impl_->ShortenKeepalive(); }
 absl::Status TlsStream::error() const { return impl_->error(); }
 
 const VerifiedSvid& TlsStream::peer() const {

@@ -68,6 +68,9 @@ class TlsStream final : public ByteStream {
   void Reset() override;
   bool Flushed() const override;
   uint64_t Undelivered() const override;
+  // The transport's.
+  absl::Duration Unheard() const override;
+  void ShortenKeepalive() override;
   absl::Status error() const override;
 
   // Tells the verified peer that it may not go on, with the fatal alert access_denied (RFC 8446

@@ -51,6 +51,8 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   uint64_t Undelivered() const {
     return (IsFlushed() ? 0 : 1 + ciphertext_.unsent()) + transport_->Undelivered();
   }
+  absl::Duration Unheard() const { return transport_->Unheard(); }
+  void ShortenKeepalive() { transport_->ShortenKeepalive(); }
 
   // TlsHooks:
   ssl_verify_result_t VerifyPeer(uint8_t* out_alert) override;

@@ -39,7 +39,7 @@ LONGEST = ("replicas_test.py", "short_connections_test.py", "private_key_test.py
            "drain_storm_test.py", "workload_rotation_test.py")
 # What these do is mostly to wait, for certificates to age or for time limits: they take little from what runs beside them.
 WAITING = ("flows_test.py", "demo_test.py", "dead_peer_test.py", "first_word_test.py", "lifetimes_test.py",
-           "half_close_matrix_test.py",
+           "half_close_matrix_test.py", "quiet_half_close_test.py",
            "direct_mtls_rotation_test.py", "rotation_test.py", "broken_certificate_test.py", "lost_conntrack_test.py",
            "control_plane_outage_test.py", "ca_outage_test.py", "ca_endpoints_test.py", "identity_expiry_test.py",
            "probe_test.py", "strict_first_bytes_test.py")
