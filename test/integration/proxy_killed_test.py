@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """A killed proxy lets nothing out in plaintext, and nothing in.
 
-Proved with kill -9 and a packet capture, over IPv4 and IPv6: what the application opens to a service, to another pod and to
-an unregistered host is reset within 50 ms, open connections are reset, and not one byte of it is on the wire; from outside nothing
-reaches the application, and whoever tries is reset within 50 ms too. A proxy started again serves at once.
+Proved with kill -9 and a packet capture, over IPv4 and IPv6: whatever the application opens to a service, to another pod and to
+an unregistered host is reset within 50 ms, each time, not counting how long this test was ready to run and had no CPU; open connections
+are reset, and not one byte of it is on the wire; from outside nothing reaches the application, and whoever tries is reset as soon. A
+proxy started again serves at once.
 """
 
 import os
@@ -14,10 +15,12 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
 from testing.mesh import PROXY_UID
+from testing.process import waited_seconds
 from testing.tcp import RESET, read_to_end
 
 MARKER = b"SECRET-" + os.urandom(12).hex().encode()
 CONTROL = b"CONTROL-" + os.urandom(12).hex().encode()
+ATTEMPTS, AT_ONCE = 20, 0.050
 
 
 class ProxyKilledTest(MeshTestCase):
@@ -29,14 +32,16 @@ class ProxyKilledTest(MeshTestCase):
         cls.outsider = cls.mesh.outsider()
 
     def assert_reset_at_once(self, connect, address, port):
-        """Refused, and the median of twenty attempts takes less than 50 ms; a busy machine may delay a few."""
+        """Refused, each time."""
         took = []
-        for _ in range(20):
-            started = time.monotonic()
+        for _ in range(ATTEMPTS):
+            waited, started = waited_seconds(os.getpid()), time.monotonic()
             with self.assertRaises(ConnectionRefusedError):
                 connect(address, port, timeout=3).close()
-            took.append(time.monotonic() - started)
-        self.assertLess(sorted(took)[len(took) // 2], 0.05, (address, port))
+            took.append(time.monotonic() - started - (waited_seconds(os.getpid()) - waited))
+        text = f"{address} port {port}: {ATTEMPTS} refusals within {1e3 * max(took):.1f} ms"
+        print(f"     {text}", flush=True)
+        self.assertLess(max(took), AT_ONCE, text)
 
     def test_nothing_leaves_in_plaintext(self):
         capture = self.mesh.capture(self.client.host)
