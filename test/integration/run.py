@@ -26,6 +26,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
+from testing import sanitized
 from testing.interruption import Interrupted, unwind_on_signals
 
 FOLDERS = (HERE, os.path.join(os.path.dirname(HERE), "interop"))
@@ -47,14 +48,15 @@ WAITING = ("flows_test.py", "demo_test.py", "dead_peer_test.py", "first_word_tes
 ALONE = ("trust_rotation_fleet_test.py", "many_rotations_test.py", "many_stalled_readers_test.py", "bulk_beside_small_test.py", "handshake_flood_test.py",
          "idle_memory_test.py", "metrics_scale_test.py", "discovery_scale_test.py")
 
-# What these hold to numbers, memory or speed, is another thing in binaries compiled for a sanitizer.
-MEASURING = ALONE + ("backpressure_test.py",)
+# What these hold to numbers, memory or speed, is another thing in binaries compiled for a sanitizer. Other files that measure run
+# on them too, and judge their numbers in the plain run alone (testing/sanitized.py).
+MEASURING = tuple(name for name in ALONE if name != "many_rotations_test.py")
 
 _print_lock = threading.Lock()
 _running = set()
 
 
-def run_file(path):
+def run_file(path, deadline):
     """(passed, failed) of one file."""
     started = time.monotonic()
     name = os.path.basename(path)
@@ -62,7 +64,7 @@ def run_file(path):
                                errors="replace")
     _running.add(process)
     try:
-        output, _ = process.communicate(timeout=FILE_DEADLINE)
+        output, _ = process.communicate(timeout=deadline)
         note = f"exit {process.returncode}"
     except subprocess.TimeoutExpired:
         # First it shows where it hangs; SIGTERM lets it clean up.
@@ -80,7 +82,7 @@ def run_file(path):
                 output = held.output or ""
                 output = output if isinstance(output, str) else output.decode(errors="replace")
                 process.stdout.close()
-        note = f"no end within {FILE_DEADLINE} s"
+        note = f"no end within {deadline} s"
     finally:
         _running.discard(process)
     passed = len(re.findall(r"^PASS ", output, re.M))
@@ -98,7 +100,7 @@ def run_file(path):
     return passed, failed
 
 
-def run_all(lanes):
+def run_all(lanes, deadline):
     """{path: (passed, failed)} of files run in lanes side by side, each a list of queues: it takes from the first that has
     something left, until all are empty."""
     results = {}
@@ -109,7 +111,7 @@ def run_all(lanes):
                 path = queue.popleft()
             except IndexError:
                 continue  # Another lane was faster.
-            results[path] = run_file(path)
+            results[path] = run_file(path, deadline)
     pool = concurrent.futures.ThreadPoolExecutor(len(lanes))
     try:
         for lane in [pool.submit(run_lane, queues) for queues in lanes]:
@@ -128,7 +130,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=2, help="files that run at the same time, one that mostly waits not counted")
     parser.add_argument("--sanitized", action="store_true",
-                        help="the binaries are compiled for a sanitizer: leave out the files that measure memory or speed")
+                        help="the binaries are compiled for a sanitizer: judge no memory and no speed, and leave out what does little else")
     parser.add_argument("names", nargs="*", help="run only files whose name contains one of these")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -140,20 +142,23 @@ def main():
                 if name in files:
                     sys.exit(f"error: {files[name]} and {os.path.join(folder, name)} have one name; rename one")
                 files[name] = os.path.join(folder, name)
+    deadline = FILE_DEADLINE
     if options.sanitized:
         for name in MEASURING:
             files.pop(name, None)
+        os.environ[sanitized.VARIABLE] = "1"
+        deadline *= 2
     started = time.monotonic()
     unwind_on_signals()
     working = collections.deque(files[name] for name in sorted(
         files, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST)) if name not in WAITING + ALONE)
     waiting = collections.deque(files[name] for name in WAITING if name in files)
-    results = run_all([[working, waiting]] * options.jobs + [[waiting]])
-    results.update(run_all([[collections.deque(files[name] for name in ALONE if name in files)]]))
+    results = run_all([[working, waiting]] * options.jobs + [[waiting]], deadline)
+    results.update(run_all([[collections.deque(files[name] for name in ALONE if name in files)]], deadline))
     again = [path for path, (_, failed) in results.items() if failed]
     if again:
         print("     once more, by themselves: " + " ".join(os.path.basename(path) for path in again), flush=True)
-        results.update(run_all([[collections.deque(again)]]))
+        results.update(run_all([[collections.deque(again)]], deadline))
     passed = sum(result[0] for result in results.values())
     failed = sum(result[1] for result in results.values())
     print(f"     {len(results)} files in {(time.monotonic() - started) / 60:.1f} minutes")
