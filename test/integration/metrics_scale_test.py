@@ -2,13 +2,15 @@
 """Metrics stay bounded and cheap, whoever the proxy talks to.
 
 Proved: with many more destinations than there is room for, /metrics is strict Prometheus text of at most 2000 series, is
-served in less than 50 ms, also under load, and says how many connections were folded (what a hundred thousand peers are folded
-into is proved on the class, in proxy/tcp_metrics_test); Prometheus' own `promtool check metrics` has nothing to
+served in less than 50 ms each time, also under load, and says how many connections were folded (what a hundred thousand peers are
+folded into is proved on the class, in proxy/tcp_metrics_test); Prometheus' own `promtool check metrics` has nothing to
 say about that page, the agent's and the control plane's; both proxies name who talks to whom as Istio does, in the same
 words; a scrape every second, fifteen times what Prometheus does by itself, changes the 99th percentile of a
-ping-pong by no more than a tenth.
+ping-pong by no more than a tenth beyond what it differs by between two windows without, in the middle one of nine rounds. Times of
+scrapes do not count how long whoever scrapes was ready to run and had no CPU; without other load, nor whoever answers.
 """
 
+import contextlib
 import os
 import statistics
 import subprocess
@@ -21,15 +23,22 @@ from testing import exposition
 from testing.cache import cached
 from testing.case import MeshTestCase, main
 from testing.mesh import http_request
+from testing.process import thread_times, waited_seconds
+from testing.sanitized import fewer, measured
 
 SERVICES = 600
+SCRAPED_WITHIN = 0.05
+ROUNDS, WINDOW = fewer(9, 3), 1.5
 # Reads the page as Prometheus does, on a connection that it keeps.
 SCRAPER = """
 import socket, time
 page = memoryview(bytearray(1 << 22))
+def waited():
+    with open("/proc/self/schedstat") as stat:
+        return int(stat.read().split()[1]) / 1e9
 with socket.create_connection(("127.0.0.1", 15020), timeout=10) as connection:
     while True:
-        began = time.monotonic()
+        had_waited, began = waited(), time.monotonic()
         due = began + 1
         connection.sendall(b"GET /metrics HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
         got, size = 0, None
@@ -40,7 +49,7 @@ with socket.create_connection(("127.0.0.1", 15020), timeout=10) as connection:
             head, end, _ = bytes(page[:min(got, 2000)]).partition(b"\\r\\n\\r\\n")
             if end:
                 size = len(head) + 4 + int(head.lower().split(b"content-length: ")[1].split(b"\\r")[0])
-        print(got, time.monotonic() - began, flush=True)
+        print(got, time.monotonic() - began - (waited() - had_waited), flush=True)
         time.sleep(max(0, due - time.monotonic()))
 """
 
@@ -94,11 +103,16 @@ class MetricsScaleTest(MeshTestCase):
         self.assertEqual(exposition.total(families, "istio_tcp_connections_closed_total"), opened)
         took = []
         for _ in range(21):
-            started = time.monotonic()
+            before, waited, started = thread_times(self.client.proxy.pid), waited_seconds(os.getpid()), time.monotonic()
             self.assertEqual(http_request(self.client.host, 15020, "/metrics", address=self.client.address)[0], 200)
-            took.append(time.monotonic() - started)
-        print(f"{series} series, scraped in {1000 * min(took):.1f} ms, median {1000 * statistics.median(took):.1f} ms")
-        self.assertLess(statistics.median(took), 0.05)
+            seconds = time.monotonic() - started - (waited_seconds(os.getpid()) - waited)
+            # One of the proxy's threads answers: the one that has run most.
+            after = thread_times(self.client.proxy.pid)
+            _, waited = max(tuple(now - then for now, then in zip(after[thread], before[thread])) for thread in before.keys() & after)
+            took.append(seconds - waited)
+        print(f"{series} series, scraped in {1000 * statistics.median(took):.1f} ms, at most {1000 * max(took):.1f} ms")
+        with measured():
+            self.assertLess(max(took), SCRAPED_WITHIN)
 
     def test_3_promtool_is_content(self):
         pages = {"proxy, client": http_request(self.client.host, 15020, "/metrics", address=self.client.address),
@@ -119,50 +133,54 @@ class MetricsScaleTest(MeshTestCase):
                               stderr=subprocess.STDOUT, text=True)
         return done.returncode, done.stdout
 
-    def ping_pong(self, seconds):
-        """Times of questions of 1 KiB and their answers, one after the other, through both proxies."""
+    def ping_pong(self, connection):
+        """The 99th percentile of the times of questions of 1 KiB and their answers, one after the other."""
         times = []
-        end = time.monotonic() + seconds
-        with self.client.connect(self.mesh.vip, 80) as connection:
-            while (started := time.monotonic()) < end:
-                connection.sendall(b"x" * 1024)
-                left = 1024
-                while left:
-                    left -= len(connection.recv(left))
-                times.append(time.monotonic() - started)
-        return times
+        end = time.monotonic() + WINDOW
+        while (started := time.monotonic()) < end:
+            connection.sendall(b"x" * 1024)
+            left = 1024
+            while left:
+                left -= len(connection.recv(left))
+            times.append(time.monotonic() - started)
+        return statistics.quantiles(times, n=100)[98]
 
-    def ping_pong_scraped(self, seconds):
+    @contextlib.contextmanager
+    def scraped(self):
         # A process of its own: a thread would slow the ping-pong in this interpreter, not in the proxy.
         command = self.client.host.command(["/usr/bin/python3", "-I", "-S", "-c", SCRAPER])
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as scraper:
             try:
                 for _ in range(2):  # It has started, and has what it needs.
                     self.assertGreater(int(scraper.stdout.readline().split()[0]), 100_000)
-                return self.ping_pong(seconds)
+                yield
             finally:
                 scraper.kill()
                 # What it was doing when it was ended may be half a line.
                 self.scrapes += [float(line.split()[1]) for line in scraper.stdout.read().split("\n")[:-1]]
 
     def test_4_what_a_scrape_costs_others(self):
-        # Windows take turns, so that whatever else this machine does falls on both alike; of a few attempts the best
-        # tells of the proxy.
-        changes, self.scrapes = [], []
-        for _ in range(4):
-            quiet, scraped = [], []
-            for _ in range(3):
-                quiet += self.ping_pong(2)
-                scraped += self.ping_pong_scraped(2)
-            p99 = [statistics.quantiles(times, n=100)[98] for times in (quiet, scraped)]
-            changes.append(p99[1] / p99[0] - 1)
-            print(f"p99 {1e6 * p99[0]:.0f} us of {len(quiet)}, scraped every second {1e6 * p99[1]:.0f} us of {len(scraped)}: "
-                  f"{100 * changes[-1]:+.1f} %")
-            if changes[-1] <= 0.1:
-                break
-        self.assertLessEqual(min(changes), 0.1)
-        print(f"{len(self.scrapes)} scrapes under load, median {1000 * statistics.median(self.scrapes):.1f} ms")
-        self.assertLess(statistics.median(self.scrapes), 0.05)
+        # Scrapes between two windows without: whatever else this machine does falls on all three alike, and what the two differ
+        # by is its doing. What falls on one window alone makes one round an outlier, to either side.
+        self.scrapes, changes, noises = [], [], []
+        with self.client.connect(self.mesh.vip, 80) as connection:
+            for _ in range(ROUNDS):
+                before = self.ping_pong(connection)
+                with self.scraped():
+                    scraped = self.ping_pong(connection)
+                after = self.ping_pong(connection)
+                quiet = (before + after) / 2
+                changes.append(scraped / quiet - 1)
+                noises.append(abs(before - after) / quiet)
+                print(f"p99 {1e6 * before:.0f} us, scraped every second {1e6 * scraped:.0f} us, and not again {1e6 * after:.0f} us: "
+                      f"{100 * changes[-1]:+.1f} %", flush=True)
+        change, noise, slowest = statistics.median(changes), statistics.median(noises), max(self.scrapes)
+        print(f"p99 changed by {100 * change:+.1f} %, without scrapes by {100 * noise:.1f} %; {len(self.scrapes)} scrapes under load, median "
+              f"{1000 * statistics.median(self.scrapes):.1f} ms, at most {1000 * slowest:.1f} ms", flush=True)
+        with measured():
+            self.assertLessEqual(change, 0.1 + noise)
+        with measured():
+            self.assertLess(slowest, SCRAPED_WITHIN)
 
 
 if __name__ == "__main__":

@@ -38,16 +38,22 @@ def json_lines(text):
     return records
 
 
-def waited_seconds(pid):
-    """How long the threads of a process have been ready to run and had no CPU: what others on this machine have taken from it."""
-    total = 0
+def thread_times(pid):
+    """{thread: (ran, waited)}: seconds that each thread of a process has had a CPU, and been ready to run without one."""
+    times = {}
     for thread in os.listdir(f"/proc/{pid}/task"):
         try:
             with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as stat:
-                total += int(stat.read().split()[1])
+                ran, waited = map(int, stat.read().split()[:2])
+                times[thread] = ran / 1e9, waited / 1e9
         except FileNotFoundError:
             pass  # It has ended since.
-    return total / 1e9
+    return times
+
+
+def waited_seconds(pid):
+    """How long all of them have waited together: what others on this machine have taken from it."""
+    return sum(waited for _, waited in thread_times(pid).values())
 
 
 def memory_kib(pid, field="Pss"):
