@@ -7,6 +7,7 @@ Servers, on all addresses of both families:
   web PORT NAME        answers HTTP GET with "hello from NAME" and the path asked for
   sink PORT            reads to the peer's end, then answers {"bytes", "sha256"} of what came
   source PORT BYTES    sends BYTES of its own making, then {"bytes", "sha256"} is its log's last line
+  hold PORT            answers a connection's first byte and leaves it open, as many as its descriptors allow
 Clients, which print one JSON object last:
   stream HOST PORT SECONDS RATE   sends RATE bytes/s to a sink for SECONDS and compares the checksum
   short HOST PORT SECONDS INTERVAL   one connection after the other to an echo server, each with a question and its answer,
@@ -26,17 +27,30 @@ import time
 BLOCK = 64 * 1024
 
 
-def serve(port, handle):
+def listen(port):
     listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("::", port))
     listener.listen(256)
     print(json.dumps({"listening": port}), flush=True)
+    return listener
+
+
+def serve(port, handle):
+    listener = listen(port)
     while True:
         connection, peer = listener.accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         threading.Thread(target=guarded, args=(handle, connection, peer), daemon=True).start()
+
+
+def hold(port):
+    listener, held = listen(port), []
+    while True:  # One by one: thousands of threads would be more than the connections.
+        connection, _ = listener.accept()
+        connection.sendall(connection.recv(1))
+        held.append(connection)
 
 
 def guarded(handle, connection, peer):
@@ -180,12 +194,14 @@ def main(argv):
         serve(int(arguments[0]), sink)
     elif role == "source":
         serve(int(arguments[0]), source(int(arguments[1])))
+    elif role == "hold":
+        hold(int(arguments[0]))
     elif role == "stream":
         stream(arguments[0], int(arguments[1]), float(arguments[2]), float(arguments[3]))
     elif role == "short":
         short(arguments[0], int(arguments[1]), float(arguments[2]), float(arguments[3]))
     else:
-        sys.exit(f"no role {role!r}; one of echo, greet, web, sink, source, stream, short")
+        sys.exit(f"no role {role!r}; one of echo, greet, web, sink, source, hold, stream, short")
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ class Pod:
         process = self.mesh.spawn(
             name, self.host, ["/usr/bin/python3", "-I", "-S", self.mesh.apps, role, *arguments],
             self.mesh.log_path(name, unique=True), uid=APPLICATION_UID)
-        if role in ("echo", "greet", "web", "sink", "source"):
+        if role in ("echo", "greet", "web", "sink", "source", "hold"):
             wait_until(lambda: '"listening"' in process.log_text(), 10, f"{name}'s start")
         return process
 
