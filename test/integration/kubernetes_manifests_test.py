@@ -1,0 +1,176 @@
+#!/usr/bin/python3
+"""The manifests of deploy/kubernetes: what they say is what Kubernetes and the programs know.
+
+Proved: each overlay is whole, every object valid by Kubernetes' schema and there once; every flag is one of the program's, and
+the control plane takes them together until it looks for what only a cluster has; what is referred to is there: ports by name,
+service accounts, roles, priority classes, selectors, volumes; containers have no privileges; the role grants what
+docs/operations.md says and no more; the sample is injected without a warning and is valid then, too.
+"""
+
+import base64
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import yaml
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.case import main
+from testing.kubernetes_schema import what_is_wrong
+from testing.mesh import REPOSITORY, binary_path
+
+ROOT = os.path.join(REPOSITORY, "deploy", "kubernetes")
+OVERLAYS = ("sqlite", "etcd")
+
+
+def documents(path):
+    with open(path, encoding="utf-8") as text:
+        return [item for item in yaml.safe_load_all(text) if item]
+
+
+def build(folder):
+    """What kustomize makes of resources and names of images, which is all that these files use."""
+    kustomization, = documents(os.path.join(folder, "kustomization.yaml"))
+    assert set(kustomization) <= {"apiVersion", "kind", "resources", "images"}, kustomization
+    found = []
+    for name in kustomization["resources"]:
+        path = os.path.normpath(os.path.join(folder, name))
+        found += build(path) if os.path.isdir(path) else documents(path)
+    return found
+
+
+def one(objects, kind):
+    found, = [item for item in objects if item["kind"] == kind]
+    return found
+
+
+class ManifestsTest(unittest.TestCase):
+
+    def each(self):
+        return [(name, build(os.path.join(ROOT, name))) for name in OVERLAYS]
+
+    def assert_valid(self, objects):
+        for item, wrong in zip(objects, what_is_wrong(objects)):
+            self.assertEqual(wrong, [], (item["kind"], item["metadata"]["name"]))
+
+    def test_every_object_is_valid_and_there_once(self):
+        for _, objects in self.each():
+            names = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in objects]
+            self.assertEqual(len(names), len(set(names)))
+            self.assert_valid(objects)
+
+    def test_every_file_is_used(self):
+        used = {os.path.join(ROOT, "sample", "sample.yaml")}
+
+        def walk(folder):
+            used.add(os.path.join(folder, "kustomization.yaml"))
+            for name in documents(os.path.join(folder, "kustomization.yaml"))[0]["resources"]:
+                path = os.path.normpath(os.path.join(folder, name))
+                walk(path) if os.path.isdir(path) else used.add(path)
+
+        for name in OVERLAYS:
+            walk(os.path.join(ROOT, name))
+        self.assertEqual({os.path.join(folder, name) for folder, _, names in os.walk(ROOT) for name in names}, used)
+
+    def test_flags_are_the_programs(self):
+        for name, objects in self.each():
+            container, = one(objects, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+            program = binary_path(os.path.basename(container["command"][0]))
+            shown = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+            known = set(re.findall(r"^  --(\w+)=", shown, re.M))
+            self.assertEqual({re.match(r"--(\w+)=", word)[1] for word in container["args"]} - known, set())
+            if name != "sqlite":
+                continue
+            # All that it takes is there but a cluster, which comes last.
+            with tempfile.TemporaryDirectory(prefix="byr-") as folder:
+                key = os.path.join(folder, "key")
+                with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o440), "wb") as out:
+                    out.write(base64.b64encode(os.urandom(32)))
+                words = [word.replace("/etc/byrnie/store-key/key", key).replace("/var/lib/byrnie", folder).replace("0.0.0.0:15014", "127.0.0.1:0")
+                         for word in container["args"]]
+                done = subprocess.run([program, "--listen=127.0.0.1:0", *words], capture_output=True, text=True, timeout=30, env={})
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertIn("--kubeconfig", done.stderr)
+
+    def test_what_is_referred_to_is_there(self):
+        for _, objects in self.each():
+            workload = one(objects, "StatefulSet")
+            template = workload["spec"]["template"]
+            pod, labels = template["spec"], template["metadata"]["labels"]
+            namespace = one(objects, "Namespace")["metadata"]["name"]
+            for item in objects:
+                if item["kind"] not in ("Namespace", "ClusterRole", "ClusterRoleBinding", "PriorityClass"):
+                    self.assertEqual(item["metadata"]["namespace"], namespace)
+            service = one(objects, "Service")
+            selectors = [service["spec"]["selector"], workload["spec"]["selector"]["matchLabels"],
+                         one(objects, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"]]
+            selectors += [item["spec"]["selector"]["matchLabels"] for item in objects if item["kind"] == "PodDisruptionBudget"]
+            selectors += [item["labelSelector"]["matchLabels"] for item in pod.get("topologySpreadConstraints", [])]
+            for selector in selectors:
+                self.assertLessEqual(selector.items(), labels.items())
+            self.assertEqual(pod["serviceAccountName"], one(objects, "ServiceAccount")["metadata"]["name"])
+            self.assertEqual(pod["priorityClassName"], one(objects, "PriorityClass")["metadata"]["name"])
+            self.assertLess(one(objects, "PriorityClass")["value"], 1000000001)
+            binding = one(objects, "ClusterRoleBinding")
+            self.assertEqual(binding["roleRef"]["name"], one(objects, "ClusterRole")["metadata"]["name"])
+            self.assertEqual(binding["subjects"], [{"kind": "ServiceAccount", "name": pod["serviceAccountName"], "namespace": namespace}])
+            container, = pod["containers"]
+            ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+            named = [port["targetPort"] for port in service["spec"]["ports"]]
+            named += [container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
+            named += [port["port"] for rule in one(objects, "NetworkPolicy")["spec"]["ingress"] for port in rule["ports"]]
+            self.assertLessEqual(set(named), set(ports))
+            volumes = [item["name"] for item in pod["volumes"]]
+            volumes += [item["metadata"]["name"] for item in workload["spec"].get("volumeClaimTemplates", [])]
+            self.assertEqual(sorted(volumes), sorted(mount["name"] for mount in container["volumeMounts"]))
+            # What the injector tells agents unless it is told otherwise.
+            self.assertEqual(f"{service['metadata']['name']}.{namespace}.svc:{service['spec']['ports'][0]['port']}",
+                             "byrnie-controlplane.byrnie-system.svc:15012")
+
+    def test_files_are_on_volumes(self):
+        for _, objects in self.each():
+            container, = one(objects, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+            mounts = [mount["mountPath"] + "/" for mount in container["volumeMounts"]]
+            for word in container["args"]:
+                path = re.match(r"--(?!store=etcd)\w+=(?:sqlite:)?(/.*)", word)
+                if path:
+                    self.assertTrue(any(path[1].startswith(mount) for mount in mounts), word)
+
+    def test_nothing_has_privileges(self):
+        for _, objects in self.each():
+            pod = one(objects, "StatefulSet")["spec"]["template"]["spec"]
+            self.assertEqual((pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["seccompProfile"]), (True, {"type": "RuntimeDefault"}))
+            for container in pod["containers"]:
+                self.assertEqual(container["securityContext"], {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+                                                                "capabilities": {"drop": ["ALL"]}})
+
+    def test_the_role_grants_what_the_page_says(self):
+        granted = set()
+        for rule in one(build(os.path.join(ROOT, "sqlite")), "ClusterRole")["rules"]:
+            for verb in rule["verbs"]:
+                granted |= {(resource, verb) for resource in rule.get("resources", rule.get("nonResourceURLs"))}
+        with open(os.path.join(REPOSITORY, "docs", "operations.md"), encoding="utf-8") as text:
+            table = re.search(r"\| resource \| verbs \| for \|\n\|[-|]+\|\n((?:\|.*\n)+)", text.read())[1]
+        said = set()
+        for line in table.splitlines():
+            _, what, verbs, *_ = (cell.strip() for cell in line.split("|"))
+            resources = [name.partition(".")[0] if not name.startswith("/") else name for name in re.findall(r"`([^`]+)`", what)]
+            said |= {(resource, verb) for resource in resources if resource != "byrnie-trust-bundle" for verb in verbs.split(", ")}
+        self.assertEqual(granted, said)
+
+    def test_the_sample_can_be_injected(self):
+        path = os.path.join(ROOT, "sample", "sample.yaml")
+        self.assert_valid(documents(path))
+        done = subprocess.run([binary_path("byrniectl"), "inject", "-f", path], capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr.count("injected"), 2, done.stderr)
+        self.assertNotIn("warning", done.stderr)
+        self.assert_valid([item for item in yaml.safe_load_all(done.stdout) if item])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
