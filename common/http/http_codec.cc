@@ -110,10 +110,10 @@ void AppendAll(http::response_serializer<http::empty_body>* serializer, std::str
 }  // namespace
 
 struct HttpRequestParser::Impl {
-  Impl() {
+  explicit Impl(size_t max_body) : max_body(max_body) {
     parser.eager(true);
     parser.header_limit(kMaxHeaderSize);
-    parser.body_limit(kMaxBodySize);
+    parser.body_limit(max_body);
   }
   // Says how many of the bytes it has taken.
   size_t Put(absl::string_view bytes, beast::error_code* failure) {
@@ -129,13 +129,14 @@ struct HttpRequestParser::Impl {
     }
     return taken;
   }
+  const size_t max_body;
   http::request_parser<http::string_body> parser;
   beast::error_code error;
   bool continue_taken = false;
   HttpRequest message;  // Path and query, once complete.
 };
 
-HttpRequestParser::HttpRequestParser() : impl_(std::make_unique<Impl>()) {}
+HttpRequestParser::HttpRequestParser(size_t max_body) : impl_(std::make_unique<Impl>(max_body)) {}
 HttpRequestParser::~HttpRequestParser() = default;
 
 HttpRequestParser::Result HttpRequestParser::Feed(absl::string_view bytes) {
@@ -168,6 +169,7 @@ ParsedHttpRequest HttpRequestParser::TakeRequest() {
   ParsedHttpRequest request;
   request.message = std::move(impl_->message);
   request.message.method = std::string(View(message.method_string()));
+  request.message.content_type = std::string(View(message[http::field::content_type]));
   request.message.body = std::move(message.body());
   request.hosts = FieldValues(message, http::field::host);
   request.origins = FieldValues(message, http::field::origin);
@@ -183,7 +185,7 @@ HttpResponse HttpRequestParser::error_response() const {
     response.body = absl::StrCat("headers are larger than ", kMaxHeaderSize, " bytes\n");
   } else if (impl_->error == http::error::body_limit) {
     response.status = 413;
-    response.body = absl::StrCat("body is larger than ", kMaxBodySize, " bytes\n");
+    response.body = absl::StrCat("body is larger than ", impl_->max_body, " bytes\n");
   } else {
     response.status = 400;
     response.body = absl::StrCat("malformed request: ", impl_->error.message(), "\n");

@@ -27,7 +27,7 @@ struct ParsedHttpRequest {
 class HttpRequestParser {
  public:
   static constexpr size_t kMaxHeaderSize = 8 * 1024;
-  static constexpr size_t kMaxBodySize = 64 * 1024;
+  static constexpr size_t kMaxBodySize = 64 * 1024;  // Unless told otherwise.
 
   enum class State { kNeedMore, kComplete, kError };
   struct Result {
@@ -35,7 +35,7 @@ class HttpRequestParser {
     State state = State::kNeedMore;
   };
 
-  HttpRequestParser();
+  explicit HttpRequestParser(size_t max_body = kMaxBodySize);
   ~HttpRequestParser();
   HttpRequestParser(const HttpRequestParser&) = delete;
   HttpRequestParser& operator=(const HttpRequestParser&) = delete;

@@ -1,5 +1,6 @@
 #include "common/http/http_connection.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -21,22 +22,28 @@ constexpr size_t kMaxLinger = 256 * 1024;
 
 HttpConnection::HttpConnection(EventLoop* loop, std::unique_ptr<ByteStream> stream,
                                const SocketAddress& peer, const SocketAddress& local,
-                               HttpRouter* router, absl::AnyInvocable<void()> on_done)
+                               HttpRouter* router, absl::AnyInvocable<void()> on_done,
+                               const HttpConnectionLimits& limits, HttpRequestMemory* memory)
     : loop_(loop),
       stream_(std::move(stream)),
       peer_(peer),
       local_(local),
       router_(router),
       on_done_(std::move(on_done)),
-      parser_(std::make_unique<HttpRequestParser>()),
+      limits_(limits),
+      memory_(memory),
+      parser_(std::make_unique<HttpRequestParser>(limits.max_body)),
       timeout_(loop->NewTimer([this] { OnTimeout(); })),
       resume_(loop->NewDeferred([this] { Run(); })) {
-  timeout_->Schedule(kFirstByteTimeout);
+  timeout_->Schedule(limits_.first_byte);
   stream_->SetObserver(this);
   resume_->Schedule();
 }
 
-HttpConnection::~HttpConnection() { stream_->SetObserver(nullptr); }
+HttpConnection::~HttpConnection() {
+  Release();
+  stream_->SetObserver(nullptr);
+}
 
 void HttpConnection::Drain() {
   draining_ = true;
@@ -91,7 +98,7 @@ HttpConnection::Progress HttpConnection::WriteOutput() {
     std::string().swap(body_);  // An idle connection holds no buffer; an assignment would keep it.
     output_sent_ = 0;
     if (!output_.empty()) return Progress::kMore;
-    if (!request_begun_) timeout_->Schedule(kRequestTimeout);
+    if (!request_begun_) timeout_->Schedule(limits_.idle);
     return Progress::kMore;
   }
   return result.status == IoStatus::kWouldBlock ? Progress::kBlocked : Progress::kMore;
@@ -112,6 +119,12 @@ HttpConnection::Progress HttpConnection::ReadInput() {
   }
   input_.append(reinterpret_cast<const char*>(buffer), result.bytes);
   if (result.bytes > 0) BeginRequest();
+  if (!Hold(result.bytes)) {
+    input_.clear();
+    parser_ = std::make_unique<HttpRequestParser>(limits_.max_body);
+    Answer({503, "text/plain; charset=utf-8", "too many requests are under way\n"}, "", nullptr);
+    return Progress::kMore;
+  }
   if (result.bytes > 0 && ParseInput()) return Progress::kMore;
   if (result.status != IoStatus::kWouldBlock) return Progress::kMore;
   if (!draining_ || request_begun_) return Progress::kBlocked;
@@ -120,9 +133,21 @@ HttpConnection::Progress HttpConnection::ReadInput() {
 }
 
 void HttpConnection::BeginRequest() {
-  // Later requests have had their time scheduled when the answer before them was taken.
-  if (!request_begun_ && answers_ == 0) timeout_->Schedule(kRequestTimeout);
+  if (!request_begun_) timeout_->Schedule(limits_.request);
   request_begun_ = true;
+}
+
+bool HttpConnection::Hold(size_t bytes) {
+  if (memory_ == nullptr) return true;
+  if (bytes > memory_->max - std::min(memory_->held, memory_->max)) return false;
+  memory_->held += bytes;
+  held_ += bytes;
+  return true;
+}
+
+void HttpConnection::Release() {
+  if (memory_ != nullptr) memory_->held -= held_;
+  held_ = 0;
 }
 
 bool HttpConnection::ParseInput() {
@@ -143,7 +168,7 @@ bool HttpConnection::ParseInput() {
   ParsedHttpRequest request = parser_->TakeRequest();
   request.message.peer = peer_;
   request.message.local = local_;
-  parser_ = std::make_unique<HttpRequestParser>();
+  parser_ = std::make_unique<HttpRequestParser>(limits_.max_body);
   HttpRouter::Answer answer = router_->Handle(request);
   Answer(std::move(answer.response), answer.allow, &request);
   return true;
@@ -162,6 +187,7 @@ void HttpConnection::Answer(HttpResponse response, const std::string& allow,
   }
   close_after_output_ = !options.keep_alive;
   request_begun_ = false;
+  Release();
   ++answers_;
   output_ = SerializeHttpHead(response, options);
   if (without_body) return;

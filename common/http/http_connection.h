@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -16,19 +17,33 @@
 
 namespace byrnie {
 
+// What the requests of one server hold that have not come whole: its connections share it.
+struct HttpRequestMemory {
+  size_t max = std::numeric_limits<size_t>::max();
+  size_t held = 0;
+};
+
+// What a connection may take, of time and of memory.
+struct HttpConnectionLimits {
+  // From the first byte of a request until its answer is taken by the peer.
+  absl::Duration request = absl::Seconds(10);
+  // From the start until the first byte of the first request: enough for a lost packet to be sent
+  // again, little enough to be worth nothing to a hoarder.
+  absl::Duration first_byte = absl::Seconds(2);
+  // Between two requests. A client that keeps connections for longer may send a request to one that
+  // is closed just then, and cannot know whether it was done.
+  absl::Duration idle = absl::Seconds(10);
+  size_t max_body = HttpRequestParser::kMaxBodySize;
+};
+
 // One server-side HTTP/1.1 connection over any ByteStream: reads a request, answers it, and only
 // then reads on, so that pipelined requests wait in the transport. Lives on one loop.
 //
 // States: serving → lingering (the last answer is sent; what still comes is dropped so that the
-// kernel does not reset the answer away, RFC 9112 section 9.6) → done. Each request has
-// kRequestTimeout from when the connection is ready for it until its answer is taken by the peer;
-// an idle connection ends with it too. A connection that has never sent anything ends after
-// kFirstByteTimeout.
+// kernel does not reset the answer away, RFC 9112 section 9.6) → done. A request that comes too
+// slowly is answered 408, one for which there is no memory 503.
 class HttpConnection final : public ByteStream::Observer {
  public:
-  static constexpr absl::Duration kRequestTimeout = absl::Seconds(10);
-  // Enough for a lost packet to be sent again, little enough to be worth nothing to a hoarder.
-  static constexpr absl::Duration kFirstByteTimeout = absl::Seconds(2);
   static constexpr absl::Duration kLingerTimeout = absl::Seconds(2);
 
   // What would be lost if the connection were dropped now, least first.
@@ -38,11 +53,12 @@ class HttpConnection final : public ByteStream::Observer {
     kAnswering,   // An answer that the peer has not taken yet.
   };
 
-  // `peer` and `local` are the two ends. `router` outlives this. `on_done` runs once, from the loop
-  // or from TakeWhatHasCome, and must not destroy this before the end of the turn.
+  // `peer` and `local` are the two ends. `router` and `memory`, null for no limit, outlive this.
+  // `on_done` runs once, from the loop or from TakeWhatHasCome, and must not destroy this before
+  // the end of the turn.
   HttpConnection(EventLoop* loop, std::unique_ptr<ByteStream> stream, const SocketAddress& peer,
-                 const SocketAddress& local, HttpRouter* router,
-                 absl::AnyInvocable<void()> on_done);
+                 const SocketAddress& local, HttpRouter* router, absl::AnyInvocable<void()> on_done,
+                 const HttpConnectionLimits& limits = {}, HttpRequestMemory* memory = nullptr);
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
   ~HttpConnection() override;
@@ -69,6 +85,9 @@ class HttpConnection final : public ByteStream::Observer {
   Progress WriteOutput();
   Progress ReadInput();
   void BeginRequest();
+  // Counts what has come of a request; false: there is no memory for it.
+  bool Hold(size_t bytes);
+  void Release();
   // Uses what has been read; false when more is needed.
   bool ParseInput();
   void Answer(HttpResponse response, const std::string& allow, const ParsedHttpRequest* request);
@@ -82,10 +101,13 @@ class HttpConnection final : public ByteStream::Observer {
   const SocketAddress local_;
   HttpRouter* const router_;  // Not owned.
   absl::AnyInvocable<void()> on_done_;
+  const HttpConnectionLimits limits_;
+  HttpRequestMemory* const memory_;  // Not owned; may be null.
 
   State state_ = State::kServing;
   std::unique_ptr<HttpRequestParser> parser_;
   std::string input_;
+  size_t held_ = 0;
   bool request_begun_ = false;
   uint64_t answers_ = 0;
   // On its way, and what follows it; nothing follows an empty one.

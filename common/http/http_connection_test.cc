@@ -44,14 +44,15 @@ std::vector<HttpRouter::Route> Routes() {
 // A client's end of one connection in memory. The quota is that of both ends.
 class HttpConnectionTest : public ::testing::Test, public ByteStream::Observer {
  protected:
-  void Connect(HttpRouter::Options options = {}, MemoryStreamPair::Quota quota = {}) {
+  void Connect(HttpRouter::Options options = {}, MemoryStreamPair::Quota quota = {},
+               HttpConnectionLimits limits = {}, HttpRequestMemory* memory = nullptr) {
     router_ = std::make_unique<HttpRouter>(options, Routes());
     pair_ = std::make_unique<MemoryStreamPair>(&loop_, quota, quota);
     client_ = pair_->TakeA();
     client_->SetObserver(this);
-    connection_ =
-        std::make_unique<HttpConnection>(&loop_, pair_->TakeB(), SocketAddress(), SocketAddress(),
-                                         router_.get(), [this] { done_ = true; });
+    connection_ = std::make_unique<HttpConnection>(
+        &loop_, pair_->TakeB(), SocketAddress(), SocketAddress(), router_.get(),
+        [this] { done_ = true; }, limits, memory);
   }
   ~HttpConnectionTest() override { connection_.reset(); }
 
@@ -295,7 +296,7 @@ TEST_F(HttpConnectionTest, ClosesAnIdleConnectionWithoutAWord) {
   Connect();
   Send(kGet);
   Received();
-  loop_.AdvanceTime(HttpConnection::kRequestTimeout);
+  loop_.AdvanceTime(HttpConnectionLimits().request);
   EXPECT_EQ(Received(), "");
   EXPECT_TRUE(done_);
 }
@@ -311,10 +312,57 @@ TEST_F(HttpConnectionTest, EachRequestHasItsOwnTime) {
 
 TEST_F(HttpConnectionTest, EndsAPeerThatNeverSaysAnything) {
   Connect();
-  loop_.AdvanceTime(HttpConnection::kFirstByteTimeout - absl::Milliseconds(1));
+  loop_.AdvanceTime(HttpConnectionLimits().first_byte - absl::Milliseconds(1));
   EXPECT_FALSE(done_);
   loop_.AdvanceTime(absl::Milliseconds(1));
   EXPECT_TRUE(done_);
+}
+
+TEST_F(HttpConnectionTest, TakesTheTimeAndTheBodyItIsTold) {
+  HttpConnectionLimits limits;
+  limits.first_byte = absl::Minutes(1);
+  limits.idle = absl::Minutes(2);
+  limits.request = absl::Seconds(5);
+  limits.max_body = 3;
+  Connect({}, {}, limits);
+  loop_.AdvanceTime(absl::Seconds(59));
+  Send(kGet);
+  EXPECT_THAT(Received(), StartsWith("HTTP/1.1 200 "));
+  loop_.AdvanceTime(absl::Seconds(119));
+  Send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nABC");
+  EXPECT_THAT(Received(), EndsWith("\r\n\r\nABC|"));
+  Send("GET");
+  loop_.AdvanceTime(absl::Seconds(5));
+  EXPECT_THAT(Received(), StartsWith("HTTP/1.1 408 "));
+  connection_.reset();
+  eof_ = false;
+  Connect({}, {}, limits);
+  Send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n");
+  EXPECT_THAT(Received(), AllOf(StartsWith("HTTP/1.1 413 "), HasSubstr("larger than 3 bytes")));
+}
+
+TEST_F(HttpConnectionTest, HoldsNoMoreOfRequestsThanAllTogetherMay) {
+  HttpRequestMemory memory;
+  memory.max = 100;
+  Connect({}, {}, {}, &memory);
+  Send(kGet);
+  EXPECT_THAT(Received(), StartsWith("HTTP/1.1 200 "));
+  EXPECT_EQ(memory.held, 0u);
+  // Another connection has the rest.
+  memory.held = 80;
+  Send("POST /echo HTTP/1.1\r\nHost: h\r\n");
+  EXPECT_THAT(Received(), StartsWith("HTTP/1.1 503 "));
+  EXPECT_EQ(memory.held, 80u);
+  client_->ShutdownWrite();
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(done_);
+  connection_.reset();
+  memory.held = 0;
+  Connect({}, {}, {}, &memory);
+  Send("POST /");
+  EXPECT_EQ(memory.held, 6u);
+  connection_.reset();
+  EXPECT_EQ(memory.held, 0u);
 }
 
 TEST_F(HttpConnectionTest, KnowsWhatDroppingItWouldCost) {
@@ -385,7 +433,7 @@ TEST_F(HttpConnectionTest, EndsAPeerThatDoesNotReadItsAnswer) {
   reading_ = false;
   Send("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
   EXPECT_FALSE(done_);
-  loop_.AdvanceTime(HttpConnection::kRequestTimeout);
+  loop_.AdvanceTime(HttpConnectionLimits().request);
   EXPECT_TRUE(done_);
 }
 

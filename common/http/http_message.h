@@ -15,6 +15,7 @@ struct HttpRequest {
   std::string method;                                      // "GET"; also "HEAD" for a GET route.
   std::string path;                                        // Without the query: "/logging"
   std::vector<std::pair<std::string, std::string>> query;  // Percent-decoded, in order.
+  std::string content_type;  // The field of that name; empty: there was none.
   std::string body;
   SocketAddress peer;
   SocketAddress local;  // The server's end.

@@ -7,7 +7,6 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/status_macros.h"
-#include "common/http/http_connection.h"
 #include "common/net/tcp_listener.h"
 #include "common/net/tcp_stream.h"
 
@@ -20,6 +19,9 @@ class HttpServerImpl final : public HttpServer {
       : loop_(loop),
         evicted_(options.evicted),
         max_connections_(options.max_connections),
+        limits_(options.limits),
+        memory_{options.max_held},
+        transport_(options.transport),
         router_(options, std::move(routes)),
         sweep_(loop->NewDeferred([this] { Sweep(); })) {}
 
@@ -49,12 +51,21 @@ class HttpServerImpl final : public HttpServer {
     const absl::StatusOr<SocketAddress> local = stream->LocalAddress();
     if (!peer.ok() || !local.ok()) return;  // Gone again already.
     if (connections_.size() >= max_connections_) MakeRoom();
+    std::unique_ptr<ByteStream> transport;
+    if (transport_ == nullptr) {
+      transport = std::move(stream);
+    } else {
+      transport = transport_(std::move(stream));
+      if (transport == nullptr) return;
+    }
     const uint64_t id = next_id_++;
-    connections_[id] = std::make_unique<HttpConnection>(loop_, std::move(stream), *peer, *local,
-                                                        &router_, [this, id] {
-                                                          done_.push_back(id);
-                                                          sweep_->Schedule();
-                                                        });
+    connections_[id] = std::make_unique<HttpConnection>(
+        loop_, std::move(transport), *peer, *local, &router_,
+        [this, id] {
+          done_.push_back(id);
+          sweep_->Schedule();
+        },
+        limits_, &memory_);
   }
 
   void MakeRoom() {
@@ -99,6 +110,9 @@ class HttpServerImpl final : public HttpServer {
   EventLoop* const loop_;   // Not owned.
   Counter* const evicted_;  // Not owned.
   const size_t max_connections_;
+  const HttpConnectionLimits limits_;
+  HttpRequestMemory memory_;
+  const std::function<std::unique_ptr<ByteStream>(std::unique_ptr<TcpStream>)> transport_;
   HttpRouter router_;
   std::unique_ptr<EventLoop::Deferred> sweep_;
   std::vector<uint64_t> done_;

@@ -1,24 +1,28 @@
 #ifndef BYRNIE_COMMON_HTTP_HTTP_SERVER_H_
 #define BYRNIE_COMMON_HTTP_HTTP_SERVER_H_
 
+#include <functional>
+#include <limits>
 #include <memory>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "common/event/event_loop.h"
+#include "common/http/http_connection.h"
 #include "common/http/http_message.h"
 #include "common/http/http_router.h"
+#include "common/net/byte_stream.h"
 #include "common/net/socket_address.h"
+#include "common/net/tcp_stream.h"
 #include "common/telemetry/metrics.h"
 
 namespace byrnie {
 
 // A small HTTP/1.1 server (RFC 9112) for admin pages, metrics and readiness; Boost.Beast's parser
 // and serializer are fenced in the .cc. Lives on one loop, never a data loop. Requests are limited
-// to 8 KiB of headers and 64 KiB of body, Options::max_connections and 10 s per request; a larger,
-// slower or
-// malformed one is answered 4xx and closed.
+// to 8 KiB of headers and to what Options says, unless told otherwise 64 KiB of body, 10 s and 64
+// connections; a larger, slower or malformed one is answered 4xx and closed.
 //
 // A connection beyond the limit takes the place of another one, so that nobody who opens
 // connections and says nothing can keep a probe out: of the client address with the most
@@ -38,6 +42,12 @@ class HttpServer {
     Counter* evicted = nullptr;
     // At least 1.
     size_t max_connections = kMaxConnections;
+    HttpConnectionLimits limits;
+    // Of the requests of all connections that have not come whole; one more byte is 503.
+    size_t max_held = std::numeric_limits<size_t>::max();
+    // What a connection is spoken over, such as TLS, of what was accepted. Null, or an answer of
+    // null: the bytes are the socket's, or the connection is dropped. Runs on the loop.
+    std::function<std::unique_ptr<ByteStream>(std::unique_ptr<TcpStream>)> transport;
   };
   using Route = HttpRouter::Route;
 
