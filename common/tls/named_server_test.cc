@@ -151,6 +151,33 @@ TEST_F(NamedServerTest, RefusesAClientsCertificate) {
   EXPECT_THAT(client_.handshake(), StatusIs(absl::StatusCode::kUnauthenticated));
 }
 
+TEST_F(NamedServerTest, OurOwnTakesClientsWithoutACertificate) {
+  const TestIdentity identity = ca_.Issue(ServerSpec(start_));
+  signer_.AddKey(identity);
+  absl::StatusOr<std::shared_ptr<const TlsContext>> context =
+      TlsContext::CreateForAnonymousClients("http/1.1", identity.chain, &signer_);
+  ASSERT_THAT(context, IsOk());
+  StartServer(*context);
+  Dial("kubernetes.default.svc");
+  ASSERT_THAT(client_.handshake(), IsOk());
+  ASSERT_THAT(server_.handshake(), IsOk());
+  EXPECT_EQ(server_.received_, "ping");
+  EXPECT_EQ(server_.stream_->session().version, "TLSv1.3");
+  server_.Send("pong");
+  loop_.RunUntilIdle();
+  EXPECT_EQ(client_.received_, "pong");
+}
+
+TEST_F(NamedServerTest, OurOwnSpeaksNothingElse) {
+  const TestIdentity identity = ca_.Issue(ServerSpec(start_));
+  signer_.AddKey(identity);
+  StartServer(*TlsContext::CreateForAnonymousClients("h2", identity.chain, &signer_));
+  Dial("kubernetes.default.svc");
+  EXPECT_FALSE(client_.handshake().ok());
+  EXPECT_FALSE(server_.handshake().ok());
+  EXPECT_EQ(server_.received_, "");
+}
+
 TEST(NamedServerContextTest, NeedsRootsAndAName) {
   EXPECT_THAT(TlsContext::CreateForNamedServer("http/1.1", NamedServer{"host", {}}),
               StatusIs(absl::StatusCode::kInvalidArgument));

@@ -171,4 +171,25 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::CreateForNamedServ
   return std::shared_ptr<const TlsContext>(std::move(context));
 }
 
+absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::CreateForAnonymousClients(
+    std::string alpn, const CertificateChain& chain, Signer* signer) {
+  CHECK(signer != nullptr);
+  RETURN_IF_ERROR(CheckAlpn(alpn));
+  if (chain.empty()) return absl::InvalidArgumentError("a server without a certificate");
+  std::shared_ptr<TlsContext> context(new TlsContext());
+  context->role_ = TlsRole::kServer;
+  context->alpn_ = std::move(alpn);
+  context->signer_ = signer;
+  context->leaf_fingerprint_hex_ = chain.front()->FingerprintHex();
+  context->ctx_.reset(SSL_CTX_new(TLS_with_buffers_method()));
+  SSL_CTX* const ctx = context->ctx_.get();
+  if (!Configure(ctx, TlsRole::kServer, TLS1_3_VERSION, &context->alpn_) ||
+      !SSL_CTX_set_signing_algorithm_prefs(ctx, kSignatureSchemes, 1) || !SetChain(ctx, chain)) {
+    return SslError(absl::StatusCode::kInternal, "cannot make a TLS context");
+  }
+  // None is asked for.
+  SSL_CTX_set_custom_verify(ctx, SSL_VERIFY_NONE, VerifyPeer);
+  return std::shared_ptr<const TlsContext>(std::move(context));
+}
+
 }  // namespace byrnie

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/crypto/certificate.h"
 #include "common/identity/identity_snapshot.h"
 #include "common/tls/named_server.h"
 #include "common/tls/signer.h"
@@ -19,7 +20,8 @@ enum class TlsRole { kClient, kServer };
 // early data, chains of at most 16 KiB. Immutable, thread-safe; connections share it and keep it
 // alive.
 //
-// CreateForNamedServer makes another kind, for servers that are none of the mesh's.
+// CreateForNamedServer and CreateForAnonymousClients make other kinds, for servers and clients that
+// are none of the mesh's.
 class TlsContext {
  public:
   // `signer` outlives the context and all its connections. InvalidArgument for an ALPN protocol
@@ -34,6 +36,13 @@ class TlsContext {
   static absl::StatusOr<std::shared_ptr<const TlsContext>> CreateForNamedServer(std::string alpn,
                                                                                 NamedServer server);
 
+  // Of a server whose clients know it by its host name and show no certificate, as a Kubernetes API
+  // server is a client: TLS 1.3 alone, a client that offers no ALPN protocol is taken. `chain` has
+  // a certificate of that name first; `signer` as Create's. InvalidArgument as Create, and without
+  // a certificate.
+  static absl::StatusOr<std::shared_ptr<const TlsContext>> CreateForAnonymousClients(
+      std::string alpn, const CertificateChain& chain, Signer* signer);
+
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
   ~TlsContext();
@@ -42,6 +51,7 @@ class TlsContext {
   const std::string& alpn() const { return alpn_; }
   // Null unless CreateForNamedServer made this; then there is no identity and no signer.
   const NamedServer* named_server() const { return server_.host.empty() ? nullptr : &server_; }
+  // Of a context that Create made.
   const IdentitySnapshot& identity() const { return *identity_; }
   const IdentitySnapshotPtr& identity_ptr() const { return identity_; }
   Signer* signer() const { return signer_; }

@@ -81,7 +81,7 @@ class TlsStream final : public ByteStream {
   // The handshake stands still for want of our own signature, not of the peer.
   bool waits_for_signer() const;
 
-  // Valid once the handshake is done, and not of a context for a named server.
+  // Valid once the handshake is done, and of a context that TlsContext::Create made.
   const VerifiedSvid& peer() const;
   // The certificates that prove it, as the peer sent them, leaf first, for judging it again when
   // the trust bundles change. Kept parsed, a few KiB each, as long as the stream or a copy lives.
