@@ -14,6 +14,8 @@
 namespace byrnie {
 namespace {
 
+using Outcome = AdmissionAnswer::Outcome;
+
 constexpr char kApiVersion[] = "admission.k8s.io/v1";
 constexpr size_t kMaxUid = 128;
 // Longer ones are cut by the API server, or dropped.
@@ -36,18 +38,14 @@ void AddWarning(std::string text, Json* response) {
   }
 }
 
-// For the API server's audit log.
-void SetAudit(absl::string_view what, Json* response) {
-  (*response)["auditAnnotations"]["injection"] = std::string(what);
-}
-
-void Deny(absl::string_view why, Json* response) {
+void Deny(absl::string_view why, AdmissionAnswer* answer, Json* response) {
   (*response)["allowed"] = false;
   Json* const status = ObjectIn(response, "status");
   (*status)["code"] = kUnprocessable;
   (*status)["reason"] = "Invalid";
   (*status)["message"] = absl::StrCat("byrnie: ", why);
-  SetAudit("denied", response);
+  answer->outcome = Outcome::kDenied;
+  answer->why = std::string(why);
 }
 
 bool MakesPod(const Json& request) {
@@ -57,35 +55,73 @@ bool MakesPod(const Json& request) {
          TextOf(request, "subResource").empty();
 }
 
-void AnswerPod(const InjectorConfig& config, const Json& pod, Json* response) {
-  Json made = pod;
-  const absl::StatusOr<PodOutcome> outcome = InjectPod(config, &made);
-  if (!outcome.ok()) return Deny(outcome.status().message(), response);
-  for (const std::string& warning : outcome->warnings) AddWarning(warning, response);
-  switch (outcome->kind) {
-    case PodOutcome::Kind::kUnchanged:
-      return SetAudit("unchanged", response);
-    case PodOutcome::Kind::kOptedOut:
-      return SetAudit("opted out", response);
-    case PodOutcome::Kind::kRefused:
-      if (config.deny_refused) {
-        return Deny(absl::StrCat("this pod cannot be meshed: ", outcome->why), response);
-      }
-      AddWarning(absl::StrCat("this pod is not meshed: ", outcome->why), response);
-      return SetAudit("refused", response);
+// Of one that a controller makes it is not there yet.
+std::string NameOfPod(const Json& pod) {
+  const Json* const metadata = Find(pod, "metadata");
+  if (metadata == nullptr) return "";
+  const std::string name = TextOf(*metadata, "name");
+  return name.empty() ? TextOf(*metadata, "generateName") : name;
+}
+
+Outcome OutcomeOf(PodOutcome::Kind kind) {
+  switch (kind) {
     case PodOutcome::Kind::kInjected:
+      return Outcome::kInjected;
     case PodOutcome::Kind::kUpdated:
+      return Outcome::kUpdated;
+    case PodOutcome::Kind::kUnchanged:
+      return Outcome::kUnchanged;
+    case PodOutcome::Kind::kOptedOut:
+      return Outcome::kOptedOut;
+    case PodOutcome::Kind::kRefused:
       break;
   }
+  return Outcome::kRefused;
+}
+
+void AnswerPod(const InjectorConfig& config, const Json& pod, AdmissionAnswer* answer,
+               Json* response) {
+  Json made = pod;
+  const absl::StatusOr<PodOutcome> outcome = InjectPod(config, &made);
+  if (!outcome.ok()) return Deny(outcome.status().message(), answer, response);
+  for (const std::string& warning : outcome->warnings) AddWarning(warning, response);
+  answer->outcome = OutcomeOf(outcome->kind);
+  answer->why = outcome->why;
+  if (answer->outcome == Outcome::kRefused) {
+    if (config.deny_refused) {
+      return Deny(absl::StrCat("this pod cannot be meshed: ", outcome->why), answer, response);
+    }
+    AddWarning(absl::StrCat("this pod is not meshed: ", outcome->why), response);
+  }
+  if (answer->outcome != Outcome::kInjected && answer->outcome != Outcome::kUpdated) return;
   (*response)["patchType"] = "JSONPatch";
   (*response)["patch"] = absl::Base64Escape(ToText(ToJsonPatch(DiffJson(pod, made))));
-  SetAudit(outcome->kind == PodOutcome::Kind::kInjected ? "injected" : "updated", response);
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> AnswerAdmissionReview(const InjectorConfig& config,
-                                                  absl::string_view body) {
+absl::string_view AdmissionAnswer::NameOf(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kInjected:
+      return "injected";
+    case Outcome::kUpdated:
+      return "updated";
+    case Outcome::kUnchanged:
+      return "unchanged";
+    case Outcome::kOptedOut:
+      return "opted_out";
+    case Outcome::kRefused:
+      return "refused";
+    case Outcome::kDenied:
+      return "denied";
+    case Outcome::kNotANewPod:
+      break;
+  }
+  return "not_a_new_pod";
+}
+
+absl::StatusOr<AdmissionAnswer> AnswerAdmissionReview(const InjectorConfig& config,
+                                                      absl::string_view body) {
   ASSIGN_OR_RETURN(const Json review, ParseJson(body, kMaxAdmissionReview));
   if (TextOf(review, "apiVersion") != kApiVersion || TextOf(review, "kind") != "AdmissionReview") {
     return absl::InvalidArgumentError(absl::StrCat("not an AdmissionReview of ", kApiVersion));
@@ -95,21 +131,28 @@ absl::StatusOr<std::string> AnswerAdmissionReview(const InjectorConfig& config,
   if (uid.empty() || uid.size() > kMaxUid) {
     return absl::InvalidArgumentError("an AdmissionReview without a request that has a uid");
   }
-  Json answer = Json::object();
-  answer["apiVersion"] = kApiVersion;
-  answer["kind"] = "AdmissionReview";
-  Json* const response = ObjectIn(&answer, "response");
+  AdmissionAnswer answer;
+  Json said = Json::object();
+  said["apiVersion"] = kApiVersion;
+  said["kind"] = "AdmissionReview";
+  Json* const response = ObjectIn(&said, "response");
   (*response)["uid"] = uid;
   (*response)["allowed"] = true;
-  const Json* const object = Find(*request, "object");
-  if (!MakesPod(*request)) {
-    SetAudit("not a new pod", response);
-  } else if (object == nullptr || !object->is_object()) {
-    Deny("the request has no pod", response);
-  } else {
-    AnswerPod(config, *object, response);
+  if (MakesPod(*request)) {
+    const Json* const object = Find(*request, "object");
+    answer.pod_namespace = TextOf(*request, "namespace");
+    if (object == nullptr || !object->is_object()) {
+      Deny("the request has no pod", &answer, response);
+    } else {
+      answer.pod_name = NameOfPod(*object);
+      AnswerPod(config, *object, &answer, response);
+    }
   }
-  return ToText(answer);
+  // For the API server's audit log.
+  (*response)["auditAnnotations"]["injection"] =
+      std::string(AdmissionAnswer::NameOf(answer.outcome));
+  answer.review = ToText(said);
+  return answer;
 }
 
 }  // namespace byrnie

@@ -12,6 +12,34 @@ namespace byrnie {
 // The API server sends objects of at most 3 MiB.
 inline constexpr size_t kMaxAdmissionReview = 8 * 1024 * 1024;
 
+// What is said to an API server, and for logs and metrics what it came to.
+struct AdmissionAnswer {
+  enum class Outcome {
+    kInjected,
+    kUpdated,
+    kUnchanged,
+    kOptedOut,
+    kRefused,  // Allowed, without a sidecar, because it cannot have one.
+    kDenied,
+    kNotANewPod,
+  };
+  // All of them.
+  static constexpr Outcome kOutcomes[] = {
+      Outcome::kInjected, Outcome::kUpdated, Outcome::kUnchanged,  Outcome::kOptedOut,
+      Outcome::kRefused,  Outcome::kDenied,  Outcome::kNotANewPod,
+  };
+  // "injected", "opted_out"; also what the API server's audit log is told.
+  static absl::string_view NameOf(Outcome outcome);
+
+  Outcome outcome = Outcome::kNotANewPod;
+  // The AdmissionReview, JSON.
+  std::string review;
+  // Of the pod; its name, or what its name is to begin with, may be empty.
+  std::string pod_namespace, pod_name;
+  // For kOptedOut, kRefused and kDenied.
+  std::string why;
+};
+
 // Answers what an API server asks a mutating webhook: an AdmissionReview
 // (admission.k8s.io/v1) with a request, as JSON. The answer is one with a response: a pod to be
 // made is allowed with a JSON Patch, or without one and with a warning where it is not to be meshed
@@ -19,8 +47,8 @@ inline constexpr size_t kMaxAdmissionReview = 8 * 1024 * 1024;
 // InjectorConfig::deny_refused, where it cannot be meshed. All else is allowed as it is. It has no
 // side effect, so that a dry run is answered as any other. InvalidArgument when `body` is no such
 // review: there is no uid to answer to, and HTTP has to say so (400). Pure.
-absl::StatusOr<std::string> AnswerAdmissionReview(const InjectorConfig& config,
-                                                  absl::string_view body);
+absl::StatusOr<AdmissionAnswer> AnswerAdmissionReview(const InjectorConfig& config,
+                                                      absl::string_view body);
 
 }  // namespace byrnie
 

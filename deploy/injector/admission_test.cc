@@ -29,10 +29,10 @@ std::string Review(absl::string_view pod, absl::string_view more = "",
 
 // The response, of an answer that is a review.
 Json Ask(const std::string& body, const InjectorConfig& config = InjectorConfig()) {
-  const absl::StatusOr<std::string> answer = AnswerAdmissionReview(config, body);
+  const absl::StatusOr<AdmissionAnswer> answer = AnswerAdmissionReview(config, body);
   EXPECT_THAT(answer, IsOk());
   if (!answer.ok()) return Json::object();
-  const absl::StatusOr<Json> review = ParseJson(*answer, kMaxAdmissionReview);
+  const absl::StatusOr<Json> review = ParseJson(answer->review, kMaxAdmissionReview);
   EXPECT_THAT(review, IsOk());
   EXPECT_EQ(TextOf(*review, "apiVersion"), "admission.k8s.io/v1");
   EXPECT_EQ(TextOf(*review, "kind"), "AdmissionReview");
@@ -89,7 +89,7 @@ TEST(AdmissionTest, OptingOutIsNoWarning) {
   const Json response = Ask(Review(
       R"({"metadata":{"labels":{"byrnie.io/inject":"false"}},"spec":{"containers":[{"name":"a"}]}})"));
   EXPECT_TRUE(IsTrue(response, "allowed"));
-  EXPECT_EQ(Audit(response), "opted out");
+  EXPECT_EQ(Audit(response), "opted_out");
   EXPECT_EQ(Find(response, "warnings"), nullptr);
 }
 
@@ -101,6 +101,26 @@ TEST(AdmissionTest, AWrongAnnotationIsDenied) {
   EXPECT_EQ(ToText(response["status"]["code"]), "422");
   EXPECT_THAT(TextOf(response["status"], "message"),
               AllOf(StartsWith("byrnie: "), HasSubstr("byrnie.io/workers=\"many\"")));
+}
+
+TEST(AdmissionTest, SaysWhatItCameToAndForWhichPod) {
+  const absl::StatusOr<AdmissionAnswer> injected =
+      AnswerAdmissionReview(InjectorConfig(), Review(kPod));
+  ASSERT_THAT(injected, IsOk());
+  EXPECT_EQ(injected->outcome, AdmissionAnswer::Outcome::kInjected);
+  EXPECT_EQ(injected->pod_namespace, "demo");
+  EXPECT_EQ(injected->pod_name, "app");
+  EXPECT_EQ(injected->why, "");
+  const absl::StatusOr<AdmissionAnswer> refused = AnswerAdmissionReview(
+      InjectorConfig(),
+      Review(
+          R"({"metadata":{"generateName":"web-"},"spec":{"hostNetwork":true,"containers":[{"name":"a"}]}})"));
+  ASSERT_THAT(refused, IsOk());
+  EXPECT_EQ(refused->outcome, AdmissionAnswer::Outcome::kRefused);
+  EXPECT_EQ(refused->pod_name, "web-");
+  EXPECT_THAT(refused->why, HasSubstr("hostNetwork"));
+  EXPECT_EQ(AnswerAdmissionReview(InjectorConfig(), Review("{}", "", "UPDATE"))->outcome,
+            AdmissionAnswer::Outcome::kNotANewPod);
 }
 
 TEST(AdmissionTest, WarningsAreAsShortAsTheApiServerTakesThem) {

@@ -61,7 +61,11 @@ absl::Status InjectorConfig::Check() const {
 }
 
 absl::StatusOr<InjectorConfig> InjectorConfig::Parse(absl::string_view text) {
-  InjectorConfig config;
+  return Parse(text, InjectorConfig());
+}
+
+absl::StatusOr<InjectorConfig> InjectorConfig::Parse(absl::string_view text, InjectorConfig base) {
+  InjectorConfig config = std::move(base);
   ASSIGN_OR_RETURN(const JsonValue value, JsonValue::Parse(text, kMaxInjectorConfig));
   ASSIGN_OR_RETURN(const JsonObject object, value.AsObject());
   RETURN_IF_ERROR(object.CheckKeys({"image", "control_plane", "trust_domain", "token_audience",

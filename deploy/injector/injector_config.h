@@ -31,8 +31,9 @@ struct InjectorConfig {
   // Of annotations, by their names without the prefix: what holds where a pod says nothing.
   std::map<std::string, std::string> defaults;
 
-  // Reads the JSON object {"image": …, "defaults": {"log-level": "debug"}, …} with the names above.
-  // InvalidArgument names what is not known or cannot be.
+  // Reads the JSON object {"image": …, "defaults": {"log-level": "debug"}, …} with the names above;
+  // what it does not name is `base`'s. InvalidArgument names what is not known or cannot be.
+  static absl::StatusOr<InjectorConfig> Parse(absl::string_view text, InjectorConfig base);
   static absl::StatusOr<InjectorConfig> Parse(absl::string_view text);
 
   // InvalidArgument when a text could mean something else in a container's arguments.

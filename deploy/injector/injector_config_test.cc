@@ -26,6 +26,16 @@ TEST(InjectorConfigTest, IsWhatTheFileSaysOverTheDefaults) {
   EXPECT_THAT(InjectorConfig().Check(), IsOk());
 }
 
+TEST(InjectorConfigTest, WhatTheFileDoesNotNameStays) {
+  InjectorConfig base;
+  base.trust_domain = "example.org";
+  base.cluster_id = "c1";
+  ASSERT_OK_AND_ASSIGN(const InjectorConfig config,
+                       InjectorConfig::Parse(R"({"cluster_id": "c2"})", base));
+  EXPECT_EQ(config.trust_domain, "example.org");
+  EXPECT_EQ(config.cluster_id, "c2");
+}
+
 TEST(InjectorConfigTest, RefusesWhatCannotBe) {
   const struct {
     const char *text, *named;

@@ -32,14 +32,14 @@ std::string Patched(const std::string& body, const std::string& answer) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace byrnie;
   const std::string body(reinterpret_cast<const char*>(data), size);
-  const absl::StatusOr<std::string> answer = AnswerAdmissionReview(InjectorConfig(), body);
+  const absl::StatusOr<AdmissionAnswer> answer = AnswerAdmissionReview(InjectorConfig(), body);
   if (!answer.ok()) return 0;
-  const std::string patched = Patched(body, *answer);
+  const std::string patched = Patched(body, answer->review);
   if (patched.empty()) return 0;
   // Asked again, there is nothing left to do.
-  const absl::StatusOr<std::string> again = AnswerAdmissionReview(InjectorConfig(), patched);
+  const absl::StatusOr<AdmissionAnswer> again = AnswerAdmissionReview(InjectorConfig(), patched);
   CHECK(again.ok());
-  CHECK(Patched(patched, *again).empty());
+  CHECK(Patched(patched, again->review).empty());
   return 0;
 }
 
