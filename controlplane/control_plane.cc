@@ -89,6 +89,10 @@ absl::Status ControlPlane::StartAll() {
     ASSIGN_OR_RETURN(jwt_files_, JwtFiles::Create(options_.jwt_config_path, options_.trust_domain,
                                                   logger_, &metrics_));
   }
+  if (options_.webhook.has_value()) {
+    ASSIGN_OR_RETURN(injector_file_, InjectorFile::Create(options_.injector_config_path,
+                                                          options_.injector, logger_, &metrics_));
+  }
   RETURN_IF_ERROR(CheckOutputs());
   RETURN_IF_ERROR(CheckPortsAreFree());
 
@@ -187,10 +191,11 @@ absl::Status ControlPlane::StartAll() {
   AddGauges();
   mesh_page_ = std::make_unique<MeshPage>(clock_, [this] { return GatherMeshState(); });
   ASSIGN_OR_RETURN(
-      admin_, StartAdminServer(
-                  loop_, options_.admin,
-                  AdminSources{authority_, &agents_, &registry_, &metrics_, clock_, logger_,
-                               &guard_, mesh_page_.get(), [this] { return readiness_->Check(); }}));
+      admin_,
+      StartAdminServer(loop_, options_.admin,
+                       AdminSources{authority_, &agents_, &registry_, &metrics_, clock_, logger_,
+                                    &guard_, mesh_page_.get(), [this] { return CheckReady(); }}));
+  RETURN_IF_ERROR(StartWebhook());
   tick_ = loop_->NewTimer([this] { Tick(); });
   tick_->Schedule(kTick);
   observed_store_->BeginLog();
@@ -319,6 +324,25 @@ absl::Status ControlPlane::StartCluster() {
   return absl::OkStatus();
 }
 
+absl::Status ControlPlane::StartWebhook() {
+  if (!options_.webhook.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(webhook_identity_,
+                   ServerIdentity::Create(authority_, clock_, options_.webhook_certificate_ttl,
+                                          options_.webhook_names));
+  absl::StatusOr<std::unique_ptr<WebhookServer>> webhook =
+      WebhookServer::Start(*options_.webhook, webhook_identity_.get(), injector_file_->config(),
+                           clock_, logger_, &metrics_);
+  if (!webhook.ok()) return InFlag("webhook_listen", webhook.status());
+  webhook_ = *std::move(webhook);
+  metrics_.AddCallbackGauge(
+      "byrnie_controlplane_webhook_certificate_not_after_seconds",
+      "End of the injection webhook's certificate, as Unix time.", [this] {
+        return absl::ToDoubleSeconds(webhook_identity_->current()->not_after - absl::UnixEpoch());
+      });
+  logger_->Info("injection webhook listens", {{"listen", webhook_->address().ToString()}});
+  return absl::OkStatus();
+}
+
 void ControlPlane::WarnOfOpenKeys() const {
   if (options_.seal.seals()) return;
   logger_->Warning(
@@ -372,6 +396,7 @@ absl::Status ControlPlane::JoinFleet() {
 
 ControlPlane::~ControlPlane() {
   tick_ = nullptr;
+  webhook_ = nullptr;
   catch_up_ = nullptr;
   if (registry_entries_ != nullptr) registry_entries_->SetBeforeChanges(nullptr);
   policy_mirror_ = nullptr;
@@ -393,7 +418,8 @@ ControlPlane::~ControlPlane() {
 // making files.
 absl::Status ControlPlane::CheckPortsAreFree() const {
   for (const auto& [flag, address] :
-       {std::pair("listen", options_.listen), std::pair("admin", options_.admin)}) {
+       {std::pair("listen", options_.listen), std::pair("admin", options_.admin),
+        std::pair("webhook_listen", options_.webhook.value_or(SocketAddress()))}) {
     if (address.port() == 0) continue;
     const absl::Status free =
         TcpListener::Create(loop_, address, {}, [](std::unique_ptr<TcpStream>) {}).status();
@@ -459,8 +485,8 @@ TrustBundleSource::Taint ControlPlane::CurrentTaint() const {
 void ControlPlane::FollowTrust() {
   const bool files_changed = trust_files_->Poll();
   const bool authority_changed = trust_->Poll();
-  // Before the bundles lose the root it is of.
-  RenewOwnCertificate();
+  // Before the bundles lose the root they are of.
+  RenewOwnCertificates();
   const bool keys_changed = jwt_keys_->TakeChanged();
   if (!files_changed && !authority_changed && !keys_changed) return;
   absl::StatusOr<TrustBundleSet> bundles = CollectBundles();
@@ -551,6 +577,9 @@ void ControlPlane::Tick() {
   tick_->Schedule(kTick);
   if (registry_file_ != nullptr) registry_file_->Poll();
   if (jwt_files_ != nullptr && jwt_files_->Poll()) jwt_attestor_->SetTrust(jwt_files_->trust());
+  if (injector_file_ != nullptr && injector_file_->Poll()) {
+    webhook_->SetConfig(injector_file_->config());
+  }
   // Before what may follow from this tick: who is revoked has by then been sent the bundles that
   // say so, and asks for another certificate.
   const TrustBundleSource::Versioned bundles = bundles_->current();
@@ -568,14 +597,24 @@ void ControlPlane::UpdateReadiness() {
       [this](const std::string& service, bool serving) { server_->SetServing(service, serving); });
 }
 
-void ControlPlane::RenewOwnCertificate() {
-  const absl::StatusOr<bool> rotated = identity_->RotateIfDue();
+absl::Status ControlPlane::CheckReady() const {
+  RETURN_IF_ERROR(readiness_->Check());
+  return cluster_ == nullptr ? absl::OkStatus() : cluster_->CheckWebhook();
+}
+
+void ControlPlane::RenewOwnCertificates() {
+  Renew(identity_.get(), "control plane");
+  if (webhook_identity_ != nullptr) Renew(webhook_identity_.get(), "injection webhook");
+}
+
+void ControlPlane::Renew(ServerIdentity* identity, absl::string_view whose) {
+  const absl::StatusOr<bool> rotated = identity->RotateIfDue();
   if (!rotated.ok()) {
-    logger_->Error("cannot renew the control plane's own certificate",
-                   {{"error", rotated.status().message()}});
+    logger_->Error("cannot renew an own certificate",
+                   {{"certificate_of", whose}, {"error", rotated.status().message()}});
   } else if (*rotated) {
-    logger_->Info("control plane's own certificate renewed",
-                  {{"serial", identity_->current()->serial}});
+    logger_->Info("own certificate renewed",
+                  {{"certificate_of", whose}, {"serial", identity->current()->serial}});
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "common/base/periodic_thread.h"
 #include "common/event/event_loop.h"
@@ -65,6 +66,9 @@
 #include "controlplane/trust/connected_fleet.h"
 #include "controlplane/trust/shared_fleet.h"
 #include "controlplane/trust/trust_keeper.h"
+#include "controlplane/webhook/injector_file.h"
+#include "controlplane/webhook/webhook_server.h"
+#include "deploy/injector/injector_config.h"
 
 namespace byrnie {
 
@@ -109,6 +113,14 @@ struct ControlPlaneOptions {
   bool use_cluster = false;
   Cluster::Options cluster;
   std::string kubeconfig;
+  // Where API servers ask for injection; absent: nowhere. Under which names they know that place,
+  // how long its certificate lives, and what they are told: by a file, or, where that is empty and
+  // for what it does not say, by `injector`.
+  absl::optional<SocketAddress> webhook;
+  std::vector<std::string> webhook_names;
+  absl::Duration webhook_certificate_ttl;
+  std::string injector_config_path;
+  InjectorConfig injector;
   // Bundles of other trust domains, and revocation lists.
   std::vector<TrustFiles::File> federated_bundles;
   std::vector<TrustFiles::File> crls;
@@ -155,6 +167,7 @@ class ControlPlane {
   // what another control plane stores later.
   absl::Status LoadRegistry();
   absl::Status StartCluster();
+  absl::Status StartWebhook();
   absl::Status LoadPolicies();
   // Says what is stored and not in force as it should be; on any thread.
   void TellTrouble(const StoredTrouble& trouble, bool ended);
@@ -169,7 +182,10 @@ class ControlPlane {
   void FollowTrust();
   void MakeAttestors();
   TrustBundleSource::Taint CurrentTaint() const;
-  void RenewOwnCertificate();
+  void RenewOwnCertificates();
+  void Renew(ServerIdentity* identity, absl::string_view whose);
+  // Why neither agents nor API servers are to be sent here.
+  absl::Status CheckReady() const;
   absl::Duration LongestLife() const;
   absl::Status JoinFleet();
   // Runs on a thread of the page's own: it looks at all that was reported, and waits for the store.
@@ -215,6 +231,10 @@ class ControlPlane {
   // Where the store is shared.
   std::unique_ptr<SharedFleet> shared_fleet_;
   std::unique_ptr<ServerIdentity> identity_;
+  // Where there is a webhook.
+  std::unique_ptr<InjectorFile> injector_file_;
+  std::unique_ptr<ServerIdentity> webhook_identity_;
+  std::unique_ptr<WebhookServer> webhook_;
   // Where there is one.
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<JoinTokens> tokens_;

@@ -103,6 +103,20 @@ ABSL_FLAG(std::string, cluster_network, "",
           "the network that the cluster's addresses are of; not given: the only one");
 ABSL_FLAG(std::string, cluster_domain, "cluster.local",
           "what the DNS names of the cluster's services end with");
+ABSL_FLAG(std::string, webhook_listen, "",
+          "where API servers ask for sidecars in new pods (HTTPS, POST /inject), IP:PORT, such as "
+          "0.0.0.0:15017; not given: nowhere");
+ABSL_FLAG(std::string, webhook_names, "byrnie-controlplane.byrnie-system.svc",
+          "host names that API servers know --webhook_listen by, separated by commas: its "
+          "certificate is for them");
+ABSL_FLAG(std::string, webhook_configuration, "byrnie-injector",
+          "the MutatingWebhookConfiguration whose caBundle is kept current, with --webhook_listen");
+ABSL_FLAG(absl::Duration, webhook_certificate_ttl, absl::Hours(24),
+          "the life of the webhook's certificate, 10s to 720h; the next one is there before its "
+          "half");
+ABSL_FLAG(std::string, injector_config, "",
+          "file of the injector's configuration, JSON, for --webhook_listen (re-read when it "
+          "changes); what it does not say is the control plane's own");
 ABSL_FLAG(
     std::string, trust_bundle_out, "",
     "file to write the trust bundle to at every start (PEM): what agents and byrniectl take as "
@@ -157,6 +171,18 @@ bool IsHostName(absl::string_view name) {
   return true;
 }
 
+absl::StatusOr<std::vector<std::string>> ReadHostNames(absl::string_view flag,
+                                                       const std::string& text) {
+  std::vector<std::string> names;
+  for (absl::string_view name : absl::StrSplit(text, ',', absl::SkipEmpty())) {
+    if (!IsHostName(name)) {
+      return Invalid(flag, absl::StrCat("\"", name, "\" is no host name such as ca.example.org"));
+    }
+    names.emplace_back(name);
+  }
+  return names;
+}
+
 absl::StatusOr<std::vector<AttestorKind>> ReadAttest(absl::string_view text) {
   std::vector<AttestorKind> kinds;
   for (absl::string_view word : absl::StrSplit(text, ',')) {
@@ -200,11 +226,12 @@ absl::Status ReadRegistry(ControlPlaneOptions* options) {
   }
   cluster.attest = std::find(options->attest.begin(), options->attest.end(),
                              AttestorKind::kKubernetes) != options->attest.end();
-  options->use_cluster = cluster.registry || cluster.attest;
+  options->use_cluster = cluster.registry || cluster.attest || options->webhook.has_value();
   options->kubeconfig = absl::GetFlag(FLAGS_kubeconfig);
   if (!options->kubeconfig.empty() && !options->use_cluster) {
     return Invalid("kubeconfig",
-                   "is of no use without --registry=kubernetes or --attest=kubernetes");
+                   "is of no use without --registry=kubernetes, --attest=kubernetes or "
+                   "--webhook_listen");
   }
   const std::string audiences = absl::GetFlag(FLAGS_token_audience);
   for (absl::string_view audience : absl::StrSplit(audiences, ',')) {
@@ -229,6 +256,44 @@ absl::Status ReadRegistry(ControlPlaneOptions* options) {
     return Invalid(flag, absl::StrCat("\"", *value, "\" has a slash"));
   }
   return absl::OkStatus();
+}
+
+// Before the cluster's flags, which it needs.
+absl::Status ReadWebhook(ControlPlaneOptions* options) {
+  const std::string listen = absl::GetFlag(FLAGS_webhook_listen);
+  options->injector_config_path = absl::GetFlag(FLAGS_injector_config);
+  if (listen.empty()) {
+    if (options->injector_config_path.empty()) return absl::OkStatus();
+    return Invalid("injector_config", "is of no use without --webhook_listen");
+  }
+  ASSIGN_OR_RETURN(options->webhook, ReadAddress("webhook_listen", listen));
+  ASSIGN_OR_RETURN(options->webhook_names,
+                   ReadHostNames("webhook_names", absl::GetFlag(FLAGS_webhook_names)));
+  if (options->webhook_names.empty()) {
+    return Invalid("webhook_names", "is empty; give the name that API servers connect to");
+  }
+  options->cluster.webhook_configuration = absl::GetFlag(FLAGS_webhook_configuration);
+  if (!IsHostName(options->cluster.webhook_configuration)) {
+    return Invalid("webhook_configuration",
+                   absl::StrCat("\"", options->cluster.webhook_configuration,
+                                "\" is no name of an object such as byrnie-injector"));
+  }
+  options->webhook_certificate_ttl = absl::GetFlag(FLAGS_webhook_certificate_ttl);
+  if (options->webhook_certificate_ttl < absl::Seconds(10) ||
+      options->webhook_certificate_ttl > absl::Hours(720)) {
+    return Invalid("webhook_certificate_ttl",
+                   absl::StrCat(absl::FormatDuration(options->webhook_certificate_ttl),
+                                " is out of range; give 10s to 720h"));
+  }
+  return absl::OkStatus();
+}
+
+// What the injector's configuration need not say. After the cluster's flags.
+void SetInjector(ControlPlaneOptions* options) {
+  options->injector.trust_domain = options->trust_domain;
+  options->injector.token_audience = options->cluster.audiences.front();
+  options->injector.cluster_id = options->cluster.mesh.cluster_id;
+  options->injector.network = options->cluster.mesh.network;
 }
 
 absl::StatusOr<std::string> ReadName(std::string name) {
@@ -314,14 +379,8 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
   options.trust_domain = absl::GetFlag(FLAGS_trust_domain);
   const absl::Status domain = SpiffeId::CheckTrustDomain(options.trust_domain);
   if (!domain.ok()) return Invalid("trust_domain", domain.message());
-  for (absl::string_view name :
-       absl::StrSplit(absl::GetFlag(FLAGS_server_names), ',', absl::SkipEmpty())) {
-    if (!IsHostName(name)) {
-      return Invalid("server_names",
-                     absl::StrCat("\"", name, "\" is no host name such as ca.example.org"));
-    }
-    options.server_names.emplace_back(name);
-  }
+  ASSIGN_OR_RETURN(options.server_names,
+                   ReadHostNames("server_names", absl::GetFlag(FLAGS_server_names)));
   ASSIGN_OR_RETURN(
       options.store,
       ParseStoreLocation(absl::GetFlag(FLAGS_store), absl::GetFlag(FLAGS_etcd_ca),
@@ -367,7 +426,9 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
                    "is of no use without --attest=jwt; give for example "
                    "--attest=join_token,jwt");
   }
+  RETURN_IF_ERROR(ReadWebhook(&options));
   RETURN_IF_ERROR(ReadRegistry(&options));
+  SetInjector(&options);
   absl::StatusOr<std::vector<TrustFiles::File>> federated =
       TrustFiles::ParseFlag(absl::GetFlag(FLAGS_federated_bundle), "");
   if (!federated.ok()) return Invalid("federated_bundle", federated.status().message());

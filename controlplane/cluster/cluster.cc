@@ -40,6 +40,8 @@ absl::Status Cluster::Build(ApiServer server, RegistrySources* sources) {
   if (!token.ok()) return explain("token", token);
   connector_ = std::make_unique<TlsApiConnector>(loop_.get(), credentials_.get());
   client_ = std::make_unique<HttpApiClient>(loop_.get(), connector_.get(), credentials_.get());
+  if (!options_.webhook_configuration.empty()) BuildWebhook();
+  if (!options_.registry && !options_.attest) return absl::OkStatus();
   // Pods are followed for the attestor, too, which has to know which are gone.
   pods_ = MakeCache<Pod>("pods", ParsePod);
   pods_.cache->AddListener(
@@ -120,9 +122,24 @@ void Cluster::BuildAttestor() {
                                                    fallback_.get(), clock_, metrics_);
 }
 
+void Cluster::BuildWebhook() {
+  webhooks_ =
+      MakeCache<WebhookConfiguration>("mutatingwebhookconfigurations", ParseWebhookConfiguration);
+  const std::string& name = options_.webhook_configuration;
+  ca_bundle_ = std::make_unique<CaBundleKeeper>(name, webhooks_.cache.get(), client_.get(),
+                                                loop_.get(), random_, logger_, metrics_);
+  ListWatch::Options webhooks;
+  webhooks.paths = {"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"};
+  // The right to one by its name is all that it takes.
+  webhooks.parameters = absl::StrCat("fieldSelector=", EncodeQuery("metadata.name=" + name));
+  Follow(&webhooks_, std::move(webhooks));
+}
+
 void Cluster::SetTrustBundle(std::string pem) {
-  if (publisher_ == nullptr) return;
-  loop_->Post([this, pem = std::move(pem)] { publisher_->SetBundle(pem); });
+  loop_->Post([this, pem = std::move(pem)] {
+    if (publisher_ != nullptr) publisher_->SetBundle(pem);
+    if (ca_bundle_ != nullptr) ca_bundle_->SetBundle(pem);
+  });
 }
 
 }  // namespace byrnie

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/random/random.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/event/epoll_event_loop.h"
@@ -19,11 +20,13 @@
 #include "controlplane/kubernetes/api_connector.h"
 #include "controlplane/kubernetes/api_credentials.h"
 #include "controlplane/kubernetes/api_server.h"
+#include "controlplane/kubernetes/ca_bundle_keeper.h"
 #include "controlplane/kubernetes/http_api_client.h"
 #include "controlplane/kubernetes/informer_cache.h"
 #include "controlplane/kubernetes/list_watch.h"
 #include "controlplane/kubernetes/objects.h"
 #include "controlplane/kubernetes/trust_publisher.h"
+#include "controlplane/kubernetes/webhook_configuration.h"
 #include "controlplane/registry/kubernetes/kubernetes_source.h"
 #include "controlplane/registry/kubernetes/pod_directory.h"
 #include "controlplane/registry/registry_sources.h"
@@ -42,6 +45,9 @@ class Cluster {
     // Has service accounts' tokens reviewed, of these audiences.
     bool attest = false;
     std::vector<std::string> audiences;
+    // The MutatingWebhookConfiguration whose caBundle is kept what SetTrustBundle says; empty:
+    // none.
+    std::string webhook_configuration;
   };
 
   // It follows from now on, whether the API server is there yet or not. `server`'s CA and token are
@@ -59,7 +65,12 @@ class Cluster {
   Attestor* attestor() { return attestor_.get(); }
   // Whether all that it feeds the registry with is there.
   bool registry_ready() const { return source_ == nullptr || source_->ready(); }
-  // What meshed namespaces are to trust, PEM.
+  // Whether API servers can ask the webhook (CaBundleKeeper::CheckReady); OK without
+  // Options::webhook_configuration.
+  absl::Status CheckWebhook() const {
+    return ca_bundle_ == nullptr ? absl::OkStatus() : ca_bundle_->CheckReady();
+  }
+  // What meshed namespaces, and API servers of the webhook, are to trust, PEM.
   void SetTrustBundle(std::string pem);
 
  private:
@@ -73,6 +84,7 @@ class Cluster {
   absl::Status Build(ApiServer server, RegistrySources* sources);
   void BuildRegistry(RegistrySources* sources);
   void BuildAttestor();
+  void BuildWebhook();
   template <typename T>
   Followed<T> MakeCache(const std::string& resource, typename InformerCache<T>::Decode decode);
   template <typename T>
@@ -96,6 +108,8 @@ class Cluster {
   Followed<LabelledObject> nodes_, namespaces_;
   std::unique_ptr<KubernetesSource> source_;
   std::unique_ptr<TrustPublisher> publisher_;
+  Followed<WebhookConfiguration> webhooks_;
+  std::unique_ptr<CaBundleKeeper> ca_bundle_;
   std::unique_ptr<JwtAttestor> fallback_;
   std::unique_ptr<ServiceAccountKeys> keys_;
   std::unique_ptr<ApiTokenReviewer> reviewer_;

@@ -163,7 +163,7 @@ class ReferenceTest(MeshTestCase):
         """Of a control plane that follows a cluster, whose API server is away."""
         plane = LoopbackControlPlane("--attest=kubernetes", registry="kubernetes")
         config = json.dumps(kubeconfig("https://127.0.0.1:1", Authority("away"), {"token": "a"}))
-        plane.flags.append(f"--kubeconfig={plane.write_secret('kubeconfig', config)}")
+        plane.flags += [f"--kubeconfig={plane.write_secret('kubeconfig', config)}", "--webhook_listen=127.0.0.1:0"]
         with plane:
             return urllib.request.urlopen(f"http://127.0.0.1:{plane.admin_port}/metrics", timeout=10).read().decode()
 

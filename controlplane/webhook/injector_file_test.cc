@@ -1,0 +1,74 @@
+#include "controlplane/webhook/injector_file.h"
+
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/file.h"
+#include "common/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class InjectorFileTest : public ::testing::Test {
+ protected:
+  InjectorFileTest() { base_.trust_domain = "example.org"; }
+
+  void Write(const std::string& text) {
+    ASSERT_THAT(WriteFileAtomically(path_, text, 0600), IsOk());
+  }
+  absl::StatusOr<std::unique_ptr<InjectorFile>> Open(const std::string& path) {
+    return InjectorFile::Create(path, base_, &logger_, &metrics_);
+  }
+
+  const std::string path_ = absl::StrCat(::testing::TempDir(), "/injector.json");
+  InjectorConfig base_;
+  Logger logger_{STDERR_FILENO, Logger::Format::kText, LogLevel::kError};
+  MetricRegistry metrics_;
+};
+
+TEST_F(InjectorFileTest, SaysWhatTheFileSaysAndElseTheControlPlanesOwn) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<InjectorFile> none, Open(""));
+  EXPECT_EQ(none->config()->trust_domain, "example.org");
+  EXPECT_FALSE(none->Poll());
+  Write(R"({"image": "a:1"})");
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<InjectorFile> file, Open(path_));
+  EXPECT_EQ(file->config()->image, "a:1");
+  EXPECT_EQ(file->config()->trust_domain, "example.org");
+}
+
+TEST_F(InjectorFileTest, FollowsTheFileAndKeepsWhatWasGood) {
+  Write(R"({"image": "a:1"})");
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<InjectorFile> file, Open(path_));
+  EXPECT_FALSE(file->Poll());
+  Write(R"({"image": "a:2"})");
+  EXPECT_TRUE(file->Poll());
+  EXPECT_EQ(file->config()->image, "a:2");
+  Write("{");
+  EXPECT_FALSE(file->Poll());
+  EXPECT_FALSE(file->Poll());
+  ASSERT_EQ(unlink(path_.c_str()), 0);
+  EXPECT_FALSE(file->Poll());
+  EXPECT_EQ(file->config()->image, "a:2");
+  EXPECT_THAT(metrics_.RenderPrometheusText(),
+              AllOf(HasSubstr("injector_config_reads_total{result=\"ok\"} 1\n"),
+                    HasSubstr("injector_config_reads_total{result=\"rejected\"} 2\n")));
+}
+
+TEST_F(InjectorFileTest, RefusesAnotherMeshAndWhatItCannotRead) {
+  Write(R"({"trust_domain": "other"})");
+  EXPECT_THAT(Open(path_).status(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                             AllOf(HasSubstr("--injector_config"), HasSubstr(path_),
+                                                   HasSubstr("\"other\""))));
+  EXPECT_THAT(Open(path_ + ".none").status(), StatusIs(absl::StatusCode::kNotFound));
+}
+
+}  // namespace
+}  // namespace byrnie
