@@ -3,7 +3,7 @@
 
 Proved: each overlay is whole, every object valid by Kubernetes' schema and there once; every flag is one of the program's, and
 the control plane takes them together until it looks for what only a cluster has; what is referred to is there: ports by name,
-service accounts, roles, priority classes, selectors, volumes; containers have no privileges; the role grants what
+service accounts, roles, priority classes, selectors, volumes, the webhook's service, and what the control plane keeps of it; containers have no privileges; the role grants what
 docs/operations.md says and no more; the sample is injected without a warning and is valid then, too.
 """
 
@@ -90,8 +90,14 @@ class ManifestsTest(unittest.TestCase):
                 key = os.path.join(folder, "key")
                 with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o440), "wb") as out:
                     out.write(base64.b64encode(os.urandom(32)))
-                words = [word.replace("/etc/byrnie/store-key/key", key).replace("/var/lib/byrnie", folder).replace("0.0.0.0:15014", "127.0.0.1:0")
-                         for word in container["args"]]
+                injector = os.path.join(folder, "injector.json")
+                with open(injector, "w", encoding="utf-8") as out:
+                    out.write(one(objects, "ConfigMap")["data"]["injector.json"])
+                ours = {"/etc/byrnie/store-key/key": key, "/etc/byrnie/injector/injector.json": injector, "/var/lib/byrnie": folder,
+                        "0.0.0.0:15014": "127.0.0.1:0", "0.0.0.0:15017": "127.0.0.1:0"}
+                words = container["args"]
+                for theirs, mine in ours.items():
+                    words = [word.replace(theirs, mine) for word in words]
                 done = subprocess.run([program, "--listen=127.0.0.1:0", *words], capture_output=True, text=True, timeout=30, env={})
                 self.assertEqual(done.returncode, 2, done.stderr)
                 self.assertIn("--kubeconfig", done.stderr)
@@ -103,7 +109,7 @@ class ManifestsTest(unittest.TestCase):
             pod, labels = template["spec"], template["metadata"]["labels"]
             namespace = one(objects, "Namespace")["metadata"]["name"]
             for item in objects:
-                if item["kind"] not in ("Namespace", "ClusterRole", "ClusterRoleBinding", "PriorityClass"):
+                if item["kind"] not in ("Namespace", "ClusterRole", "ClusterRoleBinding", "PriorityClass", "MutatingWebhookConfiguration"):
                     self.assertEqual(item["metadata"]["namespace"], namespace)
             service = one(objects, "Service")
             selectors = [service["spec"]["selector"], workload["spec"]["selector"]["matchLabels"],
@@ -127,6 +133,19 @@ class ManifestsTest(unittest.TestCase):
             volumes = [item["name"] for item in pod["volumes"]]
             volumes += [item["metadata"]["name"] for item in workload["spec"].get("volumeClaimTemplates", [])]
             self.assertEqual(sorted(volumes), sorted(mount["name"] for mount in container["volumeMounts"]))
+            mapped = {item["name"]: item["configMap"]["name"] for item in pod["volumes"] if "configMap" in item}
+            self.assertEqual(mapped, {"injector": one(objects, "ConfigMap")["metadata"]["name"]})
+            configuration = one(objects, "MutatingWebhookConfiguration")
+            webhook, = configuration["webhooks"]
+            asked = webhook["clientConfig"]["service"]
+            self.assertEqual((asked["name"], asked["namespace"], asked["path"]), (service["metadata"]["name"], namespace, "/inject"))
+            self.assertIn((asked["port"], "webhook"), [(port["port"], port["targetPort"]) for port in service["spec"]["ports"]])
+            # The flags' defaults; byrnie-system is not asked about.
+            shown = subprocess.run([binary_path("byrnie-controlplane"), "--help"], capture_output=True, text=True, check=True).stdout
+            for flag, value in (("webhook_names", f"{asked['name']}.{asked['namespace']}.svc"),
+                                ("webhook_configuration", configuration["metadata"]["name"])):
+                self.assertRegex(shown, rf"--{flag}=[^\n]*{value}")
+            self.assertFalse(webhook["namespaceSelector"]["matchLabels"].items() <= one(objects, "Namespace")["metadata"]["labels"].items())
             # What the injector tells agents unless it is told otherwise.
             self.assertEqual(f"{service['metadata']['name']}.{namespace}.svc:{service['spec']['ports'][0]['port']}",
                              "byrnie-controlplane.byrnie-system.svc:15012")
@@ -159,7 +178,7 @@ class ManifestsTest(unittest.TestCase):
         for line in table.splitlines():
             _, what, verbs, *_ = (cell.strip() for cell in line.split("|"))
             resources = [name.partition(".")[0] if not name.startswith("/") else name for name in re.findall(r"`([^`]+)`", what)]
-            said |= {(resource, verb) for resource in resources if resource != "byrnie-trust-bundle" for verb in verbs.split(", ")}
+            said |= {(resource, verb) for resource in resources if resource not in ("byrnie-trust-bundle", "byrnie-injector") for verb in verbs.split(", ")}
         self.assertEqual(granted, said)
 
     def test_the_sample_can_be_injected(self):
