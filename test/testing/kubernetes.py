@@ -40,7 +40,7 @@ SERVICE_RANGE = "10.96.0.0/16"
 _DIRECTORY = "kubernetes-1.20.2"
 
 
-def _free_port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -111,6 +111,7 @@ class Client:
 
     def __init__(self, cluster, certificate=None, token=None):
         self.cluster, self.token = cluster, token
+        self.warnings = []  # Of the latest answer that was a success.
         self.context = ssl.create_default_context(cafile=cluster.path("ca.pem"))
         if certificate:
             self.context.load_cert_chain(*certificate)
@@ -123,7 +124,7 @@ class Client:
             request.add_header("Authorization", f"Bearer {self.token}")
         try:
             with urllib.request.urlopen(request, timeout=15, context=self.context) as answer:
-                text = answer.read()
+                text, self.warnings = answer.read(), answer.headers.get_all("Warning", [])
         except urllib.error.HTTPError as error:
             raise ApiError(error.code, error.read().decode(errors="replace")) from None
         return json.loads(text) if text.startswith(b"{") else text.decode()
@@ -155,7 +156,7 @@ class Cluster:
         self.keep_logs = keep_logs
         self.processes = {}
         self.admin = None
-        self.port, self.etcd_port, self.etcd_peer_port = _free_port(), _free_port(), _free_port()
+        self.port, self.etcd_port, self.etcd_peer_port = free_port(), free_port(), free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.authority = Authority("kube test CA")
         self._write("ca.pem", self.authority.pem())
@@ -235,7 +236,7 @@ class Cluster:
             f"--service-account-signing-key-file={self.path('service-account.key')}",
             "--disable-admission-plugins=ServiceAccount", "--event-ttl=10m", *extra])
         self.admin = self.client("admin", groups=["system:masters"])
-        self._wait(lambda: self.admin.get("/readyz"), 60, "the API server's readiness")
+        self._wait(lambda: self.admin.get("/readyz"), 120, "the API server's readiness")
 
     def stop_api_server(self, how=signal.SIGTERM):
         self._end("kube-apiserver", how)
@@ -246,7 +247,7 @@ class Cluster:
             "client-key": self.path("controller-manager.key")}))
         self._spawn("kube-controller-manager", [
             cached(_DIRECTORY, "kube-controller-manager"), f"--kubeconfig={self.path('controller-manager.conf')}",
-            "--use-service-account-credentials=true", "--port=0", f"--secure-port={_free_port()}", "--bind-address=127.0.0.1",
+            "--use-service-account-credentials=true", "--port=0", f"--secure-port={free_port()}", "--bind-address=127.0.0.1",
             f"--cert-dir={self.path('controller-manager')}",
             f"--service-account-private-key-file={self.path('service-account.key')}", f"--root-ca-file={self.path('ca.pem')}",
             "--leader-elect=false", "--controllers=*,-nodelifecycle,-nodeipam,-attachdetach,-persistentvolume-binder"])
@@ -263,6 +264,8 @@ class Cluster:
         {"apiGroups": [""], "resources": ["pods", "services", "nodes", "namespaces"], "verbs": ["list", "watch"]},
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
         {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["byrnie-trust-bundle"], "verbs": ["patch", "create"]},
+        {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"],
+         "resourceNames": ["byrnie-injector"], "verbs": ["list", "watch", "patch"]},
         {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
         {"nonResourceURLs": ["/.well-known/openid-configuration", "/openid/v1/jwks"], "verbs": ["get"]}]
 
