@@ -160,9 +160,11 @@ absl::Status ControlPlane::StartAll() {
   flow_calls_ = std::make_unique<FlowCalls>(flows_.get(), &registry_, &agents_);
   RETURN_IF_ERROR(JoinFleet());
   health_ = std::make_unique<HealthWatch>(
-      HealthWatch::Sources{options_.name, options_.issue_without_store, observed_store_.get(),
-                           issuance_log_.get(), trust_.get(), bundles_.get(), &registry_sources_,
-                           shared_fleet_.get(), clock_},
+      HealthWatch::Sources{
+          options_.name, options_.issue_without_store, observed_store_.get(), issuance_log_.get(),
+          trust_.get(), bundles_.get(), &registry_sources_, shared_fleet_.get(),
+          [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->unmeshed_pods(); },
+          clock_},
       &metrics_);
   operator_ = std::make_unique<OperatorService>(
       operators_.get(),

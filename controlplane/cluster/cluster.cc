@@ -78,6 +78,8 @@ void Cluster::BuildRegistry(RegistrySources* sources) {
       KubernetesSource::Informers{pods_.cache.get(), services_.cache.get(), slices_.cache.get(),
                                   nodes_.cache.get(), namespaces_.cache.get()},
       loop_.get(), sources, logger_, metrics_);
+  unmeshed_ =
+      std::make_unique<UnmeshedPods>(pods_.cache.get(), namespaces_.cache.get(), logger_, metrics_);
   publisher_ = std::make_unique<TrustPublisher>(namespaces_.cache.get(), client_.get(), loop_.get(),
                                                 random_, logger_, metrics_);
   ListWatch::Options services;

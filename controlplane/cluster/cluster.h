@@ -9,6 +9,7 @@
 #include "absl/random/random.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "common/event/epoll_event_loop.h"
 #include "common/telemetry/log.h"
@@ -29,6 +30,7 @@
 #include "controlplane/kubernetes/webhook_configuration.h"
 #include "controlplane/registry/kubernetes/kubernetes_source.h"
 #include "controlplane/registry/kubernetes/pod_directory.h"
+#include "controlplane/registry/kubernetes/unmeshed_pods.h"
 #include "controlplane/registry/registry_sources.h"
 
 namespace byrnie {
@@ -70,6 +72,11 @@ class Cluster {
   absl::Status CheckWebhook() const {
     return ca_bundle_ == nullptr ? absl::OkStatus() : ca_bundle_->CheckReady();
   }
+  // Pods that should be meshed and are not (UnmeshedPods); absent without Options::registry.
+  absl::optional<std::vector<std::string>> unmeshed_pods() const {
+    if (unmeshed_ == nullptr) return absl::nullopt;
+    return unmeshed_->names();
+  }
   // What meshed namespaces, and API servers of the webhook, are to trust, PEM.
   void SetTrustBundle(std::string pem);
 
@@ -107,6 +114,7 @@ class Cluster {
   Followed<EndpointSlice> slices_;
   Followed<LabelledObject> nodes_, namespaces_;
   std::unique_ptr<KubernetesSource> source_;
+  std::unique_ptr<UnmeshedPods> unmeshed_;
   std::unique_ptr<TrustPublisher> publisher_;
   Followed<WebhookConfiguration> webhooks_;
   std::unique_ptr<CaBundleKeeper> ca_bundle_;

@@ -224,6 +224,19 @@ Condition JudgeControlPlanes(const HealthFacts& facts) {
   return Ok(kName, absl::StrCat("also heard of: ", Names(heard)));
 }
 
+Condition JudgeUnmeshedPods(const HealthFacts& facts) {
+  constexpr char kName[] = "unmeshed-pods";
+  if (!facts.unmeshed_pods.has_value()) return Ok(kName, "the registry is no cluster's");
+  const std::vector<std::string>& pods = *facts.unmeshed_pods;
+  if (pods.empty())
+    return Ok(kName, "every pod of a meshed namespace has its sidecar, or opts out");
+  return Warn(kName,
+              absl::StrCat(pods.size(), pods.size() == 1 ? " pod" : " pods",
+                           " of meshed namespaces without a sidecar: ", Names(pods)),
+              "kubectl rollout restart what was made before the label or without the webhook; what "
+              "cannot be meshed is warned of then: label it byrnie.io/inject=false");
+}
+
 }  // namespace
 
 std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
@@ -243,7 +256,8 @@ std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
       JudgeRotation(facts),
       JudgeLists(facts),
       JudgeStoredRegistry(facts),
-      JudgeControlPlanes(facts)};
+      JudgeControlPlanes(facts),
+      JudgeUnmeshedPods(facts)};
   for (Condition& condition : conditions) condition.since = facts.now;
   return conditions;
 }

@@ -31,7 +31,7 @@ struct Condition {
 // is about.
 inline constexpr const char* kConditionNames[] = {
     "store",         "issuance-log",     "issuing",         "root-certificate", "ca-certificate",
-    "root-rotation", "revocation-lists", "stored-registry", "control-planes",
+    "root-rotation", "revocation-lists", "stored-registry", "control-planes",   "unmeshed-pods",
 };
 
 // What is judged: everything at one moment.
@@ -60,6 +60,8 @@ struct HealthFacts {
   std::string name;
   // Absent: nobody shares the store.
   absl::optional<absl::StatusOr<std::vector<SharedFleet::Peer>>> peers;
+  // Pods that should be meshed and are not. Absent: the registry is no cluster's.
+  absl::optional<std::vector<std::string>> unmeshed_pods;
 };
 
 // Each condition, in the order of kConditionNames; since is `now`. Pure.

@@ -75,6 +75,18 @@ TEST_F(ConditionTest, AllIsGoodWhereAllIsWell) {
   }
 }
 
+TEST_F(ConditionTest, NamesPodsThatShouldBeMeshedAndAreNot) {
+  EXPECT_THAT(Named("unmeshed-pods").message, HasSubstr("no cluster"));
+  facts_.unmeshed_pods = std::vector<std::string>();
+  EXPECT_EQ(Odd().name, "");
+  for (const char* pod : {"a/1", "a/2", "a/3", "a/4", "a/5", "a/6"}) {
+    facts_.unmeshed_pods->push_back(pod);
+  }
+  EXPECT_EQ(Odd().state, State::kWarn);
+  EXPECT_THAT(Odd().message, HasSubstr("6 pods of meshed namespaces without a sidecar: a/1, a/2, "
+                                       "a/3, a/4, a/5 and 1 more"));
+}
+
 TEST_F(ConditionTest, AStoreThatCanBeReadAndNotWrittenIsNoGoodStore) {
   facts_.writes = {absl::UnavailableError("its disk is full"), facts_.now - absl::Minutes(3)};
   EXPECT_EQ(Odd().name, "store");

@@ -63,6 +63,7 @@ HealthFacts HealthWatch::Look() const {
   for (const StoredTrouble& trouble : s_.registry->troubles()) {
     facts.stored_troubles.emplace_back(trouble.why.message());
   }
+  facts.unmeshed_pods = s_.unmeshed_pods();
   return facts;
 }
 

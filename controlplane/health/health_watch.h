@@ -1,9 +1,12 @@
 #ifndef BYRNIE_CONTROLPLANE_HEALTH_HEALTH_WATCH_H_
 #define BYRNIE_CONTROLPLANE_HEALTH_HEALTH_WATCH_H_
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "common/base/periodic_thread.h"
 #include "common/telemetry/metrics.h"
@@ -36,6 +39,8 @@ class HealthWatch {
     const RegistrySources* registry;
     // Null: nobody shares the store.
     SharedFleet* fleet;
+    // Pods that should be meshed and are not, as HealthFacts has them; on any thread.
+    std::function<absl::optional<std::vector<std::string>>()> unmeshed_pods;
     const Clock* clock;
   };
 

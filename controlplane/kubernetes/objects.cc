@@ -13,7 +13,7 @@ namespace {
 
 constexpr absl::string_view kOurPrefixes[] = {"byrnie.io/", "topology.istio.io/"};
 constexpr absl::string_view kStatusAnnotation = "byrnie.io/status";
-constexpr absl::string_view kPodAnnotations[] = {"byrnie.io/capacity",
+constexpr absl::string_view kPodAnnotations[] = {"byrnie.io/capacity", "byrnie.io/inject",
                                                  "ambient.istio.io/redirection"};
 constexpr absl::string_view kTopologyPrefixes[] = {
     "topology.kubernetes.io/", "failure-domain.beta.kubernetes.io/", "topology.byrnie.io/"};

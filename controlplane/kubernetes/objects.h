@@ -36,7 +36,7 @@ struct Pod {
   Labels labels;
   // The injector has put our sidecar into it, and its annotation byrnie.io/status.
   bool injected = false;
-  // Those that discovery looks at.
+  // Those that are looked at.
   Labels annotations;
   // Kind and name of the controller that made it; empty: nobody did.
   std::string owner_kind, owner_name;

@@ -3,7 +3,7 @@
 
 Proved: a pod of a meshed namespace comes up with the sidecar in it, and the API server takes it; one of another namespace or that opts out is as it was; one that cannot be meshed is as it was, and who made it is warned; a wrong annotation is refused with
 its words; while the webhook is down nothing is made in a meshed namespace but what opts out, or, with the other failure policy, without a sidecar; its certificate is rotated without a restart, and pods are injected with the next one; the caBundle is put
-back when it is changed, and follows the roots; a control plane whose caBundle is not in place is not ready; what is no review is answered as HTTP has it, and TLS 1.2 is not spoken.
+back when it is changed, and follows the roots; a pod that should be meshed and is not is named by byrniectl check; a control plane whose caBundle is not in place is not ready; what is no review is answered as HTTP has it, and TLS 1.2 is not spoken.
 """
 
 import base64
@@ -60,7 +60,7 @@ class KubernetesWebhookTest(unittest.TestCase):
         cls.port = free_port()
         cls.plane = plane = LoopbackControlPlane(
             f"--kubeconfig={cluster.control_plane_kubeconfig()}", f"--webhook_listen=127.0.0.1:{cls.port}",
-            "--webhook_names=localhost", f"--webhook_certificate_ttl={LIFE}s")
+            "--webhook_names=localhost", f"--webhook_certificate_ttl={LIFE}s", registry="kubernetes")
         # This API server's version knows no native sidecars.
         injector = plane.write_secret("injector.json", json.dumps({"image": "byrnie:test", "defaults": {"sidecars": "classic"}}))
         plane.flags.append(f"--injector_config={injector}")
@@ -172,6 +172,23 @@ class KubernetesWebhookTest(unittest.TestCase):
             self.create("wrong", annotations={"byrnie.io/workers": "many"})
         self.assertIn("byrnie.io/workers=\\\"many\\\"", caught.exception.body)
         self.assertIn("injector.byrnie.io", caught.exception.body)
+
+    def unmeshed(self):
+        condition, = [each for each in self.plane.call("GetStatus").conditions if each.name == "unmeshed-pods"]
+        return condition.message
+
+    def test_who_should_be_meshed_and_is_not_is_named(self):
+        wait_until(lambda: "every pod" in self.unmeshed(), 5, "nobody to be named", every=0.1)
+        pod = self.create("bare", hostNetwork=True)
+        try:
+            wait_until(lambda: "1 pod of meshed namespaces without a sidecar: shop/bare" in self.unmeshed(), 5, "the name of a pod without a sidecar", every=0.1)
+            self.pod("out-3", annotations={"byrnie.io/inject": "false"})
+            check, = [each for each in json.loads(self.plane.ctl("check", "-o", "json", check=False).stdout) if each["name"] == "unmeshed-pods"]
+            self.assertEqual(check["outcome"], "note")
+            self.assertIn("shop/bare", check["message"])
+        finally:
+            self.cluster.delete_pod(pod)
+        wait_until(lambda: "every pod" in self.unmeshed(), 5, "the end of it", every=0.1)
 
     def assert_as_it_was(self, pod):
         self.assertEqual([container["name"] for container in pod["spec"]["containers"]], ["app"])

@@ -1,0 +1,80 @@
+#include "controlplane/registry/kubernetes/unmeshed_pods.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace byrnie {
+namespace {
+
+constexpr char kInject[] = "byrnie.io/inject";
+
+bool Says(const Labels& labels, const char* value) {
+  const auto found = labels.find(kInject);
+  return found != labels.end() && found->second == value;
+}
+
+// Its node's proxy has it.
+bool IsAmbient(const Pod& pod) {
+  const auto found = pod.annotations.find("ambient.istio.io/redirection");
+  return found != pod.annotations.end() && found->second == "enabled";
+}
+
+bool NeedsSidecar(const Pod& pod) {
+  return !pod.injected && !pod.finished && !pod.terminating && !Says(pod.labels, "false") &&
+         !Says(pod.annotations, "false") && !IsAmbient(pod);
+}
+
+}  // namespace
+
+UnmeshedPods::UnmeshedPods(Informer<Pod>* pods, Informer<LabelledObject>* namespaces,
+                           Logger* logger, MetricRegistry* metrics)
+    : pods_(pods),
+      namespaces_(namespaces),
+      logger_(logger),
+      count_(metrics->AddGauge(
+          "byrnie_controlplane_unmeshed_pods",
+          "Pods of meshed namespaces that have no sidecar although nobody has opted them out.")) {
+  pods->AddListener([this](const Informer<Pod>::Changes& changes) {
+    for (const ObjectChange<Pod>& change : changes) {
+      Judge(change.name, change.after.get(), IsMeshed(change.name.ns));
+    }
+  });
+  namespaces->AddListener(
+      [this](const Informer<LabelledObject>::Changes& changes) { OnNamespaces(changes); });
+}
+
+std::vector<std::string> UnmeshedPods::names() const {
+  absl::MutexLock lock(&mu_);
+  std::vector<std::string> names;
+  for (const ObjectName& name : found_) names.push_back(absl::StrCat(name.ns, "/", name.name));
+  return names;
+}
+
+void UnmeshedPods::OnNamespaces(const Informer<LabelledObject>::Changes& changes) {
+  for (const ObjectChange<LabelledObject>& change : changes) {
+    const std::string& ns = change.name.name;
+    const bool meshed = change.after != nullptr && Says(change.after->labels, "true");
+    for (auto it = pods_->objects().lower_bound({ns, ""});
+         it != pods_->objects().end() && it->first.ns == ns; ++it) {
+      Judge(it->first, it->second.get(), meshed);
+    }
+  }
+}
+
+bool UnmeshedPods::IsMeshed(const std::string& ns) const {
+  const auto found = namespaces_->objects().find({"", ns});
+  return found != namespaces_->objects().end() && Says(found->second->labels, "true");
+}
+
+void UnmeshedPods::Judge(const ObjectName& name, const Pod* pod, bool meshed_namespace) {
+  const bool unmeshed = meshed_namespace && pod != nullptr && NeedsSidecar(*pod);
+  absl::MutexLock lock(&mu_);
+  if (!unmeshed) {
+    found_.erase(name);
+  } else if (found_.insert(name).second) {
+    logger_->Warning("a pod of a meshed namespace has no sidecar",
+                     {{"namespace", name.ns}, {"pod", name.name}});
+  }
+  count_->Set(static_cast<int64_t>(found_.size()));
+}
+
+}  // namespace byrnie

@@ -1,0 +1,48 @@
+#ifndef BYRNIE_CONTROLPLANE_REGISTRY_KUBERNETES_UNMESHED_PODS_H_
+#define BYRNIE_CONTROLPLANE_REGISTRY_KUBERNETES_UNMESHED_PODS_H_
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/kubernetes/informer.h"
+#include "controlplane/kubernetes/objects.h"
+
+namespace byrnie {
+
+// Pods that should be meshed and are not: of a namespace that is, without a sidecar, and nobody has
+// opted them out. They were made before their namespace's label or while no webhook was asked, or
+// they cannot be meshed; either way what they send is plaintext. Each is logged once. Lives on the
+// informers' loop, but for names().
+class UnmeshedPods {
+ public:
+  // The pointers outlive it.
+  UnmeshedPods(Informer<Pod>* pods, Informer<LabelledObject>* namespaces, Logger* logger,
+               MetricRegistry* metrics);
+  UnmeshedPods(const UnmeshedPods&) = delete;
+  UnmeshedPods& operator=(const UnmeshedPods&) = delete;
+
+  // "shop/web-1", in order. From any thread.
+  std::vector<std::string> names() const;
+
+ private:
+  void OnNamespaces(const Informer<LabelledObject>::Changes& changes);
+  bool IsMeshed(const std::string& ns) const;
+  // `pod` is null where there is none any more.
+  void Judge(const ObjectName& name, const Pod* pod, bool meshed_namespace);
+
+  Informer<Pod>* const pods_;                   // Not owned.
+  Informer<LabelledObject>* const namespaces_;  // Not owned.
+  Logger* const logger_;                        // Not owned.
+  Gauge* const count_;                          // Not owned.
+  mutable absl::Mutex mu_;
+  std::set<ObjectName> found_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_REGISTRY_KUBERNETES_UNMESHED_PODS_H_

@@ -1,0 +1,79 @@
+#include "controlplane/registry/kubernetes/unmeshed_pods.h"
+
+#include <unistd.h>
+
+#include <string>
+
+#include "controlplane/kubernetes/testing/fake_informer.h"
+#include "controlplane/registry/kubernetes/testing/cluster_objects.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+LabelledObject Namespace(const std::string& name, const std::string& inject) {
+  return {{"", name}, {{"byrnie.io/inject", inject}}};
+}
+
+Pod Bare(const std::string& name) {
+  Pod pod = PodOf(name, "10.0.0.1");
+  pod.injected = false;
+  return pod;
+}
+
+class UnmeshedPodsTest : public ::testing::Test {
+ protected:
+  FakeInformer<Pod> pods_;
+  FakeInformer<LabelledObject> namespaces_;
+  Logger logger_{STDERR_FILENO, Logger::Format::kText, LogLevel::kError};
+  MetricRegistry metrics_;
+  UnmeshedPods unmeshed_{&pods_, &namespaces_, &logger_, &metrics_};
+};
+
+TEST_F(UnmeshedPodsTest, AreThoseOfMeshedNamespacesWithoutASidecar) {
+  Pod elsewhere = Bare("x");
+  elsewhere.name.ns = "plain";
+  pods_.Set({PodOf("good", "10.0.0.2"), Bare("old"), Bare("older"), elsewhere});
+  EXPECT_THAT(unmeshed_.names(), IsEmpty()) << "no namespace is known yet";
+  namespaces_.Set({Namespace("demo", "true"), Namespace("plain", "false")});
+  EXPECT_THAT(unmeshed_.names(), ElementsAre("demo/old", "demo/older"));
+  EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr("unmeshed_pods 2\n"));
+}
+
+TEST_F(UnmeshedPodsTest, AreNotThoseThatOptOutOrEnd) {
+  namespaces_.Set({Namespace("demo", "true")});
+  Pod label = Bare("label"), annotation = Bare("annotation"), done = Bare("done"),
+      ending = Bare("ending"), ambient = Bare("ambient");
+  label.labels["byrnie.io/inject"] = "false";
+  annotation.annotations["byrnie.io/inject"] = "false";
+  done.finished = true;
+  ending.terminating = true;
+  ambient.annotations["ambient.istio.io/redirection"] = "enabled";
+  pods_.Set({label, annotation, done, ending, ambient});
+  EXPECT_THAT(unmeshed_.names(), IsEmpty());
+}
+
+TEST_F(UnmeshedPodsTest, FollowPodsAndTheLabelsOfNamespaces) {
+  namespaces_.Set({Namespace("demo", "true")});
+  pods_.Set({Bare("a")});
+  pods_.Put(Bare("b"));
+  EXPECT_THAT(unmeshed_.names(), ElementsAre("demo/a", "demo/b"));
+  // Made anew, with a sidecar.
+  pods_.Put(PodOf("a", "10.0.0.3"));
+  EXPECT_THAT(unmeshed_.names(), ElementsAre("demo/b"));
+  namespaces_.Put(Namespace("demo", "false"));
+  EXPECT_THAT(unmeshed_.names(), IsEmpty());
+  namespaces_.Put(Namespace("demo", "true"));
+  EXPECT_THAT(unmeshed_.names(), ElementsAre("demo/b"));
+  pods_.Remove({"demo", "b"});
+  EXPECT_THAT(unmeshed_.names(), IsEmpty());
+  EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr("unmeshed_pods 0\n"));
+}
+
+}  // namespace
+}  // namespace byrnie
