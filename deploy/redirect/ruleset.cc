@@ -76,16 +76,17 @@ std::string OutboundChains(const RedirectMatches& m) {
   }
   for (const std::string& match : m.exclude_cidrs) exempt.push_back(absl::StrCat(match, " return"));
   Goto(exempt, "oifname", m.include_interfaces, m.include_outbound, "outbound_take");
-  return absl::StrCat(
-      BaseChain("outbound", "nat hook output priority -100", "accept", exempt), "\n",
-      Chain("outbound_take",
-            {
-                // A socket with a link-local peer is bound to the interface, from which there is no
-                // way to ::1: to its own address on it there is.
-                absl::StrCat("ip6 daddr fe80::/10 meta l4proto tcp dnat ip6 to ip6 saddr:",
-                             m.outbound_port),
-                absl::StrCat("meta l4proto tcp redirect to :", m.outbound_port),
-            }));
+  // To the connection's own address: that is where its socket can reach, whatever it is bound to.
+  // From an interface, which a socket may be bound to and one with a link-local peer is, there is
+  // no way to 127.0.0.1 and ::1, where "redirect" sends it. A source that is not this pod's is left
+  // to the guard, which refuses it: its connection would go to whoever has that address.
+  Rules taken;
+  for (absl::string_view family : {"ip", "ip6"}) {
+    taken.push_back(absl::StrCat("fib saddr type local meta l4proto tcp dnat ", family, " to ",
+                                 family, " saddr:", m.outbound_port));
+  }
+  return absl::StrCat(BaseChain("outbound", "nat hook output priority -100", "accept", exempt),
+                      "\n", Chain("outbound_take", taken));
 }
 
 // tproxy mode: the application answers to the address of its client, which the proxy has borrowed

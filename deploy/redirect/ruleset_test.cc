@@ -34,14 +34,21 @@ TEST(RulesetTest, RedirectsBothDirectionsByDefault) {
   EXPECT_THAT(listing,
               HasSubstr("\t\tfib daddr type local meta l4proto tcp dnat ip to ip daddr:15006\n"
                         "\t\tfib daddr type local meta l4proto tcp dnat ip6 to ip6 daddr:15006\n"));
-  EXPECT_THAT(listing, HasSubstr("\t\tmeta l4proto tcp redirect to :15001\n"));
+  EXPECT_THAT(listing,
+              HasSubstr("\tchain outbound_take {\n"
+                        "\t\tfib saddr type local meta l4proto tcp dnat ip to ip saddr:15001\n"
+                        "\t\tfib saddr type local meta l4proto tcp dnat ip6 to ip6 saddr:15001\n"
+                        "\t}\n"));
 }
 
-TEST(RulesetTest, TakesLinkLocalDestinationsOverTheirOwnInterface) {
-  EXPECT_THAT(ListingOf({}),
+TEST(RulesetTest, TakesOutboundToTheSameAddressesInBothModes) {
+  RedirectOptions options;
+  options.mode = "tproxy";
+  options.outbound_port = 16001;
+  EXPECT_THAT(ListingOf(options),
               HasSubstr("\tchain outbound_take {\n"
-                        "\t\tip6 daddr fe80::/10 meta l4proto tcp dnat ip6 to ip6 saddr:15001\n"
-                        "\t\tmeta l4proto tcp redirect to :15001\n"
+                        "\t\tfib saddr type local meta l4proto tcp dnat ip to ip saddr:16001\n"
+                        "\t\tfib saddr type local meta l4proto tcp dnat ip6 to ip6 saddr:16001\n"
                         "\t}\n"));
 }
 
