@@ -1,6 +1,5 @@
 #include "proxy/container_memory.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,12 +11,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "common/base/unique_fd.h"
+#include "common/base/control_group.h"
 
 namespace byrnie {
 namespace {
 
-constexpr char kRoot[] = "/sys/fs/cgroup";
 // Version 1 says "no limit" with a number near 2^63.
 constexpr uint64_t kNoLimit = uint64_t{1} << 60;
 
@@ -30,58 +28,23 @@ absl::optional<uint64_t> ReadNumber(const SystemFileReader& read, const std::str
   return number;
 }
 
-// "/a/b", "/a", "" of "/a/b". In a container the path may be that of the host, below which nothing
-// is found, while the container's own group is mounted at the root.
-std::vector<std::string> WithAncestors(absl::string_view path) {
-  std::vector<std::string> paths;
-  while (!path.empty() && path != "/") {
-    paths.emplace_back(path);
-    path = path.substr(0, path.rfind('/'));
-  }
-  paths.emplace_back("");
-  return paths;
-}
-
 }  // namespace
 
-absl::optional<std::string> ReadSystemFile(const std::string& path) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return absl::nullopt;
-  std::string text(16 * 1024, '\0');
-  const ssize_t size = ::read(fd.get(), &text[0], text.size());
-  if (size < 0) return absl::nullopt;
-  text.resize(static_cast<size_t>(size));
-  return text;
-}
-
 absl::optional<ContainerMemory> ContainerMemory::Find(const SystemFileReader& read) {
-  const absl::optional<std::string> groups = read("/proc/self/cgroup");
-  if (!groups.has_value()) return absl::nullopt;
   absl::optional<ContainerMemory> lowest;
-  // "HIERARCHY:CONTROLLERS:PATH"; version 2 is hierarchy 0 without controllers.
-  for (const absl::string_view line : absl::StrSplit(*groups, '\n', absl::SkipEmpty())) {
-    const std::vector<absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
-    if (parts.size() != 3) continue;
-    const bool is_v2 = parts[0] == "0" && parts[1].empty();
-    const std::vector<absl::string_view> controllers = absl::StrSplit(parts[1], ',');
-    if (!is_v2 &&
-        std::find(controllers.begin(), controllers.end(), "memory") == controllers.end()) {
-      continue;
-    }
-    for (const std::string& path : WithAncestors(parts[2])) {
-      const std::string folder = absl::StrCat(kRoot, is_v2 ? "" : "/memory", path);
-      const absl::optional<uint64_t> limit =
-          ReadNumber(read, absl::StrCat(folder, is_v2 ? "/memory.max" : "/memory.limit_in_bytes"));
-      if (!limit.has_value() || *limit == 0 || *limit >= kNoLimit) continue;
-      if (lowest.has_value() && lowest->limit_ <= *limit) continue;
-      ContainerMemory found;
-      found.limit_ = *limit;
-      found.usage_path_ =
-          absl::StrCat(folder, is_v2 ? "/memory.current" : "/memory.usage_in_bytes");
-      found.stat_path_ = absl::StrCat(folder, "/memory.stat");
-      found.cache_key_ = is_v2 ? "inactive_file" : "total_inactive_file";
-      lowest = std::move(found);
-    }
+  for (const ControlGroup& group : ControlGroupsOf("memory", read)) {
+    const bool is_v2 = group.version == ControlGroup::Version::k2;
+    const absl::optional<uint64_t> limit = ReadNumber(
+        read, absl::StrCat(group.folder, is_v2 ? "/memory.max" : "/memory.limit_in_bytes"));
+    if (!limit.has_value() || *limit == 0 || *limit >= kNoLimit) continue;
+    if (lowest.has_value() && lowest->limit_ <= *limit) continue;
+    ContainerMemory found;
+    found.limit_ = *limit;
+    found.usage_path_ =
+        absl::StrCat(group.folder, is_v2 ? "/memory.current" : "/memory.usage_in_bytes");
+    found.stat_path_ = absl::StrCat(group.folder, "/memory.stat");
+    found.cache_key_ = is_v2 ? "inactive_file" : "total_inactive_file";
+    lowest = std::move(found);
   }
   return lowest;
 }

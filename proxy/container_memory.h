@@ -2,18 +2,12 @@
 #define BYRNIE_PROXY_CONTAINER_MEMORY_H_
 
 #include <cstdint>
-#include <functional>
 #include <string>
 
 #include "absl/types/optional.h"
+#include "common/base/system_file.h"
 
 namespace byrnie {
-
-// The contents of a file of /proc or /sys; none where it cannot be read.
-using SystemFileReader = std::function<absl::optional<std::string>(const std::string& path)>;
-
-// Reads the real files, which are small and never block.
-absl::optional<std::string> ReadSystemFile(const std::string& path);
 
 // The memory a process may use and uses before the kernel kills it: that of its control group
 // (version 2 or 1), the one of its ancestors with the lowest limit, or of this process alone where

@@ -12,8 +12,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "common/base/cpu_quota.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
+#include "common/base/system_file.h"
 
 ABSL_FLAG(std::string, link_socket, "",
           "Unix socket of the cert agent; it need not exist yet, its directory must");
@@ -23,8 +25,10 @@ ABSL_FLAG(int32_t, inbound_port, 15006, "where connections to the pod are redire
 ABSL_FLAG(int32_t, hbone_port, 15008, "where other pods' tunnels arrive");
 ABSL_FLAG(int32_t, stats_port, 15020, "port of /metrics, on all addresses");
 ABSL_FLAG(int32_t, status_port, 15021, "port of /healthz/ready, on all addresses");
-ABSL_FLAG(int32_t, workers, 0,
-          "threads that carry connections; 0: the CPUs this process may use, at most 2");
+ABSL_FLAG(
+    int32_t, workers, 0,
+    "threads that carry connections; 0: the CPUs this process may use, by its affinity and its "
+    "container's quota rounded up, at most 2");
 ABSL_FLAG(
     std::string, inbound_interception, "redirect",
     "how connections to the pod are brought here, as byrnie-redirect's --mode says: redirect, "
@@ -181,11 +185,12 @@ absl::StatusOr<AccessLog> ToAccessLog(const std::string& value) {
 }
 
 int AllowedCpus() {
+  const int quota = FindCpuQuota(ReadSystemFile).value_or(kMaxDefaultWorkers);
   cpu_set_t set;
   CPU_ZERO(&set);
   // More CPUs than the set holds are more than we use.
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return kMaxDefaultWorkers;
-  return std::max(1, CPU_COUNT(&set));
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return quota;
+  return std::max(1, std::min(quota, CPU_COUNT(&set)));
 }
 
 // The kernel's ip_local_port_range of this network namespace, for both families; where it cannot

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/status_macros.h"
+#include "common/base/system_file.h"
 #include "proxy/access_record.h"
 #include "proxy/agent_dialer.h"
 #include "proxy/default_gateways.h"
