@@ -8,6 +8,7 @@
 #include "common/flow/source_network.h"
 #include "proxy/access_report.h"
 #include "proxy/connection_registry.h"
+#include "proxy/end_reason.h"
 #include "proxy/tcp_labels.h"
 
 namespace byrnie {
@@ -17,8 +18,13 @@ namespace {
 constexpr double kAgeJitter = 0.1;
 
 // The closed set's word for how a relay ended by itself.
-absl::string_view ReasonOf(const RelayResult& result) {
+absl::string_view ReasonOf(const RelayResult& result, AccessRecord::Protocol protocol) {
   if (result.status.ok()) return access_reason::kClosed;
+  // Of this connection's own TLS. What its peer did to a tunnel is said of the tunnel.
+  if (protocol == AccessRecord::Protocol::kMtls) {
+    const absl::string_view fault = end_reason::OfSession(result.status);
+    if (!fault.empty()) return fault;
+  }
   switch (result.status.code()) {
     case absl::StatusCode::kDeadlineExceeded:
       return result.deadline == RelayResult::Deadline::kIdle ? access_reason::kIdleTimeout
@@ -35,6 +41,16 @@ absl::string_view ReasonOf(const RelayResult& result) {
   }
   return result.ended_by == RelayResult::Side::kDownstream ? access_reason::kResetByDownstream
                                                            : access_reason::kResetByUpstream;
+}
+
+// What became of a connection that was carried until it ended by itself for `reason`.
+AccessRecord::Result ResultOf(absl::string_view reason) {
+  if (reason == access_reason::kRefusedByPeer || reason == end_reason::kTlsProtocol ||
+      reason == end_reason::kTlsFlood) {
+    return AccessRecord::Result::kDenied;
+  }
+  return reason == end_reason::kTlsTruncated ? AccessRecord::Result::kFailed
+                                             : AccessRecord::Result::kAllowed;
 }
 
 }  // namespace
@@ -118,11 +134,9 @@ void Connection::AbortIfAged() {
 
 void Connection::OnRelayDone(const RelayResult& result) {
   const absl::string_view reason =
-      abort_reason_.empty() ? ReasonOf(result) : absl::string_view(abort_reason_);
-  Finish(reason == access_reason::kRefusedByPeer ? AccessRecord::Result::kDenied
-         : !abort_reason_.empty()                ? AccessRecord::Result::kFailed
-                                                 : AccessRecord::Result::kAllowed,
-         reason, result.status.ok() ? "" : result.reason, result.bytes_to_upstream,
+      abort_reason_.empty() ? ReasonOf(result, protocol_) : absl::string_view(abort_reason_);
+  Finish(abort_reason_.empty() ? ResultOf(reason) : AccessRecord::Result::kFailed, reason,
+         result.status.ok() ? "" : result.reason, result.bytes_to_upstream,
          result.bytes_to_downstream);
 }
 

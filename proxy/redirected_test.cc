@@ -4,12 +4,15 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/string_view.h"
 #include "byrnie/link/v1/link.pb.h"
 #include "common/base/status_matchers.h"
 #include "common/net/socket_address.h"
 #include "common/tls/testing/hello_bytes.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proxy/end_reason.h"
+#include "proxy/reason_set.h"
 #include "proxy/routing_table_builder.h"
 #include "proxy/testing/redirected_pair.h"
 
@@ -100,6 +103,37 @@ TEST_F(RedirectedTest, MeshTlsTakesOverTheConnectionThatWasDialled) {
                     HasSubstr("\"tls_version\":\"TLSv1.3\"")));
   EXPECT_EQ(metrics_.first_bytes.mtls->value(), 1u);
   EXPECT_EQ(direct_turns_.size(), 0u);
+}
+
+TEST_F(RedirectedTest, WhatMeshTlsIsInterruptedByHasAReasonOfItsOwn) {
+  const std::string kClear("\x17\x03\x03\0\x05hello", 10);
+  for (const bool clear : {true, false}) {
+    apps_.clear();
+    log_.clear();
+    std::unique_ptr<TcpStream> connection = Connect();
+    TcpStream* const wire = connection.get();
+    const auto client = Shake(std::move(connection), ca_, peer_);
+    ASSERT_TRUE(AwaitApp());
+    WriteText(client.get(), "question");
+    EXPECT_EQ(Await(apps_[0].get(), 8), "question");
+    if (clear) {
+      WriteText(wire, kClear);
+    } else {
+      wire->ShutdownWrite();
+    }
+    AwaitEnd();
+    EXPECT_THAT(PeekLog(),
+                AllOf(HasSubstr(clear ? "\"result\":\"denied\",\"reason\":\"tls-protocol\""
+                                      : "\"result\":\"failed\",\"reason\":\"tls-truncated\""),
+                      HasSubstr("\"bytes_sent\":8")));
+    const absl::string_view reason = clear ? end_reason::kTlsProtocol : end_reason::kTlsTruncated;
+    EXPECT_EQ(metrics_.Refusals()[ReasonIndex(reason)], 1u);
+    // What it has got so far is not the whole.
+    ASSERT_TRUE(loop_.RunUntil([this] {
+      uint8_t byte;
+      return apps_[0]->Read(absl::MakeSpan(&byte, 1)).status == IoStatus::kError;
+    }));
+  }
 }
 
 TEST_F(RedirectedTest, AGreetingBehindTheHelloGoesThroughMeshTls) {

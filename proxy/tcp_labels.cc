@@ -161,6 +161,10 @@ absl::string_view ResponseFlagsOf(AccessRecord::Result result, absl::string_view
                      route_reason::kUnknownServicePort})) {
     return "NR";
   }
+  // Ended by this proxy for what the peer did to it, whatever the policies say of it.
+  if (IsOneOf(word, {end_reason::kTlsProtocol, end_reason::kTlsFlood, end_reason::kTlsTruncated})) {
+    return "LR";
+  }
   switch (result) {
     case AccessRecord::Result::kAllowed:
       return "-";

@@ -144,6 +144,7 @@ TEST(ResponseFlagsTest, AreEnvoysWords) {
   EXPECT_EQ(ResponseFlagsOf(Result::kFailed, "overloaded"), "UO");
   EXPECT_EQ(ResponseFlagsOf(Result::kDenied, "policy-deny demo/x"), "UAEX");
   EXPECT_EQ(ResponseFlagsOf(Result::kFailed, "drained"), "LR");
+  EXPECT_EQ(ResponseFlagsOf(Result::kDenied, "tls-flood"), "LR");
 }
 
 }  // namespace

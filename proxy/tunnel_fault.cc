@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/http2/peer_fault.h"
+#include "common/tls/session_fault.h"
 #include "proxy/access_record.h"
 #include "proxy/access_report.h"
 #include "proxy/tunnel_reason.h"
@@ -19,15 +20,28 @@ SocketAddress OwnAddress(const MeshSnapshot& mesh, const IpAddress& other) {
   return {};
 }
 
+// Of HTTP/2, or of the TLS below; empty: the peer is not to blame. An end without a word is what
+// is seen of a peer that has died, and of that each connection of the tunnel tells.
+absl::string_view ReasonOfFault(const absl::Status& end) {
+  const PeerFault http2 = PeerFaultOf(end);
+  const SessionFault tls = SessionFaultOf(end);
+  if (http2 == PeerFault::kFlood || tls == SessionFault::kFlood) {
+    return tunnel_reason::kTunnelFlood;
+  }
+  if (http2 == PeerFault::kProtocol || tls == SessionFault::kProtocol) {
+    return tunnel_reason::kTunnelProtocol;
+  }
+  return {};
+}
+
 }  // namespace
 
 absl::optional<TunnelFault> TunnelFaultOf(const absl::Status& end, absl::string_view field) {
-  const PeerFault fault = PeerFaultOf(end);
-  if (fault == PeerFault::kNone) return absl::nullopt;
+  const absl::string_view reason = ReasonOfFault(end);
+  if (reason.empty()) return absl::nullopt;
   return TunnelFault{
-      fault == PeerFault::kFlood ? tunnel_reason::kTunnelFlood : tunnel_reason::kTunnelProtocol,
-      absl::StrCat("the tunnel was ended: ", end.message(), "; update the proxy at ", field,
-                   ", or find out what runs there")};
+      reason, absl::StrCat("the tunnel was ended: ", end.message(), "; update the proxy at ", field,
+                           ", or find out what runs there")};
 }
 
 void ReportOutboundFault(const WorkerContext& context, const SocketAddress& address,

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "common/http2/peer_fault.h"
 #include "common/identity/spiffe_id.h"
+#include "common/tls/session_fault.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
@@ -61,7 +62,17 @@ TEST_F(TunnelFaultTest, ABrokenRuleHasItsOwnReason) {
   EXPECT_THAT(TakeLog(), HasSubstr("\"reason\":\"tunnel-protocol\""));
 }
 
+TEST_F(TunnelFaultTest, WhatWasDoneToItsTlsIsCalledTheSame) {
+  Report(
+      WithSessionFault(absl::UnavailableError("too many TLS key updates"), SessionFault::kFlood));
+  EXPECT_THAT(TakeLog(), AllOf(HasSubstr("\"reason\":\"tunnel-flood\""),
+                               HasSubstr("too many TLS key updates")));
+  Report(WithSessionFault(absl::DataLossError("TLS session broken"), SessionFault::kProtocol));
+  EXPECT_THAT(TakeLog(), HasSubstr("\"reason\":\"tunnel-protocol\""));
+}
+
 TEST_F(TunnelFaultTest, AnyOtherEndIsNobodysFault) {
+  Report(WithSessionFault(absl::DataLossError("truncated"), SessionFault::kTruncated));
   Report(absl::UnavailableError("the tunnel was closed by the peer"));
   Report(absl::OkStatus());
   EXPECT_THAT(TakeLog(), IsEmpty());

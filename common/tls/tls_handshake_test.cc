@@ -7,6 +7,7 @@
 #include "common/base/status_matchers.h"
 #include "common/net/testing/memory_stream_pair.h"
 #include "common/tls/handshake_fault.h"
+#include "common/tls/session_fault.h"
 #include "common/tls/testing/raw_tls_client.h"
 #include "common/tls/testing/test_ca.h"
 #include "common/tls/testing/test_crl.h"
@@ -364,6 +365,7 @@ TEST_F(RawClientWithCertificateTest, IsCutOffWhenItFloodsKeyUpdates) {
   }
   EXPECT_THAT(server_.stream_->error(),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("key updates")));
+  EXPECT_EQ(SessionFaultOf(server_.stream_->error()), SessionFault::kFlood);
 }
 
 }  // namespace

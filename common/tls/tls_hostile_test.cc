@@ -14,6 +14,7 @@
 #include "common/base/status_matchers.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "common/net/testing/memory_stream_pair.h"
+#include "common/tls/session_fault.h"
 #include "common/tls/testing/hostile_network.h"
 #include "common/tls/testing/local_signer.h"
 #include "common/tls/testing/raw_tls_client.h"
@@ -164,8 +165,11 @@ class RawPeerTest : public TlsHostileTest {
   enum class Ciphers { kAll, kAesOnly };
 
   void Connect(const TestIdentity& identity, Ciphers ciphers = Ciphers::kAll) {
-    server_ = StartServer(&pair_);
-    raw_ = std::make_unique<RawTlsClient>(pair_.TakeA());
+    server_.reset();
+    raw_.reset();
+    pair_ = std::make_unique<MemoryStreamPair>(&loop_);
+    server_ = StartServer(pair_.get());
+    raw_ = std::make_unique<RawTlsClient>(pair_->TakeA());
     raw_->Use(identity);
     if (ciphers == Ciphers::kAesOnly) {
       // Leaves ChaCha20 out of the offer, which servers without AES instructions prefer; of the two
@@ -200,7 +204,7 @@ class RawPeerTest : public TlsHostileTest {
     return header + sealed;
   }
 
-  MemoryStreamPair pair_{&loop_};
+  std::unique_ptr<MemoryStreamPair> pair_ = std::make_unique<MemoryStreamPair>(&loop_);
   std::unique_ptr<Victim> server_;
   std::unique_ptr<RawTlsClient> raw_;
 
@@ -271,6 +275,7 @@ TEST_F(RawPeerTest, ThatFloodsEmptyRecordsIsEnded) {
   EXPECT_TRUE(server_->ended());
   EXPECT_THAT(server_->why(),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("too many empty fragments")));
+  EXPECT_EQ(SessionFaultOf(server_->why()), SessionFault::kFlood);
 }
 
 // A byte between them resets BoringSSL's own count.
@@ -285,7 +290,22 @@ TEST_F(RawPeerTest, ThatFloodsEmptyRecordsWithAByteBetweenIsEnded) {
   EXPECT_TRUE(server_->ended());
   EXPECT_THAT(server_->why(),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("records without data")));
+  EXPECT_EQ(SessionFaultOf(server_->why()), SessionFault::kFlood);
   EXPECT_LE(server_->bytes_read(), 101u);
+}
+
+TEST_F(RawPeerTest, WhoseRecordsAreNotSealedBreaksTheRules) {
+  const std::string records[] = {
+      Record(SSL3_RT_APPLICATION_DATA, "in the clear"), Record(SSL3_RT_HANDSHAKE, "in the clear"),
+      Record(SSL3_RT_APPLICATION_DATA, std::string(100, 'x')), "GET / HTTP/1.1\r\n"};
+  for (const std::string& record : records) {
+    Connect(ca_.IssueSvid("/raw"));
+    ASSERT_THAT(server_->why(), IsOk());
+    Send(raw_->transport(), record);
+    Settle();
+    EXPECT_TRUE(server_->ended());
+    EXPECT_EQ(SessionFaultOf(server_->why()), SessionFault::kProtocol) << server_->why();
+  }
 }
 
 TEST_F(RawPeerTest, MaySendAnyNumberOfTinyRecordsAndNowAndThenAnEmptyOne) {
@@ -314,11 +334,12 @@ TEST_F(RawPeerTest, ThatSendsAFatalAlertEndsTheStreamWithItsReason) {
   Settle();
   EXPECT_EQ(server_->last_read(), IoStatus::kError);
   EXPECT_THAT(server_->why(), Not(IsOk()));
+  EXPECT_EQ(SessionFaultOf(server_->why()), SessionFault::kNone) << "it has said why";
 }
 
 TEST_F(RawPeerTest, ThatGivesUpInMidHandshakeIsReported) {
-  server_ = StartServer(&pair_);
-  raw_ = std::make_unique<RawTlsClient>(pair_.TakeA());
+  server_ = StartServer(pair_.get());
+  raw_ = std::make_unique<RawTlsClient>(pair_->TakeA());
   raw_->Use(ca_.IssueSvid("/raw"));
   raw_->Begin();
   raw_->Pump();

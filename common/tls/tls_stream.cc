@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/crypto/ssl_error.h"
 #include "common/tls/peer_alert.h"
+#include "common/tls/session_fault.h"
 #include "common/tls/tls_stream_impl.h"
 #include "openssl/err.h"
 
@@ -21,6 +23,19 @@ constexpr int kMaxKeyUpdatesPerSecond = 100;
 constexpr int kMaxBarrenRecordsPerSecond = 100;
 // Fills what is left of a short budget; less would be records of a few bytes.
 constexpr size_t kLeastRecord = 2 * 1024;
+
+// Whether BoringSSL's own bounds ended the session.
+bool IsFlood(uint32_t error) {
+  if (ERR_GET_LIB(error) != ERR_LIB_SSL) return false;
+  switch (ERR_GET_REASON(error)) {
+    case SSL_R_TOO_MANY_EMPTY_FRAGMENTS:
+    case SSL_R_TOO_MANY_KEY_UPDATES:
+    case SSL_R_TOO_MANY_WARNING_ALERTS:
+      return true;
+    default:
+      return false;
+  }
+}
 
 }  // namespace
 
@@ -53,7 +68,9 @@ bool TlsStream::Impl::IsFlooded(uint64_t records_before, bool data) {
   } else {
     return false;
   }
-  Break(absl::UnavailableError(absl::StrCat("peer sent too many ", what, " in a second")));
+  Break(WithSessionFault(
+      absl::UnavailableError(absl::StrCat("peer sent too many ", what, " in a second")),
+      SessionFault::kFlood));
   return true;
 }
 
@@ -131,11 +148,15 @@ absl::Status TlsStream::Impl::SessionError(int ssl_error) {
       DrainSslErrors();
       return PeerAlertStatus(*alert);
     }
-    return SslError(absl::StatusCode::kDataLoss, "TLS session broken");
+    const SessionFault fault =
+        IsFlood(ERR_peek_error()) ? SessionFault::kFlood : SessionFault::kProtocol;
+    return WithSessionFault(SslError(absl::StatusCode::kDataLoss, "TLS session broken"), fault);
   }
   DrainSslErrors();
   if (ciphertext_.eof()) {
-    return absl::DataLossError("peer ended the connection without close_notify: truncated");
+    return WithSessionFault(
+        absl::DataLossError("peer ended the connection without close_notify: truncated"),
+        SessionFault::kTruncated);
   }
   const absl::Status lost = transport_->error();
   return absl::UnavailableError(absl::StrCat(

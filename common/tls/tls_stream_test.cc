@@ -6,6 +6,7 @@
 #include "common/base/status_matchers.h"
 #include "common/net/testing/fake_buffer_budget.h"
 #include "common/net/testing/memory_stream_pair.h"
+#include "common/tls/session_fault.h"
 #include "common/tls/testing/tls_pair.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -108,6 +109,7 @@ TEST_F(TlsStreamTest, ReportsATransportEndWithoutCloseNotifyAsTruncation) {
   EXPECT_EQ(server_.received_, "partial");
   EXPECT_EQ(server_.last_read_, IoStatus::kError);
   EXPECT_THAT(server_.stream_->error(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_EQ(SessionFaultOf(server_.stream_->error()), SessionFault::kTruncated);
 }
 
 TEST_F(TlsStreamTest, PassesAResetOnAfterTheBytesBeforeIt) {
@@ -119,6 +121,7 @@ TEST_F(TlsStreamTest, PassesAResetOnAfterTheBytesBeforeIt) {
   EXPECT_EQ(server_.received_, "last words");
   EXPECT_EQ(server_.last_read_, IoStatus::kError);
   EXPECT_THAT(server_.stream_->error(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(SessionFaultOf(server_.stream_->error()), SessionFault::kNone) << "a reset may happen";
   EXPECT_TRUE(client_.stream_->Flushed());
 }
 

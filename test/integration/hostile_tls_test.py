@@ -7,8 +7,6 @@ cost less than 5 % of a core and are over with the handshake's deadline; a peer 
 or empty records, with a byte between them or without, is cut off at once, and connections beside it are answered all the time.
 """
 
-import ctypes
-import ctypes.util
 import os
 import random
 import ssl
@@ -17,21 +15,17 @@ import sys
 import threading
 import time
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
 from testing.certificates import Authority, tls_context, try_tunnel
 from testing.process import wait_until
+from testing.tls_floods import EmptyRecords, KeyUpdates
 
 ATTEMPTS = 5
 CPU_EACH, MEMORY = 0.005, 2 << 10
 DRIPPING = 100
 HANDSHAKE_TIMEOUT = 5
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 
 class Maker:
@@ -89,87 +83,6 @@ class Maker:
         pem = self._path("rsa.pem")
         self.openssl("pkey", "-pubin", "-inform", "DER", "-in", path, "-out", pem)
         return pem
-
-
-class Flood:
-    """A peer that changes its TLS keys as often as it can; Python's own ssl module cannot."""
-
-    def __init__(self, raw, certificate):
-        self._ssl = ctypes.CDLL(ctypes.util.find_library("ssl"))
-        for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
-            getattr(self._ssl, name).restype = ctypes.c_void_p
-        call = self._call
-        context = ctypes.c_void_p(call("SSL_CTX_new", ctypes.c_void_p(call("TLS_client_method"))))
-        assert call("SSL_CTX_use_certificate_chain_file", context, certificate[0].encode()) == 1
-        assert call("SSL_CTX_use_PrivateKey_file", context, certificate[1].encode(), 1) == 1
-        assert call("SSL_CTX_set_alpn_protos", context, b"\2h2", 3) == 0
-        self._connection = ctypes.c_void_p(call("SSL_new", context))
-        call("SSL_set_fd", self._connection, raw.fileno())
-        assert call("SSL_connect", self._connection) == 1, "the handshake failed"
-
-    def _call(self, name, *arguments):
-        return getattr(self._ssl, name)(*arguments)
-
-    def run(self, seconds):
-        """(key updates sent until the peer had enough, seconds)"""
-        started, sent = time.monotonic(), 0
-        while time.monotonic() - started < seconds:
-            byte = PREFACE[sent:sent + 1] or b"\0"
-            if self._call("SSL_key_update", self._connection, 0) != 1 or self._call("SSL_write", self._connection, byte, 1) != 1:
-                break
-            sent += 1
-        return sent, time.monotonic() - started
-
-
-class EmptyRecords:
-    """A peer that sends TLS records without content, `between` two of which is a byte or nothing. No library does it: these are
-    sealed here (RFC 8446 sections 5.2, 5.3 and 7.3)."""
-
-    def __init__(self, raw, certificate, between, directory):
-        self._raw, self._between = raw, between
-        context = tls_context(False, certificate)
-        context.keylog_filename = os.path.join(directory, "keys")
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        session = context.wrap_bio(incoming, outgoing)
-        while True:
-            try:
-                session.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                raw.sendall(outgoing.read())
-                incoming.write(raw.recv(65536))
-        raw.sendall(outgoing.read())
-        hashed, size = {"TLS_AES_128_GCM_SHA256": (hashes.SHA256(), 16),
-                        "TLS_AES_256_GCM_SHA384": (hashes.SHA384(), 32)}[session.cipher()[0]]
-        with open(context.keylog_filename, encoding="ascii") as keys:
-            lines = dict(line.split()[::2] for line in keys if line.startswith("CLIENT_TRAFFIC_SECRET_0"))
-        os.unlink(context.keylog_filename)
-        secret = bytes.fromhex(lines["CLIENT_TRAFFIC_SECRET_0"])
-
-        def expand(label, length):
-            label = b"tls13 " + label
-            info = length.to_bytes(2, "big") + bytes([len(label)]) + label + b"\0"
-            return HKDFExpand(hashed, length, info).derive(secret)
-        self._seal, self._iv, self._sequence = AESGCM(expand(b"key", size)), int.from_bytes(expand(b"iv", 12), "big"), 0
-
-    def _record(self, content):
-        inner = content + b"\x17"
-        header = b"\x17\x03\x03" + (len(inner) + 16).to_bytes(2, "big")
-        nonce = (self._iv ^ self._sequence).to_bytes(12, "big")
-        self._sequence += 1
-        return header + self._seal.encrypt(nonce, inner, header)
-
-    def run(self, seconds):
-        """(empty records sent until the peer had enough, seconds)"""
-        started, sent = time.monotonic(), 0
-        try:
-            while time.monotonic() - started < seconds:
-                preface = PREFACE[sent:sent + 1] or b"\0"
-                self._raw.sendall(self._record(b"") + (self._record(preface) if self._between else b""))
-                sent += 1
-        except ConnectionError:
-            pass
-        return sent, time.monotonic() - started
 
 
 class HostileTlsTest(MeshTestCase):
@@ -262,7 +175,7 @@ class HostileTlsTest(MeshTestCase):
         return outgoing.read()
 
     def test_a_flood_of_key_updates_is_cut_off(self):
-        self.check_flood("key updates", Flood)
+        self.check_flood("key updates", KeyUpdates)
 
     def test_a_flood_of_empty_records_is_cut_off(self):
         for name, between in (("empty records", False), ("empty records, a byte between them,", True)):
@@ -289,6 +202,7 @@ class HostileTlsTest(MeshTestCase):
         beside = threading.Thread(target=others)
         beside.start()
         wait_until(lambda: len(answers) > 50, 10, "answers")
+        counted = self.server.metrics()['byrnie_proxy_refused_total{reason="tunnel-flood"}']
         started, before = time.monotonic(), self.server.proxy.cpu_seconds()
         for _ in range(5):
             with self.peer.connect(self.server.address, 15008, timeout=None) as raw:
@@ -304,6 +218,10 @@ class HostileTlsTest(MeshTestCase):
         print(f"cut off after {sent} {name}; {spent / elapsed * 100:.1f} % of a core; "
               f"slowest answer beside it {max(answers) * 1e3:.1f} ms", flush=True)
         self.assertLess(spent / elapsed, 0.10)
+        flooded = 'byrnie_proxy_refused_total{reason="tunnel-flood"}'
+        self.assertEqual(self.server.metrics()[flooded] - counted, 5)
+        record = self.server.wait_access_log(direction="inbound", reason="tunnel-flood", result="denied")[-1]
+        self.assertEqual(record["peer_identity"], self.client.spiffe_id)
 
 
 if __name__ == "__main__":
