@@ -63,7 +63,7 @@ def memory_kib(pid, field="Pss"):
 
 
 class Process:
-    """A process in a namespace, and in a MemoryGroup if one is given. Its output goes to a log file; JSON lines of it can be
+    """A process in a namespace, and in a control group if one is given. Its output goes to a log file; JSON lines of it can be
     read back."""
 
     def __init__(self, name, namespace, argv, log_path, uid=None, capabilities=(), group=None):
