@@ -50,7 +50,8 @@ ALONE = ("trust_rotation_fleet_test.py", "many_rotations_test.py", "many_stalled
 
 # What these hold to numbers, memory or speed, is another thing in binaries compiled for a sanitizer. Other files that measure run
 # on them too, and judge their numbers in the plain run alone (testing/sanitized.py).
-MEASURING = tuple(name for name in ALONE if name != "many_rotations_test.py")
+MEASURING = tuple(name for name in ALONE
+                  if name not in ("many_rotations_test.py", "many_stalled_readers_test.py", "handshake_flood_test.py"))
 
 _print_lock = threading.Lock()
 _running = set()
