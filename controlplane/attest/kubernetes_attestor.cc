@@ -100,6 +100,7 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::Check(absl::string_view cred
   // Another attestor takes JWTs, too, and says what is wrong with one.
   if (!jwt.ok()) return absl::NotFoundError("it is no token of a service account");
   ASSIGN_OR_RETURN(Outside outside, LookAt(*jwt, options_.audiences, clock_->WallNow()));
+  RETURN_IF_ERROR(CheckNotGone(outside.pod_uid));
   const std::string hash = HashBearerToken(credential);
   {
     absl::MutexLock lock(&mu_);
@@ -119,7 +120,7 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::Check(absl::string_view cred
     --waiting_;
   }
   if (verdict.ok() || IsRefusedCredential(verdict.status(), nullptr)) {
-    Remember(hash, verdict, outside.pod_uid, outside.end);
+    Remember(hash, verdict, outside.end);
     return verdict;
   }
   return CheckOffline(credential, outside.pod_uid, deadline, verdict.status());
@@ -164,10 +165,8 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::CheckOffline(absl::string_vi
                                                                  absl::Time deadline,
                                                                  const absl::Status& why) {
   if (fallback_ == nullptr) return why;
-  // Its keys would still be good.
-  if (IsGone(pod_uid)) {
-    return RefuseCredential(RefusalReason::kUnknownToken, "its pod is gone");
-  }
+  // It may have gone while the server was asked.
+  RETURN_IF_ERROR(CheckNotGone(pod_uid));
   absl::StatusOr<Claim> claim = fallback_->Check(credential, deadline);
   // Without keys nothing can be told.
   if (!claim.ok() && absl::IsNotFound(claim.status())) return why;
@@ -179,24 +178,26 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::CheckOffline(absl::string_vi
   return claim;
 }
 
-bool KubernetesAttestor::IsGone(absl::string_view pod_uid) const {
-  return options_.pod_state && options_.pod_state(pod_uid) == PodState::kGone;
+// The API server goes on taking such a token for some ten seconds, and the keys until it expires.
+absl::Status KubernetesAttestor::CheckNotGone(absl::string_view pod_uid) const {
+  if (!options_.pod_state || options_.pod_state(pod_uid) != PodState::kGone) {
+    return absl::OkStatus();
+  }
+  return RefuseCredential(RefusalReason::kUnknownToken, "its pod is gone");
 }
 
 const KubernetesAttestor::Remembered* KubernetesAttestor::Recall(const std::string& hash) {
   const auto found = remembered_.find(hash);
   if (found == remembered_.end()) return nullptr;
   const Remembered& known = found->second;
-  if (known.until > clock_->WallNow() && !(known.verdict.ok() && IsGone(known.pod_uid))) {
-    return &known;
-  }
+  if (known.until > clock_->WallNow()) return &known;
   order_.erase(known.place);
   remembered_.erase(found);
   return nullptr;
 }
 
 void KubernetesAttestor::Remember(const std::string& hash, const absl::StatusOr<Claim>& verdict,
-                                  absl::string_view pod_uid, absl::Time token_end) {
+                                  absl::Time token_end) {
   const absl::Time now = clock_->WallNow();
   const absl::Time until = verdict.ok() ? std::min(now + options_.remember_good, token_end)
                                         : now + options_.remember_bad;
@@ -207,8 +208,7 @@ void KubernetesAttestor::Remember(const std::string& hash, const absl::StatusOr<
     remembered_.erase(known);
   }
   order_.push_back(hash);
-  remembered_.emplace(hash,
-                      Remembered{verdict, std::string(pod_uid), until, std::prev(order_.end())});
+  remembered_.emplace(hash, Remembered{verdict, until, std::prev(order_.end())});
   if (order_.size() <= options_.max_remembered) return;
   remembered_.erase(order_.front());
   order_.pop_front();

@@ -24,11 +24,11 @@ namespace byrnie {
 // whoever may make tokens of an account could be anywhere, and it outlives every pod.
 //
 // Verdicts are remembered for a short while, so that an agent that comes again does not cost
-// another review, and so that a bad one cannot have us ask again and again; a token of a pod that
-// is known to be gone is not taken from memory.
+// another review, and so that a bad one cannot have us ask again and again.
 //
 // While the API server cannot be asked, `fallback` judges, which knows the keys alone: a token is
-// taken until it expires, unless its pod is known to be gone. Thread-safe; the pointers outlive it.
+// taken until it expires. One whose pod is known to be gone is refused whatever the server, the
+// memory or the keys say. Thread-safe; the pointers outlive it.
 class KubernetesAttestor final : public Attestor {
  public:
   // A longer token is not looked at.
@@ -63,12 +63,11 @@ class KubernetesAttestor final : public Attestor {
  private:
   struct Remembered {
     absl::StatusOr<Claim> verdict;
-    std::string pod_uid;
     absl::Time until;
     std::list<std::string>::iterator place;
   };
 
-  bool IsGone(absl::string_view pod_uid) const;
+  absl::Status CheckNotGone(absl::string_view pod_uid) const;
   absl::StatusOr<Claim> Ask(absl::string_view credential, absl::Time deadline);
   absl::StatusOr<Claim> Judge(const TokenReview& review) const;
   absl::StatusOr<Claim> CheckOffline(absl::string_view credential, absl::string_view pod_uid,
@@ -76,7 +75,7 @@ class KubernetesAttestor final : public Attestor {
   // Null: nothing, or no more.
   const Remembered* Recall(const std::string& hash) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Remember(const std::string& hash, const absl::StatusOr<Claim>& verdict,
-                absl::string_view pod_uid, absl::Time token_end);
+                absl::Time token_end);
 
   const Options options_;
   TokenReviewer* const reviewer_;  // Not owned.
