@@ -51,14 +51,15 @@ ServiceAccountKeys::ServiceAccountKeys(std::string trust_domain, std::vector<std
 }
 
 void ServiceAccountKeys::Fetch() {
-  Get("/.well-known/openid-configuration",
+  Get("/.well-known/openid-configuration", "application/json",
       [this](const std::string& body) { return OnConfiguration(body); });
 }
 
-void ServiceAccountKeys::Get(absl::string_view target,
+void ServiceAccountKeys::Get(absl::string_view target, absl::string_view accept,
                              std::function<absl::Status(const std::string& body)> then) {
   ApiRequest request;
   request.target = std::string(target);
+  request.accept = std::string(accept);
   request.max_body = JwkSet::kMaxSize;
   ApiClient::Handlers handlers;
   handlers.on_done = [this, then = std::move(then)](absl::StatusOr<ApiResponse> response) {
@@ -75,7 +76,9 @@ absl::Status ServiceAccountKeys::OnConfiguration(const std::string& body) {
   ASSIGN_OR_RETURN(issuer_, object.GetString("issuer"));
   // Not jwks_uri: it may be elsewhere, and this server has them too.
   step_ = [this] {
-    Get("/openid/v1/jwks", [this](const std::string& keys) { return OnKeys(keys); });
+    // As application/json the server does not give them (406).
+    Get("/openid/v1/jwks", "application/jwk-set+json",
+        [this](const std::string& keys) { return OnKeys(keys); });
   };
   next_->Schedule(absl::ZeroDuration());
   return absl::OkStatus();

@@ -38,7 +38,8 @@ class ServiceAccountKeys {
 
  private:
   void Fetch();
-  void Get(absl::string_view target, std::function<absl::Status(const std::string& body)> then);
+  void Get(absl::string_view target, absl::string_view accept,
+           std::function<absl::Status(const std::string& body)> then);
   absl::Status OnConfiguration(const std::string& body);
   absl::Status OnKeys(const std::string& body);
   void Fail(const absl::Status& why);

@@ -43,6 +43,7 @@ TEST_F(ServiceAccountKeysTest, FetchesTheIssuerAndItsKeysFromTimeToTime) {
   client_.Answer(200, R"({"issuer":"https://kube","jwks_uri":"https://elsewhere/jwks"})");
   Settle();
   EXPECT_EQ(client_.last().target, "/openid/v1/jwks");
+  EXPECT_EQ(client_.last().accept, "application/jwk-set+json");
   client_.Answer(200, KeySet());
   ASSERT_EQ(trusts_.size(), 1u);
   EXPECT_EQ(trusts_[0]->issuers[0].issuer.name, "https://kube");
