@@ -159,6 +159,7 @@ class Cluster:
         self.port, self.etcd_port, self.etcd_peer_port = free_port(), free_port(), free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.authority = Authority("kube test CA")
+        self._token_seconds = 3600
         self._write("ca.pem", self.authority.pem())
         for name, groups, hosts in (("server", (), ("127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1")),
                                     ("etcd", (), ("127.0.0.1",)),
@@ -241,6 +242,10 @@ class Cluster:
     def stop_api_server(self, how=signal.SIGTERM):
         self._end("kube-apiserver", how)
 
+    # What makes endpoints and pods; others wait for nodes and volumes, or end with the API server.
+    CONTROLLERS = ["daemonset", "deployment", "endpoint", "endpointslice", "job", "namespace", "replicaset", "root-ca-cert-publisher",
+                   "serviceaccount", "serviceaccount-token", "statefulset"]
+
     def start_controllers(self):
         self._write("controller-manager.conf", self._config({
             "client-certificate": self.path("controller-manager.pem"),
@@ -250,7 +255,7 @@ class Cluster:
             "--use-service-account-credentials=true", "--port=0", f"--secure-port={free_port()}", "--bind-address=127.0.0.1",
             f"--cert-dir={self.path('controller-manager')}",
             f"--service-account-private-key-file={self.path('service-account.key')}", f"--root-ca-file={self.path('ca.pem')}",
-            "--leader-elect=false", "--controllers=*,-nodelifecycle,-nodeipam,-attachdetach,-persistentvolume-binder"])
+            "--leader-elect=false", "--controllers=" + ",".join(self.CONTROLLERS)])
 
     def _config(self, user):
         return json.dumps(kubeconfig(self.url, self.authority, user)).encode()
@@ -324,7 +329,9 @@ class Cluster:
         return self._make_token(namespace, account, [audience])
 
     def _make_token(self, namespace, account, audiences, bound_to=None):
-        spec = {"audiences": audiences, "expirationSeconds": 3600}
+        # Two of the same second would be the same token.
+        self._token_seconds += 1
+        spec = {"audiences": audiences, "expirationSeconds": self._token_seconds}
         if bound_to:
             spec["boundObjectRef"] = bound_to
         return self.admin.create(f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token", {

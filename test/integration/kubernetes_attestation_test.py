@@ -1,0 +1,127 @@
+#!/usr/bin/python3
+"""Pods join with the token that their kubelet projects, as a real API server judges it, and nobody with another one.
+
+Proved: a token of our audience gets its account's identity, and the audit log has the pod; one for the API server, one that is bound to no pod, one whose pod is gone and one that somebody else has signed are answered in the same words, while the log says why;
+while the API server is away its keys judge, but not the token of a pod that was seen to go, and it judges again when it is back. The control plane's account may do what docs/operations.md lists, and no more.
+"""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import grpc
+from cryptography import x509
+
+from testing.case import main
+from testing.issuer import uri_of
+from testing.kubernetes import Cluster
+from testing.loopback_control_plane import LoopbackControlPlane
+from testing.process import json_lines, wait_until
+from testing.token_issuer import SigningKey, TokenIssuer
+
+REFUSED = "the credential is not accepted; the control plane's log says why"
+
+
+class KubernetesAttestationTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster()
+        cls.addClassCleanup(cls.cluster.close)
+        cls.cluster.start()
+        cls.cluster.namespace("shop", accounts=["cart"])
+        cls.plane = LoopbackControlPlane("--attest=kubernetes", f"--kubeconfig={cls.cluster.control_plane_kubeconfig()}")
+        cls.addClassCleanup(cls.plane.__exit__)
+        cls.plane.start()
+
+    def pod(self, name):
+        pod = self.cluster.pod("shop", name, "cart", ip="10.1.0.1")
+        self.addCleanup(lambda: self.cluster.delete_pod(pod))
+        return pod
+
+    def take(self, token, pod, proof):
+        """A certificate for the token, and what the log says of it."""
+        identity = self.plane.issue_for(token)
+        certificate = x509.load_pem_x509_certificate(identity.chain)
+        self.assertEqual(uri_of(certificate), "spiffe://cluster.local/ns/shop/sa/cart")
+        record = self.issued(certificate)
+        self.assertEqual(record["proof"], proof)
+        self.assertIn(pod["metadata"]["uid"], record["subject"])
+        return record
+
+    def issued(self, certificate):
+        """What the log says of it."""
+        return wait_until(lambda: next((record for record in json_lines(self.plane.log_text())
+                                        if record.get("serial") == f"{certificate.serial_number:032x}"), None),
+                          5, "the line of an issuance")
+
+    def refuse(self, token, reason):
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.plane.issue_for(token)
+        self.assertEqual((caught.exception.code(), caught.exception.details()), (grpc.StatusCode.UNAUTHENTICATED, REFUSED))
+        refusals = [record for record in json_lines(self.plane.log_text()) if "reason" in record]
+        self.assertEqual(refusals[-1]["reason"], reason, refusals[-1])
+        self.assertNotIn(token, self.plane.log_text())
+
+    def code(self, token):
+        try:
+            self.plane.issue_for(token)
+            return grpc.StatusCode.OK
+        except grpc.RpcError as error:
+            return error.code()
+
+    def test_a_pods_token_gets_its_accounts_identity(self):
+        pod = self.pod("cart-1")
+        record = self.take(self.cluster.token(pod, "byrnie"), pod, "kubernetes")
+        self.assertIn("cart-1", record["subject"])
+
+    def test_a_token_for_somebody_else_is_refused(self):
+        pod = self.pod("cart-2")
+        self.refuse(self.cluster.token(pod), "wrong-audience")
+
+    def test_a_token_without_a_pod_is_refused(self):
+        self.refuse(self.cluster.unbound_token("shop", "cart", "byrnie"), "wrong-claims")
+
+    def test_a_token_that_somebody_else_has_signed_is_refused(self):
+        pod = self.pod("cart-3")
+        forger = TokenIssuer("https://kubernetes.default.svc", [SigningKey("RS256", "r1")])
+        self.refuse(forger.token("system:serviceaccount:shop:cart", **{"kubernetes.io": {
+            "namespace": "shop", "pod": {"name": "cart-3", "uid": pod["metadata"]["uid"]},
+            "serviceaccount": {"name": "cart", "uid": "u"}}}), "unknown-token")
+
+    def test_a_token_dies_with_its_pod(self):
+        pod = self.cluster.pod("shop", "cart-4", "cart", ip="10.1.0.1")
+        known, unknown = self.cluster.token(pod, "byrnie"), self.cluster.token(pod, "byrnie")
+        self.take(known, pod, "kubernetes")
+        self.cluster.delete_pod(pod)
+        # As soon as the pod is seen to go: the server itself, which remembers for ten seconds, would take it.
+        for token in (known, unknown):
+            wait_until(lambda: self.code(token) == grpc.StatusCode.UNAUTHENTICATED, 5,
+                       "the refusal of a token of a pod that is gone", every=0.2)
+            self.refuse(token, "unknown-token")
+
+    def test_the_servers_keys_judge_while_it_is_away(self):
+        pod = self.pod("cart-5")
+        gone = self.cluster.pod("shop", "cart-6", "cart", ip="10.1.0.1")
+        first, second, third, dead = [self.cluster.token(each, "byrnie") for each in (pod, pod, pod, gone)]
+        # Both are known to the control plane before the server goes.
+        self.take(first, pod, "kubernetes")
+        self.take(dead, gone, "kubernetes")
+        self.cluster.delete_pod(gone)
+        wait_until(lambda: self.code(dead) == grpc.StatusCode.UNAUTHENTICATED, 5, "the end of the pod to be seen",
+                   every=0.2)
+        self.cluster.stop_api_server()
+        self.take(second, pod, "kubernetes:keys")
+        self.refuse(dead, "unknown-token")
+        self.cluster.start_api_server()
+        wait_until(lambda: self.judged_by_server(third), 20, "the API server to be asked again")
+
+    def judged_by_server(self, token):
+        certificate = x509.load_pem_x509_certificate(self.plane.issue_for(token).chain)
+        return self.issued(certificate)["proof"] == "kubernetes"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+#!/usr/bin/python3
+"""The registry follows the objects of a real API server.
+
+Proved: pods, services and what the server's own controller makes of them come to workloads and services, with the identity of the pod's account and the place of its node; an agent's discovery stream is told of one that comes and of one that goes; while the
+API server is away all stays as it was, and what happened meanwhile is made good when it is back; a control plane that starts while it is away issues certificates, but lets no agent follow half a cluster; every meshed namespace has the trust bundle,
+also one that becomes meshed, and the new root of a rotation.
+"""
+
+import os
+import queue
+import sys
+import threading
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import grpc
+
+from testing.case import main
+from testing.kubernetes import ApiError, Cluster
+from testing.loopback_control_plane import LoopbackControlPlane, messages
+from testing.messages import Messages
+from testing.process import wait_until
+
+ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+ADDRESS = "type.googleapis.com/istio.workload.Address"
+KUBERNETES = "ORIGIN_KUBERNETES"
+INJECTED = {"byrnie.io/status": "{}"}
+PATIENCE = 20  # The controllers' own pace is seconds.
+
+workloads = Messages("istio/workload/workload.proto")
+
+
+class Follower:
+    """An agent's discovery stream for some addresses: `last[name]` is what it was told of a name, None for nothing there."""
+
+    def __init__(self, plane, identity, *names):
+        self._requests = queue.Queue()
+        request = messages["envoy.service.discovery.v3.DeltaDiscoveryRequest"]
+        self._requests.put(request(type_url=ADDRESS, resource_names_subscribe=names))
+        self.last, self.error = {}, None
+        self._call = messages.caller(plane.channel(identity), ADS, "DeltaAggregatedResources")(
+            iter(self._requests.get, None), timeout=120)
+        self._thread = threading.Thread(target=self._read, args=(request,))
+        self._thread.start()
+
+    def _read(self, request):
+        try:
+            for response in self._call:
+                for resource in response.resources:
+                    address = workloads["istio.workload.Address"].FromString(resource.resource.value)
+                    for name in [resource.name, *resource.aliases]:
+                        self.last[name] = address
+                for name in response.removed_resources:
+                    self.last[name] = None
+                self._requests.put(request(type_url=ADDRESS, response_nonce=response.nonce))
+        except grpc.RpcError as error:
+            self.error = error
+
+    def ended(self):
+        return not self._thread.is_alive()
+
+    def close(self):
+        self._call.cancel()
+        self._requests.put(None)
+        self._thread.join()
+
+
+class KubernetesRegistryTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = cluster = Cluster()
+        cls.addClassCleanup(cluster.close)
+        cluster.start(controllers=True)
+        cluster.admin.create("/api/v1/nodes", {"metadata": {"name": "node-1", "labels": {
+            "topology.kubernetes.io/region": "eu", "topology.kubernetes.io/zone": "eu-1"}}})
+        cluster.namespace("shop", accounts=["cart"], labels={"byrnie.io/inject": "true"})
+        cls.vip = cluster.admin.create("/api/v1/namespaces/shop/services", {
+            "metadata": {"name": "cart"}, "spec": {"selector": {"app": "cart"}, "ports": [
+                {"name": "http", "port": 80, "targetPort": "http"}, {"name": "dns", "port": 53, "protocol": "UDP"}]}})["spec"]["clusterIP"]
+        cls.plane = LoopbackControlPlane(f"--kubeconfig={cluster.control_plane_kubeconfig()}", registry="kubernetes")
+        cls.addClassCleanup(cls.plane.__exit__)
+        cls.plane.start()
+
+    def pod(self, name, ip):
+        return self.cluster.pod("shop", name, "cart", ip=ip, labels={"app": "cart"}, annotations=INJECTED)
+
+    def workload(self, name):
+        for entry in self.plane.call("ListWorkloads").workloads:
+            if entry.name == name:
+                return entry
+        return None
+
+    def service(self):
+        return {entry.name: entry for entry in self.plane.call("ListServices").services}.get("shop/cart.shop.svc.cluster.local")
+
+    def follow(self, *names):
+        follower = Follower(self.plane, self.plane.issue("spiffe://cluster.local/ns/shop/sa/cart"), *names)
+        self.addCleanup(follower.close)
+        return follower
+
+    def wait(self, condition, what):
+        return wait_until(condition, PATIENCE, what, every=0.1)
+
+    def test_objects_come_to_workloads_and_services(self):
+        pod = self.pod("cart-1", "10.1.0.1")
+        entry = self.wait(lambda: (found := self.workload("cart-1")) and found.services and found, "the pod behind its service")
+        self.assertEqual((entry.uid, entry.namespace, entry.spiffe_id, list(entry.addresses), entry.protocol, entry.healthy, entry.node),
+                         ("Kubernetes//Pod/shop/cart-1", "shop", "spiffe://cluster.local/ns/shop/sa/cart", ["10.1.0.1"], "HBONE",
+                          True, "node-1"))
+        self.assertEqual(list(entry.services), ["shop/cart.shop.svc.cluster.local"])
+        service = self.service()
+        self.assertEqual((list(service.addresses), list(service.ports), service.endpoints), ([self.vip], [80], 1))
+        self.assertEqual((entry.DESCRIPTOR.fields_by_name["origin"].enum_type.values_by_number[entry.origin].name,
+                          service.origin), (KUBERNETES, entry.origin))
+        # It is changed where it comes from, and nowhere else.
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.plane.call("DeleteWorkload", name="shop/cart-1")
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.FAILED_PRECONDITION)
+        self.assertIn("kubectl", caught.exception.details())
+        follower = self.follow("/10.1.0.1")
+        told = self.wait(lambda: follower.last.get("/10.1.0.1"), "the address").workload
+        self.assertEqual((told.locality.region, told.locality.zone, told.workload_name), ("eu", "eu-1", "cart-1"))
+        ports = told.services["shop/cart.shop.svc.cluster.local"].ports
+        self.assertEqual([(port.service_port, port.target_port) for port in ports], [(80, 8080)])
+        # One that is not ready any more takes no new connections; one that is gone is nobody's.
+        self.cluster.pod_status("shop", "cart-1", "10.1.0.1", ready=False)
+        self.wait(lambda: follower.last["/10.1.0.1"].workload.status == 1, "the pod to be unhealthy")
+        self.cluster.delete_pod(pod)
+        self.wait(lambda: follower.last["/10.1.0.1"] is None, "the end of the pod")
+        self.assertIsNone(self.workload("cart-1"))
+
+    def test_what_is_known_stays_while_the_server_is_away(self):
+        kept, gone = self.pod("cart-2", "10.1.0.2"), self.pod("cart-3", "10.1.0.3")
+        self.addCleanup(lambda: self.cluster.delete_pod(kept))
+        follower = self.follow("/10.1.0.2", "/10.1.0.3", "/10.1.0.4")
+        self.wait(lambda: all(follower.last.get(f"/10.1.0.{n}") for n in (2, 3)), "both pods")
+        self.cluster.stop_api_server()
+        self.wait(lambda: "cannot follow the API server" in self.plane.log_text(), "a word of the outage")
+        self.assertTrue(self.workload("cart-2") and self.workload("cart-3"))
+        self.assertTrue(follower.last["/10.1.0.2"] and follower.last["/10.1.0.3"])
+        self.cluster.start_api_server()
+        self.cluster.delete_pod(gone)
+        new = self.pod("cart-4", "10.1.0.4")
+        self.addCleanup(lambda: self.cluster.delete_pod(new))
+        self.wait(lambda: follower.last["/10.1.0.3"] is None and follower.last.get("/10.1.0.4"), "what happened meanwhile")
+        self.assertTrue(follower.last["/10.1.0.2"])
+        self.assertFalse(follower.ended())
+
+    def test_half_a_cluster_is_followed_by_nobody(self):
+        pod = self.pod("cart-5", "10.1.0.5")
+        self.addCleanup(lambda: self.cluster.delete_pod(pod))
+        self.wait(lambda: self.workload("cart-5"), "the pod")
+        self.plane.stop()
+        self.cluster.stop_api_server()
+        self.plane.start()
+        early = self.follow("/10.1.0.5")
+        wait_until(early.ended, 5, "the end of a stream that came too early")
+        self.assertEqual(early.error.code(), grpc.StatusCode.UNAVAILABLE)
+        self.assertEqual(early.last, {})
+        self.cluster.start_api_server()
+        self.wait(lambda: self.workload("cart-5"), "the pod, after both restarts")
+        follower = self.follow("/10.1.0.5")
+        self.wait(lambda: follower.last.get("/10.1.0.5"), "the address")
+
+    def bundle(self, namespace):
+        try:
+            return self.cluster.admin.get(f"/api/v1/namespaces/{namespace}/configmaps/byrnie-trust-bundle")["data"]["bundle.pem"]
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return ""
+
+    def test_meshed_namespaces_have_the_trust_bundle(self):
+        roots = self.plane.read("bundle.pem").decode()
+        self.wait(lambda: self.bundle("shop") == roots, "the bundle in a meshed namespace")
+        self.cluster.namespace("later")
+        self.assertEqual(self.bundle("later"), "")
+        self.cluster.admin.patch("/api/v1/namespaces/later", {"metadata": {"labels": {"byrnie.io/inject": "true"}}})
+        self.wait(lambda: self.bundle("later") == roots, "the bundle in a namespace that became meshed")
+        self.assertEqual(self.bundle("default"), "")
+        self.plane.call("RotateTrust")
+        self.wait(lambda: self.bundle("shop").count("BEGIN CERTIFICATE") == 2, "both roots of a rotation")
+        self.assertIn(roots, self.bundle("shop"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
