@@ -4,7 +4,8 @@
 Proved for {client, server ends first} x {through a tunnel, over direct mTLS, plaintext to a host outside the mesh, plaintext from
 outside into a permissive pod}, with --half_close_timeout=3s everywhere: an answer after 20 s arrives, and its end too; when the ended
 side's socket is closed for good, its kernel's reset after tcp_fin_timeout (5 s here) frees both proxies within some seconds; and
-when every packet of a host is dropped without a word, both are free within 45 s, a plain socket's by half-close-timeout.
+when every packet of a host is dropped without a word, both are free within 45 s, a plain socket's by half-close-timeout
+unless a segment was just on its way.
 """
 
 import os
@@ -17,6 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
 from testing.leaks import Leaks
+from testing.process import wait_until
 from testing.tcp import END, RESET, broken_after_end, read_to_end
 from testing.ways import MTLS, PLAINTEXT_IN, PLAINTEXT_OUT, Ways
 
@@ -131,10 +133,13 @@ class QuietHalfCloseTest(MeshTestCase):
             with self.subTest(way=way):
                 port = self.ways.open[way][0].getsockname()[1]
                 destination = {PLAINTEXT_OUT: self.ways.outsider, MTLS: self.ways.mtls, PLAINTEXT_IN: self.ways.server}[way]
-                records = pod.wait_access_log(reason="half-close-timeout", destination=f"{destination.address}:{port}")
-                self.assertEqual(len(records), 2, records)
-                for record in records:
-                    self.assertIn(f"{end} not heard of for ", record["detail"])
+                # Where the drop met a segment on its way, the kernel gives up on that first.
+                def noticed():
+                    return [record for record in pod.access_log(destination=f"{destination.address}:{port}")
+                            if f"{end} not heard of for " in record.get("detail", "")
+                            or record.get("detail", "").endswith("Connection timed out")]
+                wait_until(lambda: len(noticed()) == 2, 5, f"two records of {way}")
+                self.assertIn("half-close-timeout", [record["reason"] for record in noticed()])
         leaks.check(deadline=max(1, DEAD - (time.monotonic() - started)))
 
 
