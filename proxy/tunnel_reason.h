@@ -26,8 +26,8 @@ inline constexpr absl::string_view kTunnelLimit = "tunnel-limit";
 inline constexpr absl::string_view kStreamLimit = "stream-limit";
 // The peer said nothing on an open tunnel when it was asked.
 inline constexpr absl::string_view kPeerSilent = "peer-silent";
-// A tunnel was ended for what its peer did to it: it broke the rules of HTTP/2 or of TLS, or flooded
-// it with frames, records or key updates.
+// A tunnel was ended for what its peer did to it: it broke the rules of HTTP/2 or of TLS, or
+// flooded it with frames, records or key updates.
 inline constexpr absl::string_view kTunnelProtocol = "tunnel-protocol";
 inline constexpr absl::string_view kTunnelFlood = "tunnel-flood";
 }  // namespace tunnel_reason
