@@ -10,7 +10,7 @@ BUILD_PACKAGES=(
   libprotobuf-dev libsqlite3-dev libyaml-cpp-dev nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
 )
 TEST_PACKAGES=(
-  clang-14 clang-format curl etcd-server gnutls-bin iproute2 libclang-rt-14-dev libfaketime llvm-14 nftables openssl procps python3 python3-cryptography python3-grpcio python3-h2 python3-protobuf python3-yaml
+  binutils buildah clang-14 clang-format curl etcd-server gnutls-bin iproute2 libclang-rt-14-dev libfaketime llvm-14 nftables openssl procps python3 python3-cryptography python3-grpcio python3-h2 python3-protobuf python3-yaml
   shellcheck tcpdump util-linux
 )
 

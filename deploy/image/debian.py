@@ -1,0 +1,59 @@
+"""What dpkg knows of the files of this machine."""
+
+import functools
+import os
+import re
+import subprocess
+
+COMMON_LICENSES = "/usr/share/common-licenses"
+_FIELDS = ("Package", "Version", "Architecture", "Maintainer", "Homepage", "source:Package", "source:Version")
+
+
+class Package:
+    """An installed binary package."""
+
+    def __init__(self, name):
+        shown = subprocess.run(["dpkg-query", "-W", "-f", "\n".join(f"${{{field}}}" for field in _FIELDS), name],
+                               check=True, capture_output=True, text=True).stdout
+        (self.name, self.version, self.architecture, self.maintainer, self.homepage, self.source,
+         self.source_version) = shown.split("\n")
+
+    def copyright_file(self):
+        """What has to go with its files. FileNotFoundError where the machine keeps no documentation."""
+        return os.path.realpath(f"/usr/share/doc/{self.name}/copyright", strict=True)
+
+    @functools.cached_property
+    def copyright_text(self):
+        with open(self.copyright_file(), encoding="utf-8", errors="replace") as text:
+            return text.read()
+
+    def license_names(self):
+        """Those that its copyright file names for some of its sources, in Debian's words; none where it is prose."""
+        names = set()
+        for line in re.findall(r"^License:[ \t]*(\S.*)$", self.copyright_text, re.M):
+            names.update(re.split(r"\s*,?\s+(?:and|or)\s+", line.strip()))
+        return sorted(name for name in names if re.fullmatch(r"[\w.+~-]+( with .* exception)?", name))
+
+    def common_licenses(self):
+        """The texts that it refers to in place of having them: the files they really are."""
+        named = re.findall(rf"{COMMON_LICENSES}/([A-Za-z0-9][A-Za-z0-9.+-]*[A-Za-z0-9+])", self.copyright_text)
+        return sorted({os.path.join(COMMON_LICENSES, name) for name in named
+                       if os.path.exists(os.path.join(COMMON_LICENSES, name))})
+
+
+@functools.lru_cache(maxsize=None)
+def package(name):
+    """One object for each."""
+    return Package(name)
+
+
+@functools.lru_cache(maxsize=None)
+def owner(path):
+    """The package that a file is of. LookupError if it is of none."""
+    real = os.path.realpath(path)
+    # /lib and /usr/lib are one folder, and packages name their files in either.
+    for candidate in (path, real, real.removeprefix("/usr"), "/usr" + real):
+        done = subprocess.run(["dpkg-query", "-S", candidate], capture_output=True, text=True)
+        if done.returncode == 0:
+            return package(done.stdout.split(": ", 1)[0].split(",")[0])
+    raise LookupError(f"{path} is of no Debian package")
