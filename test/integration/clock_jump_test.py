@@ -18,6 +18,7 @@ from testing.case import MeshTestCase, main
 from testing.mesh import PROXY_UID, parse_metrics
 from testing.issuer import Issuer
 from testing.process import wait_until
+from testing.sanitized import measured
 from testing.shifted_clock import ShiftedClock
 
 LIFE = 3600
@@ -73,7 +74,8 @@ class ClockJumpTest(MeshTestCase):
             before = self.pod.agent.cpu_seconds()
             time.sleep(8)
             # Three or four handshakes; a loop that spins would use eight seconds.
-            self.assertLess(self.pod.agent.cpu_seconds() - before, 0.08)
+            with measured():
+                self.assertLess(self.pod.agent.cpu_seconds() - before, 0.08)
             self.assertFalse(self.certs()["valid"])
             self.assertLessEqual(len(self.ca.calls) - asked, time.monotonic() - started + 1)
         with self.subTest("right again"):

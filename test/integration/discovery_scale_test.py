@@ -27,9 +27,10 @@ from testing.discovery_load import IDENTITY, DiscoveryLoad, write_registry
 from testing.loopback_control_plane import LoopbackControlPlane, messages
 from testing.mesh import parse_metrics
 from testing.process import wait_until
+from testing.sanitized import fewer, measured, patience
 
 MEGABYTE = 1_000_000
-WORKLOADS, AGENTS = 100_000, 1_000
+WORKLOADS, AGENTS = fewer(100_000, 10_000), fewer(1_000, 100)
 # What the control plane gives a reader that takes nothing.
 STALL = 20
 
@@ -79,7 +80,7 @@ class DiscoveryScaleTest(unittest.TestCase):
         cls.plane = LoopbackControlPlane()
         try:
             write_registry(cls.plane.registry.path, WORKLOADS)
-            cls.plane.start(deadline=60)
+            cls.plane.start(deadline=patience(60))
         except BaseException:
             cls.tearDownClass()
             raise
@@ -91,30 +92,37 @@ class DiscoveryScaleTest(unittest.TestCase):
     def test_a_hundred_thousand_workloads_take_less_than_200_megabytes(self):
         pid = self.plane.process.pid
         self.assertEqual(self.plane.call("GetStatus").workloads, WORKLOADS)
-        self.assertLess(memory(pid, "VmHWM"), 200 * MEGABYTE)
+        with measured():
+            self.assertLess(memory(pid, "VmHWM"), 200 * MEGABYTE)
         with open(self.plane.registry.path, encoding="ascii") as file:
             text = file.read()
-        self.plane.registry.write_raw(text.replace('"server-77777"', '"renamed-77777"', 1))
-        wait_until(lambda: "registry file read" in self.plane.log_text(), 60, "a second reading")
+        self.plane.registry.write_raw(text.replace('"server-7777"', '"renamed-7777"', 1))
+        wait_until(lambda: "registry file read" in self.plane.log_text(), patience(60), "a second reading")
         self.assertRegex(self.plane.log_text(), r'"added": ?1, ?"changed": ?0, ?"removed": ?1')
-        self.assertLess(memory(pid, "VmHWM"), 200 * MEGABYTE)
+        with measured():
+            self.assertLess(memory(pid, "VmHWM"), 200 * MEGABYTE)
+
+    def assert_soon(self, round_of_all):
+        with measured():
+            self.assertLess(round_of_all["last_ms"], 1000)
 
     def test_a_thousand_agents_have_a_change_within_a_second(self):
         with DiscoveryLoad(self.plane, AGENTS) as load:
             for _ in range(3):
-                self.assertLess(load.round()["last_ms"], 1000)
+                self.assert_soon(load.round())
             mute = Mute(self.plane, self.plane.issue(IDENTITY))
             self.addCleanup(mute.close)
             begun = time.monotonic()
             before = memory(self.plane.process.pid, "VmRSS")
             for _ in range(3):
-                self.assertLess(load.round()["last_ms"], 1000)
-            self.assertLess(memory(self.plane.process.pid, "VmRSS") - before, 8 * MEGABYTE)
+                self.assert_soon(load.round())
+            with measured():
+                self.assertLess(memory(self.plane.process.pid, "VmRSS") - before, 8 * MEGABYTE)
             wait_until(lambda: metrics(self.plane)["byrnie_controlplane_streams_stalled_total"] == 1, STALL + 10,
                        "the end of the mute", every=0.2)
             self.assertGreater(time.monotonic() - begun, STALL / 2)
             self.assertEqual(metrics(self.plane)['byrnie_controlplane_streams{service="discovery"}'], AGENTS)
-            self.assertLess(load.round()["last_ms"], 1000)
+            self.assert_soon(load.round())
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from testing.case import MeshTestCase, main
 from testing.leaks import Leaks
 from testing.process import wait_until
+from testing.sanitized import measured
 from testing.tcp import reset, unacknowledged
 
 TOTAL, WARM_UP, AT_ONCE = 20_000, 2_000, 100
@@ -202,8 +203,9 @@ class ShortConnectionsTest(MeshTestCase):
                 return sum(reasons.values()) == now_opened
             wait_until(all_logged, 10, f"a record for each connection in {pod.name}'s access log", every=0.5)
             self.assertEqual(set(reasons), {"closed", "reset-by-downstream", "reset-by-upstream"}, reasons)
-            wait_until(lambda pod=pod, memory=memory: pod.proxy.memory_kib() < memory + 4096, 20,
-                       f"memory of {pod.name}'s proxy within 4 MiB of {memory} KiB", every=0.5)
+            with measured():
+                wait_until(lambda pod=pod, memory=memory: pod.proxy.memory_kib() < memory + 4096, 20,
+                           f"memory of {pod.name}'s proxy within 4 MiB of {memory} KiB", every=0.5)
             print(f"{pod.name}: {dict(reasons)}, {memory} KiB before, {pod.proxy.memory_kib()} KiB after", flush=True)
         self.listener.close()
 

@@ -18,9 +18,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from testing.case import main
 from testing.process import wait_until
 from testing.rotation_case import FORWARD, RotationCase
+from testing.sanitized import fewer, measured, patience
 from testing.token_issuer import SigningKey, TokenIssuer
 
-AGENTS = 1000
+AGENTS = fewer(1000, 100)
 # Certificates a second: a thousand at once would be the machine's measure, not the rotation's.
 ISSUE_RATE = 200
 SILENT = "spiffe://cluster.local/ns/ci/sa/agent-0"
@@ -49,7 +50,7 @@ class TrustRotationFleetTest(RotationCase):
             [cls.mesh.binary("agent_fleet"), f"--control_plane={plane.host.address}:{plane.PORT}", f"--trust_bundle={plane.bundle}",
              f"--tokens={tokens}", f"--agents={AGENTS}"], cls.mesh.log_path("fleet"))
         began = time.monotonic()
-        wait_until(lambda: cls.told()["ready"] == AGENTS, 60, "a thousand agents", every=0.5)
+        wait_until(lambda: cls.told()["ready"] == AGENTS, patience(60), "all agents", every=0.5)
         print(f"     {AGENTS} agents within {time.monotonic() - began:.0f} s", flush=True)
 
     @classmethod
@@ -62,11 +63,11 @@ class TrustRotationFleetTest(RotationCase):
         self.fleet.signal(signal.SIGHUP)
         self.move("prepare")
         self.move("distribute")
-        wait_until(lambda: self.blockers() == [SILENT], 30, "everybody else's acknowledgement", every=0.2)
+        wait_until(lambda: self.blockers() == [SILENT], patience(30), "everybody else's acknowledgement", every=0.2)
         self.assertIn(SILENT, self.refused("activate"))
         self.assertEqual(self.step(), "distributed")
         self.fleet.signal(signal.SIGHUP)
-        wait_until(lambda: not self.blockers(), 10, "the last acknowledgement", every=0.2)
+        wait_until(lambda: not self.blockers(), patience(10), "the last acknowledgement", every=0.2)
 
     def test_three_rotations_in_a_row(self):
         finish, before = self.talking(), self.told()
@@ -77,7 +78,7 @@ class TrustRotationFleetTest(RotationCase):
                 self.assert_a_silent_agent_is_waited_for()
                 moves = FORWARD[2:]
             for name in moves:
-                self.move(name, deadline=60)
+                self.move(name, deadline=patience(60))
             roots.add(self.signing_root())
             self.assertEqual(len(self.status()["roots"]), 1)
         took = time.monotonic() - began
@@ -85,8 +86,9 @@ class TrustRotationFleetTest(RotationCase):
         self.assertEqual(len(roots), 4)
         self.assertEqual((after["failed"], after["lost"], after["ready"]), (0, 0, AGENTS), self.fleet.log_text()[-2000:])
         handshakes = after["handshakes"] - before["handshakes"]
-        self.assertGreater(handshakes, 1000)
-        self.assertGreater(asked, 500)
+        with measured():
+            self.assertGreater(handshakes, 1000)
+            self.assertGreater(asked, 500)
         issued = json.loads(self.mesh.control_plane.ctl("status", "--output=json").stdout)["certificates_issued"]
         self.assertGreaterEqual(int(issued), 4 * (AGENTS + len(self.vips)))
         print(f"     three rotations in {took:.0f} s: {asked} connections of pods, {handshakes} handshakes of {AGENTS} agents, "
