@@ -334,8 +334,9 @@ class ReplicasTest(MeshTestCase):
             wait_until(lambda: self.metrics(plane)["byrnie_controlplane_ready"] == 0, 2, "the metric")
             self.assertEqual(self.serving(plane), {**all_serve, "": 2, "CertificateAuthority": 2, "IstioCertificateService": 2})
             self.assertEqual(plane.admin("/healthz")[0], 200)
-            checks = self.checks(plane)
-            self.assertEqual([checks[name]["outcome"] for name in ("store", "issuing")], ["bad", "bad"])
+            # The checks are taken anew every second or so.
+            checks = wait_until(lambda: [(found := self.checks(plane))[name]["outcome"] for name in ("store", "issuing")] == ["bad", "bad"]
+                                and found, 5, "checks that say so")
             self.assertIn("etcd", checks["store"]["message"])
             # One that may go on says for how long.
             self.assertRegex(self.checks(self.planes[0])["issuing"]["message"], r"issued for another \d+m.*s without the store")
