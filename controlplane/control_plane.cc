@@ -139,9 +139,9 @@ absl::Status ControlPlane::StartAll() {
   ca_service_ = std::make_unique<CaService>(
       issuance_.get(), authority_, jwt_authority_.get(), bundles_.get(),
       CaService::Options{options_.trust_domain, options_.issue_rate, options_.identity_issue_rate},
-      &agents_, issuance_log_.get(), &strangers_, clock_, logger_, &metrics_);
-  istio_service_ =
-      std::make_unique<IstioService>(issuance_.get(), bundles_.get(), options_.trust_domain);
+      &agents_, issuance_log_.get(), &strangers_, &call_threads_, clock_, logger_, &metrics_);
+  istio_service_ = std::make_unique<IstioService>(issuance_.get(), bundles_.get(),
+                                                  options_.trust_domain, &call_threads_);
   discovery_ = std::make_unique<DeltaAds>(
       options_.trust_domain, &registry_, bundles_.get(), &agents_, clock_, logger_, &metrics_,
       [this] { return cluster_ == nullptr || cluster_->registry_ready(); });
@@ -155,8 +155,9 @@ absl::Status ControlPlane::StartAll() {
   trust_calls_ = std::make_unique<TrustCalls>(trust_.get(), issuance_log_.get(),
                                               options_.workload_ttl, clock_);
   flows_ = std::make_unique<FlowLedger>(clock_, &events_, &metrics_);
-  flow_service_ = std::make_unique<FlowService>(flows_.get(), bundles_.get(), &registry_,
-                                                options_.trust_domain, clock_, logger_, &metrics_);
+  flow_service_ =
+      std::make_unique<FlowService>(flows_.get(), bundles_.get(), &registry_, options_.trust_domain,
+                                    &call_threads_, clock_, logger_, &metrics_);
   flow_calls_ = std::make_unique<FlowCalls>(flows_.get(), &registry_, &agents_);
   RETURN_IF_ERROR(JoinFleet());
   health_ = std::make_unique<HealthWatch>(
@@ -173,7 +174,7 @@ absl::Status ControlPlane::StartAll() {
                       registry_entries_.get(), &events_, clock_, flow_calls_.get(),
                       trust_calls_.get(), &registry_sources_, shared_fleet_.get(),
                       &health_->board(), options_.name},
-      logger_, &metrics_);
+      &call_threads_, logger_, &metrics_);
   ASSIGN_OR_RETURN(
       server_, GrpcServer::Start(options_.listen,
                                  CreateRotatingServerCredentials(identity_.get(), bundles_.get()),

@@ -10,6 +10,7 @@
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "common/base/periodic_thread.h"
+#include "common/base/thread_pool.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_server.h"
 #include "common/http/same_user_guard.h"
@@ -143,6 +144,8 @@ class ControlPlane {
   static constexpr absl::Duration kLookAtOperators = absl::Milliseconds(500);
   // How long calls under way may take once the process is told to end.
   static constexpr absl::Duration kStopGrace = absl::Seconds(2);
+  // Unary calls that are worked on, and that wait for their turn, beyond which they are refused.
+  static constexpr size_t kMaxCalls = 64, kMaxWaitingCalls = 1024;
 
   // Starts everything; it serves when this returns. What can be wrong with the configuration is
   // looked at before anything is written, and a first start that fails removes what it made. Errors
@@ -203,6 +206,8 @@ class ControlPlane {
   // In the order of what needs what.
   MetricRegistry metrics_;
   StrangerStreams strangers_{clock_, logger_, &metrics_};
+  // Of calls of the services below, which may wait for the store and for attestors.
+  ThreadPool call_threads_{kMaxCalls, kMaxWaitingCalls};
   const KernelSocketOwners socket_owners_;
   const SameUserGuard guard_;
   EventLog events_;

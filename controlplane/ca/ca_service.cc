@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/sha256_fingerprint.h"
+#include "common/grpc/pooled_call.h"
 #include "common/grpc/status_conversion.h"
 #include "common/identity/jwt_svid.h"
 #include "controlplane/ca/issue_request.h"
@@ -92,8 +93,8 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
 CaService::CaService(Issuance* issuance, const Authority* authority,
                      const JwtAuthority* jwt_authority, const TrustBundleSource* bundles,
                      Options options, AgentTable* agents, IssuanceLog* log,
-                     StrangerStreams* strangers, const Clock* clock, Logger* logger,
-                     MetricRegistry* metrics)
+                     StrangerStreams* strangers, ThreadPool* threads, const Clock* clock,
+                     Logger* logger, MetricRegistry* metrics)
     : issuance_(issuance),
       authority_(authority),
       jwt_authority_(jwt_authority),
@@ -103,6 +104,7 @@ CaService::CaService(Issuance* issuance, const Authority* authority,
       agents_(agents),
       log_(log),
       strangers_(strangers),
+      threads_(threads),
       clock_(clock),
       logger_(logger),
       tokens_(metrics, "byrnie_controlplane_jwt_issuances_total",
@@ -112,39 +114,51 @@ CaService::CaService(Issuance* issuance, const Authority* authority,
                                  {{"service", "trust_bundles"}}),
                clock) {}
 
-grpc::Status CaService::Issue(grpc::ServerContext* context, const IssueRequest* request,
-                              IssueResponse* response) {
-  absl::StatusOr<IssuedSvid> issued = issuance_->Issue(
-      *context, "byrnie", [request](const SpiffeId&) { return ReadIssueRequest(*request); });
-  if (!issued.ok()) return ToGrpcStatus(issued.status());
-  for (const CertificatePtr& certificate : issued->chain) {
+grpc::ServerUnaryReactor* CaService::Issue(grpc::CallbackServerContext* context,
+                                           const IssueRequest* request, IssueResponse* response) {
+  return AnswerOn(threads_, context, [this, context, request, response] {
+    return ToGrpcStatus(TryIssue(*context, *request, response));
+  });
+}
+
+absl::Status CaService::TryIssue(const grpc::ServerContextBase& context,
+                                 const IssueRequest& request, IssueResponse* response) {
+  ASSIGN_OR_RETURN(IssuedSvid issued,
+                   issuance_->Issue(context, "byrnie", [&request](const SpiffeId&) {
+                     return ReadIssueRequest(request);
+                   }));
+  for (const CertificatePtr& certificate : issued.chain) {
     response->add_certificate_chain(certificate->der());
   }
   FillBundles(bundles_->current(), response->mutable_trust_bundles());
-  ToProto(issued->renew_after, response->mutable_renewal_window()->mutable_start());
-  ToProto(issued->renew_before, response->mutable_renewal_window()->mutable_end());
+  ToProto(issued.renew_after, response->mutable_renewal_window()->mutable_start());
+  ToProto(issued.renew_before, response->mutable_renewal_window()->mutable_end());
   ToProto(clock_->WallNow(), response->mutable_authority_time());
-  return grpc::Status::OK;
+  return absl::OkStatus();
 }
 
-grpc::Status CaService::IssueJwtSvid(grpc::ServerContext* context,
-                                     const byrnie::ca::v1::IssueJwtSvidRequest* request,
-                                     byrnie::ca::v1::IssueJwtSvidResponse* response) {
-  const absl::Status status = TryIssueJwtSvid(*context, *request, response);
-  tokens_.Count(status);
-  if (status.ok()) return grpc::Status::OK;
-  if (absl::IsResourceExhausted(status)) return ToGrpcStatus(status);
+grpc::ServerUnaryReactor* CaService::IssueJwtSvid(
+    grpc::CallbackServerContext* context, const byrnie::ca::v1::IssueJwtSvidRequest* request,
+    byrnie::ca::v1::IssueJwtSvidResponse* response) {
+  return AnswerOn(threads_, context, [this, context, request, response] {
+    const absl::Status status = TryIssueJwtSvid(*context, *request, response);
+    tokens_.Count(status);
+    if (!status.ok()) NoteJwtSvidRefused(status, PeerAddress(context->peer()));
+    return ToGrpcStatus(status);
+  });
+}
+
+void CaService::NoteJwtSvidRefused(const absl::Status& status, const std::string& address) {
+  if (absl::IsResourceExhausted(status)) return;
   const absl::optional<uint64_t> unsaid = refusals_said_.Admit(clock_->MonotonicNow());
-  if (unsaid.has_value()) {
-    logger_->Warning("JWT-SVID refused", {{"address", PeerAddress(context->peer())},
-                                          {"code", absl::StatusCodeToString(status.code())},
-                                          {"error", status.message()},
-                                          {"not_logged", *unsaid}});
-  }
-  return ToGrpcStatus(status);
+  if (!unsaid.has_value()) return;
+  logger_->Warning("JWT-SVID refused", {{"address", address},
+                                        {"code", absl::StatusCodeToString(status.code())},
+                                        {"error", status.message()},
+                                        {"not_logged", *unsaid}});
 }
 
-absl::Status CaService::TryIssueJwtSvid(const grpc::ServerContext& context,
+absl::Status CaService::TryIssueJwtSvid(const grpc::ServerContextBase& context,
                                         const byrnie::ca::v1::IssueJwtSvidRequest& request,
                                         byrnie::ca::v1::IssueJwtSvidResponse* response) {
   ASSIGN_OR_RETURN(PeerIdentity peer, RequirePeer(*context.auth_context(), *bundles_->bundles(),

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "byrnie/ca/v1/ca.grpc.pb.h"
 #include "common/base/clock.h"
+#include "common/base/thread_pool.h"
 #include "common/telemetry/line_budget.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
@@ -25,12 +26,10 @@
 
 namespace byrnie {
 
-// byrnie.ca.v1 as gRPC serves it. Issue and IssueJwtSvid hold one of the library's threads, the
-// stream none; one of a caller without a certificate counts with `strangers`. Thread-safe; the
-// pointers outlive it, and it outlives the server.
-class CaService final
-    : public byrnie::ca::v1::CertificateAuthority::WithCallbackMethod_WatchTrustBundles<
-          byrnie::ca::v1::CertificateAuthority::Service> {
+// byrnie.ca.v1 as gRPC serves it. Issue and IssueJwtSvid hold one of `threads` until they have an
+// answer, the stream none; one of a caller without a certificate counts with `strangers`.
+// Thread-safe; the pointers outlive it, and it outlives the server.
+class CaService final : public byrnie::ca::v1::CertificateAuthority::CallbackService {
  public:
   using BundlesRequest = byrnie::ca::v1::WatchTrustBundlesRequest;
   using BundlesResponse = byrnie::ca::v1::WatchTrustBundlesResponse;
@@ -44,14 +43,15 @@ class CaService final
   // What is issued is in `log`, or waits for it safely, before it is answered; null: there is none.
   CaService(Issuance* issuance, const Authority* authority, const JwtAuthority* jwt_authority,
             const TrustBundleSource* bundles, Options options, AgentTable* agents, IssuanceLog* log,
-            StrangerStreams* strangers, const Clock* clock, Logger* logger,
+            StrangerStreams* strangers, ThreadPool* threads, const Clock* clock, Logger* logger,
             MetricRegistry* metrics);
 
-  grpc::Status Issue(grpc::ServerContext* context, const byrnie::ca::v1::IssueRequest* request,
-                     byrnie::ca::v1::IssueResponse* response) override;
-  grpc::Status IssueJwtSvid(grpc::ServerContext* context,
-                            const byrnie::ca::v1::IssueJwtSvidRequest* request,
-                            byrnie::ca::v1::IssueJwtSvidResponse* response) override;
+  grpc::ServerUnaryReactor* Issue(grpc::CallbackServerContext* context,
+                                  const byrnie::ca::v1::IssueRequest* request,
+                                  byrnie::ca::v1::IssueResponse* response) override;
+  grpc::ServerUnaryReactor* IssueJwtSvid(grpc::CallbackServerContext* context,
+                                         const byrnie::ca::v1::IssueJwtSvidRequest* request,
+                                         byrnie::ca::v1::IssueJwtSvidResponse* response) override;
   grpc::ServerBidiReactor<BundlesRequest, BundlesResponse>* WatchTrustBundles(
       grpc::CallbackServerContext* context) override;
 
@@ -62,9 +62,13 @@ class CaService final
  private:
   class BundleStream;
 
-  absl::Status TryIssueJwtSvid(const grpc::ServerContext& context,
+  absl::Status TryIssue(const grpc::ServerContextBase& context,
+                        const byrnie::ca::v1::IssueRequest& request,
+                        byrnie::ca::v1::IssueResponse* response);
+  absl::Status TryIssueJwtSvid(const grpc::ServerContextBase& context,
                                const byrnie::ca::v1::IssueJwtSvidRequest& request,
                                byrnie::ca::v1::IssueJwtSvidResponse* response);
+  void NoteJwtSvidRefused(const absl::Status& status, const std::string& address);
   // An error: it could not be noted, and is not to be handed out.
   absl::Status NoteIssued(const PeerIdentity& peer, const IssuedJwt& issued,
                           const std::vector<std::string>& audience,
@@ -79,6 +83,7 @@ class CaService final
   AgentTable* const agents_;          // Not owned.
   IssuanceLog* const log_;            // Not owned; may be null.
   StrangerStreams* const strangers_;  // Not owned.
+  ThreadPool* const threads_;         // Not owned.
   const Clock* const clock_;          // Not owned.
   Logger* const logger_;              // Not owned.
   const IssueResults tokens_;

@@ -26,7 +26,7 @@ Issuance::Issuance(const Authority* authority, const AttestorSet* attestors,
       results_(metrics, "byrnie_controlplane_issuances_total",
                "Requests for a certificate, by result.") {}
 
-absl::StatusOr<IssuedSvid> Issuance::Issue(const grpc::ServerContext& context,
+absl::StatusOr<IssuedSvid> Issuance::Issue(const grpc::ServerContextBase& context,
                                            absl::string_view protocol, RequestReader read) {
   absl::StatusOr<IssuedSvid> issued = TryIssue(context, protocol, read);
   results_.Count(issued.status());
@@ -42,7 +42,7 @@ absl::StatusOr<IssuedSvid> Issuance::Issue(const grpc::ServerContext& context,
   return issued;
 }
 
-absl::StatusOr<IssuedSvid> Issuance::TryIssue(const grpc::ServerContext& context,
+absl::StatusOr<IssuedSvid> Issuance::TryIssue(const grpc::ServerContextBase& context,
                                               absl::string_view protocol, RequestReader read) {
   ASSIGN_OR_RETURN(Caller caller, Authenticate(context));
   // After that, so that nobody without a proof takes anybody's place.
@@ -58,7 +58,8 @@ absl::StatusOr<IssuedSvid> Issuance::TryIssue(const grpc::ServerContext& context
   return issued;
 }
 
-absl::StatusOr<Issuance::Caller> Issuance::Authenticate(const grpc::ServerContext& context) const {
+absl::StatusOr<Issuance::Caller> Issuance::Authenticate(
+    const grpc::ServerContextBase& context) const {
   ASSIGN_OR_RETURN(absl::optional<PeerIdentity> peer,
                    VerifyPeer(*context.auth_context(), *bundles_->bundles(),
                               authority_->trust_domain(), clock_->WallNow()));

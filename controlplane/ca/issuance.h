@@ -50,8 +50,8 @@ class Issuance {
   // Errors are as the caller may see them: Unauthenticated, without why where it showed a
   // credential; PermissionDenied: a reserved identity; ResourceExhausted, with RetryAfter;
   // InvalidArgument: the request; Unavailable and others: the store, an attestor, the authority.
-  absl::StatusOr<IssuedSvid> Issue(const grpc::ServerContext& context, absl::string_view protocol,
-                                   RequestReader read);
+  absl::StatusOr<IssuedSvid> Issue(const grpc::ServerContextBase& context,
+                                   absl::string_view protocol, RequestReader read);
 
   uint64_t certificates_issued() const { return results_.issued(); }
 
@@ -67,8 +67,8 @@ class Issuance {
     absl::optional<AttestorSet::Proven> credential;
   };
 
-  absl::StatusOr<Caller> Authenticate(const grpc::ServerContext& context) const;
-  absl::StatusOr<IssuedSvid> TryIssue(const grpc::ServerContext& context,
+  absl::StatusOr<Caller> Authenticate(const grpc::ServerContextBase& context) const;
+  absl::StatusOr<IssuedSvid> TryIssue(const grpc::ServerContextBase& context,
                                       absl::string_view protocol, RequestReader read);
   // An error: it could not be noted, and is not to be handed out.
   absl::Status NoteIssued(const Caller& caller, const IssuedSvid& issued,

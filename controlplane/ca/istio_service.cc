@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/retry_after.h"
+#include "common/base/status_macros.h"
+#include "common/grpc/pooled_call.h"
 #include "common/grpc/status_conversion.h"
 #include "controlplane/ca/issue_request.h"
 
@@ -21,17 +23,28 @@ absl::Status ForIstiosAgents(const absl::Status& status) {
 }  // namespace
 
 IstioService::IstioService(Issuance* issuance, const TrustBundleSource* bundles,
-                           std::string trust_domain)
-    : issuance_(issuance), bundles_(bundles), trust_domain_(std::move(trust_domain)) {}
+                           std::string trust_domain, ThreadPool* threads)
+    : issuance_(issuance),
+      bundles_(bundles),
+      trust_domain_(std::move(trust_domain)),
+      threads_(threads) {}
 
-grpc::Status IstioService::CreateCertificate(
-    grpc::ServerContext* context, const istio::v1::auth::IstioCertificateRequest* request,
+grpc::ServerUnaryReactor* IstioService::CreateCertificate(
+    grpc::CallbackServerContext* context, const istio::v1::auth::IstioCertificateRequest* request,
     istio::v1::auth::IstioCertificateResponse* response) {
-  absl::StatusOr<IssuedSvid> issued = issuance_->Issue(
-      *context, "istio",
-      [request](const SpiffeId& caller) { return ReadIstioRequest(*request, caller); });
-  if (!issued.ok()) return ToGrpcStatus(ForIstiosAgents(issued.status()));
-  for (const CertificatePtr& certificate : issued->chain) {
+  return AnswerOn(threads_, context, [this, context, request, response] {
+    return ToGrpcStatus(ForIstiosAgents(TryCreateCertificate(*context, *request, response)));
+  });
+}
+
+absl::Status IstioService::TryCreateCertificate(
+    const grpc::ServerContextBase& context, const istio::v1::auth::IstioCertificateRequest& request,
+    istio::v1::auth::IstioCertificateResponse* response) {
+  ASSIGN_OR_RETURN(IssuedSvid issued,
+                   issuance_->Issue(context, "istio", [&request](const SpiffeId& caller) {
+                     return ReadIstioRequest(request, caller);
+                   }));
+  for (const CertificatePtr& certificate : issued.chain) {
     response->add_cert_chain(certificate->ToPem());
   }
   // All roots of the trust domain, also those of a rotation, as one text.
@@ -40,7 +53,7 @@ grpc::Status IstioService::CreateCertificate(
   if (const TrustBundle* own = bundles->Find(trust_domain_)) {
     for (const CertificatePtr& root : own->roots) absl::StrAppend(roots, root->ToPem());
   }
-  return grpc::Status::OK;
+  return absl::OkStatus();
 }
 
 }  // namespace byrnie

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/grpc/pooled_call.h"
 #include "common/grpc/status_conversion.h"
 #include "controlplane/ca/authority.h"
 #include "controlplane/flows/flow_report.h"
@@ -28,12 +29,13 @@ std::string HostOf(const std::string& address) {
 }  // namespace
 
 FlowService::FlowService(FlowLedger* ledger, const TrustBundleSource* bundles,
-                         const Registry* registry, std::string trust_domain, const Clock* clock,
-                         Logger* logger, MetricRegistry* metrics)
+                         const Registry* registry, std::string trust_domain, ThreadPool* threads,
+                         const Clock* clock, Logger* logger, MetricRegistry* metrics)
     : ledger_(ledger),
       bundles_(bundles),
       registry_(registry),
       trust_domain_(std::move(trust_domain)),
+      threads_(threads),
       clock_(clock),
       logger_(logger),
       accepted_(metrics->AddCounter(kReports, kReportsHelp, {{"result", "accepted"}})),
@@ -43,20 +45,27 @@ FlowService::FlowService(FlowLedger* ledger, const TrustBundleSource* bundles,
           "Flows left out because they lead to an address that the registry gives to somebody "
           "else.")) {}
 
-grpc::Status FlowService::Report(grpc::ServerContext* context,
-                                 const flow::v1::ReportRequest* request,
-                                 flow::v1::ReportResponse* response) {
-  const absl::Status status = TryReport(*context, *request, response);
-  (status.ok() ? accepted_ : refused_)->Increment();
-  if (!status.ok()) {
-    logger_->Warning("flow report refused", {{"address", PeerAddress(context->peer())},
-                                             {"code", absl::StatusCodeToString(status.code())},
-                                             {"error", status.message()}});
-  }
-  return ToGrpcStatus(status);
+grpc::ServerUnaryReactor* FlowService::Report(grpc::CallbackServerContext* context,
+                                              const flow::v1::ReportRequest* request,
+                                              flow::v1::ReportResponse* response) {
+  return AnswerOn(threads_, context, [this, context, request, response] {
+    const absl::Status status = TryReport(*context, *request, response);
+    (status.ok() ? accepted_ : refused_)->Increment();
+    if (!status.ok()) NoteRefused(status, PeerAddress(context->peer()));
+    return ToGrpcStatus(status);
+  });
 }
 
-absl::Status FlowService::TryReport(const grpc::ServerContext& context,
+void FlowService::NoteRefused(const absl::Status& status, const std::string& address) {
+  const absl::optional<uint64_t> unsaid = refusals_said_.Admit(clock_->MonotonicNow());
+  if (!unsaid.has_value()) return;
+  logger_->Warning("flow report refused", {{"address", address},
+                                           {"code", absl::StatusCodeToString(status.code())},
+                                           {"error", status.message()},
+                                           {"not_logged", *unsaid}});
+}
+
+absl::Status FlowService::TryReport(const grpc::ServerContextBase& context,
                                     const flow::v1::ReportRequest& request,
                                     flow::v1::ReportResponse* response) {
   const absl::Time now = clock_->WallNow();

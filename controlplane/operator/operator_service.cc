@@ -9,6 +9,7 @@
 #include "common/base/json_writer.h"
 #include "common/base/retry_after.h"
 #include "common/base/status_macros.h"
+#include "common/grpc/pooled_call.h"
 #include "common/grpc/push_stream.h"
 #include "common/grpc/status_conversion.h"
 #include "controlplane/operator/method_table.h"
@@ -29,26 +30,30 @@ absl::string_view MethodOf() {
   return absl::StripSuffix(Request::descriptor()->name(), "Request");
 }
 
-absl::Status TooMany() {
+absl::Status TooMany(const Caller& caller, Places::Full full) {
   absl::Status status = absl::ResourceExhaustedError(
-      absl::StrCat(OperatorService::kMaxUnderWay, " operator calls are under way; try again"));
+      full == Places::Full::kAll
+          ? absl::StrCat(OperatorService::kMaxUnderWay, " operator calls are under way; try again")
+          : absl::StrCat(OperatorService::kMaxUnderWayOfOne, " calls of ", caller.name,
+                         " are under way; let them end, and read their answers"));
   SetRetryAfter(&status, absl::Seconds(1));
   return status;
 }
 
 }  // namespace
 
-constexpr size_t OperatorService::kMaxUnderWay;
+constexpr size_t OperatorService::kMaxUnderWay, OperatorService::kMaxUnderWayOfOne;
 
 OperatorService::OperatorService(const OperatorDirectory* operators, const OperatorSources& sources,
-                                 Logger* logger, MetricRegistry* metrics)
+                                 ThreadPool* threads, Logger* logger, MetricRegistry* metrics)
     : operators_(operators),
       s_(sources),
       calls_(sources),
+      threads_(threads),
       logger_(logger),
       refused_(metrics->AddCounter(kRefused, kRefusedHelp, {{"reason", "unauthenticated"}})),
       denied_(metrics->AddCounter(kRefused, kRefusedHelp, {{"reason", "role"}})),
-      under_way_(kMaxUnderWay, kMaxUnderWay),
+      under_way_(kMaxUnderWayOfOne, kMaxUnderWay),
       streams_(sources.events) {}
 
 // A token that is given counts, also where it is wrong: whoever gives one means it.
@@ -122,198 +127,207 @@ void OperatorService::Audit(const grpc::ServerContextBase& context, absl::string
 }
 
 template <typename Request, typename Response>
-grpc::Status OperatorService::Serve(
-    grpc::ServerContext* context, const Request& request, Response* response,
+grpc::ServerUnaryReactor* OperatorService::Serve(
+    grpc::CallbackServerContext* context, const Request* request, Response* response,
     absl::Status (OperatorCalls::*work)(OperatorCall*, const Request&, Response*) const) {
-  const absl::string_view method = MethodOf<Request>();
-  const absl::StatusOr<Caller> caller = Admit(*context, method);
-  absl::Status status = caller.status();
-  std::unique_ptr<Places::Place> place;
-  if (caller.ok()) {
-    place = under_way_.Take("");
-    if (place == nullptr) status = TooMany();
-  }
-  if (place != nullptr) {
-    OperatorCall call{*caller, ""};
-    status = (calls_.*work)(&call, request, response);
-    if (FindMethodRule(method)->mutates) Audit(*context, method, *caller, call.target, status);
-  }
-  if (status.ok()) return grpc::Status::OK;
-  response->Clear();
-  context->AddTrailingMetadata(kOwnAnswerKey, "error");
-  return ToGrpcStatus(status);
+  // The place is given back with the work: when the library is done with the answer.
+  return AnswerOn(
+      threads_, context,
+      [this, context, request, response, work, place = std::unique_ptr<Places::Place>()]() mutable {
+        const absl::string_view method = MethodOf<Request>();
+        const absl::StatusOr<Caller> caller = Admit(*context, method);
+        absl::Status status = caller.status();
+        if (caller.ok()) {
+          Places::Full full;
+          place = under_way_.Take(caller->name, &full);
+          if (place == nullptr) status = TooMany(*caller, full);
+        }
+        if (place != nullptr) {
+          OperatorCall call{*caller, ""};
+          status = (calls_.*work)(&call, *request, response);
+          if (FindMethodRule(method)->mutates) {
+            Audit(*context, method, *caller, call.target, status);
+          }
+        }
+        if (status.ok()) return grpc::Status::OK;
+        response->Clear();
+        context->AddTrailingMetadata(kOwnAnswerKey, "error");
+        return ToGrpcStatus(status);
+      });
 }
 
-grpc::Status OperatorService::GetStatus(grpc::ServerContext* context,
-                                        const v1::GetStatusRequest* request,
-                                        v1::GetStatusResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::GetStatus);
+grpc::ServerUnaryReactor* OperatorService::GetStatus(grpc::CallbackServerContext* context,
+                                                     const v1::GetStatusRequest* request,
+                                                     v1::GetStatusResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::GetStatus);
 }
 
-grpc::Status OperatorService::ListWorkloads(grpc::ServerContext* context,
-                                            const v1::ListWorkloadsRequest* request,
-                                            v1::ListWorkloadsResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::ListWorkloads);
+grpc::ServerUnaryReactor* OperatorService::ListWorkloads(grpc::CallbackServerContext* context,
+                                                         const v1::ListWorkloadsRequest* request,
+                                                         v1::ListWorkloadsResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::ListWorkloads);
 }
 
-grpc::Status OperatorService::GetWorkload(grpc::ServerContext* context,
-                                          const v1::GetWorkloadRequest* request,
-                                          v1::Workload* response) {
-  return Serve(context, *request, response, &OperatorCalls::GetWorkload);
+grpc::ServerUnaryReactor* OperatorService::GetWorkload(grpc::CallbackServerContext* context,
+                                                       const v1::GetWorkloadRequest* request,
+                                                       v1::Workload* response) {
+  return Serve(context, request, response, &OperatorCalls::GetWorkload);
 }
 
-grpc::Status OperatorService::ListServices(grpc::ServerContext* context,
-                                           const v1::ListServicesRequest* request,
-                                           v1::ListServicesResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::ListServices);
+grpc::ServerUnaryReactor* OperatorService::ListServices(grpc::CallbackServerContext* context,
+                                                        const v1::ListServicesRequest* request,
+                                                        v1::ListServicesResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::ListServices);
 }
 
-grpc::Status OperatorService::GetService(grpc::ServerContext* context,
-                                         const v1::GetServiceRequest* request,
-                                         v1::Service* response) {
-  return Serve(context, *request, response, &OperatorCalls::GetService);
+grpc::ServerUnaryReactor* OperatorService::GetService(grpc::CallbackServerContext* context,
+                                                      const v1::GetServiceRequest* request,
+                                                      v1::Service* response) {
+  return Serve(context, request, response, &OperatorCalls::GetService);
 }
 
-grpc::Status OperatorService::ApplyRegistry(grpc::ServerContext* context,
-                                            const v1::ApplyRegistryRequest* request,
-                                            v1::ApplyRegistryResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::ApplyRegistry);
+grpc::ServerUnaryReactor* OperatorService::ApplyRegistry(grpc::CallbackServerContext* context,
+                                                         const v1::ApplyRegistryRequest* request,
+                                                         v1::ApplyRegistryResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::ApplyRegistry);
 }
 
-grpc::Status OperatorService::DeleteWorkload(grpc::ServerContext* context,
-                                             const v1::DeleteWorkloadRequest* request,
-                                             v1::DeleteWorkloadResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::DeleteWorkload);
+grpc::ServerUnaryReactor* OperatorService::DeleteWorkload(grpc::CallbackServerContext* context,
+                                                          const v1::DeleteWorkloadRequest* request,
+                                                          v1::DeleteWorkloadResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::DeleteWorkload);
 }
 
-grpc::Status OperatorService::DeleteService(grpc::ServerContext* context,
-                                            const v1::DeleteServiceRequest* request,
-                                            v1::DeleteServiceResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::DeleteService);
+grpc::ServerUnaryReactor* OperatorService::DeleteService(grpc::CallbackServerContext* context,
+                                                         const v1::DeleteServiceRequest* request,
+                                                         v1::DeleteServiceResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::DeleteService);
 }
 
-grpc::Status OperatorService::ListAgents(grpc::ServerContext* context,
-                                         const v1::ListAgentsRequest* request,
-                                         v1::ListAgentsResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::ListAgents);
+grpc::ServerUnaryReactor* OperatorService::ListAgents(grpc::CallbackServerContext* context,
+                                                      const v1::ListAgentsRequest* request,
+                                                      v1::ListAgentsResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::ListAgents);
 }
 
-grpc::Status OperatorService::ListPolicies(grpc::ServerContext* context,
-                                           const v1::ListPoliciesRequest* request,
-                                           v1::ListPoliciesResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::ListPolicies);
+grpc::ServerUnaryReactor* OperatorService::ListPolicies(grpc::CallbackServerContext* context,
+                                                        const v1::ListPoliciesRequest* request,
+                                                        v1::ListPoliciesResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::ListPolicies);
 }
 
-grpc::Status OperatorService::GetPolicy(grpc::ServerContext* context,
-                                        const v1::GetPolicyRequest* request, v1::Policy* response) {
-  return Serve(context, *request, response, &OperatorCalls::GetPolicy);
+grpc::ServerUnaryReactor* OperatorService::GetPolicy(grpc::CallbackServerContext* context,
+                                                     const v1::GetPolicyRequest* request,
+                                                     v1::Policy* response) {
+  return Serve(context, request, response, &OperatorCalls::GetPolicy);
 }
 
-grpc::Status OperatorService::ValidatePolicy(grpc::ServerContext* context,
-                                             const v1::ValidatePolicyRequest* request,
-                                             v1::ValidatePolicyResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::ValidatePolicy);
+grpc::ServerUnaryReactor* OperatorService::ValidatePolicy(grpc::CallbackServerContext* context,
+                                                          const v1::ValidatePolicyRequest* request,
+                                                          v1::ValidatePolicyResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::ValidatePolicy);
 }
 
-grpc::Status OperatorService::ApplyPolicy(grpc::ServerContext* context,
-                                          const v1::ApplyPolicyRequest* request,
-                                          v1::ApplyPolicyResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::ApplyPolicy);
+grpc::ServerUnaryReactor* OperatorService::ApplyPolicy(grpc::CallbackServerContext* context,
+                                                       const v1::ApplyPolicyRequest* request,
+                                                       v1::ApplyPolicyResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::ApplyPolicy);
 }
 
-grpc::Status OperatorService::DeletePolicy(grpc::ServerContext* context,
-                                           const v1::DeletePolicyRequest* request,
-                                           v1::DeletePolicyResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::DeletePolicy);
+grpc::ServerUnaryReactor* OperatorService::DeletePolicy(grpc::CallbackServerContext* context,
+                                                        const v1::DeletePolicyRequest* request,
+                                                        v1::DeletePolicyResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::DeletePolicy);
 }
 
-grpc::Status OperatorService::ListFlows(grpc::ServerContext* context,
-                                        const v1::ListFlowsRequest* request,
-                                        v1::ListFlowsResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::ListFlows);
+grpc::ServerUnaryReactor* OperatorService::ListFlows(grpc::CallbackServerContext* context,
+                                                     const v1::ListFlowsRequest* request,
+                                                     v1::ListFlowsResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::ListFlows);
 }
 
-grpc::Status OperatorService::DiffPolicies(grpc::ServerContext* context,
-                                           const v1::DiffPoliciesRequest* request,
-                                           v1::DiffPoliciesResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::DiffPolicies);
+grpc::ServerUnaryReactor* OperatorService::DiffPolicies(grpc::CallbackServerContext* context,
+                                                        const v1::DiffPoliciesRequest* request,
+                                                        v1::DiffPoliciesResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::DiffPolicies);
 }
 
-grpc::Status OperatorService::SuggestPolicies(grpc::ServerContext* context,
-                                              const v1::SuggestPoliciesRequest* request,
-                                              v1::SuggestPoliciesResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::SuggestPolicies);
+grpc::ServerUnaryReactor* OperatorService::SuggestPolicies(
+    grpc::CallbackServerContext* context, const v1::SuggestPoliciesRequest* request,
+    v1::SuggestPoliciesResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::SuggestPolicies);
 }
 
-grpc::Status OperatorService::CreateJoinToken(grpc::ServerContext* context,
-                                              const v1::CreateJoinTokenRequest* request,
-                                              v1::CreateJoinTokenResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::CreateJoinToken);
+grpc::ServerUnaryReactor* OperatorService::CreateJoinToken(
+    grpc::CallbackServerContext* context, const v1::CreateJoinTokenRequest* request,
+    v1::CreateJoinTokenResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::CreateJoinToken);
 }
 
-grpc::Status OperatorService::ListJoinTokens(grpc::ServerContext* context,
-                                             const v1::ListJoinTokensRequest* request,
-                                             v1::ListJoinTokensResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::ListJoinTokens);
+grpc::ServerUnaryReactor* OperatorService::ListJoinTokens(grpc::CallbackServerContext* context,
+                                                          const v1::ListJoinTokensRequest* request,
+                                                          v1::ListJoinTokensResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::ListJoinTokens);
 }
 
-grpc::Status OperatorService::RevokeJoinToken(grpc::ServerContext* context,
-                                              const v1::RevokeJoinTokenRequest* request,
-                                              v1::RevokeJoinTokenResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::RevokeJoinToken);
+grpc::ServerUnaryReactor* OperatorService::RevokeJoinToken(
+    grpc::CallbackServerContext* context, const v1::RevokeJoinTokenRequest* request,
+    v1::RevokeJoinTokenResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::RevokeJoinToken);
 }
 
-grpc::Status OperatorService::CreateOperatorToken(grpc::ServerContext* context,
-                                                  const v1::CreateOperatorTokenRequest* request,
-                                                  v1::CreateOperatorTokenResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::CreateOperatorToken);
+grpc::ServerUnaryReactor* OperatorService::CreateOperatorToken(
+    grpc::CallbackServerContext* context, const v1::CreateOperatorTokenRequest* request,
+    v1::CreateOperatorTokenResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::CreateOperatorToken);
 }
 
-grpc::Status OperatorService::ListOperatorTokens(grpc::ServerContext* context,
-                                                 const v1::ListOperatorTokensRequest* request,
-                                                 v1::ListOperatorTokensResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::ListOperatorTokens);
+grpc::ServerUnaryReactor* OperatorService::ListOperatorTokens(
+    grpc::CallbackServerContext* context, const v1::ListOperatorTokensRequest* request,
+    v1::ListOperatorTokensResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::ListOperatorTokens);
 }
 
-grpc::Status OperatorService::RevokeOperatorToken(grpc::ServerContext* context,
-                                                  const v1::RevokeOperatorTokenRequest* request,
-                                                  v1::RevokeOperatorTokenResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::RevokeOperatorToken);
+grpc::ServerUnaryReactor* OperatorService::RevokeOperatorToken(
+    grpc::CallbackServerContext* context, const v1::RevokeOperatorTokenRequest* request,
+    v1::RevokeOperatorTokenResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::RevokeOperatorToken);
 }
 
-grpc::Status OperatorService::GetTrust(grpc::ServerContext* context,
-                                       const v1::GetTrustRequest* request, v1::Trust* response) {
-  return Serve(context, *request, response, &OperatorCalls::GetTrust);
+grpc::ServerUnaryReactor* OperatorService::GetTrust(grpc::CallbackServerContext* context,
+                                                    const v1::GetTrustRequest* request,
+                                                    v1::Trust* response) {
+  return Serve(context, request, response, &OperatorCalls::GetTrust);
 }
 
-grpc::Status OperatorService::RotateTrust(grpc::ServerContext* context,
-                                          const v1::RotateTrustRequest* request,
-                                          v1::Trust* response) {
-  return Serve(context, *request, response, &OperatorCalls::RotateTrust);
+grpc::ServerUnaryReactor* OperatorService::RotateTrust(grpc::CallbackServerContext* context,
+                                                       const v1::RotateTrustRequest* request,
+                                                       v1::Trust* response) {
+  return Serve(context, request, response, &OperatorCalls::RotateTrust);
 }
 
-grpc::Status OperatorService::RollbackTrust(grpc::ServerContext* context,
-                                            const v1::RollbackTrustRequest* request,
-                                            v1::Trust* response) {
-  return Serve(context, *request, response, &OperatorCalls::RollbackTrust);
+grpc::ServerUnaryReactor* OperatorService::RollbackTrust(grpc::CallbackServerContext* context,
+                                                         const v1::RollbackTrustRequest* request,
+                                                         v1::Trust* response) {
+  return Serve(context, request, response, &OperatorCalls::RollbackTrust);
 }
 
-grpc::Status OperatorService::ListIssuances(grpc::ServerContext* context,
-                                            const v1::ListIssuancesRequest* request,
-                                            v1::ListIssuancesResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::ListIssuances);
+grpc::ServerUnaryReactor* OperatorService::ListIssuances(grpc::CallbackServerContext* context,
+                                                         const v1::ListIssuancesRequest* request,
+                                                         v1::ListIssuancesResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::ListIssuances);
 }
 
-grpc::Status OperatorService::RevokeCertificate(grpc::ServerContext* context,
-                                                const v1::RevokeCertificateRequest* request,
-                                                v1::RevokeCertificateResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::RevokeCertificate);
+grpc::ServerUnaryReactor* OperatorService::RevokeCertificate(
+    grpc::CallbackServerContext* context, const v1::RevokeCertificateRequest* request,
+    v1::RevokeCertificateResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::RevokeCertificate);
 }
 
-grpc::Status OperatorService::Explain(grpc::ServerContext* context,
-                                      const v1::ExplainRequest* request,
-                                      v1::ExplainResponse* response) {
-  return Serve(context, *request, response, &OperatorCalls::Explain);
+grpc::ServerUnaryReactor* OperatorService::Explain(grpc::CallbackServerContext* context,
+                                                   const v1::ExplainRequest* request,
+                                                   v1::ExplainResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::Explain);
 }
 
 grpc::ServerWriteReactor<v1::WatchEventsResponse>* OperatorService::WatchEvents(

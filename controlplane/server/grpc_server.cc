@@ -15,22 +15,12 @@ namespace {
 
 constexpr int kMaxMessageBytes = 4 * 1024 * 1024;
 constexpr size_t kMaxBufferedBytes = 256 * 1024 * 1024;
-// Unary calls take a thread each while they run, those of health excepted. Streams take none: one
-// that did would take it for as long as its caller likes.
-constexpr int kMaxThreads = 64;
-// A thread whose call is done waits for the next one instead of ending, because the library would
-// make another one for almost every call.
-constexpr int kMaxWaitingThreads = 32;
-
 void SetLimits(grpc::ServerBuilder* builder) {
   builder->SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder->SetMaxSendMessageSize(kMaxMessageBytes);
   grpc::ResourceQuota quota("controlplane");
   quota.Resize(kMaxBufferedBytes);
-  quota.SetMaxThreads(kMaxThreads);
   builder->SetResourceQuota(quota);
-  builder->SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS,
-                               kMaxWaitingThreads);
   // A second process on the port is an error, not a silent sharing of connections.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100);

@@ -17,7 +17,9 @@
 namespace byrnie {
 
 // The gRPC port: the given services, the standard health service and reflection, under limits. The
-// latter two, which are for everybody, count their streams with `strangers`. Thread-safe.
+// latter two, which are for everybody, count their streams with `strangers`. All are of the
+// callback API: what may block has threads of its own (common/base/thread_pool.h), so that none of
+// the library's, and none at all while an answer is not read, is held by a caller. Thread-safe.
 class GrpcServer {
  public:
   // Listens and serves at once; port 0 takes a free one. The pointers outlive the server.

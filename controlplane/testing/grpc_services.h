@@ -10,6 +10,7 @@
 #include "byrnie/ca/v1/ca.grpc.pb.h"
 #include "common/base/clock.h"
 #include "common/base/status_matchers.h"
+#include "common/base/thread_pool.h"
 #include "common/crypto/csr.h"
 #include "common/crypto/token/bearer_token.h"
 #include "common/grpc/control_plane_channel.h"
@@ -66,10 +67,11 @@ class GrpcServices : public ::testing::Test {
     ca_ = std::make_unique<CaService>(issuance_.get(), authority_.get(), jwt_authority_.get(),
                                       bundles_.get(),
                                       CaService::Options{"cluster.local", issue_rate, 0}, &agents_,
-                                      &log_, &strangers_, &clock_, &logger_, &metrics_);
+                                      &log_, &strangers_, &threads_, &clock_, &logger_, &metrics_);
     ads_ = std::make_unique<DeltaAds>("cluster.local", &registry_, bundles_.get(), &agents_,
                                       &clock_, &logger_, &metrics_);
-    istio_ = std::make_unique<IstioService>(issuance_.get(), bundles_.get(), "cluster.local");
+    istio_ =
+        std::make_unique<IstioService>(issuance_.get(), bundles_.get(), "cluster.local", &threads_);
     registry_.SetListener([this] { ads_->streams()->WakeAll(); });
     entries_ =
         *RegistryAdmin::Create(&store_, &sources_, "cluster.local", &events_, &clock_, &logger_);
@@ -83,9 +85,10 @@ class GrpcServices : public ::testing::Test {
         OperatorSources{operators_.get(), tokens_.get(), authority_.get(), ca_.get(),
                         bundles_.get(), &agents_, &registry_, policies_.get(), entries_.get(),
                         &events_, &clock_, &flow_calls_},
-        &logger_, &metrics_);
-    flow_service_ = std::make_unique<FlowService>(&flows_, bundles_.get(), &registry_,
-                                                  "cluster.local", &clock_, &logger_, &metrics_);
+        &threads_, &logger_, &metrics_);
+    flow_service_ =
+        std::make_unique<FlowService>(&flows_, bundles_.get(), &registry_, "cluster.local",
+                                      &threads_, &clock_, &logger_, &metrics_);
     auto server = GrpcServer::Start(
         *SocketAddress::Parse("127.0.0.1:0"),
         CreateRotatingServerCredentials(identity_.get(), bundles_.get()),
@@ -139,6 +142,7 @@ class GrpcServices : public ::testing::Test {
   MetricRegistry metrics_;
   Logger logger_{2, Logger::Format::kText, LogLevel::kError};
   StrangerStreams strangers_{&clock_, &logger_, &metrics_};
+  ThreadPool threads_{4, 100};
   AgentTable agents_;
   StoredIssuances issuances_{&store_};
   IssuanceLog log_{&issuances_, nullptr, {}, &clock_, &logger_, &metrics_};
