@@ -76,7 +76,9 @@ class Contents:
         subprocess.run(["strip", "--strip-all", "-o", self.path(target), binary], check=True)
         os.chmod(self.path(target), 0o755)
         self.files[target] = BYRNIE
-        self.loads[name] = [self._library(*each) for each in loaded_libraries(binary)]
+        libraries = list(loaded_libraries(binary))
+        debian.look_up([found for _, found in libraries])
+        self.loads[name] = [self._library(*each) for each in libraries]
         self.links[name] = list(linked_packages(linked, fully=not self.loads[name]))
 
     def _library(self, wanted, found):
