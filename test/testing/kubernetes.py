@@ -10,8 +10,11 @@
 There is no kubelet: a pod is what the test says of it. The programs are those that tools/lib/kubernetes.sh makes.
 """
 
+import atexit
 import base64
+import contextlib
 import datetime
+import http.client
 import ipaddress
 import json
 import os
@@ -106,6 +109,22 @@ class ApiError(Exception):
         self.status, self.body = status, body
 
 
+class _Connections(urllib.request.HTTPSHandler):
+    """Connections that are opened where `entered()` leads to."""
+
+    def __init__(self, context, entered):
+        super().__init__(context=context)
+
+        class Connection(http.client.HTTPSConnection):
+            def connect(self):
+                with entered():
+                    super().connect()
+        self._connection, self._tls = Connection, context
+
+    def https_open(self, request):
+        return self.do_open(self._connection, request, context=self._tls)
+
+
 class Client:
     """Asks the API server as somebody. Paths are "/api/v1/namespaces/demo/pods"."""
 
@@ -115,6 +134,7 @@ class Client:
         self.context = ssl.create_default_context(cafile=cluster.path("ca.pem"))
         if certificate:
             self.context.load_cert_chain(*certificate)
+        self._opener = urllib.request.build_opener(_Connections(self.context, cluster.entered))
 
     def call(self, method, path, body=None, content_type="application/json"):
         request = urllib.request.Request(self.cluster.url + path, method=method,
@@ -123,7 +143,7 @@ class Client:
         if self.token:
             request.add_header("Authorization", f"Bearer {self.token}")
         try:
-            with urllib.request.urlopen(request, timeout=15, context=self.context) as answer:
+            with self._opener.open(request, timeout=15) as answer:
                 text, self.warnings = answer.read(), answer.headers.get_all("Warning", [])
         except urllib.error.HTTPError as error:
             raise ApiError(error.code, error.read().decode(errors="replace")) from None
@@ -147,16 +167,24 @@ class Client:
 
 
 class Cluster:
-    """See the module's comment. Everything is under one temporary directory and on ports of its own; close() ends it all."""
+    """See the module's comment. Everything is under one temporary directory and on ports of its own; close() ends it all.
 
-    def __init__(self, keep_logs=os.environ.get("BYRNIE_KEEP_LOGS")):
+    In a `namespace`, it is there that the loopback address is, and the API server listens on all others too: on `port`, as `address`.
+    """
+
+    def __init__(self, keep_logs=os.environ.get("BYRNIE_KEEP_LOGS"), namespace=None, address="192.0.2.1", port=None):
         if not os.access(cached(_DIRECTORY, "kube-apiserver"), os.X_OK):
             raise AssertionError("there is no API server in the cache; tools/lib/kubernetes.sh makes one")
         self.directory = tempfile.mkdtemp(prefix="byrnie-kube-")
+        # What an interrupted test leaves undone.
+        atexit.register(self.close)
         self.keep_logs = keep_logs
+        self._namespace, self._address = namespace, address
         self.processes = {}
         self.admin = None
-        self.port, self.etcd_port, self.etcd_peer_port = free_port(), free_port(), free_port()
+        # Of service accounts, in each of their pods, as a cluster has it. Without it a pod needs no account that exists.
+        self.mount_tokens = False
+        self.port, self.etcd_port, self.etcd_peer_port = port or free_port(), free_port(), free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.authority = Authority("kube test CA")
         self._token_seconds = 3600
@@ -188,7 +216,13 @@ class Cluster:
         self._write(f"{name}.pem", pair[0])
         self._write(f"{name}.key", pair[1])
 
+    def entered(self):
+        """A context in which connections reach the API server."""
+        return self._namespace.entered(uid=0) if self._namespace else contextlib.nullcontext()
+
     def _spawn(self, name, argv):
+        if self._namespace:
+            argv = ["nsenter", f"--net={self._namespace.path}", "--", *argv]
         with open(self.path(f"{name}.log"), "ab") as log:
             # In a session of its own: an interrupt of the terminal is ours to pass on.
             self.processes[name] = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -226,7 +260,8 @@ class Cluster:
     def start_api_server(self, *extra):
         """The API server alone; what `stop_api_server` ended comes back with the same data and the same port."""
         self._spawn("kube-apiserver", [
-            cached(_DIRECTORY, "kube-apiserver"), "--bind-address=127.0.0.1", "--advertise-address=192.0.2.1",
+            cached(_DIRECTORY, "kube-apiserver"), f"--bind-address={'0.0.0.0' if self._namespace else '127.0.0.1'}",
+            f"--advertise-address={self._address}",
             f"--secure-port={self.port}", "--insecure-port=0", f"--etcd-servers=https://127.0.0.1:{self.etcd_port}",
             f"--etcd-cafile={self.path('ca.pem')}", f"--etcd-certfile={self.path('etcd.pem')}",
             f"--etcd-keyfile={self.path('etcd.key')}", f"--client-ca-file={self.path('ca.pem')}",
@@ -235,7 +270,8 @@ class Cluster:
             f"--service-account-issuer={ISSUER}", f"--api-audiences={API_AUDIENCE}",
             f"--service-account-key-file={self.path('service-account.pub')}",
             f"--service-account-signing-key-file={self.path('service-account.key')}",
-            "--disable-admission-plugins=ServiceAccount", "--event-ttl=10m", *extra])
+            "--feature-gates=BoundServiceAccountTokenVolume=true" if self.mount_tokens else "--disable-admission-plugins=ServiceAccount",
+            "--event-ttl=10m", *extra])
         self.admin = self.client("admin", groups=["system:masters"])
         self._wait(lambda: self.admin.get("/readyz"), 120, "the API server's readiness")
 
@@ -360,7 +396,7 @@ class Cluster:
     def close(self):
         for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
             self._end(name)
-        if self.keep_logs:
+        if self.keep_logs and os.path.isdir(self.directory):
             os.makedirs(self.keep_logs, exist_ok=True)
             for name in os.listdir(self.directory):
                 if name.endswith(".log"):
