@@ -1,0 +1,11 @@
+"""Runs pods as a node would, from what an API server keeps of them, without a container engine.
+
+    machine.py        what is outside of pods: their network, the cluster's service addresses and names
+    node.py           the node's agent: takes the pods that are there, one thread for each
+    pod.py            one pod's life: volumes, init containers, sidecars, applications, status, end
+    pod_spec.py       what a pod's specification means: environment, commands, users, mounts
+    volumes.py        what a node puts into a pod's volumes
+    container.py      one container: its root, its process, commands in it
+    container_init.py its first process, before the command
+    probes.py         probes and lifecycle hooks
+"""

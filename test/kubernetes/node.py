@@ -1,0 +1,112 @@
+"""A node's agent, and the scheduler that puts every pod on it: looks at the API server a few times a second."""
+
+import os
+import threading
+import traceback
+
+from testing.kubernetes import ApiError
+
+from .pod import PodRun
+
+_LOOK = 0.2  # Seconds.
+
+
+class Node:
+    """Runs all pods that the API server has, until close().
+
+    `images` are by name. `spec_of` says what is run of a pod in place of its spec as the API server keeps it, or None: fields that this
+    server's version does not know are nowhere else.
+    """
+
+    NAME = "node-1"
+
+    def __init__(self, machine, api, directory, images, spec_of=lambda pod: None):
+        self.machine, self.api, self._directory, self._images, self._spec_of = machine, api, directory, images, spec_of
+        self.claims = os.path.join(directory, "claims")
+        self.services = {"KUBERNETES_SERVICE_HOST": machine.API, "KUBERNETES_SERVICE_PORT": "443"}
+        self.pods, self.past, self.error = {}, [], None
+        self._ending, self._lock = threading.Event(), threading.Lock()
+        self.api.create("/api/v1/nodes", {"metadata": {"name": self.NAME}})
+        self.api.patch(f"/api/v1/nodes/{self.NAME}/status", {"status": {
+            "addresses": [{"type": "InternalIP", "address": machine.NODE}], "conditions": [{"type": "Ready", "status": "True"}]}})
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def image(self, name):
+        return self._images[name]
+
+    def directory_for(self, pod):
+        path = os.path.join(self._directory, f"{pod['metadata']['namespace']}-{pod['metadata']['name']}-{pod['metadata']['uid'][:8]}")
+        os.makedirs(path)
+        return path
+
+    def pod(self, namespace, name):
+        """The PodRun that is there now; None before and after."""
+        return next((run for run in self.pods.values() if (run.namespace, run.name) == (namespace, name)), None)
+
+    def gone(self, run):
+        """A pod that was deleted has ended."""
+        try:
+            self.api.delete(run.path)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def close(self):
+        self._ending.set()
+        self._thread.join()
+        for run in self.pods.values():
+            run.abandon()
+        for run in self.pods.values():
+            run.join()
+        self.pods = {}
+
+    def _run(self):
+        while not self._ending.wait(_LOOK):
+            try:
+                self._look()
+                self._serve()
+            except (ApiError, OSError):
+                pass  # Away for a moment.
+            except Exception:  # pylint: disable=broad-except
+                self.error = traceback.format_exc()
+
+    def _look(self):
+        seen = {pod["metadata"]["uid"]: pod for pod in self.api.get("/api/v1/pods")["items"]}
+        for uid, pod in seen.items():
+            if not pod["spec"].get("nodeName"):
+                self._bind(pod)
+            elif uid not in self.pods and pod["status"].get("phase") in (None, "Pending"):
+                run = PodRun(self, pod, self._spec_of(pod) or pod["spec"])
+                self.pods[uid] = run
+                run.start()
+            elif uid in self.pods and "deletionTimestamp" in pod["metadata"]:
+                self.pods[uid].object["metadata"] = pod["metadata"]
+                self.pods[uid].delete()
+        for uid in set(self.pods) - set(seen):
+            self.pods[uid].delete()
+            if self.pods[uid].over:
+                self.past.append(self.pods.pop(uid))
+
+    def _bind(self, pod):
+        metadata = pod["metadata"]
+        self.api.create(f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/binding", {
+            "metadata": {"name": metadata["name"]}, "target": {"kind": "Node", "apiVersion": "v1", "name": self.NAME}})
+
+    def _serve(self):
+        """Names and addresses of services, each with the first pod that is ready."""
+        names, ports = {}, {}
+        services = {(item["metadata"]["namespace"], item["metadata"]["name"]): item["spec"] for item in self.api.get("/api/v1/services")["items"]}
+        endpoints = {(item["metadata"]["namespace"], item["metadata"]["name"]): item.get("subsets", [])
+                     for item in self.api.get("/api/v1/endpoints")["items"]}
+        for (namespace, name), spec in services.items():
+            address = spec.get("clusterIP", "None")
+            if address == "None" or (namespace, name) == ("default", "kubernetes"):
+                continue
+            names[f"{name}.{namespace}"] = address
+            for subset in endpoints.get((namespace, name), []):
+                behind = {port.get("name"): port["port"] for port in subset["ports"]}
+                for port in spec["ports"]:
+                    if subset.get("addresses") and port.get("name") in behind:
+                        ports[address, port["port"]] = subset["addresses"][0]["ip"], behind[port.get("name")]
+        self.machine.serve(names, ports)
