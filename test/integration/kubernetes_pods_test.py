@@ -128,9 +128,11 @@ class KubernetesPodsTest(unittest.TestCase):
                     status = run[name].container.status()
                     self.assertEqual((status["Uid"].split(), status["Gid"].split(), status["Groups"]), ([str(PROXY_UID)] * 4, [str(PROXY_UID)] * 4, ""))
                     self.assertEqual({status[each] for each in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}, {"0" * 16})
-                    self.assertEqual(status["NoNewPrivs"], "1")
+                    self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
                     self.assertIn("ro", self.mounts(run[name])[0].split()[3].split(","))
                     self.assertEqual(run[name].run("sh").returncode, 127)
+            # Also under a runtime's seccomp profile.
+            self.assertEqual(self.records(run, AGENT)[0]["key_memory"], "hidden")
             self.assertEqual([name for name in (AGENT, PROXY) if self.has(run[name], "/run/secrets/byrnie/token")], [AGENT])
             self.assertEqual([life.name for life in run.inits + run.apps if life.name != REDIRECT
                               and self.has(life, "/var/run/secrets/kubernetes.io/serviceaccount/token")], [run.apps[-1].name])

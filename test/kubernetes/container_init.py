@@ -4,7 +4,7 @@
     network      the path of a network namespace            root      a folder, the container's alone
     mounts       [{"source", "target", "read_only"}]        read_only of the root itself
     argv, environment, working_directory                            host      its name
-    uid, gid, groups, capabilities (names of those it has), no_new_privileges
+    uid, gid, groups, capabilities (names of those it has), no_new_privileges, seccomp: whether the runtime's own profile
     report       where to write the process id of the command, as this side sees it, when it has begun
 
 The command is process 1 of its namespace, as in any container: what it does not handle of SIGTERM it does not get. It ends with this
@@ -18,6 +18,11 @@ import signal
 import socket
 import stat
 import sys
+
+# Python was told to look nowhere but in its own folders.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import seccomp
 
 NEWNS, NEWUTS, NEWIPC, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x20000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
@@ -95,11 +100,14 @@ def give_up_privileges(wanted):
 def become(wanted):
     """Only returns by an exception."""
     socket.sethostname(wanted["host"])
+    profile = seccomp.Filter(wanted["capabilities"], os.uname().machine) if wanted["seccomp"] else None
     make_root(wanted)
     give_up_privileges(wanted)
     # After the change of user, which takes it away.
     call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     os.umask(0o022)
+    if profile:
+        profile.load()
     argv, environment = wanted["argv"], wanted["environment"]
     # Not by os.execvpe: it imports what is not here any more.
     folders = [""] if "/" in argv[0] else [folder + "/" for folder in environment.get("PATH", "").split(":")]

@@ -62,7 +62,7 @@ def command(container, variables):
 
 
 def privileges(container, spec, image):
-    """uid, gid, groups, capabilities, no_new_privileges and read_only, as container_init.py takes them."""
+    """uid, gid, groups, capabilities, no_new_privileges, seccomp and read_only, as container_init.py takes them."""
     pod_wide, own = spec.get("securityContext", {}), container.get("securityContext", {})
     said = {**pod_wide, **own}
     uid, gid = said.get("runAsUser", image.user[0]), said.get("runAsGroup", image.user[1])
@@ -74,7 +74,8 @@ def privileges(container, spec, image):
     kept = set() if "ALL" in change.get("drop", []) else set(_DEFAULT_CAPABILITIES) - set(change.get("drop", []))
     groups = [*pod_wide.get("supplementalGroups", []), *([pod_wide["fsGroup"]] if "fsGroup" in pod_wide else [])]
     return {"uid": uid, "gid": gid, "groups": groups, "capabilities": sorted(kept | set(change.get("add", []))),
-            "no_new_privileges": own.get("allowPrivilegeEscalation", True) is False, "read_only": own.get("readOnlyRootFilesystem", False)}
+            "no_new_privileges": own.get("allowPrivilegeEscalation", True) is False,
+            "seccomp": said.get("seccompProfile", {}).get("type") == "RuntimeDefault", "read_only": own.get("readOnlyRootFilesystem", False)}
 
 
 def port(container, wanted):
