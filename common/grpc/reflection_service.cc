@@ -1,7 +1,9 @@
 #include "common/grpc/reflection_service.h"
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
 #include "common/grpc/push_stream.h"
+#include "common/grpc/status_conversion.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/descriptor.pb.h"
 #include "grpcpp/impl/server_builder_option.h"
@@ -87,6 +89,12 @@ class ReflectionService::Stream final : public grpc::ServerBidiReactor<Request, 
   void OnReadDone(bool ok) override {
     if (!ok) {
       Finish(grpc::Status::OK);
+      return;
+    }
+    if (request_.ByteSizeLong() > kMaxRequestBytes) {
+      Request().Swap(&request_);  // Whatever becomes of the end: Clear() would keep the memory.
+      Finish(ToGrpcStatus(absl::InvalidArgumentError(
+          absl::StrCat("a request has at most ", kMaxRequestBytes, " bytes"))));
       return;
     }
     response_ = service_->Answer(request_);

@@ -23,6 +23,8 @@ class ReflectionService final
  public:
   using Request = grpc::reflection::v1alpha::ServerReflectionRequest;
   using Response = grpc::reflection::v1alpha::ServerReflectionResponse;
+  // No request for a file or a name here is longer; one that is ends its stream.
+  static constexpr size_t kMaxRequestBytes = 1024;
   // A place for one more stream, or the error with which it is refused. Called on gRPC's threads;
   // what it uses, and the places, outlive the server.
   using Admit = std::function<absl::StatusOr<std::unique_ptr<Places::Place>>(

@@ -1,9 +1,12 @@
 #include "common/grpc/reflection_service.h"
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "google/protobuf/descriptor.pb.h"
+#include "grpcpp/grpcpp.h"
 #include "gtest/gtest.h"
 
 namespace byrnie {
@@ -75,6 +78,31 @@ TEST_F(ReflectionServiceTest, ListsTheExtensionsOfAMessage) {
   EXPECT_EQ(response.all_extension_numbers_response().base_type_name(),
             "google.protobuf.FileOptions");
   EXPECT_FALSE(response.has_error_response());
+}
+
+TEST(ReflectionStreamTest, EndsAtARequestThatIsTooLong) {
+  Places places(1, 1);
+  ReflectionService service(
+      [&places](const grpc::CallbackServerContext&) { return places.Take("caller"); });
+  grpc::ServerBuilder builder;
+  builder.RegisterService(&service);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  const auto stub =
+      grpc::reflection::v1alpha::ServerReflection::NewStub(server->InProcessChannel({}));
+  grpc::ClientContext context;
+  const auto stream = stub->ServerReflectionInfo(&context);
+  ReflectionService::Request request;
+  ReflectionService::Response response;
+  request.set_file_containing_symbol(std::string(ReflectionService::kMaxRequestBytes / 2, 'a'));
+  ASSERT_TRUE(stream->Write(request));
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.error_response().error_code(), grpc::StatusCode::NOT_FOUND);
+  request.set_file_containing_symbol(std::string(ReflectionService::kMaxRequestBytes, 'a'));
+  ASSERT_TRUE(stream->Write(request));
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  server->Shutdown();
+  server->Wait();
 }
 
 }  // namespace

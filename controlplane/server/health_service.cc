@@ -12,11 +12,12 @@ namespace byrnie {
 class HealthService::WatchStream final
     : public PushWriter<grpc::ServerWriteReactor<Response>, Response> {
  public:
-  WatchStream(grpc::CallbackServerContext* context, HealthService* service, std::string name,
-              std::unique_ptr<Places::Place> place)
+  WatchStream(grpc::CallbackServerContext* context, HealthService* service,
+              absl::optional<std::string> name, std::unique_ptr<Places::Place> place)
       : PushWriter(context, service), name_(std::move(name)), place_(std::move(place)) {}
 
-  const std::string& name() const { return name_; }
+  // Absent: a service that there never is.
+  const absl::optional<std::string>& name() const { return name_; }
 
   void Say(Response::ServingStatus status) {
     {
@@ -45,7 +46,7 @@ class HealthService::WatchStream final
     return response;
   }
 
-  const std::string name_;
+  const absl::optional<std::string> name_;
   absl::optional<Response::ServingStatus> next_;  // Guarded by mu_.
   const std::unique_ptr<Places::Place> place_;
 };
@@ -55,6 +56,14 @@ HealthService::~HealthService() {
   CHECK(watches_.empty());
 }
 
+absl::optional<std::string> HealthService::TakeName(Request* request) {
+  // Clear() would keep the memory.
+  Request taken;
+  taken.Swap(request);
+  if (taken.service().size() > kMaxNameBytes) return absl::nullopt;
+  return taken.service();
+}
+
 grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context,
                                                const Request* request, Response* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
@@ -62,9 +71,9 @@ grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* cont
     absl::MutexLock lock(&mu_);
     const auto found = statuses_.find(request->service());
     if (found == statuses_.end()) {
-      reactor->Finish(ToGrpcStatus(absl::NotFoundError(
-          absl::StrCat("no service \"", request->service(),
-                       "\" here; reflection lists those there are, and \"\" is the server"))));
+      reactor->Finish(ToGrpcStatus(absl::NotFoundError(absl::StrCat(
+          "no service \"", absl::string_view(request->service()).substr(0, kMaxNameBytes),
+          "\" here; reflection lists those there are, and \"\" is the server"))));
       return reactor;
     }
     response->set_status(found->second);
@@ -75,16 +84,19 @@ grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* cont
 
 grpc::ServerWriteReactor<HealthService::Response>* HealthService::Watch(
     grpc::CallbackServerContext* context, const Request* request) {
+  // The message is the library's to give away: it is made for this call and only destroyed after
+  // it.
+  absl::optional<std::string> name = TakeName(const_cast<Request*>(request));
   auto place = strangers_->Admit("health", context->peer());
   if (!place.ok()) {
     return new RefusedStream<grpc::ServerWriteReactor<Response>>(place.status());
   }
-  auto stream = std::make_unique<WatchStream>(context, this, request->service(), *std::move(place));
+  auto stream = std::make_unique<WatchStream>(context, this, std::move(name), *std::move(place));
   WatchStream* const added = stream.get();
   {
     absl::MutexLock lock(&mu_);
     watches_.emplace(added, std::move(stream));
-    const auto found = statuses_.find(added->name());
+    const auto found = added->name().has_value() ? statuses_.find(*added->name()) : statuses_.end();
     added->Say(found == statuses_.end() ? Response::SERVICE_UNKNOWN : found->second);
     if (ended_) added->End(absl::UnavailableError("the control plane is shutting down"));
   }

@@ -7,6 +7,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/optional.h"
 #include "common/grpc/live_stream.h"
 #include "controlplane/stream/stranger_streams.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -21,6 +22,9 @@ class HealthService final : public grpc::health::v1::Health::CallbackService, pr
   using Request = grpc::health::v1::HealthCheckRequest;
   using Response = grpc::health::v1::HealthCheckResponse;
 
+  // No service's full name is longer.
+  static constexpr size_t kMaxNameBytes = 256;
+
   // The server as a whole, the service of no name, serves from the beginning.
   explicit HealthService(StrangerStreams* strangers)
       : strangers_(strangers), statuses_({{"", Response::SERVING}}) {}
@@ -31,6 +35,10 @@ class HealthService final : public grpc::health::v1::Health::CallbackService, pr
                                   Response* response) override;
   grpc::ServerWriteReactor<Response>* Watch(grpc::CallbackServerContext* context,
                                             const Request* request) override;
+
+  // The name that `request` asks for, out of it; absent when none here can ever be that one. What
+  // the request holds is given back either way: the library keeps it as long as a watch is open.
+  static absl::optional<std::string> TakeName(Request* request);
 
   // Sets what is said of the service of that full name, and tells whoever watches it. Without
   // effect after End().

@@ -89,5 +89,38 @@ TEST_F(HealthServiceTest, AWatchIsToldOfItsServiceUntilTheEnd) {
   EXPECT_EQ(status, Response::NOT_SERVING);
 }
 
+TEST_F(HealthServiceTest, KeepsNothingOfARequestForAServiceThatCannotBe) {
+  const std::string name(HealthService::kMaxNameBytes + 1, 'a');
+  grpc::ClientContext context;
+  auto watch = stub_->Watch(&context, Named(name));
+  Response response;
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), Response::SERVICE_UNKNOWN);
+  service_.SetServing(name, true);
+  service_.End();
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), Response::NOT_SERVING);
+  EXPECT_FALSE(watch->Read(&response));
+  Response::ServingStatus status;
+  EXPECT_LT(Check(std::string(8000, 'a'), &status).error_message().size(), 1000u);
+}
+
+TEST(HealthServiceNameTest, IsTakenOutOfTheRequest) {
+  HealthService::Request request;
+  const size_t empty = request.SpaceUsedLong();
+  request.set_service(std::string(HealthService::kMaxNameBytes, 'a'));
+  EXPECT_EQ(HealthService::TakeName(&request), std::string(HealthService::kMaxNameBytes, 'a'));
+  EXPECT_EQ(request.SpaceUsedLong(), empty);
+  request.set_service(std::string(4'000'000, 'a'));
+  EXPECT_EQ(HealthService::TakeName(&request), absl::nullopt);
+  EXPECT_EQ(request.SpaceUsedLong(), empty);
+  // A field that the message does not have, of number 15.
+  ASSERT_TRUE(
+      request.ParseFromString("\x7a\x05"
+                              "12345"));
+  EXPECT_EQ(HealthService::TakeName(&request), "");
+  EXPECT_EQ(request.SpaceUsedLong(), empty);
+}
+
 }  // namespace
 }  // namespace byrnie
