@@ -24,8 +24,13 @@ std::shared_ptr<const ServerIdentity::Snapshot> ServerIdentity::current() const 
 
 absl::StatusOr<bool> ServerIdentity::RotateIfDue() {
   const std::shared_ptr<const Snapshot> present = current();
-  const std::string signer = authority_->snapshot()->server_signer->issuer().FingerprintHex();
-  if (clock_->WallNow() < present->renew_after && present->signer == signer) return false;
+  const AuthoritySnapshotPtr authority = authority_->snapshot();
+  const SigningAuthority& signer = *authority->server_signer;
+  const absl::Time now = clock_->WallNow();
+  // Before the CA's own time the next one would be no better.
+  const bool early = now < present->not_before && signer.not_before() <= now;
+  const bool fits = !early && now < present->renew_after;
+  if (fits && present->signer == signer.issuer().FingerprintHex()) return false;
   RETURN_IF_ERROR(Rotate());
   return true;
 }
@@ -42,6 +47,7 @@ absl::Status ServerIdentity::Rotate() {
   }
   next->key_pem = key->ToPem();
   next->serial = issued.chain.front()->SerialHex();
+  next->not_before = issued.chain.front()->not_before();
   next->not_after = issued.chain.front()->not_after();
   next->renew_after = issued.renew_after;
   absl::MutexLock lock(&mu_);

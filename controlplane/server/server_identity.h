@@ -33,7 +33,7 @@ class ServerIdentity {
     std::string serial;
     // SHA-256 of the certificate that signed it.
     std::string signer;
-    absl::Time not_after;
+    absl::Time not_before, not_after;
     // From then on it is time for the next.
     absl::Time renew_after;
   };
@@ -44,8 +44,9 @@ class ServerIdentity {
       std::vector<std::string> dns_names = {});
 
   std::shared_ptr<const Snapshot> current() const;
-  // Makes the next certificate when it is time, or another CA signs; the present one stays when
-  // that fails. True when there is a new one.
+  // Makes the next certificate when it is time, another CA signs, or the present one is not valid
+  // yet, as a clock that ran ahead and was set back leaves it; the present one stays when that
+  // fails. True when there is a new one.
   absl::StatusOr<bool> RotateIfDue();
   // Makes the next certificate now.
   absl::Status Rotate();
