@@ -1,11 +1,15 @@
 #include "controlplane/policy/policy_findings.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
+#include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 #include "controlplane/registry/content_checker.h"
 #include "istio/workload/workload.pb.h"
 
@@ -20,11 +24,16 @@ using istio::security::StringMatch;
 using Severity = PolicyFinding::Severity;
 
 // What part of the connections something matches, as far as its form alone says.
-enum class Reach { kNothing, kSomething, kEverything };
+enum class Reach {
+  kNothing,
+  kSomething,
+  kEveryIdentity,  // Every connection of a peer whose identity is known.
+  kEverything,
+};
 
 // What the registry knows that policies speak of.
 struct Known {
-  std::set<std::string> namespaces, principals;
+  std::set<std::string> namespaces, principals, trust_domains;
   size_t workloads_concerned = 0;
 };
 
@@ -35,6 +44,7 @@ Known Look(const Authorization& policy, const RegistrySnapshot& registry) {
     if (!address.ParseFromString(entry.second.payload) || !address.has_workload()) continue;
     const auto& workload = address.workload();
     known.namespaces.insert(workload.namespace_());
+    known.trust_domains.insert(workload.trust_domain());
     known.principals.insert(absl::StrCat(workload.trust_domain(), "/ns/", workload.namespace_(),
                                          "/sa/", workload.service_account()));
     bool concerned = policy.scope() == istio::security::GLOBAL;
@@ -64,6 +74,75 @@ bool Contradicts(const List& any, const List& none) {
   for (const auto& value : none) excluded.insert(TextOf(value));
   return std::all_of(any.begin(), any.end(),
                      [&excluded](const auto& value) { return excluded.count(TextOf(value)) > 0; });
+}
+
+// Both halves of the addresses.
+template <typename List>
+bool IsEveryAddress(const List& blocks) {
+  bool v4 = false, v6 = false;
+  for (const istio::security::Address& block : blocks) {
+    if (block.length() == 0) (block.address().size() == 4 ? v4 : v6) = true;
+  }
+  return v4 && v6;
+}
+
+bool IsAnyText(const StringMatch& match) {
+  return match.has_presence() ||
+         (match.match_type_case() == StringMatch::kPrefix && match.prefix().empty()) ||
+         (match.match_type_case() == StringMatch::kSuffix && match.suffix().empty());
+}
+
+// The values that a match has to have one of; absent: it does not say them one by one.
+using Values = absl::optional<std::set<std::string>>;
+
+Values PortsOf(const Match& match) {
+  if (match.destination_ports().empty()) return absl::nullopt;
+  std::set<std::string> ports;
+  for (const uint32_t port : match.destination_ports()) ports.insert(TextOf(port));
+  return ports;
+}
+
+template <typename List>
+Values ExactOf(const List& list) {
+  std::set<std::string> values;
+  for (const StringMatch& match : list) {
+    if (match.match_type_case() != StringMatch::kExact) return absl::nullopt;
+    values.insert(match.exact());
+  }
+  if (values.empty()) return absl::nullopt;
+  return values;
+}
+Values PrincipalsOf(const Match& match) { return ExactOf(match.principals()); }
+Values NamespacesOf(const Match& match) { return ExactOf(match.namespaces()); }
+
+// Of any of its matches.
+Values ValuesOf(const Clause& clause, Values (*of)(const Match&)) {
+  if (clause.matches().empty()) return absl::nullopt;
+  std::set<std::string> all;
+  for (const Match& match : clause.matches()) {
+    const Values values = of(match);
+    if (!values.has_value()) return absl::nullopt;
+    all.insert(values->begin(), values->end());
+  }
+  return all;
+}
+
+// Whether every clause asks for some of these values and there is none that all ask for.
+bool ClausesContradict(const Rule& rule, Values (*of)(const Match&)) {
+  Values common;
+  for (const Clause& clause : rule.clauses()) {
+    const Values values = ValuesOf(clause, of);
+    if (!values.has_value()) continue;
+    if (!common.has_value()) {
+      common = values;
+      continue;
+    }
+    std::set<std::string> both;
+    std::set_intersection(common->begin(), common->end(), values->begin(), values->end(),
+                          std::inserter(both, both.end()));
+    common = std::move(both);
+  }
+  return common.has_value() && common->empty();
 }
 
 class Reviewer {
@@ -109,6 +188,12 @@ class Reviewer {
                 "takes it; name who may"
               : "it matches everything: every connection to the workloads it is about is refused");
     }
+    if (reach == Reach::kEveryIdentity) {
+      Add(allow ? Severity::kNote : Severity::kWarning, "",
+          allow ? "it matches every identity: all of the mesh is let in"
+                : "it matches every identity: every connection of the mesh to the workloads it is "
+                  "about is refused");
+    }
     if (policy_.dry_run()) {
       Add(Severity::kNote, "dry_run", "it is never enforced, only counted and logged");
     }
@@ -122,6 +207,16 @@ class Reviewer {
     Reach least = Reach::kEverything;
     for (int i = 0; i < rule.clauses_size(); ++i) {
       least = std::min(least, LookAt(rule.clauses(i), absl::StrCat(place, ".clauses[", i, "]")));
+    }
+    for (const auto& [what, of] :
+         {std::make_pair("destination port", &PortsOf), std::make_pair("principal", &PrincipalsOf),
+          std::make_pair("namespace", &NamespacesOf)}) {
+      if (!ClausesContradict(rule, of)) continue;
+      Add(Severity::kWarning, place,
+          absl::StrCat("all clauses of a rule have to match, and no ", what,
+                       " is in all of these; the rule never matches. Put what may be either way "
+                       "into one clause's matches, or into rules of their own"));
+      return Reach::kNothing;
     }
     return least;
   }
@@ -137,7 +232,8 @@ class Reviewer {
 
   Reach LookAt(const Match& match, const std::string& place) {
     if (match.ByteSizeLong() == 0) return Reach::kEverything;
-    if (Contradicts(match.namespaces(), match.not_namespaces()) ||
+    if (IsEveryAddress(match.not_source_ips()) || IsEveryAddress(match.not_destination_ips()) ||
+        Contradicts(match.namespaces(), match.not_namespaces()) ||
         Contradicts(match.principals(), match.not_principals()) ||
         Contradicts(match.source_ips(), match.not_source_ips()) ||
         Contradicts(match.destination_ips(), match.not_destination_ips()) ||
@@ -158,7 +254,44 @@ class Reviewer {
             absl::StrCat("no workload of the registry is in namespace ", ns.exact()));
       }
     }
-    return Reach::kSomething;
+    return ReachOf(match);
+  }
+
+  // As far as its narrowest kind, of those it has.
+  Reach ReachOf(const Match& match) const {
+    if (!match.not_namespaces().empty() || !match.not_principals().empty() ||
+        !match.not_source_ips().empty() || !match.not_destination_ips().empty() ||
+        !match.destination_ports().empty() || !match.not_destination_ports().empty() ||
+        !match.service_accounts().empty() || !match.not_service_accounts().empty()) {
+      return Reach::kSomething;
+    }
+    if (!match.source_ips().empty() && !IsEveryAddress(match.source_ips())) {
+      return Reach::kSomething;
+    }
+    if (!match.destination_ips().empty() && !IsEveryAddress(match.destination_ips())) {
+      return Reach::kSomething;
+    }
+    const auto& principals = match.principals();
+    const auto& namespaces = match.namespaces();
+    if (principals.empty() && namespaces.empty()) return Reach::kEverything;
+    const bool any_principal =
+        std::any_of(principals.begin(), principals.end(),
+                    [this](const StringMatch& one) { return IsEveryPrincipal(one); });
+    const bool any_namespace = std::any_of(namespaces.begin(), namespaces.end(), IsAnyText);
+    return (principals.empty() || any_principal) && (namespaces.empty() || any_namespace)
+               ? Reach::kEveryIdentity
+               : Reach::kSomething;
+  }
+
+  // "TRUST_DOMAIN/", and less of it or more, is every identity of that trust domain.
+  bool IsEveryPrincipal(const StringMatch& match) const {
+    if (IsAnyText(match)) return true;
+    return match.match_type_case() == StringMatch::kPrefix &&
+           std::any_of(known_.trust_domains.begin(), known_.trust_domains.end(),
+                       [&match](const std::string& trust_domain) {
+                         return absl::StartsWith(absl::StrCat(trust_domain, "/ns/"),
+                                                 match.prefix());
+                       });
   }
 
   const Authorization& policy_;

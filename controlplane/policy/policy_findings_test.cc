@@ -75,6 +75,64 @@ TEST(PolicyFindingsTest, SaysThatEverythingMatches) {
   }
 }
 
+TEST(PolicyFindingsTest, SaysThatEveryAddressIsEverything) {
+  for (const char* match : {R"({"source_ips":["0.0.0.0/0","::/0"]})",
+                            R"({"destination_ips":["::/0","10.0.0.1/32","0.0.0.0/0"]})"}) {
+    EXPECT_THAT(Warnings(Review("ALLOW", Rule(match))), Contains(HasSubstr("matches everything")));
+    EXPECT_THAT(Warnings(Review("DENY", Rule(match))), Contains(HasSubstr("every connection")));
+  }
+  EXPECT_THAT(Warnings(Review("DENY", Rule(R"({"not_source_ips":["0.0.0.0/0","::/0"]})"))),
+              Contains(HasSubstr("keeps nobody out")));
+  for (const char* match : {R"({"source_ips":["0.0.0.0/0"]})",
+                            R"({"source_ips":["0.0.0.0/0","::/0"],"destination_ports":[80]})"}) {
+    EXPECT_THAT(Warnings(Review("DENY", Rule(match))), IsEmpty()) << match;
+  }
+}
+
+TEST(PolicyFindingsTest, SaysThatEveryIdentityMatches) {
+  for (const char* match :
+       {R"({"principals":[{"presence":true}]})", R"({"namespaces":[{"presence":true}]})",
+        R"({"principals":[{"prefix":"cluster.local/"}]})",
+        R"({"principals":[{"prefix":"cluster.local/ns/"}]})",
+        R"({"principals":[{"presence":true}],"source_ips":["0.0.0.0/0","::/0"]})"}) {
+    EXPECT_THAT(Warnings(Review("DENY", Rule(match))), Contains(HasSubstr("every identity")))
+        << match;
+    // That plaintext is kept out may be all that is wanted.
+    const PolicyReview allow = Review("ALLOW", Rule(match));
+    EXPECT_FALSE(allow.has_warning());
+    ASSERT_EQ(allow.findings.size(), 1u);
+    EXPECT_THAT(allow.findings[0].message, HasSubstr("every identity"));
+  }
+  for (const char* match : {R"({"principals":[{"prefix":"cluster.local/ns/demo/"}]})",
+                            R"({"principals":[{"prefix":"elsewhere/"}]})",
+                            R"({"principals":[{"presence":true}],"destination_ports":[80]})",
+                            R"({"not_principals":[{"presence":true}]})"}) {
+    EXPECT_THAT(Warnings(Review("DENY", Rule(match))), IsEmpty()) << match;
+  }
+}
+
+TEST(PolicyFindingsTest, SaysThatNoConnectionHasWhatTheClausesOfARuleAskFor) {
+  const auto clauses = [](const char* one, const char* other) {
+    return absl::StrCat(R"([{"clauses":[{"matches":[)", one, R"(]},{"matches":[)", other, "]}]}]");
+  };
+  for (const std::string& rules :
+       {clauses(R"({"destination_ports":[80]})", R"({"destination_ports":[81,82]})"),
+        clauses(R"({"namespaces":[{"exact":"demo"}]})", R"({"namespaces":[{"exact":"other"}]})"),
+        clauses(R"({"principals":[{"exact":"cluster.local/ns/demo/sa/client"}]})",
+                R"({"principals":[{"exact":"cluster.local/ns/demo/sa/server"}]})")}) {
+    EXPECT_THAT(Warnings(Review("ALLOW", rules)),
+                Contains(AllOf(HasSubstr("rules[0]: "), HasSubstr("never matches"))));
+    EXPECT_THAT(Warnings(Review("ALLOW", rules)), Contains(HasSubstr("lets nobody in")));
+  }
+  for (const std::string& rules :
+       {clauses(R"({"destination_ports":[80,81]})", R"({"destination_ports":[81,82]})"),
+        clauses(R"({"destination_ports":[80]})",
+                R"({"destination_ports":[81]},{"namespaces":[{"exact":"demo"}]})"),
+        clauses(R"({"namespaces":[{"exact":"demo"}]})", R"({"namespaces":[{"prefix":"d"}]})")}) {
+    EXPECT_THAT(Warnings(Review("ALLOW", rules)), IsEmpty()) << rules;
+  }
+}
+
 // All clauses of a rule must match, so that one that says something is enough.
 TEST(PolicyFindingsTest, ARuleReachesAsFarAsItsNarrowestClause) {
   EXPECT_THAT(
