@@ -88,6 +88,7 @@ class SqliteStoreImpl final : public Store {
 
   absl::StatusOr<absl::optional<StoreEntry>> Get(absl::string_view key) override {
     absl::MutexLock lock(&mu_);
+    RETURN_IF_ERROR(CheckInPlace());
     SqliteResetter reset(&s_.get);
     ASSIGN_OR_RETURN(bool row, s_.get.BindBlob(1, key).Step());
     if (!row) return absl::optional<StoreEntry>();
@@ -97,6 +98,7 @@ class SqliteStoreImpl final : public Store {
   absl::StatusOr<Page> List(absl::string_view prefix, absl::string_view after_key,
                             int limit) override {
     absl::MutexLock lock(&mu_);
+    RETURN_IF_ERROR(CheckInPlace());
     Page page;
     ASSIGN_OR_RETURN(page.revision, Revision());
     SqliteStatement* const list = prefix.empty() ? &s_.list_all : &s_.list;
@@ -119,6 +121,7 @@ class SqliteStoreImpl final : public Store {
 
   absl::StatusOr<int64_t> Count(absl::string_view prefix) override {
     absl::MutexLock lock(&mu_);
+    RETURN_IF_ERROR(CheckInPlace());
     SqliteStatement* const count = prefix.empty() ? &s_.count_all : &s_.count;
     SqliteResetter reset(count);
     const std::string end = StorePrefixEnd(prefix);
@@ -132,6 +135,7 @@ class SqliteStoreImpl final : public Store {
     absl::MutexLock lock(&mu_);
     SqliteTransaction transaction(db_.get());
     RETURN_IF_ERROR(transaction.Begin());
+    RETURN_IF_ERROR(CheckInPlace());
     for (const StoreCondition& condition : wanted.conditions()) {
       SqliteResetter reset(&s_.revision_of);
       ASSIGN_OR_RETURN(bool row, s_.revision_of.BindBlob(1, condition.key).Step());
@@ -168,6 +172,17 @@ class SqliteStoreImpl final : public Store {
   }
 
  private:
+  absl::Status CheckInPlace() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    int moved = 0;
+    // One stat().
+    const int result = sqlite3_file_control(db_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (result == SQLITE_OK && moved == 0) return absl::OkStatus();
+    return absl::UnavailableError(
+        absl::StrCat("store \"", sqlite3_db_filename(db_.get(), "main"),
+                     "\": the file was removed, or another put in its place, while it was in use; "
+                     "put it back, with the -wal and -shm beside it, or end this process and "
+                     "restore a backup"));
+  }
   absl::StatusOr<int64_t> Revision() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return OnlyInt(&s_.revision);
   }

@@ -13,7 +13,9 @@
 namespace byrnie {
 
 // A Store in one SQLite file: write-ahead log, every commit on disk before it is answered. Several
-// processes may share the file; a writer waits at most 5 s for another.
+// processes may share the file; a writer waits at most 5 s for another. Once the file is no longer
+// at its path, removed or with another in its place, every call is Unavailable: what a write leaves
+// in such a file is lost with the process.
 class SqliteStore {
  public:
   // What Open found.

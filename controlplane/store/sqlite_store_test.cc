@@ -210,6 +210,29 @@ TEST(SqliteStoreTest, AWriteThatFailsIsUnavailableAndChangesNothing) {
   EXPECT_EQ((*store)->List("", "", 1)->revision, revision);
 }
 
+TEST(SqliteStoreTest, DoesNothingWhileItsFileIsNotInItsPlace) {
+  auto store = SqliteStore::Open(Path());
+  ASSERT_THAT(store, IsOk());
+  ASSERT_THAT(Create(store->get(), "a"), IsOk());
+  const std::string moved = absl::StrCat(Path(), ".moved");
+  const auto expect_nothing = [&] {
+    const auto gone = StatusIs(absl::StatusCode::kUnavailable,
+                               AllOf(HasSubstr(Path()), HasSubstr("put it back")));
+    EXPECT_THAT(Create(store->get(), "b"), gone);
+    EXPECT_THAT((*store)->Get("a"), gone);
+    EXPECT_THAT((*store)->List("", "", 1), gone);
+    EXPECT_THAT((*store)->Count(""), gone);
+  };
+  ASSERT_EQ(::rename(Path().c_str(), moved.c_str()), 0);
+  expect_nothing();
+  std::ofstream(Path()) << "another";
+  expect_nothing();
+  ASSERT_EQ(::rename(moved.c_str(), Path().c_str()), 0);
+  EXPECT_THAT(Create(store->get(), "b"), IsOk());
+  ASSERT_EQ(::unlink(Path().c_str()), 0);
+  expect_nothing();
+}
+
 TEST(SqliteStoreTest, RefusesAFileThatIsNoDatabase) {
   std::ofstream(Path()) << std::string(4096, 'x');
   ::chmod(Path().c_str(), 0644);
