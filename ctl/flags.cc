@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -174,6 +175,12 @@ absl::StatusOr<SecretBytes> ReadToken() {
   const absl::string_view token = absl::StripAsciiWhitespace(file->view());
   if (token.empty()) {
     return InFlag("token", absl::StrCat("the file \"", path, "\" is empty", kTokenRemedy));
+  }
+  // The library ends the process where it is to send anything else.
+  if (!std::all_of(token.begin(), token.end(), absl::ascii_isgraph)) {
+    return InFlag("token",
+                  absl::StrCat("the file \"", path, "\" holds more than one line of visible ASCII",
+                               kTokenRemedy));
   }
   return SecretBytes(
       absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(token.data()), token.size()));

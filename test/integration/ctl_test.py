@@ -221,6 +221,15 @@ class CtlTest(unittest.TestCase):
         self.assertIn("takes the role operator; vera is viewer",
                       self.fails(4, "policy", "delete", "demo/x", token=self.viewer))
         self.fails(4, "status", token=self.plane.write_secret("wrong.token", "wrong"))
+        path = self.plane.write_secret("broken.token", "")
+        for token in (b"two\nlines", b"a\ttab", b"a\0nul", "accent\u00e9".encode(), b""):
+            with self.subTest(token=token):
+                with open(path, "wb") as out:
+                    out.write(token)
+                said = self.fails(2, "status", token=path)
+                self.assertIn("broken.token", said)
+                self.assertIn("--operator_token_out", said)
+                self.assertNotIn("two", said)
 
     def test_a_certificate_instead_of_a_token(self):
         identity = self.plane.issue(ALICE)
