@@ -7,6 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
@@ -14,6 +17,7 @@
 #include "common/base/version.h"
 #include "common/config/command_line.h"
 #include "common/grpc/library_log.h"
+#include "common/telemetry/json_text.h"
 #include "ctl/command.h"
 #include "ctl/command_table.h"
 #include "ctl/exit_code.h"
@@ -25,6 +29,7 @@ namespace byrnie {
 namespace {
 
 constexpr char kName[] = "byrniectl";
+constexpr char kReplacement[] = "\xEF\xBF\xBD";  // U+FFFD.
 
 // Of several control planes, the first that can be reached: any of them answers for all. Where none
 // can it stays the first, whose call says why.
@@ -67,6 +72,13 @@ int RunCommand(const Command& command, CommandContext context) {
   return command.run(context);
 }
 
+// Whether nothing of it has to be replaced.
+bool IsUtf8(const std::string& text) {
+  std::string escaped;
+  AppendJsonEscaped(text, &escaped);
+  return absl::StrContains(text, kReplacement) || !absl::StrContains(escaped, kReplacement);
+}
+
 int Run(int argc, char** argv) {
   OpenStandardDescriptors();
   const absl::Status environment = ApplyEnvironment();
@@ -74,7 +86,14 @@ int Run(int argc, char** argv) {
   const std::vector<std::string> expanded =
       ExpandShortFlags(absl::MakeConstSpan(argv + 1, static_cast<size_t>(std::max(argc - 1, 0))));
   std::vector<const char*> args;
-  for (const std::string& arg : expanded) args.push_back(arg.c_str());
+  for (const std::string& arg : expanded) {
+    // Nor could a request carry it.
+    if (!IsUtf8(arg)) {
+      return BadUsage(absl::InvalidArgumentError(
+          absl::StrCat("the argument \"", absl::CHexEscape(arg), "\" is not UTF-8")));
+    }
+    args.push_back(arg.c_str());
+  }
   const absl::StatusOr<CommandLine> line = ParseCommandLine(args);
   if (!line.ok()) return BadUsage(line.status());
   if (line->action == CommandLine::Action::kShowVersion) {

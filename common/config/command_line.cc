@@ -182,7 +182,12 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const char* const> args)
     if (flag == nullptr) return UnknownFlag("flag", absl::StrCat("--", name));
     name = std::string(flag->Name());
     if (!given.insert(name).second) {
-      return absl::InvalidArgumentError(absl::StrCat("flag --", name, " is given twice"));
+      // A list may be given item by item.
+      if (!flag->IsOfType<std::vector<std::string>>()) {
+        return absl::InvalidArgumentError(absl::StrCat("flag --", name, " is given twice"));
+      }
+      const std::string before = flag->CurrentValue();
+      if (!before.empty()) value = absl::StrCat(before, ",", value);
     }
     RETURN_IF_ERROR(SetFlag(flag, value, absl::StrCat("--", name)));
   }

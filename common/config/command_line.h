@@ -15,8 +15,8 @@ namespace byrnie {
 // Options come from Abseil flags, set by the command line ("--name=value", "--name value",
 // "--switch", "--noswitch", a dash for an underscore wherever one likes) and by --config=FILE, a
 // JSON object whose keys are flag names (schema byrnie.config.v1). The command line wins. An
-// unknown name or a value its flag does not take is an error; so is a flag given twice. Called
-// once, by main, before there are threads.
+// unknown name or a value its flag does not take is an error; so is a flag given twice, unless it
+// is a list, of which each gives more. Called once, by main, before there are threads.
 
 // Who is speaking; the texts outlive the call.
 struct ProgramInfo {

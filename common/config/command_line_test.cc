@@ -81,6 +81,12 @@ TEST_F(CommandLineTest, NamesTheValueAFlagDoesNotTake) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("given twice")));
 }
 
+TEST_F(CommandLineTest, AListMayBeGivenItemByItem) {
+  ASSERT_OK_AND_ASSIGN(const CommandLine line, Parse({"--names=a,b", "--names", "c"}));
+  EXPECT_THAT(line.given, ElementsAre("names"));
+  EXPECT_THAT(absl::GetFlag(FLAGS_names), ElementsAre("a", "b", "c"));
+}
+
 TEST_F(CommandLineTest, HelpAndVersionWinOverTheRest) {
   ASSERT_OK_AND_ASSIGN(const CommandLine help, Parse({"--help", "--nonsense"}));
   EXPECT_EQ(help.action, CommandLine::Action::kShowHelp);

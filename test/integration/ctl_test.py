@@ -215,6 +215,8 @@ class CtlTest(unittest.TestCase):
                           ("policy", "apply", "-f", "/nothing"), ("identity", "x"), ("proxy", "log", "loud")):
             with self.subTest(arguments=arguments):
                 self.fails(2, *arguments)
+        for arguments in (("policy", "get", b"demo/\xff\xfe"), ("revoke", "00", b"--reason=\xe9")):
+            self.assertIn("is not UTF-8", self.fails(2, *arguments))
         self.fails(3, "status", "--control_plane=127.0.0.1:1")
         self.fails(3, "proxy", "config", "--admin=127.0.0.1:1")
         self.fails(4, "token", "list", token=self.viewer)
