@@ -64,6 +64,18 @@ class HarnessTest(unittest.TestCase):
                     self.assertEqual(far.recv(1), b"x")
                     far.close()
 
+    def test_the_gateway_stays_who_it_is_when_hosts_go(self):
+        def address():
+            return self.mesh.network.switch.run("ip", "-br", "link", "show", "br0").stdout.split()[2]
+        before = address()
+        gone = self.mesh.network.host("gone", 200)
+        # A bridge without an address of its own takes the lowest of its ports'.
+        self.mesh.network.switch.ip(f"link set {gone.port} address 02:00:00:00:00:01")
+        self.assertEqual(address(), before)
+        gone.delete()
+        self.mesh.network.namespaces.remove(gone)
+        self.assertEqual(address(), before)
+
     def test_a_capture_sees_bytes_even_across_segments(self):
         marker = os.urandom(16).hex().encode()
         capture = self.mesh.capture(self.first)

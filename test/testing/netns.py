@@ -140,9 +140,10 @@ class Network:
     def __init__(self):
         self.namespaces = []
         self.switch = self._add("switch")
+        # An address of its own: that of one of its ports would change when the port goes, and hosts would send to the old one for a minute.
         self.switch.ip(
             "link set lo up",
-            "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+            "link add br0 address 02:00:0a:4d:00:01 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
             f"addr add {self.GATEWAY}/16 dev br0",
             f"addr add {self.GATEWAY6}/64 dev br0 nodad",
             "link set br0 up",
