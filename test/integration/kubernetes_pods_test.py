@@ -3,7 +3,7 @@
 
 Proved, with the control plane run from deploy/kubernetes and the image too, and agents attested by the tokens that the API server makes for their pods: pods with native and with classic sidecars find each other by name and talk by mutual TLS; the containers are what
 their security contexts say, and only the agent has a token; the kubelet's probes by HTTP, TCP, gRPC and command pass in strict mode, other plaintext does not; an application's init container has the mesh's network; Jobs finish; an end lets a
-request that is under way have its answer, and all end with 0, the proxy after the application, the agent after the proxy; a sidecar that is killed comes back.
+request that is under way have its answer, and all end with 0, the proxy after the application, the agent after the proxy; a sidecar that is killed comes back; the control plane's pod is replaced while pods talk, and those that come later are of the same mesh.
 """
 
 import os
@@ -114,8 +114,8 @@ class KubernetesPodsTest(unittest.TestCase):
                     self.assertEqual(outbound["own_identity"], self.identity("client"))
 
     def test_the_api_server_made_their_tokens(self):
-        plane = self.world.node.pod(SYSTEM, PLANE)["controlplane"]
-        issued = [record for record in json_lines(plane.log_text()) if record.get("proof") == "kubernetes"]
+        runs = [run for run in [*self.world.node.past, *self.world.node.pods.values()] if run.name == PLANE]
+        issued = [record for run in runs for record in json_lines(run["controlplane"].log_text()) if record.get("proof") == "kubernetes"]
         for run in [*self.servers.values(), *self.clients.values()]:
             uid = run.object["metadata"]["uid"]
             self.assertTrue([record for record in issued if uid in record["subject"]], run.name)
@@ -239,6 +239,19 @@ class KubernetesPodsTest(unittest.TestCase):
                 self.world.wait(lambda name=name: client[name].exit_codes and client[name].ended is None and client.ready(), 20, "it to be back")
                 self.assertEqual(client[name].exit_codes, [137])
                 self.assertEqual(self.get(client, f"http://web-native.{NAMESPACE}/"), "hello from web-native\n")
+
+    def test_a_control_plane_that_is_replaced_is_not_missed(self):
+        old = self.world.node.pod(SYSTEM, PLANE)
+        self.world.delete(old)
+        self.world.wait(lambda: old.over, 20, "its end")
+        self.assertEqual(old["controlplane"].exit_codes, [0])
+        self.assertEqual(self.get(self.clients["classic"], f"http://web-classic.{NAMESPACE}/"), "hello from web-classic\n")
+        new = self.world.wait_plane()
+        self.assertIsNot(new, old)
+        # Of the same CA, which is on the volume: who comes now is trusted by who was there.
+        late = self.world.pod(pod("late", "native", idle(), account="client"))
+        self.addCleanup(self.delete_now, late)
+        self.assertEqual(self.get(late, f"http://web-classic.{NAMESPACE}/"), "hello from web-classic\n")
 
     def delete_now(self, run):
         self.world.api.delete(run.path, 1)

@@ -25,7 +25,7 @@ class Names:
             try:
                 question, client = self._socket.recvfrom(1500)
                 self._socket.sendto(self._answer(question), client)
-            except (TimeoutError, IndexError, struct.error):
+            except (OSError, IndexError, struct.error):
                 pass
 
     def _answer(self, question):

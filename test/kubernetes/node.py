@@ -24,7 +24,7 @@ class Node:
         self.machine, self.api, self._directory, self._images, self._spec_of = machine, api, directory, images, spec_of
         self.claims = os.path.join(directory, "claims")
         self.services = {"KUBERNETES_SERVICE_HOST": machine.API, "KUBERNETES_SERVICE_PORT": "443"}
-        self.pods, self.past, self.error = {}, [], None
+        self.pods, self.past, self.error, self.trouble = {}, [], None, None
         self._ending, self._lock = threading.Event(), threading.Lock()
         self.api.create("/api/v1/nodes", {"metadata": {"name": self.NAME}})
         self.api.patch(f"/api/v1/nodes/{self.NAME}/status", {"status": {
@@ -45,11 +45,12 @@ class Node:
         return next((run for run in self.pods.values() if (run.namespace, run.name) == (namespace, name)), None)
 
     def gone(self, run):
-        """A pod that was deleted has ended."""
+        """A pod that was deleted has ended. Another one may have its name by now."""
         try:
-            self.api.delete(run.path)
+            self.api.call("DELETE", run.path, {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0,
+                                               "preconditions": {"uid": run.object["metadata"]["uid"]}})
         except ApiError as error:
-            if error.status != 404:
+            if error.status not in (404, 409):
                 raise
 
     def close(self):
@@ -67,7 +68,7 @@ class Node:
                 self._look()
                 self._serve()
             except (ApiError, OSError):
-                pass  # Away for a moment.
+                self.trouble = traceback.format_exc()  # Away for a moment.
             except Exception:  # pylint: disable=broad-except
                 self.error = traceback.format_exc()
 

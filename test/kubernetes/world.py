@@ -68,8 +68,14 @@ class World:
                          dict(item.split("=", 1) for item in self.image.config["config"]["Env"]))
         self.node = Node(self.machine, self.api, self.path("pods"), {self.image.name: ours, APP_IMAGE: self._app_image()}, self._spec_of)
         self._install({"sidecars": "classic", **{name.replace("_", "-"): value for name, value in defaults.items()}})
-        self.wait(lambda: (run := self.node.pod(SYSTEM, PLANE)) and run.ready(), 60, "the control plane")
-        self.wait(lambda: self.machine.behind(f"byrnie-controlplane.{SYSTEM}", 443), 20, "a way to the webhook")
+        self.wait_plane()
+
+    def wait_plane(self):
+        """The control plane's pod, when it is ready and reached by its service."""
+        def reached():
+            run = self.node.pod(SYSTEM, PLANE)
+            return run if run and run.ready() and self.machine.behind(f"byrnie-controlplane.{SYSTEM}", 443) == run.host.address else None
+        return self.wait(reached, 80, "the control plane")
 
     def _app_image(self):
         """This machine's programs, and ours for applications."""
@@ -157,6 +163,8 @@ class World:
 
     def print_logs(self, lines=25):
         """The ends of all containers' logs."""
+        if self.node:
+            print(f"the node's latest trouble: {self.node.trouble}; names asked for: {self.machine.names.asked[-5:]}")
         runs = list(self.node.pods.values()) + self.node.past if self.node else []
         for run in runs:
             print(f"--- pod {run.name}: {run.phase} {run.error or ''}", *run.events, sep="\n")
