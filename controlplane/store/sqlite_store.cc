@@ -75,6 +75,39 @@ bool IsUnused(const std::string& path) {
   return fd.valid() && ::fcntl(fd.get(), F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
 }
 
+std::string LockPath(const std::string& path) { return absl::StrCat(path, ".lock"); }
+
+// Keeps other processes away as long as it is open: what they write is not seen here before the
+// next write, and each takes itself for the only one. Beside the database, whose own locks say who
+// reads and writes, so that tools for backups can. A lock of the process, so another store of this
+// process is let in. FailedPrecondition: another process has it.
+absl::StatusOr<UniqueFd> TakeLock(const std::string& path) {
+  const std::string name = LockPath(path);
+  while (true) {
+    UniqueFd fd(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    struct flock lock = {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    if (!fd.valid() || ::fcntl(fd.get(), F_SETLK, &lock) != 0) {
+      if (fd.valid() && (errno == EACCES || errno == EAGAIN)) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("store \"", path, "\": another process has it open and the lock \"", name,
+                         "\"; end that one first, or give this one a --store of its own (several "
+                         "control planes share an etcd)"));
+      }
+      return absl::UnavailableError(absl::StrCat("store: cannot lock \"", name,
+                                                 "\": ", std::strerror(errno),
+                                                 "; let this user write it and its directory"));
+    }
+    struct stat held, there;
+    if (::fstat(fd.get(), &held) == 0 && ::stat(name.c_str(), &there) == 0 &&
+        held.st_ino == there.st_ino && held.st_dev == there.st_dev) {
+      return fd;
+    }
+    // Discard() has removed it meanwhile.
+  }
+}
+
 struct Statements {
   SqliteStatement get, list, list_all, count, count_all, revision_of, revision, next_revision, put,
       erase;
@@ -83,8 +116,11 @@ struct Statements {
 class SqliteStoreImpl final : public Store {
  public:
   // `revision` is the store's.
-  SqliteStoreImpl(SqliteHandle db, Statements statements, int64_t revision)
-      : db_(std::move(db)), s_(std::move(statements)), published_(revision) {}
+  SqliteStoreImpl(UniqueFd lock, SqliteHandle db, Statements statements, int64_t revision)
+      : lock_(std::move(lock)),
+        db_(std::move(db)),
+        s_(std::move(statements)),
+        published_(revision) {}
 
   absl::StatusOr<absl::optional<StoreEntry>> Get(absl::string_view key) override {
     absl::MutexLock lock(&mu_);
@@ -201,6 +237,7 @@ class SqliteStoreImpl final : public Store {
     return value;
   }
 
+  const UniqueFd lock_;  // Before the database, which must be closed first.
   absl::Mutex mu_;
   SqliteHandle db_;  // Before the statements, which must be finalized first.
   Statements s_ ABSL_GUARDED_BY(mu_);
@@ -233,7 +270,7 @@ absl::StatusOr<Statements> PrepareAll(sqlite3* db) {
                     std::move(erase)};
 }
 
-absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path) {
+absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path, UniqueFd* lock) {
   sqlite3* raw = nullptr;
   const int result =
       sqlite3_open_v2(path.c_str(), &raw,
@@ -264,23 +301,37 @@ absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path) {
   }
   ASSIGN_OR_RETURN(Statements statements, PrepareAll(raw));
   ASSIGN_OR_RETURN(int64_t revision, SqliteQueryInt(raw, "SELECT revision FROM store_revision"));
-  return std::make_unique<SqliteStoreImpl>(std::move(db), std::move(statements), revision);
+  return std::make_unique<SqliteStoreImpl>(std::move(*lock), std::move(db), std::move(statements),
+                                           revision);
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Store>> SqliteStore::Open(const std::string& path, Found* found) {
   const absl::optional<mode_t> loose_mode = LooseMode(path);
-  ASSIGN_OR_RETURN(const bool created, CreateFile(path));
-  absl::StatusOr<std::unique_ptr<Store>> store = OpenFile(path);
+  // First, lest a file is made that another process's is gone from; what else is wrong with the
+  // path CreateFile says better.
+  absl::StatusOr<UniqueFd> lock = TakeLock(path);
+  if (absl::IsFailedPrecondition(lock.status())) return lock.status();
+  const absl::StatusOr<bool> made = CreateFile(path);
+  const auto open = [&]() -> absl::StatusOr<std::unique_ptr<Store>> {
+    RETURN_IF_ERROR(made.status());
+    RETURN_IF_ERROR(lock.status());
+    return OpenFile(path, &*lock);
+  };
+  absl::StatusOr<std::unique_ptr<Store>> store = open();
+  const bool created = made.value_or(false);
   if (!store.ok() && created) Discard(path);
+  // Nothing is left beside what is no store.
+  if (!store.ok() && !created && lock.ok()) ::unlink(LockPath(path).c_str());
   if (found != nullptr) *found = {created, loose_mode};
   return store;
 }
 
 void SqliteStore::Discard(const std::string& path) {
-  if (!IsUnused(path)) return;
-  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+  const absl::StatusOr<UniqueFd> lock = TakeLock(path);
+  if (!lock.ok() || !IsUnused(path)) return;
+  for (const char* suffix : {"", "-wal", "-shm", "-journal", ".lock"}) {
     ::unlink(absl::StrCat(path, suffix).c_str());
   }
 }

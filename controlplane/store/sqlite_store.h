@@ -12,10 +12,11 @@
 
 namespace byrnie {
 
-// A Store in one SQLite file: write-ahead log, every commit on disk before it is answered. Several
-// processes may share the file; a writer waits at most 5 s for another. Once the file is no longer
-// at its path, removed or with another in its place, every call is Unavailable: what a write leaves
-// in such a file is lost with the process.
+// A Store in one SQLite file: write-ahead log, every commit on disk before it is answered. One
+// process at a time has it, by a lock on PATH.lock; tools that read the file, for a backup, may
+// have it open beside it, and a writer waits at most 5 s for another. Once the file is no longer at
+// its path, removed or with another in its place, every call is Unavailable: what a write leaves in
+// such a file is lost with the process.
 class SqliteStore {
  public:
   // What Open found.
@@ -28,9 +29,9 @@ class SqliteStore {
 
   // Opens or creates the file at `path`, mode 0600 whatever the umask and whatever it was (the CA
   // key is in it); its directory must exist. InvalidArgument when the file is not such a database
-  // or was made by a newer version, NotFound when the directory is missing, PermissionDenied,
-  // Unavailable; always with the path and what to do. A file that could not be made whole is
-  // removed. `found` may be null.
+  // or was made by a newer version, NotFound when the directory is missing, FailedPrecondition when
+  // another process has it, PermissionDenied, Unavailable; always with the path and what to do. A
+  // file that could not be made whole is removed. `found` may be null.
   static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& path,
                                                      Found* found = nullptr);
 

@@ -242,6 +242,7 @@ TEST(SqliteStoreTest, RefusesAFileThatIsNoDatabase) {
   struct stat info;
   ASSERT_EQ(::stat(Path().c_str(), &info), 0);
   EXPECT_NE(info.st_mode & 0777, 0600u) << "the file of somebody else was changed";
+  EXPECT_NE(::access(absl::StrCat(Path(), ".lock").c_str(), F_OK), 0);
 }
 
 TEST(SqliteStoreTest, RefusesTheDatabaseOfAnotherProgram) {
@@ -294,31 +295,66 @@ TEST(SqliteStoreTest, DiscardsEveryFileOfAStore) {
     ASSERT_THAT(Create(store->get(), "a"), IsOk());
   }
   SqliteStore::Discard(Path());
-  for (const char* suffix : {"", "-wal", "-shm"}) {
+  for (const char* suffix : {"", "-wal", "-shm", ".lock"}) {
     EXPECT_NE(::access(absl::StrCat(Path(), suffix).c_str(), F_OK), 0) << suffix;
   }
 }
 
-TEST(SqliteStoreTest, DiscardsNothingThatAnotherProcessHasOpen) {
-  int ready[2];
-  int done[2];
-  ASSERT_EQ(::pipe(ready), 0);
-  ASSERT_EQ(::pipe(done), 0);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::close(done[1]);
-    auto store = SqliteStore::Open(Path());
-    char byte = store.ok() ? 'y' : 'n';
-    if (::write(ready[1], &byte, 1) == 1) (void)!::read(done[0], &byte, 1);
-    ::_exit(0);
+// Another process that has the store of Path() open.
+class OtherProcess {
+ public:
+  OtherProcess() {
+    int ready[2];
+    if (::pipe(ready) != 0 || ::pipe(done_) != 0) return;
+    child_ = ::fork();
+    if (child_ == 0) {
+      ::close(done_[1]);
+      auto store = SqliteStore::Open(Path());
+      char byte = store.ok() ? 'y' : 'n';
+      if (::write(ready[1], &byte, 1) == 1) (void)!::read(done_[0], &byte, 1);
+      ::_exit(0);
+    }
+    char byte = 'n';
+    opened_ = ::read(ready[0], &byte, 1) == 1 && byte == 'y';
   }
-  char opened = 'n';
-  ASSERT_EQ(::read(ready[0], &opened, 1), 1);
-  ASSERT_EQ(opened, 'y');
+  ~OtherProcess() {
+    ::close(done_[1]);
+    ::waitpid(child_, nullptr, 0);
+  }
+  OtherProcess(const OtherProcess&) = delete;
+  OtherProcess& operator=(const OtherProcess&) = delete;
+
+  bool opened() const { return opened_; }
+
+ private:
+  int done_[2] = {-1, -1};
+  pid_t child_ = -1;
+  bool opened_ = false;
+};
+
+TEST(SqliteStoreTest, DiscardsNothingThatAnotherProcessHasOpen) {
+  const OtherProcess other;
+  ASSERT_TRUE(other.opened());
   SqliteStore::Discard(Path());
-  EXPECT_EQ(::access(Path().c_str(), F_OK), 0);
-  ::close(done[1]);
-  ::waitpid(child, nullptr, 0);
+  for (const char* suffix : {"", "-wal", "-shm", ".lock"}) {
+    EXPECT_EQ(::access(absl::StrCat(Path(), suffix).c_str(), F_OK), 0) << suffix;
+  }
+}
+
+TEST(SqliteStoreTest, RefusesAFileThatAnotherProcessHasOpen) {
+  {
+    const OtherProcess other;
+    ASSERT_TRUE(other.opened());
+    const auto refused =
+        StatusIs(absl::StatusCode::kFailedPrecondition,
+                 AllOf(HasSubstr(Path()), HasSubstr("another process"), HasSubstr("etcd")));
+    EXPECT_THAT(SqliteStore::Open(Path()), refused);
+    // Nor is a new one made where the other's was.
+    ASSERT_EQ(::unlink(Path().c_str()), 0);
+    EXPECT_THAT(SqliteStore::Open(Path()), refused);
+    EXPECT_NE(::access(Path().c_str(), F_OK), 0);
+  }
+  EXPECT_THAT(SqliteStore::Open(Path()), IsOk());
 }
 
 // A disk of its own for this process, or false where that is not allowed.

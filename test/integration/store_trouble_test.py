@@ -3,7 +3,8 @@
 
 Proved: on a full disk byrniectl says so, the control plane logs it once and counts it, goes on, and makes tokens again when
 there is room; a first start on a full disk ends with one line and leaves no file behind; so does a start with a damaged store,
-whose file stays as it is.
+whose file stays as it is. A store whose file is moved away acknowledges nothing and is a condition that fails until it is back; a
+second control plane on the file of a first ends with one line.
 """
 
 import os
@@ -87,6 +88,34 @@ class StoreTroubleTest(unittest.TestCase):
                     self.assertFalse(os.path.exists(path), path)
         self.assertGreater(kib, SIZES[2], "no disk was too small")
         self.assertIn("control plane ready", done.stderr)
+
+    def test_a_file_that_is_moved_away(self):
+        plane = self.control_plane
+        plane.start()
+        os.rename(plane.store, f"{plane.store}.moved")
+        failed = self.create_token()
+        self.assertEqual(failed.returncode, 1)
+        for words in (plane.store, "put it back"):
+            self.assertIn(words, failed.stderr)
+        condition = lambda: next(line for line in plane.ctl("check", check=False).stdout.splitlines() if line.split()[1] == "store")
+        wait_until(lambda: condition().startswith("BAD"), 10, "the condition of the store")
+        os.rename(f"{plane.store}.moved", plane.store)
+        self.assertEqual(self.create_token().returncode, 0)
+        self.assertEqual(plane.process.terminate(), 0)
+
+    def test_two_processes_on_one_file(self):
+        plane = self.control_plane
+        plane.start()
+        # The ports are free where it is.
+        done = subprocess.run(plane.host.command(["unshare", "--net", *plane.arguments()]), capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertRegex(done.stderr, r"\Abyrnie-controlplane: error: [^\n]+\n\Z")
+        for words in (plane.store, "another process", "etcd"):
+            self.assertIn(words, done.stderr)
+        self.assertEqual(self.create_token().returncode, 0)
+        plane.process.kill()
+        plane.start()
+        self.assertEqual(self.create_token().returncode, 0)
 
     def test_a_damaged_store(self):
         plane = self.control_plane
