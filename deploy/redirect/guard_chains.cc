@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "deploy/redirect/nft_text.h"
 
@@ -23,6 +22,12 @@ constexpr absl::string_view kIsProxy = "ct mark & 0x00010000 == 0x00010000";
 constexpr absl::string_view kWasProxy = "ct mark & 0x00010000 == 0x00010000 accept";
 constexpr uint32_t kUserBits = 0x3ffc0000;
 constexpr int kUserShift = 18;
+
+// Connection tracking forgets a connection that is silent for long, when it is half closed after a
+// minute, and takes what comes next for the opening packet of another one. This bit says that the
+// connection began like that, with no SYN: which end opened it is not known.
+constexpr absl::string_view kMarkForgotten = "ct state new ct mark set ct mark | 0x40000000";
+constexpr absl::string_view kWasForgotten = "ct mark & 0x40000000 == 0x40000000";
 
 uint32_t UserMark(absl::string_view match) {
   uint32_t hash = 2166136261u;  // FNV-1a.
@@ -42,11 +47,6 @@ std::string WasUser(absl::string_view match) {
   return absl::StrCat("ct mark & ", Hex(kUserBits), " == ", Hex(UserMark(match)), " accept");
 }
 
-// A match of a destination, for the packets that come back from it.
-std::string AsSource(absl::string_view match) {
-  return absl::StrReplaceAll(match, {{" daddr ", " saddr "}, {" dport ", " sport "}});
-}
-
 // Where the proxy alone listens; whoever else does so answers in its name.
 std::string OwnPorts(const RedirectMatches& m) {
   NumberRanges own;
@@ -60,9 +60,10 @@ std::string NotTheProxys(const RedirectMatches& m) {
   return absl::StrCat("meta skuid != ", m.proxy_uid);
 }
 
-// What comes back from what the pod has opened. By the rules that are there now, not by what was
-// once let out: a list that has become narrower cuts what it does not name any more.
-std::string InboundAnswers(const RedirectMatches& m) {
+// What comes back from what the pod has opened; `refuse` gets what is not let out. By the rules
+// that are there now, not by what was once let out: a list that has become narrower cuts what it
+// does not name any more.
+Rules Answers(const RedirectMatches& m, absl::string_view refuse) {
   Rules answer = m.exclude_users;
   if (!m.exclude_outbound_ports.empty()) {
     answer.push_back(absl::StrCat("tcp sport ", m.exclude_outbound_ports.ToNft()));
@@ -71,14 +72,37 @@ std::string InboundAnswers(const RedirectMatches& m) {
   for (std::string& rule : answer) rule += " accept";
   std::vector<std::string> included;
   for (const std::string& match : m.include_outbound) included.push_back(AsSource(match));
-  Goto(answer, "iifname", m.include_interfaces, included, "inbound_refuse_answer");
+  Goto(answer, "iifname", m.include_interfaces, included, refuse);
   if (!m.include_interfaces.empty() || !included.empty()) answer.push_back("accept");
+  return answer;
+}
 
+std::string InboundAnswers(const RedirectMatches& m) {
   Rules refuse = {absl::StrCat(NotTheProxys(m), " goto inbound_refuse"), std::string(kWasProxy)};
   for (const std::string& match : m.exclude_users) refuse.push_back(WasUser(match));
   refuse.push_back("goto inbound_refuse");
-  return absl::StrCat(Chain("inbound_answer", answer), "\n",
+  return absl::StrCat(Chain("inbound_answer", Answers(m, "inbound_refuse_answer")), "\n",
                       Chain("inbound_refuse_answer", refuse));
+}
+
+bool LetsConnectionsOut(const RedirectMatches& m) {
+  return !m.exclude_users.empty() || !m.exclude_outbound_ports.empty() ||
+         !m.exclude_cidrs.empty() || !m.include_outbound.empty();
+}
+
+// Answers to a connection that was let out and that connection tracking has forgotten. None of them
+// can open a connection.
+std::string InboundForgotten(const RedirectMatches& m) {
+  const Rules forgotten = {
+      absl::StrCat("tcp dport ", OwnPorts(m), " goto inbound_refuse"),
+      "tcp flags syn / syn,ack goto inbound_refuse",
+      absl::StrCat(kMarkForgotten, " goto inbound_answer"),
+      absl::StrCat(kWasForgotten, " goto inbound_answer"),
+      "goto inbound_refuse",
+  };
+  return absl::StrCat(Chain("inbound_forgotten", forgotten), "\n",
+                      Chain("inbound_invalid", Answers(m, "inbound_ignore")), "\n",
+                      Chain("inbound_ignore", {"drop"}));
 }
 
 // What comes to the proxy's ports from outside; what returns may come in if the guard lets it.
@@ -141,6 +165,13 @@ std::string InboundGuard(const RedirectMatches& m) {
   // Of a connection older than these rules or than connection tracking. Nobody translates its
   // addresses, so that even a packet that is called invalid is at the right place here.
   guard.push_back(absl::StrCat("meta skuid ", m.proxy_uid, " accept"));
+  const bool lets_out = LetsConnectionsOut(m);
+  if (lets_out) {
+    // The end of a forgotten connection. It has a socket at these addresses, which nothing that is
+    // taken has.
+    guard.push_back(
+        absl::StrCat("ct state invalid ", NotTheProxys(m), " ", kNoSyn, " goto inbound_invalid"));
+  }
   guard.push_back("ct state invalid drop");
   guard.push_back(m.tproxy ? absl::StrCat(ToProxy("meta mark"), " accept")
                            : absl::StrCat("tcp dport ", m.inbound_port, " ct status dnat accept"));
@@ -154,10 +185,12 @@ std::string InboundGuard(const RedirectMatches& m) {
     refused = {absl::StrCat("tcp dport ", m.include_inbound_ports.ToNft()),
                absl::StrCat("tcp dport ", own.ToNft())};
   }
-  Goto(guard, "iifname", m.include_interfaces, refused, "inbound_refuse");
+  Goto(guard, "iifname", m.include_interfaces, refused,
+       lets_out ? "inbound_forgotten" : "inbound_refuse");
   if (!refused.empty() || !m.include_interfaces.empty()) guard.push_back("accept");
   return absl::StrCat(BaseChain("inbound_guard", "filter hook input priority 0", "drop", guard),
                       "\n", InboundOwnPorts(m), "\n", InboundAnswers(m), "\n",
+                      lets_out ? absl::StrCat(InboundForgotten(m), "\n") : "",
                       // Older than the rules, or untranslated: for all we know plaintext to the
                       // application.
                       Chain("inbound_refuse", {std::string(kReset)}));
@@ -177,7 +210,11 @@ std::string OutboundGuard(const RedirectMatches& m) {
   // Answers from ports that are open to others.
   if (!m.exclude_inbound_ports.empty()) {
     const std::string ports = m.exclude_inbound_ports.ToNft();
+    const std::string forgotten = absl::StrCat("tcp sport ", ports, " ", kNoSyn, " ");
     guard.push_back(absl::StrCat("tcp sport ", ports, " ct direction reply accept"));
+    guard.push_back(absl::StrCat(forgotten, "ct state invalid accept"));
+    guard.push_back(absl::StrCat(forgotten, kMarkForgotten, " accept"));
+    guard.push_back(absl::StrCat(forgotten, kWasForgotten, " accept"));
   }
   if (!m.include_inbound_ports.empty()) {
     const std::string ports = m.include_inbound_ports.ToNft();

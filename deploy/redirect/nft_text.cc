@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 
 namespace byrnie {
 namespace {
@@ -20,6 +21,10 @@ std::string ToProxy(absl::string_view mark) {
 
 std::string SetToProxy(absl::string_view mark) {
   return absl::StrCat(mark, " set ", mark, " | 0x", absl::Hex(kToProxyMark, absl::kZeroPad8));
+}
+
+std::string AsSource(absl::string_view match) {
+  return absl::StrReplaceAll(match, {{" daddr ", " saddr "}, {" dport ", " sport "}});
 }
 
 std::string Chain(absl::string_view name, const Rules& rules) {

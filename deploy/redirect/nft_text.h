@@ -17,6 +17,8 @@ inline constexpr absl::string_view kNotTcp = "meta l4proto != tcp";
 inline constexpr absl::string_view kReset = "meta l4proto tcp reject with tcp reset";
 // A reset carries nothing, and whoever gets it is to know that the connection is over.
 inline constexpr absl::string_view kResetPasses = "tcp flags & rst == rst accept";
+// Opens no connection.
+inline constexpr absl::string_view kNoSyn = "tcp flags != syn / syn,ack";
 
 // The bit of a packet's mark, and of its connection's, that takes it to the proxy in tproxy mode:
 // the packets of inbound connections, and those the application sends to a client's address that
@@ -26,6 +28,9 @@ inline constexpr uint32_t kToProxyMark = 0x00020000;
 // `mark` ("meta mark", "ct mark") has kToProxyMark, and: gets it.
 std::string ToProxy(absl::string_view mark);
 std::string SetToProxy(absl::string_view mark);
+
+// A match of a destination, for the packets that come back from it.
+std::string AsSource(absl::string_view match);
 
 std::string Chain(absl::string_view name, const Rules& rules);
 std::string BaseChain(absl::string_view name, absl::string_view hook, absl::string_view policy,

@@ -24,6 +24,25 @@ std::string RemoveTable(absl::string_view name) {
   return absl::StrCat("add table ", name, "\ndelete table ", name, "\n");
 }
 
+// What comes, without a SYN, from where the pod's connections are let out to. Connection tracking
+// has forgotten the connection, or it would not ask: it is an answer of a server that was silent
+// for long. Whoever is to be taken begins with a SYN. Empty where there is no such list.
+std::string ForgottenAnswers(const RedirectMatches& m) {
+  Rules answer;
+  if (!m.exclude_outbound_ports.empty()) {
+    answer.push_back(absl::StrCat("tcp sport ", m.exclude_outbound_ports.ToNft(), " accept"));
+  }
+  for (const std::string& match : m.exclude_cidrs) {
+    answer.push_back(absl::StrCat(AsSource(match), " accept"));
+  }
+  std::vector<std::string> included;
+  for (const std::string& match : m.include_outbound) included.push_back(AsSource(match));
+  if (answer.empty() && included.empty()) return "";
+  Goto(answer, "iifname", m.include_interfaces, included, "inbound_take");
+  if (!m.include_interfaces.empty() || !included.empty()) answer.push_back("accept");
+  return absl::StrCat(Chain("inbound_late", answer), "\n");
+}
+
 std::string InboundChains(const RedirectMatches& m) {
   Rules exempt = {
       absl::StrCat(kNotTcp, " return"),
@@ -34,6 +53,9 @@ std::string InboundChains(const RedirectMatches& m) {
     exempt.push_back(absl::StrCat("iifname \"", name, "\" return"));
   }
   exempt.push_back(absl::StrCat("tcp dport ", m.open_ports.ToNft(), " return"));
+  // In tproxy mode the socket at these addresses, where there is one, gets the packet anyway.
+  const std::string answers = m.tproxy ? "" : ForgottenAnswers(m);
+  if (!answers.empty()) exempt.push_back(absl::StrCat(kNoSyn, " goto inbound_late"));
   Goto(exempt, "iifname", m.include_interfaces, {}, "inbound_take");
 
   const std::string ports = m.include_inbound_ports.empty()
@@ -60,7 +82,7 @@ std::string InboundChains(const RedirectMatches& m) {
                                 m.tproxy ? "filter hook prerouting priority -150"
                                          : "nat hook prerouting priority -100",
                                 "accept", exempt),
-                      "\n", Chain("inbound_take", taken));
+                      "\n", answers, Chain("inbound_take", taken));
 }
 
 std::string OutboundChains(const RedirectMatches& m) {
@@ -75,6 +97,12 @@ std::string OutboundChains(const RedirectMatches& m) {
     exempt.push_back(absl::StrCat("tcp dport ", m.exclude_outbound_ports.ToNft(), " return"));
   }
   for (const std::string& match : m.exclude_cidrs) exempt.push_back(absl::StrCat(match, " return"));
+  if (!m.exclude_inbound_ports.empty()) {
+    // An answer of a server on an open port that was silent for so long that connection tracking
+    // has forgotten the connection. What is to be taken begins with a SYN.
+    exempt.push_back(
+        absl::StrCat("tcp sport ", m.exclude_inbound_ports.ToNft(), " ", kNoSyn, " return"));
+  }
   Goto(exempt, "oifname", m.include_interfaces, m.include_outbound, "outbound_take");
   // To the connection's own address: that is where its socket can reach, whatever it is bound to.
   // From an interface, which a socket may be bound to and one with a link-local peer is, there is

@@ -101,6 +101,63 @@ TEST(RulesetTest, OpensExcludedInboundPortsInBothInboundChains) {
   EXPECT_THAT(listing, HasSubstr("tcp dport { 22, 9100, 15008, 15020, 15021 } accept\n"));
 }
 
+TEST(RulesetTest, LetsAnswersFromOpenPortsOutThatConnectionTrackingDoesNotKnow) {
+  RedirectOptions options;
+  options.exclude_inbound_ports = {"22"};
+  const std::string listing = ListingOf(options);
+  EXPECT_THAT(listing, HasSubstr("\t\ttcp sport 22 tcp flags != syn / syn,ack return\n"
+                                 "\t\tgoto outbound_take\n"));
+  EXPECT_THAT(listing,
+              HasSubstr("\t\ttcp sport 22 ct direction reply accept\n"
+                        "\t\ttcp sport 22 tcp flags != syn / syn,ack ct state invalid accept\n"
+                        "\t\ttcp sport 22 tcp flags != syn / syn,ack ct state new"
+                        " ct mark set ct mark | 0x40000000 accept\n"
+                        "\t\ttcp sport 22 tcp flags != syn / syn,ack"
+                        " ct mark & 0x40000000 == 0x40000000 accept\n"
+                        "\t\tgoto outbound_refuse\n"));
+}
+
+TEST(RulesetTest, LetsAnswersInThatConnectionTrackingDoesNotKnow) {
+  RedirectOptions options;
+  options.exclude_outbound_ports = {"443"};
+  options.exclude_outbound_cidrs = {"10.0.0.0/8"};
+  options.include_outbound_cidrs = {"192.0.2.0/24"};
+  const std::string listing = ListingOf(options);
+  EXPECT_THAT(listing, HasSubstr("\t\ttcp flags != syn / syn,ack goto inbound_late\n"
+                                 "\t\tgoto inbound_take\n"));
+  EXPECT_THAT(listing, HasSubstr("\tchain inbound_late {\n"
+                                 "\t\ttcp sport 443 accept\n"
+                                 "\t\tip saddr 10.0.0.0/8 accept\n"
+                                 "\t\tip saddr 192.0.2.0/24 goto inbound_take\n"
+                                 "\t\taccept\n\t}\n"));
+  EXPECT_THAT(listing, HasSubstr("\t\tct state invalid meta skuid != 1337"
+                                 " tcp flags != syn / syn,ack goto inbound_invalid\n"
+                                 "\t\tct state invalid drop\n"));
+  EXPECT_THAT(listing, HasSubstr("\t\tct direction reply goto inbound_answer\n"
+                                 "\t\tgoto inbound_forgotten\n"));
+  EXPECT_THAT(listing,
+              HasSubstr("\tchain inbound_forgotten {\n"
+                        "\t\ttcp dport { 15001, 15006, 15008, 15020, 15021 } goto inbound_refuse\n"
+                        "\t\ttcp flags syn / syn,ack goto inbound_refuse\n"
+                        "\t\tct state new ct mark set ct mark | 0x40000000 goto inbound_answer\n"
+                        "\t\tct mark & 0x40000000 == 0x40000000 goto inbound_answer\n"
+                        "\t\tgoto inbound_refuse\n\t}\n"));
+  EXPECT_THAT(listing, HasSubstr("\tchain inbound_invalid {\n"
+                                 "\t\ttcp sport 443 accept\n"
+                                 "\t\tip saddr 10.0.0.0/8 accept\n"
+                                 "\t\tip saddr 192.0.2.0/24 goto inbound_ignore\n"
+                                 "\t\taccept\n\t}\n"));
+  // The socket that a packet is for is found without that.
+  options.mode = "tproxy";
+  EXPECT_THAT(ListingOf(options), Not(HasSubstr("inbound_late")));
+}
+
+TEST(RulesetTest, TakesWhatItDoesNotKnowWhereNothingIsLetPast) {
+  for (const char* chain : {"inbound_late", "inbound_forgotten", "inbound_invalid", "0x40000000"}) {
+    EXPECT_THAT(ListingOf({}), Not(HasSubstr(chain)));
+  }
+}
+
 TEST(RulesetTest, ListsExcludedDestinationsAsNftSpellsThem) {
   RedirectOptions options;
   options.exclude_outbound_cidrs = {"10.0.0.0/8", "192.0.2.7/32", "FD00:0::/8", "fd77::0001"};
@@ -228,8 +285,8 @@ TEST(RulesetTest, TakesOnlyWhatIsIncluded) {
   const std::string listing = ListingOf(options);
   for (const char* rule :
        {"fib daddr type local tcp dport 8080 dnat ip to ip daddr:15006",
-        "iifname \"eth0\" tcp dport 8080 goto inbound_refuse",
-        "iifname \"net1\" tcp dport { 15001, 15006 } goto inbound_refuse",
+        "iifname \"eth0\" tcp dport 8080 goto inbound_forgotten",
+        "iifname \"net1\" tcp dport { 15001, 15006 } goto inbound_forgotten",
         "oifname \"eth0\" tcp dport { 80, 8000-8100 } goto outbound_take",
         "oifname \"net1\" ip daddr 10.0.0.0/8 goto outbound_take",
         "oifname \"net1\" ip daddr 10.0.0.0/8 goto outbound_refuse",

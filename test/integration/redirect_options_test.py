@@ -176,10 +176,11 @@ class RedirectOptionsTest(unittest.TestCase):
         self.apply()
         self.assertEqual(self.redirect("print", "--diff").stdout, "")
         before = self.pod.run("nft", "list", "ruleset").stdout
-        self.assertEqual(self.redirect("print", "--diff", "--exclude_outbound_ports=443").stdout,
-                         "- chain outbound: tcp dport 443 return\n"
-                         "- chain inbound_answer: tcp sport 443 accept\n"
-                         "- chain outbound_guard: tcp dport 443 accept\n")
+        self.assertEqual(self.redirect("print", "--diff", "--exclude_interfaces=net1").stdout,
+                         "- chain inbound: iifname \"net1\" return\n"
+                         "- chain outbound: oifname \"net1\" return\n"
+                         "- chain inbound_guard: iifname \"net1\" accept\n"
+                         "- chain outbound_guard: oifname \"net1\" accept\n")
         self.assertEqual(self.pod.run("nft", "list", "ruleset").stdout, before)
         self.redirect("remove")
         self.assertTrue(self.redirect("print", "--diff").stdout.startswith("- table inet byrnie {\n"))
