@@ -103,6 +103,13 @@ class ConnectFloodTest : public ::testing::Test,
     EXPECT_THAT(*closed_, StatusIs(absl::StatusCode::kUnavailable));
     EXPECT_EQ(PeerFaultOf(*closed_), how == "goaway=11" ? PeerFault::kFlood : PeerFault::kProtocol);
   }
+  // Without a word to it: the decoder is in the middle of a block.
+  void ExpectCutOff() {
+    loop_.RunUntilIdle();
+    ASSERT_TRUE(closed_.has_value());
+    EXPECT_THAT(*closed_, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("flooded")));
+    EXPECT_EQ(PeerFaultOf(*closed_), PeerFault::kFlood);
+  }
   void ExpectAlive() {
     Hear();
     EXPECT_FALSE(closed_.has_value());
@@ -200,6 +207,21 @@ TEST_F(ConnectFloodTest, EndsAPeerWhoseHeadersNeverEnd) {
   }
   ASSERT_TRUE(closed_.has_value());
   EXPECT_LT(sent, 1000u);
+  EXPECT_EQ(requests_, 0u);
+}
+
+// A byte of a block may name a field of the table, which costs as much as one that is sent.
+TEST_F(ConnectFloodTest, EndsAPeerWhoseHeadersComeToMoreThanTheyAre) {
+  const std::string fields(16000, '\xb2');  // "range" of the static table, again and again.
+  Send(Frame(kHeaders, 0, 1, kConnect) + Frame(kContinuation, 0, 1, fields));
+  ExpectCutOff();
+  EXPECT_EQ(requests_, 0u);
+}
+
+TEST_F(ConnectFloodTest, AnswersHeadersThatAreALittleTooLarge) {
+  Send(Frame(kHeaders, 0, 1, kConnect) +
+       Frame(kContinuation, kEndHeaders, 1, std::string(1000, '\xb2')));
+  ExpectAlive();
   EXPECT_EQ(requests_, 0u);
 }
 

@@ -14,6 +14,10 @@ namespace {
 constexpr size_t kFrameHeader = 9;
 // Of the peer's words, in an error.
 constexpr size_t kMaxQuoted = 32;
+// Header blocks that are too large are read to their end, for what they say to the decoder, and
+// answered. A few bytes may stand for a kilobyte in them, and reading that costs as if it were
+// sent: what is so many times too large ends the session instead.
+constexpr size_t kFarTooLarge = 8;
 
 // Of the GOAWAY that ends a session for what the peer did. nghttp2's own limit of resets says that
 // it is an internal error.
@@ -32,7 +36,10 @@ int ConnectSessionImpl::OnBeginHeaders() {
 
 int ConnectSessionImpl::OnHeader(absl::string_view name, absl::string_view value) {
   block_.Add(name, value, options_.max_header_list_size);
-  return 0;
+  if (block_.size <= kFarTooLarge * options_.max_header_list_size) return 0;
+  flood_ = "headers that come to many times what is taken";
+  // Ends the reading of this very block, and the session with it.
+  return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 int ConnectSessionImpl::OnFrameReceived(const nghttp2_frame* frame) {

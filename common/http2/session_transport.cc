@@ -62,6 +62,10 @@ void ConnectSessionImpl::ReadTransport() {
 void ConnectSessionImpl::Feed(absl::Span<const uint8_t> data) {
   if (state_ != State::kOpen) return;  // Only the peer's end is of interest.
   const ssize_t fed = nghttp2_session_mem_recv(http2_.get(), data.data(), data.size());
+  if (fed == NGHTTP2_ERR_CALLBACK_FAILURE && !flood_.empty()) {
+    Fail(PeerFaultError(PeerFault::kFlood, absl::StrCat("flooded by the peer: ", flood_)));
+    return;
+  }
   if (fed < 0) {
     const PeerFault fault = fed == NGHTTP2_ERR_FLOODED ? PeerFault::kFlood : PeerFault::kProtocol;
     Fail(PeerFaultError(fault, absl::StrCat("http/2 error of the peer: ",
