@@ -60,7 +60,15 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
   // connection, for until then a socket takes no bytes.
   void OnWritable(bool broken) {
     if (broken) {
-      if (const int error = TakeSocketError(fd_.get())) {
+      const int error = TakeSocketError(fd_.get());
+      // What refuses a connection is another error (RFC 9293 section 3.10.7.3): this one ends a
+      // connection that there was, and its peer may have sent something before.
+      if (error == ECONNRESET || error == EPIPE) {
+        broken_ = error;
+        Finish();
+        return;
+      }
+      if (error != 0) {
         Fail(error);
         return;
       }
@@ -90,6 +98,7 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
         result_.ok() ? TcpStream::CreateConfigured(loop_, std::move(fd_), Family::kTcp)
                      : absl::StatusOr<std::unique_ptr<TcpStream>>(result_);
     fd_.reset();
+    if (stream.ok() && broken_ != 0) (void)(*stream)->Fail(broken_);
     // Last: it may destroy this.
     ConnectCallback done = std::move(done_);
     std::move(done)(std::move(stream));
@@ -99,7 +108,8 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
   const SocketAddress remote_;
   ConnectCallback done_;
   absl::Status result_;
-  UniqueFd fd_;  // Before the watch, which ends first.
+  int broken_ = 0;  // Why the connection, which there was, has ended again.
+  UniqueFd fd_;     // Before the watch, which ends first.
   std::unique_ptr<EventLoop::FdWatch> watch_;
   std::unique_ptr<EventLoop::Timer> deadline_;
   std::unique_ptr<EventLoop::Deferred> finish_;

@@ -58,8 +58,9 @@ class TcpStream final : public ByteStream {
                                                                      Family family);
 
   // Connects to `remote`. `done` runs once in a later turn: Unavailable (refused, unreachable;
-  // names the address), DeadlineExceeded, ResourceExhausted (out of descriptors). The callback may
-  // destroy the attempt.
+  // names the address), DeadlineExceeded, ResourceExhausted (out of descriptors). A connection
+  // that was made and reset before that turn is a stream like any other: what its peer sent can be
+  // read, then it is broken. The callback may destroy the attempt.
   static std::unique_ptr<Attempt> Connect(EventLoop* loop, const SocketAddress& remote,
                                           const ConnectOptions& options, ConnectCallback done);
 

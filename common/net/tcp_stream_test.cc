@@ -103,6 +103,32 @@ TEST_F(TcpStreamTest, ReportsARefusedConnectionInALaterTurn) {
   EXPECT_EQ(calls_, 1);
 }
 
+// There was a connection, and somebody on it said something.
+TEST_F(TcpStreamTest, HearsWhatAPeerSaidThatResetBeforeTheNextTurn) {
+  UniqueFd listener = *NewStreamSocket(AF_INET);
+  sockaddr_storage storage;
+  socklen_t size = SocketAddress::Parse("127.0.0.1:0")->ToSockaddr(&storage);
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&storage), size), 0);
+  ASSERT_EQ(listen(listener.get(), 1), 0);
+  auto attempt = Connect(*LocalSocketAddress(listener.get()));
+  pollfd ready = {listener.get(), POLLIN, 0};
+  ASSERT_EQ(poll(&ready, 1, 10000), 1);
+  UniqueFd peer(accept(listener.get(), nullptr, nullptr));
+  ASSERT_TRUE(peer);
+  ASSERT_EQ(send(peer.get(), "hello", 5, 0), 5);
+  SetResetOnClose(peer.get());
+  peer.reset();
+  ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 1; }));
+  ASSERT_THAT(result_, IsOk());
+  uint8_t buffer[16];
+  IoResult read = (*result_)->Read(absl::MakeSpan(buffer));
+  EXPECT_EQ(std::string(reinterpret_cast<char*>(buffer), read.bytes), "hello");
+  if (read.status == IoStatus::kOk) read = (*result_)->Read(absl::MakeSpan(buffer));
+  EXPECT_EQ(read.status, IoStatus::kError);
+  EXPECT_TRUE(IsRoutineDisconnect((*result_)->error()));
+  EXPECT_EQ((*result_)->Write(absl::MakeConstSpan(buffer, 1)).status, IoStatus::kError);
+}
+
 TEST_F(TcpStreamTest, GivesUpAtTheDeadline) {
   // A listener whose queue is full drops what else comes: nothing answers.
   UniqueFd full = *NewStreamSocket(AF_INET);
