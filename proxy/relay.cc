@@ -16,6 +16,11 @@ namespace {
 constexpr int kLooksPerTimeout = 8;
 // Most connections whose first direction has ended are over before this.
 constexpr absl::Duration kFirstEndPatience = absl::Seconds(1);
+// Of a relay that has carried no more than this nobody asks whether it has arrived.
+constexpr uint64_t kNoTail = 4 * 1024;
+// How soon, and then how rarely, it is looked whether the hosts have taken the last bytes.
+constexpr absl::Duration kFirstTailLook = absl::Milliseconds(5);
+constexpr absl::Duration kRarestTailLook = absl::Seconds(1);
 
 const char* NameOfSide(RelayResult::Side side) {
   switch (side) {
@@ -322,7 +327,30 @@ void Relay::MaybeFinish() {
   // Both are asked, because asking is what subscribes to the answer.
   const bool downstream_flushed = downstream_.stream->Flushed();
   const bool upstream_flushed = upstream_.stream->Flushed();
-  if (downstream_flushed && upstream_flushed) Finish();
+  if (!downstream_flushed || !upstream_flushed) return;
+  if (limit_ == Limit::kTail) return;  // Its timer looks.
+  if (!status_.ok() || !HasTail()) Finish();
+}
+
+bool Relay::HasTail() {
+  // So little fits into any window, and short connections are to cost no more system calls.
+  if (std::max(downstream_.bytes_out, upstream_.bytes_out) <= kNoTail) return false;
+  const uint64_t before = std::exchange(undelivered_, Undelivered());
+  if (undelivered_ == 0) return false;
+  if (before != undelivered_) last_activity_ = loop_->Now();
+  next_tail_look_ = std::clamp(2 * next_tail_look_, kFirstTailLook, kRarestTailLook);
+  ArmTimer(Limit::kTail, next_tail_look_);
+  return true;
+}
+
+void Relay::OnTailTimer() {
+  if (state_ != State::kEnding) return;
+  if (loop_->Now() - last_activity_ >= kTailPatience * options_->half_close_timeout) {
+    GiveUpFlushing(kTailPatience * options_->half_close_timeout);
+    return;
+  }
+  limit_ = Limit::kFlush;
+  MaybeFinish();
 }
 
 void Relay::Finish() {
@@ -373,20 +401,29 @@ void Relay::OnFlushTimer() {
       timer_->Schedule(options_->half_close_timeout / kLooksPerTimeout);
       return;
     }
-    status_ = absl::DeadlineExceededError(
-        absl::StrCat("the last bytes have not moved on for ",
-                     absl::FormatDuration(options_->half_close_timeout)));
-    ended_by_ = RelayResult::Side::kProxy;
-    deadline_ = RelayResult::Deadline::kHalfClose;
-    downstream_.stream->Reset();
-    upstream_.stream->Reset();
+    GiveUpFlushing(options_->half_close_timeout);
+    return;
   }
+  Finish();
+}
+
+void Relay::GiveUpFlushing(absl::Duration quiet) {
+  status_ = absl::DeadlineExceededError(
+      absl::StrCat("the last bytes have not moved on for ", absl::FormatDuration(quiet)));
+  ended_by_ = RelayResult::Side::kProxy;
+  deadline_ = RelayResult::Deadline::kHalfClose;
+  downstream_.stream->Reset();
+  upstream_.stream->Reset();
   Finish();
 }
 
 void Relay::OnTimer() {
   if (limit_ == Limit::kFlush) {
     if (state_ == State::kEnding) OnFlushTimer();
+    return;
+  }
+  if (limit_ == Limit::kTail) {
+    OnTailTimer();
     return;
   }
   if (state_ != State::kRunning) return;

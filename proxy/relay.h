@@ -67,7 +67,8 @@ class Relay {
     absl::Duration idle_timeout = absl::InfiniteDuration();
     // How long a reset may wait for what was accepted before it to be delivered. A clean end waits
     // as long as the last bytes move on, however slowly, and half_close_timeout when they do not:
-    // a slow reader is not to lose them.
+    // a slow reader is not to lose them. Those the kernel has are waited for kTailPatience times as
+    // long: it would give them up sooner once nobody has the socket.
     absl::Duration flush_timeout = absl::Seconds(5);
     // Bytes moved per direction and event before others get their turn.
     size_t bytes_per_event = 256 * 1024;
@@ -118,6 +119,7 @@ class Relay {
  private:
   // Read at once however short the budget is.
   static constexpr int64_t kLeastRead = 2 * 1024;
+  static constexpr int kTailPatience = 10;
 
   // One stream and the direction out of it.
   struct Side final : ByteStream::Observer {
@@ -147,7 +149,7 @@ class Relay {
     bool finished = false;
   };
   enum class State : uint8_t { kMade, kRunning, kEnding, kDone };
-  enum class Limit : uint8_t { kIdle, kHalfClose, kFlush };
+  enum class Limit : uint8_t { kIdle, kHalfClose, kFlush, kTail };
 
   Side& Other(const Side& side) { return &side == &downstream_ ? upstream_ : downstream_; }
   RelayResult::Side NameOf(const Side& side) const;
@@ -178,6 +180,10 @@ class Relay {
   void ArmTimer(Limit limit, absl::Duration delay);
   void OnTimer();
   void OnFlushTimer();
+  // Whether a host at one end has not taken the last bytes yet; then looks again soon.
+  bool HasTail();
+  void OnTailTimer();
+  void GiveUpFlushing(absl::Duration quiet);
   uint64_t Undelivered() const;
   // When to look again at a relay of which one direction is over; none: it has to end.
   absl::optional<absl::Duration> LookAtHalfClosed(absl::Duration quiet);
@@ -196,6 +202,7 @@ class Relay {
   uint64_t next_move_ = 0;
   // What was undelivered when a clean end was last looked at; 0: not yet.
   uint64_t undelivered_ = 0;
+  absl::Duration next_tail_look_;
   absl::Status status_;
   State state_ = State::kMade;
   Limit limit_ = Limit::kIdle;
