@@ -282,13 +282,16 @@ void Proxy::MeasureMemory() {
                         static_cast<int64_t>(*used));
   if (overload_.SetMemoryUsed(*used, budget_.Unfilled())) {
     logger_->Warning(
-        "memory is short, refusing new connections",
+        "memory is short, refusing new connections and closing idle tunnels",
         {{"used", *used}, {"promised", budget_.Unfilled()}, {"limit", memory_->limit()}});
     measured_short_ = 0;
   }
   // What buffers gave back counts only once the kernel has it, so that connections are not refused
   // for longer than they must be.
-  if (overload_.short_of_memory() && measured_short_++ % kTrimEvery == 0) malloc_trim(0);
+  if (!overload_.short_of_memory() || measured_short_++ % kTrimEvery != 0) return;
+  // Peers may hold thousands that no policy lets them use.
+  for (const std::unique_ptr<Worker>& worker : workers_) worker->CloseIdleTunnels();
+  malloc_trim(0);
 }
 
 void Proxy::ReturnMemory() {

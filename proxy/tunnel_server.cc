@@ -418,6 +418,12 @@ bool TunnelServer::MakeRoomFor(const SpiffeId& peer, const PeerUsage::Tunnel& tu
   return CloseLongestIdle(all);
 }
 
+void TunnelServer::CloseIdle() {
+  for (const auto& [raw, tunnel] : tunnels_) {
+    if (tunnel->idle()) tunnel->Close();
+  }
+}
+
 void TunnelServer::Drain() {
   draining_ = true;
   for (const auto& [raw, tunnel] : tunnels_) tunnel->Drain();

@@ -49,6 +49,8 @@ class TunnelServer : private HandshakeGate::Handler {
   // Takes no new connections through the tunnels there are; those open go on. Later tunnels are
   // drained as well.
   void Drain();
+  // Closes the tunnels through which no connection goes now: whoever needs one makes it anew.
+  void CloseIdle();
   // Closes tunnels as TunnelPool's methods of the same names.
   void CloseExpired(absl::Time now);
   void CloseUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep);

@@ -481,6 +481,18 @@ TEST_F(TunnelServerTest, ATunnelWhoseCertificateHasRunOutIsClosed) {
   EXPECT_TRUE(loop_.RunUntil([&] { return peer->closed && OpenTunnels() == 0; }));
 }
 
+TEST_F(TunnelServerTest, IdleTunnelsAreClosedWhereMemoryIsShortAndOthersAreNot) {
+  Listen();
+  Peer* const idle = OpenTunnel();
+  Peer* const busy = OpenTunnel(2);
+  EXPECT_EQ(Connect(busy), 200);
+  server_->CloseIdle();
+  EXPECT_TRUE(loop_.RunUntil([&] { return idle->closed; }));
+  EXPECT_FALSE(busy->closed);
+  EXPECT_EQ(busy->goaways, 0);
+  EXPECT_TRUE(loop_.RunUntil([&] { return OpenTunnels() == 1; }));
+}
+
 TEST_F(TunnelServerTest, ATunnelThatCarriesNothingForTenMinutesIsClosed) {
   Listen();
   Peer* peer = OpenTunnel();

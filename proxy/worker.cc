@@ -201,6 +201,8 @@ class Worker::Data {
     if (connection != nullptr) connection->OnResolved(outcome);
   }
 
+  void CloseIdleTunnels() { tunnel_server_->CloseIdle(); }
+
   void StopInbound() {
     if (inbound_listener_ == nullptr || close_listeners_ != nullptr) return;
     // Closing a listener resets what waits in its queue, and who is in the middle of TCP's
@@ -432,6 +434,10 @@ void Worker::AbortAll(absl::string_view reason, absl::string_view detail) {
   loop_->Post([this, reason = std::string(reason), detail = std::string(detail)] {
     data_->AbortAll(reason, detail);
   });
+}
+
+void Worker::CloseIdleTunnels() {
+  loop_->Post([this] { data_->CloseIdleTunnels(); });
 }
 
 void Worker::Count(absl::AnyInvocable<void(size_t count)> done) {

@@ -94,6 +94,8 @@ class Worker {
   // inbound tunnels get GOAWAY.
   void StopInbound();
   void AbortAll(absl::string_view reason, absl::string_view detail);
+  // Gives back the memory of inbound tunnels through which nothing goes.
+  void CloseIdleTunnels();
   // `done` runs on the worker's thread: connections that are open or may be about to be.
   void Count(absl::AnyInvocable<void(size_t count)> done);
   // `done` runs on the worker's thread: the numbers of the connections open, in no order.
