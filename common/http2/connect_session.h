@@ -61,7 +61,8 @@ class ConnectSession {
  public:
   struct Options {
     uint32_t max_concurrent_streams = 200;
-    // The least and the most a peer may send on a stream before its reader has taken it.
+    // The least and the most a peer may send on a stream before its reader has taken it; the most
+    // is that much again for each millisecond of the shortest round trip, up to 16 MiB.
     uint32_t least_window = 4 * 1024;
     uint32_t stream_window = 256 * 1024;
     uint32_t max_frame_size = 64 * 1024;

@@ -77,6 +77,7 @@ class ConnectSessionImpl final : public ConnectSession,
   }
   void WatchOutput() override { output_watched_ = true; }
   bool AsksWhetherPeerLives() const override { return liveness_.enabled(); }
+  absl::Duration ShortestRoundTrip() const override { return transport_->ShortestRoundTrip(); }
   void Forget(TunnelStream* stream, bool cancel) override;
 
   // ByteStream::Observer of the transport:

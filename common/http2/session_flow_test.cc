@@ -1,4 +1,5 @@
 #include <string>
+#include <tuple>
 
 #include "absl/status/status.h"
 #include "common/base/status_matchers.h"
@@ -44,6 +45,28 @@ TEST_P(SessionFlowTest, ASlowReaderStallsNobodyAndBoundsItsWriter) {
   server_.talkers[0]->Pull();
   Run();
   EXPECT_EQ(server_.talkers[0]->received, payload);
+}
+
+// A megabyte is on the way all the time at 50 MB/s and 20 ms.
+TEST_P(SessionFlowTest, AWindowGrowsWithThePath) {
+  if (GetParam() < 1000) return;  // Megabytes.
+  for (const auto& [round_trip, least, most] :
+       {std::tuple(absl::Milliseconds(20), 3 << 20, 6 << 20),
+        std::tuple(absl::Seconds(1), 12 << 20, 17 << 20)}) {
+    Connect(GetParam());
+    pairs_.back()->SetRoundTrip(round_trip);
+    Talker* talker = client_.Open();
+    Run();
+    const std::string payload = Pattern(32 << 20);
+    talker->Send(payload);
+    Run();
+    server_.talkers.back()->reading = false;
+    talker->Send(payload);
+    Run();
+    const size_t taken = talker->sent - payload.size();
+    EXPECT_GE(taken, static_cast<size_t>(least)) << round_trip;
+    EXPECT_LE(taken, static_cast<size_t>(most)) << round_trip;
+  }
 }
 
 TEST_P(SessionFlowTest, AReaderThatHasNotReadYetIsNotTrustedWithMuch) {

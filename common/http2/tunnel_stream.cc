@@ -81,7 +81,7 @@ IoResult TunnelStream::Read(absl::Span<uint8_t> buffer) {
         (window_used_up_ || (read_since_growth_ >= wanted_window_ && received_use_.Plenty()))) {
       window_used_up_ = false;
       read_since_growth_ = 0;
-      wanted_window_ = std::min(wanted_window_ * kWindowGrowth, most_window_);
+      GrowWindow();
     }
     GiveWindow();
     return {bytes, IoStatus::kOk};
@@ -216,6 +216,20 @@ void TunnelStream::OnResponse(int http_status, HeaderList headers) {
 void TunnelStream::OnRequestSent() {
   request_sent_ = true;
   OpenWindow();
+}
+
+void TunnelStream::GrowWindow() {
+  // A window is what may be under way: on a path of 50 ms as much as 50 ms of bytes, or the stream
+  // waits most of the time. The most in the options is for a path of less than a millisecond.
+  // Looked at once, by the streams that have got so far.
+  if (wanted_window_ == most_window_ && !path_looked_at_ && session_ != nullptr) {
+    path_looked_at_ = true;
+    const int64_t milliseconds = absl::ToInt64Milliseconds(session_->ShortestRoundTrip());
+    const int64_t needed = int64_t{most_window_} * (1 + std::min<int64_t>(milliseconds, 1000));
+    most_window_ =
+        static_cast<uint32_t>(std::max<int64_t>(most_window_, std::min(needed, kLongestWindow)));
+  }
+  wanted_window_ = std::min(wanted_window_ * kWindowGrowth, most_window_);
 }
 
 void TunnelStream::OpenWindow() {

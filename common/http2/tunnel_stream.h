@@ -38,6 +38,8 @@ class TunnelStream final : public ConnectStream {
     virtual void WatchOutput() = 0;
     // A peer that is gone breaks the session within half a minute.
     virtual bool AsksWhetherPeerLives() const = 0;
+    // ByteStream::ShortestRoundTrip of the transport.
+    virtual absl::Duration ShortestRoundTrip() const = 0;
     // The stream is being destroyed. `cancel`: the peer is to hear of it.
     virtual void Forget(TunnelStream* stream, bool cancel) = 0;
   };
@@ -50,6 +52,9 @@ class TunnelStream final : public ConnectStream {
   static constexpr uint32_t kFirstWindow = 16 * 1024;
   // How much larger it gets each time.
   static constexpr uint32_t kWindowGrowth = 4;
+
+  // The most that a long path makes of it, beyond ConnectSession::Options::stream_window.
+  static constexpr int64_t kLongestWindow = 16 * 1024 * 1024;
 
   // Of `options` what is said of windows and the budget.
   TunnelStream(EventLoop* loop, Session* session, int32_t id, Role role,
@@ -116,6 +121,8 @@ class TunnelStream final : public ConnectStream {
 
   void NotifyReadable();
   void NotifyWritable();
+  // The window has been used up, and the reader keeps up.
+  void GrowWindow();
   // The protocol knows the stream: its window may be opened wider.
   void OpenWindow();
   // Gives the peer what it may send more of by now.
@@ -144,8 +151,9 @@ class TunnelStream final : public ConnectStream {
   uint64_t sent_mark_ = 0;
   const int32_t id_;
   const Role role_;
-  const uint32_t most_window_;
+  uint32_t most_window_;
   uint32_t wanted_window_;
+  bool path_looked_at_ = false;  // And most_window_ is what the path needs.
   // What the peer may send by now; negative when it has sent more before it knew our settings.
   int32_t credit_;
   uint64_t read_since_growth_ = 0;

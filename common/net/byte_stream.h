@@ -84,6 +84,10 @@ class ByteStream {
   // makes the stream kError within half a minute.
   virtual absl::Duration Unheard() const { return absl::InfiniteDuration(); }
 
+  // The shortest time that bytes have lately taken to the peer's host and an acknowledgement back;
+  // zero where that is not known.
+  virtual absl::Duration ShortestRoundTrip() const { return absl::ZeroDuration(); }
+
   // Has the peer's host asked for a sign of life every few seconds from now on, where that is the
   // stream's to decide: one that is gone, or that something on the way has forgotten, is noticed
   // long before the usual time.

@@ -28,6 +28,7 @@ class PrefixedStream final : public ByteStream {
   bool Flushed() const override { return stream_->Flushed(); }
   uint64_t Undelivered() const override { return stream_->Undelivered(); }
   absl::Duration Unheard() const override { return stream_->Unheard(); }
+  absl::Duration ShortestRoundTrip() const override { return stream_->ShortestRoundTrip(); }
   void ShortenKeepalive() override { stream_->ShortenKeepalive(); }
   absl::Status error() const override { return stream_->error(); }
 

@@ -9,6 +9,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -28,6 +31,14 @@ bool GetTcpInfo(int fd, tcp_info* info) {
   socklen_t size = sizeof(*info);
   return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0;
 }
+
+// TCP_INFO up to what the C library does not declare yet (struct tcp_info of linux/tcp.h).
+struct LongTcpInfo {
+  tcp_info first;
+  uint64_t pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
+  uint32_t segs_out, segs_in, notsent_bytes, min_rtt;  // The last in microseconds.
+};
+static_assert(offsetof(LongTcpInfo, min_rtt) == 148, "the kernel's layout");
 
 }  // namespace
 
@@ -109,6 +120,16 @@ absl::Duration SinceHeard(int fd) {
   if (!GetTcpInfo(fd, &info)) return absl::InfiniteDuration();
   // Of the two the kernel judges keepalives by the later one too (tcp_keepalive_timer).
   return absl::Milliseconds(std::min(info.tcpi_last_ack_recv, info.tcpi_last_data_recv));
+}
+
+absl::Duration ShortestRoundTrip(int fd) {
+  LongTcpInfo info = {};
+  socklen_t size = sizeof(info);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 || size < sizeof(info) ||
+      info.min_rtt == std::numeric_limits<uint32_t>::max()) {
+    return absl::ZeroDuration();
+  }
+  return absl::Microseconds(info.min_rtt);
 }
 
 bool HasInput(int fd) {

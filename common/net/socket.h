@@ -61,6 +61,10 @@ absl::optional<StallDetector::Progress> AcknowledgementProgress(int fd);
 // keepalive probes included; infinite for other than TCP sockets.
 absl::Duration SinceHeard(int fd);
 
+// The shortest time that the peer's host has taken lately to acknowledge something; zero where the
+// kernel knows none, and for other than TCP sockets.
+absl::Duration ShortestRoundTrip(int fd);
+
 // True when bytes, an end or an error wait to be read. Takes nothing.
 bool HasInput(int fd);
 

@@ -270,6 +270,10 @@ absl::Duration TcpStream::Unheard() const {
   return fd_ && error_ == 0 ? SinceHeard(fd_.get()) : absl::InfiniteDuration();
 }
 
+absl::Duration TcpStream::ShortestRoundTrip() const {
+  return fd_ ? byrnie::ShortestRoundTrip(fd_.get()) : absl::ZeroDuration();
+}
+
 absl::Status TcpStream::error() const {
   if (error_ != 0) return ConnectionError(error_, "connection lost");
   if (reset_) return absl::CancelledError("connection was reset by this side");

@@ -78,6 +78,7 @@ class TcpStream final : public ByteStream {
   // What the kernel knows, from acknowledgements and keepalive answers too; infinite for a Unix
   // socket.
   absl::Duration Unheard() const override;
+  absl::Duration ShortestRoundTrip() const override;
   void ShortenKeepalive() override;
   absl::Status error() const override;
 

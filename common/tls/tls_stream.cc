@@ -417,6 +417,7 @@ void TlsStream::DenyAccess() {
 bool TlsStream::Flushed() const { return impl_->Flushed(); }
 uint64_t TlsStream::Undelivered() const { return impl_->Undelivered(); }
 absl::Duration TlsStream::Unheard() const { return impl_->Unheard(); }
+absl::Duration TlsStream::ShortestRoundTrip() const { return impl_->ShortestRoundTrip(); }
 void TlsStream::ShortenKeepalive() { impl_->ShortenKeepalive(); }
 absl::Status TlsStream::error() const { return impl_->error(); }
 

@@ -70,6 +70,7 @@ class TlsStream final : public ByteStream {
   uint64_t Undelivered() const override;
   // The transport's.
   absl::Duration Unheard() const override;
+  absl::Duration ShortestRoundTrip() const override;
   void ShortenKeepalive() override;
   absl::Status error() const override;
 

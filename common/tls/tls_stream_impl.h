@@ -52,6 +52,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
     return (IsFlushed() ? 0 : 1 + ciphertext_.unsent()) + transport_->Undelivered();
   }
   absl::Duration Unheard() const { return transport_->Unheard(); }
+  absl::Duration ShortestRoundTrip() const { return transport_->ShortestRoundTrip(); }
   void ShortenKeepalive() { transport_->ShortenKeepalive(); }
 
   // TlsHooks:

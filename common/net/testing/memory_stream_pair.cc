@@ -22,6 +22,7 @@ struct MemoryStreamPair::State {
   End* ends[2] = {nullptr, nullptr};  // Null once destroyed.
   // Why an end is broken, once it has read what is in flight towards it.
   absl::Status broken[2];
+  absl::Duration round_trip = absl::ZeroDuration();
 };
 
 class MemoryStreamPair::End final : public ByteStream {
@@ -49,6 +50,8 @@ class MemoryStreamPair::End final : public ByteStream {
     read_waiting_ = true;
     Wake();
   }
+
+  absl::Duration ShortestRoundTrip() const override { return state_->round_trip; }
 
   IoResult Read(absl::Span<uint8_t> buffer) override {
     if (reset_) return {0, IoStatus::kError};
@@ -230,6 +233,8 @@ void MemoryStreamPair::Fail(const absl::Status& why) {
     if (state_->ends[side] != nullptr) state_->ends[side]->Wake();
   }
 }
+
+void MemoryStreamPair::SetRoundTrip(absl::Duration round_trip) { state_->round_trip = round_trip; }
 
 uint64_t MemoryStreamPair::bytes_sent(Side from) const {
   return state_->pipes[static_cast<int>(from)].accepted;

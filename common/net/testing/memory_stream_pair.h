@@ -52,6 +52,8 @@ class MemoryStreamPair {
   // Breaks both ends with `why` after what is in flight has been read, as a reset from the middle
   // of the network.
   void Fail(const absl::Status& why);
+  // What both ends say of ShortestRoundTrip(); no byte takes longer for it.
+  void SetRoundTrip(absl::Duration round_trip);
   // Bytes that Write of this end has accepted so far.
   uint64_t bytes_sent(Side from) const;
 
