@@ -159,10 +159,10 @@ class InjectTest(unittest.TestCase):
             self.assertEqual(wrong.returncode, 2)
             self.assertIn("imge", wrong.stderr)
 
-    def test_the_commands_of_the_page_run(self):
+    def test_the_commands_of_the_page_s_section_run(self):
         with open(os.path.join(REPOSITORY, "docs", "kubernetes.md"), encoding="utf-8") as text:
-            page = text.read()
-        commands = [line for block in re.findall(r"```sh\n(.*?)```", page, re.S) for line in block.splitlines()]
+            offline = re.search(r"^## Offline$(.*?)^## ", text.read(), re.M | re.S).group(1)
+        commands = [line for block in re.findall(r"```sh\n(.*?)```", offline, re.S) for line in block.splitlines()]
         self.assertEqual(len(commands), 3)
         with tempfile.TemporaryDirectory() as folder:
             os.symlink(binary_path("byrniectl"), os.path.join(folder, "byrniectl"))
