@@ -1,9 +1,11 @@
 #include "proxy/app_dial.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "proxy/access_record.h"
 
 namespace byrnie {
@@ -12,11 +14,16 @@ namespace {
 // Ports to borrow with a client's address. Connection tracking takes a packet of the address's
 // owner with the same ports for one of the borrowed connection; hosts choose from 32768 on by
 // default, and in an order that the kernel of one machine repeats, so that its own choice would
-// often collide.
+// often collide. Of clients that choose lower the rules keep what is open apart.
 constexpr uint16_t kFirstBorrowedPort = 10000;
 constexpr uint16_t kEndOfBorrowed = 32768;
 // With a thousand connections of one client to one port, all of these are taken once in 10^10.
 constexpr int kMaxAttempts = 8;
+// Where a client has a connection of its own from the port, the rules drop the SYN: it is sent from
+// another port soon, and the last time for as long as there is. Within the pod, nothing but a full
+// accept queue takes as long.
+constexpr int kMaxSilentAttempts = 3;
+constexpr absl::Duration kSilence = absl::Milliseconds(250);
 // With half of the ports taken, all of these are once in 10^5.
 constexpr int kMaxOwnAttempts = 16;
 
@@ -67,6 +74,9 @@ void AppDial::Connect() {
     options.source = SocketAddress(
         *borrowed_, absl::Uniform<uint16_t>(context_->random, kFirstBorrowedPort, kEndOfBorrowed));
     options.transparent = true;
+    const absl::Duration silence = std::min(kSilence, options.timeout / 8);
+    options.timeout =
+        silent_ < kMaxSilentAttempts ? silence : options.timeout - kMaxSilentAttempts * silence;
   } else if (attempts_ <= kMaxOwnAttempts && !address_.ip().IsLinkLocal()) {
     // All connections to an application's port come from one address, and each whose client ended
     // first keeps its port for a minute. The kernel goes through the ports one by one for one that
@@ -87,6 +97,10 @@ void AppDial::Connect() {
 AppDial::~AppDial() = default;
 
 void AppDial::OnConnected(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
+  if (borrowed_ && absl::IsDeadlineExceeded(stream.status()) && silent_++ < kMaxSilentAttempts) {
+    Connect();
+    return;
+  }
   if (stream.status().code() == absl::StatusCode::kResourceExhausted &&
       attempts_ < (borrowed_ ? kMaxAttempts : kMaxOwnAttempts + 1)) {
     // The port is taken, by another connection.

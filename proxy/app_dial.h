@@ -54,6 +54,8 @@ class AppDial {
   // Whose address the application is to see; none: the proxy's own.
   absl::optional<IpAddress> borrowed_;
   int attempts_ = 0;
+  // Of them, those from a borrowed port that nothing came back from.
+  int silent_ = 0;
   std::string preamble_;
   Callback done_;
   std::unique_ptr<TcpStream::Attempt> attempt_;

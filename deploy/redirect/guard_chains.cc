@@ -156,8 +156,13 @@ std::string InboundGuard(const RedirectMatches& m) {
   Rules guard = {
       absl::StrCat(kNotTcp, " accept"),
       "iifname \"lo\" accept",
-      absl::StrCat("tcp dport ", OwnPorts(m), " jump inbound_own"),
   };
+  if (m.tproxy) {
+    // The client has itself chosen the port that the proxy has borrowed. Whatever it was answered
+    // would be of the borrowed connection, which a reset would end.
+    guard.push_back(absl::StrCat("ct direction original ", ToProxy("ct mark"), " drop"));
+  }
+  guard.push_back(absl::StrCat("tcp dport ", OwnPorts(m), " jump inbound_own"));
   for (const std::string& name : m.exclude_interfaces) {
     guard.push_back(absl::StrCat("iifname \"", name, "\" accept"));
   }

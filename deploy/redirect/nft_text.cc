@@ -19,6 +19,11 @@ std::string ToProxy(absl::string_view mark) {
   return absl::StrCat(mark, " & ", bit, " == ", bit);
 }
 
+std::string NotToProxy(absl::string_view mark) {
+  const std::string bit = absl::StrCat("0x", absl::Hex(kToProxyMark, absl::kZeroPad8));
+  return absl::StrCat(mark, " & ", bit, " != ", bit);
+}
+
 std::string SetToProxy(absl::string_view mark) {
   return absl::StrCat(mark, " set ", mark, " | 0x", absl::Hex(kToProxyMark, absl::kZeroPad8));
 }

@@ -25,8 +25,9 @@ inline constexpr absl::string_view kNoSyn = "tcp flags != syn / syn,ack";
 // the proxy has borrowed.
 inline constexpr uint32_t kToProxyMark = 0x00020000;
 
-// `mark` ("meta mark", "ct mark") has kToProxyMark, and: gets it.
+// `mark` ("meta mark", "ct mark") has kToProxyMark, does not have it, and: gets it.
 std::string ToProxy(absl::string_view mark);
+std::string NotToProxy(absl::string_view mark);
 std::string SetToProxy(absl::string_view mark);
 
 // A match of a destination, for the packets that come back from it.

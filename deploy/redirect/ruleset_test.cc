@@ -394,6 +394,20 @@ TEST(RulesetTest, TakesInboundConnectionsUntranslatedInTproxyMode) {
   EXPECT_THAT(ListingOf({}), Not(HasSubstr("0x00020000")));
 }
 
+TEST(RulesetTest, KeepsAClientsConnectionsApartFromThoseOfItsAddressThatIsBorrowed) {
+  RedirectOptions options;
+  options.mode = "tproxy";
+  const std::string listing = ListingOf(options);
+  EXPECT_THAT(listing,
+              HasSubstr("\t\tiifname \"lo\" accept\n"
+                        "\t\tct direction original ct mark & 0x00020000 == 0x00020000 drop\n"));
+  const std::string borrowed =
+      "\t\tct direction original meta skuid 1337 fib saddr type != local fib daddr type local ";
+  EXPECT_THAT(listing,
+              HasSubstr(absl::StrCat(borrowed, "ct state new ct mark set ct mark | 0x00020000\n",
+                                     borrowed, "ct mark & 0x00020000 != 0x00020000 drop\n")));
+}
+
 TEST(RulesetTest, HoldsTheSameRulesInATableOfItsOwn) {
   absl::StatusOr<Ruleset> ruleset = Ruleset::Create({});
   ASSERT_TRUE(ruleset.ok());

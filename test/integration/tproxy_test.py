@@ -125,6 +125,64 @@ class TproxyTest(MeshTestCase):
             server.join(10)
         self.assertEqual(failures, [])
 
+    # Clients that choose their ports from those the proxy borrows.
+
+    def from_port(self, port, listener, timeout=5):
+        """A connection of the outsider from that port: (its end, the application's, the port borrowed for it)."""
+        made = self.outsider.socket(socket.AF_INET)
+        try:
+            made.settimeout(timeout)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(("", port))
+            made.connect((self.server.address, 8080))
+            made.sendall(b"x")
+            accepted, peer = listener.accept()
+        except BaseException:
+            made.close()
+            raise
+        accepted.settimeout(timeout)
+        self.assertEqual(accepted.recv(1), b"x")
+        return made, accepted, peer[1]
+
+    def assert_alive(self, one, other):
+        for _ in range(3):
+            one.sendall(b"question")
+            self.assertEqual(other.recv(100), b"question")
+            other.sendall(b"answer")
+            self.assertEqual(one.recv(100), b"answer")
+
+    def test_a_client_that_comes_from_a_borrowed_port_ends_nobodys_connection(self):
+        # How long connection tracking remembers what a guard has reset.
+        closed = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close"
+        before = self.server.host.run("cat", closed).stdout.strip()
+        self.addCleanup(self.server.host.run, "sh", "-c", f"echo {before} > {closed}")
+        self.server.host.run("sh", "-c", f"echo 1 > {closed}")
+        with self.server.listen(8080) as listener:
+            client, accepted, borrowed = self.from_port(40000, listener)
+            with client, accepted:
+                self.assertRaises(TimeoutError, self.from_port, borrowed, listener, 1)
+                time.sleep(2)
+                self.assert_alive(accepted, client)
+            # It is served when that one is over.
+            client, accepted, _ = self.from_port(borrowed, listener, 10)
+            with client, accepted:
+                self.assert_alive(client, accepted)
+
+    def test_no_port_is_borrowed_that_the_client_uses_itself(self):
+        """Of 600 ports of 22 768, eight would be, at random."""
+        taken, made = set(), []
+        with self.server.listen(8080, backlog=512) as listener:
+            for port in range(20000, 21000):
+                if len(made) == 600:
+                    break
+                if port not in taken:
+                    client, accepted, borrowed = self.from_port(port, listener)
+                    made.append((client, accepted))
+                    taken.add(borrowed)
+            for client, accepted in made:
+                with client, accepted:
+                    self.assert_alive(client, accepted)
+
     # Rules and routing.
 
     def routing(self, host):
