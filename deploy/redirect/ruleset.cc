@@ -120,14 +120,15 @@ std::string OutboundChains(const RedirectMatches& m) {
 // tproxy mode: the application answers to the address of its client, which the proxy has borrowed
 // for its own connection. Those packets must come to the proxy and never leave the pod.
 std::string ReturningChains(const RedirectMatches& m) {
+  // Looks up two routes, so that what is cheap to see stands before it.
   const std::string borrowed = absl::StrCat("ct direction original meta skuid ", m.proxy_uid,
                                             " fib saddr type != local fib daddr type local ");
   const Rules mark = {
       absl::StrCat(kNotTcp, " return"),
-      absl::StrCat(borrowed, "ct state new ", SetToProxy("ct mark")),
+      absl::StrCat("ct state new ", borrowed, SetToProxy("ct mark")),
       // The client has a connection of its own from that port. Marked, that one's answers would not
       // reach it any more; as it is, the proxy hears nothing and borrows another port.
-      absl::StrCat(borrowed, NotToProxy("ct mark"), " drop"),
+      absl::StrCat(NotToProxy("ct mark"), " ", borrowed, "drop"),
       absl::StrCat("ct direction reply ", ToProxy("ct mark"), " ", SetToProxy("meta mark")),
   };
   return absl::StrCat(

@@ -402,10 +402,10 @@ TEST(RulesetTest, KeepsAClientsConnectionsApartFromThoseOfItsAddressThatIsBorrow
               HasSubstr("\t\tiifname \"lo\" accept\n"
                         "\t\tct direction original ct mark & 0x00020000 == 0x00020000 drop\n"));
   const std::string borrowed =
-      "\t\tct direction original meta skuid 1337 fib saddr type != local fib daddr type local ";
-  EXPECT_THAT(listing,
-              HasSubstr(absl::StrCat(borrowed, "ct state new ct mark set ct mark | 0x00020000\n",
-                                     borrowed, "ct mark & 0x00020000 != 0x00020000 drop\n")));
+      "ct direction original meta skuid 1337 fib saddr type != local fib daddr type local ";
+  EXPECT_THAT(listing, HasSubstr(absl::StrCat(
+                           "\t\tct state new ", borrowed, "ct mark set ct mark | 0x00020000\n",
+                           "\t\tct mark & 0x00020000 != 0x00020000 ", borrowed, "drop\n")));
 }
 
 TEST(RulesetTest, HoldsTheSameRulesInATableOfItsOwn) {
