@@ -59,6 +59,10 @@ class ByteStream {
   // Takes as many bytes as fit; the rest stays the caller's. kError after ShutdownWrite or Reset.
   virtual IoResult Write(absl::Span<const uint8_t> data) = 0;
 
+  // How many bytes Write is likely to take now, for whoever would have to keep the rest; 64 KiB
+  // where that is not known. May be a system call.
+  virtual size_t Room() const { return 64 * 1024; }
+
   // Ends the outgoing direction after everything accepted by Write (FIN, close_notify, END_STREAM).
   // Idempotent; nothing after Reset.
   virtual void ShutdownWrite() = 0;

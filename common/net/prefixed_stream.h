@@ -27,6 +27,7 @@ class PrefixedStream final : public ByteStream {
   void Reset() override;
   bool Flushed() const override { return stream_->Flushed(); }
   uint64_t Undelivered() const override { return stream_->Undelivered(); }
+  size_t Room() const override { return stream_->Room(); }
   absl::Duration Unheard() const override { return stream_->Unheard(); }
   absl::Duration ShortestRoundTrip() const override { return stream_->ShortestRoundTrip(); }
   void ShortenKeepalive() override { stream_->ShortenKeepalive(); }

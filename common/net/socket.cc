@@ -1,6 +1,7 @@
 #include "common/net/socket.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -106,6 +107,14 @@ int UnsentBytes(int fd) {
   int bytes = 0;
   if (ioctl(fd, SIOCOUTQ, &bytes) != 0) return 0;
   return bytes;
+}
+
+size_t SendRoom(int fd) {
+  uint32_t info[SK_MEMINFO_VARS] = {};
+  socklen_t size = sizeof(info);
+  if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &size) != 0) return 0;
+  const uint32_t limit = info[SK_MEMINFO_SNDBUF];
+  return limit - std::min(limit, info[SK_MEMINFO_WMEM_QUEUED]);
 }
 
 absl::optional<StallDetector::Progress> AcknowledgementProgress(int fd) {

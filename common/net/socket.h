@@ -53,6 +53,9 @@ void SetResetOnClose(int fd, bool reset = true);
 
 // Bytes (and FIN) that the peer has not acknowledged yet; 0 when unknown.
 int UnsentBytes(int fd);
+// What the send buffer has room for, as the kernel counts it, which is a little more than the
+// bytes; 0 where the kernel does not tell.
+size_t SendRoom(int fd);
 
 // What the kernel knows of the peer's acknowledgements; none for other than TCP sockets.
 absl::optional<StallDetector::Progress> AcknowledgementProgress(int fd);

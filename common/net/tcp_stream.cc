@@ -188,6 +188,8 @@ IoResult TcpStream::Write(absl::Span<const uint8_t> data) {
   return {written, IoStatus::kOk};
 }
 
+size_t TcpStream::Room() const { return fd_ && writable_ && error_ == 0 ? SendRoom(fd_.get()) : 0; }
+
 void TcpStream::WatchForStall() {
   if (stall_watch_ != nullptr) return;
   stall_watch_ = std::make_unique<StallWatch>();

@@ -71,6 +71,8 @@ class TcpStream final : public ByteStream {
   void SetObserver(Observer* observer) override;
   IoResult Read(absl::Span<uint8_t> buffer) override;
   IoResult Write(absl::Span<const uint8_t> data) override;
+  // What the kernel's send buffer has room for.
+  size_t Room() const override;
   void ShutdownWrite() override;
   void Reset() override;
   bool Flushed() const override;

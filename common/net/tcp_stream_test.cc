@@ -84,6 +84,23 @@ TEST_F(TcpStreamTest, SetsTheOptionsOnBothEnds) {
   EXPECT_EQ(GetInt((*result_)->fd(), IPPROTO_TCP, TCP_KEEPIDLE), 3);
 }
 
+TEST_F(TcpStreamTest, KnowsWhatThereIsRoomFor) {
+  Listen();
+  auto attempt = Connect(listener_->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+  TcpStream& stream = **result_;
+  ASSERT_TRUE(loop_.RunUntil([&] { return stream.Room() > 0; }));
+  std::vector<uint8_t> block(256 * 1024);
+  while (stream.Write(block).status == IoStatus::kOk) {
+  }
+  EXPECT_EQ(stream.Room(), 0u);
+  ASSERT_TRUE(loop_.RunUntil([&] {
+    while (accepted_->Read(absl::MakeSpan(block)).bytes > 0) {
+    }
+    return stream.Room() > 0;
+  }));
+}
+
 TEST_F(TcpStreamTest, ConnectsOverIpv6) {
   Listen("[::1]:0");
   auto attempt = Connect(listener_->address());

@@ -99,6 +99,11 @@ class MemoryStreamPair::End final : public ByteStream {
     return {n, IoStatus::kOk};
   }
 
+  size_t Room() const override {
+    const size_t in_flight = state_->pipes[self_].in_flight.size();
+    return quota().capacity - std::min(quota().capacity, in_flight);
+  }
+
   void ShutdownWrite() override {
     if (reset_ || write_shut_) return;
     write_shut_ = true;

@@ -28,6 +28,7 @@ class Valve final : public ByteStream, private ByteStream::Observer {
   IoResult Write(absl::Span<const uint8_t> data) override {
     return *frozen_ ? IoResult{0, IoStatus::kWouldBlock} : inner_->Write(data);
   }
+  size_t Room() const override { return *frozen_ ? 0 : inner_->Room(); }
   void ShutdownWrite() override { inner_->ShutdownWrite(); }
   void Reset() override { inner_->Reset(); }
   bool Flushed() const override { return inner_->Flushed(); }
