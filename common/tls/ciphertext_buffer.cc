@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "common/base/check.h"
-#include "common/base/release_memory.h"
 
 namespace byrnie {
 
@@ -39,7 +38,9 @@ int CiphertextBuffer::BioRead(BIO* bio, char* out, int size) {
 int CiphertextBuffer::BioWrite(BIO* bio, const char* in, int size) {
   BIO_clear_retry_flags(bio);
   if (size <= 0) return 0;
-  static_cast<CiphertextBuffer*>(BIO_get_data(bio))->out_.append(in, static_cast<size_t>(size));
+  static_cast<CiphertextBuffer*>(BIO_get_data(bio))
+      ->out_.Append(
+          absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(in), static_cast<size_t>(size)));
   return size;
 }
 
@@ -48,68 +49,51 @@ long CiphertextBuffer::BioControl(BIO* /*bio*/, int command, long /*arg*/, void*
 }
 
 int CiphertextBuffer::Read(BIO* bio, absl::Span<uint8_t> out) {
-  if (unread() == 0) {
+  if (in_.empty() && !eof_ && !broken_ && !read_blocked_ && !held_) ReadTransport();
+  if (in_.empty()) {
     if (eof_) return 0;
-    if (broken_) return -1;
-    if (read_blocked_) {
-      BIO_set_retry_read(bio);
-      return -1;
-    }
-    // Not value-initialised: only what the transport writes is ever touched.
-    if (!in_) {
-      in_size_ = use_.Limit(kReadAhead);
-      in_.reset(new uint8_t[in_size_]);
-    }
-    const IoResult result = transport_->Read(absl::MakeSpan(in_.get(), in_size_));
-    in_begin_ = in_end_ = 0;
-    switch (result.status) {
-      case IoStatus::kOk:
-        in_end_ = result.bytes;
-        break;
-      case IoStatus::kWouldBlock:
-        in_end_ = result.bytes;
-        read_blocked_ = true;
-        break;
-      case IoStatus::kEof:
-        eof_ = true;
-        break;
-      case IoStatus::kError:
-        broken_ = true;
-        break;
-    }
-    if (unread() == 0) {
-      in_.reset();
-      if (eof_) return 0;
-      if (!broken_) BIO_set_retry_read(bio);
-      return -1;
-    }
+    if (!broken_) BIO_set_retry_read(bio);
+    return -1;
   }
-  const size_t size = std::min(out.size(), unread());
-  memcpy(out.data(), in_.get() + in_begin_, size);
-  in_begin_ += size;
-  if (unread() == 0) in_.reset();
+  const size_t size = std::min(out.size(), in_.size());
+  memcpy(out.data(), in_.bytes().data(), size);
+  in_.Consume(size);
   return static_cast<int>(size);
+}
+
+void CiphertextBuffer::ReadTransport() {
+  // What the reader has no room for would have to be kept.
+  const size_t records = std::max(kLargestRecord, reader_room_) / kLargestRecord;
+  const size_t size = use_.Limit(std::min(most_, records * kSealedRecord));
+  const IoResult result = transport_->Read(in_.Room(size).first(size));
+  switch (result.status) {
+    case IoStatus::kOk:
+      in_.Commit(result.bytes);
+      break;
+    case IoStatus::kWouldBlock:
+      in_.Commit(result.bytes);
+      read_blocked_ = true;
+      break;
+    case IoStatus::kEof:
+      eof_ = true;
+      break;
+    case IoStatus::kError:
+      broken_ = true;
+      break;
+  }
 }
 
 IoStatus CiphertextBuffer::Flush() {
   while (unsent() > 0) {
     if (broken_) return IoStatus::kError;
     if (write_blocked_) return IoStatus::kWouldBlock;
-    const IoResult result = transport_->Write(
-        absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(out_.data()) + out_begin_, unsent()));
+    const IoResult result = transport_->Write(out_.bytes());
     if (result.status == IoStatus::kError || result.status == IoStatus::kEof) {
       return IoStatus::kError;
     }
-    out_begin_ += result.bytes;
+    out_.Consume(result.bytes);
     if (result.status == IoStatus::kWouldBlock) write_blocked_ = true;
-    // Moved down only when half is gone: a trickle must not copy the rest for each byte.
-    if (out_begin_ * 2 > out_.size()) {
-      out_.erase(0, out_begin_);
-      out_begin_ = 0;
-    }
   }
-  ReleaseMemory(&out_);
-  out_begin_ = 0;
   return IoStatus::kOk;
 }
 

@@ -41,7 +41,7 @@ void TlsStream::Impl::Start() {
   Schedule();  // The first step, outside the caller's call.
 }
 
-void TlsStream::Impl::DriveHandshake() {
+void TlsStream::Impl::StepHandshake() {
   ERR_clear_error();
   const int result = SSL_do_handshake(ssl_.get());
   const int ssl_error = result == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), result);

@@ -171,11 +171,16 @@ IoResult TlsStream::Impl::Read(absl::Span<uint8_t> buffer) {
     return {0, IoStatus::kWouldBlock};
   }
   size_t total = 0;
+  ciphertext_.set_reader_room(buffer.size());
   while (total < buffer.size()) {
     ERR_clear_error();
+    // Half a record may be all that is left of the room, and the transport's next bytes would have
+    // to be kept.
+    ciphertext_.HoldReads(total > 0);
     const int size = static_cast<int>(std::min<size_t>(buffer.size() - total, INT_MAX));
     const uint64_t records = SSL_get_read_sequence(ssl_.get());
     const int result = SSL_read(ssl_.get(), buffer.data() + total, size);
+    ciphertext_.HoldReads(false);
     const int ssl_error = result > 0 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), result);
     if (IsFlooded(records, result > 0)) return {0, IoStatus::kError};
     if (ssl_error == SSL_ERROR_NONE) {
@@ -183,6 +188,7 @@ IoResult TlsStream::Impl::Read(absl::Span<uint8_t> buffer) {
       continue;
     }
     if (ssl_error == SSL_ERROR_WANT_READ) {
+      if (total > 0 && ciphertext_.MayRead()) return {total, IoStatus::kOk};
       read_wanted_ = true;
       return {total, IoStatus::kWouldBlock};
     }
@@ -233,10 +239,11 @@ IoResult TlsStream::Impl::Write(absl::Span<const uint8_t> data) {
     const size_t most = ciphertext_.high_mark();
     if (ciphertext_.unsent() >= most) {
       if (!FlushOut() || write_failed_) return {0, IoStatus::kError};
-      if (ciphertext_.unsent() >= most) {
+      if (ciphertext_.unsent() >= ciphertext_.high_mark()) {
         write_wanted_ = true;
         return {total, IoStatus::kWouldBlock};
       }
+      continue;
     }
     ERR_clear_error();
     const size_t room = std::max(most - ciphertext_.unsent(), kLeastRecord);
@@ -402,17 +409,21 @@ IoResult TlsStream::Write(absl::Span<const uint8_t> data) {
   impl_->AccountBuffers();
   return result;
 }
+size_t TlsStream::Room() const { return impl_->Room(); }
 void TlsStream::ShutdownWrite() {
   DCHECK(impl_->loop()->InLoopThread());
   impl_->ShutdownWrite();
+  impl_->AccountBuffers();
 }
 void TlsStream::Reset() {
   DCHECK(impl_->loop()->InLoopThread());
   impl_->Reset();
+  impl_->AccountBuffers();
 }
 void TlsStream::DenyAccess() {
   DCHECK(impl_->loop()->InLoopThread());
   impl_->DenyAccess();
+  impl_->AccountBuffers();
 }
 bool TlsStream::Flushed() const { return impl_->Flushed(); }
 uint64_t TlsStream::Undelivered() const { return impl_->Undelivered(); }

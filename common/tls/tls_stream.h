@@ -13,6 +13,7 @@
 #include "common/identity/svid_verifier.h"
 #include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
+#include "common/net/scratch_pool.h"
 #include "common/tls/tls_context.h"
 
 namespace byrnie {
@@ -45,6 +46,9 @@ class TlsStream final : public ByteStream {
     absl::Duration handshake_timeout = absl::Seconds(5);
     // Of what is held on its way in and out. May be null: no limit. Not owned; outlives the stream.
     BufferBudget* budget = nullptr;
+    // Where what comes and goes within an event is. May be null: smaller memory of the stream's
+    // own. Not owned; outlives the stream.
+    ScratchPool* scratch = nullptr;
   };
   // Runs once, in a later turn: OK; Unauthenticated (the peer is not who it must be, see
   // IsIdentityMismatch, or refused us; says which and why); DeadlineExceeded; Unavailable
@@ -64,6 +68,8 @@ class TlsStream final : public ByteStream {
   void SetObserver(Observer* observer) override;
   IoResult Read(absl::Span<uint8_t> buffer) override;
   IoResult Write(absl::Span<const uint8_t> data) override;
+  // The transport's.
+  size_t Room() const override;
   void ShutdownWrite() override;
   void Reset() override;
   bool Flushed() const override;

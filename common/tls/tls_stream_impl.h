@@ -25,7 +25,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
       : loop_(loop),
         transport_(std::move(transport)),
         context_(std::move(context)),
-        ciphertext_(transport_.get(), options.budget),
+        ciphertext_(transport_.get(), options.budget, options.scratch),
         handshake_(std::make_unique<Handshake>()) {
     handshake_->options = std::move(options);
     handshake_->callback = std::move(on_handshake);
@@ -44,6 +44,9 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   void SetObserver(Observer* observer);
   IoResult Read(absl::Span<uint8_t> buffer);
   IoResult Write(absl::Span<const uint8_t> data);
+  size_t Room() const {
+    return state_ == State::kOpen && ciphertext_.unsent() == 0 ? transport_->Room() : 0;
+  }
   void ShutdownWrite();
   void Reset();
   void DenyAccess();
@@ -75,9 +78,9 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   const ByteStream& transport() const { return *transport_; }
   bool waits_for_signer() const { return pending_sign_ != nullptr; }
   size_t buffered_bytes() const { return ciphertext_.allocated(); }
-  // Tells the budget what the stream holds now.
+  // Of the end of each event: the budget is told what the stream holds now.
   void AccountBuffers() {
-    ciphertext_.Account(ssl_ && SSL_has_pending(ssl_.get()) ? kRecordBytes : 0);
+    ciphertext_.Settle(ssl_ && SSL_has_pending(ssl_.get()) ? kRecordBytes : 0);
   }
 
  private:
@@ -100,7 +103,11 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
     Impl* impl;
   };
 
-  void DriveHandshake();
+  void DriveHandshake() {
+    StepHandshake();
+    AccountBuffers();
+  }
+  void StepHandshake();
   void OnSigned(absl::StatusOr<std::string> signature);
   void OnHandshakeTimeout();
   void FinishHandshake();

@@ -2,8 +2,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/base/status_matchers.h"
+#include "common/net/scratch_pool.h"
+#include "common/net/testing/counted_stream.h"
 #include "common/net/testing/fake_buffer_budget.h"
 #include "common/net/testing/memory_stream_pair.h"
 #include "common/tls/session_fault.h"
@@ -14,6 +17,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Side = MemoryStreamPair::Side;
 
@@ -237,6 +241,83 @@ TEST_F(TlsStreamBudgetTest, EverythingIsGivenBack) {
   client_.stream_ = nullptr;
   server_.stream_ = nullptr;
   EXPECT_EQ(budget_.least, 0);
+}
+
+// How often the transport is asked, which is what bulk costs most.
+class TlsStreamCallsTest : public TlsPairTest {
+ protected:
+  // Before what they count in and borrow from.
+  ~TlsStreamCallsTest() override {
+    client_.stream_ = nullptr;
+    server_.stream_ = nullptr;
+  }
+  void ConnectWith(ScratchPool* scratch, size_t in_flight) {
+    MemoryStreamPair::Quota quota;
+    quota.capacity = in_flight;
+    Pair(quota, quota);
+    TlsStream::Options options;
+    options.scratch = scratch;
+    client_.Start(&loop_, std::make_unique<CountedStream>(pair_->TakeA(), &client_calls_),
+                  GoodContext(TlsRole::kClient), options);
+    server_.Start(&loop_, std::make_unique<CountedStream>(pair_->TakeB(), &server_calls_),
+                  GoodContext(TlsRole::kServer), options);
+    loop_.RunUntilIdle();
+    ASSERT_THAT(client_.handshake(), IsOk());
+    ASSERT_THAT(server_.handshake(), IsOk());
+    server_.reading_ = false;
+    client_calls_ = server_calls_ = StreamCalls();
+  }
+
+  ScratchPool scratch_;
+  StreamCalls client_calls_;
+  StreamCalls server_calls_;
+};
+
+TEST_F(TlsStreamCallsTest, FourRecordsLeaveInOneWrite) {
+  ConnectWith(nullptr, 1 << 20);
+  const std::string data(64 * 1024, 'x');
+  EXPECT_EQ(client_.stream_->Write(Bytes(data)).bytes, data.size());
+  EXPECT_THAT(client_calls_.writes, ElementsAre(4 * (16 * 1024 + 22)));
+}
+
+TEST_F(TlsStreamCallsTest, WithScratchMemorySixteenRecordsTakeOneCallOfEachTransport) {
+  ConnectWith(&scratch_, 1 << 20);
+  const std::string data(256 * 1024, 'x');
+  EXPECT_EQ(client_.stream_->Write(Bytes(data)).bytes, data.size());
+  EXPECT_THAT(client_calls_.writes, ElementsAre(16 * (16 * 1024 + 22)));
+  loop_.RunUntilIdle();
+  std::vector<uint8_t> buffer(ScratchPool::kBlockSize);
+  EXPECT_EQ(server_.stream_->Read(absl::MakeSpan(buffer)).bytes, data.size());
+  EXPECT_EQ(server_calls_.reads, 1);
+  EXPECT_EQ(server_.stream_->Read(absl::MakeSpan(buffer)).status, IoStatus::kWouldBlock);
+  EXPECT_EQ(scratch_.lent(), 0u);
+  EXPECT_EQ(server_.stream_->buffered_bytes(), 0u);
+}
+
+TEST_F(TlsStreamCallsTest, WhatTheTransportDoesNotTakeIsKeptInMemoryOfItsOwn) {
+  ConnectWith(&scratch_, 100 * 1024);
+  client_.Send(std::string(1'000'000, 'x'));
+  loop_.RunUntilIdle();
+  EXPECT_LT(client_.sent_, 1'000'000u);
+  EXPECT_EQ(scratch_.lent(), 0u);
+  EXPECT_GT(client_.stream_->buffered_bytes(), 0u);
+  EXPECT_LE(client_.stream_->buffered_bytes(), 256u * 1024);
+  server_.reading_ = true;
+  server_.OnReadable();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_.received_.size(), 1'000'000u);
+  EXPECT_EQ(scratch_.lent(), 0u);
+  EXPECT_EQ(client_.stream_->buffered_bytes(), 0u);
+}
+
+TEST_F(TlsStreamCallsTest, AReaderWithLittleRoomLeavesTheRestToTheTransport) {
+  ConnectWith(&scratch_, 1 << 20);
+  client_.Send(std::string(256 * 1024, 'x'));
+  loop_.RunUntilIdle();
+  uint8_t little[1000];
+  EXPECT_EQ(server_.stream_->Read(absl::MakeSpan(little)).bytes, sizeof(little));
+  EXPECT_LE(server_.stream_->buffered_bytes(), 16u * 1024);
+  EXPECT_EQ(scratch_.lent(), 0u);
 }
 
 }  // namespace
