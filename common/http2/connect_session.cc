@@ -25,6 +25,7 @@ ConnectSessionImpl::ConnectSessionImpl(EventLoop* loop, std::unique_ptr<ByteStre
       transport_(std::move(transport)),
       dispatch_(loop->NewDeferred([this] { Dispatch(); })),
       timer_(loop->NewTimer([this] { OnTimer(); })),
+      output_(options.scratch),
       output_use_(options.budget, kLeastOutputTarget),
       liveness_(
           {options.ping_interval, options.ping_timeout, options.request_patience, options.silence},
@@ -114,7 +115,9 @@ void ConnectSessionImpl::Drain() {
 
 void ConnectSessionImpl::Dispatch() {
   if (read_due_) ReadTransport();
+  flush_follows_ = true;
   if (!DispatchUpcalls()) return;
+  flush_follows_ = false;
   Flush();
   ReturnHeldRequests();
   if (pending_end_.has_value() && state_ == State::kOpen) BeginClose(*pending_end_);

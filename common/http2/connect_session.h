@@ -14,6 +14,7 @@
 #include "common/event/event_loop.h"
 #include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
+#include "common/net/scratch_pool.h"
 
 namespace byrnie {
 
@@ -59,6 +60,10 @@ class ConnectStream : public ByteStream {
 // no new one is made until the peer is heard; open streams stay.
 class ConnectSession {
  public:
+  // What a DATA frame carries at most: with its header it is what the largest TLS record holds, so
+  // that many in a row leave no small record at their end.
+  static constexpr size_t kDataPerRecord = 16 * 1024 - 9;
+
   struct Options {
     uint32_t max_concurrent_streams = 200;
     // The least and the most a peer may send on a stream before its reader has taken it; the most
@@ -74,6 +79,9 @@ class ConnectSession {
     // Of the streams' and the session's buffers. Outlives the session and its streams; null: no
     // limit.
     BufferBudget* budget = nullptr;
+    // Where what comes and goes within a turn is. Outlives the session; null: smaller memory of its
+    // own.
+    ScratchPool* scratch = nullptr;
   };
 
   // Upcalls, never inside a call to the session. The delegate outlives the session and may destroy

@@ -51,9 +51,11 @@ class ConnectSessionImpl final : public ConnectSession,
   absl::Duration round_trip() const override { return liveness_.round_trip(); }
 
  private:
-  // Output is pulled from nghttp2 up to this much ahead of the transport: the most, and what there
-  // is room for however short the budget is.
-  static constexpr size_t kOutputTarget = 64 * 1024;
+  // Output is pulled from nghttp2 up to this much ahead of the transport, whole TLS records: the
+  // most, the same without scratch memory or while the transport takes nothing, and what there is
+  // room for however short the budget is.
+  static constexpr size_t kOutputTarget = 256 * 1024;
+  static constexpr size_t kSmallOutputTarget = 64 * 1024;
   static constexpr size_t kLeastOutputTarget = 16 * 1024;
   static constexpr uint8_t kLivenessPing[8] = {'b', 'y', 'r', 'n', 'i', 'e', 0, 1};
   static constexpr uint8_t kDrainPing[8] = {'b', 'y', 'r', 'n', 'i', 'e', 0, 2};
@@ -69,6 +71,7 @@ class ConnectSessionImpl final : public ConnectSession,
   void GiveWindow(int32_t id, size_t bytes) override;
   void SendReady(TunnelStream* stream) override;
   void PullNow(TunnelStream* stream) override;
+  size_t RoomOf(int32_t id) const override;
   void SendAccept(int32_t id, const HeaderList& headers) override;
   void SendReject(int32_t id, int status, const HeaderList& headers) override;
   void WantUpcalls(TunnelStream* stream) override;
@@ -109,12 +112,22 @@ class ConnectSessionImpl final : public ConnectSession,
   void Feed(absl::Span<const uint8_t> data);
   // Pulls frames into the output while there is room; true when there may be more.
   bool Pump();
+  // The same, and passes what fills the output on, where the transport takes it.
+  void PumpAndPass();
   void Flush();
   void FlushOutput();
   void OutputMoved();
-  bool OutputFull() const { return output_.size() >= output_use_.Limit(kOutputTarget); }
+  // What the transport does not take has to be kept.
+  bool OutputFull() const {
+    const bool small = options_.scratch == nullptr || transport_blocked_;
+    return output_.size() >= output_use_.Limit(small ? kSmallOutputTarget : kOutputTarget);
+  }
 
   void Schedule() { dispatch_->Schedule(); }
+  // For what only has to be flushed.
+  void ScheduleFlush() {
+    if (!flush_follows_) Schedule();
+  }
   void Dispatch();
   // Runs upcalls; false when the session was destroyed by one.
   bool DispatchUpcalls();
@@ -174,7 +187,8 @@ class ConnectSessionImpl final : public ConnectSession,
   bool transport_blocked_ = false;
   bool transport_ended_ = false;
   bool output_watched_ = false;
-  bool* destroyed_ = nullptr;  // Set while upcalls run.
+  bool flush_follows_ = false;  // Upcalls run, and Flush comes right after them.
+  bool* destroyed_ = nullptr;   // Set while upcalls run.
 };
 
 }  // namespace byrnie

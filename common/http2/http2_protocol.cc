@@ -45,6 +45,11 @@ const nghttp2_session_callbacks* Callbacks() {
         callbacks, [](nghttp2_session*, int32_t id, uint32_t error_code, void* self) {
           return Events(self)->OnStreamClose(id, error_code);
         });
+    nghttp2_session_callbacks_set_data_source_read_length_callback(
+        callbacks,
+        [](nghttp2_session*, uint8_t, int32_t, int32_t, int32_t, uint32_t, void*) -> ssize_t {
+          return ConnectSession::kDataPerRecord;
+        });
     nghttp2_session_callbacks_set_send_data_callback(
         callbacks, [](nghttp2_session*, nghttp2_frame* frame, const uint8_t* header, size_t length,
                       nghttp2_data_source*,

@@ -18,7 +18,7 @@ std::string Text(const OutputBuffer& buffer) {
 }
 
 TEST(OutputBufferTest, GivesBytesInOrderAndCountsThem) {
-  OutputBuffer buffer;
+  OutputBuffer buffer(nullptr);
   Append(&buffer, "one");
   Append(&buffer, "");
   Append(&buffer, "two");
@@ -29,11 +29,11 @@ TEST(OutputBufferTest, GivesBytesInOrderAndCountsThem) {
   EXPECT_EQ(buffer.taken_mark(), 4u);
 }
 
-TEST(OutputBufferTest, KeepsItsCountWhenItsMemoryIsReleased) {
-  OutputBuffer buffer;
+TEST(OutputBufferTest, KeepsItsCountWhenItsMemoryIsGivenBack) {
+  OutputBuffer buffer(nullptr);
   Append(&buffer, "gone");
   buffer.Consume(4);
-  buffer.Release();
+  buffer.Settle();
   Append(&buffer, "new");
   EXPECT_EQ(Text(buffer), "new");
   EXPECT_EQ(buffer.taken_mark(), 4u);
@@ -41,7 +41,7 @@ TEST(OutputBufferTest, KeepsItsCountWhenItsMemoryIsReleased) {
 }
 
 TEST(OutputBufferTest, KeepsEveryByteWhileItGrowsAndMovesUp) {
-  OutputBuffer buffer;
+  OutputBuffer buffer(nullptr);
   std::string expected, taken;
   for (int i = 0; i < 3000; ++i) {
     const std::string piece(static_cast<size_t>(i % 97), static_cast<char>('a' + i % 26));

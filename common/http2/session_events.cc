@@ -65,6 +65,10 @@ int ConnectSessionImpl::OnFrameReceived(const nghttp2_frame* frame) {
     case NGHTTP2_PRIORITY:
       NoteIdleFrame();
       break;
+    case NGHTTP2_WINDOW_UPDATE:
+      // Before the output is made, so that what the writer has goes with what waits.
+      if (TunnelStream* stream = Find(id)) stream->OnWindow();
+      break;
     case NGHTTP2_RST_STREAM: {
       peer_reset_id_ = id;
       const TunnelStream* stream = Find(id);

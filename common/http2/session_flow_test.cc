@@ -1,3 +1,4 @@
+#include <memory>
 #include <string>
 #include <tuple>
 
@@ -5,12 +6,17 @@
 #include "common/base/status_matchers.h"
 #include "common/http2/connect_session.h"
 #include "common/http2/testing/session_pair.h"
+#include "common/net/scratch_pool.h"
+#include "common/net/testing/counted_stream.h"
 #include "common/net/testing/fake_buffer_budget.h"
+#include "common/net/testing/memory_stream_pair.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace byrnie {
 namespace {
+
+using ::testing::ElementsAre;
 
 // Streams that share a session: windows, marks, turns, and how many there may be.
 class SessionFlowTest : public SessionPairTest {};
@@ -180,6 +186,42 @@ TEST_P(SessionFlowTest, ATransportThatTakesNothingStopsTheWriters) {
   Run();
   // The stream's unsent bytes and the session's output, with the frame that crossed its mark.
   EXPECT_LE(talker->sent, 64u * 1024 + 64 * 1024 + 16 * 1024);
+}
+
+TEST_P(SessionFlowTest, BulkFillsTheTransportsWritesWithWholeRecords) {
+  if (GetParam() < 1000) return;
+  ScratchPool scratch;
+  for (ScratchPool* pool : {&scratch, static_cast<ScratchPool*>(nullptr)}) {
+    StreamCalls calls;
+    ConnectSession::Options options;
+    options.scratch = pool;
+    options.stream_window = 1 << 20;
+    MemoryStreamPair::Quota quota;
+    quota.capacity = 4 << 20;
+    MemoryStreamPair pair(&loop_, quota, quota);
+    client_.session = ConnectSession::CreateClient(
+        &loop_, std::make_unique<CountedStream>(pair.TakeA(), &calls), options, &client_);
+    server_.session = ConnectSession::CreateServer(&loop_, pair.TakeB(), options, &server_);
+    Talker* talker = client_.Open();
+    Run();
+    // Until the window is as large as it gets.
+    talker->Send(Pattern(4 << 20));
+    Run();
+    EXPECT_EQ(server_.talkers.back()->received.size(), size_t{4} << 20);
+    const size_t records = pool == nullptr ? 4 : 16;
+    const std::string whole = Pattern(records * ConnectSession::kDataPerRecord);
+    calls.writes.clear();
+    talker->Send(whole);
+    EXPECT_THAT(calls.writes, ElementsAre(records * 16 * 1024));
+    Run();
+    EXPECT_EQ(server_.talkers.back()->received.substr(size_t{4} << 20), whole);
+    EXPECT_EQ(scratch.lent(), 0u);
+    // Before what they count in and borrow from.
+    client_.talkers.clear();
+    server_.talkers.clear();
+    client_.session.reset();
+    server_.session.reset();
+  }
 }
 
 TEST_P(SessionFlowTest, MovesManyStreamsAtOnce) {

@@ -11,7 +11,7 @@ namespace byrnie {
 void ConnectSessionImpl::GiveWindow(int32_t id, size_t bytes) {
   if (state_ != State::kOpen) return;
   nghttp2_submit_window_update(http2_.get(), NGHTTP2_FLAG_NONE, id, static_cast<int32_t>(bytes));
-  Schedule();
+  ScheduleFlush();
 }
 
 void ConnectSessionImpl::SendReady(TunnelStream* stream) {
@@ -23,14 +23,23 @@ void ConnectSessionImpl::SendReady(TunnelStream* stream) {
     return;
   }
   nghttp2_session_resume_data(http2_.get(), stream->id());
-  Schedule();
+  ScheduleFlush();
 }
 
 void ConnectSessionImpl::PullNow(TunnelStream* stream) {
   if (state_ != State::kOpen) return;
   nghttp2_session_resume_data(http2_.get(), stream->id());
-  Pump();
-  Schedule();
+  PumpAndPass();
+  ScheduleFlush();
+}
+
+size_t ConnectSessionImpl::RoomOf(int32_t id) const {
+  if (state_ != State::kOpen || transport_blocked_) return 0;
+  const int32_t window = std::min(nghttp2_session_get_stream_remote_window_size(http2_.get(), id),
+                                  nghttp2_session_get_remote_window_size(http2_.get()));
+  if (window <= 0) return 0;
+  const size_t room = transport_->Room();
+  return std::min(static_cast<size_t>(window), room - std::min(room, output_.size()));
 }
 
 void ConnectSessionImpl::SendAccept(int32_t id, const HeaderList& headers) {

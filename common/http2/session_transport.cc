@@ -21,8 +21,12 @@ void ConnectSessionImpl::OnWritable() {
 }
 
 void ConnectSessionImpl::ReadTransport() {
-  // On the stack: a session that is not reading right now owns no buffer.
-  uint8_t buffer[kReadSize];
+  // A session that is not reading right now owns no buffer.
+  uint8_t small[kReadSize];
+  const ScratchPool::Block block =
+      options_.scratch == nullptr ? ScratchPool::Block() : options_.scratch->Borrow();
+  const absl::Span<uint8_t> buffer =
+      block ? absl::MakeSpan(block.data(), ScratchPool::kBlockSize) : absl::MakeSpan(small);
   size_t moved = 0;
   read_due_ = false;
   while (state_ != State::kClosed && !transport_ended_) {
@@ -30,7 +34,7 @@ void ConnectSessionImpl::ReadTransport() {
       read_due_ = true;
       break;
     }
-    const IoResult result = transport_->Read(absl::MakeSpan(buffer));
+    const IoResult result = transport_->Read(buffer);
     if (result.status == IoStatus::kEof) {
       transport_ended_ = true;
       if (state_ == State::kOpen) {
@@ -52,7 +56,7 @@ void ConnectSessionImpl::ReadTransport() {
     if (result.bytes > 0) {
       moved += result.bytes;
       if (liveness_.OnHeard(loop_->Now())) streams_changed_ = true;
-      Feed(absl::MakeConstSpan(buffer, result.bytes));
+      Feed(buffer.first(result.bytes));
     }
     if (result.status == IoStatus::kWouldBlock) break;
   }
@@ -92,8 +96,20 @@ bool ConnectSessionImpl::Pump() {
   return true;
 }
 
+void ConnectSessionImpl::PumpAndPass() {
+  while (Pump() && !transport_blocked_ && OutputFull()) {
+    const IoResult result = transport_->Write(output_.bytes());
+    // A broken transport says so again to the next Flush, where it is no writer's call.
+    if (result.status == IoStatus::kError || result.status == IoStatus::kEof) return;
+    output_.Consume(result.bytes);
+    if (result.status == IoStatus::kWouldBlock || result.bytes == 0) transport_blocked_ = true;
+    if (result.bytes > 0) OutputMoved();
+  }
+}
+
 void ConnectSessionImpl::Flush() {
   FlushOutput();
+  output_.Settle();
   output_use_.Set(output_.allocated(), output_.allocated());
 }
 
@@ -122,7 +138,6 @@ void ConnectSessionImpl::FlushOutput() {
     if (result.bytes > 0) OutputMoved();
     if (!more && output_.size() == 0) break;
   }
-  if (output_.size() == 0) output_.Release();
 }
 
 void ConnectSessionImpl::OutputMoved() {

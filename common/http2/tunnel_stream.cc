@@ -100,16 +100,13 @@ IoResult TunnelStream::Write(absl::Span<const uint8_t> data) {
     return {0, IoStatus::kWouldBlock};
   }
   if (data.empty()) return {0, IoStatus::kOk};
-  size_t taken = 0;
-  if (unsent_.empty()) {
-    // Straight into the session's output: no copy is kept of what fits there.
-    borrowed_ = data;
-    session_->PullNow(this);
-    taken = data.size() - borrowed_.size();
-    borrowed_ = {};
-    data.remove_prefix(taken);
-    if (!error_.ok()) return {0, IoStatus::kError};
-  }
+  // Straight into the session's output: no copy is kept of what fits there.
+  borrowed_ = data;
+  session_->PullNow(this);
+  const size_t taken = data.size() - borrowed_.size();
+  borrowed_ = {};
+  data.remove_prefix(taken);
+  if (!error_.ok()) return {0, IoStatus::kError};
   if (data.empty()) return {taken, IoStatus::kOk};
   const size_t limit = unsent_use_.Limit(kSendLimit);
   const size_t room = limit - std::min(limit, unsent_.size());
@@ -120,6 +117,10 @@ IoResult TunnelStream::Write(absl::Span<const uint8_t> data) {
   if (kept == data.size()) return {taken + kept, IoStatus::kOk};
   write_waiting_ = true;
   return {taken + kept, IoStatus::kWouldBlock};
+}
+
+size_t TunnelStream::Room() const {
+  return opened_ && session_ != nullptr && unsent_.empty() ? session_->RoomOf(id_) : 0;
 }
 
 void TunnelStream::ShutdownWrite() {

@@ -28,6 +28,8 @@ class TunnelStream final : public ConnectStream {
     virtual void SendReady(TunnelStream* stream) = 0;
     // Takes what the stream has to send into the session's output as far as there is room.
     virtual void PullNow(TunnelStream* stream) = 0;
+    // How much of the stream is likely to leave now.
+    virtual size_t RoomOf(int32_t id) const = 0;
     virtual void SendAccept(int32_t id, const HeaderList& headers) = 0;
     virtual void SendReject(int32_t id, int status, const HeaderList& headers) = 0;
     // Wants DispatchUpcalls later in this turn or in the next.
@@ -66,6 +68,8 @@ class TunnelStream final : public ConnectStream {
   void SetObserver(Observer* observer) override;
   IoResult Read(absl::Span<uint8_t> buffer) override;
   IoResult Write(absl::Span<const uint8_t> data) override;
+  // What the peer's window and the session's transport have room for.
+  size_t Room() const override;
   void ShutdownWrite() override;
   void Reset() override;
   bool Flushed() const override;
@@ -85,6 +89,10 @@ class TunnelStream final : public ConnectStream {
   // Bytes from the peer.
   void OnData(absl::Span<const uint8_t> data);
   void OnEndStream();
+  // The peer takes more.
+  void OnWindow() {
+    if (write_waiting_) NotifyWritable();
+  }
   // The protocol is through with the stream; `status` is not OK when it did not end cleanly.
   void OnClosed(const absl::Status& status);
   // The same, when the peer had ended its direction and has only said that it wants no more of ours
