@@ -49,7 +49,7 @@ absl::Status CheckAllowed(const SpiffeId& peer, const IdentitySnapshot& own,
 absl::StatusOr<ProvenPeer> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
                                       const IdentitySnapshot& own,
                                       const std::vector<SpiffeId>& allowed_peers, bool federated,
-                                      absl::Time now, uint8_t* alert) {
+                                      absl::Time now, CertificateCache* known, uint8_t* alert) {
   *alert = SSL_AD_BAD_CERTIFICATE;
   CertificateChain chain;
   const size_t count = presented == nullptr ? 0 : sk_CRYPTO_BUFFER_num(presented);
@@ -60,7 +60,7 @@ absl::StatusOr<ProvenPeer> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
   }
   for (size_t i = 0; i < count; ++i) {
     const CRYPTO_BUFFER* buffer = sk_CRYPTO_BUFFER_value(presented, i);
-    absl::StatusOr<CertificatePtr> certificate = Certificate::FromDer(absl::string_view(
+    absl::StatusOr<CertificatePtr> certificate = known->FromDer(absl::string_view(
         reinterpret_cast<const char*>(CRYPTO_BUFFER_data(buffer)), CRYPTO_BUFFER_len(buffer)));
     if (!certificate.ok()) {
       return absl::UnauthenticatedError(

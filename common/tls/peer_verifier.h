@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/crypto/certificate.h"
+#include "common/crypto/certificate_cache.h"
 #include "common/identity/identity_snapshot.h"
 #include "common/identity/svid_verifier.h"
 #include "openssl/pool.h"
@@ -22,11 +23,11 @@ struct ProvenPeer {
 // they are an X509-SVID by `own`'s trust bundles at `now`, of one of `allowed_peers` or, when that
 // is empty, of our own trust domain, or of any that there is a bundle for when `federated`.
 // Unauthenticated says why not, with DefectOf (handshake_fault.h) where revocation is the reason,
-// and `alert` gets what to tell the peer.
+// and `alert` gets what to tell the peer. `known` is where peers that show the same share it.
 absl::StatusOr<ProvenPeer> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
                                       const IdentitySnapshot& own,
                                       const std::vector<SpiffeId>& allowed_peers, bool federated,
-                                      absl::Time now, uint8_t* alert);
+                                      absl::Time now, CertificateCache* known, uint8_t* alert);
 
 }  // namespace byrnie
 

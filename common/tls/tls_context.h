@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/crypto/certificate.h"
+#include "common/crypto/certificate_cache.h"
 #include "common/identity/identity_snapshot.h"
 #include "common/tls/named_server.h"
 #include "common/tls/signer.h"
@@ -58,6 +59,7 @@ class TlsContext {
   // Names the key that the signer is to use.
   const std::string& leaf_fingerprint_hex() const { return leaf_fingerprint_hex_; }
   // For common/tls; valid as long as this.
+  CertificateCache* peer_certificates() const { return &peer_certificates_; }
   SSL_CTX* native() const { return ctx_.get(); }
 
  private:
@@ -68,6 +70,7 @@ class TlsContext {
   NamedServer server_;
   std::string leaf_fingerprint_hex_;
   Signer* signer_ = nullptr;  // Not owned.
+  mutable CertificateCache peer_certificates_;
   bssl::UniquePtr<SSL_CTX> ctx_;
 };
 

@@ -134,7 +134,7 @@ ssl_verify_result_t TlsStream::Impl::VerifyPeer(uint8_t* out_alert) {
   absl::StatusOr<ProvenPeer> proven =
       byrnie::VerifyPeer(SSL_get0_peer_certificates(ssl_.get()), context_->identity(),
                          handshake_->options.allowed_peers, handshake_->options.federated,
-                         loop_->WallNow(), out_alert);
+                         loop_->WallNow(), context_->peer_certificates(), out_alert);
   if (!proven.ok()) {
     handshake_->failure = proven.status();
     return ssl_verify_invalid;

@@ -52,6 +52,22 @@ TEST_F(TlsHandshakeTest, KeepsThePeersChainAsItWasSent) {
   EXPECT_EQ(server_.stream_->peer_chain().size(), 1u);
 }
 
+TEST_F(TlsHandshakeTest, ConnectionsOfOnePeerShareItsCertificates) {
+  const auto client = GoodContext(TlsRole::kClient);
+  const auto server = GoodContext(TlsRole::kServer);
+  StartClient(client);
+  StartServer(server);
+  MemoryStreamPair second(&loop_);
+  TlsEndpoint second_client, second_server;
+  second_client.Start(&loop_, second.TakeA(), client, {});
+  second_server.Start(&loop_, second.TakeB(), server, {});
+  loop_.RunUntilIdle();
+  ASSERT_THAT(server_.handshake(), IsOk());
+  ASSERT_THAT(second_server.handshake(), IsOk());
+  EXPECT_EQ(server_.stream_->peer_chain(), second_server.stream_->peer_chain());
+  EXPECT_EQ(client_.stream_->peer_chain(), second_client.stream_->peer_chain());
+}
+
 TEST_F(TlsHandshakeTest, MovesNoApplicationByteBeforeThePeerIsVerified) {
   StartClient(GoodContext(TlsRole::kClient));
   EXPECT_EQ(client_.stream_->Write(Bytes("early")).status, IoStatus::kWouldBlock);
