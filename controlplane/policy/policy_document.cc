@@ -28,81 +28,86 @@ absl::StatusOr<Authorization> Parse(absl::string_view text) {
   return policy;
 }
 
-void Write(const StringMatch& match, JsonWriter* json) {
-  json->BeginObject();
-  switch (match.match_type_case()) {
-    case StringMatch::kExact:
-      json->Field("exact", match.exact());
-      break;
-    case StringMatch::kPrefix:
-      json->Field("prefix", match.prefix());
-      break;
-    case StringMatch::kSuffix:
-      json->Field("suffix", match.suffix());
-      break;
-    case StringMatch::kPresence:
-      json->Field("presence", true);
-      break;
-    case StringMatch::MATCH_TYPE_NOT_SET:
-      break;
+class RuleWriter {
+ public:
+  RuleWriter(const PolicyNames& names, JsonWriter* json) : n_(names), json_(json) {}
+
+  template <typename List>
+  void WriteList(const char* name, const List& list) {
+    if (list.empty()) return;
+    json_->Key(name).BeginArray();
+    for (const auto& value : list) Write(value);
+    json_->EndArray();
   }
-  json->EndObject();
-}
 
-void Write(const istio::security::Address& block, JsonWriter* json) {
-  const absl::StatusOr<IpAddress> ip = IpAddress::FromBytes(block.address());
-  json->Value(absl::StrCat(ip.ok() ? ip->ToString() : "", "/", block.length()));
-}
+ private:
+  void Write(const StringMatch& match) {
+    json_->BeginObject();
+    switch (match.match_type_case()) {
+      case StringMatch::kExact:
+        json_->Field("exact", match.exact());
+        break;
+      case StringMatch::kPrefix:
+        json_->Field("prefix", match.prefix());
+        break;
+      case StringMatch::kSuffix:
+        json_->Field("suffix", match.suffix());
+        break;
+      case StringMatch::kPresence:
+        json_->Field("presence", true);
+        break;
+      case StringMatch::MATCH_TYPE_NOT_SET:
+        break;
+    }
+    json_->EndObject();
+  }
 
-void Write(uint32_t port, JsonWriter* json) { json->Value(port); }
+  void Write(const istio::security::Address& block) {
+    const absl::StatusOr<IpAddress> ip = IpAddress::FromBytes(block.address());
+    json_->Value(absl::StrCat(ip.ok() ? ip->ToString() : "", "/", block.length()));
+  }
 
-void Write(const ServiceAccountMatch& account, JsonWriter* json) {
-  json->BeginObject()
-      .Field("namespace", account.namespace_())
-      .Field("service_account", account.service_account())
-      .EndObject();
-}
+  void Write(uint32_t port) { json_->Value(port); }
 
-void Write(const Match& match, JsonWriter* json);
-void Write(const Clause& clause, JsonWriter* json);
-void Write(const Rule& rule, JsonWriter* json);
+  void Write(const ServiceAccountMatch& account) {
+    json_->BeginObject()
+        .Field("namespace", account.namespace_())
+        .Field(n_.service_account, account.service_account())
+        .EndObject();
+  }
 
-template <typename List>
-void WriteList(const char* name, const List& list, JsonWriter* json) {
-  if (list.empty()) return;
-  json->Key(name).BeginArray();
-  for (const auto& value : list) Write(value, json);
-  json->EndArray();
-}
+  void Write(const Match& match) {
+    json_->BeginObject();
+    WriteList("namespaces", match.namespaces());
+    WriteList(n_.not_namespaces, match.not_namespaces());
+    WriteList("principals", match.principals());
+    WriteList(n_.not_principals, match.not_principals());
+    WriteList(n_.source_ips, match.source_ips());
+    WriteList(n_.not_source_ips, match.not_source_ips());
+    WriteList(n_.destination_ips, match.destination_ips());
+    WriteList(n_.not_destination_ips, match.not_destination_ips());
+    WriteList(n_.destination_ports, match.destination_ports());
+    WriteList(n_.not_destination_ports, match.not_destination_ports());
+    WriteList(n_.service_accounts, match.service_accounts());
+    WriteList(n_.not_service_accounts, match.not_service_accounts());
+    json_->EndObject();
+  }
 
-void Write(const Match& match, JsonWriter* json) {
-  json->BeginObject();
-  WriteList("namespaces", match.namespaces(), json);
-  WriteList("not_namespaces", match.not_namespaces(), json);
-  WriteList("principals", match.principals(), json);
-  WriteList("not_principals", match.not_principals(), json);
-  WriteList("source_ips", match.source_ips(), json);
-  WriteList("not_source_ips", match.not_source_ips(), json);
-  WriteList("destination_ips", match.destination_ips(), json);
-  WriteList("not_destination_ips", match.not_destination_ips(), json);
-  WriteList("destination_ports", match.destination_ports(), json);
-  WriteList("not_destination_ports", match.not_destination_ports(), json);
-  WriteList("service_accounts", match.service_accounts(), json);
-  WriteList("not_service_accounts", match.not_service_accounts(), json);
-  json->EndObject();
-}
+  void Write(const Clause& clause) {
+    json_->BeginObject();
+    WriteList("matches", clause.matches());
+    json_->EndObject();
+  }
 
-void Write(const Clause& clause, JsonWriter* json) {
-  json->BeginObject();
-  WriteList("matches", clause.matches(), json);
-  json->EndObject();
-}
+  void Write(const Rule& rule) {
+    json_->BeginObject();
+    WriteList("clauses", rule.clauses());
+    json_->EndObject();
+  }
 
-void Write(const Rule& rule, JsonWriter* json) {
-  json->BeginObject();
-  WriteList("clauses", rule.clauses(), json);
-  json->EndObject();
-}
+  const PolicyNames& n_;
+  JsonWriter* const json_;  // Not owned.
+};
 
 }  // namespace
 
@@ -110,23 +115,27 @@ absl::StatusOr<Authorization> ParsePolicyDocument(absl::string_view text) {
   if (text.empty()) return InvalidField("document", "is empty; give a policy as JSON");
   absl::StatusOr<Authorization> policy = Parse(text);
   if (!policy.ok()) return InvalidDocument("document", policy.status());
-  const absl::Status checked = CheckEntry(*policy);
+  const absl::Status checked = CheckPolicy(*policy);
   if (!checked.ok()) return InvalidField("document", checked.message());
-  // What the proxies would say: a policy that they reject would stop all updates of policies.
-  const absl::Status converted = ConvertPolicy(*policy).status();
-  if (!converted.ok()) return InvalidField("document", converted.message());
   return policy;
+}
+
+absl::Status CheckPolicy(const Authorization& policy) {
+  RETURN_IF_ERROR(CheckEntry(policy));
+  return ConvertPolicy(policy).status();
+}
+
+void WritePolicyBody(const Authorization& policy, const PolicyNames& names, JsonWriter* json) {
+  json->Field("scope", istio::security::Scope_Name(policy.scope()))
+      .Field("action", istio::security::Action_Name(policy.action()));
+  if (policy.dry_run()) json->Field(names.dry_run, true);
+  RuleWriter(names, json).WriteList("rules", policy.rules());
 }
 
 std::string WritePolicyDocument(const Authorization& policy) {
   JsonWriter json(JsonWriter::Style::kPretty);
-  json.BeginObject()
-      .Field("name", policy.name())
-      .Field("namespace", policy.namespace_())
-      .Field("scope", istio::security::Scope_Name(policy.scope()))
-      .Field("action", istio::security::Action_Name(policy.action()));
-  if (policy.dry_run()) json.Field("dry_run", true);
-  WriteList("rules", policy.rules(), &json);
+  json.BeginObject().Field("name", policy.name()).Field("namespace", policy.namespace_());
+  WritePolicyBody(policy, kDocumentPolicyNames, &json);
   json.EndObject();
   return std::move(json).Finish();
 }

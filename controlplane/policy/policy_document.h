@@ -3,8 +3,11 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/base/json_writer.h"
+#include "controlplane/registry/policy_names.h"
 #include "istio/security/authorization.pb.h"
 
 namespace byrnie {
@@ -20,6 +23,14 @@ absl::StatusOr<istio::security::Authorization> ParsePolicyDocument(absl::string_
 // Writes one that is valid, in the order of the fields of istio.security.Authorization and without
 // those that say nothing: reading it gives the same policy.
 std::string WritePolicyDocument(const istio::security::Authorization& policy);
+
+// What a policy has to be beyond its form, wherever it is written: that proxies take it. A policy
+// that they reject would stop all updates of policies. InvalidArgument.
+absl::Status CheckPolicy(const istio::security::Authorization& policy);
+
+// Adds the members that ParsePolicyBody() reads to an object.
+void WritePolicyBody(const istio::security::Authorization& policy, const PolicyNames& names,
+                     JsonWriter* json);
 
 }  // namespace byrnie
 

@@ -23,7 +23,7 @@ using istio::security::Rule;
 using istio::security::ServiceAccountMatch;
 using istio::security::StringMatch;
 
-absl::Status ParseStringMatch(const JsonValue& value, StringMatch* out) {
+absl::Status ParseStringMatch(const JsonValue& value, const PolicyNames&, StringMatch* out) {
   ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
   RETURN_IF_ERROR(object.CheckKeys({"exact", "prefix", "suffix", "presence"}));
   const std::vector<std::pair<std::string, JsonValue>> members = object.Members();
@@ -51,8 +51,8 @@ absl::Status ParseStringMatch(const JsonValue& value, StringMatch* out) {
 }
 
 // A principal is a SPIFFE ID without its scheme; with it, it would match nobody.
-absl::Status ParsePrincipal(const JsonValue& value, StringMatch* out) {
-  RETURN_IF_ERROR(ParseStringMatch(value, out));
+absl::Status ParsePrincipal(const JsonValue& value, const PolicyNames& names, StringMatch* out) {
+  RETURN_IF_ERROR(ParseStringMatch(value, names, out));
   if (absl::StartsWith(out->exact(), "spiffe:") || absl::StartsWith(out->prefix(), "spiffe:")) {
     return value.Error(
         "names a principal with its scheme; leave \"spiffe://\" out, as in "
@@ -62,7 +62,7 @@ absl::Status ParsePrincipal(const JsonValue& value, StringMatch* out) {
 }
 
 // "10.0.0.0/8", "fd00::/8", or an address alone.
-absl::Status ParseBlock(const JsonValue& value, istio::security::Address* out) {
+absl::Status ParseBlock(const JsonValue& value, const PolicyNames&, istio::security::Address* out) {
   ASSIGN_OR_RETURN(std::string text, value.AsString());
   const std::vector<absl::string_view> parts = absl::StrSplit(text, '/');
   absl::StatusOr<IpAddress> ip = IpAddress::Parse(parts[0]);
@@ -79,20 +79,21 @@ absl::Status ParseBlock(const JsonValue& value, istio::security::Address* out) {
   return absl::OkStatus();
 }
 
-absl::Status ParseAccount(const JsonValue& value, ServiceAccountMatch* out) {
+absl::Status ParseAccount(const JsonValue& value, const PolicyNames& names,
+                          ServiceAccountMatch* out) {
   ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
-  RETURN_IF_ERROR(object.CheckKeys({"namespace", "service_account"}));
+  RETURN_IF_ERROR(object.CheckKeys({"namespace", names.service_account}));
   ASSIGN_OR_RETURN(*out->mutable_namespace_(), object.GetString("namespace"));
-  ASSIGN_OR_RETURN(*out->mutable_service_account(), object.GetString("service_account"));
+  ASSIGN_OR_RETURN(*out->mutable_service_account(), object.GetString(names.service_account));
   return absl::OkStatus();
 }
 
 template <typename Message>
-absl::Status ParseList(const JsonObject& object, absl::string_view name,
-                       absl::Status (*parse)(const JsonValue&, Message*),
+absl::Status ParseList(const JsonObject& object, absl::string_view name, const PolicyNames& names,
+                       absl::Status (*parse)(const JsonValue&, const PolicyNames&, Message*),
                        RepeatedPtrField<Message>* out) {
   ASSIGN_OR_RETURN(std::vector<JsonValue> values, object.GetArrayOrEmpty(name));
-  for (const JsonValue& value : values) RETURN_IF_ERROR(parse(value, out->Add()));
+  for (const JsonValue& value : values) RETURN_IF_ERROR(parse(value, names, out->Add()));
   return absl::OkStatus();
 }
 
@@ -106,40 +107,63 @@ absl::Status ParsePorts(const JsonObject& object, absl::string_view name,
   return absl::OkStatus();
 }
 
-absl::Status ParseMatch(const JsonValue& value, Match* out) {
+absl::Status ParseMatch(const JsonValue& value, const PolicyNames& n, Match* out) {
   ASSIGN_OR_RETURN(JsonObject m, value.AsObject());
   RETURN_IF_ERROR(
-      m.CheckKeys({"namespaces", "not_namespaces", "principals", "not_principals", "source_ips",
-                   "not_source_ips", "destination_ips", "not_destination_ips", "destination_ports",
-                   "not_destination_ports", "service_accounts", "not_service_accounts"}));
-  RETURN_IF_ERROR(ParseList(m, "namespaces", ParseStringMatch, out->mutable_namespaces()));
-  RETURN_IF_ERROR(ParseList(m, "not_namespaces", ParseStringMatch, out->mutable_not_namespaces()));
-  RETURN_IF_ERROR(ParseList(m, "principals", ParsePrincipal, out->mutable_principals()));
-  RETURN_IF_ERROR(ParseList(m, "not_principals", ParsePrincipal, out->mutable_not_principals()));
-  RETURN_IF_ERROR(ParseList(m, "source_ips", ParseBlock, out->mutable_source_ips()));
-  RETURN_IF_ERROR(ParseList(m, "not_source_ips", ParseBlock, out->mutable_not_source_ips()));
-  RETURN_IF_ERROR(ParseList(m, "destination_ips", ParseBlock, out->mutable_destination_ips()));
+      m.CheckKeys({"namespaces", n.not_namespaces, "principals", n.not_principals, n.source_ips,
+                   n.not_source_ips, n.destination_ips, n.not_destination_ips, n.destination_ports,
+                   n.not_destination_ports, n.service_accounts, n.not_service_accounts}));
+  RETURN_IF_ERROR(ParseList(m, "namespaces", n, ParseStringMatch, out->mutable_namespaces()));
   RETURN_IF_ERROR(
-      ParseList(m, "not_destination_ips", ParseBlock, out->mutable_not_destination_ips()));
-  RETURN_IF_ERROR(ParsePorts(m, "destination_ports", out->mutable_destination_ports()));
-  RETURN_IF_ERROR(ParsePorts(m, "not_destination_ports", out->mutable_not_destination_ports()));
-  RETURN_IF_ERROR(ParseList(m, "service_accounts", ParseAccount, out->mutable_service_accounts()));
-  return ParseList(m, "not_service_accounts", ParseAccount, out->mutable_not_service_accounts());
+      ParseList(m, n.not_namespaces, n, ParseStringMatch, out->mutable_not_namespaces()));
+  RETURN_IF_ERROR(ParseList(m, "principals", n, ParsePrincipal, out->mutable_principals()));
+  RETURN_IF_ERROR(ParseList(m, n.not_principals, n, ParsePrincipal, out->mutable_not_principals()));
+  RETURN_IF_ERROR(ParseList(m, n.source_ips, n, ParseBlock, out->mutable_source_ips()));
+  RETURN_IF_ERROR(ParseList(m, n.not_source_ips, n, ParseBlock, out->mutable_not_source_ips()));
+  RETURN_IF_ERROR(ParseList(m, n.destination_ips, n, ParseBlock, out->mutable_destination_ips()));
+  RETURN_IF_ERROR(
+      ParseList(m, n.not_destination_ips, n, ParseBlock, out->mutable_not_destination_ips()));
+  RETURN_IF_ERROR(ParsePorts(m, n.destination_ports, out->mutable_destination_ports()));
+  RETURN_IF_ERROR(ParsePorts(m, n.not_destination_ports, out->mutable_not_destination_ports()));
+  RETURN_IF_ERROR(
+      ParseList(m, n.service_accounts, n, ParseAccount, out->mutable_service_accounts()));
+  return ParseList(m, n.not_service_accounts, n, ParseAccount, out->mutable_not_service_accounts());
 }
 
-absl::Status ParseClause(const JsonValue& value, Clause* out) {
+absl::Status ParseClause(const JsonValue& value, const PolicyNames& names, Clause* out) {
   ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
   RETURN_IF_ERROR(object.CheckKeys({"matches"}));
-  return ParseList(object, "matches", ParseMatch, out->mutable_matches());
+  return ParseList(object, "matches", names, ParseMatch, out->mutable_matches());
 }
 
-absl::Status ParseRule(const JsonValue& value, Rule* out) {
+absl::Status ParseRule(const JsonValue& value, const PolicyNames& names, Rule* out) {
   ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
   RETURN_IF_ERROR(object.CheckKeys({"clauses"}));
-  return ParseList(object, "clauses", ParseClause, out->mutable_clauses());
+  return ParseList(object, "clauses", names, ParseClause, out->mutable_clauses());
 }
 
 }  // namespace
+
+absl::Status ParsePolicyBody(const JsonObject& object, const PolicyNames& names,
+                             Authorization* policy) {
+  ASSIGN_OR_RETURN(std::string scope_name, object.GetString("scope"));
+  istio::security::Scope scope;
+  if (!istio::security::Scope_Parse(scope_name, &scope)) {
+    return object.Get("scope")->Error(
+        absl::StrCat("\"", scope_name, "\" is none of GLOBAL, NAMESPACE and WORKLOAD_SELECTOR"));
+  }
+  policy->set_scope(scope);
+  ASSIGN_OR_RETURN(std::string action_name, object.GetString("action"));
+  istio::security::Action action;
+  if (!istio::security::Action_Parse(action_name, &action)) {
+    return object.Get("action")->Error(
+        absl::StrCat("\"", action_name, "\" is neither ALLOW nor DENY"));
+  }
+  policy->set_action(action);
+  ASSIGN_OR_RETURN(bool dry_run, object.GetBoolOr(names.dry_run, false));
+  policy->set_dry_run(dry_run);
+  return ParseList(object, "rules", names, ParseRule, policy->mutable_rules());
+}
 
 absl::StatusOr<Authorization> ParsePolicy(const JsonValue& value) {
   ASSIGN_OR_RETURN(JsonObject object, value.AsObject());
@@ -147,24 +171,7 @@ absl::StatusOr<Authorization> ParsePolicy(const JsonValue& value) {
   Authorization policy;
   ASSIGN_OR_RETURN(*policy.mutable_name(), object.GetString("name"));
   ASSIGN_OR_RETURN(*policy.mutable_namespace_(), object.GetString("namespace"));
-
-  ASSIGN_OR_RETURN(std::string scope_name, object.GetString("scope"));
-  istio::security::Scope scope;
-  if (!istio::security::Scope_Parse(scope_name, &scope)) {
-    return object.Get("scope")->Error(
-        absl::StrCat("\"", scope_name, "\" is none of GLOBAL, NAMESPACE and WORKLOAD_SELECTOR"));
-  }
-  policy.set_scope(scope);
-  ASSIGN_OR_RETURN(std::string action_name, object.GetString("action"));
-  istio::security::Action action;
-  if (!istio::security::Action_Parse(action_name, &action)) {
-    return object.Get("action")->Error(
-        absl::StrCat("\"", action_name, "\" is neither ALLOW nor DENY"));
-  }
-  policy.set_action(action);
-  ASSIGN_OR_RETURN(bool dry_run, object.GetBoolOr("dry_run", false));
-  policy.set_dry_run(dry_run);
-  RETURN_IF_ERROR(ParseList(object, "rules", ParseRule, policy.mutable_rules()));
+  RETURN_IF_ERROR(ParsePolicyBody(object, kDocumentPolicyNames, &policy));
   return policy;
 }
 
