@@ -319,8 +319,9 @@ absl::Status ControlPlane::StartCluster() {
       })
                                   : ReadKubeconfig(options_.kubeconfig);
   if (!server.ok()) return InFlag("kubeconfig", server.status());
-  absl::StatusOr<std::unique_ptr<Cluster>> cluster = Cluster::Start(
-      options_.cluster, *std::move(server), &registry_sources_, clock_, logger_, &metrics_);
+  absl::StatusOr<std::unique_ptr<Cluster>> cluster =
+      Cluster::Start(options_.cluster, *std::move(server), &registry_sources_, &events_, clock_,
+                     logger_, &metrics_);
   if (!cluster.ok()) return InFlag("kubeconfig", cluster.status());
   cluster_ = *std::move(cluster);
   cluster_->SetTrustBundle(OwnRootsPem());

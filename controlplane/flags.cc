@@ -103,6 +103,9 @@ ABSL_FLAG(std::string, cluster_network, "",
           "the network that the cluster's addresses are of; not given: the only one");
 ABSL_FLAG(std::string, cluster_domain, "cluster.local",
           "what the DNS names of the cluster's services end with");
+ABSL_FLAG(std::string, root_namespace, "byrnie-system",
+          "the namespace of the cluster of --registry=kubernetes whose policies may be about the "
+          "whole mesh (scope GLOBAL): whoever may make AccessPolicies there may decide for all");
 ABSL_FLAG(std::string, webhook_listen, "",
           "where API servers ask for sidecars in new pods (HTTPS, POST /inject), IP:PORT, such as "
           "0.0.0.0:15017; not given: nowhere");
@@ -249,6 +252,11 @@ absl::Status ReadRegistry(ControlPlaneOptions* options) {
   if (!IsHostName(cluster.mesh.cluster_domain)) {
     return Invalid("cluster_domain", absl::StrCat("\"", cluster.mesh.cluster_domain,
                                                   "\" is no domain such as cluster.local"));
+  }
+  cluster.root_namespace = absl::GetFlag(FLAGS_root_namespace);
+  if (!IsHostName(cluster.root_namespace)) {
+    return Invalid("root_namespace", absl::StrCat("\"", cluster.root_namespace,
+                                                  "\" is no namespace such as byrnie-system"));
   }
   for (const auto& [flag, value] : {std::make_pair("cluster_id", &cluster.mesh.cluster_id),
                                     std::make_pair("cluster_network", &cluster.mesh.network)}) {

@@ -34,6 +34,7 @@ void PrintFindings(const List& findings) {
 }
 
 std::string OriginText(v1::Policy::Origin origin) {
+  if (origin == v1::Policy::ORIGIN_KUBERNETES) return "cluster";
   return origin == v1::Policy::ORIGIN_FILE ? "registry file" : "API";
 }
 
@@ -135,6 +136,11 @@ int RunPolicyGet(const CommandContext& context) {
   request.set_name(context.arguments.front());
   const auto policy = context.client->Call(&OperatorClient::Stub::GetPolicy, request);
   if (!policy.ok()) return Failed(policy.status());
+  // Beside the document, which can be given to apply as it is.
+  if (!context.json && policy->origin() != v1::Policy::ORIGIN_API) {
+    Note(absl::StrCat("byrniectl: note: it is from the ", OriginText(policy->origin()),
+                      " and is changed there\n"));
+  }
   Print(context.json ? MessageJson(*policy) : absl::StrCat(policy->document(), "\n"));
   return kDone;
 }

@@ -12,11 +12,11 @@ Cluster::Cluster(Options options, const Clock* clock, Logger* logger, MetricRegi
     : options_(std::move(options)), clock_(clock), logger_(logger), metrics_(metrics) {}
 
 absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(Options options, ApiServer server,
-                                                        RegistrySources* sources,
+                                                        RegistrySources* sources, EventLog* events,
                                                         const Clock* clock, Logger* logger,
                                                         MetricRegistry* metrics) {
   auto cluster = absl::WrapUnique(new Cluster(std::move(options), clock, logger, metrics));
-  RETURN_IF_ERROR(cluster->Build(std::move(server), sources));
+  RETURN_IF_ERROR(cluster->Build(std::move(server), sources, events));
   cluster->thread_ = std::thread([loop = cluster->loop_.get()] { loop->Run(); });
   return cluster;
 }
@@ -27,7 +27,7 @@ Cluster::~Cluster() {
   thread_.join();
 }
 
-absl::Status Cluster::Build(ApiServer server, RegistrySources* sources) {
+absl::Status Cluster::Build(ApiServer server, RegistrySources* sources, EventLog* events) {
   ASSIGN_OR_RETURN(loop_, EpollEventLoop::Create(clock_));
   credentials_ = std::make_unique<ApiCredentials>(std::move(server), logger_);
   const auto explain = [](absl::string_view what, const absl::Status& status) {
@@ -46,7 +46,10 @@ absl::Status Cluster::Build(ApiServer server, RegistrySources* sources) {
   pods_ = MakeCache<Pod>("pods", ParsePod);
   pods_.cache->AddListener(
       [this](const Informer<Pod>::Changes& changes) { directory_.OnPods(changes); });
-  if (options_.registry) BuildRegistry(sources);
+  if (options_.registry) {
+    BuildPolicies(sources, events);
+    BuildRegistry(sources);
+  }
   if (options_.attest) BuildAttestor();
   ListWatch::Options pods;
   pods.paths = {"/api/v1/pods"};
@@ -68,6 +71,20 @@ void Cluster::Follow(Followed<T>* followed, ListWatch::Options options) {
                                                 random_, followed->cache.get(), logger_, metrics_);
 }
 
+void Cluster::BuildPolicies(RegistrySources* sources, EventLog* events) {
+  policies_ = MakeCache<AccessPolicy>("accesspolicies", [this](const JsonValue& object) {
+    return ParseAccessPolicy(object, options_.root_namespace);
+  });
+  policy_statuses_ =
+      std::make_unique<PolicyStatusWriter>(client_.get(), loop_.get(), random_, logger_, metrics_);
+  policy_source_ = std::make_unique<AccessPolicySource>(
+      policies_.cache.get(), policy_statuses_.get(), options_.root_namespace, loop_.get(), sources,
+      events, logger_, metrics_);
+  ListWatch::Options policies;
+  policies.paths = {"/apis/byrnie.io/v1/accesspolicies"};
+  Follow(&policies_, std::move(policies));
+}
+
 void Cluster::BuildRegistry(RegistrySources* sources) {
   services_ = MakeCache<KubeService>("services", ParseService);
   slices_ = MakeCache<EndpointSlice>("endpointslices", ParseEndpointSlice);
@@ -76,7 +93,8 @@ void Cluster::BuildRegistry(RegistrySources* sources) {
   source_ = std::make_unique<KubernetesSource>(
       options_.mesh,
       KubernetesSource::Informers{pods_.cache.get(), services_.cache.get(), slices_.cache.get(),
-                                  nodes_.cache.get(), namespaces_.cache.get()},
+                                  nodes_.cache.get(), namespaces_.cache.get(),
+                                  policy_source_.get()},
       loop_.get(), sources, logger_, metrics_);
   unmeshed_ =
       std::make_unique<UnmeshedPods>(pods_.cache.get(), namespaces_.cache.get(), logger_, metrics_);

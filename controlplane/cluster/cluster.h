@@ -18,6 +18,7 @@
 #include "controlplane/attest/kubernetes_attestor.h"
 #include "controlplane/attest/service_account_keys.h"
 #include "controlplane/attest/token_review.h"
+#include "controlplane/events/event_log.h"
 #include "controlplane/kubernetes/api_connector.h"
 #include "controlplane/kubernetes/api_credentials.h"
 #include "controlplane/kubernetes/api_server.h"
@@ -28,6 +29,9 @@
 #include "controlplane/kubernetes/objects.h"
 #include "controlplane/kubernetes/trust_publisher.h"
 #include "controlplane/kubernetes/webhook_configuration.h"
+#include "controlplane/policy/kubernetes/access_policy.h"
+#include "controlplane/policy/kubernetes/access_policy_source.h"
+#include "controlplane/policy/kubernetes/policy_status_writer.h"
 #include "controlplane/registry/kubernetes/kubernetes_source.h"
 #include "controlplane/registry/kubernetes/pod_directory.h"
 #include "controlplane/registry/kubernetes/unmeshed_pods.h"
@@ -42,7 +46,7 @@ class Cluster {
  public:
   struct Options {
     KubernetesMesh mesh;
-    // Feeds the registry, and publishes the trust bundle to meshed namespaces.
+    // Feeds the registry, with policies too, and publishes the trust bundle to meshed namespaces.
     bool registry = false;
     // Has service accounts' tokens reviewed, of these audiences.
     bool attest = false;
@@ -50,12 +54,14 @@ class Cluster {
     // The MutatingWebhookConfiguration whose caBundle is kept what SetTrustBundle says; empty:
     // none.
     std::string webhook_configuration;
+    // With `registry`: the namespace whose AccessPolicies may be about the whole mesh.
+    std::string root_namespace;
   };
 
   // It follows from now on, whether the API server is there yet or not. `server`'s CA and token are
   // read once here: errors name what cannot be used. The pointers outlive it.
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(Options options, ApiServer server,
-                                                        RegistrySources* sources,
+                                                        RegistrySources* sources, EventLog* events,
                                                         const Clock* clock, Logger* logger,
                                                         MetricRegistry* metrics);
   Cluster(const Cluster&) = delete;
@@ -88,7 +94,8 @@ class Cluster {
   };
 
   Cluster(Options options, const Clock* clock, Logger* logger, MetricRegistry* metrics);
-  absl::Status Build(ApiServer server, RegistrySources* sources);
+  absl::Status Build(ApiServer server, RegistrySources* sources, EventLog* events);
+  void BuildPolicies(RegistrySources* sources, EventLog* events);
   void BuildRegistry(RegistrySources* sources);
   void BuildAttestor();
   void BuildWebhook();
@@ -113,6 +120,9 @@ class Cluster {
   Followed<KubeService> services_;
   Followed<EndpointSlice> slices_;
   Followed<LabelledObject> nodes_, namespaces_;
+  Followed<AccessPolicy> policies_;
+  std::unique_ptr<PolicyStatusWriter> policy_statuses_;
+  std::unique_ptr<AccessPolicySource> policy_source_;
   std::unique_ptr<KubernetesSource> source_;
   std::unique_ptr<UnmeshedPods> unmeshed_;
   std::unique_ptr<TrustPublisher> publisher_;

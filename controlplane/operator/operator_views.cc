@@ -73,12 +73,25 @@ void FillService(const istio::workload::Service& service,
   }
 }
 
+static v1::Policy::Origin OriginOf(RegistrySource source) {
+  switch (source) {
+    case RegistrySource::kFile:
+      return v1::Policy::ORIGIN_FILE;
+    case RegistrySource::kApi:
+    case RegistrySource::kApiEntries:
+      return v1::Policy::ORIGIN_API;
+    case RegistrySource::kKubernetes:
+      return v1::Policy::ORIGIN_KUBERNETES;
+  }
+  return v1::Policy::ORIGIN_UNSPECIFIED;
+}
+
 void FillPolicy(const PolicyAdmin::Entry& entry, v1::Policy* out) {
   out->set_name(PolicyKey(entry.policy));
   out->set_action(istio::security::Action_Name(entry.policy.action()));
   out->set_scope(istio::security::Scope_Name(entry.policy.scope()));
   out->set_dry_run(entry.policy.dry_run());
-  out->set_origin(entry.from_file ? v1::Policy::ORIGIN_FILE : v1::Policy::ORIGIN_API);
+  out->set_origin(OriginOf(entry.source));
   out->set_document(WritePolicyDocument(entry.policy));
   out->set_version(entry.version);
   out->set_applied_by(entry.applied_by);

@@ -7,6 +7,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "byrnie/store/v1/policy.pb.h"
 #include "common/base/status_macros.h"
 #include "common/grpc/error_details.h"
@@ -27,6 +28,15 @@ absl::Status IsTheFiles(absl::string_view name) {
       absl::StrCat("policy \"", name,
                    "\" is the registry file's; change it there, or take it out "
                    "of the file first"));
+}
+
+absl::Status IsTheClusters(absl::string_view name) {
+  const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(name, '/');
+  return PreconditionFailed(
+      "CONFLICT", name,
+      absl::StrCat("policy \"", name,
+                   "\" is an object of the cluster; change or delete it there: kubectl -n ",
+                   parts.first, " edit accesspolicies.byrnie.io ", parts.second));
 }
 
 absl::Status NoSuchPolicy(absl::string_view name) {
@@ -195,7 +205,17 @@ absl::Status PolicyAdmin::Publish(absl::string_view name, const RegistryChange& 
     return PreconditionFailed("IN_USE", name,
                               absl::StrCat("policy \"", name, "\" is in use: ", changed.message()));
   }
+  // Another source was faster.
+  if (absl::IsAlreadyExists(changed) && !committing) {
+    return PreconditionFailed("CONFLICT", name, changed.message());
+  }
   return changed;
+}
+
+absl::Status PolicyAdmin::CheckOwner(absl::string_view name) const {
+  if (sources_->HasPolicy(RegistrySource::kFile, name)) return IsTheFiles(name);
+  if (sources_->HasPolicy(RegistrySource::kKubernetes, name)) return IsTheClusters(name);
+  return absl::OkStatus();
 }
 
 std::string PolicyAdmin::VersionOf(absl::string_view name) const {
@@ -225,14 +245,14 @@ absl::StatusOr<PolicyAdmin::Applied> PolicyAdmin::Apply(absl::string_view docume
   applied.review = ReviewPolicy(policy, *registry);
 
   absl::MutexLock lock(&mu_);
-  if (sources_->HasPolicy(RegistrySources::Source::kFile, name)) return IsTheFiles(name);
+  RETURN_IF_ERROR(CheckOwner(name));
   const std::string version = VersionOf(name);
   if (!expected_version.empty() && expected_version != version) return HasChanged(name);
   const auto known = stored_.find(name);
   if (known != stored_.end() &&
       known->second.policy.SerializeAsString() == policy.SerializeAsString()) {
-    applied.entry = Entry{std::move(policy), version, false, known->second.applied_by,
-                          known->second.applied_at};
+    applied.entry = Entry{std::move(policy), version, RegistrySource::kApi,
+                          known->second.applied_by, known->second.applied_at};
     applied.unchanged = true;
     return applied;
   }
@@ -243,7 +263,8 @@ absl::StatusOr<PolicyAdmin::Applied> PolicyAdmin::Apply(absl::string_view docume
   RETURN_IF_ERROR(Retry(
       name, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return TryPut(name, policy, who, now); }));
   events_->Add(EventKind::kPolicyChanged, name, version == kNoVersion ? "applied" : "changed", who);
-  applied.entry = Entry{std::move(policy), VersionOf(name), false, std::string(who), now};
+  applied.entry =
+      Entry{std::move(policy), VersionOf(name), RegistrySource::kApi, std::string(who), now};
   return applied;
 }
 
@@ -275,8 +296,8 @@ absl::Status PolicyAdmin::Delete(absl::string_view name, absl::string_view expec
   absl::MutexLock lock(&mu_);
   // One of both has been left out, and may be deleted.
   if (stored_.find(name) == stored_.end()) {
-    return sources_->HasPolicy(RegistrySources::Source::kFile, name) ? IsTheFiles(name)
-                                                                     : NoSuchPolicy(name);
+    RETURN_IF_ERROR(CheckOwner(name));
+    return NoSuchPolicy(name);
   }
   if (!expected_version.empty() && expected_version != VersionOf(name)) return HasChanged(name);
   RETURN_IF_ERROR(
@@ -313,8 +334,8 @@ PolicyAdmin::Entry PolicyAdmin::Describe(const Resource& resource) const {
   entry.version = resource.version;
   absl::MutexLock lock(&mu_);
   const auto known = stored_.find(resource.name);
-  entry.from_file = known == stored_.end();
-  if (!entry.from_file) {
+  entry.source = resource.source;
+  if (entry.source == RegistrySource::kApi && known != stored_.end()) {
     entry.applied_by = known->second.applied_by;
     entry.applied_at = known->second.applied_at;
   }

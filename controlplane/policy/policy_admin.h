@@ -17,6 +17,7 @@
 #include "controlplane/events/event_log.h"
 #include "controlplane/policy/policy_findings.h"
 #include "controlplane/records/record_table.h"
+#include "controlplane/registry/content.h"
 #include "controlplane/registry/registry_admin.h"
 #include "controlplane/registry/registry_change.h"
 #include "controlplane/registry/registry_sources.h"
@@ -25,7 +26,8 @@
 
 namespace byrnie {
 
-// The policies that operators apply: kept as records, in force beside those of the registry file.
+// The policies that operators apply: kept as records, in force beside those of the registry file or
+// of the cluster, which are shown and not changed here.
 //
 // Of two control planes that share the store one may delete a policy while another one stores a
 // workload that names it. So whoever takes away what a workload may name requires the generation of
@@ -41,8 +43,8 @@ class PolicyAdmin {
     istio::security::Authorization policy;
     // Of the content: the same after a restart, different when anything changes.
     std::string version;
-    bool from_file = false;
-    // Of one that was applied.
+    RegistrySource source = RegistrySource::kApi;
+    // Of one that was applied through the API.
     std::string applied_by;
     absl::optional<absl::Time> applied_at;
   };
@@ -115,6 +117,8 @@ class PolicyAdmin {
                        const std::function<absl::Status()>& commit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string VersionOf(absl::string_view name) const;
+  // Why it is not to be changed here; OK: it is not another source's.
+  absl::Status CheckOwner(absl::string_view name) const;
 
   RecordTable* const records_;      // Not owned.
   RegistrySources* const sources_;  // Not owned.

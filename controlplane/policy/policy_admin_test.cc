@@ -9,6 +9,7 @@
 #include "common/base/testing/fake_clock.h"
 #include "common/grpc/error_details.h"
 #include "common/telemetry/log.h"
+#include "controlplane/policy/policy_document.h"
 #include "controlplane/registry/registry_admin.h"
 #include "controlplane/registry/static_parser.h"
 #include "controlplane/store/testing/memory_store.h"
@@ -84,7 +85,7 @@ TEST_F(PolicyAdminTest, AnAppliedPolicyIsInForceAndIsStillAfterARestart) {
   EXPECT_EQ(entry->version, applied->entry.version);
   EXPECT_EQ(entry->applied_by, "bob");
   EXPECT_EQ(entry->applied_at, clock_.WallNow());
-  EXPECT_FALSE(entry->from_file);
+  EXPECT_EQ(entry->source, RegistrySource::kApi);
 }
 
 TEST_F(PolicyAdminTest, ApplyingTheSameAgainChangesNothing) {
@@ -127,7 +128,23 @@ TEST_F(PolicyAdminTest, PoliciesOfTheFileAreChangedThere) {
   EXPECT_THAT(applied, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("demo/f")));
   EXPECT_EQ(ViolationOf(applied), "CONFLICT");
   EXPECT_EQ(ViolationOf(admin_->Delete("demo/f", "", "bob")), "CONFLICT");
-  EXPECT_TRUE(admin_->Get("demo/f")->from_file);
+  EXPECT_EQ(admin_->Get("demo/f")->source, RegistrySource::kFile);
+}
+
+TEST_F(PolicyAdminTest, PoliciesOfTheClusterAreChangedThere) {
+  istio::security::Authorization policy = *ParsePolicyDocument(Document("c"));
+  ASSERT_THAT(sources_.TakeChange([&](const RegistrySnapshot&) -> absl::StatusOr<RegistryChange> {
+    RegistryChange change;
+    change.put.push_back({MakeResource(RegistrySource::kKubernetes, policy)});
+    return change;
+  }),
+              IsOk());
+  const absl::Status applied = admin_->Apply(Document("c", 81), "", false, "bob").status();
+  EXPECT_THAT(applied, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                HasSubstr("kubectl -n demo edit accesspolicies.byrnie.io c")));
+  EXPECT_EQ(ViolationOf(applied), "CONFLICT");
+  EXPECT_EQ(ViolationOf(admin_->Delete("demo/c", "", "bob")), "CONFLICT");
+  EXPECT_EQ(admin_->Get("demo/c")->source, RegistrySource::kKubernetes);
 }
 
 TEST_F(PolicyAdminTest, APolicyThatAWorkloadListsStaysWhatItIs) {

@@ -147,7 +147,8 @@ bool ClausesContradict(const Rule& rule, Values (*of)(const Match&)) {
 
 class Reviewer {
  public:
-  Reviewer(const Authorization& policy, const Known& known) : policy_(policy), known_(known) {}
+  // `known` may be null: only the form is looked at.
+  Reviewer(const Authorization& policy, const Known* known) : policy_(policy), known_(known) {}
 
   std::vector<PolicyFinding> Run() {
     Reach reach = Reach::kNothing;
@@ -155,7 +156,7 @@ class Reviewer {
       reach = std::max(reach, LookAt(policy_.rules(i), absl::StrCat("rules[", i, "]")));
     }
     SayWhatItMeans(reach);
-    if (known_.workloads_concerned == 0) {
+    if (known_ != nullptr && known_->workloads_concerned == 0) {
       Add(Severity::kWarning, "",
           policy_.scope() == istio::security::WORKLOAD_SELECTOR
               ? absl::StrCat("no workload lists \"", PolicyKey(policy_),
@@ -179,7 +180,7 @@ class Reviewer {
     if (reach == Reach::kNothing) {
       Add(Severity::kWarning, "",
           allow ? "it matches nothing, and as an ALLOW policy lets nobody in whom no other policy "
-                  "allows; if that is meant, accept it"
+                  "allows, which may be meant"
                 : "it matches nothing, so it keeps nobody out; give it a rule with a clause");
     } else if (reach == Reach::kEverything) {
       Add(Severity::kWarning, "",
@@ -242,19 +243,23 @@ class Reviewer {
       Add(Severity::kWarning, place, "it excludes all that it asks for, so it never matches");
       return Reach::kNothing;
     }
+    if (known_ != nullptr) CompareWithRegistry(match, place);
+    return ReachOf(match);
+  }
+
+  void CompareWithRegistry(const Match& match, const std::string& place) {
     for (const StringMatch& principal : match.principals()) {
-      if (!principal.exact().empty() && known_.principals.count(principal.exact()) == 0) {
+      if (!principal.exact().empty() && known_->principals.count(principal.exact()) == 0) {
         Add(Severity::kNote, place,
             absl::StrCat("no workload of the registry is ", principal.exact()));
       }
     }
     for (const StringMatch& ns : match.namespaces()) {
-      if (!ns.exact().empty() && known_.namespaces.count(ns.exact()) == 0) {
+      if (!ns.exact().empty() && known_->namespaces.count(ns.exact()) == 0) {
         Add(Severity::kNote, place,
             absl::StrCat("no workload of the registry is in namespace ", ns.exact()));
       }
     }
-    return ReachOf(match);
   }
 
   // As far as its narrowest kind, of those it has.
@@ -286,8 +291,9 @@ class Reviewer {
   // "TRUST_DOMAIN/", and less of it or more, is every identity of that trust domain.
   bool IsEveryPrincipal(const StringMatch& match) const {
     if (IsAnyText(match)) return true;
-    return match.match_type_case() == StringMatch::kPrefix &&
-           std::any_of(known_.trust_domains.begin(), known_.trust_domains.end(),
+    // Which trust domains there are the registry says.
+    return match.match_type_case() == StringMatch::kPrefix && known_ != nullptr &&
+           std::any_of(known_->trust_domains.begin(), known_->trust_domains.end(),
                        [&match](const std::string& trust_domain) {
                          return absl::StartsWith(absl::StrCat(trust_domain, "/ns/"),
                                                  match.prefix());
@@ -295,7 +301,7 @@ class Reviewer {
   }
 
   const Authorization& policy_;
-  const Known& known_;
+  const Known* const known_;
   std::vector<PolicyFinding> findings_;
 };
 
@@ -309,7 +315,11 @@ bool PolicyReview::has_warning() const {
 
 PolicyReview ReviewPolicy(const Authorization& policy, const RegistrySnapshot& registry) {
   const Known known = Look(policy, registry);
-  return PolicyReview{Reviewer(policy, known).Run(), known.workloads_concerned};
+  return PolicyReview{Reviewer(policy, &known).Run(), known.workloads_concerned};
+}
+
+std::vector<PolicyFinding> ReviewPolicyForm(const Authorization& policy) {
+  return Reviewer(policy, /*known=*/nullptr).Run();
 }
 
 }  // namespace byrnie

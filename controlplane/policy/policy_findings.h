@@ -36,6 +36,9 @@ struct PolicyReview {
 PolicyReview ReviewPolicy(const istio::security::Authorization& policy,
                           const RegistrySnapshot& registry);
 
+// The part of it that is so whatever the registry has.
+std::vector<PolicyFinding> ReviewPolicyForm(const istio::security::Authorization& policy);
+
 }  // namespace byrnie
 
 #endif  // BYRNIE_CONTROLPLANE_POLICY_POLICY_FINDINGS_H_

@@ -38,10 +38,15 @@ absl::string_view DeleteCommand(ResourceKind kind) {
   return "byrniectl";
 }
 
-absl::Status OfTwoSources(const Resource& ours) {
+absl::Status OfTwoSources(const Resource& ours, const Resource& theirs) {
   const std::string described = Describe(ours);
+  const std::string named = described.substr(0, described.rfind("\" ") + 1);
+  if (theirs.source == RegistrySource::kKubernetes) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(named, " is an object of the cluster; change it with kubectl"));
+  }
   return absl::AlreadyExistsError(absl::StrCat(
-      described.substr(0, described.rfind("\" ") + 1),
+      named,
       " is in the registry file and was applied through the API, too; take it out of the file, or "
       "delete it with ",
       DeleteCommand(ours.kind)));
@@ -51,7 +56,7 @@ absl::Status TakeName(const ListedResource& entry, PutByName* taken) {
   const auto inserted = taken->emplace(entry.resource->name, &entry);
   if (inserted.second) return absl::OkStatus();
   if (inserted.first->second->resource->source != entry.resource->source) {
-    return OfTwoSources(*entry.resource);
+    return OfTwoSources(*entry.resource, *inserted.first->second->resource);
   }
   return Error(entry.Place(), "\"", entry.resource->name, "\" is the key of ",
                inserted.first->second->Place(), " already; remove one or rename it");
@@ -96,6 +101,7 @@ class Checker {
 
   // Takes what cannot be made out of `fitted`, which is a copy of the change.
   std::vector<StoredTrouble> Fit(RegistryChange* fitted) {
+    fitting_ = true;
     std::vector<StoredTrouble> troubles;
     for (const ResourcePtr& resource : change_.removed) {
       removed_[Type(*resource)].insert(resource->name);
@@ -144,6 +150,13 @@ class Checker {
     return static_cast<size_t>(TypeOf(resource.kind));
   }
 
+  // Whoever may make objects in a namespace of the cluster must not be able to take what an
+  // operator has applied out of force by its name.
+  static bool TakesOver(const Resource& stored, const Resource& known) {
+    return stored.kind == ResourceKind::kPolicy && stored.source == RegistrySource::kApi &&
+           known.source == RegistrySource::kKubernetes;
+  }
+
   bool Stays(const Resource& resource) const {
     const size_t type = Type(resource);
     return !removed_[type].contains(resource.name) && !put_[type].contains(resource.name);
@@ -165,7 +178,10 @@ class Checker {
       return Error(entry.Place(), "\"", resource.name, "\" is the key of ", Describe(*known),
                    "; give it another");
     }
-    if (known != nullptr && known->source != resource.source) return OfTwoSources(resource);
+    if (known != nullptr && known->source != resource.source &&
+        !(fitting_ && TakesOver(resource, *known))) {
+      return OfTwoSources(resource, *known);
+    }
     return TakeName(entry, &put_[Type(resource)]);
   }
 
@@ -218,7 +234,9 @@ class Checker {
         return Error(place, "authorization_policies: there is no policy \"", key, "\"; ",
                      AddIt(resource, "policies"), ", or take it out here");
       }
-      if (CachedScope(*policy) != istio::security::WORKLOAD_SELECTOR) {
+      // What selects pods of a cluster may have come to apply to all of them a moment ago.
+      if (CachedScope(*policy) != istio::security::WORKLOAD_SELECTOR &&
+          resource.source != RegistrySource::kKubernetes) {
         return Error(place, "authorization_policies: policy \"", key,
                      "\" applies without being named; give it the scope WORKLOAD_SELECTOR, or "
                      "take it out here");
@@ -297,6 +315,7 @@ class Checker {
 
   const RegistrySnapshot& base_;
   const RegistryChange& change_;
+  bool fitting_ = false;
   // By type.
   PutByName put_[2];
   absl::flat_hash_set<absl::string_view> removed_[2];

@@ -32,7 +32,8 @@ struct StoredTrouble {
 };
 
 // For what is stored, and so cannot be refused any more: leaves the part of `change` that cannot be
-// made, and tells what does not go with the rest. What comes first in it has precedence.
+// made, and tells what does not go with the rest. What comes first in it has precedence. A policy
+// that was applied through the API takes the place of one of the cluster that has its key.
 std::vector<StoredTrouble> FitChange(const RegistrySnapshot& base, RegistryChange* change);
 
 // What is to be different for a source to say this and nothing else. InvalidArgument when a key is

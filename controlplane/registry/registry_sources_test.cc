@@ -51,6 +51,30 @@ TEST_F(RegistrySourcesTest, WhatIsInForceIsAllThatTheSourcesSay) {
   EXPECT_FALSE(sources_.HasPolicy(Source::kApi, "demo/a"));
 }
 
+TEST_F(RegistrySourcesTest, AStoredPolicyTakesThePlaceOfOneOfTheCluster) {
+  const RegistryContent content = Policies("ab");
+  const auto put = [&](const RegistrySnapshot&) -> absl::StatusOr<RegistryChange> {
+    RegistryChange change;
+    for (const auto& policy : content.policies) {
+      change.put.push_back({MakeResource(Source::kKubernetes, policy)});
+    }
+    return change;
+  };
+  ASSERT_THAT(sources_.TakeChange(put), IsOk());
+  // Whoever wants to apply it is told.
+  EXPECT_THAT(sources_.Set(Source::kApi, Policies("b")),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("kubectl")));
+  // At another control plane it was.
+  ResourceList stored = *ResourceList::Create(Source::kApi, Policies("b"));
+  ASSERT_THAT(sources_.Take(std::move(stored)), IsOk());
+  EXPECT_TRUE(sources_.HasPolicy(Source::kKubernetes, "demo/a"));
+  EXPECT_TRUE(sources_.HasPolicy(Source::kApi, "demo/b"));
+  EXPECT_TRUE(sources_.troubles().empty());
+  // It comes second, too, and not the other way round.
+  ASSERT_THAT(sources_.TakeChange(put), IsOk());
+  EXPECT_TRUE(sources_.HasPolicy(Source::kApi, "demo/b"));
+}
+
 TEST_F(RegistrySourcesTest, APolicyOfTwoSourcesIsNamedAndNothingChanges) {
   ASSERT_THAT(sources_.Set(Source::kApi, Policies("b")), IsOk());
   EXPECT_THAT(sources_.Set(Source::kFile, Policies("ab")),

@@ -7,9 +7,7 @@ also one that becomes meshed, and the new root of a rotation.
 """
 
 import os
-import queue
 import sys
-import threading
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -17,53 +15,14 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import grpc
 
 from testing.case import main
+from testing.discovery_follower import Follower
 from testing.kubernetes import ApiError, Cluster
-from testing.loopback_control_plane import LoopbackControlPlane, messages
-from testing.messages import Messages
+from testing.loopback_control_plane import LoopbackControlPlane
 from testing.process import wait_until
 
-ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-ADDRESS = "type.googleapis.com/istio.workload.Address"
 KUBERNETES = "ORIGIN_KUBERNETES"
 INJECTED = {"byrnie.io/status": "{}"}
 PATIENCE = 20  # The controllers' own pace is seconds.
-
-workloads = Messages("istio/workload/workload.proto")
-
-
-class Follower:
-    """An agent's discovery stream for some addresses: `last[name]` is what it was told of a name, None for nothing there."""
-
-    def __init__(self, plane, identity, *names):
-        self._requests = queue.Queue()
-        request = messages["envoy.service.discovery.v3.DeltaDiscoveryRequest"]
-        self._requests.put(request(type_url=ADDRESS, resource_names_subscribe=names))
-        self.last, self.error = {}, None
-        self._call = messages.caller(plane.channel(identity), ADS, "DeltaAggregatedResources")(
-            iter(self._requests.get, None), timeout=120)
-        self._thread = threading.Thread(target=self._read, args=(request,))
-        self._thread.start()
-
-    def _read(self, request):
-        try:
-            for response in self._call:
-                for resource in response.resources:
-                    address = workloads["istio.workload.Address"].FromString(resource.resource.value)
-                    for name in [resource.name, *resource.aliases]:
-                        self.last[name] = address
-                for name in response.removed_resources:
-                    self.last[name] = None
-                self._requests.put(request(type_url=ADDRESS, response_nonce=response.nonce))
-        except grpc.RpcError as error:
-            self.error = error
-
-    def ended(self):
-        return not self._thread.is_alive()
-
-    def close(self):
-        self._call.cancel()
-        self._requests.put(None)
-        self._thread.join()
 
 
 class KubernetesRegistryTest(unittest.TestCase):

@@ -29,6 +29,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -41,6 +42,14 @@ ISSUER = "https://kubernetes.default.svc"
 API_AUDIENCE = "https://kubernetes.default.svc"
 SERVICE_RANGE = "10.96.0.0/16"
 _DIRECTORY = "kubernetes-1.20.2"
+_MANIFESTS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "deploy", "kubernetes", "base")
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"  # What kubectl get asks for.
+
+
+def manifests(name):
+    """The objects of a file of deploy/kubernetes/base."""
+    with open(os.path.join(_MANIFESTS, name), encoding="utf-8") as text:
+        return [item for item in yaml.safe_load_all(text) if item]
 
 
 def free_port():
@@ -136,10 +145,10 @@ class Client:
             self.context.load_cert_chain(*certificate)
         self._opener = urllib.request.build_opener(_Connections(self.context, cluster.entered))
 
-    def call(self, method, path, body=None, content_type="application/json"):
+    def call(self, method, path, body=None, content_type="application/json", accept="application/json"):
         request = urllib.request.Request(self.cluster.url + path, method=method,
                                          data=None if body is None else json.dumps(body).encode(),
-                                         headers={"Content-Type": content_type, "Accept": "application/json"})
+                                         headers={"Content-Type": content_type, "Accept": accept})
         if self.token:
             request.add_header("Authorization", f"Bearer {self.token}")
         try:
@@ -151,6 +160,12 @@ class Client:
 
     def get(self, path):
         return self.call("GET", path)
+
+    def table(self, path):
+        """As kubectl get -o wide shows it: the columns' names, and their cells of each object by its name."""
+        table = self.call("GET", path, accept=TABLE)
+        return ([column["name"] for column in table["columnDefinitions"]],
+                {row["object"]["metadata"]["name"]: row["cells"] for row in table["rows"]})
 
     def create(self, path, body):
         return self.call("POST", path, body)
@@ -300,24 +315,18 @@ class Cluster:
 
     ACCOUNT = "byrnie-controlplane"
     SYSTEM = "byrnie-system"
-    # As docs/operations.md has it.
-    RULES = [
-        {"apiGroups": [""], "resources": ["pods", "services", "nodes", "namespaces"], "verbs": ["list", "watch"]},
-        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
-        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["byrnie-trust-bundle"], "verbs": ["patch", "create"]},
-        {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"],
-         "resourceNames": ["byrnie-injector"], "verbs": ["list", "watch", "patch"]},
-        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
-        {"nonResourceURLs": ["/.well-known/openid-configuration", "/openid/v1/jwks"], "verbs": ["get"]}]
+    POLICIES = "/apis/byrnie.io/v1"
 
     def _grant(self):
-        self.namespace(self.SYSTEM, accounts=[self.ACCOUNT])
+        """What the manifests bring before a control plane: its account with its rights, and the policies' definition."""
+        self.namespace(self.SYSTEM)
         rbac = "/apis/rbac.authorization.k8s.io/v1"
-        self.admin.create(f"{rbac}/clusterroles", {"metadata": {"name": self.ACCOUNT}, "rules": self.RULES})
-        self.admin.create(f"{rbac}/clusterrolebindings", {
-            "metadata": {"name": self.ACCOUNT},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": self.ACCOUNT},
-            "subjects": [{"kind": "ServiceAccount", "namespace": self.SYSTEM, "name": self.ACCOUNT}]})
+        paths = {"ServiceAccount": f"/api/v1/namespaces/{self.SYSTEM}/serviceaccounts", "ClusterRole": f"{rbac}/clusterroles",
+                 "ClusterRoleBinding": f"{rbac}/clusterrolebindings",
+                 "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"}
+        for item in manifests("access.yaml") + manifests("access-policies.yaml"):
+            self.admin.create(paths[item["kind"]], item)
+        self._wait(lambda: self.admin.get(f"{self.POLICIES}/accesspolicies"), 30, "the policies' definition")
 
     def control_plane_kubeconfig(self):
         """The path of a file for --kubeconfig, with a token of an account that may do what a control plane needs, no more."""

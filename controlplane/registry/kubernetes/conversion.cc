@@ -167,6 +167,14 @@ std::string AddressWorkloadKey(const IpAddress& ip, const KubernetesMesh& mesh) 
   return absl::StrCat(mesh.cluster_id, "//Address/", ip.ToString());
 }
 
+bool Selects(const PolicySelector& policy, const Pod& pod) {
+  if (policy.name.ns != pod.name.ns) return false;
+  return std::all_of(policy.labels.begin(), policy.labels.end(), [&pod](const auto& label) {
+    const auto found = pod.labels.find(label.first);
+    return found != pod.labels.end() && found->second == label.second;
+  });
+}
+
 absl::optional<Service> ToService(const KubeService& service, const KubernetesMesh& mesh) {
   if (service.external_name || service.ports.empty()) return absl::nullopt;
   Service result;
@@ -187,6 +195,7 @@ absl::optional<Service> ToService(const KubeService& service, const KubernetesMe
 absl::optional<Workload> ToWorkload(const Pod& pod, const std::vector<IpAddress>& addresses,
                                     const LabelledObject* node, const LabelledObject* ns,
                                     const std::vector<EndpointOf>& endpoint_of,
+                                    const std::vector<std::string>& policies,
                                     const KubernetesMesh& mesh) {
   if (pod.finished || pod.host_network || addresses.empty()) return absl::nullopt;
   Workload workload;
@@ -212,6 +221,7 @@ absl::optional<Workload> ToWorkload(const Pod& pod, const std::vector<IpAddress>
   workload.set_canonical_revision(FirstLabel(
       pod.labels, {"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"}));
   SetServices(endpoint_of, mesh, &workload);
+  for (const std::string& policy : policies) workload.add_authorization_policies(policy);
   return workload;
 }
 

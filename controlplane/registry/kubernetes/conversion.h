@@ -39,6 +39,17 @@ std::string AddressWorkloadKey(const IpAddress& ip, const KubernetesMesh& mesh);
 absl::optional<istio::workload::Service> ToService(const KubeService& service,
                                                    const KubernetesMesh& mesh);
 
+// A policy in force that is about those pods of its namespace that have all of these labels: at
+// least one.
+struct PolicySelector {
+  ObjectName name;
+  Labels labels;
+  friend bool operator==(const PolicySelector& a, const PolicySelector& b) {
+    return a.name == b.name && a.labels == b.labels;
+  }
+};
+bool Selects(const PolicySelector& policy, const Pod& pod);
+
 // What a slice says that one of its endpoints is: which ports of the service lead to which of its
 // own. Named target ports have been looked up by whoever made the slice.
 struct EndpointOf {
@@ -48,12 +59,11 @@ struct EndpointOf {
 
 // A pod with these of its addresses, at most those it has; absent without any. `node` and `ns` may
 // be null: not known. The same service by several slices (one per address family) is one.
-absl::optional<istio::workload::Workload> ToWorkload(const Pod& pod,
-                                                     const std::vector<IpAddress>& addresses,
-                                                     const LabelledObject* node,
-                                                     const LabelledObject* ns,
-                                                     const std::vector<EndpointOf>& endpoint_of,
-                                                     const KubernetesMesh& mesh);
+// `policies` are those that select it, "namespace/name".
+absl::optional<istio::workload::Workload> ToWorkload(
+    const Pod& pod, const std::vector<IpAddress>& addresses, const LabelledObject* node,
+    const LabelledObject* ns, const std::vector<EndpointOf>& endpoint_of,
+    const std::vector<std::string>& policies, const KubernetesMesh& mesh);
 
 // An address that services lead to and that is no pod's own: of a node, whose pods on the host's
 // network share it, or outside the cluster. Nobody proves an identity there: plain TCP.

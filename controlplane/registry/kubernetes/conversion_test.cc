@@ -52,7 +52,8 @@ EndpointSlice MakeSlice() {
 
 Workload Convert(const Pod& pod, const LabelledObject* node = nullptr,
                  const LabelledObject* ns = nullptr, const std::vector<EndpointOf>& of = {}) {
-  const absl::optional<Workload> workload = ToWorkload(pod, pod.ips, node, ns, of, Mesh());
+  const absl::optional<Workload> workload =
+      ToWorkload(pod, pod.ips, node, ns, of, {"demo/a"}, Mesh());
   EXPECT_TRUE(workload.has_value());
   if (!workload.has_value()) return Workload();
   EXPECT_THAT(CheckEntry(*workload), IsOk());
@@ -169,14 +170,32 @@ TEST(ToWorkloadTest, ServesThePortsThatItsSlicesHave) {
   EXPECT_EQ(ports[0].target_port(), 8080u);
 }
 
+TEST(ToWorkloadTest, NamesThePoliciesThatSelectIt) {
+  EXPECT_EQ(Convert(MakePod()).authorization_policies_size(), 1);
+  EXPECT_EQ(Convert(MakePod()).authorization_policies(0), "demo/a");
+}
+
+TEST(SelectsTest, TakesPodsOfItsNamespaceWithAllOfItsLabels) {
+  Pod pod = MakePod();
+  pod.labels = {{"app", "web"}, {"tier", ""}};
+  const auto selects = [&pod](const std::string& ns, Labels labels) {
+    return Selects({{ns, "p"}, std::move(labels)}, pod);
+  };
+  EXPECT_TRUE(selects(pod.name.ns, {{"app", "web"}}));
+  EXPECT_TRUE(selects(pod.name.ns, {{"app", "web"}, {"tier", ""}}));
+  EXPECT_FALSE(selects(pod.name.ns, {{"app", "web"}, {"tier", "front"}}));
+  EXPECT_FALSE(selects(pod.name.ns, {{"app", "web"}, {"zone", ""}}));
+  EXPECT_FALSE(selects("other", {{"app", "web"}}));
+}
+
 TEST(ToWorkloadTest, IsNothingWithoutAnAddressOfItsOwn) {
   Pod pod = MakePod();
-  EXPECT_FALSE(ToWorkload(pod, {}, nullptr, nullptr, {}, Mesh()).has_value());
+  EXPECT_FALSE(ToWorkload(pod, {}, nullptr, nullptr, {}, {}, Mesh()).has_value());
   pod.finished = true;
-  EXPECT_FALSE(ToWorkload(pod, pod.ips, nullptr, nullptr, {}, Mesh()).has_value());
+  EXPECT_FALSE(ToWorkload(pod, pod.ips, nullptr, nullptr, {}, {}, Mesh()).has_value());
   pod = MakePod();
   pod.host_network = true;
-  EXPECT_FALSE(ToWorkload(pod, pod.ips, nullptr, nullptr, {}, Mesh()).has_value());
+  EXPECT_FALSE(ToWorkload(pod, pod.ips, nullptr, nullptr, {}, {}, Mesh()).has_value());
 }
 
 TEST(ToAddressWorkloadTest, IsPlainTcp) {

@@ -139,12 +139,16 @@ KubernetesSource::KubernetesSource(KubernetesMesh mesh, const Informers& informe
     model_.OnNamespaces(changes);
     OnChange();
   });
+  informers.policies->AddListener([this](const Informer<PolicySelector>::Changes& changes) {
+    model_.OnPolicies(changes);
+    OnChange();
+  });
 }
 
 void KubernetesSource::OnChange() {
   const bool synced = informers_.pods->synced() && informers_.services->synced() &&
                       informers_.slices->synced() && informers_.nodes->synced() &&
-                      informers_.namespaces->synced();
+                      informers_.namespaces->synced() && informers_.policies->synced();
   if (!synced) return;
   // Not later for what comes meanwhile; sooner than a second try.
   if (publish_->scheduled() && left_out_.empty() && logged_.empty()) return;

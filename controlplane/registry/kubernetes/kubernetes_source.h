@@ -39,6 +39,8 @@ class KubernetesSource {
     Informer<EndpointSlice>* slices;
     Informer<LabelledObject>* nodes;
     Informer<LabelledObject>* namespaces;
+    // Those in force that select pods: a pod that names one comes after it.
+    Informer<PolicySelector>* policies;
   };
 
   // The pointers outlive it.

@@ -21,8 +21,8 @@ namespace {
 class KubernetesSourceTest : public ::testing::Test {
  protected:
   KubernetesSourceTest()
-      : source_(Mesh(), {&pods_, &services_, &slices_, &nodes_, &namespaces_}, &loop_, &sources_,
-                &logger_, &metrics_) {}
+      : source_(Mesh(), {&pods_, &services_, &slices_, &nodes_, &namespaces_, &policies_}, &loop_,
+                &sources_, &logger_, &metrics_) {}
   static KubernetesMesh Mesh() {
     KubernetesMesh mesh;
     mesh.trust_domain = "td";
@@ -33,8 +33,11 @@ class KubernetesSourceTest : public ::testing::Test {
     pods_.Set(std::move(pods));
     services_.Set({ServiceOf("web", "10.96.0.1")});
     namespaces_.Set({});
-    EXPECT_FALSE(source_.ready());
     nodes_.Set({});
+    Settle();
+    // A pod without the policies that select it would let in whom they keep out.
+    EXPECT_FALSE(source_.ready());
+    policies_.Set({});
     Settle();
   }
   void Settle() { loop_.AdvanceTime(KubernetesSource::kGather); }
@@ -71,6 +74,7 @@ class KubernetesSourceTest : public ::testing::Test {
   FakeInformer<KubeService> services_;
   FakeInformer<EndpointSlice> slices_;
   FakeInformer<LabelledObject> nodes_, namespaces_;
+  FakeInformer<PolicySelector> policies_;
   KubernetesSource source_;
 };
 

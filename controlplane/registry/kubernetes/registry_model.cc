@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
 
 namespace byrnie {
@@ -149,6 +150,32 @@ void RegistryModel::OnNamespaces(const Informer<LabelledObject>::Changes& change
   }
 }
 
+void RegistryModel::TouchSelected(const PolicySelector* policy) {
+  if (policy == nullptr) return;
+  for (auto pod = pods_.lower_bound({policy->name.ns, ""});
+       pod != pods_.end() && pod->first.ns == policy->name.ns; ++pod) {
+    if (Selects(*policy, *pod->second)) touched_pods_.insert(pod->first);
+  }
+}
+
+void RegistryModel::OnPolicies(const Informer<PolicySelector>::Changes& changes) {
+  for (const auto& change : changes) {
+    Keep(&policies_, change);
+    TouchSelected(change.before.get());
+    TouchSelected(change.after.get());
+  }
+}
+
+std::vector<std::string> RegistryModel::PoliciesOf(const Pod& pod) const {
+  std::vector<std::string> found;
+  for (auto policy = policies_.lower_bound({pod.name.ns, ""});
+       policy != policies_.end() && policy->first.ns == pod.name.ns; ++policy) {
+    if (!Selects(*policy->second, pod)) continue;
+    found.push_back(absl::StrCat(policy->first.ns, "/", policy->first.name));
+  }
+  return found;
+}
+
 const Pod* RegistryModel::OwnerOf(const IpAddress& ip) const {
   const auto claims = claims_.find(ip);
   if (claims == claims_.end()) return nullptr;
@@ -240,7 +267,7 @@ RegistryModel::Update RegistryModel::TakeUpdate() {
     const auto ns = namespaces_.find({"", pod.name.ns});
     absl::optional<istio::workload::Workload> made =
         ToWorkload(pod, own, Node(pod.node), ns == namespaces_.end() ? nullptr : ns->second.get(),
-                   EndpointsOf(pod), mesh_);
+                   EndpointsOf(pod), PoliciesOf(pod), mesh_);
     if (made.has_value()) slot = std::make_unique<istio::workload::Workload>(*std::move(made));
   }
   for (const IpAddress& ip : touched_ips_) {

@@ -32,6 +32,7 @@ class RegistryModel {
   void OnSlices(const Informer<EndpointSlice>::Changes& changes);
   void OnNodes(const Informer<LabelledObject>::Changes& changes);
   void OnNamespaces(const Informer<LabelledObject>::Changes& changes);
+  void OnPolicies(const Informer<PolicySelector>::Changes& changes);
 
   // What is to be there, by key, of all that may have changed since the last call; null: not there.
   struct Update {
@@ -58,6 +59,9 @@ class RegistryModel {
   // Those at an address that no pod owns.
   std::vector<EndpointOf> EndpointsAt(const IpAddress& ip, std::string* node) const;
   void AddEndpoint(const ObjectName& slice, std::vector<EndpointOf>* found) const;
+  // The policies that select it.
+  std::vector<std::string> PoliciesOf(const Pod& pod) const;
+  void TouchSelected(const PolicySelector* policy);
   const LabelledObject* Node(const std::string& name) const;
 
   const KubernetesMesh mesh_;
@@ -65,6 +69,7 @@ class RegistryModel {
   std::map<ObjectName, std::shared_ptr<const KubeService>> services_;
   std::map<ObjectName, SlicePtr> slices_;
   std::map<ObjectName, LabelledPtr> nodes_, namespaces_;
+  std::map<ObjectName, std::shared_ptr<const PolicySelector>> policies_;
 
   std::map<std::string, ObjectName> pod_by_uid_;
   // Pods that claim an address as their own; those of the host's network do not.

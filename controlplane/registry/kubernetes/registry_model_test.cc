@@ -31,6 +31,7 @@ class Cluster {
     slices_.AddListener([this](const auto& changes) { model_.OnSlices(changes); });
     nodes_.AddListener([this](const auto& changes) { model_.OnNodes(changes); });
     namespaces_.AddListener([this](const auto& changes) { model_.OnNamespaces(changes); });
+    policies_.AddListener([this](const auto& changes) { model_.OnPolicies(changes); });
   }
   static KubernetesMesh Mesh() {
     KubernetesMesh mesh;
@@ -58,6 +59,7 @@ class Cluster {
       }
       for (const auto& entry : services) parts.push_back(entry.second);
       if (workload->has_locality()) parts.push_back(workload->locality().zone());
+      for (const std::string& policy : workload->authorization_policies()) parts.push_back(policy);
       there_[key] = absl::StrJoin(parts, " ");
     }
     services_touched_ = update.services.size();
@@ -71,6 +73,7 @@ class Cluster {
   FakeInformer<KubeService> services_;
   FakeInformer<EndpointSlice> slices_;
   FakeInformer<LabelledObject> nodes_, namespaces_;
+  FakeInformer<PolicySelector> policies_;
   RegistryModel model_;
   std::map<std::string, std::string> there_;
   size_t touched_ = 0, services_touched_ = 0;
@@ -299,6 +302,39 @@ TEST(RegistryModelTest, IsWhatTheObjectsSayHoweverTheyCame) {
     copy(cluster.pods_, &anew.pods_);
     ASSERT_EQ(cluster.Workloads(), anew.Workloads()) << "step " << step;
   }
+}
+
+TEST(RegistryModelTest, PodsNameThePoliciesThatSelectThem) {
+  Cluster cluster;
+  Pod a = PodOf("a", "10.0.0.1"), b = PodOf("b", "10.0.0.2");
+  a.labels = {{"app", "a"}};
+  b.labels = {{"app", "b"}};
+  cluster.pods_.Set({a, b});
+  cluster.policies_.Set({{{"demo", "p"}, {{"app", "a"}}}, {{"other", "q"}, {{"app", "a"}}}});
+  EXPECT_THAT(cluster.Workloads(),
+              ElementsAre("//Pod/demo/a 10.0.0.1 demo/p", "//Pod/demo/b 10.0.0.2"));
+  // It selects others.
+  cluster.policies_.Put({{"demo", "p"}, {{"app", "b"}}});
+  EXPECT_THAT(cluster.Workloads(),
+              ElementsAre("//Pod/demo/a 10.0.0.1", "//Pod/demo/b 10.0.0.2 demo/p"));
+  // A pod gets another label.
+  a.labels = {{"app", "b"}};
+  cluster.pods_.Put(a);
+  EXPECT_THAT(cluster.Workloads(),
+              ElementsAre("//Pod/demo/a 10.0.0.1 demo/p", "//Pod/demo/b 10.0.0.2 demo/p"));
+  cluster.policies_.Remove({"demo", "p"});
+  EXPECT_THAT(cluster.Workloads(), ElementsAre("//Pod/demo/a 10.0.0.1", "//Pod/demo/b 10.0.0.2"));
+}
+
+TEST(RegistryModelTest, APolicyTouchesThoseAloneWhomItSelects) {
+  Cluster cluster;
+  Pod a = PodOf("a", "10.0.0.1");
+  a.labels = {{"app", "a"}};
+  cluster.pods_.Set({a, PodOf("b", "10.0.0.2")});
+  cluster.Workloads();
+  cluster.policies_.Set({{{"demo", "p"}, {{"app", "a"}}}});
+  cluster.Workloads();
+  EXPECT_EQ(cluster.touched_, 1u);
 }
 
 }  // namespace
