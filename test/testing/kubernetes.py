@@ -187,7 +187,8 @@ class Cluster:
     In a `namespace`, it is there that the loopback address is, and the API server listens on all others too: on `port`, as `address`.
     """
 
-    def __init__(self, keep_logs=os.environ.get("BYRNIE_KEEP_LOGS"), namespace=None, address="192.0.2.1", port=None):
+    def __init__(self, keep_logs=os.environ.get("BYRNIE_KEEP_LOGS"), namespace=None, address="192.0.2.1", port=None, audited=None):
+        """`audited`: a user whose requests `audit()` has."""
         if not os.access(cached(_DIRECTORY, "kube-apiserver"), os.X_OK):
             raise AssertionError("there is no API server in the cache; tools/lib/kubernetes.sh makes one")
         self.directory = tempfile.mkdtemp(prefix="byrnie-kube-")
@@ -203,6 +204,7 @@ class Cluster:
         self.url = f"https://127.0.0.1:{self.port}"
         self.authority = Authority("kube test CA")
         self._token_seconds = 3600
+        self.audited = audited
         self._write("ca.pem", self.authority.pem())
         for name, groups, hosts in (("server", (), ("127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1")),
                                     ("etcd", (), ("127.0.0.1",)),
@@ -286,9 +288,23 @@ class Cluster:
             f"--service-account-key-file={self.path('service-account.pub')}",
             f"--service-account-signing-key-file={self.path('service-account.key')}",
             "--feature-gates=BoundServiceAccountTokenVolume=true" if self.mount_tokens else "--disable-admission-plugins=ServiceAccount",
-            "--event-ttl=10m", *extra])
+            "--event-ttl=10m", *self._audit_flags(), *extra])
         self.admin = self.client("admin", groups=["system:masters"])
         self._wait(lambda: self.admin.get("/readyz"), 120, "the API server's readiness")
+
+    def _audit_flags(self):
+        if not self.audited:
+            return []
+        self._write("audit-policy.yaml", json.dumps({
+            "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+            "rules": [{"level": "Metadata", "users": [self.audited]}, {"level": "None"}]}).encode())
+        return [f"--audit-policy-file={self.path('audit-policy.yaml')}", f"--audit-log-path={self.path('audit.log')}",
+                "--audit-log-mode=blocking"]
+
+    def audit(self):
+        """The events of the audit log so far: one or two of a request."""
+        with open(self.path("audit.log"), encoding="utf-8") as text:
+            return [json.loads(line) for line in text if line.endswith("\n")]
 
     def stop_api_server(self, how=signal.SIGTERM):
         self._end("kube-apiserver", how)
