@@ -32,7 +32,10 @@ class NamedServerTest : public TlsPairTest, public ByteStream::Observer {
     return spec;
   }
 
-  void Serve(const CertificateSpec& spec, uint16_t max_version = TLS1_3_VERSION) {
+  static ssl_verify_result_t TakeAny(SSL* /*ssl*/, uint8_t* /*alert*/) { return ssl_verify_ok; }
+
+  void Serve(const CertificateSpec& spec, uint16_t max_version = TLS1_3_VERSION,
+             bool asks = false) {
     const TestIdentity identity = ca_.Issue(spec);
     ctx_.reset(SSL_CTX_new(TLS_method()));
     ASSERT_TRUE(SSL_CTX_set_max_proto_version(ctx_.get(), max_version));
@@ -42,6 +45,10 @@ class NamedServerTest : public TlsPairTest, public ByteStream::Observer {
     CBS_init(&der, pkcs8.span().data(), pkcs8.size());
     const bssl::UniquePtr<EVP_PKEY> key(EVP_parse_private_key(&der));
     ASSERT_TRUE(SSL_CTX_use_PrivateKey(ctx_.get(), key.get()));
+    if (asks) {
+      SSL_CTX_set_custom_verify(ctx_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                                TakeAny);
+    }
     ssl_.reset(SSL_new(ctx_.get()));
     in_ = BIO_new(BIO_s_mem());
     out_ = BIO_new(BIO_s_mem());
@@ -79,9 +86,9 @@ class NamedServerTest : public TlsPairTest, public ByteStream::Observer {
     BIO_read(out_, &taken[0], static_cast<int>(result.bytes));
   }
 
-  void Dial(const std::string& host) {
-    absl::StatusOr<std::shared_ptr<const TlsContext>> context =
-        TlsContext::CreateForNamedServer("http/1.1", NamedServer{host, {ca_.root()}});
+  void Dial(const std::string& host, TlsClientCertificate client = {}) {
+    absl::StatusOr<std::shared_ptr<const TlsContext>> context = TlsContext::CreateForNamedServer(
+        "http/1.1", NamedServer{host, {ca_.root()}}, std::move(client));
     ASSERT_THAT(context, IsOk());
     StartClient(*context);
     client_.Send("ping");
@@ -111,6 +118,35 @@ TEST_F(NamedServerTest, SpeaksTls12WhereTheServerKnowsNoOther) {
   EXPECT_THAT(client_.handshake(), IsOk());
   EXPECT_EQ(client_.received_, "pong");
   EXPECT_EQ(client_.stream_->session().version, "TLSv1.2");
+}
+
+class NamedServerVersionTest : public NamedServerTest,
+                               public ::testing::WithParamInterface<uint16_t> {};
+
+TEST_P(NamedServerVersionTest, ShowsAClientCertificateWhereItHasOne) {
+  const TestIdentity alice = ca_.IssueSvid("/alice");
+  absl::StatusOr<std::shared_ptr<const ClientKey>> key = ClientKey::FromPem(alice.key->ToPem());
+  ASSERT_THAT(key, IsOk());
+  Serve(ServerSpec(start_), GetParam(), /*asks=*/true);
+  Dial("kubernetes.default.svc", {alice.chain, *key});
+  EXPECT_THAT(client_.handshake(), IsOk());
+  EXPECT_EQ(client_.received_, "pong");
+  const STACK_OF(CRYPTO_BUFFER)* const shown = SSL_get0_peer_certificates(ssl_.get());
+  ASSERT_NE(shown, nullptr);
+  const CRYPTO_BUFFER* const leaf = sk_CRYPTO_BUFFER_value(shown, 0);
+  EXPECT_EQ(absl::string_view(reinterpret_cast<const char*>(CRYPTO_BUFFER_data(leaf)),
+                              CRYPTO_BUFFER_len(leaf)),
+            alice.chain.front()->der());
+}
+INSTANTIATE_TEST_SUITE_P(Versions, NamedServerVersionTest,
+                         ::testing::Values(TLS1_2_VERSION, TLS1_3_VERSION));
+
+TEST_F(NamedServerTest, RefusesAKeyThatIsNotTheCertificates) {
+  const TestIdentity alice = ca_.IssueSvid("/alice"), bob = ca_.IssueSvid("/bob");
+  EXPECT_THAT(
+      TlsContext::CreateForNamedServer("http/1.1", NamedServer{"host", {ca_.root()}},
+                                       {alice.chain, *ClientKey::FromPem(bob.key->ToPem())}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("do not go together")));
 }
 
 TEST_F(NamedServerTest, RefusesAnotherName) {

@@ -81,7 +81,8 @@ bool SetAlpn(SSL_CTX* ctx, TlsRole role, const std::string* alpn) {
                                  static_cast<unsigned>(list.size())) == 0;
 }
 
-bool SetChain(SSL_CTX* ctx, const CertificateChain& chain) {
+// With `key`, or else a key that is elsewhere.
+bool SetChain(SSL_CTX* ctx, const CertificateChain& chain, EVP_PKEY* key = nullptr) {
   std::vector<bssl::UniquePtr<CRYPTO_BUFFER>> buffers;
   std::vector<CRYPTO_BUFFER*> raw;
   for (const CertificatePtr& certificate : chain) {
@@ -91,7 +92,8 @@ bool SetChain(SSL_CTX* ctx, const CertificateChain& chain) {
     if (!buffers.back()) return false;
     raw.push_back(buffers.back().get());
   }
-  return SSL_CTX_set_chain_and_key(ctx, raw.data(), raw.size(), nullptr, &kRemoteKey) == 1;
+  return SSL_CTX_set_chain_and_key(ctx, raw.data(), raw.size(), key,
+                                   key == nullptr ? &kRemoteKey : nullptr) == 1;
 }
 
 // A TLS 1.3 session is never resumed: BoringSSL does not verify the peer again when it is.
@@ -152,7 +154,7 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Create(TlsRole rol
 }
 
 absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::CreateForNamedServer(
-    std::string alpn, NamedServer server) {
+    std::string alpn, NamedServer server, TlsClientCertificate client) {
   RETURN_IF_ERROR(CheckAlpn(alpn));
   if (server.host.empty()) return absl::InvalidArgumentError("a server without a name to verify");
   if (server.roots.empty()) {
@@ -167,6 +169,13 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::CreateForNamedServ
   if (!Configure(ctx, TlsRole::kClient, TLS1_2_VERSION, &context->alpn_) ||
       !SSL_CTX_set_strict_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20")) {
     return SslError(absl::StatusCode::kInternal, "cannot make a TLS context");
+  }
+  if (!client.chain.empty()) {
+    CHECK(client.key != nullptr);
+    if (!SetChain(ctx, client.chain, client.key->native())) {
+      return SslError(absl::StatusCode::kInvalidArgument,
+                      "the client certificate and its key do not go together");
+    }
   }
   return std::shared_ptr<const TlsContext>(std::move(context));
 }

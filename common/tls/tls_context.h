@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/certificate_cache.h"
+#include "common/crypto/client_key.h"
 #include "common/identity/identity_snapshot.h"
 #include "common/tls/named_server.h"
 #include "common/tls/signer.h"
@@ -15,6 +16,12 @@
 namespace byrnie {
 
 enum class TlsRole { kClient, kServer };
+
+// What a client shows of itself to a server outside the mesh. No chain: nothing. A value.
+struct TlsClientCertificate {
+  CertificateChain chain;  // Leaf first.
+  std::shared_ptr<const ClientKey> key;
+};
 
 // The TLS configuration of one identity snapshot and role: TLS 1.3 only, mutual authentication
 // always, groups X25519MLKEM768, X25519, P-256, one ALPN protocol, no tickets, no resumption, no
@@ -31,11 +38,12 @@ class TlsContext {
                                                                   IdentitySnapshotPtr identity,
                                                                   Signer* signer);
 
-  // Of a client of a server that is known by its host name: it has no identity and shows no
-  // certificate; TLS 1.2 (RFC 5246) is spoken too, with ECDHE and an AEAD; a server that picks no
-  // ALPN protocol is taken. InvalidArgument as Create, and without roots or a name to verify.
-  static absl::StatusOr<std::shared_ptr<const TlsContext>> CreateForNamedServer(std::string alpn,
-                                                                                NamedServer server);
+  // Of a client of a server that is known by its host name: it has no identity of the mesh, and
+  // shows no certificate unless one is given; TLS 1.2 (RFC 5246) is spoken too, with ECDHE and an
+  // AEAD; a server that picks no ALPN protocol is taken. InvalidArgument as Create, without roots
+  // or a name to verify, and for a key that is not the certificate's.
+  static absl::StatusOr<std::shared_ptr<const TlsContext>> CreateForNamedServer(
+      std::string alpn, NamedServer server, TlsClientCertificate client = {});
 
   // Of a server whose clients know it by its host name and show no certificate, as a Kubernetes API
   // server is a client: TLS 1.3 alone, a client that offers no ALPN protocol is taken. `chain` has

@@ -10,6 +10,7 @@
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/certificate.h"
+#include "common/crypto/client_key.h"
 
 namespace byrnie {
 namespace {
@@ -27,6 +28,26 @@ absl::StatusOr<SecretBytes> CheckToken(const SecretBytes& text) {
   if (!good) return absl::InvalidArgumentError("it is empty, or no bearer token");
   return SecretBytes(
       absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(token.data()), token.size()));
+}
+
+absl::StatusOr<TlsClientCertificate> LoadClientCertificate(const ApiServer& server) {
+  std::string chain = server.client_chain_pem;
+  if (chain.empty()) {
+    ASSIGN_OR_RETURN(chain, ReadFile(server.client_chain_file, kMaxCa));
+  }
+  TlsClientCertificate client;
+  absl::StatusOr<CertificateChain> parsed = Certificate::ListFromPem(chain);
+  if (!parsed.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the client certificate: ", parsed.status().message()));
+  }
+  client.chain = *std::move(parsed);
+  SecretBytes key = server.client_key_pem.Clone();
+  if (key.empty()) {
+    ASSIGN_OR_RETURN(key, ReadSecretFile(server.client_key_file, kMaxCa));
+  }
+  ASSIGN_OR_RETURN(client.key, ClientKey::FromPem(key));
+  return client;
 }
 
 }  // namespace
@@ -50,8 +71,13 @@ void ApiCredentials::Follow(const std::string& path, Follower* follower, Load lo
 
 absl::Status ApiCredentials::LoadContext(const std::string& pem) {
   ASSIGN_OR_RETURN(std::vector<CertificatePtr> roots, Certificate::ListFromPem(pem));
+  TlsClientCertificate client;
+  if (server_.HasClientCertificate()) {
+    ASSIGN_OR_RETURN(client, LoadClientCertificate(server_));
+  }
   ASSIGN_OR_RETURN(context_, TlsContext::CreateForNamedServer(
-                                 "http/1.1", NamedServer{server_.server_name, std::move(roots)}));
+                                 "http/1.1", NamedServer{server_.server_name, std::move(roots)},
+                                 std::move(client)));
   return absl::OkStatus();
 }
 
@@ -66,6 +92,7 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> ApiCredentials::Context() {
 }
 
 absl::StatusOr<absl::string_view> ApiCredentials::Token() {
+  if (server_.HasClientCertificate() && !server_.HasToken()) return absl::string_view();
   Follow(server_.token_file, &token_follower_, [this]() -> absl::Status {
     if (server_.token_file.empty()) {
       ASSIGN_OR_RETURN(token_, CheckToken(server_.token));

@@ -28,7 +28,8 @@ class ApiCredentials {
   const ApiServer& server() const { return server_; }
   // For a new connection; another one only when the CA is. Errors until it has been read once.
   absl::StatusOr<std::shared_ptr<const TlsContext>> Context();
-  // The token for a request; valid until the next call. Errors until it has been read once.
+  // The token for a request; valid until the next call. Empty where a client certificate says who
+  // asks. Errors until it has been read once.
   absl::StatusOr<absl::string_view> Token();
 
  private:

@@ -57,6 +57,29 @@ TEST_F(ApiCredentialsTest, KeepsTheTokenWhenTheNextOneIsNone) {
   EXPECT_THAT(credentials.Token(), IsOkAndHolds("first"));
 }
 
+TEST_F(ApiCredentialsTest, NeedsNoTokenBesideAClientCertificate) {
+  const TestIdentity alice = ca_.IssueSvid("/alice");
+  Write("ca.crt", ca_.root()->ToPem());
+  Write("me.crt", alice.chain.front()->ToPem());
+  Write("me.key", alice.key->ToPem().view());
+  ApiServer server = Server();
+  server.token_file.clear();
+  server.client_chain_file = absl::StrCat(directory_, "/me.crt");
+  server.client_key_file = absl::StrCat(directory_, "/me.key");
+  ApiCredentials credentials(std::move(server), &logger_);
+  EXPECT_THAT(credentials.Token(), IsOkAndHolds(""));
+  EXPECT_THAT(credentials.Context(), IsOk());
+}
+
+TEST_F(ApiCredentialsTest, SaysThatTheClientsKeyIsNone) {
+  Write("ca.crt", ca_.root()->ToPem());
+  ApiServer server = Server();
+  server.client_chain_pem = ca_.IssueSvid("/alice").chain.front()->ToPem();
+  server.client_key_file = absl::StrCat(directory_, "/ca.crt");
+  ApiCredentials credentials(std::move(server), &logger_);
+  EXPECT_THAT(credentials.Context(), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_F(ApiCredentialsTest, SaysThatThereIsNoToken) {
   ::unlink(absl::StrCat(directory_, "/token").c_str());
   ApiCredentials credentials(Server(), &logger_);

@@ -106,16 +106,78 @@ absl::Status ReadCluster(const JsonObject& cluster, absl::string_view directory,
   return absl::OkStatus();
 }
 
-absl::Status ReadUser(const JsonObject& user, absl::string_view directory, ApiServer* server) {
-  for (absl::string_view name :
-       {"client-certificate", "client-certificate-data", "client-key", "client-key-data", "exec",
-        "auth-provider", "username", "password"}) {
-    if (!user.Has(name)) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        user.path(), ": ", name,
-        " is not taken; give a service account's token or tokenFile (kubectl create token)"));
+// "NAME-data" in base64, or "NAME", a file's path.
+template <typename Text>
+absl::Status ReadPem(const JsonObject& user, const std::string& name, absl::string_view directory,
+                     std::string* file, Text take) {
+  ASSIGN_OR_RETURN(std::string path, user.GetStringOr(name, ""));
+  ASSIGN_OR_RETURN(std::string data, user.GetStringOr(name + "-data", ""));
+  std::string pem;
+  if (!absl::Base64Unescape(data, &pem)) return user.Get(name + "-data")->Error("is not base64");
+  WipeString(&data);
+  if (pem.empty() && path.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(user.path(), ": ", name, " is missing"));
   }
-  RETURN_IF_ERROR(user.CheckKeys({"token", "tokenFile", "extensions"}));
+  // As kubectl: the data, where there are both.
+  if (pem.empty()) *file = InDirectory(directory, path);
+  take(&pem);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ExecPlugin> ReadExec(const JsonObject& exec, absl::string_view directory) {
+  ExecPlugin plugin;
+  RETURN_IF_ERROR(exec.CheckKeys({"apiVersion", "command", "args", "env", "installHint",
+                                  "interactiveMode", "provideClusterInfo"}));
+  ASSIGN_OR_RETURN(plugin.api_version, exec.GetString("apiVersion"));
+  if (!absl::StartsWith(plugin.api_version, "client.authentication.k8s.io/")) {
+    return exec.Get("apiVersion")->Error("is not one of client.authentication.k8s.io");
+  }
+  ASSIGN_OR_RETURN(plugin.command, exec.GetString("command"));
+  if (plugin.command.empty()) return exec.Get("command")->Error("is empty");
+  if (absl::StrContains(plugin.command, '/')) {
+    plugin.command = InDirectory(directory, plugin.command);
+  }
+  const auto given = [&exec](absl::string_view name) {
+    return exec.Has(name) && !exec.Find(name)->is_null();
+  };
+  if (given("args")) {
+    ASSIGN_OR_RETURN(plugin.arguments, exec.GetStringArrayOrEmpty("args"));
+  }
+  if (given("env")) {
+    ASSIGN_OR_RETURN(std::vector<JsonValue> variables, exec.GetArrayOrEmpty("env"));
+    for (const JsonValue& value : variables) {
+      ASSIGN_OR_RETURN(JsonObject variable, value.AsObject());
+      ASSIGN_OR_RETURN(std::string name, variable.GetString("name"));
+      ASSIGN_OR_RETURN(std::string text, variable.GetString("value"));
+      plugin.environment.emplace_back(std::move(name), std::move(text));
+    }
+  }
+  ASSIGN_OR_RETURN(plugin.install_hint, exec.GetStringOr("installHint", ""));
+  ASSIGN_OR_RETURN(std::string mode, exec.GetStringOr("interactiveMode", "IfAvailable"));
+  plugin.interactive = mode != "Never";
+  ASSIGN_OR_RETURN(plugin.wants_cluster, exec.GetBoolOr("provideClusterInfo", false));
+  return plugin;
+}
+
+// A person's client certificate or plugin. False: there is none, the rest is a token's.
+absl::StatusOr<bool> ReadPerson(const JsonObject& user, absl::string_view directory,
+                                ApiServer* server) {
+  if (user.Has("exec")) {
+    ASSIGN_OR_RETURN(JsonObject exec, user.GetObject("exec"));
+    ASSIGN_OR_RETURN(server->exec, ReadExec(exec, directory));
+    return true;
+  }
+  if (!user.Has("client-certificate") && !user.Has("client-certificate-data")) return false;
+  RETURN_IF_ERROR(
+      ReadPem(user, "client-certificate", directory, &server->client_chain_file,
+              [server](std::string* pem) { server->client_chain_pem = std::move(*pem); }));
+  RETURN_IF_ERROR(
+      ReadPem(user, "client-key", directory, &server->client_key_file,
+              [server](std::string* pem) { server->client_key_pem = SecretBytes::TakeFrom(pem); }));
+  return true;
+}
+
+absl::Status ReadToken(const JsonObject& user, absl::string_view directory, ApiServer* server) {
   ASSIGN_OR_RETURN(std::string file, user.GetStringOr("tokenFile", ""));
   // As kubectl: the file, where there are both.
   if (!file.empty()) {
@@ -129,6 +191,59 @@ absl::Status ReadUser(const JsonObject& user, absl::string_view directory, ApiSe
   }
   server->token = SecretBytes::TakeFrom(&token);
   return absl::OkStatus();
+}
+
+absl::Status ReadPersonalUser(const JsonObject& user, absl::string_view directory,
+                              ApiServer* server) {
+  for (absl::string_view name :
+       {"auth-provider", "username", "password", "as", "as-uid", "as-groups", "as-user-extra"}) {
+    if (!user.Has(name)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(user.path(), ": ", name,
+                     " is not taken; give a token, a client certificate or an exec plugin"));
+  }
+  RETURN_IF_ERROR(
+      user.CheckKeys({"token", "tokenFile", "client-certificate", "client-certificate-data",
+                      "client-key", "client-key-data", "exec", "extensions"}));
+  ASSIGN_OR_RETURN(const bool found, ReadPerson(user, directory, server));
+  return found ? absl::OkStatus() : ReadToken(user, directory, server);
+}
+
+absl::Status ReadUser(const JsonObject& user, absl::string_view directory, ApiServer* server) {
+  for (absl::string_view name :
+       {"client-certificate", "client-certificate-data", "client-key", "client-key-data", "exec",
+        "auth-provider", "username", "password"}) {
+    if (!user.Has(name)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        user.path(), ": ", name,
+        " is not taken; give a service account's token or tokenFile (kubectl create token)"));
+  }
+  RETURN_IF_ERROR(user.CheckKeys({"token", "tokenFile", "extensions"}));
+  return ReadToken(user, directory, server);
+}
+
+struct KubeconfigEntries {
+  JsonObject cluster, user;
+};
+
+// Those of a context.
+absl::StatusOr<KubeconfigEntries> FindEntries(absl::string_view json, absl::string_view context) {
+  absl::StatusOr<JsonValue> value = JsonValue::Parse(json, kMaxKubeconfig);
+  // The parser's message quotes the text, which may have a token.
+  if (!value.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("it is not JSON", kHowToMake));
+  }
+  ASSIGN_OR_RETURN(JsonObject config, value->AsObject());
+  std::string wanted(context);
+  if (wanted.empty()) {
+    ASSIGN_OR_RETURN(wanted, config.GetString("current-context"));
+  }
+  ASSIGN_OR_RETURN(JsonObject entry, FindNamed(config, "contexts", wanted, "context"));
+  ASSIGN_OR_RETURN(std::string cluster_name, entry.GetString("cluster"));
+  ASSIGN_OR_RETURN(std::string user_name, entry.GetString("user"));
+  ASSIGN_OR_RETURN(JsonObject cluster, FindNamed(config, "clusters", cluster_name, "cluster"));
+  ASSIGN_OR_RETURN(JsonObject user, FindNamed(config, "users", user_name, "user"));
+  return KubeconfigEntries{std::move(cluster), std::move(user)};
 }
 
 }  // namespace
@@ -161,21 +276,20 @@ absl::StatusOr<ApiServer> InClusterApiServer(
 }
 
 absl::StatusOr<ApiServer> ParseKubeconfig(absl::string_view json, absl::string_view directory) {
-  absl::StatusOr<JsonValue> value = JsonValue::Parse(json, kMaxKubeconfig);
-  // The parser's message quotes the text, which may have a token.
-  if (!value.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat("it is not JSON", kHowToMake));
-  }
-  ASSIGN_OR_RETURN(JsonObject config, value->AsObject());
-  ASSIGN_OR_RETURN(std::string current, config.GetString("current-context"));
-  ASSIGN_OR_RETURN(JsonObject context, FindNamed(config, "contexts", current, "context"));
-  ASSIGN_OR_RETURN(std::string cluster_name, context.GetString("cluster"));
-  ASSIGN_OR_RETURN(std::string user_name, context.GetString("user"));
-  ASSIGN_OR_RETURN(JsonObject cluster, FindNamed(config, "clusters", cluster_name, "cluster"));
-  ASSIGN_OR_RETURN(JsonObject user, FindNamed(config, "users", user_name, "user"));
+  ASSIGN_OR_RETURN(const KubeconfigEntries entries, FindEntries(json, ""));
   ApiServer server;
-  RETURN_IF_ERROR(ReadCluster(cluster, directory, &server));
-  RETURN_IF_ERROR(ReadUser(user, directory, &server));
+  RETURN_IF_ERROR(ReadCluster(entries.cluster, directory, &server));
+  RETURN_IF_ERROR(ReadUser(entries.user, directory, &server));
+  return server;
+}
+
+absl::StatusOr<ApiServer> ParsePersonalKubeconfig(absl::string_view json,
+                                                  absl::string_view directory,
+                                                  absl::string_view context) {
+  ASSIGN_OR_RETURN(const KubeconfigEntries entries, FindEntries(json, context));
+  ApiServer server;
+  RETURN_IF_ERROR(ReadCluster(entries.cluster, directory, &server));
+  RETURN_IF_ERROR(ReadPersonalUser(entries.user, directory, &server));
   return server;
 }
 

@@ -4,12 +4,30 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 #include "common/base/secret_bytes.h"
 
 namespace byrnie {
+
+// A program that says who somebody is, as kubeconfigs of managed clusters have one
+// (client.authentication.k8s.io). A value.
+struct ExecPlugin {
+  std::string api_version;
+  // A path, or a name to be looked for in PATH.
+  std::string command;
+  std::vector<std::string> arguments;
+  std::vector<std::pair<std::string, std::string>> environment;
+  // What to do where there is no such program.
+  std::string install_hint;
+  // It may ask somebody at the terminal.
+  bool interactive = true;
+  bool wants_cluster = false;
+};
 
 // Where a Kubernetes API server is, who vouches for it, and what to show it. Move-only.
 struct ApiServer {
@@ -27,7 +45,17 @@ struct ApiServer {
   // The bearer token: as the CA.
   std::string token_file;
   SecretBytes token;
+  // What a person has instead of a token: a certificate chain with its key, PEM, as the CA.
+  std::string client_chain_file, client_chain_pem;
+  std::string client_key_file;
+  SecretBytes client_key_pem;
+  // Whoever connects runs it first, and puts what it says into the token or the chain and key.
+  absl::optional<ExecPlugin> exec;
 
+  bool HasToken() const { return !token_file.empty() || !token.empty(); }
+  bool HasClientCertificate() const {
+    return !client_chain_file.empty() || !client_chain_pem.empty();
+  }
   // For the Host field: "10.96.0.1:443", "[fd00::1]:443".
   std::string Authority() const;
 };
@@ -47,6 +75,12 @@ absl::StatusOr<ApiServer> InClusterApiServer(
 // servers that are not to be verified. A control plane has an account of its own, and no
 // administrator's.
 absl::StatusOr<ApiServer> ParseKubeconfig(absl::string_view json, absl::string_view directory);
+
+// The same for a person: of the user, a client certificate and key, or an exec plugin, are taken,
+// too, as files or as data. `context` instead of the current one; empty: the current one.
+absl::StatusOr<ApiServer> ParsePersonalKubeconfig(absl::string_view json,
+                                                  absl::string_view directory,
+                                                  absl::string_view context);
 
 // Reads the file of a kubeconfig; errors name the path.
 absl::StatusOr<ApiServer> ReadKubeconfig(const std::string& path);

@@ -92,6 +92,75 @@ TEST(KubeconfigTest, SaysHowToMakeJsonAndQuotesNothing) {
                        AllOf(HasSubstr("kubectl config view"), Not(HasSubstr("s3cret")))));
 }
 
+absl::StatusOr<ApiServer> ParsePerson(absl::string_view user, absl::string_view context = "") {
+  return ParsePersonalKubeconfig(absl::StrReplaceAll(kConfig, {{R"({"token": "s3cret"})", user}}),
+                                 "/etc/kube", context);
+}
+
+TEST(PersonalKubeconfigTest, TakesAClientCertificateAsDataOrFiles) {
+  ASSERT_OK_AND_ASSIGN(
+      ApiServer server,
+      ParsePerson(R"({"client-certificate-data": "Q0VSVA==", "client-key-data": "S0VZ"})"));
+  EXPECT_EQ(server.client_chain_pem, "CERT");
+  EXPECT_EQ(server.client_key_pem.view(), "KEY");
+  EXPECT_TRUE(server.HasClientCertificate());
+  EXPECT_FALSE(server.HasToken());
+  ASSERT_OK_AND_ASSIGN(server,
+                       ParsePerson(R"({"client-certificate": "me.crt", "client-key": "/me.key"})"));
+  EXPECT_EQ(server.client_chain_file, "/etc/kube/me.crt");
+  EXPECT_EQ(server.client_key_file, "/me.key");
+  EXPECT_TRUE(server.HasClientCertificate());
+}
+
+TEST(PersonalKubeconfigTest, TakesATokenAndAnotherContext) {
+  ASSERT_OK_AND_ASSIGN(const ApiServer server, ParsePerson(R"({"token": "s3cret"})", "here"));
+  EXPECT_EQ(server.token.view(), "s3cret");
+  EXPECT_THAT(ParsePerson(R"({"token": "s3cret"})", "elsewhere"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("elsewhere")));
+}
+
+TEST(PersonalKubeconfigTest, TakesAnExecPlugin) {
+  ASSERT_OK_AND_ASSIGN(ApiServer server, ParsePerson(R"({"exec": {
+      "apiVersion": "client.authentication.k8s.io/v1beta1", "command": "cloud-login",
+      "args": ["get-token"], "env": [{"name": "ZONE", "value": "a"}],
+      "installHint": "ask IT", "interactiveMode": "Never", "provideClusterInfo": true}})"));
+  ASSERT_TRUE(server.exec.has_value());
+  EXPECT_EQ(server.exec->command, "cloud-login");
+  EXPECT_THAT(server.exec->arguments, ::testing::ElementsAre("get-token"));
+  EXPECT_THAT(server.exec->environment, ::testing::ElementsAre(::testing::Pair("ZONE", "a")));
+  EXPECT_EQ(server.exec->install_hint, "ask IT");
+  EXPECT_FALSE(server.exec->interactive);
+  EXPECT_TRUE(server.exec->wants_cluster);
+  // As kubectl config writes what is not given.
+  ASSERT_OK_AND_ASSIGN(server, ParsePerson(R"({"exec": {
+      "apiVersion": "client.authentication.k8s.io/v1", "command": "./login", "args": null,
+      "env": null}})"));
+  EXPECT_EQ(server.exec->command, "/etc/kube/./login");
+  EXPECT_TRUE(server.exec->interactive);
+}
+
+TEST(PersonalKubeconfigTest, RefusesWhatItWouldHaveToIgnore) {
+  const struct {
+    const char* user;
+    const char* message;
+  } kCases[] = {
+      {R"({"username": "a", "password": "s3cret"})", "username is not taken"},
+      {R"({"auth-provider": {"name": "gcp"}})", "auth-provider is not taken"},
+      {R"({"as": "root", "token": "s3cret"})", "as is not taken"},
+      {R"({"client-certificate-data": "Q0VSVA=="})", "client-key is missing"},
+      {R"({"client-certificate-data": "?", "client-key-data": "S0VZ"})", "not base64"},
+      {R"({"exec": {"apiVersion": "v1", "command": "x"}})", "client.authentication.k8s.io"},
+      {R"({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": ""}})", "empty"},
+      {R"({})", "neither token nor tokenFile"},
+  };
+  for (const auto& test : kCases) {
+    EXPECT_THAT(ParsePerson(test.user),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr(test.message), Not(HasSubstr("s3cret")))))
+        << test.user;
+  }
+}
+
 TEST(InClusterTest, TakesTheServiceAccountsFiles) {
   const auto environment = [](absl::string_view name) -> std::string {
     return name == "KUBERNETES_SERVICE_HOST" ? "10.96.0.1" : "443";

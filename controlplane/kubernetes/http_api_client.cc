@@ -106,10 +106,12 @@ class HttpApiClient::CallImpl final : public ApiClient::Call {
   bool* destroyed_ = nullptr;  // Set while on_data runs.
 };
 
-HttpApiClient::HttpApiClient(EventLoop* loop, ApiConnector* connector, ApiCredentials* credentials)
+HttpApiClient::HttpApiClient(EventLoop* loop, ApiConnector* connector, ApiCredentials* credentials,
+                             std::string user_agent)
     : loop_(loop),
       connector_(connector),
       credentials_(credentials),
+      user_agent_(std::move(user_agent)),
       bury_(loop->NewDeferred([this] { retired_.clear(); })) {}
 
 HttpApiClient::~HttpApiClient() = default;
@@ -142,8 +144,8 @@ absl::StatusOr<std::string> HttpApiClient::Serialize(const ApiRequest& request) 
   std::string bytes =
       absl::StrCat(request.method, " ", request.target,
                    " HTTP/1.1\r\nHost: ", credentials_->server().Authority(),
-                   "\r\nUser-Agent: byrnie-controlplane\r\nAccept: ", request.accept,
-                   "\r\nAuthorization: Bearer ", token, "\r\n");
+                   "\r\nUser-Agent: ", user_agent_, "\r\nAccept: ", request.accept, "\r\n");
+  if (!token.empty()) absl::StrAppend(&bytes, "Authorization: Bearer ", token, "\r\n");
   if (!request.body.empty()) {
     absl::StrAppend(&bytes, "Content-Type: ", request.content_type,
                     "\r\nContent-Length: ", request.body.size(), "\r\n");

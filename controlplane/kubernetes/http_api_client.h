@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "common/event/event_loop.h"
@@ -24,8 +25,9 @@ class HttpApiClient final : public ApiClient {
   static constexpr size_t kMaxCalls = 64;
   static constexpr size_t kMaxIdle = 4;
 
-  // The pointers outlive it.
-  HttpApiClient(EventLoop* loop, ApiConnector* connector, ApiCredentials* credentials);
+  // The pointers outlive it. `user_agent` is who the API server logs.
+  HttpApiClient(EventLoop* loop, ApiConnector* connector, ApiCredentials* credentials,
+                std::string user_agent = "byrnie-controlplane");
   ~HttpApiClient() override;
 
   std::unique_ptr<Call> Send(ApiRequest request, Handlers handlers) override;
@@ -43,6 +45,7 @@ class HttpApiClient final : public ApiClient {
   EventLoop* const loop_;              // Not owned.
   ApiConnector* const connector_;      // Not owned.
   ApiCredentials* const credentials_;  // Not owned.
+  const std::string user_agent_;
   size_t calls_ = 0;
   std::vector<Connection> idle_;
   // To be destroyed outside their own calls.
