@@ -12,9 +12,9 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
-#include "common/base/json_writer.h"
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
+#include "ctl/check_result.h"
 #include "ctl/command.h"
 #include "ctl/exit_code.h"
 #include "ctl/flags.h"
@@ -93,55 +93,6 @@ absl::Status Gather(const std::vector<OperatorClient*>& clients, MeshState* stat
     }
   }
   return absl::OkStatus();
-}
-
-const char* NameOf(CheckResult::Outcome outcome) {
-  switch (outcome) {
-    case CheckResult::Outcome::kGood:
-      return "good";
-    case CheckResult::Outcome::kNote:
-      return "note";
-    case CheckResult::Outcome::kBad:
-      return "BAD";
-  }
-  return "unknown";
-}
-
-std::string ChecksText(const std::vector<CheckResult>& results) {
-  std::string text;
-  for (const CheckResult& result : results) {
-    std::string outcome = NameOf(result.outcome), name = result.name;
-    outcome.resize(4, ' ');
-    name.resize(16, ' ');
-    absl::StrAppend(&text, outcome, "  ", name, "  ", Printable(result.message), "\n");
-    if (!result.remedy.empty()) {
-      absl::StrAppend(&text, std::string(24, ' '), "-> ", result.remedy, "\n");
-    }
-  }
-  return text;
-}
-
-std::string ChecksJson(const std::vector<CheckResult>& results) {
-  JsonWriter json(JsonWriter::Style::kPretty);
-  json.BeginArray();
-  for (const CheckResult& result : results) {
-    json.BeginObject()
-        .Field("name", result.name)
-        .Field("outcome",
-               result.outcome == CheckResult::Outcome::kBad ? "bad" : NameOf(result.outcome))
-        .Field("message", result.message)
-        .Field("remedy", result.remedy)
-        .EndObject();
-  }
-  json.EndArray();
-  return std::move(json).Finish() + "\n";
-}
-
-bool AnyBad(const std::vector<CheckResult>& results) {
-  for (const CheckResult& result : results) {
-    if (result.outcome == CheckResult::Outcome::kBad) return true;
-  }
-  return false;
 }
 
 template <typename Message>
@@ -305,6 +256,7 @@ void AddPod(const PodPages& pod, BugReport* report) {
 }  // namespace
 
 int RunCheck(const CommandContext& context) {
+  if (ChecksClusterAlone()) return RunClusterCheck(context);
   MeshState state;
   std::vector<v1::Policy> policies;
   const absl::Status gathered = Gather(context.clients, &state, &policies);

@@ -51,6 +51,8 @@ struct Command {
   absl::Status (*check)(const CommandContext&) = nullptr;
   // It asks all of --control_plane, and says itself which have not answered.
   bool asks_all = false;
+  // Whether its flags say that it talks to nobody this time, though `talks`; null: never.
+  bool (*stays_away)() = nullptr;
 };
 
 // All of them, in the order of --help.
@@ -58,6 +60,8 @@ absl::Span<const Command> Commands();
 
 // Says in one line on stderr what went wrong, and returns the ExitCode for it.
 int Failed(const absl::Status& status);
+// The same for what has not answered: kUnreachable.
+int NotReached(const absl::Status& status);
 // The same for what was typed: kUsage.
 int BadUsage(const absl::Status& status);
 // Says, one line each, which control planes have not answered: what only they know is missing.
@@ -115,6 +119,12 @@ int RunBugReport(const CommandContext&);
 int RunVerify(const CommandContext&);
 int RunInject(const CommandContext&);
 int RunUninject(const CommandContext&);
+int RunInstall(const CommandContext&);
+int RunUninstall(const CommandContext&);
+int RunManifests(const CommandContext&);
+// check --pre.
+bool ChecksClusterAlone();
+int RunClusterCheck(const CommandContext&);
 int RunReady(const CommandContext&);
 int RunCompletion(const CommandContext&);
 

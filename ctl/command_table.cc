@@ -43,6 +43,17 @@ constexpr absl::string_view kVerify[] = {"trust_bundle", "trust_domain", "federa
 constexpr absl::string_view kInject[] = {"file", "injector_config", "image", "revision",
                                          "sidecars"};
 constexpr absl::string_view kUninject[] = {"file"};
+constexpr absl::string_view kCheck[] = {"pre",     "kubeconfig", "context", "namespace",
+                                        "overlay", "manifests",  "output"};
+constexpr absl::string_view kInstall[] = {
+    "kubeconfig", "context",  "overlay",  "image",           "trust_domain", "namespace",
+    "etcd",       "sidecars", "revision", "injector_config", "manifests",    "dry_run",
+    "force",      "wait",     "timeout",  "output"};
+constexpr absl::string_view kUninstall[] = {"kubeconfig", "context", "manifests", "overlay",
+                                            "dry_run",    "force",   "purge",     "output"};
+constexpr absl::string_view kManifests[] = {"overlay",         "image",    "trust_domain",
+                                            "namespace",       "etcd",     "sidecars",
+                                            "injector_config", "revision", "manifests"};
 constexpr absl::string_view kReady[] = {"admin", "within", "gone"};
 
 constexpr absl::string_view kRegistryFile =
@@ -57,8 +68,10 @@ constexpr Command kCommands[] = {
     {"check", "", "what is wrong, with remedies",
      "Looks at everything the control plane knows, or of several each of them, and ends with 1 "
      "when\n"
-     "something is wrong.",
-     kOutput, 0, 0, true, RunCheck, nullptr, true},
+     "something is wrong. With --pre it asks the Kubernetes API server instead, whether Byrnie can "
+     "be\n"
+     "installed there and what is there of it; see --kubeconfig, --context and --namespace.",
+     kCheck, 0, 0, true, RunCheck, nullptr, true, ChecksClusterAlone},
     {"explain", "SOURCE DESTINATION:PORT", "why one workload can or cannot reach another",
      "Names the first step of the connection that fails, and ends with 1 when one does. SOURCE is "
      "an\n"
@@ -185,6 +198,29 @@ constexpr Command kCommands[] = {
      "ends with 2 and writes nothing.",
      kInject, 0, 0, false, RunInject},
     {"uninject", "-f FILE", "takes it out again", "", kUninject, 0, 0, false, RunUninject},
+    {"install", "", "puts Byrnie into a Kubernetes cluster, or brings it to this release",
+     "Applies the manifests of deploy/kubernetes, as they were when this program was built, to "
+     "the\n"
+     "cluster of the kubeconfig, and makes the store's key where there is none. Again it changes\n"
+     "nothing. With --dry_run it says what would become of each object, and ends with 5 when\n"
+     "something would change. Server-side apply, as \"byrniectl\": what somebody else has set "
+     "another\n"
+     "way is an error, unless --force is given. On clusters before 1.29 sidecars are classic "
+     "unless\n"
+     "--sidecars says otherwise.",
+     kInstall, 0, 0, false, RunInstall},
+    {"uninstall", "", "takes it out of the cluster",
+     "Takes away what install made, what asks about new pods first. Without --purge the namespace, "
+     "the\n"
+     "store's volume and its key stay, so that another installation goes on with the same CA. "
+     "Refused\n"
+     "while pods have a sidecar, unless --force is given.",
+     kUninstall, 0, 0, false, RunUninstall},
+    {"manifests", "", "what install would apply, as YAML, without talking to a cluster",
+     "All but the store's key, the Secret byrnie-store-key. For kubectl apply -f -, or for a "
+     "repository\n"
+     "of manifests.",
+     kManifests, 0, 0, false, RunManifests},
     {"ready", "", "whether a proxy or an agent in this pod can do its job",
      "Ends with 0 when its page /healthz/ready says so: --admin=127.0.0.1:15021 is the proxy's,\n"
      "--admin=127.0.0.1:15010 the agent's.",

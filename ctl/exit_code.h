@@ -12,20 +12,20 @@ enum ExitCode : int {
   kUsage = 2,        // What was typed, or a file that it names.
   kUnreachable = 3,  // Nobody has answered, or not in time.
   kNotAllowed = 4,   // The token or certificate is not accepted, or its role is too little.
-  kChanges = 5,      // policy diff: some connection would be denied or allowed that is not now.
+  kChanges = 5,      // policy diff, install --dry_run: something would be another way than now.
   kIncomplete = 6,   // policy diff saw nothing; bug-report lacks a part, or a fleet a voice.
-  kHeldUp = 7,       // trust rotate --wait: it is not over at the timeout.
+  kHeldUp = 7,       // trust rotate, install with --wait: it is not over at the timeout.
 };
 
 inline constexpr absl::string_view kExitCodesText =
     "Exit codes: 0 done, 1 a problem was found or the control plane said no, 2 wrong usage, 3 the\n"
-    "control plane or the page is not reachable, 4 the token or certificate is not accepted, or "
-    "its\n"
-    "role is too little, 5 policy diff found a change, 6 policy diff had no connection to look at, "
-    "or\n"
-    "bug-report lacks something, or one of several control planes has not answered, 7 trust "
-    "rotate\n"
-    "--wait has not seen the end of it in time.\n";
+    "control plane, the API server or the page is not reachable, 4 the token or certificate is "
+    "not\n"
+    "accepted, or its role is too little, 5 policy diff or install --dry_run found a change, 6 "
+    "policy\n"
+    "diff had no connection to look at, or bug-report lacks something, or one of several control\n"
+    "planes has not answered, 7 trust rotate or install with --wait has not seen the end of it in\n"
+    "time.\n";
 
 }  // namespace byrnie
 

@@ -69,7 +69,9 @@ ABSL_FLAG(
     "only if it is of this version now (see -o json of the get commands); \"none\": if there is "
     "none");
 ABSL_FLAG(bool, accept, false, "apply it in spite of warnings");
-ABSL_FLAG(std::string, namespace, "", "only of this namespace");
+ABSL_FLAG(std::string, namespace, "",
+          "only of this namespace; install, manifests, check --pre: the control plane's, "
+          "byrnie-system unless told otherwise");
 ABSL_FLAG(bool, follow, false, "go on with what happens from now on, until interrupted");
 ABSL_FLAG(std::string, cursor, "", "begin after the event with this cursor (see -o json)");
 ABSL_FLAG(std::string, kinds, "",
@@ -91,10 +93,15 @@ ABSL_FLAG(
     "all agents of a SPIFFE ID, or with @IP behind it those at that address; \"unknown\" for "
     "certificates whose holders are not known, \"controlplane:NAME\" for a "
     "control plane that is gone");
-ABSL_FLAG(bool, dry_run, false, "only say what it would mean, and who keeps it back");
-ABSL_FLAG(bool, wait, false, "end when the rotation is over, and say meanwhile where it stands");
+ABSL_FLAG(bool, dry_run, false,
+          "only say what it would mean, and who keeps it back; install, uninstall: what would "
+          "become of each object, as the API server says");
+ABSL_FLAG(bool, wait, false,
+          "end when the rotation is over, or the installed control plane is ready, and say "
+          "meanwhile where it stands");
 ABSL_FLAG(absl::Duration, timeout, absl::InfiniteDuration(),
-          "with --wait, how long at most, such as 30m; the rotation goes on all the same");
+          "with --wait, how long at most, such as 30m; the rotation goes on all the same; "
+          "install: 5m unless told otherwise");
 ABSL_FLAG(std::string, reason, "", "why, for those who look later");
 ABSL_FLAG(bool, accept_unknown, false, "revoke it though the log of issuances does not have it");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15000",
@@ -102,7 +109,9 @@ ABSL_FLAG(std::string, admin, "127.0.0.1:15000",
 ABSL_FLAG(std::string, injector_config, "",
           "file with what injected pods are told of their mesh (JSON, see docs/kubernetes.md); "
           "empty: what the manifests of this release install");
-ABSL_FLAG(std::string, image, "", "image of the sidecars, instead of the configuration's");
+ABSL_FLAG(std::string, image, "",
+          "image of the sidecars, instead of the configuration's; install, manifests: of the "
+          "control plane, too");
 ABSL_FLAG(std::string, revision, "",
           "the label byrnie.io/rev of the pods, instead of the configuration's");
 ABSL_FLAG(std::string, sidecars, "",
@@ -110,6 +119,27 @@ ABSL_FLAG(std::string, sidecars, "",
           "configuration's");
 ABSL_FLAG(absl::Duration, within, absl::ZeroDuration(), "how long to try");
 ABSL_FLAG(bool, gone, false, "the other way round: until nobody listens there any more");
+ABSL_FLAG(std::string, kubeconfig, "",
+          "file that says where the Kubernetes API server is, and who asks; empty: KUBECONFIG, "
+          "~/.kube/config, or in a pod its service account");
+ABSL_FLAG(std::string, context, "", "of the kubeconfig; empty: its current one");
+ABSL_FLAG(std::string, overlay, "sqlite",
+          "sqlite, one control plane with its store on a volume, or etcd, three over an etcd of "
+          "yours; with --manifests a folder of that directory");
+ABSL_FLAG(std::string, manifests, "",
+          "directory like deploy/kubernetes, instead of the manifests of this release");
+ABSL_FLAG(std::string, etcd, "",
+          "with --overlay=etcd, where the etcd is, https://HOST:PORT,...; empty: as in the "
+          "manifests");
+ABSL_FLAG(bool, force, false,
+          "install: take over what somebody else has set another way; uninstall: also while pods "
+          "have a sidecar");
+ABSL_FLAG(bool, purge, false,
+          "also what cannot be made again: the CA's key and store, policies, the roots in meshed "
+          "namespaces, and the namespace if install has made it");
+ABSL_FLAG(bool, pre, false,
+          "look at the Kubernetes cluster instead, before Byrnie is installed or upgraded there; "
+          "needs no control plane");
 ABSL_FLAG(std::string, pods, "",
           "admin ports of proxies (15000) and agents (15010) to ask, too, NAME=IP:PORT[,...]");
 ABSL_FLAG(std::string, verdict, "", "only connections that were allowed, denied or failed");

@@ -47,6 +47,15 @@ ABSL_DECLARE_FLAG(std::string, revision);
 ABSL_DECLARE_FLAG(std::string, sidecars);
 ABSL_DECLARE_FLAG(absl::Duration, within);
 ABSL_DECLARE_FLAG(bool, gone);
+ABSL_DECLARE_FLAG(std::string, trust_domain);
+ABSL_DECLARE_FLAG(std::string, kubeconfig);
+ABSL_DECLARE_FLAG(std::string, context);
+ABSL_DECLARE_FLAG(std::string, overlay);
+ABSL_DECLARE_FLAG(std::string, manifests);
+ABSL_DECLARE_FLAG(std::string, etcd);
+ABSL_DECLARE_FLAG(bool, force);
+ABSL_DECLARE_FLAG(bool, purge);
+ABSL_DECLARE_FLAG(bool, pre);
 
 namespace byrnie {
 

@@ -50,7 +50,8 @@ int RunCommand(const Command& command, CommandContext context) {
   context.json = *json;
   const absl::Status checked = command.check == nullptr ? absl::OkStatus() : command.check(context);
   if (!checked.ok()) return BadUsage(checked);
-  if (!command.talks) return command.run(context);
+  const bool stays_away = command.stays_away != nullptr && command.stays_away();
+  if (!command.talks || stays_away) return command.run(context);
   absl::StatusOr<ConnectionOptions> options = ReadConnectionOptions(context.now);
   if (!options.ok()) return BadUsage(options.status());
   if (!options->warning.empty()) {

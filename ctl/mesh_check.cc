@@ -17,7 +17,6 @@ namespace v1 = byrnie::operator_::v1;
 
 // Certificates are dated back by a minute; half of it is time to do something.
 constexpr absl::Duration kMaxClockOffset = absl::Seconds(30);
-constexpr size_t kNamesShown = 5;
 
 CheckResult Good(const char* name, std::string message) {
   return {name, Outcome::kGood, std::move(message), ""};
@@ -29,13 +28,6 @@ CheckResult Bad(const char* name, std::string message, std::string remedy) {
 
 CheckResult Note(const char* name, std::string message, std::string remedy) {
   return {name, Outcome::kNote, std::move(message), std::move(remedy)};
-}
-
-// "a, b, c and 7 more".
-std::string Names(const std::vector<std::string>& names) {
-  if (names.size() <= kNamesShown) return absl::StrJoin(names, ", ");
-  return absl::StrCat(absl::StrJoin(names.begin(), names.begin() + kNamesShown, ", "), " and ",
-                      names.size() - kNamesShown, " more");
 }
 
 Outcome OutcomeOf(v1::Condition::State state) {
@@ -101,9 +93,9 @@ CheckResult Fleet(const MeshState& state) {
   const std::string of_store =
       unheard.empty() ? ""
                       : absl::StrCat("; of those that share the store these are not looked at: ",
-                                     Names(unheard));
+                                     SomeNames(unheard));
   if (!missing.empty()) {
-    return Bad("fleet", absl::StrCat("has not answered: ", Names(missing), of_store),
+    return Bad("fleet", absl::StrCat("has not answered: ", SomeNames(missing), of_store),
                "see whether it runs; what only it knows, its agents above all, is missing here");
   }
   if (!unheard.empty()) {
@@ -153,11 +145,11 @@ CheckResult AgentsConnected(const MeshState& state) {
   if (!state.missing.empty() || !Unheard(state).empty()) {
     return Note("agents-connected",
                 absl::StrCat("no agent is connected, to a control plane that has answered, of ",
-                             Names(missing)),
+                             SomeNames(missing)),
                 "ask all control planes, see \"fleet\"");
   }
   return Bad(
-      "agents-connected", absl::StrCat("no agent is connected of ", Names(missing)),
+      "agents-connected", absl::StrCat("no agent is connected of ", SomeNames(missing)),
       "see whether byrnie-certagent runs there and what its log says; a workload outside the "
       "mesh is registered with \"tunnel_protocol\": \"NONE\"");
 }
@@ -177,18 +169,19 @@ std::vector<std::string> With(v1::Agent::Trouble trouble, const MeshState& state
 CheckResult Certificates(const MeshState& state) {
   const auto ended = With(v1::Agent::TROUBLE_CERTIFICATE_ENDED, state);
   if (!ended.empty()) {
-    return Bad("certificates", absl::StrCat("the certificates have ended of ", Names(ended)),
+    return Bad("certificates", absl::StrCat("the certificates have ended of ", SomeNames(ended)),
                "see the agents' logs for why they were not renewed; after its end only a new join "
                "token helps");
   }
   const auto revoked = With(v1::Agent::TROUBLE_CERTIFICATE_REVOKED, state);
   if (!revoked.empty()) {
-    return Note("certificates", absl::StrCat("the certificates are revoked of ", Names(revoked)),
+    return Note("certificates",
+                absl::StrCat("the certificates are revoked of ", SomeNames(revoked)),
                 "for who is to come back: see its agent's log for why it does not get another one");
   }
   const auto late = With(v1::Agent::TROUBLE_CERTIFICATE_ENDS_SOON, state);
   if (!late.empty()) {
-    return Note("certificates", absl::StrCat("about to end are those of ", Names(late)),
+    return Note("certificates", absl::StrCat("about to end are those of ", SomeNames(late)),
                 "see the agents' logs for why they are not renewed");
   }
   return Good("certificates", "no certificate that is known of has ended or is revoked");
@@ -198,7 +191,7 @@ CheckResult Bundles(const MeshState& state) {
   const auto lagging = With(v1::Agent::TROUBLE_BUNDLE_BEHIND, state);
   if (lagging.empty()) return Good("trust-bundles", "all agents have the trust bundles in force");
   return Note("trust-bundles",
-              absl::StrCat("not said to have the trust bundles in force: ", Names(lagging)),
+              absl::StrCat("not said to have the trust bundles in force: ", SomeNames(lagging)),
               "normal for seconds after a change; where it stays so, see /bundles of the agent");
 }
 
@@ -209,7 +202,7 @@ CheckResult Clocks(const MeshState& state) {
                         offset > absl::ZeroDuration() ? " ahead)" : " behind)");
   });
   if (wrong.empty()) return Good("clocks", "the agents' clocks agree with the control plane's");
-  return Bad("clocks", absl::StrCat("wrong clocks: ", Names(wrong)),
+  return Bad("clocks", absl::StrCat("wrong clocks: ", SomeNames(wrong)),
              "set them (NTP): certificates are not valid there when they are here");
 }
 
@@ -219,7 +212,7 @@ CheckResult Services(const MeshState& state) {
     if (service.usable_endpoints() == 0) without.push_back(service.name());
   }
   if (without.empty()) return Good("services", "every service has an endpoint that is usable");
-  return Bad("services", absl::StrCat("no usable endpoint: ", Names(without)),
+  return Bad("services", absl::StrCat("no usable endpoint: ", SomeNames(without)),
              "list the service in its workloads' \"services\", or make one healthy");
 }
 
@@ -247,7 +240,7 @@ CheckResult Releases(const MeshState& state) {
   for (std::string& release : shown) release = Printable(release);
   return Note("releases",
               absl::StrCat("control plane ", Printable(absl::StrJoin(planes, ", ")), ", byrniectl ",
-                           kRelease, ", agents ", Names(shown)),
+                           kRelease, ", agents ", SomeNames(shown)),
               "fine while an upgrade goes on");
 }
 

@@ -6,18 +6,10 @@
 
 #include "absl/time/time.h"
 #include "byrnie/operator/v1/operator.pb.h"
+#include "ctl/check_result.h"
 #include "ctl/fleet.h"
 
 namespace byrnie {
-
-// One thing that was looked at.
-struct CheckResult {
-  enum class Outcome { kGood, kNote, kBad };
-  std::string name;  // "agents-connected"; stable, for scripts.
-  Outcome outcome = Outcome::kGood;
-  std::string message;
-  std::string remedy;  // Empty where there is nothing to do.
-};
 
 // All that the checks look at, as the control planes gave it.
 struct MeshState {

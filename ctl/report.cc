@@ -21,6 +21,8 @@ int Failed(const absl::Status& status) {
   return Tell(status, not_allowed ? kNotAllowed : kProblem);
 }
 
+int NotReached(const absl::Status& status) { return Tell(status, kUnreachable); }
+
 int BadUsage(const absl::Status& status) { return Tell(status, kUsage); }
 
 void NoteMissing(const std::vector<MissingAnswer>& missing) {

@@ -24,7 +24,8 @@ WORKLOAD, ALICE = "spiffe://cluster.local/ns/demo/sa/w0", "spiffe://cluster.loca
 COMMANDS = ["status", "check", "explain", "workloads list", "workloads get", "workloads apply", "workloads delete", "services list",
             "services get", "services apply", "services delete", "agents", "certs", "identity", "flows", "events", "policy list",
             "policy get", "policy validate", "policy apply", "policy diff", "policy suggest", "policy delete", "token create", "token list", "token revoke",
-            "proxy config", "proxy connections", "proxy log", "proxy drain", "bug-report", "verify", "completion"]
+            "proxy config", "proxy connections", "proxy log", "proxy drain", "bug-report", "verify", "inject", "uninject", "install", "uninstall", "manifests",
+            "completion"]
 
 
 class CtlTest(unittest.TestCase):

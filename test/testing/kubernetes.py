@@ -256,12 +256,13 @@ class Cluster:
             process.kill()
             process.wait(10)
 
-    def start(self, controllers=False):
+    def start(self, controllers=False, grant=True):
         """Starts all of it; returns when the API server is ready. With `controllers`, slices are made of services, and default
-        service accounts in namespaces."""
+        service accounts in namespaces. Without `grant` nothing of Byrnie is there."""
         self.start_etcd()
         self.start_api_server()
-        self._grant()
+        if grant:
+            self._grant()
         if controllers:
             self.start_controllers()
 
@@ -324,8 +325,17 @@ class Cluster:
             f"--service-account-private-key-file={self.path('service-account.key')}", f"--root-ca-file={self.path('ca.pem')}",
             "--leader-elect=false", "--controllers=" + ",".join(self.CONTROLLERS)])
 
+    def kubeconfig_of(self, user):
+        return kubeconfig(self.url, self.authority, user)
+
     def _config(self, user):
-        return json.dumps(kubeconfig(self.url, self.authority, user)).encode()
+        return json.dumps(self.kubeconfig_of(user)).encode()
+
+    def admin_kubeconfig(self):
+        """The path of what an administrator has, for kubectl and byrniectl: with a client certificate."""
+        self.client("admin", groups=["system:masters"])
+        self._write("admin.conf", self._config({"client-certificate": "client-admin.pem", "client-key": "client-admin.key"}))
+        return self.path("admin.conf")
 
     # What a control plane is given.
 
@@ -346,7 +356,7 @@ class Cluster:
 
     def control_plane_kubeconfig(self):
         """The path of a file for --kubeconfig, with a token of an account that may do what a control plane needs, no more."""
-        token = self._make_token(self.SYSTEM, self.ACCOUNT, [API_AUDIENCE])
+        token = self.service_account_token(self.SYSTEM, self.ACCOUNT, [API_AUDIENCE])
         self._write("kubeconfig", self._config({"token": token}))
         return self.path("kubeconfig")
 
@@ -383,13 +393,13 @@ class Cluster:
 
     def token(self, pod, audience=API_AUDIENCE):
         """A token as the pod's kubelet has it made: of this audience, bound to the pod."""
-        return self._make_token(pod["metadata"]["namespace"], pod["spec"]["serviceAccountName"], [audience], {
+        return self.service_account_token(pod["metadata"]["namespace"], pod["spec"]["serviceAccountName"], [audience], {
             "kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]})
 
     def unbound_token(self, namespace, account, audience):
-        return self._make_token(namespace, account, [audience])
+        return self.service_account_token(namespace, account, [audience])
 
-    def _make_token(self, namespace, account, audiences, bound_to=None):
+    def service_account_token(self, namespace, account, audiences, bound_to=None):
         # Two of the same second would be the same token.
         self._token_seconds += 1
         spec = {"audiences": audiences, "expirationSeconds": self._token_seconds}

@@ -1,0 +1,169 @@
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "ctl/install/install_settings.h"
+#include "ctl/install/installer.h"
+#include "ctl/install/preflight.h"
+
+namespace byrnie {
+namespace {
+
+// Something that may be allowed. A value.
+struct Deed {
+  std::string verb, group, resource, name, ns, path;
+
+  std::string Text() const {
+    if (!path.empty()) return absl::StrCat(verb, " ", path);
+    return absl::StrCat(verb, " ", resource, group.empty() ? "" : ".", group,
+                        name.empty() ? "" : absl::StrCat(" ", name),
+                        ns.empty() ? "" : absl::StrCat(" in ", ns));
+  }
+};
+
+absl::StatusOr<bool> MayDo(ClusterApi* cluster, const Deed& deed) {
+  Json review = Json::object();
+  review["apiVersion"] = "authorization.k8s.io/v1";
+  review["kind"] = "SelfSubjectAccessReview";
+  Json* const spec = ObjectIn(&review, "spec");
+  if (deed.path.empty()) {
+    Json* const attributes = ObjectIn(spec, "resourceAttributes");
+    (*attributes)["verb"] = deed.verb;
+    (*attributes)["group"] = deed.group;
+    (*attributes)["resource"] = deed.resource;
+    if (!deed.name.empty()) (*attributes)["name"] = deed.name;
+    if (!deed.ns.empty()) (*attributes)["namespace"] = deed.ns;
+  } else {
+    Json* const attributes = ObjectIn(spec, "nonResourceAttributes");
+    (*attributes)["verb"] = deed.verb;
+    (*attributes)["path"] = deed.path;
+  }
+  ApiRequest request;
+  request.method = "POST";
+  request.target = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+  request.body = ToText(review);
+  ASSIGN_OR_RETURN(const Json answer, CallForObject(cluster, std::move(request)));
+  const Json* const status = Find(answer, "status");
+  return status != nullptr && IsTrue(*status, "allowed");
+}
+
+// What a role grants: whoever makes the role must have it, or the right to grant what one has not.
+std::vector<Deed> GrantedBy(const Json& role) {
+  std::vector<Deed> deeds;
+  for (const Json& rule : ItemsOf(role, "rules")) {
+    for (const Json& verb : ItemsOf(rule, "verbs")) {
+      Deed deed;
+      deed.verb = verb.is_string() ? verb.get<std::string>() : "";
+      for (const Json& path : ItemsOf(rule, "nonResourceURLs")) {
+        deed.path = path.is_string() ? path.get<std::string>() : "";
+        deeds.push_back(deed);
+      }
+      deed.path.clear();
+      for (const Json& group : ItemsOf(rule, "apiGroups")) {
+        for (const Json& resource : ItemsOf(rule, "resources")) {
+          deed.group = group.is_string() ? group.get<std::string>() : "";
+          deed.resource = resource.is_string() ? resource.get<std::string>() : "";
+          const Json::array_t& names = ItemsOf(rule, "resourceNames");
+          deed.name =
+              names.empty() || !names.front().is_string() ? "" : names.front().get<std::string>();
+          deeds.push_back(deed);
+        }
+      }
+    }
+  }
+  return deeds;
+}
+
+std::string GroupOf(const std::string& api_version) {
+  const size_t slash = api_version.find('/');
+  return slash == std::string::npos ? "" : api_version.substr(0, slash);
+}
+
+// What install, check and uninstall do themselves.
+absl::StatusOr<std::vector<Deed>> DeedsFor(ResourceTypes* types, const std::string& ns,
+                                           const std::vector<Json>& objects) {
+  std::vector<Deed> deeds;
+  std::set<std::string> seen;
+  const auto add = [&](Deed deed) {
+    if (seen.insert(deed.Text()).second) deeds.push_back(std::move(deed));
+  };
+  for (Json object : objects) {
+    const absl::StatusOr<ResourceType> type = TypeOf(types, &object);
+    if (absl::IsNotFound(type.status())) continue;
+    RETURN_IF_ERROR(type.status());
+    const std::string group = GroupOf(TextOf(object, "apiVersion"));
+    for (const char* verb : {"get", "create", "patch", "delete"}) {
+      add({verb, group, type->plural, "", type->namespaced ? ns : "", ""});
+    }
+    add({"list", group, type->plural, "", "", ""});
+  }
+  for (const char* verb : {"get", "create"}) add({verb, "", "secrets", "", ns, ""});
+  add({"list", "", "pods", "", "", ""});
+  return deeds;
+}
+
+absl::StatusOr<std::vector<std::string>> Forbidden(ClusterApi* cluster, ResourceTypes* types,
+                                                   const std::string& ns,
+                                                   const std::vector<Json>& objects) {
+  std::vector<std::string> forbidden;
+  // An administrator may do everything: then two questions are enough.
+  ASSIGN_OR_RETURN(const bool any, MayDo(cluster, {"*", "*", "*", "", "", ""}));
+  ASSIGN_OR_RETURN(const bool any_path, MayDo(cluster, {"*", "", "", "", "", "*"}));
+  if (any && any_path) return forbidden;
+  const auto ask = [&](const Deed& deed) -> absl::Status {
+    ASSIGN_OR_RETURN(const bool may, MayDo(cluster, deed));
+    if (!may) forbidden.push_back(deed.Text());
+    return absl::OkStatus();
+  };
+  ASSIGN_OR_RETURN(const std::vector<Deed> deeds, DeedsFor(types, ns, objects));
+  for (const Deed& deed : deeds) RETURN_IF_ERROR(ask(deed));
+  for (const Json& object : objects) {
+    if (TextOf(object, "kind") != "ClusterRole") continue;
+    ASSIGN_OR_RETURN(const bool escalate, MayDo(cluster, {"escalate", "rbac.authorization.k8s.io",
+                                                          "clusterroles", "", "", ""}));
+    ASSIGN_OR_RETURN(const bool bind, MayDo(cluster, {"bind", "rbac.authorization.k8s.io",
+                                                      "clusterroles", "", "", ""}));
+    if (escalate && bind) continue;
+    for (const Deed& deed : GrantedBy(object)) RETURN_IF_ERROR(ask(deed));
+  }
+  return forbidden;
+}
+
+}  // namespace
+
+absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTypes* types,
+                                                const std::string& ns,
+                                                const std::vector<Json>& objects) {
+  ClusterFacts facts;
+  facts.ns = ns;
+  for (const Json& object : objects) {
+    const Json* const spec = Find(object, "spec");
+    facts.needs_volume =
+        facts.needs_volume || (spec != nullptr && !ItemsOf(*spec, "volumeClaimTemplates").empty());
+  }
+  // Whoever is not known hears it here; the version is for everybody who is.
+  ASSIGN_OR_RETURN(facts.version, GetObject(cluster, "/version"));
+  facts.forbidden = Forbidden(cluster, types, ns, objects);
+  if (absl::IsUnauthenticated(facts.forbidden.status())) return facts.forbidden.status();
+  const std::string of_namespace = absl::StrCat("/namespaces/", EncodeQuery(ns), "/");
+  const std::string admission = "/apis/admissionregistration.k8s.io/v1/";
+  facts.webhooks = ListObjects(cluster, admission + "mutatingwebhookconfigurations", "");
+  facts.nodes = ListObjects(cluster, "/api/v1/nodes", "");
+  facts.namespaces = ListObjects(cluster, "/api/v1/namespaces", "");
+  facts.network_policies = ListObjects(cluster, "/apis/networking.k8s.io/v1/networkpolicies", "");
+  facts.storage_classes = ListObjects(cluster, "/apis/storage.k8s.io/v1/storageclasses", "");
+  facts.volume_claims =
+      ListObjects(cluster, absl::StrCat("/api/v1", of_namespace, "persistentvolumeclaims"),
+                  absl::StrCat("labelSelector=", EncodeQuery(kControlPlaneSelector)));
+  facts.stateful_set = GetObject(
+      cluster, absl::StrCat("/apis/apps/v1", of_namespace, "statefulsets/byrnie-controlplane"));
+  facts.store_key =
+      GetObject(cluster, absl::StrCat("/api/v1", of_namespace, "secrets/", kStoreKeySecret));
+  facts.role_binding = GetObject(
+      cluster, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/byrnie-controlplane");
+  return facts;
+}
+
+}  // namespace byrnie

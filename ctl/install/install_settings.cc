@@ -1,0 +1,221 @@
+#include "ctl/install/install_settings.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "common/base/status_macros.h"
+#include "common/identity/spiffe_id.h"
+#include "ctl/install/manifests.h"
+#include "deploy/injector/injector_config.h"
+
+namespace byrnie {
+namespace {
+
+constexpr absl::string_view kService = "byrnie-controlplane";
+constexpr absl::string_view kInjectorConfigMap = "byrnie-injector";
+constexpr absl::string_view kInjectorKey = "injector.json";
+constexpr absl::string_view kDefaultTrustDomain = "cluster.local";
+
+absl::Status InFlag(absl::string_view flag, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", what));
+}
+
+// RFC 1123, as the API server has it for namespaces.
+bool IsLabel(absl::string_view text) {
+  const auto edge = [](char c) { return absl::ascii_islower(c) || absl::ascii_isdigit(c); };
+  return !text.empty() && text.size() <= 63 && edge(text.front()) && edge(text.back()) &&
+         std::all_of(text.begin(), text.end(), [&](char c) { return edge(c) || c == '-'; });
+}
+
+// The members called "namespace" that have the manifests' namespace, wherever they are.
+void MoveTo(const std::string& ns, Json* value) {
+  if (value->is_array()) {
+    for (Json& element : *value) MoveTo(ns, &element);
+  }
+  if (!value->is_object()) return;
+  for (auto member = value->begin(); member != value->end(); ++member) {
+    if (member.key() == "namespace" && *member == std::string(kDefaultNamespace)) {
+      *member = ns;
+    } else {
+      MoveTo(ns, &*member);
+    }
+  }
+}
+
+std::string NameOf(const Json& object) {
+  const Json* const metadata = Find(object, "metadata");
+  return metadata == nullptr ? "" : TextOf(*metadata, "name");
+}
+
+bool IsInjectorConfig(const Json& object) {
+  return TextOf(object, "kind") == "ConfigMap" && NameOf(object) == kInjectorConfigMap;
+}
+
+// The control plane's arguments; null where the object makes none.
+Json* ControlPlaneArguments(Json* object) {
+  for (Json* container : ContainersOf(object)) {
+    if (TextOf(*container, "name") != "controlplane") continue;
+    Json* const arguments = Find(container, "args");
+    return arguments != nullptr && arguments->is_array() ? arguments : nullptr;
+  }
+  return nullptr;
+}
+
+// The argument that begins with `--flag=`, with `change` made to its value. False: there is none.
+template <typename Change>
+bool ChangeArgument(Json* arguments, absl::string_view flag, Change change) {
+  const std::string begin = absl::StrCat("--", flag, "=");
+  for (Json& argument : *arguments) {
+    if (!argument.is_string()) continue;
+    absl::string_view value = argument.get_ref<const std::string&>();
+    if (!absl::ConsumePrefix(&value, begin)) continue;
+    argument = absl::StrCat(begin, change(value));
+    return true;
+  }
+  return false;
+}
+
+// "etcd:SERVERS/PREFIX" with other servers, and a prefix that ends in the trust domain.
+std::string EtcdStore(absl::string_view store, const InstallSettings& settings) {
+  constexpr absl::string_view kKind = "etcd:";
+  const size_t last_server = store.rfind("://");
+  const size_t slash =
+      last_server == absl::string_view::npos ? store.size() : store.find('/', last_server + 3);
+  absl::string_view servers = store.substr(kKind.size(), slash - kKind.size());
+  absl::string_view prefix = slash < store.size() ? store.substr(slash) : "";
+  const std::string domain = absl::StrCat("/", kDefaultTrustDomain);
+  const bool by_domain = absl::ConsumeSuffix(&prefix, domain);
+  return absl::StrCat(kKind, settings.etcd.empty() ? servers : settings.etcd, prefix,
+                      by_domain ? absl::StrCat("/", settings.trust_domain) : "");
+}
+
+absl::Status SetArguments(const InstallSettings& settings, Json* arguments) {
+  if (!ChangeArgument(arguments, "trust_domain",
+                      [&settings](absl::string_view) { return settings.trust_domain; })) {
+    arguments->push_back(absl::StrCat("--trust_domain=", settings.trust_domain));
+  }
+  bool etcd = false;
+  ChangeArgument(arguments, "store", [&](absl::string_view store) {
+    etcd = absl::StartsWith(store, "etcd:");
+    return etcd ? EtcdStore(store, settings) : std::string(store);
+  });
+  if (!settings.etcd.empty() && !etcd) {
+    return InFlag("etcd", "is for --overlay=etcd, whose control planes keep their store there");
+  }
+  if (settings.ns != kDefaultNamespace) {
+    const std::string name = absl::StrCat(kService, ".", settings.ns, ".svc");
+    if (!ChangeArgument(arguments, "webhook_names", [&name](absl::string_view) { return name; })) {
+      arguments->push_back(absl::StrCat("--webhook_names=", name));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetInjectorConfig(const InstallSettings& settings, Json* object) {
+  Json* const data = ObjectIn(object, "data");
+  const std::string text =
+      settings.injector_config.empty() ? TextOf(*data, kInjectorKey) : settings.injector_config;
+  const absl::string_view flag = settings.injector_config.empty() ? "manifests" : "injector_config";
+  const absl::StatusOr<InjectorConfig> parsed = InjectorConfig::Parse(text);
+  if (!parsed.ok()) return InFlag(flag, parsed.status().message());
+  ASSIGN_OR_RETURN(Json config, ParseJson(text, kMaxInjectorConfig));
+  const Json before = config;
+  if (!settings.image.empty()) config["image"] = settings.image;
+  if (!settings.revision.empty()) config["revision"] = settings.revision;
+  if (settings.ns != kDefaultNamespace && Find(config, "control_plane") == nullptr) {
+    config["control_plane"] = absl::StrCat(kService, ".", settings.ns, ".svc:15012");
+  }
+  if (!settings.sidecars.empty()) (*ObjectIn(&config, "defaults"))["sidecars"] = settings.sidecars;
+  // As it is written, where nothing is another way.
+  const std::string made = SameJson(before, config) ? text : absl::StrCat(ToText(config), "\n");
+  const absl::StatusOr<InjectorConfig> checked = InjectorConfig::Parse(made);
+  if (!checked.ok()) return checked.status();
+  RETURN_IF_ERROR(checked->Check());
+  (*data)[std::string(kInjectorKey)] = made;
+  return absl::OkStatus();
+}
+
+absl::Status CheckImage(absl::string_view image) {
+  for (const char c : image) {
+    if (!absl::ascii_isgraph(static_cast<unsigned char>(c))) {
+      return InFlag("image", "has a character that no image's name has");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckInstallSettings(const InstallSettings& settings) {
+  if (!IsLabel(settings.ns)) {
+    return InFlag("namespace", absl::StrCat("\"", settings.ns, "\" is no namespace's name"));
+  }
+  if (settings.ns == "kube-system") {
+    return InFlag("namespace",
+                  "kube-system is never meshed, and a namespace of its own can be taken away");
+  }
+  const absl::Status trust_domain = SpiffeId::CheckTrustDomain(settings.trust_domain);
+  if (!trust_domain.ok()) return InFlag("trust_domain", trust_domain.message());
+  RETURN_IF_ERROR(CheckImage(settings.image));
+  if (settings.etcd.empty()) return absl::OkStatus();
+  for (const absl::string_view server : absl::StrSplit(settings.etcd, ',')) {
+    if (!absl::StartsWith(server, "https://") || server.find('/', 8) != absl::string_view::npos ||
+        server.size() == 8) {
+      return InFlag("etcd", absl::StrCat("\"", server, "\" is not https://HOST:PORT"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyInstallSettings(const InstallSettings& settings, std::vector<Json>* objects) {
+  bool control_plane = false;
+  for (Json& object : *objects) {
+    if (settings.ns != kDefaultNamespace) {
+      MoveTo(settings.ns, &object);
+      if (TextOf(object, "kind") == "Namespace" && NameOf(object) == kDefaultNamespace) {
+        (*ObjectIn(&object, "metadata"))["name"] = settings.ns;
+      }
+    }
+    for (Json* container : ContainersOf(&object)) {
+      if (!settings.image.empty() && TextOf(*container, "name") == "controlplane") {
+        (*container)["image"] = settings.image;
+      }
+    }
+    Json* const arguments = ControlPlaneArguments(&object);
+    if (arguments != nullptr) {
+      control_plane = true;
+      RETURN_IF_ERROR(SetArguments(settings, arguments));
+    }
+    if (IsInjectorConfig(object)) RETURN_IF_ERROR(SetInjectorConfig(settings, &object));
+    LabelAsInstalled(&object);
+  }
+  if (!control_plane) {
+    return absl::InvalidArgumentError("the manifests have no container \"controlplane\"");
+  }
+  std::stable_sort(objects->begin(), objects->end(),
+                   [](const Json& a, const Json& b) { return InstallRank(a) < InstallRank(b); });
+  return absl::OkStatus();
+}
+
+void LabelAsInstalled(Json* object) {
+  Json* const labels = ObjectIn(ObjectIn(object, "metadata"), "labels");
+  (*labels)[std::string(kManagedByLabel)] = "byrniectl";
+  (*labels)[std::string(kPartOfLabel)] = "byrnie";
+}
+
+int InstallRank(const Json& object) {
+  const std::string kind = TextOf(object, "kind");
+  if (kind == "Namespace") return 0;
+  if (kind == "CustomResourceDefinition") return 1;
+  if (kind == "StatefulSet" || kind == "Deployment" || kind == "DaemonSet") return 3;
+  // From then on the API server asks about pods: somebody has to be there to answer.
+  if (absl::EndsWith(kind, "WebhookConfiguration")) return 4;
+  return 2;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,56 @@
+#ifndef BYRNIE_CTL_INSTALL_INSTALL_SETTINGS_H_
+#define BYRNIE_CTL_INSTALL_INSTALL_SETTINGS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "deploy/injector/json.h"
+
+namespace byrnie {
+
+// Every object that `install` makes has these labels; `uninstall` takes away what has them.
+inline constexpr absl::string_view kManagedByLabel = "app.kubernetes.io/managed-by";
+inline constexpr absl::string_view kPartOfLabel = "app.kubernetes.io/part-of";
+inline constexpr absl::string_view kInstallSelector =
+    "app.kubernetes.io/managed-by=byrniectl,app.kubernetes.io/part-of=byrnie";
+// The control plane's pods, and the claims of their volumes.
+inline constexpr absl::string_view kControlPlaneSelector =
+    "app.kubernetes.io/name=byrnie-controlplane";
+// Of the manifests.
+inline constexpr absl::string_view kDefaultNamespace = "byrnie-system";
+inline constexpr absl::string_view kStoreKeySecret = "byrnie-store-key";
+
+// What is to be another way than the manifests have it. A value.
+struct InstallSettings {
+  std::string ns = std::string(kDefaultNamespace);
+  // Of the control plane and of the sidecars; empty: the manifests'.
+  std::string image;
+  std::string trust_domain = "cluster.local";
+  // Of etcd, https://HOST:PORT,...; empty: the manifests'.
+  std::string etcd;
+  // The injector's configuration, a JSON object, instead of the manifests'; empty: the manifests'.
+  std::string injector_config;
+  // Of the injector's configuration; empty: its own.
+  std::string revision, sidecars;
+};
+
+// InvalidArgument, "--flag: what", for a namespace, image or etcd that cannot be one.
+absl::Status CheckInstallSettings(const InstallSettings& settings);
+
+// Changes rendered manifests so that they say what `settings` do, labels them, and puts them into
+// the order in which they are to be applied: the namespace first, what asks about pods last.
+// InvalidArgument when a setting has nothing in the manifests to go to, or makes an injector's
+// configuration that the injector would refuse.
+absl::Status ApplyInstallSettings(const InstallSettings& settings, std::vector<Json>* objects);
+
+// Labels an object as ours.
+void LabelAsInstalled(Json* object);
+
+// Where an object stands in the order of applying; it goes in the opposite order.
+int InstallRank(const Json& object);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CTL_INSTALL_INSTALL_SETTINGS_H_

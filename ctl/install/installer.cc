@@ -1,0 +1,316 @@
+#include "ctl/install/installer.h"
+
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/secret_bytes.h"
+#include "common/base/status_macros.h"
+#include "ctl/install/install_settings.h"
+#include "ctl/install/manifests.h"
+#include "deploy/injector/json_diff.h"
+#include "openssl/rand.h"
+
+namespace byrnie {
+namespace {
+
+constexpr absl::string_view kManager = "fieldManager=byrniectl";
+// Says that install made the namespace, so that it may go with the rest.
+constexpr char kCreatedBy[] = "byrnie.io/created-by";
+constexpr size_t kMaxDetails = 20;
+constexpr size_t kMaxDetail = 120;
+
+// What says nothing of what somebody wants.
+Json Essence(const Json& object) {
+  Json essence = object;
+  Remove(&essence, "status");
+  Json* const metadata = ObjectIn(&essence, "metadata");
+  for (const absl::string_view name :
+       {"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"}) {
+    Remove(metadata, name);
+  }
+  return essence;
+}
+
+std::string Shown(const Json* value) {
+  if (value == nullptr) return "nothing";
+  const std::string text = ToText(*value);
+  return text.size() <= kMaxDetail ? text : absl::StrCat(text.substr(0, kMaxDetail), "...");
+}
+
+const Json* At(const Json& value, const std::vector<std::string>& path) {
+  const Json* found = &value;
+  for (const std::string& step : path) {
+    if (found == nullptr) return nullptr;
+    if (found->is_array()) {
+      size_t index = 0;
+      if (!absl::SimpleAtoi(step, &index) || index >= found->size()) return nullptr;
+      found = &(*found)[index];
+    } else {
+      found = Find(*found, step);
+    }
+  }
+  return found;
+}
+
+// "spec/replicas: 1 -> 3".
+std::vector<std::string> Differences(const Json& from, const Json& to) {
+  std::vector<std::string> lines;
+  for (const JsonEdit& edit : DiffJson(from, to)) {
+    if (lines.size() == kMaxDetails) {
+      lines.emplace_back("and more");
+      break;
+    }
+    const Json* const before = edit.kind == JsonEdit::Kind::kAdd ? nullptr : At(from, edit.path);
+    const Json* const after = edit.kind == JsonEdit::Kind::kRemove ? nullptr : &edit.value;
+    lines.push_back(
+        absl::StrCat(absl::StrJoin(edit.path, "/"), ": ", Shown(before), " -> ", Shown(after)));
+  }
+  return lines;
+}
+
+InstallStep StepFor(const Json& object, InstallStep::Outcome outcome) {
+  InstallStep step;
+  step.outcome = outcome;
+  step.kind = TextOf(object, "kind");
+  step.ns = NamespaceOf(object);
+  step.name = ObjectNameOf(object);
+  return step;
+}
+
+// The Secrets of volumes of the pods that an object makes.
+std::vector<std::string> SecretsOf(const Json& object) {
+  std::vector<std::string> names;
+  const Json* const pod = FindPath(object, {"spec", "template", "spec"});
+  if (pod == nullptr) return names;
+  for (const Json& volume : ItemsOf(*pod, "volumes")) {
+    const Json* const secret = Find(volume, "secret");
+    if (secret != nullptr && !IsTrue(*secret, "optional")) {
+      names.push_back(TextOf(*secret, "secretName"));
+    }
+  }
+  return names;
+}
+
+std::string SecretPath(const std::string& ns, const std::string& name) {
+  return absl::StrCat("/api/v1/namespaces/", EncodeQuery(ns), "/secrets/", EncodeQuery(name));
+}
+
+absl::Status Explain(const Json& object, const absl::Status& status) {
+  std::string remedy;
+  if (absl::IsAlreadyExists(status)) {
+    remedy = "; somebody else has set it another way: --force takes it over";
+  } else if (absl::IsInvalidArgument(status) && TextOf(object, "kind") == "StatefulSet") {
+    remedy =
+        "; where it is a field that cannot be changed, as with another --overlay, take this one "
+        "away first (byrniectl uninstall)";
+  }
+  return absl::Status(status.code(),
+                      absl::StrCat(DescribeObject(object), ": ", status.message(), remedy));
+}
+
+}  // namespace
+
+std::string OutcomeName(InstallStep::Outcome outcome, bool dry_run) {
+  const std::string would = dry_run ? "would be " : "";
+  switch (outcome) {
+    case InstallStep::Outcome::kCreated:
+      return would + "created";
+    case InstallStep::Outcome::kChanged:
+      return would + "changed";
+    case InstallStep::Outcome::kUnchanged:
+      return "unchanged";
+    case InstallStep::Outcome::kDeleted:
+      return would + "deleted";
+    case InstallStep::Outcome::kKept:
+      return would + "kept";
+  }
+  return "unknown";
+}
+
+absl::StatusOr<ResourceType> TypeOf(ResourceTypes* types, Json* object) {
+  const std::string version = TextOf(*object, "apiVersion"), kind = TextOf(*object, "kind");
+  absl::StatusOr<ResourceType> type = types->Find(version, kind);
+  if (type.ok() || !absl::IsNotFound(type.status())) return type;
+  // Before 1.21 it had this version alone, with the same fields.
+  if (version != "policy/v1" || kind != "PodDisruptionBudget") return type;
+  absl::StatusOr<ResourceType> older = types->Find("policy/v1beta1", kind);
+  if (!older.ok()) return type;
+  (*object)["apiVersion"] = "policy/v1beta1";
+  return older;
+}
+
+void Installer::Tell(InstallStep step) {
+  changed_ = changed_ || step.outcome == InstallStep::Outcome::kCreated ||
+             step.outcome == InstallStep::Outcome::kChanged ||
+             step.outcome == InstallStep::Outcome::kDeleted;
+  tell_(step);
+}
+
+absl::Status Installer::Run(const std::string& ns, std::vector<Json> objects,
+                            const std::vector<Json>& known) {
+  const absl::StatusOr<Json> found =
+      GetObject(cluster_, absl::StrCat("/api/v1/namespaces/", EncodeQuery(ns)));
+  if (!found.ok() && !absl::IsNotFound(found.status())) return found.status();
+  namespace_missing_ = !found.ok();
+  if (found.ok() && FindPath(*found, {"metadata", "deletionTimestamp"}) != nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the namespace ", ns, " is being deleted; wait until it is gone"));
+  }
+  const bool ours = !found.ok() || FindPath(*found, {"metadata", "annotations", kCreatedBy});
+  RETURN_IF_ERROR(CheckNamespace(ns, objects));
+  RETURN_IF_ERROR(CheckSecrets(objects));
+  bool key = false;
+  for (Json& object : objects) {
+    const bool is_namespace = TextOf(object, "kind") == "Namespace";
+    if (is_namespace && ours) {
+      (*ObjectIn(ObjectIn(&object, "metadata"), "annotations"))[kCreatedBy] = "byrniectl";
+    }
+    // The namespace is there by then, and no pod yet.
+    if (!is_namespace && !std::exchange(key, true)) RETURN_IF_ERROR(MakeStoreKey(ns));
+    RETURN_IF_ERROR(Apply(object));
+  }
+  return Prune(objects, known);
+}
+
+// Roles and the webhook have no namespace: there is one of each.
+absl::Status Installer::CheckNamespace(const std::string& ns, const std::vector<Json>& objects) {
+  for (Json object : objects) {
+    if (TextOf(object, "kind") != "ClusterRoleBinding") continue;
+    ASSIGN_OR_RETURN(const ResourceType type, TypeOf(types_, &object));
+    const absl::StatusOr<Json> found = GetObject(cluster_, type.Path("", ObjectNameOf(object)));
+    if (absl::IsNotFound(found.status())) continue;
+    RETURN_IF_ERROR(found.status());
+    for (const Json& subject : ItemsOf(*found, "subjects")) {
+      const std::string other = TextOf(subject, "namespace");
+      if (other.empty() || other == ns) continue;
+      return absl::FailedPreconditionError(
+          absl::StrCat("Byrnie is installed in the namespace ", other,
+                       ", and there can be one in a cluster; "
+                       "give --namespace=",
+                       other, ", or take that one away first (byrniectl uninstall)"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Installer::CheckSecrets(const std::vector<Json>& objects) {
+  for (const Json& object : objects) {
+    for (const std::string& name : SecretsOf(object)) {
+      if (name == kStoreKeySecret) continue;
+      const std::string ns = NamespaceOf(object);
+      const absl::StatusOr<Json> secret = GetObject(cluster_, SecretPath(ns, name));
+      if (secret.ok()) continue;
+      if (!absl::IsNotFound(secret.status())) return secret.status();
+      return absl::FailedPreconditionError(
+          absl::StrCat("the Secret ", ns, "/", name, " is missing, and ", DescribeObject(object),
+                       " needs it; make it first", namespace_missing_ ? ", with its namespace" : "",
+                       ": see \"A control plane in the cluster\" in docs/kubernetes.md"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Installer::Apply(Json object) {
+  const absl::StatusOr<ResourceType> type = TypeOf(types_, &object);
+  if (!type.ok()) return Explain(object, type.status());
+  const std::string path = type->Path(NamespaceOf(object), ObjectNameOf(object));
+  const absl::StatusOr<Json> before = GetObject(cluster_, path);
+  if (!before.ok() && !absl::IsNotFound(before.status())) return Explain(object, before.status());
+  if (options_.dry_run && namespace_missing_ && type->namespaced) {
+    Tell(StepFor(object, InstallStep::Outcome::kCreated));
+    return absl::OkStatus();
+  }
+  ApiRequest request;
+  request.method = "PATCH";
+  request.target = absl::StrCat(path, "?", kManager, options_.force ? "&force=true" : "",
+                                options_.dry_run ? "&dryRun=All" : "");
+  request.content_type = "application/apply-patch+yaml";
+  request.body = ToText(object);
+  const absl::StatusOr<Json> after = CallForObject(cluster_, std::move(request));
+  if (!after.ok()) return Explain(object, after.status());
+  InstallStep step = StepFor(object, InstallStep::Outcome::kCreated);
+  if (before.ok()) {
+    step.details = Differences(Essence(*before), Essence(*after));
+    step.outcome =
+        step.details.empty() ? InstallStep::Outcome::kUnchanged : InstallStep::Outcome::kChanged;
+  }
+  Tell(std::move(step));
+  return absl::OkStatus();
+}
+
+absl::Status Installer::MakeStoreKey(const std::string& ns) {
+  Json secret = Json::object();
+  secret["apiVersion"] = "v1";
+  secret["kind"] = "Secret";
+  Json* const metadata = ObjectIn(&secret, "metadata");
+  (*metadata)["name"] = std::string(kStoreKeySecret);
+  (*metadata)["namespace"] = ns;
+  LabelAsInstalled(&secret);
+  // Another one would make what is stored unreadable: it is never changed.
+  const absl::StatusOr<Json> found =
+      GetObject(cluster_, SecretPath(ns, std::string(kStoreKeySecret)));
+  if (found.ok()) {
+    Tell(StepFor(secret, InstallStep::Outcome::kUnchanged));
+    return absl::OkStatus();
+  }
+  if (!absl::IsNotFound(found.status())) return Explain(secret, found.status());
+  if (!options_.dry_run) {
+    SecretBytes key(32);
+    RAND_bytes(key.mutable_span().data(), key.size());
+    // Base64 is what the control plane reads, and once more what the API has.
+    std::string text = absl::Base64Escape(key.view());
+    std::string data = absl::Base64Escape(text);
+    ApiRequest request;
+    request.method = "POST";
+    request.target = absl::StrCat("/api/v1/namespaces/", EncodeQuery(ns), "/secrets?", kManager);
+    request.body = ToText(secret);
+    request.body.insert(request.body.size() - 1, absl::StrCat(R"(,"data":{"key":")", data, "\"}"));
+    const absl::StatusOr<Json> made = CallForObject(cluster_, std::move(request));
+    WipeString(&text);
+    WipeString(&data);
+    if (!made.ok()) return Explain(secret, made.status());
+  }
+  Tell(StepFor(secret, InstallStep::Outcome::kCreated));
+  return absl::OkStatus();
+}
+
+absl::Status Installer::Prune(const std::vector<Json>& objects, const std::vector<Json>& known) {
+  using Key = std::tuple<std::string, std::string, std::string>;
+  std::set<Key> wanted;
+  std::set<std::string> paths;
+  for (const Json& object : objects) {
+    wanted.insert({TextOf(object, "kind"), NamespaceOf(object), ObjectNameOf(object)});
+  }
+  for (Json object : known) {
+    const std::string kind = TextOf(object, "kind");
+    // What is in them would go, too.
+    if (kind == "Namespace" || kind == "CustomResourceDefinition") continue;
+    const absl::StatusOr<ResourceType> type = TypeOf(types_, &object);
+    if (absl::IsNotFound(type.status())) continue;
+    RETURN_IF_ERROR(type.status());
+    if (!paths.insert(type->ListPath()).second) continue;
+    ASSIGN_OR_RETURN(const std::vector<Json> found,
+                     ListObjects(cluster_, type->ListPath(),
+                                 absl::StrCat("labelSelector=", EncodeQuery(kInstallSelector))));
+    for (Json item : found) {
+      item["kind"] = kind;
+      if (wanted.count({kind, NamespaceOf(item), ObjectNameOf(item)}) != 0) continue;
+      if (!options_.dry_run) {
+        ApiRequest request;
+        request.method = "DELETE";
+        request.target = type->Path(NamespaceOf(item), ObjectNameOf(item));
+        const absl::Status gone = CallForObject(cluster_, std::move(request)).status();
+        if (!gone.ok() && !absl::IsNotFound(gone)) return Explain(item, gone);
+      }
+      Tell(StepFor(item, InstallStep::Outcome::kDeleted));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace byrnie

@@ -1,0 +1,81 @@
+#ifndef BYRNIE_CTL_INSTALL_INSTALLER_H_
+#define BYRNIE_CTL_INSTALL_INSTALLER_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "ctl/install/cluster_api.h"
+#include "deploy/injector/json.h"
+
+namespace byrnie {
+
+// What became of one object.
+struct InstallStep {
+  enum class Outcome { kCreated, kChanged, kUnchanged, kDeleted, kKept };
+  Outcome outcome = Outcome::kUnchanged;
+  std::string kind, ns, name;
+  // Of kChanged, the places that are another way now, "spec/replicas: 1 -> 3"; of kKept, why.
+  std::vector<std::string> details;
+};
+
+// "created"; when nothing is really done "would be created".
+std::string OutcomeName(InstallStep::Outcome outcome, bool dry_run);
+
+using OnInstallStep = std::function<void(const InstallStep&)>;
+
+struct InstallOptions {
+  // Asks the API server what would become of it, and changes nothing.
+  bool dry_run = false;
+  // Takes over what somebody else has set.
+  bool force = false;
+};
+
+// Puts objects into a cluster by server-side apply as "byrniectl", in their order, and takes away
+// what an earlier installation had of the same kinds and these have no more. Again it changes
+// nothing. The store's key is made, of 32 random bytes, where there is none.
+//
+// Fails before the first change with FailedPrecondition when Byrnie is installed in another
+// namespace, or a Secret that a pod needs is missing. Fails amid it, and can be called again, with
+// what the API server says: AlreadyExists when somebody else has set a field to another value.
+class Installer {
+ public:
+  // The pointers outlive it. `objects` are ordered and labelled by ApplyInstallSettings(); `known`
+  // are all that install might ever have made, of which kinds are looked for.
+  Installer(ClusterApi* cluster, ResourceTypes* types, InstallOptions options, OnInstallStep tell)
+      : cluster_(cluster), types_(types), options_(options), tell_(std::move(tell)) {}
+
+  absl::Status Run(const std::string& ns, std::vector<Json> objects,
+                   const std::vector<Json>& known);
+  // Whether something has changed, or would.
+  bool changed() const { return changed_; }
+
+ private:
+  absl::Status CheckNamespace(const std::string& ns, const std::vector<Json>& objects);
+  absl::Status CheckSecrets(const std::vector<Json>& objects);
+  absl::Status Apply(Json object);
+  absl::Status MakeStoreKey(const std::string& ns);
+  absl::Status Prune(const std::vector<Json>& objects, const std::vector<Json>& known);
+  void Tell(InstallStep step);
+
+  ClusterApi* const cluster_;   // Not owned.
+  ResourceTypes* const types_;  // Not owned.
+  const InstallOptions options_;
+  const OnInstallStep tell_;
+  bool changed_ = false;
+  // It is only to be made, so that nothing can be tried in it.
+  bool namespace_missing_ = false;
+};
+
+// The type of an object, or of the older version of its API that says the same; NotFound.
+absl::StatusOr<ResourceType> TypeOf(ResourceTypes* types, Json* object);
+
+// How far the control plane of `ns` is: "" when all its pods run what was applied last and the
+// webhook has its caBundle; else what is waited for, for people. The errors of calls.
+absl::StatusOr<std::string> WhatIsAwaited(ClusterApi* cluster, const std::string& ns);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CTL_INSTALL_INSTALLER_H_

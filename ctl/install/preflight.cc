@@ -1,0 +1,317 @@
+#include "ctl/install/preflight.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "ctl/install/install_settings.h"
+
+namespace byrnie {
+namespace {
+
+using Outcome = CheckResult::Outcome;
+using Names = std::vector<std::string>;
+
+constexpr int kOldestMinor = 25;
+constexpr char kInjectLabel[] = "byrnie.io/inject";
+constexpr char kWebhook[] = "byrnie-injector";
+
+CheckResult Good(const char* name, std::string message) {
+  return {name, Outcome::kGood, std::move(message), ""};
+}
+CheckResult Note(const char* name, std::string message, std::string remedy) {
+  return {name, Outcome::kNote, std::move(message), std::move(remedy)};
+}
+CheckResult Bad(const char* name, std::string message, std::string remedy) {
+  return {name, Outcome::kBad, std::move(message), std::move(remedy)};
+}
+CheckResult NotAsked(const char* name, const absl::Status& why) {
+  return Note(name, absl::StrCat("could not be looked at: ", why.message()),
+              absl::IsPermissionDenied(why) ? "let somebody look who may" : "");
+}
+
+std::string LabelOf(const Json& object, const char* name) {
+  const Json* const labels = FindPath(object, {"metadata", "labels"});
+  return labels == nullptr ? "" : TextOf(*labels, name);
+}
+
+// "1.29.3" of "v1.29.3+k3s1", as numbers; fewer where it has fewer.
+std::vector<int> Numbers(absl::string_view text) {
+  std::vector<int> numbers;
+  if (!text.empty() && text.front() == 'v') text.remove_prefix(1);
+  for (const absl::string_view part : absl::StrSplit(text, '.')) {
+    size_t digits = 0;
+    while (digits < part.size() && absl::ascii_isdigit(static_cast<unsigned char>(part[digits]))) {
+      ++digits;
+    }
+    int number = 0;
+    if (digits == 0 || !absl::SimpleAtoi(part.substr(0, digits), &number)) break;
+    numbers.push_back(number);
+    if (digits < part.size()) break;
+  }
+  return numbers;
+}
+
+CheckResult ServerVersion(const ClusterFacts& facts) {
+  constexpr char kName[] = "server-version";
+  if (!facts.version.ok()) return NotAsked(kName, facts.version.status());
+  const std::string version = TextOf(*facts.version, "gitVersion");
+  const absl::StatusOr<int> minor = MinorVersion(*facts.version);
+  if (!minor.ok()) return Note(kName, std::string(minor.status().message()), "");
+  if (*minor < kOldestMinor) {
+    return Note(kName, absl::StrCat("Kubernetes ", version, " is older than 1.", kOldestMinor),
+                "what is needed of it is there as far as is known, and not tried: use a newer one");
+  }
+  if (*minor < kNativeSidecarsMinor) {
+    return Good(kName, absl::StrCat("Kubernetes ", version, ": classic sidecars"));
+  }
+  return Good(kName, absl::StrCat("Kubernetes ", version));
+}
+
+CheckResult Permissions(const ClusterFacts& facts) {
+  constexpr char kName[] = "permissions";
+  if (!facts.forbidden.ok()) return NotAsked(kName, facts.forbidden.status());
+  if (facts.forbidden->empty()) return Good(kName, "all that install and uninstall do is allowed");
+  return Bad(kName, absl::StrCat("not allowed: ", SomeNames(*facts.forbidden)),
+             "install as an administrator of the cluster (cluster-admin), or with these rights");
+}
+
+// Whose sidecars a webhook puts into pods; "" where it is none that is known.
+std::string MeshOf(const Json& configuration) {
+  static constexpr std::pair<const char*, const char*> kMeshes[] = {
+      {".istio.io", "Istio"},
+      {".linkerd.io", "Linkerd"},
+      {".hashicorp.com", "Consul"},
+      {".kuma.io", "Kuma"},
+      {".openservicemesh.io", "Open Service Mesh"},
+      {".maistra.io", "Istio"},
+      {".cilium.io", "Cilium"},
+  };
+  for (const Json& webhook : ItemsOf(configuration, "webhooks")) {
+    for (const auto& [suffix, mesh] : kMeshes) {
+      if (absl::EndsWith(TextOf(webhook, "name"), suffix)) return mesh;
+    }
+  }
+  return "";
+}
+
+bool IsMeshed(const Json& ns) { return LabelOf(ns, kInjectLabel) == "true"; }
+
+CheckResult OtherMeshes(const ClusterFacts& facts) {
+  constexpr char kName[] = "other-meshes";
+  if (!facts.webhooks.ok()) return NotAsked(kName, facts.webhooks.status());
+  Names meshes, both;
+  for (const Json& webhook : *facts.webhooks) {
+    const std::string mesh = MeshOf(webhook);
+    if (!mesh.empty()) meshes.push_back(absl::StrCat(mesh, " (", ObjectNameOf(webhook), ")"));
+  }
+  if (facts.namespaces.ok()) {
+    for (const Json& ns : *facts.namespaces) {
+      if (!IsMeshed(ns)) continue;
+      const Json* const annotations = FindPath(ns, {"metadata", "annotations"});
+      const bool linkerd =
+          annotations != nullptr && TextOf(*annotations, "linkerd.io/inject") == "enabled";
+      const bool istio = LabelOf(ns, "istio-injection") == "enabled" ||
+                         !LabelOf(ns, "istio.io/rev").empty() ||
+                         LabelOf(ns, "istio.io/dataplane-mode") == "ambient";
+      if (linkerd || istio) both.push_back(ObjectNameOf(ns));
+    }
+  }
+  if (!both.empty()) {
+    return Bad(kName, absl::StrCat("two meshes are to be in the pods of ", SomeNames(both)),
+               "take the other mesh's label off these namespaces, see \"From Istio\" and \"From "
+               "Linkerd\" in docs/kubernetes.md");
+  }
+  if (meshes.empty()) return Good(kName, "no other mesh injects sidecars");
+  return Note(kName, absl::StrCat("there is another mesh: ", SomeNames(meshes)),
+              "both can be in the cluster, each in namespaces of its own");
+}
+
+CheckResult Nodes(const ClusterFacts& facts) {
+  constexpr char kName[] = "nodes";
+  if (!facts.nodes.ok()) return NotAsked(kName, facts.nodes.status());
+  const absl::StatusOr<int> minor =
+      facts.version.ok() ? MinorVersion(*facts.version) : facts.version.status();
+  const bool native = minor.ok() && *minor >= kNativeSidecarsMinor;
+  Names old_kernels, old_kubelets, others;
+  int linux = 0;
+  for (const Json& node : *facts.nodes) {
+    const Json* const info = FindPath(node, {"status", "nodeInfo"});
+    if (info == nullptr) continue;
+    const std::string name = ObjectNameOf(node), kernel = TextOf(*info, "kernelVersion"),
+                      kubelet = TextOf(*info, "kubeletVersion");
+    if (TextOf(*info, "operatingSystem") == "windows") {
+      others.push_back(name);
+      continue;
+    }
+    ++linux;
+    // The first whose nftables translate addresses in tables of both families.
+    if (!kernel.empty() && Numbers(kernel) < std::vector<int>{5, 2}) {
+      old_kernels.push_back(absl::StrCat(name, " (", kernel, ")"));
+    }
+    if (native && !kubelet.empty() &&
+        Numbers(kubelet) < std::vector<int>{1, kNativeSidecarsMinor}) {
+      old_kubelets.push_back(absl::StrCat(name, " (", kubelet, ")"));
+    }
+  }
+  if (!old_kernels.empty()) {
+    return Bad(kName, absl::StrCat("kernels older than 5.2: ", SomeNames(old_kernels)),
+               "meshed pods do not start there: update these nodes, or keep meshed pods off them");
+  }
+  if (!old_kubelets.empty()) {
+    return Bad(kName, absl::StrCat("kubelets older than 1.29: ", SomeNames(old_kubelets)),
+               "they do not know native sidecars: install with --sidecars=classic until they are "
+               "updated");
+  }
+  std::string message = absl::StrCat(linux, linux == 1 ? " node" : " nodes");
+  if (!others.empty())
+    absl::StrAppend(&message, "; of Windows, and not meshed: ", SomeNames(others));
+  return Good(kName, std::move(message));
+}
+
+CheckResult PodSecurity(const ClusterFacts& facts) {
+  constexpr char kName[] = "pod-security";
+  if (!facts.namespaces.ok()) return NotAsked(kName, facts.namespaces.status());
+  Names refused;
+  size_t meshed = 0;
+  for (const Json& ns : *facts.namespaces) {
+    if (!IsMeshed(ns)) continue;
+    ++meshed;
+    const std::string level = LabelOf(ns, "pod-security.kubernetes.io/enforce");
+    if (!level.empty() && level != "privileged") {
+      refused.push_back(absl::StrCat(ObjectNameOf(ns), " (", level, ")"));
+    }
+  }
+  if (refused.empty()) {
+    return Good(kName, absl::StrCat(meshed,
+                                    meshed == 1 ? " meshed namespace, which lets"
+                                                : " meshed namespaces, which let",
+                                    " NET_ADMIN in"));
+  }
+  return Bad(kName, absl::StrCat("pods with a sidecar are refused in ", SomeNames(refused)),
+             "the sidecar's redirect needs NET_ADMIN: label them "
+             "pod-security.kubernetes.io/enforce=privileged");
+}
+
+CheckResult NetworkPolicies(const ClusterFacts& facts) {
+  constexpr char kName[] = "network-policies";
+  if (!facts.network_policies.ok()) return NotAsked(kName, facts.network_policies.status());
+  if (!facts.namespaces.ok()) return NotAsked(kName, facts.namespaces.status());
+  Names found;
+  for (const Json& policy : *facts.network_policies) {
+    const bool meshed = std::any_of(
+        facts.namespaces->begin(), facts.namespaces->end(),
+        [&](const Json& ns) { return IsMeshed(ns) && ObjectNameOf(ns) == NamespaceOf(policy); });
+    if (meshed) found.push_back(absl::StrCat(NamespaceOf(policy), "/", ObjectNameOf(policy)));
+  }
+  if (found.empty()) return Good(kName, "none in meshed namespaces");
+  return Note(kName, absl::StrCat("there are some in meshed namespaces: ", SomeNames(found)),
+              absl::StrCat("they have to let in TCP 15008 from meshed pods, and out TCP 15008 to "
+                           "them and TCP 15012 to ",
+                           facts.ns));
+}
+
+CheckResult Storage(const ClusterFacts& facts) {
+  constexpr char kName[] = "storage";
+  if (!facts.needs_volume) return Good(kName, "no volume is needed");
+  if (facts.volume_claims.ok() && !facts.volume_claims->empty()) {
+    const bool key_lost = absl::IsNotFound(facts.store_key.status());
+    if (!key_lost) return Good(kName, "the volume of the control plane's store is there");
+    return Bad(
+        kName,
+        absl::StrCat("there is the store of an earlier installation, without its key, the "
+                     "Secret ",
+                     facts.ns, "/", kStoreKeySecret),
+        "put the key back, or delete the PersistentVolumeClaim, and with it the CA that was");
+  }
+  if (!facts.storage_classes.ok()) return NotAsked(kName, facts.storage_classes.status());
+  for (const Json& one : *facts.storage_classes) {
+    const Json* const annotations = FindPath(one, {"metadata", "annotations"});
+    if (annotations == nullptr) continue;
+    for (const char* name : {"storageclass.kubernetes.io/is-default-class",
+                             "storageclass.beta.kubernetes.io/is-default-class"}) {
+      if (TextOf(*annotations, name) == "true") {
+        return Good(kName, absl::StrCat("volumes are of the class ", ObjectNameOf(one)));
+      }
+    }
+  }
+  return Note(kName, "no StorageClass is the default: the control plane waits for its volume",
+              "mark one as the default, or make a PersistentVolume of 1Gi by hand");
+}
+
+const Json* FindWebhook(const ClusterFacts& facts) {
+  for (const Json& webhook : *facts.webhooks) {
+    if (ObjectNameOf(webhook) == kWebhook) return &webhook;
+  }
+  return nullptr;
+}
+
+// The namespace that Byrnie is installed in; "" where it is not, or not known.
+std::string InstalledIn(const ClusterFacts& facts) {
+  if (!facts.role_binding.ok()) return "";
+  for (const Json& subject : ItemsOf(*facts.role_binding, "subjects")) {
+    if (!TextOf(subject, "namespace").empty()) return TextOf(subject, "namespace");
+  }
+  return "";
+}
+
+CheckResult Installation(const ClusterFacts& facts) {
+  constexpr char kName[] = "installation";
+  if (!facts.webhooks.ok()) return NotAsked(kName, facts.webhooks.status());
+  const std::string elsewhere = InstalledIn(facts);
+  if (!elsewhere.empty() && elsewhere != facts.ns) {
+    return Bad(kName, absl::StrCat("Byrnie is installed in the namespace ", elsewhere),
+               absl::StrCat("give --namespace=", elsewhere, ", or take that one away first"));
+  }
+  const bool webhook = FindWebhook(facts) != nullptr;
+  if (absl::IsNotFound(facts.stateful_set.status())) {
+    if (webhook) {
+      return Bad(kName,
+                 "what asks about new pods is there and no control plane that answers: no pods "
+                 "are made in meshed namespaces",
+                 "byrniectl install, or kubectl delete mutatingwebhookconfiguration "
+                 "byrnie-injector");
+    }
+    if (!elsewhere.empty()) {
+      return Note(kName, "parts of an earlier installation are there",
+                  "byrniectl install uses them");
+    }
+    return Good(kName, "nothing of Byrnie is there yet");
+  }
+  if (!facts.stateful_set.ok()) return NotAsked(kName, facts.stateful_set.status());
+  if (LabelOf(*facts.stateful_set, "app.kubernetes.io/managed-by") != "byrniectl") {
+    return Note(kName, "Byrnie is installed, by something else than byrniectl",
+                "go on with what installed it, or take it over with byrniectl install --force");
+  }
+  const Json* const ready = FindPath(*facts.stateful_set, {"status", "readyReplicas"});
+  if (webhook && (ready == nullptr || !ready->is_number() || *ready == 0)) {
+    return Bad(kName,
+               "Byrnie is installed and no control plane is ready: no pods are made in "
+               "meshed namespaces",
+               absl::StrCat("kubectl -n ", facts.ns, " describe pods"));
+  }
+  return Good(kName, "Byrnie is installed: install brings it to this release");
+}
+
+}  // namespace
+
+absl::StatusOr<int> MinorVersion(const Json& version) {
+  const std::vector<int> major = Numbers(TextOf(version, "major")),
+                         minor = Numbers(TextOf(version, "minor"));
+  if (major == std::vector<int>{1} && minor.size() == 1) return minor.front();
+  return absl::InvalidArgumentError(
+      absl::StrCat("the server's version is not understood: ", TextOf(version, "gitVersion")));
+}
+
+std::vector<CheckResult> CheckCluster(const ClusterFacts& facts) {
+  return {ServerVersion(facts), Permissions(facts),     OtherMeshes(facts), Nodes(facts),
+          PodSecurity(facts),   NetworkPolicies(facts), Storage(facts),     Installation(facts)};
+}
+
+}  // namespace byrnie

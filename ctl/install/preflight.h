@@ -1,0 +1,53 @@
+#ifndef BYRNIE_CTL_INSTALL_PREFLIGHT_H_
+#define BYRNIE_CTL_INSTALL_PREFLIGHT_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ctl/check_result.h"
+#include "ctl/install/cluster_api.h"
+#include "deploy/injector/json.h"
+
+namespace byrnie {
+
+// What a cluster says of itself before Byrnie is installed into it, or after. What could not be
+// asked has its error. Values.
+struct ClusterFacts {
+  std::string ns;
+  // A control plane's store is on a volume.
+  bool needs_volume = false;
+  absl::StatusOr<Json> version = absl::UnknownError("not asked");
+  // What whoever asks must not do and install or uninstall does: "create statefulsets.apps in
+  // byrnie-system".
+  absl::StatusOr<std::vector<std::string>> forbidden = absl::UnknownError("not asked");
+  absl::StatusOr<std::vector<Json>> webhooks = absl::UnknownError("not asked");
+  absl::StatusOr<std::vector<Json>> nodes = absl::UnknownError("not asked");
+  absl::StatusOr<std::vector<Json>> namespaces = absl::UnknownError("not asked");
+  absl::StatusOr<std::vector<Json>> network_policies = absl::UnknownError("not asked");
+  absl::StatusOr<std::vector<Json>> storage_classes = absl::UnknownError("not asked");
+  absl::StatusOr<std::vector<Json>> volume_claims = absl::UnknownError("not asked");
+  // NotFound: there is none.
+  absl::StatusOr<Json> stateful_set = absl::UnknownError("not asked");
+  absl::StatusOr<Json> store_key = absl::UnknownError("not asked");
+  absl::StatusOr<Json> role_binding = absl::UnknownError("not asked");
+};
+
+// Asks a cluster. `objects` are what install would apply. An error only when nobody answers, or
+// whoever asks is not known there.
+absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTypes* types,
+                                                const std::string& ns,
+                                                const std::vector<Json>& objects);
+
+// Looks at everything, in a fixed order. Pure.
+std::vector<CheckResult> CheckCluster(const ClusterFacts& facts);
+
+// The minor version of an API server of Kubernetes 1; InvalidArgument where it is something else.
+absl::StatusOr<int> MinorVersion(const Json& version);
+// From this one on, sidecars are native unless somebody says otherwise.
+inline constexpr int kNativeSidecarsMinor = 29;
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CTL_INSTALL_PREFLIGHT_H_

@@ -1,0 +1,197 @@
+#include "ctl/install/preflight.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/algorithm/container.h"
+#include "common/base/status_matchers.h"
+#include "ctl/install/manifests.h"
+#include "ctl/install/testing/fake_cluster.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Outcome = CheckResult::Outcome;
+
+Json Parse(const std::string& text) {
+  absl::StatusOr<Json> value = ParseJson(text, text.size());
+  EXPECT_THAT(value, IsOk()) << text;
+  return value.value_or(Json());
+}
+
+std::vector<Json> List(const std::string& text) {
+  const Json value = Parse(text);
+  return std::vector<Json>(value.begin(), value.end());
+}
+
+// A cluster in which nothing is wrong and nothing is installed.
+ClusterFacts Fine() {
+  ClusterFacts facts;
+  facts.ns = "byrnie-system";
+  facts.needs_volume = true;
+  facts.version = Parse(R"({"major": "1", "minor": "31", "gitVersion": "v1.31.2"})");
+  facts.forbidden = std::vector<std::string>();
+  facts.webhooks = std::vector<Json>();
+  facts.nodes = List(R"([{"metadata": {"name": "n1"}, "status": {"nodeInfo":
+      {"kernelVersion": "6.1.0-18-amd64", "kubeletVersion": "v1.31.2", "operatingSystem": "linux"}}}])");
+  facts.namespaces =
+      List(R"([{"metadata": {"name": "shop", "labels": {"byrnie.io/inject": "true"}}},
+      {"metadata": {"name": "plain"}}])");
+  facts.network_policies = std::vector<Json>();
+  facts.storage_classes = List(R"([{"metadata": {"name": "fast",
+      "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}])");
+  facts.volume_claims = std::vector<Json>();
+  facts.stateful_set = absl::NotFoundError("none");
+  facts.store_key = absl::NotFoundError("none");
+  facts.role_binding = absl::NotFoundError("none");
+  return facts;
+}
+
+CheckResult Check(const ClusterFacts& facts, const std::string& name) {
+  for (const CheckResult& result : CheckCluster(facts)) {
+    if (result.name == name) return result;
+  }
+  ADD_FAILURE() << "there is no check " << name;
+  return {};
+}
+
+void ExpectOutcome(const ClusterFacts& facts, const std::string& name, Outcome outcome,
+                   const std::string& message) {
+  const CheckResult result = Check(facts, name);
+  EXPECT_EQ(result.outcome, outcome) << result.message;
+  EXPECT_THAT(result.message, HasSubstr(message));
+  EXPECT_TRUE(outcome != Outcome::kBad || !result.remedy.empty());
+}
+
+TEST(PreflightTest, FindsNothingWrongWhereNothingIs) {
+  for (const CheckResult& result : CheckCluster(Fine())) {
+    EXPECT_EQ(result.outcome, Outcome::kGood) << result.name << ": " << result.message;
+  }
+}
+
+TEST(PreflightTest, WarnsOfOldServersAndSaysWhichSidecars) {
+  ClusterFacts facts = Fine();
+  facts.version = Parse(R"({"major": "1", "minor": "24+", "gitVersion": "v1.24.9-gke.1"})");
+  ExpectOutcome(facts, "server-version", Outcome::kNote, "older than 1.25");
+  facts.version = Parse(R"({"major": "1", "minor": "28", "gitVersion": "v1.28.0"})");
+  ExpectOutcome(facts, "server-version", Outcome::kGood, "classic sidecars");
+  facts.version = Parse(R"({"major": "2", "minor": "0", "gitVersion": "v2"})");
+  ExpectOutcome(facts, "server-version", Outcome::kNote, "not understood");
+}
+
+TEST(PreflightTest, SaysWhatIsForbidden) {
+  ClusterFacts facts = Fine();
+  facts.forbidden = std::vector<std::string>{"create statefulsets.apps in byrnie-system"};
+  ExpectOutcome(facts, "permissions", Outcome::kBad, "create statefulsets.apps");
+}
+
+TEST(PreflightTest, FindsOtherMeshes) {
+  ClusterFacts facts = Fine();
+  facts.webhooks = List(R"([{"metadata": {"name": "istio-sidecar-injector"},
+      "webhooks": [{"name": "rev.namespace.sidecar-injector.istio.io"}]}])");
+  ExpectOutcome(facts, "other-meshes", Outcome::kNote, "Istio (istio-sidecar-injector)");
+  facts.namespaces = List(R"([{"metadata": {"name": "both",
+      "labels": {"byrnie.io/inject": "true", "istio-injection": "enabled"}}}])");
+  ExpectOutcome(facts, "other-meshes", Outcome::kBad, "both");
+  facts.namespaces = List(R"([{"metadata": {"name": "two", "labels": {"byrnie.io/inject": "true"},
+      "annotations": {"linkerd.io/inject": "enabled"}}}])");
+  ExpectOutcome(facts, "other-meshes", Outcome::kBad, "two");
+}
+
+TEST(PreflightTest, FindsNodesThatCannot) {
+  ClusterFacts facts = Fine();
+  facts.nodes = List(R"([{"metadata": {"name": "old"}, "status": {"nodeInfo":
+      {"kernelVersion": "4.18.0-372.el8", "kubeletVersion": "v1.31.0", "operatingSystem": "linux"}}}])");
+  ExpectOutcome(facts, "nodes", Outcome::kBad, "old (4.18.0-372.el8)");
+  facts.nodes = List(R"([{"metadata": {"name": "behind"}, "status": {"nodeInfo":
+      {"kernelVersion": "5.15.0", "kubeletVersion": "v1.28.4", "operatingSystem": "linux"}}}])");
+  ExpectOutcome(facts, "nodes", Outcome::kBad, "behind (v1.28.4)");
+  facts.nodes = List(R"([{"metadata": {"name": "win"}, "status": {"nodeInfo":
+      {"kernelVersion": "10.0.17763", "kubeletVersion": "v1.31.0", "operatingSystem": "windows"}}},
+      {"metadata": {"name": "silent"}}])");
+  ExpectOutcome(facts, "nodes", Outcome::kGood, "not meshed: win");
+}
+
+TEST(PreflightTest, FindsNamespacesThatRefuseTheRedirect) {
+  ClusterFacts facts = Fine();
+  facts.namespaces = List(R"([{"metadata": {"name": "shop", "labels":
+      {"byrnie.io/inject": "true", "pod-security.kubernetes.io/enforce": "baseline"}}},
+      {"metadata": {"name": "free", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}])");
+  ExpectOutcome(facts, "pod-security", Outcome::kBad, "shop (baseline)");
+}
+
+TEST(PreflightTest, NotesNetworkPoliciesOfMeshedNamespaces) {
+  ClusterFacts facts = Fine();
+  facts.network_policies = List(R"([{"metadata": {"name": "deny", "namespace": "shop"}},
+      {"metadata": {"name": "deny", "namespace": "plain"}}])");
+  ExpectOutcome(facts, "network-policies", Outcome::kNote, "shop/deny");
+}
+
+TEST(PreflightTest, LooksForAVolumeAndItsKey) {
+  ClusterFacts facts = Fine();
+  facts.storage_classes = List(R"([{"metadata": {"name": "slow"}}])");
+  ExpectOutcome(facts, "storage", Outcome::kNote, "no StorageClass is the default");
+  facts.volume_claims = List(R"([{"metadata": {"name": "store-byrnie-controlplane-0"}}])");
+  ExpectOutcome(facts, "storage", Outcome::kBad, "without its key");
+  facts.store_key = Json::object();
+  ExpectOutcome(facts, "storage", Outcome::kGood, "is there");
+  facts.needs_volume = false;
+  ExpectOutcome(facts, "storage", Outcome::kGood, "no volume");
+}
+
+TEST(PreflightTest, SaysWhatIsThereOfByrnie) {
+  ClusterFacts facts = Fine();
+  facts.webhooks = List(R"([{"metadata": {"name": "byrnie-injector"}}])");
+  ExpectOutcome(facts, "installation", Outcome::kBad, "no control plane that answers");
+  facts.stateful_set = Parse(R"({"metadata": {"labels":
+      {"app.kubernetes.io/managed-by": "byrniectl"}}, "status": {"readyReplicas": 1}})");
+  ExpectOutcome(facts, "installation", Outcome::kGood, "this release");
+  facts.stateful_set = Parse(R"({"metadata": {"labels":
+      {"app.kubernetes.io/managed-by": "byrniectl"}}})");
+  ExpectOutcome(facts, "installation", Outcome::kBad, "no control plane is ready");
+  facts.stateful_set = Parse(R"({"metadata": {}})");
+  ExpectOutcome(facts, "installation", Outcome::kNote, "something else");
+  facts.role_binding = Parse(R"({"subjects": [{"namespace": "other"}]})");
+  ExpectOutcome(facts, "installation", Outcome::kBad, "namespace other");
+}
+
+TEST(PreflightTest, SaysWhatItCouldNotLookAt) {
+  ClusterFacts facts = Fine();
+  facts.nodes = absl::PermissionDeniedError("403");
+  ExpectOutcome(facts, "nodes", Outcome::kNote, "could not be looked at: 403");
+}
+
+TEST(GatherTest, AsksAnAdministratorTwiceAndOthersForEach) {
+  FakeCluster cluster;
+  cluster.answers["GET /version"] = {200, R"({"major": "1", "minor": "31"})"};
+  const char kReviews[] = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+  cluster.answers[kReviews] = {201, R"({"status": {"allowed": true}})"};
+  const std::vector<Json> objects = *RenderOverlay(ReadEmbeddedManifest, "sqlite");
+  const auto asked = [&] {
+    return absl::c_count_if(cluster.calls,
+                            [&](const std::string& call) { return call == kReviews; });
+  };
+  ResourceTypes types(&cluster);
+  ASSERT_OK_AND_ASSIGN(ClusterFacts facts,
+                       GatherClusterFacts(&cluster, &types, "byrnie-system", objects));
+  EXPECT_THAT(*facts.forbidden, IsEmpty());
+  EXPECT_EQ(asked(), 2);
+  EXPECT_TRUE(facts.needs_volume);
+  cluster.answers[kReviews] = {201, R"({"status": {"allowed": false}})"};
+  ASSERT_OK_AND_ASSIGN(facts, GatherClusterFacts(&cluster, &types, "byrnie-system", objects));
+  EXPECT_THAT(*facts.forbidden, Contains("patch statefulsets.apps in byrnie-system"));
+  EXPECT_THAT(*facts.forbidden, Contains("create clusterroles.rbac.authorization.k8s.io"));
+  EXPECT_THAT(*facts.forbidden, Contains("create secrets in byrnie-system"));
+  // What the control plane is granted.
+  EXPECT_THAT(*facts.forbidden, Contains("create tokenreviews.authentication.k8s.io"));
+  EXPECT_THAT(*facts.forbidden, Contains("get /openid/v1/jwks"));
+}
+
+}  // namespace
+}  // namespace byrnie

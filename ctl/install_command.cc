@@ -1,0 +1,308 @@
+// install, uninstall, manifests, and check --pre: Byrnie in a Kubernetes cluster, by its API.
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/json_writer.h"
+#include "common/base/status_macros.h"
+#include "ctl/check_result.h"
+#include "ctl/command.h"
+#include "ctl/exit_code.h"
+#include "ctl/flags.h"
+#include "ctl/install/cluster_api.h"
+#include "ctl/install/cluster_connection.h"
+#include "ctl/install/install_settings.h"
+#include "ctl/install/installer.h"
+#include "ctl/install/kubeconfig.h"
+#include "ctl/install/manifests.h"
+#include "ctl/install/preflight.h"
+#include "ctl/install/uninstaller.h"
+#include "ctl/table.h"
+#include "deploy/injector/injector_config.h"
+#include "deploy/injector/yaml_reader.h"
+
+namespace byrnie {
+namespace {
+
+constexpr absl::Duration kLookEvery = absl::Seconds(1);
+constexpr absl::Duration kDefaultWait = absl::Minutes(5);
+constexpr const char* kOverlays[] = {"sqlite", "etcd"};
+
+// The ExitCode for what the API server says, or does not.
+int FailedThere(const absl::Status& status) {
+  const bool silent = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+  return silent ? NotReached(status) : Failed(status);
+}
+
+std::string Environment(absl::string_view name) {
+  const char* const value = ::getenv(std::string(name).c_str());
+  return value == nullptr ? "" : value;
+}
+
+std::string NamespaceFlag() {
+  const std::string ns = absl::GetFlag(FLAGS_namespace);
+  return ns.empty() ? std::string(kDefaultNamespace) : ns;
+}
+
+absl::StatusOr<InstallSettings> ReadSettings() {
+  InstallSettings settings;
+  settings.ns = NamespaceFlag();
+  settings.image = absl::GetFlag(FLAGS_image);
+  settings.trust_domain = absl::GetFlag(FLAGS_trust_domain);
+  settings.etcd = absl::GetFlag(FLAGS_etcd);
+  settings.revision = absl::GetFlag(FLAGS_revision);
+  settings.sidecars = absl::GetFlag(FLAGS_sidecars);
+  const std::string config = absl::GetFlag(FLAGS_injector_config);
+  if (!config.empty()) {
+    absl::StatusOr<std::string> text = ReadFile(config, kMaxInjectorConfig);
+    if (!text.ok()) return InFlag("injector_config", text.status().message());
+    settings.injector_config = *std::move(text);
+  }
+  RETURN_IF_ERROR(CheckInstallSettings(settings));
+  return settings;
+}
+
+ManifestReader Reader() {
+  const std::string directory = absl::GetFlag(FLAGS_manifests);
+  return directory.empty() ? ManifestReader(ReadEmbeddedManifest) : ManifestsIn(directory);
+}
+
+absl::StatusOr<std::vector<Json>> RenderFlags() {
+  const std::string overlay = absl::GetFlag(FLAGS_overlay);
+  absl::StatusOr<std::vector<Json>> objects = RenderOverlay(Reader(), overlay);
+  if (objects.ok()) return objects;
+  const bool embedded = absl::GetFlag(FLAGS_manifests).empty();
+  if (embedded && absl::IsNotFound(objects.status())) {
+    return InFlag("overlay",
+                  absl::StrCat("\"", overlay, "\" is not one of ", absl::StrJoin(kOverlays, ", ")));
+  }
+  return InFlag("manifests", objects.status().message());
+}
+
+// All that install makes or has made of this release's manifests.
+absl::StatusOr<std::vector<Json>> KnownObjects() {
+  ASSIGN_OR_RETURN(std::vector<Json> known, RenderFlags());
+  for (const char* overlay : kOverlays) {
+    ASSIGN_OR_RETURN(std::vector<Json> more, RenderOverlay(ReadEmbeddedManifest, overlay));
+    for (Json& object : more) known.push_back(std::move(object));
+  }
+  return known;
+}
+
+absl::StatusOr<std::unique_ptr<ClusterConnection>> Connect() {
+  absl::StatusOr<ApiServer> server =
+      FindApiServer(absl::GetFlag(FLAGS_kubeconfig), absl::GetFlag(FLAGS_context), Environment);
+  if (!server.ok()) return InFlag("kubeconfig", server.status().message());
+  return ClusterConnection::Create(*std::move(server));
+}
+
+// A cluster that knows no native sidecars gets classic ones, unless somebody has said which.
+absl::Status ChooseSidecars(ClusterApi* cluster, InstallSettings* settings) {
+  ASSIGN_OR_RETURN(const Json version, GetObject(cluster, "/version"));
+  const absl::StatusOr<int> minor = MinorVersion(version);
+  if (!settings->sidecars.empty() || !minor.ok() || *minor >= kNativeSidecarsMinor) {
+    return absl::OkStatus();
+  }
+  if (!settings->injector_config.empty()) {
+    const absl::StatusOr<InjectorConfig> config = InjectorConfig::Parse(settings->injector_config);
+    if (config.ok() && config->defaults.count("sidecars") != 0) return absl::OkStatus();
+  }
+  settings->sidecars = "classic";
+  return absl::OkStatus();
+}
+
+std::string NameOf(const InstallStep& step) {
+  return absl::StrCat(step.kind, " ", step.ns, step.ns.empty() ? "" : "/", step.name);
+}
+
+// Tells of each step when it is done, or for scripts of all of them at the end.
+class StepList {
+ public:
+  StepList(bool json, bool dry_run) : json_(json), dry_run_(dry_run) {}
+
+  void Add(const InstallStep& step) {
+    steps_.push_back(step);
+    if (json_) return;
+    std::string outcome = OutcomeName(step.outcome, dry_run_);
+    outcome.resize(std::max<size_t>(outcome.size(), dry_run_ ? 16 : 9), ' ');
+    std::string line = absl::StrCat(outcome, "  ", NameOf(step));
+    const bool kept = step.outcome == InstallStep::Outcome::kKept;
+    if (kept) absl::StrAppend(&line, ": ", absl::StrJoin(step.details, ", "));
+    absl::StrAppend(&line, "\n");
+    for (const std::string& detail : step.details) {
+      if (!kept) absl::StrAppend(&line, "    ", Printable(detail), "\n");
+    }
+    Print(line);
+  }
+
+  void Finish() const {
+    if (!json_) return;
+    JsonWriter json(JsonWriter::Style::kPretty);
+    json.BeginArray();
+    for (const InstallStep& step : steps_) {
+      json.BeginObject()
+          .Field("outcome", OutcomeName(step.outcome, dry_run_))
+          .Field("kind", step.kind)
+          .Field("namespace", step.ns)
+          .Field("name", step.name)
+          .Key("details")
+          .BeginArray();
+      for (const std::string& detail : step.details) json.Value(detail);
+      json.EndArray().EndObject();
+    }
+    json.EndArray();
+    Print(std::move(json).Finish() + "\n");
+  }
+
+  bool Has(InstallStep::Outcome outcome, absl::string_view name) const {
+    for (const InstallStep& step : steps_) {
+      if (step.outcome == outcome && step.name == name) return true;
+    }
+    return false;
+  }
+
+ private:
+  const bool json_, dry_run_;
+  std::vector<InstallStep> steps_;
+};
+
+// Until the control plane is ready, or --timeout.
+int Wait(ClusterApi* cluster, const std::string& ns) {
+  const SystemClock clock;
+  absl::Duration patience = absl::GetFlag(FLAGS_timeout);
+  if (patience == absl::InfiniteDuration()) patience = kDefaultWait;
+  const absl::Duration end = clock.MonotonicNow() + patience;
+  std::string said;
+  while (true) {
+    const absl::StatusOr<std::string> awaited = WhatIsAwaited(cluster, ns);
+    if (awaited.ok() && awaited->empty()) {
+      Note("byrniectl: the control plane is ready\n");
+      return kDone;
+    }
+    // While it is upgraded itself, an API server may be away for a moment.
+    if (!awaited.ok() && !absl::IsUnavailable(awaited.status()))
+      return FailedThere(awaited.status());
+    const std::string now = awaited.ok() ? *awaited : std::string(awaited.status().message());
+    if (now != said) Note(absl::StrCat("byrniectl: waiting: ", Printable(now), "\n"));
+    said = now;
+    if (clock.MonotonicNow() >= end) {
+      Note(absl::StrCat("byrniectl: it is not ready after ", ShortDuration(patience),
+                        "; kubectl -n ", ns, " describe pods\n"));
+      return kHeldUp;
+    }
+    absl::SleepFor(kLookEvery);
+  }
+}
+
+void SayWhatIsNext(const StepList& steps, const std::string& ns) {
+  if (steps.Has(InstallStep::Outcome::kCreated, kStoreKeySecret)) {
+    Note(absl::StrCat("byrniectl: keep a copy of the Secret ", ns, "/", kStoreKeySecret,
+                      " elsewhere: without it the CA is lost\n"));
+  }
+  if (steps.Has(InstallStep::Outcome::kCreated, "byrnie-injector")) {
+    Note(
+        "byrniectl: next, label a namespace: kubectl label namespace NAME "
+        "byrnie.io/inject=true\n");
+  }
+}
+
+int Install(const CommandContext& context, ClusterApi* cluster, InstallSettings settings) {
+  const absl::Status chosen = ChooseSidecars(cluster, &settings);
+  if (!chosen.ok()) return FailedThere(chosen);
+  absl::StatusOr<std::vector<Json>> objects = RenderFlags();
+  if (!objects.ok()) return BadUsage(objects.status());
+  const absl::Status applied = ApplyInstallSettings(settings, &*objects);
+  if (!applied.ok()) return BadUsage(applied);
+  const absl::StatusOr<std::vector<Json>> known = KnownObjects();
+  if (!known.ok()) return BadUsage(known.status());
+  InstallOptions options;
+  options.dry_run = absl::GetFlag(FLAGS_dry_run);
+  options.force = absl::GetFlag(FLAGS_force);
+  StepList steps(context.json, options.dry_run);
+  ResourceTypes types(cluster);
+  Installer installer(cluster, &types, options,
+                      [&steps](const InstallStep& step) { steps.Add(step); });
+  const absl::Status done = installer.Run(settings.ns, *std::move(objects), *known);
+  steps.Finish();
+  if (!done.ok()) return FailedThere(done);
+  if (options.dry_run) return installer.changed() ? kChanges : kDone;
+  SayWhatIsNext(steps, settings.ns);
+  return absl::GetFlag(FLAGS_wait) ? Wait(cluster, settings.ns) : kDone;
+}
+
+}  // namespace
+
+int RunInstall(const CommandContext& context) {
+  absl::StatusOr<InstallSettings> settings = ReadSettings();
+  if (!settings.ok()) return BadUsage(settings.status());
+  const absl::StatusOr<std::unique_ptr<ClusterConnection>> cluster = Connect();
+  if (!cluster.ok()) return BadUsage(cluster.status());
+  return Install(context, cluster->get(), *std::move(settings));
+}
+
+int RunUninstall(const CommandContext& context) {
+  absl::StatusOr<std::vector<Json>> known = KnownObjects();
+  if (!known.ok()) return BadUsage(known.status());
+  Json secret = Json::object();
+  secret["apiVersion"] = "v1";
+  secret["kind"] = "Secret";
+  known->push_back(std::move(secret));
+  const absl::StatusOr<std::unique_ptr<ClusterConnection>> cluster = Connect();
+  if (!cluster.ok()) return BadUsage(cluster.status());
+  UninstallOptions options;
+  options.dry_run = absl::GetFlag(FLAGS_dry_run);
+  options.force = absl::GetFlag(FLAGS_force);
+  options.purge = absl::GetFlag(FLAGS_purge);
+  StepList steps(context.json, options.dry_run);
+  ResourceTypes types(cluster->get());
+  Uninstaller uninstaller(cluster->get(), &types, options,
+                          [&steps](const InstallStep& step) { steps.Add(step); });
+  const absl::Status done = uninstaller.Run(*known);
+  steps.Finish();
+  if (!done.ok()) return FailedThere(done);
+  if (!uninstaller.found()) Note("byrniectl: there is nothing here that byrniectl has installed\n");
+  return kDone;
+}
+
+int RunManifests(const CommandContext&) {
+  const absl::StatusOr<InstallSettings> settings = ReadSettings();
+  if (!settings.ok()) return BadUsage(settings.status());
+  absl::StatusOr<std::vector<Json>> objects = RenderFlags();
+  if (!objects.ok()) return BadUsage(objects.status());
+  const absl::Status applied = ApplyInstallSettings(*settings, &*objects);
+  if (!applied.ok()) return BadUsage(applied);
+  for (const Json& object : *objects) Print(absl::StrCat("---\n", WriteYaml(object)));
+  return kDone;
+}
+
+bool ChecksClusterAlone() { return absl::GetFlag(FLAGS_pre); }
+
+int RunClusterCheck(const CommandContext& context) {
+  const absl::StatusOr<std::vector<Json>> rendered = RenderFlags();
+  if (!rendered.ok()) return BadUsage(rendered.status());
+  const absl::StatusOr<std::unique_ptr<ClusterConnection>> cluster = Connect();
+  if (!cluster.ok()) return BadUsage(cluster.status());
+  ResourceTypes types(cluster->get());
+  const absl::StatusOr<ClusterFacts> facts =
+      GatherClusterFacts(cluster->get(), &types, NamespaceFlag(), *rendered);
+  if (!facts.ok()) return FailedThere(facts.status());
+  std::vector<CheckResult> results = {
+      {"api-server", CheckResult::Outcome::kGood, absl::StrCat((*cluster)->Url(), " answers"), ""}};
+  for (CheckResult& result : CheckCluster(*facts)) results.push_back(std::move(result));
+  Print(context.json ? ChecksJson(results) : ChecksText(results));
+  return AnyBad(results) ? kProblem : kDone;
+}
+
+}  // namespace byrnie

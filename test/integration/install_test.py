@@ -1,0 +1,241 @@
+#!/usr/bin/python3
+"""byrniectl puts Byrnie into a cluster, and takes it out again: against a real API server, whose pods run as far as they have to.
+
+Proved: check --pre finds nothing in the way, and what is; a dry run changes nothing and says what would; install makes everything and waits until the control plane is ready and the webhook in place, which then injects the pods of a
+Deployment that the real controllers make; a second install changes nothing, one with other settings only what they are about; what somebody else has set is not overwritten unless that is wanted; the rights that install grants are enough, and check --pre
+names those that its caller lacks; install and uninstall need no more than check --pre asks for; uninstall is refused while pods have a sidecar, takes the webhook first and leaves nothing that keeps pods from being made, keeps the CA, with which a second
+installation goes on, or takes all of it; kubeconfigs with tokens, client certificates and exec plugins are taken.
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import yaml
+
+from testing.case import main
+from testing.cluster_case import KEY, SELECTOR, SET, SYSTEM, WEBHOOKS, ClusterTestCase
+from testing.kubernetes import API_AUDIENCE
+from testing.kubernetes_node import wait_for
+from testing.mesh import REPOSITORY, binary_path
+
+
+class InstallTest(ClusterTestCase):
+
+    def setUp(self):
+        self.ctl("install", "--wait", "--timeout=60s")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.first = cls.see_the_first_time()
+
+    @classmethod
+    def see_the_first_time(cls):
+        """What is said before and while it is installed for the first time."""
+        return {"check": cls.ctl("check", "--pre", "-o", "json").stdout, "dry": cls.ctl("install", "--dry_run", expect=5),
+                "after dry": cls.admin.get(f"{WEBHOOKS}?{SELECTOR}")["items"], "install": cls.ctl("install", "--wait", "--timeout=60s")}
+
+    def test_the_first_installation(self):
+        checks = {each["name"]: each["outcome"] for each in json.loads(self.first["check"])}
+        # This cluster is older than 1.25, and has no storage.
+        self.assertEqual({name for name, outcome in checks.items() if outcome != "good"}, {"server-version", "storage"})
+        self.assertNotIn("bad", checks.values())
+        self.assertIn("would be created  StatefulSet byrnie-system/byrnie-controlplane", self.first["dry"].stdout)
+        self.assertEqual(self.first["after dry"], [])
+        done = self.first["install"]
+        lines = done.stdout.splitlines()
+        self.assertEqual(lines[0], "created    Namespace byrnie-system")
+        self.assertEqual(lines[-1], "created    MutatingWebhookConfiguration byrnie-injector")
+        self.assertIn("keep a copy of the Secret byrnie-system/byrnie-store-key", done.stderr)
+        self.assertIn("the control plane is ready", done.stderr)
+        key = base64.b64decode(self.admin.get(KEY)["data"]["key"]).decode()
+        self.assertNotIn(key, done.stdout + done.stderr + self.node.log())
+
+    def test_pods_that_controllers_make_are_injected(self):
+        self.meshed_namespace("shop")
+        self.deploy("shop", "web")
+        pods = wait_for(lambda: len(found := self.pods("shop")) == 2 and found, 30, "pods of the Deployment")
+        for pod in pods:
+            # Classic: install has seen what this cluster is.
+            self.assertEqual([each["name"] for each in pod["spec"]["containers"]], ["byrnie-agent", "byrnie-proxy", "app"])
+            self.assertEqual(pod["metadata"]["ownerReferences"][0]["kind"], "ReplicaSet")
+            self.assertIn("byrnie.io/status", pod["metadata"]["annotations"])
+        wait_for(lambda: self.admin.get("/apis/apps/v1/namespaces/shop/deployments/web")["status"].get("readyReplicas") == 2, 30, "ready pods")
+        # And what they find their control plane by.
+        self.assertIn("BEGIN CERTIFICATE", wait_for(lambda: self.there("/api/v1/namespaces/shop/configmaps/byrnie-trust-bundle"), 10, "the trust bundle")["data"]["bundle.pem"])
+        # While they are there Byrnie stays.
+        refused = self.ctl("uninstall", expect=1)
+        self.assertIn("2 pods have Byrnie's sidecar: shop/web-", refused.stderr)
+        self.assertTrue(self.there(SET))
+
+    def meshed_namespace(self, name):
+        """One that is gone when the test is over, with what is in it."""
+        self.cluster.namespace(name, labels={"byrnie.io/inject": "true"})
+        self.addCleanup(self.wait_gone, f"/api/v1/namespaces/{name}")
+        self.addCleanup(self.admin.delete, f"/api/v1/namespaces/{name}")
+
+    def test_again_changes_nothing(self):
+        before = {path: self.admin.get(path)["metadata"]["resourceVersion"] for path in (KEY, f"{WEBHOOKS}/byrnie-injector", f"/api/v1/namespaces/{SYSTEM}")}
+        self.assertEqual(set(self.steps("install").values()), {"unchanged"})
+        self.assertEqual(self.steps("install", "--dry_run").keys(), self.steps("install").keys())
+        for path, version in before.items():
+            self.assertEqual(self.admin.get(path)["metadata"]["resourceVersion"], version, path)
+        self.assertEqual({name: each["outcome"] for name, each in self.checks().items()}["installation"], "good")
+
+    def test_other_settings_change_what_they_are_about(self):
+        dry = self.ctl("install", "--image=registry.example/byrnie:2", "--dry_run", expect=5)
+        self.assertIn('spec/template/spec/containers/0/image: "byrnie:0.1.0" -> "registry.example/byrnie:2"', dry.stdout)
+        self.assertEqual(self.admin.get(SET)["spec"]["template"]["spec"]["containers"][0]["image"], "byrnie:0.1.0")
+        changed = {name for name, outcome in self.steps("install", "--image=registry.example/byrnie:2", "--wait").items() if outcome != "unchanged"}
+        self.assertEqual(changed, {"StatefulSet byrnie-controlplane", "ConfigMap byrnie-injector"})
+        self.assertEqual(self.admin.get(SET)["status"]["updatedReplicas"], 1)
+        config = json.loads(self.admin.get(f"/api/v1/namespaces/{SYSTEM}/configmaps/byrnie-injector")["data"]["injector.json"])
+        self.assertEqual(config, {"image": "registry.example/byrnie:2", "defaults": {"sidecars": "classic"}})
+
+    def test_what_others_have_set_is_theirs_unless_taken_over(self):
+        self.admin.call("PATCH", f"{SET}?fieldManager=somebody", {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 77}}}},
+                        "application/strategic-merge-patch+json")
+        refused = self.ctl("install", expect=1)
+        self.assertIn("StatefulSet byrnie-system/byrnie-controlplane", refused.stderr)
+        self.assertIn("somebody", refused.stderr)
+        self.assertIn("--force", refused.stderr)
+        self.assertEqual(self.steps("install", "--force", "--wait")["StatefulSet byrnie-controlplane"], "changed")
+        self.assertEqual(self.admin.get(SET)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 30)
+
+    def test_it_says_why_it_is_not_ready(self):
+        self.node.held.add("byrnie-controlplane-0")
+        try:
+            wait_for(lambda: not self.admin.get(SET)["status"].get("readyReplicas"), 10, "an end of readiness")
+            done = self.ctl("install", "--wait", "--timeout=2s", expect=7)
+            self.assertIn("0 of 1 control planes ready", done.stderr)
+            self.assertIn("is not ready after 2 s", done.stderr)
+            self.assertEqual(self.checks(expect=1)["installation"]["outcome"], "bad")
+        finally:
+            self.node.held.clear()
+
+    def test_uninstall_keeps_the_ca_and_leaves_nothing_in_the_way(self):
+        key, roots = self.admin.get(KEY)["data"], self.roots()
+        self.assertEqual(set(self.steps("uninstall", "--dry_run").values()), {"would be deleted", "would be kept"})
+        done = self.steps("uninstall")
+        self.assertEqual(next(iter(done)), "MutatingWebhookConfiguration byrnie-injector")
+        kept = {name for name, outcome in done.items() if outcome == "kept" and not name.startswith("CustomResourceDefinition")}
+        self.assertEqual(kept, {"Namespace byrnie-system", "Secret byrnie-store-key"})
+        self.wait_gone(f"/api/v1/namespaces/{SYSTEM}/pods/byrnie-controlplane-0")
+        self.assertEqual(sorted(self.ours()), ["namespaces/byrnie-system", "secrets/byrnie-store-key"])
+        # Nobody is asked about pods any more.
+        self.meshed_namespace("later")
+        self.deploy("later", "web", replicas=1)
+        pod, = wait_for(lambda: self.pods("later"), 30, "a pod")
+        self.assertEqual([each["name"] for each in pod["spec"]["containers"]], ["app"])
+        # The next installation goes on with the same CA.
+        self.ctl("install", "--wait", "--timeout=60s")
+        self.assertEqual(self.admin.get(KEY)["data"], key)
+        self.assertEqual(self.roots(), roots)
+
+    def roots(self):
+        webhook, = self.admin.get(f"{WEBHOOKS}/byrnie-injector")["webhooks"]
+        return webhook["clientConfig"]["caBundle"]
+
+    def test_purge_takes_all_of_it(self):
+        claims = f"/api/v1/namespaces/{SYSTEM}/persistentvolumeclaims"
+        self.assertEqual([each["metadata"]["name"] for each in self.admin.get(claims)["items"]], ["store-byrnie-controlplane-0"])
+        done = self.steps("uninstall", "--purge")
+        self.assertNotIn("kept", done.values())
+        self.assertEqual(done["PersistentVolumeClaim store-byrnie-controlplane-0"], "deleted")
+        self.wait_gone(f"/api/v1/namespaces/{SYSTEM}")
+        self.assertEqual(self.ours(), [])
+        self.assertIn("nothing here that byrniectl has installed", self.ctl("uninstall").stderr)
+
+    # Who may, and as whom.
+
+    def user(self, name, rules):
+        """The kubeconfig of somebody who may do what `rules` say."""
+        rbac = "/apis/rbac.authorization.k8s.io/v1"
+        self.admin.apply(f"{rbac}/clusterroles/{name}", {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+                                                         "metadata": {"name": name}, "rules": rules})
+        self.admin.apply(f"{rbac}/clusterrolebindings/{name}", {
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": name}]})
+        self.cluster.client(name)
+        return self.write(f"{name}.conf", {"client-certificate": f"client-{name}.pem", "client-key": f"client-{name}.key"})
+
+    def write(self, name, user):
+        """As people have them, in YAML."""
+        path = self.cluster.path(name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
+            yaml.safe_dump(self.cluster.kubeconfig_of(user), out)
+        return path
+
+    LOOK = [{"apiGroups": [""], "resources": ["nodes", "namespaces", "persistentvolumeclaims"], "verbs": ["list"]},
+            {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses"], "verbs": ["list"]}]
+
+    def test_the_rights_it_asks_for_are_those_it_needs(self):
+        nobody = self.user("nobody", self.LOOK)
+        checks = self.checks(expect=1, kubeconfig=nobody)
+        self.assertEqual(checks["permissions"]["outcome"], "bad")
+        self.assertIn("and ", checks["permissions"]["message"])
+        refused = self.ctl("install", expect=4, kubeconfig=nobody)
+        self.assertIn("403", refused.stderr)
+        # What install, uninstall and check do, and what they give the control plane.
+        rules = list(self.LOOK)
+        for group, plurals in (("", ["namespaces", "serviceaccounts", "services", "configmaps"]), ("apps", ["statefulsets"]),
+                               ("rbac.authorization.k8s.io", ["clusterroles", "clusterrolebindings"]), ("scheduling.k8s.io", ["priorityclasses"]),
+                               ("networking.k8s.io", ["networkpolicies"]), ("policy", ["poddisruptionbudgets"]),
+                               ("apiextensions.k8s.io", ["customresourcedefinitions"]),
+                               ("admissionregistration.k8s.io", ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"])):
+            rules.append({"apiGroups": [group], "resources": plurals, "verbs": ["get", "list", "create", "patch", "delete"]})
+        rules += [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "create"]},
+                  {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+                  {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["escalate", "bind"]}]
+        somebody = self.user("installer", rules)
+        self.assertEqual(self.checks(kubeconfig=somebody)["permissions"]["outcome"], "good")
+        self.ctl("uninstall", kubeconfig=somebody)
+        self.ctl("install", "--wait", "--timeout=60s", kubeconfig=somebody)
+
+    def test_tokens_and_plugins_say_who_asks(self):
+        self.cluster.namespace("people", accounts=["alice"])
+        token = self.cluster.service_account_token("people", "alice", [API_AUDIENCE])
+        self.assertIn("installation", self.checks(expect=1, kubeconfig=self.write("token.conf", {"token": token})))
+        plugin = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "sh", "interactiveMode": "Never",
+                  "env": [{"name": "TOKEN", "value": token}],
+                  "args": ["-c", 'echo "{\\"kind\\": \\"ExecCredential\\", \\"status\\": {\\"token\\": \\"$TOKEN\\"}}"']}
+        self.assertIn("installation", self.checks(expect=1, kubeconfig=self.write("exec.conf", {"exec": plugin})))
+        wrong = self.ctl("install", expect=4, kubeconfig=self.write("wrong.conf", {"token": "no.such.token"}))
+        self.assertIn("401", wrong.stderr)
+        away = self.write("away.conf", {"token": token})
+        with open(away, encoding="ascii") as text:
+            config = text.read().replace(str(self.cluster.port), "9")
+        with open(away, "w", encoding="ascii") as out:
+            out.write(config)
+        self.ctl("install", expect=3, kubeconfig=away)
+        other = self.cluster.kubeconfig_of({"token": token})
+        other["clusters"][0]["cluster"]["certificate-authority-data"] = base64.b64encode(type(self.cluster.authority)("another").pem()).decode()
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as out:
+            json.dump(other, out)
+            out.flush()
+            self.ctl("install", expect=4, kubeconfig=out.name)
+        self.ctl("install", "--kubeconfig=/nonexistent", expect=2)
+        self.ctl("install", "--context=nowhere", expect=2)
+
+
+class ManifestsTest(unittest.TestCase):
+
+    def test_manifests_are_those_of_the_repository(self):
+        for overlay in ("sqlite", "etcd"):
+            done = subprocess.run([binary_path("byrniectl"), "manifests", f"--overlay={overlay}"], capture_output=True, text=True, check=True, timeout=30)
+            other = subprocess.run([binary_path("byrniectl"), "manifests", f"--overlay={overlay}", "--manifests", os.path.join(REPOSITORY, "deploy/kubernetes")],
+                                   capture_output=True, text=True, check=True, timeout=30)
+            self.assertEqual(done.stdout, other.stdout)
+            self.assertEqual([each["kind"] for each in yaml.safe_load_all(done.stdout)][0], "Namespace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
