@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the API server that tests run against into the cache outside the checkout: kube-apiserver and
 # kube-controller-manager of Debian's `kubernetes` source package, with Debian's Go. A few minutes, once per machine;
-# nothing is done where they are there. It needs no root and installs nothing: what it uses is unpacked beside the
+# nothing is done where they are there. Beside them the kubectl of that version, as Debian has built it. It needs no root and installs nothing: what it uses is unpacked beside the
 # sources. Everything is made under a temporary name and renamed, so an interrupted run leaves nothing half done.
 #
 # The package is the newest that Debian has with both programs and all they depend on. Two things keep it from building
@@ -90,12 +90,30 @@ build() {
   done
 }
 
-[ ! -x "$target/kube-apiserver" ] || [ ! -x "$target/kube-controller-manager" ] || exit 0
+# get_kubectl DIRECTORY: from Debian's package, which may not be installed where there is another kubectl.
+get_kubectl() {
+  say "Kubernetes: downloading kubectl (8 MB)"
+  mkdir -p "$work/kubectl"
+  cd "$work/kubectl"
+  get_client() { apt-get -q -o APT::Sandbox::User=root download "kubernetes-client=$KUBERNETES_VERSION"; }
+  quietly get_client 2>/dev/null || { as_root apt-get -qq update && quietly get_client; } ||
+    die "apt-get could not download kubernetes-client=$KUBERNETES_VERSION; check the network and the apt sources, then run again"
+  dpkg-deb -x ./*.deb .
+  mv usr/bin/kubectl "$1/kubectl"
+}
+
+servers_there() { [ -x "$target/kube-apiserver" ] && [ -x "$target/kube-controller-manager" ]; }
+
+! servers_there || [ ! -x "$target/kubectl" ] || exit 0
 mkdir -p "$BYRNIE_CACHE"
 for left in "$BYRNIE_CACHE"/kubernetes.??????; do  # What an interrupted earlier run left.
   [ ! -d "$left" ] || { chmod -R u+w "$left"; rm -rf "$left"; } 2>/dev/null || true
 done
 work=$(mktemp -d "$BYRNIE_CACHE/kubernetes.XXXXXX")
+if servers_there; then
+  get_kubectl "$target"
+  exit 0
+fi
 tree=$work/go/src/k8s.io/kubernetes
 fetch
 use_go
@@ -103,6 +121,7 @@ unpack
 cd "$tree"
 generate_openapi
 build
+get_kubectl "$work/bin"
 rm -rf "$target"
 mv "$work/bin" "$target"
 say "Kubernetes: ready in $target"
