@@ -112,6 +112,11 @@ absl::Status SetArguments(const InstallSettings& settings, Json* arguments) {
     if (!ChangeArgument(arguments, "webhook_names", [&name](absl::string_view) { return name; })) {
       arguments->push_back(absl::StrCat("--webhook_names=", name));
     }
+    // Policies about the whole mesh are those of its namespace.
+    if (!ChangeArgument(arguments, "root_namespace",
+                        [&settings](absl::string_view) { return settings.ns; })) {
+      arguments->push_back(absl::StrCat("--root_namespace=", settings.ns));
+    }
   }
   return absl::OkStatus();
 }

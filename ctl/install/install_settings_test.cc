@@ -82,6 +82,7 @@ TEST(InstallSettingsTest, PutsEverythingIntoAnotherNamespace) {
   }
   EXPECT_EQ(TextOf(*Find(One(objects, "Namespace"), "metadata"), "name"), "mesh");
   EXPECT_THAT(Arguments(objects), Contains("--webhook_names=byrnie-controlplane.mesh.svc"));
+  EXPECT_THAT(Arguments(objects), Contains("--root_namespace=mesh"));
   EXPECT_THAT(InjectorText(objects), HasSubstr("byrnie-controlplane.mesh.svc:15012"));
   EXPECT_EQ(TextOf(*FindPath(One(objects, "MutatingWebhookConfiguration")["webhooks"][0],
                              {"clientConfig", "service"}),
