@@ -371,14 +371,23 @@ class Mesh:
 
     def start(self):
         """The control plane, then all pods at the same time; ready on return."""
-        self.registry.write()
-        if self.control_plane.process is None:
-            self.control_plane.start()
+        plane = self.control_plane
+        seen = None if plane.process is None else self._readings()
+        changed = self.registry.write()
+        if plane.process is None:
+            plane.start()
         fresh = [pod for pod in self.pods if pod.proxy is None]
         for pod in fresh:
             pod.start()
         for pod in fresh:
             pod.wait_ready()
+        if seen is not None and changed:
+            # One that was there before looks at its registry file twice a second, and pods may be faster.
+            wait_until(lambda: self._readings() > seen, 5, "a look of the control plane at its registry")
+
+    def _readings(self):
+        text = self.control_plane.process.log_text()
+        return text.count('"registry file read"') + text.count('"registry file rejected')
 
     def pair(self, **service):
         """A started client and server; the server's application port 8080 is port 80 of `self.vip`, `self.vip6`."""

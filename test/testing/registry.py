@@ -12,6 +12,7 @@ class Registry:
         self.workloads = []
         self.services = []
         self.policies = []
+        self.written = None
 
     def workload(self, name, namespace, account, addresses, **fields):
         entry = {"name": name, "namespace": namespace, "service_account": account,
@@ -39,11 +40,14 @@ class Registry:
         return entry
 
     def write(self):
-        self.write_raw(json.dumps(
+        """Whether it is another one than before."""
+        return self.write_raw(json.dumps(
             {"workloads": self.workloads, "services": self.services, "policies": self.policies}, indent=1))
 
     def write_raw(self, text):
-        """Any text, to see what is made of it."""
+        """Any text, to see what is made of it; whether it is another one than before."""
+        changed, self.written = text != self.written, text
         with open(self.path + ".new", "w", encoding="utf-8") as out:
             out.write(text)
         os.replace(self.path + ".new", self.path)
+        return changed
