@@ -73,15 +73,6 @@ std::vector<std::string> Differences(const Json& from, const Json& to) {
   return lines;
 }
 
-InstallStep StepFor(const Json& object, InstallStep::Outcome outcome) {
-  InstallStep step;
-  step.outcome = outcome;
-  step.kind = TextOf(object, "kind");
-  step.ns = NamespaceOf(object);
-  step.name = ObjectNameOf(object);
-  return step;
-}
-
 // The Secrets of volumes of the pods that an object makes.
 std::vector<std::string> SecretsOf(const Json& object) {
   std::vector<std::string> names;
@@ -114,6 +105,15 @@ absl::Status Explain(const Json& object, const absl::Status& status) {
 }
 
 }  // namespace
+
+InstallStep StepFor(const Json& object, InstallStep::Outcome outcome) {
+  InstallStep step;
+  step.outcome = outcome;
+  step.kind = TextOf(object, "kind");
+  step.ns = NamespaceOf(object);
+  step.name = ObjectNameOf(object);
+  return step;
+}
 
 std::string OutcomeName(InstallStep::Outcome outcome, bool dry_run) {
   const std::string would = dry_run ? "would be " : "";

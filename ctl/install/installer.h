@@ -21,6 +21,9 @@ struct InstallStep {
   std::vector<std::string> details;
 };
 
+// What has become of an object of a cluster.
+InstallStep StepFor(const Json& object, InstallStep::Outcome outcome);
+
 // "created"; when nothing is really done "would be created".
 std::string OutcomeName(InstallStep::Outcome outcome, bool dry_run);
 

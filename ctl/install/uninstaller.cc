@@ -15,15 +15,6 @@ namespace {
 constexpr size_t kMaxNamed = 5;
 constexpr char kCreatedBy[] = "byrnie.io/created-by";
 
-InstallStep StepFor(const Json& object, InstallStep::Outcome outcome) {
-  InstallStep step;
-  step.outcome = outcome;
-  step.kind = TextOf(object, "kind");
-  step.ns = NamespaceOf(object);
-  step.name = ObjectNameOf(object);
-  return step;
-}
-
 bool Asks(const Json& object) {
   return absl::EndsWith(TextOf(object, "kind"), "WebhookConfiguration");
 }
