@@ -140,6 +140,33 @@ TEST_F(ConnectServerTest, AnswersOtherMethodsWith400AndGoesOn) {
                           StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is POST, not"))));
 }
 
+// Without the answer the client would take the connection for one that never was, and make it anew.
+TEST_F(ConnectServerTest, AResetDoesNotOvertakeTheAnswer) {
+  Listen();
+  server_.answer = false;
+  client_.Request({{":method", "CONNECT"}, {":authority", "a:1"}}, false);
+  Exchange();
+  ASSERT_THAT(server_.waiting, SizeIs(1));
+  ConnectStream& stream = *server_.waiting[0];
+  stream.Accept();
+  stream.Reset();
+  EXPECT_FALSE(stream.Flushed());
+  Exchange();
+  EXPECT_TRUE(stream.Flushed());
+  EXPECT_THAT(client_.log, HasSubstr("1:200 1:reset=10 "));
+}
+
+TEST_F(ConnectServerTest, AnUnansweredRequestCanBeReset) {
+  Listen();
+  server_.answer = false;
+  client_.Request({{":method", "CONNECT"}, {":authority", "a:1"}}, false);
+  Exchange();
+  ASSERT_THAT(server_.waiting, SizeIs(1));
+  server_.waiting[0]->Reset();
+  Exchange();
+  EXPECT_THAT(client_.log, HasSubstr("1:reset=10 "));
+}
+
 TEST_F(ConnectServerTest, TellsOfEachRequestThatItRefusesUntilThereAreTooMany) {
   Listen();
   for (int i = 0; i < 400; ++i) {

@@ -182,8 +182,9 @@ int ConnectSessionImpl::OnFrameSent(const nghttp2_frame* frame) {
       }
       break;
     case NGHTTP2_HEADERS:
-      if (!server()) {
-        if (TunnelStream* stream = Find(id)) stream->OnRequestSent();
+      if (TunnelStream* stream = Find(id)) {
+        server() ? stream->OnAnswerSent() : stream->OnRequestSent();
+        if (stream->reset_due()) SendReady(stream);
       }
       // The answer to a refused request is complete: the rest of the request is not wanted (RFC
       // 9113 section 8.1).

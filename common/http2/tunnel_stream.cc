@@ -329,7 +329,8 @@ bool TunnelStream::ends_after(size_t bytes) const {
 }
 
 bool TunnelStream::reset_due() const {
-  return reset_ && !reset_submitted_ && !closed_ && unsent_.empty();
+  const bool answer_due = role_ == Role::kServer && opened_ && !answer_sent_;
+  return reset_ && !reset_submitted_ && !closed_ && unsent_.empty() && !answer_due;
 }
 
 void TunnelStream::TakeSendable(absl::Span<uint8_t> out) {

@@ -107,7 +107,8 @@ class TunnelStream final : public ConnectStream {
   // Sending: bytes that may go now, and what follows them.
   size_t sendable() const;
   bool ends_after(size_t bytes) const;
-  // True when a reset is due: everything accepted before it has been taken.
+  // True when a reset is due: everything accepted before it has been taken, and the peer has been
+  // told that there was a connection.
   bool reset_due() const;
   void TakeSendable(absl::Span<uint8_t> out);
   // The output, counted to `mark`, now holds this much of the stream (data, its end or its reset).
@@ -118,6 +119,8 @@ class TunnelStream final : public ConnectStream {
   // Client: the request has left nghttp2, which holds those past the peer's limit back.
   void OnRequestSent();
   bool request_sent() const { return request_sent_; }
+  // Server: the answer has left nghttp2, which drops it when a reset overtakes it.
+  void OnAnswerSent() { answer_sent_ = true; }
   void OnResetSent(uint64_t mark);
 
   // Runs what is due. The stream, its session and everything else may be gone after it.
@@ -175,6 +178,7 @@ class TunnelStream final : public ConnectStream {
   bool reset_ = false;
   bool reset_submitted_ = false;
   bool request_sent_ = false;
+  bool answer_sent_ = false;
   bool reset_sent_ = false;
   bool closed_ = false;
   bool read_waiting_ = true;
