@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from testing.case import MeshTestCase, main
 from testing.certificates import Authority, tls_context
 from testing.inline_app import InlineApp, receive
+from testing.process import wait_until
 from testing.tcp import END, RESET, read_to_end
 from testing.tls_floods import EmptyRecords, KeyUpdates
 
@@ -77,7 +78,7 @@ class DirectMtlsAttackTest(MeshTestCase):
         attack()
         got, ended = self.ends.get(timeout=10)
         self.assertEqual(ended, how)
-        self.server.wait_access_log(direction="inbound", reason=reason)
+        wait_until(lambda: len(self.server.access_log(direction="inbound", reason=reason)) > lines, 5, "one more record")
         records = self.server.access_log(direction="inbound", reason=reason)
         self.assertEqual(len(records) - lines, 1)
         record = records[-1]

@@ -66,9 +66,9 @@ class PythonH2ServerTest(InteropTestCase):
 
     def test_carries_a_mebibyte_each_way_and_both_ends(self):
         server = self.serve()
-        self.echoed(MEBIBYTE)
+        self.echoed(MEBIBYTE, 8070)
         self.assertEqual(server.errors, [])
-        record = self.record(8080)
+        record = self.record(8070)
         self.assertEqual((record["result"], record["peer_identity"]), ("allowed", self.peer_id))
         self.assertEqual((record["bytes_sent"], record["bytes_received"]), (len(MEBIBYTE), len(MEBIBYTE)))
 
