@@ -32,7 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   (void)byrnie::IpAddress::FromBytes(text);
   sockaddr_storage storage = {};
-  std::memcpy(&storage, data, std::min(size, sizeof(storage)));
+  if (size > 0) std::memcpy(&storage, data, std::min(size, sizeof(storage)));
   if (const auto address = byrnie::SocketAddress::FromSockaddr(storage); address.ok()) {
     sockaddr_storage again;
     address->ToSockaddr(&again);
