@@ -143,6 +143,7 @@ class TunnelPool::PooledStream final : public ByteStream {
   void Reset() override { stream_->Reset(); }
   bool Flushed() const override { return stream_->Flushed(); }
   uint64_t Undelivered() const override { return stream_->Undelivered(); }
+  size_t Room() const override { return stream_->Room(); }
   absl::Duration Unheard() const override { return stream_->Unheard(); }
   void ShortenKeepalive() override { stream_->ShortenKeepalive(); }
   absl::Status error() const override { return stream_->error(); }

@@ -293,6 +293,7 @@ void RedirectedConnection::OnTurn() {
   options.handshake_timeout = context()->config->handshake_timeout - (loop()->Now() - since_);
   options.federated = true;
   options.budget = context()->relay_options.budget;
+  options.scratch = context()->scratch_pool;
   tls_ = TlsStream::Create(
       loop(), std::make_unique<PrefixedStream>(loop(), std::move(bytes), std::move(client_)),
       identity_->direct_server, std::move(options),

@@ -36,7 +36,10 @@ const char* NameOfSide(RelayResult::Side side) {
 
 }  // namespace
 
-void Relay::Side::OnReadable() { relay->Run(); }
+void Relay::Side::OnReadable() {
+  read_blocked = false;
+  relay->Run();
+}
 
 void Relay::Side::OnWritable() {
   write_blocked = false;
@@ -161,11 +164,12 @@ bool Relay::Pump(Side& from) {
       return false;
     }
     // A stream that takes no more is not read for: the bytes stay with the peer.
-    if (to.write_blocked) return false;
+    if (to.write_blocked || from.read_blocked) return false;
     if (moved >= options_->bytes_per_event) return true;
 
     // What the other side may not take would have to be kept.
-    const IoResult read = from.stream->Read(scratch_.first(ReadSize()));
+    const size_t size = ReadSize(from);
+    const IoResult read = from.stream->Read(scratch_.first(size));
     if (read.status == IoStatus::kEof) {
       from.read_eof = true;
       NoteFirstEnd(from);
@@ -177,6 +181,7 @@ bool Relay::Pump(Side& from) {
       continue;
     }
     if (read.bytes > 0) {
+      from.bulk = read.bytes >= std::min(size, kSmallRead / 2);
       moved += read.bytes;
       last_activity_ = loop_->Now();
       const absl::Span<const uint8_t> rest = WriteOut(from, scratch_.first(read.bytes));
@@ -184,7 +189,10 @@ bool Relay::Pump(Side& from) {
       if (to.write_error) continue;
     }
     if (read.status == IoStatus::kWouldBlock) {
-      if (!from.write_error) return false;
+      if (!from.write_error) {
+        from.read_blocked = true;
+        return false;
+      }
       // Broken both ways, says the contract: there is nothing more to come.
       from.read_error = true;
     }
@@ -210,6 +218,7 @@ absl::Span<const uint8_t> Relay::WriteOut(Side& from, absl::Span<const uint8_t> 
     const IoResult written = to.stream->Write(data);
     if (written.status == IoStatus::kError || written.status == IoStatus::kEof) {
       to.write_error = true;
+      to.read_blocked = false;
       NoteFirstEnd(to);
       ScheduleRun();  // `to` is to be read to its end, whichever direction is served next.
       break;
@@ -263,9 +272,10 @@ void Relay::CountPending(const Side& from, size_t size) {
   options_->budget->Add(0, beyond(now) - beyond(before), now - before);
 }
 
-size_t Relay::ReadSize() const {
-  if (options_->budget == nullptr) return scratch_.size();
-  return options_->budget->Limit(kLeastRead, scratch_.size());
+size_t Relay::ReadSize(const Side& from) {
+  const size_t most = std::min(
+      scratch_.size(), from.bulk ? std::max(kTrialRead, Other(from).stream->Room()) : kSmallRead);
+  return options_->budget == nullptr ? most : options_->budget->Limit(kLeastRead, most);
 }
 
 void Relay::NoteFirstEnd(const Side& side) {

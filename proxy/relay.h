@@ -45,11 +45,12 @@ struct RelayResult {
 // side that opened the connection, upstream the one opened for it.
 //
 // Backpressure: what was read goes straight from the worker's scratch buffer to the other stream;
-// only what that stream did not take is kept (at most scratch.size() bytes a direction), and
-// nothing more is read in that direction until it is gone. While the budget is short, only little
-// is read at once, so that there is little to keep. An idle relay holds no buffer. An end is passed
-// on after the bytes before it: a clean end as ShutdownWrite, the other direction going on; a reset
-// or truncation as Reset, so never as a clean end and never ahead of data.
+// only what that stream did not take is kept, and nothing more is read in that direction until it
+// is gone. More than 64 KiB is read at once only of bulk, and where the other stream says that it
+// has room for it; while the budget is short, only little is, so that there is little to keep. An
+// idle relay holds no buffer. An end is passed on after the bytes before it: a clean end as
+// ShutdownWrite, the other direction going on; a reset or truncation as Reset, so never as a clean
+// end and never ahead of data.
 //
 // States: made → running (Start) → ending (both directions over, or aborted: waits for Flushed() of
 // both streams, with a deadline) → done (on_done has run). Lives on one loop. Destroying it at any
@@ -81,8 +82,8 @@ class Relay {
   // Runs once, at the end of a turn, never inside a call to the relay; may destroy the relay.
   using DoneCallback = absl::AnyInvocable<void(const RelayResult& result)>;
 
-  // `scratch` (not empty; 64 KiB serves well) is shared by all relays of the loop and holds nothing
-  // between events. `scratch` and `*options` outlive the relay.
+  // `scratch` (not empty; 256 KiB serves well) is shared by all relays of the loop and holds
+  // nothing between events. `scratch` and `*options` outlive the relay.
   Relay(EventLoop* loop, absl::Span<uint8_t> scratch, std::unique_ptr<ByteStream> downstream,
         std::unique_ptr<ByteStream> upstream, const Options* options, DoneCallback on_done);
   Relay(const Relay&) = delete;
@@ -120,6 +121,10 @@ class Relay {
   // Read at once however short the budget is.
   static constexpr int64_t kLeastRead = 2 * 1024;
   static constexpr int kTailPatience = 10;
+  // Read at once while nothing says that there is much, and however little room the other side has
+  // for it: it is a write that takes nothing which brings word of more room.
+  static constexpr size_t kSmallRead = 64 * 1024;
+  static constexpr size_t kTrialRead = 16 * 1024;
 
   // One stream and the direction out of it.
   struct Side final : ByteStream::Observer {
@@ -141,6 +146,10 @@ class Relay {
     bool read_eof = false;
     // `stream` is broken and has given all it had.
     bool read_error = false;
+    // The last Read that gave something gave much, so that the next may too.
+    bool bulk = false;
+    // Read said kWouldBlock and OnReadable has not come since.
+    bool read_blocked = false;
     // Write said kError: nothing more gets into `stream`.
     bool write_error = false;
     // Write said kWouldBlock and OnWritable has not come since.
@@ -165,7 +174,8 @@ class Relay {
   void DropPending(Side& from);
   // What is pending out of `from` takes `size` bytes from now on.
   void CountPending(const Side& from, size_t size);
-  size_t ReadSize() const;
+  // How much to read at once out of `from`: what the other side does not take has to be kept.
+  size_t ReadSize(const Side& from);
   void NoteFirstEnd(const Side& side);
   // `side` is broken and its bytes have been passed on.
   void FailFrom(Side& side);

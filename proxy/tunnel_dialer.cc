@@ -11,7 +11,8 @@ class TlsAttempt final : public TunnelDialer::Attempt {
  public:
   TlsAttempt(EventLoop* loop, const TunnelTarget& target, std::shared_ptr<const TlsContext> context,
              absl::Duration connect_timeout, absl::Duration handshake_timeout, BufferBudget* budget,
-             const Overload* overload, const ProxyMetrics* metrics, TunnelDialer::Callback done)
+             ScratchPool* scratch, const Overload* overload, const ProxyMetrics* metrics,
+             TunnelDialer::Callback done)
       : loop_(loop),
         overload_(overload),
         metrics_(metrics),
@@ -20,6 +21,7 @@ class TlsAttempt final : public TunnelDialer::Attempt {
     tls_options_.allowed_peers = target.allowed_peers;
     tls_options_.handshake_timeout = handshake_timeout;
     tls_options_.budget = budget;
+    tls_options_.scratch = scratch;
     TcpStream::ConnectOptions options;
     options.timeout = connect_timeout;
     connecting_ = TcpStream::Connect(loop, target.address, options,
@@ -81,7 +83,7 @@ class TlsAttempt final : public TunnelDialer::Attempt {
 std::unique_ptr<TunnelDialer::Attempt> TlsTunnelDialer::Dial(
     const TunnelTarget& target, std::shared_ptr<const TlsContext> context, Callback done) {
   return std::make_unique<TlsAttempt>(loop_, target, std::move(context), connect_timeout_,
-                                      handshake_timeout_, budget_, overload_, metrics_,
+                                      handshake_timeout_, budget_, scratch_, overload_, metrics_,
                                       std::move(done));
 }
 

@@ -13,6 +13,7 @@
 #include "common/identity/svid_verifier.h"
 #include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
+#include "common/net/scratch_pool.h"
 #include "common/net/socket_address.h"
 #include "common/tls/tls_context.h"
 #include "common/tls/tls_stream.h"
@@ -62,14 +63,16 @@ class TunnelDialer {
 // The real one: TCP, then TLS.
 class TlsTunnelDialer final : public TunnelDialer {
  public:
-  // `overload`, which is asked about each socket, `budget`, which may be null, and `metrics`
-  // outlive this and the transports it makes.
+  // `overload`, which is asked about each socket, `budget` and `scratch`, which may be null, and
+  // `metrics` outlive this and the transports it makes.
   TlsTunnelDialer(EventLoop* loop, absl::Duration connect_timeout, absl::Duration handshake_timeout,
-                  BufferBudget* budget, const Overload* overload, const ProxyMetrics* metrics)
+                  BufferBudget* budget, ScratchPool* scratch, const Overload* overload,
+                  const ProxyMetrics* metrics)
       : loop_(loop),
         connect_timeout_(connect_timeout),
         handshake_timeout_(handshake_timeout),
         budget_(budget),
+        scratch_(scratch),
         overload_(overload),
         metrics_(metrics) {}
 
@@ -81,6 +84,7 @@ class TlsTunnelDialer final : public TunnelDialer {
   const absl::Duration connect_timeout_;
   const absl::Duration handshake_timeout_;
   BufferBudget* const budget_;         // Not owned.
+  ScratchPool* const scratch_;         // Not owned.
   const Overload* const overload_;     // Not owned.
   const ProxyMetrics* const metrics_;  // Not owned.
 };

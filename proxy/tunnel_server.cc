@@ -51,6 +51,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
     TlsStream::Options options;
     options.federated = true;
     options.budget = server_->session_options_.budget;
+    options.scratch = server_->session_options_.scratch;
     // What waiting for its turn has left of it.
     options.handshake_timeout =
         server_->context_->config->handshake_timeout - (server_->context_->loop->Now() - created_);

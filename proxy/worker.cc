@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
 #include "common/net/original_dst.h"
+#include "common/net/scratch_pool.h"
 #include "common/net/tcp_listener.h"
 #include "proxy/asked_addresses.h"
 #include "proxy/connection_registry.h"
@@ -30,7 +31,7 @@ namespace byrnie {
 namespace {
 
 // Read at once and relayed at once; a whole number of the largest TLS records.
-constexpr size_t kScratchSize = 64 * 1024;
+constexpr size_t kScratchSize = 16 * ConnectSession::kDataPerRecord;
 // How late a certificate's end may be noticed, and how old the count of an open connection's bytes
 // may be. The end is looked at by the wall clock each time, so that a suspended machine or a set
 // clock does not delay it further.
@@ -56,16 +57,17 @@ OutlierDetector::Metrics OutlierMetrics(const ProxyMetrics& metrics) {
   return result;
 }
 
-ConnectSession::Options SessionOptions(BufferBudget* budget) {
+ConnectSession::Options SessionOptions(BufferBudget* budget, ScratchPool* scratch) {
   ConnectSession::Options options;
   options.budget = budget;
+  options.scratch = scratch;
   return options;
 }
 
 TunnelPool::Options PoolOptions(const ProxyConfig& config, ProcessCounts* counts,
-                                BufferBudget* budget) {
+                                BufferBudget* budget, ScratchPool* scratch) {
   TunnelPool::Options options;
-  options.session = SessionOptions(budget);
+  options.session = SessionOptions(budget, scratch);
   options.session.request_patience = config.endpoint_patience / 3;
   options.session.silence = config.endpoint_patience;
   options.expiry = config.identity_expiry;
@@ -112,10 +114,11 @@ class Worker::Data {
       : dependencies_(dependencies),
         scratch_(new uint8_t[kScratchSize]),
         dialer_(loop, dependencies.config->connect_timeout, dependencies.config->handshake_timeout,
-                dependencies.budget, dependencies.overload, dependencies.metrics),
+                dependencies.budget, &scratch_pool_, dependencies.overload, dependencies.metrics),
         pool_(
             loop, &dialer_,
-            PoolOptions(*dependencies.config, dependencies.counts, dependencies.budget),
+            PoolOptions(*dependencies.config, dependencies.counts, dependencies.budget,
+                        &scratch_pool_),
             PoolMetrics(*dependencies.metrics),
             [this](const SocketAddress& address, const PeerInfo& peer, const absl::Status& status) {
               ReportOutboundFault(context_, address, peer, status);
@@ -152,6 +155,8 @@ class Worker::Data {
     context_.direct_turns = &direct_turns_;
     context_.asked_peers = &asked_peers_;
     context_.scratch = absl::MakeSpan(scratch_.get(), kScratchSize);
+    context_.scratch_pool = &scratch_pool_;
+    context_.relay_options.bytes_per_event = kScratchSize;
     context_.relay_options.budget = dependencies.budget;
     context_.relay_options.moved = registry_.moved();
     context_.relay_options.idle_timeout = dependencies.config->idle_timeout;
@@ -162,7 +167,8 @@ class Worker::Data {
     context_.resolve = [this, worker](uint64_t id, const IpAddress& address, bool refresh) {
       resolve_(worker, id, address, refresh);
     };
-    tunnel_server_ = std::make_unique<TunnelServer>(&context_, SessionOptions(dependencies.budget));
+    tunnel_server_ = std::make_unique<TunnelServer>(
+        &context_, SessionOptions(dependencies.budget, &scratch_pool_));
     sweep_->Schedule(kSweep);
   }
 
@@ -310,12 +316,14 @@ class Worker::Data {
     pool_.CloseExpired(now);
     tunnel_server_->CloseExpired(now);
     flows_.Flush();
+    scratch_pool_.Trim();
     sweep_->Schedule(kSweep);
   }
 
   const Dependencies dependencies_;
   WorkerContext context_;
   const std::unique_ptr<uint8_t[]> scratch_;
+  ScratchPool scratch_pool_;
   TlsTunnelDialer dialer_;
   TunnelPool pool_;
   DirectMtls direct_;

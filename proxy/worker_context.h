@@ -9,6 +9,7 @@
 #include "absl/random/random.h"
 #include "absl/types/span.h"
 #include "common/event/event_loop.h"
+#include "common/net/scratch_pool.h"
 #include "common/net/socket_address.h"
 #include "common/telemetry/labelled_counters.h"
 #include "common/telemetry/log.h"
@@ -58,6 +59,8 @@ struct WorkerContext {
   OutlierDetector* outliers = nullptr;
   // Holds nothing between events.
   absl::Span<uint8_t> scratch;
+  // Null: streams have memory of their own.
+  ScratchPool* scratch_pool = nullptr;
   Relay::Options relay_options;
   // Never null.
   MeshSnapshotPtr mesh = std::make_shared<const MeshSnapshot>();
