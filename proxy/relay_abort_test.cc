@@ -1,0 +1,108 @@
+// A relay that somebody else ends.
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/base/status_matchers.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proxy/relay.h"
+#include "proxy/testing/relay_fixture.h"
+
+namespace byrnie {
+namespace {
+
+using RelayAbortTest = RelayTest;
+
+INSTANTIATE_TEST_SUITE_P(Quotas, RelayAbortTest, ::testing::Values(1, 13, 1 << 20));
+
+TEST_P(RelayAbortTest, AbortsInEveryState) {
+  for (int step = 0; step < 40; ++step) {
+    Connect(GetParam());
+    client_->SendAndShutdown(Pattern(20));
+    if (step > 0) relay_->Start();
+    for (int i = 1; i < step; ++i) loop_.RunOnce();
+    relay_->Abort(absl::PermissionDeniedError("policy changed"));
+    relay_->Abort(absl::InternalError("only the first counts"));
+    EXPECT_FALSE(done_.has_value());
+    Run();
+    loop_.AdvanceTime(absl::Seconds(6));
+    ASSERT_TRUE(done_.has_value()) << step;
+    EXPECT_THAT(done_->status, StatusIs(absl::StatusCode::kPermissionDenied));
+    EXPECT_EQ(done_->ended_by, RelayResult::Side::kProxy);
+    EXPECT_TRUE(client_->error);
+    EXPECT_TRUE(server_->error || server_->eof);
+  }
+}
+
+TEST_P(RelayAbortTest, CutsOffAReaderThatHasStopped) {
+  for (bool half_closed : {false, true}) {
+    slow_tail_ = 1000;
+    Connect(GetParam());
+    Start();
+    client_->Send(Pattern(20));
+    if (half_closed) client_->stream->ShutdownWrite();
+    Run();
+    relay_->Cut(absl::PermissionDeniedError("policy changed"));
+    EXPECT_FALSE(done_.has_value());
+    loop_.AdvanceTime(absl::Milliseconds(1));
+    ASSERT_TRUE(done_.has_value());
+    EXPECT_THAT(done_->status, StatusIs(absl::StatusCode::kPermissionDenied));
+    Run();
+    EXPECT_TRUE(client_->error);
+    // Who has read an end looks no further.
+    EXPECT_TRUE(half_closed ? server_->eof : server_->error);
+  }
+}
+
+TEST_P(RelayAbortTest, CutsOffAnEndWhoseLastBytesWait) {
+  for (bool aborted : {false, true}) {
+    slow_tail_ = 1000;
+    Connect(GetParam());
+    Start();
+    if (aborted) {
+      relay_->Abort(absl::CancelledError("too old"));
+    } else {
+      client_->SendAndShutdown("a");
+      server_->SendAndShutdown("b");
+    }
+    Run();
+    loop_.AdvanceTime(absl::Seconds(4));
+    EXPECT_FALSE(done_.has_value());
+    relay_->Cut(absl::PermissionDeniedError("policy changed"));
+    loop_.AdvanceTime(absl::Milliseconds(1));
+    ASSERT_TRUE(done_.has_value());
+    EXPECT_THAT(done_->status, StatusIs(absl::StatusCode::kPermissionDenied));
+    ExpectKeepalivesShortened(0);
+  }
+}
+
+TEST_P(RelayAbortTest, IsDoneOnceAlsoWhenItLivesOn) {
+  destroy_when_done_ = false;
+  Connect(GetParam());
+  client_->SendAndShutdown("a");
+  server_->SendAndShutdown("b");
+  Start();
+  ASSERT_TRUE(done_.has_value());
+  relay_->Abort(absl::InternalError("late"));
+  loop_.AdvanceTime(absl::Hours(1));
+  EXPECT_THAT(done_->status, IsOk());
+}
+
+TEST_P(RelayAbortTest, MayBeDestroyedAtAnyTime) {
+  for (int step = 0; step < 60; ++step) {
+    for (int kind = 0; kind < 3; ++kind) {
+      Connect(GetParam());
+      if (kind == 0) client_->SendAndShutdown(Pattern(50));
+      if (kind == 1) client_->SendAndReset(Pattern(50));
+      if (kind == 2) server_->Send(Pattern(50));
+      relay_->Start();
+      for (int i = 0; i < step; ++i) loop_.RunOnce();
+      const bool was_done = done_.has_value();
+      relay_.reset();
+      Run();
+      EXPECT_EQ(done_.has_value(), was_done);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace byrnie
