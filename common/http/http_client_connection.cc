@@ -43,6 +43,7 @@ void HttpClientConnection::Send(std::string request, const Limits& limits, Handl
   output_ = std::move(request);
   sent_ = 0;
   body_.clear();
+  discarded_ = 0;
   has_response_ = false;
   parser_ = std::make_unique<HttpResponseParser>();
   timeout_->Schedule(limits.timeout);
@@ -119,6 +120,12 @@ void HttpClientConnection::OnBytes() {
 bool HttpClientConnection::KeepBody() {
   std::string bytes = parser_->TakeBody();
   if (bytes.empty()) return true;
+  if (limits_.discard_body) {
+    discarded_ += bytes.size();
+    if (discarded_ < limits_.max_body) return true;
+    Finish(absl::OkStatus());
+    return false;
+  }
   const bool good = parser_->head() != nullptr && parser_->head()->status / 100 == 2;
   if (good && handlers_.on_data != nullptr) {
     // It may abandon the request, and must not be destroyed while it runs.
@@ -157,8 +164,10 @@ void HttpClientConnection::Finish(absl::Status status) {
   head_timeout_->Cancel();
   // What follows the response belongs to no request.
   const bool again = status.ok() && parser_->head()->keep_alive && input_.empty() &&
-                     output_.empty() && state_ == State::kBusy;
+                     output_.empty() && state_ == State::kBusy &&
+                     !(limits_.discard_body && discarded_ >= limits_.max_body);
   state_ = again ? State::kIdle : State::kDone;
+  if (status.ok() && !again) stream_->ShutdownWrite();
   WipeString(&output_);
   Handlers handlers = std::move(handlers_);
   handlers_ = Handlers();

@@ -19,7 +19,8 @@ namespace byrnie {
 // the next. Lives on one loop.
 //
 // States: idle → busy (a request is under way) → idle again, or done (broken, or its server wants
-// no more of it). It is never destroyed inside a call of its own handlers: Post or defer that.
+// no more of it: then it ends in order, without a reset that would be an error to the server). It
+// is never destroyed inside a call of its own handlers: Post or defer that.
 class HttpClientConnection final : public ByteStream::Observer {
  public:
   struct Limits {
@@ -29,6 +30,9 @@ class HttpClientConnection final : public ByteStream::Observer {
     absl::Duration head_timeout = absl::Seconds(15);
     // Of the body, where it is kept.
     size_t max_body = 1024 * 1024;
+    // The body is thrown away, whatever the status; when max_body of it has come the response
+    // counts as whole, and the connection is done.
+    bool discard_body = false;
   };
   struct Response {
     HttpResponseHead head;
@@ -88,6 +92,7 @@ class HttpClientConnection final : public ByteStream::Observer {
   std::string input_;
   std::unique_ptr<HttpResponseParser> parser_;
   std::string body_;
+  size_t discarded_ = 0;
   bool has_response_ = false;
 };
 

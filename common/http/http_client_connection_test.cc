@@ -177,6 +177,39 @@ TEST_P(HttpClientConnectionTest, RefusesABodyBeyondTheLimit) {
   EXPECT_THAT(*done_, StatusIs(absl::StatusCode::kResourceExhausted));
 }
 
+TEST_P(HttpClientConnectionTest, ThrowsABodyAwayAndEndsWhenItHasSeenEnough) {
+  HttpClientConnection::Limits limits;
+  limits.max_body = 8;
+  limits.discard_body = true;
+  for (const char* const status : {"200 OK", "503 Service Unavailable"}) {
+    Ask(limits);
+    Say(absl::StrCat("HTTP/1.1 ", status, "\r\nContent-Length: 5\r\n\r\nhello"));
+    ASSERT_TRUE(done_.has_value());
+    ASSERT_THAT(*done_, IsOk());
+    EXPECT_EQ((*done_)->body, "");
+    EXPECT_TRUE(client_->idle());
+  }
+  Ask(limits);
+  Say("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n1234567");
+  EXPECT_FALSE(done_.has_value());
+  Say("8");
+  ASSERT_TRUE(done_.has_value());
+  EXPECT_THAT(*done_, IsOk());
+  EXPECT_FALSE(client_->idle());
+}
+
+TEST_P(HttpClientConnectionTest, EndsInOrderWhatCarriesNoOtherRequest) {
+  Ask();
+  Say("HTTP/1.1 302 Found\r\nLocation: /there\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+  ASSERT_TRUE(done_.has_value());
+  ASSERT_THAT(*done_, IsOk());
+  EXPECT_EQ((*done_)->head.location, "/there");
+  client_.reset();
+  loop_.RunUntilIdle();
+  uint8_t byte = 0;
+  EXPECT_EQ(server_->Read(absl::MakeSpan(&byte, 1)).status, IoStatus::kEof);
+}
+
 TEST_P(HttpClientConnectionTest, MayBeAbandonedByItsOwnReader) {
   HttpClientConnection::Handlers handlers;
   handlers.on_data = [this](absl::string_view bytes) {

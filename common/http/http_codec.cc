@@ -170,6 +170,7 @@ ParsedHttpRequest HttpRequestParser::TakeRequest() {
   request.message = std::move(impl_->message);
   request.message.method = std::string(View(message.method_string()));
   request.message.content_type = std::string(View(message[http::field::content_type]));
+  request.message.user_agent = std::string(View(message[http::field::user_agent]));
   request.message.body = std::move(message.body());
   request.hosts = FieldValues(message, http::field::host);
   request.origins = FieldValues(message, http::field::origin);

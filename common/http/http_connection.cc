@@ -54,11 +54,13 @@ void HttpConnection::Drain() {
 bool HttpConnection::TakeWhatHasCome() {
   const uint64_t before = answers_;
   Run();
-  return answers_ != before;
+  return answers_ != before || pending_ != nullptr;
 }
 
 HttpConnection::Standing HttpConnection::standing() const {
-  if (state_ == State::kServing && output_sent_ < output_.size()) return Standing::kAnswering;
+  if (state_ == State::kServing && (output_sent_ < output_.size() || pending_ != nullptr)) {
+    return Standing::kAnswering;
+  }
   if (state_ == State::kServing && (request_begun_ || answers_ == 0)) return Standing::kUnanswered;
   return Standing::kIdle;
 }
@@ -81,7 +83,29 @@ HttpConnection::Progress HttpConnection::Step() {
     timeout_->Schedule(kLingerTimeout);
   }
   if (state_ == State::kLingering) return Linger();
+  if (pending_ != nullptr) return Await();
   return !input_.empty() && ParseInput() ? Progress::kMore : ReadInput();
+}
+
+HttpConnection::Progress HttpConnection::Await() {
+  if (deferred_.has_value()) {
+    pending_.reset();
+    HttpResponse response = *std::exchange(deferred_, absl::nullopt);
+    timeout_->Schedule(limits_.request);
+    Answer(std::move(response), "", &asked_);
+    return Progress::kMore;
+  }
+  // The next request waits: one piece of it here, the rest in the transport, where an end behind it
+  // is not seen.
+  if (!input_.empty()) return Progress::kBlocked;
+  uint8_t buffer[kReadSize];
+  const IoResult result = stream_->Read(absl::MakeSpan(buffer));
+  if (result.status == IoStatus::kEof || result.status == IoStatus::kError) {
+    Finish();
+    return Progress::kBlocked;
+  }
+  input_.append(reinterpret_cast<const char*>(buffer), result.bytes);
+  return result.status == IoStatus::kWouldBlock ? Progress::kBlocked : Progress::kMore;
 }
 
 HttpConnection::Progress HttpConnection::WriteOutput() {
@@ -169,7 +193,17 @@ bool HttpConnection::ParseInput() {
   request.message.peer = peer_;
   request.message.local = local_;
   parser_ = std::make_unique<HttpRequestParser>(limits_.max_body);
-  HttpRouter::Answer answer = router_->Handle(request);
+  HttpRouter::Answer answer = router_->Handle(request, [this](HttpResponse response) {
+    deferred_ = std::move(response);
+    resume_->Schedule();  // Whoever calls this is not destroyed in its own call.
+  });
+  if (answer.pending != nullptr) {
+    pending_ = std::move(answer.pending);
+    asked_ = std::move(request);
+    timeout_->Cancel();
+    Release();
+    return true;
+  }
   Answer(std::move(answer.response), answer.allow, &request);
   return true;
 }
@@ -235,6 +269,7 @@ void HttpConnection::Finish() {
   state_ = State::kDone;
   timeout_->Cancel();
   resume_->Cancel();
+  pending_.reset();
   stream_->SetObserver(nullptr);
   on_done_();
 }

@@ -9,6 +9,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_codec.h"
 #include "common/http/http_router.h"
@@ -25,7 +26,8 @@ struct HttpRequestMemory {
 
 // What a connection may take, of time and of memory.
 struct HttpConnectionLimits {
-  // From the first byte of a request until its answer is taken by the peer.
+  // From the first byte of a request until its answer is taken by the peer; a deferred answer comes
+  // when it comes, and has as long to be taken.
   absl::Duration request = absl::Seconds(10);
   // From the start until the first byte of the first request: enough for a lost packet to be sent
   // again, little enough to be worth nothing to a hoarder.
@@ -42,6 +44,9 @@ struct HttpConnectionLimits {
 // States: serving → lingering (the last answer is sent; what still comes is dropped so that the
 // kernel does not reset the answer away, RFC 9112 section 9.6) → done. A request that comes too
 // slowly is answered 408, one for which there is no memory 503.
+//
+// While an answer is deferred next to nothing is read: enough to hear that the client has left,
+// which ends the wait.
 class HttpConnection final : public ByteStream::Observer {
  public:
   static constexpr absl::Duration kLingerTimeout = absl::Seconds(2);
@@ -50,7 +55,7 @@ class HttpConnection final : public ByteStream::Observer {
   enum class Standing {
     kIdle,        // Nothing: its requests are answered, or it waits to be closed.
     kUnanswered,  // A request that has not come yet, wholly or in part.
-    kAnswering,   // An answer that the peer has not taken yet.
+    kAnswering,   // An answer that the peer has not taken yet, or that is still being made.
   };
 
   // `peer` and `local` are the two ends. `router` and `memory`, null for no limit, outlive this.
@@ -67,8 +72,8 @@ class HttpConnection final : public ByteStream::Observer {
   // peer has closed it too, possibly in this call.
   void Drain();
 
-  // Reads at once what lies in the transport, and answers it where that makes a request; true when
-  // it did.
+  // Reads at once what lies in the transport, and answers it where that makes a request, or begins
+  // to; true when it did.
   bool TakeWhatHasCome();
   Standing standing() const;
   const SocketAddress& peer() const { return peer_; }
@@ -82,6 +87,7 @@ class HttpConnection final : public ByteStream::Observer {
 
   void Run();
   Progress Step();
+  Progress Await();
   Progress WriteOutput();
   Progress ReadInput();
   void BeginRequest();
@@ -110,6 +116,10 @@ class HttpConnection final : public ByteStream::Observer {
   size_t held_ = 0;
   bool request_begun_ = false;
   uint64_t answers_ = 0;
+  // A deferred answer, what was asked, and the answer once it is there.
+  std::unique_ptr<PendingHttpAnswer> pending_;
+  ParsedHttpRequest asked_;
+  absl::optional<HttpResponse> deferred_;
   // On its way, and what follows it; nothing follows an empty one.
   std::string output_;
   size_t output_sent_ = 0;

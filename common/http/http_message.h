@@ -16,6 +16,7 @@ struct HttpRequest {
   std::string path;                                        // Without the query: "/logging"
   std::vector<std::pair<std::string, std::string>> query;  // Percent-decoded, in order.
   std::string content_type;  // The field of that name; empty: there was none.
+  std::string user_agent;    // Likewise.
   std::string body;
   SocketAddress peer;
   SocketAddress local;  // The server's end.

@@ -74,6 +74,7 @@ struct HttpResponseParser::Impl {
     if (message.result_int() / 100 == 1) return;
     head.status = static_cast<int>(message.result_int());
     head.content_type = std::string(View(message[http::field::content_type]));
+    head.location = std::string(View(message[http::field::location]));
     int64_t seconds = 0;
     if (absl::SimpleAtoi(View(message[http::field::retry_after]), &seconds) && seconds >= 0) {
       head.retry_after = absl::Seconds(std::min(seconds, kMaxRetryAfterSeconds));

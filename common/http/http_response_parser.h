@@ -16,6 +16,8 @@ namespace byrnie {
 struct HttpResponseHead {
   int status = 0;
   std::string content_type;
+  // Where it sends the client; empty when it does not say.
+  std::string location;
   // "Retry-After" in seconds, at most an hour; absent when there is none, or it is a date.
   absl::optional<absl::Duration> retry_after;
   // Whether the connection may carry another request once the body has come.

@@ -43,7 +43,7 @@ HttpRouter::Answer Refuse(int status, std::string text) {
 HttpRouter::HttpRouter(const Options& options, std::vector<Route> routes)
     : options_(options), routes_(std::move(routes)) {}
 
-HttpRouter::Answer HttpRouter::Handle(const ParsedHttpRequest& request) {
+HttpRouter::Answer HttpRouter::Handle(const ParsedHttpRequest& request, Respond respond) {
   if (request.hosts.size() > 1 || (request.hosts.empty() && request.version >= 11)) {
     return Refuse(400, "exactly one Host header is needed\n");
   }
@@ -64,7 +64,10 @@ HttpRouter::Answer HttpRouter::Handle(const ParsedHttpRequest& request) {
         const absl::Status allowed_to = options_.guard->Check(request.message);
         if (!allowed_to.ok()) return Refuse(403, absl::StrCat(allowed_to.message(), "\n"));
       }
-      return {route.handler(request.message), ""};
+      if (route.deferred == nullptr) return {route.handler(request.message), ""};
+      Answer answer;
+      answer.pending = route.deferred(request.message, std::move(respond));
+      return answer;
     }
     allowed.insert(route.method);
     if (is_get) allowed.insert("HEAD");

@@ -34,7 +34,7 @@ std::string Serve(HttpRouter* router, absl::string_view bytes, size_t step) {
     }
     if (fed.state == HttpRequestParser::State::kComplete) {
       const ParsedHttpRequest request = parser->TakeRequest();
-      const HttpRouter::Answer answer = router->Handle(request);
+      const HttpRouter::Answer answer = router->Handle(request, nullptr);
       absl::StrAppend(&result, request.message.method, " ", request.message.path, " ",
                       request.message.body.size(), " ", answer.response.status, "\n");
       HttpResponseOptions options;
