@@ -138,6 +138,20 @@ TEST_P(NamedServerVersionTest, ShowsAClientCertificateWhereItHasOne) {
                               CRYPTO_BUFFER_len(leaf)),
             alice.chain.front()->der());
 }
+// As probes are made: of another name, of a CA that nobody named, and over for long.
+TEST_P(NamedServerVersionTest, WhoeverItIsIsTakenWhereNothingIsVerified) {
+  Serve(ServerSpec(start_ - absl::Hours(1000)), GetParam());
+  absl::StatusOr<std::shared_ptr<const TlsContext>> context =
+      TlsContext::CreateForUnknownServer("http/1.1");
+  ASSERT_THAT(context, IsOk());
+  EXPECT_EQ((*context)->named_server(), nullptr);
+  StartClient(*context);
+  client_.Send("ping");
+  loop_.RunUntilIdle();
+  EXPECT_THAT(client_.handshake(), IsOk());
+  EXPECT_EQ(heard_, "ping");
+}
+
 INSTANTIATE_TEST_SUITE_P(Versions, NamedServerVersionTest,
                          ::testing::Values(TLS1_2_VERSION, TLS1_3_VERSION));
 

@@ -121,6 +121,12 @@ bool Configure(SSL_CTX* ctx, TlsRole role, uint16_t min_version, const std::stri
          SetAlpn(ctx, role, alpn);
 }
 
+// As a client of servers that are not the mesh's: they may be older.
+bool ConfigureOutside(SSL_CTX* ctx, const std::string* alpn) {
+  return Configure(ctx, TlsRole::kClient, TLS1_2_VERSION, alpn) &&
+         SSL_CTX_set_strict_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
+}
+
 absl::Status CheckAlpn(const std::string& alpn) {
   if (!alpn.empty() && alpn.size() <= 255) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -166,8 +172,7 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::CreateForNamedServ
   context->server_ = std::move(server);
   context->ctx_.reset(SSL_CTX_new(TLS_with_buffers_method()));
   SSL_CTX* const ctx = context->ctx_.get();
-  if (!Configure(ctx, TlsRole::kClient, TLS1_2_VERSION, &context->alpn_) ||
-      !SSL_CTX_set_strict_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20")) {
+  if (!ConfigureOutside(ctx, &context->alpn_)) {
     return SslError(absl::StatusCode::kInternal, "cannot make a TLS context");
   }
   if (!client.chain.empty()) {
@@ -176,6 +181,19 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::CreateForNamedServ
       return SslError(absl::StatusCode::kInvalidArgument,
                       "the client certificate and its key do not go together");
     }
+  }
+  return std::shared_ptr<const TlsContext>(std::move(context));
+}
+
+absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::CreateForUnknownServer(
+    std::string alpn) {
+  RETURN_IF_ERROR(CheckAlpn(alpn));
+  std::shared_ptr<TlsContext> context(new TlsContext());
+  context->alpn_ = std::move(alpn);
+  context->takes_any_server_ = true;
+  context->ctx_.reset(SSL_CTX_new(TLS_with_buffers_method()));
+  if (!ConfigureOutside(context->ctx_.get(), &context->alpn_)) {
+    return SslError(absl::StatusCode::kInternal, "cannot make a TLS context");
   }
   return std::shared_ptr<const TlsContext>(std::move(context));
 }

@@ -120,12 +120,14 @@ ssl_verify_result_t TlsStream::Impl::VerifyPeer(uint8_t* out_alert) {
   const std::string& wanted = context_->alpn();
   const NamedServer* const server = context_->named_server();
   const bool agreed = alpn_size == wanted.size() && memcmp(alpn, wanted.data(), alpn_size) == 0;
-  if (!agreed && !(server != nullptr && alpn_size == 0)) {
+  const bool outside = server != nullptr || context_->takes_any_server();
+  if (!agreed && !(outside && alpn_size == 0)) {
     handshake_->failure = absl::UnauthenticatedError(
         absl::StrCat("peer does not speak the application protocol \"", wanted, "\""));
     *out_alert = SSL_AD_NO_APPLICATION_PROTOCOL;
     return ssl_verify_invalid;
   }
+  if (context_->takes_any_server()) return ssl_verify_ok;
   if (server != nullptr) {
     handshake_->failure = VerifyNamedServer(SSL_get0_peer_certificates(ssl_.get()), *server,
                                             loop_->WallNow(), out_alert);
