@@ -33,7 +33,10 @@ HttpClientConnection::HttpClientConnection(EventLoop* loop, std::unique_ptr<Byte
   resume_->Schedule();  // To hear when the server closes it.
 }
 
-HttpClientConnection::~HttpClientConnection() { stream_->SetObserver(nullptr); }
+HttpClientConnection::~HttpClientConnection() {
+  stream_->SetObserver(nullptr);
+  if (state_ == State::kIdle) stream_->ShutdownWrite();
+}
 
 void HttpClientConnection::Send(std::string request, const Limits& limits, Handlers handlers) {
   CHECK(state_ == State::kIdle);

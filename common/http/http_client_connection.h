@@ -19,7 +19,8 @@ namespace byrnie {
 // the next. Lives on one loop.
 //
 // States: idle → busy (a request is under way) → idle again, or done (broken, or its server wants
-// no more of it: then it ends in order, without a reset that would be an error to the server). It
+// no more of it). Between requests it ends in order, without a reset that would be an error to the
+// server. It
 // is never destroyed inside a call of its own handlers: Post or defer that.
 class HttpClientConnection final : public ByteStream::Observer {
  public:

@@ -198,12 +198,23 @@ TEST_P(HttpClientConnectionTest, ThrowsABodyAwayAndEndsWhenItHasSeenEnough) {
   EXPECT_FALSE(client_->idle());
 }
 
-TEST_P(HttpClientConnectionTest, EndsInOrderWhatCarriesNoOtherRequest) {
+TEST_P(HttpClientConnectionTest, EndsInOrderBetweenRequests) {
   Ask();
-  Say("HTTP/1.1 302 Found\r\nLocation: /there\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+  Say("HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n");
   ASSERT_TRUE(done_.has_value());
   ASSERT_THAT(*done_, IsOk());
   EXPECT_EQ((*done_)->head.location, "/there");
+  EXPECT_TRUE(client_->idle());
+  client_.reset();
+  loop_.RunUntilIdle();
+  uint8_t byte = 0;
+  EXPECT_EQ(server_->Read(absl::MakeSpan(&byte, 1)).status, IoStatus::kEof);
+}
+
+TEST_P(HttpClientConnectionTest, EndsInOrderWhatCarriesNoOtherRequest) {
+  Ask();
+  Say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_FALSE(client_->idle());
   client_.reset();
   loop_.RunUntilIdle();
   uint8_t byte = 0;
