@@ -55,7 +55,9 @@ Admin::Admin(std::unique_ptr<EpollEventLoop> loop, const ProxyConfig* config,
       logger_(logger),
       host_(host),
       guard_(&owners_, geteuid()),
-      started_(loop_->Now()) {}
+      started_(loop_->Now()),
+      probe_dialer_(loop_.get()),
+      prober_(std::make_unique<AppProber>(loop_.get(), config, &probe_dialer_, metrics, logger)) {}
 
 Admin::~Admin() {
   if (!thread_.joinable()) return;
@@ -72,6 +74,7 @@ void Admin::Start() {
     admin_server_.reset();
     stats_server_.reset();
     status_server_.reset();
+    prober_.reset();
     sample_timer_.reset();
     drain_timer_.reset();
   });
@@ -127,7 +130,7 @@ absl::Status Admin::Listen() {
       status_server_,
       ListenOnAllAddresses<
           std::unique_ptr<HttpServer>>(config_->status_port, [&](const SocketAddress& address) {
-        std::vector<HttpServer::Route> routes;
+        std::vector<HttpServer::Route> routes = prober_->Routes();
         routes.push_back({"GET", "/healthz/ready", [this](const HttpRequest&) { return Ready(); }});
         return HttpServer::Create(loop_.get(), address, options("readiness"), std::move(routes));
       }));

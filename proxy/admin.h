@@ -17,7 +17,9 @@
 #include "common/net/socket_owner.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
+#include "proxy/app_prober.h"
 #include "proxy/mesh_snapshot.h"
+#include "proxy/probe_dialer.h"
 #include "proxy/proxy_config.h"
 #include "proxy/refusal_history.h"
 #include "proxy/worker.h"
@@ -25,7 +27,7 @@
 namespace byrnie {
 
 // The three HTTP servers of the proxy: admin pages (loopback, Host checked; POST for root and the
-// proxy's own user alone), metrics, readiness. A
+// proxy's own user alone), metrics, readiness with the probes of the application. A
 // thread and loop of their own, so that a page that gathers from the workers, or a slow client,
 // delays neither a signature nor a byte. Made and ended by the control thread, which tells it what
 // changes.
@@ -101,6 +103,8 @@ class Admin {
   const KernelSocketOwners owners_;
   const SameUserGuard guard_;
   const absl::Duration started_;
+  SocketProbeDialer probe_dialer_;
+  std::unique_ptr<AppProber> prober_;  // Outlives the server that has its pages.
   std::unique_ptr<HttpServer> admin_server_;
   std::unique_ptr<HttpServer> stats_server_;
   std::unique_ptr<HttpServer> status_server_;

@@ -11,11 +11,13 @@
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "common/base/cpu_quota.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/base/system_file.h"
+#include "common/probe/app_probes.h"
 
 ABSL_FLAG(std::string, link_socket, "",
           "Unix socket of the cert agent; it need not exist yet, its directory must");
@@ -45,6 +47,11 @@ ABSL_FLAG(std::string, probe_ports, "",
 ABSL_FLAG(std::string, probe_sources, "",
           "addresses or CIDRs that such probes come from, and gateways for the pod's default "
           "gateways; empty: gateways");
+ABSL_FLAG(std::string, app_probes, "",
+          "health probes of the application that are made for the kubelet, when it asks for "
+          "/app-health/CONTAINER/KIND on --status_port: JSON, for example "
+          "{\"app\":{\"readiness\":{\"httpGet\":{\"port\":8080,\"path\":\"/healthz\"},"
+          "\"timeoutSeconds\":1},\"liveness\":{\"tcpSocket\":{\"port\":8080}}}}");
 ABSL_FLAG(std::string, proxy_protocol_ports, "",
           "ports whose application wants a PROXY protocol v2 header in front of each connection");
 ABSL_FLAG(std::string, outbound_policy, "passthrough",
@@ -206,6 +213,23 @@ LocalPorts KernelsLocalPorts() {
   return ports;
 }
 
+// To a port of the sidecar's own they would say nothing of the application, or ask for themselves.
+absl::Status CheckProbes(const ProxyConfig& config) {
+  for (const AppProbe& probe : config.app_probes) {
+    if (!config.IsSidecarPort(probe.url.port)) continue;
+    return absl::InvalidArgumentError(absl::StrCat("--app_probes: ", probe.Name(), ": port ",
+                                                   probe.url.port, " is the sidecar's own"));
+  }
+  return absl::OkStatus();
+}
+
+// Their names: headers may hold what is nobody's business.
+std::string ShowProbes(const std::vector<AppProbe>& probes) {
+  return absl::StrJoin(probes, ",", [](std::string* out, const AppProbe& probe) {
+    absl::StrAppend(out, probe.Name());
+  });
+}
+
 absl::Status CheckPortsDiffer(const ProxyConfig& config) {
   const std::pair<const char*, uint16_t> ports[] = {
       {"admin", config.admin.port()},        {"outbound_port", config.outbound_port},
@@ -263,6 +287,9 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
   if (!sources.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("--probe_sources: ", sources.message()));
   }
+  ASSIGN_OR_RETURN(config.app_probes,
+                   OfFlag("app_probes", ParseAppProbes(absl::GetFlag(FLAGS_app_probes))));
+  RETURN_IF_ERROR(CheckProbes(config));
   const std::string proxy_protocol_ports = absl::GetFlag(FLAGS_proxy_protocol_ports);
   ASSIGN_OR_RETURN(config.inbound.proxy_protocol_ports,
                    OfFlag("proxy_protocol_ports", ParsePortSet(proxy_protocol_ports)));
@@ -359,6 +386,7 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
       {"mtls_port_modes", port_modes},
       {"probe_ports", probe_ports},
       {"probe_sources", probe_sources},
+      {"app_probes", ShowProbes(config.app_probes)},
       {"proxy_protocol_ports", proxy_protocol_ports},
       {"outbound_policy", outbound_policy},
       {"lookup_failure", lookup_failure},

@@ -1,6 +1,7 @@
 #include "proxy/flags.h"
 
 #include <string>
+#include <utility>
 
 #include "absl/flags/commandlineflag.h"
 #include "absl/flags/reflection.h"
@@ -13,6 +14,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class FlagsTest : public ::testing::Test {
  protected:
@@ -49,6 +51,8 @@ TEST_F(FlagsTest, TakesWhatIsSaid) {
   Set("mtls_port_modes", "8080=strict");
   Set("probe_ports", "8081,8082");
   Set("probe_sources", "10.0.0.0/8");
+  Set("app_probes", R"({"app":{"liveness":{"httpGet":{"port":8080,"httpHeaders":[
+      {"name":"Authorization","value":"hidden"}]}}},"b":{"startup":{"tcpSocket":{"port":1}}}})");
   Set("proxy_protocol_ports", "9000");
   Set("outbound_policy", "deny");
   Set("identity_expiry", "strict");
@@ -66,6 +70,14 @@ TEST_F(FlagsTest, TakesWhatIsSaid) {
   EXPECT_TRUE(config->inbound.IsProbe(*IpAddress::Parse("10.1.1.1"), 8082, {}));
   EXPECT_FALSE(config->inbound.IsProbe(*IpAddress::Parse("10.1.1.1"), 8080, {}));
   EXPECT_TRUE(config->inbound.proxy_protocol_ports.contains(9000));
+  ASSERT_EQ(config->app_probes.size(), 2u);
+  EXPECT_EQ(config->app_probes[0].Path(), "/app-health/app/liveness");
+  for (const auto& [name, value] : config->shown_flags) {
+    EXPECT_THAT(value, Not(HasSubstr("hidden"))) << name;
+    if (name == "app_probes") {
+      EXPECT_EQ(value, "app/liveness,b/startup");
+    }
+  }
   EXPECT_EQ(config->outbound_policy, OutboundPolicy::kDeny);
   EXPECT_EQ(config->identity_expiry, IdentityExpiry::kStrict);
   EXPECT_TRUE(config->passthrough_on_lookup_failure);
@@ -75,6 +87,16 @@ TEST_F(FlagsTest, TakesWhatIsSaid) {
   EXPECT_EQ(config->resolve_timeout, absl::Milliseconds(250));
   EXPECT_EQ(config->log_format, Logger::Format::kText);
   EXPECT_EQ(config->access_log, AccessLog::kOpenClose);
+}
+
+TEST_F(FlagsTest, RefusesProbesThatAreNoneOrGoToTheSidecar) {
+  for (const auto& [value, what] :
+       {std::make_pair(R"({"a":1})", "--app_probes: a: expected an object"),
+        std::make_pair(R"({"a":{"startup":{"tcpSocket":{"port":15021}}}})",
+                       "--app_probes: a/startup: port 15021 is the sidecar's own")}) {
+    Set("app_probes", value);
+    EXPECT_THAT(ConfigFromFlags(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(what)));
+  }
 }
 
 struct BadValue {

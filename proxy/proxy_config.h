@@ -8,6 +8,7 @@
 
 #include "absl/time/time.h"
 #include "common/net/socket_address.h"
+#include "common/probe/app_probes.h"
 #include "common/telemetry/log.h"
 #include "proxy/identity_expiry.h"
 #include "proxy/inbound_modes.h"
@@ -42,6 +43,8 @@ struct ProxyConfig {
   // At least 1.
   int workers = 1;
   InboundModes inbound;
+  // Health probes of the application that the proxy makes for the kubelet.
+  std::vector<AppProbe> app_probes;
   InboundInterception inbound_interception = InboundInterception::kRedirect;
   OutboundPolicy outbound_policy = OutboundPolicy::kPassthrough;
   // Connections to addresses nobody could say anything about go out as they are.
