@@ -59,7 +59,7 @@ constexpr Annotation kAnnotations[] = {
     {"drain-hold", Kind::kDuration, "0|1ms..24h", kNo, kProxy, kNo},
     {"drain-timeout", Kind::kDuration, "1ms..24h", kNo, kProxy, kNo},
     // Probes; pod_probes.h makes flags of them.
-    {"probes", Kind::kWord, "declare|off", kNo, kNo, kNo},
+    {"probes", Kind::kWord, "declare|rewrite|off", kNo, kNo, kNo},
     {"probe-ports", Kind::kPorts, "", kNo, kNo, kNo},
     {"probe-sources", Kind::kCidrs, "", kNo, kNo, kNo},
     // The containers.

@@ -70,7 +70,8 @@ INSTANTIATE_TEST_SUITE_P(Manifests, GoldenTest,
                          ::testing::Values("annotations", "classic", "cronjob", "daemonset",
                                            "deployment", "host_network", "init_containers", "job",
                                            "json", "list", "opted_out", "other_mesh", "pod",
-                                           "replicaset", "several_containers", "statefulset"));
+                                           "probes_rewritten", "replicaset", "several_containers",
+                                           "statefulset"));
 
 ManifestResult Inject(absl::string_view text) {
   absl::StatusOr<ManifestResult> result = InjectManifest(InjectorConfig(), text);

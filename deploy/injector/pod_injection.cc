@@ -10,13 +10,15 @@
 #include "common/base/status_macros.h"
 #include "deploy/injector/annotations.h"
 #include "deploy/injector/finish.h"
+#include "deploy/injector/probe_rewrite.h"
 #include "deploy/injector/refusal.h"
 #include "deploy/injector/sidecar_containers.h"
 
 namespace byrnie {
 namespace {
 
-constexpr size_t kMaxStatus = 4096;
+// With the probes that were rewritten.
+constexpr size_t kMaxStatus = 128 * 1024;
 // What kubectl logs and exec mean without -c.
 constexpr char kDefaultContainer[] = "kubectl.kubernetes.io/default-container";
 
@@ -104,7 +106,7 @@ std::string FirstContainer(const Json& spec) {
 
 // The marks on the pod: whose sidecar it is, of which kind, and what else is to be taken out.
 void AddMarks(const InjectorConfig& config, bool native, const std::string& default_container,
-              Json* pod) {
+              const Json& probes, Json* pod) {
   Json* const metadata = ObjectIn(pod, "metadata");
   Json status = Json::object();
   status["revision"] = config.revision;
@@ -114,6 +116,7 @@ void AddMarks(const InjectorConfig& config, bool native, const std::string& defa
     (*annotations)[kDefaultContainer] = default_container;
     status["default_container"] = true;
   }
+  if (!probes.empty()) status["probes"] = probes;
   (*annotations)[std::string(kStatusAnnotation)] = ToText(status);
   (*ObjectIn(metadata, "labels"))[std::string(kRevisionLabel)] = config.revision;
 }
@@ -150,8 +153,12 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   // Before there is a pointer into it: adding a member moves the others.
   (void)ObjectIn(&made, "metadata");
   Json* const spec = Find(&made, "spec");
+  RewrittenProbes probes;
+  if (settings.GetOr("probes", "declare") == "rewrite") {
+    probes = RewriteProbes(SidecarNames(), settings.GetOr("sidecars", "native") == "native", spec);
+  }
   ASSIGN_OR_RETURN(SidecarContainers sidecar,
-                   SidecarContainers::Create(config, std::move(settings), *spec));
+                   SidecarContainers::Create(config, std::move(settings), probes.for_proxy, *spec));
   const bool native = sidecar.native;
   if (!sidecar.finish.is_null()) {
     std::string why = CannotFinish(*spec);
@@ -160,7 +167,8 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   }
   PodOutcome outcome;
   outcome.warnings = std::move(sidecar.warnings);
-  AddMarks(config, native, FirstContainer(*spec), &made);
+  outcome.warnings.insert(outcome.warnings.end(), probes.warnings.begin(), probes.warnings.end());
+  AddMarks(config, native, FirstContainer(*spec), probes.originals, &made);
   InsertFirst(std::move(sidecar.volumes), ArrayIn(spec, "volumes"));
   if (native) {
     AddNative(std::move(sidecar), spec);
@@ -185,6 +193,8 @@ bool UninjectPod(Json* pod) {
   Json* const spec = Find(pod, "spec");
   if (spec != nullptr && spec->is_object()) {
     RemoveFinish(spec);
+    const Json* const probes = Find(status, "probes");
+    if (probes != nullptr) RestoreProbes(*probes, spec);
     RemoveNamed("initContainers", SidecarNames(), spec);
     RemoveNamed("containers", SidecarNames(), spec);
     RemoveNamed("volumes", SidecarVolumes(), spec);

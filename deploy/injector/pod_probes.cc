@@ -14,20 +14,6 @@ absl::optional<uint16_t> PortNumber(const Json* value) {
   return static_cast<uint16_t>(number);
 }
 
-// As the kubelet finds it: a number, or the name of one of the container's ports, or at last a
-// number in quotes.
-absl::optional<uint16_t> ResolvePort(const Json& container, const Json* port) {
-  if (port == nullptr) return absl::nullopt;
-  if (!port->is_string()) return PortNumber(port);
-  const std::string& name = port->get_ref<const std::string&>();
-  for (const Json& declared : ItemsOf(container, "ports")) {
-    if (TextOf(declared, "name") == name) return PortNumber(Find(declared, "containerPort"));
-  }
-  uint32_t number = 0;
-  if (!absl::SimpleAtoi(name, &number) || number < 1 || number > 65535) return absl::nullopt;
-  return static_cast<uint16_t>(number);
-}
-
 void AddHandler(const Json& container, absl::string_view what, const Json& handler,
                 KubeletPorts* found) {
   for (const char* const kind : {"httpGet", "tcpSocket", "grpc"}) {
@@ -58,6 +44,25 @@ void AddContainer(const Json& container, KubeletPorts* found) {
 
 }  // namespace
 
+bool IsSidecarPort(uint16_t port) {
+  for (const uint16_t own : {15000, 15001, 15006, 15008, 15010, 15020}) {
+    if (port == own) return true;
+  }
+  return port == kStatusPort;
+}
+
+absl::optional<uint16_t> ResolvePort(const Json& container, const Json* port) {
+  if (port == nullptr) return absl::nullopt;
+  if (!port->is_string()) return PortNumber(port);
+  const std::string& name = port->get_ref<const std::string&>();
+  for (const Json& declared : ItemsOf(container, "ports")) {
+    if (TextOf(declared, "name") == name) return PortNumber(Find(declared, "containerPort"));
+  }
+  uint32_t number = 0;
+  if (!absl::SimpleAtoi(name, &number) || number < 1 || number > 65535) return absl::nullopt;
+  return static_cast<uint16_t>(number);
+}
+
 KubeletPorts FindKubeletPorts(const Json& spec, const std::set<std::string>& ours) {
   KubeletPorts found;
   // Init containers have probes where they are sidecars.
@@ -66,6 +71,7 @@ KubeletPorts FindKubeletPorts(const Json& spec, const std::set<std::string>& our
       if (ours.count(TextOf(container, "name")) == 0) AddContainer(container, &found);
     }
   }
+  found.ports.erase(kStatusPort);
   return found;
 }
 

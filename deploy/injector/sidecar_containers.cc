@@ -12,6 +12,7 @@
 #include "common/base/status_macros.h"
 #include "deploy/injector/finish.h"
 #include "deploy/injector/pod_probes.h"
+#include "deploy/injector/probe_rewrite.h"
 #include "deploy/injector/refusal.h"
 
 namespace byrnie {
@@ -26,7 +27,6 @@ constexpr char kTrustDirectory[] = "/etc/byrnie";
 constexpr char kApiTokenDirectory[] = "/var/run/secrets/kubernetes.io/serviceaccount";
 constexpr char kAgentAdmin[] = "127.0.0.1:15010";
 constexpr char kProxyStatus[] = "127.0.0.1:15021";
-constexpr int kStatusPort = 15021;
 // Kubernetes' own default.
 constexpr int64_t kGracePeriod = 30;
 // Until the first certificate is there; the kubelet then starts the container again.
@@ -161,11 +161,12 @@ Json Port(absl::string_view name, int number) {
 class Builder {
  public:
   Builder(const InjectorConfig& config, const PodSettings& settings, bool native,
-          const KubeletPorts& probes)
+          const Json& app_probes, const KubeletPorts& probes)
       : config_(config),
         settings_(settings),
         native_(native),
         hold_(settings.GetOr("hold-application", "true") == "true"),
+        app_probes_(app_probes),
         probes_(probes) {}
 
   Json Agent() const {
@@ -213,6 +214,9 @@ class Builder {
     std::vector<std::string> args = {absl::StrCat("--link_socket=", kLinkSocket),
                                      "--admin=127.0.0.1:15000"};
     AddFlags(Sidecar::kProxy, &args);
+    if (!app_probes_.empty()) {
+      args.push_back(absl::StrCat("--app_probes=", AppProbesText(app_probes_)));
+    }
     const bool probes = !probes_.ports.empty();
     if (probes) {
       args.push_back(absl::StrCat("--probe_ports=", absl::StrJoin(probes_.ports, ",")));
@@ -313,6 +317,7 @@ class Builder {
   const InjectorConfig& config_;
   const PodSettings& settings_;
   const bool native_, hold_;
+  const Json& app_probes_;
   const KubeletPorts& probes_;
 };
 
@@ -349,7 +354,7 @@ absl::Status SetDrain(const Json& spec, bool native, PodSettings* settings,
 }
 
 KubeletPorts ProbesOf(const PodSettings& settings, const Json& spec) {
-  if (settings.GetOr("probes", "declare") != "declare") return {};
+  if (settings.GetOr("probes", "declare") == "off") return {};
   KubeletPorts probes = FindKubeletPorts(spec, SidecarNames());
   const std::string more = settings.GetOr("probe-ports", "");
   for (const absl::string_view port : absl::StrSplit(more, ',', absl::SkipEmpty())) {
@@ -373,6 +378,7 @@ std::set<std::string> SidecarVolumes() {
 
 absl::StatusOr<SidecarContainers> SidecarContainers::Create(const InjectorConfig& config,
                                                             PodSettings settings,
+                                                            const Json& app_probes,
                                                             const Json& spec) {
   SidecarContainers result;
   result.native = settings.GetOr("sidecars", "native") == "native";
@@ -380,7 +386,7 @@ absl::StatusOr<SidecarContainers> SidecarContainers::Create(const InjectorConfig
   RETURN_IF_ERROR(SetDrain(spec, result.native, &settings, &result.warnings));
   const KubeletPorts probes = ProbesOf(settings, spec);
   result.warnings.insert(result.warnings.end(), probes.warnings.begin(), probes.warnings.end());
-  const Builder builder(config, settings, result.native, probes);
+  const Builder builder(config, settings, result.native, app_probes, probes);
   result.agent = builder.Agent();
   result.proxy = builder.Proxy();
   result.redirect = builder.Redirect();

@@ -35,10 +35,11 @@ struct SidecarContainers {
   bool native = true;
   std::vector<std::string> warnings;
 
-  // For a pod whose spec, without them, is `spec`. InvalidArgument names an annotation that does
-  // not go with the pod.
+  // For a pod whose spec, without them, is `spec`; `app_probes` are those that the proxy makes, see
+  // probe_rewrite.h. InvalidArgument names an annotation that does not go with the pod.
   static absl::StatusOr<SidecarContainers> Create(const InjectorConfig& config,
-                                                  PodSettings settings, const Json& spec);
+                                                  PodSettings settings, const Json& app_probes,
+                                                  const Json& spec);
 };
 
 }  // namespace byrnie

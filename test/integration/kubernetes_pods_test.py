@@ -2,7 +2,7 @@
 """Injected pods live in a cluster as they are written: a real API server has them injected, and what it keeps is run from the image.
 
 Proved, with the control plane run from deploy/kubernetes and the image too, and agents attested by the tokens that the API server makes for their pods: pods with native and with classic sidecars find each other by name and talk by mutual TLS; the containers are what
-their security contexts say, and only the agent has a token; the kubelet's probes by HTTP, TCP, gRPC and command pass in strict mode, other plaintext does not; an application's init container has the mesh's network; Jobs finish; an end lets a
+their security contexts say, and only the agent has a token; the kubelet's probes by HTTP, TCP, gRPC and command pass in strict mode, other plaintext does not; rewritten ones pass by way of the proxy, and no plaintext; an application's init container has the mesh's network; Jobs finish; an end lets a
 request that is under way have its answer, and all end with 0, the proxy after the application, the agent after the proxy; a sidecar that is killed comes back; the control plane's pod is replaced while pods talk, and those that come later are of the same mesh.
 """
 
@@ -166,6 +166,27 @@ class KubernetesPodsTest(unittest.TestCase):
                 self.assertEqual(self.passes(run, GRPC, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"), kind == "native")
                 self.assertFalse(self.passes(run, WEB))
                 self.access(run, direction="inbound", reason="plaintext-refused", original_destination=f"{run.host.address}:{WEB}")
+
+    def test_rewritten_probes_pass_and_open_nothing(self):
+        probed = {"startupProbe": {"tcpSocket": {"port": "health"}, "periodSeconds": 1, "failureThreshold": 30},
+                  "readinessProbe": {"httpGet": {"path": "/healthz", "port": "health"}, "periodSeconds": 1, "failureThreshold": 1}}
+        for kind in KINDS:
+            with self.subTest(kind):
+                name = f"rewritten-{kind}"
+                item = pod(name, kind, container("app", "serve", str(HEALTH), name, ports=[{"name": "health", "containerPort": HEALTH}], **probed))
+                item["metadata"]["annotations"]["byrnie.io/probes"] = "rewrite"
+                run = self.world.pod(item)
+                self.addCleanup(self.delete_now, run)
+                self.assertEqual(run["app"].spec["readinessProbe"]["httpGet"]["port"], 15021)
+                self.assertFalse(self.passes(run, HEALTH))
+                self.access(run, direction="inbound", reason="plaintext-refused", original_destination=f"{run.host.address}:{HEALTH}")
+                run["app"].container.signal(signal.SIGSTOP)
+                try:
+                    self.world.wait(lambda run=run: not run.ready(), 15, "the probe of an application that hangs to fail")
+                finally:
+                    run["app"].container.signal(signal.SIGCONT)
+                self.world.wait(run.ready, 15, "it to pass again")
+                self.assertIn("a probe of the application fails", run[PROXY].log_text())
 
     def passes(self, run, port, question=b"GET /healthz HTTP/1.0\r\n\r\n"):
         """Whether plaintext of the node gets an answer."""

@@ -2,11 +2,12 @@
 """What runs pods in tests does what Kubernetes would, so that a test of it could fail.
 
 Proved, with an API server that is a few functions: containers start in order, a sidecar's startup probe is waited for, a volume that is not there yet too; at the end the application is told first and the sidecars follow, the last one first; what does not heed SIGTERM is killed
-when its grace is over; init containers that fail are tried again, or end the pod; capabilities, users and read-only roots are what is asked for, and what cannot be is refused; the JSON patches and variables of specifications are read as they are meant.
+when its grace is over; init containers that fail are tried again, or end the pod; capabilities, users and read-only roots are what is asked for, probes by HTTPS take any certificate and redirects on their host, and what cannot be is refused; the JSON patches and variables of specifications are read as they are meant.
 """
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ from kubernetes.admission import patched
 from kubernetes.container import RootImage
 from kubernetes.machine import Machine
 from kubernetes.pod import PodRun
+from kubernetes.probes import ask
 from testing.case import main
 from testing.interruption import unwind_on_signals
 from testing.kubernetes import ApiError
@@ -26,6 +28,25 @@ from testing.process import wait_until
 
 HEEDS = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
 IGNORES = "trap '' TERM; while :; do sleep 0.05; done"
+
+# HTTPS with a certificate of nobody's; what it answers is in the path.
+WEB = """
+import http.server, ssl
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        status, _, location = self.path[1:].partition("/to/")
+        self.send_response(int(status) if self.headers["X-Asked"] == "yes" else 400)
+        if location:
+            self.send_header("Location", location)
+        self.end_headers()
+
+server = http.server.ThreadingHTTPServer(("0.0.0.0", 8443), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/keys/both")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
 
 
 class Api:
@@ -180,6 +201,23 @@ class KubernetesRunnerTest(unittest.TestCase):
         for context in ({"runAsNonRoot": True, "runAsUser": 0}, {"privileged": True}):
             with self.assertRaises(pod_spec.PodError):
                 pod_spec.privileges({"name": "c", "securityContext": context}, {}, RootImage("/"))
+
+    def test_probes_by_https(self):
+        both = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=nobody",
+                               "-keyout", "-", "-out", "-"], check=True, capture_output=True, text=True).stdout
+        self.node.api.config_maps["keys"] = {"both": both}
+        run = self.pod({"name": "app", "image": "shell", "command": ["python3", "-c", WEB],
+                        "ports": [{"name": "web", "containerPort": 8443}],
+                        "readinessProbe": {"httpGet": {"path": "/204", "port": "web", "scheme": "HTTPS", "httpHeaders": [{"name": "X-Asked", "value": "yes"}]},
+                                           "periodSeconds": 1},
+                        "volumeMounts": [{"name": "keys", "mountPath": "/keys"}]}, volumes=[{"name": "keys", "configMap": {"name": "keys"}}])
+        self.wait(run.ready, "the pod")
+        probe = run["app"].spec["readinessProbe"]["httpGet"]
+        for path, passes, said in (("/399", True, "399"), ("/400", False, "400"), ("/302/to//200", True, "200"), ("/302/to//503", False, "503"),
+                                   ("/307/to/http://example.com/", True, "307"), ("/302", True, "302")):
+            with self.subTest(path):
+                self.assertEqual(ask(run["app"], {"httpGet": {**probe, "path": path}}, 3), (passes, said))
+        self.assertFalse(ask(run["app"], {"httpGet": {**probe, "scheme": "HTTP"}}, 3)[0])
 
     def test_variables(self):
         self.assertEqual(pod_spec.expand("$(A)-$(B)-$$(A)-$A", {"A": "1"}), "1-$(B)-$(A)-$A")

@@ -1,0 +1,190 @@
+#include "deploy/injector/probe_rewrite.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/types/optional.h"
+#include "common/probe/app_probes.h"
+#include "deploy/injector/pod_probes.h"
+
+namespace byrnie {
+namespace {
+
+// Of what is written into the pod, twice.
+constexpr size_t kMaxText = 32 * 1024;
+
+struct Kind {
+  const char* member;
+  const char* name;  // The proxy's.
+};
+constexpr Kind kKinds[] = {
+    {"startupProbe", "startup"}, {"readinessProbe", "readiness"}, {"livenessProbe", "liveness"}};
+
+// The probe's HTTP or TCP action; null where there is none.
+const char* ActionOf(const Json& probe) {
+  for (const char* const action : {"httpGet", "tcpSocket"}) {
+    const Json* const found = Find(probe, action);
+    if (found != nullptr && found->is_object()) return action;
+  }
+  return nullptr;
+}
+
+// The question to the proxy.
+Json Question(absl::string_view container, absl::string_view kind) {
+  Json get = Json::object();
+  get["path"] = absl::StrCat(kAppHealthPrefix, container, "/", kind);
+  get["port"] = kStatusPort;
+  return get;
+}
+
+// Puts `content` as `to` where `from` is among the probe's members.
+void Replace(absl::string_view from, absl::string_view to, Json content, Json* probe) {
+  Json made = Json::object();
+  for (const auto& member : probe->items()) {
+    if (member.key() == from) {
+      made[std::string(to)] = std::move(content);
+    } else {
+      made[member.key()] = member.value();
+    }
+  }
+  *probe = std::move(made);
+}
+
+// What the proxy needs to know.
+Json ForProxy(const Json& probe, const char* action_name, uint16_t port) {
+  const Json& action = *Find(probe, action_name);
+  Json made = Json::object();
+  Json* const said = ObjectIn(&made, action_name);
+  for (const char* const member : {"path", "scheme"}) {
+    const std::string text = TextOf(action, member);
+    if (!text.empty()) (*said)[member] = text;
+  }
+  (*said)["port"] = port;
+  for (const Json& header : ItemsOf(action, "httpHeaders")) {
+    Json pair = Json::object();
+    pair["name"] = TextOf(header, "name");
+    pair["value"] = TextOf(header, "value");
+    ArrayIn(said, "httpHeaders")->push_back(std::move(pair));
+  }
+  const Json* const timeout = Find(probe, "timeoutSeconds");
+  if (timeout != nullptr && timeout->is_number_integer() && timeout->get<int64_t>() > 0) {
+    made["timeoutSeconds"] = std::min<int64_t>(timeout->get<int64_t>(), kMaxProbeSeconds);
+  }
+  return made;
+}
+
+class Rewriter {
+ public:
+  void Rewrite(Json* container) {
+    const std::string name = TextOf(*container, "name");
+    for (const Kind& kind : kKinds) {
+      Json* const probe = Find(container, kind.member);
+      if (probe == nullptr || !probe->is_object()) continue;
+      const std::string why = RewriteOne(*container, name, kind, probe);
+      if (!why.empty()) Warn(name, kind, why);
+    }
+  }
+
+  // Not to be rewritten, whatever they are.
+  void Leave(const Json& container, absl::string_view why) {
+    for (const Kind& kind : kKinds) {
+      const Json* const probe = Find(container, kind.member);
+      if (probe != nullptr && ActionOf(*probe) != nullptr) {
+        Warn(TextOf(container, "name"), kind, why);
+      }
+    }
+  }
+
+  RewrittenProbes result;
+
+ private:
+  void Warn(absl::string_view container, const Kind& kind, absl::string_view why) {
+    result.warnings.push_back(absl::StrCat("container ", container, ": the ", kind.member,
+                                           " is not rewritten, and its port is declared: ", why));
+  }
+
+  // Why not; "" where it is, or where there is nothing to say.
+  std::string RewriteOne(const Json& container, const std::string& name, const Kind& kind,
+                         Json* probe) {
+    const char* const action = ActionOf(*probe);
+    if (action == nullptr) return Find(*probe, "grpc") != nullptr ? "it is by gRPC" : "";
+    const Json original = *Find(*probe, action);
+    if (!TextOf(original, "host").empty()) return "";
+    const absl::optional<uint16_t> port = ResolvePort(container, Find(original, "port"));
+    // The first is said by whoever declares ports.
+    if (!port.has_value() || IsSidecarPort(*port)) return "";
+    Json entry = ForProxy(*probe, action, *port);
+    Json alone = Json::object();
+    alone[name][kind.name] = entry;
+    const std::string text = ToText(alone);
+    const absl::Status good = ParseAppProbes(text).status();
+    if (!good.ok()) return std::string(good.message());
+    size_ += text.size() + ToText(original).size();
+    if (size_ > kMaxText) return "it has too much in it";
+    result.for_proxy[name][kind.name] = std::move(entry);
+    result.originals[name][kind.member][action] = original;
+    Replace(action, "httpGet", Question(name, kind.name), probe);
+    return "";
+  }
+
+  size_t size_ = 0;
+};
+
+Json* ContainerNamed(absl::string_view name, Json* spec) {
+  for (const char* const list : {"initContainers", "containers"}) {
+    Json* const containers = Find(spec, list);
+    if (containers == nullptr || !containers->is_array()) continue;
+    for (Json& container : containers->get_ref<Json::array_t&>()) {
+      if (TextOf(container, "name") == name) return &container;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+RewrittenProbes RewriteProbes(const std::set<std::string>& ours, bool native, Json* spec) {
+  Rewriter rewriter;
+  for (const char* const list : {"initContainers", "containers"}) {
+    Json* const containers = Find(spec, list);
+    if (containers == nullptr || !containers->is_array()) continue;
+    for (Json& container : containers->get_ref<Json::array_t&>()) {
+      if (ours.count(TextOf(container, "name")) > 0) continue;
+      if (native || list == absl::string_view("containers")) {
+        rewriter.Rewrite(&container);
+      } else {
+        rewriter.Leave(container, "its container starts before the proxy");
+      }
+    }
+  }
+  return std::move(rewriter.result);
+}
+
+void RestoreProbes(const Json& originals, Json* spec) {
+  if (!originals.is_object()) return;
+  for (const auto& entry : originals.items()) {
+    Json* const container = ContainerNamed(entry.key(), spec);
+    if (container == nullptr || !entry.value().is_object()) continue;
+    for (const Kind& kind : kKinds) {
+      const Json* const original = Find(entry.value(), kind.member);
+      Json* const probe = Find(container, kind.member);
+      if (original == nullptr || probe == nullptr || ActionOf(*original) == nullptr) continue;
+      const Json* const now = Find(*probe, "httpGet");
+      const Json question = Question(entry.key(), kind.name);
+      if (now == nullptr || TextOf(*now, "path") != TextOf(question, "path")) continue;
+      const char* const action = ActionOf(*original);
+      Replace("httpGet", action, *Find(*original, action), probe);
+    }
+  }
+}
+
+std::string AppProbesText(const Json& for_proxy) {
+  // A dollar is within a string, wherever it is.
+  return absl::StrReplaceAll(ToText(for_proxy), {{"$", "\\u0024"}});
+}
+
+}  // namespace byrnie
