@@ -2,7 +2,7 @@
 """What runs pods in tests does what Kubernetes would, so that a test of it could fail.
 
 Proved, with an API server that is a few functions: containers start in order, a sidecar's startup probe is waited for, a volume that is not there yet too; at the end the application is told first and the sidecars follow, the last one first; what does not heed SIGTERM is killed
-when its grace is over; init containers that fail are tried again, or end the pod; capabilities, users and read-only roots are what is asked for, probes by HTTPS take any certificate and redirects on their host, and what cannot be is refused; the JSON patches and variables of specifications are read as they are meant.
+when its grace is over; init containers that fail are tried again, or end the pod; capabilities, users and read-only roots are what is asked for, what takes more memory than its limit is killed, probes by HTTPS take any certificate and redirects on their host, and what cannot be is refused; the JSON patches and variables of specifications are read as they are meant.
 """
 
 import os
@@ -22,6 +22,7 @@ from kubernetes.machine import Machine
 from kubernetes.pod import PodRun
 from kubernetes.probes import ask
 from testing.case import main
+from testing.cgroup import MemoryGroup
 from testing.interruption import unwind_on_signals
 from testing.kubernetes import ApiError
 from testing.process import wait_until
@@ -218,6 +219,19 @@ class KubernetesRunnerTest(unittest.TestCase):
             with self.subTest(path):
                 self.assertEqual(ask(run["app"], {"httpGet": {**probe, "path": path}}, 3), (passes, said))
         self.assertFalse(ask(run["app"], {"httpGet": {**probe, "scheme": "HTTP"}}, 3)[0])
+
+    def test_what_takes_more_memory_than_its_limit_is_killed(self):
+        try:
+            MemoryGroup(2**20).remove()
+        except OSError as error:
+            self.skipTest(f"no control groups for memory: {error}")
+        run = self.pod({"name": "app", "image": "shell", "command": ["python3", "-c", "kept = b'x' * (256 << 20)"],
+                        "resources": {"limits": {"memory": "64Mi"}}}, shell("beside", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max",
+                              resources={"limits": {"memory": "32Mi"}}), restartPolicy="Never")
+        self.wait(lambda: run.over, "its end")
+        self.assertEqual(run["app"].exit_codes, [137])
+        self.assertEqual(run["app"].status()["state"]["terminated"]["reason"], "OOMKilled")
+        self.assertEqual((run["beside"].exit_codes, run["beside"].log_text().strip()), ([0], str(32 * 2**20)))
 
     def test_variables(self):
         self.assertEqual(pod_spec.expand("$(A)-$(B)-$$(A)-$A", {"A": "1"}), "1-$(B)-$(A)-$A")

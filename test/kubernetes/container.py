@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+from testing.cgroup import MemoryGroup
 from testing.interruption import uninterrupted
 from testing.process import json_lines, wait_until
 
@@ -27,8 +28,9 @@ class Container:
     this program is killed.
     """
 
-    def __init__(self, name, namespace, image, directory, **wanted):
-        """`wanted` is what container_init.py reads, but for what is made here."""
+    def __init__(self, name, namespace, image, directory, memory=None, **wanted):
+        """`wanted` is what container_init.py reads, but for what is made here. `memory`: bytes that all of it may have; where this
+        machine has no control groups for that there is no limit."""
         self.name, self.image, self._directory = name, image, directory
         self._file = os.path.join(directory, "container.json")
         self._report = os.path.join(directory, "pid")
@@ -36,9 +38,22 @@ class Container:
         self._wanted = {**wanted, "network": namespace.path, "root": os.path.join(directory, "root"), "report": self._report}
         self._wanted["mounts"] = [*[{"source": path, "target": path, "read_only": True} for path in image.shown], *wanted["mounts"]]
         self._process = self.pid = None
+        self._memory, self.memory_group, self.killed_for_memory = memory, None, False
+
+    def _limit_memory(self):
+        """A group of its own, which it sees as it would in a runtime's container."""
+        if self._memory is None:
+            return
+        try:
+            self.memory_group = MemoryGroup(self._memory)
+        except OSError:
+            return
+        self._wanted["memory_group"] = str(self.memory_group)
+        self._wanted["mounts"].append({"source": str(self.memory_group), "target": self.memory_group.container_path, "read_only": True})
 
     def start(self):
         os.makedirs(self._directory)
+        self._limit_memory()
         # What is only read can be one file for all; symbolic links stay what they are.
         flags = "-al" if self._wanted["read_only"] else "-a"
         subprocess.run(["cp", flags, self.image.root, self._wanted["root"]], check=True)
@@ -80,6 +95,10 @@ class Container:
 
     def remove(self):
         self.kill()
+        if self.memory_group is not None:
+            self.killed_for_memory = self.memory_group.killed() > 0
+            self.memory_group.remove()
+            self.memory_group = None
         shutil.rmtree(self._wanted["root"], ignore_errors=True)
 
     def run(self, argv, timeout=30):

@@ -5,6 +5,7 @@
     mounts       [{"source", "target", "read_only"}]        read_only of the root itself
     argv, environment, working_directory                            host      its name
     uid, gid, groups, capabilities (names of those it has), no_new_privileges, seccomp: whether the runtime's own profile
+    memory_group the path of a control group to be in; or not there
     report       where to write the process id of the command, as this side sees it, when it has begun
 
 The command is process 1 of its namespace, as in any container: what it does not handle of SIGTERM it does not get. It ends with this
@@ -99,6 +100,9 @@ def give_up_privileges(wanted):
 
 def become(wanted):
     """Only returns by an exception."""
+    if "memory_group" in wanted:
+        with open(os.path.join(wanted["memory_group"], "cgroup.procs"), "w", encoding="ascii") as out:
+            out.write("0")  # Whoever writes it.
     socket.sethostname(wanted["host"])
     profile = seccomp.Filter(wanted["capabilities"], os.uname().machine) if wanted["seccomp"] else None
     make_root(wanted)

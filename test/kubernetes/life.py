@@ -32,7 +32,7 @@ class ContainerLife:
         container = Container(
             f"{pod.name}/{self.name}", pod.host, image, os.path.join(pod.directory, f"{self.name}-{len(self.exit_codes)}"),
             argv=pod_spec.command(self.spec, variables), environment=variables, working_directory=self.spec.get("workingDir", "/"), host=pod.name,
-            mounts=[*pod.files, *pod.volumes.mounts(self.spec)], **pod_spec.privileges(self.spec, pod.spec, image))
+            memory=pod_spec.memory_limit(self.spec), mounts=[*pod.files, *pod.volumes.mounts(self.spec)], **pod_spec.privileges(self.spec, pod.spec, image))
         self.started = self.ready = False
         self.unhealthy, self.container, self.began, self.ended = None, container, time.monotonic(), None
         container.start()
@@ -138,6 +138,6 @@ class ContainerLife:
         elif self.ended is None:
             state = {"running": {}}
         else:
-            state = {"terminated": {"exitCode": self.exit_codes[-1]}}
+            state = {"terminated": {"exitCode": self.exit_codes[-1], **({"reason": "OOMKilled"} if self.container.killed_for_memory else {})}}
         return {"name": self.name, "image": self.spec["image"], "imageID": "", "restartCount": max(0, len(self.exit_codes) - self.over()),
                 "ready": self.ended is None and self.ready or (self.over() and self.exit_codes[-1] == 0), "state": state}

@@ -78,6 +78,20 @@ def privileges(container, spec, image):
             "seccomp": said.get("seccompProfile", {}).get("type") == "RuntimeDefault", "read_only": own.get("readOnlyRootFilesystem", False)}
 
 
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def memory_limit(container):
+    """In bytes; None: none."""
+    said = container.get("resources", {}).get("limits", {}).get("memory")
+    if said is None:
+        return None
+    match = re.fullmatch(r"(\d+)([A-Za-z]*)", str(said))
+    if not match or match[2] not in _UNITS:
+        raise PodError(f"container {container['name']} has a memory limit {said}")
+    return int(match[1]) * _UNITS[match[2]]
+
+
 def port(container, wanted):
     """A port by its number or its name."""
     if isinstance(wanted, int):

@@ -164,6 +164,11 @@ class MemoryGroup(_Group):
             else:
                 _write(0, self.path, "memory.swap.max")
 
+    @property
+    def container_path(self):
+        """Where a container sees its own group."""
+        return os.path.join(ROOT, self._controller) if self._version1 else ROOT
+
     def killed(self):
         """Processes of the group that were killed for want of memory."""
         return _counter("oom_kill", self.path, "memory.oom_control" if self._version1 else "memory.events")
