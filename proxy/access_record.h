@@ -89,7 +89,8 @@ struct AccessRecord {
   Result result = Result::kFailed;
   // A reason of the closed set; where that names a policy, followed by a space and its key.
   std::string reason;
-  // The reason the other end's proxy gave for its refusal, of the closed set; empty: none.
+  // The reason the other end's proxy gave for its refusal, or for the end of what it had taken, of
+  // the closed set; empty: none.
   absl::string_view peer_reason;
   // What admitted an inbound connection: a reason of decision_reason with its policy's key, or
   // "declared-probe"; empty: it was not admitted.

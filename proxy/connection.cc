@@ -2,14 +2,17 @@
 
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/random/distributions.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/flow/source_network.h"
 #include "proxy/access_report.h"
 #include "proxy/connection_registry.h"
+#include "proxy/end_code.h"
 #include "proxy/end_reason.h"
 #include "proxy/tcp_labels.h"
+#include "proxy/tunnel_reason.h"
 
 namespace byrnie {
 namespace {
@@ -43,14 +46,20 @@ absl::string_view ReasonOf(const RelayResult& result, AccessRecord::Protocol pro
                                                            : access_reason::kResetByUpstream;
 }
 
-// What became of a connection that was carried until it ended by itself for `reason`.
+// What became of a connection that was carried until it ended for `reason`, here or at the peer.
 AccessRecord::Result ResultOf(absl::string_view reason) {
-  if (reason == access_reason::kRefusedByPeer || reason == end_reason::kTlsProtocol ||
-      reason == end_reason::kTlsFlood) {
-    return AccessRecord::Result::kDenied;
-  }
-  return reason == end_reason::kTlsTruncated ? AccessRecord::Result::kFailed
-                                             : AccessRecord::Result::kAllowed;
+  constexpr absl::string_view kDenied[] = {
+      access_reason::kPolicyChanged, access_reason::kRefusedByPeer,  end_reason::kTlsProtocol,
+      end_reason::kTlsFlood,         tunnel_reason::kTunnelProtocol, tunnel_reason::kTunnelFlood,
+  };
+  constexpr absl::string_view kCarriedToItsEnd[] = {
+      access_reason::kClosed,           access_reason::kResetByDownstream,
+      access_reason::kResetByUpstream,  access_reason::kIdleTimeout,
+      access_reason::kHalfCloseTimeout,
+  };
+  if (absl::c_linear_search(kDenied, reason)) return AccessRecord::Result::kDenied;
+  return absl::c_linear_search(kCarriedToItsEnd, reason) ? AccessRecord::Result::kAllowed
+                                                         : AccessRecord::Result::kFailed;
 }
 
 }  // namespace
@@ -135,7 +144,10 @@ void Connection::AbortIfAged() {
 void Connection::OnRelayDone(const RelayResult& result) {
   const absl::string_view reason =
       abort_reason_.empty() ? ReasonOf(result, protocol_) : absl::string_view(abort_reason_);
-  Finish(abort_reason_.empty() ? ResultOf(reason) : AccessRecord::Result::kFailed, reason,
+  const absl::string_view of_peer =
+      abort_reason_.empty() ? PeerReasonOf(result.status) : absl::string_view();
+  if (!of_peer.empty()) set_peer_reason(of_peer);
+  Finish(ResultOf(of_peer.empty() ? reason : of_peer), reason,
          result.status.ok() ? "" : result.reason, result.bytes_to_upstream,
          result.bytes_to_downstream);
 }
@@ -143,21 +155,21 @@ void Connection::OnRelayDone(const RelayResult& result) {
 void Connection::Abort(absl::string_view reason, absl::string_view detail) {
   if (ended_ || !abort_reason_.empty()) return;
   if (relay_ == nullptr) {
-    Refuse(AccessRecord::Result::kFailed, reason, std::string(detail));
+    RefuseLate(ResultOf(reason), reason, std::string(detail));
     return;
   }
   abort_reason_ = std::string(reason);
-  relay_->Abort(absl::CancelledError(detail.empty() ? reason : detail));
+  relay_->Abort(absl::CancelledError(detail.empty() ? reason : detail), EndCodeOf(reason));
 }
 
 void Connection::Cut(absl::string_view reason, absl::string_view detail) {
   if (ended_) return;
   if (relay_ == nullptr) {
-    Refuse(AccessRecord::Result::kFailed, reason, std::string(detail));
+    RefuseLate(ResultOf(reason), reason, std::string(detail));
     return;
   }
   abort_reason_ = std::string(reason);
-  relay_->Cut(absl::CancelledError(detail.empty() ? reason : detail));
+  relay_->Cut(absl::CancelledError(detail.empty() ? reason : detail), EndCodeOf(reason));
 }
 
 void Connection::Refuse(AccessRecord::Result result, absl::string_view reason, std::string detail) {

@@ -138,7 +138,7 @@ class Connection {
   // Why an inbound connection may be: of decision_reason with its policy's key, or that it is a
   // probe. Told again when it is decided again.
   void set_admitted_by(absl::string_view reason);
-  // What the other end's proxy said, of the closed set.
+  // What the other end's proxy said when it refused or ended it, of the closed set.
   void set_peer_reason(absl::string_view reason) { peer_reason_ = reason; }
   // For a stage that the calls above and StartRelay do not tell of.
   void Complete(StageTimes::Stage stage) { stages_.Complete(stage, loop()->Now()); }
@@ -147,6 +147,11 @@ class Connection {
   // streams, that are to be reset if this process dies; may be null.
   void StartRelay(std::unique_ptr<ByteStream> downstream, std::unique_ptr<ByteStream> upstream,
                   TcpStream* first, TcpStream* second);
+  // Ends one that was under way to be carried, for what ends open ones.
+  virtual void RefuseLate(AccessRecord::Result result, absl::string_view reason,
+                          std::string detail) {
+    Refuse(result, reason, std::move(detail));
+  }
   // Ends a connection that carried nothing.
   void Refuse(AccessRecord::Result result, absl::string_view reason, std::string detail);
 

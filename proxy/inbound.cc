@@ -115,6 +115,10 @@ void InboundConnection::Answer(int http_status, Result result, absl::string_view
   Refuse(result, reason, std::move(detail));
 }
 
+void InboundConnection::RefuseLate(Result result, absl::string_view reason, std::string detail) {
+  Answer(result == Result::kDenied ? 401 : 503, result, reason, std::move(detail));
+}
+
 absl::optional<std::string> InboundConnection::Recheck() {
   Decision decision = AuthorizeInbound(*context()->mesh, Facts());
   if (!decision.allowed) return std::move(decision.reason);

@@ -50,6 +50,9 @@ class InboundConnection final : public Connection {
   absl::optional<std::string> Recheck() override;
 
  private:
+  // The peer gets an answer, as it would have got a reset that says why later.
+  void RefuseLate(AccessRecord::Result result, absl::string_view reason,
+                  std::string detail) override;
   ConnectionFacts Facts() const;
   void AuthorizeAndDial();
   void OnDialed(absl::StatusOr<std::unique_ptr<TcpStream>> stream);

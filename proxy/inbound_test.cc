@@ -18,6 +18,7 @@
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
 #include "proxy/connect_refusal.h"
+#include "proxy/end_code.h"
 #include "proxy/flight_recorder.h"
 #include "proxy/flow_shard.h"
 #include "proxy/proxy_config.h"
@@ -136,6 +137,9 @@ class InboundConnectionTest : public DataPathTest {
     EXPECT_EQ(registry_.size(), 0u);
   }
 
+  // Of each connection, when it begins; empty: it goes on.
+  absl::string_view end_at_once_;
+
  private:
   class Server final : public IgnoringDelegate {
    public:
@@ -144,6 +148,8 @@ class InboundConnectionTest : public DataPathTest {
       test_->registry_.Add(std::make_unique<InboundConnection>(
           &test_->context_, std::move(stream), std::move(request.authority),
           *SocketAddress::Parse("10.0.0.9:4000"), *IpAddress::Parse("127.0.0.1"), test_->peer_));
+      // The application is being dialled.
+      if (!test_->end_at_once_.empty()) test_->registry_.AbortAll(test_->end_at_once_, "");
     }
 
    private:
@@ -404,8 +410,42 @@ TEST_F(InboundConnectionTest, APolicyThatComesLaterEndsWhatItDenies) {
   context_.mesh = std::make_shared<const MeshSnapshot>();
   registry_.Recheck();
   ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
-  EXPECT_THAT(TakeLog(), HasSubstr(access_reason::kPolicyChanged));
+  EXPECT_THAT(TakeLog(), HasSubstr("\"result\":\"denied\",\"reason\":\"policy-changed\""));
   EXPECT_TRUE(loop_.RunUntil([&answer] { return !answer.stream->error().ok(); }));
+  EXPECT_EQ(PeerReasonOf(answer.stream->error()), access_reason::kPolicyChanged);
+}
+
+TEST_F(InboundConnectionTest, WhatIsEndedBeforeItIsOpenIsAnsweredWithTheReason) {
+  SetMesh({});
+  const auto listener = TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                                            [](std::unique_ptr<TcpStream>) {});
+  ASSERT_THAT(listener, IsOk());
+  end_at_once_ = access_reason::kPolicyChanged;
+  ExpectRefused((*listener)->address().ToString(), 401, access_reason::kPolicyChanged);
+  end_at_once_ = access_reason::kDrained;
+  ExpectRefused((*listener)->address().ToString(), 503, access_reason::kDrained);
+}
+
+TEST_F(InboundConnectionTest, SaysForWhatThePeersProxyEndedIt) {
+  SetMesh({});
+  std::unique_ptr<TcpStream> app;
+  const auto listener =
+      TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                          [&app](std::unique_ptr<TcpStream> stream) { app = std::move(stream); });
+  ASSERT_THAT(listener, IsOk());
+  // Of the table, and a number that nobody knows.
+  for (const uint32_t code : {EndCodeOf(access_reason::kIdentityExpired), 0x627972ffu}) {
+    Answer answer = Connect((*listener)->address().ToString());
+    ASSERT_TRUE(loop_.RunUntil([&app] { return app != nullptr; }));
+    answer.stream->ResetWith(code);
+    ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
+    EXPECT_THAT(TakeLog(),
+                HasSubstr(code == 0x627972ffu
+                              ? "\"result\":\"allowed\",\"reason\":\"reset-by-downstream\",\"adm"
+                              : "\"result\":\"failed\",\"reason\":\"reset-by-downstream\","
+                                "\"peer_reason\":\"identity-expired\""));
+    app.reset();
+  }
 }
 
 class InboundByteByByteTest : public InboundConnectionTest {

@@ -141,6 +141,7 @@ class TunnelPool::PooledStream final : public ByteStream {
   IoResult Write(absl::Span<const uint8_t> data) override { return Count(stream_->Write(data)); }
   void ShutdownWrite() override { stream_->ShutdownWrite(); }
   void Reset() override { stream_->Reset(); }
+  void ResetWith(uint32_t code) override { stream_->ResetWith(code); }
   bool Flushed() const override { return stream_->Flushed(); }
   uint64_t Undelivered() const override { return stream_->Undelivered(); }
   size_t Room() const override { return stream_->Room(); }

@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "proxy/access_record.h"
+#include "proxy/end_code.h"
 #include "proxy/half_close.h"
 
 namespace byrnie {
@@ -83,20 +85,20 @@ void Relay::Start() {
   ScheduleRun();
 }
 
-void Relay::Abort(absl::Status reason) {
+void Relay::Abort(absl::Status reason, uint32_t code) {
   DCHECK(loop_->InLoopThread());
   DCHECK(!reason.ok());
   if (state_ == State::kEnding || state_ == State::kDone) return;
   ObserveStreams();
-  BeginEnding(std::move(reason), RelayResult::Side::kProxy);
+  BeginEnding(std::move(reason), RelayResult::Side::kProxy, code);
 }
 
-void Relay::Cut(absl::Status reason) {
+void Relay::Cut(absl::Status reason, uint32_t code) {
   DCHECK(loop_->InLoopThread());
   DCHECK(!reason.ok());
   if (state_ == State::kDone) return;
   ObserveStreams();
-  BeginEnding(std::move(reason), RelayResult::Side::kProxy);
+  BeginEnding(std::move(reason), RelayResult::Side::kProxy, code);
   ArmTimer(Limit::kFlush, absl::ZeroDuration());
 }
 
@@ -307,16 +309,18 @@ void Relay::FailFrom(Side& side) {
   BeginEnding(error.ok() ? absl::UnavailableError("connection reset") : error, NameOf(side));
 }
 
-void Relay::BeginEnding(absl::Status status, RelayResult::Side ended_by) {
+void Relay::ResetBoth(uint32_t code) {
+  downstream_.stream->ResetWith(code);
+  upstream_.stream->ResetWith(code);
+}
+
+void Relay::BeginEnding(absl::Status status, RelayResult::Side ended_by, uint32_t code) {
   state_ = State::kEnding;
   status_ = std::move(status);
   ended_by_ = ended_by;
   DropPending(downstream_);
   DropPending(upstream_);
-  if (!status_.ok()) {
-    downstream_.stream->Reset();
-    upstream_.stream->Reset();
-  }
+  if (!status_.ok()) ResetBoth(code);
   last_activity_ = loop_->Now();
   undelivered_ = 0;
   ArmTimer(Limit::kFlush, status_.ok() ? options_->half_close_timeout / kLooksPerTimeout
@@ -422,8 +426,7 @@ void Relay::GiveUpFlushing(absl::Duration quiet) {
       absl::StrCat("the last bytes have not moved on for ", absl::FormatDuration(quiet)));
   ended_by_ = RelayResult::Side::kProxy;
   deadline_ = RelayResult::Deadline::kHalfClose;
-  downstream_.stream->Reset();
-  upstream_.stream->Reset();
+  ResetBoth(EndCodeOf(access_reason::kHalfCloseTimeout));
   Finish();
 }
 
@@ -473,7 +476,10 @@ absl::optional<absl::Duration> Relay::LookAtHalfClosed(absl::Duration quiet) {
 
 void Relay::EndByDeadline(RelayResult::Deadline deadline, std::string why) {
   deadline_ = deadline;
-  BeginEnding(absl::DeadlineExceededError(why), RelayResult::Side::kProxy);
+  BeginEnding(
+      absl::DeadlineExceededError(why), RelayResult::Side::kProxy,
+      EndCodeOf(deadline == RelayResult::Deadline::kIdle ? access_reason::kIdleTimeout
+                                                         : access_reason::kHalfCloseTimeout));
 }
 
 }  // namespace byrnie

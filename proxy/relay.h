@@ -98,11 +98,12 @@ class Relay {
   void Start();
 
   // Resets both sides, after what they have accepted, and drops what they have not; then on_done
-  // with `reason`, which is not OK. Nothing when the relay is ending already.
-  void Abort(absl::Status reason);
+  // with `reason`, which is not OK. Nothing when the relay is ending already. `code` is for the
+  // peer (ByteStream::ResetWith); that of a deadline is the relay's own to say.
+  void Abort(absl::Status reason, uint32_t code = 0);
   // The same at once: what the streams have accepted and not delivered is dropped too, also when
   // the relay is ending already. For what is not allowed any more, whose reader may take for ever.
-  void Cut(absl::Status reason);
+  void Cut(absl::Status reason, uint32_t code = 0);
 
   // Bytes the receiving stream has accepted up to now.
   uint64_t bytes_to_upstream() const;
@@ -181,7 +182,8 @@ class Relay {
   void FailFrom(Side& side);
   // The end of the direction out of `from` is reached.
   void FinishDirection(Side& from);
-  void BeginEnding(absl::Status status, RelayResult::Side ended_by);
+  void BeginEnding(absl::Status status, RelayResult::Side ended_by, uint32_t code = 0);
+  void ResetBoth(uint32_t code);
   // Of a relay that is aborted before it began.
   void ObserveStreams();
   void MaybeFinish();

@@ -4,11 +4,15 @@
 #include "common/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proxy/access_record.h"
+#include "proxy/end_code.h"
 #include "proxy/relay.h"
 #include "proxy/testing/relay_fixture.h"
 
 namespace byrnie {
 namespace {
+
+using ::testing::Optional;
 
 using RelayAbortTest = RelayTest;
 
@@ -31,6 +35,47 @@ TEST_P(RelayAbortTest, AbortsInEveryState) {
     EXPECT_TRUE(client_->error);
     EXPECT_TRUE(server_->error || server_->eof);
   }
+}
+
+TEST_P(RelayAbortTest, TellsBothSidesWithWhichNumberItEnds) {
+  const auto expect_told = [this](uint32_t code) {
+    Run();
+    EXPECT_THAT(near_.reset_with, Optional(code));
+    EXPECT_THAT(far_.reset_with, Optional(code));
+  };
+  Connect(GetParam());
+  Start();
+  relay_->Abort(absl::CancelledError("too old"), 7);
+  expect_told(7);
+
+  slow_tail_ = 1000;
+  Connect(GetParam());
+  Start();
+  relay_->Abort(absl::CancelledError("too old"), 7);
+  Run();
+  relay_->Cut(absl::CancelledError("policy changed"), 1);
+  expect_told(1);
+  slow_tail_ = 0;
+
+  // A reset of one side is one of the connection.
+  Connect(GetParam());
+  Start();
+  client_->stream->Reset();
+  expect_told(0);
+
+  options_.idle_timeout = absl::Minutes(10);
+  Connect(GetParam());
+  Start();
+  loop_.AdvanceTime(absl::Minutes(11));
+  expect_told(EndCodeOf(access_reason::kIdleTimeout));
+
+  options_.idle_timeout = absl::InfiniteDuration();
+  Connect(GetParam());
+  Start();
+  client_->SendAndShutdown("x");
+  Run();
+  loop_.AdvanceTime(absl::Minutes(3));
+  expect_told(EndCodeOf(access_reason::kHalfCloseTimeout));
 }
 
 TEST_P(RelayAbortTest, CutsOffAReaderThatHasStopped) {

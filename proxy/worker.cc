@@ -286,6 +286,9 @@ class Worker::Data {
 
   void AdoptIdentity(const IdentityInUse* old, const IdentityInUse& now) {
     const IdentitySnapshot& identity = *now.identity;
+    const bool strict = dependencies_.config->identity_expiry == IdentityExpiry::kStrict;
+    // Before the pool closes their tunnels, so that the peers are told why.
+    if (strict) registry_.AbortOtherGenerations(identity.generation());
     TunnelPool::Identity own;
     own.generation = identity.generation();
     own.not_before = identity.leaf().not_before();
@@ -294,10 +297,7 @@ class Worker::Data {
     own.context = now.client;
     pool_.SetIdentity(std::move(own));
     tunnel_server_->DrainOtherGenerations(identity.generation());
-    if (dependencies_.config->identity_expiry == IdentityExpiry::kStrict) {
-      registry_.AbortOtherGenerations(identity.generation());
-      tunnel_server_->CloseOtherGenerations(identity.generation());
-    }
+    if (strict) tunnel_server_->CloseOtherGenerations(identity.generation());
     if (old == nullptr) return;
     TrustChange change(old->identity->bundles(), &identity.bundles(), context_.loop->WallNow());
     if (!change.RemovesAnything()) return;

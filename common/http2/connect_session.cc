@@ -193,6 +193,9 @@ void ConnectSessionImpl::BeginClose(const absl::Status& status) {
   if (state_ != State::kOpen) return;
   end_status_ = status;
   if (!pending_end_.has_value()) {
+    // What is queued in nghttp2 when the session ends does not leave any more.
+    SubmitPendingResets();
+    if (!PumpQueued()) return;
     nghttp2_session_terminate_session(http2_.get(), NGHTTP2_NO_ERROR);
   }
   BreakStreams(status.ok() ? absl::UnavailableError("the http/2 session was closed") : status);

@@ -102,6 +102,9 @@ class ConnectSessionImpl final : public ConnectSession,
   void OnSettingsOrClose(bool could_open);
   void ReturnHeldRequests();
   void SubmitReset(int32_t id, uint32_t error_code);
+  // Those that wait for what was accepted before them. The session ends, and that is lost; why it
+  // was reset is not to be.
+  void SubmitPendingResets();
   // A stream was reset by the protocol itself.
   void NoteRefused(int32_t id, uint32_t error_code);
   void NoteAbuse();
@@ -110,9 +113,15 @@ class ConnectSessionImpl final : public ConnectSession,
 
   void ReadTransport();
   void Feed(absl::Span<const uint8_t> data);
+  // Pulls one frame, or some, into the output: its size, 0 when there is none, or less when the
+  // session has failed.
+  ssize_t PullFrame();
   // Pulls frames into the output while there is room; true when there may be more.
   bool Pump();
-  // The same, and passes what fills the output on, where the transport takes it.
+  // Pulls what is queued already, also past the room there is, which is for data. False: the
+  // session has failed.
+  bool PumpQueued();
+  // As Pump, and passes what fills the output on, where the transport takes it.
   void PumpAndPass();
   void Flush();
   void FlushOutput();

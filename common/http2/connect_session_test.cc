@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
+#include "common/http2/peer_end.h"
 #include "common/http2/testing/session_pair.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -84,6 +85,59 @@ TEST_P(ConnectSessionTest, DeliversDataBeforeTheResetAfterIt) {
     EXPECT_TRUE(resetter->stream->Flushed());
     EXPECT_EQ(client_.session->open_streams(), 0u);
     EXPECT_EQ(server_.session->open_streams(), 0u);
+    client_.talkers.clear();
+    server_.talkers.clear();
+    client_.answers.clear();
+  }
+}
+
+TEST_P(ConnectSessionTest, TellsThePeerForWhatAStreamWasReset) {
+  constexpr uint32_t kWhy = 0x62797201;
+  for (bool by_client : {true, false}) {
+    Connect(GetParam());
+    Talker* client = client_.Open();
+    Run();
+    Talker* resetter = by_client ? client : server_.talkers.back().get();
+    Talker* other = by_client ? server_.talkers.back().get() : client;
+    resetter->Send(Pattern(50000));
+    resetter->stream->ResetWith(kWhy);
+    Run();
+    EXPECT_EQ(other->received, Pattern(50000)) << "it overtakes nothing";
+    ASSERT_TRUE(PeerEndOf(other->stream->error()).has_value());
+    EXPECT_EQ(PeerEndOf(other->stream->error())->of, PeerEnd::Of::kStream);
+    EXPECT_EQ(PeerEndOf(other->stream->error())->code, kWhy);
+    EXPECT_THAT(other->stream->error(),
+                StatusIs(absl::StatusCode::kUnavailable, HasSubstr("error 0x62797201")));
+    client_.talkers.clear();
+    server_.talkers.clear();
+    client_.answers.clear();
+  }
+}
+
+TEST_P(ConnectSessionTest, TellsForWhatWhoeverDidNotReadWhatCameBefore) {
+  if (GetParam() == 1) return;
+  // The stream is given up, or the whole session, before what it has accepted has left.
+  for (bool session : {false, true}) {
+    Connect(GetParam());
+    Talker* client = client_.Open();
+    Run();
+    Talker* server = server_.talkers.back().get();
+    client->reading = false;
+    server->Send(Pattern(1 << 20));
+    Run();
+    server->stream->Reset();
+    server->stream->ResetWith(0x62797202);  // The later word counts.
+    EXPECT_FALSE(server->stream->Flushed());
+    if (session) {
+      server_.session->Close();
+    } else {
+      server_.talkers.clear();
+    }
+    Run();
+    client->reading = true;
+    client->Pull();
+    ASSERT_TRUE(PeerEndOf(client->stream->error()).has_value());
+    EXPECT_EQ(PeerEndOf(client->stream->error())->code, 0x62797202u);
     client_.talkers.clear();
     server_.talkers.clear();
     client_.answers.clear();

@@ -1,11 +1,13 @@
 // What the peer does.
 #include <algorithm>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/http2/connect_session_impl.h"
+#include "common/http2/peer_end.h"
 #include "common/http2/peer_fault.h"
 
 namespace byrnie {
@@ -18,6 +20,12 @@ constexpr size_t kMaxQuoted = 32;
 // answered. A few bytes may stand for a kilobyte in them, and reading that costs as if it were
 // sent: what is so many times too large ends the session instead.
 constexpr size_t kFarTooLarge = 8;
+
+// RFC 9113 section 7 has names up to 0xd; whoever needs more takes a number.
+std::string TextOfErrorCode(uint32_t code) {
+  if (code <= NGHTTP2_HTTP_1_1_REQUIRED) return nghttp2_http2_strerror(code);
+  return absl::StrCat("error 0x", absl::Hex(code));
+}
 
 // Of the GOAWAY that ends a session for what the peer did. nghttp2's own limit of resets says that
 // it is an internal error.
@@ -104,9 +112,9 @@ int ConnectSessionImpl::OnFrameReceived(const nghttp2_frame* frame) {
       if (!goaway_received_) goaway_due_ = true;
       goaway_received_ = true;
       if (frame->goaway.error_code != NGHTTP2_NO_ERROR) {
-        peer_goaway_ =
-            absl::UnavailableError(absl::StrCat("the peer ended the http/2 session: ",
-                                                nghttp2_http2_strerror(frame->goaway.error_code)));
+        peer_goaway_ = PeerEndError({PeerEnd::Of::kSession, frame->goaway.error_code},
+                                    absl::StrCat("the peer ended the http/2 session: ",
+                                                 TextOfErrorCode(frame->goaway.error_code)));
       }
       Schedule();
       break;
@@ -242,8 +250,9 @@ int ConnectSessionImpl::OnStreamClose(int32_t id, uint32_t error_code) {
       status = absl::AbortedError("the peer did not process the request");
     } else if (peer_reset) {
       stopped = error_code == NGHTTP2_NO_ERROR && stream->end_received();
-      status = absl::UnavailableError(
-          absl::StrCat("the peer reset the stream: ", nghttp2_http2_strerror(error_code)));
+      status =
+          PeerEndError({PeerEnd::Of::kStream, error_code},
+                       absl::StrCat("the peer reset the stream: ", TextOfErrorCode(error_code)));
     } else if (error_code != NGHTTP2_NO_ERROR) {
       status = absl::UnavailableError(
           absl::StrCat("the stream was closed: ", nghttp2_http2_strerror(error_code)));

@@ -7,6 +7,14 @@
 #include "common/http2/connect_session_impl.h"
 
 namespace byrnie {
+namespace {
+
+// RFC 9113 section 8.5: a reset of the tunnelled connection, unless there is more to say.
+uint32_t ResetCodeOf(const TunnelStream& stream) {
+  return stream.reset_code() != 0 ? stream.reset_code() : uint32_t{NGHTTP2_CONNECT_ERROR};
+}
+
+}  // namespace
 
 void ConnectSessionImpl::GiveWindow(int32_t id, size_t bytes) {
   if (state_ != State::kOpen) return;
@@ -18,8 +26,7 @@ void ConnectSessionImpl::SendReady(TunnelStream* stream) {
   if (state_ != State::kOpen) return;
   if (stream->reset_due()) {
     stream->OnResetSubmitted();
-    // RFC 9113 section 8.5: a reset of the tunnelled connection.
-    SubmitReset(stream->id(), NGHTTP2_CONNECT_ERROR);
+    SubmitReset(stream->id(), ResetCodeOf(*stream));
     return;
   }
   nghttp2_session_resume_data(http2_.get(), stream->id());
@@ -62,6 +69,14 @@ void ConnectSessionImpl::SendReject(int32_t id, int status, const HeaderList& he
   Schedule();
 }
 
+void ConnectSessionImpl::SubmitPendingResets() {
+  for (const auto& [id, stream] : streams_) {
+    if (!stream->reset_pending()) continue;
+    stream->OnResetSubmitted();
+    SubmitReset(id, ResetCodeOf(*stream));
+  }
+}
+
 void ConnectSessionImpl::ReturnHeldRequests() {
   // A limit that came after the requests: nghttp2 would hold them until others end, which may be
   // never. Nobody has processed them.
@@ -99,7 +114,9 @@ void ConnectSessionImpl::Forget(TunnelStream* stream, bool cancel) {
     std::replace(ready_.begin(), ready_.end(), stream, static_cast<TunnelStream*>(nullptr));
     std::replace(running_.begin(), running_.end(), stream, static_cast<TunnelStream*>(nullptr));
   }
-  if (cancel && state_ == State::kOpen) SubmitReset(stream->id(), NGHTTP2_CANCEL);
+  if (!cancel || state_ != State::kOpen) return;
+  SubmitReset(stream->id(),
+              stream->reset_pending() ? ResetCodeOf(*stream) : uint32_t{NGHTTP2_CANCEL});
 }
 
 TunnelStream* ConnectSessionImpl::Find(int32_t id) const {

@@ -81,19 +81,33 @@ void ConnectSessionImpl::Feed(absl::Span<const uint8_t> data) {
   }
 }
 
-bool ConnectSessionImpl::Pump() {
-  while (!OutputFull()) {
-    const uint8_t* data = nullptr;
-    const ssize_t size = nghttp2_session_mem_send(http2_.get(), &data);
-    if (size < 0) {
-      Fail(absl::InternalError(
-          absl::StrCat("cannot make http/2 frames: ", nghttp2_strerror(static_cast<int>(size)))));
-      return false;
-    }
-    if (size == 0) return OutputFull();
+ssize_t ConnectSessionImpl::PullFrame() {
+  const uint8_t* data = nullptr;
+  const ssize_t size = nghttp2_session_mem_send(http2_.get(), &data);
+  if (size < 0) {
+    Fail(absl::InternalError(
+        absl::StrCat("cannot make http/2 frames: ", nghttp2_strerror(static_cast<int>(size)))));
+  } else if (size > 0) {
     output_.Append(data, static_cast<size_t>(size));
   }
+  return size;
+}
+
+bool ConnectSessionImpl::Pump() {
+  while (!OutputFull()) {
+    const ssize_t size = PullFrame();
+    if (size < 0) return false;
+    if (size == 0) return OutputFull();
+  }
   return true;
+}
+
+bool ConnectSessionImpl::PumpQueued() {
+  ssize_t size = 0;
+  do {
+    size = PullFrame();
+  } while (size > 0);
+  return size == 0;
 }
 
 void ConnectSessionImpl::PumpAndPass() {

@@ -130,8 +130,9 @@ void TunnelStream::ShutdownWrite() {
   if (session_ != nullptr) session_->SendReady(this);
 }
 
-void TunnelStream::Reset() {
+void TunnelStream::ResetWith(uint32_t code) {
   DCHECK(loop_->InLoopThread());
+  if (code != 0) reset_code_ = code;
   if (reset_ || refused_ || !error_.ok()) return;
   reset_ = true;
   if (closed_) return;  // Both ends are through already.

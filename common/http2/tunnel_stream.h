@@ -71,7 +71,8 @@ class TunnelStream final : public ConnectStream {
   // What the peer's window and the session's transport have room for.
   size_t Room() const override;
   void ShutdownWrite() override;
-  void Reset() override;
+  void Reset() override { ResetWith(0); }
+  void ResetWith(uint32_t code) override;
   bool Flushed() const override;
   uint64_t Undelivered() const override;
   // Zero as long as the session lives, whose PINGs ask.
@@ -110,6 +111,10 @@ class TunnelStream final : public ConnectStream {
   // True when a reset is due: everything accepted before it has been taken, and the peer has been
   // told that there was a connection.
   bool reset_due() const;
+  // A reset was asked for, and the peer has not been told.
+  bool reset_pending() const { return reset_ && !reset_submitted_ && !closed_; }
+  // Of ResetWith.
+  uint32_t reset_code() const { return reset_code_; }
   void TakeSendable(absl::Span<uint8_t> out);
   // The output, counted to `mark`, now holds this much of the stream (data, its end or its reset).
   void OnSent(uint64_t mark) { sent_mark_ = mark; }
@@ -162,6 +167,7 @@ class TunnelStream final : public ConnectStream {
   uint64_t sent_mark_ = 0;
   const int32_t id_;
   const Role role_;
+  uint32_t reset_code_ = 0;
   uint32_t most_window_;
   uint32_t wanted_window_;
   bool path_looked_at_ = false;  // And most_window_ is what the path needs.

@@ -71,6 +71,13 @@ class ByteStream {
   // accepted is still delivered first where the peer reads: wait for Flushed(), with a deadline.
   // Idempotent.
   virtual void Reset() = 0;
+  // The same, and tells the peer `code` where the stream's protocol has a number for why: the error
+  // code of HTTP/2's RST_STREAM. 0 is none. Called after Reset, it counts if nothing has been said
+  // yet.
+  virtual void ResetWith(uint32_t code) {
+    static_cast<void>(code);
+    Reset();
+  }
 
   // True when nothing accepted by Write, no shutdown and no reset is waiting in this process any
   // more. After Reset also the kernel's queue has been delivered. A broken stream counts as

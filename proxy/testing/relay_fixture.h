@@ -83,6 +83,7 @@ class App final : public ByteStream::Observer {
 struct Host {
   absl::Duration unheard = absl::InfiniteDuration();
   int keepalives_shortened = 0;
+  absl::optional<uint32_t> reset_with;
 };
 
 // A stream with a transport that asks a host for signs of life.
@@ -95,6 +96,10 @@ class AskingStream final : public ByteStream {
   IoResult Write(absl::Span<const uint8_t> data) override { return stream_->Write(data); }
   void ShutdownWrite() override { stream_->ShutdownWrite(); }
   void Reset() override { stream_->Reset(); }
+  void ResetWith(uint32_t code) override {
+    host_->reset_with = code;
+    stream_->ResetWith(code);
+  }
   bool Flushed() const override { return stream_->Flushed(); }
   uint64_t Undelivered() const override { return stream_->Undelivered(); }
   absl::Duration Unheard() const override { return host_->unheard; }
@@ -143,6 +148,7 @@ class RelayTest : public ::testing::TestWithParam<size_t> {
   void Connect(size_t quota) {
     done_.reset();
     near_.keepalives_shortened = far_.keepalives_shortened = 0;
+    near_.reset_with = far_.reset_with = absl::nullopt;
     client_ = std::make_unique<App>();
     server_ = std::make_unique<App>();
     auto [client, downstream] = MakePair(quota);

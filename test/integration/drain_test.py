@@ -72,6 +72,8 @@ class DrainTest(MeshTestCase):
         self.assertEqual(self.server.proxy.wait(5), 0)
         self.assertLess(time.monotonic() - started, 6)
         self.server.wait_access_log(reason="drained")
+        record = self.client.wait_access_log(peer_reason="drained")[-1]
+        self.assertEqual((record["reason"], record["result"]), ("reset-by-upstream", "failed"), record)
 
     def test_an_idle_proxy_ends_at_once(self):
         self.restart("--drain_timeout=20s")

@@ -124,6 +124,11 @@ class StrictIdentityExpiryTest(MeshTestCase):
                 self.assertEqual(record["reason"], "identity-expired", record)
                 self.assertEqual(record["detail"], "proxy reset: the own certificate of its tunnel was replaced")
                 self.assertEqual(record["protocol"], "mtls" if "direct" in server.name else "hbone")
+                # Without a tunnel there is no place for a reason.
+                keeper, side = (server, "downstream") if client is self.strict else (client, "upstream")
+                told = {} if "direct" in server.name else {"peer_reason": "identity-expired", "result": "failed"}
+                there = keeper.wait_access_log(original_destination=f"{server.address}:{port}", reason=f"reset-by-{side}", **told)
+                self.assertTrue(told or not any("peer_reason" in record for record in there), there)
                 ended = when(record) + record["duration_ms"] / 1000
                 since = min(abs(ended - rotation) for rotation in self.rotations(strict))
                 self.assertLess(since, 0.5, "seconds between the rotation and the end")

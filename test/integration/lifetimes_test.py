@@ -86,6 +86,7 @@ class LifetimesTest(MeshTestCase):
             ended = self.wait_all_reset(quiet, 1)
             self.assertLess(ended, 1)
             self.client.wait_access_log(reason="idle-timeout")
+            self.server.wait_access_log(direction="inbound", reason="reset-by-downstream", peer_reason="idle-timeout")
         finally:
             self.close(connections)
 
@@ -98,6 +99,7 @@ class LifetimesTest(MeshTestCase):
             self.assertGreater(took, 1.5)
             self.assertLess(time.monotonic() - started, 6)
             self.client.wait_access_log(reason="max-age")
+            self.server.wait_access_log(direction="inbound", reason="reset-by-downstream", peer_reason="max-age")
             self.assertTrue(self.works(), "new ones are taken")
         finally:
             self.close(connections)
@@ -142,6 +144,7 @@ class LifetimesTest(MeshTestCase):
             self.assertLess(time.monotonic() - refused, 1.0, "and new ones refused")
             self.assertGreater(refused, written)
             self.server.wait_access_log(direction="inbound", reason="policy-changed")
+            self.client.wait_access_log(direction="outbound", peer_reason="policy-changed", result="denied")
         finally:
             self.close(connections)
             self.mesh.registry.policies = []

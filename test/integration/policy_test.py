@@ -103,7 +103,12 @@ class PolicyTest(MeshTestCase):
             kept.sendall(b"still\n")
             self.assertEqual(kept.recv(100), b"still\n")
         record = self.server.wait_access_log(reason="policy-changed")[-1]
-        self.assertEqual(record["peer_identity"], self.client.spiffe_id)
+        self.assertEqual((record["peer_identity"], record["result"]), (self.client.spiffe_id, "denied"))
+        # The client's operator learns as much, but not the policy's name.
+        record = self.client.wait_access_log(peer_reason="policy-changed")[-1]
+        self.assertEqual((record["direction"], record["reason"], record["result"]),
+                         ("outbound", "reset-by-upstream", "denied"), record)
+        self.assertNotIn("deny-client", str(record))
 
     def test_a_broken_registry_file_changes_nothing(self):
         self.policies(("deny-client", "DENY", {"principals": [{"exact": "cluster.local/ns/demo/sa/client"}]}))

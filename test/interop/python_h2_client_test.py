@@ -205,6 +205,23 @@ class PythonH2ClientTest(InteropTestCase):
             wait_until(lambda: self.refused(f"{self.server.address}:8080")[0] == "200", 10, "the policy's end",
                        every=0.2)
 
+    def test_a_policy_resets_an_open_stream_of_its_port_and_no_other(self):
+        registry = self.mesh.registry
+        denied, kept = self.open(8081), self.open(8080)
+        registry.policy("no-8081", "DENY", principals=[{"exact": self.peer_id.removeprefix("spiffe://")}],
+                        destination_ports=[8081])
+        registry.write()
+        try:
+            self.tunnel.pump(lambda: denied.reset is not None, 10)
+            # To whoever does not know the number an error like any other.
+            self.assertEqual(denied.reset, 0x62797201)
+            self.echo(kept, MEBIBYTE[:100000])
+        finally:
+            registry.policies = []
+            registry.write()
+            wait_until(lambda: self.refused(f"{self.server.address}:8081")[0] == "200", 10, "the policy's end",
+                       every=0.2)
+
     def test_hostile_headers_never_reach_the_log_as_they_are(self):
         stream = self.tunnel.connect(
             f"{self.server.address}:8080",
