@@ -110,9 +110,10 @@ class NodeHttp2Test(InteropTestCase):
             self.assert_broken(connection, 8086, "NO_ERROR")
 
     def test_nodes_server_says_goaway_and_changes_its_window_with_a_stream_open(self):
-        self.assertEqual(sha256(self.exchange(8083, MEBIBYTE)), sha256(MEBIBYTE))
         sessions = len(self.said("session"))
-        self.assertEqual(sha256(self.exchange(8083, MEBIBYTE)), sha256(MEBIBYTE))
+        # Earlier tests may have left several tunnels; each time it is one less.
+        for _ in range(sessions + 1):
+            self.assertEqual(sha256(self.exchange(8083, MEBIBYTE)), sha256(MEBIBYTE))
         self.assertGreater(len(self.said("session")), sessions, "a new stream on a tunnel that takes none")
 
     def test_nodes_servers_pings_are_answered(self):
