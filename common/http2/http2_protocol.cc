@@ -86,14 +86,16 @@ Http2SessionPtr NewHttp2Session(TunnelStream::Role role, const ConnectSession::O
   Http2SessionPtr session(raw_session);
 
   std::vector<nghttp2_settings_entry> settings = {
-      {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 1024},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.least_window},
       {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, options.max_frame_size},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options.max_header_list_size},
   };
   if (server) {
     settings.push_back({NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams});
+    // Header tables stay as they are, 4096 bytes: Go's clients before 1.20 do not hear of a smaller
+    // one, and their second request would be a COMPRESSION_ERROR.
   } else {
+    settings.push_back({NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 1024});
     settings.push_back({NGHTTP2_SETTINGS_ENABLE_PUSH, 0});
   }
   CHECK_EQ(
