@@ -38,15 +38,19 @@ std::string Frame(uint8_t type, uint8_t flags, uint32_t stream, const std::strin
 
 constexpr uint8_t kData = 0, kHeaders = 1, kPriority = 2, kReset = 3, kSettings = 4, kPing = 6,
                   kGoaway = 7, kWindowUpdate = 8, kContinuation = 9;
-constexpr uint8_t kEndHeaders = 4;
-// :method CONNECT, :authority a:1. Before them what the server's smaller table demands once its
-// SETTINGS are acknowledged (RFC 7541 section 4.2): a table of no size, which is never too large.
+constexpr uint8_t kEndHeaders = 4, kAck = 1;
+// :method CONNECT, :authority a:1. Before them a table of no size, which is never too large
+// (RFC 7541 section 4.2).
 const char kConnect[] =
     "\x20"
     "\x42\x07"
     "CONNECT"
     "\x41\x03"
     "a:1";
+
+absl::Span<const uint8_t> Bytes(const std::string& text) {
+  return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+}
 
 // A server of ours that reads what its streams carry, and the raw end of its transport.
 class ConnectFloodTest : public ::testing::Test,
@@ -62,12 +66,14 @@ class ConnectFloodTest : public ::testing::Test,
   }
   // Sends `frame` so often, unless the session ends before; hears meanwhile what is said.
   void Flood(const std::string& frame, size_t count) {
-    for (size_t i = 0; i < count && !closed_.has_value(); ++i) Send(frame);
+    for (size_t i = 0; i < count && !closed_.has_value(); ++i) {
+      Send(frame);
+      if (absl::StrContains(log_, "goaway")) break;
+    }
     Hear();
   }
   void Send(const std::string& bytes) {
-    absl::Span<const uint8_t> rest =
-        absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+    absl::Span<const uint8_t> rest = Bytes(bytes);
     for (int tries = 0; !rest.empty() && tries < 100; ++tries) {
       const IoResult written = raw_->Write(rest);
       if (written.status == IoStatus::kError) return;
@@ -198,6 +204,89 @@ TEST_F(ConnectFloodTest, EndsAPeerThatSendsPriorityWithoutEnd) {
   ExpectEnded("goaway=11");
 }
 
+TEST_F(ConnectFloodTest, EndsAPeerThatAnswersPingsNobodySent) {
+  Flood(Frame(kPing, kAck, 0, "12345678"), 20000);
+  ExpectEnded("goaway=11");
+}
+
+TEST_F(ConnectFloodTest, EndsAPeerThatSendsFramesOfUnknownTypesWithoutEnd) {
+  Flood(Frame(0x42, 0, 0, ""), 20000);
+  ExpectEnded("goaway=11");
+  EXPECT_THAT(closed_->message(), HasSubstr("frames that carry nothing"));
+}
+
+TEST_F(ConnectFloodTest, EndsAPeerThatSendsLargeFramesOfUnknownTypes) {
+  // A second of 100 MB/s.
+  Flood(Frame(0x42, 0, 0, std::string(16384, 'x')), 6000);
+  ExpectEnded("goaway=11");
+}
+
+TEST_F(ConnectFloodTest, EndsAPeerThatSaysGoawayWithoutEnd) {
+  Flood(Frame(kGoaway, 0, 0, std::string(8, '\0')), 20000);
+  ExpectEnded("goaway=11");
+}
+
+// To the session, to a stream, and to one that is over, of which nghttp2 says nothing.
+class WindowFloodTest : public ConnectFloodTest, public ::testing::WithParamInterface<uint32_t> {};
+
+INSTANTIATE_TEST_SUITE_P(Streams, WindowFloodTest, ::testing::Values(0, 1, 3));
+
+TEST_P(WindowFloodTest, EndsAPeerThatGivesWindowForNothing) {
+  Send(Connect(1) + Connect(3) + Frame(kReset, 0, 3, std::string("\0\0\0\x08", 4)));
+  Flood(Frame(kWindowUpdate, 0, GetParam(), std::string("\0\0\0\1", 4)), 20000);
+  ExpectEnded("goaway=11");
+  EXPECT_THAT(closed_->message(), HasSubstr("WINDOW_UPDATE"));
+}
+
+TEST_F(ConnectFloodTest, EndsAPeerThatSendsHeadersForStreamsThatAreOver) {
+  Send(Connect(1) + Frame(kReset, 0, 1, std::string("\0\0\0\x08", 4)));
+  Flood(Frame(kHeaders, kEndHeaders, 1, "\x88"), 20000);
+  ExpectEnded("goaway=11");
+}
+
+TEST_F(ConnectFloodTest, GivesAPeerThatTakesByteAfterByteAllTheFramesItNeeds) {
+  // A window of one byte, which is given back on the stream and on the session.
+  Send(Frame(kSettings, 0, 0, std::string("\0\x04\0\0\0\1", 6)) + Connect(1));
+  Hear();
+  const std::string said(30000, 'y');
+  ASSERT_EQ(streams_[0]->Write(Bytes(said)).bytes, said.size());
+  const std::string one("\0\0\0\1", 4);
+  for (size_t i = 0; i < said.size(); ++i) {
+    Send(Frame(kWindowUpdate, 0, 1, one) + Frame(kWindowUpdate, 0, 0, one));
+  }
+  ExpectAlive();
+  EXPECT_TRUE(streams_[0]->Flushed());
+}
+
+TEST_F(ConnectFloodTest, GivesAPeerThatReadsInSmallPiecesAllTheFramesItNeeds) {
+  // Whole frames, each read 256 bytes at a time, both windows given back for each.
+  Send(Connect(1));
+  Hear();
+  const std::string said(8 << 20, 'y');
+  const std::string piece("\0\0\1\0", 4);
+  size_t written = 0, given = 0;
+  while (given < said.size() && !closed_.has_value()) {
+    written += streams_[0]->Write(Bytes(said).subspan(written)).bytes;
+    for (int i = 0; i < 64; ++i, given += 256) {
+      Send(Frame(kWindowUpdate, 0, 1, piece) + Frame(kWindowUpdate, 0, 0, piece));
+    }
+    Hear();
+  }
+  ExpectAlive();
+  EXPECT_EQ(written, said.size());
+}
+
+TEST_F(ConnectFloodTest, TakesWhatWasUnderWayToAStreamThatIsReset) {
+  // Small frames, as many as a window holds.
+  Send(Connect(1));
+  Hear();
+  streams_.clear();
+  std::string under_way;
+  for (int i = 0; i < 16384; ++i) under_way += Frame(kData, 0, 1, "x");
+  Send(under_way);
+  ExpectAlive();
+}
+
 TEST_F(ConnectFloodTest, EndsAPeerWhoseHeadersNeverEnd) {
   Send(Frame(kHeaders, 0, 1, kConnect));
   size_t sent = 0;
@@ -258,6 +347,13 @@ TEST_F(ConnectFloodTest, AWindowThatOverflowsCostsTheStreamOrTheSession) {
   ExpectEnded("goaway=3");
 }
 
+TEST_F(ConnectFloodTest, TakesAClientWhoseHeaderTableIsOfTheUsualSize) {
+  // Without the change of size that a smaller table of ours would demand.
+  for (uint32_t id : {1, 3, 5}) Send(Frame(kHeaders, kEndHeaders, id, kConnect + 1));
+  ExpectAlive();
+  EXPECT_EQ(requests_, 3u);
+}
+
 TEST_F(ConnectFloodTest, CarriesTinyFramesForAsLongAsSomeoneSendsThem) {
   Send(Connect(1));
   Hear();
@@ -307,8 +403,13 @@ class ConnectClientGoawayTest : public ::testing::Test, private ConnectSession::
     return answer;
   }
   void Say(const std::string& bytes) {
-    raw_->Write(absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+    raw_->Write(Bytes(bytes));
     loop_.RunUntilIdle();
+  }
+
+  void Flood(const std::string& frame) {
+    for (int i = 0; i < 6000; ++i) Say(frame);
+    loop_.AdvanceTime(absl::Seconds(3));
   }
 
   ManualEventLoop loop_;
@@ -344,6 +445,37 @@ TEST_F(ConnectClientGoawayTest, LeavesTheStreamsItNamesAndReturnsTheOthersAsNotP
   Say(Frame(kData, 1, 1, "."));
   loop_.AdvanceTime(absl::Seconds(3));
   EXPECT_TRUE(closed_);
+}
+
+// What a hostile server may do to our client.
+TEST_F(ConnectClientGoawayTest, EndsAServerThatAnswersPingsNobodySent) {
+  Flood(Frame(kPing, kAck, 0, "12345678"));
+  EXPECT_TRUE(closed_);
+}
+
+TEST_F(ConnectClientGoawayTest, EndsAServerThatGivesWindowForNothing) {
+  const std::unique_ptr<Answer> open = Open();
+  Flood(Frame(kWindowUpdate, 0, 1, std::string("\0\0\0\1", 4)));
+  EXPECT_TRUE(closed_);
+}
+
+TEST_F(ConnectClientGoawayTest, EndsAServerWhoseInformationNeverEnds) {
+  const std::unique_ptr<Answer> open = Open();
+  // :status 103.
+  Flood(Frame(kHeaders, kEndHeaders, 1,
+              "\x08\x03"
+              "103"));
+  EXPECT_TRUE(closed_);
+}
+
+TEST_F(ConnectClientGoawayTest, TakesInformationBeforeTheAnswer) {
+  const std::unique_ptr<Answer> open = Open();
+  for (int i = 0; i < 10; ++i)
+    Say(Frame(kHeaders, kEndHeaders, 1,
+              "\x08\x03"
+              "103"));
+  Say(Frame(kHeaders, kEndHeaders, 1, "\x88"));
+  EXPECT_EQ(open->http_status, 200);
 }
 
 TEST_F(ConnectClientGoawayTest, ARefusedStreamWasNotProcessedAndCostsNoOther) {

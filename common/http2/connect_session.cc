@@ -31,7 +31,8 @@ ConnectSessionImpl::ConnectSessionImpl(EventLoop* loop, std::unique_ptr<ByteStre
           {options.ping_interval, options.ping_timeout, options.request_patience, options.silence},
           loop->Now()),
       abuse_(loop->Now()),
-      idle_frames_(loop->Now(), AbuseGuard::kIdleFrameLimit) {
+      idle_frames_(loop->Now(), AbuseGuard::kIdleFrameLimit),
+      tally_(role == TunnelStream::Role::kServer ? NGHTTP2_CLIENT_MAGIC_LEN : 0) {
   http2_ = NewHttp2Session(role_, options_, this);
   transport_->SetObserver(this);
   ArmPing();
@@ -90,6 +91,7 @@ absl::StatusOr<std::unique_ptr<ConnectStream>> ConnectSessionImpl::OpenStream(
   stream->set_on_response(std::move(on_response));
   streams_[id] = stream.get();
   ++open_;
+  credit_.OnStream();
   NoteRequest();
   Schedule();
   return std::unique_ptr<ConnectStream>(std::move(stream));

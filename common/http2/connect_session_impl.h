@@ -13,6 +13,7 @@
 #include "common/event/event_loop.h"
 #include "common/http2/abuse_guard.h"
 #include "common/http2/connect_session.h"
+#include "common/http2/frame_tally.h"
 #include "common/http2/header_block.h"
 #include "common/http2/http2_protocol.h"
 #include "common/http2/liveness.h"
@@ -108,7 +109,8 @@ class ConnectSessionImpl final : public ConnectSession,
   // A stream was reset by the protocol itself.
   void NoteRefused(int32_t id, uint32_t error_code);
   void NoteAbuse();
-  void NoteIdleFrame();
+  // After what the peer sent has been looked at: ends a peer whose frames are too many.
+  void NoteFrames(FrameTally::Counts counts);
   void EndFlood(absl::string_view of_what);
 
   void ReadTransport();
@@ -185,6 +187,11 @@ class ConnectSessionImpl final : public ConnectSession,
   Liveness liveness_;
   AbuseGuard abuse_;
   AbuseGuard idle_frames_;
+  FrameTally tally_;
+  FrameCredit credit_;
+  size_t pings_sent_ = 0;  // And not answered.
+  // Of the frames since the last NoteFrames that carried data, an end or an answer we asked for.
+  size_t useful_frames_ = 0;
   absl::string_view flood_;  // What there was too much of.
   bool draining_ = false;
   bool last_goaway_sent_ = false;

@@ -62,16 +62,15 @@ int ConnectSessionImpl::OnFrameReceived(const nghttp2_frame* frame) {
       }
       break;
     case NGHTTP2_DATA:
+      if (end_stream || frame->hd.length > frame->data.padlen) {
+        if (FrameTally::MayBeEmpty(frame->hd.length, frame->hd.flags)) ++useful_frames_;
+      }
       if (end_stream) {
         if (TunnelStream* stream = Find(id)) stream->OnEndStream();
       } else {
-        if (frame->hd.length == frame->data.padlen) NoteIdleFrame();
         // Padding takes from the window and never gets to a reader.
         if (frame->data.padlen > 0) GiveWindow(id, frame->data.padlen);
       }
-      break;
-    case NGHTTP2_PRIORITY:
-      NoteIdleFrame();
       break;
     case NGHTTP2_WINDOW_UPDATE:
       // Before the output is made, so that what the writer has goes with what waits.
@@ -89,13 +88,15 @@ int ConnectSessionImpl::OnFrameReceived(const nghttp2_frame* frame) {
       break;
     }
     case NGHTTP2_SETTINGS:
-      if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) NoteIdleFrame();
+      // nghttp2 takes no more of these than it has asked for.
+      if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) ++useful_frames_;
       OnSettingsOrClose(/*could_open=*/false);
       break;
     case NGHTTP2_PING:
-      if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
-        NoteIdleFrame();
-        break;
+      if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) break;
+      if (pings_sent_ > 0) {
+        --pings_sent_;
+        ++useful_frames_;
       }
       if (std::memcmp(frame->ping.opaque_data, kLivenessPing, sizeof(kLivenessPing)) == 0) {
         if (liveness_.OnAnswer(loop_->Now())) ArmPing();
@@ -145,6 +146,7 @@ void ConnectSessionImpl::OnRequest(int32_t id, bool end_stream) {
   }
   nghttp2_session_set_stream_user_data(http2_.get(), id, this);
   ++open_;
+  credit_.OnStream();
   auto stream =
       std::make_unique<TunnelStream>(loop_, this, id, TunnelStream::Role::kServer, options_);
   streams_[id] = stream.get();
@@ -181,6 +183,7 @@ int ConnectSessionImpl::OnFrameSent(const nghttp2_frame* frame) {
   const bool end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   switch (frame->hd.type) {
     case NGHTTP2_DATA:
+      credit_.OnDataSent(frame->hd.length);
       if (TunnelStream* stream = Find(id)) {
         // An empty frame is still to be appended by Pump; others have been by OnSendData.
         if (end_stream) {
@@ -200,6 +203,9 @@ int ConnectSessionImpl::OnFrameSent(const nghttp2_frame* frame) {
           nghttp2_session_get_stream_remote_close(http2_.get(), id) == 0) {
         SubmitReset(id, NGHTTP2_NO_ERROR);
       }
+      break;
+    case NGHTTP2_PING:
+      if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) ++pings_sent_;
       break;
     case NGHTTP2_RST_STREAM: {
       if (TunnelStream* stream = Find(id)) {
@@ -305,10 +311,18 @@ int ConnectSessionImpl::OnSendData(const nghttp2_frame* frame, const uint8_t* he
   return 0;
 }
 
-void ConnectSessionImpl::NoteIdleFrame() {
-  if (idle_frames_.Note(loop_->Now(), open_)) {
-    EndFlood("too many frames that carry nothing (PING, SETTINGS, PRIORITY, empty DATA)");
-  }
+void ConnectSessionImpl::NoteFrames(FrameTally::Counts counts) {
+  // Both count a frame when it is whole.
+  const size_t useful = std::min(std::exchange(useful_frames_, 0), counts.others);
+  const size_t empty = counts.others - useful;
+  const size_t unpaid = credit_.Spend(counts.of_streams);
+  if (state_ != State::kOpen || empty + unpaid == 0) return;
+  if (!idle_frames_.Note(loop_->Now(), open_, empty + unpaid)) return;
+  EndFlood(
+      empty >= unpaid
+          ? "too many frames that carry nothing (PING, SETTINGS, PRIORITY, empty DATA, unknown)"
+          : "too many frames about streams (WINDOW_UPDATE, RST_STREAM, HEADERS) for what was "
+            "sent and opened");
 }
 
 void ConnectSessionImpl::EndFlood(absl::string_view of_what) {

@@ -65,6 +65,7 @@ void ConnectSessionImpl::ReadTransport() {
 
 void ConnectSessionImpl::Feed(absl::Span<const uint8_t> data) {
   if (state_ != State::kOpen) return;  // Only the peer's end is of interest.
+  const FrameTally::Counts frames = tally_.Take(data);
   const ssize_t fed = nghttp2_session_mem_recv(http2_.get(), data.data(), data.size());
   if (fed == NGHTTP2_ERR_CALLBACK_FAILURE && !flood_.empty()) {
     Fail(PeerFaultError(PeerFault::kFlood, absl::StrCat("flooded by the peer: ", flood_)));
@@ -78,7 +79,9 @@ void ConnectSessionImpl::Feed(absl::Span<const uint8_t> data) {
   }
   if (nghttp2_session_get_outbound_queue_size(http2_.get()) > kMaxQueuedFrames) {
     Fail(PeerFaultError(PeerFault::kFlood, "the peer provokes answers and does not read them"));
+    return;
   }
+  NoteFrames(frames);
 }
 
 ssize_t ConnectSessionImpl::PullFrame() {

@@ -18,7 +18,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from testing.case import MeshTestCase, main
 from testing.certificates import Authority, tls_context, try_tunnel
 from testing.process import wait_until
-from testing.raw_http2 import DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, RawTunnel, frame, request
+from testing.raw_http2 import (ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, WINDOW_UPDATE, RawTunnel, frame,
+                                request)
 
 
 class BadClientsTest(MeshTestCase):
@@ -147,22 +148,26 @@ class BadClientsTest(MeshTestCase):
 
     def test_a_flood_ends_the_tunnel_and_is_one_line(self):
         authority = f"{self.server.address}:8080"
-        floods = {
-            "reset before the answer": b"".join(
+        connect = frame(HEADERS, END_HEADERS, 1, request(authority))
+        floods = (
+            ("reset before the answer", b"".join(
                 frame(HEADERS, END_HEADERS, stream, request(authority)) + frame(RST_STREAM, 0, stream, struct.pack(">I", 8))
-                for stream in range(1, 3000, 2)),
-            "frames that carry nothing": frame(DATA, 0, 1) * 12000,
-        }
-        for detail, flood in floods.items():
+                for stream in range(1, 3000, 2))),
+            ("frames that carry nothing", connect + frame(DATA, 0, 1) * 12000),
+            ("frames that carry nothing", frame(PING, ACK, 0, bytes(8)) * 12000),
+            ("frames that carry nothing", frame(0x42, 0, 0) * 12000),
+            ("frames that carry nothing", frame(0x42, 0, 0, bytes(16384)) * 2000),
+            ("frames about streams", connect + frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 1)) * 12000),
+            ("frames about streams", frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1)) * 12000),
+        )
+        for detail, flood in floods:
             def act():
                 tunnel = self.tunnel()
-                if "carry" in detail:
-                    tunnel.send(frame(HEADERS, END_HEADERS, 1, request(authority)))
                 for at in range(0, len(flood), 16384):
                     if not tunnel.send(flood[at:at + 16384]):
                         break
                 tunnel.read_to_the_end()
-            with self.server.listen(8080, backlog=300):
+            with self.subTest(detail=detail, flood=flood[-20:]), self.server.listen(8080, backlog=300):
                 self.assert_counted("tunnel-flood", detail, act)
 
     def test_pings_whose_answers_are_not_read_end_the_tunnel(self):

@@ -72,7 +72,7 @@ class BadServersTest(MeshTestCase):
         cls.client, cls.server = cls.mesh.pod("client"), cls.mesh.pod("server")
         # Registered like any workload, but what runs there is ours. A host of its own per test: a proxy may remember
         # that one was bad.
-        cls.rogues = [cls.mesh.outsider(f"rogue{number}") for number in range(6)]
+        cls.rogues = [cls.mesh.outsider(f"rogue{number}") for number in range(9)]
         for number, host in enumerate(cls.rogues):
             cls.mesh.registry.workload(f"rogue{number}", "demo", "rogue", [host.address, host.address6])
         cls.mesh.start()
@@ -121,19 +121,27 @@ class BadServersTest(MeshTestCase):
         rogue.close()
 
     def test_a_flood_on_an_idle_tunnel_is_logged_and_counted(self):
-        host = self.rogues[5]
+        # Of SETTINGS, and without end of PRIORITY; of answers to PINGs that nobody sent; of window for nothing; of what nobody knows.
+        for number, flood in ((5, frame(2, 0, 1, b"\0\0\0\0\1")), (6, frame(6, 1, 0, bytes(8))), (7, frame(8, 0, 0, b"\0\0\0\1")),
+                              (8, frame(0x42, 0, 0))):
+            with self.subTest(flood=flood):
+                self.flooded(self.rogues[number], flood)
+
+    def flooded(self, host, flood):
+        def counted():
+            return sum(value for series, value in self.client.metrics().items()
+                       if series.startswith("byrnie_proxy_refused_total{") and 'reason="tunnel-flood"' in series)
+        before = counted()
         rogue = RogueServer(host, self.mesh_ca.issue(self.right))
         with self.client.connect(host.address, 8080):
             wait_until(lambda: b"PRI * HTTP/2.0" in rogue.heard, 10, "HTTP/2 from the client's proxy")
-            # SETTINGS, and PRIORITY without end, once the proxy says that the only stream is gone.
-            rogue.say = frame(4, 0, 0) + 6000 * frame(2, 0, 1, b"\0\0\0\0\1")
-        record = self.client.wait_access_log(deadline=10, direction="outbound", reason="tunnel-flood")[-1]
-        self.assertEqual((record["result"], record["destination"], record["peer_identity"]),
-                         ("denied", f"{host.address}:15008", self.right))
+            # Once the proxy says that the only stream is gone.
+            rogue.say = frame(4, 0, 0) + 6000 * flood
+        record = self.client.wait_access_log(deadline=10, direction="outbound", reason="tunnel-flood",
+                                             destination=f"{host.address}:15008")[-1]
+        self.assertEqual((record["result"], record["peer_identity"]), ("denied", self.right))
         self.assertIn("the proxy at destination", record["detail"])
-        counted = [value for series, value in self.client.metrics().items()
-                   if series.startswith("byrnie_proxy_refused_total{") and 'reason="tunnel-flood"' in series]
-        self.assertEqual(sum(counted), 1)
+        self.assertEqual(counted() - before, 1)
         rogue.close()
 
 
