@@ -43,6 +43,13 @@ HandshakeCounts::Room HandshakeCounts::RoomFor(const IpAddress& source,
   return Find(source, limits);
 }
 
+bool HandshakeCounts::Crowded(const IpAddress& source, const Limits& limits) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto own = sources_.find(source);
+  return total_ > limits.total / 2 ||
+         (own != sources_.end() && own->second > limits.per_source / 2);
+}
+
 void HandshakeCounts::Remove(const IpAddress& source) {
   std::lock_guard<std::mutex> lock(mutex_);
   Take(source);

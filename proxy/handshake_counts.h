@@ -31,6 +31,8 @@ class HandshakeCounts {
   Room TryAdd(const IpAddress& source, const Limits& limits);
   // What TryAdd would say now.
   Room RoomFor(const IpAddress& source, const Limits& limits) const;
+  // More than half of the room of all, or of `source`'s share, is used.
+  bool Crowded(const IpAddress& source, const Limits& limits) const;
   // One of `source` is over.
   void Remove(const IpAddress& source);
   // One of `gone` is over and one of `source` has its place, which nobody else can get between.

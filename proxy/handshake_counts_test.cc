@@ -29,6 +29,21 @@ TEST(HandshakeCountsTest, ASourceHasItsShareAndAllHaveTheTotal) {
   EXPECT_EQ(counts.TryAdd(kThird, limits), Room::kFree);
 }
 
+TEST(HandshakeCountsTest, ItIsCrowdedPastHalfOfTheRoomOrOfASourcesShare) {
+  HandshakeCounts counts;
+  const HandshakeCounts::Limits limits{6, 4};
+  EXPECT_FALSE(counts.Crowded(kFirst, limits));
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(counts.TryAdd(kFirst, limits), Room::kFree);
+  EXPECT_FALSE(counts.Crowded(kFirst, limits));
+  EXPECT_EQ(counts.TryAdd(kFirst, limits), Room::kFree);
+  EXPECT_TRUE(counts.Crowded(kFirst, limits));
+  EXPECT_FALSE(counts.Crowded(kSecond, limits)) << "another source is not";
+  EXPECT_EQ(counts.TryAdd(kSecond, limits), Room::kFree);
+  EXPECT_TRUE(counts.Crowded(kThird, limits)) << "now all are";
+  counts.Remove(kSecond);
+  EXPECT_FALSE(counts.Crowded(kThird, limits));
+}
+
 TEST(HandshakeCountsTest, AReplacementTakesThePlaceAndNoOther) {
   HandshakeCounts counts;
   const HandshakeCounts::Limits limits{1, 1};

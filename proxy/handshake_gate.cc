@@ -1,5 +1,6 @@
 #include "proxy/handshake_gate.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -26,6 +27,10 @@ class HandshakeGate::Waiting final : public ByteStream::Observer {
   void NoteFirstByte() {
     spoken_ = true;
     timer_->Schedule(arrival_.arrived + gate_->options_.handshake_timeout - gate_->loop_->Now());
+  }
+  // Once more so long, or until the end of the time for the handshake.
+  void WaitOn(absl::Duration left) {
+    timer_->Schedule(std::min(left, gate_->options_.first_byte_timeout));
   }
   Arrival Take() {
     timer_->Cancel();
@@ -100,8 +105,17 @@ void HandshakeGate::OnTimeout(Waiting* waiting) {
   } else if (waiting->HasInput()) {
     OnFirstByte(waiting);
   } else {
+    const Arrival& arrival = waiting->arrival();
+    const absl::Duration waited = loop_->Now() - arrival.arrived;
+    const absl::Duration left = options_.handshake_timeout - waited;
+    // It may be a valid peer on a slow path: it waits for as long as it is in nobody's way.
+    if (left > absl::ZeroDuration() && !hurried_ && !queue_.Crowded(arrival.source.ip())) {
+      waiting->WaitOn(left);
+      return;
+    }
     Refuse(waiting, tunnel_reason::kHandshakeSilent,
-           absl::StrCat("no byte within ", absl::FormatDuration(options_.first_byte_timeout)));
+           absl::StrCat("no byte within ",
+                        absl::FormatDuration(absl::Trunc(waited, absl::Milliseconds(100)))));
   }
 }
 

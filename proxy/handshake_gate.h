@@ -16,9 +16,10 @@
 
 namespace byrnie {
 
-// Connections to the tunnel port before their handshake. One that says nothing in
-// `first_byte_timeout` is ended and costs a socket until then, not a TLS session; the others are
-// handed on one per turn of the loop, sources taking turns, so that in a flood of handshakes the
+// Connections to the tunnel port before their handshake. One that says nothing costs a socket, not
+// a TLS session, and is ended after `first_byte_timeout` where others need the room or the worker
+// drains, else when the time for its handshake is over; the others are handed on one per turn of
+// the loop, sources taking turns, so that in a flood of handshakes the
 // data of the tunnels that are there is served in between. Lives on one loop; its limits are of all
 // gates that share their counts.
 class HandshakeGate {
@@ -26,7 +27,8 @@ class HandshakeGate {
   struct Options {
     HandshakeQueue::Limits limits;
     absl::Duration first_byte_timeout = absl::Seconds(1);
-    // From the arrival to the end of the handshake; the gate ends what is still in line by then.
+    // From the arrival to the end of the handshake; the gate ends what is silent or still in line
+    // by then.
     absl::Duration handshake_timeout = absl::Seconds(5);
   };
   struct Arrival {
@@ -60,6 +62,9 @@ class HandshakeGate {
   // The handshake of `id` is over, whatever came of it.
   void Done(uint64_t id) { queue_.Remove(id); }
 
+  // Whoever is silent for `first_byte_timeout` is ended from now on: the worker is to end soon.
+  void Hurry() { hurried_ = true; }
+
   // Connections here that have not proven themselves, those handed on included.
   size_t size() const { return queue_.size(); }
 
@@ -76,6 +81,7 @@ class HandshakeGate {
   const Options options_;
   Handler* const handler_;  // Not owned.
   HandshakeQueue queue_;
+  bool hurried_ = false;
   absl::flat_hash_map<uint64_t, std::unique_ptr<Waiting>> waiting_;
   // Dead at the end of the turn: some are in their own upcall.
   std::vector<std::unique_ptr<Waiting>> ended_;

@@ -78,14 +78,52 @@ TEST_F(HandshakeGateTest, WhoeverSpeaksIsHandedOnWithEverythingItSaid) {
   EXPECT_THAT(refused_, IsEmpty());
 }
 
-TEST_F(HandshakeGateTest, OneThatSaysNothingIsEndedAfterASecond) {
+TEST_F(HandshakeGateTest, OneThatSpeaksLateIsWaitedForWhileThereIsRoom) {
   Make(10, 10);
   const int peer = Connect("10.0.0.2");
-  loop_.AdvanceTime(absl::Milliseconds(990));
+  loop_.AdvanceTime(absl::Milliseconds(1500));
+  EXPECT_THAT(refused_, IsEmpty());
+  loop_.AdvanceTime(absl::Milliseconds(3490));
+  EXPECT_THAT(refused_, IsEmpty());
+  Speak(peer);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(turns_, SizeIs(1));
+}
+
+TEST_F(HandshakeGateTest, OneThatSaysNothingIsEndedWithTheTimeForItsHandshake) {
+  Make(10, 10);
+  Connect("10.0.0.2");
+  loop_.AdvanceTime(absl::Milliseconds(4990));
   EXPECT_THAT(refused_, IsEmpty());
   loop_.AdvanceTime(absl::Milliseconds(20));
   EXPECT_THAT(refused_, ElementsAre(absl::StrCat("10.0.0.2 ", tunnel_reason::kHandshakeSilent)));
   EXPECT_EQ(gate_->size(), 0u);
+}
+
+TEST_F(HandshakeGateTest, InADrainOneThatSaysNothingIsEndedAfterASecond) {
+  Make(10, 10);
+  Connect("10.0.0.2");
+  loop_.AdvanceTime(absl::Milliseconds(1500));
+  gate_->Hurry();
+  Connect("10.0.0.3");
+  loop_.AdvanceTime(absl::Milliseconds(600));
+  EXPECT_THAT(refused_, SizeIs(1));
+  loop_.AdvanceTime(absl::Milliseconds(500));
+  EXPECT_THAT(refused_, SizeIs(2));
+}
+
+TEST_F(HandshakeGateTest, OneThatSaysNothingIsEndedAfterASecondWhereOthersNeedTheRoom) {
+  Make(10, 2);
+  Connect("10.0.0.3");
+  loop_.AdvanceTime(absl::Milliseconds(500));
+  const int peer = Connect("10.0.0.2");
+  Connect("10.0.0.2");
+  loop_.AdvanceTime(absl::Milliseconds(990));
+  EXPECT_THAT(refused_, IsEmpty());
+  loop_.AdvanceTime(absl::Milliseconds(20));
+  // The first of the two makes the source an ordinary one.
+  EXPECT_THAT(refused_, ElementsAre(absl::StrCat("10.0.0.2 ", tunnel_reason::kHandshakeSilent)));
+  EXPECT_EQ(gate_->size(), 2u);
   char byte;
   EXPECT_TRUE(recv(peer, &byte, 1, 0) == 0 || errno == ECONNRESET);
 }

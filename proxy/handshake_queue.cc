@@ -34,6 +34,10 @@ absl::optional<uint64_t> HandshakeQueue::SilentOf(const IpAddress& source) const
   return *own->second.silent.begin();
 }
 
+bool HandshakeQueue::Crowded(const IpAddress& source) const {
+  return counts_->Crowded(SourceKey(source), limits_);
+}
+
 absl::optional<uint64_t> HandshakeQueue::SilentVictim(const IpAddress& address) const {
   const IpAddress key = SourceKey(address);
   switch (counts_->RoomFor(key, limits_)) {

@@ -64,6 +64,10 @@ class HandshakeQueue {
   // Its handshake is over, or it is gone. Nothing for one that is not counted.
   void Remove(uint64_t id);
 
+  // Whether who says nothing is in others' way: more than half of the room, or of what `source` may
+  // have of it, is used, by all queues together.
+  bool Crowded(const IpAddress& source) const;
+
   size_t size() const { return connections_.size(); }
   bool anyone_in_line() const { return !turns_.empty(); }
   const Limits& limits() const { return limits_; }

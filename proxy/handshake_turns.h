@@ -52,6 +52,8 @@ class HandshakeTurns {
   // It is gone, or its handshake is over. Nothing for one that was evicted.
   void Leave(uint64_t id);
 
+  // See HandshakeQueue.
+  bool Crowded(const IpAddress& source) const { return queue_.Crowded(source); }
   // Those who are silent, wait or shake hands.
   size_t size() const { return queue_.size(); }
   const HandshakeQueue::Limits& limits() const { return queue_.limits(); }

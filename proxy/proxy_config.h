@@ -57,7 +57,8 @@ struct ProxyConfig {
   absl::Duration resolve_timeout = absl::Seconds(2);
   absl::Duration connect_timeout = absl::Seconds(10);
   absl::Duration handshake_timeout = absl::Seconds(5);
-  // Of a connection to the tunnel port.
+  // Of a connection that has to prove itself, where others need the room; else it has the
+  // handshake's time.
   absl::Duration first_byte_timeout = absl::Seconds(1);
   // Handshakes of inbound tunnels under way at once, of all workers. At least 1.
   int max_handshakes = 1024;

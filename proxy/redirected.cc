@@ -1,5 +1,6 @@
 #include "proxy/redirected.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -147,14 +148,23 @@ void RedirectedConnection::OnDeadline() {
   if (silent && sniffer_->size() > 0) return;
   // There plaintext may pass, and nobody can say that it is none.
   if (line_ == nullptr) return CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/false);
-  if (silent) {
-    return Refuse(Result::kFailed, tunnel_reason::kHandshakeSilent,
-                  absl::StrCat("no byte within ",
-                               absl::FormatDuration(context()->config->first_byte_timeout)));
-  }
+  if (silent) return OnStillSilent();
   Refuse(Result::kDenied, access_reason::kClientHelloTimeout,
          absl::StrCat("the client had sent ", sniffer_->Describe(), " after ",
                       absl::FormatDuration(context()->config->handshake_timeout)));
+}
+
+void RedirectedConnection::OnStillSilent() {
+  const absl::Duration waited = loop()->Now() - since_;
+  const absl::Duration most = context()->config->handshake_timeout;
+  // As HandshakeGate does with those to the tunnel port.
+  if (waited < most && !line_->Crowded(source().ip())) {
+    return ScheduleDeadline(std::min(most, waited + context()->config->first_byte_timeout));
+  }
+  LeaveLine();  // Others that are looked at in this turn have the room already.
+  Refuse(Result::kFailed, tunnel_reason::kHandshakeSilent,
+         absl::StrCat("no byte within ",
+                      absl::FormatDuration(absl::Trunc(waited, absl::Milliseconds(100)))));
 }
 
 void RedirectedConnection::OnServerSpoke() {

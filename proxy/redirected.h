@@ -77,6 +77,8 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
   void OnUndecided();
   // The time for the first bytes, or for the turn, is over.
   void OnDeadline();
+  // Of one that has to prove itself: waits on where there is room.
+  void OnStillSilent();
   void ScheduleDeadline(absl::Duration from_since);
   void OnServerSpoke();
   void CarryPlaintext(Sniffer::Kind kind, bool server_first);

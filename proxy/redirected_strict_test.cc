@@ -57,15 +57,41 @@ TEST_F(RedirectedStrictTest, StrictWaitsFiveSecondsForTheRestOfAHello) {
   ExpectRefused("client-hello-timeout", "700 bytes of an unfinished ClientHello after 5s");
 }
 
-TEST_F(RedirectedStrictTest, StrictWaitsOneSecondForASilentClient) {
+TEST_F(RedirectedStrictTest, StrictWaitsFiveSecondsForASilentClient) {
   config_.inbound.strict = true;
   const auto client = Connect();
-  loop_.AdvanceTime(absl::Milliseconds(900));
+  loop_.AdvanceTime(absl::Milliseconds(4900));
   loop_.RunUntilIdle();
   EXPECT_EQ(registry_.size(), 1u);
   loop_.AdvanceTime(absl::Milliseconds(100));
-  ExpectRefused("handshake-silent", "no byte within 1s");
+  ExpectRefused("handshake-silent", "no byte within 5s");
   EXPECT_EQ(direct_arrivals_.size(), 0u);
+}
+
+TEST_F(RedirectedStrictTest, StrictTakesAClientThatIsSlowToBegin) {
+  config_.inbound.strict = true;
+  auto raw = Connect();
+  loop_.AdvanceTime(absl::Milliseconds(1500));
+  loop_.RunUntilIdle();
+  const auto client = Shake(std::move(raw), ca_, peer_);
+  ASSERT_TRUE(AwaitApp());
+}
+
+TEST_F(RedirectedStrictTest, StrictWaitsOneSecondForASilentClientWhereOthersNeedTheRoom) {
+  config_.inbound.strict = true;
+  HandshakeTurns turns(&loop_, {2, 2}, &counts_.direct_arrivals, metrics_.handshakes_open);
+  context_.direct_arrivals = &turns;
+  const auto first = Connect();
+  const auto second = Connect();
+  loop_.AdvanceTime(absl::Milliseconds(990));
+  loop_.RunUntilIdle();
+  EXPECT_EQ(registry_.size(), 2u);
+  loop_.AdvanceTime(absl::Milliseconds(20));
+  ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 1; }));
+  EXPECT_THAT(PeekLog(), HasSubstr("no byte within 1s"));
+  registry_.AbortAll(access_reason::kDrained, "");
+  loop_.RunUntilIdle();
+  context_.direct_arrivals = &direct_arrivals_;
 }
 
 TEST_F(RedirectedStrictTest, StrictCountsNobodyAsAConnectionBeforeThePeerIsVerified) {
@@ -225,7 +251,7 @@ TEST_F(RedirectedStrictTest, APolicyThatNeedsAnIdentityMakesThePortStrict) {
   WriteText(plain.get(), "G");
   ExpectRefused("no-allow-match");
   const auto silent = Connect();
-  loop_.AdvanceTime(absl::Seconds(1));
+  loop_.AdvanceTime(absl::Seconds(5));
   ExpectRefused("handshake-silent");
   const auto client = Shake(Connect(), ca_, peer_);
   ASSERT_TRUE(AwaitApp());

@@ -427,6 +427,7 @@ void TunnelServer::CloseIdle() {
 
 void TunnelServer::Drain() {
   draining_ = true;
+  gate_.Hurry();
   for (const auto& [raw, tunnel] : tunnels_) tunnel->Drain();
 }
 

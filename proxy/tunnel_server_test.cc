@@ -270,10 +270,17 @@ TEST_F(TunnelServerTest, AFloodEndsTheTunnelWithOneLineHoweverMuchCame) {
   EXPECT_EQ(Counted(tunnel_reason::kTunnelProtocol), 0u);
 }
 
-TEST_F(TunnelServerTest, ASilentConnectionIsEndedAfterASecond) {
+TEST_F(TunnelServerTest, ASilentConnectionIsEndedAfterFiveSecondsAndInADrainAfterOne) {
   Listen();
   Dial();
   EXPECT_EQ(server_->handshakes(), 1u);
+  loop_.AdvanceTime(absl::Milliseconds(4990));
+  EXPECT_EQ(server_->handshakes(), 1u);
+  loop_.AdvanceTime(absl::Milliseconds(20));
+  EXPECT_EQ(server_->handshakes(), 0u);
+  TakeLog();
+  Dial();
+  server_->Drain();
   loop_.AdvanceTime(absl::Milliseconds(1010));
   EXPECT_EQ(server_->handshakes(), 0u);
   EXPECT_THAT(TakeLog(), AllOf(HasSubstr(absl::StrCat("\"", tunnel_reason::kHandshakeSilent)),

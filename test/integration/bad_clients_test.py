@@ -12,14 +12,15 @@ import os
 import ssl
 import struct
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
 from testing.certificates import Authority, tls_context, try_tunnel
 from testing.process import wait_until
-from testing.raw_http2 import (ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, WINDOW_UPDATE, RawTunnel, frame,
-                                request)
+from testing.raw_http2 import (ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, RawTunnel,
+                                frame, request)
 
 
 class BadClientsTest(MeshTestCase):
@@ -47,6 +48,14 @@ class BadClientsTest(MeshTestCase):
     def test_a_valid_client_of_the_mesh_is_accepted(self):
         outcome, reason = try_tunnel(self.peer, self.server.address, self.mesh_ca.issue(self.client.spiffe_id))
         self.assertEqual(outcome, "accepted", reason)
+
+    def test_a_valid_client_that_is_slow_to_begin_is_accepted(self):
+        with self.peer.connect(self.server.address, 15008, timeout=10) as connection:
+            time.sleep(1.5)
+            context = tls_context(False, self.mesh_ca.issue(self.client.spiffe_id))
+            with context.wrap_socket(connection) as tunnel:
+                tunnel.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
+                self.assertEqual(tunnel.recv(9)[3], SETTINGS)
 
     def test_a_client_of_another_trust_domain_is_refused(self):
         record = self.refused(self.mesh_ca.issue("spiffe://other.example/ns/demo/sa/client"))
