@@ -5,6 +5,8 @@ import os
 import random
 import shutil
 import socket
+import subprocess
+import tempfile
 import threading
 
 from testing.cache import cached
@@ -24,6 +26,32 @@ def node_command():
     packages = cached("node", "node_modules")
     assert node and os.path.isdir(packages), "Node or its packages are not there; tools/setup installs them"
     return ["env", f"NODE_PATH={packages}", node]
+
+
+def go_program(source):
+    """The program that Go makes of this one file, kept in the cache until the file or Go is another one."""
+    go = shutil.which("go")
+    assert go, "Go is not installed; tools/setup installs it"
+    with open(source, "rb") as text:
+        made_of = text.read() + subprocess.run([go, "version"], check=True, capture_output=True).stdout
+    name = os.path.splitext(os.path.basename(source))[0]
+    program = cached("go", f"{name}-{hashlib.sha256(made_of).hexdigest()[:16]}")
+    if os.path.exists(program):
+        return program
+    folder = os.path.dirname(program)
+    os.makedirs(folder, exist_ok=True)
+    for old in os.listdir(folder):
+        if old.startswith(name + "-"):
+            os.unlink(os.path.join(folder, old))
+    with tempfile.TemporaryDirectory() as work:
+        built = os.path.join(work, name)
+        # The standard library alone, and nothing of the caller's settings: nothing is downloaded.
+        subprocess.run([go, "build", "-trimpath", "-o", built, source], check=True, cwd=work, env={
+            "PATH": os.environ["PATH"], "HOME": work, "GOCACHE": os.path.join(work, "cache"), "GOPATH": os.path.join(work, "path"),
+            "GO111MODULE": "off", "GOFLAGS": "", "GOPROXY": "off", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"})
+        shutil.copy(built, program + ".new")
+    os.rename(program + ".new", program)
+    return program
 
 
 class InteropTestCase(MeshTestCase):

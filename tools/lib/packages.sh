@@ -17,6 +17,8 @@ TEST_PACKAGES=(
 # Any Node from 18 on will do, wherever it comes from.
 command -v node >/dev/null || TEST_PACKAGES+=(nodejs)
 command -v npm >/dev/null || TEST_PACKAGES+=(npm)
+# The same of Go, from 1.19 on.
+command -v go >/dev/null || TEST_PACKAGES+=(golang-go)
 
 missing=()
 for package in "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"; do
