@@ -98,13 +98,18 @@ absl::Status ControlPlane::StartAll() {
 
   ASSIGN_OR_RETURN(store_, OpenStore(options_.store, clock_, logger_, &new_store_));
   observed_store_ = std::make_unique<ObservedStore>(store_.get(), clock_, logger_, &metrics_);
+  // As etcdctl shows keys.
+  const absl::optional<EtcdOptions>& etcd = options_.store.etcd;
+  unreadable_ = std::make_unique<UnreadableRecords>(
+      etcd.has_value() ? absl::StrCat(etcd->prefix, "entries/") : "", logger_, &metrics_);
   TrustKeeper::Options trust;
+  trust.unreadable = unreadable_.get();
   trust.trust_domain = options_.trust_domain;
   trust.workload_ttl = options_.workload_ttl;
   trust.seal = options_.seal;
   trust.plugged_directory = options_.plugged_ca;
   trust.has_foreign_lists = !options_.crls.empty();
-  if (options_.store.etcd.has_value()) trust.issue_without_store = options_.issue_without_store;
+  if (etcd.has_value()) trust.issue_without_store = options_.issue_without_store;
   ASSIGN_OR_RETURN(trust_, TrustKeeper::Create(observed_store_.get(), std::move(trust), clock_,
                                                logger_, &metrics_));
   authority_ = trust_->authority();
@@ -113,6 +118,7 @@ absl::Status ControlPlane::StartAll() {
   jwt.max_ttl = options_.jwt_svid_ttl;
   jwt.rotation = options_.jwt_key_rotation;
   jwt.seal = options_.seal;
+  jwt.unreadable = unreadable_.get();
   ASSIGN_OR_RETURN(jwt_authority_, JwtAuthority::LoadOrCreate(observed_store_.get(),
                                                               options_.trust_domain, clock_, jwt));
   ASSIGN_OR_RETURN(TrustBundleSet bundles, CollectBundles());
@@ -162,8 +168,9 @@ absl::Status ControlPlane::StartAll() {
   RETURN_IF_ERROR(JoinFleet());
   health_ = std::make_unique<HealthWatch>(
       HealthWatch::Sources{
-          options_.name, options_.issue_without_store, observed_store_.get(), issuance_log_.get(),
-          trust_.get(), bundles_.get(), &registry_sources_, shared_fleet_.get(),
+          options_.name, options_.issue_without_store, observed_store_.get(), unreadable_.get(),
+          issuance_log_.get(), trust_.get(), bundles_.get(), &registry_sources_,
+          shared_fleet_.get(),
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->unmeshed_pods(); },
           clock_},
       &metrics_);
@@ -281,9 +288,10 @@ void ControlPlane::MakeAttestors() {
 absl::Status ControlPlane::LoadRegistry() {
   registry_sources_.SetTroubleListener(
       [this](const StoredTrouble& trouble, bool ended) { TellTrouble(trouble, ended); });
-  ASSIGN_OR_RETURN(registry_entries_,
-                   RegistryAdmin::Create(observed_store_.get(), &registry_sources_,
-                                         options_.trust_domain, &events_, clock_, logger_));
+  ASSIGN_OR_RETURN(
+      registry_entries_,
+      RegistryAdmin::Create(observed_store_.get(), &registry_sources_, options_.trust_domain,
+                            unreadable_.get(), &events_, clock_));
   RETURN_IF_ERROR(LoadPolicies());
   // So that a workload does not come before a policy it names.
   registry_entries_->SetBeforeChanges([this] { (void)policies_->Reload(); });
@@ -358,8 +366,9 @@ void ControlPlane::WarnOfOpenKeys() const {
 absl::Status ControlPlane::LoadPolicies() {
   constexpr char kPrefix[] = "policies/";
   policy_records_ = std::make_unique<RecordTable>(observed_store_.get(), kPrefix);
-  ASSIGN_OR_RETURN(policies_, PolicyAdmin::Create(policy_records_.get(), &registry_sources_,
-                                                  registry_entries_.get(), &events_, clock_));
+  ASSIGN_OR_RETURN(
+      policies_, PolicyAdmin::Create(policy_records_.get(), &registry_sources_,
+                                     registry_entries_.get(), unreadable_.get(), &events_, clock_));
   ASSIGN_OR_RETURN(policy_mirror_, StoreMirror::Create(observed_store_.get(), kPrefix, [this] {
                      // Also after what this process wrote, where it changes nothing.
                      const absl::Status reloaded = policies_->Reload();
@@ -388,7 +397,9 @@ absl::Status ControlPlane::JoinFleet() {
   const std::string instance = absl::StrFormat("%016x", absl::Uniform<uint64_t>(random));
   shared_fleet_ = std::make_unique<SharedFleet>(
       own_fleet_.get(), observed_store_.get(), issuance_log_.get(),
-      SharedFleet::Options{options_.name, instance, options_.issue_without_store}, clock_, logger_);
+      SharedFleet::Options{options_.name, instance, options_.issue_without_store,
+                           unreadable_.get()},
+      clock_, logger_);
   RETURN_IF_ERROR(shared_fleet_->Join(rotation->standing()));
   // Moves from now on reckon with this one; those made since the record was read did not.
   RETURN_IF_ERROR(trust_->CatchUp());

@@ -50,6 +50,7 @@
 #include "controlplane/page/mesh_state.h"
 #include "controlplane/policy/policy_admin.h"
 #include "controlplane/records/record_table.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/registry.h"
 #include "controlplane/registry/registry_admin.h"
 #include "controlplane/registry/registry_sources.h"
@@ -224,6 +225,7 @@ class ControlPlane {
   std::unique_ptr<JwtFiles> jwt_files_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<ObservedStore> observed_store_;
+  std::unique_ptr<UnreadableRecords> unreadable_;
   std::unique_ptr<TrustKeeper> trust_;
   Authority* authority_ = nullptr;  // Of trust_.
   std::unique_ptr<StoredIssuances> stored_issuances_;

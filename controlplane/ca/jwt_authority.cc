@@ -1,6 +1,7 @@
 #include "controlplane/ca/jwt_authority.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -51,21 +52,67 @@ absl::Duration JwtAuthority::Lead() const {
 }
 
 absl::StatusOr<JwtAuthority::Keys> JwtAuthority::Load(absl::Time now) const {
-  ASSIGN_OR_RETURN(std::vector<JwtKeyRecord> records, LoadJwtKeys(store_, now));
+  std::vector<std::string> damaged;
+  ASSIGN_OR_RETURN(std::vector<JwtKeyRecord> records, LoadJwtKeys(store_, now, &damaged));
+  std::map<std::string, std::string> unreadable;
+  for (const std::string& record : damaged) unreadable[record] = "the record is damaged";
   Keys keys;
+  absl::Status sealed;
   for (JwtKeyRecord& record : records) {
-    Key key;
-    const std::string name = SealedNameOf(record.id);
-    ASSIGN_OR_RETURN(KeySeal::Opened opened, options_.seal.Open(record.key_pkcs8.view(), name));
-    ASSIGN_OR_RETURN(key.key, PrivateKey::FromPkcs8(opened.key));
-    if (opened.stale) RETURN_IF_ERROR(Reseal(opened.key, &record));
-    ASSIGN_OR_RETURN(key.public_key, PublicKey::FromDer(key.key->PublicKeyDer()));
-    key.id = record.id;
-    key.signs_from = record.signs_from;
-    key.not_after = record.not_after;
-    keys.push_back(std::move(key));
+    const std::string name = record.record;
+    absl::StatusOr<Key> key = Open(std::move(record));
+    if (key.ok()) {
+      keys.push_back(*std::move(key));
+    } else if (absl::IsFailedPrecondition(key.status()) || absl::IsDataLoss(key.status())) {
+      sealed.Update(key.status());
+      unreadable[name] = std::string(key.status().message());
+    } else {
+      return key.status();
+    }
   }
+  // Not one record is odd, but what this process was given to open them with.
+  if (keys.empty() && absl::IsFailedPrecondition(sealed)) return sealed;
+  AddKnown(unreadable, now, &keys);
   return keys;
+}
+
+absl::StatusOr<JwtAuthority::Key> JwtAuthority::Open(JwtKeyRecord record) const {
+  Key key;
+  const std::string name = SealedNameOf(record.id);
+  ASSIGN_OR_RETURN(KeySeal::Opened opened, options_.seal.Open(record.key_pkcs8.view(), name));
+  absl::StatusOr<std::shared_ptr<const PrivateKey>> parsed = PrivateKey::FromPkcs8(opened.key);
+  if (!parsed.ok()) return absl::DataLossError(parsed.status().message());
+  key.key = *std::move(parsed);
+  if (opened.stale) RETURN_IF_ERROR(Reseal(opened.key, &record));
+  ASSIGN_OR_RETURN(key.public_key, PublicKey::FromDer(key.key->PublicKeyDer()));
+  key.id = record.id;
+  key.signs_from = record.signs_from;
+  key.not_after = record.not_after;
+  key.record = std::move(record.record);
+  return key;
+}
+
+void JwtAuthority::AddKnown(const std::map<std::string, std::string>& unreadable, absl::Time now,
+                            Keys* keys) const {
+  std::vector<UnreadableRecord> told;
+  absl::MutexLock lock(&mu_);
+  for (const auto& [record, why] : unreadable) {
+    std::string effect =
+        "tokens that were signed with it are refused here, and others sign from now on";
+    for (const Key& key : keys_) {
+      if (key.record != record || key.not_after <= now) continue;
+      keys->push_back(key);
+      effect = "the key stays what it was until it ends";
+    }
+    std::string remedy =
+        options_.unreadable == nullptr ? "" : options_.unreadable->DeleteByHand(record);
+    told.push_back({record, why, std::move(effect), std::move(remedy)});
+  }
+  std::sort(keys->begin(), keys->end(), [](const Key& a, const Key& b) {
+    return std::tie(a.signs_from, a.id) < std::tie(b.signs_from, b.id);
+  });
+  if (options_.unreadable == nullptr) return;
+  options_.unreadable->Set(UnreadableRecords::Kind::kJwtKey, std::move(told));
 }
 
 absl::Status JwtAuthority::Reseal(const SecretBytes& key, JwtKeyRecord* record) const {

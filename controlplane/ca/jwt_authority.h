@@ -1,6 +1,7 @@
 #ifndef BYRNIE_CONTROLPLANE_CA_JWT_AUTHORITY_H_
 #define BYRNIE_CONTROLPLANE_CA_JWT_AUTHORITY_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "common/identity/jwt_key.h"
 #include "common/identity/spiffe_id.h"
 #include "controlplane/records/jwt_key_record.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/seal/key_seal.h"
 #include "controlplane/store/store.h"
 
@@ -33,6 +35,9 @@ struct IssuedJwt {
 // Keys rotate. The next one is published well before it signs, so that every verifier knows it by
 // then, and stays published for a whole period beyond its own, so that a store that cannot be
 // written to for so long costs nothing. Control planes that share a store share the keys.
+//
+// A record that cannot be read keeps no other one back: the key of it that is known stays, and one
+// that is not known signs nothing and verifies nothing.
 class JwtAuthority {
  public:
   struct Options {
@@ -42,11 +47,14 @@ class JwtAuthority {
     absl::Duration rotation = absl::Hours(24);
     // How the store keeps the keys.
     KeySeal seal = KeySeal();
+    // Is told of records that cannot be read; may be null.
+    UnreadableRecords* unreadable = nullptr;
   };
   // How long before a key signs it is published: a quarter of the period, at most this.
   static constexpr absl::Duration kLongestLead = absl::Minutes(10);
 
-  // Takes the keys of the store, and makes the first where none can sign. Errors as the store.
+  // Takes the keys of the store, and makes the first where none can sign. FailedPrecondition when
+  // there are keys and none of them can be opened with the seal. Errors as the store.
   static absl::StatusOr<std::unique_ptr<JwtAuthority>> LoadOrCreate(Store* store,
                                                                     std::string trust_domain,
                                                                     const Clock* clock,
@@ -73,12 +81,18 @@ class JwtAuthority {
     std::shared_ptr<const PrivateKey> key;
     std::shared_ptr<const PublicKey> public_key;
     absl::Time signs_from, not_after;
+    std::string record;  // In the store.
   };
   using Keys = std::vector<Key>;  // By signs_from.
 
   JwtAuthority(Store* store, std::string trust_domain, const Clock* clock, Options options);
   absl::Duration Lead() const;
   absl::StatusOr<Keys> Load(absl::Time now) const;
+  // FailedPrecondition and DataLoss: it cannot be opened. Else as the store.
+  absl::StatusOr<Key> Open(JwtKeyRecord record) const;
+  // Adds what is known of the records that cannot be read, and tells of them.
+  void AddKnown(const std::map<std::string, std::string>& unreadable, absl::Time now,
+                Keys* keys) const;
   // Stores a key as it should be.
   absl::Status Reseal(const SecretBytes& key, JwtKeyRecord* record) const;
   // Adds a key to the store unless another process has been faster.

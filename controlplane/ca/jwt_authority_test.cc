@@ -8,7 +8,10 @@
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
 #include "common/identity/jwt_svid.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
 #include "common/tls/testing/test_ca.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -16,10 +19,16 @@
 namespace byrnie {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 class JwtAuthorityTest : public ::testing::Test {
  protected:
+  JwtAuthority::Options MakeOptions() {
+    JwtAuthority::Options options;
+    options.unreadable = &unreadable_;
+    return options;
+  }
   std::unique_ptr<JwtAuthority> Load() {
     auto authority = JwtAuthority::LoadOrCreate(&store_, "td", &clock_, options_);
     EXPECT_THAT(authority, IsOk());
@@ -40,7 +49,10 @@ class JwtAuthorityTest : public ::testing::Test {
 
   FakeClock clock_;
   MemoryStore store_;
-  JwtAuthority::Options options_;
+  Logger logger_{2, Logger::Format::kText, LogLevel::kError};
+  MetricRegistry metrics_;
+  UnreadableRecords unreadable_{"", &logger_, &metrics_};
+  JwtAuthority::Options options_ = MakeOptions();
 };
 
 TEST_F(JwtAuthorityTest, IssuesTokensThatItsKeysVerify) {
@@ -152,6 +164,31 @@ TEST_F(JwtAuthorityTest, MakesAKeyWhenAllHaveEnded) {
   const auto authority = Load();
   EXPECT_THAT(authority->PublicKeys(), SizeIs(1));
   EXPECT_THAT(Verify(Issue(*authority)->token, authority->PublicKeys()), IsOk());
+}
+
+TEST_F(JwtAuthorityTest, ARecordThatCannotBeReadKeepsTheKeyThatIsKnown) {
+  const auto authority = Load();
+  const absl::StatusOr<IssuedJwt> issued = Issue(*authority);
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put("jwt_keys/0000000001", "?")), IsOk());
+  EXPECT_THAT(authority->Reload(), IsOkAndHolds(false));
+  EXPECT_THAT(Verify(issued->token, authority->PublicKeys()), IsOk());
+  EXPECT_THAT(Issue(*authority), IsOk());
+  ASSERT_THAT(unreadable_.List(), SizeIs(1));
+  EXPECT_EQ(unreadable_.List()[0].key, "jwt_keys/0000000001");
+  EXPECT_THAT(unreadable_.List()[0].effect, HasSubstr("stays what it was"));
+  // One that has just started does not know it, and signs with another.
+  const auto other = Load();
+  EXPECT_THAT(Issue(*other), IsOk());
+  EXPECT_FALSE(Verify(issued->token, other->PublicKeys()).ok());
+  EXPECT_THAT(unreadable_.List()[0].effect, HasSubstr("are refused"));
+  EXPECT_EQ((*store_.Get("jwt_keys/0000000001"))->value, "?");
+  // All have that other one.
+  EXPECT_THAT(authority->Reload(), IsOkAndHolds(true));
+  EXPECT_THAT(authority->PublicKeys(), SizeIs(2));
+  ASSERT_THAT(store_.Commit(StoreTransaction().Delete("jwt_keys/0000000001")), IsOk());
+  EXPECT_THAT(authority->Reload(), IsOkAndHolds(true));
+  EXPECT_THAT(authority->PublicKeys(), SizeIs(1));
+  EXPECT_THAT(unreadable_.List(), SizeIs(0));
 }
 
 }  // namespace

@@ -13,11 +13,22 @@ namespace {
 
 constexpr char kPrefix[] = "revoked/";
 
+// Nobody knows when the certificate ends, so that it is not forgotten.
+RevokedCertificate RevokedForGood(const std::string& serial) {
+  RevokedCertificate revoked;
+  revoked.serial = serial;
+  revoked.not_after = absl::FromUnixSeconds(253'402'300'799);  // The last second of the year 9999.
+  revoked.revoked_at = absl::UnixEpoch();
+  revoked.reason = "the record of the revocation cannot be read";
+  return revoked;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<RevokedCertificate>> StoredRevocations::Load() {
   ASSIGN_OR_RETURN(std::vector<StoreEntry> entries, ListAll(store_, kPrefix));
   std::vector<RevokedCertificate> all;
+  std::vector<UnreadableRecord> unreadable;
   for (const StoreEntry& entry : entries) {
     byrnie::store::v1::Revocation in;
     RevokedCertificate revoked;
@@ -25,9 +36,18 @@ absl::StatusOr<std::vector<RevokedCertificate>> StoredRevocations::Load() {
     const bool parsed = in.ParseFromString(entry.value);
     const absl::optional<absl::Time> not_after = RecordTime(in.has_not_after(), in.not_after());
     const absl::optional<absl::Time> revoked_at = RecordTime(in.has_revoked_at(), in.revoked_at());
-    // What is left out here would be trusted.
     if (!parsed || !not_after.has_value() || !revoked_at.has_value()) {
-      return DamagedRecord(entry.key);
+      // What is left out here would be trusted.
+      const bool known = Revocations::CheckSerial(revoked.serial).ok();
+      if (known) all.push_back(RevokedForGood(revoked.serial));
+      if (unreadable_ == nullptr) continue;
+      unreadable.push_back(
+          {entry.key, "the record is damaged",
+           known ? "the certificate of that serial number is revoked, for as long as the record is "
+                   "there"
+                 : "no certificate can have this serial number, so nothing is revoked by it",
+           unreadable_->DeleteByHand(entry.key)});
+      continue;
     }
     revoked.not_after = *not_after;
     revoked.revoked_at = *revoked_at;
@@ -35,6 +55,9 @@ absl::StatusOr<std::vector<RevokedCertificate>> StoredRevocations::Load() {
     revoked.by = in.by();
     revoked.reason = in.reason();
     all.push_back(std::move(revoked));
+  }
+  if (unreadable_ != nullptr) {
+    unreadable_->Set(UnreadableRecords::Kind::kRevocation, std::move(unreadable));
   }
   return all;
 }

@@ -6,21 +6,27 @@
 
 #include "absl/status/statusor.h"
 #include "controlplane/ca/revocations.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/store/store.h"
 
 namespace byrnie {
 
-// Revocations in the control plane's store, an entry each. Thread-safe; the pointer outlives it.
+// Revocations in the control plane's store, an entry each. Of one that cannot be read its key says
+// which serial number is revoked, and it is for as long as the record is there. Thread-safe; the
+// pointers outlive it.
 class StoredRevocations final : public RevocationStore {
  public:
-  explicit StoredRevocations(Store* store) : store_(store) {}
+  // `unreadable` is told of records that cannot be read; may be null.
+  explicit StoredRevocations(Store* store, UnreadableRecords* unreadable = nullptr)
+      : store_(store), unreadable_(unreadable) {}
 
   absl::StatusOr<std::vector<RevokedCertificate>> Load() override;
   absl::Status Add(const RevokedCertificate& revoked) override;
   absl::Status Remove(const std::string& serial) override;
 
  private:
-  Store* const store_;  // Not owned.
+  Store* const store_;                   // Not owned.
+  UnreadableRecords* const unreadable_;  // Not owned; may be null.
 };
 
 }  // namespace byrnie

@@ -340,7 +340,8 @@ void DeltaSubscriptions::Compare(const RegistrySnapshot& snapshot, Names* due, T
       if (has == type->sent.end()) continue;
       out->Remove(key);
       type->sent.erase(has);
-    } else if (forced || has == type->sent.end() || has->second != resource->version) {
+    } else if (forced || has == type->sent.end() ||
+               (has->second != resource->version && !resource->stand_in)) {
       out->Send(*resource);
       type->sent[key] = resource->version;
     }
@@ -368,7 +369,7 @@ void DeltaSubscriptions::GoOn(const RegistrySnapshotPtr& snapshot, Walk* walk, F
                       const auto claimed = walk->claimed.find(key);
                       const bool has =
                           claimed != walk->claimed.end()
-                              ? claimed->second == new_one->version
+                              ? claimed->second == new_one->version || new_one->stand_in
                               : old_one != nullptr && old_one->version == new_one->version;
                       if (!has) out->Send(*new_one);
                     }

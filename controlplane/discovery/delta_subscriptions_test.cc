@@ -1,6 +1,7 @@
 #include "controlplane/discovery/delta_subscriptions.h"
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -491,6 +492,36 @@ TEST_F(DeltaSubscriptionsTest, BoundsTheBytesOfNamesAlsoBesideAWildcard) {
   }
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("bytes of them")));
   EXPECT_LE(subscriptions_.held_bytes(), DeltaSubscriptions::kMaxHeldBytes + 4 * 1024 * 1024);
+}
+
+// What stands in for a policy that cannot be read is for agents that have nothing of that name.
+TEST_F(DeltaSubscriptionsTest, WhatStandsInIsNotSentToWhoHasTheResourceItself) {
+  istio::security::Authorization policy;
+  policy.set_name("p");
+  policy.set_namespace_("demo");
+  policy.set_action(istio::security::DENY);
+  RegistryChange change;
+  auto stand_in = std::make_shared<Resource>(*MakeResource(RegistrySource::kApi, policy));
+  stand_in->stand_in = true;
+  change.put = {{stand_in}};
+  const RegistrySnapshotPtr with_stand_in = RegistrySnapshot::Empty()->With(change);
+  policy.set_action(istio::security::ALLOW);
+  change.put = {{MakeResource(RegistrySource::kApi, policy)}};
+  const RegistrySnapshotPtr mended = with_stand_in->With(change);
+  for (const char* name : {"*", "demo/p"}) {
+    for (const bool has : {true, false}) {
+      DeltaSubscriptions subscriptions;
+      Request request = Subscribe({name});
+      request.set_type_url("type.googleapis.com/istio.security.Authorization");
+      if (has) (*request.mutable_initial_resource_versions())["demo/p"] = "before";
+      ASSERT_THAT(subscriptions.OnRequest(request), IsOk());
+      const auto first = subscriptions.Next(with_stand_in);
+      EXPECT_EQ(Names(first).size(), has ? 0u : 1u) << name;
+      EXPECT_THAT(Removed(first), IsEmpty());
+      EXPECT_FALSE(subscriptions.Next(with_stand_in).has_value());
+      EXPECT_THAT(Names(subscriptions.Next(mended)), ElementsAre("demo/p")) << name << has;
+    }
+  }
 }
 
 }  // namespace

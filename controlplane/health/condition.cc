@@ -62,6 +62,21 @@ Condition JudgeStore(const HealthFacts& facts) {
   return Ok(kName, "the store is reached");
 }
 
+Condition JudgeRecords(const HealthFacts& facts) {
+  constexpr char kName[] = "stored-records";
+  const std::vector<UnreadableRecord>& records = facts.unreadable_records;
+  if (records.empty()) return Ok(kName, "every record of the store can be read");
+  const UnreadableRecord& first = records.front();
+  std::string message =
+      absl::StrCat("\"", first.key, "\" cannot be read: ", first.why, "; meanwhile ", first.effect);
+  if (records.size() > 1) {
+    std::vector<std::string> others;
+    for (size_t i = 1; i < records.size(); ++i) others.push_back(records[i].key);
+    absl::StrAppend(&message, "; nor can ", Names(others), ", of which the log says the same");
+  }
+  return Fail(kName, message, first.remedy);
+}
+
 Condition JudgeLog(const HealthFacts& facts) {
   constexpr char kName[] = "issuance-log";
   const IssuanceLog::Backlog& log = facts.issuance_log;
@@ -247,6 +262,7 @@ std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
       "no certificate outlives it: put a newer one into --plugged_ca, or rotate the root";
   std::vector<Condition> conditions = {
       JudgeStore(facts),
+      JudgeRecords(facts),
       JudgeLog(facts),
       JudgeIssuing(facts),
       JudgeLife("root-certificate", "root certificate", facts.root->not_before(),

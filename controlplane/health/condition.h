@@ -8,6 +8,7 @@
 #include "absl/types/optional.h"
 #include "common/crypto/certificate.h"
 #include "controlplane/audit/issuance_log.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/store/observed_store.h"
 #include "controlplane/trust/root_rotation.h"
 #include "controlplane/trust/shared_fleet.h"
@@ -30,8 +31,9 @@ struct Condition {
 // All there are, in the order in which they are judged and shown; docs/operations.md says what each
 // is about.
 inline constexpr const char* kConditionNames[] = {
-    "store",         "issuance-log",     "issuing",         "root-certificate", "ca-certificate",
-    "root-rotation", "revocation-lists", "stored-registry", "control-planes",   "unmeshed-pods",
+    "store",          "stored-records", "issuance-log",     "issuing",         "root-certificate",
+    "ca-certificate", "root-rotation",  "revocation-lists", "stored-registry", "control-planes",
+    "unmeshed-pods",
 };
 
 // What is judged: everything at one moment.
@@ -43,6 +45,7 @@ struct HealthFacts {
 
   absl::Time now;
   ObservedStore::Access reads, writes;
+  std::vector<UnreadableRecord> unreadable_records;
   IssuanceLog::Backlog issuance_log;
   // Authority::CheckIssues().
   absl::Status issues;

@@ -206,5 +206,16 @@ TEST_F(ConditionTest, OtherControlPlanesOfTheStore) {
   EXPECT_EQ(Odd().name, "");
 }
 
+TEST_F(ConditionTest, ARecordThatCannotBeReadIsNamedWithItsRemedy) {
+  facts_.unreadable_records = {{"policies/demo/x", "damaged", "it stays as it was", "apply it"}};
+  EXPECT_EQ(Odd().name, "stored-records");
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_EQ(Odd().remedy, "apply it");
+  EXPECT_THAT(Odd().message, AllOf(HasSubstr("\"policies/demo/x\""), HasSubstr("damaged"),
+                                   HasSubstr("stays as it was")));
+  facts_.unreadable_records.push_back({"revoked/00", "damaged", "so", "do"});
+  EXPECT_THAT(Odd().message, HasSubstr("nor can revoked/00"));
+}
+
 }  // namespace
 }  // namespace byrnie

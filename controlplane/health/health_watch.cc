@@ -48,6 +48,7 @@ HealthFacts HealthWatch::Look() const {
   facts.now = s_.clock->WallNow();
   facts.reads = s_.store->reads();
   facts.writes = s_.store->writes();
+  facts.unreadable_records = s_.unreadable->List();
   facts.issuance_log = s_.log->backlog();
   facts.issues = s_.trust->authority()->CheckIssues();
   const SigningAuthorityPtr signer = s_.trust->authority()->snapshot()->signer;

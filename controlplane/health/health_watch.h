@@ -14,6 +14,7 @@
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/health/condition.h"
 #include "controlplane/health/condition_board.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/store/observed_store.h"
 #include "controlplane/trust/shared_fleet.h"
@@ -33,6 +34,7 @@ class HealthWatch {
     std::string name;
     absl::Duration issues_without_store;
     const ObservedStore* store;
+    const UnreadableRecords* unreadable;
     const IssuanceLog* log;
     TrustKeeper* trust;
     const TrustBundleSource* bundles;

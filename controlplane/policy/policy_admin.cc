@@ -8,11 +8,10 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "byrnie/store/v1/policy.pb.h"
 #include "common/base/status_macros.h"
 #include "common/grpc/error_details.h"
 #include "controlplane/policy/policy_document.h"
-#include "controlplane/proto/time_conversion.h"
+#include "controlplane/policy/stored_policy.h"
 #include "controlplane/registry/content_checker.h"
 #include "controlplane/registry/resource.h"
 #include "controlplane/registry/resource_list.h"
@@ -21,6 +20,9 @@ namespace byrnie {
 namespace {
 
 using istio::security::Authorization;
+
+// Of the records, in the store.
+constexpr char kPolicyPrefix[] = "policies/";
 
 absl::Status IsTheFiles(absl::string_view name) {
   return PreconditionFailed(
@@ -68,46 +70,80 @@ absl::Status NeedsAcceptance(absl::string_view name, const PolicyReview& review)
   return status;
 }
 
-std::string WriteRecord(const Authorization& policy, absl::string_view who, absl::Time now) {
-  byrnie::store::v1::Policy record;
-  record.set_document(WritePolicyDocument(policy));
-  record.set_applied_by(std::string(who));
-  ToProto(now, record.mutable_applied_at());
-  return record.SerializeAsString();
-}
-
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<PolicyAdmin>> PolicyAdmin::Create(RecordTable* records,
-                                                                 RegistrySources* sources,
-                                                                 RegistryAdmin* entries,
-                                                                 EventLog* events,
-                                                                 const Clock* clock) {
-  auto admin = absl::WrapUnique(new PolicyAdmin(records, sources, entries, events, clock));
+absl::StatusOr<std::unique_ptr<PolicyAdmin>> PolicyAdmin::Create(
+    RecordTable* records, RegistrySources* sources, RegistryAdmin* entries,
+    UnreadableRecords* unreadable, EventLog* events, const Clock* clock) {
+  auto admin =
+      absl::WrapUnique(new PolicyAdmin(records, sources, entries, unreadable, events, clock));
   RETURN_IF_ERROR(admin->Reload());
   return admin;
 }
 
-absl::StatusOr<PolicyAdmin::StoredPolicies> PolicyAdmin::Read() const {
+absl::StatusOr<PolicyAdmin::Reading> PolicyAdmin::Read() const {
   ASSIGN_OR_RETURN(std::vector<RecordTable::Record> records, records_->List());
-  StoredPolicies stored;
+  Reading reading;
   for (const RecordTable::Record& record : records) {
-    byrnie::store::v1::Policy value;
-    absl::StatusOr<Authorization> policy = absl::InvalidArgumentError("the record is damaged");
-    if (value.ParseFromString(record.value)) policy = ParsePolicyDocument(value.document());
-    if (policy.ok() && PolicyKey(*policy) != record.key) {
-      policy = absl::InvalidArgumentError("the record is of another policy");
-    }
+    absl::StatusOr<StoredPolicy> policy = ReadStoredPolicy(record.key, record.value);
     if (!policy.ok()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("stored policy \"", record.key, "\": ", policy.status().message(),
-                       "; leaving it out could let somebody in: start the release that wrote it, "
-                       "and delete it there"));
+      ReadUnreadable(record, policy.status(), &reading);
+      continue;
     }
-    stored.emplace(record.key, Stored{*std::move(policy), value.applied_by(),
-                                      FromProto(value.applied_at()), record.version});
+    reading.policies.emplace(record.key, Stored{std::move(policy->policy), policy->applied_by,
+                                                policy->applied_at, record.version});
   }
-  return stored;
+  return reading;
+}
+
+void PolicyAdmin::ReadUnreadable(const RecordTable::Record& record, const absl::Status& why,
+                                 Reading* reading) const {
+  absl::optional<Authorization> stand_in = StandInFor(record.key, record.value);
+  std::string effect;
+  const auto known = stored_.find(record.key);
+  if (known != stored_.end() && !known->second.stand_in) {
+    Stored stays = known->second;
+    stays.record_version = record.version;
+    reading->policies.emplace(record.key, std::move(stays));
+    effect = "the policy stays in force as it was before";
+  } else if (!stand_in.has_value()) {
+    effect = "no policy can have this key, so nothing stands in for it";
+  } else if (!started_ || known != stored_.end()) {
+    effect = absl::StrCat(DescribeStandIn(*stand_in),
+                          " stands in for it, for agents that do not have it from before");
+    Stored stands{*std::move(stand_in), "nobody: it stands in for a record that cannot be read",
+                  absl::UnixEpoch(), record.version, /*stand_in=*/true};
+    reading->policies.emplace(record.key, std::move(stands));
+  } else {
+    effect = absl::StrCat(
+        "it was not there before, and is not in force; if it is still so when this control plane "
+        "starts again, ",
+        DescribeStandIn(*stand_in), " stands in for it");
+  }
+  reading->unreadable.emplace(
+      record.key,
+      Unreadable{record.version,
+                 UnreadableRecord{
+                     absl::StrCat(kPolicyPrefix, record.key), std::string(why.message()),
+                     std::move(effect),
+                     absl::StrCat("apply the policy again (byrniectl policy apply), delete it "
+                                  "(byrniectl policy delete ",
+                                  record.key, "), or start the release that wrote it")}});
+}
+
+void PolicyAdmin::SetUnreadable(UnreadablePolicies unreadable) {
+  unreadable_ = std::move(unreadable);
+  std::vector<UnreadableRecord> all;
+  for (const auto& entry : unreadable_) all.push_back(entry.second.record);
+  board_->Set(UnreadableRecords::Kind::kPolicy, std::move(all));
+}
+
+void PolicyAdmin::ForgetUnreadable(absl::string_view name) {
+  const auto found = unreadable_.find(name);
+  if (found == unreadable_.end()) return;
+  UnreadablePolicies others = unreadable_;
+  others.erase(found->first);
+  SetUnreadable(std::move(others));
 }
 
 absl::Status PolicyAdmin::Reload() {
@@ -129,9 +165,13 @@ absl::Status PolicyAdmin::CatchUp() {
 }
 
 absl::Status PolicyAdmin::TryReload() {
-  ASSIGN_OR_RETURN(StoredPolicies stored, Read());
+  ASSIGN_OR_RETURN(Reading reading, Read());
+  StoredPolicies stored = std::move(reading.policies);
+  SetUnreadable(std::move(reading.unreadable));
+  started_ = true;
   const auto same = [](const StoredPolicies::value_type& a, const StoredPolicies::value_type& b) {
-    return a.first == b.first && a.second.record_version == b.second.record_version;
+    return a.first == b.first && a.second.record_version == b.second.record_version &&
+           a.second.stand_in == b.second.stand_in;
   };
   if (std::equal(stored.begin(), stored.end(), stored_.begin(), stored_.end(), same)) {
     return absl::OkStatus();
@@ -151,7 +191,10 @@ absl::Status PolicyAdmin::TryReload() {
 
 absl::Status PolicyAdmin::Take(const StoredPolicies& stored) {
   ResourceList list(RegistrySource::kApi, /*ordered=*/false);
-  for (const auto& entry : stored) RETURN_IF_ERROR(list.Add(entry.second.policy));
+  for (const auto& entry : stored) {
+    const Stored& policy = entry.second;
+    RETURN_IF_ERROR(policy.stand_in ? list.AddStandIn(policy.policy) : list.Add(policy.policy));
+  }
   return sources_->Take(std::move(list));
 }
 
@@ -169,10 +212,18 @@ absl::Status PolicyAdmin::Retry(absl::string_view name, const Attempt& attempt) 
 }
 
 absl::Status PolicyAdmin::LookAgain(absl::string_view name) {
-  ASSIGN_OR_RETURN(StoredPolicies now, Read());
+  ASSIGN_OR_RETURN(Reading reading, Read());
+  const StoredPolicies& now = reading.policies;
   const auto known = stored_.find(name);
   const auto found = now.find(name);
   if ((known == stored_.end()) != (found == now.end())) return HasChanged(name);
+  // What cannot be read, and nobody has seen yet, is not to be overwritten unseen.
+  const auto bad = reading.unreadable.find(name), known_bad = unreadable_.find(name);
+  if ((bad == reading.unreadable.end()) != (known_bad == unreadable_.end()) ||
+      (bad != reading.unreadable.end() &&
+       bad->second.record_version != known_bad->second.record_version)) {
+    return HasChanged(name);
+  }
   if (known != stored_.end()) {
     if (found->second.policy.SerializeAsString() != known->second.policy.SerializeAsString()) {
       return HasChanged(name);
@@ -249,7 +300,7 @@ absl::StatusOr<PolicyAdmin::Applied> PolicyAdmin::Apply(absl::string_view docume
   const std::string version = VersionOf(name);
   if (!expected_version.empty() && expected_version != version) return HasChanged(name);
   const auto known = stored_.find(name);
-  if (known != stored_.end() &&
+  if (known != stored_.end() && unreadable_.count(name) == 0 &&
       known->second.policy.SerializeAsString() == policy.SerializeAsString()) {
     applied.entry = Entry{std::move(policy), version, RegistrySource::kApi,
                           known->second.applied_by, known->second.applied_at};
@@ -272,6 +323,8 @@ absl::Status PolicyAdmin::TryPut(absl::string_view name, const Authorization& po
                                  absl::string_view who, absl::Time now) {
   const auto known = stored_.find(name);
   Stored next{policy, std::string(who), now, RecordTable::kNone};
+  const auto bad = unreadable_.find(name);
+  if (bad != unreadable_.end()) next.record_version = bad->second.record_version;
   if (known != stored_.end()) next.record_version = known->second.record_version;
   ResourceList list(RegistrySource::kApi, /*ordered=*/false);
   RETURN_IF_ERROR(list.Add(policy));
@@ -280,14 +333,15 @@ absl::Status PolicyAdmin::TryPut(absl::string_view name, const Authorization& po
   RETURN_IF_ERROR(Publish(name, change, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> absl::Status {
     absl::optional<StoreCondition> users;
     if (known != stored_.end()) users = UsersOf(known->second.policy, &policy);
-    const absl::StatusOr<int64_t> written =
-        records_->Put(std::string(name), WriteRecord(policy, who, now), next.record_version, users);
+    const absl::StatusOr<int64_t> written = records_->Put(
+        std::string(name), WriteStoredPolicy(policy, who, now), next.record_version, users);
     overtaken_ = absl::IsAborted(written.status());
     RETURN_IF_ERROR(written.status());
     next.record_version = *written;
     return absl::OkStatus();
   }));
   stored_[std::string(name)] = std::move(next);
+  ForgetUnreadable(name);
   return absl::OkStatus();
 }
 
@@ -296,6 +350,11 @@ absl::Status PolicyAdmin::Delete(absl::string_view name, absl::string_view expec
   absl::MutexLock lock(&mu_);
   // One of both has been left out, and may be deleted.
   if (stored_.find(name) == stored_.end()) {
+    if (unreadable_.count(name) > 0) {
+      RETURN_IF_ERROR(DeleteUnreadable(name));
+      events_->Add(EventKind::kPolicyChanged, name, "deleted", who);
+      return absl::OkStatus();
+    }
     RETURN_IF_ERROR(CheckOwner(name));
     return NoSuchPolicy(name);
   }
@@ -317,7 +376,17 @@ absl::Status PolicyAdmin::TryDelete(absl::string_view name) {
     // Somebody else was faster: it is gone, as was asked.
     return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
   }));
+  ForgetUnreadable(name);
   stored_.erase(known);
+  return absl::OkStatus();
+}
+
+absl::Status PolicyAdmin::DeleteUnreadable(absl::string_view name) {
+  const auto found = unreadable_.find(name);
+  const absl::Status deleted = records_->Delete(found->first, found->second.record_version);
+  if (absl::IsAborted(deleted)) return HasChanged(name);
+  if (!deleted.ok() && !absl::IsNotFound(deleted)) return deleted;
+  ForgetUnreadable(name);
   return absl::OkStatus();
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -17,6 +18,7 @@
 #include "controlplane/events/event_log.h"
 #include "controlplane/policy/policy_findings.h"
 #include "controlplane/records/record_table.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/content.h"
 #include "controlplane/registry/registry_admin.h"
 #include "controlplane/registry/registry_change.h"
@@ -34,6 +36,12 @@ namespace byrnie {
 // the stored workloads that it was checked against, and RegistryAdmin requires the records of the
 // policies that are named: one of the two is too late, and checks again. Nothing else waits for
 // the other, a policy that is added least of all.
+//
+// A record that cannot be read, damaged or of a newer release, keeps no other one back. In its
+// place stays what was in force of it; where nothing is known because this process has just
+// started, a policy stands in for it that denies what it may deny (StandInFor), but for agents that
+// have the policy itself from before (Resource::stand_in). It is UnreadableRecords that tells of
+// it, and an operator who replaces or deletes it: by the same calls as any other.
 //
 // Thread-safe; may block; the pointers outlive it.
 class PolicyAdmin {
@@ -58,11 +66,11 @@ class PolicyAdmin {
   // How often a change is tried that another control plane overtakes.
   static constexpr int kAttempts = 5;
 
-  // Puts the recorded policies in force. FailedPrecondition when one is not understood: leaving it
-  // out could let somebody in.
+  // Puts the recorded policies in force. Errors as the store.
   static absl::StatusOr<std::unique_ptr<PolicyAdmin>> Create(RecordTable* records,
                                                              RegistrySources* sources,
                                                              RegistryAdmin* entries,
+                                                             UnreadableRecords* unreadable,
                                                              EventLog* events, const Clock* clock);
   PolicyAdmin(const PolicyAdmin&) = delete;
   PolicyAdmin& operator=(const PolicyAdmin&) = delete;
@@ -90,13 +98,37 @@ class PolicyAdmin {
     std::string applied_by;
     absl::Time applied_at;
     int64_t record_version = 0;
+    // It is not what the record says, which cannot be read and of which nothing else is known.
+    bool stand_in = false;
   };
   using StoredPolicies = std::map<std::string, Stored, std::less<>>;
+  // A record that cannot be read.
+  struct Unreadable {
+    int64_t record_version = 0;
+    UnreadableRecord record;
+  };
+  using UnreadablePolicies = std::map<std::string, Unreadable, std::less<>>;
+  // What the store has. In the place of a record that cannot be read is what holds of it.
+  struct Reading {
+    StoredPolicies policies;
+    UnreadablePolicies unreadable;
+  };
 
   PolicyAdmin(RecordTable* records, RegistrySources* sources, RegistryAdmin* entries,
-              EventLog* events, const Clock* clock)
-      : records_(records), sources_(sources), entries_(entries), events_(events), clock_(clock) {}
-  absl::StatusOr<StoredPolicies> Read() const;
+              UnreadableRecords* board, EventLog* events, const Clock* clock)
+      : records_(records),
+        sources_(sources),
+        entries_(entries),
+        board_(board),
+        events_(events),
+        clock_(clock) {}
+  absl::StatusOr<Reading> Read() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ReadUnreadable(const RecordTable::Record& record, const absl::Status& why,
+                      Reading* reading) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Says which records cannot be read.
+  void SetUnreadable(UnreadablePolicies unreadable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // An operator has replaced or deleted the record.
+  void ForgetUnreadable(absl::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status TryReload() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Puts what is stored in force.
   absl::Status Take(const StoredPolicies& stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -109,6 +141,8 @@ class PolicyAdmin {
   absl::Status TryPut(absl::string_view name, const istio::security::Authorization& policy,
                       absl::string_view who, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status TryDelete(absl::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Deletes a record that cannot be read and that nothing in force stands for.
+  absl::Status DeleteUnreadable(absl::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What a change is checked against that takes away what workloads name; none where it does not.
   absl::optional<StoreCondition> UsersOf(const istio::security::Authorization& before,
                                          const istio::security::Authorization* after) const;
@@ -123,14 +157,18 @@ class PolicyAdmin {
   RecordTable* const records_;      // Not owned.
   RegistrySources* const sources_;  // Not owned.
   RegistryAdmin* const entries_;    // Not owned.
+  UnreadableRecords* const board_;  // Not owned.
   EventLog* const events_;          // Not owned.
   const Clock* const clock_;        // Not owned.
   // One change at a time.
   mutable absl::Mutex mu_;
   StoredPolicies stored_ ABSL_GUARDED_BY(mu_);
+  UnreadablePolicies unreadable_ ABSL_GUARDED_BY(mu_);
+  // The records have been read: what is not in stored_ was not there.
+  bool started_ ABSL_GUARDED_BY(mu_) = false;
   // The last commit found something changed.
   bool overtaken_ ABSL_GUARDED_BY(mu_) = false;
-  // What is recorded is not in force, because it is not understood or could not be read.
+  // What is recorded is not in force, because the store could not be read.
   bool behind_ ABSL_GUARDED_BY(mu_) = false;
   RegistrySnapshotPtr behind_with_ ABSL_GUARDED_BY(mu_);
 };

@@ -9,7 +9,9 @@
 #include "common/base/testing/fake_clock.h"
 #include "common/grpc/error_details.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
 #include "controlplane/policy/policy_document.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/registry_admin.h"
 #include "controlplane/registry/static_parser.h"
 #include "controlplane/store/testing/memory_store.h"
@@ -19,6 +21,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Source = RegistrySources::Source;
@@ -35,7 +38,7 @@ class PolicyAdminTest : public ::testing::Test {
   PolicyAdminTest() {
     SetFile("");
     auto entries =
-        RegistryAdmin::Create(&store_, &sources_, "cluster.local", &events_, &clock_, &logger_);
+        RegistryAdmin::Create(&store_, &sources_, "cluster.local", &unreadable_, &events_, &clock_);
     EXPECT_THAT(entries, IsOk());
     entries_ = *std::move(entries);
     Restart();
@@ -50,7 +53,8 @@ class PolicyAdminTest : public ::testing::Test {
     EXPECT_THAT(sources_.Set(Source::kFile, *ParseRegistryFile(text, "cluster.local")), IsOk());
   }
   void Restart() {
-    auto admin = PolicyAdmin::Create(&records_, &sources_, entries_.get(), &events_, &clock_);
+    auto admin =
+        PolicyAdmin::Create(&records_, &sources_, entries_.get(), &unreadable_, &events_, &clock_);
     ASSERT_THAT(admin, IsOk());
     admin_ = *std::move(admin);
   }
@@ -69,6 +73,8 @@ class PolicyAdminTest : public ::testing::Test {
   MemoryStore store_;
   RecordTable records_{&store_, "policies/"};
   Logger logger_{2, Logger::Format::kText, LogLevel::kError};
+  MetricRegistry metrics_;
+  UnreadableRecords unreadable_{"", &logger_, &metrics_};
   std::unique_ptr<RegistryAdmin> entries_;
   std::unique_ptr<PolicyAdmin> admin_;
 };
@@ -237,10 +243,95 @@ TEST_F(PolicyAdminTest, WhatTheStoreDidNotSayIsAskedForAgain) {
   EXPECT_TRUE(InForce("demo/x"));
 }
 
-TEST_F(PolicyAdminTest, ARecordThatIsNotUnderstoodKeepsTheControlPlaneFromStarting) {
+// One record that cannot be read keeps no other one back.
+TEST_F(PolicyAdminTest, ARecordThatCannotBeReadLeavesThePolicyAsItWas) {
+  ASSERT_THAT(admin_->Apply(Document("x"), "", false, "bob"), IsOk());
+  byrnie::store::v1::Policy record;
+  record.set_document(Document("y"));
   ASSERT_THAT(records_.Put("demo/x", "nonsense", absl::nullopt), IsOk());
-  EXPECT_THAT(PolicyAdmin::Create(&records_, &sources_, entries_.get(), &events_, &clock_).status(),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("demo/x")));
+  ASSERT_THAT(records_.Put("demo/y", record.SerializeAsString(), absl::nullopt), IsOk());
+  EXPECT_THAT(admin_->Reload(), IsOk());
+  EXPECT_TRUE(InForce("demo/y"));
+  EXPECT_EQ(admin_->Get("demo/x")->policy.SerializeAsString(),
+            ParsePolicyDocument(Document("x"))->SerializeAsString());
+  ASSERT_EQ(unreadable_.List().size(), 1u);
+  const UnreadableRecord bad = unreadable_.List()[0];
+  EXPECT_EQ(bad.key, "policies/demo/x");
+  EXPECT_EQ(bad.why, "the record is damaged");
+  EXPECT_THAT(bad.effect, HasSubstr("as it was before"));
+  EXPECT_THAT(bad.remedy, HasSubstr("byrniectl policy delete demo/x"));
+  EXPECT_EQ((*records_.List())[0].value, "nonsense");
+  // It is mended where it was written, or here by applying what is in force.
+  record.set_document(Document("x", 81));
+  ASSERT_THAT(records_.Put("demo/x", record.SerializeAsString(), absl::nullopt), IsOk());
+  EXPECT_THAT(admin_->Reload(), IsOk());
+  EXPECT_THAT(unreadable_.List(), IsEmpty());
+  ASSERT_THAT(records_.Put("demo/x", "nonsense", absl::nullopt), IsOk());
+  EXPECT_THAT(admin_->Reload(), IsOk());
+  const auto again = admin_->Apply(Document("x", 81), "", false, "bob");
+  ASSERT_THAT(again, IsOk());
+  EXPECT_FALSE(again->unchanged);
+  EXPECT_THAT(unreadable_.List(), IsEmpty());
+  EXPECT_THAT(admin_->Reload(), IsOk());
+  EXPECT_THAT(unreadable_.List(), IsEmpty());
+}
+
+TEST_F(PolicyAdminTest, WhereNothingIsKnownOfARecordSomethingStandsInForIt) {
+  ASSERT_THAT(records_.Put("demo/x", "nonsense", absl::nullopt), IsOk());
+  ASSERT_THAT(records_.Put("garbage", "nonsense", absl::nullopt), IsOk());
+  Restart();
+  const auto resource = registry_.snapshot()->Get(ResourceType::kAuthorization, "demo/x");
+  ASSERT_NE(resource, nullptr);
+  EXPECT_TRUE(resource->stand_in);
+  EXPECT_EQ(admin_->Get("demo/x")->policy.scope(), istio::security::GLOBAL);
+  EXPECT_EQ(admin_->Get("demo/x")->policy.action(), istio::security::DENY);
+  EXPECT_THAT(admin_->Get("demo/x")->applied_by, HasSubstr("stands in"));
+  ASSERT_EQ(unreadable_.List().size(), 2u);
+  EXPECT_THAT(unreadable_.List()[0].effect, HasSubstr("denies every connection"));
+  EXPECT_THAT(unreadable_.List()[1].effect, HasSubstr("no policy can have this key"));
+  // It stays while the record is what it is.
+  ASSERT_THAT(records_.Put("demo/x", "more nonsense", absl::nullopt), IsOk());
+  EXPECT_THAT(admin_->Reload(), IsOk());
+  EXPECT_TRUE(InForce("demo/x"));
+  EXPECT_THAT(admin_->Apply(Document("x"), "", false, "bob"), IsOk());
+  EXPECT_FALSE(registry_.snapshot()->Get(ResourceType::kAuthorization, "demo/x")->stand_in);
+  EXPECT_THAT(admin_->Delete("garbage", "", "bob"), IsOk());
+  EXPECT_THAT(unreadable_.List(), IsEmpty());
+}
+
+TEST_F(PolicyAdminTest, WhatStandsInIsDeletedWithTheRecord) {
+  ASSERT_THAT(records_.Put("demo/x", "nonsense", absl::nullopt), IsOk());
+  Restart();
+  EXPECT_THAT(admin_->Delete("demo/x", "", "bob"), IsOk());
+  EXPECT_FALSE(InForce("demo/x"));
+  EXPECT_THAT(records_.List(), IsOkAndHolds(IsEmpty()));
+  EXPECT_THAT(unreadable_.List(), IsEmpty());
+}
+
+// What was not there before is not in force: as it was, until somebody says otherwise.
+TEST_F(PolicyAdminTest, ANewRecordThatCannotBeReadChangesNothing) {
+  ASSERT_THAT(records_.Put("demo/x", "nonsense", absl::nullopt), IsOk());
+  EXPECT_THAT(admin_->Reload(), IsOk());
+  EXPECT_FALSE(InForce("demo/x"));
+  ASSERT_EQ(unreadable_.List().size(), 1u);
+  EXPECT_THAT(unreadable_.List()[0].effect,
+              AllOf(HasSubstr("is not in force"), HasSubstr("denies every connection")));
+  ASSERT_THAT(records_.Put("demo/x", "more nonsense", absl::nullopt), IsOk());
+  // One that nobody here has seen is not overwritten.
+  EXPECT_THAT(admin_->Apply(Document("x"), "", false, "bob"), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(admin_->Delete("demo/x", "", "bob"), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(admin_->Reload(), IsOk());
+  EXPECT_THAT(admin_->Apply(Document("x"), "", false, "bob"), IsOk());
+  EXPECT_TRUE(InForce("demo/x"));
+}
+
+TEST_F(PolicyAdminTest, WhatStandsInGivesWayToTheFile) {
+  ASSERT_THAT(records_.Put("demo/x", "nonsense", absl::nullopt), IsOk());
+  sources_.Hold();
+  SetFile(Document("x"));
+  Restart();
+  EXPECT_THAT(sources_.Release(), IsOk());
+  EXPECT_TRUE(sources_.HasPolicy(Source::kFile, "demo/x"));
 }
 
 TEST_F(PolicyAdminTest, ValidatingSaysWhatItWouldMeanAndChangesNothing) {

@@ -10,7 +10,9 @@
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
 #include "controlplane/policy/policy_admin.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/registry_admin.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "gmock/gmock.h"
@@ -66,10 +68,11 @@ std::string Workload(const std::string& name, const std::string& policy) {
 
 struct Plane {
   Plane(Store* shared, const FakeClock* clock) : store(shared), events(clock) {
-    auto created = RegistryAdmin::Create(&store, &sources, "td", &events, clock, &logger);
+    auto created = RegistryAdmin::Create(&store, &sources, "td", &unreadable, &events, clock);
     EXPECT_THAT(created, IsOk());
     entries = *std::move(created);
-    auto admin = PolicyAdmin::Create(&records, &sources, entries.get(), &events, clock);
+    auto admin =
+        PolicyAdmin::Create(&records, &sources, entries.get(), &unreadable, &events, clock);
     EXPECT_THAT(admin, IsOk());
     policies = *std::move(admin);
   }
@@ -89,6 +92,8 @@ struct Plane {
   RegistrySources sources{&registry};
   EventLog events;
   Logger logger{2, Logger::Format::kText, LogLevel::kError};
+  MetricRegistry metrics;
+  UnreadableRecords unreadable{"", &logger, &metrics};
   std::unique_ptr<RegistryAdmin> entries;
   std::unique_ptr<PolicyAdmin> policies;
 };

@@ -1,6 +1,7 @@
 #include "controlplane/records/jwt_key_record.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 #include <utility>
 
@@ -37,26 +38,29 @@ absl::StatusOr<Numbered> Parse(StoreEntry* entry) {
   }
   out.key.signs_from = *signs_from;
   out.key.not_after = *not_after;
+  out.key.record = entry->key;
   return out;
 }
 
-absl::StatusOr<std::vector<Numbered>> LoadAll(Store* store) {
+absl::StatusOr<std::vector<Numbered>> LoadAll(Store* store, std::vector<std::string>* damaged) {
   ASSIGN_OR_RETURN(std::vector<StoreEntry> entries, ListAll(store, kJwtKeyPrefix));
   std::vector<Numbered> keys;
-  absl::Status status;
   for (StoreEntry& entry : entries) {
-    absl::StatusOr<Numbered> key = Parse(&entry);  // Which wipes, also those behind a bad one.
-    status.Update(key.status());
-    if (key.ok()) keys.push_back(*std::move(key));
+    absl::StatusOr<Numbered> key = Parse(&entry);
+    if (key.ok()) {
+      keys.push_back(*std::move(key));
+    } else {
+      damaged->push_back(entry.key);
+    }
   }
-  if (!status.ok()) return status;
   return keys;
 }
 
 }  // namespace
 
-absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(Store* store, absl::Time now) {
-  ASSIGN_OR_RETURN(std::vector<Numbered> all, LoadAll(store));
+absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(Store* store, absl::Time now,
+                                                      std::vector<std::string>* damaged) {
+  ASSIGN_OR_RETURN(std::vector<Numbered> all, LoadAll(store, damaged));
   std::vector<JwtKeyRecord> keys;
   for (Numbered& numbered : all) {
     if (numbered.key.not_after > now) keys.push_back(std::move(numbered.key));
@@ -68,9 +72,18 @@ absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(Store* store, absl::Time n
 }
 
 absl::Status AddJwtKey(Store* store, const JwtKeyRecord& key, absl::Time after, absl::Time now) {
-  ASSIGN_OR_RETURN(const std::vector<Numbered> all, LoadAll(store));
+  std::vector<std::string> damaged;
+  ASSIGN_OR_RETURN(const std::vector<Numbered> all, LoadAll(store, &damaged));
   StoreTransaction transaction;
   int64_t number = 1;
+  // What cannot be read keeps its place.
+  for (const std::string& record : damaged) {
+    int64_t taken = 0;
+    if (absl::SimpleAtoi(absl::StripPrefix(record, kJwtKeyPrefix), &taken) &&
+        taken < std::numeric_limits<int64_t>::max()) {
+      number = std::max(number, taken + 1);
+    }
+  }
   for (const Numbered& other : all) {
     number = std::max(number, other.number + 1);
     if (other.key.not_after <= now) {

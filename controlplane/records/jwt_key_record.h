@@ -23,14 +23,17 @@ struct JwtKeyRecord {
   absl::Time signs_from;
   // No token it signed is valid then.
   absl::Time not_after;
+  // Where it was found, as the store calls that.
+  std::string record = "";
 };
 
 // What all keys are under, for a watch.
 inline constexpr char kJwtKeyPrefix[] = "jwt_keys/";
 
-// Those that have not ended at `now`, by signs_from, then id. FailedPrecondition when one cannot be
-// right; else as the store.
-absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(Store* store, absl::Time now);
+// Those that have not ended at `now`, by signs_from, then id. Records that cannot be right are left
+// out, and their names added to `damaged`. Errors as the store.
+absl::StatusOr<std::vector<JwtKeyRecord>> LoadJwtKeys(Store* store, absl::Time now,
+                                                      std::vector<std::string>* damaged);
 
 // Adds a key and forgets those that have ended at `now`. AlreadyExists when there is one, not
 // ended, that signs from later than `after`: of several processes that find it time for the next

@@ -1,6 +1,7 @@
 #include "controlplane/records/jwt_key_record.h"
 
 #include <string>
+#include <vector>
 
 #include "common/base/status_matchers.h"
 #include "controlplane/store/testing/memory_store.h"
@@ -9,6 +10,8 @@
 
 namespace byrnie {
 namespace {
+
+using ::testing::ElementsAre;
 
 JwtKeyRecord Key(const std::string& id, absl::Time signs_from, absl::Time not_after) {
   std::string key = std::string("key\0of ", 7) + id;
@@ -20,13 +23,14 @@ class JwtKeyRecordTest : public ::testing::Test {
   const absl::Time now_ = absl::FromUnixSeconds(1'800'000'000);
   const absl::Time end_ = now_ + absl::Hours(2);
   MemoryStore store_;
+  std::vector<std::string> damaged_;
 };
 
 TEST_F(JwtKeyRecordTest, KeysAreInTheOrderInWhichTheySign) {
-  EXPECT_TRUE(LoadJwtKeys(&store_, now_)->empty());
+  EXPECT_TRUE(LoadJwtKeys(&store_, now_, &damaged_)->empty());
   ASSERT_THAT(AddJwtKey(&store_, Key("b", now_, end_), absl::InfinitePast(), now_), IsOk());
   ASSERT_THAT(AddJwtKey(&store_, Key("a", now_ + absl::Hours(1), end_), now_, now_), IsOk());
-  auto keys = LoadJwtKeys(&store_, now_);
+  auto keys = LoadJwtKeys(&store_, now_, &damaged_);
   ASSERT_THAT(keys, IsOk());
   ASSERT_EQ(keys->size(), 2u);
   EXPECT_EQ((*keys)[0].id, "b");
@@ -60,20 +64,26 @@ TEST_F(JwtKeyRecordTest, TheNumberOfAKeyThatOthersHaveTakenIsNotTakenTwice) {
 
 TEST_F(JwtKeyRecordTest, KeysThatHaveEndedAreForgotten) {
   ASSERT_THAT(AddJwtKey(&store_, Key("a", now_, end_), absl::InfinitePast(), now_), IsOk());
-  EXPECT_EQ(LoadJwtKeys(&store_, end_ - absl::Microseconds(1))->size(), 1u);
-  EXPECT_TRUE(LoadJwtKeys(&store_, end_)->empty());
+  EXPECT_EQ(LoadJwtKeys(&store_, end_ - absl::Microseconds(1), &damaged_)->size(), 1u);
+  EXPECT_TRUE(LoadJwtKeys(&store_, end_, &damaged_)->empty());
   EXPECT_THAT(AddJwtKey(&store_, Key("b", end_, end_ + absl::Hours(1)), absl::InfinitePast(), end_),
               IsOk());
-  EXPECT_EQ(LoadJwtKeys(&store_, now_)->size(), 1u);
+  EXPECT_EQ(LoadJwtKeys(&store_, now_, &damaged_)->size(), 1u);
   EXPECT_THAT(store_.Count(kJwtKeyPrefix), IsOkAndHolds(1));
 }
 
-TEST_F(JwtKeyRecordTest, OneThatCannotBeRightIsNotTaken) {
+TEST_F(JwtKeyRecordTest, OneThatCannotBeRightIsNamedAndKeepsNoOtherBack) {
   ASSERT_THAT(AddJwtKey(&store_, Key("a", now_, end_), absl::InfinitePast(), now_), IsOk());
   for (const char* value : {"", "\xff\xff", "\x0a\x01x"}) {
+    damaged_.clear();
     ASSERT_THAT(store_.Commit(StoreTransaction().Put("jwt_keys/0000000002", value)), IsOk());
-    EXPECT_THAT(LoadJwtKeys(&store_, now_), StatusIs(absl::StatusCode::kFailedPrecondition));
+    EXPECT_EQ(LoadJwtKeys(&store_, now_, &damaged_)->size(), 1u);
+    EXPECT_THAT(damaged_, ElementsAre("jwt_keys/0000000002"));
   }
+  // It is not overwritten by the next one.
+  EXPECT_THAT(AddJwtKey(&store_, Key("b", end_, end_), now_, now_), IsOk());
+  EXPECT_TRUE(store_.Get("jwt_keys/0000000003")->has_value());
+  EXPECT_EQ((*store_.Get("jwt_keys/0000000002"))->value, "\x0a\x01x");
 }
 
 }  // namespace

@@ -18,6 +18,8 @@ namespace byrnie {
 namespace {
 
 constexpr char kPrefix[] = "registry/";
+constexpr char kServices[] = "registry/services/";
+constexpr char kWorkloads[] = "registry/workloads/";
 constexpr char kGeneration[] = "registry/generation";
 // Of PolicyAdmin's records.
 constexpr char kPolicies[] = "policies/";
@@ -29,10 +31,11 @@ absl::string_view NameOf(ResourceKind kind) {
   return kind == ResourceKind::kService ? "service" : "workload";
 }
 
-std::string StoreKey(const Resource& resource) {
-  return absl::StrCat(kPrefix, resource.kind == ResourceKind::kService ? "services/" : "workloads/",
-                      resource.name);
+std::string StoreKey(ResourceKind kind, absl::string_view name) {
+  return absl::StrCat(kind == ResourceKind::kService ? kServices : kWorkloads, name);
 }
+
+std::string StoreKey(const Resource& resource) { return StoreKey(resource.kind, resource.name); }
 
 std::string Named(ResourceKind kind, absl::string_view name) {
   return absl::StrCat(NameOf(kind), " \"", name, "\"");
@@ -121,19 +124,19 @@ std::string VersionOf(const Resource* resource) {
 }  // namespace
 
 RegistryAdmin::RegistryAdmin(Store* store, RegistrySources* sources, std::string trust_domain,
-                             EventLog* events, const Clock* clock, Logger* logger)
+                             UnreadableRecords* board, EventLog* events, const Clock* clock)
     : store_(store),
       sources_(sources),
       trust_domain_(std::move(trust_domain)),
+      board_(board),
       events_(events),
-      clock_(clock),
-      logger_(logger) {}
+      clock_(clock) {}
 
 absl::StatusOr<std::unique_ptr<RegistryAdmin>> RegistryAdmin::Create(
-    Store* store, RegistrySources* sources, const std::string& trust_domain, EventLog* events,
-    const Clock* clock, Logger* logger) {
+    Store* store, RegistrySources* sources, const std::string& trust_domain,
+    UnreadableRecords* unreadable, EventLog* events, const Clock* clock) {
   auto admin =
-      absl::WrapUnique(new RegistryAdmin(store, sources, trust_domain, events, clock, logger));
+      absl::WrapUnique(new RegistryAdmin(store, sources, trust_domain, unreadable, events, clock));
   {
     absl::MutexLock lock(&admin->mu_);
     RETURN_IF_ERROR(admin->Load());
@@ -147,28 +150,63 @@ absl::StatusOr<std::unique_ptr<RegistryAdmin>> RegistryAdmin::Create(
 absl::Status RegistryAdmin::AddRecord(const std::string& key, const std::string& value,
                                       ResourceList* list, Applications* applications) const {
   byrnie::store::v1::RegistryEntry record;
-  absl::StatusOr<RegistryContent> content = absl::InvalidArgumentError("the record is damaged");
-  if (record.ParseFromString(value)) {
-    content = ParseRegistryFile(record.document(), trust_domain_);
+  if (!record.ParseFromString(value)) return absl::InvalidArgumentError("the record is damaged");
+  ASSIGN_OR_RETURN(const RegistryContent content,
+                   ParseRegistryFile(record.document(), trust_domain_));
+  if (content.workloads.size() + content.services.size() != 1) {
+    return absl::InvalidArgumentError("the record does not hold one entry");
   }
-  absl::Status added = content.status();
-  if (added.ok() && content->workloads.size() + content->services.size() != 1) {
-    added = absl::InvalidArgumentError("the record does not hold one entry");
+  // By itself first: a list keeps what is added to it.
+  ResourceList alone(RegistrySource::kApiEntries, /*ordered=*/false);
+  RETURN_IF_ERROR(content.workloads.empty() ? alone.Add(content.services.front())
+                                            : alone.Add(content.workloads.front()));
+  if (StoreKey(*alone.entries().front().resource) != key) {
+    return absl::InvalidArgumentError("the record is of another entry");
   }
-  if (added.ok()) {
-    added = content->workloads.empty() ? list->Add(content->services.front())
-                                       : list->Add(content->workloads.front());
-  }
-  if (added.ok() && StoreKey(*list->entries().back().resource) != key) {
-    added = absl::InvalidArgumentError("the record is of another entry");
-  }
-  if (!added.ok()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("stored entry \"", key, "\": ", added.message(),
-                     "; start the release that wrote it, and delete it there"));
-  }
+  list->AddAll(alone);
   (*applications)[key] = Application{record.applied_by(), FromProto(record.applied_at())};
   return absl::OkStatus();
+}
+
+ResourcePtr RegistryAdmin::InForce(const std::string& key) const {
+  ResourcePtr resource =
+      sources_->snapshot()->Get(ResourceType::kAddress, std::string(NameIn(key)));
+  if (resource == nullptr || resource->source != RegistrySource::kApiEntries ||
+      StoreKey(*resource) != key) {
+    return nullptr;
+  }
+  return resource;
+}
+
+UnreadableRecord RegistryAdmin::MakeUnreadable(const std::string& key,
+                                               const absl::Status& why) const {
+  const ResourceKind kind =
+      absl::StartsWith(key, kServices) ? ResourceKind::kService : ResourceKind::kWorkload;
+  return {key, std::string(why.message()),
+          InForce(key) != nullptr
+              ? absl::StrCat("the ", NameOf(kind), " stays in force as it was before")
+              : absl::StrCat("there is no such ", NameOf(kind),
+                             " for agents of this control plane, and nobody is sent to it"),
+          absl::StrCat("apply it again (byrniectl ", NameOf(kind),
+                       "s apply), delete it (byrniectl ", NameOf(kind), "s delete ", NameIn(key),
+                       "), or start the release that wrote it")};
+}
+
+void RegistryAdmin::AddUnreadable(const std::string& key, const absl::Status& why,
+                                  Stored* stored) const {
+  stored->unreadable[key] = MakeUnreadable(key, why);
+  const ResourcePtr stays = InForce(key);
+  if (stays == nullptr) return;
+  stored->list.Add(stays);
+  const auto application = applications_.find(key);
+  if (application != applications_.end()) stored->applications[key] = application->second;
+}
+
+void RegistryAdmin::SetUnreadable(Unreadable unreadable) {
+  unreadable_ = std::move(unreadable);
+  std::vector<UnreadableRecord> all;
+  for (const auto& entry : unreadable_) all.push_back(entry.second);
+  board_->Set(UnreadableRecords::Kind::kRegistry, std::move(all));
 }
 
 absl::StatusOr<RegistryAdmin::Stored> RegistryAdmin::Read() const {
@@ -181,7 +219,9 @@ absl::StatusOr<RegistryAdmin::Stored> RegistryAdmin::Read() const {
     if (stored.generation != (before.has_value() ? before->revision : 0)) continue;
     for (StoreEntry& entry : entries) {
       if (entry.key == kGeneration) continue;
-      RETURN_IF_ERROR(AddRecord(entry.key, entry.value, &stored.list, &stored.applications));
+      const absl::Status added =
+          AddRecord(entry.key, entry.value, &stored.list, &stored.applications);
+      if (!added.ok()) AddUnreadable(entry.key, added, &stored);
       entry.value = std::string();
     }
     return stored;
@@ -197,24 +237,13 @@ absl::Status RegistryAdmin::Load() {
     return absl::OkStatus();
   }));
   applications_ = std::move(stored.applications);
-  behind_ = false;
+  SetUnreadable(std::move(stored.unreadable));
   return absl::OkStatus();
-}
-
-// What is stored is not understood: what was in force stays until it is.
-void RegistryAdmin::FallBehind(const absl::Status& why) {
-  logger_->Error("stored workloads and services rejected, what was in force stays",
-                 {{"error", why.message()}});
-  behind_ = true;
-  behind_with_ = sources_->snapshot();
 }
 
 absl::Status RegistryAdmin::OnReset() {
   absl::MutexLock lock(&mu_);
-  const absl::Status loaded = Load();
-  if (loaded.ok() || absl::IsUnavailable(loaded)) return loaded;  // The store's: it calls again.
-  FallBehind(loaded);
-  return absl::OkStatus();
+  return Load();
 }
 
 void RegistryAdmin::OnChanges(const std::vector<StoreChange>& changes) {
@@ -226,22 +255,24 @@ void RegistryAdmin::OnChanges(const std::vector<StoreChange>& changes) {
   }
   absl::MutexLock lock(&mu_);
   // Of this process, or seen when everything was read.
-  if (behind_ || changes.back().revision <= generation_) return;
-  const absl::Status taken = TakeChanges(changes);
-  if (!taken.ok()) FallBehind(taken);
+  if (changes.back().revision <= generation_) return;
+  TakeChanges(changes);
 }
 
-absl::Status RegistryAdmin::TakeChanges(const std::vector<StoreChange>& changes) {
+void RegistryAdmin::TakeChanges(const std::vector<StoreChange>& changes) {
   ResourceList list(RegistrySource::kApiEntries, /*ordered=*/false);
   Applications added;
   std::vector<std::string> removed;
+  Unreadable unreadable = unreadable_;
   for (const StoreChange& change : changes) {
     if (change.key == kGeneration) continue;
-    if (change.value.has_value()) {
-      RETURN_IF_ERROR(AddRecord(change.key, *change.value, &list, &added));
-    } else {
+    unreadable.erase(change.key);
+    if (!change.value.has_value()) {
       removed.push_back(change.key);
+      continue;
     }
+    const absl::Status read = AddRecord(change.key, *change.value, &list, &added);
+    if (!read.ok()) unreadable[change.key] = MakeUnreadable(change.key, read);
   }
   std::vector<ResourcePtr> left_out;
   for (const std::string& key : removed) {
@@ -249,7 +280,7 @@ absl::Status RegistryAdmin::TakeChanges(const std::vector<StoreChange>& changes)
         sources_->LeftOut(RegistrySource::kApiEntries, ResourceType::kAddress, NameIn(key));
     if (resource != nullptr && StoreKey(*resource) == key) left_out.push_back(std::move(resource));
   }
-  RETURN_IF_ERROR(sources_->TakeChange(
+  const absl::Status taken = sources_->TakeChange(
       [&](const RegistrySnapshot& base) {
         RegistryChange change;
         change.put = list.entries();
@@ -264,12 +295,18 @@ absl::Status RegistryAdmin::TakeChanges(const std::vector<StoreChange>& changes)
         return absl::StatusOr<RegistryChange>(std::move(change));
       },
       [&] {
-        generation_ = changes.back().revision;
+        // What somebody wrote by hand leaves the generation what it is.
+        for (const StoreChange& change : changes) {
+          if (change.key == kGeneration) generation_ = change.revision;
+        }
         return absl::OkStatus();
-      }));
+      });
+  // While the registry is not complete yet.
+  missed_ = missed_ || !taken.ok();
+  if (!taken.ok()) return;
   for (const std::string& key : removed) applications_.erase(key);
   for (auto& entry : added) applications_[entry.first] = std::move(entry.second);
-  return absl::OkStatus();
+  SetUnreadable(std::move(unreadable));
 }
 
 StoreCondition RegistryAdmin::Unchanged() const { return {kGeneration, generation_}; }
@@ -283,20 +320,13 @@ absl::Status RegistryAdmin::Refresh() {
   absl::MutexLock lock(&mu_);
   ASSIGN_OR_RETURN(absl::optional<StoreEntry> now, store_->Get(kGeneration));
   if (generation_ == (now.has_value() ? now->revision : 0)) return absl::OkStatus();
-  const absl::Status loaded = Load();
-  if (!loaded.ok() && !absl::IsUnavailable(loaded)) FallBehind(loaded);
-  return loaded;
+  return Load();
 }
 
 void RegistryAdmin::CatchUp() {
-  {
-    absl::MutexLock lock(&mu_);
-    if (!behind_ || behind_with_ == sources_->snapshot()) return;
-    behind_with_ = sources_->snapshot();
-  }
-  // A new watch begins by reading everything, on a thread of the store.
-  watch_ = nullptr;
-  watch_ = store_->Watch(kPrefix, this);
+  absl::MutexLock lock(&mu_);
+  // What the store cannot say now it is asked for again.
+  if (missed_) missed_ = !Load().ok();
 }
 
 // What operators change.
@@ -306,7 +336,14 @@ absl::Status RegistryAdmin::RequirePolicies(const PoliciesByName& policies,
   for (const auto& [name, policy] : policies) {
     const std::string key = absl::StrCat(kPolicies, name);
     ASSIGN_OR_RETURN(absl::optional<StoreEntry> entry, store_->Get(key));
-    if (!entry.has_value() || PolicyPayload(entry->value, trust_domain_) != policy->payload) {
+    const std::string payload = entry.has_value() ? PolicyPayload(entry->value, trust_domain_) : "";
+    if (entry.has_value() && payload.empty()) {
+      return PreconditionFailed(
+          "UNREADABLE", name,
+          absl::StrCat("the record of policy \"", name,
+                       "\" cannot be read; apply or delete that policy first"));
+    }
+    if (payload != policy->payload) {
       return absl::AbortedError(absl::StrCat("policy \"", name, "\" has been changed meanwhile"));
     }
     transaction->RequireRevision(key, entry->revision);
@@ -335,10 +372,16 @@ absl::Status RegistryAdmin::Commit(const RegistryChange& change, const PoliciesB
   }
   RETURN_IF_ERROR(revision.status());
   generation_ = *revision;
+  Unreadable unreadable = unreadable_;
   for (const ListedResource& entry : change.put) {
     applications_[StoreKey(*entry.resource)] = Application{std::string(who), now};
+    unreadable.erase(StoreKey(*entry.resource));
   }
-  for (const ResourcePtr& resource : change.removed) applications_.erase(StoreKey(*resource));
+  for (const ResourcePtr& resource : change.removed) {
+    applications_.erase(StoreKey(*resource));
+    unreadable.erase(StoreKey(*resource));
+  }
+  SetUnreadable(std::move(unreadable));
   return absl::OkStatus();
 }
 
@@ -352,19 +395,11 @@ bool RegistryAdmin::IsStale() const {
 template <typename Attempt>
 absl::Status RegistryAdmin::Retry(const Attempt& attempt) {
   for (int i = 0; i < kAttempts; ++i) {
-    if (behind_) {
-      return absl::UnavailableError(
-          "something that another control plane has stored is not understood by this one, so that "
-          "no workload and no service can be changed here; its log says what: upgrade it, or "
-          "change them at the other one");
-    }
     overtaken_ = false;
     const absl::Status status = attempt();
     // Also what cannot be done perhaps can, after what was done elsewhere a moment ago.
     if (status.ok() || absl::IsUnavailable(status) || !IsStale()) return status;
-    const absl::Status loaded = Load();
-    if (absl::IsUnavailable(loaded)) return loaded;
-    if (!loaded.ok()) FallBehind(loaded);
+    RETURN_IF_ERROR(Load());
   }
   return absl::UnavailableError(
       "workloads and services are being changed at other control planes all the time; nothing has "
@@ -402,23 +437,25 @@ absl::StatusOr<std::vector<RegistryAdmin::Applied>> RegistryAdmin::TryApply(
   bool committing = false;
   const std::string first = list.entries().front().resource->name;
   const absl::Status changed = sources_->Change(
-      [&](const RegistrySnapshot& base) -> absl::StatusOr<RegistryChange> {
-        for (const ListedResource& entry : list.entries()) {
-          const ResourcePtr& resource = entry.resource;
-          const ResourcePtr known = base.Get(ResourceType::kAddress, resource->name);
-          if (!expected_version.empty() && expected_version != VersionOf(known.get())) {
-            return HasChanged(resource->kind, resource->name);
-          }
-          const bool same = known != nullptr && known->SaysTheSameAs(*resource);
-          applied.push_back({same ? known : resource, same               ? Outcome::kUnchanged
-                                                      : known == nullptr ? Outcome::kCreated
-                                                                         : Outcome::kChanged});
-          if (same) continue;
-          change.put.push_back(entry);
-          AddPolicies(base, *resource, &policies);
-        }
-        return change;
-      },
+      [&](const RegistrySnapshot& base)
+          ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> absl::StatusOr<RegistryChange> {
+            for (const ListedResource& entry : list.entries()) {
+              const ResourcePtr& resource = entry.resource;
+              const ResourcePtr known = base.Get(ResourceType::kAddress, resource->name);
+              if (!expected_version.empty() && expected_version != VersionOf(known.get())) {
+                return HasChanged(resource->kind, resource->name);
+              }
+              const bool same = known != nullptr && known->SaysTheSameAs(*resource) &&
+                                unreadable_.count(StoreKey(*resource)) == 0;
+              applied.push_back({same ? known : resource, same               ? Outcome::kUnchanged
+                                                          : known == nullptr ? Outcome::kCreated
+                                                                             : Outcome::kChanged});
+              if (same) continue;
+              change.put.push_back(entry);
+              AddPolicies(base, *resource, &policies);
+            }
+            return change;
+          },
       [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
         committing = true;
         return change.empty() ? absl::OkStatus() : Commit(change, policies, who);
@@ -443,6 +480,19 @@ absl::Status RegistryAdmin::TryDelete(ResourceKind kind, absl::string_view name,
   bool committing = false;
   const ResourcePtr left_out =
       sources_->LeftOut(RegistrySource::kApiEntries, ResourceType::kAddress, name);
+  // Neither is what is stored of it understood, nor is there anything from before.
+  const std::string key = StoreKey(kind, name);
+  if (unreadable_.count(key) > 0 && InForce(key) == nullptr) {
+    if (!expected_version.empty() && expected_version != kNoVersion) return HasChanged(kind, name);
+    auto nameless = std::make_shared<Resource>();
+    nameless->name = std::string(name);
+    nameless->kind = kind;
+    nameless->source = RegistrySource::kApiEntries;
+    change.removed.push_back(std::move(nameless));
+    return sources_->Change(
+        [&](const RegistrySnapshot&) -> absl::StatusOr<RegistryChange> { return change; },
+        [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return Commit(change, {}, who); });
+  }
   // It is stored, and nothing of it is in force.
   if (left_out != nullptr && left_out->kind == kind) {
     if (!expected_version.empty() && expected_version != left_out->version) {

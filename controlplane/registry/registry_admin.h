@@ -17,8 +17,8 @@
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
-#include "common/telemetry/log.h"
 #include "controlplane/events/event_log.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/registry/resource.h"
 #include "controlplane/store/store.h"
@@ -34,6 +34,11 @@ namespace byrnie {
 // was checked, too, and PolicyAdmin requires this generation where it takes away what a workload
 // may name. So what is stored always goes together; where it does not with a registry file, see
 // RegistrySources.
+//
+// A record that cannot be read, damaged or of a newer release, keeps no other one back: what was in
+// force of it stays, and a workload or service of which nothing is known is not there, so that
+// nobody is sent to it. It is among the UnreadableRecords until it can be read, or until an
+// operator replaces or deletes it, by the same calls as any other.
 //
 // Thread-safe; may block; the pointers outlive it.
 class RegistryAdmin final : private StoreListener {
@@ -54,13 +59,11 @@ class RegistryAdmin final : private StoreListener {
   // How often a change is tried that another control plane overtakes.
   static constexpr int kAttempts = 5;
 
-  // Puts the stored entries in force, and those that another control plane stores later.
-  // FailedPrecondition when one is not understood; the store's errors.
-  static absl::StatusOr<std::unique_ptr<RegistryAdmin>> Create(Store* store,
-                                                               RegistrySources* sources,
-                                                               const std::string& trust_domain,
-                                                               EventLog* events, const Clock* clock,
-                                                               Logger* logger);
+  // Puts the stored entries in force, and those that another control plane stores later. Errors as
+  // the store.
+  static absl::StatusOr<std::unique_ptr<RegistryAdmin>> Create(
+      Store* store, RegistrySources* sources, const std::string& trust_domain,
+      UnreadableRecords* unreadable, EventLog* events, const Clock* clock);
   RegistryAdmin(const RegistryAdmin&) = delete;
   RegistryAdmin& operator=(const RegistryAdmin&) = delete;
 
@@ -76,37 +79,44 @@ class RegistryAdmin final : private StoreListener {
   // What a transaction requires that was checked against the workloads and services in force: to be
   // called where that was (RegistrySources::Change, in its `commit`).
   StoreCondition Unchanged() const;
-  // Puts in force what other control planes have stored by now. Errors as the store, and
-  // FailedPrecondition as Create.
+  // Puts in force what other control planes have stored by now. Errors as the store.
   absl::Status Refresh();
   // Is called before what another control plane has stored is put in force, on a thread of the
   // store: what it may refer to comes first. Returns when no call of the one before is running.
   void SetBeforeChanges(std::function<void()> before);
-
-  // Looks anew at what is stored, where that was not understood when it was last looked at; to be
-  // called about twice a second, by one thread. Waits at most for a call of the store's.
+  // Reads what is stored, where something that another control plane stored could not be taken in;
+  // to be called about twice a second, by one thread. Blocks on the store.
   void CatchUp();
 
  private:
   // Of what is stored, by its key in the store.
   using Applications = std::map<std::string, Application, std::less<>>;
   using PoliciesByName = std::map<std::string, ResourcePtr>;
+  // Records that cannot be read, by their keys.
+  using Unreadable = std::map<std::string, UnreadableRecord>;
   struct Stored {
     int64_t generation = 0;
     Applications applications;
+    Unreadable unreadable;
     ResourceList list{RegistrySource::kApiEntries, /*ordered=*/false};
   };
 
-  RegistryAdmin(Store* store, RegistrySources* sources, std::string trust_domain, EventLog* events,
-                const Clock* clock, Logger* logger);
+  RegistryAdmin(Store* store, RegistrySources* sources, std::string trust_domain,
+                UnreadableRecords* board, EventLog* events, const Clock* clock);
 
   absl::Status OnReset() override;
   void OnChanges(const std::vector<StoreChange>& changes) override;
-  absl::Status TakeChanges(const std::vector<StoreChange>& changes)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TakeChanges(const std::vector<StoreChange>& changes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  absl::StatusOr<Stored> Read() const;
-  // Adds what a record holds.
+  absl::StatusOr<Stored> Read() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Adds what holds in the place of a record that cannot be read.
+  void AddUnreadable(const std::string& key, const absl::Status& why, Stored* stored) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  UnreadableRecord MakeUnreadable(const std::string& key, const absl::Status& why) const;
+  void SetUnreadable(Unreadable unreadable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What was in force of a record, which may not have been read since; null: nothing.
+  ResourcePtr InForce(const std::string& key) const;
+  // Adds what a record holds. InvalidArgument says what is wrong with it.
   absl::Status AddRecord(const std::string& key, const std::string& value, ResourceList* list,
                          Applications* applications) const;
   absl::Status Load() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -117,7 +127,6 @@ class RegistryAdmin final : private StoreListener {
   absl::Status TryDelete(ResourceKind kind, absl::string_view name,
                          absl::string_view expected_version, absl::string_view who)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void FallBehind(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsStale() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Does `attempt` again while another control plane is faster.
   template <typename Attempt>
@@ -132,9 +141,9 @@ class RegistryAdmin final : private StoreListener {
   Store* const store_;              // Not owned.
   RegistrySources* const sources_;  // Not owned.
   const std::string trust_domain_;
-  EventLog* const events_;    // Not owned.
-  const Clock* const clock_;  // Not owned.
-  Logger* const logger_;      // Not owned.
+  UnreadableRecords* const board_;  // Not owned.
+  EventLog* const events_;          // Not owned.
+  const Clock* const clock_;        // Not owned.
   // One change at a time.
   mutable absl::Mutex mu_;
   // Revision of the generation that is in force here; 0: nothing was ever stored. Changed together
@@ -143,9 +152,9 @@ class RegistryAdmin final : private StoreListener {
   Applications applications_ ABSL_GUARDED_BY(mu_);
   // The last commit found another generation.
   bool overtaken_ ABSL_GUARDED_BY(mu_) = false;
-  // What is stored is not in force, because it is not understood.
-  bool behind_ ABSL_GUARDED_BY(mu_) = false;
-  RegistrySnapshotPtr behind_with_ ABSL_GUARDED_BY(mu_);
+  Unreadable unreadable_ ABSL_GUARDED_BY(mu_);
+  // Something that was stored elsewhere could not be taken in.
+  bool missed_ ABSL_GUARDED_BY(mu_) = false;
   absl::Mutex before_mu_;
   std::function<void()> before_changes_ ABSL_GUARDED_BY(before_mu_);
   // Last: gone before what its calls need.

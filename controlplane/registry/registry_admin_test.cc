@@ -10,6 +10,9 @@
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
 #include "common/grpc/error_details.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/static_parser.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "controlplane/store/testing/recording_listener.h"
@@ -48,7 +51,7 @@ struct Plane {
     registry.SetListener([this] { absl::MutexLock lock(&changed); });
   }
   absl::Status Start() {
-    auto created = RegistryAdmin::Create(store, &sources, "td", &events, clock, &logger);
+    auto created = RegistryAdmin::Create(store, &sources, "td", &unreadable, &events, clock);
     if (created.ok()) admin = *std::move(created);
     return created.status();
   }
@@ -74,6 +77,8 @@ struct Plane {
   RegistrySources sources{&registry};
   EventLog events;
   Logger logger{2, Logger::Format::kText, LogLevel::kError};
+  MetricRegistry metrics;
+  UnreadableRecords unreadable{"", &logger, &metrics};
   Store* const store;
   const FakeClock* const clock;
   std::unique_ptr<RegistryAdmin> admin;
@@ -303,13 +308,63 @@ TEST_F(RegistryAdminTest, WhatIsLeftOutCanBeDeleted) {
   EXPECT_TRUE(one_.Sees("w", false));
 }
 
-TEST_F(RegistryAdminTest, ARecordThatIsNotUnderstoodIsNotLeftOut) {
+// One record that cannot be read keeps no other one back.
+TEST_F(RegistryAdminTest, ARecordThatCannotBeReadLeavesWhatWasInForce) {
+  ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1"))), IsOk());
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put("registry/workloads/w", "?")), IsOk());
+  Plane two(&store_, &clock_);
+  ASSERT_THAT(two.Start(), IsOk());
+  EXPECT_EQ(two.Find("w"), nullptr);
+  ASSERT_EQ(two.unreadable.List().size(), 1u);
+  EXPECT_THAT(two.unreadable.List().front().effect, HasSubstr("no such workload"));
+  // All others go on, in both directions; what comes later says that what was before is seen.
+  EXPECT_THAT(two.Apply(Document(Workload("v", "10.0.0.2"))), IsOk());
+  ASSERT_TRUE(one_.Sees("v", true));
+  ASSERT_EQ(one_.unreadable.List().size(), 1u);
+  const UnreadableRecord bad = one_.unreadable.List().front();
+  EXPECT_EQ(bad.key, "registry/workloads/w");
+  EXPECT_THAT(bad.effect, HasSubstr("stays in force as it was"));
+  EXPECT_THAT(bad.remedy, HasSubstr("byrniectl workloads delete w"));
+  EXPECT_NE(one_.Find("w"), nullptr);
+  EXPECT_THAT(one_.Apply(Document(Workload("u", "10.0.0.3"))), IsOk());
+  EXPECT_TRUE(two.Sees("u", true));
+  EXPECT_EQ((*store_.Get("registry/workloads/w"))->value, "?");
+  // The same again is written, because what is stored is not that.
+  ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1"))), IsOk());
+  EXPECT_TRUE(one_.unreadable.List().empty());
+  EXPECT_THAT(one_.Apply(Document(Workload("t", "10.0.0.4"))), IsOk());
+  EXPECT_TRUE(two.Sees("t", true));
+  EXPECT_NE(two.Find("w"), nullptr);
+  EXPECT_TRUE(two.unreadable.List().empty());
+}
+
+TEST_F(RegistryAdminTest, ARecordThatCannotBeReadCanBeDeleted) {
   StoreTransaction transaction;
   transaction.Put("registry/generation", "1").Put("registry/workloads/w", "?");
+  transaction.Put("registry/services/n/s", "?");
   ASSERT_THAT(store_.Commit(transaction), IsOk());
-  Plane later(&store_, &clock_);
-  EXPECT_THAT(later.Start(),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("registry/workloads/w")));
+  Plane two(&store_, &clock_);
+  ASSERT_THAT(two.Start(), IsOk());
+  EXPECT_EQ(two.unreadable.List().size(), 2u);
+  EXPECT_THAT(two.admin->Delete(ResourceKind::kWorkload, "w", "0", "x"),
+              StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(two.admin->Delete(ResourceKind::kWorkload, "w", "", "x"), IsOk());
+  EXPECT_THAT(two.admin->Delete(ResourceKind::kService, "n/s", "", "x"), IsOk());
+  EXPECT_TRUE(two.unreadable.List().empty());
+  EXPECT_EQ(*store_.Count("registry/"), 1);
+}
+
+TEST_F(RegistryAdminTest, AWorkloadDoesNotNameAPolicyThatCannotBeRead) {
+  const auto known = ParseRegistryFile(
+      R"({"policies":[{"name":"p","namespace":"n","scope":"WORKLOAD_SELECTOR","action":"DENY",)"
+      R"("rules":[{"clauses":[{"matches":[{"destination_ports":[80]}]}]}]}]})",
+      "td");
+  ASSERT_THAT(known, IsOk());
+  ASSERT_THAT(one_.sources.Set(RegistrySource::kApi, *known), IsOk());
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put("policies/n/p", "?")), IsOk());
+  EXPECT_THAT(
+      one_.Apply(Document(Workload("w", "10.0.0.1", R"(,"authorization_policies":["n/p"])"))),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("\"n/p\" cannot be read")));
 }
 
 }  // namespace

@@ -152,7 +152,8 @@ absl::Status RegistrySources::Release() {
   for (StoredTrouble& trouble : FitChange(*base, &change)) {
     // The file's fault, and where it can be mended. What is wrong with what is stored alone keeps
     // no control plane from starting.
-    if (trouble.resource->source == Source::kFile || absl::IsAlreadyExists(trouble.why)) {
+    if (trouble.resource->source == Source::kFile ||
+        (absl::IsAlreadyExists(trouble.why) && !trouble.resource->stand_in)) {
       return trouble.why;
     }
     const TroubleKey key = KeyOf(*trouble.resource);

@@ -34,10 +34,14 @@ struct Resource {
   std::vector<std::string> aliases;
   ResourceKind kind = ResourceKind::kWorkload;
   RegistrySource source = RegistrySource::kFile;
+  // What it stands for cannot be read: an agent that has something of this name from before keeps
+  // that, and is sent this only where it has nothing.
+  bool stand_in = false;
 
   // Of the same source, and nothing is different.
   bool SaysTheSameAs(const Resource& other) const {
-    return source == other.source && kind == other.kind && payload == other.payload;
+    return source == other.source && kind == other.kind && payload == other.payload &&
+           stand_in == other.stand_in;
   }
 };
 using ResourcePtr = std::shared_ptr<const Resource>;

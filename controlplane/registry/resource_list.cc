@@ -1,5 +1,8 @@
 #include "controlplane/registry/resource_list.h"
 
+#include <memory>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "controlplane/registry/content_checker.h"
@@ -51,6 +54,18 @@ absl::Status ResourceList::Add(const istio::workload::Service& service) {
 
 absl::Status ResourceList::Add(const istio::security::Authorization& policy) {
   return AddOne(policy, &policies_);
+}
+
+void ResourceList::AddAll(const ResourceList& list) {
+  entries_.insert(entries_.end(), list.entries_.begin(), list.entries_.end());
+}
+
+absl::Status ResourceList::AddStandIn(const istio::security::Authorization& policy) {
+  RETURN_IF_ERROR(Add(policy));
+  auto stand_in = std::make_shared<Resource>(*entries_.back().resource);
+  stand_in->stand_in = true;
+  entries_.back().resource = std::move(stand_in);
+  return absl::OkStatus();
 }
 
 }  // namespace byrnie

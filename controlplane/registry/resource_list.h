@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -39,6 +40,12 @@ class ResourceList {
   absl::Status Add(const istio::workload::Workload& workload);
   absl::Status Add(const istio::workload::Service& service);
   absl::Status Add(const istio::security::Authorization& policy);
+  // One that Resource::stand_in is said of.
+  absl::Status AddStandIn(const istio::security::Authorization& policy);
+
+  // What was checked before.
+  void Add(ResourcePtr resource) { entries_.push_back({std::move(resource)}); }
+  void AddAll(const ResourceList& list);
 
   RegistrySource source() const { return source_; }
   const std::vector<ListedResource>& entries() const { return entries_; }

@@ -11,6 +11,7 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -131,7 +132,8 @@ TEST(SqliteStoreTest, TakesAFileOfTheFirstSchema) {
   auto store = SqliteStore::Open(Path());
   ASSERT_THAT(store, IsOk());
   ExpectRecordsOfTheFirstSchema(store->get());
-  EXPECT_TRUE(LoadJwtKeys(store->get(), kNow)->empty());
+  std::vector<std::string> damaged;
+  EXPECT_TRUE(LoadJwtKeys(store->get(), kNow, &damaged)->empty());
   EXPECT_THAT(SqliteStore::Open(Path()), IsOk());
 }
 
@@ -141,7 +143,8 @@ TEST(SqliteStoreTest, TakesAFileOfTheSecondSchema) {
   auto store = SqliteStore::Open(Path());
   ASSERT_THAT(store, IsOk());
   ExpectRecordsOfTheFirstSchema(store->get());
-  auto keys = LoadJwtKeys(store->get(), kNow);
+  std::vector<std::string> damaged;
+  auto keys = LoadJwtKeys(store->get(), kNow, &damaged);
   ASSERT_THAT(keys, IsOk());
   ASSERT_EQ(keys->size(), 2u);
   EXPECT_EQ((*keys)[0].id, "z");

@@ -31,6 +31,7 @@
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/operator_service.h"
 #include "controlplane/policy/policy_admin.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/registry_admin.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/server/grpc_server.h"
@@ -73,10 +74,10 @@ class GrpcServices : public ::testing::Test {
     istio_ =
         std::make_unique<IstioService>(issuance_.get(), bundles_.get(), "cluster.local", &threads_);
     registry_.SetListener([this] { ads_->streams()->WakeAll(); });
-    entries_ =
-        *RegistryAdmin::Create(&store_, &sources_, "cluster.local", &events_, &clock_, &logger_);
-    policies_ =
-        *PolicyAdmin::Create(&policy_records_, &sources_, entries_.get(), &events_, &clock_);
+    entries_ = *RegistryAdmin::Create(&store_, &sources_, "cluster.local", &unreadable_, &events_,
+                                      &clock_);
+    policies_ = *PolicyAdmin::Create(&policy_records_, &sources_, entries_.get(), &unreadable_,
+                                     &events_, &clock_);
     operators_ = std::make_unique<OperatorDirectory>(
         HashBearerToken(kOperatorToken), OperatorIdentities{{kOperatorId, Role::kOperator}},
         &operator_records_, &clock_);
@@ -141,6 +142,7 @@ class GrpcServices : public ::testing::Test {
   MemoryStore store_;
   MetricRegistry metrics_;
   Logger logger_{2, Logger::Format::kText, LogLevel::kError};
+  UnreadableRecords unreadable_{"", &logger_, &metrics_};
   StrangerStreams strangers_{&clock_, &logger_, &metrics_};
   ThreadPool threads_{4, 100};
   AgentTable agents_;

@@ -87,12 +87,19 @@ absl::Status StoredFleetReports::Remove(const std::string& name, const std::stri
   return store_->Commit(transaction).status();
 }
 
-absl::StatusOr<std::vector<FleetReport>> StoredFleetReports::List() {
+absl::StatusOr<std::vector<FleetReport>> StoredFleetReports::List(
+    std::vector<UnreadableReport>* unreadable) {
   ASSIGN_OR_RETURN(std::vector<StoreEntry> entries, ListAll(store_, kPrefix));
   std::vector<FleetReport> reports;
   for (const StoreEntry& entry : entries) {
-    ASSIGN_OR_RETURN(FleetReport report, Decode(entry));
-    reports.push_back(std::move(report));
+    absl::StatusOr<FleetReport> report = Decode(entry);
+    if (report.ok()) {
+      reports.push_back(*std::move(report));
+      continue;
+    }
+    const std::vector<std::string> parts =
+        absl::StrSplit(absl::StripPrefix(entry.key, kPrefix), absl::MaxSplits('/', 1));
+    unreadable->push_back({entry.key, parts[0], parts.size() == 2 ? parts[1] : ""});
   }
   return reports;
 }

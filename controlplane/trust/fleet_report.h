@@ -52,6 +52,13 @@ struct FleetReport {
 // What stands for a serial in a report.
 uint64_t SerialPrefix(const std::string& serial);
 
+// A report that cannot be read: nobody knows what that control plane has to say.
+struct UnreadableReport {
+  std::string key;  // In the store.
+  // Empty where the key does not tell.
+  std::string name, instance;
+};
+
 // The reports in the store. Thread-safe; blocks; errors as the store's.
 class StoredFleetReports {
  public:
@@ -60,8 +67,8 @@ class StoredFleetReports {
   // InvalidArgument: the name has what is no part of a key.
   absl::Status Write(const FleetReport& report);
   absl::Status Remove(const std::string& name, const std::string& instance);
-  // FailedPrecondition when one cannot be read: nobody knows then what it says.
-  absl::StatusOr<std::vector<FleetReport>> List();
+  // Those that cannot be read are added to `unreadable`.
+  absl::StatusOr<std::vector<FleetReport>> List(std::vector<UnreadableReport>* unreadable);
 
  private:
   Store* const store_;  // Not owned.

@@ -34,12 +34,19 @@ FleetReport Report() {
 class FleetReportTest : public ::testing::Test {
  protected:
   MemoryStore store_;
+  // All of which can be read.
+  absl::StatusOr<std::vector<FleetReport>> List() {
+    std::vector<UnreadableReport> unreadable;
+    auto all = reports_.List(&unreadable);
+    EXPECT_THAT(unreadable, IsEmpty());
+    return all;
+  }
   StoredFleetReports reports_{&store_};
 };
 
 TEST_F(FleetReportTest, KeepsAllOfAReport) {
   ASSERT_THAT(reports_.Write(Report()), IsOk());
-  auto all = reports_.List();
+  auto all = List();
   ASSERT_THAT(all, IsOk());
   ASSERT_THAT(*all, SizeIs(1));
   const FleetReport& read = all->front();
@@ -63,20 +70,27 @@ TEST_F(FleetReportTest, EachProcessHasItsOwn) {
   ASSERT_THAT(reports_.Write(Report()), IsOk());
   ASSERT_THAT(reports_.Write(Report()), IsOk());
   ASSERT_THAT(reports_.Write(other), IsOk());
-  EXPECT_THAT(*reports_.List(), SizeIs(2));
+  EXPECT_THAT(*List(), SizeIs(2));
   ASSERT_THAT(reports_.Remove("one.example", "0123"), IsOk());
-  ASSERT_THAT(*reports_.List(), SizeIs(1));
-  EXPECT_EQ(reports_.List()->front().instance, "4567");
+  ASSERT_THAT(*List(), SizeIs(1));
+  EXPECT_EQ(List()->front().instance, "4567");
   ASSERT_THAT(reports_.Remove("one.example", "4567"), IsOk());
-  EXPECT_THAT(*reports_.List(), IsEmpty());
+  EXPECT_THAT(*List(), IsEmpty());
 }
 
-TEST_F(FleetReportTest, OneThatCannotBeReadIsNotPassedOver) {
+TEST_F(FleetReportTest, OneThatCannotBeReadIsNamedAndKeepsNoOtherBack) {
+  ASSERT_THAT(reports_.Write(Report()), IsOk());
   StoreTransaction damage;
-  damage.Put("controlplanes/one/2", "\xff");
+  damage.Put("controlplanes/one/2", "\xff").Put("controlplanes/what", "\xff");
   ASSERT_THAT(store_.Commit(damage), IsOk());
-  EXPECT_THAT(reports_.List(),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("controlplanes/one/2")));
+  std::vector<UnreadableReport> unreadable;
+  EXPECT_THAT(*reports_.List(&unreadable), SizeIs(1));
+  ASSERT_THAT(unreadable, SizeIs(2));
+  EXPECT_EQ(unreadable[0].key, "controlplanes/one/2");
+  EXPECT_EQ(unreadable[0].name, "one");
+  EXPECT_EQ(unreadable[0].instance, "2");
+  EXPECT_EQ(unreadable[1].name, "what");
+  EXPECT_EQ(unreadable[1].instance, "");
 }
 
 TEST(SerialPrefixTest, IsTheFirstEightBytes) {

@@ -386,7 +386,21 @@ absl::Status RootRotation::Refresh() {
   return MoveIfOpen();
 }
 
+absl::Status RootRotation::followed() const {
+  absl::MutexLock lock(&mu_);
+  return followed_;
+}
+
 absl::Status RootRotation::TakeIn() {
+  const absl::Status taken = TryTakeIn();
+  if (!absl::IsUnavailable(taken)) {
+    absl::MutexLock lock(&mu_);
+    followed_ = taken;
+  }
+  return taken;
+}
+
+absl::Status RootRotation::TryTakeIn() {
   const IssuingWindow::Instant asked{clock_->WallNow(), clock_->MonotonicNow()};
   ASSIGN_OR_RETURN(absl::optional<TrustStore::Versioned> found, store_->Load());
   if (!found.has_value()) {

@@ -133,6 +133,9 @@ class RootRotation {
   // when its gate is open. To be called about twice a second. Errors as the store; what there is
   // stays.
   absl::Status Refresh();
+  // What came of looking at the store's trust record last; FailedPrecondition: it cannot be
+  // followed, and what was in force stays. Errors of the store are not kept.
+  absl::Status followed() const;
 
  private:
   struct State {
@@ -148,6 +151,7 @@ class RootRotation {
   absl::Status Load(const absl::optional<RootRecord>& legacy);
   // Takes in what the store has.
   absl::Status TakeIn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
+  absl::Status TryTakeIn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
   // Makes the next move of an automatic rotation when its gate is open.
   absl::Status MoveIfOpen() ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
   absl::StatusOr<RootRecord> MakeRoot(uint32_t number) const;
@@ -177,6 +181,7 @@ class RootRotation {
   absl::Duration next_report_ ABSL_GUARDED_BY(moving_) = -absl::InfiniteDuration();
   mutable absl::Mutex mu_ ABSL_ACQUIRED_AFTER(moving_);
   StatePtr state_ ABSL_GUARDED_BY(mu_);
+  absl::Status followed_ ABSL_GUARDED_BY(mu_);
   FleetSource* fleet_ ABSL_GUARDED_BY(mu_) = nullptr;  // Not owned.
 };
 

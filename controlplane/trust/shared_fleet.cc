@@ -14,6 +14,22 @@ constexpr absl::Duration SharedFleet::kBeat;
 constexpr absl::Duration SharedFleet::kShortestInterval;
 constexpr absl::Duration SharedFleet::kSilent;
 
+absl::StatusOr<SharedFleet::Reports> SharedFleet::List() {
+  Reports reports;
+  ASSIGN_OR_RETURN(reports.all, reports_.List(&reports.unreadable));
+  if (options_.unreadable == nullptr) return reports;
+  std::vector<UnreadableRecord> told;
+  for (const UnreadableReport& report : reports.unreadable) {
+    told.push_back({report.key, "the record is damaged",
+                    absl::StrCat("no rotation of the root goes on, because nobody knows what ",
+                                 ControlPlaneAgent(report.name), " has to say"),
+                    absl::StrCat("where that process runs it writes another within a minute; else ",
+                                 options_.unreadable->DeleteByHand(report.key))});
+  }
+  options_.unreadable->Set(UnreadableRecords::Kind::kControlPlane, std::move(told));
+  return reports;
+}
+
 FleetReport SharedFleet::OwnReport(const RotationStanding& standing, absl::Time now) const {
   FleetReport report;
   report.name = options_.name;
@@ -44,8 +60,8 @@ FleetReport SharedFleet::OwnReport(const RotationStanding& standing, absl::Time 
 absl::Status SharedFleet::Join(const RotationStanding& standing) {
   FleetReport report = OwnReport(standing, clock_->WallNow());
   RETURN_IF_ERROR(reports_.Write(report));
-  ASSIGN_OR_RETURN(const std::vector<FleetReport> all, reports_.List());
-  for (const FleetReport& other : all) {
+  ASSIGN_OR_RETURN(const Reports reports, List());
+  for (const FleetReport& other : reports.all) {
     if (other.name != options_.name || other.instance == options_.instance) continue;
     RETURN_IF_ERROR(reports_.Remove(other.name, other.instance));
   }
@@ -66,9 +82,9 @@ void SharedFleet::Leave() {
 }
 
 absl::StatusOr<std::vector<SharedFleet::Peer>> SharedFleet::Peers(absl::Time now) {
-  ASSIGN_OR_RETURN(const std::vector<FleetReport> all, reports_.List());
+  ASSIGN_OR_RETURN(const Reports reports, List());
   std::vector<Peer> peers;
-  for (const FleetReport& report : all) {
+  for (const FleetReport& report : reports.all) {
     if (report.instance == options_.instance || HasEnded(report, now)) continue;
     peers.push_back({report.name, report.written_at, report.written_at + kSilent < now});
   }
@@ -115,9 +131,9 @@ bool SharedFleet::HasEnded(const FleetReport& report, absl::Time now) const {
 }
 
 void SharedFleet::TidyUp(absl::Time now) {
-  const absl::StatusOr<std::vector<FleetReport>> all = reports_.List();
-  if (!all.ok()) return;
-  for (const FleetReport& report : *all) {
+  const absl::StatusOr<Reports> reports = List();
+  if (!reports.ok()) return;
+  for (const FleetReport& report : reports->all) {
     if (report.instance == options_.instance || !HasEnded(report, now)) continue;
     logger_->Info("a control plane that has not been heard of is forgotten",
                   {{"name", report.name}});
@@ -139,24 +155,29 @@ void SharedFleet::NoteLateIssuances(const std::vector<FleetReport>& reports) {
 }
 
 FleetView SharedFleet::View(const RotationStanding& standing, absl::Time now) {
-  const absl::StatusOr<std::vector<FleetReport>> all = reports_.List();
+  const absl::StatusOr<Reports> reports = List();
   absl::flat_hash_set<uint64_t> acknowledged;
-  if (all.ok()) {
-    NoteLateIssuances(*all);
-    for (const FleetReport& report : *all) {
+  if (reports.ok()) {
+    NoteLateIssuances(reports->all);
+    for (const FleetReport& report : reports->all) {
       if (report.trust_revision != standing.revision) continue;
       acknowledged.insert(report.acknowledged.begin(), report.acknowledged.end());
     }
   }
   FleetView view = own_->View(standing, acknowledged, now);
-  if (!all.ok()) {
+  if (!reports.ok()) {
     view.control_planes.push_back(
         {ControlPlaneAgent("unknown"),
-         absl::StrCat("others of this store cannot be asked: ", all.status().message())});
+         absl::StrCat("others of this store cannot be asked: ", reports.status().message())});
     return view;
   }
+  for (const UnreadableReport& report : reports->unreadable) {
+    view.control_planes.push_back(
+        {ControlPlaneAgent(report.name.empty() ? "unknown" : report.name),
+         absl::StrCat("has written \"", report.key, "\", which cannot be read")});
+  }
   bool there = false;
-  for (const FleetReport& report : *all) {
+  for (const FleetReport& report : reports->all) {
     if (report.instance == options_.instance) {
       there = true;
       continue;

@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/telemetry/log.h"
 #include "controlplane/audit/issuance_log.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/store/store.h"
 #include "controlplane/trust/connected_fleet.h"
 #include "controlplane/trust/fleet_report.h"
@@ -30,7 +31,8 @@ namespace byrnie {
 //   - has agents connected without the next root, as it said last. When it has been silent for
 //     kSilent, they are agents that are connected nowhere, and are waited for by their
 //     certificates.
-// What cannot be read shuts gates, too. Thread-safe; blocks on the store; the pointers outlive it.
+// What cannot be read shuts gates, too: for good, until somebody mends or deletes it, or an
+// operator excludes that control plane. Thread-safe; blocks on the store; the pointers outlive it.
 class SharedFleet final : public FleetSource {
  public:
   // How often a report is written that says nothing new, and how often at most one that does.
@@ -45,6 +47,8 @@ class SharedFleet final : public FleetSource {
     std::string instance;
     // How long this process issues without having read the trust record.
     absl::Duration issues_without_store;
+    // Is told of reports that cannot be read; may be null.
+    UnreadableRecords* unreadable = nullptr;
   };
 
   // `log` may be null.
@@ -81,6 +85,12 @@ class SharedFleet final : public FleetSource {
   void Follow(const RotationStanding& standing, absl::Time now) override;
 
  private:
+  // All reports, and those that cannot be read.
+  struct Reports {
+    std::vector<FleetReport> all;
+    std::vector<UnreadableReport> unreadable;
+  };
+  absl::StatusOr<Reports> List();
   FleetReport OwnReport(const RotationStanding& standing, absl::Time now) const;
   // Whether nothing is left of what it has done.
   bool HasEnded(const FleetReport& report, absl::Time now) const;

@@ -334,8 +334,26 @@ TEST_F(SharedFleetTest, WhatIsForgottenIsTakenOutOfTheStore) {
   clock_.Advance(SharedFleet::kBeat + kWindow + kLife + SharedFleet::kBeat);
   a_->fleet()->Follow(standing_, clock_.WallNow());
   StoredFleetReports reports(&store_);
-  ASSERT_THAT(*reports.List(), SizeIs(1));
-  EXPECT_EQ(reports.List()->front().name, "a");
+  std::vector<UnreadableReport> unreadable;
+  const auto left = reports.List(&unreadable);
+  ASSERT_THAT(*left, SizeIs(1));
+  EXPECT_EQ(left->front().name, "a");
+  EXPECT_THAT(unreadable, IsEmpty());
+}
+
+TEST_F(SharedFleetTest, AReportThatCannotBeReadShutsTheGateAndNothingElse) {
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put("controlplanes/c/3", "\xff")), IsOk());
+  EXPECT_THAT(Start("d", "4")->fleet()->Join(standing_), IsOk());
+  EXPECT_THAT(*a_->fleet()->Others(clock_.WallNow()), ElementsAre("b", "d"));
+  const FleetView view = View(a_.get());
+  ASSERT_THAT(view.control_planes, SizeIs(1));
+  EXPECT_EQ(view.control_planes[0].agent, "controlplane:c");
+  EXPECT_THAT(view.control_planes[0].reason, HasSubstr("controlplanes/c/3"));
+  EXPECT_EQ(view.control_planes[0].until, absl::InfiniteFuture());
+  // It is there however long it is: nobody deletes what he cannot read.
+  clock_.Advance(SharedFleet::kBeat + kWindow + kLife + SharedFleet::kBeat);
+  a_->fleet()->Follow(standing_, clock_.WallNow());
+  EXPECT_TRUE(store_.Get("controlplanes/c/3")->has_value());
 }
 
 }  // namespace

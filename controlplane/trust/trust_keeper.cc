@@ -1,6 +1,8 @@
 #include "controlplane/trust/trust_keeper.h"
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/memory/memory.h"
 #include "common/base/status_macros.h"
@@ -22,7 +24,7 @@ TrustKeeper::TrustKeeper(Store* store, Options options, const Clock* clock, Logg
       clock_(clock),
       logger_(logger),
       stored_trust_(store),
-      stored_revocations_(store) {}
+      stored_revocations_(store, options_.unreadable) {}
 
 absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Create(Store* store, Options options,
                                                                  const Clock* clock, Logger* logger,
@@ -102,6 +104,7 @@ void TrustKeeper::Start(FleetSource* fleet, std::function<void()> on_change) {
 void TrustKeeper::FollowStore() {
   absl::Status status;
   if (rotation_ != nullptr) status = rotation_->Refresh();
+  TellOfTrustRecord();
   status.Update(revocations_->Reload());
   const absl::StatusOr<bool> changed = revocations_->Update(authority_->snapshot()->authorities);
   status.Update(changed.status());
@@ -120,6 +123,21 @@ void TrustKeeper::FollowStore() {
                    {{"error", complaint}});
   }
   complaint_ = complaint;
+}
+
+void TrustKeeper::TellOfTrustRecord() {
+  if (rotation_ == nullptr || options_.unreadable == nullptr) return;
+  const absl::Status followed = rotation_->followed();
+  std::vector<UnreadableRecord> told;
+  if (absl::IsFailedPrecondition(followed) || absl::IsDataLoss(followed)) {
+    told.push_back({StoredTrust::kKey, std::string(followed.message()),
+                    "the roots, and where their rotation stands, stay what they were here; "
+                    "certificates are issued for as long as the condition \"issuing\" says, and no "
+                    "control plane that shares the store starts",
+                    "restore the record from a backup of the store, or start the release that "
+                    "wrote it; never delete it"});
+  }
+  options_.unreadable->Set(UnreadableRecords::Kind::kTrust, std::move(told));
 }
 
 bool TrustKeeper::Poll() {

@@ -20,6 +20,7 @@
 #include "controlplane/ca/plugged_ca.h"
 #include "controlplane/ca/revocations.h"
 #include "controlplane/ca/stored_revocations.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/seal/key_seal.h"
 #include "controlplane/store/store.h"
 #include "controlplane/trust/root_rotation.h"
@@ -43,6 +44,8 @@ class TrustKeeper {
     // How long certificates are issued without having read the trust record, where others may
     // change it; absent: nobody else does.
     absl::optional<absl::Duration> issue_without_store;
+    // Is told of records that cannot be read; may be null.
+    UnreadableRecords* unreadable = nullptr;
   };
 
   // Errors as RootRotation::LoadOrCreate, PluggedCa::Create and Revocations::Load.
@@ -62,6 +65,8 @@ class TrustKeeper {
   // Takes in what has changed; to be called about twice a second, and when on_change says so. True
   // when bundle() or tainted_root() may have changed.
   bool Poll();
+  // What the thread does about twice a second: takes in what the store has. Blocks on the store.
+  void FollowStore();
 
   // The bundle of the trust domain, but for the keys of JWT-SVIDs.
   TrustBundle bundle() const;
@@ -83,7 +88,8 @@ class TrustKeeper {
 
  private:
   TrustKeeper(Store* store, Options options, const Clock* clock, Logger* logger);
-  void FollowStore();
+  // Says whether the trust record can be followed.
+  void TellOfTrustRecord();
 
   const Options options_;
   const Clock* const clock_;  // Not owned.
@@ -95,7 +101,7 @@ class TrustKeeper {
   std::unique_ptr<PluggedCa> plugged_;
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<Revocations> revocations_;
-  std::function<void()> on_change_;
+  std::function<void()> on_change_ = [] {};
   absl::Mutex mu_;
   bool lists_changed_ ABSL_GUARDED_BY(mu_) = false;
   std::string complaint_;  // What the thread logged last.

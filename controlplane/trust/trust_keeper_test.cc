@@ -9,6 +9,7 @@
 #include "common/base/testing/fake_clock.h"
 #include "controlplane/ca/testing/self_signed.h"
 #include "controlplane/records/authority_record.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -33,6 +34,8 @@ class TrustKeeperTest : public ::testing::Test {
     options.workload_ttl = absl::Hours(1);
     options.issue_without_store = absl::Minutes(10);
     metrics_ = std::make_unique<MetricRegistry>();
+    unreadable_ = std::make_unique<UnreadableRecords>("", &logger_, metrics_.get());
+    options.unreadable = unreadable_.get();
     return TrustKeeper::Create(&store_, std::move(options), &clock_, &logger_, metrics_.get());
   }
 
@@ -41,6 +44,7 @@ class TrustKeeperTest : public ::testing::Test {
   MemoryStore store_;
   NobodyThere fleet_;
   std::unique_ptr<MetricRegistry> metrics_;
+  std::unique_ptr<UnreadableRecords> unreadable_;
 };
 
 TEST_F(TrustKeeperTest, KeepsItsRootAcrossARestart) {
@@ -149,6 +153,51 @@ TEST_F(TrustKeeperTest, WhatIsRevokedIsInTheBundleSoon) {
   EXPECT_TRUE((*keeper)->Poll());
   EXPECT_THAT((*keeper)->bundle().crls, SizeIs(1));
   (*keeper)->Stop();
+}
+
+TEST_F(TrustKeeperTest, ATrustRecordThatCannotBeReadIsNotFollowed) {
+  auto keeper = Create();
+  ASSERT_THAT(keeper, IsOk());
+  const std::string root = (*keeper)->authority()->root()->FingerprintHex();
+  const std::string good = (*store_.Get("trust"))->value;
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put("trust", "\xff")), IsOk());
+  (*keeper)->FollowStore();
+  EXPECT_EQ((*keeper)->authority()->root()->FingerprintHex(), root);
+  ASSERT_THAT(unreadable_->List(), SizeIs(1));
+  EXPECT_EQ(unreadable_->List()[0].key, "trust");
+  EXPECT_THAT(unreadable_->List()[0].effect, HasSubstr("stay what they were"));
+  EXPECT_THAT(unreadable_->List()[0].remedy, HasSubstr("never delete it"));
+  // No move is made over it, and no other root begins.
+  EXPECT_FALSE((*keeper)->rotation()->Rotate({RotationMove::kPrepare, {}, "me", false}).ok());
+  EXPECT_EQ((*store_.Get("trust"))->value, "\xff");
+  clock_.Advance(absl::Minutes(11));
+  (*keeper)->FollowStore();
+  EXPECT_FALSE((*keeper)->authority()->CheckIssues().ok());
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put("trust", good)), IsOk());
+  (*keeper)->FollowStore();
+  EXPECT_THAT((*keeper)->authority()->CheckIssues(), IsOk());
+  EXPECT_THAT(unreadable_->List(), IsEmpty());
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put("trust", "\xff")), IsOk());
+  EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("trust record")));
+}
+
+TEST_F(TrustKeeperTest, ARevocationThatCannotBeReadRevokesAllTheSame) {
+  StoreTransaction bad;
+  bad.Put("revoked/0a0b", "\xff").Put("revoked/what", "\xff");
+  ASSERT_THAT(store_.Commit(bad), IsOk());
+  auto keeper = Create();
+  ASSERT_THAT(keeper, IsOk());
+  ASSERT_THAT((*keeper)->revocations()->List(), SizeIs(1));
+  EXPECT_EQ((*keeper)->revocations()->List()[0].serial, "0a0b");
+  ASSERT_THAT((*keeper)->bundle().crls, SizeIs(1));
+  EXPECT_THAT(unreadable_->List(), SizeIs(2));
+  clock_.Advance(absl::Hours(24 * 300));
+  (*keeper)->FollowStore();
+  EXPECT_THAT((*keeper)->revocations()->List(), SizeIs(1));
+  EXPECT_TRUE(store_.Get("revoked/0a0b")->has_value());
+  ASSERT_THAT(store_.Commit(StoreTransaction().Delete("revoked/0a0b")), IsOk());
+  (*keeper)->FollowStore();
+  EXPECT_THAT((*keeper)->revocations()->List(), IsEmpty());
 }
 
 }  // namespace

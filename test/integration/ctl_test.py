@@ -108,11 +108,11 @@ class CtlTest(unittest.TestCase):
         self.assertEqual(results["agents-connected"]["outcome"], "bad")
         self.assertTrue(results["agents-connected"]["remedy"])
         self.assertEqual(results["services"]["outcome"], "good")
-        for name in ("store", "issuance-log", "issuing", "root-certificate", "ca-certificate", "root-rotation", "revocation-lists",
+        for name in ("store", "stored-records", "issuance-log", "issuing", "root-certificate", "ca-certificate", "root-rotation", "revocation-lists",
                      "stored-registry", "control-planes", "unmeshed-pods"):
             self.assertEqual((results[name]["outcome"], results[name]["remedy"]), ("good", ""), name)
         conditions = json.loads(self.ctl("status", "-o", "json"))["conditions"]
-        self.assertEqual([condition["name"] for condition in conditions][:2], ["store", "issuance-log"])
+        self.assertEqual([condition["name"] for condition in conditions][:2], ["store", "stored-records"])
         self.assertRegex(conditions[0]["since"], r"\A\d{4}-\d\d-\d\dT[\d:]+\+00:00\Z")
 
     def test_policies(self):
