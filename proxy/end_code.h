@@ -13,7 +13,7 @@ namespace byrnie {
 // place for it (RFC 9113 section 8.5 lets nothing but DATA follow the answer). Its first three
 // bytes are "byr". Whoever does not know it takes it for an error like any other (section 7). The
 // numbers are the protocol's: none is ever given another meaning
-// (docs/decisions/0060-why-a-connection-was-ended.md).
+// (docs/decisions/0064-why-a-connection-was-ended.md).
 
 // The code for `reason`, of the closed set of AccessRecord::reason; 0: there is none for it, and
 // the reset is that of the connection itself.
