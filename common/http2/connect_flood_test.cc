@@ -13,6 +13,7 @@
 #include "common/event/testing/manual_event_loop.h"
 #include "common/http2/abuse_guard.h"
 #include "common/http2/connect_session.h"
+#include "common/http2/peer_end.h"
 #include "common/http2/peer_fault.h"
 #include "common/net/byte_stream.h"
 #include "common/net/testing/memory_stream_pair.h"
@@ -466,6 +467,20 @@ TEST_F(ConnectClientGoawayTest, EndsAServerWhoseInformationNeverEnds) {
               "\x08\x03"
               "103"));
   EXPECT_TRUE(closed_);
+}
+
+TEST_F(ConnectClientGoawayTest, TellsTheStreamsForWhatThePeerEndedTheSession) {
+  const std::unique_ptr<Answer> open = Open();
+  Say(Frame(kHeaders, kEndHeaders, 1, "\x88"));
+  // ENHANCE_YOUR_CALM, and the end.
+  Say(Frame(kGoaway, 0, 0, std::string("\0\0\0\1\0\0\0\x0b", 8)));
+  EXPECT_THAT(open->stream->error(), IsOk()) << "it goes on until the peer ends it";
+  raw_->ShutdownWrite();
+  loop_.RunUntilIdle();
+  const absl::optional<PeerEnd> end = PeerEndOf(open->stream->error());
+  ASSERT_TRUE(end.has_value());
+  EXPECT_EQ(end->of, PeerEnd::Of::kSession);
+  EXPECT_EQ(end->code, 0xbu);
 }
 
 TEST_F(ConnectClientGoawayTest, TakesInformationBeforeTheAnswer) {
