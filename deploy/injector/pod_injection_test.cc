@@ -1,6 +1,7 @@
 #include "deploy/injector/pod_injection.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -294,6 +295,20 @@ TEST(PodInjectionTest, ResourcesThatAreSaidMoveTheDefaults) {
   Json none = Pod(Annotation("proxy-memory-limit", "none"));
   Inject(&none);
   EXPECT_EQ(Find(Container(none, "byrnie-proxy")["resources"], "limits"), nullptr);
+}
+
+TEST(PodInjectionTest, WhatRunsOnceHasTheProxysLimitOfCpu) {
+  for (const auto& [limit, resources] :
+       {std::make_pair("1", R"({"requests":{"cpu":"5m","memory":"16Mi"},)"
+                            R"("limits":{"memory":"64Mi","cpu":"1"}})"),
+        std::make_pair("2m", R"({"requests":{"cpu":"2m","memory":"16Mi"},)"
+                             R"("limits":{"memory":"64Mi","cpu":"2m"}})"),
+        std::make_pair("none", R"({"requests":{"cpu":"5m","memory":"16Mi"},)"
+                               R"("limits":{"memory":"64Mi"}})")}) {
+    Json pod = Pod(Annotation("proxy-cpu-limit", limit));
+    Inject(&pod);
+    EXPECT_EQ(ToText(Container(pod, "byrnie-redirect")["resources"]), resources);
+  }
 }
 
 TEST(PodInjectionTest, TheApplicationNeedNotBeHeld) {

@@ -115,12 +115,19 @@ Json Resources(const PodSettings& settings, absl::string_view container, const A
   return resources;
 }
 
-// Of what runs once, before the application does.
-Json OneShotResources() {
+// Of what runs once, before the application does. A namespace with a quota of CPU wants a limit of
+// each container: where the proxy is given one, these have it too.
+Json OneShotResources(const PodSettings& settings) {
+  constexpr char kCpu[] = "5m";
   Json resources = Json::object();
-  resources["requests"]["cpu"] = "5m";
+  resources["requests"]["cpu"] = kCpu;
   resources["requests"]["memory"] = "16Mi";
   resources["limits"]["memory"] = "64Mi";
+  const std::string limit = settings.GetOr("proxy-cpu-limit", "none");
+  const absl::optional<double> amount = ParseQuantity(limit);
+  if (!amount.has_value()) return resources;
+  resources["limits"]["cpu"] = limit;
+  if (*amount < *ParseQuantity(kCpu)) resources["requests"]["cpu"] = limit;
   return resources;
 }
 
@@ -254,7 +261,7 @@ class Builder {
     std::vector<std::string> args = {"apply"};
     AddFlags(Sidecar::kRedirect, &args);
     container["args"] = Command(std::move(args));
-    container["resources"] = OneShotResources();
+    container["resources"] = OneShotResources(settings_);
     container["securityContext"] = MayRedirect();
     container["volumeMounts"] = Json::array({NoApiToken()});
     return container;
@@ -264,7 +271,7 @@ class Builder {
     Json container = Begin(kFinishName, "byrnie-finish");
     container.erase("restartPolicy");
     container["args"] = Command({"install", std::string(kFinishDirectory)});
-    container["resources"] = OneShotResources();
+    container["resources"] = OneShotResources(settings_);
     container["securityContext"] = Unprivileged();
     container["volumeMounts"] = Json::array({NoApiToken()});
     return container;

@@ -162,6 +162,34 @@ class KubernetesWebhookTest(unittest.TestCase):
         self.assertEqual(self.outcomes(), {**before, "opted_out": before["opted_out"] + 1})
         self.assertEqual(self.warnings, [])
 
+    def test_what_the_cluster_needs_is_as_it_was_whatever_its_label(self):
+        # The second label newer API servers set by themselves.
+        self.cluster.namespace("core", accounts=["web"], labels={"byrnie.io/inject": "true", "kubernetes.io/metadata.name": "kube-system"})
+        before = self.outcomes()
+        self.assert_as_it_was(self.pod("dns", "core"))
+        self.assertEqual(self.outcomes(), before)
+
+    def test_a_quota_of_cpu_can_be_met(self):
+        self.cluster.namespace("quota", accounts=["web"], labels={"byrnie.io/inject": "true"})
+        path, hard = "/api/v1/namespaces/quota/resourcequotas", {"limits.cpu": "10", "limits.memory": "10Gi"}
+        self.cluster.admin.create(path, {"metadata": {"name": "all"}, "spec": {"hard": hard}})
+        # As its controller would, which may not be there.
+        self.cluster.admin.patch(f"{path}/all/status", {"status": {"hard": hard, "used": {"limits.cpu": "0", "limits.memory": "0"}}})
+        container = {"name": "app", "image": "none", "command": ["app"], "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
+        with self.assertRaises(ApiError) as refused:
+            self.create("without", "quota", containers=[container])
+        self.assertIn("quota", refused.exception.body)
+        limits = {"byrnie.io/proxy-cpu-limit": "500m", "byrnie.io/agent-cpu-limit": "100m"}
+
+        def made():
+            try:
+                return self.pod("within", "quota", annotations=limits, containers=[container])
+            except ApiError as error:
+                if error.status != 403 or "status unknown for quota" not in error.body:
+                    raise
+                return None
+        self.assertTrue(self.is_injected(wait_until(made, 10, "the quota to be known", every=0.2)))
+
     def test_what_cannot_be_meshed_is_as_it_was_with_a_warning(self):
         self.assert_as_it_was(self.pod("node", hostNetwork=True))
         self.assertEqual(len(self.warnings), 1)
