@@ -82,7 +82,7 @@ void AppDial::Connect() {
     // first keeps its port for a minute. The kernel goes through the ports one by one for one that
     // is free, which takes milliseconds from some 14000 such connections on, and what is chosen at
     // random a moment. After that many that are taken it shall look at all.
-    const LocalPorts& ports = context_->config->local_ports;
+    const PortRange& ports = context_->config->local_ports;
     const auto port =
         absl::Uniform<uint16_t>(absl::IntervalClosed, context_->random, ports.first, ports.last);
     // Not to itself.

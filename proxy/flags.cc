@@ -202,8 +202,8 @@ int AllowedCpus() {
 
 // The kernel's ip_local_port_range of this network namespace, for both families; where it cannot
 // be read, what kernels have by default.
-LocalPorts KernelsLocalPorts() {
-  LocalPorts ports;
+PortRange KernelsLocalPorts() {
+  PortRange ports = ProxyConfig().local_ports;
   const absl::StatusOr<std::string> text = ReadFile("/proc/sys/net/ipv4/ip_local_port_range", 100);
   int first = 0, last = 0;
   if (!text.ok() || sscanf(text->c_str(), "%d %d", &first, &last) != 2) return ports;

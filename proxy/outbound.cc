@@ -12,6 +12,7 @@
 #include "proxy/end_reason.h"
 #include "proxy/hbone_headers.h"
 #include "proxy/reason_set.h"
+#include "proxy/source_ports.h"
 #include "proxy/tunnel_reason.h"
 
 namespace byrnie {
@@ -308,6 +309,7 @@ void OutboundConnection::DialPlain() {
   set_route(AccessRecord::Route::kPassthrough);
   TcpStream::ConnectOptions options;
   options.timeout = context()->config->connect_timeout;
+  options.source_ports = ChooseSourcePorts(context()->config->local_ports, context()->random);
   attempt_ = TcpStream::Connect(
       loop(), decision_.endpoint, options,
       [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) { OnPlain(std::move(stream)); });

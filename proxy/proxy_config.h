@@ -26,12 +26,6 @@ enum class InboundInterception { kRedirect, kTproxy };
 enum class AccessLog { kOff, kClose, kOpenClose };
 
 // Everything the flags say, checked. A value.
-// The ports that connections are made from, both ends included; the default is Linux's.
-struct LocalPorts {
-  uint16_t first = 32768;
-  uint16_t last = 60999;
-};
-
 struct ProxyConfig {
   std::string link_socket;
   SocketAddress admin;
@@ -89,8 +83,8 @@ struct ProxyConfig {
   // Name and value of each flag, for /config_dump.
   std::vector<std::pair<std::string, std::string>> shown_flags;
 
-  // From which connections to the application are made.
-  LocalPorts local_ports;
+  // From which connections are made; the default is Linux's.
+  PortRange local_ports{32768, 60999};
 
   // True for the ports of this proxy and of the agent beside it: no connection of the pod itself to
   // them is relayed.

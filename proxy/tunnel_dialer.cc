@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/net/tcp_stream.h"
+#include "proxy/source_ports.h"
 
 namespace byrnie {
 namespace {
@@ -10,7 +11,7 @@ namespace {
 class TlsAttempt final : public TunnelDialer::Attempt {
  public:
   TlsAttempt(EventLoop* loop, const TunnelTarget& target, std::shared_ptr<const TlsContext> context,
-             absl::Duration connect_timeout, absl::Duration handshake_timeout, BufferBudget* budget,
+             const ProxyConfig& config, const PortRange& source_ports, BufferBudget* budget,
              ScratchPool* scratch, const Overload* overload, const ProxyMetrics* metrics,
              TunnelDialer::Callback done)
       : loop_(loop),
@@ -19,11 +20,12 @@ class TlsAttempt final : public TunnelDialer::Attempt {
         context_(std::move(context)),
         done_(std::move(done)) {
     tls_options_.allowed_peers = target.allowed_peers;
-    tls_options_.handshake_timeout = handshake_timeout;
+    tls_options_.handshake_timeout = config.handshake_timeout;
     tls_options_.budget = budget;
     tls_options_.scratch = scratch;
     TcpStream::ConnectOptions options;
-    options.timeout = connect_timeout;
+    options.timeout = config.connect_timeout;
+    options.source_ports = source_ports;
     connecting_ = TcpStream::Connect(loop, target.address, options,
                                      [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
                                        OnConnected(std::move(stream));
@@ -82,9 +84,9 @@ class TlsAttempt final : public TunnelDialer::Attempt {
 
 std::unique_ptr<TunnelDialer::Attempt> TlsTunnelDialer::Dial(
     const TunnelTarget& target, std::shared_ptr<const TlsContext> context, Callback done) {
-  return std::make_unique<TlsAttempt>(loop_, target, std::move(context), connect_timeout_,
-                                      handshake_timeout_, budget_, scratch_, overload_, metrics_,
-                                      std::move(done));
+  return std::make_unique<TlsAttempt>(loop_, target, std::move(context), *config_,
+                                      ChooseSourcePorts(config_->local_ports, *random_), budget_,
+                                      scratch_, overload_, metrics_, std::move(done));
 }
 
 }  // namespace byrnie

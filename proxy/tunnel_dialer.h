@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/random/random.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/crypto/certificate.h"
@@ -18,6 +19,7 @@
 #include "common/tls/tls_context.h"
 #include "common/tls/tls_stream.h"
 #include "proxy/overload.h"
+#include "proxy/proxy_config.h"
 #include "proxy/proxy_metrics.h"
 
 namespace byrnie {
@@ -63,30 +65,30 @@ class TunnelDialer {
 // The real one: TCP, then TLS.
 class TlsTunnelDialer final : public TunnelDialer {
  public:
-  // `overload`, which is asked about each socket, `budget` and `scratch`, which may be null, and
-  // `metrics` outlive this and the transports it makes.
-  TlsTunnelDialer(EventLoop* loop, absl::Duration connect_timeout, absl::Duration handshake_timeout,
-                  BufferBudget* budget, ScratchPool* scratch, const Overload* overload,
-                  const ProxyMetrics* metrics)
+  // `overload`, which is asked about each socket, `budget` and `scratch`, which may be null,
+  // `metrics` and `random` outlive this and the transports it makes; `config` this.
+  TlsTunnelDialer(EventLoop* loop, const ProxyConfig* config, BufferBudget* budget,
+                  ScratchPool* scratch, const Overload* overload, const ProxyMetrics* metrics,
+                  absl::InsecureBitGen* random)
       : loop_(loop),
-        connect_timeout_(connect_timeout),
-        handshake_timeout_(handshake_timeout),
+        config_(config),
         budget_(budget),
         scratch_(scratch),
         overload_(overload),
-        metrics_(metrics) {}
+        metrics_(metrics),
+        random_(random) {}
 
   std::unique_ptr<Attempt> Dial(const TunnelTarget& target,
                                 std::shared_ptr<const TlsContext> context, Callback done) override;
 
  private:
-  EventLoop* const loop_;  // Not owned.
-  const absl::Duration connect_timeout_;
-  const absl::Duration handshake_timeout_;
-  BufferBudget* const budget_;         // Not owned.
-  ScratchPool* const scratch_;         // Not owned.
-  const Overload* const overload_;     // Not owned.
-  const ProxyMetrics* const metrics_;  // Not owned.
+  EventLoop* const loop_;               // Not owned.
+  const ProxyConfig* const config_;     // Not owned.
+  BufferBudget* const budget_;          // Not owned.
+  ScratchPool* const scratch_;          // Not owned.
+  const Overload* const overload_;      // Not owned.
+  const ProxyMetrics* const metrics_;   // Not owned.
+  absl::InsecureBitGen* const random_;  // Not owned.
 };
 
 }  // namespace byrnie

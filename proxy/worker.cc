@@ -113,8 +113,8 @@ class Worker::Data {
   Data(EventLoop* loop, const Dependencies& dependencies, Worker* worker, ResolveHandler resolve)
       : dependencies_(dependencies),
         scratch_(new uint8_t[kScratchSize]),
-        dialer_(loop, dependencies.config->connect_timeout, dependencies.config->handshake_timeout,
-                dependencies.budget, &scratch_pool_, dependencies.overload, dependencies.metrics),
+        dialer_(loop, dependencies.config, dependencies.budget, &scratch_pool_,
+                dependencies.overload, dependencies.metrics, &context_.random),
         pool_(
             loop, &dialer_,
             PoolOptions(*dependencies.config, dependencies.counts, dependencies.budget,

@@ -20,6 +20,9 @@
 namespace byrnie {
 namespace {
 
+// IP_LOCAL_PORT_RANGE of linux/in.h, which cannot be included beside netinet/in.h.
+constexpr int kIpLocalPortRange = 51;
+
 bool SetInt(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
 }
@@ -87,6 +90,12 @@ absl::Status BindToSource(int fd, const SocketAddress& source, bool transparent)
     return error == EADDRINUSE ? absl::ResourceExhaustedError(status.message()) : status;
   }
   return absl::OkStatus();
+}
+
+bool SetSourcePorts(int fd, absl::optional<PortRange> ports) {
+  // The option of IPv6 sockets too. The last port is the upper half; 0 is any.
+  const uint32_t range = ports ? static_cast<uint32_t>(ports->last) << 16 | ports->first : 0;
+  return setsockopt(fd, SOL_IP, kIpLocalPortRange, &range, sizeof(range)) == 0;
 }
 
 void SetShortKeepalive(int fd) {

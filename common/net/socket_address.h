@@ -90,6 +90,12 @@ class SocketAddress {
   uint32_t zone_ = 0;
 };
 
+// Ports, both ends included.
+struct PortRange {
+  uint16_t first = 0;
+  uint16_t last = 0;
+};
+
 }  // namespace byrnie
 
 #endif  // BYRNIE_COMMON_NET_SOCKET_ADDRESS_H_

@@ -42,14 +42,21 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
       return absl::PermissionDeniedError(
           absl::StrCat(what, ": cannot set the socket's mark; it needs CAP_NET_ADMIN"));
     }
-    if (options.source)
+    bool narrowed = false;
+    if (options.source) {
       RETURN_IF_ERROR(BindToSource(fd_.get(), *options.source, options.transparent));
+    } else if (options.source_ports) {
+      narrowed = SetSourcePorts(fd_.get(), options.source_ports);
+    }
     sockaddr_storage storage;
     const socklen_t size = remote_.ToSockaddr(&storage);
-    if (connect(fd_.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0 &&
-        errno != EINPROGRESS) {
-      return ConnectionError(errno, what);
+    const auto address = reinterpret_cast<const sockaddr*>(&storage);
+    int result = connect(fd_.get(), address, size);
+    if (result != 0 && errno == EADDRNOTAVAIL && narrowed) {
+      SetSourcePorts(fd_.get(), absl::nullopt);
+      result = connect(fd_.get(), address, size);
     }
+    if (result != 0 && errno != EINPROGRESS) return ConnectionError(errno, what);
     ASSIGN_OR_RETURN(watch_, loop_->Watch(fd_.get(), [this](EventLoop::FdEvents events) {
       if (events.writable) OnWritable(events.error);
     }));

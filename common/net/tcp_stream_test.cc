@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +17,7 @@
 #include "common/base/status_matchers.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "common/net/socket.h"
+#include "common/net/socket_address.h"
 #include "common/net/tcp_listener.h"
 #include "gtest/gtest.h"
 
@@ -107,6 +110,36 @@ TEST_F(TcpStreamTest, ConnectsOverIpv6) {
   ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 1; }));
   ASSERT_THAT(result_, IsOk());
   EXPECT_EQ(*(*result_)->RemoteAddress(), listener_->address());
+}
+
+TEST_F(TcpStreamTest, ConnectsFromAmongThePortsItIsGiven) {
+  for (const char* address : {"127.0.0.1:0", "[::1]:0"}) {
+    Listen(address);
+    UniqueFd any = *NewStreamSocket(listener_->address().ip().is_v4() ? AF_INET : AF_INET6);
+    if (!SetSourcePorts(any.get(), absl::nullopt)) GTEST_SKIP() << "needs Linux 6.3";
+    calls_ = 0;
+    auto first = Connect(listener_->address());
+    ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 1 && accepted_ != nullptr; }));
+    ASSERT_THAT(result_, IsOk());
+    const std::unique_ptr<TcpStream> open = *std::move(result_);
+    const std::unique_ptr<TcpStream> other_end = std::move(accepted_);
+    const uint16_t taken = open->LocalAddress()->port();
+
+    TcpStream::ConnectOptions options;
+    options.source_ports = {static_cast<uint16_t>(std::max(1, taken - 100)),
+                            static_cast<uint16_t>(std::min(65535, taken + 100))};
+    auto second = Connect(listener_->address(), options);
+    ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 2; }));
+    ASSERT_THAT(result_, IsOk());
+    EXPECT_LE(std::abs((*result_)->LocalAddress()->port() - taken), 100);
+
+    // All of one are taken.
+    options.source_ports = {taken, taken};
+    auto third = Connect(listener_->address(), options);
+    ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 3; }));
+    ASSERT_THAT(result_, IsOk());
+    EXPECT_NE((*result_)->LocalAddress()->port(), taken);
+  }
 }
 
 TEST_F(TcpStreamTest, ReportsARefusedConnectionInALaterTurn) {
