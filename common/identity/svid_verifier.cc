@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/optional.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/ssl_error.h"
 #include "common/identity/revocation.h"
@@ -19,8 +20,7 @@ namespace {
 
 constexpr int kMaxIntermediates = static_cast<int>(kMaxSvidChain) - 1;
 
-// Leaf first, trust anchor last.
-using Path = std::vector<const Certificate*>;
+using Path = VerifiedPaths::Path;
 
 absl::Status Refuse(absl::string_view who, absl::string_view why) {
   return absl::UnauthenticatedError(absl::StrCat(who, " ", why));
@@ -207,7 +207,15 @@ class PathFinder {
 // By the first root that there is a path to. One root at a time: several may have the same name,
 // as when a root is renewed, and the library tries only one of them.
 absl::StatusOr<Path> FindPath(const CertificateChain& chain, const TrustBundle& bundle,
-                              const SpiffeId& id, absl::Time now, SvidDefect* defect) {
+                              const SpiffeId& id, absl::Time now, SvidDefect* defect,
+                              VerifiedPaths* known) {
+  *defect = SvidDefect::kNone;
+  if (known != nullptr) {
+    for (const CertificatePtr& root : bundle.roots) {
+      absl::optional<Path> path = known->Find(chain, *root, now);
+      if (path.has_value()) return *std::move(path);
+    }
+  }
   absl::Status why = absl::InternalError("a trust bundle without roots");
   *defect = SvidDefect::kUnknownIssuer;
   bool tried = false;
@@ -216,6 +224,7 @@ absl::StatusOr<Path> FindPath(const CertificateChain& chain, const TrustBundle& 
     absl::StatusOr<Path> path = finder.FindPathTo(*root);
     if (path.ok()) {
       *defect = SvidDefect::kNone;
+      if (known != nullptr) known->Add(chain, *root, *path);
       return path;
     }
     // A root that the path does not lead to has the least to say.
@@ -236,7 +245,8 @@ struct Verified {
 
 absl::StatusOr<Verified> VerifyWithoutRevocation(const CertificateChain& chain,
                                                  const TrustBundleSet& bundles, absl::Time now,
-                                                 SvidDefect* defect) {
+                                                 SvidDefect* defect,
+                                                 VerifiedPaths* known = nullptr) {
   *defect = SvidDefect::kMalformed;
   if (chain.empty()) return absl::UnauthenticatedError("no certificate was presented");
   if (chain.size() > kMaxSvidChain) {
@@ -263,7 +273,7 @@ absl::StatusOr<Verified> VerifyWithoutRevocation(const CertificateChain& chain,
     return Refuse(NameOf(leaf), absl::StrCat("is of trust domain ", id.trust_domain(),
                                              ", for which there is no trust bundle"));
   }
-  ASSIGN_OR_RETURN(Path path, FindPath(chain, *bundle, id, now, defect));
+  ASSIGN_OR_RETURN(Path path, FindPath(chain, *bundle, id, now, defect, known));
   return Verified{std::move(id), std::move(path), bundle};
 }
 
@@ -287,10 +297,10 @@ VerifiedSvid Conclude(Verified verified) {
 
 absl::StatusOr<VerifiedSvid> VerifySvid(const CertificateChain& chain,
                                         const TrustBundleSet& bundles, absl::Time now,
-                                        SvidDefect* defect) {
+                                        SvidDefect* defect, VerifiedPaths* known) {
   SvidDefect ignored;
   if (defect == nullptr) defect = &ignored;
-  ASSIGN_OR_RETURN(Verified verified, VerifyWithoutRevocation(chain, bundles, now, defect));
+  ASSIGN_OR_RETURN(Verified verified, VerifyWithoutRevocation(chain, bundles, now, defect, known));
   RETURN_IF_ERROR(CheckRevocationOf(verified, now, defect));
   return Conclude(std::move(verified));
 }

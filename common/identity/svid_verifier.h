@@ -6,6 +6,7 @@
 #include "common/crypto/certificate.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/trust_bundle.h"
+#include "common/identity/verified_paths.h"
 
 namespace byrnie {
 
@@ -50,9 +51,13 @@ enum class SvidDefect {
 // Unauthenticated says what failed, names the certificate's identity or subject and, for times, by
 // how much ("expired 9 s ago"), so that skewed clocks are recognised. `defect`, where given, is
 // always set.
+//
+// `known`, where given, remembers good paths: a chain that it knows is judged as any other, without
+// verifying the same signatures again.
 absl::StatusOr<VerifiedSvid> VerifySvid(const CertificateChain& chain,
                                         const TrustBundleSet& bundles, absl::Time now,
-                                        SvidDefect* defect = nullptr);
+                                        SvidDefect* defect = nullptr,
+                                        VerifiedPaths* known = nullptr);
 
 // As VerifySvid, but for one's own chain: whether it is revoked is for others to judge, and bundles
 // that revoke it must come into force all the same.

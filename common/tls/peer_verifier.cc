@@ -49,7 +49,8 @@ absl::Status CheckAllowed(const SpiffeId& peer, const IdentitySnapshot& own,
 absl::StatusOr<ProvenPeer> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
                                       const IdentitySnapshot& own,
                                       const std::vector<SpiffeId>& allowed_peers, bool federated,
-                                      absl::Time now, CertificateCache* known, uint8_t* alert) {
+                                      absl::Time now, CertificateCache* known, VerifiedPaths* paths,
+                                      uint8_t* alert) {
   *alert = SSL_AD_BAD_CERTIFICATE;
   CertificateChain chain;
   const size_t count = presented == nullptr ? 0 : sk_CRYPTO_BUFFER_num(presented);
@@ -69,7 +70,7 @@ absl::StatusOr<ProvenPeer> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
     chain.push_back(*std::move(certificate));
   }
   SvidDefect defect;
-  absl::StatusOr<VerifiedSvid> svid = VerifySvid(chain, own.bundles(), now, &defect);
+  absl::StatusOr<VerifiedSvid> svid = VerifySvid(chain, own.bundles(), now, &defect, paths);
   if (!svid.ok()) {
     *alert = AlertFor(defect);
     const bool about_time = defect == SvidDefect::kExpired || defect == SvidDefect::kNotYetValid;

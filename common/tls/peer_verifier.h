@@ -10,6 +10,7 @@
 #include "common/crypto/certificate_cache.h"
 #include "common/identity/identity_snapshot.h"
 #include "common/identity/svid_verifier.h"
+#include "common/identity/verified_paths.h"
 #include "openssl/pool.h"
 
 namespace byrnie {
@@ -23,11 +24,13 @@ struct ProvenPeer {
 // they are an X509-SVID by `own`'s trust bundles at `now`, of one of `allowed_peers` or, when that
 // is empty, of our own trust domain, or of any that there is a bundle for when `federated`.
 // Unauthenticated says why not, with DefectOf (handshake_fault.h) where revocation is the reason,
-// and `alert` gets what to tell the peer. `known` is where peers that show the same share it.
+// and `alert` gets what to tell the peer. `known` is where peers that
+// show the same share it, and `paths` what has been verified of them.
 absl::StatusOr<ProvenPeer> VerifyPeer(const STACK_OF(CRYPTO_BUFFER) * presented,
                                       const IdentitySnapshot& own,
                                       const std::vector<SpiffeId>& allowed_peers, bool federated,
-                                      absl::Time now, CertificateCache* known, uint8_t* alert);
+                                      absl::Time now, CertificateCache* known, VerifiedPaths* paths,
+                                      uint8_t* alert);
 
 }  // namespace byrnie
 

@@ -9,6 +9,7 @@
 #include "common/crypto/certificate_cache.h"
 #include "common/crypto/client_key.h"
 #include "common/identity/identity_snapshot.h"
+#include "common/identity/verified_paths.h"
 #include "common/tls/named_server.h"
 #include "common/tls/signer.h"
 #include "openssl/base.h"
@@ -76,6 +77,7 @@ class TlsContext {
   const std::string& leaf_fingerprint_hex() const { return leaf_fingerprint_hex_; }
   // For common/tls; valid as long as this.
   CertificateCache* peer_certificates() const { return &peer_certificates_; }
+  VerifiedPaths* verified_paths() const { return &verified_paths_; }
   SSL_CTX* native() const { return ctx_.get(); }
 
  private:
@@ -88,6 +90,7 @@ class TlsContext {
   std::string leaf_fingerprint_hex_;
   Signer* signer_ = nullptr;  // Not owned.
   mutable CertificateCache peer_certificates_;
+  mutable VerifiedPaths verified_paths_;
   bssl::UniquePtr<SSL_CTX> ctx_;
 };
 

@@ -133,10 +133,10 @@ ssl_verify_result_t TlsStream::Impl::VerifyPeer(uint8_t* out_alert) {
                                             loop_->WallNow(), out_alert);
     return handshake_->failure.ok() ? ssl_verify_ok : ssl_verify_invalid;
   }
-  absl::StatusOr<ProvenPeer> proven =
-      byrnie::VerifyPeer(SSL_get0_peer_certificates(ssl_.get()), context_->identity(),
-                         handshake_->options.allowed_peers, handshake_->options.federated,
-                         loop_->WallNow(), context_->peer_certificates(), out_alert);
+  absl::StatusOr<ProvenPeer> proven = byrnie::VerifyPeer(
+      SSL_get0_peer_certificates(ssl_.get()), context_->identity(),
+      handshake_->options.allowed_peers, handshake_->options.federated, loop_->WallNow(),
+      context_->peer_certificates(), context_->verified_paths(), out_alert);
   if (!proven.ok()) {
     handshake_->failure = proven.status();
     return ssl_verify_invalid;
