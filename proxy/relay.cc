@@ -276,7 +276,7 @@ void Relay::CountPending(const Side& from, size_t size) {
 
 size_t Relay::ReadSize(const Side& from) {
   const size_t most = std::min(
-      scratch_.size(), from.bulk ? std::max(kTrialRead, Other(from).stream->Room()) : kSmallRead);
+      scratch_.size(), from.bulk ? std::max(kSmallRead, Other(from).stream->Room()) : kSmallRead);
   return options_->budget == nullptr ? most : options_->budget->Limit(kLeastRead, most);
 }
 

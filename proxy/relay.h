@@ -125,7 +125,6 @@ class Relay {
   // Read at once while nothing says that there is much, and however little room the other side has
   // for it: it is a write that takes nothing which brings word of more room.
   static constexpr size_t kSmallRead = 64 * 1024;
-  static constexpr size_t kTrialRead = 16 * 1024;
 
   // One stream and the direction out of it.
   struct Side final : ByteStream::Observer {
