@@ -96,14 +96,14 @@ absl::Status ControlPlane::StartAll() {
   RETURN_IF_ERROR(CheckOutputs());
   RETURN_IF_ERROR(CheckPortsAreFree());
 
-  ASSIGN_OR_RETURN(store_, OpenStore(options_.store, clock_, logger_, &new_store_));
-  observed_store_ = std::make_unique<ObservedStore>(store_.get(), clock_, logger_, &metrics_);
+  ASSIGN_OR_RETURN(const bool may_make_root, OpenTheStore());
   // As etcdctl shows keys.
   const absl::optional<EtcdOptions>& etcd = options_.store.etcd;
   unreadable_ = std::make_unique<UnreadableRecords>(
       etcd.has_value() ? absl::StrCat(etcd->prefix, "entries/") : "", logger_, &metrics_);
   TrustKeeper::Options trust;
   trust.unreadable = unreadable_.get();
+  trust.may_make_root = may_make_root;
   trust.trust_domain = options_.trust_domain;
   trust.workload_ttl = options_.workload_ttl;
   trust.seal = options_.seal;
@@ -127,8 +127,8 @@ absl::Status ControlPlane::StartAll() {
   ASSIGN_OR_RETURN(identity_, ServerIdentity::Create(authority_, clock_, ServerIdentity::kTtl,
                                                      options_.server_names));
   RETURN_IF_ERROR(WriteTrustBundle());
-  ASSIGN_OR_RETURN(std::string operator_hash,
-                   PrepareOperatorToken(options_.operator_token_out, store_.get(), logger_));
+  ASSIGN_OR_RETURN(std::string operator_hash, PrepareOperatorToken(options_.operator_token_out,
+                                                                   observed_store_.get(), logger_));
   if (operator_hash.empty()) {
     logger_->Warning(
         "there is no operator token, so whoever has none of another kind is refused; give "
@@ -213,6 +213,7 @@ absl::Status ControlPlane::StartAll() {
   catch_up_ = std::make_unique<PeriodicThread>(kTick, [this] {
     (void)policies_->CatchUp();
     registry_entries_->CatchUp();
+    LeaveWord();
   });
   look_at_operators_ = std::make_unique<PeriodicThread>(kLookAtOperators,
                                                         [this] { operator_->EndInvalidStreams(); });
@@ -231,6 +232,58 @@ absl::Status ControlPlane::StartAll() {
         absl::FormatTime(absl::RFC3339_sec, authority_->root()->not_after(), absl::UTCTimeZone())},
        {"workloads", static_cast<uint64_t>(registry_.snapshot()->workload_count())}});
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> ControlPlane::OpenTheStore() {
+  ASSIGN_OR_RETURN(store_, OpenStore(options_.store, clock_, logger_, &new_store_));
+  Store* believed = store_.get();
+  bool may_make_root = true;
+  if (options_.store.etcd.has_value()) {
+    ASSIGN_OR_RETURN(const MeshFound mesh, FindMesh());
+    may_make_root = mesh.may_make_root;
+    guarded_store_ = std::make_unique<GuardedStore>(
+        store_.get(), kMeshKey, mesh.revision,
+        [id = mesh.id](const StoreEntry& entry) { return JudgeMesh(entry, id); },
+        [this](const absl::Status& why) {
+          logger_->Error("the store has lost what it held, what was in force stays",
+                         {{"error", why.message()}});
+        });
+    mesh_id_ = mesh.id;
+    believed = guarded_store_.get();
+    metrics_.AddCallbackGauge(
+        "byrnie_controlplane_store_lost",
+        "1: the etcd has lost what it held, and what was in force stays; see byrniectl check.",
+        [this] { return guarded_store_->lost().ok() ? 0.0 : 1.0; });
+  }
+  observed_store_ = std::make_unique<ObservedStore>(believed, clock_, logger_, &metrics_);
+  return may_make_root;
+}
+
+void ControlPlane::LeaveWord() {
+  if (word_left_ || guarded_store_ == nullptr || guarded_store_->lost().ok()) return;
+  const absl::Status left = MarkMeshLost(store_.get(), mesh_id_, options_.name, clock_->WallNow());
+  // Aborted: there is a record, which says so or is another one's.
+  word_left_ = left.ok() || absl::IsAborted(left);
+}
+
+// A file that an earlier process made says that this is no first start.
+absl::StatusOr<MeshFound> ControlPlane::FindMesh() {
+  MeshStart start;
+  start.name = options_.name;
+  absl::BitGen random;
+  start.new_id = absl::StrFormat("%016x%016x", absl::Uniform<uint64_t>(random),
+                                 absl::Uniform<uint64_t>(random));
+  start.own_roots = options_.plugged_ca.empty();
+  start.new_mesh = options_.new_mesh;
+  for (const auto& [flag, path] : {std::pair("trust_bundle_out", options_.trust_bundle_out),
+                                   std::pair("issuance_spool", options_.issuance_spool)}) {
+    struct stat info;
+    if (path.empty() || ::stat(path.c_str(), &info) != 0 || info.st_size == 0) continue;
+    start.traces.push_back(absl::StrCat("the file of --", flag, ", ", path, ", is there"));
+  }
+  absl::StatusOr<MeshFound> mesh = FindOrMakeMesh(store_.get(), start, clock_->WallNow());
+  if (absl::IsFailedPrecondition(mesh.status())) return InFlag("store", mesh.status());
+  return mesh;
 }
 
 absl::Status ControlPlane::OpenIssuanceLog() {

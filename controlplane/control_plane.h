@@ -49,6 +49,7 @@
 #include "controlplane/page/mesh_page.h"
 #include "controlplane/page/mesh_state.h"
 #include "controlplane/policy/policy_admin.h"
+#include "controlplane/records/mesh_record.h"
 #include "controlplane/records/record_table.h"
 #include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/registry.h"
@@ -58,6 +59,7 @@
 #include "controlplane/seal/key_seal.h"
 #include "controlplane/server/grpc_server.h"
 #include "controlplane/server/server_identity.h"
+#include "controlplane/store/guarded_store.h"
 #include "controlplane/store/observed_store.h"
 #include "controlplane/store/store.h"
 #include "controlplane/store/store_location.h"
@@ -100,6 +102,8 @@ struct ControlPlaneOptions {
   // without that store.
   std::string name;
   absl::Duration issue_without_store;
+  // Begins a mesh in a shared store also where something tells that there was one.
+  bool new_mesh = false;
   // How the store keeps private keys.
   KeySeal seal;
   // Directory of a plugged CA; empty: roots of its own.
@@ -177,6 +181,12 @@ class ControlPlane {
   void TellTrouble(const StoredTrouble& trouble, bool ended);
   absl::Status CheckPortsAreFree() const;
   absl::Status CheckOutputs();
+  // Opens the store, and sees to it that it is that of a mesh. Whether a first root may be made.
+  absl::StatusOr<bool> OpenTheStore();
+  absl::StatusOr<MeshFound> FindMesh();
+  // In a store that has lost everything, for who starts now and has nothing else to tell by that it
+  // is no new mesh. To be called by one thread, about twice a second.
+  void LeaveWord();
   absl::Status OpenIssuanceLog();
   std::string OwnRootsPem() const;
   absl::Status WriteTrustBundle() const;
@@ -224,6 +234,10 @@ class ControlPlane {
   // Null when JWTs are not taken, as the attestor.
   std::unique_ptr<JwtFiles> jwt_files_;
   std::unique_ptr<Store> store_;
+  // Where the store is shared.
+  std::unique_ptr<GuardedStore> guarded_store_;
+  std::string mesh_id_;
+  bool word_left_ = false;
   std::unique_ptr<ObservedStore> observed_store_;
   std::unique_ptr<UnreadableRecords> unreadable_;
   std::unique_ptr<TrustKeeper> trust_;

@@ -37,6 +37,12 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Create(Store* store, O
     if (!there.has_value()) {
       ASSIGN_OR_RETURN(legacy, keeper->stored_trust_.LoadLegacyRoot(o.trust_domain));
     }
+    if (!there.has_value() && !legacy.has_value() && !o.may_make_root) {
+      return absl::FailedPreconditionError(
+          "the store has other records and no trust record, which holds the roots: it is lost, and "
+          "no other root is made; restore the store from its last backup, or begin a new mesh, "
+          "which no running agent will trust, with --new_mesh");
+    }
     // Before the record is read.
     if (o.issue_without_store.has_value()) {
       keeper->window_ = std::make_unique<IssuingWindow>(*o.issue_without_store, clock);

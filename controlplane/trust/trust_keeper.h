@@ -44,6 +44,8 @@ class TrustKeeper {
     // How long certificates are issued without having read the trust record, where others may
     // change it; absent: nobody else does.
     absl::optional<absl::Duration> issue_without_store;
+    // The first root may be made where there is none; else it is lost.
+    bool may_make_root = true;
     // Is told of records that cannot be read; may be null.
     UnreadableRecords* unreadable = nullptr;
   };

@@ -36,6 +36,7 @@ class TrustKeeperTest : public ::testing::Test {
     metrics_ = std::make_unique<MetricRegistry>();
     unreadable_ = std::make_unique<UnreadableRecords>("", &logger_, metrics_.get());
     options.unreadable = unreadable_.get();
+    options.may_make_root = may_make_root_;
     return TrustKeeper::Create(&store_, std::move(options), &clock_, &logger_, metrics_.get());
   }
 
@@ -45,6 +46,7 @@ class TrustKeeperTest : public ::testing::Test {
   NobodyThere fleet_;
   std::unique_ptr<MetricRegistry> metrics_;
   std::unique_ptr<UnreadableRecords> unreadable_;
+  bool may_make_root_ = true;
 };
 
 TEST_F(TrustKeeperTest, KeepsItsRootAcrossARestart) {
@@ -198,6 +200,12 @@ TEST_F(TrustKeeperTest, ARevocationThatCannotBeReadRevokesAllTheSame) {
   ASSERT_THAT(store_.Commit(StoreTransaction().Delete("revoked/0a0b")), IsOk());
   (*keeper)->FollowStore();
   EXPECT_THAT((*keeper)->revocations()->List(), IsEmpty());
+}
+
+TEST_F(TrustKeeperTest, ARootThatIsLostIsNotReplacedByAnother) {
+  may_make_root_ = false;
+  EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("it is lost")));
+  EXPECT_THAT(store_.Count(""), IsOkAndHolds(0));
 }
 
 }  // namespace
