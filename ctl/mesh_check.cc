@@ -1,7 +1,10 @@
 #include "ctl/mesh_check.h"
 
+#include <cstddef>
+#include <map>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
@@ -128,15 +131,90 @@ CheckResult Registry(const MeshState& state) {
                                        Plural(state.status.policies(), "policy")));
 }
 
+// "10.0.0.1" of "10.0.0.1:4711".
+std::string HostOf(const v1::Agent& agent) {
+  const std::string host = agent.address().substr(0, agent.address().rfind(':'));
+  return host.size() > 2 && host.front() == '[' ? host.substr(1, host.size() - 2) : host;
+}
+
+// Who is connected from where. An identity is no name: the pods of a Deployment share one.
+class AgentPlaces {
+ public:
+  explicit AgentPlaces(const MeshState& state) {
+    std::set<std::string> addresses;
+    for (const v1::Workload& workload : state.workloads) {
+      addresses.insert(workload.addresses().begin(), workload.addresses().end());
+    }
+    for (const v1::Agent& agent : state.agents) {
+      const std::string host = HostOf(agent);
+      const auto place = at_.emplace(std::make_pair(agent.spiffe_id(), host), &agent).first;
+      if (agent.connected()) place->second = &agent;
+      if (agent.connected() && addresses.count(host) == 0) ++elsewhere_[agent.spiffe_id()];
+    }
+  }
+  // The one at an address of a workload, connected if any is; null: never seen.
+  const v1::Agent* Of(const v1::Workload& workload) const {
+    const v1::Agent* agent = nullptr;
+    for (const std::string& address : workload.addresses()) {
+      const auto found = at_.find({workload.spiffe_id(), address});
+      if (found != at_.end() && (agent == nullptr || !agent->connected())) agent = found->second;
+    }
+    return agent;
+  }
+  // How many of an identity are connected from where no workload is, as behind an address
+  // translation.
+  size_t Elsewhere(const std::string& id) const {
+    const auto found = elsewhere_.find(id);
+    return found == elsewhere_.end() ? 0 : found->second;
+  }
+
+ private:
+  std::map<std::pair<std::string, std::string>, const v1::Agent*> at_;
+  std::map<std::string, size_t> elsewhere_;
+};
+
+// "demo/web-1 (10.0.0.1 on node n1, last seen 3 min 4 s ago)".
+std::string WithoutAgent(const v1::Workload& workload, const v1::Agent* agent, absl::Time now) {
+  std::vector<std::string> facts;
+  std::string place = absl::StrJoin(workload.addresses(), ", ");
+  if (!workload.node().empty()) {
+    absl::StrAppend(&place, place.empty() ? "" : " ", "on node ", Printable(workload.node()));
+  }
+  if (!place.empty()) facts.push_back(place);
+  facts.push_back(
+      agent == nullptr
+          ? std::string("never seen")
+          : absl::StrCat("last seen ", ShortDuration(now - TimeOf(agent->last_seen())), " ago"));
+  return absl::StrCat(workload.namespace_(), "/", workload.name(), " (", absl::StrJoin(facts, ", "),
+                      ")");
+}
+
 CheckResult AgentsConnected(const MeshState& state) {
+  const AgentPlaces places(state);
+  const absl::Time now = TimeOf(state.status.time());
   std::vector<std::string> missing;
+  // By identity, those whose agent may be one from elsewhere.
+  std::map<std::string, std::vector<std::string>> unsure;
   size_t expected = 0;
   for (const v1::Workload& workload : state.workloads) {
     if (workload.protocol() == "NONE") continue;
     ++expected;
-    if (!workload.agent_connected()) {
-      missing.push_back(absl::StrCat(workload.namespace_(), "/", workload.name()));
+    const v1::Agent* const agent = places.Of(workload);
+    if (!workload.agent_connected() || (agent != nullptr && !agent->connected())) {
+      missing.push_back(WithoutAgent(workload, agent, now));
+    } else if (agent == nullptr) {
+      unsure[workload.spiffe_id()].push_back(WithoutAgent(workload, agent, now));
     }
+  }
+  for (const auto& [id, workloads] : unsure) {
+    const size_t elsewhere = places.Elsewhere(id);
+    if (elsewhere >= workloads.size()) continue;
+    if (elsewhere == 0) {
+      missing.insert(missing.end(), workloads.begin(), workloads.end());
+      continue;
+    }
+    missing.push_back(absl::StrCat(workloads.size() - elsewhere, " of ", SomeNames(workloads),
+                                   ", whose agents come from other addresses"));
   }
   if (missing.empty()) {
     return Good("agents-connected",

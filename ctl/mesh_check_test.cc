@@ -28,12 +28,15 @@ class MeshCheckTest : public ::testing::Test {
     workload.set_namespace_("demo");
     workload.set_name("server");
     workload.set_protocol("HBONE");
+    workload.set_spiffe_id("spiffe://cluster.local/ns/demo/sa/server");
+    workload.add_addresses("10.0.0.2");
     workload.set_agent_connected(true);
     auto& service = state_.services.emplace_back();
     service.set_name("demo/server");
     service.set_usable_endpoints(1);
     auto& agent = state_.agents.emplace_back();
     agent.set_spiffe_id("spiffe://cluster.local/ns/demo/sa/server");
+    agent.set_address("10.0.0.2:4711");
     agent.set_connected(true);
     agent.set_release("byrnie-certagent/0.1.0");
   }
@@ -133,6 +136,35 @@ TEST_F(MeshCheckTest, AnAgentThatIsNotConnectedIsNamed) {
   EXPECT_EQ(Odd().outcome, Outcome::kBad);
   EXPECT_THAT(Odd().message, HasSubstr("demo/server"));
   state_.workloads[0].set_protocol("NONE");
+  EXPECT_EQ(Odd().name, "");
+}
+
+// What an older control plane says, which looks at identities alone, does not hide it either.
+TEST_F(MeshCheckTest, OfTwoAgentsWithOneIdentityTheOneThatIsGoneIsNamed) {
+  auto& second = state_.workloads.emplace_back(state_.workloads[0]);
+  second.set_name("server-2");
+  second.set_node("n7");
+  second.set_addresses(0, "10.0.0.3");
+  EXPECT_THAT(Odd().message, HasSubstr("of demo/server-2 (10.0.0.3 on node n7, never seen)"));
+  auto& agent = state_.agents.emplace_back(state_.agents[0]);
+  agent.set_address("10.0.0.3:4712");
+  EXPECT_EQ(Odd().name, "");
+  agent.set_connected(false);
+  agent.mutable_last_seen()->set_seconds(1'800'000'000 - 184);
+  EXPECT_EQ(Odd().name, "agents-connected");
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+  EXPECT_THAT(Odd().message,
+              HasSubstr("of demo/server-2 (10.0.0.3 on node n7, last seen 3 min 4 s ago)"));
+}
+
+TEST_F(MeshCheckTest, AgentsBehindAnAddressTranslationAreCounted) {
+  auto& second = state_.workloads.emplace_back(state_.workloads[0]);
+  second.set_name("server-2");
+  second.set_addresses(0, "10.0.0.3");
+  state_.agents[0].set_address("192.0.2.1:4711");
+  EXPECT_THAT(Odd().message, HasSubstr("1 of demo/server (10.0.0.2, never seen), "
+                                       "demo/server-2 (10.0.0.3, never seen)"));
+  state_.agents.emplace_back(state_.agents[0]).set_address("192.0.2.1:4712");
   EXPECT_EQ(Odd().name, "");
 }
 

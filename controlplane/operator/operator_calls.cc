@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include "common/grpc/error_details.h"
 #include "controlplane/explain/explain.h"
 #include "controlplane/explain/mesh_view.h"
+#include "controlplane/operator/connected_agents.h"
 #include "controlplane/operator/operator_views.h"
 #include "controlplane/operator/page.h"
 #include "controlplane/operator/read_mask.h"
@@ -55,12 +55,6 @@ Resources::const_iterator After(const Resources& resources, const Page& page) {
 }
 
 std::string KeyOf(const Resources::value_type& entry) { return entry.first; }
-
-std::set<std::string> ConnectedIdentities(const AgentTable& agents) {
-  std::set<std::string> ids;
-  for (const AgentTable::Agent& agent : agents.List()) ids.insert(agent.id.text());
-  return ids;
-}
 
 absl::Status RequireName(absl::string_view name) {
   if (!name.empty()) return absl::OkStatus();
@@ -198,7 +192,7 @@ absl::Status OperatorCalls::ListWorkloads(OperatorCall*, const v1::ListWorkloads
   ASSIGN_OR_RETURN(Page page, Page::Create(request.page_size(), request.page_token(),
                                            absl::StrCat("workloads ", request.namespace_())));
   const RegistrySnapshotPtr registry = s_.registry->snapshot();
-  const std::set<std::string> connected = ConnectedIdentities(*s_.agents);
+  ConnectedAgents connected(s_.agents->ListAll(), registry.get());
   const Resources& all = registry->resources(ResourceType::kAddress);
   response->set_next_page_token(FillPage(
       page, After(all, page), all.end(), KeyOf,
@@ -211,7 +205,7 @@ absl::Status OperatorCalls::ListWorkloads(OperatorCall*, const v1::ListWorkloads
           return nullptr;
         }
         v1::Workload* const out = response->add_workloads();
-        FillWorkload(workload, connected, out);
+        FillWorkload(workload, connected.SpeakFor(workload), out);
         FillOrigin(entry.second, s_.entries->ApplicationOf(entry.second), out);
         ApplyReadMask(request.read_mask(), out);
         return out;
@@ -231,7 +225,8 @@ absl::Status OperatorCalls::GetWorkload(OperatorCall*, const v1::GetWorkloadRequ
     return ResourceNotFound("workload", request.name(),
                             absl::StrCat("there is no workload \"", request.name(), "\""));
   }
-  FillWorkload(*workload, ConnectedIdentities(*s_.agents), response);
+  FillWorkload(*workload, ConnectedAgents(s_.agents->ListAll(), registry.get()).SpeakFor(*workload),
+               response);
   const Resource& resource = *registry->Find(ResourceType::kAddress, workload->uid());
   FillOrigin(resource, s_.entries->ApplicationOf(resource), response);
   response->set_document(WriteRegistryDocument(*workload));

@@ -34,16 +34,14 @@ void FillAgent(const AgentTable::Agent& agent, const AgentYardstick& yardstick, 
   for (const v1::Agent::Trouble trouble : TroublesOf(agent, yardstick)) out->add_troubles(trouble);
 }
 
-void FillWorkload(const istio::workload::Workload& workload, const std::set<std::string>& connected,
+void FillWorkload(const istio::workload::Workload& workload, bool agent_connected,
                   v1::Workload* out) {
   out->set_uid(workload.uid());
   out->set_name(workload.name());
   out->set_namespace_(workload.namespace_());
   const absl::optional<SpiffeId> id = MeshView::IdentityOf(workload);
-  if (id.has_value()) {
-    out->set_spiffe_id(id->text());
-    out->set_agent_connected(connected.count(id->text()) > 0);
-  }
+  if (id.has_value()) out->set_spiffe_id(id->text());
+  out->set_agent_connected(agent_connected);
   for (const IpAddress& address : MeshView::AddressesOf(workload)) {
     out->add_addresses(address.ToString());
   }

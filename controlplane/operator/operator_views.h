@@ -1,7 +1,6 @@
 #ifndef BYRNIE_CONTROLPLANE_OPERATOR_OPERATOR_VIEWS_H_
 #define BYRNIE_CONTROLPLANE_OPERATOR_OPERATOR_VIEWS_H_
 
-#include <set>
 #include <string>
 #include <vector>
 
@@ -26,8 +25,7 @@ namespace byrnie {
 
 void FillAgent(const AgentTable::Agent& agent, const AgentYardstick& yardstick,
                byrnie::operator_::v1::Agent* out);
-// `connected` are the identities of connected agents.
-void FillWorkload(const istio::workload::Workload& workload, const std::set<std::string>& connected,
+void FillWorkload(const istio::workload::Workload& workload, bool agent_connected,
                   byrnie::operator_::v1::Workload* out);
 // `endpoints` are the workloads behind it.
 void FillService(const istio::workload::Service& service,
