@@ -1,5 +1,7 @@
 #include "controlplane/store/store_location.h"
 
+#include <sys/stat.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +16,8 @@ namespace byrnie {
 namespace {
 
 constexpr size_t kMaxPem = 1 << 20;
+// A mounted Secret is root's, and its reader's group reads it.
+constexpr mode_t kOpenToOthers = 0037;
 
 absl::Status Invalid(absl::string_view flag, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", what));
@@ -96,7 +100,7 @@ absl::StatusOr<std::unique_ptr<Store>> OpenStore(const StoreLocation& location, 
   }
   if (!location.etcd_key_path.empty()) {
     const absl::optional<mode_t> loose = LooseMode(location.etcd_key_path);
-    if (loose.has_value()) {
+    if (loose.has_value() && (*loose & kOpenToOthers) != 0) {
       logger->Warning(
           "others can get at the key that opens the etcd, where the CA key is",
           {{"path", location.etcd_key_path}, {"mode", absl::StrFormat("%04o", *loose)}});
