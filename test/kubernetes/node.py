@@ -76,7 +76,8 @@ class Node:
         seen = {pod["metadata"]["uid"]: pod for pod in self.api.get("/api/v1/pods")["items"]}
         for uid, pod in seen.items():
             if not pod["spec"].get("nodeName"):
-                self._bind(pod)
+                if "deletionTimestamp" not in pod["metadata"]:
+                    self._bind(pod)
             elif uid not in self.pods and pod["status"].get("phase") in (None, "Pending"):
                 run = PodRun(self, pod, self._spec_of(pod) or pod["spec"])
                 self.pods[uid] = run

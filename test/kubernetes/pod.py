@@ -194,8 +194,10 @@ class PodRun:
         if status == self._published:
             return
         try:
-            self.node.api.patch(self.path + "/status", {"status": status})
+            # Not to a pod that has the name by now.
+            self.node.api.patch(self.path + "/status", {"metadata": {"uid": self.object["metadata"]["uid"]}, "status": status})
             self._published = status
         except (ApiError, OSError) as error:
-            # Away, or the pod is gone; the next change tries again.
-            self.error = str(error)
+            # Away, or the pod is gone, and perhaps there is another one; the next change tries again.
+            if not (self._deleted.is_set() and isinstance(error, ApiError) and error.status in (404, 409, 422)):
+                self.error = str(error)

@@ -59,14 +59,18 @@ class World:
     def api(self):
         return self.cluster.admin
 
-    def start(self, **defaults):
-        """Returns when the control plane is ready. `defaults` of annotations, by their names with underscores."""
+    def start(self, overlay=None, **defaults):
+        """Returns when the control plane is ready. `defaults` of annotations, by their names with underscores. `overlay`: the objects to
+        create in place of deploy/kubernetes/sqlite's, Secrets of theirs included; then it returns at once."""
         self.cluster.start_etcd()
         self.cluster.start_api_server()
         self.cluster.start_controllers()
         ours = RootImage(self.path("image"), tuple(map(int, self.image.config["config"]["User"].split(":"))),
                          dict(item.split("=", 1) for item in self.image.config["config"]["Env"]))
         self.node = Node(self.machine, self.api, self.path("pods"), {self.image.name: ours, APP_IMAGE: self._app_image()}, self._spec_of)
+        if overlay is not None:
+            self._create_all(overlay)
+            return
         self._install({"sidecars": "classic", **{name.replace("_", "-"): value for name, value in defaults.items()}})
         self.wait_plane()
 
@@ -90,14 +94,17 @@ class World:
     def _install(self, defaults):
         """deploy/kubernetes/sqlite, with what docs/kubernetes.md says before and about older clusters."""
         objects = manifests.build(os.path.join(manifests.ROOT, "sqlite"))
-        objects.sort(key=lambda item: item["kind"] != "Namespace")
         for item in objects:
             if item["kind"] == "ConfigMap" and item["metadata"]["name"] == "byrnie-injector":
                 injector = json.loads(item["data"]["injector.json"])
                 item["data"]["injector.json"] = json.dumps({**injector, "defaults": defaults})
-            self.create(item)
+        self._create_all(objects)
         self.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "byrnie-store-key", "namespace": SYSTEM},
                      "stringData": {"key": base64.b64encode(os.urandom(32)).decode()}})
+
+    def _create_all(self, objects):
+        for item in sorted(objects, key=lambda item: item["kind"] != "Namespace"):
+            self.create(item)
 
     def create(self, item):
         """An object of any kind, as kubectl apply finds where it goes."""
