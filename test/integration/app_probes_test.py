@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The proxy makes the kubelet's health probes of the application, which then needs no port that plaintext reaches.
 
-Proved, from the node's address and in strict mode without --probe_ports: probes by HTTP and TCP are answered with a status and nothing of
+Proved, from the node's address and in strict mode without --probe_ports: probes by HTTP, HTTPS and TCP are answered with a status and nothing of
 the application's; the application's port refuses plaintext from the node; an application that does not answer fails its probe when its
 time is over, one that is gone at once, which the log says and counters count; what is not in the list is 404; many who ask at once do not
 make many probes; all goes on while the proxy drains.
@@ -11,6 +11,7 @@ import concurrent.futures
 import json
 import os
 import signal
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -20,7 +21,9 @@ from testing.mesh import http_request
 from testing.process import wait_until
 
 PROBES = {"app": {"readiness": {"httpGet": {"port": 8080, "path": "/healthz"}, "timeoutSeconds": 1},
-                  "liveness": {"tcpSocket": {"port": 8080}}, "startup": {"tcpSocket": {"port": 9999}}}}
+                  "liveness": {"tcpSocket": {"port": 8080}}, "startup": {"tcpSocket": {"port": 9999}}},
+          "tls": {"readiness": {"httpGet": {"port": 8443, "scheme": "HTTPS"}, "timeoutSeconds": 5},
+                  "liveness": {"httpGet": {"port": 8080, "scheme": "HTTPS"}}}}
 STATUS = 15021
 
 
@@ -33,8 +36,8 @@ class AppProbesTest(MeshTestCase):
         cls.mesh.start()
         cls.app = cls.server.app("web", 8080, "server")
 
-    def ask(self, kind, pod=None, address=None):
-        return http_request(self.node, STATUS, f"/app-health/app/{kind}", address=address or (pod or self.server).address,
+    def ask(self, kind, pod=None, address=None, container="app"):
+        return http_request(self.node, STATUS, f"/app-health/{container}/{kind}", address=address or (pod or self.server).address,
                             headers={"User-Agent": "kube-probe/1.29"})
 
     @staticmethod
@@ -69,6 +72,21 @@ class AppProbesTest(MeshTestCase):
         for path in ("/app-health/other/readiness", "/app-health/app/postStart", "/app-health/app/readiness/x", "/app-health/"):
             self.assertEqual(http_request(self.node, STATUS, path, address=self.server.address)[0], 404, path)
         self.assertEqual(http_request(self.node, STATUS, "/app-health/app/readiness", "POST", address=self.server.address)[0], 405)
+
+    def test_by_https_any_certificate_will_do(self):
+        both = os.path.join(self.mesh.make_directory("tls-app", 0o755), "both")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=nobody",
+                        "-keyout", both, "-out", both + ".chain"], check=True, capture_output=True)
+        for version in ("-tls1_2", "-tls1_3"):
+            with self.subTest(version):
+                process = self.mesh.spawn("tls-app", self.server.host, ["openssl", "s_server", "-accept", "8443", "-cert", both + ".chain", "-key", both,
+                                                                       "-WWW", "-quiet", version], self.mesh.log_path("tls-app", unique=True), uid=0)
+                try:
+                    # Of its files, which it has none of, it says 200 with an error in the body.
+                    wait_until(lambda: self.ask("readiness", container="tls")[0] == 200, 10, "the server")
+                finally:
+                    process.kill()
+        self.assertEqual(self.ask("liveness", container="tls")[0], 504, "what speaks no TLS waits for more")
 
     def test_an_application_that_hangs_fails_it_in_time(self):
         before = self.count("failed")
