@@ -14,7 +14,8 @@
 #include <cstddef>
 
 // The sanitizers replace the heap themselves, and keep what was freed out of use.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// .bazelrc takes __SANITIZE_THREAD__ away from what includes protobuf, and leaves the other.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(_GLIBCXX_TSAN)
 
 extern "C" {
 

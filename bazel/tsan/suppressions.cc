@@ -14,6 +14,7 @@ extern "C" const char* __tsan_default_suppressions() {
          "called_from_lib:libabsl_graphcycles_internal.so.20220623\n"
          "called_from_lib:libabsl_status.so.20220623\n"
          "called_from_lib:libabsl_time.so.20220623\n"
+         "called_from_lib:libabsl_time_zone.so.20220623\n"
          "called_from_lib:libssl.so.3\n"
          "called_from_lib:libcrypto.so.3\n"
          "race:^absl::debian3::Status::Unref\n"
