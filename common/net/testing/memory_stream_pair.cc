@@ -1,6 +1,7 @@
 #include "common/net/testing/memory_stream_pair.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -68,7 +69,7 @@ class MemoryStreamPair::End final : public ByteStream {
       return {0, IoStatus::kWouldBlock};
     }
     const size_t n = std::min({buffer.size(), quota().read, data.size()});
-    std::copy(data.begin(), data.begin() + n, buffer.begin());
+    std::memcpy(buffer.data(), data.data(), n);
     data.erase(0, n);
     block_read_ = true;
     WakePeer();
