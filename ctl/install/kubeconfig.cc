@@ -4,6 +4,7 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -76,6 +77,8 @@ absl::StatusOr<ApiServer> ServerOfKubeconfigs(const std::vector<KubeconfigText>&
   for (const KubeconfigText& config : configs) {
     const absl::StatusOr<std::vector<YamlNode>> documents = ReadYaml(config.text);
     // What the reader says may quote a token.
+    // Nothing but comments, say: kubectl skips it, too.
+    if (documents.ok() && documents->empty()) continue;
     if (!documents.ok() || documents->size() != 1) {
       return absl::InvalidArgumentError("it is not one document of YAML");
     }
@@ -113,7 +116,9 @@ absl::StatusOr<ApiServer> FindApiServer(
   for (const std::string& candidate : paths) {
     absl::StatusOr<KubeconfigText> config = ReadConfig(candidate);
     if (config.ok()) {
-      configs.push_back(*std::move(config));
+      // As kubectl does with an empty one, which is what a shell's redirection leaves behind.
+      const bool empty = absl::StripAsciiWhitespace(config->text).empty();
+      if (asked || !empty) configs.push_back(*std::move(config));
     } else if (asked || !absl::IsNotFound(config.status())) {
       return absl::InvalidArgumentError(
           absl::StrCat("kubeconfig \"", candidate, "\": ", config.status().message()));

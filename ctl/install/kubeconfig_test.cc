@@ -109,6 +109,20 @@ TEST_F(FindApiServerTest, TakesTheEnvironmentsThenHomes) {
   EXPECT_THAT(FindServer(), IsOk());
 }
 
+TEST_F(FindApiServerTest, SkipsAFileOfTheEnvironmentThatSaysNothing) {
+  const std::string empty = Write("empty"), comment = Write("comment");
+  ASSERT_THAT(WriteFileAtomically(empty, "\n", 0600), IsOk());
+  ASSERT_THAT(WriteFileAtomically(comment, "# later\n", 0600), IsOk());
+  environment_["KUBECONFIG"] = absl::StrCat(empty, ":", comment, ":", Write("full"));
+  EXPECT_THAT(FindServer(), IsOk());
+  environment_["KUBECONFIG"] = empty;
+  EXPECT_THAT(FindServer(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("there is no kubeconfig")));
+  // One that was asked for by name is missed.
+  environment_.clear();
+  EXPECT_THAT(FindServer(empty), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_F(FindApiServerTest, TakesAPodsOwn) {
   environment_["KUBERNETES_SERVICE_HOST"] = "10.96.0.1";
   environment_["KUBERNETES_SERVICE_PORT"] = "443";
