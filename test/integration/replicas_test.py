@@ -30,6 +30,7 @@ from testing.issuer import der, new_key
 from testing.mesh import ControlPlane, parse_metrics
 from testing.messages import Messages
 from testing.process import wait_until
+from testing.sanitized import patience
 
 OK, UNAVAILABLE, UNAUTHENTICATED = 0, 14, 16
 ISSUE = "/byrnie.ca.v1.CertificateAuthority/Issue"
@@ -336,7 +337,7 @@ class ReplicasTest(MeshTestCase):
             self.assertEqual(plane.admin("/healthz")[0], 200)
             # The checks are taken anew every second or so.
             checks = wait_until(lambda: [(found := self.checks(plane))[name]["outcome"] for name in ("store", "issuing")] == ["bad", "bad"]
-                                and found, 5, "checks that say so")
+                                and found, patience(5), "checks that say so")
             self.assertIn("etcd", checks["store"]["message"])
             # One that may go on says for how long.
             self.assertRegex(self.checks(self.planes[0])["issuing"]["message"], r"issued for another \d+m.*s without the store")
