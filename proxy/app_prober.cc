@@ -10,6 +10,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "proxy/probe_run.h"
@@ -18,6 +20,9 @@ namespace byrnie {
 namespace {
 
 constexpr size_t kMaxUserAgent = 64;
+// Between the beginnings of two probes of one kind towards one address. The kubelet's are a second
+// apart or more; others who ask could else use up the pod's ports and the application's patience.
+constexpr absl::Duration kLeastInterval = absl::Milliseconds(200);
 
 struct Counters {
   Counter *passed, *failed, *given_up;
@@ -32,12 +37,15 @@ Counters AddCounters(MetricRegistry* metrics) {
   return {add("passed"), add("failed"), add("given-up")};
 }
 
+bool IsOfVersion(char c) { return absl::ascii_isalnum(c) || c == '.' || c == '+' || c == '-'; }
+
 // Applications know probes by it. What is no kubelet's is not handed on.
 std::string UserAgentFor(const HttpRequest& request) {
-  const std::string& agent = request.user_agent;
-  const bool kubelets = absl::StartsWith(agent, "kube-probe/") && agent.size() <= kMaxUserAgent &&
-                        std::all_of(agent.begin(), agent.end(), absl::ascii_isgraph);
-  return kubelets ? agent : "kube-probe/byrnie";
+  absl::string_view version = request.user_agent;
+  const bool kubelets = version.size() <= kMaxUserAgent &&
+                        absl::ConsumePrefix(&version, "kube-probe/") &&
+                        std::all_of(version.begin(), version.end(), IsOfVersion);
+  return kubelets ? request.user_agent : "kube-probe/byrnie";
 }
 
 HttpResponse AnswerOf(const ProbeOutcome& result) {
@@ -77,6 +85,7 @@ class AppProber::Target {
     absl::Duration began;
     std::map<uint64_t, HttpRouter::Respond> waiting;
     absl::optional<ProbeOutcome> result;
+    std::unique_ptr<EventLoop::Timer> start;
     std::unique_ptr<ProbeRun> run;
   };
 
@@ -96,13 +105,26 @@ class AppProber::Target {
     auto under_way = std::make_unique<UnderWay>();
     under_way->began = loop_->Now();
     UnderWay* const here = under_way.get();
-    under_way->run =
-        std::make_unique<ProbeRun>(loop_, dialer_, config_, probe_, host, UserAgentFor(request),
-                                   [this, here](ProbeOutcome result) {
-                                     here->result = std::move(result);
-                                     finish_->Schedule();
-                                   });
+    const auto before = started_.find(host);
+    const absl::Duration due =
+        before == started_.end() ? under_way->began : before->second + kLeastInterval;
+    if (due <= under_way->began) {
+      Start(here, host, UserAgentFor(request));
+      return under_way;
+    }
+    under_way->start = loop_->NewTimer(
+        [this, here, host, agent = UserAgentFor(request)] { Start(here, host, agent); });
+    under_way->start->Schedule(due - under_way->began);
     return under_way;
+  }
+
+  void Start(UnderWay* here, const IpAddress& host, const std::string& user_agent) {
+    started_[host] = loop_->Now();
+    here->run = std::make_unique<ProbeRun>(loop_, dialer_, config_, probe_, host, user_agent,
+                                           [this, here](ProbeOutcome result) {
+                                             here->result = std::move(result);
+                                             finish_->Schedule();
+                                           });
   }
 
   // At the end of the turn: no probe dies in its own call.
@@ -155,6 +177,8 @@ class AppProber::Target {
   const std::unique_ptr<EventLoop::Deferred> finish_;
   uint64_t next_id_ = 1;
   absl::optional<bool> passes_;
+  // By address of the pod, of which there are few.
+  absl::flat_hash_map<IpAddress, absl::Duration> started_;
   absl::flat_hash_map<IpAddress, std::unique_ptr<UnderWay>> under_way_;
 };
 

@@ -17,8 +17,9 @@ namespace byrnie {
 // --app_probes. Whoever asks for one makes the probe happen, and is told a status and why; nothing
 // of what the application says. Lives on one loop.
 //
-// Of each probe one is under way at a time, towards each address of the pod; who asks meanwhile
-// waits for the same. So the number of pages bounds what strangers can have the application asked.
+// Of each probe one is under way at a time, towards each address of the pod, and no more than five
+// begin in a second; who asks meanwhile waits for the same. So the number of pages bounds what
+// strangers can have the application asked.
 // A probe that nobody waits for any more is given up.
 class AppProber {
  public:

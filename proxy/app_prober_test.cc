@@ -125,6 +125,7 @@ class AppProberTest : public ::testing::Test {
   };
   std::unique_ptr<Asker> Ask(const std::string& local = "10.0.0.7:15021",
                              const std::string& agent = "kube-probe/1.31") {
+    loop_.AdvanceTime(pause_);
     auto asker = std::make_unique<Asker>();
     HttpRequest request;
     request.method = "GET";
@@ -142,6 +143,8 @@ class AppProberTest : public ::testing::Test {
     app_.answers = {answer};
     return Told();
   }
+  // Before each question.
+  absl::Duration pause_ = absl::Milliseconds(200);
   double Count(const std::string& result) {
     const std::string text = metrics_.RenderPrometheusText();
     const std::string name =
@@ -200,7 +203,8 @@ TEST_F(AppProberTest, AsksTheAddressThatTheKubeletAsked) {
 
 TEST_F(AppProberTest, HandsOnNobodysNameButAKubelets) {
   Probe(kHttp);
-  for (const char* const agent : {"curl/8", "", "kube-probe/1 x", "kube-probe/1.30+"}) {
+  for (const char* const agent :
+       {"curl/8", "", "kube-probe/1 x", "kube-probe/${x}", "kube-probe/1.30+"}) {
     app_.answers = {Says(200)};
     Ask("10.0.0.7:15021", agent);
     EXPECT_THAT(app_.heard,
@@ -293,6 +297,7 @@ TEST_F(AppProberTest, WaitsAsLongAsTheProbeSays) {
 TEST_F(AppProberTest, IsMadeOnceForAllWhoAskMeanwhile) {
   Probe(kHttp);
   app_.connects.reset();
+  pause_ = absl::ZeroDuration();
   std::vector<std::unique_ptr<Asker>> askers;
   for (int i = 0; i < 100; ++i) askers.push_back(Ask());
   EXPECT_EQ(app_.dialled.size(), 1u);
@@ -305,8 +310,28 @@ TEST_F(AppProberTest, IsMadeOnceForAllWhoAskMeanwhile) {
   EXPECT_EQ(Count("failed"), 2);
 }
 
+// Whoever asks on and on does not have the application asked on and on.
+TEST_F(AppProberTest, IsMadeFiveTimesASecondAtMost) {
+  Probe(kTcp);
+  pause_ = absl::ZeroDuration();
+  EXPECT_THAT(Told(), StartsWith("200 "));
+  const std::unique_ptr<Asker> early = Ask(), other = Ask();
+  EXPECT_EQ(app_.dialled.size(), 1u);
+  loop_.AdvanceTime(absl::Milliseconds(199));
+  EXPECT_EQ(early->told, "");
+  loop_.AdvanceTime(absl::Milliseconds(1));
+  EXPECT_THAT(early->told, StartsWith("200 "));
+  EXPECT_THAT(other->told, StartsWith("200 "));
+  EXPECT_EQ(app_.dialled.size(), 2u);
+  std::unique_ptr<Asker> leaver = Ask();
+  leaver.reset();
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_EQ(app_.dialled.size(), 2u);
+}
+
 TEST_F(AppProberTest, IsGivenUpWhenNobodyWaits) {
   Probe(kTcp);
+  pause_ = absl::ZeroDuration();
   app_.connects.reset();
   std::unique_ptr<Asker> one = Ask(), other = Ask();
   one.reset();
@@ -315,6 +340,7 @@ TEST_F(AppProberTest, IsGivenUpWhenNobodyWaits) {
   EXPECT_EQ(app_.attempts, 0);
   EXPECT_EQ(Count("given-up"), 1);
   app_.connects = absl::OkStatus();
+  pause_ = absl::Seconds(1);
   EXPECT_THAT(Told(), StartsWith("200 "));
 }
 

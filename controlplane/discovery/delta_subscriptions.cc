@@ -5,6 +5,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "common/base/status_macros.h"
 
 namespace byrnie {
@@ -31,6 +32,12 @@ size_t CostOf(const std::string& name) { return name.size() + DeltaSubscriptions
 absl::optional<std::string> VersionOf(const Resource* resource) {
   if (resource == nullptr) return absl::nullopt;
   return resource->version;
+}
+
+// Whether who has something of that version is to be sent `resource`. A stand-in takes the place of
+// another one alone.
+bool IsNews(absl::string_view has, const Resource& resource) {
+  return has != resource.version && (!resource.stand_in || IsStandInVersion(has));
 }
 
 }  // namespace
@@ -340,8 +347,7 @@ void DeltaSubscriptions::Compare(const RegistrySnapshot& snapshot, Names* due, T
       if (has == type->sent.end()) continue;
       out->Remove(key);
       type->sent.erase(has);
-    } else if (forced || has == type->sent.end() ||
-               (has->second != resource->version && !resource->stand_in)) {
+    } else if (forced || has == type->sent.end() || IsNews(has->second, *resource)) {
       out->Send(*resource);
       type->sent[key] = resource->version;
     }
@@ -369,7 +375,7 @@ void DeltaSubscriptions::GoOn(const RegistrySnapshotPtr& snapshot, Walk* walk, F
                       const auto claimed = walk->claimed.find(key);
                       const bool has =
                           claimed != walk->claimed.end()
-                              ? claimed->second == new_one->version || new_one->stand_in
+                              ? !IsNews(claimed->second, *new_one)
                               : old_one != nullptr && old_one->version == new_one->version;
                       if (!has) out->Send(*new_one);
                     }

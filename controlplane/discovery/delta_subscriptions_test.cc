@@ -524,5 +524,35 @@ TEST_F(DeltaSubscriptionsTest, WhatStandsInIsNotSentToWhoHasTheResourceItself) {
   }
 }
 
+// The policy has been changed where it can be read, and denies more than before.
+TEST_F(DeltaSubscriptionsTest, AStandInTakesThePlaceOfAnother) {
+  const auto standing_in = [](const char* version) {
+    istio::security::Authorization policy;
+    policy.set_name("p");
+    policy.set_namespace_("demo");
+    policy.set_dry_run(true);
+    auto stand_in = std::make_shared<Resource>(*MakeResource(RegistrySource::kApi, policy));
+    stand_in->stand_in = true;
+    stand_in->version = absl::StrCat(kStandInVersionPrefix, version);
+    RegistryChange change;
+    change.put = {{stand_in}};
+    return RegistrySnapshot::Empty()->With(change);
+  };
+  const RegistrySnapshotPtr first = standing_in("1");
+  const RegistrySnapshotPtr second = standing_in("2");
+  for (const char* name : {"*", "demo/p"}) {
+    Request request = Subscribe({name});
+    request.set_type_url("type.googleapis.com/istio.security.Authorization");
+    DeltaSubscriptions connected;
+    ASSERT_THAT(connected.OnRequest(request), IsOk());
+    EXPECT_THAT(Names(connected.Next(first)), ElementsAre("demo/p"));
+    EXPECT_THAT(Names(connected.Next(second)), ElementsAre("demo/p")) << name;
+    DeltaSubscriptions back;
+    (*request.mutable_initial_resource_versions())["demo/p"] = "stand-in-1";
+    ASSERT_THAT(back.OnRequest(request), IsOk());
+    EXPECT_THAT(Names(back.Next(second)), ElementsAre("demo/p")) << name;
+  }
+}
+
 }  // namespace
 }  // namespace byrnie

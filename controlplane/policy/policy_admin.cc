@@ -351,6 +351,7 @@ absl::Status PolicyAdmin::Delete(absl::string_view name, absl::string_view expec
   // One of both has been left out, and may be deleted.
   if (stored_.find(name) == stored_.end()) {
     if (unreadable_.count(name) > 0) {
+      if (!expected_version.empty() && expected_version != VersionOf(name)) return HasChanged(name);
       RETURN_IF_ERROR(DeleteUnreadable(name));
       events_->Add(EventKind::kPolicyChanged, name, "deleted", who);
       return absl::OkStatus();

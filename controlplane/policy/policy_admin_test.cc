@@ -289,6 +289,11 @@ TEST_F(PolicyAdminTest, WhereNothingIsKnownOfARecordSomethingStandsInForIt) {
   ASSERT_EQ(unreadable_.List().size(), 2u);
   EXPECT_THAT(unreadable_.List()[0].effect, HasSubstr("denies every connection"));
   EXPECT_THAT(unreadable_.List()[1].effect, HasSubstr("no policy can have this key"));
+  // Whoever has seen another one is not to delete this one unseen.
+  EXPECT_TRUE(IsStandInVersion(resource->version));
+  for (const char* name : {"demo/x", "garbage"}) {
+    EXPECT_THAT(admin_->Delete(name, "seen", "bob"), StatusIs(absl::StatusCode::kAborted)) << name;
+  }
   // It stays while the record is what it is.
   ASSERT_THAT(records_.Put("demo/x", "more nonsense", absl::nullopt), IsOk());
   EXPECT_THAT(admin_->Reload(), IsOk());

@@ -182,14 +182,15 @@ UnreadableRecord RegistryAdmin::MakeUnreadable(const std::string& key,
                                                const absl::Status& why) const {
   const ResourceKind kind =
       absl::StartsWith(key, kServices) ? ResourceKind::kService : ResourceKind::kWorkload;
-  return {key, std::string(why.message()),
-          InForce(key) != nullptr
-              ? absl::StrCat("the ", NameOf(kind), " stays in force as it was before")
-              : absl::StrCat("there is no such ", NameOf(kind),
-                             " for agents of this control plane, and nobody is sent to it"),
-          absl::StrCat("apply it again (byrniectl ", NameOf(kind),
-                       "s apply), delete it (byrniectl ", NameOf(kind), "s delete ", NameIn(key),
-                       "), or start the release that wrote it")};
+  return {
+      key, std::string(why.message()),
+      InForce(key) != nullptr
+          ? absl::StrCat("the ", NameOf(kind), " stays in force as it was before")
+          : absl::StrCat("there is no such ", NameOf(kind),
+                         " for agents of this control plane: its address is one outside the mesh"),
+      absl::StrCat("apply it again (byrniectl ", NameOf(kind), "s apply), delete it (byrniectl ",
+                   NameOf(kind), "s delete ", NameIn(key),
+                   "), or start the release that wrote it")};
 }
 
 void RegistryAdmin::AddUnreadable(const std::string& key, const absl::Status& why,

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/crypto/sha256_fingerprint.h"
 #include "controlplane/registry/content_checker.h"
@@ -74,6 +75,10 @@ absl::string_view OriginOf(RegistrySource source) {
 }
 
 }  // namespace
+
+bool IsStandInVersion(absl::string_view version) {
+  return absl::StartsWith(version, kStandInVersionPrefix);
+}
 
 absl::string_view ResourceTypeUrl(ResourceType type) {
   return type == ResourceType::kAddress ? "type.googleapis.com/istio.workload.Address"

@@ -35,7 +35,8 @@ struct Resource {
   ResourceKind kind = ResourceKind::kWorkload;
   RegistrySource source = RegistrySource::kFile;
   // What it stands for cannot be read: an agent that has something of this name from before keeps
-  // that, and is sent this only where it has nothing.
+  // that, unless it is itself a stand-in (IsStandInVersion), and is sent this only where it has
+  // nothing.
   bool stand_in = false;
 
   // Of the same source, and nothing is different.
@@ -45,6 +46,11 @@ struct Resource {
   }
 };
 using ResourcePtr = std::shared_ptr<const Resource>;
+
+// What versions of stand-ins begin with, so that agents who come back with one are told apart from
+// those who have the policy itself.
+inline constexpr char kStandInVersionPrefix[] = "stand-in-";
+bool IsStandInVersion(absl::string_view version);
 
 ResourcePtr MakeResource(RegistrySource source, const istio::workload::Workload& workload);
 ResourcePtr MakeResource(RegistrySource source, const istio::workload::Service& service);

@@ -64,6 +64,7 @@ absl::Status ResourceList::AddStandIn(const istio::security::Authorization& poli
   RETURN_IF_ERROR(Add(policy));
   auto stand_in = std::make_shared<Resource>(*entries_.back().resource);
   stand_in->stand_in = true;
+  stand_in->version.insert(0, kStandInVersionPrefix);
   entries_.back().resource = std::move(stand_in);
   return absl::OkStatus();
 }
