@@ -116,7 +116,8 @@ TEST_F(TcpStreamTest, ConnectsFromAmongThePortsItIsGiven) {
   for (const char* address : {"127.0.0.1:0", "[::1]:0"}) {
     Listen(address);
     UniqueFd any = *NewStreamSocket(listener_->address().ip().is_v4() ? AF_INET : AF_INET6);
-    if (!SetSourcePorts(any.get(), absl::nullopt)) GTEST_SKIP() << "needs Linux 6.3";
+    // Before Linux 6.3 it connects all the same, from wherever the kernel likes.
+    const bool can_choose = SetSourcePorts(any.get(), absl::nullopt);
     calls_ = 0;
     auto first = Connect(listener_->address());
     ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 1 && accepted_ != nullptr; }));
@@ -131,7 +132,9 @@ TEST_F(TcpStreamTest, ConnectsFromAmongThePortsItIsGiven) {
     auto second = Connect(listener_->address(), options);
     ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 2; }));
     ASSERT_THAT(result_, IsOk());
-    EXPECT_LE(std::abs((*result_)->LocalAddress()->port() - taken), 100);
+    if (can_choose) {
+      EXPECT_LE(std::abs((*result_)->LocalAddress()->port() - taken), 100);
+    }
 
     // All of one are taken.
     options.source_ports = {taken, taken};
