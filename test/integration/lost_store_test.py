@@ -49,26 +49,17 @@ class LostStoreTest(MeshTestCase):
                 plane.operator_token = mesh.control_plane.operator_token
                 plane.start()
 
-    def etcd_call(self, method, **fields):
-        etcd = self.etcd
-        body = {name: base64.b64encode(value).decode() for name, value in fields.items()}
-        done = etcd.host.run(
-            "curl", "--silent", "--show-error", "--fail", "--max-time", "5", "--cacert", etcd.path("ca.pem"),
-            "--cert", etcd.path("client.pem"), "--key", etcd.path("client.key"), "--data", json.dumps(body),
-            f"{etcd.members[0].url}/v3/kv/{method}")
-        return json.loads(done.stdout)
-
     def all_of_it(self):
         return {"key": f"{PREFIX}/".encode(), "range_end": f"{PREFIX}0".encode()}
 
     def backup(self):
         """All records: elections have no value, and go with their leases."""
         pairs = [(base64.b64decode(entry["key"]), base64.b64decode(entry.get("value", "")))
-                 for entry in self.etcd_call("range", **self.all_of_it())["kvs"]]
+                 for entry in self.etcd.call("range", **self.all_of_it())["kvs"]]
         return [(key, value) for key, value in pairs if b"/entries/" in key and b"/elections/" not in key]
 
     def lose_keys(self):
-        self.etcd_call("deleterange", **self.all_of_it())
+        self.etcd.call("deleterange", **self.all_of_it())
 
     def lose_data(self):
         member = self.etcd.members[0]
@@ -82,7 +73,7 @@ class LostStoreTest(MeshTestCase):
                 self.assertEqual(plane.process.terminate(), 0)
         self.lose_keys()
         for key, value in backup:
-            self.etcd_call("put", key=key, value=value)
+            self.etcd.call("put", key=key, value=value)
         for plane in self.planes:
             plane.start()
 
@@ -120,7 +111,7 @@ class LostStoreTest(MeshTestCase):
             done = self.apply(plane, "late")
             self.assertNotEqual(done.returncode, 0)
             self.assertIn("has lost what it held", done.stderr)
-        wait_until(lambda: self.etcd_call("range", key=f"{PREFIX}/entries/mesh".encode()).get("kvs"), 10, "a word in the store")
+        wait_until(lambda: self.etcd.call("range", key=f"{PREFIX}/entries/mesh".encode()).get("kvs"), 10, "a word in the store")
         # Who starts does not begin anew, whether anything was there before or not.
         for plane in (self.planes[1], self.newcomer):
             if plane.process is not None and plane.process.running():
@@ -164,8 +155,8 @@ class LostStoreTest(MeshTestCase):
         # A part of it.
         for key, value in backup:
             if b"/policies/" in key or key.endswith(b"/entries/mesh"):
-                self.etcd_call("put", key=key, value=value)
-        self.etcd_call("put", key=f"{PREFIX}/entries/policies/demo/x".encode(), value=b"?")
+                self.etcd.call("put", key=key, value=value)
+        self.etcd.call("put", key=f"{PREFIX}/entries/policies/demo/x".encode(), value=b"?")
         self.assertRegex(self.refused(self.newcomer), r"no trust record[^\n]*no other root is made")
         self.lose_keys()
         # With the word of an operator.

@@ -8,7 +8,6 @@ so that a workload names a policy that is not there, both start, `byrniectl chec
 emergency policy applied at one is in force at the other, and once the policy is applied again all is well.
 """
 
-import base64
 import json
 import os
 import re
@@ -166,12 +165,7 @@ class PolicyRaceTest(MeshTestCase):
             self.assertEqual(gone & self.policies(plane), set())
 
     def delete_from_etcd(self, key):
-        etcd = self.etcd
-        self.etcd.host.run(
-            "curl", "--silent", "--show-error", "--fail", "--max-time", "2", "--cacert", etcd.path("ca.pem"),
-            "--cert", etcd.path("client.pem"), "--key", etcd.path("client.key"),
-            "--data", json.dumps({"key": base64.b64encode(f"{PREFIX}/entries/{key}".encode()).decode()}),
-            f"{etcd.members[0].url}/v3/kv/deleterange")
+        self.etcd.call("deleterange", seconds=2, key=f"{PREFIX}/entries/{key}".encode())
 
     def test_what_does_not_go_together_stops_nobody(self):
         self.assertEqual(self.apply(0, policy("guard", "WORKLOAD_SELECTOR")), OK)

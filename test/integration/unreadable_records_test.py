@@ -47,28 +47,19 @@ class UnreadableRecordsTest(MeshTestCase):
             plane.operator_token, plane.registry_path = mesh.control_plane.operator_token, mesh.control_plane.registry_path
             plane.start()
 
-    def etcd_call(self, method, **fields):
-        etcd = self.etcd
-        body = {name: base64.b64encode(value).decode() for name, value in fields.items()}
-        done = etcd.host.run(
-            "curl", "--silent", "--show-error", "--fail", "--max-time", "5", "--cacert", etcd.path("ca.pem"),
-            "--cert", etcd.path("client.pem"), "--key", etcd.path("client.key"), "--data", json.dumps(body),
-            f"{etcd.members[0].url}/v3/kv/{method}")
-        return json.loads(done.stdout)
-
     @staticmethod
     def key(record):
         return f"{PREFIX}/entries/{record}".encode()
 
     def put(self, record, value=GARBAGE):
-        self.etcd_call("put", key=self.key(record), value=value)
+        self.etcd.call("put", key=self.key(record), value=value)
 
     def get(self, record):
-        found = self.etcd_call("range", key=self.key(record)).get("kvs")
+        found = self.etcd.call("range", key=self.key(record)).get("kvs")
         return base64.b64decode(found[0]["value"]) if found else None
 
     def delete(self, record):
-        self.etcd_call("deleterange", key=self.key(record))
+        self.etcd.call("deleterange", key=self.key(record))
 
     def file(self, text):
         path = os.path.join(self.mesh.directory, "document.json")
