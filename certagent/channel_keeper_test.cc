@@ -62,6 +62,26 @@ TEST(ChannelKeeperTest, LetsGoOfAChannelThatNobodyUses) {
   EXPECT_EQ(keeper.size(), 0u);
 }
 
+TEST(ChannelKeeperTest, LetsNobodyElseEndAChannelOnceItHasEndedItself) {
+  auto keeper = std::make_unique<ChannelKeeper>();
+  // As a call has it that is cancelled, and not over yet.
+  std::shared_ptr<grpc::Channel> of_a_call = NewChannel("127.0.0.1:1");
+  const std::weak_ptr<grpc::Channel> channel = of_a_call;
+  keeper->Keep(of_a_call);
+  keeper.reset();
+  of_a_call.reset();
+  EXPECT_FALSE(channel.expired());
+}
+
+TEST(ChannelKeeperTest, EndsWhatNobodyUsesWhenItEnds) {
+  auto keeper = std::make_unique<ChannelKeeper>();
+  std::shared_ptr<grpc::Channel> made = NewChannel("127.0.0.1:1");
+  const std::weak_ptr<grpc::Channel> channel = made;
+  keeper->Keep(std::move(made));
+  keeper.reset();
+  EXPECT_TRUE(channel.expired());
+}
+
 TEST(ChannelKeeperTest, HoldsAChannelWhileItConnects) {
   SilentServer server;
   ChannelKeeper keeper;
