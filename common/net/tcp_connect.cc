@@ -42,25 +42,32 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
       return absl::PermissionDeniedError(
           absl::StrCat(what, ": cannot set the socket's mark; it needs CAP_NET_ADMIN"));
     }
-    bool narrowed = false;
     if (options.source) {
       RETURN_IF_ERROR(BindToSource(fd_.get(), *options.source, options.transparent));
-    } else if (options.source_ports) {
-      narrowed = SetSourcePorts(fd_.get(), options.source_ports);
     }
-    sockaddr_storage storage;
-    const socklen_t size = remote_.ToSockaddr(&storage);
-    const auto address = reinterpret_cast<const sockaddr*>(&storage);
-    int result = connect(fd_.get(), address, size);
-    if (result != 0 && errno == EADDRNOTAVAIL && narrowed) {
-      SetSourcePorts(fd_.get(), absl::nullopt);
-      result = connect(fd_.get(), address, size);
-    }
-    if (result != 0 && errno != EINPROGRESS) return ConnectionError(errno, what);
+    const int error = ConnectFrom(options.source ? absl::nullopt : options.source_ports);
+    if (error != 0 && error != EINPROGRESS) return ConnectionError(error, what);
     ASSIGN_OR_RETURN(watch_, loop_->Watch(fd_.get(), [this](EventLoop::FdEvents events) {
       if (events.writable) OnWritable(events.error);
     }));
     return absl::OkStatus();
+  }
+
+  // From one of the ports that is free, or from any. What connect() says: 0 or an error.
+  int ConnectFrom(absl::optional<PortRange> ports) {
+    sockaddr_storage storage;
+    const socklen_t size = remote_.ToSockaddr(&storage);
+    const auto connect_now = [&] {
+      return connect(fd_.get(), reinterpret_cast<const sockaddr*>(&storage), size) == 0 ? 0 : errno;
+    };
+    if (!ports) return connect_now();
+    for (uint32_t port = ports->first; port <= ports->last; port += 2) {
+      if (!SetSourcePort(fd_.get(), static_cast<uint16_t>(port))) return connect_now();
+      const int error = connect_now();
+      if (error != EADDRNOTAVAIL) return error;
+    }
+    SetSourcePort(fd_.get(), absl::nullopt);
+    return connect_now();
   }
 
   // `broken`: the edge is one of an error or a hang-up. One of neither comes once there is a
