@@ -98,7 +98,7 @@ class RedirectWatchTest(MeshTestCase):
         self.assertNotIn("byrnie_held", self.client.host.run("nft", "list", "tables").stdout)
 
     def test_a_flush_of_everything_opens_nothing_even_for_a_moment(self):
-        """A storm of connection attempts during forty flushes, each of which would be open for milliseconds."""
+        """A storm of connection attempts during twenty flushes, each of which would be open for milliseconds."""
         _, counts = self.start_watch()
         with self.outsider.listen(9001, backlog=1024) as listener:
             stop = threading.Event()
@@ -114,8 +114,10 @@ class RedirectWatchTest(MeshTestCase):
             thread = threading.Thread(target=storm)
             thread.start()
             try:
-                for _ in range(40):
+                for _ in range(20):
                     self.client.host.run("nft", "flush", "ruleset")
+                    # Else one repair, on a busy machine, would be for many flushes of what is gone already.
+                    wait_until(self.in_place, 30, "the repair")
             finally:
                 stop.set()
                 thread.join()
@@ -123,8 +125,7 @@ class RedirectWatchTest(MeshTestCase):
                 self.client.wait_ready()
             listener.settimeout(0.2)
             self.assertRaises(TimeoutError, listener.accept)
-        wait_until(self.in_place, 2, "the repair")
-        self.assertGreater(counts()["byrnie_redirect_repairs_total"], 10)
+        wait_until(lambda: counts()["byrnie_redirect_repairs_total"] >= 20, 10, "a repair counted for each flush")
 
     def test_report_changes_nothing(self):
         watch, counts = self.start_watch("--on_drift=report")
