@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "deploy/redirect/nft_generation.h"
 
 namespace byrnie {
 
@@ -33,14 +34,25 @@ absl::Status Interception::Remove() {
 }
 
 absl::StatusOr<std::string> Interception::Difference() {
+  ASSIGN_OR_RETURN(std::string difference, RulesDifference());
+  // Routing is not nf_tables'.
+  ASSIGN_OR_RETURN(const std::string routing, routing_.Difference(ruleset_.tproxy()));
+  absl::StrAppend(&difference, routing);
+  return difference;
+}
+
+absl::StatusOr<std::string> Interception::RulesDifference() {
+  // Asked first, so that what changes while the rules are read is looked at the next time.
+  const absl::StatusOr<uint32_t> generation = NftGeneration();
+  if (generation.ok() && generation_in_place_ == *generation) return std::string();
+  generation_in_place_.reset();
   ASSIGN_OR_RETURN(const std::string live, nft_.ListTable("inet byrnie"));
   ASSIGN_OR_RETURN(const std::string closed, nft_.ListTable("inet byrnie_closed"));
   std::string difference = CompareListings(ruleset_.listing(), live);
   if (!closed.empty()) {
     absl::StrAppend(&difference, "+ table inet byrnie_closed {\n");
   }
-  ASSIGN_OR_RETURN(const std::string routing, routing_.Difference(ruleset_.tproxy()));
-  absl::StrAppend(&difference, routing);
+  if (difference.empty() && generation.ok()) generation_in_place_ = *generation;
   return difference;
 }
 

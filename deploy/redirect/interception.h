@@ -1,6 +1,7 @@
 #ifndef BYRNIE_DEPLOY_REDIRECT_INTERCEPTION_H_
 #define BYRNIE_DEPLOY_REDIRECT_INTERCEPTION_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -26,7 +27,8 @@ class Interception final : public WatchedRules {
   absl::Status Apply() override;
   // Nothing of it left.
   absl::Status Remove();
-  // Empty when all is in place and nothing is closed; else a line for each difference.
+  // Empty when all is in place and nothing is closed; else a line for each difference. Cheap as
+  // long as nobody changes nf_tables after it has been empty.
   absl::StatusOr<std::string> Difference() override;
   absl::Status Close() override;
   // A copy of the rules that nobody else can change while this process runs. FailedPrecondition
@@ -37,10 +39,13 @@ class Interception final : public WatchedRules {
   Interception(Ruleset ruleset, NftSession nft, PolicyRouting routing)
       : ruleset_(std::move(ruleset)), nft_(std::move(nft)), routing_(std::move(routing)) {}
 
+  absl::StatusOr<std::string> RulesDifference();
+
   const Ruleset ruleset_;
   NftSession nft_;
   PolicyRouting routing_;
-  absl::optional<NftSession> holder_;  // While a copy is held.
+  absl::optional<uint32_t> generation_in_place_;  // Of nf_tables, when all was as it should be.
+  absl::optional<NftSession> holder_;             // While a copy is held.
 };
 
 }  // namespace byrnie

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
+#include "deploy/redirect/network_set.h"
 
 namespace byrnie {
 namespace {
@@ -33,9 +34,15 @@ bool IsMapped(const unsigned char* bytes) {
          bytes[10] == 0xff && bytes[11] == 0xff;
 }
 
-// A destination in the spelling nft lists: "ip daddr 10.0.0.0/8". A full-length prefix is listed as
-// an address, a prefix of 0 is a family.
-absl::StatusOr<std::string> DestinationMatch(absl::string_view flag, const std::string& cidr) {
+struct Destinations {
+  // Each by itself as its list names it: "ip 10.0.0.0/8"; sorted and each once.
+  std::vector<std::string> named;
+  NetworkSet set;
+};
+
+// Adds a destination, and returns its name.
+absl::StatusOr<std::string> AddDestination(absl::string_view flag, const std::string& cidr,
+                                           NetworkSet* set) {
   const std::vector<std::string> parts = absl::StrSplit(cidr, absl::MaxSplits('/', 1));
   unsigned char bytes[16] = {};
   int family = AF_INET;
@@ -67,21 +74,22 @@ absl::StatusOr<std::string> DestinationMatch(absl::string_view flag, const std::
         absl::StrCat("--", flag, ": \"", cidr, "\" is in no packet; write ", text, "/", prefix - 96,
                      ", the IPv4 network that it means"));
   }
-  if (prefix == 0) return family == AF_INET ? "meta nfproto ipv4" : "meta nfproto ipv6";
+  set->Add(family == AF_INET6, bytes, prefix);
   inet_ntop(family, bytes, text, sizeof(text));
-  return absl::StrCat(family == AF_INET ? "ip" : "ip6", " daddr ", text,
+  return absl::StrCat(family == AF_INET ? "ip " : "ip6 ", text,
                       prefix == bits ? std::string() : absl::StrCat("/", prefix));
 }
 
-// Sorted and each once.
-absl::StatusOr<std::vector<std::string>> DestinationMatches(absl::string_view flag,
-                                                            const std::vector<std::string>& cidrs) {
-  std::set<std::string> matches;
+absl::StatusOr<Destinations> ParseDestinations(absl::string_view flag,
+                                               const std::vector<std::string>& cidrs) {
+  Destinations destinations;
+  std::set<std::string> named;
   for (const std::string& cidr : cidrs) {
-    ASSIGN_OR_RETURN(std::string match, DestinationMatch(flag, cidr));
-    matches.insert(std::move(match));
+    ASSIGN_OR_RETURN(std::string name, AddDestination(flag, cidr, &destinations.set));
+    named.insert(std::move(name));
   }
-  return std::vector<std::string>(matches.begin(), matches.end());
+  destinations.named.assign(named.begin(), named.end());
+  return destinations;
 }
 
 absl::StatusOr<std::vector<std::string>> InterfaceNames(absl::string_view flag,
@@ -223,19 +231,21 @@ absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options) {
                    Ports("exclude_outbound_ports", options.exclude_outbound_ports));
   RETURN_IF_ERROR(CheckApart("include_outbound_ports", include_ports, "exclude_outbound_ports",
                              matches.exclude_outbound_ports));
-  ASSIGN_OR_RETURN(const std::vector<std::string> include_cidrs,
-                   DestinationMatches("include_outbound_cidrs", included_cidrs));
-  ASSIGN_OR_RETURN(matches.exclude_cidrs,
-                   DestinationMatches("exclude_outbound_cidrs", options.exclude_outbound_cidrs));
-  RETURN_IF_ERROR(CheckApart("include_outbound_cidrs", include_cidrs, "exclude_outbound_cidrs",
-                             matches.exclude_cidrs));
+  ASSIGN_OR_RETURN(const Destinations include_cidrs,
+                   ParseDestinations("include_outbound_cidrs", included_cidrs));
+  ASSIGN_OR_RETURN(const Destinations exclude_cidrs,
+                   ParseDestinations("exclude_outbound_cidrs", options.exclude_outbound_cidrs));
+  RETURN_IF_ERROR(CheckApart("include_outbound_cidrs", include_cidrs.named,
+                             "exclude_outbound_cidrs", exclude_cidrs.named));
+  matches.exclude_cidrs = exclude_cidrs.set.Matches();
   // What is in either list: everything, when one of them says so.
   if (!every_port && !everywhere) {
     if (!include_ports.empty()) {
       matches.include_outbound.push_back(absl::StrCat("tcp dport ", include_ports.ToNft()));
     }
-    matches.include_outbound.insert(matches.include_outbound.end(), include_cidrs.begin(),
-                                    include_cidrs.end());
+    const std::vector<std::string> networks = include_cidrs.set.Matches();
+    matches.include_outbound.insert(matches.include_outbound.end(), networks.begin(),
+                                    networks.end());
   }
 
   ASSIGN_OR_RETURN(const NumberRanges uids,

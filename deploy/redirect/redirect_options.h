@@ -58,7 +58,7 @@ struct RedirectMatches {
   NumberRanges include_inbound_ports;
   NumberRanges exclude_outbound_ports;
   std::vector<std::string> exclude_users;     // "meta skuid 1000"
-  std::vector<std::string> exclude_cidrs;     // "ip daddr 10.0.0.0/8"
+  std::vector<std::string> exclude_cidrs;     // NetworkSet::Matches
   std::vector<std::string> include_outbound;  // Of ports and of destinations.
   std::vector<std::string> include_interfaces;
   std::vector<std::string> exclude_interfaces;

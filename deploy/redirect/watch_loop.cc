@@ -7,17 +7,23 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/base/unique_fd.h"
 
 namespace byrnie {
 namespace {
 
 constexpr int kEveryMilliseconds = 1000;
-// Between two checks while somebody keeps changing nf_tables, so that it costs no CPU to speak of.
+// Between two checks while somebody keeps changing nf_tables: so many times what a check takes, so
+// that it costs no CPU to speak of.
+constexpr int kShare = 20;
 constexpr int kAtLeastMilliseconds = 20;
 
 // Hears of each change of nf_tables; none where the kernel does not tell, and then the check each
@@ -56,11 +62,15 @@ absl::Status RunWatch(Watch* watch) {
   const UniqueFd changes = ListenForChanges();
   watch->Start();
   while (true) {
+    const absl::Time before = absl::Now();
     watch->Check();
+    const int64_t pause =
+        std::clamp<int64_t>(absl::ToInt64Milliseconds(absl::Now() - before) * kShare,
+                            kAtLeastMilliseconds, kEveryMilliseconds);
     // What the check itself has changed is heard of too, and does no harm but one more check.
     pollfd fds[] = {{signals.get(), POLLIN, 0}, {changes.get(), POLLIN, 0}};
-    if (poll(fds, 1, kAtLeastMilliseconds) > 0) return absl::OkStatus();
-    if (poll(fds, 2, kEveryMilliseconds - kAtLeastMilliseconds) < 0 && errno != EINTR) {
+    if (poll(fds, 1, static_cast<int>(pause)) > 0) return absl::OkStatus();
+    if (poll(fds, 2, static_cast<int>(kEveryMilliseconds - pause)) < 0 && errno != EINTR) {
       return absl::InternalError(absl::StrCat("cannot wait: ", strerror(errno)));
     }
     if (fds[0].revents != 0) return absl::OkStatus();

@@ -172,6 +172,18 @@ class RedirectOptionsTest(unittest.TestCase):
                     printed = self.redirect("print", *options).stdout
                     self.assertEqual(self.pod.run("nft", "-s", "-y", "list", "table", "inet", "byrnie").stdout, printed)
 
+    def test_a_list_of_thousands_costs_a_packet_one_lookup(self):
+        networks = [f"20.{number // 125}.{number % 125 * 2}.0/24" for number in range(2500)]
+        networks += [f"2001:db8:{number:x}::/48" for number in range(0, 2000, 2)] + ["99.0.0.1", "99.0.0.2", "99.0.0.0/30"]
+        for option in ("--exclude_outbound_cidrs=", "--include_outbound_cidrs="):
+            with self.subTest(option=option):
+                lines = len(self.redirect("print", option + "10.0.0.0/8,fd00::/8").stdout.splitlines())
+                self.apply(option + ",".join(networks))
+                printed = self.redirect("print", option + ",".join(networks)).stdout
+                self.assertEqual(self.pod.run("nft", "-s", "-y", "list", "table", "inet", "byrnie").stdout, printed)
+                self.assertEqual(len(printed.splitlines()), lines)
+                self.assertEqual(self.redirect("print", "--diff", option + ",".join(networks)).stdout, "")
+
     def test_print_shows_a_difference_and_changes_nothing(self):
         self.apply()
         self.assertEqual(self.redirect("print", "--diff").stdout, "")
