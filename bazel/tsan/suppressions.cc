@@ -4,9 +4,8 @@
 // other threads do is. What Abseil's libraries themselves allocate, copy and free is left out for
 // the same reason: the last of several holders of a Status frees its text, and the count of holders
 // is an atomic in there, also where that is inlined into ours; the graph in which its mutexes look
-// for deadlocks has a lock of its own. OpenSSL's libraries are etcd's client's, by way of gRPC. The
-// threads of gRPC's that nobody has joined at the end are its own to let go of. Asked for by the
-// sanitizer's runtime, under --config=tsan alone.
+// for deadlocks has a lock of its own. OpenSSL's libraries are etcd's client's, by way of gRPC.
+// Asked for by the sanitizer's runtime, under --config=tsan alone.
 extern "C" const char* __tsan_default_suppressions() {
   return "called_from_lib:libgrpc.so.29\n"
          "called_from_lib:libgrpc++.so.1.51\n"
@@ -22,6 +21,5 @@ extern "C" const char* __tsan_default_suppressions() {
          "race:^grpc::\n"
          "race:^grpc_core::\n"
          "race:libgrpc\n"
-         "race:libgpr\n"
-         "thread:libgpr\n";
+         "race:libgpr\n";
 }
