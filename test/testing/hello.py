@@ -26,9 +26,11 @@ class HelloTrap:
     def call(self, pod):
         caught = []
         with InlineApp(self.host, self._listen_on, lambda connection: caught.append(read_record(connection))):
-            with pod.connect(self.host.address, self._port, timeout=10) as connection:
-                try:
+            try:
+                with pod.connect(self.host.address, self._port, timeout=10) as connection:
                     connection.recv(1)
-                except OSError:
-                    pass
+            except OSError:
+                pass  # The trap lets go of the proxy at once, which may have reset this before connect() has looked.
+        if not caught:
+            raise AssertionError(f"no ClientHello came from {pod.name}")
         return caught[0]
