@@ -5,17 +5,15 @@
 #include "absl/status/status.h"
 #include "common/base/check.h"
 #include "common/net/tcp_stream.h"
-#include "common/tls/tls_stream.h"
 
 namespace byrnie {
 
 class SocketProbeDialer::AttemptImpl final : public ProbeDialer::Attempt {
  public:
-  // `context` is null for no TLS.
   AttemptImpl(EventLoop* loop, const SocketAddress& address,
-              std::shared_ptr<const TlsContext> context, absl::Duration timeout, Callback done)
+              absl::optional<UnverifiedTlsClient> client, absl::Duration timeout, Callback done)
       : loop_(loop),
-        context_(std::move(context)),
+        client_(std::move(client)),
         timeout_(timeout),
         done_(std::move(done)),
         tell_(loop->NewDeferred([this] { Tell(); })) {
@@ -29,18 +27,15 @@ class SocketProbeDialer::AttemptImpl final : public ProbeDialer::Attempt {
 
  private:
   void OnConnected(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
-    if (!stream.ok() || context_ == nullptr) {
+    if (!stream.ok() || !client_.has_value()) {
       result_ = std::move(stream);
       tell_->Schedule();
       return;
     }
-    TlsStream::Options options;
-    options.handshake_timeout = timeout_;
-    tls_ = TlsStream::Create(loop_, *std::move(stream), context_, std::move(options),
-                             [this](absl::Status status) {
-                               handshake_ = std::move(status);
-                               tell_->Schedule();  // It is not moved out of its own call.
-                             });
+    tls_ = client_->Start(loop_, *std::move(stream), timeout_, [this](absl::Status status) {
+      handshake_ = std::move(status);
+      tell_->Schedule();  // It is not moved out of its own call.
+    });
   }
 
   void Tell() {
@@ -50,28 +45,27 @@ class SocketProbeDialer::AttemptImpl final : public ProbeDialer::Attempt {
     done(std::move(tls_));
   }
 
-  EventLoop* const loop_;  // Not owned.
-  const std::shared_ptr<const TlsContext> context_;
+  EventLoop* const loop_;                             // Not owned.
+  const absl::optional<UnverifiedTlsClient> client_;  // Absent for no TLS.
   const absl::Duration timeout_;
   Callback done_;
   std::unique_ptr<EventLoop::Deferred> tell_;
   std::unique_ptr<TcpStream::Attempt> tcp_;
   absl::StatusOr<std::unique_ptr<ByteStream>> result_ = absl::UnknownError("not connected yet");
-  std::unique_ptr<TlsStream> tls_;
+  std::unique_ptr<ByteStream> tls_;
   absl::Status handshake_;
 };
 
 std::unique_ptr<ProbeDialer::Attempt> SocketProbeDialer::Dial(const SocketAddress& address,
                                                               bool tls, absl::Duration timeout,
                                                               Callback done) {
-  if (tls && tls_ == nullptr) {
+  if (tls && !tls_.has_value()) {
     // Nothing but a lack of memory keeps it from being made.
-    absl::StatusOr<std::shared_ptr<const TlsContext>> context =
-        TlsContext::CreateForUnknownServer("http/1.1");
-    CHECK(context.ok());
-    tls_ = *std::move(context);
+    absl::StatusOr<UnverifiedTlsClient> client = UnverifiedTlsClient::Create("http/1.1");
+    CHECK(client.ok());
+    tls_ = *std::move(client);
   }
-  return std::make_unique<AttemptImpl>(loop_, address, tls ? tls_ : nullptr, timeout,
+  return std::make_unique<AttemptImpl>(loop_, address, tls ? tls_ : absl::nullopt, timeout,
                                        std::move(done));
 }
 

@@ -6,10 +6,11 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/event/event_loop.h"
 #include "common/net/byte_stream.h"
 #include "common/net/socket_address.h"
-#include "common/tls/tls_context.h"
+#include "common/tls/unverified_tls_client.h"
 
 namespace byrnie {
 
@@ -42,7 +43,7 @@ class SocketProbeDialer final : public ProbeDialer {
 
   EventLoop* const loop_;  // Not owned.
   // Made when it is first needed.
-  std::shared_ptr<const TlsContext> tls_;
+  absl::optional<UnverifiedTlsClient> tls_;
 };
 
 }  // namespace byrnie

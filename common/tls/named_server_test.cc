@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -9,6 +10,7 @@
 #include "common/base/status_matchers.h"
 #include "common/crypto/certificate_builder.h"
 #include "common/tls/testing/tls_pair.h"
+#include "common/tls/unverified_tls_client.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "openssl/bytestring.h"
@@ -141,15 +143,26 @@ TEST_P(NamedServerVersionTest, ShowsAClientCertificateWhereItHasOne) {
 // As probes are made: of another name, of a CA that nobody named, and over for long.
 TEST_P(NamedServerVersionTest, WhoeverItIsIsTakenWhereNothingIsVerified) {
   Serve(ServerSpec(start_ - absl::Hours(1000)), GetParam());
-  absl::StatusOr<std::shared_ptr<const TlsContext>> context =
-      TlsContext::CreateForUnknownServer("http/1.1");
-  ASSERT_THAT(context, IsOk());
-  EXPECT_EQ((*context)->named_server(), nullptr);
-  StartClient(*context);
-  client_.Send("ping");
+  const absl::StatusOr<UnverifiedTlsClient> client = UnverifiedTlsClient::Create("http/1.1");
+  ASSERT_THAT(client, IsOk());
+  absl::Status handshake = absl::UnknownError("still handshaking");
+  const std::unique_ptr<ByteStream> stream =
+      client->Start(&loop_, pair_->TakeA(), absl::Seconds(5),
+                    [&](absl::Status status) { handshake = std::move(status); });
   loop_.RunUntilIdle();
-  EXPECT_THAT(client_.handshake(), IsOk());
+  EXPECT_THAT(handshake, IsOk());
+  EXPECT_EQ(stream->Write(Bytes("ping")).bytes, 4u);
+  loop_.RunUntilIdle();
   EXPECT_EQ(heard_, "ping");
+}
+
+// Nothing that takes what the mesh's streams are made of, or such a stream, takes these.
+TEST(UnverifiedTlsClientTest, IsOfAnotherType) {
+  using Context = std::shared_ptr<const TlsContext>;
+  EXPECT_FALSE((std::is_constructible<Context, const UnverifiedTlsClient&>::value));
+  using Made = decltype(std::declval<const UnverifiedTlsClient&>().Start(
+      nullptr, nullptr, absl::Duration(), TlsStream::HandshakeCallback()));
+  EXPECT_FALSE((std::is_constructible<std::unique_ptr<TlsStream>, Made>::value));
 }
 
 INSTANTIATE_TEST_SUITE_P(Versions, NamedServerVersionTest,

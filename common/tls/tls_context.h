@@ -29,8 +29,8 @@ struct TlsClientCertificate {
 // early data, chains of at most 16 KiB. Immutable, thread-safe; connections share it and keep it
 // alive.
 //
-// CreateForNamedServer, CreateForUnknownServer and CreateForAnonymousClients make other kinds, for
-// servers and clients that are none of the mesh's.
+// CreateForNamedServer and CreateForAnonymousClients make other kinds, for servers and clients that
+// are none of the mesh's.
 class TlsContext {
  public:
   // `signer` outlives the context and all its connections. InvalidArgument for an ALPN protocol
@@ -45,12 +45,6 @@ class TlsContext {
   // or a name to verify, and for a key that is not the certificate's.
   static absl::StatusOr<std::shared_ptr<const TlsContext>> CreateForNamedServer(
       std::string alpn, NamedServer server, TlsClientCertificate client = {});
-
-  // Of a client that takes any server, whatever it shows: nothing it sends is secret, and nothing
-  // it is told is believed. That is a health probe, which asks whether somebody answers; never use
-  // it for anything else. TLS 1.2 and ALPN as CreateForNamedServer's, no name, no certificate.
-  // InvalidArgument as Create.
-  static absl::StatusOr<std::shared_ptr<const TlsContext>> CreateForUnknownServer(std::string alpn);
 
   // Of a server whose clients know it by its host name and show no certificate, as a Kubernetes API
   // server is a client: TLS 1.3 alone, a client that offers no ALPN protocol is taken. `chain` has
@@ -67,7 +61,7 @@ class TlsContext {
   const std::string& alpn() const { return alpn_; }
   // Null unless CreateForNamedServer made this; then there is no identity and no signer.
   const NamedServer* named_server() const { return server_.host.empty() ? nullptr : &server_; }
-  // CreateForUnknownServer made this: there is no identity and no signer either.
+  // UnverifiedTlsClient made this: there is no identity and no signer either.
   bool takes_any_server() const { return takes_any_server_; }
   // Of a context that Create made.
   const IdentitySnapshot& identity() const { return *identity_; }
@@ -81,7 +75,12 @@ class TlsContext {
   SSL_CTX* native() const { return ctx_.get(); }
 
  private:
+  friend class UnverifiedTlsClient;
+
   TlsContext() = default;
+  // Of a client that takes any server, whatever it shows. InvalidArgument as Create.
+  static absl::StatusOr<std::shared_ptr<const TlsContext>> CreateForUnknownServer(std::string alpn);
+
   TlsRole role_ = TlsRole::kClient;
   std::string alpn_;
   IdentitySnapshotPtr identity_;
