@@ -20,6 +20,8 @@ namespace {
 
 using ::envoy::service::discovery::v3::AggregatedDiscoveryService;
 
+// Less than the control plane waits for this agent, so that it hears of both.
+constexpr absl::Duration kProxyPatience = absl::Milliseconds(300);
 constexpr absl::Duration kPollTrustFiles = absl::Milliseconds(500);
 
 // As Istio's node agents name themselves: "ztunnel~IP~POD.NAMESPACE~NAMESPACE.svc.cluster.local".
@@ -107,7 +109,7 @@ Agent::Agent(EventLoop* loop, const AgentConfig& config, Logger* log)
   renewal.ttl = config.certificate_ttl;
   renewal.bundles = config.trust_bundle;
   renewal.random = [this] { return absl::Uniform<double>(random_, 0, 1); };
-  renewal.has_proxy = [this] { return link_->session() != nullptr && link_->session()->open(); };
+  renewal.has_proxy = [this] { return HasProxy(); };
   renewer_ = std::make_unique<Renewer>(
       loop, ca_.get(), custodian_.get(), log, &metrics_, std::move(renewal),
       [this](const IdentitySnapshotPtr& snapshot, bool rotated) { OnPublish(snapshot, rotated); });
@@ -136,6 +138,15 @@ Agent::Agent(EventLoop* loop, const AgentConfig& config, Logger* log)
 }
 
 Agent::~Agent() = default;
+
+bool Agent::HasProxy() const { return link_->session() != nullptr && link_->session()->open(); }
+
+void Agent::AskProxy(absl::AnyInvocable<void(ProxyPresence)> done) {
+  if (!HasProxy()) return done(ProxyPresence::kNone);
+  link_->AskProxy(kProxyPatience, [done = std::move(done)](bool answered) mutable {
+    done(answered ? ProxyPresence::kAnswers : ProxyPresence::kSilent);
+  });
+}
 
 void Agent::PollTrustFiles() {
   poll_trust_files_->Schedule(kPollTrustFiles);
@@ -177,7 +188,9 @@ std::unique_ptr<CaClient> Agent::NewCaClient(const AgentConfig& config) {
     case AgentConfig::Ca::kByrnie:
       break;
   }
-  return std::make_unique<ByrnieCaClient>(loop_, authority(), std::move(token), log_, random_);
+  return std::make_unique<ByrnieCaClient>(
+      loop_, authority(), std::move(token), log_, random_,
+      [this](absl::AnyInvocable<void(ProxyPresence)> done) { AskProxy(std::move(done)); });
 }
 
 void Agent::OnPublish(const IdentitySnapshotPtr& snapshot, bool rotated) {

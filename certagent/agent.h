@@ -48,6 +48,8 @@ class Agent final : private LinkBackend, private DiscoveryClient::Observer {
  private:
   Agent(EventLoop* loop, const AgentConfig& config, Logger* log);
 
+  bool HasProxy() const;
+  void AskProxy(absl::AnyInvocable<void(ProxyPresence)> done);
   void PollTrustFiles();
   void UseRevocationLists();
   absl::Status ServeWorkloadApi(const AgentConfig& config, const Clock* clock);

@@ -28,11 +28,12 @@ Backoff::Options WatchBackoff() {
 }  // namespace
 
 ByrnieCaClient::ByrnieCaClient(EventLoop* loop, ControlPlaneConnector* connector, TokenFile token,
-                               Logger* log, absl::BitGenRef random)
+                               Logger* log, absl::BitGenRef random, ProxyQuestion ask_proxy)
     : loop_(loop),
       connector_(connector),
       token_(std::move(token)),
       log_(log),
+      ask_proxy_(std::move(ask_proxy)),
       watch_backoff_(WatchBackoff(), random),
       watch_again_(loop->NewTimer([this] { OpenWatch(); })) {}
 
@@ -85,12 +86,14 @@ void ByrnieCaClient::OpenWatch() {
       connector_->SharedChannel(watch_identity_);
   if (!connection.ok()) return OnWatchClosed(connection.status());
   watch_endpoint_ = connection->endpoint;
+  ++watch_number_;
   using Stream =
       GrpcBidiStream<ca::v1::WatchTrustBundlesRequest, ca::v1::WatchTrustBundlesResponse>;
   Stream::Callbacks callbacks;
   callbacks.on_message = [this](ca::v1::WatchTrustBundlesResponse response) {
     watch_backoff_.Reset();
     losses_said_.Reset();
+    if (response.question() != 0) return OnQuestion(response.question());
     on_bundles_(ParseTrustBundles(response.trust_bundles()));
   };
   callbacks.on_closed = [this](absl::Status why) { OnWatchClosed(std::move(why)); };
@@ -126,14 +129,32 @@ void ByrnieCaClient::OnWatchClosed(absl::Status why) {
 void ByrnieCaClient::AcknowledgeTrustBundles(uint64_t version) {
   DCHECK(loop_->InLoopThread());
   acknowledged_version_ = version;
-  if (watch_ == nullptr) return;
+  if (watch_ != nullptr) watch_->Send(State());
+}
+
+void ByrnieCaClient::OnQuestion(uint64_t question) {
+  // The answer may come when the stream, or this, is gone.
+  ask_proxy_([weak = std::weak_ptr<ByrnieCaClient*>(self_), question,
+              number = watch_number_](ProxyPresence presence) {
+    const std::shared_ptr<ByrnieCaClient*> self = weak.lock();
+    if (self == nullptr || (*self)->watch_ == nullptr || (*self)->watch_number_ != number) return;
+    ca::v1::WatchTrustBundlesRequest request = (*self)->State();
+    request.set_answer(question);
+    request.set_has_proxy(presence != ProxyPresence::kNone);
+    request.set_proxy_answers(presence == ProxyPresence::kAnswers);
+    (*self)->watch_->Send(std::move(request));
+  });
+}
+
+ca::v1::WatchTrustBundlesRequest ByrnieCaClient::State() const {
   ca::v1::WatchTrustBundlesRequest request;
-  request.set_acknowledged_version(version);
+  request.set_acknowledged_version(acknowledged_version_);
+  request.set_answers_questions(true);
   const absl::Time now = loop_->WallNow();
   request.mutable_sent_at()->set_seconds(absl::ToUnixSeconds(now));
   request.mutable_sent_at()->set_nanos(static_cast<int32_t>(
       absl::ToInt64Nanoseconds(now - absl::FromUnixSeconds(absl::ToUnixSeconds(now)))));
-  watch_->Send(std::move(request));
+  return request;
 }
 
 }  // namespace byrnie

@@ -2,9 +2,11 @@
 #define BYRNIE_CERTAGENT_BYRNIE_CA_CLIENT_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/random/bit_gen_ref.h"
 #include "absl/types/optional.h"
 #include "byrnie/ca/v1/ca.grpc.pb.h"
@@ -23,9 +25,13 @@ namespace byrnie {
 // byrnie.ca.v1 over gRPC, for the agent's loop.
 class ByrnieCaClient final : public CaClient {
  public:
-  // All pointers and `random` outlive the client.
+  // Finds out how the pod's proxy is: `done` runs once, also inside the call.
+  using ProxyQuestion = std::function<void(absl::AnyInvocable<void(ProxyPresence)> done)>;
+
+  // `ask_proxy` is for operators who ask; nobody waits for it longer than for the agent itself. All
+  // pointers and `random` outlive the client.
   ByrnieCaClient(EventLoop* loop, ControlPlaneConnector* connector, TokenFile token, Logger* log,
-                 absl::BitGenRef random);
+                 absl::BitGenRef random, ProxyQuestion ask_proxy);
   ByrnieCaClient(const ByrnieCaClient&) = delete;
   ByrnieCaClient& operator=(const ByrnieCaClient&) = delete;
   ~ByrnieCaClient() override;
@@ -42,11 +48,15 @@ class ByrnieCaClient final : public CaClient {
 
   void OpenWatch();
   void OnWatchClosed(absl::Status why);
+  void OnQuestion(uint64_t question);
+  // What is in force and what time it is.
+  ca::v1::WatchTrustBundlesRequest State() const;
 
   EventLoop* const loop_;                   // Not owned.
   ControlPlaneConnector* const connector_;  // Not owned.
   const TokenFile token_;
-  Logger* const log_;                // Not owned.
+  Logger* const log_;  // Not owned.
+  const ProxyQuestion ask_proxy_;
   std::unique_ptr<IssueCall> call_;  // Under way.
   absl::optional<size_t> endpoint_;  // Where it was sent.
 
@@ -54,10 +64,12 @@ class ByrnieCaClient final : public CaClient {
   BundleCallback on_bundles_;
   std::unique_ptr<WatchStream> watch_;
   size_t watch_endpoint_ = 0;
-  RepeatFilter losses_said_;  // Of the stream, since something came through it.
+  uint64_t watch_number_ = 0;  // Of the stream.
+  RepeatFilter losses_said_;   // Of the stream, since something came through it.
   uint64_t acknowledged_version_ = 0;
   Backoff watch_backoff_;
   const std::unique_ptr<EventLoop::Timer> watch_again_;
+  const std::shared_ptr<ByrnieCaClient*> self_ = std::make_shared<ByrnieCaClient*>(this);
 };
 
 }  // namespace byrnie

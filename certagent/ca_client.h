@@ -50,6 +50,15 @@ struct IssuedCertificate {
   absl::optional<absl::Time> authority_time;
 };
 
+// What the agent knows of the pod's proxy.
+enum class ProxyPresence {
+  // None is connected.
+  kNone,
+  // One is connected, and does not answer.
+  kSilent,
+  kAnswers,
+};
+
 // A certificate authority, whatever it speaks. Lives on the agent's loop; callbacks run there in a
 // later turn, and none after the client is destroyed.
 class CaClient {

@@ -112,6 +112,11 @@ void LinkServer::OnAddresses(const std::vector<AddressPtr>& upserts,
   if (session_ != nullptr) session_->SendAddresses(upserts, removals);
 }
 
+void LinkServer::AskProxy(absl::Duration patience, absl::AnyInvocable<void(bool)> done) {
+  if (session_ == nullptr) return done(false);
+  session_->Ask(patience, std::move(done));
+}
+
 void LinkServer::OnFlowsLost() {
   if (session_ != nullptr) session_->SendFlowsLost();
 }

@@ -50,6 +50,8 @@ class LinkServer {
 
   // What the proxy has reported of connections is lost.
   void OnFlowsLost();
+  // As LinkSession::Ask; where there is no session, `done` runs inside the call.
+  void AskProxy(absl::Duration patience, absl::AnyInvocable<void(bool answered)> done);
 
   // Null when no proxy is connected.
   const LinkSession* session() const { return session_.get(); }

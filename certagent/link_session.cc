@@ -73,6 +73,8 @@ void LinkSession::OnFrame(absl::string_view payload) {
       return OnAck(message.ack());
     case ProxyMessage::kFlowReport:
       return OnFlowReport(message.flow_report());
+    case ProxyMessage::kAnswer:
+      return OnAnswer(message.answer().id(), /*answered=*/true);
     case ProxyMessage::CONTENT_NOT_SET:
       break;
   }
@@ -82,6 +84,7 @@ void LinkSession::OnFrame(absl::string_view payload) {
 void LinkSession::OnClosed(const absl::Status& status) {
   hello_deadline_->Cancel();
   open_ = false;
+  while (!questions_.empty()) OnAnswer(questions_.begin()->first, /*answered=*/false);
   on_end_(status);
 }
 
@@ -175,6 +178,27 @@ void LinkSession::SendFlowsLost() {
   AgentMessage message;
   message.mutable_flows_lost();
   SendMessage(message);
+}
+
+void LinkSession::Ask(absl::Duration patience, absl::AnyInvocable<void(bool)> done) {
+  const uint64_t id = ++last_question_;
+  Question& question = questions_[id];
+  question.done = std::move(done);
+  question.deadline = loop_->NewTimer([this, id] { OnAnswer(id, /*answered=*/false); });
+  question.deadline->Schedule(open_ ? patience : absl::ZeroDuration());
+  if (!open_) return;
+  AgentMessage message;
+  message.mutable_question()->set_id(id);
+  SendMessage(message);
+}
+
+void LinkSession::OnAnswer(uint64_t question, bool answered) {
+  const auto found = questions_.find(question);
+  if (found == questions_.end()) return;  // It came too late.
+  // The timer, whose callback this may be, dies last.
+  Question asked = std::move(found->second);
+  questions_.erase(found);
+  asked.done(answered);
 }
 
 void LinkSession::SendIdentity(const IdentitySnapshot& identity) {

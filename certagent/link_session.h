@@ -2,6 +2,7 @@
 #define BYRNIE_CERTAGENT_LINK_SESSION_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -82,6 +83,9 @@ class LinkSession final : public FrameStream::Delegate {
   void SendAddresses(const std::vector<AddressPtr>& upserts,
                      const std::vector<std::string>& removals);
   void SendFlowsLost();
+  // Asks the proxy whether it is there. `done` runs once, in a later turn: false when it has not
+  // answered within `patience`, or the session ends.
+  void Ask(absl::Duration patience, absl::AnyInvocable<void(bool answered)> done);
   void Close(absl::Status why) { frames_.Close(std::move(why)); }
 
   // After the proxy's hello.
@@ -93,6 +97,12 @@ class LinkSession final : public FrameStream::Delegate {
   void OnClosed(const absl::Status& status) override;
 
  private:
+  struct Question {
+    absl::AnyInvocable<void(bool)> done;
+    std::unique_ptr<EventLoop::Timer> deadline;
+  };
+
+  void OnAnswer(uint64_t question, bool answered);
   void OnHello(const link::v1::ProxyHello& hello);
   void OnSignRequest(const link::v1::SignRequest& request);
   void OnResolveRequest(const link::v1::ResolveRequest& request);
@@ -114,6 +124,9 @@ class LinkSession final : public FrameStream::Delegate {
   std::string proxy_release_;
   Acknowledged acknowledged_;
   size_t pending_resolves_ = 0;
+  // By number.
+  std::map<uint64_t, Question> questions_;
+  uint64_t last_question_ = 0;
   // Answers may come after this has gone; they hold it weakly.
   const std::shared_ptr<LinkSession*> self_ = std::make_shared<LinkSession*>(this);
 };

@@ -278,6 +278,33 @@ TEST_P(LinkSessionTest, RecordsWhatTheProxyAcknowledges) {
   EXPECT_EQ(session_->acknowledged().error, "does not parse");
 }
 
+TEST_P(LinkSessionTest, AsksTheProxyWhetherItIsThere) {
+  proxy_.SendHello();
+  loop_.RunUntilIdle();
+  std::vector<bool> answered;
+  const auto note = [&answered](bool answer) { answered.push_back(answer); };
+  session_->Ask(absl::Seconds(1), note);
+  session_->Ask(absl::Seconds(2), note);
+  loop_.RunUntilIdle();
+  ASSERT_TRUE(proxy_.messages.back().has_question());
+  ProxyMessage message;
+  message.mutable_answer()->set_id(proxy_.messages.back().question().id());
+  proxy_.Send(message);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(answered, ElementsAre(true));
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_THAT(answered, ElementsAre(true, false));
+  // The answer to the first, too late, is none to the next.
+  session_->Ask(absl::Seconds(1), note);
+  message.mutable_answer()->set_id(1);
+  proxy_.Send(message);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(answered, ElementsAre(true, false));
+  proxy_.stream.reset();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(answered, ElementsAre(true, false, false));
+}
+
 TEST_P(LinkSessionTest, EndsWithoutAHelloInTime) {
   loop_.AdvanceTime(absl::Seconds(6));
   EXPECT_THAT(ended_, ElementsAre(StatusIs(absl::StatusCode::kDeadlineExceeded)));

@@ -1,5 +1,8 @@
 // explain: what the control plane says, and what the pods do.
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -7,11 +10,14 @@
 #include "absl/flags/flag.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
 #include "common/net/socket_address.h"
 #include "ctl/command.h"
 #include "ctl/exit_code.h"
 #include "ctl/flags.h"
 #include "ctl/http_get.h"
+#include "ctl/listener_uid.h"
 #include "ctl/pod_checks.h"
 #include "ctl/table.h"
 
@@ -21,11 +27,12 @@ namespace v1 = byrnie::operator_::v1;
 
 namespace {
 
-// A page of a pod that does not come by then does not come: the whole answer is to take two
-// seconds.
-constexpr absl::Duration kPageTimeout = absl::Milliseconds(400);
-// How long a connection that was tried is watched.
+// The whole answer is to take less than two seconds, whoever hangs: the control plane, which waits
+// for agents itself; then the connection that is tried; then the pages of pods.
+constexpr absl::Duration kCallTime = absl::Seconds(1);
 constexpr absl::Duration kProbeTime = absl::Milliseconds(700);
+constexpr absl::Duration kPageTimeout = absl::Milliseconds(300);
+constexpr absl::Duration kInAll = absl::Milliseconds(1500);
 
 // An address of an admin port, or none.
 absl::StatusOr<absl::optional<SocketAddress>> ReadAddress(absl::string_view flag,
@@ -37,15 +44,28 @@ absl::StatusOr<absl::optional<SocketAddress>> ReadAddress(absl::string_view flag
 }
 
 // The connection is kept: while it is open, so is what the proxy makes of it.
-ProbeResult TryToConnect(const SocketAddress& address, UniqueFd* kept) {
+ProbeResult TryToConnect(const SocketAddress& address, absl::Duration time, UniqueFd* kept) {
+  const SystemClock clock;
+  const absl::Duration end = clock.MonotonicNow() + time;
   ProbeResult result;
-  absl::StatusOr<UniqueFd> connection = ConnectWithin(address, kProbeTime);
+  absl::StatusOr<UniqueFd> connection = ConnectWithin(address, time);
   result.connected = connection.status();
   if (!connection.ok()) return result;
   *kept = *std::move(connection);
   result.local_port = LocalPort(*kept);
-  result.ended = EndsWithin(*kept, kProbeTime);
+  result.ended = EndsWithin(*kept, std::max(end - clock.MonotonicNow(), absl::ZeroDuration()));
   return result;
+}
+
+// Why a connection that was tried here would say nothing; empty: it says what an application's
+// does.
+std::string WhyNotProbe(const SocketAddress& admin) {
+  const absl::optional<uid_t> proxy = ListenerUid(admin);
+  if (!proxy.has_value() || *proxy != ::geteuid()) return "";
+  return absl::StrCat(
+      "this runs as uid ", *proxy,
+      ", the proxy's own, whose connections go past the mesh; run it as the user of an "
+      "application");
 }
 
 std::string OutcomeText(v1::ExplainStep::Outcome outcome) {
@@ -73,6 +93,23 @@ std::string ExplanationText(const v1::ExplainResponse& answer) {
     }
   }
   return absl::StrCat(text, "\n", Printable(answer.verdict()), "\n");
+}
+
+// What is known before the pod is asked where the control plane has not answered.
+v1::ExplainResponse WithoutControlPlane(const absl::Status& why,
+                                        const v1::ExplainRequest& request) {
+  v1::ExplainResponse answer;
+  v1::ExplainStep* const step = answer.add_steps();
+  step->set_name("control-plane");
+  step->set_outcome(v1::ExplainStep::OUTCOME_UNKNOWN);
+  step->set_reason(std::string(why.message()));
+  step->set_remedy("ask it from where it is reached; of this pod alone it is said what is wrong");
+  const absl::StatusOr<IpAddress> ip = IpAddress::Parse(request.destination());
+  if (ip.ok()) {
+    answer.set_destination_address(
+        SocketAddress(*ip, static_cast<uint16_t>(request.port())).ToString());
+  }
+  return answer;
 }
 
 }  // namespace
@@ -105,16 +142,26 @@ int RunExplain(const CommandContext& context) {
   if (!other.ok()) return BadUsage(other.status());
   options.destination_admin = *other;
 
-  auto answer = context.client->Call(&OperatorClient::Stub::Explain, request);
-  if (!answer.ok()) return Failed(answer.status());
+  const SystemClock clock;
+  const absl::Duration end = clock.MonotonicNow() + kInAll;
+  auto answer = context.client->Call(&OperatorClient::Stub::Explain, request, kCallTime);
+  const absl::Status unreachable = answer.status();
+  if (!answer.ok()) {
+    // In a pod whose proxy hangs nobody is reached; then the pod is all there is to ask.
+    if (!probe || !OperatorClient::IsUnreachable(unreachable)) return Failed(unreachable);
+    answer = WithoutControlPlane(unreachable, request);
+  }
   UniqueFd connection;
-  if (probe) {
+  if (probe) options.not_probed = WhyNotProbe(*options.source_admin);
+  if (probe && options.not_probed.empty()) {
     const absl::StatusOr<IpAddress> ip = IpAddress::Parse(name);
     absl::StatusOr<SocketAddress> target =
         ip.ok() ? SocketAddress(*ip, static_cast<uint16_t>(port))
                 : SocketAddress::Parse(answer->destination_address());
     if (target.ok()) {
-      options.probe = TryToConnect(*target, &connection);
+      const absl::Duration left = end - clock.MonotonicNow() - kPageTimeout;
+      options.probe = TryToConnect(
+          *target, std::min(std::max(left, absl::Milliseconds(100)), kProbeTime), &connection);
     }
   }
   AddPodChecks(
@@ -123,6 +170,7 @@ int RunExplain(const CommandContext& context) {
         return HttpGet(address, path, kPageTimeout);
       },
       &*answer);
+  if (!unreachable.ok() && answer->first_failed().empty()) return Failed(unreachable);
   Print(context.json ? MessageJson(*answer) : ExplanationText(*answer));
   return answer->first_failed().empty() ? kDone : kProblem;
 }

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -18,6 +19,7 @@ namespace byrnie {
 namespace {
 
 constexpr size_t kMaxPage = 64 * 1024 * 1024;
+constexpr char kTaken[] = "byrnie/taken";
 
 // How long is left, counted from its making.
 class Deadline {
@@ -95,7 +97,7 @@ absl::StatusOr<HttpPage> HttpRequestPage(const SocketAddress& address, absl::str
                                            "Content-Length: 0\r\nConnection: close\r\n\r\n");
   size_t sent = 0;
   while (sent < request.size()) {
-    if (!WaitFor(fd.get(), POLLOUT, deadline)) return Late(address);
+    if (!WaitFor(fd.get(), POLLOUT, deadline)) return Taken(Late(address));
     const ssize_t n = ::send(fd.get(), request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) return Ended(address, errno);
     if (n > 0) sent += static_cast<size_t>(n);
@@ -103,7 +105,7 @@ absl::StatusOr<HttpPage> HttpRequestPage(const SocketAddress& address, absl::str
   std::string answer;
   char buffer[16384];
   for (;;) {
-    if (!WaitFor(fd.get(), POLLIN, deadline)) return Late(address);
+    if (!WaitFor(fd.get(), POLLIN, deadline)) return Taken(Late(address));
     const ssize_t n = ::recv(fd.get(), buffer, sizeof(buffer), 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (n < 0) return Ended(address, errno);
@@ -111,6 +113,13 @@ absl::StatusOr<HttpPage> HttpRequestPage(const SocketAddress& address, absl::str
     answer.append(buffer, static_cast<size_t>(n));
     if (answer.size() > kMaxPage) return absl::InvalidArgumentError("the page is too long");
   }
+}
+
+bool WasTaken(const absl::Status& status) { return status.GetPayload(kTaken).has_value(); }
+
+absl::Status Taken(absl::Status status) {
+  status.SetPayload(kTaken, absl::Cord());
+  return status;
 }
 
 absl::StatusOr<UniqueFd> ConnectWithin(const SocketAddress& address, absl::Duration timeout) {

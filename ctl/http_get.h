@@ -19,14 +19,21 @@ struct HttpPage {
 
 // Asks a page of a proxy, an agent or a control plane, over plain HTTP/1.0 (RFC 1945), which all of
 // them answer with a close. Blocks, at most `timeout`. Unavailable when nobody listens,
-// DeadlineExceeded when nobody answers in time, Aborted when the connection is taken and reset,
-// InvalidArgument when what comes is no HTTP.
+// DeadlineExceeded when nobody answers in time (WasTaken() tells whether the connection came
+// about), Aborted when the connection is taken and reset, InvalidArgument when what comes is no
+// HTTP.
 absl::StatusOr<HttpPage> HttpRequestPage(const SocketAddress& address, absl::string_view method,
                                          absl::string_view path, absl::Duration timeout);
 inline absl::StatusOr<HttpPage> HttpGet(const SocketAddress& address, absl::string_view path,
                                         absl::Duration timeout) {
   return HttpRequestPage(address, "GET", path, timeout);
 }
+
+// Of an error: there was a connection, and then no answer. That is how a process that hangs looks,
+// whose kernel goes on taking connections.
+bool WasTaken(const absl::Status& status);
+// Marks an error as such.
+absl::Status Taken(absl::Status status);
 
 // Connects to an address. Errors as above.
 absl::StatusOr<UniqueFd> ConnectWithin(const SocketAddress& address, absl::Duration timeout);

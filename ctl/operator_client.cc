@@ -50,8 +50,8 @@ bool OperatorClient::ConnectsWithin(absl::Duration time) {
   return true;
 }
 
-void OperatorClient::Prepare(grpc::ClientContext* context) const {
-  context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kTimeout));
+void OperatorClient::Prepare(absl::Duration timeout, grpc::ClientContext* context) const {
+  context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
   AddToken(context);
 }
 
@@ -62,9 +62,11 @@ void OperatorClient::AddToken(grpc::ClientContext* context) const {
 
 absl::Status OperatorClient::WatchEvents(
     const byrnie::operator_::v1::WatchEventsRequest& request,
-    const std::function<bool(const EventResponse&)>& on_response) {
+    const std::function<bool(const EventResponse&)>& on_response, bool patient) {
   grpc::ClientContext context;
   AddToken(&context);
+  // Without a call under way the library does not even go on connecting.
+  context.set_wait_for_ready(patient);
   const auto stream = stub_->WatchEvents(&context, request);
   EventResponse response;
   while (stream->Read(&response)) {

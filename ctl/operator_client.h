@@ -18,8 +18,8 @@
 
 namespace byrnie {
 
-// Calls the operator API of one control plane. Blocks, at most kTimeout per call. Lives on one
-// thread.
+// Calls the operator API of one control plane. Blocks, at most kTimeout per call unless told
+// otherwise. Lives on one thread.
 class OperatorClient {
  public:
   using Stub = byrnie::operator_::v1::Operator::Stub;
@@ -44,9 +44,9 @@ class OperatorClient {
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                              Response*),
-                                const Request& request) {
+                                const Request& request, absl::Duration timeout = kTimeout) {
     grpc::ClientContext context;
-    Prepare(&context);
+    Prepare(timeout, &context);
     Response response;
     const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
     if (!status.ok()) return Explain(context, status);
@@ -68,9 +68,11 @@ class OperatorClient {
     return all;
   }
 
-  // Gives what comes to `on_response` until that says false or the stream ends.
+  // Gives what comes to `on_response` until that says false or the stream ends. With `patient` a
+  // connection that cannot be made is waited for, however long that takes.
   absl::Status WatchEvents(const byrnie::operator_::v1::WatchEventsRequest& request,
-                           const std::function<bool(const EventResponse&)>& on_response);
+                           const std::function<bool(const EventResponse&)>& on_response,
+                           bool patient = false);
 
   static bool IsUnreachable(const absl::Status& status);
 
@@ -80,7 +82,7 @@ class OperatorClient {
         channel_(std::move(channel)),
         stub_(byrnie::operator_::v1::Operator::NewStub(channel_)),
         token_(std::move(token)) {}
-  void Prepare(grpc::ClientContext* context) const;
+  void Prepare(absl::Duration timeout, grpc::ClientContext* context) const;
   void AddToken(grpc::ClientContext* context) const;
   absl::Status Explain(const grpc::ClientContext& context, const grpc::Status& status) const;
 

@@ -1,11 +1,18 @@
 #include "ctl/pod_checks.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <thread>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
@@ -18,6 +25,8 @@ using byrnie::operator_::v1::ExplainStep;
 
 constexpr uint16_t kReadinessPort = 15021;
 constexpr size_t kMaxPage = 64 * 1024 * 1024;
+constexpr char kReady[] = "/healthz/ready";
+constexpr char kConfig[] = "/config_dump";
 
 ExplainStep Step(absl::string_view name, ExplainStep::Outcome outcome, absl::string_view reason,
                  absl::string_view remedy = "") {
@@ -35,11 +44,49 @@ std::string OneLine(absl::string_view text) {
   return line;
 }
 
+// Pages, asked for at the same time: one that hangs holds up nobody else.
+class Pages {
+ public:
+  explicit Pages(const PageGetter* get) : get_(*get) {}
+
+  void Want(const SocketAddress& address, const std::string& path) {
+    pages_.try_emplace({address.ToString(), path}, address);
+  }
+  void Fetch() {
+    std::vector<std::thread> threads;
+    for (auto& [key, page] : pages_) {
+      threads.emplace_back(
+          [this, path = &key.second, page = &page] { page->answer = get_(page->address, *path); });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  // Of a page that was wanted.
+  const absl::StatusOr<HttpPage>& Get(const SocketAddress& address, const std::string& path) const {
+    return pages_.at({address.ToString(), path}).answer;
+  }
+
+ private:
+  struct Page {
+    explicit Page(const SocketAddress& address) : address(address) {}
+    SocketAddress address;
+    absl::StatusOr<HttpPage> answer = absl::UnknownError("not asked");
+  };
+  const PageGetter& get_;
+  std::map<std::pair<std::string, std::string>, Page> pages_;
+};
+
+ExplainStep Hangs(absl::string_view role, const SocketAddress& page) {
+  return Step(absl::StrCat(role, "-proxy"), ExplainStep::OUTCOME_FAILED,
+              absl::StrCat(page.ToString(), " takes connections and answers nothing: the ", role,
+                           "'s proxy hangs"),
+              "see whether byrnie-proxy is stopped or gets no CPU in the pod; restart it where it "
+              "stays so");
+}
+
 // Whether the proxy of a pod is there and ready.
-ExplainStep Readiness(absl::string_view role, const IpAddress& address, const PageGetter& get) {
+ExplainStep Readiness(absl::string_view role, const SocketAddress& page,
+                      const absl::StatusOr<HttpPage>& answer) {
   const std::string name = absl::StrCat(role, "-proxy");
-  const SocketAddress page(address, kReadinessPort);
-  const absl::StatusOr<HttpPage> answer = get(page, "/healthz/ready");
   if (absl::IsUnavailable(answer.status())) {
     return Step(
         name, ExplainStep::OUTCOME_FAILED,
@@ -47,6 +94,7 @@ ExplainStep Readiness(absl::string_view role, const IpAddress& address, const Pa
                      "): the ", role, "'s proxy does not run, or the pod is gone"),
         "see whether byrnie-proxy runs in the pod; its rules let nothing past it meanwhile");
   }
+  if (WasTaken(answer.status())) return Hangs(role, page);
   if (!answer.ok()) {
     return Step(
         name, ExplainStep::OUTCOME_UNKNOWN,
@@ -71,9 +119,8 @@ absl::StatusOr<std::string> FlagOf(const HttpPage& dump, absl::string_view name)
 }
 
 // Whether the destination's proxy takes plaintext at a port.
-void RefineInboundMode(const SocketAddress& admin, const SocketAddress& target,
-                       const PageGetter& get, ExplainStep* step) {
-  const absl::StatusOr<HttpPage> dump = get(admin, "/config_dump");
+void RefineInboundMode(const SocketAddress& target, const absl::StatusOr<HttpPage>& dump,
+                       ExplainStep* step) {
   if (!dump.ok()) return;
   const absl::StatusOr<std::string> mode = FlagOf(*dump, "mtls_mode");
   const absl::StatusOr<std::string> ports = FlagOf(*dump, "mtls_port_modes");
@@ -112,6 +159,92 @@ std::string Text(const JsonObject& object, absl::string_view name) {
   return object.GetStringOr(name, "").value_or("");
 }
 
+// Where a connection ends for what a proxy says of it: the step, and what to do about it; an empty
+// remedy: what docs/operations.md says of the reason.
+struct Place {
+  absl::string_view reason;
+  const char* step;
+  const char* remedy = "";
+};
+
+// What the destination's proxy answers.
+constexpr Place kPlacesOfPeer[] = {
+    {"connect-failed", "application",
+     "start the application, or correct the target_port in the registry"},
+    {"connect-timeout", "application", "see whether the application takes connections"},
+    {"policy-deny", "policy"},
+    {"no-allow-match", "policy"},
+    {"policy-missing", "policy"},
+    {"no-policy-snapshot", "policy"},
+    {"foreign-trust-domain", "policy"},
+    {"no-identity", "destination-certificate"},
+};
+
+// What the source's own says.
+constexpr Place kPlaces[] = {
+    {"peer-silent", "destination-proxy"},
+    {"handshake-timeout", "destination-proxy"},
+    {"connect-timeout", "network",
+     "look at network policies and firewalls between the pods: TCP port 15008 must pass"},
+    {"peer-identity-mismatch", "destination-identity"},
+    {"certificate-revoked", "destination-certificate"},
+    {"revocation-unknown", "trust"},
+    {"no-identity", "source-certificate"},
+    {"unknown-address", "destination"},
+    {"resolve-timeout", "source-agent"},
+    {"resolve-unavailable", "source-agent"},
+    {"unknown-service-port", "service-port"},
+    {"no-endpoint", "endpoint"},
+    {"no-healthy-endpoint", "endpoint-health"},
+};
+
+// Whether a part is in the text, whichever letters are capitals.
+bool ContainsAny(absl::string_view text, std::initializer_list<absl::string_view> parts) {
+  const std::string lower = absl::AsciiStrToLower(text);
+  return absl::c_any_of(
+      parts, [&lower](absl::string_view part) { return absl::StrContains(lower, part); });
+}
+
+// A handshake that failed: for want of trust or for a certificate's time, of whichever end.
+Place PlaceOfTls(absl::string_view detail) {
+  constexpr char kTimes[] = "compare the clocks of both pods, and see why it is not renewed";
+  // An alert is the other end's word about this one's certificate.
+  const char* const judged =
+      ContainsAny(detail, {"alert"}) ? "source-certificate" : "destination-certificate";
+  if (ContainsAny(detail, {"trust bundle", "not signed by a root", "unknown certificate authority",
+                           "unknown_ca", "unknown ca"})) {
+    return {
+        "", "trust",
+        "one end does not have the other's roots: compare /bundles of both agents; the bundle of "
+        "another trust domain comes by --federated_bundle, at both control planes"};
+  }
+  if (ContainsAny(detail, {"expired", "not yet valid", "is valid in"})) return {"", judged, kTimes};
+  if (ContainsAny(detail, {"revoked"})) return {"", judged};
+  return {"", "pod"};
+}
+
+Place PlaceOf(absl::string_view reason, absl::string_view peer, absl::string_view detail) {
+  for (const Place& place : kPlacesOfPeer) {
+    if (place.reason == peer) return place;
+  }
+  if (!peer.empty()) return {"", "pod"};
+  if (reason == "tls-failed" || reason == "refused-by-peer") return PlaceOfTls(detail);
+  if (reason == "connect-failed") {
+    // Somebody has said no: a machine that is there, where nobody listens.
+    if (ContainsAny(detail, {"refused"})) {
+      return {
+          "", "destination-proxy",
+          "see whether byrnie-proxy runs in the destination's pod; its rules let nothing past it "
+          "meanwhile"};
+    }
+    return {"", "network", "look at the network between the pods: TCP port 15008 must pass"};
+  }
+  for (const Place& place : kPlaces) {
+    if (place.reason == reason) return place;
+  }
+  return {"", "pod"};
+}
+
 // What the source's proxy has recorded of a connection that ended.
 ExplainStep FromRecord(const JsonObject& record) {
   const std::string reason = Text(record, "reason"), peer = Text(record, "peer_reason");
@@ -120,9 +253,9 @@ ExplainStep FromRecord(const JsonObject& record) {
       absl::StrCat("the source's proxy says ", Text(record, "result"), ", ", reason,
                    peer.empty() ? "" : absl::StrCat("; the destination's says ", peer),
                    detail.empty() ? "" : absl::StrCat(" (", OneLine(detail), ")"));
+  const bool passed = Text(record, "route") == "passthrough";
   if (reason == "closed" || reason == "reset-by-downstream") {
-    const std::string route = Text(record, "route");
-    if (route == "passthrough") {
+    if (passed) {
       return Step("pod", ExplainStep::OUTCOME_FAILED,
                   absl::StrCat(said, ": it went out as plain TCP, past the mesh"),
                   "put the destination into the registry");
@@ -130,17 +263,21 @@ ExplainStep FromRecord(const JsonObject& record) {
     return Step("pod", ExplainStep::OUTCOME_OK,
                 absl::StrCat("a connection was carried and closed: ", said));
   }
-  if (peer == "connect-failed") {
-    return Step("application", ExplainStep::OUTCOME_FAILED,
-                absl::StrCat(said, ": no application listens there"),
-                "start the application, or correct the target_port in the registry");
-  }
-  return Step("pod", ExplainStep::OUTCOME_FAILED, said,
-              absl::StrCat("see \"", peer.empty() ? reason : peer, "\" in docs/operations.md"));
+  const Place place = PlaceOf(reason, peer, detail);
+  const std::string name = passed && reason == "connect-failed" ? "application" : place.step;
+  return Step(name, ExplainStep::OUTCOME_FAILED,
+              absl::StrCat(said, name == "application" ? ": no application listens there" : ""),
+              *place.remedy != '\0' ? place.remedy
+                                    : absl::StrCat("see \"", peer.empty() ? reason : peer,
+                                                   "\" in docs/operations.md"));
 }
 
+// The pages that a probe is looked up in.
+constexpr char kEnded[] = "/recorder?direction=outbound&limit=1000";
+constexpr char kOpen[] = "/connections?direction=outbound&limit=10000";
+
 ExplainStep Probe(const ProbeResult& probe, const absl::optional<SocketAddress>& admin,
-                  const PageGetter& get) {
+                  const Pages& pages) {
   if (!probe.connected.ok()) {
     return Step("redirect", ExplainStep::OUTCOME_FAILED,
                 absl::StrCat("the connection did not reach the source's proxy: ",
@@ -151,8 +288,9 @@ ExplainStep Probe(const ProbeResult& probe, const absl::optional<SocketAddress>&
     return Step("pod", ExplainStep::OUTCOME_UNKNOWN, "the source's admin port was not given",
                 "give --source_admin");
   }
-  const absl::StatusOr<HttpPage> ended = get(*admin, "/recorder?direction=outbound&limit=1000");
-  const absl::StatusOr<HttpPage> open = get(*admin, "/connections?direction=outbound&limit=10000");
+  const absl::StatusOr<HttpPage>& ended = pages.Get(*admin, kEnded);
+  const absl::StatusOr<HttpPage>& open = pages.Get(*admin, kOpen);
+  if (WasTaken(ended.status()) || WasTaken(open.status())) return Hangs("source", *admin);
   if (!ended.ok() || !open.ok()) {
     return Step("pod", ExplainStep::OUTCOME_UNKNOWN,
                 absl::StrCat("the source's admin port is not reached: ",
@@ -166,7 +304,8 @@ ExplainStep Probe(const ProbeResult& probe, const absl::optional<SocketAddress>&
     return Step("redirect", ExplainStep::OUTCOME_FAILED,
                 absl::StrCat("the source's proxy knows nothing of a connection from port ",
                              probe.local_port, ": it went past it"),
-                "byrnie-redirect check in the source's pod, then byrnie-redirect apply");
+                "byrnie-redirect check in the source's pod, then byrnie-redirect apply; a user or "
+                "group that --exclude_uids or --exclude_gids names is outside the mesh");
   }
   const std::string state = Text(*connection, "state");
   if (state == "open") {
@@ -188,36 +327,76 @@ void UpdateVerdict(ExplainResponse* answer) {
     return;
   }
   answer->clear_first_failed();
-  answer->set_verdict("nothing that is known of is in the way");
+  std::vector<std::string> unknown;
+  for (const ExplainStep& step : answer->steps()) {
+    if (step.outcome() != ExplainStep::OUTCOME_OK) unknown.push_back(step.name());
+  }
+  answer->set_verdict(absl::StrCat(
+      "nothing that is known of is in the way",
+      unknown.empty() ? "" : absl::StrCat("; not known: ", absl::StrJoin(unknown, ", "))));
+}
+
+// In the place of what was known of it before, or at the end.
+void Put(ExplainStep step, std::vector<ExplainStep>* steps) {
+  for (ExplainStep& known : *steps) {
+    if (known.name() != step.name()) continue;
+    const bool better = step.outcome() != ExplainStep::OUTCOME_UNKNOWN &&
+                        known.outcome() != ExplainStep::OUTCOME_FAILED;
+    if (better) known = std::move(step);
+    return;
+  }
+  steps->push_back(std::move(step));
 }
 
 }  // namespace
 
 void AddPodChecks(const PodCheckOptions& options, const PageGetter& get, ExplainResponse* answer) {
   const absl::StatusOr<SocketAddress> target = SocketAddress::Parse(answer->destination_address());
-  const bool source_in_mesh = !answer->source_spiffe_id().empty();
-  const bool destination_in_mesh = !answer->destination_spiffe_id().empty();
-  std::vector<ExplainStep> checks;
-  const absl::StatusOr<IpAddress> source = IpAddress::Parse(answer->source_address());
-  if (source_in_mesh && source.ok()) checks.push_back(Readiness("source", *source, get));
+  const absl::StatusOr<IpAddress> source_ip = IpAddress::Parse(answer->source_address());
+  absl::optional<SocketAddress> source, destination;
+  if (!answer->source_spiffe_id().empty() && source_ip.ok()) {
+    source.emplace(*source_ip, kReadinessPort);
+  }
   // From inside a pod the way there is through its proxy, which the probe goes, too.
-  if (destination_in_mesh && target.ok() && !options.probe.has_value()) {
-    checks.push_back(Readiness("destination", target->ip(), get));
+  if (!answer->destination_spiffe_id().empty() && target.ok() && !options.probe.has_value()) {
+    destination.emplace(target->ip(), kReadinessPort);
   }
-  if (options.probe.has_value()) {
-    checks.push_back(Probe(*options.probe, options.source_admin, get));
+  Pages pages(&get);
+  for (const auto& page : {source, destination}) {
+    if (page.has_value()) pages.Want(*page, kReady);
   }
+  if (options.destination_admin.has_value()) pages.Want(*options.destination_admin, kConfig);
+  if (options.probe.has_value() && options.source_admin.has_value()) {
+    pages.Want(*options.source_admin, kEnded);
+    pages.Want(*options.source_admin, kOpen);
+  }
+  pages.Fetch();
+
   std::vector<ExplainStep> steps;
+  absl::optional<ExplainStep> pod;
   for (ExplainStep& step : *answer->mutable_steps()) {
     if (step.name() == "inbound-mode" && step.outcome() == ExplainStep::OUTCOME_UNKNOWN &&
         options.destination_admin.has_value() && target.ok()) {
-      RefineInboundMode(*options.destination_admin, *target, get, &step);
+      RefineInboundMode(*target, pages.Get(*options.destination_admin, kConfig), &step);
     }
-    if (step.name() == "pod" && options.probe.has_value()) continue;
-    if (step.name() == "pod") steps.insert(steps.end(), checks.begin(), checks.end());
-    steps.push_back(step);
+    if (step.name() == "pod") {
+      pod = std::move(step);
+    } else {
+      steps.push_back(std::move(step));
+    }
   }
-  if (options.probe.has_value()) steps.insert(steps.end(), checks.begin(), checks.end());
+  if (source.has_value()) Put(Readiness("source", *source, pages.Get(*source, kReady)), &steps);
+  if (destination.has_value()) {
+    Put(Readiness("destination", *destination, pages.Get(*destination, kReady)), &steps);
+  }
+  if (options.probe.has_value()) {
+    Put(Probe(*options.probe, options.source_admin, pages), &steps);
+  } else if (pod.has_value()) {
+    if (!options.not_probed.empty()) {
+      pod->set_reason(absl::StrCat("no connection was tried: ", options.not_probed));
+    }
+    steps.push_back(*std::move(pod));
+  }
   answer->clear_steps();
   for (ExplainStep& step : steps) *answer->add_steps() = std::move(step);
   UpdateVerdict(answer);

@@ -29,16 +29,19 @@ struct PodCheckOptions {
   absl::optional<SocketAddress> source_admin, destination_admin;
   // Set: the source's pod is where this runs, and this is what was tried.
   absl::optional<ProbeResult> probe;
+  // Why nothing was tried, though it was asked for; empty: it was, or was not asked for.
+  std::string not_probed;
 };
 
-// How a page is asked for; tests answer themselves.
+// How a page is asked for, on several threads; tests answer themselves.
 using PageGetter =
     std::function<absl::StatusOr<HttpPage>(const SocketAddress& address, absl::string_view path)>;
 
 // Replaces the step "pod" of an explanation, and what is unknown of "inbound-mode", by what the
 // pods' own pages say: readiness on port 15021 of their addresses, and where they are given the
-// admin ports. Says of what it could not reach that it is unknown. Brings first_failed and verdict
-// up to date.
+// admin ports, all asked at the same time. What a pod says counts more than what the control plane
+// knows: its step takes the place of that one's. Says of what it could not reach that it is
+// unknown. Brings first_failed and verdict up to date.
 void AddPodChecks(const PodCheckOptions& options, const PageGetter& get,
                   byrnie::operator_::v1::ExplainResponse* answer);
 

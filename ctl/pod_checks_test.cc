@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -126,10 +127,87 @@ TEST_F(PodChecksTest, AnApplicationThatDoesNotListen) {
 }
 
 TEST_F(PodChecksTest, ARefusalIsToldInTheProxysWords) {
-  Probe(R"({"source":"10.0.0.1:4711","reason":"tls-failed","result":"failed","detail":"expired"})",
+  Probe(R"({"source":"10.0.0.1:4711","reason":"overloaded","result":"failed","detail":"flood"})",
         "");
   EXPECT_EQ(answer_.first_failed(), "pod");
-  EXPECT_THAT(answer_.verdict(), HasSubstr("tls-failed (expired)"));
+  EXPECT_THAT(answer_.verdict(), HasSubstr("overloaded (flood)"));
+}
+
+TEST_F(PodChecksTest, WhatTheProxiesSayNamesTheStep) {
+  struct Case {
+    const char *reason, *peer, *detail, *step;
+  };
+  for (const Case& c : {
+           Case{"tls-failed", "", "the peer sent the alert unknown_ca", "trust"},
+           Case{"tls-failed", "", "is of trust domain b, for which there is no trust bundle",
+                "trust"},
+           Case{"tls-failed", "", "the certificate expired 3s ago", "destination-certificate"},
+           Case{"tls-failed", "", "TLS alert: certificate expired", "source-certificate"},
+           Case{"tls-failed", "", "something else", "pod"},
+           Case{"tunnel-refused", "no-allow-match", "", "policy"},
+           Case{"tunnel-refused", "overloaded", "", "pod"},
+           Case{"connect-failed", "", "connect to 10.0.0.2:15008: Connection refused",
+                "destination-proxy"},
+           Case{"connect-failed", "", "No route to host", "network"},
+           Case{"peer-silent", "", "", "destination-proxy"},
+           Case{"peer-identity-mismatch", "", "", "destination-identity"},
+           Case{"resolve-timeout", "", "", "source-agent"},
+       }) {
+    answer_.clear_steps();
+    Add("policy", ExplainStep::OUTCOME_OK);
+    Add("pod", ExplainStep::OUTCOME_UNKNOWN);
+    Probe(absl::StrCat(R"({"source":"10.0.0.1:4711","result":"failed","reason":")", c.reason,
+                       R"(","peer_reason":")", c.peer, R"(","detail":")", c.detail, R"("})"),
+          "");
+    EXPECT_EQ(answer_.first_failed(), c.step) << c.reason << " " << c.detail;
+    int named = 0;
+    for (const ExplainStep& step : answer_.steps()) {
+      if (step.outcome() != ExplainStep::OUTCOME_FAILED) continue;
+      ++named;
+      EXPECT_NE(step.remedy(), "");
+    }
+    EXPECT_EQ(named, 1);
+  }
+}
+
+TEST_F(PodChecksTest, AProxyThatHangsIsToldFromOneThatIsNotReached) {
+  pages_.clear();
+  error_ = Taken(absl::DeadlineExceededError("does not answer"));
+  Run();
+  EXPECT_EQ(answer_.first_failed(), "source-proxy");
+  EXPECT_THAT(answer_.verdict(), HasSubstr("takes connections and answers nothing"));
+}
+
+TEST_F(PodChecksTest, AProbeWhoseProxyHangsIsNotLookedUp) {
+  options_.source_admin = *SocketAddress::Parse("127.0.0.1:15000");
+  options_.probe = ProbeResult{absl::OkStatus(), false, 4711};
+  error_ = Taken(absl::DeadlineExceededError("does not answer"));
+  Run();
+  EXPECT_EQ(answer_.first_failed(), "source-proxy");
+}
+
+TEST_F(PodChecksTest, WhatAPodSaysTakesThePlaceOfWhatItsAgentSays) {
+  answer_.clear_steps();
+  Add("source-proxy", ExplainStep::OUTCOME_OK);
+  Add("destination-proxy", ExplainStep::OUTCOME_FAILED);
+  Add("pod", ExplainStep::OUTCOME_UNKNOWN);
+  pages_["10.0.0.1:15021/healthz/ready"] = HttpPage{503, "no policies yet"};
+  Run();
+  ASSERT_EQ(answer_.steps_size(), 3);
+  EXPECT_EQ(answer_.first_failed(), "source-proxy");
+  EXPECT_THAT(answer_.verdict(), HasSubstr("no policies yet"));
+  // A page that is there does not unsay it: a proxy without its agent is of no use.
+  EXPECT_EQ(answer_.steps(1).outcome(), ExplainStep::OUTCOME_FAILED);
+}
+
+TEST_F(PodChecksTest, WhatIsNotKnownIsNamed) {
+  pages_.erase("10.0.0.2:15021/healthz/ready");
+  options_.not_probed = "this runs as uid 1337";
+  Run();
+  EXPECT_EQ(answer_.first_failed(), "");
+  EXPECT_THAT(answer_.verdict(), HasSubstr("not known: destination-proxy, pod"));
+  EXPECT_THAT(answer_.steps(answer_.steps_size() - 1).reason(),
+              HasSubstr("no connection was tried: this runs as uid 1337"));
 }
 
 TEST_F(PodChecksTest, PacketsThatAreDropped) {

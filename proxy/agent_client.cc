@@ -152,6 +152,11 @@ absl::Status AgentClient::HandleMessage(const AgentMessage& message) {
     case AgentMessage::kFlowsLost:
       delegate_->OnFlowsLost();
       return absl::OkStatus();
+    case AgentMessage::kQuestion: {
+      link::v1::ProxyMessage answer;
+      answer.mutable_answer()->set_id(message.question().id());
+      return Send(answer);
+    }
     case AgentMessage::kRefusal:
     case AgentMessage::CONTENT_NOT_SET:
       break;

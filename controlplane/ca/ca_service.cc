@@ -56,6 +56,9 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
       : AgentPushStream(context, &service->streams_, std::move(peer)),
         service_(service),
         place_(std::move(place)) {}
+  ~BundleStream() override {
+    if (listening_) service_->questions_.OnGone(address());
+  }
 
  private:
   absl::Status OnRequest(const BundlesRequest& request) override {
@@ -67,6 +70,14 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
       absl::optional<absl::Duration> clock_offset;
       if (request.has_sent_at()) clock_offset = FromProto(request.sent_at()) - now;
       service_->agents_->OnHeard(peer()->id, address(), clock_offset, now);
+      if (request.answers_questions() && !listening_) {
+        listening_ = true;
+        service_->questions_.OnListening(address());
+      }
+      if (request.answer() != 0) {
+        service_->questions_.OnAnswer(address(), request.answer(),
+                                      {request.has_proxy(), request.proxy_answers()});
+      }
     }
     if (peer().has_value() && version != 0 && version >= first_version_ &&
         version <= sent_version_) {
@@ -77,7 +88,7 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
 
   absl::optional<BundlesResponse> NextResponse() override {
     const TrustBundleSource::Versioned current = service_->bundles_->current();
-    if (current.version == sent_version_) return absl::nullopt;
+    if (current.version == sent_version_) return NextQuestion();
     if (sent_version_ == 0) first_version_ = current.version;
     sent_version_ = current.version;
     BundlesResponse response;
@@ -85,9 +96,19 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
     return response;
   }
 
+  absl::optional<BundlesResponse> NextQuestion() {
+    if (!listening_) return absl::nullopt;
+    const absl::optional<uint64_t> question = service_->questions_.Take(address());
+    if (!question.has_value()) return absl::nullopt;
+    BundlesResponse response;
+    response.set_question(*question);
+    return response;
+  }
+
   CaService* const service_;                    // Not owned.
   const std::unique_ptr<Places::Place> place_;  // Null for a caller who has shown who he is.
   uint64_t first_version_ = 0, sent_version_ = 0;
+  bool listening_ = false;
 };
 
 CaService::CaService(Issuance* issuance, const Authority* authority,
@@ -113,6 +134,12 @@ CaService::CaService(Issuance* issuance, const Authority* authority,
                metrics->AddGauge("byrnie_controlplane_streams", "Open streams, by service.",
                                  {{"service", "trust_bundles"}}),
                clock) {}
+
+AgentQuestions::Answers CaService::AskAgents(const std::set<std::string>& addresses,
+                                             absl::Duration patience) {
+  return questions_.Ask(addresses, patience,
+                        [this](const std::set<std::string>& at) { streams_.WakeAt(at); });
+}
 
 grpc::ServerUnaryReactor* CaService::Issue(grpc::CallbackServerContext* context,
                                            const IssueRequest* request, IssueResponse* response) {

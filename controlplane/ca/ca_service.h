@@ -2,16 +2,19 @@
 #define BYRNIE_CONTROLPLANE_CA_CA_SERVICE_H_
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "byrnie/ca/v1/ca.grpc.pb.h"
 #include "common/base/clock.h"
 #include "common/base/thread_pool.h"
 #include "common/telemetry/line_budget.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
+#include "controlplane/agents/agent_questions.h"
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/audit/issuance_log.h"
 #include "controlplane/ca/authority.h"
@@ -55,6 +58,11 @@ class CaService final : public byrnie::ca::v1::CertificateAuthority::CallbackSer
   grpc::ServerBidiReactor<BundlesRequest, BundlesResponse>* WatchTrustBundles(
       grpc::CallbackServerContext* context) override;
 
+  // Asks the agents that are connected from these addresses, "ip:port", whether they are there.
+  // Blocks until they have answered, for `patience` at most.
+  AgentQuestions::Answers AskAgents(const std::set<std::string>& addresses,
+                                    absl::Duration patience);
+
   // Wake it when the trust bundles have changed.
   StreamSet* streams() { return &streams_; }
   uint64_t certificates_issued() const { return issuance_->certificates_issued(); }
@@ -87,6 +95,7 @@ class CaService final : public byrnie::ca::v1::CertificateAuthority::CallbackSer
   const Clock* const clock_;          // Not owned.
   Logger* const logger_;              // Not owned.
   const IssueResults tokens_;
+  AgentQuestions questions_;
   LineBudget refusals_said_;  // Of JWT-SVIDs.
   StreamSet streams_;
 };

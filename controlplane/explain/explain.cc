@@ -37,6 +37,12 @@ Party PartyOf(absl::string_view role, const MeshView::Workload& workload) {
   return party;
 }
 
+void NoteAgent(const MeshView& view, const Party& party, ExplainAnswer* answer) {
+  if (answer->agents.size() == ExplainAnswer::kMaxAgents) return;
+  std::string connection = ConnectionOf(view, party);
+  if (!connection.empty()) answer->agents.insert(std::move(connection));
+}
+
 // Who asks, and what is to be said of how it was found.
 ExplainStep FindSource(const MeshView& view, const std::string& name, Party* party) {
   ExplainStep step{explain_step::kSource, Outcome::kOk, "", ""};
@@ -153,7 +159,15 @@ std::vector<ExplainStep> EndpointSteps(const MeshView& view, const PolicySet* po
   } else {
     steps.push_back(InboundModeStep(target));
   }
-  steps.push_back(PolicyStep(policies, source, destination, target));
+  if (destination.proven->trust_domain() == view.facts().trust_domain) {
+    steps.push_back(PolicyStep(policies, source, destination, target));
+  } else {
+    steps.push_back(ExplainStep{
+        explain_step::kPolicy, Outcome::kUnknown,
+        absl::StrCat("what its proxy decides is for the policies of ",
+                     destination.proven->trust_domain(), ", which its own control plane has"),
+        "ask that control plane; it lets in whose trust domain a policy names"});
+  }
   return steps;
 }
 
@@ -196,6 +210,7 @@ absl::StatusOr<ExplainAnswer> Explain(const MeshFacts& facts, const ExplainQuest
   if (source.in_mesh()) answer.source_spiffe_id = source.proven->text();
   if (!source.addresses.empty()) answer.source_address = source.addresses.front().ToString();
   if (source.in_mesh()) Append(PartySteps(view, source), &answer.steps);
+  NoteAgent(view, source, &answer);
 
   Route route = FindRoute(view, source, question.destination, question.port);
   Append(std::move(route.steps), &answer.steps);
@@ -210,6 +225,7 @@ absl::StatusOr<ExplainAnswer> Explain(const MeshFacts& facts, const ExplainQuest
   for (const RouteTarget& target : route.targets) {
     Party party = PartyOf("destination", target.workload);
     LookForAgent(view, &party);
+    NoteAgent(view, party, &answer);
     std::vector<ExplainStep> steps =
         EndpointSteps(view, policies.get(), source, party, target.address);
     const bool fails = AnyFailed(steps);

@@ -1,7 +1,9 @@
 #ifndef BYRNIE_CONTROLPLANE_EXPLAIN_EXPLAIN_H_
 #define BYRNIE_CONTROLPLANE_EXPLAIN_EXPLAIN_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +41,7 @@ namespace explain_step {
 inline constexpr char kSource[] = "source";
 inline constexpr char kSourceCertificate[] = "source-certificate";
 inline constexpr char kSourceAgent[] = "source-agent";
+inline constexpr char kSourceProxy[] = "source-proxy";
 inline constexpr char kSourceIdentity[] = "source-identity";
 inline constexpr char kSourceClock[] = "source-clock";
 inline constexpr char kDestination[] = "destination";
@@ -49,6 +52,7 @@ inline constexpr char kEndpointLocality[] = "endpoint-locality";
 inline constexpr char kProtocol[] = "protocol";
 inline constexpr char kDestinationCertificate[] = "destination-certificate";
 inline constexpr char kDestinationAgent[] = "destination-agent";
+inline constexpr char kDestinationProxy[] = "destination-proxy";
 inline constexpr char kDestinationIdentity[] = "destination-identity";
 inline constexpr char kDestinationClock[] = "destination-clock";
 inline constexpr char kTrust[] = "trust";
@@ -63,6 +67,10 @@ struct ExplainAnswer {
   std::vector<ExplainStep> steps;
   std::string source_uid, source_spiffe_id, source_address;
   std::string destination_uid, destination_spiffe_id, destination_address;
+  // Connections of the agents that speak for the source and for those endpoints that may be chosen,
+  // the first kMaxAgents of them: whom to ask whether they are there (MeshFacts::answers).
+  static constexpr size_t kMaxAgents = 100;
+  std::set<std::string> agents;
 
   // Null: none failed.
   const ExplainStep* first_failed() const;

@@ -58,6 +58,8 @@ class ExplainTest : public ::testing::Test {
     EXPECT_THAT(content, IsOk());
     registry_ = *RegistrySnapshot::Create(*content);
     MeshFacts facts;
+    facts.answers = answers_;
+    facts.patience = absl::Milliseconds(700);
     facts.registry = registry_.get();
     facts.bundles = &bundles_;
     facts.bundle_version = 7;
@@ -103,6 +105,7 @@ class ExplainTest : public ::testing::Test {
   std::vector<AgentTable::Agent> agents_;
   std::vector<std::string> others_;
   std::function<absl::StatusOr<absl::optional<IssuedCertificate>>(const SpiffeId&)> newest_issued_;
+  AgentQuestions::Answers answers_;
   std::set<std::string> revoked_;
   RegistrySnapshotPtr registry_;
 };
@@ -120,6 +123,35 @@ TEST_F(ExplainTest, AnAgentOfAnotherControlPlaneIsNotSaidToBeMissing) {
   EXPECT_EQ(Step(answer, "destination-certificate")->outcome, ExplainStep::Outcome::kOk);
   EXPECT_EQ(Step(answer, "destination-agent")->outcome, ExplainStep::Outcome::kUnknown);
   EXPECT_THAT(Step(answer, "destination-agent")->reason, HasSubstr("another (b), or not at all"));
+}
+
+TEST_F(ExplainTest, TheAgentsOfBothEndsAreToBeAsked) {
+  EXPECT_EQ(Ask("10.0.0.1", "10.96.0.1", 80).agents,
+            (std::set<std::string>{"10.0.0.1:5000", "10.0.0.2:5000"}));
+  agents_[0].connected = false;
+  EXPECT_EQ(Ask("10.0.0.1", "10.96.0.1", 80).agents, std::set<std::string>{"10.0.0.2:5000"});
+}
+
+TEST_F(ExplainTest, AnAgentThatHasNotAnsweredHangs) {
+  answers_ = {{"10.0.0.1:5000", AgentQuestions::Answer{true, true}},
+              {"10.0.0.2:5000", AgentQuestions::Answer{true, true}}};
+  EXPECT_EQ(FirstFailed(), "");
+  answers_["10.0.0.2:5000"].reset();
+  EXPECT_THAT(FirstFailed(), HasSubstr("destination-agent: its agent is connected from "
+                                       "10.0.0.2:5000, but has not answered within 700ms"));
+  answers_["10.0.0.1:5000"].reset();
+  EXPECT_THAT(FirstFailed(), HasSubstr("source-agent: "));
+}
+
+TEST_F(ExplainTest, AnAgentKnowsWhetherItHasAProxy) {
+  answers_ = {{"10.0.0.1:5000", AgentQuestions::Answer{true, true}},
+              {"10.0.0.2:5000", AgentQuestions::Answer{false, false}}};
+  EXPECT_THAT(FirstFailed(), HasSubstr("destination-proxy: its agent says that no proxy"));
+  answers_["10.0.0.2:5000"] = AgentQuestions::Answer{true, false};
+  EXPECT_THAT(FirstFailed(), HasSubstr("destination-proxy: its agent says that its proxy does not "
+                                       "answer: it hangs"));
+  EXPECT_EQ(Step(Ask("10.0.0.1", "10.96.0.1", 80), "source-proxy")->outcome,
+            ExplainStep::Outcome::kOk);
 }
 
 TEST_F(ExplainTest, WhatTheLogDoesNotHaveNobodyHasIssued) {

@@ -14,6 +14,7 @@
 #include "common/identity/spiffe_id.h"
 #include "common/identity/trust_bundle.h"
 #include "common/net/socket_address.h"
+#include "controlplane/agents/agent_questions.h"
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/registry/snapshot.h"
 #include "istio/workload/workload.pb.h"
@@ -41,6 +42,11 @@ struct MeshFacts {
   // issuances has it; absent: none of late. Asked for where `agents` do not say; an error: the log
   // cannot be read now. Null: there is no log.
   std::function<absl::StatusOr<absl::optional<IssuedCertificate>>(const SpiffeId&)> newest_issued;
+  // What agents that were asked whether they are there have answered, by the address of their
+  // connection. Who is not in it could not be asked.
+  AgentQuestions::Answers answers;
+  // How long they were waited for.
+  absl::Duration patience;
   // Serials of certificates that are revoked.
   std::set<std::string> revoked;
   absl::Time now;

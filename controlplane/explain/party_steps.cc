@@ -107,10 +107,58 @@ ExplainStep CertificateStep(const MeshView& view, const Party& party,
   return step;
 }
 
+// It was asked, and has not answered.
+bool Hangs(const MeshView& view, const AgentTable::Agent& agent) {
+  const auto found = view.facts().answers.find(agent.address);
+  return found != view.facts().answers.end() && !found->second.has_value();
+}
+
+// What the agent says of the pod's proxy, where it says anything.
+absl::optional<ExplainStep> ProxyStep(const MeshView& view, const Party& party,
+                                      const absl::optional<AgentTable::Agent>& agent) {
+  if (!agent.has_value() || !agent->connected) return absl::nullopt;
+  const auto found = view.facts().answers.find(agent->address);
+  if (found == view.facts().answers.end() || !found->second.has_value()) return absl::nullopt;
+  ExplainStep step;
+  step.name = absl::StrCat(party.role, "-proxy");
+  if (found->second->proxy_answers) {
+    step.outcome = Outcome::kOk;
+    step.reason = "its proxy answers its agent";
+    return step;
+  }
+  if (found->second->has_proxy) {
+    step.outcome = Outcome::kFailed;
+    step.reason = "its agent says that its proxy does not answer: it hangs";
+    step.remedy =
+        "see whether byrnie-proxy is stopped or gets no CPU in the pod; restart it where it "
+        "stays so";
+    return step;
+  }
+  step.outcome = Outcome::kFailed;
+  step.reason =
+      "its agent says that no proxy is connected to it: it does not run, or cannot reach "
+      "the agent's socket";
+  step.remedy =
+      "see whether byrnie-proxy runs in the pod, and its log; the rules let nothing past it "
+      "meanwhile";
+  return step;
+}
+
 ExplainStep AgentStep(const MeshView& view, const Party& party,
                       const absl::optional<AgentTable::Agent>& agent) {
   ExplainStep step;
   step.name = absl::StrCat(party.role, "-agent");
+  if (agent.has_value() && agent->connected && Hangs(view, *agent)) {
+    step.outcome = Outcome::kFailed;
+    step.reason =
+        absl::StrCat("its agent is connected from ", agent->address,
+                     ", but has not answered within ", absl::FormatDuration(view.facts().patience),
+                     ": it hangs, and without it the proxy begins no TLS");
+    step.remedy =
+        "see whether byrnie-certagent is stopped or gets no CPU in the pod; restart it where it "
+        "stays so";
+    return step;
+  }
   if (agent.has_value() && agent->connected) {
     step.outcome = Outcome::kOk;
     step.reason = absl::StrCat("its agent is connected from ", agent->address);
@@ -196,6 +244,12 @@ void LookForAgent(const MeshView& view, Party* party) {
   }
 }
 
+std::string ConnectionOf(const MeshView& view, const Party& party) {
+  if (!party.in_mesh()) return "";
+  const absl::optional<AgentTable::Agent> agent = AgentFor(view, party);
+  return agent.has_value() && agent->connected ? agent->address : "";
+}
+
 std::vector<ExplainStep> PartySteps(const MeshView& view, const Party& party) {
   if (party.proven->trust_domain() != view.facts().trust_domain) {
     return {ExplainStep{absl::StrCat(party.role, "-certificate"), Outcome::kUnknown,
@@ -205,8 +259,12 @@ std::vector<ExplainStep> PartySteps(const MeshView& view, const Party& party) {
                         ""}};
   }
   const absl::optional<AgentTable::Agent> agent = AgentFor(view, party);
-  return {CertificateStep(view, party, agent), AgentStep(view, party, agent), IdentityStep(party),
-          ClockStep(party, agent)};
+  std::vector<ExplainStep> steps = {CertificateStep(view, party, agent),
+                                    AgentStep(view, party, agent), IdentityStep(party),
+                                    ClockStep(party, agent)};
+  const absl::optional<ExplainStep> proxy = ProxyStep(view, party, agent);
+  if (proxy.has_value()) steps.push_back(*proxy);
+  return steps;
 }
 
 }  // namespace byrnie

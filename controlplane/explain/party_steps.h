@@ -34,7 +34,11 @@ struct Party {
 // Fills `proven` in.
 void LookForAgent(const MeshView& view, Party* party);
 
-// Whether a party in the mesh can prove itself: certificate, agent, identity, clock, in this order.
+// The address of the connection of the agent that speaks for a party, "ip:port"; empty: of none.
+std::string ConnectionOf(const MeshView& view, const Party& party);
+
+// Whether a party in the mesh can prove itself: certificate, agent, identity, clock and (where its
+// agent has been asked) proxy, in this order.
 std::vector<ExplainStep> PartySteps(const MeshView& view, const Party& party);
 
 }  // namespace byrnie

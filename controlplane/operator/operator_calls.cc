@@ -31,6 +31,8 @@ using Resources = RegistrySnapshot::Resources;
 constexpr int kMaxTroubles = 100;
 constexpr int kMaxStatusAgents = 1000;
 constexpr size_t kMaxPageBytes = 2 * 1024 * 1024;
+// An agent that is there answers within milliseconds, and somebody waits for the explanation.
+constexpr absl::Duration kAgentPatience = absl::Milliseconds(700);
 
 // Fills one page with elements of an ordered range and returns the token of the next. `fill` adds
 // one to the answer and returns it, or null when it is none that is wanted; `key` names one.
@@ -515,9 +517,15 @@ absl::Status OperatorCalls::Explain(OperatorCall*, const v1::ExplainRequest& req
       return absl::optional<IssuedCertificate>(found->second);
     };
   }
-  ASSIGN_OR_RETURN(ExplainAnswer answer,
-                   byrnie::Explain(facts, {request.source(), request.destination(),
-                                           static_cast<uint16_t>(request.port())}));
+  const ExplainQuestion question{request.source(), request.destination(),
+                                 static_cast<uint16_t>(request.port())};
+  ASSIGN_OR_RETURN(ExplainAnswer answer, byrnie::Explain(facts, question));
+  // Now it is known whom it is about: a second time, with what they say.
+  facts.patience = kAgentPatience;
+  facts.answers = s_.ca->AskAgents(answer.agents, kAgentPatience);
+  if (!facts.answers.empty()) {
+    ASSIGN_OR_RETURN(answer, byrnie::Explain(facts, question));
+  }
   FillExplanation(answer, response);
   return absl::OkStatus();
 }

@@ -32,7 +32,7 @@ struct OperatorSources {
   OperatorDirectory* operators;
   JoinTokens* tokens;
   const Authority* authority;
-  const CaService* ca;
+  CaService* ca;
   const TrustBundleSource* bundles;
   const AgentTable* agents;
   const Registry* registry;

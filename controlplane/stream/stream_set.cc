@@ -44,6 +44,13 @@ void StreamSet::WakeAll() {
   for (auto& entry : streams_) entry.first->Wake();
 }
 
+void StreamSet::WakeAt(const std::set<std::string>& addresses) {
+  absl::MutexLock lock(&mu_);
+  for (auto& entry : streams_) {
+    if (addresses.count(entry.second.stream->address()) > 0) entry.first->Wake();
+  }
+}
+
 void StreamSet::EndExpired() {
   const absl::Time now = clock_->WallNow();
   absl::MutexLock lock(&mu_);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,8 @@ class StreamSet final : public StreamOwner {
   void Remove(LiveStream* stream) override;
 
   void WakeAll();
+  // Only those from these addresses, "ip:port".
+  void WakeAt(const std::set<std::string>& addresses);
   // Ends, Unauthenticated, the streams whose client certificate is past its end; to be called about
   // twice a second.
   void EndExpired();

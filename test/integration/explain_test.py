@@ -12,17 +12,21 @@ import glob
 import json
 import os
 import re
+import shutil
+import signal
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
-from testing.mesh import PROXY_UID, http_request
+from testing.mesh import PROXY_UID, TRUST_DOMAIN, ControlPlane, Pod, http_request
 from testing.process import wait_until
+from testing.registry import Registry
 from testing.sanitized import SANITIZED
 
 TIME_LIMIT = 2.0
+GUESTS = "guests.example"
 
 
 class ExplainTest(MeshTestCase):
@@ -32,6 +36,7 @@ class ExplainTest(MeshTestCase):
         mesh = cls.mesh
         cls.client, cls.server, cls.other = mesh.pod("client"), mesh.pod("server"), mesh.pod("other")
         cls.late = mesh.pod("late")
+        cls.build_guests(mesh)
         cls.vip, _ = mesh.service("server", [cls.server])
         cls.empty_vip, _ = mesh.service("empty", [])
         mesh.registry.write()
@@ -42,8 +47,34 @@ class ExplainTest(MeshTestCase):
             pod.wait_ready()
         cls.outsider = mesh.outsider()
         cls.app = cls.server.app("echo", "8080")
+        cls.guest.start()
+        cls.guest.wait_ready()
+        cls.guest.app("echo", "8080")
 
-    def explain(self, source, destination, *flags, namespace=None):
+    @classmethod
+    def build_guests(cls, mesh):
+        """A mesh whose bundle this one has, and which is not given this one's until a test does."""
+        cls.trusted = os.path.join(mesh.directory, "trusted.pem")
+        cls.guests = ControlPlane(mesh, "guests", 3, GUESTS)
+        cls.guests.extra_flags = [f"--federated_bundle={TRUST_DOMAIN}={cls.trusted}"]
+        cls.guest = Pod(mesh, "guest", "guest", 50, "demo", cls.guests)
+        registry = Registry(cls.guests.registry_path)
+        for kept in (registry, mesh.registry):
+            kept.workload("guest", "demo", "guest", [cls.guest.address, cls.guest.address6], trust_domain=GUESTS)
+        registry.workload("client", "demo", "client", [cls.client.address, cls.client.address6])
+        registry.policy("meshes", "ALLOW", principals=[{"prefix": f"{TRUST_DOMAIN}/"}])
+        registry.write()
+        cls.trust(b"")
+        cls.guests.start()
+        mesh.control_plane.extra_flags = [f"--federated_bundle={GUESTS}={cls.guests.bundle}"]
+
+    @classmethod
+    def trust(cls, pem):
+        with open(cls.trusted + ".new", "wb") as out:
+            out.write(pem)
+        os.replace(cls.trusted + ".new", cls.trusted)
+
+    def explain(self, source, destination, *flags, namespace=None, uid=None, token=None):
         """(name of the first failed step, the answer), by byrniectl, where it is run."""
         plane = self.mesh.control_plane
         where = namespace or plane.host
@@ -51,7 +82,7 @@ class ExplainTest(MeshTestCase):
         started = time.monotonic()
         done = where.run(
             self.mesh.binary("byrniectl"), "explain", source, destination, f"--control_plane={address}:{plane.PORT}",
-            f"--trust_bundle={plane.bundle}", f"--token={plane.operator_token}", "-o", "json", *flags, check=False)
+            f"--trust_bundle={plane.bundle}", f"--token={token or plane.operator_token}", "-o", "json", *flags, check=False, uid=uid)
         took = time.monotonic() - started
         self.assertIn(done.returncode, (0, 1), done.stderr)
         self.assertLess(took, TIME_LIMIT)
@@ -75,6 +106,22 @@ class ExplainTest(MeshTestCase):
         step = next(step for step in self.answer["steps"] if step["name"] == wanted)
         self.assertTrue(step["reason"] and step["remedy"], step)
         return step
+
+    @contextlib.contextmanager
+    def stopped(self, process, pod):
+        """It hangs: the kernel goes on taking connections for it and acknowledging what is sent to it."""
+        process.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.signal(signal.SIGCONT)
+            pod.wait_ready()
+
+    def assert_step_both_ways(self, wanted):
+        """Asked from outside the pods, and by a connection from the client."""
+        self.assert_step(wanted, self.client.address, f"{self.vip}:80", within=0.1)
+        name, answer = self.probe(f"{self.vip}:80")
+        self.assertEqual(name, wanted, answer["verdict"])
 
     @contextlib.contextmanager
     def registry_changed(self):
@@ -311,6 +358,83 @@ class ExplainTest(MeshTestCase):
         finally:
             self.late.proxy.kill()
             self.late.redirect("remove")
+
+    # What hangs, and what is only half there.
+
+    def test_27_an_agent_that_hangs(self):
+        with self.stopped(self.client.agent, self.client):
+            self.assert_step_both_ways("source-agent")
+        with self.stopped(self.server.agent, self.server):
+            self.assert_step_both_ways("destination-agent")
+        self.assertEqual(self.probe(f"{self.vip}:80")[0], "")
+
+    def test_28_a_proxy_that_hangs(self):
+        with self.stopped(self.client.proxy, self.client):
+            self.assert_step_both_ways("source-proxy")
+        with self.stopped(self.server.proxy, self.server):
+            self.assert_step_both_ways("destination-proxy")
+        wait_until(lambda: self.probe(f"{self.vip}:80")[0] == "", 10, "the mesh as it was")
+
+    def test_29_a_proxy_that_hangs_where_only_its_agent_is_reached(self):
+        # Readiness is not reached, as from a machine that has no way to the pods.
+        plane = self.mesh.control_plane
+        plane.host.run("nft", "-f", "-", stdin=(
+            "table inet away {\nchain out {\ntype filter hook output priority 0;\ntcp dport 15021 drop\n}\n}\n"))
+        try:
+            name, answer = self.explain(self.client.address, f"{self.vip}:80")
+            self.assertEqual(name, "")
+            with self.stopped(self.server.proxy, self.server):
+                self.assert_step("destination-proxy", self.client.address, f"{self.vip}:80", within=0.1)
+        finally:
+            plane.host.run("nft", "delete", "table", "inet", "away")
+
+    def test_30_a_dead_proxy_of_the_destination_is_named_by_a_connection_too(self):
+        self.server.proxy.kill()
+        try:
+            self.assert_step_both_ways("destination-proxy")
+        finally:
+            self.server.start_proxy()
+            self.server.wait_ready()
+
+    def test_31_a_probe_of_the_proxys_own_user_is_none(self):
+        plane = self.mesh.control_plane
+        token = os.path.join(self.mesh.directory, "proxys.token")
+        shutil.copyfile(plane.operator_token, token)
+        os.chown(token, PROXY_UID, PROXY_UID)
+        os.chmod(token, 0o600)
+
+        def probe():
+            return self.explain(self.client.address, f"{self.vip}:80", "--probe", namespace=self.client.host, uid=PROXY_UID, token=token)
+        name, answer = probe()
+        self.assertEqual(name, "", answer["verdict"])
+        self.assertIn("pod", answer["verdict"])
+        last = answer["steps"][-1]
+        self.assertEqual((last["name"], last["outcome"]), ("pod", "OUTCOME_UNKNOWN"))
+        self.assertIn(f"uid {PROXY_UID}", last["reason"])
+        # What is wrong is named all the same.
+        with self.stopped(self.server.proxy, self.server):
+            self.assertEqual(probe()[0], "destination-proxy")
+
+    def test_32_a_trust_bundle_that_one_end_does_not_have(self):
+        destination = f"{self.guest.address}:8080"
+        self.assertEqual(self.explain(self.client.address, destination)[0], "")
+        name, answer = self.probe(destination)
+        self.assertEqual(name, "trust", answer["verdict"])
+        with open(self.mesh.control_plane.bundle, "rb") as bundle:
+            self.trust(bundle.read())
+        wait_until(lambda: self.probe(destination)[0] == "", 10, "the guests' trust")
+
+    def test_33_a_control_plane_that_hangs_is_said_to_within_the_time(self):
+        plane = self.mesh.control_plane
+        plane.process.signal(signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            done = plane.ctl("explain", self.client.address, f"{self.vip}:80", check=False)
+            self.assertLess(time.monotonic() - started, TIME_LIMIT)
+        finally:
+            plane.process.signal(signal.SIGCONT)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("is not reachable", done.stderr)
 
 
 if __name__ == "__main__":

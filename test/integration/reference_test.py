@@ -145,7 +145,10 @@ class ReferenceTest(MeshTestCase):
         with open(os.path.join(REPOSITORY, "controlplane/explain/explain.h"), encoding="utf-8") as header:
             steps = set(re.findall(r'constexpr char k\w+\[\] = "([^"]+)"', header.read()))
         with open(os.path.join(REPOSITORY, "ctl/pod_checks.cc"), encoding="utf-8") as source:
-            steps |= set(re.findall(r'Step\("([^"]+)", ExplainStep', source.read())) | {"source-proxy", "destination-proxy"}
+            checks = source.read()
+        steps |= set(re.findall(r'Step\("([^"]+)", ExplainStep', checks)) | {"source-proxy", "destination-proxy"}
+        # What a proxy's reason stands for: {"reason", "step"}.
+        steps |= set(re.findall(r'\{\s*"[a-z-]*",\s*"([a-z-]+)"', checks))
         self.assertEqual(explained, steps)
 
     def test_the_metrics_page_lists_what_a_mesh_exports(self):
