@@ -42,6 +42,7 @@ ControlPlaneConnector::Options ControlPlaneOptions(const AgentConfig& config) {
   options.targets = config.control_planes;
   options.trust_domain = config.trust_domain;
   options.roots_path = config.trust_bundle_path;
+  options.watch_closely = true;
   return options;
 }
 
@@ -51,6 +52,8 @@ ControlPlaneConnector::Options CaOptions(const AgentConfig& config) {
   if (!config.ca_addresses.empty()) options.targets = config.ca_addresses;
   options.server_name = config.ca_server_name;
   options.roots_path = config.ca_roots_path;
+  // Authorities of others end connections that ask too often.
+  options.watch_closely = config.ca == AgentConfig::Ca::kByrnie;
   return options;
 }
 
@@ -222,6 +225,17 @@ absl::StatusOr<std::unique_ptr<DiscoveryStream>> Agent::OpenDiscovery(
   ASSIGN_OR_RETURN(ControlPlaneConnector::Connection connection,
                    connector_.SharedChannel(renewer_->identity()));
   using Stream = GrpcBidiStream<DiscoveryCache::Request, DiscoveryCache::Response>;
+  callbacks.on_message =
+      [this, endpoint = connection.endpoint,
+       next = std::move(callbacks.on_message)](DiscoveryCache::Response response) mutable {
+        connector_.OnStreamWorks(endpoint);
+        next(std::move(response));
+      };
+  callbacks.on_closed = [this, endpoint = connection.endpoint,
+                         next = std::move(callbacks.on_closed)](absl::Status why) mutable {
+    if (!why.ok()) why = connector_.OnCallEnded(endpoint, std::move(why));
+    next(std::move(why));
+  };
   return std::make_unique<Stream>(
       loop_,
       [stub = std::shared_ptr<AggregatedDiscoveryService::Stub>(AggregatedDiscoveryService::NewStub(

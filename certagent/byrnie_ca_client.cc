@@ -55,7 +55,8 @@ void ByrnieCaClient::Issue(std::string csr_der, absl::Duration ttl, ClientIdenti
       });
   absl::Status prepared = connection.status();
   if (prepared.ok()) {
-    prepared = PrepareIssueCall(identity, token_, loop_->WallNow(), call_->context());
+    prepared = PrepareIssueCall(identity, token_, loop_->WallNow(),
+                                connector_->CallPatience(connection->endpoint), call_->context());
   }
   if (!prepared.ok()) return call_->Fail(std::move(prepared));
   endpoint_ = connection->endpoint;
@@ -93,6 +94,7 @@ void ByrnieCaClient::OpenWatch() {
   callbacks.on_message = [this](ca::v1::WatchTrustBundlesResponse response) {
     watch_backoff_.Reset();
     losses_said_.Reset();
+    connector_->OnStreamWorks(watch_endpoint_);
     if (response.question() != 0) return OnQuestion(response.question());
     on_bundles_(ParseTrustBundles(response.trust_bundles()));
   };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/random/distributions.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/file.h"
@@ -37,6 +38,7 @@ ControlPlaneConnector::ControlPlaneConnector(EventLoop* loop, Options options,
     : loop_(loop),
       options_(std::move(options)),
       log_(log),
+      random_(random),
       endpoints_(options_.service, options_.targets, metrics, random),
       roots_pem_(std::move(roots_pem)),
       seen_(TakeFileFingerprint(options_.roots_path)),
@@ -67,6 +69,13 @@ absl::StatusOr<ControlPlaneConnector::Connection> ControlPlaneConnector::MakeCha
   options.trust_bundle_pem = absl::StrCat(roots_pem_, AddedPem());
   options.user_agent = absl::StrCat("byrnie-certagent/", kRelease);
   options.revocation_lists = revocation_lists_;
+  options.connect_timeout =
+      endpoints_.PatienceWith(endpoint, options.connect_timeout, loop_->Now());
+  if (options_.watch_closely) {
+    // Not all at the same moment.
+    options.keepalive_time = absl::Seconds(absl::Uniform<double>(random_, 3, 5));
+    options.keepalive_timeout = absl::Seconds(3);
+  }
   if (identity != nullptr) {
     options.identity = ControlPlaneClientIdentity{identity->chain, identity->key};
   }
@@ -91,6 +100,10 @@ absl::Status ControlPlaneConnector::OnCallEnded(size_t endpoint, absl::Status st
   endpoints_.OnCallEnded(endpoint, status, loop_->Now());
   if (!status.ok() && endpoints_.HasAnother(endpoint, loop_->Now())) ClearRetryAfter(&status);
   return status;
+}
+
+void ControlPlaneConnector::OnStreamWorks(size_t endpoint) {
+  endpoints_.OnCallEnded(endpoint, absl::OkStatus(), loop_->Now());
 }
 
 void ControlPlaneConnector::LookAtFile() {

@@ -40,12 +40,16 @@ class ControlPlaneConnector {
     // "*" stands for the host of the target.
     std::string server_name;
     std::string roots_path;
+    // They are control planes of ours, which may be asked every few seconds whether they are there.
+    bool watch_closely = false;
   };
   struct Connection {
     std::shared_ptr<grpc::Channel> channel;
     // Where it leads, for OnCallEnded.
     size_t endpoint;
   };
+  // How long a call may take where there is nobody else to ask.
+  static constexpr absl::Duration kLongestCall = absl::Seconds(10);
 
   // `roots_pem` is what the file held at the start. All pointers and `random` outlive the
   // connector.
@@ -74,6 +78,12 @@ class ControlPlaneConnector {
   // What became of a call or a stream. Failures make the next channel lead elsewhere, where there
   // is another address. The error to go on with: without a time to wait when there is.
   absl::Status OnCallEnded(size_t endpoint, absl::Status status);
+  // A stream has brought its first message: the address is the one to use.
+  void OnStreamWorks(size_t endpoint);
+  // How long to wait for the answer to a call there (EndpointSet::PatienceWith).
+  absl::Duration CallPatience(size_t endpoint) const {
+    return endpoints_.PatienceWith(endpoint, kLongestCall, loop_->Now());
+  }
 
   // Runs, in a later turn, after the file's roots or the revocation lists have changed: for streams
   // on older channels.
@@ -89,7 +99,8 @@ class ControlPlaneConnector {
 
   EventLoop* const loop_;  // Not owned.
   const Options options_;
-  Logger* const log_;  // Not owned.
+  Logger* const log_;       // Not owned.
+  absl::BitGenRef random_;  // Not owned.
   EndpointSet endpoints_;
   std::string roots_pem_;
   std::vector<CertificatePtr> learned_roots_;

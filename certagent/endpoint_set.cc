@@ -38,6 +38,7 @@ EndpointSet::EndpointSet(const std::string& service, std::vector<std::string> ta
                          MetricRegistry* metrics, absl::BitGenRef random)
     : random_(random) {
   CHECK(!targets.empty());
+  std::shuffle(targets.begin() + 1, targets.end(), random_);
   for (std::string& target : targets) {
     Endpoint endpoint;
     const MetricLabels labels = {{"service", service}, {"endpoint", target}};
@@ -72,11 +73,18 @@ void EndpointSet::OnCallEnded(size_t index, const absl::Status& status, absl::Du
     return;
   }
   endpoint.failed->Increment();
+  // Several streams of one connection fail together, once.
+  if (endpoint.failures > 0 && now < endpoint.free_at) return;
   absl::Duration pause =
       std::min(kFirstPause * (1 << std::min(endpoint.failures, 6)), kLongestPause);
   pause *= 1 + kSpread * absl::Uniform<double>(random_, 0, 1);
   ++endpoint.failures;
   endpoint.free_at = now + std::max(pause, RetryAfter(status).value_or(absl::ZeroDuration()));
+  // Not back to it as soon as its pause is over: whoever has not been tried may work.
+  for (size_t i = 1; index == preferred_ && i < endpoints_.size(); ++i) {
+    const size_t next = (index + i) % endpoints_.size();
+    if (endpoints_[next].free_at <= now) SetPreferred(next);
+  }
 }
 
 bool EndpointSet::HasAnother(size_t index, absl::Duration now) const {
@@ -84,6 +92,12 @@ bool EndpointSet::HasAnother(size_t index, absl::Duration now) const {
     if (i != index && endpoints_[i].free_at <= now) return true;
   }
   return false;
+}
+
+absl::Duration EndpointSet::PatienceWith(size_t index, absl::Duration longest,
+                                         absl::Duration now) const {
+  if (!HasAnother(index, now)) return longest;
+  return std::min(longest, absl::Seconds(absl::Uniform<double>(random_, 2.5, 3.5)));
 }
 
 void EndpointSet::SetPreferred(size_t index) {

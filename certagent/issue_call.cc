@@ -8,15 +8,11 @@
 #include "common/base/status_macros.h"
 
 namespace byrnie {
-namespace {
-
-constexpr absl::Duration kIssueTimeout = absl::Seconds(10);
-
-}  // namespace
 
 absl::Status PrepareIssueCall(const ClientIdentityPtr& identity, const TokenFile& token,
-                              absl::Time now, grpc::ClientContext* context) {
-  context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoSeconds(kIssueTimeout));
+                              absl::Time now, absl::Duration patience,
+                              grpc::ClientContext* context) {
+  context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(patience));
   if (identity != nullptr) return absl::OkStatus();
   ASSIGN_OR_RETURN(SecretBytes text, token.Read(now));
   std::string value = absl::StrCat("Bearer ", text.view());

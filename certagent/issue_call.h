@@ -9,10 +9,11 @@
 
 namespace byrnie {
 
-// Gives a call for a certificate, in whatever protocol, its deadline and, where `identity` is null,
-// the token as "authorization: Bearer TOKEN". Errors as TokenFile::Read.
+// Gives a call for a certificate, in whatever protocol, its deadline, `patience` from now, and,
+// where `identity` is null, the token as "authorization: Bearer TOKEN". Errors as TokenFile::Read.
 absl::Status PrepareIssueCall(const ClientIdentityPtr& identity, const TokenFile& token,
-                              absl::Time now, grpc::ClientContext* context);
+                              absl::Time now, absl::Duration patience,
+                              grpc::ClientContext* context);
 
 }  // namespace byrnie
 

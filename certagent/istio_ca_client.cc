@@ -40,7 +40,8 @@ void IstioCaClient::Issue(std::string csr_der, absl::Duration ttl, ClientIdentit
       });
   absl::Status prepared = connection.status();
   if (prepared.ok()) {
-    prepared = PrepareIssueCall(identity, token_, loop_->WallNow(), call_->context());
+    prepared = PrepareIssueCall(identity, token_, loop_->WallNow(),
+                                connector_->CallPatience(connection->endpoint), call_->context());
   }
   if (!prepared.ok()) return call_->Fail(std::move(prepared));
   endpoint_ = connection->endpoint;

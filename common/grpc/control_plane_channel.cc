@@ -133,20 +133,25 @@ absl::StatusOr<Judgement> NewJudgement(const ControlPlaneChannelOptions& options
                    /*library_verifies=*/false};
 }
 
-grpc::ChannelArguments Arguments(const std::string& user_agent) {
+int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(absl::ToInt64Milliseconds(duration));
+}
+
+grpc::ChannelArguments Arguments(const ControlPlaneChannelOptions& options) {
   grpc::ChannelArguments arguments;
-  if (!user_agent.empty()) arguments.SetUserAgentPrefix(user_agent);
+  if (!options.user_agent.empty()) arguments.SetUserAgentPrefix(options.user_agent);
   // A reused connection would carry an older identity.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // What the environment says about proxies is meant for other traffic.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetServiceConfigJSON("{}");
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(options.keepalive_time));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(options.keepalive_timeout));
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
+  // Which is what the library calls it.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, Milliseconds(options.connect_timeout));
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
   return arguments;
 }
@@ -189,7 +194,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateControlPlaneChannel(
   tls.set_check_call_host(false);
   tls.set_certificate_verifier(std::move(judgement.verifier));
   return grpc::CreateCustomChannel(options.target, grpc::experimental::TlsCredentials(tls),
-                                   Arguments(options.user_agent));
+                                   Arguments(options));
 }
 
 }  // namespace byrnie

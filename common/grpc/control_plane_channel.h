@@ -40,6 +40,13 @@ struct ControlPlaneChannelOptions {
   std::string user_agent = "";
   // Absent for a caller that has only a token.
   absl::optional<ControlPlaneClientIdentity> identity;
+  // While calls are open and nothing comes, the other end is asked whether it is there: after how
+  // long, and how long it has to answer. A server that hangs goes on taking connections and
+  // acknowledging bytes; nothing else finds out.
+  absl::Duration keepalive_time = absl::Seconds(20);
+  absl::Duration keepalive_timeout = absl::Seconds(10);
+  // How long a connection may take, its TLS handshake included.
+  absl::Duration connect_timeout = absl::Seconds(5);
 };
 
 // Makes a gRPC channel to the control plane over TLS. Does not connect: the first call does. Unless
@@ -50,9 +57,8 @@ struct ControlPlaneChannelOptions {
 // plane judges the client's certificate again at each call and ends streams, Unauthenticated, once
 // it has expired: after a renewal make a new channel, move the streams to it and drop the old one.
 //
-// The library pings an idle connection that has calls open every 20 s, and gives it up when 10 s
-// pass without an answer: calls then fail with UNAVAILABLE. It reconnects by itself, waiting at
-// most 5 s between attempts.
+// The library gives a connection up whose other end does not answer it: calls then fail with
+// UNAVAILABLE. It reconnects by itself, waiting at most 5 s between attempts.
 //
 // InvalidArgument: no target, not a trust domain, a server name that is not one, a bundle without
 // certificates, or a key that is not the leaf's.

@@ -29,9 +29,9 @@ void SetLimits(grpc::ServerBuilder* builder) {
   // A connection without a call is nobody's: agents keep streams open, operators hang up. Those of
   // a stranger, who needs no certificate to connect, are not to use the descriptors up.
   builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, 10000);
-  // Agents ping every 20 s; nobody may ping much more often. We ping too: an agent whose machine is
-  // gone is to leave the table.
-  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
+  // Agents ping every three to five seconds; nobody may ping much more often. We ping too: an agent
+  // whose machine is gone is to leave the table.
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);

@@ -11,6 +11,8 @@ namespace byrnie {
 namespace {
 
 constexpr absl::Duration kAgain = absl::Seconds(1);
+// As an agent's that has nobody else to ask.
+constexpr absl::Duration kCallTime = absl::Seconds(10);
 
 }  // namespace
 
@@ -41,7 +43,7 @@ void FleetCaClient::Issue(std::string csr_der, absl::Duration ttl, ClientIdentit
   const absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = ChannelOf(identity);
   absl::Status prepared = channel.status();
   if (prepared.ok()) {
-    prepared = PrepareIssueCall(identity, token_, loop_->WallNow(), call_->context());
+    prepared = PrepareIssueCall(identity, token_, loop_->WallNow(), kCallTime, call_->context());
   }
   if (!prepared.ok()) return call_->Fail(std::move(prepared));
   call_->request()->set_csr(std::move(csr_der));
