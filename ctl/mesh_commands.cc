@@ -60,6 +60,11 @@ Agents AgentsOf(FleetAnswers<Agents>* asked) {
 }
 
 std::string ConnectedText(const v1::Agent& agent, absl::Time now) {
+  // One that knows Istio's protocol alone.
+  if (!agent.has_connected_since() && !agent.connected()) {
+    return absl::StrCat("no stream, asked for a certificate ",
+                        ShortDuration(now - TimeOf(agent.last_seen())), " ago");
+  }
   return absl::StrCat(
       agent.connected() ? "connected for " : "gone for ",
       ShortDuration(now - TimeOf(agent.connected() ? agent.connected_since() : agent.last_seen())));

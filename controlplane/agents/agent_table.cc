@@ -1,7 +1,10 @@
 #include "controlplane/agents/agent_table.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <iterator>
+#include <tuple>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -71,10 +74,10 @@ void AgentTable::OnBundleAcknowledged(const SpiffeId& id, const std::string& add
 }
 
 void AgentTable::OnIssued(const SpiffeId& id, const std::string& serial, absl::Time not_after,
-                          absl::Time now, const std::string& proof) {
+                          absl::Time now, const std::string& proof, const std::string& address) {
   {
     absl::MutexLock lock(&mu_);
-    issued_[id] = Issued{serial, not_after, proof};
+    issued_[id] = Issued{serial, not_after, proof, now, address};
     Sweep(now);
   }
   Tell(EventKind::kCertificateIssued, id,
@@ -116,6 +119,29 @@ std::vector<AgentTable::Agent> AgentTable::ListWhere(bool connected_only) const 
     }
     agents.push_back(std::move(agent));
   }
+  if (connected_only) return agents;
+  const size_t connections = agents.size();
+  for (const auto& [id, issued] : issued_) {
+    const auto of_id = connections_.lower_bound({id, ""});
+    const bool is_known = of_id != connections_.end() && of_id->first.first == id;
+    if (is_known || issued.at == absl::InfinitePast()) continue;
+    Agent agent{id,
+                issued.address,
+                absl::InfinitePast(),
+                issued.not_after,
+                issued.serial,
+                0,
+                false,
+                issued.at,
+                "",
+                absl::nullopt};
+    agent.certificate_proof = issued.proof;
+    agents.push_back(std::move(agent));
+  }
+  std::inplace_merge(agents.begin(), agents.begin() + static_cast<std::ptrdiff_t>(connections),
+                     agents.end(), [](const Agent& a, const Agent& b) {
+                       return std::tie(a.id, a.address) < std::tie(b.id, b.address);
+                     });
   return agents;
 }
 
@@ -130,7 +156,7 @@ void AgentTable::Learn(const SpiffeId& id, std::string serial, absl::Time not_af
   if (serial.empty() || not_after <= now) return;
   const auto known = issued_.find(id);
   if (known != issued_.end() && known->second.not_after >= not_after) return;
-  issued_[id] = Issued{std::move(serial), not_after, ""};
+  issued_[id] = Issued{std::move(serial), not_after, "", absl::InfinitePast(), ""};
 }
 
 // An agent that comes back from another port is the same one. An identity may have very many

@@ -50,6 +50,8 @@ class AgentTable {
   struct Agent {
     SpiffeId id;
     std::string address;
+    // InfinitePast: it never opened a stream, and what is known is that it was issued a
+    // certificate, when, and where it asked from.
     absl::Time connected_since;
     // Of the newest certificate known: the one it connected with, or one issued since.
     absl::optional<absl::Time> certificate_not_after;
@@ -81,15 +83,18 @@ class AgentTable {
   void OnHeard(const SpiffeId& id, const std::string& address,
                absl::optional<absl::Duration> clock_offset, absl::Time now);
   void OnBundleAcknowledged(const SpiffeId& id, const std::string& address, uint64_t version);
-  // Remembers the newest certificate of an identity until it has expired.
+  // Remembers the newest certificate of an identity until it has expired. `address`: from where it
+  // was asked for.
   void OnIssued(const SpiffeId& id, const std::string& serial, absl::Time not_after, absl::Time now,
-                const std::string& proof = "");
+                const std::string& proof = "", const std::string& address = "");
   // Whoever asked for a certificate from `address` was refused one.
   void OnRefused(const std::string& address, absl::string_view why) const;
 
   // Agents with an open stream, ordered by identity, then address.
   std::vector<Agent> List() const;
-  // Those that are remembered, too; one that has come back is there once.
+  // Those that are remembered, too; one that has come back is there once. And of identities none of
+  // whose agents ever opened a stream, as those that know Istio's protocol alone, the one that was
+  // issued a certificate last.
   std::vector<Agent> ListAll() const;
   // How many have an open stream.
   size_t size() const;
@@ -112,6 +117,9 @@ class AgentTable {
     std::string serial;
     absl::Time not_after;
     std::string proof;
+    // InfinitePast: not by this process.
+    absl::Time at = absl::InfinitePast();
+    std::string address = "";
   };
   std::vector<Agent> ListWhere(bool connected_only) const;
   void Learn(const SpiffeId& id, std::string serial, absl::Time not_after, absl::Time now)

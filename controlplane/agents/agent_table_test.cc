@@ -114,6 +114,34 @@ TEST_F(AgentTableTest, HearsWhatTimeItIsAndWhatIsInForceOnlyWhileConnected) {
   EXPECT_EQ(table_.List()[0].acknowledged_bundle_version, 7u);
 }
 
+// As agents of an Istio mesh, which know no streams of ours.
+TEST_F(AgentTableTest, WhoOnlyEverAskedForACertificateIsKnownByThat) {
+  const SpiffeId first = *SpiffeId::Parse("spiffe://cluster.local/ns/demo/sa/a");
+  const SpiffeId last = *SpiffeId::Parse("spiffe://cluster.local/ns/demo/sa/z");
+  Open("10.0.0.1:5");
+  for (const SpiffeId& id : {last, first, id_}) {
+    table_.OnIssued(id, "07", clock_.WallNow() + absl::Hours(2), clock_.WallNow(), "jwt:k8s",
+                    "10.0.0.7:9");
+  }
+  EXPECT_EQ(table_.List().size(), 1u);
+  const auto agents = table_.ListAll();
+  ASSERT_EQ(agents.size(), 3u);
+  EXPECT_EQ(agents[0].id, first);
+  EXPECT_EQ(agents[1].id, id_);
+  EXPECT_EQ(agents[2].id, last);
+  EXPECT_FALSE(agents[0].connected);
+  EXPECT_EQ(agents[0].connected_since, absl::InfinitePast());
+  EXPECT_EQ(agents[0].last_seen, clock_.WallNow());
+  EXPECT_EQ(agents[0].address, "10.0.0.7:9");
+  EXPECT_EQ(agents[0].certificate_serial, "07");
+  EXPECT_EQ(agents[0].certificate_proof, "jwt:k8s");
+  // The one that is connected is there once.
+  EXPECT_EQ(agents[1].address, "10.0.0.1:5");
+  clock_.Advance(absl::Hours(27));
+  table_.OnIssued(id_, "08", clock_.WallNow() + absl::Hours(2), clock_.WallNow());
+  EXPECT_EQ(table_.ListAll().size(), 1u);
+}
+
 TEST_F(AgentTableTest, TellsWhoWasRefused) {
   table_.OnRefused("10.0.0.9:1", "no token");
   EXPECT_EQ(events_.Next({}).event->kind, EventKind::kCertificateRefused);

@@ -105,7 +105,8 @@ absl::Status Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued
                                 record.not_after, 0, record.newest_root},
                                record.replaces, issued.issued_at);
   if (log_ != nullptr) RETURN_IF_ERROR(log_->Append(std::move(record)));
-  agents_->OnIssued(caller.id, leaf.SerialHex(), leaf.not_after(), issued.issued_at, caller.proof);
+  agents_->OnIssued(caller.id, leaf.SerialHex(), leaf.not_after(), issued.issued_at, caller.proof,
+                    address);
   logger_->Info(
       "certificate issued",
       {{"identity", caller.id.text()},

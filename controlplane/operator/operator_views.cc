@@ -17,7 +17,9 @@ void FillAgent(const AgentTable::Agent& agent, const AgentYardstick& yardstick, 
   out->set_control_plane(yardstick.control_plane);
   out->set_spiffe_id(agent.id.text());
   out->set_address(agent.address);
-  ToProto(agent.connected_since, out->mutable_connected_since());
+  if (agent.connected_since != absl::InfinitePast()) {
+    ToProto(agent.connected_since, out->mutable_connected_since());
+  }
   if (agent.certificate_not_after.has_value()) {
     const absl::Time not_after = *agent.certificate_not_after;
     ToProto(not_after, out->mutable_certificate_not_after());

@@ -65,7 +65,7 @@ class CtlTest(unittest.TestCase):
             out.write(document)
         return path
 
-    def test_what_runs(self):
+    def test_0_what_runs(self):
         self.assertIn("you are           operator-token-file, admin", self.ctl("status"))
         status = json.loads(self.ctl("status", "-o", "json"))
         self.assertEqual((status["caller_role"], status["workloads"]), ("admin", 2))
@@ -187,6 +187,16 @@ class CtlTest(unittest.TestCase):
         cursor = json.loads(lines[lines.rindex('{\n "event"'):])["event"]["cursor"]
         self.assertEqual(self.ctl("events", f"--cursor={cursor}"), "")
         self.assertIn("policy_changed", self.fails(2, "events", "--kinds=nonsense"))
+
+    def test_a_certificate_without_a_stream_is_shown(self):
+        # An agent of an Istio mesh asks for a certificate and for nothing else.
+        other = "spiffe://cluster.local/ns/demo/sa/of-istio"
+        self.plane.issue(other)
+        serial = next(entry["serial"] for entry in json.loads(self.ctl("issuances", "-o", "json")) if entry["spiffe_id"] == other)
+        shown = [entry for entry in json.loads(self.ctl("certs", "-o", "json")) if entry["spiffe_id"] == other]
+        self.assertEqual([(entry["certificate_serial"], entry["connected"]) for entry in shown], [(serial, False)])
+        self.assertIn("no stream, asked for a certificate", self.ctl("certs"))
+        self.assertIn("no stream, asked for a certificate", self.ctl("identity", other))
 
     def test_events_are_followed(self):
         with subprocess.Popen([binary_path("byrniectl"), "events", "--follow", f"--control_plane=127.0.0.1:{self.plane.port}",
