@@ -28,7 +28,7 @@ constexpr absl::string_view kDiff[] = {"delete", "output"};
 constexpr absl::string_view kApply[] = {"file", "expect", "accept", "output"};
 constexpr absl::string_view kApplyEntries[] = {"file", "expect", "output"};
 constexpr absl::string_view kDelete[] = {"expect"};
-constexpr absl::string_view kCreateToken[] = {"identity", "operator", "role", "ttl"};
+constexpr absl::string_view kCreateToken[] = {"identity", "operator", "role", "ttl", "output"};
 constexpr absl::string_view kListTokens[] = {"join", "output"};
 constexpr absl::string_view kRevokeToken[] = {"join"};
 constexpr absl::string_view kRotate[] = {"step", "exclude", "dry_run", "wait", "timeout", "output"};
@@ -36,9 +36,11 @@ constexpr absl::string_view kRollback[] = {"exclude", "dry_run", "output"};
 constexpr absl::string_view kIssuances[] = {"identity", "output"};
 constexpr absl::string_view kRevoke[] = {"reason", "accept_unknown", "output"};
 constexpr absl::string_view kAdmin[] = {"admin"};
+// What the proxy answers is JSON already.
+constexpr absl::string_view kAdminPage[] = {"admin", "output"};
 constexpr absl::string_view kBugReport[] = {"file", "pods"};
-constexpr absl::string_view kVerify[] = {"trust_bundle", "trust_domain", "federated_bundle", "crl",
-                                         "at"};
+constexpr absl::string_view kVerify[] = {"trust_bundle", "trust_domain", "federated_bundle",
+                                         "crl",          "at",           "output"};
 
 constexpr absl::string_view kInject[] = {"file", "injector_config", "image", "revision",
                                          "sidecars"};
@@ -108,10 +110,13 @@ constexpr Command kCommands[] = {
      "control planes give all of them: each knows what its own agents told it.",
      kFlows, 0, 1, true, RunFlows, CheckFlows},
     {"events", "", "what happened, and with --follow what happens",
-     "After a break, give the cursor of the last event (-o json has it): what is still kept is "
-     "sent\n"
-     "again, and how much is not is said. Of several control planes all are asked; a cursor is of "
-     "one.",
+     "--follow goes on after a break from the last event it has shown, each control plane of "
+     "several by\n"
+     "itself: each event comes once, and what is not kept any more is said. After another break "
+     "give\n"
+     "the cursor of the last event (-o json has it). Of several control planes all are asked; a "
+     "cursor\n"
+     "is of one.",
      kEvents, 0, 0, true, RunEvents, nullptr, true},
     {"policy list", "", "policies in force", "", kInNamespace, 0, 0, true, RunPolicyList},
     {"policy get", "NAMESPACE/NAME", "one policy, as policy apply takes it", "", kOutput, 1, 1,
@@ -170,9 +175,9 @@ constexpr Command kCommands[] = {
      "SERIAL is as byrniectl issuances shows it. One that the log of issuances does not have is "
      "refused.",
      kRevoke, 1, 1, true, RunRevoke},
-    {"proxy config", "", "what a proxy knows: flags, workloads, services and policies", "", kAdmin,
-     0, 0, false, RunProxyConfig},
-    {"proxy connections", "", "what is open in a proxy", "", kAdmin, 0, 0, false,
+    {"proxy config", "", "what a proxy knows: flags, workloads, services and policies", "",
+     kAdminPage, 0, 0, false, RunProxyConfig},
+    {"proxy connections", "", "what is open in a proxy", "", kAdminPage, 0, 0, false,
      RunProxyConnections},
     {"proxy log", "LEVEL", "makes a proxy log error, warning, info or debug", "", kAdmin, 1, 1,
      false, RunProxyLog},

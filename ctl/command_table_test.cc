@@ -62,6 +62,20 @@ TEST(CommandTableTest, EveryCommandHasHelpWithAllItsFlags) {
   EXPECT_THAT(HelpFor({"policy"}), HasSubstr("policy delete"));
 }
 
+// What a script would read, it can have as JSON.
+TEST(CommandTableTest, EveryCommandThatShowsSomethingTakesAnOutput) {
+  // They do something, and say that it is done; or write a file of another kind.
+  const std::set<std::string> others = {"workloads delete", "services delete", "policy delete",
+                                        "token revoke",     "proxy log",       "proxy drain",
+                                        "bug-report",       "inject",          "uninject",
+                                        "manifests",        "ready",           "completion"};
+  for (const Command& command : Commands()) {
+    bool takes_output = false;
+    for (const absl::string_view flag : command.flags) takes_output |= flag == "output";
+    EXPECT_EQ(takes_output, others.count(std::string(command.path)) == 0) << command.path;
+  }
+}
+
 TEST(CommandTableTest, CompletesForTheShellsItKnows) {
   for (const char* shell : {"bash", "zsh"}) {
     const auto script = CompletionScript(shell);

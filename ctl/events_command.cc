@@ -1,20 +1,26 @@
 // events: what happened, and what happens.
 
 #include <cstdio>
+#include <functional>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/flags/flag.h"
+#include "absl/random/random.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/base/backoff.h"
 #include "common/base/status_macros.h"
 #include "ctl/command.h"
+#include "ctl/event_follower.h"
 #include "ctl/exit_code.h"
 #include "ctl/flags.h"
 #include "ctl/fleet.h"
@@ -95,6 +101,41 @@ int ShowKept(const CommandContext& context, const v1::WatchEventsRequest& reques
   return Finish(kDone, asked->missing);
 }
 
+Backoff::Options ReconnectBackoff() {
+  Backoff::Options options;
+  options.initial = absl::Milliseconds(500);
+  options.max = absl::Seconds(5);
+  options.jitter = 0.5;
+  return options;
+}
+
+// One control plane of those that are followed, until it is of no use any more.
+absl::Status FollowOne(const CommandContext& context, const v1::WatchEventsRequest& request,
+                       OperatorClient* client, absl::Mutex* mu) {
+  absl::BitGen random;
+  EventFollower::Hooks hooks;
+  bool again = false;
+  hooks.watch = [client, &again](
+                    const v1::WatchEventsRequest& from,
+                    const std::function<bool(const v1::WatchEventsResponse&)>& on_response) {
+    return client->WatchEvents(from, on_response, std::exchange(again, true));
+  };
+  hooks.reaches = [client] { return client->ConnectsWithin(OperatorClient::kTimeout); };
+  hooks.show = [&context, mu](const v1::WatchEventsResponse& response) {
+    absl::MutexLock lock(mu);
+    Show(context, response);
+    std::fflush(stdout);
+  };
+  hooks.on_broken = [client, mu](const absl::Status& why) {
+    absl::MutexLock lock(mu);
+    Note(absl::StrCat("byrniectl: note: no events from the control plane at ", client->target(),
+                      ", trying again: ", Printable(why.message()), "\n"));
+  };
+  hooks.wait = absl::SleepFor;
+  EventFollower follower(std::move(hooks), Backoff(ReconnectBackoff(), random));
+  return follower.Run(request, /*patient=*/context.clients.size() > 1);
+}
+
 // Each on a thread, as it comes, until all have ended.
 int Follow(const CommandContext& context, const v1::WatchEventsRequest& request) {
   absl::Mutex mu;
@@ -102,24 +143,14 @@ int Follow(const CommandContext& context, const v1::WatchEventsRequest& request)
   std::vector<std::thread> threads;
   for (size_t i = 0; i < context.clients.size(); ++i) {
     threads.emplace_back([&context, &request, &mu, &ended, i] {
-      ended[i] = context.clients[i]->WatchEvents(
-          request, [&context, &mu](const v1::WatchEventsResponse& response) {
-            absl::MutexLock lock(&mu);
-            Show(context, response);
-            std::fflush(stdout);
-            return true;
-          });
-      if (ended[i].ok() || context.clients.size() == 1) return;
+      ended[i] = FollowOne(context, request, context.clients[i], &mu);
+      if (context.clients.size() == 1) return;
       // At once: the others may go on for days.
       absl::MutexLock lock(&mu);
       NoteMissing({{context.clients[i]->target(), std::string(ended[i].message())}});
     });
   }
   for (std::thread& thread : threads) thread.join();
-  size_t failed = 0;
-  for (const absl::Status& status : ended) failed += status.ok() ? 0 : 1;
-  if (failed == 0) return kDone;
-  if (failed < ended.size()) return kIncomplete;
   return Failed(ended.front());
 }
 

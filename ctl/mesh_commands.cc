@@ -131,7 +131,7 @@ int RunStatus(const CommandContext& context) {
   });
   if (!asked.ok()) return Failed(asked.status());
   if (context.clients.size() == 1) {
-    Print(context.json ? StatusJson(asked->answers.front())
+    Print(context.json ? MessageJson(asked->answers.front())
                        : StatusText(asked->answers.front(), context.control_plane, context.now));
     return kDone;
   }

@@ -59,7 +59,7 @@ int CreateJoinToken(const CommandContext& context, absl::Duration ttl) {
   if (ttl > absl::ZeroDuration()) SetDuration(ttl, request.mutable_ttl());
   const auto response = context.client->Call(&OperatorClient::Stub::CreateJoinToken, request);
   if (!response.ok()) return Failed(response.status());
-  Print(absl::StrCat(response->token(), "\n"));
+  Print(context.json ? MessageJson(*response) : absl::StrCat(response->token(), "\n"));
   return kDone;
 }
 
@@ -70,7 +70,7 @@ int CreateOperatorToken(const CommandContext& context, absl::Duration ttl) {
   if (ttl > absl::ZeroDuration()) SetDuration(ttl, request.mutable_ttl());
   const auto response = context.client->Call(&OperatorClient::Stub::CreateOperatorToken, request);
   if (!response.ok()) return Failed(response.status());
-  Print(absl::StrCat(response->token(), "\n"));
+  Print(context.json ? MessageJson(*response) : absl::StrCat(response->token(), "\n"));
   return kDone;
 }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/file.h"
+#include "common/base/json_writer.h"
 #include "ctl/command.h"
 #include "ctl/command_table.h"
 #include "ctl/exit_code.h"
@@ -66,14 +67,22 @@ int RunVerify(const CommandContext& context) {
   const absl::StatusOr<VerifyOptions> options = ReadVerifyOptions(context.now);
   if (!options.ok()) return BadUsage(options.status());
   bool all_good = true;
+  JsonWriter json(JsonWriter::Style::kPretty);
+  json.BeginArray();
   for (const std::string& path : context.arguments) {
     const absl::StatusOr<std::string> pem = ReadFile(path, kMaxChainFile);
     if (!pem.ok()) return Failed(pem.status());
     bool good = false;
     const std::string text = VerifyChainText(*pem, options->bundles, options->at, &good);
-    Print(absl::StrCat(path, ": ", text, "\n"));
+    if (context.json) {
+      json.BeginObject().Field("file", path).Field("good", good).Field("message", text).EndObject();
+    } else {
+      Print(absl::StrCat(path, ": ", text, "\n"));
+    }
     all_good = all_good && good;
   }
+  json.EndArray();
+  if (context.json) Print(std::move(json).Finish() + "\n");
   return all_good ? kDone : kProblem;
 }
 

@@ -12,7 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
-#include "common/base/json_writer.h"
+#include "common/telemetry/json_text.h"
 #include "ctl/table.h"
 
 namespace byrnie {
@@ -109,62 +109,17 @@ std::string AgentRows(const std::vector<Agent>& agents, absl::Time now, bool of_
   return Table(rows);
 }
 
-// All but the agents.
-void WriteFields(const GetStatusResponse& status, JsonWriter* json) {
-  json->Field("control_plane", status.control_plane());
-  json->Field("trust_domain", status.trust_domain());
-  json->Field("root_not_after", Rfc3339(status.root_not_after()));
-  json->Field("root_fingerprint", status.root_fingerprint());
-  json->Field("trust_bundle_version", status.trust_bundle_version());
-  json->Field("certificates_issued", status.certificates_issued());
-  json->Field("workloads", status.workloads());
-  json->Field("services", status.services());
-  json->Field("policies", status.policies());
-  json->Field("caller", status.caller());
-  json->Field("caller_role", RoleText(status.caller_role()));
-  json->Field("release", status.release());
-  json->Key("conditions").BeginArray();
-  for (const Condition& condition : status.conditions()) {
-    json->BeginObject();
-    json->Field("name", condition.name());
-    json->Field("state", StateText(condition.state()));
-    json->Field("message", condition.message());
-    json->Field("remedy", condition.remedy());
-    json->Field("since", Rfc3339(condition.since()));
-    json->EndObject();
-  }
-  json->EndArray();
-  json->Field("agents_connected", status.agents_connected());
-  json->Key("agent_troubles").BeginObject();
-  for (const auto& count : status.agent_troubles()) {
-    json->Field(TroubleText(count.trouble()), count.agents());
-  }
-  json->EndObject();
-  json->Key("other_control_planes").BeginArray();
-  for (const std::string& other : status.other_control_planes()) json->Value(other);
-  json->EndArray();
+// An object with more fields behind its own; each "\"name\": value".
+std::string WithFields(const std::string& object, const std::vector<std::string>& fields) {
+  const absl::string_view open = absl::StripSuffix(absl::StripSuffix(object, "\n"), "}");
+  return absl::StrCat(absl::StripTrailingAsciiWhitespace(open), ",\n", absl::StrJoin(fields, ",\n"),
+                      "\n}");
 }
 
-void WriteAgents(const std::vector<Agent>& agents, JsonWriter* json) {
-  json->Key("agents").BeginArray();
-  for (const Agent& agent : agents) {
-    json->BeginObject();
-    json->Field("control_plane", agent.control_plane());
-    json->Field("spiffe_id", agent.spiffe_id());
-    json->Field("address", agent.address());
-    json->Field("connected_since", Rfc3339(agent.connected_since()));
-    if (agent.has_certificate_not_after()) {
-      json->Field("certificate_not_after", Rfc3339(agent.certificate_not_after()));
-      json->Field("certificate_serial", agent.certificate_serial());
-    }
-    json->Field("acknowledged_bundle_version", agent.acknowledged_bundle_version());
-    json->Key("troubles").BeginArray();
-    for (const int trouble : agent.troubles()) {
-      json->Value(TroubleText(static_cast<Agent::Trouble>(trouble)));
-    }
-    json->EndArray().EndObject();
-  }
-  json->EndArray();
+std::string JsonText(absl::string_view text) {
+  std::string escaped = "\"";
+  AppendJsonEscaped(text, &escaped);
+  return escaped + "\"";
 }
 
 }  // namespace
@@ -234,39 +189,28 @@ std::string FleetStatusText(const FleetAnswers<GetStatusResponse>& fleet, absl::
                       AgentRows(MergeAgents(std::move(agents)), now, true));
 }
 
-std::string StatusJson(const GetStatusResponse& status) {
-  JsonWriter json(JsonWriter::Style::kPretty);
-  json.BeginObject();
-  WriteFields(status, &json);
-  WriteAgents({status.agents().begin(), status.agents().end()}, &json);
-  json.EndObject();
-  return std::move(json).Finish() + "\n";
-}
-
 std::string FleetStatusJson(const FleetAnswers<GetStatusResponse>& fleet) {
-  JsonWriter json(JsonWriter::Style::kPretty);
-  json.BeginObject();
-  WriteFields(fleet.answers.front(), &json);
-  json.Key("control_planes").BeginArray();
+  std::vector<std::string> planes;
   std::vector<Agent> agents;
   for (size_t i = 0; i < fleet.answers.size(); ++i) {
-    const GetStatusResponse& status = fleet.answers[i];
-    json.BeginObject().Field("address", fleet.targets[i]).Field("answered", true);
-    WriteFields(status, &json);
-    json.EndObject();
+    GetStatusResponse status = fleet.answers[i];
     agents.insert(agents.end(), status.agents().begin(), status.agents().end());
+    status.clear_agents();
+    planes.push_back(WithFields(
+        MessageJson(status),
+        {absl::StrCat("\"address\": ", JsonText(fleet.targets[i])), "\"answered\": true"}));
   }
   for (const MissingAnswer& missing : fleet.missing) {
-    json.BeginObject()
-        .Field("address", missing.target)
-        .Field("answered", false)
-        .Field("error", missing.why)
-        .EndObject();
+    planes.push_back(absl::StrCat("{\n\"address\": ", JsonText(missing.target),
+                                  ",\n\"answered\": false,\n\"error\": ", JsonText(missing.why),
+                                  "\n}"));
   }
-  json.EndArray();
-  WriteAgents(MergeAgents(std::move(agents)), &json);
-  json.EndObject();
-  return std::move(json).Finish() + "\n";
+  GetStatusResponse whole = fleet.answers.front();
+  whole.clear_agents();
+  for (Agent& agent : MergeAgents(std::move(agents))) *whole.add_agents() = std::move(agent);
+  return WithFields(MessageJson(whole), {absl::StrCat("\"control_planes\": [\n",
+                                                      absl::StrJoin(planes, ",\n"), "\n]")}) +
+         "\n";
 }
 
 }  // namespace byrnie

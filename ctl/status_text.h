@@ -15,17 +15,14 @@ namespace byrnie {
 std::string StatusText(const byrnie::operator_::v1::GetStatusResponse& status,
                        absl::string_view target, absl::Time now);
 
-// The same as JSON for scripts: the names of the message's fields, times as RFC 3339 text. Ends
-// with a newline.
-std::string StatusJson(const byrnie::operator_::v1::GetStatusResponse& status);
-
 // The same of several control planes that share a store: what they have in common as the first of
 // them says it, a row for each, those that have not answered too, and the agents of all.
 std::string FleetStatusText(const FleetAnswers<byrnie::operator_::v1::GetStatusResponse>& fleet,
                             absl::Time now);
 
-// The object of StatusJson of the first that has answered, but with the agents of all; and
-// "control_planes", one object for each that was asked.
+// The message of the first that has answered as MessageJson() writes it, but with the agents of
+// all; and "control_planes", one object for each that was asked: its "address", whether it has
+// "answered", and its message without the agents, or the "error". Ends with a newline.
 std::string FleetStatusJson(const FleetAnswers<byrnie::operator_::v1::GetStatusResponse>& fleet);
 
 // "certificate-revoked".

@@ -19,7 +19,9 @@ namespace byrnie {
 // Columns as wide as their widest cell, two spaces between, nothing after the last.
 std::string Table(const std::vector<std::vector<std::string>>& rows);
 
-// A message as JSON: the names of its fields, all of them, times as RFC 3339 text, 64-bit numbers
+// A message as JSON, the one way in which -o json shows what the API has: the names of its fields
+// as docs/reference/api.md has them, all of them, those without presence also where they are zero;
+// values of enums by name, times as RFC 3339 text in UTC ("Z"), durations as "3.5s", 64-bit numbers
 // as text (proto3's JSON mapping). Ends with a newline.
 std::string MessageJson(const google::protobuf::Message& message);
 

@@ -146,12 +146,7 @@ int RunIssuances(const CommandContext& context) {
                                                  &v1::ListIssuancesResponse::mutable_issuances);
   if (!issuances.ok()) return Failed(issuances.status());
   if (context.json) {
-    std::string text;
-    for (const v1::Issuance& issuance : *issuances) {
-      absl::StrAppend(&text, text.empty() ? "" : ",\n",
-                      absl::StripSuffix(MessageJson(issuance), "\n"));
-    }
-    Print(absl::StrCat("[", text, "]\n"));
+    Print(JsonArray(*issuances));
     return kDone;
   }
   std::vector<std::vector<std::string>> rows = {

@@ -81,7 +81,7 @@ class FleetToolsTest(MeshTestCase):
         status = self.json(planes, "status")
         self.assertEqual(self.whose(status["agents"]), self.expected(0, 1, 2))
         self.assertEqual([(plane["control_plane"], plane["answered"], plane["agents_connected"]) for plane in status["control_planes"]],
-                         [(f"plane-{number}", True, 1) for number in range(3)])
+                         [(f"plane-{number}", True, "1") for number in range(3)])
         self.assertEqual(self.whose(self.json(planes, "certs")), self.expected(0, 1, 2))
         for number, pod in enumerate(self.pods):
             self.assertEqual(self.whose(self.json(planes, "identity", pod.spiffe_id)["agents"]), self.expected(number))

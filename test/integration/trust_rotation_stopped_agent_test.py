@@ -81,7 +81,7 @@ class TrustRotationStoppedProxyTest(RotationCase):
             time.sleep(0.5)
         conditions = json.loads(self.mesh.control_plane.ctl("status", "--output=json").stdout)["conditions"]
         held_up = next(condition for condition in conditions if condition["name"] == "root-rotation")
-        self.assertEqual(held_up["state"], "warn")
+        self.assertEqual(held_up["state"], "STATE_WARN")
         self.assertIn(f"activate is held up by {self.client.spiffe_id}@{self.client.address}: ", held_up["message"])
         self.assertGreaterEqual(len(seen), 2, "it has not renewed")
         self.client.proxy.signal(signal.SIGCONT)
