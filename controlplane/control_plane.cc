@@ -172,6 +172,7 @@ absl::Status ControlPlane::StartAll() {
           issuance_log_.get(), trust_.get(), bundles_.get(), &registry_sources_,
           shared_fleet_.get(),
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->unmeshed_pods(); },
+          [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->refused_policies(); },
           clock_},
       &metrics_);
   operator_ = std::make_unique<OperatorService>(

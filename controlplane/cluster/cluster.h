@@ -83,6 +83,11 @@ class Cluster {
     if (unmeshed_ == nullptr) return absl::nullopt;
     return unmeshed_->names();
   }
+  // AccessPolicies that are refused (AccessPolicySource); absent without Options::registry.
+  absl::optional<std::vector<std::string>> refused_policies() const {
+    if (policy_source_ == nullptr) return absl::nullopt;
+    return policy_source_->refused();
+  }
   // What meshed namespaces, and API servers of the webhook, are to trust, PEM.
   void SetTrustBundle(std::string pem);
 

@@ -252,6 +252,20 @@ Condition JudgeUnmeshedPods(const HealthFacts& facts) {
               "cannot be meshed is warned of then: label it byrnie.io/inject=false");
 }
 
+// Somebody believes each of them to be in force.
+Condition JudgeClusterPolicies(const HealthFacts& facts) {
+  constexpr char kName[] = "cluster-policies";
+  if (!facts.refused_policies.has_value()) return Ok(kName, "the registry is no cluster's");
+  const std::vector<std::string>& refused = *facts.refused_policies;
+  if (refused.empty()) return Ok(kName, "every AccessPolicy of the cluster is accepted");
+  return Fail(
+      kName,
+      absl::StrCat(refused.size(), refused.size() == 1 ? " AccessPolicy" : " AccessPolicies",
+                   " refused: ", Names(refused)),
+      "correct it: kubectl describe accesspolicy says the same in its status; what it said "
+      "when it was last accepted is in force until then");
+}
+
 }  // namespace
 
 std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
@@ -273,7 +287,8 @@ std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
       JudgeLists(facts),
       JudgeStoredRegistry(facts),
       JudgeControlPlanes(facts),
-      JudgeUnmeshedPods(facts)};
+      JudgeUnmeshedPods(facts),
+      JudgeClusterPolicies(facts)};
   for (Condition& condition : conditions) condition.since = facts.now;
   return conditions;
 }

@@ -31,9 +31,9 @@ struct Condition {
 // All there are, in the order in which they are judged and shown; docs/operations.md says what each
 // is about.
 inline constexpr const char* kConditionNames[] = {
-    "store",          "stored-records", "issuance-log",     "issuing",         "root-certificate",
-    "ca-certificate", "root-rotation",  "revocation-lists", "stored-registry", "control-planes",
-    "unmeshed-pods",
+    "store",          "stored-records",   "issuance-log",     "issuing",         "root-certificate",
+    "ca-certificate", "root-rotation",    "revocation-lists", "stored-registry", "control-planes",
+    "unmeshed-pods",  "cluster-policies",
 };
 
 // What is judged: everything at one moment.
@@ -65,6 +65,9 @@ struct HealthFacts {
   absl::optional<absl::StatusOr<std::vector<SharedFleet::Peer>>> peers;
   // Pods that should be meshed and are not. Absent: the registry is no cluster's.
   absl::optional<std::vector<std::string>> unmeshed_pods;
+  // Policies of the cluster that are refused, and why each is. Absent: the registry is no
+  // cluster's.
+  absl::optional<std::vector<std::string>> refused_policies;
 };
 
 // Each condition, in the order of kConditionNames; since is `now`. Pure.

@@ -87,6 +87,15 @@ TEST_F(ConditionTest, NamesPodsThatShouldBeMeshedAndAreNot) {
                                        "a/3, a/4, a/5 and 1 more"));
 }
 
+TEST_F(ConditionTest, NamesPoliciesOfTheClusterThatAreRefused) {
+  EXPECT_THAT(Named("cluster-policies").message, HasSubstr("no cluster"));
+  facts_.refused_policies = std::vector<std::string>();
+  EXPECT_EQ(Odd().name, "");
+  facts_.refused_policies = {"shop/web (Invalid: spec.action is missing)"};
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_EQ(Odd().message, "1 AccessPolicy refused: shop/web (Invalid: spec.action is missing)");
+}
+
 TEST_F(ConditionTest, AStoreThatCanBeReadAndNotWrittenIsNoGoodStore) {
   facts_.writes = {absl::UnavailableError("its disk is full"), facts_.now - absl::Minutes(3)};
   EXPECT_EQ(Odd().name, "store");

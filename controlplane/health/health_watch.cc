@@ -65,6 +65,7 @@ HealthFacts HealthWatch::Look() const {
     facts.stored_troubles.emplace_back(trouble.why.message());
   }
   facts.unmeshed_pods = s_.unmeshed_pods();
+  facts.refused_policies = s_.refused_policies();
   return facts;
 }
 

@@ -2,11 +2,12 @@
 """Policies as objects of a real API server, with the definition and the rights of deploy/kubernetes.
 
 Proved: an AccessPolicy is in force within a second, and a discovery stream is told of it, of each change and of its end; its status says so, kubectl's columns show it, and byrniectl shows where it comes from and may not change it; the schema refuses
-what is no policy, and the control plane what only it can judge, saying why, while what the object said before stays in force, also over a restart of all control planes; one that selects pods is named by those, also by one that gets the label later; the
+what is no policy, and the control plane what only it can judge, saying why, also in `byrniectl check`, while what the object said before stays in force, also over a restart of all control planes; one that selects pods is named by those, also by one that gets the label later; the
 mesh as a whole is the root namespace's to decide about; of two control planes one writes each status; what is in force stays so while the API server is away, and a control plane that starts meanwhile lets no agent follow; a policy that was applied
 through the API is not displaced by an object of its name.
 """
 
+import json
 import os
 import sys
 import time
@@ -242,6 +243,20 @@ class KubernetesPoliciesTest(unittest.TestCase):
         self.change("never", spec())
         self.accepted("never")
         self.in_force("shop/never", "DENY")
+
+    def test_who_looks_after_the_mesh_hears_of_a_refusal(self):
+        def told(plane):
+            condition, = [each for each in plane.call("GetStatus").conditions if each.name == "cluster-policies"]
+            return condition.message
+        self.create("mistaken", one_match(sourceIPs=["10.0.0.0/33"]))
+        for plane in self.planes:
+            self.wait(lambda plane=plane: told(plane).startswith("1 AccessPolicy refused: shop/mistaken (Invalid: "), "the policy's name")
+        check, = [each for each in json.loads(self.plane.ctl("check", "-o", "json", check=False).stdout) if each["name"] == "cluster-policies"]
+        self.assertEqual(check["outcome"], "bad")
+        self.assertIn("shop/mistaken (Invalid: ", check["message"])
+        self.change("mistaken", spec())
+        for plane in self.planes:
+            self.wait(lambda plane=plane: told(plane) == "every AccessPolicy of the cluster is accepted", "the end of it")
 
     def test_the_mesh_is_the_root_namespaces(self):
         self.create("everywhere", spec(scope="GLOBAL"), namespace="byrnie-system")

@@ -230,17 +230,31 @@ void AccessPolicySource::Publish() {
   synced_ = true;
   TellSelectors(Selectors(), first);
   int64_t accepted = 0;
+  std::vector<std::string> refused;
   for (const auto& [name, object] : objects_->objects()) {
     Known& known = known_[name];
     AccessPolicyStatus status = StatusOf(*object, known);
-    if (status.accepted) ++accepted;
+    if (status.accepted) {
+      ++accepted;
+    } else {
+      refused.push_back(absl::StrCat(KeyOf(name), " (", status.reason, ": ", status.message, ")"));
+    }
     Say(status, name, &known);
     statuses_->Want(object, std::move(status));
+  }
+  {
+    absl::MutexLock lock(&mu_);
+    refused_now_ = std::move(refused);
   }
   accepted_->Set(accepted);
   refused_->Set(static_cast<int64_t>(objects_->objects().size()) - accepted);
   if (!waiting_.empty()) publish_->Schedule(kLink);
   look_->Schedule(kLook);
+}
+
+std::vector<std::string> AccessPolicySource::refused() const {
+  absl::MutexLock lock(&mu_);
+  return refused_now_;
 }
 
 void AccessPolicySource::Look() {

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/event/event_loop.h"
 #include "common/telemetry/log.h"
@@ -59,6 +61,9 @@ class AccessPolicySource final : public Informer<PolicySelector> {
   const Objects& objects() const override { return selectors_; }
   void AddListener(Listener listener) override { listeners_.push_back(std::move(listener)); }
 
+  // Those that are refused now, "shop/web (Invalid: why)", in order. From any thread.
+  std::vector<std::string> refused() const;
+
  private:
   // What is known of one object beyond what the server has.
   struct Known {
@@ -102,6 +107,8 @@ class AccessPolicySource final : public Informer<PolicySelector> {
   Gauge* const accepted_;
   Gauge* const refused_;
   std::map<ObjectName, Known> known_;
+  mutable absl::Mutex mu_;
+  std::vector<std::string> refused_now_ ABSL_GUARDED_BY(mu_);
   // Keys of policies whose change waits, since when, and those that were found to do so last.
   std::map<std::string, absl::Duration> waiting_since_;
   std::set<std::string> waiting_;

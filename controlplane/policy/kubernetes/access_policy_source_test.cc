@@ -26,6 +26,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 constexpr char kNamespaceScope[] = R"({"scope":"NAMESPACE","action":"DENY"})";
 constexpr char kOther[] = R"({"scope":"NAMESPACE","action":"ALLOW"})";
@@ -184,6 +185,16 @@ TEST_F(AccessPolicySourceTest, SaysNoMoreThanCanBeReadAgain) {
   const std::string written = Written();
   EXPECT_THAT(written, HasSubstr("\xc3\xa4; nothing of it is in force"));
   EXPECT_THAT(written, Not(HasSubstr("\xef\xbf\xbd")));
+}
+
+TEST_F(AccessPolicySourceTest, NamesThoseThatAreRefused) {
+  EXPECT_THAT(source_->refused(), IsEmpty());
+  objects_->Set({Object("a", 1, kNamespaceScope), Object("b", 1, kWrong)});
+  Settle();
+  EXPECT_THAT(source_->refused(), ElementsAre(StartsWith("shop/b (Invalid: ")));
+  objects_->Put(Object("b", 2, kOther));
+  Settle();
+  EXPECT_THAT(source_->refused(), IsEmpty());
 }
 
 TEST_F(AccessPolicySourceTest, KeepsWhatWasAcceptedLast) {
