@@ -8,6 +8,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/base/monotonic_cond_var.h"
 
 namespace byrnie {
 
@@ -15,7 +16,7 @@ namespace byrnie {
 // for it. The destructor waits for a run under way; there is none afterwards.
 class PeriodicThread {
  public:
-  // Runs `work` now, and `interval` after the end of each run.
+  // Runs `work` now, and `interval` after the end of each run, whatever becomes of the wall clock.
   PeriodicThread(absl::Duration interval, std::function<void()> work)
       : thread_([this, interval, work = std::move(work)] { Run(interval, work); }) {}
   PeriodicThread(const PeriodicThread&) = delete;
@@ -25,6 +26,7 @@ class PeriodicThread {
       absl::MutexLock lock(&mu_);
       stopping_ = true;
     }
+    stopped_.NotifyAll();
     thread_.join();
   }
 
@@ -33,11 +35,13 @@ class PeriodicThread {
     while (true) {
       work();
       absl::MutexLock lock(&mu_);
-      if (mu_.AwaitWithTimeout(absl::Condition(&stopping_), interval)) return;
+      const auto stopping = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_; };
+      if (stopped_.AwaitWithTimeout(&mu_, interval, stopping)) return;
     }
   }
 
   absl::Mutex mu_;
+  MonotonicCondVar stopped_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;  // Last: begins when all else is there.
 };

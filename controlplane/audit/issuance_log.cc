@@ -40,6 +40,7 @@ IssuanceLog::~IssuanceLog() {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
   }
+  stopped_.NotifyAll();
   thread_.join();
 }
 
@@ -153,8 +154,10 @@ void IssuanceLog::Run() {
     TrimIfDue();
     if (went) continue;
     if (last_try) return;
+    // Gates of a rotation wait for what has not been written yet.
+    const auto stopping = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_; };
     absl::MutexLock lock(&mu_);
-    mu_.AwaitWithTimeout(absl::Condition(&stopping_), kRetryInterval);
+    stopped_.AwaitWithTimeout(&mu_, kRetryInterval, stopping);
   }
 }
 

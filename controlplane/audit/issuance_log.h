@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
+#include "common/base/monotonic_cond_var.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/audit/issuance_record.h"
@@ -149,6 +150,7 @@ class IssuanceLog {
   // How many wait in the spool, about; 0: none.
   int64_t spooled_ ABSL_GUARDED_BY(mu_) = 0;
   uint32_t late_writes_ ABSL_GUARDED_BY(mu_) = 0;
+  MonotonicCondVar stopped_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::string complaint_;                            // Of the thread alone.
   absl::Duration next_trim_ = absl::ZeroDuration();  // Monotonic; of the thread alone.

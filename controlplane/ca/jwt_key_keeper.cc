@@ -16,6 +16,7 @@ JwtKeyKeeper::~JwtKeyKeeper() {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
   }
+  stopped_.NotifyAll();
   thread_.join();
 }
 
@@ -40,7 +41,8 @@ void JwtKeyKeeper::Run() {
   while (true) {
     {
       absl::MutexLock lock(&mu_);
-      if (mu_.AwaitWithTimeout(absl::Condition(&stopping_), kTick)) return;
+      const auto stopping = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_; };
+      if (stopped_.AwaitWithTimeout(&mu_, kTick, stopping)) return;
     }
     Note(authority_->RotateIfDue(leading())).IgnoreError();
   }

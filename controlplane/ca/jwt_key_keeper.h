@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/base/monotonic_cond_var.h"
 #include "common/telemetry/log.h"
 #include "controlplane/ca/jwt_authority.h"
 #include "controlplane/store/store.h"
@@ -45,6 +46,7 @@ class JwtKeyKeeper final : private StoreListener {
   std::atomic<bool> changed_{false};
   const std::unique_ptr<StoreElection> election_;
   absl::Mutex mu_;
+  MonotonicCondVar stopped_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;
   // Last: gone before what its calls need.

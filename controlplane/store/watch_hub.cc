@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/time/clock.h"
 
 namespace byrnie {
 namespace {
@@ -30,6 +29,7 @@ WatchHub::~WatchHub() {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
   }
+  work_.NotifyAll();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -40,6 +40,7 @@ std::unique_ptr<StoreWatch> WatchHub::Watch(absl::string_view prefix, StoreListe
   watcher.listener = listener;
   const auto added = watchers_.insert(watchers_.end(), std::move(watcher));
   if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
+  work_.NotifyAll();
   return std::make_unique<Handle>(this, added);
 }
 
@@ -61,6 +62,7 @@ void WatchHub::Publish(const std::vector<StoreWrite>& writes, int64_t revision) 
       watcher.reset = true;
     }
   }
+  work_.NotifyAll();
 }
 
 void WatchHub::Reset() {
@@ -69,6 +71,7 @@ void WatchHub::Reset() {
     watcher.pending.clear();
     watcher.reset = true;
   }
+  work_.NotifyAll();
 }
 
 void WatchHub::Remove(Watchers::iterator watcher) {
@@ -80,7 +83,7 @@ void WatchHub::Remove(Watchers::iterator watcher) {
 }
 
 bool WatchHub::Serve(Watcher* watcher) {
-  const bool reset = watcher->reset && watcher->not_before <= absl::Now();
+  const bool reset = watcher->reset && watcher->not_before <= clock_.MonotonicNow();
   // Changes wait for a reset that has to be tried again.
   if (!reset && (watcher->reset || watcher->pending.empty())) return false;
   std::vector<std::vector<StoreChange>> changes = std::move(watcher->pending);
@@ -99,14 +102,16 @@ bool WatchHub::Serve(Watcher* watcher) {
   if (!read.ok()) {
     watcher->reset = true;
     watcher->pending.clear();
-    watcher->not_before = absl::Now() + kRetry;
+    watcher->not_before = clock_.MonotonicNow() + kRetry;
   }
   return true;
 }
 
 bool WatchHub::HasWork() const {
-  return stopping_ || std::any_of(watchers_.begin(), watchers_.end(), [](const Watcher& watcher) {
-           return watcher.reset ? watcher.not_before <= absl::Now() : !watcher.pending.empty();
+  const absl::Duration now = clock_.MonotonicNow();
+  return stopping_ ||
+         std::any_of(watchers_.begin(), watchers_.end(), [now](const Watcher& watcher) {
+           return watcher.reset ? watcher.not_before <= now : !watcher.pending.empty();
          });
 }
 
@@ -118,11 +123,12 @@ void WatchHub::Run() {
       served = Serve(&*it) || served;
     }
     if (served) continue;
-    absl::Time again = absl::InfiniteFuture();
+    absl::Duration again = absl::InfiniteDuration();
     for (const Watcher& watcher : watchers_) {
       if (watcher.reset) again = std::min(again, watcher.not_before);
     }
-    mu_.AwaitWithDeadline(absl::Condition(this, &WatchHub::HasWork), again);
+    const auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return HasWork(); };
+    work_.AwaitWithTimeout(&mu_, again - clock_.MonotonicNow(), has_work);
   }
 }
 

@@ -12,6 +12,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/monotonic_cond_var.h"
 #include "controlplane/store/store.h"
 
 namespace byrnie {
@@ -41,8 +43,8 @@ class WatchHub {
     // One element a commit.
     std::vector<std::vector<StoreChange>> pending;
     bool reset = true;
-    // Not called before, after an OnReset that failed.
-    absl::Time not_before = absl::InfinitePast();
+    // Not called before, after an OnReset that failed; monotonic.
+    absl::Duration not_before = -absl::InfiniteDuration();
   };
   using Watchers = std::list<Watcher>;
 
@@ -52,7 +54,10 @@ class WatchHub {
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Remove(Watchers::iterator watcher);
 
+  const SystemClock clock_;
   absl::Mutex mu_;
+  // There is work, or may be; for the thread.
+  MonotonicCondVar work_;
   Watchers watchers_ ABSL_GUARDED_BY(mu_);
   // Whose listener is being called, without the lock.
   const Watcher* serving_ ABSL_GUARDED_BY(mu_) = nullptr;

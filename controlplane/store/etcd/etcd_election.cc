@@ -23,6 +23,7 @@ EtcdElection::~EtcdElection() {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
   }
+  stopped_.NotifyAll();
   thread_.join();
 }
 
@@ -37,7 +38,8 @@ void EtcdElection::Run() {
   while (true) {
     if (Live()) Stand();
     absl::MutexLock lock(&mu_);
-    if (mu_.AwaitWithTimeout(absl::Condition(&stopping_), kBeat)) break;
+    const auto stopping = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_; };
+    if (stopped_.AwaitWithTimeout(&mu_, kBeat, stopping)) break;
   }
   Resign();
 }

@@ -9,6 +9,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "common/base/monotonic_cond_var.h"
 #include "controlplane/store/etcd/etcd_client.h"
 #include "controlplane/store/store.h"
 
@@ -43,6 +44,7 @@ class EtcdElection final : public StoreElection {
   int64_t lease_ = 0;
 
   mutable absl::Mutex mu_;
+  MonotonicCondVar stopped_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   // Of the key that is ours; 0: it is not.
   int64_t revision_ ABSL_GUARDED_BY(mu_) = 0;

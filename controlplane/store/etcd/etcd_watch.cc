@@ -30,6 +30,7 @@ EtcdWatch::~EtcdWatch() {
     stopping_ = true;
     if (context_ != nullptr) context_->TryCancel();
   }
+  stopped_.NotifyAll();
   thread_.join();
 }
 
@@ -40,7 +41,8 @@ bool EtcdWatch::stopping() const {
 
 bool EtcdWatch::Pause(absl::Duration time) {
   absl::MutexLock lock(&mu_);
-  return !mu_.AwaitWithTimeout(absl::Condition(&stopping_), time);
+  const auto stopping = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_; };
+  return !stopped_.AwaitWithTimeout(&mu_, time, stopping);
 }
 
 void EtcdWatch::Run() {

@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "common/base/monotonic_cond_var.h"
 #include "controlplane/store/etcd/etcd_client.h"
 #include "controlplane/store/store.h"
 
@@ -47,6 +48,7 @@ class EtcdWatch final : public StoreWatch {
   std::vector<StoreChange> changes_;
 
   mutable absl::Mutex mu_;
+  MonotonicCondVar stopped_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   // Of the stream that is open.
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mu_) = nullptr;
