@@ -224,6 +224,15 @@ Condition JudgeControlPlanes(const HealthFacts& facts) {
           kName, absl::StrCat("another control plane of the store is called ", facts.name, ", too"),
           "give each its own --name");
     }
+    if (peer.ahead.has_value()) {
+      const bool is_ahead = *peer.ahead > absl::ZeroDuration();
+      return Fail(kName,
+                  absl::StrCat("the clock of this control plane is ",
+                               DurationText(absl::AbsDuration(*peer.ahead)),
+                               is_ahead ? " ahead of" : " behind", " that of ", peer.name,
+                               ": no rotation of the root goes on by either"),
+                  "set the clocks of both machines, by NTP; it is seen within a minute");
+    }
     if (peer.silent) {
       silent.push_back(absl::StrCat(peer.name, " (heard of at ", TimeText(peer.heard_of), ")"));
     } else {

@@ -226,5 +226,14 @@ TEST_F(ConditionTest, ARecordThatCannotBeReadIsNamedWithItsRemedy) {
   EXPECT_THAT(Odd().message, HasSubstr("nor can revoked/00"));
 }
 
+TEST_F(ConditionTest, ClocksThatDifferAreBad) {
+  facts_.peers = std::vector<SharedFleet::Peer>{{"b", facts_.now, false, absl::Hours(2)}};
+  EXPECT_EQ(Odd().name, "control-planes");
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_THAT(Odd().message, HasSubstr("2h ahead of that of b"));
+  facts_.peers = std::vector<SharedFleet::Peer>{{"b", facts_.now, false, -absl::Minutes(5)}};
+  EXPECT_THAT(Odd().message, HasSubstr("5m behind that of b"));
+}
+
 }  // namespace
 }  // namespace byrnie

@@ -33,6 +33,7 @@ absl::StatusOr<FleetReport> Decode(const StoreEntry& entry) {
   report.name = parts[0];
   report.instance = parts[1];
   report.written_at = *written;
+  report.revision = entry.revision;
   ASSIGN_OR_RETURN(report.issues_without_store, FromProto(in.issues_without_store()));
   report.trust_revision = in.trust_revision();
   for (const byrnie::store::v1::WaitingAgent& agent : in.waiting()) {

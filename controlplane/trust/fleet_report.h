@@ -33,6 +33,8 @@ struct FleetReport {
   // What the control plane is called, and which of its processes this is.
   std::string name, instance;
   absl::Time written_at;
+  // Of the commit that wrote it; 0: it has not been read from the store.
+  int64_t revision = 0;
   // How long it may issue without having read the trust record.
   absl::Duration issues_without_store;
   // Of the trust record it signs and publishes by.

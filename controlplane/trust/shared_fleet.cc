@@ -17,6 +17,14 @@ constexpr absl::Duration SharedFleet::kSilent;
 absl::StatusOr<SharedFleet::Reports> SharedFleet::List() {
   Reports reports;
   ASSIGN_OR_RETURN(reports.all, reports_.List(&reports.unreadable));
+  std::vector<FleetReport> others;
+  for (const FleetReport& report : reports.all) {
+    if (report.instance != options_.instance) others.push_back(report);
+  }
+  {
+    absl::MutexLock lock(&mu_);
+    clocks_.Look(others, clock_->WallNow(), clock_->MonotonicNow());
+  }
   if (options_.unreadable == nullptr) return reports;
   std::vector<UnreadableRecord> told;
   for (const UnreadableReport& report : reports.unreadable) {
@@ -28,6 +36,11 @@ absl::StatusOr<SharedFleet::Reports> SharedFleet::List() {
   }
   options_.unreadable->Set(UnreadableRecords::Kind::kControlPlane, std::move(told));
   return reports;
+}
+
+std::string SharedFleet::Doubt(const FleetReport& report, absl::Time now) {
+  absl::MutexLock lock(&mu_);
+  return clocks_.Doubt(report, now, clock_->MonotonicNow());
 }
 
 FleetReport SharedFleet::OwnReport(const RotationStanding& standing, absl::Time now) const {
@@ -85,8 +98,13 @@ absl::StatusOr<std::vector<SharedFleet::Peer>> SharedFleet::Peers(absl::Time now
   ASSIGN_OR_RETURN(const Reports reports, List());
   std::vector<Peer> peers;
   for (const FleetReport& report : reports.all) {
-    if (report.instance == options_.instance || HasEnded(report, now)) continue;
-    peers.push_back({report.name, report.written_at, report.written_at + kSilent < now});
+    if (report.instance == options_.instance) continue;
+    // By a clock that is ahead everybody has ended.
+    if (HasEnded(report, now) && Doubt(report, now).empty()) continue;
+    Peer peer{report.name, report.written_at, report.written_at + kSilent < now};
+    absl::MutexLock lock(&mu_);
+    peer.ahead = clocks_.Ahead(report, now);
+    peers.push_back(std::move(peer));
   }
   std::sort(peers.begin(), peers.end(),
             [](const Peer& a, const Peer& b) { return a.name < b.name; });
@@ -135,6 +153,7 @@ void SharedFleet::TidyUp(absl::Time now) {
   if (!reports.ok()) return;
   for (const FleetReport& report : reports->all) {
     if (report.instance == options_.instance || !HasEnded(report, now)) continue;
+    if (!Doubt(report, now).empty()) continue;
     logger_->Info("a control plane that has not been heard of is forgotten",
                   {{"name", report.name}});
     reports_.Remove(report.name, report.instance).IgnoreError();
@@ -182,6 +201,8 @@ FleetView SharedFleet::View(const RotationStanding& standing, absl::Time now) {
       there = true;
       continue;
     }
+    const std::string doubt = Doubt(report, now);
+    if (!doubt.empty()) view.control_planes.push_back({ControlPlaneAgent(report.name), doubt});
     if (!HasEnded(report, now)) AddReport(report, standing, now, &view);
   }
   if (!there) {

@@ -19,6 +19,7 @@
 #include "controlplane/store/store.h"
 #include "controlplane/trust/connected_fleet.h"
 #include "controlplane/trust/fleet_report.h"
+#include "controlplane/trust/peer_clocks.h"
 #include "controlplane/trust/root_rotation.h"
 
 namespace byrnie {
@@ -31,6 +32,7 @@ namespace byrnie {
 //   - has agents connected without the next root, as it said last. When it has been silent for
 //     kSilent, they are agents that are connected nowhere, and are waited for by their
 //     certificates.
+//   - has another clock than this one (PeerClocks): times of either are not to be relied on then.
 // What cannot be read shuts gates, too: for good, until somebody mends or deletes it, or an
 // operator excludes that control plane. Thread-safe; blocks on the store; the pointers outlive it.
 class SharedFleet final : public FleetSource {
@@ -74,6 +76,9 @@ class SharedFleet final : public FleetSource {
     absl::Time heard_of;
     // That is longer ago than kSilent.
     bool silent = false;
+    // How far this clock is ahead of its clock, or behind where it is negative; absent: it is not,
+    // as far as is known.
+    absl::optional<absl::Duration> ahead = absl::nullopt;
   };
   // Those that run, or may have issued what has not ended yet, by name. Errors as the store.
   absl::StatusOr<std::vector<Peer>> Peers(absl::Time now);
@@ -91,6 +96,8 @@ class SharedFleet final : public FleetSource {
     std::vector<UnreadableReport> unreadable;
   };
   absl::StatusOr<Reports> List();
+  // As PeerClocks::Doubt.
+  std::string Doubt(const FleetReport& report, absl::Time now);
   FleetReport OwnReport(const RotationStanding& standing, absl::Time now) const;
   // Whether nothing is left of what it has done.
   bool HasEnded(const FleetReport& report, absl::Time now) const;
@@ -112,6 +119,7 @@ class SharedFleet final : public FleetSource {
   // As it is in the store; absent: it is to be written.
   absl::optional<FleetReport> written_ ABSL_GUARDED_BY(mu_);
   absl::Duration written_at_ ABSL_GUARDED_BY(mu_);  // Monotonic.
+  PeerClocks clocks_ ABSL_GUARDED_BY(mu_){kBeat, kBeat + PeerClocks::kMost};
   // By instance, as they were seen last.
   std::map<std::string, uint32_t> late_issuances_ ABSL_GUARDED_BY(mu_);
 };

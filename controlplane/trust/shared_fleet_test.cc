@@ -225,9 +225,9 @@ TEST_F(SharedFleetTest, OneThatIsSilentIsWaitedForUntilAllItMayHaveIssuedHasEnde
   const absl::Time until = View(a_.get()).control_planes[0].until;
   EXPECT_GE(until, clock_.WallNow() + kWindow + kLife);
   EXPECT_LE(until, clock_.WallNow() + SharedFleet::kBeat + kWindow + kLife);
-  clock_.SetWall(until - absl::Seconds(1));
+  clock_.Advance(until - absl::Seconds(1) - clock_.WallNow());
   EXPECT_THAT(View(a_.get()).control_planes, SizeIs(1));
-  clock_.SetWall(until);
+  clock_.Advance(absl::Seconds(1));
   EXPECT_THAT(View(a_.get()).control_planes, IsEmpty());
 }
 
@@ -331,6 +331,7 @@ TEST_F(SharedFleetTest, KnowsWhoElseThereIsAndWhoIsSilent) {
 }
 
 TEST_F(SharedFleetTest, WhatIsForgottenIsTakenOutOfTheStore) {
+  EXPECT_THAT(*a_->fleet()->Others(clock_.WallNow()), ElementsAre("b"));
   clock_.Advance(SharedFleet::kBeat + kWindow + kLife + SharedFleet::kBeat);
   a_->fleet()->Follow(standing_, clock_.WallNow());
   StoredFleetReports reports(&store_);
@@ -354,6 +355,34 @@ TEST_F(SharedFleetTest, AReportThatCannotBeReadShutsTheGateAndNothingElse) {
   clock_.Advance(SharedFleet::kBeat + kWindow + kLife + SharedFleet::kBeat);
   a_->fleet()->Follow(standing_, clock_.WallNow());
   EXPECT_TRUE(store_.Get("controlplanes/c/3")->has_value());
+}
+
+// By its clock all others have ended, and so has every certificate.
+TEST_F(SharedFleetTest, AClockThatIsAheadMovesNothingAndForgetsNobody) {
+  FakeClock ahead(clock_.WallNow() + absl::Hours(5));
+  Plane fast(&store_, &ahead, &logger_, "c", "9", {current_});
+  const auto view = [&] { return fast.fleet()->View(standing_, ahead.WallNow()).control_planes; };
+  ASSERT_THAT(fast.fleet()->Join(standing_), IsOk());
+  ASSERT_THAT(view(), SizeIs(2));
+  EXPECT_EQ(view()[0].agent, "controlplane:a");
+  EXPECT_THAT(view()[0].reason, HasSubstr("this clock is ahead"));
+  EXPECT_EQ(view()[0].until, absl::InfiniteFuture());
+  ahead.Advance(SharedFleet::kBeat);
+  fast.fleet()->Follow(standing_, ahead.WallNow());
+  EXPECT_TRUE(store_.Get("controlplanes/a/1")->has_value());
+  // What the others say next tells that they are there.
+  (void)view();
+  clock_.Advance(SharedFleet::kBeat);
+  a_->fleet()->Follow(standing_, clock_.WallNow());
+  ahead.Advance(absl::Seconds(1));
+  EXPECT_THAT(view()[0].reason, HasSubstr("5h1s behind this one's"));
+  const auto peers = *fast.fleet()->Peers(ahead.WallNow());
+  ASSERT_THAT(peers, SizeIs(2));
+  EXPECT_EQ(peers[0].ahead, absl::Hours(5) + absl::Seconds(1));
+  // And they do not go on either.
+  ASSERT_THAT(View(a_.get()).control_planes, SizeIs(1));
+  EXPECT_EQ(View(a_.get()).control_planes[0].agent, "controlplane:c");
+  EXPECT_THAT(View(a_.get()).control_planes[0].reason, HasSubstr("ahead of this one's"));
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ ALONE = ("trust_rotation_fleet_test.py", "many_rotations_test.py", "many_stalled
 # would not leave the containers.
 OF_THE_IMAGE = ("image_test.py", "kubernetes_pods_test.py", "kubernetes_pods_cleanup_test.py")
 # libfaketime gives these their clocks, and hangs where a sanitizer's runtime is.
-OF_ANOTHER_CLOCK = ("clock_jump_test.py", "clock_offset_test.py")
+OF_ANOTHER_CLOCK = ("clock_jump_test.py", "clock_offset_test.py", "replica_clock_test.py")
 # Of a container with 64 MiB, which such a runtime takes for itself.
 OF_LITTLE_MEMORY = ("stalled_memory_test.py",)
 

@@ -1,0 +1,69 @@
+#include "controlplane/trust/peer_clocks.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace byrnie {
+namespace {
+
+std::string Text(absl::Duration duration) {
+  return absl::FormatDuration(absl::Trunc(duration, absl::Seconds(1)));
+}
+
+}  // namespace
+
+constexpr absl::Duration PeerClocks::kMost;
+constexpr absl::Duration PeerClocks::kLongestBreak;
+
+void PeerClocks::Look(const std::vector<FleetReport>& reports, absl::Time now,
+                      absl::Duration monotonic) {
+  const bool often = monotonic - looked_at_ <= kLongestBreak;
+  looked_at_ = monotonic;
+  std::map<std::string, Seen> seen;
+  for (const FleetReport& report : reports) {
+    const auto known = seen_.find(report.instance);
+    // Or an older one, which another thread has read before and looks at only now.
+    if (known != seen_.end() && report.revision <= known->second.revision) {
+      seen.insert(*known);
+      continue;
+    }
+    Seen next{report.revision, monotonic, absl::nullopt};
+    if (often && known != seen_.end()) {
+      next.ahead = now - report.written_at;
+    } else if (known != seen_.end()) {
+      next.ahead = known->second.ahead;
+    }
+    seen.emplace(report.instance, next);
+  }
+  seen_ = std::move(seen);
+}
+
+absl::optional<absl::Duration> PeerClocks::Ahead(const FleetReport& report, absl::Time now) const {
+  const auto known = seen_.find(report.instance);
+  absl::optional<absl::Duration> ahead;
+  if (known != seen_.end()) ahead = known->second.ahead;
+  // It cannot be written later than now.
+  if (!ahead.has_value() && report.written_at > now) ahead = now - report.written_at;
+  if (!ahead.has_value() || absl::AbsDuration(*ahead) <= kMost) return absl::nullopt;
+  return ahead;
+}
+
+std::string PeerClocks::Doubt(const FleetReport& report, absl::Time now,
+                              absl::Duration monotonic) const {
+  const absl::optional<absl::Duration> ahead = Ahead(report, now);
+  if (ahead.has_value()) {
+    return absl::StrCat("has a clock that is ", Text(absl::AbsDuration(*ahead)),
+                        *ahead > absl::ZeroDuration() ? " behind" : " ahead of",
+                        " this one's: set both");
+  }
+  const auto known = seen_.find(report.instance);
+  const absl::Duration since = known == seen_.end() ? monotonic : known->second.since;
+  const bool watched_long = monotonic - since > quiet_ + kMost;
+  if (report.written_at + silent_ < now && !watched_long) {
+    return "is silent, or this clock is ahead, which is known once it has been waited for";
+  }
+  return "";
+}
+
+}  // namespace byrnie
