@@ -136,10 +136,14 @@ absl::StatusOr<int64_t> GuardedStore::Count(absl::string_view prefix) {
 
 absl::StatusOr<int64_t> GuardedStore::Commit(const StoreTransaction& transaction) {
   RETURN_IF_ERROR(lost());
+  if (transaction.conditions().size() > StoreTransaction::kMaxOperations) {
+    return absl::InvalidArgumentError(absl::StrCat("store: ", transaction.conditions().size(),
+                                                   " conditions; at most ",
+                                                   StoreTransaction::kMaxOperations));
+  }
   const int64_t known = greatest();
   StoreTransaction guarded = transaction;
-  const bool room = transaction.conditions().size() < StoreTransaction::kMaxOperations;
-  if (room) {
+  {
     absl::MutexLock lock(&mu_);
     guarded.RequireRevision(key_, revision_);
   }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "gmock/gmock.h"
@@ -130,6 +131,28 @@ TEST_F(GuardedStoreTest, NothingIsWrittenIntoAnotherStore) {
               StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(other_.Count(""), IsOkAndHolds(1));
   ExpectLost("it is another mesh's");
+}
+
+// Nor by a transaction that has as many conditions as there may be.
+TEST_F(GuardedStoreTest, TheLargestTransactionIsGuardedToo) {
+  StoreTransaction most;
+  for (size_t i = 0; i < StoreTransaction::kMaxOperations; ++i) most.RequireAbsent(absl::StrCat(i));
+  ASSERT_THAT(guarded_->Commit(most.Put("x", "1")), IsOk());
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_THAT(other_.Commit(StoreTransaction().Put("mesh", "theirs")), IsOk());
+  }
+  engine_.Become(&other_);
+  EXPECT_THAT(guarded_->Commit(most), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(other_.Count(""), IsOkAndHolds(1));
+}
+
+TEST_F(GuardedStoreTest, OneThatLeavesNoRoomForTheGuardIsRefused) {
+  StoreTransaction more;
+  for (size_t i = 0; i <= StoreTransaction::kMaxOperations; ++i)
+    more.RequireAbsent(absl::StrCat(i));
+  EXPECT_THAT(guarded_->Commit(more.Put("x", "1")),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("101 conditions")));
+  EXPECT_FALSE(guarded_->Get("x")->has_value());
 }
 
 TEST_F(GuardedStoreTest, TheSameRecordWrittenAnewIsAllRight) {

@@ -50,10 +50,10 @@ StoreTransaction& StoreTransaction::Delete(absl::string_view key) {
 }
 
 absl::Status StoreTransaction::Check() const {
-  if (conditions_.size() > kMaxOperations || writes_.size() > kMaxOperations) {
+  if (conditions_.size() > kMaxConditions || writes_.size() > kMaxOperations) {
     return absl::InvalidArgumentError(
         absl::StrCat("store: ", conditions_.size(), " conditions and ", writes_.size(),
-                     " writes; at most ", kMaxOperations, " of each"));
+                     " writes; at most ", kMaxConditions, " and ", kMaxOperations));
   }
   size_t bytes = 0;
   std::set<absl::string_view> written;

@@ -41,6 +41,8 @@ class StoreTransaction {
  public:
   // Of conditions, and of writes.
   static constexpr size_t kMaxOperations = 100;
+  // As many conditions an engine takes: one is GuardedStore's.
+  static constexpr size_t kMaxConditions = kMaxOperations + 1;
   // Of the writes' keys and values together.
   static constexpr size_t kMaxBytes = 1 << 20;
   static constexpr size_t kMaxKeyBytes = 1024;

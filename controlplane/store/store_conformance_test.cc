@@ -204,6 +204,7 @@ TEST_P(StoreConformanceTest, TakesTheLargestTransaction) {
   for (size_t i = 0; i < StoreTransaction::kMaxOperations; ++i) {
     most.RequireAbsent(absl::StrFormat("%03d", i)).Put(absl::StrFormat("%03d", i), "x");
   }
+  while (most.conditions().size() < StoreTransaction::kMaxConditions) most.RequireAbsent("more");
   EXPECT_THAT(store_->Commit(most), IsOk());
   const std::string large(StoreTransaction::kMaxBytes - StoreTransaction::kMaxKeyBytes, 'x');
   Put(std::string(StoreTransaction::kMaxKeyBytes, 'k'), large);
