@@ -19,9 +19,21 @@ constexpr char kRemedy[] =
     "restore the store from its last backup, or see whether --store names the right etcd and "
     "prefix; a new mesh, which no running agent will trust, begins with --new_mesh";
 
+constexpr char kDamagedRemedy[] =
+    "; where it is the store of this mesh for certain and there is none, end all control planes, "
+    "delete that record with etcd's own tools, and start them: the first writes another";
+
 std::string TimeText(const google::protobuf::Timestamp& time) {
   return absl::FormatTime(absl::RFC3339_sec, RecordTime(true, time).value_or(absl::InfinitePast()),
                           absl::UTCTimeZone());
+}
+
+// FailedPrecondition: it is damaged.
+absl::StatusOr<byrnie::store::v1::Mesh> Decode(const StoreEntry& entry) {
+  byrnie::store::v1::Mesh mesh;
+  // Of nothing at all a message without fields is made, too.
+  if (!mesh.ParseFromString(entry.value) || mesh.id().empty()) return DamagedRecord(entry.key);
+  return mesh;
 }
 
 absl::Status CheckNotLost(const byrnie::store::v1::Mesh& mesh) {
@@ -62,21 +74,25 @@ absl::StatusOr<MeshFound> FindOrMakeMesh(Store* store, const MeshStart& start, a
     // the roots before what comes next.
     ASSIGN_OR_RETURN(const int64_t count, store->Count(""));
     ASSIGN_OR_RETURN(const absl::optional<StoreEntry> entry, store->Get(kMeshKey));
-    byrnie::store::v1::Mesh mesh;
     if (entry.has_value()) {
       MeshFound found;
       found.revision = entry->revision;
       found.may_make_root = count <= 1 || start.new_mesh;
-      if (!mesh.ParseFromString(entry->value)) return found;
-      const absl::Status lost = CheckNotLost(mesh);
+      const absl::StatusOr<byrnie::store::v1::Mesh> there = Decode(*entry);
+      if (!there.ok()) {
+        return absl::Status(there.status().code(),
+                            absl::StrCat(there.status().message(), kDamagedRemedy));
+      }
+      const absl::Status lost = CheckNotLost(*there);
       if (!lost.ok())
         return absl::Status(lost.code(),
                             absl::StrCat(lost.message(), "; ", kRemedy, " over an empty store"));
-      found.id = mesh.id();
+      found.id = there->id();
       return found;
     }
     ASSIGN_OR_RETURN(const bool has_roots, HasRoots(store));
     RETURN_IF_ERROR(CheckMayMake(start, count, has_roots));
+    byrnie::store::v1::Mesh mesh;
     mesh.set_id(start.new_id);
     ToProto(now, mesh.mutable_created_at());
     mesh.set_created_by(start.name);
@@ -95,13 +111,14 @@ absl::StatusOr<MeshFound> FindOrMakeMesh(Store* store, const MeshStart& start, a
 }
 
 absl::Status JudgeMesh(const StoreEntry& entry, const std::string& id) {
-  byrnie::store::v1::Mesh mesh;
-  if (!mesh.ParseFromString(entry.value)) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckNotLost(mesh));
-  if (id.empty() || mesh.id() == id) return absl::OkStatus();
+  const absl::StatusOr<byrnie::store::v1::Mesh> mesh = Decode(entry);
+  // Whose the store is nobody knows until somebody mends it.
+  if (!mesh.ok()) return absl::UnavailableError(mesh.status().message());
+  RETURN_IF_ERROR(CheckNotLost(*mesh));
+  if (mesh->id() == id) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat("it is that of another mesh now, which ",
-                                                    mesh.created_by(), " began at ",
-                                                    TimeText(mesh.created_at())));
+                                                    mesh->created_by(), " began at ",
+                                                    TimeText(mesh->created_at())));
 }
 
 absl::Status MarkMeshLost(Store* store, const std::string& id, const std::string& name,

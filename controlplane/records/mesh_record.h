@@ -17,7 +17,6 @@ inline constexpr char kMeshKey[] = "mesh";
 
 // What a control plane finds when it starts over a shared store.
 struct MeshFound {
-  // Empty: its record is there and cannot be read.
   std::string id;
   // Of the record.
   int64_t revision = 0;
@@ -39,12 +38,12 @@ struct MeshStart {
 };
 
 // Finds the mesh of the store, or makes it one where the store is empty and nothing tells that it
-// was not. FailedPrecondition: it is empty, or a part of it is missing, where there was a mesh,
-// with what to do. Errors as the store.
+// was not. FailedPrecondition: it is empty, or a part of it is missing, where there was a mesh, or
+// which mesh it is of cannot be read, with what to do. Errors as the store.
 absl::StatusOr<MeshFound> FindOrMakeMesh(Store* store, const MeshStart& start, absl::Time now);
 
-// Whether the record, which has changed, still says that the store is that of the mesh `id`. One
-// that cannot be read says nothing else.
+// Whether the record, which has changed, still says that the store is that of the mesh `id`.
+// FailedPrecondition: it says something else. Unavailable: it cannot be read.
 absl::Status JudgeMesh(const StoreEntry& entry, const std::string& id);
 
 // Leaves a word in a store that has lost everything, so that no control plane that starts takes it

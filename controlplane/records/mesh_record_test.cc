@@ -80,14 +80,26 @@ TEST_F(MeshRecordTest, NobodyStartsOverAStoreThatIsSaidToBeLost) {
   EXPECT_THAT(MarkMeshLost(&store_, "1234", "c", now_), StatusIs(absl::StatusCode::kAborted));
 }
 
-TEST_F(MeshRecordTest, OneThatCannotBeReadStandsForAMesh) {
-  ASSERT_THAT(store_.Commit(StoreTransaction().Put(kMeshKey, "\xff")), IsOk());
+// Else whoever damages it would switch off that the store is asked whose it is.
+TEST_F(MeshRecordTest, OneThatCannotBeReadIsNobodys) {
   Put("trust");
-  const auto found = Find();
-  ASSERT_THAT(found, IsOk());
-  EXPECT_EQ(found->id, "");
-  EXPECT_FALSE(found->may_make_root);
-  EXPECT_THAT(Judge("1234"), IsOk());
+  for (const std::string value : {"\xff", ""}) {
+    ASSERT_THAT(store_.Commit(StoreTransaction().Put(kMeshKey, value)), IsOk());
+    for (const bool new_mesh : {false, true}) {
+      start_.new_mesh = new_mesh;
+      EXPECT_THAT(Find(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                   AllOf(HasSubstr("\"mesh\" is damaged"), HasSubstr("backup"),
+                                         HasSubstr("delete that record"))));
+    }
+    EXPECT_THAT(Judge("1234"),
+                StatusIs(absl::StatusCode::kUnavailable, HasSubstr("\"mesh\" is damaged")));
+    EXPECT_EQ((*store_.Get(kMeshKey))->value, value);
+  }
+  // What its remedy says.
+  ASSERT_THAT(store_.Commit(StoreTransaction().Delete(kMeshKey)), IsOk());
+  start_.new_mesh = false;
+  EXPECT_EQ(Find()->id, "1234");
+  EXPECT_FALSE(Find()->may_make_root);
 }
 
 }  // namespace

@@ -103,6 +103,12 @@ absl::Status GuardedStore::Ask() {
     if (entry.revision == revision_) return lost_;
   }
   const absl::Status judged = judge_(entry);
+  if (absl::IsUnavailable(judged)) {
+    return absl::UnavailableError(
+        absl::StrCat(judged.message(),
+                     "; until it says again which mesh the store is of, nothing is taken from "
+                     "the store or written into it"));
+  }
   if (!judged.ok()) return Lose(std::string(judged.message()));
   absl::MutexLock lock(&mu_);
   revision_ = std::max(revision_, entry.revision);

@@ -27,7 +27,9 @@ namespace byrnie {
 // the pointers outlive it.
 class GuardedStore final : public Store {
  public:
-  // Of an entry that has changed: OK where that is all right.
+  // Of an entry that has changed: OK where that is all right; Unavailable where it does not tell,
+  // and is to be judged again once it is another one. Until then calls fail as while the store is
+  // away.
   using Judge = std::function<absl::Status(const StoreEntry&)>;
   // Is told once, on the thread that has seen it, with the reason.
   using OnLost = std::function<void(const absl::Status&)>;

@@ -69,6 +69,7 @@ class GuardedStoreTest : public ::testing::Test {
     guarded_ = std::make_unique<GuardedStore>(
         &engine_, "mesh", *revision,
         [](const StoreEntry& entry) {
+          if (entry.value == "damaged") return absl::UnavailableError("the record is damaged");
           return entry.value == "ours" ? absl::OkStatus()
                                        : absl::FailedPreconditionError("it is another mesh's");
         },
@@ -159,6 +160,22 @@ TEST_F(GuardedStoreTest, TheSameRecordWrittenAnewIsAllRight) {
   ASSERT_THAT(good_.Commit(StoreTransaction().Put("mesh", "ours")), IsOk());
   EXPECT_THAT(guarded_->List("policies/", "", 10)->entries, SizeIs(2));
   EXPECT_THAT(guarded_->Commit(StoreTransaction().Put("x", "1")), IsOk());
+}
+
+TEST_F(GuardedStoreTest, OneThatDoesNotTellWhatItIsOfIsBelievedAgainOnceItDoes) {
+  ASSERT_THAT(good_.Commit(StoreTransaction().Put("mesh", "damaged")), IsOk());
+  const auto doubted = StatusIs(absl::StatusCode::kUnavailable,
+                                AllOf(HasSubstr("damaged"), HasSubstr("nothing is taken from")));
+  EXPECT_THAT(guarded_->List("policies/", "", 10).status(), doubted);
+  EXPECT_THAT(guarded_->Get("x").status(), doubted);
+  EXPECT_THAT(guarded_->Count("").status(), doubted);
+  EXPECT_THAT(guarded_->Commit(StoreTransaction().Put("x", "1")).status(), doubted);
+  EXPECT_FALSE((*good_.Get("x")).has_value());
+  EXPECT_THAT(guarded_->lost(), IsOk());
+  ASSERT_THAT(good_.Commit(StoreTransaction().Put("mesh", "ours")), IsOk());
+  EXPECT_THAT(guarded_->List("policies/", "", 10)->entries, SizeIs(2));
+  EXPECT_THAT(guarded_->Commit(StoreTransaction().Put("x", "1")), IsOk());
+  EXPECT_THAT(lost_, IsEmpty());
 }
 
 TEST_F(GuardedStoreTest, AStoreThatIsAwayIsNotLost) {

@@ -6,7 +6,8 @@ at both; of a policy that was known nothing changes; a control plane that starts
 knows nothing may deny; both say in `byrniectl check`, the log and the metrics which record it is, what holds meanwhile and what
 to do, and that goes when the policy is applied again; nobody overwrites the record before. The same with a workload's record, a
 key of JWT-SVIDs, a revocation, and what a control plane has reported of its agents; and with all of them at once both start.
-With the trust record nobody begins another root: who runs goes on, who starts ends with the reason.
+With the trust record nobody begins another root: who runs goes on, who starts ends with the reason. With the record that says which
+mesh the store is of, who runs takes nothing from the store and writes nothing into it until it can be read, and who starts ends.
 """
 
 import base64
@@ -177,6 +178,34 @@ class UnreadableRecordsTest(MeshTestCase):
                 two.start()
         self.wait_mended()
         self.assertIn(root, two.ctl("trust", "status", "-o", "json").stdout)
+
+    def test_the_mesh_record(self):
+        one, two = self.planes
+        self.apply(one, policy("before"))
+        good = self.get("mesh")
+        file = self.file(policy("meanwhile"))
+        self.put("mesh")
+        try:
+            for plane in self.planes:
+                wait_until(lambda plane=plane: re.search(r'BAD +store +[^\n]*"mesh" is damaged[^\n]*nothing is taken from the store',
+                                                         plane.ctl("check", check=False).stdout), 10, "a word about it")
+                self.assertNotEqual(plane.ctl("policy", "apply", "-f", file, "--accept", check=False).returncode, 0)
+                self.assertTrue(self.document(plane, "demo/before"))
+            self.assertEqual(two.process.terminate(), 0)
+            for flags in ([], ["--new_mesh"]):
+                done = two.host.run(*two.arguments(), *flags, check=False)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertRegex(done.stderr, r'"mesh" is damaged[^\n]*restore the store[^\n]*delete that record')
+            self.assertEqual(self.get("mesh"), GARBAGE)
+            self.assertIsNone(self.get("policies/demo/meanwhile"))
+        finally:
+            self.put("mesh", good)
+            if not two.process.running():
+                two.start()
+        for plane in self.planes:
+            wait_until(lambda plane=plane: plane.ctl("policy", "apply", "-f", file, "--accept", check=False).returncode == 0, 10,
+                       "a store that is believed again")
+            wait_until(lambda plane=plane: self.document(plane, "demo/meanwhile"), 5, "the policy at both")
 
 
 if __name__ == "__main__":
