@@ -54,6 +54,8 @@ class ConnectionRegistry {
 
   // Connections that have not ended.
   size_t size() const { return connections_.size(); }
+  // All that have ever been added.
+  uint64_t begun() const { return next_id_ - 1; }
   // The numbers of all, in no order; later ones are larger.
   std::vector<uint64_t> Ids() const;
 

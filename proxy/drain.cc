@@ -24,7 +24,8 @@ void Drain::Begin() {
   deadline_ = loop_->Now() + options_.timeout;
   hold_until_ = loop_->Now() + options_.hold;
   logger_->Info("draining", {{"timeout", absl::FormatDuration(options_.timeout)},
-                             {"hold", absl::FormatDuration(options_.hold)}});
+                             {"hold", absl::FormatDuration(options_.hold)},
+                             {"quiet", absl::FormatDuration(options_.quiet)}});
   host_->StopReadiness();
   if (options_.hold <= absl::ZeroDuration()) Stop();
   poll_timer_->Schedule(absl::ZeroDuration());
@@ -57,18 +58,20 @@ void Drain::Poll() {
   if (state_ == State::kHolding && loop_->Now() >= hold_until_) Stop();
   poll_timer_->Schedule(kPollInterval);
   if (state_ != State::kHolding) {
-    host_->CountConnections([this](size_t count) { OnCount(count); });
+    host_->CountConnections([this](ConnectionCounts counts) { OnCount(counts); });
   }
 }
 
-void Drain::OnCount(size_t count) {
+void Drain::OnCount(ConnectionCounts counts) {
   if (state_ != State::kDraining && state_ != State::kAborting) return;
-  if (count > 0) {
+  const bool begun = counts.begun != begun_;
+  begun_ = counts.begun;
+  if (counts.open > 0 || (begun && state_ == State::kDraining)) {
     quiet_since_ = absl::nullopt;
     return;
   }
   if (!quiet_since_.has_value()) quiet_since_ = loop_->Now();
-  if (state_ == State::kAborting || loop_->Now() - *quiet_since_ >= kQuiet) {
+  if (state_ == State::kAborting || loop_->Now() - *quiet_since_ >= options_.quiet) {
     logger_->Info("drained");
     Finish();
   }

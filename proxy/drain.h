@@ -1,6 +1,7 @@
 #ifndef BYRNIE_PROXY_DRAIN_H_
 #define BYRNIE_PROXY_DRAIN_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/functional/any_invocable.h"
@@ -8,6 +9,7 @@
 #include "absl/types/optional.h"
 #include "common/event/event_loop.h"
 #include "common/telemetry/log.h"
+#include "proxy/connection_counts.h"
 
 namespace byrnie {
 
@@ -26,8 +28,8 @@ class Drain {
     virtual void StopReadiness() = 0;
     // Once.
     virtual void StopInbound() = 0;
-    // `done` runs on the control loop: connections that are open or may be about to be.
-    virtual void CountConnections(absl::AnyInvocable<void(size_t count)> done) = 0;
+    // `done` runs on the control loop.
+    virtual void CountConnections(absl::AnyInvocable<void(ConnectionCounts counts)> done) = 0;
     virtual void AbortConnections() = 0;
     // Nothing is left, or it does not end. Once.
     virtual void OnDrained() = 0;
@@ -38,10 +40,11 @@ class Drain {
     absl::Duration timeout = absl::Seconds(30);
     // From Begin until StopInbound: the time until others know that this proxy goes.
     absl::Duration hold;
+    // No connection must have been open or have begun for this long, after the hold: an application
+    // that ends opens its last connections one after the other. Nobody tells the proxy that the
+    // application has gone.
+    absl::Duration quiet = absl::Milliseconds(250);
   };
-  // Nothing must have been open for this long: an application that ends opens its last connections
-  // one after the other.
-  static constexpr absl::Duration kQuiet = absl::Milliseconds(250);
 
   Drain(EventLoop* loop, Host* host, const Options& options, Logger* logger);
   Drain(const Drain&) = delete;
@@ -58,7 +61,7 @@ class Drain {
   enum class State { kServing, kHolding, kDraining, kAborting, kFinished };
 
   void Poll();
-  void OnCount(size_t count);
+  void OnCount(ConnectionCounts counts);
   void Stop();
   void Abort();
   void Finish();
@@ -71,8 +74,9 @@ class Drain {
   // Of the present state.
   absl::Duration deadline_;
   absl::Duration hold_until_;
-  // Since when nothing has been open.
+  // Since when nothing has been open and nothing has begun.
   absl::optional<absl::Duration> quiet_since_;
+  uint64_t begun_ = 0;
   std::unique_ptr<EventLoop::Timer> poll_timer_;
 };
 

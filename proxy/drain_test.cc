@@ -27,9 +27,9 @@ class DrainTest : public ::testing::Test, public Drain::Host {
     EXPECT_EQ(unready_, 1);
     ++stops_;
   }
-  void CountConnections(absl::AnyInvocable<void(size_t count)> done) override {
+  void CountConnections(absl::AnyInvocable<void(ConnectionCounts counts)> done) override {
     EXPECT_EQ(stops_, 1);
-    loop_.Post([this, done = std::move(done)]() mutable { done(connections_); });
+    loop_.Post([this, done = std::move(done)]() mutable { done({connections_, begun_}); });
   }
   void AbortConnections() override { ++aborts_; }
   void OnDrained() override { ++drained_; }
@@ -37,6 +37,7 @@ class DrainTest : public ::testing::Test, public Drain::Host {
   ManualEventLoop loop_;
   Logger logger_;
   size_t connections_ = 0;
+  uint64_t begun_ = 0;
   int unready_ = 0;
   int stops_ = 0;
   int aborts_ = 0;
@@ -49,7 +50,7 @@ TEST_F(DrainTest, EndsSoonWhenNothingIsOpen) {
   EXPECT_TRUE(drain_.draining());
   loop_.RunUntilIdle();
   EXPECT_EQ(drained_, 0);
-  loop_.AdvanceTime(Drain::kQuiet + absl::Milliseconds(50));
+  loop_.AdvanceTime(Drain::Options().quiet + absl::Milliseconds(50));
   EXPECT_EQ(drained_, 1);
   EXPECT_EQ(aborts_, 0);
 }
@@ -75,6 +76,32 @@ TEST_F(DrainTest, WaitsForAnApplicationThatOpensOneConnectionAfterTheOther) {
   }
   EXPECT_EQ(drained_, 0);
   loop_.AdvanceTime(absl::Milliseconds(350));
+  EXPECT_EQ(drained_, 1);
+}
+
+TEST_F(DrainTest, SeesConnectionsThatComeAndGoBetweenTwoLooks) {
+  Drain::Options options;
+  options.quiet = absl::Seconds(5);
+  Drain drain(&loop_, this, options, &logger_);
+  drain.Begin();
+  for (int i = 0; i < 5; ++i) {
+    loop_.AdvanceTime(absl::Seconds(4));
+    ++begun_;
+  }
+  loop_.AdvanceTime(absl::Milliseconds(4900));
+  EXPECT_EQ(drained_, 0);
+  loop_.AdvanceTime(absl::Milliseconds(200));
+  EXPECT_EQ(drained_, 1);
+  EXPECT_EQ(aborts_, 0);
+}
+
+TEST_F(DrainTest, WaitsForNothingThatBeginsOnceItAborts) {
+  connections_ = 1;
+  drain_.Begin();
+  drain_.Quit();
+  connections_ = 0;
+  ++begun_;
+  loop_.AdvanceTime(absl::Milliseconds(50));
   EXPECT_EQ(drained_, 1);
 }
 

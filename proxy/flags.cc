@@ -81,6 +81,11 @@ ABSL_FLAG(
     absl::Duration, drain_hold, absl::ZeroDuration(),
     "from SIGTERM until inbound connections are no longer accepted: the time until peers know "
     "that this pod goes; part of --drain_timeout");
+ABSL_FLAG(
+    absl::Duration, drain_quiet, absl::Milliseconds(250),
+    "a draining proxy ends when, after --drain_hold, no connection has been open or has begun "
+    "for so long; more where SIGTERM comes while the application still runs, which may make "
+    "new connections until --drain_timeout ends it");
 ABSL_FLAG(absl::Duration, idle_timeout, absl::ZeroDuration(),
           "ends a connection on which no byte has moved for so long; 0: never");
 ABSL_FLAG(absl::Duration, half_close_timeout, absl::Seconds(60),
@@ -331,6 +336,13 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
                      ": out of range; give 0 to --drain_timeout, which is ",
                      absl::FormatDuration(config.drain_timeout)));
   }
+  config.drain_quiet = absl::GetFlag(FLAGS_drain_quiet);
+  if (config.drain_quiet < absl::ZeroDuration() || config.drain_quiet > config.drain_timeout) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--drain_quiet=", absl::FormatDuration(config.drain_quiet),
+                     ": out of range; give 0 to --drain_timeout, which is ",
+                     absl::FormatDuration(config.drain_timeout)));
+  }
   ASSIGN_OR_RETURN(config.idle_timeout,
                    ToOptionalTimeout("idle_timeout", absl::GetFlag(FLAGS_idle_timeout)));
   ASSIGN_OR_RETURN(config.half_close_timeout,
@@ -399,6 +411,7 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
       {"max_streams_per_peer", absl::StrCat(config.max_streams_per_peer)},
       {"drain_timeout", absl::FormatDuration(config.drain_timeout)},
       {"drain_hold", absl::FormatDuration(config.drain_hold)},
+      {"drain_quiet", absl::FormatDuration(config.drain_quiet)},
       {"idle_timeout", ShowTimeout(config.idle_timeout)},
       {"half_close_timeout", absl::FormatDuration(config.half_close_timeout)},
       {"max_connection_age", ShowTimeout(config.max_connection_age)},

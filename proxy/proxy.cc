@@ -121,8 +121,8 @@ uint64_t NewInstance(absl::BitGenRef random) {
 // Counts of all workers on their way to the control loop; used there only.
 struct Tally {
   size_t missing = 0;
-  size_t count = 0;
-  absl::AnyInvocable<void(size_t count)> done;
+  ConnectionCounts counts;
+  absl::AnyInvocable<void(ConnectionCounts counts)> done;
 };
 
 }  // namespace
@@ -161,7 +161,8 @@ Proxy::Proxy(ProxyConfig config, Logger* logger, const Clock*, std::unique_ptr<E
           [this](uint64_t id, const IpAddress& address, bool refresh) {
             return agent_->SendResolve(id, address, refresh);
           }),
-      drain_(loop_.get(), this, {config_.drain_timeout, config_.drain_hold}, logger),
+      drain_(loop_.get(), this, {config_.drain_timeout, config_.drain_hold, config_.drain_quiet},
+             logger),
       agent_(std::make_unique<AgentClient>(
           loop_.get(),
           [loop = loop_.get(), path = config_.link_socket] { return DialAgent(loop, path); },
@@ -443,15 +444,16 @@ void Proxy::StopInbound() {
   for (const std::unique_ptr<Worker>& worker : workers_) worker->StopInbound();
 }
 
-void Proxy::CountConnections(absl::AnyInvocable<void(size_t count)> done) {
+void Proxy::CountConnections(absl::AnyInvocable<void(ConnectionCounts counts)> done) {
   auto tally = std::make_shared<Tally>();
   tally->missing = workers_.size();
   tally->done = std::move(done);
   for (const std::unique_ptr<Worker>& worker : workers_) {
-    worker->Count([this, tally](size_t count) {
-      loop_->Post([tally, count] {
-        tally->count += count;
-        if (--tally->missing == 0) tally->done(tally->count);
+    worker->Count([this, tally](ConnectionCounts counts) {
+      loop_->Post([tally, counts] {
+        tally->counts.open += counts.open;
+        tally->counts.begun += counts.begun;
+        if (--tally->missing == 0) tally->done(tally->counts);
       });
     });
   }

@@ -15,6 +15,7 @@
 #include "proxy/admin.h"
 #include "proxy/agent_client.h"
 #include "proxy/buffer_budget.h"
+#include "proxy/connection_counts.h"
 #include "proxy/container_memory.h"
 #include "proxy/drain.h"
 #include "proxy/flow_reporter.h"
@@ -87,7 +88,7 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   // Drain::Host:
   void StopReadiness() override;
   void StopInbound() override;
-  void CountConnections(absl::AnyInvocable<void(size_t count)> done) override;
+  void CountConnections(absl::AnyInvocable<void(ConnectionCounts counts)> done) override;
   void AbortConnections() override;
   void OnDrained() override { loop_->Stop(); }
 

@@ -63,6 +63,7 @@ struct ProxyConfig {
   int max_streams_per_peer = 20000;
   absl::Duration drain_timeout = absl::Seconds(30);
   absl::Duration drain_hold;
+  absl::Duration drain_quiet = absl::Milliseconds(250);
   // Infinite: off.
   absl::Duration idle_timeout = absl::InfiniteDuration();
   absl::Duration half_close_timeout = absl::Seconds(60);

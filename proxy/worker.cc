@@ -233,9 +233,9 @@ class Worker::Data {
     registry_.AbortAll(reason, detail);
   }
 
-  size_t Count() const {
+  ConnectionCounts Count() const {
     const bool closing = close_listeners_ != nullptr && close_listeners_->scheduled();
-    return registry_.size() + tunnel_server_->handshakes() + (closing ? 1 : 0);
+    return {registry_.size() + tunnel_server_->handshakes() + (closing ? 1 : 0), registry_.begun()};
   }
 
   std::vector<uint64_t> Ids() const { return registry_.Ids(); }
@@ -448,7 +448,7 @@ void Worker::CloseIdleTunnels() {
   loop_->Post([this] { data_->CloseIdleTunnels(); });
 }
 
-void Worker::Count(absl::AnyInvocable<void(size_t count)> done) {
+void Worker::Count(absl::AnyInvocable<void(ConnectionCounts counts)> done) {
   loop_->Post([this, done = std::move(done)]() mutable { done(data_->Count()); });
 }
 

@@ -20,6 +20,7 @@
 #include "common/telemetry/labelled_counters.h"
 #include "common/telemetry/log.h"
 #include "proxy/connection.h"
+#include "proxy/connection_counts.h"
 #include "proxy/flight_recorder.h"
 #include "proxy/flow.h"
 #include "proxy/mesh_snapshot.h"
@@ -96,8 +97,8 @@ class Worker {
   void AbortAll(absl::string_view reason, absl::string_view detail);
   // Gives back the memory of inbound tunnels through which nothing goes.
   void CloseIdleTunnels();
-  // `done` runs on the worker's thread: connections that are open or may be about to be.
-  void Count(absl::AnyInvocable<void(size_t count)> done);
+  // `done` runs on the worker's thread.
+  void Count(absl::AnyInvocable<void(ConnectionCounts counts)> done);
   // `done` runs on the worker's thread: the numbers of the connections open, in no order.
   void ListConnections(absl::AnyInvocable<void(std::vector<uint64_t> ids)> done);
   // `done` runs on the worker's thread: of the connections `ids` those that are still there and

@@ -57,6 +57,7 @@ constexpr Annotation kAnnotations[] = {
     {"certificate-ttl", Kind::kDuration, "0|5s..8760h", kAgent, kNo, kNo},
     // The end.
     {"drain-hold", Kind::kDuration, "0|1ms..24h", kNo, kProxy, kNo},
+    {"drain-quiet", Kind::kDuration, "0|1ms..24h", kNo, kProxy, kNo},
     {"drain-timeout", Kind::kDuration, "1ms..24h", kNo, kProxy, kNo},
     // Probes; pod_probes.h makes flags of them.
     {"probes", Kind::kWord, "declare|rewrite|off", kNo, kNo, kNo},
@@ -272,12 +273,14 @@ absl::Status Wrong(absl::string_view name, absl::string_view value, absl::string
 absl::Status CheckTogether(const PodSettings& settings,
                            const std::map<std::string, std::string, std::less<>>& values) {
   RETURN_IF_ERROR(CheckRedirect(values));
-  const absl::optional<absl::Duration> hold = settings.GetDuration("drain-hold"),
-                                       timeout = settings.GetDuration("drain-timeout");
-  if (hold.has_value() && timeout.has_value() && *hold > *timeout) {
-    return Wrong("drain-hold", *settings.Get("drain-hold"),
-                 absl::StrCat("is longer than ", kAnnotationPrefix, "drain-timeout, ",
-                              *settings.Get("drain-timeout"), "; make it shorter"));
+  const absl::optional<absl::Duration> timeout = settings.GetDuration("drain-timeout");
+  for (const char* const part : {"drain-hold", "drain-quiet"}) {
+    const absl::optional<absl::Duration> said = settings.GetDuration(part);
+    if (said.has_value() && timeout.has_value() && *said > *timeout) {
+      return Wrong(part, *settings.Get(part),
+                   absl::StrCat("is longer than ", kAnnotationPrefix, "drain-timeout, ",
+                                *settings.Get("drain-timeout"), "; make it shorter"));
+    }
   }
   for (const char* const container : {"proxy", "agent"}) {
     for (const char* const resource : {"cpu", "memory"}) {

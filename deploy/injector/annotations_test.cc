@@ -110,6 +110,8 @@ TEST(AnnotationsTest, ValuesThatContradictEachOtherAreNamed) {
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("byrnie.io/include-inbound-ports and "
                                  "byrnie.io/exclude-inbound-ports both name 80")));
+  EXPECT_THAT(Read({{"drain-quiet", "10s"}, {"drain-timeout", "5s"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("byrnie.io/drain-quiet")));
   EXPECT_THAT(Read({{"drain-hold", "10s"}, {"drain-timeout", "5s"}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("byrnie.io/drain-timeout")));
   EXPECT_THAT(Read({{"proxy-memory-request", "1Gi"}, {"proxy-memory-limit", "512Mi"}}),

@@ -264,10 +264,12 @@ TEST(PodInjectionTest, TheProxysEndFitsIntoThePods) {
   Inject(&pod);
   EXPECT_EQ(Flag(pod, "byrnie-proxy", "drain_timeout"), "28s");
   EXPECT_EQ(Flag(pod, "byrnie-proxy", "drain_hold"), "none");
+  EXPECT_EQ(Flag(pod, "byrnie-proxy", "drain_quiet"), "none");
   Json classic = Pod(Annotation("sidecars", "classic"), R"("terminationGracePeriodSeconds":6)");
   Inject(&classic);
   EXPECT_EQ(Flag(classic, "byrnie-proxy", "drain_timeout"), "4s");
   EXPECT_EQ(Flag(classic, "byrnie-proxy", "drain_hold"), "2s");
+  EXPECT_EQ(Flag(classic, "byrnie-proxy", "drain_quiet"), "2s");
   Json none = Pod("", R"("terminationGracePeriodSeconds":0)");
   Inject(&none);
   EXPECT_EQ(Flag(none, "byrnie-proxy", "drain_timeout"), "1s");

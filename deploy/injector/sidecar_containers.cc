@@ -34,6 +34,8 @@ constexpr int kStartSeconds = 120;
 // The kubelet's, to end the rest.
 constexpr absl::Duration kGraceLeft = absl::Seconds(2);
 constexpr absl::Duration kClassicHold = absl::Seconds(5);
+// Of an application that is told to end with the proxy, between two of its last connections.
+constexpr absl::Duration kClassicQuiet = absl::Seconds(5);
 
 struct Amounts {
   const char *cpu, *memory, *memory_limit;
@@ -346,16 +348,19 @@ absl::Status SetDrain(const Json& spec, bool native, PodSettings* settings,
   }
   const absl::Duration timeout = said.value_or(std::max(absl::Seconds(1), grace - kGraceLeft));
   settings->SetDefault("drain-timeout", absl::FormatDuration(timeout));
-  const absl::optional<absl::Duration> hold = settings->GetDuration("drain-hold");
-  if (hold.has_value() && *hold > timeout) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "annotation ", kAnnotationPrefix, "drain-hold=\"", *settings->Get("drain-hold"),
-        "\": is longer than the proxy has, ", absl::FormatDuration(timeout),
-        "; raise the pod's terminationGracePeriodSeconds"));
+  for (const char* const part : {"drain-hold", "drain-quiet"}) {
+    const absl::optional<absl::Duration> value = settings->GetDuration(part);
+    if (value.has_value() && *value > timeout) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("annotation ", kAnnotationPrefix, part, "=\"", *settings->Get(part),
+                       "\": is longer than the proxy has, ", absl::FormatDuration(timeout),
+                       "; raise the pod's terminationGracePeriodSeconds"));
+    }
   }
   // A native sidecar is told to end when the application already has.
   if (!native) {
     settings->SetDefault("drain-hold", absl::FormatDuration(std::min(kClassicHold, timeout / 2)));
+    settings->SetDefault("drain-quiet", absl::FormatDuration(std::min(kClassicQuiet, timeout / 2)));
   }
   return absl::OkStatus();
 }

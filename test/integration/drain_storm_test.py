@@ -3,7 +3,8 @@
 
 Proved: while the server's proxy drains, five transfers of 8 MiB arrive whole, and of clients that connect as fast as they
 can, each that got a connection got its answer; later ones are refused before they have one. Exit code 0, at the deadline at
-the latest; --drain_hold keeps taking connections for its time, with readiness off; a second SIGTERM ends all.
+the latest; --drain_hold keeps taking connections for its time, with readiness off; --drain_quiet keeps the proxy for an
+application that makes its last connections with pauses; a second SIGTERM ends all.
 """
 
 import json
@@ -72,6 +73,7 @@ class DrainStormTest(MeshTestCase):
         cls.mesh.start()
         cls.server.app("echo", 8080)
         cls.server.app("sink", 8081)
+        cls.client.app("echo", 8080)
         cls.outsider = cls.mesh.outsider()
         # A thin line: what a client sends waits for some milliseconds, so that at any time some of them are in the
         # middle of TCP's handshake, connected in their own eyes and not yet in the server's.
@@ -156,6 +158,17 @@ class DrainStormTest(MeshTestCase):
             time.sleep(0.1)
         self.assertEqual(self.server.proxy.wait(5), 0)
         self.assertGreater(time.monotonic() - started, 1.9)
+
+    def test_an_application_that_pauses_between_its_last_connections_keeps_its_proxy(self):
+        self.restart("--drain_timeout=30s", "--drain_quiet=3s")
+        self.server.proxy.signal(signal.SIGTERM)
+        wait_until(lambda: not self.server.ready(), 2, "the end of readiness")
+        for _ in range(5):
+            time.sleep(0.9)
+            self.assertTrue(self.works(self.server, self.client.address, 8080), "from the pod that ends")
+        last = time.monotonic()
+        self.assertEqual(self.server.proxy.wait(10), 0)
+        self.assertGreater(time.monotonic() - last, 2.5)
 
     def test_a_second_signal_ends_everything(self):
         self.restart("--drain_timeout=30s", "--drain_hold=10s")
