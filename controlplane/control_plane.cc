@@ -1,6 +1,5 @@
 #include "controlplane/control_plane.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,11 +15,11 @@
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/flow/flow_groups.h"
-#include "common/net/tcp_listener.h"
 #include "controlplane/admin.h"
 #include "controlplane/kubernetes/api_server.h"
 #include "controlplane/operator/operator_token.h"
 #include "controlplane/server/rotating_credentials.h"
+#include "controlplane/start_checks.h"
 #include "controlplane/store/sqlite_store.h"
 
 namespace byrnie {
@@ -28,11 +27,6 @@ namespace {
 
 // Certificates a second, where there is no limit, that a tainted root's holders ask for.
 constexpr double kUnlimitedTaintRate = 1000;
-
-absl::Status InFlag(absl::string_view flag, const absl::Status& status,
-                    absl::string_view remedy = "") {
-  return absl::Status(status.code(), absl::StrCat("--", flag, ": ", status.message(), remedy));
-}
 
 // Versions of a process begin where no earlier process has got to, and where no other one is that
 // was started in the same millisecond.
@@ -93,25 +87,30 @@ absl::Status ControlPlane::StartAll() {
     ASSIGN_OR_RETURN(injector_file_, InjectorFile::Create(options_.injector_config_path,
                                                           options_.injector, logger_, &metrics_));
   }
-  RETURN_IF_ERROR(CheckOutputs());
-  RETURN_IF_ERROR(CheckPortsAreFree());
+  ASSIGN_OR_RETURN(new_outputs_,
+                   CheckOutputs({{"trust_bundle_out", options_.trust_bundle_out},
+                                 {"operator_token_out", options_.operator_token_out}}));
+  RETURN_IF_ERROR(
+      CheckPortsAreFree(loop_, {{"listen", options_.listen},
+                                {"admin", options_.admin},
+                                {"webhook_listen", options_.webhook.value_or(SocketAddress())}}));
 
-  ASSIGN_OR_RETURN(const bool may_make_root, OpenTheStore());
+  RETURN_IF_ERROR(OpenTheStore());
   // As etcdctl shows keys.
   const absl::optional<EtcdOptions>& etcd = options_.store.etcd;
   unreadable_ = std::make_unique<UnreadableRecords>(
       etcd.has_value() ? absl::StrCat(etcd->prefix, "entries/") : "", logger_, &metrics_);
   TrustKeeper::Options trust;
   trust.unreadable = unreadable_.get();
-  trust.may_make_root = may_make_root;
+  trust.may_make_root = mesh_store_->may_make_root();
   trust.trust_domain = options_.trust_domain;
   trust.workload_ttl = options_.workload_ttl;
   trust.seal = options_.seal;
   trust.plugged_directory = options_.plugged_ca;
   trust.has_foreign_lists = !options_.crls.empty();
   if (etcd.has_value()) trust.issue_without_store = options_.issue_without_store;
-  ASSIGN_OR_RETURN(trust_, TrustKeeper::Create(observed_store_.get(), std::move(trust), clock_,
-                                               logger_, &metrics_));
+  ASSIGN_OR_RETURN(trust_,
+                   TrustKeeper::Create(store_, std::move(trust), clock_, logger_, &metrics_));
   authority_ = trust_->authority();
   RETURN_IF_ERROR(OpenIssuanceLog());
   JwtAuthority::Options jwt;
@@ -119,16 +118,16 @@ absl::Status ControlPlane::StartAll() {
   jwt.rotation = options_.jwt_key_rotation;
   jwt.seal = options_.seal;
   jwt.unreadable = unreadable_.get();
-  ASSIGN_OR_RETURN(jwt_authority_, JwtAuthority::LoadOrCreate(observed_store_.get(),
-                                                              options_.trust_domain, clock_, jwt));
+  ASSIGN_OR_RETURN(jwt_authority_,
+                   JwtAuthority::LoadOrCreate(store_, options_.trust_domain, clock_, jwt));
   ASSIGN_OR_RETURN(TrustBundleSet bundles, CollectBundles());
   bundles_ = std::make_unique<TrustBundleSource>(std::move(bundles), FirstVersion(*clock_),
                                                  CurrentTaint());
   ASSIGN_OR_RETURN(identity_, ServerIdentity::Create(authority_, clock_, ServerIdentity::kTtl,
                                                      options_.server_names));
   RETURN_IF_ERROR(WriteTrustBundle());
-  ASSIGN_OR_RETURN(std::string operator_hash, PrepareOperatorToken(options_.operator_token_out,
-                                                                   observed_store_.get(), logger_));
+  ASSIGN_OR_RETURN(std::string operator_hash,
+                   PrepareOperatorToken(options_.operator_token_out, store_, logger_));
   if (operator_hash.empty()) {
     logger_->Warning(
         "there is no operator token, so whoever has none of another kind is refused; give "
@@ -137,7 +136,7 @@ absl::Status ControlPlane::StartAll() {
 
   RETURN_IF_ERROR(LoadRegistry());
   RETURN_IF_ERROR(StartCluster());
-  operator_records_ = std::make_unique<RecordTable>(observed_store_.get(), "operators/");
+  operator_records_ = std::make_unique<RecordTable>(store_, "operators/");
   MakeAttestors();
   issuance_ = std::make_unique<Issuance>(
       authority_, attestors_.get(), bundles_.get(), options_.workload_ttl, options_.issue_rate,
@@ -156,8 +155,7 @@ absl::Status ControlPlane::StartAll() {
   operators_ = std::make_unique<OperatorDirectory>(std::move(operator_hash), options_.operators,
                                                    operator_records_.get(), clock_);
   operator_token_ = std::make_unique<OperatorTokenFollower>(
-      observed_store_.get(),
-      [this](std::string hash) { operators_->SetFirstHash(std::move(hash)); });
+      store_, [this](std::string hash) { operators_->SetFirstHash(std::move(hash)); });
   trust_calls_ = std::make_unique<TrustCalls>(trust_.get(), issuance_log_.get(),
                                               options_.workload_ttl, clock_);
   flows_ = std::make_unique<FlowLedger>(clock_, &events_, &metrics_);
@@ -168,7 +166,7 @@ absl::Status ControlPlane::StartAll() {
   RETURN_IF_ERROR(JoinFleet());
   health_ = std::make_unique<HealthWatch>(
       HealthWatch::Sources{
-          options_.name, options_.issue_without_store, observed_store_.get(), unreadable_.get(),
+          options_.name, options_.issue_without_store, store_, unreadable_.get(),
           issuance_log_.get(), trust_.get(), bundles_.get(), &registry_sources_,
           shared_fleet_.get(),
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->unmeshed_pods(); },
@@ -178,8 +176,8 @@ absl::Status ControlPlane::StartAll() {
   operator_ = std::make_unique<OperatorService>(
       operators_.get(),
       OperatorSources{operators_.get(), tokens_.get(), authority_, ca_service_.get(),
-                      bundles_.get(), &agents_, &registry_, policies_.get(),
-                      registry_entries_.get(), &events_, clock_, flow_calls_.get(),
+                      bundles_.get(), &agents_, &registry_, stored_registry_->policies(),
+                      stored_registry_->entries(), &events_, clock_, flow_calls_.get(),
                       trust_calls_.get(), &registry_sources_, shared_fleet_.get(),
                       &health_->board(), options_.name},
       &call_threads_, logger_, &metrics_);
@@ -209,12 +207,11 @@ absl::Status ControlPlane::StartAll() {
   RETURN_IF_ERROR(StartWebhook());
   tick_ = loop_->NewTimer([this] { Tick(); });
   tick_->Schedule(kTick);
-  observed_store_->BeginLog();
-  jwt_keys_ = std::make_unique<JwtKeyKeeper>(jwt_authority_.get(), observed_store_.get(), logger_);
+  store_->BeginLog();
+  jwt_keys_ = std::make_unique<JwtKeyKeeper>(jwt_authority_.get(), store_, logger_);
   catch_up_ = std::make_unique<PeriodicThread>(kTick, [this] {
-    (void)policies_->CatchUp();
-    registry_entries_->CatchUp();
-    LeaveWord();
+    stored_registry_->CatchUp();
+    mesh_store_->LeaveWord();
   });
   look_at_operators_ = std::make_unique<PeriodicThread>(kLookAtOperators,
                                                         [this] { operator_->EndInvalidStreams(); });
@@ -235,40 +232,14 @@ absl::Status ControlPlane::StartAll() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> ControlPlane::OpenTheStore() {
-  ASSIGN_OR_RETURN(store_, OpenStore(options_.store, clock_, logger_, &new_store_));
-  Store* believed = store_.get();
-  bool may_make_root = true;
-  if (options_.store.etcd.has_value()) {
-    ASSIGN_OR_RETURN(const MeshFound mesh, FindMesh());
-    may_make_root = mesh.may_make_root;
-    guarded_store_ = std::make_unique<GuardedStore>(
-        store_.get(), kMeshKey, mesh.revision,
-        [id = mesh.id](const StoreEntry& entry) { return JudgeMesh(entry, id); },
-        [this](const absl::Status& why) {
-          logger_->Error("the store has lost what it held, what was in force stays",
-                         {{"error", why.message()}});
-        });
-    mesh_id_ = mesh.id;
-    believed = guarded_store_.get();
-    metrics_.AddCallbackGauge(
-        "byrnie_controlplane_store_lost",
-        "1: the etcd has lost what it held, and what was in force stays; see byrniectl check.",
-        [this] { return guarded_store_->lost().ok() ? 0.0 : 1.0; });
+absl::Status ControlPlane::OpenTheStore() {
+  ASSIGN_OR_RETURN(std::unique_ptr<Store> engine,
+                   OpenStore(options_.store, clock_, logger_, &new_store_));
+  if (!options_.store.etcd.has_value()) {
+    mesh_store_ = MeshStore::OfOneProcess(std::move(engine), clock_, logger_, &metrics_);
+    store_ = mesh_store_->store();
+    return absl::OkStatus();
   }
-  observed_store_ = std::make_unique<ObservedStore>(believed, clock_, logger_, &metrics_);
-  return may_make_root;
-}
-
-void ControlPlane::LeaveWord() {
-  if (word_left_ || guarded_store_ == nullptr || guarded_store_->lost().ok()) return;
-  const absl::Status left = MarkMeshLost(store_.get(), mesh_id_, options_.name, clock_->WallNow());
-  // Aborted: there is a record, which says so or is another one's.
-  word_left_ = left.ok() || absl::IsAborted(left);
-}
-
-// A file that an earlier process made says that this is no first start.
-absl::StatusOr<MeshFound> ControlPlane::FindMesh() {
   MeshStart start;
   start.name = options_.name;
   absl::BitGen random;
@@ -276,15 +247,16 @@ absl::StatusOr<MeshFound> ControlPlane::FindMesh() {
                                  absl::Uniform<uint64_t>(random));
   start.own_roots = options_.plugged_ca.empty();
   start.new_mesh = options_.new_mesh;
-  for (const auto& [flag, path] : {std::pair("trust_bundle_out", options_.trust_bundle_out),
-                                   std::pair("issuance_spool", options_.issuance_spool)}) {
-    struct stat info;
-    if (path.empty() || ::stat(path.c_str(), &info) != 0 || info.st_size == 0) continue;
-    start.traces.push_back(absl::StrCat("the file of --", flag, ", ", path, ", is there"));
-  }
-  absl::StatusOr<MeshFound> mesh = FindOrMakeMesh(store_.get(), start, clock_->WallNow());
-  if (absl::IsFailedPrecondition(mesh.status())) return InFlag("store", mesh.status());
-  return mesh;
+  // A file that an earlier process made says that this is no first start.
+  start.traces = TracesOf({{"trust_bundle_out", options_.trust_bundle_out},
+                           {"issuance_spool", options_.issuance_spool}});
+  absl::StatusOr<std::unique_ptr<MeshStore>> shared =
+      MeshStore::Shared(std::move(engine), start, clock_, logger_, &metrics_);
+  if (absl::IsFailedPrecondition(shared.status())) return InFlag("store", shared.status());
+  RETURN_IF_ERROR(shared.status());
+  mesh_store_ = *std::move(shared);
+  store_ = mesh_store_->store();
+  return absl::OkStatus();
 }
 
 absl::Status ControlPlane::OpenIssuanceLog() {
@@ -307,7 +279,7 @@ absl::Status ControlPlane::OpenIssuanceLog() {
         "what is issued while the etcd is away is not in the log of issuances when this process is "
         "killed; give a file with --issuance_spool");
   }
-  stored_issuances_ = std::make_unique<StoredIssuances>(observed_store_.get());
+  stored_issuances_ = std::make_unique<StoredIssuances>(store_);
   IssuanceLog::Options log = options_.issuance_log;
   log.keep_at_least = LongestLife();
   issuance_log_ = std::make_unique<IssuanceLog>(stored_issuances_.get(), issuance_spool_.get(), log,
@@ -317,8 +289,7 @@ absl::Status ControlPlane::OpenIssuanceLog() {
 
 void ControlPlane::MakeAttestors() {
   // Operators make tokens whether they are taken or not.
-  tokens_ =
-      std::make_unique<JoinTokens>(options_.trust_domain, observed_store_.get(), clock_, &metrics_);
+  tokens_ = std::make_unique<JoinTokens>(options_.trust_domain, store_, clock_, &metrics_);
   if (jwt_files_ != nullptr) {
     jwt_attestor_ = std::make_unique<JwtAttestor>(jwt_files_->trust(), clock_);
   }
@@ -340,36 +311,13 @@ void ControlPlane::MakeAttestors() {
 }
 
 absl::Status ControlPlane::LoadRegistry() {
-  registry_sources_.SetTroubleListener(
-      [this](const StoredTrouble& trouble, bool ended) { TellTrouble(trouble, ended); });
-  ASSIGN_OR_RETURN(
-      registry_entries_,
-      RegistryAdmin::Create(observed_store_.get(), &registry_sources_, options_.trust_domain,
-                            unreadable_.get(), &events_, clock_));
-  RETURN_IF_ERROR(LoadPolicies());
-  // So that a workload does not come before a policy it names.
-  registry_entries_->SetBeforeChanges([this] { (void)policies_->Reload(); });
+  ASSIGN_OR_RETURN(stored_registry_,
+                   StoredRegistry::Load(store_, options_.trust_domain, &registry_sources_,
+                                        unreadable_.get(), &events_, clock_, logger_));
   const absl::Status released = registry_sources_.Release();
   if (released.ok() || registry_file_ == nullptr) return released;
   return absl::Status(released.code(), absl::StrCat("registry file \"", options_.registry_path,
                                                     "\": ", released.message()));
-}
-
-void ControlPlane::TellTrouble(const StoredTrouble& trouble, bool ended) {
-  const Resource& resource = *trouble.resource;
-  const EventKind kind = resource.kind == ResourceKind::kPolicy ? EventKind::kPolicyChanged
-                                                                : EventKind::kRegistryChanged;
-  const std::string what = Describe(resource);
-  if (ended) {
-    logger_->Info("what is stored goes with the rest again", {{"entry", what}});
-    events_.Add(kind, what, "goes with the rest again");
-    return;
-  }
-  const absl::string_view effect =
-      trouble.left_out ? "left out" : "in force without what it refers to";
-  logger_->Error("what is stored does not go with the rest",
-                 {{"entry", what}, {"effect", effect}, {"error", trouble.why.message()}});
-  events_.Add(kind, what, absl::StrCat(effect, ": ", trouble.why.message()));
 }
 
 absl::Status ControlPlane::StartCluster() {
@@ -417,22 +365,6 @@ void ControlPlane::WarnOfOpenKeys() const {
       {{"path", options_.store.sqlite_path}});
 }
 
-absl::Status ControlPlane::LoadPolicies() {
-  constexpr char kPrefix[] = "policies/";
-  policy_records_ = std::make_unique<RecordTable>(observed_store_.get(), kPrefix);
-  ASSIGN_OR_RETURN(
-      policies_, PolicyAdmin::Create(policy_records_.get(), &registry_sources_,
-                                     registry_entries_.get(), unreadable_.get(), &events_, clock_));
-  ASSIGN_OR_RETURN(policy_mirror_, StoreMirror::Create(observed_store_.get(), kPrefix, [this] {
-                     // Also after what this process wrote, where it changes nothing.
-                     const absl::Status reloaded = policies_->Reload();
-                     if (reloaded.ok()) return;
-                     logger_->Error("stored policies rejected, what was in force stays",
-                                    {{"error", reloaded.message()}});
-                   }));
-  return absl::OkStatus();
-}
-
 absl::Duration ControlPlane::LongestLife() const {
   const RootRotation* const rotation = trust_->rotation();
   return rotation == nullptr ? options_.workload_ttl : rotation->LongestLife();
@@ -450,7 +382,7 @@ absl::Status ControlPlane::JoinFleet() {
   absl::BitGen random;
   const std::string instance = absl::StrFormat("%016x", absl::Uniform<uint64_t>(random));
   shared_fleet_ = std::make_unique<SharedFleet>(
-      own_fleet_.get(), observed_store_.get(), issuance_log_.get(),
+      own_fleet_.get(), store_, issuance_log_.get(),
       SharedFleet::Options{options_.name, instance, options_.issue_without_store,
                            unreadable_.get()},
       clock_, logger_);
@@ -467,8 +399,7 @@ ControlPlane::~ControlPlane() {
   tick_ = nullptr;
   webhook_ = nullptr;
   catch_up_ = nullptr;
-  if (registry_entries_ != nullptr) registry_entries_->SetBeforeChanges(nullptr);
-  policy_mirror_ = nullptr;
+  if (stored_registry_ != nullptr) stored_registry_->StopFollowing();
   look_at_operators_ = nullptr;
   if (health_ != nullptr) health_->Stop();
   // What its thread posts nobody runs any more.
@@ -481,37 +412,6 @@ ControlPlane::~ControlPlane() {
   if (operator_ != nullptr) operator_->streams()->EndAll(ending);
   if (server_ != nullptr) server_->Stop(kStopGrace);
   if (shared_fleet_ != nullptr) shared_fleet_->Leave();
-}
-
-// The real listening comes after the store has been opened. Looking first keeps a taken port from
-// making files.
-absl::Status ControlPlane::CheckPortsAreFree() const {
-  for (const auto& [flag, address] :
-       {std::pair("listen", options_.listen), std::pair("admin", options_.admin),
-        std::pair("webhook_listen", options_.webhook.value_or(SocketAddress()))}) {
-    if (address.port() == 0) continue;
-    const absl::Status free =
-        TcpListener::Create(loop_, address, {}, [](std::unique_ptr<TcpStream>) {}).status();
-    if (!free.ok()) return InFlag(flag, free);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ControlPlane::CheckOutputs() {
-  for (const auto& [flag, path] : {std::pair("trust_bundle_out", options_.trust_bundle_out),
-                                   std::pair("operator_token_out", options_.operator_token_out)}) {
-    if (!path.empty() && ::access(path.c_str(), F_OK) != 0) new_outputs_.push_back(path);
-    const size_t slash = path.rfind('/');
-    if (slash == std::string::npos || slash == 0) continue;
-    const std::string folder = path.substr(0, slash);
-    struct stat info;
-    if (::stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
-      return InFlag(
-          flag, absl::NotFoundError(absl::StrCat(
-                    "cannot write \"", path, "\": there is no folder \"", folder, "\"; make it")));
-    }
-  }
-  return absl::OkStatus();
 }
 
 std::string ControlPlane::OwnRootsPem() const {

@@ -41,6 +41,7 @@
 #include "controlplane/flows/flow_service.h"
 #include "controlplane/health/health_watch.h"
 #include "controlplane/health/readiness.h"
+#include "controlplane/mesh_store.h"
 #include "controlplane/operator/flow_calls.h"
 #include "controlplane/operator/operator_directory.h"
 #include "controlplane/operator/operator_service.h"
@@ -48,22 +49,17 @@
 #include "controlplane/operator/trust_calls.h"
 #include "controlplane/page/mesh_page.h"
 #include "controlplane/page/mesh_state.h"
-#include "controlplane/policy/policy_admin.h"
-#include "controlplane/records/mesh_record.h"
 #include "controlplane/records/record_table.h"
 #include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/registry.h"
-#include "controlplane/registry/registry_admin.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/registry/static_file.h"
 #include "controlplane/seal/key_seal.h"
 #include "controlplane/server/grpc_server.h"
 #include "controlplane/server/server_identity.h"
-#include "controlplane/store/guarded_store.h"
 #include "controlplane/store/observed_store.h"
-#include "controlplane/store/store.h"
 #include "controlplane/store/store_location.h"
-#include "controlplane/store/store_mirror.h"
+#include "controlplane/stored_registry.h"
 #include "controlplane/stream/stranger_streams.h"
 #include "controlplane/stream/stream_set.h"
 #include "controlplane/stream/stream_waker.h"
@@ -176,17 +172,8 @@ class ControlPlane {
   absl::Status LoadRegistry();
   absl::Status StartCluster();
   absl::Status StartWebhook();
-  absl::Status LoadPolicies();
-  // Says what is stored and not in force as it should be; on any thread.
-  void TellTrouble(const StoredTrouble& trouble, bool ended);
-  absl::Status CheckPortsAreFree() const;
-  absl::Status CheckOutputs();
-  // Opens the store, and sees to it that it is that of a mesh. Whether a first root may be made.
-  absl::StatusOr<bool> OpenTheStore();
-  absl::StatusOr<MeshFound> FindMesh();
-  // In a store that has lost everything, for who starts now and has nothing else to tell by that it
-  // is no new mesh. To be called by one thread, about twice a second.
-  void LeaveWord();
+  // Opens the store, and sees to it that a shared one is that of a mesh.
+  absl::Status OpenTheStore();
   absl::Status OpenIssuanceLog();
   std::string OwnRootsPem() const;
   absl::Status WriteTrustBundle() const;
@@ -233,12 +220,8 @@ class ControlPlane {
   std::unique_ptr<TrustFiles> trust_files_;
   // Null when JWTs are not taken, as the attestor.
   std::unique_ptr<JwtFiles> jwt_files_;
-  std::unique_ptr<Store> store_;
-  // Where the store is shared.
-  std::unique_ptr<GuardedStore> guarded_store_;
-  std::string mesh_id_;
-  bool word_left_ = false;
-  std::unique_ptr<ObservedStore> observed_store_;
+  std::unique_ptr<MeshStore> mesh_store_;
+  ObservedStore* store_ = nullptr;  // Of mesh_store_.
   std::unique_ptr<UnreadableRecords> unreadable_;
   std::unique_ptr<TrustKeeper> trust_;
   Authority* authority_ = nullptr;  // Of trust_.
@@ -266,10 +249,7 @@ class ControlPlane {
   std::unique_ptr<IstioService> istio_service_;
   std::unique_ptr<DeltaAds> discovery_;
   std::unique_ptr<StreamWaker> discovery_waker_;
-  std::unique_ptr<RecordTable> policy_records_;
-  std::unique_ptr<PolicyAdmin> policies_;
-  std::unique_ptr<StoreMirror> policy_mirror_;
-  std::unique_ptr<RegistryAdmin> registry_entries_;
+  std::unique_ptr<StoredRegistry> stored_registry_;
   // It waits for the store, which the loop must not.
   std::unique_ptr<PeriodicThread> catch_up_;
   std::unique_ptr<RecordTable> operator_records_;
