@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/json.h"
 #include "common/base/json_writer.h"
 
 namespace byrnie {
@@ -13,9 +15,53 @@ constexpr char kPublished[] = "byrnie_controlplane_trust_bundle_writes_total";
 constexpr char kPublishedHelp[] =
     "ConfigMaps with the trust bundle written to meshed namespaces, by result.";
 
+// What an API server lets a ConfigMap have, and what is around it.
+constexpr size_t kMaxConfigMap = 4 * 1024 * 1024;
+
 bool IsMeshed(const LabelledObject& ns) {
   const auto label = ns.labels.find(TrustPublisher::kMeshedLabel);
   return label != ns.labels.end() && label->second == TrustPublisher::kMeshedValue;
+}
+
+std::string PathOf(const std::string& ns) {
+  return absl::StrCat("/api/v1/namespaces/", EncodeQuery(ns), "/configmaps/",
+                      TrustPublisher::kConfigMap);
+}
+
+// The certificates of a bundle, as their base64; none of what is no PEM.
+std::set<std::string> RootsOf(absl::string_view pem) {
+  constexpr absl::string_view kBegin = "-----BEGIN CERTIFICATE-----";
+  constexpr absl::string_view kEnd = "-----END CERTIFICATE-----";
+  std::set<std::string> roots;
+  for (size_t at = pem.find(kBegin); at != absl::string_view::npos; at = pem.find(kBegin, at)) {
+    at += kBegin.size();
+    const size_t end = pem.find(kEnd, at);
+    if (end == absl::string_view::npos) break;
+    std::string body;
+    for (const char c : pem.substr(at, end - at)) {
+      if (!absl::ascii_isspace(static_cast<unsigned char>(c))) body.push_back(c);
+    }
+    roots.insert(std::move(body));
+  }
+  return roots;
+}
+
+// Whether `theirs` has certificates and none of `ours`. What has none was damaged, and is repaired.
+bool IsForeign(absl::string_view theirs, absl::string_view ours) {
+  const std::set<std::string> roots = RootsOf(theirs), mine = RootsOf(ours);
+  return !roots.empty() && std::none_of(roots.begin(), roots.end(), [&mine](const auto& root) {
+    return mine.count(root) != 0;
+  });
+}
+
+// The bundle of a ConfigMap; "" where it has none.
+std::string BundleIn(const std::string& config_map) {
+  const absl::StatusOr<JsonValue> value = JsonValue::Parse(config_map, kMaxConfigMap);
+  if (!value.ok()) return "";
+  const absl::StatusOr<JsonObject> object = value->AsObject();
+  if (!object.ok() || !object->Has("data")) return "";
+  const absl::StatusOr<JsonObject> data = object->GetObject("data");
+  return data.ok() ? data->GetStringOr(TrustPublisher::kKey, "").value_or("") : "";
 }
 
 std::string ConfigMapOf(const std::string& ns, const std::string& bundle) {
@@ -40,6 +86,7 @@ TrustPublisher::TrustPublisher(Informer<LabelledObject>* namespaces, ApiClient* 
       logger_(logger),
       published_(metrics->AddCounter(kPublished, kPublishedHelp, {{"result", "ok"}})),
       failed_(metrics->AddCounter(kPublished, kPublishedHelp, {{"result", "failed"}})),
+      refused_(metrics->AddCounter(kPublished, kPublishedHelp, {{"result", "refused"}})),
       backoff_({absl::Milliseconds(500), absl::Minutes(1), 2.0, 0.5, absl::Milliseconds(50)},
                random),
       next_(loop->NewTimer([this] { Next(); })),
@@ -63,6 +110,8 @@ void TrustPublisher::OnNamespaces(const Informer<LabelledObject>::Changes& chang
 
 void TrustPublisher::EnqueueAll() {
   again_->Schedule(kEvery);
+  // All of them are looked at before anything is written.
+  foreign_.clear();
   for (const auto& [name, ns] : namespaces_->objects()) {
     if (IsMeshed(*ns)) Enqueue(name.name);
   }
@@ -70,26 +119,89 @@ void TrustPublisher::EnqueueAll() {
 
 void TrustPublisher::Enqueue(const std::string& ns) {
   if (bundle_.empty() || !queued_.insert(ns).second) return;
-  queue_.push_back(ns);
+  looks_.push_back(ns);
   if (call_ == nullptr && !next_->scheduled()) next_->Schedule(absl::ZeroDuration());
+}
+
+bool TrustPublisher::IsMeshedStill(const std::string& ns) const {
+  const auto known = namespaces_->objects().find({"", ns});
+  return known != namespaces_->objects().end() && IsMeshed(*known->second);
 }
 
 void TrustPublisher::Next() {
   call_.reset();
-  if (queue_.empty()) return;
-  const std::string ns = std::move(queue_.front());
-  queue_.pop_front();
+  std::deque<std::string>& queue = looks_.empty() ? writes_ : looks_;
+  if (looks_.empty() && !foreign_.empty()) return Refuse();
+  if (queue.empty()) return;
+  const std::string ns = std::move(queue.front());
+  queue.pop_front();
+  if (!IsMeshedStill(ns)) {
+    queued_.erase(ns);
+    next_->Schedule(absl::ZeroDuration());
+  } else if (&queue == &looks_) {
+    Look(ns);
+  } else {
+    Write(ns);
+  }
+}
+
+void TrustPublisher::Look(const std::string& ns) {
+  ApiRequest request;
+  request.method = "GET";
+  request.target = PathOf(ns);
+  ApiClient::Handlers handlers;
+  handlers.on_done = [this, ns](absl::StatusOr<ApiResponse> response) {
+    OnLooked(ns, std::move(response));
+  };
+  call_ = client_->Send(std::move(request), std::move(handlers));
+}
+
+void TrustPublisher::OnLooked(const std::string& ns, absl::StatusOr<ApiResponse> response) {
+  const absl::Status done = !response.ok()   ? response.status()
+                            : response->ok() ? absl::OkStatus()
+                                             : ApiError(*response);
+  if (!done.ok() && !absl::IsNotFound(done)) {
+    failed_->Increment();
+    // Nobody knows what is there. Where it may not be looked at, somebody has to do something
+    // first.
+    if (absl::IsPermissionDenied(done)) {
+      queued_.erase(ns);
+      next_->Schedule(absl::ZeroDuration());
+    } else {
+      looks_.push_back(ns);
+      next_->Schedule(std::max(backoff_.Next(),
+                               response.ok() ? response->retry_after.value_or(absl::ZeroDuration())
+                                             : absl::ZeroDuration()));
+    }
+    return Log("cannot look at the trust bundle of a meshed namespace", ns, done.message());
+  }
+  backoff_.Reset();
+  if (done.ok() && IsForeign(BundleIn(response->body), bundle_)) {
+    queued_.erase(ns);
+    foreign_.insert(ns);
+  } else {
+    writes_.push_back(ns);
+  }
+  next_->Schedule(absl::ZeroDuration());
+}
+
+void TrustPublisher::Refuse() {
+  for (const std::string& ns : writes_) queued_.erase(ns);
+  writes_.clear();
+  refused_->Increment();
+  again_->Schedule(kWhileForeign);
+  Log("another mesh's roots are in a meshed namespace: the trust bundle is not written to any",
+      *foreign_.begin(),
+      "a cluster has one mesh. If that one is gone: kubectl delete configmaps --all-namespaces "
+      "--field-selector metadata.name=byrnie-trust-bundle");
+}
+
+void TrustPublisher::Write(const std::string& ns) {
   // From here on another bundle is another write.
   queued_.erase(ns);
-  const auto known = namespaces_->objects().find({"", ns});
-  if (known == namespaces_->objects().end() || !IsMeshed(*known->second)) {
-    next_->Schedule(absl::ZeroDuration());
-    return;
-  }
   ApiRequest request;
   request.method = "PATCH";
-  request.target = absl::StrCat("/api/v1/namespaces/", EncodeQuery(ns), "/configmaps/", kConfigMap,
-                                "?fieldManager=byrnie&force=true");
+  request.target = absl::StrCat(PathOf(ns), "?fieldManager=byrnie&force=true");
   request.content_type = "application/apply-patch+yaml";
   request.body = ConfigMapOf(ns, bundle_);
   ApiClient::Handlers handlers;
@@ -111,15 +223,19 @@ void TrustPublisher::OnDone(const std::string& ns, absl::StatusOr<ApiResponse> r
     if (done.ok()) return logged_.clear();
   } else {
     failed_->Increment();
-    if (queued_.insert(ns).second) queue_.push_back(ns);
+    if (queued_.insert(ns).second) looks_.push_back(ns);
     next_->Schedule(std::max(backoff_.Next(),
                              response.ok() ? response->retry_after.value_or(absl::ZeroDuration())
                                            : absl::ZeroDuration()));
   }
-  if (logged_ == done.message()) return;
-  logged_ = std::string(done.message());
-  logger_->Error("cannot write the trust bundle to a meshed namespace",
-                 {{"namespace", ns}, {"error", done.message()}});
+  Log("cannot write the trust bundle to a meshed namespace", ns, done.message());
+}
+
+void TrustPublisher::Log(absl::string_view what, const std::string& ns, absl::string_view error) {
+  const std::string line = absl::StrCat(what, ": ", error);
+  if (logged_ == line) return;
+  logged_ = line;
+  logger_->Error(what, {{"namespace", ns}, {"error", error}});
 }
 
 }  // namespace byrnie

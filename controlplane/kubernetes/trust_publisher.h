@@ -21,9 +21,14 @@
 namespace byrnie {
 
 // Keeps the trust bundle in a ConfigMap of every meshed namespace, where agents find whom to trust.
-// Applied by the server ("server-side apply"), which needs no reading first and leaves what others
-// write beside it; one request at a time; again when the bundle or the namespaces change, and from
-// time to time, should somebody have changed or deleted it. Lives on one loop.
+// Applied by the server ("server-side apply"), which leaves what others write beside it; one
+// request at a time; again when the bundle or the namespaces change, and from time to time, should
+// somebody have changed or deleted it.
+//
+// A cluster has one mesh: where a meshed namespace has the roots of another one, none of which is
+// ours, nothing is written anywhere, for its pods would trust nobody any more. So each namespace is
+// looked at before any is written. A rotation is no such case: it never leaves all roots at once.
+// Lives on one loop.
 class TrustPublisher {
  public:
   static constexpr char kConfigMap[] = "byrnie-trust-bundle";
@@ -32,6 +37,8 @@ class TrustPublisher {
   static constexpr char kMeshedLabel[] = "byrnie.io/inject";
   static constexpr char kMeshedValue[] = "true";
   static constexpr absl::Duration kEvery = absl::Minutes(10);
+  // While the roots of another mesh are there.
+  static constexpr absl::Duration kWhileForeign = absl::Minutes(1);
 
   // The pointers, and what `random` borrows, outlive it.
   TrustPublisher(Informer<LabelledObject>* namespaces, ApiClient* client, EventLoop* loop,
@@ -47,18 +54,28 @@ class TrustPublisher {
   void Enqueue(const std::string& ns);
   void EnqueueAll();
   void Next();
+  void Look(const std::string& ns);
+  void OnLooked(const std::string& ns, absl::StatusOr<ApiResponse> response);
+  void Write(const std::string& ns);
   void OnDone(const std::string& ns, absl::StatusOr<ApiResponse> response);
+  void Refuse();
+  bool IsMeshedStill(const std::string& ns) const;
+  // Says it once for as long as it is the same.
+  void Log(absl::string_view what, const std::string& ns, absl::string_view error);
 
   Informer<LabelledObject>* const namespaces_;  // Not owned.
   ApiClient* const client_;                     // Not owned.
   Logger* const logger_;                        // Not owned.
   Counter* const published_;
   Counter* const failed_;
+  Counter* const refused_;
   Backoff backoff_;
   std::string bundle_;
-  // To be written, each once.
-  std::deque<std::string> queue_;
+  // To be looked at, and then to be written; each once in either.
+  std::deque<std::string> looks_, writes_;
   std::set<std::string> queued_;
+  // Those that have the roots of another mesh.
+  std::set<std::string> foreign_;
   std::string logged_;
   std::unique_ptr<EventLoop::Timer> next_;
   std::unique_ptr<EventLoop::Timer> again_;

@@ -18,6 +18,17 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
+constexpr char kOurs[] = "-----BEGIN CERTIFICATE-----\\nAAAA\\nBBBB\\n-----END CERTIFICATE-----\\n";
+
+std::string Root(const std::string& body) {
+  return "-----BEGIN CERTIFICATE-----\n" + body + "\n-----END CERTIFICATE-----\n";
+}
+
+// A ConfigMap with a bundle, in the JSON of an API server.
+std::string Map(const std::string& escaped_pem) {
+  return R"({"kind": "ConfigMap", "data": {"bundle.pem": ")" + escaped_pem + R"("}})";
+}
+
 LabelledObject Namespace(const std::string& name, const std::string& value) {
   return {{"", name}, {{"byrnie.io/inject", value}}};
 }
@@ -25,6 +36,13 @@ LabelledObject Namespace(const std::string& name, const std::string& value) {
 class TrustPublisherTest : public ::testing::Test {
  protected:
   void Settle() { loop_.AdvanceTime(absl::Milliseconds(1)); }
+  // Lets it look at a namespace that has no bundle yet.
+  void Look() {
+    ASSERT_TRUE(client_.last_open());
+    ASSERT_EQ(client_.last().method, "GET");
+    client_.Answer(404, "{}");
+    Settle();
+  }
 
   ManualEventLoop loop_;
   std::mt19937 random_{5};
@@ -42,6 +60,9 @@ TEST_F(TrustPublisherTest, WritesToMeshedNamespacesAlone) {
   publisher_.SetBundle("PEM 1");
   Settle();
   ASSERT_EQ(client_.size(), 1u);
+  EXPECT_EQ(client_.last().target, "/api/v1/namespaces/demo/configmaps/byrnie-trust-bundle");
+  Look();
+  ASSERT_EQ(client_.size(), 2u);
   EXPECT_EQ(client_.last().method, "PATCH");
   EXPECT_THAT(client_.last().target,
               StartsWith("/api/v1/namespaces/demo/configmaps/byrnie-trust-bundle?"));
@@ -49,26 +70,28 @@ TEST_F(TrustPublisherTest, WritesToMeshedNamespacesAlone) {
   EXPECT_THAT(client_.last().body, HasSubstr(R"("data":{"bundle.pem":"PEM 1"})"));
   client_.Answer(200, "{}");
   Settle();
-  EXPECT_EQ(client_.size(), 1u);
+  EXPECT_EQ(client_.size(), 2u);
 }
 
 TEST_F(TrustPublisherTest, WritesAgainWhenTheBundleIsAnother) {
   namespaces_.Set({Namespace("demo", "true")});
   publisher_.SetBundle("PEM 1");
   Settle();
+  Look();
   // While the first is under way.
   publisher_.SetBundle("PEM 2");
   Settle();
-  EXPECT_EQ(client_.size(), 1u);
+  EXPECT_EQ(client_.size(), 2u);
   client_.Answer(200, "{}");
   Settle();
-  ASSERT_EQ(client_.size(), 2u);
+  Look();
+  ASSERT_EQ(client_.size(), 4u);
   EXPECT_THAT(client_.last().body, HasSubstr("PEM 2"));
   client_.Answer(200, "{}");
   publisher_.SetBundle("PEM 2");
   publisher_.SetBundle("");
   Settle();
-  EXPECT_EQ(client_.size(), 2u);
+  EXPECT_EQ(client_.size(), 4u);
 }
 
 TEST_F(TrustPublisherTest, WritesToANamespaceOnceItIsMeshed) {
@@ -85,26 +108,107 @@ TEST_F(TrustPublisherTest, TriesAgainWithoutForgettingTheOthers) {
   namespaces_.Set({Namespace("a", "true"), Namespace("b", "true")});
   publisher_.SetBundle("PEM");
   Settle();
+  Look();
+  Look();
+  EXPECT_THAT(client_.last().target, HasSubstr("/a/"));
   client_.Fail(absl::UnavailableError("down"));
   loop_.AdvanceTime(absl::Seconds(1));
+  // Which is looked at again.
+  EXPECT_THAT(client_.last().target, HasSubstr("/a/"));
+  Look();
   EXPECT_THAT(client_.last().target, HasSubstr("/b/"));
   client_.Answer(200, "{}");
   Settle();
   EXPECT_THAT(client_.last().target, HasSubstr("/a/"));
   // A namespace that is being deleted.
+  const size_t asked = client_.size();
   client_.Answer(403, "{}");
   loop_.AdvanceTime(absl::Minutes(1));
-  EXPECT_EQ(client_.size(), 3u);
+  EXPECT_EQ(client_.size(), asked);
+}
+
+TEST_F(TrustPublisherTest, LooksAgainWhenItCouldNot) {
+  namespaces_.Set({Namespace("a", "true"), Namespace("b", "true")});
+  publisher_.SetBundle("PEM");
+  Settle();
+  client_.Fail(absl::UnavailableError("down"));
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_THAT(client_.last().target, HasSubstr("/b/"));
+  // Where it may not be looked nothing is written.
+  client_.Answer(403, "{}");
+  Settle();
+  EXPECT_THAT(client_.last().target, HasSubstr("/a/"));
+  Look();
+  EXPECT_EQ(client_.last().method, "PATCH");
+  client_.Answer(200, "{}");
+  const size_t asked = client_.size();
+  Settle();
+  EXPECT_EQ(client_.size(), asked);
 }
 
 TEST_F(TrustPublisherTest, WritesFromTimeToTimeAnyway) {
   namespaces_.Set({Namespace("demo", "true")});
-  publisher_.SetBundle("PEM");
+  publisher_.SetBundle(Root("AAAABBBB"));
   Settle();
+  Look();
   client_.Answer(200, "{}");
   loop_.AdvanceTime(TrustPublisher::kEvery);
   Settle();
-  EXPECT_EQ(client_.size(), 2u);
+  EXPECT_EQ(client_.last().method, "GET");
+  // Broken otherwise than by line ends.
+  client_.Answer(200, Map(kOurs));
+  Settle();
+  EXPECT_EQ(client_.last().method, "PATCH");
+}
+
+TEST_F(TrustPublisherTest, RepairsWhatIsDamaged) {
+  namespaces_.Set({Namespace("demo", "true")});
+  publisher_.SetBundle(Root("AAAABBBB"));
+  Settle();
+  for (const char* damaged : {"{}", "no JSON", R"({"data": {"other": "a"}})",
+                              R"({"data": {"bundle.pem": "-----BEGIN CERTIFICATE-----"}})"}) {
+    client_.Answer(200, damaged);
+    Settle();
+    EXPECT_EQ(client_.last().method, "PATCH") << damaged;
+    client_.Answer(200, "{}");
+    loop_.AdvanceTime(TrustPublisher::kEvery);
+    Settle();
+    ASSERT_EQ(client_.last().method, "GET");
+  }
+}
+
+TEST_F(TrustPublisherTest, AGrowingAndAShrinkingBundleIsOurs) {
+  namespaces_.Set({Namespace("demo", "true")});
+  publisher_.SetBundle(Root("AAAABBBB") + Root("CCCC"));
+  Settle();
+  client_.Answer(200, Map(kOurs));
+  Settle();
+  EXPECT_EQ(client_.last().method, "PATCH");
+}
+
+TEST_F(TrustPublisherTest, WritesNowhereWhileAnotherMeshIsThere) {
+  namespaces_.Set({Namespace("a", "true"), Namespace("theirs", "true"), Namespace("z", "true")});
+  publisher_.SetBundle(Root("CCCC"));
+  Settle();
+  Look();
+  client_.Answer(200, Map(kOurs));
+  Settle();
+  Look();
+  EXPECT_EQ(client_.size(), 3u);
+  // Nor to one that is meshed later.
+  namespaces_.Set(
+      {Namespace("a", "true"), Namespace("later", "true"), Namespace("theirs", "true")});
+  Settle();
+  Look();
+  EXPECT_EQ(client_.size(), 4u);
+  EXPECT_FALSE(client_.last_open());
+  // Until it is gone.
+  loop_.AdvanceTime(TrustPublisher::kWhileForeign);
+  Settle();
+  Look();
+  Look();
+  Look();
+  EXPECT_EQ(client_.last().method, "PATCH");
 }
 
 }  // namespace
