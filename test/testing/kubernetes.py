@@ -324,6 +324,13 @@ class Cluster:
             f"--cert-dir={self.path('controller-manager')}",
             f"--service-account-private-key-file={self.path('service-account.key')}", f"--root-ca-file={self.path('ca.pem')}",
             "--leader-elect=false", "--controllers=" + ",".join(self.CONTROLLERS)])
+        # It ends when the API server goes before all of them have begun.
+        self._wait(self._controllers_have_begun, 120, "controllers")
+
+    def _controllers_have_begun(self):
+        said = self.log("kube-controller-manager")
+        # That of tokens is begun by itself, before the others, and without a word.
+        return all(f'Started "{name}"' in said for name in self.CONTROLLERS if name != "serviceaccount-token")
 
     def kubeconfig_of(self, user):
         return kubeconfig(self.url, self.authority, user)
