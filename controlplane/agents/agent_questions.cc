@@ -1,7 +1,5 @@
 #include "controlplane/agents/agent_questions.h"
 
-#include <algorithm>
-
 namespace byrnie {
 
 void AgentQuestions::OnListening(const std::string& address) {
@@ -12,7 +10,9 @@ void AgentQuestions::OnListening(const std::string& address) {
 void AgentQuestions::OnGone(const std::string& address) {
   absl::MutexLock lock(&mu_);
   const auto found = listeners_.find(address);
-  if (found != listeners_.end() && --found->second.streams == 0) listeners_.erase(found);
+  if (found == listeners_.end() || --found->second.streams > 0) return;
+  listeners_.erase(found);
+  settled_.NotifyAll();
 }
 
 absl::optional<uint64_t> AgentQuestions::Take(const std::string& address) {
@@ -31,20 +31,22 @@ void AgentQuestions::OnAnswer(const std::string& address, uint64_t question, Ans
   if (question <= found->second.answered) return;
   found->second.answered = question;
   found->second.answer = answer;
+  settled_.NotifyAll();
 }
 
 // Whoever is gone meanwhile is not waited for.
-bool AgentQuestions::IsOver(Wait* wait) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  return std::all_of(wait->asked.begin(), wait->asked.end(), [wait](const auto& asked) {
-    const auto found = wait->all->listeners_.find(asked.first);
-    return found == wait->all->listeners_.end() || found->second.answered >= asked.second;
-  });
+bool AgentQuestions::AllAnswered(const Asked& asked) const {
+  for (const auto& [address, question] : asked) {
+    const auto found = listeners_.find(address);
+    if (found != listeners_.end() && found->second.answered < question) return false;
+  }
+  return true;
 }
 
 AgentQuestions::Answers AgentQuestions::Ask(
     const std::set<std::string>& addresses, absl::Duration patience,
     const std::function<void(const std::set<std::string>&)>& wake) {
-  Wait wait{this, {}};
+  Asked asked;
   std::set<std::string> listening;
   {
     absl::MutexLock lock(&mu_);
@@ -53,7 +55,7 @@ AgentQuestions::Answers AgentQuestions::Ask(
       if (found == listeners_.end()) continue;
       found->second.asked = ++last_;
       found->second.due = true;
-      wait.asked[address] = last_;
+      asked[address] = last_;
       listening.insert(address);
     }
   }
@@ -61,8 +63,9 @@ AgentQuestions::Answers AgentQuestions::Ask(
   wake(listening);
   Answers answers;
   absl::MutexLock lock(&mu_);
-  mu_.AwaitWithTimeout(absl::Condition(&IsOver, &wait), patience);
-  for (const auto& [address, question] : wait.asked) {
+  const auto over = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return AllAnswered(asked); };
+  settled_.AwaitWithTimeout(&mu_, patience, over);
+  for (const auto& [address, question] : asked) {
     const auto found = listeners_.find(address);
     if (found == listeners_.end()) continue;
     absl::optional<Answer>& answer = answers[address];

@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "common/base/monotonic_cond_var.h"
 
 namespace byrnie {
 
@@ -51,13 +52,13 @@ class AgentQuestions {
     uint64_t answered = 0;
     Answer answer;
   };
-  struct Wait {
-    AgentQuestions* all;
-    std::map<std::string, uint64_t> asked;
-  };
-  static bool IsOver(Wait* wait);
+  // By address, the question that was asked there.
+  using Asked = std::map<std::string, uint64_t>;
+  bool AllAnswered(const Asked& asked) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   absl::Mutex mu_;
+  // Somebody has answered, or is gone.
+  MonotonicCondVar settled_;
   absl::flat_hash_map<std::string, Listener> listeners_ ABSL_GUARDED_BY(mu_);
   uint64_t last_ ABSL_GUARDED_BY(mu_) = 0;
 };
