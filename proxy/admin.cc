@@ -55,6 +55,10 @@ Admin::Admin(std::unique_ptr<EpollEventLoop> loop, const ProxyConfig* config,
       logger_(logger),
       host_(host),
       guard_(&owners_, geteuid()),
+      redirect_in_place_(metrics->AddGauge(
+          "byrnie_proxy_redirect_in_place",
+          "1 while the redirect's rules are in place, 0 while they are not; -1: nobody looks, "
+          "without --redirect_check_port")),
       started_(loop_->Now()),
       probe_dialer_(loop_.get()),
       prober_(std::make_unique<AppProber>(loop_.get(), config, &probe_dialer_, metrics, logger)) {}
@@ -69,12 +73,17 @@ void Admin::Start() {
   thread_ = std::thread([this] {
     sample_timer_ = loop_->NewTimer([this] { SampleRefusals(); });
     SampleRefusals();
+    if (redirect_port_) {
+      redirect_check_ = std::make_unique<RedirectCheck>(
+          loop_.get(), config_->redirect_check_port, &probe_dialer_, redirect_in_place_, logger_);
+    }
     loop_->Run();
     // What lives on the loop dies on its thread.
     admin_server_.reset();
     stats_server_.reset();
     status_server_.reset();
     prober_.reset();
+    redirect_check_.reset();
     sample_timer_.reset();
     drain_timer_.reset();
   });
@@ -95,13 +104,27 @@ void Admin::Drain() {
   }
 }
 
-std::vector<std::string> Admin::NotReady() const {
+std::vector<std::string> Admin::NotStarted() const {
   std::vector<std::string> missing = Missing(*state_.mesh, loop_->WallNow());
   if (state_.draining) missing.insert(missing.begin(), "draining");
   return missing;
 }
 
+std::vector<std::string> Admin::NotReady() const {
+  std::vector<std::string> missing = NotStarted();
+  if (redirect_check_ != nullptr) {
+    absl::optional<std::string> why = redirect_check_->WhyNotReady();
+    if (why.has_value()) missing.push_back(*std::move(why));
+  }
+  return missing;
+}
+
 absl::Status Admin::Listen() {
+  redirect_in_place_->Set(-1);
+  if (config_->redirect_check_port != 0) {
+    ASSIGN_OR_RETURN(redirect_port_, TakePort(config_->redirect_check_port));
+    redirect_in_place_->Set(0);
+  }
   const auto options = [this](const char* server) {
     HttpServer::Options result;
     result.max_connections = HttpConnections();
@@ -126,14 +149,20 @@ absl::Status Admin::Listen() {
                               [this](const HttpRequest&) { return WrongPortForReadiness(); }});
             return HttpServer::Create(loop_.get(), address, options("metrics"), std::move(routes));
           }));
-  ASSIGN_OR_RETURN(
-      status_server_,
-      ListenOnAllAddresses<
-          std::unique_ptr<HttpServer>>(config_->status_port, [&](const SocketAddress& address) {
-        std::vector<HttpServer::Route> routes = prober_->Routes();
-        routes.push_back({"GET", "/healthz/ready", [this](const HttpRequest&) { return Ready(); }});
-        return HttpServer::Create(loop_.get(), address, options("readiness"), std::move(routes));
-      }));
+  ASSIGN_OR_RETURN(status_server_,
+                   ListenOnAllAddresses<std::unique_ptr<HttpServer>>(
+                       config_->status_port, [&](const SocketAddress& address) {
+                         std::vector<HttpServer::Route> routes = prober_->Routes();
+                         routes.push_back({"GET", "/healthz/ready", [this](const HttpRequest&) {
+                                             return Readiness(NotReady());
+                                           }});
+                         // For who makes the rules once the proxy is there.
+                         routes.push_back({"GET", "/healthz/started", [this](const HttpRequest&) {
+                                             return Readiness(NotStarted());
+                                           }});
+                         return HttpServer::Create(loop_.get(), address, options("readiness"),
+                                                   std::move(routes));
+                       }));
   return absl::OkStatus();
 }
 
@@ -218,8 +247,7 @@ HttpResponse Admin::WrongPortForReadiness() const {
                        "\"byrnie-redirect apply\" opens the pod again\n")};
 }
 
-HttpResponse Admin::Ready() const {
-  const std::vector<std::string> missing = NotReady();
+HttpResponse Admin::Readiness(const std::vector<std::string>& missing) {
   if (missing.empty()) return {200, "text/plain; charset=utf-8", "ready\n"};
   return {503, "text/plain; charset=utf-8", absl::StrCat(absl::StrJoin(missing, "\n"), "\n")};
 }

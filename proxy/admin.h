@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/base/unique_fd.h"
 #include "common/event/epoll_event_loop.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_server.h"
@@ -21,6 +22,7 @@
 #include "proxy/mesh_snapshot.h"
 #include "proxy/probe_dialer.h"
 #include "proxy/proxy_config.h"
+#include "proxy/redirect_check.h"
 #include "proxy/refusal_history.h"
 #include "proxy/worker.h"
 
@@ -83,7 +85,8 @@ class Admin {
 
   absl::Status Listen();
   void Drain();
-  // What keeps the proxy from being ready; empty: it is.
+  // What keeps the proxy from being ready but the redirect; and that, too. Empty: nothing.
+  std::vector<std::string> NotStarted() const;
   std::vector<std::string> NotReady() const;
   std::vector<HttpServer::Route> AdminRoutes();
   HttpResponse Home();
@@ -91,7 +94,8 @@ class Admin {
   HttpResponse Recorder(const HttpRequest& request);
   void SampleRefusals();
   HttpResponse Metrics() const;
-  HttpResponse Ready() const;
+  // Of a list of what is missing.
+  static HttpResponse Readiness(const std::vector<std::string>& missing);
   HttpResponse WrongPortForReadiness() const;
   HttpResponse SetLogLevel(const HttpRequest& request);
 
@@ -102,6 +106,7 @@ class Admin {
   Host* const host_;                 // Not owned.
   const KernelSocketOwners owners_;
   const SameUserGuard guard_;
+  Gauge* const redirect_in_place_;
   const absl::Duration started_;
   SocketProbeDialer probe_dialer_;
   std::unique_ptr<AppProber> prober_;  // Outlives the server that has its pages.
@@ -111,6 +116,8 @@ class Admin {
   // Used on the admin thread only.
   State state_;
   RefusalHistory refusals_;
+  UniqueFd redirect_port_;
+  std::unique_ptr<RedirectCheck> redirect_check_;  // Null without redirect_check_port.
   std::unique_ptr<EventLoop::Timer> sample_timer_;
   std::unique_ptr<EventLoop::Timer> drain_timer_;
   size_t undrained_ = 0;

@@ -27,6 +27,10 @@ ABSL_FLAG(int32_t, inbound_port, 15006, "where connections to the pod are redire
 ABSL_FLAG(int32_t, hbone_port, 15008, "where other pods' tunnels arrive");
 ABSL_FLAG(int32_t, stats_port, 15020, "port of /metrics, on all addresses");
 ABSL_FLAG(int32_t, status_port, 15021, "port of /healthz/ready, on all addresses");
+ABSL_FLAG(int32_t, redirect_check_port, 0,
+          "port that nobody listens on, from which byrnie-redirect's rules lead this user to the "
+          "readiness page, 15022: while they do not, the pod is not ready; 0: that is not looked "
+          "at");
 ABSL_FLAG(
     int32_t, workers, 0,
     "threads that carry connections; 0: the CPUs this process may use, by its affinity and its "
@@ -237,11 +241,16 @@ std::string ShowProbes(const std::vector<AppProbe>& probes) {
 
 absl::Status CheckPortsDiffer(const ProxyConfig& config) {
   const std::pair<const char*, uint16_t> ports[] = {
-      {"admin", config.admin.port()},        {"outbound_port", config.outbound_port},
-      {"inbound_port", config.inbound_port}, {"hbone_port", config.hbone_port},
-      {"stats_port", config.stats_port},     {"status_port", config.status_port}};
+      {"admin", config.admin.port()},
+      {"outbound_port", config.outbound_port},
+      {"inbound_port", config.inbound_port},
+      {"hbone_port", config.hbone_port},
+      {"stats_port", config.stats_port},
+      {"status_port", config.status_port},
+      {"redirect_check_port", config.redirect_check_port}};
   absl::flat_hash_map<uint16_t, const char*> seen;
   for (const auto& [flag, port] : ports) {
+    if (port == 0) continue;  // Off.
     const auto [it, inserted] = seen.emplace(port, flag);
     if (!inserted) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -273,6 +282,10 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
   ASSIGN_OR_RETURN(config.hbone_port, ToPort("hbone_port", absl::GetFlag(FLAGS_hbone_port)));
   ASSIGN_OR_RETURN(config.stats_port, ToPort("stats_port", absl::GetFlag(FLAGS_stats_port)));
   ASSIGN_OR_RETURN(config.status_port, ToPort("status_port", absl::GetFlag(FLAGS_status_port)));
+  if (absl::GetFlag(FLAGS_redirect_check_port) != 0) {
+    ASSIGN_OR_RETURN(config.redirect_check_port,
+                     ToPort("redirect_check_port", absl::GetFlag(FLAGS_redirect_check_port)));
+  }
   RETURN_IF_ERROR(CheckPortsDiffer(config));
   const int workers = absl::GetFlag(FLAGS_workers);
   if (workers < 0 || workers > kMaxWorkers) {
@@ -392,6 +405,7 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
       {"hbone_port", absl::StrCat(config.hbone_port)},
       {"stats_port", absl::StrCat(config.stats_port)},
       {"status_port", absl::StrCat(config.status_port)},
+      {"redirect_check_port", absl::StrCat(config.redirect_check_port)},
       {"workers", absl::StrCat(config.workers)},
       {"inbound_interception", interception},
       {"mtls_mode", mode},

@@ -34,6 +34,9 @@ struct ProxyConfig {
   uint16_t hbone_port = 15008;
   uint16_t stats_port = 15020;
   uint16_t status_port = 15021;
+  // Nobody's: from there the redirect's rules alone lead the proxy to status_port. 0: they are not
+  // asked for.
+  uint16_t redirect_check_port = 0;
   // At least 1.
   int workers = 1;
   InboundModes inbound;
@@ -97,7 +100,8 @@ struct ProxyConfig {
   bool IsPrivatePort(uint16_t port) const {
     constexpr uint16_t kAgentAdminPort = 15010;
     return port == admin.port() || port == outbound_port || port == inbound_port ||
-           port == hbone_port || port == kAgentAdminPort;
+           port == hbone_port || port == kAgentAdminPort ||
+           (redirect_check_port != 0 && port == redirect_check_port);
   }
 };
 

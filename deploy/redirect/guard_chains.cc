@@ -279,7 +279,11 @@ std::string ClosedChains(const RedirectMatches& m) {
     unready.push_back(absl::StrCat("fib daddr type local tcp dport ", kReadinessPort, " dnat ",
                                    family, " to ", family, " daddr:", kMetricsPort));
   }
+  // Before anybody translates it: the proxy knows that the rules are not in force.
+  const Rules unproven = {
+      absl::StrCat("fib daddr type local tcp dport ", kCheckPort, " reject with tcp reset")};
   return absl::StrCat(
+      BaseChain("unproven", "filter hook output priority -150", "accept", unproven), "\n",
       BaseChain("inbound", "filter hook input priority -1", "drop", inbound), "\n",
       BaseChain("outbound", "filter hook output priority -1", "drop", outbound), "\n",
       BaseChain("unready", "nat hook prerouting priority -100", "accept", unready), "\n",

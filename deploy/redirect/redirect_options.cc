@@ -172,7 +172,8 @@ absl::Status CheckProxy(const RedirectOptions& options) {
                                                    "; give the proxy two ports"));
   }
   for (uint16_t port : {options.outbound_port, options.inbound_port}) {
-    if (std::find(std::begin(kProxyPorts), std::end(kProxyPorts), port) != std::end(kProxyPorts)) {
+    if (port == kCheckPort ||
+        std::find(std::begin(kProxyPorts), std::end(kProxyPorts), port) != std::end(kProxyPorts)) {
       return absl::InvalidArgumentError(
           absl::StrCat("port ", port, " is the proxy's own; redirect to another one"));
     }

@@ -44,6 +44,9 @@ struct RedirectOptions {
 inline constexpr uint16_t kMetricsPort = 15020;
 inline constexpr uint16_t kReadinessPort = 15021;
 inline constexpr uint16_t kProxyPorts[] = {15008, kMetricsPort, kReadinessPort};
+// Where nobody listens: while the rules are there, and not closed, they lead the proxy's own
+// connections from it to kReadinessPort, so that it knows that they are.
+inline constexpr uint16_t kCheckPort = 15022;
 // Those of the sidecar that are for this pod alone: the admin pages of the proxy and of the agent.
 inline constexpr uint16_t kAdminPorts[] = {15000, 15010};
 

@@ -86,8 +86,13 @@ std::string InboundChains(const RedirectMatches& m) {
 }
 
 std::string OutboundChains(const RedirectMatches& m) {
-  Rules exempt = {absl::StrCat(kNotTcp, " return"),
-                  absl::StrCat("meta skuid ", m.proxy_uid, " return")};
+  Rules exempt = {
+      absl::StrCat(kNotTcp, " return"),
+      // How the proxy knows that these rules are here.
+      absl::StrCat("meta skuid ", m.proxy_uid, " fib daddr type local tcp dport ", kCheckPort,
+                   " dnat ip to ip daddr:", kReadinessPort),
+      absl::StrCat("meta skuid ", m.proxy_uid, " return"),
+  };
   for (const std::string& match : m.exclude_users) exempt.push_back(absl::StrCat(match, " return"));
   exempt.push_back("fib daddr type local return");
   for (const std::string& name : m.exclude_interfaces) {

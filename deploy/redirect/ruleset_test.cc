@@ -59,6 +59,15 @@ TEST(RulesetTest, LeavesTheProxysTrafficAndPortsAlone) {
   EXPECT_THAT(listing, HasSubstr("iifname \"lo\" return\n"));
 }
 
+TEST(RulesetTest, TellsTheProxyThatItIsThereAndNotClosed) {
+  const std::string listing = ListingOf({});
+  EXPECT_THAT(listing, HasSubstr("\t\tmeta skuid 1337 fib daddr type local tcp dport 15022 dnat ip "
+                                 "to ip daddr:15021\n\t\tmeta skuid 1337 return\n"));
+  EXPECT_THAT(Ruleset::Create({})->closed_listing(),
+              HasSubstr("\t\ttype filter hook output priority -150; policy accept;\n"
+                        "\t\tfib daddr type local tcp dport 15022 reject with tcp reset\n"));
+}
+
 TEST(RulesetTest, ResetsWhatEscapedTheRedirect) {
   EXPECT_THAT(ListingOf({}),
               HasSubstr("meta l4proto tcp meta skuid != 1337 reject with tcp reset\n"));
@@ -255,6 +264,8 @@ TEST(RulesetTest, RefusesPortsThatWouldBreakTheProxy) {
   RedirectOptions own;
   own.inbound_port = 15008;
   EXPECT_THAT(ErrorOf(own), HasSubstr("15008"));
+  own.inbound_port = 15022;
+  EXPECT_THAT(ErrorOf(own), HasSubstr("port 15022 is the proxy's own"));
   RedirectOptions open;
   open.exclude_inbound_ports = {"15006"};
   EXPECT_THAT(ErrorOf(open), HasSubstr("--exclude_inbound_ports: 15006"));

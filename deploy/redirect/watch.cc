@@ -6,12 +6,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace byrnie {
-namespace {
-
-// Of a difference: lists in a rule may be long. "byrnie-redirect check" shows all of it.
-constexpr size_t kMaxLogged = 4000;
-
-}  // namespace
 
 absl::StatusOr<OnDrift> ParseOnDrift(absl::string_view text) {
   if (text == "report") return OnDrift::kReport;
@@ -58,10 +52,9 @@ void Watch::OnDifference(const std::string& difference) {
   counts_.in_place = false;
   if (difference != last_difference_) {
     ++counts_.drifts;
-    logger_->Warning("the redirect rules are not as they should be",
-                     {{"difference", absl::string_view(difference).substr(0, kMaxLogged)},
-                      {"drifts", counts_.drifts},
-                      {"repairs", counts_.repairs}});
+    logger_->Warning(
+        "the redirect rules are not as they should be",
+        {{"difference", difference}, {"drifts", counts_.drifts}, {"repairs", counts_.repairs}});
     last_difference_ = difference;
   }
   if (on_drift_ == OnDrift::kRepair) Repair();
