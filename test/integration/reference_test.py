@@ -3,7 +3,7 @@
 
 Proved: docs/reference/flags.md is the --help of all binaries, byrniectl.md that of its commands, api.md the operator's API;
 docs/reference/metrics.md lists the metrics of a running mesh; each message of byrnie.config.v1 has a field for every flag and none besides; docs/operations.md explains every reason
-with which a connection can end and every admin page, and none besides; the list of reasons in the proxy is that of its headers; everything declared in api has a comment.
+with which a connection can end and every admin page, and none besides, and is about every metric and flag of the proxy and the redirect; the list of reasons in the proxy is that of its headers; everything declared in api has a comment.
 
     BYRNIE_WRITE_REFERENCE=1 reference_test.py      writes the pages instead of comparing
 """
@@ -181,6 +181,19 @@ class ReferenceTest(MeshTestCase):
                      for word in re.findall(r"`([^`]+)`", cell)]
         exported = {sample.labels["reason"] for sample in self.client.families()["byrnie_proxy_refused_total"].samples}
         self.assertEqual(sorted(explained), sorted(exported | {"closed"}))
+
+    def test_the_operators_page_says_what_to_do_about_every_metric_and_flag(self):
+        """Of the proxy and the redirect, which are in every pod."""
+        with open(os.path.join(REPOSITORY, "docs", "operations.md"), encoding="utf-8") as text:
+            page = text.read()
+        with open(os.path.join(REPOSITORY, "deploy/redirect/watch.cc"), encoding="utf-8") as source:
+            metrics = set(re.findall(r'"(byrnie_redirect_\w+)"', source.read()))
+        self.assertTrue(metrics)
+        self.assertIn("`istio_tcp_*`", page)
+        metrics |= {name for name, _, _ in families(http_request(self.client.host, 15000, "/metrics")[1]) if not name.startswith("istio_tcp_")}
+        self.assertEqual(sorted(name for name in metrics if not re.search(rf"\b{name}\b", page)), [])
+        flags = {flag for name in ("byrnie-proxy", "byrnie-redirect") for flag in re.findall(r"^  --(\w+)=", help_text(name), re.M)}
+        self.assertEqual(sorted(flag for flag in flags if not re.search(rf"--{flag}\b", page)), [])
 
     def test_the_list_of_reasons_is_that_of_the_headers(self):
         named = set()
