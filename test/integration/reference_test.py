@@ -235,7 +235,9 @@ class ReferenceTest(MeshTestCase):
     def test_the_configuration_schema_has_every_flag(self):
         for name, proto in SCHEMAS.items():
             with open(os.path.join(REPOSITORY, f"api/byrnie/config/v1/{proto}.proto"), encoding="utf-8") as text:
-                fields = re.findall(r"^  (?:optional |repeated )?[\w.]+ (\w+) = \d+;", text.read(), re.M)
+                numbered = re.findall(r"^  (?:optional |repeated )?[\w.]+ (\w+) = (\d+);", text.read(), re.M)
+            fields = [field for field, _ in numbered]
+            self.assertEqual(len({number for _, number in numbered}), len(fields), f"{proto}: a number is given twice")
             flags = re.findall(r"^  --(\w+)=", help_text(name), re.M)
             self.assertEqual(sorted(fields), sorted(flag for flag in flags if flag != "config"), name)
 
