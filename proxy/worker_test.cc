@@ -114,7 +114,9 @@ class WorkerTest : public ::testing::Test {
   };
   static Report Ask(Worker* worker) {
     std::promise<Report> answer;
-    worker->Count([&answer](size_t count) { answer.set_value(Report{count, gettid()}); });
+    worker->Count([&answer](ConnectionCounts counts) {
+      answer.set_value(Report{counts.open, gettid()});
+    });
     return answer.get_future().get();
   }
   static bool Eventually(absl::FunctionRef<bool()> condition) {
@@ -147,14 +149,14 @@ class WorkerTest : public ::testing::Test {
 TEST_F(WorkerTest, RunsWhatWasPostedOnceItsThreadRuns) {
   const std::unique_ptr<Worker> worker = NewWorker();
   std::promise<pid_t> ran;
-  worker->Count([&ran](size_t) { ran.set_value(gettid()); });
+  worker->Count([&ran](ConnectionCounts) { ran.set_value(gettid()); });
   worker->Start();
   EXPECT_NE(ran.get_future().get(), gettid());
 }
 
 TEST_F(WorkerTest, EndsWithoutEverHavingRun) {
   const std::unique_ptr<Worker> worker = NewWorker();
-  worker->Count([](size_t) { ADD_FAILURE() << "no thread to run on"; });
+  worker->Count([](ConnectionCounts) { ADD_FAILURE() << "no thread to run on"; });
 }
 
 TEST_F(WorkerTest, GoesOnWithANewThread) {
@@ -176,7 +178,7 @@ TEST_F(WorkerTest, RunsAllPostsInOrderWhileItsThreadIsRenewed) {
   for (int poster = 0; poster < kPosters; ++poster) {
     posters.emplace_back([&, poster] {
       for (int i = 0; i < kPosts; ++i) {
-        worker->Count([&seen, &threads, poster, i](size_t) {
+        worker->Count([&seen, &threads, poster, i](ConnectionCounts) {
           seen[poster].push_back(i);
           if (threads.empty() || threads.back() != gettid()) threads.push_back(gettid());
         });
@@ -230,7 +232,7 @@ TEST_F(WorkerTest, EndsAmidRenewals) {
     std::unique_ptr<Worker> worker = NewWorker();
     worker->Start();
     for (int renewals = i % 4; renewals > 0; --renewals) {
-      worker->Count([](size_t) {});
+      worker->Count([](ConnectionCounts) {});
       worker->RenewThread();
     }
     if (i % 8 >= 4) Ask(worker.get());
