@@ -92,8 +92,11 @@ TEST_F(GrpcIssuanceTest, TheOperatorLearnsHowAnIdentityWasProvenAndWhyNot) {
                            R"(attestations_total{attestor="none",result="unrecognized"} 1)"}) {
     EXPECT_THAT(metrics, HasSubstr(line));
   }
+  // With a certificate that ends first: the one shown would count as the latest, with no proof
+  // known.
+  const ControlPlaneClientIdentity earlier = Client(kId, absl::Minutes(30));
   grpc::ClientContext context;
-  auto stream = CertificateAuthority::NewStub(*Channel(Client()))->WatchTrustBundles(&context);
+  auto stream = CertificateAuthority::NewStub(*Channel(earlier))->WatchTrustBundles(&context);
   byrnie::ca::v1::WatchTrustBundlesResponse bundles;
   ASSERT_TRUE(stream->Read(&bundles));
   ASSERT_EQ(agents_.List().size(), 1u);
