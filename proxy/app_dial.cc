@@ -44,9 +44,13 @@ AppTarget FindApp(const ProxyConfig& config, const MeshSnapshot& mesh,
   return target;
 }
 
-AppDial::AppDial(WorkerContext* context, const IpAddress& client, const SocketAddress& address,
-                 std::string preamble, Callback done)
-    : context_(context), address_(address), preamble_(std::move(preamble)), done_(std::move(done)) {
+AppDial::AppDial(WorkerContext* context, Overload::Who who, const IpAddress& client,
+                 const SocketAddress& address, std::string preamble, Callback done)
+    : context_(context),
+      who_(who),
+      address_(address),
+      preamble_(std::move(preamble)),
+      done_(std::move(done)) {
   if (context_->config->IsPrivatePort(address.port())) {
     refusal_ = context_->loop->NewDeferred([this, address] {
       Callback told = std::move(done_);
@@ -108,7 +112,7 @@ void AppDial::OnConnected(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
     return;
   }
   if (stream.ok()) {
-    absl::Status taken = context_->overload->CheckDialled((*stream)->fd());
+    absl::Status taken = context_->overload->CheckDialled((*stream)->fd(), who_);
     if (!taken.ok()) stream = std::move(taken);
   }
   if (stream.ok() && !preamble_.empty()) {

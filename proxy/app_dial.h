@@ -11,6 +11,7 @@
 #include "common/net/socket_address.h"
 #include "common/net/tcp_stream.h"
 #include "proxy/mesh_snapshot.h"
+#include "proxy/overload.h"
 #include "proxy/proxy_config.h"
 #include "proxy/worker_context.h"
 
@@ -36,11 +37,11 @@ class AppDial {
   // sidecar's own; ResourceExhausted, DeadlineExceeded and Unavailable as TcpStream::Connect.
   using Callback = absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<TcpStream>>)>;
 
-  // In tproxy mode the application sees `client` as the address of its peer. `preamble`, the PROXY
-  // header or empty, has been written in front of everything when `done` gets the stream: it is no
-  // part of what a relay counts.
-  AppDial(WorkerContext* context, const IpAddress& client, const SocketAddress& address,
-          std::string preamble, Callback done);
+  // `who`: for whom the socket is. In tproxy mode the application sees `client` as the address of
+  // its peer. `preamble`, the PROXY header or empty, has been written in front of everything when
+  // `done` gets the stream: it is no part of what a relay counts.
+  AppDial(WorkerContext* context, Overload::Who who, const IpAddress& client,
+          const SocketAddress& address, std::string preamble, Callback done);
   AppDial(const AppDial&) = delete;
   AppDial& operator=(const AppDial&) = delete;
   ~AppDial();
@@ -50,6 +51,7 @@ class AppDial {
   void OnConnected(absl::StatusOr<std::unique_ptr<TcpStream>> stream);
 
   WorkerContext* const context_;  // Not owned.
+  const Overload::Who who_;
   const SocketAddress address_;
   // Whose address the application is to see; none: the proxy's own.
   absl::optional<IpAddress> borrowed_;

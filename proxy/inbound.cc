@@ -85,7 +85,7 @@ void InboundConnection::AuthorizeAndDial() {
   set_route(AccessRecord::Route::kLocal);
   set_destination(target.address);
   dial_ = std::make_unique<AppDial>(
-      context(), source().ip(), target.address,
+      context(), Overload::Who::kKnown, source().ip(), target.address,
       target.proxy_protocol ? ProxyHeader(source(), original_destination(), peer()->peer.id.text())
                             : std::string(),
       [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) { OnDialed(std::move(stream)); });

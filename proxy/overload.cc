@@ -19,19 +19,28 @@ Overload::Overload(const Limits& limits, const Gauge* inbound, const Gauge* outb
       outbound_(outbound),
       shedding_(shedding) {}
 
-absl::Status Overload::CheckDialled(int fd) const {
-  if (fd < limits_.sockets) return absl::OkStatus();
+int Overload::SocketsFor(Who who) const {
+  return who == Who::kKnown ? limits_.sockets : limits_.sockets - limits_.sockets / kReserved;
+}
+
+absl::Status Overload::CheckDialled(int fd, Who who) const {
+  if (fd < SocketsFor(who)) return absl::OkStatus();
   return WithReason(absl::ResourceExhaustedError(kNoMoreSockets), access_reason::kTooManySockets);
 }
 
-absl::optional<Overload::Shed> Overload::WhyNotConnection(int fd) {
+absl::optional<Overload::Shed> Overload::WhyNotConnection(int fd, Who who) {
   if (limits_.connections != 0) {
     const int64_t open = inbound_->value() + outbound_->value();
-    if (open > 0 && static_cast<uint64_t>(open) > limits_.connections) {
-      return Shed{access_reason::kTooManyConnections, "--max_connections are open"};
+    const uint64_t most = who == Who::kKnown
+                              ? limits_.connections
+                              : limits_.connections - limits_.connections / kReserved;
+    if (open > 0 && static_cast<uint64_t>(open) > most) {
+      return Shed{access_reason::kTooManyConnections,
+                  who == Who::kKnown ? "--max_connections are open"
+                                     : "of --max_connections the last eighth is for who is known"};
     }
   }
-  return WhyNot(fd);
+  return WhyNot(fd, who);
 }
 
 absl::optional<Overload::Shed> Overload::WhyNotStranger(int fd) const {
@@ -39,10 +48,10 @@ absl::optional<Overload::Shed> Overload::WhyNotStranger(int fd) const {
   return Shed{access_reason::kTooManySockets, kNoMoreSockets};
 }
 
-absl::optional<Overload::Shed> Overload::WhyNotTunnel(int fd) { return WhyNot(fd); }
+absl::optional<Overload::Shed> Overload::WhyNotTunnel(int fd) { return WhyNot(fd, Who::kKnown); }
 
-absl::optional<Overload::Shed> Overload::WhyNot(int fd) {
-  if (const auto shed = WhyNotStranger(fd)) return shed;
+absl::optional<Overload::Shed> Overload::WhyNot(int fd, Who who) {
+  if (fd >= SocketsFor(who)) return Shed{access_reason::kTooManySockets, kNoMoreSockets};
   if (limits_.memory == 0) return absl::nullopt;
   const uint64_t taken = taken_.load(std::memory_order_relaxed);
   const uint64_t expected = used_.load(std::memory_order_relaxed) + (taken + 1) * kNewConnection;

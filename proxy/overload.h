@@ -24,12 +24,21 @@ class Overload {
     // Bytes, see ContainerMemory; 0: no limit.
     uint64_t memory = 0;
   };
+  // Whom something is for. Who has proven nothing can come from everywhere and stay for ever: the
+  // last of each limit is not theirs.
+  enum class Who {
+    kKnown,    // The pod's own application, a peer of the mesh, the kubelet.
+    kUnknown,  // Plaintext, or not known yet.
+  };
+
   // Why not.
   struct Shed {
     absl::string_view reason;  // Of access_reason.
     absl::string_view detail;
   };
 
+  // Of connections and of sockets one in so many is left for those that are known.
+  static constexpr int kReserved = 8;
   // Above this share of the memory limit, used and promised, new connections are shed, until it is
   // below the other.
   static constexpr double kShedAbove = 0.85;
@@ -46,9 +55,9 @@ class Overload {
 
   // Asked about each socket this proxy has dialled, before anything is done with it:
   // ResourceExhausted, with the reason, where it is one too many.
-  absl::Status CheckDialled(int fd) const;
+  absl::Status CheckDialled(int fd, Who who = Who::kKnown) const;
   // Asked once for each new connection, whose socket is `fd` (-1: a stream without one).
-  absl::optional<Shed> WhyNotConnection(int fd);
+  absl::optional<Shed> WhyNotConnection(int fd, Who who = Who::kKnown);
   // The same for one that has not said who it is and is counted elsewhere: it costs a socket.
   absl::optional<Shed> WhyNotStranger(int fd) const;
   // The same for a new tunnel, which is not a connection of an application yet.
@@ -63,7 +72,8 @@ class Overload {
   bool short_of_memory() const { return short_of_memory_.load(std::memory_order_relaxed); }
 
  private:
-  absl::optional<Shed> WhyNot(int fd);
+  int SocketsFor(Who who) const;
+  absl::optional<Shed> WhyNot(int fd, Who who);
 
   const Limits limits_;
   const uint64_t shed_above_;

@@ -56,6 +56,25 @@ TEST_F(OverloadTest, LeavesTheLastSocketsForOthers) {
   EXPECT_EQ(ReasonOf(full), access_reason::kTooManySockets);
 }
 
+TEST_F(OverloadTest, LeavesTheLastEighthForThoseItKnows) {
+  Overload::Limits limits;
+  limits.sockets = 96;
+  limits.connections = 80;
+  Overload overload(limits, &inbound_, &outbound_, &shedding_);
+  inbound_.Set(70);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(83, Overload::Who::kUnknown)), "");
+  EXPECT_EQ(Reason(overload.WhyNotConnection(84, Overload::Who::kUnknown)),
+            access_reason::kTooManySockets);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(84, Overload::Who::kKnown)), "");
+  EXPECT_THAT(overload.CheckDialled(83, Overload::Who::kUnknown), IsOk());
+  EXPECT_EQ(ReasonOf(overload.CheckDialled(84, Overload::Who::kUnknown)),
+            access_reason::kTooManySockets);
+  inbound_.Set(71);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5, Overload::Who::kUnknown)),
+            access_reason::kTooManyConnections);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5, Overload::Who::kKnown)), "");
+}
+
 TEST_F(OverloadTest, ShedsAboveOneMarkUntilBelowTheOther) {
   Overload::Limits limits;
   limits.memory = 100 * kMiB;

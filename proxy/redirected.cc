@@ -82,10 +82,14 @@ bool RedirectedConnection::Admit() {
   LeaveLine();
   if (counted()) return true;
   Count();
-  const auto shed = context()->overload->WhyNotConnection(client_socket_->fd());
+  const auto shed = context()->overload->WhyNotConnection(client_socket_->fd(), Who());
   if (!shed.has_value()) return true;
   Refuse(Result::kFailed, shed->reason, std::string(shed->detail));
   return false;
+}
+
+Overload::Who RedirectedConnection::Who() const {
+  return probe_ || peer() != nullptr ? Overload::Who::kKnown : Overload::Who::kUnknown;
 }
 
 Decision RedirectedConnection::Decide() const {
@@ -375,7 +379,7 @@ void RedirectedConnection::Dial() {
                            peer() == nullptr ? absl::string_view() : peer()->peer.id.text());
   }
   dial_ = std::make_unique<AppDial>(
-      context(), source().ip(), target_.address, std::move(preamble),
+      context(), Who(), source().ip(), target_.address, std::move(preamble),
       [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) { OnDialed(std::move(stream)); });
 }
 

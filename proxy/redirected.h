@@ -57,6 +57,8 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
     RedirectedConnection* const connection;
   };
 
+  // For whom there have to be sockets.
+  Overload::Who Who() const;
   // Of a connection from `source` with the identity known so far.
   Decision Decide() const;
   // Whether plaintext may pass at present; else the decision says why.

@@ -118,6 +118,34 @@ class LimitsTest(MeshTestCase):
             for connection in held + more:
                 connection.close()
 
+    def test_strangers_leave_sockets_for_the_mesh(self):
+        pod = self.server
+        pod.proxy.kill()
+        pod.extra_proxy_flags = ["--mtls_mode=permissive"]
+        pod.proxy = self.mesh.spawn("server-proxy", pod.host, ["prlimit", "--nofile=128:128", "--",
+                                    *pod.proxy_arguments()], self.mesh.log_path("server-proxy"), uid=PROXY_UID)
+        pod.wait_ready()
+        wait_until(self.works, 10, "the restarted proxy's first connection")
+        silent = []
+        outsider = self.mesh.outsider()
+        try:
+            for _ in range(300):
+                made = outsider.socket()
+                made.setblocking(False)
+                made.connect_ex((pod.address, 8080))
+                silent.append(made)
+            refused = 'byrnie_proxy_refused_total{reason="too-many-sockets"}'
+            wait_until(lambda: pod.metrics()[refused] > 0, 5, "a refusal for want of sockets")
+            for _ in range(10):
+                self.assertTrue(self.works(), "a request of a peer")
+        finally:
+            for connection in silent:
+                connection.close()
+            pod.proxy.kill()
+            pod.extra_proxy_flags = []
+            pod.start_proxy()
+            pod.wait_ready()
+
     def cpu_seconds(self):
         with open(f"/proc/{self.client.proxy.pid}/stat", encoding="ascii") as stat:
             fields = stat.read().rpartition(")")[2].split()
