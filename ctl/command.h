@@ -1,6 +1,7 @@
 #ifndef BYRNIE_CTL_COMMAND_H_
 #define BYRNIE_CTL_COMMAND_H_
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ struct CommandContext {
   std::vector<std::string> arguments;
   absl::Time now;
   bool json = false;
+  // The flags that were typed, by name.
+  std::set<std::string> given;
   // HOST:PORT.
   std::string control_plane;
   // Null for a command that needs none.

@@ -45,8 +45,9 @@ constexpr absl::string_view kVerify[] = {"trust_bundle", "trust_domain", "federa
 constexpr absl::string_view kInject[] = {"file", "injector_config", "image", "revision",
                                          "sidecars"};
 constexpr absl::string_view kUninject[] = {"file"};
-constexpr absl::string_view kCheck[] = {"pre",     "kubeconfig", "context", "namespace",
-                                        "overlay", "manifests",  "output"};
+constexpr absl::string_view kCheck[] = {"pre",      "kubeconfig",      "context",   "overlay",
+                                        "image",    "namespace",       "etcd",      "sidecars",
+                                        "revision", "injector_config", "manifests", "output"};
 constexpr absl::string_view kInstall[] = {
     "kubeconfig", "context",  "overlay",  "image",           "trust_domain", "namespace",
     "etcd",       "sidecars", "revision", "injector_config", "manifests",    "dry_run",
@@ -72,7 +73,9 @@ constexpr Command kCommands[] = {
      "when\n"
      "something is wrong. With --pre it asks the Kubernetes API server instead, whether Byrnie can "
      "be\n"
-     "installed there and what is there of it; see --kubeconfig, --context and --namespace.",
+     "installed there, what is there of it, and what install with the same flags would keep, "
+     "change\n"
+     "and refuse; see --kubeconfig, --context and the flags of install.",
      kCheck, 0, 0, true, RunCheck, nullptr, true, ChecksClusterAlone},
     {"explain", "SOURCE DESTINATION:PORT", "why one workload can or cannot reach another",
      "Names the first step of the connection that fails, and ends with 1 when one does. SOURCE is "
@@ -206,13 +209,16 @@ constexpr Command kCommands[] = {
     {"install", "", "puts Byrnie into a Kubernetes cluster, or brings it to this release",
      "Applies the manifests of deploy/kubernetes, as they were when this program was built, to "
      "the\n"
-     "cluster of the kubeconfig, and makes the store's key where there is none. Again it changes\n"
-     "nothing. With --dry_run it says what would become of each object, and ends with 5 when\n"
-     "something would change. Server-side apply, as \"byrniectl\": what somebody else has set "
-     "another\n"
-     "way is an error, unless --force is given. On clusters before 1.29 sidecars are classic "
-     "unless\n"
-     "--sidecars says otherwise.",
+     "cluster of the kubeconfig, and makes the store's key where there is none. What is installed\n"
+     "keeps its settings where no flag says otherwise; another trust domain or store is refused. "
+     "Again\n"
+     "it changes nothing. With --dry_run it says what would become of each object, and ends with "
+     "5\n"
+     "when something would change. Server-side apply, as \"byrniectl\": what somebody else has "
+     "set\n"
+     "another way is an error, unless --force is given. On clusters before 1.29 sidecars are "
+     "classic\n"
+     "unless --sidecars says otherwise.",
      kInstall, 0, 0, false, RunInstall},
     {"uninstall", "", "takes it out of the cluster",
      "Takes away what install made, what asks about new pods first. Without --purge the namespace, "

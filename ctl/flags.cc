@@ -70,8 +70,8 @@ ABSL_FLAG(
     "none");
 ABSL_FLAG(bool, accept, false, "apply it in spite of warnings");
 ABSL_FLAG(std::string, namespace, "",
-          "only of this namespace; install, manifests, check --pre: the control plane's, "
-          "byrnie-system unless told otherwise");
+          "only of this namespace; install, manifests, check --pre: the control plane's; empty: "
+          "where it is installed, else byrnie-system");
 ABSL_FLAG(bool, follow, false, "go on with what happens from now on, until interrupted");
 ABSL_FLAG(std::string, cursor, "", "begin after the event with this cursor (see -o json)");
 ABSL_FLAG(std::string, kinds, "",
@@ -108,10 +108,10 @@ ABSL_FLAG(std::string, admin, "127.0.0.1:15000",
           "where the proxy's admin port is reached, IP:PORT");
 ABSL_FLAG(std::string, injector_config, "",
           "file with what injected pods are told of their mesh (JSON, see docs/kubernetes.md); "
-          "empty: what the manifests of this release install");
+          "empty: what the manifests of this release have; install: what is installed");
 ABSL_FLAG(std::string, image, "",
           "image of the sidecars, instead of the configuration's; install, manifests: of the "
-          "control plane, too");
+          "control plane, too; empty: what is installed, or the manifests'");
 ABSL_FLAG(std::string, revision, "",
           "the label byrnie.io/rev of the pods, instead of the configuration's");
 ABSL_FLAG(std::string, sidecars, "",
@@ -123,14 +123,16 @@ ABSL_FLAG(std::string, kubeconfig, "",
           "file that says where the Kubernetes API server is, and who asks; empty: KUBECONFIG, "
           "~/.kube/config, or in a pod its service account");
 ABSL_FLAG(std::string, context, "", "of the kubeconfig; empty: its current one");
-ABSL_FLAG(std::string, overlay, "sqlite",
-          "sqlite, one control plane with its store on a volume, or etcd, three over an etcd of "
-          "yours; with --manifests a folder of that directory");
+ABSL_FLAG(
+    std::string, overlay, "",
+    "sqlite, one control plane with its store on a volume, or etcd, three over an etcd of "
+    "yours; with --manifests a folder of that directory; empty: what is installed, or sqlite");
 ABSL_FLAG(std::string, manifests, "",
           "directory like deploy/kubernetes, instead of the manifests of this release");
-ABSL_FLAG(std::string, etcd, "",
-          "with --overlay=etcd, where the etcd is, https://HOST:PORT,...; empty: as in the "
-          "manifests");
+ABSL_FLAG(
+    std::string, etcd, "",
+    "with --overlay=etcd, where the etcd is, https://HOST:PORT,...; empty: what is installed, "
+    "or as in the manifests");
 ABSL_FLAG(bool, force, false,
           "install: take over what somebody else has set another way; uninstall: also while pods "
           "have a sidecar");

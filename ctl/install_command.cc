@@ -24,6 +24,7 @@
 #include "ctl/install/cluster_api.h"
 #include "ctl/install/cluster_connection.h"
 #include "ctl/install/install_settings.h"
+#include "ctl/install/installed_settings.h"
 #include "ctl/install/installer.h"
 #include "ctl/install/kubeconfig.h"
 #include "ctl/install/manifests.h"
@@ -79,8 +80,13 @@ ManifestReader Reader() {
   return directory.empty() ? ManifestReader(ReadEmbeddedManifest) : ManifestsIn(directory);
 }
 
-absl::StatusOr<std::vector<Json>> RenderFlags() {
+// Of --overlay, where nothing is installed.
+std::string OverlayFlag() {
   const std::string overlay = absl::GetFlag(FLAGS_overlay);
+  return overlay.empty() ? kOverlays[0] : overlay;
+}
+
+absl::StatusOr<std::vector<Json>> Render(const std::string& overlay) {
   absl::StatusOr<std::vector<Json>> objects = RenderOverlay(Reader(), overlay);
   if (objects.ok()) return objects;
   const bool embedded = absl::GetFlag(FLAGS_manifests).empty();
@@ -92,8 +98,8 @@ absl::StatusOr<std::vector<Json>> RenderFlags() {
 }
 
 // All that install makes or has made of this release's manifests.
-absl::StatusOr<std::vector<Json>> KnownObjects() {
-  ASSIGN_OR_RETURN(std::vector<Json> known, RenderFlags());
+absl::StatusOr<std::vector<Json>> KnownObjects(const std::string& of_overlay) {
+  ASSIGN_OR_RETURN(std::vector<Json> known, Render(of_overlay));
   for (const char* overlay : kOverlays) {
     ASSIGN_OR_RETURN(std::vector<Json> more, RenderOverlay(ReadEmbeddedManifest, overlay));
     for (Json& object : more) known.push_back(std::move(object));
@@ -106,6 +112,28 @@ absl::StatusOr<std::unique_ptr<ClusterConnection>> Connect() {
       FindApiServer(absl::GetFlag(FLAGS_kubeconfig), absl::GetFlag(FLAGS_context), Environment);
   if (!server.ok()) return InFlag("kubeconfig", server.status().message());
   return ClusterConnection::Create(*std::move(server));
+}
+
+// Of --namespace; where it was not given, where Byrnie is, else the manifests'.
+absl::Status ChooseNamespace(ClusterApi* cluster, InstallSettings* settings) {
+  if (!absl::GetFlag(FLAGS_namespace).empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string installed, FindInstalledNamespace(cluster));
+  if (!installed.empty()) settings->ns = installed;
+  return absl::OkStatus();
+}
+
+// What becomes of the flags where something may be installed already.
+absl::StatusOr<SettingsPlan> Plan(const CommandContext& context, ClusterApi* cluster,
+                                  const InstallSettings& settings) {
+  AskedSettings asked;
+  asked.settings = settings;
+  // The environment may have said it, too.
+  asked.trust_domain_given = context.given.count("trust_domain") != 0 ||
+                             settings.trust_domain != InstallSettings().trust_domain;
+  asked.overlay = absl::GetFlag(FLAGS_overlay);
+  asked.own_manifests = !absl::GetFlag(FLAGS_manifests).empty();
+  ASSIGN_OR_RETURN(const InstalledSettings installed, FindInstalledSettings(cluster, settings.ns));
+  return PlanSettings(asked, installed);
 }
 
 // A cluster that knows no native sidecars gets classic ones, unless somebody has said which.
@@ -218,18 +246,24 @@ void SayWhatIsNext(const StepList& steps, const std::string& ns) {
   }
 }
 
-int Install(const CommandContext& context, ClusterApi* cluster, InstallSettings settings) {
+int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPlan& plan) {
+  InstallSettings settings = plan.settings;
   const absl::Status chosen = ChooseSidecars(cluster, &settings);
   if (!chosen.ok()) return FailedThere(chosen);
-  absl::StatusOr<std::vector<Json>> objects = RenderFlags();
+  absl::StatusOr<std::vector<Json>> objects = Render(plan.overlay);
   if (!objects.ok()) return BadUsage(objects.status());
   const absl::Status applied = ApplyInstallSettings(settings, &*objects);
   if (!applied.ok()) return BadUsage(applied);
-  const absl::StatusOr<std::vector<Json>> known = KnownObjects();
+  const absl::StatusOr<std::vector<Json>> known = KnownObjects(plan.overlay);
   if (!known.ok()) return BadUsage(known.status());
+  if (!plan.kept.empty()) {
+    Note(absl::StrCat("byrniectl: as it is installed: ", Printable(absl::StrJoin(plan.kept, ", ")),
+                      "\n"));
+  }
   InstallOptions options;
   options.dry_run = absl::GetFlag(FLAGS_dry_run);
   options.force = absl::GetFlag(FLAGS_force);
+  options.trust_domain = settings.trust_domain;
   StepList steps(context.json, options.dry_run);
   ResourceTypes types(cluster);
   Installer installer(cluster, &types, options,
@@ -249,11 +283,19 @@ int RunInstall(const CommandContext& context) {
   if (!settings.ok()) return BadUsage(settings.status());
   const absl::StatusOr<std::unique_ptr<ClusterConnection>> cluster = Connect();
   if (!cluster.ok()) return BadUsage(cluster.status());
-  return Install(context, cluster->get(), *std::move(settings));
+  const absl::Status chosen = ChooseNamespace(cluster->get(), &*settings);
+  if (!chosen.ok()) return FailedThere(chosen);
+  const absl::StatusOr<SettingsPlan> plan = Plan(context, cluster->get(), *settings);
+  if (!plan.ok()) return FailedThere(plan.status());
+  if (!plan->refused.ok()) {
+    return Failed(
+        absl::FailedPreconditionError(absl::StrCat(plan->refused.message(), "; ", plan->remedy)));
+  }
+  return Install(context, cluster->get(), *plan);
 }
 
 int RunUninstall(const CommandContext& context) {
-  absl::StatusOr<std::vector<Json>> known = KnownObjects();
+  absl::StatusOr<std::vector<Json>> known = KnownObjects(OverlayFlag());
   if (!known.ok()) return BadUsage(known.status());
   Json secret = Json::object();
   secret["apiVersion"] = "v1";
@@ -279,7 +321,7 @@ int RunUninstall(const CommandContext& context) {
 int RunManifests(const CommandContext&) {
   const absl::StatusOr<InstallSettings> settings = ReadSettings();
   if (!settings.ok()) return BadUsage(settings.status());
-  absl::StatusOr<std::vector<Json>> objects = RenderFlags();
+  absl::StatusOr<std::vector<Json>> objects = Render(OverlayFlag());
   if (!objects.ok()) return BadUsage(objects.status());
   const absl::Status applied = ApplyInstallSettings(*settings, &*objects);
   if (!applied.ok()) return BadUsage(applied);
@@ -290,14 +332,24 @@ int RunManifests(const CommandContext&) {
 bool ChecksClusterAlone() { return absl::GetFlag(FLAGS_pre); }
 
 int RunClusterCheck(const CommandContext& context) {
-  const absl::StatusOr<std::vector<Json>> rendered = RenderFlags();
+  absl::StatusOr<InstallSettings> settings = ReadSettings();
+  if (!settings.ok()) return BadUsage(settings.status());
+  absl::StatusOr<std::vector<Json>> rendered = Render(OverlayFlag());
   if (!rendered.ok()) return BadUsage(rendered.status());
   const absl::StatusOr<std::unique_ptr<ClusterConnection>> cluster = Connect();
   if (!cluster.ok()) return BadUsage(cluster.status());
+  // Where it cannot be looked for, that is one of the results.
+  ChooseNamespace(cluster->get(), &*settings).IgnoreError();
+  absl::StatusOr<SettingsPlan> plan = Plan(context, cluster->get(), *settings);
+  if (plan.ok() && plan->refused.ok() && plan->overlay != OverlayFlag()) {
+    rendered = Render(plan->overlay);
+    if (!rendered.ok()) return BadUsage(rendered.status());
+  }
   ResourceTypes types(cluster->get());
-  const absl::StatusOr<ClusterFacts> facts =
-      GatherClusterFacts(cluster->get(), &types, NamespaceFlag(), *rendered);
+  absl::StatusOr<ClusterFacts> facts =
+      GatherClusterFacts(cluster->get(), &types, settings->ns, *rendered);
   if (!facts.ok()) return FailedThere(facts.status());
+  facts->settings = std::move(plan);
   std::vector<CheckResult> results = {
       {"api-server", CheckResult::Outcome::kGood, absl::StrCat((*cluster)->Url(), " answers"), ""}};
   for (CheckResult& result : CheckCluster(*facts)) results.push_back(std::move(result));

@@ -111,6 +111,7 @@ int Run(int argc, char** argv) {
   if (!command.ok()) return BadUsage(command.status());
   const absl::Status flags = CheckFlags(**command, line->given);
   if (!flags.ok()) return BadUsage(flags);
+  context.given = line->given;
   return RunCommand(**command, std::move(context));
 }
 

@@ -17,8 +17,6 @@ namespace byrnie {
 namespace {
 
 constexpr absl::string_view kService = "byrnie-controlplane";
-constexpr absl::string_view kInjectorConfigMap = "byrnie-injector";
-constexpr absl::string_view kInjectorKey = "injector.json";
 constexpr absl::string_view kDefaultTrustDomain = "cluster.local";
 
 absl::Status InFlag(absl::string_view flag, absl::string_view what) {
@@ -130,8 +128,16 @@ absl::Status SetInjectorConfig(const InstallSettings& settings, Json* object) {
   if (!parsed.ok()) return InFlag(flag, parsed.status().message());
   ASSIGN_OR_RETURN(Json config, ParseJson(text, kMaxInjectorConfig));
   const Json before = config;
-  if (!settings.image.empty()) config["image"] = settings.image;
+  if (!settings.image.empty()) {
+    config["image"] = settings.image;
+  } else if (!settings.installed_image.empty() && Find(config, "image") == nullptr) {
+    config["image"] = settings.installed_image;
+  }
   if (!settings.revision.empty()) config["revision"] = settings.revision;
+  // The webhook has it of its control plane; this is for byrniectl inject.
+  if (settings.trust_domain != kDefaultTrustDomain && Find(config, "trust_domain") == nullptr) {
+    config["trust_domain"] = settings.trust_domain;
+  }
   if (settings.ns != kDefaultNamespace && Find(config, "control_plane") == nullptr) {
     config["control_plane"] = absl::StrCat(kService, ".", settings.ns, ".svc:15012");
   }
@@ -179,6 +185,7 @@ absl::Status CheckInstallSettings(const InstallSettings& settings) {
 
 absl::Status ApplyInstallSettings(const InstallSettings& settings, std::vector<Json>* objects) {
   bool control_plane = false;
+  const std::string& image = settings.image.empty() ? settings.installed_image : settings.image;
   for (Json& object : *objects) {
     if (settings.ns != kDefaultNamespace) {
       MoveTo(settings.ns, &object);
@@ -187,8 +194,8 @@ absl::Status ApplyInstallSettings(const InstallSettings& settings, std::vector<J
       }
     }
     for (Json* container : ContainersOf(&object)) {
-      if (!settings.image.empty() && TextOf(*container, "name") == "controlplane") {
-        (*container)["image"] = settings.image;
+      if (!image.empty() && TextOf(*container, "name") == "controlplane") {
+        (*container)["image"] = image;
       }
     }
     Json* const arguments = ControlPlaneArguments(&object);

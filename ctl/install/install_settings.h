@@ -21,6 +21,8 @@ inline constexpr absl::string_view kControlPlaneSelector =
 // Of the manifests.
 inline constexpr absl::string_view kDefaultNamespace = "byrnie-system";
 inline constexpr absl::string_view kStoreKeySecret = "byrnie-store-key";
+inline constexpr absl::string_view kInjectorConfigMap = "byrnie-injector";
+inline constexpr absl::string_view kInjectorKey = "injector.json";
 
 // What is to be another way than the manifests have it. A value.
 struct InstallSettings {
@@ -34,6 +36,9 @@ struct InstallSettings {
   std::string injector_config;
   // Of the injector's configuration; empty: its own.
   std::string revision, sidecars;
+  // What the control plane has already: its own, and that of sidecars of which nothing else says,
+  // where `image` is empty.
+  std::string installed_image;
 };
 
 // InvalidArgument, "--flag: what", for a namespace, image or etcd that cannot be one.

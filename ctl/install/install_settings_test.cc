@@ -101,9 +101,10 @@ TEST(InstallSettingsTest, TakesAnImageAndATrustDomain) {
   EXPECT_EQ(TextOf(*ContainersOf(&set)[0], "image"), "registry:5000/byrnie:1.2");
   EXPECT_THAT(Arguments(objects), Contains("--trust_domain=prod.example"));
   EXPECT_THAT(Arguments(objects), Not(Contains("--trust_domain=cluster.local")));
-  EXPECT_EQ(InjectorText(objects), R"({"image":"registry:5000/byrnie:1.2","revision":"1-2",)"
-                                   R"("defaults":{"sidecars":"classic"}})"
-                                   "\n");
+  EXPECT_EQ(InjectorText(objects),
+            R"({"image":"registry:5000/byrnie:1.2","revision":"1-2","trust_domain":"prod.example",)"
+            R"("defaults":{"sidecars":"classic"}})"
+            "\n");
 }
 
 TEST(InstallSettingsTest, TakesAnInjectorsConfiguration) {
@@ -141,13 +142,13 @@ TEST(InstallSettingsTest, RefusesWhatCannotBe) {
     InstallSettings settings;
     const char* message;
   } kCases[] = {
-      {{"Mesh", "", "td", "", "", "", ""}, "--namespace"},
-      {{"", "", "td", "", "", "", ""}, "--namespace"},
-      {{"kube-system", "", "td", "", "", "", ""}, "--namespace"},
-      {{"mesh", "a b", "td", "", "", "", ""}, "--image"},
-      {{"mesh", "", "No", "", "", "", ""}, "--trust_domain"},
-      {{"mesh", "", "td", "http://a", "", "", ""}, "--etcd"},
-      {{"mesh", "", "td", "https://a/b", "", "", ""}, "--etcd"},
+      {{"Mesh", "", "td", "", "", "", "", ""}, "--namespace"},
+      {{"", "", "td", "", "", "", "", ""}, "--namespace"},
+      {{"kube-system", "", "td", "", "", "", "", ""}, "--namespace"},
+      {{"mesh", "a b", "td", "", "", "", "", ""}, "--image"},
+      {{"mesh", "", "No", "", "", "", "", ""}, "--trust_domain"},
+      {{"mesh", "", "td", "http://a", "", "", "", ""}, "--etcd"},
+      {{"mesh", "", "td", "https://a/b", "", "", "", ""}, "--etcd"},
   };
   for (const auto& test : kCases) {
     EXPECT_THAT(CheckInstallSettings(test.settings),

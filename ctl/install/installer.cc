@@ -11,6 +11,7 @@
 #include "common/base/secret_bytes.h"
 #include "common/base/status_macros.h"
 #include "ctl/install/install_settings.h"
+#include "ctl/install/installed_settings.h"
 #include "ctl/install/manifests.h"
 #include "deploy/injector/json_diff.h"
 #include "openssl/rand.h"
@@ -251,6 +252,9 @@ absl::Status Installer::MakeStoreKey(const std::string& ns) {
   (*metadata)["name"] = std::string(kStoreKeySecret);
   (*metadata)["namespace"] = ns;
   LabelAsInstalled(&secret);
+  if (!options_.trust_domain.empty()) {
+    (*ObjectIn(metadata, "annotations"))[kTrustDomainAnnotation] = options_.trust_domain;
+  }
   // Another one would make what is stored unreadable: it is never changed.
   const absl::StatusOr<Json> found =
       GetObject(cluster_, SecretPath(ns, std::string(kStoreKeySecret)));

@@ -34,6 +34,8 @@ struct InstallOptions {
   bool dry_run = false;
   // Takes over what somebody else has set.
   bool force = false;
+  // Whose CA is in the store: it is kept with the store's key where one is made. Empty: it is not.
+  std::string trust_domain;
 };
 
 // Puts objects into a cluster by server-side apply as "byrniectl", in their order, and takes away

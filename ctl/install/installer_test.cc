@@ -127,6 +127,15 @@ TEST_F(InstallTest, MakesAKeyThatTheControlPlaneTakesAndNeverAnother) {
   for (const std::string& line : said_) EXPECT_THAT(line, Not(HasSubstr(key)));
 }
 
+TEST_F(InstallTest, KeepsTheTrustDomainWithTheKey) {
+  InstallOptions options;
+  options.trust_domain = "corp.example";
+  ASSERT_THAT(Install({}, options), IsOk());
+  const Json* const annotations = FindPath(cluster_.objects[kKey], {"metadata", "annotations"});
+  ASSERT_NE(annotations, nullptr);
+  EXPECT_EQ(TextOf(*annotations, "byrnie.io/trust-domain"), "corp.example");
+}
+
 TEST_F(InstallTest, ChangesNothingTheSecondTime) {
   ASSERT_THAT(Install(), IsOk());
   ASSERT_THAT(Install(), IsOk());

@@ -299,6 +299,25 @@ CheckResult Installation(const ClusterFacts& facts) {
   return Good(kName, "Byrnie is installed: install brings it to this release");
 }
 
+CheckResult Settings(const ClusterFacts& facts) {
+  constexpr char kName[] = "settings";
+  if (!facts.settings.ok()) return NotAsked(kName, facts.settings.status());
+  const SettingsPlan& plan = *facts.settings;
+  if (!plan.refused.ok()) {
+    return Bad(kName, absl::StrCat("install would be refused: ", plan.refused.message()),
+               plan.remedy);
+  }
+  const std::string kept = absl::StrJoin(plan.kept, ", ");
+  if (!plan.changed.empty()) {
+    return Note(kName,
+                absl::StrCat("install would change: ", absl::StrJoin(plan.changed, ", "),
+                             kept.empty() ? "" : "; and keep: ", kept),
+                "byrniectl install --dry_run with the same flags says what becomes of each object");
+  }
+  if (kept.empty()) return Good(kName, "none are there to be kept");
+  return Good(kName, absl::StrCat("install would keep: ", kept));
+}
+
 }  // namespace
 
 absl::StatusOr<int> MinorVersion(const Json& version) {
@@ -310,8 +329,9 @@ absl::StatusOr<int> MinorVersion(const Json& version) {
 }
 
 std::vector<CheckResult> CheckCluster(const ClusterFacts& facts) {
-  return {ServerVersion(facts), Permissions(facts),     OtherMeshes(facts), Nodes(facts),
-          PodSecurity(facts),   NetworkPolicies(facts), Storage(facts),     Installation(facts)};
+  return {ServerVersion(facts), Permissions(facts),  OtherMeshes(facts),
+          Nodes(facts),         PodSecurity(facts),  NetworkPolicies(facts),
+          Storage(facts),       Installation(facts), Settings(facts)};
 }
 
 }  // namespace byrnie

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "ctl/check_result.h"
 #include "ctl/install/cluster_api.h"
+#include "ctl/install/installed_settings.h"
 #include "deploy/injector/json.h"
 
 namespace byrnie {
@@ -32,10 +33,12 @@ struct ClusterFacts {
   absl::StatusOr<Json> stateful_set = absl::UnknownError("not asked");
   absl::StatusOr<Json> store_key = absl::UnknownError("not asked");
   absl::StatusOr<Json> role_binding = absl::UnknownError("not asked");
+  // What install would make of its flags and of what is there.
+  absl::StatusOr<SettingsPlan> settings = absl::UnknownError("not asked");
 };
 
-// Asks a cluster. `objects` are what install would apply. An error only when nobody answers, or
-// whoever asks is not known there.
+// Asks a cluster, for all but `settings`. `objects` are what install would apply. An error only
+// when nobody answers, or whoever asks is not known there.
 absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTypes* types,
                                                 const std::string& ns,
                                                 const std::vector<Json>& objects);

@@ -6,6 +6,7 @@
 
 #include "absl/algorithm/container.h"
 #include "common/base/status_matchers.h"
+#include "ctl/install/installed_settings.h"
 #include "ctl/install/manifests.h"
 #include "ctl/install/testing/fake_cluster.h"
 #include "gmock/gmock.h"
@@ -50,6 +51,7 @@ ClusterFacts Fine() {
   facts.stateful_set = absl::NotFoundError("none");
   facts.store_key = absl::NotFoundError("none");
   facts.role_binding = absl::NotFoundError("none");
+  facts.settings = SettingsPlan();
   return facts;
 }
 
@@ -83,6 +85,19 @@ TEST(PreflightTest, WarnsOfOldServersAndSaysWhichSidecars) {
   ExpectOutcome(facts, "server-version", Outcome::kGood, "classic sidecars");
   facts.version = Parse(R"({"major": "2", "minor": "0", "gitVersion": "v2"})");
   ExpectOutcome(facts, "server-version", Outcome::kNote, "not understood");
+}
+
+TEST(PreflightTest, SaysWhatInstallWouldKeepChangeAndRefuse) {
+  ClusterFacts facts = Fine();
+  facts.settings->kept = {"trust domain corp.example", "image a"};
+  ExpectOutcome(facts, "settings", Outcome::kGood, "keep: trust domain corp.example, image a");
+  facts.settings->changed = {"image a -> b"};
+  ExpectOutcome(facts, "settings", Outcome::kNote, "change: image a -> b");
+  facts.settings->refused = absl::FailedPreconditionError("another trust domain");
+  facts.settings->remedy = "leave it";
+  ExpectOutcome(facts, "settings", Outcome::kBad, "refused: another trust domain");
+  facts.settings = absl::PermissionDeniedError("403");
+  ExpectOutcome(facts, "settings", Outcome::kNote, "could not be looked at");
 }
 
 TEST(PreflightTest, SaysWhatIsForbidden) {

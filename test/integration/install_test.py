@@ -29,7 +29,8 @@ from testing.mesh import REPOSITORY, binary_path
 class InstallTest(ClusterTestCase):
 
     def setUp(self):
-        self.ctl("install", "--wait", "--timeout=60s")
+        # Whatever image another test has left there.
+        self.ctl("install", "--image=byrnie:0.1.0", "--wait", "--timeout=60s")
 
     @classmethod
     def setUpClass(cls):
@@ -98,6 +99,57 @@ class InstallTest(ClusterTestCase):
         self.assertEqual(self.admin.get(SET)["status"]["updatedReplicas"], 1)
         config = json.loads(self.admin.get(f"/api/v1/namespaces/{SYSTEM}/configmaps/byrnie-injector")["data"]["injector.json"])
         self.assertEqual(config, {"image": "registry.example/byrnie:2", "defaults": {"sidecars": "classic"}})
+
+    def arguments(self):
+        return self.admin.get(SET)["spec"]["template"]["spec"]["containers"][0]["args"]
+
+    def purge(self):
+        self.ctl("uninstall", "--purge", "--force")
+        self.wait_gone(f"/api/v1/namespaces/{SYSTEM}")
+
+    def test_what_is_installed_keeps_its_settings(self):
+        self.purge()
+        self.addCleanup(self.purge)
+        path = self.cluster.path("injector.json")
+        with open(path, "w", encoding="ascii") as out:
+            json.dump({"deny_refused": True, "defaults": {"mtls-mode": "permissive"}}, out)
+        self.ctl("install", "--trust_domain=corp.example", "--image=registry.example/byrnie:1", f"--injector_config={path}", "--wait", "--timeout=60s")
+        key = self.admin.get(KEY)["data"]
+        # Nothing but what a flag is about.
+        check = self.checks("--image=registry.example/byrnie:2")["settings"]
+        self.assertEqual(check["outcome"], "note")
+        self.assertIn("change: image registry.example/byrnie:1 -> registry.example/byrnie:2; and keep: trust domain corp.example", check["message"])
+        changed = {name for name, outcome in self.steps("install", "--image=registry.example/byrnie:2", "--wait").items() if outcome != "unchanged"}
+        self.assertEqual(changed, {"StatefulSet byrnie-controlplane", "ConfigMap byrnie-injector"})
+        config = json.loads(self.admin.get(f"/api/v1/namespaces/{SYSTEM}/configmaps/byrnie-injector")["data"]["injector.json"])
+        self.assertEqual(config, {"image": "registry.example/byrnie:2", "trust_domain": "corp.example", "deny_refused": True, "defaults": {"mtls-mode": "permissive", "sidecars": "classic"}})
+        self.assertIn("--trust_domain=corp.example", self.arguments())
+        again = self.ctl("install", "--dry_run")
+        self.assertIn("trust domain corp.example, overlay sqlite, image registry.example/byrnie:2", again.stderr)
+        self.assertEqual(self.checks()["settings"]["outcome"], "good")
+        # And what cannot be is refused before anything is changed.
+        before = self.admin.get(SET)["metadata"]["resourceVersion"]
+        for flag, remedy in (("--trust_domain=cluster.local", "leave --trust_domain out"), ("--overlay=etcd", "leave --overlay out")):
+            self.assertIn(remedy, self.ctl("install", flag, expect=1).stderr)
+            check = self.checks(flag, expect=1)["settings"]
+            self.assertEqual((check["outcome"], "install would be refused" in check["message"]), ("bad", True))
+            self.assertIn(remedy, check["remedy"])
+        self.assertEqual(self.admin.get(SET)["metadata"]["resourceVersion"], before)
+        # The trust domain stays with the store.
+        self.ctl("uninstall")
+        self.wait_gone(f"/api/v1/namespaces/{SYSTEM}/pods/byrnie-controlplane-0")
+        self.ctl("install", "--wait", "--timeout=60s")
+        self.assertIn("--trust_domain=corp.example", self.arguments())
+        self.assertEqual(self.admin.get(KEY)["data"], key)
+
+    def test_another_namespace_is_found_again(self):
+        self.purge()
+        self.addCleanup(self.wait_gone, "/api/v1/namespaces/mesh")
+        self.addCleanup(self.ctl, "uninstall", "--purge", "--force")
+        self.ctl("install", "--namespace=mesh", "--wait", "--timeout=60s")
+        self.assertEqual(set(self.steps("install").values()), {"unchanged"})
+        self.assertEqual(self.checks()["installation"]["outcome"], "good")
+        self.assertIn("give --namespace=mesh", self.ctl("install", f"--namespace={SYSTEM}", expect=1).stderr)
 
     def test_what_others_have_set_is_theirs_unless_taken_over(self):
         self.admin.call("PATCH", f"{SET}?fieldManager=somebody", {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 77}}}},

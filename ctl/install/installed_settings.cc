@@ -1,0 +1,191 @@
+#include "ctl/install/installed_settings.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/base/status_macros.h"
+#include "ctl/install/manifests.h"
+#include "deploy/injector/injector_config.h"
+
+namespace byrnie {
+namespace {
+
+constexpr char kRoleBinding[] =
+    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/byrnie-controlplane";
+constexpr absl::string_view kDefaultOverlay = "sqlite";
+
+// An object that may be missing: null then.
+absl::StatusOr<Json> GetIfThere(ClusterApi* cluster, const std::string& path) {
+  absl::StatusOr<Json> found = GetObject(cluster, path);
+  if (absl::IsNotFound(found.status())) return Json();
+  return found;
+}
+
+// "SERVERS" of "etcd:SERVERS/PREFIX".
+std::string EtcdServers(absl::string_view store) {
+  absl::ConsumePrefix(&store, "etcd:");
+  const size_t last = store.rfind("://");
+  const size_t slash =
+      last == absl::string_view::npos ? absl::string_view::npos : store.find('/', last + 3);
+  return std::string(store.substr(0, slash));
+}
+
+void ReadControlPlane(Json stateful_set, InstalledSettings* installed) {
+  for (Json* container : ContainersOf(&stateful_set)) {
+    if (TextOf(*container, "name") != "controlplane") continue;
+    installed->image = TextOf(*container, "image");
+    for (const Json& argument : ItemsOf(*container, "args")) {
+      if (!argument.is_string()) continue;
+      absl::string_view value = argument.get_ref<const std::string&>();
+      if (absl::ConsumePrefix(&value, "--trust_domain=")) {
+        installed->trust_domain = std::string(value);
+      } else if (absl::ConsumePrefix(&value, "--store=")) {
+        if (absl::StartsWith(value, "sqlite:")) installed->overlay = "sqlite";
+        if (!absl::StartsWith(value, "etcd:")) continue;
+        installed->overlay = "etcd";
+        installed->etcd = EtcdServers(value);
+      }
+    }
+  }
+}
+
+std::string ImageIn(const std::string& injector_config) {
+  const absl::StatusOr<Json> config = ParseJson(injector_config, kMaxInjectorConfig);
+  return config.ok() ? TextOf(*config, "image") : "";
+}
+
+void Refuse(std::string what, std::string remedy, SettingsPlan* plan) {
+  if (!plan->refused.ok()) return;
+  plan->refused = absl::FailedPreconditionError(what);
+  plan->remedy = std::move(remedy);
+}
+
+// "image a -> b", where another one was asked for.
+void Change(absl::string_view what, const std::string& from, const std::string& to,
+            SettingsPlan* plan) {
+  if (!to.empty() && to != from) plan->changed.push_back(absl::StrCat(what, " ", from, " -> ", to));
+}
+
+void PlanTrustDomain(const AskedSettings& asked, const InstalledSettings& installed,
+                     SettingsPlan* plan) {
+  if (installed.trust_domain.empty()) return;
+  if (asked.trust_domain_given && asked.settings.trust_domain != installed.trust_domain) {
+    Refuse(absl::StrCat("what is installed has the trust domain ", installed.trust_domain,
+                        ", and the CA in its store is that of no other"),
+           "leave --trust_domain out, or begin anew without the CA that is there: byrniectl "
+           "uninstall --purge",
+           plan);
+  }
+  plan->settings.trust_domain = installed.trust_domain;
+  plan->kept.push_back(absl::StrCat("trust domain ", installed.trust_domain));
+}
+
+void PlanStore(const AskedSettings& asked, const InstalledSettings& installed, SettingsPlan* plan) {
+  plan->overlay = !asked.overlay.empty()       ? asked.overlay
+                  : !installed.overlay.empty() ? installed.overlay
+                                               : std::string(kDefaultOverlay);
+  if (installed.overlay.empty()) return;
+  if (!asked.own_manifests && plan->overlay != installed.overlay) {
+    Refuse(absl::StrCat("what is installed keeps its store by --overlay=", installed.overlay,
+                        ", and the CA is in there"),
+           "leave --overlay out, or take this one away first: byrniectl uninstall; the other "
+           "begins with a CA of its own",
+           plan);
+    return;
+  }
+  if (asked.overlay.empty()) plan->kept.push_back(absl::StrCat("overlay ", installed.overlay));
+  if (plan->overlay != "etcd" || asked.own_manifests) return;
+  if (asked.settings.etcd.empty()) {
+    plan->settings.etcd = installed.etcd;
+    plan->kept.push_back(absl::StrCat("etcd ", installed.etcd));
+  }
+  Change("etcd", installed.etcd, asked.settings.etcd, plan);
+}
+
+void PlanImage(const AskedSettings& asked, const InstalledSettings& installed, SettingsPlan* plan) {
+  const std::string& image = asked.settings.image;
+  if (installed.image.empty()) return;
+  if (image.empty()) {
+    plan->settings.installed_image = installed.image;
+    plan->kept.push_back(absl::StrCat("image ", installed.image));
+  }
+  Change("image", installed.image, image, plan);
+}
+
+void PlanInjector(const AskedSettings& asked, const InstalledSettings& installed,
+                  SettingsPlan* plan) {
+  if (installed.injector_config.empty()) return;
+  if (!asked.settings.injector_config.empty()) {
+    const absl::StatusOr<Json> before = ParseJson(installed.injector_config, kMaxInjectorConfig),
+                               after =
+                                   ParseJson(asked.settings.injector_config, kMaxInjectorConfig);
+    if (!before.ok() || !after.ok() || !SameJson(*before, *after)) {
+      plan->changed.emplace_back("the injector's configuration");
+    }
+    return;
+  }
+  const absl::StatusOr<InjectorConfig> parsed = InjectorConfig::Parse(installed.injector_config);
+  if (!parsed.ok()) {
+    Refuse(absl::StrCat("the injector's configuration that is installed, in the ConfigMap "
+                        "byrnie-injector, is not understood: ",
+                        parsed.status().message()),
+           "put it right, or give another one with --injector_config", plan);
+    return;
+  }
+  plan->settings.injector_config = installed.injector_config;
+  const auto sidecars = parsed->defaults.find("sidecars");
+  Change("revision", parsed->revision, asked.settings.revision, plan);
+  Change("sidecars", sidecars == parsed->defaults.end() ? "native" : sidecars->second,
+         asked.settings.sidecars, plan);
+  const std::string image = ImageIn(installed.injector_config);
+  const bool apart = asked.settings.image.empty() && image != installed.image;
+  plan->kept.push_back(
+      absl::StrCat("the injector's configuration",
+                   apart ? absl::StrCat(" with the sidecars' image ", image) : ""));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> FindInstalledNamespace(ClusterApi* cluster) {
+  ASSIGN_OR_RETURN(const Json binding, GetIfThere(cluster, kRoleBinding));
+  for (const Json& subject : ItemsOf(binding, "subjects")) {
+    if (!TextOf(subject, "namespace").empty()) return TextOf(subject, "namespace");
+  }
+  return std::string();
+}
+
+absl::StatusOr<InstalledSettings> FindInstalledSettings(ClusterApi* cluster,
+                                                        const std::string& ns) {
+  InstalledSettings installed;
+  const std::string in = absl::StrCat("/namespaces/", EncodeQuery(ns), "/");
+  ASSIGN_OR_RETURN(
+      const Json stateful_set,
+      GetIfThere(cluster, absl::StrCat("/apis/apps/v1", in, "statefulsets/byrnie-controlplane")));
+  ReadControlPlane(stateful_set, &installed);
+  ASSIGN_OR_RETURN(
+      const Json config_map,
+      GetIfThere(cluster, absl::StrCat("/api/v1", in, "configmaps/", kInjectorConfigMap)));
+  const Json* const data = Find(config_map, "data");
+  if (data != nullptr) installed.injector_config = TextOf(*data, kInjectorKey);
+  if (!installed.trust_domain.empty()) return installed;
+  ASSIGN_OR_RETURN(const Json key,
+                   GetIfThere(cluster, absl::StrCat("/api/v1", in, "secrets/", kStoreKeySecret)));
+  const Json* const annotations = FindPath(key, {"metadata", "annotations"});
+  if (annotations != nullptr) installed.trust_domain = TextOf(*annotations, kTrustDomainAnnotation);
+  return installed;
+}
+
+SettingsPlan PlanSettings(const AskedSettings& asked, const InstalledSettings& installed) {
+  SettingsPlan plan;
+  plan.settings = asked.settings;
+  PlanTrustDomain(asked, installed, &plan);
+  PlanStore(asked, installed, &plan);
+  if (asked.own_manifests) return plan;
+  PlanImage(asked, installed, &plan);
+  PlanInjector(asked, installed, &plan);
+  return plan;
+}
+
+}  // namespace byrnie

@@ -1,0 +1,189 @@
+#include "ctl/install/installed_settings.h"
+
+#include <string>
+#include <vector>
+
+#include "common/base/status_matchers.h"
+#include "ctl/install/manifests.h"
+#include "ctl/install/testing/fake_cluster.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr char kConfig[] = R"({"image": "mine:1", "deny_refused": true})";
+
+InstallSettings Corp() {
+  InstallSettings settings;
+  settings.ns = "mesh";
+  settings.trust_domain = "corp.example";
+  settings.image = "mine:1";
+  settings.injector_config = kConfig;
+  return settings;
+}
+
+// What install would have made of `settings`, in a cluster.
+void Put(const InstallSettings& settings, const std::string& overlay, FakeCluster* cluster) {
+  std::vector<Json> objects = *RenderOverlay(ReadEmbeddedManifest, overlay);
+  ASSERT_THAT(ApplyInstallSettings(settings, &objects), IsOk());
+  ResourceTypes types(cluster);
+  for (const Json& object : objects) {
+    const auto type = types.Find(TextOf(object, "apiVersion"), TextOf(object, "kind"));
+    ASSERT_THAT(type, IsOk());
+    cluster->objects[type->Path(NamespaceOf(object), ObjectNameOf(object))] = object;
+  }
+}
+
+TEST(InstalledSettingsTest, FindsNothingWhereNothingIs) {
+  FakeCluster cluster;
+  EXPECT_THAT(FindInstalledNamespace(&cluster), IsOkAndHolds(std::string()));
+  const auto installed = FindInstalledSettings(&cluster, "byrnie-system");
+  ASSERT_THAT(installed, IsOk());
+  EXPECT_EQ(installed->trust_domain, "");
+  const SettingsPlan plan = PlanSettings({}, *installed);
+  EXPECT_THAT(plan.refused, IsOk());
+  EXPECT_EQ(plan.overlay, "sqlite");
+  EXPECT_EQ(plan.settings.trust_domain, "cluster.local");
+  EXPECT_THAT(plan.kept, IsEmpty());
+  EXPECT_THAT(plan.changed, IsEmpty());
+}
+
+TEST(InstalledSettingsTest, KeepsWhatWasSetWhereNoFlagSaysOtherwise) {
+  FakeCluster cluster;
+  Put(Corp(), "sqlite", &cluster);
+  EXPECT_THAT(FindInstalledNamespace(&cluster), IsOkAndHolds(std::string("mesh")));
+  const auto installed = FindInstalledSettings(&cluster, "mesh");
+  ASSERT_THAT(installed, IsOk());
+  AskedSettings asked;
+  asked.settings.ns = "mesh";
+  const SettingsPlan kept = PlanSettings(asked, *installed);
+  EXPECT_THAT(kept.refused, IsOk());
+  EXPECT_THAT(kept.changed, IsEmpty());
+  EXPECT_THAT(kept.kept, Contains("trust domain corp.example"));
+  EXPECT_THAT(kept.kept, Contains("image mine:1"));
+  // The same objects again.
+  FakeCluster again;
+  Put(kept.settings, kept.overlay, &again);
+  ASSERT_EQ(again.objects.size(), cluster.objects.size());
+  for (const auto& [path, object] : cluster.objects) {
+    EXPECT_EQ(ToText(again.objects[path]), ToText(object)) << path;
+  }
+}
+
+TEST(InstalledSettingsTest, AFlagChangesWhatItIsAboutAndNothingElse) {
+  FakeCluster cluster;
+  Put(Corp(), "sqlite", &cluster);
+  AskedSettings asked;
+  asked.settings.ns = "mesh";
+  asked.settings.image = "mine:2";
+  const SettingsPlan plan = PlanSettings(asked, *FindInstalledSettings(&cluster, "mesh"));
+  EXPECT_THAT(plan.refused, IsOk());
+  EXPECT_THAT(plan.changed, ElementsAre("image mine:1 -> mine:2"));
+  Put(plan.settings, plan.overlay, &cluster);
+  const auto installed = FindInstalledSettings(&cluster, "mesh");
+  EXPECT_EQ(installed->image, "mine:2");
+  EXPECT_EQ(installed->trust_domain, "corp.example");
+  EXPECT_THAT(installed->injector_config, HasSubstr("\"image\":\"mine:2\""));
+  EXPECT_THAT(installed->injector_config, HasSubstr("\"deny_refused\":true"));
+}
+
+TEST(InstalledSettingsTest, AConfigurationWithoutAnImageGetsTheInstalledOne) {
+  FakeCluster cluster;
+  Put(Corp(), "sqlite", &cluster);
+  AskedSettings asked;
+  asked.settings.ns = "mesh";
+  asked.settings.injector_config = R"({"deny_refused": false})";
+  const SettingsPlan plan = PlanSettings(asked, *FindInstalledSettings(&cluster, "mesh"));
+  EXPECT_THAT(plan.changed, ElementsAre("the injector's configuration"));
+  Put(plan.settings, plan.overlay, &cluster);
+  EXPECT_THAT(FindInstalledSettings(&cluster, "mesh")->injector_config,
+              HasSubstr("\"image\":\"mine:1\""));
+  // One that has an image has it.
+  asked.settings.injector_config = R"({"image": "theirs:3"})";
+  const SettingsPlan other = PlanSettings(asked, *FindInstalledSettings(&cluster, "mesh"));
+  Put(other.settings, other.overlay, &cluster);
+  EXPECT_THAT(FindInstalledSettings(&cluster, "mesh")->injector_config, HasSubstr("theirs:3"));
+  EXPECT_EQ(FindInstalledSettings(&cluster, "mesh")->image, "mine:1");
+}
+
+TEST(InstalledSettingsTest, RefusesAnotherTrustDomainWithARemedy) {
+  FakeCluster cluster;
+  Put(Corp(), "sqlite", &cluster);
+  AskedSettings asked;
+  asked.settings.ns = "mesh";
+  asked.settings.trust_domain = "cluster.local";
+  asked.trust_domain_given = true;
+  const InstalledSettings installed = *FindInstalledSettings(&cluster, "mesh");
+  const SettingsPlan plan = PlanSettings(asked, installed);
+  EXPECT_THAT(plan.refused,
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("corp.example")));
+  EXPECT_THAT(plan.remedy, HasSubstr("--purge"));
+  asked.settings.trust_domain = "corp.example";
+  EXPECT_THAT(PlanSettings(asked, installed).refused, IsOk());
+  // Also with manifests of somebody's own.
+  asked.settings.trust_domain = "cluster.local";
+  asked.own_manifests = true;
+  EXPECT_FALSE(PlanSettings(asked, installed).refused.ok());
+}
+
+TEST(InstalledSettingsTest, TheTrustDomainIsKnownAsLongAsTheStoresKeyIsThere) {
+  FakeCluster cluster;
+  Json key = Json::object();
+  key["metadata"]["name"] = "byrnie-store-key";
+  key["metadata"]["annotations"][kTrustDomainAnnotation] = "corp.example";
+  cluster.objects["/api/v1/namespaces/byrnie-system/secrets/byrnie-store-key"] = key;
+  const SettingsPlan plan = PlanSettings({}, *FindInstalledSettings(&cluster, "byrnie-system"));
+  EXPECT_EQ(plan.settings.trust_domain, "corp.example");
+}
+
+TEST(InstalledSettingsTest, KeepsTheStoreAndRefusesAnother) {
+  FakeCluster cluster;
+  InstallSettings settings;
+  settings.etcd = "https://a.example:2379,https://b.example:2379";
+  Put(settings, "etcd", &cluster);
+  const InstalledSettings installed = *FindInstalledSettings(&cluster, "byrnie-system");
+  EXPECT_EQ(installed.overlay, "etcd");
+  EXPECT_EQ(installed.etcd, settings.etcd);
+  AskedSettings asked;
+  const SettingsPlan kept = PlanSettings(asked, installed);
+  EXPECT_THAT(kept.refused, IsOk());
+  EXPECT_EQ(kept.overlay, "etcd");
+  EXPECT_EQ(kept.settings.etcd, settings.etcd);
+  asked.settings.etcd = "https://c.example:2379";
+  EXPECT_THAT(PlanSettings(asked, installed).changed, Contains(HasSubstr("c.example")));
+  asked.settings.etcd.clear();
+  asked.overlay = "sqlite";
+  EXPECT_THAT(PlanSettings(asked, installed).refused,
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--overlay=etcd")));
+  // A folder of a directory of somebody's own may be called as it likes.
+  asked.overlay = "ours";
+  asked.own_manifests = true;
+  EXPECT_THAT(PlanSettings(asked, installed).refused, IsOk());
+  EXPECT_EQ(PlanSettings(asked, installed).overlay, "ours");
+}
+
+TEST(InstalledSettingsTest, RefusesAConfigurationThatItCannotRead) {
+  InstalledSettings installed;
+  installed.injector_config = R"({"of_another_release": 1})";
+  EXPECT_THAT(PlanSettings({}, installed).refused,
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("of_another_release")));
+  AskedSettings asked;
+  asked.settings.injector_config = kConfig;
+  EXPECT_THAT(PlanSettings(asked, installed).refused, IsOk());
+}
+
+TEST(InstalledSettingsTest, TellsWhatTheApiServerSays) {
+  FakeCluster cluster;
+  cluster.answers["GET /apis/apps/v1/namespaces/a/statefulsets/byrnie-controlplane"] = {
+      403, R"({"message": "no"})"};
+  EXPECT_THAT(FindInstalledSettings(&cluster, "a"), StatusIs(absl::StatusCode::kPermissionDenied));
+}
+
+}  // namespace
+}  // namespace byrnie
