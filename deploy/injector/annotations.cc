@@ -34,6 +34,8 @@ constexpr Annotation kAnnotations[] = {
     {"exclude-gids", Kind::kUsers, "", kNo, kNo, kRedirect},
     {"include-interfaces", Kind::kInterfaces, "", kNo, kNo, kRedirect},
     {"exclude-interfaces", Kind::kInterfaces, "", kNo, kNo, kRedirect},
+    // A container more; it is given its own flag.
+    {"redirect-watch", Kind::kWord, "off|report|repair|fail-closed", kNo, kNo, kNo},
     // What the proxy does with it.
     {"mtls-mode", Kind::kWord, "strict|permissive", kNo, kProxy, kNo},
     {"mtls-port-modes", Kind::kPortModes, "", kNo, kProxy, kNo},
@@ -281,6 +283,13 @@ absl::Status CheckTogether(const PodSettings& settings,
                    absl::StrCat("is longer than ", kAnnotationPrefix, "drain-timeout, ",
                                 *settings.Get("drain-timeout"), "; make it shorter"));
     }
+  }
+  if (settings.GetOr("redirect-watch", "off") != "off" &&
+      settings.GetOr("sidecars", "native") == "classic") {
+    return Wrong("redirect-watch", *settings.Get("redirect-watch"),
+                 absl::StrCat("needs native sidecars: a Job would never end beside it; leave it "
+                              "out, or ",
+                              kAnnotationPrefix, "sidecars=classic"));
   }
   for (const char* const container : {"proxy", "agent"}) {
     for (const char* const resource : {"cpu", "memory"}) {

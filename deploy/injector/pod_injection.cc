@@ -83,8 +83,10 @@ void RemoveMark(absl::string_view map_name, absl::string_view mark, Json* metada
 }
 
 void AddNative(SidecarContainers sidecar, Json* spec) {
-  InsertFirst({std::move(sidecar.agent), std::move(sidecar.proxy), std::move(sidecar.redirect)},
-              ArrayIn(spec, "initContainers"));
+  std::vector<Json> containers = {std::move(sidecar.agent), std::move(sidecar.proxy),
+                                  std::move(sidecar.redirect)};
+  if (!sidecar.watch.is_null()) containers.push_back(std::move(sidecar.watch));
+  InsertFirst(std::move(containers), ArrayIn(spec, "initContainers"));
 }
 
 void AddClassic(SidecarContainers sidecar, PodOutcome* outcome, Json* spec) {

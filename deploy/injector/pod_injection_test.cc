@@ -112,6 +112,42 @@ TEST(PodInjectionTest, OnlyTheRedirectHasAPrivilege) {
             R"("runAsNonRoot":false,"runAsUser":0,"seccompProfile":{"type":"RuntimeDefault"}})");
 }
 
+TEST(PodInjectionTest, AWatchOverTheRedirectIsThereWhereItIsAskedFor) {
+  for (const char* const value : {"", R"("byrnie.io/redirect-watch":"off")"}) {
+    Json pod = Pod(value);
+    Inject(&pod);
+    EXPECT_THAT(Names(pod, "initContainers"),
+                ElementsAre("byrnie-agent", "byrnie-proxy", "byrnie-redirect"));
+  }
+  Json pod = Pod(R"("byrnie.io/redirect-watch":"repair","byrnie.io/exclude-outbound-ports":"443")");
+  Inject(&pod);
+  EXPECT_THAT(Names(pod, "initContainers"),
+              ElementsAre("byrnie-agent", "byrnie-proxy", "byrnie-redirect", "byrnie-watch"));
+  EXPECT_THAT(Args(pod, "byrnie-redirect"), ElementsAre("apply", "--exclude_outbound_ports=443"));
+  EXPECT_THAT(Args(pod, "byrnie-watch"),
+              ElementsAre("watch", "--on_drift=repair", "--exclude_outbound_ports=443"));
+  EXPECT_EQ(TextOf(Container(pod, "byrnie-watch"), "restartPolicy"), "Always");
+  EXPECT_EQ(Container(pod, "byrnie-watch")["securityContext"],
+            Container(pod, "byrnie-redirect")["securityContext"]);
+  EXPECT_TRUE(UninjectPod(&pod));
+  EXPECT_EQ(Find(*Find(&pod, "spec"), "initContainers"), nullptr);
+}
+
+TEST(PodInjectionTest, AWatchWouldKeepAClassicJobFromItsEnd) {
+  Json pod = Pod(R"("byrnie.io/redirect-watch":"report","byrnie.io/sidecars":"classic")");
+  EXPECT_THAT(InjectPod(InjectorConfig(), &pod).status().message(),
+              HasSubstr("byrnie.io/redirect-watch=\"report\": needs native sidecars"));
+}
+
+TEST(PodInjectionTest, TheProxyLooksAfterTheRedirectOnceItIsMade) {
+  Json pod = Pod();
+  Inject(&pod);
+  EXPECT_EQ(Flag(pod, "byrnie-proxy", "redirect_check_port"), "15022");
+  const Json proxy = Container(pod, "byrnie-proxy");
+  EXPECT_EQ(TextOf(*FindPath(proxy, {"startupProbe", "httpGet"}), "path"), "/healthz/started");
+  EXPECT_EQ(TextOf(*FindPath(proxy, {"readinessProbe", "httpGet"}), "path"), "/healthz/ready");
+}
+
 TEST(PodInjectionTest, TheTokenAndTheTrustBundleAreTheAgentsAlone) {
   Json pod = Pod();
   Inject(&pod);

@@ -12,7 +12,7 @@
 namespace byrnie {
 namespace {
 
-constexpr int kSidecarPorts[] = {15000, 15001, 15006, 15008, 15010, 15020, 15021};
+constexpr int kSidecarPorts[] = {15000, 15001, 15006, 15008, 15010, 15020, 15021, 15022};
 
 // Of the label or of the annotation; the one that says no wins.
 absl::StatusOr<bool> OptedOut(const Json& pod) {

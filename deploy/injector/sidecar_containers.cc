@@ -14,6 +14,7 @@
 #include "deploy/injector/pod_probes.h"
 #include "deploy/injector/probe_rewrite.h"
 #include "deploy/injector/refusal.h"
+#include "deploy/redirect/redirect_options.h"
 
 namespace byrnie {
 namespace {
@@ -117,9 +118,9 @@ Json Resources(const PodSettings& settings, absl::string_view container, const A
   return resources;
 }
 
-// Of what runs once, before the application does. A namespace with a quota of CPU wants a limit of
-// each container: where the proxy is given one, these have it too.
-Json OneShotResources(const PodSettings& settings) {
+// Of what runs once, before the application does, or next to never. A namespace with a quota of CPU
+// wants a limit of each container: where the proxy is given one, these have it too.
+Json SmallResources(const PodSettings& settings) {
   constexpr char kCpu[] = "5m";
   Json resources = Json::object();
   resources["requests"]["cpu"] = kCpu;
@@ -144,9 +145,9 @@ Json WaitCommand(absl::string_view address, absl::string_view more) {
   return Command(std::move(words));
 }
 
-Json StatusPage() {
+Json StatusPage(absl::string_view path) {
   Json get = Json::object();
-  get["path"] = "/healthz/ready";
+  get["path"] = std::string(path);
   get["port"] = kStatusPort;
   return get;
 }
@@ -221,7 +222,8 @@ class Builder {
   Json Proxy() const {
     Json container = Begin(kProxyName, "byrnie-proxy");
     std::vector<std::string> args = {absl::StrCat("--link_socket=", kLinkSocket),
-                                     "--admin=127.0.0.1:15000"};
+                                     "--admin=127.0.0.1:15000",
+                                     absl::StrCat("--redirect_check_port=", kCheckPort)};
     AddFlags(Sidecar::kProxy, &args);
     if (!app_probes_.empty()) {
       args.push_back(absl::StrCat("--app_probes=", AppProbesText(app_probes_)));
@@ -247,11 +249,12 @@ class Builder {
         Json::array({NoApiToken(), Mount(kLinkVolume, kLinkDirectory, false)});
     if (native_ && hold_) {
       Json probe = TimedProbe(1, 5, kStartSeconds);
-      probe["httpGet"] = StatusPage();
+      // The redirect comes after it.
+      probe["httpGet"] = StatusPage("/healthz/started");
       container["startupProbe"] = std::move(probe);
     }
     Json ready = TimedProbe(2, 5, 3);
-    ready["httpGet"] = StatusPage();
+    ready["httpGet"] = StatusPage("/healthz/ready");
     container["readinessProbe"] = std::move(ready);
     if (!native_) AddPostStart(kProxyStatus, &container);
     return container;
@@ -263,7 +266,21 @@ class Builder {
     std::vector<std::string> args = {"apply"};
     AddFlags(Sidecar::kRedirect, &args);
     container["args"] = Command(std::move(args));
-    container["resources"] = OneShotResources(settings_);
+    container["resources"] = SmallResources(settings_);
+    container["securityContext"] = MayRedirect();
+    container["volumeMounts"] = Json::array({NoApiToken()});
+    return container;
+  }
+
+  // Null where the pod does not ask for it.
+  Json Watch() const {
+    const std::string on_drift = settings_.GetOr("redirect-watch", "off");
+    if (on_drift == "off") return nullptr;
+    Json container = Begin(kWatchName, "byrnie-redirect");
+    std::vector<std::string> args = {"watch", absl::StrCat("--on_drift=", on_drift)};
+    AddFlags(Sidecar::kRedirect, &args);
+    container["args"] = Command(std::move(args));
+    container["resources"] = SmallResources(settings_);
     container["securityContext"] = MayRedirect();
     container["volumeMounts"] = Json::array({NoApiToken()});
     return container;
@@ -273,7 +290,7 @@ class Builder {
     Json container = Begin(kFinishName, "byrnie-finish");
     container.erase("restartPolicy");
     container["args"] = Command({"install", std::string(kFinishDirectory)});
-    container["resources"] = OneShotResources(settings_);
+    container["resources"] = SmallResources(settings_);
     container["securityContext"] = Unprivileged();
     container["volumeMounts"] = Json::array({NoApiToken()});
     return container;
@@ -380,7 +397,7 @@ KubeletPorts ProbesOf(const PodSettings& settings, const Json& spec) {
 
 std::set<std::string> SidecarNames() {
   return {std::string(kAgentName), std::string(kProxyName), std::string(kRedirectName),
-          std::string(kFinishName)};
+          std::string(kWatchName), std::string(kFinishName)};
 }
 
 std::set<std::string> SidecarVolumes() {
@@ -402,6 +419,7 @@ absl::StatusOr<SidecarContainers> SidecarContainers::Create(const InjectorConfig
   result.agent = builder.Agent();
   result.proxy = builder.Proxy();
   result.redirect = builder.Redirect();
+  result.watch = builder.Watch();
   if (!result.native && EndsByItself(spec)) result.finish = builder.Finish();
   result.volumes = builder.Volumes();
   return result;

@@ -17,6 +17,7 @@ namespace byrnie {
 inline constexpr absl::string_view kAgentName = "byrnie-agent";
 inline constexpr absl::string_view kProxyName = "byrnie-proxy";
 inline constexpr absl::string_view kRedirectName = "byrnie-redirect";
+inline constexpr absl::string_view kWatchName = "byrnie-watch";
 inline constexpr absl::string_view kFinishName = "byrnie-finish";
 inline constexpr absl::string_view kLinkVolume = "byrnie-link";
 inline constexpr absl::string_view kTokenVolume = "byrnie-token";
@@ -29,6 +30,8 @@ std::set<std::string> SidecarVolumes();
 // What is added to a pod. A value.
 struct SidecarContainers {
   Json agent, proxy, redirect;
+  // Keeps the redirect's rules in place; null where the pod does not ask for it.
+  Json watch;
   // Copies byrnie-finish into its volume; null where the pod needs none, see finish.h.
   Json finish;
   std::vector<Json> volumes;

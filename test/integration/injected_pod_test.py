@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """An injected pod's containers work as they are written: their commands, in their order, with their users and capabilities.
 
-Proved: what byrniectl inject says is started as a kubelet would, agent until its startup probe passes, proxy until its page says
-ready, the redirect as root with NET_ADMIN alone, then the application; two such pods talk by mutual TLS; a probe that the
+Proved: what byrniectl inject says is started as a kubelet would, agent until its startup probe passes, proxy until its page says that it has
+started, the redirect as root with NET_ADMIN alone, then it is ready, and the application starts; while the redirect's rules are gone it is not ready, and with byrnie.io/redirect-watch they are put back; two such pods talk by mutual TLS; a probe that the
 injector declared passes in strict mode from the gateway and from the node's address, which the downward API names, and other
 plaintext does not; the agent makes its socket's directory for itself in a volume open to everybody; the proxy's end ends all.
 """
@@ -18,7 +18,7 @@ import yaml
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
-from testing.mesh import PROXY_UID, ControlPlane
+from testing.mesh import PROXY_UID, ControlPlane, http_request
 from testing.process import wait_until
 from testing.token_issuer import SigningKey, TokenIssuer
 
@@ -26,7 +26,7 @@ NODE = "10.77.0.250"  # An address of the node that is not the pods' gateway.
 MANIFEST = """
 apiVersion: v1
 kind: Pod
-metadata: {name: NAME, namespace: demo}
+metadata: {name: NAME, namespace: demo, annotations: ANNOTATIONS}
 spec:
   containers:
   - name: app
@@ -55,21 +55,21 @@ class InjectedPodTest(MeshTestCase):
         mesh.control_plane.extra_flags = [f"--jwt_config={config}"]
         mesh.registry.write()
         mesh.control_plane.start()
-        for pod in (cls.client, cls.server):
-            cls.start_injected(pod)
+        cls.start_injected(cls.client, {"byrnie.io/redirect-watch": "repair"})
+        cls.start_injected(cls.server, {})
         cls.server.app("echo", 8080)
         cls.server.app("echo", 8081)
         cls.server.app("echo", 8082)
 
     @classmethod
-    def start_injected(cls, pod):
+    def start_injected(cls, pod, annotations):
         plane = pod.control_plane
         config = os.path.join(pod.directory, "injector.json")
         with open(config, "w", encoding="utf-8") as out:
             json.dump({"control_plane": f"{plane.host.address}:{ControlPlane.PORT}", "trust_domain": plane.trust_domain}, out)
         ctl = cls.mesh.binary("byrniectl")
-        manifest = plane.host.run(ctl, "inject", "-f", "-", f"--injector_config={config}", stdin=MANIFEST.replace("NAME", pod.name)).stdout
-        agent, proxy, redirect = yaml.safe_load(manifest)["spec"]["initContainers"]
+        manifest = plane.host.run(ctl, "inject", "-f", "-", f"--injector_config={config}", stdin=MANIFEST.replace("NAME", pod.name).replace("ANNOTATIONS", json.dumps(annotations))).stdout
+        agent, proxy, redirect, *watches = yaml.safe_load(manifest)["spec"]["initContainers"]
         # A volume of the kubelet's: everybody may write to it.
         pod.volume = os.path.join(pod.directory, "volume")
         os.mkdir(pod.volume)
@@ -101,10 +101,45 @@ class InjectedPodTest(MeshTestCase):
         probe = words(agent, agent["startupProbe"]["exec"]["command"])
         wait_until(lambda: pod.host.run(*probe, uid=PROXY_UID, check=False).returncode == 0, 15, "the agent's startup probe", every=0.2)
         pod.proxy = spawn(proxy)
-        assert proxy["startupProbe"]["httpGet"] == {"path": "/healthz/ready", "port": 15021}
+        assert proxy["startupProbe"]["httpGet"] == {"path": "/healthz/started", "port": 15021}
+        wait_until(lambda: cls.asks(pod, "started") == 200, 15, "the proxy's startup probe")
+        assert cls.asks(pod, "ready") == 503
+
+        def with_net_admin(container):
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+            return ["setpriv", "--bounding-set=-all,+net_admin", "--inh-caps=-all", "--no-new-privs", *words(container)]
+        pod.redirect_again = lambda: pod.host.run(*with_net_admin(redirect))
+        pod.redirect_again()
+        for watch in watches:
+            assert watch["restartPolicy"] == "Always"
+            pod.watch = cls.mesh.spawn(f"{pod.name}-watch", pod.host, with_net_admin(watch), cls.mesh.log_path(f"{pod.name}-watch"))
         pod.wait_ready()
-        assert redirect["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
-        pod.host.run("setpriv", "--bounding-set=-all,+net_admin", "--inh-caps=-all", "--no-new-privs", *words(redirect))
+
+    @staticmethod
+    def asks(pod, page):
+        """The status of the page, as the kubelet is told it; none while nobody answers."""
+        try:
+            return http_request(pod.host, 15021, f"/healthz/{page}", address=pod.address)[0]
+        except OSError:
+            return None
+
+    def test_it_is_not_ready_while_the_rules_are_gone(self):
+        self.server.host.run("nft", "flush", "ruleset")
+        try:
+            wait_until(lambda: self.asks(self.server, "ready") == 503, 20, "the pod to be not ready")
+            self.assertEqual(self.server.metrics()["byrnie_proxy_redirect_in_place"], 0)
+        finally:
+            self.server.redirect_again()
+        wait_until(lambda: self.asks(self.server, "ready") == 200, 20, "the pod to be ready again")
+        self.assertEqual(self.server.metrics()["byrnie_proxy_redirect_in_place"], 1)
+        self.assertEqual(self.ask(self.client, self.vip, 80), b"ping\n")
+
+    def test_a_watch_puts_the_rules_back(self):
+        wait_until(lambda: "byrnie_held" in self.client.host.run("nft", "list", "tables").stdout, 20, "the watch")
+        self.client.host.run("nft", "flush", "ruleset")
+        wait_until(lambda: self.client.redirect("check", check=False).returncode == 0, 20, "the repair")
+        self.assertEqual(self.ask(self.client, self.vip, 80), b"ping\n")
+        self.assertEqual(self.client.metrics()["byrnie_proxy_redirect_in_place"], 1)
 
     def test_two_of_them_talk_by_mutual_tls(self):
         self.assertEqual(self.ask(self.client, self.vip, 80), b"ping\n")
@@ -145,6 +180,7 @@ class InjectedPodTest(MeshTestCase):
         pod.host.run(ctl, "ready", "--admin=127.0.0.1:15021", "--gone", "--within=20s", uid=PROXY_UID)
         self.assertEqual(pod.proxy.wait(10), 0)
         pod.agent.terminate()
+        self.assertEqual(pod.watch.terminate(), 0)
         # The rules stay: nothing goes past a proxy that is not there.
         self.assert_fails_fast(pod, self.server.address, 8080)
 
