@@ -113,13 +113,14 @@ TEST(PodInjectionTest, OnlyTheRedirectHasAPrivilege) {
 }
 
 TEST(PodInjectionTest, AWatchOverTheRedirectIsThereWhereItIsAskedFor) {
-  for (const char* const value : {"", R"("byrnie.io/redirect-watch":"off")"}) {
+  for (const char* const value : {"", R"("annotations":{"byrnie.io/redirect-watch":"off"})"}) {
     Json pod = Pod(value);
     Inject(&pod);
     EXPECT_THAT(Names(pod, "initContainers"),
                 ElementsAre("byrnie-agent", "byrnie-proxy", "byrnie-redirect"));
   }
-  Json pod = Pod(R"("byrnie.io/redirect-watch":"repair","byrnie.io/exclude-outbound-ports":"443")");
+  Json pod = Pod(
+      R"("annotations":{"byrnie.io/redirect-watch":"repair","byrnie.io/exclude-outbound-ports":"443"})");
   Inject(&pod);
   EXPECT_THAT(Names(pod, "initContainers"),
               ElementsAre("byrnie-agent", "byrnie-proxy", "byrnie-redirect", "byrnie-watch"));
@@ -134,7 +135,8 @@ TEST(PodInjectionTest, AWatchOverTheRedirectIsThereWhereItIsAskedFor) {
 }
 
 TEST(PodInjectionTest, AWatchWouldKeepAClassicJobFromItsEnd) {
-  Json pod = Pod(R"("byrnie.io/redirect-watch":"report","byrnie.io/sidecars":"classic")");
+  Json pod =
+      Pod(R"("annotations":{"byrnie.io/redirect-watch":"report","byrnie.io/sidecars":"classic"})");
   EXPECT_THAT(InjectPod(InjectorConfig(), &pod).status().message(),
               HasSubstr("byrnie.io/redirect-watch=\"report\": needs native sidecars"));
 }
