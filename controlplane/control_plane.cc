@@ -568,6 +568,7 @@ void ControlPlane::UpdateReadiness() {
 
 absl::Status ControlPlane::CheckReady() const {
   RETURN_IF_ERROR(readiness_->Check());
+  if (webhook_ != nullptr) RETURN_IF_ERROR(webhook_->Check());
   return cluster_ == nullptr ? absl::OkStatus() : cluster_->CheckWebhook();
 }
 

@@ -74,6 +74,14 @@ TEST_F(WebhookHandlerTest, TakesNothingButReviewsInJson) {
                                HasSubstr("webhook_requests_total{outcome=\"injected\"} 0\n")));
 }
 
+TEST_F(WebhookHandlerTest, NeitherTheAnswerNorTheLogRepeatsWhatIsLong) {
+  const std::string key(1000000, 'k');
+  const HttpResponse response = Ask("{\"" + key + "\":1,\"" + key + "\":2}");
+  EXPECT_EQ(response.status, 400);
+  EXPECT_LT(response.body.size(), 500u);
+  EXPECT_LT(Log().size(), 1000u);
+}
+
 TEST_F(WebhookHandlerTest, InjectsAsItsLatestConfigurationSays) {
   EXPECT_THAT(Ask(kOnTheHost).body, HasSubstr(R"("allowed":true)"));
   InjectorConfig strict;

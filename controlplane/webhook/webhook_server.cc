@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/tls/tls_stream.h"
 
@@ -32,6 +33,7 @@ WebhookServer::~WebhookServer() {
 absl::Status WebhookServer::Listen(const SocketAddress& address, const Clock* clock,
                                    MetricRegistry* metrics) {
   ASSIGN_OR_RETURN(loop_, EpollEventLoop::Create(clock));
+  pulse_ = std::make_unique<LoopPulse>(loop_.get(), clock);
   HttpServer::Options options;
   options.evicted = metrics->AddCounter(
       "byrnie_controlplane_webhook_connections_evicted_total",
@@ -65,6 +67,13 @@ std::unique_ptr<ByteStream> WebhookServer::Secure(std::unique_ptr<TcpStream> tcp
 void WebhookServer::SetConfig(InjectorConfigPtr config) {
   loop_->Post(
       [this, config = std::move(config)]() mutable { handler_.SetConfig(std::move(config)); });
+}
+
+absl::Status WebhookServer::Check() const {
+  const absl::Status status = pulse_->Check();
+  return status.ok()
+             ? status
+             : absl::UnavailableError(absl::StrCat("the injection webhook: ", status.message()));
 }
 
 void WebhookServer::Drain() {

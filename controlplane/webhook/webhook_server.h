@@ -14,14 +14,17 @@
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/server/server_identity.h"
+#include "controlplane/webhook/loop_pulse.h"
 #include "controlplane/webhook/server_tls.h"
 #include "controlplane/webhook/webhook_handler.h"
 
 namespace byrnie {
 
 // The mutating webhook of an API server, "POST /inject" over HTTPS, on a thread of its own: neither
-// what pods it is asked about nor who else comes to its port delays anything else. Created and
-// destroyed on any one thread; the rest may be called from any.
+// what pods it is asked about nor who else comes to its port delays anything else. One thread is
+// enough, because whoever asks, the work for one body is bounded to some tens of milliseconds (see
+// kMaxReviewValues), and kMaxHeld to two dozen bodies of that size. Created and destroyed on any
+// one thread; the rest may be called from any.
 class WebhookServer {
  public:
   // Of one connection, between two requests: longer than an API server keeps one (90 s), which
@@ -44,11 +47,13 @@ class WebhookServer {
                                                               MetricRegistry* metrics);
   WebhookServer(const WebhookServer&) = delete;
   WebhookServer& operator=(const WebhookServer&) = delete;
-  // Answers what has come.
+  // Answers what has come. It takes as long as the request that is being answered, and kDrain.
   ~WebhookServer();
 
   SocketAddress address() const { return http_->address(); }
   void SetConfig(InjectorConfigPtr config);
+  // Unavailable while nobody is answered.
+  absl::Status Check() const;
 
  private:
   WebhookServer(const ServerIdentity* identity, InjectorConfigPtr config, const Clock* clock,
@@ -61,6 +66,7 @@ class WebhookServer {
   WebhookHandler handler_;
   ServerTls tls_;
   std::unique_ptr<EpollEventLoop> loop_;
+  std::unique_ptr<LoopPulse> pulse_;
   std::unique_ptr<EventLoop::Timer> drained_;
   std::unique_ptr<HttpServer> http_;
   std::thread thread_;

@@ -21,20 +21,15 @@ constexpr size_t kMaxUid = 128;
 // Longer ones are cut by the API server, or dropped.
 constexpr size_t kMaxWarning = 256;
 constexpr size_t kMaxWarnings = 16;
+constexpr size_t kMaxReason = 1024;
+// Of a pod and of a namespace.
+constexpr size_t kMaxName = 253;
 constexpr int kUnprocessable = 422;
 
-// Not in the middle of a character.
-std::string Cut(std::string text) {
-  if (text.size() <= kMaxWarning) return text;
-  size_t end = kMaxWarning - 3;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return absl::StrCat(text.substr(0, end), "...");
-}
-
-void AddWarning(std::string text, Json* response) {
+void AddWarning(absl::string_view text, Json* response) {
   Json* const warnings = ArrayIn(response, "warnings");
   if (warnings->size() < kMaxWarnings) {
-    warnings->push_back(Cut(absl::StrCat("byrnie: ", std::move(text))));
+    warnings->push_back(Shortened(absl::StrCat("byrnie: ", text), kMaxWarning));
   }
 }
 
@@ -43,9 +38,9 @@ void Deny(absl::string_view why, AdmissionAnswer* answer, Json* response) {
   Json* const status = ObjectIn(response, "status");
   (*status)["code"] = kUnprocessable;
   (*status)["reason"] = "Invalid";
-  (*status)["message"] = absl::StrCat("byrnie: ", why);
+  (*status)["message"] = Shortened(absl::StrCat("byrnie: ", why), kMaxReason);
   answer->outcome = Outcome::kDenied;
-  answer->why = std::string(why);
+  answer->why = Shortened(why, kMaxReason);
 }
 
 bool MakesPod(const Json& request) {
@@ -86,7 +81,7 @@ void AnswerPod(const InjectorConfig& config, const Json& pod, AdmissionAnswer* a
   if (!outcome.ok()) return Deny(outcome.status().message(), answer, response);
   for (const std::string& warning : outcome->warnings) AddWarning(warning, response);
   answer->outcome = OutcomeOf(outcome->kind);
-  answer->why = outcome->why;
+  answer->why = Shortened(outcome->why, kMaxReason);
   if (answer->outcome == Outcome::kRefused) {
     if (config.deny_refused) {
       return Deny(absl::StrCat("this pod cannot be meshed: ", outcome->why), answer, response);
@@ -122,7 +117,7 @@ absl::string_view AdmissionAnswer::NameOf(Outcome outcome) {
 
 absl::StatusOr<AdmissionAnswer> AnswerAdmissionReview(const InjectorConfig& config,
                                                       absl::string_view body) {
-  ASSIGN_OR_RETURN(const Json review, ParseJson(body, kMaxAdmissionReview));
+  ASSIGN_OR_RETURN(const Json review, ParseJson(body, kMaxAdmissionReview, kMaxReviewValues));
   if (TextOf(review, "apiVersion") != kApiVersion || TextOf(review, "kind") != "AdmissionReview") {
     return absl::InvalidArgumentError(absl::StrCat("not an AdmissionReview of ", kApiVersion));
   }
@@ -140,11 +135,11 @@ absl::StatusOr<AdmissionAnswer> AnswerAdmissionReview(const InjectorConfig& conf
   (*response)["allowed"] = true;
   if (MakesPod(*request)) {
     const Json* const object = Find(*request, "object");
-    answer.pod_namespace = TextOf(*request, "namespace");
+    answer.pod_namespace = Shortened(TextOf(*request, "namespace"), kMaxName);
     if (object == nullptr || !object->is_object()) {
       Deny("the request has no pod", &answer, response);
     } else {
-      answer.pod_name = NameOfPod(*object);
+      answer.pod_name = Shortened(NameOfPod(*object), kMaxName);
       AnswerPod(config, *object, &answer, response);
     }
   }

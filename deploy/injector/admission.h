@@ -9,8 +9,11 @@
 
 namespace byrnie {
 
-// The API server sends objects of at most 3 MiB.
-inline constexpr size_t kMaxAdmissionReview = 8 * 1024 * 1024;
+// An API server takes no larger request from anybody, and keeps no object of half of that.
+inline constexpr size_t kMaxAdmissionReview = 3 * 1024 * 1024;
+// Members, elements and what they are in, of a whole review. A pod with a thousand variables, and
+// with what the API server notes of each, has a fifth of that.
+inline constexpr size_t kMaxReviewValues = 40000;
 
 // What is said to an API server, and for logs and metrics what it came to.
 struct AdmissionAnswer {
@@ -46,7 +49,8 @@ struct AdmissionAnswer {
 // or cannot be; it is denied, 422, where an annotation of ours is wrong, or, with
 // InjectorConfig::deny_refused, where it cannot be meshed. All else is allowed as it is. It has no
 // side effect, so that a dry run is answered as any other. InvalidArgument when `body` is no such
-// review: there is no uid to answer to, and HTTP has to say so (400). Pure.
+// review: there is no uid to answer to, and HTTP has to say so (400). What it takes is in
+// proportion to the body, whatever that says, and no answer repeats what is long in it. Pure.
 absl::StatusOr<AdmissionAnswer> AnswerAdmissionReview(const InjectorConfig& config,
                                                       absl::string_view body);
 

@@ -5,6 +5,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
+#include "deploy/injector/annotations.h"
 #include "deploy/injector/injector_config.h"
 #include "deploy/injector/json.h"
 #include "gmock/gmock.h"
@@ -131,6 +132,64 @@ TEST(AdmissionTest, WarningsAreAsShortAsTheApiServerTakesThem) {
   const Json::array_t& warnings = ItemsOf(response, "warnings");
   ASSERT_EQ(warnings.size(), 1u);
   EXPECT_LE(warnings[0].get_ref<const std::string&>().size(), 256u);
+}
+
+TEST(AdmissionTest, WhatIsTooLargeIsRefusedBeforeAnybodyLooksAtIt) {
+  std::string annotations, values = "0";
+  for (int i = 0; i < 15000; ++i)
+    absl::StrAppend(&annotations, i == 0 ? "" : ",", "\"a", i, "\":\"\"");
+  for (size_t i = 0; i < kMaxReviewValues; ++i) values += ",0";
+  const std::string meta =
+      absl::StrCat(R"({"metadata":{"annotations":{"b":")", std::string(kMaxAnnotations, 'x'), "\",",
+                   annotations, R"(}},"spec":{"containers":[{"name":"a"}]}})");
+  const Json response = Ask(Review(meta));
+  EXPECT_FALSE(IsTrue(response, "allowed"));
+  EXPECT_THAT(TextOf(response["status"], "message"), HasSubstr("longer than 262144 bytes"));
+  EXPECT_THAT(AnswerAdmissionReview(InjectorConfig(), Review(absl::StrCat("[", values, "]"))),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("too many values")));
+  EXPECT_THAT(AnswerAdmissionReview(InjectorConfig(), std::string(kMaxAdmissionReview + 1, ' ')),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is longer than 3145728")));
+}
+
+// The most work that a body can be, in the time of a test: many containers, each of whose probes
+// was rewritten before, in another order than in the annotation.
+TEST(AdmissionTest, ALargePodIsAnswered) {
+  std::string containers, probes;
+  constexpr int kContainers = 6000;
+  for (int i = 0; i < kContainers; ++i) {
+    absl::StrAppend(&containers, i == 0 ? "" : ",", R"({"name":"c)", i,
+                    R"(","livenessProbe":{"httpGet":{"path":"/app-health/c)", i,
+                    R"(/liveness","port":15021}}})");
+    if (i < 1500) {
+      absl::StrAppend(&probes, i == 0 ? "" : ",", R"(\"c)", kContainers - 1 - i,
+                      R"(\":{\"livenessProbe\":{\"httpGet\":{\"port\":80}}})");
+    }
+  }
+  const Json response = Ask(Review(absl::StrCat(
+      R"({"metadata":{"annotations":{"byrnie.io/probes":"rewrite","byrnie.io/status":)",
+      R"("{\"revision\":\"default\",\"probes\":{)", probes, R"(}}"}},"spec":{"containers":[)",
+      containers, "]}}")));
+  EXPECT_TRUE(IsTrue(response, "allowed"));
+  EXPECT_EQ(Audit(response), "updated");
+}
+
+TEST(AdmissionTest, NoAnswerRepeatsWhatIsLong) {
+  const std::string text(100000, 'x');
+  InjectorConfig strict;
+  strict.deny_refused = true;
+  for (const std::string& pod :
+       {absl::StrCat(R"({"metadata":{"name":")", text, R"("},"spec":{"containers":[{"name":")",
+                     text, R"(","ports":[{"containerPort":15001}]}]}})"),
+        absl::StrCat(R"({"metadata":{"labels":{"byrnie.io/inject":")", text,
+                     R"("}},"spec":{"containers":[{"name":"a"}]}})"),
+        absl::StrCat(R"({"metadata":{"annotations":{"byrnie.io/status":"{\"revision\":\")", text,
+                     R"(\"}"}},"spec":{"containers":[{"name":"a"}]}})")}) {
+    const absl::StatusOr<AdmissionAnswer> answer = AnswerAdmissionReview(strict, Review(pod));
+    ASSERT_THAT(answer, IsOk());
+    EXPECT_LT(answer->review.size(), 2000u) << answer->review.substr(0, 2000);
+    EXPECT_LT(answer->pod_name.size(), 254u);
+    EXPECT_LT(answer->why.size(), 1025u);
+  }
 }
 
 TEST(AdmissionTest, AllElseIsAllowedAsItIs) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -105,6 +106,20 @@ bool IsPort(absl::string_view text) {
   return absl::SimpleAtoi(text, &port) && port >= 1 && port <= 65535;
 }
 
+bool IsList(const Annotation& annotation) {
+  switch (annotation.kind) {
+    case Kind::kPorts:
+    case Kind::kPortRanges:
+    case Kind::kPortModes:
+    case Kind::kCidrs:
+    case Kind::kUsers:
+    case Kind::kInterfaces:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // Each kind's check returns what is wrong and what to write instead; "" for nothing.
 
 std::string CheckWord(absl::string_view limits, absl::string_view value) {
@@ -123,7 +138,7 @@ std::string CheckPorts(absl::string_view value) {
 }
 
 std::string CheckPortModes(absl::string_view value) {
-  std::vector<std::string> seen;
+  std::set<std::string> seen;
   for (const std::string& item : ItemsIn(value)) {
     const std::vector<std::string> parts = absl::StrSplit(item, absl::MaxSplits('=', 1));
     if (parts.size() != 2 || !IsPort(parts[0]) ||
@@ -131,10 +146,9 @@ std::string CheckPortModes(absl::string_view value) {
       return absl::StrCat("\"", item, "\" is not PORT=strict or PORT=permissive; write them like ",
                           "8080=permissive,9090=strict");
     }
-    if (std::find(seen.begin(), seen.end(), parts[0]) != seen.end()) {
+    if (!seen.insert(parts[0]).second) {
       return absl::StrCat("port ", parts[0], " is in it twice; write it once");
     }
-    seen.push_back(parts[0]);
   }
   return "";
 }
@@ -219,6 +233,27 @@ std::string CheckQuantity(absl::string_view value) {
              : "write a quantity above 0, like 100m or 64Mi, or none";
 }
 
+// Before anybody looks at it: whoever makes a pod has somebody else do that work.
+std::string CheckSize(const Annotation& annotation, absl::string_view value) {
+  if (!IsList(annotation)) {
+    return value.size() <= kMaxAnnotationText
+               ? ""
+               : absl::StrCat("is longer than ", kMaxAnnotationText, " bytes");
+  }
+  if (value.size() > kMaxListItems * (kMaxListItem + 1) ||
+      static_cast<size_t>(std::count(value.begin(), value.end(), ',')) >= kMaxListItems) {
+    return absl::StrCat("has more than ", kMaxListItems,
+                        " items; write fewer, such as ranges of them");
+  }
+  for (const absl::string_view item : absl::StrSplit(value, ',')) {
+    if (item.size() > kMaxListItem) {
+      return absl::StrCat("\"", Shortened(item, kMaxListItem),
+                          "\" is longer than any of them can be");
+    }
+  }
+  return "";
+}
+
 std::string CheckValue(const Annotation& annotation, absl::string_view value) {
   switch (annotation.kind) {
     case Kind::kWord:
@@ -253,22 +288,25 @@ std::string CheckValue(const Annotation& annotation, absl::string_view value) {
 // Values as flags take them: lists without spaces.
 std::string Normalised(const Annotation& annotation, absl::string_view value) {
   const absl::string_view stripped = absl::StripAsciiWhitespace(value);
-  switch (annotation.kind) {
-    case Kind::kPorts:
-    case Kind::kPortRanges:
-    case Kind::kPortModes:
-    case Kind::kCidrs:
-    case Kind::kUsers:
-    case Kind::kInterfaces:
-      return absl::StrJoin(ItemsIn(stripped), ",");
-    default:
-      return std::string(stripped);
-  }
+  return IsList(annotation) ? absl::StrJoin(ItemsIn(stripped), ",") : std::string(stripped);
 }
 
 absl::Status Wrong(absl::string_view name, absl::string_view value, absl::string_view what) {
   return absl::InvalidArgumentError(
-      absl::StrCat("annotation ", kAnnotationPrefix, name, "=\"", value, "\": ", what));
+      absl::StrCat("annotation ", kAnnotationPrefix, name, "=\"", Shortened(value), "\": ", what));
+}
+
+// More than this the API server takes of nobody, but it looks only once nobody changes it any more.
+absl::Status CheckTotal(const Json& annotations) {
+  size_t total = 0;
+  if (annotations.is_object()) {
+    for (const auto& [name, value] : annotations.get_ref<const Json::object_t&>()) {
+      total += name.size() + (value.is_string() ? value.get_ref<const std::string&>().size() : 0);
+    }
+  }
+  if (total <= kMaxAnnotations) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("its annotations are longer than ", kMaxAnnotations, " bytes: take some out"));
 }
 
 // What is wrong with values that are each right.
@@ -337,6 +375,7 @@ absl::optional<double> ParseQuantity(absl::string_view text) {
 absl::StatusOr<PodSettings> PodSettings::Create(
     const Json& annotations, const std::map<std::string, std::string>& defaults) {
   PodSettings settings;
+  RETURN_IF_ERROR(CheckTotal(annotations));
   for (const auto& [name, value] : defaults) settings.values_[name] = value;
   if (annotations.is_object()) {
     for (const auto& member : annotations.items()) {
@@ -344,8 +383,8 @@ absl::StatusOr<PodSettings> PodSettings::Create(
       if (!absl::ConsumePrefix(&name, kAnnotationPrefix)) continue;
       if (member.key() == kInjectAnnotation || member.key() == kStatusAnnotation) continue;
       if (FindAnnotation(name) == nullptr) {
-        settings.warnings_.push_back(
-            absl::StrCat("annotation ", member.key(), " is not known and changes nothing"));
+        settings.warnings_.push_back(absl::StrCat("annotation ", Shortened(member.key()),
+                                                  " is not known and changes nothing"));
         continue;
       }
       if (!member.value().is_string()) {
@@ -358,7 +397,8 @@ absl::StatusOr<PodSettings> PodSettings::Create(
     const Annotation* const annotation = FindAnnotation(name);
     if (annotation == nullptr) return Wrong(name, value, "is not known; see docs/kubernetes.md");
     value = Normalised(*annotation, value);
-    const std::string wrong = CheckValue(*annotation, value);
+    std::string wrong = CheckSize(*annotation, value);
+    if (wrong.empty()) wrong = CheckValue(*annotation, value);
     if (!wrong.empty()) return Wrong(name, value, wrong);
   }
   RETURN_IF_ERROR(CheckTogether(settings, settings.values_));

@@ -17,6 +17,14 @@ namespace byrnie {
 // What all labels and annotations of ours begin with.
 inline constexpr absl::string_view kAnnotationPrefix = "byrnie.io/";
 
+// Of an object's annotations, names and values together: the API server's own limit.
+inline constexpr size_t kMaxAnnotations = 256 * 1024;
+// Of a list within an annotation, and of one of its items. All else is shorter than
+// kMaxAnnotationText.
+inline constexpr size_t kMaxListItems = 1000;
+inline constexpr size_t kMaxListItem = 64;
+inline constexpr size_t kMaxAnnotationText = 1024;
+
 // The injector's own marks.
 inline constexpr absl::string_view kInjectAnnotation = "byrnie.io/inject";
 inline constexpr absl::string_view kStatusAnnotation = "byrnie.io/status";
@@ -55,7 +63,8 @@ absl::Span<const Annotation> Annotations();
 class PodSettings {
  public:
   // `defaults` has the same names and values as annotations. InvalidArgument names the annotation,
-  // its value and what to write instead.
+  // its value, or how that begins, and what to write instead; also for all annotations together
+  // that are longer than kMaxAnnotations.
   static absl::StatusOr<PodSettings> Create(const Json& annotations,
                                             const std::map<std::string, std::string>& defaults);
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_matchers.h"
 #include "gmock/gmock.h"
@@ -21,6 +22,8 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Lt;
+using ::testing::SizeIs;
 
 Json Annotated(const std::map<std::string, std::string>& values) {
   Json annotations = Json::object();
@@ -97,6 +100,60 @@ TEST(AnnotationsTest, AWrongValueIsNamedWithARemedy) {
                                                       wrong.value, "\": ")),
                                HasSubstr(wrong.remedy))));
   }
+}
+
+TEST(AnnotationsTest, ALongListIsTakenAndATooLongOneNamed) {
+  std::vector<std::string> ports, modes, users, networks;
+  for (int i = 0; i < 1000; ++i) {
+    ports.push_back(absl::StrCat(20000 + 2 * i));
+    modes.push_back(absl::StrCat(20000 + i, "=strict"));
+    users.push_back(absl::StrCat(9999 - 2 * i));
+    networks.push_back(absl::StrCat("10.", i / 256, ".", i % 256, ".0/24"));
+  }
+  const std::pair<const char*, std::vector<std::string>*> lists[] = {
+      {"exclude-inbound-ports", &ports},
+      {"exclude-outbound-ports", &ports},
+      {"probe-ports", &ports},
+      {"mtls-port-modes", &modes},
+      {"exclude-uids", &users},
+      {"exclude-gids", &users},
+      {"exclude-outbound-cidrs", &networks}};
+  std::map<std::string, std::string> all;
+  for (const auto& [name, list] : lists) {
+    all[name] = absl::StrJoin(*list, ",");
+    std::vector<std::string> longer = *list;
+    longer.push_back(longer.back());
+    const absl::Status status = Read({{name, absl::StrJoin(longer, ",")}}).status();
+    EXPECT_THAT(status,
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has more than 1000 items")))
+        << name;
+    EXPECT_LT(status.message().size(), 300u);
+  }
+  EXPECT_THAT(Read(all), IsOk());
+}
+
+TEST(AnnotationsTest, ALongValueIsNotRepeated) {
+  const std::string text(100000, '1');
+  for (const char* const name : {"exclude-uids", "probe-ports", "mtls-port-modes", "workers",
+                                 "image", "log-level", "drain-timeout", "exclude-outbound-cidrs"}) {
+    const absl::Status status = Read({{name, text}}).status();
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("111...")));
+    EXPECT_LT(status.message().size(), 400u) << name;
+  }
+  Json annotations = Json::object();
+  annotations["byrnie.io/workers"] = Json::array({text});
+  EXPECT_LT(PodSettings::Create(annotations, {}).status().message().size(), 400u);
+  ASSERT_OK_AND_ASSIGN(const PodSettings settings, Read({{text, "1"}}));
+  EXPECT_THAT(settings.warnings(), ElementsAre(SizeIs(Lt(200u))));
+}
+
+TEST(AnnotationsTest, MoreThanAnApiServerTakesIsRefusedAtOnce) {
+  Json annotations = Json::object();
+  annotations["example.com/a"] = std::string(kMaxAnnotations - 13, 'x');
+  EXPECT_THAT(PodSettings::Create(annotations, {}), IsOk());
+  annotations["b"] = "";
+  EXPECT_THAT(PodSettings::Create(annotations, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("longer than 262144 bytes")));
 }
 
 TEST(AnnotationsTest, EverythingIsWrittenAsIstioDoes) {

@@ -69,7 +69,7 @@ bool EndsByItself(const Json& spec) {
 std::string CannotFinish(const Json& spec) {
   for (const Json& container : ItemsOf(spec, "containers")) {
     if (!ItemsOf(container, "command").empty()) continue;
-    return absl::StrCat("it ends by itself, and container ", TextOf(container, "name"),
+    return absl::StrCat("it ends by itself, and container ", Shortened(TextOf(container, "name")),
                         " has no command, which classic sidecars need to end with it: write the ",
                         "command, or have native sidecars, from Kubernetes 1.29 on");
   }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 
@@ -13,92 +14,159 @@ namespace {
 using Kind = JsonEdit::Kind;
 using Path = std::vector<std::string>;
 
-// Beyond this two lists are not compared element by element.
+// Pairs of elements that are looked at in all; a list for which that is not enough is replaced.
 constexpr size_t kMaxCells = 1000000;
-
-Path Join(const Path& path, std::string name) {
-  Path longer = path;
-  longer.push_back(std::move(name));
-  return longer;
-}
 
 class Differ {
  public:
   std::vector<JsonEdit> Run(const Json& from, const Json& to) && {
-    Compare(from, to, {});
+    Compare(from, to);
     return std::move(edits_);
   }
 
  private:
-  void Compare(const Json& from, const Json& to, const Path& path) {
+  void Compare(const Json& from, const Json& to) {
     if (from.is_object() && to.is_object()) {
-      CompareMembers(from, to, path);
-    } else if (from.is_array() && to.is_array() && from.size() * to.size() <= kMaxCells) {
-      CompareElements(from, to, path);
+      CompareMembers(from, to);
+    } else if (from.is_array() && to.is_array()) {
+      CompareElements(from, to);
     } else if (!SameJson(from, to)) {
-      edits_.push_back({Kind::kReplace, path, to});
+      edits_.push_back({Kind::kReplace, path_, to});
     }
   }
 
-  void CompareMembers(const Json& from, const Json& to, const Path& path) {
-    for (const auto& member : from.items()) {
-      const Json* const other = Find(to, member.key());
+  // As Compare, of what is called `name` within what is being compared.
+  void CompareAt(std::string name, const Json& from, const Json& to) {
+    path_.push_back(std::move(name));
+    Compare(from, to);
+    path_.pop_back();
+  }
+
+  void Edit(Kind kind, std::string name, Json value) {
+    Path path = path_;
+    path.push_back(std::move(name));
+    edits_.push_back({kind, std::move(path), std::move(value)});
+  }
+
+  void CompareMembers(const Json& from, const Json& to) {
+    const auto& before = from.get_ref<const Json::object_t&>();
+    const auto& after = to.get_ref<const Json::object_t&>();
+    auto left = before.begin();
+    auto right = after.begin();
+    // Mostly they are the same, in the same order.
+    for (; left != before.end() && right != after.end() && left->first == right->first;
+         ++left, ++right) {
+      CompareAt(left->first, left->second, right->second);
+    }
+    if (left == before.end() && right == after.end()) return;
+    const MemberIndex of_before(from), of_after(to);
+    for (; left != before.end(); ++left) {
+      const Json* const other = of_after.Find(left->first);
       if (other == nullptr) {
-        edits_.push_back({Kind::kRemove, Join(path, member.key()), Json(nullptr)});
+        Edit(Kind::kRemove, left->first, Json(nullptr));
       } else {
-        Compare(member.value(), *other, Join(path, member.key()));
+        CompareAt(left->first, left->second, *other);
       }
     }
-    for (const auto& member : to.items()) {
-      if (Find(from, member.key()) == nullptr) {
-        edits_.push_back({Kind::kAdd, Join(path, member.key()), member.value()});
-      }
+    for (; right != after.end(); ++right) {
+      if (of_before.Find(right->first) == nullptr) Edit(Kind::kAdd, right->first, right->second);
     }
   }
 
-  // What makes an element the one it is.
-  static std::string KeyOf(const Json& element) {
+  // What makes an element the one it is where it has a name; "" where it has none, and is itself
+  // what makes it.
+  static std::string NameOf(const Json& element) {
     const std::string name = TextOf(element, "name");
     if (!name.empty()) return absl::StrCat("name ", name);
     const Json* const metadata = Find(element, "metadata");
-    if (metadata == nullptr || TextOf(*metadata, "name").empty()) return ToText(element);
+    if (metadata == nullptr || TextOf(*metadata, "name").empty()) return "";
     return absl::StrCat("object ", TextOf(element, "kind"), " ", TextOf(*metadata, "namespace"),
                         "/", TextOf(*metadata, "name"));
   }
 
-  static std::vector<std::string> KeysOf(const Json& list) {
-    std::vector<std::string> keys;
-    for (const Json& element : list) keys.push_back(KeyOf(element));
-    return keys;
+  // Whether these are one element, before and after.
+  static bool SameElement(const Json& from, const Json& to) {
+    const std::string name = NameOf(from);
+    return name == NameOf(to) && (!name.empty() || SameJson(from, to));
   }
 
-  // A longest common subsequence, from its end.
-  void CompareElements(const Json& from, const Json& to, const Path& path) {
-    const std::vector<std::string> old_keys = KeysOf(from), new_keys = KeysOf(to);
-    const size_t rows = old_keys.size(), columns = new_keys.size();
-    std::vector<std::vector<size_t>> common(rows + 1, std::vector<size_t>(columns + 1, 0));
-    for (size_t i = 1; i <= rows; ++i) {
+  // Elements of one list, by numbers that are the same where they are the same element.
+  class Numbers {
+   public:
+    std::vector<size_t> Of(const Json& list, size_t begin, size_t end) {
+      std::vector<size_t> numbers;
+      for (size_t i = begin; i < end; ++i) {
+        std::string key = NameOf(list[i]);
+        if (key.empty()) key = ToText(list[i]);
+        numbers.push_back(known_.emplace(std::move(key), known_.size()).first->second);
+      }
+      return numbers;
+    }
+
+   private:
+    absl::flat_hash_map<std::string, size_t> known_;
+  };
+
+  void CompareElement(const Json& from, size_t i, const Json& to, size_t j) {
+    // One without a name would not be the same if there was anything to change in it.
+    if (!NameOf(from[i]).empty()) CompareAt(absl::StrCat(i), from[i], to[j]);
+  }
+
+  // From the end. Most lists differ in a few elements, so that what comes before and after those is
+  // not looked at in pairs.
+  void CompareElements(const Json& from, const Json& to) {
+    size_t rows = from.size(), columns = to.size(), start = 0;
+    while (start < rows && start < columns && SameElement(from[start], to[start])) ++start;
+    const size_t edits_before = edits_.size();
+    while (rows > start && columns > start && SameElement(from[rows - 1], to[columns - 1])) {
+      CompareElement(from, --rows, to, --columns);
+    }
+    if (!CompareBetween(from, rows, to, columns, start)) {
+      edits_.erase(edits_.begin() + static_cast<std::ptrdiff_t>(edits_before), edits_.end());
+      edits_.push_back({Kind::kReplace, path_, to});
+      return;
+    }
+    while (start > 0) {
+      --start;
+      CompareElement(from, start, to, start);
+    }
+  }
+
+  // A longest common subsequence, from its end. False: it would take too long.
+  bool CompareBetween(const Json& from, size_t from_end, const Json& to, size_t to_end,
+                      size_t start) {
+    const size_t rows = from_end - start, columns = to_end - start;
+    if (rows > 0 && columns > (cells_left_ / rows)) return false;
+    cells_left_ -= rows * columns;
+    Numbers numbers;
+    const std::vector<size_t> before = numbers.Of(from, start, from_end),
+                              after = numbers.Of(to, start, to_end);
+    std::vector<std::vector<size_t>> common;
+    if (rows > 0 && columns > 0) common.assign(rows + 1, std::vector<size_t>(columns + 1, 0));
+    for (size_t i = 1; i <= rows && columns > 0; ++i) {
       for (size_t j = 1; j <= columns; ++j) {
-        common[i][j] = old_keys[i - 1] == new_keys[j - 1]
-                           ? common[i - 1][j - 1] + 1
-                           : std::max(common[i - 1][j], common[i][j - 1]);
+        common[i][j] = before[i - 1] == after[j - 1] ? common[i - 1][j - 1] + 1
+                                                     : std::max(common[i - 1][j], common[i][j - 1]);
       }
     }
     size_t i = rows, j = columns;
     while (i > 0 || j > 0) {
-      if (i > 0 && j > 0 && old_keys[i - 1] == new_keys[j - 1]) {
-        Compare(from[i - 1], to[j - 1], Join(path, absl::StrCat(i - 1)));
+      if (i > 0 && j > 0 && before[i - 1] == after[j - 1]) {
         --i, --j;
+        CompareElement(from, start + i, to, start + j);
       } else if (j > 0 && (i == 0 || common[i][j - 1] >= common[i - 1][j])) {
-        edits_.push_back({Kind::kAdd, Join(path, absl::StrCat(i)), to[j - 1]});
         --j;
+        Edit(Kind::kAdd, absl::StrCat(start + i), to[start + j]);
       } else {
-        edits_.push_back({Kind::kRemove, Join(path, absl::StrCat(i - 1)), Json(nullptr)});
         --i;
+        Edit(Kind::kRemove, absl::StrCat(start + i), Json(nullptr));
       }
     }
+    return true;
   }
 
+  Path path_;
+  size_t cells_left_ = kMaxCells;
   std::vector<JsonEdit> edits_;
 };
 

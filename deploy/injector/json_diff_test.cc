@@ -2,6 +2,8 @@
 
 #include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "deploy/injector/json.h"
 #include "gmock/gmock.h"
@@ -32,6 +34,61 @@ TEST(JsonDiffTest, ElementsWithANameAreFoundAgain) {
                     R"([{"name":"proxy"},{"name":"app","image":"2"}])"),
             R"([{"op":"replace","path":"/0/image","value":"2"},)"
             R"({"op":"add","path":"/0","value":{"name":"proxy"}}])");
+}
+
+// In the time of a test.
+TEST(JsonDiffTest, LargeObjectsAreCompared) {
+  Json from = Json::object(), to = Json::object();
+  constexpr int kMembers = 100000;
+  for (int i = 0; i < kMembers; ++i) {
+    from.get_ref<Json::object_t&>().push_back({"m" + std::to_string(i), Json(i)});
+    const int j = kMembers - 1 - i;
+    to.get_ref<Json::object_t&>().push_back({"m" + std::to_string(j), Json(j)});
+  }
+  to["m7"] = "other";
+  EXPECT_EQ(ToText(ToJsonPatch(DiffJson(from, to))),
+            R"([{"op":"replace","path":"/m7","value":"other"}])");
+}
+
+TEST(JsonDiffTest, LongListsAreComparedWhereTheyDiffer) {
+  Json from = Json::array();
+  for (int i = 0; i < 20000; ++i) {
+    Json element = Json::object();
+    element["name"] = "n" + std::to_string(i);
+    element["value"] = i;
+    from.push_back(i % 2 == 0 ? std::move(element) : Json(i));
+  }
+  Json to = from;
+  to[10]["value"] = 0;
+  to.insert(to.begin() + 10, Json("between"));
+  to.erase(to.begin() + 5001);
+  to.push_back("last");
+  EXPECT_EQ(ToText(ToJsonPatch(DiffJson(from, from))), "[]");
+  EXPECT_EQ(from.patch(ToJsonPatch(DiffJson(from, to))), to);
+  Json longer = from;
+  longer.insert(longer.begin(), Json("first"));
+  longer[19999]["value"] = 0;
+  EXPECT_EQ(ToText(ToJsonPatch(DiffJson(from, longer))),
+            R"([{"op":"replace","path":"/19998/value","value":0},)"
+            R"({"op":"add","path":"/0","value":"first"}])");
+}
+
+// All lists together are looked at in as many pairs as one may be.
+TEST(JsonDiffTest, ManyListsThatDifferEverywhereAreReplaced) {
+  Json from = Json::array(), to = Json::array();
+  for (int list = 0; list < 300; ++list) {
+    Json before = Json::object(), after = Json::object();
+    before["name"] = after["name"] = std::to_string(list);
+    for (int i = 0; i < 900; ++i) {
+      before["list"].push_back(i);
+      after["list"].push_back(-1 - i);
+    }
+    from.push_back(std::move(before));
+    to.push_back(std::move(after));
+  }
+  const std::vector<JsonEdit> edits = DiffJson(from, to);
+  EXPECT_EQ(from.patch(ToJsonPatch(edits)), to);
+  EXPECT_EQ(edits.size(), 299u + 2 * 900u);
 }
 
 TEST(JsonDiffTest, ObjectsOfAListAreFoundAgain) {

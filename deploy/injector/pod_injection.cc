@@ -137,7 +137,7 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   const Json status = StatusOf(*pod);
   const std::string revision = TextOf(status, "revision");
   if (!status.is_null() && revision != config.revision) {
-    return Refused(absl::StrCat("it has the sidecar of revision \"", revision,
+    return Refused(absl::StrCat("it has the sidecar of revision \"", Shortened(revision),
                                 "\": take that out first with byrniectl uninject"));
   }
   Json made = *pod;

@@ -25,8 +25,8 @@ void AddHandler(const Json& container, absl::string_view what, const Json& handl
     if (port.has_value()) {
       found->ports.insert(*port);
     } else {
-      found->warnings.push_back(absl::StrCat("container ", TextOf(container, "name"), ": the ",
-                                             what, "'s port is not one of its ports"));
+      found->warnings.push_back(absl::StrCat("container ", Shortened(TextOf(container, "name")),
+                                             ": the ", what, "'s port is not one of its ports"));
     }
   }
 }

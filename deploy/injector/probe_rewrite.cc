@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -103,7 +104,8 @@ class Rewriter {
 
  private:
   void Warn(absl::string_view container, const Kind& kind, absl::string_view why) {
-    result.warnings.push_back(absl::StrCat("container ", container, ": the ", kind.member,
+    result.warnings.push_back(absl::StrCat("container ", Shortened(container), ": the ",
+                                           kind.member,
                                            " is not rewritten, and its port is declared: ", why));
   }
 
@@ -134,15 +136,17 @@ class Rewriter {
   size_t size_ = 0;
 };
 
-Json* ContainerNamed(absl::string_view name, Json* spec) {
+// Of two of one name, the first.
+absl::flat_hash_map<std::string, Json*> ContainersByName(Json* spec) {
+  absl::flat_hash_map<std::string, Json*> found;
   for (const char* const list : {"initContainers", "containers"}) {
     Json* const containers = Find(spec, list);
     if (containers == nullptr || !containers->is_array()) continue;
     for (Json& container : containers->get_ref<Json::array_t&>()) {
-      if (TextOf(container, "name") == name) return &container;
+      found.emplace(TextOf(container, "name"), &container);
     }
   }
-  return nullptr;
+  return found;
 }
 
 }  // namespace
@@ -166,9 +170,11 @@ RewrittenProbes RewriteProbes(const std::set<std::string>& ours, bool native, Js
 
 void RestoreProbes(const Json& originals, Json* spec) {
   if (!originals.is_object()) return;
+  const absl::flat_hash_map<std::string, Json*> containers = ContainersByName(spec);
   for (const auto& entry : originals.items()) {
-    Json* const container = ContainerNamed(entry.key(), spec);
-    if (container == nullptr || !entry.value().is_object()) continue;
+    const auto found = containers.find(entry.key());
+    if (found == containers.end() || !entry.value().is_object()) continue;
+    Json* const container = found->second;
     for (const Kind& kind : kKinds) {
       const Json* const original = Find(entry.value(), kind.member);
       Json* const probe = Find(container, kind.member);

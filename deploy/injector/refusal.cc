@@ -64,7 +64,7 @@ std::string OtherMesh(const Json& pod) {
 
 // Why one of the application's containers cannot be beside the sidecar; "" for no reason.
 std::string Conflict(const Json& spec, const Json& container, const std::set<std::string>& ours) {
-  const std::string name = TextOf(container, "name");
+  const std::string name = Shortened(TextOf(container, "name"));
   if (ours.count(name) > 0) {
     return absl::StrCat("its container ", name, " has the name of one of Byrnie's: rename it");
   }

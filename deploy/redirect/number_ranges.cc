@@ -27,13 +27,19 @@ absl::StatusOr<NumberRanges> NumberRanges::Parse(absl::string_view flag,
                        last, " nor a range of them; write it like ", first + 79, " or ",
                        first + 7999, "-", first + 8099));
     }
-    ranges.Add(from, to);
+    ranges.ranges_.emplace_back(from, to);
   }
+  // Once: lists may be long.
+  ranges.Merge();
   return ranges;
 }
 
-void NumberRanges::Add(uint32_t first, uint32_t last) {
-  ranges_.emplace_back(first, last);
+void NumberRanges::Add(uint32_t number) {
+  ranges_.emplace_back(number, number);
+  Merge();
+}
+
+void NumberRanges::Merge() {
   std::sort(ranges_.begin(), ranges_.end());
   std::vector<std::pair<uint32_t, uint32_t>> merged;
   for (const auto& range : ranges_) {
@@ -53,11 +59,13 @@ bool NumberRanges::Contains(uint32_t number) const {
 }
 
 bool NumberRanges::Overlaps(const NumberRanges& other, uint32_t* common) const {
-  for (const auto& a : ranges_) {
-    for (const auto& b : other.ranges_) {
-      *common = std::max(a.first, b.first);
-      if (*common <= std::min(a.second, b.second)) return true;
-    }
+  auto a = ranges_.begin();
+  auto b = other.ranges_.begin();
+  while (a != ranges_.end() && b != other.ranges_.end()) {
+    *common = std::max(a->first, b->first);
+    if (*common <= std::min(a->second, b->second)) return true;
+    // Both lists are sorted: what ends first meets nothing that comes later.
+    ++(a->second < b->second ? a : b);
   }
   return false;
 }

@@ -21,7 +21,7 @@ class NumberRanges {
                                             const std::vector<std::string>& items, uint32_t first,
                                             uint32_t last);
 
-  void Add(uint32_t number) { Add(number, number); }
+  void Add(uint32_t number);
   bool empty() const { return ranges_.empty(); }
   bool Contains(uint32_t number) const;
   // A number that both have, in `common`.
@@ -33,7 +33,8 @@ class NumberRanges {
   std::vector<std::string> Items() const;
 
  private:
-  void Add(uint32_t first, uint32_t last);
+  // Brings ranges_ in order.
+  void Merge();
 
   // Sorted, apart from each other.
   std::vector<std::pair<uint32_t, uint32_t>> ranges_;

@@ -41,6 +41,22 @@ TEST(NumberRangesTest, FindsANumberThatTwoHave) {
   EXPECT_FALSE(Ports({"80-90"}).Contains(91));
 }
 
+TEST(NumberRangesTest, TakesAsManyItemsAsThereAre) {
+  std::vector<std::string> items, others;
+  for (uint32_t port = 65535; port > 1; port -= 2) {
+    items.push_back(std::to_string(port));
+    others.push_back(std::to_string(port - 1));
+  }
+  // Twice, so that most of them are there already.
+  const std::vector<std::string> again = items;
+  items.insert(items.end(), again.begin(), again.end());
+  const NumberRanges odd = Ports(items), even = Ports(others);
+  EXPECT_EQ(odd.Items().size(), others.size());
+  uint32_t common = 0;
+  EXPECT_FALSE(odd.Overlaps(even, &common));
+  EXPECT_FALSE(even.Overlaps(odd, &common));
+}
+
 TEST(NumberRangesTest, RefusesWhatIsNoNumberInTheLimits) {
   for (const char* item : {"", "x", "0", "65536", "90-80", "1-", "-1", "1-2-3", "80; drop"}) {
     absl::StatusOr<NumberRanges> ranges = NumberRanges::Parse("ports", {item}, 1, 65535);

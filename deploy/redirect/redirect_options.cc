@@ -147,10 +147,11 @@ absl::Status CheckApart(absl::string_view include, const NumberRanges& included,
                                                  common, "; take it out of one of them"));
 }
 
+// Of sorted lists.
 absl::Status CheckApart(absl::string_view include, const std::vector<std::string>& included,
                         absl::string_view exclude, const std::vector<std::string>& excluded) {
   for (const std::string& item : included) {
-    if (std::find(excluded.begin(), excluded.end(), item) == excluded.end()) continue;
+    if (!std::binary_search(excluded.begin(), excluded.end(), item)) continue;
     const std::vector<std::string> words = absl::StrSplit(item, ' ');
     return absl::InvalidArgumentError(absl::StrCat("--", include, " and --", exclude, " both name ",
                                                    words.back(), "; take it out of one of them"));
