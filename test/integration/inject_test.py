@@ -163,12 +163,13 @@ class InjectTest(unittest.TestCase):
         with open(os.path.join(REPOSITORY, "docs", "kubernetes.md"), encoding="utf-8") as text:
             offline = re.search(r"^## Offline$(.*?)^## ", text.read(), re.M | re.S).group(1)
         commands = [line for block in re.findall(r"```sh\n(.*?)```", offline, re.S) for line in block.splitlines()]
-        self.assertEqual(len(commands), 3)
+        self.assertGreater(sum("apply -f -" in command for command in commands), 1)
         with tempfile.TemporaryDirectory() as folder:
             os.symlink(binary_path("byrniectl"), os.path.join(folder, "byrniectl"))
             kubectl = os.path.join(folder, "kubectl")
             with open(kubectl, "w", encoding="utf-8") as out:
-                out.write('#!/bin/sh\n[ "$*" = "apply -f -" ] && cat > applied.yaml\n')
+                # The page is run against an API server by kubernetes_docs_test; here it is for what comes out of byrniectl.
+                out.write("#!/bin/sh\ncase \"$*\" in *'apply -f -') cat > applied.yaml ;; *injector*jsonpath*) echo {} ;; esac\n")
             os.chmod(kubectl, 0o755)
             with open(os.path.join(folder, "web.yaml"), "w", encoding="utf-8") as out:
                 out.write(read("deployment.in.yaml"))
@@ -176,8 +177,9 @@ class InjectTest(unittest.TestCase):
             for command in commands:
                 subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], cwd=folder, check=True, capture_output=True, timeout=30,
                                env={"PATH": f"{folder}:/usr/bin:/bin"})
-                with open(os.path.join(folder, "applied.yaml"), encoding="utf-8") as text:
-                    applied.append(text.read())
+                if "apply -f -" in command:
+                    with open(os.path.join(folder, "applied.yaml"), encoding="utf-8") as text:
+                        applied.append(text.read())
             self.assertIn("byrnie-proxy", applied[0])
             self.assertEqual(applied[-1], read("deployment.in.yaml"))
 
