@@ -54,7 +54,7 @@ class WatchHub {
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Remove(Watchers::iterator watcher);
 
-  const SystemClock clock_;
+  SystemClock clock_;
   absl::Mutex mu_;
   // There is work, or may be; for the thread.
   MonotonicCondVar work_;
