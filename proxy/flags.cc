@@ -145,6 +145,16 @@ absl::StatusOr<absl::Duration> ToTimeout(const char* flag, absl::Duration value)
   return value;
 }
 
+absl::StatusOr<absl::Duration> ToPartOfDrain(const char* flag, absl::Duration value,
+                                             absl::Duration timeout) {
+  if (value < absl::ZeroDuration() || value > timeout) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--", flag, "=", absl::FormatDuration(value),
+        ": out of range; give 0 to --drain_timeout, which is ", absl::FormatDuration(timeout)));
+  }
+  return value;
+}
+
 // Says which flag an error is about.
 template <typename T>
 absl::StatusOr<T> OfFlag(const char* flag, absl::StatusOr<T> value) {
@@ -342,20 +352,11 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
                    ToCount("max_streams_per_peer", absl::GetFlag(FLAGS_max_streams_per_peer)));
   ASSIGN_OR_RETURN(config.drain_timeout,
                    ToTimeout("drain_timeout", absl::GetFlag(FLAGS_drain_timeout)));
-  config.drain_hold = absl::GetFlag(FLAGS_drain_hold);
-  if (config.drain_hold < absl::ZeroDuration() || config.drain_hold > config.drain_timeout) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--drain_hold=", absl::FormatDuration(config.drain_hold),
-                     ": out of range; give 0 to --drain_timeout, which is ",
-                     absl::FormatDuration(config.drain_timeout)));
-  }
-  config.drain_quiet = absl::GetFlag(FLAGS_drain_quiet);
-  if (config.drain_quiet < absl::ZeroDuration() || config.drain_quiet > config.drain_timeout) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--drain_quiet=", absl::FormatDuration(config.drain_quiet),
-                     ": out of range; give 0 to --drain_timeout, which is ",
-                     absl::FormatDuration(config.drain_timeout)));
-  }
+  ASSIGN_OR_RETURN(config.drain_hold, ToPartOfDrain("drain_hold", absl::GetFlag(FLAGS_drain_hold),
+                                                    config.drain_timeout));
+  ASSIGN_OR_RETURN(
+      config.drain_quiet,
+      ToPartOfDrain("drain_quiet", absl::GetFlag(FLAGS_drain_quiet), config.drain_timeout));
   ASSIGN_OR_RETURN(config.idle_timeout,
                    ToOptionalTimeout("idle_timeout", absl::GetFlag(FLAGS_idle_timeout)));
   ASSIGN_OR_RETURN(config.half_close_timeout,
