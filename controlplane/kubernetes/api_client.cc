@@ -53,6 +53,11 @@ absl::Status ApiError(const ApiResponse& response) {
                                    message.empty() ? "" : ": ", message));
 }
 
+absl::Status StatusOf(const absl::StatusOr<ApiResponse>& response) {
+  if (!response.ok()) return response.status();
+  return response->ok() ? absl::OkStatus() : ApiError(*response);
+}
+
 std::string EncodeQuery(absl::string_view text) {
   std::string out;
   for (const char c : text) {

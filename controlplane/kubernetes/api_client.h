@@ -41,6 +41,8 @@ struct ApiResponse {
 // OutOfRange: what was asked for is too old), PermissionDenied (403), Unauthenticated (401),
 // AlreadyExists (409), InvalidArgument (400, 405, 406, 415, 422), Unavailable for all else.
 absl::Status ApiError(const ApiResponse& response);
+// How a request ended: why there is no response, or what the one there is means.
+absl::Status StatusOf(const absl::StatusOr<ApiResponse>& response);
 
 // Text for a query's name or value.
 std::string EncodeQuery(absl::string_view text);

@@ -121,9 +121,7 @@ void CaBundleKeeper::Write() {
 
 void CaBundleKeeper::OnDone(absl::StatusOr<ApiResponse> response) {
   call_.reset();
-  const absl::Status done = !response.ok()   ? response.status()
-                            : response->ok() ? absl::OkStatus()
-                                             : ApiError(*response);
+  const absl::Status done = StatusOf(response);
   if (done.ok()) {
     written_->Increment();
     backoff_.Reset();

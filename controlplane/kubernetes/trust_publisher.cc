@@ -157,9 +157,7 @@ void TrustPublisher::Look(const std::string& ns) {
 }
 
 void TrustPublisher::OnLooked(const std::string& ns, absl::StatusOr<ApiResponse> response) {
-  const absl::Status done = !response.ok()   ? response.status()
-                            : response->ok() ? absl::OkStatus()
-                                             : ApiError(*response);
+  const absl::Status done = StatusOf(response);
   if (!done.ok() && !absl::IsNotFound(done)) {
     failed_->Increment();
     // Nobody knows what is there. Where it may not be looked at, somebody has to do something
@@ -212,9 +210,7 @@ void TrustPublisher::Write(const std::string& ns) {
 }
 
 void TrustPublisher::OnDone(const std::string& ns, absl::StatusOr<ApiResponse> response) {
-  const absl::Status done = !response.ok()   ? response.status()
-                            : response->ok() ? absl::OkStatus()
-                                             : ApiError(*response);
+  const absl::Status done = StatusOf(response);
   // One that is being deleted takes nothing any more: it is looked at when it changes.
   if (done.ok() || absl::IsNotFound(done) || absl::IsPermissionDenied(done)) {
     (done.ok() ? published_ : failed_)->Increment();

@@ -131,9 +131,7 @@ void PolicyStatusWriter::Send(const ObjectName& name, Entry* entry) {
 }
 
 void PolicyStatusWriter::OnDone(const ObjectName& name, absl::StatusOr<ApiResponse> response) {
-  const absl::Status done = !response.ok()   ? response.status()
-                            : response->ok() ? absl::OkStatus()
-                                             : ApiError(*response);
+  const absl::Status done = StatusOf(response);
   // The call ends in a later turn, as it may not end in its own handler.
   next_->Schedule(absl::ZeroDuration());
   if (done.ok()) {
