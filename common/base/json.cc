@@ -6,7 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
+#include "common/base/json_error.h"
 #include "common/base/status_macros.h"
 #include "nlohmann/json.hpp"
 
@@ -106,12 +106,7 @@ class JsonTreeBuilder {
   }
 
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) {
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: …"
-    absl::string_view what = error.what();
-    const size_t bracket = what.find("] ");
-    if (bracket != absl::string_view::npos) what.remove_prefix(bracket + 2);
-    absl::ConsumePrefix(&what, "parse error at ");
-    return Fail(absl::StrCat("invalid JSON at ", what.substr(0, 200)));
+    return Fail(absl::StrCat("invalid JSON at ", PlaceOfJsonError(error.what()).substr(0, 200)));
   }
 
   absl::StatusOr<JsonValue> Finish() && {

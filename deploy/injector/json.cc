@@ -7,9 +7,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "absl/types/optional.h"
 #include "common/base/json.h"
+#include "common/base/json_error.h"
 
 namespace byrnie {
 namespace {
@@ -48,12 +48,7 @@ class Builder {
   }
 
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) {
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: …"
-    absl::string_view what = error.what();
-    const size_t bracket = what.find("] ");
-    if (bracket != absl::string_view::npos) what.remove_prefix(bracket + 2);
-    absl::ConsumePrefix(&what, "parse error at ");
-    return Fail(absl::StrCat("invalid JSON at ", Shortened(what, 200)));
+    return Fail(absl::StrCat("invalid JSON at ", Shortened(PlaceOfJsonError(error.what()), 200)));
   }
 
   bool Fail(std::string what) {
