@@ -6,6 +6,7 @@ over IPv4 and IPv6: a server that answers, or ends, a client that has said all a
 is heard to the last byte. What is to be taken is still taken: a SYN between the same ends, and what has a SYN behind it.
 """
 
+import ipaddress
 import os
 import socket
 import sys
@@ -40,20 +41,27 @@ class RedirectForgottenTest(RedirectCase):
         for state, value in seconds.items():
             self.pod.run("sh", "-c", f"echo {value} > /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_{state}")
 
-    def tracked(self, port):
+    def tracked(self, client):
+        """The entries of a connection that nobody translates; the kernel drops those that are over as it lists them.
+
+        By both ends: others that had one of the ports are in TIME_WAIT for two minutes.
+        """
+        ends = [(ipaddress.ip_address(end[0]).exploded, end[1]) for end in (client.getsockname(), client.getpeername())]
+        tuples = [f" src={source[0]} dst={destination[0]} sport={source[1]} dport={destination[1]} "
+                  for source, destination in (ends, reversed(ends))]
         listing = self.pod.run("cat", "/proc/net/nf_conntrack").stdout
-        return [line for line in listing.splitlines() if f"port={port} " in line]
+        return [line for line in listing.splitlines() if any(one in line for one in tuples)]
 
     def forgotten(self, inbound, v6, half_closed):
         """(client's end, server's end) of a connection that connection tracking has known and forgotten."""
         self.remember(established=1, close_wait=1, fin_wait=1)
         ours, theirs = self.opened(inbound, v6)
         client, server = (theirs, ours) if inbound else (ours, theirs)
-        port = client.getsockname()[1]
+        self.assertEqual(len(self.tracked(client)), 1)
         if half_closed:
             client.shutdown(socket.SHUT_WR)
             self.assertEqual(server.recv(1), b"")
-        wait_until(lambda: not self.tracked(port), 10, "the end of the entry")
+        wait_until(lambda: not self.tracked(client), 10, "the end of the entry")
         self.remember(established=432000, close_wait=60, fin_wait=120)
         return client, server
 
