@@ -6,6 +6,7 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
+#include "common/net/own_priority.h"
 #include "common/tls/handshake_fault.h"
 #include "proxy/connect_refusal.h"
 #include "proxy/direct_mtls.h"
@@ -310,6 +311,7 @@ void OutboundConnection::DialPlain() {
   TcpStream::ConnectOptions options;
   options.timeout = context()->config->connect_timeout;
   options.source_ports = ChooseSourcePorts(context()->config->local_ports, context()->random);
+  options.priority = kOwnPriority;
   attempt_ = TcpStream::Connect(
       loop(), decision_.endpoint, options,
       [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) { OnPlain(std::move(stream)); });

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/net/own_priority.h"
 #include "common/net/tcp_stream.h"
 #include "proxy/source_ports.h"
 
@@ -26,6 +27,7 @@ class TlsAttempt final : public TunnelDialer::Attempt {
     TcpStream::ConnectOptions options;
     options.timeout = config.connect_timeout;
     options.source_ports = source_ports;
+    options.priority = kOwnPriority;
     connecting_ = TcpStream::Connect(loop, target.address, options,
                                      [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
                                        OnConnected(std::move(stream));

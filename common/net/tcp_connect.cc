@@ -42,6 +42,10 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
       return absl::PermissionDeniedError(
           absl::StrCat(what, ": cannot set the socket's mark; it needs CAP_NET_ADMIN"));
     }
+    if (options.priority != 0 && setsockopt(fd_.get(), SOL_SOCKET, SO_PRIORITY, &options.priority,
+                                            sizeof(options.priority)) != 0) {
+      return ConnectionError(errno, what);
+    }
     if (options.source) {
       RETURN_IF_ERROR(BindToSource(fd_.get(), *options.source, options.transparent));
     }

@@ -41,6 +41,8 @@ class TcpStream final : public ByteStream {
     // from the first on. Left alone it goes from one port to the next, so that a connect takes
     // milliseconds when thousands of connections to `remote` hold those.
     absl::optional<PortRange> source_ports;
+    // SO_PRIORITY of the socket, 0 to 6.
+    int priority = 0;
   };
 
   // An attempt to connect; destroying it abandons the attempt and the callback does not run.

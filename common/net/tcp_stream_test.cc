@@ -85,6 +85,19 @@ TEST_F(TcpStreamTest, SetsTheOptionsOnBothEnds) {
   EXPECT_EQ(GetInt((*result_)->fd(), IPPROTO_TCP, TCP_KEEPIDLE), 3);
 }
 
+TEST_F(TcpStreamTest, ConnectsWithThePriorityItIsGiven) {
+  for (const char* address : {"127.0.0.1:0", "[::1]:0"}) {
+    Listen(address);
+    calls_ = 0;
+    TcpStream::ConnectOptions options;
+    options.priority = 4;
+    auto attempt = Connect(listener_->address(), options);
+    ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 1; }));
+    ASSERT_THAT(result_, IsOk());
+    EXPECT_EQ(GetInt((*result_)->fd(), SOL_SOCKET, SO_PRIORITY), 4);
+  }
+}
+
 TEST_F(TcpStreamTest, KnowsWhatThereIsRoomFor) {
   Listen();
   auto attempt = Connect(listener_->address());

@@ -236,6 +236,10 @@ std::string OutboundGuard(const RedirectMatches& m) {
   if (!m.include_interfaces.empty() || !m.include_outbound.empty()) guard.push_back("accept");
 
   Rules refuse = {
+      // A reset by the kernel itself, for a socket that is no more. If it was the proxy's, its
+      // connection is in a zone that only a socket's priority leads to. It holds nobody's bytes.
+      absl::StrCat("ct state invalid ", NotTheProxys(m), " drop"),
+      absl::StrCat("ct state invalid ", kResetPasses),
       // A packet that has lost its owner and its connection: nobody can say whose bytes it holds.
       "ct state invalid drop",
       // An application's connection that escaped translation, for example one older than the rules.

@@ -11,8 +11,10 @@ namespace byrnie {
 absl::StatusOr<std::unique_ptr<Interception>> Interception::Create(Ruleset ruleset) {
   ASSIGN_OR_RETURN(NftSession nft, NftSession::Create());
   ASSIGN_OR_RETURN(PolicyRouting routing, PolicyRouting::Create());
+  const bool zones = nft.Supports(Ruleset::ZoneCommands());
   return std::unique_ptr<Interception>(
-      new Interception(std::move(ruleset), std::move(nft), std::move(routing)));
+      new Interception(zones ? std::move(ruleset) : ruleset.WithoutZones(), zones, std::move(nft),
+                       std::move(routing)));
 }
 
 absl::Status Interception::Apply() {

@@ -23,6 +23,9 @@ class Interception final : public WatchedRules {
   // FailedPrecondition as NftSession::Create.
   static absl::StatusOr<std::unique_ptr<Interception>> Create(Ruleset ruleset);
 
+  // False: the kernel's connection tracking has no zones, and the rules are those without.
+  bool zones() const { return zones_; }
+
   // All of it in place, or nothing changed; opens again what Close has closed.
   absl::Status Apply() override;
   // Nothing of it left.
@@ -36,12 +39,16 @@ class Interception final : public WatchedRules {
   absl::Status Hold() override;
 
  private:
-  Interception(Ruleset ruleset, NftSession nft, PolicyRouting routing)
-      : ruleset_(std::move(ruleset)), nft_(std::move(nft)), routing_(std::move(routing)) {}
+  Interception(Ruleset ruleset, bool zones, NftSession nft, PolicyRouting routing)
+      : ruleset_(std::move(ruleset)),
+        zones_(zones),
+        nft_(std::move(nft)),
+        routing_(std::move(routing)) {}
 
   absl::StatusOr<std::string> RulesDifference();
 
   const Ruleset ruleset_;
+  const bool zones_;
   NftSession nft_;
   PolicyRouting routing_;
   absl::optional<uint32_t> generation_in_place_;  // Of nf_tables, when all was as it should be.

@@ -66,6 +66,11 @@ namespace {
 
 constexpr char kName[] = "byrnie-redirect";
 
+constexpr char kNoZones[] =
+    "this kernel is built without CONFIG_NF_CONNTRACK_ZONES, so that connection tracking may take "
+    "a connection of the proxy's for one that an application had a moment ago from the same port, "
+    "or the other way round, and the guard refuses it";
+
 constexpr ProgramInfo kProgram = {
     kName,
     "Sends a pod's TCP traffic through its proxy, with nftables rules in the network namespace it "
@@ -119,6 +124,7 @@ int Check(Interception& interception, int code_when_different) {
 
 int RunWatchCommand(Interception& interception, OnDrift on_drift) {
   Logger logger(STDERR_FILENO, Logger::Format::kJson, LogLevel::kInfo);
+  if (!interception.zones()) logger.Warning(kNoZones);
   const std::string file = absl::GetFlag(FLAGS_metrics_file);
   Watch watch(&interception, on_drift, &logger, [&](const Watch::Counts& counts) {
     if (file.empty()) return;
@@ -153,7 +159,10 @@ int Run(int argc, char** argv) {
   absl::StatusOr<std::unique_ptr<Interception>> interception =
       Interception::Create(*std::move(ruleset));
   if (!interception.ok()) ExitWithError(kName, interception.status());
-  if (command == "apply") return Change((*interception)->Apply());
+  if (command == "apply") {
+    if (!(*interception)->zones()) std::fprintf(stderr, "byrnie-redirect: warning: %s\n", kNoZones);
+    return Change((*interception)->Apply());
+  }
   if (command == "remove") return Change((*interception)->Remove());
   if (command == "watch") return RunWatchCommand(**interception, *on_drift);
   return Check(**interception, command == "check" ? 1 : 0);

@@ -89,6 +89,13 @@ absl::StatusOr<std::string> NftSession::Run(const std::string& commands) {
   return std::string(nft_ctx_get_output_buffer(context_));
 }
 
+bool NftSession::Supports(const std::string& commands) {
+  nft_ctx_set_dry_run(context_, true);
+  const absl::Status tried = Run(commands).status();
+  nft_ctx_set_dry_run(context_, false);
+  return tried.ok() || !absl::StrContains(tried.message(), strerror(EOPNOTSUPP));
+}
+
 absl::StatusOr<std::string> NftSession::ListTable(absl::string_view name) {
   absl::StatusOr<std::string> tables = Run("list tables");
   if (!tables.ok()) return tables.status();

@@ -26,6 +26,10 @@ class NftSession {
   // printed. Internal, with the kernel's words on one line, when it was refused.
   absl::StatusOr<std::string> Run(const std::string& commands);
 
+  // Whether the kernel knows everything that these commands ask for, of which none is run. Only a
+  // kernel that says itself that it does not support something does not.
+  bool Supports(const std::string& commands);
+
   // The table "inet NAME" as text, stateless and with numeric priorities; empty when there is none.
   absl::StatusOr<std::string> ListTable(absl::string_view name);
 

@@ -1,10 +1,13 @@
 #include "deploy/redirect/ruleset.h"
 
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
+#include "common/net/own_priority.h"
 #include "deploy/redirect/guard_chains.h"
 #include "deploy/redirect/nft_text.h"
 
@@ -14,6 +17,9 @@ namespace {
 constexpr absl::string_view kTable = "inet byrnie";
 constexpr absl::string_view kClosedTable = "inet byrnie_closed";
 constexpr absl::string_view kHeldTable = "inet byrnie_held";
+constexpr absl::string_view kTrialTable = "inet byrnie_trial";
+// Of connection tracking, for what the proxy opens. Any other than 0 that nobody uses in a pod.
+constexpr int kOwnZone = 15001;
 
 std::string Table(absl::string_view name, absl::string_view chains) {
   return absl::StrCat("table ", name, " {\n", chains, "}\n");
@@ -41,6 +47,17 @@ std::string ForgottenAnswers(const RedirectMatches& m) {
   Goto(answer, "iifname", m.include_interfaces, included, "inbound_take");
   if (!m.include_interfaces.empty() || !included.empty()) answer.push_back("accept");
   return absl::StrCat(Chain("inbound_late", answer), "\n");
+}
+
+// Connection tracking keeps a connection for a while after its end, and takes a new one between the
+// same two ends for the old one; of the application's and the proxy's, one is translated and the
+// other is not. So the opening direction of what the proxy opens is in a zone of its own. The
+// priority tells, for it outlives the socket's owner. Answers are in the zone of everything else:
+// those from outside bear no sign of the proxy's, and SO_ORIGINAL_DST looks nowhere else.
+std::string ApartChain() {
+  return BaseChain("apart", "filter hook output priority -300", "accept",
+                   {absl::StrCat("meta l4proto tcp meta priority 0:", kOwnPriority,
+                                 " ct original zone set ", kOwnZone)});
 }
 
 std::string InboundChains(const RedirectMatches& m) {
@@ -146,16 +163,28 @@ std::string ReturningChains(const RedirectMatches& m) {
 
 absl::StatusOr<Ruleset> Ruleset::Create(const RedirectOptions& options) {
   ASSIGN_OR_RETURN(const RedirectMatches matches, CheckOptions(options));
-  std::vector<std::string> chains = {InboundChains(matches), OutboundChains(matches),
+  std::vector<std::string> chains = {ApartChain(), InboundChains(matches), OutboundChains(matches),
                                      InboundGuard(matches), OutboundGuard(matches)};
   if (matches.tproxy) chains.push_back(ReturningChains(matches));
   Ruleset ruleset;
   ruleset.tproxy_ = matches.tproxy;
-  ruleset.chains_ = absl::StrJoin(chains, "\n");
-  ruleset.listing_ = Table(kTable, ruleset.chains_);
+  ruleset.SetChains(absl::StrJoin(chains, "\n"));
   ruleset.closed_listing_ = Table(kClosedTable, ClosedChains(matches));
   return ruleset;
 }
+
+void Ruleset::SetChains(std::string chains) {
+  chains_ = std::move(chains);
+  listing_ = Table(kTable, chains_);
+}
+
+Ruleset Ruleset::WithoutZones() const {
+  Ruleset without = *this;
+  without.SetChains(std::string(absl::StripPrefix(chains_, absl::StrCat(ApartChain(), "\n"))));
+  return without;
+}
+
+std::string Ruleset::ZoneCommands() { return Table(kTrialTable, ApartChain()); }
 
 std::string Ruleset::ApplyCommands() const { return absl::StrCat(RemoveCommands(), listing_); }
 

@@ -19,6 +19,8 @@ namespace byrnie {
 // * A connection that connection tracking knew before the rules were there is not translated
 //   either. The guards let nothing pass, in either direction, that was not taken to the proxy, does
 //   not go to an open port and is not the proxy's own; both ends of it get a reset.
+// * Connection tracking keeps the proxy's connections apart from the applications', so that neither
+//   is ever taken for the other's.
 // * From the proxy's ports nobody but the proxy answers, also while it is dead.
 // * What the options let out is judged by the options that are installed: connections that narrower
 //   ones no longer let out end.
@@ -29,6 +31,13 @@ class Ruleset {
   static absl::StatusOr<Ruleset> Create(const RedirectOptions& options);
 
   bool tproxy() const { return tproxy_; }
+
+  // The same for a kernel whose connection tracking has no zones: the proxy's connections are not
+  // kept apart.
+  Ruleset WithoutZones() const;
+
+  // Commands that such a kernel refuses; to be tried, not to be run.
+  static std::string ZoneCommands();
 
   // The table as `nft --stateless --numeric-priority list table inet byrnie` shows it once it is
   // installed.
@@ -52,6 +61,8 @@ class Ruleset {
 
  private:
   Ruleset() = default;
+
+  void SetChains(std::string chains);
 
   bool tproxy_ = false;
   std::string chains_;

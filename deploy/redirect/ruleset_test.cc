@@ -68,6 +68,39 @@ TEST(RulesetTest, TellsTheProxyThatItIsThereAndNotClosed) {
                         "\t\tfib daddr type local tcp dport 15022 reject with tcp reset\n"));
 }
 
+TEST(RulesetTest, TracksWhatTheProxyOpensApartFromTheRestInBothModes) {
+  for (const char* mode : {"redirect", "tproxy"}) {
+    RedirectOptions options;
+    options.mode = mode;
+    EXPECT_THAT(
+        ListingOf(options),
+        HasSubstr("\tchain apart {\n"
+                  "\t\ttype filter hook output priority -300; policy accept;\n"
+                  "\t\tmeta l4proto tcp meta priority 0:4 ct original zone set 15001\n\t}\n"));
+  }
+}
+
+TEST(RulesetTest, IsOtherwiseTheSameWithoutZones) {
+  const Ruleset with = *Ruleset::Create({});
+  const Ruleset without = with.WithoutZones();
+  EXPECT_THAT(without.listing(), Not(HasSubstr("zone")));
+  EXPECT_THAT(without.HoldCommands(), Not(HasSubstr("zone")));
+  const std::string apart =
+      "\tchain apart {\n"
+      "\t\ttype filter hook output priority -300; policy accept;\n"
+      "\t\tmeta l4proto tcp meta priority 0:4 ct original zone set 15001\n\t}\n\n";
+  EXPECT_EQ(absl::StrReplaceAll(with.listing(), {{apart, ""}}), without.listing());
+  EXPECT_EQ(without.WithoutZones().listing(), without.listing());
+  EXPECT_THAT(Ruleset::ZoneCommands(), HasSubstr("ct original zone set 15001\n"));
+}
+
+TEST(RulesetTest, LetsTheKernelsOwnResetsOut) {
+  EXPECT_THAT(ListingOf({}), HasSubstr("\tchain outbound_refuse {\n"
+                                       "\t\tct state invalid meta skuid != 1337 drop\n"
+                                       "\t\tct state invalid tcp flags & rst == rst accept\n"
+                                       "\t\tct state invalid drop\n"));
+}
+
 TEST(RulesetTest, ResetsWhatEscapedTheRedirect) {
   EXPECT_THAT(ListingOf({}),
               HasSubstr("meta l4proto tcp meta skuid != 1337 reject with tcp reset\n"));
