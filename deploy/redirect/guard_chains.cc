@@ -56,6 +56,14 @@ std::string OwnPorts(const RedirectMatches& m) {
   return own.ToNft();
 }
 
+// Those of the proxy's ports whose connections have another address for their other end.
+std::string Translated(const RedirectMatches& m) {
+  NumberRanges ports;
+  ports.Add(m.outbound_port);
+  if (!m.tproxy) ports.Add(m.inbound_port);
+  return ports.ToNft();
+}
+
 std::string NotTheProxys(const RedirectMatches& m) {
   return absl::StrCat("meta skuid != ", m.proxy_uid);
 }
@@ -204,6 +212,10 @@ std::string InboundGuard(const RedirectMatches& m) {
 std::string OutboundGuard(const RedirectMatches& m) {
   Rules guard = {
       absl::StrCat(kNotTcp, " accept"),
+      // Connection tracking has lost the connection, so that nobody translates the proxy's address
+      // back, and who gets this would answer with a reset. It is sent again; the next packet from
+      // the other end brings the translation back.
+      absl::StrCat("tcp sport ", Translated(m), " ct state new ", kNoSyn, " drop"),
       absl::StrCat("meta skuid ", m.proxy_uid, " ", kMarkProxy),
       absl::StrCat("tcp sport ", OwnPorts(m), " goto outbound_own"),
   };

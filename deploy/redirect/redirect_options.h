@@ -41,9 +41,10 @@ struct RedirectOptions {
 };
 
 // The proxy's own ports that others connect to: tunnels, metrics, readiness.
+inline constexpr uint16_t kTunnelPort = 15008;
 inline constexpr uint16_t kMetricsPort = 15020;
 inline constexpr uint16_t kReadinessPort = 15021;
-inline constexpr uint16_t kProxyPorts[] = {15008, kMetricsPort, kReadinessPort};
+inline constexpr uint16_t kProxyPorts[] = {kTunnelPort, kMetricsPort, kReadinessPort};
 // Where nobody listens: while the rules are there, and not closed, they lead the proxy's own
 // connections from it to kReadinessPort, so that it knows that they are.
 inline constexpr uint16_t kCheckPort = 15022;

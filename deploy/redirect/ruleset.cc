@@ -71,6 +71,11 @@ std::string InboundChains(const RedirectMatches& m) {
   }
   exempt.push_back(absl::StrCat("tcp dport ", m.open_ports.ToNft(), " return"));
   // In tproxy mode the socket at these addresses, where there is one, gets the packet anyway.
+  if (!m.tproxy) {
+    // An answer of another proxy in a tunnel that connection tracking has lost. Taken, it would
+    // draw a reset, which ends the tunnel and all that it carries.
+    exempt.push_back(absl::StrCat("tcp sport ", kTunnelPort, " ", kNoSyn, " return"));
+  }
   const std::string answers = m.tproxy ? "" : ForgottenAnswers(m);
   if (!answers.empty()) exempt.push_back(absl::StrCat(kNoSyn, " goto inbound_late"));
   Goto(exempt, "iifname", m.include_interfaces, {}, "inbound_take");

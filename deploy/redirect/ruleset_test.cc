@@ -94,6 +94,27 @@ TEST(RulesetTest, IsOtherwiseTheSameWithoutZones) {
   EXPECT_THAT(Ruleset::ZoneCommands(), HasSubstr("ct original zone set 15001\n"));
 }
 
+TEST(RulesetTest, KeepsBackWhatNobodyTranslatesBack) {
+  RedirectOptions options;
+  options.outbound_port = 16001;
+  options.inbound_port = 16006;
+  EXPECT_THAT(ListingOf(options), HasSubstr("tcp sport { 16001, 16006 } ct state new"
+                                            " tcp flags != syn / syn,ack drop\n"
+                                            "\t\tmeta skuid 1337 ct mark set"));
+  options.mode = "tproxy";
+  EXPECT_THAT(ListingOf(options),
+              HasSubstr("tcp sport 16001 ct state new tcp flags != syn / syn,ack drop\n"));
+}
+
+TEST(RulesetTest, LeavesAnswersInTunnelsThatConnectionTrackingHasLost) {
+  RedirectOptions options;
+  EXPECT_THAT(ListingOf(options),
+              HasSubstr("\t\ttcp sport 15008 tcp flags != syn / syn,ack return\n"
+                        "\t\tgoto inbound_take\n"));
+  options.mode = "tproxy";
+  EXPECT_THAT(ListingOf(options), Not(HasSubstr("tcp sport 15008")));
+}
+
 TEST(RulesetTest, LetsTheKernelsOwnResetsOut) {
   EXPECT_THAT(ListingOf({}), HasSubstr("\tchain outbound_refuse {\n"
                                        "\t\tct state invalid meta skuid != 1337 drop\n"
