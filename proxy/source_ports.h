@@ -9,28 +9,18 @@
 
 namespace byrnie {
 
-// Few enough to be tried in microseconds, and so many that even where two thirds of all are taken
-// hardly ever all of them are.
-constexpr int kSourcePorts = 32;
+// Few enough to be looked through in microseconds, and so many that hardly ever all are taken.
+constexpr uint16_t kSourcePorts = 512;
 
-// Ports for TcpStream::ConnectOptions to try, at random among `ports`: the next connection tries
-// others. They are those that the kernel gives to applications last: it begins with every second
-// port, the first of `ports` among them.
-//
-// Connection tracking keeps a connection for a while after its end, and takes a new one between the
-// same two ends for the old one. Were an application given the port of a connection of the proxy to
-// the same destination, its own would not be taken to the proxy, and the guard would refuse it; the
-// other way round the proxy would be taken to itself.
+// A part of `ports` at random, for TcpStream::ConnectOptions: the next connection looks elsewhere.
 template <typename Random>
 PortRange ChooseSourcePorts(const PortRange& ports, Random& random) {
-  // How many there are of those, each one a port behind one of the kernel's first choice.
-  const int count = (ports.last - ports.first + 1) / 2;
-  if (count == 0) return ports;
-  const int chosen =
-      absl::Uniform<int>(absl::IntervalClosed, random, 0, std::max(0, count - kSourcePorts));
-  const int first = ports.first + 1 + 2 * chosen;
-  return {static_cast<uint16_t>(first),
-          static_cast<uint16_t>(std::min<int>(ports.last, first + 2 * (kSourcePorts - 1)))};
+  const int last_first = std::max<int>(ports.first, ports.last - (kSourcePorts - 1));
+  PortRange chosen;
+  chosen.first = static_cast<uint16_t>(
+      absl::Uniform<int>(absl::IntervalClosed, random, ports.first, last_first));
+  chosen.last = static_cast<uint16_t>(std::min<int>(ports.last, chosen.first + kSourcePorts - 1));
+  return chosen;
 }
 
 }  // namespace byrnie

@@ -9,27 +9,16 @@
 namespace byrnie {
 namespace {
 
-TEST(SourcePortsTest, AreAFewOfThoseThereAreOthersEachTime) {
+TEST(SourcePortsTest, AreAPartOfThoseThereAreAnotherOneEachTime) {
   std::mt19937 random(1);
   std::set<uint16_t> firsts;
   for (int i = 0; i < 100; ++i) {
     const PortRange chosen = ChooseSourcePorts({32768, 65535}, random);
     EXPECT_GE(chosen.first, 32768);
-    EXPECT_EQ(chosen.last - chosen.first, 62);
+    EXPECT_EQ(chosen.last - chosen.first, 511);
     firsts.insert(chosen.first);
   }
   EXPECT_GT(firsts.size(), 90u);
-}
-
-TEST(SourcePortsTest, AreNeverThoseThatTheKernelGivesApplicationsFirst) {
-  std::mt19937 random(1);
-  for (const uint16_t first : {32768, 32769}) {
-    for (int i = 0; i < 100; ++i) {
-      const PortRange chosen = ChooseSourcePorts({first, 60999}, random);
-      EXPECT_EQ((chosen.first - first) % 2, 1);
-      EXPECT_LE(chosen.last, 60999);
-    }
-  }
 }
 
 TEST(SourcePortsTest, ReachBothEnds) {
@@ -37,28 +26,21 @@ TEST(SourcePortsTest, ReachBothEnds) {
   uint16_t least = 65535;
   uint16_t most = 0;
   for (int i = 0; i < 1000; ++i) {
-    const PortRange chosen = ChooseSourcePorts({40000, 40073}, random);
+    const PortRange chosen = ChooseSourcePorts({40000, 40520}, random);
     least = std::min(least, chosen.first);
     most = std::max(most, chosen.last);
   }
-  EXPECT_EQ(least, 40001);
-  EXPECT_EQ(most, 40073);
+  EXPECT_EQ(least, 40000);
+  EXPECT_EQ(most, 40520);
 }
 
-TEST(SourcePortsTest, AreAllThereAreWhereThereAreFew) {
+TEST(SourcePortsTest, AreAllWhereThereAreFew) {
   std::mt19937 random(1);
-  for (const uint16_t last : {50001, 50002, 50011, 50063}) {
+  for (const uint16_t last : {50000, 50001, 50511}) {
     const PortRange chosen = ChooseSourcePorts({50000, last}, random);
-    EXPECT_EQ(chosen.first, 50001);
+    EXPECT_EQ(chosen.first, 50000);
     EXPECT_EQ(chosen.last, last);
   }
-}
-
-TEST(SourcePortsTest, AreTheOnlyOneWhereThereIsOne) {
-  std::mt19937 random(1);
-  const PortRange chosen = ChooseSourcePorts({50000, 50000}, random);
-  EXPECT_EQ(chosen.first, 50000);
-  EXPECT_EQ(chosen.last, 50000);
 }
 
 }  // namespace

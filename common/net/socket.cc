@@ -92,9 +92,9 @@ absl::Status BindToSource(int fd, const SocketAddress& source, bool transparent)
   return absl::OkStatus();
 }
 
-bool SetSourcePort(int fd, absl::optional<uint16_t> port) {
-  // The option of IPv6 sockets too. A range of one: the last port is the upper half; 0 is any.
-  const uint32_t range = port ? static_cast<uint32_t>(*port) << 16 | *port : 0;
+bool SetSourcePorts(int fd, absl::optional<PortRange> ports) {
+  // The option of IPv6 sockets too. The last port is the upper half; 0 is any.
+  const uint32_t range = ports ? static_cast<uint32_t>(ports->last) << 16 | ports->first : 0;
   return setsockopt(fd, SOL_IP, kIpLocalPortRange, &range, sizeof(range)) == 0;
 }
 

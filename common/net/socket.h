@@ -45,10 +45,10 @@ bool SetTransparent(int fd, bool v4);
 // ResourceExhausted when the port is taken.
 absl::Status BindToSource(int fd, const SocketAddress& source, bool transparent);
 
-// Has the kernel take this port for a socket that is about to connect, if it is among those it
-// chooses from at all, or any of those again. False where it cannot be told (before Linux 6.3), and
-// then nothing has changed.
-bool SetSourcePort(int fd, absl::optional<uint16_t> port);
+// Has the kernel choose the port of a socket that is about to connect among these, as far as they
+// are among those it chooses from at all, or among all of those again. False where it cannot be
+// told (before Linux 6.3), and then nothing has changed.
+bool SetSourcePorts(int fd, absl::optional<PortRange> ports);
 
 // Probes an idle connection every kShortKeepaliveIdle: for one that is half closed.
 void SetShortKeepalive(int fd);

@@ -57,20 +57,17 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
     return absl::OkStatus();
   }
 
-  // From one of the ports that is free, or from any. What connect() says: 0 or an error.
+  // From one of the ports, or from any when none is free. What connect() says: 0 or an error.
   int ConnectFrom(absl::optional<PortRange> ports) {
     sockaddr_storage storage;
     const socklen_t size = remote_.ToSockaddr(&storage);
     const auto connect_now = [&] {
       return connect(fd_.get(), reinterpret_cast<const sockaddr*>(&storage), size) == 0 ? 0 : errno;
     };
-    if (!ports) return connect_now();
-    for (uint32_t port = ports->first; port <= ports->last; port += 2) {
-      if (!SetSourcePort(fd_.get(), static_cast<uint16_t>(port))) return connect_now();
-      const int error = connect_now();
-      if (error != EADDRNOTAVAIL) return error;
-    }
-    SetSourcePort(fd_.get(), absl::nullopt);
+    const bool narrowed = ports && SetSourcePorts(fd_.get(), ports);
+    const int error = connect_now();
+    if (error != EADDRNOTAVAIL || !narrowed) return error;
+    SetSourcePorts(fd_.get(), absl::nullopt);
     return connect_now();
   }
 

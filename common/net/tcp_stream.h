@@ -37,9 +37,10 @@ class TcpStream final : public ByteStream {
     // `source` may be anybody's address. Needs CAP_NET_ADMIN (PermissionDenied), and routing that
     // brings the answers back.
     bool transparent = false;
-    // Source ports to try, unless `source` says it, before the kernel chooses: every second one,
-    // from the first on. Left alone it goes from one port to the next, so that a connect takes
-    // milliseconds when thousands of connections to `remote` hold those.
+    // Where the kernel is to look for a source port, unless `source` says it, before it looks at
+    // all. It goes from one port to the next, the even ones first, so that a connect takes
+    // milliseconds when thousands of connections to `remote` hold those: a few ports of their midst
+    // spare it that.
     absl::optional<PortRange> source_ports;
     // SO_PRIORITY of the socket, 0 to 6.
     int priority = 0;

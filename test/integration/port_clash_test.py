@@ -2,8 +2,8 @@
 """An application and its proxy may draw the same source ports: neither's connection is ever taken for the other's.
 
 Connection tracking remembers a connection that its server has reset for nf_conntrack_tcp_timeout_close (10 s). Proved with a
-pod that has 50 ports, all of which the application uses in turn, and a server that resets every connection, in plaintext and by
-direct mTLS, over IPv4 and IPv6: of connections made one after the other, far more than there are ports, none is refused, each
+pod that has 50 ports, all of which the application uses in turn or as the kernel chooses, and a server that resets every
+connection, in plaintext and by direct mTLS, over IPv4 and IPv6: of connections made one after the other, far more than there are ports, none is refused, each
 is one record in the log, and no byte reaches the server that the application did not send.
 """
 
@@ -21,6 +21,10 @@ from testing.tcp import reset
 
 CONNECTIONS = 200
 FIRST_PORT, PORTS = 40000, 50
+
+
+def one_after_the_other(number):
+    return FIRST_PORT + number % PORTS
 
 
 class PortClashTest(MeshTestCase):
@@ -41,14 +45,15 @@ class PortClashTest(MeshTestCase):
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.settimeout(10)
-            made.bind(("", source_port))
+            if source_port is not None:
+                made.bind(("", source_port))
             made.connect((address, port))
         except BaseException:
             made.close()
             raise
         return made
 
-    def connections_that_are_reset(self, host, port, address):
+    def connections_that_are_reset(self, host, port, address, source_port):
         seen, ends, before = collections.Counter(), collections.Counter(), self.records()
 
         def answer_and_reset(connection):
@@ -60,7 +65,7 @@ class PortClashTest(MeshTestCase):
         with InlineApp(host, port, answer_and_reset) as app:
             for number in range(CONNECTIONS):
                 try:
-                    with self.connect(address, port, FIRST_PORT + number % PORTS) as connection:
+                    with self.connect(address, port, source_port(number)) as connection:
                         connection.sendall(b"question")
                         ends[connection.recv(100)] += 1
                         connection.sendall(b"z")
@@ -79,12 +84,17 @@ class PortClashTest(MeshTestCase):
     def test_in_plaintext(self):
         for address in (self.outsider.address, self.outsider.address6):
             with self.subTest(address=address):
-                self.connections_that_are_reset(self.outsider, 9000, address)
+                self.connections_that_are_reset(self.outsider, 9000, address, one_after_the_other)
 
     def test_by_direct_mtls(self):
         for address in (self.legacy.address, self.legacy.address6):
             with self.subTest(address=address):
-                self.connections_that_are_reset(self.legacy, 8080, address)
+                self.connections_that_are_reset(self.legacy, 8080, address, one_after_the_other)
+
+    def test_the_kernels_choice(self):
+        for host, port in ((self.outsider, 9001), (self.legacy, 8081)):
+            with self.subTest(port=port):
+                self.connections_that_are_reset(host, port, host.address, lambda number: None)
 
 
 if __name__ == "__main__":
