@@ -1,6 +1,7 @@
 #ifndef BYRNIE_PROXY_PROCESS_COUNTS_H_
 #define BYRNIE_PROXY_PROCESS_COUNTS_H_
 
+#include "common/net/dialled_connections.h"
 #include "proxy/handshake_counts.h"
 #include "proxy/peer_usage.h"
 #include "proxy/shared_count.h"
@@ -17,6 +18,9 @@ struct ProcessCounts {
   HandshakeCounts direct_arrivals;
   PeerUsage inbound;
   SharedCount outbound_tunnels;
+  // No count: what the workers have opened towards others, so that none carries it when it is led
+  // back to one of them.
+  DialledConnections dialled;
 };
 
 }  // namespace byrnie

@@ -51,6 +51,10 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
     }
     const int error = ConnectFrom(options.source ? absl::nullopt : options.source_ports);
     if (error != 0 && error != EINPROGRESS) return ConnectionError(error, what);
+    if (options.dialled != nullptr) {
+      ASSIGN_OR_RETURN(const SocketAddress local, LocalSocketAddress(fd_.get()));
+      dialled_ = options.dialled->Add(local, remote_);
+    }
     ASSIGN_OR_RETURN(watch_, loop_->Watch(fd_.get(), [this](EventLoop::FdEvents events) {
       if (events.writable) OnWritable(events.error);
     }));
@@ -113,6 +117,8 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
         result_.ok() ? TcpStream::CreateConfigured(loop_, std::move(fd_), Family::kTcp)
                      : absl::StatusOr<std::unique_ptr<TcpStream>>(result_);
     fd_.reset();
+    if (stream.ok()) (*stream)->dialled_ = std::move(dialled_);
+    dialled_.reset();
     if (stream.ok() && broken_ != 0) (void)(*stream)->Fail(broken_);
     // Last: it may destroy this.
     ConnectCallback done = std::move(done_);
@@ -124,7 +130,8 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
   ConnectCallback done_;
   absl::Status result_;
   int broken_ = 0;  // Why the connection, which there was, has ended again.
-  UniqueFd fd_;     // Before the watch, which ends first.
+  std::unique_ptr<DialledConnections::Entry> dialled_;
+  UniqueFd fd_;  // Before the watch, which ends first.
   std::unique_ptr<EventLoop::FdWatch> watch_;
   std::unique_ptr<EventLoop::Timer> deadline_;
   std::unique_ptr<EventLoop::Deferred> finish_;

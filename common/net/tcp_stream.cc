@@ -104,7 +104,7 @@ void TcpStream::OnFdEvents(EventLoop::FdEvents events) {
   // nobody reads any more, and the reset of a half-closed connection would go unnoticed until the
   // next write.
   if (events.failed && eof_ && error_ == 0) {
-    error_ = TakeSocketError(fd_.get());
+    error_ = static_cast<int16_t>(TakeSocketError(fd_.get()));
     if (error_ != 0) read_waiting_ = true;
   }
   Dispatch();
@@ -129,7 +129,7 @@ void TcpStream::Dispatch() {
 }
 
 IoResult TcpStream::Fail(int error) {
-  if (error_ == 0) error_ = error;
+  if (error_ == 0) error_ = static_cast<int16_t>(error);
   // What is broken stays worth trying: a later observer learns it at once.
   readable_ = true;
   writable_ = true;
@@ -256,6 +256,7 @@ void TcpStream::FinishReset() {
   watch_.reset();
   if (fd_) SetResetOnClose(fd_.get());
   fd_.reset();
+  dialled_.reset();
   // Flushed() has become true; when it was true at once the caller of Reset() sees it.
   if (was_waiting && observer_ != nullptr) observer_->OnWritable();
 }

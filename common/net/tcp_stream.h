@@ -11,6 +11,7 @@
 #include "common/base/unique_fd.h"
 #include "common/event/event_loop.h"
 #include "common/net/byte_stream.h"
+#include "common/net/dialled_connections.h"
 #include "common/net/socket_address.h"
 
 namespace byrnie {
@@ -44,6 +45,8 @@ class TcpStream final : public ByteStream {
     absl::optional<PortRange> source_ports;
     // SO_PRIORITY of the socket, 0 to 6.
     int priority = 0;
+    // Holds the connection for as long as its socket is open, and outlives it; null: nobody does.
+    DialledConnections* dialled = nullptr;
   };
 
   // An attempt to connect; destroying it abandons the attempt and the callback does not run.
@@ -123,12 +126,14 @@ class TcpStream final : public ByteStream {
   EventLoop* const loop_;         // Not owned.
   Observer* observer_ = nullptr;  // Not owned.
   std::unique_ptr<EventLoop::FdWatch> watch_;
+  // Until the socket is closed.
+  std::unique_ptr<DialledConnections::Entry> dialled_;
   std::unique_ptr<EventLoop::Deferred> notify_;    // Only while an upcall is due.
   std::unique_ptr<ResetProgress> reset_progress_;  // Only while a reset waits.
   std::unique_ptr<StallWatch> stall_watch_;        // Only while data is under way.
   bool* destroyed_ = nullptr;                      // Set while upcalls run.
   UniqueFd fd_;                                    // None once reset.
-  int error_ = 0;                                  // An errno once broken.
+  int16_t error_ = 0;                              // An errno once broken.
   bool readable_ : 1;                              // An edge came after all there was was read.
   bool writable_ : 1;                              // An edge came after the last EAGAIN.
   bool read_waiting_ : 1;                          // The observer wants to hear of the next edge.

@@ -16,6 +16,7 @@
 
 #include "common/base/status_matchers.h"
 #include "common/event/testing/manual_event_loop.h"
+#include "common/net/dialled_connections.h"
 #include "common/net/socket.h"
 #include "common/net/socket_address.h"
 #include "common/net/tcp_listener.h"
@@ -97,6 +98,36 @@ TEST_F(TcpStreamTest, ConnectsWithThePriorityItIsGiven) {
     ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 1; }));
     ASSERT_THAT(result_, IsOk());
     EXPECT_EQ(GetInt((*result_)->fd(), SOL_SOCKET, SO_PRIORITY), 4);
+  }
+}
+
+TEST_F(TcpStreamTest, IsHeldAmongWhatWasDialledUntilItsSocketIsClosed) {
+  for (const char* address : {"127.0.0.1:0", "[::1]:0"}) {
+    Listen(address);
+    DialledConnections dialled;
+    TcpStream::ConnectOptions options;
+    options.dialled = &dialled;
+    calls_ = 0;
+    accepted_.reset();
+    auto attempt = Connect(listener_->address(), options);
+    ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr; }));
+    const auto held = [&] {
+      return dialled.Contains(*accepted_->RemoteAddress(), *accepted_->LocalAddress());
+    };
+    EXPECT_TRUE(held());
+    ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 1; }));
+    ASSERT_THAT(result_, IsOk());
+    EXPECT_TRUE(held());
+    attempt.reset();
+    EXPECT_TRUE(held());
+    const SocketAddress local = *(*result_)->LocalAddress();
+    result_ = absl::UnknownError("closed");
+    EXPECT_FALSE(dialled.Contains(local, listener_->address()));
+
+    accepted_.reset();
+    Connect(listener_->address(), options).reset();  // Abandoned.
+    ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr; }));
+    EXPECT_FALSE(held());
   }
 }
 
