@@ -169,6 +169,28 @@ TEST_F(ConnectFloodTest, EndsAPeerThatPingsWithoutEnd) {
   ExpectEnded("goaway=11");
 }
 
+TEST_F(ConnectFloodTest, ReadsNothingMoreOfAPeerThatItEnds) {
+  Flood(Frame(kPing, 0, 0, "12345678"), 20000);
+  ASSERT_THAT(log_, HasSubstr("goaway=11"));
+  const uint64_t sent = pair_.bytes_sent(MemoryStreamPair::Side::kA);
+  Send(std::string(1 << 20, 'x'));
+  // As much as may be under way.
+  EXPECT_LE(pair_.bytes_sent(MemoryStreamPair::Side::kA) - sent,
+            MemoryStreamPair::Quota().capacity);
+  ExpectEnded("goaway=11");
+}
+
+TEST_F(ConnectFloodTest, ReadsNothingMoreOfAPeerThatBreaksTheProtocol) {
+  Send(Frame(kWindowUpdate, 0, 0, std::string(4, '\0')));
+  Hear();
+  ASSERT_THAT(log_, HasSubstr("goaway=1"));
+  const uint64_t sent = pair_.bytes_sent(MemoryStreamPair::Side::kA);
+  Send(std::string(1 << 20, 'x'));
+  EXPECT_LE(pair_.bytes_sent(MemoryStreamPair::Side::kA) - sent,
+            MemoryStreamPair::Quota().capacity);
+  ExpectEnded("goaway=1");
+}
+
 TEST_F(ConnectFloodTest, EndsAPeerThatDoesNotReadTheAnswersToItsPings) {
   reading_ = false;
   size_t sent = 0;

@@ -63,9 +63,11 @@ class ConnectSessionImpl final : public ConnectSession,
 
   enum class State {
     kOpen,
-    kClosing,    // GOAWAY and what else is queued goes out.
-    kLingering,  // Our direction is shut down; the peer's end is awaited, with a deadline.
-    kClosed,     // OnSessionClosed is due or has run.
+    kClosing,  // GOAWAY and what else is queued goes out.
+    // Our direction is shut down; the peer's end is awaited, with a deadline, or of a peer at fault
+    // the deadline alone: a reset at once might overtake the GOAWAY.
+    kLingering,
+    kClosed,  // OnSessionClosed is due or has run.
   };
 
   // TunnelStream::Session:
@@ -112,6 +114,8 @@ class ConnectSessionImpl final : public ConnectSession,
   // After what the peer sent has been looked at: ends a peer whose frames are too many.
   void NoteFrames(FrameTally::Counts counts);
   void EndFlood(absl::string_view of_what);
+  // The session ends once the GOAWAY with this error has gone out.
+  void EndAtFault(uint32_t error_code, absl::string_view why);
 
   void ReadTransport();
   void Feed(absl::Span<const uint8_t> data);
@@ -180,7 +184,9 @@ class ConnectSessionImpl final : public ConnectSession,
 
   State state_ = State::kOpen;
   absl::Status end_status_;
-  absl::optional<absl::Status> pending_end_;  // A GOAWAY with an error is in the output.
+  // The peer is at fault, and a GOAWAY that says so is in the output or goes there next. Nothing
+  // more is read.
+  absl::optional<absl::Status> pending_end_;
   absl::Status peer_goaway_;
   size_t open_ = 0;
   int32_t peer_reset_id_ = 0;

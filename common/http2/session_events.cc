@@ -216,14 +216,9 @@ int ConnectSessionImpl::OnFrameSent(const nghttp2_frame* frame) {
     }
     case NGHTTP2_GOAWAY:
       if (frame->goaway.error_code != NGHTTP2_NO_ERROR && !pending_end_.has_value()) {
-        const absl::string_view said(reinterpret_cast<const char*>(frame->goaway.opaque_data),
-                                     frame->goaway.opaque_data_len);
-        const absl::string_view why = flood_.empty() ? said : flood_;
-        pending_end_ = PeerFaultError(FaultOfGoaway(frame->goaway.error_code),
-                                      absl::StrCat("http/2 error of the peer: ",
-                                                   nghttp2_http2_strerror(frame->goaway.error_code),
-                                                   why.empty() ? "" : ": ", why));
-        Schedule();
+        EndAtFault(frame->goaway.error_code,
+                   absl::string_view(reinterpret_cast<const char*>(frame->goaway.opaque_data),
+                                     frame->goaway.opaque_data_len));
       }
       break;
     default:
@@ -328,6 +323,15 @@ void ConnectSessionImpl::NoteFrames(FrameTally::Counts counts) {
 void ConnectSessionImpl::EndFlood(absl::string_view of_what) {
   flood_ = of_what;
   nghttp2_session_terminate_session(http2_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
+  EndAtFault(NGHTTP2_ENHANCE_YOUR_CALM, of_what);
+}
+
+void ConnectSessionImpl::EndAtFault(uint32_t error_code, absl::string_view why) {
+  pending_end_ =
+      PeerFaultError(FaultOfGoaway(error_code),
+                     absl::StrCat("http/2 error of the peer: ", nghttp2_http2_strerror(error_code),
+                                  why.empty() ? "" : ": ", why));
+  Schedule();
 }
 
 void ConnectSessionImpl::NoteRefused(int32_t id, uint32_t error_code) {

@@ -29,7 +29,7 @@ void ConnectSessionImpl::ReadTransport() {
       block ? absl::MakeSpan(block.data(), ScratchPool::kBlockSize) : absl::MakeSpan(small);
   size_t moved = 0;
   read_due_ = false;
-  while (state_ != State::kClosed && !transport_ended_) {
+  while (state_ != State::kClosed && !transport_ended_ && !pending_end_.has_value()) {
     if (moved >= kBytesPerEvent) {
       read_due_ = true;
       break;
