@@ -190,6 +190,11 @@ void RedirectedConnection::OnSniffed(Sniffer::Kind kind) {
     case Sniffer::Kind::kPlaintext:
       return CarryPlaintext(kind, /*server_first=*/false);
     case Sniffer::Kind::kLost:
+      // What came before the reset is the application's, where plaintext may pass, as it would be
+      // without a proxy.
+      if (sniffer_->size() > 0 && line_ == nullptr) {
+        return CarryPlaintext(kind, /*server_first=*/false);
+      }
       return Refuse(Result::kFailed, access_reason::kResetByDownstream,
                     std::string(client_->error().message()));
     case Sniffer::Kind::kOverloaded:

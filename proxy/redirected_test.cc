@@ -84,6 +84,23 @@ TEST_F(RedirectedTest, HalfAHelloThenAnEndIsPassedOn) {
   EXPECT_EQ(Await(apps_[0].get(), half.size()), half);
 }
 
+TEST_F(RedirectedTest, HalfAHelloThenAResetIsPassedOn) {
+  const std::string half = HelloBytes({"istio"}, "").substr(0, 700);
+  const auto client = Connect();
+  ASSERT_TRUE(AwaitApp());
+  WriteText(client.get(), half);
+  loop_.RunUntilIdle();
+  client->Reset();
+  EXPECT_EQ(Await(apps_[0].get(), half.size()), half);
+  EXPECT_TRUE(loop_.RunUntil([this] {
+    uint8_t byte;
+    return apps_[0]->Read(absl::MakeSpan(&byte, 1)).status == IoStatus::kError;
+  }));
+  AwaitEnd();
+  EXPECT_THAT(PeekLog(), AllOf(HasSubstr("\"reason\":\"reset-by-downstream\""),
+                               HasSubstr(absl::StrCat("\"bytes_sent\":", half.size()))));
+}
+
 TEST_F(RedirectedTest, MeshTlsTakesOverTheConnectionThatWasDialled) {
   const auto client = Shake(Connect(), ca_, peer_);
   EXPECT_THAT(handshake_, IsOk());
