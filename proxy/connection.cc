@@ -144,8 +144,10 @@ void Connection::AbortIfAged() {
 void Connection::OnRelayDone(const RelayResult& result) {
   const absl::string_view reason =
       abort_reason_.empty() ? ReasonOf(result, protocol_) : absl::string_view(abort_reason_);
-  const absl::string_view of_peer =
-      abort_reason_.empty() ? PeerReasonOf(result.status) : absl::string_view();
+  // A refusal that comes late because of TLS 1.3 is no end of a connection that was open.
+  const absl::string_view of_peer = abort_reason_.empty() && reason != access_reason::kRefusedByPeer
+                                        ? PeerReasonOf(result.status)
+                                        : absl::string_view();
   if (!of_peer.empty()) set_peer_reason(of_peer);
   Finish(ResultOf(of_peer.empty() ? reason : of_peer), reason,
          result.status.ok() ? "" : result.reason, result.bytes_to_upstream,

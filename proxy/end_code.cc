@@ -3,6 +3,8 @@
 #include "absl/types/optional.h"
 #include "absl/types/span.h"
 #include "common/http2/peer_end.h"
+#include "common/net/end_code.h"
+#include "common/tls/peer_alert.h"
 #include "proxy/access_record.h"
 #include "proxy/end_reason.h"
 #include "proxy/tunnel_reason.h"
@@ -10,23 +12,25 @@
 namespace byrnie {
 namespace {
 
-constexpr uint32_t kByr = 0x62797200;
-
-struct EndCode {
+struct KnownEnd {
   uint32_t code;
   absl::string_view reason;
 };
 
-constexpr EndCode kOfStreams[] = {
-    {kByr + 1, access_reason::kPolicyChanged},    {kByr + 2, access_reason::kIdentityExpired},
-    {kByr + 3, end_reason::kTrustRemoved},        {kByr + 4, end_reason::kCertificateRevoked},
-    {kByr + 5, end_reason::kRevocationUnknown},   {kByr + 6, access_reason::kDrained},
-    {kByr + 7, access_reason::kMaxAge},           {kByr + 8, access_reason::kIdleTimeout},
-    {kByr + 9, access_reason::kHalfCloseTimeout},
+constexpr KnownEnd kOfStreams[] = {
+    {kEndPolicyChanged, access_reason::kPolicyChanged},
+    {kEndIdentityExpired, access_reason::kIdentityExpired},
+    {kEndTrustRemoved, end_reason::kTrustRemoved},
+    {kEndCertificateRevoked, end_reason::kCertificateRevoked},
+    {kEndRevocationUnknown, end_reason::kRevocationUnknown},
+    {kEndDrained, access_reason::kDrained},
+    {kEndMaxAge, access_reason::kMaxAge},
+    {kEndIdleTimeout, access_reason::kIdleTimeout},
+    {kEndHalfCloseTimeout, access_reason::kHalfCloseTimeout},
 };
 
 // Of GOAWAY: RFC 9113 section 7, as every server uses them.
-constexpr EndCode kOfSessions[] = {
+constexpr KnownEnd kOfSessions[] = {
     {0x1, tunnel_reason::kTunnelProtocol},  // PROTOCOL_ERROR
     {0x3, tunnel_reason::kTunnelProtocol},  // FLOW_CONTROL_ERROR
     {0x5, tunnel_reason::kTunnelProtocol},  // STREAM_CLOSED
@@ -38,7 +42,7 @@ constexpr EndCode kOfSessions[] = {
 }  // namespace
 
 uint32_t EndCodeOf(absl::string_view reason) {
-  for (const EndCode& known : kOfStreams) {
+  for (const KnownEnd& known : kOfStreams) {
     if (known.reason == reason) return known.code;
   }
   return 0;
@@ -46,12 +50,11 @@ uint32_t EndCodeOf(absl::string_view reason) {
 
 absl::string_view PeerReasonOf(const absl::Status& status) {
   const absl::optional<PeerEnd> end = PeerEndOf(status);
-  if (!end.has_value()) return {};
-  const absl::Span<const EndCode> codes = end->of == PeerEnd::Of::kStream
-                                              ? absl::MakeConstSpan(kOfStreams)
-                                              : absl::MakeConstSpan(kOfSessions);
-  for (const EndCode& known : codes) {
-    if (known.code == end->code) return known.reason;
+  const uint32_t code = end.has_value() ? end->code : EndCodeOfAlert(status);
+  const bool of_session = end.has_value() && end->of == PeerEnd::Of::kSession;
+  for (const KnownEnd& known :
+       of_session ? absl::MakeConstSpan(kOfSessions) : absl::MakeConstSpan(kOfStreams)) {
+    if (known.code == code) return known.reason;
   }
   return {};
 }

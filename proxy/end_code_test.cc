@@ -4,7 +4,9 @@
 
 #include "absl/status/status.h"
 #include "common/http2/peer_end.h"
+#include "common/tls/peer_alert.h"
 #include "gtest/gtest.h"
+#include "openssl/ssl.h"
 #include "proxy/access_record.h"
 #include "proxy/end_reason.h"
 #include "proxy/reason_set.h"
@@ -54,6 +56,14 @@ TEST(EndCodeTest, AResetOfTheConnectionItselfHasNoReason) {
   EXPECT_EQ(PeerReasonOf(Reset(0x627972ff)), "");
   EXPECT_EQ(PeerReasonOf(absl::UnavailableError("the peer reset the stream")), "");
   EXPECT_EQ(PeerReasonOf(absl::OkStatus()), "");
+}
+
+TEST(EndCodeTest, OfDirectMtlsItIsTheAlertThatMeansTheSame) {
+  EXPECT_EQ(PeerReasonOf(PeerAlertStatus(SSL_AD_ACCESS_DENIED)), access_reason::kPolicyChanged);
+  EXPECT_EQ(PeerReasonOf(PeerAlertStatus(SSL_AD_UNKNOWN_CA)), end_reason::kTrustRemoved);
+  EXPECT_EQ(PeerReasonOf(PeerAlertStatus(SSL_AD_CERTIFICATE_REVOKED)),
+            end_reason::kCertificateRevoked);
+  EXPECT_EQ(PeerReasonOf(PeerAlertStatus(SSL_AD_INTERNAL_ERROR)), "");
 }
 
 TEST(EndCodeTest, OfATunnelItSaysWhatThePeerFoundFaultWith) {

@@ -291,6 +291,16 @@ void TlsStream::Impl::Reset() {
   FlushOut();
 }
 
+void TlsStream::Impl::ResetWith(uint32_t code) {
+  const absl::optional<uint8_t> alert = AlertOfEndCode(code);
+  if (alert.has_value() && state_ == State::kOpen && !shutdown_wanted_ && !reset_wanted_ &&
+      !write_failed_) {
+    ERR_clear_error();
+    SSL_send_fatal_alert(ssl_.get(), *alert);  // Only gathers it, behind what was written.
+  }
+  Reset();
+}
+
 void TlsStream::Impl::DenyAccess() {
   DCHECK(state_ != State::kHandshaking);
   if (state_ != State::kOpen || shutdown_wanted_ || reset_wanted_ || write_failed_) return;
@@ -418,6 +428,12 @@ void TlsStream::ShutdownWrite() {
 void TlsStream::Reset() {
   DCHECK(impl_->loop()->InLoopThread());
   impl_->Reset();
+  impl_->AccountBuffers();
+}
+
+void TlsStream::ResetWith(uint32_t code) {
+  DCHECK(impl_->loop()->InLoopThread());
+  impl_->ResetWith(code);
   impl_->AccountBuffers();
 }
 void TlsStream::DenyAccess() {

@@ -72,6 +72,8 @@ class TlsStream final : public ByteStream {
   size_t Room() const override;
   void ShutdownWrite() override;
   void Reset() override;
+  // `code` is an EndCode; the peer is told by a fatal alert, where one means the same.
+  void ResetWith(uint32_t code) override;
   bool Flushed() const override;
   uint64_t Undelivered() const override;
   // The transport's.

@@ -49,6 +49,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   }
   void ShutdownWrite();
   void Reset();
+  void ResetWith(uint32_t code);
   void DenyAccess();
   bool Flushed() const;
   uint64_t Undelivered() const {

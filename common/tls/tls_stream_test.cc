@@ -5,10 +5,12 @@
 #include <vector>
 
 #include "common/base/status_matchers.h"
+#include "common/net/end_code.h"
 #include "common/net/scratch_pool.h"
 #include "common/net/testing/counted_stream.h"
 #include "common/net/testing/fake_buffer_budget.h"
 #include "common/net/testing/memory_stream_pair.h"
+#include "common/tls/peer_alert.h"
 #include "common/tls/session_fault.h"
 #include "common/tls/testing/tls_pair.h"
 #include "gmock/gmock.h"
@@ -127,6 +129,26 @@ TEST_F(TlsStreamTest, PassesAResetOnAfterTheBytesBeforeIt) {
   EXPECT_THAT(server_.stream_->error(), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_EQ(SessionFaultOf(server_.stream_->error()), SessionFault::kNone) << "a reset may happen";
   EXPECT_TRUE(client_.stream_->Flushed());
+}
+
+TEST_F(TlsStreamTest, TellsThePeerWhyItIsResetAfterTheBytesBeforeIt) {
+  Connect();
+  client_.Send("last words");
+  client_.stream_->ResetWith(kEndPolicyChanged);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_.received_, "last words");
+  EXPECT_EQ(server_.last_read_, IoStatus::kError);
+  EXPECT_THAT(server_.stream_->error(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("access_denied")));
+  EXPECT_EQ(EndCodeOfAlert(server_.stream_->error()), kEndPolicyChanged);
+  EXPECT_TRUE(client_.stream_->Flushed());
+}
+
+TEST_F(TlsStreamTest, HasNothingToSayOfMostReasons) {
+  Connect();
+  client_.stream_->ResetWith(kEndDrained);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(server_.stream_->error(), StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST_F(TlsStreamTest, TellsAVerifiedPeerThatAccessIsDenied) {

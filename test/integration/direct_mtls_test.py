@@ -149,6 +149,8 @@ class DirectMtlsTest(MeshTestCase):
                 self.policies()
         record = self.server.wait_access_log(reason="policy-changed")[-1]
         self.assertEqual(record["peer_identity"], self.client.spiffe_id)
+        record = self.client.wait_access_log(direction="outbound", peer_reason="policy-changed")[-1]
+        self.assertEqual((record["reason"], record["result"]), ("reset-by-upstream", "denied"), record)
         wait_until(lambda: self.answered(self.client), 5, "permission", every=0.1)
 
     def test_a_server_with_another_identity_is_refused(self):
