@@ -79,6 +79,10 @@ constexpr Annotation kAnnotations[] = {
     {"agent-cpu-limit", Kind::kQuantity, "", kNo, kNo, kNo},
     {"agent-memory-request", Kind::kQuantity, "", kNo, kNo, kNo},
     {"agent-memory-limit", Kind::kQuantity, "", kNo, kNo, kNo},
+    {"redirect-cpu-request", Kind::kQuantity, "", kNo, kNo, kNo},
+    {"redirect-cpu-limit", Kind::kQuantity, "", kNo, kNo, kNo},
+    {"redirect-memory-request", Kind::kQuantity, "", kNo, kNo, kNo},
+    {"redirect-memory-limit", Kind::kQuantity, "", kNo, kNo, kNo},
 };
 
 const Annotation* FindAnnotation(absl::string_view name) {
@@ -329,7 +333,7 @@ absl::Status CheckTogether(const PodSettings& settings,
                               "out, or ",
                               kAnnotationPrefix, "sidecars=classic"));
   }
-  for (const char* const container : {"proxy", "agent"}) {
+  for (const char* const container : {"proxy", "agent", "redirect"}) {
     for (const char* const resource : {"cpu", "memory"}) {
       const std::string request = absl::StrCat(container, "-", resource, "-request"),
                         limit = absl::StrCat(container, "-", resource, "-limit");

@@ -262,6 +262,24 @@ TEST(PodInjectionTest, RefusesWhatCannotWork) {
   EXPECT_EQ(Inject(&udp).kind, Kind::kInjected);
 }
 
+TEST(PodInjectionTest, WhatThePodAsAWholeHasIsShared) {
+  Json pod = Pod(Annotation("agent-memory-limit", "64Mi"),
+                 R"("resources":{"requests":{"memory":"64Mi"},"limits":{"memory":"64Mi"}})");
+  Inject(&pod);
+  EXPECT_EQ(ToText(Container(pod, "byrnie-proxy")["resources"]), R"({"requests":{"cpu":"10m"}})");
+  EXPECT_EQ(ToText(Container(pod, "byrnie-agent")["resources"]),
+            R"({"requests":{"cpu":"5m"},"limits":{"memory":"64Mi"}})");
+  EXPECT_EQ(ToText(Container(pod, "byrnie-redirect")["resources"]), R"({"requests":{"cpu":"5m"}})");
+}
+
+TEST(PodInjectionTest, WhatRunsOnceHasResourcesOfItsOwnWhereThatIsSaid) {
+  Json pod = Pod(R"("annotations":{"byrnie.io/redirect-memory-request":"64Mi",)"
+                 R"("byrnie.io/redirect-cpu-limit":"100m","byrnie.io/proxy-cpu-limit":"1"})");
+  Inject(&pod);
+  EXPECT_EQ(ToText(Container(pod, "byrnie-redirect")["resources"]),
+            R"({"requests":{"cpu":"5m","memory":"64Mi"},"limits":{"cpu":"100m","memory":"64Mi"}})");
+}
+
 TEST(PodInjectionTest, ALabelOrAnAnnotationOptsOut) {
   for (const char* const kind : {"labels", "annotations"}) {
     for (const auto& [value, expected] :
@@ -340,9 +358,9 @@ TEST(PodInjectionTest, ResourcesThatAreSaidMoveTheDefaults) {
 TEST(PodInjectionTest, WhatRunsOnceHasTheProxysLimitOfCpu) {
   for (const auto& [limit, resources] :
        {std::make_pair("1", R"({"requests":{"cpu":"5m","memory":"16Mi"},)"
-                            R"("limits":{"memory":"64Mi","cpu":"1"}})"),
+                            R"("limits":{"cpu":"1","memory":"64Mi"}})"),
         std::make_pair("2m", R"({"requests":{"cpu":"2m","memory":"16Mi"},)"
-                             R"("limits":{"memory":"64Mi","cpu":"2m"}})"),
+                             R"("limits":{"cpu":"2m","memory":"64Mi"}})"),
         std::make_pair("none", R"({"requests":{"cpu":"5m","memory":"16Mi"},)"
                                R"("limits":{"memory":"64Mi"}})")}) {
     Json pod = Pod(Annotation("proxy-cpu-limit", limit));

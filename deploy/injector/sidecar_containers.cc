@@ -43,6 +43,7 @@ struct Amounts {
 };
 constexpr Amounts kProxyAmounts = {"10m", "32Mi", "256Mi"};
 constexpr Amounts kAgentAmounts = {"5m", "32Mi", "128Mi"};
+constexpr Amounts kSmallAmounts = {"5m", "16Mi", "64Mi"};
 
 std::string Binary(absl::string_view name) { return absl::StrCat(kBinaryDirectory, "/", name); }
 
@@ -88,16 +89,21 @@ Json MayRedirect() {
   return context;
 }
 
-// Of one resource. What the pod says is right together; a default gives way to it.
-void AddResource(const PodSettings& settings, absl::string_view container,
-                 absl::string_view resource, absl::string_view request, absl::string_view limit,
+// Of one resource. What the pod's annotations say is right together; a default gives way to it.
+// Where the pod as a whole has this resource, there is no default: what the containers ask for has
+// to fit into that, and they share it.
+void AddResource(const PodSettings& settings, const Json& of_pod, absl::string_view container,
+                 absl::string_view resource, std::string request, std::string limit,
                  Json* resources) {
+  for (const char* const kind : {"requests", "limits"}) {
+    if (FindPath(of_pod, {kind, resource}) != nullptr) request = limit = "none";
+  }
   const absl::optional<std::string> said_request = settings.Get(
                                         absl::StrCat(container, "-", resource, "-request")),
                                     said_limit = settings.Get(
                                         absl::StrCat(container, "-", resource, "-limit"));
-  std::string requested = said_request.value_or(std::string(request)),
-              limited = said_limit.value_or(std::string(limit));
+  std::string requested = said_request.value_or(std::move(request)),
+              limited = said_limit.value_or(std::move(limit));
   const absl::optional<double> low = ParseQuantity(requested), high = ParseQuantity(limited);
   if (low.has_value() && high.has_value() && *low > *high) {
     (said_limit.has_value() ? requested : limited) = said_limit.value_or(requested);
@@ -110,27 +116,27 @@ void AddResource(const PodSettings& settings, absl::string_view container,
   }
 }
 
-Json Resources(const PodSettings& settings, absl::string_view container, const Amounts& amounts) {
+Json Resources(const PodSettings& settings, const Json& of_pod, absl::string_view container,
+               const Amounts& amounts) {
   Json resources = Json::object();
   // A limit on CPU would make the application's bytes wait.
-  AddResource(settings, container, "cpu", amounts.cpu, "none", &resources);
-  AddResource(settings, container, "memory", amounts.memory, amounts.memory_limit, &resources);
+  AddResource(settings, of_pod, container, "cpu", amounts.cpu, "none", &resources);
+  AddResource(settings, of_pod, container, "memory", amounts.memory, amounts.memory_limit,
+              &resources);
   return resources;
 }
 
 // Of what runs once, before the application does, or next to never. A namespace with a quota of CPU
 // wants a limit of each container: where the proxy is given one, these have it too.
-Json SmallResources(const PodSettings& settings) {
-  constexpr char kCpu[] = "5m";
+Json SmallResources(const PodSettings& settings, const Json& of_pod) {
   Json resources = Json::object();
-  resources["requests"]["cpu"] = kCpu;
-  resources["requests"]["memory"] = "16Mi";
-  resources["limits"]["memory"] = "64Mi";
   const std::string limit = settings.GetOr("proxy-cpu-limit", "none");
   const absl::optional<double> amount = ParseQuantity(limit);
-  if (!amount.has_value()) return resources;
-  resources["limits"]["cpu"] = limit;
-  if (*amount < *ParseQuantity(kCpu)) resources["requests"]["cpu"] = limit;
+  const bool less = amount.has_value() && *amount < *ParseQuantity(kSmallAmounts.cpu);
+  AddResource(settings, of_pod, "redirect", "cpu", less ? limit : kSmallAmounts.cpu, limit,
+              &resources);
+  AddResource(settings, of_pod, "redirect", "memory", kSmallAmounts.memory,
+              kSmallAmounts.memory_limit, &resources);
   return resources;
 }
 
@@ -171,11 +177,12 @@ Json Port(absl::string_view name, int number) {
 class Builder {
  public:
   Builder(const InjectorConfig& config, const PodSettings& settings, bool native,
-          const Json& app_probes, const KubeletPorts& probes)
+          const Json& of_pod, const Json& app_probes, const KubeletPorts& probes)
       : config_(config),
         settings_(settings),
         native_(native),
         hold_(settings.GetOr("hold-application", "true") == "true"),
+        of_pod_(of_pod),
         app_probes_(app_probes),
         probes_(probes) {}
 
@@ -200,7 +207,7 @@ class Builder {
     container["env"] = Json::array({FieldItem("BYRNIE_NAMESPACE", "metadata.namespace"),
                                     FieldItem("BYRNIE_SERVICE_ACCOUNT", "spec.serviceAccountName"),
                                     FieldItem("BYRNIE_POD_ADDRESSES", "status.podIPs")});
-    container["resources"] = Resources(settings_, "agent", kAgentAmounts);
+    container["resources"] = Resources(settings_, of_pod_, "agent", kAgentAmounts);
     container["securityContext"] = Unprivileged();
     container["volumeMounts"] = Json::array(
         {NoApiToken(), Mount(kLinkVolume, kLinkDirectory, false),
@@ -243,7 +250,7 @@ class Builder {
     }
     container["ports"] = Json::array({Port("byrnie-hbone", 15008), Port("byrnie-metrics", 15020),
                                       Port("byrnie-status", kStatusPort)});
-    container["resources"] = Resources(settings_, "proxy", kProxyAmounts);
+    container["resources"] = Resources(settings_, of_pod_, "proxy", kProxyAmounts);
     container["securityContext"] = Unprivileged();
     container["volumeMounts"] =
         Json::array({NoApiToken(), Mount(kLinkVolume, kLinkDirectory, false)});
@@ -266,7 +273,7 @@ class Builder {
     std::vector<std::string> args = {"apply"};
     AddFlags(Sidecar::kRedirect, &args);
     container["args"] = Command(std::move(args));
-    container["resources"] = SmallResources(settings_);
+    container["resources"] = SmallResources(settings_, of_pod_);
     container["securityContext"] = MayRedirect();
     container["volumeMounts"] = Json::array({NoApiToken()});
     return container;
@@ -280,7 +287,7 @@ class Builder {
     std::vector<std::string> args = {"watch", absl::StrCat("--on_drift=", on_drift)};
     AddFlags(Sidecar::kRedirect, &args);
     container["args"] = Command(std::move(args));
-    container["resources"] = SmallResources(settings_);
+    container["resources"] = SmallResources(settings_, of_pod_);
     container["securityContext"] = MayRedirect();
     container["volumeMounts"] = Json::array({NoApiToken()});
     return container;
@@ -290,7 +297,7 @@ class Builder {
     Json container = Begin(kFinishName, "byrnie-finish");
     container.erase("restartPolicy");
     container["args"] = Command({"install", std::string(kFinishDirectory)});
-    container["resources"] = SmallResources(settings_);
+    container["resources"] = SmallResources(settings_, of_pod_);
     container["securityContext"] = Unprivileged();
     container["volumeMounts"] = Json::array({NoApiToken()});
     return container;
@@ -343,6 +350,7 @@ class Builder {
   const InjectorConfig& config_;
   const PodSettings& settings_;
   const bool native_, hold_;
+  const Json& of_pod_;  // Resources.
   const Json& app_probes_;
   const KubeletPorts& probes_;
 };
@@ -412,10 +420,12 @@ absl::StatusOr<SidecarContainers> SidecarContainers::Create(const InjectorConfig
   SidecarContainers result;
   result.native = settings.GetOr("sidecars", "native") == "native";
   result.warnings = settings.warnings();
+  const Json* const said = Find(spec, "resources");
+  const Json of_pod = said == nullptr ? Json::object() : *said;
   RETURN_IF_ERROR(SetDrain(spec, result.native, &settings, &result.warnings));
   const KubeletPorts probes = ProbesOf(settings, spec);
   result.warnings.insert(result.warnings.end(), probes.warnings.begin(), probes.warnings.end());
-  const Builder builder(config, settings, result.native, app_probes, probes);
+  const Builder builder(config, settings, result.native, of_pod, app_probes, probes);
   result.agent = builder.Agent();
   result.proxy = builder.Proxy();
   result.redirect = builder.Redirect();
