@@ -142,7 +142,7 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   }
   Json made = *pod;
   const bool was_there = UninjectPod(&made);
-  ASSIGN_OR_RETURN(Refusal refusal, JudgePod(made, SidecarNames()));
+  ASSIGN_OR_RETURN(Refusal refusal, JudgePod(made, SidecarNames(), SidecarVolumes()));
   if (refusal.kind != Refusal::Kind::kNone) {
     PodOutcome outcome = Refused(std::move(refusal.why));
     if (refusal.kind == Refusal::Kind::kOptedOut) outcome.kind = PodOutcome::Kind::kOptedOut;

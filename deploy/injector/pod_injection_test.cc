@@ -37,6 +37,12 @@ Json Pod(absl::string_view metadata = "", absl::string_view spec = "",
                            container.empty() ? "" : ",", container, "}]}}"));
 }
 
+std::string Affinity(absl::string_view terms) {
+  return absl::StrCat(R"("affinity":{"nodeAffinity":{)",
+                      R"("requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[)",
+                      terms, "]}}}");
+}
+
 std::string Annotation(absl::string_view name, absl::string_view value) {
   return absl::StrCat(R"("annotations":{"byrnie.io/)", name, "\":\"", value, "\"}");
 }
@@ -245,6 +251,17 @@ TEST(PodInjectionTest, RefusesWhatCannotWork) {
       {Pod("", R"("initContainers":[{"name":"byrnie-proxy"}])"), "rename it"},
       {Pod("", R"("initContainers":[{"name":"istio-proxy"}])"), "Istio"},
       {Pod(R"("annotations":{"linkerd.io/proxy-version":"x"})"), "Linkerd"},
+      {Pod("", R"("os":{"name":"windows"})"), "Windows"},
+      {Pod("", R"("securityContext":{"windowsOptions":{"hostProcess":true}})"), "Windows"},
+      {Pod("", "", R"("securityContext":{"windowsOptions":{"hostProcess":true}})"), "Windows"},
+      {Pod("", Affinity(R"({"matchExpressions":[{"key":"kubernetes.io/os","operator":"In",)"
+                        R"("values":["windows"]}]})")),
+       "Windows"},
+      {Pod("", R"("volumes":[{"name":"byrnie-link","emptyDir":{}}])"), "volume byrnie-link"},
+      {Pod("", "", R"("livenessProbe":{"tcpSocket":{"port":15000}})"), "port 15000"},
+      {Pod("", "", R"("lifecycle":{"preStop":{"httpGet":{"port":15020}}})"), "port 15020"},
+      {Pod("", "", R"("ports":[{"containerPort":15022}])"), "port 15022"},
+      {Pod(R"("annotations":{"kubernetes.io/config.mirror":"x"})"), "static pod"},
       {Read(R"({"spec":{"containers":[]}})"), "no containers"},
       {Read("{}"), "no spec"},
   };
@@ -260,6 +277,22 @@ TEST(PodInjectionTest, RefusesWhatCannotWork) {
                  R"("securityContext":{"runAsUser":1000},)"
                  R"("ports":[{"containerPort":15001,"protocol":"UDP"}])");
   EXPECT_EQ(Inject(&udp).kind, Kind::kInjected);
+  Json either =
+      Pod("", Affinity(R"({"matchExpressions":[{"key":"kubernetes.io/os","operator":"In",)"
+                       R"("values":["windows"]}]},{"matchFields":[]})"));
+  EXPECT_EQ(Inject(&either).kind, Kind::kInjected);
+  Json ready = Pod("", "", R"("readinessProbe":{"httpGet":{"port":15021}})");
+  EXPECT_EQ(Inject(&ready).kind, Kind::kInjected);
+}
+
+TEST(PodInjectionTest, AWrongLabelIsCalledOne) {
+  for (const auto& [member, name] :
+       {std::make_pair("labels", "label byrnie.io/inject=\"yes\""),
+        std::make_pair("annotations", "annotation byrnie.io/inject=")}) {
+    Json pod = Pod(absl::StrCat("\"", member, R"(":{"byrnie.io/inject":"yes"})"));
+    EXPECT_THAT(InjectPod(InjectorConfig(), &pod),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(name)));
+  }
 }
 
 TEST(PodInjectionTest, WhatThePodAsAWholeHasIsShared) {

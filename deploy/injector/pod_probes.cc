@@ -45,7 +45,7 @@ void AddContainer(const Json& container, KubeletPorts* found) {
 }  // namespace
 
 bool IsSidecarPort(uint16_t port) {
-  for (const uint16_t own : {15000, 15001, 15006, 15008, 15010, 15020}) {
+  for (const uint16_t own : {15000, 15001, 15006, 15008, 15010, 15020, 15022}) {
     if (port == own) return true;
   }
   return port == kStatusPort;

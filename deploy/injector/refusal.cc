@@ -1,28 +1,31 @@
 #include "deploy/injector/refusal.h"
 
 #include <algorithm>
-#include <iterator>
+#include <cstdint>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "deploy/injector/annotations.h"
+#include "deploy/injector/pod_probes.h"
 
 namespace byrnie {
 namespace {
 
-constexpr int kSidecarPorts[] = {15000, 15001, 15006, 15008, 15010, 15020, 15021, 15022};
+constexpr char kOs[] = "kubernetes.io/os";
+constexpr char kMirror[] = "kubernetes.io/config.mirror";
 
 // Of the label or of the annotation; the one that says no wins.
 absl::StatusOr<bool> OptedOut(const Json& pod) {
   bool opted_out = false;
-  for (const char* const kind : {"labels", "annotations"}) {
-    const Json* const said = FindPath(pod, {"metadata", kind, kInjectAnnotation});
+  for (const auto& [member, kind] :
+       {std::make_pair("labels", "label"), std::make_pair("annotations", "annotation")}) {
+    const Json* const said = FindPath(pod, {"metadata", member, kInjectAnnotation});
     if (said == nullptr) continue;
     if (*said != "true" && *said != "false") {
-      return absl::InvalidArgumentError(absl::StrCat("annotation ", kInjectAnnotation, "=",
-                                                     ToText(*said),
+      return absl::InvalidArgumentError(absl::StrCat(kind, " ", kInjectAnnotation, "=",
+                                                     Shortened(ToText(*said)),
                                                      ": write \"true\" or \"false\", in quotes"));
     }
     opted_out = opted_out || *said == "false";
@@ -77,8 +80,9 @@ std::string Conflict(const Json& spec, const Json& container, const std::set<std
     if (!protocol.empty() && protocol != "TCP") continue;
     const Json* const number = Find(port, "containerPort");
     if (number == nullptr || !number->is_number_integer()) continue;
-    if (std::find(std::begin(kSidecarPorts), std::end(kSidecarPorts), *number) !=
-        std::end(kSidecarPorts)) {
+    const int64_t port_number = number->get<int64_t>();
+    if (port_number > 0 && port_number <= 65535 &&
+        IsSidecarPort(static_cast<uint16_t>(port_number))) {
       return absl::StrCat("container ", name, " has port ", ToText(*number),
                           ", which is the sidecar's: give it another one");
     }
@@ -86,15 +90,48 @@ std::string Conflict(const Json& spec, const Json& container, const std::set<std
   return "";
 }
 
-std::string CannotBeMeshed(const Json& spec, const std::set<std::string>& ours) {
+bool IsHostProcess(const Json& object) {
+  const Json* const options = FindPath(object, {"securityContext", "windowsOptions"});
+  return options != nullptr && IsTrue(*options, "hostProcess");
+}
+
+// Whether a term of a node affinity asks for Windows and nothing else.
+bool IsForWindows(const Json& term) {
+  for (const Json& expression : ItemsOf(term, "matchExpressions")) {
+    if (TextOf(expression, "key") != kOs || TextOf(expression, "operator") != "In") continue;
+    const Json::array_t& values = ItemsOf(expression, "values");
+    if (!values.empty() && std::all_of(values.begin(), values.end(),
+                                       [](const Json& value) { return value == "windows"; })) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool RunsOnWindows(const Json& spec) {
+  const Json* const os = FindPath(spec, {"nodeSelector", kOs});
+  const Json* const named = FindPath(spec, {"os", "name"});
+  if ((os != nullptr && *os == "windows") || (named != nullptr && *named == "windows")) return true;
+  if (IsHostProcess(spec)) return true;
+  for (const char* const list : {"initContainers", "containers"}) {
+    for (const Json& container : ItemsOf(spec, list)) {
+      if (IsHostProcess(container)) return true;
+    }
+  }
+  const Json* const required = FindPath(
+      spec, {"affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution"});
+  if (required == nullptr) return false;
+  // One of the terms is enough for a node.
+  const Json::array_t& terms = ItemsOf(*required, "nodeSelectorTerms");
+  return !terms.empty() && std::all_of(terms.begin(), terms.end(), IsForWindows);
+}
+
+std::string CannotBeMeshed(const Json& spec, const std::set<std::string>& ours,
+                           const std::set<std::string>& our_volumes) {
   if (IsTrue(spec, "hostNetwork")) {
     return "it has hostNetwork: the node's traffic cannot be redirected for one pod";
   }
-  const Json* const os = FindPath(spec, {"nodeSelector", "kubernetes.io/os"});
-  const Json* const named = FindPath(spec, {"os", "name"});
-  if ((os != nullptr && *os == "windows") || (named != nullptr && *named == "windows")) {
-    return "it runs on Windows";
-  }
+  if (RunsOnWindows(spec)) return "it runs on Windows";
   if (ItemsOf(spec, "containers").empty()) return "it has no containers";
   for (const char* const list : {"initContainers", "containers"}) {
     for (const Json& container : ItemsOf(spec, list)) {
@@ -102,15 +139,31 @@ std::string CannotBeMeshed(const Json& spec, const std::set<std::string>& ours) 
       if (!conflict.empty()) return conflict;
     }
   }
+  for (const Json& volume : ItemsOf(spec, "volumes")) {
+    const std::string name = TextOf(volume, "name");
+    if (our_volumes.count(name) > 0) {
+      return absl::StrCat("its volume ", name, " has the name of one of Byrnie's: rename it");
+    }
+  }
+  for (const uint16_t port : FindKubeletPorts(spec, ours).ports) {
+    if (!IsSidecarPort(port)) continue;
+    return absl::StrCat("a probe or hook of it is for port ", port,
+                        ", which is the sidecar's: give it another one");
+  }
   return "";
 }
 
 }  // namespace
 
-absl::StatusOr<Refusal> JudgePod(const Json& pod, const std::set<std::string>& ours) {
+absl::StatusOr<Refusal> JudgePod(const Json& pod, const std::set<std::string>& ours,
+                                 const std::set<std::string>& our_volumes) {
   ASSIGN_OR_RETURN(const bool opted_out, OptedOut(pod));
   if (opted_out) {
     return Refusal{Refusal::Kind::kOptedOut, absl::StrCat(kInjectAnnotation, " is \"false\"")};
+  }
+  if (FindPath(pod, {"metadata", "annotations", kMirror}) != nullptr) {
+    return Refusal{Refusal::Kind::kCannot,
+                   "it is the mirror of a static pod, which its node has made already"};
   }
   const std::string mesh = OtherMesh(pod);
   if (!mesh.empty()) {
@@ -118,8 +171,9 @@ absl::StatusOr<Refusal> JudgePod(const Json& pod, const std::set<std::string>& o
                    absl::StrCat("it has a sidecar of ", mesh, ": take that out first")};
   }
   const Json* const spec = Find(pod, "spec");
-  std::string why =
-      spec == nullptr || !spec->is_object() ? "it has no spec" : CannotBeMeshed(*spec, ours);
+  std::string why = spec == nullptr || !spec->is_object()
+                        ? "it has no spec"
+                        : CannotBeMeshed(*spec, ours, our_volumes);
   if (!why.empty()) return Refusal{Refusal::Kind::kCannot, std::move(why)};
   return Refusal();
 }

@@ -24,9 +24,10 @@ struct Refusal {
 // The user of the agent and the proxy, whose traffic is not redirected.
 inline constexpr int kSidecarUid = 1337;
 
-// Judges a pod, or a pod template, without the injector's own containers, whose names are `ours`.
-// InvalidArgument when byrnie.io/inject says neither true nor false.
-absl::StatusOr<Refusal> JudgePod(const Json& pod, const std::set<std::string>& ours);
+// Judges a pod, or a pod template, without the injector's own containers and volumes, whose names
+// are `ours` and `our_volumes`. InvalidArgument when byrnie.io/inject says neither true nor false.
+absl::StatusOr<Refusal> JudgePod(const Json& pod, const std::set<std::string>& ours,
+                                 const std::set<std::string>& our_volumes);
 
 }  // namespace byrnie
 

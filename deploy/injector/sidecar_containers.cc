@@ -396,7 +396,13 @@ KubeletPorts ProbesOf(const PodSettings& settings, const Json& spec) {
   const std::string more = settings.GetOr("probe-ports", "");
   for (const absl::string_view port : absl::StrSplit(more, ',', absl::SkipEmpty())) {
     uint32_t number = 0;
-    if (absl::SimpleAtoi(port, &number)) probes.ports.insert(static_cast<uint16_t>(number));
+    if (!absl::SimpleAtoi(port, &number)) continue;
+    if (IsSidecarPort(static_cast<uint16_t>(number))) {
+      probes.warnings.push_back(absl::StrCat(kAnnotationPrefix, "probe-ports: ", number,
+                                             " is the sidecar's, and is not declared"));
+    } else {
+      probes.ports.insert(static_cast<uint16_t>(number));
+    }
   }
   return probes;
 }
