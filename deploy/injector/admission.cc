@@ -86,9 +86,19 @@ void AnswerPod(const InjectorConfig& config, const Json& pod, AdmissionAnswer* a
     if (config.deny_refused) {
       return Deny(absl::StrCat("this pod cannot be meshed: ", outcome->why), answer, response);
     }
-    AddWarning(absl::StrCat("this pod is not meshed: ", outcome->why), response);
+    AddWarning(
+        absl::StrCat(outcome->of_another_revision ? "this pod stays as it is: "
+                     : outcome->taken_out ? "this pod is not meshed, and its sidecar is taken out: "
+                                          : "this pod is not meshed: ",
+                     outcome->why),
+        response);
+  } else if (outcome->taken_out) {
+    AddWarning(absl::StrCat("the sidecar of this pod is taken out: ", outcome->why), response);
   }
-  if (answer->outcome != Outcome::kInjected && answer->outcome != Outcome::kUpdated) return;
+  if (answer->outcome != Outcome::kInjected && answer->outcome != Outcome::kUpdated &&
+      !outcome->taken_out) {
+    return;
+  }
   (*response)["patchType"] = "JSONPatch";
   (*response)["patch"] = absl::Base64Escape(ToText(ToJsonPatch(DiffJson(pod, made))));
 }

@@ -86,6 +86,38 @@ TEST(AdmissionTest, WhatCannotBeMeshedIsAllowedWithAWarning) {
   EXPECT_THAT(TextOf(denied["status"], "message"), HasSubstr("hostNetwork"));
 }
 
+TEST(AdmissionTest, WhatCannotBeMeshedAnyMoreLosesItsSidecarAndThatIsSaid) {
+  const Json bare = *ParseJson(kPod, 1000);
+  const Json injected = bare.patch(PatchOf(Ask(Review(kPod))));
+  Json both = injected, without = bare;
+  for (Json* const pod : {&both, &without}) {
+    (*pod)["spec"]["containers"].push_back(Json::object());
+    (*pod)["spec"]["containers"][1]["name"] = "istio-proxy";
+  }
+  const Json response = Ask(Review(ToText(both)));
+  EXPECT_EQ(Audit(response), "refused");
+  EXPECT_TRUE(SameJson(both.patch(PatchOf(response)), without));
+  EXPECT_THAT(ToText(response["warnings"]),
+              HasSubstr("this pod is not meshed, and its sidecar is taken out: it has a sidecar of "
+                        "Istio"));
+  InjectorConfig strict;
+  strict.deny_refused = true;
+  EXPECT_FALSE(IsTrue(Ask(Review(ToText(both)), strict), "allowed"));
+
+  Json out = injected;
+  (*ObjectIn(&out["metadata"], "labels"))["byrnie.io/inject"] = "false";
+  const Json opted_out = Ask(Review(ToText(out)));
+  EXPECT_EQ(Audit(opted_out), "opted_out");
+  EXPECT_EQ(Find(out.patch(PatchOf(opted_out))["spec"], "initContainers"), nullptr);
+  EXPECT_THAT(ToText(opted_out["warnings"]), HasSubstr("the sidecar of this pod is taken out"));
+
+  InjectorConfig canary;
+  canary.revision = "canary";
+  const Json other = Ask(Review(ToText(injected)), canary);
+  EXPECT_EQ(Find(other, "patch"), nullptr);
+  EXPECT_THAT(ToText(other["warnings"]), HasSubstr("this pod stays as it is: it has the sidecar"));
+}
+
 TEST(AdmissionTest, OptingOutIsNoWarning) {
   const Json response = Ask(Review(
       R"({"metadata":{"labels":{"byrnie.io/inject":"false"}},"spec":{"containers":[{"name":"a"}]}})"));
@@ -167,7 +199,8 @@ TEST(AdmissionTest, ALargePodIsAnswered) {
   }
   const Json response = Ask(Review(absl::StrCat(
       R"({"metadata":{"annotations":{"byrnie.io/probes":"rewrite","byrnie.io/status":)",
-      R"("{\"revision\":\"default\",\"probes\":{)", probes, R"(}}"}},"spec":{"containers":[)",
+      R"("{\"revision\":\"default\",\"probes\":{)", probes,
+      R"(}}"}},"spec":{"initContainers":[{"name":)", R"("byrnie-proxy"}],"containers":[)",
       containers, "]}}")));
   EXPECT_TRUE(IsTrue(response, "allowed"));
   EXPECT_EQ(Audit(response), "updated");
@@ -183,7 +216,7 @@ TEST(AdmissionTest, NoAnswerRepeatsWhatIsLong) {
         absl::StrCat(R"({"metadata":{"labels":{"byrnie.io/inject":")", text,
                      R"("}},"spec":{"containers":[{"name":"a"}]}})"),
         absl::StrCat(R"({"metadata":{"annotations":{"byrnie.io/status":"{\"revision\":\")", text,
-                     R"(\"}"}},"spec":{"containers":[{"name":"a"}]}})")}) {
+                     R"(\"}"}},"spec":{"containers":[{"name":"byrnie-proxy"}]}})")}) {
     const absl::StatusOr<AdmissionAnswer> answer = AnswerAdmissionReview(strict, Review(pod));
     ASSERT_THAT(answer, IsOk());
     EXPECT_LT(answer->review.size(), 2000u) << answer->review.substr(0, 2000);

@@ -101,6 +101,7 @@ absl::StatusOr<ManifestResult> ChangeManifest(absl::string_view whole, const Cha
 }
 
 std::string NoteOf(const WorkloadOutcome& outcome) {
+  const char* const taken_out = outcome.pod.taken_out ? "the sidecar it had is taken out, " : "";
   switch (outcome.pod.kind) {
     case PodOutcome::Kind::kInjected:
       return absl::StrCat(outcome.name, ": injected");
@@ -109,9 +110,9 @@ std::string NoteOf(const WorkloadOutcome& outcome) {
     case PodOutcome::Kind::kUnchanged:
       return absl::StrCat(outcome.name, ": unchanged, injected before");
     case PodOutcome::Kind::kOptedOut:
-      return absl::StrCat(outcome.name, ": not injected, ", outcome.pod.why);
+      return absl::StrCat(outcome.name, ": not injected, ", taken_out, outcome.pod.why);
     case PodOutcome::Kind::kRefused:
-      return absl::StrCat(outcome.name, ": NOT injected, ", outcome.pod.why);
+      return absl::StrCat(outcome.name, ": NOT injected, ", taken_out, outcome.pod.why);
   }
   return outcome.name;
 }

@@ -82,6 +82,20 @@ void RemoveMark(absl::string_view map_name, absl::string_view mark, Json* metada
   if (map->empty()) Remove(metadata, map_name);
 }
 
+// Takes back what the pod's `status` says was done to it beside our own containers and volumes.
+void TakeBack(const Json& status, Json* pod) {
+  Json* const metadata = Find(pod, "metadata");
+  RemoveMark("annotations", kStatusAnnotation, metadata);
+  if (IsTrue(status, "default_container")) RemoveMark("annotations", kDefaultContainer, metadata);
+  RemoveMark("labels", kRevisionLabel, metadata);
+  if (metadata->empty()) Remove(pod, "metadata");
+  Json* const spec = Find(pod, "spec");
+  if (spec == nullptr || !spec->is_object()) return;
+  RemoveFinish(spec);
+  const Json* const probes = Find(status, "probes");
+  if (probes != nullptr) RestoreProbes(*probes, spec);
+}
+
 void AddNative(SidecarContainers sidecar, Json* spec) {
   std::vector<Json> containers = {std::move(sidecar.agent), std::move(sidecar.proxy),
                                   std::move(sidecar.redirect)};
@@ -123,10 +137,25 @@ void AddMarks(const InjectorConfig& config, bool native, const std::string& defa
   (*ObjectIn(metadata, "labels"))[std::string(kRevisionLabel)] = config.revision;
 }
 
-PodOutcome Refused(std::string why) {
+// Whether the proxy is in the pod: an annotation is also copied from one pod to another.
+bool HasProxy(const Json& pod) {
+  const Json* const spec = Find(pod, "spec");
+  if (spec == nullptr) return false;
+  for (const char* const list : {"initContainers", "containers"}) {
+    for (const Json& container : ItemsOf(*spec, list)) {
+      if (TextOf(container, "name") == kProxyName) return true;
+    }
+  }
+  return false;
+}
+
+// Of a pod that is to have no sidecar. One that it has would meet what it cannot work beside, or be
+// what somebody has said no to.
+PodOutcome NotMeshed(PodOutcome::Kind kind, std::string why, Json* pod) {
   PodOutcome outcome;
-  outcome.kind = PodOutcome::Kind::kRefused;
+  outcome.kind = kind;
   outcome.why = std::move(why);
+  outcome.taken_out = HasProxy(*pod) && UninjectPod(pod);
   return outcome;
 }
 
@@ -136,17 +165,27 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   RETURN_IF_ERROR(CheckShape(*pod));
   const Json status = StatusOf(*pod);
   const std::string revision = TextOf(status, "revision");
-  if (!status.is_null() && revision != config.revision) {
-    return Refused(absl::StrCat("it has the sidecar of revision \"", Shortened(revision),
-                                "\": take that out first with byrniectl uninject"));
+  const bool was_there = !status.is_null() && HasProxy(*pod);
+  if (was_there && revision != config.revision) {
+    PodOutcome outcome;
+    outcome.kind = PodOutcome::Kind::kRefused;
+    outcome.of_another_revision = true;
+    outcome.why = absl::StrCat("it has the sidecar of revision \"", Shortened(revision),
+                               "\": take that out first with byrniectl uninject");
+    return outcome;
   }
   Json made = *pod;
-  const bool was_there = UninjectPod(&made);
+  if (was_there) {
+    UninjectPod(&made);
+  } else if (!status.is_null()) {
+    // Left over from a pod that this one was copied from.
+    TakeBack(status, &made);
+  }
   ASSIGN_OR_RETURN(Refusal refusal, JudgePod(made, SidecarNames(), SidecarVolumes()));
   if (refusal.kind != Refusal::Kind::kNone) {
-    PodOutcome outcome = Refused(std::move(refusal.why));
-    if (refusal.kind == Refusal::Kind::kOptedOut) outcome.kind = PodOutcome::Kind::kOptedOut;
-    return outcome;
+    return NotMeshed(refusal.kind == Refusal::Kind::kOptedOut ? PodOutcome::Kind::kOptedOut
+                                                              : PodOutcome::Kind::kRefused,
+                     std::move(refusal.why), pod);
   }
   const Json* const annotations = FindPath(made, {"metadata", "annotations"});
   ASSIGN_OR_RETURN(
@@ -164,7 +203,7 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   const bool native = sidecar.native;
   if (!sidecar.finish.is_null()) {
     std::string why = CannotFinish(*spec);
-    if (!why.empty()) return Refused(std::move(why));
+    if (!why.empty()) return NotMeshed(PodOutcome::Kind::kRefused, std::move(why), pod);
     AddFinish(&sidecar, spec);
   }
   PodOutcome outcome;
@@ -187,16 +226,9 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
 bool UninjectPod(Json* pod) {
   const Json status = StatusOf(*pod);
   if (status.is_null()) return false;
-  Json* const metadata = Find(pod, "metadata");
-  RemoveMark("annotations", kStatusAnnotation, metadata);
-  if (IsTrue(status, "default_container")) RemoveMark("annotations", kDefaultContainer, metadata);
-  RemoveMark("labels", kRevisionLabel, metadata);
-  if (metadata->empty()) Remove(pod, "metadata");
+  TakeBack(status, pod);
   Json* const spec = Find(pod, "spec");
   if (spec != nullptr && spec->is_object()) {
-    RemoveFinish(spec);
-    const Json* const probes = Find(status, "probes");
-    if (probes != nullptr) RestoreProbes(*probes, spec);
     RemoveNamed("initContainers", SidecarNames(), spec);
     RemoveNamed("containers", SidecarNames(), spec);
     RemoveNamed("volumes", SidecarVolumes(), spec);

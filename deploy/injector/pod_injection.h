@@ -22,15 +22,20 @@ struct PodOutcome {
   Kind kind = Kind::kInjected;
   // For kOptedOut and kRefused.
   std::string why;
+  // It had our sidecar, which is taken out: kOptedOut and kRefused.
+  bool taken_out = false;
+  // It has another revision's, which stays: kRefused.
+  bool of_another_revision = false;
   std::vector<std::string> warnings;
 };
 
 // Puts the sidecar into `pod`, an object with metadata and spec: the agent, the proxy and the
 // redirect, their volumes, the label byrnie.io/rev, the annotation byrnie.io/status. Native
 // sidecars come before all other init containers; classic ones before all other containers, with
-// the redirect after all other init containers. What is there already is taken out first, so that
-// it may be called again, also when others have changed the pod in between. InvalidArgument, with
-// `pod` as it was, when an annotation of ours is wrong or `pod` is not made as a pod is.
+// the redirect after all other init containers. What is there already is made anew, so that it may
+// be called again, also when others have changed the pod in between. Where the pod is not to have a
+// sidecar or cannot, and has one, that is taken out. InvalidArgument, with `pod` as it was, when an
+// annotation of ours is wrong or `pod` is not made as a pod is.
 absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod);
 
 // Takes it out. False when there is none, with `pod` as it was.

@@ -285,6 +285,74 @@ TEST(PodInjectionTest, RefusesWhatCannotWork) {
   EXPECT_EQ(Inject(&ready).kind, Kind::kInjected);
 }
 
+TEST(PodInjectionTest, WhatCannotBeMeshedAnyMoreLosesItsSidecar) {
+  const char* const kLater[] = {
+      R"({"op":"add","path":"/spec/containers/-","value":{"name":"istio-proxy"}})",
+      R"({"op":"add","path":"/spec/containers/-",
+          "value":{"name":"later","ports":[{"containerPort":15020}]}})",
+      R"({"op":"add","path":"/spec/hostNetwork","value":true})",
+      R"({"op":"add","path":"/metadata/labels/byrnie.io~1inject","value":"false"})"};
+  for (const char* const sidecars : {"native", "classic"}) {
+    for (const char* const later : kLater) {
+      const std::string metadata =
+          absl::StrCat(R"("labels":{"app":"a"},)", Annotation("sidecars", sidecars));
+      const Json patch = Json::array({Read(later)});
+      Json pod = Pod(metadata, R"("restartPolicy":"Never")",
+                     R"("command":["x"],"livenessProbe":{"tcpSocket":{"port":80}})");
+      const Json without = pod.patch(patch);
+      Inject(&pod);
+      pod = pod.patch(patch);
+      const PodOutcome outcome = Inject(&pod);
+      EXPECT_TRUE(outcome.kind == Kind::kRefused || outcome.kind == Kind::kOptedOut);
+      EXPECT_TRUE(outcome.taken_out);
+      EXPECT_TRUE(SameJson(pod, without)) << ToText(pod);
+      EXPECT_FALSE(Inject(&pod).taken_out);
+    }
+  }
+  // Found only when it is to be made.
+  Json job =
+      Pod(Annotation("sidecars", "classic"), R"("restartPolicy":"Never")", R"("command":["x"])");
+  Inject(&job);
+  job["spec"]["containers"].push_back(Read(R"({"name":"later"})"));
+  EXPECT_TRUE(Inject(&job).taken_out);
+  EXPECT_THAT(Names(job, "containers"), ElementsAre("app", "later"));
+}
+
+TEST(PodInjectionTest, TheSidecarOfAnotherRevisionStays) {
+  Json pod = Pod();
+  InjectorConfig canary;
+  canary.revision = "canary";
+  ASSERT_THAT(InjectPod(canary, &pod), IsOk());
+  const Json before = pod;
+  const PodOutcome outcome = Inject(&pod);
+  EXPECT_EQ(outcome.kind, Kind::kRefused);
+  EXPECT_TRUE(outcome.of_another_revision);
+  EXPECT_FALSE(outcome.taken_out);
+  EXPECT_THAT(outcome.why, HasSubstr("\"canary\""));
+  EXPECT_TRUE(SameJson(pod, before));
+}
+
+TEST(PodInjectionTest, AStatusWithoutASidecarIsNobodys) {
+  for (const char* const status :
+       {R"({\"revision\":\"old\"})", R"({\"revision\":\"default\"})", "injected"}) {
+    Json pod = Pod(Annotation("status", status)), fresh = Pod();
+    EXPECT_EQ(Inject(&pod).kind, Kind::kInjected) << status;
+    Inject(&fresh);
+    EXPECT_TRUE(SameJson(pod, fresh)) << status;
+    Json refused = Pod(Annotation("status", status), R"("hostNetwork":true)");
+    EXPECT_FALSE(Inject(&refused).taken_out);
+  }
+  // What a sidecar that is not there any more had done to the application.
+  Json copied =
+      Pod(Annotation("probes", "rewrite"), "", R"("livenessProbe":{"tcpSocket":{"port":80}})");
+  Json fresh = copied;
+  Inject(&copied);
+  for (const char* const part : {"initContainers", "volumes"}) Remove(&copied["spec"], part);
+  EXPECT_EQ(Inject(&copied).kind, Kind::kInjected);
+  Inject(&fresh);
+  EXPECT_TRUE(SameJson(copied, fresh)) << ToText(copied);
+}
+
 TEST(PodInjectionTest, AWrongLabelIsCalledOne) {
   for (const auto& [member, name] :
        {std::make_pair("labels", "label byrnie.io/inject=\"yes\""),
@@ -451,7 +519,8 @@ TEST(PodInjectionTest, AStatusThatIsNotOursIsReplaced) {
   EXPECT_THAT(Names(pod, "initContainers"),
               ElementsAre("byrnie-agent", "byrnie-proxy", "byrnie-redirect"));
   EXPECT_EQ(TextOf(Container(pod, "byrnie-proxy"), "image"), InjectorConfig().image);
-  Json odd = Pod(R"("annotations":{"byrnie.io/status":"injected"})");
+  Json odd = Pod(R"("annotations":{"byrnie.io/status":"injected"})",
+                 R"("initContainers":[{"name":"byrnie-proxy","image":"mine"}])");
   EXPECT_EQ(Inject(&odd).kind, Kind::kRefused);
   EXPECT_FALSE([] {
     Json bare = Pod();
