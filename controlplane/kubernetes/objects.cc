@@ -13,6 +13,7 @@ namespace {
 
 constexpr absl::string_view kOurPrefixes[] = {"byrnie.io/", "topology.istio.io/"};
 constexpr absl::string_view kStatusAnnotation = "byrnie.io/status";
+constexpr absl::string_view kProxyContainer = "byrnie-proxy";
 constexpr absl::string_view kPodAnnotations[] = {"byrnie.io/capacity", "byrnie.io/inject",
                                                  "ambient.istio.io/redirection"};
 constexpr absl::string_view kTopologyPrefixes[] = {
@@ -188,6 +189,20 @@ absl::StatusOr<SliceEndpoint> ReadEndpoint(const JsonValue& value) {
   return endpoint;
 }
 
+// The annotation alone may have been copied from another pod.
+absl::StatusOr<bool> HasProxy(const JsonObject& spec) {
+  // Native sidecars are among the first.
+  for (const char* const list : {"initContainers", "containers"}) {
+    ASSIGN_OR_RETURN(const std::vector<JsonValue> containers, ListOrEmpty(spec, list));
+    for (const JsonValue& container : containers) {
+      ASSIGN_OR_RETURN(const JsonObject object, container.AsObject());
+      ASSIGN_OR_RETURN(const std::string name, TextOrEmpty(object, "name"));
+      if (name == kProxyContainer) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 bool operator==(const Pod& a, const Pod& b) {
@@ -219,9 +234,12 @@ absl::StatusOr<Pod> ParsePod(const JsonValue& value) {
   ASSIGN_OR_RETURN(Labels status_of_injector,
                    ReadLabels(top.metadata, "annotations",
                               [](const std::string& key) { return key == kStatusAnnotation; }));
-  pod.injected = !status_of_injector.empty() && !status_of_injector.begin()->second.empty();
+  const bool marked = !status_of_injector.empty() && !status_of_injector.begin()->second.empty();
   RETURN_IF_ERROR(ReadOwner(top.metadata, &pod));
   ASSIGN_OR_RETURN(JsonObject spec, top.object.GetObject("spec"));
+  if (marked) {
+    ASSIGN_OR_RETURN(pod.injected, HasProxy(spec));
+  }
   ASSIGN_OR_RETURN(pod.service_account, TextOrEmpty(spec, "serviceAccountName"));
   if (pod.service_account.empty()) pod.service_account = "default";
   ASSIGN_OR_RETURN(pod.node, TextOrEmpty(spec, "nodeName"));

@@ -34,7 +34,7 @@ struct Pod {
   bool terminating = false;
   absl::Time created;
   Labels labels;
-  // The injector has put our sidecar into it, and its annotation byrnie.io/status.
+  // The injector has put our sidecar into it, and its annotation byrnie.io/status: both are there.
   bool injected = false;
   // Those that are looked at.
   Labels annotations;

@@ -25,7 +25,7 @@ constexpr char kPod[] = R"({
     "annotations": {"byrnie.io/status": "{\"revision\":\"a\"}", "byrnie.io/capacity": "7",
                     "kubectl.kubernetes.io/last-applied-configuration": "{}"},
     "ownerReferences": [{"kind": "ReplicaSet", "name": "web-7d", "controller": true}]},
-  "spec": {"serviceAccountName": "web", "nodeName": "n1", "containers": [{"name": "c"}]},
+  "spec": {"serviceAccountName": "web", "nodeName": "n1", "containers": [{"name": "byrnie-proxy"}, {"name": "c"}]},
   "status": {"phase": "Running", "podIP": "10.0.0.5",
     "podIPs": [{"ip": "10.0.0.5"}, {"ip": "fd00::5"}],
     "conditions": [{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": "True"}]}
@@ -61,6 +61,12 @@ TEST(ParsePodTest, ReadsItsStates) {
       PodWith(R"("uid")", R"("deletionTimestamp": "2030-01-01T00:00:00Z", "uid")")->terminating);
   EXPECT_TRUE(PodWith(R"("nodeName")", R"("hostNetwork": true, "nodeName")")->host_network);
   EXPECT_FALSE(PodWith("byrnie.io/status", "byrnie.io/other")->injected);
+  // The annotation was copied from another pod.
+  EXPECT_FALSE(PodWith("byrnie-proxy", "other")->injected);
+  // A native sidecar.
+  EXPECT_TRUE(PodWith(R"("containers": [{"name": "byrnie-proxy"}, )",
+                      R"("initContainers": [{"name": "byrnie-proxy"}], "containers": [)")
+                  ->injected);
 }
 
 TEST(ParsePodTest, TakesWhatIsNullForAbsent) {

@@ -384,10 +384,12 @@ class Cluster:
     def pod(self, namespace, name, account, ip, node="node-1", labels=None, annotations=None):
         """A pod that runs and is ready, as a kubelet would have made of it."""
         path = f"/api/v1/namespaces/{namespace}/pods"
+        containers = [{"name": "app", "image": "none", "ports": [{"name": "http", "containerPort": 8080}]}]
+        if "byrnie.io/status" in (annotations or {}):
+            containers.insert(0, {"name": "byrnie-proxy", "image": "none"})
         self.admin.create(path, {
             "metadata": {"name": name, "labels": labels or {}, "annotations": annotations or {}},
-            "spec": {"serviceAccountName": account, "nodeName": node, "terminationGracePeriodSeconds": 0,
-                     "containers": [{"name": "app", "image": "none", "ports": [{"name": "http", "containerPort": 8080}]}]}})
+            "spec": {"serviceAccountName": account, "nodeName": node, "terminationGracePeriodSeconds": 0, "containers": containers}})
         return self.pod_status(namespace, name, ip)
 
     def pod_status(self, namespace, name, ip, ready=True):
