@@ -13,6 +13,7 @@
 #include "deploy/injector/probe_rewrite.h"
 #include "deploy/injector/refusal.h"
 #include "deploy/injector/sidecar_containers.h"
+#include "deploy/injector/sidecar_merge.h"
 
 namespace byrnie {
 namespace {
@@ -120,15 +121,18 @@ std::string FirstContainer(const Json& spec) {
   return containers.empty() ? "" : TextOf(containers.front(), "name");
 }
 
-// The marks on the pod: whose sidecar it is, of which kind, and what else is to be taken out.
-void AddMarks(const InjectorConfig& config, bool native, const std::string& default_container,
-              const Json& probes, Json* pod) {
+// The marks on the pod: whose sidecar it is, of which kind, made of what, and what else is to be
+// taken out.
+void AddMarks(const InjectorConfig& config, const SidecarContainers& sidecar,
+              const std::string& default_container, const Json& probes, Json* pod) {
   Json* const metadata = ObjectIn(pod, "metadata");
   Json status = Json::object();
   status["revision"] = config.revision;
-  status["sidecars"] = native ? "native" : "classic";
+  status["sidecars"] = sidecar.native ? "native" : "classic";
+  status["made_of"] = sidecar.digest;
   Json* const annotations = ObjectIn(metadata, "annotations");
-  if (!native && Find(*annotations, kDefaultContainer) == nullptr && !default_container.empty()) {
+  if (!sidecar.native && Find(*annotations, kDefaultContainer) == nullptr &&
+      !default_container.empty()) {
     (*annotations)[kDefaultContainer] = default_container;
     status["default_container"] = true;
   }
@@ -206,10 +210,11 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
     if (!why.empty()) return NotMeshed(PodOutcome::Kind::kRefused, std::move(why), pod);
     AddFinish(&sidecar, spec);
   }
+  if (was_there && TextOf(status, "made_of") == sidecar.digest) KeepWhatOthersSay(*pod, &sidecar);
   PodOutcome outcome;
   outcome.warnings = std::move(sidecar.warnings);
   outcome.warnings.insert(outcome.warnings.end(), probes.warnings.begin(), probes.warnings.end());
-  AddMarks(config, native, FirstContainer(*spec), probes.originals, &made);
+  AddMarks(config, sidecar, FirstContainer(*spec), probes.originals, &made);
   InsertFirst(std::move(sidecar.volumes), ArrayIn(spec, "volumes"));
   if (native) {
     AddNative(std::move(sidecar), spec);

@@ -33,9 +33,10 @@ struct PodOutcome {
 // redirect, their volumes, the label byrnie.io/rev, the annotation byrnie.io/status. Native
 // sidecars come before all other init containers; classic ones before all other containers, with
 // the redirect after all other init containers. What is there already is made anew, so that it may
-// be called again, also when others have changed the pod in between. Where the pod is not to have a
-// sidecar or cannot, and has one, that is taken out. InvalidArgument, with `pod` as it was, when an
-// annotation of ours is wrong or `pod` is not made as a pod is.
+// be called again, also when others have changed the pod in between; what they have said of our own
+// containers stays where the settings are those it was made of, see sidecar_merge.h. Where the pod
+// is not to have a sidecar or cannot, and has one, that is taken out. InvalidArgument, with `pod`
+// as it was, when an annotation of ours is wrong or `pod` is not made as a pod is.
 absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod);
 
 // Takes it out. False when there is none, with `pod` as it was.

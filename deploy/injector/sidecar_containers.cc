@@ -407,6 +407,28 @@ KubeletPorts ProbesOf(const PodSettings& settings, const Json& spec) {
   return probes;
 }
 
+// FNV-1a, which is the same in every process, as absl's is not.
+uint64_t HashOf(absl::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+// Of what we make of these settings, whatever else is in the pod.
+std::string DigestOf(const InjectorConfig& config, const PodSettings& settings, bool native,
+                     const Json& of_pod) {
+  const Json no_app_probes = Json::object();
+  const KubeletPorts no_probes;
+  const Builder builder(config, settings, native, of_pod, no_app_probes, no_probes);
+  std::string text;
+  for (const Json& part :
+       {builder.Agent(), builder.Proxy(), builder.Redirect(), builder.Watch(), builder.Finish()}) {
+    absl::StrAppend(&text, ToText(part), "\n");
+  }
+  for (const Json& volume : builder.Volumes()) absl::StrAppend(&text, ToText(volume), "\n");
+  return absl::StrCat(absl::Hex(HashOf(text), absl::kZeroPad16));
+}
+
 }  // namespace
 
 std::set<std::string> SidecarNames() {
@@ -428,6 +450,7 @@ absl::StatusOr<SidecarContainers> SidecarContainers::Create(const InjectorConfig
   result.warnings = settings.warnings();
   const Json* const said = Find(spec, "resources");
   const Json of_pod = said == nullptr ? Json::object() : *said;
+  result.digest = DigestOf(config, settings, result.native, of_pod);
   RETURN_IF_ERROR(SetDrain(spec, result.native, &settings, &result.warnings));
   const KubeletPorts probes = ProbesOf(settings, spec);
   result.warnings.insert(result.warnings.end(), probes.warnings.begin(), probes.warnings.end());

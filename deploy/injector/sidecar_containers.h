@@ -36,6 +36,9 @@ struct SidecarContainers {
   Json finish;
   std::vector<Json> volumes;
   bool native = true;
+  // Of what they are made of but for the rest of the pod: the same where nobody has said anything
+  // else, and this is the same release of the injector.
+  std::string digest;
   std::vector<std::string> warnings;
 
   // For a pod whose spec, without them, is `spec`; `app_probes` are those that the proxy makes, see

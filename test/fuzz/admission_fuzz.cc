@@ -7,6 +7,7 @@
 #include "deploy/injector/admission.h"
 #include "deploy/injector/injector_config.h"
 #include "deploy/injector/json.h"
+#include "deploy/injector/pod_injection.h"
 #include "test/fuzz/fuzz_target.h"
 
 namespace byrnie {
@@ -45,6 +46,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
 namespace byrnie {
 
+// A pod with our sidecar, of which somebody has said something since.
+static std::string ChangedSince() {
+  Json pod = ParseJson(R"({"spec":{"containers":[{"name":"a"}]}})", 1000).value_or(Json());
+  CHECK(InjectPod(InjectorConfig(), &pod).ok());
+  Json& proxy = pod["spec"]["initContainers"][1];
+  proxy["image"] = "mirror/byrnie";
+  proxy["env"].push_back(Json::object({{"name", "TZ"}, {"value", "UTC"}}));
+  proxy["args"].push_back("--more");
+  return ToText(pod);
+}
+
 std::vector<std::string> FuzzSeeds() {
   const std::string head =
       R"({"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"1","kind":)"
@@ -60,6 +72,7 @@ std::vector<std::string> FuzzSeeds() {
           R"({"metadata":{"annotations":{"byrnie.io/status":"{\"revision\":\"default\"}"}},"spec":
       {"hostNetwork":true,"restartPolicy":"Never","initContainers":[{"name":"byrnie-proxy"}],
       "containers":[{"name":"b"}],"terminationGracePeriodSeconds":5}}}})",
+      head + ChangedSince() + "}}",
   };
 }
 

@@ -229,6 +229,11 @@ class Cluster:
         with open(os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
             out.write(content)
 
+    def issue_pair(self, name, hosts):
+        """The files of a certificate of the cluster's CA for `hosts`, and of its key."""
+        self._write_pair(name, self.authority.issue(name, (), hosts))
+        return self.path(f"{name}.pem"), self.path(f"{name}.key")
+
     def _write_pair(self, name, pair):
         self._write(f"{name}.pem", pair[0])
         self._write(f"{name}.key", pair[1])

@@ -1,0 +1,185 @@
+#include "deploy/injector/sidecar_merge.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_matchers.h"
+#include "deploy/injector/injector_config.h"
+#include "deploy/injector/json.h"
+#include "deploy/injector/pod_injection.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Kind = PodOutcome::Kind;
+
+Json Read(absl::string_view text) {
+  absl::StatusOr<Json> json = ParseJson(text, 100000);
+  EXPECT_THAT(json, IsOk());
+  return json.value_or(Json(nullptr));
+}
+
+// What the API server makes of a pod whose webhook it asks a second time.
+class SidecarMergeTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  SidecarMergeTest() {
+    config_.defaults["sidecars"] = GetParam();
+    EXPECT_EQ(Inject(), Kind::kInjected);
+  }
+
+  Kind Inject() {
+    absl::StatusOr<PodOutcome> outcome = InjectPod(config_, &pod_);
+    EXPECT_THAT(outcome, IsOk());
+    return outcome.value_or(PodOutcome()).kind;
+  }
+  // Of ours, and of the application.
+  Json& Container(absl::string_view name) {
+    for (const char* const list : {"initContainers", "containers"}) {
+      for (Json& container : *ArrayIn(&pod_["spec"], list)) {
+        if (TextOf(container, "name") == name) return container;
+      }
+    }
+    ADD_FAILURE() << name;
+    return pod_;
+  }
+  std::vector<std::string> NamesIn(absl::string_view container, absl::string_view list) {
+    std::vector<std::string> names;
+    for (const Json& item : ItemsOf(Container(container), list)) {
+      names.push_back(TextOf(item, "name"));
+    }
+    return names;
+  }
+
+  InjectorConfig config_;
+  Json pod_ = Read(
+      R"({"spec":{"containers":[{"name":"app","image":"x","livenessProbe":{"tcpSocket":{"port":80}}}]}})");
+};
+
+INSTANTIATE_TEST_SUITE_P(Sidecars, SidecarMergeTest, ::testing::Values("native", "classic"));
+
+TEST_P(SidecarMergeTest, WhatIsOthersToSayStays) {
+  for (const char* const name : {"byrnie-agent", "byrnie-proxy", "byrnie-redirect"}) {
+    Json& container = Container(name);
+    container["image"] = "mirror.example/byrnie:0.1.0";
+    container["imagePullPolicy"] = "Always";
+    container["resources"]["limits"]["cpu"] = "500m";
+    // Of the API server itself.
+    container["terminationMessagePath"] = "/dev/termination-log";
+  }
+  Container("byrnie-proxy")["readinessProbe"]["httpGet"]["scheme"] = "HTTP";
+  Container("byrnie-agent")["env"][0]["valueFrom"]["fieldRef"]["apiVersion"] = "v1";
+  pod_["spec"]["volumes"][2]["configMap"]["defaultMode"] = 420;
+  const Json before = pod_;
+  EXPECT_EQ(Inject(), Kind::kUnchanged);
+  EXPECT_TRUE(SameJson(pod_, before));
+}
+
+TEST_P(SidecarMergeTest, WhatOthersHaveAddedStaysBesideWhatChanges) {
+  Container("byrnie-proxy")["resources"] = Read(R"({"limits":{"cpu":"1"}})");
+  Container("byrnie-proxy")["env"].insert(Container("byrnie-proxy")["env"].begin(),
+                                          Read(R"({"name":"TZ","value":"UTC"})"));
+  Container("byrnie-proxy")["volumeMounts"].push_back(
+      Read(R"({"name":"zone","mountPath":"/etc/localtime"})"));
+  // The reason to make it anew.
+  Container("app")["readinessProbe"]["tcpSocket"]["port"] = 81;
+  EXPECT_EQ(Inject(), Kind::kUpdated);
+  EXPECT_THAT(ToText(Container("byrnie-proxy")["args"]), HasSubstr("--probe_ports=80,81"));
+  EXPECT_THAT(NamesIn("byrnie-proxy", "env"), ElementsAre("TZ", "BYRNIE_NODE_ADDRESSES"));
+  EXPECT_THAT(NamesIn("byrnie-proxy", "volumeMounts"),
+              ElementsAre("byrnie-nothing", "byrnie-link", "zone"));
+  EXPECT_EQ(ToText(Container("byrnie-proxy")["resources"]), R"({"limits":{"cpu":"1"}})");
+  // What was needed for probes goes with them.
+  Remove(&Container("app"), "livenessProbe");
+  Remove(&Container("app"), "readinessProbe");
+  EXPECT_EQ(Inject(), Kind::kUpdated);
+  EXPECT_THAT(NamesIn("byrnie-proxy", "env"), ElementsAre("TZ"));
+  EXPECT_THAT(ToText(Container("byrnie-proxy")["args"]), Not(HasSubstr("--probe_ports")));
+  EXPECT_EQ(Inject(), Kind::kUnchanged);
+}
+
+TEST_P(SidecarMergeTest, WhatIsOursToSayIsPutBack) {
+  const Json before = pod_;
+  Json& proxy = Container("byrnie-proxy");
+  proxy["command"][0] = "/bin/true";
+  proxy["args"].push_back("--mtls_mode=permissive");
+  proxy["securityContext"]["privileged"] = true;
+  proxy["volumeMounts"][1]["mountPath"] = "/elsewhere";
+  Remove(&proxy, "readinessProbe");
+  pod_["spec"]["volumes"][1]["projected"]["sources"][0]["serviceAccountToken"]["audience"] = "x";
+  EXPECT_EQ(Inject(), Kind::kUpdated);
+  EXPECT_TRUE(SameJson(pod_, before)) << ToText(pod_);
+}
+
+TEST_P(SidecarMergeTest, WhatWasMadeOfOtherSettingsIsMadeAnew) {
+  const std::vector<std::pair<const char*, const char*>> changes = {
+      {"image", "byrnie:0.2.0"}, {"image-pull-policy", "Never"}, {"proxy-cpu-limit", "2"}};
+  for (const auto& [name, value] : changes) {
+    Container("byrnie-proxy")["image"] = "mirror.example/byrnie:old";
+    Container("byrnie-proxy")["imagePullPolicy"] = "Always";
+    Container("byrnie-proxy")["resources"] = Json::object();
+    Container("byrnie-proxy")["stdin"] = true;
+    config_.defaults[name] = value;
+    EXPECT_EQ(Inject(), Kind::kUpdated);
+    InjectorConfig config = config_;
+    Json fresh = pod_;
+    ASSERT_TRUE(UninjectPod(&fresh));
+    ASSERT_THAT(InjectPod(config, &fresh), IsOk());
+    EXPECT_TRUE(SameJson(pod_, fresh)) << name;
+  }
+  EXPECT_EQ(TextOf(Container("byrnie-proxy"), "image"), "byrnie:0.2.0");
+}
+
+TEST(SidecarWatchTest, WhatIsOthersToSayStaysOfTheWatchToo) {
+  InjectorConfig config;
+  config.defaults["redirect-watch"] = "repair";
+  Json pod = Read(R"({"spec":{"containers":[{"name":"app"}]}})");
+  ASSERT_THAT(InjectPod(config, &pod), IsOk());
+  Json& watch = pod["spec"]["initContainers"][3];
+  ASSERT_EQ(TextOf(watch, "name"), "byrnie-watch");
+  watch["resources"]["limits"]["cpu"] = "500m";
+  const absl::StatusOr<PodOutcome> again = InjectPod(config, &pod);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ(again->kind, Kind::kUnchanged);
+  config.defaults["redirect-watch"] = "report";
+  const absl::StatusOr<PodOutcome> other = InjectPod(config, &pod);
+  ASSERT_THAT(other, IsOk());
+  EXPECT_EQ(other->kind, Kind::kUpdated);
+  EXPECT_THAT(ToText(pod), Not(HasSubstr("500m")));
+}
+
+// By a release that did not note what it was made of.
+TEST_P(SidecarMergeTest, WhatAnEarlierReleaseMadeIsMadeAnew) {
+  Json fresh = pod_;
+  const std::string status =
+      absl::StrCat(R"({"revision":"default","sidecars":")", GetParam(), "\"}");
+  pod_["metadata"]["annotations"]["byrnie.io/status"] = status;
+  Container("byrnie-proxy")["image"] = "byrnie:0.0.9";
+  Container("byrnie-proxy")["args"] = Json::array({"--old"});
+  EXPECT_EQ(Inject(), Kind::kUpdated);
+  EXPECT_EQ(TextOf(Container("byrnie-proxy"), "image"), "byrnie:0.1.0");
+  Remove(&pod_["metadata"]["annotations"], "byrnie.io/status");
+  Remove(&fresh["metadata"]["annotations"], "byrnie.io/status");
+  EXPECT_TRUE(SameJson(pod_["spec"], fresh["spec"]));
+}
+
+TEST_P(SidecarMergeTest, WhatIsMadeAsNoContainerIsDoesNotStay) {
+  const Json before = pod_;
+  Container("byrnie-proxy")["image"] = nullptr;
+  Container("byrnie-proxy")["env"] = "x";
+  Container("byrnie-proxy")["volumeMounts"] = nullptr;
+  EXPECT_EQ(Inject(), Kind::kUpdated);
+  EXPECT_TRUE(SameJson(pod_, before)) << ToText(pod_);
+  pod_["spec"]["containers"].push_back(Container("byrnie-proxy"));
+  EXPECT_EQ(Inject(), Kind::kUpdated);
+  EXPECT_EQ(Inject(), Kind::kUnchanged);
+}
+
+}  // namespace
+}  // namespace byrnie
