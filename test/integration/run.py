@@ -53,8 +53,6 @@ ALONE = ("trust_rotation_fleet_test.py", "many_rotations_test.py", "many_stalled
 OF_THE_IMAGE = ("image_test.py", "kubernetes_pods_test.py", "kubernetes_pods_cleanup_test.py")
 # libfaketime gives these their clocks, and hangs where a sanitizer's runtime is.
 OF_ANOTHER_CLOCK = ("clock_jump_test.py", "clock_offset_test.py", "replica_clock_test.py")
-# Of a container with 64 MiB, which such a runtime takes for itself.
-OF_LITTLE_MEMORY = ("stalled_memory_test.py",)
 
 _print_lock = threading.Lock()
 _running = set()
@@ -148,7 +146,7 @@ def main():
                 files[name] = os.path.join(folder, name)
     deadline = FILE_DEADLINE
     if options.sanitized:
-        for name in OF_THE_IMAGE + OF_ANOTHER_CLOCK + OF_LITTLE_MEMORY:
+        for name in OF_THE_IMAGE + OF_ANOTHER_CLOCK:
             files.pop(name, None)
         os.environ[sanitized.VARIABLE] = "1"
         deadline *= 2
