@@ -43,7 +43,7 @@ class RedirectZonesTest(RedirectCase):
         cls.addClassCleanup(cls.directory.cleanup)
         library = os.path.join(cls.directory.name, "no_zones.so")
         subprocess.run(["cc", "-shared", "-fPIC", "-o", library, "-x", "c", "-"], input=NO_ZONES, text=True, check=True)
-        cls.without = ["env", f"LD_PRELOAD={library}", "ASAN_OPTIONS=verify_asan_link_order=0"]
+        cls.without = ["env", f"LD_PRELOAD={library}", f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"]
 
     def run_without_zones(self, *arguments):
         return self.pod.run(*self.without, self.mesh.binary("byrnie-redirect"), *arguments, check=False)
