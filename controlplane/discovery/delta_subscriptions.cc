@@ -264,6 +264,10 @@ void DeltaSubscriptions::Mark(ResourceType resource_type, const RegistrySnapshot
                   return true;
                 });
   if (resource_type != ResourceType::kAddress) return;
+  if (before.HasUnplaced() && !after.HasUnplaced()) {
+    // What nothing could be said of.
+    for (const auto& entry : type->names) type->names_due.insert(entry.first);
+  }
   DiffAddresses(before, after, [type](absl::string_view alias) {
     if (type->names.contains(alias)) type->names_due.emplace(alias);
   });
@@ -311,6 +315,7 @@ void DeltaSubscriptions::Resolve(const RegistrySnapshot& snapshot, Type* type, F
     }
   }
   type->asked.clear();
+  const bool withheld = out->type() == ResourceType::kAddress && snapshot.HasUnplaced();
   while (!type->names_due.empty() && !out->full()) {
     const std::string name = std::move(type->names_due.extract(type->names_due.begin()).value());
     const std::vector<const Resource*> resources = snapshot.Resolve(out->type(), name);
@@ -318,6 +323,8 @@ void DeltaSubscriptions::Resolve(const RegistrySnapshot& snapshot, Type* type, F
     if (named == type->names.end()) continue;
     if (!resources.empty()) {
       named->second = false;
+    } else if (withheld) {
+      // It may be where what cannot be read is: who waits for the answer refuses the connection.
     } else if (!std::exchange(named->second, true)) {
       out->Remove(name);
       type->sent.erase(name);

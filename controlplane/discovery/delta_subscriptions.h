@@ -22,7 +22,8 @@ namespace byrnie {
 //
 // Address resources may be asked for by key or by "network/ip". A service comes with the workloads
 // behind it. What the client was once sent is kept up to date until it unsubscribes: a workload
-// that stops being an endpoint is sent as it now is.
+// that stops being an endpoint is sent as it now is. While something may be at any address
+// (RegistrySnapshot::HasUnplaced) nobody is told that there is nothing at one.
 //
 // A new snapshot costs what is different in it, not what is in it or what the client has: snapshots
 // are compared, and what was asked for by name is looked at only where the difference concerns it.

@@ -554,5 +554,25 @@ TEST_F(DeltaSubscriptionsTest, AStandInTakesThePlaceOfAnother) {
   }
 }
 
+// Where something is whose address nobody knows.
+TEST_F(DeltaSubscriptionsTest, NoAddressIsSaidToBeFreeWhileSomethingMayBeAtAny) {
+  istio::workload::Workload workload;
+  workload.set_uid("lost");
+  auto lost = std::make_shared<Resource>(*MakeResource(RegistrySource::kApiEntries, workload));
+  lost->stand_in = true;
+  RegistryChange put, remove;
+  put.put = {{lost}};
+  remove.removed = {lost};
+  const RegistrySnapshotPtr withheld = RegistrySnapshot::Empty()->With(put);
+  DeltaSubscriptions agent;
+  ASSERT_THAT(agent.OnRequest(Subscribe({"/10.9.9.9"})), IsOk());
+  const absl::optional<Response> first = agent.Next(withheld);
+  ASSERT_TRUE(first.has_value());
+  EXPECT_THAT(first->removed_resources(), IsEmpty());
+  const absl::optional<Response> then = agent.Next(withheld->With(remove));
+  ASSERT_TRUE(then.has_value());
+  EXPECT_THAT(then->removed_resources(), ElementsAre("/10.9.9.9"));
+}
+
 }  // namespace
 }  // namespace byrnie

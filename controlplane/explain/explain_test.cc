@@ -57,6 +57,14 @@ class ExplainTest : public ::testing::Test {
     const auto content = ParseRegistryFile(text, "cluster.local");
     EXPECT_THAT(content, IsOk());
     registry_ = *RegistrySnapshot::Create(*content);
+    if (!unreadable_.empty()) {
+      auto stand_in =
+          std::make_shared<Resource>(*registry_->Get(ResourceType::kAddress, unreadable_));
+      stand_in->stand_in = true;
+      RegistryChange change;
+      change.put = {{stand_in}};
+      registry_ = registry_->With(change);
+    }
     MeshFacts facts;
     facts.answers = answers_;
     facts.patience = absl::Milliseconds(700);
@@ -102,6 +110,8 @@ class ExplainTest : public ::testing::Test {
   const TestCa ca_;
   TrustBundleSet bundles_ = ca_.Bundles();
   std::string client_, server_, more_workloads_, service_, policies_;
+  // The key of a workload or service that something stands in for.
+  std::string unreadable_;
   std::vector<AgentTable::Agent> agents_;
   std::vector<std::string> others_;
   std::function<absl::StatusOr<absl::optional<IssuedCertificate>>(const SpiffeId&)> newest_issued_;
@@ -222,6 +232,14 @@ TEST_F(ExplainTest, ASourceThatIsNotKnown) {
 TEST_F(ExplainTest, ADestinationThatIsNotKnown) {
   EXPECT_THAT(FirstFailed("10.0.0.1", "10.0.0.99"), HasSubstr("destination: "));
   EXPECT_THAT(FirstFailed("10.0.0.1", "nobody.demo"), HasSubstr("destination: "));
+}
+
+TEST_F(ExplainTest, ADestinationWhoseRecordCannotBeRead) {
+  unreadable_ = "static//pod/demo/server";
+  EXPECT_THAT(FirstFailed("10.0.0.1", "10.0.0.2", 8080),
+              HasSubstr("destination: 10.0.0.2 is workload static//pod/demo/server, whose record"));
+  unreadable_ = "demo/server.demo";
+  EXPECT_THAT(FirstFailed(), HasSubstr("is service demo/server.demo, whose record"));
 }
 
 TEST_F(ExplainTest, APortThatTheServiceDoesNotHave) {

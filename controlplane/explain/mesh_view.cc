@@ -81,6 +81,11 @@ absl::optional<MeshView::Service> MeshView::FindService(absl::string_view name) 
   return address.service();
 }
 
+bool MeshView::IsUnreadable(absl::string_view key) const {
+  const Resource* const resource = facts_.registry->Find(ResourceType::kAddress, key);
+  return resource != nullptr && resource->stand_in;
+}
+
 std::vector<MeshView::Workload> MeshView::EndpointsOf(const Service& service) const {
   std::vector<Workload> endpoints;
   for (const Resource* resource :

@@ -67,6 +67,9 @@ class MeshView {
   absl::optional<Workload> FindWorkload(absl::string_view name) const;
   // The service of an address, "namespace/hostname", "namespace/name" or a hostname.
   absl::optional<Service> FindService(absl::string_view name) const;
+  // Whether the record of a workload or service of this key cannot be read, so that something
+  // stands in for it.
+  bool IsUnreadable(absl::string_view key) const;
   // The workloads behind a service, by uid.
   std::vector<Workload> EndpointsOf(const Service& service) const;
 

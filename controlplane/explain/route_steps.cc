@@ -150,12 +150,26 @@ void FindEndpoints(const MeshView& view, const Party& source, const MeshView::Se
   route->targets = std::move(healthy);
 }
 
+ExplainStep UnreadableStep(const std::string& destination, absl::string_view kind,
+                           const std::string& key) {
+  return Step(explain_step::kDestination, Outcome::kFailed,
+              absl::StrCat(destination, " is ", kind, " ", key,
+                           ", whose record in the store cannot be read: proxies that do not have "
+                           "it from before refuse connections to it"),
+              absl::StrCat("apply it again (byrniectl ", kind, "s apply) or delete it; byrniectl ",
+                           "check (stored-records) says what is wrong with it"));
+}
+
 }  // namespace
 
 Route FindRoute(const MeshView& view, const Party& source, const std::string& destination,
                 uint16_t port) {
   Route route;
   const absl::optional<MeshView::Service> service = view.FindService(destination);
+  if (service.has_value() && view.IsUnreadable(ServiceKey(*service))) {
+    route.steps.push_back(UnreadableStep(destination, "service", ServiceKey(*service)));
+    return route;
+  }
   if (service.has_value()) {
     route.steps.push_back(Step(explain_step::kDestination, Outcome::kOk,
                                absl::StrCat(destination, " is service ", ServiceKey(*service))));
@@ -163,6 +177,10 @@ Route FindRoute(const MeshView& view, const Party& source, const std::string& de
     return route;
   }
   const absl::optional<MeshView::Workload> workload = view.FindWorkload(destination);
+  if (workload.has_value() && view.IsUnreadable(workload->uid())) {
+    route.steps.push_back(UnreadableStep(destination, "workload", workload->uid()));
+    return route;
+  }
   if (workload.has_value()) {
     const absl::StatusOr<IpAddress> asked = IpAddress::Parse(destination);
     const std::vector<IpAddress> addresses = MeshView::AddressesOf(*workload);

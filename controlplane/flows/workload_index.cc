@@ -10,6 +10,8 @@ namespace byrnie {
 namespace {
 
 absl::optional<WorkloadIndex::Workload> Parse(const Resource& resource) {
+  // Nothing is known of what cannot be read.
+  if (resource.stand_in) return absl::nullopt;
   istio::workload::Address address;
   if (!address.ParseFromString(resource.payload) || !address.has_workload()) return absl::nullopt;
   const istio::workload::Workload& message = address.workload();

@@ -14,7 +14,8 @@ namespace byrnie {
 // Documents of byrnie.operator.v1: workloads and services in the shape of the registry file.
 
 inline constexpr size_t kMaxRegistryDocument = 512 * 1024;
-inline constexpr size_t kMaxRegistryDocumentEntries = 90;
+// What is stored of each, and what goes with it, is one transaction.
+inline constexpr size_t kMaxRegistryDocumentEntries = 45;
 
 // InvalidArgument with the place in "document": no JSON, no or too many entries, policies, an entry
 // that is wrong by itself, a uid that no record can have.

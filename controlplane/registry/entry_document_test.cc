@@ -73,7 +73,7 @@ TEST(EntryDocumentTest, EveryMistakeIsOfAField) {
            absl::StrJoin(std::vector<std::string>(kMaxRegistryDocumentEntries + 1, entry + "}"),
                          ","),
            "]}"),
-       "document", "at most 90"},
+       "document", "at most 45"},
       {std::string(kMaxRegistryDocument + 1, ' '), "document", "at most"},
   };
   for (const auto& c : cases) {

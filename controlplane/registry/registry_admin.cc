@@ -11,6 +11,7 @@
 #include "common/base/status_macros.h"
 #include "common/grpc/error_details.h"
 #include "controlplane/proto/time_conversion.h"
+#include "controlplane/registry/entry_addresses.h"
 #include "controlplane/registry/entry_document.h"
 #include "controlplane/registry/static_parser.h"
 
@@ -36,6 +37,10 @@ std::string StoreKey(ResourceKind kind, absl::string_view name) {
 }
 
 std::string StoreKey(const Resource& resource) { return StoreKey(resource.kind, resource.name); }
+
+ResourceKind KindOf(absl::string_view key) {
+  return absl::StartsWith(key, kServices) ? ResourceKind::kService : ResourceKind::kWorkload;
+}
 
 std::string Named(ResourceKind kind, absl::string_view name) {
   return absl::StrCat(NameOf(kind), " \"", name, "\"");
@@ -178,29 +183,28 @@ ResourcePtr RegistryAdmin::InForce(const std::string& key) const {
   return resource;
 }
 
-UnreadableRecord RegistryAdmin::MakeUnreadable(const std::string& key,
-                                               const absl::Status& why) const {
-  const ResourceKind kind =
-      absl::StartsWith(key, kServices) ? ResourceKind::kService : ResourceKind::kWorkload;
-  return {
-      key, std::string(why.message()),
-      InForce(key) != nullptr
-          ? absl::StrCat("the ", NameOf(kind), " stays in force as it was before")
-          : absl::StrCat("there is no such ", NameOf(kind),
-                         " for agents of this control plane: its address is one outside the mesh"),
-      absl::StrCat("apply it again (byrniectl ", NameOf(kind), "s apply), delete it (byrniectl ",
-                   NameOf(kind), "s delete ", NameIn(key),
-                   "), or start the release that wrote it")};
+absl::StatusOr<ResourcePtr> RegistryAdmin::MakeStandIn(const std::string& key) const {
+  ASSIGN_OR_RETURN(absl::optional<StoreEntry> entry, store_->Get(EntryAddressesKey(key)));
+  absl::optional<std::vector<std::string>> addresses;
+  if (entry.has_value()) addresses = ReadEntryAddresses(key, entry->value);
+  // Nobody can be sent to it.
+  if (addresses.has_value() && addresses->empty()) return ResourcePtr();
+  return StandInForEntry(KindOf(key), NameIn(key), addresses);
 }
 
-void RegistryAdmin::AddUnreadable(const std::string& key, const absl::Status& why,
-                                  Stored* stored) const {
-  stored->unreadable[key] = MakeUnreadable(key, why);
-  const ResourcePtr stays = InForce(key);
-  if (stays == nullptr) return;
-  stored->list.Add(stays);
-  const auto application = applications_.find(key);
-  if (application != applications_.end()) stored->applications[key] = application->second;
+absl::Status RegistryAdmin::AddUnreadable(const std::string& key, const absl::Status& why,
+                                          ResourceList* list, Unreadable* unreadable) const {
+  ResourcePtr stays = InForce(key);
+  if (stays == nullptr || stays->stand_in) {
+    ASSIGN_OR_RETURN(stays, MakeStandIn(key));
+  }
+  const absl::string_view kind = NameOf(KindOf(key));
+  (*unreadable)[key] = {
+      key, std::string(why.message()), DescribeStandIn(kind, stays.get()),
+      absl::StrCat("apply it again (byrniectl ", kind, "s apply), delete it (byrniectl ", kind,
+                   "s delete ", NameIn(key), "), or start the release that wrote it")};
+  if (stays != nullptr) list->Add(std::move(stays));
+  return absl::OkStatus();
 }
 
 void RegistryAdmin::SetUnreadable(Unreadable unreadable) {
@@ -222,7 +226,17 @@ absl::StatusOr<RegistryAdmin::Stored> RegistryAdmin::Read() const {
       if (entry.key == kGeneration) continue;
       const absl::Status added =
           AddRecord(entry.key, entry.value, &stored.list, &stored.applications);
-      if (!added.ok()) AddUnreadable(entry.key, added, &stored);
+      if (added.ok()) {
+        stored.addresses[entry.key] =
+            WriteEntryAddresses(entry.key, *stored.list.entries().back().resource);
+      } else {
+        RETURN_IF_ERROR(AddUnreadable(entry.key, added, &stored.list, &stored.unreadable));
+        stored.addresses[entry.key];
+        const auto application = applications_.find(entry.key);
+        if (application != applications_.end()) {
+          stored.applications[entry.key] = application->second;
+        }
+      }
       entry.value = std::string();
     }
     return stored;
@@ -238,6 +252,7 @@ absl::Status RegistryAdmin::Load() {
     return absl::OkStatus();
   }));
   applications_ = std::move(stored.applications);
+  SyncEntryAddresses(store_, Unchanged(), stored.addresses);
   SetUnreadable(std::move(stored.unreadable));
   return absl::OkStatus();
 }
@@ -273,7 +288,9 @@ void RegistryAdmin::TakeChanges(const std::vector<StoreChange>& changes) {
       continue;
     }
     const absl::Status read = AddRecord(change.key, *change.value, &list, &added);
-    if (!read.ok()) unreadable[change.key] = MakeUnreadable(change.key, read);
+    if (read.ok()) continue;
+    // What the store cannot say now it is asked for again, with the rest.
+    missed_ = missed_ || !AddUnreadable(change.key, read, &list, &unreadable).ok();
   }
   std::vector<ResourcePtr> left_out;
   for (const std::string& key : removed) {
@@ -362,9 +379,14 @@ absl::Status RegistryAdmin::Commit(const RegistryChange& change, const PoliciesB
   transaction.RequireRevision(kGeneration, generation_);
   transaction.Put(kGeneration, "1");
   for (const ListedResource& entry : change.put) {
-    transaction.Put(StoreKey(*entry.resource), WriteRecord(*entry.resource, who, now));
+    const std::string key = StoreKey(*entry.resource);
+    transaction.Put(key, WriteRecord(*entry.resource, who, now));
+    transaction.Put(EntryAddressesKey(key), WriteEntryAddresses(key, *entry.resource));
   }
-  for (const ResourcePtr& resource : change.removed) transaction.Delete(StoreKey(*resource));
+  for (const ResourcePtr& resource : change.removed) {
+    const std::string key = StoreKey(*resource);
+    transaction.Delete(key).Delete(EntryAddressesKey(key));
+  }
   const absl::StatusOr<int64_t> revision = store_->Commit(transaction);
   overtaken_ = absl::IsAborted(revision.status());
   if (absl::IsUnknown(revision.status())) {

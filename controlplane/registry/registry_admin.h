@@ -36,9 +36,10 @@ namespace byrnie {
 // RegistrySources.
 //
 // A record that cannot be read, damaged or of a newer release, keeps no other one back: what was in
-// force of it stays, and a workload or service of which nothing is known is not there, so that
-// nobody is sent to it. It is among the UnreadableRecords until it can be read, or until an
-// operator replaces or deletes it, by the same calls as any other.
+// force of it stays, and for a workload or service of which nothing is known something stands in
+// that nobody gets through to (StandInForEntry), at the addresses that are stored beside it. It is
+// among the UnreadableRecords until it can be read, or until an operator replaces or deletes it, by
+// the same calls as any other.
 //
 // Thread-safe; may block; the pointers outlive it.
 class RegistryAdmin final : private StoreListener {
@@ -98,6 +99,8 @@ class RegistryAdmin final : private StoreListener {
     int64_t generation = 0;
     Applications applications;
     Unreadable unreadable;
+    // As SyncEntryAddresses takes them.
+    std::map<std::string, absl::optional<std::string>> addresses;
     ResourceList list{RegistrySource::kApiEntries, /*ordered=*/false};
   };
 
@@ -110,9 +113,10 @@ class RegistryAdmin final : private StoreListener {
 
   absl::StatusOr<Stored> Read() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Adds what holds in the place of a record that cannot be read.
-  void AddUnreadable(const std::string& key, const absl::Status& why, Stored* stored) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  UnreadableRecord MakeUnreadable(const std::string& key, const absl::Status& why) const;
+  absl::Status AddUnreadable(const std::string& key, const absl::Status& why, ResourceList* list,
+                             Unreadable* unreadable) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What is put in force for one of which nothing is known; null: nothing.
+  absl::StatusOr<ResourcePtr> MakeStandIn(const std::string& key) const;
   void SetUnreadable(Unreadable unreadable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What was in force of a record, which may not have been read since; null: nothing.
   ResourcePtr InForce(const std::string& key) const;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "byrnie/store/v1/policy.pb.h"
+#include "byrnie/store/v1/registry_entry.pb.h"
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
 #include "common/grpc/error_details.h"
@@ -314,9 +315,14 @@ TEST_F(RegistryAdminTest, ARecordThatCannotBeReadLeavesWhatWasInForce) {
   ASSERT_THAT(store_.Commit(StoreTransaction().Put("registry/workloads/w", "?")), IsOk());
   Plane two(&store_, &clock_);
   ASSERT_THAT(two.Start(), IsOk());
-  EXPECT_EQ(two.Find("w"), nullptr);
+  // Where nothing is known but where it is, its address is not one outside the mesh.
+  ASSERT_NE(two.Find("w"), nullptr);
+  EXPECT_TRUE(two.Find("w")->stand_in);
+  EXPECT_EQ(two.registry.snapshot()->AtAddress("/10.0.0.1")->name, "w");
+  EXPECT_FALSE(two.registry.snapshot()->HasUnplaced());
+  EXPECT_TRUE(two.sources.troubles().empty());
   ASSERT_EQ(two.unreadable.List().size(), 1u);
-  EXPECT_THAT(two.unreadable.List().front().effect, HasSubstr("no such workload"));
+  EXPECT_THAT(two.unreadable.List().front().effect, HasSubstr("(10.0.0.1) are refused"));
   // All others go on, in both directions; what comes later says that what was before is seen.
   EXPECT_THAT(two.Apply(Document(Workload("v", "10.0.0.2"))), IsOk());
   ASSERT_TRUE(one_.Sees("v", true));
@@ -352,6 +358,74 @@ TEST_F(RegistryAdminTest, ARecordThatCannotBeReadCanBeDeleted) {
   EXPECT_THAT(two.admin->Delete(ResourceKind::kService, "n/s", "", "x"), IsOk());
   EXPECT_TRUE(two.unreadable.List().empty());
   EXPECT_EQ(*store_.Count("registry/"), 1);
+  EXPECT_EQ(*store_.Count("registry_addresses/"), 0);
+}
+
+TEST_F(RegistryAdminTest, WhileSomethingIsNobodyKnowsWhereNoAddressIsOutsideTheMesh) {
+  ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1"))), IsOk());
+  StoreTransaction damage;
+  damage.Put("registry/workloads/w", "?").Put("registry_addresses/workloads/w", "?");
+  ASSERT_THAT(store_.Commit(damage), IsOk());
+  Plane two(&store_, &clock_);
+  ASSERT_THAT(two.Start(), IsOk());
+  EXPECT_TRUE(two.registry.snapshot()->HasUnplaced());
+  ASSERT_EQ(two.unreadable.List().size(), 1u);
+  EXPECT_THAT(two.unreadable.List().front().effect,
+              HasSubstr("addresses of this workload are not"));
+  ASSERT_THAT(two.Apply(Document(Workload("w", "10.0.0.1"))), IsOk());
+  EXPECT_FALSE(two.registry.snapshot()->HasUnplaced());
+  EXPECT_FALSE(two.Find("w")->stand_in);
+}
+
+TEST_F(RegistryAdminTest, AServiceThatCannotBeReadKeepsItsAddresses) {
+  ASSERT_THAT(
+      one_.Apply(Document("", R"({"name":"s","namespace":"n","hostname":"s",)"
+                              R"("addresses":["10.1.0.1"],"ports":[{"service_port":80}]})")),
+      IsOk());
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put("registry/services/n/s", "?")), IsOk());
+  Plane two(&store_, &clock_);
+  ASSERT_THAT(two.Start(), IsOk());
+  ASSERT_NE(two.registry.snapshot()->AtAddress("/10.1.0.1"), nullptr);
+  EXPECT_EQ(ServiceOf(*two.Find("n/s")).ports_size(), 0);
+  EXPECT_THAT(two.admin->Delete(ResourceKind::kService, "n/s", "", "x"), IsOk());
+  EXPECT_EQ(two.registry.snapshot()->AtAddress("/10.1.0.1"), nullptr);
+}
+
+// What a newer release stores while this one runs.
+TEST_F(RegistryAdminTest, ANewRecordThatCannotBeReadIsNotOutsideTheMeshEither) {
+  ASSERT_THAT(one_.Apply(Document(Workload("v", "10.0.0.2"))), IsOk());
+  byrnie::store::v1::EntryAddresses addresses;
+  addresses.set_key("registry/workloads/w");
+  addresses.add_addresses("/10.0.0.1");
+  StoreTransaction newer;
+  newer.Put("registry/workloads/w", "?").Put("registry/generation", "1");
+  newer.Put("registry_addresses/workloads/w", addresses.SerializeAsString());
+  ASSERT_THAT(store_.Commit(newer), IsOk());
+  ASSERT_TRUE(one_.Sees("w", true));
+  EXPECT_TRUE(one_.Find("w")->stand_in);
+  ASSERT_THAT(one_.Apply(Document(Workload("w", "10.0.0.1"))), IsOk());
+  EXPECT_FALSE(one_.Find("w")->stand_in);
+}
+
+// Of an older release.
+TEST_F(RegistryAdminTest, AddressesThatAreNotStoredAreStoredByWhoStarts) {
+  std::string many = Workload("w0", "10.0.1.0");
+  for (int i = 1; i < 40; ++i) {
+    absl::StrAppend(&many, ",", Workload(absl::StrCat("w", i), absl::StrCat("10.0.1.", i)));
+  }
+  ASSERT_THAT(one_.Apply(Document(many)), IsOk());
+  StoreTransaction older;
+  older.Delete("registry_addresses/workloads/w3").Delete("registry/workloads/w4");
+  older.Delete("registry_addresses/workloads/w5");
+  ASSERT_THAT(store_.Commit(older), IsOk());
+  Plane two(&store_, &clock_);
+  ASSERT_THAT(two.Start(), IsOk());
+  EXPECT_EQ(*store_.Count("registry_addresses/"), 39);
+  EXPECT_FALSE(store_.Get("registry_addresses/workloads/w4")->has_value());
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put("registry/workloads/w3", "?")), IsOk());
+  Plane three(&store_, &clock_);
+  ASSERT_THAT(three.Start(), IsOk());
+  EXPECT_EQ(three.registry.snapshot()->AtAddress("/10.0.1.3")->name, "w3");
 }
 
 TEST_F(RegistryAdminTest, AWorkloadDoesNotNameAPolicyThatCannotBeRead) {

@@ -36,7 +36,8 @@ struct Resource {
   RegistrySource source = RegistrySource::kFile;
   // What it stands for cannot be read: an agent that has something of this name from before keeps
   // that, unless it is itself a stand-in (IsStandInVersion), and is sent this only where it has
-  // nothing.
+  // nothing. A stand-in for a policy denies what that may deny; one for a workload or service is
+  // where that is, and nobody gets through to it.
   bool stand_in = false;
 
   // Of the same source, and nothing is different.

@@ -64,6 +64,8 @@ RegistrySnapshotPtr RegistrySnapshot::With(const RegistryChange& change) const {
   const auto count = [&next](const Resource& resource, size_t by) {
     if (resource.kind == ResourceKind::kWorkload) next->workload_count_ += by;
     if (resource.kind == ResourceKind::kService) next->service_count_ += by;
+    const bool somewhere = TypeOf(resource.kind) == ResourceType::kAddress;
+    if (somewhere && resource.stand_in && resource.aliases.empty()) next->unplaced_count_ += by;
   };
   const auto take_out = [&](const Resource& resource) {
     count(resource, static_cast<size_t>(-1));

@@ -53,6 +53,9 @@ class RegistrySnapshot {
 
   size_t workload_count() const { return workload_count_; }
   size_t service_count() const { return service_count_; }
+  // Something is somewhere, and nobody knows where: a stand-in without addresses. Of no address can
+  // it be said that it is outside the mesh.
+  bool HasUnplaced() const { return unplaced_count_ > 0; }
   size_t policy_count() const { return resources(ResourceType::kAuthorization).size(); }
 
  private:
@@ -71,6 +74,7 @@ class RegistrySnapshot {
   ResourceIndex endpoints_, users_;
   size_t workload_count_ = 0;
   size_t service_count_ = 0;
+  size_t unplaced_count_ = 0;
 };
 
 using RegistrySnapshotPtr = RegistrySnapshot::Ptr;
