@@ -10,6 +10,7 @@
 #include "absl/random/distributions.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "common/base/monotonic_cond_var.h"
 #include "common/base/status_macros.h"
 #include "common/base/system_file.h"
 #include "proxy/access_record.h"
@@ -80,6 +81,7 @@ Overload::Limits OverloadLimits(const ProxyConfig& config,
 template <typename T>
 struct Gathered {
   absl::Mutex mutex;
+  MonotonicCondVar changed;
   std::vector<T> answers ABSL_GUARDED_BY(mutex);
   size_t missing ABSL_GUARDED_BY(mutex) = 0;
   bool Complete() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { return missing == 0; }
@@ -103,12 +105,13 @@ std::vector<T> Gather(const std::vector<std::unique_ptr<Worker>>& workers, Ask a
       absl::MutexLock lock(&gathered->mutex);
       if (gathered->answers.empty()) return;  // Too late.
       gathered->answers[i] = std::move(answer);
-      --gathered->missing;
+      if (--gathered->missing == 0) gathered->changed.NotifyAll();
     });
   }
   absl::MutexLock lock(&gathered->mutex);
-  *complete = gathered->mutex.AwaitWithTimeout(
-      absl::Condition(gathered.get(), &Gathered<T>::Complete), kInspectTimeout);
+  *complete = gathered->changed.AwaitWithTimeout(
+      &gathered->mutex, kInspectTimeout,
+      [&gathered]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return gathered->Complete(); });
   return std::exchange(gathered->answers, {});
 }
 

@@ -9,6 +9,7 @@
 #include "absl/types/optional.h"
 #include "common/base/json.h"
 #include "common/base/json_writer.h"
+#include "common/base/monotonic_cond_var.h"
 #include "common/base/secret_bytes.h"
 #include "common/base/status_macros.h"
 
@@ -70,11 +71,13 @@ struct ApiTokenReviewer::Asked {
   std::unique_ptr<ApiClient::Call> call;
 
   absl::Mutex mu;
+  MonotonicCondVar answered;
   absl::optional<absl::StatusOr<TokenReview>> answer ABSL_GUARDED_BY(mu);
 
   void Answer(absl::StatusOr<TokenReview> review) {
     absl::MutexLock lock(&mu);
     if (!answer.has_value()) answer = std::move(review);
+    answered.NotifyAll();
   }
 };
 
@@ -125,11 +128,9 @@ absl::StatusOr<TokenReview> ApiTokenReviewer::Review(absl::string_view token,
   }
   loop_->Post([this, asked] { Ask(asked); });
   absl::MutexLock lock(&asked->mu);
-  const bool answered = asked->mu.AwaitWithTimeout(
-      absl::Condition(
-          +[](Asked* state) ABSL_NO_THREAD_SAFETY_ANALYSIS { return state->answer.has_value(); },
-          asked.get()),
-      asked->timeout);
+  const bool answered = asked->answered.AwaitWithTimeout(
+      &asked->mu, asked->timeout,
+      [&asked]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return asked->answer.has_value(); });
   // The request ends by itself, at the same time.
   if (!answered) return absl::UnavailableError("the API server did not answer in time");
   return *std::move(asked->answer);

@@ -40,7 +40,7 @@ IssuanceLog::~IssuanceLog() {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
   }
-  stopped_.NotifyAll();
+  work_.NotifyAll();
   thread_.join();
 }
 
@@ -66,11 +66,12 @@ absl::Status IssuanceLog::Append(IssuanceRecord record) {
   Entry entry{std::move(record), false, absl::OkStatus()};
   absl::MutexLock lock(&mu_);
   queue_.push_back(&entry);
+  work_.NotifyAll();
   ShowPending();
   const auto settled_or_away = [this, &entry]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return entry.settled || away_;
   };
-  mu_.AwaitWithTimeout(absl::Condition(&settled_or_away), options_.longest_wait);
+  answered_.AwaitWithTimeout(&mu_, options_.longest_wait, settled_or_away);
   const auto settled_or_free = [this, &entry]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return entry.settled || !spooling_;
   };
@@ -97,6 +98,7 @@ void IssuanceLog::Settle(uint64_t end, const absl::Status& status) {
     queue_.front()->status = status;
     queue_.pop_front();
   }
+  answered_.NotifyAll();
   ShowPending();
 }
 
@@ -106,12 +108,14 @@ void IssuanceLog::SetAway(const absl::Status& status) {
                    {{"error", status.message()}});
   }
   away_ = !status.ok();
+  if (away_) answered_.NotifyAll();
   away_why_ = std::string(status.message());
 }
 
 void IssuanceLog::SetSpooled(int64_t spooled) {
   const bool emptied = spooled <= 0 && spooled_ > 0;
   spooled_ = std::max(int64_t{0}, spooled);
+  work_.NotifyAll();
   if (emptied) ++late_writes_;
   ShowPending();
 }
@@ -142,7 +146,8 @@ void IssuanceLog::Run() {
     bool move = false, last_try = false;
     {
       absl::MutexLock lock(&mu_);
-      mu_.AwaitWithTimeout(absl::Condition(this, &IssuanceLog::HasWork), kTrimInterval);
+      const auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return HasWork(); };
+      work_.AwaitWithTimeout(&mu_, kTrimInterval, has_work);
       last_try = stopping_;
       move = away_ || spooled_ > 0;
       // While the store is away, what waits in the spool finds out when it is back.
@@ -157,7 +162,7 @@ void IssuanceLog::Run() {
     // Gates of a rotation wait for what has not been written yet.
     const auto stopping = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_; };
     absl::MutexLock lock(&mu_);
-    stopped_.AwaitWithTimeout(&mu_, kRetryInterval, stopping);
+    work_.AwaitWithTimeout(&mu_, kRetryInterval, stopping);
   }
 }
 

@@ -150,7 +150,9 @@ class IssuanceLog {
   // How many wait in the spool, about; 0: none.
   int64_t spooled_ ABSL_GUARDED_BY(mu_) = 0;
   uint32_t late_writes_ ABSL_GUARDED_BY(mu_) = 0;
-  MonotonicCondVar stopped_;
+  // For the thread: HasWork() may be true. For who is in Append: something is settled, or the store
+  // is away.
+  MonotonicCondVar work_, answered_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::string complaint_;                            // Of the thread alone.
   absl::Duration next_trim_ = absl::ZeroDuration();  // Monotonic; of the thread alone.
