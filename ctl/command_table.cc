@@ -34,7 +34,7 @@ constexpr absl::string_view kRevokeToken[] = {"join"};
 constexpr absl::string_view kRotate[] = {"step", "exclude", "dry_run", "wait", "timeout", "output"};
 constexpr absl::string_view kRollback[] = {"exclude", "dry_run", "output"};
 constexpr absl::string_view kIssuances[] = {"identity", "output"};
-constexpr absl::string_view kRevoke[] = {"reason", "accept_unknown", "output"};
+constexpr absl::string_view kRevoke[] = {"reason", "only", "accept_unknown", "output"};
 constexpr absl::string_view kAdmin[] = {"admin"};
 // What the proxy answers is JSON already.
 constexpr absl::string_view kAdminPage[] = {"admin", "output"};
@@ -174,9 +174,13 @@ constexpr Command kCommands[] = {
      RunTrustRollback},
     {"issuances", "", "certificates that were issued, to whom and on what proof", "", kIssuances, 0,
      0, true, RunIssuances},
-    {"revoke", "SERIAL", "revokes a certificate",
+    {"revoke", "SERIAL", "revokes a certificate, and what was renewed from it",
      "SERIAL is as byrniectl issuances shows it. One that the log of issuances does not have is "
-     "refused.",
+     "refused.\n"
+     "All that was issued to whoever proved himself with it, or with one of those, is revoked with "
+     "it,\n"
+     "also where it has ended itself; takes three seconds, to find what is renewed at the last "
+     "moment.",
      kRevoke, 1, 1, true, RunRevoke},
     {"proxy config", "", "what a proxy knows: flags, workloads, services and policies", "",
      kAdminPage, 0, 0, false, RunProxyConfig},

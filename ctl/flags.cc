@@ -104,6 +104,7 @@ ABSL_FLAG(absl::Duration, timeout, absl::InfiniteDuration(),
           "install: 5m unless told otherwise");
 ABSL_FLAG(std::string, reason, "", "why, for those who look later");
 ABSL_FLAG(bool, accept_unknown, false, "revoke it though the log of issuances does not have it");
+ABSL_FLAG(bool, only, false, "revoke this one alone, and nothing that was renewed from it");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15000",
           "where the proxy's admin port is reached, IP:PORT");
 ABSL_FLAG(std::string, injector_config, "",

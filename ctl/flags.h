@@ -24,6 +24,7 @@ ABSL_DECLARE_FLAG(std::string, file);
 ABSL_DECLARE_FLAG(std::string, expect);
 ABSL_DECLARE_FLAG(bool, accept);
 ABSL_DECLARE_FLAG(bool, accept_unknown);
+ABSL_DECLARE_FLAG(bool, only);
 ABSL_DECLARE_FLAG(std::string, namespace);
 ABSL_DECLARE_FLAG(bool, follow);
 ABSL_DECLARE_FLAG(std::string, cursor);

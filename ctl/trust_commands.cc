@@ -161,18 +161,44 @@ int RunIssuances(const CommandContext& context) {
   return kDone;
 }
 
+namespace {
+
+// By then every control plane refuses what was revoked.
+constexpr absl::Duration kRevocationSpreads = absl::Seconds(3);
+
+std::string RevokedText(const std::string& serial, const v1::RevokeCertificateResponse& answer) {
+  std::string text = absl::StrCat(
+      "certificate ", serial, " of ",
+      answer.spiffe_id().empty() ? "nobody the log knows" : Printable(answer.spiffe_id()),
+      answer.ended() ? " has ended" : " is revoked", "\n");
+  if (answer.renewed() > 0) {
+    absl::StrAppend(&text, "revoked with it, because they were renewed from it: ", answer.renewed(),
+                    answer.renewed() == 1 ? " certificate\n" : " certificates\n");
+  }
+  if (answer.jwt_svids() > 0) {
+    absl::StrAppend(&text, "JWT-SVIDs that were issued on their proof, which nothing takes back: ",
+                    answer.jwt_svids(), ", until ", Rfc3339(answer.jwt_svids_until()), "\n");
+  }
+  return text;
+}
+
+}  // namespace
+
 int RunRevoke(const CommandContext& context) {
   v1::RevokeCertificateRequest request;
   request.set_serial(context.arguments.front());
   request.set_reason(absl::GetFlag(FLAGS_reason));
   request.set_accept_unknown(absl::GetFlag(FLAGS_accept_unknown));
-  const auto answer = context.client->Call(&OperatorClient::Stub::RevokeCertificate, request);
+  request.set_only(absl::GetFlag(FLAGS_only));
+  auto answer = context.client->Call(&OperatorClient::Stub::RevokeCertificate, request);
   if (!answer.ok()) return Failed(answer.status());
-  Print(context.json ? MessageJson(*answer)
-                     : absl::StrCat("certificate ", request.serial(), " of ",
-                                    answer->spiffe_id().empty() ? "nobody the log knows"
-                                                                : Printable(answer->spiffe_id()),
-                                    " is revoked\n"));
+  if (!request.only()) {
+    // What a control plane that has not heard of it has issued on its proof meanwhile.
+    absl::SleepFor(kRevocationSpreads);
+    answer = context.client->Call(&OperatorClient::Stub::RevokeCertificate, request);
+    if (!answer.ok()) return Failed(answer.status());
+  }
+  Print(context.json ? MessageJson(*answer) : RevokedText(request.serial(), *answer));
   return kDone;
 }
 

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "controlplane/ca/revocations.h"
 #include "controlplane/proto/time_conversion.h"
 #include "controlplane/trust/root_rotation.h"
 
@@ -19,6 +18,8 @@ namespace {
 constexpr int kDefaultPage = 100;
 constexpr int kMaxPage = 1000;
 constexpr size_t kMaxReason = 1024;
+// How often the log is looked at for what has been renewed meanwhile.
+constexpr int kRounds = 5;
 
 absl::Time TimeOf(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
@@ -186,41 +187,72 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
   RETURN_IF_ERROR(Revocations::CheckSerial(request.serial()));
   RETURN_IF_ERROR(trust_->CheckMayRevoke());
   const absl::Time now = clock_->WallNow();
-  const absl::Duration longest = LongestLife();
+  CertificateLineage lineage(request.serial());
+  const absl::Status read = lineage.Update(*log_).status();
+  if (!request.accept_unknown()) RETURN_IF_ERROR(read);
+  if (!lineage.itself().has_value() && !request.accept_unknown()) {
+    return absl::NotFoundError(absl::StrCat(
+        "the log of issuances has no certificate ", request.serial(),
+        ", so nothing is revoked; look for the right serial with byrniectl issuances, or, for a "
+        "certificate that the log has lost, set accept_unknown (byrniectl revoke "
+        "--accept_unknown)"));
+  }
   RevokedCertificate revoked;
   revoked.serial = request.serial();
   revoked.by = by;
   revoked.reason = request.reason();
   revoked.revoked_at = now;
   // One that nobody remembers: as long as any that may be valid now.
-  revoked.not_after = now + longest;
-  IssuanceLog::Query query;
-  query.serial = request.serial();
-  query.since = now - longest;
-  do {
-    const absl::StatusOr<IssuanceStore::Page> page = log_->Read(query);
-    if (!page.ok() && request.accept_unknown()) break;
-    if (!page.ok()) return page.status();
-    for (const IssuanceRecord& record : page->records) {
-      if (!record.audience.empty()) {
-        return absl::FailedPreconditionError(absl::StrCat(
-            request.serial(), " is a JWT-SVID of ", record.identity, ", which no list takes back"));
-      }
-      revoked.identity = record.identity;
-      revoked.not_after = record.not_after;
+  revoked.not_after = now + LongestLife();
+  if (lineage.itself().has_value()) {
+    const IssuanceRecord& record = *lineage.itself();
+    if (!record.audience.empty()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          request.serial(), " is a JWT-SVID of ", record.identity, ", which no list takes back"));
     }
-    query.page_token = page->next;
-  } while (!query.page_token.empty() && revoked.identity.empty());
-  if (revoked.identity.empty() && !request.accept_unknown()) {
-    return absl::NotFoundError(absl::StrCat(
-        "the log of issuances has no certificate ", request.serial(),
-        " that may still be valid, so nothing is revoked; look for the right serial with byrniectl "
-        "issuances, or, for a certificate that the log has lost, set accept_unknown (byrniectl "
-        "revoke --accept_unknown)"));
+    revoked.identity = record.identity;
+    revoked.not_after = record.not_after;
   }
-  RETURN_IF_ERROR(trust_->revocations()->Revoke(revoked));
   response->set_spiffe_id(revoked.identity);
   ToProto(revoked.not_after, response->mutable_until());
+  const bool ended = revoked.not_after <= now;
+  response->set_ended(ended);
+  // Of one that has ended there is nothing to do but for what came of it.
+  const bool renewed =
+      !request.only() && std::any_of(lineage.renewed().begin(), lineage.renewed().end(),
+                                     [now](const IssuanceRecord& r) { return r.not_after > now; });
+  if (!ended || !renewed) RETURN_IF_ERROR(trust_->revocations()->Revoke(revoked));
+  if (request.only() || !read.ok()) return absl::OkStatus();
+  return RevokeRenewed(revoked, &lineage, response);
+}
+
+absl::Status TrustCalls::RevokeRenewed(const RevokedCertificate& first, CertificateLineage* lineage,
+                                       v1::RevokeCertificateResponse* response) const {
+  absl::Time jwt_svids_until = first.revoked_at;
+  size_t done = 0;
+  bool more = true;
+  for (int round = 0; more && round < kRounds; ++round) {
+    for (; done < lineage->renewed().size(); ++done) {
+      const IssuanceRecord& record = lineage->renewed()[done];
+      if (record.not_after <= first.revoked_at) continue;
+      if (!record.audience.empty()) {
+        response->set_jwt_svids(response->jwt_svids() + 1);
+        jwt_svids_until = std::max(jwt_svids_until, record.not_after);
+        ToProto(jwt_svids_until, response->mutable_jwt_svids_until());
+        continue;
+      }
+      RevokedCertificate revoked = first;
+      revoked.serial = record.serial;
+      revoked.identity = record.identity;
+      revoked.not_after = record.not_after;
+      revoked.reason = absl::StrCat("renewed from ", first.serial, first.reason.empty() ? "" : ": ",
+                                    first.reason);
+      RETURN_IF_ERROR(trust_->revocations()->Revoke(revoked));
+      response->set_renewed(response->renewed() + 1);
+    }
+    // Before they were revoked, they may have been renewed once more.
+    ASSIGN_OR_RETURN(more, lineage->Update(*log_));
+  }
   return absl::OkStatus();
 }
 

@@ -10,7 +10,9 @@
 #include "absl/time/time.h"
 #include "byrnie/operator/v1/trust.pb.h"
 #include "common/base/clock.h"
+#include "controlplane/audit/certificate_lineage.h"
 #include "controlplane/audit/issuance_log.h"
+#include "controlplane/ca/revocations.h"
 #include "controlplane/explain/mesh_view.h"
 #include "controlplane/trust/trust_keeper.h"
 
@@ -48,6 +50,9 @@ class TrustCalls {
   std::set<std::string> RevokedSerials() const;
 
  private:
+  // Revokes what was issued on the proof of one that has been revoked.
+  absl::Status RevokeRenewed(const RevokedCertificate& first, CertificateLineage* lineage,
+                             byrnie::operator_::v1::RevokeCertificateResponse* response) const;
   // Of a certificate that may be valid now.
   absl::Duration LongestLife() const;
   absl::Status Rotate(const RootRotation::Request& request,

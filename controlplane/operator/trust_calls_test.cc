@@ -33,16 +33,20 @@ class TrustCallsTest : public ::testing::Test {
     trust_ = *TrustKeeper::Create(&store_, std::move(options), &clock_, &logger_, &metrics_);
     calls_ = std::make_unique<TrustCalls>(trust_.get(), &log_, kTtl, &clock_);
   }
-  void Issue(const std::string& serial) {
+  void Issue(const std::string& serial, const std::string& replaces = "",
+             const std::string& audience = "") {
     IssuanceRecord record;
     record.issued_at = clock_.WallNow();
     record.serial = serial;
+    record.replaces = replaces;
+    if (!audience.empty()) record.audience = {audience};
     record.identity = "spiffe://cluster.local/a";
     record.not_after = record.issued_at + kTtl;
     ASSERT_THAT(log_.Append(std::move(record)), IsOk());
   }
-  absl::Status Revoke(const std::string& serial, bool accept_unknown = false) {
+  absl::Status Revoke(const std::string& serial, bool accept_unknown = false, bool only = false) {
     v1::RevokeCertificateRequest request;
+    request.set_only(only);
     request.set_serial(serial);
     request.set_accept_unknown(accept_unknown);
     response_.Clear();
@@ -65,6 +69,49 @@ TEST_F(TrustCallsTest, RevokesWhatWasIssued) {
   ASSERT_THAT(Revoke(kSerial), IsOk());
   EXPECT_EQ(response_.spiffe_id(), "spiffe://cluster.local/a");
   EXPECT_THAT(calls_->RevokedSerials(), ElementsAre(kSerial));
+}
+
+// Whoever has a key that was stolen renews it before anybody finds out.
+TEST_F(TrustCallsTest, RevokesWhatWasRenewedFromIt) {
+  Issue("0a00");
+  Issue("0b00");
+  Issue("0a01", "0a00");
+  Issue("0b01", "0b00");
+  Issue("0a02", "0a01");
+  Issue("0a03", "0a02", "somebody");
+  ASSERT_THAT(Revoke("0a00"), IsOk());
+  EXPECT_THAT(calls_->RevokedSerials(), ElementsAre("0a00", "0a01", "0a02"));
+  EXPECT_EQ(response_.renewed(), 2u);
+  EXPECT_EQ(response_.jwt_svids(), 1u);
+  EXPECT_EQ(response_.jwt_svids_until().seconds(), absl::ToUnixSeconds(clock_.WallNow() + kTtl));
+  EXPECT_FALSE(response_.ended());
+  EXPECT_THAT(trust_->revocations()->List()[1].reason, HasSubstr("renewed from 0a00"));
+  // Again it says the same, and what has come since.
+  Issue("0a04", "0a02");
+  ASSERT_THAT(Revoke("0a00"), IsOk());
+  EXPECT_EQ(response_.renewed(), 3u);
+}
+
+TEST_F(TrustCallsTest, RevokesNothingElseWhenToldSo) {
+  Issue("0a00");
+  Issue("0a01", "0a00");
+  ASSERT_THAT(Revoke("0a00", false, /*only=*/true), IsOk());
+  EXPECT_THAT(calls_->RevokedSerials(), ElementsAre("0a00"));
+  EXPECT_EQ(response_.renewed(), 0u);
+}
+
+// The theft is found out a day later.
+TEST_F(TrustCallsTest, OfACertificateThatHasEndedItRevokesWhatGoesOn) {
+  Issue("0a00");
+  clock_.Advance(kTtl / 2);
+  Issue("0a01", "0a00");
+  clock_.Advance(kTtl * 3 / 4);
+  EXPECT_THAT(Revoke("0a00", false, /*only=*/true), StatusIs(absl::StatusCode::kInvalidArgument));
+  ASSERT_THAT(Revoke("0a00"), IsOk());
+  EXPECT_TRUE(response_.ended());
+  EXPECT_THAT(calls_->RevokedSerials(), ElementsAre("0a01"));
+  clock_.Advance(kTtl);
+  EXPECT_THAT(Revoke("0a00"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has ended")));
 }
 
 // Else a slip of the pen looks like a revocation, and the certificate stays good.
