@@ -30,12 +30,16 @@ absl::StatusOr<IssuanceStore::Page> StoredIssuances::Read(absl::Time since,
 }
 
 absl::StatusOr<bool> StoredIssuances::Trim(absl::Time before, int64_t most, absl::Time keep_from) {
-  ASSIGN_OR_RETURN(const int64_t count, store_->Count(kIssuancePrefix));
   ASSIGN_OR_RETURN(
       Store::Page oldest,
       store_->List(kIssuancePrefix, "", static_cast<int>(StoreTransaction::kMaxOperations)));
   const std::string end = IssuanceKeyAt(before), keep = IssuanceKeyAt(keep_from);
-  const int64_t surplus = count - most;
+  int64_t surplus = 0;
+  // Where there is enough to delete already, the hundreds of thousands are not counted.
+  if (oldest.entries.empty() || oldest.entries.back().key >= end) {
+    ASSIGN_OR_RETURN(const int64_t count, store_->Count(kIssuancePrefix));
+    surplus = count - most;
+  }
   StoreTransaction transaction;
   int64_t deleted = 0;
   for (const StoreEntry& entry : oldest.entries) {

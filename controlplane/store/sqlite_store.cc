@@ -13,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/optional.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/base/unique_fd.h"
@@ -108,57 +109,130 @@ absl::StatusOr<UniqueFd> TakeLock(const std::string& path) {
   }
 }
 
-struct Statements {
-  SqliteStatement get, list, list_all, count, count_all, revision_of, revision, next_revision, put,
-      erase;
+// One connection with its statements. In WAL mode a reader sees what was committed when it began
+// and waits for no writer, nor a writer for it; each connection is used by one call at a time.
+struct Connection {
+  mutable absl::Mutex mu;
+  SqliteHandle db;  // Before the statements, which must be finalized first.
+
+  absl::Status Open(const std::string& path) {
+    sqlite3* raw = nullptr;
+    const int result = sqlite3_open_v2(
+        path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
+        nullptr);
+    db.reset(raw);
+    if (result != SQLITE_OK) return SqliteError(raw, absl::StrCat("cannot open \"", path, "\""));
+    sqlite3_busy_timeout(raw, kBusyTimeoutMs);
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckInPlace() const {
+    int moved = 0;
+    // One stat().
+    const int result = sqlite3_file_control(db.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (result == SQLITE_OK && moved == 0) return absl::OkStatus();
+    return absl::UnavailableError(
+        absl::StrCat("store \"", sqlite3_db_filename(db.get(), "main"),
+                     "\": the file was removed, or another put in its place, while it was in use; "
+                     "put it back, with the -wal and -shm beside it, or end this process and "
+                     "restore a backup"));
+  }
+
+  // The number in the only row.
+  absl::StatusOr<int64_t> OnlyInt(SqliteStatement* statement) const {
+    SqliteResetter reset(statement);
+    ASSIGN_OR_RETURN(bool row, statement->Step());
+    if (!row) {
+      return absl::UnavailableError(
+          absl::StrCat("store \"", sqlite3_db_filename(db.get(), "main"), "\": ", kDamaged));
+    }
+    const int64_t value = statement->Int(0);
+    RETURN_IF_ERROR(statement->Run());
+    return value;
+  }
+};
+
+// Prepares the statements of one connection, each into its place.
+class Preparing {
+ public:
+  explicit Preparing(const Connection& connection) : db_(connection.db.get()) {}
+
+  Preparing& Add(absl::optional<SqliteStatement>* place, absl::string_view sql) {
+    if (!status_.ok()) return *this;
+    absl::StatusOr<SqliteStatement> prepared = SqliteStatement::Prepare(db_, sql);
+    if (prepared.ok()) {
+      place->emplace(*std::move(prepared));
+    } else {
+      status_ = prepared.status();
+    }
+    return *this;
+  }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  sqlite3* const db_;  // Not owned.
+  absl::Status status_;
+};
+
+// What changes the store.
+struct Writer : Connection {
+  absl::optional<SqliteStatement> revision_of, revision, next_revision, put, erase;
+};
+// What looks at one entry: never behind a scan.
+struct Getter : Connection {
+  absl::optional<SqliteStatement> get;
+};
+// What looks at many.
+struct Scanner : Connection {
+  absl::optional<SqliteStatement> begin, end, revision, list, list_all, count, count_all;
 };
 
 class SqliteStoreImpl final : public Store {
  public:
-  // `revision` is the store's.
-  SqliteStoreImpl(UniqueFd lock, SqliteHandle db, Statements statements, int64_t revision)
-      : lock_(std::move(lock)),
-        db_(std::move(db)),
-        s_(std::move(statements)),
-        published_(revision) {}
+  explicit SqliteStoreImpl(UniqueFd lock) : lock_(std::move(lock)) {}
+
+  // Of a database whose schema is there; `writer_db` is open.
+  absl::Status Start(const std::string& path, SqliteHandle writer_db) {
+    writer_.db = std::move(writer_db);
+    for (Connection* reader : std::initializer_list<Connection*>{&getter_, &scanner_}) {
+      RETURN_IF_ERROR(reader->Open(path));
+      RETURN_IF_ERROR(SqliteExecute(reader->db.get(), "PRAGMA query_only = ON"));
+    }
+    RETURN_IF_ERROR(PrepareAll());
+    absl::MutexLock lock(&writer_.mu);
+    ASSIGN_OR_RETURN(published_, writer_.OnlyInt(&*writer_.revision));
+    return absl::OkStatus();
+  }
 
   absl::StatusOr<absl::optional<StoreEntry>> Get(absl::string_view key) override {
-    absl::MutexLock lock(&mu_);
-    RETURN_IF_ERROR(CheckInPlace());
-    SqliteResetter reset(&s_.get);
-    ASSIGN_OR_RETURN(bool row, s_.get.BindBlob(1, key).Step());
+    absl::MutexLock lock(&getter_.mu);
+    RETURN_IF_ERROR(getter_.CheckInPlace());
+    SqliteStatement& get = *getter_.get;
+    SqliteResetter reset(&get);
+    ASSIGN_OR_RETURN(bool row, get.BindBlob(1, key).Step());
     if (!row) return absl::optional<StoreEntry>();
-    return absl::optional<StoreEntry>(StoreEntry{std::string(key), s_.get.Bytes(0), s_.get.Int(1)});
+    return absl::optional<StoreEntry>(StoreEntry{std::string(key), get.Bytes(0), get.Int(1)});
   }
 
   absl::StatusOr<Page> List(absl::string_view prefix, absl::string_view after_key,
                             int limit) override {
-    absl::MutexLock lock(&mu_);
-    RETURN_IF_ERROR(CheckInPlace());
-    Page page;
-    ASSIGN_OR_RETURN(page.revision, Revision());
-    SqliteStatement* const list = prefix.empty() ? &s_.list_all : &s_.list;
-    SqliteResetter reset(list);
-    const std::string start = StorePageStart(prefix, after_key);
-    const std::string end = StorePrefixEnd(prefix);
-    const size_t most = static_cast<size_t>(std::clamp(limit, 1, kMaxPage));
-    list->BindBlob(1, start).BindInt(2, static_cast<int64_t>(most) + 1);
-    if (!prefix.empty()) list->BindBlob(3, end);
-    while (true) {
-      ASSIGN_OR_RETURN(bool row, list->Step());
-      if (!row) return page;
-      if (page.entries.size() == most) {
-        page.more = true;
-        return page;
-      }
-      page.entries.push_back({list->Bytes(0), list->Bytes(1), list->Int(2)});
-    }
+    absl::MutexLock lock(&scanner_.mu);
+    RETURN_IF_ERROR(scanner_.CheckInPlace());
+    // The revision is to be that of the entries.
+    RETURN_IF_ERROR(scanner_.begin->Run());
+    absl::StatusOr<Page> page = ListNow(prefix, after_key, limit);
+    scanner_.begin->Reset();
+    const absl::Status ended = scanner_.end->Run();
+    scanner_.end->Reset();
+    if (!page.ok()) return page;
+    RETURN_IF_ERROR(ended);
+    return page;
   }
 
   absl::StatusOr<int64_t> Count(absl::string_view prefix) override {
-    absl::MutexLock lock(&mu_);
-    RETURN_IF_ERROR(CheckInPlace());
-    SqliteStatement* const count = prefix.empty() ? &s_.count_all : &s_.count;
+    absl::MutexLock lock(&scanner_.mu);
+    RETURN_IF_ERROR(scanner_.CheckInPlace());
+    SqliteStatement* const count = prefix.empty() ? &*scanner_.count_all : &*scanner_.count;
     SqliteResetter reset(count);
     const std::string end = StorePrefixEnd(prefix);
     if (!prefix.empty()) count->BindBlob(1, prefix).BindBlob(2, end);
@@ -168,26 +242,28 @@ class SqliteStoreImpl final : public Store {
 
   absl::StatusOr<int64_t> Commit(const StoreTransaction& wanted) override {
     RETURN_IF_ERROR(wanted.Check());
-    absl::MutexLock lock(&mu_);
-    SqliteTransaction transaction(db_.get());
+    absl::MutexLock lock(&writer_.mu);
+    Writer& w = writer_;
+    SqliteTransaction transaction(w.db.get());
     RETURN_IF_ERROR(transaction.Begin());
-    RETURN_IF_ERROR(CheckInPlace());
+    RETURN_IF_ERROR(w.CheckInPlace());
     for (const StoreCondition& condition : wanted.conditions()) {
-      SqliteResetter reset(&s_.revision_of);
-      ASSIGN_OR_RETURN(bool row, s_.revision_of.BindBlob(1, condition.key).Step());
-      if ((row ? s_.revision_of.Int(0) : 0) != condition.revision) {
+      SqliteResetter reset(&*w.revision_of);
+      ASSIGN_OR_RETURN(bool row, w.revision_of->BindBlob(1, condition.key).Step());
+      if ((row ? w.revision_of->Int(0) : 0) != condition.revision) {
         return absl::AbortedError(absl::StrCat("store: \"", condition.key, "\" has changed"));
       }
     }
-    ASSIGN_OR_RETURN(const int64_t revision, wanted.writes().empty() ? Revision() : NextRevision());
+    ASSIGN_OR_RETURN(const int64_t revision,
+                     w.OnlyInt(wanted.writes().empty() ? &*w.revision : &*w.next_revision));
     for (const StoreWrite& write : wanted.writes()) {
       if (write.value.has_value()) {
-        SqliteResetter reset(&s_.put);
+        SqliteResetter reset(&*w.put);
         RETURN_IF_ERROR(
-            s_.put.BindBlob(1, write.key).BindBlob(2, *write.value).BindInt(3, revision).Run());
+            w.put->BindBlob(1, write.key).BindBlob(2, *write.value).BindInt(3, revision).Run());
       } else {
-        SqliteResetter reset(&s_.erase);
-        RETURN_IF_ERROR(s_.erase.BindBlob(1, write.key).Run());
+        SqliteResetter reset(&*w.erase);
+        RETURN_IF_ERROR(w.erase->BindBlob(1, write.key).Run());
       }
     }
     RETURN_IF_ERROR(transaction.Commit());
@@ -208,77 +284,72 @@ class SqliteStoreImpl final : public Store {
   }
 
  private:
-  absl::Status CheckInPlace() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    int moved = 0;
-    // One stat().
-    const int result = sqlite3_file_control(db_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-    if (result == SQLITE_OK && moved == 0) return absl::OkStatus();
-    return absl::UnavailableError(
-        absl::StrCat("store \"", sqlite3_db_filename(db_.get(), "main"),
-                     "\": the file was removed, or another put in its place, while it was in use; "
-                     "put it back, with the -wal and -shm beside it, or end this process and "
-                     "restore a backup"));
-  }
-  absl::StatusOr<int64_t> Revision() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return OnlyInt(&s_.revision);
-  }
-  absl::StatusOr<int64_t> NextRevision() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return OnlyInt(&s_.next_revision);
-  }
-  absl::StatusOr<int64_t> OnlyInt(SqliteStatement* statement) {
-    SqliteResetter reset(statement);
-    ASSIGN_OR_RETURN(bool row, statement->Step());
-    if (!row) {
-      return absl::UnavailableError(
-          absl::StrCat("store \"", sqlite3_db_filename(db_.get(), "main"), "\": ", kDamaged));
+  absl::StatusOr<Page> ListNow(absl::string_view prefix, absl::string_view after_key, int limit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(scanner_.mu) {
+    Page page;
+    ASSIGN_OR_RETURN(page.revision, scanner_.OnlyInt(&*scanner_.revision));
+    SqliteStatement* const list = prefix.empty() ? &*scanner_.list_all : &*scanner_.list;
+    SqliteResetter reset(list);
+    const std::string start = StorePageStart(prefix, after_key);
+    const std::string end = StorePrefixEnd(prefix);
+    const size_t most = static_cast<size_t>(std::clamp(limit, 1, kMaxPage));
+    list->BindBlob(1, start).BindInt(2, static_cast<int64_t>(most) + 1);
+    if (!prefix.empty()) list->BindBlob(3, end);
+    while (true) {
+      ASSIGN_OR_RETURN(bool row, list->Step());
+      if (!row) return page;
+      if (page.entries.size() == most) {
+        page.more = true;
+        return page;
+      }
+      page.entries.push_back({list->Bytes(0), list->Bytes(1), list->Int(2)});
     }
-    const int64_t value = statement->Int(0);
-    RETURN_IF_ERROR(statement->Run());
-    return value;
+  }
+
+  absl::Status PrepareAll() {
+    constexpr char kRevision[] = "SELECT revision FROM store_revision";
+    RETURN_IF_ERROR(
+        Preparing(writer_)
+            .Add(&writer_.revision_of, "SELECT revision FROM entries WHERE key = ?")
+            .Add(&writer_.revision, kRevision)
+            .Add(&writer_.next_revision,
+                 "UPDATE store_revision SET revision = revision + 1 RETURNING revision")
+            .Add(&writer_.put,
+                 "INSERT INTO entries (key, value, revision) VALUES (?, ?, ?) ON CONFLICT "
+                 "(key) DO UPDATE SET value = excluded.value, revision = excluded.revision")
+            .Add(&writer_.erase, "DELETE FROM entries WHERE key = ?")
+            .status());
+    RETURN_IF_ERROR(Preparing(getter_)
+                        .Add(&getter_.get, "SELECT value, revision FROM entries WHERE key = ?")
+                        .status());
+    return Preparing(scanner_)
+        .Add(&scanner_.begin, "BEGIN")
+        .Add(&scanner_.end, "COMMIT")
+        .Add(&scanner_.revision, kRevision)
+        .Add(&scanner_.list,
+             "SELECT key, value, revision FROM entries WHERE key >= ?1 AND key < ?3 "
+             "ORDER BY key LIMIT ?2")
+        .Add(&scanner_.list_all,
+             "SELECT key, value, revision FROM entries WHERE key >= ?1 ORDER BY key LIMIT ?2")
+        .Add(&scanner_.count, "SELECT count(*) FROM entries WHERE key >= ? AND key < ?")
+        .Add(&scanner_.count_all, "SELECT count(*) FROM entries")
+        .status();
   }
 
   const UniqueFd lock_;  // Before the database, which must be closed first.
-  absl::Mutex mu_;
-  SqliteHandle db_;  // Before the statements, which must be finalized first.
-  Statements s_ ABSL_GUARDED_BY(mu_);
+  // Each with its lock, so that neither a scan nor a write that waits for the disk holds up others.
+  Writer writer_;
+  Getter getter_;
+  Scanner scanner_;
   // The revision that watches know of.
-  int64_t published_ ABSL_GUARDED_BY(mu_);
+  int64_t published_ ABSL_GUARDED_BY(writer_.mu) = 0;
   WatchHub hub_;
 };
 
-absl::StatusOr<Statements> PrepareAll(sqlite3* db) {
-  auto prepare = [db](absl::string_view sql) { return SqliteStatement::Prepare(db, sql); };
-  ASSIGN_OR_RETURN(auto get, prepare("SELECT value, revision FROM entries WHERE key = ?"));
-  ASSIGN_OR_RETURN(auto list, prepare("SELECT key, value, revision FROM entries WHERE key >= ?1 "
-                                      "AND key < ?3 ORDER BY key LIMIT ?2"));
-  ASSIGN_OR_RETURN(auto list_all, prepare("SELECT key, value, revision FROM entries "
-                                          "WHERE key >= ?1 ORDER BY key LIMIT ?2"));
-  ASSIGN_OR_RETURN(auto count, prepare("SELECT count(*) FROM entries WHERE key >= ? AND key < ?"));
-  ASSIGN_OR_RETURN(auto count_all, prepare("SELECT count(*) FROM entries"));
-  ASSIGN_OR_RETURN(auto revision_of, prepare("SELECT revision FROM entries WHERE key = ?"));
-  ASSIGN_OR_RETURN(auto revision, prepare("SELECT revision FROM store_revision"));
-  ASSIGN_OR_RETURN(auto next_revision,
-                   prepare("UPDATE store_revision SET revision = revision + 1 RETURNING revision"));
-  ASSIGN_OR_RETURN(
-      auto put,
-      prepare("INSERT INTO entries (key, value, revision) VALUES (?, ?, ?) ON CONFLICT "
-              "(key) DO UPDATE SET value = excluded.value, revision = excluded.revision"));
-  ASSIGN_OR_RETURN(auto erase, prepare("DELETE FROM entries WHERE key = ?"));
-  return Statements{std::move(get),      std::move(list),          std::move(list_all),
-                    std::move(count),    std::move(count_all),     std::move(revision_of),
-                    std::move(revision), std::move(next_revision), std::move(put),
-                    std::move(erase)};
-}
-
 absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path, UniqueFd* lock) {
-  sqlite3* raw = nullptr;
-  const int result =
-      sqlite3_open_v2(path.c_str(), &raw,
-                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, nullptr);
-  SqliteHandle db(raw);
-  if (result != SQLITE_OK) return SqliteError(raw, absl::StrCat("cannot open \"", path, "\""));
-  sqlite3_busy_timeout(raw, kBusyTimeoutMs);
-
+  Connection first;
+  RETURN_IF_ERROR(first.Open(path));
+  sqlite3* const raw = first.db.get();
   RETURN_IF_ERROR(SqliteSchemaOf(raw, path).status());
   // Before the log files are made: they get the mode of the database.
   if (::chmod(path.c_str(), 0600) != 0) {
@@ -299,10 +370,9 @@ absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path, UniqueF
   if (defects > 0) {
     return absl::UnavailableError(absl::StrCat("store \"", path, "\": ", kDamaged));
   }
-  ASSIGN_OR_RETURN(Statements statements, PrepareAll(raw));
-  ASSIGN_OR_RETURN(int64_t revision, SqliteQueryInt(raw, "SELECT revision FROM store_revision"));
-  return std::make_unique<SqliteStoreImpl>(std::move(*lock), std::move(db), std::move(statements),
-                                           revision);
+  auto store = std::make_unique<SqliteStoreImpl>(std::move(*lock));
+  RETURN_IF_ERROR(store->Start(path, std::move(first.db)));
+  return absl::StatusOr<std::unique_ptr<Store>>(std::move(store));
 }
 
 }  // namespace

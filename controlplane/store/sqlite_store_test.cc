@@ -7,10 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -197,6 +199,33 @@ TEST(SqliteStoreTest, AWatchBeginsAnewOnceAnotherProcessHasWritten) {
   ASSERT_THAT(Create(others->get(), "a"), IsOk());
   ASSERT_THAT(Create(ours->get(), "b"), IsOk());
   EXPECT_TRUE(listener.AwaitResets(2));
+}
+
+// One that waits for the disk, or for a tool that has the file, as here.
+TEST(SqliteStoreTest, WhoReadsWaitsForNobodyWhoWrites) {
+  auto store = SqliteStore::Open(Path());
+  ASSERT_THAT(store, IsOk());
+  ASSERT_THAT(Create(store->get(), "a"), IsOk());
+  sqlite3* tool = nullptr;
+  ASSERT_EQ(sqlite3_open(Path().c_str(), &tool), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(tool, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+  std::atomic<bool> started{false}, written{false};
+  std::thread writer([&] {
+    started = true;
+    EXPECT_THAT(Create(store->get(), "b"), IsOk());
+    written = true;
+  });
+  while (!started) std::this_thread::yield();
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_TRUE((*store)->Get("a")->has_value());
+    EXPECT_EQ((*store)->List("", "", 10)->entries.size(), 1u);
+    EXPECT_EQ(*(*store)->Count(""), 1);
+    EXPECT_FALSE(written);
+  }
+  ASSERT_EQ(sqlite3_exec(tool, "ROLLBACK", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(tool);
+  writer.join();
+  EXPECT_TRUE((*store)->Get("b")->has_value());
 }
 
 TEST(SqliteStoreTest, AWriteThatFailsIsUnavailableAndChangesNothing) {
