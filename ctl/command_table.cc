@@ -84,8 +84,10 @@ constexpr Command kCommands[] = {
      "service's namespace/hostname. Where the pods' pages are reached from here they are asked, "
      "too:\n"
      "readiness (15021) by itself, what only the admin port tells with --source_admin and\n"
-     "--destination_admin.",
-     kExplain, 2, 2, true, RunExplain},
+     "--destination_admin. Of several control planes all are asked: each knows the agents that "
+     "are\n"
+     "connected to it.",
+     kExplain, 2, 2, true, RunExplain, nullptr, true},
     {"workloads list", "", "workloads of the registry", "", kInNamespace, 0, 0, true, RunWorkloads,
      nullptr, true},
     {"workloads get", "NAME", "one workload, as workloads apply takes it",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -112,6 +113,33 @@ v1::ExplainResponse WithoutControlPlane(const absl::Status& why,
   return answer;
 }
 
+// What all say together. All are asked at the same time, because the whole is to be quick; those
+// that have not answered are missing, unless nobody has: then the error is that of the first.
+absl::StatusOr<v1::ExplainResponse> AskAll(const std::vector<OperatorClient*>& clients,
+                                           const v1::ExplainRequest& request,
+                                           std::vector<MissingAnswer>* missing) {
+  std::vector<absl::StatusOr<v1::ExplainResponse>> answers(clients.size(),
+                                                           absl::UnknownError("not asked"));
+  std::vector<std::thread> asking;
+  for (size_t i = 0; i < clients.size(); ++i) {
+    asking.emplace_back([&clients, &request, &answers, i] {
+      answers[i] = clients[i]->Call(&OperatorClient::Stub::Explain, request, kCallTime);
+    });
+  }
+  for (std::thread& thread : asking) thread.join();
+  std::vector<v1::ExplainResponse> good;
+  for (size_t i = 0; i < clients.size(); ++i) {
+    if (answers[i].ok()) {
+      good.push_back(*std::move(answers[i]));
+    } else {
+      missing->push_back({clients[i]->target(), std::string(answers[i].status().message())});
+    }
+  }
+  if (!good.empty()) return MergeExplanations(good);
+  missing->clear();
+  return answers.front().status();
+}
+
 }  // namespace
 
 int RunExplain(const CommandContext& context) {
@@ -144,7 +172,8 @@ int RunExplain(const CommandContext& context) {
 
   const SystemClock clock;
   const absl::Duration end = clock.MonotonicNow() + kInAll;
-  auto answer = context.client->Call(&OperatorClient::Stub::Explain, request, kCallTime);
+  std::vector<MissingAnswer> missing;
+  absl::StatusOr<v1::ExplainResponse> answer = AskAll(context.clients, request, &missing);
   const absl::Status unreachable = answer.status();
   if (!answer.ok()) {
     // In a pod whose proxy hangs nobody is reached; then the pod is all there is to ask.
@@ -171,6 +200,7 @@ int RunExplain(const CommandContext& context) {
       },
       &*answer);
   if (!unreachable.ok() && answer->first_failed().empty()) return Failed(unreachable);
+  NoteMissing(missing);
   Print(context.json ? MessageJson(*answer) : ExplanationText(*answer));
   return answer->first_failed().empty() ? kDone : kProblem;
 }

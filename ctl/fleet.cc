@@ -86,4 +86,56 @@ std::vector<v1::WatchEventsResponse> MergeEvents(
   return merged;
 }
 
+namespace {
+
+using byrnie::operator_::v1::ExplainResponse;
+using byrnie::operator_::v1::ExplainStep;
+
+size_t CountOf(const ExplainResponse& answer, ExplainStep::Outcome outcome) {
+  return static_cast<size_t>(
+      std::count_if(answer.steps().begin(), answer.steps().end(),
+                    [outcome](const ExplainStep& step) { return step.outcome() == outcome; }));
+}
+
+ExplainStep* StepOf(ExplainResponse* answer, const std::string& name) {
+  for (ExplainStep& step : *answer->mutable_steps()) {
+    if (step.name() == name) return &step;
+  }
+  return nullptr;
+}
+
+// Puts a step right behind the one called `before`.
+void Insert(const ExplainStep& step, const std::string& before, ExplainResponse* answer) {
+  *answer->add_steps() = step;
+  for (int i = answer->steps_size() - 1; i > 0 && answer->steps(i - 1).name() != before; --i) {
+    answer->mutable_steps()->SwapElements(i, i - 1);
+  }
+}
+
+}  // namespace
+
+ExplainResponse MergeExplanations(const std::vector<ExplainResponse>& answers) {
+  // Who got furthest.
+  ExplainResponse merged = *std::max_element(
+      answers.begin(), answers.end(), [](const ExplainResponse& a, const ExplainResponse& b) {
+        return CountOf(a, ExplainStep::OUTCOME_OK) < CountOf(b, ExplainStep::OUTCOME_OK);
+      });
+  for (const ExplainResponse& other : answers) {
+    // Of several endpoints each may have looked at another.
+    if (other.destination_uid() != merged.destination_uid()) continue;
+    std::string before;
+    for (const ExplainStep& step : other.steps()) {
+      ExplainStep* const known = StepOf(&merged, step.name());
+      if (known == nullptr) {
+        if (!before.empty()) Insert(step, before, &merged);
+      } else if (known->outcome() == ExplainStep::OUTCOME_UNKNOWN &&
+                 step.outcome() != ExplainStep::OUTCOME_UNKNOWN) {
+        *known = step;
+      }
+      before = step.name();
+    }
+  }
+  return merged;
+}
+
 }  // namespace byrnie

@@ -72,6 +72,12 @@ std::vector<byrnie::operator_::v1::Workload> MergeWorkloads(
 std::vector<byrnie::operator_::v1::WatchEventsResponse> MergeEvents(
     const std::vector<std::vector<byrnie::operator_::v1::WatchEventsResponse>>& lists);
 
+// What several control planes, at least one, say of the same connection: what one does not know and
+// another does is taken from that one. Which step fails first, and the verdict, are left as one of
+// them has it.
+byrnie::operator_::v1::ExplainResponse MergeExplanations(
+    const std::vector<byrnie::operator_::v1::ExplainResponse>& answers);
+
 }  // namespace byrnie
 
 #endif  // BYRNIE_CTL_FLEET_H_

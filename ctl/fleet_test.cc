@@ -135,5 +135,52 @@ TEST(MergeEventsTest, GoesByTimeWithGapsWhereTheyAre) {
   EXPECT_THAT(order, ElementsAre("1", "gap", "3", "5", "9"));
 }
 
+using byrnie::operator_::v1::ExplainResponse;
+using byrnie::operator_::v1::ExplainStep;
+
+ExplainResponse Explanation(
+    const std::string& destination,
+    const std::vector<std::pair<std::string, ExplainStep::Outcome>>& steps) {
+  ExplainResponse answer;
+  answer.set_destination_uid(destination);
+  for (const auto& [name, outcome] : steps) {
+    ExplainStep* const step = answer.add_steps();
+    step->set_name(name);
+    step->set_outcome(outcome);
+  }
+  return answer;
+}
+
+// "ok source, FAILED policy".
+std::string StepsOf(const ExplainResponse& answer) {
+  std::string text;
+  for (const ExplainStep& step : answer.steps()) {
+    text += step.outcome() == ExplainStep::OUTCOME_OK       ? "ok "
+            : step.outcome() == ExplainStep::OUTCOME_FAILED ? "FAILED "
+                                                            : "unknown ";
+    text += step.name() + ",";
+  }
+  return text;
+}
+
+// The agents of the two ends are connected to different control planes.
+TEST(MergeExplanationsTest, WhatOneDoesNotKnowIsTakenFromAnother) {
+  constexpr auto kOk = ExplainStep::OUTCOME_OK;
+  constexpr auto kFailed = ExplainStep::OUTCOME_FAILED;
+  constexpr auto kUnknown = ExplainStep::OUTCOME_UNKNOWN;
+  const ExplainResponse one = Explanation(
+      "d", {{"source-agent", kOk}, {"source-proxy", kOk}, {"destination-agent", kUnknown}});
+  const ExplainResponse two = Explanation("d", {{"source-agent", kUnknown},
+                                                {"destination-agent", kOk},
+                                                {"destination-proxy", kFailed},
+                                                {"policy", kOk}});
+  const ExplainResponse elsewhere = Explanation("e", {{"destination-agent", kFailed}});
+  const std::string all =
+      "ok source-agent,ok source-proxy,ok destination-agent,FAILED destination-proxy,ok policy,";
+  EXPECT_EQ(StepsOf(MergeExplanations({one, elsewhere, two})), all);
+  EXPECT_EQ(StepsOf(MergeExplanations({two, one})), all);
+  EXPECT_EQ(StepsOf(MergeExplanations({one})), StepsOf(one));
+}
+
 }  // namespace
 }  // namespace byrnie

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """byrniectl shows a mesh as a whole, whichever of several control planes an agent is connected to.
 
-Proved, with three control planes over one etcd and an agent at each: status, check, agents, certs, identity, workloads and events
-given all three show all three agents, and of which control plane each is; given one they show its own, and check says whom it
+Proved, with three control planes over one etcd and an agent at each: status, check, agents, certs, identity, workloads, events and
+explain given all three show all three agents, and of which control plane each is; given one they show its own, and check says whom it
 has not asked; with one killed what the others know is shown, the loss is named, and the exit code says so.
 """
 
@@ -94,6 +94,15 @@ class FleetToolsTest(MeshTestCase):
         wait_until(lambda: self.checks(planes)["fleet"]["outcome"] == "good", 10, "a whole fleet")
         checks = self.checks(planes)
         self.assertEqual([checks[name]["outcome"] for name in ("agents-connected", "control-planes", "store")], ["good"] * 3)
+
+    def test_1_explain_knows_the_agents_of_all(self):
+        def agents(planes):
+            done = self.ctl(planes, "explain", self.pods[0].address, f"{self.pods[1].address}:8080", "--output=json")
+            self.assertIn(done.returncode, (0, 1), done.stderr)
+            return {step["name"]: step["outcome"] for step in json.loads(done.stdout)["steps"] if step["name"].endswith("-agent")}
+        both = {"source-agent": "OUTCOME_OK", "destination-agent": "OUTCOME_OK"}
+        wait_until(lambda: agents(self.planes) == both, 10, "both ends' agents")
+        self.assertEqual(agents(self.planes[:1])["destination-agent"], "OUTCOME_UNKNOWN")
 
     def checks(self, planes):
         done = self.ctl(planes, "check", "--output=json")
