@@ -5,11 +5,14 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
+#include "common/identity/spiffe_id.h"
+#include "controlplane/policy/match_sets.h"
 #include "controlplane/registry/content_checker.h"
 #include "istio/workload/workload.pb.h"
 
@@ -34,12 +37,16 @@ enum class Reach {
 // What the registry knows that policies speak of.
 struct Known {
   std::set<std::string> namespaces, principals, trust_domains;
+  // Of the workloads concerned, each as a block.
+  std::vector<istio::security::Address> addresses;
   size_t workloads_concerned = 0;
 };
 
 Known Look(const Authorization& policy, const RegistrySnapshot& registry) {
   Known known;
   for (const auto& entry : registry.resources(ResourceType::kAddress)) {
+    // Of one whose record cannot be read nothing is known.
+    if (entry.second.stand_in) continue;
     istio::workload::Address address;
     if (!address.ParseFromString(entry.second.payload) || !address.has_workload()) continue;
     const auto& workload = address.workload();
@@ -54,16 +61,20 @@ Known Look(const Authorization& policy, const RegistrySnapshot& registry) {
       const auto& selected = workload.authorization_policies();
       concerned = std::find(selected.begin(), selected.end(), PolicyKey(policy)) != selected.end();
     }
-    if (concerned) ++known.workloads_concerned;
+    if (!concerned) continue;
+    ++known.workloads_concerned;
+    for (const std::string& bytes : workload.addresses()) {
+      known.addresses.emplace_back();
+      known.addresses.back().set_address(bytes);
+      known.addresses.back().set_length(static_cast<uint32_t>(bytes.size() * 8));
+    }
   }
   return known;
 }
 
-std::string TextOf(const StringMatch& match) { return match.SerializeAsString(); }
-std::string TextOf(const istio::security::Address& block) { return block.SerializeAsString(); }
 std::string TextOf(uint32_t port) { return absl::StrCat(port); }
 std::string TextOf(const istio::security::ServiceAccountMatch& account) {
-  return account.SerializeAsString();
+  return absl::StrCat(account.namespace_(), "/", account.service_account());
 }
 
 // Whether everything a kind lets in it keeps out again.
@@ -75,21 +86,23 @@ bool Contradicts(const List& any, const List& none) {
   return std::all_of(any.begin(), any.end(),
                      [&excluded](const auto& value) { return excluded.count(TextOf(value)) > 0; });
 }
-
-// Both halves of the addresses.
 template <typename List>
-bool IsEveryAddress(const List& blocks) {
-  bool v4 = false, v6 = false;
-  for (const istio::security::Address& block : blocks) {
-    if (block.length() == 0) (block.address().size() == 4 ? v4 : v6) = true;
-  }
-  return v4 && v6;
+bool CoversEach(const List& none, const List& any) {
+  return !any.empty() && std::all_of(any.begin(), any.end(),
+                                     [&none](const auto& value) { return Covers(none, value); });
 }
 
-bool IsAnyText(const StringMatch& match) {
-  return match.has_presence() ||
-         (match.match_type_case() == StringMatch::kPrefix && match.prefix().empty()) ||
-         (match.match_type_case() == StringMatch::kSuffix && match.suffix().empty());
+bool AsksForIdentity(const Match& match) {
+  return !match.principals().empty() || !match.namespaces().empty() ||
+         !match.service_accounts().empty();
+}
+
+// Nobody who has an identity is left.
+bool ExcludesEveryIdentity(const Match& match) {
+  const auto any = [](const StringMatches& matches) {
+    return std::any_of(matches.begin(), matches.end(), IsAnyText);
+  };
+  return any(match.not_principals()) || any(match.not_namespaces());
 }
 
 // The values that a match has to have one of; absent: it does not say them one by one.
@@ -114,6 +127,39 @@ Values ExactOf(const List& list) {
 }
 Values PrincipalsOf(const Match& match) { return ExactOf(match.principals()); }
 Values NamespacesOf(const Match& match) { return ExactOf(match.namespaces()); }
+Values AccountsOf(const Match& match) {
+  if (match.service_accounts().empty()) return absl::nullopt;
+  std::set<std::string> accounts;
+  for (const auto& account : match.service_accounts()) accounts.insert(TextOf(account));
+  return accounts;
+}
+
+// "demo/client" of "TRUST_DOMAIN/ns/demo/sa/client"; empty: it is of another form.
+std::string AccountIn(const std::string& principal) {
+  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(absl::StrCat("spiffe://", principal));
+  if (!id.ok() || id->k8s_namespace().empty()) return "";
+  return absl::StrCat(id->k8s_namespace(), "/", id->k8s_service_account());
+}
+
+// Whether no identity can be what its kinds ask for one by one: a principal of one namespace, and
+// another namespace.
+bool IdentityContradicts(const Match& match) {
+  const Values principals = PrincipalsOf(match), namespaces = NamespacesOf(match),
+               listed = AccountsOf(match);
+  std::set<std::string> accounts = listed.value_or(std::set<std::string>());
+  if (principals.has_value()) {
+    std::set<std::string> proven;
+    for (const std::string& principal : *principals) {
+      std::string account = AccountIn(principal);
+      if (!listed.has_value() || listed->count(account) > 0) proven.insert(std::move(account));
+    }
+    accounts = std::move(proven);
+  }
+  if (!principals.has_value() && !listed.has_value()) return false;
+  return std::none_of(accounts.begin(), accounts.end(), [&namespaces](const std::string& account) {
+    return !namespaces.has_value() || namespaces->count(account.substr(0, account.find('/'))) > 0;
+  });
+}
 
 // Of any of its matches.
 Values ValuesOf(const Clause& clause, Values (*of)(const Match&)) {
@@ -144,6 +190,34 @@ bool ClausesContradict(const Rule& rule, Values (*of)(const Match&)) {
   }
   return common.has_value() && common->empty();
 }
+
+// The blocks of a clause's matches; empty: one of them asks for none.
+AddressBlocks BlocksOf(const Clause& clause, const AddressBlocks& (Match::*of)() const) {
+  AddressBlocks all;
+  for (const Match& match : clause.matches()) {
+    if ((match.*of)().empty()) return AddressBlocks();
+    all.MergeFrom((match.*of)());
+  }
+  return all;
+}
+
+// Whether two clauses ask for addresses and there is none that both ask for.
+bool ClausesContradict(const Rule& rule, const AddressBlocks& (Match::*of)() const) {
+  for (int i = 0; i < rule.clauses_size(); ++i) {
+    const AddressBlocks one = BlocksOf(rule.clauses(i), of);
+    for (int j = i + 1; j < rule.clauses_size(); ++j) {
+      const AddressBlocks other = BlocksOf(rule.clauses(j), of);
+      const bool meet = std::any_of(one.begin(), one.end(), [&other](const auto& a) {
+        return std::any_of(other.begin(), other.end(),
+                           [&a](const auto& b) { return Overlap(a, b); });
+      });
+      if (!one.empty() && !other.empty() && !meet) return true;
+    }
+  }
+  return false;
+}
+
+constexpr char kExcludesNobody[] = ", so nobody is excluded by it";
 
 class Reviewer {
  public:
@@ -211,15 +285,23 @@ class Reviewer {
     }
     for (const auto& [what, of] :
          {std::make_pair("destination port", &PortsOf), std::make_pair("principal", &PrincipalsOf),
-          std::make_pair("namespace", &NamespacesOf)}) {
-      if (!ClausesContradict(rule, of)) continue;
-      Add(Severity::kWarning, place,
-          absl::StrCat("all clauses of a rule have to match, and no ", what,
-                       " is in all of these; the rule never matches. Put what may be either way "
-                       "into one clause's matches, or into rules of their own"));
-      return Reach::kNothing;
+          std::make_pair("namespace", &NamespacesOf),
+          std::make_pair("service account", &AccountsOf)}) {
+      if (ClausesContradict(rule, of)) return NeverMatches(place, what);
+    }
+    if (ClausesContradict(rule, &Match::source_ips)) return NeverMatches(place, "source address");
+    if (ClausesContradict(rule, &Match::destination_ips)) {
+      return NeverMatches(place, "destination address");
     }
     return least;
+  }
+
+  Reach NeverMatches(const std::string& place, absl::string_view what) {
+    Add(Severity::kWarning, place,
+        absl::StrCat("all clauses of a rule have to match, and no ", what,
+                     " is in all of these; the rule never matches. Put what may be either way "
+                     "into one clause's matches, or into rules of their own"));
+    return Reach::kNothing;
   }
 
   Reach LookAt(const Clause& clause, const std::string& place) {
@@ -233,32 +315,79 @@ class Reviewer {
 
   Reach LookAt(const Match& match, const std::string& place) {
     if (match.ByteSizeLong() == 0) return Reach::kEverything;
-    if (IsEveryAddress(match.not_source_ips()) || IsEveryAddress(match.not_destination_ips()) ||
-        Contradicts(match.namespaces(), match.not_namespaces()) ||
-        Contradicts(match.principals(), match.not_principals()) ||
-        Contradicts(match.source_ips(), match.not_source_ips()) ||
-        Contradicts(match.destination_ips(), match.not_destination_ips()) ||
+    if (CoversAll(match.not_source_ips()) || CoversAll(match.not_destination_ips()) ||
+        CoversEach(match.not_namespaces(), match.namespaces()) ||
+        CoversEach(match.not_principals(), match.principals()) ||
+        CoversEach(match.not_source_ips(), match.source_ips()) ||
+        CoversEach(match.not_destination_ips(), match.destination_ips()) ||
+        (AsksForIdentity(match) && ExcludesEveryIdentity(match)) ||
         Contradicts(match.destination_ports(), match.not_destination_ports()) ||
         Contradicts(match.service_accounts(), match.not_service_accounts())) {
       Add(Severity::kWarning, place, "it excludes all that it asks for, so it never matches");
       return Reach::kNothing;
     }
+    if (IdentityContradicts(match)) {
+      Add(Severity::kWarning, place,
+          "no identity is of one of these namespaces, principals and service accounts at once: all "
+          "kinds of a match have to fit, so it never matches. Put what may be either way into "
+          "matches of their own");
+      return Reach::kNothing;
+    }
+    if (ExcludesEveryIdentity(match)) {
+      Add(Severity::kNote, place, "only plaintext is left: it excludes every identity");
+    }
     if (known_ != nullptr) CompareWithRegistry(match, place);
     return ReachOf(match);
   }
 
+  // What nobody is, an exclusion too, is mostly mistyped, or not there yet.
   void CompareWithRegistry(const Match& match, const std::string& place) {
-    for (const StringMatch& principal : match.principals()) {
-      if (!principal.exact().empty() && known_->principals.count(principal.exact()) == 0) {
-        Add(Severity::kNote, place,
-            absl::StrCat("no workload of the registry is ", principal.exact()));
-      }
+    NoteUnknown(match.principals(), known_->principals, "is", "", place);
+    NoteUnknown(match.namespaces(), known_->namespaces, "is in namespace", "", place);
+    NoteUnknown(match.not_principals(), known_->principals, "is", kExcludesNobody, place);
+    NoteUnknown(match.not_namespaces(), known_->namespaces, "is in namespace", kExcludesNobody,
+                place);
+    NoteUnknown(match.service_accounts(), "", place);
+    NoteUnknown(match.not_service_accounts(), kExcludesNobody, place);
+    const bool reached = std::any_of(
+        known_->addresses.begin(), known_->addresses.end(),
+        [&match](const auto& address) { return Covers(match.destination_ips(), address); });
+    if (!match.destination_ips().empty() && !known_->addresses.empty() && !reached) {
+      Add(Severity::kWarning, place,
+          "destination_ips are addresses of the workloads that the policy is about, and none of "
+          "them has one of these, so it never matches");
     }
-    for (const StringMatch& ns : match.namespaces()) {
-      if (!ns.exact().empty() && known_->namespaces.count(ns.exact()) == 0) {
-        Add(Severity::kNote, place,
-            absl::StrCat("no workload of the registry is in namespace ", ns.exact()));
-      }
+  }
+
+  void NoteUnknown(const StringMatches& matches, const std::set<std::string>& known,
+                   absl::string_view is, absl::string_view so, const std::string& place) {
+    for (const StringMatch& match : matches) {
+      StringMatches one;
+      *one.Add() = match;
+      const bool found = std::any_of(known.begin(), known.end(), [&one](const std::string& text) {
+        StringMatch exact;
+        exact.set_exact(text);
+        return Covers(one, exact);
+      });
+      if (found || IsAnyText(match)) continue;
+      const std::string text = !match.exact().empty()    ? match.exact()
+                               : !match.prefix().empty() ? absl::StrCat(match.prefix(), "...")
+                                                         : absl::StrCat("...", match.suffix());
+      Add(Severity::kNote, place, absl::StrCat("no workload of the registry ", is, " ", text, so));
+    }
+  }
+
+  template <typename Accounts>
+  void NoteUnknown(const Accounts& accounts, absl::string_view so, const std::string& place) {
+    for (const auto& account : accounts) {
+      const std::string end =
+          absl::StrCat("/ns/", account.namespace_(), "/sa/", account.service_account());
+      const bool found =
+          std::any_of(known_->principals.begin(), known_->principals.end(),
+                      [&end](const std::string& one) { return absl::EndsWith(one, end); });
+      if (found) continue;
+      Add(Severity::kNote, place,
+          absl::StrCat("no workload of the registry has service account ", TextOf(account), so));
     }
   }
 
@@ -270,10 +399,10 @@ class Reviewer {
         !match.service_accounts().empty() || !match.not_service_accounts().empty()) {
       return Reach::kSomething;
     }
-    if (!match.source_ips().empty() && !IsEveryAddress(match.source_ips())) {
+    if (!match.source_ips().empty() && !CoversAll(match.source_ips())) {
       return Reach::kSomething;
     }
-    if (!match.destination_ips().empty() && !IsEveryAddress(match.destination_ips())) {
+    if (!match.destination_ips().empty() && !CoversAll(match.destination_ips())) {
       return Reach::kSomething;
     }
     const auto& principals = match.principals();

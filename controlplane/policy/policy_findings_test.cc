@@ -119,7 +119,10 @@ TEST(PolicyFindingsTest, SaysThatNoConnectionHasWhatTheClausesOfARuleAskFor) {
        {clauses(R"({"destination_ports":[80]})", R"({"destination_ports":[81,82]})"),
         clauses(R"({"namespaces":[{"exact":"demo"}]})", R"({"namespaces":[{"exact":"other"}]})"),
         clauses(R"({"principals":[{"exact":"cluster.local/ns/demo/sa/client"}]})",
-                R"({"principals":[{"exact":"cluster.local/ns/demo/sa/server"}]})")}) {
+                R"({"principals":[{"exact":"cluster.local/ns/demo/sa/server"}]})"),
+        clauses(R"({"source_ips":["10.0.0.0/24"]})", R"({"source_ips":["10.0.1.0/24","::/0"]})"),
+        clauses(R"({"service_accounts":[{"namespace":"demo","service_account":"client"}]})",
+                R"({"service_accounts":[{"namespace":"demo","service_account":"server"}]})")}) {
     EXPECT_THAT(Warnings(Review("ALLOW", rules)),
                 Contains(AllOf(HasSubstr("rules[0]: "), HasSubstr("never matches"))));
     EXPECT_THAT(Warnings(Review("ALLOW", rules)), Contains(HasSubstr("lets nobody in")));
@@ -157,11 +160,63 @@ TEST(PolicyFindingsTest, NotesWhomTheRegistryDoesNotKnow) {
   const PolicyReview review = Review(
       "ALLOW",
       Rule(
-          R"({"principals":[{"exact":"cluster.local/ns/demo/sa/nobody"}],"namespaces":[{"exact":"nowhere"}]})"));
+          R"({"principals":[{"exact":"cluster.local/ns/demo/sa/nobody"}]},{"namespaces":[{"exact":"nowhere"}]})"));
   EXPECT_FALSE(review.has_warning());
   ASSERT_EQ(review.findings.size(), 2u);
   EXPECT_THAT(review.findings[0].message, HasSubstr("sa/nobody"));
   EXPECT_THAT(review.findings[1].message, HasSubstr("nowhere"));
+  // An exclusion that is mistyped lets in whom it was to keep out.
+  for (const char* match :
+       {R"({"not_principals":[{"exact":"cluster.local/ns/demo/sa/clinet"}]})",
+        R"({"not_namespaces":[{"prefix":"demos"}]})",
+        R"({"not_service_accounts":[{"namespace":"demo","service_account":"x"}]})"}) {
+    const PolicyReview excluding = Review("ALLOW", Rule(match));
+    ASSERT_EQ(excluding.findings.size(), 1u) << match;
+    EXPECT_THAT(excluding.findings[0].message, HasSubstr("nobody is excluded"));
+  }
+  EXPECT_THAT(Review("ALLOW", Rule(R"({"principals":[{"prefix":"cluster.local/ns/dmeo/"}]})"))
+                  .findings[0]
+                  .message,
+              HasSubstr("cluster.local/ns/dmeo/..."));
+}
+
+TEST(PolicyFindingsTest, SaysThatWhatIsExcludedIsAllThatIsAskedFor) {
+  for (const char* match :
+       {R"({"principals":[{"exact":"cluster.local/ns/demo/sa/client"}],)"
+        R"("not_principals":[{"prefix":"cluster.local/ns/demo/"}]})",
+        R"({"source_ips":["10.1.0.0/16"],"not_source_ips":["10.0.0.0/9","10.128.0.0/9"]})",
+        R"({"namespaces":[{"exact":"demo"}],"not_principals":[{"presence":true}]})",
+        R"({"not_source_ips":["0.0.0.0/1","128.0.0.0/1","::/0"]})"}) {
+    EXPECT_THAT(Warnings(Review("DENY", Rule(match))),
+                Contains(AllOf(HasSubstr("matches[0]: "), HasSubstr("never matches"))))
+        << match;
+  }
+}
+
+TEST(PolicyFindingsTest, SaysThatNoIdentityIsWhatAMatchAsksFor) {
+  for (
+      const char* match :
+      {R"({"principals":[{"exact":"cluster.local/ns/demo/sa/client"}],"namespaces":[{"exact":"other"}]})",
+       R"({"service_accounts":[{"namespace":"demo","service_account":"client"}],)"
+       R"("namespaces":[{"exact":"other"}]})",
+       R"({"service_accounts":[{"namespace":"demo","service_account":"client"}],)"
+       R"("principals":[{"exact":"cluster.local/ns/demo/sa/server"}]})"}) {
+    EXPECT_THAT(Warnings(Review("DENY", Rule(match))),
+                Contains(AllOf(HasSubstr("no identity"), HasSubstr("never matches"))))
+        << match;
+  }
+  EXPECT_THAT(
+      Warnings(Review(
+          "DENY",
+          Rule(
+              R"({"principals":[{"exact":"cluster.local/ns/demo/sa/client"}],"namespaces":[{"exact":"demo"}]})"))),
+      IsEmpty());
+}
+
+TEST(PolicyFindingsTest, SaysThatItIsAboutAddressesOfNobodyItIsAbout) {
+  EXPECT_THAT(Warnings(Review("DENY", Rule(R"({"destination_ips":["10.0.0.3"]})"))),
+              Contains(HasSubstr("none of them has one of these")));
+  EXPECT_THAT(Warnings(Review("DENY", Rule(R"({"destination_ips":["10.0.0.2/31"]})"))), IsEmpty());
 }
 
 }  // namespace
