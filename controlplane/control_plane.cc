@@ -171,6 +171,7 @@ absl::Status ControlPlane::StartAll() {
           shared_fleet_.get(),
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->unmeshed_pods(); },
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->refused_policies(); },
+          [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->contested_webhook(); },
           clock_},
       &metrics_);
   operator_ = std::make_unique<OperatorService>(

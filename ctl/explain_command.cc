@@ -200,9 +200,8 @@ int RunExplain(const CommandContext& context) {
       },
       &*answer);
   if (!unreachable.ok() && answer->first_failed().empty()) return Failed(unreachable);
-  NoteMissing(missing);
   Print(context.json ? MessageJson(*answer) : ExplanationText(*answer));
-  return answer->first_failed().empty() ? kDone : kProblem;
+  return Finish(answer->first_failed().empty() ? kDone : kProblem, missing);
 }
 
 }  // namespace byrnie

@@ -78,6 +78,12 @@ class Cluster {
   absl::Status CheckWebhook() const {
     return ca_bundle_ == nullptr ? absl::OkStatus() : ca_bundle_->CheckReady();
   }
+  // The object of the webhook that another installation keeps, too (CaBundleKeeper::contested);
+  // empty: none. Absent without Options::webhook_configuration.
+  absl::optional<std::string> contested_webhook() const {
+    if (ca_bundle_ == nullptr) return absl::nullopt;
+    return ca_bundle_->contested() ? options_.webhook_configuration : "";
+  }
   // Pods that should be meshed and are not (UnmeshedPods); absent without Options::registry.
   absl::optional<std::vector<std::string>> unmeshed_pods() const {
     if (unmeshed_ == nullptr) return absl::nullopt;

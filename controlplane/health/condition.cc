@@ -275,6 +275,20 @@ Condition JudgeClusterPolicies(const HealthFacts& facts) {
       "when it was last accepted is in force until then");
 }
 
+Condition JudgeWebhook(const HealthFacts& facts) {
+  constexpr char kName[] = "injection-webhook";
+  if (!facts.contested_webhook.has_value()) return Ok(kName, "there is no injection webhook");
+  if (facts.contested_webhook->empty()) return Ok(kName, "nobody else writes its caBundle");
+  return Warn(kName,
+              absl::StrCat("another installation writes its own caBundle into the "
+                           "MutatingWebhookConfiguration ",
+                           *facts.contested_webhook,
+                           " whenever ours is there: API servers can ask only one of the two, and "
+                           "make no pods in meshed namespaces when they ask the other"),
+              "a cluster has one installation: uninstall one, or start it with a "
+              "--webhook_configuration of its own");
+}
+
 }  // namespace
 
 std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
@@ -297,7 +311,8 @@ std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
       JudgeStoredRegistry(facts),
       JudgeControlPlanes(facts),
       JudgeUnmeshedPods(facts),
-      JudgeClusterPolicies(facts)};
+      JudgeClusterPolicies(facts),
+      JudgeWebhook(facts)};
   for (Condition& condition : conditions) condition.since = facts.now;
   return conditions;
 }

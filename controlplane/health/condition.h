@@ -31,9 +31,19 @@ struct Condition {
 // All there are, in the order in which they are judged and shown; docs/operations.md says what each
 // is about.
 inline constexpr const char* kConditionNames[] = {
-    "store",          "stored-records",   "issuance-log",     "issuing",         "root-certificate",
-    "ca-certificate", "root-rotation",    "revocation-lists", "stored-registry", "control-planes",
-    "unmeshed-pods",  "cluster-policies",
+    "store",
+    "stored-records",
+    "issuance-log",
+    "issuing",
+    "root-certificate",
+    "ca-certificate",
+    "root-rotation",
+    "revocation-lists",
+    "stored-registry",
+    "control-planes",
+    "unmeshed-pods",
+    "cluster-policies",
+    "injection-webhook",
 };
 
 // What is judged: everything at one moment.
@@ -68,6 +78,9 @@ struct HealthFacts {
   // Policies of the cluster that are refused, and why each is. Absent: the registry is no
   // cluster's.
   absl::optional<std::vector<std::string>> refused_policies;
+  // The MutatingWebhookConfiguration that another installation keeps, too; empty: none. Absent:
+  // there is no injection webhook.
+  absl::optional<std::string> contested_webhook;
 };
 
 // Each condition, in the order of kConditionNames; since is `now`. Pure.

@@ -96,6 +96,15 @@ TEST_F(ConditionTest, NamesPoliciesOfTheClusterThatAreRefused) {
   EXPECT_EQ(Odd().message, "1 AccessPolicy refused: shop/web (Invalid: spec.action is missing)");
 }
 
+TEST_F(ConditionTest, NamesTheWebhookThatAnotherInstallationKeepsToo) {
+  EXPECT_THAT(Named("injection-webhook").message, HasSubstr("no injection webhook"));
+  facts_.contested_webhook = "";
+  EXPECT_EQ(Odd().name, "");
+  facts_.contested_webhook = "byrnie-injector";
+  EXPECT_EQ(Odd().state, State::kWarn);
+  EXPECT_THAT(Odd().message, HasSubstr("MutatingWebhookConfiguration byrnie-injector"));
+}
+
 TEST_F(ConditionTest, AStoreThatCanBeReadAndNotWrittenIsNoGoodStore) {
   facts_.writes = {absl::UnavailableError("its disk is full"), facts_.now - absl::Minutes(3)};
   EXPECT_EQ(Odd().name, "store");

@@ -66,6 +66,7 @@ HealthFacts HealthWatch::Look() const {
   }
   facts.unmeshed_pods = s_.unmeshed_pods();
   facts.refused_policies = s_.refused_policies();
+  facts.contested_webhook = s_.contested_webhook();
   return facts;
 }
 

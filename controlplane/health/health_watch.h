@@ -45,6 +45,7 @@ class HealthWatch {
     std::function<absl::optional<std::vector<std::string>>()> unmeshed_pods;
     // And policies of the cluster that are refused.
     std::function<absl::optional<std::vector<std::string>>()> refused_policies;
+    std::function<absl::optional<std::string>()> contested_webhook;
     const Clock* clock;
   };
 

@@ -44,6 +44,10 @@ CaBundleKeeper::CaBundleKeeper(std::string name, Informer<WebhookConfiguration>*
           "ask for injection.")),
       backoff_({absl::Milliseconds(500), absl::Seconds(30), 2.0, 0.5, absl::Milliseconds(50)},
                random),
+      calm_(loop->NewTimer([this] {
+        undone_ = 0;
+        contested_.store(false, std::memory_order_relaxed);
+      })),
       write_(loop->NewTimer([this] { Write(); })) {
   configurations->AddListener(
       [this](const Informer<WebhookConfiguration>::Changes&) { Look(false); });
@@ -99,9 +103,19 @@ void CaBundleKeeper::Look(bool told) {
   }
   in_place_->Set(0);
   const bool undone = std::exchange(was_in_place_, false) && !told;
+  if (undone) NoteUndone();
   // What is under way is followed by another look.
   if (call_ != nullptr) return;
   if (told || !write_->scheduled()) write_->Schedule(undone ? kPatience : absl::ZeroDuration());
+}
+
+void CaBundleKeeper::NoteUndone() {
+  calm_->Schedule(kCalm);
+  if (++undone_ < kContested || contested_.exchange(true, std::memory_order_relaxed)) return;
+  logger_->Error(
+      "another installation writes its own caBundle into the object: API servers can ask only one "
+      "of the two",
+      {{"MutatingWebhookConfiguration", name_}});
 }
 
 void CaBundleKeeper::Write() {

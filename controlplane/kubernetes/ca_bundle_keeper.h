@@ -30,6 +30,10 @@ class CaBundleKeeper {
   // A bundle that others have put there is looked at again after this: of several control planes
   // one may hear of a new root a moment before the others, and they shall not undo it in turn.
   static constexpr absl::Duration kPatience = absl::Seconds(2);
+  // It is undone by another installation, not by a control plane that is late, when it is so often,
+  // with no longer than kCalm in between.
+  static constexpr int kContested = 3;
+  static constexpr absl::Duration kCalm = absl::Minutes(1);
 
   // `configurations` are all there are or the one called `name`. The pointers, and what `random`
   // borrows, outlive it.
@@ -46,6 +50,9 @@ class CaBundleKeeper {
   // API server asks. It stays: what comes later is for the log and the metrics, because a control
   // plane is there for more than the webhook. On any thread.
   absl::Status CheckReady() const;
+  // Somebody writes another bundle whenever this one is in place: API servers can ask only whoever
+  // wrote last. On any thread.
+  bool contested() const { return contested_.load(std::memory_order_relaxed); }
 
  private:
   // What is there now; null: nothing.
@@ -56,6 +63,7 @@ class CaBundleKeeper {
   void Write();
   void OnDone(absl::StatusOr<ApiResponse> response);
   void Settle(bool in_place);
+  void NoteUndone();
 
   const std::string name_;
   Informer<WebhookConfiguration>* const configurations_;  // Not owned.
@@ -70,7 +78,10 @@ class CaBundleKeeper {
   std::string logged_;
   bool said_absent_ = false;
   bool was_in_place_ = false;
-  std::atomic<bool> ready_{false};
+  std::atomic<bool> ready_{false}, contested_{false};
+  // In a row.
+  int undone_ = 0;
+  std::unique_ptr<EventLoop::Timer> calm_;
   std::unique_ptr<EventLoop::Timer> write_;
   std::unique_ptr<ApiClient::Call> call_;
 };

@@ -105,6 +105,35 @@ TEST_F(CaBundleKeeperTest, WritesTheNextOneAtOnceAndPutsItBackAfterAWhile) {
   EXPECT_THAT(keeper_.CheckReady(), IsOk()) << "it is there for more than the webhook";
 }
 
+TEST_F(CaBundleKeeperTest, SaysThatAnotherInstallationKeepsTheSameObject) {
+  keeper_.SetBundle("OURS");
+  configurations_.Set({Configuration("OURS")});
+  for (int i = 1; i <= CaBundleKeeper::kContested; ++i) {
+    EXPECT_FALSE(keeper_.contested()) << i;
+    configurations_.Put(Configuration("THEIRS"));
+    loop_.AdvanceTime(CaBundleKeeper::kPatience);
+    client_.Answer(200, Object("OURS"));
+    configurations_.Put(Configuration("OURS"));
+  }
+  EXPECT_TRUE(keeper_.contested());
+  loop_.AdvanceTime(CaBundleKeeper::kCalm);
+  EXPECT_FALSE(keeper_.contested());
+}
+
+// As control planes of one store do while they hear of a new root.
+TEST_F(CaBundleKeeperTest, NowAndThenItMayBeUndone) {
+  keeper_.SetBundle("OURS");
+  configurations_.Set({Configuration("OURS")});
+  for (int i = 0; i < 2 * CaBundleKeeper::kContested; ++i) {
+    configurations_.Put(Configuration("OLD"));
+    loop_.AdvanceTime(CaBundleKeeper::kPatience);
+    client_.Answer(200, Object("OURS"));
+    configurations_.Put(Configuration("OURS"));
+    loop_.AdvanceTime(CaBundleKeeper::kCalm);
+    EXPECT_FALSE(keeper_.contested());
+  }
+}
+
 TEST_F(CaBundleKeeperTest, LetsStandWhatHasBecomeRightMeanwhile) {
   keeper_.SetBundle("ROOT 1");
   configurations_.Set({Configuration("ROOT 1")});
