@@ -1,10 +1,12 @@
 #include "controlplane/server/grpc_server.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/descriptor_limit.h"
 #include "common/grpc/reflection_service.h"
 #include "grpc/grpc.h"
 #include "grpcpp/resource_quota.h"
@@ -14,12 +16,11 @@ namespace byrnie {
 namespace {
 
 constexpr int kMaxMessageBytes = 4 * 1024 * 1024;
-constexpr size_t kMaxBufferedBytes = 256 * 1024 * 1024;
 void SetLimits(grpc::ServerBuilder* builder) {
   builder->SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder->SetMaxSendMessageSize(kMaxMessageBytes);
   grpc::ResourceQuota quota("controlplane");
-  quota.Resize(kMaxBufferedBytes);
+  quota.Resize(MessageMemory(DescriptorLimit()));
   builder->SetResourceQuota(quota);
   // A second process on the port is an error, not a silent sharing of connections.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -39,6 +40,15 @@ void SetLimits(grpc::ServerBuilder* builder) {
 }
 
 }  // namespace
+
+size_t MessageMemory(size_t connections) {
+  constexpr size_t kBuffers = 256 * 1024 * 1024;
+  // The library counts about 30 KiB for a connection with one stream that is idle. Without room for
+  // them it ends connections and streams (GOAWAY, RST_STREAM with ENHANCE_YOUR_CALM).
+  constexpr size_t kEach = 48 * 1024;
+  constexpr size_t kMost = 65536;
+  return kBuffers + std::min(connections, kMost) * kEach;
+}
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
     const SocketAddress& address, std::shared_ptr<grpc::ServerCredentials> credentials,

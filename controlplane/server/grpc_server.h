@@ -1,6 +1,7 @@
 #ifndef BYRNIE_CONTROLPLANE_SERVER_GRPC_SERVER_H_
 #define BYRNIE_CONTROLPLANE_SERVER_GRPC_SERVER_H_
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,6 +16,11 @@
 #include "grpcpp/server.h"
 
 namespace byrnie {
+
+// What messages and connections may take of memory, for a process that may have so many of these:
+// so much that the agents of a whole mesh can stay connected, and no more that what somebody sends
+// without end takes all there is. Bytes.
+size_t MessageMemory(size_t connections);
 
 // The gRPC port: the given services, the standard health service and reflection, under limits. The
 // latter two, which are for everybody, count their streams with `strangers`. All are of the
