@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/descriptor_limit.h"
+#include "common/base/end_deadline.h"
 #include "common/config/command_line.h"
 #include "common/event/epoll_event_loop.h"
 #include "common/event/server_signals.h"
@@ -24,6 +26,8 @@ namespace byrnie {
 namespace {
 
 constexpr char kName[] = "byrnie-controlplane";
+// The kubelet waits for 30 s, and then tells nobody why.
+constexpr absl::Duration kLongestEnd = absl::Seconds(25);
 
 void Run(int argc, char** argv) {
   RaiseDescriptorLimit();
@@ -66,7 +70,13 @@ void Run(int argc, char** argv) {
   if (!control_plane.ok()) ExitWithError(kName, control_plane.status());
 
   (*loop)->Run();
-  control_plane->reset();
+  {
+    const EndDeadline deadline(kLongestEnd, [&logger] {
+      logger.Error("one of its threads does not end: the process ends all the same");
+      ::_exit(1);
+    });
+    control_plane->reset();
+  }
   RouteGrpcLog(nullptr);
   logger.Info("ended");
 }
