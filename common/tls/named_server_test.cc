@@ -231,6 +231,47 @@ TEST_F(NamedServerTest, OurOwnTakesClientsWithoutACertificate) {
   EXPECT_EQ(client_.received_, "pong");
 }
 
+struct OlderClient {
+  uint16_t version;
+  const char* ciphers;
+  bool spoken_with;
+};
+
+class OlderClientTest : public NamedServerTest,
+                        public ::testing::WithParamInterface<OlderClient> {};
+
+TEST_P(OlderClientTest, OurOwnSpeaksTls12WithEcdheAndAnAead) {
+  const TestIdentity identity = ca_.Issue(ServerSpec(start_));
+  signer_.AddKey(identity);
+  StartServer(*TlsContext::CreateForAnonymousClients("http/1.1", identity.chain, &signer_));
+  const absl::StatusOr<std::shared_ptr<const TlsContext>> client = TlsContext::CreateForNamedServer(
+      "http/1.1", NamedServer{"kubernetes.default.svc", {ca_.root()}});
+  ASSERT_THAT(client, IsOk());
+  SSL_CTX* const ctx = (*client)->native();
+  ASSERT_TRUE(SSL_CTX_set_min_proto_version(ctx, GetParam().version));
+  ASSERT_TRUE(SSL_CTX_set_max_proto_version(ctx, GetParam().version));
+  ASSERT_TRUE(SSL_CTX_set_strict_cipher_list(ctx, GetParam().ciphers));
+  StartClient(*client);
+  client_.Send("ping");
+  loop_.RunUntilIdle();
+  EXPECT_EQ(client_.handshake().ok(), GetParam().spoken_with) << client_.handshake();
+  EXPECT_EQ(server_.handshake().ok(), GetParam().spoken_with) << server_.handshake();
+  EXPECT_EQ(server_.received_, GetParam().spoken_with ? "ping" : "");
+  if (GetParam().spoken_with) {
+    EXPECT_EQ(server_.stream_->session().version, "TLSv1.2");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Clients, OlderClientTest,
+    ::testing::Values(OlderClient{TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256", true},
+                      OlderClient{TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384", true},
+                      OlderClient{TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305", true},
+                      // Without an AEAD, without a key for this connection alone, and older.
+                      OlderClient{TLS1_2_VERSION, "ECDHE-ECDSA-AES128-SHA", false},
+                      OlderClient{TLS1_2_VERSION, "AES128-GCM-SHA256", false},
+                      OlderClient{TLS1_1_VERSION, "ECDHE-ECDSA-AES128-SHA", false}));
+
 TEST_F(NamedServerTest, OurOwnSpeaksNothingElse) {
   const TestIdentity identity = ca_.Issue(ServerSpec(start_));
   signer_.AddKey(identity);

@@ -33,7 +33,7 @@ ssl_private_key_result_t StartSign(SSL* ssl, uint8_t* /*out*/, size_t* /*out_len
   return HooksOf(ssl)->StartSign(scheme, in, in_len);
 }
 
-// TLS 1.3 never decrypts with the certificate's key.
+// Neither TLS 1.3 nor ECDHE decrypts with the certificate's key.
 ssl_private_key_result_t RefuseDecrypt(SSL* /*ssl*/, uint8_t* /*out*/, size_t* /*out_len*/,
                                        size_t /*max_out*/, const uint8_t* /*in*/,
                                        size_t /*in_len*/) {
@@ -121,9 +121,9 @@ bool Configure(SSL_CTX* ctx, TlsRole role, uint16_t min_version, const std::stri
          SetAlpn(ctx, role, alpn);
 }
 
-// As a client of servers that are not the mesh's: they may be older.
-bool ConfigureOutside(SSL_CTX* ctx, const std::string* alpn) {
-  return Configure(ctx, TlsRole::kClient, TLS1_2_VERSION, alpn) &&
+// Towards servers and clients that are not the mesh's: they may be older.
+bool ConfigureOutside(SSL_CTX* ctx, TlsRole role, const std::string* alpn) {
+  return Configure(ctx, role, TLS1_2_VERSION, alpn) &&
          SSL_CTX_set_strict_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
 }
 
@@ -172,7 +172,7 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::CreateForNamedServ
   context->server_ = std::move(server);
   context->ctx_.reset(SSL_CTX_new(TLS_with_buffers_method()));
   SSL_CTX* const ctx = context->ctx_.get();
-  if (!ConfigureOutside(ctx, &context->alpn_)) {
+  if (!ConfigureOutside(ctx, TlsRole::kClient, &context->alpn_)) {
     return SslError(absl::StatusCode::kInternal, "cannot make a TLS context");
   }
   if (!client.chain.empty()) {
@@ -192,7 +192,7 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::CreateForUnknownSe
   context->alpn_ = std::move(alpn);
   context->takes_any_server_ = true;
   context->ctx_.reset(SSL_CTX_new(TLS_with_buffers_method()));
-  if (!ConfigureOutside(context->ctx_.get(), &context->alpn_)) {
+  if (!ConfigureOutside(context->ctx_.get(), TlsRole::kClient, &context->alpn_)) {
     return SslError(absl::StatusCode::kInternal, "cannot make a TLS context");
   }
   return std::shared_ptr<const TlsContext>(std::move(context));
@@ -210,7 +210,7 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::CreateForAnonymous
   context->leaf_fingerprint_hex_ = chain.front()->FingerprintHex();
   context->ctx_.reset(SSL_CTX_new(TLS_with_buffers_method()));
   SSL_CTX* const ctx = context->ctx_.get();
-  if (!Configure(ctx, TlsRole::kServer, TLS1_3_VERSION, &context->alpn_) ||
+  if (!ConfigureOutside(ctx, TlsRole::kServer, &context->alpn_) ||
       !SSL_CTX_set_signing_algorithm_prefs(ctx, kSignatureSchemes, 1) || !SetChain(ctx, chain)) {
     return SslError(absl::StatusCode::kInternal, "cannot make a TLS context");
   }

@@ -47,9 +47,9 @@ class TlsContext {
       std::string alpn, NamedServer server, TlsClientCertificate client = {});
 
   // Of a server whose clients know it by its host name and show no certificate, as a Kubernetes API
-  // server is a client: TLS 1.3 alone, a client that offers no ALPN protocol is taken. `chain` has
-  // a certificate of that name first; `signer` as Create's. InvalidArgument as Create, and without
-  // a certificate.
+  // server is a client: TLS 1.2 is spoken too, as to a named server; a client that offers no ALPN
+  // protocol is taken. `chain` has a certificate of that name first; `signer` as Create's.
+  // InvalidArgument as Create, and without a certificate.
   static absl::StatusOr<std::shared_ptr<const TlsContext>> CreateForAnonymousClients(
       std::string alpn, const CertificateChain& chain, Signer* signer);
 

@@ -3,7 +3,7 @@
 
 Proved: a pod of a meshed namespace comes up with the sidecar in it, and the API server takes it; one of another namespace or that opts out is as it was; one that cannot be meshed is as it was, and who made it is warned; a wrong annotation is refused with
 its words; while the webhook is down nothing is made in a meshed namespace but what opts out, or, with the other failure policy, without a sidecar; its certificate is rotated without a restart, and pods are injected with the next one; the caBundle is put
-back when it is changed, and follows the roots; a pod that should be meshed and is not is named by byrniectl check; a control plane whose caBundle is not in place is not ready; what is no review is answered as HTTP has it, and TLS 1.2 is not spoken.
+back when it is changed, and follows the roots; a pod that should be meshed and is not is named by byrniectl check; a control plane whose caBundle is not in place is not ready; what is no review is answered as HTTP has it, and no TLS before 1.2 is spoken, and 1.2 with ECDHE and an AEAD alone.
 """
 
 import base64
@@ -187,10 +187,21 @@ class KubernetesWebhookTest(WebhookCase):
                 self.assertEqual(self.ask(method, path, body, headers)[0], expected)
         self.assertTrue(self.asked())
 
-    def test_older_tls_is_not_spoken(self):
-        connection = self.connection(maximum_version=ssl.TLSVersion.TLSv1_2)
-        with self.assertRaises(ssl.SSLError):
+    def test_tls_1_2_is_spoken_with_ecdhe_and_an_aead_alone(self):
+        for ciphers in ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"):
+            connection = self.connection(maximum_version=ssl.TLSVersion.TLSv1_2, ciphers=ciphers)
+            self.addCleanup(connection.close)
             connection.connect()
+            self.assertEqual((connection.sock.version(), connection.sock.cipher()[0]), ("TLSv1.2", ciphers))
+        self.assert_no_handshake(maximum_version=ssl.TLSVersion.TLSv1_2, ciphers="ECDHE-ECDSA-AES128-SHA:AES128-GCM-SHA256")
+
+    def test_older_tls_is_not_spoken(self):
+        # At the level that lets the client itself offer it.
+        self.assert_no_handshake(minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1, ciphers="ALL:@SECLEVEL=0")
+
+    def assert_no_handshake(self, **tls):
+        with self.assertRaisesRegex(ssl.SSLError, "alert"):
+            self.connection(**tls).connect()
 
 
 if __name__ == "__main__":

@@ -110,9 +110,11 @@ class WebhookCase(unittest.TestCase):
         self.cluster.admin.call("PATCH", f"{CONFIGURATIONS}/{NAME}", [{"op": "replace", "path": f"/webhooks/0/{member}", "value": value}],
                                 "application/json-patch+json")
 
-    def connection(self, **tls):
+    def connection(self, ciphers=None, **tls):
         """To the webhook, as the API server would connect: the caBundle vouches for it."""
         context = ssl.create_default_context(cadata=self.bundle())
+        if ciphers:
+            context.set_ciphers(ciphers)
         for name, value in tls.items():
             setattr(context, name, value)
         return http.client.HTTPSConnection("localhost", self.port, context=context, timeout=5)
