@@ -100,25 +100,33 @@ absl::StatusOr<std::vector<Deed>> DeedsFor(ResourceTypes* types, const std::stri
     add({"list", group, type->plural, "", "", ""});
   }
   for (const char* verb : {"get", "create"}) add({verb, "", "secrets", "", ns, ""});
-  add({"list", "", "pods", "", "", ""});
+  for (const char* resource : {"pods", "secrets"}) add({"list", "", resource, "", "", ""});
   return deeds;
 }
 
-absl::StatusOr<std::vector<std::string>> Forbidden(ClusterApi* cluster, ResourceTypes* types,
-                                                   const std::string& ns,
-                                                   const std::vector<Json>& objects) {
+// What uninstall --purge does beyond that.
+std::vector<Deed> DeedsOfPurge(const std::string& ns) {
+  return {{"delete", "", "secrets", "", ns, ""},
+          {"list", "", "persistentvolumeclaims", "", ns, ""},
+          {"delete", "", "persistentvolumeclaims", "", ns, ""},
+          {"delete", "", "configmaps", "", "", ""}};
+}
+
+absl::StatusOr<std::vector<std::string>> Forbidden(ClusterApi* cluster,
+                                                   const std::vector<Deed>& deeds) {
   std::vector<std::string> forbidden;
-  // An administrator may do everything: then two questions are enough.
-  ASSIGN_OR_RETURN(const bool any, MayDo(cluster, {"*", "*", "*", "", "", ""}));
-  ASSIGN_OR_RETURN(const bool any_path, MayDo(cluster, {"*", "", "", "", "", "*"}));
-  if (any && any_path) return forbidden;
-  const auto ask = [&](const Deed& deed) -> absl::Status {
+  for (const Deed& deed : deeds) {
     ASSIGN_OR_RETURN(const bool may, MayDo(cluster, deed));
     if (!may) forbidden.push_back(deed.Text());
-    return absl::OkStatus();
-  };
-  ASSIGN_OR_RETURN(const std::vector<Deed> deeds, DeedsFor(types, ns, objects));
-  for (const Deed& deed : deeds) RETURN_IF_ERROR(ask(deed));
+  }
+  return forbidden;
+}
+
+// What install, uninstall and the control plane do.
+absl::StatusOr<std::vector<std::string>> ForbiddenOfAll(ClusterApi* cluster, ResourceTypes* types,
+                                                        const std::string& ns,
+                                                        const std::vector<Json>& objects) {
+  ASSIGN_OR_RETURN(std::vector<Deed> deeds, DeedsFor(types, ns, objects));
   for (const Json& object : objects) {
     if (TextOf(object, "kind") != "ClusterRole") continue;
     ASSIGN_OR_RETURN(const bool escalate, MayDo(cluster, {"escalate", "rbac.authorization.k8s.io",
@@ -126,9 +134,16 @@ absl::StatusOr<std::vector<std::string>> Forbidden(ClusterApi* cluster, Resource
     ASSIGN_OR_RETURN(const bool bind, MayDo(cluster, {"bind", "rbac.authorization.k8s.io",
                                                       "clusterroles", "", "", ""}));
     if (escalate && bind) continue;
-    for (const Deed& deed : GrantedBy(object)) RETURN_IF_ERROR(ask(deed));
+    for (Deed& deed : GrantedBy(object)) deeds.push_back(std::move(deed));
   }
-  return forbidden;
+  return Forbidden(cluster, deeds);
+}
+
+// An administrator may do everything: then two questions are enough.
+absl::StatusOr<bool> MayDoEverything(ClusterApi* cluster) {
+  ASSIGN_OR_RETURN(const bool any, MayDo(cluster, {"*", "*", "*", "", "", ""}));
+  ASSIGN_OR_RETURN(const bool any_path, MayDo(cluster, {"*", "", "", "", "", "*"}));
+  return any && any_path;
 }
 
 }  // namespace
@@ -145,8 +160,16 @@ absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTyp
   }
   // Whoever is not known hears it here; the version is for everybody who is.
   ASSIGN_OR_RETURN(facts.version, GetObject(cluster, "/version"));
-  facts.forbidden = Forbidden(cluster, types, ns, objects);
-  if (absl::IsUnauthenticated(facts.forbidden.status())) return facts.forbidden.status();
+  const absl::StatusOr<bool> everything = MayDoEverything(cluster);
+  if (absl::IsUnauthenticated(everything.status())) return everything.status();
+  if (!everything.ok()) {
+    facts.forbidden = facts.forbidden_purge = everything.status();
+  } else if (*everything) {
+    facts.forbidden = facts.forbidden_purge = std::vector<std::string>();
+  } else {
+    facts.forbidden = ForbiddenOfAll(cluster, types, ns, objects);
+    facts.forbidden_purge = Forbidden(cluster, DeedsOfPurge(ns));
+  }
   const std::string of_namespace = absl::StrCat("/namespaces/", EncodeQuery(ns), "/");
   const std::string admission = "/apis/admissionregistration.k8s.io/v1/";
   facts.webhooks = ListObjects(cluster, admission + "mutatingwebhookconfigurations", "");

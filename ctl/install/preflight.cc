@@ -77,7 +77,17 @@ CheckResult ServerVersion(const ClusterFacts& facts) {
 CheckResult Permissions(const ClusterFacts& facts) {
   constexpr char kName[] = "permissions";
   if (!facts.forbidden.ok()) return NotAsked(kName, facts.forbidden.status());
-  if (facts.forbidden->empty()) return Good(kName, "all that install and uninstall do is allowed");
+  if (facts.forbidden->empty()) {
+    if (!facts.forbidden_purge.ok()) return NotAsked(kName, facts.forbidden_purge.status());
+    if (facts.forbidden_purge->empty()) {
+      return Good(kName, "all that install and uninstall do is allowed");
+    }
+    return Note(kName,
+                absl::StrCat("all that install and uninstall do is allowed, but not what uninstall "
+                             "--purge does: ",
+                             SomeNames(*facts.forbidden_purge)),
+                "let an administrator of the cluster purge it, once it is to go for good");
+  }
   return Bad(kName, absl::StrCat("not allowed: ", SomeNames(*facts.forbidden)),
              "install as an administrator of the cluster (cluster-admin), or with these rights");
 }

@@ -38,6 +38,7 @@ ClusterFacts Fine() {
   facts.needs_volume = true;
   facts.version = Parse(R"({"major": "1", "minor": "31", "gitVersion": "v1.31.2"})");
   facts.forbidden = std::vector<std::string>();
+  facts.forbidden_purge = std::vector<std::string>();
   facts.webhooks = std::vector<Json>();
   facts.nodes = List(R"([{"metadata": {"name": "n1"}, "status": {"nodeInfo":
       {"kernelVersion": "6.1.0-18-amd64", "kubeletVersion": "v1.31.2", "operatingSystem": "linux"}}}])");
@@ -104,6 +105,9 @@ TEST(PreflightTest, SaysWhatIsForbidden) {
   ClusterFacts facts = Fine();
   facts.forbidden = std::vector<std::string>{"create statefulsets.apps in byrnie-system"};
   ExpectOutcome(facts, "permissions", Outcome::kBad, "create statefulsets.apps");
+  facts.forbidden->clear();
+  facts.forbidden_purge = std::vector<std::string>{"delete secrets in byrnie-system"};
+  ExpectOutcome(facts, "permissions", Outcome::kNote, "--purge does: delete secrets");
 }
 
 TEST(PreflightTest, FindsOtherMeshes) {
@@ -196,6 +200,7 @@ TEST(GatherTest, AsksAnAdministratorTwiceAndOthersForEach) {
   ASSERT_OK_AND_ASSIGN(ClusterFacts facts,
                        GatherClusterFacts(&cluster, &types, "byrnie-system", objects));
   EXPECT_THAT(*facts.forbidden, IsEmpty());
+  EXPECT_THAT(*facts.forbidden_purge, IsEmpty());
   EXPECT_EQ(asked(), 2);
   EXPECT_TRUE(facts.needs_volume);
   cluster.answers[kReviews] = {201, R"({"status": {"allowed": false}})"};
@@ -206,6 +211,7 @@ TEST(GatherTest, AsksAnAdministratorTwiceAndOthersForEach) {
   // What the control plane is granted.
   EXPECT_THAT(*facts.forbidden, Contains("create tokenreviews.authentication.k8s.io"));
   EXPECT_THAT(*facts.forbidden, Contains("get /openid/v1/jwks"));
+  EXPECT_THAT(*facts.forbidden_purge, Contains("delete persistentvolumeclaims in byrnie-system"));
 }
 
 }  // namespace

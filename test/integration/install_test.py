@@ -248,9 +248,16 @@ class InstallTest(ClusterTestCase):
                   {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
                   {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["escalate", "bind"]}]
         somebody = self.user("installer", rules)
-        self.assertEqual(self.checks(kubeconfig=somebody)["permissions"]["outcome"], "good")
+        check = self.checks(kubeconfig=somebody)["permissions"]
+        self.assertEqual(check["outcome"], "note")
+        self.assertIn("not what uninstall --purge does: delete secrets in byrnie-system, delete persistentvolumeclaims in byrnie-system", check["message"])
         self.ctl("uninstall", kubeconfig=somebody)
         self.ctl("install", "--wait", "--timeout=60s", kubeconfig=somebody)
+        self.ctl("uninstall", "--purge", expect=4, kubeconfig=somebody)
+        somebody = self.user("installer", [*rules, {"apiGroups": [""], "resources": ["secrets", "persistentvolumeclaims"], "verbs": ["delete"]}])
+        self.assertEqual(self.checks(kubeconfig=somebody)["permissions"]["outcome"], "good")
+        self.ctl("uninstall", "--purge", kubeconfig=somebody)
+        self.wait_gone(f"/api/v1/namespaces/{SYSTEM}")
 
     def test_tokens_and_plugins_say_who_asks(self):
         self.cluster.namespace("people", accounts=["alice"])
