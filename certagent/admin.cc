@@ -14,14 +14,11 @@
 #include "common/base/check.h"
 #include "common/base/secret_memory.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "common/base/version.h"
 
 namespace byrnie {
 namespace {
-
-std::string TimeText(absl::Time time) {
-  return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
-}
 
 std::string Escape(absl::string_view text) {
   return absl::StrReplaceAll(text,
@@ -153,14 +150,14 @@ HttpResponse Admin::Page() const {
     absl::StrAppend(&rows, Row("SPIFFE ID", snapshot->id().text()),
                     Row("Certificate", absl::StrCat(CertificateState(renewer, loop_->WallNow()),
                                                     ", serial ", snapshot->leaf().SerialHex(),
-                                                    ", until ", TimeText(snapshot->not_after()))),
+                                                    ", until ", UtcText(snapshot->not_after()))),
                     Row("Outage budget", absl::FormatDuration(absl::Trunc(*renewer.outage_budget(),
                                                                           absl::Seconds(1)))));
   }
   absl::StrAppend(
       &rows,
       Row("Next renewal", renewer.issuing() ? "under way"
-                                            : absl::StrCat(TimeText(renewer.next_attempt()), ": ",
+                                            : absl::StrCat(UtcText(renewer.next_attempt()), ": ",
                                                            RenewalReason(renewer))),
       Row("Last error", renewer.last_error().ok() ? "none" : renewer.last_error().ToString()),
       Row("Clock", renewer.authority_clock_offset().has_value()

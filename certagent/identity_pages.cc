@@ -4,16 +4,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/json_writer.h"
+#include "common/base/utc_text.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/revocation_list.h"
 #include "common/identity/trust_bundle.h"
 
 namespace byrnie {
 namespace {
-
-std::string TimeText(absl::Time time) {
-  return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
-}
 
 void WriteCertificate(const Certificate& certificate, absl::Time now, JsonWriter* json) {
   json->BeginObject();
@@ -23,8 +20,8 @@ void WriteCertificate(const Certificate& certificate, absl::Time now, JsonWriter
   for (const std::string& san : certificate.uri_sans()) json->Value(san);
   json->EndArray();
   json->Field("fingerprint_sha256", certificate.FingerprintHex());
-  json->Field("not_before", TimeText(certificate.not_before()));
-  json->Field("not_after", TimeText(certificate.not_after()));
+  json->Field("not_before", UtcText(certificate.not_before()));
+  json->Field("not_after", UtcText(certificate.not_after()));
   json->Field("seconds_left", absl::ToInt64Seconds(certificate.not_after() - now));
   json->EndObject();
 }
@@ -40,8 +37,8 @@ void WriteRevocationLists(const TrustBundle& bundle, JsonWriter* json) {
   for (const RevocationListPtr& list : bundle.crls) {
     json->BeginObject();
     json->Field("issuer", list->issuer());
-    json->Field("this_update", TimeText(list->this_update()));
-    json->Field("next_update", TimeText(list->next_update()));
+    json->Field("this_update", UtcText(list->this_update()));
+    json->Field("next_update", UtcText(list->next_update()));
     json->Field("revoked", static_cast<uint64_t>(list->size()));
     json->EndObject();
   }
@@ -73,7 +70,7 @@ std::string CertsJson(const Renewer& renewer, absl::Time now) {
   if (const IdentitySnapshotPtr& snapshot = renewer.snapshot()) {
     json.Field("spiffe_id", snapshot->id().text());
     json.Field("generation", snapshot->generation());
-    json.Field("not_after", TimeText(snapshot->not_after()));
+    json.Field("not_after", UtcText(snapshot->not_after()));
     json.Key("certificate_chain").BeginArray();
     for (const CertificatePtr& certificate : snapshot->chain()) {
       WriteCertificate(*certificate, now, &json);
@@ -89,7 +86,7 @@ std::string CertsJson(const Renewer& renewer, absl::Time now) {
   json.Field("trust_bundle_version", renewer.bundle_version());
   json.Key("renewal").BeginObject();
   json.Field("state", renewer.issuing() ? "issuing" : "waiting");
-  json.Field("next_attempt", TimeText(renewer.next_attempt()));
+  json.Field("next_attempt", UtcText(renewer.next_attempt()));
   json.Field("why", RenewalReason(renewer));
   json.Field("failures_in_a_row", renewer.failures_in_a_row());
   json.Field("last_error",

@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/retry_after.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "common/crypto/csr.h"
 #include "common/identity/svid_root.h"
 #include "common/identity/svid_verifier.h"
@@ -166,13 +167,11 @@ void Renewer::OnIssued(absl::StatusOr<IssuedCertificate> result) {
   schedule_.OnIssued(Now(), fresh.not_after(), ByOurClock(result->renewal_window));
   ScheduleTick();
   renewed_->Increment();
-  log_->Info(
-      "certificate rotated",
-      {{"serial", fresh.leaf().SerialHex()},
-       {"spiffe_id", fresh.id().text()},
-       {"not_after", absl::FormatTime(absl::RFC3339_sec, fresh.not_after(), absl::UTCTimeZone())},
-       {"generation", fresh.generation()},
-       {"renew_at", absl::FormatTime(absl::RFC3339_sec, next_attempt(), absl::UTCTimeZone())}});
+  log_->Info("certificate rotated", {{"serial", fresh.leaf().SerialHex()},
+                                     {"spiffe_id", fresh.id().text()},
+                                     {"not_after", UtcText(fresh.not_after())},
+                                     {"generation", fresh.generation()},
+                                     {"renew_at", UtcText(next_attempt())}});
   const uint64_t version = chosen->version;
   tainted_roots_ = std::vector<TaintedRoot>(chosen->tainted_roots);
   Publish(*std::move(snapshot), TrustBundleSet(chosen->bundles), /*rotated=*/true);
@@ -274,10 +273,8 @@ void Renewer::RenewIfTainted(absl::Duration at_least) {
     if (tainted.id != root) continue;
     schedule_.HastenWithin(Now(), std::max(tainted.renew_within, at_least));
     ScheduleTick();
-    log_->Info(
-        "the root of our own certificate is about to go, renewing",
-        {{"root", root},
-         {"renew_at", absl::FormatTime(absl::RFC3339_sec, next_attempt(), absl::UTCTimeZone())}});
+    log_->Info("the root of our own certificate is about to go, renewing",
+               {{"root", root}, {"renew_at", UtcText(next_attempt())}});
   }
 }
 

@@ -13,6 +13,7 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 
 namespace byrnie {
 namespace {
@@ -48,9 +49,9 @@ absl::Status CheckExpiry(const JsonObject& claims, absl::Time now) {
   if (!seconds.ok()) return Refuse("is malformed: when it expires is not a number");
   const absl::Time expires = absl::UnixEpoch() + absl::Seconds(*seconds);
   if (now < expires) return absl::OkStatus();
-  return Refuse(
-      absl::StrCat("expired ", absl::FormatDuration(absl::Trunc(now - expires, absl::Seconds(1))),
-                   " ago, at ", absl::FormatTime(absl::RFC3339_sec, expires, absl::UTCTimeZone())));
+  return Refuse(absl::StrCat("expired ",
+                             absl::FormatDuration(absl::Trunc(now - expires, absl::Seconds(1))),
+                             " ago, at ", UtcText(expires)));
 }
 
 absl::Status CheckAudience(const JsonObject& claims, absl::string_view audience) {

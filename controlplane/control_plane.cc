@@ -14,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "common/flow/flow_groups.h"
 #include "controlplane/admin.h"
 #include "controlplane/kubernetes/api_server.h"
@@ -222,14 +223,12 @@ absl::Status ControlPlane::StartAll() {
   trust_->Start(fleet, [this] { loop_->Post([this] { FollowTrust(); }); });
   health_->Start();
   WarnOfOpenKeys();
-  logger_->Info(
-      "control plane ready",
-      {{"trust_domain", options_.trust_domain},
-       {"listen", server_->address().ToString()},
-       {"admin", admin_->address().ToString()},
-       {"root_not_after",
-        absl::FormatTime(absl::RFC3339_sec, authority_->root()->not_after(), absl::UTCTimeZone())},
-       {"workloads", static_cast<uint64_t>(registry_.snapshot()->workload_count())}});
+  logger_->Info("control plane ready",
+                {{"trust_domain", options_.trust_domain},
+                 {"listen", server_->address().ToString()},
+                 {"admin", admin_->address().ToString()},
+                 {"root_not_after", UtcText(authority_->root()->not_after())},
+                 {"workloads", static_cast<uint64_t>(registry_.snapshot()->workload_count())}});
   return absl::OkStatus();
 }
 

@@ -42,8 +42,8 @@ v1::DiffPoliciesResponse Diff(uint64_t flows) {
 TEST(FlowTextTest, ADiffSaysWhatItLookedAtAndWhatIsDifferent) {
   v1::DiffPoliciesResponse diff = Diff(3);
   EXPECT_THAT(DiffText(diff, kNow),
-              "no change\nlooked at 30 connections in 3 flows, from 1970-01-01T00:01:40+00:00 to "
-              "1970-01-01T00:15:00+00:00\n");
+              "no change\nlooked at 30 connections in 3 flows, from 1970-01-01T00:01:40Z to "
+              "1970-01-01T00:15:00Z\n");
   EXPECT_FALSE(ChangesAnything(diff));
   *diff.add_changes() = Change("a", v1::PolicyChange::KIND_NEWLY_DENIED);
   *diff.add_changes() = Change("b", v1::PolicyChange::KIND_NEWLY_DENIED);

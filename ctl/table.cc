@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/utc_text.h"
 #include "google/protobuf/util/json_util.h"
 
 namespace byrnie {
@@ -66,9 +67,7 @@ absl::Duration DurationOf(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
 }
 
-std::string Rfc3339(const google::protobuf::Timestamp& time) {
-  return absl::FormatTime(absl::RFC3339_sec, TimeOf(time), absl::UTCTimeZone());
-}
+std::string Rfc3339(const google::protobuf::Timestamp& time) { return UtcText(TimeOf(time)); }
 
 std::string Printable(absl::string_view text) {
   std::string out;

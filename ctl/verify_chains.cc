@@ -1,6 +1,7 @@
 #include "ctl/verify_chains.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/base/utc_text.h"
 #include "common/crypto/certificate.h"
 #include "common/identity/svid_verifier.h"
 
@@ -14,8 +15,7 @@ std::string VerifyChainText(absl::string_view pem, const TrustBundleSet& bundles
   absl::StatusOr<VerifiedSvid> svid = VerifySvid(*chain, bundles, at);
   if (!svid.ok()) return absl::StrCat("refused, ", svid.status().message());
   *good = true;
-  return absl::StrCat("good, ", svid->id.text(), ", until ",
-                      absl::FormatTime(absl::RFC3339_sec, svid->not_after, absl::UTCTimeZone()));
+  return absl::StrCat("good, ", svid->id.text(), ", until ", UtcText(svid->not_after));
 }
 
 }  // namespace byrnie

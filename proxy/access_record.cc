@@ -1,12 +1,12 @@
 #include "proxy/access_record.h"
 
 #include "absl/strings/string_view.h"
+#include "common/base/utc_text.h"
 #include "common/telemetry/json_text.h"
 
 namespace byrnie {
 namespace {
 
-constexpr absl::string_view kTimeFormat = "%Y-%m-%d%ET%H:%M:%E3SZ";
 constexpr size_t kMaxDetailSize = 256;
 
 void AddUnlessEmpty(absl::string_view name, absl::string_view value, JsonLine* line) {
@@ -86,7 +86,7 @@ std::string ToJson(const AccessRecord& record) {
   line.Add("log", "access");
   line.Add("event", ended ? "close" : "open");
   AddUnlessEmpty("connection", record.connection, &line);
-  line.Add("time", absl::FormatTime(kTimeFormat, record.start, absl::UTCTimeZone()));
+  line.Add("time", UtcMillisText(record.start));
   line.Add("direction", NameOf(record.direction));
   if (ended) {
     line.Add("result", NameOf(record.result));

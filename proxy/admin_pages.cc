@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/json_writer.h"
+#include "common/base/utc_text.h"
 #include "common/base/version.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/revocation_list.h"
@@ -15,17 +16,13 @@
 namespace byrnie {
 namespace {
 
-std::string Utc(absl::Time time) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
-}
-
 void WriteCertificate(const Certificate& certificate, JsonWriter* json) {
   json->BeginObject()
       .Field("subject", certificate.Subject())
       .Field("serial", certificate.SerialHex())
       .Field("fingerprint_sha256", certificate.FingerprintHex())
-      .Field("not_before", Utc(certificate.not_before()))
-      .Field("not_after", Utc(certificate.not_after()));
+      .Field("not_before", UtcText(certificate.not_before()))
+      .Field("not_after", UtcText(certificate.not_after()));
   json->Key("uri_sans").BeginArray();
   for (const std::string& san : certificate.uri_sans()) json->Value(san);
   json->EndArray().EndObject();
@@ -34,8 +31,8 @@ void WriteCertificate(const Certificate& certificate, JsonWriter* json) {
 void WriteRevocationList(const RevocationList& list, absl::Time now, JsonWriter* json) {
   json->BeginObject()
       .Field("issuer", list.issuer())
-      .Field("this_update", Utc(list.this_update()))
-      .Field("next_update", Utc(list.next_update()))
+      .Field("this_update", UtcText(list.this_update()))
+      .Field("next_update", UtcText(list.next_update()))
       .Field("seconds_left", absl::ToInt64Seconds(list.next_update() - now))
       .Field("revoked", static_cast<uint64_t>(list.size()))
       .EndObject();
@@ -204,7 +201,7 @@ std::string RenderCerts(const MeshSnapshot& mesh, absl::Time now) {
     const IdentitySnapshot& identity = *mesh.identity->identity;
     json.Field("spiffe_id", identity.id().text())
         .Field("generation", identity.generation())
-        .Field("not_after", Utc(identity.not_after()))
+        .Field("not_after", UtcText(identity.not_after()))
         .Field("seconds_left", absl::ToInt64Seconds(identity.not_after() - now));
     json.Key("chain").BeginArray();
     for (const CertificatePtr& certificate : identity.chain())

@@ -6,15 +6,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "common/base/utc_text.h"
 #include "common/base/version.h"
 #include "proxy/reason_set.h"
 
 namespace byrnie {
 namespace {
-
-std::string Utc(absl::Time time) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
-}
 
 std::string Html(absl::string_view text) {
   return absl::StrReplaceAll(text,
@@ -93,7 +90,7 @@ void AppendStages(const HomeFacts& facts, std::string* html) {
     absl::StrAppend(html, "<tr><td>", StageTimes::NameOf(row.stage), "<td>",
                     Milliseconds(row.median), "<td>", Milliseconds(row.most), "<td>",
                     NameOf(record.direction), " to ", Html(record.original_destination.ToString()),
-                    " ", Html(record.service), " at ", Utc(record.start), ", ",
+                    " ", Html(record.service), " at ", UtcText(record.start), ", ",
                     row.slowest->reason(), "\n");
   }
   absl::StrAppend(html, "</table>\n");
@@ -108,7 +105,7 @@ std::string RenderHome(const HomeFacts& facts, const ProxyConfig& config) {
   if (facts.mesh->identity != nullptr) {
     const IdentitySnapshot& snapshot = *facts.mesh->identity->identity;
     identity = snapshot.id().text();
-    expiry = absl::StrCat(Utc(snapshot.not_after()),
+    expiry = absl::StrCat(UtcText(snapshot.not_after()),
                           snapshot.not_after() > facts.now ? "" : " (expired)");
     budget = Rounded(snapshot.not_after() - facts.now);
   }

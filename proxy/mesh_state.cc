@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/revocation_list.h"
 #include "common/identity/trust_bundle.h"
@@ -154,11 +155,10 @@ absl::Status MeshState::TryIdentity(const link::v1::IdentityUpdate& update) {
   metrics_->crl_next_update->Set(ages.earliest_next_update);
   ++generation_;
   identity_bytes_ = std::move(bytes);
-  logger_->Info("identity in force",
-                {{"id", identity->id().text()},
-                 {"generation", identity->generation()},
-                 {"serial", identity->leaf().SerialHex()},
-                 {"not_after", absl::FormatTime(identity->not_after(), absl::UTCTimeZone())}});
+  logger_->Info("identity in force", {{"id", identity->id().text()},
+                                      {"generation", identity->generation()},
+                                      {"serial", identity->leaf().SerialHex()},
+                                      {"not_after", UtcText(identity->not_after())}});
   Commit([&](MeshSnapshot& next) { next.identity = std::move(in_use); });
   return absl::OkStatus();
 }

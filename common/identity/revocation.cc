@@ -3,14 +3,11 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/utc_text.h"
 #include "common/identity/svid_rules.h"
 
 namespace byrnie {
 namespace {
-
-std::string Utc(absl::Time time) {
-  return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
-}
 
 absl::Status CheckOne(const Certificate& certificate, const Certificate& issuer,
                       const std::vector<RevocationListPtr>& lists, absl::Time now) {
@@ -21,7 +18,7 @@ absl::Status CheckOne(const Certificate& certificate, const Certificate& issuer,
     if (list->Lists(certificate)) {
       return absl::PermissionDeniedError(
           absl::StrCat(NameOf(certificate), " (serial ", certificate.SerialHex(),
-                       ") is revoked by its issuer's list of ", Utc(list->this_update())));
+                       ") is revoked by its issuer's list of ", UtcText(list->this_update())));
     }
     known = true;
     latest_end = std::max(latest_end, list->next_update());

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/svid_rules.h"
 
@@ -90,8 +91,7 @@ absl::Status CheckHasCurrentRoot(const std::vector<CertificatePtr>& roots, absl:
   for (const CertificatePtr& root : roots) latest = std::max(latest, root->not_after());
   if (latest > now) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("all its roots have expired, the last at ",
-                   absl::FormatTime(absl::RFC3339_sec, latest, absl::UTCTimeZone())));
+      absl::StrCat("all its roots have expired, the last at ", UtcText(latest)));
 }
 
 absl::StatusOr<TrustBundleSet> WithRevocationLists(const TrustBundleSet& set,

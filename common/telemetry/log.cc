@@ -14,14 +14,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
+#include "common/base/utc_text.h"
 #include "common/telemetry/json_text.h"
 
 namespace byrnie {
 namespace {
-
-constexpr absl::string_view kTimeFormat = "%Y-%m-%d%ET%H:%M:%E3SZ";
-
-std::string FormatNow() { return absl::FormatTime(kTimeFormat, absl::Now(), absl::UTCTimeZone()); }
 
 // Cuts at a byte; a UTF-8 sequence cut in two is escaped as invalid.
 std::string Cut(absl::string_view text) {
@@ -52,7 +49,7 @@ void AppendTextValue(absl::string_view value, std::string* out) {
 
 std::string FormatText(LogLevel level, absl::string_view message,
                        std::initializer_list<LogField> fields) {
-  std::string line = absl::StrFormat("%s %-7s ", FormatNow(), LogLevelName(level));
+  std::string line = absl::StrFormat("%s %-7s ", UtcMillisText(absl::Now()), LogLevelName(level));
   AppendJsonEscaped(Cut(message), &line);
   for (const LogField& field : fields) {
     absl::StrAppend(&line, " ", field.name, "=");
@@ -72,7 +69,9 @@ std::string FormatText(LogLevel level, absl::string_view message,
 std::string FormatJson(LogLevel level, absl::string_view message,
                        std::initializer_list<LogField> fields) {
   JsonLine line;
-  line.Add("time", FormatNow()).Add("level", LogLevelName(level)).Add("message", Cut(message));
+  line.Add("time", UtcMillisText(absl::Now()))
+      .Add("level", LogLevelName(level))
+      .Add("message", Cut(message));
   for (const LogField& field : fields) {
     if (const auto* text = absl::get_if<std::string>(&field.value)) {
       line.Add(field.name, Cut(*text));

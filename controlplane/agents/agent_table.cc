@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/utc_text.h"
 
 namespace byrnie {
 namespace {
@@ -81,8 +82,7 @@ void AgentTable::OnIssued(const SpiffeId& id, const std::string& serial, absl::T
     Sweep(now);
   }
   Tell(EventKind::kCertificateIssued, id,
-       absl::StrCat("certificate ", serial, " until ",
-                    absl::FormatTime(absl::RFC3339_sec, not_after, absl::UTCTimeZone()),
+       absl::StrCat("certificate ", serial, " until ", UtcText(not_after),
                     proof.empty() ? "" : ", proven by ", proof));
 }
 

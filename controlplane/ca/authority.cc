@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 
 namespace byrnie {
 namespace {
@@ -41,8 +42,7 @@ absl::Status Authority::CheckIsCurrent() const {
 absl::Status Authority::CheckHasNotEnded(const SigningAuthority& signer) const {
   if (signer.not_after() > clock_->WallNow()) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      absl::StrCat("a certificate of the authority expired at ",
-                   absl::FormatTime(absl::RFC3339_sec, signer.not_after(), absl::UTCTimeZone())));
+      absl::StrCat("a certificate of the authority expired at ", UtcText(signer.not_after())));
 }
 
 absl::Status Authority::CheckIssues() const {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "common/crypto/sha256_fingerprint.h"
 #include "common/grpc/pooled_call.h"
 #include "common/grpc/status_conversion.h"
@@ -226,13 +227,12 @@ absl::Status CaService::NoteIssued(const PeerIdentity& peer, const IssuedJwt& is
   record.not_after = issued.expires_at;
   record.audience = audience;
   if (log_ != nullptr) RETURN_IF_ERROR(log_->Append(record));
-  logger_->Info(
-      "JWT-SVID issued",
-      {{"identity", record.identity},
-       {"serial", record.serial},
-       {"audience", absl::StrJoin(audience, " ").substr(0, kMaxLoggedAudience)},
-       {"not_after", absl::FormatTime(absl::RFC3339_sec, issued.expires_at, absl::UTCTimeZone())},
-       {"address", address}});
+  logger_->Info("JWT-SVID issued",
+                {{"identity", record.identity},
+                 {"serial", record.serial},
+                 {"audience", absl::StrJoin(audience, " ").substr(0, kMaxLoggedAudience)},
+                 {"not_after", UtcText(issued.expires_at)},
+                 {"address", address}});
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "common/crypto/csr.h"
 #include "controlplane/attest/refusal.h"
 #include "controlplane/peer/peer_identity.h"
@@ -107,15 +108,14 @@ absl::Status Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued
   if (log_ != nullptr) RETURN_IF_ERROR(log_->Append(std::move(record)));
   agents_->OnIssued(caller.id, leaf.SerialHex(), leaf.not_after(), issued.issued_at, caller.proof,
                     address);
-  logger_->Info(
-      "certificate issued",
-      {{"identity", caller.id.text()},
-       {"serial", leaf.SerialHex()},
-       {"not_after", absl::FormatTime(absl::RFC3339_sec, leaf.not_after(), absl::UTCTimeZone())},
-       {"proof", caller.proof},
-       {"subject", caller.credential.has_value() ? caller.credential->claim.subject : ""},
-       {"protocol", protocol},
-       {"address", address}});
+  logger_->Info("certificate issued",
+                {{"identity", caller.id.text()},
+                 {"serial", leaf.SerialHex()},
+                 {"not_after", UtcText(leaf.not_after())},
+                 {"proof", caller.proof},
+                 {"subject", caller.credential.has_value() ? caller.credential->claim.subject : ""},
+                 {"protocol", protocol},
+                 {"address", address}});
   return absl::OkStatus();
 }
 

@@ -13,6 +13,7 @@
 #include "common/base/file.h"
 #include "common/base/secret_bytes.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "common/identity/trust_bundle.h"
 
 namespace byrnie {
@@ -75,15 +76,13 @@ bool Holds(const std::vector<CertificatePtr>& list, const Certificate& certifica
 
 absl::Status CheckTimes(const Certificate& certificate, absl::Time now) {
   if (now < certificate.not_before()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        certificate.Subject(), " is valid from ",
-        absl::FormatTime(absl::RFC3339_sec, certificate.not_before(), absl::UTCTimeZone()),
-        " on; is the clock of this machine behind?"));
+    return absl::InvalidArgumentError(absl::StrCat(certificate.Subject(), " is valid from ",
+                                                   UtcText(certificate.not_before()),
+                                                   " on; is the clock of this machine behind?"));
   }
   if (now >= certificate.not_after()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        certificate.Subject(), " expired at ",
-        absl::FormatTime(absl::RFC3339_sec, certificate.not_after(), absl::UTCTimeZone())));
+    return absl::InvalidArgumentError(
+        absl::StrCat(certificate.Subject(), " expired at ", UtcText(certificate.not_after())));
   }
   return absl::OkStatus();
 }
@@ -190,11 +189,9 @@ bool PluggedCa::Poll() {
   }
   reads_ok_->Increment();
   snapshot_ = *std::move(read);
-  logger_->Info("plugged CA read",
-                {{"issuer", snapshot_->signer->issuer().Subject()},
-                 {"root", snapshot_->signer->root_id()},
-                 {"not_after", absl::FormatTime(absl::RFC3339_sec, snapshot_->signer->not_after(),
-                                                absl::UTCTimeZone())}});
+  logger_->Info("plugged CA read", {{"issuer", snapshot_->signer->issuer().Subject()},
+                                    {"root", snapshot_->signer->root_id()},
+                                    {"not_after", UtcText(snapshot_->signer->not_after())}});
   return true;
 }
 

@@ -6,6 +6,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "common/crypto/certificate_builder.h"
 #include "common/identity/svid_verifier.h"
 
@@ -73,10 +74,8 @@ absl::StatusOr<CertificateChain> SigningAuthority::Sign(
   spec.not_before = std::max(not_before, not_before_);
   spec.not_after = std::min(not_after, not_after_);
   if (spec.not_after <= spec.not_before) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the CA's certificates are good from ",
-                     absl::FormatTime(absl::RFC3339_sec, not_before_, absl::UTCTimeZone()), " to ",
-                     absl::FormatTime(absl::RFC3339_sec, not_after_, absl::UTCTimeZone())));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the CA's certificates are good from ", UtcText(not_before_), " to ", UtcText(not_after_)));
   }
   ASSIGN_OR_RETURN(CertificatePtr leaf, BuildCertificate(spec, public_key_der, &issuer(), *key_));
   CertificateChain chain = {std::move(leaf)};

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 
 namespace byrnie {
 namespace {
@@ -18,10 +19,6 @@ constexpr absl::Duration kMaxClockOffset = absl::Seconds(60);
 
 std::string Ago(absl::Duration duration) {
   return absl::FormatDuration(absl::Trunc(duration, absl::Seconds(1)));
-}
-
-std::string Utc(absl::Time time) {
-  return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
 }
 
 // The agent that speaks for a party: the one at its address, else one of its identity that is not
@@ -86,9 +83,9 @@ ExplainStep CertificateStep(const MeshView& view, const Party& party,
         "log says why it has none";
   } else if (certificate->not_after <= now) {
     step.outcome = Outcome::kFailed;
-    step.reason =
-        absl::StrCat("the certificate of ", party.proven->text(), " ended ",
-                     Ago(now - certificate->not_after), " ago, at ", Utc(certificate->not_after));
+    step.reason = absl::StrCat("the certificate of ", party.proven->text(), " ended ",
+                               Ago(now - certificate->not_after), " ago, at ",
+                               UtcText(certificate->not_after));
     step.remedy =
         "see why the agent does not renew it (curl 127.0.0.1:15010/certs in the pod); "
         "after its end only a new join token helps";

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/utc_text.h"
 #include "controlplane/audit/memory_spool.h"
 
 namespace byrnie {
@@ -26,10 +27,6 @@ Condition Fail(const char* name, std::string message, std::string remedy) {
   return {name, State::kFail, std::move(message), std::move(remedy)};
 }
 
-std::string TimeText(absl::Time time) {
-  return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
-}
-
 std::string DurationText(absl::Duration duration) {
   return absl::FormatDuration(absl::Trunc(duration, absl::Seconds(1)));
 }
@@ -48,7 +45,7 @@ Condition JudgeStore(const HealthFacts& facts) {
       "the condition \"issuing\" says";
   if (!facts.reads.status.ok()) {
     return Fail(kName,
-                absl::StrCat("the store cannot be read since ", TimeText(facts.reads.failing_since),
+                absl::StrCat("the store cannot be read since ", UtcText(facts.reads.failing_since),
                              ": ", facts.reads.status.message()),
                 kRemedy);
   }
@@ -56,7 +53,7 @@ Condition JudgeStore(const HealthFacts& facts) {
     return Fail(
         kName,
         absl::StrCat("the store can be read, but no write has succeeded since ",
-                     TimeText(facts.writes.failing_since), ": ", facts.writes.status.message()),
+                     UtcText(facts.writes.failing_since), ": ", facts.writes.status.message()),
         kRemedy);
   }
   return Ok(kName, "the store is reached");
@@ -122,7 +119,7 @@ Condition JudgeLife(const char* name, absl::string_view what, absl::Time not_bef
   const absl::Duration life = not_after - not_before, left = not_after - now;
   const std::string message =
       absl::StrCat("the ", what, left <= absl::ZeroDuration() ? " has ended at " : " ends at ",
-                   TimeText(not_after));
+                   UtcText(not_after));
   if (left <= std::min(absl::Duration(absl::Hours(24 * 30)), life / 10)) {
     return Fail(name, message, remedy);
   }
@@ -148,7 +145,7 @@ Condition JudgeRotation(const HealthFacts& facts) {
   const absl::string_view move = RotationMoveName(rotation.move);
   const std::string stands =
       absl::StrCat("the rotation of the root is ", RotationStepName(*rotation.step), " since ",
-                   TimeText(rotation.since));
+                   UtcText(rotation.since));
   // What ends by itself nobody has to do anything about.
   std::vector<std::string> stuck;
   std::string reason;
@@ -170,7 +167,7 @@ Condition JudgeRotation(const HealthFacts& facts) {
                 absl::StrCat("byrniectl trust rotate --step=", move, ", or trust rollback"));
   }
   if (rotation.blockers.empty()) return Ok(kName, absl::StrCat(stands, "; ", move, " is next"));
-  return Ok(kName, absl::StrCat(stands, "; ", move, " follows by ", TimeText(until)));
+  return Ok(kName, absl::StrCat(stands, "; ", move, " follows by ", UtcText(until)));
 }
 
 Condition JudgeLists(const HealthFacts& facts) {
@@ -185,7 +182,7 @@ Condition JudgeLists(const HealthFacts& facts) {
                         });
   const std::string message =
       absl::StrCat("a revocation list of ", first.trust_domain, " is of ",
-                   TimeText(first.this_update), " and good until ", TimeText(first.next_update));
+                   UtcText(first.this_update), " and good until ", UtcText(first.next_update));
   const absl::Duration left = first.next_update - facts.now;
   if (left <= absl::ZeroDuration()) {
     return Fail(kName, absl::StrCat(message, ": every certificate it is for is refused now"),
@@ -234,7 +231,7 @@ Condition JudgeControlPlanes(const HealthFacts& facts) {
                   "set the clocks of both machines, by NTP; it is seen within a minute");
     }
     if (peer.silent) {
-      silent.push_back(absl::StrCat(peer.name, " (heard of at ", TimeText(peer.heard_of), ")"));
+      silent.push_back(absl::StrCat(peer.name, " (heard of at ", UtcText(peer.heard_of), ")"));
     } else {
       heard.push_back(peer.name);
     }

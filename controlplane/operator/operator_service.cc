@@ -9,6 +9,7 @@
 #include "common/base/json_writer.h"
 #include "common/base/retry_after.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "common/grpc/pooled_call.h"
 #include "common/grpc/push_stream.h"
 #include "common/grpc/status_conversion.h"
@@ -109,8 +110,7 @@ void OperatorService::Audit(const grpc::ServerContextBase& context, absl::string
                             const absl::Status& outcome, uint64_t not_logged) const {
   JsonWriter line;
   line.BeginObject()
-      .Field("time",
-             absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ", s_.clock->WallNow(), absl::UTCTimeZone()))
+      .Field("time", UtcMillisText(s_.clock->WallNow()))
       .Field("level", outcome.ok() ? "info" : "warning")
       .Field("message", "operator call")
       .Field("log", "audit")

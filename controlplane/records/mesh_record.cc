@@ -4,6 +4,7 @@
 #include "absl/strings/str_join.h"
 #include "byrnie/store/v1/mesh.pb.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "controlplane/proto/time_conversion.h"
 #include "controlplane/records/record_value.h"
 
@@ -24,8 +25,7 @@ constexpr char kDamagedRemedy[] =
     "delete that record with etcd's own tools, and start them: the first writes another";
 
 std::string TimeText(const google::protobuf::Timestamp& time) {
-  return absl::FormatTime(absl::RFC3339_sec, RecordTime(true, time).value_or(absl::InfinitePast()),
-                          absl::UTCTimeZone());
+  return UtcText(RecordTime(true, time).value_or(absl::InfinitePast()));
 }
 
 // FailedPrecondition: it is damaged.

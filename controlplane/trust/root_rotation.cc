@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "common/crypto/certificate_builder.h"
 #include "controlplane/trust/trust_codec.h"
 
@@ -137,10 +138,9 @@ absl::StatusOr<SigningAuthorityPtr> RootRotation::Open(const RootRecord& root) c
   absl::StatusOr<std::shared_ptr<const PrivateKey>> key = PrivateKey::FromPkcs8(opened.key);
   if (!key.ok()) return damaged("CA key", key.status());
   if ((*certificate)->not_after() <= clock_->WallNow()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the root certificate in the store expired at ",
-                     absl::FormatTime((*certificate)->not_after(), absl::UTCTimeZone()),
-                     "; start with a new --store and give agents the new trust bundle"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the root certificate in the store expired at ", UtcText((*certificate)->not_after()),
+        "; start with a new --store and give agents the new trust bundle"));
   }
   absl::StatusOr<SigningAuthorityPtr> authority = SigningAuthority::Create(
       options_.trust_domain, *std::move(certificate), {}, *std::move(key), clock_->WallNow());

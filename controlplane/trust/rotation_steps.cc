@@ -7,16 +7,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/check.h"
+#include "common/base/utc_text.h"
 
 namespace byrnie {
 namespace {
 
 // Within that every process has heard of a step: what it does until then it may do as before.
 constexpr absl::Duration kPropagation = absl::Seconds(5);
-
-std::string TimeText(absl::Time time) {
-  return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
-}
 
 std::string ShortId(const RootRecord& root) { return root.id.substr(0, 12); }
 
@@ -99,8 +96,8 @@ void AddUnknown(const TrustRecord& record, const FleetView& fleet, absl::Time is
   const absl::Time until = LatestEnd(record, std::min(issued + kPropagation, fleet.complete_since));
   blockers->Add(
       std::string(kUnknownAgents), "",
-      absl::StrCat("certificates issued before ", TimeText(fleet.complete_since),
-                   ", whose holders are not known, may ", what, " until ", TimeText(until)),
+      absl::StrCat("certificates issued before ", UtcText(fleet.complete_since),
+                   ", whose holders are not known, may ", what, " until ", UtcText(until)),
       until);
 }
 
@@ -114,7 +111,7 @@ void AddActivationBlockers(const TrustRecord& record, const FleetView& fleet, Bl
     blockers->Add(certificate.id, "",
                   absl::StrCat("is not connected and holds a certificate, issued before the next "
                                "root was distributed, until ",
-                               TimeText(certificate.not_after)),
+                               UtcText(certificate.not_after)),
                   certificate.not_after);
   }
   AddUnknown(record, fleet, distributed, "be held by agents without the next root", blockers);
@@ -127,7 +124,7 @@ void AddHoldersOf(const TrustRecord& record, const RootRecord& root, absl::Time 
     if (agent.root != root.id) continue;
     blockers->Add(agent.id, agent.address,
                   absl::StrCat("is connected with a certificate of root ", ShortId(root),
-                               ", until ", TimeText(agent.not_after)),
+                               ", until ", UtcText(agent.not_after)),
                   agent.not_after);
   }
   for (const FleetView::Certificate& certificate : fleet.absent) {
@@ -136,7 +133,7 @@ void AddHoldersOf(const TrustRecord& record, const RootRecord& root, absl::Time 
                   absl::StrCat(certificate.address.empty()
                                    ? "is not connected and holds a certificate of root "
                                    : "has renewed and may still use a certificate of root ",
-                               ShortId(root), ", until ", TimeText(certificate.not_after)),
+                               ShortId(root), ", until ", UtcText(certificate.not_after)),
                   certificate.not_after);
   }
   AddUnknown(record, fleet, signed_until, absl::StrCat("be of root ", ShortId(root)), blockers);
@@ -146,7 +143,7 @@ void AddOpenConnections(const TrustRecord& record, Blockers* blockers) {
   const absl::Time until = LatestEnd(record, *record.rotation->activated_at + kPropagation);
   blockers->Add(std::string(kOpenConnections), "",
                 absl::StrCat("made with certificates of root ", ShortId(record.current),
-                             " may be open until ", TimeText(until)),
+                             " may be open until ", UtcText(until)),
                 until);
 }
 

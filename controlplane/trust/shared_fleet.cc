@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 
 namespace byrnie {
 
@@ -224,9 +225,8 @@ void SharedFleet::AddReport(const FleetReport& report, const RotationStanding& s
     view->control_planes.push_back(
         {agent,
          absl::StrCat("has not taken in where the rotation stands, was heard of at ",
-                      absl::FormatTime(absl::RFC3339_sec, report.written_at, absl::UTCTimeZone()),
-                      ", and what it may have issued since ends by ",
-                      absl::FormatTime(absl::RFC3339_sec, until, absl::UTCTimeZone())),
+                      UtcText(report.written_at), ", and what it may have issued since ends by ",
+                      UtcText(until)),
          until});
     return;
   }

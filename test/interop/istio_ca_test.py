@@ -121,7 +121,7 @@ class IstioCaTest(MeshTestCase):
         self.renew(self.client)
         renewal = wait_until(lambda: (found := self.certs(self.client)["renewal"])["failures_in_a_row"] and found, 5,
                              "the refusal")
-        due = time.mktime(time.strptime(renewal["next_attempt"], "%Y-%m-%dT%H:%M:%S+00:00")) - time.timezone
+        due = time.mktime(time.strptime(renewal["next_attempt"], "%Y-%m-%dT%H:%M:%SZ")) - time.timezone
         self.assertGreater(due - time.time(), 55)
         self.ca.error = None
         asked = len(self.ca.calls)

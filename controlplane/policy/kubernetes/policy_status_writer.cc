@@ -6,6 +6,7 @@
 #include "absl/random/distributions.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/json_writer.h"
+#include "common/base/utc_text.h"
 
 namespace byrnie {
 namespace {
@@ -29,9 +30,7 @@ std::string PatchOf(const AccessPolicy& object, const AccessPolicyStatus& status
       .Field("reason", status.reason)
       .Field("message", status.message)
       .Field("observedGeneration", status.observed_generation)
-      .Field(
-          "lastTransitionTime",
-          same ? object.since : absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", now, absl::UTCTimeZone()));
+      .Field("lastTransitionTime", same ? object.since : UtcText(now));
   json.EndObject().EndArray();
   json.Key("lastAccepted");
   if (status.accepted_generation == 0) {
