@@ -46,8 +46,8 @@ def thread_times(pid):
             with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as stat:
                 ran, waited = map(int, stat.read().split()[:2])
                 times[thread] = ran / 1e9, waited / 1e9
-        except FileNotFoundError:
-            pass  # It has ended since.
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # It has ended since, before or after its file was opened.
     return times
 
 
