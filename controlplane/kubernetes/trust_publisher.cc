@@ -173,7 +173,7 @@ void TrustPublisher::OnLooked(const std::string& ns, absl::StatusOr<ApiResponse>
     }
     return Log("cannot look at the trust bundle of a meshed namespace", ns, done.message());
   }
-  backoff_.Reset();
+  // What failed before may have been a write: only one that succeeds ends the waiting.
   if (done.ok() && IsForeign(BundleIn(response->body), bundle_)) {
     queued_.erase(ns);
     foreign_.insert(ns);

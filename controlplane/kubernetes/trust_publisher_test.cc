@@ -146,6 +146,35 @@ TEST_F(TrustPublisherTest, LooksAgainWhenItCouldNot) {
   EXPECT_EQ(client_.size(), asked);
 }
 
+TEST_F(TrustPublisherTest, WaitsLongerEachTimeThatAWriteFails) {
+  namespaces_.Set({Namespace("demo", "true")});
+  publisher_.SetBundle("PEM");
+  Settle();
+  // It may look there, and something keeps it from writing.
+  for (int i = 0; i < 6; ++i) {
+    Look();
+    ASSERT_EQ(client_.last().method, "PATCH");
+    client_.Answer(500, "{}");
+    loop_.AdvanceTime(absl::Minutes(1));
+  }
+  Look();
+  client_.Answer(500, "{}");
+  const size_t asked = client_.size();
+  loop_.AdvanceTime(absl::Seconds(5));
+  EXPECT_EQ(client_.size(), asked);
+  loop_.AdvanceTime(absl::Minutes(1));
+  Look();
+  client_.Answer(200, "{}");
+  Settle();
+  // And soon again once one has succeeded.
+  publisher_.SetBundle("PEM 2");
+  Settle();
+  Look();
+  client_.Answer(500, "{}");
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_EQ(client_.last().method, "GET");
+}
+
 TEST_F(TrustPublisherTest, WritesFromTimeToTimeAnyway) {
   namespaces_.Set({Namespace("demo", "true")});
   publisher_.SetBundle(Root("AAAABBBB"));
