@@ -43,6 +43,12 @@ class InstallTest(ClusterTestCase):
         return {"check": cls.ctl("check", "--pre", "-o", "json").stdout, "dry": cls.ctl("install", "--dry_run", expect=5),
                 "after dry": cls.admin.get(f"{WEBHOOKS}?{SELECTOR}")["items"], "install": cls.ctl("install", "--wait", "--timeout=60s")}
 
+    def test_an_image_that_cannot_be_pulled_is_left_by_the_next_installation(self):
+        self.node.unpullable.add("registry.example/byrnie:nowhere")
+        self.ctl("install", "--image=registry.example/byrnie:nowhere", "--wait", "--timeout=10s", expect=7)
+        # Nobody deletes its pod.
+        self.ctl("install", "--image=byrnie:0.1.0", "--wait", "--timeout=60s")
+
     def test_the_first_installation(self):
         checks = {each["name"]: each["outcome"] for each in json.loads(self.first["check"])}
         # This cluster is older than 1.25, and has no storage.

@@ -42,6 +42,7 @@ class Node:
         self.running = {}  # uid: process, or None for a pod that only seems to run.
         self.services = set()
         self.held = set()  # Names of pods that do not become ready.
+        self.unpullable = set()  # Images that no pod gets.
         self.next_ip = 0
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._loop, daemon=True)
@@ -98,12 +99,13 @@ class Node:
             self.admin.create(f"{path}/binding", {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": metadata["name"]},
                                                   "target": {"apiVersion": "v1", "kind": "Node", "name": self.name}})
             return
+        pulled = not self.unpullable & {each["image"] for each in spec["containers"]}
         if metadata["uid"] not in self.running:
             ours = metadata.get("labels", {}).get("app.kubernetes.io/name") == CONTROL_PLANE
-            self.running[metadata["uid"]] = self._run(pod) if ours else None
+            self.running[metadata["uid"]] = self._run(pod) if ours and pulled else None
             self.next_ip += 1
             status = {**status, "podIP": f"10.1.0.{self.next_ip}"}
-        ready = metadata["name"] not in self.held and self._is_ready(self.running[metadata["uid"]])
+        ready = pulled and metadata["name"] not in self.held and self._is_ready(self.running[metadata["uid"]])
         wanted = {"phase": "Running", "podIP": status["podIP"], "conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}
         now = {"phase": status.get("phase"), "podIP": status.get("podIP"),
                "conditions": [{"type": each["type"], "status": each["status"]} for each in status.get("conditions", []) if each["type"] == "Ready"]}
