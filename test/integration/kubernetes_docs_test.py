@@ -35,7 +35,8 @@ SAMPLE = "byrnie-sample"
 FRESH = {"Install in five minutes", "With kubectl alone", "A control plane in the cluster"}
 # image_test.py runs what it says, but for the copy to a registry.
 ELSEWHERE = {"The image"}
-INSTALLED = {"Upgrade", "Uninstall", "Offline", "When something is wrong", "One installation in a cluster", "Policies in the cluster"}
+INSTALLED = {"Upgrade", "Uninstall", "Offline", "When something is wrong", "One installation in a cluster", "Policies in the cluster",
+             "Clients that are not meshed yet"}
 # A namespace of another mesh in the place of the sample.
 OTHER_MESH = {"From Istio", "From Linkerd"}
 
@@ -327,6 +328,21 @@ class KubernetesDocsTest(ClusterTestCase):
             self.assertIn("control plane ready", plane.log_text())
             wait_for(lambda: plane.call("GetStatus"), 10, "an answer")
 
+    @staticmethod
+    def modes(spec):
+        proxy, = [each for each in spec["containers"] if each["name"] == "byrnie-proxy"]
+        return [word for word in proxy["args"] if word.startswith("--mtls_mode")]
+
+    def test_clients_that_are_not_meshed_yet(self):
+        self.install()
+        line = dict(sections())["Clients that are not meshed yet"][0]
+        self.sh(line)
+        wait_for(lambda: any(self.modes(pod["spec"]) == ["--mtls_mode=permissive"] for pod in self.pods(SAMPLE)), 60, "a permissive pod")
+        self.run_section("Clients that are not meshed yet")
+        wait_for(lambda: {pod["metadata"]["annotations"].get("byrnie.io/mtls-mode") for pod in self.pods(SAMPLE)} == {None}, 60, "strict pods alone")
+        for pod in self.pods(SAMPLE):
+            self.assertNotIn("--mtls_mode=permissive", self.modes(pod["spec"]))
+
     def test_when_something_is_wrong(self):
         said = self.run_section("When something is wrong")
         self.assertIn("byrnie-injector", said)
@@ -352,6 +368,8 @@ class KubernetesDocsTest(ClusterTestCase):
         said = self.run_section(heading)
         self.assertRegex(said, r"web-\S+ +3/3 .* default\n")
         wait_for(lambda: len(pods := self.pods(SAMPLE)) == 2 and all(len(pod["spec"]["containers"]) == 3 for pod in pods), 30, "sidecars in all pods")
+        # Nobody who asks them in plaintext is cut off meanwhile.
+        self.assertEqual([self.modes(pod["spec"]) for pod in self.pods(SAMPLE)], [["--mtls_mode=permissive"]] * 2)
         return self.admin.get(f"/api/v1/namespaces/{SAMPLE}")["metadata"]
 
     def test_from_istio(self):
