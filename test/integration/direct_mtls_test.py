@@ -118,7 +118,9 @@ class DirectMtlsTest(MeshTestCase):
         with InlineApp(self.server, 8060, echo) as app:
             self.policies(("allow-other", "ALLOW", {"principals": [{"exact": "cluster.local/ns/demo/sa/other"}]}))
             try:
-                wait_until(lambda: not self.answered(self.client, 8060), 5, "the policy", every=0.1)
+                # One that the policy ends when it comes is not answered either, and the application has seen it.
+                wait_until(lambda: not self.answered(self.client, 8060) and self.server.access_log(direction="inbound", reason="no-allow-match"),
+                           5, "the policy", every=0.1)
                 accepted = app.accepted
                 self.assert_fails_fast(self.client, self.server.address, 8060)
                 self.assertEqual(app.accepted, accepted, "the application saw a connection that was denied")
