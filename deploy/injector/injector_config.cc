@@ -25,7 +25,28 @@ bool IsPlain(absl::string_view text, absl::string_view others) {
          });
 }
 
+// As the API server has it for names of Secrets.
+bool IsObjectName(absl::string_view text) {
+  const auto edge = [](char c) { return absl::ascii_islower(c) || absl::ascii_isdigit(c); };
+  return !text.empty() && text.size() <= 253 && edge(text.front()) && edge(text.back()) &&
+         std::all_of(text.begin(), text.end(),
+                     [&edge](char c) { return edge(c) || c == '-' || c == '.'; });
+}
+
 }  // namespace
+
+absl::Status CheckPullSecrets(const std::vector<std::string>& names) {
+  if (names.size() > kMaxPullSecrets) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("more than ", kMaxPullSecrets, " names of Secrets"));
+  }
+  for (const std::string& name : names) {
+    if (!IsObjectName(name)) {
+      return absl::InvalidArgumentError(absl::StrCat("\"", name, "\" is no name of a Secret"));
+    }
+  }
+  return absl::OkStatus();
+}
 
 absl::Status InjectorConfig::Check() const {
   const struct {
@@ -51,6 +72,10 @@ absl::Status InjectorConfig::Check() const {
                        text.value.empty() ? "" : text.others));
     }
   }
+  const absl::Status secrets = CheckPullSecrets(image_pull_secrets);
+  if (!secrets.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("image_pull_secrets: ", secrets.message()));
+  }
   if (revision.size() > 63) return absl::InvalidArgumentError("revision: longer than 63 bytes");
   if (token_seconds < kShortestToken || token_seconds > kLongestToken) {
     return absl::InvalidArgumentError(absl::StrCat("token_seconds: ", token_seconds,
@@ -68,9 +93,10 @@ absl::StatusOr<InjectorConfig> InjectorConfig::Parse(absl::string_view text, Inj
   InjectorConfig config = std::move(base);
   ASSIGN_OR_RETURN(const JsonValue value, JsonValue::Parse(text, kMaxInjectorConfig));
   ASSIGN_OR_RETURN(const JsonObject object, value.AsObject());
-  RETURN_IF_ERROR(object.CheckKeys({"image", "control_plane", "trust_domain", "token_audience",
-                                    "token_seconds", "trust_bundle_config_map", "cluster_id",
-                                    "network", "revision", "deny_refused", "defaults"}));
+  RETURN_IF_ERROR(
+      object.CheckKeys({"image", "image_pull_secrets", "control_plane", "trust_domain",
+                        "token_audience", "token_seconds", "trust_bundle_config_map", "cluster_id",
+                        "network", "revision", "deny_refused", "defaults"}));
   const std::pair<const char*, std::string*> texts[] = {
       {"image", &config.image},
       {"control_plane", &config.control_plane},
@@ -82,6 +108,14 @@ absl::StatusOr<InjectorConfig> InjectorConfig::Parse(absl::string_view text, Inj
       {"revision", &config.revision}};
   for (const auto& [name, member] : texts) {
     ASSIGN_OR_RETURN(*member, object.GetStringOr(name, *member));
+  }
+  if (object.Has("image_pull_secrets")) {
+    config.image_pull_secrets.clear();
+    ASSIGN_OR_RETURN(const std::vector<JsonValue> names,
+                     object.GetArrayOrEmpty("image_pull_secrets"));
+    for (const JsonValue& name : names) {
+      ASSIGN_OR_RETURN(config.image_pull_secrets.emplace_back(), name.AsString());
+    }
   }
   ASSIGN_OR_RETURN(const int64_t seconds, object.GetIntOr("token_seconds", kShortestToken,
                                                           kLongestToken, config.token_seconds));

@@ -3,7 +3,9 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -13,6 +15,8 @@ namespace byrnie {
 struct InjectorConfig {
   // One image with all of Byrnie's programs in kBinaryDirectory.
   std::string image = "byrnie:0.1.0";
+  // Secrets of the pod's namespace by which its node may get the image, added to the pod's own.
+  std::vector<std::string> image_pull_secrets;
   // The agents' --control_plane.
   std::string control_plane = "byrnie-controlplane.byrnie-system.svc:15012";
   std::string trust_domain = "cluster.local";
@@ -40,6 +44,10 @@ struct InjectorConfig {
   absl::Status Check() const;
 };
 
+// InvalidArgument unless all can be names of Secrets, and are not too many.
+absl::Status CheckPullSecrets(const std::vector<std::string>& names);
+
+inline constexpr size_t kMaxPullSecrets = 16;
 inline constexpr absl::string_view kBinaryDirectory = "/usr/local/bin";
 inline constexpr size_t kMaxInjectorConfig = 64 * 1024;
 

@@ -7,15 +7,18 @@
 namespace byrnie {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(InjectorConfigTest, IsWhatTheFileSaysOverTheDefaults) {
   ASSERT_OK_AND_ASSIGN(const InjectorConfig config, InjectorConfig::Parse(R"({
-      "image": "registry.example:5000/mesh/byrnie@sha256:00", "control_plane": "cp.mesh.svc:15012",
+      "image": "registry.example:5000/mesh/byrnie@sha256:00",
+      "image_pull_secrets": ["mesh-registry", "a.b-c"], "control_plane": "cp.mesh.svc:15012",
       "trust_domain": "example.org", "token_audience": "mesh", "token_seconds": 7200,
       "trust_bundle_config_map": "roots", "cluster_id": "c1", "network": "n1", "revision": "canary",
       "deny_refused": true, "defaults": {"log-level": "debug"}})"));
   EXPECT_EQ(config.image, "registry.example:5000/mesh/byrnie@sha256:00");
+  EXPECT_THAT(config.image_pull_secrets, ElementsAre("mesh-registry", "a.b-c"));
   EXPECT_EQ(config.control_plane, "cp.mesh.svc:15012");
   EXPECT_EQ(config.token_seconds, 7200);
   EXPECT_EQ(config.network, "n1");
@@ -43,6 +46,13 @@ TEST(InjectorConfigTest, RefusesWhatCannotBe) {
       {"[]", "object"},
       {R"({"imge": "x"})", "imge"},
       {R"({"image": ""})", "image"},
+      {R"({"image_pull_secrets": "regcred"})", "image_pull_secrets"},
+      {R"({"image_pull_secrets": [1]})", "image_pull_secrets"},
+      {R"({"image_pull_secrets": ["Reg_Cred"]})", "image_pull_secrets: \"Reg_Cred\""},
+      {R"({"image_pull_secrets": [""]})", "image_pull_secrets"},
+      {R"({"image_pull_secrets": ["a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a",
+                                  "a"]})",
+       "more than 16"},
       {R"({"control_plane": "$(HOST):15012"})", "control_plane"},
       {R"({"trust_domain": "a/b"})", "trust_domain"},
       {R"({"token_seconds": 60})", "token_seconds"},

@@ -135,6 +135,13 @@ absl::StatusOr<ManifestResult> InjectManifest(const InjectorConfig& config,
       for (const std::string& warning : outcome.pod.warnings) {
         result->notes.push_back(absl::StrCat(outcome.name, ": warning: ", warning));
       }
+      // The webhook comes after they have been added; here it is the other way round.
+      if (outcome.pod.first_pull_secrets) {
+        result->notes.push_back(absl::StrCat(
+            outcome.name,
+            ": warning: it has imagePullSecrets now, so that the API server does not add those of "
+            "its service account: name them in the manifest where it needs them"));
+      }
     }
     return absl::OkStatus();
   });

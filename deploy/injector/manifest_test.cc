@@ -189,5 +189,20 @@ TEST(ManifestTest, ManyDocumentsAreReadInTime) {
   EXPECT_THAT(Inject(text).notes, SizeIs(200));
 }
 
+TEST(ManifestTest, SaysThatPullSecretsOfTheServiceAccountAreNotAddedAnyMore) {
+  constexpr char kBare[] = "kind: Pod\napiVersion: v1\nspec:\n  containers:\n    - name: app\n";
+  InjectorConfig config;
+  config.image_pull_secrets = {"mesh"};
+  ASSERT_OK_AND_ASSIGN(ManifestResult result, InjectManifest(config, kBare));
+  EXPECT_THAT(result.notes, Contains(HasSubstr("those of its service account")));
+  EXPECT_THAT(result.text, HasSubstr("imagePullSecrets:\n"));
+  ASSERT_OK_AND_ASSIGN(const ManifestResult back, UninjectManifest(result.text));
+  EXPECT_EQ(back.text, kBare);
+  ASSERT_OK_AND_ASSIGN(
+      result,
+      InjectManifest(config, absl::StrCat(kBare, "  imagePullSecrets:\n    - name: own\n")));
+  EXPECT_THAT(result.notes, Not(Contains(HasSubstr("service account"))));
+}
+
 }  // namespace
 }  // namespace byrnie

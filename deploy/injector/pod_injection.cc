@@ -11,6 +11,7 @@
 #include "deploy/injector/annotations.h"
 #include "deploy/injector/finish.h"
 #include "deploy/injector/probe_rewrite.h"
+#include "deploy/injector/pull_secrets.h"
 #include "deploy/injector/refusal.h"
 #include "deploy/injector/sidecar_containers.h"
 #include "deploy/injector/sidecar_merge.h"
@@ -47,7 +48,7 @@ absl::Status CheckShape(const Json& pod) {
       return absl::InvalidArgumentError(absl::StrCat("metadata.", name, " is no object"));
     }
   }
-  for (const char* const name : {"initContainers", "containers", "volumes"}) {
+  for (const char* const name : {"initContainers", "containers", "volumes", kPullSecrets}) {
     const Json* const found = FindPath(pod, {"spec", name});
     if (found != nullptr && !found->is_array() && !found->is_null()) {
       return absl::InvalidArgumentError(absl::StrCat("spec.", name, " is no list"));
@@ -95,6 +96,8 @@ void TakeBack(const Json& status, Json* pod) {
   RemoveFinish(spec);
   const Json* const probes = Find(status, "probes");
   if (probes != nullptr) RestoreProbes(*probes, spec);
+  const Json* const pull_secrets = Find(status, "pull_secrets");
+  if (pull_secrets != nullptr) RemovePullSecrets(*pull_secrets, spec);
 }
 
 void AddNative(SidecarContainers sidecar, Json* spec) {
@@ -124,7 +127,8 @@ std::string FirstContainer(const Json& spec) {
 // The marks on the pod: whose sidecar it is, of which kind, made of what, and what else is to be
 // taken out.
 void AddMarks(const InjectorConfig& config, const SidecarContainers& sidecar,
-              const std::string& default_container, const Json& probes, Json* pod) {
+              const std::string& default_container, const Json& probes, const Json& pull_secrets,
+              Json* pod) {
   Json* const metadata = ObjectIn(pod, "metadata");
   Json status = Json::object();
   status["revision"] = config.revision;
@@ -137,6 +141,7 @@ void AddMarks(const InjectorConfig& config, const SidecarContainers& sidecar,
     status["default_container"] = true;
   }
   if (!probes.empty()) status["probes"] = probes;
+  if (!pull_secrets.empty()) status["pull_secrets"] = pull_secrets;
   (*annotations)[std::string(kStatusAnnotation)] = ToText(status);
   (*ObjectIn(metadata, "labels"))[std::string(kRevisionLabel)] = config.revision;
 }
@@ -214,7 +219,10 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   PodOutcome outcome;
   outcome.warnings = std::move(sidecar.warnings);
   outcome.warnings.insert(outcome.warnings.end(), probes.warnings.begin(), probes.warnings.end());
-  AddMarks(config, sidecar, FirstContainer(*spec), probes.originals, &made);
+  const Json pull_secrets = AddPullSecrets(config.image_pull_secrets, spec);
+  outcome.first_pull_secrets =
+      !pull_secrets.empty() && ItemsOf(*spec, kPullSecrets).size() == pull_secrets.size();
+  AddMarks(config, sidecar, FirstContainer(*spec), probes.originals, pull_secrets, &made);
   InsertFirst(std::move(sidecar.volumes), ArrayIn(spec, "volumes"));
   if (native) {
     AddNative(std::move(sidecar), spec);

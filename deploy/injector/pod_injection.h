@@ -26,11 +26,14 @@ struct PodOutcome {
   bool taken_out = false;
   // It has another revision's, which stays: kRefused.
   bool of_another_revision = false;
+  // Where it has image pull secrets, they are ours alone.
+  bool first_pull_secrets = false;
   std::vector<std::string> warnings;
 };
 
 // Puts the sidecar into `pod`, an object with metadata and spec: the agent, the proxy and the
-// redirect, their volumes, the label byrnie.io/rev, the annotation byrnie.io/status. Native
+// redirect, their volumes, the image pull secrets, the label byrnie.io/rev, the annotation
+// byrnie.io/status. Native
 // sidecars come before all other init containers; classic ones before all other containers, with
 // the redirect after all other init containers. What is there already is made anew, so that it may
 // be called again, also when others have changed the pod in between; what they have said of our own
