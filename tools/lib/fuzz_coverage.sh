@@ -69,7 +69,9 @@ for name in "${names[@]}"; do
     fi
     printf '%s fuzz coverage of %s by %s: %s %% of lines, %s %% of regions\n' "$verdict" "$file" "$name" "$lines" "$regions"
     [ -z "${BYRNIE_SHOW_MISSED:-}" ] ||
-      llvm-cov-14 show "$binaries/${name}_test" "-instr-profile=$work/$name.profile" -show-regions "$file" | cat
+      # All files, and of them the one: it would look for a file that is named by its whole path, and finds none.
+      llvm-cov-14 show "$binaries/${name}_test" "-instr-profile=$work/$name.profile" -show-line-counts -show-regions |
+      awk -v "head=$file:" '/^[^ ].*:$/ { shown = $0 == head } shown'
   done
 done
 echo "$passed passed, $failed failed"
