@@ -1,15 +1,19 @@
 // What the control plane sends to the agent: delta discovery responses, certificates and trust
 // bundles. A response of any kind leaves the agent able to ask on and to answer what it is asked.
 
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "byrnie/ca/v1/ca.pb.h"
 #include "certagent/ca_messages.h"
 #include "certagent/discovery_cache.h"
 #include "common/net/socket_address.h"
+#include "common/tls/testing/test_ca.h"
+#include "common/tls/testing/test_crl.h"
 #include "istio/security/authorization.pb.h"
 #include "istio/workload/workload.pb.h"
 #include "test/fuzz/fuzz_target.h"
@@ -49,6 +53,39 @@ void UseDiscovery(const DiscoveryCache::Response& response) {
   Expect(cache.OpenStream().size() == 2);
 }
 
+// Bundles in which nothing is left out.
+ca::v1::TrustBundles GoodBundles(const TestCa& ca) {
+  ca::v1::TrustBundles bundles;
+  bundles.set_version(7);
+  ca::v1::TrustBundle* const bundle = bundles.add_bundles();
+  bundle->set_trust_domain("cluster.local");
+  bundle->add_roots(ca.root()->der());
+  bundle->add_crls(MakeCrl(*ca.root(), ca.key(), absl::FromUnixSeconds(1800000000))->der());
+  ca::v1::JwtKey* const key = bundle->add_jwt_keys();
+  key->set_key_id("k");
+  key->set_public_key(ca.key().PublicKeyDer());
+  key->mutable_not_after()->set_seconds(1800003600);
+  ca::v1::TaintedRoot* const tainted = bundles.add_tainted_roots();
+  tainted->set_sha256(std::string(32, 't'));
+  tainted->mutable_renew_within()->set_seconds(60);
+  return bundles;
+}
+
+using Spoil = void (*)(ca::v1::TrustBundles*);
+const Spoil kSpoils[] = {
+    [](ca::v1::TrustBundles*) {},
+    [](ca::v1::TrustBundles* b) { b->mutable_bundles(0)->set_roots(0, "not a certificate"); },
+    [](ca::v1::TrustBundles* b) { b->mutable_bundles(0)->set_crls(0, "not a list"); },
+    [](ca::v1::TrustBundles* b) {
+      b->mutable_bundles(0)->mutable_jwt_keys(0)->set_public_key("not a key");
+    },
+    [](ca::v1::TrustBundles* b) { b->mutable_bundles(0)->set_trust_domain("No.Domain"); },
+    [](ca::v1::TrustBundles* b) { b->clear_bundles(); },
+    [](ca::v1::TrustBundles* b) {
+      b->mutable_tainted_roots(0)->mutable_renew_within()->set_seconds(INT64_MIN);
+    },
+};
+
 }  // namespace
 
 std::vector<std::string> FuzzSeeds() {
@@ -77,21 +114,30 @@ std::vector<std::string> FuzzSeeds() {
   resource->mutable_resource()->set_type_url(policies.type_url());
   resource->mutable_resource()->set_value(policy.SerializeAsString());
 
-  ca::v1::TrustBundles bundles;
-  bundles.set_version(7);
-  bundles.add_bundles()->set_trust_domain("cluster.local");
-  bundles.mutable_bundles(0)->add_roots("not a certificate");
-  ca::v1::IssueResponse issued;
-  issued.add_certificate_chain("not a certificate");
-  *issued.mutable_trust_bundles() = bundles;
-  issued.mutable_renewal_window()->mutable_start()->set_seconds(1);
-  issued.mutable_authority_time()->set_nanos(-1);
-
   const auto input = [](Kind kind, const google::protobuf::MessageLite& message) {
     return std::string(1, kind) + message.SerializeAsString();
   };
-  return {input(kDiscovery, addresses), input(kDiscovery, policies), input(kIssued, issued),
-          input(kTrustBundles, bundles)};
+  std::vector<std::string> seeds = {input(kDiscovery, addresses), input(kDiscovery, policies),
+                                    input(kIssued, ca::v1::IssueResponse()),
+                                    input(kTrustBundles, ca::v1::TrustBundles())};
+  for (const Spoil spoil : kSpoils) {
+    const TestCa ca("cluster.local", absl::FromUnixSeconds(1800000000));
+    ca::v1::TrustBundles bundles = GoodBundles(ca);
+    spoil(&bundles);
+    seeds.push_back(input(kTrustBundles, bundles));
+    // The certificate is taken, whatever the bundles beside it are.
+    ca::v1::IssueResponse issued;
+    issued.add_certificate_chain(ca.IssueSvid("/a").chain[0]->der());
+    *issued.mutable_trust_bundles() = bundles;
+    issued.mutable_renewal_window()->mutable_start()->set_seconds(1);
+    issued.mutable_renewal_window()->mutable_end()->set_seconds(INT64_MAX);
+    issued.mutable_authority_time()->set_nanos(-1);
+    seeds.push_back(input(kIssued, issued));
+  }
+  ca::v1::IssueResponse no_certificate;
+  no_certificate.add_certificate_chain("not a certificate");
+  seeds.push_back(input(kIssued, no_certificate));
+  return seeds;
 }
 
 }  // namespace byrnie
