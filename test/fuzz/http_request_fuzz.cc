@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -17,6 +18,26 @@
 
 namespace byrnie {
 namespace {
+
+// What a handler answers later.
+class Later final : public PendingHttpAnswer {
+ public:
+  explicit Later(HttpRouter::Respond respond) : respond_(std::move(respond)) {}
+  void Answer(HttpResponse response) { respond_(std::move(response)); }
+
+ private:
+  HttpRouter::Respond respond_;
+};
+
+// Lets nobody change anything who asks for it to be refused.
+class Guard final : public MutationGuard {
+ public:
+  absl::Status Check(const HttpRequest& request) const override {
+    if (request.method == "GET" || request.method == "HEAD") std::abort();
+    if (request.QueryValue("who").empty()) return absl::OkStatus();
+    return absl::PermissionDeniedError("not you");
+  }
+};
 
 // Reads requests from `bytes` in pieces of `step`; says what became of them.
 std::string Serve(HttpRouter* router, absl::string_view bytes, size_t step) {
@@ -34,7 +55,14 @@ std::string Serve(HttpRouter* router, absl::string_view bytes, size_t step) {
     }
     if (fed.state == HttpRequestParser::State::kComplete) {
       const ParsedHttpRequest request = parser->TakeRequest();
-      const HttpRouter::Answer answer = router->Handle(request, nullptr);
+      HttpRouter::Answer answer;
+      const auto respond = [&answer](HttpResponse response) {
+        answer.response = std::move(response);
+      };
+      answer = router->Handle(request, respond);
+      if (answer.pending != nullptr) {
+        static_cast<Later*>(answer.pending.get())->Answer({204, "text/plain", ""});
+      }
       absl::StrAppend(&result, request.message.method, " ", request.message.path, " ",
                       request.message.body.size(), " ", answer.response.status, "\n");
       HttpResponseOptions options;
@@ -57,15 +85,20 @@ std::string Serve(HttpRouter* router, absl::string_view bytes, size_t step) {
 HttpRouter* NewRouter() {
   HttpRouter::Options options;
   options.require_loopback_host = true;
+  static const Guard* const guard = new Guard;
+  options.guard = guard;
   std::vector<HttpRouter::Route> routes;
   for (const char* method : {"GET", "POST"}) {
     routes.push_back({method, absl::StrCat("/", method), [method](const HttpRequest& request) {
                         const bool head = request.method == "HEAD" && method[0] == 'G';
                         if (request.method != method && !head) std::abort();
-                        (void)request.QueryValue("level");
+                        if (method[0] == 'P' && !request.QueryValue("who").empty()) std::abort();
                         return HttpResponse{200, "text/plain", request.body};
                       }});
   }
+  routes.push_back({"POST", "/later", nullptr, [](const HttpRequest&, HttpRouter::Respond respond) {
+                      return std::make_unique<Later>(std::move(respond));
+                    }});
   return new HttpRouter(options, std::move(routes));
 }
 
@@ -92,6 +125,10 @@ std::vector<std::string> FuzzSeeds() {
       "POST /POST HTTP/1.1\r\nHost: localhost\r\nX-Forbidden: 1\r\nContent-Length: 0\r\n\r\n",
       absl::StrCat("GET /GET HTTP/1.1\r\nHost: localhost\r\nX: ", std::string(70000, 'a'),
                    "\r\n\r\n"),
+      "GET /GET HTTP/1.1\r\n\r\n",
+      "POST /POST?who=me HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+      "POST /later HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\nPOST /later?who=me "
+      "HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
       "GET /%zz%00?=&%=%41 HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n",
   };
 }
