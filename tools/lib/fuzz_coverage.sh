@@ -29,6 +29,7 @@ PARSERS=(
   "jwt_svid common/identity/jwt_svid.cc"
   "link_frames common/link/frame_stream.cc"
   "link_update common/policy/policy_conversion.cc"
+  "link_update proxy/address_conversion.cc"
   "link_update proxy/routing_table_builder.cc"
   "proxy_header proxy/proxy_header.cc"
   "revocation_list common/crypto/revocation_list.cc"
