@@ -113,6 +113,10 @@ ABSL_FLAG(std::string, injector_config, "",
 ABSL_FLAG(std::string, image, "",
           "image of the sidecars, instead of the configuration's; install, manifests: of the "
           "control plane, too; empty: what is installed, or the manifests'");
+ABSL_FLAG(std::vector<std::string>, image_pull_secret, {},
+          "Secrets by which the nodes get the image, NAME[,...], of the control plane and of the "
+          "sidecars; each has to be in the control plane's namespace and in all meshed ones; given "
+          "empty: none; not given: what is installed");
 ABSL_FLAG(std::string, revision, "",
           "the label byrnie.io/rev of the pods, instead of the configuration's");
 ABSL_FLAG(std::string, sidecars, "",

@@ -57,10 +57,12 @@ std::string NamespaceFlag() {
   return ns.empty() ? std::string(kDefaultNamespace) : ns;
 }
 
-absl::StatusOr<InstallSettings> ReadSettings() {
+absl::StatusOr<InstallSettings> ReadSettings(const CommandContext& context) {
   InstallSettings settings;
   settings.ns = NamespaceFlag();
   settings.image = absl::GetFlag(FLAGS_image);
+  settings.image_pull_secrets = absl::GetFlag(FLAGS_image_pull_secret);
+  settings.pull_secrets_given = context.given.count("image_pull_secret") != 0;
   settings.trust_domain = absl::GetFlag(FLAGS_trust_domain);
   settings.etcd = absl::GetFlag(FLAGS_etcd);
   settings.revision = absl::GetFlag(FLAGS_revision);
@@ -279,7 +281,7 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
 }  // namespace
 
 int RunInstall(const CommandContext& context) {
-  absl::StatusOr<InstallSettings> settings = ReadSettings();
+  absl::StatusOr<InstallSettings> settings = ReadSettings(context);
   if (!settings.ok()) return BadUsage(settings.status());
   const absl::StatusOr<std::unique_ptr<ClusterConnection>> cluster = Connect();
   if (!cluster.ok()) return BadUsage(cluster.status());
@@ -318,8 +320,8 @@ int RunUninstall(const CommandContext& context) {
   return kDone;
 }
 
-int RunManifests(const CommandContext&) {
-  const absl::StatusOr<InstallSettings> settings = ReadSettings();
+int RunManifests(const CommandContext& context) {
+  const absl::StatusOr<InstallSettings> settings = ReadSettings(context);
   if (!settings.ok()) return BadUsage(settings.status());
   absl::StatusOr<std::vector<Json>> objects = Render(OverlayFlag());
   if (!objects.ok()) return BadUsage(objects.status());
@@ -332,7 +334,7 @@ int RunManifests(const CommandContext&) {
 bool ChecksClusterAlone() { return absl::GetFlag(FLAGS_pre); }
 
 int RunClusterCheck(const CommandContext& context) {
-  absl::StatusOr<InstallSettings> settings = ReadSettings();
+  absl::StatusOr<InstallSettings> settings = ReadSettings(context);
   if (!settings.ok()) return BadUsage(settings.status());
   absl::StatusOr<std::vector<Json>> rendered = Render(OverlayFlag());
   if (!rendered.ok()) return BadUsage(rendered.status());
@@ -350,6 +352,7 @@ int RunClusterCheck(const CommandContext& context) {
       GatherClusterFacts(cluster->get(), &types, settings->ns, *rendered);
   if (!facts.ok()) return FailedThere(facts.status());
   facts->settings = std::move(plan);
+  LookForPullSecrets(cluster->get(), &*facts);
   std::vector<CheckResult> results = {
       {"api-server", CheckResult::Outcome::kGood, absl::StrCat((*cluster)->Url(), " answers"), ""}};
   for (CheckResult& result : CheckCluster(*facts)) results.push_back(std::move(result));

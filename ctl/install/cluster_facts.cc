@@ -7,6 +7,7 @@
 #include "ctl/install/install_settings.h"
 #include "ctl/install/installer.h"
 #include "ctl/install/preflight.h"
+#include "deploy/injector/injector_config.h"
 
 namespace byrnie {
 namespace {
@@ -146,7 +147,55 @@ absl::StatusOr<bool> MayDoEverything(ClusterApi* cluster) {
   return any && any_path;
 }
 
+// What is there is not looked into.
+absl::Status AddIfMissing(ClusterApi* cluster, const std::string& ns, const std::string& name,
+                          std::vector<std::string>* missing) {
+  ApiRequest request;
+  request.target =
+      absl::StrCat("/api/v1/namespaces/", EncodeQuery(ns), "/secrets/", EncodeQuery(name));
+  request.accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+  const absl::Status found = CallForObject(cluster, std::move(request)).status();
+  if (!absl::IsNotFound(found)) return found;
+  missing->push_back(absl::StrCat(ns, "/", name));
+  return absl::OkStatus();
+}
+
+// Of the sidecars.
+std::vector<std::string> PullSecretsOfPods(const InstallSettings& settings) {
+  if (settings.pull_secrets_given) return settings.image_pull_secrets;
+  const absl::StatusOr<InjectorConfig> config = InjectorConfig::Parse(
+      settings.injector_config.empty() ? "{}" : absl::string_view(settings.injector_config));
+  return config.ok() ? config->image_pull_secrets : std::vector<std::string>();
+}
+
+absl::StatusOr<std::vector<std::string>> MissingPullSecrets(
+    ClusterApi* cluster, const ClusterFacts& facts, const std::vector<std::string>& of_plane,
+    const std::vector<std::string>& of_pods) {
+  std::vector<std::string> missing;
+  for (const std::string& name : of_plane) {
+    RETURN_IF_ERROR(AddIfMissing(cluster, facts.ns, name, &missing));
+  }
+  if (of_pods.empty()) return missing;
+  RETURN_IF_ERROR(facts.namespaces.status());
+  for (const Json& ns : *facts.namespaces) {
+    if (!IsMeshedNamespace(ns)) continue;
+    for (const std::string& name : of_pods) {
+      RETURN_IF_ERROR(AddIfMissing(cluster, ObjectNameOf(ns), name, &missing));
+    }
+  }
+  return missing;
+}
+
 }  // namespace
+
+void LookForPullSecrets(ClusterApi* cluster, ClusterFacts* facts) {
+  if (!facts->settings.ok()) return;
+  const InstallSettings& settings = facts->settings->settings;
+  const std::vector<std::string> of_pods = PullSecretsOfPods(settings);
+  if (settings.image_pull_secrets.empty() && of_pods.empty()) return;
+  facts->missing_pull_secrets =
+      MissingPullSecrets(cluster, *facts, settings.image_pull_secrets, of_pods);
+}
 
 absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTypes* types,
                                                 const std::string& ns,

@@ -12,11 +12,14 @@
 #include "common/identity/spiffe_id.h"
 #include "ctl/install/manifests.h"
 #include "deploy/injector/injector_config.h"
+#include "deploy/injector/pull_secrets.h"
 
 namespace byrnie {
 namespace {
 
 constexpr absl::string_view kService = "byrnie-controlplane";
+// Of the injector's configuration.
+constexpr absl::string_view kPullSecretsMember = "image_pull_secrets";
 constexpr absl::string_view kDefaultTrustDomain = "cluster.local";
 
 absl::Status InFlag(absl::string_view flag, absl::string_view what) {
@@ -133,6 +136,12 @@ absl::Status SetInjectorConfig(const InstallSettings& settings, Json* object) {
   } else if (!settings.installed_image.empty() && Find(config, "image") == nullptr) {
     config["image"] = settings.installed_image;
   }
+  if (settings.pull_secrets_given) {
+    Remove(&config, kPullSecretsMember);
+    for (const std::string& name : settings.image_pull_secrets) {
+      ArrayIn(&config, kPullSecretsMember)->push_back(name);
+    }
+  }
   if (!settings.revision.empty()) config["revision"] = settings.revision;
   // The webhook has it of its control plane; this is for byrniectl inject.
   if (settings.trust_domain != kDefaultTrustDomain && Find(config, "trust_domain") == nullptr) {
@@ -149,6 +158,19 @@ absl::Status SetInjectorConfig(const InstallSettings& settings, Json* object) {
   RETURN_IF_ERROR(checked->Check());
   (*data)[std::string(kInjectorKey)] = made;
   return absl::OkStatus();
+}
+
+// In the place of what the manifests say, if they do.
+void SetPullSecrets(const InstallSettings& settings, Json* object) {
+  Json* const made = Find(ObjectIn(object, "spec"), "template");
+  Json* const pod = made == nullptr ? nullptr : Find(made, "spec");
+  if (pod == nullptr || !pod->is_object()) return;
+  if (settings.pull_secrets_given) Remove(pod, kPullSecrets);
+  for (const std::string& name : settings.image_pull_secrets) {
+    Json secret = Json::object();
+    secret["name"] = name;
+    ArrayIn(pod, kPullSecrets)->push_back(std::move(secret));
+  }
 }
 
 absl::Status CheckImage(absl::string_view image) {
@@ -173,6 +195,8 @@ absl::Status CheckInstallSettings(const InstallSettings& settings) {
   const absl::Status trust_domain = SpiffeId::CheckTrustDomain(settings.trust_domain);
   if (!trust_domain.ok()) return InFlag("trust_domain", trust_domain.message());
   RETURN_IF_ERROR(CheckImage(settings.image));
+  const absl::Status secrets = CheckPullSecrets(settings.image_pull_secrets);
+  if (!secrets.ok()) return InFlag("image_pull_secret", secrets.message());
   if (settings.etcd.empty()) return absl::OkStatus();
   for (const absl::string_view server : absl::StrSplit(settings.etcd, ',')) {
     if (!absl::StartsWith(server, "https://") || server.find('/', 8) != absl::string_view::npos ||
@@ -202,6 +226,7 @@ absl::Status ApplyInstallSettings(const InstallSettings& settings, std::vector<J
     if (arguments != nullptr) {
       control_plane = true;
       RETURN_IF_ERROR(SetArguments(settings, arguments));
+      SetPullSecrets(settings, &object);
     }
     if (IsInjectorConfig(object)) RETURN_IF_ERROR(SetInjectorConfig(settings, &object));
     LabelAsInstalled(&object);

@@ -39,6 +39,10 @@ struct InstallSettings {
   // What the control plane has already: its own, and that of sidecars of which nothing else says,
   // where `image` is empty.
   std::string installed_image;
+  // Secrets by which the nodes get the image: of the control plane and, where they were asked for,
+  // of the sidecars, of which the injector's configuration says it otherwise.
+  std::vector<std::string> image_pull_secrets = {};
+  bool pull_secrets_given = false;
 };
 
 // InvalidArgument, "--flag: what", for a namespace, image or etcd that cannot be one.

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
 #include "ctl/install/manifests.h"
+#include "deploy/injector/pull_secrets.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -15,7 +16,9 @@ namespace byrnie {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 
 std::vector<Json> Made(const InstallSettings& settings, const std::string& overlay = "sqlite") {
@@ -70,6 +73,39 @@ TEST(InstallSettingsTest, ChangesNothingElseUnlessTold) {
     EXPECT_TRUE(absl::c_any_of(objects, [&](const Json& made) { return SameJson(made, object); }))
         << ToText(object);
   }
+}
+
+std::vector<std::string> PullSecretsIn(const std::vector<Json>& objects) {
+  std::vector<std::string> names;
+  const Json made = One(objects, "StatefulSet");
+  for (const Json& secret : ItemsOf(*FindPath(made, {"spec", "template", "spec"}), kPullSecrets)) {
+    names.push_back(TextOf(secret, "name"));
+  }
+  return names;
+}
+
+TEST(InstallSettingsTest, PullSecretsAreOfTheControlPlaneAndOfTheSidecars) {
+  InstallSettings settings;
+  settings.image_pull_secrets = {"regcred", "mirror"};
+  settings.pull_secrets_given = true;
+  settings.injector_config = R"({"image_pull_secrets": ["old"], "deny_refused": true})";
+  std::vector<Json> objects = Made(settings);
+  EXPECT_THAT(PullSecretsIn(objects), ElementsAre("regcred", "mirror"));
+  EXPECT_THAT(InjectorText(objects), HasSubstr(R"("image_pull_secrets":["regcred","mirror"])"));
+  // Of the sidecars it says nothing unless it was given.
+  settings.pull_secrets_given = false;
+  objects = Made(settings);
+  EXPECT_THAT(PullSecretsIn(objects), ElementsAre("regcred", "mirror"));
+  EXPECT_THAT(InjectorText(objects), HasSubstr(R"(["old"])"));
+  // And none.
+  settings.pull_secrets_given = true;
+  settings.image_pull_secrets.clear();
+  objects = Made(settings);
+  EXPECT_THAT(PullSecretsIn(objects), IsEmpty());
+  EXPECT_THAT(InjectorText(objects), Not(HasSubstr("image_pull_secrets")));
+  settings.image_pull_secrets = {"Reg Cred"};
+  EXPECT_THAT(CheckInstallSettings(settings),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--image_pull_secret")));
 }
 
 TEST(InstallSettingsTest, PutsEverythingIntoAnotherNamespace) {

@@ -4,10 +4,12 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
 #include "ctl/install/manifests.h"
 #include "deploy/injector/injector_config.h"
+#include "deploy/injector/pull_secrets.h"
 
 namespace byrnie {
 namespace {
@@ -33,6 +35,12 @@ std::string EtcdServers(absl::string_view store) {
 }
 
 void ReadControlPlane(Json stateful_set, InstalledSettings* installed) {
+  const Json* const pod = FindPath(stateful_set, {"spec", "template", "spec"});
+  if (pod != nullptr) {
+    for (const Json& secret : ItemsOf(*pod, kPullSecrets)) {
+      installed->image_pull_secrets.push_back(TextOf(secret, "name"));
+    }
+  }
   for (Json* container : ContainersOf(&stateful_set)) {
     if (TextOf(*container, "name") != "controlplane") continue;
     installed->image = TextOf(*container, "image");
@@ -114,6 +122,20 @@ void PlanImage(const AskedSettings& asked, const InstalledSettings& installed, S
   Change("image", installed.image, image, plan);
 }
 
+void PlanPullSecrets(const AskedSettings& asked, const InstalledSettings& installed,
+                     SettingsPlan* plan) {
+  const std::string before = absl::StrJoin(installed.image_pull_secrets, ","),
+                    after = absl::StrJoin(asked.settings.image_pull_secrets, ",");
+  if (asked.settings.pull_secrets_given) {
+    if (installed.image.empty() || before == after) return;
+    plan->changed.push_back(absl::StrCat("image pull secrets ", before.empty() ? "none" : before,
+                                         " -> ", after.empty() ? "none" : after));
+    return;
+  }
+  plan->settings.image_pull_secrets = installed.image_pull_secrets;
+  if (!before.empty()) plan->kept.push_back(absl::StrCat("image pull secrets ", before));
+}
+
 void PlanInjector(const AskedSettings& asked, const InstalledSettings& installed,
                   SettingsPlan* plan) {
   if (installed.injector_config.empty()) return;
@@ -184,6 +206,7 @@ SettingsPlan PlanSettings(const AskedSettings& asked, const InstalledSettings& i
   PlanStore(asked, installed, &plan);
   if (asked.own_manifests) return plan;
   PlanImage(asked, installed, &plan);
+  PlanPullSecrets(asked, installed, &plan);
   PlanInjector(asked, installed, &plan);
   return plan;
 }

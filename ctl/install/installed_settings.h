@@ -22,6 +22,7 @@ inline constexpr char kTrustDomainAnnotation[] = "byrnie.io/trust-domain";
 struct InstalledSettings {
   // Of the control plane.
   std::string image;
+  std::vector<std::string> image_pull_secrets;
   std::string trust_domain;
   // "sqlite" or "etcd", by the control plane's --store, and then the servers.
   std::string overlay, etcd;

@@ -93,6 +93,30 @@ TEST(InstalledSettingsTest, AFlagChangesWhatItIsAboutAndNothingElse) {
   EXPECT_THAT(installed->injector_config, HasSubstr("\"deny_refused\":true"));
 }
 
+TEST(InstalledSettingsTest, KeepsAndChangesPullSecrets) {
+  FakeCluster cluster;
+  InstallSettings before = Corp();
+  before.image_pull_secrets = {"regcred"};
+  before.pull_secrets_given = true;
+  Put(before, "sqlite", &cluster);
+  const auto installed = FindInstalledSettings(&cluster, "mesh");
+  AskedSettings asked;
+  asked.settings.ns = "mesh";
+  const SettingsPlan kept = PlanSettings(asked, *installed);
+  EXPECT_THAT(kept.kept, Contains("image pull secrets regcred"));
+  FakeCluster again;
+  Put(kept.settings, kept.overlay, &again);
+  for (const auto& [path, object] : cluster.objects) {
+    EXPECT_EQ(ToText(again.objects[path]), ToText(object)) << path;
+  }
+  asked.settings.pull_secrets_given = true;
+  const SettingsPlan none = PlanSettings(asked, *installed);
+  EXPECT_THAT(none.changed, ElementsAre("image pull secrets regcred -> none"));
+  EXPECT_THAT(none.settings.image_pull_secrets, IsEmpty());
+  asked.settings.image_pull_secrets = {"regcred"};
+  EXPECT_THAT(PlanSettings(asked, *installed).changed, IsEmpty());
+}
+
 TEST(InstalledSettingsTest, AConfigurationWithoutAnImageGetsTheInstalledOne) {
   FakeCluster cluster;
   Put(Corp(), "sqlite", &cluster);

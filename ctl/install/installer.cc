@@ -14,6 +14,7 @@
 #include "ctl/install/installed_settings.h"
 #include "ctl/install/manifests.h"
 #include "deploy/injector/json_diff.h"
+#include "deploy/injector/pull_secrets.h"
 #include "openssl/rand.h"
 
 namespace byrnie {
@@ -74,7 +75,7 @@ std::vector<std::string> Differences(const Json& from, const Json& to) {
   return lines;
 }
 
-// The Secrets of volumes of the pods that an object makes.
+// The Secrets of volumes and of pulling of the pods that an object makes.
 std::vector<std::string> SecretsOf(const Json& object) {
   std::vector<std::string> names;
   const Json* const pod = FindPath(object, {"spec", "template", "spec"});
@@ -85,6 +86,7 @@ std::vector<std::string> SecretsOf(const Json& object) {
       names.push_back(TextOf(*secret, "secretName"));
     }
   }
+  for (const Json& secret : ItemsOf(*pod, kPullSecrets)) names.push_back(TextOf(secret, "name"));
   return names;
 }
 
@@ -210,7 +212,8 @@ absl::Status Installer::CheckSecrets(const std::vector<Json>& objects) {
       return absl::FailedPreconditionError(
           absl::StrCat("the Secret ", ns, "/", name, " is missing, and ", DescribeObject(object),
                        " needs it; make it first", namespace_missing_ ? ", with its namespace" : "",
-                       ": see \"A control plane in the cluster\" in docs/kubernetes.md"));
+                       ": see \"A control plane in the cluster\" and \"A private registry\" in "
+                       "docs/kubernetes.md"));
     }
   }
   return absl::OkStatus();

@@ -111,8 +111,6 @@ std::string MeshOf(const Json& configuration) {
   return "";
 }
 
-bool IsMeshed(const Json& ns) { return LabelOf(ns, kInjectLabel) == "true"; }
-
 CheckResult OtherMeshes(const ClusterFacts& facts) {
   constexpr char kName[] = "other-meshes";
   if (!facts.webhooks.ok()) return NotAsked(kName, facts.webhooks.status());
@@ -123,7 +121,7 @@ CheckResult OtherMeshes(const ClusterFacts& facts) {
   }
   if (facts.namespaces.ok()) {
     for (const Json& ns : *facts.namespaces) {
-      if (!IsMeshed(ns)) continue;
+      if (!IsMeshedNamespace(ns)) continue;
       const Json* const annotations = FindPath(ns, {"metadata", "annotations"});
       const bool linkerd =
           annotations != nullptr && TextOf(*annotations, "linkerd.io/inject") == "enabled";
@@ -191,7 +189,7 @@ CheckResult PodSecurity(const ClusterFacts& facts) {
   Names refused;
   size_t meshed = 0;
   for (const Json& ns : *facts.namespaces) {
-    if (!IsMeshed(ns)) continue;
+    if (!IsMeshedNamespace(ns)) continue;
     ++meshed;
     const std::string level = LabelOf(ns, "pod-security.kubernetes.io/enforce");
     if (!level.empty() && level != "privileged") {
@@ -215,9 +213,10 @@ CheckResult NetworkPolicies(const ClusterFacts& facts) {
   if (!facts.namespaces.ok()) return NotAsked(kName, facts.namespaces.status());
   Names found;
   for (const Json& policy : *facts.network_policies) {
-    const bool meshed = std::any_of(
-        facts.namespaces->begin(), facts.namespaces->end(),
-        [&](const Json& ns) { return IsMeshed(ns) && ObjectNameOf(ns) == NamespaceOf(policy); });
+    const bool meshed =
+        std::any_of(facts.namespaces->begin(), facts.namespaces->end(), [&](const Json& ns) {
+          return IsMeshedNamespace(ns) && ObjectNameOf(ns) == NamespaceOf(policy);
+        });
     if (meshed) found.push_back(absl::StrCat(NamespaceOf(policy), "/", ObjectNameOf(policy)));
   }
   if (found.empty()) return Good(kName, "none in meshed namespaces");
@@ -328,7 +327,20 @@ CheckResult Settings(const ClusterFacts& facts) {
   return Good(kName, absl::StrCat("install would keep: ", kept));
 }
 
+CheckResult PullSecrets(const ClusterFacts& facts) {
+  constexpr char kName[] = "pull-secrets";
+  if (!facts.missing_pull_secrets.has_value()) return Good(kName, "none are asked for");
+  const absl::StatusOr<Names>& missing = *facts.missing_pull_secrets;
+  if (!missing.ok()) return NotAsked(kName, missing.status());
+  if (missing->empty()) return Good(kName, "they are in all namespaces that need them");
+  return Bad(kName, absl::StrCat("missing: ", SomeNames(*missing)),
+             "pods that need the image wait there in ErrImagePull: make these Secrets, see \"A "
+             "private registry\" in docs/kubernetes.md");
+}
+
 }  // namespace
+
+bool IsMeshedNamespace(const Json& ns) { return LabelOf(ns, kInjectLabel) == "true"; }
 
 absl::StatusOr<int> MinorVersion(const Json& version) {
   const std::vector<int> major = Numbers(TextOf(version, "major")),
@@ -339,9 +351,9 @@ absl::StatusOr<int> MinorVersion(const Json& version) {
 }
 
 std::vector<CheckResult> CheckCluster(const ClusterFacts& facts) {
-  return {ServerVersion(facts), Permissions(facts),  OtherMeshes(facts),
-          Nodes(facts),         PodSecurity(facts),  NetworkPolicies(facts),
-          Storage(facts),       Installation(facts), Settings(facts)};
+  return {ServerVersion(facts), Permissions(facts), OtherMeshes(facts),     Nodes(facts),
+          PodSecurity(facts),   PullSecrets(facts), NetworkPolicies(facts), Storage(facts),
+          Installation(facts),  Settings(facts)};
 }
 
 }  // namespace byrnie

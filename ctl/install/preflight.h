@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/optional.h"
 #include "ctl/check_result.h"
 #include "ctl/install/cluster_api.h"
 #include "ctl/install/installed_settings.h"
@@ -35,21 +36,29 @@ struct ClusterFacts {
   absl::StatusOr<Json> stateful_set = absl::UnknownError("not asked");
   absl::StatusOr<Json> store_key = absl::UnknownError("not asked");
   absl::StatusOr<Json> role_binding = absl::UnknownError("not asked");
+  // Those that are named for the control plane or the sidecars and are not where pods need them,
+  // "shop/regcred"; absent: none is named.
+  absl::optional<absl::StatusOr<std::vector<std::string>>> missing_pull_secrets;
   // What install would make of its flags and of what is there.
   absl::StatusOr<SettingsPlan> settings = absl::UnknownError("not asked");
 };
 
-// Asks a cluster, for all but `settings`. `objects` are what install would apply. An error only
-// when nobody answers, or whoever asks is not known there.
+// Asks a cluster, for all but `missing_pull_secrets` and `settings`. `objects` are what install
+// would apply. An error only when nobody answers, or whoever asks is not known there.
 absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTypes* types,
                                                 const std::string& ns,
                                                 const std::vector<Json>& objects);
+
+// Looks for the Secrets that `facts->settings` names for pulling.
+void LookForPullSecrets(ClusterApi* cluster, ClusterFacts* facts);
 
 // Looks at everything, in a fixed order. Pure.
 std::vector<CheckResult> CheckCluster(const ClusterFacts& facts);
 
 // The minor version of an API server of Kubernetes 1; InvalidArgument where it is something else.
 absl::StatusOr<int> MinorVersion(const Json& version);
+// Whether pods made in a namespace get a sidecar.
+bool IsMeshedNamespace(const Json& ns);
 // From this one on, sidecars are native unless somebody says otherwise.
 inline constexpr int kNativeSidecarsMinor = 29;
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
 #include "ctl/install/installed_settings.h"
 #include "ctl/install/manifests.h"
@@ -70,6 +71,34 @@ void ExpectOutcome(const ClusterFacts& facts, const std::string& name, Outcome o
   EXPECT_EQ(result.outcome, outcome) << result.message;
   EXPECT_THAT(result.message, HasSubstr(message));
   EXPECT_TRUE(outcome != Outcome::kBad || !result.remedy.empty());
+}
+
+TEST(PreflightTest, NamesThePullSecretsThatAreNotWherePodsNeedThem) {
+  FakeCluster cluster;
+  ClusterFacts facts = Fine();
+  LookForPullSecrets(&cluster, &facts);
+  EXPECT_THAT(cluster.calls, IsEmpty());
+  ExpectOutcome(facts, "pull-secrets", Outcome::kGood, "none are asked for");
+
+  facts.settings->settings.image_pull_secrets = {"regcred"};
+  facts.settings->settings.pull_secrets_given = true;
+  LookForPullSecrets(&cluster, &facts);
+  ExpectOutcome(facts, "pull-secrets", Outcome::kBad, "byrnie-system/regcred, shop/regcred");
+  for (const char* ns : {"byrnie-system", "shop"}) {
+    cluster.objects[absl::StrCat("/api/v1/namespaces/", ns, "/secrets/regcred")] = Json::object();
+  }
+  LookForPullSecrets(&cluster, &facts);
+  ExpectOutcome(facts, "pull-secrets", Outcome::kGood, "in all namespaces");
+
+  // What the injector's configuration says is of the sidecars alone.
+  facts.settings = SettingsPlan();
+  facts.settings->settings.injector_config = R"({"image_pull_secrets": ["other"]})";
+  LookForPullSecrets(&cluster, &facts);
+  ExpectOutcome(facts, "pull-secrets", Outcome::kBad, "missing: shop/other");
+
+  cluster.answers["GET /api/v1/namespaces/shop/secrets/other"] = {403, R"({"message": "no"})"};
+  LookForPullSecrets(&cluster, &facts);
+  ExpectOutcome(facts, "pull-secrets", Outcome::kNote, "could not be looked at");
 }
 
 TEST(PreflightTest, FindsNothingWrongWhereNothingIs) {

@@ -110,12 +110,7 @@ absl::StatusOr<InjectorConfig> InjectorConfig::Parse(absl::string_view text, Inj
     ASSIGN_OR_RETURN(*member, object.GetStringOr(name, *member));
   }
   if (object.Has("image_pull_secrets")) {
-    config.image_pull_secrets.clear();
-    ASSIGN_OR_RETURN(const std::vector<JsonValue> names,
-                     object.GetArrayOrEmpty("image_pull_secrets"));
-    for (const JsonValue& name : names) {
-      ASSIGN_OR_RETURN(config.image_pull_secrets.emplace_back(), name.AsString());
-    }
+    ASSIGN_OR_RETURN(config.image_pull_secrets, object.GetStringArrayOrEmpty("image_pull_secrets"));
   }
   ASSIGN_OR_RETURN(const int64_t seconds, object.GetIntOr("token_seconds", kShortestToken,
                                                           kLongestToken, config.token_seconds));

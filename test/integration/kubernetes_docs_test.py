@@ -32,7 +32,7 @@ from testing.mesh import REPOSITORY, binary_path
 PAGE = os.path.join(REPOSITORY, "docs", "kubernetes.md")
 SAMPLE = "byrnie-sample"
 # What a section begins with; every section that has commands is here.
-FRESH = {"Install in five minutes", "With kubectl alone", "A control plane in the cluster"}
+FRESH = {"Install in five minutes", "With kubectl alone", "A control plane in the cluster", "A private registry"}
 # image_test.py runs what it says, but for the copy to a registry.
 ELSEWHERE = {"The image"}
 INSTALLED = {"Upgrade", "Uninstall", "Offline", "When something is wrong", "One installation in a cluster", "Policies in the cluster",
@@ -260,6 +260,30 @@ class KubernetesDocsTest(ClusterTestCase):
         self.assertIn("--store=etcd:https://etcd-0.example:2379,https://etcd-1.example:2379/byrnie/cluster.local", args)
         self.assertTrue(self.there(KEY))
         self.purge()
+
+    def test_a_private_registry(self):
+        self.addCleanup(self.purge)
+        said = self.run_section("A private registry")
+        self.assertRegex(said, r"good +pull-secrets +they are in all namespaces that need them")
+        secrets = [{"name": "regcred"}]
+        stateful_set = f"/apis/apps/v1/namespaces/{SYSTEM}/statefulsets/byrnie-controlplane"
+        self.assertEqual(self.admin.get(stateful_set)["spec"]["template"]["spec"]["imagePullSecrets"], secrets)
+        self.ctl("install", "--wait", "--timeout=60s")
+        # A pod has it beside its service account's own.
+        self.admin.create("/api/v1/namespaces/shop/serviceaccounts", {"metadata": {"name": "web"}, "imagePullSecrets": [{"name": "own"}]})
+        self.admin.create("/api/v1/namespaces/shop/pods", {"metadata": {"name": "web"}, "spec": {
+            "serviceAccountName": "web", "containers": [{"name": "web", "image": "web:1", "command": ["web"]}]}})
+        pod = self.admin.get("/api/v1/namespaces/shop/pods/web")
+        self.assertEqual(pod["spec"]["imagePullSecrets"], [{"name": "own"}, {"name": "regcred"}])
+        # What is missing is said, of namespaces before pods wait there, and of the control plane's before anything is changed.
+        self.admin.delete("/api/v1/namespaces/shop/secrets/regcred")
+        self.assertIn("missing: shop/regcred", self.ctl("check", "--pre", expect=1).stdout)
+        self.admin.delete(f"/api/v1/namespaces/{SYSTEM}/secrets/regcred")
+        self.assertIn("the Secret byrnie-system/regcred is missing", self.ctl("install", "--image=byrnie:0.2.0", expect=1).stderr)
+        self.ctl("install", "--image_pull_secret=")
+        self.assertNotIn("imagePullSecrets", self.admin.get(stateful_set)["spec"]["template"]["spec"])
+        config = self.admin.get(f"/api/v1/namespaces/{SYSTEM}/configmaps/byrnie-injector")["data"]["injector.json"]
+        self.assertNotIn("image_pull_secrets", json.loads(config))
 
     def test_one_installation_in_a_cluster(self):
         self.install()
