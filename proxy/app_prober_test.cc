@@ -13,6 +13,7 @@
 #include "absl/types/optional.h"
 #include "common/base/status_matchers.h"
 #include "common/event/testing/manual_event_loop.h"
+#include "common/http2/testing/http2_frames.h"
 #include "common/net/testing/memory_stream_pair.h"
 #include "common/probe/app_probes.h"
 #include "gmock/gmock.h"
@@ -26,7 +27,9 @@ using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::Pair;
 using ::testing::StartsWith;
+using ::testing::UnorderedElementsAre;
 
 // The application: remembers who connected, and says what the test wants.
 class FakeApp final : public ProbeDialer, public ByteStream::Observer {
@@ -54,7 +57,8 @@ class FakeApp final : public ProbeDialer, public ByteStream::Observer {
       }
       heard.append(reinterpret_cast<const char*>(buffer), result.bytes);
     } while (result.status == IoStatus::kOk);
-    if (answers.empty() || !absl::EndsWith(heard, "\r\n\r\n")) return;
+    if (answers.empty()) return;
+    if (!absl::EndsWith(heard, "\r\n\r\n") && !absl::StartsWith(heard, "PRI * ")) return;
     const std::string answer = std::move(answers.front());
     answers.erase(answers.begin());
     end_->Write(
@@ -163,6 +167,7 @@ class AppProberTest : public ::testing::Test {
 };
 
 constexpr char kHttp[] = R"("httpGet":{"port":8080,"path":"/healthz?a=b"})";
+constexpr char kGrpc[] = R"("grpc":{"port":9090,"service":"shop.Cart"})";
 constexpr char kTcp[] = R"("tcpSocket":{"port":5432})";
 
 std::string Says(int status, const std::string& more = "", const std::string& body = "secret") {
@@ -281,6 +286,65 @@ TEST_F(AppProberTest, ConnectsOnlyWhereTheProbeDoes) {
   EXPECT_EQ(app_.ended, "in order");
   app_.connects = absl::UnavailableError("10.0.0.7:5432: Connection refused");
   EXPECT_EQ(Told(), "503 the application's probe fails: 10.0.0.7:5432: Connection refused\n");
+}
+
+// What a server says that has this status.
+std::string SaysHealth(char status, int grpc_status = 0) {
+  const std::string message = std::string("\0\0\0\0\2\x08", 6) + status;
+  return Http2ServerBeginning() + GrpcAnswer(message, grpc_status);
+}
+
+TEST_F(AppProberTest, AsksByGrpcAsTheKubeletDoes) {
+  Probe(kGrpc);
+  EXPECT_EQ(ToldWhenItSays(SaysHealth(1)), "200 the application's probe passes: it is SERVING\n");
+  EXPECT_THAT(app_.dialled, ElementsAre("10.0.0.7:9090"));
+  EXPECT_EQ(app_.ended, "in order");
+  HeaderList fields;
+  std::string body;
+  for (const ReadHttp2Frame& frame : ReadHttp2Frames(app_.heard)) {
+    if (frame.type == kHttp2Headers) fields = frame.fields;
+    if (frame.type == kHttp2Data) body += frame.payload;
+  }
+  EXPECT_THAT(fields, UnorderedElementsAre(
+                          Pair(":method", "POST"), Pair(":scheme", "http"),
+                          Pair(":authority", "10.0.0.7:9090"),
+                          Pair(":path", "/grpc.health.v1.Health/Check"), Pair("te", "trailers"),
+                          Pair("content-type", "application/grpc"),
+                          Pair("user-agent", "kube-probe/1.31"), Pair("grpc-timeout", "2S")));
+  EXPECT_EQ(body, std::string("\0\0\0\0\x0b\x0a\x09shop.Cart", 16));
+  EXPECT_EQ(Count("passed"), 1);
+}
+
+TEST_F(AppProberTest, PassesByGrpcWithServingAlone) {
+  Probe(kGrpc);
+  const auto fails = [this](const std::string& said, int status, const std::string& why) {
+    EXPECT_EQ(ToldWhenItSays(said),
+              absl::StrCat(status, " the application's probe fails: ", why, "\n"));
+  };
+  fails(SaysHealth(2), 503, "it is NOT_SERVING");
+  fails(SaysHealth(1, 12), 503, "it answered with gRPC's code 12");
+  fails(Http2ServerBeginning() + GrpcAnswer("", 0), 503, "its answer has no message");
+  fails(Says(200), 503, "it speaks no HTTP/2");
+  const auto only = [](const HeaderList& head) {
+    return Http2ServerBeginning() +
+           Http2Frame(kHttp2Headers, kHttp2EndHeaders | kHttp2EndStream, 1, Http2Fields(head));
+  };
+  fails(only({{":status", "200"}, {"grpc-status", "5"}, {"grpc-message", "secret"}}), 503,
+        "it answered with gRPC's code 5");
+  fails(only({{":status", "200"}}), 503, "it does not answer as gRPC does");
+  fails(only({{":status", "404"}}), 404, "it answered 404");
+  fails(only({{":status", "302"}}), 502, "it answered 302");
+  EXPECT_EQ(Count("passed"), 0);
+  EXPECT_EQ(Count("failed"), 8);
+}
+
+TEST_F(AppProberTest, WaitsForAnAnswerByGrpcAsLongAsTheProbeSays) {
+  Probe(kGrpc);
+  app_.answers = {Http2ServerBeginning()};
+  const std::unique_ptr<Asker> asker = Ask();
+  EXPECT_EQ(asker->told, "");
+  loop_.AdvanceTime(absl::Seconds(2));
+  EXPECT_EQ(asker->told, "504 the application's probe fails: no answer within 2s\n");
 }
 
 TEST_F(AppProberTest, WaitsAsLongAsTheProbeSays) {

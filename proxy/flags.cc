@@ -53,7 +53,8 @@ ABSL_FLAG(std::string, probe_sources, "",
           "gateways; empty: gateways");
 ABSL_FLAG(std::string, app_probes, "",
           "health probes of the application that are made for the kubelet, when it asks for "
-          "/app-health/CONTAINER/KIND on --status_port: JSON, for example "
+          "/app-health/CONTAINER/KIND on --status_port: JSON, by httpGet, tcpSocket or grpc as "
+          "Kubernetes has them, for example "
           "{\"app\":{\"readiness\":{\"httpGet\":{\"port\":8080,\"path\":\"/healthz\"},"
           "\"timeoutSeconds\":1},\"liveness\":{\"tcpSocket\":{\"port\":8080}}}}");
 ABSL_FLAG(std::string, proxy_protocol_ports, "",

@@ -4,9 +4,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "common/probe/grpc_health.h"
 
 namespace byrnie {
 namespace {
@@ -47,10 +49,11 @@ void ProbeRun::Dial() {
 
 void ProbeRun::OnConnected(absl::StatusOr<std::unique_ptr<ByteStream>> stream) {
   if (!stream.ok()) return Fail(stream.status());
-  if (!probe_->http) {
+  if (probe_->action == AppProbe::Action::kConnect) {
     (*stream)->ShutdownWrite();  // An end, not a reset.
     return Finish({true, 200, "it took the connection"});
   }
+  if (probe_->action == AppProbe::Action::kGrpc) return Call(*std::move(stream));
   http_ = std::make_unique<HttpClientConnection>(loop_, *std::move(stream));
   HttpClientConnection::Limits limits;
   // The deadline of the whole comes first.
@@ -88,6 +91,40 @@ std::string ProbeRun::Request() const {
   if (!wanted.empty()) absl::StrAppend(&request, "Accept: ", wanted, "\r\n");
   absl::StrAppend(&request, fields, "Connection: close\r\n\r\n");
   return request;
+}
+
+void ProbeRun::Call(std::unique_ptr<ByteStream> stream) {
+  Http2Call::Request request;
+  request.authority = SocketAddress(host_, url_.port).ToString();
+  request.path = std::string(kGrpcHealthPath);
+  request.headers = {{"te", "trailers"},
+                     {"content-type", "application/grpc"},
+                     {"user-agent", user_agent_},
+                     {"grpc-timeout", absl::StrCat(absl::ToInt64Seconds(probe_->timeout), "S")}};
+  request.body = GrpcHealthRequest(probe_->service);
+  call_ = std::make_unique<Http2Call>(
+      loop_, std::move(stream), request,
+      [this](const absl::StatusOr<Http2Call::Answer>& answer) { OnCalled(answer); });
+}
+
+void ProbeRun::OnCalled(const absl::StatusOr<Http2Call::Answer>& answer) {
+  if (!answer.ok()) return Fail(answer.status());
+  if (answer->status != 200) {
+    // Only a server that speaks gRPC passes.
+    return Finish({false, answer->status >= 400 && answer->status <= 599 ? answer->status : 502,
+                   absl::StrCat("it answered ", answer->status)});
+  }
+  // What it says beside the number is not handed on.
+  int code = -1;
+  if (!absl::SimpleAtoi(answer->Header("grpc-status"), &code)) {
+    return Fail(absl::InvalidArgumentError("it does not answer as gRPC does"));
+  }
+  if (code != 0) {
+    return Fail(absl::FailedPreconditionError(absl::StrCat("it answered with gRPC's code ", code)));
+  }
+  const absl::Status health = CheckGrpcHealthResponse(answer->body);
+  if (!health.ok()) return Fail(health);
+  Finish({true, 200, "it is SERVING"});
 }
 
 void ProbeRun::OnResponse(absl::StatusOr<HttpClientConnection::Response> response) {

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_client_connection.h"
+#include "common/http2/http2_call.h"
 #include "common/net/socket_address.h"
 #include "common/probe/app_probes.h"
 #include "proxy/probe_dialer.h"
@@ -24,10 +25,11 @@ struct ProbeOutcome {
   std::string reason;  // "it answered 200"
 };
 
-// One health probe of the application, made as the kubelet would make it: a connection, or GET with
+// One health probe of the application, made as the kubelet would make it: a connection; or GET with
 // the probe's path and headers, which passes with 200 to 399; redirects are followed on the host,
 // where one that leads elsewhere passes; of the body 10 KiB are read and nothing is kept; no
-// certificate is verified; all within the probe's timeout. Lives on one loop.
+// certificate is verified; or a call of gRPC's health checking, without TLS, which passes with
+// SERVING. All within the probe's timeout. Lives on one loop.
 //
 // Connecting → asking → (a redirect: connecting again) → done.
 class ProbeRun {
@@ -48,6 +50,8 @@ class ProbeRun {
   void Dial();
   void OnConnected(absl::StatusOr<std::unique_ptr<ByteStream>> stream);
   std::string Request() const;
+  void Call(std::unique_ptr<ByteStream> stream);
+  void OnCalled(const absl::StatusOr<Http2Call::Answer>& answer);
   void OnResponse(absl::StatusOr<HttpClientConnection::Response> response);
   void OnRedirect(const HttpResponseHead& head);
   void OnStatus(int status);
@@ -67,6 +71,7 @@ class ProbeRun {
   std::unique_ptr<EventLoop::Deferred> dial_;
   std::unique_ptr<ProbeDialer::Attempt> attempt_;
   std::unique_ptr<HttpClientConnection> http_;
+  std::unique_ptr<Http2Call> call_;
 };
 
 }  // namespace byrnie

@@ -16,6 +16,7 @@ constexpr size_t kMaxProbes = 256;
 constexpr size_t kMaxName = 63;
 // What a server takes is less.
 constexpr size_t kMaxHeaders = 64;
+constexpr size_t kMaxService = 4096;
 
 // As Kubernetes names containers (RFC 1123).
 bool IsContainerName(absl::string_view name) {
@@ -61,15 +62,26 @@ absl::Status ParseHeaders(const JsonObject& action, AppProbe* probe) {
 }
 
 absl::Status ParseAction(const JsonObject& object, AppProbe* probe) {
-  probe->http = object.Has("httpGet");
-  if (probe->http == object.Has("tcpSocket")) {
-    return object.value().Error("expected one of httpGet and tcpSocket");
+  const bool http = object.Has("httpGet"), grpc = object.Has("grpc"),
+             connect = object.Has("tcpSocket");
+  if (http + grpc + connect != 1) {
+    return object.value().Error("expected one of httpGet, tcpSocket and grpc");
   }
-  ASSIGN_OR_RETURN(const JsonObject action,
-                   object.GetObject(probe->http ? "httpGet" : "tcpSocket"));
+  ASSIGN_OR_RETURN(const JsonObject action, object.GetObject(http   ? "httpGet"
+                                                             : grpc ? "grpc"
+                                                                    : "tcpSocket"));
   ASSIGN_OR_RETURN(const int64_t port, action.GetInt("port", 1, 65535));
   probe->url.port = static_cast<uint16_t>(port);
-  if (!probe->http) return action.CheckKeys({"port"});
+  if (connect) return action.CheckKeys({"port"});
+  if (grpc) {
+    probe->action = AppProbe::Action::kGrpc;
+    ASSIGN_OR_RETURN(probe->service, action.GetStringOr("service", ""));
+    if (probe->service.size() > kMaxService) {
+      return action.value().Error(absl::StrCat("a service of more than ", kMaxService, " bytes"));
+    }
+    return action.CheckKeys({"port", "service"});
+  }
+  probe->action = AppProbe::Action::kHttp;
   RETURN_IF_ERROR(action.CheckKeys({"port", "path", "scheme", "httpHeaders"}));
   ASSIGN_OR_RETURN(const std::string path, action.GetStringOr("path", "/"));
   probe->url.target = ProbeTarget(path);
@@ -98,7 +110,7 @@ absl::StatusOr<std::vector<AppProbe>> ParseAppProbes(absl::string_view text) {
     RETURN_IF_ERROR(kinds.CheckKeys({"startup", "readiness", "liveness"}));
     for (const auto& [kind, member] : kinds.Members()) {
       ASSIGN_OR_RETURN(const JsonObject object, member.AsObject());
-      RETURN_IF_ERROR(object.CheckKeys({"httpGet", "tcpSocket", "timeoutSeconds"}));
+      RETURN_IF_ERROR(object.CheckKeys({"httpGet", "tcpSocket", "grpc", "timeoutSeconds"}));
       AppProbe probe;
       probe.container = container;
       probe.kind = kind;

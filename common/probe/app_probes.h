@@ -23,10 +23,13 @@ inline constexpr int kMaxProbeSeconds = 86400;
 // A health probe of a container of the pod, which the proxy makes in the kubelet's stead. A value.
 struct AppProbe {
   std::string container;
-  std::string kind;   // "startup", "readiness" or "liveness".
-  bool http = false;  // Else a connection alone.
-  // Where; of a probe that is a connection alone the port says it all.
+  std::string kind;  // "startup", "readiness" or "liveness".
+  enum class Action { kConnect, kHttp, kGrpc };
+  Action action = Action::kConnect;
+  // Where; but for a probe by HTTP the port says it all.
   ProbeUrl url;
+  // For a probe by gRPC: the service that is asked for; empty for the server as a whole.
+  std::string service;
   // For a probe by HTTP: as the pod has them, in order.
   std::vector<std::pair<std::string, std::string>> headers;
   absl::Duration timeout = absl::Seconds(1);
@@ -43,7 +46,8 @@ struct AppProbe {
 //   {"app": {"readiness": {"httpGet": {"port": 8080, "path": "/healthz", "scheme": "HTTP",
 //                                      "httpHeaders": [{"name": "X-A", "value": "b"}]},
 //                          "timeoutSeconds": 1},
-//            "liveness": {"tcpSocket": {"port": 8080}}}}
+//            "liveness": {"tcpSocket": {"port": 8080}},
+//            "startup": {"grpc": {"port": 9090, "service": "shop.Cart"}}}}
 //
 // All but the ports may be left out. InvalidArgument says where and what is wrong: it is strict,
 // because whoever writes it is a program. An empty text is no probes.

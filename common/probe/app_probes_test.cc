@@ -31,17 +31,30 @@ TEST(AppProbesTest, ReadsAllThatAProbeMaySay) {
           "log-1":{"liveness":{"httpGet":{"port":65535}}}})"));
   ASSERT_THAT(probes, SizeIs(3));
   EXPECT_EQ(probes[0].Path(), "/app-health/app/readiness");
-  EXPECT_TRUE(probes[0].http && probes[0].url.https);
+  EXPECT_EQ(probes[0].action, AppProbe::Action::kHttp);
+  EXPECT_TRUE(probes[0].url.https);
   EXPECT_EQ(probes[0].url.port, 8443);
   EXPECT_EQ(probes[0].url.target, "/live%20z?a");
   EXPECT_THAT(probes[0].headers, ElementsAre(Pair("Host", "a.b"), Pair("X", "")));
   EXPECT_EQ(probes[0].timeout, absl::Seconds(7));
   EXPECT_EQ(probes[1].Path(), "/app-health/app/startup");
-  EXPECT_FALSE(probes[1].http);
+  EXPECT_EQ(probes[1].action, AppProbe::Action::kConnect);
   EXPECT_EQ(probes[1].url.port, 1);
   EXPECT_EQ(probes[1].timeout, absl::Seconds(1));
   EXPECT_EQ(probes[2].Name(), "log-1/liveness");
   EXPECT_EQ(probes[2].url.target, "/");
+}
+
+TEST(AppProbesTest, ReadsThoseByGrpc) {
+  ASSERT_OK_AND_ASSIGN(
+      const std::vector<AppProbe> probes,
+      ParseAppProbes(R"({"app":{"readiness":{"grpc":{"port":9090,"service":"shop.Cart"}},
+          "liveness":{"grpc":{"port":9091}}}})"));
+  ASSERT_THAT(probes, SizeIs(2));
+  EXPECT_EQ(probes[0].action, AppProbe::Action::kGrpc);
+  EXPECT_EQ(probes[0].url.port, 9090);
+  EXPECT_EQ(probes[0].service, "shop.Cart");
+  EXPECT_EQ(probes[1].service, "");
 }
 
 TEST(AppProbesTest, SaysWhereAndWhatIsWrong) {
@@ -54,8 +67,10 @@ TEST(AppProbesTest, SaysWhereAndWhatIsWrong) {
       {R"({"A":{}})", "not the name of a container"},
       {R"({"a/b":{}})", "not the name of a container"},
       {R"({"a":{"ready":{}}})", "ready"},
-      {R"({"a":{"liveness":{}}})", "a.liveness: expected one of httpGet and tcpSocket"},
-      {R"({"a":{"liveness":{"grpc":{"port":1}}}})", "grpc"},
+      {R"({"a":{"liveness":{}}})", "a.liveness: expected one of httpGet, tcpSocket and grpc"},
+      {R"({"a":{"liveness":{"grpc":{"service":"x"}}}})", "port"},
+      {R"({"a":{"liveness":{"grpc":{"port":1,"host":"b"}}}})", "host"},
+      {R"({"a":{"liveness":{"grpc":{"port":1},"tcpSocket":{"port":1}}}})", "expected one of"},
       {R"({"a":{"liveness":{"httpGet":{"port":1},"tcpSocket":{"port":1}}}})", "expected one of"},
       {R"({"a":{"liveness":{"tcpSocket":{"port":1},"timeoutSeconds":0}}})", "timeoutSeconds"},
       {R"({"a":{"liveness":{"tcpSocket":{"port":"http"}}}})", "a.liveness.tcpSocket.port"},

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,33 +17,10 @@
 #include "common/http2/connect_session.h"
 #include "common/net/byte_stream.h"
 #include "test/fuzz/fuzz_target.h"
+#include "test/fuzz/input_stream.h"
 
 namespace byrnie {
 namespace {
-
-// Gives the input in pieces, then the end; takes everything and forgets it.
-class InputStream final : public ByteStream {
- public:
-  InputStream(absl::Span<const uint8_t> input, size_t piece) : input_(input), piece_(piece) {}
-
-  void SetObserver(Observer*) override {}
-  IoResult Read(absl::Span<uint8_t> buffer) override {
-    if (input_.empty()) return {0, IoStatus::kEof};
-    const size_t n = std::min({buffer.size(), piece_, input_.size()});
-    std::memcpy(buffer.data(), input_.data(), n);
-    input_.remove_prefix(n);
-    return {n, IoStatus::kOk};
-  }
-  IoResult Write(absl::Span<const uint8_t> data) override { return {data.size(), IoStatus::kOk}; }
-  void ShutdownWrite() override {}
-  void Reset() override {}
-  bool Flushed() const override { return true; }
-  absl::Status error() const override { return absl::OkStatus(); }
-
- private:
-  absl::Span<const uint8_t> input_;
-  const size_t piece_;
-};
 
 // Accepts every other tunnel, echoes on it, and rejects the rest.
 class Peer final : public ConnectSession::Delegate, private ByteStream::Observer {

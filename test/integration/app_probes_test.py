@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """The proxy makes the kubelet's health probes of the application, which then needs no port that plaintext reaches.
 
-Proved, from the node's address and in strict mode without --probe_ports: probes by HTTP, HTTPS and TCP are answered with a status and nothing of
-the application's; the application's port refuses plaintext from the node; an application that does not answer fails its probe when its
+Proved, from the node's address and in strict mode without --probe_ports: probes by HTTP, HTTPS, TCP and gRPC (of gRPC's own servers, by service) are
+answered with a status and nothing of the application's; the application's port refuses plaintext from the node; an application that does not answer fails its probe when its
 time is over, one that is gone at once, which the log says and counters count; what is not in the list is 404; many who ask at once do not
 make many probes; all goes on while the proxy drains.
 """
@@ -17,14 +17,18 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
-from testing.mesh import http_request
+from testing.mesh import APPLICATION_UID, http_request
 from testing.process import wait_until
 
 PROBES = {"app": {"readiness": {"httpGet": {"port": 8080, "path": "/healthz"}, "timeoutSeconds": 1},
                   "liveness": {"tcpSocket": {"port": 8080}}, "startup": {"tcpSocket": {"port": 9999}}},
+          "grpc": {"readiness": {"grpc": {"port": 9090, "service": "shop.Cart"}, "timeoutSeconds": 2}, "liveness": {"grpc": {"port": 9090}},
+                   "startup": {"grpc": {"port": 8080}}},
+          "till": {"readiness": {"grpc": {"port": 9090, "service": "shop.Till"}}, "liveness": {"grpc": {"port": 9090, "service": "shop.Nothing"}}},
           "tls": {"readiness": {"httpGet": {"port": 8443, "scheme": "HTTPS"}, "timeoutSeconds": 5},
                   "liveness": {"httpGet": {"port": 8080, "scheme": "HTTPS"}}}}
 STATUS = 15021
+GRPC_SERVER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "testing", "grpc_health_server.py")
 
 
 class AppProbesTest(MeshTestCase):
@@ -87,6 +91,25 @@ class AppProbesTest(MeshTestCase):
                 finally:
                     process.kill()
         self.assertEqual(self.ask("liveness", container="tls")[0], 504, "what speaks no TLS waits for more")
+
+    def test_by_grpc_its_service_is_asked_for(self):
+        process = self.mesh.spawn("grpc-health", self.server.host, ["/usr/bin/python3", "-I", GRPC_SERVER, "9090"],
+                                  self.mesh.log_path("grpc-health", unique=True), uid=APPLICATION_UID)
+        try:
+            wait_until(lambda: "listening" in process.log_text(), 10, "the server")
+            for kind in ("readiness", "liveness"):
+                self.assertEqual(self.ask(kind, container="grpc"), (200, "the application's probe passes: it is SERVING\n"))
+            self.assertEqual(self.ask("readiness", container="grpc", address=self.server.address6)[0], 200)
+            self.assertEqual(self.ask("readiness", container="till"), (503, "the application's probe fails: it is NOT_SERVING\n"))
+            self.assertEqual(self.ask("liveness", container="till"), (503, "the application's probe fails: it answered with gRPC's code 5\n"))
+            process.signal(signal.SIGSTOP)
+            try:
+                self.assertEqual(self.ask("liveness", container="grpc"), (504, "the application's probe fails: no answer within 1s\n"))
+            finally:
+                process.signal(signal.SIGCONT)
+        finally:
+            process.kill()
+        self.assertEqual(self.ask("startup", container="grpc")[0], 503, "what speaks HTTP/1.1 alone")
 
     def test_an_application_that_hangs_fails_it_in_time(self):
         before = self.count("failed")
