@@ -25,9 +25,9 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {"startupProbe", "startup"}, {"readinessProbe", "readiness"}, {"livenessProbe", "liveness"}};
 
-// The probe's HTTP or TCP action; null where there is none.
+// The action by which the probe connects to the pod; null where there is none.
 const char* ActionOf(const Json& probe) {
-  for (const char* const action : {"httpGet", "tcpSocket"}) {
+  for (const char* const action : {"httpGet", "tcpSocket", "grpc"}) {
     const Json* const found = Find(probe, action);
     if (found != nullptr && found->is_object()) return action;
   }
@@ -60,7 +60,7 @@ Json ForProxy(const Json& probe, const char* action_name, uint16_t port) {
   const Json& action = *Find(probe, action_name);
   Json made = Json::object();
   Json* const said = ObjectIn(&made, action_name);
-  for (const char* const member : {"path", "scheme"}) {
+  for (const char* const member : {"path", "scheme", "service"}) {
     const std::string text = TextOf(action, member);
     if (!text.empty()) (*said)[member] = text;
   }
@@ -113,7 +113,7 @@ class Rewriter {
   std::string RewriteOne(const Json& container, const std::string& name, const Kind& kind,
                          Json* probe) {
     const char* const action = ActionOf(*probe);
-    if (action == nullptr) return Find(*probe, "grpc") != nullptr ? "it is by gRPC" : "";
+    if (action == nullptr) return "";
     const Json original = *Find(*probe, action);
     if (!TextOf(original, "host").empty()) return "";
     const absl::optional<uint16_t> port = ResolvePort(container, Find(original, "port"));

@@ -19,9 +19,9 @@ struct RewrittenProbes {
   std::vector<std::string> warnings;
 };
 
-// Turns the HTTP and TCP probes of the containers of a pod's `spec`, but those named in `ours`,
-// into questions to the proxy, with their times and thresholds as they were. Left alone are probes
-// that go to another host, to the sidecar itself, or by gRPC, and where the sidecar is not `native`
+// Turns the HTTP, TCP and gRPC probes of the containers of a pod's `spec`, but those named in
+// `ours`, into questions to the proxy, with their times and thresholds as they were. Left alone are
+// probes that go to another host or to the sidecar itself, and where the sidecar is not `native`
 // those of init containers, which start before it.
 RewrittenProbes RewriteProbes(const std::set<std::string>& ours, bool native, Json* spec);
 

@@ -70,7 +70,6 @@ TEST(ProbeRewriteTest, LeavesWhatIsNotThePodsOrCannotBe) {
   const Json before = Spec(
       R"("startupProbe":{"exec":{"command":["x"]}},
       "readinessProbe":{"httpGet":{"host":"10.0.0.1","port":80}},
-      "livenessProbe":{"grpc":{"port":82}},
       "lifecycle":{"preStop":{"httpGet":{"port":84}}}},
       {"name":"own","readinessProbe":{"httpGet":{"path":"/healthz/ready","port":15021}},
       "livenessProbe":{"tcpSocket":{"port":15006}}},
@@ -81,9 +80,7 @@ TEST(ProbeRewriteTest, LeavesWhatIsNotThePodsOrCannotBe) {
   const RewrittenProbes result = Rewrite(&spec);
   EXPECT_EQ(ToText(spec), ToText(before));
   EXPECT_THAT(result.for_proxy, IsEmpty());
-  EXPECT_THAT(result.warnings, ElementsAre("container app: the livenessProbe is not rewritten, and "
-                                           "its port is declared: it is by gRPC",
-                                           HasSubstr("not the name of a header")));
+  EXPECT_THAT(result.warnings, ElementsAre(HasSubstr("not the name of a header")));
 }
 
 TEST(ProbeRewriteTest, ClassicSidecarsComeAfterInitContainers) {
@@ -128,7 +125,8 @@ TEST(ProbeRewriteTest, RestoresNothingThatSomebodyHasChanged) {
 Json Pod(absl::string_view probes) {
   return Read(absl::StrCat(R"({"metadata":{"annotations":{"byrnie.io/probes":")", probes,
                            R"("}},"spec":{"containers":[{"name":"app","image":"x",
-      "livenessProbe":{"httpGet":{"port":8080}},"readinessProbe":{"grpc":{"port":82}}}]}})"));
+      "livenessProbe":{"httpGet":{"port":8080}},"readinessProbe":{"grpc":{"port":82,"service":"s"}},
+      "lifecycle":{"preStop":{"httpGet":{"port":84}}}}]}})"));
 }
 
 std::string Flag(const Json& pod, absl::string_view flag) {
@@ -148,9 +146,11 @@ TEST(ProbeRewriteTest, OnlyWhatIsNotRewrittenIsDeclared) {
   Json pod = Pod("rewrite");
   const absl::StatusOr<PodOutcome> outcome = InjectPod(InjectorConfig(), &pod);
   ASSERT_THAT(outcome, IsOk());
-  EXPECT_THAT(outcome->warnings, ElementsAre(HasSubstr("by gRPC")));
-  EXPECT_EQ(Flag(pod, "probe_ports"), "82");
-  EXPECT_EQ(Flag(pod, "app_probes"), R"({"app":{"liveness":{"httpGet":{"port":8080}}}})");
+  EXPECT_THAT(outcome->warnings, IsEmpty());
+  EXPECT_EQ(Flag(pod, "probe_ports"), "84");
+  EXPECT_EQ(
+      Flag(pod, "app_probes"),
+      R"({"app":{"readiness":{"grpc":{"service":"s","port":82}},"liveness":{"httpGet":{"port":8080}}}})");
   Json again = pod;
   EXPECT_EQ(InjectPod(InjectorConfig(), &again)->kind, PodOutcome::Kind::kUnchanged);
   EXPECT_TRUE(SameJson(again, pod));
@@ -158,7 +158,7 @@ TEST(ProbeRewriteTest, OnlyWhatIsNotRewrittenIsDeclared) {
   Json declared = pod;
   declared["metadata"]["annotations"]["byrnie.io/probes"] = "declare";
   EXPECT_EQ(InjectPod(InjectorConfig(), &declared)->kind, PodOutcome::Kind::kUpdated);
-  EXPECT_EQ(Flag(declared, "probe_ports"), "82,8080");
+  EXPECT_EQ(Flag(declared, "probe_ports"), "82,84,8080");
   EXPECT_EQ(Flag(declared, "app_probes"), "none");
   EXPECT_TRUE(UninjectPod(&pod));
   EXPECT_TRUE(SameJson(pod, Pod("rewrite")));

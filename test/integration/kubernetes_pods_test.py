@@ -173,11 +173,15 @@ class KubernetesPodsTest(unittest.TestCase):
         for kind in KINDS:
             with self.subTest(kind):
                 name = f"rewritten-{kind}"
-                item = pod(name, kind, container("app", "serve", str(HEALTH), name, ports=[{"name": "health", "containerPort": HEALTH}], **probed))
+                other = {"grpc": {"readinessProbe": {"grpc": {"port": GRPC}, "periodSeconds": 1, "timeoutSeconds": 2}}} if kind == "native" else {}
+                item = pod(name, kind, container("app", "serve", str(HEALTH), name, ports=[{"name": "health", "containerPort": HEALTH}], **probed),
+                           container("grpc", "health", str(GRPC)))
                 item["metadata"]["annotations"]["byrnie.io/probes"] = "rewrite"
-                run = self.world.pod(item)
+                run = self.world.pod(item, newer=other)
                 self.addCleanup(self.delete_now, run)
-                self.assertEqual(run["app"].spec["readinessProbe"]["httpGet"]["port"], 15021)
+                for app in ("app", "grpc") if kind == "native" else ("app",):
+                    self.assertEqual(run[app].spec["readinessProbe"]["httpGet"]["port"], 15021)
+                self.assertFalse(self.passes(run, GRPC, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"))
                 self.assertFalse(self.passes(run, HEALTH))
                 self.access(run, direction="inbound", reason="plaintext-refused", original_destination=f"{run.host.address}:{HEALTH}")
                 run["app"].container.signal(signal.SIGSTOP)
