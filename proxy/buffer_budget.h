@@ -14,7 +14,7 @@ namespace byrnie {
 // One budget for the buffers of all workers. Thread-safe, no locks.
 class SharedBufferBudget final : public BufferBudget {
  public:
-  // One buffer gets this part of what is left.
+  // One buffer gets this part of what is left, or of the first quarter that is.
   static constexpr int64_t kShare = 16;
 
   // `limit` is for what goes beyond the buffers' least; `held` shows the memory in use and outlives
@@ -26,6 +26,9 @@ class SharedBufferBudget final : public BufferBudget {
     return static_cast<size_t>(std::max<int64_t>(0, Left()) / kShare);
   }
   bool Plenty() const override { return Left() >= limit_ / 2; }
+  size_t Spare() const override {
+    return static_cast<size_t>(std::max<int64_t>(0, Left() - limit_ / 4 * 3) / kShare);
+  }
   void Add(int64_t least, int64_t more, int64_t held) override {
     if (least != 0) least_.fetch_add(least, std::memory_order_relaxed);
     if (more != 0) more_.fetch_add(more, std::memory_order_relaxed);

@@ -49,6 +49,24 @@ TEST(BufferBudgetTest, ManyThatGrowEndUpAlikeAndWithinTheLimit) {
   EXPECT_EQ(budget.Share(), kMiB);
 }
 
+TEST(BufferBudgetTest, AFewMayBeLargerThanManyCouldBe) {
+  Gauge held;
+  SharedBufferBudget budget(64 * kMiB, &held);
+  std::vector<std::unique_ptr<BufferUse>> uses;
+  for (int i = 0; i < 100; ++i) uses.push_back(std::make_unique<BufferUse>(&budget, 4 * kKiB));
+  EXPECT_EQ(uses[0]->LimitOfFew(256 * kKiB, kMiB), kMiB);
+  size_t all = 0;
+  for (const auto& use : uses) {
+    const size_t size = use->LimitOfFew(256 * kKiB, kMiB);
+    EXPECT_GE(size, 256 * kKiB);
+    use->Set(size, size);
+    all += size;
+  }
+  EXPECT_LT(all, 32 * kMiB);
+  EXPECT_EQ(uses[99]->LimitOfFew(256 * kKiB, kMiB), 256 * kKiB);
+  EXPECT_EQ(BufferUse(nullptr, 4 * kKiB).LimitOfFew(256 * kKiB, kMiB), kMiB);
+}
+
 TEST(BufferBudgetTest, WhatIsPromisedCountsLikeWhatIsThere) {
   Gauge held;
   SharedBufferBudget budget(kMiB, &held);

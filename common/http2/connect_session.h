@@ -67,9 +67,12 @@ class ConnectSession {
   struct Options {
     uint32_t max_concurrent_streams = 200;
     // The least and the most a peer may send on a stream before its reader has taken it; the most
-    // is that much again for each millisecond of the shortest round trip, up to 16 MiB.
+    // is that much again for each millisecond of the shortest round trip, up to 16 MiB. While
+    // hardly any of the budget is in use it is wide_window: with less, one that sends as fast as it
+    // can stands still while its last bytes are passed on.
     uint32_t least_window = 4 * 1024;
     uint32_t stream_window = 256 * 1024;
+    uint32_t wide_window = 1024 * 1024;
     uint32_t max_frame_size = 64 * 1024;
     uint32_t max_header_list_size = 16 * 1024;
     absl::Duration ping_interval = absl::Seconds(10);

@@ -25,7 +25,10 @@ INSTANTIATE_TEST_SUITE_P(Quotas, SessionFlowTest, ::testing::Values(1, 17, 1 << 
 
 TEST_P(SessionFlowTest, ASlowReaderStallsNobodyAndBoundsItsWriter) {
   if (GetParam() == 1) return;  // Megabytes; the other quotas tell enough.
-  Connect(GetParam());
+  FakeBufferBudget server_budget;
+  ConnectSession::Options server_options;
+  server_options.budget = &server_budget;
+  Connect(GetParam(), {}, server_options);
   Talker* slow = client_.Open();
   Talker* fast = client_.Open();
   Run();
@@ -51,6 +54,47 @@ TEST_P(SessionFlowTest, ASlowReaderStallsNobodyAndBoundsItsWriter) {
   server_.talkers[0]->Pull();
   Run();
   EXPECT_EQ(server_.talkers[0]->received, payload);
+  server_.talkers.clear();
+  server_.session.reset();
+}
+
+TEST_P(SessionFlowTest, AWindowIsWideOnlyWhileHardlyAnyOfTheBudgetIsInUse) {
+  if (GetParam() < 1000) return;  // Megabytes.
+  FakeBufferBudget server_budget;
+  server_budget.spare = 700 * 1024;
+  ConnectSession::Options server_options;
+  server_options.budget = &server_budget;
+  Connect(GetParam(), {}, server_options);
+  Talker* talker = client_.Open();
+  Run();
+  const std::string payload = Pattern(8 << 20);
+  const auto fill = [&] {
+    server_.talkers[0]->reading = true;
+    server_.talkers[0]->Pull();
+    Run();
+    talker->Send(payload);
+    Run();
+    EXPECT_EQ(server_.talkers[0]->received, payload);
+    server_.talkers[0]->received.clear();
+    server_.talkers[0]->reading = false;
+    const size_t before = talker->sent;
+    talker->Send(payload);
+    Run();
+    return talker->sent - before;
+  };
+  const size_t wide = fill();
+  EXPECT_GT(wide, 400u * 1024);
+  EXPECT_LE(wide, (700u + 64) * 1024);
+  // Others use it now: what has been read is not promised again.
+  server_budget.spare = 0;
+  server_.talkers[0]->reading = true;
+  server_.talkers[0]->Pull();
+  Run();
+  EXPECT_EQ(server_.talkers[0]->received, payload);
+  server_.talkers[0]->received.clear();
+  EXPECT_LE(fill(), (256u + 64) * 1024);
+  server_.talkers.clear();
+  server_.session.reset();
 }
 
 // A megabyte is on the way all the time at 50 MB/s and 20 ms.

@@ -40,6 +40,7 @@ TunnelStream::TunnelStream(EventLoop* loop, Session* session, int32_t id, Role r
       unsent_use_(options.budget, kLeastSendLimit),
       id_(id),
       role_(role),
+      wide_window_(std::max(options.wide_window, options.stream_window)),
       most_window_(options.stream_window),
       wanted_window_(std::min(kFirstWindow, options.stream_window)),
       credit_(static_cast<int32_t>(options.least_window)) {
@@ -224,14 +225,14 @@ void TunnelStream::GrowWindow() {
   // A window is what may be under way: on a path of 50 ms as much as 50 ms of bytes, or the stream
   // waits most of the time. The most in the options is for a path of less than a millisecond.
   // Looked at once, by the streams that have got so far.
-  if (wanted_window_ == most_window_ && !path_looked_at_ && session_ != nullptr) {
+  if (wanted_window_ >= most_window_ && !path_looked_at_ && session_ != nullptr) {
     path_looked_at_ = true;
     const int64_t milliseconds = absl::ToInt64Milliseconds(session_->ShortestRoundTrip());
     const int64_t needed = int64_t{most_window_} * (1 + std::min<int64_t>(milliseconds, 1000));
     most_window_ =
         static_cast<uint32_t>(std::max<int64_t>(most_window_, std::min(needed, kLongestWindow)));
   }
-  wanted_window_ = std::min(wanted_window_ * kWindowGrowth, most_window_);
+  wanted_window_ = std::min(wanted_window_ * kWindowGrowth, MostWindow());
 }
 
 void TunnelStream::OpenWindow() {
@@ -257,7 +258,8 @@ void TunnelStream::OnData(absl::Span<const uint8_t> data) {
 
 void TunnelStream::GiveWindow() {
   if (session_ != nullptr && !closed_ && !end_received_) {
-    const int64_t window = static_cast<int64_t>(received_use_.Limit(wanted_window_));
+    const int64_t window =
+        static_cast<int64_t>(received_use_.Limit(std::min(wanted_window_, MostWindow())));
     const int64_t given = credit_ + static_cast<int64_t>(received_.size());
     // By halves: a frame for each byte read would cost more than the byte. Whoever has read
     // everything and gets nothing has left more than half of it to the peer.

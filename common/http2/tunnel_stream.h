@@ -139,6 +139,10 @@ class TunnelStream final : public ConnectStream {
   void NotifyWritable();
   // The window has been used up, and the reader keeps up.
   void GrowWindow();
+  // What the window may come to by now.
+  uint32_t MostWindow() const {
+    return static_cast<uint32_t>(received_use_.LimitOfFew(most_window_, wide_window_));
+  }
   // The protocol knows the stream: its window may be opened wider.
   void OpenWindow();
   // Gives the peer what it may send more of by now.
@@ -168,6 +172,7 @@ class TunnelStream final : public ConnectStream {
   const int32_t id_;
   const Role role_;
   uint32_t reset_code_ = 0;
+  const uint32_t wide_window_;
   uint32_t most_window_;
   uint32_t wanted_window_;
   bool path_looked_at_ = false;  // And most_window_ is what the path needs.

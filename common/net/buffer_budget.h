@@ -19,6 +19,9 @@ class BufferBudget {
   virtual size_t Share() const = 0;
   // At least half is left: a buffer may be given more than its least before it needs it.
   virtual bool Plenty() const = 0;
+  // How large one buffer may be beyond what many may be at a time: a part of the first quarter, and
+  // nothing once that is in use.
+  virtual size_t Spare() const = 0;
   // Changes the sums: what is always granted; what is promised beyond that; the memory in use for
   // either.
   virtual void Add(int64_t least, int64_t more, int64_t held) = 0;
@@ -51,6 +54,11 @@ class BufferUse {
     return budget_ == nullptr ? most : budget_->Limit(least_, most);
   }
   bool Plenty() const { return budget_ == nullptr || budget_->Plenty(); }
+  // `few` for a buffer that only few may be as large as, as far as hardly any of the budget is in
+  // use; `many` otherwise.
+  size_t LimitOfFew(size_t many, size_t few) const {
+    return std::max(many, budget_ == nullptr ? few : std::min(few, budget_->Spare()));
+  }
   // The buffer may come to hold `promised` bytes and has `held`, which are among them.
   void Set(size_t promised, size_t held) {
     if (budget_ == nullptr) return;

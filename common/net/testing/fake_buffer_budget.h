@@ -14,6 +14,7 @@ class FakeBufferBudget final : public BufferBudget {
  public:
   size_t Share() const override { return share; }
   bool Plenty() const override { return share >= size_t{1} << 20; }
+  size_t Spare() const override { return spare; }
   void Add(int64_t least_by, int64_t more_by, int64_t held_by) override {
     least += least_by;
     more += more_by;
@@ -27,6 +28,7 @@ class FakeBufferBudget final : public BufferBudget {
   }
 
   size_t share = std::numeric_limits<size_t>::max();
+  size_t spare = 0;
   int64_t limit = std::numeric_limits<int64_t>::max();  // Of Reserve alone.
   int64_t least = 0;
   int64_t more = 0;
