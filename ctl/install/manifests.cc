@@ -20,7 +20,7 @@ namespace {
 constexpr size_t kMaxFile = 4 * 1024 * 1024;
 constexpr size_t kMaxFolders = 8;
 constexpr absl::string_view kKustomization = "kustomization.yaml";
-constexpr absl::string_view kKnown[] = {"apiVersion", "kind", "resources", "images"};
+constexpr absl::string_view kKnown[] = {"apiVersion", "kind", "bases", "resources", "images"};
 
 absl::Status InFile(const std::string& path, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
@@ -118,9 +118,13 @@ absl::StatusOr<std::vector<Json>> Render(const ManifestReader& read, const std::
                                                                 absl::StrJoin(kKnown, ", "))));
   }
   std::vector<Json> objects;
-  for (const Json& resource : ItemsOf(kustomization, "resources")) {
-    if (!resource.is_string())
-      return InFile(path, absl::InvalidArgumentError("resources: no name"));
+  // Folders were in a list of their own once, and may be still.
+  Json::array_t resources = ItemsOf(kustomization, "bases");
+  for (const Json& resource : ItemsOf(kustomization, "resources")) resources.push_back(resource);
+  for (const Json& resource : resources) {
+    if (!resource.is_string()) {
+      return InFile(path, absl::InvalidArgumentError("bases or resources: no name"));
+    }
     const absl::StatusOr<std::string> joined = Join(folder, resource.get_ref<const std::string&>());
     if (!joined.ok()) return InFile(path, joined.status());
     ASSIGN_OR_RETURN(std::vector<Json> found, absl::EndsWith(*joined, ".yaml")

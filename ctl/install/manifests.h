@@ -18,10 +18,10 @@ absl::StatusOr<std::string> ReadEmbeddedManifest(const std::string& path);
 // Those in a directory that is like deploy/kubernetes.
 ManifestReader ManifestsIn(std::string directory);
 
-// What kustomize makes of the folder `overlay`: the objects of its `resources` in their order, with
-// its `images` in the pods that they make. InvalidArgument, naming the file, for what is no YAML or
-// no object, for a folder within itself, and for whatever else a kustomization may say, which would
-// have to be ignored.
+// What kustomize makes of the folder `overlay`: the objects of its `bases` and `resources` in their
+// order, with its `images` in the pods that they make. InvalidArgument, naming the file, for what
+// is no YAML or no object, for a folder within itself, and for whatever else a kustomization may
+// say, which would have to be ignored.
 absl::StatusOr<std::vector<Json>> RenderOverlay(const ManifestReader& read,
                                                 const std::string& overlay);
 

@@ -57,6 +57,14 @@ TEST_F(RenderTest, TakesResourcesInTheirOrderAndFoldersOfThem) {
   EXPECT_EQ(TextOf(objects[2], "kind"), "Namespace");
 }
 
+TEST_F(RenderTest, TakesFoldersUnderTheirOlderName) {
+  files_["top/kustomization.yaml"] = "resources: [extra.yaml]\nbases: [../base]\n";
+  ASSERT_OK_AND_ASSIGN(const std::vector<Json> objects, Render("top"));
+  ASSERT_EQ(objects.size(), 3u);
+  EXPECT_EQ(TextOf(objects[0], "kind"), "Deployment");
+  EXPECT_EQ(TextOf(objects[2], "kind"), "Namespace");
+}
+
 TEST_F(RenderTest, ChangesImagesByTheirNameAlone) {
   ASSERT_OK_AND_ASSIGN(std::vector<Json> objects, Render("top"));
   std::vector<std::string> images;
