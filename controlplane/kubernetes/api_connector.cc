@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/net/tcp_stream.h"
 #include "common/tls/tls_stream.h"
+#include "controlplane/kubernetes/proxy_tunnel.h"
 
 namespace byrnie {
 
@@ -34,13 +35,25 @@ class TlsApiConnector::AttemptImpl final : public ApiConnector::Attempt {
     options.timeout = kConnectTimeout;
     tcp_ = TcpStream::Connect(connector_->loop_, addresses_[next_++], options,
                               [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
-                                if (stream.ok()) return Greet(*std::move(stream));
+                                if (stream.ok()) return Reach(*std::move(stream));
                                 if (next_ < addresses_.size()) return Dial();
                                 Finish(absl::UnavailableError(stream.status().message()));
                               });
   }
 
-  void Greet(std::unique_ptr<TcpStream> stream) {
+  // By way of a proxy where there is one.
+  void Reach(std::unique_ptr<TcpStream> stream) {
+    const ApiServer& server = connector_->credentials_->server();
+    if (!server.proxy.has_value()) return Greet(std::move(stream));
+    tunnel_ = std::make_unique<ProxyTunnel>(
+        connector_->loop_, *server.proxy, server.Authority(), std::move(stream),
+        [this](absl::StatusOr<std::unique_ptr<ByteStream>> through) {
+          if (!through.ok()) return Finish(through.status());
+          Greet(*std::move(through));
+        });
+  }
+
+  void Greet(std::unique_ptr<ByteStream> stream) {
     absl::StatusOr<std::shared_ptr<const TlsContext>> context = connector_->credentials_->Context();
     if (!context.ok()) return Finish(absl::UnavailableError(context.status().message()));
     TlsStream::Options options;
@@ -72,6 +85,7 @@ class TlsApiConnector::AttemptImpl final : public ApiConnector::Attempt {
   std::vector<SocketAddress> addresses_;
   size_t next_ = 0;
   std::unique_ptr<TcpStream::Attempt> tcp_;
+  std::unique_ptr<ProxyTunnel> tunnel_;
   std::unique_ptr<TlsStream> tls_;
   absl::Status status_;
 };
@@ -82,16 +96,19 @@ std::unique_ptr<ApiConnector::Attempt> TlsApiConnector::Connect(Callback done) {
 
 absl::StatusOr<std::vector<SocketAddress>> TlsApiConnector::Resolve() const {
   const ApiServer& server = credentials_->server();
-  const absl::StatusOr<IpAddress> literal = IpAddress::Parse(server.host);
-  if (literal.ok()) return std::vector<SocketAddress>{SocketAddress(*literal, server.port)};
+  // A proxy looks up the API server by itself: its name may mean nothing here.
+  const std::string& host = server.proxy.has_value() ? server.proxy->host : server.host;
+  const uint16_t port = server.proxy.has_value() ? server.proxy->port : server.port;
+  const absl::StatusOr<IpAddress> literal = IpAddress::Parse(host);
+  if (literal.ok()) return std::vector<SocketAddress>{SocketAddress(*literal, port)};
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_ADDRCONFIG;
   addrinfo* found = nullptr;
-  const int error = ::getaddrinfo(server.host.c_str(), nullptr, &hints, &found);
+  const int error = ::getaddrinfo(host.c_str(), nullptr, &hints, &found);
   if (error != 0) {
     return absl::UnavailableError(
-        absl::StrCat("cannot look up ", server.host, ": ", ::gai_strerror(error)));
+        absl::StrCat("cannot look up ", host, ": ", ::gai_strerror(error)));
   }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, ::freeaddrinfo);
   std::vector<SocketAddress> addresses;
@@ -100,10 +117,10 @@ absl::StatusOr<std::vector<SocketAddress>> TlsApiConnector::Resolve() const {
     if (entry->ai_addrlen > sizeof(storage)) continue;
     memcpy(&storage, entry->ai_addr, entry->ai_addrlen);
     const absl::StatusOr<SocketAddress> address = SocketAddress::FromSockaddr(storage);
-    if (address.ok()) addresses.emplace_back(address->ip(), server.port);
+    if (address.ok()) addresses.emplace_back(address->ip(), port);
   }
   if (addresses.empty()) {
-    return absl::UnavailableError(absl::StrCat(server.host, " has no address"));
+    return absl::UnavailableError(absl::StrCat(host, " has no address"));
   }
   return addresses;
 }

@@ -29,8 +29,8 @@ class ApiConnector {
   virtual std::unique_ptr<Attempt> Connect(Callback done) = 0;
 };
 
-// TLS over TCP. A host name is looked up by getaddrinfo, on the loop's thread: that loop serves
-// nothing but this server. Its addresses are tried in order.
+// TLS over TCP, or over what an HTTP proxy makes of it. A host name is looked up by getaddrinfo, on
+// the loop's thread: that loop serves nothing but this server. Its addresses are tried in order.
 class TlsApiConnector final : public ApiConnector {
  public:
   static constexpr absl::Duration kConnectTimeout = absl::Seconds(5);

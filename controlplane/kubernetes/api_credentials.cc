@@ -30,6 +30,25 @@ absl::StatusOr<SecretBytes> CheckToken(const SecretBytes& text) {
       absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(token.data()), token.size()));
 }
 
+// Of a system's store: those that are understood, whatever is said between them. As Go's x509 reads
+// it, and so kubectl.
+std::vector<CertificatePtr> CertificatesAmong(absl::string_view text) {
+  constexpr absl::string_view kBegin = "-----BEGIN CERTIFICATE-----",
+                              kEnd = "-----END CERTIFICATE-----";
+  std::vector<CertificatePtr> found;
+  while (true) {
+    const size_t begin = text.find(kBegin);
+    if (begin == absl::string_view::npos) return found;
+    text.remove_prefix(begin);
+    const size_t end = text.find(kEnd);
+    if (end == absl::string_view::npos) return found;
+    absl::StatusOr<std::vector<CertificatePtr>> one =
+        Certificate::ListFromPem(text.substr(0, end + kEnd.size()));
+    text.remove_prefix(end + kEnd.size());
+    if (one.ok() && one->size() == 1) found.push_back(std::move(one->front()));
+  }
+}
+
 absl::StatusOr<TlsClientCertificate> LoadClientCertificate(const ApiServer& server) {
   std::string chain = server.client_chain_pem;
   if (chain.empty()) {
@@ -70,7 +89,13 @@ void ApiCredentials::Follow(const std::string& path, Follower* follower, Load lo
 }
 
 absl::Status ApiCredentials::LoadContext(const std::string& pem) {
-  ASSIGN_OR_RETURN(std::vector<CertificatePtr> roots, Certificate::ListFromPem(pem));
+  std::vector<CertificatePtr> roots;
+  if (server_.system_roots) {
+    roots = CertificatesAmong(pem);
+  } else {
+    ASSIGN_OR_RETURN(roots, Certificate::ListFromPem(pem));
+  }
+  if (roots.empty()) return absl::InvalidArgumentError("it has no certificate");
   TlsClientCertificate client;
   if (server_.HasClientCertificate()) {
     ASSIGN_OR_RETURN(client, LoadClientCertificate(server_));

@@ -115,6 +115,25 @@ TEST_F(ApiCredentialsTest, MakesAnotherContextOnlyWhenTheCaIsAnother) {
   EXPECT_EQ(again->named_server()->roots.size(), 2u);
 }
 
+TEST_F(ApiCredentialsTest, TakesOfASystemsStoreWhatItUnderstands) {
+  ApiServer server = Server();
+  server.system_roots = true;
+  ApiCredentials credentials(std::move(server), &logger_);
+  // Nobody is trusted where nothing is understood.
+  constexpr char kOdd[] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+  for (const std::string& none :
+       {std::string(), std::string("# nothing"), std::string(kOdd),
+        std::string("-----END CERTIFICATE----------BEGIN CERTIFICATE-----")}) {
+    Write("ca.crt", none);
+    EXPECT_FALSE(credentials.Context().ok()) << none;
+  }
+  Write("ca.crt", absl::StrCat("# One\n", kOdd, "# Another\n", ca_.root()->ToPem(), "# End\n"));
+  EXPECT_THAT(credentials.Context(), IsOk());
+  // Whom a kubeconfig names is understood as a whole, or not at all.
+  ApiCredentials named(Server(), &logger_);
+  EXPECT_FALSE(named.Context().ok());
+}
+
 TEST_F(ApiCredentialsTest, TakesWhatAKubeconfigHasInIt) {
   ApiServer server;
   server.host = server.server_name = "api.example";

@@ -3,9 +3,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/file.h"
@@ -19,45 +20,30 @@ constexpr size_t kMaxKubeconfig = 1024 * 1024;
 constexpr char kHowToMake[] =
     "; make it with: kubectl config view --minify --flatten --raw -o json";
 
-absl::Status ParsePort(absl::string_view text, uint16_t* port) {
-  uint32_t number = 0;
-  if (!absl::SimpleAtoi(text, &number) || number < 1 || number > 65535) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is no port"));
-  }
-  *port = static_cast<uint16_t>(number);
-  return absl::OkStatus();
-}
-
-// "https://HOST[:PORT][/]".
-absl::Status ParseServer(absl::string_view url, ApiServer* server) {
+// "https://HOST[:PORT][/]", and for a person with a path.
+absl::Status ParseServer(absl::string_view url, bool with_path, ApiServer* server) {
   absl::string_view rest = url;
-  if (!absl::ConsumePrefix(&rest, "https://")) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("server \"", url, "\" is not https://HOST[:PORT]"));
+  const auto wrong = [&url, with_path] {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "server \"", url, "\" is not https://HOST[:PORT]", with_path ? "[/PATH]" : ""));
+  };
+  if (!absl::ConsumePrefix(&rest, "https://")) return wrong();
+  while (absl::ConsumeSuffix(&rest, "/")) {
   }
-  absl::ConsumeSuffix(&rest, "/");
-  absl::string_view port;
-  if (absl::ConsumePrefix(&rest, "[")) {
-    const size_t end = rest.find(']');
-    if (end == absl::string_view::npos) {
-      return absl::InvalidArgumentError(absl::StrCat("server \"", url, "\" has a [ without ]"));
-    }
-    port = rest.substr(end + 1);
-    rest = rest.substr(0, end);
-    if (!port.empty() && !absl::ConsumePrefix(&port, ":")) port = "?";
-  } else {
-    const size_t colon = rest.find(':');
-    if (colon != absl::string_view::npos) {
-      port = rest.substr(colon + 1);
-      rest = rest.substr(0, colon);
+  const size_t slash = with_path ? rest.find('/') : absl::string_view::npos;
+  if (slash != absl::string_view::npos) {
+    server->path_prefix = std::string(rest.substr(slash));
+    rest = rest.substr(0, slash);
+    // It goes into the first line of requests.
+    for (const char c : server->path_prefix) {
+      if (!absl::ascii_isgraph(static_cast<unsigned char>(c)) || c == '?' || c == '#') {
+        return wrong();
+      }
     }
   }
-  if (rest.empty() || rest.find_first_of("/?#@[] ") != absl::string_view::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("server \"", url, "\" is not https://HOST[:PORT]"));
-  }
-  server->host = std::string(rest);
-  return port.empty() ? absl::OkStatus() : ParsePort(port, &server->port);
+  const absl::Status parsed = ParseHostAndPort(rest, &server->host, &server->port);
+  if (parsed.ok()) return parsed;
+  return absl::InvalidArgumentError(absl::StrCat(wrong().message(), ": ", parsed.message()));
 }
 
 std::string InDirectory(absl::string_view directory, const std::string& path) {
@@ -78,11 +64,23 @@ absl::StatusOr<JsonObject> FindNamed(const JsonObject& config, absl::string_view
       absl::StrCat("\"", list, "\" has none of the name \"", name, "\""));
 }
 
-absl::Status ReadCluster(const JsonObject& cluster, absl::string_view directory,
+absl::Status ReadProxy(const JsonObject& cluster, ApiServer* server) {
+  ASSIGN_OR_RETURN(std::string url, cluster.GetStringOr("proxy-url", ""));
+  if (url.empty()) return absl::OkStatus();
+  absl::StatusOr<HttpProxy> proxy = ParseProxyUrl(url);
+  WipeString(&url);
+  if (!proxy.ok()) return cluster.Get("proxy-url")->Error(proxy.status().message());
+  server->proxy = *std::move(proxy);
+  return absl::OkStatus();
+}
+
+absl::Status ReadCluster(const JsonObject& cluster, absl::string_view directory, bool personal,
                          ApiServer* server) {
-  RETURN_IF_ERROR(
-      cluster.CheckKeys({"server", "certificate-authority", "certificate-authority-data",
-                         "tls-server-name", "insecure-skip-tls-verify", "extensions"}));
+  if (!personal) {
+    RETURN_IF_ERROR(
+        cluster.CheckKeys({"server", "certificate-authority", "certificate-authority-data",
+                           "tls-server-name", "insecure-skip-tls-verify", "extensions"}));
+  }
   ASSIGN_OR_RETURN(bool insecure, cluster.GetBoolOr("insecure-skip-tls-verify", false));
   if (insecure) {
     return cluster.Get("insecure-skip-tls-verify")
@@ -90,13 +88,18 @@ absl::Status ReadCluster(const JsonObject& cluster, absl::string_view directory,
   }
   const absl::StatusOr<std::string> url = cluster.GetString("server");
   if (!url.ok()) return url.status();
-  RETURN_IF_ERROR(ParseServer(*url, server));
+  RETURN_IF_ERROR(ParseServer(*url, personal, server));
   ASSIGN_OR_RETURN(server->server_name, cluster.GetStringOr("tls-server-name", server->host));
+  if (personal) RETURN_IF_ERROR(ReadProxy(cluster, server));
   ASSIGN_OR_RETURN(std::string data, cluster.GetStringOr("certificate-authority-data", ""));
   ASSIGN_OR_RETURN(std::string file, cluster.GetStringOr("certificate-authority", ""));
   if (!data.empty()) {
     if (absl::Base64Unescape(data, &server->ca_pem)) return absl::OkStatus();
     return cluster.Get("certificate-authority-data")->Error("is not base64");
+  }
+  if (file.empty() && personal) {
+    server->system_roots = true;
+    return absl::OkStatus();
   }
   if (file.empty()) {
     return absl::InvalidArgumentError(
@@ -126,8 +129,6 @@ absl::Status ReadPem(const JsonObject& user, const std::string& name, absl::stri
 
 absl::StatusOr<ExecPlugin> ReadExec(const JsonObject& exec, absl::string_view directory) {
   ExecPlugin plugin;
-  RETURN_IF_ERROR(exec.CheckKeys({"apiVersion", "command", "args", "env", "installHint",
-                                  "interactiveMode", "provideClusterInfo"}));
   ASSIGN_OR_RETURN(plugin.api_version, exec.GetString("apiVersion"));
   if (!absl::StartsWith(plugin.api_version, "client.authentication.k8s.io/")) {
     return exec.Get("apiVersion")->Error("is not one of client.authentication.k8s.io");
@@ -193,18 +194,83 @@ absl::Status ReadToken(const JsonObject& user, absl::string_view directory, ApiS
   return absl::OkStatus();
 }
 
+// A field's value, or a part of its name: not a byte that could end it.
+bool IsPrintable(absl::string_view text) {
+  return absl::c_all_of(text, [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 && byte != 0x7f;
+  });
+}
+
+// As client-go writes a key of user-extra, which may be anything, into the name of a field.
+std::string FieldNameOf(absl::string_view key) {
+  std::string name;
+  for (const char c : key) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (absl::ascii_isalnum(byte) ||
+        absl::StrContains("!#$&'*+-.^_`|~", absl::string_view(&c, 1))) {
+      name.push_back(c);
+    } else {
+      absl::StrAppend(&name, "%", absl::Hex(byte, absl::kZeroPad2));
+    }
+  }
+  return name;
+}
+
+absl::Status ReadExtra(const JsonObject& user, ApiServer* server) {
+  ASSIGN_OR_RETURN(const JsonObject extra, user.GetObject("as-user-extra"));
+  for (const auto& [key, value] : extra.Members()) {
+    ASSIGN_OR_RETURN(const std::vector<JsonValue> texts, value.AsArray());
+    for (const JsonValue& text : texts) {
+      ASSIGN_OR_RETURN(std::string said, text.AsString());
+      server->headers.emplace_back(absl::StrCat("Impersonate-Extra-", FieldNameOf(key)),
+                                   std::move(said));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Whom an administrator asks as (user impersonation).
+absl::Status ReadImpersonation(const JsonObject& user, ApiServer* server) {
+  ASSIGN_OR_RETURN(std::string as, user.GetStringOr("as", ""));
+  ASSIGN_OR_RETURN(std::string uid, user.GetStringOr("as-uid", ""));
+  const auto given = [&user](absl::string_view name) {
+    return user.Has(name) && !user.Find(name)->is_null();
+  };
+  std::vector<std::string> groups;
+  if (given("as-groups")) {
+    ASSIGN_OR_RETURN(groups, user.GetStringArrayOrEmpty("as-groups"));
+  }
+  const bool extra = given("as-user-extra");
+  if (as.empty()) {
+    if (uid.empty() && groups.empty() && !extra) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat(user.path(), ": as is missing, and its uid, groups or extra are there"));
+  }
+  server->headers.emplace_back("Impersonate-User", std::move(as));
+  if (!uid.empty()) server->headers.emplace_back("Impersonate-Uid", std::move(uid));
+  for (std::string& group : groups) {
+    server->headers.emplace_back("Impersonate-Group", std::move(group));
+  }
+  if (extra) RETURN_IF_ERROR(ReadExtra(user, server));
+  for (const auto& [name, value] : server->headers) {
+    if (!IsPrintable(value)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(user.path(), ": ", name, " has a character that no field may have"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadPersonalUser(const JsonObject& user, absl::string_view directory,
                               ApiServer* server) {
-  for (absl::string_view name :
-       {"auth-provider", "username", "password", "as", "as-uid", "as-groups", "as-user-extra"}) {
+  for (absl::string_view name : {"auth-provider", "username", "password"}) {
     if (!user.Has(name)) continue;
     return absl::InvalidArgumentError(
         absl::StrCat(user.path(), ": ", name,
                      " is not taken; give a token, a client certificate or an exec plugin"));
   }
-  RETURN_IF_ERROR(
-      user.CheckKeys({"token", "tokenFile", "client-certificate", "client-certificate-data",
-                      "client-key", "client-key-data", "exec", "extensions"}));
+  RETURN_IF_ERROR(ReadImpersonation(user, server));
   ASSIGN_OR_RETURN(const bool found, ReadPerson(user, directory, server));
   return found ? absl::OkStatus() : ReadToken(user, directory, server);
 }
@@ -248,11 +314,6 @@ absl::StatusOr<KubeconfigEntries> FindEntries(absl::string_view json, absl::stri
 
 }  // namespace
 
-std::string ApiServer::Authority() const {
-  return absl::StrContains(host, ':') ? absl::StrCat("[", host, "]:", port)
-                                      : absl::StrCat(host, ":", port);
-}
-
 absl::StatusOr<ApiServer> InClusterApiServer(
     const std::function<std::string(absl::string_view name)>& get_environment,
     const std::string& directory) {
@@ -264,7 +325,8 @@ absl::StatusOr<ApiServer> InClusterApiServer(
         "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is no pod; give a "
         "kubeconfig");
   }
-  const absl::Status parsed = ParsePort(port, &server.port);
+  std::string host;
+  const absl::Status parsed = ParseHostAndPort(absl::StrCat("h:", port), &host, &server.port);
   if (!parsed.ok()) {
     return absl::FailedPreconditionError(
         absl::StrCat("KUBERNETES_SERVICE_PORT: ", parsed.message()));
@@ -278,7 +340,7 @@ absl::StatusOr<ApiServer> InClusterApiServer(
 absl::StatusOr<ApiServer> ParseKubeconfig(absl::string_view json, absl::string_view directory) {
   ASSIGN_OR_RETURN(const KubeconfigEntries entries, FindEntries(json, ""));
   ApiServer server;
-  RETURN_IF_ERROR(ReadCluster(entries.cluster, directory, &server));
+  RETURN_IF_ERROR(ReadCluster(entries.cluster, directory, false, &server));
   RETURN_IF_ERROR(ReadUser(entries.user, directory, &server));
   return server;
 }
@@ -288,7 +350,7 @@ absl::StatusOr<ApiServer> ParsePersonalKubeconfig(absl::string_view json,
                                                   absl::string_view context) {
   ASSIGN_OR_RETURN(const KubeconfigEntries entries, FindEntries(json, context));
   ApiServer server;
-  RETURN_IF_ERROR(ReadCluster(entries.cluster, directory, &server));
+  RETURN_IF_ERROR(ReadCluster(entries.cluster, directory, true, &server));
   RETURN_IF_ERROR(ReadPersonalUser(entries.user, directory, &server));
   return server;
 }

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "common/base/secret_bytes.h"
+#include "controlplane/kubernetes/http_proxy.h"
 
 namespace byrnie {
 
@@ -37,11 +38,16 @@ struct ApiServer {
   // A host name or an IP address without brackets.
   std::string host;
   uint16_t port = 443;
+  // What its paths begin with where it shares the host with others: "/k8s/clusters/c-1", or "".
+  std::string path_prefix;
   // The name its certificate is for; the host unless another one is given.
   std::string server_name;
   // PEM: a file that may change, or, where that is empty, the text itself.
   std::string ca_file;
   std::string ca_pem;
+  // Nobody is named: those that this system trusts, in `ca_file` once that has been looked for. Of
+  // its certificates those that are not understood count for nothing.
+  bool system_roots = false;
   // The bearer token: as the CA.
   std::string token_file;
   SecretBytes token;
@@ -49,6 +55,9 @@ struct ApiServer {
   std::string client_chain_file, client_chain_pem;
   std::string client_key_file;
   SecretBytes client_key_pem;
+  // Sent with each request: on whose behalf.
+  std::vector<std::pair<std::string, std::string>> headers;
+  absl::optional<HttpProxy> proxy;
   // Whoever connects runs it first, and puts what it says into the token or the chain and key.
   absl::optional<ExecPlugin> exec;
 
@@ -57,7 +66,9 @@ struct ApiServer {
     return !client_chain_file.empty() || !client_chain_pem.empty();
   }
   // For the Host field: "10.96.0.1:443", "[fd00::1]:443".
-  std::string Authority() const;
+  std::string Authority() const { return JoinHostAndPort(host, port); }
+  // "https://10.96.0.1:443/k8s/clusters/c-1", for people.
+  std::string Url() const { return "https://" + Authority() + path_prefix; }
 };
 
 // Of a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT, which `get_environment` gives
@@ -76,8 +87,12 @@ absl::StatusOr<ApiServer> InClusterApiServer(
 // administrator's.
 absl::StatusOr<ApiServer> ParseKubeconfig(absl::string_view json, absl::string_view directory);
 
-// The same for a person: of the user, a client certificate and key, or an exec plugin, are taken,
-// too, as files or as data. `context` instead of the current one; empty: the current one.
+// The same for a person, as kubectl takes it: of the user also a client certificate and key, as
+// files or as data, an exec plugin, and impersonation; of the cluster also a server with a path, a
+// proxy, and none who vouches for it, which is `system_roots`. What is not known is passed over;
+// InvalidArgument for what is known and would have to be done otherwise: passwords, auth-provider,
+// servers that are not to be verified, proxies other than http. `context` instead of the current
+// one; empty: the current one.
 absl::StatusOr<ApiServer> ParsePersonalKubeconfig(absl::string_view json,
                                                   absl::string_view directory,
                                                   absl::string_view context);

@@ -139,6 +139,64 @@ TEST(PersonalKubeconfigTest, TakesAnExecPlugin) {
   EXPECT_TRUE(server.exec->interactive);
 }
 
+absl::StatusOr<ApiServer> ParseCluster(absl::string_view from, absl::string_view to) {
+  return ParsePersonalKubeconfig(absl::StrReplaceAll(kConfig, {{from, to}}), "/etc/kube", "");
+}
+
+TEST(PersonalKubeconfigTest, TakesAServerWithAPath) {
+  ASSERT_OK_AND_ASSIGN(ApiServer server, ParseCluster("https://api.example:6443",
+                                                      "https://rancher/k8s/clusters/c-m-abc/"));
+  EXPECT_EQ(server.Authority(), "rancher:443");
+  EXPECT_EQ(server.path_prefix, "/k8s/clusters/c-m-abc");
+  EXPECT_EQ(server.server_name, "rancher");
+  EXPECT_EQ(server.Url(), "https://rancher:443/k8s/clusters/c-m-abc");
+  ASSERT_OK_AND_ASSIGN(server, ParseCluster("https://api.example:6443", "https://[fd00::1]:1//"));
+  EXPECT_EQ(server.path_prefix, "");
+  for (const char* url : {"https://a/b c", "https://a/b?c=d", "https://a/b#c", "https://a/b\\nX: y",
+                          "https:///b", "https://u@a/b"}) {
+    EXPECT_THAT(ParseCluster("https://api.example:6443", url),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is not https")))
+        << url;
+  }
+}
+
+TEST(PersonalKubeconfigTest, LeavesTheRootsToTheSystemWhereItNamesNone) {
+  ASSERT_OK_AND_ASSIGN(ApiServer server, ParseCluster(R"("certificate-authority-data": "UEVN")",
+                                                      R"("disable-compression": true)"));
+  EXPECT_TRUE(server.system_roots);
+  ASSERT_OK_AND_ASSIGN(server, ParseCluster("x", "x"));
+  EXPECT_FALSE(server.system_roots);
+}
+
+TEST(PersonalKubeconfigTest, TakesAProxyOfHttp) {
+  ASSERT_OK_AND_ASSIGN(
+      const ApiServer server,
+      ParseCluster(R"("server")", R"("proxy-url": "http://bastion:3128", "server")"));
+  ASSERT_TRUE(server.proxy.has_value());
+  EXPECT_EQ(server.proxy->Authority(), "bastion:3128");
+  EXPECT_THAT(ParseCluster(R"("server")", R"("proxy-url": "https://me:s3cret@bastion", "server")"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("proxy-url"), HasSubstr("https is not taken"),
+                             Not(HasSubstr("s3cret")))));
+  EXPECT_THAT(ParseCluster(R"("server")", R"("insecure-skip-tls-verify": true, "server")"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is not taken")));
+}
+
+TEST(PersonalKubeconfigTest, AsksOnBehalfOfSomebody) {
+  using ::testing::ElementsAre;
+  using ::testing::Pair;
+  ASSERT_OK_AND_ASSIGN(const ApiServer server, ParsePerson(R"({"token": "s3cret", "as": "alice",
+      "as-uid": "7", "as-groups": ["a", "b"], "as-user-extra": {"acme.com/why": ["x y"]}})"));
+  EXPECT_THAT(server.headers,
+              ElementsAre(Pair("Impersonate-User", "alice"), Pair("Impersonate-Uid", "7"),
+                          Pair("Impersonate-Group", "a"), Pair("Impersonate-Group", "b"),
+                          Pair("Impersonate-Extra-acme.com%2fwhy", "x y")));
+  EXPECT_THAT(ParsePerson(R"({"token": "t", "as": "alice\r\nX: y"})"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("Impersonate-User")));
+  EXPECT_THAT(ParsePerson(R"({"token": "t", "as-groups": ["system:masters"]})"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("as is missing")));
+}
+
 TEST(PersonalKubeconfigTest, RefusesWhatItWouldHaveToIgnore) {
   const struct {
     const char* user;
@@ -146,7 +204,6 @@ TEST(PersonalKubeconfigTest, RefusesWhatItWouldHaveToIgnore) {
   } kCases[] = {
       {R"({"username": "a", "password": "s3cret"})", "username is not taken"},
       {R"({"auth-provider": {"name": "gcp"}})", "auth-provider is not taken"},
-      {R"({"as": "root", "token": "s3cret"})", "as is not taken"},
       {R"({"client-certificate-data": "Q0VSVA=="})", "client-key is missing"},
       {R"({"client-certificate-data": "?", "client-key-data": "S0VZ"})", "not base64"},
       {R"({"exec": {"apiVersion": "v1", "command": "x"}})", "client.authentication.k8s.io"},

@@ -142,10 +142,13 @@ void HttpApiClient::Return(Connection connection) {
 absl::StatusOr<std::string> HttpApiClient::Serialize(const ApiRequest& request) {
   ASSIGN_OR_RETURN(absl::string_view token, credentials_->Token());
   std::string bytes =
-      absl::StrCat(request.method, " ", request.target,
+      absl::StrCat(request.method, " ", credentials_->server().path_prefix, request.target,
                    " HTTP/1.1\r\nHost: ", credentials_->server().Authority(),
                    "\r\nUser-Agent: ", user_agent_, "\r\nAccept: ", request.accept, "\r\n");
   if (!token.empty()) absl::StrAppend(&bytes, "Authorization: Bearer ", token, "\r\n");
+  for (const auto& [name, value] : credentials_->server().headers) {
+    absl::StrAppend(&bytes, name, ": ", value, "\r\n");
+  }
   if (!request.body.empty()) {
     absl::StrAppend(&bytes, "Content-Type: ", request.content_type,
                     "\r\nContent-Length: ", request.body.size(), "\r\n");

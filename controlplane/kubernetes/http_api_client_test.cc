@@ -134,6 +134,25 @@ TEST_F(HttpApiClientTest, SendsTheTokenAndTheBody) {
   EXPECT_EQ(answers_[0]->body, "{}");
 }
 
+TEST_F(HttpApiClientTest, AsksBelowTheServersPathOnBehalfOfSomebody) {
+  ApiServer server = Server();
+  server.path_prefix = "/k8s/clusters/c-1";
+  server.headers = {{"Impersonate-User", "alice"}, {"Impersonate-Group", "people"}};
+  ApiCredentials credentials(std::move(server), &logger_);
+  HttpApiClient client(&loop_, this, &credentials);
+  ApiRequest request;
+  request.target = "/api/v1/pods";
+  ApiClient::Handlers handlers;
+  handlers.on_done = [](absl::StatusOr<ApiResponse>) {};
+  const auto call = client.Send(std::move(request), std::move(handlers));
+  loop_.RunUntilIdle();
+  ASSERT_EQ(servers_.size(), 1u);
+  EXPECT_TRUE(
+      absl::StartsWith(servers_[0]->heard_, "GET /k8s/clusters/c-1/api/v1/pods HTTP/1.1\r\n"));
+  EXPECT_THAT(servers_[0]->heard_,
+              HasSubstr("\r\nImpersonate-User: alice\r\nImpersonate-Group: people\r\n"));
+}
+
 TEST_F(HttpApiClientTest, UsesAConnectionAgain) {
   Ask({});
   Say(0, kOk);

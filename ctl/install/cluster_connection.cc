@@ -43,8 +43,6 @@ absl::StatusOr<ApiResponse> ClusterConnection::Call(ApiRequest request) {
                       absl::StrCat(Url(), ": ", answer->status().message()));
 }
 
-std::string ClusterConnection::Url() const {
-  return absl::StrCat("https://", credentials_.server().Authority());
-}
+std::string ClusterConnection::Url() const { return credentials_.server().Url(); }
 
 }  // namespace byrnie

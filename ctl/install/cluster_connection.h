@@ -24,7 +24,7 @@ class ClusterConnection final : public ClusterApi {
   static absl::StatusOr<std::unique_ptr<ClusterConnection>> Create(ApiServer server);
 
   absl::StatusOr<ApiResponse> Call(ApiRequest request) override;
-  // "https://HOST:PORT", for people.
+  // "https://HOST:PORT[/PATH]", for people.
   std::string Url() const;
 
  private:

@@ -41,7 +41,7 @@ std::string InfoFor(const ApiServer& server) {
   json.Key("spec").BeginObject().Field("interactive", plugin.interactive);
   if (plugin.wants_cluster) {
     json.Key("cluster").BeginObject();
-    json.Field("server", absl::StrCat("https://", server.Authority()));
+    json.Field("server", server.Url());
     json.Field("tls-server-name", server.server_name);
     if (!server.ca_pem.empty()) {
       json.Field("certificate-authority-data", absl::Base64Escape(server.ca_pem));

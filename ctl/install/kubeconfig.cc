@@ -19,6 +19,7 @@ namespace byrnie {
 namespace {
 
 constexpr size_t kMaxKubeconfig = 1024 * 1024;
+constexpr size_t kMaxTrustStore = 1024 * 1024;
 
 // Makes the paths of an entry's member absolute: another file's directory is another one.
 void Anchor(const std::string& directory, absl::string_view member, Json* entry) {
@@ -66,6 +67,35 @@ absl::StatusOr<KubeconfigText> ReadConfig(const std::string& path) {
 
 void Wipe(std::vector<KubeconfigText>* configs) {
   for (KubeconfigText& config : *configs) WipeString(&config.text);
+}
+
+// Where distributions keep what they trust: Debian and Alpine, Red Hat, SUSE, and the rest.
+constexpr const char* kTrustStores[] = {
+    "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem"};
+
+// SSL_CERT_FILE, as for kubectl, or this system's.
+absl::Status FindSystemRoots(
+    const std::function<std::string(absl::string_view name)>& get_environment, ApiServer* server) {
+  server->ca_file = get_environment("SSL_CERT_FILE");
+  if (!server->ca_file.empty()) return absl::OkStatus();
+  for (const char* path : kTrustStores) {
+    if (!ReadFile(path, kMaxTrustStore).ok()) continue;
+    server->ca_file = path;
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("there is no certificate-authority, and no trust store of this system (",
+                   absl::StrJoin(kTrustStores, ", "), "); give one of the two, or SSL_CERT_FILE"));
+}
+
+absl::Status FindWhatItLeavesToTheMachine(
+    const std::function<std::string(absl::string_view name)>& get_environment, ApiServer* server) {
+  if (server->system_roots) RETURN_IF_ERROR(FindSystemRoots(get_environment, server));
+  if (server->proxy.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(server->proxy, ProxyOfEnvironment(get_environment, server->host, server->port));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -126,13 +156,20 @@ absl::StatusOr<ApiServer> FindApiServer(
   }
   if (configs.empty()) {
     absl::StatusOr<ApiServer> own = InClusterApiServer(get_environment);
-    if (own.ok()) return own;
+    if (own.ok()) {
+      RETURN_IF_ERROR(FindWhatItLeavesToTheMachine(get_environment, &*own));
+      return own;
+    }
     return absl::InvalidArgumentError(absl::StrCat(
         "there is no kubeconfig (", absl::StrJoin(paths, ", "), "); give one with --kubeconfig"));
   }
   absl::StatusOr<ApiServer> server = ServerOfKubeconfigs(configs, context);
   Wipe(&configs);
-  if (server.ok()) return server;
+  if (server.ok()) {
+    const absl::Status found = FindWhatItLeavesToTheMachine(get_environment, &*server);
+    if (found.ok()) return server;
+    server = found;
+  }
   return absl::InvalidArgumentError(
       absl::StrCat("kubeconfig \"", absl::StrJoin(paths, ":"), "\": ", server.status().message()));
 }

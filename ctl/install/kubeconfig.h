@@ -24,8 +24,9 @@ absl::StatusOr<ApiServer> ServerOfKubeconfigs(const std::vector<KubeconfigText>&
                                               absl::string_view context);
 
 // The one of this machine: the file `path`; where that is empty, those of KUBECONFIG, separated by
-// colons, that are there; else ~/.kube/config; else, in a pod, its own. InvalidArgument says which
-// was looked for.
+// colons, that are there; else ~/.kube/config; else, in a pod, its own. What it does not say is
+// this machine's: whom it trusts, and the proxy of HTTPS_PROXY and NO_PROXY. InvalidArgument says
+// what was looked for.
 absl::StatusOr<ApiServer> FindApiServer(
     const std::string& path, absl::string_view context,
     const std::function<std::string(absl::string_view name)>& get_environment);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "common/base/file.h"
 #include "common/base/status_matchers.h"
 #include "gmock/gmock.h"
@@ -121,6 +122,35 @@ TEST_F(FindApiServerTest, SkipsAFileOfTheEnvironmentThatSaysNothing) {
   // One that was asked for by name is missed.
   environment_.clear();
   EXPECT_THAT(FindServer(empty), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(FindApiServerTest, AsksTheMachineForWhatItDoesNotSay) {
+  const std::string path = Write("bare");
+  std::string text = kConfig;
+  text = absl::StrReplaceAll(text, {{"    certificate-authority: ca.pem\n", ""}});
+  ASSERT_THAT(WriteFileAtomically(path, text, 0600), IsOk());
+  environment_["SSL_CERT_FILE"] = "/store.pem";
+  environment_["HTTPS_PROXY"] = "http://proxy:3128";
+  ASSERT_OK_AND_ASSIGN(ApiServer server, FindServer(path));
+  EXPECT_TRUE(server.system_roots);
+  EXPECT_EQ(server.ca_file, "/store.pem");
+  ASSERT_TRUE(server.proxy.has_value());
+  EXPECT_EQ(server.proxy->Authority(), "proxy:3128");
+  environment_["NO_PROXY"] = "work.example";
+  ASSERT_OK_AND_ASSIGN(server, FindServer(path));
+  EXPECT_FALSE(server.proxy.has_value());
+  // What it says itself comes first.
+  text = absl::StrReplaceAll(text, {{"    server: https://work",
+                                     "    proxy-url: http://own:1\n    server: https://work"}});
+  ASSERT_THAT(WriteFileAtomically(path, text, 0600), IsOk());
+  ASSERT_OK_AND_ASSIGN(server, FindServer(path));
+  ASSERT_TRUE(server.proxy.has_value());
+  EXPECT_EQ(server.proxy->Authority(), "own:1");
+  environment_["NO_PROXY"] = "";
+  environment_["HTTPS_PROXY"] = "https://proxy";
+  EXPECT_THAT(FindServer(path), IsOk());
+  EXPECT_THAT(FindServer(Write("mine")),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("HTTPS_PROXY")));
 }
 
 TEST_F(FindApiServerTest, TakesAPodsOwn) {

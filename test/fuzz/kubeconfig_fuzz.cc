@@ -6,7 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "controlplane/kubernetes/api_server.h"
+#include "controlplane/kubernetes/http_proxy.h"
 #include "ctl/install/exec_credential.h"
 #include "ctl/install/kubeconfig.h"
 #include "ctl/install/manifests.h"
@@ -21,7 +24,15 @@ void Check(bool holds) {
 
 void CheckServer(const ApiServer& server) {
   Check(!server.host.empty() && server.port != 0 && !server.server_name.empty());
-  Check(!server.ca_pem.empty() || !server.ca_file.empty());
+  Check(!server.ca_pem.empty() || !server.ca_file.empty() || server.system_roots);
+  // What goes into requests ends no line of them.
+  std::string written = absl::StrCat(server.path_prefix, server.host);
+  for (const auto& [name, value] : server.headers) absl::StrAppend(&written, name, value);
+  if (server.proxy.has_value()) {
+    Check(!server.proxy->host.empty() && server.proxy->port != 0);
+    absl::StrAppend(&written, server.proxy->host);
+  }
+  Check(written.find_first_of(std::string("\r\n\0", 3)) == std::string::npos);
   Check(server.HasToken() || server.HasClientCertificate() || server.exec.has_value());
   if (server.HasClientCertificate()) {
     Check(!server.client_key_pem.empty() || !server.client_key_file.empty());
@@ -43,6 +54,11 @@ std::vector<std::string> FuzzSeeds() {
               "{exec: {apiVersion: client.authentication.k8s.io/v1, command: ./c, args: [a], "
               "env: [{name: n, value: v}], provideClusterInfo: true}}\n",
           begin + "{username: u, password: p}\n",
+          absl::StrReplaceAll(
+              begin, {{"https://h:1", "https://h/k8s/c"},
+                      {"certificate-authority-data: UEVN", "proxy-url: 'http://u:p%40@b:1/'"}}) +
+              "{token: t, as: u, as-uid: i, as-groups: [g], as-user-extra: {a/b: [c]}}\n",
+          "10.0.0.0/8,.a,*.b,c:1,fd00::/8,*",
           R"({"kind": "ExecCredential", "status": {"token": "t"}})",
           R"({"kind": "ExecCredential", "status": {"clientCertificateData": "c",
               "clientKeyData": "k"}})",
@@ -63,6 +79,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (own.ok()) {
     byrnie::CheckServer(*own);
     byrnie::Check(!own->HasClientCertificate() && !own->exec.has_value());
+  }
+  // As the environment's proxy, and as its exceptions.
+  for (const bool proxy : {true, false}) {
+    const auto environment = [&](absl::string_view name) -> std::string {
+      if (name == "HTTPS_PROXY") return proxy ? text : "http://p";
+      return name == "NO_PROXY" && !proxy ? text : "";
+    };
+    const auto proxied = byrnie::ProxyOfEnvironment(environment, "a.b", 443);
+    byrnie::Check(proxy || proxied.ok());
+    if (proxied.ok() && proxied->has_value()) byrnie::Check(!(*proxied)->host.empty());
   }
   byrnie::ApiServer server;
   if (byrnie::TakeExecCredential(text, &server).ok()) {
