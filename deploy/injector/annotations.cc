@@ -1,6 +1,7 @@
 #include "deploy/injector/annotations.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <set>
 #include <utility>
@@ -22,6 +23,9 @@ namespace {
 using Kind = Annotation::Kind;
 
 constexpr bool kNo = false, kAgent = true, kProxy = true, kRedirect = true;
+
+// Longer than any that is meant.
+constexpr size_t kMaxQuantity = 18;
 
 constexpr Annotation kAnnotations[] = {
     // What is redirected.
@@ -231,6 +235,13 @@ std::string CheckCidrs(absl::string_view value) {
                                                       "--include_outbound_cidrs: "));
 }
 
+// Of a decimal quantity: e3, E-3.
+bool IsExponent(absl::string_view text) {
+  if (!absl::ConsumePrefix(&text, "e") && !absl::ConsumePrefix(&text, "E")) return false;
+  if (!absl::ConsumePrefix(&text, "-")) absl::ConsumePrefix(&text, "+");
+  return !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isdigit);
+}
+
 std::string CheckQuantity(absl::string_view value) {
   return value == "none" || ParseQuantity(value).has_value()
              ? ""
@@ -355,9 +366,21 @@ absl::Span<const Annotation> Annotations() { return kAnnotations; }
 
 absl::optional<double> ParseQuantity(absl::string_view text) {
   constexpr std::pair<absl::string_view, double> kSuffixes[] = {
-      {"Ki", 1024.0}, {"Mi", 1048576.0}, {"Gi", 1073741824.0}, {"Ti", 1099511627776.0},
-      {"m", 0.001},   {"k", 1e3},        {"M", 1e6},           {"G", 1e9},
+      {"Ki", 1024.0},
+      {"Mi", 1048576.0},
+      {"Gi", 1073741824.0},
+      {"Ti", 1099511627776.0},
+      {"Pi", 1125899906842624.0},
+      {"Ei", 1152921504606846976.0},
+      {"n", 1e-9},
+      {"u", 1e-6},
+      {"m", 1e-3},
+      {"k", 1e3},
+      {"M", 1e6},
+      {"G", 1e9},
       {"T", 1e12},
+      {"P", 1e15},
+      {"E", 1e18},
   };
   double factor = 1;
   for (const auto& [suffix, value] : kSuffixes) {
@@ -366,13 +389,15 @@ absl::optional<double> ParseQuantity(absl::string_view text) {
       break;
     }
   }
-  // SimpleAtod would also take "inf", "1e3" and spaces.
-  const bool digits = !text.empty() && text.size() <= 18 && absl::ascii_isdigit(text.front()) &&
-                      absl::ascii_isdigit(text.back()) &&
-                      std::all_of(text.begin(), text.end(),
-                                  [](char c) { return absl::ascii_isdigit(c) || c == '.'; });
+  // SimpleAtod would also take "inf" and spaces. With a suffix there is no exponent.
+  const size_t mantissa = std::min(text.find_first_not_of("0123456789."), text.size());
+  const absl::string_view exponent = text.substr(mantissa);
+  if (text.size() > kMaxQuantity || mantissa == 0) return absl::nullopt;
+  if (!exponent.empty() && (factor != 1 || !IsExponent(exponent))) return absl::nullopt;
   double number = 0;
-  if (!digits || !absl::SimpleAtod(text, &number) || number <= 0) return absl::nullopt;
+  if (!absl::SimpleAtod(text, &number) || !std::isfinite(number) || number <= 0) {
+    return absl::nullopt;
+  }
   return number * factor;
 }
 

@@ -90,7 +90,7 @@ TEST(AnnotationsTest, AWrongValueIsNamedWithARemedy) {
       {"image-pull-policy", "always", "Always, IfNotPresent, Never"},
       {"proxy-cpu-limit", "fast", "100m"},
       {"agent-memory-limit", "-1Mi", "64Mi"},
-      {"agent-memory-limit", "1e3", "64Mi"},
+      {"agent-memory-limit", "1e3Mi", "64Mi"},
       {"hold-application", "yes", "true, false"},
   };
   for (const auto& wrong : kWrong) {
@@ -198,7 +198,17 @@ TEST(AnnotationsTest, ReadsQuantities) {
   EXPECT_EQ(ParseQuantity("1.5"), 1.5);
   EXPECT_EQ(ParseQuantity("64Mi"), 64.0 * 1024 * 1024);
   EXPECT_EQ(ParseQuantity("2k"), 2000.0);
-  for (const char* text : {"", "0", "m", "-1", "1e3", "inf", "1 Mi", "1MiB", ".5", "5."}) {
+  EXPECT_EQ(ParseQuantity("1Pi"), 1024.0 * 1024 * 1024 * 1024 * 1024);
+  EXPECT_EQ(ParseQuantity("1E"), 1e18);
+  EXPECT_EQ(ParseQuantity("500u"), 5e-4);
+  EXPECT_EQ(ParseQuantity("1e3"), 1000.0);
+  EXPECT_EQ(ParseQuantity("1.5E-1"), 0.15);
+  EXPECT_EQ(ParseQuantity(".5"), 0.5);
+  EXPECT_EQ(ParseQuantity("5."), 5.0);
+  // What Kubernetes takes no more: "1e3Mi".
+  for (const char* text :
+       {"",      "0",  "m",   "-1",    "inf",  "1 Mi",  "1MiB",     "e3",   ".",  "1..5",
+        "1.5.2", "1e", "1e+", "1e3Mi", "1e3m", "1e1.5", "1e999999", "0x10", "1 ", " 1"}) {
     EXPECT_EQ(ParseQuantity(text), absl::nullopt) << text;
   }
 }

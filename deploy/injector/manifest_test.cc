@@ -68,10 +68,10 @@ TEST_P(GoldenTest, IsInjectedAsTheFileSaysAndAgainWithoutAChangeAndBack) {
 
 INSTANTIATE_TEST_SUITE_P(Manifests, GoldenTest,
                          ::testing::Values("annotations", "classic", "cronjob", "daemonset",
-                                           "deployment", "host_network", "init_containers", "job",
-                                           "json", "list", "opted_out", "other_mesh", "pod",
-                                           "probes_rewritten", "replicaset", "several_containers",
-                                           "statefulset"));
+                                           "deployment", "guaranteed", "host_network",
+                                           "init_containers", "job", "json", "list", "opted_out",
+                                           "other_mesh", "pod", "probes_rewritten", "replicaset",
+                                           "several_containers", "statefulset"));
 
 ManifestResult Inject(absl::string_view text) {
   absl::StatusOr<ManifestResult> result = InjectManifest(InjectorConfig(), text);

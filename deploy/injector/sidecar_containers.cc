@@ -14,6 +14,7 @@
 #include "deploy/injector/pod_probes.h"
 #include "deploy/injector/probe_rewrite.h"
 #include "deploy/injector/refusal.h"
+#include "deploy/injector/sidecar_resources.h"
 #include "deploy/redirect/redirect_options.h"
 
 namespace byrnie {
@@ -37,13 +38,6 @@ constexpr absl::Duration kGraceLeft = absl::Seconds(2);
 constexpr absl::Duration kClassicHold = absl::Seconds(5);
 // Of an application that is told to end with the proxy, between two of its last connections.
 constexpr absl::Duration kClassicQuiet = absl::Seconds(5);
-
-struct Amounts {
-  const char *cpu, *memory, *memory_limit;
-};
-constexpr Amounts kProxyAmounts = {"10m", "32Mi", "256Mi"};
-constexpr Amounts kAgentAmounts = {"5m", "32Mi", "128Mi"};
-constexpr Amounts kSmallAmounts = {"5m", "16Mi", "64Mi"};
 
 std::string Binary(absl::string_view name) { return absl::StrCat(kBinaryDirectory, "/", name); }
 
@@ -89,57 +83,6 @@ Json MayRedirect() {
   return context;
 }
 
-// Of one resource. What the pod's annotations say is right together; a default gives way to it.
-// Where the pod as a whole has this resource, there is no default: what the containers ask for has
-// to fit into that, and they share it.
-void AddResource(const PodSettings& settings, const Json& of_pod, absl::string_view container,
-                 absl::string_view resource, std::string request, std::string limit,
-                 Json* resources) {
-  for (const char* const kind : {"requests", "limits"}) {
-    if (FindPath(of_pod, {kind, resource}) != nullptr) request = limit = "none";
-  }
-  const absl::optional<std::string> said_request = settings.Get(
-                                        absl::StrCat(container, "-", resource, "-request")),
-                                    said_limit = settings.Get(
-                                        absl::StrCat(container, "-", resource, "-limit"));
-  std::string requested = said_request.value_or(std::move(request)),
-              limited = said_limit.value_or(std::move(limit));
-  const absl::optional<double> low = ParseQuantity(requested), high = ParseQuantity(limited);
-  if (low.has_value() && high.has_value() && *low > *high) {
-    (said_limit.has_value() ? requested : limited) = said_limit.value_or(requested);
-  }
-  if (ParseQuantity(requested).has_value()) {
-    (*resources)["requests"][std::string(resource)] = requested;
-  }
-  if (ParseQuantity(limited).has_value()) {
-    (*resources)["limits"][std::string(resource)] = limited;
-  }
-}
-
-Json Resources(const PodSettings& settings, const Json& of_pod, absl::string_view container,
-               const Amounts& amounts) {
-  Json resources = Json::object();
-  // A limit on CPU would make the application's bytes wait.
-  AddResource(settings, of_pod, container, "cpu", amounts.cpu, "none", &resources);
-  AddResource(settings, of_pod, container, "memory", amounts.memory, amounts.memory_limit,
-              &resources);
-  return resources;
-}
-
-// Of what runs once, before the application does, or next to never. A namespace with a quota of CPU
-// wants a limit of each container: where the proxy is given one, these have it too.
-Json SmallResources(const PodSettings& settings, const Json& of_pod) {
-  Json resources = Json::object();
-  const std::string limit = settings.GetOr("proxy-cpu-limit", "none");
-  const absl::optional<double> amount = ParseQuantity(limit);
-  const bool less = amount.has_value() && *amount < *ParseQuantity(kSmallAmounts.cpu);
-  AddResource(settings, of_pod, "redirect", "cpu", less ? limit : kSmallAmounts.cpu, limit,
-              &resources);
-  AddResource(settings, of_pod, "redirect", "memory", kSmallAmounts.memory,
-              kSmallAmounts.memory_limit, &resources);
-  return resources;
-}
-
 Json Command(std::vector<std::string> words) { return Json(std::move(words)); }
 
 // In the container: until the page at `address` says ready, or with --gone nobody is there.
@@ -177,12 +120,12 @@ Json Port(absl::string_view name, int number) {
 class Builder {
  public:
   Builder(const InjectorConfig& config, const PodSettings& settings, bool native,
-          const Json& of_pod, const Json& app_probes, const KubeletPorts& probes)
+          const SidecarResources& resources, const Json& app_probes, const KubeletPorts& probes)
       : config_(config),
         settings_(settings),
         native_(native),
         hold_(settings.GetOr("hold-application", "true") == "true"),
-        of_pod_(of_pod),
+        resources_(resources),
         app_probes_(app_probes),
         probes_(probes) {}
 
@@ -207,7 +150,7 @@ class Builder {
     container["env"] = Json::array({FieldItem("BYRNIE_NAMESPACE", "metadata.namespace"),
                                     FieldItem("BYRNIE_SERVICE_ACCOUNT", "spec.serviceAccountName"),
                                     FieldItem("BYRNIE_POD_ADDRESSES", "status.podIPs")});
-    container["resources"] = Resources(settings_, of_pod_, "agent", kAgentAmounts);
+    container["resources"] = resources_.Agent();
     container["securityContext"] = Unprivileged();
     container["volumeMounts"] = Json::array(
         {NoApiToken(), Mount(kLinkVolume, kLinkDirectory, false),
@@ -250,7 +193,7 @@ class Builder {
     }
     container["ports"] = Json::array({Port("byrnie-hbone", 15008), Port("byrnie-metrics", 15020),
                                       Port("byrnie-status", kStatusPort)});
-    container["resources"] = Resources(settings_, of_pod_, "proxy", kProxyAmounts);
+    container["resources"] = resources_.Proxy();
     container["securityContext"] = Unprivileged();
     container["volumeMounts"] =
         Json::array({NoApiToken(), Mount(kLinkVolume, kLinkDirectory, false)});
@@ -273,7 +216,7 @@ class Builder {
     std::vector<std::string> args = {"apply"};
     AddFlags(Sidecar::kRedirect, &args);
     container["args"] = Command(std::move(args));
-    container["resources"] = SmallResources(settings_, of_pod_);
+    container["resources"] = resources_.Small();
     container["securityContext"] = MayRedirect();
     container["volumeMounts"] = Json::array({NoApiToken()});
     return container;
@@ -287,7 +230,7 @@ class Builder {
     std::vector<std::string> args = {"watch", absl::StrCat("--on_drift=", on_drift)};
     AddFlags(Sidecar::kRedirect, &args);
     container["args"] = Command(std::move(args));
-    container["resources"] = SmallResources(settings_, of_pod_);
+    container["resources"] = resources_.Small();
     container["securityContext"] = MayRedirect();
     container["volumeMounts"] = Json::array({NoApiToken()});
     return container;
@@ -297,7 +240,7 @@ class Builder {
     Json container = Begin(kFinishName, "byrnie-finish");
     container.erase("restartPolicy");
     container["args"] = Command({"install", std::string(kFinishDirectory)});
-    container["resources"] = SmallResources(settings_, of_pod_);
+    container["resources"] = resources_.Small();
     container["securityContext"] = Unprivileged();
     container["volumeMounts"] = Json::array({NoApiToken()});
     return container;
@@ -350,7 +293,7 @@ class Builder {
   const InjectorConfig& config_;
   const PodSettings& settings_;
   const bool native_, hold_;
-  const Json& of_pod_;  // Resources.
+  const SidecarResources& resources_;
   const Json& app_probes_;
   const KubeletPorts& probes_;
 };
@@ -416,10 +359,10 @@ uint64_t HashOf(absl::string_view text) {
 
 // Of what we make of these settings, whatever else is in the pod.
 std::string DigestOf(const InjectorConfig& config, const PodSettings& settings, bool native,
-                     const Json& of_pod) {
+                     const SidecarResources& resources) {
   const Json no_app_probes = Json::object();
   const KubeletPorts no_probes;
-  const Builder builder(config, settings, native, of_pod, no_app_probes, no_probes);
+  const Builder builder(config, settings, native, resources, no_app_probes, no_probes);
   std::string text;
   for (const Json& part :
        {builder.Agent(), builder.Proxy(), builder.Redirect(), builder.Watch(), builder.Finish()}) {
@@ -448,13 +391,14 @@ absl::StatusOr<SidecarContainers> SidecarContainers::Create(const InjectorConfig
   SidecarContainers result;
   result.native = settings.GetOr("sidecars", "native") == "native";
   result.warnings = settings.warnings();
-  const Json* const said = Find(spec, "resources");
-  const Json of_pod = said == nullptr ? Json::object() : *said;
-  result.digest = DigestOf(config, settings, result.native, of_pod);
+  const SidecarResources resources(&settings, spec, SidecarNames());
+  const std::string burstable = resources.Warning();
+  if (!burstable.empty()) result.warnings.push_back(burstable);
+  result.digest = DigestOf(config, settings, result.native, resources);
   RETURN_IF_ERROR(SetDrain(spec, result.native, &settings, &result.warnings));
   const KubeletPorts probes = ProbesOf(settings, spec);
   result.warnings.insert(result.warnings.end(), probes.warnings.begin(), probes.warnings.end());
-  const Builder builder(config, settings, result.native, of_pod, app_probes, probes);
+  const Builder builder(config, settings, result.native, resources, app_probes, probes);
   result.agent = builder.Agent();
   result.proxy = builder.Proxy();
   result.redirect = builder.Redirect();
