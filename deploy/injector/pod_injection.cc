@@ -10,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "deploy/injector/annotations.h"
 #include "deploy/injector/finish.h"
+#include "deploy/injector/pod_dns.h"
 #include "deploy/injector/probe_rewrite.h"
 #include "deploy/injector/pull_secrets.h"
 #include "deploy/injector/refusal.h"
@@ -219,6 +220,8 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   PodOutcome outcome;
   outcome.warnings = std::move(sidecar.warnings);
   outcome.warnings.insert(outcome.warnings.end(), probes.warnings.begin(), probes.warnings.end());
+  std::string dns = DnsWarning(config, *spec);
+  if (!dns.empty()) outcome.warnings.push_back(std::move(dns));
   const Json pull_secrets = AddPullSecrets(config.image_pull_secrets, spec);
   outcome.first_pull_secrets =
       !pull_secrets.empty() && ItemsOf(*spec, kPullSecrets).size() == pull_secrets.size();
