@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import main
 from testing.kubernetes_schema import what_is_wrong
-from testing.manifests import OVERLAYS, ROOT, build, documents
+from testing.manifests import OVERLAYS, ROOT, build, documents, referred
 from testing.mesh import REPOSITORY, binary_path
 
 def one(objects, kind):
@@ -51,8 +51,7 @@ class ManifestsTest(unittest.TestCase):
 
         def walk(folder):
             used.add(os.path.join(folder, "kustomization.yaml"))
-            for name in documents(os.path.join(folder, "kustomization.yaml"))[0]["resources"]:
-                path = os.path.normpath(os.path.join(folder, name))
+            for path in referred(folder):
                 walk(path) if os.path.isdir(path) else used.add(path)
 
         for name in OVERLAYS:

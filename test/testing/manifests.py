@@ -15,12 +15,17 @@ def documents(path):
         return [item for item in yaml.safe_load_all(text) if item]
 
 
-def build(folder):
-    """What kustomize makes of resources and names of images, which is all that these files use."""
+def referred(folder):
+    """The files and folders that a folder's kustomization names."""
     kustomization, = documents(os.path.join(folder, "kustomization.yaml"))
-    assert set(kustomization) <= {"apiVersion", "kind", "resources", "images"}, kustomization
+    return [os.path.normpath(os.path.join(folder, name)) for name in kustomization.get("bases", []) + kustomization["resources"]]
+
+
+def build(folder):
+    """What kustomize makes of bases, resources and names of images, which is all that these files use."""
+    kustomization, = documents(os.path.join(folder, "kustomization.yaml"))
+    assert set(kustomization) <= {"apiVersion", "kind", "bases", "resources", "images"}, kustomization
     found = []
-    for name in kustomization["resources"]:
-        path = os.path.normpath(os.path.join(folder, name))
+    for path in referred(folder):
         found += build(path) if os.path.isdir(path) else documents(path)
     return found
