@@ -233,27 +233,35 @@ absl::Status ControlPlane::StartAll() {
 }
 
 absl::Status ControlPlane::OpenTheStore() {
+  MeshStart start;
+  start.shared = options_.store.etcd.has_value();
+  start.own_roots = options_.plugged_ca.empty();
+  start.new_mesh = options_.new_mesh;
+  if (!start.shared) {
+    // Before the engine, which takes what is left of a lost file for something to clear away.
+    start.traces = SqliteStore::TracesOfLostFile(options_.store.sqlite_path);
+    RETURN_IF_ERROR(InStoreFlag(CheckNoTraces(start)));
+  }
+  // A file that an earlier process made says that this is no first start.
+  start.traces = TracesOf({{"trust_bundle_out", options_.trust_bundle_out},
+                           {"issuance_spool", options_.issuance_spool}});
   ASSIGN_OR_RETURN(std::unique_ptr<Store> engine,
                    OpenStore(options_.store, clock_, logger_, &new_store_));
-  if (!options_.store.etcd.has_value()) {
-    mesh_store_ = MeshStore::OfOneProcess(std::move(engine), clock_, logger_, &metrics_);
+  if (!start.shared) {
+    absl::StatusOr<std::unique_ptr<MeshStore>> own =
+        MeshStore::OfOneProcess(std::move(engine), start, clock_, logger_, &metrics_);
+    RETURN_IF_ERROR(InStoreFlag(own.status()));
+    mesh_store_ = *std::move(own);
     store_ = mesh_store_->store();
     return absl::OkStatus();
   }
-  MeshStart start;
   start.name = options_.name;
   absl::BitGen random;
   start.new_id = absl::StrFormat("%016x%016x", absl::Uniform<uint64_t>(random),
                                  absl::Uniform<uint64_t>(random));
-  start.own_roots = options_.plugged_ca.empty();
-  start.new_mesh = options_.new_mesh;
-  // A file that an earlier process made says that this is no first start.
-  start.traces = TracesOf({{"trust_bundle_out", options_.trust_bundle_out},
-                           {"issuance_spool", options_.issuance_spool}});
   absl::StatusOr<std::unique_ptr<MeshStore>> shared =
       MeshStore::Shared(std::move(engine), start, clock_, logger_, &metrics_);
-  if (absl::IsFailedPrecondition(shared.status())) return InFlag("store", shared.status());
-  RETURN_IF_ERROR(shared.status());
+  RETURN_IF_ERROR(InStoreFlag(shared.status()));
   mesh_store_ = *std::move(shared);
   store_ = mesh_store_->store();
   return absl::OkStatus();

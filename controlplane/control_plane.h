@@ -98,7 +98,7 @@ struct ControlPlaneOptions {
   // without that store.
   std::string name;
   absl::Duration issue_without_store;
-  // Begins a mesh in a shared store also where something tells that there was one.
+  // Begins a mesh in the store also where something tells that there was one.
   bool new_mesh = false;
   // How the store keeps private keys.
   KeySeal seal;

@@ -47,7 +47,7 @@ ABSL_FLAG(absl::Duration, issue_without_store, absl::Hours(1),
           "how long certificates are issued while the etcd cannot be reached, 10s to 720h: others "
           "that move to another root wait as long for a control plane that is silent");
 ABSL_FLAG(bool, new_mesh, false,
-          "for one start over an etcd that is empty or has lost its roots: begin a new mesh there "
+          "for one start over a store that is empty or has lost its roots: begin a new mesh there "
           "although something tells that there was one; no running agent of that one trusts it");
 ABSL_FLAG(std::string, store_key, "",
           "seals the private keys in the store: a file with 32 random bytes (raw, hexadecimal or "
@@ -406,9 +406,6 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
                                 " is out of range; give 10s to 720h"));
   }
   options.new_mesh = absl::GetFlag(FLAGS_new_mesh);
-  if (options.new_mesh && !options.store.etcd.has_value()) {
-    return Invalid("new_mesh", "is of use only together with --store=etcd:...");
-  }
   options.workload_ttl = absl::GetFlag(FLAGS_workload_ttl);
   if (options.workload_ttl < absl::Seconds(2) || options.workload_ttl > absl::Hours(720)) {
     return Invalid("workload_ttl", absl::StrCat(absl::FormatDuration(options.workload_ttl),

@@ -11,14 +11,16 @@ MeshStore::MeshStore(std::unique_ptr<Store> engine, MeshFound mesh, std::string 
                      const Clock* clock)
     : engine_(std::move(engine)), mesh_(std::move(mesh)), name_(std::move(name)), clock_(clock) {}
 
-std::unique_ptr<MeshStore> MeshStore::OfOneProcess(std::unique_ptr<Store> engine,
-                                                   const Clock* clock, Logger* logger,
-                                                   MetricRegistry* metrics) {
+absl::StatusOr<std::unique_ptr<MeshStore>> MeshStore::OfOneProcess(std::unique_ptr<Store> engine,
+                                                                   const MeshStart& start,
+                                                                   const Clock* clock,
+                                                                   Logger* logger,
+                                                                   MetricRegistry* metrics) {
   MeshFound mesh;
-  mesh.may_make_root = true;
+  ASSIGN_OR_RETURN(mesh.may_make_root, MayMakeRoot(engine.get(), start));
   auto made = absl::WrapUnique(new MeshStore(std::move(engine), std::move(mesh), "", clock));
   made->observed_ = std::make_unique<ObservedStore>(made->engine_.get(), clock, logger, metrics);
-  return made;
+  return absl::StatusOr<std::unique_ptr<MeshStore>>(std::move(made));
 }
 
 absl::StatusOr<std::unique_ptr<MeshStore>> MeshStore::Shared(std::unique_ptr<Store> engine,

@@ -20,9 +20,11 @@ namespace byrnie {
 // what says otherwise.
 class MeshStore {
  public:
-  // Of an engine that no other process uses. The pointers outlive it.
-  static std::unique_ptr<MeshStore> OfOneProcess(std::unique_ptr<Store> engine, const Clock* clock,
-                                                 Logger* logger, MetricRegistry* metrics);
+  // Of an engine that no other process uses. Errors as MayMakeRoot. The pointers outlive it.
+  static absl::StatusOr<std::unique_ptr<MeshStore>> OfOneProcess(std::unique_ptr<Store> engine,
+                                                                 const MeshStart& start,
+                                                                 const Clock* clock, Logger* logger,
+                                                                 MetricRegistry* metrics);
   // Of a shared one, whose mesh it finds or makes. Errors as FindOrMakeMesh. The pointers outlive
   // it.
   static absl::StatusOr<std::unique_ptr<MeshStore>> Shared(std::unique_ptr<Store> engine,

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
@@ -22,19 +23,35 @@ class MeshStoreTest : public ::testing::Test {
                              &metrics_);
   }
 
+  absl::StatusOr<std::unique_ptr<MeshStore>> OfOneProcess(std::unique_ptr<Store> engine,
+                                                          std::vector<std::string> traces) {
+    return MeshStore::OfOneProcess(std::move(engine),
+                                   {"a", "", true, false, std::move(traces), /*shared=*/false},
+                                   &clock_, &logger_, &metrics_);
+  }
+
   FakeClock clock_{absl::FromUnixSeconds(1'800'000'000)};
   Logger logger_{-1, Logger::Format::kText, LogLevel::kError};
   MetricRegistry metrics_;
 };
 
-TEST_F(MeshStoreTest, OneOfOneProcessIsOfNoMesh) {
+TEST_F(MeshStoreTest, OneOfOneProcessHasNoRecordOfItsMesh) {
   auto engine = std::make_unique<MemoryStore>();
   MemoryStore* const kept = engine.get();
-  const auto store = MeshStore::OfOneProcess(std::move(engine), &clock_, &logger_, &metrics_);
-  EXPECT_TRUE(store->may_make_root());
-  EXPECT_THAT(store->store()->Commit(StoreTransaction().Put("x", "1")), IsOk());
-  store->LeaveWord();
+  const auto store = OfOneProcess(std::move(engine), {});
+  ASSERT_THAT(store, IsOk());
+  EXPECT_TRUE((*store)->may_make_root());
+  EXPECT_THAT((*store)->store()->Commit(StoreTransaction().Put("x", "1")), IsOk());
+  (*store)->LeaveWord();
   EXPECT_THAT(kept->Count(""), IsOkAndHolds(1));
+}
+
+TEST_F(MeshStoreTest, OneOfOneProcessThatHasLostItsRootsIsNotMade) {
+  EXPECT_THAT(OfOneProcess(std::make_unique<MemoryStore>(), {"the file x is there"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("the file x is there")));
+  auto engine = std::make_unique<MemoryStore>();
+  ASSERT_THAT(engine->Commit(StoreTransaction().Put("policies/p", "1")), IsOk());
+  EXPECT_THAT(OfOneProcess(std::move(engine), {}), StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
 TEST_F(MeshStoreTest, ASharedOneIsMadeAMeshAndGuarded) {

@@ -15,6 +15,10 @@ absl::Status InFlag(absl::string_view flag, const absl::Status& status, absl::st
   return absl::Status(status.code(), absl::StrCat("--", flag, ": ", status.message(), remedy));
 }
 
+absl::Status InStoreFlag(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) ? InFlag("store", status) : status;
+}
+
 absl::Status CheckPortsAreFree(EventLoop* loop, const std::vector<FlagPort>& ports) {
   for (const FlagPort& port : ports) {
     if (port.address.port() == 0) continue;

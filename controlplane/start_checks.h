@@ -30,6 +30,9 @@ struct FlagFile {
 absl::Status InFlag(absl::string_view flag, const absl::Status& status,
                     absl::string_view remedy = "");
 
+// The same of what is found in the store, where it is not one to start with.
+absl::Status InStoreFlag(const absl::Status& status);
+
 // Whether it can be listened there, which comes later; port 0 always can.
 absl::Status CheckPortsAreFree(EventLoop* loop, const std::vector<FlagPort>& ports);
 

@@ -20,6 +20,13 @@ constexpr char kRemedy[] =
     "restore the store from its last backup, or see whether --store names the right etcd and "
     "prefix; a new mesh, which no running agent will trust, begins with --new_mesh";
 
+constexpr char kFileRemedy[] =
+    "see whether --store names the right file and its volume is mounted, or restore the file from "
+    "its last backup, without a -wal or -shm of another one beside it; a new mesh, which no "
+    "running agent will trust, begins with --new_mesh";
+
+const char* RemedyFor(const MeshStart& start) { return start.shared ? kRemedy : kFileRemedy; }
+
 constexpr char kDamagedRemedy[] =
     "; where it is the store of this mesh for certain and there is none, end all control planes, "
     "delete that record with etcd's own tools, and start them: the first writes another";
@@ -58,15 +65,28 @@ absl::Status CheckMayMake(const MeshStart& start, int64_t count, bool has_roots)
   if (count > 0) {
     return absl::FailedPreconditionError(
         absl::StrCat("the store has ", count,
-                     " records and neither that of the mesh nor that of its roots; ", kRemedy));
+                     start.shared ? " records and neither that of the mesh nor that of its roots; "
+                                  : " records and not that of the mesh's roots; ",
+                     RemedyFor(start)));
   }
-  if (start.traces.empty()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("the store is empty, and there was a mesh: ", absl::StrJoin(start.traces, ", "),
-                   "; ", kRemedy));
+  return CheckNoTraces(start);
 }
 
 }  // namespace
+
+absl::Status CheckNoTraces(const MeshStart& start) {
+  if (start.traces.empty() || start.new_mesh) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the store is empty, and there was a mesh: ", absl::StrJoin(start.traces, ", "),
+                   "; ", RemedyFor(start)));
+}
+
+absl::StatusOr<bool> MayMakeRoot(Store* store, const MeshStart& start) {
+  ASSIGN_OR_RETURN(const int64_t count, store->Count(""));
+  ASSIGN_OR_RETURN(const bool has_roots, HasRoots(store));
+  RETURN_IF_ERROR(CheckMayMake(start, count, has_roots));
+  return !has_roots;
+}
 
 absl::StatusOr<MeshFound> FindOrMakeMesh(Store* store, const MeshStart& start, absl::Time now) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {

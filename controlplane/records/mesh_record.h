@@ -35,12 +35,23 @@ struct MeshStart {
   bool new_mesh = false;
   // What tells that there was a mesh in this place, for people.
   std::vector<std::string> traces;
+  // Other control planes use the store, too.
+  bool shared = true;
 };
 
 // Finds the mesh of the store, or makes it one where the store is empty and nothing tells that it
 // was not. FailedPrecondition: it is empty, or a part of it is missing, where there was a mesh, or
 // which mesh it is of cannot be read, with what to do. Errors as the store.
 absl::StatusOr<MeshFound> FindOrMakeMesh(Store* store, const MeshStart& start, absl::Time now);
+
+// Whether a first root may be made in a store that no other process uses, which has no record of
+// its mesh. FailedPrecondition: it is empty, or a part of it is missing, where there was a mesh,
+// with what to do. Errors as the store.
+absl::StatusOr<bool> MayMakeRoot(Store* store, const MeshStart& start);
+
+// What to say where there is no store at all any more, by the traces of `start`.
+// FailedPrecondition: there are any, and no operator says that the mesh is to be forgotten.
+absl::Status CheckNoTraces(const MeshStart& start);
 
 // Whether the record, which has changed, still says that the store is that of the mesh `id`.
 // FailedPrecondition: it says something else. Unavailable: it cannot be read.

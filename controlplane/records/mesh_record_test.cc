@@ -71,6 +71,39 @@ TEST_F(MeshRecordTest, AnEmptyStoreIsNoNewMeshWhereThereWasOne) {
   EXPECT_TRUE(Find()->may_make_root);
 }
 
+TEST_F(MeshRecordTest, AStoreOfOneProcessHasARootOrMayGetOne) {
+  start_.shared = false;
+  EXPECT_THAT(MayMakeRoot(&store_, start_), IsOkAndHolds(true));
+  Put("trust");
+  Put("policies/n/p");
+  start_.traces = {"the file x is there"};
+  EXPECT_THAT(MayMakeRoot(&store_, start_), IsOkAndHolds(false));
+  EXPECT_FALSE(store_.Get(kMeshKey)->has_value());
+}
+
+TEST_F(MeshRecordTest, AStoreOfOneProcessThatHasLostItsRootsGetsNone) {
+  start_.shared = false;
+  start_.traces = {"the file x is there"};
+  EXPECT_THAT(MayMakeRoot(&store_, start_),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("the file x is there"), HasSubstr("volume is mounted"),
+                             HasSubstr("--new_mesh"))));
+  start_.new_mesh = true;
+  EXPECT_THAT(MayMakeRoot(&store_, start_), IsOkAndHolds(true));
+  start_.new_mesh = false;
+  start_.traces.clear();
+  Put("policies/n/p");
+  EXPECT_THAT(MayMakeRoot(&store_, start_),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("1 records and not that of"), HasSubstr("backup"))));
+  start_.new_mesh = true;
+  EXPECT_THAT(MayMakeRoot(&store_, start_), IsOkAndHolds(true));
+  // One whose CA is plugged has none.
+  start_.new_mesh = false;
+  start_.own_roots = false;
+  EXPECT_THAT(MayMakeRoot(&store_, start_), IsOk());
+}
+
 TEST_F(MeshRecordTest, NobodyStartsOverAStoreThatIsSaidToBeLost) {
   ASSERT_THAT(MarkMeshLost(&store_, "1234", "b", now_), IsOk());
   start_.new_mesh = true;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
@@ -396,6 +397,25 @@ absl::StatusOr<std::unique_ptr<Store>> SqliteStore::Open(const std::string& path
   if (!store.ok() && !created && lock.ok()) ::unlink(LockPath(path).c_str());
   if (found != nullptr) *found = {created, loose_mode};
   return store;
+}
+
+std::vector<std::string> SqliteStore::TracesOfLostFile(const std::string& path) {
+  struct stat info;
+  const bool there = ::stat(path.c_str(), &info) == 0;
+  // The engine writes the first page before it begins a log, and takes the log away where it finds
+  // no page.
+  if (there && info.st_size > 0) return {};
+  std::vector<std::string> traces;
+  const std::string log = absl::StrCat(path, "-wal");
+  struct stat log_info;
+  if (::stat(log.c_str(), &log_info) == 0 && log_info.st_size > 0) {
+    traces.push_back(absl::StrCat("its log, ", log, ", is there"));
+  }
+  // Made a moment before the file, which is empty until the engine has opened it.
+  if (!there && ::access(LockPath(path).c_str(), F_OK) == 0) {
+    traces.push_back(absl::StrCat("its lock, ", LockPath(path), ", is there"));
+  }
+  return traces;
 }
 
 void SqliteStore::Discard(const std::string& path) {

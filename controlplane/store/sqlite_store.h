@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
@@ -34,6 +35,10 @@ class SqliteStore {
   // file that could not be made whole is removed. `found` may be null.
   static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& path,
                                                      Found* found = nullptr);
+
+  // What tells that there was a store at `path` which has been lost: what belongs to a file, and
+  // none, or one with nothing in it. To be asked before Open(), which makes a new one of that.
+  static std::vector<std::string> TracesOfLostFile(const std::string& path);
 
   // Removes the file and what belongs to it, unless another process has it open: for a first start
   // that failed. No Store of this process may have it open.

@@ -30,7 +30,9 @@ namespace byrnie {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
 
@@ -318,6 +320,28 @@ TEST(SqliteStoreTest, NamesADamagedFileAndTheRemedy) {
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr(Path()), HasSubstr("damaged"), HasSubstr("backup")));
   EXPECT_EQ(::access(Path().c_str(), F_OK), 0) << "it was not made by this start";
+}
+
+TEST(SqliteStoreTest, SaysWhatIsLeftOfALostFile) {
+  EXPECT_THAT(SqliteStore::TracesOfLostFile(Path()), IsEmpty());
+  {
+    auto store = SqliteStore::Open(Path());
+    ASSERT_TRUE(store.ok());
+    ASSERT_THAT(Create(store->get(), "a"), IsOk());
+    EXPECT_THAT(SqliteStore::TracesOfLostFile(Path()), IsEmpty());
+    // As a volume has it of a machine that was gone.
+    const std::string log = absl::StrCat(Path(), "-wal");
+    ASSERT_EQ(::link(log.c_str(), absl::StrCat(Path(), ".kept").c_str()), 0);
+  }
+  EXPECT_THAT(SqliteStore::TracesOfLostFile(Path()), IsEmpty());
+  ASSERT_EQ(::unlink(Path().c_str()), 0);
+  EXPECT_THAT(SqliteStore::TracesOfLostFile(Path()), ElementsAre(HasSubstr(".db.lock")));
+  ASSERT_EQ(::rename(absl::StrCat(Path(), ".kept").c_str(), absl::StrCat(Path(), "-wal").c_str()),
+            0);
+  EXPECT_THAT(SqliteStore::TracesOfLostFile(Path()),
+              ElementsAre(HasSubstr(".db-wal"), HasSubstr(".db.lock")));
+  std::ofstream(Path()).close();
+  EXPECT_THAT(SqliteStore::TracesOfLostFile(Path()), ElementsAre(HasSubstr(".db-wal")));
 }
 
 TEST(SqliteStoreTest, DiscardsEveryFileOfAStore) {

@@ -3,11 +3,16 @@
 
 Proved: on a full disk byrniectl says so, the control plane logs it once and counts it, goes on, and makes tokens again when
 there is room; a first start on a full disk ends with one line and leaves no file behind; so does a start with a damaged store,
-whose file stays as it is. A store whose file is moved away acknowledges nothing and is a condition that fails until it is back; a
+whose file stays as it is; so does one whose file is gone, empty or copied without its log, of a mesh that there was, whose bundle stays as it
+is, until an operator says --new_mesh, while a backup by sqlite3 is that mesh. A store whose file is moved away acknowledges nothing and is a condition that fails until it is back; a
 second control plane on the file of a first ends with one line.
 """
 
+import contextlib
 import os
+import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 import unittest
@@ -134,6 +139,83 @@ class StoreTroubleTest(unittest.TestCase):
             self.assertIn(words, done.stderr)
         with open(plane.store, "rb") as store:
             self.assertEqual(store.read(), before)
+
+    def root(self):
+        return re.search(r"[0-9a-f]{64}", self.control_plane.ctl("trust", "status", "-o", "json").stdout)[0]
+
+    def refused_as_lost(self, *words):
+        plane = self.control_plane
+        with open(plane.bundle, "rb") as file:
+            bundle = file.read()
+        done = subprocess.run(plane.host.command(plane.arguments()), capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertRegex(done.stderr, r"\Abyrnie-controlplane: error: --store: [^\n]+\n\Z")
+        for word in (*words, "its volume is mounted", "last backup", "--new_mesh"):
+            self.assertIn(word, done.stderr)
+        with open(plane.bundle, "rb") as file:
+            self.assertEqual(file.read(), bundle)
+
+    def remove_store(self, suffixes=("", "-wal", "-shm", ".lock")):
+        for suffix in suffixes:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.control_plane.store + suffix)
+
+    def test_a_store_that_is_lost(self):
+        plane = self.control_plane
+        plane.start()
+        root = self.root()
+        self.assertEqual(self.create_token().returncode, 0)
+        backup, copy = os.path.join(self.disk, "backup.db"), os.path.join(self.disk, "copy.db")
+        # As the docs have it; and what is no backup.
+        with contextlib.closing(sqlite3.connect(plane.store)) as source, contextlib.closing(sqlite3.connect(backup)) as target:
+            source.backup(target)
+        shutil.copy(plane.store, copy)
+        os.chmod(backup, 0o600)
+        with contextlib.closing(sqlite3.connect(copy)) as copied:
+            self.assertEqual(copied.execute("select count(*) from sqlite_master").fetchone(), (0,))
+        plane.process.kill()
+        with self.subTest("the file is gone, its log is not"):
+            os.rename(plane.store, f"{plane.store}.moved")
+            self.refused_as_lost("store.db-wal, is there", "store.db.lock, is there")
+            os.rename(f"{plane.store}.moved", plane.store)
+        plane.start()
+        self.assertEqual(self.root(), root)
+        self.assertEqual(plane.process.terminate(), 0)
+        with self.subTest("all of it is gone"):
+            self.remove_store()
+            self.refused_as_lost(f"the file of --trust_bundle_out, {plane.bundle}, is there")
+            self.assertFalse(os.path.exists(plane.store))
+        with self.subTest("the file is empty"):
+            os.close(os.open(plane.store, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            self.refused_as_lost("--trust_bundle_out")
+        with self.subTest("a copy without the log"):
+            self.remove_store()
+            shutil.copy(copy, plane.store)
+            self.refused_as_lost("--trust_bundle_out")
+        with self.subTest("the backup"):
+            self.remove_store()
+            shutil.copy(backup, plane.store)
+            plane.start()
+            self.assertEqual(self.root(), root)
+            self.assertEqual(self.create_token().returncode, 0)
+            self.assertEqual(plane.process.terminate(), 0)
+        with self.subTest("the copy of one that has ended by itself"):
+            self.assertFalse(os.path.exists(f"{plane.store}-wal"))
+            shutil.copy(plane.store, copy)
+            self.remove_store()
+            shutil.copy(copy, plane.store)
+            plane.start()
+            self.assertEqual(self.root(), root)
+            self.assertEqual(plane.process.terminate(), 0)
+        with self.subTest("an operator's word"):
+            self.remove_store(("",))
+            plane.extra_flags = ["--new_mesh"]
+            plane.start()
+            self.assertNotEqual(self.root(), root)
+            self.assertEqual(plane.process.terminate(), 0)
+            plane.extra_flags = []
+            plane.start()
+            self.assertNotEqual(self.root(), root)
 
 
 if __name__ == "__main__":
