@@ -129,9 +129,10 @@ std::string FlowTableText(const std::vector<FlowGroup>& groups, absl::Time now) 
     rows.push_back({Printable(group.source),
                     absl::StrCat(Printable(group.destination), ":", group.port),
                     Printable(group.path),
-                    allowed                                     ? "allowed"
-                    : group.verdict == v1::Flow::VERDICT_DENIED ? "DENIED"
-                                                                : "FAILED",
+                    absl::StrCat(allowed                                     ? "allowed"
+                                 : group.verdict == v1::Flow::VERDICT_DENIED ? "DENIED"
+                                                                             : "FAILED",
+                                 group.says_source_alone ? " (says source)" : ""),
                     absl::StrCat(group.connections), absl::StrCat(group.open),
                     Bytes(group.bytes_sent), Bytes(group.bytes_received), Ago(group.last_seen, now),
                     Printable(group.reason), Printable(group.service)});
@@ -193,7 +194,7 @@ v1::SuggestPoliciesResponse MergeSuggestions(const v1::SuggestPoliciesResponse& 
 
 std::string SuggestionNotes(const v1::SuggestPoliciesResponse& suggestion, const std::string& ns) {
   if (suggestion.document().empty()) {
-    return absl::StrCat("nobody who is let in was seen to reach namespace ", ns,
+    return absl::StrCat("the proxies of namespace ", ns, " have reported nobody who is let in",
                         "; there is nothing to suggest\n");
   }
   std::string text = absl::StrCat(
@@ -203,7 +204,7 @@ std::string SuggestionNotes(const v1::SuggestPoliciesResponse& suggestion, const
   if (!suggestion.unreached().empty()) {
     absl::StrAppend(&text, "it lets nobody in to ",
                     Printable(absl::StrJoin(suggestion.unreached(), ", ")),
-                    ", which nobody was seen to reach\n");
+                    ", whose proxies have reported nobody\n");
   }
   return text;
 }

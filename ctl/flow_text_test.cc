@@ -97,6 +97,9 @@ TEST(FlowTextTest, ATableShowsDenialsAndNothingThatSpeaksToTheTerminal) {
   EXPECT_THAT(text, HasSubstr("DENIED"));
   EXPECT_THAT(text, HasSubstr("2.0 KiB"));
   EXPECT_THAT(text, HasSubstr("5 s ago"));
+  EXPECT_THAT(text, Not(HasSubstr("says source")));
+  group.says_source_alone = true;
+  EXPECT_THAT(FlowTableText({group}, kNow), HasSubstr("DENIED (says source)"));
   EXPECT_EQ(FlowTableText({}, kNow), "no connection was reported\n");
 }
 

@@ -107,14 +107,17 @@ std::vector<FlowGroup> GroupFlows(const std::vector<Flow>& flows) {
       services[EndsOf(flow)] = flow.service();
     }
   }
-  std::map<std::tuple<std::string, std::string, uint32_t, std::string, int>, FlowGroup> groups;
+  std::map<std::tuple<std::string, std::string, uint32_t, std::string, int, bool>, FlowGroup>
+      groups;
   for (const Flow& flow : flows) {
-    if (flow.side() == Flow::SIDE_SOURCE && ReachedDestination(flow) &&
-        told.count(EndsOf(flow)) > 0) {
-      continue;
-    }
+    const bool is_the_sources = flow.side() == Flow::SIDE_SOURCE && ReachedDestination(flow);
+    if (is_the_sources && told.count(EndsOf(flow)) > 0) continue;
     const std::string source = SourceLabel(flow), destination = DestinationLabel(flow);
-    FlowGroup& group = groups[{source, destination, PortOf(flow), flow.path(), flow.verdict()}];
+    // Plaintext that left the mesh is nobody's to report but its source's.
+    const bool alone = is_the_sources && !flow.destination_spiffe_id().empty();
+    FlowGroup& group =
+        groups[{source, destination, PortOf(flow), flow.path(), flow.verdict(), alone}];
+    group.says_source_alone = alone;
     group.source = source;
     group.destination = destination;
     group.port = PortOf(flow);

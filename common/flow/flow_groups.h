@@ -25,6 +25,9 @@ struct FlowGroup {
   std::string service;
   std::string path;
   byrnie::operator_::v1::Flow::Verdict verdict = byrnie::operator_::v1::Flow::VERDICT_UNSPECIFIED;
+  // The destination has reported none of it, which came to it if that is true: whoever opened it
+  // can say so of anything.
+  bool says_source_alone = false;
   // Of the last one.
   std::string reason;
   uint64_t connections = 0;

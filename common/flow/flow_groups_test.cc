@@ -62,6 +62,21 @@ TEST(FlowGroupsTest, WhatOnlyTheSourceKnowsIsThere) {
   ASSERT_THAT(groups, SizeIs(2));
 }
 
+TEST(FlowGroupsTest, WhatOnlyTheSourceSaysOfADestinationIsApart) {
+  Flow tale = MakeFlow("s", Flow::SIDE_SOURCE);
+  tale.set_destination_address("10.0.0.3:8080");
+  // Nobody else could tell of what left the mesh, or of what did not arrive.
+  Flow outside = MakeFlow("o", Flow::SIDE_SOURCE), lost = MakeFlow("l", Flow::SIDE_SOURCE);
+  outside.clear_destination_spiffe_id();
+  outside.set_destination_address("192.0.2.1:8080");
+  lost.set_verdict(Flow::VERDICT_FAILED);
+  const auto groups = GroupFlows({tale, MakeFlow("d", Flow::SIDE_DESTINATION), outside, lost});
+  ASSERT_THAT(groups, SizeIs(4));
+  for (const FlowGroup& group : groups) {
+    EXPECT_EQ(group.says_source_alone, group.reason == "rs") << group.reason;
+  }
+}
+
 TEST(FlowGroupsTest, ARefusalOfTheDestinationIsTheDestinationsToTell) {
   Flow refused = MakeFlow("s", Flow::SIDE_SOURCE, 3, 300);
   refused.clear_destination_spiffe_id();

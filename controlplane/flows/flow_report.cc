@@ -1,7 +1,9 @@
 #include "controlplane/flows/flow_report.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "absl/algorithm/container.h"
@@ -18,6 +20,10 @@ using flow::v1::Edge;
 
 constexpr int kMaxEdges = 256;
 constexpr size_t kMaxText = 512;
+// More than one proxy process ever counts of what is alike: 50 000 connections a second for ten
+// years, a terabit a second for a week. Sums of honest ones stay far from what 64 bits hold.
+constexpr uint64_t kMaxConnections = uint64_t{1} << 44;
+constexpr uint64_t kMaxBytes = uint64_t{1} << 56;
 
 bool IsPlainText(absl::string_view text) {
   return text.size() <= kMaxText && absl::c_all_of(text, [](char c) {
@@ -90,6 +96,13 @@ absl::StatusOr<ReportedFlow> ParseEdge(const Edge& edge, const std::string& plac
   flow.service = edge.service();
   if (!IsPlainText(edge.reason())) return bad("reason", "is no reason of the access log");
   flow.reason = edge.reason();
+  for (const auto& [field, count, most] :
+       {std::tuple("opened", edge.opened(), kMaxConnections),
+        std::tuple("closed", edge.closed(), kMaxConnections),
+        std::tuple("bytes_sent", edge.bytes_sent(), kMaxBytes),
+        std::tuple("bytes_received", edge.bytes_received(), kMaxBytes)}) {
+    if (count > most) return bad(field, absl::StrCat(count, " is more than can have been"));
+  }
   flow.opened = edge.opened();
   flow.closed = std::min(edge.closed(), edge.opened());
   flow.bytes_sent = edge.bytes_sent();

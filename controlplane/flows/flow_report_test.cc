@@ -1,7 +1,9 @@
 #include "controlplane/flows/flow_report.h"
 
+#include <cstdint>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -62,6 +64,26 @@ TEST(FlowReportTest, AClockThatIsAheadAndMoreEndsThanBeginningsAreSetRight) {
   ASSERT_THAT(flows, IsOk());
   EXPECT_EQ(flows->front().last_seen, kNow);
   EXPECT_EQ(flows->front().closed, 4u);
+}
+
+TEST(FlowReportTest, RefusesCountsThatNoProxyGetsTo) {
+  const auto refuse = [](void (Edge::*set)(uint64_t), uint64_t most, const char* field) {
+    ReportRequest request = GoodReport();
+    request.mutable_edges(0)->set_opened(uint64_t{1} << 44);
+    (request.mutable_edges(0)->*set)(most);
+    EXPECT_THAT(ParseFlowReport(request, kNow), IsOk()) << field;
+    for (const uint64_t count : {most + 1, uint64_t{1} << 63, ~uint64_t{0}}) {
+      (request.mutable_edges(0)->*set)(count);
+      EXPECT_THAT(
+          ParseFlowReport(request, kNow),
+          StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(absl::StrCat("edges[0].", field))))
+          << count;
+    }
+  };
+  refuse(&Edge::set_opened, uint64_t{1} << 44, "opened");
+  refuse(&Edge::set_closed, uint64_t{1} << 44, "closed");
+  refuse(&Edge::set_bytes_sent, uint64_t{1} << 56, "bytes_sent");
+  refuse(&Edge::set_bytes_received, uint64_t{1} << 56, "bytes_received");
 }
 
 TEST(FlowReportTest, WithoutAnIdentityTheSourcesNetworkIsWhatIsAlike) {

@@ -4,8 +4,6 @@
 #include <utility>
 
 #include "absl/algorithm/container.h"
-#include "absl/container/flat_hash_set.h"
-#include "absl/strings/str_cat.h"
 
 namespace byrnie {
 namespace {
@@ -25,11 +23,6 @@ bool IsPolicyReason(absl::string_view reason) {
   return absl::c_linear_search(kReasons, word);
 }
 
-// Names the two ends, whoever reports.
-std::string EndsOf(const SpiffeId& source, const SocketAddress& destination) {
-  return absl::StrCat(source.text(), " ", destination.ToString());
-}
-
 bool IsTheDestinations(const ReportedFlow& flow) {
   return flow.side == Side::kDestination && flow.path != Path::kProbe &&
          (flow.verdict == Verdict::kAllowed ||
@@ -47,13 +40,16 @@ WorkloadSelector SelectorOf(const SpiffeId& identity, const WorkloadIndex::Workl
 }  // namespace
 
 std::vector<ReplayableFlow> FlowsToReplay(const std::vector<FlowLedger::Entry>& flows,
-                                          const WorkloadIndex& index) {
-  absl::flat_hash_set<std::string> told;
+                                          const WorkloadIndex& index,
+                                          const FlowReporters& reporters) {
+  FlowReporters telling = reporters;
   std::vector<ReplayableFlow> replayable;
   for (const FlowLedger::Entry& entry : flows) {
     const ReportedFlow& flow = entry.flow;
-    if (flow.side == Side::kDestination && flow.peer.has_value()) {
-      told.insert(EndsOf(*flow.peer, flow.destination));
+    telling.insert({entry.reporter.id.text(), entry.reporter.host});
+    // A pod has addresses that it does not connect from.
+    if (flow.side == Side::kDestination) {
+      telling.insert({entry.reporter.id.text(), flow.destination.ip().ToString()});
     }
     if (!IsTheDestinations(flow)) continue;
     const WorkloadIndex::Workload* const workload = index.Find(flow.destination.ip());
@@ -72,7 +68,7 @@ std::vector<ReplayableFlow> FlowsToReplay(const std::vector<FlowLedger::Entry>& 
     const bool carried = flow.side == Side::kSource && flow.verdict == Verdict::kAllowed &&
                          (flow.path == Path::kHbone || flow.path == Path::kDirect);
     if (!carried || !flow.peer.has_value() ||
-        told.contains(EndsOf(entry.reporter.id, flow.destination))) {
+        telling.count({flow.peer->text(), flow.destination.ip().ToString()}) > 0) {
       continue;
     }
     const WorkloadIndex::Workload* const workload = index.Find(flow.destination.ip());

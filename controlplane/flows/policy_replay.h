@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -23,11 +24,17 @@ struct ReplayableFlow {
   const WorkloadIndex::Workload* destination = nullptr;
 };
 
+// Who reports, by identity and host, of those that may have nothing to report.
+using FlowReporters = std::set<std::pair<std::string, std::string>>;
+
 // Which of `flows` policies decide about: what their destinations reported and was let in, or kept
-// out by a policy; and what only the source reported, of destinations that report to nobody here.
-// Health probes, and what failed otherwise, are none. Pure; points into its arguments.
+// out by a policy; and what only the source reported, of destinations that report to nobody here:
+// neither in `flows` nor as one of `reporters`. Where they report, what a source says and they do
+// not is its own tale. Health probes, and what failed otherwise, are none. Pure; points into its
+// arguments.
 std::vector<ReplayableFlow> FlowsToReplay(const std::vector<FlowLedger::Entry>& flows,
-                                          const WorkloadIndex& index);
+                                          const WorkloadIndex& index,
+                                          const FlowReporters& reporters);
 
 // How many flows and connections something was said about, and when they were.
 struct ReplayScope {

@@ -85,6 +85,16 @@ class PolicyReplayTest : public ::testing::Test {
     return &flows_.back();
   }
 
+  // What only the one who opened it says.
+  FlowLedger::Entry* AddOfSource(const std::string& source, const std::string& destination,
+                                 const std::string& address) {
+    FlowLedger::Entry* const entry = Add(source, address, destination);
+    entry->reporter.host = "10.9.8.7";
+    entry->flow.side = Side::kSource;
+    entry->flow.source.reset();
+    return entry;
+  }
+
   ReplayResult Diff(const std::vector<std::string>& documents,
                     const std::vector<std::string>& removals = {}) {
     google::protobuf::RepeatedPtrField<Authorization> policies;
@@ -102,7 +112,7 @@ class PolicyReplayTest : public ::testing::Test {
     }
     const auto after = PolicySet::Create(2, policies);
     EXPECT_THAT(after, IsOk());
-    return ReplayPolicies(FlowsToReplay(flows_, *index_), *before_, **after, audited);
+    return ReplayPolicies(FlowsToReplay(flows_, *index_, reporters_), *before_, **after, audited);
   }
 
   static std::vector<std::string> Texts(const ReplayResult& result) {
@@ -120,6 +130,7 @@ class PolicyReplayTest : public ::testing::Test {
   std::unique_ptr<WorkloadIndex> index_;
   std::shared_ptr<const PolicySet> before_;
   std::vector<FlowLedger::Entry> flows_;
+  FlowReporters reporters_;
 };
 
 TEST_F(PolicyReplayTest, NamesExactlyTheFlowsThatWouldBeDenied) {
@@ -181,22 +192,37 @@ TEST_F(PolicyReplayTest, PlaintextIsTakenOrNotAsItWas) {
       << "a policy does not open a port that is strict";
 }
 
-TEST_F(PolicyReplayTest, WhatOnlyTheSourceReportedCountsToo) {
-  FlowLedger::Entry* const seen = Add("client", "10.0.0.2:8080", "server");
-  seen->flow.side = Side::kSource;
-  seen->flow.source.reset();
-  EXPECT_THAT(Texts(Diff({Policy("deny-client", "DENY", Principal("client"))})),
-              ElementsAre("id0 denied policy-deny demo/deny-client"));
+TEST_F(PolicyReplayTest, WhatOnlyTheSourceReportedCountsOfDestinationsThatDoNot) {
+  const std::string deny = Policy("deny-client", "DENY", Principal("client"));
+  AddOfSource("client", "server", "10.0.0.2:8080");
+  EXPECT_THAT(Texts(Diff({deny})), ElementsAre("id0 denied policy-deny demo/deny-client"));
   // The destination's word counts where there is one.
   Add("server", "10.0.0.2:8080", "client");
-  EXPECT_THAT(Texts(Diff({Policy("deny-client", "DENY", Principal("client"))})),
-              ElementsAre("id1 denied policy-deny demo/deny-client"));
+  EXPECT_THAT(Texts(Diff({deny})), ElementsAre("id1 denied policy-deny demo/deny-client"));
+}
+
+TEST_F(PolicyReplayTest, WhatADestinationThatReportsDoesNotKnowOfIsNoEvidence) {
+  const std::string deny = Policy("deny-other", "DENY", Principal("other"));
+  AddOfSource("other", "server", "10.0.0.2:8080");
+  // Another pod of the same identity says nothing of this one.
+  Add("server", "10.0.0.4:8080", "client");
+  EXPECT_THAT(Texts(Diff({deny})), ElementsAre("id0 denied policy-deny demo/deny-other"));
+  Add("server", "10.0.0.2:9090", "client");
+  EXPECT_THAT(Diff({deny}).changes, IsEmpty());
+  flows_.pop_back();
+  // It has reported what it did itself, or is connected.
+  AddOfSource("server", "store", "10.0.0.3:5432")->reporter.host = "10.0.0.2";
+  EXPECT_THAT(Diff({deny}).changes, IsEmpty());
+  flows_.pop_back();
+  reporters_ = {{"spiffe://cluster.local/ns/demo/sa/server", "10.0.0.2"}};
+  EXPECT_THAT(Diff({deny}).changes, IsEmpty());
 }
 
 class PolicySuggestionTest : public PolicyReplayTest {
  protected:
   PolicySuggestion Suggest(const Authorization* base = nullptr) {
-    return SuggestPolicy("demo", FlowsToReplay(flows_, *index_), *index_, *before_, base);
+    return SuggestPolicy("demo", FlowsToReplay(flows_, *index_, reporters_), *index_, *before_,
+                         base);
   }
 };
 
@@ -222,6 +248,18 @@ TEST_F(PolicySuggestionTest, LetsInWhoWasSeenAndNobodyElse) {
   Add("client", "10.0.0.1:80", "server");
   Add("server", "10.0.0.2:8080", "")->flow.source = *IpAddress::Parse("10.9.9.7");
   EXPECT_THAT(Diff({document}).changes, SizeIs(5)) << document;
+}
+
+TEST_F(PolicySuggestionTest, NobodyLetsHimselfIn) {
+  Add("server", "10.0.0.2:8080", "client");
+  const std::string document = WritePolicyDocument(*Suggest().policy);
+  AddOfSource("other", "server", "10.0.0.2:8080");
+  // Of pods that have reported nothing, and to which nobody was seen to connect.
+  AddOfSource("other", "server", "10.0.0.4:8080");
+  AddOfSource("other", "store", "10.0.0.3:5432");
+  EXPECT_EQ(WritePolicyDocument(*Suggest().policy), document);
+  flows_.erase(flows_.begin());
+  EXPECT_FALSE(Suggest().policy.has_value());
 }
 
 TEST_F(PolicySuggestionTest, HoldsForTheOthersOfTheSameIdentity) {

@@ -84,11 +84,11 @@ PolicySuggestion SuggestPolicy(absl::string_view ns, const std::vector<Replayabl
   std::map<std::string, Clients> by_identity;
   const std::vector<WorkloadIndex::Workload> workloads = index.InNamespace(ns);
   for (const ReplayableFlow& flow : flows) {
-    if (flow.workload.ns != ns || !Authorize(&present, flow.workload, flow.facts).allowed) continue;
     const ReportedFlow& seen = flow.entry->flow;
-    const SpiffeId& identity =
-        seen.side == ReportedFlow::Side::kDestination ? flow.entry->reporter.id : *seen.peer;
-    Clients& clients = by_identity[identity.text()];
+    // Whom a policy lets in is not for him to say.
+    if (seen.side != ReportedFlow::Side::kDestination) continue;
+    if (flow.workload.ns != ns || !Authorize(&present, flow.workload, flow.facts).allowed) continue;
+    Clients& clients = by_identity[flow.entry->reporter.id.text()];
     clients.addresses.insert(seen.destination.ip());
     if (flow.facts.peer.has_value()) {
       clients.principals[std::string(absl::StripPrefix(flow.facts.peer->text(), "spiffe://"))]

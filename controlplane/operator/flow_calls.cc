@@ -34,15 +34,20 @@ constexpr size_t kMaxChanges = 5000;
 // Messages may not be larger than 4 MiB.
 constexpr size_t kMaxBytes = 2 * 1024 * 1024;
 
+FlowReporters ConnectedAgents(const AgentTable& agents) {
+  FlowReporters connected;
+  for (const AgentTable::Agent& agent : agents.List()) {
+    const absl::optional<IpAddress> host = MeshView::HostOf(agent);
+    if (host.has_value()) connected.insert({agent.id.text(), host->ToString()});
+  }
+  return connected;
+}
+
 // Fills messages with flows of one moment.
 class Filler {
  public:
-  Filler(const WorkloadIndex* index, const AgentTable& agents) : index_(*index) {
-    for (const AgentTable::Agent& agent : agents.List()) {
-      const absl::optional<IpAddress> host = MeshView::HostOf(agent);
-      if (host.has_value()) connected_.insert({agent.id.text(), host->ToString()});
-    }
-  }
+  Filler(const WorkloadIndex* index, FlowReporters connected)
+      : index_(*index), connected_(std::move(connected)) {}
 
   void Fill(const FlowLedger::Entry& entry, v1::Flow* out) const {
     const ReportedFlow& flow = entry.flow;
@@ -91,7 +96,7 @@ class Filler {
   }
 
   const WorkloadIndex& index_;
-  std::set<std::pair<std::string, std::string>> connected_;  // Identity and host.
+  const FlowReporters connected_;
 };
 
 bool IsInNamespace(const v1::Flow& flow, const std::string& ns) {
@@ -182,7 +187,7 @@ absl::StatusOr<Proposal> ReadProposal(const v1::DiffPoliciesRequest& request,
 std::vector<v1::Flow> FlowCalls::All() const {
   const RegistrySnapshotPtr registry = registry_->snapshot();
   const WorkloadIndex index(registry.get());
-  const Filler filler(&index, *agents_);
+  const Filler filler(&index, ConnectedAgents(*agents_));
   std::vector<v1::Flow> flows;
   for (const FlowLedger::Entry& entry : ledger_->List()) {
     flows.emplace_back();
@@ -203,7 +208,7 @@ absl::Status FlowCalls::ListFlows(const v1::ListFlowsRequest& request,
   ASSIGN_OR_RETURN(Page page, Page::Create(request.page_size(), request.page_token(), list));
   const RegistrySnapshotPtr registry = registry_->snapshot();
   const WorkloadIndex index(registry.get());
-  const Filler filler(&index, *agents_);
+  const Filler filler(&index, ConnectedAgents(*agents_));
   size_t bytes = 0;
   for (const FlowLedger::Entry& entry : ledger_->List()) {
     if (entry.id <= page.after()) continue;
@@ -239,9 +244,10 @@ absl::Status FlowCalls::DiffPolicies(const v1::DiffPoliciesRequest& request,
   if (present == nullptr) return NoPolicies();
   const WorkloadIndex index(registry.get());
   const std::vector<FlowLedger::Entry> flows = ledger_->List();
-  const ReplayResult result =
-      ReplayPolicies(FlowsToReplay(flows, index), *present, *proposal.policies, proposal.dry_runs);
-  const Filler filler(&index, *agents_);
+  const FlowReporters connected = ConnectedAgents(*agents_);
+  const ReplayResult result = ReplayPolicies(FlowsToReplay(flows, index, connected), *present,
+                                             *proposal.policies, proposal.dry_runs);
+  const Filler filler(&index, connected);
   size_t bytes = 0;
   for (const ReplayChange& change : result.changes) {
     if (static_cast<size_t>(response->changes_size()) == kMaxChanges || bytes > kMaxBytes) {
@@ -275,7 +281,7 @@ absl::Status FlowCalls::SuggestPolicies(const v1::SuggestPoliciesRequest& reques
   const WorkloadIndex index(registry.get());
   const std::vector<FlowLedger::Entry> flows = ledger_->List();
   const PolicySuggestion suggestion =
-      SuggestPolicy(request.namespace_(), FlowsToReplay(flows, index), index, *present,
+      SuggestPolicy(request.namespace_(), FlowsToReplay(flows, index, {}), index, *present,
                     base.has_value() ? &*base : nullptr);
   if (suggestion.policy.has_value()) {
     response->set_document(WritePolicyDocument(*suggestion.policy));
