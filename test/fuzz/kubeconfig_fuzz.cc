@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "controlplane/kubernetes/api_server.h"
-#include "controlplane/kubernetes/http_proxy.h"
 #include "ctl/install/exec_credential.h"
 #include "ctl/install/kubeconfig.h"
 #include "ctl/install/manifests.h"
@@ -58,7 +57,6 @@ std::vector<std::string> FuzzSeeds() {
               begin, {{"https://h:1", "https://h/k8s/c"},
                       {"certificate-authority-data: UEVN", "proxy-url: 'http://u:p%40@b:1/'"}}) +
               "{token: t, as: u, as-uid: i, as-groups: [g], as-user-extra: {a/b: [c]}}\n",
-          "10.0.0.0/8,.a,*.b,c:1,fd00::/8,*",
           R"({"kind": "ExecCredential", "status": {"token": "t"}})",
           R"({"kind": "ExecCredential", "status": {"clientCertificateData": "c",
               "clientKeyData": "k"}})",
@@ -79,16 +77,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (own.ok()) {
     byrnie::CheckServer(*own);
     byrnie::Check(!own->HasClientCertificate() && !own->exec.has_value());
-  }
-  // As the environment's proxy, and as its exceptions.
-  for (const bool proxy : {true, false}) {
-    const auto environment = [&](absl::string_view name) -> std::string {
-      if (name == "HTTPS_PROXY") return proxy ? text : "http://p";
-      return name == "NO_PROXY" && !proxy ? text : "";
-    };
-    const auto proxied = byrnie::ProxyOfEnvironment(environment, "a.b", 443);
-    byrnie::Check(proxy || proxied.ok());
-    if (proxied.ok() && proxied->has_value()) byrnie::Check(!(*proxied)->host.empty());
   }
   byrnie::ApiServer server;
   if (byrnie::TakeExecCredential(text, &server).ok()) {
