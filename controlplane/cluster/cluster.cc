@@ -98,8 +98,10 @@ void Cluster::BuildRegistry(RegistrySources* sources) {
       loop_.get(), sources, logger_, metrics_);
   unmeshed_ =
       std::make_unique<UnmeshedPods>(pods_.cache.get(), namespaces_.cache.get(), logger_, metrics_);
-  publisher_ = std::make_unique<TrustPublisher>(namespaces_.cache.get(), client_.get(), loop_.get(),
-                                                random_, logger_, metrics_);
+  bundles_ = MakeCache<PublishedBundle>("configmaps", ParsePublishedBundle);
+  publisher_ =
+      std::make_unique<TrustPublisher>(namespaces_.cache.get(), bundles_.cache.get(), client_.get(),
+                                       loop_.get(), random_, logger_, metrics_);
   ListWatch::Options services;
   services.paths = {"/api/v1/services"};
   Follow(&services_, std::move(services));
@@ -115,6 +117,12 @@ void Cluster::BuildRegistry(RegistrySources* sources) {
   namespaces.paths = {"/api/v1/namespaces"};
   namespaces.metadata_only = true;
   Follow(&namespaces_, std::move(namespaces));
+  ListWatch::Options bundles;
+  bundles.paths = {"/api/v1/configmaps"};
+  // The right to those of this name is all that it takes.
+  bundles.parameters = absl::StrCat(
+      "fieldSelector=", EncodeQuery(absl::StrCat("metadata.name=", TrustPublisher::kConfigMap)));
+  Follow(&bundles_, std::move(bundles));
 }
 
 void Cluster::BuildAttestor() {

@@ -131,6 +131,7 @@ class Cluster {
   Followed<KubeService> services_;
   Followed<EndpointSlice> slices_;
   Followed<LabelledObject> nodes_, namespaces_;
+  Followed<PublishedBundle> bundles_;
   Followed<AccessPolicy> policies_;
   std::unique_ptr<PolicyStatusWriter> policy_statuses_;
   std::unique_ptr<AccessPolicySource> policy_source_;

@@ -15,6 +15,7 @@ constexpr absl::string_view kOurPrefixes[] = {"byrnie.io/", "topology.istio.io/"
 constexpr absl::string_view kStatusAnnotation = "byrnie.io/status";
 constexpr absl::string_view kProxyContainer = "byrnie-proxy";
 constexpr absl::string_view kPodAnnotations[] = {"byrnie.io/capacity", "byrnie.io/inject",
+                                                 "byrnie.io/not-injected",
                                                  "ambient.istio.io/redirection"};
 constexpr absl::string_view kTopologyPrefixes[] = {
     "topology.kubernetes.io/", "failure-domain.beta.kubernetes.io/", "topology.byrnie.io/"};
@@ -310,6 +311,7 @@ absl::StatusOr<EndpointSlice> ParseEndpointSlice(const JsonValue& value) {
 absl::StatusOr<LabelledObject> ParseLabelledObject(const JsonValue& value) {
   ASSIGN_OR_RETURN(Top top, ReadTop(value));
   LabelledObject object;
+  object.terminating = FindValue(top.metadata, "deletionTimestamp").has_value();
   object.name = std::move(top.name);
   ASSIGN_OR_RETURN(object.labels, ReadLabels(top.metadata, "labels", [](const std::string& key) {
                      return IsOurs(key) || IsTopology(key);

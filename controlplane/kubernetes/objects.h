@@ -96,8 +96,10 @@ absl::StatusOr<EndpointSlice> ParseEndpointSlice(const JsonValue& value);
 struct LabelledObject {
   ObjectName name;
   Labels labels;
+  // It is being deleted: nothing can be made in it any more.
+  bool terminating = false;
   friend bool operator==(const LabelledObject& a, const LabelledObject& b) {
-    return a.name == b.name && a.labels == b.labels;
+    return a.name == b.name && a.labels == b.labels && a.terminating == b.terminating;
   }
 };
 // Keeps the labels that the mesh looks at, of the topology and its own.

@@ -19,6 +19,7 @@ constexpr char kPublishedHelp[] =
 constexpr size_t kMaxConfigMap = 4 * 1024 * 1024;
 
 bool IsMeshed(const LabelledObject& ns) {
+  if (ns.terminating) return false;
   const auto label = ns.labels.find(TrustPublisher::kMeshedLabel);
   return label != ns.labels.end() && label->second == TrustPublisher::kMeshedValue;
 }
@@ -58,10 +59,8 @@ bool IsForeign(absl::string_view theirs, absl::string_view ours) {
 std::string BundleIn(const std::string& config_map) {
   const absl::StatusOr<JsonValue> value = JsonValue::Parse(config_map, kMaxConfigMap);
   if (!value.ok()) return "";
-  const absl::StatusOr<JsonObject> object = value->AsObject();
-  if (!object.ok() || !object->Has("data")) return "";
-  const absl::StatusOr<JsonObject> data = object->GetObject("data");
-  return data.ok() ? data->GetStringOr(TrustPublisher::kKey, "").value_or("") : "";
+  const absl::StatusOr<PublishedBundle> bundle = ParsePublishedBundle(*value);
+  return bundle.ok() ? bundle->pem : "";
 }
 
 std::string ConfigMapOf(const std::string& ns, const std::string& bundle) {
@@ -71,14 +70,15 @@ std::string ConfigMapOf(const std::string& ns, const std::string& bundle) {
   json.Field("name", TrustPublisher::kConfigMap).Field("namespace", ns);
   json.Key("labels").BeginObject().Field("app.kubernetes.io/managed-by", "byrnie").EndObject();
   json.EndObject();
-  json.Key("data").BeginObject().Field(TrustPublisher::kKey, bundle).EndObject();
+  json.Key("data").BeginObject().Field(PublishedBundle::kKey, bundle).EndObject();
   json.EndObject();
   return std::move(json).Finish();
 }
 
 }  // namespace
 
-TrustPublisher::TrustPublisher(Informer<LabelledObject>* namespaces, ApiClient* client,
+TrustPublisher::TrustPublisher(Informer<LabelledObject>* namespaces,
+                               Informer<PublishedBundle>* bundles, ApiClient* client,
                                EventLoop* loop, absl::BitGenRef random, Logger* logger,
                                MetricRegistry* metrics)
     : namespaces_(namespaces),
@@ -90,9 +90,12 @@ TrustPublisher::TrustPublisher(Informer<LabelledObject>* namespaces, ApiClient* 
       backoff_({absl::Milliseconds(500), absl::Minutes(1), 2.0, 0.5, absl::Milliseconds(50)},
                random),
       next_(loop->NewTimer([this] { Next(); })),
-      again_(loop->NewTimer([this] { EnqueueAll(); })) {
+      again_(loop->NewTimer([this] { EnqueueAll(); })),
+      repair_(loop->NewTimer([this] { Repair(); })) {
   namespaces->AddListener(
       [this](const Informer<LabelledObject>::Changes& changes) { OnNamespaces(changes); });
+  bundles->AddListener(
+      [this](const Informer<PublishedBundle>::Changes& changes) { OnBundles(changes); });
   again_->Schedule(kEvery);
 }
 
@@ -105,6 +108,24 @@ void TrustPublisher::SetBundle(std::string pem) {
 void TrustPublisher::OnNamespaces(const Informer<LabelledObject>::Changes& changes) {
   for (const auto& change : changes) {
     if (change.after != nullptr && IsMeshed(*change.after)) Enqueue(change.name.name);
+  }
+}
+
+// Our own writes come back here, too, and are no loss. What belongs to another mesh is that mesh's
+// to put back, and has some time for it before it is looked at again.
+void TrustPublisher::OnBundles(const Informer<PublishedBundle>::Changes& changes) {
+  for (const auto& change : changes) {
+    if (bundle_.empty() || !foreign_.empty() || change.name.name != kConfigMap) continue;
+    if (change.after != nullptr && change.after->pem == bundle_) continue;
+    lost_.insert(change.name.ns);
+  }
+  if (!lost_.empty() && !repair_->scheduled()) repair_->Schedule(kRepairAfter);
+}
+
+void TrustPublisher::Repair() {
+  const std::set<std::string> lost = std::exchange(lost_, {});
+  for (const std::string& ns : lost) {
+    if (IsMeshedStill(ns)) Enqueue(ns);
   }
 }
 

@@ -17,13 +17,14 @@
 #include "controlplane/kubernetes/api_client.h"
 #include "controlplane/kubernetes/informer.h"
 #include "controlplane/kubernetes/objects.h"
+#include "controlplane/kubernetes/published_bundle.h"
 
 namespace byrnie {
 
 // Keeps the trust bundle in a ConfigMap of every meshed namespace, where agents find whom to trust.
 // Applied by the server ("server-side apply"), which leaves what others write beside it; one
-// request at a time; again when the bundle or the namespaces change, and from time to time, should
-// somebody have changed or deleted it.
+// request at a time; again when the bundle or the namespaces change, when somebody has changed or
+// deleted it, and from time to time, should that have gone unseen.
 //
 // A cluster has one mesh: where a meshed namespace has the roots of another one, none of which is
 // ours, nothing is written anywhere, for its pods would trust nobody any more. So each namespace is
@@ -32,7 +33,6 @@ namespace byrnie {
 class TrustPublisher {
  public:
   static constexpr char kConfigMap[] = "byrnie-trust-bundle";
-  static constexpr char kKey[] = "bundle.pem";
   // A namespace with this label and value is meshed.
   static constexpr char kMeshedLabel[] = "byrnie.io/inject";
   static constexpr char kMeshedValue[] = "true";
@@ -40,9 +40,13 @@ class TrustPublisher {
   // While the roots of another mesh are there.
   static constexpr absl::Duration kWhileForeign = absl::Minutes(1);
 
+  // What others do to bundles is put right once in so long, for whoever does it again and again.
+  static constexpr absl::Duration kRepairAfter = absl::Seconds(1);
+
   // The pointers, and what `random` borrows, outlive it.
-  TrustPublisher(Informer<LabelledObject>* namespaces, ApiClient* client, EventLoop* loop,
-                 absl::BitGenRef random, Logger* logger, MetricRegistry* metrics);
+  TrustPublisher(Informer<LabelledObject>* namespaces, Informer<PublishedBundle>* bundles,
+                 ApiClient* client, EventLoop* loop, absl::BitGenRef random, Logger* logger,
+                 MetricRegistry* metrics);
   TrustPublisher(const TrustPublisher&) = delete;
   TrustPublisher& operator=(const TrustPublisher&) = delete;
 
@@ -51,6 +55,8 @@ class TrustPublisher {
 
  private:
   void OnNamespaces(const Informer<LabelledObject>::Changes& changes);
+  void OnBundles(const Informer<PublishedBundle>::Changes& changes);
+  void Repair();
   void Enqueue(const std::string& ns);
   void EnqueueAll();
   void Next();
@@ -76,9 +82,12 @@ class TrustPublisher {
   std::set<std::string> queued_;
   // Those that have the roots of another mesh.
   std::set<std::string> foreign_;
+  // Whose bundle somebody has changed or deleted since the last repair.
+  std::set<std::string> lost_;
   std::string logged_;
   std::unique_ptr<EventLoop::Timer> next_;
   std::unique_ptr<EventLoop::Timer> again_;
+  std::unique_ptr<EventLoop::Timer> repair_;
   std::unique_ptr<ApiClient::Call> call_;
 };
 

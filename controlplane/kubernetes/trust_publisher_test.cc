@@ -26,7 +26,8 @@ std::string Root(const std::string& body) {
 
 // A ConfigMap with a bundle, in the JSON of an API server.
 std::string Map(const std::string& escaped_pem) {
-  return R"({"kind": "ConfigMap", "data": {"bundle.pem": ")" + escaped_pem + R"("}})";
+  return R"({"kind": "ConfigMap", "metadata": {"name": "byrnie-trust-bundle", "namespace": "n"}, "data": {"bundle.pem": ")" +
+         escaped_pem + R"("}})";
 }
 
 LabelledObject Namespace(const std::string& name, const std::string& value) {
@@ -50,7 +51,9 @@ class TrustPublisherTest : public ::testing::Test {
   MetricRegistry metrics_;
   FakeApiClient client_;
   FakeInformer<LabelledObject> namespaces_;
-  TrustPublisher publisher_{&namespaces_, &client_, &loop_, random_, &logger_, &metrics_};
+  FakeInformer<PublishedBundle> bundles_;
+  TrustPublisher publisher_{&namespaces_, &bundles_, &client_, &loop_,
+                            random_,      &logger_,  &metrics_};
 };
 
 TEST_F(TrustPublisherTest, WritesToMeshedNamespacesAlone) {
@@ -102,6 +105,71 @@ TEST_F(TrustPublisherTest, WritesToANamespaceOnceItIsMeshed) {
   namespaces_.Set({Namespace("demo", "true")});
   Settle();
   EXPECT_EQ(client_.size(), 1u);
+}
+
+PublishedBundle Bundle(const std::string& ns, const std::string& pem) {
+  return {{ns, TrustPublisher::kConfigMap}, pem};
+}
+
+TEST_F(TrustPublisherTest, PutsBackWhatSomebodyHasDeletedOrChanged) {
+  namespaces_.Set({Namespace("demo", "true"), Namespace("other", "false")});
+  publisher_.SetBundle("PEM");
+  Settle();
+  Look();
+  client_.Answer(200, "{}");
+  // What it has written itself is seen, too.
+  bundles_.Set({Bundle("demo", "PEM"), Bundle("other", "PEM")});
+  loop_.AdvanceTime(absl::Minutes(1));
+  EXPECT_EQ(client_.size(), 2u);
+
+  bundles_.Remove({"demo", TrustPublisher::kConfigMap});
+  bundles_.Remove({"other", TrustPublisher::kConfigMap});
+  loop_.AdvanceTime(TrustPublisher::kRepairAfter);
+  Settle();
+  ASSERT_EQ(client_.size(), 3u);
+  Look();
+  EXPECT_THAT(client_.last().target, HasSubstr("/demo/"));
+  EXPECT_EQ(client_.last().method, "PATCH");
+  client_.Answer(200, "{}");
+  bundles_.Put(Bundle("demo", "PEM"));
+  loop_.AdvanceTime(absl::Minutes(1));
+  EXPECT_EQ(client_.size(), 4u);
+
+  // However often it is done meanwhile, and whatever else is called so elsewhere.
+  for (const char* pem : {"", "other", ""}) bundles_.Put(Bundle("demo", pem));
+  bundles_.Put({{"demo", "another"}, ""});
+  loop_.AdvanceTime(TrustPublisher::kRepairAfter);
+  Settle();
+  ASSERT_EQ(client_.size(), 5u);
+}
+
+TEST_F(TrustPublisherTest, PutsNothingIntoWhatIsBeingDeleted) {
+  namespaces_.Set({Namespace("demo", "true")});
+  publisher_.SetBundle("PEM");
+  Settle();
+  Look();
+  client_.Answer(200, "{}");
+  bundles_.Set({Bundle("demo", "PEM")});
+  LabelledObject going = Namespace("demo", "true");
+  going.terminating = true;
+  namespaces_.Set({going});
+  bundles_.Set({});
+  loop_.AdvanceTime(absl::Minutes(1));
+  EXPECT_EQ(client_.size(), 2u);
+}
+
+TEST_F(TrustPublisherTest, LeavesWhatAnotherMeshHasLostToThatForAWhile) {
+  namespaces_.Set({Namespace("demo", "true")});
+  publisher_.SetBundle(Root("MINE"));
+  Settle();
+  client_.Answer(200, Map(kOurs));
+  Settle();
+  bundles_.Set({Bundle("demo", Root("theirs"))});
+  bundles_.Set({});
+  loop_.AdvanceTime(absl::Seconds(10));
+  EXPECT_EQ(client_.size(), 1u);
+  loop_.AdvanceTime(TrustPublisher::kWhileForeign);
+  ASSERT_EQ(client_.size(), 2u);
 }
 
 TEST_F(TrustPublisherTest, TriesAgainWithoutForgettingTheOthers) {

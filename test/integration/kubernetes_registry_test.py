@@ -143,6 +143,15 @@ class KubernetesRegistryTest(unittest.TestCase):
         self.wait(lambda: self.bundle("shop").count("BEGIN CERTIFICATE") == 2, "both roots of a rotation")
         self.assertIn(roots, self.bundle("shop"))
 
+    def test_a_trust_bundle_that_somebody_deletes_or_changes_is_back(self):
+        roots = self.plane.read("bundle.pem").decode()
+        path = "/api/v1/namespaces/shop/configmaps/byrnie-trust-bundle"
+        self.wait(lambda: self.bundle("shop") == roots, "the bundle in a meshed namespace")
+        self.cluster.admin.delete(path)
+        wait_until(lambda: self.bundle("shop") == roots, 10, "the bundle that was deleted", every=0.2)
+        self.cluster.admin.patch(path, {"data": {"bundle.pem": ""}})
+        wait_until(lambda: self.bundle("shop") == roots, 10, "the bundle that was emptied", every=0.2)
+
 
 if __name__ == "__main__":
     sys.exit(main())
