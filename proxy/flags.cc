@@ -104,8 +104,8 @@ ABSL_FLAG(int64_t, max_buffered_bytes, 0,
           "what the buffers of all connections together may take beyond the least of each (12288 a "
           "connection), at least 1048576; 0: a quarter of the memory limit, at most 67108864");
 ABSL_FLAG(int64_t, memory_limit, 0,
-          "bytes this process may use; from 85 % on new connections are refused; 0: what the "
-          "container's control group says, if anything");
+          "bytes this process may use; from 85 % on, with what open connections are promised, new "
+          "ones are refused; 0: what the container's control group says, if anything");
 ABSL_FLAG(std::string, identity_expiry, "drain",
           "tunnels whose certificate was replaced: drain (end when empty or when it expires), "
           "keep (end when empty) or strict (end at once)");

@@ -59,7 +59,8 @@ void InboundConnection::Start() {
     return;
   }
   ReleaseMemory(&authority_);
-  if (const auto shed = context()->overload->WhyNotConnection(-1)) {
+  if (const auto shed =
+          context()->overload->WhyNotConnection(-1, Overload::Who::kKnown, share_.connections())) {
     Answer(503, Result::kFailed, shed->reason, std::string(shed->detail));
     return;
   }

@@ -12,12 +12,9 @@ constexpr absl::string_view kNoMoreSockets = "the limit on open files leaves no 
 
 Overload::Overload(const Limits& limits, const Gauge* inbound, const Gauge* outbound,
                    Gauge* shedding)
-    : limits_(limits),
-      shed_above_(static_cast<uint64_t>(static_cast<double>(limits.memory) * kShedAbove)),
-      take_below_(static_cast<uint64_t>(static_cast<double>(limits.memory) * kTakeBelow)),
-      inbound_(inbound),
-      outbound_(outbound),
-      shedding_(shedding) {}
+    : limits_(limits), inbound_(inbound), outbound_(outbound), shedding_(shedding) {
+  SetMemoryLimit(limits.memory);
+}
 
 int Overload::SocketsFor(Who who) const {
   return who == Who::kKnown ? limits_.sockets : limits_.sockets - limits_.sockets / kReserved;
@@ -28,7 +25,7 @@ absl::Status Overload::CheckDialled(int fd, Who who) const {
   return WithReason(absl::ResourceExhaustedError(kNoMoreSockets), access_reason::kTooManySockets);
 }
 
-absl::optional<Overload::Shed> Overload::WhyNotConnection(int fd, Who who) {
+absl::optional<Overload::Shed> Overload::WhyNotConnection(int fd, Who who, size_t of_peer) {
   if (limits_.connections != 0) {
     const int64_t open = inbound_->value() + outbound_->value();
     const uint64_t most = who == Who::kKnown
@@ -40,7 +37,7 @@ absl::optional<Overload::Shed> Overload::WhyNotConnection(int fd, Who who) {
                                      : "of --max_connections the last eighth is for who is known"};
     }
   }
-  return WhyNot(fd, who);
+  return WhyNot(fd, who, of_peer);
 }
 
 absl::optional<Overload::Shed> Overload::WhyNotStranger(int fd) const {
@@ -50,16 +47,31 @@ absl::optional<Overload::Shed> Overload::WhyNotStranger(int fd) const {
 
 absl::optional<Overload::Shed> Overload::WhyNotTunnel(int fd) { return WhyNot(fd, Who::kKnown); }
 
-absl::optional<Overload::Shed> Overload::WhyNot(int fd, Who who) {
+absl::optional<Overload::Shed> Overload::WhyNot(int fd, Who who, size_t of_peer) {
   if (fd >= SocketsFor(who)) return Shed{access_reason::kTooManySockets, kNoMoreSockets};
   if (limits_.memory == 0) return absl::nullopt;
+  const uint64_t shed_above = shed_above_.load(std::memory_order_relaxed);
   const uint64_t taken = taken_.load(std::memory_order_relaxed);
   const uint64_t expected = used_.load(std::memory_order_relaxed) + (taken + 1) * kNewConnection;
-  if (short_of_memory_.load(std::memory_order_relaxed) || expected > shed_above_) {
+  if (short_of_memory_.load(std::memory_order_relaxed) || expected > shed_above) {
     return Shed{access_reason::kMemoryPressure, "memory is short"};
+  }
+  const uint64_t left = shed_above - expected;
+  if (who == Who::kUnknown && left < shed_above / kReserved) {
+    return Shed{access_reason::kMemoryPressure, "the last eighth of memory is for who is known"};
+  }
+  if (of_peer > 1 && of_peer * kNewConnection > left * kTimesLeft) {
+    return Shed{access_reason::kMemoryPressure,
+                "the peer's connections have nearly all memory; what is left is for others"};
   }
   taken_.fetch_add(1, std::memory_order_relaxed);
   return absl::nullopt;
+}
+
+void Overload::SetMemoryLimit(uint64_t bytes) {
+  const auto limit = static_cast<double>(bytes);
+  shed_above_.store(static_cast<uint64_t>(limit * kShedAbove), std::memory_order_relaxed);
+  take_below_.store(static_cast<uint64_t>(limit * kTakeBelow), std::memory_order_relaxed);
 }
 
 bool Overload::SetMemoryUsed(uint64_t bytes, uint64_t promised) {
@@ -67,7 +79,8 @@ bool Overload::SetMemoryUsed(uint64_t bytes, uint64_t promised) {
   used_.store(bytes, std::memory_order_relaxed);
   taken_.store(0, std::memory_order_relaxed);
   const bool was_short = short_of_memory_.load(std::memory_order_relaxed);
-  const bool is_short = bytes > shed_above_ || (was_short && bytes >= take_below_);
+  const bool is_short = bytes > shed_above_.load(std::memory_order_relaxed) ||
+                        (was_short && bytes >= take_below_.load(std::memory_order_relaxed));
   short_of_memory_.store(is_short, std::memory_order_relaxed);
   shedding_->Set(is_short ? 1 : 0);
   return is_short && !was_short;

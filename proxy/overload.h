@@ -21,7 +21,7 @@ class Overload {
     // Sockets with a number from here on are refused: the rest is for the admin page, the link and
     // the listeners.
     int sockets = 1 << 30;
-    // Bytes, see ContainerMemory; 0: no limit.
+    // Bytes to begin with, see ContainerMemory; 0: no limit.
     uint64_t memory = 0;
   };
   // Whom something is for. Who has proven nothing can come from everywhere and stay for ever: the
@@ -37,8 +37,11 @@ class Overload {
     absl::string_view detail;
   };
 
-  // Of connections and of sockets one in so many is left for those that are known.
+  // Of connections, of sockets and of memory one part in so many is left for those that are known.
   static constexpr int kReserved = 8;
+  // No peer's connections may come to more memory than so many times what is left: alone it has
+  // eight ninths of it, and whoever comes then finds something, and so does the next.
+  static constexpr uint64_t kTimesLeft = 8;
   // Above this share of the memory limit, used and promised, new connections are shed, until it is
   // below the other.
   static constexpr double kShedAbove = 0.85;
@@ -56,8 +59,10 @@ class Overload {
   // Asked about each socket this proxy has dialled, before anything is done with it:
   // ResourceExhausted, with the reason, where it is one too many.
   absl::Status CheckDialled(int fd, Who who = Who::kKnown) const;
-  // Asked once for each new connection, whose socket is `fd` (-1: a stream without one).
-  absl::optional<Shed> WhyNotConnection(int fd, Who who = Who::kKnown);
+  // Asked once for each new connection, whose socket is `fd` (-1: a stream without one). `of_peer`:
+  // how many the same identity has by now, this one included; 0 of the pod's own application and of
+  // who has none.
+  absl::optional<Shed> WhyNotConnection(int fd, Who who = Who::kKnown, size_t of_peer = 0);
   // The same for one that has not said who it is and is counted elsewhere: it costs a socket.
   absl::optional<Shed> WhyNotStranger(int fd) const;
   // The same for a new tunnel, which is not a connection of an application yet.
@@ -65,19 +70,21 @@ class Overload {
 
   int sockets() const { return limits_.sockets; }
 
-  // Tells what is used of Limits::memory, and what open connections may use beyond that without
-  // asking; true when that made shedding begin.
+  // The limit on memory is another one from now on; not 0, and only where there was one.
+  void SetMemoryLimit(uint64_t bytes);
+  // Tells what is used of the memory that there is, and what open connections may use beyond that
+  // without asking; true when that made shedding begin.
   bool SetMemoryUsed(uint64_t bytes, uint64_t promised);
   // New connections are refused for want of memory.
   bool short_of_memory() const { return short_of_memory_.load(std::memory_order_relaxed); }
 
  private:
   int SocketsFor(Who who) const;
-  absl::optional<Shed> WhyNot(int fd, Who who);
+  absl::optional<Shed> WhyNot(int fd, Who who, size_t of_peer = 0);
 
   const Limits limits_;
-  const uint64_t shed_above_;
-  const uint64_t take_below_;
+  std::atomic<uint64_t> shed_above_{0};
+  std::atomic<uint64_t> take_below_{0};
   const Gauge* const inbound_;   // Not owned.
   const Gauge* const outbound_;  // Not owned.
   Gauge* const shedding_;        // Not owned.

@@ -101,6 +101,59 @@ TEST_F(OverloadTest, ReckonsWithWhatConnectionsMayStillTake) {
   EXPECT_EQ(Reason(overload.WhyNotConnection(5)), access_reason::kMemoryPressure);
 }
 
+TEST_F(OverloadTest, LeavesTheLastEighthOfMemoryForThoseItKnows) {
+  Overload::Limits limits;
+  limits.memory = 100 * kMiB;
+  Overload overload(limits, &inbound_, &outbound_, &shedding_);
+  overload.SetMemoryUsed(74 * kMiB, 0);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5, Overload::Who::kUnknown)), "");
+  overload.SetMemoryUsed(75 * kMiB, 0);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5, Overload::Who::kUnknown)),
+            access_reason::kMemoryPressure);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5, Overload::Who::kKnown)), "");
+  EXPECT_EQ(shedding_.value(), 0);
+}
+
+// Connections that cost what new ones are taken to cost.
+TEST_F(OverloadTest, NoPeerTakesWhatTheNextOneNeeds) {
+  Overload::Limits limits;
+  limits.memory = 256 * kMiB;
+  Overload overload(limits, &inbound_, &outbound_, &shedding_);
+  uint64_t all = 0;
+  const auto fill = [&] {
+    size_t open = 0;
+    while (open < 100000) {
+      overload.SetMemoryUsed(all * Overload::kNewConnection, 0);
+      if (overload.WhyNotConnection(5, Overload::Who::kKnown, open + 1).has_value()) break;
+      ++open;
+      ++all;
+    }
+    return open;
+  };
+  const size_t first = fill();
+  const size_t second = fill();
+  const size_t third = fill();
+  EXPECT_GT(first, 6000u);
+  EXPECT_GT(second, 600u);
+  EXPECT_GT(third, 60u);
+  EXPECT_EQ(shedding_.value(), 0);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5)), "") << "the pod's own application";
+}
+
+TEST_F(OverloadTest, FollowsTheLimit) {
+  Overload::Limits limits;
+  limits.memory = 100 * kMiB;
+  Overload overload(limits, &inbound_, &outbound_, &shedding_);
+  overload.SetMemoryUsed(40 * kMiB, 0);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5)), "");
+  overload.SetMemoryLimit(40 * kMiB);
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5)), access_reason::kMemoryPressure);
+  EXPECT_TRUE(overload.SetMemoryUsed(40 * kMiB, 0));
+  overload.SetMemoryLimit(100 * kMiB);
+  EXPECT_FALSE(overload.SetMemoryUsed(40 * kMiB, 0));
+  EXPECT_EQ(Reason(overload.WhyNotConnection(5)), "");
+}
+
 TEST_F(OverloadTest, ReckonsWithWhatHasNotBeenMeasuredYet) {
   Overload::Limits limits;
   limits.memory = 100 * kMiB;

@@ -21,6 +21,12 @@ PeerUsage::Share PeerUsage::AddConnection(absl::string_view peer, size_t limit) 
   return Share(this, &entry, &Use::connections);
 }
 
+size_t PeerUsage::Share::connections() const {
+  if (usage_ == nullptr) return 0;
+  std::lock_guard<std::mutex> lock(usage_->mutex_);
+  return peer_->second.connections;
+}
+
 void PeerUsage::Share::Release() {
   PeerUsage* const usage = std::exchange(usage_, nullptr);
   if (usage == nullptr) return;

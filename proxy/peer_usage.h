@@ -12,10 +12,10 @@
 namespace byrnie {
 
 // How many inbound tunnels all workers have together, how many of them each peer identity has, and
-// how many connections through them: these limits are of the process, whichever worker a tunnel
-// came to. A peer is known only while it has something, so that this is never larger than what is
-// open. Thread-safe; its lock is taken when a tunnel or a connection begins and when it ends,
-// never for a byte.
+// how many connections, through them and by direct mTLS: these limits are of the process, whichever
+// worker a tunnel came to. A peer is known only while it has something, so that this is never
+// larger than what is open. Thread-safe; its lock is taken when a tunnel or a connection begins and
+// when it ends, never for a byte.
 class PeerUsage {
  private:
   struct Use {
@@ -42,6 +42,8 @@ class PeerUsage {
     ~Share() { Release(); }
 
     explicit operator bool() const { return usage_ != nullptr; }
+    // How many connections the peer has by now, this one included; 0 of nothing.
+    size_t connections() const;
     void Release();
 
    private:

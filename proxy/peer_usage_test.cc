@@ -48,6 +48,15 @@ TEST(PeerUsageTest, AShareThatMovesIsCountedOnce) {
   EXPECT_TRUE(usage.AddConnection(kClient, 1));
 }
 
+TEST(PeerUsageTest, SaysHowManyAPeerHas) {
+  PeerUsage usage;
+  const PeerUsage::Share first = usage.AddConnection(kClient, 9);
+  EXPECT_EQ(first.connections(), 1u);
+  const PeerUsage::Share second = usage.AddConnection(kClient, 9);
+  EXPECT_EQ(second.connections(), 2u);
+  EXPECT_EQ(PeerUsage::Share().connections(), 0u);
+}
+
 TEST(PeerUsageTest, ForgetsAPeerThatHasNothingLeft) {
   PeerUsage usage;
   PeerUsage::Tunnel tunnel = usage.AddTunnel(kClient);

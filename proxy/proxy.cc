@@ -30,6 +30,8 @@ constexpr uint64_t kBufferShare = 4;
 constexpr double kGrowBelow = 0.65;
 // How often memory is measured where there is a limit: a few microseconds each time.
 constexpr absl::Duration kMeasureInterval = absl::Milliseconds(50);
+// At every so many of these it is looked whether the limit is still what it was.
+constexpr int kLimitEvery = 20;
 // While it is short, the heap is trimmed at every so many of these: a few milliseconds each time.
 constexpr int kTrimEvery = 10;
 // Descriptors left for the admin page, the link and the listeners when connections have taken all
@@ -277,8 +279,21 @@ void Proxy::ReadGateways() {
   route_timer_->Schedule(kRouteInterval);
 }
 
+void Proxy::LookAtMemoryLimit() {
+  if (config_.memory_limit != 0) return;
+  // One that is gone or cannot be read at present: the last that was known stays.
+  absl::optional<ContainerMemory> found = ContainerMemory::Find(ReadSystemFile);
+  if (!found.has_value() || found->limit() == memory_->limit()) return;
+  logger_->Info("the memory limit has changed",
+                {{"before", memory_->limit()}, {"now", found->limit()}});
+  memory_ = std::move(found);
+  metrics_.memory_limit->Set(static_cast<int64_t>(memory_->limit()));
+  overload_.SetMemoryLimit(memory_->limit());
+}
+
 void Proxy::MeasureMemory() {
   measure_timer_->Schedule(kMeasureInterval);
+  if (++measured_ % kLimitEvery == 0) LookAtMemoryLimit();
   const absl::optional<uint64_t> used = memory_->Used(ReadSystemFile);
   if (!used.has_value()) return;
   metrics_.memory_used->Set(static_cast<int64_t>(*used));

@@ -85,6 +85,9 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
     loop_->Post([this] { drain_.Quit(); });
   }
 
+  // The limit can be changed while the container runs.
+  void LookAtMemoryLimit();
+
   // Drain::Host:
   void StopReadiness() override;
   void StopInbound() override;
@@ -97,7 +100,7 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   MetricRegistry registry_;
   ProxyMetrics metrics_;
   TcpMetrics tcp_metrics_;
-  const absl::optional<ContainerMemory> memory_;
+  absl::optional<ContainerMemory> memory_;
   SharedBufferBudget budget_;
   Overload overload_;
   ProcessCounts counts_;
@@ -120,6 +123,7 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   bool trim_again_ = false;
   // Measurements since memory became short.
   int measured_short_ = 0;
+  int measured_ = 0;
   // Most there was since memory was last returned, see ReturnMemory.
   int64_t peak_load_ = 0;
   std::unique_ptr<EventLoop::Timer> measure_timer_;

@@ -80,9 +80,20 @@ void RedirectedConnection::Start() {
 
 bool RedirectedConnection::Admit() {
   LeaveLine();
+  if (peer() != nullptr) {
+    const int most = context()->config->max_streams_per_peer;
+    share_ =
+        context()->counts->inbound.AddConnection(peer()->peer.id.text(), static_cast<size_t>(most));
+    if (!share_) {
+      Refuse(Result::kFailed, tunnel_reason::kStreamLimit,
+             absl::StrCat("the peer has ", most, " connections open"));
+      return false;
+    }
+  }
   if (counted()) return true;
   Count();
-  const auto shed = context()->overload->WhyNotConnection(client_socket_->fd(), Who());
+  const auto shed =
+      context()->overload->WhyNotConnection(client_socket_->fd(), Who(), share_.connections());
   if (!shed.has_value()) return true;
   Refuse(Result::kFailed, shed->reason, std::string(shed->detail));
   return false;

@@ -13,6 +13,7 @@
 #include "proxy/app_dial.h"
 #include "proxy/connection.h"
 #include "proxy/handshake_turns.h"
+#include "proxy/peer_usage.h"
 #include "proxy/sniffer.h"
 
 namespace byrnie {
@@ -120,6 +121,7 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
   // When the deadline's time began.
   absl::Duration since_ = absl::ZeroDuration();
   std::shared_ptr<const IdentityInUse> identity_;
+  PeerUsage::Share share_;  // Once there is a peer.
   std::unique_ptr<TlsStream> tls_;
   // The client's side, ready to be relayed.
   std::unique_ptr<ByteStream> downstream_;

@@ -2,7 +2,8 @@
 """What a proxy has too little of costs new connections, never the ones it has, and it says what was short.
 
 Proved: --max_connections; the limit on open files (128, 1 000 connections: no exit, no spinning, accepting again
-within a second, admin and readiness answering all the time); the memory limit, of a control group of either version.
+within a second, admin and readiness answering all the time); the memory limit, of a control group of either version, also one
+that changes; one identity that holds all the connections it can get, and another one that is served beside it.
 """
 
 import os
@@ -26,6 +27,7 @@ class LimitsTest(MeshTestCase):
 
     @classmethod
     def build(cls):
+        cls.other = cls.mesh.pod("other")
         super().build()
         cls.echo = cls.mesh.vip
         cls.server.app("echo", 8080)
@@ -184,6 +186,52 @@ class LimitsTest(MeshTestCase):
                 connection.close()
             self.restart()
             group.remove()
+
+    def test_a_memory_limit_that_changes_is_followed(self):
+        group = self.group(512 * MIB)
+        said = lambda: self.client.metrics()["byrnie_proxy_memory_limit_bytes"]
+        try:
+            self.restart(group=group, command=little_memory())
+            self.assertEqual(said(), 512 * MIB)
+            for limit in (384 * MIB, 320 * MIB):
+                group.limit(limit)
+                wait_until(lambda limit=limit: said() == limit, 20, "the new limit")
+            self.assertTrue(self.works())
+        finally:
+            self.restart()
+            group.remove()
+
+    def test_one_peer_leaves_memory_for_others(self):
+        self.restart()  # Without limits of its own.
+        pod = self.server
+        with open(f"/proc/{pod.proxy.pid}/statm", encoding="ascii") as statm:
+            resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        pod.proxy.kill()
+        pod.extra_proxy_flags = [f"--memory_limit={(resident + 16 * MIB) * 100 // 85}"]
+        pod.start_proxy()
+        pod.wait_ready()
+        wait_until(self.works, 20, "the restarted proxy's first connection")
+        held = []
+        try:
+            refused = 0
+            while refused < 20 and len(held) < 3000:
+                connection = self.open()
+                if connection:
+                    held.append(connection)
+                else:
+                    refused += 1
+            self.assertEqual(refused, 20, f"{len(held)} connections of one peer are open")
+            self.assertGreater(len(held), 200)
+            for _ in range(10):
+                self.assertEqual(self.ask(self.other, self.echo, 80, timeout=5), b"ping\n")
+            self.assert_alive(held)
+        finally:
+            for connection in held:
+                connection.close()
+            pod.proxy.kill()
+            pod.extra_proxy_flags = []
+            pod.start_proxy()
+            pod.wait_ready()
 
     def storm(self, count, seconds):
         """Tries so many connections that stay open and each leave bytes unread; returns how many were open at most."""

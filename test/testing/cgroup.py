@@ -29,7 +29,7 @@ def _counter(name, *path):
 
 
 class _Group:
-    """A group of a controller; _limit(limit), of a subclass, limits it.
+    """A group of a controller; limit(limit), of a subclass, limits it.
 
     Usable as a path. It exists from construction until remove(), or this program's end. OSError, saying what was tried,
     where no such group can be made.
@@ -52,12 +52,12 @@ class _Group:
                     self._make_in(root_v1)
                 else:
                     self._make_somewhere()
-            self._limit(limit)
+            self.limit(limit)
         except BaseException:
             self.remove()
             raise
 
-    def _limit(self, limit):
+    def limit(self, limit):
         raise NotImplementedError
 
     def __fspath__(self):
@@ -156,7 +156,7 @@ class MemoryGroup(_Group):
 
     _controller, _file_v1 = "memory", "memory.limit_in_bytes"
 
-    def _limit(self, limit):
+    def limit(self, limit):
         _write(limit, self.path, "memory.limit_in_bytes" if self._version1 else "memory.max")
         with contextlib.suppress(FileNotFoundError):  # Kernels without swap.
             if self._version1:
@@ -184,7 +184,7 @@ class CpuGroup(_Group):
     _controller, _file_v1 = "cpu", "cpu.cfs_quota_us"
     _PERIOD = 100_000
 
-    def _limit(self, limit):
+    def limit(self, limit):
         quota = int(limit * self._PERIOD)
         if self._version1:
             _write(self._PERIOD, self.path, "cpu.cfs_period_us")
