@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/release_memory.h"
 #include "proxy/connect_refusal.h"
+#include "proxy/end_code.h"
 #include "proxy/proxy_header.h"
 
 namespace byrnie {
@@ -82,6 +83,7 @@ void InboundConnection::AuthorizeAndDial() {
     return;
   }
   set_admitted_by(decision.reason);
+  stream_->SetObserver(&stream_watch_);
   const AppTarget target = FindApp(*context()->config, *context()->mesh, original_destination());
   set_route(AccessRecord::Route::kLocal);
   set_destination(target.address);
@@ -90,6 +92,15 @@ void InboundConnection::AuthorizeAndDial() {
       target.proxy_protocol ? ProxyHeader(source(), original_destination(), peer()->peer.id.text())
                             : std::string(),
       [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) { OnDialed(std::move(stream)); });
+}
+
+void InboundConnection::OnStreamReadable() {
+  // What the peer sends with its request is for the application.
+  if (ended() || dial_ == nullptr || stream_->error().ok()) return;
+  dial_.reset();
+  const absl::Status status = stream_->error();
+  set_peer_reason(PeerReasonOf(status));
+  Refuse(Result::kFailed, access_reason::kResetByDownstream, std::string(status.message()));
 }
 
 void InboundConnection::OnDialed(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {

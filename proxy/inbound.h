@@ -9,6 +9,7 @@
 #include "absl/types/optional.h"
 #include "common/event/event_loop.h"
 #include "common/http2/connect_session.h"
+#include "common/net/byte_stream.h"
 #include "common/net/socket_address.h"
 #include "common/net/tcp_stream.h"
 #include "proxy/app_dial.h"
@@ -34,7 +35,7 @@ InboundTarget CheckAuthority(const ProxyConfig& config, const IpAddress& local,
 
 // A connection of another pod to this pod's application, through a tunnel. Authorized before
 // anything is dialled, and again when policies change. What comes without a tunnel is a
-// RedirectedConnection.
+// RedirectedConnection. One whose peer takes it back while the application is dialled ends at once.
 class InboundConnection final : public Connection {
  public:
   // `local` is the address on which the tunnel ends.
@@ -50,6 +51,18 @@ class InboundConnection final : public Connection {
   absl::optional<std::string> Recheck() override;
 
  private:
+  // Hears that the peer has taken its request back.
+  class StreamWatch final : public ByteStream::Observer {
+   public:
+    explicit StreamWatch(InboundConnection* connection) : connection_(connection) {}
+    void OnReadable() override { connection_->OnStreamReadable(); }
+    void OnWritable() override {}
+
+   private:
+    InboundConnection* const connection_;
+  };
+
+  void OnStreamReadable();
   // The peer gets an answer, as it would have got a reset that says why later.
   void RefuseLate(AccessRecord::Result result, absl::string_view reason,
                   std::string detail) override;
@@ -60,6 +73,7 @@ class InboundConnection final : public Connection {
   void Answer(int http_status, AccessRecord::Result result, absl::string_view reason,
               std::string detail);
 
+  StreamWatch stream_watch_{this};
   std::unique_ptr<ConnectStream> stream_;
   std::string authority_;
   IpAddress local_;

@@ -137,6 +137,12 @@ class InboundConnectionTest : public DataPathTest {
     EXPECT_EQ(registry_.size(), 0u);
   }
 
+  // An open request of the peer's; its answer is not looked at.
+  absl::StatusOr<std::unique_ptr<ConnectStream>> Request(const std::string& authority) {
+    return client_session_->OpenStream(ConnectRequest{authority, {}},
+                                       [](absl::Status, int, const HeaderList&) {});
+  }
+
   // Of each connection, when it begins; empty: it goes on.
   absl::string_view end_at_once_;
 
@@ -208,6 +214,30 @@ TEST_F(InboundConnectionTest, SaysThatTheApplicationDoesNotListen) {
   ASSERT_EQ(getsockname(closed.get(), reinterpret_cast<sockaddr*>(&storage), &size), 0);
   ExpectRefused(SocketAddress::FromSockaddr(storage)->ToString(), 503,
                 access_reason::kConnectFailed);
+}
+
+TEST_F(InboundConnectionTest, APeerThatGivesUpEndsTheConnectionToTheApplication) {
+  SetMesh({});
+  // Whose backlog is full.
+  UniqueFd app(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage storage;
+  socklen_t size = SocketAddress::Parse("127.0.0.1:0")->ToSockaddr(&storage);
+  ASSERT_EQ(bind(app.get(), reinterpret_cast<sockaddr*>(&storage), size), 0);
+  ASSERT_EQ(listen(app.get(), 0), 0);
+  ASSERT_EQ(getsockname(app.get(), reinterpret_cast<sockaddr*>(&storage), &size), 0);
+  const UniqueFd other(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(connect(other.get(), reinterpret_cast<sockaddr*>(&storage), size), 0);
+
+  absl::StatusOr<std::unique_ptr<ConnectStream>> stream =
+      Request(SocketAddress::FromSockaddr(storage)->ToString());
+  ASSERT_THAT(stream, IsOk());
+  ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 1; }));
+  loop_.RunUntilIdle();
+  ASSERT_EQ(registry_.size(), 1u);
+  stream->reset();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(registry_.size(), 0u);
+  EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", access_reason::kResetByDownstream, "\"")));
 }
 
 TEST_F(InboundConnectionTest, CarriesWhatIsAllowedAndCountsItWhileItIsOpen) {

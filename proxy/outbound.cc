@@ -7,6 +7,7 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "common/net/own_priority.h"
+#include "common/net/socket.h"
 #include "common/tls/handshake_fault.h"
 #include "proxy/connect_refusal.h"
 #include "proxy/direct_mtls.h"
@@ -18,6 +19,10 @@
 
 namespace byrnie {
 namespace {
+
+// What an application has sent that has reset since is delivered to a destination that can be
+// connected to within this time.
+constexpr absl::Duration kLastWords = absl::Seconds(1);
 
 using Result = AccessRecord::Result;
 
@@ -82,6 +87,8 @@ OutboundConnection::~OutboundConnection() = default;
 
 void OutboundConnection::Start() {
   app_->ResetIfAbandoned();
+  app_->HearOfLoss();
+  app_->SetObserver(&app_watch_);
   const absl::StatusOr<SocketAddress> source = app_->RemoteAddress();
   if (source.ok()) set_source(*source);
   if (!kernel_destination_.ok()) {
@@ -108,6 +115,26 @@ void OutboundConnection::Start() {
     return;
   }
   Route(/*may_ask=*/true);
+}
+
+void OutboundConnection::OnAppReadable() {
+  // Anything else is for the destination.
+  if (ended() || !app_->Lost()) return;
+  if (UnreadBytes(app_->fd()) == 0) {
+    OnAppGone();
+  } else if (last_words_ == nullptr) {
+    last_words_ = loop()->NewTimer([this] { OnAppGone(); });
+    last_words_->Schedule(kLastWords);
+  }
+}
+
+void OutboundConnection::OnAppGone() {
+  if (ended()) return;
+  request_.reset();
+  attempt_.reset();
+  setup_timer_.reset();
+  Refuse(Result::kFailed, access_reason::kResetByDownstream,
+         "the application reset before there was a connection to the destination");
 }
 
 bool OutboundConnection::RefusedAsOwn() {
@@ -346,6 +373,8 @@ void OutboundConnection::OnPlain(absl::StatusOr<std::unique_ptr<TcpStream>> stre
 
 void OutboundConnection::OnConnected() {
   setup_timer_.reset();
+  last_words_.reset();
+  app_->HearOfLoss(false);
   if (!decision_.service.empty()) context()->outliers->OnSuccess(decision_.endpoint);
 }
 

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/event/event_loop.h"
+#include "common/net/byte_stream.h"
 #include "common/net/socket_address.h"
 #include "common/net/tcp_stream.h"
 #include "proxy/connection.h"
@@ -28,6 +29,11 @@ namespace byrnie {
 // takes its time for the application's connection, is waited for. A peer that refuses by policy has
 // decided for its service: nobody else is asked. One that proves another identity than known makes
 // the control plane be asked about its address, once, and the answer be tried.
+//
+// An application that resets before an attempt has succeeded ends them: at once or, where it had
+// sent something before, within a second, for who says a word and resets has it delivered by a
+// network without a proxy where the destination answers. One that only ends its own direction waits
+// for an answer.
 class OutboundConnection final : public Connection {
  public:
   // `original_destination` is what the kernel says of `app`'s socket.
@@ -39,6 +45,19 @@ class OutboundConnection final : public Connection {
   void OnResolved(Resolver::Outcome outcome) override;
 
  private:
+  // Hears that the application is gone while nobody reads what it sends.
+  class AppWatch final : public ByteStream::Observer {
+   public:
+    explicit AppWatch(OutboundConnection* connection) : connection_(connection) {}
+    void OnReadable() override { connection_->OnAppReadable(); }
+    void OnWritable() override {}
+
+   private:
+    OutboundConnection* const connection_;
+  };
+
+  void OnAppReadable();
+  void OnAppGone();
   // Where the table says that it goes now, endpoints that were tried left out.
   RouteDecision Decide();
   // Refuses a connection that this process has itself opened. Asked again where it would be
@@ -68,7 +87,10 @@ class OutboundConnection final : public Connection {
   // The present attempt waits for its endpoint's first word, and there is a better one to try.
   bool BetterElsewhere();
 
+  AppWatch app_watch_{this};
   std::unique_ptr<TcpStream> app_;
+  // Of what an application that is gone had sent; null: it is there.
+  std::unique_ptr<EventLoop::Timer> last_words_;
   absl::StatusOr<SocketAddress> kernel_destination_;
   // Of the present attempt.
   RouteDecision decision_;

@@ -49,6 +49,32 @@ class OutboundTest : public DataPathTest {
         &context_, *TcpStream::Create(&loop_, UniqueFd(fds[1])), std::move(original_destination)));
     loop_.RunUntilIdle();
   }
+  // The same by TCP, as which alone an application can reset.
+  void ConnectByTcp(const SocketAddress& original_destination) {
+    const auto listener = TcpListener::Create(
+        &loop_, *SocketAddress::Parse("127.0.0.1:0"), {}, [&](std::unique_ptr<TcpStream> accepted) {
+          registry_.Add(std::make_unique<OutboundConnection>(&context_, std::move(accepted),
+                                                             original_destination));
+        });
+    ASSERT_THAT(listener, IsOk());
+    tcp_app_.reset();
+    const auto attempt =
+        TcpStream::Connect(&loop_, (*listener)->address(), {},
+                           [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
+                             tcp_app_ = *std::move(stream);
+                           });
+    ASSERT_TRUE(loop_.RunUntil([this] { return tcp_app_ != nullptr && registry_.size() == 1; }));
+  }
+  void Say(absl::string_view text) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
+    ASSERT_EQ(tcp_app_->Write(absl::MakeConstSpan(bytes, text.size())).bytes, text.size());
+  }
+  // What the SilentDialer does not answer.
+  void HaveIdentity() {
+    TunnelPool::Identity identity;
+    identity.generation = 1;
+    pool_.SetIdentity(std::move(identity));
+  }
   void Connect(const char* address) { Connect(*SocketAddress::Parse(address)); }
   void Answer(Outcome outcome) {
     ASSERT_THAT(questions_, SizeIs(1));
@@ -83,6 +109,7 @@ class OutboundTest : public DataPathTest {
   }
 
   UniqueFd app_;
+  std::unique_ptr<TcpStream> tcp_app_;
   // The application's socket is the last one there is room for.
   bool no_more_sockets_ = false;
   std::unique_ptr<Overload> full_;
@@ -277,6 +304,75 @@ TEST_F(OutboundTest, ATunnelThatIsNeverAnsweredEndsTheConnection) {
   loop_.AdvanceTime(2 * config_.connect_timeout + config_.handshake_timeout);
   EXPECT_EQ(registry_.size(), 0u);
   EXPECT_THAT(TakeLog(), HasSubstr(access_reason::kConnectTimeout));
+}
+
+TEST_F(OutboundTest, AnApplicationThatResetsWhileItIsConnectedEndsTheAttemptAtOnce) {
+  KnowServer();
+  HaveIdentity();
+  // To a peer that does not answer; to what the agent is asked about.
+  for (const char* destination : {"10.0.0.7:80", "10.9.9.9:80"}) {
+    SCOPED_TRACE(destination);
+    ConnectByTcp(*SocketAddress::Parse(destination));
+    tcp_app_.reset();
+    ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
+    EXPECT_THAT(TakeLog(),
+                AllOf(HasSubstr("\"failed\""),
+                      HasSubstr(absl::StrCat("\"", access_reason::kResetByDownstream, "\""))));
+  }
+}
+
+TEST_F(OutboundTest, AnApplicationThatHasSaidAllItHasToSayIsServed) {
+  std::unique_ptr<TcpStream> server;
+  const auto listener = TcpListener::Create(
+      &loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+      [&server](std::unique_ptr<TcpStream> stream) { server = std::move(stream); });
+  ASSERT_THAT(listener, IsOk());
+  ConnectByTcp((*listener)->address());
+  Say("question");
+  tcp_app_->ShutdownWrite();
+  loop_.RunUntilIdle();
+  loop_.AdvanceTime(absl::Seconds(3));
+  ASSERT_EQ(registry_.size(), 1u);
+  Answer(Outcome::kNotInMesh);
+  ASSERT_TRUE(loop_.RunUntil([&server] { return server != nullptr; }));
+  uint8_t buffer[16];
+  ASSERT_TRUE(loop_.RunUntil([&] { return server->Read(absl::MakeSpan(buffer)).bytes == 8; }));
+  registry_.AbortAll(access_reason::kDrained, "");
+  loop_.AdvanceTime(absl::Seconds(6));
+}
+
+TEST_F(OutboundTest, WhatWasSentBeforeTheResetIsDeliveredWhereTheDestinationIsThere) {
+  std::unique_ptr<TcpStream> server;
+  const auto listener = TcpListener::Create(
+      &loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+      [&server](std::unique_ptr<TcpStream> stream) { server = std::move(stream); });
+  ASSERT_THAT(listener, IsOk());
+  ConnectByTcp((*listener)->address());
+  Say("news");
+  tcp_app_.reset();
+  loop_.RunUntilIdle();
+  loop_.AdvanceTime(absl::Milliseconds(900));
+  Answer(Outcome::kNotInMesh);
+  ASSERT_TRUE(loop_.RunUntil([&server] { return server != nullptr; }));
+  uint8_t buffer[16];
+  ASSERT_TRUE(loop_.RunUntil([&] { return server->Read(absl::MakeSpan(buffer)).bytes == 4; }));
+  ASSERT_TRUE(loop_.RunUntil(
+      [&] { return server->Read(absl::MakeSpan(buffer)).status == IoStatus::kError; }));
+  ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
+}
+
+TEST_F(OutboundTest, WhatWasSentBeforeTheResetKeepsNoAttemptForLong) {
+  KnowServer();
+  HaveIdentity();
+  ConnectByTcp(*SocketAddress::Parse("10.0.0.7:80"));
+  Say("news");
+  tcp_app_.reset();
+  loop_.RunUntilIdle();
+  loop_.AdvanceTime(absl::Milliseconds(900));
+  EXPECT_EQ(registry_.size(), 1u);
+  loop_.AdvanceTime(absl::Milliseconds(200));
+  EXPECT_EQ(registry_.size(), 0u);
+  EXPECT_THAT(TakeLog(), HasSubstr(access_reason::kResetByDownstream));
 }
 
 TEST_F(OutboundTest, APodReachesItselfWithoutTls) {

@@ -118,6 +118,12 @@ int UnsentBytes(int fd) {
   return bytes;
 }
 
+int UnreadBytes(int fd) {
+  int bytes = 0;
+  if (ioctl(fd, FIONREAD, &bytes) != 0) return 0;
+  return bytes;
+}
+
 size_t SendRoom(int fd) {
   uint32_t info[SK_MEMINFO_VARS] = {};
   socklen_t size = sizeof(info);

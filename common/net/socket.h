@@ -58,6 +58,8 @@ void SetResetOnClose(int fd, bool reset = true);
 
 // Bytes (and FIN) that the peer has not acknowledged yet; 0 when unknown.
 int UnsentBytes(int fd);
+// Bytes that have come and have not been read; 0 when unknown.
+int UnreadBytes(int fd);
 // What the send buffer has room for, as the kernel counts it, which is a little more than the
 // bytes; 0 where the kernel does not tell.
 size_t SendRoom(int fd);

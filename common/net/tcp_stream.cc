@@ -62,6 +62,8 @@ TcpStream::TcpStream(EventLoop* loop, UniqueFd fd, Family family)
       eof_(false),
       write_shut_(false),
       reset_(false),
+      lost_(false),
+      hears_of_loss_(false),
       resets_if_abandoned_(false),
       // Unix sockets stop short at descriptors that come with the bytes, and no edge tells.
       short_reads_drain_(family == Family::kTcp) {}
@@ -106,6 +108,10 @@ void TcpStream::OnFdEvents(EventLoop::FdEvents events) {
   if (events.failed && eof_ && error_ == 0) {
     error_ = static_cast<int16_t>(TakeSocketError(fd_.get()));
     if (error_ != 0) read_waiting_ = true;
+  }
+  if (events.failed && !lost_) {
+    lost_ = true;
+    if (hears_of_loss_) read_waiting_ = true;
   }
   Dispatch();
 }
@@ -282,6 +288,10 @@ absl::Status TcpStream::error() const {
   if (reset_) return absl::CancelledError("connection was reset by this side");
   return absl::OkStatus();
 }
+
+bool TcpStream::Lost() const { return lost_ || error_ != 0; }
+
+void TcpStream::HearOfLoss(bool hears) { hears_of_loss_ = hears; }
 
 void TcpStream::ResetIfAbandoned() {
   if (!fd_ || resets_if_abandoned_ || (write_shut_ && eof_)) return;

@@ -94,6 +94,13 @@ class TcpStream final : public ByteStream {
   void ShortenKeepalive() override;
   absl::Status error() const override;
 
+  // Whether the connection has been reset or is lost, whatever came before that and is still to be
+  // read.
+  bool Lost() const;
+  // From now on the observer hears of that by OnReadable, also where it has stopped reading; or it
+  // does not any more.
+  void HearOfLoss(bool hears = true);
+
   // From now on the kernel resets the connection when this process dies, unless both directions
   // have ended by then: to the peer a close would look like the end of what was being sent.
   void ResetIfAbandoned();
@@ -141,6 +148,8 @@ class TcpStream final : public ByteStream {
   bool eof_ : 1;
   bool write_shut_ : 1;
   bool reset_ : 1;
+  bool lost_ : 1;                 // An edge has told of an error.
+  bool hears_of_loss_ : 1;        // The observer wants to hear of it though it does not read.
   bool resets_if_abandoned_ : 1;  // The socket has been told so.
   // A read that is not filled has taken everything, until an edge tells of more than data.
   bool short_reads_drain_ : 1;

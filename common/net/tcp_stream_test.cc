@@ -377,6 +377,38 @@ TEST_F(TcpStreamTest, ReadsOnBehindDescriptorsThatComeByAUnixSocket) {
   EXPECT_EQ(stream->Read(absl::MakeSpan(buffer)).bytes, 2u);
 }
 
+TEST_F(TcpStreamTest, TellsWhoDoesNotReadOfALossAloneAndOnlyWhereAsked) {
+  for (const bool asked : {true, false}) {
+    SCOPED_TRACE(asked);
+    Listen();
+    auto attempt = Connect(listener_->address());
+    ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && (*result_) != nullptr; }));
+    struct : ByteStream::Observer {
+      void OnReadable() override { ++readable; }
+      void OnWritable() override {}
+      int readable = 0;
+    } observer;
+    accepted_->HearOfLoss(asked);
+    accepted_->SetObserver(&observer);
+    const uint8_t byte[] = {'x'};
+    ASSERT_EQ((*result_)->Write(byte).bytes, 1u);
+    ASSERT_TRUE(loop_.RunUntil([&] { return observer.readable == 1; }));
+    ASSERT_EQ((*result_)->Write(byte).bytes, 1u);
+    ASSERT_TRUE(loop_.RunUntil([&] { return UnreadBytes(accepted_->fd()) == 2; }));
+    loop_.RunUntilIdle();
+    EXPECT_FALSE(accepted_->Lost());
+    result_->reset();
+    ASSERT_TRUE(loop_.RunUntil([&] { return accepted_->Lost(); }));
+    EXPECT_EQ(observer.readable, asked ? 2 : 1);
+    // What had come is there.
+    EXPECT_EQ(UnreadBytes(accepted_->fd()), 2);
+    uint8_t buffer[8];
+    EXPECT_EQ(accepted_->Read(absl::MakeSpan(buffer)).bytes, 2u);
+    EXPECT_EQ(accepted_->Read(absl::MakeSpan(buffer)).status, IoStatus::kError);
+    accepted_.reset();
+  }
+}
+
 TEST_F(TcpStreamTest, IsResetWhenItsProcessDiesBeforeBothDirectionsEnded) {
   const auto reset_on_close = [](int fd) {
     linger option = {};
