@@ -226,6 +226,8 @@ absl::Status CheckRedirect(const std::map<std::string, std::string, std::less<>>
 std::string CheckCidrs(absl::string_view value) {
   RedirectOptions options;
   options.include_outbound_cidrs = ItemsIn(value);
+  // Beside a port they need not lead anything to the proxy.
+  options.include_outbound_ports = {"1"};
   for (const std::string& item : options.include_outbound_cidrs) {
     if (item == "*") return "write networks, like 10.0.0.0/8,fd00::/8";
   }

@@ -1,4 +1,7 @@
 // Sends a pod's TCP traffic through its proxy.
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -85,7 +88,7 @@ constexpr ProgramInfo kProgram = {
     "leaves the rules",
     "apply|remove|check|print|watch"};
 
-absl::StatusOr<Ruleset> RulesetFromFlags() {
+RedirectOptions OptionsFromFlags() {
   RedirectOptions options;
   options.mode = absl::GetFlag(FLAGS_mode);
   options.outbound_port = absl::GetFlag(FLAGS_outbound_port);
@@ -101,7 +104,33 @@ absl::StatusOr<Ruleset> RulesetFromFlags() {
   options.exclude_gids = absl::GetFlag(FLAGS_exclude_gids);
   options.include_interfaces = absl::GetFlag(FLAGS_include_interfaces);
   options.exclude_interfaces = absl::GetFlag(FLAGS_exclude_interfaces);
-  return Ruleset::Create(options);
+  return options;
+}
+
+// Those of the pod, loopback left out; empty where the kernel does not say.
+std::vector<std::string> InterfacesThatAreUp() {
+  std::vector<std::string> names;
+  ifaddrs* all = nullptr;
+  if (getifaddrs(&all) != 0) return names;
+  for (const ifaddrs* entry = all; entry != nullptr; entry = entry->ifa_next) {
+    // Each has one such entry, also without an address.
+    if (entry->ifa_addr == nullptr || entry->ifa_addr->sa_family != AF_PACKET) continue;
+    if ((entry->ifa_flags & IFF_UP) == 0 || (entry->ifa_flags & IFF_LOOPBACK) != 0) continue;
+    names.push_back(entry->ifa_name);
+  }
+  freeifaddrs(all);
+  return names;
+}
+
+// What can only be judged where the rules are to be put, and what is worth a word there.
+void CheckHereOrExit(const RedirectOptions& options) {
+  const absl::StatusOr<RedirectMatches> matches = CheckOptions(options);
+  if (!matches.ok()) ExitWithError(kName, matches.status());
+  const absl::Status status = CheckInterfacesThatAreUp(*matches, InterfacesThatAreUp());
+  if (!status.ok()) ExitWithError(kName, status);
+  for (const std::string& warning : matches->warnings) {
+    std::fprintf(stderr, "byrnie-redirect: warning: %s\n", warning.c_str());
+  }
 }
 
 // The exit code of a command that talked to the kernel and failed.
@@ -148,7 +177,8 @@ int Run(int argc, char** argv) {
     ExitWithError(kName, absl::InvalidArgumentError("say what to do with one of apply, remove, "
                                                     "check, print or watch; see --help"));
   }
-  absl::StatusOr<Ruleset> ruleset = RulesetFromFlags();
+  const RedirectOptions options = OptionsFromFlags();
+  absl::StatusOr<Ruleset> ruleset = Ruleset::Create(options);
   if (!ruleset.ok()) ExitWithError(kName, ruleset.status());
   const absl::StatusOr<OnDrift> on_drift = ParseOnDrift(absl::GetFlag(FLAGS_on_drift));
   if (!on_drift.ok()) ExitWithError(kName, on_drift.status());
@@ -156,6 +186,7 @@ int Run(int argc, char** argv) {
     std::fputs(ruleset->listing().c_str(), stdout);
     return 0;
   }
+  if (command == "apply") CheckHereOrExit(options);
   absl::StatusOr<std::unique_ptr<Interception>> interception =
       Interception::Create(*std::move(ruleset));
   if (!interception.ok()) ExitWithError(kName, interception.status());

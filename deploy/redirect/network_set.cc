@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -51,6 +52,40 @@ void NetworkSet::Add(bool ipv6, const unsigned char* address, int prefix) {
   (ipv6 ? ipv6_ : ipv4_).push_back({first, first | HostMask(ipv6, prefix)});
 }
 
+void NetworkSet::Add(const NetworkSet& other) {
+  ipv4_.insert(ipv4_.end(), other.ipv4_.begin(), other.ipv4_.end());
+  ipv6_.insert(ipv6_.end(), other.ipv6_.begin(), other.ipv6_.end());
+}
+
+bool NetworkSet::Covers(const NetworkSet& other) const {
+  return Covers(ipv4_, other.ipv4_) && Covers(ipv6_, other.ipv6_);
+}
+
+bool NetworkSet::Covers(std::vector<Range> ranges, const std::vector<Range>& other) {
+  const std::vector<Range> merged = Merged(std::move(ranges), /*neighbours=*/true);
+  return std::all_of(other.begin(), other.end(), [&merged](const Range& wanted) {
+    const auto after = std::upper_bound(
+        merged.begin(), merged.end(), wanted.first,
+        [](absl::uint128 address, const Range& range) { return address < range.first; });
+    return after != merged.begin() && wanted.last <= std::prev(after)->last;
+  });
+}
+
+std::vector<NetworkSet::Range> NetworkSet::Merged(std::vector<Range> ranges, bool neighbours) {
+  std::sort(ranges.begin(), ranges.end(),
+            [](const Range& a, const Range& b) { return a.first < b.first; });
+  std::vector<Range> merged;
+  for (const Range& range : ranges) {
+    if (!merged.empty() && (range.first <= merged.back().last ||
+                            (neighbours && range.first - merged.back().last == 1))) {
+      merged.back().last = std::max(merged.back().last, range.last);
+    } else {
+      merged.push_back(range);
+    }
+  }
+  return merged;
+}
+
 std::vector<std::string> NetworkSet::Matches() const {
   std::vector<std::string> matches;
   AddMatch(false, ipv4_, &matches);
@@ -60,20 +95,10 @@ std::vector<std::string> NetworkSet::Matches() const {
 
 void NetworkSet::AddMatch(bool ipv6, std::vector<Range> ranges, std::vector<std::string>* matches) {
   if (ranges.empty()) return;
-  std::sort(ranges.begin(), ranges.end(),
-            [](const Range& a, const Range& b) { return a.first < b.first; });
   // nft lists neighbours as one range as soon as a set holds any range.
   const bool intervals = std::any_of(ranges.begin(), ranges.end(),
                                      [](const Range& range) { return range.first != range.last; });
-  std::vector<Range> merged;
-  for (const Range& range : ranges) {
-    if (!merged.empty() && (range.first <= merged.back().last ||
-                            (intervals && range.first - merged.back().last == 1))) {
-      merged.back().last = std::max(merged.back().last, range.last);
-    } else {
-      merged.push_back(range);
-    }
-  }
+  const std::vector<Range> merged = Merged(std::move(ranges), intervals);
   if (merged.front().first == 0 && merged.front().last == HostMask(ipv6, 0)) {
     matches->push_back(ipv6 ? "meta nfproto ipv6" : "meta nfproto ipv4");
     return;

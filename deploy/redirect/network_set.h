@@ -16,6 +16,11 @@ class NetworkSet {
   // `address` has 16 bytes, or 4 where `ipv6` is false, and no bits beyond `prefix`.
   void Add(bool ipv6, const unsigned char* address, int prefix);
 
+  // Adds all of `other`.
+  void Add(const NetworkSet& other);
+  // Whether every address of `other` is in it.
+  bool Covers(const NetworkSet& other) const;
+
   // The matches of a destination in any of the networks, at most one of each family, as nft lists
   // them: "ip daddr 10.0.0.0/8", "ip daddr { 10.0.0.0/8, 192.0.2.7 }", "meta nfproto ipv4".
   std::vector<std::string> Matches() const;
@@ -25,6 +30,8 @@ class NetworkSet {
     absl::uint128 first, last;
   };
 
+  static std::vector<Range> Merged(std::vector<Range> ranges, bool neighbours);
+  static bool Covers(std::vector<Range> ranges, const std::vector<Range>& other);
   static void AddMatch(bool ipv6, std::vector<Range> ranges, std::vector<std::string>* matches);
 
   std::vector<Range> ipv4_, ipv6_;

@@ -17,7 +17,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-std::vector<std::string> Matches(const std::vector<std::pair<std::string, int>>& networks) {
+NetworkSet SetOf(const std::vector<std::pair<std::string, int>>& networks) {
   NetworkSet set;
   for (const auto& [address, prefix] : networks) {
     const bool ipv6 = absl::StrContains(address, ":");
@@ -25,7 +25,11 @@ std::vector<std::string> Matches(const std::vector<std::pair<std::string, int>>&
     EXPECT_EQ(inet_pton(ipv6 ? AF_INET6 : AF_INET, address.c_str(), bytes), 1) << address;
     set.Add(ipv6, bytes, prefix);
   }
-  return set.Matches();
+  return set;
+}
+
+std::vector<std::string> Matches(const std::vector<std::pair<std::string, int>>& networks) {
+  return SetOf(networks).Matches();
 }
 
 TEST(NetworkSetTest, MatchesOneNetworkByItself) {
@@ -64,6 +68,20 @@ TEST(NetworkSetTest, ReachesBothEndsOfAFamily) {
   EXPECT_THAT(Matches({{"0.0.0.0", 0}, {"10.0.0.0", 8}}), ElementsAre("meta nfproto ipv4"));
   EXPECT_THAT(Matches({{"::", 1}, {"8000::", 1}, {"10.0.0.0", 8}}),
               ElementsAre("ip daddr 10.0.0.0/8", "meta nfproto ipv6"));
+}
+
+TEST(NetworkSetTest, CoversWhatItHasAllOf) {
+  const NetworkSet set = SetOf({{"10.0.0.0", 9}, {"10.128.0.0", 9}, {"fd00::", 9}});
+  EXPECT_TRUE(set.Covers(SetOf({{"10.0.0.0", 8}, {"fd00::1", 128}})));
+  EXPECT_TRUE(set.Covers(SetOf({})));
+  EXPECT_FALSE(set.Covers(SetOf({{"10.0.0.0", 8}, {"fd00::", 8}})));
+  EXPECT_FALSE(set.Covers(SetOf({{"11.0.0.0", 32}})));
+  EXPECT_FALSE(set.Covers(SetOf({{"9.255.255.255", 32}})));
+  NetworkSet more = set;
+  more.Add(SetOf({{"fd80::", 9}, {"11.0.0.0", 8}}));
+  EXPECT_TRUE(more.Covers(SetOf({{"10.0.0.0", 7}, {"fd00::", 8}})));
+  EXPECT_TRUE(SetOf({{"8000::", 1}, {"::", 1}}).Covers(SetOf({{"::", 0}})));
+  EXPECT_FALSE(SetOf({{"8000::", 1}, {"::", 2}}).Covers(SetOf({{"::", 0}})));
 }
 
 }  // namespace

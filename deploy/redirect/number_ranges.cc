@@ -34,8 +34,8 @@ absl::StatusOr<NumberRanges> NumberRanges::Parse(absl::string_view flag,
   return ranges;
 }
 
-void NumberRanges::Add(uint32_t number) {
-  ranges_.emplace_back(number, number);
+void NumberRanges::Add(uint32_t first, uint32_t last) {
+  ranges_.emplace_back(first, last);
   Merge();
 }
 
@@ -56,6 +56,18 @@ bool NumberRanges::Contains(uint32_t number) const {
   return std::any_of(ranges_.begin(), ranges_.end(), [number](const auto& range) {
     return range.first <= number && number <= range.second;
   });
+}
+
+bool NumberRanges::Covers(const NumberRanges& other) const {
+  auto range = ranges_.begin();
+  for (const auto& [first, last] : other.ranges_) {
+    // Neighbours are ranges of their own.
+    for (uint64_t next = first; next <= last; next = uint64_t{range->second} + 1) {
+      while (range != ranges_.end() && range->second < next) ++range;
+      if (range == ranges_.end() || range->first > next) return false;
+    }
+  }
+  return true;
 }
 
 bool NumberRanges::Overlaps(const NumberRanges& other, uint32_t* common) const {

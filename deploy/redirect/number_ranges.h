@@ -21,12 +21,18 @@ class NumberRanges {
                                             const std::vector<std::string>& items, uint32_t first,
                                             uint32_t last);
 
-  void Add(uint32_t number);
+  void Add(uint32_t number) { Add(number, number); }
+  // From `first` to `last`, both of them too.
+  void Add(uint32_t first, uint32_t last);
   bool empty() const { return ranges_.empty(); }
   bool Contains(uint32_t number) const;
+  // Whether every number of `other` is in it.
+  bool Covers(const NumberRanges& other) const;
   // A number that both have, in `common`.
   bool Overlaps(const NumberRanges& other, uint32_t* common) const;
 
+  // Sorted, apart from each other; neighbours may be two.
+  const std::vector<std::pair<uint32_t, uint32_t>>& ranges() const { return ranges_; }
   // As nft lists a match of them: "22", "8000-8100", "{ 22, 8000-8100 }". Not for none.
   std::string ToNft() const;
   // Each range by itself: "22", "8000-8100".
@@ -36,7 +42,6 @@ class NumberRanges {
   // Brings ranges_ in order.
   void Merge();
 
-  // Sorted, apart from each other.
   std::vector<std::pair<uint32_t, uint32_t>> ranges_;
 };
 

@@ -41,6 +41,16 @@ TEST(NumberRangesTest, FindsANumberThatTwoHave) {
   EXPECT_FALSE(Ports({"80-90"}).Contains(91));
 }
 
+TEST(NumberRangesTest, CoversWhatItHasAllOf) {
+  EXPECT_TRUE(Ports({"80-90", "91", "92-95"}).Covers(Ports({"85-93", "95"})));
+  EXPECT_TRUE(Ports({"80"}).Covers(Ports({})));
+  EXPECT_FALSE(Ports({}).Covers(Ports({"80"})));
+  EXPECT_FALSE(Ports({"80-90", "92-95"}).Covers(Ports({"85-93"})));
+  EXPECT_FALSE(Ports({"80-90"}).Covers(Ports({"79"})));
+  EXPECT_FALSE(Ports({"80-90"}).Covers(Ports({"80", "91"})));
+  EXPECT_TRUE(Ports({"2-65535", "1"}).Covers(Ports({"1-65535"})));
+}
+
 TEST(NumberRangesTest, TakesAsManyItemsAsThereAre) {
   std::vector<std::string> items, others;
   for (uint32_t port = 65535; port > 1; port -= 2) {

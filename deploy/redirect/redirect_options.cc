@@ -8,12 +8,14 @@
 #include <set>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 #include "deploy/redirect/network_set.h"
@@ -128,15 +130,73 @@ absl::StatusOr<bool> TakeEverything(absl::string_view flag, std::vector<std::str
 }
 
 // An exclude list that lets everything out is more likely one in the wrong place.
+absl::Status LetsEverythingOut(absl::string_view flag, absl::string_view what) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, ": ", what,
+                   " would let everything out; name less, or do not apply the redirect to this "
+                   "pod"));
+}
+
+absl::Status LetsEverythingOut(absl::string_view flag, const std::vector<std::string>& items) {
+  return LetsEverythingOut(flag, items.size() == 1 ? items[0] : "all of these together");
+}
+
 absl::Status CheckNotEverything(absl::string_view flag, const std::vector<std::string>& items) {
   for (const std::string& item : items) {
-    if (item != kEverything && !absl::EndsWith(item, "/0")) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("--", flag, ": ", item,
-                     " would let everything out; name networks or ports, or do not apply the "
-                     "redirect to this pod"));
+    if (item == kEverything || absl::EndsWith(item, "/0")) return LetsEverythingOut(flag, item);
   }
   return absl::OkStatus();
+}
+
+NumberRanges From(uint32_t first, uint32_t last) {
+  NumberRanges ranges;
+  ranges.Add(first, last);
+  return ranges;
+}
+
+// What no redirect takes, of one family: what a pod sends to itself, and where no TCP goes.
+NetworkSet NeverTaken(bool ipv6) {
+  NetworkSet networks;
+  const unsigned char loopback[16] = {127},
+                      ipv6_loopback[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  const unsigned char multicast[16] = {224}, ipv6_multicast[16] = {0xff}, any[16] = {};
+  networks.Add(ipv6, ipv6 ? ipv6_loopback : loopback, ipv6 ? 128 : 8);
+  networks.Add(ipv6, ipv6 ? ipv6_multicast : multicast, ipv6 ? 8 : 4);
+  networks.Add(ipv6, any, ipv6 ? 128 : 32);
+  return networks;
+}
+
+// All of one family.
+NetworkSet Family(bool ipv6) {
+  NetworkSet networks;
+  const unsigned char first[16] = {};
+  networks.Add(ipv6, first, 0);
+  return networks;
+}
+
+// As CheckNotEverything, of the parsed list: its items may be everything together.
+absl::Status CheckNotEverywhere(const std::vector<std::string>& items, const NetworkSet& excluded) {
+  for (const bool ipv6 : {false, true}) {
+    NetworkSet out = excluded;
+    out.Add(NeverTaken(ipv6));
+    if (out.Covers(Family(ipv6))) return LetsEverythingOut("exclude_outbound_cidrs", items);
+  }
+  return absl::OkStatus();
+}
+
+// `own`: who is outside anyhow.
+absl::Status CheckNotEverybody(absl::string_view flag, const std::vector<std::string>& items,
+                               NumberRanges excluded, uint32_t own) {
+  excluded.Add(own);
+  if (!excluded.Covers(From(0, kLastUser))) return absl::OkStatus();
+  return LetsEverythingOut(flag, items);
+}
+
+absl::Status TakesNothing(absl::string_view flag, const std::vector<std::string>& items,
+                          absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--", flag, ": ", items.size() == 1 ? items[0] : "all of these",
+      " would lead nothing to the proxy, because ", why, "; name what shall go through it"));
 }
 
 absl::Status CheckApart(absl::string_view include, const NumberRanges& included,
@@ -213,9 +273,24 @@ absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options) {
                        " cannot be open to others; name ports of the application"));
     }
   }
+  NumberRanges sidecar = From(options.outbound_port, options.outbound_port);
+  sidecar.Add(options.inbound_port);
+  sidecar.Add(kCheckPort);
+  for (uint16_t port : kProxyPorts) sidecar.Add(port);
+  for (uint16_t port : kAdminPorts) sidecar.Add(port);
+  NumberRanges open_or_own = sidecar;
+  for (const auto& [first, last] : matches.exclude_inbound_ports.ranges()) {
+    open_or_own.Add(first, last);
+  }
+  if (open_or_own.Covers(From(1, kLastPort))) {
+    return LetsEverythingOut("exclude_inbound_ports", options.exclude_inbound_ports);
+  }
   std::vector<std::string> include_inbound = options.include_inbound_ports;
   RETURN_IF_ERROR(TakeEverything("include_inbound_ports", &include_inbound).status());
   ASSIGN_OR_RETURN(matches.include_inbound_ports, Ports("include_inbound_ports", include_inbound));
+  if (!matches.include_inbound_ports.empty() && sidecar.Covers(matches.include_inbound_ports)) {
+    return TakesNothing("include_inbound_ports", include_inbound, "those ports are the sidecar's");
+  }
   RETURN_IF_ERROR(CheckApart("include_inbound_ports", matches.include_inbound_ports,
                              "exclude_inbound_ports", matches.exclude_inbound_ports));
   matches.open_ports = matches.exclude_inbound_ports;
@@ -231,6 +306,9 @@ absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options) {
                    Ports("include_outbound_ports", included_ports));
   ASSIGN_OR_RETURN(matches.exclude_outbound_ports,
                    Ports("exclude_outbound_ports", options.exclude_outbound_ports));
+  if (matches.exclude_outbound_ports.Covers(From(1, kLastPort))) {
+    return LetsEverythingOut("exclude_outbound_ports", options.exclude_outbound_ports);
+  }
   RETURN_IF_ERROR(CheckApart("include_outbound_ports", include_ports, "exclude_outbound_ports",
                              matches.exclude_outbound_ports));
   ASSIGN_OR_RETURN(const Destinations include_cidrs,
@@ -239,6 +317,16 @@ absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options) {
                    ParseDestinations("exclude_outbound_cidrs", options.exclude_outbound_cidrs));
   RETURN_IF_ERROR(CheckApart("include_outbound_cidrs", include_cidrs.named,
                              "exclude_outbound_cidrs", exclude_cidrs.named));
+  RETURN_IF_ERROR(CheckNotEverywhere(options.exclude_outbound_cidrs, exclude_cidrs.set));
+  if (!include_cidrs.named.empty() && include_ports.empty() && !every_port) {
+    NetworkSet out = exclude_cidrs.set;
+    for (const bool ipv6 : {false, true}) out.Add(NeverTaken(ipv6));
+    if (out.Covers(include_cidrs.set)) {
+      return TakesNothing(
+          "include_outbound_cidrs", options.include_outbound_cidrs,
+          "loopback and multicast never go there, nor what --exclude_outbound_cidrs names");
+    }
+  }
   matches.exclude_cidrs = exclude_cidrs.set.Matches();
   // What is in either list: everything, when one of them says so.
   if (!every_port && !everywhere) {
@@ -254,7 +342,14 @@ absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options) {
                    NumberRanges::Parse("exclude_uids", options.exclude_uids, 0, kLastUser));
   ASSIGN_OR_RETURN(const NumberRanges gids,
                    NumberRanges::Parse("exclude_gids", options.exclude_gids, 0, kLastUser));
+  RETURN_IF_ERROR(CheckNotEverybody("exclude_uids", options.exclude_uids, uids, options.proxy_uid));
+  RETURN_IF_ERROR(CheckNotEverybody("exclude_gids", options.exclude_gids, gids, options.proxy_uid));
   for (const std::string& range : uids.Items()) {
+    if (range == absl::StrCat(options.proxy_uid)) {
+      matches.warnings.push_back(absl::StrCat("--exclude_uids: ", range,
+                                              " is the proxy's own user, which is never "
+                                              "redirected; an application must not run as it"));
+    }
     matches.exclude_users.push_back(absl::StrCat("meta skuid ", range));
   }
   for (const std::string& range : gids.Items()) {
@@ -268,6 +363,25 @@ absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options) {
   RETURN_IF_ERROR(CheckApart("include_interfaces", matches.include_interfaces, "exclude_interfaces",
                              matches.exclude_interfaces));
   return matches;
+}
+
+absl::Status CheckInterfacesThatAreUp(const RedirectMatches& matches,
+                                      const std::vector<std::string>& up) {
+  if (up.empty()) return absl::OkStatus();
+  const auto among = [](const std::vector<std::string>& names) {
+    return [&names](const std::string& name) { return absl::c_linear_search(names, name); };
+  };
+  if (absl::c_all_of(up, among(matches.exclude_interfaces))) {
+    return LetsEverythingOut(
+        "exclude_interfaces",
+        absl::StrCat(absl::StrJoin(up, ","), ", where no other interface of the pod is up,"));
+  }
+  if (!matches.include_interfaces.empty() &&
+      absl::c_none_of(up, among(matches.include_interfaces))) {
+    return TakesNothing("include_interfaces", matches.include_interfaces,
+                        absl::StrCat("what is up in the pod is ", absl::StrJoin(up, ",")));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace byrnie

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "deploy/redirect/number_ranges.h"
 
@@ -66,11 +67,18 @@ struct RedirectMatches {
   std::vector<std::string> include_outbound;  // Of ports and of destinations.
   std::vector<std::string> include_interfaces;
   std::vector<std::string> exclude_interfaces;
+  // For people: what is harmless and hardly meant.
+  std::vector<std::string> warnings;
 };
 
 // InvalidArgument names the flag and what to write instead: a port, user, network or interface that
-// is none, two options that contradict each other, a port that would cut off the proxy.
+// is none, two options that contradict each other, a port that would cut off the proxy, an exclude
+// list that lets everything out, an include list that leads nothing to the proxy.
 absl::StatusOr<RedirectMatches> CheckOptions(const RedirectOptions& options);
+
+// The same of interfaces, where it is known which are up, loopback left out; empty: it is not.
+absl::Status CheckInterfacesThatAreUp(const RedirectMatches& matches,
+                                      const std::vector<std::string>& up);
 
 }  // namespace byrnie
 

@@ -289,25 +289,6 @@ TEST(RulesetTest, TakesAWholeFamily) {
   EXPECT_THAT(ListingOf(options), HasSubstr("\t\tmeta nfproto ipv6 goto outbound_take\n"));
 }
 
-TEST(RulesetTest, RefusesToLetEverythingOut) {
-  const auto expect = [](void (*set)(RedirectOptions&), const char* flag) {
-    RedirectOptions options;
-    set(options);
-    EXPECT_THAT(ErrorOf(options), HasSubstr(absl::StrCat(flag, " would let everything out; ")));
-  };
-  expect([](RedirectOptions& o) { o.exclude_outbound_cidrs = {"*"}; },
-         "--exclude_outbound_cidrs: *");
-  expect([](RedirectOptions& o) { o.exclude_outbound_cidrs = {"0.0.0.0/0"}; },
-         "--exclude_outbound_cidrs: 0.0.0.0/0");
-  expect([](RedirectOptions& o) { o.exclude_outbound_ports = {"*"}; },
-         "--exclude_outbound_ports: *");
-  expect(
-      [](RedirectOptions& o) {
-        o.exclude_inbound_ports = {"80", "*"};
-      },
-      "--exclude_inbound_ports: *");
-}
-
 TEST(RulesetTest, RefusesPortsThatWouldBreakTheProxy) {
   RedirectOptions zero;
   zero.outbound_port = 0;

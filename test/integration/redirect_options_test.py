@@ -197,6 +197,11 @@ class RedirectOptionsTest(unittest.TestCase):
         self.redirect("remove")
         self.assertTrue(self.redirect("print", "--diff").stdout.startswith("- table inet byrnie {\n"))
 
+    def test_the_proxys_own_user_is_let_out_anyhow_and_naming_it_is_warned_of(self):
+        done = self.redirect("apply", "--exclude_uids=1337")
+        self.assertRegex(done.stderr, r"\Abyrnie-redirect: warning: --exclude_uids: 1337 is the proxy's own user[^\n]+\n\Z")
+        self.assertEqual(self.redirect("apply", "--exclude_uids=1000-1999").stderr, "")
+
     def test_options_that_are_none_or_contradict_are_refused_in_one_line(self):
         self.apply()
         before = self.pod.run("nft", "list", "ruleset").stdout
@@ -205,6 +210,11 @@ class RedirectOptionsTest(unittest.TestCase):
                               ["--include_outbound_cidrs=*,10.0.0.0/8"], ["--exclude_outbound_cidrs=10.0.0.1/8"],
                               ["--include_outbound_cidrs=::ffff:10.0.0.0/104"], ["--exclude_outbound_cidrs=0.0.0.0/0"],
                               ["--exclude_inbound_ports=*"], ["--proxy_uid=4294967295"], ["--exclude_uids=4294967295"],
+                              ["--exclude_outbound_ports=1-65535"], ["--exclude_inbound_ports=1-15000,15002-15005,15007-65535"],
+                              ["--exclude_uids=0-4294967294"], ["--exclude_gids=0-4294967294"],
+                              ["--exclude_outbound_cidrs=0.0.0.0/1,128.0.0.0/1,::/1,8000::/1"], ["--exclude_interfaces=eth0,net1"],
+                              ["--include_outbound_cidrs=127.0.0.0/8"], ["--include_interfaces=net0"],
+                              ["--include_outbound_cidrs=10.1.0.0/16", "--exclude_outbound_cidrs=10.0.0.0/8"],
                               ["--exclude_uids=root"], ["--exclude_gids=-1"], ["--include_interfaces=lo"],
                               ["--exclude_interfaces=not an interface"], ["--on_drift=ignore"],
                               ["--include_outbound_ports=80-90", "--exclude_outbound_ports=85"],

@@ -15,6 +15,9 @@ class RedirectCase(unittest.TestCase):
     def setUpClass(cls):
         cls.mesh = Mesh()
         cls.pod, cls.peer = cls.mesh.outsider("pod"), cls.mesh.outsider("peer")
+        # So that lists of interfaces may name eth0, or not, and leave something to the proxy.
+        cls.pod.ip("link add net1 type veth peer name net1peer")
+        cls.pod.ip("link set net1 up")
 
     @classmethod
     def tearDownClass(cls):
