@@ -31,11 +31,14 @@ class OwnConnectionTest(MeshTestCase):
     def test_it_is_not_carried(self):
         self.client.host.run("nft", "-f", "-", stdin=FOREIGN.format(uid=PROXY_UID, address=self.client.address,
                                                                     address6=self.client.address6))
-        for number, address in enumerate((self.outsider.address, self.outsider.address6), 1):
+        for address, destination in ((self.outsider.address, f"{self.outsider.address}:9000"),
+                                     (self.outsider.address6, f"[{self.outsider.address6}]:9000")):
             with self.subTest(address=address):
                 self.assert_fails_fast(self.client, address, 9000)
-                looped = self.client.wait_access_log(direction="outbound", reason="loop")
-                self.assertEqual(len(looped), number)
+                looped = self.client.wait_access_log(direction="outbound", reason="loop", original_destination=destination)
+                # One, but where the other worker accepts it before connect() has returned to this one: then it is found a
+                # moment later, and what was dialled for it meanwhile is the next.
+                self.assertLessEqual(len(looped), 3)
                 self.assertIn("this proxy's own", looped[-1]["detail"])
                 self.assertEqual(looped[-1]["bytes_sent"], 0)
 
