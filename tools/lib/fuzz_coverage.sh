@@ -21,6 +21,7 @@ PARSERS=(
   "control_plane_answers certagent/discovery_cache.cc"
   "hbone_headers proxy/hbone_headers.cc"
   "http2 common/http2/connect_session.cc"
+  "http2 common/http2/frame_tally.cc"
   "http2 common/http2/header_block.cc"
   "http2 common/http2/session_events.cc"
   "http_request common/http/http_codec.cc"
