@@ -38,9 +38,17 @@ class Refused : public std::runtime_error {
 // Builds the tree of one document.
 class TreeBuilder : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(size_t* nodes) : nodes_(nodes) {}
+  // `nodes` counts those of all documents; `begun` is where the last one began.
+  TreeBuilder(size_t* nodes, int* begun) : nodes_(nodes), begun_(begun) {}
 
-  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    // The parser leaves what begins nothing, a comma, where it is, and would make one empty
+    // document after the other of it.
+    if (mark.pos == *begun_) {
+      throw Refused(mark.line, "neither a value nor the end of the document");
+    }
+    *begun_ = mark.pos;
+  }
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     YamlNode node = At(mark);
@@ -145,6 +153,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   size_t* const nodes_;  // Not owned.
+  int* const begun_;     // Not owned.
   YamlNode root_;
   std::vector<std::pair<YamlNode, YAML::anchor_t>> open_;
   std::map<YAML::anchor_t, YamlNode> anchors_;
@@ -207,11 +216,12 @@ absl::StatusOr<std::vector<YamlNode>> ReadYaml(absl::string_view text) {
   if (!IsUtf8(text)) return absl::InvalidArgumentError("not a text in UTF-8");
   std::vector<YamlNode> documents;
   size_t nodes = 0;
+  int begun = -1;
   try {
     std::istringstream in{std::string(text)};
     YAML::Parser parser(in);
     for (;;) {
-      TreeBuilder builder(&nodes);
+      TreeBuilder builder(&nodes, &begun);
       if (!parser.HandleNextDocument(builder)) break;
       documents.push_back(std::move(builder).Take());
     }

@@ -47,6 +47,12 @@ TEST(YamlReaderTest, RefusesWhatWouldBeSomethingElse) {
   EXPECT_THAT(Read("a: [1\n"), HasSubstr("line"));
 }
 
+TEST(YamlReaderTest, RefusesWhatBeginsNoDocument) {
+  EXPECT_EQ(Read(","), "line 1: neither a value nor the end of the document");
+  EXPECT_EQ(Read("a: 1\n---\n, b\n"), "line 3: neither a value nor the end of the document");
+  EXPECT_THAT(ReadYaml("---\n---\n...\n...\n---\n"), IsOk());
+}
+
 TEST(YamlReaderTest, RefusesWhatGrowsBeyondMeasure) {
   std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 9; ++i) {

@@ -28,6 +28,7 @@ namespace byrnie {
 
 std::vector<std::string> FuzzSeeds() {
   return {
+      ",",
       "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a # b\nspec:\n  containers:\n  - name: a\n"
       "    image: b\n    args:\n    - |\n      x\n      # y\n",
       "# c\napiVersion: apps/v1\nkind: Deployment\nspec:\n  template:\n    metadata: {labels: {a: "
