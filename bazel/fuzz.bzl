@@ -29,5 +29,8 @@ def byrnie_fuzz_target(name, src, deps):
         srcs = [src],
         linkopts = ["-fsanitize=fuzzer"],
         tags = ["manual"],
-        deps = deps + [":fuzz_target"],
+        deps = deps + [
+            ":fuzz_target",
+            ":seed_writer",
+        ],
     )

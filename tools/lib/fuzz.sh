@@ -3,7 +3,8 @@
 #
 #   tools/lib/fuzz.sh SECONDS NAME[:SECONDS]...    NAME: of a byrnie_fuzz_target in test/fuzz
 #
-# Starts from the inputs kept in test/fuzz/corpus/NAME; what it finds beyond them stays in the cache for the next run.
+# Starts from the target's seeds and the inputs kept in test/fuzz/corpus/NAME; what it finds beyond them stays in the cache for
+# the next run.
 # An input that crashes, leaks or takes too long fails its target, and is kept there as well.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
@@ -23,16 +24,16 @@ trap 'rm -rf "$logs"' EXIT
 
 # fuzz_one NAME SECONDS: leaves NAME.log, and NAME.ok when nothing was found.
 fuzz_one() {
-  local name=$1 found=$BYRNIE_CACHE/fuzz/$1 kept=() limits=()
-  mkdir -p "$found"
+  local name=$1 found=$BYRNIE_CACHE/fuzz/$1 seeds=$logs/$1.seeds kept=() limits=()
+  mkdir -p "$found" "$seeds"
   [ ! -d "test/fuzz/corpus/$name" ] || kept=("test/fuzz/corpus/$name")
   case $name in
     # Of what others may ask at any time, the work is in proportion to the text: what is not takes long within 64 KiB.
     admission | manifest) limits=(-timeout=4 -max_len=65536) ;;
     *) limits=(-timeout=10) ;;
   esac
-  if "$binaries/${name}_fuzzer" -max_total_time="$2" "${limits[@]}" -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
-    -artifact_prefix="$found/" "$found" ${kept[@]+"${kept[@]}"} >"$logs/$name.log" 2>&1; then
+  if BYRNIE_FUZZ_SEEDS=$seeds "$binaries/${name}_fuzzer" -max_total_time="$2" "${limits[@]}" -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
+    -artifact_prefix="$found/" "$found" "$seeds" ${kept[@]+"${kept[@]}"} >"$logs/$name.log" 2>&1; then
     touch "$logs/$name.ok"
   fi
 }
