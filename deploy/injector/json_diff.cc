@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 
@@ -26,7 +27,10 @@ class Differ {
 
  private:
   void Compare(const Json& from, const Json& to) {
-    if (from.is_object() && to.is_object()) {
+    // What is left empty is said in one step: a text by lines cannot say it by leaving out.
+    if (!path_.empty() && to.empty() && !from.empty()) {
+      edits_.push_back({Kind::kReplace, path_, to});
+    } else if (from.is_object() && to.is_object()) {
       CompareMembers(from, to);
     } else if (from.is_array() && to.is_array()) {
       CompareElements(from, to);
@@ -185,6 +189,34 @@ const char* NameOf(Kind kind) {
 }  // namespace
 
 std::vector<JsonEdit> DiffJson(const Json& from, const Json& to) { return Differ().Run(from, to); }
+
+void ApplyEdit(const JsonEdit& edit, size_t depth, Json* value) {
+  for (; depth < edit.path.size(); ++depth) {
+    const std::string& name = edit.path[depth];
+    const bool last = depth + 1 == edit.path.size();
+    if (value->is_array()) {
+      auto& items = value->get_ref<Json::array_t&>();
+      size_t index = 0;
+      if (!absl::SimpleAtoi(name, &index)) return;
+      if (last && edit.kind == Kind::kAdd && index <= items.size()) {
+        items.insert(items.begin() + static_cast<std::ptrdiff_t>(index), edit.value);
+        return;
+      }
+      if (index >= items.size()) return;
+      if (last && edit.kind == Kind::kRemove) {
+        items.erase(items.begin() + static_cast<std::ptrdiff_t>(index));
+        return;
+      }
+      value = &items[index];
+      continue;
+    }
+    if (last && edit.kind == Kind::kRemove) return Remove(value, name);
+    if (last && edit.kind == Kind::kAdd && value->is_object()) (*value)[name] = edit.value;
+    value = Find(value, name);
+    if (value == nullptr) return;
+  }
+  if (edit.kind != Kind::kRemove) *value = edit.value;
+}
 
 Json ToJsonPatch(const std::vector<JsonEdit>& edits) {
   Json patch = Json::array();

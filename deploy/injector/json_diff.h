@@ -1,6 +1,7 @@
 #ifndef BYRNIE_DEPLOY_INJECTOR_JSON_DIFF_H_
 #define BYRNIE_DEPLOY_INJECTOR_JSON_DIFF_H_
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,10 @@ struct JsonEdit {
 // that paths mean both what they mean in `from` and what they mean when the steps are taken one
 // after the other; kAdd puts an element before the one that has its number.
 std::vector<JsonEdit> DiffJson(const Json& from, const Json& to);
+
+// Takes one step in `value`, to which the first `depth` names of the path lead. Nothing happens
+// where the rest leads nowhere.
+void ApplyEdit(const JsonEdit& edit, size_t depth, Json* value);
 
 // As a JSON Patch (RFC 6902).
 Json ToJsonPatch(const std::vector<JsonEdit>& edits);

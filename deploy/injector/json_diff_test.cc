@@ -137,7 +137,11 @@ TEST(JsonDiffTest, AnotherImplementationGetsThereByThePatch) {
   std::mt19937 random(7);
   for (int i = 0; i < 3000; ++i) {
     const Json from = RandomValue(random, 4), to = RandomValue(random, 4);
-    const Json patch = ToJsonPatch(DiffJson(from, to));
+    const std::vector<JsonEdit> edits = DiffJson(from, to);
+    Json changed = from;
+    for (const JsonEdit& edit : edits) ApplyEdit(edit, 0, &changed);
+    ASSERT_TRUE(SameJson(changed, to)) << ToText(from) << "\n" << ToText(to);
+    const Json patch = ToJsonPatch(edits);
     // nlohmann's; what cannot be applied would abort.
     ASSERT_TRUE(SameJson(from.patch(patch), to)) << ToText(from) << "\n"
                                                  << ToText(to) << "\n"

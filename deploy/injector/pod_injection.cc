@@ -85,13 +85,43 @@ void RemoveMark(absl::string_view map_name, absl::string_view mark, Json* metada
   if (map->empty()) Remove(metadata, map_name);
 }
 
+// Where the sidecar adds to what may be there without anything in it, as `annotations: {}`.
+constexpr struct {
+  absl::string_view of, name;  // Of the pod itself where `of` is empty.
+} kMayBeEmpty[] = {{"", "metadata"},           {"metadata", "labels"}, {"metadata", "annotations"},
+                   {"spec", "initContainers"}, {"spec", "volumes"},    {"spec", kPullSecrets}};
+
+Json EmptyIn(const Json& pod) {
+  Json found = Json::object();
+  for (const auto& [of, name] : kMayBeEmpty) {
+    const Json* const value = of.empty() ? Find(pod, name) : FindPath(pod, {of, name});
+    if (value != nullptr && value->empty()) found[std::string(name)] = *value;
+  }
+  return found;
+}
+
+// What was there without anything in it is so again, unless somebody has put something in.
+void RestoreEmpty(const Json& empty, Json* pod) {
+  for (const auto& [of, name] : kMayBeEmpty) {
+    const Json* const value = Find(empty, name);
+    if (value == nullptr || !value->empty()) continue;
+    // It is gone where it had nothing but this.
+    if (of == "metadata" && Find(*pod, of) == nullptr) (void)ObjectIn(pod, of);
+    Json* const parent = of.empty() ? pod : Find(pod, of);
+    if (parent == nullptr || !parent->is_object()) continue;
+    if (Find(*parent, name) == nullptr) (*parent)[std::string(name)] = *value;
+  }
+}
+
 // Takes back what the pod's `status` says was done to it beside our own containers and volumes.
 void TakeBack(const Json& status, Json* pod) {
   Json* const metadata = Find(pod, "metadata");
-  RemoveMark("annotations", kStatusAnnotation, metadata);
-  if (IsTrue(status, "default_container")) RemoveMark("annotations", kDefaultContainer, metadata);
-  RemoveMark("labels", kRevisionLabel, metadata);
-  if (metadata->empty()) Remove(pod, "metadata");
+  if (metadata != nullptr && metadata->is_object()) {
+    RemoveMark("annotations", kStatusAnnotation, metadata);
+    if (IsTrue(status, "default_container")) RemoveMark("annotations", kDefaultContainer, metadata);
+    RemoveMark("labels", kRevisionLabel, metadata);
+    if (metadata->empty()) Remove(pod, "metadata");
+  }
   Json* const spec = Find(pod, "spec");
   if (spec == nullptr || !spec->is_object()) return;
   RemoveFinish(spec);
@@ -129,7 +159,7 @@ std::string FirstContainer(const Json& spec) {
 // taken out.
 void AddMarks(const InjectorConfig& config, const SidecarContainers& sidecar,
               const std::string& default_container, const Json& probes, const Json& pull_secrets,
-              Json* pod) {
+              const Json& empty, Json* pod) {
   Json* const metadata = ObjectIn(pod, "metadata");
   Json status = Json::object();
   status["revision"] = config.revision;
@@ -143,6 +173,7 @@ void AddMarks(const InjectorConfig& config, const SidecarContainers& sidecar,
   }
   if (!probes.empty()) status["probes"] = probes;
   if (!pull_secrets.empty()) status["pull_secrets"] = pull_secrets;
+  if (!empty.empty()) status["empty"] = empty;
   (*annotations)[std::string(kStatusAnnotation)] = ToText(status);
   (*ObjectIn(metadata, "labels"))[std::string(kRevisionLabel)] = config.revision;
 }
@@ -201,6 +232,7 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   ASSIGN_OR_RETURN(
       PodSettings settings,
       PodSettings::Create(annotations == nullptr ? Json::object() : *annotations, config.defaults));
+  const Json empty = EmptyIn(made);
   // Before there is a pointer into it: adding a member moves the others.
   (void)ObjectIn(&made, "metadata");
   Json* const spec = Find(&made, "spec");
@@ -225,7 +257,7 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   const Json pull_secrets = AddPullSecrets(config.image_pull_secrets, spec);
   outcome.first_pull_secrets =
       !pull_secrets.empty() && ItemsOf(*spec, kPullSecrets).size() == pull_secrets.size();
-  AddMarks(config, sidecar, FirstContainer(*spec), probes.originals, pull_secrets, &made);
+  AddMarks(config, sidecar, FirstContainer(*spec), probes.originals, pull_secrets, empty, &made);
   InsertFirst(std::move(sidecar.volumes), ArrayIn(spec, "volumes"));
   if (native) {
     AddNative(std::move(sidecar), spec);
@@ -249,6 +281,8 @@ bool UninjectPod(Json* pod) {
     RemoveNamed("containers", SidecarNames(), spec);
     RemoveNamed("volumes", SidecarVolumes(), spec);
   }
+  const Json* const empty = Find(status, "empty");
+  if (empty != nullptr) RestoreEmpty(*empty, pod);
   return true;
 }
 

@@ -375,7 +375,8 @@ TEST(PodInjectionTest, TheSidecarOfAnotherRevisionStays) {
 TEST(PodInjectionTest, AStatusWithoutASidecarIsNobodys) {
   for (const char* const status :
        {R"({\"revision\":\"old\"})", R"({\"revision\":\"default\"})", "injected"}) {
-    Json pod = Pod(Annotation("status", status)), fresh = Pod();
+    Json pod = Pod(absl::StrCat(R"("name":"p",)", Annotation("status", status))),
+         fresh = Pod(R"("name":"p")");
     EXPECT_EQ(Inject(&pod).kind, Kind::kInjected) << status;
     Inject(&fresh);
     EXPECT_TRUE(SameJson(pod, fresh)) << status;

@@ -94,6 +94,23 @@ const Json* ValueAt(const Json& root, const Path& path) {
   return value;
 }
 
+bool IsWithin(const Path& path, const Path& whole) {
+  return path.size() >= whole.size() && std::equal(whole.begin(), whole.end(), path.begin());
+}
+
+// What is at `path`, after all steps within it: paths are those of `from`, where an element may
+// have another number than in the end.
+absl::optional<Json> ChangedAt(const Json& from, const Path& path,
+                               const std::vector<JsonEdit>& edits) {
+  const Json* const before = ValueAt(from, path);
+  if (before == nullptr) return absl::nullopt;
+  Json value = *before;
+  for (const JsonEdit& edit : edits) {
+    if (IsWithin(edit.path, path)) ApplyEdit(edit, path.size(), &value);
+  }
+  return value;
+}
+
 // How many steps of `path` lead through what is written in lines. A step within something else
 // becomes a change of the whole of that.
 size_t StepsInLines(const YamlNode& root, const Path& path) {
@@ -175,7 +192,9 @@ absl::optional<YamlLines::LineEdit> YamlLines::EditOf(const YamlNode& root, cons
   const size_t depth = path.size();
   const int column = parent->column;
   if (parent->kind == YamlNode::Kind::kMap) {
-    const std::string text = WriteYaml(Entry(path.back(), value));
+    std::string text = WriteYaml(Entry(path.back(), value));
+    // Null as it is written mostly, by nothing.
+    if (value.is_null() && absl::EndsWith(text, ": ~\n")) text.erase(text.size() - 3, 2);
     if (add) {
       const int line = BlockEnd(parent->children[0].line, column, true);
       return LineEdit{line, line, depth, Indented(text, column)};
@@ -212,7 +231,8 @@ absl::optional<YamlLines::LineEdit> YamlLines::EditOf(const YamlNode& root, cons
 bool YamlLines::Change(const YamlNode& root, const Json& from, const Json& to) {
   std::vector<LineEdit> edits;
   std::set<Path> whole;
-  for (const JsonEdit& edit : DiffJson(from, to)) {
+  const std::vector<JsonEdit> steps_to = DiffJson(from, to);
+  for (const JsonEdit& edit : steps_to) {
     const size_t steps = StepsInLines(root, edit.path);
     absl::optional<LineEdit> made;
     if (steps == edit.path.size()) {
@@ -222,8 +242,8 @@ bool YamlLines::Change(const YamlNode& root, const Json& from, const Json& to) {
       const Path path(edit.path.begin(), edit.path.begin() + static_cast<ptrdiff_t>(steps));
       if (path.empty()) return false;
       if (!whole.insert(path).second) continue;
-      const Json* const value = ValueAt(to, path);
-      if (value == nullptr) return false;
+      const absl::optional<Json> value = ChangedAt(from, path, steps_to);
+      if (!value.has_value()) return false;
       made = EditOf(root, path, false, false, *value);
     }
     if (!made.has_value()) return false;
