@@ -5,9 +5,12 @@
 #include <set>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/probe/app_probes.h"
 #include "deploy/injector/annotations.h"
 #include "deploy/injector/finish.h"
 #include "deploy/injector/pod_dns.h"
@@ -64,14 +67,13 @@ void InsertFirst(std::vector<Json> items, Json* list) {
                std::make_move_iterator(items.end()));
 }
 
-// Takes the items with these names out of spec's list, and the list where nothing is left.
-void RemoveNamed(absl::string_view list_name, const std::set<std::string>& names, Json* spec) {
+// Takes items out of spec's list, and the list where nothing is left.
+void RemoveItems(absl::string_view list_name, absl::FunctionRef<bool(const Json& item)> is_ours,
+                 Json* spec) {
   Json* const list = Find(spec, list_name);
   if (list == nullptr || !list->is_array()) return;
   auto& items = list->get_ref<Json::array_t&>();
-  const auto kept = std::remove_if(items.begin(), items.end(), [&names](const Json& item) {
-    return names.count(TextOf(item, "name")) > 0;
-  });
+  const auto kept = std::remove_if(items.begin(), items.end(), is_ours);
   if (kept == items.end()) return;
   items.erase(kept, items.end());
   if (items.empty()) Remove(spec, list_name);
@@ -178,16 +180,58 @@ void AddMarks(const InjectorConfig& config, const SidecarContainers& sidecar,
   (*ObjectIn(metadata, "labels"))[std::string(kRevisionLabel)] = config.revision;
 }
 
-// Whether the proxy is in the pod: an annotation is also copied from one pod to another.
-bool HasProxy(const Json& pod) {
+// Calls `visit` for each container of the pod, until it says true; whether it did.
+bool AnyContainer(const Json& pod, absl::FunctionRef<bool(const Json& container)> visit) {
   const Json* const spec = Find(pod, "spec");
   if (spec == nullptr) return false;
   for (const char* const list : {"initContainers", "containers"}) {
     for (const Json& container : ItemsOf(*spec, list)) {
-      if (TextOf(container, "name") == kProxyName) return true;
+      if (visit(container)) return true;
     }
   }
   return false;
+}
+
+// Whether it is one of the sidecar's, whatever the pod's annotations say: it has the name, and runs
+// what we have it run.
+bool IsOfTheSidecar(const Json& container) {
+  const Json::array_t& command = ItemsOf(container, "command");
+  return SidecarNames().count(TextOf(container, "name")) > 0 && !command.empty() &&
+         command.front().is_string() &&
+         absl::StartsWith(command.front().get_ref<const std::string&>(),
+                          absl::StrCat(kBinaryDirectory, "/byrnie-"));
+}
+
+// Whether the pod has the sidecar, or what somebody has left of it: the annotation is also copied
+// from one pod to another, and tools that know better take annotations or containers away.
+bool HasSidecar(const Json& pod) {
+  const bool marked = !StatusOf(pod).is_null();
+  return AnyContainer(pod, [marked](const Json& container) {
+    return (marked && TextOf(container, "name") == kProxyName) || IsOfTheSidecar(container);
+  });
+}
+
+// A sidecar whose pod has no annotation that says what was done to it can be taken out, but not
+// what it was made of.
+bool IsUnmarked(const Json& pod) { return StatusOf(pod).is_null() && HasSidecar(pod); }
+
+// Whether the kubelet asks the proxy for probes of the application.
+bool AsksProxy(const Json& pod) {
+  return AnyContainer(pod, [](const Json& container) {
+    for (const char* const kind : {"startupProbe", "readinessProbe", "livenessProbe"}) {
+      const Json* const get = FindPath(container, {kind, "httpGet"});
+      if (get != nullptr && absl::StartsWith(TextOf(*get, "path"), kAppHealthPrefix)) return true;
+    }
+    return false;
+  });
+}
+
+// Of the sidecar that the pod has.
+std::string RevisionOf(const Json& pod, const InjectorConfig& config) {
+  const Json status = StatusOf(pod);
+  if (!status.is_null()) return TextOf(status, "revision");
+  const Json* const label = FindPath(pod, {"metadata", "labels", kRevisionLabel});
+  return label != nullptr && label->is_string() ? label->get<std::string>() : config.revision;
 }
 
 // Of a pod that is to have no sidecar. One that it has would meet what it cannot work beside, or be
@@ -196,7 +240,7 @@ PodOutcome NotMeshed(PodOutcome::Kind kind, std::string why, Json* pod) {
   PodOutcome outcome;
   outcome.kind = kind;
   outcome.why = std::move(why);
-  outcome.taken_out = HasProxy(*pod) && UninjectPod(pod);
+  outcome.taken_out = HasSidecar(*pod) && UninjectPod(pod);
   return outcome;
 }
 
@@ -205,8 +249,8 @@ PodOutcome NotMeshed(PodOutcome::Kind kind, std::string why, Json* pod) {
 absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   RETURN_IF_ERROR(CheckShape(*pod));
   const Json status = StatusOf(*pod);
-  const std::string revision = TextOf(status, "revision");
-  const bool was_there = !status.is_null() && HasProxy(*pod);
+  const std::string revision = RevisionOf(*pod, config);
+  const bool was_there = HasSidecar(*pod), unmarked = IsUnmarked(*pod);
   if (was_there && revision != config.revision) {
     PodOutcome outcome;
     outcome.kind = PodOutcome::Kind::kRefused;
@@ -214,6 +258,13 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
     outcome.why = absl::StrCat("it has the sidecar of revision \"", Shortened(revision),
                                "\": take that out first with byrniectl uninject");
     return outcome;
+  }
+  if (unmarked && AsksProxy(*pod)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it has a sidecar of Byrnie's, but not the annotation ", kStatusAnnotation,
+                     ", which says what its probes were before the proxy made them: something has "
+                     "taken it away; "
+                     "put it back, or take the sidecar out and write the probes"));
   }
   Json made = *pod;
   if (was_there) {
@@ -252,6 +303,11 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   PodOutcome outcome;
   outcome.warnings = std::move(sidecar.warnings);
   outcome.warnings.insert(outcome.warnings.end(), probes.warnings.begin(), probes.warnings.end());
+  if (unmarked) {
+    outcome.warnings.push_back(
+        absl::StrCat("it had a sidecar of Byrnie's without the annotation ", kStatusAnnotation,
+                     ", which something has taken away: the sidecar is made anew"));
+  }
   std::string dns = DnsWarning(config, *spec);
   if (!dns.empty()) outcome.warnings.push_back(std::move(dns));
   const Json pull_secrets = AddPullSecrets(config.image_pull_secrets, spec);
@@ -273,13 +329,20 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
 
 bool UninjectPod(Json* pod) {
   const Json status = StatusOf(*pod);
-  if (status.is_null()) return false;
+  if (status.is_null() && (!HasSidecar(*pod) || AsksProxy(*pod))) return false;
   TakeBack(status, pod);
   Json* const spec = Find(pod, "spec");
   if (spec != nullptr && spec->is_object()) {
-    RemoveNamed("initContainers", SidecarNames(), spec);
-    RemoveNamed("containers", SidecarNames(), spec);
-    RemoveNamed("volumes", SidecarVolumes(), spec);
+    const std::set<std::string> names = SidecarNames(), volumes = SidecarVolumes();
+    const auto is_ours = [&](const Json& container) {
+      return status.is_null() ? IsOfTheSidecar(container)
+                              : names.count(TextOf(container, "name")) > 0;
+    };
+    RemoveItems("initContainers", is_ours, spec);
+    RemoveItems("containers", is_ours, spec);
+    RemoveItems(
+        "volumes",
+        [&volumes](const Json& volume) { return volumes.count(TextOf(volume, "name")) > 0; }, spec);
   }
   const Json* const empty = Find(status, "empty");
   if (empty != nullptr) RestoreEmpty(*empty, pod);

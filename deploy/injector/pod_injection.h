@@ -42,7 +42,8 @@ struct PodOutcome {
 // as it was, when an annotation of ours is wrong or `pod` is not made as a pod is.
 absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod);
 
-// Takes it out. False when there is none, with `pod` as it was.
+// Takes it out. False when there is none, with `pod` as it was; so where it is there without the
+// annotation, which alone knows what the pod's rewritten probes were.
 bool UninjectPod(Json* pod);
 
 }  // namespace byrnie
