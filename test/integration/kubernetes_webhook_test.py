@@ -67,7 +67,7 @@ class KubernetesWebhookTest(WebhookCase):
         self.cluster.admin.create(path, {"metadata": {"name": "all"}, "spec": {"hard": hard}})
         # As its controller would, which may not be there.
         self.cluster.admin.patch(f"{path}/all/status", {"status": {"hard": hard, "used": {"limits.cpu": "0", "limits.memory": "0"}}})
-        container = {"name": "app", "image": "none", "command": ["app"], "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
+        container = {"name": "app", "image": "none", "command": ["app"], "resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": "1", "memory": "1Gi"}}}
         with self.assertRaises(ApiError) as refused:
             self.create("without", "quota", containers=[container])
         self.assertIn("quota", refused.exception.body)
@@ -81,6 +81,10 @@ class KubernetesWebhookTest(WebhookCase):
                     raise
                 return None
         self.assertTrue(self.is_injected(wait_until(made, 10, "the quota to be known", every=0.2)))
+        # Where the application's containers are Guaranteed, so are all.
+        fixed = self.pod("guaranteed", "quota", containers=[{**container, "resources": {"limits": container["resources"]["limits"]}}])
+        self.assertTrue(self.is_injected(fixed))
+        self.assertEqual(fixed["status"]["qosClass"], "Guaranteed")
 
     def test_what_cannot_be_meshed_is_as_it_was_with_a_warning(self):
         self.assert_as_it_was(self.pod("node", hostNetwork=True))
