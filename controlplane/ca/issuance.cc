@@ -72,7 +72,7 @@ absl::StatusOr<Issuance::Caller> Issuance::Authenticate(
     return Caller{std::move(peer->id), "svid", std::move(peer->serial),
                   peer->not_after - clock_->WallNow(), absl::nullopt};
   }
-  const absl::string_view credential = BearerToken(context);
+  ASSIGN_OR_RETURN(const absl::string_view credential, BearerToken(context));
   if (credential.empty()) {
     return absl::UnauthenticatedError(
         "there is neither a client certificate nor a token; give one of them");

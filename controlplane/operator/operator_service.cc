@@ -60,7 +60,8 @@ OperatorService::OperatorService(const OperatorDirectory* operators, const Opera
 // A token that is given counts, also where it is wrong: whoever gives one means it.
 absl::StatusOr<Caller> OperatorService::Authenticate(const grpc::ServerContextBase& context) const {
   if (context.client_metadata().count("authorization") > 0) {
-    return operators_->ByToken(BearerToken(context));
+    ASSIGN_OR_RETURN(const absl::string_view token, BearerToken(context));
+    return operators_->ByToken(token);
   }
   ASSIGN_OR_RETURN(absl::optional<PeerIdentity> peer,
                    VerifyPeer(*context.auth_context(), *s_.bundles->bundles(),

@@ -1,5 +1,7 @@
 #include "controlplane/peer/peer_identity.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -91,12 +93,24 @@ absl::StatusOr<PeerIdentity> RequirePeer(const grpc::AuthContext& context,
   return *std::move(peer);
 }
 
-absl::string_view BearerToken(const grpc::ServerContextBase& context) {
+absl::StatusOr<absl::string_view> BearerToken(const grpc::ServerContextBase& context) {
   const auto& metadata = context.client_metadata();
   const auto range = metadata.equal_range("authorization");
-  if (range.first == range.second || std::next(range.first) != range.second) return {};
+  if (range.first == range.second) return absl::string_view();
+  if (std::next(range.first) != range.second) {
+    return absl::UnauthenticatedError("there is more than one authorization; give one");
+  }
+  // RFC 7235, section 2.1: a scheme is a word in any case, and spaces follow.
+  constexpr absl::string_view kScheme = "Bearer ";
   absl::string_view value = View(range.first->second);
-  if (!absl::ConsumePrefix(&value, "Bearer ")) return {};
+  if (!absl::StartsWithIgnoreCase(value, kScheme)) {
+    return absl::UnauthenticatedError(
+        "the authorization is of another scheme than Bearer, the only one that is taken; give "
+        "\"Bearer TOKEN\"");
+  }
+  value.remove_prefix(kScheme.size());
+  value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
+  if (value.empty()) return absl::UnauthenticatedError("the authorization has no token");
   return value;
 }
 

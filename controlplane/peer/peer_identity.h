@@ -46,9 +46,10 @@ absl::StatusOr<PeerIdentity> RequirePeer(const grpc::AuthContext& context,
                                          const TrustBundleSet& bundles,
                                          absl::string_view trust_domain, absl::Time now);
 
-// The token of the metadata "authorization: Bearer TOKEN"; empty when there is none, or more than
-// one, or it is of another kind. Borrowed from the context.
-absl::string_view BearerToken(const grpc::ServerContextBase& context);
+// The token of the metadata "authorization: Bearer TOKEN"; empty when there is no such metadata.
+// Unauthenticated: it is there more than once, or is of another scheme, or has no token. Borrowed
+// from the context.
+absl::StatusOr<absl::string_view> BearerToken(const grpc::ServerContextBase& context);
 
 // The first word of the metadata "user-agent", as in "byrnie-certagent/0.1.0": what the caller
 // calls itself, cut at 64 bytes, and empty unless it is printable.

@@ -138,14 +138,19 @@ TEST(BearerTokenTest, IsTheOneTokenOfTheMetadata) {
     grpc::ServerContext context;
     grpc::testing::ServerContextTestSpouse spouse(&context);
     for (const std::string& value : values) spouse.AddClientMetadata("authorization", value);
-    return std::string(BearerToken(context));
+    const absl::StatusOr<absl::string_view> found = BearerToken(context);
+    if (!found.ok()) return found.status().ToString();
+    return std::string(*found);
   };
   EXPECT_EQ(token({"Bearer abc"}), "abc");
+  EXPECT_EQ(token({"bearer abc"}), "abc");
+  EXPECT_EQ(token({"BEARER  abc"}), "abc");
   EXPECT_EQ(token({}), "");
-  EXPECT_EQ(token({"Bearer abc", "Bearer abc"}), "");
-  EXPECT_EQ(token({"Basic abc"}), "");
-  EXPECT_EQ(token({"Bearer"}), "");
-  EXPECT_EQ(token({"Bearer "}), "");
+  EXPECT_THAT(token({"Bearer abc", "Bearer abc"}), HasSubstr("more than one"));
+  for (const char* other : {"Basic abc", "Bearer", "Bearerabc", "abc", ""}) {
+    EXPECT_THAT(token({other}), HasSubstr("UNAUTHENTICATED: the authorization is of another"));
+  }
+  EXPECT_THAT(token({"Bearer "}), HasSubstr("no token"));
 }
 
 TEST(PeerAddressTest, LeavesOutTheLibrarysPrefixAndEncoding) {
