@@ -581,19 +581,8 @@ absl::Status ControlPlane::CheckReady() const {
 }
 
 void ControlPlane::RenewOwnCertificates() {
-  Renew(identity_.get(), "control plane");
-  if (webhook_identity_ != nullptr) Renew(webhook_identity_.get(), "injection webhook");
-}
-
-void ControlPlane::Renew(ServerIdentity* identity, absl::string_view whose) {
-  const absl::StatusOr<bool> rotated = identity->RotateIfDue();
-  if (!rotated.ok()) {
-    logger_->Error("cannot renew an own certificate",
-                   {{"certificate_of", whose}, {"error", rotated.status().message()}});
-  } else if (*rotated) {
-    logger_->Info("own certificate renewed",
-                  {{"certificate_of", whose}, {"serial", identity->current()->serial}});
-  }
+  identity_->KeepCurrent("control plane", logger_);
+  if (webhook_identity_ != nullptr) webhook_identity_->KeepCurrent("injection webhook", logger_);
 }
 
 }  // namespace byrnie

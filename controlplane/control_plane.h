@@ -184,7 +184,6 @@ class ControlPlane {
   void MakeAttestors();
   TrustBundleSource::Taint CurrentTaint() const;
   void RenewOwnCertificates();
-  void Renew(ServerIdentity* identity, absl::string_view whose);
   // Why neither agents nor API servers are to be sent here.
   absl::Status CheckReady() const;
   absl::Duration LongestLife() const;

@@ -56,4 +56,21 @@ absl::Status ServerIdentity::Rotate() {
   return absl::OkStatus();
 }
 
+void ServerIdentity::KeepCurrent(absl::string_view whose, Logger* logger) {
+  const absl::StatusOr<bool> rotated = RotateIfDue();
+  if (rotated.ok()) {
+    failures_said_.Reset();
+    if (!*rotated) return;
+    logger->Info("own certificate renewed",
+                 {{"certificate_of", whose}, {"serial", current()->serial}});
+    return;
+  }
+  const absl::optional<uint64_t> unsaid =
+      failures_said_.Admit(rotated.status().message(), clock_->MonotonicNow());
+  if (!unsaid.has_value()) return;
+  logger->Error(
+      "cannot renew an own certificate",
+      {{"certificate_of", whose}, {"error", rotated.status().message()}, {"not_logged", *unsaid}});
+}
+
 }  // namespace byrnie

@@ -10,10 +10,13 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/secret_bytes.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/repeat_filter.h"
 #include "controlplane/ca/authority.h"
 
 namespace byrnie {
@@ -48,6 +51,9 @@ class ServerIdentity {
   // yet, as a clock that ran ahead and was set back leaves it; the present one stays when that
   // fails. True when there is a new one.
   absl::StatusOr<bool> RotateIfDue();
+  // RotateIfDue(), with a line in the log for each new one, and for a failure, which is tried again
+  // at every call, one a minute. `whose` is for people. On one thread.
+  void KeepCurrent(absl::string_view whose, Logger* logger);
   // Makes the next certificate now.
   absl::Status Rotate();
 
@@ -62,6 +68,7 @@ class ServerIdentity {
   const std::vector<std::string> dns_names_;
   mutable absl::Mutex mu_;
   std::shared_ptr<const Snapshot> current_ ABSL_GUARDED_BY(mu_);
+  RepeatFilter failures_said_;  // Of KeepCurrent's thread.
 };
 
 }  // namespace byrnie
