@@ -293,7 +293,8 @@ std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
       "rotate the root while all agents are there: byrniectl trust rotate, or with a plugged CA "
       "its files";
   constexpr char kCaRemedy[] =
-      "no certificate outlives it: put a newer one into --plugged_ca, or rotate the root";
+      "no certificate outlives it: put a newer one into the folder of --ca=plugged:, or rotate the "
+      "root";
   std::vector<Condition> conditions = {
       JudgeStore(facts),
       JudgeRecords(facts),

@@ -150,6 +150,7 @@ TEST_F(ConditionTest, CertificatesOfTheCaAreJudgedByTheLifeTheyHave) {
   facts_.ca_not_after = facts_.now + absl::Hours(24 * 80);
   EXPECT_EQ(Odd().name, "ca-certificate");
   EXPECT_EQ(Odd().state, State::kWarn);
+  EXPECT_THAT(Odd().remedy, HasSubstr("--ca=plugged:"));
   facts_.ca_not_after = facts_.now + absl::Hours(24 * 5);
   EXPECT_EQ(Odd().state, State::kFail);
   // Of one that never lives longer than that it is no news.
