@@ -227,9 +227,20 @@ class Reviewer {
   std::vector<PolicyFinding> Run() {
     Reach reach = Reach::kNothing;
     for (int i = 0; i < policy_.rules_size(); ++i) {
-      reach = std::max(reach, LookAt(policy_.rules(i), absl::StrCat("rules[", i, "]")));
+      for_strangers_ = false;
+      const Reach of_rule = LookAt(policy_.rules(i), absl::StrCat("rules[", i, "]"));
+      if (of_rule != Reach::kNothing && !for_strangers_) somebody_ = true;
+      reach = std::max(reach, of_rule);
     }
     SayWhatItMeans(reach);
+    // The first ALLOW policy closes what it is about to whom it does not name.
+    if (policy_.action() == istio::security::ALLOW && reach != Reach::kNothing && !somebody_) {
+      Add(Severity::kWarning, "",
+          "it lets in nobody whom the registry has: as an ALLOW policy it refuses everybody whom "
+          "no "
+          "other policy allows. Correct whom it names, or accept it for who is yet to come or is "
+          "of another trust domain");
+    }
     if (known_ != nullptr && known_->workloads_concerned == 0) {
       Add(Severity::kWarning, "",
           policy_.scope() == istio::security::WORKLOAD_SELECTOR
@@ -307,9 +318,14 @@ class Reviewer {
   Reach LookAt(const Clause& clause, const std::string& place) {
     if (clause.matches().empty()) return Reach::kEverything;
     Reach most = Reach::kNothing;
+    bool for_strangers = true;
     for (int i = 0; i < clause.matches_size(); ++i) {
-      most = std::max(most, LookAt(clause.matches(i), absl::StrCat(place, ".matches[", i, "]")));
+      const Match& match = clause.matches(i);
+      const Reach of_match = LookAt(match, absl::StrCat(place, ".matches[", i, "]"));
+      if (of_match != Reach::kNothing && !AsksForStrangers(match)) for_strangers = false;
+      most = std::max(most, of_match);
     }
+    if (for_strangers) for_strangers_ = true;
     return most;
   }
 
@@ -359,17 +375,45 @@ class Reviewer {
     }
   }
 
+  static bool IsKnown(const StringMatch& match, const std::set<std::string>& known) {
+    StringMatches one;
+    *one.Add() = match;
+    return IsAnyText(match) ||
+           std::any_of(known.begin(), known.end(), [&one](const std::string& text) {
+             StringMatch exact;
+             exact.set_exact(text);
+             return Covers(one, exact);
+           });
+  }
+
+  template <typename Account>
+  bool IsKnown(const Account& account) const {
+    const std::string end =
+        absl::StrCat("/ns/", account.namespace_(), "/sa/", account.service_account());
+    return std::any_of(known_->principals.begin(), known_->principals.end(),
+                       [&end](const std::string& one) { return absl::EndsWith(one, end); });
+  }
+
+  // Whether a match asks for an identity, and nobody of the registry has one of those.
+  bool AsksForStrangers(const Match& match) const {
+    if (known_ == nullptr) return false;
+    const auto none = [](const StringMatches& matches, const std::set<std::string>& known) {
+      return !matches.empty() &&
+             std::none_of(matches.begin(), matches.end(),
+                          [&known](const StringMatch& one) { return IsKnown(one, known); });
+    };
+    const auto& accounts = match.service_accounts();
+    return none(match.principals(), known_->principals) ||
+           none(match.namespaces(), known_->namespaces) ||
+           (!accounts.empty() &&
+            std::none_of(accounts.begin(), accounts.end(),
+                         [this](const auto& account) { return IsKnown(account); }));
+  }
+
   void NoteUnknown(const StringMatches& matches, const std::set<std::string>& known,
                    absl::string_view is, absl::string_view so, const std::string& place) {
     for (const StringMatch& match : matches) {
-      StringMatches one;
-      *one.Add() = match;
-      const bool found = std::any_of(known.begin(), known.end(), [&one](const std::string& text) {
-        StringMatch exact;
-        exact.set_exact(text);
-        return Covers(one, exact);
-      });
-      if (found || IsAnyText(match)) continue;
+      if (IsKnown(match, known)) continue;
       const std::string text = !match.exact().empty()    ? match.exact()
                                : !match.prefix().empty() ? absl::StrCat(match.prefix(), "...")
                                                          : absl::StrCat("...", match.suffix());
@@ -380,12 +424,7 @@ class Reviewer {
   template <typename Accounts>
   void NoteUnknown(const Accounts& accounts, absl::string_view so, const std::string& place) {
     for (const auto& account : accounts) {
-      const std::string end =
-          absl::StrCat("/ns/", account.namespace_(), "/sa/", account.service_account());
-      const bool found =
-          std::any_of(known_->principals.begin(), known_->principals.end(),
-                      [&end](const std::string& one) { return absl::EndsWith(one, end); });
-      if (found) continue;
+      if (IsKnown(account)) continue;
       Add(Severity::kNote, place,
           absl::StrCat("no workload of the registry has service account ", TextOf(account), so));
     }
@@ -432,6 +471,10 @@ class Reviewer {
   const Authorization& policy_;
   const Known* const known_;
   std::vector<PolicyFinding> findings_;
+  // A clause of the rule at hand asks for nobody whom the registry has.
+  bool for_strangers_ = false;
+  // Some rule lets in somebody else.
+  bool somebody_ = false;
 };
 
 }  // namespace

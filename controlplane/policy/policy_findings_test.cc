@@ -161,8 +161,7 @@ TEST(PolicyFindingsTest, NotesWhomTheRegistryDoesNotKnow) {
       "ALLOW",
       Rule(
           R"({"principals":[{"exact":"cluster.local/ns/demo/sa/nobody"}]},{"namespaces":[{"exact":"nowhere"}]})"));
-  EXPECT_FALSE(review.has_warning());
-  ASSERT_EQ(review.findings.size(), 2u);
+  ASSERT_EQ(review.findings.size(), 3u);
   EXPECT_THAT(review.findings[0].message, HasSubstr("sa/nobody"));
   EXPECT_THAT(review.findings[1].message, HasSubstr("nowhere"));
   // An exclusion that is mistyped lets in whom it was to keep out.
@@ -178,6 +177,32 @@ TEST(PolicyFindingsTest, NotesWhomTheRegistryDoesNotKnow) {
                   .findings[0]
                   .message,
               HasSubstr("cluster.local/ns/dmeo/..."));
+}
+
+TEST(PolicyFindingsTest, SaysThatAnAllowLetsInNobodyWhoIsKnown) {
+  const std::string typo = R"({"principals":[{"exact":"cluster.local/ns/demo/sa/clinet"}]})";
+  const std::string client = R"({"principals":[{"exact":"cluster.local/ns/demo/sa/client"}]})";
+  for (const std::string& rules :
+       {Rule(typo), Rule(typo + R"(,{"namespaces":[{"exact":"dmeo"}]})"),
+        Rule(R"({"service_accounts":[{"namespace":"demo","service_account":"clinet"}]})"),
+        // It is for nobody, whatever else its clauses say.
+        absl::StrCat(R"([{"clauses":[{"matches":[{"destination_ports":[80]}]},{"matches":[)", typo,
+                     "]}]}]"),
+        // The other rule never matches.
+        absl::StrCat(R"([{"clauses":[{"matches":[)", typo, R"(]}]},{"clauses":[]}])")}) {
+    EXPECT_THAT(Warnings(Review("ALLOW", rules)), Contains(HasSubstr("nobody whom the registry")))
+        << rules;
+  }
+  // One that lets in somebody is only noted; and one that keeps nobody out closes nothing.
+  EXPECT_THAT(Warnings(Review("ALLOW", Rule(typo + "," + client))), IsEmpty());
+  EXPECT_THAT(
+      Warnings(Review("ALLOW", absl::StrCat(R"([{"clauses":[{"matches":[)", typo,
+                                            R"(]}]},{"clauses":[{"matches":[)", client, "]}]}]"))),
+      IsEmpty());
+  EXPECT_THAT(Warnings(Review("ALLOW", Rule(R"({"destination_ports":[80]})"))), IsEmpty());
+  EXPECT_THAT(Warnings(Review("ALLOW", Rule(R"({"principals":[{"prefix":"cluster.local/"}]})"))),
+              IsEmpty());
+  EXPECT_THAT(Warnings(Review("DENY", Rule(typo))), IsEmpty());
 }
 
 TEST(PolicyFindingsTest, SaysThatWhatIsExcludedIsAllThatIsAskedFor) {

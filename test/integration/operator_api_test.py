@@ -359,6 +359,26 @@ class OperatorApiTest(unittest.TestCase):
         self.plane.call("ApplyPolicy", document=everything, accept_findings=True)
         self.plane.call("DeletePolicy", name="demo/all")
 
+    def test_an_allow_that_lets_in_nobody_who_is_known_has_to_be_accepted(self):
+        def allow(account):
+            return json.dumps({"name": "typo", "namespace": "demo", "scope": "NAMESPACE", "action": "ALLOW",
+                               "rules": [{"clauses": [{"matches": [{"principals": [{"exact": f"cluster.local/ns/demo/sa/{account}"}]}]}]}]})
+        error = self.assert_code("FAILED_PRECONDITION", "ApplyPolicy", document=allow("nobody"))
+        self.assertIn("it lets in nobody whom the registry has", error.details())
+        self.plane.call("ApplyPolicy", document=allow("nobody"), accept_findings=True)
+        self.plane.call("DeletePolicy", name="demo/typo")
+
+    def test_the_scheme_of_a_credential_is_a_word_in_any_case(self):
+        def status(authorization):
+            caller = messages.caller(self.plane.channel(), OPERATOR, "GetStatus")
+            return caller(operator_message("GetStatusRequest"), metadata=(("authorization", authorization),), timeout=10)
+        for scheme in ("bearer", "BEARER"):
+            self.assertEqual(status(f"{scheme} {self.plane.admin_token}").caller, "operator-token-file")
+        with self.assertRaises(grpc.RpcError) as caught:
+            status(f"Basic {self.plane.admin_token}")
+        self.assertEqual(caught.exception.code().name, "UNAUTHENTICATED")
+        self.assertIn("another scheme than Bearer", caught.exception.details())
+
     def test_a_policy_of_the_file_is_changed_there(self):
         error = self.assert_code("FAILED_PRECONDITION", "ApplyPolicy", document=policy("from-file"))
         self.assertEqual(details(error)["PreconditionFailure"].violations[0].type, "CONFLICT")
