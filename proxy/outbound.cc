@@ -23,6 +23,8 @@ namespace {
 // What an application has sent that has reset since is delivered to a destination that can be
 // connected to within this time.
 constexpr absl::Duration kLastWords = absl::Seconds(1);
+// For an endpoint that has said that it goes, where there are others.
+constexpr absl::Duration kLeavingPatience = absl::Milliseconds(100);
 
 using Result = AccessRecord::Result;
 
@@ -147,8 +149,12 @@ RouteDecision OutboundConnection::Decide() {
   return context()->mesh->routes->Resolve(
       original_destination(), context()->random, [this](const SocketAddress& endpoint) {
         if (absl::c_linear_search(tried_, endpoint)) return Standing::kTried;
-        return context()->outliers->Ejected(endpoint) ? Standing::kEjected : Standing::kUsable;
+        return IsOut(endpoint) ? Standing::kEjected : Standing::kUsable;
       });
+}
+
+bool OutboundConnection::IsOut(const SocketAddress& endpoint) const {
+  return context()->outliers->Ejected(endpoint) || context()->pool->Leaving(endpoint.ip());
 }
 
 void OutboundConnection::Route(bool may_ask) {
@@ -233,6 +239,7 @@ void OutboundConnection::Try(RouteDecision decision) {
     // The connection and handshake, then the far proxy's connection to its application.
     setup_ends_ = loop()->Now() + 2 * config.connect_timeout + config.handshake_timeout;
   }
+  attempt_began_ = loop()->Now();
   setup_timer_->Schedule(std::min(config.endpoint_patience, setup_ends_ - loop()->Now()));
   switch (decision_.kind) {
     case RouteDecision::Kind::kPlaintext:
@@ -258,6 +265,11 @@ void OutboundConnection::OpenTunnel() {
       TunnelTarget{decision_.tunnel, decision_.identities},
       ConnectRequest{decision_.endpoint.WithoutZone().ToString(), HeadersFor(decision_)},
       [this](absl::StatusOr<TunnelPool::Opened> opened) { OnTunnel(std::move(opened)); });
+  request_->set_on_leaving([this] {
+    if (setup_timer_ != nullptr && loop()->Now() < setup_ends_) {
+      setup_timer_->Schedule(std::min(kLeavingPatience, setup_ends_ - loop()->Now()));
+    }
+  });
 }
 
 void OutboundConnection::OpenDirect() {
@@ -293,7 +305,25 @@ void OutboundConnection::OnSetupTimer() {
     OnSetupTimeout();
     return;
   }
-  if (!BetterElsewhere()) {
+  const absl::Duration patience_ends =
+      std::min(attempt_began_ + context()->config->endpoint_patience, setup_ends_);
+  absl::optional<RouteDecision> better = BetterElsewhere();
+  if (loop()->Now() < patience_ends) {
+    if (!better.has_value() || attempts_ >= context()->config->connect_attempts ||
+        !context()->pool->Leaving(decision_.endpoint.ip())) {
+      setup_timer_->Schedule(patience_ends - loop()->Now());
+      return;
+    }
+    // Not for good: it may only have a new certificate, and be the last one left.
+    request_.reset();
+    context()->metrics->connect_retries->Increment();
+    set_last_failure(absl::StrCat(access_reason::kConnectTimeout, ": ",
+                                  decision_.endpoint.ToString(),
+                                  " is going, and there are others"));
+    Try(*std::move(better));
+    return;
+  }
+  if (!better.has_value()) {
     setup_timer_->Schedule(setup_ends_ - loop()->Now());
     return;
   }
@@ -306,14 +336,15 @@ void OutboundConnection::OnSetupTimer() {
                   access_reason::kConnectTimeout);
 }
 
-bool OutboundConnection::BetterElsewhere() {
-  if (decision_.service.empty() || attempts_ >= context()->config->connect_attempts) return false;
-  // A peer that is there is waited for, and so is this proxy's own signer.
-  if (attempt_ == nullptr && (request_ == nullptr || !request_->WaitsForHandshake())) return false;
+absl::optional<RouteDecision> OutboundConnection::BetterElsewhere() {
+  if (attempt_ == nullptr && (request_ == nullptr || !request_->WaitsForHandshake())) {
+    return absl::nullopt;
+  }
   tried_.push_back(decision_.endpoint);
-  const RouteDecision next = Decide();
+  RouteDecision next = Decide();
   tried_.pop_back();
-  return CanBeDialled(next) && !context()->outliers->Ejected(next.endpoint);
+  if (!CanBeDialled(next) || IsOut(next.endpoint)) return absl::nullopt;
+  return next;
 }
 
 void OutboundConnection::OnSetupTimeout() {

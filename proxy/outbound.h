@@ -8,6 +8,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/event/event_loop.h"
 #include "common/net/byte_stream.h"
 #include "common/net/socket_address.h"
@@ -26,9 +28,11 @@ namespace byrnie {
 // --connect_attempts and one deadline for all; nothing the application has sent is read before an
 // attempt has succeeded. One that leaves the connection, the handshake or a PING unanswered for
 // ProxyConfig::endpoint_patience is left for another one, where there is one; one that answers, and
-// takes its time for the application's connection, is waited for. A peer that refuses by policy has
-// decided for its service: nobody else is asked. One that proves another identity than known makes
-// the control plane be asked about its address, once, and the answer be tried.
+// takes its time for the application's connection, is waited for. One that has said that it takes
+// no more (GOAWAY) is like one that failed a moment ago: others are asked first, and who waits for
+// a connection to it does so for kLeavingPatience where there are others. A peer that refuses by
+// policy has decided for its service: nobody else is asked. One that proves another identity than
+// known makes the control plane be asked about its address, once, and the answer be tried.
 //
 // An application that resets before an attempt has succeeded ends them: at once or, where it had
 // sent something before, within a second, for who says a word and resets has it delivered by a
@@ -84,8 +88,10 @@ class OutboundConnection final : public Connection {
   // The attempt's share of the time is over, or all of it.
   void OnSetupTimer();
   void OnSetupTimeout();
-  // The present attempt waits for its endpoint's first word, and there is a better one to try.
-  bool BetterElsewhere();
+  // Where the present attempt waits for its endpoint's first word, and there is a better one to
+  // try: that one.
+  absl::optional<RouteDecision> BetterElsewhere();
+  bool IsOut(const SocketAddress& endpoint) const;
 
   AppWatch app_watch_{this};
   std::unique_ptr<TcpStream> app_;
@@ -108,6 +114,7 @@ class OutboundConnection final : public Connection {
   // At the end of the attempt's share, then at setup_ends_, which is of all attempts together.
   std::unique_ptr<EventLoop::Timer> setup_timer_;
   absl::Duration setup_ends_;
+  absl::Duration attempt_began_;
   // The last endpoint is being tried again, on another tunnel than one that was silent.
   bool tried_anew_ = false;
 };

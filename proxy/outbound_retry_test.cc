@@ -468,6 +468,63 @@ TEST_F(OutboundRetryTest, EjectsAnEndpointThatFailsAndRestoresIt) {
   EXPECT_THAT(outliers_.View(), IsEmpty());
 }
 
+TEST_F(OutboundRetryTest, WhoHasSaidThatItGoesIsLeftForOthersUntilItsTimeIsOver) {
+  while (scripted_.peers.empty() || scripted_.dialled.back() != "10.0.0.1") Connect("10.96.0.1:80");
+  scripted_.peers.back()->session->Drain();
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(tunnels_.Leaving(*IpAddress::Parse("10.0.0.1")));
+  EXPECT_FALSE(tunnels_.Leaving(*IpAddress::Parse("10.0.0.2")));
+  scripted_.dialled.clear();
+  scripted_.hanging = {"10.0.0.1"};
+  for (int i = 0; i < 30; ++i) Connect("10.96.0.1:80");
+  EXPECT_THAT(scripted_.dialled, Not(Contains("10.0.0.1")));
+  EXPECT_THAT(outliers_.View(), IsEmpty());
+  loop_.AdvanceTime(absl::Seconds(2));
+  scripted_.hanging.clear();
+  for (int i = 0; i < 60 && scripted_.dialled.empty(); ++i) Connect("10.96.0.1:80");
+  EXPECT_THAT(scripted_.dialled, Contains("10.0.0.1"));
+}
+
+TEST_F(OutboundRetryTest, WhoHasSaidThatItGoesAndIsTheOnlyOneIsAskedAndIsThereAgain) {
+  Connect("10.0.0.1:8080");
+  scripted_.peers.back()->session->Drain();
+  loop_.RunUntilIdle();
+  ASSERT_TRUE(tunnels_.Leaving(*IpAddress::Parse("10.0.0.1")));
+  Connect("10.0.0.1:8080");
+  EXPECT_EQ(scripted_.peers.size(), 2u);
+  EXPECT_FALSE(tunnels_.Leaving(*IpAddress::Parse("10.0.0.1")));
+}
+
+TEST_F(OutboundRetryTest, WhoWaitsForAnEndpointThatGoesWaitsShortlyWhereThereAreOthers) {
+  TunnelPool::Options options;
+  options.max_streams_per_tunnel = 1;
+  TunnelPool small(&loop_, &scripted_, options, TunnelPool::Metrics());
+  TunnelPool::Identity identity;
+  identity.generation = 1;
+  small.SetIdentity(std::move(identity));
+  context_.pool = &small;
+  Connect("10.0.0.1:8080");
+  FakePeer& going = *scripted_.peers.back();
+  // Another tunnel is being made.
+  scripted_.hanging = {"10.0.0.1"};
+  scripted_.dialled.clear();
+  const auto is_dialled = [this] { return absl::c_linear_search(scripted_.dialled, "10.0.0.1"); };
+  for (int i = 0; i < 60 && !is_dialled(); ++i) Connect("10.96.0.1:80");
+  ASSERT_TRUE(is_dialled());
+  while (Carried()) {
+    // Of those before.
+  }
+  loop_.AdvanceTime(absl::Milliseconds(500));
+  EXPECT_FALSE(Carried()) << "it has three seconds";
+  going.session->Drain();
+  loop_.RunUntilIdle();
+  loop_.AdvanceTime(absl::Milliseconds(100));
+  EXPECT_TRUE(Carried());
+  EXPECT_THAT(outliers_.View(), IsEmpty()) << "it has not failed";
+  EXPECT_THAT(EndAndTakeLog(), HasSubstr("10.0.0.1:8080 is going, and there are others"));
+  context_.pool = &tunnels_;
+}
+
 TEST_F(OutboundRetryTest, AReusedAddressIsAskedAboutAndTheAnswerTried) {
   scripted_.accounts["10.0.0.1"] = "other";
   Connect("10.0.0.1:8080");

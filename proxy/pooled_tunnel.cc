@@ -35,6 +35,16 @@ TunnelPool::Tunnel::~Tunnel() {
   Uncount();
 }
 
+void TunnelPool::Tunnel::TellWaiters() {
+  for (PendingRequest* request : waiters_) request->OnLeaving();
+}
+
+void TunnelPool::Tunnel::OnGoaway() {
+  // Not where it answers a GOAWAY of this side.
+  if (!draining_) pool_->NoteLeaving(key_.address.ip());
+  Drain();
+}
+
 void TunnelPool::Tunnel::Drain() {
   if (draining_) return;
   draining_ = true;
@@ -80,6 +90,7 @@ void TunnelPool::Tunnel::OnDialed(absl::StatusOr<TunnelDialer::Transport> transp
   session_ = ConnectSession::CreateClient(pool_->loop_, std::move(transport->stream),
                                           pool_->options_.session, this);
   state_ = State::kOpen;
+  pool_->leaving_.erase(key_.address.ip());
   if (pool_->metrics_.created != nullptr) pool_->metrics_.created->Increment();
   if (pool_->metrics_.open != nullptr) pool_->metrics_.open->Add(1);
   absl::flat_hash_set<PendingRequest*> waiters = std::move(waiters_);

@@ -52,6 +52,8 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   }
 
   void AddWaiter(PendingRequest* request) { waiters_.insert(request); }
+  // That the peer they wait for is leaving.
+  void TellWaiters();
   void AddOpening(PendingRequest* request) {
     opening_.insert(request);
     timer_->Cancel();
@@ -90,7 +92,7 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
     // Only servers are asked; destroying the stream cancels it.
     stream.reset();
   }
-  void OnGoaway() override { Drain(); }
+  void OnGoaway() override;
   void OnStreamsChanged() override {}
   void OnSessionClosed(const absl::Status& status) override;
   void OnTimer();

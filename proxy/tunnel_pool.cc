@@ -9,6 +9,13 @@
 #include "proxy/tunnel_request.h"
 
 namespace byrnie {
+namespace {
+
+// A listener that drains ignores SYNs for half a second, and the kernel sends the next one a second
+// after the first. From then on it refuses at once, and that is a failure like any other.
+constexpr absl::Duration kLeaving = absl::Seconds(2);
+
+}  // namespace
 
 TunnelPool::TunnelPool(EventLoop* loop, TunnelDialer* dialer, const Options& options,
                        const Metrics& metrics, OnSessionEnd on_session_end)
@@ -77,6 +84,7 @@ void TunnelPool::Assign(PendingRequest* request, bool fresh) {
   request->set_tunnel(*tunnel, (*tunnel)->connecting());
   if ((*tunnel)->connecting()) {
     (*tunnel)->AddWaiter(request);
+    if (Leaving(target.address.ip())) request->OnLeaving();
   } else {
     request->StartStream();
   }
@@ -147,6 +155,21 @@ TunnelPool::Tunnel* TunnelPool::NewTunnel(const TunnelTarget& target, Key key) {
   Tunnel* tunnel = tunnels_.back().get();
   usable_[tunnel->key()].push_back(tunnel);
   return tunnel;
+}
+
+void TunnelPool::NoteLeaving(const IpAddress& ip) {
+  const absl::Duration now = loop_->Now();
+  absl::erase_if(leaving_, [now](const auto& entry) { return entry.second <= now; });
+  leaving_[ip] = now + kLeaving;
+  for (const std::unique_ptr<Tunnel>& tunnel : tunnels_) {
+    if (tunnel->connecting() && tunnel->key().address.ip() == ip) tunnel->TellWaiters();
+  }
+}
+
+bool TunnelPool::Leaving(const IpAddress& ip) const {
+  if (leaving_.empty()) return false;
+  const auto found = leaving_.find(ip);
+  return found != leaving_.end() && loop_->Now() < found->second;
 }
 
 void TunnelPool::CloseExpired(absl::Time now) {

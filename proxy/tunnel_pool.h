@@ -16,6 +16,7 @@
 #include "common/http2/connect_session.h"
 #include "common/identity/spiffe_id.h"
 #include "common/net/byte_stream.h"
+#include "common/net/socket_address.h"
 #include "common/telemetry/metrics.h"
 #include "common/tls/tls_context.h"
 #include "proxy/identity_expiry.h"
@@ -90,6 +91,11 @@ class TunnelPool {
     // There is no connection to the peer yet, and it is the peer that keeps it waiting. The
     // connection under way is not lost by abandoning the request: others may use it.
     virtual bool WaitsForHandshake() const = 0;
+    // `leaving` runs, perhaps more than once, when the request waits for a connection to a peer
+    // that says meanwhile that it takes no new streams. Leaves the pool and the request alone.
+    virtual void set_on_leaving(absl::AnyInvocable<void()> leaving) {
+      static_cast<void>(std::move(leaving));
+    }
   };
 
   // For the admin page.
@@ -131,6 +137,11 @@ class TunnelPool {
   // Closes tunnels whose peer `keep` does not accept any more.
   void CloseUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep);
 
+  // Whether the peer at `ip` has said within the last seconds that it takes no new streams
+  // (GOAWAY), and no tunnel to it has been made since: it is likely to be going, and then does not
+  // even answer a SYN for a moment. Those that only have a new certificate do.
+  bool Leaving(const IpAddress& ip) const;
+
   size_t size() const { return tunnels_.size(); }
   std::vector<TunnelView> View() const;
 
@@ -165,6 +176,7 @@ class TunnelPool {
   // Makes one that is counted already.
   Tunnel* NewTunnel(const TunnelTarget& target, Key key);
   void DrainAll();
+  void NoteLeaving(const IpAddress& ip);
   void ScheduleReap() { reap_->Schedule(); }
   void Reap();
 
@@ -181,6 +193,8 @@ class TunnelPool {
   std::vector<std::unique_ptr<Tunnel>> tunnels_;
   // Those that may take streams.
   absl::flat_hash_map<Key, std::vector<Tunnel*>> usable_;
+  // Until when each is.
+  absl::flat_hash_map<IpAddress, absl::Duration> leaving_;
   std::unique_ptr<EventLoop::Deferred> reap_;
 };
 

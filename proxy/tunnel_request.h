@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "common/event/event_loop.h"
 #include "proxy/tunnel_pool.h"
@@ -23,6 +24,12 @@ class TunnelPool::PendingRequest final : public Request {
   ~PendingRequest() override;
 
   bool WaitsForHandshake() const override;
+  void set_on_leaving(absl::AnyInvocable<void()> leaving) override {
+    on_leaving_ = std::move(leaving);
+  }
+  void OnLeaving() {
+    if (on_leaving_ != nullptr) on_leaving_();
+  }
 
   const TunnelTarget& target() const { return target_; }
   void set_tunnel(Tunnel* tunnel, bool fresh) {
@@ -54,6 +61,7 @@ class TunnelPool::PendingRequest final : public Request {
   const TunnelTarget target_;
   const ConnectRequest request_;
   Callback done_;
+  absl::AnyInvocable<void()> on_leaving_;
   Tunnel* tunnel_ = nullptr;  // Not owned; null once detached.
   // The tunnel was made for this request, or while it waited: its failure is
   // the answer.
