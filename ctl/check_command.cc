@@ -11,7 +11,6 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
-#include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
 #include "ctl/check_result.h"
@@ -21,6 +20,7 @@
 #include "ctl/fleet.h"
 #include "ctl/http_get.h"
 #include "ctl/mesh_check.h"
+#include "ctl/named_file.h"
 #include "ctl/table.h"
 #include "ctl/tar.h"
 
@@ -95,13 +95,6 @@ absl::Status Gather(const std::vector<OperatorClient*>& clients, MeshState* stat
   return absl::OkStatus();
 }
 
-template <typename Message>
-std::string Lines(const std::vector<Message>& messages) {
-  std::string text;
-  for (const Message& message : messages) absl::StrAppend(&text, MessageJson(message));
-  return text;
-}
-
 // Of pages, what has no secret; the proxy's and the agent's have none, but only these are known.
 constexpr absl::string_view kPages[] = {"/",         "/certs",   "/config_dump",   "/connections",
                                         "/recorder", "/bundles", "/healthz/ready", "/metrics"};
@@ -150,36 +143,32 @@ absl::StatusOr<std::string> ListText(
   Request request;
   request.set_page_size(1000);
   ASSIGN_OR_RETURN(const std::vector<Element> list, client->ListAll(method, request, elements));
-  return Lines(list);
+  return JsonArray(list);
 }
 
-absl::StatusOr<std::string> IssuancesText(OperatorClient* client, absl::Time now) {
+absl::StatusOr<std::string> IssuancesText(OperatorClient* client, absl::Time now, bool* more) {
   v1::ListIssuancesRequest request;
   request.set_page_size(1000);
   request.mutable_since()->set_seconds(absl::ToUnixSeconds(now - kIssuancesOf));
-  std::string text;
-  size_t count = 0;
+  std::vector<v1::Issuance> issuances;
   do {
     ASSIGN_OR_RETURN(const v1::ListIssuancesResponse page,
                      client->Call(&Stub::ListIssuances, request));
-    for (const v1::Issuance& issuance : page.issuances()) {
-      absl::StrAppend(&text, MessageJson(issuance));
-    }
-    count += static_cast<size_t>(page.issuances_size());
+    issuances.insert(issuances.end(), page.issuances().begin(), page.issuances().end());
     request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty() && count < kMaxIssuances);
-  if (!request.page_token().empty()) absl::StrAppend(&text, "there are more\n");
-  return text;
+  } while (!request.page_token().empty() && issuances.size() < kMaxIssuances);
+  *more = !request.page_token().empty();
+  return JsonArray(issuances);
 }
 
 absl::StatusOr<std::string> EventsText(OperatorClient* client) {
-  std::string events;
+  std::vector<v1::WatchEventsResponse> events;
   RETURN_IF_ERROR(client->WatchEvents(v1::WatchEventsRequest(),
                                       [&events](const v1::WatchEventsResponse& response) {
-                                        absl::StrAppend(&events, MessageJson(response));
+                                        events.push_back(response);
                                         return true;
                                       }));
-  return events;
+  return JsonArray(events);
 }
 
 void AddControlPlane(OperatorClient* client, absl::Time now, BugReport* report) {
@@ -207,7 +196,12 @@ void AddControlPlane(OperatorClient* client, absl::Time now, BugReport* report) 
     ASSIGN_OR_RETURN(const v1::Trust trust, client->Call(&Stub::GetTrust, v1::GetTrustRequest()));
     return MessageJson(trust);
   });
-  report->Ask("issuances.json", [client, now] { return IssuancesText(client, now); });
+  bool more = false;
+  report->Ask("issuances.json", [client, now, &more] { return IssuancesText(client, now, &more); });
+  if (more) {
+    report->Miss("issuances.json",
+                 absl::StrCat("there are more than ", kMaxIssuances, " of two hours"));
+  }
   report->Ask("events.json", [client] { return EventsText(client); });
   report->Ask("check.txt", [client]() -> absl::StatusOr<std::string> {
     MeshState state;
@@ -277,10 +271,15 @@ int RunBugReport(const CommandContext& context) {
   AddControlPlane(context.client, context.now, &report);
   for (const PodPages& pod : *pods) AddPod(pod, &report);
   const std::string missing = report.missing();
-  // For whoever made it alone: it says who talks to whom.
-  const absl::Status written = WriteFileAtomically(path, std::move(report).Finish(), 0600);
-  if (!written.ok()) return BadUsage(InFlag("file", written.message()));
-  Print(absl::StrCat(path, "\n"));
+  const std::string tar = std::move(report).Finish();
+  if (path == "-") {
+    Print(tar);
+  } else {
+    const absl::Status written = WriteReport(path, tar);
+    if (!written.ok()) return BadUsage(InFlag("file", written.message()));
+    // Of a pipe it is no news, and it may be stdout.
+    if (!IsSpecialFile(path)) Print(absl::StrCat(path, "\n"));
+  }
   if (missing.empty()) return kDone;
   Note(absl::StrCat("byrniectl: the report lacks\n", missing));
   return kIncomplete;

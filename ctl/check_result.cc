@@ -1,5 +1,6 @@
 #include "ctl/check_result.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -28,13 +29,15 @@ const char* NameOf(CheckResult::Outcome outcome) {
 
 std::string ChecksText(const std::vector<CheckResult>& results) {
   std::string text;
+  size_t width = 0;
+  for (const CheckResult& result : results) width = std::max(width, result.name.size());
   for (const CheckResult& result : results) {
     std::string outcome = NameOf(result.outcome), name = result.name;
     outcome.resize(4, ' ');
-    name.resize(16, ' ');
+    name.resize(width, ' ');
     absl::StrAppend(&text, outcome, "  ", name, "  ", Printable(result.message), "\n");
     if (!result.remedy.empty()) {
-      absl::StrAppend(&text, std::string(24, ' '), "-> ", result.remedy, "\n");
+      absl::StrAppend(&text, std::string(width + 8, ' '), "-> ", result.remedy, "\n");
     }
   }
   return text;

@@ -71,10 +71,20 @@ int BadUsage(const absl::Status& status);
 void NoteMissing(const std::vector<MissingAnswer>& missing);
 // Says so, and returns `code`, or kIncomplete instead of kDone where one has not answered.
 int Finish(ExitCode code, const std::vector<MissingAnswer>& missing);
-// Writes to stdout.
+// Writes to stdout, at once. That it could not be is told by OutputWritten and, at the end, by
+// Conclude.
 void Print(absl::string_view text);
+// Whether all that was printed has been written.
+bool OutputWritten();
+// What byrniectl ends with where a command returned `code`: kProblem, and a message unless nobody
+// reads a pipe any more, when not all of the output could be written.
+int Conclude(int code);
 // What --file names, or stdin. InvalidArgument that names the flag.
 absl::StatusOr<std::string> ReadDocument();
+// What a file holds, a pipe, or for "-" stdin; errors of ReadInput.
+absl::StatusOr<std::string> ReadDocumentAt(const std::string& path);
+// What the control plane says is wrong with a document, with the name of its file.
+absl::Status InDocument(const std::string& path, const absl::Status& status);
 inline constexpr size_t kMaxDocument = 1024 * 1024;
 // Writes to stderr, for people, what is not the result.
 void Note(absl::string_view text);
@@ -102,6 +112,7 @@ int RunPolicyDelete(const CommandContext&);
 int RunPolicyDiff(const CommandContext&);
 absl::Status CheckPolicyDiff(const CommandContext&);
 int RunPolicySuggest(const CommandContext&);
+absl::Status CheckPolicySuggest(const CommandContext&);
 int RunFlows(const CommandContext&);
 absl::Status CheckFlows(const CommandContext&);
 int RunTokenCreate(const CommandContext&);
@@ -129,6 +140,7 @@ int RunManifests(const CommandContext&);
 bool ChecksClusterAlone();
 int RunClusterCheck(const CommandContext&);
 int RunReady(const CommandContext&);
+int RunHelp(const CommandContext&);
 int RunCompletion(const CommandContext&);
 
 }  // namespace byrnie

@@ -1,7 +1,6 @@
 #include "ctl/command_table.h"
 
 #include <algorithm>
-#include <map>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
@@ -150,7 +149,7 @@ constexpr Command kCommands[] = {
      "the "
      "mesh\n"
      "began to count. ALLOW policies that are in force let in whom they let in all the same.",
-     kOutput, 1, 1, true, RunPolicySuggest},
+     kOutput, 1, 1, true, RunPolicySuggest, CheckPolicySuggest},
     {"policy delete", "NAMESPACE/NAME", "takes a policy out of force", "", kDelete, 1, 1, true,
      RunPolicyDelete},
     {"token create", "", "makes a token and prints it",
@@ -242,6 +241,15 @@ constexpr Command kCommands[] = {
      "Ends with 0 when its page /healthz/ready says so: --admin=127.0.0.1:15021 is the proxy's,\n"
      "--admin=127.0.0.1:15010 the agent's.",
      kReady, 0, 0, false, RunReady},
+    {"help",
+     "[COMMAND]",
+     "what --help says, of all commands or of one",
+     "",
+     {},
+     0,
+     2,
+     false,
+     RunHelp},
     {"completion",
      "bash|zsh",
      "a script for the shell: source <(byrniectl completion bash)",
@@ -304,6 +312,10 @@ std::string ListHelp(const std::vector<const Command*>& commands) {
   return text;
 }
 
+}  // namespace
+
+absl::Span<const Command> Commands() { return kCommands; }
+
 std::vector<std::string> FlagsOf(const Command& command) {
   std::vector<std::string> flags(command.flags.begin(), command.flags.end());
   if (command.talks) {
@@ -313,9 +325,7 @@ std::vector<std::string> FlagsOf(const Command& command) {
   return flags;
 }
 
-}  // namespace
-
-absl::Span<const Command> Commands() { return kCommands; }
+bool BeginsACommand(absl::string_view word) { return !Group({std::string(word)}).empty(); }
 
 absl::StatusOr<const Command*> FindCommand(const Words& words, Words* arguments) {
   for (const Command& command : kCommands) {
@@ -367,56 +377,6 @@ std::string HelpFor(const Words& words) {
       "\nbyrniectl COMMAND --help says more.\n\nWhere the control plane is, and as whom:\n",
       FlagsText(kConnectionFlags), "\nFor all commands:\n", FlagsText({"config"}),
       "  --help, --version\n      Shows this, or the release, and ends.\n\n", kExitCodesText);
-}
-
-absl::StatusOr<std::string> CompletionScript(absl::string_view shell) {
-  if (shell != "bash" && shell != "zsh") {
-    return absl::InvalidArgumentError(absl::StrCat("\"", shell, "\" is neither bash nor zsh"));
-  }
-  // First words, second words by the first, flags by the whole path.
-  std::vector<std::string> first;
-  std::map<std::string, std::vector<std::string>> second;
-  std::string flags;
-  for (const Command& command : kCommands) {
-    const Words path = PathOf(command);
-    if (!absl::c_linear_search(first, path[0])) first.push_back(path[0]);
-    if (path.size() > 1) second[path[0]].push_back(path[1]);
-    const std::vector<std::string> names = FlagsOf(command);
-    absl::StrAppend(&flags, "    \"", command.path, "\") echo \"--help",
-                    absl::StrJoin(names, "",
-                                  [](std::string* out, const std::string& name) {
-                                    absl::StrAppend(out, " --", name, "=");
-                                  }),
-                    "\" ;;\n");
-  }
-  second["completion"] = {"bash", "zsh"};
-  std::string script;
-  if (shell == "zsh") script = "autoload -U +X bashcompinit && bashcompinit\n";
-  absl::StrAppend(&script, "_byrniectl_flags() {\n  case \"$1\" in\n", flags, "  esac\n}\n");
-  absl::StrAppend(&script, R"bash(_byrniectl() {
-  local word words=() current="${COMP_WORDS[COMP_CWORD]}" i
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    word="${COMP_WORDS[i]}"
-    [[ "$word" == -* || "$word" == "=" || "${COMP_WORDS[i-1]}" == "=" ]] || words+=("$word")
-  done
-  COMPREPLY=()
-  if [[ "$current" == -* ]]; then
-    local flags="$(_byrniectl_flags "${words[0]} ${words[1]}")"
-    [[ -n "$flags" ]] || flags="$(_byrniectl_flags "${words[0]}")"
-    COMPREPLY=($(compgen -W "$flags" -- "$current"))
-    [[ "${COMPREPLY[0]}" == *= ]] && compopt -o nospace 2>/dev/null
-    return
-  fi
-  case "${words[0]}" in
-    "") COMPREPLY=($(compgen -W ")bash",
-                  absl::StrJoin(first, " "), "\" -- \"$current\")) ;;\n");
-  for (const auto& [word, following] : second) {
-    absl::StrAppend(&script, "    ", word,
-                    ") [[ ${#words[@]} -ge 2 ]] || COMPREPLY=($(compgen -W \"",
-                    absl::StrJoin(following, " "), "\" -- \"$current\")) ;;\n");
-  }
-  absl::StrAppend(&script, "  esac\n}\ncomplete -o default -F _byrniectl byrniectl\n");
-  return script;
 }
 
 }  // namespace byrnie

@@ -19,13 +19,15 @@ absl::StatusOr<const Command*> FindCommand(const std::vector<std::string>& words
 // InvalidArgument when a flag is given that the command does not take.
 absl::Status CheckFlags(const Command& command, const std::set<std::string>& given);
 
+// All that it takes, those of the connection among them.
+std::vector<std::string> FlagsOf(const Command& command);
+
+// Whether it is the first word of one.
+bool BeginsACommand(absl::string_view word);
+
 // What --help shows: all commands, or those that words begin with ("policy"), or one with its flags
 // ("policy apply").
 std::string HelpFor(const std::vector<std::string>& words);
-
-// A script for bash or zsh that completes commands, flags and files. InvalidArgument for another
-// shell.
-absl::StatusOr<std::string> CompletionScript(absl::string_view shell);
 
 }  // namespace byrnie
 

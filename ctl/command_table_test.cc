@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/base/status_matchers.h"
+#include "ctl/completion.h"
 #include "ctl/flags.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -14,6 +15,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(CommandTableTest, FindsACommandAndItsArguments) {
   std::vector<std::string> arguments;
@@ -65,10 +67,19 @@ TEST(CommandTableTest, EveryCommandHasHelpWithAllItsFlags) {
 // What a script would read, it can have as JSON.
 TEST(CommandTableTest, EveryCommandThatShowsSomethingTakesAnOutput) {
   // They do something, and say that it is done; or write a file of another kind.
-  const std::set<std::string> others = {"workloads delete", "services delete", "policy delete",
-                                        "token revoke",     "proxy log",       "proxy drain",
-                                        "bug-report",       "inject",          "uninject",
-                                        "manifests",        "ready",           "completion"};
+  const std::set<std::string> others = {"workloads delete",
+                                        "services delete",
+                                        "policy delete",
+                                        "token revoke",
+                                        "proxy log",
+                                        "proxy drain",
+                                        "bug-report",
+                                        "inject",
+                                        "uninject",
+                                        "manifests",
+                                        "ready",
+                                        "completion",
+                                        "help"};
   for (const Command& command : Commands()) {
     bool takes_output = false;
     for (const absl::string_view flag : command.flags) takes_output |= flag == "output";
@@ -82,6 +93,10 @@ TEST(CommandTableTest, CompletesForTheShellsItKnows) {
     ASSERT_THAT(script, IsOk());
     EXPECT_THAT(*script, HasSubstr("policy"));
     EXPECT_THAT(*script, HasSubstr("--source_admin="));
+    // What is given by its name alone.
+    EXPECT_THAT(*script, HasSubstr("--follow "));
+    EXPECT_THAT(*script, Not(HasSubstr("--follow=")));
+    EXPECT_THAT(*script, HasSubstr("policy_changed"));
   }
   EXPECT_THAT(CompletionScript("fish"), StatusIs(absl::StatusCode::kInvalidArgument));
 }

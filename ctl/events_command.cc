@@ -1,6 +1,6 @@
 // events: what happened, and what happens.
 
-#include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <thread>
@@ -124,7 +124,8 @@ absl::Status FollowOne(const CommandContext& context, const v1::WatchEventsReque
   hooks.show = [&context, mu](const v1::WatchEventsResponse& response) {
     absl::MutexLock lock(mu);
     Show(context, response);
-    std::fflush(stdout);
+    // It would go on for days for nobody. The other threads are in calls that have no other end.
+    if (!OutputWritten()) std::_Exit(Conclude(kProblem));
   };
   hooks.on_broken = [client, mu](const absl::Status& why) {
     absl::MutexLock lock(mu);

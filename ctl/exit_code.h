@@ -8,7 +8,7 @@ namespace byrnie {
 // What byrniectl ends with; scripts rely on it.
 enum ExitCode : int {
   kDone = 0,
-  kProblem = 1,      // It found one, or the control plane said no.
+  kProblem = 1,      // It found one, the control plane said no, or stdout could not be written.
   kUsage = 2,        // What was typed, or a file that it names.
   kUnreachable = 3,  // Nobody has answered, or not in time.
   kNotAllowed = 4,   // The token or certificate is not accepted, or its role is too little.
@@ -18,14 +18,14 @@ enum ExitCode : int {
 };
 
 inline constexpr absl::string_view kExitCodesText =
-    "Exit codes: 0 done, 1 a problem was found or the control plane said no, 2 wrong usage, 3 the\n"
-    "control plane, the API server or the page is not reachable, 4 the token or certificate is "
-    "not\n"
-    "accepted, or its role is too little, 5 policy diff or install --dry_run found a change, 6 "
-    "policy\n"
-    "diff had no connection to look at, or bug-report lacks something, or one of several control\n"
-    "planes has not answered, 7 trust rotate or install with --wait has not seen the end of it in\n"
-    "time.\n";
+    "Exit codes: 0 done, 1 a problem was found, the control plane said no or the output could not "
+    "be\n"
+    "written, 2 wrong usage, 3 the control plane, the API server or the page is not reachable, 4 "
+    "the\n"
+    "token or certificate is not accepted, or its role is too little, 5 policy diff or install\n"
+    "--dry_run found a change, 6 policy diff had no connection to look at, or bug-report lacks\n"
+    "something, or one of several control planes has not answered, 7 trust rotate or install with\n"
+    "--wait has not seen the end of it in time.\n";
 
 }  // namespace byrnie
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/flags/commandlineflag.h"
 #include "absl/flags/flag.h"
 #include "absl/flags/reflection.h"
@@ -28,6 +29,7 @@
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "ctl/client_identity.h"
+#include "ctl/named_file.h"
 
 ABSL_FLAG(
     std::string, control_plane, "127.0.0.1:15012",
@@ -63,7 +65,7 @@ ABSL_FLAG(absl::Duration, ttl, absl::ZeroDuration(),
 ABSL_FLAG(
     std::string, file, "",
     "file with the policy, or workloads and services, JSON, or with the manifest; \"-\" is stdin; "
-    "-f for short");
+    "bug-report: the file to write, \"-\" is stdout; -f for short");
 ABSL_FLAG(
     std::string, expect, "",
     "only if it is of this version now (see -o json of the get commands); \"none\": if there is "
@@ -187,7 +189,7 @@ absl::StatusOr<std::string> ReadTrustBundle(const std::string& trust_domain, abs
   if (path.empty()) {
     return InFlag("trust_bundle", absl::StrCat("is missing", kBundleRemedy));
   }
-  absl::StatusOr<std::string> pem = ReadFile(path, kMaxBundleFile);
+  absl::StatusOr<std::string> pem = ReadInput(path, kMaxBundleFile);
   if (!pem.ok()) return Unreadable("trust_bundle", pem.status(), kBundleRemedy);
   absl::StatusOr<TrustBundleSet> bundle = TrustBundleSet::FromPem(trust_domain, *pem);
   if (!bundle.ok()) {
@@ -207,7 +209,7 @@ absl::StatusOr<SecretBytes> ReadToken() {
   if (path.empty()) {
     return InFlag("token", absl::StrCat("is missing", kTokenRemedy));
   }
-  absl::StatusOr<SecretBytes> file = ReadSecretFile(path, kMaxTokenFile);
+  absl::StatusOr<SecretBytes> file = ReadSecretInput(path, kMaxTokenFile);
   if (!file.ok()) return Unreadable("token", file.status(), kTokenRemedy);
   const absl::string_view token = absl::StripAsciiWhitespace(file->view());
   if (token.empty()) {
@@ -289,8 +291,13 @@ absl::StatusOr<bool> WantsJson() {
 absl::StatusOr<ConnectionOptions> ReadConnectionOptions(absl::Time now) {
   ConnectionOptions options;
   ASSIGN_OR_RETURN(options.trust_domain, ReadTrustDomain());
-  options.control_planes = absl::StrSplit(absl::GetFlag(FLAGS_control_plane), ',');
-  for (const std::string& target : options.control_planes) RETURN_IF_ERROR(CheckAddress(target));
+  const std::string targets = absl::GetFlag(FLAGS_control_plane);
+  for (const absl::string_view target : absl::StrSplit(targets, ',')) {
+    RETURN_IF_ERROR(CheckAddress(std::string(target)));
+    // One that is given twice is one.
+    if (absl::c_linear_search(options.control_planes, target)) continue;
+    options.control_planes.emplace_back(target);
+  }
   ASSIGN_OR_RETURN(options.trust_bundle_pem, ReadTrustBundle(options.trust_domain, now));
   const std::string cert = absl::GetFlag(FLAGS_cert), key = absl::GetFlag(FLAGS_key);
   if (absl::GetFlag(FLAGS_token).empty() && !(cert.empty() && key.empty())) {

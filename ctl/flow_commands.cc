@@ -6,12 +6,15 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "common/base/file.h"
+#include "absl/strings/strip.h"
+#include "common/base/status_macros.h"
 #include "common/flow/flow_groups.h"
+#include "common/identity/spiffe_id.h"
 #include "ctl/command.h"
 #include "ctl/exit_code.h"
 #include "ctl/flags.h"
@@ -59,15 +62,30 @@ absl::Status AskAll(const CommandContext& context,
 
 absl::Status ReadProposal(const CommandContext& context, v1::DiffPoliciesRequest* request) {
   for (const std::string& path : context.arguments) {
-    absl::StatusOr<std::string> text = ReadFile(path, kMaxDocument);
-    if (!text.ok()) return text.status();
-    request->add_documents(*std::move(text));
+    ASSIGN_OR_RETURN(*request->add_documents(), ReadDocumentAt(path));
   }
   for (const absl::string_view name :
        absl::StrSplit(absl::GetFlag(FLAGS_delete), ',', absl::SkipEmpty())) {
     request->add_removals(std::string(name));
   }
   return absl::OkStatus();
+}
+
+// "documents[1]: document: ..." with the name of that file.
+absl::Status InProposal(const CommandContext& context, const absl::Status& status) {
+  for (size_t i = 0; i < context.arguments.size(); ++i) {
+    absl::string_view message = status.message();
+    if (absl::ConsumePrefix(&message, absl::StrCat("documents[", i, "]: "))) {
+      return InDocument(context.arguments[i], absl::Status(status.code(), message));
+    }
+  }
+  return status;
+}
+
+// What can be a namespace of the registry: a segment of a SPIFFE ID.
+bool IsNamespace(const std::string& name) {
+  return name.find('/') == std::string::npos &&
+         SpiffeId::Parse(absl::StrCat("spiffe://any/ns/", name, "/sa/any")).ok();
 }
 
 }  // namespace
@@ -98,8 +116,10 @@ absl::Status CheckPolicyDiff(const CommandContext& context) {
     return absl::InvalidArgumentError(
         "there is nothing to compare; give files with policies, or --delete=NAMESPACE/NAME");
   }
-  v1::DiffPoliciesRequest request;
-  return ReadProposal(context, &request);
+  if (absl::c_count(context.arguments, "-") > 1) {
+    return absl::InvalidArgumentError("stdin (-) can be read once");
+  }
+  return absl::OkStatus();
 }
 
 int RunPolicyDiff(const CommandContext& context) {
@@ -110,12 +130,20 @@ int RunPolicyDiff(const CommandContext& context) {
   const absl::Status asked = AskAll<v1::DiffPoliciesRequest, v1::DiffPoliciesResponse>(
       context, &OperatorClient::Stub::DiffPolicies, request,
       [&answers](const v1::DiffPoliciesResponse& answer) { answers.push_back(answer); });
-  if (!asked.ok()) return Failed(asked);
+  if (!asked.ok()) return Failed(InProposal(context, asked));
   const v1::DiffPoliciesResponse diff = MergeDiffs(answers);
   Print(context.json ? MessageJson(diff) : DiffText(diff, context.now));
   if (ChangesAnything(diff)) return kChanges;
   // Of connections that nobody has seen no change is no news.
   return diff.flows() == 0 ? kIncomplete : kDone;
+}
+
+absl::Status CheckPolicySuggest(const CommandContext& context) {
+  const std::string& name = context.arguments.front();
+  if (IsNamespace(name)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", Printable(absl::string_view(name).substr(0, 80)),
+                   "\" cannot be a namespace; those that there are: byrniectl workloads list"));
 }
 
 int RunPolicySuggest(const CommandContext& context) {
@@ -129,15 +157,14 @@ int RunPolicySuggest(const CommandContext& context) {
     if (!answer.ok()) return Failed(answer.status());
     whole = MergeSuggestions(whole, *answer);
   }
-  if (context.json) {
-    Print(MessageJson(whole));
-    return kDone;
-  }
   // Beside the document, so that it can go into a file.
   Note(SuggestionNotes(whole, request.namespace_()));
-  if (whole.document().empty()) return kProblem;
-  Print(absl::StrCat(whole.document(), "\n"));
-  return kDone;
+  if (context.json) {
+    Print(MessageJson(whole));
+  } else if (!whole.document().empty()) {
+    Print(absl::StrCat(whole.document(), "\n"));
+  }
+  return whole.document().empty() ? kProblem : kDone;
 }
 
 }  // namespace byrnie

@@ -1,5 +1,8 @@
 // byrniectl: what an operator types. Exit codes: ctl/exit_code.h.
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -14,6 +17,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/standard_descriptors.h"
+#include "common/base/unique_fd.h"
 #include "common/base/version.h"
 #include "common/config/command_line.h"
 #include "common/grpc/library_log.h"
@@ -80,8 +84,18 @@ bool IsUtf8(const std::string& text) {
   return absl::StrContains(text, kReplacement) || !absl::StrContains(escaped, kReplacement);
 }
 
-int Run(int argc, char** argv) {
+// Without a stdout nothing can be written, which is to be an error where something is: /dev/null
+// that nobody can write to stands in for it.
+void OpenDescriptors() {
+  const bool has_stdout = fcntl(STDOUT_FILENO, F_GETFD) >= 0;
   OpenStandardDescriptors();
+  if (has_stdout) return;
+  const UniqueFd unwritable(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (unwritable) dup2(unwritable.get(), STDOUT_FILENO);
+}
+
+int Run(int argc, char** argv) {
+  OpenDescriptors();
   const absl::Status environment = ApplyEnvironment();
   if (!environment.ok()) return BadUsage(environment);
   const std::vector<std::string> expanded =
@@ -119,4 +133,4 @@ int Run(int argc, char** argv) {
 
 }  // namespace byrnie
 
-int main(int argc, char** argv) { return byrnie::Run(argc, argv); }
+int main(int argc, char** argv) { return byrnie::Conclude(byrnie::Run(argc, argv)); }

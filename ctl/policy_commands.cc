@@ -1,19 +1,18 @@
 // policy list, get, validate, apply, delete; token create, list, revoke.
 
-#include <cstdio>
-#include <iostream>
-#include <iterator>
 #include <string>
 #include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/file.h"
+#include "absl/strings/strip.h"
 #include "common/identity/spiffe_id.h"
 #include "ctl/command.h"
 #include "ctl/exit_code.h"
 #include "ctl/flags.h"
+#include "ctl/named_file.h"
 #include "ctl/status_text.h"
 #include "ctl/table.h"
 
@@ -53,6 +52,14 @@ absl::StatusOr<v1::Role> ParseRoleFlag() {
   return InFlag("role", absl::StrCat("\"", role, "\" is none of viewer, operator and admin"));
 }
 
+// A token that was made and could not be printed: nobody has it, and it is good all the same.
+void NoteLostToken(absl::string_view which, const google::protobuf::Timestamp& end,
+                   absl::string_view remedy) {
+  Note(absl::StrCat("byrniectl: note: the ", Printable(which),
+                    " was made, and nobody has it; it is ", "good until ", Rfc3339(end), "; ",
+                    Printable(remedy), " takes it back\n"));
+}
+
 int CreateJoinToken(const CommandContext& context, absl::Duration ttl) {
   v1::CreateJoinTokenRequest request;
   request.set_spiffe_id(absl::GetFlag(FLAGS_identity));
@@ -60,6 +67,10 @@ int CreateJoinToken(const CommandContext& context, absl::Duration ttl) {
   const auto response = context.client->Call(&OperatorClient::Stub::CreateJoinToken, request);
   if (!response.ok()) return Failed(response.status());
   Print(context.json ? MessageJson(*response) : absl::StrCat(response->token(), "\n"));
+  if (!OutputWritten()) {
+    NoteLostToken(absl::StrCat("join token for ", request.spiffe_id()), response->expires_at(),
+                  "byrniectl token list --join shows its id, token revoke --join");
+  }
   return kDone;
 }
 
@@ -71,6 +82,11 @@ int CreateOperatorToken(const CommandContext& context, absl::Duration ttl) {
   const auto response = context.client->Call(&OperatorClient::Stub::CreateOperatorToken, request);
   if (!response.ok()) return Failed(response.status());
   Print(context.json ? MessageJson(*response) : absl::StrCat(response->token(), "\n"));
+  if (!OutputWritten()) {
+    NoteLostToken(absl::StrCat("token of operator ", request.name()),
+                  response->operator_token().expires_at(),
+                  absl::StrCat("byrniectl token revoke ", request.name()));
+  }
   return kDone;
 }
 
@@ -95,15 +111,24 @@ int ListJoinTokens(const CommandContext& context) {
 
 }  // namespace
 
+absl::StatusOr<std::string> ReadDocumentAt(const std::string& path) {
+  return ReadInput(path == "-" ? "/dev/stdin" : path, kMaxDocument);
+}
+
 absl::StatusOr<std::string> ReadDocument() {
   const std::string path = absl::GetFlag(FLAGS_file);
   if (path.empty()) return InFlag("file", "is missing; give the document's file, or - for stdin");
-  if (path == "-") {
-    return std::string(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
-  }
-  absl::StatusOr<std::string> text = ReadFile(path, kMaxDocument);
+  absl::StatusOr<std::string> text = ReadDocumentAt(path);
   if (!text.ok()) return InFlag("file", text.status().message());
   return text;
+}
+
+absl::Status InDocument(const std::string& path, const absl::Status& status) {
+  absl::string_view message = status.message();
+  // "document: what" about all of it, "document.name: what" about a field.
+  if (!absl::IsInvalidArgument(status) || !absl::StartsWith(message, "document")) return status;
+  absl::ConsumePrefix(&message, "document: ");
+  return absl::Status(status.code(), absl::StrCat(path == "-" ? "stdin" : path, ": ", message));
 }
 
 int RunPolicyList(const CommandContext& context) {
@@ -151,7 +176,7 @@ int RunPolicyValidate(const CommandContext& context) {
   v1::ValidatePolicyRequest request;
   request.set_document(*document);
   const auto answer = context.client->Call(&OperatorClient::Stub::ValidatePolicy, request);
-  if (!answer.ok()) return Failed(answer.status());
+  if (!answer.ok()) return Failed(InDocument(absl::GetFlag(FLAGS_file), answer.status()));
   bool warned = false;
   for (const v1::PolicyFinding& finding : answer->findings()) {
     warned = warned || finding.severity() == v1::PolicyFinding::SEVERITY_WARNING;
@@ -183,7 +208,7 @@ int RunPolicyApply(const CommandContext& context) {
                                      absl::StrCat(answer.status().message(),
                                                   "; byrniectl policy apply --accept does it all "
                                                   "the same where that is all"))
-                      : answer.status());
+                      : InDocument(absl::GetFlag(FLAGS_file), answer.status()));
   }
   if (context.json) {
     Print(MessageJson(*answer));

@@ -10,6 +10,7 @@
 #include "common/base/json_writer.h"
 #include "ctl/command.h"
 #include "ctl/command_table.h"
+#include "ctl/completion.h"
 #include "ctl/exit_code.h"
 #include "ctl/flags.h"
 #include "ctl/http_get.h"
@@ -84,6 +85,16 @@ int RunVerify(const CommandContext& context) {
   json.EndArray();
   if (context.json) Print(std::move(json).Finish() + "\n");
   return all_good ? kDone : kProblem;
+}
+
+int RunHelp(const CommandContext& context) {
+  const std::vector<std::string>& words = context.arguments;
+  if (!words.empty() && !BeginsACommand(words.front())) {
+    std::vector<std::string> arguments;
+    return BadUsage(FindCommand(words, &arguments).status());
+  }
+  Print(HelpFor(words));
+  return kDone;
 }
 
 int RunCompletion(const CommandContext& context) {

@@ -1,11 +1,17 @@
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "ctl/command.h"
 #include "ctl/exit_code.h"
 #include "ctl/table.h"
 
 namespace byrnie {
 namespace {
+
+// errno of the first thing that could not be written to stdout; 0: none. What a process has one of.
+int output_error = 0;
 
 int Tell(const absl::Status& status, int code) {
   // One line whatever the message quotes, and nothing that speaks to the terminal.
@@ -41,6 +47,22 @@ int Finish(ExitCode code, const std::vector<MissingAnswer>& missing) {
 
 void Note(absl::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
 
-void Print(absl::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+void Print(absl::string_view text) {
+  // At once: what is only buffered is not written, and only now is it known why.
+  const bool written =
+      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  if (!written && output_error == 0) output_error = errno != 0 ? errno : EIO;
+}
+
+bool OutputWritten() { return output_error == 0; }
+
+int Conclude(int code) {
+  if (output_error == 0) return code;
+  // Who reads a pipe and has seen enough, as head does, needs no message.
+  if (output_error == EPIPE) return kProblem;
+  return Tell(
+      absl::UnavailableError(absl::StrCat("cannot write to stdout: ", std::strerror(output_error))),
+      kProblem);
+}
 
 }  // namespace byrnie

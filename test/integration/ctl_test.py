@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import socket
+import stat
 import subprocess
 import sys
 import tarfile
@@ -89,7 +90,7 @@ COMMANDS = ["status", "check", "explain", "workloads list", "workloads get", "wo
             "services get", "services apply", "services delete", "agents", "certs", "identity", "flows", "events", "policy list",
             "policy get", "policy validate", "policy apply", "policy diff", "policy suggest", "policy delete", "token create", "token list", "token revoke",
             "proxy config", "proxy connections", "proxy log", "proxy drain", "bug-report", "verify", "inject", "uninject", "install", "uninstall", "manifests",
-            "completion"]
+            "completion", "help"]
 
 
 class CtlTest(unittest.TestCase):
@@ -122,6 +123,10 @@ class CtlTest(unittest.TestCase):
         if code != 1:
             self.assertRegex(done.stderr, r"\Abyrniectl: error: [^\n]+\n\Z")
         return done.stderr + done.stdout
+
+    def ctl_of_any_end(self, *arguments):
+        """The same, where it is not said whether it finds a problem."""
+        return self.plane.ctl(*arguments, check=False).stdout
 
     def policy_file(self, document):
         path = self.plane.path("policy.json")
@@ -410,21 +415,119 @@ class CtlTest(unittest.TestCase):
         # Help needs no configuration.
         self.assertIn("Usage", self.ctl("status", "--help", environment={"BYRNIE_TRUST_BUNDLE": "/nothing"}))
 
+    def test_help_is_a_command_too(self):
+        self.assertEqual(self.ctl("help"), self.ctl("--help"))
+        self.assertEqual(self.ctl("help", "policy", "diff"), self.ctl("policy", "diff", "--help"))
+        self.assertIn("nonsense", self.fails(2, "help", "nonsense"))
+
+    def test_the_names_of_checks_are_whole(self):
+        self.assertIn("injection-webhook  ", self.ctl_of_any_end("check"))
+
+    def test_a_control_plane_given_twice_is_one(self):
+        address = f"127.0.0.1:{self.plane.port}"
+        twice = json.loads(self.ctl("agents", "-o", "json", f"--control_plane={address},{address}"))
+        self.assertEqual(len(twice), len(json.loads(self.ctl("agents", "-o", "json"))))
+        self.assertIn("asked 1 control plane,", self.ctl_of_any_end("check", f"--control_plane={address},{address}"))
+
     def test_completion(self):
-        script = self.ctl("completion", "bash")
+        scripts = {shell: self.ctl("completion", shell) for shell in ("bash", "zsh")}
 
         def complete(*words):
-            done = subprocess.run(["bash", "--norc", "-c", script + f"""
+            """What both shells offer; zsh without a compinit before, as with an empty .zshrc."""
+            setup = f"""
                 COMP_WORDS=(byrniectl {' '.join(words)}); [[ -n "{words[-1] if words else ''}" ]] || COMP_WORDS+=("")
-                COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _byrniectl; printf '%s\\n' "${{COMPREPLY[@]}}" """],
-                                  capture_output=True, text=True, check=True)
-            return done.stdout.split()
+                COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); """
+            offer = """_byrniectl; printf '%s\n' "${COMPREPLY[@]}" """
+            programs = {"bash": ["bash", "--norc", "-c", scripts["bash"] + setup + offer],
+                        # bashcompinit calls it so.
+                        "zsh": ["zsh", "-f", "-c", scripts["zsh"] + "run() { emulate -L sh; setopt kshglob; " + setup + offer + "}; run"]}
+            offered = {}
+            for shell, program in programs.items():
+                done = subprocess.run(program, capture_output=True, text=True, check=False, env={"HOME": self.plane.directory, "PATH": os.environ["PATH"]})
+                self.assertEqual((done.returncode, done.stderr), (0, ""), shell)
+                # zsh's own compgen leaves it to zsh to drop what does not begin so.
+                offered[shell] = [word for word in done.stdout.split() if not words or word.startswith(words[-1])]
+            self.assertEqual(offered["bash"], offered["zsh"])
+            return offered["bash"]
         self.assertEqual(complete("pol"), ["policy"])
         self.assertEqual(complete("policy", "ap"), ["apply"])
-        self.assertEqual(complete("policy", "apply", "--acc"), ["--accept="])
+        self.assertEqual(complete("policy", "apply", "--acc"), ["--accept"])
+        self.assertEqual(complete("events", "--fol"), ["--follow"])
         self.assertEqual(complete("status", "--outp"), ["--output="])
         self.assertEqual(complete("status", "--prob"), [])
-        subprocess.run(["bash", "-n"], input=self.ctl("completion", "zsh"), text=True, check=True)
+        self.assertEqual(complete("status", "-o", "j"), ["json"])
+        self.assertEqual(complete("status", "--output", "=", "j"), ["json"])
+        self.assertEqual(complete("status", "--output=j"), ["--output=json"])
+        self.assertEqual(complete("token", "create", "--role", "=", "v"), ["viewer"])
+        self.assertEqual(complete("proxy", "log", "wa"), ["warning"])
+        self.assertEqual(complete("help", "tru"), ["trust"])
+
+    def shell(self, script):
+        """A shell that has the connection's flags in its environment, and byrniectl as $ctl."""
+        environment = dict(os.environ, ctl=binary_path("byrniectl"), **self.plane.ctl_environment())
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, check=False, cwd=self.plane.directory)
+
+    def test_output_that_cannot_be_written_is_an_error(self):
+        lost = "No space left on device"
+        for command in ("status", "policy list -o json", "--help", "check", "bug-report -f -", "bug-report -f /dev/full"):
+            done = self.shell(f"$ctl {command} >/dev/full")
+            self.assertIn(done.returncode, (1, 2), command)
+            self.assertIn(lost, done.stderr, command)
+        done = self.shell("$ctl status >&-")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot write to stdout", done.stderr)
+        # A token that nobody has is said to be there, and how it is taken back.
+        done = self.shell("$ctl token create --operator=lost --role=viewer >/dev/full")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("byrniectl token revoke lost", done.stderr)
+        self.ctl("token", "revoke", "lost")
+        done = self.shell(f"$ctl token create --identity={WORKLOAD}-lost >/dev/full")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("token revoke --join", done.stderr)
+        # Who has seen enough, as head has, hears nothing of it.
+        done = self.shell("$ctl --help | true; echo ${PIPESTATUS[0]}")
+        self.assertEqual(done.stderr, "")
+        done = self.shell("timeout 20 $ctl events --follow >/dev/full")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(lost, done.stderr)
+
+    def test_a_bug_report_goes_into_what_is_no_file(self):
+        done = self.shell("$ctl bug-report -f - | tar -t")
+        self.assertIn("byrnie-bug-report/status.json", done.stdout, done.stderr)
+        self.assertFalse(os.path.exists(self.plane.path("-")))
+        self.assertIn("byrnie-bug-report/status.json", self.shell("$ctl bug-report -f /dev/stdout | tar -t").stdout)
+        pipe, kept, link = self.plane.path("pipe"), self.plane.path("kept"), self.plane.path("link")
+        os.mkfifo(pipe)
+        self.assertIn("byrnie-bug-report/status.json", self.shell("tar -t <pipe & $ctl bug-report -f pipe; wait").stdout)
+        self.assertTrue(stat.S_ISFIFO(os.lstat(pipe).st_mode))
+        with open(kept, "w", encoding="ascii") as out:
+            out.write("kept")
+        os.symlink(kept, link)
+        self.assertIn("symbolic link", self.fails(2, "bug-report", "-f", link))
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(self.plane.read("kept"), b"kept")
+
+    def test_files_may_be_pipes(self):
+        path = self.policy_file(policy("piped"))
+        for command in (f"policy validate -f <(cat {path})", f"policy validate -f - < {path}", f"policy diff - < {path}",
+                        f"policy diff <(cat {path})", 'status --token=<(cat "$BYRNIE_TOKEN")'):
+            done = self.shell(f"$ctl {command}")
+            self.assertIn(done.returncode, (0, 1, 5, 6), command + done.stderr)
+            self.assertNotIn("error", done.stderr, command)
+
+    def test_a_wrong_document_is_named_by_its_file(self):
+        good = self.plane.path("good.json")
+        with open(good, "w", encoding="utf-8") as out:
+            out.write(policy("good"))
+        bad = self.policy_file('{"name": 1}')
+        for arguments in (("policy", "diff", good, bad), ("policy", "validate", "-f", bad), ("policy", "apply", "-f", bad)):
+            self.assertIn(f"error: {bad}: ", self.fails(1, *arguments))
+
+    def test_a_suggestion_that_is_none_ends_alike(self):
+        for output in ("text", "json"):
+            self.assertIn("nothing to suggest", self.fails(1, "policy", "suggest", "nowhere", "-o", output))
+            for impossible in ("*", "a" * 3000, "a/b"):
+                self.assertIn("cannot be a namespace", self.fails(2, "policy", "suggest", impossible, "-o", output))
 
     def test_a_bug_report_has_everything_and_no_secret(self):
         join = self.ctl("token", "create", "--identity", WORKLOAD).strip()
@@ -444,6 +547,10 @@ class CtlTest(unittest.TestCase):
             for secret in secrets:
                 self.assertNotIn(secret, content, name)
         self.assertIn(WORKLOAD, contents["byrnie-bug-report/events.json"])
+        for name, content in contents.items():
+            if name.endswith(".json"):
+                json.loads(content)
+        self.assertEqual(json.loads(contents["byrnie-bug-report/flows.json"]), [])
 
     def test_a_bug_report_without_the_control_plane_has_the_rest(self):
         path = self.plane.path("rest.tar")

@@ -162,11 +162,15 @@ class LoopbackControlPlane:
         pem = key_pem(key)
         return Identity(chain, pem if isinstance(pem, bytes) else pem.encode())
 
+    def ctl_environment(self, token=None):
+        """What tells byrniectl where this control plane is."""
+        return {"BYRNIE_CONTROL_PLANE": f"127.0.0.1:{self.port}", "BYRNIE_TRUST_BUNDLE": self.path("bundle.pem"),
+                "BYRNIE_TRUST_DOMAIN": self.trust_domain, "BYRNIE_TOKEN": token or self.path("operator.token"),
+                "PATH": os.environ.get("PATH", "")}
+
     def ctl(self, *arguments, token=None, environment=None, check=True, stdin=None):
         """byrniectl, with the connection's flags from the environment."""
-        variables = {"BYRNIE_CONTROL_PLANE": f"127.0.0.1:{self.port}", "BYRNIE_TRUST_BUNDLE": self.path("bundle.pem"),
-                     "BYRNIE_TRUST_DOMAIN": self.trust_domain, "BYRNIE_TOKEN": token or self.path("operator.token"),
-                     "PATH": os.environ.get("PATH", ""), **(environment or {})}
+        variables = {**self.ctl_environment(token), **(environment or {})}
         done = subprocess.run([binary_path("byrniectl"), *arguments], env=variables, capture_output=True, text=True,
                               input=stdin, timeout=30)
         if check and done.returncode != 0:
