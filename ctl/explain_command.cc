@@ -21,6 +21,7 @@
 #include "ctl/listener_uid.h"
 #include "ctl/pod_checks.h"
 #include "ctl/table.h"
+#include "ctl/unacknowledged.h"
 
 namespace byrnie {
 
@@ -89,7 +90,7 @@ std::string ExplanationText(const v1::ExplainResponse& answer) {
     outcome.resize(7, ' ');
     const std::string indent(width - step.name().size() + 2, ' ');
     absl::StrAppend(&text, outcome, "  ", step.name(), indent, Printable(step.reason()), "\n");
-    if (step.outcome() != v1::ExplainStep::OUTCOME_OK && !step.remedy().empty()) {
+    if (!step.remedy().empty()) {
       absl::StrAppend(&text, std::string(width + 11, ' '), "-> ", Printable(step.remedy()), "\n");
     }
   }
@@ -191,6 +192,9 @@ int RunExplain(const CommandContext& context) {
       const absl::Duration left = end - clock.MonotonicNow() - kPageTimeout;
       options.probe = TryToConnect(
           *target, std::min(std::max(left, absl::Milliseconds(100)), kProbeTime), &connection);
+      const absl::StatusOr<SocketAddress> endpoint =
+          SocketAddress::Parse(answer->destination_address());
+      options.probe->unacknowledged = AnyUnacknowledged((endpoint.ok() ? *endpoint : *target).ip());
     }
   }
   AddPodChecks(

@@ -178,6 +178,9 @@ constexpr Place kPlacesOfPeer[] = {
     {"no-policy-snapshot", "policy"},
     {"foreign-trust-domain", "policy"},
     {"no-identity", "destination-certificate"},
+    // Of whom it judges: the source.
+    {"certificate-revoked", "source-certificate"},
+    {"revocation-unknown", "trust"},
 };
 
 // What the source's own says.
@@ -196,6 +199,8 @@ constexpr Place kPlaces[] = {
     {"unknown-service-port", "service-port"},
     {"no-endpoint", "endpoint"},
     {"no-healthy-endpoint", "endpoint-health"},
+    {"reset-by-upstream", "application",
+     "the way there is open: see why the application ends what it has accepted; its log says it"},
 };
 
 // Whether a part is in the text, whichever letters are capitals.
@@ -209,8 +214,9 @@ bool ContainsAny(absl::string_view text, std::initializer_list<absl::string_view
 Place PlaceOfTls(absl::string_view detail) {
   constexpr char kTimes[] = "compare the clocks of both pods, and see why it is not renewed";
   // An alert is the other end's word about this one's certificate.
-  const char* const judged =
-      ContainsAny(detail, {"alert"}) ? "source-certificate" : "destination-certificate";
+  const char* const judged = ContainsAny(detail, {"alert", "refused our certificate"})
+                                 ? "source-certificate"
+                                 : "destination-certificate";
   if (ContainsAny(detail, {"trust bundle", "not signed by a root", "unknown certificate authority",
                            "unknown_ca", "unknown ca"})) {
     return {
@@ -265,16 +271,46 @@ ExplainStep FromRecord(const JsonObject& record) {
   }
   const Place place = PlaceOf(reason, peer, detail);
   const std::string name = passed && reason == "connect-failed" ? "application" : place.step;
-  return Step(name, ExplainStep::OUTCOME_FAILED,
-              absl::StrCat(said, name == "application" ? ": no application listens there" : ""),
-              *place.remedy != '\0' ? place.remedy
-                                    : absl::StrCat("see \"", peer.empty() ? reason : peer,
-                                                   "\" in docs/operations.md"));
+  return Step(
+      name, ExplainStep::OUTCOME_FAILED,
+      absl::StrCat(said, name != "application"           ? ""
+                         : reason == "reset-by-upstream" ? ": the application resets it"
+                                                         : ": no application listens there"),
+      *place.remedy != '\0'
+          ? place.remedy
+          : absl::StrCat("see \"", peer.empty() ? reason : peer, "\" in docs/operations.md"));
 }
 
 // The pages that a probe is looked up in.
 constexpr char kEnded[] = "/recorder?direction=outbound&limit=1000";
 constexpr char kOpen[] = "/connections?direction=outbound&limit=10000";
+
+// The host of "10.0.0.2:8080"; absent: it is none.
+absl::optional<IpAddress> HostOf(const JsonObject& object, absl::string_view name) {
+  const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(Text(object, name));
+  if (!address.ok()) return absl::nullopt;
+  return address->ip();
+}
+
+// Whether the worker of a connection has a tunnel to its destination that takes connections.
+bool HasOpenTunnel(const HttpPage& page, const JsonObject& connection) {
+  const absl::StatusOr<JsonValue> value = JsonValue::Parse(page.body, kMaxPage);
+  if (!value.ok()) return false;
+  const absl::StatusOr<JsonObject> object = value->AsObject();
+  if (!object.ok()) return false;
+  const absl::StatusOr<std::vector<JsonValue>> tunnels = object->GetArrayOrEmpty("tunnels");
+  if (!tunnels.ok()) return false;
+  const auto worker = [](const JsonObject& of) { return of.GetIntOr("worker", 0, 1 << 20, -1); };
+  const absl::optional<IpAddress> destination = HostOf(connection, "destination");
+  return destination.has_value() && absl::c_any_of(*tunnels, [&](const JsonValue& entry) {
+           const absl::StatusOr<JsonObject> tunnel = entry.AsObject();
+           if (!tunnel.ok() || Text(*tunnel, "direction") != "outbound") return false;
+           const std::string state = Text(*tunnel, "state");
+           return (state == "open" || state == "bulk") &&
+                  worker(*tunnel).value_or(-1) == worker(connection).value_or(-1) &&
+                  HostOf(*tunnel, "address") == destination;
+         });
+}
 
 ExplainStep Probe(const ProbeResult& probe, const absl::optional<SocketAddress>& admin,
                   const Pages& pages) {
@@ -313,6 +349,14 @@ ExplainStep Probe(const ProbeResult& probe, const absl::optional<SocketAddress>&
                 absl::StrCat("a connection was carried to ", Text(*connection, "destination"),
                              ": an application listens"));
   }
+  if (!probe.unacknowledged && HasOpenTunnel(*open, *connection)) {
+    return Step("application", ExplainStep::OUTCOME_FAILED,
+                "the tunnel to the destination's proxy is open, which has acknowledged the request "
+                "and waits: the application takes no connection, or packets to it are dropped "
+                "inside its pod",
+                "see whether the application accepts (ss -ltn in its pod: a full Recv-Q of its "
+                "listener), and the pod's own packet filters; where neither is so its proxy hangs");
+  }
   return Step("network", ExplainStep::OUTCOME_FAILED,
               absl::StrCat("the source's proxy still waits for the destination (", state,
                            "): packets between the pods are dropped, or its proxy hangs"),
@@ -327,12 +371,17 @@ void UpdateVerdict(ExplainResponse* answer) {
     return;
   }
   answer->clear_first_failed();
-  std::vector<std::string> unknown;
+  std::vector<std::string> unknown, warned;
   for (const ExplainStep& step : answer->steps()) {
-    if (step.outcome() != ExplainStep::OUTCOME_OK) unknown.push_back(step.name());
+    if (step.outcome() != ExplainStep::OUTCOME_OK) {
+      unknown.push_back(step.name());
+    } else if (!step.remedy().empty()) {
+      warned.push_back(step.name());
+    }
   }
   answer->set_verdict(absl::StrCat(
       "nothing that is known of is in the way",
+      warned.empty() ? "" : absl::StrCat("; to be looked at: ", absl::StrJoin(warned, ", ")),
       unknown.empty() ? "" : absl::StrCat("; not known: ", absl::StrJoin(unknown, ", "))));
 }
 

@@ -22,6 +22,8 @@ struct ProbeResult {
   bool ended = false;
   // Of this end, by which the proxy's pages name it.
   uint16_t local_port = 0;
+  // Something was sent to the destination's machine that it has not acknowledged.
+  bool unacknowledged = false;
 };
 
 // What explain asks pods for, beyond what the control plane knows.

@@ -143,6 +143,17 @@ TEST_F(PodChecksTest, WhatTheProxiesSayNamesTheStep) {
                 "trust"},
            Case{"tls-failed", "", "the certificate expired 3s ago", "destination-certificate"},
            Case{"tls-failed", "", "TLS alert: certificate expired", "source-certificate"},
+           Case{"tls-failed", "", "peer refused our certificate: certificate revoked",
+                "source-certificate"},
+           Case{"tls-failed", "", "certificate 07 is revoked", "destination-certificate"},
+           Case{"certificate-revoked", "", "", "destination-certificate"},
+           Case{"tunnel-refused", "certificate-revoked", "", "source-certificate"},
+           Case{"reset-by-upstream", "", "upstream reset: the peer reset the stream: CONNECT_ERROR",
+                "application"},
+           Case{"reset-by-upstream", "policy-changed", "", "pod"},
+           Case{"connect-failed", "",
+                "cannot connect to 10.0.0.2:15008: Invalid argument, a blackhole route leads there",
+                "network"},
            Case{"tls-failed", "", "something else", "pod"},
            Case{"tunnel-refused", "no-allow-match", "", "policy"},
            Case{"tunnel-refused", "overloaded", "", "pod"},
@@ -213,6 +224,36 @@ TEST_F(PodChecksTest, WhatIsNotKnownIsNamed) {
 TEST_F(PodChecksTest, PacketsThatAreDropped) {
   Probe("", R"({"source":"10.0.0.1:4711","state":"connecting"})");
   EXPECT_EQ(answer_.first_failed(), "network");
+}
+
+// It has the request, and its kernel has acknowledged it: what is missing is behind it.
+TEST_F(PodChecksTest, AnApplicationThatTakesNoConnection) {
+  const std::string waits =
+      R"({"source":"10.0.0.1:4711","state":"connecting","destination":"10.0.0.2:8080","worker":1})";
+  struct Case {
+    const char *worker, *address, *state, *step;
+    bool unacknowledged;
+  };
+  for (const Case& c : {Case{"1", "10.0.0.2:15008", "open", "application", false},
+                        Case{"1", "10.0.0.2:15008", "bulk", "application", false},
+                        Case{"1", "10.0.0.2:15008", "open", "network", true},
+                        Case{"1", "10.0.0.2:15008", "silent", "network", false},
+                        Case{"1", "10.0.0.2:15008", "connecting", "network", false},
+                        Case{"0", "10.0.0.2:15008", "open", "network", false},
+                        Case{"1", "10.0.0.3:15008", "open", "network", false}}) {
+    answer_.clear_steps();
+    Add("policy", ExplainStep::OUTCOME_OK);
+    Add("pod", ExplainStep::OUTCOME_UNKNOWN);
+    options_.source_admin = *SocketAddress::Parse("127.0.0.1:15000");
+    options_.probe = ProbeResult{absl::OkStatus(), false, 4711, c.unacknowledged};
+    pages_["127.0.0.1:15000/recorder"] = HttpPage{200, "{\"connections\":[]}"};
+    pages_["127.0.0.1:15000/connections"] = HttpPage{
+        200, absl::StrCat("{\"connections\":[", waits, "],\"tunnels\":[{\"worker\":", c.worker,
+                          ",\"direction\":\"outbound\",\"address\":\"", c.address,
+                          "\",\"state\":\"", c.state, "\"}]}")};
+    Run();
+    EXPECT_EQ(answer_.first_failed(), c.step) << c.worker << c.address << c.state;
+  }
 }
 
 TEST_F(PodChecksTest, AConnectionThatTheProxyNeverSaw) {

@@ -50,7 +50,7 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
       RETURN_IF_ERROR(BindToSource(fd_.get(), *options.source, options.transparent));
     }
     const int error = ConnectFrom(options.source ? absl::nullopt : options.source_ports);
-    if (error != 0 && error != EINPROGRESS) return ConnectionError(error, what);
+    if (error != 0 && error != EINPROGRESS) return ConnectError(error);
     if (options.dialled != nullptr) {
       ASSIGN_OR_RETURN(const SocketAddress local, LocalSocketAddress(fd_.get()));
       dialled_ = options.dialled->Add(local, remote_);
@@ -105,8 +105,18 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
     Finish();
   }
 
+  // What connect() said.
+  absl::Status ConnectError(int error) const {
+    const std::string what = absl::StrCat("cannot connect to ", remote_.ToString());
+    if (error != EINVAL) return ConnectionError(error, what);
+    // Of a socket that is as it should be the kernel says that where a blackhole route leads to the
+    // address: it is the network's doing, not a fault of ours.
+    return absl::UnavailableError(
+        absl::StrCat(what, ": Invalid argument, a blackhole route leads there"));
+  }
+
   void Fail(int error) {
-    result_ = ConnectionError(error, absl::StrCat("cannot connect to ", remote_.ToString()));
+    result_ = ConnectError(error);
     Finish();
   }
 

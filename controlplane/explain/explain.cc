@@ -17,10 +17,6 @@ using Outcome = ExplainStep::Outcome;
 
 bool Failed(const ExplainStep& step) { return step.outcome == Outcome::kFailed; }
 
-bool AnyFailed(const std::vector<ExplainStep>& steps) {
-  return std::any_of(steps.begin(), steps.end(), Failed);
-}
-
 void Append(std::vector<ExplainStep> from, std::vector<ExplainStep>* to) {
   for (ExplainStep& step : from) to->push_back(std::move(step));
 }
@@ -171,6 +167,28 @@ std::vector<ExplainStep> EndpointSteps(const MeshView& view, const PolicySet* po
   return steps;
 }
 
+// Whether a proxy that meets this failure tries another endpoint, so that connections succeed while
+// there is one. What a policy refuses is not tried again.
+bool IsTriedElsewhere(const ExplainStep& failed) {
+  const absl::string_view name = failed.name;
+  return name == explain_step::kDestinationCertificate || name == explain_step::kDestinationAgent ||
+         name == explain_step::kDestinationProxy || name == explain_step::kDestinationIdentity ||
+         name == explain_step::kDestinationClock;
+}
+
+// What is said of endpoints that fail while others do not.
+void WarnOfEndpoints(const std::vector<std::string>& failing, size_t all,
+                     std::vector<ExplainStep>* steps) {
+  for (ExplainStep& step : *steps) {
+    if (step.name != explain_step::kEndpointHealth) continue;
+    absl::StrAppend(&step.reason, "; but ", failing.size(), " of ", all,
+                    failing.size() == 1 ? " fails" : " fail",
+                    ", and connections go to the others: ", failing.front());
+    step.remedy =
+        absl::StrCat("mend what it names; explain with that workload as the destination says more");
+  }
+}
+
 ExplainStep Pod(const SocketAddress& target) {
   return ExplainStep{
       explain_step::kPod, Outcome::kUnknown,
@@ -216,33 +234,52 @@ absl::StatusOr<ExplainAnswer> Explain(const MeshFacts& facts, const ExplainQuest
   Append(std::move(route.steps), &answer.steps);
   if (route.targets.empty()) return answer;
 
-  // The first endpoint that fails; a client may get any of them.
-  std::vector<ExplainStep> chosen;
-  const RouteTarget* about = nullptr;
-  Party destination;
-  size_t failing = 0;
+  // The first endpoint that fails; a client may get any of them. Where only some fail in a way that
+  // makes proxies try another one, the first of the others.
+  struct Endpoint {
+    const RouteTarget* target;
+    Party party;
+    std::vector<ExplainStep> steps;
+    const ExplainStep* failed;
+  };
+  std::vector<Endpoint> endpoints;
   const std::shared_ptr<const PolicySet> policies = PoliciesOf(*facts.registry);
+  size_t failing = 0, lasting = 0;
+  std::vector<std::string> passed_over;
   for (const RouteTarget& target : route.targets) {
     Party party = PartyOf("destination", target.workload);
     LookForAgent(view, &party);
     NoteAgent(view, party, &answer);
     std::vector<ExplainStep> steps =
         EndpointSteps(view, policies.get(), source, party, target.address);
-    const bool fails = AnyFailed(steps);
-    if (about == nullptr || (fails && failing == 0)) {
-      chosen = std::move(steps);
-      about = &target;
-      destination = std::move(party);
+    const auto failed = std::find_if(steps.begin(), steps.end(), Failed);
+    const ExplainStep* const first = failed == steps.end() ? nullptr : &*failed;
+    if (first != nullptr) {
+      ++failing;
+      if (!IsTriedElsewhere(*first)) ++lasting;
+      passed_over.push_back(absl::StrCat(party.name, " at ", first->name, ": ", first->reason));
     }
-    if (fails) ++failing;
+    // A vector that is moved keeps its elements where they are.
+    endpoints.push_back({&target, std::move(party), std::move(steps), first});
   }
+  const bool warn = failing > 0 && lasting == 0 && failing < endpoints.size();
+  const auto found =
+      std::find_if(endpoints.begin(), endpoints.end(), [warn, lasting](const Endpoint& endpoint) {
+        if (warn) return endpoint.failed == nullptr;
+        return endpoint.failed != nullptr && (lasting == 0 || !IsTriedElsewhere(*endpoint.failed));
+      });
+  Endpoint& shown = found == endpoints.end() ? endpoints.front() : *found;
+  std::vector<ExplainStep> chosen = std::move(shown.steps);
+  const RouteTarget* const about = shown.target;
+  const Party& destination = shown.party;
+  if (warn) WarnOfEndpoints(passed_over, endpoints.size(), &answer.steps);
   answer.destination_uid = destination.workload->uid();
   if (destination.in_mesh()) {
     answer.destination_spiffe_id =
         (destination.expected.has_value() ? *destination.expected : *destination.proven).text();
   }
   answer.destination_address = about->address.ToString();
-  if (failing > 0 && route.targets.size() > 1) {
+  if (failing > 0 && !warn && route.targets.size() > 1) {
     for (ExplainStep& step : chosen) {
       if (!Failed(step)) continue;
       absl::StrAppend(&step.reason, " (", failing, " of ", route.targets.size(),

@@ -80,7 +80,9 @@ struct ExplainAnswer {
 
 // Goes through the steps of a connection as the proxies will, with what the control plane knows.
 // Where a service has several endpoints the answer is about the first that fails, else about the
-// first. Pure. InvalidArgument when the question is none: an empty name, no port.
+// first. Where some fail for a reason that makes a proxy try the others it is about the first of
+// those, and endpoint-health, which is OK, says so and has a remedy. Pure. InvalidArgument when the
+// question is none: an empty name, no port.
 absl::StatusOr<ExplainAnswer> Explain(const MeshFacts& facts, const ExplainQuestion& question);
 
 }  // namespace byrnie

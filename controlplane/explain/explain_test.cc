@@ -77,6 +77,7 @@ class ExplainTest : public ::testing::Test {
     facts.newest_issued = newest_issued_;
     facts.revoked = revoked_;
     facts.now = clock_.WallNow();
+    facts.running = running_;
     auto answer = Explain(facts, ExplainQuestion{source, destination, port});
     EXPECT_THAT(answer, IsOk());
     return *std::move(answer);
@@ -117,6 +118,7 @@ class ExplainTest : public ::testing::Test {
   std::function<absl::StatusOr<absl::optional<IssuedCertificate>>(const SpiffeId&)> newest_issued_;
   AgentQuestions::Answers answers_;
   std::set<std::string> revoked_;
+  absl::Duration running_ = absl::InfiniteDuration();
   RegistrySnapshotPtr registry_;
 };
 
@@ -301,9 +303,37 @@ TEST_F(ExplainTest, AnAgentOfAnotherPodOfTheIdentityDoesNotCount) {
       R"(,{"name":"twin","namespace":"demo","service_account":"server","addresses":["10.0.0.3"]})";
   agents_[1].address = "10.0.0.3:5000";
   EXPECT_THAT(FirstFailed(), HasSubstr("destination-certificate: "));
-  // Behind a translation of addresses it might.
+  // Behind a translation of addresses it might; it may as well be the registry that is wrong.
   agents_[1].address = "192.0.2.1:5000";
+  answers_["192.0.2.1:5000"] = AgentQuestions::Answer{true, true};
   EXPECT_EQ(FirstFailed(), "");
+  const ExplainAnswer answer = Ask("10.0.0.1", "10.96.0.1", 80);
+  for (const char* const name :
+       {explain_step::kDestinationAgent, explain_step::kDestinationProxy}) {
+    ASSERT_NE(Step(answer, name), nullptr);
+    EXPECT_EQ(Step(answer, name)->outcome, ExplainStep::Outcome::kUnknown) << name;
+    EXPECT_THAT(Step(answer, name)->reason, HasSubstr("192.0.2.1:5000"));
+    EXPECT_THAT(Step(answer, name)->reason, HasSubstr("10.0.0.2"));
+  }
+}
+
+// After a restart nobody is there for a moment, though traffic flows.
+TEST_F(ExplainTest, AgentsThatHaveNotComeBackYet) {
+  agents_.clear();
+  newest_issued_ = [this](const SpiffeId&) {
+    return absl::optional<IssuedCertificate>(
+        IssuedCertificate{"01", clock_.WallNow() + absl::Hours(1)});
+  };
+  EXPECT_THAT(FirstFailed(), HasSubstr("source-agent: no agent"));
+  running_ = absl::Seconds(2);
+  EXPECT_EQ(FirstFailed(), "");
+  const ExplainAnswer answer = Ask("10.0.0.1", "10.96.0.1", 80);
+  EXPECT_EQ(Step(answer, explain_step::kSourceAgent)->outcome, ExplainStep::Outcome::kUnknown);
+  EXPECT_THAT(Step(answer, explain_step::kDestinationAgent)->reason, HasSubstr("started 2s ago"));
+  // Who was there and went away is known of.
+  agents_ = {Agent(kClient, "10.0.0.1:5000"), Agent(kServer, "10.0.0.2:5000")};
+  agents_[1].connected = false;
+  EXPECT_THAT(FirstFailed(), HasSubstr("destination-agent: "));
 }
 
 TEST_F(ExplainTest, AnIdentityThatIsNotTheOneExpected) {
@@ -404,6 +434,22 @@ TEST_F(ExplainTest, OfSeveralEndpointsTheOneThatFailsIsNamed) {
   more_workloads_ =
       R"(,{"name":"zwin","namespace":"demo","service_account":"zwin","addresses":["10.0.0.3"],)"
       R"("services":{"demo/server.demo":[{"service_port":80,"target_port":8080}]}})";
+  const ExplainAnswer answer = Ask("10.0.0.1", "10.96.0.1", 80);
+  // It has no certificate: proxies try the other one, and connections work.
+  EXPECT_EQ(answer.first_failed(), nullptr);
+  EXPECT_EQ(answer.destination_address, "10.0.0.2:8080");
+  const ExplainStep* const health = Step(answer, explain_step::kEndpointHealth);
+  EXPECT_EQ(health->outcome, ExplainStep::Outcome::kOk);
+  EXPECT_THAT(health->reason, HasSubstr("1 of 2 fails, and connections go to the others: "
+                                        "demo/zwin at destination-certificate: "));
+  EXPECT_NE(health->remedy, "");
+  // Where all fail nobody is left.
+  agents_[1].connected = false;
+  EXPECT_THAT(FirstFailed(), HasSubstr("(2 of 2 endpoints fail; this is demo/server)"));
+  agents_[1].connected = true;
+  // What a policy refuses is not tried again.
+  agents_.push_back(Agent("spiffe://cluster.local/ns/demo/sa/zwin", "10.0.0.3:5000"));
+  policies_ = Policy("no", "DENY", R"({"destination_ips":["10.0.0.3"]})");
   EXPECT_THAT(FirstFailed(), HasSubstr("(1 of 2 endpoints fail; this is demo/zwin)"));
 }
 

@@ -50,6 +50,8 @@ struct MeshFacts {
   // Serials of certificates that are revoked.
   std::set<std::string> revoked;
   absl::Time now;
+  // Since the control plane was started: agents come back one after the other.
+  absl::Duration running = absl::InfiniteDuration();
 };
 
 // Questions about those facts. Pure; lives no longer than they do.

@@ -17,6 +17,10 @@ using Outcome = ExplainStep::Outcome;
 // Certificates are dated back by a minute: smaller differences hurt nobody.
 constexpr absl::Duration kMaxClockOffset = absl::Seconds(60);
 
+// By then every agent that is there has come back to a control plane that was started again: it
+// tries again after 15 s at the latest.
+constexpr absl::Duration kAgentsReturn = absl::Seconds(30);
+
 std::string Ago(absl::Duration duration) {
   return absl::FormatDuration(absl::Trunc(duration, absl::Seconds(1)));
 }
@@ -36,6 +40,21 @@ absl::optional<AgentTable::Agent> AgentFor(const MeshView& view, const Party& pa
     }
   }
   return elsewhere;
+}
+
+// Whether that agent comes from none of the party's addresses, so that nobody knows whether it is
+// the party's.
+bool IsElsewhere(const Party& party, const AgentTable::Agent& agent) {
+  const absl::optional<IpAddress> host = MeshView::HostOf(agent);
+  return !party.addresses.empty() &&
+         (!host.has_value() || std::find(party.addresses.begin(), party.addresses.end(), *host) ==
+                                   party.addresses.end());
+}
+
+std::string AddressesText(const Party& party) {
+  return absl::StrJoin(party.addresses, ", ", [](std::string* out, const IpAddress& address) {
+    absl::StrAppend(out, address.ToString());
+  });
 }
 
 // "b, c", where else an agent may be.
@@ -118,6 +137,11 @@ absl::optional<ExplainStep> ProxyStep(const MeshView& view, const Party& party,
   if (found == view.facts().answers.end() || !found->second.has_value()) return absl::nullopt;
   ExplainStep step;
   step.name = absl::StrCat(party.role, "-proxy");
+  if (IsElsewhere(party, *agent)) {
+    step.reason = absl::StrCat("nobody has asked the proxy at ", AddressesText(party),
+                               "; the agent that may be its own comes from ", agent->address);
+    return step;
+  }
   if (found->second->proxy_answers) {
     step.outcome = Outcome::kOk;
     step.reason = "its proxy answers its agent";
@@ -145,15 +169,25 @@ ExplainStep AgentStep(const MeshView& view, const Party& party,
                       const absl::optional<AgentTable::Agent>& agent) {
   ExplainStep step;
   step.name = absl::StrCat(party.role, "-agent");
+  if (agent.has_value() && agent->connected && IsElsewhere(party, *agent)) {
+    step.reason = absl::StrCat(
+        "an agent of ", party.proven->text(), " is connected, but from ", agent->address,
+        ", and the registry has ", AddressesText(party), " of ", party.name,
+        ": it is behind a translation of addresses, or the registry is wrong");
+    step.remedy =
+        "compare the address in the registry with the pod's; connections go to the registry's";
+    return step;
+  }
   if (agent.has_value() && agent->connected && Hangs(view, *agent)) {
     step.outcome = Outcome::kFailed;
     step.reason =
         absl::StrCat("its agent is connected from ", agent->address,
                      ", but has not answered within ", absl::FormatDuration(view.facts().patience),
-                     ": it hangs, and without it the proxy begins no TLS");
+                     ": it hangs, and then the proxy begins no TLS, or it is cut off from the "
+                     "control plane, and then it hears of no change");
     step.remedy =
-        "see whether byrnie-certagent is stopped or gets no CPU in the pod; restart it where it "
-        "stays so";
+        "see whether byrnie-certagent is stopped or gets no CPU in the pod, and whether packets "
+        "between it and the control plane get through; restart it where it hangs";
     return step;
   }
   if (agent.has_value() && agent->connected) {
@@ -171,13 +205,21 @@ ExplainStep AgentStep(const MeshView& view, const Party& party,
         "runs in the pod";
     return step;
   }
+  if (!agent.has_value() && view.facts().running < kAgentsReturn) {
+    step.reason = absl::StrCat("the control plane was started ", Ago(view.facts().running),
+                               " ago, and the agent of ", party.proven->text(),
+                               " has not come back yet, or is not there");
+    step.remedy = "ask again in half a minute";
+    return step;
+  }
   step.outcome = Outcome::kFailed;
   step.reason = absl::StrCat("no agent of ", party.proven->text(), " is connected",
                              agent.has_value()
                                  ? absl::StrCat(", the last one was seen ",
                                                 Ago(view.facts().now - agent->last_seen), " ago")
                                  : "",
-                             "; without it the proxy begins no TLS and hears of no change");
+                             ": it does not run, and then the proxy begins no TLS, or it is cut "
+                             "off from the control plane, and then it hears of no change");
   step.remedy =
       "see whether byrnie-certagent runs in the pod and reaches the control plane; its log "
       "says what it tries";

@@ -498,6 +498,7 @@ absl::Status OperatorCalls::Explain(OperatorCall*, const v1::ExplainRequest& req
   facts.trust_domain = s_.authority->trust_domain();
   facts.agents = s_.agents->ListAll();
   facts.now = s_.clock->WallNow();
+  facts.running = s_.clock->MonotonicNow() - started_;
   if (s_.fleet != nullptr) {
     absl::StatusOr<std::vector<std::string>> others = s_.fleet->Others(facts.now);
     // Not to know of others is no reason to say that there are none.

@@ -64,7 +64,8 @@ struct OperatorCall {
 // Thread-safe; may block on the store.
 class OperatorCalls {
  public:
-  explicit OperatorCalls(const OperatorSources& sources) : s_(sources) {}
+  explicit OperatorCalls(const OperatorSources& sources)
+      : s_(sources), started_(sources.clock->MonotonicNow()) {}
 
   absl::Status GetStatus(OperatorCall* call, const byrnie::operator_::v1::GetStatusRequest& request,
                          byrnie::operator_::v1::GetStatusResponse* response) const;
@@ -157,6 +158,8 @@ class OperatorCalls {
   absl::Status DeleteEntry(OperatorCall* call, ResourceKind kind, const Request& request) const;
 
   const OperatorSources s_;
+  // Since the clock's zero.
+  const absl::Duration started_;
 };
 
 }  // namespace byrnie

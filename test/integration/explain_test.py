@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import sys
+import textwrap
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -435,6 +436,165 @@ class ExplainTest(MeshTestCase):
             plane.process.signal(signal.SIGCONT)
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn("is not reachable", done.stderr)
+
+    # Behind the destination's proxy, and before the source's.
+
+    def stand_in(self, program):
+        """Another application than the usual one at the server's port."""
+        self.app.kill()
+        return self.mesh.spawn("stand-in", self.server.host, ["/usr/bin/python3", "-c", textwrap.dedent(program)], self.mesh.log_path("stand-in", unique=True))
+
+    @contextlib.contextmanager
+    def instead_of_the_application(self, program):
+        process = self.stand_in(program)
+        try:
+            wait_until(lambda: ":8080 " in self.server.host.run("ss", "-Hltn").stdout, 10, "the application's stand-in")
+            yield
+        finally:
+            process.kill()
+            type(self).app = self.server.app("echo", "8080")
+            wait_until(lambda: self.probe(f"{self.vip}:80")[0] == "", 10, "the mesh as it was")
+
+    def assert_probe(self, wanted, within=10):
+        """Each probe is a new connection; what the proxies make of it may be that of an earlier fault for a moment."""
+        def named():
+            name, self.answer = self.probe(f"{self.vip}:80")
+            return name == wanted
+        try:
+            wait_until(named, within, wanted, every=0.3)
+        except AssertionError:
+            self.fail(f"expected {wanted}, got {self.answer['verdict']}")
+
+    def test_34_an_application_that_accepts_nothing(self):
+        with self.instead_of_the_application("""
+            import socket, time
+            listener = socket.create_server(("0.0.0.0", 8080), backlog=0)
+            fillers = [socket.socket() for _ in range(4)]
+            for filler in fillers:
+                filler.setblocking(False)
+                try:
+                    filler.connect(("127.0.0.1", 8080))
+                except BlockingIOError:
+                    pass
+            time.sleep(600)
+            """):
+            self.assert_probe("application")
+
+    def test_35_an_application_that_resets_what_it_accepts(self):
+        with self.instead_of_the_application("""
+            import socket, struct
+            listener = socket.create_server(("0.0.0.0", 8080))
+            while True:
+                taken = listener.accept()[0]
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                taken.close()
+            """):
+            self.assert_probe("application")
+
+    def test_36_packets_that_are_dropped_inside_the_pod(self):
+        self.server.host.run("nft", "-f", "-", stdin=(
+            "table inet dropped {\nchain in {\ntype filter hook input priority 0;\niif lo tcp dport 8080 drop\n}\n}\n"))
+        try:
+            self.assert_probe("application")
+        finally:
+            self.server.host.run("nft", "delete", "table", "inet", "dropped")
+        self.assert_probe("")
+
+    def test_37_packets_of_an_open_tunnel_that_are_dropped(self):
+        self.assertEqual(self.ask(self.client, self.vip, 80), b"ping\n")
+        self.server.host.run("nft", "-f", "-", stdin=(
+            "table inet dropped {\nchain in {\ntype filter hook prerouting priority -400;\n"
+            f"ip saddr {self.client.address} tcp dport 15008 drop\n}}\n}}\n"))
+        try:
+            # At once, while the tunnel still looks open.
+            name, answer = self.probe(f"{self.vip}:80")
+            self.assertEqual(name, "network", answer["verdict"])
+        finally:
+            self.server.host.run("nft", "delete", "table", "inet", "dropped")
+        self.assert_probe("", within=20)
+
+    def test_38_a_route_that_leads_nowhere(self):
+        route = ("blackhole", f"{self.server.address}/32")
+        self.client.host.run("ip", "route", "add", *route)
+        try:
+            self.client.proxy.terminate()
+            self.client.start_proxy()
+            self.client.wait_ready()
+            self.assert_probe("network")
+        finally:
+            self.client.host.run("ip", "route", "del", *route)
+        self.assert_probe("")
+
+    # What is not as it looks.
+
+    def test_39_another_address_in_the_registry_than_the_pods(self):
+        with self.registry_changed() as registry:
+            self.entry(registry, "server")["addresses"] = ["10.77.0.239"]
+            registry.write()
+            wait_until(lambda: "10.77.0.239" in json.dumps(self.explain(self.client.address, f"{self.vip}:80")[1]), 10, "the other address")
+            steps = {step["name"]: step for step in self.explain(self.client.address, f"{self.vip}:80")[1]["steps"]}
+            for name in ("destination-agent", "destination-proxy"):
+                self.assertEqual(steps[name]["outcome"], "OUTCOME_UNKNOWN", steps[name])
+                self.assertIn("10.77.0.239", steps[name]["reason"])
+
+    def test_40_one_dead_endpoint_of_two(self):
+        with self.registry_changed() as registry:
+            entry = self.entry(registry, "other")
+            entry["services"] = dict(self.entry(registry, "server")["services"])
+            registry.write()
+            self.other.agent.kill()
+            try:
+                def warned():
+                    name, self.answer = self.explain(self.client.address, f"{self.vip}:80")
+                    return "to be looked at: endpoint-health" in self.answer["verdict"]
+                wait_until(warned, 10, "the warning")
+                self.assertEqual(self.answer["first_failed"], "")
+                step = next(step for step in self.answer["steps"] if step["name"] == "endpoint-health")
+                self.assertIn("demo/other at destination-agent", step["reason"])
+                self.assertEqual(self.ask(self.client, self.vip, 80), b"ping\n")
+            finally:
+                self.other.write_token()
+                self.other.start_agent()
+                self.other.wait_ready()
+
+    def test_41_an_agent_that_is_cut_off(self):
+        self.server.host.run("nft", "-f", "-", stdin=(
+            "table inet cut {\nchain out {\ntype filter hook output priority 0;\ntcp dport 15012 drop\n}\n}\n"))
+        try:
+            step = self.assert_step("destination-agent", self.client.address, f"{self.vip}:80")
+            self.assertIn("or it is cut off from the control plane", step["reason"])
+        finally:
+            self.server.host.run("nft", "delete", "table", "inet", "cut")
+        wait_until(lambda: self.explain(self.client.address, f"{self.vip}:80")[0] == "", 30, "the agent's return")
+
+    def test_42_a_client_whose_certificate_is_revoked(self):
+        plane = self.mesh.control_plane
+        serials = [issued["serial"] for issued in json.loads(plane.ctl("issuances", "-o", "json").stdout)
+                   if issued["spiffe_id"] == self.client.spiffe_id]
+        plane.ctl("revoke", serials[0])
+        try:
+            self.assert_probe("source-certificate")
+            self.assertEqual([step["name"] for step in self.answer["steps"] if step["outcome"] == "OUTCOME_FAILED"
+                              and step["name"].startswith("destination")], [])
+        finally:
+            self.client.agent.kill()
+            self.client.write_token()
+            self.client.start_agent()
+            self.client.wait_ready()
+        self.assert_probe("", within=20)
+
+    def test_43_a_control_plane_that_was_just_started_again(self):
+        plane = self.mesh.control_plane
+        plane.process.kill()
+        plane.start()
+        seen = set()
+
+        def back():
+            name, answer = self.explain(self.client.address, f"{self.vip}:80")
+            seen.add(name)
+            return all(step["outcome"] == "OUTCOME_OK" for step in answer["steps"] if step["name"].endswith("-agent"))
+        wait_until(back, 30, "the agents' return", every=0.1)
+        self.assertEqual(seen, {""})
 
 
 if __name__ == "__main__":
