@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "deploy/injector/annotations.h"
 #include "deploy/injector/json.h"
 #include "deploy/injector/json_diff.h"
 #include "deploy/injector/pod_injection.h"
@@ -22,6 +23,8 @@ constexpr size_t kMaxUid = 128;
 constexpr size_t kMaxWarning = 256;
 constexpr size_t kMaxWarnings = 16;
 constexpr size_t kMaxReason = 1024;
+// Of the annotation.
+constexpr size_t kMaxAnnotation = 256;
 // Of a pod and of a namespace.
 constexpr size_t kMaxName = 253;
 constexpr int kUnprocessable = 422;
@@ -74,9 +77,31 @@ Outcome OutcomeOf(PodOutcome::Kind kind) {
   return Outcome::kRefused;
 }
 
+// Takes the annotation out that an earlier answer, or whoever a pod was copied from, has left.
+void RemoveReason(Json* pod) {
+  Json* const metadata = Find(pod, "metadata");
+  Json* const annotations = metadata == nullptr ? nullptr : Find(metadata, "annotations");
+  if (annotations == nullptr || !annotations->is_object() ||
+      Find(*annotations, kNotInjectedAnnotation) == nullptr) {
+    return;
+  }
+  Remove(annotations, kNotInjectedAnnotation);
+  if (annotations->empty()) Remove(metadata, "annotations");
+}
+
+// A warning goes to whoever makes the pod, which is most often a controller that tells nobody.
+void AddReason(const PodOutcome& outcome, Json* pod) {
+  if (outcome.of_another_revision) return;
+  // What the node has made already says what the node says.
+  if (FindPath(*pod, {"metadata", "annotations", "kubernetes.io/config.mirror"}) != nullptr) return;
+  (*ObjectIn(ObjectIn(pod, "metadata"), "annotations"))[std::string(kNotInjectedAnnotation)] =
+      Shortened(outcome.why, kMaxAnnotation);
+}
+
 void AnswerPod(const InjectorConfig& config, const Json& pod, AdmissionAnswer* answer,
                Json* response) {
   Json made = pod;
+  RemoveReason(&made);
   const absl::StatusOr<PodOutcome> outcome = InjectPod(config, &made);
   if (!outcome.ok()) return Deny(outcome.status().message(), answer, response);
   for (const std::string& warning : outcome->warnings) AddWarning(warning, response);
@@ -92,13 +117,11 @@ void AnswerPod(const InjectorConfig& config, const Json& pod, AdmissionAnswer* a
                                           : "this pod is not meshed: ",
                      outcome->why),
         response);
+    AddReason(*outcome, &made);
   } else if (outcome->taken_out) {
     AddWarning(absl::StrCat("the sidecar of this pod is taken out: ", outcome->why), response);
   }
-  if (answer->outcome != Outcome::kInjected && answer->outcome != Outcome::kUpdated &&
-      !outcome->taken_out) {
-    return;
-  }
+  if (SameJson(pod, made)) return;
   (*response)["patchType"] = "JSONPatch";
   (*response)["patch"] = absl::Base64Escape(ToText(ToJsonPatch(DiffJson(pod, made))));
 }

@@ -71,12 +71,24 @@ TEST(AdmissionTest, ADryRunIsAnsweredAsAnyOther) {
 }
 
 TEST(AdmissionTest, WhatCannotBeMeshedIsAllowedWithAWarning) {
-  const std::string review =
-      Review(R"({"spec":{"hostNetwork":true,"containers":[{"name":"app"}]}})");
+  constexpr char kOnTheNode[] = R"({"spec":{"hostNetwork":true,"containers":[{"name":"app"}]}})";
+  const std::string review = Review(kOnTheNode);
   const Json response = Ask(review);
   EXPECT_TRUE(IsTrue(response, "allowed"));
-  EXPECT_EQ(Find(response, "patch"), nullptr);
   EXPECT_EQ(Audit(response), "refused");
+  // A controller keeps the warning to itself: the pod says it, too, and nothing else is changed.
+  Json pod = *ParseJson(kOnTheNode, 1000);
+  const Json before = pod;
+  pod = pod.patch(PatchOf(response));
+  EXPECT_THAT(TextOf(pod["metadata"]["annotations"], "byrnie.io/not-injected"),
+              StartsWith("it has hostNetwork"));
+  EXPECT_TRUE(SameJson(pod["spec"], before["spec"]));
+  EXPECT_EQ(Find(Ask(Review(ToText(pod))), "patch"), nullptr) << "the same again";
+  // Not once it can be meshed, nor by what it was copied from.
+  Remove(&pod["spec"], "hostNetwork");
+  pod = pod.patch(PatchOf(Ask(Review(ToText(pod)))));
+  EXPECT_EQ(Find(pod["metadata"]["annotations"], "byrnie.io/not-injected"), nullptr);
+  EXPECT_NE(Find(pod["metadata"]["annotations"], "byrnie.io/status"), nullptr);
   EXPECT_THAT(ToText(response["warnings"]), HasSubstr("byrnie: this pod is not meshed: it has "
                                                       "hostNetwork"));
   InjectorConfig strict;
@@ -96,7 +108,11 @@ TEST(AdmissionTest, WhatCannotBeMeshedAnyMoreLosesItsSidecarAndThatIsSaid) {
   }
   const Json response = Ask(Review(ToText(both)));
   EXPECT_EQ(Audit(response), "refused");
-  EXPECT_TRUE(SameJson(both.patch(PatchOf(response)), without));
+  Json left = both.patch(PatchOf(response));
+  EXPECT_THAT(TextOf(left["metadata"]["annotations"], "byrnie.io/not-injected"),
+              StartsWith("it has a sidecar of Istio"));
+  Remove(&left["metadata"], "annotations");
+  EXPECT_TRUE(SameJson(left, without)) << ToText(left);
   EXPECT_THAT(ToText(response["warnings"]),
               HasSubstr("this pod is not meshed, and its sidecar is taken out: it has a sidecar of "
                         "Istio"));

@@ -412,7 +412,9 @@ absl::StatusOr<PodSettings> PodSettings::Create(
     for (const auto& member : annotations.items()) {
       absl::string_view name = member.key();
       if (!absl::ConsumePrefix(&name, kAnnotationPrefix)) continue;
-      if (member.key() == kInjectAnnotation || member.key() == kStatusAnnotation) continue;
+      if (member.key() == kInjectAnnotation || member.key() == kStatusAnnotation ||
+          member.key() == kNotInjectedAnnotation)
+        continue;
       if (FindAnnotation(name) == nullptr) {
         settings.warnings_.push_back(absl::StrCat("annotation ", Shortened(member.key()),
                                                   " is not known and changes nothing"));

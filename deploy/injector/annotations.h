@@ -28,6 +28,8 @@ inline constexpr size_t kMaxAnnotationText = 1024;
 // The injector's own marks.
 inline constexpr absl::string_view kInjectAnnotation = "byrnie.io/inject";
 inline constexpr absl::string_view kStatusAnnotation = "byrnie.io/status";
+// Of a pod that the webhook could not mesh: why.
+inline constexpr absl::string_view kNotInjectedAnnotation = "byrnie.io/not-injected";
 inline constexpr absl::string_view kRevisionLabel = "byrnie.io/rev";
 
 // The containers it adds.

@@ -267,5 +267,25 @@ TEST(ManifestTest, SaysThatPullSecretsOfTheServiceAccountAreNotAddedAnyMore) {
   EXPECT_THAT(result.notes, Not(Contains(HasSubstr("service account"))));
 }
 
+TEST(ManifestTest, WarnsOfWhatIsWrittenOnTheWorkloadItself) {
+  constexpr char kDeployment[] =
+      "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n"
+      "  annotations: {byrnie.io/mtls-mode: permissive, other: x}\n"
+      "  labels: {byrnie.io/inject: 'false'}\n"
+      "spec:\n  template:\n    spec:\n      containers:\n        - name: app\n";
+  const ManifestResult result = Inject(kDeployment);
+  EXPECT_THAT(result.notes,
+              Contains("Deployment web: warning: byrnie.io/mtls-mode of its own metadata means "
+                       "nothing: it is for the metadata of the pod template"));
+  EXPECT_THAT(result.notes, Contains(HasSubstr("byrnie.io/inject of its own")));
+  EXPECT_THAT(result.notes, Not(Contains(HasSubstr("other of"))));
+  // A Pod's own is the place.
+  EXPECT_THAT(Inject("apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n"
+                     "  annotations: {byrnie.io/mtls-mode: permissive}\n"
+                     "spec:\n  containers:\n    - name: app\n")
+                  .notes,
+              Not(Contains(HasSubstr("means nothing"))));
+}
+
 }  // namespace
 }  // namespace byrnie

@@ -8,12 +8,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
+#include "deploy/injector/annotations.h"
 
 namespace byrnie {
 namespace {
 
 // Lists are not within lists.
 constexpr int kMaxListDepth = 2;
+// Of annotations and labels that are warned of.
+constexpr size_t kMaxMisplaced = 8;
 
 struct Kind {
   absl::string_view group, name;
@@ -58,9 +61,9 @@ std::string NameOf(const Json& object) {
   return absl::StrCat(TextOf(object, "kind"), " ", space, space.empty() ? "" : "/", name);
 }
 
-// Calls `visit` for each pod in `object`, with the name of what makes it.
+// Calls `visit` for each pod in `object`, with what makes it.
 absl::Status VisitPods(Json* object, int depth,
-                       absl::FunctionRef<absl::Status(const std::string& name, Json* pod)> visit) {
+                       absl::FunctionRef<absl::Status(const Json& object, Json* pod)> visit) {
   const std::string kind_name = TextOf(*object, "kind"), version = TextOf(*object, "apiVersion");
   Json* const items = Find(object, "items");
   if (absl::EndsWith(kind_name, "List") && items != nullptr && items->is_array()) {
@@ -71,9 +74,28 @@ absl::Status VisitPods(Json* object, int depth,
   for (const Kind& kind : kKinds) {
     if (kind_name != kind.name || GroupOf(version) != kind.group) continue;
     Json* const pod = FindPod(kind, object);
-    return pod == nullptr ? absl::OkStatus() : visit(NameOf(*object), pod);
+    return pod == nullptr ? absl::OkStatus() : visit(*object, pod);
   }
   return absl::OkStatus();
+}
+
+// What is written on a workload itself, where nobody looks for it; none of a Pod.
+std::vector<std::string> Misplaced(const Json& object, const Json& pod) {
+  std::vector<std::string> found;
+  if (&object == &pod) return found;
+  for (const char* const map : {"annotations", "labels"}) {
+    const Json* const members = FindPath(object, {"metadata", map});
+    if (members == nullptr || !members->is_object()) continue;
+    for (const auto& member : members->items()) {
+      if (!absl::StartsWith(member.key(), kAnnotationPrefix) || found.size() == kMaxMisplaced) {
+        continue;
+      }
+      found.push_back(absl::StrCat(Shortened(member.key()),
+                                   " of its own metadata means nothing: it is for the metadata of "
+                                   "the pod template"));
+    }
+  }
+  return found;
 }
 
 }  // namespace
@@ -82,11 +104,15 @@ absl::StatusOr<std::vector<WorkloadOutcome>> InjectObject(const InjectorConfig& 
                                                           Json* object) {
   std::vector<WorkloadOutcome> outcomes;
   Json made = *object;
-  RETURN_IF_ERROR(VisitPods(&made, 0, [&](const std::string& name, Json* pod) {
+  RETURN_IF_ERROR(VisitPods(&made, 0, [&](const Json& maker, Json* pod) {
+    const std::string name = NameOf(maker);
     absl::StatusOr<PodOutcome> outcome = InjectPod(config, pod);
     if (!outcome.ok()) {
       return absl::Status(outcome.status().code(),
                           absl::StrCat(name, ": ", outcome.status().message()));
+    }
+    for (std::string& warning : Misplaced(maker, *pod)) {
+      outcome->warnings.push_back(std::move(warning));
     }
     outcomes.push_back({name, *std::move(outcome)});
     return absl::OkStatus();
@@ -97,8 +123,8 @@ absl::StatusOr<std::vector<WorkloadOutcome>> InjectObject(const InjectorConfig& 
 
 std::vector<std::string> UninjectObject(Json* object) {
   std::vector<std::string> changed;
-  (void)VisitPods(object, 0, [&](const std::string& name, Json* pod) {
-    if (UninjectPod(pod)) changed.push_back(name);
+  (void)VisitPods(object, 0, [&](const Json& maker, Json* pod) {
+    if (UninjectPod(pod)) changed.push_back(NameOf(maker));
     return absl::OkStatus();
   });
   return changed;

@@ -87,7 +87,9 @@ class KubernetesWebhookTest(WebhookCase):
         self.assertEqual(fixed["status"]["qosClass"], "Guaranteed")
 
     def test_what_cannot_be_meshed_is_as_it_was_with_a_warning(self):
-        self.assert_as_it_was(self.pod("node", hostNetwork=True))
+        pod = self.pod("node", hostNetwork=True)
+        self.assert_as_it_was(pod)
+        self.assertIn("it has hostNetwork", pod["metadata"]["annotations"]["byrnie.io/not-injected"])
         self.assertEqual(len(self.warnings), 1)
         self.assertIn("byrnie: this pod is not meshed: it has hostNetwork", self.warnings[0])
 
@@ -105,7 +107,7 @@ class KubernetesWebhookTest(WebhookCase):
         wait_until(lambda: "every pod" in self.unmeshed(), 5, "nobody to be named", every=0.1)
         pod = self.create("bare", hostNetwork=True)
         try:
-            wait_until(lambda: "1 pod of meshed namespaces without a sidecar: shop/bare" in self.unmeshed(), 5, "the name of a pod without a sidecar", every=0.1)
+            wait_until(lambda: "1 pod of meshed namespaces without a sidecar: shop/bare (it has hostNetwork" in self.unmeshed(), 5, "the name of a pod without a sidecar", every=0.1)
             self.pod("out-3", annotations={"byrnie.io/inject": "false"})
             check, = [each for each in json.loads(self.plane.ctl("check", "-o", "json", check=False).stdout) if each["name"] == "unmeshed-pods"]
             self.assertEqual(check["outcome"], "note")

@@ -1,11 +1,15 @@
 #include "controlplane/registry/kubernetes/unmeshed_pods.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace byrnie {
 namespace {
 
 constexpr char kInject[] = "byrnie.io/inject";
+// Of a reason that is told with the names of others.
+constexpr size_t kMaxWhy = 120;
 
 bool Says(const Labels& labels, const char* value) {
   const auto found = labels.find(kInject);
@@ -21,6 +25,19 @@ bool IsAmbient(const Pod& pod) {
 bool NeedsSidecar(const Pod& pod) {
   return !pod.injected && !pod.finished && !pod.terminating && !Says(pod.labels, "false") &&
          !Says(pod.annotations, "false") && !IsAmbient(pod);
+}
+
+// What the webhook has left on a pod that it could not mesh.
+std::string WhyOf(const Pod& pod) {
+  const auto why = pod.annotations.find("byrnie.io/not-injected");
+  if (why == pod.annotations.end()) return "";
+  size_t end = std::min(why->second.size(), kMaxWhy);
+  // Not in the middle of a character.
+  while (end > 0 && end < why->second.size() &&
+         (static_cast<unsigned char>(why->second[end]) & 0xC0) == 0x80) {
+    --end;
+  }
+  return why->second.substr(0, end);
 }
 
 }  // namespace
@@ -45,7 +62,10 @@ UnmeshedPods::UnmeshedPods(Informer<Pod>* pods, Informer<LabelledObject>* namesp
 std::vector<std::string> UnmeshedPods::names() const {
   absl::MutexLock lock(&mu_);
   std::vector<std::string> names;
-  for (const ObjectName& name : found_) names.push_back(absl::StrCat(name.ns, "/", name.name));
+  for (const auto& [name, why] : found_) {
+    names.push_back(absl::StrCat(name.ns, "/", name.name, why.empty() ? "" : " (", why,
+                                 why.empty() ? "" : ")"));
+  }
   return names;
 }
 
@@ -70,9 +90,9 @@ void UnmeshedPods::Judge(const ObjectName& name, const Pod* pod, bool meshed_nam
   absl::MutexLock lock(&mu_);
   if (!unmeshed) {
     found_.erase(name);
-  } else if (found_.insert(name).second) {
+  } else if (found_.insert({name, WhyOf(*pod)}).second) {
     logger_->Warning("a pod of a meshed namespace has no sidecar",
-                     {{"namespace", name.ns}, {"pod", name.name}});
+                     {{"namespace", name.ns}, {"pod", name.name}, {"reason", WhyOf(*pod)}});
   }
   count_->Set(static_cast<int64_t>(found_.size()));
 }

@@ -1,7 +1,7 @@
 #ifndef BYRNIE_CONTROLPLANE_REGISTRY_KUBERNETES_UNMESHED_PODS_H_
 #define BYRNIE_CONTROLPLANE_REGISTRY_KUBERNETES_UNMESHED_PODS_H_
 
-#include <set>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -26,7 +26,7 @@ class UnmeshedPods {
   UnmeshedPods(const UnmeshedPods&) = delete;
   UnmeshedPods& operator=(const UnmeshedPods&) = delete;
 
-  // "shop/web-1", in order. From any thread.
+  // "shop/web-1", with why where the webhook has said it, in order. From any thread.
   std::vector<std::string> names() const;
 
  private:
@@ -40,7 +40,7 @@ class UnmeshedPods {
   Logger* const logger_;                        // Not owned.
   Gauge* const count_;                          // Not owned.
   mutable absl::Mutex mu_;
-  std::set<ObjectName> found_ ABSL_GUARDED_BY(mu_);
+  std::map<ObjectName, std::string> found_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace byrnie

@@ -45,6 +45,17 @@ TEST_F(UnmeshedPodsTest, AreThoseOfMeshedNamespacesWithoutASidecar) {
   EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr("unmeshed_pods 2\n"));
 }
 
+TEST_F(UnmeshedPodsTest, AreNamedWithWhatTheWebhookHasSaidOfThem) {
+  namespaces_.Set({Namespace("demo", "true")});
+  Pod refused = Bare("refused");
+  refused.annotations["byrnie.io/not-injected"] = "it has hostNetwork";
+  Pod talkative = Bare("talkative");
+  talkative.annotations["byrnie.io/not-injected"] = std::string(5000, 'x');
+  pods_.Set({Bare("old"), refused, talkative});
+  EXPECT_THAT(unmeshed_.names(), ElementsAre("demo/old", "demo/refused (it has hostNetwork)",
+                                             "demo/talkative (" + std::string(120, 'x') + ")"));
+}
+
 TEST_F(UnmeshedPodsTest, AreNotThoseThatOptOutOrEnd) {
   namespaces_.Set({Namespace("demo", "true")});
   Pod label = Bare("label"), annotation = Bare("annotation"), done = Bare("done"),
