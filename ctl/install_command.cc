@@ -139,18 +139,13 @@ absl::StatusOr<SettingsPlan> Plan(const CommandContext& context, ClusterApi* clu
 }
 
 // A cluster that knows no native sidecars gets classic ones, unless somebody has said which.
-absl::Status ChooseSidecars(ClusterApi* cluster, InstallSettings* settings) {
-  ASSIGN_OR_RETURN(const Json version, GetObject(cluster, "/version"));
-  const absl::StatusOr<int> minor = MinorVersion(version);
-  if (!settings->sidecars.empty() || !minor.ok() || *minor >= kNativeSidecarsMinor) {
-    return absl::OkStatus();
-  }
+void ChooseSidecars(int minor, InstallSettings* settings) {
+  if (!settings->sidecars.empty() || minor >= kNativeSidecarsMinor) return;
   if (!settings->injector_config.empty()) {
     const absl::StatusOr<InjectorConfig> config = InjectorConfig::Parse(settings->injector_config);
-    if (config.ok() && config->defaults.count("sidecars") != 0) return absl::OkStatus();
+    if (config.ok() && config->defaults.count("sidecars") != 0) return;
   }
   settings->sidecars = "classic";
-  return absl::OkStatus();
 }
 
 std::string NameOf(const InstallStep& step) {
@@ -250,12 +245,15 @@ void SayWhatIsNext(const StepList& steps, const std::string& ns) {
 
 int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPlan& plan) {
   InstallSettings settings = plan.settings;
-  const absl::Status chosen = ChooseSidecars(cluster, &settings);
-  if (!chosen.ok()) return FailedThere(chosen);
+  const absl::StatusOr<Json> version = GetObject(cluster, "/version");
+  if (!version.ok()) return FailedThere(version.status());
+  const absl::StatusOr<int> minor = MinorVersion(*version);
+  if (minor.ok()) ChooseSidecars(*minor, &settings);
   absl::StatusOr<std::vector<Json>> objects = Render(plan.overlay);
   if (!objects.ok()) return BadUsage(objects.status());
   const absl::Status applied = ApplyInstallSettings(settings, &*objects);
   if (!applied.ok()) return BadUsage(applied);
+  if (minor.ok()) ApplyServerVersion(*minor, &*objects);
   const absl::StatusOr<std::vector<Json>> known = KnownObjects(plan.overlay);
   if (!known.ok()) return BadUsage(known.status());
   if (!plan.kept.empty()) {

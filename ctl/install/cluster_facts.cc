@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -186,6 +187,41 @@ absl::StatusOr<std::vector<std::string>> MissingPullSecrets(
   return missing;
 }
 
+// What asks about pods is asked about this one, too, and it is not made.
+absl::StatusOr<Json> TryPod(ClusterApi* cluster, const std::string& ns) {
+  Json pod = Json::object();
+  pod["apiVersion"] = "v1";
+  pod["kind"] = "Pod";
+  (*ObjectIn(&pod, "metadata"))["generateName"] = "byrnie-check-";
+  Json container = Json::object();
+  container["name"] = "check";
+  container["image"] = "none";
+  ArrayIn(ObjectIn(&pod, "spec"), "containers")->push_back(std::move(container));
+  ApiRequest request;
+  request.method = "POST";
+  request.target = absl::StrCat("/api/v1/namespaces/", EncodeQuery(ns), "/pods?dryRun=All");
+  request.body = ToText(pod);
+  return CallForObject(cluster, std::move(request));
+}
+
+void TryAPod(ClusterApi* cluster, ClusterFacts* facts) {
+  if (!facts->webhooks.ok() || !facts->namespaces.ok()) return;
+  const bool asked =
+      std::any_of(facts->webhooks->begin(), facts->webhooks->end(),
+                  [](const Json& webhook) { return ObjectNameOf(webhook) == kInjectorConfigMap; });
+  if (!asked) return;
+  for (const Json& ns : *facts->namespaces) {
+    // Nothing can be made in one that is being deleted.
+    if (!IsMeshedNamespace(ns) || ObjectNameOf(ns) == "kube-system" ||
+        FindPath(ns, {"metadata", "deletionTimestamp"}) != nullptr) {
+      continue;
+    }
+    facts->tried_namespace = ObjectNameOf(ns);
+    facts->tried_pod = TryPod(cluster, facts->tried_namespace);
+    return;
+  }
+}
+
 }  // namespace
 
 void LookForPullSecrets(ClusterApi* cluster, ClusterFacts* facts) {
@@ -235,6 +271,7 @@ absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTyp
       GetObject(cluster, absl::StrCat("/api/v1", of_namespace, "secrets/", kStoreKeySecret));
   facts.role_binding = GetObject(
       cluster, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/byrnie-controlplane");
+  TryAPod(cluster, &facts);
   return facts;
 }
 

@@ -173,6 +173,15 @@ void SetPullSecrets(const InstallSettings& settings, Json* object) {
   }
 }
 
+// Of the nodes that the control plane may run on, where the manifests choose them by it.
+void SetArchitecture(Json* object) {
+  Json* const made = Find(ObjectIn(object, "spec"), "template");
+  Json* const pod = made == nullptr ? nullptr : Find(made, "spec");
+  Json* const selector = pod == nullptr ? nullptr : Find(pod, "nodeSelector");
+  Json* const chosen = selector == nullptr ? nullptr : Find(selector, kArchitectureLabel);
+  if (chosen != nullptr) *chosen = std::string(OwnArchitecture());
+}
+
 absl::Status CheckImage(absl::string_view image) {
   for (const char c : image) {
     if (!absl::ascii_isgraph(static_cast<unsigned char>(c))) {
@@ -183,6 +192,16 @@ absl::Status CheckImage(absl::string_view image) {
 }
 
 }  // namespace
+
+absl::string_view OwnArchitecture() {
+#if defined(__aarch64__)
+  return "arm64";
+#elif defined(__x86_64__)
+  return "amd64";
+#else
+#error "Kubernetes' name of this architecture is to be added here"
+#endif
+}
 
 absl::Status CheckInstallSettings(const InstallSettings& settings) {
   if (!IsLabel(settings.ns)) {
@@ -227,6 +246,7 @@ absl::Status ApplyInstallSettings(const InstallSettings& settings, std::vector<J
       control_plane = true;
       RETURN_IF_ERROR(SetArguments(settings, arguments));
       SetPullSecrets(settings, &object);
+      SetArchitecture(&object);
     }
     if (IsInjectorConfig(object)) RETURN_IF_ERROR(SetInjectorConfig(settings, &object));
     LabelAsInstalled(&object);
@@ -237,6 +257,15 @@ absl::Status ApplyInstallSettings(const InstallSettings& settings, std::vector<J
   std::stable_sort(objects->begin(), objects->end(),
                    [](const Json& a, const Json& b) { return InstallRank(a) < InstallRank(b); });
   return absl::OkStatus();
+}
+
+void ApplyServerVersion(int minor, std::vector<Json>* objects) {
+  // Older servers refuse a field that they do not know.
+  constexpr int kSickMayBeEvicted = 27;
+  for (Json& object : *objects) {
+    if (minor < kSickMayBeEvicted || TextOf(object, "kind") != "PodDisruptionBudget") continue;
+    (*ObjectIn(&object, "spec"))["unhealthyPodEvictionPolicy"] = "AlwaysAllow";
+  }
 }
 
 void LabelAsInstalled(Json* object) {

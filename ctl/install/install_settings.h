@@ -24,6 +24,12 @@ inline constexpr absl::string_view kStoreKeySecret = "byrnie-store-key";
 inline constexpr absl::string_view kInjectorConfigMap = "byrnie-injector";
 inline constexpr absl::string_view kInjectorKey = "injector.json";
 
+// As Kubernetes calls the processor that this program is made for, "amd64": the image beside it is
+// for the same.
+absl::string_view OwnArchitecture();
+// Of nodes, and of what selects them.
+inline constexpr absl::string_view kArchitectureLabel = "kubernetes.io/arch";
+
 // What is to be another way than the manifests have it. A value.
 struct InstallSettings {
   std::string ns = std::string(kDefaultNamespace);
@@ -53,6 +59,10 @@ absl::Status CheckInstallSettings(const InstallSettings& settings);
 // InvalidArgument when a setting has nothing in the manifests to go to, or makes an injector's
 // configuration that the injector would refuse.
 absl::Status ApplyInstallSettings(const InstallSettings& settings, std::vector<Json>* objects);
+
+// Changes what is known from a minor version of the API server on: a control plane that is sick
+// keeps no node from being drained.
+void ApplyServerVersion(int minor, std::vector<Json>* objects);
 
 // Labels an object as ours.
 void LabelAsInstalled(Json* object);

@@ -75,6 +75,16 @@ TEST(InstallSettingsTest, ChangesNothingElseUnlessTold) {
   }
 }
 
+TEST(InstallSettingsTest, LetsSickControlPlanesBeEvictedWhereTheServerKnowsHow) {
+  std::vector<Json> objects = Made({}, "etcd");
+  ApplyServerVersion(26, &objects);
+  EXPECT_EQ(FindPath(One(objects, "PodDisruptionBudget"), {"spec", "unhealthyPodEvictionPolicy"}),
+            nullptr);
+  ApplyServerVersion(27, &objects);
+  const Json budget = One(objects, "PodDisruptionBudget");
+  EXPECT_EQ(TextOf(*Find(budget, "spec"), "unhealthyPodEvictionPolicy"), "AlwaysAllow");
+}
+
 std::vector<std::string> PullSecretsIn(const std::vector<Json>& objects) {
   std::vector<std::string> names;
   const Json made = One(objects, "StatefulSet");

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "ctl/install/install_settings.h"
+#include "deploy/injector/injector_config.h"
 
 namespace byrnie {
 namespace {
@@ -58,6 +59,17 @@ std::vector<int> Numbers(absl::string_view text) {
   return numbers;
 }
 
+// As install chose them for a server that knew no others.
+bool KeepsClassicSidecars(const ClusterFacts& facts) {
+  if (!facts.settings.ok()) return false;
+  const InstallSettings& settings = facts.settings->settings;
+  if (!settings.sidecars.empty() || settings.injector_config.empty()) return false;
+  const absl::StatusOr<InjectorConfig> config = InjectorConfig::Parse(settings.injector_config);
+  if (!config.ok()) return false;
+  const auto found = config->defaults.find("sidecars");
+  return found != config->defaults.end() && found->second == "classic";
+}
+
 CheckResult ServerVersion(const ClusterFacts& facts) {
   constexpr char kName[] = "server-version";
   if (!facts.version.ok()) return NotAsked(kName, facts.version.status());
@@ -70,6 +82,12 @@ CheckResult ServerVersion(const ClusterFacts& facts) {
   }
   if (*minor < kNativeSidecarsMinor) {
     return Good(kName, absl::StrCat("Kubernetes ", version, ": classic sidecars"));
+  }
+  if (KeepsClassicSidecars(facts)) {
+    return Note(kName,
+                absl::StrCat("Kubernetes ", version,
+                             " knows native sidecars, and what is installed makes classic ones"),
+                "byrniectl install --sidecars=native, unless that is meant");
   }
   return Good(kName, absl::StrCat("Kubernetes ", version));
 }
@@ -147,7 +165,7 @@ CheckResult Nodes(const ClusterFacts& facts) {
   const absl::StatusOr<int> minor =
       facts.version.ok() ? MinorVersion(*facts.version) : facts.version.status();
   const bool native = minor.ok() && *minor >= kNativeSidecarsMinor;
-  Names old_kernels, old_kubelets, others;
+  Names old_kernels, old_kubelets, others, architectures;
   int linux = 0;
   for (const Json& node : *facts.nodes) {
     const Json* const info = FindPath(node, {"status", "nodeInfo"});
@@ -159,6 +177,10 @@ CheckResult Nodes(const ClusterFacts& facts) {
       continue;
     }
     ++linux;
+    const std::string architecture = TextOf(*info, "architecture");
+    if (!architecture.empty() && architecture != OwnArchitecture()) {
+      architectures.push_back(absl::StrCat(name, " (", architecture, ")"));
+    }
     // The first whose nftables translate addresses in tables of both families.
     if (!kernel.empty() && Numbers(kernel) < std::vector<int>{5, 2}) {
       old_kernels.push_back(absl::StrCat(name, " (", kernel, ")"));
@@ -176,6 +198,13 @@ CheckResult Nodes(const ClusterFacts& facts) {
     return Bad(kName, absl::StrCat("kubelets older than 1.29: ", SomeNames(old_kubelets)),
                "they do not know native sidecars: install with --sidecars=classic until they are "
                "updated");
+  }
+  if (!architectures.empty()) {
+    return Bad(kName,
+               absl::StrCat("the image is for ", OwnArchitecture(),
+                            ", and these are not: ", SomeNames(architectures)),
+               absl::StrCat("meshed pods do not start there: keep them off by ", kArchitectureLabel,
+                            ": ", OwnArchitecture(), " in their nodeSelector"));
   }
   std::string message = absl::StrCat(linux, linux == 1 ? " node" : " nodes");
   if (!others.empty())
@@ -338,6 +367,38 @@ CheckResult PullSecrets(const ClusterFacts& facts) {
              "private registry\" in docs/kubernetes.md");
 }
 
+// What the API server has made of a pod that it only tried.
+CheckResult Webhook(const ClusterFacts& facts) {
+  constexpr char kName[] = "webhook";
+  if (!facts.webhooks.ok()) return NotAsked(kName, facts.webhooks.status());
+  if (FindWebhook(facts) == nullptr) return Good(kName, "nobody is asked about new pods yet");
+  if (!facts.tried_pod.has_value()) return Good(kName, "no namespace is meshed: nobody is asked");
+  const std::string where = absl::StrCat("a new pod of ", facts.tried_namespace);
+  const absl::StatusOr<Json>& pod = *facts.tried_pod;
+  if (absl::StrContains(pod.status().message(), "failed calling webhook")) {
+    return Bad(kName,
+               absl::StrCat(where,
+                            " would not be made, because the API server does not reach the "
+                            "webhook: ",
+                            pod.status().message()),
+               "see \"The webhook\" in docs/kubernetes.md: on private clusters it is most often a "
+               "firewall between the API server and TCP 15017 of the nodes");
+  }
+  if (!pod.ok()) {
+    return Note(kName, absl::StrCat(where, " could not be tried: ", pod.status().message()),
+                absl::IsPermissionDenied(pod.status())
+                    ? "let somebody try who may create pods there; a quota or a policy may be "
+                      "against it, too"
+                    : "");
+  }
+  if (LabelOf(*pod, "byrnie.io/rev").empty()) {
+    return Bad(kName, absl::StrCat(where, " would have no sidecar"),
+               "the API server does not reach the webhook and its failurePolicy is Ignore, or it "
+               "has another selector: see \"The webhook\" in docs/kubernetes.md");
+  }
+  return Good(kName, absl::StrCat(where, " would have its sidecar: the API server reaches it"));
+}
+
 }  // namespace
 
 bool IsMeshedNamespace(const Json& ns) { return LabelOf(ns, kInjectLabel) == "true"; }
@@ -353,7 +414,7 @@ absl::StatusOr<int> MinorVersion(const Json& version) {
 std::vector<CheckResult> CheckCluster(const ClusterFacts& facts) {
   return {ServerVersion(facts), Permissions(facts), OtherMeshes(facts),     Nodes(facts),
           PodSecurity(facts),   PullSecrets(facts), NetworkPolicies(facts), Storage(facts),
-          Installation(facts),  Settings(facts)};
+          Installation(facts),  Webhook(facts),     Settings(facts)};
 }
 
 }  // namespace byrnie

@@ -39,6 +39,10 @@ struct ClusterFacts {
   // Those that are named for the control plane or the sidecars and are not where pods need them,
   // "shop/regcred"; absent: none is named.
   absl::optional<absl::StatusOr<std::vector<std::string>>> missing_pull_secrets;
+  // What became of a pod that was tried, and not made, in a meshed namespace; absent: nobody would
+  // be asked about it.
+  absl::optional<absl::StatusOr<Json>> tried_pod;
+  std::string tried_namespace;
   // What install would make of its flags and of what is there.
   absl::StatusOr<SettingsPlan> settings = absl::UnknownError("not asked");
 };

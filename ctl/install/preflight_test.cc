@@ -73,6 +73,62 @@ void ExpectOutcome(const ClusterFacts& facts, const std::string& name, Outcome o
   EXPECT_TRUE(outcome != Outcome::kBad || !result.remedy.empty());
 }
 
+TEST(PreflightTest, SaysThatNativeSidecarsArePossibleNow) {
+  ClusterFacts facts = Fine();
+  facts.settings->settings.injector_config = R"({"defaults": {"sidecars": "classic"}})";
+  ExpectOutcome(facts, "server-version", Outcome::kNote, "knows native sidecars");
+  facts.settings->settings.sidecars = "classic";
+  ExpectOutcome(facts, "server-version", Outcome::kGood, "v1.31.2");
+  facts.settings->settings.sidecars = "";
+  facts.version = Parse(R"({"major": "1", "minor": "28", "gitVersion": "v1.28.9"})");
+  ExpectOutcome(facts, "server-version", Outcome::kGood, "classic sidecars");
+}
+
+TEST(PreflightTest, SaysWhichNodesTheImageIsNotFor) {
+  ClusterFacts facts = Fine();
+  facts.nodes = List(R"([{"metadata": {"name": "own"}, "status": {"nodeInfo": {"architecture": ")" +
+                     std::string(OwnArchitecture()) + R"("}}},
+      {"metadata": {"name": "odd"}, "status": {"nodeInfo": {"architecture": "s390x"}}},
+      {"metadata": {"name": "w"}, "status": {"nodeInfo": {"operatingSystem": "windows",
+       "architecture": "s390x"}}}])");
+  ExpectOutcome(facts, "nodes", Outcome::kBad, "these are not: odd (s390x)");
+}
+
+TEST(PreflightTest, TriesAPodWhereTheWebhookIsAsked) {
+  FakeCluster cluster;
+  ResourceTypes types(&cluster);
+  const std::string objects = "/api/v1/namespaces/", pods = "POST /api/v1/namespaces/shop/pods";
+  cluster.answers["GET /version"] = {200, R"({"major": "1", "minor": "31"})"};
+  cluster.answers["GET /api/v1/namespaces"] = {200, R"({"items": [
+      {"metadata": {"name": "kube-system", "labels": {"byrnie.io/inject": "true"}}},
+      {"metadata": {"name": "gone", "deletionTimestamp": "2026-01-01T00:00:00Z",
+       "labels": {"byrnie.io/inject": "true"}}},
+      {"metadata": {"name": "shop", "labels": {"byrnie.io/inject": "true"}}}]})"};
+  const std::string webhooks =
+      "GET /apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+  const auto ask = [&] {
+    absl::StatusOr<ClusterFacts> facts = GatherClusterFacts(&cluster, &types, "byrnie-system", {});
+    EXPECT_THAT(facts, IsOk());
+    return *std::move(facts);
+  };
+  cluster.answers[webhooks] = {200, R"({"items": []})"};
+  ExpectOutcome(ask(), "webhook", Outcome::kGood, "nobody is asked");
+  EXPECT_EQ(cluster.Changes(), 2u) << "two questions about rights";
+
+  cluster.answers[webhooks] = {200, R"({"items": [{"metadata": {"name": "byrnie-injector"}}]})"};
+  cluster.answers[pods] = {201, R"({"metadata": {"labels": {"byrnie.io/rev": "default"}}})"};
+  ExpectOutcome(ask(), "webhook", Outcome::kGood, "a new pod of shop would have its sidecar");
+  EXPECT_THAT(cluster.calls, Contains("POST /api/v1/namespaces/shop/pods?dryRun=All"));
+  cluster.answers[pods] = {201, R"({"metadata": {}})"};
+  ExpectOutcome(ask(), "webhook", Outcome::kBad, "would have no sidecar");
+  cluster.answers[pods] = {
+      500,
+      R"({"message": "Internal error occurred: failed calling webhook \"injector.byrnie.io\": context deadline exceeded"})"};
+  ExpectOutcome(ask(), "webhook", Outcome::kBad, "does not reach the webhook");
+  cluster.answers[pods] = {403, R"({"message": "exceeded quota"})"};
+  ExpectOutcome(ask(), "webhook", Outcome::kNote, "could not be tried");
+}
+
 TEST(PreflightTest, NamesThePullSecretsThatAreNotWherePodsNeedThem) {
   FakeCluster cluster;
   ClusterFacts facts = Fine();

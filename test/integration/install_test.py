@@ -88,6 +88,15 @@ class InstallTest(ClusterTestCase):
         self.addCleanup(self.wait_gone, f"/api/v1/namespaces/{name}")
         self.addCleanup(self.admin.delete, f"/api/v1/namespaces/{name}")
 
+    def test_who_has_kubernetes_own_roles_has_them_for_policies(self):
+        rbac = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+
+        def verbs(role):
+            return {verb for rule in self.admin.get(f"{rbac}/{role}")["rules"] or [] if "accesspolicies" in rule.get("resources", []) for verb in rule["verbs"]}
+        look, change = {"get", "list", "watch"}, {"create", "update", "patch", "delete", "deletecollection"}
+        for role, expected in (("view", look), ("edit", look | change), ("admin", look | change)):
+            wait_for(lambda role=role, expected=expected: verbs(role) == expected, 30, f"the rights of {role}")
+
     def test_again_changes_nothing(self):
         before = {path: self.admin.get(path)["metadata"]["resourceVersion"] for path in (KEY, f"{WEBHOOKS}/byrnie-injector", f"/api/v1/namespaces/{SYSTEM}")}
         self.assertEqual(set(self.steps("install").values()), {"unchanged"})
@@ -95,6 +104,24 @@ class InstallTest(ClusterTestCase):
         for path, version in before.items():
             self.assertEqual(self.admin.get(path)["metadata"]["resourceVersion"], version, path)
         self.assertEqual({name: each["outcome"] for name, each in self.checks().items()}["installation"], "good")
+
+    def test_check_tries_a_pod_that_is_not_made(self):
+        self.meshed_namespace("tried")
+        wait_for(lambda: self.there("/api/v1/namespaces/tried/serviceaccounts/default"), 30, "an account")
+        check = self.checks()["webhook"]
+        self.assertEqual(check["outcome"], "good", check)
+        self.assertIn("a new pod of tried would have its sidecar", check["message"])
+        self.assertEqual(self.pods("tried"), [])
+        # Nobody answers any more.
+        self.admin.patch(SET, {"spec": {"replicas": 0}})
+        try:
+            wait_for(lambda: not self.admin.get(SET)["status"].get("readyReplicas"), 60, "the end of the control plane")
+            check = self.checks(expect=1)["webhook"]
+            self.assertEqual(check["outcome"], "bad", check)
+            self.assertIn("failed calling webhook", check["message"])
+            self.assertIn("15017", check["remedy"])
+        finally:
+            self.admin.patch(SET, {"spec": {"replicas": 1}})
 
     def test_other_settings_change_what_they_are_about(self):
         dry = self.ctl("install", "--image=registry.example/byrnie:2", "--dry_run", expect=5)

@@ -26,7 +26,7 @@ class ClusterTestCase(unittest.TestCase):
         cls.cluster = cluster = Cluster()
         cls.addClassCleanup(cluster.close)
         # What depends on what has gone goes, too, and volumes that no pod has.
-        cluster.CONTROLLERS = [*cluster.CONTROLLERS, "garbagecollector", "pvc-protection"]
+        cluster.CONTROLLERS = [*cluster.CONTROLLERS, "garbagecollector", "pvc-protection", "clusterrole-aggregation"]
         cluster.mount_tokens = True
         cluster.start(controllers=True, grant=False)
         cls.admin = cluster.admin
