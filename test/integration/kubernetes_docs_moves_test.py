@@ -1,0 +1,73 @@
+#!/usr/bin/python3
+"""The commands of docs/kubernetes.md that bring a running application into the mesh, as they are written there: see testing/docs_case.py.
+
+Proved: pods of Istio's or Linkerd's namespaces come back as Byrnie's, permissive, so that nobody who asks them in plaintext is cut off, and are made strict afterwards. They begin with the other mesh's labels and annotations, and no sidecar of its own, because nobody here would inject it.
+"""
+
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import yaml
+
+from testing.case import main
+from testing.docs_case import OTHER, SAMPLE, WEB, DocsTestCase, sections
+from testing.kubernetes_node import wait_for
+
+
+class KubernetesDocsMovesTest(DocsTestCase):
+
+    @staticmethod
+    def modes(spec):
+        proxy, = [each for each in spec["containers"] if each["name"] == "byrnie-proxy"]
+        return [word for word in proxy["args"] if word.startswith("--mtls_mode")]
+
+    def test_clients_that_are_not_meshed_yet(self):
+        self.install()
+        line = dict(sections())["Clients that are not meshed yet"][0]
+        self.sh(line)
+        wait_for(lambda: any(self.modes(pod["spec"]) == ["--mtls_mode=permissive"] for pod in self.pods(SAMPLE)), 60, "a permissive pod")
+        self.run_section("Clients that are not meshed yet")
+        wait_for(lambda: {pod["metadata"]["annotations"].get("byrnie.io/mtls-mode") for pod in self.pods(SAMPLE)} == {None}, 60, "strict pods alone")
+        for pod in self.pods(SAMPLE):
+            self.assertNotIn("--mtls_mode=permissive", self.modes(pod["spec"]))
+
+    def pods_of_another_mesh(self, labels, annotations, of_pods):
+        """The sample's Deployments in a namespace that is another mesh's, with pods that are not ours."""
+        self.ctl("install", "--wait", "--timeout=60s")
+        self.sh(f"kubectl delete namespace {SAMPLE} --ignore-not-found")
+        self.wait_gone(f"/api/v1/namespaces/{SAMPLE}")
+        self.write("work/other.yaml", OTHER.format(namespace=SAMPLE, labels=json.dumps(labels), annotations=json.dumps(annotations)))
+        self.sh("kubectl apply -f other.yaml")
+        for name in ("web", "client"):
+            deployment = yaml.safe_load(WEB.replace("web", name))
+            deployment["spec"]["template"]["metadata"]["annotations"] = of_pods
+            self.admin.apply(f"/apis/apps/v1/namespaces/{SAMPLE}/deployments/{name}", {**deployment, "metadata": {"name": name, "namespace": SAMPLE}})
+        wait_for(lambda: len(self.pods(SAMPLE)) == 2, 30, "pods of another mesh")
+        for pod in self.pods(SAMPLE):
+            self.assertEqual((len(pod["spec"]["containers"]), pod["metadata"]["labels"].get("byrnie.io/rev")), (1, None))
+
+    def moved(self, heading):
+        """The namespace's metadata, when all its pods are ours."""
+        said = self.run_section(heading)
+        self.assertRegex(said, r"web-\S+ +3/3 .* default\n")
+        wait_for(lambda: len(pods := self.pods(SAMPLE)) == 2 and all(len(pod["spec"]["containers"]) == 3 for pod in pods), 30, "sidecars in all pods")
+        # Nobody who asks them in plaintext is cut off meanwhile.
+        self.assertEqual([self.modes(pod["spec"]) for pod in self.pods(SAMPLE)], [["--mtls_mode=permissive"]] * 2)
+        return self.admin.get(f"/api/v1/namespaces/{SAMPLE}")["metadata"]
+
+    def test_from_istio(self):
+        self.pods_of_another_mesh({"istio-injection": "enabled"}, {}, {"sidecar.istio.io/inject": "true"})
+        metadata = self.moved("From Istio")
+        self.assertEqual((metadata["labels"].get("byrnie.io/inject"), "istio-injection" in metadata["labels"]), ("true", False))
+
+    def test_from_linkerd(self):
+        self.pods_of_another_mesh({}, {"linkerd.io/inject": "enabled"}, {"config.linkerd.io/proxy-log-level": "info"})
+        metadata = self.moved("From Linkerd")
+        self.assertEqual((metadata["labels"].get("byrnie.io/inject"), "linkerd.io/inject" in metadata.get("annotations", {})), ("true", False))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
