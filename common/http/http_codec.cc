@@ -109,6 +109,17 @@ void AppendAll(http::response_serializer<http::empty_body>* serializer, std::str
 
 }  // namespace
 
+namespace {
+
+// Of the header in `bytes`, or what has come of it. A server refuses a folded line or undoes it
+// (RFC 9112 section 5.2); nobody who means well has sent one for years.
+bool HasFoldedLine(absl::string_view bytes) {
+  const absl::string_view header = bytes.substr(0, bytes.find("\r\n\r\n"));
+  return absl::StrContains(header, "\n ") || absl::StrContains(header, "\n\t");
+}
+
+}  // namespace
+
 struct HttpRequestParser::Impl {
   explicit Impl(size_t max_body) : max_body(max_body) {
     parser.eager(true);
@@ -142,6 +153,11 @@ HttpRequestParser::~HttpRequestParser() = default;
 HttpRequestParser::Result HttpRequestParser::Feed(absl::string_view bytes) {
   Result result;
   beast::error_code error;
+  if (!impl_->parser.is_header_done() && HasFoldedLine(bytes.substr(0, kMaxHeaderSize))) {
+    impl_->error = http::error::bad_value;
+    result.state = State::kError;
+    return result;
+  }
   result.consumed = impl_->Put(bytes, &error);
   if (error && error != http::error::need_more) {
     impl_->error = error;
