@@ -71,8 +71,17 @@ TEST(CheckAuthorityTest, RefusesWhatIsNotAnAddressAndAPort) {
 }
 
 TEST(CheckAuthorityTest, RefusesTheSidecarsOwnPorts) {
-  for (const char* authority :
-       {"10.0.0.1:15000", "10.0.0.1:15001", "10.0.0.1:15006", "10.0.0.1:15008", "10.0.0.1:15010"}) {
+TEST(CheckAuthorityTest, TakesAPortByItsNumberHoweverItIsWritten) {
+  // RFC 3986 section 3.2.3 has any digits, and RFC 9110 section 9.3.6 refuses empty and invalid
+  // ports. What policies see is the number.
+  const InboundTarget target = Check("10.0.0.1", "10.0.0.1:00080");
+  EXPECT_EQ(target.http_status, 200);
+  EXPECT_EQ(target.address.port(), 80);
+  EXPECT_EQ(Check("10.0.0.1", "10.0.0.1:000080").http_status, 400);
+}
+
+  for (const char* authority : {"10.0.0.1:15000", "10.0.0.1:15001", "10.0.0.1:15006",
+                                "10.0.0.1:15008", "10.0.0.1:15010", "10.0.0.1:15022"}) {
     const InboundTarget target = Check("10.0.0.1", authority);
     EXPECT_EQ(target.http_status, 403) << authority;
     EXPECT_EQ(target.reason, access_reason::kLoop);

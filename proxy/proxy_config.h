@@ -99,8 +99,11 @@ struct ProxyConfig {
   // also through a tunnel.
   bool IsPrivatePort(uint16_t port) const {
     constexpr uint16_t kAgentAdminPort = 15010;
+    // The redirect's rules lead what this process opens to it to the readiness page, whether or not
+    // the proxy asks them whether they are there.
+    constexpr uint16_t kRedirectCheckPort = 15022;
     return port == admin.port() || port == outbound_port || port == inbound_port ||
-           port == hbone_port || port == kAgentAdminPort ||
+           port == hbone_port || port == kAgentAdminPort || port == kRedirectCheckPort ||
            (redirect_check_port != 0 && port == redirect_check_port);
   }
 };

@@ -140,6 +140,22 @@ TEST_F(ConnectServerTest, AnswersOtherMethodsWith400AndGoesOn) {
                           StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is POST, not"))));
 }
 
+// RFC 9113 section 8.5: the end of the stream is a FIN, also of a client that has nothing to say.
+TEST_F(ConnectServerTest, ARequestThatEndsItsStreamIsATunnelWhoseClientHasNothingToSay) {
+  Listen();
+  server_.answer = false;
+  const int32_t id = client_.Request({{":method", "CONNECT"}, {":authority", "10.0.0.1:80"}}, true);
+  Exchange();
+  ASSERT_EQ(server_.waiting.size(), 1u);
+  ConnectStream& stream = *server_.waiting[0];
+  stream.Accept();
+  uint8_t buffer[1] = {'x'};
+  EXPECT_EQ(stream.Write(buffer).bytes, 1u);
+  EXPECT_EQ(stream.Read(absl::MakeSpan(buffer)).status, IoStatus::kEof);
+  Exchange();
+  EXPECT_THAT(client_.log, HasSubstr(absl::StrCat(id, ":200")));
+}
+
 // Without the answer the client would take the connection for one that never was, and make it anew.
 TEST_F(ConnectServerTest, AResetDoesNotOvertakeTheAnswer) {
   Listen();
