@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/flow/source_network.h"
 #include "proxy/access_report.h"
+#include "proxy/asked_addresses.h"
 #include "proxy/connection_registry.h"
 #include "proxy/end_code.h"
 #include "proxy/end_reason.h"
@@ -95,6 +96,12 @@ void Connection::set_peer(std::shared_ptr<const PeerInfo> peer) {
   // Through a tunnel that was there already these take no time.
   stages_.Complete(StageTimes::kDial, peer_->dialled_at);
   stages_.Complete(StageTimes::kTls, peer_->verified_at);
+}
+
+void Connection::LearnSource() {
+  if (context_->mesh->routes->FindWorkload(source_.ip()) != nullptr) return;
+  if (!context_->asked_peers->MayAsk(source_.ip())) return;
+  context_->resolve(id_, source_.ip(), /*refresh=*/false);
 }
 
 void Connection::set_admitted_by(absl::string_view reason) {

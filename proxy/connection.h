@@ -140,6 +140,9 @@ class Connection {
   void set_admitted_by(absl::string_view reason);
   // What the other end's proxy said when it refused or ended it, of the closed set.
   void set_peer_reason(absl::string_view reason) { peer_reason_ = reason; }
+  // Has it asked, for telemetry, who has the source's address, where nobody has yet; not for each
+  // connection, and nothing waits for the answer. Of a peer that is proven.
+  void LearnSource();
   // For a stage that the calls above and StartRelay do not tell of.
   void Complete(StageTimes::Stage stage) { stages_.Complete(stage, loop()->Now()); }
 

@@ -83,6 +83,7 @@ void InboundConnection::AuthorizeAndDial() {
     return;
   }
   set_admitted_by(decision.reason);
+  LearnSource();
   stream_->SetObserver(&stream_watch_);
   const AppTarget target = FindApp(*context()->config, *context()->mesh, original_destination());
   set_route(AccessRecord::Route::kLocal);

@@ -34,6 +34,7 @@ using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::Pair;
 
@@ -70,7 +71,6 @@ TEST(CheckAuthorityTest, RefusesWhatIsNotAnAddressAndAPort) {
   }
 }
 
-TEST(CheckAuthorityTest, RefusesTheSidecarsOwnPorts) {
 TEST(CheckAuthorityTest, TakesAPortByItsNumberHoweverItIsWritten) {
   // RFC 3986 section 3.2.3 has any digits, and RFC 9110 section 9.3.6 refuses empty and invalid
   // ports. What policies see is the number.
@@ -80,6 +80,7 @@ TEST(CheckAuthorityTest, TakesAPortByItsNumberHoweverItIsWritten) {
   EXPECT_EQ(Check("10.0.0.1", "10.0.0.1:000080").http_status, 400);
 }
 
+TEST(CheckAuthorityTest, RefusesTheSidecarsOwnPorts) {
   for (const char* authority : {"10.0.0.1:15000", "10.0.0.1:15001", "10.0.0.1:15006",
                                 "10.0.0.1:15008", "10.0.0.1:15010", "10.0.0.1:15022"}) {
     const InboundTarget target = Check("10.0.0.1", authority);
@@ -276,6 +277,16 @@ TEST_F(InboundConnectionTest, CarriesWhatIsAllowedAndCountsItWhileItIsOpen) {
   ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 0; }));
   registry_.CountBytes();
   EXPECT_EQ(sent.value(), 7u);
+}
+
+TEST_F(InboundConnectionTest, AsksOnceWhoHasThePeersAddress) {
+  Connect("127.0.0.1:8080");
+  EXPECT_THAT(questions_, IsEmpty()) << "it was denied";
+  SetMesh({});
+  Connect("127.0.0.1:1");
+  Connect("127.0.0.1:1");
+  ASSERT_EQ(questions_.size(), 1u);
+  EXPECT_EQ(questions_[0].second.ToString(), "10.0.0.9");
 }
 
 TEST_F(InboundConnectionTest, AddsToTheEdgeOfTheTwoEndsFromItsBeginningToItsEnd) {

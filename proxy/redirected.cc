@@ -372,6 +372,7 @@ void RedirectedConnection::OnHandshake(absl::Status status) {
   }
   if (!Admit()) return;
   set_admitted_by(decision.reason);
+  LearnSource();
   context()->metrics->first_bytes.mtls->Increment();
   downstream_ = std::move(tls_);
   if (app_ == nullptr && dial_ == nullptr) Dial();

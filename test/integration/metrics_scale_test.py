@@ -23,7 +23,7 @@ from testing import exposition
 from testing.cache import cached
 from testing.case import MeshTestCase, main
 from testing.mesh import http_request
-from testing.process import thread_times, waited_seconds
+from testing.process import thread_times, wait_until, waited_seconds
 from testing.sanitized import fewer, measured
 
 SERVICES = 600
@@ -87,6 +87,12 @@ class MetricsScaleTest(MeshTestCase):
                     (sample,) = self.samples(pod, f"istio_tcp_{name}_total", reporter=reporter, **expected)
                     self.assertEqual(sample.value, value)
                     self.assertIn(sample.labels["source_workload"], ("client", "unknown"))
+
+    def test_1_the_destination_learns_what_the_sources_workload_is_called(self):
+        def named():
+            self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n")
+            return self.samples(self.server, "istio_tcp_connections_opened_total", reporter="destination", source_workload="client")
+        wait_until(named, 10, "the name")
 
     def test_2_more_destinations_than_room(self):
         for number in range(SERVICES):
