@@ -170,7 +170,7 @@ TEST_F(OutboundTest, RefusesWhatThisProcessHasOpenedItself) {
     ASSERT_TRUE(loop_.RunUntil([&] { return client != nullptr && accepted != nullptr; }));
     // As when somebody's rules have led here what was opened to there.
     const auto opened = [&] {
-      return counts_.dialled.Add(*client->LocalAddress(), (*elsewhere)->address());
+      return counts_.dialled.Add(*client->LocalAddress(), (*elsewhere)->address(), client->fd());
     };
     std::unique_ptr<DialledConnections::Entry> entry;
     if (known_at_once) entry = opened();

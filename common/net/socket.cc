@@ -146,6 +146,11 @@ absl::Duration SinceHeard(int fd) {
   return absl::Milliseconds(std::min(info.tcpi_last_ack_recv, info.tcpi_last_data_recv));
 }
 
+bool GivenUpByKernel(int fd) {
+  tcp_info info;
+  return GetTcpInfo(fd, &info) && info.tcpi_state == TCP_CLOSE;
+}
+
 absl::Duration ShortestRoundTrip(int fd) {
   LongTcpInfo info = {};
   socklen_t size = sizeof(info);

@@ -71,6 +71,10 @@ absl::optional<StallDetector::Progress> AcknowledgementProgress(int fd);
 // keepalive probes included; infinite for other than TCP sockets.
 absl::Duration SinceHeard(int fd);
 
+// A TCP connection that the kernel is through with, after a reset or both ends: its addresses and
+// ports may be another one's by now.
+bool GivenUpByKernel(int fd);
+
 // The shortest time that the peer's host has taken lately to acknowledge something; zero where the
 // kernel knows none, and for other than TCP sockets.
 absl::Duration ShortestRoundTrip(int fd);

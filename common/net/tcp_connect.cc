@@ -53,7 +53,7 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
     if (error != 0 && error != EINPROGRESS) return ConnectError(error);
     if (options.dialled != nullptr) {
       ASSIGN_OR_RETURN(const SocketAddress local, LocalSocketAddress(fd_.get()));
-      dialled_ = options.dialled->Add(local, remote_);
+      dialled_ = options.dialled->Add(local, remote_, fd_.get());
     }
     ASSIGN_OR_RETURN(watch_, loop_->Watch(fd_.get(), [this](EventLoop::FdEvents events) {
       if (events.writable) OnWritable(events.error);
@@ -123,6 +123,7 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
   void Finish() {
     watch_.reset();
     if (deadline_ != nullptr) deadline_->Cancel();
+    if (!result_.ok()) dialled_.reset();
     absl::StatusOr<std::unique_ptr<TcpStream>> stream =
         result_.ok() ? TcpStream::CreateConfigured(loop_, std::move(fd_), Family::kTcp)
                      : absl::StatusOr<std::unique_ptr<TcpStream>>(result_);
@@ -140,8 +141,8 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
   ConnectCallback done_;
   absl::Status result_;
   int broken_ = 0;  // Why the connection, which there was, has ended again.
+  UniqueFd fd_;     // Before what ends first.
   std::unique_ptr<DialledConnections::Entry> dialled_;
-  UniqueFd fd_;  // Before the watch, which ends first.
   std::unique_ptr<EventLoop::FdWatch> watch_;
   std::unique_ptr<EventLoop::Timer> deadline_;
   std::unique_ptr<EventLoop::Deferred> finish_;

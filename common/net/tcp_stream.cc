@@ -260,9 +260,9 @@ void TcpStream::FinishReset() {
   const bool was_waiting = reset_progress_ != nullptr;
   reset_progress_.reset();
   watch_.reset();
+  dialled_.reset();
   if (fd_) SetResetOnClose(fd_.get());
   fd_.reset();
-  dialled_.reset();
   // Flushed() has become true; when it was true at once the caller of Reset() sees it.
   if (was_waiting && observer_ != nullptr) observer_->OnWritable();
 }

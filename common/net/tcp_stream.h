@@ -133,8 +133,6 @@ class TcpStream final : public ByteStream {
   EventLoop* const loop_;         // Not owned.
   Observer* observer_ = nullptr;  // Not owned.
   std::unique_ptr<EventLoop::FdWatch> watch_;
-  // Until the socket is closed.
-  std::unique_ptr<DialledConnections::Entry> dialled_;
   std::unique_ptr<EventLoop::Deferred> notify_;    // Only while an upcall is due.
   std::unique_ptr<ResetProgress> reset_progress_;  // Only while a reset waits.
   std::unique_ptr<StallWatch> stall_watch_;        // Only while data is under way.
@@ -153,6 +151,8 @@ class TcpStream final : public ByteStream {
   bool resets_if_abandoned_ : 1;  // The socket has been told so.
   // A read that is not filled has taken everything, until an edge tells of more than data.
   bool short_reads_drain_ : 1;
+  // After the socket, for it ends first.
+  std::unique_ptr<DialledConnections::Entry> dialled_;
 };
 
 }  // namespace byrnie
