@@ -173,6 +173,10 @@ absl::Status ControlPlane::StartAll() {
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->unmeshed_pods(); },
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->refused_policies(); },
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->contested_webhook(); },
+          [this] {
+            absl::MutexLock lock(&rejected_mu_);
+            return rejected_files_;
+          },
           clock_},
       &metrics_);
   operator_ = std::make_unique<OperatorService>(
@@ -550,6 +554,21 @@ void ControlPlane::EndStalled(StreamSet* streams) {
   }
 }
 
+void ControlPlane::NoteRejectedFiles() {
+  std::vector<std::string> rejected = trust_files_->Rejected();
+  if (jwt_files_ != nullptr) {
+    for (std::string& why : jwt_files_->Rejected()) rejected.push_back(std::move(why));
+  }
+  for (const absl::Status& state :
+       {registry_file_ == nullptr ? absl::OkStatus() : registry_file_->state(),
+        injector_file_ == nullptr ? absl::OkStatus() : injector_file_->state(),
+        trust_->PluggedState()}) {
+    if (!state.ok()) rejected.emplace_back(state.message());
+  }
+  absl::MutexLock lock(&rejected_mu_);
+  rejected_files_ = std::move(rejected);
+}
+
 void ControlPlane::Tick() {
   tick_->Schedule(kTick);
   if (registry_file_ != nullptr) registry_file_->Poll();
@@ -561,6 +580,7 @@ void ControlPlane::Tick() {
   // say so, and asks for another certificate.
   const TrustBundleSource::Versioned bundles = bundles_->current();
   FollowTrust();
+  NoteRejectedFiles();
   UpdateReadiness();
   for (StreamSet* streams : {ca_service_->streams(), discovery_->streams()}) {
     streams->EndExpired();

@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
@@ -193,6 +195,8 @@ class ControlPlane {
   void AddGauges();
   void EndStalled(StreamSet* streams);
   void UpdateReadiness();
+  // Brings rejected_files_ up to date.
+  void NoteRejectedFiles();
   void Tick();
 
   const ControlPlaneOptions options_;
@@ -258,6 +262,9 @@ class ControlPlane {
   std::unique_ptr<FlowService> flow_service_;
   std::unique_ptr<FlowCalls> flow_calls_;
   std::unique_ptr<OperatorTokenFollower> operator_token_;
+  // As of the last tick, for the thread of health_.
+  mutable absl::Mutex rejected_mu_;
+  std::vector<std::string> rejected_files_ ABSL_GUARDED_BY(rejected_mu_);
   std::unique_ptr<HealthWatch> health_;
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<PeriodicThread> look_at_operators_;

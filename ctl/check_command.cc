@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
@@ -32,6 +33,9 @@ namespace {
 
 using Stub = OperatorClient::Stub;
 
+// By then what was applied, or written into a file that all have, is in force at all.
+constexpr absl::Duration kChangeSpreads = absl::Seconds(3);
+
 // What each control plane knows for itself.
 struct Part {
   OperatorClient* client;
@@ -39,9 +43,41 @@ struct Part {
   absl::Time now;
   std::vector<v1::Workload> workloads;
   std::vector<v1::Agent> agents;
+  RegistryContents contents;
 };
 
-absl::StatusOr<Part> GatherPart(OperatorClient* client) {
+void NoteEntry(absl::string_view kind, absl::string_view name,
+               const google::protobuf::Message& entry, RegistryContents* contents) {
+  contents->entries[absl::StrCat(kind, " ", name)] =
+      std::hash<std::string>()(entry.SerializeAsString());
+}
+
+absl::StatusOr<RegistryContents> GatherContents(OperatorClient* client, const Part& part) {
+  RegistryContents contents;
+  contents.control_plane = part.status.control_plane();
+  for (v1::Workload workload : part.workloads) {
+    // Of each control plane's own.
+    workload.clear_agent_connected();
+    NoteEntry("workload", workload.uid(), workload, &contents);
+  }
+  v1::ListServicesRequest services;
+  services.set_page_size(1000);
+  ASSIGN_OR_RETURN(
+      const std::vector<v1::Service> listed,
+      client->ListAll(&Stub::ListServices, services, &v1::ListServicesResponse::mutable_services));
+  for (const v1::Service& service : listed) {
+    NoteEntry("service", service.name(), service, &contents);
+  }
+  v1::ListPoliciesRequest policies;
+  policies.set_page_size(1000);
+  ASSIGN_OR_RETURN(
+      const std::vector<v1::Policy> decided,
+      client->ListAll(&Stub::ListPolicies, policies, &v1::ListPoliciesResponse::mutable_policies));
+  for (const v1::Policy& policy : decided) NoteEntry("policy", policy.name(), policy, &contents);
+  return contents;
+}
+
+absl::StatusOr<Part> GatherPart(OperatorClient* client, bool with_contents) {
   Part part;
   part.client = client;
   ASSIGN_OR_RETURN(part.status, client->Call(&Stub::GetStatus, v1::GetStatusRequest()));
@@ -54,13 +90,20 @@ absl::StatusOr<Part> GatherPart(OperatorClient* client) {
   agents.set_page_size(1000);
   ASSIGN_OR_RETURN(part.agents, client->ListAll(&Stub::ListAgents, agents,
                                                 &v1::ListAgentsResponse::mutable_agents));
+  if (with_contents) {
+    ASSIGN_OR_RETURN(part.contents, GatherContents(client, part));
+  }
   return part;
 }
 
 // The state, and the policies it was made of.
 absl::Status Gather(const std::vector<OperatorClient*>& clients, MeshState* state,
                     std::vector<v1::Policy>* policies) {
-  ASSIGN_OR_RETURN(FleetAnswers<Part> parts, (AskFleet<Part, OperatorClient>(clients, GatherPart)));
+  const bool several = clients.size() > 1;
+  ASSIGN_OR_RETURN(FleetAnswers<Part> parts,
+                   (AskFleet<Part, OperatorClient>(clients, [several](OperatorClient* client) {
+                     return GatherPart(client, several);
+                   })));
   state->missing = std::move(parts.missing);
   state->status = parts.answers.front().status;
   state->now = parts.answers.front().now;
@@ -68,6 +111,7 @@ absl::Status Gather(const std::vector<OperatorClient*>& clients, MeshState* stat
   for (Part& part : parts.answers) {
     state->statuses.push_back(std::move(part.status));
     workloads.push_back(std::move(part.workloads));
+    if (several) state->contents.push_back(std::move(part.contents));
     for (v1::Agent& agent : part.agents) state->agents.push_back(std::move(agent));
   }
   state->workloads = MergeWorkloads(workloads);
@@ -253,7 +297,14 @@ int RunCheck(const CommandContext& context) {
   if (ChecksClusterAlone()) return RunClusterCheck(context);
   MeshState state;
   std::vector<v1::Policy> policies;
-  const absl::Status gathered = Gather(context.clients, &state, &policies);
+  absl::Status gathered = Gather(context.clients, &state, &policies);
+  if (gathered.ok() && ContentsDiffer(state)) {
+    // A change reaches all within a second or two.
+    absl::SleepFor(kChangeSpreads);
+    state = MeshState();
+    policies.clear();
+    gathered = Gather(context.clients, &state, &policies);
+  }
   if (!gathered.ok()) return Failed(gathered);
   const std::vector<CheckResult> results = CheckMesh(state);
   Print(context.json ? ChecksJson(results) : ChecksText(results));

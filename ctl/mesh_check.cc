@@ -131,6 +131,37 @@ CheckResult Registry(const MeshState& state) {
                                        Plural(state.status.policies(), "policy")));
 }
 
+// "policy demo/no", of entries that two control planes do not have alike.
+std::vector<std::string> Differences(const RegistryContents& one, const RegistryContents& other) {
+  std::vector<std::string> names;
+  for (const auto& [name, digest] : one.entries) {
+    const auto found = other.entries.find(name);
+    if (found == other.entries.end() || found->second != digest) names.push_back(Printable(name));
+  }
+  for (const auto& entry : other.entries) {
+    if (one.entries.count(entry.first) == 0) names.push_back(Printable(entry.first));
+  }
+  return names;
+}
+
+CheckResult SameRegistry(const MeshState& state) {
+  for (const RegistryContents& other : state.contents) {
+    const RegistryContents& first = state.contents.front();
+    const std::vector<std::string> names = Differences(first, other);
+    if (names.empty()) continue;
+    return Bad(
+        "same-registry",
+        absl::StrCat(Printable(first.control_plane), " and ", Printable(other.control_plane),
+                     " have not the same in force: ", SomeNames(names),
+                     "; agents go by the one they are connected to"),
+        "give all control planes of a store the same registry file; the log and the condition "
+        "input-files say whether one has rejected it");
+  }
+  return Good("same-registry", state.contents.size() > 1
+                                   ? "all that were asked have the same in force"
+                                   : "one control plane was asked");
+}
+
 // "10.0.0.1" of "10.0.0.1:4711".
 std::string HostOf(const v1::Agent& agent) {
   const std::string host = agent.address().substr(0, agent.address().rfind(':'));
@@ -217,8 +248,17 @@ CheckResult AgentsConnected(const MeshState& state) {
                                    ", whose agents come from other addresses"));
   }
   if (missing.empty()) {
+    std::vector<std::string> elsewhere;
+    for (const auto& entry : unsure) {
+      elsewhere.insert(elsewhere.end(), entry.second.begin(), entry.second.end());
+    }
     return Good("agents-connected",
-                absl::StrCat("agents of all ", Plural(expected, "workload"), " are connected"));
+                absl::StrCat("agents of all ", Plural(expected, "workload"), " are connected",
+                             elsewhere.empty()
+                                 ? ""
+                                 : absl::StrCat(", from another address than the registry has, "
+                                                "which is wrong unless addresses are translated: ",
+                                                SomeNames(elsewhere))));
   }
   if (!state.missing.empty() || !Unheard(state).empty()) {
     return Note("agents-connected",
@@ -324,10 +364,14 @@ CheckResult Releases(const MeshState& state) {
 
 }  // namespace
 
+bool ContentsDiffer(const MeshState& state) {
+  return SameRegistry(state).outcome != Outcome::kGood;
+}
+
 std::vector<CheckResult> CheckMesh(const MeshState& state) {
   std::vector<CheckResult> results = Conditions(state);
   for (CheckResult& result :
-       std::vector<CheckResult>{Fleet(state), OwnClock(state), Registry(state),
+       std::vector<CheckResult>{Fleet(state), OwnClock(state), Registry(state), SameRegistry(state),
                                 AgentsConnected(state), Certificates(state), Bundles(state),
                                 Clocks(state), Services(state), Policies(state), Releases(state)}) {
     results.push_back(std::move(result));

@@ -168,6 +168,20 @@ TEST_F(MeshCheckTest, AgentsBehindAnAddressTranslationAreCounted) {
   EXPECT_EQ(Odd().name, "");
 }
 
+TEST_F(MeshCheckTest, ControlPlanesThatDoNotHaveTheSameInForce) {
+  EXPECT_FALSE(ContentsDiffer(state_));
+  state_.contents = {{"a", {{"policy demo/no", 1}, {"workload w", 2}}},
+                     {"b", {{"policy demo/no", 1}, {"workload w", 2}}}};
+  EXPECT_EQ(Odd().name, "");
+  state_.contents[1].entries["workload w"] = 3;
+  EXPECT_EQ(Odd().name, "same-registry");
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+  EXPECT_THAT(Odd().message, HasSubstr("a and b have not the same in force: workload w;"));
+  state_.contents[1].entries = {{"workload w", 2}, {"service s", 4}};
+  EXPECT_THAT(Odd().message, HasSubstr("policy demo/no, service s;"));
+  EXPECT_TRUE(ContentsDiffer(state_));
+}
+
 TEST_F(MeshCheckTest, CertificatesThatHaveEndedOrWillSoonOrAreRevoked) {
   state_.agents[0].add_troubles(Agent::TROUBLE_CERTIFICATE_ENDED);
   EXPECT_EQ(Odd().name, "certificates");

@@ -112,6 +112,7 @@ bool TrustFiles::PollOne(Watched* watched) {
   const bool doubted = watched->doubted;
   absl::StatusOr<bool> changed = Load(/*first_time=*/false, watched);
   if (watched->doubted) return false;
+  watched->status = changed.status();
   if (!changed.ok()) {
     reads_rejected_->Increment();
     log_->Error("trust file rejected, what it said before stays in force",
@@ -205,6 +206,14 @@ RevocationListMap TrustFiles::RevocationLists() const {
     of.insert(of.end(), watched.crls.begin(), watched.crls.end());
   }
   return lists;
+}
+
+std::vector<std::string> TrustFiles::Rejected() const {
+  std::vector<std::string> rejected;
+  for (const Watched& watched : files_) {
+    if (!watched.status.ok()) rejected.emplace_back(watched.status.message());
+  }
+  return rejected;
 }
 
 void TrustFiles::ShowAges() {

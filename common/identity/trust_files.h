@@ -64,6 +64,8 @@ class TrustFiles {
   absl::StatusOr<TrustBundleSet> AddTo(const TrustBundleSet& base) const;
   // The lists of the files.
   RevocationListMap RevocationLists() const;
+  // Why each file that is not in force as it is now is not.
+  std::vector<std::string> Rejected() const;
 
  private:
   enum class Kind { kBundle, kCrl };
@@ -75,6 +77,8 @@ class TrustFiles {
     bool doubted = false;
     std::vector<CertificatePtr> roots;
     std::vector<RevocationListPtr> crls;
+    // Of the latest reading.
+    absl::Status status;
   };
 
   TrustFiles(Options options, Logger* log, MetricRegistry* metrics);

@@ -134,6 +134,15 @@ void JwtFiles::LogRejected(const std::string& path, const absl::Status& status) 
               {{"path", path}, {"error", status.message()}});
 }
 
+std::vector<std::string> JwtFiles::Rejected() const {
+  std::vector<std::string> rejected;
+  if (!candidate_.ok()) rejected.emplace_back(candidate_.status().message());
+  for (const auto& [path, file] : key_files_) {
+    if (!file.status.ok()) rejected.emplace_back(file.status.message());
+  }
+  return rejected;
+}
+
 absl::Status JwtFiles::CheckCandidate() const {
   RETURN_IF_ERROR(candidate_.status());
   for (const JwtIssuer& issuer : (*candidate_)->issuers) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -38,6 +39,9 @@ class JwtFiles {
 
   // What is in force.
   const JwtTrustPtr& trust() const { return trust_; }
+
+  // Why each file that is not in force as it is now is not.
+  std::vector<std::string> Rejected() const;
 
  private:
   struct KeyFile {

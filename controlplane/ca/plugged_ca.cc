@@ -181,6 +181,7 @@ bool PluggedCa::Poll() {
   if (now_there == seen_) return false;
   seen_ = now_there;
   absl::StatusOr<AuthoritySnapshotPtr> read = Read();
+  state_ = read.status();
   if (!read.ok()) {
     reads_rejected_->Increment();
     logger_->Error("the plugged CA cannot be used as it is now, what was in force stays",

@@ -39,6 +39,8 @@ class PluggedCa {
   // Looks at the files, about twice a second; true when snapshot() has changed.
   bool Poll();
   const AuthoritySnapshotPtr& snapshot() const { return snapshot_; }
+  // Why the files as they are now are not what is in force; OK: they are.
+  const absl::Status& state() const { return state_; }
 
  private:
   static constexpr size_t kFiles = 4;
@@ -58,6 +60,7 @@ class PluggedCa {
   Counter* const reads_rejected_;
   Fingerprints seen_;
   AuthoritySnapshotPtr snapshot_;
+  absl::Status state_;
 };
 
 }  // namespace byrnie

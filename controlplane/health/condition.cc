@@ -103,6 +103,14 @@ Condition JudgeIssuing(const HealthFacts& facts) {
                     ? "see to the store; agents are sent to other control planes meanwhile"
                     : "replace what has ended: with a plugged CA its files, else make a new root");
   }
+  // A clock that was set back; one that is a little behind has no more than shorter certificates.
+  if (facts.now < facts.ca_not_before) {
+    return Fail(kName,
+                absl::StrCat("the CA's certificates are good from ", UtcText(facts.ca_not_before),
+                             ", and this machine's clock says ", UtcText(facts.now),
+                             ": a certificate that would end before that is not issued"),
+                "set this machine's clock (NTP)");
+  }
   const bool counts = facts.issues_without_store != absl::InfiniteDuration();
   if (counts && (!facts.reads.status.ok() || facts.issuing_left < facts.issues_without_store / 2)) {
     return Warn(kName,
@@ -286,6 +294,17 @@ Condition JudgeWebhook(const HealthFacts& facts) {
               "--webhook_configuration of its own");
 }
 
+Condition JudgeInputFiles(const HealthFacts& facts) {
+  constexpr char kName[] = "input-files";
+  const std::vector<std::string>& rejected = facts.rejected_files;
+  if (rejected.empty()) return Ok(kName, "every file that was given is in force as it is");
+  return Fail(kName,
+              absl::StrCat(rejected.size(), rejected.size() == 1 ? " file is" : " files are",
+                           " rejected, and what was read before stays in force: ",
+                           absl::StrJoin(rejected, "; ")),
+              "correct it: it is read again when it changes, and until then a start would fail");
+}
+
 }  // namespace
 
 std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
@@ -310,7 +329,8 @@ std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
       JudgeControlPlanes(facts),
       JudgeUnmeshedPods(facts),
       JudgeClusterPolicies(facts),
-      JudgeWebhook(facts)};
+      JudgeWebhook(facts),
+      JudgeInputFiles(facts)};
   for (Condition& condition : conditions) condition.since = facts.now;
   return conditions;
 }

@@ -44,6 +44,7 @@ inline constexpr const char* kConditionNames[] = {
     "unmeshed-pods",
     "cluster-policies",
     "injection-webhook",
+    "input-files",
 };
 
 // What is judged: everything at one moment.
@@ -81,6 +82,8 @@ struct HealthFacts {
   // The MutatingWebhookConfiguration that another installation keeps, too; empty: none. Absent:
   // there is no injection webhook.
   absl::optional<std::string> contested_webhook;
+  // Files that were given and cannot be used as they are now, why each.
+  std::vector<std::string> rejected_files;
 };
 
 // Each condition, in the order of kConditionNames; since is `now`. Pure.

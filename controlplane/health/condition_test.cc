@@ -105,6 +105,24 @@ TEST_F(ConditionTest, NamesTheWebhookThatAnotherInstallationKeepsToo) {
   EXPECT_THAT(Odd().message, HasSubstr("MutatingWebhookConfiguration byrnie-injector"));
 }
 
+TEST_F(ConditionTest, AClockBeforeTheLifeOfTheCaIssuesNothing) {
+  facts_.now = facts_.ca_not_before - absl::Hours(24);
+  EXPECT_EQ(Named("issuing").state, State::kFail);
+  EXPECT_THAT(Named("issuing").message, HasSubstr("are good from"));
+  EXPECT_THAT(Named("issuing").remedy, HasSubstr("clock"));
+}
+
+TEST_F(ConditionTest, NamesFilesThatAreRejected) {
+  EXPECT_THAT(Named("input-files").message, HasSubstr("every file"));
+  facts_.rejected_files = {"registry file \"a\": no JSON"};
+  EXPECT_EQ(Odd().name, "input-files");
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_THAT(Odd().message, HasSubstr("1 file is rejected, and what was read before stays in "
+                                       "force: registry file \"a\": no JSON"));
+  facts_.rejected_files.push_back("file \"b\": empty");
+  EXPECT_THAT(Odd().message, AllOf(HasSubstr("2 files are"), HasSubstr("\"b\"")));
+}
+
 TEST_F(ConditionTest, AStoreThatCanBeReadAndNotWrittenIsNoGoodStore) {
   facts_.writes = {absl::UnavailableError("its disk is full"), facts_.now - absl::Minutes(3)};
   EXPECT_EQ(Odd().name, "store");

@@ -67,6 +67,7 @@ HealthFacts HealthWatch::Look() const {
   facts.unmeshed_pods = s_.unmeshed_pods();
   facts.refused_policies = s_.refused_policies();
   facts.contested_webhook = s_.contested_webhook();
+  facts.rejected_files = s_.rejected_files();
   return facts;
 }
 

@@ -46,6 +46,8 @@ class HealthWatch {
     // And policies of the cluster that are refused.
     std::function<absl::optional<std::vector<std::string>>()> refused_policies;
     std::function<absl::optional<std::string>()> contested_webhook;
+    // Files that are rejected, likewise.
+    std::function<std::vector<std::string>()> rejected_files;
     const Clock* clock;
   };
 

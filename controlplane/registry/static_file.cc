@@ -61,11 +61,11 @@ bool StaticFile::Poll() {
   if (now == seen_) return false;
   seen_ = now;
   const RegistrySnapshotPtr before = sources_->snapshot();
-  const absl::Status status = Load();
-  if (!status.ok()) {
+  state_ = Load();
+  if (!state_.ok()) {
     reloads_rejected_->Increment();
     logger_->Error("registry file rejected, the last good one stays in force",
-                   {{"path", path_}, {"error", status.message()}});
+                   {{"path", path_}, {"error", state_.message()}});
     return false;
   }
   reloads_ok_->Increment();

@@ -34,6 +34,9 @@ class StaticFile {
   // published.
   bool Poll();
 
+  // Why the file as it is now is not what is in force; OK: it is.
+  const absl::Status& state() const { return state_; }
+
  private:
   StaticFile(std::string path, std::string trust_domain, RegistrySources* sources, EventLog* events,
              Logger* logger, MetricRegistry* metrics);
@@ -50,6 +53,7 @@ class StaticFile {
   Counter* const reloads_rejected_;
   // Of the last try, good or bad; absent: the file was not there.
   absl::optional<FileFingerprint> seen_;
+  absl::Status state_;
 };
 
 }  // namespace byrnie

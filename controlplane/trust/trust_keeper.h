@@ -72,6 +72,11 @@ class TrustKeeper {
 
   // The bundle of the trust domain, but for the keys of JWT-SVIDs.
   TrustBundle bundle() const;
+  // Why the files of a plugged CA as they are now are not what is in force; OK: they are, or there
+  // are none.
+  absl::Status PluggedState() const {
+    return plugged_ == nullptr ? absl::OkStatus() : plugged_->state();
+  }
   // A root whose certificates are to be renewed now, by its id; empty: none.
   std::string tainted_root() const { return authority_->snapshot()->tainted_root; }
 

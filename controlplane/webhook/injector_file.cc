@@ -61,6 +61,7 @@ bool InjectorFile::Poll() {
   if (now == seen_) return false;
   seen_ = now;
   absl::StatusOr<InjectorConfig> config = Read();
+  state_ = config.status();
   if (!config.ok()) {
     reads_rejected_->Increment();
     logger_->Error("injector's configuration rejected, what it said before stays in force",

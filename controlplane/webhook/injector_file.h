@@ -32,6 +32,8 @@ class InjectorFile {
 
   // What is in force.
   const std::shared_ptr<const InjectorConfig>& config() const { return config_; }
+  // Why the file as it is now is not what is in force; OK: it is.
+  const absl::Status& state() const { return state_; }
 
  private:
   InjectorFile(std::string path, InjectorConfig base, Logger* logger, MetricRegistry* metrics);
@@ -44,6 +46,7 @@ class InjectorFile {
   Counter* const reads_rejected_;
   absl::optional<FileFingerprint> seen_;
   std::shared_ptr<const InjectorConfig> config_;
+  absl::Status state_;
 };
 
 }  // namespace byrnie

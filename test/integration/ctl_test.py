@@ -20,9 +20,11 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import main
+from testing.issuer import Issuer, key_pem, new_key, pem
 from testing.loopback_control_plane import LoopbackControlPlane, policy
 from testing.mesh import binary_path
 from testing.process import wait_until
+from testing.token_issuer import SigningKey, TokenIssuer
 
 
 
@@ -91,6 +93,12 @@ COMMANDS = ["status", "check", "explain", "workloads list", "workloads get", "wo
             "policy get", "policy validate", "policy apply", "policy diff", "policy suggest", "policy delete", "token create", "token list", "token revoke",
             "proxy config", "proxy connections", "proxy log", "proxy drain", "bug-report", "verify", "inject", "uninject", "install", "uninstall", "manifests",
             "completion", "help"]
+
+
+def write_atomically(path, text):
+    with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+        out.write(text)
+    os.replace(path + ".new", path)
 
 
 class CtlTest(unittest.TestCase):
@@ -178,7 +186,7 @@ class CtlTest(unittest.TestCase):
         self.assertTrue(results["agents-connected"]["remedy"])
         self.assertEqual(results["services"]["outcome"], "good")
         for name in ("store", "stored-records", "issuance-log", "issuing", "root-certificate", "ca-certificate", "root-rotation", "revocation-lists",
-                     "stored-registry", "control-planes", "unmeshed-pods", "cluster-policies", "injection-webhook"):
+                     "stored-registry", "control-planes", "unmeshed-pods", "cluster-policies", "injection-webhook", "input-files"):
             self.assertEqual((results[name]["outcome"], results[name]["remedy"]), ("good", ""), name)
         conditions = json.loads(self.ctl("status", "-o", "json"))["conditions"]
         self.assertEqual([condition["name"] for condition in conditions][:2], ["store", "stored-records"])
@@ -414,6 +422,34 @@ class CtlTest(unittest.TestCase):
         self.assertNotIn("token create", self.ctl("policy", "--help"))
         # Help needs no configuration.
         self.assertIn("Usage", self.ctl("status", "--help", environment={"BYRNIE_TRUST_BUNDLE": "/nothing"}))
+
+    def test_files_that_are_rejected_are_bad_until_they_are_mended(self):
+        partner, keys, config = (self.plane.path(name) for name in ("partner.pem", "keys.jwks", "jwt.json"))
+        write_atomically(partner, pem(Issuer("partner.example").certificate))
+        issuer = TokenIssuer("https://ci.example", [SigningKey("ES256", "one")])
+        issuer.write_config(config, keys)
+        cacerts = self.plane.path("cacerts")
+        os.mkdir(cacerts)
+        ca = Issuer(name="plugged")
+        for name, text in (("ca-cert.pem", pem(ca.certificate)), ("ca-key.pem", key_pem(ca.key).decode()), ("root-cert.pem", pem(ca.certificate))):
+            write_atomically(os.path.join(cacerts, name), text)
+        with LoopbackControlPlane("--attest=join_token,jwt", f"--jwt_config={config}", f"--federated_bundle=partner.example={partner}",
+                                  f"--ca=plugged:{cacerts}") as plane:
+            files = {path: open(path, encoding="utf-8").read()
+                     for path in (plane.registry.path, config, keys, partner, os.path.join(cacerts, "ca-key.pem"))}
+
+            def condition():
+                results = json.loads(plane.ctl("check", "-o", "json", check=False).stdout)
+                return next(result for result in results if result["name"] == "input-files")
+            self.assertEqual(condition()["outcome"], "good")
+            for path, good in files.items():
+                bad = key_pem(new_key()).decode() if path.endswith("ca-key.pem") else "{broken"
+                write_atomically(path, bad)
+                wait_until(lambda: condition()["outcome"] == "bad", 10, f"{path} to be bad")
+                self.assertIn(cacerts if path.endswith("ca-key.pem") else path, condition()["message"])
+                self.assertTrue(condition()["remedy"])
+                write_atomically(path, good)
+                wait_until(lambda: condition()["outcome"] == "good", 10, f"{path} to be good again")
 
     def test_help_is_a_command_too(self):
         self.assertEqual(self.ctl("help"), self.ctl("--help"))

@@ -95,6 +95,29 @@ class FleetToolsTest(MeshTestCase):
         checks = self.checks(planes)
         self.assertEqual([checks[name]["outcome"] for name in ("agents-connected", "control-planes", "store")], ["good"] * 3)
 
+    def test_1_registries_that_differ_are_bad(self):
+        self.assertEqual(self.checks(self.planes)["same-registry"]["outcome"], "good")
+        last, own = self.planes[-1], os.path.join(self.mesh.directory, "own.json")
+        with open(self.mesh.registry.path, encoding="utf-8") as file:
+            registry = json.load(file)
+        registry["policies"].append({"name": "no", "namespace": "demo", "scope": "NAMESPACE", "action": "DENY",
+                                     "rules": [{"clauses": [{"matches": [{"destination_ports": [9]}]}]}]})
+        with open(own, "w", encoding="utf-8") as file:
+            json.dump(registry, file)
+        kept, last.registry_path = last.registry_path, own
+        try:
+            last.process.terminate()
+            last.start()
+            checks = self.checks(self.planes)
+            self.assertEqual(checks["same-registry"]["outcome"], "bad")
+            self.assertIn("policy demo/no", checks["same-registry"]["message"])
+        finally:
+            last.registry_path = kept
+            last.process.terminate()
+            last.start()
+        self.assertEqual(self.checks(self.planes)["same-registry"]["outcome"], "good")
+        wait_until(lambda: self.whose(self.json(self.planes, "agents")) == self.expected(0, 1, 2), 30, "all agents")
+
     def test_1_explain_knows_the_agents_of_all(self):
         def agents(planes):
             done = self.ctl(planes, "explain", self.pods[0].address, f"{self.pods[1].address}:8080", "--output=json")
