@@ -23,6 +23,8 @@ constexpr int kMaxKeyUpdatesPerSecond = 100;
 constexpr int kMaxBarrenRecordsPerSecond = 100;
 // Fills what is left of a short budget; less would be records of a few bytes.
 constexpr size_t kLeastRecord = 2 * 1024;
+// Most transports end with the peer's close_notify; one that does not costs nobody anything.
+constexpr absl::Duration kEndPatience = absl::Seconds(1);
 
 // Whether BoringSSL's own bounds ended the session.
 bool IsFlood(uint32_t error) {
@@ -215,6 +217,11 @@ void TlsStream::Impl::WatchAfterEnd() {
   // listened to any more.
   for (int i = 0; i < 64; ++i) {
     const IoStatus status = transport_->Read(absl::MakeSpan(ignored)).status;
+    // A peer that has closed may answer our own end with a reset.
+    if (status == IoStatus::kEof || (status == IoStatus::kError && transport_shut_)) {
+      OnTransportEnd();
+      return;
+    }
     if (status == IoStatus::kError) {
       const absl::Status lost = transport_->error();
       Break(absl::UnavailableError(
@@ -224,6 +231,15 @@ void TlsStream::Impl::WatchAfterEnd() {
     }
     if (status != IoStatus::kOk) return;
   }
+}
+
+void TlsStream::Impl::OnTransportEnd() {
+  transport_ended_ = true;
+  end_timer_.reset();
+  if (!flush_awaited_ || !IsFlushed()) return;
+  flush_awaited_ = false;
+  tell_writable_ = true;
+  Schedule();
 }
 
 IoResult TlsStream::Impl::Write(absl::Span<const uint8_t> data) {
@@ -313,8 +329,14 @@ void TlsStream::Impl::DenyAccess() {
 
 bool TlsStream::Impl::Flushed() const {
   const bool flushed = IsFlushed();
-  if (!flushed) flush_awaited_ = true;
-  return flushed;
+  if (flushed) return true;
+  flush_awaited_ = true;
+  if (AwaitsTransportEnd() && end_timer_ == nullptr) {
+    auto* const self = const_cast<Impl*>(this);
+    end_timer_ = loop_->NewTimer([self] { self->OnTransportEnd(); });
+    end_timer_->Schedule(kEndPatience);
+  }
+  return false;
 }
 
 bool TlsStream::Impl::IsFlushed() const {
@@ -322,6 +344,7 @@ bool TlsStream::Impl::IsFlushed() const {
   if (ciphertext_.unsent() > 0 || (shutdown_wanted_ && !transport_shut_ && !write_failed_)) {
     return write_failed_;
   }
+  if (AwaitsTransportEnd()) return false;
   return transport_->Flushed();
 }
 

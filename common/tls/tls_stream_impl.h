@@ -119,6 +119,14 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   // Sends what is gathered and what depends on it: close_notify's FIN, a reset. False when broken.
   bool FlushOut();
   bool IsFlushed() const;
+  // Both sides have ended, and the client still waits for the transport's end: the kernel answers
+  // it for an open socket with all that the socket is known by, and for one that it keeps in
+  // TIME_WAIT on its own with less (docs/decisions/0065-zones-of-connection-tracking.md).
+  bool AwaitsTransportEnd() const {
+    return end_told_ && transport_shut_ && !transport_ended_ && !write_failed_ && !reset_wanted_ &&
+           SSL_is_server(ssl_.get()) == 0;
+  }
+  void OnTransportEnd();
   void OnWriteFailed();
   void Break(absl::Status status);
   void SendCloseNotify();
@@ -164,8 +172,9 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   std::unique_ptr<EventLoop::Deferred> work_;
   std::unique_ptr<Handshake> handshake_;
   std::shared_ptr<PendingSign> pending_sign_;
-  Observer* observer_ = nullptr;  // Not owned.
-  bool* destroyed_ = nullptr;     // Set while an upcall runs.
+  mutable std::unique_ptr<EventLoop::Timer> end_timer_;  // Only while the transport's end is due.
+  Observer* observer_ = nullptr;                         // Not owned.
+  bool* destroyed_ = nullptr;                            // Set while an upcall runs.
 
   State state_ = State::kHandshaking;
   absl::Status error_;
@@ -183,6 +192,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   bool shutdown_wanted_ = false;
   bool close_notify_sent_ = false;
   bool transport_shut_ = false;
+  bool transport_ended_ = false;  // Behind the peer's close_notify, or waited for long enough.
   bool reset_wanted_ = false;
   bool transport_reset_ = false;
   bool graceful_break_ = false;  // After the alert a FIN, so that the peer surely reads it.

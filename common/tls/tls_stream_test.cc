@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/status_matchers.h"
@@ -38,6 +39,82 @@ TEST_F(TlsStreamTest, MovesBytesBothWaysAndClosesOneDirectionAfterTheOther) {
   EXPECT_EQ(client_.last_read_, IoStatus::kEof);
   EXPECT_TRUE(client_.stream_->Flushed());
   EXPECT_THAT(client_.stream_->error(), IsOk());
+}
+
+// A transport that keeps its end to itself as long as it is told to.
+class LateEnd final : public ByteStream {
+ public:
+  LateEnd(std::unique_ptr<ByteStream> inner, const bool* held)
+      : inner_(std::move(inner)), held_(held) {}
+  void SetObserver(Observer* observer) override {
+    observer_ = observer;
+    inner_->SetObserver(observer);
+  }
+  IoResult Read(absl::Span<uint8_t> buffer) override {
+    const IoResult result = inner_->Read(buffer);
+    const bool ended = result.status == IoStatus::kEof || result.status == IoStatus::kError;
+    return ended && *held_ ? IoResult{0, IoStatus::kWouldBlock} : result;
+  }
+  IoResult Write(absl::Span<const uint8_t> data) override { return inner_->Write(data); }
+  void ShutdownWrite() override { inner_->ShutdownWrite(); }
+  void Reset() override { inner_->Reset(); }
+  bool Flushed() const override { return inner_->Flushed(); }
+  absl::Status error() const override { return inner_->error(); }
+  void TellEnd() { observer_->OnReadable(); }
+
+ private:
+  std::unique_ptr<ByteStream> inner_;
+  const bool* const held_;
+  Observer* observer_ = nullptr;
+};
+
+class TlsStreamEndTest : public TlsStreamTest {
+ protected:
+  // Both directions have ended, and only the transport's end is due at the client.
+  void EndBoth() {
+    auto transport = std::make_unique<LateEnd>(pair_->TakeA(), &held_);
+    transport_ = transport.get();
+    client_.Start(&loop_, std::move(transport), GoodContext(TlsRole::kClient), {});
+    StartServer(GoodContext(TlsRole::kServer));
+    loop_.RunUntilIdle();
+    client_.Send("question", true);
+    loop_.RunUntilIdle();
+    server_.Send("answer", true);
+    loop_.RunUntilIdle();
+    ASSERT_EQ(client_.received_, "answer");
+    ASSERT_EQ(client_.last_read_, IoStatus::kEof);
+    EXPECT_TRUE(server_.stream_->Flushed());
+  }
+  bool held_ = true;
+  LateEnd* transport_ = nullptr;  // The client's.
+};
+
+TEST_F(TlsStreamEndTest, OfTheClientIsFlushedWithTheTransportsEnd) {
+  EndBoth();
+  EXPECT_FALSE(client_.stream_->Flushed());
+  held_ = false;
+  transport_->TellEnd();
+  EXPECT_TRUE(client_.stream_->Flushed());
+  EXPECT_THAT(client_.stream_->error(), IsOk());
+}
+
+TEST_F(TlsStreamEndTest, OfTheClientIsFlushedByAResetInPlaceOfTheTransportsEnd) {
+  EndBoth();
+  EXPECT_FALSE(client_.stream_->Flushed());
+  server_.stream_->Reset();
+  loop_.RunUntilIdle();
+  held_ = false;
+  transport_->TellEnd();
+  EXPECT_TRUE(client_.stream_->Flushed());
+  EXPECT_THAT(client_.stream_->error(), IsOk()) << "nothing was lost";
+}
+
+TEST_F(TlsStreamEndTest, OfTheClientIsNotWaitedForForLong) {
+  EndBoth();
+  EXPECT_FALSE(client_.stream_->Flushed());
+  loop_.AdvanceTime(absl::Seconds(1));
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(client_.stream_->Flushed());
 }
 
 TEST_F(TlsStreamTest, TheServerMayCloseFirst) {

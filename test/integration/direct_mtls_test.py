@@ -9,6 +9,7 @@ end refused; a peer with another identity than the registry's is refused.
 
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -91,6 +92,24 @@ class DirectMtlsTest(MeshTestCase):
             while block := connection.recv(65536):
                 data += block
         self.assertEqual(len(data), 100_000)
+
+    def test_its_end_is_answered_whichever_of_the_applications_had_its_port(self):
+        # Of the few ports each is an application's and the proxy's in turn; connection tracking knows the former for minutes.
+        settings = {"ip_local_port_range": "40000 40063", "tcp_tw_reuse": "1"}
+        before = {name: self.client.host.run("cat", f"/proc/sys/net/ipv4/{name}").stdout.strip() for name in settings}
+        try:
+            for name, value in settings.items():
+                self.client.host.run("sh", "-c", f"echo '{value}' > /proc/sys/net/ipv4/{name}")
+            for _ in range(6):
+                for _ in range(24):
+                    self.talk(self.client, self.server.address, 8080, b"short")
+                time.sleep(1.1)  # From then on the kernel gives a port in TIME_WAIT to another one.
+            # The server's end waits for its answer, and again for twice as long each time.
+            waiting = ("ss", "-Htan", "state", "last-ack", "state", "closing", "( dport >= :40000 and dport <= :40063 )")
+            wait_until(lambda: self.server.host.run(*waiting).stdout == "", 3, "no end without an answer")
+        finally:
+            for name, value in before.items():
+                self.client.host.run("sh", "-c", f"echo '{value}' > /proc/sys/net/ipv4/{name}")
 
     def greeted(self, port):
         try:
