@@ -57,6 +57,13 @@ TEST_F(ApiCredentialsTest, KeepsTheTokenWhenTheNextOneIsNone) {
   EXPECT_THAT(credentials.Token(), IsOkAndHolds("first"));
 }
 
+// RFC 6750 has no colon; Rancher does not mind.
+TEST_F(ApiCredentialsTest, TakesWhateverAHeaderFieldMayHold) {
+  Write("token", "kubeconfig-u-abc:x1y2z3");
+  ApiCredentials credentials(Server(), &logger_);
+  EXPECT_THAT(credentials.Token(), IsOkAndHolds("kubeconfig-u-abc:x1y2z3"));
+}
+
 TEST_F(ApiCredentialsTest, NeedsNoTokenBesideAClientCertificate) {
   const TestIdentity alice = ca_.IssueSvid("/alice");
   Write("ca.crt", ca_.root()->ToPem());
