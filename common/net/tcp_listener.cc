@@ -97,6 +97,11 @@ absl::StatusOr<std::unique_ptr<TcpListener>> TcpListener::Create(EventLoop* loop
                                                                  AcceptCallback on_accept) {
   const bool v4 = address.ip().is_v4();
   UniqueFd fd(socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd && errno == EAFNOSUPPORT && !v4 && options.dual_stack && address.ip().IsUnspecified()) {
+    // A kernel without IPv6: the one family is all there are.
+    return Create(loop, SocketAddress(*IpAddress::Parse("0.0.0.0"), address.port()), options,
+                  std::move(on_accept));
+  }
   if (!fd) return BindError(errno, address);
   const int on = 1;
   // A restarted process takes its port back while old connections are in TIME_WAIT.

@@ -76,7 +76,7 @@ class ManifestsTest(unittest.TestCase):
                 with open(injector, "w", encoding="utf-8") as out:
                     out.write(one(objects, "ConfigMap")["data"]["injector.json"])
                 ours = {"/etc/byrnie/store-key/key": key, "/etc/byrnie/injector/injector.json": injector, "/var/lib/byrnie": folder,
-                        "0.0.0.0:15014": "127.0.0.1:0", "0.0.0.0:15017": "127.0.0.1:0"}
+                        "[::]:15014": "127.0.0.1:0", "[::]:15017": "127.0.0.1:0"}
                 words = container["args"]
                 for theirs, mine in ours.items():
                     words = [word.replace(theirs, mine) for word in words]
