@@ -31,6 +31,10 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
     });
     deadline_->Schedule(options.timeout);
   }
+  // The other end may have a connection by now, which nobody has had a word of: no clean end.
+  ~AttemptImpl() override {
+    if (fd_) SetResetOnClose(fd_.get());
+  }
 
  private:
   absl::Status Start(const ConnectOptions& options) {
