@@ -44,6 +44,14 @@ class LimitsTest(MeshTestCase):
         pod.wait_ready()
         wait_until(self.works, 10, "the restarted proxy's first connection")
 
+    def restart_server(self, *flags):
+        """The server's proxy anew, with flags."""
+        pod = self.server
+        pod.proxy.kill()
+        pod.extra_proxy_flags = list(flags)
+        pod.start_proxy()
+        pod.wait_ready()
+
     def works(self):
         try:
             return self.ask(self.client, self.echo, 80, timeout=5) == b"ping\n"
@@ -143,10 +151,7 @@ class LimitsTest(MeshTestCase):
         finally:
             for connection in silent:
                 connection.close()
-            pod.proxy.kill()
-            pod.extra_proxy_flags = []
-            pod.start_proxy()
-            pod.wait_ready()
+            self.restart_server()
 
     def cpu_seconds(self):
         with open(f"/proc/{self.client.proxy.pid}/stat", encoding="ascii") as stat:
@@ -206,10 +211,7 @@ class LimitsTest(MeshTestCase):
         pod = self.server
         with open(f"/proc/{pod.proxy.pid}/statm", encoding="ascii") as statm:
             resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        pod.proxy.kill()
-        pod.extra_proxy_flags = [f"--memory_limit={(resident + 16 * MIB) * 100 // 85}"]
-        pod.start_proxy()
-        pod.wait_ready()
+        self.restart_server(f"--memory_limit={(resident + 16 * MIB) * 100 // 85}")
         wait_until(self.works, 20, "the restarted proxy's first connection")
         held = []
         try:
@@ -228,10 +230,7 @@ class LimitsTest(MeshTestCase):
         finally:
             for connection in held:
                 connection.close()
-            pod.proxy.kill()
-            pod.extra_proxy_flags = []
-            pod.start_proxy()
-            pod.wait_ready()
+            self.restart_server()
 
     def storm(self, count, seconds):
         """Tries so many connections that stay open and each leave bytes unread; returns how many were open at most."""
