@@ -38,14 +38,19 @@ class Refused : public std::runtime_error {
 // Builds the tree of one document.
 class TreeBuilder : public YAML::EventHandler {
  public:
-  // `nodes` counts those of all documents; `begun` is where the last one began.
-  TreeBuilder(size_t* nodes, int* begun) : nodes_(nodes), begun_(begun) {}
+  // Of `text`; `nodes` counts those of all documents, `begun` is where the last one began.
+  TreeBuilder(absl::string_view text, size_t* nodes, int* begun)
+      : text_(text), nodes_(nodes), begun_(begun) {}
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     // The parser leaves what begins nothing, a comma, where it is, and would make one empty
     // document after the other of it.
     if (mark.pos == *begun_) {
       throw Refused(mark.line, "neither a value nor the end of the document");
+    }
+    // Nor does it mind where the one before ends. What is changed is changed by whole lines.
+    if (*begun_ >= 0 && !BeginsLine(mark)) {
+      throw Refused(mark.line, "the next document begins where one ends; put --- between them");
     }
     *begun_ = mark.pos;
   }
@@ -91,6 +96,13 @@ class TreeBuilder : public YAML::EventHandler {
  private:
   static constexpr char kTags[] = "tag:yaml.org,2002:";
   static constexpr char kTooDeep[] = "nested too deep";
+
+  // Whether nothing but blanks is before it.
+  bool BeginsLine(const YAML::Mark& mark) const {
+    const absl::string_view before = text_.substr(0, static_cast<size_t>(mark.pos));
+    const size_t last = before.find_last_not_of(" \t");
+    return last == absl::string_view::npos || before[last] == '\n' || before[last] == '\r';
+  }
 
   static void CheckTag(const YAML::Mark& mark, const std::string& tag,
                        std::initializer_list<const char*> known) {
@@ -152,6 +164,7 @@ class TreeBuilder : public YAML::EventHandler {
     }
   }
 
+  const absl::string_view text_;
   size_t* const nodes_;  // Not owned.
   int* const begun_;     // Not owned.
   YamlNode root_;
@@ -221,7 +234,7 @@ absl::StatusOr<std::vector<YamlNode>> ReadYaml(absl::string_view text) {
     std::istringstream in{std::string(text)};
     YAML::Parser parser(in);
     for (;;) {
-      TreeBuilder builder(&nodes, &begun);
+      TreeBuilder builder(text, &nodes, &begun);
       if (!parser.HandleNextDocument(builder)) break;
       documents.push_back(std::move(builder).Take());
     }

@@ -53,6 +53,15 @@ TEST(YamlReaderTest, RefusesWhatBeginsNoDocument) {
   EXPECT_THAT(ReadYaml("---\n---\n...\n...\n---\n"), IsOk());
 }
 
+// The parser takes them; a change of the first would take a part of the second with it.
+TEST(YamlReaderTest, RefusesDocumentsWithinOneLine) {
+  EXPECT_EQ(Read("{a: 1}b"),
+            "line 1: the next document begins where one ends; put --- between them");
+  EXPECT_EQ(Read("---\n{a:\n  1} {b: 1}\n"),
+            "line 3: the next document begins where one ends; put --- between them");
+  EXPECT_THAT(ReadYaml("{a: 1}\n{b: 1}\n  {c: 1}\n--- {d: 1}\n"), IsOk());
+}
+
 TEST(YamlReaderTest, RefusesWhatGrowsBeyondMeasure) {
   std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 9; ++i) {

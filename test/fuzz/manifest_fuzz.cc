@@ -41,6 +41,7 @@ std::vector<std::string> FuzzSeeds() {
       "     volumes:\n     - name: v\n     containers:\n     -\n       name: 'a'\n",
       R"({"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Pod", "spec":
       {"containers": [{"name": "a"}]}}]})",
+      R"({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "a"}]}}b: 1)",
   };
 }
 
