@@ -52,7 +52,9 @@ absl::Status CheckShape(const Json& pod) {
       return absl::InvalidArgumentError(absl::StrCat("metadata.", name, " is no object"));
     }
   }
-  for (const char* const name : {"initContainers", "containers", "volumes", kPullSecrets}) {
+  for (const absl::string_view name :
+       {absl::string_view("initContainers"), absl::string_view("containers"),
+        absl::string_view("volumes"), kPullSecrets}) {
     const Json* const found = FindPath(pod, {"spec", name});
     if (found != nullptr && !found->is_array() && !found->is_null()) {
       return absl::InvalidArgumentError(absl::StrCat("spec.", name, " is no list"));
