@@ -24,6 +24,7 @@
 #include "common/base/file.h"
 #include "common/base/secret_bytes.h"
 #include "common/base/status_macros.h"
+#include "common/net/host_port.h"
 
 ABSL_FLAG(std::string, control_plane, "",
           "HOST:PORT of the control plane's gRPC port, or several, separated by commas, of control "
@@ -117,13 +118,8 @@ absl::Status InFlag(absl::string_view name, absl::string_view message) {
 }
 
 absl::Status CheckTarget(absl::string_view flag, absl::string_view target) {
-  const size_t colon = target.rfind(':');
-  uint32_t port = 0;
-  if (colon == absl::string_view::npos || colon == 0 ||
-      !absl::SimpleAtoi(target.substr(colon + 1), &port) || port == 0 || port > 65535) {
-    return InFlag(flag, absl::StrCat("\"", target, "\" is not HOST:PORT"));
-  }
-  return absl::OkStatus();
+  const absl::Status good = CheckHostPort(target);
+  return good.ok() ? good : InFlag(flag, good.message());
 }
 
 absl::Status ReadControlPlanes(AgentConfig* config) {

@@ -85,8 +85,10 @@ absl::Status ControlPlane::StartAll() {
                                                   logger_, &metrics_));
   }
   if (options_.webhook.has_value()) {
-    ASSIGN_OR_RETURN(injector_file_, InjectorFile::Create(options_.injector_config_path,
-                                                          options_.injector, logger_, &metrics_));
+    const bool publishes_roots = options_.use_cluster && options_.cluster.registry;
+    ASSIGN_OR_RETURN(injector_file_,
+                     InjectorFile::Create(options_.injector_config_path, options_.injector,
+                                          publishes_roots, logger_, &metrics_));
   }
   ASSIGN_OR_RETURN(new_outputs_,
                    CheckOutputs({{"trust_bundle_out", options_.trust_bundle_out},

@@ -15,19 +15,22 @@ constexpr char kReadsHelp[] = "Times the injector's configuration was read, by r
 
 }  // namespace
 
-InjectorFile::InjectorFile(std::string path, InjectorConfig base, Logger* logger,
-                           MetricRegistry* metrics)
+InjectorFile::InjectorFile(std::string path, InjectorConfig base, bool publishes_roots,
+                           Logger* logger, MetricRegistry* metrics)
     : path_(std::move(path)),
       base_(std::move(base)),
+      publishes_roots_(publishes_roots),
       logger_(logger),
       reads_ok_(metrics->AddCounter(kReads, kReadsHelp, {{"result", "ok"}})),
       reads_rejected_(metrics->AddCounter(kReads, kReadsHelp, {{"result", "rejected"}})) {}
 
 absl::StatusOr<std::unique_ptr<InjectorFile>> InjectorFile::Create(std::string path,
                                                                    InjectorConfig base,
+                                                                   bool publishes_roots,
                                                                    Logger* logger,
                                                                    MetricRegistry* metrics) {
-  auto file = absl::WrapUnique(new InjectorFile(std::move(path), std::move(base), logger, metrics));
+  auto file = absl::WrapUnique(
+      new InjectorFile(std::move(path), std::move(base), publishes_roots, logger, metrics));
   file->seen_ = TakeFileFingerprint(file->path_);
   absl::StatusOr<InjectorConfig> config = file->Read();
   if (!config.ok()) {
@@ -50,6 +53,13 @@ absl::StatusOr<InjectorConfig> InjectorFile::Read() const {
     status = absl::InvalidArgumentError(absl::StrCat("trust_domain: \"", config->trust_domain,
                                                      "\" is not the control plane's, \"",
                                                      base_.trust_domain, "\"; leave it out"));
+  }
+  if (status.ok() && publishes_roots_ &&
+      config->trust_bundle_config_map != base_.trust_bundle_config_map) {
+    status = absl::InvalidArgumentError(
+        absl::StrCat("trust_bundle_config_map: \"", config->trust_bundle_config_map,
+                     "\" is not what the control plane writes the roots to, \"",
+                     base_.trust_bundle_config_map, "\"; leave it out"));
   }
   if (status.ok()) return config;
   return absl::Status(status.code(), absl::StrCat("file \"", path_, "\": ", status.message()));

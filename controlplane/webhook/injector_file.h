@@ -19,10 +19,11 @@ namespace byrnie {
 class InjectorFile {
  public:
   // Reads it for the first time; what it does not say is `base`'s, whose trust domain it may not
-  // change: pods would look for another mesh. An empty path is a file that says nothing. Errors
-  // name the flag and the file. The pointers outlive it.
+  // change: pods would look for another mesh. Where the control plane `publishes_roots` they are in
+  // the ConfigMap that `base` names, and in no other: pods would wait for that for ever. An empty
+  // path is a file that says nothing. Errors name the flag and the file. The pointers outlive it.
   static absl::StatusOr<std::unique_ptr<InjectorFile>> Create(std::string path, InjectorConfig base,
-                                                              Logger* logger,
+                                                              bool publishes_roots, Logger* logger,
                                                               MetricRegistry* metrics);
   InjectorFile(const InjectorFile&) = delete;
   InjectorFile& operator=(const InjectorFile&) = delete;
@@ -36,11 +37,13 @@ class InjectorFile {
   const absl::Status& state() const { return state_; }
 
  private:
-  InjectorFile(std::string path, InjectorConfig base, Logger* logger, MetricRegistry* metrics);
+  InjectorFile(std::string path, InjectorConfig base, bool publishes_roots, Logger* logger,
+               MetricRegistry* metrics);
   absl::StatusOr<InjectorConfig> Read() const;
 
   const std::string path_;
   const InjectorConfig base_;
+  const bool publishes_roots_;
   Logger* const logger_;  // Not owned.
   Counter* const reads_ok_;
   Counter* const reads_rejected_;

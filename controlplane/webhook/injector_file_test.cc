@@ -24,8 +24,9 @@ class InjectorFileTest : public ::testing::Test {
   void Write(const std::string& text) {
     ASSERT_THAT(WriteFileAtomically(path_, text, 0600), IsOk());
   }
-  absl::StatusOr<std::unique_ptr<InjectorFile>> Open(const std::string& path) {
-    return InjectorFile::Create(path, base_, &logger_, &metrics_);
+  absl::StatusOr<std::unique_ptr<InjectorFile>> Open(const std::string& path,
+                                                     bool publishes_roots = false) {
+    return InjectorFile::Create(path, base_, publishes_roots, &logger_, &metrics_);
   }
 
   const std::string path_ = absl::StrCat(::testing::TempDir(), "/injector.json");
@@ -68,6 +69,30 @@ TEST_F(InjectorFileTest, RefusesAnotherMeshAndWhatItCannotRead) {
                                              AllOf(HasSubstr("--injector_config"), HasSubstr(path_),
                                                    HasSubstr("\"other\""))));
   EXPECT_THAT(Open(path_ + ".none").status(), StatusIs(absl::StatusCode::kNotFound));
+}
+
+// Each of these would keep all new pods of the mesh from starting.
+TEST_F(InjectorFileTest, KeepsWhatWasGoodWhereNoPodCouldStart) {
+  Write(R"({"image": "a:1", "revision": "one"})");
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<InjectorFile> file, Open(path_));
+  for (const char* const wrong :
+       {R"({"revision": "."})", R"({"control_plane": "foo"})", R"({"image": "a//b"})",
+        R"({"trust_bundle_config_map": "Foo"})"}) {
+    Write(wrong);
+    EXPECT_FALSE(file->Poll()) << wrong;
+    EXPECT_THAT(file->state(), StatusIs(absl::StatusCode::kInvalidArgument)) << wrong;
+    EXPECT_EQ(file->config()->revision, "one");
+  }
+}
+
+TEST_F(InjectorFileTest, LeadsPodsToNoConfigMapThatNobodyWrites) {
+  Write(R"({"trust_bundle_config_map": "roots"})");
+  EXPECT_THAT(Open(path_, /*publishes_roots=*/true).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("trust_bundle_config_map"), HasSubstr("\"roots\""),
+                             HasSubstr("\"byrnie-trust-bundle\""))));
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<InjectorFile> elsewhere, Open(path_));
+  EXPECT_EQ(elsewhere->config()->trust_bundle_config_map, "roots");
 }
 
 }  // namespace

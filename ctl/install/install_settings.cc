@@ -11,6 +11,7 @@
 #include "common/base/status_macros.h"
 #include "common/identity/spiffe_id.h"
 #include "ctl/install/manifests.h"
+#include "deploy/injector/image_reference.h"
 #include "deploy/injector/injector_config.h"
 #include "deploy/injector/pull_secrets.h"
 
@@ -156,6 +157,12 @@ absl::Status SetInjectorConfig(const InstallSettings& settings, Json* object) {
   const absl::StatusOr<InjectorConfig> checked = InjectorConfig::Parse(made);
   if (!checked.ok()) return checked.status();
   RETURN_IF_ERROR(checked->Check());
+  if (checked->trust_bundle_config_map != InjectorConfig().trust_bundle_config_map) {
+    return InFlag(flag,
+                  absl::StrCat("trust_bundle_config_map: \"", checked->trust_bundle_config_map,
+                               "\" is not what the control plane writes the roots to, \"",
+                               InjectorConfig().trust_bundle_config_map, "\"; leave it out"));
+  }
   (*data)[std::string(kInjectorKey)] = made;
   return absl::OkStatus();
 }
@@ -183,12 +190,12 @@ void SetArchitecture(Json* object) {
 }
 
 absl::Status CheckImage(absl::string_view image) {
-  for (const char c : image) {
-    if (!absl::ascii_isgraph(static_cast<unsigned char>(c))) {
-      return InFlag("image", "has a character that no image's name has");
-    }
-  }
-  return absl::OkStatus();
+  if (image.empty()) return absl::OkStatus();
+  const absl::Status good = CheckImageReference(image);
+  return good.ok()
+             ? good
+             : InFlag("image", absl::StrCat("\"", image, "\" ", good.message(),
+                                            "; write one like registry.example/byrnie:0.1.0"));
 }
 
 }  // namespace

@@ -192,6 +192,8 @@ TEST(InstallSettingsTest, RefusesWhatCannotBe) {
       {{"", "", "td", "", "", "", "", ""}, "--namespace"},
       {{"kube-system", "", "td", "", "", "", "", ""}, "--namespace"},
       {{"mesh", "a b", "td", "", "", "", "", ""}, "--image"},
+      {{"mesh", "UPPER:TAG", "td", "", "", "", "", ""}, "--image"},
+      {{"mesh", "a//b", "td", "", "", "", "", ""}, "--image"},
       {{"mesh", "", "No", "", "", "", "", ""}, "--trust_domain"},
       {{"mesh", "", "td", "http://a", "", "", "", ""}, "--etcd"},
       {{"mesh", "", "td", "https://a/b", "", "", "", ""}, "--etcd"},
@@ -201,6 +203,22 @@ TEST(InstallSettingsTest, RefusesWhatCannotBe) {
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(test.message)));
   }
   EXPECT_THAT(CheckInstallSettings({}), IsOk());
+}
+
+// The webhook would tell every new pod of it.
+TEST(InstallSettingsTest, RefusesWhatNoPodCouldStartWith) {
+  InstallSettings revision;
+  revision.revision = ".";
+  InstallSettings target, roots;
+  target.injector_config = R"({"control_plane": "foo.svc:99999"})";
+  roots.injector_config = R"({"trust_bundle_config_map": "roots"})";
+  for (const auto& [settings, named] :
+       {std::make_pair(revision, "revision: \".\""), std::make_pair(target, "control_plane"),
+        std::make_pair(roots, "leave it out")}) {
+    std::vector<Json> objects = *RenderOverlay(ReadEmbeddedManifest, "sqlite");
+    EXPECT_THAT(ApplyInstallSettings(settings, &objects),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(named)));
+  }
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
+#include "deploy/injector/image_reference.h"
 #include "deploy/redirect/redirect_options.h"
 
 namespace byrnie {
@@ -185,11 +186,10 @@ std::string CheckNumber(absl::string_view limits, absl::string_view value) {
 }
 
 std::string CheckImage(absl::string_view value) {
-  const bool fits =
-      !value.empty() && value.size() <= 1024 && std::all_of(value.begin(), value.end(), [](char c) {
-        return absl::ascii_isalnum(c) || absl::StrContains("./:@_-", absl::string_view(&c, 1));
-      });
-  return fits ? "" : "write the name of an image, like registry/byrnie:1.0";
+  const absl::Status good = CheckImageReference(value);
+  return good.ok() ? ""
+                   : absl::StrCat(good.message(),
+                                  "; write the name of an image, like registry/byrnie:1.0");
 }
 
 // The redirect's own lists are judged by the redirect's own code, each by itself; together at the

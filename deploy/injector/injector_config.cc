@@ -7,9 +7,13 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
+#include "common/identity/spiffe_id.h"
+#include "common/net/host_port.h"
 #include "deploy/injector/annotations.h"
+#include "deploy/injector/image_reference.h"
 #include "deploy/injector/json.h"
 
 namespace byrnie {
@@ -25,12 +29,38 @@ bool IsPlain(absl::string_view text, absl::string_view others) {
          });
 }
 
-// As the API server has it for names of Secrets.
+// As the API server has it for names of Secrets and ConfigMaps: between points, too, a name begins
+// and ends with a letter or a digit.
 bool IsObjectName(absl::string_view text) {
   const auto edge = [](char c) { return absl::ascii_islower(c) || absl::ascii_isdigit(c); };
-  return !text.empty() && text.size() <= 253 && edge(text.front()) && edge(text.back()) &&
-         std::all_of(text.begin(), text.end(),
-                     [&edge](char c) { return edge(c) || c == '-' || c == '.'; });
+  if (text.size() > 253) return false;
+  for (const absl::string_view part : absl::StrSplit(text, '.')) {
+    if (part.empty() || !edge(part.front()) || !edge(part.back()) ||
+        !std::all_of(part.begin(), part.end(), [&edge](char c) { return edge(c) || c == '-'; })) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Of a label.
+bool IsLabelValue(absl::string_view text) {
+  return !text.empty() && text.size() <= 63 && absl::ascii_isalnum(text.front()) &&
+         absl::ascii_isalnum(text.back());
+}
+
+absl::Status CheckControlPlanes(absl::string_view text) {
+  int count = 0;
+  for (const absl::string_view target : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    RETURN_IF_ERROR(CheckHostPort(target));
+    ++count;
+  }
+  return count > 0 ? absl::OkStatus() : absl::InvalidArgumentError("it names none");
+}
+
+// "FIELD: "VALUE" WHAT; REMEDY".
+absl::Status Wrong(absl::string_view field, absl::string_view value, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": \"", Shortened(value), "\" ", what));
 }
 
 }  // namespace
@@ -55,7 +85,7 @@ absl::Status InjectorConfig::Check() const {
     absl::string_view others;
     bool may_be_empty;
   } texts[] = {
-      {"image", image, "./:@_-", false},
+      {"image", image, "./:@_-[]", false},
       {"control_plane", control_plane, ".:-_[],", false},
       {"trust_domain", trust_domain, ".-_", false},
       {"token_audience", token_audience, "./:-_", false},
@@ -72,11 +102,40 @@ absl::Status InjectorConfig::Check() const {
                        text.value.empty() ? "" : text.others));
     }
   }
+  // With any of these each new pod of the mesh would be refused, or wait for ever.
+  const absl::Status reference = CheckImageReference(image);
+  if (!reference.ok()) {
+    return Wrong(
+        "image", image,
+        absl::StrCat(reference.message(),
+                     "; write one like registry.example/byrnie:0.1.0, as kubelets take it"));
+  }
+  const absl::Status targets = CheckControlPlanes(control_plane);
+  if (!targets.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("control_plane: ", targets.message(),
+                     "; write one like byrnie-controlplane.byrnie-system.svc:15012, or several "
+                     "with commas between them"));
+  }
+  const absl::Status domain = SpiffeId::CheckTrustDomain(trust_domain);
+  if (!domain.ok())
+    return absl::InvalidArgumentError(absl::StrCat("trust_domain: ", domain.message()));
+  if (!IsObjectName(trust_bundle_config_map)) {
+    return Wrong(
+        "trust_bundle_config_map", trust_bundle_config_map,
+        "is no name of a ConfigMap; leave it out for byrnie-trust-bundle, which the control "
+        "plane writes");
+  }
+  if (!IsLabelValue(revision)) {
+    return Wrong(
+        "revision", revision,
+        "is no value of a label; write at most 63 letters, digits, - _ and ., with a letter "
+        "or a digit first and last");
+  }
   const absl::Status secrets = CheckPullSecrets(image_pull_secrets);
   if (!secrets.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("image_pull_secrets: ", secrets.message()));
   }
-  if (revision.size() > 63) return absl::InvalidArgumentError("revision: longer than 63 bytes");
   if (token_seconds < kShortestToken || token_seconds > kLongestToken) {
     return absl::InvalidArgumentError(absl::StrCat("token_seconds: ", token_seconds,
                                                    " is not between ", kShortestToken, " and ",

@@ -40,7 +40,8 @@ struct InjectorConfig {
   static absl::StatusOr<InjectorConfig> Parse(absl::string_view text, InjectorConfig base);
   static absl::StatusOr<InjectorConfig> Parse(absl::string_view text);
 
-  // InvalidArgument when a text could mean something else in a container's arguments.
+  // InvalidArgument, with the member and what to write instead, when a text could mean something
+  // else in a container's arguments, or when no pod with it could start.
   absl::Status Check() const;
 };
 

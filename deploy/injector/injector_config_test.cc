@@ -1,5 +1,7 @@
 #include "deploy/injector/injector_config.h"
 
+#include <string>
+
 #include "common/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -7,17 +9,20 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(InjectorConfigTest, IsWhatTheFileSaysOverTheDefaults) {
   ASSERT_OK_AND_ASSIGN(const InjectorConfig config, InjectorConfig::Parse(R"({
-      "image": "registry.example:5000/mesh/byrnie@sha256:00",
+      "image": "registry.example:5000/mesh/byrnie@sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
       "image_pull_secrets": ["mesh-registry", "a.b-c"], "control_plane": "cp.mesh.svc:15012",
       "trust_domain": "example.org", "token_audience": "mesh", "token_seconds": 7200,
       "trust_bundle_config_map": "roots", "cluster_id": "c1", "network": "n1", "revision": "canary",
       "deny_refused": true, "defaults": {"log-level": "debug"}})"));
-  EXPECT_EQ(config.image, "registry.example:5000/mesh/byrnie@sha256:00");
+  EXPECT_EQ(config.image,
+            "registry.example:5000/mesh/byrnie@sha256:"
+            "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
   EXPECT_THAT(config.image_pull_secrets, ElementsAre("mesh-registry", "a.b-c"));
   EXPECT_EQ(config.control_plane, "cp.mesh.svc:15012");
   EXPECT_EQ(config.token_seconds, 7200);
@@ -66,6 +71,42 @@ TEST(InjectorConfigTest, RefusesWhatCannotBe) {
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(wrong.named)))
         << wrong.text;
   }
+}
+
+// The API server would refuse each new pod of the mesh, or its containers would wait for ever.
+TEST(InjectorConfigTest, RefusesWhatNoPodCouldStartWith) {
+  const struct {
+    const char *member, *value, *remedy;
+  } kWrong[] = {
+      {"revision", ".", "letter or a digit first and last"},
+      {"revision", "-a", "letter or a digit first and last"},
+      {"revision", "a_", "letter or a digit first and last"},
+      {"revision", "a123456789012345678901234567890123456789012345678901234567890123", "63"},
+      {"control_plane", "foo", "byrnie-controlplane.byrnie-system.svc:15012"},
+      {"control_plane", "foo.svc:99999", "byrnie-controlplane.byrnie-system.svc:15012"},
+      {"control_plane", "a:15012,b", "\"b\" is not HOST:PORT"},
+      {"control_plane", ",", "names none"},
+      {"trust_domain", "Example.org", "Example.org"},
+      {"trust_bundle_config_map", "Foo", "byrnie-trust-bundle"},
+      {"trust_bundle_config_map", "...", "byrnie-trust-bundle"},
+      {"trust_bundle_config_map", "a.-b", "byrnie-trust-bundle"},
+      {"image", ":", "registry.example/byrnie:0.1.0"},
+      {"image", "a//b", "registry.example/byrnie:0.1.0"},
+      {"image", "UPPER:TAG", "registry.example/byrnie:0.1.0"},
+      {"image_pull_secrets", "a..b", "name of a Secret"},
+  };
+  for (const auto& wrong : kWrong) {
+    const bool list = wrong.member == std::string("image_pull_secrets");
+    const std::string text = std::string("{\"") + wrong.member + (list ? "\":[\"" : "\":\"") +
+                             wrong.value + (list ? "\"]}" : "\"}");
+    EXPECT_THAT(InjectorConfig::Parse(text),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr(wrong.member), HasSubstr(wrong.remedy))))
+        << text;
+  }
+  EXPECT_THAT(InjectorConfig::Parse(R"({"control_plane": "a:15012,[fd00::1]:15012",
+      "trust_bundle_config_map": "my.roots-2", "revision": "0-2", "image": "[fd00::1]:5000/b"})"),
+              IsOk());
 }
 
 }  // namespace

@@ -158,6 +158,15 @@ class InjectTest(unittest.TestCase):
             wrong = ctl("inject", "-f", "-", f"--injector_config={path}", text="")
             self.assertEqual(wrong.returncode, 2)
             self.assertIn("imge", wrong.stderr)
+            # With any of these no meshed pod could start.
+            for config, flag, named in (({"control_plane": "foo"}, "--image=a", "control_plane"), ({}, "--revision=.", "revision"),
+                                        ({}, "--image=UPPER:TAG", "image")):
+                with open(path, "w", encoding="utf-8") as out:
+                    json.dump(config, out)
+                for command in (("inject", "-f", "-"), ("manifests",)):
+                    wrong = ctl(*command, f"--injector_config={path}", flag, text="")
+                    self.assertEqual((wrong.returncode, wrong.stdout), (2, ""), wrong)
+                    self.assertIn(named, wrong.stderr)
 
     def test_the_commands_of_the_page_s_section_run(self):
         with open(os.path.join(REPOSITORY, "docs", "kubernetes.md"), encoding="utf-8") as text:
