@@ -24,6 +24,10 @@
 
 namespace byrnie {
 
+// What an end has sent that has reset since is delivered to one that can be connected to within
+// this time: also where the first SYN was lost, which Linux sends again after a second.
+constexpr absl::Duration kLastWords = absl::Milliseconds(1500);
+
 // One application connection through the proxy, from accept to its line in the access log. Lives on
 // its worker's loop; owned by the ConnectionRegistry.
 //

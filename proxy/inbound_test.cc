@@ -228,18 +228,8 @@ TEST_F(InboundConnectionTest, SaysThatTheApplicationDoesNotListen) {
 
 TEST_F(InboundConnectionTest, APeerThatGivesUpEndsTheConnectionToTheApplication) {
   SetMesh({});
-  // Whose backlog is full.
-  UniqueFd app(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_storage storage;
-  socklen_t size = SocketAddress::Parse("127.0.0.1:0")->ToSockaddr(&storage);
-  ASSERT_EQ(bind(app.get(), reinterpret_cast<sockaddr*>(&storage), size), 0);
-  ASSERT_EQ(listen(app.get(), 0), 0);
-  ASSERT_EQ(getsockname(app.get(), reinterpret_cast<sockaddr*>(&storage), &size), 0);
-  const UniqueFd other(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  ASSERT_EQ(connect(other.get(), reinterpret_cast<sockaddr*>(&storage), size), 0);
-
-  absl::StatusOr<std::unique_ptr<ConnectStream>> stream =
-      Request(SocketAddress::FromSockaddr(storage)->ToString());
+  const FullBacklog app;
+  absl::StatusOr<std::unique_ptr<ConnectStream>> stream = Request(app.address().ToString());
   ASSERT_THAT(stream, IsOk());
   ASSERT_TRUE(loop_.RunUntil([this] { return registry_.size() == 1; }));
   loop_.RunUntilIdle();

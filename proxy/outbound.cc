@@ -20,9 +20,6 @@
 namespace byrnie {
 namespace {
 
-// What an application has sent that has reset since is delivered to a destination that can be
-// connected to within this time.
-constexpr absl::Duration kLastWords = absl::Seconds(1);
 // For an endpoint that has said that it goes, where there are others.
 constexpr absl::Duration kLeavingPatience = absl::Milliseconds(100);
 

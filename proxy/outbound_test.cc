@@ -351,7 +351,7 @@ TEST_F(OutboundTest, WhatWasSentBeforeTheResetIsDeliveredWhereTheDestinationIsTh
   Say("news");
   tcp_app_.reset();
   loop_.RunUntilIdle();
-  loop_.AdvanceTime(absl::Milliseconds(900));
+  loop_.AdvanceTime(kLastWords - absl::Milliseconds(100));
   Answer(Outcome::kNotInMesh);
   ASSERT_TRUE(loop_.RunUntil([&server] { return server != nullptr; }));
   uint8_t buffer[16];
@@ -368,7 +368,7 @@ TEST_F(OutboundTest, WhatWasSentBeforeTheResetKeepsNoAttemptForLong) {
   Say("news");
   tcp_app_.reset();
   loop_.RunUntilIdle();
-  loop_.AdvanceTime(absl::Milliseconds(900));
+  loop_.AdvanceTime(kLastWords - absl::Milliseconds(100));
   EXPECT_EQ(registry_.size(), 1u);
   loop_.AdvanceTime(absl::Milliseconds(200));
   EXPECT_EQ(registry_.size(), 0u);

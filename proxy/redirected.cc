@@ -152,6 +152,7 @@ void RedirectedConnection::OnUndecided() {
 
 void RedirectedConnection::OnDeadline() {
   if (ended()) return;
+  if (state_ == State::kCarrying) return OnClientWatch();
   if (state_ == State::kWaiting) {
     return Refuse(Result::kFailed, tunnel_reason::kHandshakeTimeout,
                   "its turn did not come in time");
@@ -400,6 +401,21 @@ void RedirectedConnection::Dial() {
       [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) { OnDialed(std::move(stream)); });
 }
 
+void RedirectedConnection::WatchClient() {
+  since_ = loop()->Now();
+  ScheduleDeadline(kLastWords);
+}
+
+void RedirectedConnection::OnClientWatch() {
+  if (std::exchange(client_lost_, client_socket_->Lost())) {
+    dial_.reset();
+    Refuse(Result::kFailed, access_reason::kResetByDownstream,
+           "the client reset before there was a connection to the application");
+    return;
+  }
+  WatchClient();
+}
+
 void RedirectedConnection::OnDialed(absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
   dial_.reset();
   if (ended()) return;
@@ -414,7 +430,9 @@ void RedirectedConnection::OnDialed(absl::StatusOr<std::unique_ptr<TcpStream>> s
 }
 
 void RedirectedConnection::MaybeRelay() {
-  if (downstream_ == nullptr || app_ == nullptr) return;
+  if (downstream_ == nullptr) return;
+  if (app_ == nullptr) return WatchClient();
+  deadline_.reset();
   TcpStream* app_socket = app_.get();
   StartRelay(std::move(downstream_), std::move(app_), client_socket_, app_socket);
 }

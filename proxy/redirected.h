@@ -100,6 +100,9 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
   void RefuseHandshake(const absl::Status& status);
 
   void Dial();
+  // While the application is dialled nobody reads what the client sends, or hears of its reset.
+  void WatchClient();
+  void OnClientWatch();
   void OnDialed(absl::StatusOr<std::unique_ptr<TcpStream>> stream);
   // Relays as soon as both sides are there.
   void MaybeRelay();
@@ -110,6 +113,8 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
   bool probe_ = false;
   // The application was dialled before it was known who is asking.
   bool eager_ = false;
+  // The client's connection was gone when WatchClient looked last.
+  bool client_lost_ = false;
   AppTarget target_;
   std::unique_ptr<TcpStream> client_;
   TcpStream* client_socket_ = nullptr;  // Owned by whatever wraps it.

@@ -101,6 +101,37 @@ TEST_F(RedirectedTest, HalfAHelloThenAResetIsPassedOn) {
                                HasSubstr(absl::StrCat("\"bytes_sent\":", half.size()))));
 }
 
+// Whoever gives up is noticed while nobody can be asked to read: within two looks.
+TEST_F(RedirectedTest, AResetEndsTheDialOfAnApplicationThatDoesNotAnswer) {
+  const FullBacklog app;
+  destination_ = app.address();
+  for (const bool mtls : {false, true}) {
+    auto client = Connect();
+    TcpStream* const socket = client.get();
+    std::unique_ptr<ByteStream> stream;
+    if (mtls) {
+      stream = Shake(std::move(client), ca_, peer_);
+      ASSERT_THAT(handshake_, IsOk());
+    } else {
+      stream = std::move(client);
+    }
+    WriteText(stream.get(), "last words");
+    loop_.RunUntilIdle();
+    loop_.AdvanceTime(kLastWords);
+    loop_.AdvanceTime(kLastWords);
+    loop_.RunUntilIdle();
+    EXPECT_EQ(registry_.size(), 1u) << "it waits";
+    socket->Reset();
+    loop_.RunUntilIdle();
+    EXPECT_EQ(registry_.size(), 1u) << "what it said may yet be delivered";
+    loop_.AdvanceTime(kLastWords);
+    loop_.RunUntilIdle();
+    loop_.AdvanceTime(kLastWords);
+    ASSERT_NO_FATAL_FAILURE(AwaitEnd());
+    EXPECT_THAT(TakeLog(), HasSubstr("\"reason\":\"reset-by-downstream\""));
+  }
+}
+
 TEST_F(RedirectedTest, MeshTlsTakesOverTheConnectionThatWasDialled) {
   const auto client = Shake(Connect(), ca_, peer_);
   EXPECT_THAT(handshake_, IsOk());

@@ -2,6 +2,7 @@
 #define BYRNIE_PROXY_TESTING_DATA_PATH_H_
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <memory>
@@ -13,6 +14,7 @@
 #include "common/base/check.h"
 #include "common/base/unique_fd.h"
 #include "common/event/testing/manual_event_loop.h"
+#include "common/net/socket_address.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "common/tls/testing/local_signer.h"
@@ -55,6 +57,28 @@ struct Pipe {
   }
   UniqueFd reader;
   UniqueFd writer;
+};
+
+// Somebody who listens on 127.0.0.1 and whose backlog is full: nobody gets an answer there.
+class FullBacklog {
+ public:
+  FullBacklog()
+      : listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+        first_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_storage storage;
+    socklen_t size = SocketAddress::Parse("127.0.0.1:0")->ToSockaddr(&storage);
+    CHECK(bind(listener_.get(), reinterpret_cast<sockaddr*>(&storage), size) == 0);
+    CHECK(listen(listener_.get(), 0) == 0);
+    CHECK(getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&storage), &size) == 0);
+    CHECK(connect(first_.get(), reinterpret_cast<sockaddr*>(&storage), size) == 0);
+    address_ = *SocketAddress::FromSockaddr(storage);
+  }
+  const SocketAddress& address() const { return address_; }
+
+ private:
+  const UniqueFd listener_;
+  const UniqueFd first_;
+  SocketAddress address_;
 };
 
 // What one worker's connections share, for tests: the real parts on a loop that the test steps,

@@ -48,12 +48,12 @@ class RedirectedPairTest : public DataPathTest {
     app_listener_ = *TcpListener::Create(
         &loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
         [this](std::unique_ptr<TcpStream> stream) { apps_.push_back(std::move(stream)); });
-    proxy_listener_ =
-        *TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
-                             [this](std::unique_ptr<TcpStream> stream) {
-                               registry_.Add(std::make_unique<RedirectedConnection>(
-                                   &context_, std::move(stream), app_listener_->address()));
-                             });
+    destination_ = app_listener_->address();
+    proxy_listener_ = *TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {},
+                                           [this](std::unique_ptr<TcpStream> stream) {
+                                             registry_.Add(std::make_unique<RedirectedConnection>(
+                                                 &context_, std::move(stream), destination_));
+                                           });
     SetPolicies({});
   }
   ~RedirectedPairTest() override { registry_.AbortAll(access_reason::kDrained, ""); }
@@ -138,6 +138,7 @@ class RedirectedPairTest : public DataPathTest {
   const TestIdentity peer_;
   LocalSigner signer_;
   std::unique_ptr<TcpListener> app_listener_;
+  SocketAddress destination_;  // Of connections made from now on; the application's.
   std::unique_ptr<TcpListener> proxy_listener_;
   std::vector<std::unique_ptr<TcpStream>> apps_;
   bool done_ = false;
