@@ -18,6 +18,15 @@ constexpr char kPublishedHelp[] =
 // What an API server lets a ConfigMap have, and what is around it.
 constexpr size_t kMaxConfigMap = 4 * 1024 * 1024;
 
+constexpr Backoff::Options kWaits = {absl::Milliseconds(500), absl::Minutes(1), 2.0, 0.5,
+                                     absl::Milliseconds(50)};
+
+// Whether it says nothing of the namespace: there is no answer, or the server has no time for one.
+bool IsOfTheServer(const absl::StatusOr<ApiResponse>& response) {
+  return !response.ok() || response->status == 429 || response->status == 503 ||
+         response->status == 504;
+}
+
 bool IsMeshed(const LabelledObject& ns) {
   if (ns.terminating) return false;
   const auto label = ns.labels.find(TrustPublisher::kMeshedLabel);
@@ -87,8 +96,9 @@ TrustPublisher::TrustPublisher(Informer<LabelledObject>* namespaces,
       published_(metrics->AddCounter(kPublished, kPublishedHelp, {{"result", "ok"}})),
       failed_(metrics->AddCounter(kPublished, kPublishedHelp, {{"result", "failed"}})),
       refused_(metrics->AddCounter(kPublished, kPublishedHelp, {{"result", "refused"}})),
-      backoff_({absl::Milliseconds(500), absl::Minutes(1), 2.0, 0.5, absl::Milliseconds(50)},
-               random),
+      loop_(loop),
+      random_(random),
+      backoff_(kWaits, random),
       next_(loop->NewTimer([this] { Next(); })),
       again_(loop->NewTimer([this] { EnqueueAll(); })),
       repair_(loop->NewTimer([this] { Repair(); })) {
@@ -107,7 +117,17 @@ void TrustPublisher::SetBundle(std::string pem) {
 
 void TrustPublisher::OnNamespaces(const Informer<LabelledObject>::Changes& changes) {
   for (const auto& change : changes) {
-    if (change.after != nullptr && IsMeshed(*change.after)) Enqueue(change.name.name);
+    if (change.after != nullptr && IsMeshed(*change.after)) {
+      Enqueue(change.name.name);
+    } else {
+      // One that is made anew is not this one.
+      const auto trouble = troubles_.find(change.name.name);
+      if (trouble != troubles_.end() && trouble->second.over->scheduled()) {
+        queued_.erase(change.name.name);
+      }
+      Forget(change.name.name);
+      GoOn();
+    }
   }
 }
 
@@ -141,7 +161,46 @@ void TrustPublisher::EnqueueAll() {
 void TrustPublisher::Enqueue(const std::string& ns) {
   if (bundle_.empty() || !queued_.insert(ns).second) return;
   looks_.push_back(ns);
+  GoOn();
+}
+
+void TrustPublisher::GoOn() {
   if (call_ == nullptr && !next_->scheduled()) next_->Schedule(absl::ZeroDuration());
+}
+
+void TrustPublisher::Forget(const std::string& ns) {
+  troubles_.erase(ns);
+  logged_.erase(ns);
+}
+
+bool TrustPublisher::IsOneUnseen() const {
+  return std::any_of(troubles_.begin(), troubles_.end(), [](const auto& trouble) {
+    return trouble.second.failed_looks > 0 && trouble.second.failed_looks < kLooksBeforeOthers;
+  });
+}
+
+void TrustPublisher::TryAgain(const std::string& ns, bool looked,
+                              const absl::StatusOr<ApiResponse>& response) {
+  const absl::Duration asked_for =
+      response.ok() ? response->retry_after.value_or(absl::ZeroDuration()) : absl::ZeroDuration();
+  if (IsOfTheServer(response)) {
+    if (looked || queued_.insert(ns).second) looks_.push_back(ns);
+    next_->Schedule(std::max(backoff_.Next(), asked_for));
+    return;
+  }
+  // It is queued for as long as it waits.
+  if (!looked && !queued_.insert(ns).second) return next_->Schedule(absl::ZeroDuration());
+  auto trouble = troubles_.find(ns);
+  if (trouble == troubles_.end()) {
+    trouble = troubles_.emplace(ns, Trouble{Backoff(kWaits, random_), 0, nullptr}).first;
+    trouble->second.over = loop_->NewTimer([this, ns] {
+      looks_.push_back(ns);
+      GoOn();
+    });
+  }
+  if (looked) ++trouble->second.failed_looks;
+  trouble->second.over->Schedule(std::max(trouble->second.backoff.Next(), asked_for));
+  next_->Schedule(absl::ZeroDuration());
 }
 
 bool TrustPublisher::IsMeshedStill(const std::string& ns) const {
@@ -152,12 +211,14 @@ bool TrustPublisher::IsMeshedStill(const std::string& ns) const {
 void TrustPublisher::Next() {
   call_.reset();
   std::deque<std::string>& queue = looks_.empty() ? writes_ : looks_;
+  if (looks_.empty() && IsOneUnseen()) return;
   if (looks_.empty() && !foreign_.empty()) return Refuse();
   if (queue.empty()) return;
   const std::string ns = std::move(queue.front());
   queue.pop_front();
   if (!IsMeshedStill(ns)) {
     queued_.erase(ns);
+    Forget(ns);
     next_->Schedule(absl::ZeroDuration());
   } else if (&queue == &looks_) {
     Look(ns);
@@ -185,18 +246,20 @@ void TrustPublisher::OnLooked(const std::string& ns, absl::StatusOr<ApiResponse>
     // first.
     if (absl::IsPermissionDenied(done)) {
       queued_.erase(ns);
+      troubles_.erase(ns);
       next_->Schedule(absl::ZeroDuration());
     } else {
-      looks_.push_back(ns);
-      next_->Schedule(std::max(backoff_.Next(),
-                               response.ok() ? response->retry_after.value_or(absl::ZeroDuration())
-                                             : absl::ZeroDuration()));
+      TryAgain(ns, /*looked=*/true, response);
     }
-    return Log("cannot look at the trust bundle of a meshed namespace", ns, done.message());
+    return Log("cannot look at the trust bundle of a meshed namespace", ns, done.message(),
+               IsOfTheServer(response));
   }
   // What failed before may have been a write: only one that succeeds ends the waiting.
+  const auto trouble = troubles_.find(ns);
+  if (trouble != troubles_.end()) trouble->second.failed_looks = 0;
   if (done.ok() && IsForeign(BundleIn(response->body), bundle_)) {
     queued_.erase(ns);
+    Forget(ns);
     foreign_.insert(ns);
   } else {
     writes_.push_back(ns);
@@ -212,7 +275,8 @@ void TrustPublisher::Refuse() {
   Log("another mesh's roots are in a meshed namespace: the trust bundle is not written to any",
       *foreign_.begin(),
       "a cluster has one mesh. If that one is gone: kubectl delete configmaps --all-namespaces "
-      "--field-selector metadata.name=byrnie-trust-bundle");
+      "--field-selector metadata.name=byrnie-trust-bundle",
+      /*of_the_server=*/true);
 }
 
 void TrustPublisher::Write(const std::string& ns) {
@@ -236,22 +300,27 @@ void TrustPublisher::OnDone(const std::string& ns, absl::StatusOr<ApiResponse> r
   if (done.ok() || absl::IsNotFound(done) || absl::IsPermissionDenied(done)) {
     (done.ok() ? published_ : failed_)->Increment();
     backoff_.Reset();
+    troubles_.erase(ns);
     next_->Schedule(absl::ZeroDuration());
-    if (done.ok()) return logged_.clear();
+    if (done.ok()) {
+      logged_.erase(ns);
+      logged_.erase("");
+      return;
+    }
   } else {
     failed_->Increment();
-    if (queued_.insert(ns).second) looks_.push_back(ns);
-    next_->Schedule(std::max(backoff_.Next(),
-                             response.ok() ? response->retry_after.value_or(absl::ZeroDuration())
-                                           : absl::ZeroDuration()));
+    TryAgain(ns, /*looked=*/false, response);
   }
-  Log("cannot write the trust bundle to a meshed namespace", ns, done.message());
+  Log("cannot write the trust bundle to a meshed namespace", ns, done.message(),
+      IsOfTheServer(response));
 }
 
-void TrustPublisher::Log(absl::string_view what, const std::string& ns, absl::string_view error) {
+void TrustPublisher::Log(absl::string_view what, const std::string& ns, absl::string_view error,
+                         bool of_the_server) {
   const std::string line = absl::StrCat(what, ": ", error);
-  if (logged_ == line) return;
-  logged_ = line;
+  std::string& logged = logged_[of_the_server ? "" : ns];
+  if (logged == line) return;
+  logged = line;
   logger_->Error(what, {{"namespace", ns}, {"error", error}});
 }
 

@@ -6,6 +6,7 @@
 #include <random>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "controlplane/kubernetes/testing/fake_api_client.h"
 #include "controlplane/kubernetes/testing/fake_informer.h"
@@ -241,6 +242,83 @@ TEST_F(TrustPublisherTest, WaitsLongerEachTimeThatAWriteFails) {
   client_.Answer(500, "{}");
   loop_.AdvanceTime(absl::Seconds(1));
   EXPECT_EQ(client_.last().method, "GET");
+}
+
+// A policy, a quota or an admission webhook may be against it in one of them.
+TEST_F(TrustPublisherTest, OneThatCannotBeWrittenHoldsUpNoOther) {
+  namespaces_.Set({Namespace("a", "true"), Namespace("b", "true")});
+  publisher_.SetBundle("PEM");
+  Settle();
+  int in_a = 0, in_b = 0;
+  const auto serve = [&] {
+    while (client_.last_open()) {
+      const bool a = absl::StrContains(client_.last().target, "/a/");
+      if (client_.last().method == "GET") {
+        client_.Answer(404, "{}");
+      } else {
+        ++(a ? in_a : in_b);
+        client_.Answer(a ? 422 : 200, "{}");
+      }
+      Settle();
+    }
+  };
+  serve();
+  EXPECT_EQ(in_a, 1);
+  EXPECT_EQ(in_b, 1);
+  // Until it waits for long.
+  for (int i = 0; i < 8; ++i) {
+    loop_.AdvanceTime(absl::Minutes(1));
+    serve();
+  }
+  EXPECT_EQ(in_a, 9);
+  bundles_.Set({Bundle("b", "PEM")});
+  bundles_.Remove({"b", TrustPublisher::kConfigMap});
+  loop_.AdvanceTime(TrustPublisher::kRepairAfter);
+  Settle();
+  serve();
+  EXPECT_EQ(in_b, 2);
+  // Nor does the success of one begin the waits of another anew.
+  loop_.AdvanceTime(absl::Seconds(5));
+  serve();
+  EXPECT_EQ(in_a, 9);
+}
+
+// What is in it might be another mesh's; one that stays unreadable is that namespace's own trouble.
+TEST_F(TrustPublisherTest, OneThatCannotBeLookedAtHoldsUpTheOthersForAFewSeconds) {
+  namespaces_.Set({Namespace("a", "true"), Namespace("b", "true")});
+  publisher_.SetBundle("PEM");
+  Settle();
+  for (int i = 0; i < TrustPublisher::kLooksBeforeOthers; ++i) {
+    ASSERT_THAT(client_.last().target, HasSubstr("/a/")) << i;
+    client_.Answer(500, "{}");
+    Settle();
+    if (i == 0) {
+      ASSERT_THAT(client_.last().target, HasSubstr("/b/"));
+      Look();
+      EXPECT_FALSE(client_.last_open());
+    }
+    if (i + 1 < TrustPublisher::kLooksBeforeOthers) loop_.AdvanceTime(absl::Seconds(5));
+  }
+  EXPECT_THAT(client_.last().target, HasSubstr("/b/"));
+  EXPECT_EQ(client_.last().method, "PATCH");
+}
+
+// One that was made anew is not the one that could not be written.
+TEST_F(TrustPublisherTest, ForgetsTheTroubleOfANamespaceThatIsGone) {
+  namespaces_.Set({Namespace("a", "true")});
+  publisher_.SetBundle("PEM");
+  Settle();
+  for (int i = 0; i < 7; ++i) {
+    Look();
+    client_.Answer(422, "{}");
+    if (i < 6) loop_.AdvanceTime(absl::Minutes(1));
+  }
+  Settle();
+  const size_t asked = client_.size();
+  namespaces_.Set({});
+  namespaces_.Set({Namespace("a", "true")});
+  Settle();
+  EXPECT_EQ(client_.size(), asked + 1);
 }
 
 TEST_F(TrustPublisherTest, WritesFromTimeToTimeAnyway) {
