@@ -209,6 +209,8 @@ class LimitsTest(MeshTestCase):
 
     def test_one_peer_leaves_memory_for_others(self):
         self.restart()  # Without limits of its own.
+        self.restart_server()  # With nothing that earlier tests have left in its memory.
+        wait_until(self.works, 20, "the restarted proxy's first connection")
         pod = self.server
         with open(f"/proc/{pod.proxy.pid}/statm", encoding="ascii") as statm:
             resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
