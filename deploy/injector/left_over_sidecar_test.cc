@@ -134,6 +134,7 @@ TEST(LeftOverSidecarTest, IsRefusedWhereOnlyTheAnnotationKnewTheProbes) {
   EXPECT_THAT(InjectPod(config, &pod),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("byrnie.io/status")));
   EXPECT_FALSE(UninjectPod(&pod));
+  EXPECT_THAT(CannotUninject(pod), HasSubstr("byrnie.io/status"));
   EXPECT_TRUE(SameJson(pod, before));
 }
 

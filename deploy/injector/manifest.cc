@@ -149,7 +149,9 @@ absl::StatusOr<ManifestResult> InjectManifest(const InjectorConfig& config,
 
 absl::StatusOr<ManifestResult> UninjectManifest(absl::string_view text) {
   return ChangeManifest(text, [](Json* object, ManifestResult* result) {
-    for (const std::string& name : UninjectObject(object)) {
+    const absl::StatusOr<std::vector<std::string>> changed = UninjectObject(object);
+    RETURN_IF_ERROR(changed.status());
+    for (const std::string& name : *changed) {
       result->notes.push_back(absl::StrCat(name, ": sidecar taken out"));
     }
     return absl::OkStatus();

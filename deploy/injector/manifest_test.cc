@@ -224,6 +224,23 @@ TEST(ManifestTest, TellsOfKindsItDoesNotKnow) {
   EXPECT_THAT(result.notes, ElementsAre(HasSubstr("Rollout")));
 }
 
+TEST(ManifestTest, UninjectSaysWhatItCannotTakeOut) {
+  InjectorConfig config;
+  config.defaults["probes"] = "rewrite";
+  const std::string probed = absl::StrCat(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n    - name: a\n",
+      "      livenessProbe: {tcpSocket: {port: 80}}\n");
+  std::string text = InjectManifest(config, probed)->text;
+  EXPECT_EQ(UninjectManifest(text)->notes, std::vector<std::string>{"Pod p: sidecar taken out"});
+  const size_t status = text.find("byrnie.io/status");
+  ASSERT_NE(status, std::string::npos);
+  text.replace(status, 16, "other.example/x");
+  EXPECT_THAT(UninjectManifest(text),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("Pod p: container a: its livenessProbe asks the proxy"),
+                             HasSubstr("byrnie.io/status"))));
+}
+
 TEST(ManifestTest, AnotherRevisionIsLeftAlone) {
   InjectorConfig canary;
   canary.revision = "canary";

@@ -217,17 +217,6 @@ bool HasSidecar(const Json& pod) {
 // what it was made of.
 bool IsUnmarked(const Json& pod) { return StatusOf(pod).is_null() && HasSidecar(pod); }
 
-// Whether the kubelet asks the proxy for probes of the application.
-bool AsksProxy(const Json& pod) {
-  return AnyContainer(pod, [](const Json& container) {
-    for (const char* const kind : {"startupProbe", "readinessProbe", "livenessProbe"}) {
-      const Json* const get = FindPath(container, {kind, "httpGet"});
-      if (get != nullptr && absl::StartsWith(TextOf(*get, "path"), kAppHealthPrefix)) return true;
-    }
-    return false;
-  });
-}
-
 // Of the sidecar that the pod has.
 std::string RevisionOf(const Json& pod, const InjectorConfig& config) {
   const Json status = StatusOf(pod);
@@ -261,13 +250,8 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
                                "\": take that out first with byrniectl uninject");
     return outcome;
   }
-  if (unmarked && AsksProxy(*pod)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("it has a sidecar of Byrnie's, but not the annotation ", kStatusAnnotation,
-                     ", which says what its probes were before the proxy made them: something has "
-                     "taken it away; "
-                     "put it back, or take the sidecar out and write the probes"));
-  }
+  const std::string lost = CannotUninject(*pod);
+  if (!lost.empty()) return absl::InvalidArgumentError(lost);
   Json made = *pod;
   if (was_there) {
     UninjectPod(&made);
@@ -289,6 +273,7 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   // Before there is a pointer into it: adding a member moves the others.
   (void)ObjectIn(&made, "metadata");
   Json* const spec = Find(&made, "spec");
+  const std::string question = FindQuestion(*spec);
   RewrittenProbes probes;
   if (settings.GetOr("probes", "declare") == "rewrite") {
     probes = RewriteProbes(SidecarNames(), settings.GetOr("sidecars", "native") == "native", spec);
@@ -305,6 +290,10 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   PodOutcome outcome;
   outcome.warnings = std::move(sidecar.warnings);
   outcome.warnings.insert(outcome.warnings.end(), probes.warnings.begin(), probes.warnings.end());
+  if (!question.empty()) {
+    outcome.warnings.push_back(absl::StrCat(
+        question, " asks the proxy for a probe that it does not know, and fails: write the probe"));
+  }
   if (unmarked) {
     outcome.warnings.push_back(
         absl::StrCat("it had a sidecar of Byrnie's without the annotation ", kStatusAnnotation,
@@ -329,9 +318,26 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   return outcome;
 }
 
+std::string CannotUninject(const Json& pod) {
+  const Json* const spec = Find(pod, "spec");
+  if (spec == nullptr || FindQuestion(*spec).empty()) return "";
+  const Json status = StatusOf(pod);
+  if (status.is_null() && !HasSidecar(pod)) return "";
+  Json restored = *spec;
+  const Json* const probes = Find(status, "probes");
+  if (probes != nullptr) RestoreProbes(*probes, &restored);
+  const std::string lost = FindQuestion(restored);
+  if (lost.empty()) return "";
+  return absl::StrCat(lost, " asks the proxy, and the annotation ", kStatusAnnotation,
+                      status.is_null() ? ", which would say what it was, has been taken away"
+                                       : " does not say what it was",
+                      ": put that annotation back as it was, or write the probe");
+}
+
 bool UninjectPod(Json* pod) {
   const Json status = StatusOf(*pod);
-  if (status.is_null() && (!HasSidecar(*pod) || AsksProxy(*pod))) return false;
+  if (status.is_null() && !HasSidecar(*pod)) return false;
+  if (!CannotUninject(*pod).empty()) return false;
   TakeBack(status, pod);
   Json* const spec = Find(pod, "spec");
   if (spec != nullptr && spec->is_object()) {

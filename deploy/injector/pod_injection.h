@@ -42,9 +42,12 @@ struct PodOutcome {
 // as it was, when an annotation of ours is wrong or `pod` is not made as a pod is.
 absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod);
 
-// Takes it out. False when there is none, with `pod` as it was; so where it is there without the
-// annotation, which alone knows what the pod's rewritten probes were.
+// Takes it out. False when there is none, or when it cannot be, with `pod` as it was.
 bool UninjectPod(Json* pod);
+
+// Why the sidecar that `pod` has cannot be taken out, nor made anew: a probe asks the proxy, and
+// the annotation that knew what it was is gone, or does not know. "" for no reason.
+std::string CannotUninject(const Json& pod);
 
 }  // namespace byrnie
 

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "absl/types/optional.h"
 #include "common/probe/app_probes.h"
 #include "deploy/injector/pod_probes.h"
@@ -136,17 +136,29 @@ class Rewriter {
   size_t size_ = 0;
 };
 
-// Of two of one name, the first.
-absl::flat_hash_map<std::string, Json*> ContainersByName(Json* spec) {
-  absl::flat_hash_map<std::string, Json*> found;
-  for (const char* const list : {"initContainers", "containers"}) {
-    Json* const containers = Find(spec, list);
-    if (containers == nullptr || !containers->is_array()) continue;
-    for (Json& container : containers->get_ref<Json::array_t&>()) {
-      found.emplace(TextOf(container, "name"), &container);
-    }
+struct Asked {
+  absl::string_view container;
+  const Kind* kind;
+};
+
+// Which probe of which container a question to the proxy is for, as it was when that was written.
+absl::optional<Asked> AskedBy(const Json& probe) {
+  const Json* const get = Find(probe, "httpGet");
+  const Json* const path = get == nullptr ? nullptr : Find(*get, "path");
+  const Json* const port = get == nullptr ? nullptr : Find(*get, "port");
+  if (path == nullptr || !path->is_string() || port == nullptr || *port != kStatusPort) {
+    return absl::nullopt;
   }
-  return found;
+  absl::string_view rest = path->get_ref<const std::string&>();
+  const size_t slash = rest.rfind('/');
+  if (!absl::ConsumePrefix(&rest, kAppHealthPrefix)) return absl::nullopt;
+  const size_t prefix = kAppHealthPrefix.size();
+  if (slash < prefix) return Asked{"", nullptr};
+  Asked asked{rest.substr(0, slash - prefix), nullptr};
+  for (const Kind& kind : kKinds) {
+    if (rest.substr(slash - prefix + 1) == kind.name) asked.kind = &kind;
+  }
+  return asked;
 }
 
 }  // namespace
@@ -170,22 +182,36 @@ RewrittenProbes RewriteProbes(const std::set<std::string>& ours, bool native, Js
 
 void RestoreProbes(const Json& originals, Json* spec) {
   if (!originals.is_object()) return;
-  const absl::flat_hash_map<std::string, Json*> containers = ContainersByName(spec);
-  for (const auto& entry : originals.items()) {
-    const auto found = containers.find(entry.key());
-    if (found == containers.end() || !entry.value().is_object()) continue;
-    Json* const container = found->second;
-    for (const Kind& kind : kKinds) {
-      const Json* const original = Find(entry.value(), kind.member);
-      Json* const probe = Find(container, kind.member);
-      if (original == nullptr || probe == nullptr || ActionOf(*original) == nullptr) continue;
-      const Json* const now = Find(*probe, "httpGet");
-      const Json question = Question(entry.key(), kind.name);
-      if (now == nullptr || TextOf(*now, "path") != TextOf(question, "path")) continue;
-      const char* const action = ActionOf(*original);
-      Replace("httpGet", action, *Find(*original, action), probe);
+  const MemberIndex by_container(originals);
+  for (const char* const list : {"initContainers", "containers"}) {
+    Json* const containers = Find(spec, list);
+    if (containers == nullptr || !containers->is_array()) continue;
+    for (Json& container : containers->get_ref<Json::array_t&>()) {
+      for (const Kind& kind : kKinds) {
+        Json* const probe = Find(&container, kind.member);
+        const absl::optional<Asked> asked = probe == nullptr ? absl::nullopt : AskedBy(*probe);
+        if (!asked.has_value() || asked->kind == nullptr) continue;
+        const Json* const of = by_container.Find(asked->container);
+        const Json* const original = of == nullptr ? nullptr : Find(*of, asked->kind->member);
+        const char* const action = original == nullptr ? nullptr : ActionOf(*original);
+        if (action != nullptr) Replace("httpGet", action, *Find(*original, action), probe);
+      }
     }
   }
+}
+
+std::string FindQuestion(const Json& spec) {
+  for (const char* const list : {"initContainers", "containers"}) {
+    for (const Json& container : ItemsOf(spec, list)) {
+      for (const Kind& kind : kKinds) {
+        const Json* const probe = Find(container, kind.member);
+        if (probe == nullptr || !AskedBy(*probe).has_value()) continue;
+        return absl::StrCat("container ", Shortened(TextOf(container, "name")), ": its ",
+                            kind.member);
+      }
+    }
+  }
+  return "";
 }
 
 std::string AppProbesText(const Json& for_proxy) {

@@ -25,8 +25,12 @@ struct RewrittenProbes {
 // those of init containers, which start before it.
 RewrittenProbes RewriteProbes(const std::set<std::string>& ours, bool native, Json* spec);
 
-// Undoes it, where nobody has changed them since. `originals` may be anything.
+// Undoes it, where nobody has changed them since: what asks the proxy says itself which probe it
+// was, also in a container that is called otherwise by now. `originals` may be anything.
 void RestoreProbes(const Json& originals, Json* spec);
+
+// "container app: its livenessProbe" of the first that asks the proxy; "" where none does.
+std::string FindQuestion(const Json& spec);
 
 // As an argument of a container: Kubernetes would replace $(NAME) in it.
 std::string AppProbesText(const Json& for_proxy);

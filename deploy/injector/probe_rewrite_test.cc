@@ -15,6 +15,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -162,6 +163,54 @@ TEST(ProbeRewriteTest, OnlyWhatIsNotRewrittenIsDeclared) {
   EXPECT_EQ(Flag(declared, "app_probes"), "none");
   EXPECT_TRUE(UninjectPod(&pod));
   EXPECT_TRUE(SameJson(pod, Pod("rewrite")));
+}
+
+// Somebody has edited a manifest that was injected.
+TEST(ProbeRewriteTest, ContainersMayBeRenamedAndCopied) {
+  Json pod = Pod("rewrite");
+  ASSERT_THAT(InjectPod(InjectorConfig(), &pod), IsOk());
+  pod["spec"]["containers"][0]["name"] = "shop";
+  Json copy = pod["spec"]["containers"][0];
+  copy["name"] = "copy";
+  pod["spec"]["containers"].push_back(copy);
+  ASSERT_OK_AND_ASSIGN(const PodOutcome outcome, InjectPod(InjectorConfig(), &pod));
+  EXPECT_EQ(outcome.kind, PodOutcome::Kind::kUpdated);
+  EXPECT_EQ(pod["spec"]["containers"][0]["livenessProbe"]["httpGet"]["path"],
+            "/app-health/shop/liveness");
+  EXPECT_THAT(Flag(pod, "app_probes"), AllOf(HasSubstr(R"("shop":{"readiness":{"grpc")"),
+                                             HasSubstr(R"("copy":{"readiness":{"grpc")")));
+  Json before = Pod("rewrite");
+  before["spec"]["containers"][0]["name"] = "shop";
+  before["spec"]["containers"].push_back(before["spec"]["containers"][0]);
+  before["spec"]["containers"][1]["name"] = "copy";
+  EXPECT_TRUE(UninjectPod(&pod));
+  EXPECT_TRUE(SameJson(pod, before)) << ToText(pod);
+}
+
+TEST(ProbeRewriteTest, AProbeThatNobodyKnowsIsNotLostInSilence) {
+  Json pod = Pod("rewrite");
+  ASSERT_THAT(InjectPod(InjectorConfig(), &pod), IsOk());
+  pod["spec"]["containers"][0]["livenessProbe"]["httpGet"]["path"] = "/app-health/other/liveness";
+  const Json before = pod;
+  EXPECT_THAT(InjectPod(InjectorConfig(), &pod),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("container app: its livenessProbe"),
+                             HasSubstr("byrnie.io/status does not say what it was"))));
+  EXPECT_THAT(CannotUninject(pod), HasSubstr("container app: its livenessProbe"));
+  EXPECT_FALSE(UninjectPod(&pod));
+  EXPECT_TRUE(SameJson(pod, before));
+  // Of a pod that never had a sidecar it is a mistake.
+  Json odd = Pod("rewrite");
+  odd["spec"]["containers"][0]["livenessProbe"] =
+      Read(R"({"httpGet":{"path":"/app-health/a/b","port":15021}})");
+  ASSERT_OK_AND_ASSIGN(const PodOutcome outcome, InjectPod(InjectorConfig(), &odd));
+  EXPECT_THAT(outcome.warnings, ElementsAre(HasSubstr("container app: its livenessProbe asks")));
+  EXPECT_TRUE(UninjectPod(&odd) || !CannotUninject(odd).empty());
+  // What is asked of another port is the application's.
+  Json own = Pod("declare");
+  own["spec"]["containers"][0]["livenessProbe"]["httpGet"]["path"] = "/app-health/a/b";
+  EXPECT_THAT(InjectPod(InjectorConfig(), &own)->warnings, IsEmpty());
+  EXPECT_EQ(CannotUninject(own), "");
 }
 
 }  // namespace

@@ -121,12 +121,18 @@ absl::StatusOr<std::vector<WorkloadOutcome>> InjectObject(const InjectorConfig& 
   return outcomes;
 }
 
-std::vector<std::string> UninjectObject(Json* object) {
+absl::StatusOr<std::vector<std::string>> UninjectObject(Json* object) {
   std::vector<std::string> changed;
-  (void)VisitPods(object, 0, [&](const Json& maker, Json* pod) {
+  Json made = *object;
+  RETURN_IF_ERROR(VisitPods(&made, 0, [&](const Json& maker, Json* pod) {
+    const std::string why = CannotUninject(*pod);
+    if (!why.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(NameOf(maker), ": ", why));
+    }
     if (UninjectPod(pod)) changed.push_back(NameOf(maker));
     return absl::OkStatus();
-  });
+  }));
+  *object = std::move(made);
   return changed;
 }
 

@@ -24,8 +24,9 @@ struct WorkloadOutcome {
 absl::StatusOr<std::vector<WorkloadOutcome>> InjectObject(const InjectorConfig& config,
                                                           Json* object);
 
-// Takes the sidecar out again. The names of what has changed.
-std::vector<std::string> UninjectObject(Json* object);
+// Takes the sidecar out again. The names of what has changed; InvalidArgument, with `object` as it
+// was, names one whose sidecar cannot be, see CannotUninject.
+absl::StatusOr<std::vector<std::string>> UninjectObject(Json* object);
 
 }  // namespace byrnie
 
