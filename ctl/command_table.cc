@@ -45,17 +45,18 @@ constexpr absl::string_view kInject[] = {"file", "injector_config", "image", "re
                                          "sidecars"};
 constexpr absl::string_view kUninject[] = {"file"};
 constexpr absl::string_view kCheck[] = {
-    "pre",      "kubeconfig", "context",         "overlay",   "image",  "namespace",        "etcd",
-    "sidecars", "revision",   "injector_config", "manifests", "output", "image_pull_secret"};
+    "pre",       "kubeconfig", "context",           "overlay",     "image",
+    "namespace", "etcd",       "sidecars",          "revision",    "injector_config",
+    "manifests", "output",     "image_pull_secret", "architecture"};
 constexpr absl::string_view kInstall[] = {
-    "kubeconfig", "context",  "overlay",  "image",           "trust_domain",     "namespace",
-    "etcd",       "sidecars", "revision", "injector_config", "manifests",        "dry_run",
-    "force",      "wait",     "timeout",  "output",          "image_pull_secret"};
+    "kubeconfig", "context",  "overlay",  "image",           "trust_domain",      "namespace",
+    "etcd",       "sidecars", "revision", "injector_config", "manifests",         "dry_run",
+    "force",      "wait",     "timeout",  "output",          "image_pull_secret", "architecture"};
 constexpr absl::string_view kUninstall[] = {"kubeconfig", "context", "manifests", "overlay",
                                             "dry_run",    "force",   "purge",     "output"};
 constexpr absl::string_view kManifests[] = {
-    "overlay",  "image",           "trust_domain", "namespace", "etcd",
-    "sidecars", "injector_config", "revision",     "manifests", "image_pull_secret"};
+    "overlay",         "image",    "trust_domain", "namespace",         "etcd",        "sidecars",
+    "injector_config", "revision", "manifests",    "image_pull_secret", "architecture"};
 constexpr absl::string_view kReady[] = {"admin", "within", "gone"};
 
 constexpr absl::string_view kRegistryFile =

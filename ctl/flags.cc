@@ -119,6 +119,9 @@ ABSL_FLAG(std::vector<std::string>, image_pull_secret, {},
           "Secrets by which the nodes get the image, NAME[,...], of the control plane and of the "
           "sidecars; each has to be in the control plane's namespace and in all meshed ones; given "
           "empty: none; not given: what is installed");
+ABSL_FLAG(std::string, architecture, "",
+          "which nodes the image is for, by their label kubernetes.io/arch (amd64, arm64); empty: "
+          "what is installed, or what byrniectl itself is made for");
 ABSL_FLAG(std::string, revision, "",
           "the label byrnie.io/rev of the pods, instead of the configuration's");
 ABSL_FLAG(std::string, sidecars, "",

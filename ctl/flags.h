@@ -45,6 +45,7 @@ ABSL_DECLARE_FLAG(std::string, delete);
 ABSL_DECLARE_FLAG(std::string, injector_config);
 ABSL_DECLARE_FLAG(std::string, image);
 ABSL_DECLARE_FLAG(std::vector<std::string>, image_pull_secret);
+ABSL_DECLARE_FLAG(std::string, architecture);
 ABSL_DECLARE_FLAG(std::string, revision);
 ABSL_DECLARE_FLAG(std::string, sidecars);
 ABSL_DECLARE_FLAG(absl::Duration, within);

@@ -65,6 +65,7 @@ absl::StatusOr<InstallSettings> ReadSettings(const CommandContext& context) {
   settings.pull_secrets_given = context.given.count("image_pull_secret") != 0;
   settings.trust_domain = absl::GetFlag(FLAGS_trust_domain);
   settings.etcd = absl::GetFlag(FLAGS_etcd);
+  settings.architecture = absl::GetFlag(FLAGS_architecture);
   settings.revision = absl::GetFlag(FLAGS_revision);
   settings.sidecars = absl::GetFlag(FLAGS_sidecars);
   const std::string config = absl::GetFlag(FLAGS_injector_config);
@@ -351,6 +352,7 @@ int RunClusterCheck(const CommandContext& context) {
   if (!facts.ok()) return FailedThere(facts.status());
   facts->settings = std::move(plan);
   LookForPullSecrets(cluster->get(), &*facts);
+  LookForPodsOnUnfitNodes(cluster->get(), &*facts);
   std::vector<CheckResult> results = {
       {"api-server", CheckResult::Outcome::kGood, absl::StrCat((*cluster)->Url(), " answers"), ""}};
   for (CheckResult& result : CheckCluster(*facts)) results.push_back(std::move(result));

@@ -233,6 +233,23 @@ void LookForPullSecrets(ClusterApi* cluster, ClusterFacts* facts) {
       MissingPullSecrets(cluster, *facts, settings.image_pull_secrets, of_pods);
 }
 
+void LookForPodsOnUnfitNodes(ClusterApi* cluster, ClusterFacts* facts) {
+  std::vector<std::string> meshed;
+  for (const std::string& node : UnfitNodes(*facts)) {
+    // One is enough, of as many as there may be.
+    const absl::StatusOr<Json> pods = GetObject(
+        cluster,
+        absl::StrCat("/api/v1/pods?limit=1&labelSelector=", EncodeQuery("byrnie.io/rev"),
+                     "&fieldSelector=", EncodeQuery(absl::StrCat("spec.nodeName=", node))));
+    if (!pods.ok()) {
+      facts->meshed_on = pods.status();
+      return;
+    }
+    if (!ItemsOf(*pods, "items").empty()) meshed.push_back(node);
+  }
+  facts->meshed_on = std::move(meshed);
+}
+
 absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTypes* types,
                                                 const std::string& ns,
                                                 const std::vector<Json>& objects) {

@@ -181,12 +181,12 @@ void SetPullSecrets(const InstallSettings& settings, Json* object) {
 }
 
 // Of the nodes that the control plane may run on, where the manifests choose them by it.
-void SetArchitecture(Json* object) {
+void SetArchitecture(const InstallSettings& settings, Json* object) {
   Json* const made = Find(ObjectIn(object, "spec"), "template");
   Json* const pod = made == nullptr ? nullptr : Find(made, "spec");
   Json* const selector = pod == nullptr ? nullptr : Find(pod, "nodeSelector");
   Json* const chosen = selector == nullptr ? nullptr : Find(selector, kArchitectureLabel);
-  if (chosen != nullptr) *chosen = std::string(OwnArchitecture());
+  if (chosen != nullptr) *chosen = std::string(settings.ImageArchitecture());
 }
 
 absl::Status CheckImage(absl::string_view image) {
@@ -217,6 +217,11 @@ absl::Status CheckInstallSettings(const InstallSettings& settings) {
   if (settings.ns == "kube-system") {
     return InFlag("namespace",
                   "kube-system is never meshed, and a namespace of its own can be taken away");
+  }
+  if (!settings.architecture.empty() && !IsLabel(settings.architecture)) {
+    return InFlag("architecture", absl::StrCat("\"", settings.architecture,
+                                               "\" is no value of kubernetes.io/arch; write one "
+                                               "like amd64 or arm64"));
   }
   const absl::Status trust_domain = SpiffeId::CheckTrustDomain(settings.trust_domain);
   if (!trust_domain.ok()) return InFlag("trust_domain", trust_domain.message());
@@ -253,7 +258,7 @@ absl::Status ApplyInstallSettings(const InstallSettings& settings, std::vector<J
       control_plane = true;
       RETURN_IF_ERROR(SetArguments(settings, arguments));
       SetPullSecrets(settings, &object);
-      SetArchitecture(&object);
+      SetArchitecture(settings, &object);
     }
     if (IsInjectorConfig(object)) RETURN_IF_ERROR(SetInjectorConfig(settings, &object));
     LabelAsInstalled(&object);

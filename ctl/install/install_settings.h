@@ -24,8 +24,8 @@ inline constexpr absl::string_view kStoreKeySecret = "byrnie-store-key";
 inline constexpr absl::string_view kInjectorConfigMap = "byrnie-injector";
 inline constexpr absl::string_view kInjectorKey = "injector.json";
 
-// As Kubernetes calls the processor that this program is made for, "amd64": the image beside it is
-// for the same.
+// As Kubernetes calls the processor that this program is made for, "amd64": the image is for the
+// same, unless somebody says otherwise.
 absl::string_view OwnArchitecture();
 // Of nodes, and of what selects them.
 inline constexpr absl::string_view kArchitectureLabel = "kubernetes.io/arch";
@@ -49,9 +49,15 @@ struct InstallSettings {
   // of the sidecars, of which the injector's configuration says it otherwise.
   std::vector<std::string> image_pull_secrets = {};
   bool pull_secrets_given = false;
+  // Of the image, as kArchitectureLabel has it; empty: OwnArchitecture().
+  std::string architecture = {};
+
+  absl::string_view ImageArchitecture() const {
+    return architecture.empty() ? OwnArchitecture() : architecture;
+  }
 };
 
-// InvalidArgument, "--flag: what", for a namespace, image or etcd that cannot be one.
+// InvalidArgument, "--flag: what", for a namespace, image, architecture or etcd that cannot be one.
 absl::Status CheckInstallSettings(const InstallSettings& settings);
 
 // Changes rendered manifests so that they say what `settings` do, labels them, and puts them into

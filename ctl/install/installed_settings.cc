@@ -37,6 +37,8 @@ std::string EtcdServers(absl::string_view store) {
 void ReadControlPlane(Json stateful_set, InstalledSettings* installed) {
   const Json* const pod = FindPath(stateful_set, {"spec", "template", "spec"});
   if (pod != nullptr) {
+    const Json* const selector = Find(*pod, "nodeSelector");
+    if (selector != nullptr) installed->architecture = TextOf(*selector, kArchitectureLabel);
     for (const Json& secret : ItemsOf(*pod, kPullSecrets)) {
       installed->image_pull_secrets.push_back(TextOf(secret, "name"));
     }
@@ -120,6 +122,17 @@ void PlanImage(const AskedSettings& asked, const InstalledSettings& installed, S
     plan->kept.push_back(absl::StrCat("image ", installed.image));
   }
   Change("image", installed.image, image, plan);
+}
+
+void PlanArchitecture(const AskedSettings& asked, const InstalledSettings& installed,
+                      SettingsPlan* plan) {
+  if (installed.architecture.empty()) return;
+  const std::string& architecture = asked.settings.architecture;
+  if (architecture.empty()) plan->settings.architecture = installed.architecture;
+  if (architecture.empty() && installed.architecture != OwnArchitecture()) {
+    plan->kept.push_back(absl::StrCat("architecture ", installed.architecture));
+  }
+  Change("architecture", installed.architecture, architecture, plan);
 }
 
 void PlanPullSecrets(const AskedSettings& asked, const InstalledSettings& installed,
@@ -206,6 +219,7 @@ SettingsPlan PlanSettings(const AskedSettings& asked, const InstalledSettings& i
   PlanStore(asked, installed, &plan);
   if (asked.own_manifests) return plan;
   PlanImage(asked, installed, &plan);
+  PlanArchitecture(asked, installed, &plan);
   PlanPullSecrets(asked, installed, &plan);
   PlanInjector(asked, installed, &plan);
   return plan;

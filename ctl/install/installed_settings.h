@@ -28,6 +28,8 @@ struct InstalledSettings {
   std::string overlay, etcd;
   // The injector's configuration, a JSON object.
   std::string injector_config;
+  // Of the nodes that the control plane may run on.
+  std::string architecture;
 };
 
 // The namespace that Byrnie is installed in; "" where it is in none. The errors of calls.

@@ -93,6 +93,26 @@ TEST(InstalledSettingsTest, AFlagChangesWhatItIsAboutAndNothingElse) {
   EXPECT_THAT(installed->injector_config, HasSubstr("\"deny_refused\":true"));
 }
 
+// The image may be for other machines than the one that byrniectl runs on.
+TEST(InstalledSettingsTest, KeepsAndChangesTheArchitecture) {
+  FakeCluster cluster;
+  InstallSettings before = Corp();
+  before.architecture = "riscv64";
+  Put(before, "sqlite", &cluster);
+  const auto installed = FindInstalledSettings(&cluster, "mesh");
+  ASSERT_THAT(installed, IsOk());
+  AskedSettings asked;
+  asked.settings.ns = "mesh";
+  const SettingsPlan kept = PlanSettings(asked, *installed);
+  EXPECT_EQ(kept.settings.ImageArchitecture(), "riscv64");
+  EXPECT_THAT(kept.kept, Contains("architecture riscv64"));
+  asked.settings.architecture = "arm64";
+  const SettingsPlan changed = PlanSettings(asked, *installed);
+  EXPECT_EQ(changed.settings.ImageArchitecture(), "arm64");
+  EXPECT_THAT(changed.changed, Contains("architecture riscv64 -> arm64"));
+  EXPECT_EQ(PlanSettings({}, {}).settings.ImageArchitecture(), OwnArchitecture());
+}
+
 TEST(InstalledSettingsTest, KeepsAndChangesPullSecrets) {
   FakeCluster cluster;
   InstallSettings before = Corp();

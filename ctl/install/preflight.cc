@@ -22,6 +22,8 @@ using Names = std::vector<std::string>;
 constexpr int kOldestMinor = 25;
 constexpr char kInjectLabel[] = "byrnie.io/inject";
 constexpr char kWebhook[] = "byrnie-injector";
+// What an API server calls it where it fails.
+constexpr char kWebhookName[] = "injector.byrnie.io";
 
 CheckResult Good(const char* name, std::string message) {
   return {name, Outcome::kGood, std::move(message), ""};
@@ -68,6 +70,11 @@ bool KeepsClassicSidecars(const ClusterFacts& facts) {
   if (!config.ok()) return false;
   const auto found = config->defaults.find("sidecars");
   return found != config->defaults.end() && found->second == "classic";
+}
+
+bool MakesClassicSidecars(const ClusterFacts& facts) {
+  return KeepsClassicSidecars(facts) ||
+         (facts.settings.ok() && facts.settings->settings.sidecars == "classic");
 }
 
 CheckResult ServerVersion(const ClusterFacts& facts) {
@@ -159,63 +166,122 @@ CheckResult OtherMeshes(const ClusterFacts& facts) {
               "both can be in the cluster, each in namespaces of its own");
 }
 
-CheckResult Nodes(const ClusterFacts& facts) {
-  constexpr char kName[] = "nodes";
-  if (!facts.nodes.ok()) return NotAsked(kName, facts.nodes.status());
+// What keeps meshed pods from running on a node. "" for nothing, each.
+struct NodeTrouble {
+  std::string name, kernel, kubelet, architecture;
+
+  bool any() const { return !kernel.empty() || !kubelet.empty() || !architecture.empty(); }
+};
+
+absl::string_view ImageArchitecture(const ClusterFacts& facts) {
+  return facts.settings.ok() ? facts.settings->settings.ImageArchitecture() : OwnArchitecture();
+}
+
+bool IsWindows(const Json& node_info) { return TextOf(node_info, "operatingSystem") == "windows"; }
+
+NodeTrouble TroubleOf(const ClusterFacts& facts, const Json& node, const Json& info) {
   const absl::StatusOr<int> minor =
       facts.version.ok() ? MinorVersion(*facts.version) : facts.version.status();
-  const bool native = minor.ok() && *minor >= kNativeSidecarsMinor;
-  Names old_kernels, old_kubelets, others, architectures;
+  const bool native = minor.ok() && *minor >= kNativeSidecarsMinor && !MakesClassicSidecars(facts);
+  NodeTrouble trouble;
+  trouble.name = ObjectNameOf(node);
+  const std::string kernel = TextOf(info, "kernelVersion"),
+                    kubelet = TextOf(info, "kubeletVersion"),
+                    architecture = TextOf(info, "architecture");
+  // The first whose nftables translate addresses in tables of both families.
+  if (!kernel.empty() && Numbers(kernel) < std::vector<int>{5, 2}) trouble.kernel = kernel;
+  if (native && !kubelet.empty() && Numbers(kubelet) < std::vector<int>{1, kNativeSidecarsMinor}) {
+    trouble.kubelet = kubelet;
+  }
+  if (!architecture.empty() && architecture != ImageArchitecture(facts)) {
+    trouble.architecture = architecture;
+  }
+  return trouble;
+}
+
+struct NodeTroubles {
+  std::vector<NodeTrouble> of_nodes;
+  Names windows;
   int linux = 0;
+};
+
+NodeTroubles TroublesOfNodes(const ClusterFacts& facts) {
+  NodeTroubles found;
+  if (!facts.nodes.ok()) return found;
   for (const Json& node : *facts.nodes) {
     const Json* const info = FindPath(node, {"status", "nodeInfo"});
     if (info == nullptr) continue;
-    const std::string name = ObjectNameOf(node), kernel = TextOf(*info, "kernelVersion"),
-                      kubelet = TextOf(*info, "kubeletVersion");
-    if (TextOf(*info, "operatingSystem") == "windows") {
-      others.push_back(name);
+    if (IsWindows(*info)) {
+      found.windows.push_back(ObjectNameOf(node));
       continue;
     }
-    ++linux;
-    const std::string architecture = TextOf(*info, "architecture");
-    if (!architecture.empty() && architecture != OwnArchitecture()) {
-      architectures.push_back(absl::StrCat(name, " (", architecture, ")"));
-    }
-    // The first whose nftables translate addresses in tables of both families.
-    if (!kernel.empty() && Numbers(kernel) < std::vector<int>{5, 2}) {
-      old_kernels.push_back(absl::StrCat(name, " (", kernel, ")"));
-    }
-    if (native && !kubelet.empty() &&
-        Numbers(kubelet) < std::vector<int>{1, kNativeSidecarsMinor}) {
-      old_kubelets.push_back(absl::StrCat(name, " (", kubelet, ")"));
-    }
+    ++found.linux;
+    NodeTrouble trouble = TroubleOf(facts, node, *info);
+    if (trouble.any()) found.of_nodes.push_back(std::move(trouble));
   }
-  if (!old_kernels.empty()) {
-    return Bad(kName, absl::StrCat("kernels older than 5.2: ", SomeNames(old_kernels)),
-               "meshed pods do not start there: update these nodes, or keep meshed pods off them");
+  return found;
+}
+
+CheckResult Nodes(const ClusterFacts& facts) {
+  constexpr char kName[] = "nodes";
+  if (!facts.nodes.ok()) return NotAsked(kName, facts.nodes.status());
+  const NodeTroubles troubles = TroublesOfNodes(facts);
+  std::string message = absl::StrCat(troubles.linux, troubles.linux == 1 ? " node" : " nodes");
+  if (!troubles.windows.empty()) {
+    absl::StrAppend(&message, "; of Windows, and not meshed: ", SomeNames(troubles.windows));
   }
-  if (!old_kubelets.empty()) {
-    return Bad(kName, absl::StrCat("kubelets older than 1.29: ", SomeNames(old_kubelets)),
-               "they do not know native sidecars: install with --sidecars=classic until they are "
-               "updated");
+  if (troubles.of_nodes.empty()) return Good(kName, std::move(message));
+  Names kernels, kubelets, architectures, said, remedies;
+  for (const NodeTrouble& one : troubles.of_nodes) {
+    const auto add = [&one](const std::string& what, Names* to) {
+      if (!what.empty()) to->push_back(absl::StrCat(one.name, " (", what, ")"));
+    };
+    add(one.kernel, &kernels);
+    add(one.kubelet, &kubelets);
+    add(one.architecture, &architectures);
+  }
+  if (!kernels.empty()) {
+    said.push_back(absl::StrCat("kernels older than 5.2: ", SomeNames(kernels)));
+    remedies.emplace_back("update these nodes, or keep meshed pods off them");
+  }
+  if (!kubelets.empty()) {
+    said.push_back(absl::StrCat("kubelets older than 1.29: ", SomeNames(kubelets)));
+    remedies.emplace_back(
+        "they do not know native sidecars: install with --sidecars=classic until they are updated");
   }
   if (!architectures.empty()) {
-    return Bad(kName,
-               absl::StrCat("the image is for ", OwnArchitecture(),
-                            ", and these are not: ", SomeNames(architectures)),
-               absl::StrCat("meshed pods do not start there: keep them off by ", kArchitectureLabel,
-                            ": ", OwnArchitecture(), " in their nodeSelector"));
+    const absl::string_view of_image = ImageArchitecture(facts);
+    said.push_back(absl::StrCat("the image is for ", of_image,
+                                ", and these are not: ", SomeNames(architectures)));
+    remedies.push_back(absl::StrCat(
+        "keep meshed pods off by ", kArchitectureLabel, ": ", of_image,
+        " in their nodeSelector, or say --architecture where the image is for another one"));
   }
-  std::string message = absl::StrCat(linux, linux == 1 ? " node" : " nodes");
-  if (!others.empty())
-    absl::StrAppend(&message, "; of Windows, and not meshed: ", SomeNames(others));
-  return Good(kName, std::move(message));
+  const std::string all = absl::StrJoin(said, "; "), remedy = absl::StrJoin(remedies, "; ");
+  // Where there are others, meshed pods may be kept off these.
+  const bool some_fit = static_cast<size_t>(troubles.linux) > troubles.of_nodes.size();
+  if (some_fit && facts.meshed_on.ok() && facts.meshed_on->empty()) {
+    return Note(kName, absl::StrCat(all, "; meshed pods do not start there, and none is there now"),
+                remedy);
+  }
+  const bool known = facts.meshed_on.ok() && !facts.meshed_on->empty();
+  return Bad(
+      kName,
+      absl::StrCat(all, "; meshed pods do not start there",
+                   known ? absl::StrCat(", and some are on ", SomeNames(*facts.meshed_on)) : ""),
+      remedy);
+}
+
+// Whether the API server refuses the sidecar in the namespace in which a pod was tried.
+bool ViolatesPodSecurity(const ClusterFacts& facts) {
+  return facts.tried_pod.has_value() &&
+         absl::StrContains(facts.tried_pod->status().message(), "violates PodSecurity");
 }
 
 CheckResult PodSecurity(const ClusterFacts& facts) {
   constexpr char kName[] = "pod-security";
   if (!facts.namespaces.ok()) return NotAsked(kName, facts.namespaces.status());
-  Names refused;
+  Names refused, silent;
   size_t meshed = 0;
   for (const Json& ns : *facts.namespaces) {
     if (!IsMeshedNamespace(ns)) continue;
@@ -223,16 +289,27 @@ CheckResult PodSecurity(const ClusterFacts& facts) {
     const std::string level = LabelOf(ns, "pod-security.kubernetes.io/enforce");
     if (!level.empty() && level != "privileged") {
       refused.push_back(absl::StrCat(ObjectNameOf(ns), " (", level, ")"));
+    } else if (level.empty()) {
+      silent.push_back(ObjectNameOf(ns));
+      if (ViolatesPodSecurity(facts) && facts.tried_namespace == silent.back()) {
+        refused.push_back(absl::StrCat(silent.back(), " (by the cluster's default)"));
+      }
     }
   }
   if (refused.empty()) {
-    return Good(kName, absl::StrCat(meshed,
-                                    meshed == 1 ? " meshed namespace, which lets"
-                                                : " meshed namespaces, which let",
-                                    " NET_ADMIN in"));
+    std::string message = absl::StrCat(
+        meshed, meshed == 1 ? " meshed namespace, which lets" : " meshed namespaces, which let",
+        " NET_ADMIN in");
+    if (!silent.empty()) {
+      absl::StrAppend(&message,
+                      "; where no label says so, by the cluster's default, which is "
+                      "privileged unless somebody has changed it: ",
+                      SomeNames(silent));
+    }
+    return Good(kName, std::move(message));
   }
   return Bad(kName, absl::StrCat("pods with a sidecar are refused in ", SomeNames(refused)),
-             "the sidecar's redirect needs NET_ADMIN: label them "
+             "the sidecar's redirect needs NET_ADMIN: kubectl label --overwrite namespace NAME "
              "pod-security.kubernetes.io/enforce=privileged");
 }
 
@@ -375,7 +452,22 @@ CheckResult Webhook(const ClusterFacts& facts) {
   if (!facts.tried_pod.has_value()) return Good(kName, "no namespace is meshed: nobody is asked");
   const std::string where = absl::StrCat("a new pod of ", facts.tried_namespace);
   const absl::StatusOr<Json>& pod = *facts.tried_pod;
-  if (absl::StrContains(pod.status().message(), "failed calling webhook")) {
+  if (ViolatesPodSecurity(facts)) {
+    return Good(kName, absl::StrCat(where,
+                                    " would have its sidecar, and be refused for it: see "
+                                    "pod-security"));
+  }
+  const absl::string_view said = pod.status().message();
+  const bool some_webhook = absl::StrContains(said, "failed calling webhook");
+  if (some_webhook && !absl::StrContains(said, kWebhookName)) {
+    return Note(kName,
+                absl::StrCat(where,
+                             " could not be tried, because a webhook of somebody else's "
+                             "fails: ",
+                             said),
+                "no pod is made there until that one answers, meshed or not");
+  }
+  if (some_webhook) {
     return Bad(kName,
                absl::StrCat(where,
                             " would not be made, because the API server does not reach the "
@@ -409,6 +501,12 @@ absl::StatusOr<int> MinorVersion(const Json& version) {
   if (major == std::vector<int>{1} && minor.size() == 1) return minor.front();
   return absl::InvalidArgumentError(
       absl::StrCat("the server's version is not understood: ", TextOf(version, "gitVersion")));
+}
+
+std::vector<std::string> UnfitNodes(const ClusterFacts& facts) {
+  Names names;
+  for (const NodeTrouble& one : TroublesOfNodes(facts).of_nodes) names.push_back(one.name);
+  return names;
 }
 
 std::vector<CheckResult> CheckCluster(const ClusterFacts& facts) {

@@ -39,6 +39,8 @@ struct ClusterFacts {
   // Those that are named for the control plane or the sidecars and are not where pods need them,
   // "shop/regcred"; absent: none is named.
   absl::optional<absl::StatusOr<std::vector<std::string>>> missing_pull_secrets;
+  // Of the nodes that UnfitNodes() names, those that have a meshed pod.
+  absl::StatusOr<std::vector<std::string>> meshed_on = absl::UnknownError("not asked");
   // What became of a pod that was tried, and not made, in a meshed namespace; absent: nobody would
   // be asked about it.
   absl::optional<absl::StatusOr<Json>> tried_pod;
@@ -47,11 +49,18 @@ struct ClusterFacts {
   absl::StatusOr<SettingsPlan> settings = absl::UnknownError("not asked");
 };
 
-// Asks a cluster, for all but `missing_pull_secrets` and `settings`. `objects` are what install
-// would apply. An error only when nobody answers, or whoever asks is not known there.
+// Asks a cluster, for all but `missing_pull_secrets`, `meshed_on` and `settings`. `objects` are
+// what install would apply. An error only when nobody answers, or whoever asks is not known there.
 absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTypes* types,
                                                 const std::string& ns,
                                                 const std::vector<Json>& objects);
+
+// Nodes on which no meshed pod could run: their kernel, kubelet or architecture is not for it.
+// Pure.
+std::vector<std::string> UnfitNodes(const ClusterFacts& facts);
+
+// Looks for meshed pods on unfit nodes, once `facts->settings` is known.
+void LookForPodsOnUnfitNodes(ClusterApi* cluster, ClusterFacts* facts);
 
 // Looks for the Secrets that `facts->settings` names for pulling.
 void LookForPullSecrets(ClusterApi* cluster, ClusterFacts* facts);

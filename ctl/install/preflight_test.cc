@@ -17,8 +17,10 @@ namespace byrnie {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using Outcome = CheckResult::Outcome;
 
 Json Parse(const std::string& text) {
@@ -92,6 +94,72 @@ TEST(PreflightTest, SaysWhichNodesTheImageIsNotFor) {
       {"metadata": {"name": "w"}, "status": {"nodeInfo": {"operatingSystem": "windows",
        "architecture": "s390x"}}}])");
   ExpectOutcome(facts, "nodes", Outcome::kBad, "these are not: odd (s390x)");
+}
+
+TEST(PreflightTest, SaysAllThatIsWrongWithNodes) {
+  ClusterFacts facts = Fine();
+  facts.nodes = List(R"([{"metadata": {"name": "old"}, "status": {"nodeInfo":
+      {"kernelVersion": "4.18.0", "kubeletVersion": "v1.31.0"}}},
+      {"metadata": {"name": "behind"}, "status": {"nodeInfo":
+      {"kernelVersion": "5.15.0", "kubeletVersion": "v1.28.4"}}},
+      {"metadata": {"name": "odd"}, "status": {"nodeInfo": {"architecture": "s390x"}}}])");
+  for (const char* const said : {"old (4.18.0)", "behind (v1.28.4)", "odd (s390x)"}) {
+    ExpectOutcome(facts, "nodes", Outcome::kBad, said);
+  }
+  // Of which that about kubelets is not so with what is installed.
+  facts.settings->settings.sidecars = "classic";
+  EXPECT_THAT(Check(facts, "nodes").message, Not(HasSubstr("behind")));
+}
+
+// So that it can gate an upgrade of a cluster with nodes of several kinds.
+TEST(PreflightTest, MeshedPodsMayBeKeptOffNodes) {
+  FakeCluster cluster;
+  ClusterFacts facts = Fine();
+  facts.nodes->push_back(
+      Parse(R"({"metadata": {"name": "arm"}, "status": {"nodeInfo": {"architecture": "s390x"}}})"));
+  cluster.answers["GET /api/v1/pods"] = {200, R"({"items": []})"};
+  LookForPodsOnUnfitNodes(&cluster, &facts);
+  EXPECT_THAT(cluster.calls,
+              ElementsAre("GET /api/v1/pods?limit=1&labelSelector=byrnie.io%2frev&fieldSelector="
+                          "spec.nodeName%3darm"));
+  ExpectOutcome(facts, "nodes", Outcome::kNote, "none is there now");
+  EXPECT_THAT(Check(facts, "nodes").remedy, HasSubstr("nodeSelector"));
+  cluster.answers["GET /api/v1/pods"] = {200, R"({"items": [{"metadata": {"name": "p"}}]})"};
+  LookForPodsOnUnfitNodes(&cluster, &facts);
+  ExpectOutcome(facts, "nodes", Outcome::kBad, "some are on arm");
+  // The image may be of another architecture than byrniectl.
+  facts.settings->settings.architecture = "s390x";
+  facts.nodes->erase(facts.nodes->begin());
+  ExpectOutcome(facts, "nodes", Outcome::kGood, "1 node");
+  // Where no node is fit nobody can be kept off them.
+  facts.settings->settings.architecture = "arm64";
+  facts.meshed_on = std::vector<std::string>();
+  ExpectOutcome(facts, "nodes", Outcome::kBad, "the image is for arm64");
+}
+
+TEST(PreflightTest, TellsAWebhookOfSomebodyElsesFromOurs) {
+  ClusterFacts facts = Fine();
+  facts.webhooks = List(R"([{"metadata": {"name": "byrnie-injector"}}])");
+  facts.tried_namespace = "shop";
+  facts.tried_pod = absl::UnavailableError(
+      "Internal error occurred: failed calling webhook \"mutate.kyverno.svc-fail\": refused");
+  ExpectOutcome(facts, "webhook", Outcome::kNote, "a webhook of somebody else's");
+  facts.tried_pod = absl::UnavailableError(
+      "Internal error occurred: failed calling webhook \"injector.byrnie.io\": refused");
+  ExpectOutcome(facts, "webhook", Outcome::kBad, "does not reach the webhook");
+}
+
+// A cluster's default may be another level than privileged.
+TEST(PreflightTest, SaysWhatPodSecurityDoesWithoutALabel) {
+  ClusterFacts facts = Fine();
+  ExpectOutcome(facts, "pod-security", Outcome::kGood, "by the cluster's default");
+  facts.webhooks = List(R"([{"metadata": {"name": "byrnie-injector"}}])");
+  facts.tried_namespace = "shop";
+  facts.tried_pod = absl::PermissionDeniedError(
+      "pods \"byrnie-check-x\" is forbidden: violates PodSecurity \"baseline:latest\": NET_ADMIN");
+  ExpectOutcome(facts, "pod-security", Outcome::kBad, "shop (by the cluster's default)");
+  EXPECT_THAT(Check(facts, "pod-security").remedy, HasSubstr("--overwrite"));
+  ExpectOutcome(facts, "webhook", Outcome::kGood, "see pod-security");
 }
 
 TEST(PreflightTest, TriesAPodWhereTheWebhookIsAsked) {
