@@ -15,6 +15,7 @@
 #include "ctl/flags.h"
 #include "ctl/table.h"
 #include "deploy/injector/injector_config.h"
+#include "deploy/injector/json.h"
 #include "deploy/injector/manifest.h"
 
 namespace byrnie {
@@ -31,8 +32,21 @@ absl::StatusOr<std::string> ReadManifest() {
   return text;
 }
 
-absl::StatusOr<InjectorConfig> ReadConfig() {
+// What byrniectl is told to inject. A value.
+struct Injection {
   InjectorConfig config;
+  // Somebody has said where the image is.
+  bool image_given = false;
+};
+
+bool NamesImage(const std::string& config) {
+  const absl::StatusOr<Json> json = ParseJson(config, kMaxInjectorConfig);
+  return json.ok() && Find(*json, "image") != nullptr;
+}
+
+absl::StatusOr<Injection> ReadConfig() {
+  Injection injection;
+  InjectorConfig& config = injection.config;
   const std::string path = absl::GetFlag(FLAGS_injector_config);
   if (!path.empty()) {
     absl::StatusOr<std::string> text = ReadFile(path, kMaxInjectorConfig);
@@ -42,14 +56,18 @@ absl::StatusOr<InjectorConfig> ReadConfig() {
       return InFlag("injector_config", absl::StrCat(path, ": ", parsed.status().message()));
     }
     config = *std::move(parsed);
+    injection.image_given = NamesImage(*text);
   }
   const std::string image = absl::GetFlag(FLAGS_image), revision = absl::GetFlag(FLAGS_revision),
                     sidecars = absl::GetFlag(FLAGS_sidecars);
-  if (!image.empty()) config.image = image;
+  if (!image.empty()) {
+    config.image = image;
+    injection.image_given = true;
+  }
   if (!revision.empty()) config.revision = revision;
   if (!sidecars.empty()) config.defaults["sidecars"] = sidecars;
   RETURN_IF_ERROR(config.Check());
-  return config;
+  return injection;
 }
 
 int Show(const absl::StatusOr<ManifestResult>& result, bool deny_refused) {
@@ -69,11 +87,18 @@ int Show(const absl::StatusOr<ManifestResult>& result, bool deny_refused) {
 }  // namespace
 
 int RunInject(const CommandContext&) {
-  const absl::StatusOr<InjectorConfig> config = ReadConfig();
-  if (!config.ok()) return BadUsage(config.status());
+  const absl::StatusOr<Injection> injection = ReadConfig();
+  if (!injection.ok()) return BadUsage(injection.status());
   const absl::StatusOr<std::string> text = ReadManifest();
   if (!text.ok()) return BadUsage(text.status());
-  return Show(InjectManifest(*config, *text), config->deny_refused);
+  const InjectorConfig& config = injection->config;
+  absl::StatusOr<ManifestResult> result = InjectManifest(config, *text);
+  if (result.ok() && !injection->image_given && result->text != *text) {
+    result->notes.push_back(absl::StrCat(
+        "warning: neither --image nor --injector_config says which image: the pods ask for ",
+        config.image, ", which is in no registry"));
+  }
+  return Show(result, config.deny_refused);
 }
 
 int RunUninject(const CommandContext&) {

@@ -25,11 +25,6 @@ struct Document {
   bool rewrite = false;
 };
 
-// Whether something makes pods in a way that nobody here knows.
-bool HoldsUnknownTemplate(const Json& object) {
-  return FindPath(object, {"spec", "template", "spec", "containers"}) != nullptr;
-}
-
 // The text with all documents that change, and whether it reads as it should.
 std::string Write(absl::string_view text, std::vector<Document>* documents) {
   YamlLines lines(text);
@@ -124,10 +119,9 @@ absl::StatusOr<ManifestResult> InjectManifest(const InjectorConfig& config,
   return ChangeManifest(text, [&config](Json* object, ManifestResult* result) {
     absl::StatusOr<std::vector<WorkloadOutcome>> outcomes = InjectObject(config, object);
     RETURN_IF_ERROR(outcomes.status());
-    if (outcomes->empty() && HoldsUnknownTemplate(*object)) {
-      result->notes.push_back(absl::StrCat(TextOf(*object, "kind"),
-                                           ": of no kind that is known here, left as it is; the "
-                                           "webhook injects its pods"));
+    for (const std::string& name : UnknownMakers(*object)) {
+      result->notes.push_back(absl::StrCat(
+          name, ": of no kind that is known here, left as it is; the webhook injects its pods"));
     }
     for (const WorkloadOutcome& outcome : *outcomes) {
       result->refused = result->refused || outcome.pod.kind == PodOutcome::Kind::kRefused;

@@ -222,6 +222,35 @@ TEST(ManifestTest, TellsOfKindsItDoesNotKnow) {
   const ManifestResult result = Inject(rollout);
   EXPECT_EQ(result.text, rollout);
   EXPECT_THAT(result.notes, ElementsAre(HasSubstr("Rollout")));
+  // Wherever they have the containers, also in a list.
+  for (const std::string& text :
+       {std::string(
+            "kind: JobSet\napiVersion: jobset.x-k8s.io/v1alpha2\nmetadata: {name: r}\nspec:\n"
+            "  replicatedJobs: [{template: {spec: {template: {spec: {containers: [{name: "
+            "a}]}}}}}]\n"),
+        std::string("kind: CronWorkflow\napiVersion: argoproj.io/v1alpha1\nmetadata: {name: r}\n"
+                    "spec: {workflowSpec: {templates: [{name: t, container: {image: b}}]}}\n"),
+        std::string("kind: List\napiVersion: v1\nitems:\n  - kind: Rollout\n    metadata: {name: "
+                    "r}\n    spec: {template: {spec: {containers: [{name: a}]}}}\n")}) {
+    const ManifestResult other = Inject(text);
+    EXPECT_EQ(other.text, text);
+    EXPECT_THAT(other.notes, ElementsAre(HasSubstr(" r: of no kind that is known here"))) << text;
+  }
+  EXPECT_THAT(Inject("kind: Service\napiVersion: v1\nspec: {ports: [{port: 1}]}\n").notes,
+              IsEmpty());
+}
+
+// As API servers write them: kubectl get --raw, or the body of a list.
+TEST(ManifestTest, ItemsOfAListMayLeaveTheirKindToIt) {
+  const ManifestResult result = Inject(
+      R"({"kind":"PodList","apiVersion":"v1","items":[{"metadata":{"name":"p","namespace":"n"},)"
+      R"("spec":{"containers":[{"name":"a","image":"b"}]}}]})");
+  EXPECT_THAT(result.notes, ElementsAre("Pod n/p: injected"));
+  EXPECT_THAT(UninjectManifest(result.text)->notes, ElementsAre("Pod n/p: sidecar taken out"));
+  EXPECT_THAT(Inject(R"({"kind":"DeploymentList","apiVersion":"apps/v1","items":[{"metadata":
+      {"name":"d"},"spec":{"template":{"spec":{"containers":[{"name":"a"}]}}}}]})")
+                  .notes,
+              ElementsAre("Deployment d: injected"));
 }
 
 TEST(ManifestTest, UninjectSaysWhatItCannotTakeOut) {

@@ -43,15 +43,21 @@ bool SaysUser(const Json& container) {
 }
 
 std::string OtherMesh(const Json& pod) {
-  const std::pair<const char*, const char*> kMarks[] = {{"sidecar.istio.io/status", "Istio"},
-                                                        {"linkerd.io/proxy-version", "Linkerd"}};
+  const std::pair<const char*, const char*> kMarks[] = {
+      {"sidecar.istio.io/status", "Istio"},
+      {"linkerd.io/proxy-version", "Linkerd"},
+      {"consul.hashicorp.com/connect-inject-status", "Consul"},
+      {"kuma.io/sidecar-injected", "Kuma"}};
   for (const auto& [annotation, mesh] : kMarks) {
     if (FindPath(pod, {"metadata", "annotations", annotation}) != nullptr) return mesh;
   }
   const std::pair<absl::string_view, const char*> kContainers[] = {
-      {"istio-proxy", "Istio"},      {"istio-init", "Istio"},
-      {"istio-validation", "Istio"}, {"linkerd-proxy", "Linkerd"},
-      {"linkerd-init", "Linkerd"},   {"linkerd-network-validator", "Linkerd"}};
+      {"istio-proxy", "Istio"},       {"istio-init", "Istio"},
+      {"istio-validation", "Istio"},  {"linkerd-proxy", "Linkerd"},
+      {"linkerd-init", "Linkerd"},    {"linkerd-network-validator", "Linkerd"},
+      {"consul-dataplane", "Consul"}, {"consul-connect-inject-init", "Consul"},
+      {"kuma-sidecar", "Kuma"},       {"kuma-init", "Kuma"},
+      {"kuma-validation", "Kuma"},    {"osm-init", "Open Service Mesh"}};
   for (const char* const list : {"initContainers", "containers"}) {
     const Json* const spec = Find(pod, "spec");
     if (spec == nullptr) continue;
@@ -63,6 +69,14 @@ std::string OtherMesh(const Json& pod) {
     }
   }
   return "";
+}
+
+// Whether the node's proxy of Istio takes over the pod's connections, or has already.
+bool IsAmbient(const Json& pod) {
+  const Json* const mode = FindPath(pod, {"metadata", "labels", "istio.io/dataplane-mode"});
+  const Json* const taken =
+      FindPath(pod, {"metadata", "annotations", "ambient.istio.io/redirection"});
+  return (mode != nullptr && *mode == "ambient") || (taken != nullptr && *taken == "enabled");
 }
 
 // Why one of the application's containers cannot be beside the sidecar; "" for no reason.
@@ -169,6 +183,12 @@ absl::StatusOr<Refusal> JudgePod(const Json& pod, const std::set<std::string>& o
   if (!mesh.empty()) {
     return Refusal{Refusal::Kind::kCannot,
                    absl::StrCat("it has a sidecar of ", mesh, ": take that out first")};
+  }
+  if (IsAmbient(pod)) {
+    return Refusal{
+        Refusal::Kind::kCannot,
+        "it is in Istio's ambient mesh, whose redirect would be beside Byrnie's: give it "
+        "the label istio.io/dataplane-mode: none"};
   }
   const Json* const spec = Find(pod, "spec");
   std::string why = spec == nullptr || !spec->is_object()

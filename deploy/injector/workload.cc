@@ -1,5 +1,6 @@
 #include "deploy/injector/workload.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
@@ -7,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
 #include "deploy/injector/annotations.h"
 
@@ -50,7 +52,7 @@ Json* FindPod(const Kind& kind, Json* object) {
   return found != nullptr && found->is_object() ? found : nullptr;
 }
 
-std::string NameOf(const Json& object) {
+std::string NameOf(const Json& object, absl::string_view kind) {
   const Json* const metadata = Find(object, "metadata");
   std::string name, space;
   if (metadata != nullptr) {
@@ -58,25 +60,80 @@ std::string NameOf(const Json& object) {
     if (name.empty()) name = TextOf(*metadata, "generateName");
     space = TextOf(*metadata, "namespace");
   }
-  return absl::StrCat(TextOf(object, "kind"), " ", space, space.empty() ? "" : "/", name);
+  return absl::StrCat(kind, " ", space, space.empty() ? "" : "/", name);
+}
+
+// What an object is. API servers leave it out of the items of a list, whose own says it: PodList.
+struct Type {
+  std::string kind, version;
+};
+
+Type TypeOf(const Json& object, const Type& of_items) {
+  Type type{TextOf(object, "kind"), TextOf(object, "apiVersion")};
+  return type.kind.empty() && type.version.empty() ? of_items : type;
+}
+
+// Of the items of a list; empty where each says its own.
+Type TypeOfItems(const Type& list) {
+  absl::string_view kind = list.kind;
+  absl::ConsumeSuffix(&kind, "List");
+  return kind.empty() ? Type() : Type{std::string(kind), list.version};
+}
+
+bool IsList(const Type& type, const Json* items) {
+  return absl::EndsWith(type.kind, "List") && items != nullptr && items->is_array();
+}
+
+const Kind* FindKind(const Type& type) {
+  for (const Kind& kind : kKinds) {
+    if (type.kind == kind.name && GroupOf(type.version) == kind.group) return &kind;
+  }
+  return nullptr;
+}
+
+// Whether it has, at any depth, what containers are made of.
+bool HoldsContainers(const Json& value) {
+  if (value.is_array()) {
+    return std::any_of(value.begin(), value.end(), HoldsContainers);
+  }
+  if (!value.is_object()) return false;
+  const Json* const one = Find(value, "container");
+  if (one != nullptr && !TextOf(*one, "image").empty()) return true;
+  const Json::array_t& several = ItemsOf(value, "containers");
+  if (!several.empty() && several.front().is_object()) return true;
+  return std::any_of(value.begin(), value.end(), HoldsContainers);
 }
 
 // Calls `visit` for each pod in `object`, with what makes it.
-absl::Status VisitPods(Json* object, int depth,
-                       absl::FunctionRef<absl::Status(const Json& object, Json* pod)> visit) {
-  const std::string kind_name = TextOf(*object, "kind"), version = TextOf(*object, "apiVersion");
+absl::Status VisitPods(
+    Json* object, const Type& of_items, int depth,
+    absl::FunctionRef<absl::Status(const Json& object, const std::string& name, Json* pod)> visit) {
+  const Type type = TypeOf(*object, of_items);
   Json* const items = Find(object, "items");
-  if (absl::EndsWith(kind_name, "List") && items != nullptr && items->is_array()) {
+  if (IsList(type, items)) {
     if (depth >= kMaxListDepth) return absl::OkStatus();
-    for (Json& item : *items) RETURN_IF_ERROR(VisitPods(&item, depth + 1, visit));
+    const Type of_these = TypeOfItems(type);
+    for (Json& item : *items) RETURN_IF_ERROR(VisitPods(&item, of_these, depth + 1, visit));
     return absl::OkStatus();
   }
-  for (const Kind& kind : kKinds) {
-    if (kind_name != kind.name || GroupOf(version) != kind.group) continue;
-    Json* const pod = FindPod(kind, object);
-    return pod == nullptr ? absl::OkStatus() : visit(*object, pod);
+  const Kind* const kind = FindKind(type);
+  Json* const pod = kind == nullptr ? nullptr : FindPod(*kind, object);
+  return pod == nullptr ? absl::OkStatus() : visit(*object, NameOf(*object, type.kind), pod);
+}
+
+void CollectUnknown(const Json& object, const Type& of_items, int depth,
+                    std::vector<std::string>* names) {
+  const Type type = TypeOf(object, of_items);
+  const Json* const items = Find(object, "items");
+  if (IsList(type, items)) {
+    if (depth >= kMaxListDepth) return;
+    const Type of_these = TypeOfItems(type);
+    for (const Json& item : *items) CollectUnknown(item, of_these, depth + 1, names);
+    return;
   }
-  return absl::OkStatus();
+  if (FindKind(type) == nullptr && HoldsContainers(object)) {
+    names->push_back(NameOf(object, type.kind));
+  }
 }
 
 // What is written on a workload itself, where nobody looks for it; none of a Pod.
@@ -104,32 +161,36 @@ absl::StatusOr<std::vector<WorkloadOutcome>> InjectObject(const InjectorConfig& 
                                                           Json* object) {
   std::vector<WorkloadOutcome> outcomes;
   Json made = *object;
-  RETURN_IF_ERROR(VisitPods(&made, 0, [&](const Json& maker, Json* pod) {
-    const std::string name = NameOf(maker);
-    absl::StatusOr<PodOutcome> outcome = InjectPod(config, pod);
-    if (!outcome.ok()) {
-      return absl::Status(outcome.status().code(),
-                          absl::StrCat(name, ": ", outcome.status().message()));
-    }
-    for (std::string& warning : Misplaced(maker, *pod)) {
-      outcome->warnings.push_back(std::move(warning));
-    }
-    outcomes.push_back({name, *std::move(outcome)});
-    return absl::OkStatus();
-  }));
+  RETURN_IF_ERROR(
+      VisitPods(&made, {}, 0, [&](const Json& maker, const std::string& name, Json* pod) {
+        absl::StatusOr<PodOutcome> outcome = InjectPod(config, pod);
+        if (!outcome.ok()) {
+          return absl::Status(outcome.status().code(),
+                              absl::StrCat(name, ": ", outcome.status().message()));
+        }
+        for (std::string& warning : Misplaced(maker, *pod)) {
+          outcome->warnings.push_back(std::move(warning));
+        }
+        outcomes.push_back({name, *std::move(outcome)});
+        return absl::OkStatus();
+      }));
   *object = std::move(made);
   return outcomes;
+}
+
+std::vector<std::string> UnknownMakers(const Json& object) {
+  std::vector<std::string> names;
+  CollectUnknown(object, {}, 0, &names);
+  return names;
 }
 
 absl::StatusOr<std::vector<std::string>> UninjectObject(Json* object) {
   std::vector<std::string> changed;
   Json made = *object;
-  RETURN_IF_ERROR(VisitPods(&made, 0, [&](const Json& maker, Json* pod) {
+  RETURN_IF_ERROR(VisitPods(&made, {}, 0, [&](const Json&, const std::string& name, Json* pod) {
     const std::string why = CannotUninject(*pod);
-    if (!why.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(NameOf(maker), ": ", why));
-    }
-    if (UninjectPod(pod)) changed.push_back(NameOf(maker));
+    if (!why.empty()) return absl::InvalidArgumentError(absl::StrCat(name, ": ", why));
+    if (UninjectPod(pod)) changed.push_back(name);
     return absl::OkStatus();
   }));
   *object = std::move(made);

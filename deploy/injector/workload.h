@@ -24,6 +24,10 @@ struct WorkloadOutcome {
 absl::StatusOr<std::vector<WorkloadOutcome>> InjectObject(const InjectorConfig& config,
                                                           Json* object);
 
+// Those of `object`, or of the items of a List, that have containers in them and are of no kind
+// that is known here: "Rollout demo/web". They are left as they are.
+std::vector<std::string> UnknownMakers(const Json& object);
+
 // Takes the sidecar out again. The names of what has changed; InvalidArgument, with `object` as it
 // was, names one whose sidecar cannot be, see CannotUninject.
 absl::StatusOr<std::vector<std::string>> UninjectObject(Json* object);

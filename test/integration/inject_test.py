@@ -122,7 +122,7 @@ class InjectTest(unittest.TestCase):
             with self.subTest(name):
                 expected = read(name.replace(".in.", ".out."))
                 notes = re.findall(r"^#> (.*)$", expected, re.M)
-                done = self.inject(read(name))
+                done = self.inject(read(name), "--image=byrnie:0.1.0")
                 self.assertEqual(done.stdout, re.sub(r"^#> .*\n", "", expected, flags=re.M))
                 self.assertEqual(done.stderr, "".join(f"byrniectl: {note}\n" for note in notes))
                 # What people and other programs read in it is what a document in JSON says.
@@ -140,6 +140,15 @@ class InjectTest(unittest.TestCase):
         self.assertEqual(ctl("inject").returncode, 2)
         self.assertEqual(ctl("inject", "-f", "/nowhere.yaml").returncode, 2)
         self.assertIn("byrnie.io/sidecars=\"both\"", ctl("inject", "-f", "-", "--sidecars=both", text="").stderr)
+
+    def test_says_that_nobody_has_said_which_image(self):
+        self.assertIn("the pods ask for byrnie:0.1.0, which is in no registry", self.inject(read("pod.in.yaml")).stderr)
+        self.assertNotIn("registry", self.inject(read("pod.in.yaml"), "--image=registry.example/byrnie:0.1.0").stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "injector.json")
+            with open(path, "w", encoding="utf-8") as out:
+                json.dump({"image": "byrnie:0.1.0"}, out)
+            self.assertNotIn("registry", self.inject(read("pod.in.yaml"), f"--injector_config={path}").stderr)
 
     def test_the_configuration_and_its_flags(self):
         with tempfile.TemporaryDirectory() as folder:
