@@ -171,6 +171,7 @@ void WriteConnection(const Connection::View& connection, size_t worker, JsonWrit
              connection.destination.has_value() ? connection.destination->ToString() : "")
       .Field("service", connection.service)
       .Field("peer_identity", peer == nullptr ? "" : peer->peer.id.text())
+      .Field("proven_until", peer == nullptr ? "" : UtcText(peer->not_after()))
       .Field("admitted_by", connection.admitted_by == nullptr ? "" : *connection.admitted_by)
       .Field("tunnel", peer == nullptr ? 0 : peer->tunnel)
       .Field("stream", connection.stream)

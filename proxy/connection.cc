@@ -87,6 +87,9 @@ void Connection::set_peer(std::shared_ptr<const PeerInfo> peer) {
   peer_ = std::move(peer);
   if (peer_ == nullptr) return;
   context_->registry->NoteExpiry(peer_->not_after());
+  if (direction_ == AccessRecord::Direction::kOutbound && peer_->proof != nullptr) {
+    context_->registry->NoteRenewal(peer_->proof->renew_at());
+  }
   // Inbound through a tunnel, the peer is known before anything else.
   if (!stages_.Completed(StageTimes::kDestination)) return;
   if (peer_->verified_at == absl::ZeroDuration()) {

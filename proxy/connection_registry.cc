@@ -74,8 +74,21 @@ void ConnectionRegistry::AbortExpired(absl::Time now, IdentityExpiry expiry) {
       continue;
     }
     connection->Cut(access_reason::kIdentityExpired,
-                    peer->own_not_after <= now ? "the own certificate of its tunnel expired"
-                                               : "the peer's certificate expired");
+                    peer->own_until() <= now ? "the own certificate of its tunnel expired"
+                                             : "the peer's certificate expired");
+  }
+}
+
+void ConnectionRegistry::RenewProofs(
+    absl::Time now, absl::FunctionRef<void(const std::shared_ptr<PeerProof>& proof)> renew) {
+  if (now < next_renewal_) return;
+  next_renewal_ = absl::InfiniteFuture();
+  for (const auto& [id, connection] : connections_) {
+    if (connection->direction() != AccessRecord::Direction::kOutbound) continue;
+    const std::shared_ptr<const PeerInfo>& peer = connection->peer();
+    if (peer == nullptr || peer->proof == nullptr) continue;
+    if (peer->proof->BeginRenewal(now)) renew(peer->proof);
+    NoteRenewal(peer->proof->renew_at());
   }
 }
 

@@ -8,11 +8,13 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/event/event_loop.h"
 #include "proxy/connection.h"
 #include "proxy/identity_expiry.h"
+#include "proxy/peer_proof.h"
 
 namespace byrnie {
 
@@ -34,11 +36,19 @@ class ConnectionRegistry {
 
   // Ends every connection whose Recheck says so, with the reason it gives.
   void Recheck();
-  // Tells when the identities of a connection's tunnel run out. Only Connection calls this.
+  // Tells when the identities of a connection's tunnel run out, and when they are to be proven
+  // anew. Only Connection calls these.
   void NoteExpiry(absl::Time not_after) { next_expiry_ = std::min(next_expiry_, not_after); }
+  void NoteRenewal(absl::Time renew_at) { next_renewal_ = std::min(next_renewal_, renew_at); }
+  // Both may be sooner than told: proofs have been judged again.
+  void LookAgain() { next_expiry_ = next_renewal_ = absl::InfinitePast(); }
   // Ends those whose tunnel's identities have run out at the wall-clock time `now`, unless they are
   // kept.
   void AbortExpired(absl::Time now, IdentityExpiry expiry);
+  // Calls `renew` for the peers of outbound connections whose identity is to be proven anew by a
+  // handshake (PeerProof::BeginRenewal has said so): once for each, whoever has the connections.
+  void RenewProofs(absl::Time now,
+                   absl::FunctionRef<void(const std::shared_ptr<PeerProof>& proof)> renew);
   // Ends those whose tunnel was made with another identity of this proxy.
   void AbortOtherGenerations(uint64_t generation);
   // Ends those for whose tunnel's peer `why` has a reason; an empty one keeps them.
@@ -64,8 +74,9 @@ class ConnectionRegistry {
 
   EventLoop* const loop_;  // Not owned.
   uint64_t next_id_ = 1;
-  // None runs out earlier, so that until then nobody has to look.
+  // None runs out, or is to be proven anew, earlier, so that until then nobody has to look.
   absl::Time next_expiry_ = absl::InfiniteFuture();
+  absl::Time next_renewal_ = absl::InfiniteFuture();
   absl::flat_hash_map<uint64_t, std::unique_ptr<Connection>> connections_;
   // Since the last CountBytes; some have ended since.
   std::vector<uint64_t> moved_;

@@ -75,6 +75,7 @@ class DirectMtls::Opening final : public TunnelPool::Request {
       Tell(proven);
       return;
     }
+    owner_->proofs_->Record(target_.address, now, owner_->loop_->WallNow(), peer.get());
     TunnelPool::Opened opened;
     opened.stream = std::move(transport->stream);
     opened.peer = std::move(peer);

@@ -5,6 +5,7 @@
 
 #include "common/event/event_loop.h"
 #include "proxy/mesh_snapshot.h"
+#include "proxy/peer_proofs.h"
 #include "proxy/tunnel_dialer.h"
 #include "proxy/tunnel_pool.h"
 
@@ -15,9 +16,10 @@ namespace byrnie {
 // tunnels. Lives on its worker's loop; what it has opened does not need it any more.
 class DirectMtls {
  public:
-  // `dialer` and `*mesh`, which always points to the newest snapshot, outlive this.
-  DirectMtls(EventLoop* loop, TunnelDialer* dialer, const MeshSnapshotPtr* mesh)
-      : loop_(loop), dialer_(dialer), mesh_(mesh) {}
+  // `dialer`, `*mesh`, which always points to the newest snapshot, and `proofs`, where handshakes
+  // are recorded, outlive this.
+  DirectMtls(EventLoop* loop, TunnelDialer* dialer, const MeshSnapshotPtr* mesh, PeerProofs* proofs)
+      : loop_(loop), dialer_(dialer), mesh_(mesh), proofs_(proofs) {}
   DirectMtls(const DirectMtls&) = delete;
   DirectMtls& operator=(const DirectMtls&) = delete;
 
@@ -34,6 +36,7 @@ class DirectMtls {
   EventLoop* const loop_;              // Not owned.
   TunnelDialer* const dialer_;         // Not owned.
   const MeshSnapshotPtr* const mesh_;  // Not owned.
+  PeerProofs* const proofs_;           // Not owned.
 };
 
 }  // namespace byrnie

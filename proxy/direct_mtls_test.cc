@@ -43,7 +43,7 @@ class DirectMtlsTest : public ::testing::Test {
  protected:
   DirectMtlsTest()
       : ca_("cluster.local", loop_.WallNow()),
-        direct_(&loop_, &dialer_, &mesh_),
+        direct_(&loop_, &dialer_, &mesh_, &proofs_),
         target_{*SocketAddress::Parse("10.0.0.7:8080"),
                 {*SpiffeId::Parse("spiffe://cluster.local/ns/demo/sa/server")}} {}
 
@@ -87,6 +87,7 @@ class DirectMtlsTest : public ::testing::Test {
   const TestCa ca_;
   SteppedDialer dialer_;
   MeshSnapshotPtr mesh_ = std::make_shared<const MeshSnapshot>();
+  PeerProofs proofs_;
   DirectMtls direct_;
   const TunnelTarget target_;
   std::vector<std::unique_ptr<ByteStream>> peers_;
@@ -108,6 +109,22 @@ TEST_F(DirectMtlsTest, GoesStraightToTheWorkloadAndKnowsBothEnds) {
   EXPECT_EQ(opened_->peer->own_id->text(), "spiffe://cluster.local/ns/demo/sa/client");
   EXPECT_EQ(opened_->peer->own_generation, 3u);
   EXPECT_EQ(opened_->peer->own_not_after, mesh_->identity->identity->not_after());
+}
+
+TEST_F(DirectMtlsTest, WhatAHandshakeProvesHoldsForConnectionsBeforeIt) {
+  SetIdentity(3, ca_);
+  proofs_.SetOwn(mesh_->identity->identity->id(), loop_.WallNow() + absl::Hours(9));
+  Open();
+  Answer(Transport());
+  ASSERT_THAT(status_, IsOk());
+  const std::shared_ptr<const PeerInfo> old = opened_->peer;
+  EXPECT_EQ(old->not_after(), loop_.WallNow() + absl::Hours(1));
+  Open();
+  TunnelDialer::Transport renewed = Transport();
+  renewed.peer.not_after = loop_.WallNow() + absl::Hours(2);
+  Answer(std::move(renewed));
+  ASSERT_THAT(status_, IsOk());
+  EXPECT_EQ(old->not_after(), loop_.WallNow() + absl::Hours(2));
 }
 
 TEST_F(DirectMtlsTest, NeedsAnIdentityThatIsValid) {

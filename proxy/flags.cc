@@ -107,8 +107,9 @@ ABSL_FLAG(int64_t, memory_limit, 0,
           "bytes this process may use; from 85 % on, with what open connections are promised, new "
           "ones are refused; 0: what the container's control group says, if anything");
 ABSL_FLAG(std::string, identity_expiry, "drain",
-          "tunnels whose certificate was replaced: drain (end when empty or when it expires), "
-          "keep (end when empty) or strict (end at once)");
+          "tunnels whose certificate was replaced take no new connections, and those they have: "
+          "drain (go on while later handshakes prove both ends anew), keep (go on) or strict (end "
+          "at once)");
 ABSL_FLAG(std::string, log_level, "info", "error, warning, info or debug");
 ABSL_FLAG(std::string, log_format, "json", "json or text");
 ABSL_FLAG(std::string, access_log, "close",

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
@@ -10,11 +11,12 @@
 #include "common/identity/spiffe_id.h"
 #include "common/identity/svid_verifier.h"
 #include "common/tls/tls_stream.h"
+#include "proxy/peer_proof.h"
 
 namespace byrnie {
 
-// Both ends of one tunnel, as proven by its handshake. Immutable and shared by the tunnel's
-// connections.
+// Both ends of one tunnel, as proven by its handshake and, where it has a `proof`, by later ones.
+// Immutable but for that, and shared by the tunnel's connections.
 struct PeerInfo {
   VerifiedSvid peer;
   TlsSessionInfo session;
@@ -33,8 +35,18 @@ struct PeerInfo {
   // Its tunnel's number among those of its kind and worker, as on the admin page; 0: no tunnel.
   uint64_t tunnel = 0;
 
+  // What is known of the two beyond this handshake; null: nothing, it alone counts.
+  std::shared_ptr<PeerProof> proof = nullptr;
+
+  // Until when each end is proven, by this handshake or a newer one.
+  absl::Time own_until() const {
+    return proof == nullptr ? own_not_after : std::max(own_not_after, proof->own()->until());
+  }
+  absl::Time peer_until() const {
+    return proof == nullptr ? peer.not_after : std::max(peer.not_after, proof->until());
+  }
   // When the proof of either end runs out.
-  absl::Time not_after() const { return std::min(peer.not_after, own_not_after); }
+  absl::Time not_after() const { return std::min(own_until(), peer_until()); }
 };
 
 }  // namespace byrnie

@@ -86,6 +86,10 @@ void TunnelPool::Tunnel::OnDialed(absl::StatusOr<TunnelDialer::Transport> transp
       return;
     }
   }
+  if (pool_->options_.proofs != nullptr && now.context != nullptr) {
+    pool_->options_.proofs->Record(key_.address, now.context->identity(), pool_->loop_->WallNow(),
+                                   peer.get());
+  }
   peer_ = std::move(peer);
   session_ = ConnectSession::CreateClient(pool_->loop_, std::move(transport->stream),
                                           pool_->options_.session, this);
@@ -95,6 +99,7 @@ void TunnelPool::Tunnel::OnDialed(absl::StatusOr<TunnelDialer::Transport> transp
   if (pool_->metrics_.open != nullptr) pool_->metrics_.open->Add(1);
   absl::flat_hash_set<PendingRequest*> waiters = std::move(waiters_);
   waiters_.clear();
+  TellDialled(absl::OkStatus());
   for (PendingRequest* request : waiters) request->StartStream();
   if (draining_) session_->Drain();
   if (opening_.empty()) StreamGone();
@@ -150,6 +155,7 @@ void TunnelPool::Tunnel::StreamGone() {
 void TunnelPool::Tunnel::Finish(absl::Status why) {
   if (state_ == State::kClosed) return;
   if (state_ != State::kConnecting) NoteClosed();
+  TellDialled(why);
   const bool was_open = state_ != State::kConnecting;
   state_ = State::kClosed;
   Uncount();
@@ -162,6 +168,11 @@ void TunnelPool::Tunnel::Finish(absl::Status why) {
   (was_open ? opening_ : waiters_).clear();
   for (PendingRequest* request : requests) request->Retry(why, /*handshaking=*/!was_open);
   pool_->ScheduleReap();
+}
+
+void TunnelPool::Tunnel::TellDialled(const absl::Status& how) {
+  auto done = std::exchange(on_dialled_, nullptr);
+  if (done != nullptr) done(how);
 }
 
 void TunnelPool::Tunnel::Unlist() {

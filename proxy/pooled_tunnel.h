@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -51,6 +52,12 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
     return state_ == State::kClosed && waiters_.empty() && opening_.empty() && streams_.empty();
   }
 
+  // While connecting: `*done` hears how that ends. False, and untouched, where somebody does.
+  bool set_on_dialled(absl::AnyInvocable<void(absl::Status)>* done) {
+    if (on_dialled_ != nullptr) return false;
+    on_dialled_ = std::move(*done);
+    return true;
+  }
   void AddWaiter(PendingRequest* request) { waiters_.insert(request); }
   // That the peer they wait for is leaving.
   void TellWaiters();
@@ -98,6 +105,7 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   void OnTimer();
   void StreamGone();
   void Finish(absl::Status why);
+  void TellDialled(const absl::Status& how);
   void NoteClosed() {
     if (pool_->metrics_.open != nullptr) pool_->metrics_.open->Add(-1);
   }
@@ -119,6 +127,7 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   std::unique_ptr<TunnelDialer::Attempt> attempt_;
   std::unique_ptr<ConnectSession> session_;
   std::shared_ptr<const PeerInfo> peer_;
+  absl::AnyInvocable<void(absl::Status)> on_dialled_;
   absl::flat_hash_set<PendingRequest*> waiters_;  // Not owned.
   absl::flat_hash_set<PendingRequest*> opening_;  // Not owned.
   absl::flat_hash_set<PooledStream*> streams_;    // Not owned.

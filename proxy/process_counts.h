@@ -3,6 +3,7 @@
 
 #include "common/net/dialled_connections.h"
 #include "proxy/handshake_counts.h"
+#include "proxy/peer_proofs.h"
 #include "proxy/peer_usage.h"
 #include "proxy/shared_count.h"
 
@@ -21,6 +22,8 @@ struct ProcessCounts {
   // No count: what the workers have opened towards others, so that none carries it when it is led
   // back to one of them.
   DialledConnections dialled;
+  // Nor is this: what their peers have proven, to whichever worker.
+  PeerProofs proofs;
 };
 
 }  // namespace byrnie

@@ -93,6 +93,16 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
   };
   passthrough_not_in_mesh = passthrough("not_in_mesh");
   passthrough_lookup_failed = passthrough("lookup_failed");
+  const auto proofs = [registry](const char* result) {
+    return registry->AddCounter(
+        "byrnie_proxy_identity_proofs_renewed_total",
+        "Handshakes made to prove the identities of open connections anew, before the last proof "
+        "ends",
+        {{"result", result}});
+  };
+  proofs_renewed = proofs("renewed");
+  proofs_unchanged = proofs("unchanged");
+  proofs_failed = proofs("failed");
   ejections = registry->AddCounter("byrnie_proxy_ejections_total",
                                    "Times a worker ejected an endpoint it could not connect to");
   endpoints_ejected = registry->AddGauge("byrnie_proxy_endpoints_ejected",

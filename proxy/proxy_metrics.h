@@ -74,6 +74,10 @@ class ProxyMetrics {
   Counter* stale_endpoints;
   Counter* passthrough_not_in_mesh;
   Counter* passthrough_lookup_failed;
+  // Handshakes made to prove the identities of open connections anew, by what became of it.
+  Counter* proofs_renewed;
+  Counter* proofs_unchanged;
+  Counter* proofs_failed;
   Counter* ejections;
   Gauge* endpoints_ejected;
   Counter* sign_ok;

@@ -7,6 +7,7 @@
 #include "common/net/prefixed_stream.h"
 #include "proxy/asked_addresses.h"
 #include "proxy/end_reason.h"
+#include "proxy/peer_info.h"
 #include "proxy/proxy_header.h"
 #include "proxy/trust_change.h"
 #include "proxy/tunnel_reason.h"
@@ -352,9 +353,10 @@ void RedirectedConnection::OnHandshake(absl::Status status) {
   const std::shared_ptr<const IdentityInUse> used = std::move(identity_);
   identity_.reset();
   const IdentitySnapshot& own = *used->identity;
-  set_peer(
+  const auto made =
       std::make_shared<PeerInfo>(PeerInfo{tls_->peer(), tls_->session(), own.id(), own.generation(),
-                                          own.not_after(), tls_->peer_chain()}));
+                                          own.not_after(), tls_->peer_chain()});
+  set_peer(made);
   // The handshake was judged by the identity and the bundles it began with.
   const IdentitySnapshot& now = *context()->mesh->identity->identity;
   if (now.generation() != own.generation()) {
@@ -365,6 +367,7 @@ void RedirectedConnection::OnHandshake(absl::Status status) {
                     "the own certificate was replaced during the handshake");
     }
   }
+  context()->counts->proofs.Record(source(), now, loop()->WallNow(), made.get());
   const Decision decision = Decide();
   if (!decision.allowed) {
     // Else the peer sees no more than a connection that breaks.

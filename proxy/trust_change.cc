@@ -39,8 +39,9 @@ absl::Status CheckProven(const TrustBundleSet& bundles, const PeerInfo& peer, ab
                     defect);
 }
 
-TrustChange::TrustChange(const TrustBundleSet& before, const TrustBundleSet* after, absl::Time now)
-    : after_(after), now_(now) {
+TrustChange::TrustChange(const TrustBundleSet& before, const TrustBundleSet* after,
+                         uint64_t generation, absl::Time now)
+    : after_(after), generation_(generation), now_(now) {
   for (const auto& [trust_domain, bundle] : before.bundles()) {
     if (MayLoseTrust(bundle, after->Find(trust_domain))) affected_.insert(trust_domain);
   }
@@ -51,7 +52,12 @@ absl::string_view TrustChange::WhyNot(const PeerInfo& peer) {
   const auto [it, fresh] = judged_.try_emplace(&peer);
   if (fresh) {
     const absl::Status proven = CheckProven(*after_, peer, now_);
-    if (!proven.ok()) it->second = end_reason::For(DefectOf(proven));
+    if (!proven.ok()) {
+      it->second = end_reason::For(DefectOf(proven));
+    } else if (peer.proof != nullptr) {
+      const absl::string_view lost = peer.proof->Judge(*after_, generation_, now_);
+      if (peer.peer_until() <= now_) it->second = lost;
+    }
   }
   return it->second;
 }

@@ -1,6 +1,7 @@
 #ifndef BYRNIE_PROXY_TRUST_CHANGE_H_
 #define BYRNIE_PROXY_TRUST_CHANGE_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
@@ -24,16 +25,19 @@ absl::Status CheckProven(const TrustBundleSet& bundles, const PeerInfo& peer, ab
 // look; the others must be proven anew by what there is now. Lives within one turn of a loop.
 class TrustChange {
  public:
-  // `after` outlives this.
-  TrustChange(const TrustBundleSet& before, const TrustBundleSet* after, absl::Time now);
+  // `after`, which came with the identity of `generation`, outlives this.
+  TrustChange(const TrustBundleSet& before, const TrustBundleSet* after, uint64_t generation,
+              absl::Time now);
 
   bool RemovesAnything() const { return !affected_.empty(); }
-  // Why `peer` is trusted no longer, of the closed set of end_reason; empty while it is. Judges
-  // each PeerInfo object once, however many of a tunnel's connections ask.
+  // Why `peer` is trusted no longer, of the closed set of end_reason; empty while it is. A newer
+  // proof of it that is none any more is dropped: that is the reason where its handshake's own has
+  // run out. Judges each PeerInfo object once, however many of a tunnel's connections ask.
   absl::string_view WhyNot(const PeerInfo& peer);
 
  private:
   const TrustBundleSet* const after_;  // Not owned.
+  const uint64_t generation_;
   const absl::Time now_;
   absl::flat_hash_set<std::string> affected_;
   absl::flat_hash_map<const PeerInfo*, absl::string_view> judged_;

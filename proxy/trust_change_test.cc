@@ -1,5 +1,6 @@
 #include "proxy/trust_change.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,7 +41,7 @@ class TrustChangeTest : public ::testing::Test {
 
 TEST_F(TrustChangeTest, EndsOnlyPeersWhoseRootIsGone) {
   const TrustBundleSet after = Bundles({{"td", {{new_.root()}}}, {"other", {{other_.root()}}}});
-  TrustChange change(before_, &after, kNow);
+  TrustChange change(before_, &after, 2, kNow);
   EXPECT_TRUE(change.RemovesAnything());
   EXPECT_EQ(change.WhyNot(by_old_), end_reason::kTrustRemoved);
   EXPECT_EQ(change.WhyNot(by_old_), end_reason::kTrustRemoved)
@@ -51,7 +52,7 @@ TEST_F(TrustChangeTest, EndsOnlyPeersWhoseRootIsGone) {
 
 TEST_F(TrustChangeTest, EndsAllPeersOfATrustDomainThatIsGone) {
   const TrustBundleSet after = Bundles({{"td", {{old_.root(), new_.root()}}}});
-  TrustChange change(before_, &after, kNow);
+  TrustChange change(before_, &after, 2, kNow);
   EXPECT_EQ(change.WhyNot(by_old_), "");
   EXPECT_EQ(change.WhyNot(by_new_), "");
   EXPECT_EQ(change.WhyNot(foreign_), end_reason::kTrustRemoved);
@@ -61,7 +62,7 @@ TEST_F(TrustChangeTest, RemovesNothingWhenRootsAreAddedOrReordered) {
   const TestCa third("td", kNow);
   const TrustBundleSet after =
       Bundles({{"td", {{third.root(), new_.root(), old_.root()}}}, {"other", {{other_.root()}}}});
-  TrustChange change(before_, &after, kNow);
+  TrustChange change(before_, &after, 2, kNow);
   EXPECT_FALSE(change.RemovesAnything());
   EXPECT_EQ(change.WhyNot(by_old_), "");
 }
@@ -72,7 +73,7 @@ TEST_F(TrustChangeTest, JudgesIntermediatesTooByTheRootsThatAreLeft) {
   const PeerInfo gone = Proven(old_, below_old.IssueSvid("/b"));
   const PeerInfo stays = Proven(new_, below_new.IssueSvid("/b"));
   const TrustBundleSet after = new_.Bundles();
-  TrustChange change(before_, &after, kNow);
+  TrustChange change(before_, &after, 2, kNow);
   EXPECT_EQ(change.WhyNot(gone), end_reason::kTrustRemoved);
   EXPECT_EQ(change.WhyNot(stays), "");
 }
@@ -80,7 +81,7 @@ TEST_F(TrustChangeTest, JudgesIntermediatesTooByTheRootsThatAreLeft) {
 TEST_F(TrustChangeTest, LeavesExpiryToItsOwnRule) {
   const absl::Time later = by_new_.peer.not_after + absl::Minutes(1);
   const TrustBundleSet after = new_.Bundles();
-  TrustChange change(before_, &after, later);
+  TrustChange change(before_, &after, 2, later);
   EXPECT_EQ(change.WhyNot(by_new_), "");
   EXPECT_EQ(change.WhyNot(by_old_), end_reason::kTrustRemoved);
 }
@@ -102,7 +103,7 @@ TEST_F(TrustChangeTest, EndsPeersThatANewRevocationListNames) {
                  {MakeCrl(*new_.root(), new_.key(), kNow, {revoked.chain[0]}),
                   MakeCrl(*old_.root(), old_.key(), kNow)}}},
                {"other", {{other_.root()}}}});
-  TrustChange change(before_, &after, kNow);
+  TrustChange change(before_, &after, 2, kNow);
   EXPECT_TRUE(change.RemovesAnything());
   EXPECT_EQ(change.WhyNot(gone), end_reason::kCertificateRevoked);
   EXPECT_EQ(change.WhyNot(by_new_), "");
@@ -114,10 +115,45 @@ TEST_F(TrustChangeTest, EndsPeersThatANewRevocationListNames) {
 TEST_F(TrustChangeTest, EndsPeersWhoseIssuerHasNoListWhereThereAreLists) {
   const TrustBundleSet after =
       Bundles({{"td", {{old_.root(), new_.root()}, {MakeCrl(*new_.root(), new_.key(), kNow)}}}});
-  TrustChange change(before_, &after, kNow);
+  TrustChange change(before_, &after, 2, kNow);
   EXPECT_EQ(change.WhyNot(by_new_), "");
   EXPECT_EQ(change.WhyNot(by_old_), end_reason::kRevocationUnknown);
   EXPECT_EQ(change.WhyNot(foreign_), end_reason::kTrustRemoved);
+}
+
+TEST_F(TrustChangeTest, DropsANewerProofThatIsRevokedAndEndsWhatHasNoOther) {
+  const TestIdentity revoked = new_.IssueSvid("/a", absl::Hours(2));
+  const auto own = std::make_shared<OwnProof>(*SpiffeId::Parse("spiffe://td/own"));
+  const TrustBundleSet after = Bundles(
+      {{"td", {{new_.root()}, {MakeCrl(*new_.root(), new_.key(), kNow, {revoked.chain[0]})}}}});
+  const auto proof = std::make_shared<PeerProof>(SocketAddress(), by_new_.peer.id, own);
+  proof->Take({revoked.chain, revoked.chain[0]->not_after(), absl::InfiniteFuture(), 1, before_},
+              kNow, 0);
+  PeerInfo peer = by_new_;
+  peer.proof = proof;
+  PeerInfo older = peer;
+  older.peer.not_after = kNow - absl::Seconds(10);
+  EXPECT_GT(older.peer_until(), kNow);
+
+  TrustChange change(before_, &after, 2, kNow);
+  EXPECT_EQ(change.WhyNot(older), end_reason::kCertificateRevoked);
+  EXPECT_EQ(change.WhyNot(peer), "") << "its handshake's own certificate is good for a while";
+  EXPECT_EQ(peer.peer_until(), by_new_.peer.not_after);
+  EXPECT_EQ(older.peer_until(), older.peer.not_after);
+}
+
+TEST_F(TrustChangeTest, ANewProofDoesNotMakeUpForALostOne) {
+  const TestIdentity renewed = new_.IssueSvid("/a", absl::Hours(2));
+  const auto own = std::make_shared<OwnProof>(*SpiffeId::Parse("spiffe://td/own"));
+  PeerInfo peer = by_old_;
+  peer.proof = std::make_shared<PeerProof>(SocketAddress(), by_old_.peer.id, own);
+  peer.proof->Take(
+      {renewed.chain, renewed.chain[0]->not_after(), absl::InfiniteFuture(), 1, before_}, kNow, 0);
+  const TrustBundleSet after = new_.Bundles();
+  TrustChange change(before_, &after, 2, kNow);
+  EXPECT_EQ(change.WhyNot(peer), end_reason::kTrustRemoved)
+      << "whoever began it may have been somebody else";
+  EXPECT_GT(peer.peer_until(), by_old_.peer.not_after) << "and the newer proof stands";
 }
 
 TEST_F(TrustChangeTest, LooksAtNobodyWhenTheListsAreTheSame) {
@@ -125,7 +161,7 @@ TEST_F(TrustChangeTest, LooksAtNobodyWhenTheListsAreTheSame) {
   const TrustBundleSet before = Bundles({{"td", {{new_.root()}, {list}}}});
   const TrustBundleSet after =
       Bundles({{"td", {{old_.root(), new_.root()}, {*RevocationList::FromDer(list->der())}}}});
-  TrustChange change(before, &after, kNow + absl::Hours(5));
+  TrustChange change(before, &after, 2, kNow + absl::Hours(5));
   EXPECT_FALSE(change.RemovesAnything());
   EXPECT_EQ(change.WhyNot(by_new_), "") << "a list that ends refuses whoever is new";
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 #include "proxy/pooled_tunnel.h"
 #include "proxy/tunnel_reason.h"
 #include "proxy/tunnel_request.h"
@@ -59,24 +60,43 @@ std::unique_ptr<TunnelPool::Request> TunnelPool::Open(TunnelTarget target, Conne
   return pending;
 }
 
-void TunnelPool::Assign(PendingRequest* request, bool fresh) {
-  if (!identity_.has_value()) {
-    request->Fail(absl::FailedPreconditionError("no identity yet"));
-    return;
+absl::Status TunnelPool::CheckTarget(const TunnelTarget& target) const {
+  if (!identity_.has_value()) return absl::FailedPreconditionError("no identity yet");
+  RETURN_IF_ERROR(CheckOwnValidity(identity_->not_before, identity_->not_after, loop_->WallNow()));
+  if (target.allowed_peers.empty()) {
+    return absl::InternalError("no identity is allowed at the end of the tunnel");
   }
-  absl::Status valid =
-      CheckOwnValidity(identity_->not_before, identity_->not_after, loop_->WallNow());
+  return absl::OkStatus();
+}
+
+TunnelPool::Key TunnelPool::KeyOf(const TunnelTarget& target) const {
+  return Key{target.address, target.allowed_peers, identity_->generation, epoch_};
+}
+
+absl::Status TunnelPool::Prove(const TunnelTarget& target,
+                               absl::AnyInvocable<void(absl::Status)> done) {
+  RETURN_IF_ERROR(CheckTarget(target));
+  Key key = KeyOf(target);
+  const auto siblings = usable_.find(key);
+  if (siblings != usable_.end()) {
+    for (Tunnel* tunnel : siblings->second) {
+      if (!tunnel->connecting() || !tunnel->set_on_dialled(&done)) continue;
+      return absl::OkStatus();
+    }
+  }
+  RETURN_IF_ERROR(CountOne());
+  NewTunnel(target, std::move(key))->set_on_dialled(&done);
+  return absl::OkStatus();
+}
+
+void TunnelPool::Assign(PendingRequest* request, bool fresh) {
+  const TunnelTarget& target = request->target();
+  absl::Status valid = CheckTarget(target);
   if (!valid.ok()) {
     request->Fail(std::move(valid));
     return;
   }
-  const TunnelTarget& target = request->target();
-  if (target.allowed_peers.empty()) {
-    request->Fail(absl::InternalError("no identity is allowed at the end of the tunnel"));
-    return;
-  }
-  Key key{target.address, target.allowed_peers, identity_->generation, epoch_};
-  const absl::StatusOr<Tunnel*> tunnel = TunnelFor(target, std::move(key), fresh);
+  const absl::StatusOr<Tunnel*> tunnel = TunnelFor(target, KeyOf(target), fresh);
   if (!tunnel.ok()) {
     request->Fail(tunnel.status());
     return;
@@ -106,13 +126,18 @@ absl::StatusOr<TunnelPool::Tunnel*> TunnelPool::TunnelFor(const TunnelTarget& ta
     }
     // All are full.
   }
+  RETURN_IF_ERROR(CountOne());
+  return NewTunnel(target, std::move(key));
+}
+
+absl::Status TunnelPool::CountOne() {
   while (!count_->TryAdd(options_.max_tunnels)) {
     if (CloseLongestIdle()) continue;
     return WithReason(absl::ResourceExhaustedError(
                           absl::StrCat(options_.max_tunnels, " tunnels are open and none is idle")),
                       tunnel_reason::kTunnelLimit);
   }
-  return NewTunnel(target, std::move(key));
+  return absl::OkStatus();
 }
 
 TunnelPool::Tunnel* TunnelPool::FindUsable(const Key& key) const {

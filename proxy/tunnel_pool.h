@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
@@ -21,6 +22,7 @@
 #include "common/tls/tls_context.h"
 #include "proxy/identity_expiry.h"
 #include "proxy/peer_info.h"
+#include "proxy/peer_proofs.h"
 #include "proxy/shared_count.h"
 #include "proxy/tunnel_dialer.h"
 
@@ -49,6 +51,8 @@ class TunnelPool {
     size_t max_tunnels = 4096;
     // Of the tunnels of all pools; outlives them. Null: of this pool alone.
     SharedCount* count = nullptr;
+    // Where the handshakes of its tunnels are recorded; outlives them. Null: nowhere.
+    PeerProofs* proofs = nullptr;
     // A stream that has moved more is bulk: it would delay others on its
     // tunnel.
     uint64_t bulk_bytes = 1024 * 1024;
@@ -131,6 +135,12 @@ class TunnelPool {
   // handshake, or the peer says that it did not process the request.
   std::unique_ptr<Request> Open(TunnelTarget target, ConnectRequest request, Callback done);
 
+  // Makes one more tunnel to `target` for the sake of its handshake: what that proves is recorded,
+  // and the tunnel is one like others from then on. One that is being made already is as good.
+  // `done` runs once, in a later turn, with what TunnelDialer::Dial says; not when this fails at
+  // once, as Open, nor after the end of the pool. It leaves the pool alone.
+  absl::Status Prove(const TunnelTarget& target, absl::AnyInvocable<void(absl::Status)> done);
+
   // Closes tunnels with an identity that has run out at the wall-clock time
   // `now`, unless they are kept.
   void CloseExpired(absl::Time now);
@@ -165,12 +175,17 @@ class TunnelPool {
   };
 
   void Assign(PendingRequest* request, bool fresh);
+  // Whether there is an identity to make tunnels to `target` with.
+  absl::Status CheckTarget(const TunnelTarget& target) const;
+  Key KeyOf(const TunnelTarget& target) const;
   Tunnel* FindUsable(const Key& key) const;
   // Past the limit of tunnels for a key: the least loaded that has room, bulk
   // or not; null: none.
   Tunnel* FindShared(const std::vector<Tunnel*>& tunnels) const;
   // Finds or makes a tunnel; ResourceExhausted past a limit.
   absl::StatusOr<Tunnel*> TunnelFor(const TunnelTarget& target, Key key, bool fresh);
+  // Counts one more tunnel; ResourceExhausted past the limit of all.
+  absl::Status CountOne();
   // Closes the tunnel that has been idle longest; false when none is idle.
   bool CloseLongestIdle();
   // Makes one that is counted already.

@@ -137,7 +137,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
         std::make_shared<PeerInfo>(PeerInfo{tls_->peer(), tls_->session(), own.id(),
                                             own.generation(), own.not_after(), tls_->peer_chain()});
     peer->tunnel = ++server_->made_;
-    peer_ = std::move(peer);
+    peer_ = peer;
     // The handshake was judged by the bundles it began with.
     const IdentitySnapshot& now = *context.mesh->identity->identity;
     const bool outdated = now.generation() != own.generation();
@@ -149,6 +149,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
       server_->Remove(this);
       return;
     }
+    context.counts->proofs.Record(source_, now, context.loop->WallNow(), peer.get());
     PeerUsage::Tunnel counted = context.counts->inbound.AddTunnel(peer_name());
     if (!server_->MakeRoomFor(peer_->peer.id, counted)) {
       server_->LogRefused(source_, local_, AccessRecord::Result::kFailed,

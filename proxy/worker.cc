@@ -19,6 +19,8 @@
 #include "proxy/handshake_turns.h"
 #include "proxy/hbone_headers.h"
 #include "proxy/outbound.h"
+#include "proxy/peer_info.h"
+#include "proxy/peer_proof.h"
 #include "proxy/redirected.h"
 #include "proxy/routing_table.h"
 #include "proxy/trust_change.h"
@@ -75,6 +77,7 @@ TunnelPool::Options PoolOptions(const ProxyConfig& config, ProcessCounts* counts
   options.idle_timeout = absl::Seconds(30);
   options.max_tunnels = static_cast<size_t>(config.max_tunnels);
   options.count = &counts->outbound_tunnels;
+  options.proofs = &counts->proofs;
   return options;
 }
 
@@ -124,7 +127,7 @@ class Worker::Data {
             [this](const SocketAddress& address, const PeerInfo& peer, const absl::Status& status) {
               ReportOutboundFault(context_, address, peer, status);
             }),
-        direct_(loop, &dialer_, &context_.mesh),
+        direct_(loop, &dialer_, &context_.mesh, &dependencies.counts->proofs),
         direct_turns_(
             loop, HandshakeCounts::Shared(static_cast<size_t>(dependencies.config->max_handshakes)),
             &dependencies.counts->direct_handshakes, dependencies.metrics->handshakes_open),
@@ -288,6 +291,10 @@ class Worker::Data {
   void AdoptIdentity(const IdentityInUse* old, const IdentityInUse& now) {
     const IdentitySnapshot& identity = *now.identity;
     const bool strict = dependencies_.config->identity_expiry == IdentityExpiry::kStrict;
+    // Otherwise each handshake is the only proof that its connections have.
+    if (dependencies_.config->identity_expiry == IdentityExpiry::kDrain) {
+      context_.counts->proofs.SetOwn(identity.id(), identity.not_after());
+    }
     // Before the pool closes their tunnels, so that the peers are told why.
     if (strict) registry_.AbortOtherGenerations(identity.generation());
     TunnelPool::Identity own;
@@ -300,12 +307,29 @@ class Worker::Data {
     tunnel_server_->DrainOtherGenerations(identity.generation());
     if (strict) tunnel_server_->CloseOtherGenerations(identity.generation());
     if (old == nullptr) return;
-    TrustChange change(old->identity->bundles(), &identity.bundles(), context_.loop->WallNow());
+    TrustChange change(old->identity->bundles(), &identity.bundles(), identity.generation(),
+                       context_.loop->WallNow());
     if (!change.RemovesAnything()) return;
     registry_.AbortWhere([&change](const PeerInfo& peer) { return change.WhyNot(peer); });
     const auto keep = [&change](const PeerInfo& peer) { return change.WhyNot(peer).empty(); };
     pool_.CloseUnless(keep);
     tunnel_server_->CloseUnless(keep);
+    registry_.LookAgain();
+  }
+
+  // By one more tunnel to the peer, which other connections may use.
+  void RenewProof(const std::shared_ptr<PeerProof>& proof) {
+    const auto done = [this, proof](const absl::Status& status) {
+      const ProxyMetrics& metrics = *context_.metrics;
+      const PeerProof::Renewal result = proof->EndRenewal(status);
+      (result == PeerProof::Renewal::kRenewed     ? metrics.proofs_renewed
+       : result == PeerProof::Renewal::kUnchanged ? metrics.proofs_unchanged
+                                                  : metrics.proofs_failed)
+          ->Increment();
+    };
+    const TunnelTarget peer{proof->address().WithPort(kHbonePort), {proof->id()}};
+    const absl::Status begun = pool_.Prove(peer, done);
+    if (!begun.ok()) done(begun);
   }
 
   void Sweep() {
@@ -314,6 +338,8 @@ class Worker::Data {
     // Connections first, so that their line in the log says why.
     registry_.AbortExpired(now, dependencies_.config->identity_expiry);
     if (dependencies_.config->max_connection_age != absl::InfiniteDuration()) registry_.AbortAged();
+    registry_.RenewProofs(now,
+                          [this](const std::shared_ptr<PeerProof>& proof) { RenewProof(proof); });
     pool_.CloseExpired(now);
     tunnel_server_->CloseExpired(now);
     flows_.Flush();

@@ -72,10 +72,6 @@ class Demo:
         mesh = self.mesh
         began = time.monotonic()
         self.client, self.server = mesh.pod("client"), mesh.pod("server")
-        for pod in (self.client, self.server):
-            # Step 6 runs one connection through the lives of several certificates; the default ends a connection
-            # when the certificate it began with expires.
-            pod.extra_proxy_flags = ["--identity_expiry=keep"]
         self.web, self.web6 = mesh.service("web", [self.server], 80, 8080)
         self.sink, _ = mesh.service("sink", [self.server], 80, 8081)
         self.echo, _ = mesh.service("echo", [self.server], 80, 8082)

@@ -3,8 +3,6 @@
 
 Proved: 1 GiB each way, through tunnels and over direct mTLS, over one connection and over 64 at once, while certificates live 10 s
 and are replaced every 5 or so: the SHA-256 of what each end received is that of what the other sent, and no connection breaks.
-Streams outlive their certificates here (--identity_expiry=keep); with the default they would be reset when the certificate they
-began with ends.
 """
 
 import hashlib
@@ -59,8 +57,6 @@ class FullDuplexTest(MeshTestCase):
     def build(cls):
         cls.client, cls.probe = cls.mesh.pod("client"), cls.mesh.outsider()
         cls.servers = {name: cls.mesh.pod(f"server-{name}", **fields) for name, fields in PATHS.items()}
-        for pod in (cls.client, *cls.servers.values()):
-            pod.extra_proxy_flags = ["--identity_expiry=keep"]
         cls.mesh.start()
 
     def guarded(self, work, *arguments):

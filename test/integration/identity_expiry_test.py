@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""A connection does not outlive the certificates it was made with, unless told so.
+"""A connection does not outlive the certificates that the two ends have proven themselves by, unless told so.
 
-Proved: with --identity_expiry=drain an open connection ends, as a reset, when the first of the two certificates of
-its tunnel expires, and not before; new connections work all the time. With strict it is reset at both ends as soon as the
+Proved: with --identity_expiry=drain at one end, and another one that makes no handshake for the proof's sake, an open connection
+ends, as a reset, when the first of the two certificates of its tunnel expires, and not before; one beside which others are
+opened goes on, because their handshakes prove as much (of two ends that drain see proven_anew_test). With strict it is reset at both ends as soon as the
 proxy's own certificate is replaced, inbound and outbound, in a tunnel and in direct mTLS, however the other end's proxy is
 set, and the log says so; a new one works at once.
 """
@@ -31,29 +32,46 @@ class IdentityExpiryTest(MeshTestCase):
 
     @classmethod
     def build(cls):
-        cls.client, cls.server = cls.mesh.pod("client"), cls.mesh.pod("server")
-        for pod in (cls.client, cls.server):
-            pod.extra_proxy_flags = ["--identity_expiry=drain"]
+        cls.client, cls.other, cls.server = cls.mesh.pod("client"), cls.mesh.pod("other"), cls.mesh.pod("server")
+        cls.server.extra_proxy_flags = ["--identity_expiry=drain"]
+        for pod in (cls.client, cls.other):
+            pod.extra_proxy_flags = ["--identity_expiry=keep"]
         cls.mesh.vip, _ = cls.mesh.service("server", [cls.server])
         cls.mesh.start()
         cls.server.app("echo", 8080)
         cls.probe = cls.mesh.outsider()
 
+    def ends(self):
+        return [leaf_facts(served_leaf(self.probe, pod.address))["not_after"] for pod in (self.client, self.server)]
+
     def test_an_open_connection_ends_with_its_certificates(self):
-        expiry = leaf_facts(served_leaf(self.probe, self.server.address))["not_after"]
-        with self.client.connect(self.mesh.vip, 80, timeout=20) as connection:
+        # As old as they may be: whichever of them the handshake is made with.
+        soonest = min(self.ends())
+        with self.client.connect(self.mesh.vip, 80, timeout=20) as connection, \
+                self.other.connect(self.mesh.vip, 80, timeout=20) as accompanied:
+            latest = None
             exchanged = 0
             with self.assertRaises(ConnectionResetError, msg="the connection should be reset, not end cleanly"):
                 while True:
-                    connection.sendall(b"still here\n")
-                    if not connection.recv(100):
-                        break
+                    for one in (connection, accompanied):
+                        one.sendall(b"still here\n")
+                        if not one.recv(100):
+                            self.fail("a clean end")
+                    latest = latest or min(self.ends())
                     exchanged += 1
-                    # Another connection beside it always works.
-                    self.assertEqual(self.ask(self.client, self.mesh.vip, 80, b"new\n"), b"new\n")
-                    self.assertLess(time.time(), expiry + 5, "the connection outlived its certificates")
+                    self.assertEqual(self.ask(self.other, self.mesh.vip, 80, b"new\n"), b"new\n")
+                    self.assertLess(time.time(), latest + 2, "the connection outlived its certificates")
                     time.sleep(0.1)
             self.assertGreater(exchanged, 5)
+            self.assertGreaterEqual(time.time(), soonest)
+            self.server.wait_access_log(direction="inbound", reason="identity-expired", peer_identity=self.client.spiffe_id)
+            ends = time.time() + 12
+            while time.time() < ends:
+                accompanied.sendall(b"still here\n")
+                self.assertEqual(accompanied.recv(100), b"still here\n")
+                self.assertEqual(self.ask(self.other, self.mesh.vip, 80, b"new\n"), b"new\n")
+                time.sleep(0.1)
+        self.assertEqual(self.ask(self.client, self.mesh.vip, 80, b"new\n"), b"new\n")
 
 
 class StrictIdentityExpiryTest(MeshTestCase):

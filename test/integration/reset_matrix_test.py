@@ -291,9 +291,6 @@ class ResetWhileRotatingTest(MeshTestCase):
     @classmethod
     def build(cls):
         cls.client, cls.server = cls.mesh.pod("client"), cls.mesh.pod("server")
-        for pod in (cls.client, cls.server):
-            # A connection may outlive the certificates it began with: only resets of ours are looked at.
-            pod.extra_proxy_flags = ["--identity_expiry=keep"]
         cls.mesh.vip, _ = cls.mesh.service("server", [cls.server])
         cls.mesh.start()
         cls.probe = cls.mesh.outsider()

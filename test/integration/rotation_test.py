@@ -23,9 +23,6 @@ class RotationTest(MeshTestCase):
     @classmethod
     def build(cls):
         cls.client, cls.server = cls.mesh.pod("client"), cls.mesh.pod("server")
-        for pod in (cls.client, cls.server):
-            # A connection may outlive the certificate it began with.
-            pod.extra_proxy_flags = ["--identity_expiry=keep"]
         cls.sink, _ = cls.mesh.service("sink", [cls.server], 80, 8080)
         cls.echo, _ = cls.mesh.service("echo", [cls.server], 80, 8081)
         cls.mesh.start()
