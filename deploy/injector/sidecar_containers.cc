@@ -392,6 +392,8 @@ absl::StatusOr<SidecarContainers> SidecarContainers::Create(const InjectorConfig
   result.native = settings.GetOr("sidecars", "native") == "native";
   result.warnings = settings.warnings();
   const SidecarResources resources(&settings, spec, SidecarNames());
+  const std::string growth = resources.GrowthWarning();
+  if (!growth.empty()) result.warnings.push_back(growth);
   const std::string burstable = resources.Warning();
   if (!burstable.empty()) result.warnings.push_back(burstable);
   result.digest = DigestOf(config, settings, result.native, resources);

@@ -108,6 +108,22 @@ std::string SidecarResources::Warning() const {
   return "";
 }
 
+std::string SidecarResources::GrowthWarning() const {
+  if (!guaranteed_ || !Warning().empty()) return "";
+  for (const char* const said : {"proxy-cpu-request", "proxy-cpu-limit"}) {
+    if (settings_->Get(said).has_value()) return "";
+  }
+  const Json proxy = Proxy();
+  const auto of = [&proxy](absl::string_view resource) {
+    return TextOf(*Find(proxy, "limits"), resource);
+  };
+  return absl::StrCat("its containers are Guaranteed, and so its proxy asks for, and is held to, ",
+                      of("cpu"), " of CPU and ", of("memory"),
+                      " of memory: where that is too much or too little, ", kAnnotationPrefix,
+                      "proxy-cpu-limit and -memory-limit; with ", kAnnotationPrefix,
+                      "proxy-cpu-limit: none the pod is Burstable and its proxy takes little");
+}
+
 Json SidecarResources::Of(absl::string_view container, const Amounts& amounts) const {
   Json resources = Json::object();
   Add(container, "cpu", amounts.cpu, &resources);

@@ -27,6 +27,9 @@ class SidecarResources {
   // The pod's quality of service is Guaranteed without the sidecar, but not with it; "" or a
   // warning that says so.
   std::string Warning() const;
+  // It is so with it, too, which costs more than other pods pay, and nobody has said how much; ""
+  // or a warning that says so.
+  std::string GrowthWarning() const;
 
  private:
   struct Amount;

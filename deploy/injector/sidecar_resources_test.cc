@@ -46,6 +46,7 @@ class Made {
   std::string agent() const { return ToText(resources_.Agent()); }
   std::string small() const { return ToText(resources_.Small()); }
   std::string warning() const { return resources_.Warning(); }
+  std::string growth() const { return resources_.GrowthWarning(); }
 
  private:
   const PodSettings settings_;
@@ -64,6 +65,18 @@ TEST(SidecarResourcesTest, APodThatIsGuaranteedStaysSo) {
   EXPECT_EQ(made.agent(), Fixed("100m", "128Mi"));
   EXPECT_EQ(made.small(), Fixed("100m", "64Mi"));
   EXPECT_EQ(made.warning(), "");
+}
+
+// Sixty times what other pods pay, and bytes that wait: nobody is to find that out by a Pending
+// pod.
+TEST(SidecarResourcesTest, SaysWhatAGuaranteedPodCostsUnlessSomebodyHasSaidHowMuch) {
+  EXPECT_THAT(Made(Settings()).growth(),
+              ::testing::AllOf(HasSubstr("500m of CPU and 256Mi of memory"),
+                               HasSubstr("byrnie.io/proxy-cpu-limit")));
+  EXPECT_EQ(Made(Settings("proxy-cpu-limit", "2")).growth(), "");
+  EXPECT_EQ(Made(Settings("proxy-cpu-limit", "none")).growth(), "");
+  EXPECT_EQ(Made(Settings("proxy-cpu-request", "50m")).growth(), "");
+  EXPECT_EQ(Made(Settings(), R"({"containers":[{"name":"a"}]})").growth(), "");
 }
 
 TEST(SidecarResourcesTest, ALimitIsAskedForWhereThePodIsGuaranteed) {
