@@ -103,6 +103,11 @@ HttpResponse SetLogging(const AdminSources& s, const HttpRequest& request) {
                       absl::StrCat("log level is ", LogLevelName(*level), "\n")};
 }
 
+HttpResponse Health(const absl::Status& status, absl::string_view good) {
+  return HttpResponse{status.ok() ? 200 : 503, "text/plain; charset=utf-8",
+                      absl::StrCat(status.ok() ? good : status.message(), "\n")};
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,
@@ -118,14 +123,10 @@ absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,
                       return HttpResponse{200, "text/plain; version=0.0.4; charset=utf-8",
                                           sources.metrics->RenderPrometheusText()};
                     }});
-  routes.push_back({"GET", "/healthz", [](const HttpRequest&) {
-                      return HttpResponse{200, "text/plain; charset=utf-8", "ok\n"};
-                    }});
+  routes.push_back({"GET", "/healthz",
+                    [sources](const HttpRequest&) { return Health(sources.liveness(), "ok"); }});
   routes.push_back({"GET", "/readyz", [sources](const HttpRequest&) {
-                      const absl::Status status = sources.readiness();
-                      return HttpResponse{
-                          status.ok() ? 200 : 503, "text/plain; charset=utf-8",
-                          status.ok() ? "ready\n" : absl::StrCat(status.message(), "\n")};
+                      return Health(sources.readiness(), "ready");
                     }});
   routes.push_back(
       {"GET", "/registry", [sources](const HttpRequest&) { return RegistryPage(sources); }});

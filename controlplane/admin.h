@@ -33,10 +33,12 @@ struct AdminSources {
   MeshPage* mesh;
   // Why agents are better sent to another control plane; OK: they are not.
   std::function<absl::Status()> readiness;
+  // Why it does not run any more as it should, and is to be started anew; OK: it runs.
+  std::function<absl::Status()> liveness;
 };
 
-// Serves "/" for people, "/metrics", "/healthz" (whether it runs), "/readyz" (whether agents may be
-// sent to it: 200, or 503 and why), "/registry" (JSON) and, where `address` is a
+// Serves "/" for people, "/metrics", "/healthz" (whether it runs: 200, or 503 and why), "/readyz"
+// (whether agents may be sent to it: likewise), "/registry" (JSON) and, where `address` is a
 // loopback address, the mesh page as "/mesh" and "/mesh.json", and "POST /logging?level=LEVEL" for
 // whom the guard lets in, on `loop`. Shows nothing secret. Errors as HttpServer::Create.
 absl::StatusOr<std::unique_ptr<HttpServer>> StartAdminServer(EventLoop* loop,

@@ -211,7 +211,8 @@ absl::Status ControlPlane::StartAll() {
       admin_,
       StartAdminServer(loop_, options_.admin,
                        AdminSources{authority_, &agents_, &registry_, &metrics_, clock_, logger_,
-                                    &guard_, mesh_page_.get(), [this] { return CheckReady(); }}));
+                                    &guard_, mesh_page_.get(), [this] { return CheckReady(); },
+                                    [this] { return CheckAlive(); }}));
   RETURN_IF_ERROR(StartWebhook());
   tick_ = loop_->NewTimer([this] { Tick(); });
   tick_->Schedule(kTick);
@@ -600,6 +601,10 @@ absl::Status ControlPlane::CheckReady() const {
   RETURN_IF_ERROR(readiness_->Check());
   if (webhook_ != nullptr) RETURN_IF_ERROR(webhook_->Check());
   return cluster_ == nullptr ? absl::OkStatus() : cluster_->CheckWebhook();
+}
+
+absl::Status ControlPlane::CheckAlive() const {
+  return webhook_ == nullptr ? absl::OkStatus() : webhook_->Check(LoopPulse::kStuck);
 }
 
 void ControlPlane::RenewOwnCertificates() {

@@ -188,6 +188,9 @@ class ControlPlane {
   void RenewOwnCertificates();
   // Why neither agents nor API servers are to be sent here.
   absl::Status CheckReady() const;
+  // Unavailable when a thread is stuck that only a new process would bring back. This loop, which
+  // answers that, is missed by whoever asks.
+  absl::Status CheckAlive() const;
   absl::Duration LongestLife() const;
   absl::Status JoinFleet();
   // Runs on a thread of the page's own: it looks at all that was reported, and waits for the store.

@@ -14,10 +14,10 @@ void LoopPulse::Beat() {
   next_->Schedule(kBeat);
 }
 
-absl::Status LoopPulse::Check() const {
+absl::Status LoopPulse::Check(absl::Duration patience) const {
   const absl::Duration since =
       clock_->MonotonicNow() - absl::Nanoseconds(last_beat_.load(std::memory_order_relaxed));
-  if (since <= kTooLate) return absl::OkStatus();
+  if (since <= patience) return absl::OkStatus();
   return absl::UnavailableError(
       absl::StrCat("its thread has done nothing for ", absl::ToInt64Seconds(since), " s"));
 }

@@ -25,8 +25,12 @@ class LoopPulse {
   LoopPulse(const LoopPulse&) = delete;
   LoopPulse& operator=(const LoopPulse&) = delete;
 
-  // Unavailable, with for how long, when nothing has been heard for kTooLate. From any thread.
-  absl::Status Check() const;
+  // Longer than any that comes to an end.
+  static constexpr absl::Duration kStuck = absl::Seconds(20);
+
+  // Unavailable, with for how long, when nothing has been heard for longer than `patience`. From
+  // any thread.
+  absl::Status Check(absl::Duration patience = kTooLate) const;
 
  private:
   void Beat();

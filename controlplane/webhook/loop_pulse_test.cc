@@ -30,6 +30,11 @@ TEST(LoopPulseTest, ALoopThatDoesNotTurnIsMissed) {
   clock.Advance(absl::Seconds(2));
   EXPECT_THAT(pulse.Check(),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("nothing for 7 s")));
+  // Which is no reason yet to begin anew.
+  EXPECT_THAT(pulse.Check(LoopPulse::kStuck), IsOk());
+  clock.Advance(LoopPulse::kStuck);
+  EXPECT_THAT(pulse.Check(LoopPulse::kStuck),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("nothing for 27 s")));
   // It was slow, no more.
   loop.AdvanceTime(LoopPulse::kBeat);
   EXPECT_THAT(pulse.Check(), IsOk());

@@ -1,5 +1,7 @@
 #include "controlplane/webhook/webhook_server.h"
 
+#include <pthread.h>
+
 #include <utility>
 #include <vector>
 
@@ -20,7 +22,10 @@ absl::StatusOr<std::unique_ptr<WebhookServer>> WebhookServer::Start(
   auto server =
       absl::WrapUnique(new WebhookServer(identity, std::move(config), clock, logger, metrics));
   RETURN_IF_ERROR(server->Listen(listen, clock, metrics));
-  server->thread_ = std::thread([loop = server->loop_.get()] { loop->Run(); });
+  server->thread_ = std::thread([loop = server->loop_.get()] {
+    ::pthread_setname_np(::pthread_self(), "webhook");
+    loop->Run();
+  });
   return server;
 }
 
@@ -69,8 +74,8 @@ void WebhookServer::SetConfig(InjectorConfigPtr config) {
       [this, config = std::move(config)]() mutable { handler_.SetConfig(std::move(config)); });
 }
 
-absl::Status WebhookServer::Check() const {
-  const absl::Status status = pulse_->Check();
+absl::Status WebhookServer::Check(absl::Duration patience) const {
+  const absl::Status status = pulse_->Check(patience);
   return status.ok()
              ? status
              : absl::UnavailableError(absl::StrCat("the injection webhook: ", status.message()));

@@ -53,7 +53,7 @@ class WebhookServer {
   SocketAddress address() const { return http_->address(); }
   void SetConfig(InjectorConfigPtr config);
   // Unavailable while nobody is answered.
-  absl::Status Check() const;
+  absl::Status Check(absl::Duration patience = LoopPulse::kTooLate) const;
 
  private:
   WebhookServer(const ServerIdentity* identity, InjectorConfigPtr config, const Clock* clock,
