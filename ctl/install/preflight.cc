@@ -329,7 +329,10 @@ CheckResult NetworkPolicies(const ClusterFacts& facts) {
   return Note(kName, absl::StrCat("there are some in meshed namespaces: ", SomeNames(found)),
               absl::StrCat("they have to let in TCP 15008 from meshed pods, and out TCP 15008 to "
                            "them and TCP 15012 to ",
-                           facts.ns));
+                           facts.ns,
+                           "; all ports come by 15008, so that what they say of ports an "
+                           "AccessPolicy has to say: see \"Network policies\" in "
+                           "docs/kubernetes.md"));
 }
 
 CheckResult Storage(const ClusterFacts& facts) {

@@ -303,6 +303,7 @@ TEST(PreflightTest, NotesNetworkPoliciesOfMeshedNamespaces) {
   facts.network_policies = List(R"([{"metadata": {"name": "deny", "namespace": "shop"}},
       {"metadata": {"name": "deny", "namespace": "plain"}}])");
   ExpectOutcome(facts, "network-policies", Outcome::kNote, "shop/deny");
+  EXPECT_THAT(Check(facts, "network-policies").remedy, HasSubstr("all ports come by 15008"));
 }
 
 TEST(PreflightTest, LooksForAVolumeAndItsKey) {

@@ -342,9 +342,11 @@ absl::Status CheckTogether(const PodSettings& settings,
   if (settings.GetOr("redirect-watch", "off") != "off" &&
       settings.GetOr("sidecars", "native") == "classic") {
     return Wrong("redirect-watch", *settings.Get("redirect-watch"),
-                 absl::StrCat("needs native sidecars: a Job would never end beside it; leave it "
-                              "out, or ",
-                              kAnnotationPrefix, "sidecars=classic"));
+                 absl::StrCat("needs native sidecars, and classic ones are asked for, by ",
+                              kAnnotationPrefix,
+                              "sidecars or the injector's configuration: a Job would never end "
+                              "beside it; leave it out, or write ",
+                              kAnnotationPrefix, "sidecars=native"));
   }
   for (const char* const container : {"proxy", "agent", "redirect"}) {
     for (const char* const resource : {"cpu", "memory"}) {

@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """The commands of docs/kubernetes.md that bring a running application into the mesh, as they are written there: see testing/docs_case.py.
 
-Proved: pods of Istio's or Linkerd's namespaces come back as Byrnie's, permissive, so that nobody who asks them in plaintext is cut off, and are made strict afterwards. They begin with the other mesh's labels and annotations, and no sidecar of its own, because nobody here would inject it.
+Proved: pods of Istio's or Linkerd's namespaces, of Deployments and StatefulSets, come back as Byrnie's, permissive, so that nobody who asks them in plaintext is cut off, and are made strict afterwards; no template is ever one that the webhook would make a strict pod of. They begin with the other mesh's labels and annotations, and no
+sidecar of its own, because nobody here would inject it; of Istio's PeerAuthentication there is the definition alone.
 """
 
 import json
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -13,8 +15,16 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import yaml
 
 from testing.case import main
-from testing.docs_case import OTHER, SAMPLE, WEB, DocsTestCase, sections
+from testing.docs_case import OTHER, PAGE, SAMPLE, WEB, DocsTestCase, sections
 from testing.kubernetes_node import wait_for
+
+
+PEER_AUTHENTICATIONS = {
+    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "peerauthentications.security.istio.io"},
+    "spec": {"group": "security.istio.io", "scope": "Namespaced",
+             "names": {"kind": "PeerAuthentication", "listKind": "PeerAuthenticationList", "plural": "peerauthentications", "singular": "peerauthentication"},
+             "versions": [{"name": "v1beta1", "served": True, "storage": True,
+                           "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}
 
 
 class KubernetesDocsMovesTest(DocsTestCase):
@@ -45,7 +55,11 @@ class KubernetesDocsMovesTest(DocsTestCase):
             deployment = yaml.safe_load(WEB.replace("web", name))
             deployment["spec"]["template"]["metadata"]["annotations"] = of_pods
             self.admin.apply(f"/apis/apps/v1/namespaces/{SAMPLE}/deployments/{name}", {**deployment, "metadata": {"name": name, "namespace": SAMPLE}})
-        wait_for(lambda: len(self.pods(SAMPLE)) == 2, 30, "pods of another mesh")
+        store = yaml.safe_load(WEB.replace("web", "store"))
+        store["spec"]["serviceName"] = "store"
+        store["spec"]["template"]["metadata"]["annotations"] = of_pods
+        self.admin.apply(f"/apis/apps/v1/namespaces/{SAMPLE}/statefulsets/store", {**store, "kind": "StatefulSet", "metadata": {"name": "store", "namespace": SAMPLE}})
+        wait_for(lambda: len(self.pods(SAMPLE)) == 3, 30, "pods of another mesh")
         for pod in self.pods(SAMPLE):
             self.assertEqual((len(pod["spec"]["containers"]), pod["metadata"]["labels"].get("byrnie.io/rev")), (1, None))
 
@@ -53,12 +67,22 @@ class KubernetesDocsMovesTest(DocsTestCase):
         """The namespace's metadata, when all its pods are ours."""
         said = self.run_section(heading)
         self.assertRegex(said, r"web-\S+ +3/3 .* default\n")
-        wait_for(lambda: len(pods := self.pods(SAMPLE)) == 2 and all(len(pod["spec"]["containers"]) == 3 for pod in pods), 30, "sidecars in all pods")
+        self.assertRegex(said, r"store-0 +3/3 .* default\n")
+        wait_for(lambda: len(pods := self.pods(SAMPLE)) == 3 and all(len(pod["spec"]["containers"]) == 3 for pod in pods), 30, "sidecars in all pods")
         # Nobody who asks them in plaintext is cut off meanwhile.
-        self.assertEqual([self.modes(pod["spec"]) for pod in self.pods(SAMPLE)], [["--mtls_mode=permissive"]] * 2)
+        self.assertEqual([self.modes(pod["spec"]) for pod in self.pods(SAMPLE)], [["--mtls_mode=permissive"]] * 3)
+        # Nor was there a template without the annotation once the namespace had the label, which the restart came after.
+        made = self.admin.get(f"/apis/apps/v1/namespaces/{SAMPLE}/replicasets")["items"]
+        templates = [each["spec"]["template"]["metadata"].get("annotations", {}) for each in made]
+        self.assertEqual([each.get("byrnie.io/mtls-mode") for each in templates if "kubectl.kubernetes.io/restartedAt" in each], ["permissive"] * 2)
+        self.assertEqual(len([each for each in templates if "byrnie.io/mtls-mode" not in each]), 2)
         return self.admin.get(f"/api/v1/namespaces/{SAMPLE}")["metadata"]
 
     def test_from_istio(self):
+        with open(PAGE, encoding="utf-8") as text:
+            self.write("work/permissive.yaml", re.search(r"```yaml\n(apiVersion: security.istio.io.*?)```", text.read(), re.S)[1])
+        self.admin.apply("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/peerauthentications.security.istio.io", PEER_AUTHENTICATIONS)
+        wait_for(lambda: self.there("/apis/security.istio.io/v1beta1"), 30, "Istio's definition")
         self.pods_of_another_mesh({"istio-injection": "enabled"}, {}, {"sidecar.istio.io/inject": "true"})
         metadata = self.moved("From Istio")
         self.assertEqual((metadata["labels"].get("byrnie.io/inject"), "istio-injection" in metadata["labels"]), ("true", False))
