@@ -139,6 +139,10 @@ ABSL_FLAG(std::string, operator_token_out, "",
           "file to keep the operator's token in (mode 0600, made at the first start): what "
           "byrniectl takes "
           "as --token");
+ABSL_FLAG(std::string, operator_token_of, "",
+          "--name of the one of several control planes over one etcd that keeps "
+          "--operator_token_out; the others are given the same flags, make no such file and "
+          "replace no token; empty: whoever is given --operator_token_out");
 ABSL_FLAG(std::string, operators, "",
           "identities whose certificates are operators', and what they may do: "
           "SPIFFE_ID=viewer|operator|admin[,...]; each includes the ones before");
@@ -456,7 +460,10 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
   if (!crls.ok()) return Invalid("crl", crls.status().message());
   options.crls = *std::move(crls);
   options.trust_bundle_out = absl::GetFlag(FLAGS_trust_bundle_out);
-  options.operator_token_out = absl::GetFlag(FLAGS_operator_token_out);
+  const std::string token_of = absl::GetFlag(FLAGS_operator_token_of);
+  if (token_of.empty() || token_of == options.name) {
+    options.operator_token_out = absl::GetFlag(FLAGS_operator_token_out);
+  }
 
   absl::StatusOr<OperatorIdentities> operators =
       ParseOperatorIdentities(absl::GetFlag(FLAGS_operators), options.trust_domain);

@@ -167,7 +167,7 @@ class ManifestsTest(unittest.TestCase):
     def test_the_sample_can_be_injected(self):
         path = os.path.join(ROOT, "sample", "sample.yaml")
         self.assert_valid(documents(path))
-        done = subprocess.run([binary_path("byrniectl"), "inject", "-f", path], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([binary_path("byrniectl"), "inject", "-f", path, "--image=registry.example/byrnie:0.1.0"], capture_output=True, text=True, timeout=30)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stderr.count("injected"), 2, done.stderr)
         self.assertNotIn("warning", done.stderr)
