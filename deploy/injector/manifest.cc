@@ -2,11 +2,15 @@
 
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
 #include "deploy/injector/json.h"
@@ -23,6 +27,8 @@ struct Document {
   YamlNode root;
   Json from, to;
   bool rewrite = false;
+  // The new text has fewer of them.
+  bool aliases_lost = false;
 };
 
 // The text with all documents that change, and whether it reads as it should.
@@ -36,6 +42,52 @@ std::string Write(absl::string_view text, std::vector<Document>* documents) {
   return lines.Text();
 }
 
+// How many comments of a kind there are, by what they say. One within a text of several lines
+// counts as well: it is there before and after.
+std::map<std::string, int> CommentsIn(absl::string_view text) {
+  std::map<std::string, int> comments;
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    char quote = 0;
+    for (size_t i = 0; i < line.size(); ++i) {
+      const char c = line[i];
+      const bool after_space = i == 0 || absl::ascii_isspace(line[i - 1]);
+      if (quote == 0 && c == '#' && after_space) {
+        ++comments[std::string(absl::StripAsciiWhitespace(line.substr(i)))];
+        break;
+      }
+      // A quote that is part of a plain text, as in "it's", begins none.
+      const bool begins = after_space || line[i - 1] == '[' || line[i - 1] == '{' ||
+                          line[i - 1] == ',' || line[i - 1] == ':';
+      if (quote == 0 ? (begins && (c == '\'' || c == '"')) : c == quote) quote = quote == 0 ? c : 0;
+    }
+  }
+  return comments;
+}
+
+// What was on lines that have changed and cannot be kept there: "", or for people.
+std::string LostComments(absl::string_view before, absl::string_view after) {
+  const std::map<std::string, int> now = CommentsIn(after);
+  std::vector<std::string> lost;
+  for (const auto& [comment, count] : CommentsIn(before)) {
+    const auto found = now.find(comment);
+    if (found == now.end() || found->second < count) lost.push_back(Shortened(comment, 60));
+  }
+  if (lost.empty()) return "";
+  constexpr size_t kNamed = 3;
+  const bool more = lost.size() > kNamed;
+  if (more) lost.resize(kNamed);
+  return absl::StrCat("comments of lines that change are gone: ", absl::StrJoin(lost, ", "),
+                      more ? ", ..." : "");
+}
+
+int AliasesIn(const YamlNode& node) {
+  int count = node.alias ? 1 : 0;
+  // What it stands for is elsewhere, and is counted there.
+  if (node.alias) return count;
+  for (const YamlNode& child : node.children) count += AliasesIn(child);
+  return count;
+}
+
 // Marks the documents that do not; false when it cannot be said which.
 bool Verify(const std::string& text, std::vector<Document>* documents, bool* good) {
   *good = false;
@@ -44,7 +96,9 @@ bool Verify(const std::string& text, std::vector<Document>* documents, bool* goo
   *good = true;
   for (size_t i = 0; i < nodes->size(); ++i) {
     const absl::StatusOr<Json> json = YamlToJson((*nodes)[i]);
-    if (json.ok() && SameJson(*json, (*documents)[i].to)) continue;
+    Document& document = (*documents)[i];
+    document.aliases_lost = AliasesIn((*nodes)[i]) < AliasesIn(document.root);
+    if (json.ok() && SameJson(*json, document.to)) continue;
     (*documents)[i].rewrite = true;
     *good = false;
   }
@@ -85,12 +139,19 @@ absl::StatusOr<ManifestResult> ChangeManifest(absl::string_view whole, const Cha
     Verify(written, &documents, &good);
   }
   if (!good) return absl::InternalError("the new text does not read as it should");
+  bool rewritten = false;
   for (const Document& document : documents) {
     if (document.rewrite && !document.root.flow && !SameJson(document.from, document.to)) {
       result.notes.push_back(absl::StrCat("the document at line ", document.root.line + 1,
                                           " is written anew, without its comments"));
+      rewritten = true;
+    } else if (document.aliases_lost) {
+      result.notes.push_back(absl::StrCat("the document at line ", document.root.line + 1,
+                                          ": an alias of what changes is written out"));
     }
   }
+  const std::string lost = rewritten ? "" : LostComments(text, written);
+  if (!lost.empty()) result.notes.push_back(lost);
   result.text = absl::StrCat(marked ? kByteOrderMark : "", written);
   return result;
 }

@@ -202,6 +202,27 @@ TEST(ManifestTest, SaysWhatItCannotKeep) {
   EXPECT_THAT(result.text, HasSubstr("byrnie-proxy"));
 }
 
+// What stands on lines that change and cannot stay there is not lost in silence.
+TEST(ManifestTest, NamesTheCommentsAndAliasesThatAreGone) {
+  InjectorConfig classic;
+  classic.defaults["sidecars"] = "classic";
+  const ManifestResult job = *InjectManifest(
+      classic,
+      "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec:\n  template:\n"
+      "    spec:\n      restartPolicy: Never\n      containers:\n        - name: a\n"
+      "          command: [run, \"# no comment\"]  # says why\n"
+      "          image: b  # stays\n");
+  EXPECT_THAT(job.notes, Contains("comments of lines that change are gone: # says why"));
+  EXPECT_THAT(job.text, HasSubstr("# stays"));
+  const ManifestResult alias = Inject(
+      "apiVersion: v1\nkind: Pod\nx: &l\n  app: a\nmetadata:\n  labels: *l\nspec:\n"
+      "  containers:\n    - name: it's  # a comment\n");
+  EXPECT_THAT(alias.notes, Contains(HasSubstr("an alias of what changes is written out")));
+  EXPECT_THAT(alias.notes, Not(Contains(HasSubstr("comments"))));
+  EXPECT_THAT(Inject(absl::StrCat("# first\n", kPod, "# last\n")).notes,
+              ElementsAre("Pod app: injected"));
+}
+
 TEST(ManifestTest, KeepsLineEndsAMarkAndAMissingLastNewline) {
   const std::string windows = absl::StrReplaceAll(kPod, {{"\n", "\r\n"}});
   EXPECT_THAT(Inject(windows).text,
