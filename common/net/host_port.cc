@@ -1,5 +1,7 @@
 #include "common/net/host_port.h"
 
+#include <net/if.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -37,11 +39,23 @@ bool IsName(absl::string_view text) {
   });
 }
 
+// An interface, by its name or number (RFC 4007 section 11).
+bool IsZone(absl::string_view text) {
+  return !text.empty() && text.size() < IFNAMSIZ &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return absl::ascii_isgraph(c) && c != '%' && c != '[' && c != ']' && c != '/';
+         });
+}
+
 bool IsHost(absl::string_view text) {
   if (absl::ConsumePrefix(&text, "[")) {
     if (!absl::ConsumeSuffix(&text, "]")) return false;
+    const size_t percent = text.find('%');
+    const absl::StatusOr<IpAddress> ip = IpAddress::Parse(text.substr(0, percent));
     // As text: IpAddress has an IPv4 address for one that is mapped.
-    return absl::StrContains(text, ':') && IpAddress::Parse(text).ok();
+    if (!absl::StrContains(text, ':') || !ip.ok()) return false;
+    return percent == absl::string_view::npos ||
+           (ip->IsLinkLocal() && IsZone(text.substr(percent + 1)));
   }
   return IsName(text);
 }

@@ -6,8 +6,9 @@
 
 namespace byrnie {
 
-// InvalidArgument, with the text, unless it is "NAME:PORT", "10.0.0.1:PORT" or "[fd00::1]:PORT"
-// with a port above 0: what a client is told to connect to.
+// InvalidArgument, with the text, unless it is "NAME:PORT", "10.0.0.1:PORT", "[fd00::1]:PORT" or,
+// of a link-local address with its zone, "[fe80::1%eth0]:PORT", with a port above 0: what a client
+// is told to connect to.
 absl::Status CheckHostPort(absl::string_view text);
 
 }  // namespace byrnie

@@ -14,7 +14,8 @@ using ::testing::HasSubstr;
 TEST(HostPortTest, TakesNamesAndAddresses) {
   for (const char* const good :
        {"a:1", "byrnie-controlplane.byrnie-system.svc:15012", "plane.example.:65535", "my_host:80",
-        "127.0.0.1:15012", "[fd00::1]:15012", "[::ffff:10.0.0.1]:1"}) {
+        "127.0.0.1:15012", "[fd00::1]:15012", "[::ffff:10.0.0.1]:1", "[fe80::1%eth0]:15012",
+        "[fe80::1%2]:1"}) {
     EXPECT_THAT(CheckHostPort(good), IsOk()) << good;
   }
 }
@@ -38,6 +39,9 @@ TEST(HostPortTest, RefusesWhatNobodyCouldConnectTo) {
                                    std::string("[fd00::1:1"),
                                    std::string("[10.0.0.1]:1"),
                                    std::string("[fd00::g]:1"),
+                                   std::string("[fd00::1%eth0]:1"),
+                                   std::string("[fe80::1%]:1"),
+                                   std::string("[fe80::1%a b]:1"),
                                    std::string("https://foo:1"),
                                    std::string(64, 'a') + ":1"}) {
     EXPECT_THAT(CheckHostPort(wrong), StatusIs(absl::StatusCode::kInvalidArgument,
