@@ -4,7 +4,8 @@ server and run from the image.
 
 Proved: the API server takes every object as it is written; the three are ready together, of one CA and one etcd; any of them answers for the
 webhook, and pods that were injected by it talk; while two of the three are killed, and while a member of etcd is gone, new pods are injected
-and get certificates of the same CA; the disruption budget lets one be evicted and not a second one meanwhile.
+and get certificates of the same CA; the disruption budget lets one be evicted and not a second one meanwhile; the page's command that asks
+for an operator's token asks the one that has it, also when containers and pods have started again.
 
 Not proved: that the three are on different nodes (there is one node here, and no scheduler that reads topologySpreadConstraints), and the
 budget as policy/v1, which this API server is too old for: it is given the same object as policy/v1beta1.
@@ -12,6 +13,8 @@ budget as policy/v1, which this API server is too old for: it is given the same 
 
 import base64
 import os
+import re
+import signal
 import subprocess
 import sys
 import unittest
@@ -22,6 +25,7 @@ import yaml
 
 from kubernetes.world import APP_IMAGE, SYSTEM, World
 from testing.case import main
+from testing.docs_case import PAGE
 from testing.etcd import EtcdCluster
 from testing.kubernetes import ApiError
 from testing.manifests import ROOT
@@ -167,6 +171,38 @@ class KubernetesReplicasTest(unittest.TestCase):
             with open(f"/proc/{run['controlplane'].container.pid}/root/run/byrnie/bundle.pem", encoding="ascii") as text:
                 roots.add(text.read())
         self.assertEqual(len(roots), 1)
+
+    def test_the_page_asks_the_one_that_has_the_operators_token(self):
+        with open(PAGE, encoding="utf-8") as text:
+            name, command = re.search(r"`kubectl -n byrnie-system exec (\S+) -- (/usr/local/bin/byrniectl token create [^`]*/run/byrnie/[^`>]*) > ", text.read()).groups()
+        self.assertIn(name, PLANES)
+
+        def make(operator):
+            words = command.replace("--operator=alice", f"--operator={operator}").split()
+            done = self.world.node.pod(SYSTEM, name)["controlplane"].run(*words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertGreater(len(done.stdout.strip()), 30)
+        make("first")
+        # It is good for all three.
+        for run in self.wait_planes():
+            done = self.world.node.pod(SYSTEM, name)["controlplane"].run(
+                "/usr/local/bin/byrniectl", "status", f"--control_plane={run.host.address}:15012", "--token=/run/byrnie/operator.token",
+                "--trust_bundle=/run/byrnie/bundle.pem")
+            self.assertEqual(done.returncode, 0, f"{run.name}: {done.stderr}")
+        # Whatever starts again: a container, the others, its own pod.
+        for number, other in enumerate([*(other for other in PLANES if other != name), name]):
+            life = self.world.node.pod(SYSTEM, other)["controlplane"]
+            ends = len(life.exit_codes)
+            life.container.signal(signal.SIGKILL)
+            self.world.wait(lambda life=life, ends=ends: len(life.exit_codes) > ends, 30, f"the end of {other}'s container")
+            self.wait_planes()
+            make(f"container-{number}")
+        for other in (PLANES[2], name):
+            run = self.world.node.pod(SYSTEM, other)
+            self.world.api.delete(run.path, 0)
+            self.world.wait(lambda run=run: run.over, 40, f"the end of {other}")
+            self.wait_planes()
+            make(f"pod-{other[-1]}")
 
     def test_one_that_is_left_is_enough(self):
         # Each in turn is the one that is left, whatever each of them leads.
