@@ -1,6 +1,7 @@
 #include "proxy/trust_change.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -27,6 +28,25 @@ bool MayLoseTrust(const TrustBundle& before, const TrustBundle* after) {
       [](const RevocationListPtr& a, const RevocationListPtr& b) { return a->der() == b->der(); });
 }
 
+// Whether a chain that was good when it was shown has this defect because no root that there is now
+// is the one that signed it. Another one of the same name may have begun later than the chain
+// ended, or have ended itself: a chain is judged as of its end, and was valid then.
+bool IsOfTheRootAlone(SvidDefect defect) {
+  return defect == SvidDefect::kUnknownIssuer || defect == SvidDefect::kNotYetValid ||
+         defect == SvidDefect::kExpired;
+}
+
+// `before`, each with the revocation lists that `after` has for it.
+absl::StatusOr<TrustBundleSet> WithListsOf(const TrustBundleSet& before,
+                                           const TrustBundleSet& after) {
+  TrustBundleMap map;
+  for (const auto& [trust_domain, bundle] : before.bundles()) {
+    const TrustBundle* const now = after.Find(trust_domain);
+    if (now != nullptr) map[trust_domain] = TrustBundle{bundle.roots, now->crls};
+  }
+  return TrustBundleSet::Create(std::move(map));
+}
+
 }  // namespace
 
 absl::Status CheckProven(const TrustBundleSet& bundles, const PeerInfo& peer, absl::Time now) {
@@ -41,7 +61,7 @@ absl::Status CheckProven(const TrustBundleSet& bundles, const PeerInfo& peer, ab
 
 TrustChange::TrustChange(const TrustBundleSet& before, const TrustBundleSet* after,
                          uint64_t generation, absl::Time now)
-    : after_(after), generation_(generation), now_(now) {
+    : before_(WithListsOf(before, *after)), after_(after), generation_(generation), now_(now) {
   for (const auto& [trust_domain, bundle] : before.bundles()) {
     if (MayLoseTrust(bundle, after->Find(trust_domain))) affected_.insert(trust_domain);
   }
@@ -50,16 +70,31 @@ TrustChange::TrustChange(const TrustBundleSet& before, const TrustBundleSet* aft
 absl::string_view TrustChange::WhyNot(const PeerInfo& peer) {
   if (!affected_.contains(peer.peer.id.trust_domain())) return {};
   const auto [it, fresh] = judged_.try_emplace(&peer);
-  if (fresh) {
-    const absl::Status proven = CheckProven(*after_, peer, now_);
-    if (!proven.ok()) {
-      it->second = end_reason::For(DefectOf(proven));
-    } else if (peer.proof != nullptr) {
-      const absl::string_view lost = peer.proof->Judge(*after_, generation_, now_);
-      if (peer.peer_until() <= now_) it->second = lost;
-    }
-  }
+  if (fresh) it->second = Judge(peer);
   return it->second;
+}
+
+absl::string_view TrustChange::Judge(const PeerInfo& peer) const {
+  // Asked first, so that what does not hold is dropped whoever lives by it.
+  const absl::string_view lost =
+      peer.proof == nullptr ? "" : peer.proof->Judge(*after_, generation_, now_);
+  const SvidDefect defect = HandshakesDefect(peer, *after_);
+  if (defect == SvidDefect::kNone) return peer.peer_until() <= now_ ? lost : "";
+  if (!IsOfTheRootAlone(defect) || peer.proof == nullptr) return end_reason::For(defect);
+  if (!lost.empty()) return lost;
+  // The newer proof alone: the handshake's own is none any more, however long it would have been.
+  if (peer.proof->until() <= now_ || !before_.ok()) return end_reason::For(defect);
+  // Its root may have gone together with a list that names it.
+  return HandshakesDefect(peer, *before_) == SvidDefect::kRevoked ? end_reason::kCertificateRevoked
+                                                                  : "";
+}
+
+SvidDefect TrustChange::HandshakesDefect(const PeerInfo& peer,
+                                         const TrustBundleSet& bundles) const {
+  SvidDefect defect;
+  return ReverifySvid(peer.peer_chain, bundles, peer.peer.not_after, now_, &defect).ok()
+             ? SvidDefect::kNone
+             : defect;
 }
 
 }  // namespace byrnie

@@ -25,6 +25,16 @@ class TrustChangeTest : public ::testing::Test {
     EXPECT_THAT(svid, IsOk());
     return PeerInfo{*svid, {}, {}, 0, absl::InfiniteFuture(), identity.chain};
   }
+  // With a newer proof, judged by before_.
+  PeerInfo Renewed(PeerInfo peer, const TestIdentity& renewed) const {
+    peer.proof = std::make_shared<PeerProof>(
+        SocketAddress(), peer.peer.id,
+        std::make_shared<OwnProof>(*SpiffeId::Parse("spiffe://td/own")));
+    peer.proof->Take(
+        {renewed.chain, renewed.chain[0]->not_after(), absl::InfiniteFuture(), 1, before_}, kNow,
+        0);
+    return peer;
+  }
   static TrustBundleSet Bundles(TrustBundleMap map) {
     absl::StatusOr<TrustBundleSet> bundles = TrustBundleSet::Create(std::move(map));
     EXPECT_THAT(bundles, IsOk());
@@ -123,14 +133,9 @@ TEST_F(TrustChangeTest, EndsPeersWhoseIssuerHasNoListWhereThereAreLists) {
 
 TEST_F(TrustChangeTest, DropsANewerProofThatIsRevokedAndEndsWhatHasNoOther) {
   const TestIdentity revoked = new_.IssueSvid("/a", absl::Hours(2));
-  const auto own = std::make_shared<OwnProof>(*SpiffeId::Parse("spiffe://td/own"));
   const TrustBundleSet after = Bundles(
       {{"td", {{new_.root()}, {MakeCrl(*new_.root(), new_.key(), kNow, {revoked.chain[0]})}}}});
-  const auto proof = std::make_shared<PeerProof>(SocketAddress(), by_new_.peer.id, own);
-  proof->Take({revoked.chain, revoked.chain[0]->not_after(), absl::InfiniteFuture(), 1, before_},
-              kNow, 0);
-  PeerInfo peer = by_new_;
-  peer.proof = proof;
+  const PeerInfo peer = Renewed(by_new_, revoked);
   PeerInfo older = peer;
   older.peer.not_after = kNow - absl::Seconds(10);
   EXPECT_GT(older.peer_until(), kNow);
@@ -142,18 +147,98 @@ TEST_F(TrustChangeTest, DropsANewerProofThatIsRevokedAndEndsWhatHasNoOther) {
   EXPECT_EQ(older.peer_until(), older.peer.not_after);
 }
 
-TEST_F(TrustChangeTest, ANewProofDoesNotMakeUpForALostOne) {
-  const TestIdentity renewed = new_.IssueSvid("/a", absl::Hours(2));
-  const auto own = std::make_shared<OwnProof>(*SpiffeId::Parse("spiffe://td/own"));
-  PeerInfo peer = by_old_;
-  peer.proof = std::make_shared<PeerProof>(SocketAddress(), by_old_.peer.id, own);
-  peer.proof->Take(
-      {renewed.chain, renewed.chain[0]->not_after(), absl::InfiniteFuture(), 1, before_}, kNow, 0);
+TEST_F(TrustChangeTest, ANewerProofSupersedesAHandshakeWhoseRootIsGone) {
+  const PeerInfo peer = Renewed(by_old_, new_.IssueSvid("/a", absl::Hours(2)));
   const TrustBundleSet after = new_.Bundles();
   TrustChange change(before_, &after, 2, kNow);
-  EXPECT_EQ(change.WhyNot(peer), end_reason::kTrustRemoved)
-      << "whoever began it may have been somebody else";
-  EXPECT_GT(peer.peer_until(), by_old_.peer.not_after) << "and the newer proof stands";
+  EXPECT_EQ(change.WhyNot(by_old_), end_reason::kTrustRemoved) << "it has nothing newer";
+  EXPECT_EQ(change.WhyNot(peer), "");
+  EXPECT_GT(peer.peer_until(), by_old_.peer.not_after);
+}
+
+TEST_F(TrustChangeTest, ANewerProofHoldsThroughAllLaterRoots) {
+  // Roots of one name, each of which began when the handshake's certificate had long ended.
+  const absl::Time later = kNow + absl::Hours(100), last = kNow + absl::Hours(200);
+  const TestCa second("td", later), third("td", last);
+  const auto own = std::make_shared<OwnProof>(*SpiffeId::Parse("spiffe://td/own"));
+  PeerInfo peer = by_old_;
+  peer.proof = std::make_shared<PeerProof>(SocketAddress(), peer.peer.id, own);
+  TrustBundleSet before = before_;
+  uint64_t generation = 1;
+  for (const auto& [ca, now] : {std::make_pair(&second, later), std::make_pair(&third, last)}) {
+    const TestIdentity renewed = ca->IssueSvid("/a");
+    const TrustBundleSet after = ca->Bundles();
+    peer.proof->Take(
+        {renewed.chain, renewed.chain[0]->not_after(), absl::InfiniteFuture(), ++generation, after},
+        now, 0);
+    TrustChange change(before, &after, ++generation, now);
+    EXPECT_EQ(change.WhyNot(by_old_), end_reason::kTrustRemoved);
+    EXPECT_EQ(change.WhyNot(peer), "");
+    before = after;
+  }
+}
+
+TEST_F(TrustChangeTest, ANewerProofUnderTheSameRootGoesWithIt) {
+  const PeerInfo peer = Renewed(by_old_, old_.IssueSvid("/a", absl::Hours(2)));
+  const TrustBundleSet after = new_.Bundles();
+  TrustChange change(before_, &after, 2, kNow);
+  EXPECT_EQ(change.WhyNot(peer), end_reason::kTrustRemoved);
+  EXPECT_EQ(peer.peer_until(), by_old_.peer.not_after) << "it is dropped";
+}
+
+TEST_F(TrustChangeTest, ANewerProofThatHasRunOutSupersedesNothing) {
+  PeerInfo peer = Renewed(by_old_, new_.IssueSvid("/a", absl::Minutes(10)));
+  const TrustBundleSet after = new_.Bundles();
+  TrustChange change(before_, &after, 2, kNow + absl::Minutes(20));
+  EXPECT_GT(peer.peer_until(), kNow + absl::Minutes(20));
+  EXPECT_EQ(change.WhyNot(peer), end_reason::kTrustRemoved);
+}
+
+TEST_F(TrustChangeTest, ANewerProofDoesNotMakeUpForARevokedHandshake) {
+  const TestIdentity began = old_.IssueSvid("/a");
+  const PeerInfo peer = Renewed(Proven(old_, began), new_.IssueSvid("/a", absl::Hours(2)));
+  const RevocationListPtr of_new = MakeCrl(*new_.root(), new_.key(), kNow);
+  const RevocationListPtr of_old = MakeCrl(*old_.root(), old_.key(), kNow, {began.chain[0]});
+  const PeerInfo innocent = Renewed(by_old_, new_.IssueSvid("/a", absl::Hours(2)));
+  for (const std::vector<CertificatePtr>& roots :
+       {std::vector<CertificatePtr>{old_.root(), new_.root()}, {new_.root()}}) {
+    const TrustBundleSet after = Bundles({{"td", {roots, {of_new, of_old}}}});
+    TrustChange change(before_, &after, 2, kNow);
+    EXPECT_EQ(change.WhyNot(peer), end_reason::kCertificateRevoked)
+        << "with " << roots.size() << " roots";
+    EXPECT_EQ(change.WhyNot(innocent), "");
+  }
+}
+
+TEST_F(TrustChangeTest, AHandshakeWhoseListWentWithItsRootIsSuperseded) {
+  const PeerInfo peer = Renewed(by_old_, new_.IssueSvid("/a", absl::Hours(2)));
+  const RevocationListPtr of_new = MakeCrl(*new_.root(), new_.key(), kNow);
+  const TrustBundleSet after = Bundles({{"td", {{new_.root()}, {of_new}}}});
+  TrustChange change(before_, &after, 2, kNow);
+  EXPECT_EQ(change.WhyNot(peer), "");
+}
+
+TEST_F(TrustChangeTest, ANewerProofThatIsRevokedSaysSo) {
+  const TestIdentity revoked = new_.IssueSvid("/a", absl::Hours(2));
+  const PeerInfo peer = Renewed(by_old_, revoked);
+  const TrustBundleSet after = Bundles(
+      {{"td", {{new_.root()}, {MakeCrl(*new_.root(), new_.key(), kNow, {revoked.chain[0]})}}}});
+  TrustChange change(before_, &after, 2, kNow);
+  EXPECT_EQ(change.WhyNot(peer), end_reason::kCertificateRevoked);
+}
+
+TEST_F(TrustChangeTest, ANewerProofDoesNotMakeUpForATrustDomainOrAListThatIsGone) {
+  const PeerInfo peer = Renewed(by_old_, new_.IssueSvid("/a", absl::Hours(2)));
+  const TrustBundleSet others = other_.Bundles();
+  TrustChange removed(before_, &others, 2, kNow);
+  EXPECT_EQ(removed.WhyNot(peer), end_reason::kTrustRemoved);
+
+  const PeerInfo again = Renewed(by_old_, new_.IssueSvid("/a", absl::Hours(2)));
+  const TrustBundleSet half =
+      Bundles({{"td", {{old_.root(), new_.root()}, {MakeCrl(*new_.root(), new_.key(), kNow)}}}});
+  TrustChange unknown(before_, &half, 2, kNow);
+  EXPECT_EQ(unknown.WhyNot(again), end_reason::kRevocationUnknown)
+      << "its root is there, and says nothing of it";
 }
 
 TEST_F(TrustChangeTest, LooksAtNobodyWhenTheListsAreTheSame) {

@@ -10,11 +10,9 @@ plane that is away for longer than certificates live ends them all that way. A c
 seconds what was begun with an older one.
 """
 
-import datetime
 import json
 import os
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -22,16 +20,13 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from testing.case import MeshTestCase, main
 from testing.inline_app import InlineApp, echo, receive
 from testing.process import wait_until
-from testing.tcp import RESET, read_to_end
+from testing.tcp import RESET
+from testing.watched import Watched, seconds
 
 LIFE = 10
 PORT = 8080
 # Noticed by the next sweep; the machine may be slow besides.
 LATE = 2
-
-
-def seconds(text):
-    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def own_end(pod):
@@ -44,45 +39,6 @@ def serial(pod):
 
 def rotations(pod):
     return len([record for record in pod.log() if record.get("message") == "identity in force"])
-
-
-class Watched:
-    """A connection between two pods that the applications keep open: when, and how, each end has seen it end."""
-
-    def __init__(self, client, server, port=PORT):
-        self.client, self.server = client, server
-        with server.listen(port) as listener:
-            self.near = client.connect(server.address, port)
-            self.far = server.host.accept(listener)
-        self.began, self.ends = time.time(), {}
-        self.echo_once()
-        self.threads = [threading.Thread(target=self._wait, args=end, daemon=True)
-                        for end in (("near", self.near), ("far", self.far))]
-        for thread in self.threads:
-            thread.start()
-
-    def echo_once(self):
-        for one, other in ((self.near, self.far), (self.far, self.near)):
-            one.sendall(b"ping")
-            assert receive(other, 4) == b"ping"
-
-    def _wait(self, name, connection):
-        how = read_to_end(connection, 90)[1]
-        self.ends[name] = (how, time.time())
-
-    def close(self):
-        self.near.close()
-        self.far.close()
-
-    def proven_until(self):
-        """As the two proxies say: until the sooner of the two."""
-        ends = []
-        for pod, direction in ((self.client, "outbound"), (self.server, "inbound")):
-            shown = json.loads(pod.admin("/connections")[1])["connections"]
-            ends += [seconds(one["proven_until"]) for one in shown if one["direction"] == direction
-                     and f"{self.server.address}:{PORT}" in (one["original_destination"], one["destination"])]
-        assert len(ends) == 2, ends
-        return min(ends)
 
 
 class ProvenAnewTest(MeshTestCase):
@@ -193,6 +149,8 @@ class CutOffTest(MeshTestCase):
         for connection in lasting:
             self.assert_ended(connection, lambda c=connection: min(own_end(c.client), own_end(c.server)))
             self.assert_reasons(connection)
+        # What ended them may have been the other end's.
+        wait_until(lambda: time.time() > own_end(self.client), LIFE, "the end of the client's certificate")
         self.assert_fails_fast(self.client, self.server.address, PORT)
         self.client.wait_access_log(direction="outbound", reason="no-identity")
 

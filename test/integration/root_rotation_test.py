@@ -4,7 +4,8 @@
 Proved for old → old+new → new with two pods whose authorities are played by the test, one for each, so that at each of the three steps (both
 roots trusted; certificates of the new root; only the new root trusted) either end may be first: after every step of either end handshakes
 succeed in both directions. A peer with a certificate of the old root is let in until the step that removes it, and refused within a second of
-it. Eight orders, eight roots, one after the other.
+it. Eight orders, eight roots, one after the other; connections that began under the first root, one each way, outlive all of them, and one
+with a peer that has no certificate of the next root is reset with the root that it has.
 """
 
 import itertools
@@ -21,6 +22,8 @@ from testing.case import MeshTestCase, main
 from testing.certificates import try_tunnel
 from testing.issuer import Issuer, key_pem, new_key, pem
 from testing.process import wait_until
+from testing.tcp import RESET
+from testing.watched import Watched
 
 REFUSED_WITHIN = 1.0
 
@@ -107,6 +110,9 @@ class RootRotationTest(MeshTestCase):
 
     def test_every_order_of_the_two_ends(self):
         pods = (self.client, self.server)
+        lasting = [Watched(*ends, port=8081, patience=600) for ends in (pods, pods[::-1])]
+        for connection in lasting:
+            self.addCleanup(connection.close)
         slowest = 0.0
         for number, orders in enumerate(itertools.product((pods, pods[::-1]), repeat=3)):
             old, new = self.issuer, Issuer(name=f"root {number}")
@@ -128,9 +134,31 @@ class RootRotationTest(MeshTestCase):
                     wait_until(self.nothing_more_fails, 5, "an end of the refusals")
                     wait_until(lambda p=pod: self.proxy_follows(p), 5, "the new bundle")
                     self.assert_both_ways(f"the new root alone at {pod.name}")
+                    self.assertEqual([connection.ends for connection in lasting], [{}, {}], f"after the old root's end at {pod.name}")
                 self.assertLess(slowest, REFUSED_WITHIN, "a peer of the old root was let in for too long")
-            self.issuer = new
+            type(self).issuer = new
         print(f"     refused {slowest * 1000:.0f} ms after the removal at the latest", flush=True)
+
+    def test_peers_without_a_certificate_of_the_next_root_are_reset(self):
+        old, new = self.issuer, Issuer(name="next")
+        connection = Watched(self.client, self.server, port=8081)
+        self.addCleanup(connection.close)
+        for pod in (self.client, self.server):
+            self.publish(pod, [old, new], "both roots")
+        self.renew(self.client, new)
+        self.assert_both_ways("the new certificate of the client")
+        self.assertEqual(connection.ends, {})
+        self.doubles[self.client].publish([new.root])
+        for thread in connection.threads:
+            thread.join(5)
+        self.assertEqual({name: how for name, (how, _) in connection.ends.items()}, {"near": RESET, "far": RESET})
+        record = self.client.wait_access_log(direction="outbound", destination=f"{self.server.address}:8081", reason="trust-removed")[-1]
+        self.assertEqual(record["peer_identity"], self.server.spiffe_id)
+        # For whoever comes after.
+        self.renew(self.server, new)
+        self.publish(self.server, [new], "the new root alone")
+        self.assert_both_ways("the new root alone")
+        type(self).issuer = new
 
 
 if __name__ == "__main__":
