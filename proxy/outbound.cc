@@ -109,7 +109,7 @@ void OutboundConnection::Start() {
     return;
   }
   if (RefusedAsOwn()) return;
-  if (const auto shed = context()->overload->WhyNotConnection(app_->fd())) {
+  if (const auto shed = context()->overload->WhyNotOutbound(app_->fd())) {
     Refuse(Result::kFailed, shed->reason, std::string(shed->detail));
     return;
   }

@@ -1,5 +1,7 @@
 #include "proxy/overload.h"
 
+#include <algorithm>
+
 #include "proxy/access_record.h"
 #include "proxy/tunnel_reason.h"
 
@@ -40,6 +42,11 @@ absl::optional<Overload::Shed> Overload::WhyNotConnection(int fd, Who who, size_
   return WhyNot(fd, who, of_peer);
 }
 
+absl::optional<Overload::Shed> Overload::WhyNotOutbound(int fd) {
+  return WhyNotConnection(fd, Who::kKnown,
+                          static_cast<size_t>(std::max<int64_t>(0, outbound_->value())));
+}
+
 absl::optional<Overload::Shed> Overload::WhyNotStranger(int fd) const {
   if (fd < limits_.sockets) return absl::nullopt;
   return Shed{access_reason::kTooManySockets, kNoMoreSockets};
@@ -62,7 +69,7 @@ absl::optional<Overload::Shed> Overload::WhyNot(int fd, Who who, size_t of_peer)
   }
   if (of_peer > 1 && of_peer * kNewConnection > left * kTimesLeft) {
     return Shed{access_reason::kMemoryPressure,
-                "the peer's connections have nearly all memory; what is left is for others"};
+                "the connections of who asks have nearly all memory; what is left is for others"};
   }
   taken_.fetch_add(1, std::memory_order_relaxed);
   return absl::nullopt;

@@ -39,8 +39,9 @@ class Overload {
 
   // Of connections, of sockets and of memory one part in so many is left for those that are known.
   static constexpr int kReserved = 8;
-  // No peer's connections may come to more memory than so many times what is left: alone it has
-  // eight ninths of it, and whoever comes then finds something, and so does the next.
+  // No peer's connections, nor those that the pod's own application makes, may come to more memory
+  // than so many times what is left: alone it has eight ninths of it, and whoever comes then finds
+  // something, and so does the next.
   static constexpr uint64_t kTimesLeft = 8;
   // Above this share of the memory limit, used and promised, new connections are shed, until it is
   // below the other.
@@ -60,9 +61,10 @@ class Overload {
   // ResourceExhausted, with the reason, where it is one too many.
   absl::Status CheckDialled(int fd, Who who = Who::kKnown) const;
   // Asked once for each new connection, whose socket is `fd` (-1: a stream without one). `of_peer`:
-  // how many the same identity has by now, this one included; 0 of the pod's own application and of
-  // who has none.
+  // how many the same identity has by now, this one included; 0 of who has none.
   absl::optional<Shed> WhyNotConnection(int fd, Who who = Who::kKnown, size_t of_peer = 0);
+  // The same for one that the pod's own application has made, of which there are `outbound` by now.
+  absl::optional<Shed> WhyNotOutbound(int fd);
   // The same for one that has not said who it is and is counted elsewhere: it costs a socket.
   absl::optional<Shed> WhyNotStranger(int fd) const;
   // The same for a new tunnel, which is not a connection of an application yet.

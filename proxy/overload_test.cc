@@ -140,6 +140,28 @@ TEST_F(OverloadTest, NoPeerTakesWhatTheNextOneNeeds) {
   EXPECT_EQ(Reason(overload.WhyNotConnection(5)), "") << "the pod's own application";
 }
 
+TEST_F(OverloadTest, TheApplicationsOwnLeaveMemoryForWhoComes) {
+  Overload::Limits limits;
+  limits.memory = 256 * kMiB;
+  Overload overload(limits, &inbound_, &outbound_, &shedding_);
+  uint64_t open = 0;
+  while (open < 100000) {
+    outbound_.Add(1);
+    overload.SetMemoryUsed(open * Overload::kNewConnection, 0);
+    if (overload.WhyNotOutbound(5).has_value()) break;
+    ++open;
+  }
+  EXPECT_GT(open, 6000u);
+  size_t inbound = 0;
+  while (inbound < 100000) {
+    overload.SetMemoryUsed((open + inbound) * Overload::kNewConnection, 0);
+    if (overload.WhyNotConnection(5, Overload::Who::kKnown, inbound + 1).has_value()) break;
+    ++inbound;
+  }
+  EXPECT_GT(inbound, 600u);
+  EXPECT_EQ(shedding_.value(), 0);
+}
+
 TEST_F(OverloadTest, FollowsTheLimit) {
   Overload::Limits limits;
   limits.memory = 100 * kMiB;

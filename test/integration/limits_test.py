@@ -31,6 +31,7 @@ class LimitsTest(MeshTestCase):
         super().build()
         cls.echo = cls.mesh.vip
         cls.server.app("echo", 8080)
+        cls.other.app("echo", 8080)
 
     def restart(self, *flags, command=None, group=None):
         """The client's proxy anew, with flags, run by a command before its own, or in a control group."""
@@ -58,11 +59,11 @@ class LimitsTest(MeshTestCase):
         except OSError:
             return False
 
-    def open(self, timeout=3):
+    def open(self, timeout=3, pod=None, address=None, port=80):
         """A connection that has exchanged a byte; None if it was refused."""
         connection = None
         try:
-            connection = self.client.connect(self.echo, 80, timeout=timeout)
+            connection = (pod or self.client).connect(address or self.echo, port, timeout=timeout)
             connection.sendall(b"x")
             if connection.recv(1) == b"x":
                 return connection
@@ -226,6 +227,33 @@ class LimitsTest(MeshTestCase):
                 else:
                     refused += 1
             self.assertEqual(refused, 20, f"{len(held)} connections of one peer are open")
+            self.assertGreater(len(held), 200)
+            for _ in range(10):
+                self.assertEqual(self.ask(self.other, self.echo, 80, timeout=5), b"ping\n")
+            self.assert_alive(held)
+        finally:
+            for connection in held:
+                connection.close()
+            self.restart_server()
+
+    def test_an_application_leaves_memory_for_who_calls_it(self):
+        """The server's application opens what it can, and goes on trying; others reach it all the same."""
+        self.restart_server()
+        wait_until(self.works, 20, "the restarted proxy's first connection")
+        with open(f"/proc/{self.server.proxy.pid}/statm", encoding="ascii") as statm:
+            resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        self.restart_server(f"--memory_limit={(resident + 16 * MIB) * 100 // 85}")
+        wait_until(self.works, 20, "the restarted proxy's first connection")
+        held = []
+        try:
+            refused = 0
+            while refused < 20 and len(held) < 3000:
+                connection = self.open(pod=self.server, address=self.other.address, port=8080)
+                if connection:
+                    held.append(connection)
+                else:
+                    refused += 1
+            self.assertEqual(refused, 20, f"{len(held)} connections of the application are open")
             self.assertGreater(len(held), 200)
             for _ in range(10):
                 self.assertEqual(self.ask(self.other, self.echo, 80, timeout=5), b"ping\n")
