@@ -40,7 +40,8 @@ class ConnectionRegistry {
   // anew. Only Connection calls these.
   void NoteExpiry(absl::Time not_after) { next_expiry_ = std::min(next_expiry_, not_after); }
   void NoteRenewal(absl::Time renew_at) { next_renewal_ = std::min(next_renewal_, renew_at); }
-  // Both may be sooner than told: proofs have been judged again.
+  // Both may be sooner than told: proofs have been judged again, or there is another own
+  // certificate to show.
   void LookAgain() { next_expiry_ = next_renewal_ = absl::InfinitePast(); }
   // Ends those whose tunnel's identities have run out at the wall-clock time `now`, unless they are
   // kept.

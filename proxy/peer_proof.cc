@@ -10,6 +10,7 @@ namespace {
 
 constexpr double kLeastShare = 1.0 / 8;
 constexpr double kMostShare = 1.0 / 4;
+// Where no end is known.
 constexpr int kRetriesPerLead = 4;
 // For a few attempts that are answered late, where the certificate lives long enough for that.
 constexpr absl::Duration kLeastLead = absl::Seconds(10);
@@ -32,6 +33,7 @@ absl::Time PeerProof::End(absl::Time now) const {
 
 void PeerProof::Plan(absl::Time end, absl::Time now) {
   planned_ = end;
+  waits_for_own_ = false;
   // Not a share of the certificate's life: whose clock it was issued by does not matter so, nor how
   // much of it had gone when it was shown.
   const absl::Duration left = std::max(end - now, absl::ZeroDuration());
@@ -83,17 +85,23 @@ absl::Time PeerProof::renew_at() const {
   return renew_at_;
 }
 
+bool PeerProof::IsDue(absl::Time now) const {
+  return now >= renew_at_ || (waits_for_own_ && own_->until() > own_until_);
+}
+
 bool PeerProof::BeginRenewal(absl::Time now) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (renewing_ || now < renew_at_) return false;
+  if (renewing_ || !IsDue(now)) return false;
   const absl::Time end = End(now);
   if (end != planned_ && end > now) {
     // The peer does not end its connections for the end of what it was shown.
     Plan(end, now);
     if (now < renew_at_) return false;
   }
-  renew_at_ = now + retry_;
-  if (own_until_ > now && own_until_ <= until() && own_->until() <= own_until_) return false;
+  // Denser towards the end: whatever was in the way may be gone for the last few seconds alone.
+  renew_at_ = now + (planned_ > now ? std::max((planned_ - now) / 2, kShortestRetry) : retry_);
+  waits_for_own_ = own_until_ > now && own_until_ <= until() && own_->until() <= own_until_;
+  if (waits_for_own_) return false;
   renewing_ = true;
   began_with_ = std::min(own_until_, until());
   return true;

@@ -38,8 +38,9 @@ class OwnProof {
 // PeerProofs), so that a connection goes on when both have proven themselves anew. Thread-safe.
 //
 // It also says when the end that dials is to make a handshake for the sake of the proof alone. The
-// time is a share of what the last proof was good for, an eighth to a quarter before its end, and
-// each quarter of that again.
+// time is a share of what the last proof was good for, an eighth to a quarter before its end, then
+// again and again after half of what is left. Where it waits for this proxy's own certificate, the
+// time has come as soon as there is another.
 class PeerProof {
  public:
   // The newest of them.
@@ -76,7 +77,7 @@ class PeerProof {
   // whoever asks.
   absl::string_view Judge(const TrustBundleSet& bundles, uint64_t generation, absl::Time now);
 
-  // The next time BeginRenewal may say so.
+  // The next time BeginRenewal may say so; another own certificate may bring it sooner.
   absl::Time renew_at() const;
   // Whether to make a handshake now. One at a time: EndRenewal follows. Not where it would prove
   // nothing new, because this proxy's own identity is what ends and has not been renewed.
@@ -85,9 +86,10 @@ class PeerProof {
   Renewal EndRenewal(const absl::Status& handshake);
 
  private:
-  // Both need mutex_. A certificate shown that has ended is none that this peer ends anything for.
+  // These need mutex_. A certificate shown that has ended is none that this peer ends anything for.
   absl::Time End(absl::Time now) const;
   void Plan(absl::Time end, absl::Time now);
+  bool IsDue(absl::Time now) const;
 
   const SocketAddress address_;
   const SpiffeId id_;
@@ -104,7 +106,10 @@ class PeerProof {
   // The end that renew_at_ was made for.
   absl::Time planned_ = absl::InfinitePast();
   absl::Time renew_at_ = absl::InfiniteFuture();
+  // Between attempts where no end is known.
   absl::Duration retry_ = absl::InfiniteDuration();
+  // It is time, and only the own certificate is missing.
+  bool waits_for_own_ = false;
   bool renewing_ = false;
   absl::Time began_with_ = absl::InfinitePast();
 };

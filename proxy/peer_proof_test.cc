@@ -1,5 +1,6 @@
 #include "proxy/peer_proof.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -87,20 +88,23 @@ TEST_F(PeerProofTest, ShortLivedCertificatesHaveTimeForAFewAttempts) {
   Shake(absl::Seconds(12), absl::Hours(1));
   EXPECT_EQ(proof_.renew_at(), kNow + absl::Seconds(6));
   EXPECT_TRUE(proof_.BeginRenewal(kNow + absl::Seconds(6)));
-  EXPECT_EQ(proof_.renew_at(), kNow + absl::Milliseconds(7500));
+  EXPECT_EQ(proof_.renew_at(), kNow + absl::Seconds(9));
 }
 
-TEST_F(PeerProofTest, IsTriedAgainEachQuarterOfTheLeadUntilProven) {
+TEST_F(PeerProofTest, IsTriedAgainAfterHalfOfWhatIsLeftUntilProven) {
   Shake(absl::Minutes(64), absl::Hours(5));
-  absl::Time now = kNow + absl::Minutes(56);
-  EXPECT_FALSE(proof_.BeginRenewal(now - absl::Seconds(1)));
-  for (int i = 0; i < 3; ++i) {
-    ASSERT_TRUE(proof_.BeginRenewal(now)) << i;
-    EXPECT_FALSE(proof_.BeginRenewal(now)) << "one at a time";
+  const absl::Time end = kNow + absl::Minutes(64);
+  absl::Duration left = absl::Minutes(8);
+  EXPECT_FALSE(proof_.BeginRenewal(end - left - absl::Seconds(1)));
+  // The last attempts are a second apart, however little that leaves.
+  for (; left >= absl::Seconds(2); left -= std::max(left / 2, absl::Seconds(1))) {
+    ASSERT_TRUE(proof_.BeginRenewal(end - left)) << left;
+    EXPECT_FALSE(proof_.BeginRenewal(end - left)) << "one at a time";
     EXPECT_EQ(proof_.EndRenewal(absl::UnavailableError("nobody there")), Renewal::kFailed);
-    EXPECT_FALSE(proof_.BeginRenewal(now + absl::Seconds(119)));
-    now += absl::Minutes(2);
+    EXPECT_FALSE(proof_.BeginRenewal(end - left + std::max(left / 2, absl::Seconds(1)) -
+                                     absl::Milliseconds(1)));
   }
+  const absl::Time now = end - absl::Seconds(1);
   ASSERT_TRUE(proof_.BeginRenewal(now));
   Shake(absl::Hours(1), absl::Hours(5), now);
   EXPECT_EQ(proof_.EndRenewal(absl::OkStatus()), Renewal::kRenewed);
@@ -128,7 +132,7 @@ TEST_F(PeerProofTest, AHandshakeWithTheSameCertificatesChangesNothing) {
   ASSERT_TRUE(proof_.BeginRenewal(now));
   Shake(absl::Minutes(8), absl::Hours(5), now, 1, 1);
   EXPECT_EQ(proof_.EndRenewal(absl::OkStatus()), Renewal::kUnchanged);
-  EXPECT_EQ(proof_.renew_at(), now + absl::Minutes(2));
+  EXPECT_EQ(proof_.renew_at(), now + absl::Minutes(4));
 }
 
 TEST_F(PeerProofTest, WaitsForTheOwnRenewalWhereOnlyThatHelps) {
@@ -137,6 +141,21 @@ TEST_F(PeerProofTest, WaitsForTheOwnRenewalWhereOnlyThatHelps) {
   EXPECT_FALSE(proof_.BeginRenewal(due)) << "the same certificate would be shown";
   own_->Extend(kNow + absl::Hours(2));
   EXPECT_TRUE(proof_.BeginRenewal(proof_.renew_at()));
+}
+
+TEST_F(PeerProofTest, AnOwnRenewalThatComesLateIsShownAtOnce) {
+  Shake(absl::Hours(8), absl::Hours(1));
+  const absl::Time end = kNow + absl::Hours(1);
+  // Just looked for the last time but one.
+  for (absl::Time now = proof_.renew_at(); now < end - absl::Seconds(30); now = proof_.renew_at()) {
+    EXPECT_FALSE(proof_.BeginRenewal(now)) << end - now;
+  }
+  const absl::Time now = end - absl::Seconds(30);
+  EXPECT_FALSE(proof_.BeginRenewal(now));
+  own_->Extend(kNow + absl::Hours(2));
+  ASSERT_TRUE(proof_.BeginRenewal(now + absl::Milliseconds(1)));
+  EXPECT_EQ(proof_.EndRenewal(absl::UnavailableError("nobody there")), Renewal::kFailed);
+  EXPECT_FALSE(proof_.BeginRenewal(now + absl::Milliseconds(2))) << "that is no reason to hurry";
 }
 
 TEST_F(PeerProofTest, APeerThatEndsNothingForTheOwnCertificateIsAskedBeforeItsOwnEnd) {

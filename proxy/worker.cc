@@ -307,6 +307,8 @@ class Worker::Data {
     tunnel_server_->DrainOtherGenerations(identity.generation());
     if (strict) tunnel_server_->CloseOtherGenerations(identity.generation());
     if (old == nullptr) return;
+    // Proofs may be waiting for it.
+    registry_.LookAgain();
     TrustChange change(old->identity->bundles(), &identity.bundles(), identity.generation(),
                        context_.loop->WallNow());
     if (!change.RemovesAnything()) return;
@@ -314,7 +316,6 @@ class Worker::Data {
     const auto keep = [&change](const PeerInfo& peer) { return change.WhyNot(peer).empty(); };
     pool_.CloseUnless(keep);
     tunnel_server_->CloseUnless(keep);
-    registry_.LookAgain();
   }
 
   // By one more tunnel to the peer, which other connections may use.
