@@ -16,7 +16,7 @@
 namespace byrnie {
 
 // Both ends of one tunnel, as proven by its handshake and, where it has a `proof`, by later ones.
-// Immutable but for that, and shared by the tunnel's connections.
+// Immutable but for that and what becomes of its root, and shared by the tunnel's connections.
 struct PeerInfo {
   VerifiedSvid peer;
   TlsSessionInfo session;
@@ -37,13 +37,17 @@ struct PeerInfo {
 
   // What is known of the two beyond this handshake; null: nothing, it alone counts.
   std::shared_ptr<PeerProof> proof = nullptr;
+  // Its handshake proves the peer no longer, because its root has gone, and `proof` stands in for
+  // it: set by TrustChange, on the loop of all that share this.
+  mutable bool by_proof_alone = false;
 
   // Until when each end is proven, by this handshake or a newer one.
   absl::Time own_until() const {
     return proof == nullptr ? own_not_after : std::max(own_not_after, proof->own()->until());
   }
   absl::Time peer_until() const {
-    return proof == nullptr ? peer.not_after : std::max(peer.not_after, proof->until());
+    if (proof == nullptr) return peer.not_after;
+    return by_proof_alone ? proof->until() : std::max(peer.not_after, proof->until());
   }
   // When the proof of either end runs out.
   absl::Time not_after() const { return std::min(own_until(), peer_until()); }

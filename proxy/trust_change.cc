@@ -79,14 +79,18 @@ absl::string_view TrustChange::Judge(const PeerInfo& peer) const {
   const absl::string_view lost =
       peer.proof == nullptr ? "" : peer.proof->Judge(*after_, generation_, now_);
   const SvidDefect defect = HandshakesDefect(peer, *after_);
+  peer.by_proof_alone = peer.by_proof_alone && defect != SvidDefect::kNone;
   if (defect == SvidDefect::kNone) return peer.peer_until() <= now_ ? lost : "";
   if (!IsOfTheRootAlone(defect) || peer.proof == nullptr) return end_reason::For(defect);
   if (!lost.empty()) return lost;
   // The newer proof alone: the handshake's own is none any more, however long it would have been.
   if (peer.proof->until() <= now_ || !before_.ok()) return end_reason::For(defect);
   // Its root may have gone together with a list that names it.
-  return HandshakesDefect(peer, *before_) == SvidDefect::kRevoked ? end_reason::kCertificateRevoked
-                                                                  : "";
+  if (HandshakesDefect(peer, *before_) == SvidDefect::kRevoked) {
+    return end_reason::kCertificateRevoked;
+  }
+  peer.by_proof_alone = true;
+  return {};
 }
 
 SvidDefect TrustChange::HandshakesDefect(const PeerInfo& peer,

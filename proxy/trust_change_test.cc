@@ -156,6 +156,25 @@ TEST_F(TrustChangeTest, ANewerProofSupersedesAHandshakeWhoseRootIsGone) {
   EXPECT_GT(peer.peer_until(), by_old_.peer.not_after);
 }
 
+TEST_F(TrustChangeTest, AHandshakeWhoseRootIsGoneProvesNothingBeyondTheNewerProof) {
+  const PeerInfo peer = Renewed(by_old_, new_.IssueSvid("/a", absl::Minutes(10)));
+  const absl::Time until = peer.proof->until();
+  ASSERT_LT(until, by_old_.peer.not_after);
+  EXPECT_EQ(peer.peer_until(), by_old_.peer.not_after);
+  const TrustBundleSet after = new_.Bundles();
+  TrustChange removed(before_, &after, 2, kNow);
+  EXPECT_EQ(removed.WhyNot(peer), "");
+  EXPECT_EQ(peer.peer_until(), until);
+
+  // The root is back, and another one goes.
+  const TestCa third("td", kNow);
+  const TrustBundleSet both = Bundles({{"td", {{old_.root(), new_.root(), third.root()}}}});
+  const TrustBundleSet again = Bundles({{"td", {{old_.root(), new_.root()}}}});
+  TrustChange back(both, &again, 4, kNow);
+  EXPECT_EQ(back.WhyNot(peer), "");
+  EXPECT_EQ(peer.peer_until(), by_old_.peer.not_after);
+}
+
 TEST_F(TrustChangeTest, ANewerProofHoldsThroughAllLaterRoots) {
   // Roots of one name, each of which began when the handshake's certificate had long ended.
   const absl::Time later = kNow + absl::Hours(100), last = kNow + absl::Hours(200);
