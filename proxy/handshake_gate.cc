@@ -40,6 +40,7 @@ class HandshakeGate::Waiting final : public ByteStream::Observer {
   void End() {
     timer_->Cancel();
     arrival_.stream.reset();
+    arrival_.note.reset();
   }
 
  private:
@@ -63,14 +64,14 @@ HandshakeGate::HandshakeGate(EventLoop* loop, const Options& options, HandshakeC
 HandshakeGate::~HandshakeGate() = default;
 
 void HandshakeGate::Accept(std::unique_ptr<TcpStream> stream, const SocketAddress& source,
-                           const IpAddress& local) {
+                           const IpAddress& local, std::unique_ptr<Note> note) {
   // What has spoken since it was last looked at is not silent.
   while (const absl::optional<uint64_t> victim = queue_.SilentVictim(source.ip())) {
     Waiting* const waiting = waiting_.at(*victim).get();
     if (!waiting->HasInput()) break;
     OnFirstByte(waiting);
   }
-  Arrival arrival{0, std::move(stream), source, local, loop_->Now()};
+  Arrival arrival{0, std::move(stream), source, local, loop_->Now(), std::move(note)};
   const HandshakeQueue::Admission admission = queue_.Admit(source.ip());
   if (admission.evicted.has_value()) Evict(*admission.evicted);
   switch (admission.outcome) {

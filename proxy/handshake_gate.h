@@ -31,12 +31,17 @@ class HandshakeGate {
     // by then.
     absl::Duration handshake_timeout = absl::Seconds(5);
   };
+  struct Note {
+    virtual ~Note() = default;
+  };
   struct Arrival {
     uint64_t id = 0;
     std::unique_ptr<TcpStream> stream;
     SocketAddress source;
     IpAddress local;
     absl::Duration arrived;
+    // What the owner of the gate needs to know again at OnTurn.
+    std::unique_ptr<Note> note;
   };
   // Owns nothing that the gate needs; may call the gate.
   class Handler {
@@ -58,7 +63,7 @@ class HandshakeGate {
   ~HandshakeGate();
 
   void Accept(std::unique_ptr<TcpStream> stream, const SocketAddress& source,
-              const IpAddress& local);
+              const IpAddress& local, std::unique_ptr<Note> note = nullptr);
   // The handshake of `id` is over, whatever came of it.
   void Done(uint64_t id) { queue_.Remove(id); }
 

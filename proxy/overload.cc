@@ -19,7 +19,15 @@ Overload::Overload(const Limits& limits, const Gauge* inbound, const Gauge* outb
 }
 
 int Overload::SocketsFor(Who who) const {
-  return who == Who::kKnown ? limits_.sockets : limits_.sockets - limits_.sockets / kReserved;
+  switch (who) {
+    case Who::kKnown:
+      return limits_.sockets;
+    case Who::kUnknown:
+      return limits_.sockets - limits_.sockets / kReserved;
+    case Who::kProof:
+      return std::max(limits_.sockets, limits_.sockets_for_proofs);
+  }
+  return limits_.sockets;
 }
 
 absl::Status Overload::CheckDialled(int fd, Who who) const {

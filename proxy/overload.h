@@ -21,6 +21,9 @@ class Overload {
     // Sockets with a number from here on are refused: the rest is for the admin page, the link and
     // the listeners.
     int sockets = 1 << 30;
+    // Those with a number below are there for who has connections open and has to be proven anew;
+    // see Who::kProof.
+    int sockets_for_proofs = 1 << 30;
     // Bytes to begin with, see ContainerMemory; 0: no limit.
     uint64_t memory = 0;
   };
@@ -29,6 +32,9 @@ class Overload {
   enum class Who {
     kKnown,    // The pod's own application, a peer of the mesh, the kubelet.
     kUnknown,  // Plaintext, or not known yet.
+    // A handshake by which connections live on that are open: a limit that is reached is none for
+    // it, up to half of the sockets that are left then. Few and short: who asks sees to that.
+    kProof,
   };
 
   // Why not.
@@ -69,6 +75,9 @@ class Overload {
   absl::optional<Shed> WhyNotStranger(int fd) const;
   // The same for a new tunnel, which is not a connection of an application yet.
   absl::optional<Shed> WhyNotTunnel(int fd);
+  // Whether there is a socket left for a handshake that is for Who::kProof. Memory does not count:
+  // it costs little, and saves what has been paid for.
+  bool TakesProof(int fd) const { return fd < SocketsFor(Who::kProof); }
 
   int sockets() const { return limits_.sockets; }
 

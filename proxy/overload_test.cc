@@ -40,6 +40,19 @@ TEST_F(OverloadTest, CountsConnectionsOfBothDirections) {
   EXPECT_EQ(Reason(overload.WhyNotStranger(5)), "") << "nor is who has proven nothing";
 }
 
+TEST_F(OverloadTest, AProofMayHaveMoreSocketsThanAConnection) {
+  Overload::Limits limits;
+  limits.sockets = 96;
+  limits.sockets_for_proofs = 112;
+  Overload overload(limits, &inbound_, &outbound_, &shedding_);
+  EXPECT_EQ(ReasonOf(overload.CheckDialled(96)), access_reason::kTooManySockets);
+  EXPECT_THAT(overload.CheckDialled(111, Overload::Who::kProof), IsOk());
+  EXPECT_EQ(ReasonOf(overload.CheckDialled(112, Overload::Who::kProof)),
+            access_reason::kTooManySockets);
+  EXPECT_TRUE(overload.TakesProof(111));
+  EXPECT_FALSE(overload.TakesProof(112));
+}
+
 TEST_F(OverloadTest, LeavesTheLastSocketsForOthers) {
   Overload::Limits limits;
   limits.sockets = 96;

@@ -31,7 +31,9 @@ std::shared_ptr<PeerProof> PeerProofs::Find(Key key, const SpiffeId& own_id, dou
   const std::lock_guard<std::mutex> lock(entries_->mutex);
   if (own_ == nullptr || own_->id() != own_id) return nullptr;
   *random = random_();
-  std::weak_ptr<PeerProof>& entry = entries_->proofs[key];
+  const auto [found, fresh] = entries_->proofs.try_emplace(key);
+  if (fresh) ++entries_->addresses[key.first.ip()];
+  std::weak_ptr<PeerProof>& entry = found->second;
   known = entry.lock();
   if (known != nullptr && known->own() == own_) return known;
   // The last to let go of it may be on any thread, and another proof of the same peer may have
@@ -43,12 +45,19 @@ std::shared_ptr<PeerProof> PeerProofs::Find(Key key, const SpiffeId& own_id, dou
           const auto found = entries->proofs.find(Key(gone->address(), gone->id()));
           if (found != entries->proofs.end() && found->second.expired()) {
             entries->proofs.erase(found);
+            const auto address = entries->addresses.find(gone->address().ip());
+            if (--address->second == 0) entries->addresses.erase(address);
           }
         }
         delete gone;
       });
   entry = proof;
   return proof;
+}
+
+bool PeerProofs::Knows(const IpAddress& ip) const {
+  const std::lock_guard<std::mutex> lock(entries_->mutex);
+  return entries_->addresses.contains(ip);
 }
 
 size_t PeerProofs::size() const {

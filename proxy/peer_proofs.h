@@ -42,6 +42,9 @@ class PeerProofs {
   void Record(const SocketAddress& address, const IdentitySnapshot& trust, absl::Time now,
               PeerInfo* made);
 
+  // Whether something is open with a peer at `ip` that lives by its proof.
+  bool Knows(const IpAddress& ip) const;
+
   // Peers that there is a proof of.
   size_t size() const;
 
@@ -52,6 +55,8 @@ class PeerProofs {
     // Not absl::Mutex: ThreadSanitizer does not see through that of a library built without it.
     std::mutex mutex;
     absl::flat_hash_map<Key, std::weak_ptr<PeerProof>> proofs;
+    // How many of them each address has.
+    absl::flat_hash_map<IpAddress, size_t> addresses;
   };
 
   std::shared_ptr<PeerProof> Find(Key key, const SpiffeId& own_id, double* random);

@@ -142,5 +142,18 @@ TEST_F(PeerProofsTest, WorkersShakeHandsAndLetGoAtTheSameTime) {
   EXPECT_EQ(proofs_.size(), 0u);
 }
 
+TEST_F(PeerProofsTest, KnowsAnAddressAsLongAsAnybodyThereHasAProof) {
+  const IpAddress ip = SocketAddress::Parse("10.0.0.2:0")->ip();
+  EXPECT_FALSE(proofs_.Knows(ip));
+  auto one = Shake("/peer"), two = Shake("/other"), again = Shake("/peer");
+  EXPECT_TRUE(proofs_.Knows(ip));
+  EXPECT_FALSE(proofs_.Knows(SocketAddress::Parse("10.0.0.3:0")->ip()));
+  one.reset();
+  two.reset();
+  EXPECT_TRUE(proofs_.Knows(ip));
+  again.reset();
+  EXPECT_FALSE(proofs_.Knows(ip));
+}
+
 }  // namespace
 }  // namespace byrnie

@@ -102,6 +102,7 @@ void TunnelPool::Tunnel::OnDialed(absl::StatusOr<TunnelDialer::Transport> transp
   TellDialled(absl::OkStatus());
   for (PendingRequest* request : waiters) request->StartStream();
   if (draining_) session_->Drain();
+  if (past_limit_ || transport->past_limit) Drain();
   if (opening_.empty()) StreamGone();
 }
 

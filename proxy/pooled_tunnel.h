@@ -58,6 +58,8 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
     on_dialled_ = std::move(*done);
     return true;
   }
+  // It is one more than there may be: it ends when it has served those who wait for its handshake.
+  void set_past_limit() { past_limit_ = true; }
   void AddWaiter(PendingRequest* request) { waiters_.insert(request); }
   // That the peer they wait for is leaving.
   void TellWaiters();
@@ -122,6 +124,7 @@ class TunnelPool::Tunnel final : public ConnectSession::Delegate {
   State state_ = State::kConnecting;
   bool counted_ = true;
   bool draining_ = false;
+  bool past_limit_ = false;
   size_t bulk_streams_ = 0;
   absl::Duration idle_since_ = absl::ZeroDuration();
   std::unique_ptr<TunnelDialer::Attempt> attempt_;

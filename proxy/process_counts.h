@@ -18,6 +18,8 @@ struct ProcessCounts {
   HandshakeCounts direct_handshakes;
   HandshakeCounts direct_arrivals;
   PeerUsage inbound;
+  // Connections of each address that were taken past a limit for the sake of a proof.
+  PeerUsage for_proofs;
   SharedCount outbound_tunnels;
   // No count: what the workers have opened towards others, so that none carries it when it is led
   // back to one of them.

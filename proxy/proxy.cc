@@ -35,7 +35,7 @@ constexpr int kLimitEvery = 20;
 // While it is short, the heap is trimmed at every so many of these: a few milliseconds each time.
 constexpr int kTrimEvery = 10;
 // Descriptors left for the admin page, the link and the listeners when connections have taken all
-// others.
+// others, and half of them for handshakes that open connections live by.
 constexpr int kReservedSockets = 32;
 // How long an admin page waits for busy workers. They never wait for it.
 constexpr absl::Duration kInspectTimeout = absl::Milliseconds(500);
@@ -50,12 +50,13 @@ constexpr size_t kFlowBytesOfWorkers = 64 * 1024;
 // How late a change of the pod's default routes may be noticed.
 constexpr absl::Duration kRouteInterval = absl::Seconds(10);
 
-int SocketLimit() {
+void SetSocketLimits(Overload::Limits* limits) {
   rlimit limit = {};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > (1u << 30)) return 1 << 30;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > (1u << 30)) return;
   // Of few descriptors, half are for connections.
   const int all = static_cast<int>(limit.rlim_cur);
-  return std::max(all / 2, all - kReservedSockets);
+  limits->sockets = std::max(all / 2, all - kReservedSockets);
+  limits->sockets_for_proofs = limits->sockets + (all - limits->sockets) / 2;
 }
 
 absl::optional<ContainerMemory> MemoryInForce(const ProxyConfig& config) {
@@ -74,7 +75,7 @@ Overload::Limits OverloadLimits(const ProxyConfig& config,
                                 const absl::optional<ContainerMemory>& memory) {
   Overload::Limits limits;
   limits.connections = config.max_connections;
-  limits.sockets = SocketLimit();
+  SetSocketLimits(&limits);
   limits.memory = memory.has_value() ? memory->limit() : 0;
   return limits;
 }

@@ -18,6 +18,7 @@ class TlsAttempt final : public TunnelDialer::Attempt {
       : loop_(loop),
         overload_(overload),
         metrics_(metrics),
+        who_(target.for_proof ? Overload::Who::kProof : Overload::Who::kKnown),
         context_(std::move(context)),
         done_(std::move(done)) {
     tls_options_.allowed_peers = target.allowed_peers;
@@ -43,11 +44,12 @@ class TlsAttempt final : public TunnelDialer::Attempt {
       Finish(stream.status());
       return;
     }
-    absl::Status taken = overload_->CheckDialled((*stream)->fd());
+    absl::Status taken = overload_->CheckDialled((*stream)->fd(), who_);
     if (!taken.ok()) {
       Finish(std::move(taken));
       return;
     }
+    past_limit_ = (*stream)->fd() >= overload_->sockets();
     dialled_at_ = loop_->Now();
     tls_ =
         TlsStream::Create(loop_, *std::move(stream), std::move(context_), std::move(tls_options_),
@@ -60,8 +62,8 @@ class TlsAttempt final : public TunnelDialer::Attempt {
       Finish(std::move(status));
       return;
     }
-    TunnelDialer::Transport transport{nullptr, tls_->peer(), tls_->session(), tls_->peer_chain(),
-                                      dialled_at_};
+    TunnelDialer::Transport transport{
+        nullptr, tls_->peer(), tls_->session(), tls_->peer_chain(), dialled_at_, past_limit_};
     transport.stream = std::move(tls_);
     Finish(std::move(transport));
   }
@@ -75,6 +77,8 @@ class TlsAttempt final : public TunnelDialer::Attempt {
   EventLoop* const loop_;              // Not owned.
   const Overload* const overload_;     // Not owned.
   const ProxyMetrics* const metrics_;  // Not owned.
+  const Overload::Who who_;
+  bool past_limit_ = false;
   std::shared_ptr<const TlsContext> context_;
   TlsStream::Options tls_options_;
   TunnelDialer::Callback done_;

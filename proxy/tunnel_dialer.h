@@ -31,6 +31,8 @@ struct TunnelTarget {
   SocketAddress address;
   // Sorted, never empty: a tunnel to "anyone" is never made.
   std::vector<SpiffeId> allowed_peers;
+  // For the sake of the handshake, by which open connections live on (Overload::Who::kProof).
+  bool for_proof = false;
 };
 
 // Makes authenticated transports for tunnels. Lives on one loop.
@@ -43,6 +45,8 @@ class TunnelDialer {
     CertificateChain peer_chain = {};
     // The loop's time when TCP was connected; zero: not known.
     absl::Duration dialled_at = absl::ZeroDuration();
+    // Its socket is of those that are for handshakes alone: to be given back soon.
+    bool past_limit = false;
   };
   // An attempt under way; destroying it abandons the attempt and its callback does not run.
   class Attempt {

@@ -1,6 +1,7 @@
 #include "proxy/tunnel_pool.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -84,8 +85,15 @@ absl::Status TunnelPool::Prove(const TunnelTarget& target,
       return absl::OkStatus();
     }
   }
-  RETURN_IF_ERROR(CountOne());
-  NewTunnel(target, std::move(key))->set_on_dialled(&done);
+  // One for each peer at a time, and it goes when it has served (see Tunnel::OnDialed): what is
+  // open does not end because there is no room for more.
+  const bool past_limit = !CountOne().ok();
+  if (past_limit) count_->TryAdd(std::numeric_limits<size_t>::max());
+  TunnelTarget dialled = target;
+  dialled.for_proof = true;
+  Tunnel* const tunnel = NewTunnel(dialled, std::move(key));
+  tunnel->set_on_dialled(&done);
+  if (past_limit) tunnel->set_past_limit();
   return absl::OkStatus();
 }
 

@@ -136,7 +136,9 @@ class TunnelPool {
   std::unique_ptr<Request> Open(TunnelTarget target, ConnectRequest request, Callback done);
 
   // Makes one more tunnel to `target` for the sake of its handshake: what that proves is recorded,
-  // and the tunnel is one like others from then on. One that is being made already is as good.
+  // and the tunnel is one like others from then on. One that is being made already is as good. Past
+  // a limit, of tunnels or of sockets, it ends with the handshake instead, or with the last stream
+  // that waited for it.
   // `done` runs once, in a later turn, with what TunnelDialer::Dial says; not when this fails at
   // once, as Open, nor after the end of the pool. It leaves the pool alone.
   absl::Status Prove(const TunnelTarget& target, absl::AnyInvocable<void(absl::Status)> done);

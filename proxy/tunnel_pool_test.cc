@@ -63,9 +63,10 @@ class FakeDialer final : public TunnelDialer {
  public:
   explicit FakeDialer(ManualEventLoop* loop) : loop_(loop) {}
 
-  std::unique_ptr<Attempt> Dial(const TunnelTarget&, std::shared_ptr<const TlsContext>,
+  std::unique_ptr<Attempt> Dial(const TunnelTarget& to, std::shared_ptr<const TlsContext>,
                                 Callback done) override {
     ++dials;
+    target = to;
     auto attempt = std::make_unique<FakeAttempt>();
     // Runs in a later turn and not at all after the attempt's end, as the real
     // one.
@@ -76,6 +77,9 @@ class FakeDialer final : public TunnelDialer {
   }
 
   int dials = 0;
+  // The last one's.
+  TunnelTarget target;
+  bool past_limit = false;
   absl::Status failure;
   // So many attempts fail before others succeed.
   int failures_left = 0;
@@ -122,7 +126,12 @@ class FakeDialer final : public TunnelDialer {
       valves.push_back(valve.get());
       stream = std::move(valve);
     }
-    done(Transport{std::move(stream), VerifiedSvid{Id("server"), peer_not_after}, {}, {}});
+    done(Transport{std::move(stream),
+                   VerifiedSvid{Id("server"), peer_not_after},
+                   {},
+                   {},
+                   absl::ZeroDuration(),
+                   past_limit});
   }
 
   ManualEventLoop* const loop_;
@@ -511,14 +520,38 @@ TEST_F(TunnelPoolTest, AProofThatFailsIsToldAndCostsNoConnection) {
   EXPECT_EQ(pool_->size(), 1u);
 }
 
-TEST_F(TunnelPoolTest, AProofNeedsAnIdentityAndRoomAsAnyTunnel) {
+TEST_F(TunnelPoolTest, AProofDoesNotWaitForRoomAndLeavesNothingInIt) {
   TunnelPool::Options options;
   options.max_tunnels = 1;
   Make(options);
   const TunnelTarget target{*SocketAddress::Parse("10.0.0.2:15008"), {Id("server")}};
+  Result* old = Open();
+  absl::Status proven = absl::UnknownError("no answer yet");
+  ASSERT_THAT(pool_->Prove(target, [&proven](absl::Status status) { proven = std::move(status); }),
+              IsOk());
+  loop_.RunUntilIdle();
+  EXPECT_THAT(proven, IsOk());
+  EXPECT_TRUE(dialer_.target.for_proof);
+  EXPECT_EQ(dialer_.dials, 2);
+  EXPECT_EQ(pool_->size(), 1u);
+  EXPECT_THAT(old->stream->error(), IsOk());
+}
+
+TEST_F(TunnelPoolTest, ATunnelWithASocketPastTheLimitEndsWithItsHandshake) {
+  dialer_.past_limit = true;
+  const TunnelTarget target{*SocketAddress::Parse("10.0.0.2:15008"), {Id("server")}};
+  absl::Status proven = absl::UnknownError("no answer yet");
+  ASSERT_THAT(pool_->Prove(target, [&proven](absl::Status status) { proven = std::move(status); }),
+              IsOk());
+  loop_.RunUntilIdle();
+  EXPECT_THAT(proven, IsOk());
+  EXPECT_EQ(pool_->size(), 0u);
+}
+
+TEST_F(TunnelPoolTest, AProofNeedsAnIdentity) {
+  const TunnelTarget target{*SocketAddress::Parse("10.0.0.2:15008"), {Id("server")}};
   const auto never = [](absl::Status) { FAIL() << "it was refused at once"; };
   Open();
-  EXPECT_EQ(ReasonOf(pool_->Prove(target, never)), tunnel_reason::kTunnelLimit);
   SetIdentity(2, loop_.WallNow());
   EXPECT_THAT(pool_->Prove(target, never), StatusIs(absl::StatusCode::kFailedPrecondition));
   loop_.RunUntilIdle();

@@ -27,6 +27,12 @@ constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 // A tunnel that carries nothing and whose peer does not end it: peers evict theirs earlier.
 constexpr absl::Duration kIdleTimeout = absl::Minutes(10);
 
+// One that was taken past a limit for the sake of its handshake is ended after this: the peer has
+// had the answer to what it asked for at once.
+constexpr absl::Duration kForProofTimeout = absl::Seconds(1);
+// Of one address at the same time.
+constexpr size_t kForProofOfAddress = 2;
+
 HandshakeGate::Options GateOptions(const ProxyConfig& config) {
   HandshakeGate::Options options;
   options.limits = HandshakeCounts::Shared(static_cast<size_t>(config.max_handshakes));
@@ -34,6 +40,15 @@ HandshakeGate::Options GateOptions(const ProxyConfig& config) {
   options.handshake_timeout = config.handshake_timeout;
   return options;
 }
+
+// There was no room for it as a tunnel, only for what its handshake proves.
+struct ForProof final : HandshakeGate::Note {
+  ForProof(PeerUsage::Share taken, const Overload::Shed& why)
+      : share(std::move(taken)), shed(why) {}
+
+  PeerUsage::Share share;
+  const Overload::Shed shed;
+};
 
 }  // namespace
 
@@ -47,6 +62,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
         source_(arrival.source),
         local_(arrival.local),
         created_(arrival.arrived),
+        for_proof_(static_cast<ForProof*>(arrival.note.release())),
         timer_(server->context_->loop->NewTimer([this] { OnTimer(); })) {
     TlsStream::Options options;
     options.federated = true;
@@ -170,7 +186,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
     metrics().tunnels_open->Add(1);
     session_ = ConnectSession::CreateServer(context.loop, std::move(tls_),
                                             server_->session_options_, this);
-    timer_->Schedule(kIdleTimeout);
+    timer_->Schedule(for_proof_ == nullptr ? kIdleTimeout : kForProofTimeout);
     if (server_->draining_ || outdated) Drain();
   }
 
@@ -188,6 +204,13 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
   }
 
   void OnConnect(std::unique_ptr<ConnectStream> stream, ConnectRequest request) override {
+    if (for_proof_ != nullptr) {
+      const Overload::Shed& shed = for_proof_->shed;
+      stream->Reject(503, {{kDenyReasonHeader, std::string(shed.reason)}});
+      server_->LogRefused(source_, local_, AccessRecord::Result::kFailed, shed.reason,
+                          std::string(shed.detail), absl::ZeroDuration(), &peer_->peer.id);
+      return;
+    }
     PeerUsage::Share share = server_->context_->counts->inbound.AddConnection(
         peer_name(), server_->max_streams_per_peer_);
     if (!share) {
@@ -230,7 +253,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
     if (state_ == State::kClosing) {
       Finish();
     } else if (state_ == State::kOpen) {
-      if (session_->open_streams() == 0) {
+      if (session_->open_streams() == 0 || for_proof_ != nullptr) {
         Close();
       } else {
         timer_->Schedule(kIdleTimeout);
@@ -251,6 +274,7 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
   const SocketAddress source_;
   const IpAddress local_;
   const absl::Duration created_;
+  const std::unique_ptr<const ForProof> for_proof_;  // Null: an ordinary one.
   absl::Duration idle_since_ = absl::ZeroDuration();
   State state_ = State::kHandshaking;
   bool draining_ = false;
@@ -281,13 +305,35 @@ void TunnelServer::Accept(std::unique_ptr<TcpStream> stream) {
   // Gone before it was looked at.
   if (!source.ok() || !local.ok()) return;
   if (!HasIdentity(*source, local->ip(), absl::ZeroDuration())) return;
+  std::unique_ptr<HandshakeGate::Note> note;
   if (const auto shed = context_->overload->WhyNotTunnel(stream->fd())) {
-    LogRefused(*source, local->ip(), AccessRecord::Result::kFailed, shed->reason,
-               std::string(shed->detail), absl::ZeroDuration());
-    return;
+    absl::string_view no_proof;
+    note = TakeForProof(stream->fd(), source->ip(), *shed, &no_proof);
+    if (note == nullptr) {
+      LogRefused(*source, local->ip(), AccessRecord::Result::kFailed, shed->reason,
+                 absl::StrCat(shed->detail, no_proof), absl::ZeroDuration());
+      return;
+    }
   }
-  gate_.Accept(std::move(stream), *source, local->ip());
+  gate_.Accept(std::move(stream), *source, local->ip(), std::move(note));
   CountHandshakes();
+}
+
+std::unique_ptr<HandshakeGate::Note> TunnelServer::TakeForProof(int fd, const IpAddress& source,
+                                                                const Overload::Shed& shed,
+                                                                absl::string_view* why_not) {
+  ProcessCounts& counts = *context_->counts;
+  if (!counts.proofs.Knows(source)) return nullptr;
+  if (!context_->overload->TakesProof(fd)) {
+    *why_not = ", also for a new proof of who has connections open";
+    return nullptr;
+  }
+  PeerUsage::Share share = counts.for_proofs.AddConnection(source.ToString(), kForProofOfAddress);
+  if (!share) {
+    *why_not = ", and two of this address are here for a new proof";
+    return nullptr;
+  }
+  return std::make_unique<ForProof>(std::move(share), shed);
 }
 
 void TunnelServer::CountHandshakes() {

@@ -18,6 +18,7 @@
 #include "proxy/access_record.h"
 #include "proxy/handshake_gate.h"
 #include "proxy/identity_expiry.h"
+#include "proxy/overload.h"
 #include "proxy/peer_info.h"
 #include "proxy/peer_usage.h"
 #include "proxy/worker_context.h"
@@ -75,6 +76,12 @@ class TunnelServer : private HandshakeGate::Handler {
 
   // False, and said so in the log, when there is no identity to shake hands with.
   bool HasIdentity(const SocketAddress& source, const IpAddress& local, absl::Duration duration);
+  // For a connection from `source` for which there is no room, because of `shed`: a place for its
+  // handshake alone, where connections that are open here live by what such a one proves. Null:
+  // none; `*why_not` says why where they do.
+  std::unique_ptr<HandshakeGate::Note> TakeForProof(int fd, const IpAddress& source,
+                                                    const Overload::Shed& shed,
+                                                    absl::string_view* why_not);
   void HandshakeOver(uint64_t id);
   void CountHandshakes();
   void Remove(Tunnel* tunnel);

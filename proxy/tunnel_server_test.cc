@@ -22,6 +22,7 @@
 #include "gtest/gtest.h"
 #include "proxy/access_record.h"
 #include "proxy/connect_refusal.h"
+#include "proxy/overload.h"
 #include "proxy/reason_set.h"
 #include "proxy/testing/data_path.h"
 #include "proxy/tunnel_reason.h"
@@ -33,6 +34,7 @@ using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::SizeIs;
 
@@ -159,6 +161,22 @@ class TunnelServerTest : public DataPathTest {
         metrics_.direction(AccessRecord::Direction::kInbound).tunnels_open->value());
   }
 
+  // From here on connections live by proofs, and there is no room for new ones.
+  void FillUp() {
+    const IdentitySnapshot& own = *context_.mesh->identity->identity;
+    counts_.proofs.SetOwn(own.id(), own.not_after());
+    OpenTunnel();
+    context_.overload = &full_;
+    TakeLog();
+  }
+  static Overload::Limits NoSockets() {
+    Overload::Limits limits;
+    limits.sockets = 0;
+    return limits;
+  }
+
+  Overload full_{NoSockets(), metrics_.direction(AccessRecord::Direction::kInbound).open,
+                 metrics_.direction(AccessRecord::Direction::kOutbound).open, metrics_.shedding};
   std::unique_ptr<TunnelServer> server_;
   std::unique_ptr<TunnelServer> other_;
   std::unique_ptr<TcpListener> application_;
@@ -509,6 +527,45 @@ TEST_F(TunnelServerTest, ATunnelThatCarriesNothingForTenMinutesIsClosed) {
     if (peer->closed) break;
   }
   EXPECT_TRUE(peer->closed);
+}
+
+TEST_F(TunnelServerTest, WithoutRoomAPeerWithATunnelMayProveItselfAnewAndNoMore) {
+  Listen();
+  FillUp();
+  Peer* const proven = OpenTunnel();
+  EXPECT_EQ(Connect(proven), 503);
+  EXPECT_THAT(TakeLog(), HasSubstr(access_reason::kTooManySockets));
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_TRUE(loop_.RunUntil([&] { return proven->closed; }));
+  EXPECT_FALSE(peers_[0]->closed);
+  EXPECT_TRUE(loop_.RunUntil([&] { return OpenTunnels() == 1; }));
+  // Its place is free again.
+  OpenTunnel();
+}
+
+TEST_F(TunnelServerTest, WithoutRoomAnAddressOfNobodyIsRefused) {
+  Listen();
+  FillUp();
+  Dial(2);
+  EXPECT_THAT(TakeLog(), HasSubstr(access_reason::kTooManySockets));
+  EXPECT_EQ(server_->handshakes(), 0u);
+}
+
+TEST_F(TunnelServerTest, WithoutRoomAnAddressHasTwoPlacesForProofs) {
+  Listen();
+  FillUp();
+  Dial();
+  Dial();
+  EXPECT_EQ(server_->handshakes(), 2u);
+  EXPECT_THAT(TakeLog(), IsEmpty());
+  Dial();
+  EXPECT_EQ(server_->handshakes(), 2u);
+  EXPECT_THAT(TakeLog(), HasSubstr("two of this address are here for a new proof"));
+  EXPECT_EQ(Counted(access_reason::kTooManySockets), 1u);
+  // Who says nothing does not keep them.
+  loop_.AdvanceTime(absl::Seconds(5));
+  EXPECT_EQ(server_->handshakes(), 0u);
+  OpenTunnel();
 }
 
 }  // namespace
