@@ -487,6 +487,15 @@ TEST_F(OutboundRetryTest, WhoHasSaidThatItGoesIsLeftForOthersUntilItsTimeIsOver)
   EXPECT_TRUE(is_dialled());
 }
 
+TEST_F(OutboundRetryTest, WhoHasANewCertificateIsNotLeft) {
+  Connect("10.0.0.1:8080");
+  scripted_.peers.back()->session->Drain(ConnectSession::After::kStays);
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(tunnels_.Leaving(*IpAddress::Parse("10.0.0.1")));
+  Connect("10.0.0.1:8080");
+  EXPECT_EQ(scripted_.peers.size(), 2u);
+}
+
 TEST_F(OutboundRetryTest, WhoHasSaidThatItGoesAndIsTheOnlyOneIsAskedAndIsThereAgain) {
   Connect("10.0.0.1:8080");
   scripted_.peers.back()->session->Drain();

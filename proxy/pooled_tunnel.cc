@@ -40,8 +40,8 @@ void TunnelPool::Tunnel::TellWaiters() {
 }
 
 void TunnelPool::Tunnel::OnGoaway() {
-  // Not where it answers a GOAWAY of this side.
-  if (!draining_) pool_->NoteLeaving(key_.address.ip());
+  // Not where it answers a GOAWAY of this side, nor for a new certificate of the peer.
+  if (!draining_ && !session_->peer_stays()) pool_->NoteLeaving(key_.address.ip());
   Drain();
 }
 

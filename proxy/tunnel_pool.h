@@ -150,8 +150,8 @@ class TunnelPool {
   void CloseUnless(absl::AnyInvocable<bool(const PeerInfo& peer)> keep);
 
   // Whether the peer at `ip` has said within the last seconds that it takes no new streams
-  // (GOAWAY), and no tunnel to it has been made since: it is likely to be going, and then does not
-  // even answer a SYN for a moment. Those that only have a new certificate do.
+  // (GOAWAY) and not that it stays (ConnectSession::peer_stays), and no tunnel to it has been made
+  // since: it is likely to be going, and then does not even answer a SYN for a moment.
   bool Leaving(const IpAddress& ip) const;
 
   size_t size() const { return tunnels_.size(); }

@@ -104,13 +104,13 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
   void Drain() {
     if (session_ == nullptr) return;
     draining_ = true;
-    session_->Drain();
+    session_->Drain(After());
   }
   void Close() {
     if (state_ != State::kOpen) return;
     state_ = State::kClosing;
     timer_->Schedule(kCloseTimeout);
-    session_->Close();
+    session_->Close(After());
   }
 
   TunnelView View() const {
@@ -131,6 +131,12 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
 
  private:
   enum class State { kHandshaking, kOpen, kClosing, kClosed };
+
+  // A tunnel may end for a new certificate or for room: only a drain of the proxy is a reason to go
+  // elsewhere.
+  ConnectSession::After After() const {
+    return server_->draining_ ? ConnectSession::After::kLeaves : ConnectSession::After::kStays;
+  }
 
   const ProxyMetrics::PerDirection& metrics() const {
     return server_->context_->metrics->direction(AccessRecord::Direction::kInbound);

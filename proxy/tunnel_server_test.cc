@@ -494,6 +494,21 @@ TEST_F(TunnelServerTest, DrainingTellsThePeersThatAreThereAndThoseThatCome) {
   ASSERT_TRUE(loop_.RunUntil([&] { return old->goaways == 1; }));
   Peer* late = Handshake();
   ASSERT_TRUE(loop_.RunUntil([&] { return late->goaways == 1; }));
+  EXPECT_FALSE(old->session->peer_stays());
+  EXPECT_FALSE(late->session->peer_stays());
+}
+
+TEST_F(TunnelServerTest, ATunnelThatEndsForANewCertificateSaysThatTheProxyStays) {
+  Listen();
+  Peer* const busy = OpenTunnel(2);
+  EXPECT_EQ(Connect(busy), 200);
+  server_->DrainOtherGenerations(1000);
+  ASSERT_TRUE(loop_.RunUntil([&] { return busy->goaways == 1; }));
+  EXPECT_TRUE(busy->session->peer_stays());
+  Peer* const strict = OpenTunnel();
+  server_->CloseOtherGenerations(1000);
+  ASSERT_TRUE(loop_.RunUntil([&] { return strict->goaways == 1; }));
+  EXPECT_TRUE(strict->session->peer_stays());
 }
 
 TEST_F(TunnelServerTest, ATunnelWhoseCertificateHasRunOutIsClosed) {

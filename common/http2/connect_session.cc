@@ -97,22 +97,52 @@ absl::StatusOr<std::unique_ptr<ConnectStream>> ConnectSessionImpl::OpenStream(
   return std::unique_ptr<ConnectStream>(std::move(stream));
 }
 
-void ConnectSessionImpl::Drain() {
+void ConnectSessionImpl::Drain(After after) {
   DCHECK(loop_->InLoopThread());
   if (draining_ || state_ != State::kOpen) return;
   draining_ = true;
+  after_ = after;
   if (server()) {
     // RFC 9113 section 6.8: streams the peer opened before it read this still count; the PING tells
     // when it has.
-    nghttp2_submit_shutdown_notice(http2_.get());
+    if (after == After::kStays) {
+      SendStayingNotice();
+    } else {
+      nghttp2_submit_shutdown_notice(http2_.get());
+    }
     nghttp2_submit_ping(http2_.get(), NGHTTP2_FLAG_NONE, kDrainPing);
   } else {
-    nghttp2_submit_goaway(http2_.get(), NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(http2_.get()), NGHTTP2_NO_ERROR,
-                          nullptr, 0);
+    SubmitGoaway(nghttp2_session_get_last_proc_stream_id(http2_.get()));
     last_goaway_sent_ = true;
   }
   Schedule();
+}
+
+void ConnectSessionImpl::Close(After after) {
+  if (state_ != State::kOpen) return;
+  if (!draining_) after_ = after;
+  BeginClose(absl::OkStatus());
+}
+
+void ConnectSessionImpl::SubmitGoaway(int32_t last_stream) {
+  const absl::string_view data = after_ == After::kStays ? kStaysData : absl::string_view();
+  nghttp2_submit_goaway(http2_.get(), NGHTTP2_FLAG_NONE, last_stream, NGHTTP2_NO_ERROR,
+                        reinterpret_cast<const uint8_t*>(data.data()), data.size());
+}
+
+void ConnectSessionImpl::SendStayingNotice() {
+  // nghttp2 would refuse streams after any GOAWAY of its own but its notice, so this one goes past
+  // it: behind all it has queued, because nothing may come between the frames of a header block or
+  // before its SETTINGS, and not behind a GOAWAY that ends the session for a fault, which has named
+  // an earlier stream.
+  if (!PumpQueued() || pending_end_.has_value()) return;
+  std::string frame = {0, 0, static_cast<char>(8 + kStaysData.size()), NGHTTP2_GOAWAY, 0};
+  frame.append(4, '\0');             // The stream: the session itself.
+  frame.append("\x7f\xff\xff\xff");  // The last stream: any.
+  frame.append(4, '\0');             // NO_ERROR.
+  frame.append(kStaysData.data(), kStaysData.size());
+  static_assert(8 + kStaysData.size() < 128);
+  output_.Append(reinterpret_cast<const uint8_t*>(frame.data()), frame.size());
 }
 
 void ConnectSessionImpl::Dispatch() {
@@ -197,6 +227,10 @@ void ConnectSessionImpl::BeginClose(const absl::Status& status) {
   if (!pending_end_.has_value()) {
     // What is queued in nghttp2 when the session ends does not leave any more.
     SubmitPendingResets();
+    // The GOAWAY that nghttp2 ends a session with takes no debug data: this one goes before it.
+    if (after_ == After::kStays && !draining_) {
+      SubmitGoaway(nghttp2_session_get_last_proc_stream_id(http2_.get()));
+    }
     if (!PumpQueued()) return;
     nghttp2_session_terminate_session(http2_.get(), NGHTTP2_NO_ERROR);
   }

@@ -10,6 +10,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/event/event_loop.h"
 #include "common/net/buffer_budget.h"
@@ -118,6 +119,12 @@ class ConnectSession {
   using ResponseCallback =
       absl::AnyInvocable<void(absl::Status status, int http_status, const HeaderList& headers)>;
 
+  // What becomes of the end that says GOAWAY. With kStays the debug data of its first GOAWAY (RFC
+  // 9113 section 6.8) is kStaysData; a GOAWAY with any other, or none, as everybody else sends it,
+  // is one of an end that leaves.
+  enum class After { kLeaves, kStays };
+  static constexpr absl::string_view kStaysData = "byrnie: takes new connections";
+
   static std::unique_ptr<ConnectSession> CreateClient(EventLoop* loop,
                                                       std::unique_ptr<ByteStream> transport,
                                                       const Options& options, Delegate* delegate);
@@ -138,10 +145,16 @@ class ConnectSession {
   // How many may be open at once: our limit, and for a client also what the peer has said by now.
   virtual size_t stream_limit() const = 0;
   // Says GOAWAY: no new streams from the peer; open ones go on; the session closes when the last
-  // has ended. Idempotent.
-  virtual void Drain() = 0;
-  // GOAWAY with NO_ERROR and the end of the transport now, whatever is open.
-  virtual void Close() = 0;
+  // has ended. Idempotent: what the first call says of this end stays said.
+  virtual void Drain(After after) = 0;
+  void Drain() { Drain(After::kLeaves); }
+  // GOAWAY with NO_ERROR and the end of the transport now, whatever is open. `after` is told unless
+  // Drain has.
+  virtual void Close(After after) = 0;
+  void Close() { Close(After::kLeaves); }
+  // The peer has said GOAWAY, and with it that it goes on taking connections: it has a new
+  // certificate, say. Known when OnGoaway runs.
+  virtual bool peer_stays() const = 0;
   // The transport, still owned by the session.
   virtual const ByteStream& transport() const = 0;
   // Client: from a PING sent to its answer, the last one measured; zero before.

@@ -46,8 +46,9 @@ class ConnectSessionImpl final : public ConnectSession,
   bool silent() const override { return liveness_.silent(); }
   size_t open_streams() const override { return open_; }
   size_t stream_limit() const override;
-  void Drain() override;
-  void Close() override { BeginClose(absl::OkStatus()); }
+  void Drain(After after) override;
+  void Close(After after) override;
+  bool peer_stays() const override { return peer_stays_; }
   const ByteStream& transport() const override { return *transport_; }
   absl::Duration round_trip() const override { return liveness_.round_trip(); }
 
@@ -146,6 +147,11 @@ class ConnectSessionImpl final : public ConnectSession,
   void Dispatch();
   // Runs upcalls; false when the session was destroyed by one.
   bool DispatchUpcalls();
+  // Queues a GOAWAY that names `last_stream` as the last that is served.
+  void SubmitGoaway(int32_t last_stream);
+  // As nghttp2_submit_shutdown_notice, which takes no debug data, with what says that this end
+  // stays.
+  void SendStayingNotice();
   void OnTimer();
   void ArmPing();
   // The peer is asked for more than a PING's answer.
@@ -201,7 +207,10 @@ class ConnectSessionImpl final : public ConnectSession,
   absl::string_view flood_;  // What there was too much of.
   bool draining_ = false;
   bool last_goaway_sent_ = false;
+  // What the GOAWAYs of this end say of it.
+  After after_ = After::kLeaves;
   bool goaway_received_ = false;
+  bool peer_stays_ = false;
   bool goaway_due_ = false;
   bool streams_changed_ = false;
   bool closed_due_ = false;

@@ -1,7 +1,14 @@
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "common/base/status_matchers.h"
 #include "common/http2/connect_session.h"
+#include "common/http2/testing/http2_frames.h"
 #include "common/http2/testing/session_pair.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -52,6 +59,90 @@ TEST_P(SessionEndTest, DrainsWithStreamsOpenAndEndsWithTheLast) {
     client_.talkers.clear();
     server_.talkers.clear();
     client_.answers.clear();
+  }
+}
+
+TEST_P(SessionEndTest, SaysWithAGoawayWhetherItStays) {
+  using After = ConnectSession::After;
+  for (const bool stays : {true, false}) {
+    for (const bool drain : {true, false}) {
+      for (const bool by_server : {true, false}) {
+        Connect(GetParam());
+        client_.closed.reset();
+        server_.closed.reset();
+        client_.goaways = server_.goaways = 0;
+        Talker* talker = client_.Open();
+        Run();
+        End& sayer = by_server ? server_ : client_;
+        End& hearer = by_server ? client_ : server_;
+        EXPECT_FALSE(hearer.session->peer_stays());
+        const After after = stays ? After::kStays : After::kLeaves;
+        drain ? sayer.session->Drain(after) : sayer.session->Close(after);
+        Run();
+        EXPECT_EQ(hearer.goaways, 1);
+        EXPECT_EQ(hearer.session->peer_stays(), stays);
+        if (drain) {
+          // Also after the GOAWAY that ends the session.
+          EXPECT_FALSE(talker->error);
+          client_.talkers.clear();
+          server_.talkers.clear();
+          Run();
+          EXPECT_EQ(hearer.session->peer_stays(), stays);
+          ASSERT_TRUE(hearer.closed.has_value());
+          EXPECT_THAT(*hearer.closed, IsOk());
+        }
+        ASSERT_TRUE(sayer.closed.has_value());
+        EXPECT_THAT(*sayer.closed, IsOk());
+        client_.talkers.clear();
+        server_.talkers.clear();
+        client_.answers.clear();
+      }
+    }
+  }
+}
+
+TEST_P(SessionEndTest, ServesWhatWasOpenedBeforeTheGoawayOfAServerThatStaysWasRead) {
+  Connect(GetParam());
+  Run();
+  server_.echo = true;
+  server_.session->Drain(ConnectSession::After::kStays);
+  Talker* talker = client_.Open();
+  talker->Send(Pattern(5000));
+  Run();
+  EXPECT_TRUE(client_.session->peer_stays());
+  EXPECT_EQ(talker->received, Pattern(5000));
+  ASSERT_NE(client_.answers[0], nullptr);
+  EXPECT_THAT(client_.answers[0]->status, IsOk());
+}
+
+TEST_P(SessionEndTest, TakesAGoawayWithOtherDataForOneOfAnEndThatLeaves) {
+  const std::string stays(ConnectSession::kStaysData);
+  const std::string any_stream = "\x7f\xff\xff\xff";
+  const std::string no_error(4, '\0');
+  const std::string error("\0\0\0\x02", 4);
+  for (const auto& [code, data, expected] : std::vector<std::tuple<std::string, std::string, bool>>{
+           {no_error, stays, true},
+           {no_error, "", false},
+           {no_error, "graceful_stop", false},
+           {no_error, stays.substr(1), false},
+           {no_error, stays + '\0', false},
+           {no_error, std::string(8000, 'x'), false},
+           {error, stays, false}}) {
+    auto [end, raw] = MakePair(1 << 20);
+    client_.session = ConnectSession::CreateClient(&loop_, std::move(end), {}, &client_);
+    client_.goaways = 0;
+    client_.closed.reset();
+    const std::string sent = Http2Frame(kHttp2Settings, 0, 0, "") +
+                             Http2Frame(kHttp2Goaway, 0, 0, any_stream + code + data);
+    ASSERT_EQ(
+        raw->Write(absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(sent.data()), sent.size()))
+            .bytes,
+        sent.size());
+    Run();
+    EXPECT_EQ(client_.goaways, 1);
+    EXPECT_EQ(client_.session->peer_stays(), expected) << data.substr(0, 40);
+    client_.session.reset();
+    Run();
   }
 }
 

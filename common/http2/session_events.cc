@@ -103,14 +103,18 @@ int ConnectSessionImpl::OnFrameReceived(const nghttp2_frame* frame) {
       } else if (draining_ && !last_goaway_sent_ &&
                  std::memcmp(frame->ping.opaque_data, kDrainPing, sizeof(kDrainPing)) == 0) {
         // The peer has read the notice: what it opened before is known by now.
-        nghttp2_submit_goaway(http2_.get(), NGHTTP2_FLAG_NONE,
-                              nghttp2_session_get_last_proc_stream_id(http2_.get()),
-                              NGHTTP2_NO_ERROR, nullptr, 0);
+        SubmitGoaway(nghttp2_session_get_last_proc_stream_id(http2_.get()));
         last_goaway_sent_ = true;
       }
       break;
     case NGHTTP2_GOAWAY:
-      if (!goaway_received_) goaway_due_ = true;
+      // The first one counts: the last, which ends the session, has no more to say.
+      if (!goaway_received_) {
+        goaway_due_ = true;
+        peer_stays_ = frame->goaway.error_code == NGHTTP2_NO_ERROR &&
+                      absl::string_view(reinterpret_cast<const char*>(frame->goaway.opaque_data),
+                                        frame->goaway.opaque_data_len) == kStaysData;
+      }
       goaway_received_ = true;
       if (frame->goaway.error_code != NGHTTP2_NO_ERROR) {
         peer_goaway_ = PeerEndError({PeerEnd::Of::kSession, frame->goaway.error_code},

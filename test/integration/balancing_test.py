@@ -2,7 +2,8 @@
 """A service's connections go to its endpoints by capacity and by where they are.
 
 Proved: of 400 connections each endpoint gets its part of the capacity; with failover the nearest endpoint gets all, until it is
-not healthy, or its proxy is dead, and the next nearest takes over without a failed request; strict never leaves its scope and
+not healthy, or its proxy is dead, and the next nearest takes over without a failed request; that its certificate is renewed
+meanwhile, which ends its tunnels, is no reason to go elsewhere; strict never leaves its scope and
 says so; a scope works as soon as the registry says it, on connections made from then on.
 """
 
@@ -11,10 +12,12 @@ import json
 import math
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
+from testing.certificates import leaf_facts, served_leaf
 from testing.process import wait_until
 
 
@@ -89,7 +92,26 @@ class BalancingTest(MeshTestCase):
         self.change("near", locality={"region": "eu", "zone": "eu-1"})
         self.assertEqual(self.answers(self.strict, 20), {"near": 20})
 
-    def test_4_a_dead_proxy_nearby_costs_no_request(self):
+    def test_4_a_renewed_certificate_sends_nobody_elsewhere(self):
+        near = self.servers["near"]
+        outsider = self.mesh.outsider()
+
+        def serial():
+            return leaf_facts(served_leaf(outsider, near.address))["serial"]
+        for _ in range(2):
+            old = serial()
+            self.assertEqual(self.answers(self.failover, 10), {"near": 10})
+            wait_until(lambda: near.agent_admin("/renew", "POST")[0] == 202, 5, "a renewal", every=0.2)
+            end = time.monotonic() + 15
+            while serial() == old and time.monotonic() < end:
+                self.assertEqual(self.answers(self.failover, 5), {"near": 5})
+            self.assertNotEqual(serial(), old)
+            # As long as one that says that it goes would be left alone.
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                self.assertEqual(self.answers(self.failover, 5), {"near": 5})
+
+    def test_5_a_dead_proxy_nearby_costs_no_request(self):
         self.servers["near"].proxy.kill()
         self.assertEqual(self.answers(self.failover, 60), {"next": 60})
 
