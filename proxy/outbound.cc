@@ -108,7 +108,6 @@ void OutboundConnection::Start() {
     Refuse(Result::kDenied, access_reason::kLoop, "made to a port of this pod's sidecar");
     return;
   }
-  if (RefusedAsOwn()) return;
   if (const auto shed = context()->overload->WhyNotOutbound(app_->fd())) {
     Refuse(Result::kFailed, shed->reason, std::string(shed->detail));
     return;
@@ -134,12 +133,6 @@ void OutboundConnection::OnAppGone() {
   setup_timer_.reset();
   Refuse(Result::kFailed, access_reason::kResetByDownstream,
          "the application reset before there was a connection to the destination");
-}
-
-bool OutboundConnection::RefusedAsOwn() {
-  if (!context()->counts->dialled.Contains(source(), original_destination())) return false;
-  Refuse(Result::kDenied, access_reason::kLoop, "this proxy's own connection, led back to it");
-  return true;
 }
 
 RouteDecision OutboundConnection::Decide() {
@@ -360,7 +353,6 @@ void OutboundConnection::OnTunnel(absl::StatusOr<TunnelPool::Opened> opened) {
     OnAttemptFailed(opened.status(), ReasonOfTunnelFailure(opened.status()));
     return;
   }
-  if (RefusedAsOwn()) return;
   OnConnected();
   set_peer(std::move(opened->peer));
   set_stream(opened->stream_id);
@@ -375,7 +367,6 @@ void OutboundConnection::DialPlain() {
   options.timeout = context()->config->connect_timeout;
   options.source_ports = ChooseSourcePorts(context()->config->local_ports, context()->random);
   options.priority = kOwnPriority;
-  options.dialled = &context()->counts->dialled;
   attempt_ = TcpStream::Connect(
       loop(), decision_.endpoint, options,
       [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) { OnPlain(std::move(stream)); });
@@ -392,7 +383,6 @@ void OutboundConnection::OnPlain(absl::StatusOr<std::unique_ptr<TcpStream>> stre
     OnAttemptFailed(stream.status(), ReasonOfDialFailure(stream.status()));
     return;
   }
-  if (RefusedAsOwn()) return;
   OnConnected();
   TcpStream* downstream = app_.get();
   TcpStream* upstream = stream->get();

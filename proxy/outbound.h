@@ -64,9 +64,6 @@ class OutboundConnection final : public Connection {
   void OnAppGone();
   // Where the table says that it goes now, endpoints that were tried left out.
   RouteDecision Decide();
-  // Refuses a connection that this process has itself opened. Asked again where it would be
-  // carried: another worker may have opened it and not have said so yet when it was accepted.
-  bool RefusedAsOwn();
   void Route(bool may_ask);
   void OnLookupFailure(absl::string_view reason, std::string detail);
   // Makes one attempt at what was decided; its end is OnConnected or OnAttemptFailed.

@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "byrnie/link/v1/link.pb.h"
 #include "common/base/status_matchers.h"
-#include "common/net/dialled_connections.h"
 #include "common/net/socket_address.h"
 #include "common/net/tcp_listener.h"
 #include "common/net/tcp_stream.h"
@@ -146,45 +145,6 @@ TEST_F(OutboundTest, RefusesAConnectionMadeToTheListenerItself) {
       std::make_unique<OutboundConnection>(&context_, std::move(accepted), (*listener)->address()));
   EXPECT_EQ(registry_.size(), 0u);
   EXPECT_THAT(TakeLog(), HasSubstr(absl::StrCat("\"", access_reason::kLoop, "\"")));
-}
-
-TEST_F(OutboundTest, RefusesWhatThisProcessHasOpenedItself) {
-  std::unique_ptr<TcpStream> accepted;
-  const auto listen = [this](TcpListener::AcceptCallback accept) {
-    return TcpListener::Create(&loop_, *SocketAddress::Parse("127.0.0.1:0"), {}, std::move(accept));
-  };
-  const auto listener =
-      listen([&accepted](std::unique_ptr<TcpStream> stream) { accepted = std::move(stream); });
-  ASSERT_THAT(listener, IsOk());
-  const auto elsewhere = listen([](std::unique_ptr<TcpStream>) {});
-  ASSERT_THAT(elsewhere, IsOk());
-  for (const bool known_at_once : {true, false}) {
-    SCOPED_TRACE(known_at_once);
-    accepted.reset();
-    std::unique_ptr<TcpStream> client;
-    const auto attempt =
-        TcpStream::Connect(&loop_, (*listener)->address(), {},
-                           [&client](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
-                             client = *std::move(stream);
-                           });
-    ASSERT_TRUE(loop_.RunUntil([&] { return client != nullptr && accepted != nullptr; }));
-    // As when somebody's rules have led here what was opened to there.
-    const auto opened = [&] {
-      return counts_.dialled.Add(*client->LocalAddress(), (*elsewhere)->address(), client->fd());
-    };
-    std::unique_ptr<DialledConnections::Entry> entry;
-    if (known_at_once) entry = opened();
-    registry_.Add(std::make_unique<OutboundConnection>(&context_, std::move(accepted),
-                                                       (*elsewhere)->address()));
-    if (!known_at_once) {
-      ASSERT_EQ(registry_.size(), 1u);
-      entry = opened();
-      Answer(Outcome::kNotInMesh);
-      ASSERT_TRUE(loop_.RunUntil([&] { return registry_.size() == 0; }));
-    }
-    EXPECT_EQ(registry_.size(), 0u);
-    EXPECT_THAT(TakeLog(), AllOf(HasSubstr("\"loop\""), HasSubstr("this proxy's own connection")));
-  }
 }
 
 TEST_F(OutboundTest, RefusesWhatTheKernelDoesNotKnow) {

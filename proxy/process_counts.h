@@ -1,7 +1,6 @@
 #ifndef BYRNIE_PROXY_PROCESS_COUNTS_H_
 #define BYRNIE_PROXY_PROCESS_COUNTS_H_
 
-#include "common/net/dialled_connections.h"
 #include "proxy/handshake_counts.h"
 #include "proxy/peer_proofs.h"
 #include "proxy/peer_usage.h"
@@ -21,10 +20,7 @@ struct ProcessCounts {
   // Connections of each address that were taken past a limit for the sake of a proof.
   PeerUsage for_proofs;
   SharedCount outbound_tunnels;
-  // No count: what the workers have opened towards others, so that none carries it when it is led
-  // back to one of them.
-  DialledConnections dialled;
-  // Nor is this: what their peers have proven, to whichever worker.
+  // No count: what their peers have proven, to whichever worker.
   PeerProofs proofs;
 };
 

@@ -14,7 +14,7 @@ class TlsAttempt final : public TunnelDialer::Attempt {
   TlsAttempt(EventLoop* loop, const TunnelTarget& target, std::shared_ptr<const TlsContext> context,
              const ProxyConfig& config, const PortRange& source_ports, BufferBudget* budget,
              ScratchPool* scratch, const Overload* overload, const ProxyMetrics* metrics,
-             DialledConnections* dialled, TunnelDialer::Callback done)
+             TunnelDialer::Callback done)
       : loop_(loop),
         overload_(overload),
         metrics_(metrics),
@@ -29,7 +29,6 @@ class TlsAttempt final : public TunnelDialer::Attempt {
     options.timeout = config.connect_timeout;
     options.source_ports = source_ports;
     options.priority = kOwnPriority;
-    options.dialled = dialled;
     connecting_ = TcpStream::Connect(loop, target.address, options,
                                      [this](absl::StatusOr<std::unique_ptr<TcpStream>> stream) {
                                        OnConnected(std::move(stream));
@@ -93,7 +92,7 @@ std::unique_ptr<TunnelDialer::Attempt> TlsTunnelDialer::Dial(
     const TunnelTarget& target, std::shared_ptr<const TlsContext> context, Callback done) {
   return std::make_unique<TlsAttempt>(loop_, target, std::move(context), *config_,
                                       ChooseSourcePorts(config_->local_ports, *random_), budget_,
-                                      scratch_, overload_, metrics_, dialled_, std::move(done));
+                                      scratch_, overload_, metrics_, std::move(done));
 }
 
 }  // namespace byrnie

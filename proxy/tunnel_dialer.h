@@ -14,7 +14,6 @@
 #include "common/identity/svid_verifier.h"
 #include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
-#include "common/net/dialled_connections.h"
 #include "common/net/scratch_pool.h"
 #include "common/net/socket_address.h"
 #include "common/tls/tls_context.h"
@@ -71,19 +70,17 @@ class TunnelDialer {
 class TlsTunnelDialer final : public TunnelDialer {
  public:
   // `overload`, which is asked about each socket, `budget` and `scratch`, which may be null,
-  // `metrics`, `random` and `dialled`, which holds each connection, outlive this and the transports
-  // it makes; `config` this.
+  // `metrics` and `random` outlive this and the transports it makes; `config` this.
   TlsTunnelDialer(EventLoop* loop, const ProxyConfig* config, BufferBudget* budget,
                   ScratchPool* scratch, const Overload* overload, const ProxyMetrics* metrics,
-                  absl::InsecureBitGen* random, DialledConnections* dialled)
+                  absl::InsecureBitGen* random)
       : loop_(loop),
         config_(config),
         budget_(budget),
         scratch_(scratch),
         overload_(overload),
         metrics_(metrics),
-        random_(random),
-        dialled_(dialled) {}
+        random_(random) {}
 
   std::unique_ptr<Attempt> Dial(const TunnelTarget& target,
                                 std::shared_ptr<const TlsContext> context, Callback done) override;
@@ -96,7 +93,6 @@ class TlsTunnelDialer final : public TunnelDialer {
   const Overload* const overload_;      // Not owned.
   const ProxyMetrics* const metrics_;   // Not owned.
   absl::InsecureBitGen* const random_;  // Not owned.
-  DialledConnections* const dialled_;   // Not owned.
 };
 
 }  // namespace byrnie

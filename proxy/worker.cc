@@ -117,8 +117,7 @@ class Worker::Data {
       : dependencies_(dependencies),
         scratch_(new uint8_t[kScratchSize]),
         dialer_(loop, dependencies.config, dependencies.budget, &scratch_pool_,
-                dependencies.overload, dependencies.metrics, &context_.random,
-                &dependencies.counts->dialled),
+                dependencies.overload, dependencies.metrics, &context_.random),
         pool_(
             loop, &dialer_,
             PoolOptions(*dependencies.config, dependencies.counts, dependencies.budget,

@@ -55,10 +55,6 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
     }
     const int error = ConnectFrom(options.source ? absl::nullopt : options.source_ports);
     if (error != 0 && error != EINPROGRESS) return ConnectError(error);
-    if (options.dialled != nullptr) {
-      ASSIGN_OR_RETURN(const SocketAddress local, LocalSocketAddress(fd_.get()));
-      dialled_ = options.dialled->Add(local, remote_, fd_.get());
-    }
     ASSIGN_OR_RETURN(watch_, loop_->Watch(fd_.get(), [this](EventLoop::FdEvents events) {
       if (events.writable) OnWritable(events.error);
     }));
@@ -127,13 +123,10 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
   void Finish() {
     watch_.reset();
     if (deadline_ != nullptr) deadline_->Cancel();
-    if (!result_.ok()) dialled_.reset();
     absl::StatusOr<std::unique_ptr<TcpStream>> stream =
         result_.ok() ? TcpStream::CreateConfigured(loop_, std::move(fd_), Family::kTcp)
                      : absl::StatusOr<std::unique_ptr<TcpStream>>(result_);
     fd_.reset();
-    if (stream.ok()) (*stream)->dialled_ = std::move(dialled_);
-    dialled_.reset();
     if (stream.ok() && broken_ != 0) (void)(*stream)->Fail(broken_);
     // Last: it may destroy this.
     ConnectCallback done = std::move(done_);
@@ -146,7 +139,6 @@ class TcpStream::AttemptImpl final : public TcpStream::Attempt {
   absl::Status result_;
   int broken_ = 0;  // Why the connection, which there was, has ended again.
   UniqueFd fd_;     // Before what ends first.
-  std::unique_ptr<DialledConnections::Entry> dialled_;
   std::unique_ptr<EventLoop::FdWatch> watch_;
   std::unique_ptr<EventLoop::Timer> deadline_;
   std::unique_ptr<EventLoop::Deferred> finish_;

@@ -260,7 +260,6 @@ void TcpStream::FinishReset() {
   const bool was_waiting = reset_progress_ != nullptr;
   reset_progress_.reset();
   watch_.reset();
-  dialled_.reset();
   if (fd_) SetResetOnClose(fd_.get());
   fd_.reset();
   // Flushed() has become true; when it was true at once the caller of Reset() sees it.

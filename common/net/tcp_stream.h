@@ -11,7 +11,6 @@
 #include "common/base/unique_fd.h"
 #include "common/event/event_loop.h"
 #include "common/net/byte_stream.h"
-#include "common/net/dialled_connections.h"
 #include "common/net/socket_address.h"
 
 namespace byrnie {
@@ -45,8 +44,6 @@ class TcpStream final : public ByteStream {
     absl::optional<PortRange> source_ports;
     // SO_PRIORITY of the socket, 0 to 6.
     int priority = 0;
-    // Holds the connection for as long as its socket is open, and outlives it; null: nobody does.
-    DialledConnections* dialled = nullptr;
   };
 
   // An attempt to connect; destroying it abandons the attempt and the callback does not run.
@@ -152,7 +149,6 @@ class TcpStream final : public ByteStream {
   // A read that is not filled has taken everything, until an edge tells of more than data.
   bool short_reads_drain_ : 1;
   // After the socket, for it ends first.
-  std::unique_ptr<DialledConnections::Entry> dialled_;
 };
 
 }  // namespace byrnie

@@ -18,7 +18,6 @@
 #include "common/base/status_matchers.h"
 #include "common/base/unique_fd.h"
 #include "common/event/testing/manual_event_loop.h"
-#include "common/net/dialled_connections.h"
 #include "common/net/socket.h"
 #include "common/net/socket_address.h"
 #include "common/net/tcp_listener.h"
@@ -100,31 +99,6 @@ TEST_F(TcpStreamTest, ConnectsWithThePriorityItIsGiven) {
     ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 1; }));
     ASSERT_THAT(result_, IsOk());
     EXPECT_EQ(GetInt((*result_)->fd(), SOL_SOCKET, SO_PRIORITY), 4);
-  }
-}
-
-TEST_F(TcpStreamTest, IsHeldAmongWhatWasDialledUntilItsSocketIsClosed) {
-  for (const char* address : {"127.0.0.1:0", "[::1]:0"}) {
-    Listen(address);
-    DialledConnections dialled;
-    TcpStream::ConnectOptions options;
-    options.dialled = &dialled;
-    calls_ = 0;
-    accepted_.reset();
-    auto attempt = Connect(listener_->address(), options);
-    ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr; }));
-    const auto held = [&] {
-      return dialled.Contains(*accepted_->RemoteAddress(), *accepted_->LocalAddress());
-    };
-    EXPECT_TRUE(held());
-    ASSERT_TRUE(loop_.RunUntil([&] { return calls_ == 1; }));
-    ASSERT_THAT(result_, IsOk());
-    EXPECT_TRUE(held());
-    attempt.reset();
-    EXPECT_TRUE(held());
-    const SocketAddress local = *(*result_)->LocalAddress();
-    result_ = absl::UnknownError("closed");
-    EXPECT_FALSE(dialled.Contains(local, listener_->address()));
   }
 }
 
@@ -259,16 +233,9 @@ TEST_F(TcpStreamTest, ResetsWhatAnAttemptThatIsDestroyedHasOpened) {
   ASSERT_EQ(listen(listener.get(), 1), 0);
   const SocketAddress address =
       *SocketAddress::Parse(absl::StrCat("127.0.0.1:", LocalSocketAddress(listener.get())->port()));
-  DialledConnections dialled;
-  TcpStream::ConnectOptions options;
-  options.dialled = &dialled;
-  Connect(address, options).reset();
-  sockaddr_storage peer;
-  socklen_t size = sizeof(peer);
-  const UniqueFd accepted(
-      accept4(listener.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC));
+  Connect(address).reset();
+  const UniqueFd accepted(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   ASSERT_TRUE(accepted);
-  EXPECT_FALSE(dialled.Contains(*SocketAddress::FromSockaddr(peer), address));
   char byte = 0;
   EXPECT_EQ(recv(accepted.get(), &byte, 1, 0), -1);
   EXPECT_EQ(errno, ECONNRESET);

@@ -216,6 +216,10 @@ std::string OutboundGuard(const RedirectMatches& m) {
       // back, and who gets this would answer with a reset. It is sent again; the next packet from
       // the other end brings the translation back.
       absl::StrCat("tcp sport ", Translated(m), " ct state new ", kNoSyn, " drop"),
+      // The proxy's own, led back to it by an entry of connection tracking or by somebody else's
+      // rules: it would carry its own bytes once more.
+      absl::StrCat("meta skuid ", m.proxy_uid, " ct direction original ct status dnat tcp dport ",
+                   Translated(m), " reject with tcp reset"),
       absl::StrCat("meta skuid ", m.proxy_uid, " ", kMarkProxy),
       absl::StrCat("tcp sport ", OwnPorts(m), " goto outbound_own"),
   };

@@ -99,11 +99,24 @@ TEST(RulesetTest, KeepsBackWhatNobodyTranslatesBack) {
   options.outbound_port = 16001;
   options.inbound_port = 16006;
   EXPECT_THAT(ListingOf(options), HasSubstr("tcp sport { 16001, 16006 } ct state new"
-                                            " tcp flags != syn / syn,ack drop\n"
-                                            "\t\tmeta skuid 1337 ct mark set"));
+                                            " tcp flags != syn / syn,ack drop\n"));
   options.mode = "tproxy";
   EXPECT_THAT(ListingOf(options),
               HasSubstr("tcp sport 16001 ct state new tcp flags != syn / syn,ack drop\n"));
+}
+
+// Before the rule that lets out whatever the proxy opens.
+TEST(RulesetTest, EndsWhatTheProxyOpensAndIsLedBackToIt) {
+  RedirectOptions options;
+  EXPECT_THAT(ListingOf(options),
+              HasSubstr("\t\tmeta skuid 1337 ct direction original ct status dnat tcp dport "
+                        "{ 15001, 15006 } reject with tcp reset\n"
+                        "\t\tmeta skuid 1337 ct mark set"));
+  options.mode = "tproxy";
+  EXPECT_THAT(ListingOf(options),
+              HasSubstr("\t\tmeta skuid 1337 ct direction original ct status dnat tcp dport 15001 "
+                        "reject with tcp reset\n"
+                        "\t\tmeta skuid 1337 ct mark set"));
 }
 
 TEST(RulesetTest, LeavesAnswersInTunnelsThatConnectionTrackingHasLost) {
@@ -435,7 +448,7 @@ TEST(RulesetTest, TakesInboundConnectionsUntranslatedInTproxyMode) {
                                  "meta mark set meta mark | 0x00020000 accept\n"));
   EXPECT_THAT(listing,
               HasSubstr("\t\toifname != \"lo\" meta mark & 0x00020000 == 0x00020000 drop\n"));
-  EXPECT_THAT(listing, Not(HasSubstr("ct status dnat")));
+  EXPECT_THAT(listing, Not(HasSubstr("ct status dnat accept")));
   EXPECT_THAT(ListingOf({}), Not(HasSubstr("0x00020000")));
 }
 
