@@ -40,6 +40,10 @@ namespace {
 namespace beast = ::boost::beast;
 namespace http = ::boost::beast::http;
 
+// The least that a body in chunks can end with. Asked again about that end, Beast's parser asserts
+// that it has come whole; until it has, the request is not complete in any case.
+constexpr absl::string_view kLastChunk = "0\r\n\r\n";
+
 absl::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
 // False when a '%' is not followed by two hexadecimal digits.
@@ -156,6 +160,10 @@ HttpRequestParser::Result HttpRequestParser::Feed(absl::string_view bytes) {
   if (!impl_->parser.is_header_done() && HasFoldedLine(bytes.substr(0, kMaxHeaderSize))) {
     impl_->error = http::error::bad_value;
     result.state = State::kError;
+    return result;
+  }
+  if (impl_->parser.is_header_done() && impl_->parser.chunked() &&
+      bytes.size() < kLastChunk.size()) {
     return result;
   }
   result.consumed = impl_->Put(bytes, &error);

@@ -165,6 +165,15 @@ TEST_F(HttpConnectionTest, ReadsChunkedBodies) {
   EXPECT_THAT(Received(), EndsWith("abcde|"));
 }
 
+TEST_F(HttpConnectionTest, ReadsChunkedBodiesByteByByte) {
+  Connect();
+  const absl::string_view request =
+      "POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "3\r\nabc\r\n2;a=b\r\nde\r\n0\r\nTrailer: x\r\n\r\n";
+  for (const char byte : request) Send(std::string(1, byte));
+  EXPECT_THAT(Received(), EndsWith("abcde|"));
+}
+
 TEST_F(HttpConnectionTest, GivesLeaveToSendTheBody) {
   Connect();
   Send(
