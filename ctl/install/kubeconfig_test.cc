@@ -104,9 +104,10 @@ TEST_F(FindApiServerTest, TakesTheEnvironmentsThenHomes) {
                                      AllOf(HasSubstr("--kubeconfig"), HasSubstr(".kube/config"))));
   Write(".kube/config");
   EXPECT_THAT(FindServer(), IsOk());
-  environment_["KUBECONFIG"] = "/nonexistent:/another";
+  const std::string missing = absl::StrCat(directory_, "/missing");
+  environment_["KUBECONFIG"] = absl::StrCat(missing, ":", directory_, "/another");
   EXPECT_THAT(FindServer(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("/another")));
-  environment_["KUBECONFIG"] = absl::StrCat("/nonexistent:", Write("env"));
+  environment_["KUBECONFIG"] = absl::StrCat(missing, ":", Write("env"));
   EXPECT_THAT(FindServer(), IsOk());
 }
 
