@@ -208,37 +208,10 @@ class LimitsTest(MeshTestCase):
             self.restart()
             group.remove()
 
-    def test_one_peer_leaves_memory_for_others(self):
-        self.restart()  # Without limits of its own.
+    def assert_leaves_memory(self, whose, **destination):
+        """Connections that somebody opens by the server's proxy until it refuses them, to a `destination` of open(), leave
+        memory for another peer's requests, and stay."""
         self.restart_server()  # With nothing that earlier tests have left in its memory.
-        wait_until(self.works, 20, "the restarted proxy's first connection")
-        pod = self.server
-        with open(f"/proc/{pod.proxy.pid}/statm", encoding="ascii") as statm:
-            resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        self.restart_server(f"--memory_limit={(resident + 16 * MIB) * 100 // 85}")
-        wait_until(self.works, 20, "the restarted proxy's first connection")
-        held = []
-        try:
-            refused = 0
-            while refused < 20 and len(held) < 3000:
-                connection = self.open()
-                if connection:
-                    held.append(connection)
-                else:
-                    refused += 1
-            self.assertEqual(refused, 20, f"{len(held)} connections of one peer are open")
-            self.assertGreater(len(held), 200)
-            for _ in range(10):
-                self.assertEqual(self.ask(self.other, self.echo, 80, timeout=5), b"ping\n")
-            self.assert_alive(held)
-        finally:
-            for connection in held:
-                connection.close()
-            self.restart_server()
-
-    def test_an_application_leaves_memory_for_who_calls_it(self):
-        """The server's application opens what it can, and goes on trying; others reach it all the same."""
-        self.restart_server()
         wait_until(self.works, 20, "the restarted proxy's first connection")
         with open(f"/proc/{self.server.proxy.pid}/statm", encoding="ascii") as statm:
             resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -248,12 +221,12 @@ class LimitsTest(MeshTestCase):
         try:
             refused = 0
             while refused < 20 and len(held) < 3000:
-                connection = self.open(pod=self.server, address=self.other.address, port=8080)
+                connection = self.open(**destination)
                 if connection:
                     held.append(connection)
                 else:
                     refused += 1
-            self.assertEqual(refused, 20, f"{len(held)} connections of the application are open")
+            self.assertEqual(refused, 20, f"{len(held)} connections of {whose} are open")
             self.assertGreater(len(held), 200)
             for _ in range(10):
                 self.assertEqual(self.ask(self.other, self.echo, 80, timeout=5), b"ping\n")
@@ -262,6 +235,14 @@ class LimitsTest(MeshTestCase):
             for connection in held:
                 connection.close()
             self.restart_server()
+
+    def test_one_peer_leaves_memory_for_others(self):
+        self.restart()  # Without limits of its own.
+        self.assert_leaves_memory("one peer")
+
+    def test_an_application_leaves_memory_for_who_calls_it(self):
+        """The server's application opens what it can, and goes on trying; others reach it all the same."""
+        self.assert_leaves_memory("the application", pod=self.server, address=self.other.address, port=8080)
 
     def storm(self, count, seconds):
         """Tries so many connections that stay open and each leave bytes unread; returns how many those
