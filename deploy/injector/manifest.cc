@@ -42,6 +42,15 @@ std::string Write(absl::string_view text, std::vector<Document>* documents) {
   return lines.Text();
 }
 
+// All documents, with nothing kept of how they were written.
+std::string WriteAnew(const std::vector<Document>& documents) {
+  std::string text;
+  for (const Document& document : documents) {
+    absl::StrAppend(&text, "---\n", WriteYaml(document.to));
+  }
+  return text;
+}
+
 // How many comments of a kind there are, by what they say. One within a text of several lines
 // counts as well: it is there before and after.
 std::map<std::string, int> CommentsIn(absl::string_view text) {
@@ -105,6 +114,24 @@ bool Verify(const std::string& text, std::vector<Document>* documents, bool* goo
   return true;
 }
 
+// Tells of what is no longer there, where documents are changed one by one.
+void NoteLosses(const std::vector<Document>& documents, absl::string_view before,
+                absl::string_view after, std::vector<std::string>* notes) {
+  bool rewritten = false;
+  for (const Document& document : documents) {
+    if (document.rewrite && !document.root.flow && !SameJson(document.from, document.to)) {
+      notes->push_back(absl::StrCat("the document at line ", document.root.line + 1,
+                                    " is written anew, without its comments"));
+      rewritten = true;
+    } else if (document.aliases_lost) {
+      notes->push_back(absl::StrCat("the document at line ", document.root.line + 1,
+                                    ": an alias of what changes is written out"));
+    }
+  }
+  const std::string lost = rewritten ? "" : LostComments(before, after);
+  if (!lost.empty()) notes->push_back(lost);
+}
+
 // Changes objects, by `change`, which adds notes and may be called once for each.
 using Changer = std::function<absl::Status(Json* object, ManifestResult* result)>;
 
@@ -138,20 +165,15 @@ absl::StatusOr<ManifestResult> ChangeManifest(absl::string_view whole, const Cha
     written = Write(text, &documents);
     Verify(written, &documents, &good);
   }
-  if (!good) return absl::InternalError("the new text does not read as it should");
-  bool rewritten = false;
-  for (const Document& document : documents) {
-    if (document.rewrite && !document.root.flow && !SameJson(document.from, document.to)) {
-      result.notes.push_back(absl::StrCat("the document at line ", document.root.line + 1,
-                                          " is written anew, without its comments"));
-      rewritten = true;
-    } else if (document.aliases_lost) {
-      result.notes.push_back(absl::StrCat("the document at line ", document.root.line + 1,
-                                          ": an alias of what changes is written out"));
-    }
+  if (good) {
+    NoteLosses(documents, text, written, &result.notes);
+  } else {
+    // What was to stay reads otherwise where what is before it has changed.
+    written = WriteAnew(documents);
+    Verify(written, &documents, &good);
+    result.notes.push_back("the whole text is written anew, without its comments");
   }
-  const std::string lost = rewritten ? "" : LostComments(text, written);
-  if (!lost.empty()) result.notes.push_back(lost);
+  if (!good) return absl::InternalError("the new text does not read as it should");
   result.text = absl::StrCat(marked ? kByteOrderMark : "", written);
   return result;
 }

@@ -236,6 +236,15 @@ TEST(ManifestTest, KeepsLineEndsAMarkAndAMissingLastNewline) {
   EXPECT_EQ(Inject(unended).text, Inject(kPod).text);
 }
 
+// A newline more would be one of the text that begins with the bar.
+TEST(ManifestTest, ATextOfSeveralLinesThatEndsTheFileStays) {
+  const std::string text = "--- |\n  x\n  y";
+  const ManifestResult result = Inject(absl::StrCat(kPod, text));
+  EXPECT_TRUE(absl::EndsWith(result.text, text));
+  EXPECT_THAT(result.notes, ElementsAre("Pod app: injected"));
+  EXPECT_EQ(UninjectManifest(result.text)->text, absl::StrCat(kPod, text));
+}
+
 TEST(ManifestTest, TellsOfKindsItDoesNotKnow) {
   const std::string rollout = absl::StrCat(
       "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: r}\nspec:\n  template:\n",

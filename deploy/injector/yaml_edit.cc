@@ -275,7 +275,11 @@ std::string YamlLines::Text() const {
     return a.depth < b.depth;
   });
   std::vector<std::string> lines(lines_.begin(), lines_.end());
-  if (!lines.empty() && !absl::EndsWith(lines.back(), "\n")) lines.back() += "\n";
+  // The last line is ended where something comes after it alone: a newline more would be part of a
+  // text of several lines.
+  const bool goes_on = std::any_of(edits.begin(), edits.end(),
+                                   [this](const LineEdit& edit) { return edit.begin >= Count(); });
+  if (goes_on && !lines.empty() && !absl::EndsWith(lines.back(), "\n")) lines.back() += "\n";
   for (const LineEdit& edit : edits) {
     const auto begin = lines.begin() + std::min(edit.begin, Count());
     const auto end = lines.begin() + std::min(std::max(edit.begin, edit.end), Count());

@@ -42,6 +42,7 @@ std::vector<std::string> FuzzSeeds() {
       R"({"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Pod", "spec":
       {"containers": [{"name": "a"}]}}]})",
       R"({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "a"}]}}b: 1)",
+      "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: a\n--- |\n  x\n--- >+\n  y",
   };
 }
 
