@@ -14,8 +14,26 @@ HealthWatch::HealthWatch(Sources sources, MetricRegistry* metrics)
     : s_(std::move(sources)), board_(metrics) {}
 
 void HealthWatch::Start() {
+  AskStore();
   LookAndTell();
-  thread_ = std::make_unique<PeriodicThread>(kInterval, [this] { LookAndTell(); });
+  asking_ = std::make_unique<PeriodicThread>(kInterval, [this] { AskStore(); });
+  looking_ = std::make_unique<PeriodicThread>(kInterval, [this] { LookAndTell(); });
+}
+
+void HealthWatch::Stop() {
+  asking_ = nullptr;
+  looking_ = nullptr;
+}
+
+void HealthWatch::AskStore() {
+  StoreAnswers answers;
+  const RootRotation* const rotation = s_.trust->rotation();
+  if (rotation != nullptr) {
+    answers.rotation = rotation->step().has_value() ? rotation->Status() : RotationStatus();
+  }
+  if (s_.fleet != nullptr) answers.peers = s_.fleet->Peers(s_.clock->WallNow());
+  absl::MutexLock lock(&mu_);
+  answers_ = std::move(answers);
 }
 
 void HealthWatch::LookAndTell() {
@@ -35,13 +53,12 @@ void HealthWatch::LookAndTell() {
 HealthFacts HealthWatch::Look() const {
   HealthFacts facts;
   facts.name = s_.name;
-  // First what waits for the store, so that the rest is of now.
-  const RootRotation* const rotation = s_.trust->rotation();
-  if (rotation != nullptr) {
-    facts.rotation = rotation->step().has_value() ? rotation->Status() : RotationStatus();
+  {
+    absl::MutexLock lock(&mu_);
+    facts.rotation = answers_.rotation;
+    facts.peers = answers_.peers;
   }
   if (s_.fleet != nullptr) {
-    facts.peers = s_.fleet->Peers(s_.clock->WallNow());
     facts.issuing_left = s_.trust->issuing_left();
     facts.issues_without_store = s_.issues_without_store;
   }

@@ -6,6 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "common/base/periodic_thread.h"
@@ -17,14 +20,15 @@
 #include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/store/observed_store.h"
+#include "controlplane/trust/root_rotation.h"
 #include "controlplane/trust/shared_fleet.h"
 #include "controlplane/trust/trust_keeper.h"
 
 namespace byrnie {
 
-// Looks at the control plane itself again and again, on a thread of its own, because some of it is
-// asked of the store: who asks how things are is not to wait for that. Everything given outlives
-// it.
+// Looks at the control plane itself again and again. What is asked of the store is asked on a
+// thread of its own: that a store does not answer is itself to be told at once. Everything given
+// outlives it.
 class HealthWatch {
  public:
   static constexpr absl::Duration kInterval = absl::Seconds(1);
@@ -53,19 +57,28 @@ class HealthWatch {
 
   HealthWatch(Sources sources, MetricRegistry* metrics);
 
-  // Looks once, and from then on until Stop(), which waits for a look under way.
+  // Asks and looks once, and from then on until Stop(), which waits for what is under way.
   void Start();
-  void Stop() { thread_ = nullptr; }
+  void Stop();
 
   const ConditionBoard& board() const { return board_; }
 
  private:
+  // What the store said last.
+  struct StoreAnswers {
+    absl::optional<RotationStatus> rotation;
+    absl::optional<absl::StatusOr<std::vector<SharedFleet::Peer>>> peers;
+  };
+
+  void AskStore();
   HealthFacts Look() const;
   void LookAndTell();
 
   const Sources s_;
   ConditionBoard board_;
-  std::unique_ptr<PeriodicThread> thread_;
+  mutable absl::Mutex mu_;
+  StoreAnswers answers_ ABSL_GUARDED_BY(mu_);
+  std::unique_ptr<PeriodicThread> asking_, looking_;
 };
 
 }  // namespace byrnie

@@ -335,7 +335,7 @@ class ReplicasTest(MeshTestCase):
             wait_until(lambda: self.metrics(plane)["byrnie_controlplane_ready"] == 0, 2, "the metric")
             self.assertEqual(self.serving(plane), {**all_serve, "": 2, "CertificateAuthority": 2, "IstioCertificateService": 2})
             self.assertEqual(plane.admin("/healthz")[0], 200)
-            # The checks are taken anew every second or so.
+            # The checks are taken anew every second or so, whatever the store takes to answer.
             checks = wait_until(lambda: [(found := self.checks(plane))[name]["outcome"] for name in ("store", "issuing")] == ["bad", "bad"]
                                 and found, patience(5), "checks that say so")
             self.assertIn("etcd", checks["store"]["message"])
