@@ -57,7 +57,7 @@ constexpr absl::string_view kUninstall[] = {"kubeconfig", "context", "manifests"
 constexpr absl::string_view kManifests[] = {
     "overlay",         "image",    "trust_domain", "namespace",         "etcd",        "sidecars",
     "injector_config", "revision", "manifests",    "image_pull_secret", "architecture"};
-constexpr absl::string_view kReady[] = {"admin", "within", "gone"};
+constexpr absl::string_view kReady[] = {"admin", "within", "started", "gone"};
 
 constexpr absl::string_view kRegistryFile =
     "FILE is in the shape of the registry file, {\"workloads\": [...], \"services\": [...]}, "

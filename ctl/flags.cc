@@ -128,6 +128,10 @@ ABSL_FLAG(std::string, sidecars, "",
           "native (from Kubernetes 1.29) or classic, where a pod does not say, instead of the "
           "configuration's");
 ABSL_FLAG(absl::Duration, within, absl::ZeroDuration(), "how long to try");
+ABSL_FLAG(
+    bool, started, false,
+    "of a proxy: whether it could do its job if its redirect were in place, which comes after "
+    "it");
 ABSL_FLAG(bool, gone, false, "the other way round: until nobody listens there any more");
 ABSL_FLAG(std::string, kubeconfig, "",
           "file that says where the Kubernetes API server is, and who asks; empty: KUBECONFIG, "

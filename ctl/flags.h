@@ -49,6 +49,7 @@ ABSL_DECLARE_FLAG(std::string, architecture);
 ABSL_DECLARE_FLAG(std::string, revision);
 ABSL_DECLARE_FLAG(std::string, sidecars);
 ABSL_DECLARE_FLAG(absl::Duration, within);
+ABSL_DECLARE_FLAG(bool, started);
 ABSL_DECLARE_FLAG(bool, gone);
 ABSL_DECLARE_FLAG(std::string, trust_domain);
 ABSL_DECLARE_FLAG(std::string, kubeconfig);

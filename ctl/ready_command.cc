@@ -23,8 +23,8 @@ constexpr absl::Duration kPageTimeout = absl::Seconds(4);
 constexpr absl::Duration kPause = absl::Milliseconds(100);
 
 // OK when it is as wanted; else why not.
-absl::Status Look(const SocketAddress& address, bool gone) {
-  const absl::StatusOr<HttpPage> page = HttpGet(address, "/healthz/ready", kPageTimeout);
+absl::Status Look(const SocketAddress& address, const std::string& path, bool gone) {
+  const absl::StatusOr<HttpPage> page = HttpGet(address, path, kPageTimeout);
   if (gone) {
     // Only when nobody listens; one that is slow is there.
     return absl::IsUnavailable(page.status()) ? absl::OkStatus()
@@ -44,10 +44,11 @@ int RunReady(const CommandContext&) {
   if (!address.ok()) {
     return BadUsage(InFlag("admin", absl::StrCat("\"", text, "\" is not IP:PORT")));
   }
+  const std::string path = absl::GetFlag(FLAGS_started) ? "/healthz/started" : "/healthz/ready";
   SystemClock clock;
   const absl::Duration end = clock.MonotonicNow() + absl::GetFlag(FLAGS_within);
   for (;;) {
-    const absl::Status found = Look(*address, absl::GetFlag(FLAGS_gone));
+    const absl::Status found = Look(*address, path, absl::GetFlag(FLAGS_gone));
     if (found.ok()) return kDone;
     if (clock.MonotonicNow() >= end) {
       std::fprintf(stderr, "byrniectl: error: %s: %s\n", text.c_str(),

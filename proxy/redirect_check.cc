@@ -13,13 +13,16 @@ namespace byrnie {
 namespace {
 
 constexpr int kUnansweredIsGone = 3;
-constexpr int kNeverSeenIsGone = 15;
 
 constexpr char kGoneText[] =
     "the redirect rules are gone: the application's connections go past this proxy, in plaintext; "
     "find out who changed them, then end this pod, or run byrnie-redirect apply in it";
 
 }  // namespace
+
+constexpr absl::Duration RedirectCheck::kInterval;
+constexpr absl::Duration RedirectCheck::kFirstInterval;
+constexpr absl::Duration RedirectCheck::kStartTakes;
 
 absl::StatusOr<UniqueFd> TakePort(uint16_t port) {
   // Bound, it refuses; without SO_REUSEADDR nobody else can bind it.
@@ -47,7 +50,9 @@ absl::StatusOr<UniqueFd> TakePort(uint16_t port) {
 
 RedirectCheck::RedirectCheck(EventLoop* loop, uint16_t port, ProbeDialer* dialer, Gauge* in_place,
                              Logger* logger)
-    : address_(*SocketAddress::Parse(absl::StrCat("127.0.0.1:", port))),
+    : loop_(loop),
+      began_(loop->Now()),
+      address_(*SocketAddress::Parse(absl::StrCat("127.0.0.1:", port))),
       dialer_(dialer),
       in_place_(in_place),
       logger_(logger),
@@ -76,22 +81,25 @@ void RedirectCheck::Look() {
 
 void RedirectCheck::OnAnswer(absl::StatusOr<std::unique_ptr<ByteStream>> stream) {
   attempt_.reset();
-  timer_->Schedule(kInterval);
   if (stream.ok()) {
     // A connection that ends in order would be remembered by the kernel for a minute.
     (*stream)->Reset();
-    failed_ = unanswered_ = 0;
+    unanswered_ = 0;
     SetState(State::kInPlace, absl::OkStatus());
-    return;
+  } else {
+    OnFailure(stream.status());
   }
-  const bool refused = absl::IsUnavailable(stream.status());
-  const bool unanswered = absl::IsDeadlineExceeded(stream.status());
+  timer_->Schedule(state_ == State::kNotSeen ? kFirstInterval : kInterval);
+}
+
+void RedirectCheck::OnFailure(const absl::Status& why) {
+  const bool refused = absl::IsUnavailable(why);
+  const bool unanswered = absl::IsDeadlineExceeded(why);
   if (!refused && !unanswered) return;
-  ++failed_;
   unanswered_ = unanswered ? unanswered_ + 1 : 0;
-  const bool gone = state_ == State::kNotSeen ? failed_ >= kNeverSeenIsGone
+  const bool gone = state_ == State::kNotSeen ? loop_->Now() - began_ >= kStartTakes
                                               : refused || unanswered_ >= kUnansweredIsGone;
-  if (gone) SetState(State::kGone, stream.status());
+  if (gone) SetState(State::kGone, why);
 }
 
 void RedirectCheck::SetState(State state, const absl::Status& why) {

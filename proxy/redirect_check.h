@@ -29,11 +29,14 @@ absl::StatusOr<UniqueFd> TakePort(uint16_t port);
 //
 // States: not seen yet → in place ⇄ gone. Refused, the rules are gone at once. Unanswered, they are
 // after three times in a row: rules that somebody has emptied drop everything, but so may a host be
-// slow. At the start they may be about to be made, and are gone after half a minute. What says
+// slow. At the start they may be about to be made, and are gone after kStartTakes. What says
 // nothing of the rules, as a lack of descriptors, changes nothing.
 class RedirectCheck {
  public:
+  // Between two looks; as long as the rules have not been seen, a pod's start waits for the next.
   static constexpr absl::Duration kInterval = absl::Seconds(2);
+  static constexpr absl::Duration kFirstInterval = absl::Milliseconds(100);
+  static constexpr absl::Duration kStartTakes = absl::Seconds(30);
   static constexpr absl::Duration kTimeout = absl::Seconds(1);
 
   // `in_place` is 1 while they are, else 0. `port` is one that TakePort has taken.
@@ -50,15 +53,17 @@ class RedirectCheck {
 
   void Look();
   void OnAnswer(absl::StatusOr<std::unique_ptr<ByteStream>> stream);
+  void OnFailure(const absl::Status& why);
   void SetState(State state, const absl::Status& why);
 
+  EventLoop* const loop_;  // Not owned.
+  const absl::Duration began_;
   const SocketAddress address_;
   ProbeDialer* const dialer_;  // Not owned.
   Gauge* const in_place_;      // Not owned.
   Logger* const logger_;       // Not owned.
   State state_ = State::kNotSeen;
   // In a row.
-  int failed_ = 0;
   int unanswered_ = 0;
   const std::unique_ptr<EventLoop::Timer> timer_;
   std::unique_ptr<ProbeDialer::Attempt> attempt_;

@@ -152,9 +152,20 @@ TEST_F(RedirectCheckTest, GivesWhoMakesTheRulesTime) {
   EXPECT_EQ(State(), "in place");
 }
 
+// A pod is not ready before.
+TEST_F(RedirectCheckTest, SeesTheFirstRulesAtOnce) {
+  Start();
+  Find(absl::UnavailableError("refused"));
+  rules_.answer = absl::OkStatus();
+  loop_.AdvanceTime(RedirectCheck::kFirstInterval);
+  EXPECT_EQ(State(), "in place");
+}
+
 TEST_F(RedirectCheckTest, DoesNotWaitForEver) {
   Start();
-  for (int i = 0; i < 15; ++i) Find(absl::UnavailableError("refused"));
+  for (int i = 0; i < 14; ++i) Find(absl::UnavailableError("refused"));
+  EXPECT_EQ(State(), "not yet");
+  for (int i = 0; i < 2; ++i) Find(absl::UnavailableError("refused"));
   EXPECT_EQ(State(), "gone");
 }
 

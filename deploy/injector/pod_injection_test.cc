@@ -192,7 +192,9 @@ TEST(PodInjectionTest, TheProxyLooksAfterTheRedirectOnceItIsMade) {
   Inject(&pod);
   EXPECT_EQ(Flag(pod, "byrnie-proxy", "redirect_check_port"), "15022");
   const Json proxy = Container(pod, "byrnie-proxy");
-  EXPECT_EQ(TextOf(*FindPath(proxy, {"startupProbe", "httpGet"}), "path"), "/healthz/started");
+  EXPECT_EQ(ToText(*FindPath(proxy, {"startupProbe", "exec", "command"})),
+            R"(["/usr/local/bin/byrniectl","ready","--admin=127.0.0.1:15021","--started",)"
+            R"("--within=4s"])");
   EXPECT_EQ(TextOf(*FindPath(proxy, {"readinessProbe", "httpGet"}), "path"), "/healthz/ready");
 }
 

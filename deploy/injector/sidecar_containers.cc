@@ -86,11 +86,11 @@ Json MayRedirect() {
 Json Command(std::vector<std::string> words) { return Json(std::move(words)); }
 
 // In the container: until the page at `address` says ready, or with --gone nobody is there.
-Json WaitCommand(absl::string_view address, absl::string_view more) {
+Json WaitCommand(absl::string_view address, absl::string_view more, int seconds = kStartSeconds) {
   std::vector<std::string> words = {Binary("byrniectl"), "ready",
                                     absl::StrCat("--admin=", address)};
   if (!more.empty()) words.emplace_back(more);
-  words.push_back(absl::StrCat("--within=", kStartSeconds, "s"));
+  words.push_back(absl::StrCat("--within=", seconds, "s"));
   return Command(std::move(words));
 }
 
@@ -106,6 +106,15 @@ Json TimedProbe(int period, int timeout, int failures) {
   probe["periodSeconds"] = period;
   probe["timeoutSeconds"] = timeout;
   probe["failureThreshold"] = failures;
+  return probe;
+}
+
+// What the next container's start waits for. Each try waits for the page itself: an answer of no
+// would cost a period at every start of a pod.
+Json StartProbe(absl::string_view address, absl::string_view more) {
+  constexpr int kTry = 4;
+  Json probe = TimedProbe(1, kTry + 1, kStartSeconds / kTry);
+  probe["exec"]["command"] = WaitCommand(address, more, kTry);
   return probe;
 }
 
@@ -156,10 +165,7 @@ class Builder {
         {NoApiToken(), Mount(kLinkVolume, kLinkDirectory, false),
          Mount(kTokenVolume, kTokenDirectory, true), Mount(kTrustVolume, kTrustDirectory, true)});
     if (native_ && hold_) {
-      Json probe = TimedProbe(1, 5, kStartSeconds);
-      probe["exec"]["command"] =
-          Command({Binary("byrniectl"), "ready", absl::StrCat("--admin=", kAgentAdmin)});
-      container["startupProbe"] = std::move(probe);
+      container["startupProbe"] = StartProbe(kAgentAdmin, "");
     }
     if (!native_) {
       // Both end at the same time, but the proxy needs the agent until its own end.
@@ -198,12 +204,10 @@ class Builder {
     container["volumeMounts"] =
         Json::array({NoApiToken(), Mount(kLinkVolume, kLinkDirectory, false)});
     if (native_ && hold_) {
-      Json probe = TimedProbe(1, 5, kStartSeconds);
       // The redirect comes after it.
-      probe["httpGet"] = StatusPage("/healthz/started");
-      container["startupProbe"] = std::move(probe);
+      container["startupProbe"] = StartProbe(kProxyStatus, "--started");
     }
-    Json ready = TimedProbe(2, 5, 3);
+    Json ready = TimedProbe(1, 5, 5);
     ready["httpGet"] = StatusPage("/healthz/ready");
     container["readinessProbe"] = std::move(ready);
     if (!native_) AddPostStart(kProxyStatus, &container);
