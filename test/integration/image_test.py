@@ -96,6 +96,16 @@ class ImageTest(unittest.TestCase):
         for name in STATIC:
             self.assertNotIn("interpreter", subprocess.run(["readelf", "-l", os.path.join(self.root, "usr/local/bin", name)], capture_output=True, text=True).stdout)
 
+    def test_every_program_is_at_an_address_nobody_knows(self):
+        """Position-independent, with what the linker fills in read-only and no page that is both written and run."""
+        for name in PROGRAMS:
+            with self.subTest(program=name):
+                shown = subprocess.run(["readelf", "-hlW", os.path.join(self.root, "usr/local/bin", name)], check=True, capture_output=True, text=True).stdout
+                self.assertRegex(shown, r"Type: +DYN ")
+                self.assertIn("GNU_RELRO", shown)
+                self.assertRegex(shown, r"GNU_STACK .* RW +0x")
+                self.assertNotIn("RWE", shown)
+
     def triplet(self):
         one, = os.listdir(os.path.join(self.root, "usr/lib"))
         return one
