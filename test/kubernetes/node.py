@@ -32,6 +32,9 @@ class Node:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
+    def add_image(self, name, image):
+        self._images[name] = image
+
     def image(self, name):
         return self._images[name]
 
