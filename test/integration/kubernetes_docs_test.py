@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import main
 from testing.cluster_case import SYSTEM
-from testing.docs_case import ELSEWHERE, FRESH, INSTALLED, OTHER_MESH, PAGE, SAMPLE, DocsTestCase, sections
+from testing.docs_case import ELSEWHERE, FRESH, INSTALLED, OTHER_MESH, PAGE, SAMPLE, DocsTestCase, sections, sentences
 
 
 class KubernetesDocsTest(DocsTestCase):
@@ -89,6 +89,19 @@ class KubernetesDocsTest(DocsTestCase):
         self.assertIn("byrnie.io/status", template["metadata"]["annotations"])
         self.sh("kubectl delete namespace shop")
         self.wait_gone("/api/v1/namespaces/shop")
+
+    def test_what_is_said_in_sentences(self):
+        self.install()
+        # The others' tests: of another mesh, of kustomize, of a control plane over etcd; and logs are a kubelet's (kubernetes_sample_test).
+        elsewhere = ("peerauthentications", "apply -k", "token create", "logs")
+        lines = [line for line in sentences() if not any(word in line for word in elsewhere)]
+        self.assertGreater(len(lines), 5)
+        for line in lines:
+            with self.subTest(line):
+                self.sh(line.replace("NAME", SAMPLE))
+                if "delete" in line:
+                    # It comes back: the pod by itself, what asks about new pods when it is installed again.
+                    self.ctl("install", "--wait", "--timeout=60s")
 
     def test_when_something_is_wrong(self):
         said = self.run_section("When something is wrong")

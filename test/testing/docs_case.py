@@ -83,6 +83,15 @@ def sections():
     return found
 
 
+def sentences():
+    """The commands of kubectl that stand in sentences and tables and say what they are about, in the page's order."""
+    with open(PAGE, encoding="utf-8") as text:
+        prose = re.sub(r"^```.*?^```", "", text.read(), flags=re.M | re.S)
+    found = re.findall(r"`(kubectl (?:-n \S+ )?[a-z]+ [^`]+)`", prose)
+    # `kubectl describe pod` and the like say what to use, not what to type.
+    return [line for line in found if not re.fullmatch(r"kubectl (describe \w+|logs -c \S+|apply -k)", line)]
+
+
 class DocsTestCase(ClusterTestCase):
     """See the module's comment."""
 
