@@ -93,7 +93,7 @@ class InjectTest(unittest.TestCase):
                     words = [re.sub(r"--within=.*", "--within=0", word) for word in arguments]
                     self.assertIn(ctl(*words).returncode, (0, 3))
                     seen += 1
-        self.assertEqual(seen, 4)
+        self.assertEqual(seen, 5)
 
     def test_the_redirect_takes_all_its_annotations(self):
         pod = next(self.all_injected())
