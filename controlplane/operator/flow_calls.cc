@@ -19,6 +19,7 @@
 #include "controlplane/flows/policy_suggestion.h"
 #include "controlplane/flows/workload_index.h"
 #include "controlplane/operator/page.h"
+#include "controlplane/operator/read_mask.h"
 #include "controlplane/policy/policy_document.h"
 #include "controlplane/proto/time_conversion.h"
 
@@ -198,6 +199,7 @@ std::vector<v1::Flow> FlowCalls::All() const {
 
 absl::Status FlowCalls::ListFlows(const v1::ListFlowsRequest& request,
                                   v1::ListFlowsResponse* response) const {
+  RETURN_IF_ERROR(CheckReadMask<v1::Flow>(request.read_mask()));
   for (const int verdict : request.verdicts()) {
     if (verdict == v1::Flow::VERDICT_UNSPECIFIED || !v1::Flow::Verdict_IsValid(verdict)) {
       return InvalidField("verdicts", absl::StrCat(verdict, " is no verdict"));
@@ -210,6 +212,7 @@ absl::Status FlowCalls::ListFlows(const v1::ListFlowsRequest& request,
   const WorkloadIndex index(registry.get());
   const Filler filler(&index, ConnectedAgents(*agents_));
   size_t bytes = 0;
+  std::string last;
   for (const FlowLedger::Entry& entry : ledger_->List()) {
     if (entry.id <= page.after()) continue;
     v1::Flow flow;
@@ -223,10 +226,11 @@ absl::Status FlowCalls::ListFlows(const v1::ListFlowsRequest& request,
       continue;
     }
     if (static_cast<size_t>(response->flows_size()) == page.size() || bytes > kMaxBytes) {
-      const std::string& last = response->flows(response->flows_size() - 1).id();
       response->set_next_page_token(page.TokenAfter(last));
       break;
     }
+    last = entry.id;
+    ApplyReadMask(request.read_mask(), &flow);
     bytes += flow.ByteSizeLong();
     *response->add_flows() = std::move(flow);
   }

@@ -105,6 +105,16 @@ TEST_F(FlowCallsTest, ListsInPagesAndByWhatIsAskedFor) {
   EXPECT_EQ(second.flows_size(), 2);
   EXPECT_EQ(second.next_page_token(), "");
 
+  // Of fields that do not have what the list is ordered by, too.
+  request = {};
+  request.set_page_size(4);
+  request.mutable_read_mask()->add_paths("connections");
+  v1::ListFlowsResponse masked;
+  ASSERT_THAT(calls_.ListFlows(request, &masked), IsOk());
+  EXPECT_EQ(masked.next_page_token(), first.next_page_token());
+  EXPECT_EQ(masked.flows(0).id(), "");
+  EXPECT_EQ(masked.flows(0).connections(), 5u);
+
   request = {};
   request.add_verdicts(v1::Flow::VERDICT_DENIED);
   v1::ListFlowsResponse denied;

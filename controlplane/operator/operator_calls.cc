@@ -372,6 +372,7 @@ absl::Status OperatorCalls::CreateJoinToken(OperatorCall* call,
 
 absl::Status OperatorCalls::ListJoinTokens(OperatorCall*, const v1::ListJoinTokensRequest& request,
                                            v1::ListJoinTokensResponse* response) const {
+  RETURN_IF_ERROR(CheckReadMask<v1::JoinToken>(request.read_mask()));
   ASSIGN_OR_RETURN(Page page,
                    Page::Create(request.page_size(), request.page_token(), "join tokens"));
   ASSIGN_OR_RETURN(std::vector<JoinTokens::Listed> tokens,
@@ -381,6 +382,7 @@ absl::Status OperatorCalls::ListJoinTokens(OperatorCall*, const v1::ListJoinToke
     out->set_id(token.id);
     out->set_spiffe_id(token.spiffe_id);
     ToProto(token.expires_at, out->mutable_expires_at());
+    ApplyReadMask(request.read_mask(), out);
   }
   if (tokens.size() == page.size()) {
     response->set_next_page_token(page.TokenAfter(tokens.back().id));
@@ -425,6 +427,7 @@ absl::Status OperatorCalls::CreateOperatorToken(OperatorCall* call,
 absl::Status OperatorCalls::ListOperatorTokens(OperatorCall*,
                                                const v1::ListOperatorTokensRequest& request,
                                                v1::ListOperatorTokensResponse* response) const {
+  RETURN_IF_ERROR(CheckReadMask<v1::OperatorToken>(request.read_mask()));
   ASSIGN_OR_RETURN(Page page,
                    Page::Create(request.page_size(), request.page_token(), "operator tokens"));
   ASSIGN_OR_RETURN(std::vector<OperatorDirectory::Token> tokens, s_.operators->List());
@@ -435,6 +438,7 @@ absl::Status OperatorCalls::ListOperatorTokens(OperatorCall*,
       FillPage(page, from, tokens.end(), key, [&](const OperatorDirectory::Token& token) {
         v1::OperatorToken* const out = response->add_operator_tokens();
         FillOperatorToken(token, out);
+        ApplyReadMask(request.read_mask(), out);
         return out;
       }));
   return absl::OkStatus();

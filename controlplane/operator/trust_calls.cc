@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "controlplane/operator/read_mask.h"
 #include "controlplane/proto/time_conversion.h"
 #include "controlplane/trust/root_rotation.h"
 
@@ -125,6 +126,7 @@ absl::Status TrustCalls::RollbackTrust(const std::string& by,
 
 absl::Status TrustCalls::ListIssuances(const v1::ListIssuancesRequest& request,
                                        v1::ListIssuancesResponse* response) const {
+  RETURN_IF_ERROR(CheckReadMask<v1::Issuance>(request.read_mask()));
   IssuanceLog::Query query;
   query.identity = request.spiffe_id();
   query.serial = request.serial();
@@ -147,6 +149,7 @@ absl::Status TrustCalls::ListIssuances(const v1::ListIssuancesRequest& request,
     ToProto(record.not_after, out->mutable_not_after());
     out->set_replaces(record.replaces);
     for (const std::string& audience : record.audience) out->add_audience(audience);
+    ApplyReadMask(request.read_mask(), out);
   }
   response->set_next_page_token(page.next);
   return absl::OkStatus();

@@ -310,7 +310,15 @@ class OperatorApiTest(unittest.TestCase):
         self.assertEqual((workload.uid, list(workload.addresses), workload.name), ("static//pod/demo/w0", ["10.0.0.1"], ""))
         listed = self.plane.call("ListWorkloads", read_mask={"paths": ["name"]}).workloads[0]
         self.assertEqual((listed.name, listed.uid), ("w0", ""))
-        for method, fields in (("ListWorkloads", {}), ("GetPolicy", {"name": "demo/from-file"})):
+        for _ in range(2):
+            self.plane.call("CreateJoinToken", spiffe_id="spiffe://cluster.local/ns/demo/sa/masked")
+        # A page goes on although what it is ordered by was not asked for.
+        first = self.plane.call("ListJoinTokens", page_size=1, read_mask={"paths": ["spiffe_id"]})
+        second = self.plane.call("ListJoinTokens", page_size=1, page_token=first.next_page_token, read_mask={"paths": ["id"]})
+        self.assertEqual((first.join_tokens[0].id, second.join_tokens[0].spiffe_id), ("", ""))
+        self.assertTrue(first.join_tokens[0].spiffe_id and second.join_tokens[0].id)
+        for method, fields in (("ListWorkloads", {}), ("GetPolicy", {"name": "demo/from-file"}), ("ListFlows", {}), ("ListIssuances", {}),
+                               ("ListJoinTokens", {}), ("ListOperatorTokens", {})):
             error = self.assert_code("INVALID_ARGUMENT", method, read_mask={"paths": ["nothing"]}, **fields)
             self.assertEqual(details(error)["BadRequest"].field_violations[0].field, "read_mask")
 
