@@ -73,10 +73,17 @@ class KubernetesPoliciesTest(unittest.TestCase):
             "apiVersion": "byrnie.io/v1", "kind": "AccessPolicy", "metadata": {"name": name}, "spec": content})
 
     def change(self, name, content):
-        """To this spec and no other."""
-        found = self.cluster.admin.get(self.path(name))
-        found["spec"] = content
-        return self.cluster.admin.call("PUT", self.path(name), found)
+        """To this spec and no other. A control plane may write its status at any time."""
+        def put():
+            found = self.cluster.admin.get(self.path(name))
+            found["spec"] = content
+            try:
+                return self.cluster.admin.call("PUT", self.path(name), found)
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+                return None
+        return wait_until(put, 10, f"a change of {name}")
 
     def delete(self, name, namespace="shop"):
         try:
