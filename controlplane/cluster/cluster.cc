@@ -67,8 +67,16 @@ Cluster::Followed<T> Cluster::MakeCache(const std::string& resource,
 template <typename T>
 void Cluster::Follow(Followed<T>* followed, ListWatch::Options options) {
   options.name = followed->cache->resource();
+  options.on_set_back = [this, followed] { ListOthersAgain(followed->watch.get()); };
   followed->watch = std::make_unique<ListWatch>(std::move(options), client_.get(), loop_.get(),
                                                 random_, followed->cache.get(), logger_, metrics_);
+  watches_.push_back(followed->watch.get());
+}
+
+void Cluster::ListOthersAgain(const ListWatch* noticed) {
+  for (ListWatch* const watch : watches_) {
+    if (watch != noticed) watch->ListAgain();
+  }
 }
 
 void Cluster::BuildPolicies(RegistrySources* sources, EventLog* events) {

@@ -114,6 +114,8 @@ class Cluster {
   Followed<T> MakeCache(const std::string& resource, typename InformerCache<T>::Decode decode);
   template <typename T>
   void Follow(Followed<T>* followed, ListWatch::Options options);
+  // The API server has lost what it told of one of its resources.
+  void ListOthersAgain(const ListWatch* noticed);
 
   const Options options_;
   const Clock* const clock_;       // Not owned.
@@ -139,6 +141,7 @@ class Cluster {
   std::unique_ptr<UnmeshedPods> unmeshed_;
   std::unique_ptr<TrustPublisher> publisher_;
   Followed<WebhookConfiguration> webhooks_;
+  std::vector<ListWatch*> watches_;  // All of those.
   std::unique_ptr<CaBundleKeeper> ca_bundle_;
   std::unique_ptr<JwtAttestor> fallback_;
   std::unique_ptr<ServiceAccountKeys> keys_;

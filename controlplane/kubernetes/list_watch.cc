@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/random/distributions.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "controlplane/kubernetes/resource_version.h"
 
 namespace byrnie {
 namespace {
@@ -21,7 +23,21 @@ constexpr absl::Duration kWatchGrace = absl::Seconds(30);
 constexpr absl::Duration kShortWatch = absl::Seconds(1);
 
 constexpr char kRequests[] = "byrnie_controlplane_kubernetes_requests_total";
-constexpr char kRequestsHelp[] = "Lists and watches begun at the API server, by resource and kind.";
+constexpr char kRequestsHelp[] =
+    "Lists, checks how far the server is, and watches begun at the API server, by resource and "
+    "kind.";
+
+// The metadata of a list, whose items `on_item` is given one by one.
+absl::StatusOr<JsonObject> ReadList(const std::string& body,
+                                    absl::FunctionRef<void(const JsonValue& item)> on_item) {
+  ASSIGN_OR_RETURN(JsonObject list,
+                   JsonValue::ParseLists(body, kMaxPage,
+                                         [&](absl::string_view member, const JsonValue& element) {
+                                           if (member == "items") on_item(element);
+                                           return absl::OkStatus();
+                                         }));
+  return list.GetObject("metadata");
+}
 
 }  // namespace
 
@@ -35,6 +51,8 @@ ListWatch::ListWatch(Options options, ApiClient* client, EventLoop* loop, absl::
       logger_(logger),
       lists_(metrics->AddCounter(kRequests, kRequestsHelp,
                                  {{"resource", options_.name}, {"kind", "list"}})),
+      checks_(metrics->AddCounter(kRequests, kRequestsHelp,
+                                  {{"resource", options_.name}, {"kind", "check"}})),
       watches_(metrics->AddCounter(kRequests, kRequestsHelp,
                                    {{"resource", options_.name}, {"kind", "watch"}})),
       events_(
@@ -42,8 +60,13 @@ ListWatch::ListWatch(Options options, ApiClient* client, EventLoop* loop, absl::
                               "Events that watches of the API server have brought, by resource.",
                               {{"resource", options_.name}})),
       failures_(metrics->AddCounter("byrnie_controlplane_kubernetes_failures_total",
-                                    "Lists and watches that failed, by resource.",
+                                    "Lists, checks and watches that failed, by resource.",
                                     {{"resource", options_.name}})),
+      set_back_(metrics->AddCounter(
+          "byrnie_controlplane_kubernetes_set_back_total",
+          "Times that the API server had an older state than before, as after a restore of its "
+          "etcd, and all was listed anew, by the resource that showed it.",
+          {{"resource", options_.name}})),
       backoff_(options_.backoff, random),
       last_heard_(loop->Now()),
       act_(loop->NewTimer([this] { Act(); })),
@@ -53,8 +76,9 @@ ListWatch::ListWatch(Options options, ApiClient* client, EventLoop* loop, absl::
 
 void ListWatch::Act() {
   call_.reset();
-  if (next_ == Next::kWatch && !list_due_) return Watch();
-  List();
+  if (next_ == Next::kList || list_due_) return List();
+  if (next_ == Next::kCheck) return Check();
+  Watch();
 }
 
 void ListWatch::List() {
@@ -101,7 +125,8 @@ void ListWatch::OnPage(absl::StatusOr<ApiResponse> response) {
     return Retry(Next::kList, read);
   }
   if (continue_.empty()) {
-    listing_ = whole_ = list_due_ = false;
+    listing_ = whole_ = list_due_ = uncertain_ = false;
+    listed_ = loop_->Now();
     sink_->OnListEnd();
     Succeeded();
     list_again_->Schedule(Spread(options_.list_every));
@@ -111,16 +136,46 @@ void ListWatch::OnPage(absl::StatusOr<ApiResponse> response) {
 }
 
 absl::Status ListWatch::ReadPage(const std::string& body) {
-  ASSIGN_OR_RETURN(JsonObject page,
-                   JsonValue::ParseLists(
-                       body, kMaxPage, [this](absl::string_view member, const JsonValue& element) {
-                         if (member == "items") sink_->OnListed(element);
-                         return absl::OkStatus();
-                       }));
-  ASSIGN_OR_RETURN(JsonObject metadata, page.GetObject("metadata"));
-  ASSIGN_OR_RETURN(resource_version_, metadata.GetString("resourceVersion"));
+  ASSIGN_OR_RETURN(JsonObject metadata,
+                   ReadList(body, [this](const JsonValue& item) { sink_->OnListed(item); }));
+  ASSIGN_OR_RETURN(std::string now, metadata.GetString("resourceVersion"));
   ASSIGN_OR_RETURN(continue_, metadata.GetStringOr("continue", ""));
+  IsSetBack(now);
+  resource_version_ = std::move(now);
   return absl::OkStatus();
+}
+
+void ListWatch::Check() {
+  checks_->Increment();
+  ApiRequest request;
+  // As it is now: for a list of a version that we name the server may take one from its memory.
+  request.target = Target({"limit=1"});
+  request.accept = Accept();
+  request.timeout = absl::Minutes(1);
+  request.max_body = kMaxPage;
+  ApiClient::Handlers handlers;
+  handlers.on_done = [this](absl::StatusOr<ApiResponse> response) { OnCheck(std::move(response)); };
+  call_ = client_->Send(std::move(request), std::move(handlers));
+}
+
+void ListWatch::OnCheck(absl::StatusOr<ApiResponse> response) {
+  if (!response.ok() || response->status >= 500) uncertain_ = true;
+  if (!response.ok()) return Retry(Next::kCheck, response.status());
+  if (response->status == 404) return TryNextPath(*response);
+  // What refuses to list one does not list all.
+  if (!response->ok()) return Retry(Next::kCheck, ApiError(*response), response->retry_after);
+  last_heard_ = loop_->Now();
+  const auto read = [&]() -> absl::StatusOr<std::string> {
+    ASSIGN_OR_RETURN(JsonObject metadata, ReadList(response->body, [](const JsonValue&) {}));
+    return metadata.GetString("resourceVersion");
+  };
+  const absl::StatusOr<std::string> now = read();
+  if (!now.ok()) return Retry(Next::kList, now.status());
+  if (!IsOlderVersion(*now, resource_version_).has_value()) uncertain_ = true;
+  const bool list =
+      IsSetBack(*now) || (uncertain_ && loop_->Now() - listed_ >= options_.list_after_outage);
+  next_ = list ? Next::kList : Next::kWatch;
+  act_->Schedule(absl::ZeroDuration());
 }
 
 void ListWatch::Watch() {
@@ -128,7 +183,11 @@ void ListWatch::Watch() {
   watch_begun_ = loop_->Now();
   watch_heard_ = false;
   line_.clear();
-  const absl::Duration watch_for = Spread(options_.watch_for);
+  absl::Duration watch_for = Spread(options_.watch_for);
+  if (uncertain_) {
+    const absl::Duration until_list = listed_ + options_.list_after_outage - loop_->Now();
+    watch_for = std::max(std::min(watch_for, until_list), absl::Seconds(1));
+  }
   ApiRequest request;
   request.target = Target({"watch=1", "allowWatchBookmarks=true",
                            absl::StrCat("resourceVersion=", EncodeQuery(resource_version_)),
@@ -185,6 +244,10 @@ bool ListWatch::OnLine(absl::string_view line) {
     Retry(Next::kList, now.status());
     return false;
   }
+  if (IsSetBack(*now)) {
+    ListAnew();
+    return false;
+  }
   watch_heard_ = true;
   const std::string& type = event->first;
   if (type == "ADDED" || type == "MODIFIED") {
@@ -210,26 +273,46 @@ void ListWatch::OnErrorEvent(const JsonObject& object) {
 
 void ListWatch::OnWatchEnd(absl::StatusOr<ApiResponse> response) {
   if (response.ok() && response->status == 410) return ListAnew();
-  if (response.ok() && response->status == 404) {
-    path_ = (path_ + 1) % options_.paths.size();
-    return Retry(Next::kList, ApiError(*response));
-  }
+  if (response.ok() && response->status == 404) return TryNextPath(*response);
   if (response.ok() && !response->ok()) {
-    // One that is busy or starting knows the version; another, whose memory was restored, may not
-    // have come so far, and would never be asked from where it is.
+    // One that is busy or starting knows the version; another would not take it the next time.
     const bool busy = response->status == 429 || response->status == 503;
-    return Retry(busy ? Next::kWatch : Next::kList, ApiError(*response), response->retry_after);
+    return Retry(busy ? Next::kCheck : Next::kList, ApiError(*response), response->retry_after);
   }
   const bool is_short = !watch_heard_ && loop_->Now() - watch_begun_ < kShortWatch;
   if (!response.ok() || is_short) {
-    return Retry(Next::kWatch, response.ok() ? absl::UnavailableError("the watch ended at once")
+    return Retry(Next::kCheck, response.ok() ? absl::UnavailableError("the watch ended at once")
                                              : response.status());
   }
   Succeeded();
+  next_ = Next::kCheck;
   act_->Schedule(absl::ZeroDuration());
 }
 
+void ListWatch::TryNextPath(const ApiResponse& not_found) {
+  path_ = (path_ + 1) % options_.paths.size();
+  Retry(Next::kList, ApiError(not_found));
+}
+
+bool ListWatch::IsSetBack(absl::string_view now) {
+  if (!IsOlderVersion(now, resource_version_).value_or(false)) return false;
+  set_back_->Increment();
+  logger_->Warning(
+      "the API server has an older state than before, as after a restore: all is listed anew",
+      {{"resource", options_.name}, {"known", resource_version_}, {"now", now}});
+  resource_version_.clear();
+  if (options_.on_set_back) options_.on_set_back();
+  return true;
+}
+
+void ListWatch::ListAgain() {
+  resource_version_.clear();
+  backoff_.Reset();
+  ListAnew();
+}
+
 void ListWatch::ListAnew() {
+  call_.reset();
   listing_ = false;
   next_ = Next::kList;
   // Many lose their watch at the same moment.
@@ -264,8 +347,8 @@ absl::Duration ListWatch::Spread(absl::Duration least) {
 std::string ListWatch::Accept() const {
   if (!options_.metadata_only) return "application/json";
   // The list's kind; of a watch the server takes it for each object's.
-  return next_ == Next::kList ? "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-                              : "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+  return next_ == Next::kWatch ? "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+                               : "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 }
 
 std::string ListWatch::Target(const std::vector<std::string>& parameters) const {

@@ -1,6 +1,7 @@
 #ifndef BYRNIE_CONTROLPLANE_KUBERNETES_LIST_WATCH_H_
 #define BYRNIE_CONTROLPLANE_KUBERNETES_LIST_WATCH_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,7 +26,14 @@ namespace byrnie {
 // anyway, it lists again. Failures are retried, with back-off and jitter, for ever; whatever the
 // sink has been told stays true meanwhile. Lives on one loop.
 //
-// States: listing → watching → (watching again | waiting → listing or watching).
+// A server whose etcd was restored from an older copy takes a watch from a version that it has not
+// come to, and tells nothing until it has. So before each further watch it is asked how far it is,
+// by a list of one object, and where it is behind, all is listed again. So it is where the server
+// was away, because meanwhile it may have got past that version by another way, and where versions
+// cannot be compared.
+//
+// States: listing → watching → checking → (watching | listing), and waiting before each after a
+// failure.
 class ListWatch {
  public:
   struct Options {
@@ -42,6 +50,12 @@ class ListWatch {
     absl::Duration watch_for = absl::Minutes(5);
     // How often all is listed anew although no watch missed anything: between one and two of these.
     absl::Duration list_every = absl::Minutes(30);
+    // How often all is listed at most because the server was away.
+    absl::Duration list_after_outage = absl::Minutes(5);
+    // Told when the server turns out to be behind, in the turn in which that is noticed, and not to
+    // destroy anything: what was heard of other resources, which may not show it, is void as well.
+    // Empty: nobody.
+    std::function<void()> on_set_back;
     Backoff::Options backoff{absl::Milliseconds(500), absl::Seconds(30), 2.0, 0.5,
                              absl::Milliseconds(50)};
   };
@@ -68,26 +82,35 @@ class ListWatch {
   ListWatch(const ListWatch&) = delete;
   ListWatch& operator=(const ListWatch&) = delete;
 
+  // Lists all again in a moment, whatever it is doing, and compares with no version of before.
+  void ListAgain();
+
   // When the server was last heard of: a page, an event, a bookmark; Now() of the loop.
   absl::Duration last_heard() const { return last_heard_; }
 
  private:
-  enum class Next { kList, kWatch };
+  enum class Next { kList, kCheck, kWatch };
 
   void Act();
   void List();
   void OnPage(absl::StatusOr<ApiResponse> response);
   absl::Status ReadPage(const std::string& body);
+  void Check();
+  void OnCheck(absl::StatusOr<ApiResponse> response);
   void Watch();
   void OnBytes(absl::string_view bytes);
   // False when the watch is over.
   bool OnLine(absl::string_view line);
   void OnErrorEvent(const JsonObject& object);
   void OnWatchEnd(absl::StatusOr<ApiResponse> response);
+  void TryNextPath(const ApiResponse& not_found);
   // Goes on with `next` after the back-off, or after what the server asks for.
   void Retry(Next next, const absl::Status& why,
              absl::optional<absl::Duration> retry_after = absl::nullopt);
   void ListAnew();
+  // Whether the server, which is at `now`, was further before; that is told, and the version that
+  // was known forgotten.
+  bool IsSetBack(absl::string_view now);
   void Succeeded();
   absl::Duration Spread(absl::Duration least);
   std::string Accept() const;
@@ -100,14 +123,21 @@ class ListWatch {
   Sink* const sink_;         // Not owned.
   Logger* const logger_;     // Not owned.
   Counter* const lists_;
+  Counter* const checks_;
   Counter* const watches_;
   Counter* const events_;
   Counter* const failures_;
+  Counter* const set_back_;
   Backoff backoff_;
 
   Next next_ = Next::kList;
   size_t path_ = 0;
+  // The last one heard of; empty: none, or of a state that the server has lost.
   std::string resource_version_;
+  // When the last whole list was complete.
+  absl::Duration listed_;
+  // Since then something may have been missed: no server answered, or versions were not comparable.
+  bool uncertain_ = false;
   // Of the list under way.
   std::string continue_;
   bool listing_ = false;

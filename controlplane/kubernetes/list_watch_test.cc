@@ -71,6 +71,18 @@ class ListWatchTest : public ::testing::Test, public ListWatch::Sink {
     Told();
     ASSERT_THAT(client_.last().target, HasSubstr("watch=1"));
   }
+  // Before it watches again: the server has come to `version`, as a list of one object says.
+  void AnswerCheck(absl::string_view version) {
+    ASSERT_EQ(client_.last().target, "/api/v1/pods?limit=1");
+    client_.Answer(200,
+                   absl::StrCat(R"({"kind":"PodList","metadata":{"resourceVersion":")", version,
+                                R"(","continue":"more"},"items":[)", Object("a", 1), "]}"));
+    Settle();
+  }
+  bool Watching() {
+    return client_.last_open() && absl::StrContains(client_.last().target, "watch=1");
+  }
+  std::string Metrics() { return metrics_.RenderPrometheusText(); }
 
   ManualEventLoop loop_;
   std::mt19937 random_{7};
@@ -109,8 +121,199 @@ TEST_F(ListWatchTest, WatchesAgainFromTheLastVersionItHeardOf) {
   client_.Stream(Event("BOOKMARK", "", 9));
   client_.Answer(200, "");
   Settle();
+  // The server has come further: what came between is what the watch is to tell of.
+  AnswerCheck("12");
   EXPECT_THAT(client_.last().target, HasSubstr("resourceVersion=9&"));
   EXPECT_THAT(Told(), ElementsAre("+a"));
+}
+
+// A real server takes a watch from a version that it has not come to, and tells nothing below it.
+TEST_F(ListWatchTest, ListsAnewWhenTheServerIsNotAsFarAsItWas) {
+  // Not by their texts: "9" is before "10".
+  for (const auto& [known, now] : {std::make_pair(9, "8"), std::make_pair(10, "9"),
+                                   std::make_pair(1000, "999"), std::make_pair(7, "0")}) {
+    Sync();
+    client_.Stream(Event("ADDED", "a", known));
+    client_.Answer(200, "");
+    Settle();
+    AnswerCheck(now);
+    EXPECT_EQ(client_.last().target, "/api/v1/pods?limit=500") << known << " " << now;
+    client_.Answer(200, Page({"b"}, 6));
+    Settle();
+    EXPECT_THAT(Told(), ElementsAre("+a", "begin", "b", "end"));
+    EXPECT_THAT(client_.last().target, HasSubstr("watch=1"));
+    EXPECT_THAT(client_.last().target, HasSubstr("resourceVersion=6&"));
+    watch_.reset();
+  }
+  EXPECT_THAT(Metrics(),
+              HasSubstr("byrnie_controlplane_kubernetes_set_back_total{resource=\"pods\"} 4\n"));
+}
+
+TEST_F(ListWatchTest, ListsAnewWhenAWatchHearsOfALowerVersion) {
+  for (const char* type : {"BOOKMARK", "ADDED", "DELETED"}) {
+    Sync();
+    client_.Stream(Event(type, "old", 4));
+    EXPECT_FALSE(client_.last_open()) << type;
+    loop_.AdvanceTime(absl::Seconds(1));
+    EXPECT_EQ(client_.last().target, "/api/v1/pods?limit=500") << type;
+    // The list tells what there is; the event was another history's.
+    EXPECT_THAT(Told(), ElementsAre("begin")) << type;
+    watch_.reset();
+  }
+}
+
+TEST_F(ListWatchTest, TellsOnceThatTheServerIsSetBack) {
+  int told = 0;
+  ListWatch::Options options;
+  options.on_set_back = [&] { ++told; };
+  Start(options);
+  client_.Answer(200, Page({}, 50));
+  Settle();
+  client_.Fail(absl::UnavailableError("the connection broke"));
+  loop_.AdvanceTime(absl::Seconds(1));
+  AnswerCheck("40");
+  EXPECT_EQ(told, 1);
+  client_.Answer(200, Page({"a"}, 41));
+  Settle();
+  ASSERT_TRUE(Watching());
+  // A list that was due anyway shows it, too.
+  client_.Stream("garbage\n");
+  loop_.AdvanceTime(absl::Seconds(1));
+  client_.Answer(200, Page({"a"}, 30, "next"));
+  Settle();
+  client_.Answer(200, Page({"b"}, 30));
+  Settle();
+  EXPECT_EQ(told, 2);
+  EXPECT_THAT(client_.last().target, HasSubstr("resourceVersion=30&"));
+}
+
+TEST_F(ListWatchTest, ListsAgainWhenTold) {
+  Sync();
+  watch_->ListAgain();
+  EXPECT_FALSE(client_.last_open());
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_EQ(client_.last().target, "/api/v1/pods?limit=500");
+  // In the midst of a list, whose pages may be of before.
+  client_.Answer(200, Page({"a"}, 3, "next"));
+  Settle();
+  watch_->ListAgain();
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_EQ(client_.last().target, "/api/v1/pods?limit=500");
+  client_.Answer(200, Page({"b"}, 2));
+  Settle();
+  EXPECT_THAT(Told(), ElementsAre("begin", "a", "begin", "b", "end"));
+  EXPECT_TRUE(Watching());
+  // It was told, and tells nobody.
+  EXPECT_THAT(Metrics(), HasSubstr("kubernetes_set_back_total{resource=\"pods\"} 0\n"));
+}
+
+TEST_F(ListWatchTest, GoesOnWhereTheServerHasNotMovedOrSaysIt) {
+  Sync();
+  client_.Stream(Event("BOOKMARK", "", 5));
+  EXPECT_TRUE(client_.last_open());
+  client_.Answer(200, "");
+  for (int i = 0; i < 3; ++i) {
+    loop_.AdvanceTime(absl::Seconds(1));
+    AnswerCheck("5");
+    ASSERT_TRUE(Watching());
+    EXPECT_THAT(client_.last().target, HasSubstr("resourceVersion=5&"));
+    loop_.AdvanceTime(absl::Minutes(2));
+    client_.Answer(200, "");
+  }
+  EXPECT_THAT(Told(), ElementsAre());
+  EXPECT_THAT(Metrics(), HasSubstr("kubernetes_set_back_total{resource=\"pods\"} 0\n"));
+}
+
+TEST_F(ListWatchTest, AsksHowFarTheServerIsUntilItSays) {
+  Sync();
+  client_.Fail(absl::UnavailableError("the connection broke"));
+  for (int i = 0; i < 5; ++i) {
+    loop_.AdvanceTime(absl::Seconds(30));
+    ASSERT_EQ(client_.last().target, "/api/v1/pods?limit=1");
+    client_.Fail(absl::UnavailableError("refused"));
+  }
+  loop_.AdvanceTime(absl::Seconds(30));
+  AnswerCheck("4");
+  // It has waited long enough.
+  EXPECT_EQ(client_.last().target, "/api/v1/pods?limit=500");
+}
+
+TEST_F(ListWatchTest, GoesOnAskingHowFarTheServerIsWhereThatIsRefused) {
+  for (const int status : {401, 403, 429, 500, 503, 504}) {
+    Sync();
+    client_.Answer(200, "");
+    loop_.AdvanceTime(absl::Seconds(1));
+    const size_t before = client_.size();
+    client_.Answer(status, "{}");
+    loop_.AdvanceTime(absl::Seconds(2));
+    EXPECT_EQ(client_.size(), before + 1) << status;
+    AnswerCheck("5");
+    EXPECT_TRUE(Watching()) << status;
+    watch_.reset();
+  }
+}
+
+TEST_F(ListWatchTest, ListsWhereTheServerDoesNotSayHowFarItIs) {
+  for (const char* body :
+       {"", "garbage", "{}", R"({"metadata":{}})", R"({"metadata":{"resourceVersion":5}})"}) {
+    Sync();
+    client_.Answer(200, "");
+    loop_.AdvanceTime(absl::Seconds(1));
+    client_.Answer(200, body);
+    loop_.AdvanceTime(absl::Seconds(2));
+    EXPECT_EQ(client_.last().target, "/api/v1/pods?limit=500") << body;
+    watch_.reset();
+  }
+}
+
+// By then it may have come further than it was, on another way.
+TEST_F(ListWatchTest, ListsAnewAfterAnOutageUnlessItDidAMomentAgo) {
+  Sync();
+  const auto outage = [&] {
+    client_.Fail(absl::UnavailableError("the connection broke"));
+    loop_.AdvanceTime(absl::Seconds(1));
+    client_.Fail(absl::UnavailableError("refused"));
+    loop_.AdvanceTime(absl::Seconds(2));
+    AnswerCheck("10");
+  };
+  outage();
+  EXPECT_TRUE(Watching());
+  // No longer than until it may be listed.
+  EXPECT_THAT(client_.last().target, ::testing::ContainsRegex("timeoutSeconds=29[0-9]$"));
+  loop_.AdvanceTime(absl::Minutes(5));
+  client_.Answer(200, "");
+  Settle();
+  AnswerCheck("10");
+  EXPECT_EQ(client_.last().target, "/api/v1/pods?limit=500");
+  client_.Answer(200, Page({}, 10));
+  Settle();
+  EXPECT_TRUE(Watching());
+  loop_.AdvanceTime(absl::Minutes(5));
+  outage();
+  EXPECT_EQ(client_.last().target, "/api/v1/pods?limit=500");
+}
+
+// Of versions that are no numbers nothing can be told but whether they are the same: what was
+// missed once stays in doubt until all has been listed.
+TEST_F(ListWatchTest, ListsMoreOftenWhereVersionsCannotBeCompared) {
+  for (const char* known : {"v1", "5a", "-5", "", "0x5"}) {
+    Start();
+    client_.Answer(200, absl::StrCat(R"({"metadata":{"resourceVersion":")", known, R"("}})"));
+    Settle();
+    ASSERT_TRUE(Watching()) << known;
+    loop_.AdvanceTime(absl::Minutes(2));
+    client_.Answer(200, "");
+    Settle();
+    AnswerCheck("4");
+    EXPECT_TRUE(Watching()) << known;
+    loop_.AdvanceTime(absl::Minutes(3));
+    client_.Answer(200, "");
+    Settle();
+    AnswerCheck(known);
+    EXPECT_EQ(client_.last().target, "/api/v1/pods?limit=500") << known;
+    watch_.reset();
+  }
+  EXPECT_THAT(Metrics(), HasSubstr("kubernetes_set_back_total{resource=\"pods\"} 0\n"));
 }
 
 TEST_F(ListWatchTest, ListsAgainWhenTheServerHasForgottenTheVersion) {
@@ -182,7 +385,12 @@ TEST_F(ListWatchTest, ListsAgainWhereAWatchIsRefusedForGood) {
     Sync();
     client_.Answer(status, "Too large resource version");
     loop_.AdvanceTime(absl::Seconds(2));
-    EXPECT_EQ(absl::StrContains(client_.last().target, "watch=1"), !lists) << status;
+    EXPECT_EQ(client_.last().target, lists ? "/api/v1/pods?limit=500" : "/api/v1/pods?limit=1")
+        << status;
+    if (!lists) {
+      AnswerCheck("5");
+      EXPECT_TRUE(Watching()) << status;
+    }
     watch_.reset();
   }
 }
@@ -191,10 +399,15 @@ TEST_F(ListWatchTest, DoesNotHammerAServerThatEndsWatchesAtOnce) {
   Sync();
   const size_t before = client_.size();
   for (int i = 0; i < 100; ++i) {
-    client_.Answer(200, "");
+    if (Watching()) {
+      client_.Answer(200, "");
+    } else if (client_.last_open()) {
+      AnswerCheck("5");
+    }
     loop_.AdvanceTime(absl::Milliseconds(100));
   }
-  EXPECT_LT(client_.size() - before, 15u);
+  // Each watch is two requests.
+  EXPECT_LT(client_.size() - before, 30u);
 }
 
 TEST_F(ListWatchTest, ListsAgainAfterWhatIsNoEvent) {
@@ -226,6 +439,14 @@ TEST_F(ListWatchTest, TriesTheNextPathWhereTheServerHasNotTheFirst) {
   client_.Answer(404, "");
   loop_.AdvanceTime(absl::Seconds(1));
   EXPECT_THAT(client_.last().target, StartsWith("/apis/discovery.k8s.io/v1/"));
+  client_.Answer(200, Page({"a"}, 5));
+  Settle();
+  client_.Answer(200, "");
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_EQ(client_.last().target, "/apis/discovery.k8s.io/v1/endpointslices?limit=1");
+  client_.Answer(404, "");
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_THAT(client_.last().target, StartsWith("/apis/discovery.k8s.io/v1beta1/"));
 }
 
 TEST_F(ListWatchTest, AsksForMetadataAloneWhereThatIsEnough) {
@@ -238,6 +459,10 @@ TEST_F(ListWatchTest, AsksForMetadataAloneWhereThatIsEnough) {
   client_.Answer(200, Page({}, 5));
   Settle();
   EXPECT_THAT(client_.last().accept, HasSubstr("as=PartialObjectMetadata;"));
+  client_.Answer(503, "");
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_EQ(client_.last().target, "/api/v1/pods?limit=1&labelSelector=x");
+  EXPECT_THAT(client_.last().accept, HasSubstr("as=PartialObjectMetadataList;"));
 }
 
 TEST_F(ListWatchTest, ListsFromTimeToTimeAnyway) {
@@ -246,7 +471,8 @@ TEST_F(ListWatchTest, ListsFromTimeToTimeAnyway) {
   for (int i = 0; i < 30 && !listed; ++i) {
     loop_.AdvanceTime(absl::Minutes(3));
     if (client_.last_open()) client_.Answer(200, "");
-    Settle();
+    loop_.AdvanceTime(absl::Seconds(1));
+    if (client_.last().target == "/api/v1/pods?limit=1") AnswerCheck("5");
     listed = !absl::StrContains(client_.last().target, "watch=1");
   }
   EXPECT_TRUE(listed);

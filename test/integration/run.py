@@ -33,7 +33,7 @@ FOLDERS = (HERE, os.path.join(os.path.dirname(HERE), "interop"))
 # No file takes longer when all is well; one that hangs is ended and counts as failed.
 FILE_DEADLINE = 300
 # Longest first, so that the last minutes are not spent on one of them alone.
-LONGEST = ("kubernetes_pods_test.py", "kubernetes_replicas_test.py", "replicas_test.py", "image_test.py", "short_connections_test.py", "private_key_test.py",
+LONGEST = ("kubernetes_pods_test.py", "kubernetes_replicas_test.py", "kubernetes_restored_test.py", "replicas_test.py", "image_test.py", "short_connections_test.py", "private_key_test.py",
            "bad_authority_test.py", "reset_matrix_test.py", "full_duplex_test.py", "redirect_narrow_test.py",
            "istio_ca_test.py", "limits_test.py", "redirect_squatter_test.py", "redirect_watch_test.py", "redirect_test.py",
            "recorder_test.py", "stale_endpoint_test.py", "file_sink_test.py", "hostile_tls_test.py", "redirect_older_test.py",

@@ -315,6 +315,23 @@ class Cluster:
     def stop_api_server(self, how=signal.SIGTERM):
         self._end("kube-apiserver", how)
 
+    def back_up_etcd(self):
+        """Keeps a copy of what etcd has now; the API server starts anew."""
+        self.stop_api_server()
+        self._end("etcd")
+        shutil.copytree(self.path("etcd"), self.path("etcd-copy"))
+        self.start_etcd()
+        self.start_api_server()
+
+    def restore_etcd(self):
+        """Makes the copy what etcd has, as an administrator would: while no API server runs."""
+        self.stop_api_server()
+        self._end("etcd")
+        shutil.rmtree(self.path("etcd"))
+        os.rename(self.path("etcd-copy"), self.path("etcd"))
+        self.start_etcd()
+        self.start_api_server()
+
     # What makes endpoints and pods; others wait for nodes and volumes, or end with the API server.
     CONTROLLERS = ["daemonset", "deployment", "endpoint", "endpointslice", "job", "namespace", "replicaset", "root-ca-cert-publisher",
                    "serviceaccount", "serviceaccount-token", "statefulset"]
