@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Pods join with the token that their kubelet projects, as a real API server judges it, and nobody with another one.
 
-Proved: a token of our audience gets its account's identity, and the audit log has the pod; one for the API server, one that is bound to no pod, one whose pod is gone and one that somebody else has signed are answered in the same words, while the log says why;
+Proved: a token of our audience gets its account's identity, and the audit log has the pod; one for the API server, one that is bound to no pod, one whose pod is gone or has finished, also if the control plane was not there to see it, and one that somebody else has signed are answered in the same words, while the log says why;
 while the API server is away its keys judge, but not the token of a pod that was seen to go, and it judges again when it is back. The control plane's account may do what docs/operations.md lists, and no more.
 """
 
@@ -98,9 +98,25 @@ class KubernetesAttestationTest(unittest.TestCase):
         self.cluster.delete_pod(pod)
         # As soon as the pod is seen to go: the server itself, which remembers for ten seconds, would take it.
         for token in (known, unknown):
-            wait_until(lambda: self.code(token) == grpc.StatusCode.UNAUTHENTICATED, 5,
-                       "the refusal of a token of a pod that is gone", every=0.2)
-            self.refuse(token, "unknown-token")
+            self.await_refusal(token)
+
+    def await_refusal(self, token):
+        wait_until(lambda: self.code(token) == grpc.StatusCode.UNAUTHENTICATED, 5,
+                   "the refusal of a token of a pod that is gone", every=0.2)
+        self.refuse(token, "unknown-token")
+
+    def test_a_token_of_a_pod_that_has_finished_is_refused_also_after_a_restart(self):
+        pod = self.pod("cart-7")
+        tokens = [self.cluster.token(pod, "byrnie") for _ in range(3)]
+        self.take(tokens[0], pod, "kubernetes")
+        self.cluster.admin.patch("/api/v1/namespaces/shop/pods/cart-7/status", {"status": {"phase": "Succeeded"}})
+        for token in tokens[:2]:
+            self.await_refusal(token)
+        self.plane.stop()
+        self.plane.start()
+        # The server itself, which still has the pod, would take it.
+        for token in tokens:
+            self.await_refusal(token)
 
     def test_the_servers_keys_judge_while_it_is_away(self):
         pod = self.pod("cart-5")
