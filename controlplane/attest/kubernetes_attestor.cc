@@ -101,6 +101,7 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::Check(absl::string_view cred
   if (!jwt.ok()) return absl::NotFoundError("it is no token of a service account");
   ASSIGN_OR_RETURN(Outside outside, LookAt(*jwt, options_.audiences, clock_->WallNow()));
   RETURN_IF_ERROR(CheckNotGone(outside.pod_uid));
+  RETURN_IF_ERROR(CheckSignature(*jwt));
   const std::string hash = HashBearerToken(credential);
   {
     absl::MutexLock lock(&mu_);
@@ -184,6 +185,21 @@ absl::Status KubernetesAttestor::CheckNotGone(absl::string_view pod_uid) const {
     return absl::OkStatus();
   }
   return RefuseCredential(RefusalReason::kUnknownToken, "its pod is gone");
+}
+
+absl::Status KubernetesAttestor::CheckSignature(const CompactJwt& jwt) const {
+  if (options_.signatures == nullptr) return absl::OkStatus();
+  switch (options_.signatures->Judge(jwt)) {
+    case TokenSignatures::Verdict::kWrong:
+      return RefuseCredential(RefusalReason::kBadSignature, "its signature is wrong");
+    case TokenSignatures::Verdict::kUnknownKey:
+      if (options_.on_unknown_key) options_.on_unknown_key();
+      break;
+    case TokenSignatures::Verdict::kUnclear:
+    case TokenSignatures::Verdict::kRight:
+      break;
+  }
+  return absl::OkStatus();
 }
 
 const KubernetesAttestor::Remembered* KubernetesAttestor::Recall(const std::string& hash) {

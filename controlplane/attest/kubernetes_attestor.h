@@ -13,9 +13,11 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/crypto/token/compact_jwt.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/attest/attestor.h"
 #include "controlplane/attest/token_review.h"
+#include "controlplane/attest/token_signatures.h"
 
 namespace byrnie {
 
@@ -25,6 +27,9 @@ namespace byrnie {
 //
 // Verdicts are remembered for a short while, so that an agent that comes again does not cost
 // another review, and so that a bad one cannot have us ask again and again.
+//
+// A token that was made by nobody who has the API server's keys costs no review, so that whoever
+// reaches the control plane cannot have it ask as much as he likes.
 //
 // While the API server cannot be asked, `fallback` judges, which knows the keys alone: a token is
 // taken until it expires. One whose pod is known to be gone is refused whatever the server, the
@@ -49,6 +54,10 @@ class KubernetesAttestor final : public Attestor {
     absl::Duration patience = absl::Seconds(5);
     // Thread-safe. Empty: nothing is known.
     std::function<PodState(absl::string_view uid)> pod_state;
+    // What the API server's keys say of a signature. Outlives the attestor. Null: nothing.
+    const TokenSignatures* signatures = nullptr;
+    // Told of a token by a key that `signatures` does not know; thread-safe. Empty: nobody.
+    std::function<void()> on_unknown_key;
   };
 
   // `fallback` may be null: then nothing is taken while the API server is away.
@@ -68,6 +77,7 @@ class KubernetesAttestor final : public Attestor {
   };
 
   absl::Status CheckNotGone(absl::string_view pod_uid) const;
+  absl::Status CheckSignature(const CompactJwt& jwt) const;
   absl::StatusOr<Claim> Ask(absl::string_view credential, absl::Time deadline);
   absl::StatusOr<Claim> Judge(const TokenReview& review) const;
   absl::StatusOr<Claim> CheckOffline(absl::string_view credential, absl::string_view pod_uid,

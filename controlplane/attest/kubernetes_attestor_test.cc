@@ -13,6 +13,7 @@
 #include "controlplane/attest/jwt_attestor.h"
 #include "controlplane/attest/refusal.h"
 #include "controlplane/attest/service_account_keys.h"
+#include "controlplane/attest/token_signatures.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -59,6 +60,8 @@ class KubernetesAttestorTest : public ::testing::Test {
     options.audiences = {"byrnie"};
     options.max_remembered = 3;
     options.pod_state = [this](absl::string_view) { return pod_state_; };
+    options.signatures = &signatures_;
+    options.on_unknown_key = [this] { ++unknown_keys_; };
     attestor_ = std::make_unique<KubernetesAttestor>(std::move(options), &reviewer_,
                                                      fallback_.get(), &clock_, &metrics_);
   }
@@ -66,8 +69,15 @@ class KubernetesAttestorTest : public ::testing::Test {
   std::string Token(absl::string_view audience = "byrnie",
                     absl::string_view bound = R"("pod":{"name":"web-1","uid":"u1"},)",
                     absl::Duration life = absl::Hours(1)) const {
+    return TokenBy(*key_, "k1", audience, bound, life);
+  }
+  // The same, made by somebody.
+  std::string TokenBy(const PrivateKey& key, absl::string_view key_id,
+                      absl::string_view audience = "byrnie",
+                      absl::string_view bound = R"("pod":{"name":"web-1","uid":"u1"},)",
+                      absl::Duration life = absl::Hours(1)) const {
     const int64_t now = absl::ToUnixSeconds(clock_.WallNow());
-    return MakeJwt(*key_, R"({"alg":"ES256","kid":"k1"})",
+    return MakeJwt(key, absl::StrCat(R"({"alg":"ES256","kid":")", key_id, R"("})"),
                    absl::StrCat(R"({"iss":"https://kube","aud":[")", audience, R"("],"exp":)",
                                 now + absl::ToInt64Seconds(life), R"(,"iat":)", now,
                                 R"(,"sub":"system:serviceaccount:demo:web","kubernetes.io":{)",
@@ -88,12 +98,15 @@ class KubernetesAttestorTest : public ::testing::Test {
         ServiceAccountTrust("https://kube", JwkSetOf({JwkOf(*key_, R"("kid":"k1",)")}), {"byrnie"},
                             "td"));
     fallback_ = std::make_unique<JwtAttestor>(trust, &clock_);
+    signatures_.SetKeys(trust->issuers[0].keys);
     Make();
   }
 
   FakeClock clock_;
   MetricRegistry metrics_;
   const std::shared_ptr<const PrivateKey> key_;
+  TokenSignatures signatures_;
+  int unknown_keys_ = 0;
   FakeReviewer reviewer_;
   TokenReview good_;
   KubernetesAttestor::PodState pod_state_ = KubernetesAttestor::PodState::kUnknown;
@@ -240,6 +253,33 @@ TEST_F(KubernetesAttestorTest, JudgesByTheKeysWhileTheServerIsAway) {
   const std::string signature_of_other = MakeJwt(*other, R"({"alg":"ES256","kid":"k1"})", "{}");
   forged += signature_of_other.substr(signature_of_other.rfind('.') + 1);
   ExpectRefused(Check(forged), RefusalReason::kBadSignature);
+}
+
+// Whoever reaches the port makes as many of them as he likes.
+TEST_F(KubernetesAttestorTest, DoesNotAskAboutWhatTheKeysShowToBeForged) {
+  UseKeys();
+  const std::shared_ptr<const PrivateKey> forger = *PrivateKey::Generate();
+  ExpectRefused(Check(TokenBy(*forger, "k1")), RefusalReason::kBadSignature);
+  EXPECT_EQ(reviewer_.asked, 0);
+  EXPECT_EQ(unknown_keys_, 0);
+  // The server's word counts for all others.
+  EXPECT_THAT(Check(Token()), IsOk());
+  EXPECT_EQ(reviewer_.asked, 1);
+}
+
+TEST_F(KubernetesAttestorTest, AsksAboutWhatTheKeysDoNotKnowAndHasThemFetched) {
+  UseKeys();
+  const std::shared_ptr<const PrivateKey> next = *PrivateKey::Generate();
+  EXPECT_THAT(Check(TokenBy(*next, "k2")), IsOk());
+  EXPECT_EQ(reviewer_.asked, 1);
+  EXPECT_EQ(unknown_keys_, 1);
+}
+
+TEST_F(KubernetesAttestorTest, AsksAboutAllWithoutKeys) {
+  const std::shared_ptr<const PrivateKey> somebody = *PrivateKey::Generate();
+  EXPECT_THAT(Check(TokenBy(*somebody, "k1")), IsOk());
+  EXPECT_EQ(reviewer_.asked, 1);
+  EXPECT_EQ(unknown_keys_, 0);
 }
 
 TEST_F(KubernetesAttestorTest, DoesNotTakeATokenOfAPodThatIsGoneByTheKeysAlone) {

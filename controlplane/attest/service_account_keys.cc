@@ -42,6 +42,7 @@ ServiceAccountKeys::ServiceAccountKeys(std::string trust_domain, std::vector<std
     : trust_domain_(std::move(trust_domain)),
       audiences_(std::move(audiences)),
       client_(client),
+      loop_(loop),
       logger_(logger),
       listener_(std::move(listener)),
       backoff_(kBackoff, random),
@@ -50,7 +51,14 @@ ServiceAccountKeys::ServiceAccountKeys(std::string trust_domain, std::vector<std
   fetch_->Schedule(absl::ZeroDuration());
 }
 
+void ServiceAccountKeys::FetchSoon() {
+  if (fetching_ || loop_->Now() - fetch_begun_ < kLeastInterval) return;
+  fetch_->Schedule(absl::ZeroDuration());
+}
+
 void ServiceAccountKeys::Fetch() {
+  fetching_ = true;
+  fetch_begun_ = loop_->Now();
   Get("/.well-known/openid-configuration", "application/json",
       [this](const std::string& body) { return OnConfiguration(body); });
 }
@@ -87,6 +95,7 @@ absl::Status ServiceAccountKeys::OnConfiguration(const std::string& body) {
 absl::Status ServiceAccountKeys::OnKeys(const std::string& body) {
   ASSIGN_OR_RETURN(JwtTrustPtr trust,
                    ServiceAccountTrust(issuer_, body, audiences_, trust_domain_));
+  fetching_ = false;
   backoff_.Reset();
   logged_.clear();
   fetch_->Schedule(kInterval);
@@ -95,6 +104,7 @@ absl::Status ServiceAccountKeys::OnKeys(const std::string& body) {
 }
 
 void ServiceAccountKeys::Fail(const absl::Status& why) {
+  fetching_ = false;
   fetch_->Schedule(backoff_.Next());
   if (logged_ == why.message()) return;
   logged_ = std::string(why.message());

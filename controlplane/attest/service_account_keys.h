@@ -25,6 +25,8 @@ namespace byrnie {
 class ServiceAccountKeys {
  public:
   static constexpr absl::Duration kInterval = absl::Minutes(5);
+  // Between two fetches at least, whatever asks for them.
+  static constexpr absl::Duration kLeastInterval = absl::Seconds(10);
   // No token lives longer, from when it was made to its end: kubelets renew those of a day.
   static constexpr absl::Duration kMaxLife = absl::Hours(48);
 
@@ -35,6 +37,10 @@ class ServiceAccountKeys {
                      Listener listener);
   ServiceAccountKeys(const ServiceAccountKeys&) = delete;
   ServiceAccountKeys& operator=(const ServiceAccountKeys&) = delete;
+
+  // Somebody knows of a key that is not among them: fetches now, where the last time is a while
+  // ago.
+  void FetchSoon();
 
  private:
   void Fetch();
@@ -47,9 +53,12 @@ class ServiceAccountKeys {
   const std::string trust_domain_;
   const std::vector<std::string> audiences_;
   ApiClient* const client_;  // Not owned.
+  EventLoop* const loop_;    // Not owned.
   Logger* const logger_;     // Not owned.
   const Listener listener_;
   Backoff backoff_;
+  bool fetching_ = false;
+  absl::Duration fetch_begun_;
   std::string issuer_;
   std::string logged_;
   std::unique_ptr<EventLoop::Timer> fetch_;

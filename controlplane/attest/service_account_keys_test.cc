@@ -67,5 +67,40 @@ TEST_F(ServiceAccountKeysTest, TriesAgainAfterWhatItCannotUse) {
   EXPECT_EQ(client_.size(), 5u);
 }
 
+TEST_F(ServiceAccountKeysTest, FetchesSoonerWhenAskedButNotAllTheTime) {
+  const auto answer = [&] {
+    client_.Answer(200, R"({"issuer":"https://kube"})");
+    Settle();
+    client_.Answer(200, KeySet());
+  };
+  answer();
+  const size_t before = client_.size();
+  for (int i = 0; i < 5; ++i) {
+    keys_->FetchSoon();
+    Settle();
+  }
+  EXPECT_EQ(client_.size(), before);
+  loop_.AdvanceTime(ServiceAccountKeys::kLeastInterval);
+  keys_->FetchSoon();
+  Settle();
+  EXPECT_EQ(client_.size(), before + 1);
+  // One is under way.
+  loop_.AdvanceTime(ServiceAccountKeys::kLeastInterval);
+  keys_->FetchSoon();
+  Settle();
+  EXPECT_EQ(client_.size(), before + 1);
+  answer();
+  EXPECT_EQ(trusts_.size(), 2u);
+  keys_->FetchSoon();
+  Settle();
+  EXPECT_EQ(client_.last().target, "/.well-known/openid-configuration");
+  // Nor after a failure.
+  client_.Answer(503, "");
+  const size_t failed = client_.size();
+  keys_->FetchSoon();
+  Settle();
+  EXPECT_EQ(client_.size(), failed);
+}
+
 }  // namespace
 }  // namespace byrnie

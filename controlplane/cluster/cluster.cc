@@ -136,9 +136,12 @@ void Cluster::BuildRegistry(RegistrySources* sources) {
 void Cluster::BuildAttestor() {
   // Without keys it knows no issuer, and so no token.
   fallback_ = std::make_unique<JwtAttestor>(std::make_shared<const JwtTrust>(), clock_);
-  keys_ = std::make_unique<ServiceAccountKeys>(
-      options_.mesh.trust_domain, options_.audiences, client_.get(), loop_.get(), random_, logger_,
-      [this](JwtTrustPtr trust) { fallback_->SetTrust(std::move(trust)); });
+  keys_ = std::make_unique<ServiceAccountKeys>(options_.mesh.trust_domain, options_.audiences,
+                                               client_.get(), loop_.get(), random_, logger_,
+                                               [this](JwtTrustPtr trust) {
+                                                 signatures_.SetKeys(trust->issuers.front().keys);
+                                                 fallback_->SetTrust(std::move(trust));
+                                               });
   reviewer_ = std::make_unique<ApiTokenReviewer>(client_.get(), loop_.get(), clock_);
   KubernetesAttestor::Options attest;
   attest.trust_domain = options_.mesh.trust_domain;
@@ -154,6 +157,8 @@ void Cluster::BuildAttestor() {
     }
     return KubernetesAttestor::PodState::kUnknown;
   };
+  attest.signatures = &signatures_;
+  attest.on_unknown_key = [this] { loop_->Post([this] { keys_->FetchSoon(); }); };
   attestor_ = std::make_unique<KubernetesAttestor>(std::move(attest), reviewer_.get(),
                                                    fallback_.get(), clock_, metrics_);
 }

@@ -18,6 +18,7 @@
 #include "controlplane/attest/kubernetes_attestor.h"
 #include "controlplane/attest/service_account_keys.h"
 #include "controlplane/attest/token_review.h"
+#include "controlplane/attest/token_signatures.h"
 #include "controlplane/events/event_log.h"
 #include "controlplane/kubernetes/api_connector.h"
 #include "controlplane/kubernetes/api_credentials.h"
@@ -143,6 +144,7 @@ class Cluster {
   Followed<WebhookConfiguration> webhooks_;
   std::vector<ListWatch*> watches_;  // All of those.
   std::unique_ptr<CaBundleKeeper> ca_bundle_;
+  TokenSignatures signatures_;
   std::unique_ptr<JwtAttestor> fallback_;
   std::unique_ptr<ServiceAccountKeys> keys_;
   std::unique_ptr<ApiTokenReviewer> reviewer_;

@@ -1,13 +1,16 @@
 #!/usr/bin/python3
 """Pods join with the token that their kubelet projects, as a real API server judges it, and nobody with another one.
 
-Proved: a token of our audience gets its account's identity, and the audit log has the pod; one for the API server, one that is bound to no pod, one whose pod is gone or has finished, also if the control plane was not there to see it, and one that somebody else has signed are answered in the same words, while the log says why;
+Proved: a token of our audience gets its account's identity, and the audit log has the pod; one for the API server, one that is bound to no pod, one whose pod is gone or has finished, also if the control plane was not there to see it, and one that somebody else has signed are answered in the same words, while the log says why; one whose signature the server's keys show to be wrong is not shown to it;
 while the API server is away its keys judge, but not the token of a pod that was seen to go, and it judges again when it is back. The control plane's account may do what docs/operations.md lists, and no more.
 """
 
+import base64
+import json
 import os
 import sys
 import unittest
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -18,6 +21,7 @@ from testing.case import main
 from testing.issuer import uri_of
 from testing.kubernetes import Cluster
 from testing.loopback_control_plane import LoopbackControlPlane
+from testing.mesh import parse_metrics
 from testing.process import json_lines, wait_until
 from testing.token_issuer import SigningKey, TokenIssuer
 
@@ -86,10 +90,34 @@ class KubernetesAttestationTest(unittest.TestCase):
 
     def test_a_token_that_somebody_else_has_signed_is_refused(self):
         pod = self.pod("cart-3")
-        forger = TokenIssuer("https://kubernetes.default.svc", [SigningKey("RS256", "r1")])
-        self.refuse(forger.token("system:serviceaccount:shop:cart", **{"kubernetes.io": {
-            "namespace": "shop", "pod": {"name": "cart-3", "uid": pod["metadata"]["uid"]},
-            "serviceaccount": {"name": "cart", "uid": "u"}}}), "unknown-token")
+        self.refuse(self.forged(pod, "r1"), "unknown-token")
+
+    def forged(self, pod, key_id):
+        forger = TokenIssuer("https://kubernetes.default.svc", [SigningKey("RS256", key_id)])
+        return forger.token("system:serviceaccount:shop:cart", **{"kubernetes.io": {
+            "namespace": "shop", "pod": {"name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]},
+            "serviceaccount": {"name": "cart", "uid": "u"}}})
+
+    def reviews(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.plane.admin_port}/metrics", timeout=5) as answer:
+            return parse_metrics(answer.read().decode())['byrnie_controlplane_token_reviews_total{by="api_server"}']
+
+    def test_a_forged_token_by_a_known_key_costs_the_server_nothing(self):
+        pod = self.pod("cart-8")
+        header = self.cluster.token(pod, "byrnie").partition(".")[0]
+        key_id = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"]
+
+        def is_shown_forged():
+            # Before the keys have been fetched the server is asked about it.
+            self.assertEqual(self.code(self.forged(pod, key_id)), grpc.StatusCode.UNAUTHENTICATED)
+            return [record["reason"] for record in json_lines(self.plane.log_text()) if "reason" in record][-1] == "bad-signature"
+        wait_until(is_shown_forged, 10, "the server's keys", every=0.2)
+        before = self.reviews()
+        for _ in range(5):
+            self.refuse(self.forged(pod, key_id), "bad-signature")
+        self.assertEqual(self.reviews(), before)
+        self.take(self.cluster.token(pod, "byrnie"), pod, "kubernetes")
+        self.assertEqual(self.reviews(), before + 1)
 
     def test_a_token_dies_with_its_pod(self):
         pod = self.cluster.pod("shop", "cart-4", "cart", ip="10.1.0.1")
