@@ -91,7 +91,9 @@ KubernetesAttestor::KubernetesAttestor(Options options, TokenReviewer* reviewer,
       clock_(clock),
       asked_(metrics->AddCounter(kReviews, kReviewsHelp, {{"by", "api_server"}})),
       remembered_count_(metrics->AddCounter(kReviews, kReviewsHelp, {{"by", "memory"}})),
-      offline_(metrics->AddCounter(kReviews, kReviewsHelp, {{"by", "keys"}})) {}
+      offline_(metrics->AddCounter(kReviews, kReviewsHelp, {{"by", "keys"}})),
+      good_(options_.max_remembered),
+      bad_(options_.max_remembered) {}
 
 absl::StatusOr<Attestor::Claim> KubernetesAttestor::Check(absl::string_view credential,
                                                           absl::Time deadline) {
@@ -105,10 +107,10 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::Check(absl::string_view cred
   const std::string hash = HashBearerToken(credential);
   {
     absl::MutexLock lock(&mu_);
-    const Remembered* const known = Recall(hash);
+    const VerdictMemory::Verdict* const known = Recall(hash);
     if (known != nullptr) {
       remembered_count_->Increment();
-      return known->verdict;
+      return *known;
     }
     if (waiting_ >= options_.max_waiting) {
       return absl::UnavailableError("too many tokens wait for the API server; come back later");
@@ -202,14 +204,10 @@ absl::Status KubernetesAttestor::CheckSignature(const CompactJwt& jwt) const {
   return absl::OkStatus();
 }
 
-const KubernetesAttestor::Remembered* KubernetesAttestor::Recall(const std::string& hash) {
-  const auto found = remembered_.find(hash);
-  if (found == remembered_.end()) return nullptr;
-  const Remembered& known = found->second;
-  if (known.until > clock_->WallNow()) return &known;
-  order_.erase(known.place);
-  remembered_.erase(found);
-  return nullptr;
+const VerdictMemory::Verdict* KubernetesAttestor::Recall(const std::string& hash) {
+  const absl::Time now = clock_->WallNow();
+  const VerdictMemory::Verdict* const bad = bad_.Find(hash, now);
+  return bad != nullptr ? bad : good_.Find(hash, now);
 }
 
 void KubernetesAttestor::Remember(const std::string& hash, const absl::StatusOr<Claim>& verdict,
@@ -218,16 +216,8 @@ void KubernetesAttestor::Remember(const std::string& hash, const absl::StatusOr<
   const absl::Time until = verdict.ok() ? std::min(now + options_.remember_good, token_end)
                                         : now + options_.remember_bad;
   absl::MutexLock lock(&mu_);
-  const auto known = remembered_.find(hash);
-  if (known != remembered_.end()) {
-    order_.erase(known->second.place);
-    remembered_.erase(known);
-  }
-  order_.push_back(hash);
-  remembered_.emplace(hash, Remembered{verdict, until, std::prev(order_.end())});
-  if (order_.size() <= options_.max_remembered) return;
-  remembered_.erase(order_.front());
-  order_.pop_front();
+  (verdict.ok() ? bad_ : good_).Forget(hash);
+  (verdict.ok() ? good_ : bad_).Put(hash, verdict, until);
 }
 
 }  // namespace byrnie

@@ -3,8 +3,6 @@
 
 #include <cstddef>
 #include <functional>
-#include <list>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +16,7 @@
 #include "controlplane/attest/attestor.h"
 #include "controlplane/attest/token_review.h"
 #include "controlplane/attest/token_signatures.h"
+#include "controlplane/attest/verdict_memory.h"
 
 namespace byrnie {
 
@@ -47,6 +46,7 @@ class KubernetesAttestor final : public Attestor {
     std::vector<std::string> audiences;
     absl::Duration remember_good = absl::Seconds(30);
     absl::Duration remember_bad = absl::Seconds(10);
+    // Of good ones, and of bad ones.
     size_t max_remembered = 20000;
     // Reviews that may wait for the API server at the same time; more are Unavailable at once.
     int max_waiting = 16;
@@ -70,20 +70,14 @@ class KubernetesAttestor final : public Attestor {
   absl::Status Redeem(const Claim&) override { return absl::OkStatus(); }
 
  private:
-  struct Remembered {
-    absl::StatusOr<Claim> verdict;
-    absl::Time until;
-    std::list<std::string>::iterator place;
-  };
-
   absl::Status CheckNotGone(absl::string_view pod_uid) const;
   absl::Status CheckSignature(const CompactJwt& jwt) const;
   absl::StatusOr<Claim> Ask(absl::string_view credential, absl::Time deadline);
   absl::StatusOr<Claim> Judge(const TokenReview& review) const;
   absl::StatusOr<Claim> CheckOffline(absl::string_view credential, absl::string_view pod_uid,
                                      absl::Time deadline, const absl::Status& why);
-  // Null: nothing, or no more.
-  const Remembered* Recall(const std::string& hash) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Null: nothing, or no more. Until the next call.
+  const VerdictMemory::Verdict* Recall(const std::string& hash) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Remember(const std::string& hash, const absl::StatusOr<Claim>& verdict,
                 absl::Time token_end);
 
@@ -97,9 +91,9 @@ class KubernetesAttestor final : public Attestor {
 
   absl::Mutex mu_;
   int waiting_ ABSL_GUARDED_BY(mu_) = 0;
-  // By the hash of the token, and in the order of their coming.
-  std::map<std::string, Remembered> remembered_ ABSL_GUARDED_BY(mu_);
-  std::list<std::string> order_ ABSL_GUARDED_BY(mu_);
+  // Apart, so that no number of bad ones makes a good one cost a review each time.
+  VerdictMemory good_ ABSL_GUARDED_BY(mu_);
+  VerdictMemory bad_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace byrnie

@@ -233,6 +233,24 @@ TEST_F(KubernetesAttestorTest, RemembersOnlySoMany) {
   EXPECT_EQ(reviewer_.asked, 6);
 }
 
+// Who has many bad ones must not make good ones cost a review each time.
+TEST_F(KubernetesAttestorTest, RemembersGoodOnesHoweverManyBadOnesCome) {
+  const std::string good = Token();
+  EXPECT_THAT(Check(good), IsOk());
+  TokenReview review = good_;
+  review.authenticated = false;
+  reviewer_.answer = review;
+  for (int i = 0; i < 5; ++i) ExpectRefused(Check(Token()), RefusalReason::kUnknownToken);
+  EXPECT_EQ(reviewer_.asked, 6);
+  EXPECT_THAT(Check(good), IsOk());
+  EXPECT_EQ(reviewer_.asked, 6);
+  // What was good is not remembered as such once it is bad.
+  clock_.Advance(absl::Seconds(31));
+  ExpectRefused(Check(good), RefusalReason::kUnknownToken);
+  ExpectRefused(Check(good), RefusalReason::kUnknownToken);
+  EXPECT_EQ(reviewer_.asked, 7);
+}
+
 TEST_F(KubernetesAttestorTest, TakesNothingWithoutTheServerAndItsKeys) {
   reviewer_.answer = absl::UnavailableError("down");
   EXPECT_THAT(Check(Token()), StatusIs(absl::StatusCode::kUnavailable, "down"));
