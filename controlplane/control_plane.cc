@@ -141,9 +141,10 @@ absl::Status ControlPlane::StartAll() {
   RETURN_IF_ERROR(StartCluster());
   operator_records_ = std::make_unique<RecordTable>(store_, "operators/");
   MakeAttestors();
-  issuance_ = std::make_unique<Issuance>(
-      authority_, attestors_.get(), bundles_.get(), options_.workload_ttl, options_.issue_rate,
-      &agents_, clock_, logger_, &metrics_, options_.identity_issue_rate, issuance_log_.get());
+  issuance_ = std::make_unique<Issuance>(authority_, attestors_.get(), bundles_.get(),
+                                         options_.workload_ttl, options_.issue_rate, &agents_,
+                                         clock_, logger_, &metrics_, options_.identity_issue_rate,
+                                         issuance_log_.get(), options_.key_types);
   ca_service_ = std::make_unique<CaService>(
       issuance_.get(), authority_, jwt_authority_.get(), bundles_.get(),
       CaService::Options{options_.trust_domain, options_.issue_rate, options_.identity_issue_rate},

@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/periodic_thread.h"
 #include "common/base/thread_pool.h"
+#include "common/crypto/key_type.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_server.h"
 #include "common/http/same_user_guard.h"
@@ -96,6 +97,8 @@ struct ControlPlaneOptions {
   std::string jwt_config_path;
   // To one identity; 0: no limit.
   double identity_issue_rate = 0;
+  // Of workloads' certificates.
+  KeyTypes key_types = {KeyType::kP256};
   // What this one is called among those that share a store, and how long it issues certificates
   // without that store.
   std::string name;

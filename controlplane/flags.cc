@@ -70,6 +70,9 @@ ABSL_FLAG(
     "come back; 0: no limit");
 ABSL_FLAG(double, identity_issue_rate, 100,
           "certificates issued a second to one identity at most; 0: no limit");
+ABSL_FLAG(std::string, key_types, "p256",
+          "the keys that certificates are issued for: p256, p384, rsa (of 2048 to 4096 bits), or "
+          "several");
 ABSL_FLAG(absl::Duration, issuance_log_age, absl::Hours(24 * 30),
           "how long the log of issued certificates goes back, 1h to 8784h");
 ABSL_FLAG(int64_t, issuance_log_size, 1000000,
@@ -364,6 +367,9 @@ absl::Status ReadKeysAndCa(ControlPlaneOptions* options) {
     return Invalid("identity_issue_rate", absl::StrCat(options->identity_issue_rate,
                                                        " is out of range; give 0 to 1000000"));
   }
+  absl::StatusOr<KeyTypes> key_types = ParseKeyTypes(absl::GetFlag(FLAGS_key_types));
+  if (!key_types.ok()) return Invalid("key_types", key_types.status().message());
+  options->key_types = *std::move(key_types);
   options->issuance_log.keep_for = absl::GetFlag(FLAGS_issuance_log_age);
   if (options->issuance_log.keep_for < absl::Hours(1) ||
       options->issuance_log.keep_for > absl::Hours(8784)) {

@@ -48,7 +48,7 @@ absl::StatusOr<std::string> CreateCsr(const PrivateKey& key, absl::string_view u
   return text;
 }
 
-absl::StatusOr<std::string> VerifyCsr(absl::string_view der) {
+absl::StatusOr<std::string> VerifyCsr(absl::string_view der, const KeyTypes& types) {
   if (der.size() > kMaxCsrSize) {
     return absl::InvalidArgumentError(absl::StrCat("certificate request of ", der.size(),
                                                    " bytes; at most ", kMaxCsrSize, " are taken"));
@@ -66,8 +66,9 @@ absl::StatusOr<std::string> VerifyCsr(absl::string_view der) {
                     "certificate request with an unreadable key");
   }
   // The kind of key is checked before its signature, which a huge RSA key would make dear.
-  if (EVP_PKEY_id(key) != EVP_PKEY_EC || EVP_PKEY_get_ec_curve_nid(key) != NID_X9_62_prime256v1) {
-    return absl::InvalidArgumentError("the key of the certificate request is not P-256");
+  if (!IsOfTypes(*key, types)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the key of the certificate request is not ", KeyTypesText(types)));
   }
   if (X509_REQ_verify(request.get(), const_cast<EVP_PKEY*>(key)) != 1) {
     return SslError(absl::StatusCode::kInvalidArgument,

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/crypto/key_type.h"
 #include "common/crypto/private_key.h"
 
 namespace byrnie {
@@ -15,8 +16,9 @@ absl::StatusOr<std::string> CreateCsr(const PrivateKey& key, absl::string_view u
 
 // Checks the signature of a request and returns its SubjectPublicKeyInfo, DER: the only thing a CA
 // of ours takes from one. InvalidArgument when it does not parse, is larger than 16 KiB, its
-// signature is wrong, or its key is not P-256.
-absl::StatusOr<std::string> VerifyCsr(absl::string_view der);
+// signature is wrong, or its key is of none of `types`.
+absl::StatusOr<std::string> VerifyCsr(absl::string_view der,
+                                      const KeyTypes& types = {KeyType::kP256});
 
 }  // namespace byrnie
 

@@ -3,12 +3,15 @@
 #include <string>
 
 #include "common/base/status_matchers.h"
+#include "common/crypto/key_type.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "openssl/bn.h"
 #include "openssl/ec_key.h"
 #include "openssl/evp.h"
 #include "openssl/mem.h"
 #include "openssl/nid.h"
+#include "openssl/rsa.h"
 #include "openssl/x509.h"
 
 namespace byrnie {
@@ -49,19 +52,62 @@ TEST(CsrTest, IsRefusedWhenCutOrFollowedByBytesOrTooLarge) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 16384")));
 }
 
-TEST(CsrTest, IsRefusedForKeysThatAreNotP256) {
-  bssl::UniquePtr<EC_KEY> ec(EC_KEY_new_by_curve_name(NID_secp384r1));
-  bssl::UniquePtr<EVP_PKEY> key(EVP_PKEY_new());
-  ASSERT_TRUE(EC_KEY_generate_key(ec.get()) && EVP_PKEY_set1_EC_KEY(key.get(), ec.get()));
+std::string CsrOf(EVP_PKEY* key) {
   bssl::UniquePtr<X509_REQ> request(X509_REQ_new());
-  ASSERT_TRUE(X509_REQ_set_pubkey(request.get(), key.get()) &&
-              X509_REQ_sign(request.get(), key.get(), EVP_sha256()));
+  EXPECT_TRUE(X509_REQ_set_pubkey(request.get(), key) &&
+              X509_REQ_sign(request.get(), key, EVP_sha256()));
   uint8_t* der = nullptr;
   const int size = i2d_X509_REQ(request.get(), &der);
-  ASSERT_GT(size, 0);
-  const std::string csr(reinterpret_cast<char*>(der), static_cast<size_t>(size));
+  EXPECT_GT(size, 0);
+  std::string csr(reinterpret_cast<char*>(der), static_cast<size_t>(size));
   OPENSSL_free(der);
-  EXPECT_THAT(VerifyCsr(csr), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("P-256")));
+  return csr;
+}
+
+std::string CsrOfCurve(int curve) {
+  bssl::UniquePtr<EC_KEY> ec(EC_KEY_new_by_curve_name(curve));
+  bssl::UniquePtr<EVP_PKEY> key(EVP_PKEY_new());
+  EXPECT_TRUE(EC_KEY_generate_key(ec.get()) && EVP_PKEY_set1_EC_KEY(key.get(), ec.get()));
+  return CsrOf(key.get());
+}
+
+std::string CsrOfRsa(int bits) {
+  bssl::UniquePtr<RSA> rsa(RSA_new());
+  bssl::UniquePtr<BIGNUM> exponent(BN_new());
+  bssl::UniquePtr<EVP_PKEY> key(EVP_PKEY_new());
+  EXPECT_TRUE(BN_set_word(exponent.get(), RSA_F4) &&
+              RSA_generate_key_ex(rsa.get(), bits, exponent.get(), nullptr) &&
+              EVP_PKEY_set1_RSA(key.get(), rsa.get()));
+  return CsrOf(key.get());
+}
+
+TEST(CsrTest, IsRefusedForKeysThatAreNotOfATypeThatIsTaken) {
+  const std::string p384 = CsrOfCurve(NID_secp384r1), rsa = CsrOfRsa(2048);
+  for (const std::string& csr : {p384, rsa}) {
+    EXPECT_THAT(VerifyCsr(csr), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("P-256")));
+  }
+  EXPECT_THAT(VerifyCsr(p384, {KeyType::kP384}), IsOk());
+  EXPECT_THAT(VerifyCsr(rsa, {KeyType::kP256, KeyType::kRsa}), IsOk());
+  EXPECT_THAT(VerifyCsr(rsa, {KeyType::kP384}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not P-384")));
+}
+
+TEST(CsrTest, IsRefusedForOtherCurvesAndShortRsaKeysWhateverIsTaken) {
+  const KeyTypes all = {KeyType::kP256, KeyType::kP384, KeyType::kRsa};
+  for (const std::string& csr : {CsrOfCurve(NID_secp521r1), CsrOfRsa(1024)}) {
+    EXPECT_THAT(VerifyCsr(csr, all),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr("is not P-256 or P-384 or RSA of 2048 to 4096 bits")));
+  }
+}
+
+TEST(KeyTypesTest, AreReadByName) {
+  EXPECT_THAT(ParseKeyTypes("p256"), IsOkAndHolds(KeyTypes{KeyType::kP256}));
+  EXPECT_THAT(ParseKeyTypes("rsa,p384,rsa"), IsOkAndHolds(KeyTypes{KeyType::kP384, KeyType::kRsa}));
+  for (const char* const text : {"", "p256,", "P256", "ed25519"}) {
+    EXPECT_THAT(ParseKeyTypes(text), StatusIs(absl::StatusCode::kInvalidArgument,
+                                              HasSubstr("none of p256, p384 and rsa")));
+  }
 }
 
 }  // namespace

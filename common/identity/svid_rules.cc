@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "common/crypto/key_type.h"
 #include "common/crypto/ssl_error.h"
 #include "common/identity/spiffe_id.h"
 #include "openssl/evp.h"
@@ -16,8 +17,6 @@
 namespace byrnie {
 namespace {
 
-constexpr int kMinRsaBits = 2048;
-constexpr int kMaxRsaBits = 4096;
 constexpr int kMaxExtensions = 32;
 constexpr size_t kMaxNameShown = 256;
 constexpr uint32_t kTlsUsages = XKU_SSL_SERVER | XKU_SSL_CLIENT;

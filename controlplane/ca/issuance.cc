@@ -14,11 +14,12 @@ namespace byrnie {
 Issuance::Issuance(const Authority* authority, const AttestorSet* attestors,
                    const TrustBundleSource* bundles, absl::Duration workload_ttl, double issue_rate,
                    AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics,
-                   double identity_issue_rate, IssuanceLog* log)
+                   double identity_issue_rate, IssuanceLog* log, KeyTypes key_types)
     : authority_(authority),
       attestors_(attestors),
       bundles_(bundles),
       workload_ttl_(workload_ttl),
+      key_types_(std::move(key_types)),
       limiter_(issue_rate, identity_issue_rate),
       agents_(agents),
       clock_(clock),
@@ -49,7 +50,7 @@ absl::StatusOr<IssuedSvid> Issuance::TryIssue(const grpc::ServerContextBase& con
   // After that, so that nobody without a proof takes anybody's place.
   RETURN_IF_ERROR(limiter_.Admit(clock_->MonotonicNow(), {caller.id.text(), caller.left}));
   ASSIGN_OR_RETURN(CertificateRequest request, read(caller.id));
-  ASSIGN_OR_RETURN(std::string public_key, VerifyCsr(request.csr));
+  ASSIGN_OR_RETURN(std::string public_key, VerifyCsr(request.csr, key_types_));
   ASSIGN_OR_RETURN(IssuedSvid issued,
                    authority_->Issue(caller.id, public_key, request.ttl, workload_ttl_));
   // Last, so that whatever failed before leaves the credential usable. Who loses the race for it

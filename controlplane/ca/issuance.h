@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
+#include "common/crypto/key_type.h"
 #include "common/identity/spiffe_id.h"
 #include "common/telemetry/line_budget.h"
 #include "common/telemetry/log.h"
@@ -39,11 +40,13 @@ class Issuance {
 
   // `workload_ttl` caps the life of every certificate, `issue_rate` how many are issued in a
   // second and `identity_issue_rate` how many to one identity; 0: no limit. What is issued is in
-  // `log`, or waits for it safely, before it is answered; null: there is none.
+  // `log`, or waits for it safely, before it is answered; null: there is none. Keys are of
+  // `key_types`.
   Issuance(const Authority* authority, const AttestorSet* attestors,
            const TrustBundleSource* bundles, absl::Duration workload_ttl, double issue_rate,
            AgentTable* agents, const Clock* clock, Logger* logger, MetricRegistry* metrics,
-           double identity_issue_rate = 0, IssuanceLog* log = nullptr);
+           double identity_issue_rate = 0, IssuanceLog* log = nullptr,
+           KeyTypes key_types = {KeyType::kP256});
 
   // Issues a certificate to the caller of `context`, counts and logs it, or why not; `protocol` is
   // for the log. `read` takes the message apart, once it is known who asks and that there is room.
@@ -80,6 +83,7 @@ class Issuance {
   const AttestorSet* const attestors_;      // Not owned.
   const TrustBundleSource* const bundles_;  // Not owned.
   const absl::Duration workload_ttl_;
+  const KeyTypes key_types_;
   IssueLimiter limiter_;
   AgentTable* const agents_;  // Not owned.
   const Clock* const clock_;  // Not owned.
