@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -29,6 +30,7 @@
 #include "ctl/install/kubeconfig.h"
 #include "ctl/install/manifests.h"
 #include "ctl/install/preflight.h"
+#include "ctl/install/tried_pod.h"
 #include "ctl/install/uninstaller.h"
 #include "ctl/table.h"
 #include "deploy/injector/injector_config.h"
@@ -204,19 +206,17 @@ class StepList {
   std::vector<InstallStep> steps_;
 };
 
-// Until the control plane is ready, or --timeout.
-int Wait(ClusterApi* cluster, const std::string& ns) {
+// Until `look` finds that nothing is awaited any more, or --timeout: `too_late` is said then.
+int WaitUntil(const std::function<absl::StatusOr<std::string>()>& look,
+              absl::string_view too_late) {
   const SystemClock clock;
   absl::Duration patience = absl::GetFlag(FLAGS_timeout);
   if (patience == absl::InfiniteDuration()) patience = kDefaultWait;
   const absl::Duration end = clock.MonotonicNow() + patience;
   std::string said;
   while (true) {
-    const absl::StatusOr<std::string> awaited = WhatIsAwaited(cluster, ns);
-    if (awaited.ok() && awaited->empty()) {
-      Note("byrniectl: the control plane is ready\n");
-      return kDone;
-    }
+    const absl::StatusOr<std::string> awaited = look();
+    if (awaited.ok() && awaited->empty()) return kDone;
     // While it is upgraded itself, an API server may be away for a moment.
     if (!awaited.ok() && !absl::IsUnavailable(awaited.status()))
       return FailedThere(awaited.status());
@@ -224,12 +224,34 @@ int Wait(ClusterApi* cluster, const std::string& ns) {
     if (now != said) Note(absl::StrCat("byrniectl: waiting: ", Printable(now), "\n"));
     said = now;
     if (clock.MonotonicNow() >= end) {
-      Note(absl::StrCat("byrniectl: it is not ready after ", ShortDuration(patience),
-                        "; kubectl -n ", ns, " describe pods\n"));
+      Note(absl::StrCat("byrniectl: it is not ready after ", ShortDuration(patience), "; ",
+                        too_late, "\n"));
       return kHeldUp;
     }
     absl::SleepFor(kLookEvery);
   }
+}
+
+// Until the control plane is ready.
+int WaitForControlPlane(ClusterApi* cluster, const std::string& ns) {
+  const int waited = WaitUntil([cluster, &ns] { return WhatIsAwaited(cluster, ns); },
+                               absl::StrCat("kubectl -n ", ns, " describe pods"));
+  if (waited == kDone) Note("byrniectl: the control plane is ready\n");
+  return waited;
+}
+
+// Until new pods get the sidecars of the injector's configuration in `objects`.
+int WaitForSidecars(ClusterApi* cluster, const std::vector<Json>& objects) {
+  for (const Json& object : objects) {
+    if (!IsInjectorConfig(object)) continue;
+    const Json* const data = Find(object, "data");
+    const absl::StatusOr<InjectorConfig> config =
+        InjectorConfig::Parse(data == nullptr ? "" : TextOf(*data, kInjectorKey));
+    if (!config.ok()) continue;
+    return WaitUntil([cluster, &config] { return WhatIsAwaitedOfPods(cluster, *config); },
+                     "byrniectl check --pre says whether the webhook answers");
+  }
+  return kDone;
 }
 
 void SayWhatIsNext(const StepList& steps, const std::string& ns) {
@@ -255,7 +277,7 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
   const absl::Status applied = ApplyInstallSettings(settings, &*objects);
   if (!applied.ok()) return BadUsage(applied);
   if (minor.ok()) ApplyServerVersion(*minor, &*objects);
-  const absl::StatusOr<std::vector<Json>> known = KnownObjects(plan.overlay);
+  absl::StatusOr<std::vector<Json>> known = KnownObjects(plan.overlay);
   if (!known.ok()) return BadUsage(known.status());
   if (!plan.kept.empty()) {
     Note(absl::StrCat("byrniectl: as it is installed: ", Printable(absl::StrJoin(plan.kept, ", ")),
@@ -269,12 +291,26 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
   ResourceTypes types(cluster);
   Installer installer(cluster, &types, options,
                       [&steps](const InstallStep& step) { steps.Add(step); });
-  const absl::Status done = installer.Run(settings.ns, *std::move(objects), *known);
+  absl::Status done = installer.Run(settings.ns, *objects, *std::move(known));
+  const bool wait = absl::GetFlag(FLAGS_wait) && !options.dry_run;
+  if (done.ok() && wait && installer.holds_back()) {
+    const int waited = WaitForControlPlane(cluster, settings.ns);
+    if (waited != kDone) {
+      steps.Finish();
+      Note(
+          "byrniectl: the injector's configuration is as it was: new pods get the sidecars that "
+          "they got. Give the same command again\n");
+      return waited;
+    }
+  }
+  if (done.ok()) done = installer.Finish();
   steps.Finish();
   if (!done.ok()) return FailedThere(done);
   if (options.dry_run) return installer.changed() ? kChanges : kDone;
   SayWhatIsNext(steps, settings.ns);
-  return absl::GetFlag(FLAGS_wait) ? Wait(cluster, settings.ns) : kDone;
+  if (!wait) return kDone;
+  return installer.holds_back() ? WaitForSidecars(cluster, *objects)
+                                : WaitForControlPlane(cluster, settings.ns);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "ctl/install/install_settings.h"
 #include "ctl/install/installer.h"
 #include "ctl/install/preflight.h"
+#include "ctl/install/tried_pod.h"
 #include "deploy/injector/injector_config.h"
 
 namespace byrnie {
@@ -187,23 +188,6 @@ absl::StatusOr<std::vector<std::string>> MissingPullSecrets(
   return missing;
 }
 
-// What asks about pods is asked about this one, too, and it is not made.
-absl::StatusOr<Json> TryPod(ClusterApi* cluster, const std::string& ns) {
-  Json pod = Json::object();
-  pod["apiVersion"] = "v1";
-  pod["kind"] = "Pod";
-  (*ObjectIn(&pod, "metadata"))["generateName"] = "byrnie-check-";
-  Json container = Json::object();
-  container["name"] = "check";
-  container["image"] = "none";
-  ArrayIn(ObjectIn(&pod, "spec"), "containers")->push_back(std::move(container));
-  ApiRequest request;
-  request.method = "POST";
-  request.target = absl::StrCat("/api/v1/namespaces/", EncodeQuery(ns), "/pods?dryRun=All");
-  request.body = ToText(pod);
-  return CallForObject(cluster, std::move(request));
-}
-
 void TryAPod(ClusterApi* cluster, ClusterFacts* facts) {
   if (!facts->webhooks.ok() || !facts->namespaces.ok()) return;
   const bool asked =
@@ -211,11 +195,7 @@ void TryAPod(ClusterApi* cluster, ClusterFacts* facts) {
                   [](const Json& webhook) { return ObjectNameOf(webhook) == kInjectorConfigMap; });
   if (!asked) return;
   for (const Json& ns : *facts->namespaces) {
-    // Nothing can be made in one that is being deleted.
-    if (!IsMeshedNamespace(ns) || ObjectNameOf(ns) == "kube-system" ||
-        FindPath(ns, {"metadata", "deletionTimestamp"}) != nullptr) {
-      continue;
-    }
+    if (!IsMeshedNamespace(ns) || !MayBeTriedIn(ns)) continue;
     facts->tried_namespace = ObjectNameOf(ns);
     facts->tried_pod = TryPod(cluster, facts->tried_namespace);
     return;

@@ -54,10 +54,6 @@ std::string NameOf(const Json& object) {
   return metadata == nullptr ? "" : TextOf(*metadata, "name");
 }
 
-bool IsInjectorConfig(const Json& object) {
-  return TextOf(object, "kind") == "ConfigMap" && NameOf(object) == kInjectorConfigMap;
-}
-
 // The control plane's arguments; null where the object makes none.
 Json* ControlPlaneArguments(Json* object) {
   for (Json* container : ContainersOf(object)) {
@@ -123,6 +119,19 @@ absl::Status SetArguments(const InstallSettings& settings, Json* arguments) {
   return absl::OkStatus();
 }
 
+// `flag` is where it comes from.
+absl::Status CheckConfig(const std::string& text, absl::string_view flag) {
+  const absl::StatusOr<InjectorConfig> config = InjectorConfig::Parse(text);
+  if (!config.ok()) return config.status();
+  RETURN_IF_ERROR(config->Check());
+  if (config->trust_bundle_config_map == InjectorConfig().trust_bundle_config_map) {
+    return absl::OkStatus();
+  }
+  return InFlag(flag, absl::StrCat("trust_bundle_config_map: \"", config->trust_bundle_config_map,
+                                   "\" is not what the control plane writes the roots to, \"",
+                                   InjectorConfig().trust_bundle_config_map, "\"; leave it out"));
+}
+
 absl::Status SetInjectorConfig(const InstallSettings& settings, Json* object) {
   Json* const data = ObjectIn(object, "data");
   const std::string text =
@@ -154,15 +163,7 @@ absl::Status SetInjectorConfig(const InstallSettings& settings, Json* object) {
   if (!settings.sidecars.empty()) (*ObjectIn(&config, "defaults"))["sidecars"] = settings.sidecars;
   // As it is written, where nothing is another way.
   const std::string made = SameJson(before, config) ? text : absl::StrCat(ToText(config), "\n");
-  const absl::StatusOr<InjectorConfig> checked = InjectorConfig::Parse(made);
-  if (!checked.ok()) return checked.status();
-  RETURN_IF_ERROR(checked->Check());
-  if (checked->trust_bundle_config_map != InjectorConfig().trust_bundle_config_map) {
-    return InFlag(flag,
-                  absl::StrCat("trust_bundle_config_map: \"", checked->trust_bundle_config_map,
-                               "\" is not what the control plane writes the roots to, \"",
-                               InjectorConfig().trust_bundle_config_map, "\"; leave it out"));
-  }
+  RETURN_IF_ERROR(CheckConfig(made, flag));
   (*data)[std::string(kInjectorKey)] = made;
   return absl::OkStatus();
 }
@@ -278,6 +279,14 @@ void ApplyServerVersion(int minor, std::vector<Json>* objects) {
     if (minor < kSickMayBeEvicted || TextOf(object, "kind") != "PodDisruptionBudget") continue;
     (*ObjectIn(&object, "spec"))["unhealthyPodEvictionPolicy"] = "AlwaysAllow";
   }
+}
+
+bool IsInjectorConfig(const Json& object) {
+  return TextOf(object, "kind") == "ConfigMap" && NameOf(object) == kInjectorConfigMap;
+}
+
+absl::Status CheckInstalledInjectorConfig(const std::string& text) {
+  return CheckConfig(text, "injector_config");
 }
 
 void LabelAsInstalled(Json* object) {

@@ -70,6 +70,13 @@ absl::Status ApplyInstallSettings(const InstallSettings& settings, std::vector<J
 // keeps no node from being drained.
 void ApplyServerVersion(int minor, std::vector<Json>* objects);
 
+// Whether an object is the ConfigMap with the injector's configuration.
+bool IsInjectorConfig(const Json& object);
+
+// InvalidArgument for an injector's configuration with which a control plane that is installed
+// would not start.
+absl::Status CheckInstalledInjectorConfig(const std::string& text);
+
 // Labels an object as ours.
 void LabelAsInstalled(Json* object);
 

@@ -1,10 +1,12 @@
 #include "ctl/install/installer.h"
 
+#include <algorithm>
 #include <set>
 #include <tuple>
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -107,6 +109,31 @@ absl::Status Explain(const Json& object, const absl::Status& status) {
                       absl::StrCat(DescribeObject(object), ": ", status.message(), remedy));
 }
 
+// Whether an object is of a kind that one of `objects` defines.
+bool IsDefinedAmong(const std::vector<Json>& objects, const Json& object) {
+  return std::any_of(objects.begin(), objects.end(), [&object](const Json& other) {
+    const Json* const kind = FindPath(other, {"spec", "names", "kind"});
+    const Json* const group = FindPath(other, {"spec", "group"});
+    return TextOf(other, "kind") == "CustomResourceDefinition" && kind != nullptr &&
+           group != nullptr && *kind == TextOf(object, "kind") && group->is_string() &&
+           absl::StartsWith(TextOf(object, "apiVersion"),
+                            absl::StrCat(group->get_ref<const std::string&>(), "/"));
+  });
+}
+
+// Whether a trial says nothing of what would become of the object in earnest.
+bool CannotBeTried(const Json& object, const absl::Status& status) {
+  // Its role is to be made before it.
+  if (absl::IsNotFound(status) && absl::EndsWith(TextOf(object, "kind"), "Binding")) return true;
+  // A webhook that has effects of its own is not asked.
+  return absl::IsInvalidArgument(status) &&
+         absl::StrContains(status.message(), "does not support dry run");
+}
+
+absl::Status WithoutChange(const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(status.message(), "; nothing has been changed"));
+}
+
 }  // namespace
 
 InstallStep StepFor(const Json& object, InstallStep::Outcome outcome) {
@@ -155,7 +182,9 @@ void Installer::Tell(InstallStep step) {
 }
 
 absl::Status Installer::Run(const std::string& ns, std::vector<Json> objects,
-                            const std::vector<Json>& known) {
+                            std::vector<Json> known) {
+  objects_ = std::move(objects);
+  known_ = std::move(known);
   const absl::StatusOr<Json> found =
       GetObject(cluster_, absl::StrCat("/api/v1/namespaces/", EncodeQuery(ns)));
   if (!found.ok() && !absl::IsNotFound(found.status())) return found.status();
@@ -165,19 +194,59 @@ absl::Status Installer::Run(const std::string& ns, std::vector<Json> objects,
         absl::StrCat("the namespace ", ns, " is being deleted; wait until it is gone"));
   }
   const bool ours = !found.ok() || FindPath(*found, {"metadata", "annotations", kCreatedBy});
-  RETURN_IF_ERROR(CheckNamespace(ns, objects));
-  RETURN_IF_ERROR(CheckSecrets(objects));
+  RETURN_IF_ERROR(CheckNamespace(ns, objects_));
+  RETURN_IF_ERROR(CheckSecrets(objects_));
+  for (Json& object : objects_) {
+    if (TextOf(object, "kind") != "Namespace" || !ours) continue;
+    (*ObjectIn(ObjectIn(&object, "metadata"), "annotations"))[kCreatedBy] = "byrniectl";
+  }
+  if (!options_.dry_run) RETURN_IF_ERROR(Try(ns, objects_));
   bool key = false;
-  for (Json& object : objects) {
+  for (const Json& object : objects_) {
     const bool is_namespace = TextOf(object, "kind") == "Namespace";
-    if (is_namespace && ours) {
-      (*ObjectIn(ObjectIn(&object, "metadata"), "annotations"))[kCreatedBy] = "byrniectl";
-    }
     // The namespace is there by then, and no pod yet.
     if (!is_namespace && !std::exchange(key, true)) RETURN_IF_ERROR(MakeStoreKey(ns));
-    RETURN_IF_ERROR(Apply(object));
+    ASSIGN_OR_RETURN(const bool last, IsLast(object));
+    if (last) {
+      held_back_ = object;
+    } else {
+      RETURN_IF_ERROR(Apply(object));
+    }
   }
-  return Prune(objects, known);
+  return absl::OkStatus();
+}
+
+absl::Status Installer::Finish() {
+  if (held_back_.has_value()) RETURN_IF_ERROR(Apply(*held_back_));
+  return Prune();
+}
+
+absl::Status Installer::Try(const std::string& ns, const std::vector<Json>& objects) {
+  RETURN_IF_ERROR(TryStoreKey(ns));
+  for (Json object : objects) {
+    // Also not asked for: it would be remembered as not there.
+    if (IsDefinedAmong(objects, object)) continue;
+    const absl::StatusOr<ResourceType> type = TypeOf(types_, &object);
+    if (!type.ok()) return WithoutChange(Explain(object, type.status()));
+    if (namespace_missing_ && type->namespaced) continue;
+    const absl::Status tried = Patch(*type, object, /*dry_run=*/true).status();
+    if (tried.ok() || CannotBeTried(object, tried)) continue;
+    return WithoutChange(Explain(object, tried));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Installer::IsLast(Json object) {
+  if (!IsInjectorConfig(object)) return false;
+  ASSIGN_OR_RETURN(const ResourceType type, TypeOf(types_, &object));
+  const absl::StatusOr<Json> found =
+      GetObject(cluster_, type.Path(NamespaceOf(object), ObjectNameOf(object)));
+  // The first control plane has it mounted.
+  if (absl::IsNotFound(found.status())) return false;
+  if (!found.ok()) return Explain(object, found.status());
+  const Json* const data = Find(*found, "data");
+  // One that does not start with it is not to be waited for.
+  return data != nullptr && CheckInstalledInjectorConfig(TextOf(*data, kInjectorKey)).ok();
 }
 
 // Roles and the webhook have no namespace: there is one of each.
@@ -219,6 +288,16 @@ absl::Status Installer::CheckSecrets(const std::vector<Json>& objects) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<Json> Installer::Patch(const ResourceType& type, const Json& object, bool dry_run) {
+  ApiRequest request;
+  request.method = "PATCH";
+  request.target = absl::StrCat(type.Path(NamespaceOf(object), ObjectNameOf(object)), "?", kManager,
+                                options_.force ? "&force=true" : "", dry_run ? "&dryRun=All" : "");
+  request.content_type = "application/apply-patch+yaml";
+  request.body = ToText(object);
+  return CallForObject(cluster_, std::move(request));
+}
+
 absl::Status Installer::Apply(Json object) {
   const absl::StatusOr<ResourceType> type = TypeOf(types_, &object);
   if (!type.ok()) return Explain(object, type.status());
@@ -229,13 +308,7 @@ absl::Status Installer::Apply(Json object) {
     Tell(StepFor(object, InstallStep::Outcome::kCreated));
     return absl::OkStatus();
   }
-  ApiRequest request;
-  request.method = "PATCH";
-  request.target = absl::StrCat(path, "?", kManager, options_.force ? "&force=true" : "",
-                                options_.dry_run ? "&dryRun=All" : "");
-  request.content_type = "application/apply-patch+yaml";
-  request.body = ToText(object);
-  const absl::StatusOr<Json> after = CallForObject(cluster_, std::move(request));
+  const absl::StatusOr<Json> after = Patch(*type, object, options_.dry_run);
   if (!after.ok()) return Explain(object, after.status());
   InstallStep step = StepFor(object, InstallStep::Outcome::kCreated);
   if (before.ok()) {
@@ -247,7 +320,7 @@ absl::Status Installer::Apply(Json object) {
   return absl::OkStatus();
 }
 
-absl::Status Installer::MakeStoreKey(const std::string& ns) {
+Json Installer::StoreKey(const std::string& ns) const {
   Json secret = Json::object();
   secret["apiVersion"] = "v1";
   secret["kind"] = "Secret";
@@ -258,6 +331,28 @@ absl::Status Installer::MakeStoreKey(const std::string& ns) {
   if (!options_.trust_domain.empty()) {
     (*ObjectIn(metadata, "annotations"))[kTrustDomainAnnotation] = options_.trust_domain;
   }
+  return secret;
+}
+
+// Without a key in it.
+absl::Status Installer::TryStoreKey(const std::string& ns) {
+  if (namespace_missing_) return absl::OkStatus();
+  const Json secret = StoreKey(ns);
+  absl::Status status = GetObject(cluster_, SecretPath(ns, std::string(kStoreKeySecret))).status();
+  if (absl::IsNotFound(status)) {
+    ApiRequest request;
+    request.method = "POST";
+    request.target =
+        absl::StrCat("/api/v1/namespaces/", EncodeQuery(ns), "/secrets?", kManager, "&dryRun=All");
+    request.body = ToText(secret);
+    status = CallForObject(cluster_, std::move(request)).status();
+  }
+  if (status.ok() || CannotBeTried(secret, status)) return absl::OkStatus();
+  return WithoutChange(Explain(secret, status));
+}
+
+absl::Status Installer::MakeStoreKey(const std::string& ns) {
+  const Json secret = StoreKey(ns);
   // Another one would make what is stored unreadable: it is never changed.
   const absl::StatusOr<Json> found =
       GetObject(cluster_, SecretPath(ns, std::string(kStoreKeySecret)));
@@ -286,14 +381,14 @@ absl::Status Installer::MakeStoreKey(const std::string& ns) {
   return absl::OkStatus();
 }
 
-absl::Status Installer::Prune(const std::vector<Json>& objects, const std::vector<Json>& known) {
+absl::Status Installer::Prune() {
   using Key = std::tuple<std::string, std::string, std::string>;
   std::set<Key> wanted;
   std::set<std::string> paths;
-  for (const Json& object : objects) {
+  for (const Json& object : objects_) {
     wanted.insert({TextOf(object, "kind"), NamespaceOf(object), ObjectNameOf(object)});
   }
-  for (Json object : known) {
+  for (Json object : known_) {
     const std::string kind = TextOf(object, "kind");
     // What is in them would go, too.
     if (kind == "Namespace" || kind == "CustomResourceDefinition") continue;

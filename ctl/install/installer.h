@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 #include "ctl/install/cluster_api.h"
 #include "deploy/injector/json.h"
 
@@ -42,9 +43,16 @@ struct InstallOptions {
 // what an earlier installation had of the same kinds and these have no more. Again it changes
 // nothing. The store's key is made, of 32 random bytes, where there is none.
 //
-// Fails before the first change with FailedPrecondition when Byrnie is installed in another
-// namespace, or a Secret that a pod needs is missing. Fails amid it, and can be called again, with
-// what the API server says: AlreadyExists when somebody else has set a field to another value.
+// Where a control plane makes pods already the injector's configuration, which has the image of
+// their sidecars, is the last: Run() does all else, and Finish() does that, so that whoever waits
+// for the control plane can do it between, and no pod gets sidecars of a release whose control
+// plane does not run.
+//
+// Run() fails before the first change with FailedPrecondition when Byrnie is installed in another
+// namespace, or a Secret that a pod needs is missing, and with what the API server says when it
+// refuses any of the objects (AlreadyExists: somebody else has set a field to another value): it is
+// asked about all of them first, without a change (dryRun), as far as they can be tried before what
+// they need is there. Both can fail amid it, and can be called again.
 class Installer {
  public:
   // The pointers outlive it. `objects` are ordered and labelled by ApplyInstallSettings(); `known`
@@ -52,23 +60,35 @@ class Installer {
   Installer(ClusterApi* cluster, ResourceTypes* types, InstallOptions options, OnInstallStep tell)
       : cluster_(cluster), types_(types), options_(options), tell_(std::move(tell)) {}
 
-  absl::Status Run(const std::string& ns, std::vector<Json> objects,
-                   const std::vector<Json>& known);
+  absl::Status Run(const std::string& ns, std::vector<Json> objects, std::vector<Json> known);
+  // Whether Run() has left the injector's configuration to Finish().
+  bool holds_back() const { return held_back_.has_value(); }
+  // The rest, after a Run() that was good.
+  absl::Status Finish();
   // Whether something has changed, or would.
   bool changed() const { return changed_; }
 
  private:
   absl::Status CheckNamespace(const std::string& ns, const std::vector<Json>& objects);
   absl::Status CheckSecrets(const std::vector<Json>& objects);
+  // Asks what would become of all of them. The first refusal.
+  absl::Status Try(const std::string& ns, const std::vector<Json>& objects);
+  absl::Status TryStoreKey(const std::string& ns);
+  // Whether Finish() is to apply an object.
+  absl::StatusOr<bool> IsLast(Json object);
+  absl::StatusOr<Json> Patch(const ResourceType& type, const Json& object, bool dry_run);
   absl::Status Apply(Json object);
   absl::Status MakeStoreKey(const std::string& ns);
-  absl::Status Prune(const std::vector<Json>& objects, const std::vector<Json>& known);
+  Json StoreKey(const std::string& ns) const;
+  absl::Status Prune();
   void Tell(InstallStep step);
 
   ClusterApi* const cluster_;   // Not owned.
   ResourceTypes* const types_;  // Not owned.
   const InstallOptions options_;
   const OnInstallStep tell_;
+  std::vector<Json> objects_, known_;
+  absl::optional<Json> held_back_;
   bool changed_ = false;
   // It is only to be made, so that nothing can be tried in it.
   bool namespace_missing_ = false;

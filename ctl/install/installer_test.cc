@@ -1,6 +1,7 @@
 #include "ctl/install/installer.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/algorithm/container.h"
@@ -31,6 +32,7 @@ using ::testing::StartsWith;
 constexpr char kSystem[] = "byrnie-system";
 constexpr char kSet[] = "/apis/apps/v1/namespaces/byrnie-system/statefulsets/byrnie-controlplane";
 constexpr char kKey[] = "/api/v1/namespaces/byrnie-system/secrets/byrnie-store-key";
+constexpr char kInjector[] = "/api/v1/namespaces/byrnie-system/configmaps/byrnie-injector";
 constexpr char kNamespace[] = "/api/v1/namespaces/byrnie-system";
 constexpr char kWebhook[] =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/byrnie-injector";
@@ -63,9 +65,21 @@ class InstallTest : public ::testing::Test {
     cluster_.calls.clear();
     ResourceTypes types(&cluster_);
     Installer installer(&cluster_, &types, options, Tell());
-    const absl::Status status = installer.Run(settings.ns, Objects(settings, overlay), Known());
+    std::vector<Json> objects = Objects(settings, overlay);
+    if (!more_.empty()) objects.push_back(*ParseJson(more_, more_.size()));
+    absl::Status status = installer.Run(settings.ns, std::move(objects), Known());
+    of_sidecars_ = SidecarsImage();
+    if (status.ok()) status = installer.Finish();
     changed_ = installer.changed();
     return status;
+  }
+  // Of the injector's configuration that is there; "" where there is none.
+  std::string SidecarsImage() const {
+    const auto found = cluster_.objects.find(kInjector);
+    if (found == cluster_.objects.end()) return "";
+    const std::string text = TextOf(*Find(found->second, "data"), kInjectorKey);
+    const absl::StatusOr<Json> config = ParseJson(text, text.size());
+    return config.ok() ? TextOf(*config, "image") : "";
   }
   absl::Status Uninstall(UninstallOptions options = {}) {
     said_.clear();
@@ -98,6 +112,10 @@ class InstallTest : public ::testing::Test {
 
   FakeCluster cluster_;
   std::vector<std::string> said_, details_;
+  // An object beside those of the manifests.
+  std::string more_;
+  // When all but what Finish() does was done.
+  std::string of_sidecars_;
   bool changed_ = false, found_ = false;
 };
 
@@ -237,6 +255,90 @@ TEST_F(InstallTest, SaysHowToGetOverWhatOthersHaveSet) {
   force.force = true;
   ASSERT_THAT(Install({}, force), IsOk());
   EXPECT_THAT(cluster_.calls, Contains(AllOf(StartsWith("PATCH "), HasSubstr("force=true"))));
+}
+
+// Sidecars of a release whose control plane is not there would be promised to nobody.
+TEST_F(InstallTest, ChangesNothingWhenOneObjectIsRefused) {
+  ASSERT_THAT(Install(), IsOk());
+  cluster_.answers[absl::StrCat("PATCH ", kSet)] = {409, R"({"message": "conflict with kubectl"})"};
+  InstallSettings settings;
+  settings.image = "mine:2";
+  EXPECT_THAT(Install(settings), StatusIs(absl::StatusCode::kAlreadyExists,
+                                          AllOf(HasSubstr("conflict with kubectl"),
+                                                HasSubstr("nothing has been changed"))));
+  EXPECT_EQ(cluster_.Changes(), 0u);
+  EXPECT_THAT(said_, IsEmpty());
+  EXPECT_EQ(SidecarsImage(), "byrnie:0.1.0");
+}
+
+TEST_F(InstallTest, ChangesNothingWhenTheKeyIsRefused) {
+  cluster_.objects[kNamespace]["metadata"]["name"] = kSystem;
+  cluster_.answers["dry-run POST /api/v1/namespaces/byrnie-system/secrets"] = {
+      403, R"({"message": "no"})"};
+  EXPECT_THAT(Install(), StatusIs(absl::StatusCode::kPermissionDenied,
+                                  HasSubstr("Secret byrnie-system/byrnie-store-key")));
+  EXPECT_EQ(cluster_.Changes(), 0u);
+  // The key itself is in no trial.
+  EXPECT_EQ(cluster_.objects.count(kKey), 0u);
+}
+
+TEST_F(InstallTest, TriesWhatItIsToTakeOverAsItTakesIt) {
+  ASSERT_THAT(Install(), IsOk());
+  InstallOptions force;
+  force.force = true;
+  ASSERT_THAT(Install({}, force), IsOk());
+  EXPECT_THAT(cluster_.calls, Contains(AllOf(StartsWith(absl::StrCat("PATCH ", kSet)),
+                                             HasSubstr("force=true"), HasSubstr("dryRun=All"))));
+}
+
+// Before its role is there nobody is bound to it, and some webhooks cannot be tried.
+TEST_F(InstallTest, WhatCannotBeTriedIsDone) {
+  cluster_.answers
+      ["dry-run PATCH /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/byrnie-controlplane"] =
+      {404, R"({"message": "clusterrole not found"})"};
+  cluster_.objects[kNamespace]["metadata"]["name"] = kSystem;
+  cluster_.answers[absl::StrCat("dry-run PATCH ", kSet)] = {
+      400, R"({"message": "admission webhook \"x\" does not support dry run"})"};
+  EXPECT_THAT(Install(), IsOk());
+  EXPECT_EQ(cluster_.objects.count(kWebhook), 1u);
+}
+
+// A directory of somebody's own may have policies in it.
+TEST_F(InstallTest, WhatIsOnlyToBeDefinedIsNotTried) {
+  cluster_.Serve("/apis/byrnie.io/v1", {{"AccessPolicy", "accesspolicies", true}});
+  more_ = R"({"apiVersion": "byrnie.io/v1", "kind": "AccessPolicy",
+              "metadata": {"name": "mine", "namespace": "byrnie-system"}})";
+  cluster_.objects[kNamespace]["metadata"]["name"] = kSystem;
+  ASSERT_THAT(Install(), IsOk());
+  int patched = 0;
+  for (const std::string& call : cluster_.calls) {
+    if (absl::StrContains(call, "accesspolicies/mine?")) ++patched;
+    EXPECT_FALSE(absl::StrContains(call, "mine?") && absl::StrContains(call, "dryRun")) << call;
+  }
+  EXPECT_EQ(patched, 1);
+}
+
+TEST_F(InstallTest, TheSidecarsComeAfterTheControlPlane) {
+  // The first control plane needs it to start.
+  ASSERT_THAT(Install(), IsOk());
+  EXPECT_EQ(of_sidecars_, "byrnie:0.1.0");
+  EXPECT_LT(CallAt(absl::StrCat("PATCH ", kInjector)), CallAt(absl::StrCat("PATCH ", kSet)));
+  InstallSettings settings;
+  settings.image = "mine:2";
+  ASSERT_THAT(Install(settings), IsOk());
+  EXPECT_EQ(of_sidecars_, "byrnie:0.1.0");
+  EXPECT_EQ(SidecarsImage(), "mine:2");
+  EXPECT_THAT(said_, Contains("changed ConfigMap byrnie-injector"));
+}
+
+// A control plane that cannot start with what is there would be waited for in vain.
+TEST_F(InstallTest, AConfigurationThatNobodyUnderstandsIsReplacedFirst) {
+  ASSERT_THAT(Install(), IsOk());
+  cluster_.objects[kInjector]["data"]["injector.json"] = "{";
+  InstallSettings settings;
+  settings.image = "mine:2";
+  ASSERT_THAT(Install(settings), IsOk());
+  EXPECT_EQ(of_sidecars_, "mine:2");
 }
 
 TEST_F(InstallTest, UninstallTakesTheWebhookFirstAndKeepsTheCa) {

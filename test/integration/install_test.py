@@ -2,7 +2,7 @@
 """byrniectl puts Byrnie into a cluster, and takes it out again: against a real API server, whose pods run as far as they have to.
 
 Proved: check --pre finds nothing in the way, and what is; a dry run changes nothing and says what would; install makes everything and waits until the control plane is ready and the webhook in place, which then injects the pods of a
-Deployment that the real controllers make; a second install changes nothing, one with other settings only what they are about; what somebody else has set is not overwritten unless that is wanted; the rights that install grants are enough, and check --pre
+Deployment that the real controllers make; a second install changes nothing, one with other settings only what they are about, and the sidecars' image when the control plane runs; what somebody else has set is not overwritten unless that is wanted, and nothing is changed then; the rights that install grants are enough, and check --pre
 names those that its caller lacks; install and uninstall need no more than check --pre asks for; uninstall is refused while pods have a sidecar, takes the webhook first and leaves nothing that keeps pods from being made, keeps the CA, with which a second
 installation goes on, or takes all of it; kubeconfigs with tokens, client certificates and exec plugins are taken.
 """
@@ -45,9 +45,18 @@ class InstallTest(ClusterTestCase):
 
     def test_an_image_that_cannot_be_pulled_is_left_by_the_next_installation(self):
         self.node.unpullable.add("registry.example/byrnie:nowhere")
-        self.ctl("install", "--image=registry.example/byrnie:nowhere", "--wait", "--timeout=10s", expect=7)
+        held = self.ctl("install", "--image=registry.example/byrnie:nowhere", "--wait", "--timeout=10s", expect=7)
+        # Nor do other pods get sidecars of it meanwhile.
+        self.assertIn("the injector's configuration is as it was", held.stderr)
+        self.assertEqual(self.images(), ("registry.example/byrnie:nowhere", "byrnie:0.1.0"))
         # Nobody deletes its pod.
         self.ctl("install", "--image=byrnie:0.1.0", "--wait", "--timeout=60s")
+        self.assertEqual(self.images(), ("byrnie:0.1.0", "byrnie:0.1.0"))
+
+    def images(self):
+        """Of the control plane and of new pods' sidecars."""
+        config = json.loads(self.admin.get(f"/api/v1/namespaces/{SYSTEM}/configmaps/byrnie-injector")["data"]["injector.json"])
+        return self.admin.get(SET)["spec"]["template"]["spec"]["containers"][0]["image"], config["image"]
 
     def test_the_first_installation(self):
         checks = {each["name"]: each["outcome"] for each in json.loads(self.first["check"])}
@@ -187,10 +196,13 @@ class InstallTest(ClusterTestCase):
     def test_what_others_have_set_is_theirs_unless_taken_over(self):
         self.admin.call("PATCH", f"{SET}?fieldManager=somebody", {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 77}}}},
                         "application/strategic-merge-patch+json")
-        refused = self.ctl("install", expect=1)
+        refused = self.ctl("install", "--image=registry.example/byrnie:2", expect=1)
         self.assertIn("StatefulSet byrnie-system/byrnie-controlplane", refused.stderr)
         self.assertIn("somebody", refused.stderr)
         self.assertIn("--force", refused.stderr)
+        # It was told so before the first change.
+        self.assertIn("nothing has been changed", refused.stderr)
+        self.assertEqual((refused.stdout, self.images()), ("", ("byrnie:0.1.0", "byrnie:0.1.0")))
         self.assertEqual(self.steps("install", "--force", "--wait")["StatefulSet byrnie-controlplane"], "changed")
         self.assertEqual(self.admin.get(SET)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 30)
 

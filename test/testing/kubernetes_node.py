@@ -11,6 +11,7 @@ import base64
 import ctypes
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import tempfile
@@ -105,6 +106,13 @@ class Node:
             self.running[metadata["uid"]] = self._run(pod) if ours and pulled else None
             self.next_ip += 1
             status = {**status, "podIP": f"10.1.0.{self.next_ip}"}
+        elif self.running[metadata["uid"]] is not None:
+            try:
+                self._bring_config_maps(pod)
+            except ApiError as error:
+                # What has gone stays as it was.
+                if error.status != 404:
+                    raise
         ready = pulled and metadata["name"] not in self.held and self._is_ready(self.running[metadata["uid"]])
         wanted = {"phase": "Running", "podIP": status["podIP"], "conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}
         now = {"phase": status.get("phase"), "podIP": status.get("podIP"),
@@ -135,12 +143,10 @@ class Node:
             if "secret" in volume:
                 secret = self.admin.get(f"/api/v1/namespaces/{namespace}/secrets/{volume['secret']['secretName']}")
                 content = {name: base64.b64decode(value) for name, value in secret.get("data", {}).items()}
-            elif "configMap" in volume:
-                found = self.admin.get(f"/api/v1/namespaces/{namespace}/configmaps/{volume['configMap']['name']}")
-                content = {name: text.encode() for name, text in found.get("data", {}).items()}
             for name, value in content.items():
                 with open(os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o400), "wb") as out:
                     out.write(value)
+        self._bring_config_maps(pod)
         words = list(container["args"])
         for theirs, mine in mounts.items():
             words = [word.replace(theirs, mine) for word in words]
@@ -152,6 +158,22 @@ class Node:
         with open(self.path("control-plane.log"), "ab") as log:
             return subprocess.Popen([binary_path(os.path.basename(container["command"][0])), f"--kubeconfig={kubeconfig}", *words],
                                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+    def _bring_config_maps(self, pod):
+        """As they are now, each file at once: a kubelet does it in about a minute."""
+        namespace = pod["metadata"]["namespace"]
+        for volume in pod["spec"]["volumes"]:
+            if "configMap" not in volume:
+                continue
+            folder = os.path.join(self.path(pod["metadata"]["uid"]), volume["name"])
+            found = self.admin.get(f"/api/v1/namespaces/{namespace}/configmaps/{volume['configMap']['name']}")
+            for name, text in found.get("data", {}).items():
+                path = os.path.join(folder, name)
+                if os.path.exists(path) and pathlib.Path(path).read_text(encoding="utf-8") == text:
+                    continue
+                with open(f"{path}.new", "w", encoding="utf-8") as out:
+                    out.write(text)
+                os.replace(f"{path}.new", path)
 
     def log(self):
         try:

@@ -18,7 +18,8 @@ namespace byrnie {
 
 // An API server in memory, with objects by their paths: gets, lists by the labels that a selector
 // names, creates, applies (as a merge of what is given into what is there), deletes. It answers
-// what it knows; what a test has put into `answers`, by "METHOD PATH", comes first.
+// what it knows; what a test has put into `answers` comes first: by "METHOD PATH", and of what is
+// only tried by "dry-run METHOD PATH".
 class FakeCluster final : public ClusterApi {
  public:
   FakeCluster() {
@@ -70,10 +71,12 @@ class FakeCluster final : public ClusterApi {
     const std::string& query = split.second;
     const std::string asked = absl::StrCat(request.method, " ", path);
     calls.push_back(absl::StrCat(request.method, " ", request.target));
-    const auto answer = answers.find(asked);
-    if (answer != answers.end()) return Answer(answer->second.first, answer->second.second);
     const bool dry_run = absl::StrContains(query, "dryRun=All");
-    if (request.method == "POST") return Create(path, request.body);
+    const auto answer_of_trial =
+        dry_run ? answers.find(absl::StrCat("dry-run ", asked)) : answers.end();
+    const auto answer = answer_of_trial == answers.end() ? answers.find(asked) : answer_of_trial;
+    if (answer != answers.end()) return Answer(answer->second.first, answer->second.second);
+    if (request.method == "POST") return Create(path, request.body, dry_run);
     if (request.method == "PATCH") return Apply(path, request.body, dry_run);
     const auto found = objects.find(path);
     if (found == objects.end() && request.method == "GET" && IsList(path)) {
@@ -151,11 +154,11 @@ class FakeCluster final : public ClusterApi {
     }
     return true;
   }
-  ApiResponse Create(const std::string& path, const std::string& body) {
+  ApiResponse Create(const std::string& path, const std::string& body, bool dry_run) {
     const Json object = ParseJson(body, body.size()).value_or(Json());
     const std::string where = absl::StrCat(path, "/", ObjectNameOf(object));
     if (objects.count(where) != 0) return Answer(409, R"({"message": "already exists"})");
-    objects[where] = object;
+    if (!dry_run) objects[where] = object;
     return Answer(201, ToText(object));
   }
   ApiResponse Apply(const std::string& path, const std::string& body, bool dry_run) {
