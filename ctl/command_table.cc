@@ -44,19 +44,55 @@ constexpr absl::string_view kVerify[] = {"trust_bundle", "trust_domain", "federa
 constexpr absl::string_view kInject[] = {"file", "injector_config", "image", "revision",
                                          "sidecars"};
 constexpr absl::string_view kUninject[] = {"file"};
-constexpr absl::string_view kCheck[] = {
-    "pre",       "kubeconfig", "context",           "overlay",     "image",
-    "namespace", "etcd",       "sidecars",          "revision",    "injector_config",
-    "manifests", "output",     "image_pull_secret", "architecture"};
-constexpr absl::string_view kInstall[] = {
-    "kubeconfig", "context",  "overlay",  "image",           "trust_domain",      "namespace",
-    "etcd",       "sidecars", "revision", "injector_config", "manifests",         "dry_run",
-    "force",      "wait",     "timeout",  "output",          "image_pull_secret", "architecture"};
+constexpr absl::string_view kCheck[] = {"pre",
+                                        "kubeconfig",
+                                        "context",
+                                        "overlay",
+                                        "image",
+                                        "namespace",
+                                        "etcd",
+                                        "sidecars",
+                                        "revision",
+                                        "injector_config",
+                                        "manifests",
+                                        "output",
+                                        "image_pull_secret",
+                                        "architecture",
+                                        "memory_limit",
+                                        "memory_request",
+                                        "cpu_request",
+                                        "volume_size",
+                                        "storage_class"};
+constexpr absl::string_view kInstall[] = {"kubeconfig",
+                                          "context",
+                                          "overlay",
+                                          "image",
+                                          "trust_domain",
+                                          "namespace",
+                                          "etcd",
+                                          "sidecars",
+                                          "revision",
+                                          "injector_config",
+                                          "manifests",
+                                          "dry_run",
+                                          "force",
+                                          "wait",
+                                          "timeout",
+                                          "output",
+                                          "image_pull_secret",
+                                          "architecture",
+                                          "memory_limit",
+                                          "memory_request",
+                                          "cpu_request",
+                                          "volume_size",
+                                          "storage_class"};
 constexpr absl::string_view kUninstall[] = {"kubeconfig", "context", "manifests", "overlay",
                                             "dry_run",    "force",   "purge",     "output"};
 constexpr absl::string_view kManifests[] = {
-    "overlay",         "image",    "trust_domain", "namespace",         "etcd",        "sidecars",
-    "injector_config", "revision", "manifests",    "image_pull_secret", "architecture"};
+    "overlay",      "image",           "trust_domain",   "namespace",   "etcd",
+    "sidecars",     "injector_config", "revision",       "manifests",   "image_pull_secret",
+    "architecture", "memory_limit",    "memory_request", "cpu_request", "volume_size",
+    "storage_class"};
 constexpr absl::string_view kReady[] = {"admin", "within", "started", "gone"};
 
 constexpr absl::string_view kRegistryFile =

@@ -122,6 +122,21 @@ ABSL_FLAG(std::vector<std::string>, image_pull_secret, {},
 ABSL_FLAG(std::string, architecture, "",
           "which nodes the image is for, by their label kubernetes.io/arch (amd64, arm64); empty: "
           "what is installed, or what byrniectl itself is made for");
+ABSL_FLAG(std::string, memory_limit, "",
+          "of the control plane, a quantity like 2Gi, or none; empty: what is installed, or the "
+          "manifests'");
+ABSL_FLAG(std::string, memory_request, "",
+          "of the control plane, a quantity like 1Gi, or none; empty: what is installed, or the "
+          "manifests'");
+ABSL_FLAG(std::string, cpu_request, "",
+          "of the control plane, a quantity like 500m, or none; empty: what is installed, or the "
+          "manifests'");
+ABSL_FLAG(
+    std::string, volume_size, "",
+    "of the control plane's store with --overlay=sqlite, a quantity like 5Gi; an installed one "
+    "is not changed; empty: what is installed, or the manifests'");
+ABSL_FLAG(std::string, storage_class, "",
+          "of that volume; empty: what is installed, or the cluster's default");
 ABSL_FLAG(std::string, revision, "",
           "the label byrnie.io/rev of the pods, instead of the configuration's");
 ABSL_FLAG(std::string, sidecars, "",

@@ -68,6 +68,9 @@ absl::StatusOr<InstallSettings> ReadSettings(const CommandContext& context) {
   settings.trust_domain = absl::GetFlag(FLAGS_trust_domain);
   settings.etcd = absl::GetFlag(FLAGS_etcd);
   settings.architecture = absl::GetFlag(FLAGS_architecture);
+  settings.size = {absl::GetFlag(FLAGS_memory_limit), absl::GetFlag(FLAGS_memory_request),
+                   absl::GetFlag(FLAGS_cpu_request), absl::GetFlag(FLAGS_volume_size),
+                   absl::GetFlag(FLAGS_storage_class)};
   settings.revision = absl::GetFlag(FLAGS_revision);
   settings.sidecars = absl::GetFlag(FLAGS_sidecars);
   const std::string config = absl::GetFlag(FLAGS_injector_config);

@@ -229,6 +229,7 @@ absl::Status CheckInstallSettings(const InstallSettings& settings) {
   RETURN_IF_ERROR(CheckImage(settings.image));
   const absl::Status secrets = CheckPullSecrets(settings.image_pull_secrets);
   if (!secrets.ok()) return InFlag("image_pull_secret", secrets.message());
+  RETURN_IF_ERROR(CheckControlPlaneSize(settings.size));
   if (settings.etcd.empty()) return absl::OkStatus();
   for (const absl::string_view server : absl::StrSplit(settings.etcd, ',')) {
     if (!absl::StartsWith(server, "https://") || server.find('/', 8) != absl::string_view::npos ||
@@ -260,6 +261,7 @@ absl::Status ApplyInstallSettings(const InstallSettings& settings, std::vector<J
       RETURN_IF_ERROR(SetArguments(settings, arguments));
       SetPullSecrets(settings, &object);
       SetArchitecture(settings, &object);
+      RETURN_IF_ERROR(SetControlPlaneSize(settings.size, &object));
     }
     if (IsInjectorConfig(object)) RETURN_IF_ERROR(SetInjectorConfig(settings, &object));
     LabelAsInstalled(&object);

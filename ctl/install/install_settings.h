@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "ctl/install/control_plane_size.h"
 #include "deploy/injector/json.h"
 
 namespace byrnie {
@@ -49,6 +50,7 @@ struct InstallSettings {
   // of the sidecars, of which the injector's configuration says it otherwise.
   std::vector<std::string> image_pull_secrets = {};
   bool pull_secrets_given = false;
+  ControlPlaneSize size = {};
   // Of the image, as kArchitectureLabel has it; empty: OwnArchitecture().
   std::string architecture = {};
 
@@ -57,7 +59,8 @@ struct InstallSettings {
   }
 };
 
-// InvalidArgument, "--flag: what", for a namespace, image, architecture or etcd that cannot be one.
+// InvalidArgument, "--flag: what", for a namespace, image, architecture, size or etcd that cannot
+// be one.
 absl::Status CheckInstallSettings(const InstallSettings& settings);
 
 // Changes rendered manifests so that they say what `settings` do, labels them, and puts them into

@@ -35,6 +35,7 @@ std::string EtcdServers(absl::string_view store) {
 }
 
 void ReadControlPlane(Json stateful_set, InstalledSettings* installed) {
+  installed->size = ReadControlPlaneSize(stateful_set);
   const Json* const pod = FindPath(stateful_set, {"spec", "template", "spec"});
   if (pod != nullptr) {
     const Json* const selector = Find(*pod, "nodeSelector");
@@ -135,6 +136,50 @@ void PlanArchitecture(const AskedSettings& asked, const InstalledSettings& insta
   Change("architecture", installed.architecture, architecture, plan);
 }
 
+void PlanResources(const AskedSettings& asked, const InstalledSettings& installed,
+                   SettingsPlan* plan) {
+  static constexpr std::pair<const char*, std::string ControlPlaneSize::*> kResources[] = {
+      {"memory limit", &ControlPlaneSize::memory_limit},
+      {"memory request", &ControlPlaneSize::memory_request},
+      {"CPU request", &ControlPlaneSize::cpu_request},
+  };
+  for (const auto& [what, member] : kResources) {
+    const std::string &before = installed.size.*member, &after = asked.settings.size.*member;
+    if (before.empty()) continue;
+    if (after.empty()) {
+      plan->settings.size.*member = before;
+      plan->kept.push_back(absl::StrCat(what, " ", before));
+    } else if (!SameQuantity(before, after)) {
+      Change(what, before, after, plan);
+    }
+  }
+}
+
+void PlanVolume(const AskedSettings& asked, const InstalledSettings& installed,
+                SettingsPlan* plan) {
+  const ControlPlaneSize &before = installed.size, &after = asked.settings.size;
+  if (before.volume_size.empty()) return;
+  const bool other_size =
+      !after.volume_size.empty() && !SameQuantity(before.volume_size, after.volume_size);
+  const bool other_class =
+      !after.storage_class.empty() && before.storage_class != after.storage_class;
+  const std::string is = absl::StrCat(
+      "volume ", before.volume_size,
+      before.storage_class.empty() ? "" : absl::StrCat(" of the class ", before.storage_class));
+  if (other_size || other_class) {
+    Refuse(
+        absl::StrCat("what is installed asks for a ", is,
+                     ", and Kubernetes lets nobody change what a StatefulSet asks for"),
+        "leave --volume_size and --storage_class out; \"How large\" in docs/kubernetes.md says how "
+        "a volume grows",
+        plan);
+    return;
+  }
+  plan->settings.size.volume_size = before.volume_size;
+  plan->settings.size.storage_class = before.storage_class;
+  plan->kept.push_back(is);
+}
+
 void PlanPullSecrets(const AskedSettings& asked, const InstalledSettings& installed,
                      SettingsPlan* plan) {
   const std::string before = absl::StrJoin(installed.image_pull_secrets, ","),
@@ -220,6 +265,8 @@ SettingsPlan PlanSettings(const AskedSettings& asked, const InstalledSettings& i
   if (asked.own_manifests) return plan;
   PlanImage(asked, installed, &plan);
   PlanArchitecture(asked, installed, &plan);
+  PlanResources(asked, installed, &plan);
+  PlanVolume(asked, installed, &plan);
   PlanPullSecrets(asked, installed, &plan);
   PlanInjector(asked, installed, &plan);
   return plan;

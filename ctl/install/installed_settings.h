@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ctl/install/cluster_api.h"
+#include "ctl/install/control_plane_size.h"
 #include "ctl/install/install_settings.h"
 #include "deploy/injector/json.h"
 
@@ -30,6 +31,8 @@ struct InstalledSettings {
   std::string injector_config;
   // Of the nodes that the control plane may run on.
   std::string architecture;
+  // Nothing of it is empty where there is a control plane, but of a volume that it has not.
+  ControlPlaneSize size = {};
 };
 
 // The namespace that Byrnie is installed in; "" where it is in none. The errors of calls.
@@ -63,7 +66,7 @@ struct SettingsPlan {
 };
 
 // What was asked for, and where nothing was, what is installed. Another trust domain is refused,
-// for the store holds the CA of one, and so is another store. Pure.
+// for the store holds the CA of one, and so is another store or another volume for it. Pure.
 SettingsPlan PlanSettings(const AskedSettings& asked, const InstalledSettings& installed);
 
 }  // namespace byrnie

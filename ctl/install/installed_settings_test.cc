@@ -113,6 +113,58 @@ TEST(InstalledSettingsTest, KeepsAndChangesTheArchitecture) {
   EXPECT_EQ(PlanSettings({}, {}).settings.ImageArchitecture(), OwnArchitecture());
 }
 
+// However it came there.
+TEST(InstalledSettingsTest, KeepsAndChangesTheControlPlanesSize) {
+  FakeCluster cluster;
+  InstallSettings before = Corp();
+  before.size = {"4Gi", "2Gi", "none", "5Gi", "fast"};
+  Put(before, "sqlite", &cluster);
+  const InstalledSettings installed = *FindInstalledSettings(&cluster, "mesh");
+  AskedSettings asked;
+  asked.settings.ns = "mesh";
+  const SettingsPlan kept = PlanSettings(asked, installed);
+  EXPECT_THAT(kept.refused, IsOk());
+  EXPECT_THAT(kept.changed, IsEmpty());
+  for (const char* each : {"memory limit 4Gi", "memory request 2Gi", "CPU request none",
+                           "volume 5Gi of the class fast"}) {
+    EXPECT_THAT(kept.kept, Contains(each));
+  }
+  FakeCluster again;
+  Put(kept.settings, kept.overlay, &again);
+  for (const auto& [path, object] : cluster.objects) {
+    EXPECT_EQ(ToText(again.objects[path]), ToText(object)) << path;
+  }
+  // One thing at a time; what is the same by another name is no change.
+  asked.settings.size.memory_limit = "8Gi";
+  asked.settings.size.memory_request = "2048Mi";
+  const SettingsPlan changed = PlanSettings(asked, installed);
+  EXPECT_THAT(changed.refused, IsOk());
+  EXPECT_THAT(changed.changed, ElementsAre("memory limit 4Gi -> 8Gi"));
+  EXPECT_EQ(changed.settings.size.memory_limit, "8Gi");
+  EXPECT_EQ(changed.settings.size.cpu_request, "none");
+  EXPECT_EQ(changed.settings.size.volume_size, "5Gi");
+}
+
+TEST(InstalledSettingsTest, RefusesAnotherVolumeWithARemedy) {
+  FakeCluster cluster;
+  Put({}, "sqlite", &cluster);
+  const InstalledSettings installed = *FindInstalledSettings(&cluster, "byrnie-system");
+  AskedSettings asked;
+  asked.settings.size.volume_size = "1024Mi";
+  EXPECT_THAT(PlanSettings(asked, installed).refused, IsOk());
+  asked.settings.size.volume_size = "5Gi";
+  const SettingsPlan larger = PlanSettings(asked, installed);
+  EXPECT_THAT(larger.refused,
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("asks for a volume 1Gi")));
+  EXPECT_THAT(larger.remedy, HasSubstr("leave --volume_size and --storage_class out"));
+  asked.settings.size = {};
+  asked.settings.size.storage_class = "fast";
+  EXPECT_FALSE(PlanSettings(asked, installed).refused.ok());
+  // Nothing is there to be kept.
+  EXPECT_THAT(PlanSettings(asked, {}).refused, IsOk());
+  EXPECT_EQ(PlanSettings(asked, {}).settings.size.storage_class, "fast");
+}
+
 TEST(InstalledSettingsTest, KeepsAndChangesPullSecrets) {
   FakeCluster cluster;
   InstallSettings before = Corp();

@@ -349,6 +349,18 @@ CheckResult Storage(const ClusterFacts& facts) {
         "put the key back, or delete the PersistentVolumeClaim, and with it the CA that was");
   }
   if (!facts.storage_classes.ok()) return NotAsked(kName, facts.storage_classes.status());
+  const ControlPlaneSize size =
+      facts.settings.ok() ? facts.settings->settings.size : ControlPlaneSize();
+  if (!size.storage_class.empty()) {
+    const bool there =
+        std::any_of(facts.storage_classes->begin(), facts.storage_classes->end(),
+                    [&size](const Json& one) { return ObjectNameOf(one) == size.storage_class; });
+    if (there) return Good(kName, absl::StrCat("the volume is of the class ", size.storage_class));
+    return Bad(
+        kName, absl::StrCat("there is no StorageClass ", size.storage_class),
+        "give another --storage_class, or none for the default, or make it: the control plane "
+        "waits for its volume");
+  }
   for (const Json& one : *facts.storage_classes) {
     const Json* const annotations = FindPath(one, {"metadata", "annotations"});
     if (annotations == nullptr) continue;
@@ -360,7 +372,9 @@ CheckResult Storage(const ClusterFacts& facts) {
     }
   }
   return Note(kName, "no StorageClass is the default: the control plane waits for its volume",
-              "mark one as the default, or make a PersistentVolume of 1Gi by hand");
+              absl::StrCat("mark one as the default, give --storage_class, or make a "
+                           "PersistentVolume of ",
+                           size.volume_size.empty() ? "1Gi" : size.volume_size, " by hand"));
 }
 
 const Json* FindWebhook(const ClusterFacts& facts) {

@@ -310,6 +310,10 @@ TEST(PreflightTest, LooksForAVolumeAndItsKey) {
   ClusterFacts facts = Fine();
   facts.storage_classes = List(R"([{"metadata": {"name": "slow"}}])");
   ExpectOutcome(facts, "storage", Outcome::kNote, "no StorageClass is the default");
+  facts.settings->settings.size.storage_class = "slow";
+  ExpectOutcome(facts, "storage", Outcome::kGood, "of the class slow");
+  facts.settings->settings.size.storage_class = "fast";
+  ExpectOutcome(facts, "storage", Outcome::kBad, "no StorageClass fast");
   facts.volume_claims = List(R"([{"metadata": {"name": "store-byrnie-controlplane-0"}}])");
   ExpectOutcome(facts, "storage", Outcome::kBad, "without its key");
   facts.store_key = Json::object();

@@ -193,6 +193,40 @@ class InstallTest(ClusterTestCase):
         self.assertEqual(self.checks()["installation"]["outcome"], "good")
         self.assertIn("give --namespace=mesh", self.ctl("install", f"--namespace={SYSTEM}", expect=1).stderr)
 
+    def size(self):
+        spec = self.admin.get(SET)["spec"]
+        resources = spec["template"]["spec"]["containers"][0]["resources"]
+        return resources["limits"]["memory"], resources["requests"], spec["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
+
+    def test_the_size_of_the_control_plane_is_kept(self):
+        before = {"cpu": "100m", "memory": "128Mi"}
+        self.assertEqual(self.size(), ("1Gi", before, "1Gi"))
+        self.addCleanup(self.ctl, "install", "--force", "--memory_limit=1Gi", "--memory_request=128Mi", "--cpu_request=100m", "--wait")
+        # As kubectl set resources does it.
+        self.admin.call("PATCH", f"{SET}?fieldManager=somebody", {"spec": {"template": {"spec": {"containers": [
+            {"name": "controlplane", "resources": {"limits": {"memory": "4Gi"}}}]}}}}, "application/strategic-merge-patch+json")
+        for flags in ((), ("--force",)):
+            self.assertIn("memory limit 4Gi", self.ctl("install", "--wait", *flags).stderr)
+            self.assertEqual(self.size(), ("4Gi", before, "1Gi"))
+        check = self.checks("--memory_limit=3Gi", "--cpu_request=500m")["settings"]
+        self.assertIn("change: memory limit 4Gi -> 3Gi, CPU request 100m -> 500m; and keep:", check["message"])
+        self.ctl("install", "--force", "--memory_limit=3Gi", "--memory_request=1Gi", "--cpu_request=500m")
+        self.assertEqual(self.size(), ("3Gi", {"cpu": "500m", "memory": "1Gi"}, "1Gi"))
+        self.assertEqual(set(self.steps("install", "--force").values()), {"unchanged"})
+        # A volume that is there is not another one.
+        self.assertIn("leave --volume_size and --storage_class out", self.ctl("install", "--volume_size=5Gi", expect=1).stderr)
+        self.ctl("install", "--memory_limit=lots", expect=2)
+
+    def test_the_size_of_the_volume(self):
+        self.purge()
+        self.addCleanup(self.purge)
+        self.ctl("install", "--volume_size=3Gi", "--wait", "--timeout=60s")
+        self.assertEqual(self.size()[2], "3Gi")
+        claim = self.admin.get(f"/api/v1/namespaces/{SYSTEM}/persistentvolumeclaims/store-byrnie-controlplane-0")
+        self.assertEqual(claim["spec"]["resources"]["requests"]["storage"], "3Gi")
+        self.assertEqual(set(self.steps("install").values()), {"unchanged"})
+        self.assertEqual(self.size()[2], "3Gi")
+
     def test_what_others_have_set_is_theirs_unless_taken_over(self):
         self.admin.call("PATCH", f"{SET}?fieldManager=somebody", {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 77}}}},
                         "application/strategic-merge-patch+json")
