@@ -10,7 +10,6 @@ namespace byrnie {
 namespace {
 
 constexpr size_t kMaxAnswer = 16 * 1024 * 1024;
-constexpr int kPage = 500;
 
 std::string InMetadata(const Json& object, absl::string_view name) {
   const Json* const metadata = Find(object, "metadata");
@@ -35,11 +34,11 @@ absl::StatusOr<Json> GetObject(ClusterApi* cluster, const std::string& target) {
 }
 
 absl::StatusOr<std::vector<Json>> ListObjects(ClusterApi* cluster, const std::string& path,
-                                              const std::string& query) {
+                                              const std::string& query, int page) {
   std::vector<Json> items;
   std::string more;
   do {
-    std::string target = absl::StrCat(path, "?limit=", kPage);
+    std::string target = absl::StrCat(path, "?limit=", page);
     if (!query.empty()) absl::StrAppend(&target, "&", query);
     if (!more.empty()) absl::StrAppend(&target, "&continue=", EncodeQuery(more));
     ASSIGN_OR_RETURN(Json list, GetObject(cluster, target));

@@ -24,9 +24,9 @@ class ClusterApi {
 absl::StatusOr<Json> CallForObject(ClusterApi* cluster, ApiRequest request);
 // GET of a path, with its query.
 absl::StatusOr<Json> GetObject(ClusterApi* cluster, const std::string& target);
-// All items of a list, page by page; `query` without limit and continue, "" for none.
+// All items of a list, by pages of `page`; `query` without limit and continue, "" for none.
 absl::StatusOr<std::vector<Json>> ListObjects(ClusterApi* cluster, const std::string& path,
-                                              const std::string& query);
+                                              const std::string& query, int page = 500);
 
 // How an API server calls objects of one kind in its paths. A value.
 struct ResourceType {

@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "ctl/install/called_services.h"
 #include "ctl/install/install_settings.h"
 #include "ctl/install/installer.h"
 #include "ctl/install/preflight.h"
@@ -255,6 +256,7 @@ absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTyp
   const std::string of_namespace = absl::StrCat("/namespaces/", EncodeQuery(ns), "/");
   const std::string admission = "/apis/admissionregistration.k8s.io/v1/";
   facts.webhooks = ListObjects(cluster, admission + "mutatingwebhookconfigurations", "");
+  facts.called_services = FindCalledServices(cluster, facts.webhooks);
   facts.nodes = ListObjects(cluster, "/api/v1/nodes", "");
   facts.namespaces = ListObjects(cluster, "/api/v1/namespaces", "");
   facts.network_policies = ListObjects(cluster, "/apis/networking.k8s.io/v1/networkpolicies", "");

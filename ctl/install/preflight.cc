@@ -335,6 +335,36 @@ CheckResult NetworkPolicies(const ClusterFacts& facts) {
                            "docs/kubernetes.md"));
 }
 
+// The API server has no sidecar, and its TLS is plaintext to a proxy.
+CheckResult ApiServersServices(const ClusterFacts& facts) {
+  constexpr char kName[] = "api-server-calls";
+  if (!facts.namespaces.ok()) return NotAsked(kName, facts.namespaces.status());
+  Names found;
+  for (const CalledService& called : facts.called_services.found) {
+    const bool meshed =
+        std::any_of(facts.namespaces->begin(), facts.namespaces->end(), [&called](const Json& ns) {
+          return IsMeshedNamespace(ns) && ObjectNameOf(ns) == called.ns;
+        });
+    if (meshed) found.push_back(absl::StrCat(called.ns, "/", called.name, " (", called.by, ")"));
+  }
+  const Names& unknown = facts.called_services.unknown;
+  const std::string also =
+      unknown.empty() ? "" : absl::StrCat("could not be looked at: ", absl::StrJoin(unknown, "; "));
+  if (!found.empty()) {
+    return Note(
+        kName,
+        absl::StrCat("the API server, which has no sidecar, calls services of meshed "
+                     "namespaces: ",
+                     SomeNames(found), also.empty() ? "" : "; ", also),
+        "strict pods refuse it, and the cluster what waits for their answer. Unless that is "
+        "done already, give their pod templates byrnie.io/mtls-port-modes: PORT=permissive "
+        "for the port that it calls, or the label byrnie.io/inject: \"false\"; see \"Clients "
+        "that are not meshed yet\" in docs/kubernetes.md");
+  }
+  if (!also.empty()) return Note(kName, also, "let somebody look who may");
+  return Good(kName, "the API server calls no service of a meshed namespace");
+}
+
 CheckResult Storage(const ClusterFacts& facts) {
   constexpr char kName[] = "storage";
   if (!facts.needs_volume) return Good(kName, "no volume is needed");
@@ -527,9 +557,10 @@ std::vector<std::string> UnfitNodes(const ClusterFacts& facts) {
 }
 
 std::vector<CheckResult> CheckCluster(const ClusterFacts& facts) {
-  return {ServerVersion(facts), Permissions(facts), OtherMeshes(facts),     Nodes(facts),
-          PodSecurity(facts),   PullSecrets(facts), NetworkPolicies(facts), Storage(facts),
-          Installation(facts),  Webhook(facts),     Settings(facts)};
+  return {
+      ServerVersion(facts), Permissions(facts),  OtherMeshes(facts),     Nodes(facts),
+      PodSecurity(facts),   PullSecrets(facts),  NetworkPolicies(facts), ApiServersServices(facts),
+      Storage(facts),       Installation(facts), Webhook(facts),         Settings(facts)};
 }
 
 }  // namespace byrnie

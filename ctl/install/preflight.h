@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
 #include "ctl/check_result.h"
+#include "ctl/install/called_services.h"
 #include "ctl/install/cluster_api.h"
 #include "ctl/install/installed_settings.h"
 #include "deploy/injector/json.h"
@@ -27,6 +28,7 @@ struct ClusterFacts {
   // Of what uninstall --purge does beyond that.
   absl::StatusOr<std::vector<std::string>> forbidden_purge = absl::UnknownError("not asked");
   absl::StatusOr<std::vector<Json>> webhooks = absl::UnknownError("not asked");
+  CalledServices called_services;
   absl::StatusOr<std::vector<Json>> nodes = absl::UnknownError("not asked");
   absl::StatusOr<std::vector<Json>> namespaces = absl::UnknownError("not asked");
   absl::StatusOr<std::vector<Json>> network_policies = absl::UnknownError("not asked");

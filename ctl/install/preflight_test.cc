@@ -75,6 +75,21 @@ void ExpectOutcome(const ClusterFacts& facts, const std::string& name, Outcome o
   EXPECT_TRUE(outcome != Outcome::kBad || !result.remedy.empty());
 }
 
+// It has no sidecar: a strict webhook would stop the cluster.
+TEST(PreflightTest, NamesServicesOfMeshedNamespacesThatTheApiServerCalls) {
+  ClusterFacts facts = Fine();
+  facts.called_services.found = {{"plain", "hook", "ValidatingWebhookConfiguration a"}};
+  ExpectOutcome(facts, "api-server-calls", Outcome::kGood, "no service of a meshed namespace");
+  facts.called_services.found.push_back({"shop", "adapter", "APIService v1.metrics"});
+  ExpectOutcome(facts, "api-server-calls", Outcome::kNote, "shop/adapter (APIService v1.metrics)");
+  EXPECT_THAT(Check(facts, "api-server-calls").remedy, HasSubstr("mtls-port-modes"));
+  facts.called_services.unknown = {"CustomResourceDefinition: 403"};
+  ExpectOutcome(facts, "api-server-calls", Outcome::kNote, "v1.metrics); could not be looked at");
+  facts.called_services.found.clear();
+  ExpectOutcome(facts, "api-server-calls", Outcome::kNote,
+                "could not be looked at: CustomResourceDefinition: 403");
+}
+
 TEST(PreflightTest, SaysThatNativeSidecarsArePossibleNow) {
   ClusterFacts facts = Fine();
   facts.settings->settings.injector_config = R"({"defaults": {"sidecars": "classic"}})";

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """byrniectl puts Byrnie into a cluster, and takes it out again: against a real API server, whose pods run as far as they have to.
 
-Proved: check --pre finds nothing in the way, and what is; a dry run changes nothing and says what would; install makes everything and waits until the control plane is ready and the webhook in place, which then injects the pods of a
+Proved: check --pre finds nothing in the way, and what is, and what the API server is a client of; a dry run changes nothing and says what would; install makes everything and waits until the control plane is ready and the webhook in place, which then injects the pods of a
 Deployment that the real controllers make; a second install changes nothing, one with other settings only what they are about, and the sidecars' image when the control plane runs; what somebody else has set is not overwritten unless that is wanted, and nothing is changed then; the rights that install grants are enough, and check --pre
 names those that its caller lacks; install and uninstall need no more than check --pre asks for; uninstall is refused while pods have a sidecar, takes the webhook first and leaves nothing that keeps pods from being made, keeps the CA, with which a second
 installation goes on, or takes all of it; kubeconfigs with tokens, client certificates and exec plugins are taken.
@@ -131,6 +131,28 @@ class InstallTest(ClusterTestCase):
             self.assertIn("15017", check["remedy"])
         finally:
             self.admin.patch(SET, {"spec": {"replicas": 1}})
+
+    def test_check_names_services_that_the_api_server_calls(self):
+        self.meshed_namespace("served")
+        service = {"name": "hook", "namespace": "served"}
+        path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+        self.admin.create(path, {"metadata": {"name": "theirs"}, "webhooks": [{
+            "name": "theirs.example.org", "clientConfig": {"service": service}, "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
+            "rules": [{"apiGroups": ["example.org"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["things"]}]}]})
+        self.addCleanup(self.admin.delete, f"{path}/theirs")
+        apis = "/apis/apiregistration.k8s.io/v1/apiservices"
+        self.admin.create(apis, {"metadata": {"name": "v1.things.example.org"}, "spec": {
+            "group": "things.example.org", "version": "v1", "service": service, "groupPriorityMinimum": 100, "versionPriority": 100}})
+        # Until then nothing is known to be gone of any namespace.
+        self.addCleanup(self.admin.delete, f"{apis}/v1.things.example.org")
+        check = self.checks()["api-server-calls"]
+        self.assertEqual(check["outcome"], "note", check)
+        self.assertIn("served/hook (ValidatingWebhookConfiguration theirs)", check["message"])
+        self.assertIn("served/hook (APIService v1.things.example.org)", check["message"])
+        nobody = self.user("nobody", self.LOOK)
+        check = self.checks(expect=1, kubeconfig=nobody)["api-server-calls"]
+        self.assertEqual(check["outcome"], "note", check)
+        self.assertIn("could not be looked at: MutatingWebhookConfiguration: the API server answered 403", check["message"])
 
     def test_other_settings_change_what_they_are_about(self):
         dry = self.ctl("install", "--image=registry.example/byrnie:2", "--dry_run", expect=5)
