@@ -226,7 +226,10 @@ class KubernetesPoliciesTest(unittest.TestCase):
                 (one_match(principals=[{"exact": "spiffe://cluster.local/ns/shop/sa/cart"}]), "leave \"spiffe://\" out"),
                 (one_match(sourceIPs=["10.0.0.0/33"]), "prefix length"), (spec(scope="GLOBAL"), "byrnie-system alone"),
                 (spec(scope="WORKLOAD_SELECTOR"), "\"selector\" is missing"),
-                (spec(selector={"matchLabels": {"app": "cart"}}), "means nothing"))):
+                (spec(selector={"matchLabels": {"app": "cart"}}), "means nothing"),
+                # Dropped, they would leave it about other pods than was meant.
+                (spec(scope="WORKLOAD_SELECTOR", selector={"matchLabels": {"app": "cart"}, "matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["a"]}]}),
+                 "\"matchExpressions\" are not supported"))):
             self.change("last", wrong)
             message = self.refused("last")
             self.assertIn(word, message)

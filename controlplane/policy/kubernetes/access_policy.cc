@@ -34,6 +34,12 @@ bool IsLabelText(absl::string_view text, absl::string_view more) {
 
 // What no pod can have would be about nobody, and be taken for protection.
 absl::StatusOr<Labels> ParseSelector(const JsonObject& selector) {
+  if (selector.Has("matchExpressions")) {
+    return selector.value().Error(
+        "\"matchExpressions\" are not supported; say the pods' labels in matchLabels, or give the "
+        "pods "
+        "that are meant a label of their own, and leave matchExpressions out");
+  }
   RETURN_IF_ERROR(selector.CheckKeys({"matchLabels"}));
   ASSIGN_OR_RETURN(JsonObject labels, selector.GetObject("matchLabels"));
   Labels read;

@@ -92,6 +92,9 @@ TEST(AccessPolicyTest, SelectsPodsWithItsScopeAndWithNoOther) {
   EXPECT_THAT(ErrorOf(R"({"scope":"NAMESPACE","action":"DENY","selector":)"
                       R"({"matchLabels":{"app":"a"}}})"),
               HasSubstr("means nothing"));
+  EXPECT_THAT(ErrorOf(R"({"scope":"WORKLOAD_SELECTOR","action":"DENY","selector":)"
+                      R"({"matchLabels":{"app":"a"},"matchExpressions":[]}})"),
+              HasSubstr("\"matchExpressions\" are not supported; say"));
   for (const char* labels : {R"({"app":"a b"})", R"({"a=b":"c"})", R"({"":"c"})"}) {
     EXPECT_THAT(ErrorOf(absl::StrCat(R"({"scope":"WORKLOAD_SELECTOR","action":"DENY","selector":)",
                                      R"({"matchLabels":)", labels, "}}")),
