@@ -361,6 +361,46 @@ TEST_F(InstallTest, UninstallTakesTheWebhookFirstAndKeepsTheCa) {
   EXPECT_THAT(said_, Contains("unchanged Secret byrnie-store-key"));
 }
 
+TEST_F(InstallTest, UninstallTellsWhatStaysInNamespacesThatWereMeshed) {
+  ASSERT_THAT(Install(), IsOk());
+  const auto put = [this](const std::string& name, const std::string& inject,
+                          const std::string& level, bool bundle) {
+    Json ns = Json::object();
+    ns["metadata"]["name"] = name;
+    if (!inject.empty()) ns["metadata"]["labels"]["byrnie.io/inject"] = inject;
+    if (!level.empty()) ns["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = level;
+    const std::string path = absl::StrCat("/api/v1/namespaces/", name);
+    cluster_.objects[path] = ns;
+    if (!bundle) return;
+    Json map = Json::object();
+    map["metadata"]["namespace"] = name;
+    map["metadata"]["name"] = "byrnie-trust-bundle";
+    cluster_.objects[path + "/configmaps/byrnie-trust-bundle"] = map;
+  };
+  put("meshed", "true", "", true);
+  put("was", "", "privileged", true);
+  put("safe", "", "baseline", true);
+  put("theirs", "", "privileged", false);
+  ASSERT_THAT(Uninstall(), IsOk());
+  std::vector<std::string> kept;
+  for (const std::string& line : said_) {
+    if (absl::StartsWith(line, "kept Namespace ")) kept.push_back(line);
+  }
+  EXPECT_THAT(kept, ElementsAre("kept Namespace byrnie-system", "kept Namespace meshed",
+                                "kept Namespace was"));
+  EXPECT_EQ(absl::c_count(said_, "kept ConfigMap byrnie-trust-bundle"), 3);
+  EXPECT_THAT(details_, Contains(HasSubstr("byrnie.io/inject=true")));
+  EXPECT_THAT(details_, Contains(HasSubstr("enforce=privileged is yours to put back")));
+  EXPECT_EQ(CallAt("DELETE /api/v1/namespaces/was"), -1);
+  // Purged, the labels are still somebody else's.
+  ASSERT_THAT(Install(), IsOk());
+  UninstallOptions purge;
+  purge.purge = true;
+  ASSERT_THAT(Uninstall(purge), IsOk());
+  EXPECT_EQ(absl::c_count(said_, "deleted ConfigMap byrnie-trust-bundle"), 3);
+  EXPECT_THAT(said_, Contains("kept Namespace was"));
+}
+
 TEST_F(InstallTest, PurgeTakesTheRestAndTheNamespaceThatItMade) {
   ASSERT_THAT(Install(), IsOk());
   Json claim = Json::object();

@@ -15,6 +15,11 @@ namespace {
 constexpr size_t kMaxNamed = 5;
 constexpr char kCreatedBy[] = "byrnie.io/created-by";
 
+constexpr char kInjectLabel[] = "byrnie.io/inject";
+constexpr char kPodSecurityLabel[] = "pod-security.kubernetes.io/enforce";
+
+ResourceType ConfigMaps() { return {"/api/v1", "configmaps", true}; }
+
 bool Asks(const Json& object) {
   return absl::EndsWith(TextOf(object, "kind"), "WebhookConfiguration");
 }
@@ -79,6 +84,7 @@ absl::Status Uninstaller::Run(const std::vector<Json>& known) {
   found_ = !items.empty();
   if (!found_) return absl::OkStatus();
   RETURN_IF_ERROR(CheckNoMeshedPods());
+  ASSIGN_OR_RETURN(const std::vector<Json> bundles, FindBundles());
   std::vector<std::string> namespaces;
   for (const Item& item : items) {
     const std::string kind = TextOf(item.object, "kind");
@@ -90,7 +96,7 @@ absl::Status Uninstaller::Run(const std::vector<Json>& known) {
       Keep(item.object, kind == "Secret" ? "without it the CA is lost" : "the policies are in it");
     }
   }
-  if (options_.purge) RETURN_IF_ERROR(Purge(namespaces));
+  if (options_.purge) RETURN_IF_ERROR(Purge(namespaces, bundles));
   for (const Item& item : items) {
     if (TextOf(item.object, "kind") != "Namespace") continue;
     const bool made = FindPath(item.object, {"metadata", "annotations", kCreatedBy}) != nullptr;
@@ -100,10 +106,52 @@ absl::Status Uninstaller::Run(const std::vector<Json>& known) {
       Keep(item.object, made ? "the CA's key and store are in it" : "install has not made it");
     }
   }
+  return TellWhatStays(bundles);
+}
+
+absl::StatusOr<std::vector<Json>> Uninstaller::FindBundles() {
+  ASSIGN_OR_RETURN(std::vector<Json> found,
+                   ListObjects(cluster_, ConfigMaps().ListPath(),
+                               absl::StrCat("fieldSelector=",
+                                            EncodeQuery("metadata.name=byrnie-trust-bundle"))));
+  for (Json& map : found) map["kind"] = "ConfigMap";
+  return found;
+}
+
+absl::Status Uninstaller::TellWhatStays(const std::vector<Json>& bundles) {
+  std::set<std::string> with_bundle;
+  for (const Json& bundle : bundles) {
+    with_bundle.insert(NamespaceOf(bundle));
+    if (!options_.purge) {
+      Keep(bundle, "public keys that nobody reads any more; uninstall --purge takes them");
+    }
+  }
+  ASSIGN_OR_RETURN(const std::vector<Json> all, ListObjects(cluster_, "/api/v1/namespaces", ""));
+  for (Json ns : all) {
+    const Json* const labels = FindPath(ns, {"metadata", "labels"});
+    if (labels == nullptr) continue;
+    const bool meshed = TextOf(*labels, kInjectLabel) == "true";
+    const bool open = TextOf(*labels, kPodSecurityLabel) == "privileged";
+    // Others may have it without us.
+    if (!meshed && (!open || with_bundle.count(ObjectNameOf(ns)) == 0)) continue;
+    ns["kind"] = "Namespace";
+    InstallStep step = StepFor(ns, InstallStep::Outcome::kKept);
+    if (meshed) {
+      step.details.push_back(absl::StrCat("its label ", kInjectLabel,
+                                          "=true meshes its pods when Byrnie comes again"));
+    }
+    if (open) {
+      step.details.push_back(absl::StrCat("its label ", kPodSecurityLabel,
+                                          "=privileged is yours to put back, if it was for the "
+                                          "sidecars"));
+    }
+    tell_(step);
+  }
   return absl::OkStatus();
 }
 
-absl::Status Uninstaller::Purge(const std::vector<std::string>& namespaces) {
+absl::Status Uninstaller::Purge(const std::vector<std::string>& namespaces,
+                                const std::vector<Json>& bundles) {
   for (const std::string& ns : namespaces) {
     const ResourceType claims = {"/api/v1", "persistentvolumeclaims", true};
     ASSIGN_OR_RETURN(
@@ -115,15 +163,7 @@ absl::Status Uninstaller::Purge(const std::vector<std::string>& namespaces) {
       RETURN_IF_ERROR(Delete(claims, claim));
     }
   }
-  const ResourceType maps = {"/api/v1", "configmaps", true};
-  ASSIGN_OR_RETURN(std::vector<Json> found,
-                   ListObjects(cluster_, maps.ListPath(),
-                               absl::StrCat("fieldSelector=",
-                                            EncodeQuery("metadata.name=byrnie-trust-bundle"))));
-  for (Json& map : found) {
-    map["kind"] = "ConfigMap";
-    RETURN_IF_ERROR(Delete(maps, map));
-  }
+  for (const Json& bundle : bundles) RETURN_IF_ERROR(Delete(ConfigMaps(), bundle));
   return absl::OkStatus();
 }
 

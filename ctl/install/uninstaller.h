@@ -24,6 +24,9 @@ struct UninstallOptions {
 // Takes away what install made: what has its labels. First what asks about new pods, so that nobody
 // waits for a control plane that is gone; then the rest, in the opposite order of its making.
 //
+// What stays in namespaces that are or were meshed is told as kept: the published roots, and labels
+// that are not Byrnie's to judge.
+//
 // FailedPrecondition, before the first change, names pods that have our sidecar.
 class Uninstaller {
  public:
@@ -44,8 +47,11 @@ class Uninstaller {
   };
   absl::Status CheckNoMeshedPods();
   absl::StatusOr<std::vector<Item>> FindOurs(const std::vector<Json>& known);
-  // What the control plane and its controller made. Those of `namespaces`, and of all of them.
-  absl::Status Purge(const std::vector<std::string>& namespaces);
+  // What the control plane and its controller made: claims of `namespaces`, and `bundles`.
+  absl::Status Purge(const std::vector<std::string>& namespaces, const std::vector<Json>& bundles);
+  // The published roots, of all namespaces.
+  absl::StatusOr<std::vector<Json>> FindBundles();
+  absl::Status TellWhatStays(const std::vector<Json>& bundles);
   absl::Status Delete(const ResourceType& type, const Json& object);
   void Keep(const Json& object, std::string why);
 

@@ -275,11 +275,13 @@ class InstallTest(ClusterTestCase):
 
     def test_uninstall_keeps_the_ca_and_leaves_nothing_in_the_way(self):
         key, roots = self.admin.get(KEY)["data"], self.roots()
+        self.meshed_namespace("before")
+        wait_for(lambda: self.there("/api/v1/namespaces/before/configmaps/byrnie-trust-bundle"), 10, "the trust bundle")
         self.assertEqual(set(self.steps("uninstall", "--dry_run").values()), {"would be deleted", "would be kept"})
         done = self.steps("uninstall")
         self.assertEqual(next(iter(done)), "MutatingWebhookConfiguration byrnie-injector")
         kept = {name for name, outcome in done.items() if outcome == "kept" and not name.startswith("CustomResourceDefinition")}
-        self.assertEqual(kept, {"Namespace byrnie-system", "Secret byrnie-store-key"})
+        self.assertEqual(kept, {"Namespace byrnie-system", "Secret byrnie-store-key", "ConfigMap byrnie-trust-bundle", "Namespace before"})
         self.wait_gone(f"/api/v1/namespaces/{SYSTEM}/pods/byrnie-controlplane-0")
         self.assertEqual(sorted(self.ours()), ["namespaces/byrnie-system", "secrets/byrnie-store-key"])
         # Nobody is asked about pods any more.

@@ -17,9 +17,9 @@
 namespace byrnie {
 
 // An API server in memory, with objects by their paths: gets, lists by the labels that a selector
-// names, creates, applies (as a merge of what is given into what is there), deletes. It answers
-// what it knows; what a test has put into `answers` comes first: by "METHOD PATH", and of what is
-// only tried by "dry-run METHOD PATH".
+// names and by the name of a field selector, creates, applies (as a merge of what is given into
+// what is there), deletes. It answers what it knows; what a test has put into `answers` comes
+// first: by "METHOD PATH", and of what is only tried by "dry-run METHOD PATH".
 class FakeCluster final : public ClusterApi {
  public:
   FakeCluster() {
@@ -140,6 +140,12 @@ class FakeCluster final : public ClusterApi {
     return ToText(list);
   }
   static bool Selected(const Json& object, const std::string& query) {
+    constexpr absl::string_view kByName = "fieldSelector=metadata.name%3d";
+    const size_t by_name = query.find(std::string(kByName));
+    if (by_name != std::string::npos) {
+      const size_t name = by_name + kByName.size();
+      if (ObjectNameOf(object) != query.substr(name, query.find('&', name) - name)) return false;
+    }
     const size_t begin = query.find("labelSelector=");
     if (begin == std::string::npos) return true;
     const std::string selector = absl::StrReplaceAll(
