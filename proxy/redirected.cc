@@ -37,7 +37,13 @@ RedirectedConnection::~RedirectedConnection() { LeaveLine(); }
 void RedirectedConnection::Start() {
   client_->ResetIfAbandoned();
   const absl::StatusOr<SocketAddress> source = client_->RemoteAddress();
-  if (source.ok()) set_source(*source);
+  if (!source.ok()) {
+    // Policies speak of where it comes from.
+    Refuse(Result::kDenied, access_reason::kNoOriginalDestination,
+           std::string(source.status().message()));
+    return;
+  }
+  set_source(*source);
   if (!kernel_destination_.ok()) {
     Refuse(Result::kDenied, access_reason::kNoOriginalDestination,
            std::string(kernel_destination_.status().message()));

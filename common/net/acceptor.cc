@@ -8,8 +8,19 @@
 
 #include "common/base/status_macros.h"
 #include "common/net/socket.h"
+#include "common/net/socket_address.h"
 
 namespace byrnie {
+namespace {
+
+std::unique_ptr<const SocketAddress> SourceOf(TcpStream::Family family,
+                                              const sockaddr_storage& from) {
+  if (family != TcpStream::Family::kTcp) return nullptr;
+  const absl::StatusOr<SocketAddress> address = SocketAddress::FromSockaddr(from);
+  return address.ok() ? std::make_unique<const SocketAddress>(*address) : nullptr;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Create(EventLoop* loop, UniqueFd fd,
                                                            TcpStream::Family family,
@@ -43,7 +54,12 @@ void Acceptor::AcceptAll() { AcceptUpTo(std::numeric_limits<int>::max()); }
 
 void Acceptor::AcceptUpTo(int limit) {
   for (int i = 0; i < limit; ++i) {
-    UniqueFd fd(accept4(fd_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    // With the peer's address, which the kernel says here alone once the peer has reset the
+    // connection: nobody is to be let in as somebody from nowhere.
+    sockaddr_storage from = {};
+    socklen_t size = sizeof(from);
+    UniqueFd fd(accept4(fd_.get(), reinterpret_cast<sockaddr*>(&from), &size,
+                        SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd) {
       if (errno == EAGAIN) return;
       const absl::Status status = ConnectionError(errno, "cannot accept a connection");
@@ -54,7 +70,7 @@ void Acceptor::AcceptUpTo(int limit) {
       continue;  // This one is gone: aborted, or an error of its network that accept(2) passes on.
     }
     absl::StatusOr<std::unique_ptr<TcpStream>> stream =
-        TcpStream::CreateConfigured(loop_, std::move(fd), family_);
+        TcpStream::CreateConfigured(loop_, std::move(fd), family_, SourceOf(family_, from));
     if (!stream.ok()) {
       Pause(stream.status());
       return;

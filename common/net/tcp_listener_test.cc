@@ -182,6 +182,21 @@ TEST_F(TcpListenerTest, TakesBothFamiliesOnTheUnspecifiedAddress) {
   EXPECT_EQ(accepted_[1]->RemoteAddress()->ip(), *IpAddress::Parse("::1"));
 }
 
+TEST_F(TcpListenerTest, KnowsWhereOneCameFromThatWasResetBeforeItWasAccepted) {
+  ASSERT_OK_AND_ASSIGN(auto listener, Listen(*SocketAddress::Parse("[::]:0")));
+  for (const char* const host : {"127.0.0.1", "::1"}) {
+    accepted_.clear();
+    UniqueFd fd = Dial(SocketAddress(*IpAddress::Parse(host), listener->address().port()));
+    ASSERT_OK_AND_ASSIGN(const SocketAddress source, LocalSocketAddress(fd.get()));
+    ASSERT_EQ(send(fd.get(), "x", 1, 0), 1);
+    const linger now = {1, 0};
+    ASSERT_EQ(setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+    fd.reset();
+    ASSERT_TRUE(loop_.RunUntil([&] { return accepted_.size() == 1; }));
+    EXPECT_THAT(accepted_[0]->RemoteAddress(), IsOkAndHolds(source));
+  }
+}
+
 TEST_F(TcpListenerTest, MayBeDestroyedByItsOwnCallback) {
   std::unique_ptr<TcpListener> listener;
   int calls = 0;

@@ -42,10 +42,11 @@ absl::StatusOr<std::unique_ptr<TcpStream>> TcpStream::Create(EventLoop* loop, Un
   return CreateConfigured(loop, std::move(fd), Family::kTcp);
 }
 
-absl::StatusOr<std::unique_ptr<TcpStream>> TcpStream::CreateConfigured(EventLoop* loop, UniqueFd fd,
-                                                                       Family family) {
+absl::StatusOr<std::unique_ptr<TcpStream>> TcpStream::CreateConfigured(
+    EventLoop* loop, UniqueFd fd, Family family, std::unique_ptr<const SocketAddress> source) {
   std::unique_ptr<TcpStream> stream(new TcpStream(loop, std::move(fd), family));
   TcpStream* raw = stream.get();
+  raw->source_ = std::move(source);
   ASSIGN_OR_RETURN(stream->watch_, loop->Watch(raw->fd_.get(), [raw](EventLoop::FdEvents events) {
     raw->OnFdEvents(events);
   }));
@@ -315,6 +316,7 @@ absl::StatusOr<SocketAddress> TcpStream::LocalAddress() const {
 }
 
 absl::StatusOr<SocketAddress> TcpStream::RemoteAddress() const {
+  if (source_ != nullptr) return *source_;
   return PeerSocketAddress(fd_.get());
 }
 

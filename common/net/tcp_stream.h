@@ -60,9 +60,11 @@ class TcpStream final : public ByteStream {
   static absl::StatusOr<std::unique_ptr<TcpStream>> Create(EventLoop* loop, UniqueFd fd);
 
   // As Create, for a socket that has the options already: accepted ones inherit them from the
-  // listening socket, which saves seven system calls per connection.
-  static absl::StatusOr<std::unique_ptr<TcpStream>> CreateConfigured(EventLoop* loop, UniqueFd fd,
-                                                                     Family family);
+  // listening socket, which saves seven system calls per connection. `source` is what accept(2)
+  // said of one; null: nothing.
+  static absl::StatusOr<std::unique_ptr<TcpStream>> CreateConfigured(
+      EventLoop* loop, UniqueFd fd, Family family,
+      std::unique_ptr<const SocketAddress> source = nullptr);
 
   // Connects to `remote`. `done` runs once in a later turn: Unavailable (refused, unreachable;
   // names the address), DeadlineExceeded, ResourceExhausted (out of descriptors). A connection
@@ -105,6 +107,7 @@ class TcpStream final : public ByteStream {
   // The socket, still owned by the stream: for SO_ORIGINAL_DST and SO_PEERCRED.
   int fd() const;
   absl::StatusOr<SocketAddress> LocalAddress() const;
+  // Of an accepted stream also after its peer has reset it, when the kernel no longer says.
   absl::StatusOr<SocketAddress> RemoteAddress() const;
 
  private:
@@ -133,6 +136,7 @@ class TcpStream final : public ByteStream {
   std::unique_ptr<EventLoop::Deferred> notify_;    // Only while an upcall is due.
   std::unique_ptr<ResetProgress> reset_progress_;  // Only while a reset waits.
   std::unique_ptr<StallWatch> stall_watch_;        // Only while data is under way.
+  std::unique_ptr<const SocketAddress> source_;    // Of an accepted one.
   bool* destroyed_ = nullptr;                      // Set while upcalls run.
   UniqueFd fd_;                                    // None once reset.
   int16_t error_ = 0;                              // An errno once broken.
