@@ -40,9 +40,11 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
     refused_.push_back(
         reason == access_reason::kClosed
             ? nullptr
-            : registry->AddCounter("byrnie_proxy_refused_total",
-                                   "Connections denied, failed or ended by the proxy, by reason",
-                                   {{"reason", std::string(reason)}}));
+            : registry->AddCounter(
+                  "byrnie_proxy_refused_total",
+                  "Connections denied, failed or ended by the proxy, by reason; not those "
+                  "that were allowed and reset by one of their ends",
+                  {{"reason", std::string(reason)}}));
   }
   link_up = registry->AddGauge("byrnie_proxy_link_up", "1 while linked to the agent");
   policy_epoch = registry->AddGauge("byrnie_proxy_policy_epoch",
@@ -206,7 +208,11 @@ void ProxyMetrics::CountEnd(AccessRecord::Direction direction, AccessRecord::Res
                             absl::string_view reason) const {
   const size_t index = ReasonIndex(reason);
   closed_[ClosedIndex(direction, result, index)].fetch_add(1, std::memory_order_relaxed);
-  if (refused_[index] != nullptr) refused_[index]->Increment();
+  // An application's own reset of what was allowed is nobody's refusal.
+  const bool own_reset =
+      result == AccessRecord::Result::kAllowed &&
+      (reason == access_reason::kResetByDownstream || reason == access_reason::kResetByUpstream);
+  if (refused_[index] != nullptr && !own_reset) refused_[index]->Increment();
 }
 
 void ProxyMetrics::ObserveStages(AccessRecord::Direction direction,

@@ -23,6 +23,11 @@ TEST(ProxyMetricsTest, CountsEachEndOnceByResultAndReason) {
   metrics.CountEnd(Direction::kInbound, Result::kAllowed, access_reason::kClosed);
   metrics.CountEnd(Direction::kInbound, Result::kDenied, "policy-deny demo/deny-x");
   metrics.CountEnd(Direction::kOutbound, Result::kFailed, "made-up");
+  // Reset by an application, after its connection was carried and before.
+  metrics.CountEnd(Direction::kInbound, Result::kAllowed, access_reason::kResetByDownstream);
+  metrics.CountEnd(Direction::kInbound, Result::kFailed, access_reason::kResetByDownstream);
+  metrics.CountEnd(Direction::kInbound, Result::kAllowed, access_reason::kResetByUpstream);
+  metrics.CountEnd(Direction::kInbound, Result::kAllowed, access_reason::kMaxAge);
   const std::string text = registry.RenderPrometheusText();
   const std::string name = "byrnie_proxy_connections_closed_total";
   EXPECT_THAT(
@@ -34,7 +39,10 @@ TEST(ProxyMetricsTest, CountsEachEndOnceByResultAndReason) {
           // What never happened is no series.
           Not(HasSubstr("\"outbound\",result=\"allowed\""))));
   EXPECT_THAT(text, AllOf(HasSubstr("byrnie_proxy_refused_total{reason=\"policy-deny\"} 1\n"),
-                          HasSubstr("byrnie_proxy_refused_total{reason=\"internal\"} 1\n")));
+                          HasSubstr("byrnie_proxy_refused_total{reason=\"internal\"} 1\n"),
+                          HasSubstr("refused_total{reason=\"reset-by-downstream\"} 1\n"),
+                          HasSubstr("refused_total{reason=\"reset-by-upstream\"} 0\n"),
+                          HasSubstr("refused_total{reason=\"max-age\"} 1\n")));
 }
 
 TEST(ProxyMetricsTest, EveryRefusalIsASeriesFromTheStart) {
