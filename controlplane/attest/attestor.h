@@ -17,7 +17,8 @@ namespace byrnie {
 //
 // Both hold the caller's thread while they wait, for the store or for whoever has to be asked about
 // the credential. One that asks over a network ends by the deadline, and bounds how many wait at
-// the same time, because the threads are those of everybody else's calls, too.
+// the same time, of all and of one source, because the threads are those of everybody else's calls,
+// too.
 class Attestor {
  public:
   struct Claim {
@@ -31,6 +32,14 @@ class Attestor {
     std::string handle;
   };
 
+  // Who shows a credential.
+  struct Caller {
+    // How long he waits.
+    absl::Time deadline = absl::InfiniteFuture();
+    // Where he is, as limits count it: PeerSource() of his connection. Empty: not known.
+    std::string source;
+  };
+
   virtual ~Attestor() = default;
 
   // As --attest names it, and the label of its metrics.
@@ -40,7 +49,7 @@ class Attestor {
   // NotFound: it is not of this attestor's kind, another one may know it. A refusal (refusal.h): it
   // proves nothing, and whoever else is asked would say the same. Unavailable: that cannot be told
   // now. No message quotes it.
-  virtual absl::StatusOr<Claim> Check(absl::string_view credential, absl::Time deadline) = 0;
+  virtual absl::StatusOr<Claim> Check(absl::string_view credential, const Caller& caller) = 0;
   // A refusal when somebody else has redeemed it since: the caller then throws away what it made.
   virtual absl::Status Redeem(const Claim& claim) = 0;
 };

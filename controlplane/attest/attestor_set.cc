@@ -34,10 +34,10 @@ AttestorSet::AttestorSet(std::vector<Attestor*> attestors, MetricRegistry* metri
 }
 
 absl::StatusOr<AttestorSet::Proven> AttestorSet::Check(absl::string_view credential,
-                                                       absl::Time deadline) const {
+                                                       const Attestor::Caller& caller) const {
   std::string why;
   for (size_t i = 0; i < members_.size(); ++i) {
-    absl::StatusOr<Attestor::Claim> claim = members_[i].attestor->Check(credential, deadline);
+    absl::StatusOr<Attestor::Claim> claim = members_[i].attestor->Check(credential, caller);
     if (claim.ok()) return Proven{*std::move(claim), i};
     if (!absl::IsNotFound(claim.status())) {
       Count(members_[i], claim.status());

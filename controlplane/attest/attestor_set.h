@@ -28,7 +28,7 @@ class AttestorSet {
   AttestorSet(std::vector<Attestor*> attestors, MetricRegistry* metrics);
 
   // As Attestor, but that a credential of no known kind is refused as well.
-  absl::StatusOr<Proven> Check(absl::string_view credential, absl::Time deadline) const;
+  absl::StatusOr<Proven> Check(absl::string_view credential, const Attestor::Caller& caller) const;
   absl::Status Redeem(const Proven& proven) const;
 
  private:

@@ -21,7 +21,7 @@ class FakeAttestor final : public Attestor {
   explicit FakeAttestor(std::string name) : name_(std::move(name)) {}
 
   absl::string_view name() const override { return name_; }
-  absl::StatusOr<Claim> Check(absl::string_view credential, absl::Time) override {
+  absl::StatusOr<Claim> Check(absl::string_view credential, const Caller&) override {
     asked.emplace_back(credential);
     if (credential.substr(0, name_.size() + 1) != name_ + ":") return absl::NotFoundError("other");
     credential.remove_prefix(name_.size() + 1);
@@ -44,7 +44,7 @@ class FakeAttestor final : public Attestor {
 class AttestorSetTest : public ::testing::Test {
  protected:
   absl::StatusOr<AttestorSet::Proven> Check(absl::string_view credential) {
-    return set_.Check(credential, absl::InfiniteFuture());
+    return set_.Check(credential, {});
   }
   // The value of a series of the one metric.
   std::string Count(const std::string& attestor, const std::string& result) {

@@ -71,7 +71,7 @@ absl::StatusOr<std::string> JoinTokens::Revoke(const std::string& id) {
   return std::move(record.spiffe_id);
 }
 
-absl::StatusOr<Attestor::Claim> JoinTokens::Check(absl::string_view credential, absl::Time) {
+absl::StatusOr<Attestor::Claim> JoinTokens::Check(absl::string_view credential, const Caller&) {
   if (LooksLikeJwt(credential)) return absl::NotFoundError("it is a JWT, and no join token");
   if (credential.empty() || credential.size() > kMaxCredential) {
     return Refused(absl::NotFoundError(""));

@@ -47,7 +47,7 @@ class JoinTokens final : public Attestor {
 
   absl::string_view name() const override { return "join_token"; }
   // Takes everything but a JWT for a join token.
-  absl::StatusOr<Claim> Check(absl::string_view credential, absl::Time deadline) override;
+  absl::StatusOr<Claim> Check(absl::string_view credential, const Caller& caller) override;
   absl::Status Redeem(const Claim& claim) override;
 
  private:

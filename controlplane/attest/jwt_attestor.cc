@@ -132,7 +132,7 @@ void JwtAttestor::SetTrust(JwtTrustPtr trust) {
   trust_.swap(trust);
 }
 
-absl::StatusOr<Attestor::Claim> JwtAttestor::Check(absl::string_view credential, absl::Time) {
+absl::StatusOr<Attestor::Claim> JwtAttestor::Check(absl::string_view credential, const Caller&) {
   if (!LooksLikeJwt(credential)) return absl::NotFoundError("it is no JWT");
   JwtTrustPtr trust;
   {

@@ -36,7 +36,7 @@ class JwtAttestor final : public Attestor {
 
   absl::string_view name() const override { return "jwt"; }
   // NotFound: no JWT, or that of an issuer that is not configured.
-  absl::StatusOr<Claim> Check(absl::string_view credential, absl::Time deadline) override;
+  absl::StatusOr<Claim> Check(absl::string_view credential, const Caller& caller) override;
   absl::Status Redeem(const Claim& claim) override;
 
  private:

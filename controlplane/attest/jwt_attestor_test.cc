@@ -70,7 +70,7 @@ class JwtAttestorTest : public ::testing::Test {
   }
 
   absl::StatusOr<Attestor::Claim> Check(const std::string& token) {
-    return attestor_.Check(token, absl::InfiniteFuture());
+    return attestor_.Check(token, {});
   }
   // Why a token is refused; what it says of it is then to contain `detail`.
   std::string Refused(const std::string& token, const std::string& detail = "") {

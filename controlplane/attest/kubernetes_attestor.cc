@@ -92,18 +92,29 @@ KubernetesAttestor::KubernetesAttestor(Options options, TokenReviewer* reviewer,
       asked_(metrics->AddCounter(kReviews, kReviewsHelp, {{"by", "api_server"}})),
       remembered_count_(metrics->AddCounter(kReviews, kReviewsHelp, {{"by", "memory"}})),
       offline_(metrics->AddCounter(kReviews, kReviewsHelp, {{"by", "keys"}})),
+      sent_away_(metrics->AddCounter(
+          "byrnie_controlplane_token_reviews_sent_away_total",
+          "Service account tokens whose holder was told to come back later, because too many wait "
+          "for the API server or come from one address.")),
+      limiter_(options_.reviews),
       good_(options_.max_remembered),
       bad_(options_.max_remembered) {}
 
 absl::StatusOr<Attestor::Claim> KubernetesAttestor::Check(absl::string_view credential,
-                                                          absl::Time deadline) {
+                                                          const Caller& caller) {
   if (!LooksLikeJwt(credential)) return absl::NotFoundError("it is no JWT");
   absl::StatusOr<CompactJwt> jwt = ParseCompactJwt(credential, kMaxSize);
   // Another attestor takes JWTs, too, and says what is wrong with one.
   if (!jwt.ok()) return absl::NotFoundError("it is no token of a service account");
   ASSIGN_OR_RETURN(Outside outside, LookAt(*jwt, options_.audiences, clock_->WallNow()));
   RETURN_IF_ERROR(CheckNotGone(outside.pod_uid));
-  RETURN_IF_ERROR(CheckSignature(*jwt));
+  using Signature = TokenSignatures::Verdict;
+  const Signature signature =
+      options_.signatures == nullptr ? Signature::kUnclear : options_.signatures->Judge(*jwt);
+  if (signature == Signature::kWrong) {
+    return RefuseCredential(RefusalReason::kBadSignature, "its signature is wrong");
+  }
+  const bool proven = signature == Signature::kRight;
   const std::string hash = HashBearerToken(credential);
   {
     absl::MutexLock lock(&mu_);
@@ -112,21 +123,23 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::Check(absl::string_view cred
       remembered_count_->Increment();
       return *known;
     }
-    if (waiting_ >= options_.max_waiting) {
-      return absl::UnavailableError("too many tokens wait for the API server; come back later");
+    const absl::Status begun = limiter_.Begin(caller.source, proven, clock_->MonotonicNow());
+    if (!begun.ok()) {
+      sent_away_->Increment();
+      return begun;
     }
-    ++waiting_;
   }
-  absl::StatusOr<Claim> verdict = Ask(credential, deadline);
+  if (signature == Signature::kUnknownKey && options_.on_unknown_key) options_.on_unknown_key();
+  absl::StatusOr<Claim> verdict = Ask(credential, caller.deadline);
   {
     absl::MutexLock lock(&mu_);
-    --waiting_;
+    limiter_.End(caller.source, proven);
   }
   if (verdict.ok() || IsRefusedCredential(verdict.status(), nullptr)) {
     Remember(hash, verdict, outside.end);
     return verdict;
   }
-  return CheckOffline(credential, outside.pod_uid, deadline, verdict.status());
+  return CheckOffline(credential, outside.pod_uid, caller, verdict.status());
 }
 
 absl::StatusOr<Attestor::Claim> KubernetesAttestor::Ask(absl::string_view credential,
@@ -165,12 +178,12 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::Judge(const TokenReview& rev
 
 absl::StatusOr<Attestor::Claim> KubernetesAttestor::CheckOffline(absl::string_view credential,
                                                                  absl::string_view pod_uid,
-                                                                 absl::Time deadline,
+                                                                 const Caller& caller,
                                                                  const absl::Status& why) {
   if (fallback_ == nullptr) return why;
   // It may have gone while the server was asked.
   RETURN_IF_ERROR(CheckNotGone(pod_uid));
-  absl::StatusOr<Claim> claim = fallback_->Check(credential, deadline);
+  absl::StatusOr<Claim> claim = fallback_->Check(credential, caller);
   // Without keys nothing can be told.
   if (!claim.ok() && absl::IsNotFound(claim.status())) return why;
   if (!claim.ok()) return claim;
@@ -187,21 +200,6 @@ absl::Status KubernetesAttestor::CheckNotGone(absl::string_view pod_uid) const {
     return absl::OkStatus();
   }
   return RefuseCredential(RefusalReason::kUnknownToken, "its pod is gone");
-}
-
-absl::Status KubernetesAttestor::CheckSignature(const CompactJwt& jwt) const {
-  if (options_.signatures == nullptr) return absl::OkStatus();
-  switch (options_.signatures->Judge(jwt)) {
-    case TokenSignatures::Verdict::kWrong:
-      return RefuseCredential(RefusalReason::kBadSignature, "its signature is wrong");
-    case TokenSignatures::Verdict::kUnknownKey:
-      if (options_.on_unknown_key) options_.on_unknown_key();
-      break;
-    case TokenSignatures::Verdict::kUnclear:
-    case TokenSignatures::Verdict::kRight:
-      break;
-  }
-  return absl::OkStatus();
 }
 
 const VerdictMemory::Verdict* KubernetesAttestor::Recall(const std::string& hash) {

@@ -14,6 +14,7 @@
 #include "common/crypto/token/compact_jwt.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/attest/attestor.h"
+#include "controlplane/attest/review_limiter.h"
 #include "controlplane/attest/token_review.h"
 #include "controlplane/attest/token_signatures.h"
 #include "controlplane/attest/verdict_memory.h"
@@ -27,8 +28,9 @@ namespace byrnie {
 // Verdicts are remembered for a short while, so that an agent that comes again does not cost
 // another review, and so that a bad one cannot have us ask again and again.
 //
-// A token that was made by nobody who has the API server's keys costs no review, so that whoever
-// reaches the control plane cannot have it ask as much as he likes.
+// A token that was made by nobody who has the API server's keys costs no review, and where that
+// cannot be told a source has a share in reviews, so that whoever reaches the control plane can
+// neither have it ask as much as he likes nor keep others out.
 //
 // While the API server cannot be asked, `fallback` judges, which knows the keys alone: a token is
 // taken until it expires. One whose pod is known to be gone is refused whatever the server, the
@@ -48,8 +50,9 @@ class KubernetesAttestor final : public Attestor {
     absl::Duration remember_bad = absl::Seconds(10);
     // Of good ones, and of bad ones.
     size_t max_remembered = 20000;
-    // Reviews that may wait for the API server at the same time; more are Unavailable at once.
-    int max_waiting = 16;
+    // Reviews that may wait for the API server; more are Unavailable at once. A token is proven
+    // where `signatures` says that its signature is right.
+    ReviewLimiter::Options reviews;
     // How long one waits at most.
     absl::Duration patience = absl::Seconds(5);
     // Thread-safe. Empty: nothing is known.
@@ -66,16 +69,15 @@ class KubernetesAttestor final : public Attestor {
 
   absl::string_view name() const override { return "kubernetes"; }
   // NotFound: no token of a service account.
-  absl::StatusOr<Claim> Check(absl::string_view credential, absl::Time deadline) override;
+  absl::StatusOr<Claim> Check(absl::string_view credential, const Caller& caller) override;
   absl::Status Redeem(const Claim&) override { return absl::OkStatus(); }
 
  private:
   absl::Status CheckNotGone(absl::string_view pod_uid) const;
-  absl::Status CheckSignature(const CompactJwt& jwt) const;
   absl::StatusOr<Claim> Ask(absl::string_view credential, absl::Time deadline);
   absl::StatusOr<Claim> Judge(const TokenReview& review) const;
   absl::StatusOr<Claim> CheckOffline(absl::string_view credential, absl::string_view pod_uid,
-                                     absl::Time deadline, const absl::Status& why);
+                                     const Caller& caller, const absl::Status& why);
   // Null: nothing, or no more. Until the next call.
   const VerdictMemory::Verdict* Recall(const std::string& hash) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Remember(const std::string& hash, const absl::StatusOr<Claim>& verdict,
@@ -88,9 +90,10 @@ class KubernetesAttestor final : public Attestor {
   Counter* const asked_;
   Counter* const remembered_count_;
   Counter* const offline_;
+  Counter* const sent_away_;
 
   absl::Mutex mu_;
-  int waiting_ ABSL_GUARDED_BY(mu_) = 0;
+  ReviewLimiter limiter_ ABSL_GUARDED_BY(mu_);
   // Apart, so that no number of bad ones makes a good one cost a review each time.
   VerdictMemory good_ ABSL_GUARDED_BY(mu_);
   VerdictMemory bad_ ABSL_GUARDED_BY(mu_);

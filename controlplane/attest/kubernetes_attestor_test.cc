@@ -1,5 +1,6 @@
 #include "controlplane/attest/kubernetes_attestor.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -28,12 +29,15 @@ class FakeReviewer final : public TokenReviewer {
                                      const std::vector<std::string>& audiences,
                                      absl::Time deadline) override {
     ++asked;
+    if (meanwhile) std::exchange(meanwhile, nullptr)();
     last_token = std::string(token);
     last_audiences = audiences;
     last_deadline = deadline;
     return answer;
   }
   int asked = 0;
+  // Done while one waits.
+  std::function<void()> meanwhile;
   std::string last_token;
   std::vector<std::string> last_audiences;
   absl::Time last_deadline;
@@ -83,8 +87,8 @@ class KubernetesAttestorTest : public ::testing::Test {
                                 R"(,"sub":"system:serviceaccount:demo:web","kubernetes.io":{)",
                                 bound, R"("namespace":"demo","serviceaccount":{"name":"web"}}})"));
   }
-  absl::StatusOr<Attestor::Claim> Check(const std::string& token) {
-    return attestor_->Check(token, clock_.WallNow() + absl::Minutes(1));
+  absl::StatusOr<Attestor::Claim> Check(const std::string& token, const std::string& source = "a") {
+    return attestor_->Check(token, {clock_.WallNow() + absl::Minutes(1), source});
   }
   void ExpectRefused(const absl::StatusOr<Attestor::Claim>& claim, RefusalReason expected) {
     RefusalReason reason;
@@ -291,6 +295,38 @@ TEST_F(KubernetesAttestorTest, AsksAboutWhatTheKeysDoNotKnowAndHasThemFetched) {
   EXPECT_THAT(Check(TokenBy(*next, "k2")), IsOk());
   EXPECT_EQ(reviewer_.asked, 1);
   EXPECT_EQ(unknown_keys_, 1);
+}
+
+TEST_F(KubernetesAttestorTest, HasASourceWaitThatKeepsOthersOut) {
+  // Without keys, nobody can tell whose they are.
+  int failed = 0;
+  for (int i = 0; i < 30; ++i) {
+    if (!Check(Token(), "forger").ok()) ++failed;
+  }
+  EXPECT_EQ(failed, 20);
+  EXPECT_EQ(reviewer_.asked, 10);
+  EXPECT_THAT(Check(Token(), "agent"), IsOk());
+  // With keys the server's own have no such limit, from wherever.
+  UseKeys();
+  for (int i = 0; i < 30; ++i) EXPECT_THAT(Check(Token(), "forger"), IsOk());
+}
+
+TEST_F(KubernetesAttestorTest, LetsASourceHaveSoManyUnderWay) {
+  std::vector<absl::StatusCode> nested;
+  const std::function<void()> another = [&] {
+    if (nested.size() >= 6) return;
+    nested.push_back(absl::StatusCode::kUnknown);
+    const size_t mine = nested.size() - 1;
+    reviewer_.meanwhile = another;
+    nested[mine] = Check(Token(), mine == 5 ? "agent" : "forger").status().code();
+    if (nested[mine] != absl::StatusCode::kOk) another();
+  };
+  another();
+  const absl::StatusCode ok = absl::StatusCode::kOk;
+  EXPECT_THAT(nested, ElementsAre(ok, ok, ok, ok, absl::StatusCode::kUnavailable, ok));
+  // All have ended.
+  reviewer_.meanwhile = nullptr;
+  EXPECT_THAT(Check(Token(), "forger"), IsOk());
 }
 
 TEST_F(KubernetesAttestorTest, AsksAboutAllWithoutKeys) {

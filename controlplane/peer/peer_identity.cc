@@ -15,6 +15,7 @@
 #include "common/identity/revocation.h"
 #include "common/identity/svid_root.h"
 #include "common/identity/svid_verifier.h"
+#include "common/net/socket_address.h"
 #include "grpc/grpc_security_constants.h"
 
 namespace byrnie {
@@ -131,6 +132,12 @@ std::string PeerAddress(const std::string& grpc_peer) {
   if (!absl::ConsumePrefix(&address, "ipv4:")) absl::ConsumePrefix(&address, "ipv6:");
   // The brackets of IPv6 come percent-encoded.
   return absl::StrReplaceAll(address, {{"%5B", "["}, {"%5D", "]"}});
+}
+
+std::string PeerSource(const std::string& grpc_peer) {
+  const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(PeerAddress(grpc_peer));
+  if (!address.ok()) return grpc_peer;
+  return address->ip().ToBytes().substr(0, address->ip().is_v4() ? 4 : 8);
 }
 
 }  // namespace byrnie

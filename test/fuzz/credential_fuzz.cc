@@ -78,7 +78,7 @@ World& TheWorld() {
 
 void UseCredential(absl::string_view credential) {
   World& world = TheWorld();
-  const auto proven = world.attestors.Check(credential, absl::InfiniteFuture());
+  const auto proven = world.attestors.Check(credential, {});
   bool made = false;
   for (const std::string& good : world.good) made = made || good == credential;
   // Each has one spelling, and is accepted as long as nobody redeems it.
@@ -93,8 +93,8 @@ void UseSigned(absl::string_view text) {
   const size_t line = text.find('\n');
   if (line == absl::string_view::npos) return;
   World& world = TheWorld();
-  const auto proven = world.attestors.Check(
-      MakeJwt(*world.ec, text.substr(0, line), text.substr(line + 1)), absl::InfiniteFuture());
+  const auto proven =
+      world.attestors.Check(MakeJwt(*world.ec, text.substr(0, line), text.substr(line + 1)), {});
   if (!proven.ok()) {
     Expect(IsRefusedCredential(proven.status(), nullptr));
     return;

@@ -1,14 +1,16 @@
 #!/usr/bin/python3
 """Pods join with the token that their kubelet projects, as a real API server judges it, and nobody with another one.
 
-Proved: a token of our audience gets its account's identity, and the audit log has the pod; one for the API server, one that is bound to no pod, one whose pod is gone or has finished, also if the control plane was not there to see it, and one that somebody else has signed are answered in the same words, while the log says why; one whose signature the server's keys show to be wrong is not shown to it;
+Proved: a token of our audience gets its account's identity, and the audit log has the pod; one for the API server, one that is bound to no pod, one whose pod is gone or has finished, also if the control plane was not there to see it, and one that somebody else has signed are answered in the same words, while the log says why; one whose signature the server's keys show to be wrong is not shown to it, and whoever has the server asked about many keeps nobody else out;
 while the API server is away its keys judge, but not the token of a pod that was seen to go, and it judges again when it is back. The control plane's account may do what docs/operations.md lists, and no more.
 """
 
 import base64
+import concurrent.futures
 import json
 import os
 import sys
+import time
 import unittest
 import urllib.request
 
@@ -92,32 +94,62 @@ class KubernetesAttestationTest(unittest.TestCase):
         pod = self.pod("cart-3")
         self.refuse(self.forged(pod, "r1"), "unknown-token")
 
-    def forged(self, pod, key_id):
-        forger = TokenIssuer("https://kubernetes.default.svc", [SigningKey("RS256", key_id)])
-        return forger.token("system:serviceaccount:shop:cart", **{"kubernetes.io": {
+    def forged(self, pod, key_id, key=None, life=600):
+        forger = TokenIssuer("https://kubernetes.default.svc", [key or SigningKey("RS256", key_id)])
+        return forger.token("system:serviceaccount:shop:cart", life=life, **{"kubernetes.io": {
             "namespace": "shop", "pod": {"name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]},
             "serviceaccount": {"name": "cart", "uid": "u"}}})
 
-    def reviews(self):
+    def count(self, series):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.plane.admin_port}/metrics", timeout=5) as answer:
-            return parse_metrics(answer.read().decode())['byrnie_controlplane_token_reviews_total{by="api_server"}']
+            return parse_metrics(answer.read().decode())[series]
 
-    def test_a_forged_token_by_a_known_key_costs_the_server_nothing(self):
-        pod = self.pod("cart-8")
+    def reviews(self):
+        return self.count('byrnie_controlplane_token_reviews_total{by="api_server"}')
+
+    def await_keys(self, pod):
+        """Somebody else's key by the name of the server's, once the control plane knows that one."""
         header = self.cluster.token(pod, "byrnie").partition(".")[0]
         key_id = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"]
+        key = SigningKey("RS256", key_id)
 
         def is_shown_forged():
             # Before the keys have been fetched the server is asked about it.
-            self.assertEqual(self.code(self.forged(pod, key_id)), grpc.StatusCode.UNAUTHENTICATED)
-            return [record["reason"] for record in json_lines(self.plane.log_text()) if "reason" in record][-1] == "bad-signature"
+            self.assertNotEqual(self.code(self.forged(pod, key_id, key)), grpc.StatusCode.OK)
+            reasons = [record["reason"] for record in json_lines(self.plane.log_text()) if "reason" in record]
+            return reasons[-1] == "bad-signature"
         wait_until(is_shown_forged, 10, "the server's keys", every=0.2)
+        return key
+
+    def test_a_forged_token_by_a_known_key_costs_the_server_nothing(self):
+        pod = self.pod("cart-8")
+        key = self.await_keys(pod)
         before = self.reviews()
         for _ in range(5):
-            self.refuse(self.forged(pod, key_id), "bad-signature")
+            self.refuse(self.forged(pod, key.kid, key), "bad-signature")
         self.assertEqual(self.reviews(), before)
         self.take(self.cluster.token(pod, "byrnie"), pod, "kubernetes")
         self.assertEqual(self.reviews(), before + 1)
+
+    def test_who_sends_many_forged_tokens_keeps_nobody_out(self):
+        pod = self.pod("cart-9")
+        good = [self.cluster.token(pod, "byrnie") for _ in range(10)]
+        # By a key that the server has not published, so that it has to be asked; each is another token.
+        key = SigningKey("ES256", "r2")
+        forged = [self.forged(pod, "r2", key, life=600 + number) for number in range(200)]
+        self.await_keys(pod)
+        before, began = self.reviews(), time.monotonic()
+        away = self.count("byrnie_controlplane_token_reviews_sent_away_total")
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            flood = pool.map(self.code, forged)
+            self.assertEqual([self.code(token) for token in good], [grpc.StatusCode.OK] * len(good))
+            codes = set(flood)
+        seconds = time.monotonic() - began
+        self.assertLessEqual(codes, {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE})
+        # Ten at once and ten a second of one address. On a slow machine that may be all of them.
+        asked = self.reviews() - before - len(good)
+        self.assertLessEqual(asked, 10 + 10 * seconds)
+        self.assertEqual(self.count("byrnie_controlplane_token_reviews_sent_away_total") - away, len(forged) - asked)
 
     def test_a_token_dies_with_its_pod(self):
         pod = self.cluster.pod("shop", "cart-4", "cart", ip="10.1.0.1")
