@@ -1,5 +1,6 @@
 #include "proxy/end_code.h"
 
+#include "absl/algorithm/container.h"
 #include "absl/types/optional.h"
 #include "absl/types/span.h"
 #include "common/http2/peer_end.h"
@@ -57,6 +58,14 @@ absl::string_view PeerReasonOf(const absl::Status& status) {
     if (known.code == code) return known.reason;
   }
   return {};
+}
+
+bool PeerForbids(const absl::Status& status) {
+  constexpr absl::string_view kForbidding[] = {
+      access_reason::kPolicyChanged,   access_reason::kIdentityExpired, end_reason::kTrustRemoved,
+      end_reason::kCertificateRevoked, end_reason::kRevocationUnknown,
+  };
+  return !status.ok() && absl::c_linear_search(kForbidding, PeerReasonOf(status));
 }
 
 }  // namespace byrnie

@@ -21,6 +21,10 @@ uint32_t EndCodeOf(absl::string_view reason);
 // the TLS connection that broke with `status`; empty: it gave none that is known.
 absl::string_view PeerReasonOf(const absl::Status& status);
 
+// Whether that reason is that the connection is not allowed any more: what is on its way in it is
+// not to be delivered.
+bool PeerForbids(const absl::Status& status);
+
 }  // namespace byrnie
 
 #endif  // BYRNIE_PROXY_END_CODE_H_

@@ -47,6 +47,20 @@ TEST(EndCodeTest, WhatIsSaidIsUnderstood) {
   EXPECT_EQ(codes.size(), 9u);
 }
 
+TEST(EndCodeTest, WhatIsNotAllowedAnyMoreIsForbidden) {
+  for (absl::string_view reason :
+       {access_reason::kPolicyChanged, access_reason::kIdentityExpired, end_reason::kTrustRemoved,
+        end_reason::kCertificateRevoked, end_reason::kRevocationUnknown}) {
+    EXPECT_TRUE(PeerForbids(Reset(EndCodeOf(reason)))) << reason;
+  }
+  for (absl::string_view reason : {access_reason::kDrained, access_reason::kMaxAge,
+                                   access_reason::kIdleTimeout, access_reason::kHalfCloseTimeout}) {
+    EXPECT_FALSE(PeerForbids(Reset(EndCodeOf(reason)))) << reason;
+  }
+  EXPECT_FALSE(PeerForbids(Reset(0)));
+  EXPECT_FALSE(PeerForbids(absl::OkStatus()));
+}
+
 TEST(EndCodeTest, AResetOfTheConnectionItselfHasNoReason) {
   EXPECT_EQ(EndCodeOf(access_reason::kResetByUpstream), 0u);
   EXPECT_EQ(EndCodeOf("anything"), 0u);

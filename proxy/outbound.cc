@@ -86,7 +86,7 @@ OutboundConnection::~OutboundConnection() = default;
 
 void OutboundConnection::Start() {
   app_->ResetIfAbandoned();
-  app_->HearOfLoss();
+  app_->HearOfLoss(true);
   app_->SetObserver(&app_watch_);
   const absl::StatusOr<SocketAddress> source = app_->RemoteAddress();
   if (source.ok()) set_source(*source);

@@ -40,6 +40,10 @@ const char* NameOfSide(RelayResult::Side side) {
 
 void Relay::Side::OnReadable() {
   read_blocked = false;
+  if (!lost && stream->Lost()) {
+    lost = true;
+    relay->NoteBroken(*this);
+  }
   relay->Run();
 }
 
@@ -77,8 +81,10 @@ void Relay::Start() {
   if (state_ != State::kMade) return;  // Aborted before it began.
   state_ = State::kRunning;
   last_activity_ = loop_->Now();
-  downstream_.stream->SetObserver(&downstream_);
-  upstream_.stream->SetObserver(&upstream_);
+  for (Side* side : {&downstream_, &upstream_}) {
+    side->stream->SetObserver(side);
+    side->stream->HearOfLoss(true);
+  }
   if (options_->idle_timeout != absl::InfiniteDuration()) {
     ArmTimer(Limit::kIdle, options_->idle_timeout);
   }
@@ -134,6 +140,7 @@ RelayResult::Side Relay::NameOf(const Side& side) const {
 
 void Relay::Run() {
   if (state_ == State::kRunning) {
+    if (EndForbidden()) return;
     bool more = Pump(downstream_);
     if (state_ == State::kRunning) more |= Pump(upstream_);
     if (more) ScheduleRun();
@@ -146,11 +153,11 @@ bool Relay::Pump(Side& from) {
   Side& to = Other(from);
   size_t moved = 0;
   while (state_ == State::kRunning) {
-    if (to.write_error) {
+    if (to.write_error || to.lost) {
       // These bytes have nowhere to go. `to` ends the relay once what it had to say has been passed
       // on, which is now when `from` cannot hear it either.
       DropPending(from);
-      if (from.write_error || from.read_error) FailFrom(from);
+      if (from.write_error || from.read_error || from.lost) FailFrom(from);
       return false;
     }
     if (!FlushPending(from)) {
@@ -179,7 +186,7 @@ bool Relay::Pump(Side& from) {
     }
     if (read.status == IoStatus::kError) {
       from.read_error = true;
-      NoteFirstEnd(from);
+      NoteBroken(from);
       continue;
     }
     if (read.bytes > 0) {
@@ -221,8 +228,7 @@ absl::Span<const uint8_t> Relay::WriteOut(Side& from, absl::Span<const uint8_t> 
     if (written.status == IoStatus::kError || written.status == IoStatus::kEof) {
       to.write_error = true;
       to.read_blocked = false;
-      NoteFirstEnd(to);
-      ScheduleRun();  // `to` is to be read to its end, whichever direction is served next.
+      NoteBroken(to);
       break;
     }
     if (from.bytes_out == 0 && written.bytes > 0) {
@@ -290,13 +296,47 @@ void Relay::NoteFirstEnd(const Side& side) {
   ArmTimer(Limit::kHalfClose, std::min(kFirstEndPatience, options_->half_close_timeout));
 }
 
+void Relay::NoteBroken(Side& side) {
+  if (state_ != State::kRunning) return;
+  ScheduleRun();  // `side` is to be read to its end, whichever direction is served next.
+  if (std::exchange(broken_, true)) return;
+  NoteFirstEnd(side);
+  // Of a reader that takes nothing nobody would hear any more: it may itself be waiting for
+  // somebody to read.
+  last_activity_ = loop_->Now();
+  undelivered_ = 0;
+  ArmTimer(Limit::kBroken, options_->flush_timeout / kLooksPerTimeout);
+}
+
+bool Relay::EndForbidden() {
+  if (!broken_) return false;
+  for (Side* side : {&downstream_, &upstream_}) {
+    if (!PeerForbids(side->stream->error())) continue;
+    FailFrom(*side);
+    return true;
+  }
+  return false;
+}
+
+void Relay::OnBrokenTimer() {
+  const uint64_t before = std::exchange(undelivered_, Undelivered());
+  if (before != 0 && before != undelivered_) last_activity_ = loop_->Now();
+  if (loop_->Now() - last_activity_ < options_->flush_timeout) {
+    timer_->Schedule(options_->flush_timeout / kLooksPerTimeout);
+    return;
+  }
+  FailFrom(downstream_.lost || downstream_.write_error || downstream_.read_error ? downstream_
+                                                                                 : upstream_);
+  ArmTimer(Limit::kFlush, absl::ZeroDuration());
+}
+
 void Relay::FinishDirection(Side& from) {
   Side& to = Other(from);
   if (!from.finished) {
     from.finished = true;
     to.stream->ShutdownWrite();
   }
-  if (from.write_error || !from.stream->error().ok()) {
+  if (from.write_error || !from.stream->error().ok() || (from.lost && !to.finished)) {
     // Reset after its clean end: nothing more will get there.
     FailFrom(from);
     return;
@@ -323,8 +363,9 @@ void Relay::BeginEnding(absl::Status status, RelayResult::Side ended_by, uint32_
   if (!status_.ok()) ResetBoth(code);
   last_activity_ = loop_->Now();
   undelivered_ = 0;
-  ArmTimer(Limit::kFlush, status_.ok() ? options_->half_close_timeout / kLooksPerTimeout
-                                       : options_->flush_timeout);
+  ArmTimer(Limit::kFlush, status_.ok()           ? options_->half_close_timeout / kLooksPerTimeout
+                          : PeerForbids(status_) ? absl::ZeroDuration()
+                                                 : options_->flush_timeout);
   ScheduleRun();
 }
 
@@ -440,6 +481,10 @@ void Relay::OnTimer() {
     return;
   }
   if (state_ != State::kRunning) return;
+  if (limit_ == Limit::kBroken) {
+    OnBrokenTimer();
+    return;
+  }
   const absl::Duration quiet = loop_->Now() - last_activity_;
   if (quiet >= options_->idle_timeout) {
     EndByDeadline(RelayResult::Deadline::kIdle,

@@ -50,7 +50,9 @@ struct RelayResult {
 // has room for it; while the budget is short, only little is, so that there is little to keep. An
 // idle relay holds no buffer. An end is passed on after the bytes before it: a clean end as
 // ShutdownWrite, the other direction going on; a reset or truncation as Reset, so never as a clean
-// end and never ahead of data.
+// end, and ahead of data only where the reader has taken nothing of it for
+// Options::flush_timeout, or where the peer's proxy says that the connection is not allowed any
+// more (PeerForbids). From when a side is known to be broken nothing is read for it.
 //
 // States: made → running (Start) → ending (both directions over, or aborted: waits for Flushed() of
 // both streams, with a deadline) → done (on_done has run). Lives on one loop. Destroying it at any
@@ -66,7 +68,8 @@ class Relay {
     absl::Duration half_close_timeout = absl::Seconds(60);
     // No byte moved for this long ends the relay likewise, whoever is there; infinite is off.
     absl::Duration idle_timeout = absl::InfiniteDuration();
-    // How long a reset may wait for what was accepted before it to be delivered. A clean end waits
+    // How long a reset may wait for what was accepted before it to be delivered; and, from when one
+    // side is broken, for a reader of what came from it that takes nothing. A clean end waits
     // as long as the last bytes move on, however slowly, and half_close_timeout when they do not:
     // a slow reader is not to lose them. Those the kernel has are waited for kTailPatience times as
     // long: it would give them up sooner once nobody has the socket.
@@ -150,6 +153,8 @@ class Relay {
     bool bulk = false;
     // Read said kWouldBlock and OnReadable has not come since.
     bool read_blocked = false;
+    // ByteStream::Lost: as far as writing goes, the same as write_error.
+    bool lost = false;
     // Write said kError: nothing more gets into `stream`.
     bool write_error = false;
     // Write said kWouldBlock and OnWritable has not come since.
@@ -158,7 +163,7 @@ class Relay {
     bool finished = false;
   };
   enum class State : uint8_t { kMade, kRunning, kEnding, kDone };
-  enum class Limit : uint8_t { kIdle, kHalfClose, kFlush, kTail };
+  enum class Limit : uint8_t { kIdle, kHalfClose, kBroken, kFlush, kTail };
 
   Side& Other(const Side& side) { return &side == &downstream_ ? upstream_ : downstream_; }
   RelayResult::Side NameOf(const Side& side) const;
@@ -177,7 +182,12 @@ class Relay {
   // How much to read at once out of `from`: what the other side does not take has to be kept.
   size_t ReadSize(const Side& from);
   void NoteFirstEnd(const Side& side);
-  // `side` is broken and its bytes have been passed on.
+  // `side` is broken; what came before that may still have to be passed on.
+  void NoteBroken(Side& side);
+  // What is still to be passed on is not to be: ends the relay, and is true.
+  bool EndForbidden();
+  void OnBrokenTimer();
+  // `side` is broken and its bytes have been passed on, or are not to be.
   void FailFrom(Side& side);
   // The end of the direction out of `from` is reached.
   void FinishDirection(Side& from);
@@ -220,6 +230,7 @@ class Relay {
   RelayResult::Side ended_by_ = RelayResult::Side::kProxy;
   RelayResult::Deadline deadline_ = RelayResult::Deadline::kNone;
   bool first_end_ = false;
+  bool broken_ = false;
   bool keepalive_shortened_ = false;
 };
 

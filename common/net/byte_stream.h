@@ -104,6 +104,13 @@ class ByteStream {
   // long before the usual time.
   virtual void ShortenKeepalive() {}
 
+  // Whether the stream is known to be broken, also while what came before that can still be read,
+  // which error() may not tell yet: nothing more reaches the peer.
+  virtual bool Lost() const { return !error().ok(); }
+  // From now on the observer hears of that by OnReadable, also where it has stopped reading; or it
+  // does not any more. Nothing where it always does.
+  virtual void HearOfLoss(bool hears) { static_cast<void>(hears); }
+
   // Why the stream is broken: OK while it is not; Unavailable when the peer reset or vanished;
   // Unauthenticated when the TLS peer was refused; DataLoss for a truncated TLS stream.
   virtual absl::Status error() const = 0;

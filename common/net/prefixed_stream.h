@@ -31,6 +31,8 @@ class PrefixedStream final : public ByteStream {
   absl::Duration Unheard() const override { return stream_->Unheard(); }
   absl::Duration ShortestRoundTrip() const override { return stream_->ShortestRoundTrip(); }
   void ShortenKeepalive() override { stream_->ShortenKeepalive(); }
+  bool Lost() const override { return stream_->Lost(); }
+  void HearOfLoss(bool hears) override { stream_->HearOfLoss(hears); }
   absl::Status error() const override { return stream_->error(); }
 
  private:

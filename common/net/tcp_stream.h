@@ -91,14 +91,9 @@ class TcpStream final : public ByteStream {
   absl::Duration Unheard() const override;
   absl::Duration ShortestRoundTrip() const override;
   void ShortenKeepalive() override;
+  bool Lost() const override;
+  void HearOfLoss(bool hears) override;
   absl::Status error() const override;
-
-  // Whether the connection has been reset or is lost, whatever came before that and is still to be
-  // read.
-  bool Lost() const;
-  // From now on the observer hears of that by OnReadable, also where it has stopped reading; or it
-  // does not any more.
-  void HearOfLoss(bool hears = true);
 
   // From now on the kernel resets the connection when this process dies, unless both directions
   // have ended by then: to the peer a close would look like the end of what was being sent.

@@ -382,7 +382,7 @@ void TlsStream::Impl::OnReadable() {
     WatchAfterEnd();
     return;
   }
-  if (read_wanted_) TellReadable();
+  if (read_wanted_ || (hears_of_loss_ && Lost())) TellReadable();
 }
 
 void TlsStream::Impl::OnWritable() {
@@ -469,6 +469,8 @@ uint64_t TlsStream::Undelivered() const { return impl_->Undelivered(); }
 absl::Duration TlsStream::Unheard() const { return impl_->Unheard(); }
 absl::Duration TlsStream::ShortestRoundTrip() const { return impl_->ShortestRoundTrip(); }
 void TlsStream::ShortenKeepalive() { impl_->ShortenKeepalive(); }
+bool TlsStream::Lost() const { return impl_->Lost(); }
+void TlsStream::HearOfLoss(bool hears) { impl_->HearOfLoss(hears); }
 absl::Status TlsStream::error() const { return impl_->error(); }
 
 const VerifiedSvid& TlsStream::peer() const {

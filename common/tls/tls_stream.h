@@ -80,6 +80,10 @@ class TlsStream final : public ByteStream {
   absl::Duration Unheard() const override;
   absl::Duration ShortestRoundTrip() const override;
   void ShortenKeepalive() override;
+  // Also once the transport is lost, unless this side has ended: a peer that has closed may answer
+  // our end with a reset.
+  bool Lost() const override;
+  void HearOfLoss(bool hears) override;
   absl::Status error() const override;
 
   // Tells the verified peer that it may not go on, with the fatal alert access_denied (RFC 8446

@@ -58,6 +58,13 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   absl::Duration Unheard() const { return transport_->Unheard(); }
   absl::Duration ShortestRoundTrip() const { return transport_->ShortestRoundTrip(); }
   void ShortenKeepalive() { transport_->ShortenKeepalive(); }
+  bool Lost() const {
+    return state_ == State::kBroken || write_failed_ || (transport_->Lost() && !transport_shut_);
+  }
+  void HearOfLoss(bool hears) {
+    hears_of_loss_ = hears;
+    transport_->HearOfLoss(hears);
+  }
 
   // TlsHooks:
   ssl_verify_result_t VerifyPeer(uint8_t* out_alert) override;
@@ -184,6 +191,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   bool read_wanted_ = false;            // The reader waits to hear.
   bool write_wanted_ = false;           // The writer waits to hear.
   mutable bool flush_awaited_ = false;  // Whoever asked Flushed() waits to hear.
+  bool hears_of_loss_ = false;          // The observer, also where it has stopped reading.
   bool tell_readable_ = false;          // To be told in OnWork.
   bool tell_writable_ = false;
   bool read_ended_ = false;    // close_notify was received.

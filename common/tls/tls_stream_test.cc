@@ -41,6 +41,38 @@ TEST_F(TlsStreamTest, MovesBytesBothWaysAndClosesOneDirectionAfterTheOther) {
   EXPECT_THAT(client_.stream_->error(), IsOk());
 }
 
+TEST_F(TlsStreamTest, TellsWhoDoesNotReadOfALossWhereAsked) {
+  struct : ByteStream::Observer {
+    void OnReadable() override { ++readable; }
+    void OnWritable() override {}
+    int readable = 0;
+  } observer;
+  Connect();
+  server_.stream_->SetObserver(&observer);
+  server_.stream_->HearOfLoss(true);
+  client_.Send("hello");
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(server_.stream_->Lost());
+  const int before = observer.readable;
+  pair_->Fail(absl::UnavailableError("connection lost"));
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(server_.stream_->Lost());
+  EXPECT_EQ(observer.readable, before + 1);
+  // What had come is there.
+  server_.OnReadable();
+  EXPECT_EQ(server_.received_, "hello");
+  EXPECT_EQ(server_.last_read_, IoStatus::kError);
+  EXPECT_THAT(server_.stream_->error(), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(TlsStreamTest, IsNotLostByAResetThatAnswersItsOwnEnd) {
+  Connect();
+  client_.Send("question", /*then_shutdown=*/true);
+  loop_.RunUntilIdle();
+  pair_->Fail(absl::UnavailableError("connection lost"));
+  EXPECT_FALSE(client_.stream_->Lost());
+}
+
 // A transport that keeps its end to itself as long as it is told to.
 class LateEnd final : public ByteStream {
  public:

@@ -104,6 +104,8 @@ class AskingStream final : public ByteStream {
   uint64_t Undelivered() const override { return stream_->Undelivered(); }
   absl::Duration Unheard() const override { return host_->unheard; }
   void ShortenKeepalive() override { ++host_->keepalives_shortened; }
+  bool Lost() const override { return stream_->Lost(); }
+  void HearOfLoss(bool hears) override { stream_->HearOfLoss(hears); }
   absl::Status error() const override { return stream_->error(); }
 
  private:
@@ -126,6 +128,8 @@ class SlowTail final : public ByteStream {
   void Reset() override { stream_->Reset(); }
   bool Flushed() const override { return undelivered_ == 0; }
   uint64_t Undelivered() const override { return undelivered_; }
+  bool Lost() const override { return stream_->Lost(); }
+  void HearOfLoss(bool hears) override { stream_->HearOfLoss(hears); }
   absl::Status error() const override { return stream_->error(); }
 
   void MoveOn(uint64_t left) {

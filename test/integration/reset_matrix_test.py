@@ -240,7 +240,7 @@ class ResetMatrixTest(MeshTestCase):
         self.one_has_ended("server")
 
     def test_with_a_reader_that_stands_still(self):
-        """All that the first kernel had taken is read before the reset, however long the reader stood still."""
+        """All that the first kernel had taken is read before the reset, however long the reader stood still before it."""
         for who in ("client", "server"):
             cells = []
             for _ in range(5):

@@ -43,7 +43,7 @@ WAITING = ("flows_test.py", "demo_test.py", "dead_peer_test.py", "first_word_tes
            "half_close_matrix_test.py", "quiet_half_close_test.py",
            "direct_mtls_rotation_test.py", "rotation_test.py", "broken_certificate_test.py", "lost_conntrack_test.py",
            "control_plane_outage_test.py", "ca_outage_test.py", "ca_endpoints_test.py", "identity_expiry_test.py", "proven_anew_test.py",
-           "proven_at_limits_test.py", "probe_test.py", "strict_first_bytes_test.py")
+           "proven_at_limits_test.py", "probe_test.py", "strict_first_bytes_test.py", "stuck_reader_reset_test.py")
 # What these measure is the machine's when another file runs beside them: one by one, after the others.
 ALONE = ("trust_rotation_fleet_test.py", "many_rotations_test.py", "many_stalled_readers_test.py", "bulk_beside_small_test.py", "handshake_flood_test.py",
          "idle_memory_test.py", "metrics_scale_test.py", "discovery_scale_test.py")

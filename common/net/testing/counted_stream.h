@@ -42,6 +42,8 @@ class CountedStream final : public ByteStream {
   void ShutdownWrite() override { inner_->ShutdownWrite(); }
   void Reset() override { inner_->Reset(); }
   bool Flushed() const override { return inner_->Flushed(); }
+  bool Lost() const override { return inner_->Lost(); }
+  void HearOfLoss(bool hears) override { inner_->HearOfLoss(hears); }
   absl::Status error() const override { return inner_->error(); }
 
  private:

@@ -125,6 +125,9 @@ class MemoryStreamPair::End final : public ByteStream {
            state_->pipes[self_].in_flight.empty();
   }
 
+  bool Lost() const override { return !broken().ok(); }
+  void HearOfLoss(bool hears) override { hears_of_loss_ = hears; }
+
   absl::Status error() const override {
     if (!broken().ok()) return broken();
     if (reset_) return absl::CancelledError("connection was reset by this side");
@@ -174,6 +177,10 @@ class MemoryStreamPair::End final : public ByteStream {
       told_broken_ = true;
       read_waiting_ = true;
     }
+    if (!broken().ok() && hears_of_loss_ && !told_loss_) {
+      told_loss_ = true;
+      read_waiting_ = true;
+    }
     if (observer_ != nullptr && !reset_ && read_waiting_ && WorthReading()) {
       read_waiting_ = false;
       observer_->OnReadable();
@@ -201,6 +208,8 @@ class MemoryStreamPair::End final : public ByteStream {
   bool reset_ = false;
   bool reset_waiting_ = false;  // Flushed() has still to be told.
   bool told_broken_ = false;
+  bool hears_of_loss_ = false;
+  bool told_loss_ = false;
   bool* destroyed_ = nullptr;  // Set while upcalls run.
   const std::unique_ptr<EventLoop::Deferred> notify_;
 };
