@@ -184,6 +184,16 @@ void Connection::Cut(absl::string_view reason, absl::string_view detail) {
   relay_->Cut(absl::CancelledError(detail.empty() ? reason : detail), EndCodeOf(reason));
 }
 
+void Connection::GiveUp(absl::string_view reason, absl::string_view detail) {
+  if (ended_) return;
+  if (relay_ != nullptr && relay_->LeaveToKernel()) {
+    abort_reason_.clear();  // It has ended by itself.
+    return;
+  }
+  const std::string first = abort_reason_.empty() ? std::string(reason) : abort_reason_;
+  Cut(first, detail);
+}
+
 void Connection::Refuse(AccessRecord::Result result, absl::string_view reason, std::string detail) {
   Finish(result, reason, std::move(detail), 0, 0);
 }

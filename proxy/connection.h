@@ -99,6 +99,10 @@ class Connection {
   // delivered, nor is anything of an end that has begun already.
   void Cut(absl::string_view reason, absl::string_view detail);
 
+  // Ends one that Abort may have begun to end, for the process does: what is not delivered is
+  // dropped, but for what the kernel delivers by itself.
+  void GiveUp(absl::string_view reason, absl::string_view detail);
+
   // Ends it when it has been open for as long as connections may.
   void AbortIfAged();
 

@@ -119,6 +119,10 @@ void ConnectionRegistry::AbortAll(absl::string_view reason, absl::string_view de
   for (Connection* connection : All()) connection->Abort(reason, detail);
 }
 
+void ConnectionRegistry::GiveUpAll(absl::string_view reason, absl::string_view detail) {
+  for (Connection* connection : All()) connection->GiveUp(reason, detail);
+}
+
 void ConnectionRegistry::CountBytes() {
   const std::vector<uint64_t> moved = std::move(moved_);
   moved_.clear();

@@ -57,6 +57,8 @@ class ConnectionRegistry {
   // Ends those that have been open for as long as they may.
   void AbortAged();
   void AbortAll(absl::string_view reason, absl::string_view detail);
+  // Connection::GiveUp, of all.
+  void GiveUpAll(absl::string_view reason, absl::string_view detail);
 
   // Adds to the metrics what has moved since the last call. Idle connections cost it nothing.
   void CountBytes();

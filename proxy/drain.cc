@@ -8,6 +8,8 @@ namespace {
 constexpr absl::Duration kPollInterval = absl::Milliseconds(50);
 // For resets to reach those who are behind the bytes before them.
 constexpr absl::Duration kAbortGrace = absl::Seconds(1);
+// For those whose reader does not read to be in the log, and for their peers to be told.
+constexpr absl::Duration kGiveUpGrace = absl::Milliseconds(500);
 
 }  // namespace
 
@@ -46,6 +48,13 @@ void Drain::Poll() {
   if (state_ == State::kFinished) return;
   if (loop_->Now() >= deadline_) {
     if (state_ == State::kAborting) {
+      state_ = State::kGivingUp;
+      deadline_ = loop_->Now() + kGiveUpGrace;
+      host_->GiveUpConnections();
+      poll_timer_->Schedule(absl::ZeroDuration());
+      return;
+    }
+    if (state_ == State::kGivingUp) {
       logger_->Warning("ending with connections that did not end");
       Finish();
       return;
@@ -63,7 +72,7 @@ void Drain::Poll() {
 }
 
 void Drain::OnCount(ConnectionCounts counts) {
-  if (state_ != State::kDraining && state_ != State::kAborting) return;
+  if (state_ == State::kHolding || state_ == State::kFinished) return;
   const bool begun = counts.begun != begun_;
   begun_ = counts.begun;
   if (counts.open > 0 || (begun && state_ == State::kDraining)) {
@@ -71,7 +80,7 @@ void Drain::OnCount(ConnectionCounts counts) {
     return;
   }
   if (!quiet_since_.has_value()) quiet_since_ = loop_->Now();
-  if (state_ == State::kAborting || loop_->Now() - *quiet_since_ >= options_.quiet) {
+  if (state_ != State::kDraining || loop_->Now() - *quiet_since_ >= options_.quiet) {
     logger_->Info("drained");
     Finish();
   }

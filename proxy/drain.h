@@ -17,7 +17,8 @@ namespace byrnie {
 //
 // States: serving → holding (Begin: readiness is off, but whoever has not heard of it is served; as
 // long as Options::hold) → draining (no new inbound, outbound goes on for the application that
-// still runs) → aborting (the deadline passed, or Quit: what is open is reset) → finished.
+// still runs) → aborting (the deadline passed, or Quit: what is open is reset) → giving up
+// (what resets wait for is dropped) → finished.
 class Drain {
  public:
   // What is drained. Calls come on the control loop.
@@ -31,6 +32,8 @@ class Drain {
     // `done` runs on the control loop.
     virtual void CountConnections(absl::AnyInvocable<void(ConnectionCounts counts)> done) = 0;
     virtual void AbortConnections() = 0;
+    // Once, a second after AbortConnections: ends what it has not ended, whose readers do not read.
+    virtual void GiveUpConnections() = 0;
     // Nothing is left, or it does not end. Once.
     virtual void OnDrained() = 0;
   };
@@ -58,7 +61,7 @@ class Drain {
   bool draining() const { return state_ != State::kServing; }
 
  private:
-  enum class State { kServing, kHolding, kDraining, kAborting, kFinished };
+  enum class State { kServing, kHolding, kDraining, kAborting, kGivingUp, kFinished };
 
   void Poll();
   void OnCount(ConnectionCounts counts);

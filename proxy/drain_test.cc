@@ -32,6 +32,11 @@ class DrainTest : public ::testing::Test, public Drain::Host {
     loop_.Post([this, done = std::move(done)]() mutable { done({connections_, begun_}); });
   }
   void AbortConnections() override { ++aborts_; }
+  void GiveUpConnections() override {
+    EXPECT_EQ(aborts_, 1);
+    ++given_up_;
+    if (ends_given_up_) connections_ = 0;
+  }
   void OnDrained() override { ++drained_; }
 
   ManualEventLoop loop_;
@@ -41,6 +46,8 @@ class DrainTest : public ::testing::Test, public Drain::Host {
   int unready_ = 0;
   int stops_ = 0;
   int aborts_ = 0;
+  int given_up_ = 0;
+  bool ends_given_up_ = true;
   int drained_ = 0;
   Drain drain_;
 };
@@ -132,14 +139,40 @@ TEST_F(DrainTest, QuitEndsAHoldToo) {
   EXPECT_EQ(drained_, 1);
 }
 
-TEST_F(DrainTest, ResetsWhatIsOpenAtTheDeadlineAndEndsWhateverHappens) {
+TEST_F(DrainTest, ResetsWhatIsOpenAtTheDeadlineAndGivesUpWhatAReaderDoesNotTake) {
   connections_ = 1;
   drain_.Begin();
   loop_.AdvanceTime(absl::Milliseconds(30050));
   EXPECT_EQ(aborts_, 1);
+  loop_.AdvanceTime(absl::Milliseconds(900));
+  EXPECT_EQ(given_up_, 0);
   EXPECT_EQ(drained_, 0);
-  loop_.AdvanceTime(absl::Milliseconds(1100));
+  loop_.AdvanceTime(absl::Milliseconds(200));
+  EXPECT_EQ(given_up_, 1);
   EXPECT_EQ(drained_, 1);
+}
+
+TEST_F(DrainTest, EndsWhateverHappens) {
+  ends_given_up_ = false;
+  connections_ = 1;
+  drain_.Begin();
+  drain_.Quit();
+  loop_.AdvanceTime(absl::Milliseconds(1400));
+  EXPECT_EQ(drained_, 0);
+  loop_.AdvanceTime(absl::Milliseconds(200));
+  EXPECT_EQ(given_up_, 1);
+  EXPECT_EQ(drained_, 1);
+}
+
+TEST_F(DrainTest, GivesNothingUpThatEndsByItself) {
+  connections_ = 1;
+  drain_.Begin();
+  drain_.Quit();
+  loop_.AdvanceTime(absl::Milliseconds(500));
+  connections_ = 0;
+  loop_.AdvanceTime(absl::Seconds(5));
+  EXPECT_EQ(drained_, 1);
+  EXPECT_EQ(given_up_, 0);
 }
 
 TEST_F(DrainTest, BeginsOnce) {

@@ -484,4 +484,10 @@ void Proxy::AbortConnections() {
   }
 }
 
+void Proxy::GiveUpConnections() {
+  for (const std::unique_ptr<Worker>& worker : workers_) {
+    worker->GiveUpAll(access_reason::kDrained, "drain-deadline");
+  }
+}
+
 }  // namespace byrnie

@@ -93,6 +93,7 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   void StopInbound() override;
   void CountConnections(absl::AnyInvocable<void(ConnectionCounts counts)> done) override;
   void AbortConnections() override;
+  void GiveUpConnections() override;
   void OnDrained() override { loop_->Stop(); }
 
   const ProxyConfig config_;

@@ -108,6 +108,14 @@ void Relay::Cut(absl::Status reason, uint32_t code) {
   ArmTimer(Limit::kFlush, absl::ZeroDuration());
 }
 
+bool Relay::LeaveToKernel() {
+  DCHECK(loop_->InLoopThread());
+  if (state_ != State::kEnding || !status_.ok()) return false;
+  if (limit_ != Limit::kTail && limit_ != Limit::kLeft) return false;
+  ArmTimer(Limit::kLeft, absl::ZeroDuration());
+  return true;
+}
+
 void Relay::ObserveStreams() {
   if (state_ != State::kMade) return;
   downstream_.stream->SetObserver(&downstream_);
@@ -383,7 +391,7 @@ void Relay::MaybeFinish() {
   const bool downstream_flushed = downstream_.stream->Flushed();
   const bool upstream_flushed = upstream_.stream->Flushed();
   if (!downstream_flushed || !upstream_flushed) return;
-  if (limit_ == Limit::kTail) return;  // Its timer looks.
+  if (limit_ == Limit::kTail || limit_ == Limit::kLeft) return;  // Its timer looks.
   if (!status_.ok() || !HasTail()) Finish();
 }
 
@@ -478,6 +486,10 @@ void Relay::OnTimer() {
   }
   if (limit_ == Limit::kTail) {
     OnTailTimer();
+    return;
+  }
+  if (limit_ == Limit::kLeft) {
+    if (state_ == State::kEnding) Finish();
     return;
   }
   if (state_ != State::kRunning) return;

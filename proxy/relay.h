@@ -108,6 +108,10 @@ class Relay {
   // the relay is ending already. For what is not allowed any more, whose reader may take for ever.
   void Cut(absl::Status reason, uint32_t code = 0);
 
+  // Of a process that ends: a relay whose directions have both ended cleanly, and of which only the
+  // kernel still has something, ends soon and leaves that to it. False: there is more to it.
+  bool LeaveToKernel();
+
   // Bytes the receiving stream has accepted up to now.
   uint64_t bytes_to_upstream() const;
   uint64_t bytes_to_downstream() const;
@@ -163,7 +167,7 @@ class Relay {
     bool finished = false;
   };
   enum class State : uint8_t { kMade, kRunning, kEnding, kDone };
-  enum class Limit : uint8_t { kIdle, kHalfClose, kBroken, kFlush, kTail };
+  enum class Limit : uint8_t { kIdle, kHalfClose, kBroken, kFlush, kTail, kLeft };
 
   Side& Other(const Side& side) { return &side == &downstream_ ? upstream_ : downstream_; }
   RelayResult::Side NameOf(const Side& side) const;

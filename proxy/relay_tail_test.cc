@@ -125,6 +125,30 @@ TEST_F(RelayTailTest, IsNotHeldByIt) {
   EXPECT_THAT(done_->status, StatusIs(absl::StatusCode::kPermissionDenied));
 }
 
+TEST_F(RelayTailTest, IsLeftToTheKernelByAProcessThatEnds) {
+  queued_ = 5000;
+  Carry(10000);
+  EXPECT_TRUE(relay_->LeaveToKernel());
+  EXPECT_FALSE(done_.has_value());
+  loop_.AdvanceTime(absl::ZeroDuration());
+  ASSERT_TRUE(done_.has_value());
+  EXPECT_THAT(done_->status, IsOk());
+}
+
+TEST_F(RelayTailTest, IsNotLeftToTheKernelWhileADirectionIsOpen) {
+  near_ = near_pair_.TakeA();
+  far_ = far_pair_.TakeB();
+  relay_ = std::make_unique<Relay>(&loop_, absl::MakeSpan(scratch_), near_pair_.TakeB(),
+                                   far_pair_.TakeA(), &options_,
+                                   [this](const RelayResult& result) { done_ = result; });
+  relay_->Start();
+  near_->ShutdownWrite();
+  loop_.RunUntilIdle();
+  EXPECT_FALSE(relay_->LeaveToKernel());
+  relay_->Abort(absl::CancelledError("drained"));
+  EXPECT_FALSE(relay_->LeaveToKernel());
+}
+
 TEST_F(RelayTailTest, AsksNobodyAboutAFewBytes) {
   queued_ = 100;
   Carry(1000);

@@ -236,6 +236,10 @@ class Worker::Data {
     registry_.AbortAll(reason, detail);
   }
 
+  void GiveUpAll(absl::string_view reason, absl::string_view detail) {
+    registry_.GiveUpAll(reason, detail);
+  }
+
   ConnectionCounts Count() const {
     const bool closing = close_listeners_ != nullptr && close_listeners_->scheduled();
     return {registry_.size() + tunnel_server_->handshakes() + (closing ? 1 : 0), registry_.begun()};
@@ -468,6 +472,12 @@ void Worker::StopInbound() {
 void Worker::AbortAll(absl::string_view reason, absl::string_view detail) {
   loop_->Post([this, reason = std::string(reason), detail = std::string(detail)] {
     data_->AbortAll(reason, detail);
+  });
+}
+
+void Worker::GiveUpAll(absl::string_view reason, absl::string_view detail) {
+  loop_->Post([this, reason = std::string(reason), detail = std::string(detail)] {
+    data_->GiveUpAll(reason, detail);
   });
 }
 

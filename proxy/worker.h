@@ -95,6 +95,8 @@ class Worker {
   // inbound tunnels get GOAWAY.
   void StopInbound();
   void AbortAll(absl::string_view reason, absl::string_view detail);
+  // After AbortAll: drops what could not be delivered since.
+  void GiveUpAll(absl::string_view reason, absl::string_view detail);
   // Gives back the memory of inbound tunnels through which nothing goes.
   void CloseIdleTunnels();
   // `done` runs on the worker's thread.
