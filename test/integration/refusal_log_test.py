@@ -72,7 +72,8 @@ class RefusalLogTest(unittest.TestCase):
         self.refuse(service, method)
         after = self.lines(**wanted)
         self.assertEqual(sum(line["not_logged"] for line in after) + len(after), TIMES + 1)
-        self.assertGreater(after[-1]["not_logged"], 0)
+        # Whether the last line of them or the one before tells of the rest depends on when each came.
+        self.assertGreater(sum(line["not_logged"] for line in after[-2:]), 0)
 
     def metric(self, series):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.plane.admin_port}/metrics", timeout=5) as page:
