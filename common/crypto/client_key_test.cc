@@ -6,10 +6,10 @@
 #include "absl/types/span.h"
 #include "common/base/status_matchers.h"
 #include "common/crypto/private_key.h"
+#include "common/crypto/testing/other_keys.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "openssl/bio.h"
-#include "openssl/bn.h"
 #include "openssl/evp.h"
 #include "openssl/pem.h"
 #include "openssl/rsa.h"
@@ -23,16 +23,6 @@ using ::testing::Not;
 SecretBytes Bytes(absl::string_view text) {
   return SecretBytes(
       absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
-}
-
-bssl::UniquePtr<EVP_PKEY> NewRsa() {
-  bssl::UniquePtr<RSA> rsa(RSA_new());
-  bssl::UniquePtr<BIGNUM> exponent(BN_new());
-  bssl::UniquePtr<EVP_PKEY> key(EVP_PKEY_new());
-  EXPECT_TRUE(BN_set_word(exponent.get(), RSA_F4));
-  EXPECT_TRUE(RSA_generate_key_ex(rsa.get(), 2048, exponent.get(), nullptr));
-  EXPECT_TRUE(EVP_PKEY_set1_RSA(key.get(), rsa.get()));
-  return key;
 }
 
 // PKCS#1 or PKCS#8, with a password or without.
@@ -52,7 +42,7 @@ std::string Pem(EVP_PKEY* key, bool pkcs1, const char* password = nullptr) {
 }
 
 TEST(ClientKeyTest, ReadsWhateverAuthoritiesMake) {
-  const bssl::UniquePtr<EVP_PKEY> rsa = NewRsa();
+  const bssl::UniquePtr<EVP_PKEY> rsa = NewRsaKey(2048);
   for (const bool pkcs1 : {false, true}) {
     ASSERT_OK_AND_ASSIGN(const auto key, ClientKey::FromPem(Bytes(Pem(rsa.get(), pkcs1))));
     EXPECT_EQ(EVP_PKEY_cmp(key->native(), rsa.get()), 1);
@@ -63,7 +53,7 @@ TEST(ClientKeyTest, ReadsWhateverAuthoritiesMake) {
 }
 
 TEST(ClientKeyTest, SkipsWhatStandsBeforeTheKey) {
-  const bssl::UniquePtr<EVP_PKEY> rsa = NewRsa();
+  const bssl::UniquePtr<EVP_PKEY> rsa = NewRsaKey(2048);
   const std::string text =
       absl::StrCat("a comment\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
                    Pem(rsa.get(), true));
@@ -71,7 +61,7 @@ TEST(ClientKeyTest, SkipsWhatStandsBeforeTheKey) {
 }
 
 TEST(ClientKeyTest, RefusesWhatIsNoKeyQuotingNothing) {
-  const bssl::UniquePtr<EVP_PKEY> rsa = NewRsa();
+  const bssl::UniquePtr<EVP_PKEY> rsa = NewRsaKey(2048);
   for (const std::string& text :
        {std::string(), std::string("hunter2"), Pem(rsa.get(), false, "hunter2"),
         std::string("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n")}) {

@@ -4,14 +4,12 @@
 
 #include "common/base/status_matchers.h"
 #include "common/crypto/key_type.h"
+#include "common/crypto/testing/other_keys.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "openssl/bn.h"
-#include "openssl/ec_key.h"
 #include "openssl/evp.h"
 #include "openssl/mem.h"
 #include "openssl/nid.h"
-#include "openssl/rsa.h"
 #include "openssl/x509.h"
 
 namespace byrnie {
@@ -64,25 +62,8 @@ std::string CsrOf(EVP_PKEY* key) {
   return csr;
 }
 
-std::string CsrOfCurve(int curve) {
-  bssl::UniquePtr<EC_KEY> ec(EC_KEY_new_by_curve_name(curve));
-  bssl::UniquePtr<EVP_PKEY> key(EVP_PKEY_new());
-  EXPECT_TRUE(EC_KEY_generate_key(ec.get()) && EVP_PKEY_set1_EC_KEY(key.get(), ec.get()));
-  return CsrOf(key.get());
-}
-
-std::string CsrOfRsa(int bits) {
-  bssl::UniquePtr<RSA> rsa(RSA_new());
-  bssl::UniquePtr<BIGNUM> exponent(BN_new());
-  bssl::UniquePtr<EVP_PKEY> key(EVP_PKEY_new());
-  EXPECT_TRUE(BN_set_word(exponent.get(), RSA_F4) &&
-              RSA_generate_key_ex(rsa.get(), bits, exponent.get(), nullptr) &&
-              EVP_PKEY_set1_RSA(key.get(), rsa.get()));
-  return CsrOf(key.get());
-}
-
 TEST(CsrTest, IsRefusedForKeysThatAreNotOfATypeThatIsTaken) {
-  const std::string p384 = CsrOfCurve(NID_secp384r1), rsa = CsrOfRsa(2048);
+  const std::string p384 = CsrOf(NewEcKey(NID_secp384r1).get()), rsa = CsrOf(NewRsaKey(2048).get());
   for (const std::string& csr : {p384, rsa}) {
     EXPECT_THAT(VerifyCsr(csr), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("P-256")));
   }
@@ -94,7 +75,8 @@ TEST(CsrTest, IsRefusedForKeysThatAreNotOfATypeThatIsTaken) {
 
 TEST(CsrTest, IsRefusedForOtherCurvesAndShortRsaKeysWhateverIsTaken) {
   const KeyTypes all = {KeyType::kP256, KeyType::kP384, KeyType::kRsa};
-  for (const std::string& csr : {CsrOfCurve(NID_secp521r1), CsrOfRsa(1024)}) {
+  for (const std::string& csr :
+       {CsrOf(NewEcKey(NID_secp521r1).get()), CsrOf(NewRsaKey(1024).get())}) {
     EXPECT_THAT(VerifyCsr(csr, all),
                 StatusIs(absl::StatusCode::kInvalidArgument,
                          HasSubstr("is not P-256 or P-384 or RSA of 2048 to 4096 bits")));

@@ -7,17 +7,15 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
 #include "common/crypto/private_key.h"
+#include "common/crypto/testing/other_keys.h"
 #include "common/tls/testing/test_ca.h"
 #include "common/tls/testing/test_crl.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "openssl/bn.h"
 #include "openssl/bytestring.h"
-#include "openssl/ec_key.h"
 #include "openssl/evp.h"
 #include "openssl/mem.h"
 #include "openssl/nid.h"
-#include "openssl/rsa.h"
 
 namespace byrnie {
 namespace {
@@ -64,23 +62,6 @@ std::string PublicKeyDer(const EVP_PKEY* key) {
               CBB_finish(cbb.get(), &der, &size));
   const bssl::UniquePtr<uint8_t> owned(der);
   return std::string(reinterpret_cast<char*>(der), size);
-}
-
-std::string EcKey(int curve) {
-  bssl::UniquePtr<EC_KEY> ec(EC_KEY_new_by_curve_name(curve));
-  bssl::UniquePtr<EVP_PKEY> key(EVP_PKEY_new());
-  EXPECT_TRUE(EC_KEY_generate_key(ec.get()) && EVP_PKEY_set1_EC_KEY(key.get(), ec.get()));
-  return PublicKeyDer(key.get());
-}
-
-std::string RsaKey(int bits) {
-  bssl::UniquePtr<RSA> rsa(RSA_new());
-  bssl::UniquePtr<BIGNUM> exponent(BN_new());
-  bssl::UniquePtr<EVP_PKEY> key(EVP_PKEY_new());
-  EXPECT_TRUE(BN_set_word(exponent.get(), RSA_F4) &&
-              RSA_generate_key_ex(rsa.get(), bits, exponent.get(), nullptr) &&
-              EVP_PKEY_set1_RSA(key.get(), rsa.get()));
-  return PublicKeyDer(key.get());
 }
 
 std::string Ed25519Key() {
@@ -374,11 +355,12 @@ TEST_F(SvidVerifierTest, TakesOnlyKeysThatAreNeitherWeakNorExpensive) {
     return Verify(ca_,
                   {*BuildCertificate(ca_.SvidSpec("/a"), public_key, ca_.root().get(), ca_.key())});
   };
-  EXPECT_THAT(with_key(EcKey(NID_secp384r1)), IsOk());
-  EXPECT_THAT(with_key(RsaKey(2048)), IsOk());
-  EXPECT_THAT(with_key(EcKey(NID_secp521r1)), Refused("use P-256 or P-384"));
-  EXPECT_THAT(with_key(RsaKey(1024)), Refused("RSA key of 1024 bits; 2048 to 4096 are taken"));
-  EXPECT_THAT(with_key(RsaKey(1920)), Refused("RSA key of 1920 bits"));
+  EXPECT_THAT(with_key(PublicKeyDer(NewEcKey(NID_secp384r1).get())), IsOk());
+  EXPECT_THAT(with_key(PublicKeyDer(NewRsaKey(2048).get())), IsOk());
+  EXPECT_THAT(with_key(PublicKeyDer(NewEcKey(NID_secp521r1).get())), Refused("use P-256 or P-384"));
+  EXPECT_THAT(with_key(PublicKeyDer(NewRsaKey(1024).get())),
+              Refused("RSA key of 1024 bits; 2048 to 4096 are taken"));
+  EXPECT_THAT(with_key(PublicKeyDer(NewRsaKey(1920).get())), Refused("RSA key of 1920 bits"));
   EXPECT_THAT(with_key(Ed25519Key()), Refused("use P-256, P-384 or RSA"));
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "common/base/check.h"
+#include "common/crypto/testing/other_keys.h"
 #include "openssl/bn.h"
 #include "openssl/digest.h"
 #include "openssl/evp.h"
@@ -19,13 +20,7 @@ std::string Text(const BIGNUM* number) {
 
 }  // namespace
 
-RsaSigner::RsaSigner(unsigned bits) : key_(EVP_PKEY_new()) {
-  bssl::UniquePtr<RSA> rsa(RSA_new());
-  bssl::UniquePtr<BIGNUM> e(BN_new());
-  CHECK(BN_set_word(e.get(), RSA_F4));
-  CHECK(RSA_generate_key_ex(rsa.get(), static_cast<int>(bits), e.get(), nullptr));
-  CHECK(EVP_PKEY_set1_RSA(key_.get(), rsa.get()));
-}
+RsaSigner::RsaSigner(unsigned bits) : key_(NewRsaKey(static_cast<int>(bits))) {}
 
 RsaSigner::~RsaSigner() = default;
 
