@@ -41,7 +41,7 @@ void Drain::Stop() {
 void Drain::Quit() {
   if (state_ == State::kServing) host_->StopReadiness();
   if (state_ == State::kServing || state_ == State::kHolding) Stop();
-  if (state_ == State::kDraining) Abort();
+  if (state_ == State::kDraining) Abort("ended-at-once");
 }
 
 void Drain::Poll() {
@@ -50,7 +50,7 @@ void Drain::Poll() {
     if (state_ == State::kAborting) {
       state_ = State::kGivingUp;
       deadline_ = loop_->Now() + kGiveUpGrace;
-      host_->GiveUpConnections();
+      host_->GiveUpConnections(why_);
       poll_timer_->Schedule(absl::ZeroDuration());
       return;
     }
@@ -61,7 +61,7 @@ void Drain::Poll() {
     }
     logger_->Warning("the drain deadline passed, resetting what is open");
     if (state_ == State::kHolding) Stop();
-    Abort();
+    Abort("drain-deadline");
     return;
   }
   if (state_ == State::kHolding && loop_->Now() >= hold_until_) Stop();
@@ -86,10 +86,11 @@ void Drain::OnCount(ConnectionCounts counts) {
   }
 }
 
-void Drain::Abort() {
+void Drain::Abort(absl::string_view why) {
   state_ = State::kAborting;
   deadline_ = loop_->Now() + kAbortGrace;
-  host_->AbortConnections();
+  why_ = why;
+  host_->AbortConnections(why_);
   poll_timer_->Schedule(absl::ZeroDuration());
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "common/event/event_loop.h"
@@ -31,9 +32,11 @@ class Drain {
     virtual void StopInbound() = 0;
     // `done` runs on the control loop.
     virtual void CountConnections(absl::AnyInvocable<void(ConnectionCounts counts)> done) = 0;
-    virtual void AbortConnections() = 0;
+    // Once. `why` is for people, of the access log: whether the deadline passed or somebody did not
+    // want to wait.
+    virtual void AbortConnections(absl::string_view why) = 0;
     // Once, a second after AbortConnections: ends what it has not ended, whose readers do not read.
-    virtual void GiveUpConnections() = 0;
+    virtual void GiveUpConnections(absl::string_view why) = 0;
     // Nothing is left, or it does not end. Once.
     virtual void OnDrained() = 0;
   };
@@ -66,7 +69,7 @@ class Drain {
   void Poll();
   void OnCount(ConnectionCounts counts);
   void Stop();
-  void Abort();
+  void Abort(absl::string_view why);
   void Finish();
 
   EventLoop* const loop_;  // Not owned.
@@ -76,6 +79,7 @@ class Drain {
   State state_ = State::kServing;
   // Of the present state.
   absl::Duration deadline_;
+  absl::string_view why_;  // From AbortConnections on.
   absl::Duration hold_until_;
   // Since when nothing has been open and nothing has begun.
   absl::optional<absl::Duration> quiet_since_;

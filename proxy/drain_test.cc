@@ -31,9 +31,13 @@ class DrainTest : public ::testing::Test, public Drain::Host {
     EXPECT_EQ(stops_, 1);
     loop_.Post([this, done = std::move(done)]() mutable { done({connections_, begun_}); });
   }
-  void AbortConnections() override { ++aborts_; }
-  void GiveUpConnections() override {
+  void AbortConnections(absl::string_view why) override {
+    ++aborts_;
+    why_ = why;
+  }
+  void GiveUpConnections(absl::string_view why) override {
     EXPECT_EQ(aborts_, 1);
+    EXPECT_EQ(why, why_);
     ++given_up_;
     if (ends_given_up_) connections_ = 0;
   }
@@ -46,6 +50,7 @@ class DrainTest : public ::testing::Test, public Drain::Host {
   int unready_ = 0;
   int stops_ = 0;
   int aborts_ = 0;
+  absl::string_view why_;  // Of the abort.
   int given_up_ = 0;
   bool ends_given_up_ = true;
   int drained_ = 0;
@@ -144,6 +149,7 @@ TEST_F(DrainTest, ResetsWhatIsOpenAtTheDeadlineAndGivesUpWhatAReaderDoesNotTake)
   drain_.Begin();
   loop_.AdvanceTime(absl::Milliseconds(30050));
   EXPECT_EQ(aborts_, 1);
+  EXPECT_EQ(why_, "drain-deadline");
   loop_.AdvanceTime(absl::Milliseconds(900));
   EXPECT_EQ(given_up_, 0);
   EXPECT_EQ(drained_, 0);
@@ -188,6 +194,7 @@ TEST_F(DrainTest, QuitDoesNotWait) {
   drain_.Quit();
   EXPECT_EQ(stops_, 1);
   EXPECT_EQ(aborts_, 1);
+  EXPECT_EQ(why_, "ended-at-once");
   loop_.AdvanceTime(absl::Milliseconds(500));
   connections_ = 0;
   loop_.AdvanceTime(absl::Milliseconds(100));

@@ -235,11 +235,17 @@ PortRange KernelsLocalPorts() {
 }
 
 // To a port of the sidecar's own they would say nothing of the application, or ask for themselves.
-absl::Status CheckProbes(const ProxyConfig& config) {
+absl::Status CheckOtherPorts(const ProxyConfig& config) {
   for (const AppProbe& probe : config.app_probes) {
     if (!config.IsSidecarPort(probe.url.port)) continue;
     return absl::InvalidArgumentError(absl::StrCat("--app_probes: ", probe.Name(), ": port ",
                                                    probe.url.port, " is the sidecar's own"));
+  }
+  for (const uint16_t port : config.inbound.proxy_protocol_ports) {
+    if (!config.IsSidecarPort(port)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--proxy_protocol_ports=", absl::GetFlag(FLAGS_proxy_protocol_ports), ": ",
+                     port, " is the sidecar's own; leave it out"));
   }
   return absl::OkStatus();
 }
@@ -319,10 +325,10 @@ absl::StatusOr<ProxyConfig> ConfigFromFlags() {
   }
   ASSIGN_OR_RETURN(config.app_probes,
                    OfFlag("app_probes", ParseAppProbes(absl::GetFlag(FLAGS_app_probes))));
-  RETURN_IF_ERROR(CheckProbes(config));
   const std::string proxy_protocol_ports = absl::GetFlag(FLAGS_proxy_protocol_ports);
   ASSIGN_OR_RETURN(config.inbound.proxy_protocol_ports,
                    OfFlag("proxy_protocol_ports", ParsePortSet(proxy_protocol_ports)));
+  RETURN_IF_ERROR(CheckOtherPorts(config));
   const std::string interception = absl::GetFlag(FLAGS_inbound_interception);
   ASSIGN_OR_RETURN(const bool tproxy,
                    ToChoice("inbound_interception", interception, "tproxy", "redirect"));

@@ -53,7 +53,7 @@ TEST_F(FlagsTest, TakesWhatIsSaid) {
   Set("probe_sources", "10.0.0.0/8");
   Set("app_probes", R"({"app":{"liveness":{"httpGet":{"port":8080,"httpHeaders":[
       {"name":"Authorization","value":"hidden"}]}}},"b":{"startup":{"tcpSocket":{"port":1}}}})");
-  Set("proxy_protocol_ports", "9000");
+  Set("proxy_protocol_ports", "9100");
   Set("outbound_policy", "deny");
   Set("identity_expiry", "strict");
   Set("lookup_failure", "passthrough");
@@ -69,7 +69,7 @@ TEST_F(FlagsTest, TakesWhatIsSaid) {
   EXPECT_TRUE(config->inbound.StrictAt(8080));
   EXPECT_TRUE(config->inbound.IsProbe(*IpAddress::Parse("10.1.1.1"), 8082, {}));
   EXPECT_FALSE(config->inbound.IsProbe(*IpAddress::Parse("10.1.1.1"), 8080, {}));
-  EXPECT_TRUE(config->inbound.proxy_protocol_ports.contains(9000));
+  EXPECT_TRUE(config->inbound.proxy_protocol_ports.contains(9100));
   ASSERT_EQ(config->app_probes.size(), 2u);
   EXPECT_EQ(config->app_probes[0].Path(), "/app-health/app/liveness");
   for (const auto& [name, value] : config->shown_flags) {
@@ -139,6 +139,7 @@ INSTANTIATE_TEST_SUITE_P(
                       BadValue{"probe_ports", "http", "--probe_ports: "},
                       BadValue{"probe_sources", "node", "--probe_sources: "},
                       BadValue{"proxy_protocol_ports", "0", "--proxy_protocol_ports: "},
+                      BadValue{"proxy_protocol_ports", "80,15008", "15008 is the sidecar's own"},
                       BadValue{"inbound_interception", "iptables", "tproxy or redirect"},
                       BadValue{"outbound_policy", "", "passthrough or deny"},
                       BadValue{"resolve_timeout", "0", "1ms to 24h"},

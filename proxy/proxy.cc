@@ -478,15 +478,15 @@ void Proxy::CountConnections(absl::AnyInvocable<void(ConnectionCounts counts)> d
   }
 }
 
-void Proxy::AbortConnections() {
+void Proxy::AbortConnections(absl::string_view why) {
   for (const std::unique_ptr<Worker>& worker : workers_) {
-    worker->AbortAll(access_reason::kDrained, "drain-deadline");
+    worker->AbortAll(access_reason::kDrained, why);
   }
 }
 
-void Proxy::GiveUpConnections() {
+void Proxy::GiveUpConnections(absl::string_view why) {
   for (const std::unique_ptr<Worker>& worker : workers_) {
-    worker->GiveUpAll(access_reason::kDrained, "drain-deadline");
+    worker->GiveUpAll(access_reason::kDrained, why);
   }
 }
 

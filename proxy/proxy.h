@@ -92,8 +92,8 @@ class Proxy final : public AgentClient::Delegate, public Admin::Host, public Dra
   void StopReadiness() override;
   void StopInbound() override;
   void CountConnections(absl::AnyInvocable<void(ConnectionCounts counts)> done) override;
-  void AbortConnections() override;
-  void GiveUpConnections() override;
+  void AbortConnections(absl::string_view why) override;
+  void GiveUpConnections(absl::string_view why) override;
   void OnDrained() override { loop_->Stop(); }
 
   const ProxyConfig config_;

@@ -111,7 +111,9 @@ void TlsStream::Impl::OnWriteFailed() {
   }
   error_ = std::move(status);
   // The peer's last words tell more than a broken pipe does: a server that refuses our certificate
-  // says so and closes. Bytes it sent before are still the reader's.
+  // says so and closes. Bytes it sent before are still the reader's. They may be there already
+  // although nobody has been told yet.
+  ciphertext_.OnTransportReadable();
   uint8_t byte;
   ERR_clear_error();
   const int result = SSL_peek(ssl_.get(), &byte, 1);

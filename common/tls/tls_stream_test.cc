@@ -276,6 +276,21 @@ TEST_F(TlsStreamTest, TellsAVerifiedPeerThatAccessIsDenied) {
   server_.stream_->DenyAccess();  // Nothing more to say.
 }
 
+TEST_F(TlsStreamTest, AWriterInMidStreamHearsOfADenialAndNotOfTheBrokenConnectionAlone) {
+  Connect();
+  client_.OnReadable();  // Finds nothing, and waits to be told.
+  server_.Send("said before");
+  server_.stream_->DenyAccess();
+  pair_->Fail(absl::UnavailableError("broken pipe"));
+  // Nobody has told the client of either when it writes on.
+  EXPECT_EQ(client_.stream_->Write(Bytes("more")).status, IoStatus::kError);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(client_.received_, "said before");
+  EXPECT_EQ(client_.last_read_, IoStatus::kError);
+  EXPECT_THAT(client_.stream_->error(),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("access_denied")));
+}
+
 TEST_F(TlsStreamTest, OldConnectionsKeepTheirContextAfterARotation) {
   Connect();
   const TlsContext* old_context = &server_.stream_->context();

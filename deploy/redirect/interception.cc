@@ -1,7 +1,10 @@
 #include "deploy/redirect/interception.h"
 
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "deploy/redirect/nft_generation.h"
@@ -74,6 +77,12 @@ absl::Status Interception::Hold() {
   if (held.ok()) {
     holder_.emplace(std::move(session));
     return absl::OkStatus();
+  }
+  // This process may administer the network, so it is another one's table.
+  if (absl::StrContains(held.message(), strerror(EPERM))) {
+    return absl::FailedPreconditionError(
+        "another process watches these rules already; end the other byrnie-redirect watch of this "
+        "network namespace, or this one");
   }
   return absl::FailedPreconditionError(
       absl::StrCat("the kernel keeps no table for one process alone: ", held.message()));

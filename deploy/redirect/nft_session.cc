@@ -58,7 +58,8 @@ std::string FirstErrorLine(absl::string_view text) {
 absl::StatusOr<NftSession> NftSession::Create() {
   if (!MayAdministerNetwork()) {
     return absl::FailedPreconditionError(
-        "changing redirect rules needs the capability NET_ADMIN; run as root in the pod's network "
+        "reading and changing redirect rules needs the capability NET_ADMIN; run as root in the "
+        "pod's network "
         "namespace");
   }
   if (absl::Status status = ProbeNetlink(); !status.ok()) return status;

@@ -157,6 +157,26 @@ class DirectMtlsTest(MeshTestCase):
                 self.policies()
             wait_until(lambda: self.answered(self.client, 8060), 5, "permission", every=0.1)
 
+    def test_a_client_that_writes_at_once_is_told_of_the_denial_too(self):
+        """The denial and the reset behind it meet a proxy that is writing."""
+        self.policies(("allow-other", "ALLOW", {"principals": [{"exact": "cluster.local/ns/demo/sa/other"}]}))
+        try:
+            wait_until(lambda: not self.answered(self.client), 5, "the policy", every=0.1)
+            for _ in range(20):
+                try:
+                    with self.client.connect(self.server.address, 8080, timeout=5) as connection:
+                        source = "{}:{}".format(*connection.getsockname()[:2])
+                        while True:
+                            connection.sendall(bytes(16384))
+                except (ConnectionResetError, BrokenPipeError):
+                    pass
+                record = self.client.wait_access_log(direction="outbound", source=source)[-1]
+                self.assertEqual((record["reason"], record["result"]), ("refused-by-peer", "denied"), record)
+                self.assertIn("access_denied", record["detail"])
+        finally:
+            self.policies()
+        wait_until(lambda: self.answered(self.client), 5, "permission", every=0.1)
+
     def test_a_policy_ends_an_open_connection(self):
         with self.client.connect(self.server.address, 8080) as connection:
             connection.sendall(b"open")

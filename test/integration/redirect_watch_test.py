@@ -97,6 +97,12 @@ class RedirectWatchTest(MeshTestCase):
         self.assertEqual(ended[0]["repairs"], final["byrnie_redirect_repairs_total"])
         self.assertNotIn("byrnie_held", self.client.host.run("nft", "list", "tables").stdout)
 
+    def test_a_second_watch_says_that_there_is_one(self):
+        self.start_watch()
+        second, _ = self.start_watch()
+        told = [record["error"] for record in second.log_records() if "error" in record]
+        self.assertTrue(told and "another process watches these rules already" in told[0], told)
+
     def test_a_flush_of_everything_opens_nothing_even_for_a_moment(self):
         """A storm of connection attempts during twenty flushes, each of which would be open for milliseconds."""
         _, counts = self.start_watch()

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "common/crypto/private_key.h"
 #include "common/net/byte_stream.h"
 #include "common/tls/testing/test_ca.h"
 #include "openssl/ssl.h"
