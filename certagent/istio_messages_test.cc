@@ -9,6 +9,7 @@
 #include "common/base/status_matchers.h"
 #include "common/crypto/certificate_builder.h"
 #include "common/crypto/csr.h"
+#include "common/crypto/private_key.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

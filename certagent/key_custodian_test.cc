@@ -6,6 +6,7 @@
 
 #include "common/base/status_matchers.h"
 #include "common/crypto/certificate_builder.h"
+#include "common/crypto/private_key.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -9,6 +9,7 @@
 
 #include "common/base/status_matchers.h"
 #include "common/crypto/certificate_builder.h"
+#include "common/crypto/private_key.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "common/net/testing/memory_stream_pair.h"
 #include "gmock/gmock.h"

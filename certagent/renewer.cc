@@ -10,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/utc_text.h"
 #include "common/crypto/csr.h"
+#include "common/crypto/private_key.h"
 #include "common/identity/svid_root.h"
 #include "common/identity/svid_verifier.h"
 

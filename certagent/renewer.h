@@ -16,6 +16,7 @@
 #include "certagent/proof_order.h"
 #include "certagent/renewal_schedule.h"
 #include "common/base/clock_offset.h"
+#include "common/crypto/private_key.h"
 #include "common/event/event_loop.h"
 #include "common/identity/identity_snapshot.h"
 #include "common/identity/spiffe_id.h"

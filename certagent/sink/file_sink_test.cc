@@ -13,6 +13,7 @@
 #include "common/base/file.h"
 #include "common/base/status_matchers.h"
 #include "common/crypto/certificate_builder.h"
+#include "common/crypto/private_key.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -13,6 +13,7 @@
 #include "common/base/check.h"
 #include "common/crypto/certificate_builder.h"
 #include "common/crypto/csr.h"
+#include "common/crypto/private_key.h"
 #include "common/event/event_loop.h"
 
 namespace byrnie {

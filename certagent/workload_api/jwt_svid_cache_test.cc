@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
+#include "common/crypto/private_key.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "common/identity/jwt_svid.h"
 #include "common/tls/testing/test_ca.h"

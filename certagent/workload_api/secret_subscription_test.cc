@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
+#include "common/crypto/private_key.h"
 #include "common/tls/testing/test_ca.h"
 #include "common/tls/testing/test_crl.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/crypto/private_key.h"
 #include "common/grpc/reflection_service.h"
 #include "grpc/grpc.h"
 #include "grpcpp/resource_quota.h"

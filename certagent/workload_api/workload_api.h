@@ -17,6 +17,7 @@
 #include "certagent/workload_api/workload_state.h"
 #include "common/base/clock.h"
 #include "common/base/places.h"
+#include "common/crypto/private_key.h"
 #include "common/event/event_loop.h"
 #include "common/telemetry/log.h"
 #include "grpcpp/server.h"

@@ -159,7 +159,7 @@ std::string Certificate::FingerprintHex() const { return Sha256FingerprintHex(de
 
 std::string Certificate::Subject() const { return NameText(X509_get_subject_name(x509_.get())); }
 
-bool Certificate::MatchesKey(const PrivateKey& key) const {
+bool Certificate::MatchesKey(const IssuerKey& key) const {
   const EVP_PKEY* own = X509_get0_pubkey(x509_.get());
   const bool matches = own != nullptr && EVP_PKEY_cmp(own, key.native()) == 1;
   if (!matches) DrainSslErrors();

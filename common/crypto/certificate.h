@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "common/crypto/private_key.h"
+#include "common/crypto/issuer_key.h"
 #include "openssl/base.h"
 
 namespace byrnie {
@@ -43,7 +43,7 @@ class Certificate {
   std::string Subject() const;
   // All uniformResourceIdentifier SANs, with their exact bytes (embedded NULs included).
   const std::vector<std::string>& uri_sans() const { return uri_sans_; }
-  bool MatchesKey(const PrivateKey& key) const;
+  bool MatchesKey(const IssuerKey& key) const;
   // True when a DNS name or IP address among the SANs is `host` (RFC 6125); a subject never counts.
   bool IsForHost(const std::string& host) const;
   bool is_ca() const { return is_ca_; }

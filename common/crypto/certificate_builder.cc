@@ -187,7 +187,7 @@ bool AddRawExtensions(X509* x509, const CertificateSpec& spec) {
 absl::StatusOr<CertificatePtr> BuildCertificate(const CertificateSpec& spec,
                                                 absl::string_view subject_public_key,
                                                 const Certificate* issuer,
-                                                const PrivateKey& issuer_key) {
+                                                const IssuerKey& issuer_key) {
   RETURN_IF_ERROR(CheckSpec(spec, issuer == nullptr));
   if (issuer != nullptr && !issuer->MatchesKey(issuer_key)) {
     return absl::InvalidArgumentError(

@@ -8,7 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/crypto/certificate.h"
-#include "common/crypto/private_key.h"
+#include "common/crypto/issuer_key.h"
 
 namespace byrnie {
 
@@ -58,7 +58,7 @@ struct CertificateSpec {
 absl::StatusOr<CertificatePtr> BuildCertificate(const CertificateSpec& spec,
                                                 absl::string_view subject_public_key,
                                                 const Certificate* issuer,
-                                                const PrivateKey& issuer_key);
+                                                const IssuerKey& issuer_key);
 
 }  // namespace byrnie
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/base/status_matchers.h"
+#include "common/crypto/private_key.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "openssl/nid.h"

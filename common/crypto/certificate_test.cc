@@ -7,6 +7,7 @@
 #include "common/base/secret_bytes.h"
 #include "common/base/status_matchers.h"
 #include "common/crypto/certificate_builder.h"
+#include "common/crypto/private_key.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

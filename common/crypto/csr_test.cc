@@ -4,6 +4,7 @@
 
 #include "common/base/status_matchers.h"
 #include "common/crypto/key_type.h"
+#include "common/crypto/private_key.h"
 #include "common/crypto/testing/other_keys.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

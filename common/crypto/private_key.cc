@@ -5,13 +5,10 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
-#include "absl/types/optional.h"
 #include "common/base/check.h"
 #include "common/base/secret_memory.h"
 #include "common/base/status_macros.h"
+#include "common/crypto/key_pem.h"
 #include "common/crypto/ssl_error.h"
 #include "openssl/base64.h"
 #include "openssl/bytestring.h"
@@ -30,54 +27,6 @@ constexpr absl::string_view kPemBegin = "-----BEGIN PRIVATE KEY-----\n";
 constexpr absl::string_view kPemEnd = "-----END PRIVATE KEY-----\n";
 constexpr size_t kPemLineBytes = 48;  // 64 characters of base64 (RFC 7468 section 2).
 constexpr size_t kScalarSize = 32;
-
-struct PemKey {
-  bool pkcs8;
-  absl::string_view base64;
-};
-
-// Where the one key of a PEM text is.
-absl::StatusOr<PemKey> FindKey(absl::string_view text) {
-  constexpr absl::string_view kBegin = "-----BEGIN ", kEnd = "-----END ", kDashes = "-----";
-  absl::optional<PemKey> found;
-  while (true) {
-    text = absl::StripLeadingAsciiWhitespace(text);
-    if (text.empty()) break;
-    if (!absl::ConsumePrefix(&text, kBegin)) {
-      return absl::InvalidArgumentError("there is something else than PEM blocks");
-    }
-    const size_t label_size = text.find(kDashes);
-    if (label_size == absl::string_view::npos) {
-      return absl::InvalidArgumentError("a PEM block without a label");
-    }
-    const absl::string_view label = text.substr(0, label_size);
-    text.remove_prefix(label_size + kDashes.size());
-    const size_t body_size = text.find(kEnd);
-    if (body_size == absl::string_view::npos) {
-      return absl::InvalidArgumentError("a PEM block without an end");
-    }
-    const absl::string_view body = text.substr(0, body_size);
-    text.remove_prefix(body_size + kEnd.size());
-    if (!absl::ConsumePrefix(&text, label) || !absl::ConsumePrefix(&text, kDashes)) {
-      return absl::InvalidArgumentError("a PEM block that ends as another one");
-    }
-    if (label == "EC PARAMETERS") continue;
-    if (label != "PRIVATE KEY" && label != "EC PRIVATE KEY") {
-      // A label is no secret, but what stands in its place may be.
-      const bool rsa = label == "RSA PRIVATE KEY", encrypted = label == "ENCRYPTED PRIVATE KEY";
-      return absl::InvalidArgumentError(absl::StrCat(
-          rsa         ? "an RSA key"
-          : encrypted ? "an encrypted key"
-                      : "a PEM block that is no private key",
-          "; give an unencrypted P-256 key, as \"openssl genpkey -algorithm EC -pkeyopt "
-          "ec_paramgen_curve:P-256\" makes it"));
-    }
-    if (found.has_value()) return absl::InvalidArgumentError("more than one private key");
-    found = PemKey{label == "PRIVATE KEY", body};
-  }
-  if (!found.has_value()) return absl::InvalidArgumentError("no private key");
-  return *found;
-}
 
 // The library's handle of a key that it does not hold: what it is to sign it hands to SignCallback.
 const ENGINE* SignElsewhere(ECDSA_METHOD* method) {
@@ -157,23 +106,18 @@ absl::StatusOr<std::shared_ptr<const PrivateKey>> PrivateKey::FromSec1(const Sec
 }
 
 absl::StatusOr<std::shared_ptr<const PrivateKey>> PrivateKey::FromPem(const SecretBytes& pem) {
-  ASSIGN_OR_RETURN(PemKey found, FindKey(pem.view()));
-  SecretBytes base64(found.base64.size());
-  size_t size = 0;
-  for (char c : found.base64) {
-    if (!absl::ascii_isspace(static_cast<unsigned char>(c))) {
-      base64.mutable_span()[size++] = static_cast<uint8_t>(c);
-    }
+  ASSIGN_OR_RETURN(const KeyPem found, FindKeyInPem(pem));
+  switch (found.form) {
+    case KeyPem::Form::kPkcs8:
+      return FromPkcs8(found.der);
+    case KeyPem::Form::kSec1:
+      return FromSec1(found.der);
+    case KeyPem::Form::kPkcs1:
+      break;
   }
-  SecretBytes der(size / 4 * 3 + 1);
-  size_t der_size = 0;
-  if (!EVP_DecodeBase64(der.mutable_span().data(), &der_size, der.size(), base64.span().data(),
-                        size)) {
-    DrainSslErrors();
-    return absl::InvalidArgumentError("a private key that is not base64");
-  }
-  const SecretBytes exact(der.span().first(der_size));
-  return found.pkcs8 ? FromPkcs8(exact) : FromSec1(exact);
+  return absl::InvalidArgumentError(
+      "an RSA key; give an unencrypted P-256 key, as \"openssl genpkey -algorithm EC -pkeyopt "
+      "ec_paramgen_curve:P-256\" makes it");
 }
 
 bssl::UniquePtr<EC_KEY> PrivateKey::Unlocked() const {

@@ -8,17 +8,19 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "common/base/secret_bytes.h"
+#include "common/crypto/issuer_key.h"
 #include "openssl/base.h"
 
 namespace byrnie {
 
-// A P-256 private key (FIPS 186-5), the only kind workloads and the CA use. Immutable, thread-safe.
+// A P-256 private key (FIPS 186-5), the only kind that workloads and the mesh's own CA use; a CA
+// that was plugged in may have another (common/crypto/ca_key.h). Immutable, thread-safe.
 // Its bytes leave only through ToPkcs8() and ToPem(), as SecretBytes.
 //
 // The scalar lies in secret memory and nowhere else. The library computes in ordinary memory: it
 // has a copy for the microseconds of a signature, which is wiped, with the stack used, before the
 // call returns.
-class PrivateKey {
+class PrivateKey final : public IssuerKey {
  public:
   // Makes a new key. Internal when the library fails.
   static absl::StatusOr<std::shared_ptr<const PrivateKey>> Generate();
@@ -31,7 +33,7 @@ class PrivateKey {
 
   PrivateKey(const PrivateKey&) = delete;
   PrivateKey& operator=(const PrivateKey&) = delete;
-  ~PrivateKey();
+  ~PrivateKey() override;
 
   SecretBytes ToPkcs8() const;
   // "-----BEGIN PRIVATE KEY-----" for libraries that take only PEM.
@@ -44,9 +46,7 @@ class PrivateKey {
   // As SignEcdsaSha256, for whoever has hashed the message already.
   absl::StatusOr<std::string> SignDigest(absl::Span<const uint8_t> sha256) const;
 
-  // For common/crypto and common/tls; valid as long as this. It signs and knows its public key; the
-  // private one cannot be got out of it.
-  EVP_PKEY* native() const { return key_.get(); }
+  EVP_PKEY* native() const override { return key_.get(); }
 
  private:
   PrivateKey() = default;

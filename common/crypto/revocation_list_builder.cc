@@ -74,7 +74,7 @@ bool AddExtensions(uint64_t number, const Certificate& issuer, X509_CRL* crl) {
 
 absl::StatusOr<RevocationListPtr> BuildRevocationList(const RevocationListSpec& spec,
                                                       const Certificate& issuer,
-                                                      const PrivateKey& key) {
+                                                      const IssuerKey& key) {
   if (!issuer.MatchesKey(key)) {
     return absl::InvalidArgumentError(
         absl::StrCat("the signing key is not that of the issuer ", issuer.Subject()));

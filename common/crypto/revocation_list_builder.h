@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/crypto/certificate.h"
-#include "common/crypto/private_key.h"
+#include "common/crypto/issuer_key.h"
 #include "common/crypto/revocation_list.h"
 
 namespace byrnie {
@@ -31,7 +31,7 @@ struct RevocationListSpec {
 // `issuer`, with SHA-256. InvalidArgument: the key is not the issuer's, or a serial is none.
 absl::StatusOr<RevocationListPtr> BuildRevocationList(const RevocationListSpec& spec,
                                                       const Certificate& issuer,
-                                                      const PrivateKey& key);
+                                                      const IssuerKey& key);
 
 }  // namespace byrnie
 

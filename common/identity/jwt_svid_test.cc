@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "common/base/status_matchers.h"
 #include "common/crypto/ecdsa_signature.h"
+#include "common/crypto/private_key.h"
 #include "common/identity/jwt_key.h"
 #include "common/tls/testing/test_ca.h"
 #include "gmock/gmock.h"

@@ -14,6 +14,7 @@
 #include "common/base/secret_bytes.h"
 #include "common/base/status_macros.h"
 #include "common/base/utc_text.h"
+#include "common/crypto/ca_key.h"
 #include "common/identity/trust_bundle.h"
 
 namespace byrnie {
@@ -54,7 +55,7 @@ absl::StatusOr<std::vector<CertificatePtr>> ReadChain(const std::string& path) {
   return certificates;
 }
 
-absl::StatusOr<std::shared_ptr<const PrivateKey>> ReadKey(const std::string& path) {
+absl::StatusOr<std::shared_ptr<const IssuerKey>> ReadKey(const std::string& path) {
   const absl::optional<mode_t> mode = LooseMode(path);
   if (mode.has_value() && (*mode & kForbidden) != 0) {
     return absl::PermissionDeniedError(absl::StrFormat(
@@ -63,7 +64,7 @@ absl::StatusOr<std::shared_ptr<const PrivateKey>> ReadKey(const std::string& pat
         path, *mode, path));
   }
   ASSIGN_OR_RETURN(SecretBytes pem, ReadSecretFile(path, kMaxKeyFile));
-  absl::StatusOr<std::shared_ptr<const PrivateKey>> key = PrivateKey::FromPem(pem);
+  absl::StatusOr<std::shared_ptr<const IssuerKey>> key = ParseCaKey(pem);
   if (!key.ok()) return InFile(path, key.status());
   return key;
 }
@@ -129,7 +130,7 @@ absl::StatusOr<AuthoritySnapshotPtr> PluggedCa::Read() const {
                                                    kCertChain));
   }
   const CertificatePtr issuer = issuers.front();
-  ASSIGN_OR_RETURN(std::shared_ptr<const PrivateKey> key, ReadKey(PathOf(kCaKey)));
+  ASSIGN_OR_RETURN(std::shared_ptr<const IssuerKey> key, ReadKey(PathOf(kCaKey)));
   if (!issuer->MatchesKey(*key)) {
     return absl::InvalidArgumentError(
         absl::StrCat(PathOf(kCaKey), ": is not the key of ", issuer->Subject(), " in ", kCaCert));

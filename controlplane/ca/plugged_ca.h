@@ -18,7 +18,8 @@ namespace byrnie {
 // A CA that somebody else made, in a directory with the names of Istio's secret "cacerts":
 //
 //   ca-cert.pem     the certificate that signs: a root, or an intermediate below one
-//   ca-key.pem      its key, P-256, unencrypted; nobody but owner and group may read it
+//   ca-key.pem      its key, P-256, P-384 or RSA, unencrypted; nobody but owner and group may read
+//                   it
 //   root-cert.pem   what everybody trusts: the root, and others where roots are being replaced
 //   cert-chain.pem  the way from ca-cert.pem up; may be left out where that is the root's own
 //                   child, and may hold ca-cert.pem and the root, as Istio's does

@@ -11,11 +11,21 @@
 #include "common/base/file.h"
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
+#include "common/crypto/ca_key.h"
+#include "common/crypto/certificate_builder.h"
+#include "common/crypto/private_key.h"
+#include "common/crypto/revocation_list_builder.h"
+#include "common/crypto/testing/other_keys.h"
 #include "common/identity/svid_verifier.h"
 #include "common/identity/trust_bundle.h"
 #include "common/tls/testing/test_ca.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "openssl/bio.h"
+#include "openssl/bytestring.h"
+#include "openssl/evp.h"
+#include "openssl/nid.h"
+#include "openssl/pem.h"
 
 namespace byrnie {
 namespace {
@@ -54,6 +64,38 @@ class PluggedCaTest : public ::testing::Test {
     return VerifySvid(*chain, *TrustBundleSet::Create({{"cluster.local", {snapshot.roots}}}),
                       clock_.WallNow());
   }
+  struct OtherCa {
+    std::string pem;  // Of the key.
+    std::shared_ptr<const IssuerKey> key;
+    CertificatePtr certificate;
+  };
+  OtherCa MakeOther(const EVP_PKEY& native, const OtherCa* issuer) {
+    bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
+    const uint8_t* text;
+    size_t size;
+    EXPECT_TRUE(
+        PEM_write_bio_PKCS8PrivateKey(bio.get(), &native, nullptr, nullptr, 0, nullptr, nullptr) &&
+        BIO_mem_contents(bio.get(), &text, &size));
+    OtherCa made;
+    made.pem.assign(reinterpret_cast<const char*>(text), size);
+    made.key = *ParseCaKey(SecretBytes(absl::MakeConstSpan(text, size)));
+    bssl::ScopedCBB spki;
+    EXPECT_TRUE(CBB_init(spki.get(), 256) && EVP_marshal_public_key(spki.get(), &native));
+    CertificateSpec spec = root_.IntermediateSpec();
+    spec.common_name = issuer == nullptr ? "root of another kind" : "intermediate";
+    auto certificate = BuildCertificate(
+        spec,
+        absl::string_view(reinterpret_cast<const char*>(CBB_data(spki.get())), CBB_len(spki.get())),
+        issuer == nullptr ? nullptr : issuer->certificate.get(),
+        issuer == nullptr ? *made.key : *issuer->key);
+    EXPECT_THAT(certificate, IsOk());
+    made.certificate = *certificate;
+    return made;
+  }
+  OtherCa SelfSigned(const EVP_PKEY& native) { return MakeOther(native, nullptr); }
+  OtherCa Below(const OtherCa& issuer, const EVP_PKEY& native) {
+    return MakeOther(native, &issuer);
+  }
   void ExpectRefused(const std::string& words) {
     MetricRegistry metrics;
     EXPECT_THAT(PluggedCa::Create(directory_, "cluster.local", &clock_, &logger_, &metrics)
@@ -91,6 +133,31 @@ TEST_F(PluggedCaTest, AnIntermediateUnderAnOfflineRoot) {
   }
 }
 
+// As Istio's own scripts make them, RSA, and as others do.
+TEST_F(PluggedCaTest, KeysOfOtherKinds) {
+  const bssl::UniquePtr<EVP_PKEY> rsa = NewRsaKey(2048), ec = NewEcKey(NID_secp384r1);
+  for (const EVP_PKEY* native : {rsa.get(), ec.get()}) {
+    const OtherCa root = SelfSigned(*native);
+    const OtherCa middle = Below(root, *NewRsaKey(2048));
+    Write("ca-cert.pem", middle.certificate->ToPem());
+    Write("ca-key.pem", middle.pem);
+    Write("root-cert.pem", root.certificate->ToPem());
+    Write("cert-chain.pem", middle.certificate->ToPem() + root.certificate->ToPem());
+    MetricRegistry metrics;
+    auto ca = PluggedCa::Create(directory_, "cluster.local", &clock_, &logger_, &metrics);
+    ASSERT_THAT(ca, IsOk());
+    EXPECT_THAT(IssueAndVerify(*(*ca)->snapshot()), IsOk());
+    RevocationListSpec list;
+    list.this_update = clock_.WallNow();
+    list.next_update = clock_.WallNow() + absl::Hours(1);
+    EXPECT_THAT(BuildRevocationList(list, (*ca)->snapshot()->signer->issuer(),
+                                    (*ca)->snapshot()->signer->key()),
+                IsOk());
+    Write("ca-key.pem", root.pem);
+    ExpectRefused("is not the key of");
+  }
+}
+
 TEST_F(PluggedCaTest, TwoIntermediatesInAChain) {
   const TestCa lower = middle_.MakeIntermediate(middle_.IntermediateSpec());
   Plug(lower, lower.certificate()->ToPem() + middle_.certificate()->ToPem(), root_);
@@ -120,7 +187,7 @@ TEST_F(PluggedCaTest, SaysWhatIsWrongWithTheFiles) {
   WriteKey(middle_, 0644);
   ExpectRefused("chmod 600");
   Write("ca-key.pem", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n");
-  ExpectRefused("P-256");
+  ExpectRefused("not exactly one private key");
   WriteKey(middle_);
   Write("ca-cert.pem", middle_.certificate()->ToPem() + root_.certificate()->ToPem());
   ExpectRefused("holds 2 certificates");

@@ -6,6 +6,7 @@
 
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
+#include "common/crypto/private_key.h"
 #include "common/identity/svid_verifier.h"
 #include "common/tls/testing/test_ca.h"
 #include "controlplane/ca/testing/memory_revocation_store.h"

@@ -8,12 +8,13 @@
 #include "common/base/status_macros.h"
 #include "common/base/utc_text.h"
 #include "common/crypto/certificate_builder.h"
+#include "common/crypto/private_key.h"
 #include "common/identity/svid_verifier.h"
 
 namespace byrnie {
 
 SigningAuthority::SigningAuthority(CertificatePtr root, CertificateChain intermediates,
-                                   std::shared_ptr<const PrivateKey> key)
+                                   std::shared_ptr<const IssuerKey> key)
     : root_(std::move(root)),
       intermediates_(std::move(intermediates)),
       key_(std::move(key)),
@@ -29,7 +30,7 @@ SigningAuthority::SigningAuthority(CertificatePtr root, CertificateChain interme
 absl::StatusOr<SigningAuthorityPtr> SigningAuthority::Create(absl::string_view trust_domain,
                                                              CertificatePtr root,
                                                              CertificateChain intermediates,
-                                                             std::shared_ptr<const PrivateKey> key,
+                                                             std::shared_ptr<const IssuerKey> key,
                                                              absl::Time now) {
   auto authority = absl::WrapUnique(
       new SigningAuthority(std::move(root), std::move(intermediates), std::move(key)));

@@ -9,7 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/crypto/certificate.h"
-#include "common/crypto/private_key.h"
+#include "common/crypto/issuer_key.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/trust_bundle.h"
 
@@ -25,7 +25,7 @@ class SigningAuthority {
   // certificates, that one has expired included; that one is not valid yet is no fault.
   static absl::StatusOr<std::shared_ptr<const SigningAuthority>> Create(
       absl::string_view trust_domain, CertificatePtr root, CertificateChain intermediates,
-      std::shared_ptr<const PrivateKey> key, absl::Time now);
+      std::shared_ptr<const IssuerKey> key, absl::Time now);
 
   // Signs what has an identity and is to live within these times, cut to those of the path, for
   // the P-256 key `public_key_der` (SubjectPublicKeyInfo); `dns_names` are host names it is for,
@@ -40,19 +40,19 @@ class SigningAuthority {
   const std::string& root_id() const { return root_id_; }
   // The certificate whose key signs: the root, or the first intermediate.
   const Certificate& issuer() const { return intermediates_.empty() ? *root_ : *intermediates_[0]; }
-  const PrivateKey& key() const { return *key_; }
+  const IssuerKey& key() const { return *key_; }
   // While all of the path is valid.
   absl::Time not_before() const { return not_before_; }
   absl::Time not_after() const { return not_after_; }
 
  private:
   SigningAuthority(CertificatePtr root, CertificateChain intermediates,
-                   std::shared_ptr<const PrivateKey> key);
+                   std::shared_ptr<const IssuerKey> key);
   absl::Status Try(absl::string_view trust_domain, absl::Time now) const;
 
   const CertificatePtr root_;
   const CertificateChain intermediates_;
-  const std::shared_ptr<const PrivateKey> key_;
+  const std::shared_ptr<const IssuerKey> key_;
   const std::string root_id_;
   absl::Time not_before_, not_after_;
 };

@@ -12,6 +12,7 @@
 #include "common/base/status_matchers.h"
 #include "common/base/thread_pool.h"
 #include "common/crypto/csr.h"
+#include "common/crypto/private_key.h"
 #include "common/crypto/token/bearer_token.h"
 #include "common/grpc/control_plane_channel.h"
 #include "common/telemetry/log.h"

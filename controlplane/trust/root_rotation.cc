@@ -9,6 +9,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/utc_text.h"
 #include "common/crypto/certificate_builder.h"
+#include "common/crypto/private_key.h"
 #include "controlplane/trust/trust_codec.h"
 
 namespace byrnie {

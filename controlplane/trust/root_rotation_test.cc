@@ -8,6 +8,7 @@
 
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
+#include "common/crypto/private_key.h"
 #include "common/identity/svid_verifier.h"
 #include "common/identity/trust_bundle.h"
 #include "controlplane/trust/testing/memory_trust_store.h"

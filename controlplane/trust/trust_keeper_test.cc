@@ -7,6 +7,7 @@
 #include "absl/synchronization/notification.h"
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
+#include "common/crypto/private_key.h"
 #include "controlplane/ca/testing/self_signed.h"
 #include "controlplane/records/authority_record.h"
 #include "controlplane/records/unreadable_records.h"

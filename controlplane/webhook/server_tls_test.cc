@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/status_matchers.h"
+#include "common/crypto/private_key.h"
 #include "common/tls/testing/tls_pair.h"
 #include "controlplane/ca/authority.h"
 #include "controlplane/ca/testing/self_signed.h"

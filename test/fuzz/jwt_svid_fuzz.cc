@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "common/base/check.h"
 #include "common/crypto/certificate_builder.h"
+#include "common/crypto/private_key.h"
 #include "common/crypto/token/testing/jwt_maker.h"
 #include "common/identity/jwt_svid.h"
 #include "test/fuzz/fuzz_target.h"

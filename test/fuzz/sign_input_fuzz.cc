@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "certagent/key_custodian.h"
 #include "common/crypto/certificate_builder.h"
+#include "common/crypto/private_key.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "test/fuzz/fuzz_target.h"
 

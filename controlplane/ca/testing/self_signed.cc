@@ -4,6 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/crypto/certificate_builder.h"
+#include "common/crypto/private_key.h"
 
 namespace byrnie {
 

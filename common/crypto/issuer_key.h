@@ -1,0 +1,21 @@
+#ifndef BYRNIE_COMMON_CRYPTO_ISSUER_KEY_H_
+#define BYRNIE_COMMON_CRYPTO_ISSUER_KEY_H_
+
+#include "openssl/base.h"
+
+namespace byrnie {
+
+// A private key that certificates and revocation lists are signed with, whatever its kind.
+// Immutable, thread-safe.
+class IssuerKey {
+ public:
+  virtual ~IssuerKey() = default;
+
+  // For common/crypto and common/tls; valid as long as this. It signs and knows its public key; the
+  // private one cannot be got out of it.
+  virtual EVP_PKEY* native() const = 0;
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_COMMON_CRYPTO_ISSUER_KEY_H_
