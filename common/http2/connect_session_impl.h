@@ -195,6 +195,9 @@ class ConnectSessionImpl final : public ConnectSession,
   absl::optional<absl::Status> pending_end_;
   absl::Status peer_goaway_;
   size_t open_ = 0;
+  // Of ReturnHeldRequests, and not in open_ any more: nghttp2 still closes them when their turn to
+  // be sent would have come.
+  std::vector<int32_t> returned_;
   int32_t peer_reset_id_ = 0;
   Liveness liveness_;
   AbuseGuard abuse_;

@@ -244,7 +244,12 @@ int ConnectSessionImpl::OnStreamClose(int32_t id, uint32_t error_code) {
   const bool peer_reset = peer_reset_id_ == id;
   if (peer_reset) peer_reset_id_ = 0;
   const bool could_open = CanOpenStream();
-  if (nghttp2_session_get_stream_user_data(http2_.get(), id) != nullptr && open_ > 0) --open_;
+  const auto returned = std::find(returned_.begin(), returned_.end(), id);
+  if (returned != returned_.end()) {
+    returned_.erase(returned);
+  } else if (nghttp2_session_get_stream_user_data(http2_.get(), id) != nullptr && open_ > 0) {
+    --open_;
+  }
   if (TunnelStream* stream = Find(id)) {
     absl::Status status;
     bool stopped = false;

@@ -90,6 +90,7 @@ void ConnectSessionImpl::ReturnHeldRequests() {
   for (TunnelStream* stream : held) {
     if (open_ <= stream_limit()) return;
     --open_;
+    returned_.push_back(stream->id());
     SubmitReset(stream->id(), NGHTTP2_REFUSED_STREAM);
     stream->OnClosed(absl::AbortedError("the peer takes no more streams; not sent"));
   }
