@@ -170,8 +170,10 @@ void Connection::Abort(absl::string_view reason, absl::string_view detail) {
     RefuseLate(ResultOf(reason), reason, std::string(detail));
     return;
   }
-  abort_reason_ = std::string(reason);
-  relay_->Abort(absl::CancelledError(detail.empty() ? reason : detail), EndCodeOf(reason));
+  // One that is ending already has a reason of its own.
+  if (relay_->Abort(absl::CancelledError(detail.empty() ? reason : detail), EndCodeOf(reason))) {
+    abort_reason_ = std::string(reason);
+  }
 }
 
 void Connection::Cut(absl::string_view reason, absl::string_view detail) {
@@ -186,10 +188,7 @@ void Connection::Cut(absl::string_view reason, absl::string_view detail) {
 
 void Connection::GiveUp(absl::string_view reason, absl::string_view detail) {
   if (ended_) return;
-  if (relay_ != nullptr && relay_->LeaveToKernel()) {
-    abort_reason_.clear();  // It has ended by itself.
-    return;
-  }
+  if (relay_ != nullptr && relay_->LeaveToKernel()) return;
   const std::string first = abort_reason_.empty() ? std::string(reason) : abort_reason_;
   Cut(first, detail);
 }

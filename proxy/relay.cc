@@ -91,12 +91,13 @@ void Relay::Start() {
   ScheduleRun();
 }
 
-void Relay::Abort(absl::Status reason, uint32_t code) {
+bool Relay::Abort(absl::Status reason, uint32_t code) {
   DCHECK(loop_->InLoopThread());
   DCHECK(!reason.ok());
-  if (state_ == State::kEnding || state_ == State::kDone) return;
+  if (state_ == State::kEnding || state_ == State::kDone) return false;
   ObserveStreams();
   BeginEnding(std::move(reason), RelayResult::Side::kProxy, code);
+  return true;
 }
 
 void Relay::Cut(absl::Status reason, uint32_t code) {
@@ -105,14 +106,14 @@ void Relay::Cut(absl::Status reason, uint32_t code) {
   if (state_ == State::kDone) return;
   ObserveStreams();
   BeginEnding(std::move(reason), RelayResult::Side::kProxy, code);
-  ArmTimer(Limit::kFlush, absl::ZeroDuration());
+  ArmTimer(Limit::kNow, absl::ZeroDuration());
 }
 
 bool Relay::LeaveToKernel() {
   DCHECK(loop_->InLoopThread());
   if (state_ != State::kEnding || !status_.ok()) return false;
-  if (limit_ != Limit::kTail && limit_ != Limit::kLeft) return false;
-  ArmTimer(Limit::kLeft, absl::ZeroDuration());
+  if (limit_ != Limit::kTail && limit_ != Limit::kNow) return false;
+  ArmTimer(Limit::kNow, absl::ZeroDuration());
   return true;
 }
 
@@ -335,7 +336,7 @@ void Relay::OnBrokenTimer() {
   }
   FailFrom(downstream_.lost || downstream_.write_error || downstream_.read_error ? downstream_
                                                                                  : upstream_);
-  ArmTimer(Limit::kFlush, absl::ZeroDuration());
+  ArmTimer(Limit::kNow, absl::ZeroDuration());
 }
 
 void Relay::FinishDirection(Side& from) {
@@ -371,9 +372,11 @@ void Relay::BeginEnding(absl::Status status, RelayResult::Side ended_by, uint32_
   if (!status_.ok()) ResetBoth(code);
   last_activity_ = loop_->Now();
   undelivered_ = 0;
-  ArmTimer(Limit::kFlush, status_.ok()           ? options_->half_close_timeout / kLooksPerTimeout
-                          : PeerForbids(status_) ? absl::ZeroDuration()
-                                                 : options_->flush_timeout);
+  if (PeerForbids(status_)) {
+    ArmTimer(Limit::kNow, absl::ZeroDuration());
+  } else {
+    ArmTimer(Limit::kFlush, EndPatience() / kLooksPerTimeout);
+  }
   ScheduleRun();
 }
 
@@ -391,7 +394,7 @@ void Relay::MaybeFinish() {
   const bool downstream_flushed = downstream_.stream->Flushed();
   const bool upstream_flushed = upstream_.stream->Flushed();
   if (!downstream_flushed || !upstream_flushed) return;
-  if (limit_ == Limit::kTail || limit_ == Limit::kLeft) return;  // Its timer looks.
+  if (limit_ == Limit::kTail || limit_ == Limit::kNow) return;  // Its timer looks.
   if (!status_.ok() || !HasTail()) Finish();
 }
 
@@ -455,19 +458,21 @@ uint64_t Relay::Undelivered() const {
   return buffered_bytes() + downstream_.stream->Undelivered() + upstream_.stream->Undelivered();
 }
 
+absl::Duration Relay::EndPatience() const {
+  return status_.ok() ? options_->half_close_timeout : options_->flush_timeout;
+}
+
 void Relay::OnFlushTimer() {
-  if (status_.ok()) {
-    // Not asked when the end began: most ends are over at once, and asking is a system call.
-    const uint64_t before = std::exchange(undelivered_, Undelivered());
-    if (before != 0 && before != undelivered_) last_activity_ = loop_->Now();
-    if (loop_->Now() - last_activity_ < options_->half_close_timeout) {
-      timer_->Schedule(options_->half_close_timeout / kLooksPerTimeout);
-      return;
-    }
+  // Not asked when the end began: most ends are over at once, and asking is a system call.
+  const uint64_t before = std::exchange(undelivered_, Undelivered());
+  if (before != 0 && before != undelivered_) last_activity_ = loop_->Now();
+  if (loop_->Now() - last_activity_ < EndPatience()) {
+    timer_->Schedule(EndPatience() / kLooksPerTimeout);
+  } else if (status_.ok()) {
     GiveUpFlushing(options_->half_close_timeout);
-    return;
+  } else {
+    Finish();
   }
-  Finish();
 }
 
 void Relay::GiveUpFlushing(absl::Duration quiet) {
@@ -488,7 +493,7 @@ void Relay::OnTimer() {
     OnTailTimer();
     return;
   }
-  if (limit_ == Limit::kLeft) {
+  if (limit_ == Limit::kNow) {
     if (state_ == State::kEnding) Finish();
     return;
   }

@@ -68,11 +68,11 @@ class Relay {
     absl::Duration half_close_timeout = absl::Seconds(60);
     // No byte moved for this long ends the relay likewise, whoever is there; infinite is off.
     absl::Duration idle_timeout = absl::InfiniteDuration();
-    // How long a reset may wait for what was accepted before it to be delivered; and, from when one
-    // side is broken, for a reader of what came from it that takes nothing. A clean end waits
-    // as long as the last bytes move on, however slowly, and half_close_timeout when they do not:
-    // a slow reader is not to lose them. Those the kernel has are waited for kTailPatience times as
-    // long: it would give them up sooner once nobody has the socket.
+    // An end waits as long as the last bytes move on, however slowly: a slow reader is not to lose
+    // them. A reset waits this long when they do not, and from when one side is broken on, a
+    // reader of what came from it that takes nothing is waited for as long. A clean end waits
+    // half_close_timeout, and for those that the kernel has kTailPatience times as long: it would
+    // give them up sooner once nobody has the socket.
     absl::Duration flush_timeout = absl::Seconds(5);
     // Bytes moved per direction and event before others get their turn.
     size_t bytes_per_event = 256 * 1024;
@@ -101,9 +101,9 @@ class Relay {
   void Start();
 
   // Resets both sides, after what they have accepted, and drops what they have not; then on_done
-  // with `reason`, which is not OK. Nothing when the relay is ending already. `code` is for the
-  // peer (ByteStream::ResetWith); that of a deadline is the relay's own to say.
-  void Abort(absl::Status reason, uint32_t code = 0);
+  // with `reason`, which is not OK. False, and nothing, when the relay is ending already. `code` is
+  // for the peer (ByteStream::ResetWith); that of a deadline is the relay's own to say.
+  bool Abort(absl::Status reason, uint32_t code = 0);
   // The same at once: what the streams have accepted and not delivered is dropped too, also when
   // the relay is ending already. For what is not allowed any more, whose reader may take for ever.
   void Cut(absl::Status reason, uint32_t code = 0);
@@ -167,7 +167,8 @@ class Relay {
     bool finished = false;
   };
   enum class State : uint8_t { kMade, kRunning, kEnding, kDone };
-  enum class Limit : uint8_t { kIdle, kHalfClose, kBroken, kFlush, kTail, kLeft };
+  // What the timer is set for; kNow: to finish, whatever is left.
+  enum class Limit : uint8_t { kIdle, kHalfClose, kBroken, kFlush, kTail, kNow };
 
   Side& Other(const Side& side) { return &side == &downstream_ ? upstream_ : downstream_; }
   RelayResult::Side NameOf(const Side& side) const;
@@ -204,6 +205,8 @@ class Relay {
   void ScheduleRun();
   void ArmTimer(Limit limit, absl::Duration delay);
   void OnTimer();
+  // For how long the last bytes of an end may stand still.
+  absl::Duration EndPatience() const;
   void OnFlushTimer();
   // Whether a host at one end has not taken the last bytes yet; then looks again soon.
   bool HasTail();

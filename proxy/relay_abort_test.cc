@@ -120,6 +120,24 @@ TEST_P(RelayAbortTest, CutsOffAnEndWhoseLastBytesWait) {
   }
 }
 
+TEST_P(RelayAbortTest, SaysWhetherItBeganTheEnd) {
+  Connect(GetParam());
+  Start();
+  EXPECT_TRUE(relay_->Abort(absl::CancelledError("first")));
+  EXPECT_FALSE(relay_->Abort(absl::CancelledError("second")));
+  slow_tail_ = 1000;
+  Connect(GetParam());
+  Start();
+  client_->SendAndShutdown("all");
+  server_->SendAndShutdown("all");
+  Run();
+  EXPECT_FALSE(relay_->Abort(absl::CancelledError("late"))) << "it ends by itself";
+  tail_->MoveOn(0);
+  Run();
+  ASSERT_TRUE(done_.has_value());
+  EXPECT_THAT(done_->status, IsOk());
+}
+
 TEST_P(RelayAbortTest, IsDoneOnceAlsoWhenItLivesOn) {
   destroy_when_done_ = false;
   Connect(GetParam());

@@ -101,6 +101,37 @@ TEST_P(RelayBrokenTest, DeliversWhatCameBeforeToAReaderThatTakesAnyOfIt) {
   EXPECT_THAT(done_->status, StatusIs(absl::StatusCode::kUnavailable));
 }
 
+TEST_P(RelayBrokenTest, WaitsForTheLastBytesBeforeAResetWhileTheyMove) {
+  slow_tail_ = 1000;
+  Connect(GetParam());
+  Start();
+  client_->stream->Reset();
+  Run();
+  for (uint64_t left = 900; left > 0; left -= 100) {
+    loop_.AdvanceTime(absl::Seconds(4));
+    ASSERT_FALSE(done_.has_value()) << left;
+    tail_->MoveOn(left);
+  }
+  tail_->MoveOn(0);
+  Run();
+  ASSERT_TRUE(done_.has_value());
+  EXPECT_EQ(done_->ended_by, RelayResult::Side::kDownstream);
+}
+
+TEST_P(RelayBrokenTest, DropsTheLastBytesBeforeAResetThatStandStill) {
+  slow_tail_ = 1000;
+  Connect(GetParam());
+  Start();
+  client_->stream->Reset();
+  Run();
+  loop_.AdvanceTime(absl::Seconds(3));
+  tail_->MoveOn(900);
+  loop_.AdvanceTime(options_.flush_timeout - absl::Milliseconds(10));
+  EXPECT_FALSE(done_.has_value());
+  loop_.AdvanceTime(absl::Seconds(1));
+  EXPECT_TRUE(done_.has_value());
+}
+
 TEST_P(RelayBrokenTest, CountsFromTheLastByteThatTheReaderTook) {
   if (GetParam() < 1000) return;
   Jam();

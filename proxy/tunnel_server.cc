@@ -259,10 +259,13 @@ class TunnelServer::Tunnel final : public ConnectSession::Delegate {
     if (state_ == State::kClosing) {
       Finish();
     } else if (state_ == State::kOpen) {
-      if (session_->open_streams() == 0 || for_proof_ != nullptr) {
+      const bool busy = session_->open_streams() > 0;
+      const absl::Duration idle =
+          busy ? absl::ZeroDuration() : server_->context_->loop->Now() - idle_since_;
+      if (for_proof_ != nullptr || idle >= kIdleTimeout) {
         Close();
       } else {
-        timer_->Schedule(kIdleTimeout);
+        timer_->Schedule(kIdleTimeout - idle);
       }
     }
   }

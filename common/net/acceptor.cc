@@ -20,6 +20,28 @@ std::unique_ptr<const SocketAddress> SourceOf(TcpStream::Family family,
   return address.ok() ? std::make_unique<const SocketAddress>(*address) : nullptr;
 }
 
+// One that was aborted before it was taken, or an error of its network that accept(2) passes on.
+// Others, of descriptors, memory or what this process may do, would be there for the next one too.
+bool IsOfOneConnection(int error) {
+  switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case ECONNRESET:
+    case ETIMEDOUT:
+    case ENETDOWN:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Create(EventLoop* loop, UniqueFd fd,
@@ -62,12 +84,9 @@ void Acceptor::AcceptUpTo(int limit) {
                         SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd) {
       if (errno == EAGAIN) return;
-      const absl::Status status = ConnectionError(errno, "cannot accept a connection");
-      if (status.code() == absl::StatusCode::kResourceExhausted) {
-        Pause(status);
-        return;
-      }
-      continue;  // This one is gone: aborted, or an error of its network that accept(2) passes on.
+      if (IsOfOneConnection(errno)) continue;
+      Pause(ConnectionError(errno, "cannot accept a connection"));
+      return;
     }
     absl::StatusOr<std::unique_ptr<TcpStream>> stream =
         TcpStream::CreateConfigured(loop_, std::move(fd), family_, SourceOf(family_, from));

@@ -18,7 +18,8 @@ namespace {
 // and more rarely.
 constexpr absl::Duration kFirstResetPoll = absl::Milliseconds(5);
 constexpr absl::Duration kLongestResetPoll = absl::Milliseconds(100);
-constexpr absl::Duration kResetDeadline = absl::Seconds(5);
+// For a reader that takes nothing; one that does is waited for.
+constexpr absl::Duration kResetPatience = absl::Seconds(5);
 // The first look for a stall is put off to a whole multiple of this: thousands of connections that
 // have each written something wake their loop a few times a second, not thousands of times.
 constexpr absl::Duration kStallGrain = absl::Milliseconds(250);
@@ -28,7 +29,8 @@ constexpr absl::Duration kStallGrain = absl::Milliseconds(250);
 struct TcpStream::ResetProgress {
   std::unique_ptr<EventLoop::Timer> timer;
   absl::Duration poll = kFirstResetPoll;
-  absl::Duration deadline;
+  int unsent = 0;  // When something of it moved on last, and when that was.
+  absl::Duration moved_at;
 };
 
 struct TcpStream::StallWatch {
@@ -238,18 +240,24 @@ void TcpStream::Reset() {
   DCHECK(loop_->InLoopThread());
   if (reset_) return;
   reset_ = true;
-  if (error_ != 0 || UnsentBytes(fd_.get()) == 0) {
+  const int unsent = error_ != 0 ? 0 : UnsentBytes(fd_.get());
+  if (unsent == 0) {
     FinishReset();
     return;
   }
   reset_progress_ = std::make_unique<ResetProgress>();
-  reset_progress_->deadline = loop_->Now() + kResetDeadline;
+  reset_progress_->unsent = unsent;
+  reset_progress_->moved_at = loop_->Now();
   reset_progress_->timer = loop_->NewTimer([this] { PollReset(); });
   reset_progress_->timer->Schedule(reset_progress_->poll);
 }
 
 void TcpStream::PollReset() {
-  if (UnsentBytes(fd_.get()) == 0 || loop_->Now() >= reset_progress_->deadline) {
+  const int unsent = UnsentBytes(fd_.get());
+  if (unsent != std::exchange(reset_progress_->unsent, unsent)) {
+    reset_progress_->moved_at = loop_->Now();
+  }
+  if (unsent == 0 || loop_->Now() - reset_progress_->moved_at >= kResetPatience) {
     FinishReset();
     return;
   }

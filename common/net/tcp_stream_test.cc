@@ -465,6 +465,31 @@ TEST_F(TcpStreamTest, ResetsAfterFiveSecondsWhenThePeerNeverReads) {
   EXPECT_EQ((*result_)->fd(), -1);
 }
 
+TEST_F(TcpStreamTest, ResetsNoPeerThatReadsOn) {
+  Listen();
+  auto attempt = Connect(listener_->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+  const std::string data(1 << 20, 'x');
+  const auto bytes =
+      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(data.data()), data.size());
+  while ((*result_)->Write(bytes).status == IoStatus::kOk) {
+  }
+  (*result_)->Reset();
+  std::string buffer(64 * 1024, 0);
+  const auto room = absl::MakeSpan(reinterpret_cast<uint8_t*>(&buffer[0]), buffer.size());
+  for (int i = 0; i < 5; ++i) {
+    const uint64_t before = (*result_)->Undelivered();
+    ASSERT_TRUE(loop_.RunUntil([&] {
+      accepted_->Read(room);
+      return (*result_)->Undelivered() < before;
+    }));
+    loop_.AdvanceTime(absl::Seconds(4));
+    ASSERT_FALSE((*result_)->Flushed()) << i;
+  }
+  loop_.AdvanceTime(absl::Milliseconds(1200));
+  EXPECT_TRUE((*result_)->Flushed());
+}
+
 TEST_F(TcpStreamTest, KnowsWhatASlowReaderHasNotTaken) {
   Listen();
   auto attempt = Connect(listener_->address());
