@@ -8,7 +8,7 @@
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
 #include "common/crypto/private_key.h"
-#include "controlplane/ca/testing/self_signed.h"
+#include "common/tls/testing/test_ca.h"
 #include "controlplane/records/authority_record.h"
 #include "controlplane/records/unreadable_records.h"
 #include "controlplane/store/testing/memory_store.h"
@@ -63,13 +63,13 @@ TEST_F(TrustKeeperTest, KeepsItsRootAcrossARestart) {
 }
 
 TEST_F(TrustKeeperTest, TakesTheAuthorityOfBeforeThereWereRotationsAndItsRecordGoes) {
-  const AuthoritySnapshotPtr before = SelfSigned("cluster.local", clock_.WallNow());
-  ASSERT_THAT(CreateAuthority(&store_, {"cluster.local", before->signer->root()->der(),
-                                        before->signer->key().ToPkcs8()}),
+  const TestCa before("cluster.local", clock_.WallNow());
+  ASSERT_THAT(CreateAuthority(
+                  &store_, {"cluster.local", before.certificate()->der(), before.key().ToPkcs8()}),
               IsOk());
   auto keeper = Create();
   ASSERT_THAT(keeper, IsOk());
-  EXPECT_EQ((*keeper)->authority()->root()->der(), before->signer->root()->der());
+  EXPECT_EQ((*keeper)->authority()->root()->der(), before.certificate()->der());
   // What was issued before is in no log.
   EXPECT_EQ((*keeper)->rotation()->logged_since(), clock_.WallNow());
   auto legacy = LoadAuthority(&store_);
@@ -80,10 +80,10 @@ TEST_F(TrustKeeperTest, TakesTheAuthorityOfBeforeThereWereRotationsAndItsRecordG
 }
 
 TEST_F(TrustKeeperTest, RefusesTheStoreOfAnotherTrustDomain) {
-  const AuthoritySnapshotPtr before = SelfSigned("other.org", clock_.WallNow());
-  ASSERT_THAT(CreateAuthority(&store_, {"other.org", before->signer->root()->der(),
-                                        before->signer->key().ToPkcs8()}),
-              IsOk());
+  const TestCa before("other.org", clock_.WallNow());
+  ASSERT_THAT(
+      CreateAuthority(&store_, {"other.org", before.certificate()->der(), before.key().ToPkcs8()}),
+      IsOk());
   EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("other.org")));
 }
 
