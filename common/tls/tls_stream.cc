@@ -264,6 +264,7 @@ IoResult TlsStream::Impl::Write(absl::Span<const uint8_t> data) {
       continue;
     }
     ERR_clear_error();
+    UpdateKey();
     const size_t room = std::max(most - ciphertext_.unsent(), kLeastRecord);
     const int size = static_cast<int>(std::min(data.size() - total, room));
     const int result = SSL_write(ssl_.get(), data.data() + total, size);
@@ -275,6 +276,13 @@ IoResult TlsStream::Impl::Write(absl::Span<const uint8_t> data) {
   }
   if (!FlushOut() || write_failed_) return {0, IoStatus::kError};
   return {total, IoStatus::kOk};
+}
+
+void TlsStream::Impl::UpdateKey() {
+  if (SSL_get_write_sequence(ssl_.get()) < records_per_key_) return;
+  // Only queues it, before the next record. Without memory the present key goes on: it is far from
+  // what it may seal, and the next record tries again.
+  if (SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED)) ++sending_keys_;
 }
 
 void TlsStream::Impl::ShutdownWrite() {
@@ -485,6 +493,7 @@ const CertificateChain& TlsStream::peer_chain() const {
 }
 const TlsSessionInfo& TlsStream::session() const { return impl_->session(); }
 const TlsContext& TlsStream::context() const { return impl_->context(); }
+uint64_t TlsStream::sending_keys() const { return impl_->sending_keys(); }
 const ByteStream& TlsStream::transport() const { return impl_->transport(); }
 bool TlsStream::waits_for_signer() const { return impl_->waits_for_signer(); }
 size_t TlsStream::buffered_bytes() const { return impl_->buffered_bytes(); }

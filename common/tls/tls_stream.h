@@ -1,6 +1,7 @@
 #ifndef BYRNIE_COMMON_TLS_TLS_STREAM_H_
 #define BYRNIE_COMMON_TLS_TLS_STREAM_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,6 +50,9 @@ class TlsStream final : public ByteStream {
     // Where what comes and goes within an event is. May be null: smaller memory of the stream's
     // own. Not owned; outlives the stream.
     ScratchPool* scratch = nullptr;
+    // Records that are sealed with one key before the next takes its place (KeyUpdate): half of
+    // what AES-GCM may seal by RFC 8446 section 5.5 and more, some 190 GB.
+    uint64_t records_per_key = uint64_t{1} << 23;
   };
   // Runs once, in a later turn: OK; Unauthenticated (the peer is not who it must be, see
   // IsIdentityMismatch, or refused us; says which and why); DeadlineExceeded; Unavailable
@@ -101,6 +105,8 @@ class TlsStream final : public ByteStream {
   const CertificateChain& peer_chain() const;
   const TlsSessionInfo& session() const;
   const TlsContext& context() const;
+  // How many keys have sealed what was sent, one after the other.
+  uint64_t sending_keys() const;
   // The transport, still owned by the stream: for addresses.
   const ByteStream& transport() const;
   // Memory held for ciphertext on its way in and out: zero while nothing is on its way, bounded,

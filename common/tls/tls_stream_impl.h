@@ -26,6 +26,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
         transport_(std::move(transport)),
         context_(std::move(context)),
         ciphertext_(transport_.get(), options.budget, options.scratch),
+        records_per_key_(options.records_per_key),
         handshake_(std::make_unique<Handshake>()) {
     handshake_->options = std::move(options);
     handshake_->callback = std::move(on_handshake);
@@ -86,6 +87,7 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   const ByteStream& transport() const { return *transport_; }
   bool waits_for_signer() const { return pending_sign_ != nullptr; }
   size_t buffered_bytes() const { return ciphertext_.allocated(); }
+  uint64_t sending_keys() const { return sending_keys_; }
   // Of the end of each event: the budget is told what the stream holds now.
   void AccountBuffers() {
     ciphertext_.Settle(ssl_ && SSL_has_pending(ssl_.get()) ? kRecordBytes : 0);
@@ -147,6 +149,9 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   // taken before an SSL_read that gave `data` or not.
   bool IsFlooded(uint64_t records_before, bool data);
 
+  // Takes the next key for what is sent once the present one has sealed enough.
+  void UpdateKey();
+
   void Schedule() { work_->Schedule(); }
   void OnWork();
   // Upcalls; each returns false when the stream has been destroyed meanwhile.
@@ -175,6 +180,8 @@ class TlsStream::Impl final : public TlsHooks, public ByteStream::Observer {
   const std::unique_ptr<ByteStream> transport_;
   const std::shared_ptr<const TlsContext> context_;
   CiphertextBuffer ciphertext_;
+  const uint64_t records_per_key_;
+  uint64_t sending_keys_ = 1;
   bssl::UniquePtr<SSL> ssl_;
   std::unique_ptr<EventLoop::Deferred> work_;
   std::unique_ptr<Handshake> handshake_;

@@ -201,6 +201,24 @@ TEST_F(TlsStreamTest, BlocksTheWriterWithBoundedMemoryWhenNobodyReads) {
   EXPECT_EQ(server_.received_.size(), 10'000'000u);
 }
 
+TEST_F(TlsStreamTest, ChangesItsKeyBeforeItHasSealedTooMuch) {
+  TlsStream::Options options;
+  options.records_per_key = 10;
+  StartClient(GoodContext(TlsRole::kClient), options);
+  StartServer(GoodContext(TlsRole::kServer));
+  loop_.RunUntilIdle();
+  std::string sent;
+  for (int i = 0; i < 95; ++i) {
+    const std::string record(1000, static_cast<char>(i));
+    sent += record;
+    client_.Send(record);
+    loop_.RunUntilIdle();
+  }
+  EXPECT_EQ(server_.received_, sent);
+  EXPECT_EQ(client_.stream_->sending_keys(), 10u);
+  EXPECT_EQ(server_.stream_->sending_keys(), 1u) << "each end changes its own";
+}
+
 TEST_F(TlsStreamTest, HoldsNoBufferWhileIdle) {
   Connect();
   client_.Send(std::string(500'000, 'x'));
