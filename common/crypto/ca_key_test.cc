@@ -60,6 +60,7 @@ std::string PublicDer(const EVP_PKEY& key) {
 struct Kind {
   const char* name;
   bssl::UniquePtr<EVP_PKEY> (*make)();
+  int signature;  // What its certificates are signed with.
 };
 
 class CaKeyTest : public ::testing::TestWithParam<Kind> {
@@ -85,6 +86,7 @@ TEST_P(CaKeyTest, SignsCertificatesInEitherForm) {
                          BuildCertificate(spec, leaf_key->PublicKeyDer(), root.get(), *read));
     EXPECT_EQ(X509_verify(root->native(), key_.get()), 1);
     EXPECT_EQ(X509_verify(leaf->native(), key_.get()), 1);
+    EXPECT_EQ(X509_get_signature_nid(leaf->native()), GetParam().signature);
   }
 }
 
@@ -97,10 +99,11 @@ TEST_P(CaKeyTest, DoesNotGiveTheLibraryTheKey) {
 
 INSTANTIATE_TEST_SUITE_P(
     OfEachKind, CaKeyTest,
-    ::testing::Values(Kind{"P256", [] { return NewEcKey(NID_X9_62_prime256v1); }},
-                      Kind{"P384", [] { return NewEcKey(NID_secp384r1); }},
-                      Kind{"Rsa2048", [] { return NewRsaKey(2048); }},
-                      Kind{"Rsa4096", [] { return NewRsaKey(4096); }}),
+    ::testing::Values(Kind{"P256", [] { return NewEcKey(NID_X9_62_prime256v1); },
+                           NID_ecdsa_with_SHA256},
+                      Kind{"P384", [] { return NewEcKey(NID_secp384r1); }, NID_ecdsa_with_SHA384},
+                      Kind{"Rsa2048", [] { return NewRsaKey(2048); }, NID_sha256WithRSAEncryption},
+                      Kind{"Rsa4096", [] { return NewRsaKey(4096); }, NID_sha256WithRSAEncryption}),
     [](const ::testing::TestParamInfo<Kind>& info) { return std::string(info.param.name); });
 
 std::string WhyRefused(const SecretBytes& pem) {
@@ -126,6 +129,9 @@ TEST(CaKeyRefusalTest, QuotesNothing) {
   EXPECT_THAT(WhyRefused("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n"),
               HasSubstr("not exactly one private key"));
   EXPECT_THAT(WhyRefused(Pkcs8(*NewEcKey(NID_secp384r1), "abc")), HasSubstr("an encrypted key"));
+  std::string old(Traditional(*NewRsaKey(2048)).view());
+  old.insert(old.find('\n') + 1, "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n");
+  EXPECT_THAT(WhyRefused(old), HasSubstr("an encrypted key"));
   EXPECT_THAT(WhyRefused("secret"), Not(HasSubstr("secret")));
   EXPECT_THAT(WhyRefused(""), HasSubstr("no private key"));
 }

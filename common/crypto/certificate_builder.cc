@@ -221,7 +221,7 @@ absl::StatusOr<CertificatePtr> BuildCertificate(const CertificateSpec& spec,
       !AddExtendedKeyUsage(x509.get(), spec) || !AddSubjectAltNames(x509.get(), spec) ||
       (!spec.omit_key_ids && !AddKeyIdentifiers(x509.get(), issuer)) ||
       !AddRawExtensions(x509.get(), spec) ||
-      !X509_sign(x509.get(), issuer_key.native(), spec.sha1 ? EVP_sha1() : EVP_sha256())) {
+      !X509_sign(x509.get(), issuer_key.native(), spec.sha1 ? EVP_sha1() : issuer_key.digest())) {
     return SslError(absl::StatusCode::kInternal, "cannot make a certificate");
   }
   uint8_t* der = nullptr;

@@ -53,7 +53,7 @@ struct CertificateSpec {
 };
 
 // Makes and signs a certificate for the key `subject_public_key` (SubjectPublicKeyInfo, DER) with
-// the issuer's key, with SHA-256. `issuer` null makes it self-signed: issuer name = subject.
+// the issuer's key and its digest(). `issuer` null makes it self-signed: issuer name = subject.
 // InvalidArgument names what is wrong with the spec.
 absl::StatusOr<CertificatePtr> BuildCertificate(const CertificateSpec& spec,
                                                 absl::string_view subject_public_key,

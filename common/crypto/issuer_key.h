@@ -14,6 +14,10 @@ class IssuerKey {
   // For common/crypto and common/tls; valid as long as this. It signs and knows its public key; the
   // private one cannot be got out of it.
   virtual EVP_PKEY* native() const = 0;
+
+  // The hash of what it signs: SHA-384 for P-384, for TLS 1.3 knows no other with it (RFC 8446
+  // section 4.2.3) and strict peers refuse such chains; else SHA-256. Static.
+  const EVP_MD* digest() const;
 };
 
 }  // namespace byrnie

@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
@@ -34,7 +35,8 @@ absl::StatusOr<Block> FindBlock(absl::string_view text) {
     text = absl::StripLeadingAsciiWhitespace(text);
     if (text.empty()) break;
     if (!absl::ConsumePrefix(&text, kBegin)) {
-      return absl::InvalidArgumentError("there is something else than PEM blocks");
+      return absl::InvalidArgumentError(
+          "there is something else than PEM blocks; take out what stands before or behind the key");
     }
     const size_t label_size = text.find(kDashes);
     if (label_size == absl::string_view::npos) {
@@ -59,6 +61,10 @@ absl::StatusOr<Block> FindBlock(absl::string_view text) {
           absl::StrCat(label == "ENCRYPTED PRIVATE KEY" ? "an encrypted key"
                                                         : "a PEM block that is no private key",
                        "; give one unencrypted key, as \"openssl genpkey\" makes it"));
+    }
+    if (absl::StrContains(body, "Proc-Type:")) {  // RFC 1421, as openssl encrypts keys.
+      return absl::InvalidArgumentError(
+          "an encrypted key; give one unencrypted key, as \"openssl genpkey\" makes it");
     }
     if (found.has_value()) return absl::InvalidArgumentError("more than one private key");
     found = Block{*form, body};

@@ -95,7 +95,7 @@ absl::StatusOr<RevocationListPtr> BuildRevocationList(const RevocationListSpec& 
   }
   uint8_t* der = nullptr;
   if (!AddExtensions(spec.number, issuer, crl.get()) || !X509_CRL_sort(crl.get()) ||
-      !X509_CRL_sign(crl.get(), key.native(), EVP_sha256())) {
+      !X509_CRL_sign(crl.get(), key.native(), key.digest())) {
     return SslError(absl::StatusCode::kInternal, "cannot sign a revocation list");
   }
   const int size = i2d_X509_CRL(crl.get(), &der);

@@ -28,7 +28,7 @@ struct RevocationListSpec {
 };
 
 // Makes and signs a complete, direct list of version 2 (RFC 5280 section 5) with the key of
-// `issuer`, with SHA-256. InvalidArgument: the key is not the issuer's, or a serial is none.
+// `issuer` and its digest(). InvalidArgument: the key is not the issuer's, or a serial is none.
 absl::StatusOr<RevocationListPtr> BuildRevocationList(const RevocationListSpec& spec,
                                                       const Certificate& issuer,
                                                       const IssuerKey& key);
