@@ -15,6 +15,8 @@ namespace {
 // For clocks that are behind.
 constexpr absl::Duration kBackdate = absl::Seconds(60);
 constexpr size_t kMaxSerialDigits = 40;
+// Deleted in one go, so that lists do not wait long.
+constexpr size_t kMostForgotten = 100;
 
 bool BySerial(const RevokedCertificate& a, const RevokedCertificate& b) {
   return a.serial < b.serial;
@@ -24,11 +26,13 @@ bool BySerial(const RevokedCertificate& a, const RevokedCertificate& b) {
 
 constexpr absl::Duration Revocations::kShortestListLife;
 constexpr size_t Revocations::kMaxRevoked;
+constexpr absl::Duration Revocations::kKept;
 
 Revocations::Revocations(RevocationStore* store, absl::Duration workload_ttl, const Clock* clock)
     : store_(store),
       list_life_(std::max(2 * workload_ttl, absl::Duration(kShortestListLife))),
-      clock_(clock) {}
+      clock_(clock),
+      time_(clock) {}
 
 absl::StatusOr<std::unique_ptr<Revocations>> Revocations::Load(RevocationStore* store,
                                                                absl::Duration workload_ttl,
@@ -48,7 +52,6 @@ absl::Status Revocations::Reload() {
                                });
   if (same) return absl::OkStatus();
   revoked_ = std::move(there);
-  stale_ = true;
   return absl::OkStatus();
 }
 
@@ -73,7 +76,7 @@ absl::Status Revocations::Revoke(const RevokedCertificate& revoked) {
     absl::MutexLock lock(&mu_);
     const auto at = std::lower_bound(revoked_.begin(), revoked_.end(), revoked, BySerial);
     if (at != revoked_.end() && at->serial == revoked.serial) return absl::OkStatus();
-    if (revoked_.size() >= kMaxRevoked) {
+    if (InForce().size() >= kMaxRevoked) {
       return absl::ResourceExhaustedError(
           absl::StrCat("more than ", kMaxRevoked, " certificates are revoked; rotate the root"));
     }
@@ -82,13 +85,21 @@ absl::Status Revocations::Revoke(const RevokedCertificate& revoked) {
   absl::MutexLock lock(&mu_);
   const auto at = std::lower_bound(revoked_.begin(), revoked_.end(), revoked, BySerial);
   if (at == revoked_.end() || at->serial != revoked.serial) revoked_.insert(at, revoked);
-  stale_ = true;
   return absl::OkStatus();
 }
 
 std::vector<RevokedCertificate> Revocations::List() const {
   absl::MutexLock lock(&mu_);
-  return revoked_;
+  return InForce();
+}
+
+std::vector<RevokedCertificate> Revocations::InForce() const {
+  const absl::Time now = time_.Now();
+  std::vector<RevokedCertificate> in_force;
+  for (const RevokedCertificate& revoked : revoked_) {
+    if (revoked.not_after > now) in_force.push_back(revoked);
+  }
+  return in_force;
 }
 
 std::vector<RevocationListPtr> Revocations::lists() const {
@@ -98,28 +109,24 @@ std::vector<RevocationListPtr> Revocations::lists() const {
 
 absl::StatusOr<bool> Revocations::Update(const std::vector<SigningAuthorityPtr>& authorities) {
   const absl::Time now = clock_->WallNow();
-  std::vector<std::string> issuers;
+  std::vector<std::string> issuers, serials;
   for (const SigningAuthorityPtr& authority : authorities) {
     issuers.push_back(authority->issuer().FingerprintHex());
   }
   RevocationListSpec spec;
-  spec.this_update = now - kBackdate;
   spec.next_update = now + list_life_;
   spec.number = static_cast<uint64_t>(std::max<int64_t>(1, absl::ToUnixMillis(now)));
-  std::vector<std::string> ended;
   {
     absl::MutexLock lock(&mu_);
-    for (const RevokedCertificate& revoked : revoked_) {
-      if (revoked.not_after <= now) {
-        ended.push_back(revoked.serial);
-      } else {
-        spec.revoked.push_back({revoked.serial, revoked.revoked_at});
-      }
+    // A list that begins later than others have it is good for nothing there.
+    spec.this_update = time_.Now() - kBackdate;
+    for (const RevokedCertificate& revoked : InForce()) {
+      spec.revoked.push_back({revoked.serial, revoked.revoked_at});
+      serials.push_back(revoked.serial);
     }
     const bool due = now >= made_at_ + list_life_ / 2 || now < made_at_;
-    if (ended.empty() && !stale_ && issuers == issuers_ && (!due || lists_.empty())) return false;
+    if (serials == listed_ && issuers == issuers_ && (!due || lists_.empty())) return false;
   }
-  for (const std::string& serial : ended) RETURN_IF_ERROR(store_->Remove(serial));
   std::vector<RevocationListPtr> lists;
   if (!spec.revoked.empty()) {
     for (const SigningAuthorityPtr& authority : authorities) {
@@ -129,19 +136,35 @@ absl::StatusOr<bool> Revocations::Update(const std::vector<SigningAuthorityPtr>&
     }
   }
   absl::MutexLock lock(&mu_);
-  revoked_.erase(std::remove_if(revoked_.begin(), revoked_.end(),
-                                [&](const RevokedCertificate& revoked) {
-                                  return std::binary_search(ended.begin(), ended.end(),
-                                                            revoked.serial);
-                                }),
-                 revoked_.end());
   const bool changed = !lists.empty() || !lists_.empty();
-  // Something may have been revoked meanwhile: the next call then makes the lists again.
-  stale_ = revoked_.size() != spec.revoked.size();
+  listed_ = std::move(serials);
   issuers_ = std::move(issuers);
   made_at_ = now;
   lists_ = std::move(lists);
   return changed;
+}
+
+absl::Status Revocations::Forget() {
+  std::vector<std::string> over;
+  {
+    absl::MutexLock lock(&mu_);
+    const absl::Time now = time_.Now();
+    // A clock that was wrong when the process started has nothing to be compared with.
+    if (!time_.IsTried()) return absl::OkStatus();
+    for (const RevokedCertificate& revoked : revoked_) {
+      if (over.size() == kMostForgotten) break;
+      if (revoked.not_after + kKept <= now) over.push_back(revoked.serial);
+    }
+  }
+  for (const std::string& serial : over) {
+    RETURN_IF_ERROR(store_->Remove(serial));
+    absl::MutexLock lock(&mu_);
+    revoked_.erase(
+        std::remove_if(revoked_.begin(), revoked_.end(),
+                       [&](const RevokedCertificate& revoked) { return revoked.serial == serial; }),
+        revoked_.end());
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace byrnie

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/crypto/revocation_list.h"
+#include "controlplane/ca/settled_time.h"
 #include "controlplane/ca/signing_authority.h"
 
 namespace byrnie {
@@ -41,7 +42,11 @@ class RevocationStore {
 
 // The certificates of the trust domain that were revoked, and the lists that say so, signed by
 // every authority whose certificates are in use. Without a revocation there is no list, and the
-// mesh does not depend on one being fresh. Thread-safe; the pointers outlive it.
+// mesh does not depend on one being fresh.
+//
+// What a clock that is wrong says cannot be taken back where a record is deleted by it, so records
+// outlive their certificates by kKept, and time is SettledTime. Lists do not wait for the store:
+// they are renewed while it takes no writes. Thread-safe; the pointers outlive it.
 class Revocations {
  public:
   // A list is good for at least so long, and for twice the life of certificates, so that a control
@@ -49,6 +54,9 @@ class Revocations {
   static constexpr absl::Duration kShortestListLife = absl::Hours(24);
   // More would not fit into a list that agents take.
   static constexpr size_t kMaxRevoked = 10000;
+  // How long after the end of its certificate a record stays in the store: longer than a clock that
+  // is wrong goes unnoticed.
+  static constexpr absl::Duration kKept = absl::Hours(7 * 24);
 
   // Errors as the store.
   static absl::StatusOr<std::unique_ptr<Revocations>> Load(RevocationStore* store,
@@ -65,24 +73,31 @@ class Revocations {
   std::vector<RevokedCertificate> List() const;
 
   // Makes the lists that are due: something was revoked, has ended, the authorities are others, or
-  // time has passed. True when lists() has changed. What there is stays when it fails. To be called
-  // about twice a second.
+  // time has passed. True when lists() has changed. What there is stays when it fails. Asks nothing
+  // of the store. To be called about twice a second.
   absl::StatusOr<bool> Update(const std::vector<SigningAuthorityPtr>& authorities);
+  // Deletes some of the records whose certificates ended kKept ago, for good. Errors as the store;
+  // it is tried again with the next call.
+  absl::Status Forget();
   // Takes in what other processes have revoked. Errors as the store.
   absl::Status Reload();
   std::vector<RevocationListPtr> lists() const;
 
  private:
   Revocations(RevocationStore* store, absl::Duration workload_ttl, const Clock* clock);
+  // Those that have not ended, by serial.
+  std::vector<RevokedCertificate> InForce() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   RevocationStore* const store_;  // Not owned.
   const absl::Duration list_life_;
   const Clock* const clock_;  // Not owned.
   mutable absl::Mutex mu_;
-  std::vector<RevokedCertificate> revoked_ ABSL_GUARDED_BY(mu_);  // By serial.
+  mutable SettledTime time_ ABSL_GUARDED_BY(mu_);
+  // Those in the store, by serial.
+  std::vector<RevokedCertificate> revoked_ ABSL_GUARDED_BY(mu_);
   std::vector<RevocationListPtr> lists_ ABSL_GUARDED_BY(mu_);
-  // What lists_ was made of.
-  bool stale_ ABSL_GUARDED_BY(mu_) = true;
+  // What lists_ was made of, by serial.
+  std::vector<std::string> listed_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> issuers_ ABSL_GUARDED_BY(mu_);
   absl::Time made_at_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
 };

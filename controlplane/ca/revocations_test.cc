@@ -114,7 +114,7 @@ TEST_F(RevocationsTest, ListsAreMadeAnewLongBeforeTheyEnd) {
   EXPECT_EQ(Judge(good), SvidDefect::kNone);
 }
 
-TEST_F(RevocationsTest, WhatHasEndedIsForgottenAndTheListsWithIt) {
+TEST_F(RevocationsTest, WithTheLastThatHasEndedTheListsGo) {
   const TestIdentity bad = ca_.IssueSvid("/bad");
   ASSERT_THAT(Revoke(bad.chain[0]), IsOk());
   EXPECT_TRUE(Update());
@@ -122,8 +122,74 @@ TEST_F(RevocationsTest, WhatHasEndedIsForgottenAndTheListsWithIt) {
   EXPECT_TRUE(Update());
   EXPECT_THAT(revocations_->lists(), IsEmpty());
   EXPECT_THAT(revocations_->List(), IsEmpty());
-  EXPECT_THAT(*store_.Load(), IsEmpty());
   EXPECT_FALSE(Update());
+}
+
+TEST_F(RevocationsTest, RecordsAreForgottenLongAfterTheirCertificates) {
+  const TestIdentity bad = ca_.IssueSvid("/bad"), other = ca_.IssueSvid("/other", absl::Hours(2));
+  ASSERT_THAT(Revoke(bad.chain[0]), IsOk());
+  ASSERT_THAT(Revoke(other.chain[0]), IsOk());
+  clock_.Advance(Revocations::kKept);
+  EXPECT_THAT(revocations_->Forget(), IsOk());
+  EXPECT_THAT(*store_.Load(), SizeIs(2));
+  clock_.Advance(absl::Hours(1));
+  EXPECT_THAT(revocations_->Forget(), IsOk());
+  EXPECT_THAT(*store_.Load(), SizeIs(1));
+  EXPECT_THAT(revocations_->Forget(), IsOk());
+  EXPECT_THAT(*store_.Load(), SizeIs(1));
+}
+
+// Setting a clock right afterwards brings nothing back.
+TEST_F(RevocationsTest, AClockThatIsAheadForAMomentTakesNoRevocationBack) {
+  const TestIdentity bad = ca_.IssueSvid("/bad");
+  ASSERT_THAT(Revoke(bad.chain[0]), IsOk());
+  EXPECT_TRUE(Update());
+  const absl::Time right = clock_.WallNow();
+  for (absl::Duration ahead : {absl::Hours(2), absl::Hours(40 * 24)}) {
+    clock_.SetWall(right + ahead);
+    (void)Update();
+    EXPECT_THAT(revocations_->Forget(), IsOk());
+    ASSERT_THAT(revocations_->lists(), SizeIs(1));
+    // For those whose clock is right, too.
+    EXPECT_LT(revocations_->lists()[0]->this_update(), right);
+    clock_.SetWall(right);
+    (void)Update();
+    EXPECT_EQ(Judge(bad), SvidDefect::kRevoked);
+  }
+}
+
+TEST_F(RevocationsTest, AProcessThatStartsWithAClockThatIsAheadForgetsNothing) {
+  const TestIdentity bad = ca_.IssueSvid("/bad");
+  ASSERT_THAT(Revoke(bad.chain[0]), IsOk());
+  const absl::Time right = clock_.WallNow();
+  clock_.SetWall(right + absl::Hours(40 * 24));
+  Start();
+  (void)Update();
+  EXPECT_THAT(revocations_->Forget(), IsOk());
+  clock_.SetWall(right);
+  EXPECT_TRUE(Update());
+  EXPECT_EQ(Judge(bad), SvidDefect::kRevoked);
+}
+
+// Or a day after a disk is full everybody would be refused.
+TEST_F(RevocationsTest, ListsAreRenewedWhileTheStoreTakesNoWrites) {
+  const TestIdentity bad = ca_.IssueSvid("/bad"), later = ca_.IssueSvid("/bad", absl::Hours(500));
+  const TestIdentity good = ca_.IssueSvid("/good", absl::Hours(500));
+  ASSERT_THAT(Revoke(bad.chain[0]), IsOk());
+  ASSERT_THAT(Revoke(later.chain[0]), IsOk());
+  EXPECT_TRUE(Update());
+  store_.FailWith(absl::UnavailableError("disk full"));
+  for (int hours = 0; hours < 200; hours += 5) {
+    clock_.Advance(absl::Hours(5));
+    (void)Update();
+    (void)revocations_->Forget();
+    ASSERT_EQ(Judge(good), SvidDefect::kNone) << hours;
+    ASSERT_EQ(Judge(later), SvidDefect::kRevoked) << hours;
+  }
+  EXPECT_THAT(revocations_->Forget(), StatusIs(absl::StatusCode::kUnavailable));
+  store_.FailWith(absl::OkStatus());
+  EXPECT_THAT(revocations_->Forget(), IsOk());
+  EXPECT_THAT(*store_.Load(), SizeIs(1));
 }
 
 TEST_F(RevocationsTest, RefusesWhatIsNoSerialAndWhatHasEnded) {

@@ -121,6 +121,8 @@ void TrustKeeper::FollowStore() {
     }
     on_change_();
   }
+  // After all that others wait for.
+  status.Update(revocations_->Forget());
   // That the store is away, the store says.
   const bool complain = !status.ok() && !absl::IsUnavailable(status) && !absl::IsAborted(status);
   const std::string complaint = complain ? std::string(status.message()) : "";

@@ -1,0 +1,36 @@
+#ifndef BYRNIE_CONTROLPLANE_CA_SETTLED_TIME_H_
+#define BYRNIE_CONTROLPLANE_CA_SETTLED_TIME_H_
+
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+
+namespace byrnie {
+
+// The wall clock for what cannot be taken back. Where it jumps ahead, time goes on as the monotonic
+// clock has it until the wall clock has been there for kSettle: who sets a clock wrong mostly finds
+// out sooner. Where it goes back, it is followed at once. Under its owner's lock; to be asked every
+// few seconds; the clock outlives it.
+class SettledTime {
+ public:
+  static constexpr absl::Duration kSettle = absl::Hours(1);
+
+  // The clock as it is now is taken for right.
+  explicit SettledTime(const Clock* clock);
+
+  absl::Time Now();
+  // True once the clock has agreed with itself for kSettle since the beginning: before, nobody
+  // knows whether it was right then.
+  bool IsTried() const;
+
+ private:
+  const Clock* const clock_;  // Not owned.
+  const absl::Duration began_;
+  absl::Time wall_;
+  absl::Duration monotonic_;
+  // Since when the wall clock is ahead, by the monotonic one; infinite: it is not.
+  absl::Duration ahead_since_ = absl::InfiniteDuration();
+};
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CONTROLPLANE_CA_SETTLED_TIME_H_
