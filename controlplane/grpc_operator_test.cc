@@ -1,12 +1,15 @@
 // The operator's API at a real gRPC server: who may, and what they are told.
 #include <chrono>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "byrnie/operator/v1/operator.grpc.pb.h"
 #include "common/base/status_matchers.h"
 #include "controlplane/testing/grpc_services.h"
 #include "gmock/gmock.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "gtest/gtest.h"
 
 namespace byrnie {
@@ -87,6 +90,65 @@ TEST_F(GrpcOperatorTest, EventsAreSentAsTheyComeUntilTheTokenEnds) {
   operator_->EndInvalidStreams();
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+// The library has few threads, and a stranger's made-up token is not worth one of them.
+TEST_F(GrpcOperatorTest, StrangersWhoWatchEventsKeepNobodyWaitingWhileTheStoreIsSlow) {
+  store_.HoldReads();
+  const auto channel = *Channel();
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<byrnie::operator_::v1::WatchEventsResponse>>>
+      streams;
+  for (int i = 0; i < 40; ++i) {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    contexts.back()->AddMetadata("authorization", "Bearer made-up");
+    streams.push_back(Operator::NewStub(channel)->WatchEvents(contexts.back().get(), {}));
+  }
+  store_.AwaitHeldRead();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  grpc::health::v1::HealthCheckResponse healthy;
+  const grpc::Status answered =
+      grpc::health::v1::Health::NewStub(*Channel())->Check(&context, {}, &healthy);
+  grpc::ClientContext operators;
+  operators.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  operators.AddMetadata("authorization", absl::StrCat("Bearer ", kOperatorToken));
+  auto watch = Operator::NewStub(*Channel())->WatchEvents(&operators, {});
+  byrnie::operator_::v1::WatchEventsResponse event;
+  while (watch->Read(&event)) {
+  }
+  const grpc::Status watched = watch->Finish();
+  store_.LetReadsGo();
+  EXPECT_TRUE(answered.ok()) << answered.error_message();
+  EXPECT_TRUE(watched.ok()) << watched.error_message();
+  for (auto& stream : streams) EXPECT_FALSE(stream->Finish().ok());
+}
+
+TEST_F(GrpcOperatorTest, OneCallerHasSoManyStreamsOfEvents) {
+  const auto channel = *Channel();
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<byrnie::operator_::v1::WatchEventsResponse>>>
+      streams;
+  byrnie::operator_::v1::WatchEventsRequest request;
+  request.set_follow(true);
+  const auto watch = [&] {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    contexts.back()->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    contexts.back()->AddMetadata("authorization", absl::StrCat("Bearer ", kOperatorToken));
+    streams.push_back(Operator::NewStub(channel)->WatchEvents(contexts.back().get(), request));
+  };
+  events_.Add(EventKind::kPolicyChanged, "demo/x", "applied", "bob");
+  byrnie::operator_::v1::WatchEventsResponse response;
+  for (size_t i = 0; i < OperatorService::kMaxStreamsOfOne; ++i) {
+    watch();
+    EXPECT_TRUE(streams.back()->Read(&response));
+  }
+  watch();
+  EXPECT_FALSE(streams.back()->Read(&response));
+  const grpc::Status refused = streams.back()->Finish();
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(refused.error_message(), HasSubstr(OperatorDirectory::kFirstToken));
+  EXPECT_THAT(refused.error_details(), HasSubstr("google.rpc.RetryInfo"));
 }
 
 TEST_F(GrpcOperatorTest, ErrorsOfTheOperatorApiSayForProgramsWhatIsWrong) {

@@ -7,9 +7,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/retry_after.h"
 #include "common/base/status_macros.h"
 #include "common/grpc/error_details.h"
 #include "common/grpc/push_stream.h"
+#include "common/grpc/status_conversion.h"
 #include "controlplane/operator/operator_views.h"
 
 namespace byrnie {
@@ -53,28 +55,62 @@ absl::optional<EventReader::Response> EventReader::Next() {
   }
 }
 
+// Says nothing and does not end before its caller has been admitted or refused: until then one of
+// the pool's threads knows it.
 class EventStreams::Stream final : public PushWriter<Reactor, EventReader::Response> {
  public:
-  Stream(grpc::CallbackServerContext* context, EventStreams* owner, uint64_t number, Caller caller,
-         EventReader reader)
-      : PushWriter(context, owner),
-        number_(number),
-        caller_(std::move(caller)),
-        reader_(std::move(reader)) {}
+  Stream(grpc::CallbackServerContext* context, EventStreams* owner, uint64_t number)
+      : PushWriter(context, owner), number_(number), context_(context) {}
 
   uint64_t number() const { return number_; }
-  const Caller& caller() const { return caller_; }
+  bool cancelled() const { return context_->IsCancelled(); }
+
+  // Absent until there is one.
+  absl::optional<Caller> caller() {
+    absl::MutexLock lock(&mu_);
+    if (!opening_.has_value()) return absl::nullopt;
+    return opening_->caller;
+  }
+
+  // Called once, under the owner's lock: the stream may end by this.
+  void Decide(absl::StatusOr<Opening> opening) {
+    absl::MutexLock lock(&mu_);
+    decided_ = true;
+    if (!ended_.ok()) {
+      MaybeFinish(ended_);
+    } else if (!opening.ok()) {
+      context_->AddTrailingMetadata(kOwnAnswerKey, "error");
+      MaybeFinish(opening.status());
+    } else {
+      opening_ = *std::move(opening);
+      MaybeWrite();
+    }
+  }
+
+  void End(const absl::Status& status) override {
+    absl::MutexLock lock(&mu_);
+    if (decided_) {
+      MaybeFinish(status);
+    } else if (ended_.ok()) {
+      ended_ = status;
+    }
+  }
 
  private:
   absl::optional<EventReader::Response> NextResponse() override {
-    absl::optional<EventReader::Response> response = reader_.Next();
-    if (!response.has_value() && !reader_.follow()) MaybeFinish(absl::OkStatus());
+    if (!opening_.has_value()) return absl::nullopt;
+    absl::optional<EventReader::Response> response = opening_->reader.Next();
+    if (!response.has_value() && !opening_->reader.follow()) MaybeFinish(absl::OkStatus());
     return response;
   }
 
   const uint64_t number_;
-  const Caller caller_;
-  EventReader reader_;
+  grpc::CallbackServerContext* const context_;  // Not owned: the library's, until OnDone.
+  // Guarded by mu_, like the others.
+  bool decided_ = false;
+  // Not OK once the stream was ended before it was decided about.
+  absl::Status ended_;
+  absl::optional<Opening> opening_;
 };
 
 EventStreams::EventStreams(EventLog* log) : log_(log) {
@@ -86,17 +122,28 @@ EventStreams::~EventStreams() {
   CHECK(streams_.empty());
 }
 
-EventStreams::Reactor* EventStreams::Open(grpc::CallbackServerContext* context, Caller caller,
-                                          EventReader reader) {
-  auto stream =
-      std::make_unique<Stream>(context, this, next_number_++, std::move(caller), std::move(reader));
+EventStreams::Reactor* EventStreams::Open(grpc::CallbackServerContext* context, ThreadPool* pool,
+                                          Admission admit) {
+  auto stream = std::make_unique<Stream>(context, this, next_number_++);
   Stream* const added = stream.get();
   {
     absl::MutexLock lock(&mu_);
     streams_.emplace(added, std::move(stream));
     if (!ended_.ok()) added->End(ended_);
   }
-  added->Start();
+  ThreadPool::Work decide = [this, added, admit = std::move(admit)]() mutable {
+    absl::StatusOr<Opening> opening = absl::CancelledError("the caller is gone");
+    if (!added->cancelled()) opening = admit();
+    absl::MutexLock lock(&mu_);
+    added->Decide(std::move(opening));
+  };
+  if (!pool->TryRun(&decide)) {
+    absl::Status full = absl::ResourceExhaustedError(
+        absl::StrCat(pool->max_waiting(), " calls wait for their turn; try again"));
+    SetRetryAfter(&full, absl::Seconds(1));
+    absl::MutexLock lock(&mu_);
+    added->Decide(full);
+  }
   return added;
 }
 
@@ -121,8 +168,10 @@ void EventStreams::EndInvalid(
   {
     absl::MutexLock lock(&mu_);
     for (const auto& entry : streams_) {
+      absl::optional<Caller> caller = entry.second->caller();
+      if (!caller.has_value()) continue;
       numbers.push_back(entry.second->number());
-      callers.push_back(entry.second->caller());
+      callers.push_back(*std::move(caller));
     }
   }
   if (callers.empty()) return;

@@ -10,11 +10,14 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/optional.h"
 #include "byrnie/operator/v1/operator.pb.h"
+#include "common/base/places.h"
+#include "common/base/thread_pool.h"
 #include "common/grpc/live_stream.h"
 #include "controlplane/events/event_log.h"
 #include "controlplane/operator/role.h"
@@ -62,13 +65,24 @@ class EventStreams final : public StreamOwner {
   // All streams have been removed by then: the server has shut down.
   ~EventStreams();
 
-  // Begins a stream for a caller who may have it.
-  Reactor* Open(grpc::CallbackServerContext* context, Caller caller, EventReader reader);
+  // Who opens a stream, what for, and what is given back when it has ended.
+  struct Opening {
+    Caller caller;
+    EventReader reader;
+    std::unique_ptr<Places::Place> place;
+  };
+  // Finds out whether the caller may have the stream. May block.
+  using Admission = absl::AnyInvocable<absl::StatusOr<Opening>()>;
+
+  // Begins a stream once one of the pool's threads has admitted its caller: the library's threads
+  // wait for nothing. Refuses it with what that says; with ResourceExhausted and a RetryAfter of a
+  // second when too much waits for the pool, which outlives the streams.
+  Reactor* Open(grpc::CallbackServerContext* context, ThreadPool* pool, Admission admit);
   void Remove(LiveStream* stream) override;
 
-  // Ends, Unauthenticated, the streams of callers whom `valid`, which gives one answer for each,
-  // finds to be none any more. It is asked about all at once, may block, and is not asked where
-  // there is no stream.
+  // Ends, Unauthenticated, the streams of admitted callers whom `valid`, which gives one answer for
+  // each, finds to be none any more. It is asked about all at once, may block, and is not asked
+  // where there is no stream.
   void EndInvalid(const std::function<std::vector<bool>(const std::vector<Caller>&)>& valid);
   void EndAll(const absl::Status& status);
 

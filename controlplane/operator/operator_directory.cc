@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "byrnie/store/v1/operator_account.pb.h"
+#include "common/base/retry_after.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/token/bearer_token.h"
 #include "common/grpc/error_details.h"
@@ -16,6 +17,10 @@ namespace byrnie {
 namespace {
 
 constexpr size_t kMaxName = 63;
+
+absl::Status Unknown() {
+  return absl::UnauthenticatedError("the operator token is unknown, revoked or expired");
+}
 
 absl::Status CheckName(absl::string_view name) {
   bool valid = !name.empty() && name.size() <= kMaxName;
@@ -112,7 +117,35 @@ absl::StatusOr<std::vector<OperatorDirectory::Stored>> OperatorDirectory::Load()
     // One that is not understood, of a newer release, say, is nobody's reason to be kept out.
     if (ReadAccount(record, &entry.token, &entry.hash)) stored.push_back(std::move(entry));
   }
+  absl::flat_hash_set<std::string> known;
+  for (const Stored& entry : stored) known.insert(entry.hash);
+  absl::MutexLock lock(&mu_);
+  known_ = std::move(known);
   return stored;
+}
+
+absl::StatusOr<std::vector<OperatorDirectory::Stored>> OperatorDirectory::LoadFor(
+    const std::string& hash) const {
+  // A known one is looked up as well, because it may have been revoked.
+  bool known;
+  {
+    absl::MutexLock lock(&mu_);
+    known = known_.has_value() && known_->contains(hash);
+    if (!known && reading_for_stranger_) {
+      if (known_.has_value()) return Unknown();
+      absl::Status unread =
+          absl::UnavailableError("the operator tokens are still being read; try again");
+      SetRetryAfter(&unread, absl::Seconds(1));
+      return unread;
+    }
+    if (!known) reading_for_stranger_ = true;
+  }
+  absl::StatusOr<std::vector<Stored>> all = Load();
+  if (!known) {
+    absl::MutexLock lock(&mu_);
+    reading_for_stranger_ = false;
+  }
+  return all;
 }
 
 void OperatorDirectory::SetFirstHash(std::string hash) {
@@ -121,11 +154,9 @@ void OperatorDirectory::SetFirstHash(std::string hash) {
 }
 
 absl::StatusOr<Caller> OperatorDirectory::ByToken(absl::string_view token) const {
-  const absl::Status refused =
-      absl::UnauthenticatedError("the operator token is unknown, revoked or expired");
   // A longer one is none of ours; it is not even hashed.
   constexpr size_t kMaxCredential = 1024;
-  if (token.empty() || token.size() > kMaxCredential) return refused;
+  if (token.empty() || token.size() > kMaxCredential) return Unknown();
   // Both sides are hashes: neither the token's bytes nor its length shows in the time this takes.
   const std::string hash = HashBearerToken(token);
   std::string first_hash;
@@ -141,7 +172,7 @@ absl::StatusOr<Caller> OperatorDirectory::ByToken(absl::string_view token) const
     caller.role = Role::kAdmin;
     return caller;
   }
-  ASSIGN_OR_RETURN(std::vector<Stored> all, Load());
+  ASSIGN_OR_RETURN(std::vector<Stored> all, LoadFor(hash));
   for (const Stored& stored : all) {
     if (TokenHashesEqual(hash, stored.hash) && clock_->WallNow() < stored.token.expires_at) {
       caller.name = stored.token.name;
@@ -149,7 +180,7 @@ absl::StatusOr<Caller> OperatorDirectory::ByToken(absl::string_view token) const
       return caller;
     }
   }
-  return refused;
+  return Unknown();
 }
 
 absl::optional<Role> OperatorDirectory::RoleOf(const SpiffeId& id) const {
@@ -239,6 +270,8 @@ absl::StatusOr<OperatorDirectory::Created> OperatorDirectory::Create(
     return absl::AlreadyExistsError(absl::StrCat("there is a token \"", name, "\" by now"));
   }
   RETURN_IF_ERROR(written.status());
+  absl::MutexLock lock(&mu_);
+  if (known_.has_value()) known_->insert(HashBearerToken(created.secret.view()));
   return created;
 }
 

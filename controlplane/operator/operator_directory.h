@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -31,7 +32,9 @@ absl::StatusOr<OperatorIdentities> ParseOperatorIdentities(absl::string_view tex
 // Who may call the operator's API, and as what. The one token of --operator_token_out is an admin
 // called kFirstToken; the others are made through the API and kept as records of their hashes.
 // Every question is asked of the records anew: a token that was revoked, by whatever replica, is
-// refused from then on. Thread-safe; may block; the pointers outlive it.
+// refused from then on. Tokens that no reading has shown share one reading at a time, so that
+// whoever makes them up holds no more of the process than that. Thread-safe; may block; the
+// pointers outlive it.
 class OperatorDirectory {
  public:
   static constexpr char kFirstToken[] = "operator-token-file";
@@ -59,7 +62,8 @@ class OperatorDirectory {
   void SetFirstHash(std::string hash);
 
   // Unauthenticated when the token is unknown, revoked or expired, without saying which;
-  // Unavailable when that cannot be told now.
+  // Unavailable when that cannot be told now. While another token that is not known yet is being
+  // looked up, what the last reading has shown decides: it does not block then.
   absl::StatusOr<Caller> ByToken(absl::string_view token) const;
   // PermissionDenied when the identity is nobody's who may.
   absl::StatusOr<Caller> ByIdentity(const SpiffeId& id) const;
@@ -83,9 +87,15 @@ class OperatorDirectory {
  private:
   struct Stored;
   absl::StatusOr<std::vector<Stored>> Load() const;
+  // Load() for a token of this hash, where it is worth that: else what its caller is told.
+  absl::StatusOr<std::vector<Stored>> LoadFor(const std::string& hash) const;
 
   mutable absl::Mutex mu_;
   std::string first_hash_ ABSL_GUARDED_BY(mu_);
+  // Of all tokens, as of the last reading; absent before it.
+  mutable absl::optional<absl::flat_hash_set<std::string>> known_ ABSL_GUARDED_BY(mu_);
+  // The records are being read for a token that is not among them.
+  mutable bool reading_for_stranger_ ABSL_GUARDED_BY(mu_) = false;
   const OperatorIdentities identities_;
   RecordTable* const tokens_;  // Not owned.
   const Clock* const clock_;   // Not owned.

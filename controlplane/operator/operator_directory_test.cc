@@ -1,6 +1,7 @@
 #include "controlplane/operator/operator_directory.h"
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/base/status_matchers.h"
@@ -130,6 +131,47 @@ TEST_F(OperatorDirectoryTest, AStoreThatIsDownIsNoReasonToRefuseTheFirstToken) {
   store_.FailWith(absl::UnavailableError("disk on fire"));
   EXPECT_THAT(directory_.ByToken("first"), IsOk());
   EXPECT_THAT(directory_.ByToken("other"), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+// Whoever makes up tokens has one reading of the records at a time, for all of them.
+TEST_F(OperatorDirectoryTest, MadeUpTokensWaitForOneReadingOfTheStore) {
+  const std::string secret = Make("bob", Role::kViewer);
+  store_.HoldReads();
+  absl::StatusOr<Caller> first;
+  std::thread stranger([&] { first = directory_.ByToken("made-up"); });
+  store_.AwaitHeldRead();
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_THAT(directory_.ByToken(absl::StrCat("made-up ", i)),
+                StatusIs(absl::StatusCode::kUnauthenticated));
+  }
+  EXPECT_THAT(directory_.ByToken("first"), IsOk());
+  // That of somebody who is known is looked up all the same.
+  absl::StatusOr<Caller> known;
+  std::thread bob([&] { known = directory_.ByToken(secret); });
+  store_.LetReadsGo();
+  stranger.join();
+  bob.join();
+  EXPECT_THAT(first, StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_THAT(known, IsOk());
+}
+
+TEST_F(OperatorDirectoryTest, NobodyIsRefusedByMemoryBeforeTheRecordsHaveBeenRead) {
+  const std::string secret = Make("bob", Role::kViewer);
+  OperatorDirectory restarted("", {}, &table_, &clock_);
+  store_.HoldReads();
+  std::thread stranger([&] { (void)restarted.ByToken("made-up"); });
+  store_.AwaitHeldRead();
+  EXPECT_THAT(restarted.ByToken(secret), StatusIs(absl::StatusCode::kUnavailable));
+  store_.LetReadsGo();
+  stranger.join();
+  EXPECT_THAT(restarted.ByToken(secret), IsOk());
+}
+
+// Nothing says so but the records.
+TEST_F(OperatorDirectoryTest, ATokenThatAnotherControlPlaneHasMadeOpensAtOnce) {
+  OperatorDirectory other("", {}, &table_, &clock_);
+  EXPECT_THAT(other.ByToken("made-up"), StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_THAT(other.ByToken(Make("bob", Role::kViewer)), IsOk());
 }
 
 TEST_F(OperatorDirectoryTest, ACertificateIsValidUntilItsEnd) {

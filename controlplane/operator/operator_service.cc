@@ -11,7 +11,6 @@
 #include "common/base/status_macros.h"
 #include "common/base/utc_text.h"
 #include "common/grpc/pooled_call.h"
-#include "common/grpc/push_stream.h"
 #include "common/grpc/status_conversion.h"
 #include "controlplane/operator/method_table.h"
 #include "controlplane/peer/peer_identity.h"
@@ -41,9 +40,20 @@ absl::Status TooMany(const Caller& caller, Places::Full full) {
   return status;
 }
 
+absl::Status TooManyStreams(const Caller& caller, Places::Full full) {
+  absl::Status status = absl::ResourceExhaustedError(
+      full == Places::Full::kAll
+          ? absl::StrCat(OperatorService::kMaxStreams, " streams of events are open; try again")
+          : absl::StrCat(OperatorService::kMaxStreamsOfOne, " streams of events of ", caller.name,
+                         " are open; end some of them, or give each watcher a token of its own"));
+  SetRetryAfter(&status, absl::Seconds(10));
+  return status;
+}
+
 }  // namespace
 
 constexpr size_t OperatorService::kMaxUnderWay, OperatorService::kMaxUnderWayOfOne;
+constexpr size_t OperatorService::kMaxStreams, OperatorService::kMaxStreamsOfOne;
 
 OperatorService::OperatorService(const OperatorDirectory* operators, const OperatorSources& sources,
                                  ThreadPool* threads, Logger* logger, MetricRegistry* metrics)
@@ -55,6 +65,7 @@ OperatorService::OperatorService(const OperatorDirectory* operators, const Opera
       refused_(metrics->AddCounter(kRefused, kRefusedHelp, {{"reason", "unauthenticated"}})),
       denied_(metrics->AddCounter(kRefused, kRefusedHelp, {{"reason", "role"}})),
       under_way_(kMaxUnderWayOfOne, kMaxUnderWay),
+      watching_(kMaxStreamsOfOne, kMaxStreams),
       streams_(sources.events) {}
 
 // A token that is given counts, also where it is wrong: whoever gives one means it.
@@ -333,15 +344,16 @@ grpc::ServerUnaryReactor* OperatorService::Explain(grpc::CallbackServerContext* 
 
 grpc::ServerWriteReactor<v1::WatchEventsResponse>* OperatorService::WatchEvents(
     grpc::CallbackServerContext* context, const v1::WatchEventsRequest* request) {
-  absl::StatusOr<Caller> caller = Admit(*context, MethodOf<v1::WatchEventsRequest>());
-  absl::Status status = caller.status();
-  if (status.ok()) {
-    absl::StatusOr<EventReader> reader = EventReader::Create(s_.events, *request, s_.name);
-    if (reader.ok()) return streams_.Open(context, *std::move(caller), *std::move(reader));
-    status = reader.status();
-  }
-  context->AddTrailingMetadata(kOwnAnswerKey, "error");
-  return new RefusedStream<EventStreams::Reactor>(status);
+  // Both are the library's until the stream has ended.
+  return streams_.Open(
+      context, threads_, [this, context, request]() -> absl::StatusOr<EventStreams::Opening> {
+        ASSIGN_OR_RETURN(Caller caller, Admit(*context, MethodOf<v1::WatchEventsRequest>()));
+        ASSIGN_OR_RETURN(EventReader reader, EventReader::Create(s_.events, *request, s_.name));
+        Places::Full full;
+        std::unique_ptr<Places::Place> place = watching_.Take(caller.name, &full);
+        if (place == nullptr) return TooManyStreams(caller, full);
+        return EventStreams::Opening{std::move(caller), std::move(reader), std::move(place)};
+      });
 }
 
 void OperatorService::EndInvalidStreams() {

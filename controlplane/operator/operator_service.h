@@ -30,6 +30,8 @@ class OperatorService final : public byrnie::operator_::v1::Operator::CallbackSe
   // fewer than the control plane has threads, for the rest are for certificates, and a caller who
   // reads no answers keeps no other from calling.
   static constexpr size_t kMaxUnderWay = 32, kMaxUnderWayOfOne = 16;
+  // Open streams of events, of all callers and of one: each is woken by every event.
+  static constexpr size_t kMaxStreams = 256, kMaxStreamsOfOne = 32;
 
   // Everything outlives the service. The directory says who may call, `threads` work, and the rest
   // is what is called.
@@ -181,6 +183,8 @@ class OperatorService final : public byrnie::operator_::v1::Operator::CallbackSe
   Counter* const denied_;
   LineBudget strangers_said_;
   Places under_way_;
+  // Before the streams, which hold places of it.
+  Places watching_;
   EventStreams streams_;
 };
 

@@ -20,8 +20,32 @@ void MemoryStore::LoseNextAnswer(absl::Status answer) {
   lost_answer_ = std::move(answer);
 }
 
+void MemoryStore::HoldReads() {
+  absl::MutexLock lock(&mu_);
+  hold_reads_ = true;
+}
+
+void MemoryStore::LetReadsGo() {
+  absl::MutexLock lock(&mu_);
+  hold_reads_ = false;
+}
+
+void MemoryStore::AwaitHeldRead() {
+  absl::MutexLock lock(&mu_);
+  const auto held = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return held_ > 0; };
+  mu_.Await(absl::Condition(&held));
+}
+
+void MemoryStore::WaitWhileHeld() {
+  ++held_;
+  const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !hold_reads_; };
+  mu_.Await(absl::Condition(&free));
+  --held_;
+}
+
 absl::StatusOr<absl::optional<StoreEntry>> MemoryStore::Get(absl::string_view key) {
   absl::MutexLock lock(&mu_);
+  WaitWhileHeld();
   RETURN_IF_ERROR(failure_);
   const auto found = entries_.find(std::string(key));
   if (found == entries_.end()) return absl::optional<StoreEntry>();
@@ -31,6 +55,7 @@ absl::StatusOr<absl::optional<StoreEntry>> MemoryStore::Get(absl::string_view ke
 absl::StatusOr<Store::Page> MemoryStore::List(absl::string_view prefix, absl::string_view after_key,
                                               int limit) {
   absl::MutexLock lock(&mu_);
+  WaitWhileHeld();
   RETURN_IF_ERROR(failure_);
   Page page;
   page.revision = revision_;
@@ -47,6 +72,7 @@ absl::StatusOr<Store::Page> MemoryStore::List(absl::string_view prefix, absl::st
 
 absl::StatusOr<int64_t> MemoryStore::Count(absl::string_view prefix) {
   absl::MutexLock lock(&mu_);
+  WaitWhileHeld();
   RETURN_IF_ERROR(failure_);
   return std::count_if(entries_.begin(), entries_.end(), [prefix](const auto& entry) {
     return absl::StartsWith(entry.first, prefix);

@@ -20,6 +20,11 @@ class MemoryStore final : public Store {
   void FailWith(absl::Status failure);
   // The next Commit is carried out, and its caller learns `answer` instead.
   void LoseNextAnswer(absl::Status answer);
+  // From now on Get, List and Count wait, as for a cluster that is slow, until they are let go.
+  void HoldReads();
+  void LetReadsGo();
+  // Returns once a read waits.
+  void AwaitHeldRead();
 
   absl::StatusOr<absl::optional<StoreEntry>> Get(absl::string_view key) override;
   absl::StatusOr<Page> List(absl::string_view prefix, absl::string_view after_key,
@@ -30,7 +35,11 @@ class MemoryStore final : public Store {
   std::unique_ptr<StoreElection> Campaign(absl::string_view name) override;
 
  private:
+  void WaitWhileHeld() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   absl::Mutex mu_;
+  bool hold_reads_ ABSL_GUARDED_BY(mu_) = false;
+  int held_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
   absl::Status lost_answer_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, StoreEntry> entries_ ABSL_GUARDED_BY(mu_);
