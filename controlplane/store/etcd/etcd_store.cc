@@ -65,11 +65,8 @@ class EtcdStoreImpl final : public Store {
     absl::StatusOr<int64_t> revision = transaction.writes().empty()
                                            ? CheckConditions(transaction)
                                            : committer_.Commit(transaction);
-    if (revision.ok() || absl::IsAborted(revision.status())) {
-      pass.Ended(absl::OkStatus());
-      return revision;
-    }
-    pass.Ended(Away(revision.status()));
+    pass.Ended(WhyNoAnswer(revision.status()));
+    if (revision.ok() || absl::IsAborted(revision.status())) return revision;
     if (absl::IsUnknown(revision.status())) return revision;
     return Away(revision.status());
   }
@@ -87,6 +84,13 @@ class EtcdStoreImpl final : public Store {
     StoreEntry entry{kv->key().substr(entries_.size()), kv->value(), kv->mod_revision()};
     WipeString(kv->mutable_value());
     return entry;
+  }
+
+  // OK for every answer, also that it refuses: one that is full is read from all the same.
+  absl::Status WhyNoAnswer(const absl::Status& status) const {
+    const bool away =
+        absl::IsUnavailable(status) || absl::IsUnknown(status) || absl::IsDeadlineExceeded(status);
+    return away ? Away(status) : absl::OkStatus();
   }
 
   // Whatever keeps an etcd from answering, for whoever asked.
@@ -116,7 +120,7 @@ class EtcdStoreImpl final : public Store {
                       [&](const EtcdClient::Member& member, grpc::ClientContext* context) {
                         return member.kv->Range(context, request, &response);
                       });
-    pass.Ended(status.ok() ? status : Away(status));
+    pass.Ended(WhyNoAnswer(status));
     if (!status.ok()) return Away(status);
     return response;
   }

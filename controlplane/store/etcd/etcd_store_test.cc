@@ -48,6 +48,12 @@ class LossyEtcd final : public etcdserverpb::KV::Service {
   void LoseAnswers(int count) { lose_answers_ = count; }
   // The next transaction is kept, with an answer that says nothing.
   void KeepNext() { keep_next_ = true; }
+  // Transactions are refused, as by an etcd that is full.
+  void TakeNoMore() { full_ = true; }
+  // The next read waits, once it has come, until it is let go.
+  void HoldNextRead() { hold_next_read_ = true; }
+  void AwaitHeldRead() { held_.WaitForNotification(); }
+  void LetReadGo() { let_go_.Notify(); }
   // What was kept reaches the etcd after all; true when its conditions held.
   bool DeliverKept() {
     etcdserverpb::TxnResponse response;
@@ -72,11 +78,19 @@ class LossyEtcd final : public etcdserverpb::KV::Service {
 
   grpc::Status Range(grpc::ServerContext*, const etcdserverpb::RangeRequest* request,
                      etcdserverpb::RangeResponse* response) override {
+    if (hold_next_read_.exchange(false)) {
+      held_.Notify();
+      let_go_.WaitForNotification();
+    }
     grpc::ClientContext context;
     return kv_->Range(&context, *request, response);
   }
   grpc::Status Txn(grpc::ServerContext*, const etcdserverpb::TxnRequest* request,
                    etcdserverpb::TxnResponse* response) override {
+    if (full_) {
+      return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                          "etcdserver: mvcc: database space exceeded");
+    }
     if (keep_next_.exchange(false)) {
       kept_ = *request;
       return grpc::Status(grpc::StatusCode::UNAVAILABLE, "kept");
@@ -95,6 +109,8 @@ class LossyEtcd final : public etcdserverpb::KV::Service {
   LeaseService lease_;
   std::atomic<int> lose_answers_{0};
   std::atomic<bool> keep_next_{false};
+  std::atomic<bool> full_{false}, hold_next_read_{false};
+  absl::Notification held_, let_go_;
   etcdserverpb::TxnRequest kept_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
@@ -199,6 +215,22 @@ TEST_F(EtcdStoreTest, AnEtcdThatIsAwayIsUnavailableAtOnceForAllButOne) {
   // The next to ask finds out.
   ASSERT_OK_AND_ASSIGN(const absl::optional<StoreEntry> entry, store->Get("a"));
   EXPECT_EQ(entry->value, "1");
+}
+
+// A write that is refused is an answer: whoever reads beside it does not wait for the next.
+TEST_F(EtcdStoreTest, AnEtcdThatTakesNoMoreIsReadFromAllTheSame) {
+  LossyEtcd lossy(etcd_->endpoint());
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<Store> store, Open(lossy.endpoint()));
+  ASSERT_THAT(store->Commit(StoreTransaction().Put("a", "1")), IsOk());
+  lossy.TakeNoMore();
+  EXPECT_THAT(store->Commit(StoreTransaction().Put("a", "2")),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("takes no more")));
+  lossy.HoldNextRead();
+  std::thread slow([&store] { EXPECT_THAT(store->Get("a"), IsOk()); });
+  lossy.AwaitHeldRead();
+  EXPECT_THAT(store->Get("a"), IsOk());
+  lossy.LetReadGo();
+  slow.join();
 }
 
 TEST_F(EtcdStoreTest, NothingAcknowledgedIsLostWhenTheServerDiesAgainAndAgain) {
