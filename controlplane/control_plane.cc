@@ -176,6 +176,10 @@ absl::Status ControlPlane::StartAll() {
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->unmeshed_pods(); },
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->refused_policies(); },
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->contested_webhook(); },
+          [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->trust_refused_by(); },
+          [this] {
+            return cluster_ == nullptr ? std::vector<std::string>() : cluster_->trust_overwritten();
+          },
           [this] {
             absl::MutexLock lock(&rejected_mu_);
             return rejected_files_;

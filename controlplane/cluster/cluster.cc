@@ -107,9 +107,9 @@ void Cluster::BuildRegistry(RegistrySources* sources) {
   unmeshed_ =
       std::make_unique<UnmeshedPods>(pods_.cache.get(), namespaces_.cache.get(), logger_, metrics_);
   bundles_ = MakeCache<PublishedBundle>("configmaps", ParsePublishedBundle);
-  publisher_ =
-      std::make_unique<TrustPublisher>(namespaces_.cache.get(), bundles_.cache.get(), client_.get(),
-                                       loop_.get(), random_, logger_, metrics_);
+  publisher_ = std::make_unique<TrustPublisher>(options_.root_namespace, namespaces_.cache.get(),
+                                                bundles_.cache.get(), client_.get(), loop_.get(),
+                                                random_, logger_, metrics_);
   ListWatch::Options services;
   services.paths = {"/api/v1/services"};
   Follow(&services_, std::move(services));

@@ -55,7 +55,9 @@ class Cluster {
     // The MutatingWebhookConfiguration whose caBundle is kept what SetTrustBundle says; empty:
     // none.
     std::string webhook_configuration;
-    // With `registry`: the namespace whose AccessPolicies may be about the whole mesh.
+    // With `registry`: the namespace whose AccessPolicies may be about the whole mesh, and which
+    // has
+    // the trust bundle without being meshed.
     std::string root_namespace;
   };
 
@@ -94,6 +96,15 @@ class Cluster {
   absl::optional<std::vector<std::string>> refused_policies() const {
     if (policy_source_ == nullptr) return absl::nullopt;
     return policy_source_->refused();
+  }
+  // TrustPublisher::refused_by(); absent without Options::registry.
+  absl::optional<std::string> trust_refused_by() const {
+    if (publisher_ == nullptr) return absl::nullopt;
+    return publisher_->refused_by();
+  }
+  // TrustPublisher::overwritten(); none without Options::registry.
+  std::vector<std::string> trust_overwritten() const {
+    return publisher_ == nullptr ? std::vector<std::string>() : publisher_->overwritten();
   }
   // What meshed namespaces, and API servers of the webhook, are to trust, PEM.
   void SetTrustBundle(std::string pem);

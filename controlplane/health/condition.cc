@@ -294,6 +294,25 @@ Condition JudgeWebhook(const HealthFacts& facts) {
               "--webhook_configuration of its own");
 }
 
+Condition JudgeTrustBundle(const HealthFacts& facts) {
+  constexpr char kName[] = "trust-bundle";
+  if (!facts.trust_refused_by.has_value()) return Ok(kName, "the registry is no cluster's");
+  if (!facts.trust_refused_by->empty()) {
+    return Fail(kName,
+                absl::StrCat("the roots are not published to any namespace: those of another mesh "
+                             "are in ",
+                             *facts.trust_refused_by, ", and ours are nowhere"),
+                "a cluster has one mesh; if that one is gone: kubectl delete configmaps "
+                "--all-namespaces --field-selector metadata.name=byrnie-trust-bundle");
+  }
+  if (facts.trust_overwritten.empty()) return Ok(kName, "no namespace has other roots than ours");
+  return Warn(
+      kName,
+      absl::StrCat("roots of another mesh were overwritten in ", Names(facts.trust_overwritten)),
+      "see who writes the ConfigMap byrnie-trust-bundle there: kubectl get configmap "
+      "byrnie-trust-bundle -o yaml has it in metadata.managedFields");
+}
+
 Condition JudgeInputFiles(const HealthFacts& facts) {
   constexpr char kName[] = "input-files";
   const std::vector<std::string>& rejected = facts.rejected_files;
@@ -330,6 +349,7 @@ std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
       JudgeUnmeshedPods(facts),
       JudgeClusterPolicies(facts),
       JudgeWebhook(facts),
+      JudgeTrustBundle(facts),
       JudgeInputFiles(facts)};
   for (Condition& condition : conditions) condition.since = facts.now;
   return conditions;

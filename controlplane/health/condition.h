@@ -44,6 +44,7 @@ inline constexpr const char* kConditionNames[] = {
     "unmeshed-pods",
     "cluster-policies",
     "injection-webhook",
+    "trust-bundle",
     "input-files",
 };
 
@@ -82,6 +83,11 @@ struct HealthFacts {
   // The MutatingWebhookConfiguration that another installation keeps, too; empty: none. Absent:
   // there is no injection webhook.
   absl::optional<std::string> contested_webhook;
+  // The namespace whose roots, of another mesh, keep ours from being published; empty: none does.
+  // Absent: nothing is published to a cluster.
+  absl::optional<std::string> trust_refused_by;
+  // Namespaces where another mesh's roots were overwritten lately.
+  std::vector<std::string> trust_overwritten;
   // Files that were given and cannot be used as they are now, why each.
   std::vector<std::string> rejected_files;
 };

@@ -105,6 +105,18 @@ TEST_F(ConditionTest, NamesTheWebhookThatAnotherInstallationKeepsToo) {
   EXPECT_THAT(Odd().message, HasSubstr("MutatingWebhookConfiguration byrnie-injector"));
 }
 
+TEST_F(ConditionTest, NamesNamespacesWithTheRootsOfAnotherMesh) {
+  EXPECT_THAT(Named("trust-bundle").message, HasSubstr("no cluster"));
+  facts_.trust_refused_by = "";
+  EXPECT_EQ(Odd().name, "");
+  facts_.trust_overwritten = {"mine", "shop"};
+  EXPECT_EQ(Odd().state, State::kWarn);
+  EXPECT_THAT(Odd().message, HasSubstr("overwritten in mine, shop"));
+  facts_.trust_refused_by = "theirs";
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_THAT(Odd().message, HasSubstr("another mesh are in theirs"));
+}
+
 TEST_F(ConditionTest, AClockBeforeTheLifeOfTheCaIssuesNothing) {
   facts_.now = facts_.ca_not_before - absl::Hours(24);
   EXPECT_EQ(Named("issuing").state, State::kFail);

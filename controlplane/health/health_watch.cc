@@ -84,6 +84,8 @@ HealthFacts HealthWatch::Look() const {
   facts.unmeshed_pods = s_.unmeshed_pods();
   facts.refused_policies = s_.refused_policies();
   facts.contested_webhook = s_.contested_webhook();
+  facts.trust_refused_by = s_.trust_refused_by();
+  facts.trust_overwritten = s_.trust_overwritten();
   facts.rejected_files = s_.rejected_files();
   return facts;
 }

@@ -50,6 +50,8 @@ class HealthWatch {
     // And policies of the cluster that are refused.
     std::function<absl::optional<std::vector<std::string>>()> refused_policies;
     std::function<absl::optional<std::string>()> contested_webhook;
+    std::function<absl::optional<std::string>()> trust_refused_by;
+    std::function<std::vector<std::string>()> trust_overwritten;
     // Files that are rejected, likewise.
     std::function<std::vector<std::string>()> rejected_files;
     const Clock* clock;

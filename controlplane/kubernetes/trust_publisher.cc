@@ -1,6 +1,7 @@
 #include "controlplane/kubernetes/trust_publisher.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -28,7 +29,6 @@ bool IsOfTheServer(const absl::StatusOr<ApiResponse>& response) {
 }
 
 bool IsMeshed(const LabelledObject& ns) {
-  if (ns.terminating) return false;
   const auto label = ns.labels.find(TrustPublisher::kMeshedLabel);
   return label != ns.labels.end() && label->second == TrustPublisher::kMeshedValue;
 }
@@ -52,16 +52,21 @@ std::set<std::string> RootsOf(absl::string_view pem) {
       if (!absl::ascii_isspace(static_cast<unsigned char>(c))) body.push_back(c);
     }
     roots.insert(std::move(body));
+    // Not at a second beginning before the same end, of which a tenant may write many thousands.
+    at = end;
   }
   return roots;
 }
 
-// Whether `theirs` has certificates and none of `ours`. What has none was damaged, and is repaired.
-bool IsForeign(absl::string_view theirs, absl::string_view ours) {
-  const std::set<std::string> roots = RootsOf(theirs), mine = RootsOf(ours);
-  return !roots.empty() && std::none_of(roots.begin(), roots.end(), [&mine](const auto& root) {
-    return mine.count(root) != 0;
-  });
+// Whose roots a bundle has. One without certificates was damaged, and is nobody's.
+enum class Whose { kNobodys, kOurs, kForeign };
+
+Whose WhoseIs(absl::string_view bundle, absl::string_view ours) {
+  const std::set<std::string> roots = RootsOf(bundle), mine = RootsOf(ours);
+  if (roots.empty()) return Whose::kNobodys;
+  const bool shared = std::any_of(roots.begin(), roots.end(),
+                                  [&mine](const auto& root) { return mine.count(root) != 0; });
+  return shared ? Whose::kOurs : Whose::kForeign;
 }
 
 // The bundle of a ConfigMap; "" where it has none.
@@ -86,27 +91,35 @@ std::string ConfigMapOf(const std::string& ns, const std::string& bundle) {
 
 }  // namespace
 
-TrustPublisher::TrustPublisher(Informer<LabelledObject>* namespaces,
+TrustPublisher::TrustPublisher(std::string home, Informer<LabelledObject>* namespaces,
                                Informer<PublishedBundle>* bundles, ApiClient* client,
                                EventLoop* loop, absl::BitGenRef random, Logger* logger,
                                MetricRegistry* metrics)
-    : namespaces_(namespaces),
+    : home_(std::move(home)),
+      namespaces_(namespaces),
+      bundles_(bundles),
       client_(client),
       logger_(logger),
       published_(metrics->AddCounter(kPublished, kPublishedHelp, {{"result", "ok"}})),
       failed_(metrics->AddCounter(kPublished, kPublishedHelp, {{"result", "failed"}})),
       refused_(metrics->AddCounter(kPublished, kPublishedHelp, {{"result", "refused"}})),
+      overwrites_(metrics->AddCounter(kPublished, kPublishedHelp, {{"result", "overwritten"}})),
       loop_(loop),
       random_(random),
       backoff_(kWaits, random),
       next_(loop->NewTimer([this] { Next(); })),
       again_(loop->NewTimer([this] { EnqueueAll(); })),
-      repair_(loop->NewTimer([this] { Repair(); })) {
+      repair_(loop->NewTimer([this] { Repair(); })),
+      list_wait_(loop->NewTimer([this] {
+        list_is_late_ = true;
+        GoOn();
+      })) {
   namespaces->AddListener(
       [this](const Informer<LabelledObject>::Changes& changes) { OnNamespaces(changes); });
   bundles->AddListener(
       [this](const Informer<PublishedBundle>::Changes& changes) { OnBundles(changes); });
   again_->Schedule(kEvery);
+  list_wait_->Schedule(kForList);
 }
 
 void TrustPublisher::SetBundle(std::string pem) {
@@ -117,7 +130,7 @@ void TrustPublisher::SetBundle(std::string pem) {
 
 void TrustPublisher::OnNamespaces(const Informer<LabelledObject>::Changes& changes) {
   for (const auto& change : changes) {
-    if (change.after != nullptr && IsMeshed(*change.after)) {
+    if (change.after != nullptr && IsWanted(change.name.name, *change.after)) {
       Enqueue(change.name.name);
     } else {
       // One that is made anew is not this one.
@@ -135,17 +148,19 @@ void TrustPublisher::OnNamespaces(const Informer<LabelledObject>::Changes& chang
 // to put back, and has some time for it before it is looked at again.
 void TrustPublisher::OnBundles(const Informer<PublishedBundle>::Changes& changes) {
   for (const auto& change : changes) {
-    if (bundle_.empty() || !foreign_.empty() || change.name.name != kConfigMap) continue;
+    if (bundle_.empty() || refusing_ || change.name.name != kConfigMap) continue;
     if (change.after != nullptr && change.after->pem == bundle_) continue;
     lost_.insert(change.name.ns);
   }
   if (!lost_.empty() && !repair_->scheduled()) repair_->Schedule(kRepairAfter);
+  // The first list may have been waited for.
+  GoOn();
 }
 
 void TrustPublisher::Repair() {
   const std::set<std::string> lost = std::exchange(lost_, {});
   for (const std::string& ns : lost) {
-    if (IsMeshedStill(ns)) Enqueue(ns);
+    if (IsWantedStill(ns)) Enqueue(ns);
   }
 }
 
@@ -153,8 +168,15 @@ void TrustPublisher::EnqueueAll() {
   again_->Schedule(kEvery);
   // All of them are looked at before anything is written.
   foreign_.clear();
+  refusing_ = false;
+  {
+    absl::MutexLock lock(&mu_);
+    for (auto it = overwritten_.begin(); it != overwritten_.end();) {
+      it = loop_->Now() - it->second >= kEvery ? overwritten_.erase(it) : std::next(it);
+    }
+  }
   for (const auto& [name, ns] : namespaces_->objects()) {
-    if (IsMeshed(*ns)) Enqueue(name.name);
+    if (IsWanted(name.name, *ns)) Enqueue(name.name);
   }
 }
 
@@ -171,6 +193,7 @@ void TrustPublisher::GoOn() {
 void TrustPublisher::Forget(const std::string& ns) {
   troubles_.erase(ns);
   logged_.erase(ns);
+  foreign_.erase(ns);
 }
 
 bool TrustPublisher::IsOneUnseen() const {
@@ -203,20 +226,46 @@ void TrustPublisher::TryAgain(const std::string& ns, bool looked,
   next_->Schedule(absl::ZeroDuration());
 }
 
-bool TrustPublisher::IsMeshedStill(const std::string& ns) const {
+bool TrustPublisher::IsWanted(const std::string& name, const LabelledObject& ns) const {
+  return !ns.terminating && (IsMeshed(ns) || name == home_);
+}
+
+bool TrustPublisher::IsWantedStill(const std::string& ns) const {
   const auto known = namespaces_->objects().find({"", ns});
-  return known != namespaces_->objects().end() && IsMeshed(*known->second);
+  return known != namespaces_->objects().end() && IsWanted(ns, *known->second);
+}
+
+bool TrustPublisher::IsEstablished() {
+  if (!established_) {
+    const auto& all = bundles_->objects();
+    established_ = std::any_of(all.begin(), all.end(), [this](const auto& entry) {
+      return entry.first.name == kConfigMap && WhoseIs(entry.second->pem, bundle_) == Whose::kOurs;
+    });
+  }
+  return established_;
+}
+
+std::string TrustPublisher::Foreigner() const {
+  if (!foreign_.empty()) return *foreign_.begin();
+  // Also where it is not looked, as in the home of another installation.
+  for (const auto& [name, bundle] : bundles_->objects()) {
+    if (name.name == kConfigMap && WhoseIs(bundle->pem, bundle_) == Whose::kForeign) return name.ns;
+  }
+  return "";
 }
 
 void TrustPublisher::Next() {
   call_.reset();
   std::deque<std::string>& queue = looks_.empty() ? writes_ : looks_;
-  if (looks_.empty() && IsOneUnseen()) return;
-  if (looks_.empty() && !foreign_.empty()) return Refuse();
   if (queue.empty()) return;
+  if (&queue == &writes_ && !IsEstablished()) {
+    if (IsOneUnseen() || (!bundles_->synced() && !list_is_late_)) return;
+    const std::string foreigner = Foreigner();
+    if (!foreigner.empty()) return Refuse(foreigner);
+  }
   const std::string ns = std::move(queue.front());
   queue.pop_front();
-  if (!IsMeshedStill(ns)) {
+  if (!IsWantedStill(ns)) {
     queued_.erase(ns);
     Forget(ns);
     next_->Schedule(absl::ZeroDuration());
@@ -257,23 +306,29 @@ void TrustPublisher::OnLooked(const std::string& ns, absl::StatusOr<ApiResponse>
   // What failed before may have been a write: only one that succeeds ends the waiting.
   const auto trouble = troubles_.find(ns);
   if (trouble != troubles_.end()) trouble->second.failed_looks = 0;
-  if (done.ok() && IsForeign(BundleIn(response->body), bundle_)) {
-    queued_.erase(ns);
-    Forget(ns);
-    foreign_.insert(ns);
-  } else {
-    writes_.push_back(ns);
+  foreign_.erase(ns);
+  if (done.ok()) {
+    const Whose whose = WhoseIs(BundleIn(response->body), bundle_);
+    if (whose == Whose::kOurs) established_ = true;
+    if (whose == Whose::kForeign) foreign_.insert(ns);
   }
+  // What becomes of a foreign one is known when all have been looked at.
+  writes_.push_back(ns);
   next_->Schedule(absl::ZeroDuration());
 }
 
-void TrustPublisher::Refuse() {
+void TrustPublisher::Refuse(const std::string& because_of) {
   for (const std::string& ns : writes_) queued_.erase(ns);
   writes_.clear();
+  refusing_ = true;
   refused_->Increment();
   again_->Schedule(kWhileForeign);
-  Log("another mesh's roots are in a meshed namespace: the trust bundle is not written to any",
-      *foreign_.begin(),
+  {
+    absl::MutexLock lock(&mu_);
+    refused_by_ = because_of;
+  }
+  Log("another mesh's roots are in the cluster: the trust bundle is not written to any namespace",
+      because_of,
       "a cluster has one mesh. If that one is gone: kubectl delete configmaps --all-namespaces "
       "--field-selector metadata.name=byrnie-trust-bundle",
       /*of_the_server=*/true);
@@ -299,6 +354,12 @@ void TrustPublisher::OnDone(const std::string& ns, absl::StatusOr<ApiResponse> r
   // One that is being deleted takes nothing any more: it is looked at when it changes.
   if (done.ok() || absl::IsNotFound(done) || absl::IsPermissionDenied(done)) {
     (done.ok() ? published_ : failed_)->Increment();
+    if (done.ok()) {
+      established_ = true;
+      if (foreign_.erase(ns) != 0) OnOverwritten(ns);
+      absl::MutexLock lock(&mu_);
+      refused_by_.clear();
+    }
     backoff_.Reset();
     troubles_.erase(ns);
     next_->Schedule(absl::ZeroDuration());
@@ -313,6 +374,31 @@ void TrustPublisher::OnDone(const std::string& ns, absl::StatusOr<ApiResponse> r
   }
   Log("cannot write the trust bundle to a meshed namespace", ns, done.message(),
       IsOfTheServer(response));
+}
+
+void TrustPublisher::OnOverwritten(const std::string& ns) {
+  overwrites_->Increment();
+  absl::MutexLock lock(&mu_);
+  // Whoever does it again and again is told of once in a while.
+  const bool told = !overwritten_.insert_or_assign(ns, loop_->Now()).second;
+  if (told) return;
+  logger_->Warning(
+      "roots of another mesh were in a namespace and have been overwritten",
+      {{"namespace", ns},
+       {"remedy",
+        "see who writes the ConfigMap byrnie-trust-bundle there (metadata.managedFields)"}});
+}
+
+std::string TrustPublisher::refused_by() const {
+  absl::MutexLock lock(&mu_);
+  return refused_by_;
+}
+
+std::vector<std::string> TrustPublisher::overwritten() const {
+  absl::MutexLock lock(&mu_);
+  std::vector<std::string> names;
+  for (const auto& entry : overwritten_) names.push_back(entry.first);
+  return names;
 }
 
 void TrustPublisher::Log(absl::string_view what, const std::string& ns, absl::string_view error,

@@ -16,6 +16,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -37,6 +38,8 @@ LabelledObject Namespace(const std::string& name, const std::string& value) {
 
 class TrustPublisherTest : public ::testing::Test {
  protected:
+  // No namespace has any yet.
+  TrustPublisherTest() { bundles_.Set({}); }
   void Settle() { loop_.AdvanceTime(absl::Milliseconds(1)); }
   // Lets it look at a namespace that has no bundle yet.
   void Look() {
@@ -53,8 +56,8 @@ class TrustPublisherTest : public ::testing::Test {
   FakeApiClient client_;
   FakeInformer<LabelledObject> namespaces_;
   FakeInformer<PublishedBundle> bundles_;
-  TrustPublisher publisher_{&namespaces_, &bundles_, &client_, &loop_,
-                            random_,      &logger_,  &metrics_};
+  TrustPublisher publisher_{"home", &namespaces_, &bundles_, &client_,
+                            &loop_, random_,      &logger_,  &metrics_};
 };
 
 TEST_F(TrustPublisherTest, WritesToMeshedNamespacesAlone) {
@@ -384,6 +387,139 @@ TEST_F(TrustPublisherTest, WritesNowhereWhileAnotherMeshIsThere) {
   Look();
   Look();
   EXPECT_EQ(client_.last().method, "PATCH");
+}
+
+// What the writers of one namespace put there is that namespace's own matter.
+TEST_F(TrustPublisherTest, OverwritesForeignRootsOnceOursAreAnywhere) {
+  namespaces_.Set({Namespace("a", "true"), Namespace("mine", "true"), Namespace("z", "true")});
+  publisher_.SetBundle(Root("AAAABBBB"));
+  Settle();
+  client_.Answer(200, Map(kOurs));
+  Settle();
+  ASSERT_THAT(client_.last().target, HasSubstr("/mine/"));
+  client_.Answer(200, Map("-----BEGIN CERTIFICATE-----x-----END CERTIFICATE-----"));
+  Settle();
+  Look();
+  for (const char* ns : {"/a/", "/mine/", "/z/"}) {
+    EXPECT_EQ(client_.last().method, "PATCH");
+    EXPECT_THAT(client_.last().target, HasSubstr(ns));
+    client_.Answer(200, "{}");
+    Settle();
+  }
+  EXPECT_EQ(publisher_.refused_by(), "");
+  EXPECT_THAT(publisher_.overwritten(), ElementsAre("mine"));
+  EXPECT_THAT(metrics_.RenderPrometheusText(),
+              HasSubstr("trust_bundle_writes_total{result=\"overwritten\"} 1\n"));
+  // And is not told for ever.
+  for (int i = 0; i < 2; ++i) {
+    loop_.AdvanceTime(TrustPublisher::kEvery);
+    Settle();
+    while (client_.last_open()) {
+      client_.Answer(200, Map(kOurs));
+      Settle();
+    }
+  }
+  EXPECT_THAT(publisher_.overwritten(), ElementsAre());
+}
+
+// Neither it, nor one that it is in the way of, waits for the other.
+TEST_F(TrustPublisherTest, ForeignRootsThatComeLaterAreInNobodysWay) {
+  namespaces_.Set({Namespace("a", "true"), Namespace("mine", "true")});
+  publisher_.SetBundle(Root("AAAABBBB"));
+  Settle();
+  Look();
+  Look();
+  client_.Answer(200, "{}");
+  Settle();
+  client_.Answer(200, "{}");
+  Settle();
+  bundles_.Set({Bundle("a", Root("AAAABBBB")), Bundle("mine", Root("x"))});
+  bundles_.Remove({"a", TrustPublisher::kConfigMap});
+  loop_.AdvanceTime(TrustPublisher::kRepairAfter);
+  Settle();
+  Look();
+  client_.Answer(200, Map("-----BEGIN CERTIFICATE-----x-----END CERTIFICATE-----"));
+  Settle();
+  EXPECT_EQ(client_.last().method, "PATCH");
+  EXPECT_THAT(client_.last().target, HasSubstr("/a/"));
+  // Which cannot be put right there, as where it is immutable.
+  client_.Answer(200, "{}");
+  Settle();
+  EXPECT_THAT(client_.last().target, HasSubstr("/mine/"));
+  client_.Answer(422, "{}");
+  namespaces_.Set({Namespace("a", "true"), Namespace("later", "true"), Namespace("mine", "true")});
+  Settle();
+  Look();
+  EXPECT_EQ(client_.last().method, "PATCH");
+  EXPECT_THAT(client_.last().target, HasSubstr("/later/"));
+  EXPECT_THAT(publisher_.overwritten(), ElementsAre());
+}
+
+TEST_F(TrustPublisherTest, TheHomeSaysAfterAStartWhoseTheMeshIs) {
+  namespaces_.Set({{{"", "home"}, {}}, Namespace("mine", "true"), {{"", "plain"}, {}}});
+  publisher_.SetBundle(Root("AAAABBBB"));
+  Settle();
+  ASSERT_THAT(client_.last().target, HasSubstr("/home/"));
+  client_.Answer(200, Map(kOurs));
+  Settle();
+  ASSERT_THAT(client_.last().target, HasSubstr("/mine/"));
+  client_.Answer(200, Map("-----BEGIN CERTIFICATE-----x-----END CERTIFICATE-----"));
+  Settle();
+  EXPECT_EQ(client_.last().method, "PATCH");
+  EXPECT_THAT(client_.last().target, HasSubstr("/home/"));
+  client_.Answer(200, "{}");
+  Settle();
+  EXPECT_THAT(client_.last().target, HasSubstr("/mine/"));
+  client_.Answer(200, "{}");
+  Settle();
+  EXPECT_EQ(client_.size(), 4u);
+}
+
+// Two that begin before any namespace is meshed know of each other by their homes.
+TEST_F(TrustPublisherTest, AForeignBundleWhereItDoesNotWriteIsAnotherMesh) {
+  bundles_.Set({Bundle("other-home", Root("theirs"))});
+  namespaces_.Set({{{"", "home"}, {}}, {{"", "other-home"}, {}}});
+  publisher_.SetBundle(Root("MINE"));
+  Settle();
+  Look();
+  EXPECT_EQ(client_.size(), 1u);
+  EXPECT_EQ(publisher_.refused_by(), "other-home");
+  bundles_.Set({});
+  loop_.AdvanceTime(TrustPublisher::kWhileForeign);
+  Settle();
+  Look();
+  EXPECT_EQ(client_.last().method, "PATCH");
+  client_.Answer(200, "{}");
+  Settle();
+  EXPECT_EQ(publisher_.refused_by(), "");
+}
+
+TEST_F(TrustPublisherTest, WaitsForAWhileToKnowOfAllBundles) {
+  FakeInformer<PublishedBundle> none;
+  FakeInformer<LabelledObject> namespaces;
+  MetricRegistry metrics;
+  TrustPublisher publisher("home", &namespaces, &none, &client_, &loop_, random_, &logger_,
+                           &metrics);
+  namespaces.Set({Namespace("a", "true")});
+  publisher.SetBundle("PEM");
+  Settle();
+  Look();
+  EXPECT_EQ(client_.size(), 1u);
+  loop_.AdvanceTime(TrustPublisher::kForList);
+  Settle();
+  EXPECT_EQ(client_.last().method, "PATCH");
+}
+
+// Each beginning would else be read to the one end, in as much memory.
+TEST_F(TrustPublisherTest, ManyBeginningsOfOneCertificateAreOne) {
+  std::string many;
+  for (int i = 0; i < 30'000; ++i) many += "-----BEGIN CERTIFICATE-----";
+  namespaces_.Set({Namespace("demo", "true")});
+  publisher_.SetBundle(Root("AAAABBBB"));
+  Settle();
+  client_.Answer(200, Map(many + "-----END CERTIFICATE-----"));
+  Settle();
+  EXPECT_EQ(publisher_.refused_by(), "demo");
 }
 
 }  // namespace

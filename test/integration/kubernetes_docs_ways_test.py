@@ -109,12 +109,17 @@ class KubernetesDocsWaysTest(DocsTestCase):
         self.install()
         path = f"/api/v1/namespaces/{SAMPLE}/configmaps/byrnie-trust-bundle"
         ours = wait_for(lambda: self.there(path), 30, "the roots")["data"]["bundle.pem"]
-        # As a control plane finds it that has lost its store.
+        # As a control plane finds it that has lost its store: none of its roots anywhere.
         other = type(self.cluster.authority)("another").pem().decode()
-        self.admin.call("PATCH", f"{path}?fieldManager=byrnie&force=true", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "byrnie-trust-bundle"},
-                                                                          "data": {"bundle.pem": other}}, "application/apply-patch+yaml")
-        self.sh(f"kubectl -n {SYSTEM} delete pod byrnie-controlplane-0")
-        wait_for(lambda: "another mesh's roots are in a meshed namespace" in self.node.log(), 60, "a word of the other roots")
+        scale = f"kubectl -n {SYSTEM} scale statefulset byrnie-controlplane --replicas="
+        self.sh(scale + "0")
+        wait_for(lambda: not self.there(f"/api/v1/namespaces/{SYSTEM}/pods/byrnie-controlplane-0"), 60, "an end of the control plane")
+        for namespace in (SAMPLE, SYSTEM):
+            self.admin.call("PATCH", f"/api/v1/namespaces/{namespace}/configmaps/byrnie-trust-bundle?fieldManager=byrnie&force=true",
+                            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "byrnie-trust-bundle"}, "data": {"bundle.pem": other}},
+                            "application/apply-patch+yaml")
+        self.sh(scale + "1")
+        wait_for(lambda: "another mesh's roots are in the cluster" in self.node.log(), 60, "a word of the other roots")
         self.assertEqual(self.there(path)["data"]["bundle.pem"], other)
         self.run_section("One installation in a cluster")
         wait_for(lambda: self.there(path), 90, "roots again")
