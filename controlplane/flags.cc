@@ -109,9 +109,14 @@ ABSL_FLAG(std::string, cluster_network, "",
           "the network that the cluster's addresses are of; not given: the only one");
 ABSL_FLAG(std::string, cluster_domain, "cluster.local",
           "what the DNS names of the cluster's services end with");
+ABSL_FLAG(bool, istio_peers, false,
+          "whether Istio's CA and this one have a root in common, so that pods of both meshes "
+          "trust each other: those of the cluster of --registry=kubernetes that are Istio's are "
+          "then spoken to by its mutual TLS, or HBONE; not given: in plaintext");
 ABSL_FLAG(std::string, root_namespace, "byrnie-system",
           "the namespace of the cluster of --registry=kubernetes whose policies may be about the "
-          "whole mesh (scope GLOBAL): whoever may make AccessPolicies there may decide for all");
+          "whole mesh (scope GLOBAL): whoever may make AccessPolicies there may decide for all; "
+          "it has the trust bundle, too");
 ABSL_FLAG(std::string, webhook_listen, "",
           "where API servers ask for sidecars in new pods (HTTPS, POST /inject), IP:PORT, such as "
           "0.0.0.0:15017; not given: nowhere");
@@ -259,6 +264,7 @@ absl::Status ReadRegistry(ControlPlaneOptions* options) {
   cluster.mesh.cluster_id = absl::GetFlag(FLAGS_cluster_id);
   cluster.mesh.network = absl::GetFlag(FLAGS_cluster_network);
   cluster.mesh.cluster_domain = absl::GetFlag(FLAGS_cluster_domain);
+  cluster.mesh.istio_peers = absl::GetFlag(FLAGS_istio_peers);
   if (!IsHostName(cluster.mesh.cluster_domain)) {
     return Invalid("cluster_domain", absl::StrCat("\"", cluster.mesh.cluster_domain,
                                                   "\" is no domain such as cluster.local"));

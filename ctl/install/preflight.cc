@@ -162,8 +162,11 @@ CheckResult OtherMeshes(const ClusterFacts& facts) {
                "Linkerd\" in docs/kubernetes.md");
   }
   if (meshes.empty()) return Good(kName, "no other mesh injects sidecars");
-  return Note(kName, absl::StrCat("there is another mesh: ", SomeNames(meshes)),
-              "both can be in the cluster, each in namespaces of its own");
+  return Note(
+      kName, absl::StrCat("there is another mesh: ", SomeNames(meshes)),
+      "both can be in the cluster, each in namespaces of its own. Where pods of the two talk, "
+      "both have to be permissive: they trust different CAs and speak plaintext, see \"From "
+      "Istio\" and \"From Linkerd\" in docs/kubernetes.md");
 }
 
 // What keeps meshed pods from running on a node. "" for nothing, each.

@@ -90,6 +90,24 @@ class KubernetesRegistryTest(unittest.TestCase):
         self.wait(lambda: follower.last["/10.1.0.1"] is None, "the end of the pod")
         self.assertIsNone(self.workload("cart-1"))
 
+    def test_pods_of_istios_are_reached_in_plaintext_unless_roots_are_shared(self):
+        # As Istio's injector marks every pod of its own, and as its ambient mode does.
+        ways = {"sidecar": ({"security.istio.io/tlsMode": "istio"}, {}), "ambient": ({}, {"ambient.istio.io/redirection": "enabled"})}
+        for number, (name, (labels, annotations)) in enumerate(ways.items()):
+            pod = self.cluster.pod("shop", name, "cart", ip=f"10.1.7.{number + 1}", labels=labels, annotations=annotations)
+            self.addCleanup(lambda pod=pod: self.cluster.delete_pod(pod))
+        protocols = lambda: {name: entry.protocol for name in ways if (entry := self.workload(name))}
+        self.wait(lambda: protocols() == {"sidecar": "NONE", "ambient": "NONE"}, "pods that are spoken to in plaintext")
+        self.plane.stop()
+        self.plane.flags.append("--istio_peers")
+        self.plane.start()
+        try:
+            self.wait(lambda: protocols() == {"sidecar": "LEGACY_ISTIO_MTLS", "ambient": "HBONE"}, "pods that are spoken to as by Istio's")
+        finally:
+            self.plane.flags.remove("--istio_peers")
+            self.plane.stop()
+            self.plane.start()
+
     def test_what_is_known_stays_while_the_server_is_away(self):
         kept, gone = self.pod("cart-2", "10.1.0.2"), self.pod("cart-3", "10.1.0.3")
         self.addCleanup(lambda: self.cluster.delete_pod(kept))

@@ -51,8 +51,11 @@ void SetLocality(const LabelledObject* node, Workload* workload) {
 }
 
 // How peers reach a pod: by what has been put into it. What is not known to be there is not.
-TunnelProtocol TunnelOf(const Pod& pod) {
-  if (pod.injected || FindLabel(pod.annotations, "ambient.istio.io/redirection") == "enabled") {
+TunnelProtocol TunnelOf(const Pod& pod, const KubernetesMesh& mesh) {
+  if (pod.injected) return istio::workload::HBONE;
+  // Istio's injector puts its label on every pod, whatever CA it has.
+  if (!mesh.istio_peers) return istio::workload::NONE;
+  if (FindLabel(pod.annotations, "ambient.istio.io/redirection") == "enabled") {
     return istio::workload::HBONE;
   }
   if (FindLabel(pod.labels, "security.istio.io/tlsMode") == "istio") {
@@ -208,7 +211,7 @@ absl::optional<Workload> ToWorkload(const Pod& pod, const std::vector<IpAddress>
   workload.set_network(NetworkOf(pod, ns, mesh));
   workload.set_cluster_id(mesh.cluster_id);
   workload.set_node(pod.node);
-  workload.set_tunnel_protocol(TunnelOf(pod));
+  workload.set_tunnel_protocol(TunnelOf(pod, mesh));
   // One that has been told to end takes no new connections, and keeps those it has.
   workload.set_status(pod.ready && !pod.terminating ? istio::workload::HEALTHY
                                                     : istio::workload::UNHEALTHY);

@@ -21,6 +21,9 @@ struct KubernetesMesh {
   std::string network;
   // Of services' names: "NAME.NAMESPACE.svc.cluster.local".
   std::string cluster_domain = "cluster.local";
+  // Pods of Istio's verify ours and ours theirs, because both CAs have a root in common. Otherwise
+  // what their sidecars speak is refused at both ends, and plaintext is all that is left.
+  bool istio_peers = false;
 };
 
 // Annotation: weight among the endpoints of a service, 1 to 1000000.

@@ -51,9 +51,10 @@ EndpointSlice MakeSlice() {
 }
 
 Workload Convert(const Pod& pod, const LabelledObject* node = nullptr,
-                 const LabelledObject* ns = nullptr, const std::vector<EndpointOf>& of = {}) {
+                 const LabelledObject* ns = nullptr, const std::vector<EndpointOf>& of = {},
+                 const KubernetesMesh& mesh = Mesh()) {
   const absl::optional<Workload> workload =
-      ToWorkload(pod, pod.ips, node, ns, of, {"demo/a"}, Mesh());
+      ToWorkload(pod, pod.ips, node, ns, of, {"demo/a"}, mesh);
   EXPECT_TRUE(workload.has_value());
   if (!workload.has_value()) return Workload();
   EXPECT_THAT(CheckEntry(*workload), IsOk());
@@ -87,12 +88,28 @@ TEST(ToWorkloadTest, IsReachedByWhatWasPutIntoIt) {
   EXPECT_EQ(Convert(pod).tunnel_protocol(), istio::workload::NONE);
   pod.injected = true;
   EXPECT_EQ(Convert(pod).tunnel_protocol(), istio::workload::HBONE);
-  pod.injected = false;
+}
+
+// Whose CA is another one, both ends would refuse all but plaintext.
+TEST(ToWorkloadTest, APodOfIstiosIsReachedAsItsMeshDoesOnlyWhereRootsAreShared) {
+  KubernetesMesh sharing = Mesh();
+  sharing.istio_peers = true;
+  const auto expect = [&sharing](const Pod& pod, istio::workload::TunnelProtocol shared,
+                                 istio::workload::TunnelProtocol otherwise) {
+    EXPECT_EQ(Convert(pod, nullptr, nullptr, {}, sharing).tunnel_protocol(), shared);
+    EXPECT_EQ(Convert(pod).tunnel_protocol(), otherwise);
+  };
+  Pod pod = MakePod();
+  expect(pod, istio::workload::NONE, istio::workload::NONE);
   pod.annotations = {{"ambient.istio.io/redirection", "enabled"}};
-  EXPECT_EQ(Convert(pod).tunnel_protocol(), istio::workload::HBONE);
+  expect(pod, istio::workload::HBONE, istio::workload::NONE);
   pod.annotations = {{"ambient.istio.io/redirection", "disabled"}};
+  expect(pod, istio::workload::NONE, istio::workload::NONE);
   pod.labels = {{"security.istio.io/tlsMode", "istio"}};
-  EXPECT_EQ(Convert(pod).tunnel_protocol(), istio::workload::LEGACY_ISTIO_MTLS);
+  expect(pod, istio::workload::LEGACY_ISTIO_MTLS, istio::workload::NONE);
+  // A label that was left in the template of a pod that is ours.
+  pod.injected = true;
+  expect(pod, istio::workload::HBONE, istio::workload::HBONE);
 }
 
 TEST(ToWorkloadTest, IsWhereItsNodeIs) {
