@@ -220,6 +220,13 @@ std::string WithoutAgent(const v1::Workload& workload, const v1::Agent* agent, a
                       ")");
 }
 
+// Whether an agent of ours is to be there. Of a cluster's pods those with our sidecar are HBONE;
+// what Istio's sidecars speak is another mesh's.
+bool ExpectsAgent(const v1::Workload& workload) {
+  if (workload.origin() == v1::ORIGIN_KUBERNETES) return workload.protocol() == "HBONE";
+  return workload.protocol() != "NONE";
+}
+
 CheckResult AgentsConnected(const MeshState& state) {
   const AgentPlaces places(state);
   const absl::Time now = TimeOf(state.status.time());
@@ -228,7 +235,7 @@ CheckResult AgentsConnected(const MeshState& state) {
   std::map<std::string, std::vector<std::string>> unsure;
   size_t expected = 0;
   for (const v1::Workload& workload : state.workloads) {
-    if (workload.protocol() == "NONE") continue;
+    if (!ExpectsAgent(workload)) continue;
     ++expected;
     const v1::Agent* const agent = places.Of(workload);
     if (!workload.agent_connected() || (agent != nullptr && !agent->connected())) {
@@ -324,14 +331,39 @@ CheckResult Clocks(const MeshState& state) {
              "set them (NTP): certificates are not valid there when they are here");
 }
 
+// A cluster has services without endpoints for good: scaled to zero, of an operator, of what has no
+// mesh. What meshed pods are behind, and none of them can be reached, is trouble.
 CheckResult Services(const MeshState& state) {
-  std::vector<std::string> without;
-  for (const v1::Service& service : state.services) {
-    if (service.usable_endpoints() == 0) without.push_back(service.name());
+  std::set<std::string> meshed;
+  for (const v1::Workload& workload : state.workloads) {
+    if (ExpectsAgent(workload)) meshed.insert(workload.namespace_());
   }
-  if (without.empty()) return Good("services", "every service has an endpoint that is usable");
-  return Bad("services", absl::StrCat("no usable endpoint: ", SomeNames(without)),
-             "list the service in its workloads' \"services\", or make one healthy");
+  std::vector<std::string> registered, clusters, meant;
+  for (const v1::Service& service : state.services) {
+    if (service.usable_endpoints() != 0) continue;
+    const std::string ns = service.name().substr(0, service.name().find('/'));
+    if (service.origin() != v1::ORIGIN_KUBERNETES) {
+      registered.push_back(service.name());
+    } else if (service.endpoints() != 0 && meshed.count(ns) != 0) {
+      clusters.push_back(service.name());
+    } else {
+      meant.push_back(service.name());
+    }
+  }
+  if (!registered.empty()) {
+    registered.insert(registered.end(), clusters.begin(), clusters.end());
+    return Bad("services", absl::StrCat("no usable endpoint: ", SomeNames(registered)),
+               "list the service in its workloads' \"services\", or make one healthy");
+  }
+  if (!clusters.empty()) {
+    return Bad("services", absl::StrCat("pods, and none that is ready: ", SomeNames(clusters)),
+               "see why with kubectl describe pod");
+  }
+  if (!meant.empty()) {
+    return Note("services", absl::StrCat("no usable endpoint: ", SomeNames(meant)),
+                "fine where it is scaled to zero, or has nothing to do with the mesh");
+  }
+  return Good("services", "every service has an endpoint that is usable");
 }
 
 CheckResult Policies(const MeshState& state) {

@@ -139,6 +139,24 @@ TEST_F(MeshCheckTest, AnAgentThatIsNotConnectedIsNamed) {
   EXPECT_EQ(Odd().name, "");
 }
 
+TEST_F(MeshCheckTest, OfAClustersPodsThoseWithOurSidecarHaveAgents) {
+  for (const char* protocol : {"LEGACY_ISTIO_MTLS", "NONE"}) {
+    auto& workload = state_.workloads.emplace_back();
+    workload.set_namespace_("istio-ns");
+    workload.set_name("istio-1");
+    workload.set_protocol(protocol);
+    workload.set_origin(byrnie::operator_::v1::ORIGIN_KUBERNETES);
+  }
+  EXPECT_EQ(Odd().name, "");
+  // Of a file, where direct mutual TLS is our agents', too.
+  state_.workloads[1].set_origin(byrnie::operator_::v1::ORIGIN_FILE);
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+  state_.workloads[1].set_origin(byrnie::operator_::v1::ORIGIN_KUBERNETES);
+  state_.workloads[1].set_protocol("HBONE");
+  EXPECT_EQ(Odd().name, "agents-connected");
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+}
+
 // What an older control plane says, which looks at identities alone, does not hide it either.
 TEST_F(MeshCheckTest, OfTwoAgentsWithOneIdentityTheOneThatIsGoneIsNamed) {
   auto& second = state_.workloads.emplace_back(state_.workloads[0]);
@@ -207,6 +225,26 @@ TEST_F(MeshCheckTest, ClocksThatAreWrong) {
 TEST_F(MeshCheckTest, AServiceWithoutAUsableEndpoint) {
   state_.services[0].set_usable_endpoints(0);
   EXPECT_EQ(Odd().name, "services");
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+}
+
+// Every cluster has services without endpoints for good.
+TEST_F(MeshCheckTest, AServiceOfAClusterWithoutAUsableEndpointIsBadWhereMeshedPodsAreBehindIt) {
+  auto& service = state_.services.emplace_back();
+  service.set_name("istio-ns/scaled-to-zero.istio-ns.svc.cluster.local");
+  service.set_origin(byrnie::operator_::v1::ORIGIN_KUBERNETES);
+  EXPECT_EQ(Odd().name, "services");
+  EXPECT_EQ(Odd().outcome, Outcome::kNote);
+  EXPECT_THAT(Odd().message, HasSubstr("istio-ns/scaled-to-zero"));
+  service.set_endpoints(1);
+  EXPECT_EQ(Odd().outcome, Outcome::kNote);
+  service.set_name("demo/scaled-to-zero.demo.svc.cluster.local");
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+  service.set_endpoints(0);
+  EXPECT_EQ(Odd().outcome, Outcome::kNote);
+  // What a file says is meant to be there.
+  service.set_origin(byrnie::operator_::v1::ORIGIN_FILE);
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
 }
 
 TEST_F(MeshCheckTest, WhatMayBeMeantIsANote) {
