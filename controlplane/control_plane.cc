@@ -110,7 +110,7 @@ absl::Status ControlPlane::StartAll() {
   trust.workload_ttl = options_.workload_ttl;
   trust.seal = options_.seal;
   trust.plugged_directory = options_.plugged_ca;
-  trust.has_foreign_lists = !options_.crls.empty();
+  trust.foreign_lists = trust_files_->RevocationListsOf(options_.trust_domain);
   if (etcd.has_value()) trust.issue_without_store = options_.issue_without_store;
   ASSIGN_OR_RETURN(trust_,
                    TrustKeeper::Create(store_, std::move(trust), clock_, logger_, &metrics_));
@@ -473,6 +473,9 @@ TrustBundleSource::Taint ControlPlane::CurrentTaint() const {
 
 void ControlPlane::FollowTrust() {
   const bool files_changed = trust_files_->Poll();
+  if (files_changed) {
+    trust_->SetForeignLists(trust_files_->RevocationListsOf(options_.trust_domain));
+  }
   const bool authority_changed = trust_->Poll();
   // Before the bundles lose the root they are of.
   RenewOwnCertificates();

@@ -208,6 +208,12 @@ RevocationListMap TrustFiles::RevocationLists() const {
   return lists;
 }
 
+std::vector<RevocationListPtr> TrustFiles::RevocationListsOf(
+    const std::string& trust_domain) const {
+  RevocationListMap lists = RevocationLists();
+  return std::move(lists[trust_domain]);
+}
+
 std::vector<std::string> TrustFiles::Rejected() const {
   std::vector<std::string> rejected;
   for (const Watched& watched : files_) {

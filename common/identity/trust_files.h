@@ -64,6 +64,7 @@ class TrustFiles {
   absl::StatusOr<TrustBundleSet> AddTo(const TrustBundleSet& base) const;
   // The lists of the files.
   RevocationListMap RevocationLists() const;
+  std::vector<RevocationListPtr> RevocationListsOf(const std::string& trust_domain) const;
   // Why each file that is not in force as it is now is not.
   std::vector<std::string> Rejected() const;
 

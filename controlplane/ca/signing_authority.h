@@ -36,6 +36,8 @@ class SigningAuthority {
                                         const std::vector<std::string>& dns_names = {}) const;
 
   const CertificatePtr& root() const { return root_; }
+  // From the one whose key signs up; none where that is the root.
+  const CertificateChain& intermediates() const { return intermediates_; }
   // SHA-256 of the root, lower-case hexadecimal.
   const std::string& root_id() const { return root_id_; }
   // The certificate whose key signs: the root, or the first intermediate.

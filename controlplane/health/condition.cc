@@ -180,6 +180,13 @@ Condition JudgeRotation(const HealthFacts& facts) {
 
 Condition JudgeLists(const HealthFacts& facts) {
   constexpr char kName[] = "revocation-lists";
+  if (!facts.revocation_lists_state.ok()) {
+    return Fail(kName,
+                absl::StrCat("certificates that are revoked are not refused as they should be: ",
+                             facts.revocation_lists_state.message()),
+                "give the list that it names with --crl; rotate the root, or take it out of the "
+                "trust bundle, where it cannot wait");
+  }
   if (facts.revocation_lists.empty()) {
     return Ok(kName, "there is no revocation list, so nobody depends on one");
   }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "common/crypto/certificate.h"
@@ -70,6 +71,8 @@ struct HealthFacts {
   // Absent: the CA is plugged.
   absl::optional<RotationStatus> rotation;
   std::vector<List> revocation_lists;
+  // TrustKeeper::ListsState().
+  absl::Status revocation_lists_state;
   std::vector<std::string> stored_troubles;
   // What this one is called.
   std::string name;

@@ -234,6 +234,14 @@ TEST_F(ConditionTest, ARevocationListThatIsNotReplacedInTime) {
   EXPECT_EQ(Odd().name, "");
 }
 
+TEST_F(ConditionTest, WhatIsRevokedAndNotRefused) {
+  facts_.revocation_lists_state = absl::FailedPreconditionError("CN=x is an intermediate");
+  EXPECT_EQ(Odd().name, "revocation-lists");
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_THAT(Odd().message, HasSubstr("CN=x is an intermediate"));
+  EXPECT_THAT(Odd().remedy, HasSubstr("--crl"));
+}
+
 TEST_F(ConditionTest, WhatWasAppliedAndDoesNotGoWithTheRest) {
   facts_.stored_troubles = {"workload \"w\": there is no policy \"n/p\"", "another"};
   EXPECT_EQ(Odd().name, "stored-registry");

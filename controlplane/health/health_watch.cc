@@ -72,6 +72,7 @@ HealthFacts HealthWatch::Look() const {
   facts.root = signer->root();
   facts.ca_not_before = signer->not_before();
   facts.ca_not_after = signer->not_after();
+  facts.revocation_lists_state = s_.trust->ListsState();
   const TrustBundleSource::BundlesPtr bundles = s_.bundles->bundles();
   for (const auto& [trust_domain, bundle] : bundles->bundles()) {
     for (const RevocationListPtr& list : bundle.crls) {

@@ -1,11 +1,16 @@
 #include "controlplane/trust/trust_keeper.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
+#include "common/identity/revocation.h"
+#include "controlplane/ca/vouched_path.h"
 
 namespace byrnie {
 namespace {
@@ -24,7 +29,8 @@ TrustKeeper::TrustKeeper(Store* store, Options options, const Clock* clock, Logg
       clock_(clock),
       logger_(logger),
       stored_trust_(store),
-      stored_revocations_(store, options_.unreadable) {}
+      stored_revocations_(store, options_.unreadable),
+      foreign_lists_(options_.foreign_lists) {}
 
 absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Create(Store* store, Options options,
                                                                  const Clock* clock, Logger* logger,
@@ -55,13 +61,17 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Create(Store* store, O
   } else {
     ASSIGN_OR_RETURN(keeper->plugged_, PluggedCa::Create(o.plugged_directory, o.trust_domain, clock,
                                                          logger, metrics));
-    keeper->published_ = keeper->plugged_->snapshot();
+    keeper->published_ = keeper->adopted_ = keeper->plugged_->snapshot();
   }
   keeper->authority_ =
       std::make_unique<Authority>(keeper->published_, clock, keeper->window_.get());
   ASSIGN_OR_RETURN(keeper->revocations_,
                    Revocations::Load(&keeper->stored_revocations_, o.workload_ttl, clock));
   RETURN_IF_ERROR(keeper->revocations_->Update(keeper->published_->authorities).status());
+  if (!keeper->revocations_->List().empty()) {
+    const absl::Status vouched = keeper->CheckIsVouchedFor(*keeper->published_->signer);
+    if (!vouched.ok()) return keeper->InFilesOfPlugged(vouched);
+  }
   metrics->AddCallbackGauge(
       "byrnie_controlplane_root_rotation_step",
       "Where the rotation of the root stands: 0 none, 1 prepared, 2 distributed, 3 active, 4 "
@@ -114,13 +124,12 @@ void TrustKeeper::FollowStore() {
   status.Update(revocations_->Reload());
   const absl::StatusOr<bool> changed = revocations_->Update(authority_->snapshot()->authorities);
   status.Update(changed.status());
-  if (changed.value_or(false)) {
-    {
-      absl::MutexLock lock(&mu_);
-      lists_changed_ = true;
-    }
-    on_change_();
+  {
+    absl::MutexLock lock(&mu_);
+    lists_made_ = changed.status();
+    if (changed.value_or(false)) lists_changed_ = true;
   }
+  if (changed.value_or(false)) on_change_();
   // After all that others wait for.
   status.Update(revocations_->Forget());
   // That the store is away, the store says.
@@ -154,7 +163,10 @@ bool TrustKeeper::Poll() {
     absl::MutexLock lock(&mu_);
     changed = std::exchange(lists_changed_, false);
   }
-  if (plugged_ != nullptr && plugged_->Poll()) authority_->Publish(plugged_->snapshot());
+  if (plugged_ != nullptr) {
+    plugged_->Poll();
+    AdoptPlugged();
+  }
   AuthoritySnapshotPtr now = authority_->snapshot();
   if (now != published_) changed = true;
   published_ = std::move(now);
@@ -164,19 +176,89 @@ bool TrustKeeper::Poll() {
 TrustBundle TrustKeeper::bundle() const {
   TrustBundle bundle;
   bundle.roots = authority_->snapshot()->roots;
-  bundle.crls = revocations_->lists();
+  // Lists that refuse everything would take more back than anybody has asked for.
+  if (CheckIsVouchedFor(*authority_->snapshot()->signer).ok()) {
+    bundle.crls = revocations_->lists();
+  }
   return bundle;
 }
 
-absl::Status TrustKeeper::CheckMayRevoke() const {
-  const AuthoritySnapshotPtr snapshot = authority_->snapshot();
-  if (options_.has_foreign_lists ||
-      snapshot->signer->issuer().der() == snapshot->signer->root()->der()) {
-    return absl::OkStatus();
+void TrustKeeper::AdoptPlugged() {
+  const AuthoritySnapshotPtr& next = plugged_->snapshot();
+  if (next == adopted_) {
+    not_adopted_ = absl::OkStatus();
+    return;
   }
-  return absl::FailedPreconditionError(
-      "the CA is an intermediate, whose own status only its root's list can tell; give that list "
-      "with --crl first, or every certificate would be refused");
+  absl::Status vouched;
+  if (!revocations_->List().empty()) vouched = CheckIsVouchedFor(*next->signer);
+  if (!vouched.ok()) {
+    vouched = InFilesOfPlugged(vouched);
+    if (vouched != not_adopted_) {
+      logger_->Error("the plugged CA cannot be used as it is now, what was in force stays",
+                     {{"error", vouched.message()}});
+    }
+    not_adopted_ = vouched;
+    return;
+  }
+  not_adopted_ = absl::OkStatus();
+  adopted_ = next;
+  authority_->Publish(next);
+}
+
+absl::Status TrustKeeper::PluggedState() const {
+  if (plugged_ == nullptr || !plugged_->state().ok()) {
+    return plugged_ == nullptr ? absl::OkStatus() : plugged_->state();
+  }
+  return not_adopted_;
+}
+
+absl::Status TrustKeeper::CheckIsVouchedFor(const SigningAuthority& signer) const {
+  absl::MutexLock lock(&mu_);
+  return CheckPathIsVouchedFor(signer, foreign_lists_);
+}
+
+// What is revoked would come back, or nothing be accepted any more.
+absl::Status TrustKeeper::InFilesOfPlugged(const absl::Status& why) const {
+  absl::Time until = absl::InfinitePast();
+  const std::vector<RevokedCertificate> revoked = revocations_->List();
+  for (const RevokedCertificate& one : revoked) until = std::max(until, one.not_after);
+  return absl::FailedPreconditionError(absl::StrCat(
+      options_.plugged_directory, ": ", why.message(), ", so its certificates would be refused: ",
+      revoked.size(), " certificates are revoked until ", UtcText(until),
+      "; give that list with --crl=FILE, or go on with the CA of before until then"));
+}
+
+void TrustKeeper::SetForeignLists(std::vector<RevocationListPtr> lists) {
+  absl::MutexLock lock(&mu_);
+  foreign_lists_ = std::move(lists);
+}
+
+absl::Status TrustKeeper::ListsState() const {
+  {
+    absl::MutexLock lock(&mu_);
+    RETURN_IF_ERROR(lists_made_);
+  }
+  if (revocations_->lists().empty()) return absl::OkStatus();
+  return CheckIsVouchedFor(*authority_->snapshot()->signer);
+}
+
+absl::Status TrustKeeper::CheckMayRevoke() const {
+  const SigningAuthorityPtr signer = authority_->snapshot()->signer;
+  absl::Status unknown;
+  {
+    absl::MutexLock lock(&mu_);
+    unknown = CheckPathIsVouchedFor(*signer, foreign_lists_);
+    if (unknown.ok() && !signer->intermediates().empty()) {
+      std::vector<const Certificate*> path;
+      for (const CertificatePtr& above : signer->intermediates()) path.push_back(above.get());
+      path.push_back(signer->root().get());
+      unknown = CheckRevocation(path, foreign_lists_, clock_->WallNow());
+    }
+  }
+  if (unknown.ok()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      unknown.message(),
+      "; give a current list with --crl first, or every certificate would be refused"));
 }
 
 }  // namespace byrnie

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -12,6 +13,7 @@
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "common/base/periodic_thread.h"
+#include "common/crypto/revocation_list.h"
 #include "common/identity/trust_bundle.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
@@ -39,8 +41,8 @@ class TrustKeeper {
     KeySeal seal;
     // Directory of a plugged CA; empty: roots of its own.
     std::string plugged_directory;
-    // There are revocation lists from files.
-    bool has_foreign_lists = false;
+    // As SetForeignLists.
+    std::vector<RevocationListPtr> foreign_lists = {};
     // How long certificates are issued without having read the trust record, where others may
     // change it; absent: nobody else does.
     absl::optional<absl::Duration> issue_without_store;
@@ -51,6 +53,8 @@ class TrustKeeper {
   };
 
   // Errors as RootRotation::LoadOrCreate, PluggedCa::Create and Revocations::Load.
+  // FailedPrecondition, too, where certificates are revoked and lists that say so would refuse
+  // whatever the plugged CA signs.
   static absl::StatusOr<std::unique_ptr<TrustKeeper>> Create(Store* store, Options options,
                                                              const Clock* clock, Logger* logger,
                                                              MetricRegistry* metrics);
@@ -73,10 +77,8 @@ class TrustKeeper {
   // The bundle of the trust domain, but for the keys of JWT-SVIDs.
   TrustBundle bundle() const;
   // Why the files of a plugged CA as they are now are not what is in force; OK: they are, or there
-  // are none.
-  absl::Status PluggedState() const {
-    return plugged_ == nullptr ? absl::OkStatus() : plugged_->state();
-  }
+  // are none. They are not either while certificates are revoked that its lists cannot tell of.
+  absl::Status PluggedState() const;
   // A root whose certificates are to be renewed now, by its id; empty: none.
   std::string tainted_root() const { return authority_->snapshot()->tainted_root; }
 
@@ -90,11 +92,20 @@ class TrustKeeper {
   RootRotation* rotation() { return rotation_.get(); }
   Revocations* revocations() { return revocations_.get(); }
   // FailedPrecondition where lists of ours would leave certificates of others unknown: below a
-  // plugged intermediate, without its root's own list.
+  // plugged intermediate, without its root's own list, or with one that has ended.
   absl::Status CheckMayRevoke() const;
+  // The revocation lists of the trust domain that somebody else has made, as they are now.
+  void SetForeignLists(std::vector<RevocationListPtr> lists);
+  // Why what is revoked is not refused as it should be; OK: it is, or nothing is.
+  absl::Status ListsState() const;
 
  private:
   TrustKeeper(Store* store, Options options, const Clock* clock, Logger* logger);
+  // Takes what the files of the plugged CA say into force, where nothing is against it.
+  void AdoptPlugged();
+  absl::Status CheckIsVouchedFor(const SigningAuthority& signer) const;
+  // Why the plugged CA cannot be used while something is revoked, and what to do.
+  absl::Status InFilesOfPlugged(const absl::Status& why) const;
   // Says whether the trust record can be followed.
   void TellOfTrustRecord();
 
@@ -109,8 +120,13 @@ class TrustKeeper {
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<Revocations> revocations_;
   std::function<void()> on_change_ = [] {};
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
   bool lists_changed_ ABSL_GUARDED_BY(mu_) = false;
+  std::vector<RevocationListPtr> foreign_lists_ ABSL_GUARDED_BY(mu_);
+  absl::Status lists_made_ ABSL_GUARDED_BY(mu_);
+  // What the files of the plugged CA said when they were in force last, and why they are not now.
+  AuthoritySnapshotPtr adopted_;
+  absl::Status not_adopted_;
   std::string complaint_;  // What the thread logged last.
   AuthoritySnapshotPtr published_;
   std::unique_ptr<PeriodicThread> thread_;

@@ -107,7 +107,7 @@ TEST_F(TrustKeeperTest, CatchesUpWithWhatAnotherProcessHasDoneSinceItRead) {
   ASSERT_THAT(late, IsOk());
   MetricRegistry metrics;
   auto other =
-      TrustKeeper::Create(&store_, {"cluster.local", absl::Hours(1), {}, "", false, absl::nullopt},
+      TrustKeeper::Create(&store_, {"cluster.local", absl::Hours(1), {}, "", {}, absl::nullopt},
                           &clock_, &logger_, &metrics);
   ASSERT_THAT(other, IsOk());
   (*other)->rotation()->Start(&fleet_, [] {});

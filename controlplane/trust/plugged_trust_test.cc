@@ -1,0 +1,155 @@
+#include <sys/stat.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/file.h"
+#include "common/base/status_matchers.h"
+#include "common/base/testing/fake_clock.h"
+#include "common/crypto/revocation_list_builder.h"
+#include "common/identity/svid_verifier.h"
+#include "common/identity/trust_bundle.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "common/tls/testing/test_ca.h"
+#include "controlplane/store/testing/memory_store.h"
+#include "controlplane/trust/trust_keeper.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// Revocations of a CA that somebody else has made, and replaces.
+class PluggedTrustTest : public ::testing::Test {
+ protected:
+  PluggedTrustTest() { ::mkdir(directory_.c_str(), 0700); }
+
+  void Write(const std::string& name, absl::string_view text) {
+    ASSERT_THAT(WriteFileAtomically(directory_ + "/" + name, text, 0600), IsOk());
+  }
+  void Plug(const TestCa& issuer, const std::vector<const TestCa*>& roots) {
+    Write("ca-cert.pem", issuer.certificate()->ToPem());
+    Write("ca-key.pem", issuer.key().ToPem().view());
+    std::string pem;
+    for (const TestCa* root : roots) pem += root->root()->ToPem();
+    Write("root-cert.pem", pem);
+  }
+  absl::StatusOr<std::unique_ptr<TrustKeeper>> Create(const std::string& directory) {
+    TrustKeeper::Options options;
+    options.trust_domain = "cluster.local";
+    options.workload_ttl = absl::Hours(1);
+    options.plugged_directory = directory;
+    options.foreign_lists = foreign_;
+    metrics_ = std::make_unique<MetricRegistry>();
+    return TrustKeeper::Create(&store_, std::move(options), &clock_, &logger_, metrics_.get());
+  }
+  void Start() {
+    keeper_ = nullptr;
+    auto keeper = Create(directory_);
+    ASSERT_THAT(keeper, IsOk());
+    keeper_ = *std::move(keeper);
+  }
+  RevocationListPtr ListOf(const TestCa& ca, absl::Duration life = absl::Hours(100)) {
+    RevocationListSpec spec;
+    spec.this_update = clock_.WallNow();
+    spec.next_update = clock_.WallNow() + life;
+    return *BuildRevocationList(spec, *ca.certificate(), ca.key());
+  }
+  void Revoke(const TestIdentity& identity) {
+    ASSERT_THAT(
+        keeper_->revocations()->Revoke({identity.chain[0]->SerialHex(), "", clock_.WallNow() + kTtl,
+                                        clock_.WallNow(), "me", ""}),
+        IsOk());
+    Follow(keeper_.get());
+  }
+  static void Follow(TrustKeeper* keeper) {
+    keeper->Poll();
+    keeper->FollowStore();
+    keeper->Poll();
+  }
+  SvidDefect Judge(const TestIdentity& identity, const TrustKeeper& keeper) {
+    TrustBundleMap map;
+    map["cluster.local"] = keeper.bundle();
+    auto bundles =
+        WithRevocationLists(*TrustBundleSet::Create(std::move(map)), {{"cluster.local", foreign_}});
+    SvidDefect defect;
+    (void)VerifySvid(identity.chain, *bundles, clock_.WallNow(), &defect);
+    return defect;
+  }
+  SvidDefect Judge(const TestIdentity& identity) { return Judge(identity, *keeper_); }
+
+  static constexpr absl::Duration kTtl = absl::Hours(1);
+  const std::string directory_ =
+      ::testing::TempDir() + "/" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  FakeClock clock_;
+  Logger logger_{2, Logger::Format::kText, LogLevel::kError};
+  MemoryStore store_;
+  std::unique_ptr<MetricRegistry> metrics_;
+  const TestCa a_{"cluster.local", clock_.WallNow()};
+  const TestCa b_{"cluster.local", clock_.WallNow()};
+  const TestCa middle_ = a_.MakeIntermediate(a_.IntermediateSpec());
+  std::vector<RevocationListPtr> foreign_;
+  std::unique_ptr<TrustKeeper> keeper_;
+};
+
+TEST_F(PluggedTrustTest, BelowAnIntermediateOnlyTheListOfItsOwnIssuerLetsRevoke) {
+  Plug(middle_, {&a_});
+  Start();
+  const auto refused = StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--crl"));
+  EXPECT_THAT(keeper_->CheckMayRevoke(), refused);
+  // Somebody else's.
+  keeper_->SetForeignLists({ListOf(b_)});
+  EXPECT_THAT(keeper_->CheckMayRevoke(), refused);
+  keeper_->SetForeignLists({ListOf(b_), ListOf(a_)});
+  EXPECT_THAT(keeper_->CheckMayRevoke(), IsOk());
+  clock_.Advance(absl::Hours(101));
+  EXPECT_THAT(keeper_->CheckMayRevoke(), refused);
+}
+
+// Another control plane of the store has the root's list, and this one has not.
+TEST_F(PluggedTrustTest, ListsThatWouldRefuseEverythingAreNotPublished) {
+  Plug(middle_, {&a_});
+  Start();
+  const TestIdentity good = middle_.IssueSvid("/good"), bad = middle_.IssueSvid("/bad");
+  Revoke(bad);
+  EXPECT_EQ(Judge(good), SvidDefect::kNone);
+  EXPECT_THAT(keeper_->ListsState(), StatusIs(absl::StatusCode::kFailedPrecondition));
+  foreign_ = {ListOf(a_)};
+  keeper_->SetForeignLists(foreign_);
+  EXPECT_EQ(Judge(good), SvidDefect::kNone);
+  EXPECT_EQ(Judge(bad), SvidDefect::kRevoked);
+  EXPECT_THAT(keeper_->ListsState(), IsOk());
+}
+
+TEST_F(PluggedTrustTest, AnIntermediateThatNobodyVouchesForWaitsWhileSomethingIsRevoked) {
+  Plug(a_, {&a_});
+  Start();
+  const TestIdentity bad = a_.IssueSvid("/bad");
+  Revoke(bad);
+  Plug(middle_, {&a_});
+  Follow(keeper_.get());
+  EXPECT_EQ(keeper_->authority()->snapshot()->signer->issuer().der(), a_.certificate()->der());
+  EXPECT_EQ(Judge(bad), SvidDefect::kRevoked);
+  EXPECT_THAT(keeper_->PluggedState(),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("--crl"), HasSubstr("1 certificates are revoked until"))));
+  EXPECT_THAT(Create(directory_).status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--crl")));
+  // Once it has ended, nothing is against it.
+  clock_.Advance(absl::Hours(2));
+  Follow(keeper_.get());
+  EXPECT_THAT(keeper_->PluggedState(), IsOk());
+  EXPECT_EQ(keeper_->authority()->snapshot()->signer->issuer().der(), middle_.certificate()->der());
+  EXPECT_THAT(keeper_->bundle().crls, IsEmpty());
+  EXPECT_THAT(Create(directory_).status(), IsOk());
+}
+
+}  // namespace
+}  // namespace byrnie
