@@ -38,8 +38,7 @@ class DeltaAds::Stream final : public AgentPushStream<Request, Response> {
       }
       return taken.status();
     }
-    const absl::Status held = share_->Hold(subscriptions_.held_bytes());
-    if (!held.ok()) return TooMuch(service_->counters_.identity_names, held);
+    RETURN_IF_ERROR(Hold());
     const absl::optional<DeltaSubscriptions::Feedback>& feedback = *taken;
     if (feedback.has_value() && feedback->rejected) {
       service_->counters_.rejected->Increment();
@@ -53,6 +52,14 @@ class DeltaAds::Stream final : public AgentPushStream<Request, Response> {
     return absl::OkStatus();
   }
 
+  // Counts what the stream holds by now. ResourceExhausted: it is to be ended.
+  absl::Status Hold() {
+    const absl::Status own = subscriptions_.CheckHeld();
+    if (!own.ok()) return TooMuch(service_->counters_.stream_names, own);
+    const absl::Status held = share_->Hold(subscriptions_.held_bytes());
+    return held.ok() ? held : TooMuch(service_->counters_.identity_names, held);
+  }
+
   absl::Status TooMuch(Counter* counter, const absl::Status& status) {
     counter->Increment();
     service_->LogRefused(address(), status);
@@ -61,6 +68,12 @@ class DeltaAds::Stream final : public AgentPushStream<Request, Response> {
 
   absl::optional<Response> NextResponse() override {
     absl::optional<Response> response = subscriptions_.Next(service_->registry_->snapshot());
+    // What it is sent is kept, too, and one name may stand for tens of thousands.
+    const absl::Status held = Hold();
+    if (!held.ok()) {
+      MaybeFinish(held);
+      return absl::nullopt;
+    }
     if (response.has_value()) {
       const bool address = response->type_url() == ResourceTypeUrl(ResourceType::kAddress);
       (address ? service_->counters_.address_pushes : service_->counters_.authorization_pushes)

@@ -28,12 +28,6 @@ absl::Status CheckNames(const google::protobuf::RepeatedPtrField<std::string>& n
 
 size_t CostOf(const std::string& name) { return name.size() + DeltaSubscriptions::kNameCost; }
 
-// What the client has of a key.
-absl::optional<std::string> VersionOf(const Resource* resource) {
-  if (resource == nullptr) return absl::nullopt;
-  return resource->version;
-}
-
 // Whether who has something of that version is to be sent `resource`. A stand-in takes the place of
 // another one alone.
 bool IsNews(absl::string_view has, const Resource& resource) {
@@ -139,8 +133,7 @@ absl::Status DeltaSubscriptions::Subscribe(const Request& request, Type* type) {
       if (entry.second.size() > kMaxNameLength) {
         return absl::InvalidArgumentError("an initial resource version is too long");
       }
-      type->sent.emplace(entry.first, entry.second);
-      held_bytes_ += CostOf(entry.first) + entry.second.size();
+      type->sent.Claim(entry.first, entry.second);
       type->keys_due.insert(entry.first);
     }
   }
@@ -150,7 +143,7 @@ absl::Status DeltaSubscriptions::Subscribe(const Request& request, Type* type) {
       type->owes_answer = true;
       continue;
     }
-    if (type->names.emplace(name, false).second) held_bytes_ += CostOf(name);
+    if (type->names.emplace(name, false).second) name_bytes_ += CostOf(name);
     type->names_due.insert(name);
     type->dropped.erase(name);
     // On the first request the client has said what it has; later, asking again means it wants it
@@ -161,7 +154,7 @@ absl::Status DeltaSubscriptions::Subscribe(const Request& request, Type* type) {
     if (name == kWildcard) {
       type->wildcard = false;
     } else if (type->names.erase(name) > 0) {
-      held_bytes_ -= CostOf(name);
+      name_bytes_ -= CostOf(name);
       type->asked.erase(name);
       type->names_due.erase(name);
       type->dropped.insert(name);
@@ -171,15 +164,36 @@ absl::Status DeltaSubscriptions::Subscribe(const Request& request, Type* type) {
     return absl::ResourceExhaustedError(
         absl::StrCat("a stream may hold at most ", kMaxNames, " resource names"));
   }
-  // Also of a client that wants everything besides: its names are kept all the same.
-  if (type->names.size() > kMaxNames || held_bytes_ > kMaxHeldBytes) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("a stream may hold at most ", kMaxNames, " resource names and ", kMaxHeldBytes,
-                     " bytes of them, ", kNameCost,
-                     " more for each; subscribe to fewer, or to everything with "
-                     "\"*\" alone"));
+  return CheckHeld();
+}
+
+size_t DeltaSubscriptions::kept_bytes() const {
+  size_t bytes = name_bytes_;
+  for (const Type& type : types_) {
+    bytes += type.sent.bytes();
+    if (type.walk.has_value()) bytes += type.walk->claimed.bytes();
   }
-  return absl::OkStatus();
+  return bytes;
+}
+
+size_t DeltaSubscriptions::held_bytes() const {
+  size_t due = 0;
+  for (const Type& type : types_) {
+    due += type.asked.size() + type.dropped.size() + type.names_due.size() + type.keys_due.size() +
+           type.services_due.size() + type.forced.size();
+  }
+  return kept_bytes() + due * kNameCost;
+}
+
+absl::Status DeltaSubscriptions::CheckHeld() const {
+  // Also of a client that wants everything besides: its names are kept all the same.
+  bool too_many = kept_bytes() > kMaxHeldBytes;
+  for (const Type& type : types_) too_many |= type.names.size() > kMaxNames;
+  if (!too_many) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "a stream may hold at most ", kMaxNames, " resource names and ", kMaxHeldBytes,
+      " bytes of them, ", kNameCost, " more for each, and ", HeldResources::kSentCost,
+      " for each resource it was sent; subscribe to fewer, or to everything with \"*\" alone"));
 }
 
 absl::optional<DeltaSubscriptions::Response> DeltaSubscriptions::Next(
@@ -221,8 +235,7 @@ void DeltaSubscriptions::Follow(ResourceType resource_type, const RegistrySnapsh
 }
 
 void DeltaSubscriptions::BeginWalk(const RegistrySnapshotPtr& snapshot, Type* type) {
-  type->walk = Walk{RegistrySnapshot::Empty(), snapshot, "", std::move(type->sent)};
-  type->sent.clear();
+  type->walk = Walk{RegistrySnapshot::Empty(), snapshot, "", std::exchange(type->sent, {})};
   type->keys_due.clear();
   type->services_due.clear();
 }
@@ -240,11 +253,14 @@ void DeltaSubscriptions::EndWalk(ResourceType resource_type, Type* type) {
       for (const Resource* resource : view->Resolve(resource_type, name)) {
         const std::string& key = resource->name;
         const RegistrySnapshotPtr& passed = key <= walk.cursor ? walk.to : walk.from;
-        absl::optional<std::string> version = VersionOf(passed->Find(resource_type, key));
-        const auto claimed = walk.claimed.find(key);
-        if (!version.has_value() && claimed != walk.claimed.end()) version = claimed->second;
-        if (!version.has_value()) continue;
-        type->sent[key] = *version;
+        const absl::optional<absl::string_view> claimed = walk.claimed.VersionOf(key);
+        if (ResourcePtr has = passed->Get(resource_type, key)) {
+          type->sent.Put(std::move(has));
+        } else if (claimed.has_value()) {
+          type->sent.Claim(key, std::string(*claimed));
+        } else {
+          continue;
+        }
         type->keys_due.insert(key);
       }
     }
@@ -259,7 +275,7 @@ void DeltaSubscriptions::Mark(ResourceType resource_type, const RegistrySnapshot
   DiffResources(resource_type, before, after, "",
                 [type](const Resource* old_one, const Resource* new_one) {
                   const std::string& key = (old_one == nullptr ? new_one : old_one)->name;
-                  if (type->sent.contains(key)) type->keys_due.insert(key);
+                  if (type->sent.Contains(key)) type->keys_due.insert(key);
                   if (type->names.contains(key)) type->names_due.insert(key);
                   return true;
                 });
@@ -293,7 +309,7 @@ void DeltaSubscriptions::Forget(ResourceType resource_type, const RegistrySnapsh
   }
   const auto forget = [&](const std::string& key) {
     if (wanted.contains(key)) return;
-    type->sent.erase(key);
+    type->sent.Erase(key);
     type->keys_due.erase(key);
     type->services_due.erase(key);
     type->forced.erase(key);
@@ -327,7 +343,7 @@ void DeltaSubscriptions::Resolve(const RegistrySnapshot& snapshot, Type* type, F
       // It may be where what cannot be read is: who waits for the answer refuses the connection.
     } else if (!std::exchange(named->second, true)) {
       out->Remove(name);
-      type->sent.erase(name);
+      type->sent.Erase(name);
       type->keys_due.erase(name);
     }
     for (const Resource* resource : resources) {
@@ -342,22 +358,22 @@ void DeltaSubscriptions::Compare(const RegistrySnapshot& snapshot, Names* due, T
                                  Filling* out) {
   while (!due->empty() && !out->full()) {
     const std::string key = std::move(due->extract(due->begin()).value());
-    const Resource* const resource = snapshot.Find(out->type(), key);
+    ResourcePtr resource = snapshot.Get(out->type(), key);
     const bool forced = type->forced.erase(key) > 0;
     if (type->walk.has_value()) {
       // The rest comes when the walk gets there.
       if (forced && resource != nullptr) out->Send(*resource);
       continue;
     }
-    const auto has = type->sent.find(key);
     if (resource == nullptr) {
-      if (has == type->sent.end()) continue;
-      out->Remove(key);
-      type->sent.erase(has);
-    } else if (forced || has == type->sent.end() || IsNews(has->second, *resource)) {
-      out->Send(*resource);
-      type->sent[key] = resource->version;
+      if (type->sent.Erase(key)) out->Remove(key);
+      continue;
     }
+    const absl::optional<absl::string_view> has = type->sent.VersionOf(key);
+    const bool send = forced || !has.has_value() || IsNews(*has, *resource);
+    if (send) out->Send(*resource);
+    // Also where the client has it: the registry's own costs less than what the client says.
+    if (send || *has == resource->version) type->sent.Put(std::move(resource));
   }
 }
 
@@ -365,8 +381,7 @@ void DeltaSubscriptions::GoOn(const RegistrySnapshotPtr& snapshot, Walk* walk, F
   while (!out->full()) {
     if (walk->from == walk->to) {
       while (!walk->claimed.empty() && !out->full()) {
-        const std::string key = walk->claimed.begin()->first;
-        walk->claimed.erase(walk->claimed.begin());
+        const std::string key = walk->claimed.TakeOne();
         if (walk->to->Find(out->type(), key) == nullptr) out->Remove(key);
       }
       if (walk->to == snapshot || out->full()) return;
@@ -379,10 +394,10 @@ void DeltaSubscriptions::GoOn(const RegistrySnapshotPtr& snapshot, Walk* walk, F
                     if (new_one == nullptr) {
                       out->Remove(key);
                     } else {
-                      const auto claimed = walk->claimed.find(key);
+                      const auto claimed = walk->claimed.VersionOf(key);
                       const bool has =
-                          claimed != walk->claimed.end()
-                              ? !IsNews(claimed->second, *new_one)
+                          claimed.has_value()
+                              ? !IsNews(*claimed, *new_one)
                               : old_one != nullptr && old_one->version == new_one->version;
                       if (!has) out->Send(*new_one);
                     }

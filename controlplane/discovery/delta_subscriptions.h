@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
+#include "controlplane/discovery/held_resources.h"
 #include "controlplane/registry/snapshot.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 
@@ -36,8 +37,8 @@ class DeltaSubscriptions {
   // Names one stream may hold, by subscription or as what it still has.
   static constexpr size_t kMaxNames = 100000;
   static constexpr size_t kMaxNameLength = 1024;
-  // What the names that a client has given may hold: as many as above of the usual length, and far
-  // fewer that are as long as they may be.
+  // What the names that a client has given, and what it was sent for them, may hold: as many as
+  // above of the usual length, and far fewer that are as long as they may be.
   static constexpr size_t kMaxHeldBytes = 12 * 1024 * 1024;
   // What a name costs beside its bytes.
   static constexpr size_t kNameCost = 96;
@@ -61,18 +62,20 @@ class DeltaSubscriptions {
   absl::StatusOr<absl::optional<Feedback>> OnRequest(const Request& request);
 
   // The next message to send; absent when there is none now. Not called with an older snapshot than
-  // before.
+  // before. It may make the stream hold more.
   absl::optional<Response> Next(const RegistrySnapshotPtr& snapshot);
 
-  // What is kept of what the client has said: names it subscribes to, and what it said it has.
-  size_t held_bytes() const { return held_bytes_; }
+  // What is kept for the client: names it subscribes to, what it said it has, what it was sent, and
+  // what is still to be sent.
+  size_t held_bytes() const;
+  // ResourceExhausted when the stream holds too much, and is to be ended.
+  absl::Status CheckHeld() const;
 
   // Whether there is no next message until the client acknowledges one.
   bool awaits_acknowledgement() const { return unacknowledged_.size() >= kMaxUnacknowledged; }
 
  private:
   using Names = absl::btree_set<std::string>;
-  using Versions = absl::btree_map<std::string, std::string>;
   class Filling;
 
   // The way of a client that wants everything from one snapshot to another, in the order of keys.
@@ -81,7 +84,7 @@ class DeltaSubscriptions {
     RegistrySnapshotPtr from, to;
     std::string cursor;
     // What the client had when it came, as it says, and nobody has compared yet.
-    Versions claimed;
+    HeldResources claimed;
   };
   struct Type {
     bool started = false;
@@ -89,7 +92,7 @@ class DeltaSubscriptions {
     // Subscribed to, and whether the client was told that there is no such resource.
     absl::btree_map<std::string, bool> names;
     // What the client has, by key, unless it wants everything.
-    Versions sent;
+    HeldResources sent;
     // Present while it does.
     absl::optional<Walk> walk;
     // The snapshot whose difference to the one before has been looked at.
@@ -105,6 +108,8 @@ class DeltaSubscriptions {
     bool owes_answer = false;
   };
 
+  // Without what is still to be sent, which the registry's size bounds, and time.
+  size_t kept_bytes() const;
   Type* FindType(const std::string& url);
   absl::Status Subscribe(const Request& request, Type* type);
   absl::optional<Feedback> TakeFeedback(const Request& request);
@@ -123,7 +128,8 @@ class DeltaSubscriptions {
   Type types_[2];
   // Types nobody serves, with the names to answer as absent.
   absl::btree_map<std::string, absl::btree_set<std::string>> unknown_types_;
-  size_t held_bytes_ = 0;
+  // Of all types' names.
+  size_t name_bytes_ = 0;
   uint64_t last_nonce_ = 0;
   absl::btree_set<uint64_t> unacknowledged_;
 };

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
+#include "controlplane/discovery/held_resources.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -82,6 +83,10 @@ class DeltaSubscriptionsTest : public ::testing::Test {
  protected:
   void Send(const Request& request) { ASSERT_THAT(subscriptions_.OnRequest(request), IsOk()); }
   absl::optional<Response> Next() { return subscriptions_.Next(snapshot_); }
+  void TakeAll() {
+    while (Next().has_value()) {
+    }
+  }
   void Change(const RegistryContent& content) { snapshot_ = Snapshot(content); }
 
   RegistrySnapshotPtr snapshot_ = Snapshot(Content());
@@ -476,11 +481,14 @@ TEST_F(DeltaSubscriptionsTest, BoundsTheBytesOfNamesAlsoBesideAWildcard) {
   std::vector<std::string> names = {"*"};
   for (int i = 0; i < 1000; ++i) names.push_back(absl::StrCat(std::string(1000, 'x'), 1000 + i));
   ASSERT_THAT(subscriptions_.OnRequest(Subscribe(names)), IsOk());
+  TakeAll();
   EXPECT_EQ(subscriptions_.held_bytes(), 1000 * (1004 + DeltaSubscriptions::kNameCost));
   // Asking again for what one has costs nothing, and giving up gives back.
   ASSERT_THAT(subscriptions_.OnRequest(Subscribe(names)), IsOk());
+  TakeAll();
   EXPECT_EQ(subscriptions_.held_bytes(), 1000 * (1004 + DeltaSubscriptions::kNameCost));
   ASSERT_THAT(subscriptions_.OnRequest(Subscribe({}, names)), IsOk());
+  TakeAll();
   EXPECT_EQ(subscriptions_.held_bytes(), 0u);
   absl::Status status;
   for (int i = 0; i < 100 && status.ok(); ++i) {
@@ -492,6 +500,43 @@ TEST_F(DeltaSubscriptionsTest, BoundsTheBytesOfNamesAlsoBesideAWildcard) {
   }
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("bytes of them")));
   EXPECT_LE(subscriptions_.held_bytes(), DeltaSubscriptions::kMaxHeldBytes + 4 * 1024 * 1024);
+}
+
+// One name may stand for tens of thousands of workloads.
+TEST_F(DeltaSubscriptionsTest, CountsWhatTheClientWasSent) {
+  RegistryContent content = Crowd(90, true);
+  Change(content);
+  Send(Subscribe({kService}));
+  TakeAll();
+  // The service, too.
+  const size_t told =
+      std::string(kService).size() + DeltaSubscriptions::kNameCost + 91 * HeldResources::kSentCost;
+  EXPECT_EQ(subscriptions_.held_bytes(), told);
+  EXPECT_THAT(subscriptions_.CheckHeld(), IsOk());
+  // What is still to be sent counts.
+  for (auto& workload : content.workloads) workload.set_node(std::string(4000, 'm'));
+  Change(content);
+  ASSERT_TRUE(Next().has_value());
+  EXPECT_GT(subscriptions_.held_bytes(), told);
+  TakeAll();
+  EXPECT_EQ(subscriptions_.held_bytes(), told);
+  Send(Subscribe({}, {kService}));
+  TakeAll();
+  EXPECT_EQ(subscriptions_.held_bytes(), 0u);
+}
+
+TEST_F(DeltaSubscriptionsTest, AClientThatComesAgainHoldsLessOnceItHasBeenCompared) {
+  Request request = Subscribe({kService});
+  for (const char* name : {"s1", "s2", kService}) {
+    (*request.mutable_initial_resource_versions())[name] =
+        snapshot_->Find(ResourceType::kAddress, name)->version;
+  }
+  Send(request);
+  EXPECT_GT(subscriptions_.held_bytes(), 3 * HeldResources::kClaimCost);
+  EXPECT_THAT(Names(Next()), IsEmpty());
+  EXPECT_EQ(
+      subscriptions_.held_bytes(),
+      std::string(kService).size() + DeltaSubscriptions::kNameCost + 3 * HeldResources::kSentCost);
 }
 
 // What stands in for a policy that cannot be read is for agents that have nothing of that name.

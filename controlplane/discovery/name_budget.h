@@ -14,16 +14,19 @@
 
 namespace byrnie {
 
-// What the discovery streams of one identity may hold together, so that one stolen certificate, or
-// one workload gone mad, does not take the memory of all. Not by certificate: whoever has one can
-// have it renewed. Thread-safe; outlives its shares.
+// What the discovery streams of one identity, and of all, may hold together, so that one stolen
+// certificate, or one workload gone mad, does not take the memory of all. Not by certificate:
+// whoever has one can have it renewed. Where all hold much those who hold little are not refused.
+// Thread-safe; outlives its shares.
 class NameBudget {
  public:
   // What a stream costs that names nothing.
-  static constexpr size_t kStreamBytes = 4 * 1024;
-  // Of one identity, by kStreamBytes and DeltaSubscriptions::held_bytes(): six thousand pods of one
-  // service account that name fifty destinations each, or 16 384 streams.
+  static constexpr size_t kStreamBytes = 16 * 1024;
+  // Of one identity, by kStreamBytes and DeltaSubscriptions::held_bytes(): three thousand pods of
+  // one service account that name fifty destinations each, or 4096 streams.
   static constexpr size_t kMaxIdentityBytes = 64 * 1024 * 1024;
+  // Of all identities, beyond which one may still hold so much: 256 streams.
+  static constexpr size_t kMaxBytes = 512 * 1024 * 1024, kAlwaysBytes = 4 * 1024 * 1024;
 
   // What one stream has of it, given back when it is gone.
   class Share {
@@ -31,8 +34,8 @@ class NameBudget {
     Share(const Share&) = delete;
     Share& operator=(const Share&) = delete;
     ~Share();
-    // Names so many bytes from now on, instead of what it did. ResourceExhausted: the others of its
-    // identity leave less; it names what it did.
+    // Holds so many bytes from now on, instead of what it did. ResourceExhausted: the others of its
+    // identity, or of all, leave less; it holds what it did.
     absl::Status Hold(size_t bytes);
 
    private:
@@ -52,6 +55,8 @@ class NameBudget {
   absl::Mutex mu_;
   // By identity; those that hold something alone.
   absl::flat_hash_map<std::string, size_t> held_ ABSL_GUARDED_BY(mu_);
+  // By all of them.
+  size_t total_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace byrnie

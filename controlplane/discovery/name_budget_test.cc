@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -42,6 +43,24 @@ TEST(NameBudgetTest, BoundsWhatAllStreamsOfAnIdentityName) {
   EXPECT_THAT(second->Hold(20), IsOk());
   first = nullptr;
   EXPECT_THAT(second->Hold(kMost), IsOk());
+}
+
+TEST(NameBudgetTest, BoundsWhatAllHoldAndLeavesThoseWhoHoldLittleAlone) {
+  NameBudget budget;
+  std::vector<std::unique_ptr<NameBudget::Share>> shares;
+  for (size_t held = 0; held < NameBudget::kMaxBytes; held += NameBudget::kMaxIdentityBytes) {
+    shares.push_back(*budget.Open(absl::StrCat("greedy-", held)));
+    ASSERT_THAT(shares.back()->Hold(kMost), IsOk());
+  }
+  auto small = *budget.Open("small");
+  const size_t always = NameBudget::kAlwaysBytes - NameBudget::kStreamBytes;
+  EXPECT_THAT(small->Hold(always), IsOk());
+  EXPECT_THAT(small->Hold(always + 1),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("run more control planes")));
+  // Less is never too much.
+  EXPECT_THAT(shares.back()->Hold(kMost - 1), IsOk());
+  shares.pop_back();
+  EXPECT_THAT(small->Hold(always + 1), IsOk());
 }
 
 }  // namespace
