@@ -13,7 +13,7 @@ constexpr int kMaxPage = 1000;
 // Records that one Read looks at before it gives what it has.
 constexpr int kMaxScanned = 10000;
 constexpr absl::Duration kRetryInterval = absl::Seconds(1);
-constexpr absl::Duration kTrimInterval = absl::Minutes(10);
+constexpr absl::Duration kTrimInterval = absl::Minutes(10), kTrimRetryInterval = absl::Minutes(1);
 
 }  // namespace
 
@@ -147,7 +147,9 @@ void IssuanceLog::Run() {
     {
       absl::MutexLock lock(&mu_);
       const auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return HasWork(); };
-      work_.AwaitWithTimeout(&mu_, kTrimInterval, has_work);
+      const absl::Duration until_trim = next_trim_ - clock_->MonotonicNow();
+      work_.AwaitWithTimeout(&mu_, std::clamp(until_trim, absl::ZeroDuration(), kTrimInterval),
+                             has_work);
       last_try = stopping_;
       move = away_ || spooled_ > 0;
       // While the store is away, what waits in the spool finds out when it is back.
@@ -240,9 +242,12 @@ void IssuanceLog::TrimIfDue() {
   if (!more.ok()) {
     logger_->Warning("the issuance log cannot be trimmed now",
                      {{"error", more.status().message()}});
+    next_trim_ = clock_->MonotonicNow() + kTrimRetryInterval;
+    return;
   }
-  // Bit by bit, between the writes.
-  next_trim_ = clock_->MonotonicNow() + (more.value_or(false) ? kRetryInterval : kTrimInterval);
+  // Bit by bit, between the writes, of which each adds no more than one bit: what is trimmed keeps
+  // up with what comes, and whoever waits for a write waits for one bit at most.
+  if (!*more) next_trim_ = clock_->MonotonicNow() + kTrimInterval;
 }
 
 absl::StatusOr<IssuanceStore::Page> IssuanceLog::Read(const Query& query) const {

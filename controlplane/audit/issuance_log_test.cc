@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
@@ -102,6 +103,22 @@ TEST_F(IssuanceLogTest, WhatWasAppendedIsThere) {
   EXPECT_EQ(store_.size(), 1u);
   Append(2);
   EXPECT_THAT(Serials({}), ElementsAre("1", "2"));
+}
+
+// A log that was not trimmed for a while is not full for good, also where nothing is issued.
+TEST_F(IssuanceLogTest, ThousandsThatAreTooOldGoAtOnceAlsoWhenNothingIsIssued) {
+  log_ = nullptr;
+  for (int i = 0; i < 200; ++i) {
+    std::vector<IssuanceRecord> records;
+    for (int j = 0; j < 100; ++j) records.push_back(Record(i * 100 + j));
+    ASSERT_THAT(store_.Append(records), IsOk());
+  }
+  clock_.Advance(absl::Hours(24 * 31));
+  ASSERT_THAT(store_.Append({Record(1)}), IsOk());
+  Start({});
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (store_.size() > 1 && absl::Now() < deadline) std::this_thread::yield();
+  EXPECT_EQ(store_.size(), 1u);
 }
 
 TEST_F(IssuanceLogTest, ManyCallersShareAWrite) {

@@ -1,12 +1,21 @@
 #include "controlplane/audit/stored_issuances.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "common/base/status_macros.h"
 #include "controlplane/audit/issuance_codec.h"
 
 namespace byrnie {
+namespace {
+
+// Surplus entries that are deleted before they are counted again. Few: other control planes may
+// have counted the same ones.
+constexpr int64_t kCountEvery = 1000;
+
+}  // namespace
 
 absl::Status StoredIssuances::Append(const std::vector<IssuanceRecord>& records) {
   StoreTransaction transaction;
@@ -34,12 +43,17 @@ absl::StatusOr<bool> StoredIssuances::Trim(absl::Time before, int64_t most, absl
       Store::Page oldest,
       store_->List(kIssuancePrefix, "", static_cast<int>(StoreTransaction::kMaxOperations)));
   const std::string end = IssuanceKeyAt(before), keep = IssuanceKeyAt(keep_from);
-  int64_t surplus = 0;
-  // Where there is enough to delete already, the hundreds of thousands are not counted.
-  if (oldest.entries.empty() || oldest.entries.back().key >= end) {
+  constexpr auto kAtOnce = static_cast<int64_t>(StoreTransaction::kMaxOperations);
+  absl::MutexLock lock(&mu_);
+  // Where there is enough to delete already, the hundreds of thousands are not counted; and not for
+  // each hundred of them that are too many.
+  if (!oldest.entries.empty() && oldest.entries.back().key < end) {
+    surplus_ = 0;
+  } else if (surplus_ < kAtOnce) {
     ASSIGN_OR_RETURN(const int64_t count, store_->Count(kIssuancePrefix));
-    surplus = count - most;
+    surplus_ = std::clamp<int64_t>(count - most, 0, kCountEvery);
   }
+  const int64_t surplus = std::exchange(surplus_, 0);
   StoreTransaction transaction;
   int64_t deleted = 0;
   for (const StoreEntry& entry : oldest.entries) {
@@ -49,7 +63,8 @@ absl::StatusOr<bool> StoredIssuances::Trim(absl::Time before, int64_t most, absl
   }
   if (deleted == 0) return false;
   RETURN_IF_ERROR(store_->Commit(transaction).status());
-  return deleted == static_cast<int64_t>(StoreTransaction::kMaxOperations);
+  surplus_ = std::max<int64_t>(0, surplus - deleted);
+  return deleted == kAtOnce;
 }
 
 }  // namespace byrnie

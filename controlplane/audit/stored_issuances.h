@@ -1,10 +1,13 @@
 #ifndef BYRNIE_CONTROLPLANE_AUDIT_STORED_ISSUANCES_H_
 #define BYRNIE_CONTROLPLANE_AUDIT_STORED_ISSUANCES_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "controlplane/audit/issuance_record.h"
 #include "controlplane/store/store.h"
 
@@ -21,6 +24,9 @@ class StoredIssuances final : public IssuanceStore {
 
  private:
   Store* const store_;  // Not owned.
+  absl::Mutex mu_;
+  // Known to be too many, and not deleted yet.
+  int64_t surplus_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace byrnie

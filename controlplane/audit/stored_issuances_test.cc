@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
+#include "controlplane/audit/issuance_codec.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -94,6 +95,23 @@ TEST_F(StoredIssuancesTest, AppendingAgainChangesNothing) {
 TEST_F(StoredIssuancesTest, TakesAFullBatch) {
   Append(1, static_cast<int>(IssuanceStore::kMaxBatch));
   EXPECT_EQ(Serials().size(), IssuanceStore::kMaxBatch);
+}
+
+// A transaction takes a hundred: as often as it says that there are more.
+TEST_F(StoredIssuancesTest, TrimsThousandsBitByBit) {
+  for (int i = 0; i < 5000; i += 100) Append(i, i + 99);
+  int bits = 1;
+  while (*issuances_.Trim(kNow + absl::Seconds(1950), 10000, absl::InfiniteFuture())) ++bits;
+  EXPECT_EQ(bits, 20);
+  EXPECT_THAT(store_.Count(kIssuancePrefix), IsOkAndHolds(3050));
+  bits = 1;
+  while (*issuances_.Trim(absl::InfinitePast(), 30, absl::InfiniteFuture())) ++bits;
+  EXPECT_EQ(bits, 31);
+  EXPECT_THAT(store_.Count(kIssuancePrefix), IsOkAndHolds(30));
+  // What was too many once is not taken off later.
+  EXPECT_THAT(issuances_.Trim(absl::InfinitePast(), 30, absl::InfiniteFuture()),
+              IsOkAndHolds(false));
+  EXPECT_THAT(store_.Count(kIssuancePrefix), IsOkAndHolds(30));
 }
 
 TEST_F(StoredIssuancesTest, TrimsByAgeAndByNumber) {

@@ -40,10 +40,11 @@ class MemoryIssuanceStore final : public IssuanceStore {
   absl::StatusOr<bool> Trim(absl::Time before, int64_t most, absl::Time keep_from) override {
     absl::MutexLock lock(&mu_);
     if (!failure_.ok()) return failure_;
-    while (!by_key_.empty()) {
+    for (size_t deleted = 0; !by_key_.empty(); ++deleted) {
       const absl::Time oldest = by_key_.begin()->second.issued_at;
       const bool surplus = static_cast<int64_t>(by_key_.size()) > most && oldest < keep_from;
       if (oldest >= before && !surplus) break;
+      if (deleted == kMaxBatch) return true;
       by_key_.erase(by_key_.begin());
     }
     return false;
