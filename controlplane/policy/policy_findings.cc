@@ -13,6 +13,7 @@
 #include "absl/types/optional.h"
 #include "common/identity/spiffe_id.h"
 #include "controlplane/policy/match_sets.h"
+#include "controlplane/policy/policy_probe.h"
 #include "controlplane/registry/content_checker.h"
 #include "istio/workload/workload.pb.h"
 
@@ -38,7 +39,7 @@ enum class Reach {
 struct Known {
   std::set<std::string> namespaces, principals, trust_domains;
   // Of the workloads concerned, each as a block.
-  std::vector<istio::security::Address> addresses;
+  AddressBlocks addresses;
   size_t workloads_concerned = 0;
 };
 
@@ -64,9 +65,9 @@ Known Look(const Authorization& policy, const RegistrySnapshot& registry) {
     if (!concerned) continue;
     ++known.workloads_concerned;
     for (const std::string& bytes : workload.addresses()) {
-      known.addresses.emplace_back();
-      known.addresses.back().set_address(bytes);
-      known.addresses.back().set_length(static_cast<uint32_t>(bytes.size() * 8));
+      istio::security::Address* const block = known.addresses.Add();
+      block->set_address(bytes);
+      block->set_length(static_cast<uint32_t>(bytes.size() * 8));
     }
   }
   return known;
@@ -232,6 +233,7 @@ class Reviewer {
       if (of_rule != Reach::kNothing && !for_strangers_) somebody_ = true;
       reach = std::max(reach, of_rule);
     }
+    reach = Probe(reach);
     SayWhatItMeans(reach);
     // The first ALLOW policy closes what it is about to whom it does not name.
     if (policy_.action() == istio::security::ALLOW && reach != Reach::kNothing && !somebody_) {
@@ -259,6 +261,20 @@ class Reviewer {
     findings_.push_back({severity, std::move(field), std::move(message)});
   }
 
+  // What the form does not show: matches that only together leave nobody out.
+  Reach Probe(Reach reach) {
+    if (reach == Reach::kNothing || reach == Reach::kEverything) return reach;
+    ProbeGround ground;
+    if (known_ != nullptr) {
+      ground = {known_->trust_domains, known_->principals, known_->addresses};
+    }
+    const ProbedReach probed = ProbeReach(policy_, ground);
+    if (probed.everything) return Reach::kEverything;
+    if (!probed.every_identity || reach == Reach::kEveryIdentity) return reach;
+    together_ = true;
+    return Reach::kEveryIdentity;
+  }
+
   // For the whole, which the parts' findings explain.
   void SayWhatItMeans(Reach reach) {
     const bool allow = policy_.action() == istio::security::ALLOW;
@@ -275,10 +291,14 @@ class Reviewer {
               : "it matches everything: every connection to the workloads it is about is refused");
     }
     if (reach == Reach::kEveryIdentity) {
-      Add(allow ? Severity::kNote : Severity::kWarning, "",
-          allow ? "it matches every identity: all of the mesh is let in"
-                : "it matches every identity: every connection of the mesh to the workloads it is "
-                  "about is refused");
+      Add(allow && !together_ ? Severity::kNote : Severity::kWarning, "",
+          allow && together_
+              ? "its matches together leave no identity out: all of the mesh is let in. Name who "
+                "may, or say that with {\"principals\":[{\"presence\":true}]}"
+          : allow
+              ? "it matches every identity: all of the mesh is let in"
+              : "it matches every identity: every connection of the mesh to the workloads it is "
+                "about is refused");
     }
     if (policy_.dry_run()) {
       Add(Severity::kNote, "dry_run", "it is never enforced, only counted and logged");
@@ -475,6 +495,8 @@ class Reviewer {
   bool for_strangers_ = false;
   // Some rule lets in somebody else.
   bool somebody_ = false;
+  // That it matches every identity is so of no match alone.
+  bool together_ = false;
 };
 
 }  // namespace

@@ -111,6 +111,32 @@ TEST(PolicyFindingsTest, SaysThatEveryIdentityMatches) {
   }
 }
 
+// As it does to somebody who reads one match after the other, and not to connections.
+TEST(PolicyFindingsTest, SaysThatMatchesTogetherLeaveNobodyOut) {
+  const char* const client = R"({"exact":"cluster.local/ns/demo/sa/client"})";
+  const std::string either =
+      absl::StrCat(R"({"principals":[)", client, R"(]},{"not_principals":[)", client, "]}");
+  for (const std::string& matches :
+       {std::string(R"({"destination_ports":[80]},{"not_destination_ports":[80]})"),
+        std::string(R"({"source_ips":["10.0.0.0/8"]},{"not_source_ips":["10.1.0.0/16"]})"),
+        // All addresses of the workloads it is about.
+        std::string(R"({"destination_ips":["10.0.0.0/8"]})"),
+        std::string(R"({"destination_ips":["10.0.0.1","10.0.0.2"]})")}) {
+    EXPECT_THAT(Warnings(Review("DENY", Rule(matches))), Contains(HasSubstr("every connection")))
+        << matches;
+    EXPECT_THAT(Warnings(Review("ALLOW", Rule(matches))), Contains(HasSubstr("plaintext included")))
+        << matches;
+  }
+  EXPECT_THAT(Warnings(Review("DENY", Rule(either))), Contains(HasSubstr("every connection")));
+  EXPECT_THAT(Warnings(Review("ALLOW", Rule(either))),
+              Contains(HasSubstr("together leave no identity out")));
+  // Rules do what matches do.
+  EXPECT_THAT(
+      Warnings(Review("DENY", R"([{"clauses":[{"matches":[{"destination_ports":[80]}]}]},)"
+                              R"({"clauses":[{"matches":[{"not_destination_ports":[80]}]}]}])")),
+      Contains(HasSubstr("every connection")));
+}
+
 TEST(PolicyFindingsTest, SaysThatNoConnectionHasWhatTheClausesOfARuleAskFor) {
   const auto clauses = [](const char* one, const char* other) {
     return absl::StrCat(R"([{"clauses":[{"matches":[)", one, R"(]},{"matches":[)", other, "]}]}]");
