@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "common/crypto/token/bearer_token.h"
 #include "common/crypto/token/compact_jwt.h"
+#include "common/grpc/error_details.h"
 #include "controlplane/attest/refusal.h"
 #include "controlplane/ca/authority.h"
 #include "controlplane/records/join_token_record.h"
@@ -29,17 +30,18 @@ JoinTokens::JoinTokens(std::string trust_domain, Store* store, const Clock* cloc
 
 absl::StatusOr<JoinTokens::Created> JoinTokens::Create(const SpiffeId& id, absl::Duration ttl) {
   if (id.trust_domain() != trust_domain_) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        id.text(), " is not of the control plane's trust domain \"", trust_domain_, "\""));
+    return InvalidField("spiffe_id",
+                        absl::StrCat(id.text(), " is not of the control plane's trust domain \"",
+                                     trust_domain_, "\""));
   }
   if (IsReservedPath(id.path())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(id.text(), " is reserved for the mesh itself; choose a path outside /byrnie"));
+    return InvalidField("spiffe_id", absl::StrCat(id.text(),
+                                                  " is reserved for the mesh itself; choose a path "
+                                                  "outside /byrnie"));
   }
   if (ttl <= absl::ZeroDuration() || ttl > kMaxTtl) {
-    return absl::InvalidArgumentError(absl::StrCat("a join token cannot live ",
-                                                   absl::FormatDuration(ttl),
-                                                   "; give more than 0 and at most 24h"));
+    return InvalidField("ttl", absl::StrCat("a join token cannot live ", absl::FormatDuration(ttl),
+                                            "; give more than 0 and at most 24h"));
   }
   Created created{GenerateBearerToken(), clock_->WallNow() + ttl};
   RETURN_IF_ERROR(AddJoinToken(

@@ -30,7 +30,8 @@ class JoinTokens final : public Attestor {
   JoinTokens(std::string trust_domain, Store* store, const Clock* clock, MetricRegistry* metrics);
 
   // InvalidArgument when the identity is of another trust domain or reserved, or the ttl is not
-  // within (0, kMaxTtl]; else as AddJoinToken of the records.
+  // within (0, kMaxTtl], with the field of the operator's request; else as AddJoinToken of the
+  // records.
   absl::StatusOr<Created> Create(const SpiffeId& id, absl::Duration ttl);
 
   // One that may still be used.

@@ -2,14 +2,20 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "byrnie/store/v1/issuance.pb.h"
 #include "controlplane/proto/time_conversion.h"
 
 namespace byrnie {
 namespace {
+
+// Of a key's time, and of what names an issuance: a certificate's serial, a JWT-SVID's id.
+constexpr size_t kTimeDigits = 20, kMaxSerial = 128;
 
 absl::Time TimeOf(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
@@ -25,6 +31,18 @@ std::string IssuanceKeyAt(absl::Time time) {
 
 std::string IssuanceKey(const IssuanceRecord& record) {
   return absl::StrCat(IssuanceKeyAt(record.issued_at), "/", record.serial);
+}
+
+bool IsIssuanceKey(absl::string_view key) {
+  if (!absl::ConsumePrefix(&key, kIssuancePrefix)) return false;
+  const size_t slash = key.find('/');
+  if (slash != kTimeDigits) return false;
+  const absl::string_view time = key.substr(0, slash), serial = key.substr(slash + 1);
+  return std::all_of(time.begin(), time.end(),
+                     [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); }) &&
+         !serial.empty() && serial.size() <= kMaxSerial &&
+         std::all_of(serial.begin(), serial.end(),
+                     [](char c) { return absl::ascii_isgraph(static_cast<unsigned char>(c)); });
 }
 
 std::string EncodeIssuance(const IssuanceRecord& record) {

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "controlplane/audit/issuance_record.h"
 
@@ -15,6 +16,8 @@ inline constexpr char kIssuancePrefix[] = "issuances/";
 // Sorts before the keys of all that were issued at `time` or later.
 std::string IssuanceKeyAt(absl::Time time);
 std::string IssuanceKey(const IssuanceRecord& record);
+// Whether IssuanceKey() may have given it.
+bool IsIssuanceKey(absl::string_view key);
 
 std::string EncodeIssuance(const IssuanceRecord& record);
 // One that cannot be read keeps nobody from the others: it has no serial.

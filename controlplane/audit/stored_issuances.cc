@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "common/base/status_macros.h"
 #include "controlplane/audit/issuance_codec.h"
 
@@ -27,7 +26,7 @@ absl::Status StoredIssuances::Append(const std::vector<IssuanceRecord>& records)
 
 absl::StatusOr<IssuanceStore::Page> StoredIssuances::Read(absl::Time since,
                                                           const std::string& after, int limit) {
-  if (!after.empty() && !absl::StartsWith(after, kIssuancePrefix)) {
+  if (!after.empty() && !IsIssuanceKey(after)) {
     return absl::InvalidArgumentError("the page token is not of an earlier answer");
   }
   ASSIGN_OR_RETURN(Store::Page found,

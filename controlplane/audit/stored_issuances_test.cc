@@ -123,8 +123,13 @@ TEST_F(StoredIssuancesTest, TrimsByAgeAndByNumber) {
 }
 
 TEST_F(StoredIssuancesTest, RefusesATokenThatIsNone) {
-  EXPECT_THAT(issuances_.Read(kNow, "authority", 10),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("page token")));
+  for (const char* token :
+       {"authority", "issuances/zzzz", "issuances/\x01", "issuances/00000000000000000001",
+        "issuances/00000000000000000001/", "issuances/0000000000000000000x/51"}) {
+    EXPECT_THAT(issuances_.Read(kNow, token, 10),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("page token")))
+        << token;
+  }
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/grpc/error_details.h"
+#include "controlplane/operator/page.h"
 #include "controlplane/operator/read_mask.h"
 #include "controlplane/proto/time_conversion.h"
 #include "controlplane/trust/root_rotation.h"
@@ -16,8 +18,6 @@ namespace v1 = byrnie::operator_::v1;
 
 namespace {
 
-constexpr int kDefaultPage = 100;
-constexpr int kMaxPage = 1000;
 constexpr size_t kMaxReason = 1024;
 // How often the log is looked at for what has been renewed meanwhile.
 constexpr int kRounds = 5;
@@ -63,6 +63,15 @@ void FillTrust(const RotationStatus& status, v1::Trust* out) {
   out->set_moved(status.moved);
 }
 
+// The list of a request, and what it is filtered by: a page token is of one such list.
+std::string ListOf(const v1::ListIssuancesRequest& request) {
+  v1::ListIssuancesRequest filter = request;
+  filter.clear_page_size();
+  filter.clear_page_token();
+  filter.clear_read_mask();
+  return absl::StrCat("issuances ", filter.SerializeAsString());
+}
+
 // What a plugged CA has.
 void FillPlugged(const AuthoritySnapshot& snapshot, v1::Trust* out) {
   out->set_plugged(true);
@@ -89,12 +98,17 @@ absl::Status TrustCalls::GetTrust(const v1::GetTrustRequest& request, v1::Trust*
 
 absl::Status TrustCalls::Rotate(const RootRotation::Request& request, v1::Trust* response) const {
   if (trust_->rotation() == nullptr) {
-    return absl::FailedPreconditionError(
+    return PreconditionFailed(
+        "PLUGGED_CA", "trust",
         "the CA is plugged: its root is rotated by replacing its files, root-cert.pem with both "
         "roots first");
   }
-  ASSIGN_OR_RETURN(RotationStatus status, trust_->rotation()->Rotate(request));
-  FillTrust(status, response);
+  absl::StatusOr<RotationStatus> status = trust_->rotation()->Rotate(request);
+  if (absl::IsInvalidArgument(status.status())) {
+    return InvalidField("exclude", status.status().message());
+  }
+  RETURN_IF_ERROR(status.status());
+  FillTrust(*status, response);
   return absl::OkStatus();
 }
 
@@ -102,10 +116,12 @@ absl::Status TrustCalls::RotateTrust(const std::string& by, const v1::RotateTrus
                                      v1::Trust* response) const {
   RootRotation::Request rotate;
   if (!request.move().empty()) {
-    ASSIGN_OR_RETURN(rotate.move, ParseRotationMove(request.move()));
-    if (rotate.move == RotationMove::kRollback) {
-      return absl::InvalidArgumentError("a rollback is a method of its own");
+    const absl::StatusOr<RotationMove> move = ParseRotationMove(request.move());
+    if (!move.ok()) return InvalidField("move", move.status().message());
+    if (*move == RotationMove::kRollback) {
+      return InvalidField("move", "a rollback is a method of its own, RollbackTrust");
     }
+    rotate.move = *move;
   }
   rotate.exclusions.assign(request.exclude().begin(), request.exclude().end());
   rotate.by = by;
@@ -132,11 +148,16 @@ absl::Status TrustCalls::ListIssuances(const v1::ListIssuancesRequest& request,
   query.serial = request.serial();
   if (request.has_since()) query.since = TimeOf(request.since());
   if (request.has_until()) query.until = TimeOf(request.until());
-  query.page_token = request.page_token();
-  if (request.page_size() < 0) return absl::InvalidArgumentError("page_size is negative");
-  query.limit = request.page_size() == 0 ? kDefaultPage : std::min(request.page_size(), kMaxPage);
-  ASSIGN_OR_RETURN(IssuanceStore::Page page, log_->Read(query));
-  for (const IssuanceRecord& record : page.records) {
+  ASSIGN_OR_RETURN(const Page wanted,
+                   Page::Create(request.page_size(), request.page_token(), ListOf(request)));
+  query.page_token = wanted.after();
+  query.limit = static_cast<int>(wanted.size());
+  const absl::StatusOr<IssuanceStore::Page> page = log_->Read(query);
+  if (absl::IsInvalidArgument(page.status())) {
+    return InvalidField("page_token", page.status().message());
+  }
+  RETURN_IF_ERROR(page.status());
+  for (const IssuanceRecord& record : page->records) {
     v1::Issuance* const out = response->add_issuances();
     ToProto(record.issued_at, out->mutable_issued_at());
     out->set_serial(record.serial);
@@ -151,7 +172,7 @@ absl::Status TrustCalls::ListIssuances(const v1::ListIssuancesRequest& request,
     for (const std::string& audience : record.audience) out->add_audience(audience);
     ApplyReadMask(request.read_mask(), out);
   }
-  response->set_next_page_token(page.next);
+  if (!page->next.empty()) response->set_next_page_token(wanted.TokenAfter(page->next));
   return absl::OkStatus();
 }
 
@@ -184,21 +205,24 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
                                            const v1::RevokeCertificateRequest& request,
                                            v1::RevokeCertificateResponse* response) const {
   if (request.reason().size() > kMaxReason) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a reason of ", request.reason().size(), " bytes; at most ", kMaxReason));
+    return InvalidField(
+        "reason", absl::StrCat("has ", request.reason().size(), " bytes; at most ", kMaxReason));
   }
-  RETURN_IF_ERROR(Revocations::CheckSerial(request.serial()));
+  const absl::Status serial = Revocations::CheckSerial(request.serial());
+  if (!serial.ok()) return InvalidField("serial", serial.message());
   RETURN_IF_ERROR(trust_->CheckMayRevoke());
   const absl::Time now = clock_->WallNow();
   CertificateLineage lineage(request.serial());
   const absl::Status read = lineage.Update(*log_).status();
   if (!request.accept_unknown()) RETURN_IF_ERROR(read);
   if (!lineage.itself().has_value() && !request.accept_unknown()) {
-    return absl::NotFoundError(absl::StrCat(
-        "the log of issuances has no certificate ", request.serial(),
-        ", so nothing is revoked; look for the right serial with byrniectl issuances, or, for a "
-        "certificate that the log has lost, set accept_unknown (byrniectl revoke "
-        "--accept_unknown)"));
+    return ResourceNotFound(
+        "certificate", request.serial(),
+        absl::StrCat(
+            "the log of issuances has no certificate ", request.serial(),
+            ", so nothing is revoked; look for the right serial with byrniectl issuances, or, for "
+            "a certificate that the log has lost, set accept_unknown (byrniectl revoke "
+            "--accept_unknown)"));
   }
   RevokedCertificate revoked;
   revoked.serial = request.serial();
@@ -210,8 +234,9 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
   if (lineage.itself().has_value()) {
     const IssuanceRecord& record = *lineage.itself();
     if (!record.audience.empty()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          request.serial(), " is a JWT-SVID of ", record.identity, ", which no list takes back"));
+      return PreconditionFailed("JWT_SVID", request.serial(),
+                                absl::StrCat(request.serial(), " is a JWT-SVID of ",
+                                             record.identity, ", which no list takes back"));
     }
     revoked.identity = record.identity;
     revoked.not_after = record.not_after;
@@ -224,7 +249,11 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
   const bool renewed =
       !request.only() && std::any_of(lineage.renewed().begin(), lineage.renewed().end(),
                                      [now](const IssuanceRecord& r) { return r.not_after > now; });
-  if (!ended || !renewed) RETURN_IF_ERROR(trust_->revocations()->Revoke(revoked));
+  if (!ended || !renewed) {
+    const absl::Status done = trust_->revocations()->Revoke(revoked);
+    if (absl::IsInvalidArgument(done)) return InvalidField("serial", done.message());
+    RETURN_IF_ERROR(done);
+  }
   if (request.only() || !read.ok()) return absl::OkStatus();
   return RevokeRenewed(revoked, &lineage, response);
 }

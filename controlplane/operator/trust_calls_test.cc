@@ -6,6 +6,7 @@
 
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
+#include "common/grpc/error_details.h"
 #include "controlplane/audit/testing/memory_issuance_store.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "gmock/gmock.h"
@@ -20,9 +21,17 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr absl::Duration kTtl = absl::Hours(1);
 constexpr char kSerial[] = "0a1b";
+
+// Of the first violation; empty: there is none.
+std::string FieldOf(const absl::Status& status) {
+  google::rpc::BadRequest bad;
+  if (!absl::IsInvalidArgument(status) || !GetDetail(status, &bad)) return "";
+  return bad.field_violations_size() == 1 ? bad.field_violations(0).field() : "";
+}
 
 class TrustCallsTest : public ::testing::Test {
  protected:
@@ -137,6 +146,54 @@ TEST_F(TrustCallsTest, DoesNotTakeALogThatCannotBeReadForAnEmptyOne) {
   EXPECT_THAT(calls_->RevokedSerials(), IsEmpty());
   EXPECT_THAT(Revoke(kSerial, true), IsOk());
   EXPECT_THAT(calls_->RevokedSerials(), ElementsAre(kSerial));
+}
+
+TEST_F(TrustCallsTest, ATokenIsOfOneListOfIssuances) {
+  for (const char* serial : {"0a00", "0b00", "0c00"}) Issue(serial);
+  v1::ListIssuancesRequest request;
+  request.set_page_size(2);
+  v1::ListIssuancesResponse response;
+  ASSERT_THAT(calls_->ListIssuances(request, &response), IsOk());
+  EXPECT_EQ(response.issuances_size(), 2);
+  const std::string token = response.next_page_token();
+  EXPECT_THAT(token, Not(HasSubstr("0b00")));
+  request.set_page_token(token);
+  request.set_page_size(7);
+  response.Clear();
+  ASSERT_THAT(calls_->ListIssuances(request, &response), IsOk());
+  ASSERT_EQ(response.issuances_size(), 1);
+  EXPECT_EQ(response.issuances(0).serial(), "0c00");
+  EXPECT_EQ(response.next_page_token(), "");
+  request.set_spiffe_id("spiffe://cluster.local/a");
+  EXPECT_EQ(FieldOf(calls_->ListIssuances(request, &response)), "page_token");
+  request.clear_spiffe_id();
+  request.mutable_until()->set_seconds(1);
+  EXPECT_EQ(FieldOf(calls_->ListIssuances(request, &response)), "page_token");
+  request.clear_until();
+  request.set_page_token("issuances/zzzz");
+  EXPECT_EQ(FieldOf(calls_->ListIssuances(request, &response)), "page_token");
+  request.clear_page_token();
+  request.set_page_size(-1);
+  EXPECT_EQ(FieldOf(calls_->ListIssuances(request, &response)), "page_size");
+}
+
+TEST_F(TrustCallsTest, ErrorsSayForProgramsWhatTheyAreAbout) {
+  EXPECT_EQ(FieldOf(Revoke("no serial")), "serial");
+  google::rpc::ResourceInfo resource;
+  ASSERT_TRUE(GetDetail(Revoke("0a1c"), &resource));
+  EXPECT_EQ(resource.resource_name(), "0a1c");
+  Issue("0d00", "", "somebody");
+  google::rpc::PreconditionFailure failure;
+  EXPECT_TRUE(GetDetail(Revoke("0d00"), &failure));
+  v1::RotateTrustRequest rotate;
+  v1::Trust trust;
+  for (const char* move : {"nonsense", "rollback"}) {
+    rotate.set_move(move);
+    EXPECT_EQ(FieldOf(calls_->RotateTrust("admin", rotate, &trust)), "move");
+  }
+  rotate.clear_move();
+  rotate.add_exclude("spiffe://cluster.local/nobody");
+  EXPECT_EQ(FieldOf(calls_->RotateTrust("admin", rotate, &trust)), "exclude");
 }
 
 TEST_F(TrustCallsTest, RefusesWhatIsNoSerial) {
