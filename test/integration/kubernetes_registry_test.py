@@ -3,7 +3,7 @@
 
 Proved: pods, services and what the server's own controller makes of them come to workloads and services, with the identity of the pod's account and the place of its node; an agent's discovery stream is told of one that comes and of one that goes; while the
 API server is away all stays as it was, and what happened meanwhile is made good when it is back; a control plane that starts while it is away issues certificates, but lets no agent follow half a cluster; every meshed namespace has the trust bundle,
-also one that becomes meshed, and the new root of a rotation.
+also one that becomes meshed, and the new root of a rotation; pods of Istio's are spoken to in plaintext unless roots are shared; a pod that ends and serves is an endpoint where no other is.
 """
 
 import os
@@ -107,6 +107,26 @@ class KubernetesRegistryTest(unittest.TestCase):
             self.plane.flags.remove("--istio_peers")
             self.plane.stop()
             self.plane.start()
+
+    def test_a_pod_that_ends_and_serves_has_new_connections_where_no_other_has(self):
+        self.cluster.admin.create("/api/v1/namespaces/shop/services", {"metadata": {"name": "last"}, "spec": {"ports": [{"name": "http", "port": 80}]}})
+        pods = [self.cluster.pod("shop", f"last-{number}", "cart", ip=f"10.1.8.{number}", annotations=INJECTED) for number in (1, 2)]
+        for pod in pods:
+            self.addCleanup(lambda pod=pod: self.cluster.delete_pod(pod))
+        # By hand, since a controller of this release has none in it that end.
+        self.cluster.admin.create("/apis/discovery.k8s.io/v1beta1/namespaces/shop/endpointslices", {
+            "metadata": {"name": "last-1", "labels": {"kubernetes.io/service-name": "last", "endpointslice.kubernetes.io/managed-by": "the-test"}},
+            "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}], "endpoints": [
+                {"addresses": [f"10.1.8.{number}"], "targetRef": {"kind": "Pod", "namespace": "shop", "name": f"last-{number}", "uid": pod["metadata"]["uid"]}}
+                for number, pod in enumerate(pods, 1)]})
+        state = lambda: [(entry.healthy, len(entry.services)) for name in ("last-1", "last-2") if (entry := self.workload(name))]
+        self.wait(lambda: state() == [(True, 1), (True, 1)], "two endpoints")
+        self.cluster.admin.delete("/api/v1/namespaces/shop/pods/last-1", grace_seconds=600)
+        self.wait(lambda: state() == [(False, 1), (True, 1)], "one that ends beside one that does not")
+        self.cluster.pod_status("shop", "last-2", "10.1.8.2", ready=False)
+        self.wait(lambda: state() == [(True, 1), (False, 1)], "the one that ends in the place of the other")
+        self.cluster.pod_status("shop", "last-2", "10.1.8.2")
+        self.wait(lambda: state() == [(False, 1), (True, 1)], "the other again")
 
     def test_what_is_known_stays_while_the_server_is_away(self):
         kept, gone = self.pod("cart-2", "10.1.0.2"), self.pod("cart-3", "10.1.0.3")

@@ -197,7 +197,7 @@ absl::optional<Service> ToService(const KubeService& service, const KubernetesMe
 
 absl::optional<Workload> ToWorkload(const Pod& pod, const std::vector<IpAddress>& addresses,
                                     const LabelledObject* node, const LabelledObject* ns,
-                                    const std::vector<EndpointOf>& endpoint_of,
+                                    const std::vector<EndpointOf>& endpoint_of, bool last,
                                     const std::vector<std::string>& policies,
                                     const KubernetesMesh& mesh) {
   if (pod.finished || pod.host_network || addresses.empty()) return absl::nullopt;
@@ -212,9 +212,9 @@ absl::optional<Workload> ToWorkload(const Pod& pod, const std::vector<IpAddress>
   workload.set_cluster_id(mesh.cluster_id);
   workload.set_node(pod.node);
   workload.set_tunnel_protocol(TunnelOf(pod, mesh));
-  // One that has been told to end takes no new connections, and keeps those it has.
-  workload.set_status(pod.ready && !pod.terminating ? istio::workload::HEALTHY
-                                                    : istio::workload::UNHEALTHY);
+  // One that has been told to end takes no new connections while others do, and keeps those it has.
+  workload.set_status(pod.ready && (!pod.terminating || last) ? istio::workload::HEALTHY
+                                                              : istio::workload::UNHEALTHY);
   workload.mutable_capacity()->set_value(CapacityOf(pod));
   SetLocality(node, &workload);
   SetOwner(pod, &workload);

@@ -62,10 +62,11 @@ struct EndpointOf {
 
 // A pod with these of its addresses, at most those it has; absent without any. `node` and `ns` may
 // be null: not known. The same service by several slices (one per address family) is one.
-// `policies` are those that select it, "namespace/name".
+// `policies` are those that select it, "namespace/name". `last`: these are services that have no
+// endpoint but such as end, and it takes new connections of theirs while it serves.
 absl::optional<istio::workload::Workload> ToWorkload(
     const Pod& pod, const std::vector<IpAddress>& addresses, const LabelledObject* node,
-    const LabelledObject* ns, const std::vector<EndpointOf>& endpoint_of,
+    const LabelledObject* ns, const std::vector<EndpointOf>& endpoint_of, bool last,
     const std::vector<std::string>& policies, const KubernetesMesh& mesh);
 
 // An address that services lead to and that is no pod's own: of a node, whose pods on the host's

@@ -54,7 +54,7 @@ Workload Convert(const Pod& pod, const LabelledObject* node = nullptr,
                  const LabelledObject* ns = nullptr, const std::vector<EndpointOf>& of = {},
                  const KubernetesMesh& mesh = Mesh()) {
   const absl::optional<Workload> workload =
-      ToWorkload(pod, pod.ips, node, ns, of, {"demo/a"}, mesh);
+      ToWorkload(pod, pod.ips, node, ns, of, /*last=*/false, {"demo/a"}, mesh);
   EXPECT_TRUE(workload.has_value());
   if (!workload.has_value()) return Workload();
   EXPECT_THAT(CheckEntry(*workload), IsOk());
@@ -207,12 +207,12 @@ TEST(SelectsTest, TakesPodsOfItsNamespaceWithAllOfItsLabels) {
 
 TEST(ToWorkloadTest, IsNothingWithoutAnAddressOfItsOwn) {
   Pod pod = MakePod();
-  EXPECT_FALSE(ToWorkload(pod, {}, nullptr, nullptr, {}, {}, Mesh()).has_value());
+  EXPECT_FALSE(ToWorkload(pod, {}, nullptr, nullptr, {}, false, {}, Mesh()).has_value());
   pod.finished = true;
-  EXPECT_FALSE(ToWorkload(pod, pod.ips, nullptr, nullptr, {}, {}, Mesh()).has_value());
+  EXPECT_FALSE(ToWorkload(pod, pod.ips, nullptr, nullptr, {}, false, {}, Mesh()).has_value());
   pod = MakePod();
   pod.host_network = true;
-  EXPECT_FALSE(ToWorkload(pod, pod.ips, nullptr, nullptr, {}, {}, Mesh()).has_value());
+  EXPECT_FALSE(ToWorkload(pod, pod.ips, nullptr, nullptr, {}, false, {}, Mesh()).has_value());
 }
 
 TEST(ToAddressWorkloadTest, IsPlainTcp) {

@@ -39,6 +39,8 @@ void Keep(Map* map, const Change& change) {
 
 bool Claims(const Pod& pod) { return !pod.host_network && !pod.finished; }
 
+bool EndsAndServes(const Pod& pod) { return pod.terminating && pod.ready && !pod.finished; }
+
 }  // namespace
 
 void RegistryModel::TouchIp(const IpAddress& ip) {
@@ -76,6 +78,11 @@ void RegistryModel::IndexPod(const PodPtr& pod, bool add) {
     pod_by_uid_[pod->uid] = pod->name;
   } else {
     pod_by_uid_.erase(pod->uid);
+  }
+  if (add && EndsAndServes(*pod)) {
+    ending_.insert(pod->name);
+  } else {
+    ending_.erase(pod->name);
   }
   if (!pod->node.empty()) AddOrErase(add, &pods_on_node_, pod->node, pod->name);
   if (!Claims(*pod)) return;
@@ -246,8 +253,50 @@ const LabelledObject* RegistryModel::Node(const std::string& name) const {
   return found == nodes_.end() ? nullptr : found->second.get();
 }
 
+bool RegistryModel::HasReadyEndpoint(const ObjectName& service, const std::string& node) const {
+  const auto slices = slices_of_service_.find(service);
+  if (slices == slices_of_service_.end()) return false;
+  for (const ObjectName& name : slices->second) {
+    for (const SliceEndpoint& endpoint : slices_.at(name)->endpoints) {
+      if (!node.empty() && endpoint.node != node) continue;
+      const auto known = pod_by_uid_.find(endpoint.pod_uid);
+      const Pod* const pod = known == pod_by_uid_.end() ? nullptr : pods_.at(known->second).get();
+      // As it is made into a workload: a pod by its own state, an address by the slice's.
+      if (pod != nullptr && !pod->host_network) {
+        if (pod->ready && !pod->terminating && !pod->finished) return true;
+      } else if (endpoint.ready && (pod != nullptr || endpoint.pod_uid.empty())) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+bool RegistryModel::KeepLast(const Pod& pod, std::vector<EndpointOf>* endpoints,
+                             ReadyServices* known) const {
+  if (!EndsAndServes(pod)) return false;
+  const auto has_others = [&](const KubeService& service) {
+    const std::string node = service.node_local ? pod.node : "";
+    const auto cached = known->emplace(std::make_pair(service.name, node), false);
+    if (cached.second) cached.first->second = HasReadyEndpoint(service.name, node);
+    return cached.first->second;
+  };
+  std::vector<EndpointOf> kept;
+  bool last = false;
+  for (const EndpointOf& endpoint : *endpoints) {
+    const bool needed = !has_others(*endpoint.service);
+    last |= needed;
+    // Whose clients ask for all, ready or not, have it anyway.
+    if (needed || endpoint.service->publish_not_ready) kept.push_back(endpoint);
+  }
+  if (last) *endpoints = std::move(kept);
+  return last;
+}
+
 RegistryModel::Update RegistryModel::TakeUpdate() {
   Update update;
+  ReadyServices ready;
+  touched_pods_.insert(ending_.begin(), ending_.end());
   for (const ObjectName& name : touched_services_) {
     auto& slot = update.services[ServiceKeyOf(name, mesh_)];
     const auto service = services_.find(name);
@@ -265,9 +314,11 @@ RegistryModel::Update RegistryModel::TakeUpdate() {
       if (OwnerOf(ip) == &pod) own.push_back(ip);
     }
     const auto ns = namespaces_.find({"", pod.name.ns});
+    std::vector<EndpointOf> endpoints = EndpointsOf(pod);
+    const bool last = KeepLast(pod, &endpoints, &ready);
     absl::optional<istio::workload::Workload> made =
         ToWorkload(pod, own, Node(pod.node), ns == namespaces_.end() ? nullptr : ns->second.get(),
-                   EndpointsOf(pod), PoliciesOf(pod), mesh_);
+                   endpoints, last, PoliciesOf(pod), mesh_);
     if (made.has_value()) slot = std::make_unique<istio::workload::Workload>(*std::move(made));
   }
   for (const IpAddress& ip : touched_ips_) {

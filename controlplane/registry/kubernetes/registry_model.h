@@ -5,6 +5,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "controlplane/kubernetes/informer.h"
@@ -21,6 +22,10 @@ namespace byrnie {
 // is not on its way out, then the younger one. An endpoint is the pod that its slice names by uid:
 // an address that has become another pod's does not carry the first one's services with it, and an
 // endpoint whose pod is not known (any more, or yet) is nobody's.
+//
+// A pod that has been told to end and still serves is an endpoint of those services alone that have
+// none that is ready, as for Kubernetes' own proxy; of others it is again only when those have
+// ended.
 class RegistryModel {
  public:
   explicit RegistryModel(KubernetesMesh mesh) : mesh_(std::move(mesh)) {}
@@ -59,6 +64,14 @@ class RegistryModel {
   // Those at an address that no pod owns.
   std::vector<EndpointOf> EndpointsAt(const IpAddress& ip, std::string* node) const;
   void AddEndpoint(const ObjectName& slice, std::vector<EndpointOf>* found) const;
+  // Whether a service has one that takes new connections, on that node if it is not "". Those of
+  // pods that end are none.
+  bool HasReadyEndpoint(const ObjectName& service, const std::string& node) const;
+  // By service and node, what HasReadyEndpoint() has said.
+  using ReadyServices = std::map<std::pair<ObjectName, std::string>, bool>;
+  // Of a pod that ends and serves: takes out services that have others. False: it is needed by none
+  // of them, and nothing is taken out.
+  bool KeepLast(const Pod& pod, std::vector<EndpointOf>* endpoints, ReadyServices* known) const;
   // The policies that select it.
   std::vector<std::string> PoliciesOf(const Pod& pod) const;
   void TouchSelected(const PolicySelector* policy);
@@ -75,6 +88,9 @@ class RegistryModel {
   // Pods that claim an address as their own; those of the host's network do not.
   std::map<IpAddress, std::set<ObjectName>> claims_;
   std::map<std::string, std::set<ObjectName>> pods_on_node_;
+  // Pods that have been told to end and serve: what they are depends on all others of their
+  // services, and they are few.
+  std::set<ObjectName> ending_;
   // Slices by what their endpoints name, by service and by node.
   std::map<std::string, std::set<ObjectName>> slices_of_uid_;
   std::map<IpAddress, std::set<ObjectName>> slices_of_ip_;

@@ -164,6 +164,70 @@ TEST(RegistryModelTest, KeepsAPodThatIsTerminatingUntilItIsGone) {
   EXPECT_THAT(cluster.Workloads(), IsEmpty());
 }
 
+// As kube-proxy does: rather one that ends than none.
+TEST(RegistryModelTest, APodThatEndsAndServesIsTheLastEndpointOfItsServices) {
+  Cluster cluster;
+  Pod a = PodOf("a", "10.0.0.1"), b = PodOf("b", "10.0.0.2");
+  cluster.services_.Set({ServiceOf("one", "10.96.0.1"), ServiceOf("two", "10.96.0.2")});
+  cluster.slices_.Set({SliceOf("one", {a}), SliceOf("two", {a, b})});
+  a.terminating = true;
+  cluster.pods_.Set({a, b});
+  // It is not drawn for the service that has another one.
+  EXPECT_THAT(cluster.Workloads(), ElementsAre("//Pod/demo/a 10.0.0.1 demo/one:8080",
+                                               "//Pod/demo/b 10.0.0.2 demo/two:8080"));
+  // None is ready any more, and nothing has been said of a.
+  b.ready = false;
+  cluster.pods_.Put(b);
+  EXPECT_THAT(cluster.Workloads(), ElementsAre("//Pod/demo/a 10.0.0.1 demo/one:8080 demo/two:8080",
+                                               "//Pod/demo/b 10.0.0.2 unhealthy demo/two:8080"));
+  b.ready = true;
+  b.terminating = true;
+  cluster.pods_.Put(b);
+  EXPECT_THAT(cluster.Workloads(), ElementsAre("//Pod/demo/a 10.0.0.1 demo/one:8080 demo/two:8080",
+                                               "//Pod/demo/b 10.0.0.2 demo/two:8080"));
+  // What comes in their place is there alone.
+  const Pod c = PodOf("c", "10.0.0.3");
+  cluster.pods_.Put(c);
+  cluster.slices_.Set({SliceOf("one", {a, c}), SliceOf("two", {a, b, c})});
+  EXPECT_THAT(cluster.Workloads(),
+              ElementsAre("//Pod/demo/a 10.0.0.1 unhealthy demo/one:8080 demo/two:8080",
+                          "//Pod/demo/b 10.0.0.2 unhealthy demo/two:8080",
+                          "//Pod/demo/c 10.0.0.3 demo/one:8080 demo/two:8080"));
+}
+
+TEST(RegistryModelTest, APodThatEndsAndDoesNotServeIsNobodysLast) {
+  Cluster cluster;
+  Pod a = PodOf("a", "10.0.0.1");
+  a.terminating = true;
+  a.ready = false;
+  cluster.services_.Set({ServiceOf("web", "10.96.0.1")});
+  cluster.slices_.Set({SliceOf("web", {a})});
+  cluster.pods_.Set({a});
+  EXPECT_THAT(cluster.Workloads(), ElementsAre("//Pod/demo/a 10.0.0.1 unhealthy demo/web:8080"));
+}
+
+// Others are of no use to clients of another node.
+TEST(RegistryModelTest, TheLastEndpointOfANodeIsTheLastWhereTheServiceIsKeptThere) {
+  Cluster cluster;
+  Pod a = PodOf("a", "10.0.0.1"), b = PodOf("b", "10.0.0.2");
+  b.node = "n2";
+  a.terminating = true;
+  cluster.pods_.Set({a, b});
+  KubeService service = ServiceOf("web", "10.96.0.1");
+  service.node_local = true;
+  cluster.services_.Set({service});
+  EndpointSlice slice = SliceOf("web", {a, b});
+  slice.endpoints[0].node = a.node;
+  slice.endpoints[1].node = b.node;
+  cluster.slices_.Set({slice});
+  EXPECT_THAT(cluster.Workloads(), ElementsAre("//Pod/demo/a 10.0.0.1 demo/web:8080",
+                                               "//Pod/demo/b 10.0.0.2 demo/web:8080"));
+  service.node_local = false;
+  cluster.services_.Set({service});
+  EXPECT_THAT(cluster.Workloads(), ElementsAre("//Pod/demo/a 10.0.0.1 unhealthy demo/web:8080",
+                                               "//Pod/demo/b 10.0.0.2 demo/web:8080"));
+}
+
 TEST(RegistryModelTest, HasBothFamilies) {
   Cluster cluster;
   Pod a = PodOf("a", "10.0.0.1");
