@@ -17,6 +17,9 @@ constexpr absl::Duration kBackdate = absl::Seconds(60);
 constexpr size_t kMaxSerialDigits = 40;
 // Deleted in one go, so that lists do not wait long.
 constexpr size_t kMostForgotten = 100;
+// Of lists of former issuers, so that there is room for others in a bundle.
+constexpr size_t kMostKeptLists = 32;
+constexpr size_t kMostListBytes = 2 * 1024 * 1024;
 
 bool BySerial(const RevokedCertificate& a, const RevokedCertificate& b) {
   return a.serial < b.serial;
@@ -28,21 +31,38 @@ constexpr absl::Duration Revocations::kShortestListLife;
 constexpr size_t Revocations::kMaxRevoked;
 constexpr absl::Duration Revocations::kKept;
 
-Revocations::Revocations(RevocationStore* store, absl::Duration workload_ttl, const Clock* clock)
+Revocations::Revocations(RevocationStore* store, absl::Duration workload_ttl, Issuers issuers,
+                         const Clock* clock)
     : store_(store),
       list_life_(std::max(2 * workload_ttl, absl::Duration(kShortestListLife))),
+      issuers_(issuers),
       clock_(clock),
       time_(clock) {}
 
 absl::StatusOr<std::unique_ptr<Revocations>> Revocations::Load(RevocationStore* store,
                                                                absl::Duration workload_ttl,
+                                                               Issuers issuers,
                                                                const Clock* clock) {
-  auto revocations = absl::WrapUnique(new Revocations(store, workload_ttl, clock));
+  auto revocations = absl::WrapUnique(new Revocations(store, workload_ttl, issuers, clock));
+  RETURN_IF_ERROR(revocations->LoadLists());
   RETURN_IF_ERROR(revocations->Reload());
   return revocations;
 }
 
+absl::Status Revocations::LoadLists() {
+  std::vector<KeptList> kept;
+  {
+    absl::MutexLock lock(&mu_);
+    kept = kept_;
+  }
+  ASSIGN_OR_RETURN(kept, store_->LoadLists(kept));
+  absl::MutexLock lock(&mu_);
+  kept_ = std::move(kept);
+  return absl::OkStatus();
+}
+
 absl::Status Revocations::Reload() {
+  if (issuers_ == Issuers::kOthersToo) RETURN_IF_ERROR(LoadLists());
   ASSIGN_OR_RETURN(std::vector<RevokedCertificate> there, store_->Load());
   std::sort(there.begin(), there.end(), BySerial);
   absl::MutexLock lock(&mu_);
@@ -107,15 +127,56 @@ std::vector<RevocationListPtr> Revocations::lists() const {
   return lists_;
 }
 
+bool Revocations::IsOfOther(const RevocationListPtr& list) const {
+  absl::MutexLock lock(&mu_);
+  return std::any_of(kept_.begin(), kept_.end(), [this, &list](const KeptList& kept) {
+    return kept.list == list && !Makes(kept.issuer);
+  });
+}
+
+bool Revocations::Makes(const std::string& issuer) const {
+  return std::any_of(made_.begin(), made_.end(),
+                     [&issuer](const KeptList& made) { return made.issuer == issuer; });
+}
+
+std::vector<RevocationListPtr> Revocations::ToPublish() const {
+  std::vector<RevocationListPtr> lists;
+  if (listed_.empty()) return lists;
+  size_t bytes = 0;
+  for (const KeptList& made : made_) {
+    bytes += made.list->der().size();
+    lists.push_back(made.list);
+  }
+  const absl::Time now = time_.Now();
+  std::vector<RevocationListPtr> others;
+  for (const KeptList& kept : kept_) {
+    if (issuers_ == Issuers::kAllGiven || Makes(kept.issuer)) continue;
+    if (kept.list->next_update() > now) others.push_back(kept.list);
+  }
+  std::stable_sort(others.begin(), others.end(),
+                   [](const RevocationListPtr& a, const RevocationListPtr& b) {
+                     return a->next_update() > b->next_update();
+                   });
+  if (others.size() > kMostKeptLists) others.resize(kMostKeptLists);
+  for (RevocationListPtr& list : others) {
+    bytes += list->der().size();
+    if (bytes > kMostListBytes) break;
+    lists.push_back(std::move(list));
+  }
+  return lists;
+}
+
 absl::StatusOr<bool> Revocations::Update(const std::vector<SigningAuthorityPtr>& authorities) {
   const absl::Time now = clock_->WallNow();
-  std::vector<std::string> issuers, serials;
-  for (const SigningAuthorityPtr& authority : authorities) {
-    issuers.push_back(authority->issuer().FingerprintHex());
-  }
   RevocationListSpec spec;
   spec.next_update = now + list_life_;
   spec.number = static_cast<uint64_t>(std::max<int64_t>(1, absl::ToUnixMillis(now)));
+  std::vector<KeptList> made;
+  for (const SigningAuthorityPtr& authority : authorities) {
+    made.push_back({authority->issuer().FingerprintHex(), nullptr});
+  }
+  std::vector<std::string> serials;
+  bool as_made;
   {
     absl::MutexLock lock(&mu_);
     // A list that begins later than others have it is good for nothing there.
@@ -125,27 +186,43 @@ absl::StatusOr<bool> Revocations::Update(const std::vector<SigningAuthorityPtr>&
       serials.push_back(revoked.serial);
     }
     const bool due = now >= made_at_ + list_life_ / 2 || now < made_at_;
-    if (serials == listed_ && issuers == issuers_ && (!due || lists_.empty())) return false;
+    as_made = !due && serials == listed_ &&
+              std::equal(made.begin(), made.end(), made_.begin(), made_.end(),
+                         [](const KeptList& a, const KeptList& b) { return a.issuer == b.issuer; });
   }
-  std::vector<RevocationListPtr> lists;
-  if (!spec.revoked.empty()) {
-    for (const SigningAuthorityPtr& authority : authorities) {
-      ASSIGN_OR_RETURN(RevocationListPtr list,
-                       BuildRevocationList(spec, authority->issuer(), authority->key()));
-      lists.push_back(std::move(list));
-    }
+  for (size_t i = 0; !as_made && i < made.size(); ++i) {
+    ASSIGN_OR_RETURN(made[i].list,
+                     BuildRevocationList(spec, authorities[i]->issuer(), authorities[i]->key()));
   }
   absl::MutexLock lock(&mu_);
-  const bool changed = !lists.empty() || !lists_.empty();
-  listed_ = std::move(serials);
-  issuers_ = std::move(issuers);
-  made_at_ = now;
+  if (!as_made) {
+    made_ = std::move(made);
+    all_kept_ = false;
+    listed_ = std::move(serials);
+    made_at_ = now;
+  }
+  std::vector<RevocationListPtr> lists = ToPublish();
+  const bool changed = lists != lists_;
   lists_ = std::move(lists);
   return changed;
 }
 
+absl::Status Revocations::Keep() {
+  std::vector<KeptList> made;
+  {
+    absl::MutexLock lock(&mu_);
+    if (all_kept_) return absl::OkStatus();
+    made = made_;
+  }
+  for (const KeptList& list : made) RETURN_IF_ERROR(store_->KeepList(list));
+  absl::MutexLock lock(&mu_);
+  all_kept_ = std::equal(made.begin(), made.end(), made_.begin(), made_.end(),
+                         [](const KeptList& a, const KeptList& b) { return a.list == b.list; });
+  return absl::OkStatus();
+}
+
 absl::Status Revocations::Forget() {
-  std::vector<std::string> over;
+  std::vector<std::string> over, former;
   {
     absl::MutexLock lock(&mu_);
     const absl::Time now = time_.Now();
@@ -155,7 +232,13 @@ absl::Status Revocations::Forget() {
       if (over.size() == kMostForgotten) break;
       if (revoked.not_after + kKept <= now) over.push_back(revoked.serial);
     }
+    for (const KeptList& kept : kept_) {
+      if (Makes(kept.issuer) || kept.list->next_update() + kKept > now) continue;
+      former.push_back(kept.issuer);
+    }
   }
+  for (const std::string& issuer : former) RETURN_IF_ERROR(store_->RemoveList(issuer));
+  if (!former.empty()) RETURN_IF_ERROR(LoadLists());
   for (const std::string& serial : over) {
     RETURN_IF_ERROR(store_->Remove(serial));
     absl::MutexLock lock(&mu_);

@@ -30,6 +30,13 @@ struct RevokedCertificate {
   std::string by, reason;
 };
 
+// The newest list of an issuer, for whoever has not its key: other control planes of the store, and
+// those that start after it has been replaced.
+struct KeptList {
+  std::string issuer;  // As Certificate::FingerprintHex.
+  RevocationListPtr list;
+};
+
 // Where revocations are kept. Thread-safe; blocks.
 class RevocationStore {
  public:
@@ -38,11 +45,20 @@ class RevocationStore {
   // Adding one that is there, or removing one that is not, changes nothing.
   virtual absl::Status Add(const RevokedCertificate& revoked) = 0;
   virtual absl::Status Remove(const std::string& serial) = 0;
+  // `known` are those of before: what is the same is not parsed again.
+  virtual absl::StatusOr<std::vector<KeptList>> LoadLists(const std::vector<KeptList>& known) = 0;
+  // Replaces the issuer's.
+  virtual absl::Status KeepList(const KeptList& kept) = 0;
+  virtual absl::Status RemoveList(const std::string& issuer) = 0;
 };
 
 // The certificates of the trust domain that were revoked, and the lists that say so, signed by
-// every authority whose certificates are in use. Without a revocation there is no list, and the
+// every authority whose certificates are in use. Without a revocation none is published, and the
 // mesh does not depend on one being fresh.
+//
+// An authority may be replaced by another one, whose key signs no list for the certificates of the
+// former. So each list is made all the time and kept in the store, too: the last one of an issuer
+// outlives all that it has issued, and is published beside those of others until it ends.
 //
 // What a clock that is wrong says cannot be taken back where a record is deleted by it, so records
 // outlive their certificates by kKept, and time is SettledTime. Lists do not wait for the store:
@@ -58,10 +74,17 @@ class Revocations {
   // is wrong goes unnoticed.
   static constexpr absl::Duration kKept = absl::Hours(7 * 24);
 
+  enum class Issuers {
+    // All whose certificates are in use are given to Update: roots of its own.
+    kAllGiven,
+    // Others may have issued what is in use, now or before: a plugged CA.
+    kOthersToo,
+  };
+
   // Errors as the store.
   static absl::StatusOr<std::unique_ptr<Revocations>> Load(RevocationStore* store,
                                                            absl::Duration workload_ttl,
-                                                           const Clock* clock);
+                                                           Issuers issuers, const Clock* clock);
 
   // InvalidArgument unless it is a serial number as Certificate::SerialHex writes them.
   static absl::Status CheckSerial(const std::string& serial);
@@ -79,26 +102,42 @@ class Revocations {
   // Deletes some of the records whose certificates ended kKept ago, for good. Errors as the store;
   // it is tried again with the next call.
   absl::Status Forget();
-  // Takes in what other processes have revoked. Errors as the store.
+  // Stores the lists that were made and are not in the store yet. Errors as the store.
+  absl::Status Keep();
+  // Takes in what other processes have revoked, and their lists. Errors as the store.
   absl::Status Reload();
+  // Those to be published; none where nothing is revoked.
   std::vector<RevocationListPtr> lists() const;
+  // True for one of an issuer whose key is not here, which is not renewed.
+  bool IsOfOther(const RevocationListPtr& list) const;
+  // How long one is good for.
+  absl::Duration list_life() const { return list_life_; }
 
  private:
-  Revocations(RevocationStore* store, absl::Duration workload_ttl, const Clock* clock);
+  Revocations(RevocationStore* store, absl::Duration workload_ttl, Issuers issuers,
+              const Clock* clock);
+  absl::Status LoadLists();
   // Those that have not ended, by serial.
   std::vector<RevokedCertificate> InForce() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether it signs the issuer's lists itself.
+  bool Makes(const std::string& issuer) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Those made, and of those kept the ones of other issuers, the newest first, as far as they fit.
+  std::vector<RevocationListPtr> ToPublish() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   RevocationStore* const store_;  // Not owned.
   const absl::Duration list_life_;
+  const Issuers issuers_;
   const Clock* const clock_;  // Not owned.
   mutable absl::Mutex mu_;
   mutable SettledTime time_ ABSL_GUARDED_BY(mu_);
   // Those in the store, by serial.
   std::vector<RevokedCertificate> revoked_ ABSL_GUARDED_BY(mu_);
-  std::vector<RevocationListPtr> lists_ ABSL_GUARDED_BY(mu_);
-  // What lists_ was made of, by serial.
+  std::vector<RevocationListPtr> lists_ ABSL_GUARDED_BY(mu_);  // Those published.
+  std::vector<KeptList> made_ ABSL_GUARDED_BY(mu_);
+  std::vector<KeptList> kept_ ABSL_GUARDED_BY(mu_);  // Those in the store.
+  bool all_kept_ ABSL_GUARDED_BY(mu_) = true;
+  // What made_ was made of, by serial.
   std::vector<std::string> listed_ ABSL_GUARDED_BY(mu_);
-  std::vector<std::string> issuers_ ABSL_GUARDED_BY(mu_);
   absl::Time made_at_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
 };
 

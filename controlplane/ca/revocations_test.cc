@@ -24,7 +24,7 @@ class RevocationsTest : public ::testing::Test {
  protected:
   RevocationsTest() { Start(); }
   void Start() {
-    auto revocations = Revocations::Load(&store_, absl::Hours(1), &clock_);
+    auto revocations = Revocations::Load(&store_, absl::Hours(1), issuers_, &clock_);
     ASSERT_THAT(revocations, IsOk());
     revocations_ = *std::move(revocations);
   }
@@ -60,6 +60,7 @@ class RevocationsTest : public ::testing::Test {
   const TestCa next_{"cluster.local", clock_.WallNow()};
   std::vector<SigningAuthorityPtr> authorities_ = {AuthorityOf(ca_, clock_.WallNow())};
   MemoryRevocationStore store_;
+  Revocations::Issuers issuers_ = Revocations::Issuers::kAllGiven;
   std::unique_ptr<Revocations> revocations_;
 };
 
@@ -190,6 +191,56 @@ TEST_F(RevocationsTest, ListsAreRenewedWhileTheStoreTakesNoWrites) {
   store_.FailWith(absl::OkStatus());
   EXPECT_THAT(revocations_->Forget(), IsOk());
   EXPECT_THAT(*store_.Load(), SizeIs(1));
+}
+
+TEST_F(RevocationsTest, TheLastListOfAFormerIssuerIsPublishedUntilItEnds) {
+  issuers_ = Revocations::Issuers::kOthersToo;
+  Start();
+  EXPECT_FALSE(Update());
+  EXPECT_THAT(revocations_->Keep(), IsOk());
+  authorities_ = {AuthorityOf(next_, clock_.WallNow())};
+  Start();
+  const TestIdentity bad = next_.IssueSvid("/bad", absl::Hours(100));
+  ASSERT_THAT(Revoke(bad.chain[0]), IsOk());
+  EXPECT_TRUE(Update());
+  ASSERT_THAT(revocations_->lists(), SizeIs(2));
+  EXPECT_FALSE(revocations_->IsOfOther(revocations_->lists()[0]));
+  EXPECT_TRUE(revocations_->IsOfOther(revocations_->lists()[1]));
+  EXPECT_TRUE(revocations_->lists()[1]->IsIssuedBy(*ca_.certificate()));
+  clock_.Advance(absl::Hours(25));
+  EXPECT_TRUE(Update());
+  EXPECT_THAT(revocations_->lists(), SizeIs(1));
+  EXPECT_THAT(revocations_->Keep(), IsOk());
+  // It stays in the store for a while, like all that a clock ends.
+  EXPECT_THAT(revocations_->Forget(), IsOk());
+  EXPECT_THAT(*store_.LoadLists({}), SizeIs(2));
+  clock_.Advance(Revocations::kKept);
+  EXPECT_TRUE(Update());
+  EXPECT_THAT(revocations_->Forget(), IsOk());
+  EXPECT_THAT(*store_.LoadLists({}), SizeIs(1));
+}
+
+TEST_F(RevocationsTest, WhereAllIssuersAreGivenNoOtherListIsPublished) {
+  EXPECT_FALSE(Update());
+  EXPECT_THAT(revocations_->Keep(), IsOk());
+  authorities_ = {AuthorityOf(next_, clock_.WallNow())};
+  Start();
+  ASSERT_THAT(Revoke(next_.IssueSvid("/bad").chain[0]), IsOk());
+  EXPECT_TRUE(Update());
+  EXPECT_THAT(revocations_->lists(), SizeIs(1));
+}
+
+// A disk that is full keeps lists from being stored, not from being published.
+TEST_F(RevocationsTest, AListThatCannotBeKeptIsTriedAgain) {
+  ASSERT_THAT(Revoke(ca_.IssueSvid("/bad").chain[0]), IsOk());
+  store_.FailWith(absl::UnavailableError("disk full"));
+  EXPECT_TRUE(Update());
+  EXPECT_THAT(revocations_->lists(), SizeIs(1));
+  EXPECT_THAT(revocations_->Keep(), StatusIs(absl::StatusCode::kUnavailable));
+  store_.FailWith(absl::OkStatus());
+  EXPECT_FALSE(Update());
+  EXPECT_THAT(revocations_->Keep(), IsOk());
+  EXPECT_THAT(*store_.LoadLists({}), SizeIs(1));
 }
 
 TEST_F(RevocationsTest, RefusesWhatIsNoSerialAndWhatHasEnded) {

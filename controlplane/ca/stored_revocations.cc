@@ -1,5 +1,6 @@
 #include "controlplane/ca/stored_revocations.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,8 @@ namespace byrnie {
 namespace {
 
 constexpr char kPrefix[] = "revoked/";
+// The DER of a list, by the fingerprint of its issuer.
+constexpr char kListPrefix[] = "revocation_lists/";
 
 // Nobody knows when the certificate ends, so that it is not forgotten.
 RevokedCertificate RevokedForGood(const std::string& serial) {
@@ -73,6 +76,51 @@ absl::Status StoredRevocations::Add(const RevokedCertificate& revoked) {
   transaction.Put(absl::StrCat(kPrefix, revoked.serial), out.SerializeAsString());
   return UnknownAsUnavailable(store_->Commit(transaction).status(),
                               "revoke it again to be sure that it is");
+}
+
+absl::StatusOr<std::vector<KeptList>> StoredRevocations::LoadLists(
+    const std::vector<KeptList>& known) {
+  ASSIGN_OR_RETURN(std::vector<StoreEntry> entries, ListAll(store_, kListPrefix));
+  std::vector<KeptList> lists;
+  std::vector<UnreadableRecord> unreadable;
+  for (StoreEntry& entry : entries) {
+    const auto same = std::find_if(known.begin(), known.end(), [&entry](const KeptList& kept) {
+      return kept.list->der() == entry.value;
+    });
+    KeptList kept{entry.key.substr(sizeof(kListPrefix) - 1), nullptr};
+    if (same != known.end()) {
+      kept.list = same->list;
+    } else {
+      absl::StatusOr<RevocationListPtr> list = RevocationList::FromDer(entry.value);
+      if (!list.ok()) {
+        if (unreadable_ == nullptr) continue;
+        unreadable.push_back(
+            {entry.key, std::string(list.status().message()),
+             "the list is written anew by whoever has its issuer's key; where nobody has, "
+             "certificates of that issuer are refused while something is revoked",
+             unreadable_->DeleteByHand(entry.key)});
+        continue;
+      }
+      kept.list = *std::move(list);
+    }
+    lists.push_back(std::move(kept));
+  }
+  if (unreadable_ != nullptr) {
+    unreadable_->Set(UnreadableRecords::Kind::kRevocationList, std::move(unreadable));
+  }
+  return lists;
+}
+
+absl::Status StoredRevocations::KeepList(const KeptList& kept) {
+  StoreTransaction transaction;
+  transaction.Put(absl::StrCat(kListPrefix, kept.issuer), kept.list->der());
+  return UnknownAsUnavailable(store_->Commit(transaction).status(), "it is tried again");
+}
+
+absl::Status StoredRevocations::RemoveList(const std::string& issuer) {
+  StoreTransaction transaction;
+  transaction.Delete(absl::StrCat(kListPrefix, issuer));
+  return UnknownAsUnavailable(store_->Commit(transaction).status(), "it is tried again");
 }
 
 absl::Status StoredRevocations::Remove(const std::string& serial) {

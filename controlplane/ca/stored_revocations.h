@@ -23,6 +23,9 @@ class StoredRevocations final : public RevocationStore {
   absl::StatusOr<std::vector<RevokedCertificate>> Load() override;
   absl::Status Add(const RevokedCertificate& revoked) override;
   absl::Status Remove(const std::string& serial) override;
+  absl::StatusOr<std::vector<KeptList>> LoadLists(const std::vector<KeptList>& known) override;
+  absl::Status KeepList(const KeptList& kept) override;
+  absl::Status RemoveList(const std::string& issuer) override;
 
  private:
   Store* const store_;                   // Not owned.

@@ -76,6 +76,8 @@ HealthFacts HealthWatch::Look() const {
   const TrustBundleSource::BundlesPtr bundles = s_.bundles->bundles();
   for (const auto& [trust_domain, bundle] : bundles->bundles()) {
     for (const RevocationListPtr& list : bundle.crls) {
+      // Of a former CA: when it ends, so has what it is about.
+      if (s_.trust->revocations()->IsOfOther(list)) continue;
       facts.revocation_lists.push_back({trust_domain, list->this_update(), list->next_update()});
     }
   }

@@ -12,9 +12,13 @@ namespace {
 using Kind = UnreadableRecords::Kind;
 
 constexpr std::pair<Kind, const char*> kKinds[] = {
-    {Kind::kPolicy, "policy"},  {Kind::kRegistry, "registry"},
-    {Kind::kJwtKey, "jwt_key"}, {Kind::kRevocation, "revocation"},
-    {Kind::kTrust, "trust"},    {Kind::kControlPlane, "control_plane"},
+    {Kind::kPolicy, "policy"},
+    {Kind::kRegistry, "registry"},
+    {Kind::kJwtKey, "jwt_key"},
+    {Kind::kRevocation, "revocation"},
+    {Kind::kRevocationList, "revocation_list"},
+    {Kind::kTrust, "trust"},
+    {Kind::kControlPlane, "control_plane"},
 };
 
 bool Has(const std::vector<UnreadableRecord>& records, const std::string& key) {

@@ -28,7 +28,15 @@ struct UnreadableRecord {
 class UnreadableRecords {
  public:
   // Each has a reader that says of all its records at once which it cannot read.
-  enum class Kind { kPolicy, kRegistry, kJwtKey, kRevocation, kTrust, kControlPlane };
+  enum class Kind {
+    kPolicy,
+    kRegistry,
+    kJwtKey,
+    kRevocation,
+    kRevocationList,
+    kTrust,
+    kControlPlane
+  };
 
   // `place` is what stands before a key for whoever looks into the store with its own tools; it is
   // part of remedies.

@@ -8,7 +8,9 @@
 #include "common/base/file.h"
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
+#include "common/crypto/private_key.h"
 #include "common/crypto/revocation_list_builder.h"
+#include "common/identity/spiffe_id.h"
 #include "common/identity/svid_verifier.h"
 #include "common/identity/trust_bundle.h"
 #include "common/telemetry/log.h"
@@ -25,6 +27,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 // Revocations of a CA that somebody else has made, and replaces.
 class PluggedTrustTest : public ::testing::Test {
@@ -47,8 +50,9 @@ class PluggedTrustTest : public ::testing::Test {
     options.workload_ttl = absl::Hours(1);
     options.plugged_directory = directory;
     options.foreign_lists = foreign_;
-    metrics_ = std::make_unique<MetricRegistry>();
-    return TrustKeeper::Create(&store_, std::move(options), &clock_, &logger_, metrics_.get());
+    metrics_.push_back(std::make_unique<MetricRegistry>());
+    return TrustKeeper::Create(&store_, std::move(options), &clock_, &logger_,
+                               metrics_.back().get());
   }
   void Start() {
     keeper_ = nullptr;
@@ -91,7 +95,7 @@ class PluggedTrustTest : public ::testing::Test {
   FakeClock clock_;
   Logger logger_{2, Logger::Format::kText, LogLevel::kError};
   MemoryStore store_;
-  std::unique_ptr<MetricRegistry> metrics_;
+  std::vector<std::unique_ptr<MetricRegistry>> metrics_;
   const TestCa a_{"cluster.local", clock_.WallNow()};
   const TestCa b_{"cluster.local", clock_.WallNow()};
   const TestCa middle_ = a_.MakeIntermediate(a_.IntermediateSpec());
@@ -149,6 +153,117 @@ TEST_F(PluggedTrustTest, AnIntermediateThatNobodyVouchesForWaitsWhileSomethingIs
   EXPECT_EQ(keeper_->authority()->snapshot()->signer->issuer().der(), middle_.certificate()->der());
   EXPECT_THAT(keeper_->bundle().crls, IsEmpty());
   EXPECT_THAT(Create(directory_).status(), IsOk());
+}
+
+// The three changes of docs/operations.md, while a certificate is revoked.
+TEST_F(PluggedTrustTest, ARootIsReplacedWhileSomethingIsRevoked) {
+  Plug(a_, {&a_});
+  Start();
+  const TestIdentity good = a_.IssueSvid("/good", absl::Hours(50));
+  const TestIdentity bad = a_.IssueSvid("/bad", absl::Hours(50));
+  const TestIdentity later = a_.IssueSvid("/later", absl::Hours(50));
+  const TestIdentity next = b_.IssueSvid("/next", absl::Hours(50));
+  Revoke(bad);
+  Plug(a_, {&a_, &b_});
+  Follow(keeper_.get());
+  Plug(b_, {&a_, &b_});
+  // Nobody is refused in between.
+  keeper_->Poll();
+  EXPECT_EQ(keeper_->authority()->snapshot()->signer->issuer().der(), b_.certificate()->der());
+  EXPECT_EQ(Judge(good), SvidDefect::kNone);
+  EXPECT_EQ(Judge(next), SvidDefect::kNone);
+  EXPECT_EQ(Judge(bad), SvidDefect::kRevoked);
+  // What the former has signed can be revoked, too.
+  Revoke(later);
+  EXPECT_EQ(Judge(later), SvidDefect::kRevoked);
+  EXPECT_EQ(Judge(good), SvidDefect::kNone);
+  clock_.Advance(absl::Minutes(59));
+  Follow(keeper_.get());
+  EXPECT_EQ(Judge(good), SvidDefect::kNone);
+  EXPECT_EQ(Judge(bad), SvidDefect::kRevoked);
+}
+
+TEST_F(PluggedTrustTest, AfterARestartTheLastListOfTheFormerIssuerIsPublished) {
+  Plug(a_, {&a_, &b_});
+  Start();
+  const TestIdentity good = a_.IssueSvid("/good"), bad = a_.IssueSvid("/bad");
+  const TestIdentity next = b_.IssueSvid("/next");
+  Revoke(bad);
+  Plug(b_, {&a_, &b_});
+  Start();
+  EXPECT_EQ(Judge(good), SvidDefect::kNone);
+  EXPECT_EQ(Judge(next), SvidDefect::kNone);
+  EXPECT_EQ(Judge(bad), SvidDefect::kRevoked);
+}
+
+TEST_F(PluggedTrustTest, WhatIsRevokedFirstAfterTheChangeRefusesNobodyElse) {
+  Plug(a_, {&a_, &b_});
+  Start();
+  Follow(keeper_.get());
+  EXPECT_THAT(keeper_->bundle().crls, IsEmpty());
+  const TestIdentity good = a_.IssueSvid("/good", absl::Hours(13));
+  clock_.Advance(absl::Hours(11));
+  Plug(b_, {&a_, &b_});
+  Start();
+  const TestIdentity bad = b_.IssueSvid("/bad", absl::Hours(13));
+  Revoke(bad);
+  EXPECT_EQ(Judge(good), SvidDefect::kNone);
+  EXPECT_EQ(Judge(bad), SvidDefect::kRevoked);
+  clock_.Advance(absl::Minutes(59));
+  Follow(keeper_.get());
+  EXPECT_EQ(Judge(good), SvidDefect::kNone);
+}
+
+// Files are replaced at one control plane after the other.
+TEST_F(PluggedTrustTest, ControlPlanesOfOneStoreHaveTheListsOfEachOther) {
+  Plug(a_, {&a_, &b_});
+  Start();
+  const TestIdentity of_a = a_.IssueSvid("/a"), of_b = b_.IssueSvid("/b");
+  const TestIdentity bad = a_.IssueSvid("/bad");
+  auto first = std::move(keeper_);
+  Plug(b_, {&a_, &b_});
+  Start();
+  Revoke(bad);
+  // The first one still has the files of before.
+  first->FollowStore();
+  keeper_->FollowStore();
+  first->FollowStore();
+  for (const TrustKeeper* each : {first.get(), keeper_.get()}) {
+    EXPECT_EQ(Judge(of_a, *each), SvidDefect::kNone);
+    EXPECT_EQ(Judge(of_b, *each), SvidDefect::kNone);
+    EXPECT_EQ(Judge(bad, *each), SvidDefect::kRevoked);
+  }
+}
+
+TEST_F(PluggedTrustTest, AMeshWithRootsOfItsOwnMovesToAPluggedCaWhileSomethingIsRevoked) {
+  auto own = Create("");
+  ASSERT_THAT(own, IsOk());
+  const SigningAuthorityPtr before = (*own)->authority()->snapshot()->signer;
+  auto key = PrivateKey::Generate();
+  auto chain = before->Sign(*SpiffeId::Parse("spiffe://cluster.local/a"), (*key)->PublicKeyDer(),
+                            clock_.WallNow(), clock_.WallNow() + kTtl);
+  ASSERT_THAT(chain, IsOk());
+  keeper_ = *std::move(own);
+  Revoke(a_.IssueSvid("/bad"));
+  Plug(a_, {&a_});
+  Write("root-cert.pem", a_.root()->ToPem() + before->root()->ToPem());
+  Start();
+  EXPECT_EQ(Judge({*chain, *key}), SvidDefect::kNone);
+  EXPECT_EQ(Judge(a_.IssueSvid("/good")), SvidDefect::kNone);
+}
+
+TEST_F(PluggedTrustTest, AListThatIsDamagedIsWrittenAnew) {
+  Plug(a_, {&a_});
+  Start();
+  Follow(keeper_.get());
+  auto kept = store_.List("revocation_lists/", "", 10);
+  ASSERT_THAT(kept, IsOk());
+  ASSERT_THAT(kept->entries, SizeIs(1));
+  const std::string key = kept->entries[0].key;
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put(key, "\xff")), IsOk());
+  Start();
+  Follow(keeper_.get());
+  EXPECT_THAT(RevocationList::FromDer((*store_.Get(key))->value), IsOk());
 }
 
 }  // namespace

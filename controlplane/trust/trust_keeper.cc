@@ -16,6 +16,8 @@ namespace byrnie {
 namespace {
 
 constexpr absl::Duration kInterval = absl::Milliseconds(500);
+// Beyond that the list in the store has to do.
+constexpr size_t kMostFormers = 16;
 
 // For a gauge: 0 is none.
 int64_t StepNumber(const absl::optional<RotationStep>& step) {
@@ -66,7 +68,10 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Create(Store* store, O
   keeper->authority_ =
       std::make_unique<Authority>(keeper->published_, clock, keeper->window_.get());
   ASSIGN_OR_RETURN(keeper->revocations_,
-                   Revocations::Load(&keeper->stored_revocations_, o.workload_ttl, clock));
+                   Revocations::Load(&keeper->stored_revocations_, o.workload_ttl,
+                                     o.plugged_directory.empty() ? Revocations::Issuers::kAllGiven
+                                                                 : Revocations::Issuers::kOthersToo,
+                                     clock));
   RETURN_IF_ERROR(keeper->revocations_->Update(keeper->published_->authorities).status());
   if (!keeper->revocations_->List().empty()) {
     const absl::Status vouched = keeper->CheckIsVouchedFor(*keeper->published_->signer);
@@ -131,6 +136,7 @@ void TrustKeeper::FollowStore() {
   }
   if (changed.value_or(false)) on_change_();
   // After all that others wait for.
+  status.Update(revocations_->Keep());
   status.Update(revocations_->Forget());
   // That the store is away, the store says.
   const bool complain = !status.ok() && !absl::IsUnavailable(status) && !absl::IsAborted(status);
@@ -158,14 +164,14 @@ void TrustKeeper::TellOfTrustRecord() {
 }
 
 bool TrustKeeper::Poll() {
+  if (plugged_ != nullptr) {
+    plugged_->Poll();
+    AdoptPlugged();
+  }
   bool changed = false;
   {
     absl::MutexLock lock(&mu_);
     changed = std::exchange(lists_changed_, false);
-  }
-  if (plugged_ != nullptr) {
-    plugged_->Poll();
-    AdoptPlugged();
   }
   AuthoritySnapshotPtr now = authority_->snapshot();
   if (now != published_) changed = true;
@@ -185,9 +191,10 @@ TrustBundle TrustKeeper::bundle() const {
 
 void TrustKeeper::AdoptPlugged() {
   const AuthoritySnapshotPtr& next = plugged_->snapshot();
+  const bool fewer = ForgetFormers();
   if (next == adopted_) {
     not_adopted_ = absl::OkStatus();
-    return;
+    if (!fewer) return;
   }
   absl::Status vouched;
   if (!revocations_->List().empty()) vouched = CheckIsVouchedFor(*next->signer);
@@ -201,8 +208,35 @@ void TrustKeeper::AdoptPlugged() {
     return;
   }
   not_adopted_ = absl::OkStatus();
+  if (next->signer->issuer().der() != adopted_->signer->issuer().der()) {
+    formers_.push_back({adopted_->signer, clock_->MonotonicNow()});
+    if (formers_.size() > kMostFormers) formers_.erase(formers_.begin());
+  }
   adopted_ = next;
-  authority_->Publish(next);
+  auto with_formers = std::make_shared<AuthoritySnapshot>(*next);
+  for (const Former& former : formers_) {
+    const auto same = [&former](const SigningAuthorityPtr& other) {
+      return other->issuer().der() == former.authority->issuer().der();
+    };
+    std::vector<SigningAuthorityPtr>& all = with_formers->authorities;
+    if (std::none_of(all.begin(), all.end(), same)) all.push_back(former.authority);
+  }
+  // Before anything is issued by it: peers are to have its list by then.
+  if (revocations_->Update(with_formers->authorities).value_or(false)) {
+    absl::MutexLock lock(&mu_);
+    lists_changed_ = true;
+  }
+  authority_->Publish(std::move(with_formers));
+}
+
+bool TrustKeeper::ForgetFormers() {
+  const absl::Duration since = clock_->MonotonicNow() - revocations_->list_life();
+  const auto first = std::find_if(formers_.begin(), formers_.end(), [since](const Former& former) {
+    return former.replaced_at > since;
+  });
+  const bool some = first != formers_.begin();
+  formers_.erase(formers_.begin(), first);
+  return some;
 }
 
 absl::Status TrustKeeper::PluggedState() const {

@@ -103,6 +103,8 @@ class TrustKeeper {
   TrustKeeper(Store* store, Options options, const Clock* clock, Logger* logger);
   // Takes what the files of the plugged CA say into force, where nothing is against it.
   void AdoptPlugged();
+  // Forgets those whose certificates have all ended; true where there were some.
+  bool ForgetFormers();
   absl::Status CheckIsVouchedFor(const SigningAuthority& signer) const;
   // Why the plugged CA cannot be used while something is revoked, and what to do.
   absl::Status InFilesOfPlugged(const absl::Status& why) const;
@@ -124,6 +126,13 @@ class TrustKeeper {
   bool lists_changed_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<RevocationListPtr> foreign_lists_ ABSL_GUARDED_BY(mu_);
   absl::Status lists_made_ ABSL_GUARDED_BY(mu_);
+  struct Former {
+    SigningAuthorityPtr authority;
+    absl::Duration replaced_at;  // Monotonic.
+  };
+  // Authorities of a plugged CA that were replaced, as long as what they signed may be in use:
+  // their lists can still be made.
+  std::vector<Former> formers_;
   // What the files of the plugged CA said when they were in force last, and why they are not now.
   AuthoritySnapshotPtr adopted_;
   absl::Status not_adopted_;

@@ -31,6 +31,23 @@ class MemoryRevocationStore final : public RevocationStore {
     if (failure_.ok()) by_serial_.erase(serial);
     return failure_;
   }
+  absl::StatusOr<std::vector<KeptList>> LoadLists(const std::vector<KeptList>&) override {
+    absl::MutexLock lock(&mu_);
+    if (!failure_.ok()) return failure_;
+    std::vector<KeptList> all;
+    for (const auto& entry : by_issuer_) all.push_back(entry.second);
+    return all;
+  }
+  absl::Status KeepList(const KeptList& kept) override {
+    absl::MutexLock lock(&mu_);
+    if (failure_.ok()) by_issuer_[kept.issuer] = kept;
+    return failure_;
+  }
+  absl::Status RemoveList(const std::string& issuer) override {
+    absl::MutexLock lock(&mu_);
+    if (failure_.ok()) by_issuer_.erase(issuer);
+    return failure_;
+  }
 
   // Until FailWith(OkStatus()).
   void FailWith(absl::Status status) {
@@ -41,6 +58,7 @@ class MemoryRevocationStore final : public RevocationStore {
  private:
   absl::Mutex mu_;
   std::map<std::string, RevokedCertificate> by_serial_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, KeptList> by_issuer_ ABSL_GUARDED_BY(mu_);
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -1,0 +1,138 @@
+#!/usr/bin/python3
+"""The root of a CA that somebody else made is replaced while a certificate is revoked.
+
+Proved: at each of the three changes of docs/operations.md what the former root signed goes on and renews, and what is revoked is refused, also
+over a restart between the second change and the third, after which nobody has the former root's key; the list of another trust domain lets nobody
+revoke below an intermediate, its root's does; a control plane does not start with an intermediate that would refuse everything while something is
+revoked.
+"""
+
+import datetime
+import os
+import shutil
+import sys
+import tempfile
+import time
+import unittest
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from testing.case import main
+from testing.issuer import Issuer, key_pem, new_key, pem
+from testing.loopback_control_plane import AUTHORITY, LoopbackControlPlane, messages
+from testing.process import wait_until
+
+GOOD, BAD = "spiffe://cluster.local/ns/demo/sa/good", "spiffe://cluster.local/ns/demo/sa/bad"
+
+
+def list_of(issuer):
+    now = datetime.datetime.utcnow()
+    return x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject).last_update(
+        now - datetime.timedelta(minutes=5)).next_update(now + datetime.timedelta(days=3)).add_extension(
+            x509.CRLNumber(1), critical=False).sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+class PluggedCaMoveTest(unittest.TestCase):
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="byr-cacerts-")
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.plane = None
+
+    def tearDown(self):
+        if self.plane is not None:
+            self.plane.stop()
+            shutil.rmtree(self.plane.directory)
+
+    def write(self, name, text):
+        path = os.path.join(self.directory, name)
+        with open(f"{path}.new", "wb") as out:
+            out.write(text if isinstance(text, bytes) else text.encode())
+        os.chmod(f"{path}.new", 0o600)
+        os.rename(f"{path}.new", path)
+        return path
+
+    def plug(self, issuer, *roots):
+        self.write("ca-cert.pem", pem(issuer.certificate))
+        self.write("ca-key.pem", key_pem(issuer.key))
+        self.write("root-cert.pem", pem(*(roots or (issuer.root,))))
+
+    def start(self, *flags):
+        self.plane = LoopbackControlPlane(f"--ca=plugged:{self.directory}", *flags)
+        self.plane.start(20)
+
+    def revoke(self, identity, **options):
+        serial = x509.load_pem_x509_certificate(identity.chain).serial_number
+        return self.plane.ctl("revoke", f"{serial:032x}", "--only", **options)
+
+    def renews(self, identity):
+        """"" or why not, on a new connection."""
+        for channel, relay in self.plane.channels.values():
+            channel.close()
+            relay.close()
+        self.plane.channels = {}
+        request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(new_key(), hashes.SHA256())
+        message = messages["byrnie.ca.v1.IssueRequest"](csr=request.public_bytes(serialization.Encoding.DER))
+        try:
+            messages.caller(self.plane.channel(identity), AUTHORITY, "Issue")(message, timeout=10)
+            return ""
+        except grpc.RpcError as error:
+            return error.details()
+
+    def signer(self):
+        chain = self.plane.issue("spiffe://cluster.local/ns/demo/sa/new").chain
+        return x509.load_pem_x509_certificate(chain).issuer
+
+    def test_a_root_is_replaced_while_something_is_revoked(self):
+        a, b = Issuer(name="root A"), Issuer(name="root B")
+        self.plug(a)
+        self.start()
+        good, bad = self.plane.issue(GOOD), self.plane.issue(BAD)
+        self.revoke(bad)
+        wait_until(lambda: "is revoked" in self.renews(bad), 10, "the revocation")
+
+        def check():
+            self.assertEqual(self.renews(good), "")
+            self.assertIn("is revoked", self.renews(bad))
+        check()
+        self.plug(a, a.root, b.root)
+        time.sleep(2)
+        check()
+        self.plug(b, a.root, b.root)
+        wait_until(lambda: self.signer() == b.certificate.subject, 10, "certificates of the other root")
+        check()
+        self.plane.stop()
+        self.plane.start(20)
+        check()
+        self.assertEqual(self.renews(self.plane.issue(GOOD)), "")
+
+    def test_below_an_intermediate_only_its_roots_list_lets_revoke(self):
+        root, partner = Issuer(name="offline root"), Issuer(name="partner")
+        self.plug(Issuer(name="intermediate", above=root), root.root)
+        bundle, crl = self.write("partner.pem", pem(partner.certificate)), self.write("partner.crl", list_of(partner))
+        self.start(f"--federated_bundle=partner.example={bundle}", f"--crl=partner.example={crl}")
+        good, bad = self.plane.issue(GOOD), self.plane.issue(BAD)
+        refused = self.revoke(bad, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("--crl", refused.stderr)
+        self.assertEqual(self.renews(good), "")
+        self.plane.stop()
+        self.plane.flags.append(f"--crl={self.write('root.crl', list_of(root))}")
+        self.plane.flags = [flag for flag in self.plane.flags if "partner" not in flag]
+        self.plane.start(20)
+        self.revoke(bad)
+        wait_until(lambda: "is revoked" in self.renews(bad), 10, "the revocation")
+        self.assertEqual(self.renews(good), "")
+        # Without the list everything would be refused.
+        self.plane.stop()
+        self.plane.flags = [flag for flag in self.plane.flags if "crl" not in flag]
+        with self.assertRaisesRegex(AssertionError, "certificates are revoked until .*give that list with --crl"):
+            self.plane.start(20)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
