@@ -230,10 +230,14 @@ CheckResult Nodes(const ClusterFacts& facts) {
   if (!facts.nodes.ok()) return NotAsked(kName, facts.nodes.status());
   const NodeTroubles troubles = TroublesOfNodes(facts);
   std::string message = absl::StrCat(troubles.linux, troubles.linux == 1 ? " node" : " nodes");
-  if (!troubles.windows.empty()) {
-    absl::StrAppend(&message, "; of Windows, and not meshed: ", SomeNames(troubles.windows));
+  if (troubles.of_nodes.empty() && troubles.windows.empty()) return Good(kName, std::move(message));
+  if (troubles.of_nodes.empty()) {
+    return Note(kName,
+                absl::StrCat(message, "; of Windows: ", SomeNames(troubles.windows),
+                             ", where no meshed pod starts"),
+                "give meshed pods kubernetes.io/os: linux in their nodeSelector where these nodes "
+                "have no taint");
   }
-  if (troubles.of_nodes.empty()) return Good(kName, std::move(message));
   Names kernels, kubelets, architectures, said, remedies;
   for (const NodeTrouble& one : troubles.of_nodes) {
     const auto add = [&one](const std::string& what, Names* to) {

@@ -302,7 +302,8 @@ TEST(PreflightTest, FindsNodesThatCannot) {
   facts.nodes = List(R"([{"metadata": {"name": "win"}, "status": {"nodeInfo":
       {"kernelVersion": "10.0.17763", "kubeletVersion": "v1.31.0", "operatingSystem": "windows"}}},
       {"metadata": {"name": "silent"}}])");
-  ExpectOutcome(facts, "nodes", Outcome::kGood, "not meshed: win");
+  ExpectOutcome(facts, "nodes", Outcome::kNote, "of Windows: win");
+  EXPECT_THAT(Check(facts, "nodes").remedy, HasSubstr("kubernetes.io/os: linux"));
 }
 
 TEST(PreflightTest, FindsNamespacesThatRefuseTheRedirect) {

@@ -3,7 +3,7 @@
 
 Proved: each overlay is whole, every object valid by Kubernetes' schema and there once; every flag is one of the program's, and
 the control plane takes them together until it looks for what only a cluster has; what is referred to is there: ports by name,
-service accounts, roles, priority classes, selectors, volumes, the webhook's service, and what the control plane keeps of it; containers have no privileges; the role grants what
+service accounts, roles, priority classes, selectors, volumes, the webhook's service, and what the control plane keeps of it; containers have no privileges, and nothing goes to a Windows node; the role grants what
 docs/operations.md says and no more; the sample is injected without a warning and is valid then, too.
 """
 
@@ -149,6 +149,13 @@ class ManifestsTest(unittest.TestCase):
             for container in pod["containers"]:
                 self.assertEqual(container["securityContext"], {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
                                                                 "capabilities": {"drop": ["ALL"]}})
+
+    def test_nothing_goes_to_a_windows_node(self):
+        for _, objects in self.each() + [("sample", documents(os.path.join(ROOT, "sample", "sample.yaml")))]:
+            workloads = [item for item in objects if "template" in item.get("spec", {})]
+            self.assertTrue(workloads)
+            for item in workloads:
+                self.assertEqual(item["spec"]["template"]["spec"].get("nodeSelector", {}).get("kubernetes.io/os"), "linux", item["metadata"]["name"])
 
     def test_the_role_grants_what_the_page_says(self):
         granted = set()
