@@ -46,6 +46,13 @@ class DeferredAnswerTest : public ::testing::TestWithParam<bool>, public ByteStr
            ++asked_;
            return std::make_unique<Waiting>(this);
          }});
+    routes.push_back(
+        {"POST", "/kept", nullptr, [this](const HttpRequest& request, HttpRouter::Respond respond) {
+           respond_ = std::move(respond);
+           kept_ = request.body;
+           ++waiting_;
+           return std::make_unique<Waiting>(this);
+         }});
     routes.push_back({"GET", "/now", [](const HttpRequest&) {
                         return HttpResponse{200, "text/plain", "now"};
                       }});
@@ -101,6 +108,7 @@ class DeferredAnswerTest : public ::testing::TestWithParam<bool>, public ByteStr
   std::unique_ptr<ByteStream> client_;
   std::unique_ptr<HttpConnection> connection_;
   HttpRouter::Respond respond_;
+  std::string kept_;
   int waiting_ = 0, asked_ = 0;
   std::string to_send_;
   std::string received_;
@@ -198,6 +206,15 @@ TEST_P(DeferredAnswerTest, HasItsTimeToBeTaken) {
 TEST_P(DeferredAnswerTest, HoldsNothingOfWhatIsKeptForRequests) {
   Send(kLater);
   EXPECT_EQ(memory_.held, 0u);
+}
+
+TEST_P(DeferredAnswerTest, HoldsTheBodyThatIsToBeAnswered) {
+  Send("POST /kept HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nlarge");
+  EXPECT_EQ(kept_, "large");
+  EXPECT_EQ(memory_.held, 5u);
+  Respond("done");
+  EXPECT_EQ(memory_.held, 0u);
+  EXPECT_TRUE(memory_.held_of_client.empty());
 }
 
 }  // namespace

@@ -162,16 +162,27 @@ void HttpConnection::BeginRequest() {
 }
 
 bool HttpConnection::Hold(size_t bytes) {
-  if (memory_ == nullptr) return true;
-  if (bytes > memory_->max - std::min(memory_->held, memory_->max)) return false;
+  if (memory_ == nullptr || bytes == 0) return true;
+  const auto found = memory_->held_of_client.find(peer_.ip());
+  const size_t of_client = found == memory_->held_of_client.end() ? 0 : found->second;
+  if (bytes > memory_->max - std::min(memory_->held, memory_->max) ||
+      bytes > memory_->max_of_client - std::min(of_client, memory_->max_of_client)) {
+    return false;
+  }
   memory_->held += bytes;
+  memory_->held_of_client[peer_.ip()] = of_client + bytes;
   held_ += bytes;
   return true;
 }
 
-void HttpConnection::Release() {
-  if (memory_ != nullptr) memory_->held -= held_;
-  held_ = 0;
+void HttpConnection::Release(size_t rest) {
+  if (memory_ == nullptr || held_ <= rest) return;
+  const size_t released = held_ - rest;
+  memory_->held -= released;
+  const auto of_client = memory_->held_of_client.find(peer_.ip());
+  of_client->second -= released;
+  if (of_client->second == 0) memory_->held_of_client.erase(of_client);
+  held_ = rest;
 }
 
 bool HttpConnection::ParseInput() {
@@ -199,9 +210,11 @@ bool HttpConnection::ParseInput() {
   });
   if (answer.pending != nullptr) {
     pending_ = std::move(answer.pending);
-    asked_ = std::move(request);
     timeout_->Cancel();
-    Release();
+    // Whoever answers may have kept the body, and a copy here would be a second one.
+    Release(request.message.body.size());
+    std::string().swap(request.message.body);
+    asked_ = std::move(request);
     return true;
   }
   Answer(std::move(answer.response), answer.allow, &request);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
@@ -18,10 +19,14 @@
 
 namespace byrnie {
 
-// What the requests of one server hold that have not come whole: its connections share it.
+// What the requests of one server hold that have not come whole, and the bodies of those whose
+// answer is deferred: its connections share it.
 struct HttpRequestMemory {
   size_t max = std::numeric_limits<size_t>::max();
+  // Of one client address, so that none has it all.
+  size_t max_of_client = std::numeric_limits<size_t>::max();
   size_t held = 0;
+  absl::flat_hash_map<IpAddress, size_t> held_of_client = {};
 };
 
 // What a connection may take, of time and of memory.
@@ -93,7 +98,8 @@ class HttpConnection final : public ByteStream::Observer {
   void BeginRequest();
   // Counts what has come of a request; false: there is no memory for it.
   bool Hold(size_t bytes);
-  void Release();
+  // Counts no more than `rest` from now on.
+  void Release(size_t rest = 0);
   // Uses what has been read; false when more is needed.
   bool ParseInput();
   void Answer(HttpResponse response, const std::string& allow, const ParsedHttpRequest* request);

@@ -377,6 +377,21 @@ TEST_F(HttpConnectionTest, HoldsNoMoreOfRequestsThanAllTogetherMay) {
   EXPECT_EQ(memory.held, 0u);
 }
 
+TEST_F(HttpConnectionTest, HoldsNoMoreOfRequestsThanAllOfOneClientMay) {
+  HttpRequestMemory memory;
+  memory.max_of_client = 100;
+  // Others have as much as they like of what is left, and this client's other connection 80.
+  memory.held = 1000;
+  memory.held_of_client[SocketAddress().ip()] = 80;
+  Connect({}, {}, {}, &memory);
+  Send("POST /");
+  EXPECT_EQ(memory.held, 1006u);
+  Send("echo HTTP/1.1\r\nHost: h\r\n");
+  EXPECT_THAT(Received(), StartsWith("HTTP/1.1 503 "));
+  EXPECT_EQ(memory.held, 1000u);
+  EXPECT_EQ(memory.held_of_client.at(SocketAddress().ip()), 80u);
+}
+
 TEST_F(HttpConnectionTest, KnowsWhatDroppingItWouldCost) {
   using Standing = HttpConnection::Standing;
   Connect();

@@ -20,7 +20,7 @@ class HttpServerImpl final : public HttpServer {
         evicted_(options.evicted),
         max_connections_(options.max_connections),
         limits_(options.limits),
-        memory_{options.max_held},
+        memory_{options.max_held, options.max_held_of_client},
         transport_(options.transport),
         router_(options, std::move(routes)),
         sweep_(loop->NewDeferred([this] { Sweep(); })) {}

@@ -43,7 +43,9 @@ class HttpServer {
     // At least 1.
     size_t max_connections = kMaxConnections;
     HttpConnectionLimits limits;
-    // Of the requests of all connections that have not come whole; one more byte is 503.
+    // Of the requests of all connections that have not come whole, and the bodies of those whose
+    // answer is deferred; one more byte is 503. Of one client address, and of all.
+    size_t max_held_of_client = std::numeric_limits<size_t>::max();
     size_t max_held = std::numeric_limits<size_t>::max();
     // What a connection is spoken over, such as TLS, of what was accepted. Null, or an answer of
     // null: the bytes are the socket's, or the connection is dropped. Runs on the loop.

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/http/http_message.h"
 #include "common/net/socket_address.h"
@@ -31,8 +32,8 @@ class WebhookHandler {
   void SetConfig(InjectorConfigPtr config) { config_ = std::move(config); }
 
   // 200 with the AdmissionReview that answers one, 415 for what is no application/json, 400 for
-  // what is no such review.
-  HttpResponse Inject(const HttpRequest& request);
+  // what is no such review. `came`: when, by the clock.
+  HttpResponse Inject(const HttpRequest& request, absl::Duration came);
 
   // A client has not come through the handshake.
   void OnHandshakeFailed(const SocketAddress& peer, const absl::Status& status);

@@ -36,7 +36,7 @@ class WebhookHandlerTest : public ::testing::Test {
     request.path = "/inject";
     request.content_type = type;
     request.body = body;
-    return handler_.Inject(request);
+    return handler_.Inject(request, clock_.MonotonicNow());
   }
   std::string Metrics() { return metrics_.RenderPrometheusText(); }
   std::string Log() {

@@ -39,11 +39,16 @@ absl::Status WebhookServer::Listen(const SocketAddress& address, const Clock* cl
                                    MetricRegistry* metrics) {
   ASSIGN_OR_RETURN(loop_, EpollEventLoop::Create(clock));
   pulse_ = std::make_unique<LoopPulse>(loop_.get(), clock);
+  queue_ = std::make_unique<ReviewQueue>(loop_.get(),
+                                         [this](const HttpRequest& request, absl::Duration came) {
+                                           return handler_.Inject(request, came);
+                                         });
   HttpServer::Options options;
   options.evicted = metrics->AddCounter(
       "byrnie_controlplane_webhook_connections_evicted_total",
       "Connections to the injection webhook closed to make room for newer ones.");
   options.max_connections = kMaxConnections;
+  options.max_held_of_client = kMaxHeldOfClient;
   options.max_held = kMaxHeld;
   options.limits.max_body = kMaxAdmissionReview;
   // Whoever has come through the handshake may be an API server that keeps a connection ready.
@@ -51,7 +56,9 @@ absl::Status WebhookServer::Listen(const SocketAddress& address, const Clock* cl
   options.transport = [this](std::unique_ptr<TcpStream> tcp) { return Secure(std::move(tcp)); };
   std::vector<HttpServer::Route> routes;
   routes.push_back(
-      {"POST", "/inject", [this](const HttpRequest& request) { return handler_.Inject(request); }});
+      {"POST", "/inject", nullptr, [this](const HttpRequest& request, HttpRouter::Respond respond) {
+         return queue_->Add(request, std::move(respond));
+       }});
   ASSIGN_OR_RETURN(http_, HttpServer::Create(loop_.get(), address, options, std::move(routes)));
   return absl::OkStatus();
 }

@@ -15,6 +15,7 @@
 #include "common/telemetry/metrics.h"
 #include "controlplane/server/server_identity.h"
 #include "controlplane/webhook/loop_pulse.h"
+#include "controlplane/webhook/review_queue.h"
 #include "controlplane/webhook/server_tls.h"
 #include "controlplane/webhook/webhook_handler.h"
 
@@ -23,8 +24,8 @@ namespace byrnie {
 // The mutating webhook of an API server, "POST /inject" over HTTPS, on a thread of its own: neither
 // what pods it is asked about nor who else comes to its port delays anything else. One thread is
 // enough, because whoever asks, the work for one body is bounded to some tens of milliseconds (see
-// kMaxReviewValues), and kMaxHeld to two dozen bodies of that size. Created and destroyed on any
-// one thread; the rest may be called from any.
+// kMaxReviewValues), client addresses take turns (see ReviewQueue), and what one may have under way
+// to kMaxHeldOfClient. Created and destroyed on any one thread; the rest may be called from any.
 class WebhookServer {
  public:
   // Of one connection, between two requests: longer than an API server keeps one (90 s), which
@@ -33,7 +34,9 @@ class WebhookServer {
   static constexpr absl::Duration kIdle = absl::Minutes(2);
   // API servers open a connection for each pod that is made at the same time.
   static constexpr size_t kMaxConnections = 256;
-  // Of requests that have not come whole.
+  // Of requests that have not come whole or wait: of one address, hundreds of pods as API servers
+  // send them and a few of the largest; of all.
+  static constexpr size_t kMaxHeldOfClient = 16 * 1024 * 1024;
   static constexpr size_t kMaxHeld = 64 * 1024 * 1024;
   // How long the end waits for clients to take their answers.
   static constexpr absl::Duration kDrain = absl::Seconds(1);
@@ -67,6 +70,8 @@ class WebhookServer {
   ServerTls tls_;
   std::unique_ptr<EpollEventLoop> loop_;
   std::unique_ptr<LoopPulse> pulse_;
+  // Before the server, whose connections wait in it.
+  std::unique_ptr<ReviewQueue> queue_;
   std::unique_ptr<EventLoop::Timer> drained_;
   std::unique_ptr<HttpServer> http_;
   std::thread thread_;

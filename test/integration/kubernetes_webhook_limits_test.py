@@ -2,10 +2,11 @@
 """Nobody keeps the injection webhook from answering, be it a pod with more in it than any has or whoever else reaches its port.
 
 Proved: a pod whose annotations are more than an API server keeps is refused at once and in words that say so; what is too large, too deep or too many is refused as HTTP has it; while several clients without any credential send the most that is taken, one after
-the other, a real API server's pods are injected and the control plane is ready; it ends in time all the same; no answer and no line of the log repeats what is long in a request.
+the other, a real API server's pods are injected and the control plane is ready; who sends them on many connections from one address is answered in turn with everybody else; it ends in time all the same; no answer and no line of the log repeats what is long in a request.
 """
 
 import copy
+import http.client
 import json
 import os
 import sys
@@ -110,6 +111,49 @@ class KubernetesWebhookLimitsTest(WebhookCase):
                 thread.join(30)
             self.plane.start()
         wait_until(self.asked, 10, "the webhook to be back", every=0.2)
+
+    def test_many_connections_of_one_address_do_not_come_before_another_address(self):
+        body = largest()["containers whose probes are put back"]
+        small = review({"metadata": {"name": "a"}, "spec": {"containers": [{"name": "app"}]}})
+        stopped = threading.Event()
+        answers = [0] * 60
+
+        def send(index):
+            while not stopped.is_set():
+                connection = self.connection()
+                connection.source_address, connection.timeout = ("127.0.0.2", 0), 120
+                try:
+                    connection.request("POST", "/inject", body, KIND)
+                    answer = connection.getresponse()
+                    answer.read()
+                    answers[index] += answer.status == 200  # Not what is too much of one address, 503.
+                except (OSError, http.client.HTTPException):
+                    pass
+                connection.close()
+
+        threads = [threading.Thread(target=send, args=(index,), daemon=True) for index in range(len(answers))]
+        for thread in threads:
+            thread.start()
+        try:
+            wait_until(lambda: sum(answers) > 30, 120, "them to be under way", every=0.2)
+            connection = self.connection()
+            connection.timeout = 120
+            before = []
+            for _ in range(5):
+                begun = sum(answers)
+                connection.request("POST", "/inject", small, KIND)
+                answer = connection.getresponse()
+                self.assertIn('"allowed":true', answer.read().decode())
+                before.append(sum(answers) - begun)
+                time.sleep(0.5)
+            connection.close()
+            # The one under way and the one in turn, and what these threads are late to count.
+            self.assertLess(sorted(before)[2], 12, before)
+            self.assertGreater(sum(answers), 35, "they were going on meanwhile")
+        finally:
+            stopped.set()
+            for thread in threads:
+                thread.join(60)
 
 
 if __name__ == "__main__":
