@@ -91,7 +91,6 @@ void RemoveReason(Json* pod) {
 
 // A warning goes to whoever makes the pod, which is most often a controller that tells nobody.
 void AddReason(const PodOutcome& outcome, Json* pod) {
-  if (outcome.of_another_revision) return;
   // What the node has made already says what the node says.
   if (FindPath(*pod, {"metadata", "annotations", "kubernetes.io/config.mirror"}) != nullptr) return;
   (*ObjectIn(ObjectIn(pod, "metadata"), "annotations"))[std::string(kNotInjectedAnnotation)] =
@@ -112,9 +111,8 @@ void AnswerPod(const InjectorConfig& config, const Json& pod, AdmissionAnswer* a
       return Deny(absl::StrCat("this pod cannot be meshed: ", outcome->why), answer, response);
     }
     AddWarning(
-        absl::StrCat(outcome->of_another_revision ? "this pod stays as it is: "
-                     : outcome->taken_out ? "this pod is not meshed, and its sidecar is taken out: "
-                                          : "this pod is not meshed: ",
+        absl::StrCat(outcome->taken_out ? "this pod is not meshed, and its sidecar is taken out: "
+                                        : "this pod is not meshed: ",
                      outcome->why),
         response);
     AddReason(*outcome, &made);

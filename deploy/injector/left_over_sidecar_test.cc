@@ -113,15 +113,14 @@ TEST(LeftOverSidecarTest, WhatIsOnlyCalledSoIsNotOurs) {
   EXPECT_TRUE(SameJson(pod, before));
 }
 
-TEST(LeftOverSidecarTest, OfAnotherRevisionStays) {
-  InjectorConfig canary;
-  canary.revision = "canary";
-  Json pod = Injected(canary);
+TEST(LeftOverSidecarTest, OfAnotherRevisionIsMadeAnew) {
+  InjectorConfig older;
+  older.revision = "0-1";
+  Json pod = Injected(older);
   TakeAwayStatus(&pod);
-  const Json before = pod;
   ASSERT_OK_AND_ASSIGN(const PodOutcome outcome, InjectPod(InjectorConfig(), &pod));
-  EXPECT_TRUE(outcome.of_another_revision);
-  EXPECT_TRUE(SameJson(pod, before));
+  EXPECT_EQ(outcome.kind, Kind::kUpdated);
+  EXPECT_TRUE(SameJson(pod, Injected(InjectorConfig()))) << ToText(pod);
 }
 
 // The kubelet would ask the proxy for a probe that nobody knows any more.

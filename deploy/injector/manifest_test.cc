@@ -300,17 +300,14 @@ TEST(ManifestTest, UninjectSaysWhatItCannotTakeOut) {
                              HasSubstr("byrnie.io/status"))));
 }
 
-TEST(ManifestTest, AnotherRevisionIsLeftAlone) {
-  InjectorConfig canary;
-  canary.revision = "canary";
-  const std::string injected = Inject(kPod).text;
-  ASSERT_OK_AND_ASSIGN(const ManifestResult result, InjectManifest(canary, injected));
-  EXPECT_EQ(result.text, injected);
-  EXPECT_TRUE(result.refused);
-  EXPECT_THAT(result.notes, ElementsAre(HasSubstr("byrniectl uninject")));
-  ASSERT_OK_AND_ASSIGN(const ManifestResult bare, UninjectManifest(injected));
-  EXPECT_EQ(bare.text, kPod);
-  EXPECT_THAT(InjectManifest(canary, bare.text)->text, HasSubstr("byrnie.io/rev: canary"));
+TEST(ManifestTest, AnotherRevisionIsAnUpdate) {
+  InjectorConfig next;
+  next.revision = "0-2";
+  ASSERT_OK_AND_ASSIGN(const ManifestResult result, InjectManifest(next, Inject(kPod).text));
+  EXPECT_THAT(result.notes, ElementsAre("Pod app: sidecar updated"));
+  EXPECT_FALSE(result.refused);
+  EXPECT_EQ(result.text, InjectManifest(next, kPod)->text);
+  EXPECT_EQ(UninjectManifest(result.text)->text, kPod);
 }
 
 TEST(ManifestTest, ANewImageIsAnUpdate) {

@@ -217,14 +217,6 @@ bool HasSidecar(const Json& pod) {
 // what it was made of.
 bool IsUnmarked(const Json& pod) { return StatusOf(pod).is_null() && HasSidecar(pod); }
 
-// Of the sidecar that the pod has.
-std::string RevisionOf(const Json& pod, const InjectorConfig& config) {
-  const Json status = StatusOf(pod);
-  if (!status.is_null()) return TextOf(status, "revision");
-  const Json* const label = FindPath(pod, {"metadata", "labels", kRevisionLabel});
-  return label != nullptr && label->is_string() ? label->get<std::string>() : config.revision;
-}
-
 // Of a pod that is to have no sidecar. One that it has would meet what it cannot work beside, or be
 // what somebody has said no to.
 PodOutcome NotMeshed(PodOutcome::Kind kind, std::string why, Json* pod) {
@@ -240,16 +232,7 @@ PodOutcome NotMeshed(PodOutcome::Kind kind, std::string why, Json* pod) {
 absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   RETURN_IF_ERROR(CheckShape(*pod));
   const Json status = StatusOf(*pod);
-  const std::string revision = RevisionOf(*pod, config);
   const bool was_there = HasSidecar(*pod), unmarked = IsUnmarked(*pod);
-  if (was_there && revision != config.revision) {
-    PodOutcome outcome;
-    outcome.kind = PodOutcome::Kind::kRefused;
-    outcome.of_another_revision = true;
-    outcome.why = absl::StrCat("it has the sidecar of revision \"", Shortened(revision),
-                               "\": take that out first with byrniectl uninject");
-    return outcome;
-  }
   const std::string lost = CannotUninject(*pod);
   if (!lost.empty()) return absl::InvalidArgumentError(lost);
   Json made = *pod;

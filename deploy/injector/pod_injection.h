@@ -24,8 +24,6 @@ struct PodOutcome {
   std::string why;
   // It had our sidecar, which is taken out: kOptedOut and kRefused.
   bool taken_out = false;
-  // It has another revision's, which stays: kRefused.
-  bool of_another_revision = false;
   // Where it has image pull secrets, they are ours alone.
   bool first_pull_secrets = false;
   std::vector<std::string> warnings;
@@ -35,8 +33,9 @@ struct PodOutcome {
 // redirect, their volumes, the image pull secrets, the label byrnie.io/rev, the annotation
 // byrnie.io/status. Native
 // sidecars come before all other init containers; classic ones before all other containers, with
-// the redirect after all other init containers. What is there already is made anew, so that it may
-// be called again, also when others have changed the pod in between; what they have said of our own
+// the redirect after all other init containers. What is there already, of whatever revision, is
+// made anew, so that it may be called again, also when others have changed the pod in between; what
+// they have said of our own
 // containers stays where the settings are those it was made of, see sidecar_merge.h. Where the pod
 // is not to have a sidecar or cannot, and has one, that is taken out. InvalidArgument, with `pod`
 // as it was, when an annotation of ours is wrong or `pod` is not made as a pod is.

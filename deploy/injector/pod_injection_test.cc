@@ -366,18 +366,18 @@ TEST(PodInjectionTest, WhatCannotBeMeshedAnyMoreLosesItsSidecar) {
   EXPECT_THAT(Names(job, "containers"), ElementsAre("app", "later"));
 }
 
-TEST(PodInjectionTest, TheSidecarOfAnotherRevisionStays) {
-  Json pod = Pod();
-  InjectorConfig canary;
-  canary.revision = "canary";
-  ASSERT_THAT(InjectPod(canary, &pod), IsOk());
-  const Json before = pod;
-  const PodOutcome outcome = Inject(&pod);
-  EXPECT_EQ(outcome.kind, Kind::kRefused);
-  EXPECT_TRUE(outcome.of_another_revision);
-  EXPECT_FALSE(outcome.taken_out);
-  EXPECT_THAT(outcome.why, HasSubstr("\"canary\""));
-  EXPECT_TRUE(SameJson(pod, before));
+// A cluster has one installation: another revision's sidecar is an older one, or a newer where it
+// goes back, such as of a manifest that was injected offline.
+TEST(PodInjectionTest, TheSidecarOfAnotherRevisionIsUpdated) {
+  Json pod = Pod(), fresh = Pod();
+  InjectorConfig older;
+  older.revision = "0-1";
+  older.image = "registry.example/byrnie:0.1.0";
+  ASSERT_THAT(InjectPod(older, &pod), IsOk());
+  EXPECT_EQ(Inject(&pod).kind, Kind::kUpdated);
+  Inject(&fresh);
+  EXPECT_TRUE(SameJson(pod, fresh)) << ToText(pod);
+  EXPECT_EQ(Inject(&pod).kind, Kind::kUnchanged);
 }
 
 TEST(PodInjectionTest, AStatusWithoutASidecarIsNobodys) {
@@ -570,7 +570,8 @@ TEST(PodInjectionTest, AStatusThatIsNotOursIsReplaced) {
   EXPECT_EQ(TextOf(Container(pod, "byrnie-proxy"), "image"), InjectorConfig().image);
   Json odd = Pod(R"("annotations":{"byrnie.io/status":"injected"})",
                  R"("initContainers":[{"name":"byrnie-proxy","image":"mine"}])");
-  EXPECT_EQ(Inject(&odd).kind, Kind::kRefused);
+  EXPECT_EQ(Inject(&odd).kind, Kind::kUpdated);
+  EXPECT_EQ(TextOf(Container(odd, "byrnie-proxy"), "image"), InjectorConfig().image);
   EXPECT_FALSE([] {
     Json bare = Pod();
     return UninjectPod(&bare);
