@@ -174,6 +174,7 @@ absl::Status ControlPlane::StartAll() {
           issuance_log_.get(), trust_.get(), bundles_.get(), &registry_sources_,
           shared_fleet_.get(),
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->unmeshed_pods(); },
+          [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->opted_out_pods(); },
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->refused_policies(); },
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->contested_webhook(); },
           [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->trust_refused_by(); },

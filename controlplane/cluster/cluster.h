@@ -92,6 +92,11 @@ class Cluster {
     if (unmeshed_ == nullptr) return absl::nullopt;
     return unmeshed_->names();
   }
+  // Those of meshed namespaces that are opted out; likewise.
+  absl::optional<std::vector<std::string>> opted_out_pods() const {
+    if (unmeshed_ == nullptr) return absl::nullopt;
+    return unmeshed_->opted_out();
+  }
   // AccessPolicies that are refused (AccessPolicySource); absent without Options::registry.
   absl::optional<std::vector<std::string>> refused_policies() const {
     if (policy_source_ == nullptr) return absl::nullopt;

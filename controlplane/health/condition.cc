@@ -273,6 +273,19 @@ Condition JudgeUnmeshedPods(const HealthFacts& facts) {
               "cannot be meshed is warned of then: label it byrnie.io/inject=false");
 }
 
+// Whoever makes a pod can leave the mesh, and its policies for that pod: somebody may want to know.
+Condition JudgeOptedOutPods(const HealthFacts& facts) {
+  constexpr char kName[] = "opted-out-pods";
+  if (!facts.opted_out_pods.has_value()) return Ok(kName, "the registry is no cluster's");
+  const std::vector<std::string>& pods = *facts.opted_out_pods;
+  if (pods.empty()) return Ok(kName, "no pod of a meshed namespace is opted out");
+  return Warn(
+      kName,
+      absl::StrCat(pods.size(), pods.size() == 1 ? " pod" : " pods",
+                   " of meshed namespaces opted out by byrnie.io/inject=false: ", Names(pods)),
+      "nothing where that is meant: no AccessPolicy holds for what they let in");
+}
+
 // Somebody believes each of them to be in force.
 Condition JudgeClusterPolicies(const HealthFacts& facts) {
   constexpr char kName[] = "cluster-policies";
@@ -354,6 +367,7 @@ std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
       JudgeStoredRegistry(facts),
       JudgeControlPlanes(facts),
       JudgeUnmeshedPods(facts),
+      JudgeOptedOutPods(facts),
       JudgeClusterPolicies(facts),
       JudgeWebhook(facts),
       JudgeTrustBundle(facts),

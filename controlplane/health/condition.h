@@ -32,20 +32,9 @@ struct Condition {
 // All there are, in the order in which they are judged and shown; docs/operations.md says what each
 // is about.
 inline constexpr const char* kConditionNames[] = {
-    "store",
-    "stored-records",
-    "issuance-log",
-    "issuing",
-    "root-certificate",
-    "ca-certificate",
-    "root-rotation",
-    "revocation-lists",
-    "stored-registry",
-    "control-planes",
-    "unmeshed-pods",
-    "cluster-policies",
-    "injection-webhook",
-    "trust-bundle",
+    "store",          "stored-records", "issuance-log",     "issuing",           "root-certificate",
+    "ca-certificate", "root-rotation",  "revocation-lists", "stored-registry",   "control-planes",
+    "unmeshed-pods",  "opted-out-pods", "cluster-policies", "injection-webhook", "trust-bundle",
     "input-files",
 };
 
@@ -80,6 +69,8 @@ struct HealthFacts {
   absl::optional<absl::StatusOr<std::vector<SharedFleet::Peer>>> peers;
   // Pods that should be meshed and are not. Absent: the registry is no cluster's.
   absl::optional<std::vector<std::string>> unmeshed_pods;
+  // Pods of meshed namespaces that are not, because somebody has opted them out. Likewise.
+  absl::optional<std::vector<std::string>> opted_out_pods;
   // Policies of the cluster that are refused, and why each is. Absent: the registry is no
   // cluster's.
   absl::optional<std::vector<std::string>> refused_policies;

@@ -87,6 +87,16 @@ TEST_F(ConditionTest, NamesPodsThatShouldBeMeshedAndAreNot) {
                                        "a/3, a/4, a/5 and 1 more"));
 }
 
+TEST_F(ConditionTest, NamesPodsThatAreOptedOut) {
+  EXPECT_THAT(Named("opted-out-pods").message, HasSubstr("no cluster"));
+  facts_.opted_out_pods = std::vector<std::string>();
+  EXPECT_EQ(Odd().name, "");
+  facts_.opted_out_pods = {"shop/web"};
+  EXPECT_EQ(Odd().state, State::kWarn);
+  EXPECT_EQ(Odd().message,
+            "1 pod of meshed namespaces opted out by byrnie.io/inject=false: shop/web");
+}
+
 TEST_F(ConditionTest, NamesPoliciesOfTheClusterThatAreRefused) {
   EXPECT_THAT(Named("cluster-policies").message, HasSubstr("no cluster"));
   facts_.refused_policies = std::vector<std::string>();

@@ -85,6 +85,7 @@ HealthFacts HealthWatch::Look() const {
     facts.stored_troubles.emplace_back(trouble.why.message());
   }
   facts.unmeshed_pods = s_.unmeshed_pods();
+  facts.opted_out_pods = s_.opted_out_pods();
   facts.refused_policies = s_.refused_policies();
   facts.contested_webhook = s_.contested_webhook();
   facts.trust_refused_by = s_.trust_refused_by();

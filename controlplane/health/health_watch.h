@@ -47,6 +47,8 @@ class HealthWatch {
     SharedFleet* fleet;
     // Pods that should be meshed and are not, as HealthFacts has them; on any thread.
     std::function<absl::optional<std::vector<std::string>>()> unmeshed_pods;
+    // And those that are opted out.
+    std::function<absl::optional<std::vector<std::string>>()> opted_out_pods;
     // And policies of the cluster that are refused.
     std::function<absl::optional<std::vector<std::string>>()> refused_policies;
     std::function<absl::optional<std::string>()> contested_webhook;

@@ -14,6 +14,8 @@ namespace {
 constexpr absl::string_view kOurPrefixes[] = {"byrnie.io/", "topology.istio.io/"};
 constexpr absl::string_view kStatusAnnotation = "byrnie.io/status";
 constexpr absl::string_view kProxyContainer = "byrnie-proxy";
+// What the injector has it run.
+constexpr absl::string_view kProxyCommand = "/usr/local/bin/byrnie-proxy";
 constexpr absl::string_view kPodAnnotations[] = {"byrnie.io/capacity", "byrnie.io/inject",
                                                  "byrnie.io/not-injected",
                                                  "ambient.istio.io/redirection"};
@@ -190,15 +192,24 @@ absl::StatusOr<SliceEndpoint> ReadEndpoint(const JsonValue& value) {
   return endpoint;
 }
 
-// The annotation alone may have been copied from another pod.
+// The annotation alone may have been copied from another pod, or made up, as may the name.
+absl::StatusOr<bool> IsProxy(const JsonObject& container) {
+  ASSIGN_OR_RETURN(const std::string name, TextOrEmpty(container, "name"));
+  if (name != kProxyContainer) return false;
+  ASSIGN_OR_RETURN(const std::vector<JsonValue> command, ListOrEmpty(container, "command"));
+  if (command.empty()) return false;
+  ASSIGN_OR_RETURN(const std::string program, command.front().AsString());
+  return program == kProxyCommand;
+}
+
 absl::StatusOr<bool> HasProxy(const JsonObject& spec) {
   // Native sidecars are among the first.
   for (const char* const list : {"initContainers", "containers"}) {
     ASSIGN_OR_RETURN(const std::vector<JsonValue> containers, ListOrEmpty(spec, list));
     for (const JsonValue& container : containers) {
       ASSIGN_OR_RETURN(const JsonObject object, container.AsObject());
-      ASSIGN_OR_RETURN(const std::string name, TextOrEmpty(object, "name"));
-      if (name == kProxyContainer) return true;
+      ASSIGN_OR_RETURN(const bool is_proxy, IsProxy(object));
+      if (is_proxy) return true;
     }
   }
   return false;

@@ -25,7 +25,8 @@ constexpr char kPod[] = R"({
     "annotations": {"byrnie.io/status": "{\"revision\":\"a\"}", "byrnie.io/capacity": "7",
                     "kubectl.kubernetes.io/last-applied-configuration": "{}"},
     "ownerReferences": [{"kind": "ReplicaSet", "name": "web-7d", "controller": true}]},
-  "spec": {"serviceAccountName": "web", "nodeName": "n1", "containers": [{"name": "byrnie-proxy"}, {"name": "c"}]},
+  "spec": {"serviceAccountName": "web", "nodeName": "n1", "containers": [
+      {"name": "byrnie-proxy", "command": ["/usr/local/bin/byrnie-proxy"]}, {"name": "c"}]},
   "status": {"phase": "Running", "podIP": "10.0.0.5",
     "podIPs": [{"ip": "10.0.0.5"}, {"ip": "fd00::5"}],
     "conditions": [{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": "True"}]}
@@ -62,10 +63,15 @@ TEST(ParsePodTest, ReadsItsStates) {
   EXPECT_TRUE(PodWith(R"("nodeName")", R"("hostNetwork": true, "nodeName")")->host_network);
   EXPECT_FALSE(PodWith("byrnie.io/status", "byrnie.io/other")->injected);
   // The annotation was copied from another pod.
-  EXPECT_FALSE(PodWith("byrnie-proxy", "other")->injected);
+  EXPECT_FALSE(PodWith(R"("name": "byrnie-proxy")", R"("name": "other")")->injected);
+  // Somebody has called something of his own so.
+  EXPECT_FALSE(PodWith("/usr/local/bin/byrnie-proxy", "/mine")->injected);
+  EXPECT_FALSE(PodWith(R"(, "command": ["/usr/local/bin/byrnie-proxy"])", "")->injected);
   // A native sidecar.
-  EXPECT_TRUE(PodWith(R"("containers": [{"name": "byrnie-proxy"}, )",
-                      R"("initContainers": [{"name": "byrnie-proxy"}], "containers": [)")
+  EXPECT_TRUE(PodWith(R"("containers": [
+      {"name": "byrnie-proxy", "command": ["/usr/local/bin/byrnie-proxy"]}, )",
+                      R"("initContainers": [{"name": "byrnie-proxy",
+                         "command": ["/usr/local/bin/byrnie-proxy"]}], "containers": [)")
                   ->injected);
 }
 

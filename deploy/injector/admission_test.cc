@@ -134,6 +134,19 @@ TEST(AdmissionTest, WhatCannotBeMeshedAnyMoreLosesItsSidecarAndThatIsSaid) {
   EXPECT_EQ(TextOf(injected.patch(PatchOf(other))["metadata"]["labels"], "byrnie.io/rev"), "0-2");
 }
 
+TEST(AdmissionTest, ALockedAnnotationIsRefusedInItsWords) {
+  const std::string pod =
+      R"({"metadata":{"annotations":{"byrnie.io/image":"evil:1"}},"spec":{"containers":[{"name":"a"}]}})";
+  const Json left = Ask(Review(pod));
+  EXPECT_EQ(Audit(left), "refused");
+  EXPECT_THAT(ToText(left["warnings"]), HasSubstr("its annotation byrnie.io/image"));
+  InjectorConfig strict;
+  strict.deny_refused = true;
+  const Json denied = Ask(Review(pod), strict);
+  EXPECT_FALSE(IsTrue(denied, "allowed"));
+  EXPECT_THAT(ToText(denied["status"]), HasSubstr("locked_annotations"));
+}
+
 TEST(AdmissionTest, OptingOutIsNoWarning) {
   const Json response = Ask(Review(
       R"({"metadata":{"labels":{"byrnie.io/inject":"false"}},"spec":{"containers":[{"name":"a"}]}})"));

@@ -63,6 +63,20 @@ absl::Status Wrong(absl::string_view field, absl::string_view value, absl::strin
   return absl::InvalidArgumentError(absl::StrCat(field, ": \"", Shortened(value), "\" ", what));
 }
 
+absl::Status CheckLocked(const std::vector<std::string>& names) {
+  const absl::Span<const Annotation> known = Annotations();
+  for (const std::string& name : names) {
+    if (absl::StrCat(kAnnotationPrefix, name) == kInjectAnnotation) continue;
+    if (std::none_of(known.begin(), known.end(),
+                     [&name](const Annotation& one) { return one.name == name; })) {
+      return Wrong("locked_annotations", name,
+                   "is no annotation; write names of docs/kubernetes.md without byrnie.io/, or "
+                   "[] for none");
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CheckPullSecrets(const std::vector<std::string>& names) {
@@ -141,6 +155,7 @@ absl::Status InjectorConfig::Check() const {
                                                    " is not between ", kShortestToken, " and ",
                                                    kLongestToken));
   }
+  RETURN_IF_ERROR(CheckLocked(locked_annotations));
   return PodSettings::Create(Json::object(), defaults).status();
 }
 
@@ -155,7 +170,7 @@ absl::StatusOr<InjectorConfig> InjectorConfig::Parse(absl::string_view text, Inj
   RETURN_IF_ERROR(
       object.CheckKeys({"image", "image_pull_secrets", "control_plane", "trust_domain",
                         "token_audience", "token_seconds", "trust_bundle_config_map", "cluster_id",
-                        "network", "revision", "deny_refused", "defaults"}));
+                        "network", "revision", "deny_refused", "locked_annotations", "defaults"}));
   const std::pair<const char*, std::string*> texts[] = {
       {"image", &config.image},
       {"control_plane", &config.control_plane},
@@ -175,6 +190,9 @@ absl::StatusOr<InjectorConfig> InjectorConfig::Parse(absl::string_view text, Inj
                                                           kLongestToken, config.token_seconds));
   config.token_seconds = static_cast<int>(seconds);
   ASSIGN_OR_RETURN(config.deny_refused, object.GetBoolOr("deny_refused", config.deny_refused));
+  if (object.Has("locked_annotations")) {
+    ASSIGN_OR_RETURN(config.locked_annotations, object.GetStringArrayOrEmpty("locked_annotations"));
+  }
   if (object.Has("defaults")) {
     ASSIGN_OR_RETURN(const JsonObject defaults, object.GetObject("defaults"));
     for (const auto& [name, member] : defaults.Members()) {

@@ -32,6 +32,9 @@ struct InjectorConfig {
   std::string revision = "default";
   // What becomes of pods that cannot be meshed: they start without Byrnie and a warning, or not.
   bool deny_refused = false;
+  // Names of annotations without the prefix, "inject" among them, that a pod may not set: what they
+  // are about is the mesh's to say. Whoever chooses the image chooses what runs with NET_ADMIN.
+  std::vector<std::string> locked_annotations = {"image"};
   // Of annotations, by their names without the prefix: what holds where a pod says nothing.
   std::map<std::string, std::string> defaults;
 

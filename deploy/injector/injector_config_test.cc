@@ -19,7 +19,8 @@ TEST(InjectorConfigTest, IsWhatTheFileSaysOverTheDefaults) {
       "image_pull_secrets": ["mesh-registry", "a.b-c"], "control_plane": "cp.mesh.svc:15012",
       "trust_domain": "example.org", "token_audience": "mesh", "token_seconds": 7200,
       "trust_bundle_config_map": "roots", "cluster_id": "c1", "network": "n1", "revision": "canary",
-      "deny_refused": true, "defaults": {"log-level": "debug"}})"));
+      "deny_refused": true, "locked_annotations": ["mtls-mode", "inject"],
+      "defaults": {"log-level": "debug"}})"));
   EXPECT_EQ(config.image,
             "registry.example:5000/mesh/byrnie@sha256:"
             "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
@@ -28,6 +29,7 @@ TEST(InjectorConfigTest, IsWhatTheFileSaysOverTheDefaults) {
   EXPECT_EQ(config.token_seconds, 7200);
   EXPECT_EQ(config.network, "n1");
   EXPECT_TRUE(config.deny_refused);
+  EXPECT_THAT(config.locked_annotations, ElementsAre("mtls-mode", "inject"));
   EXPECT_EQ(config.defaults.at("log-level"), "debug");
   ASSERT_OK_AND_ASSIGN(const InjectorConfig plain, InjectorConfig::Parse("{}"));
   EXPECT_EQ(plain.control_plane, InjectorConfig().control_plane);
@@ -51,6 +53,7 @@ TEST(InjectorConfigTest, RefusesWhatCannotBe) {
       {"[]", "object"},
       {R"({"imge": "x"})", "imge"},
       {R"({"image": ""})", "image"},
+      {R"({"locked_annotations": ["byrnie.io/image"]})", "locked_annotations"},
       {R"({"image_pull_secrets": "regcred"})", "image_pull_secrets"},
       {R"({"image_pull_secrets": [1]})", "image_pull_secrets"},
       {R"({"image_pull_secrets": ["Reg_Cred"]})", "image_pull_secrets: \"Reg_Cred\""},

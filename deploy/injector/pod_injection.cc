@@ -217,6 +217,17 @@ bool HasSidecar(const Json& pod) {
 // what it was made of.
 bool IsUnmarked(const Json& pod) { return StatusOf(pod).is_null() && HasSidecar(pod); }
 
+// An annotation of the pod that only the mesh's configuration may say; "" for none. "inject" is one
+// where it opts the pod out.
+std::string LockedAnnotation(const InjectorConfig& config, const Json& pod) {
+  for (const std::string& name : config.locked_annotations) {
+    const std::string full = absl::StrCat(kAnnotationPrefix, name);
+    const Json* const said = FindPath(pod, {"metadata", "annotations", full});
+    if (said != nullptr && !(full == kInjectAnnotation && *said == "true")) return full;
+  }
+  return "";
+}
+
 // Of a pod that is to have no sidecar. One that it has would meet what it cannot work beside, or be
 // what somebody has said no to.
 PodOutcome NotMeshed(PodOutcome::Kind kind, std::string why, Json* pod) {
@@ -241,6 +252,15 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   } else if (!status.is_null()) {
     // Left over from a pod that this one was copied from.
     TakeBack(status, &made);
+  }
+  const std::string locked = LockedAnnotation(config, made);
+  if (!locked.empty()) {
+    return NotMeshed(
+        PodOutcome::Kind::kRefused,
+        absl::StrCat("its annotation ", locked,
+                     " is one of the injector's locked_annotations, which pods may not set: take "
+                     "it out, or have the mesh's administrator unlock it"),
+        pod);
   }
   ASSIGN_OR_RETURN(Refusal refusal, JudgePod(made, SidecarNames(), SidecarVolumes()));
   if (refusal.kind != Refusal::Kind::kNone) {

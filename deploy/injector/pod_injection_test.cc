@@ -380,6 +380,34 @@ TEST(PodInjectionTest, TheSidecarOfAnotherRevisionIsUpdated) {
   EXPECT_EQ(Inject(&pod).kind, Kind::kUnchanged);
 }
 
+TEST(PodInjectionTest, WhatTheMeshHasLockedAPodMayNotSay) {
+  Json image = Pod(Annotation("image", "evil@sha256:1"));
+  const Json before = image;
+  const PodOutcome refused = Inject(&image);
+  EXPECT_EQ(refused.kind, Kind::kRefused);
+  EXPECT_THAT(refused.why, AllOf(HasSubstr("byrnie.io/image"), HasSubstr("locked_annotations")));
+  EXPECT_TRUE(SameJson(image, before));
+  InjectorConfig config;
+  config.locked_annotations = {"mtls-mode", "inject"};
+  config.defaults["mtls-mode"] = "permissive";
+  const auto kind_of = [&config](absl::string_view name, absl::string_view value) {
+    Json pod = Pod(Annotation(name, value));
+    absl::StatusOr<PodOutcome> outcome = InjectPod(config, &pod);
+    EXPECT_THAT(outcome, IsOk());
+    return outcome.value_or(PodOutcome()).kind;
+  };
+  EXPECT_EQ(kind_of("image", "registry.example/byrnie:0.1.0"), Kind::kInjected);
+  EXPECT_EQ(kind_of("mtls-mode", "permissive"), Kind::kRefused);
+  EXPECT_EQ(kind_of("inject", "false"), Kind::kRefused);
+  EXPECT_EQ(kind_of("inject", "true"), Kind::kInjected);
+  // One that had a sidecar before loses it.
+  Json meshed = Pod();
+  Inject(&meshed);
+  meshed["metadata"]["annotations"]["byrnie.io/image"] = "evil:1";
+  EXPECT_TRUE(Inject(&meshed).taken_out);
+  EXPECT_THAT(Names(meshed, "initContainers"), IsEmpty());
+}
+
 TEST(PodInjectionTest, AStatusWithoutASidecarIsNobodys) {
   for (const char* const status :
        {R"({\"revision\":\"old\"})", R"({\"revision\":\"default\"})", "injected"}) {

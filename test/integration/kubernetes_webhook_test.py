@@ -99,8 +99,8 @@ class KubernetesWebhookTest(WebhookCase):
         self.assertIn("byrnie.io/workers=\\\"many\\\"", caught.exception.body)
         self.assertIn("injector.byrnie.io", caught.exception.body)
 
-    def unmeshed(self):
-        condition, = [each for each in self.plane.call("GetStatus").conditions if each.name == "unmeshed-pods"]
+    def unmeshed(self, name="unmeshed-pods"):
+        condition, = [each for each in self.plane.call("GetStatus").conditions if each.name == name]
         return condition.message
 
     def test_who_should_be_meshed_and_is_not_is_named(self):
@@ -112,6 +112,7 @@ class KubernetesWebhookTest(WebhookCase):
             check, = [each for each in json.loads(self.plane.ctl("check", "-o", "json", check=False).stdout) if each["name"] == "unmeshed-pods"]
             self.assertEqual(check["outcome"], "note")
             self.assertIn("shop/bare", check["message"])
+            wait_until(lambda: "byrnie.io/inject=false: shop/out-3" in self.unmeshed("opted-out-pods"), 5, "the name of a pod that is opted out", every=0.1)
         finally:
             self.cluster.delete_pod(pod)
         wait_until(lambda: "every pod" in self.unmeshed(), 5, "the end of it", every=0.1)

@@ -408,7 +408,7 @@ class Cluster:
         path = f"/api/v1/namespaces/{namespace}/pods"
         containers = [{"name": "app", "image": "none", "ports": [{"name": "http", "containerPort": 8080}]}]
         if "byrnie.io/status" in (annotations or {}):
-            containers.insert(0, {"name": "byrnie-proxy", "image": "none"})
+            containers.insert(0, {"name": "byrnie-proxy", "image": "none", "command": ["/usr/local/bin/byrnie-proxy"]})
         self.admin.create(path, {
             "metadata": {"name": name, "labels": labels or {}, "annotations": annotations or {}},
             "spec": {"serviceAccountName": account, "nodeName": node, "terminationGracePeriodSeconds": 0, "containers": containers}})

@@ -22,9 +22,12 @@ bool IsAmbient(const Pod& pod) {
   return found != pod.annotations.end() && found->second == "enabled";
 }
 
-bool NeedsSidecar(const Pod& pod) {
-  return !pod.injected && !pod.finished && !pod.terminating && !Says(pod.labels, "false") &&
-         !Says(pod.annotations, "false") && !IsAmbient(pod);
+bool LacksSidecar(const Pod& pod) {
+  return !pod.injected && !pod.finished && !pod.terminating && !IsAmbient(pod);
+}
+
+bool IsOptedOut(const Pod& pod) {
+  return Says(pod.labels, "false") || Says(pod.annotations, "false");
 }
 
 // What the webhook has left on a pod that it could not mesh.
@@ -69,6 +72,13 @@ std::vector<std::string> UnmeshedPods::names() const {
   return names;
 }
 
+std::vector<std::string> UnmeshedPods::opted_out() const {
+  absl::MutexLock lock(&mu_);
+  std::vector<std::string> names;
+  for (const ObjectName& name : opted_out_) names.push_back(absl::StrCat(name.ns, "/", name.name));
+  return names;
+}
+
 void UnmeshedPods::OnNamespaces(const Informer<LabelledObject>::Changes& changes) {
   for (const ObjectChange<LabelledObject>& change : changes) {
     const std::string& ns = change.name.name;
@@ -86,8 +96,14 @@ bool UnmeshedPods::IsMeshed(const std::string& ns) const {
 }
 
 void UnmeshedPods::Judge(const ObjectName& name, const Pod* pod, bool meshed_namespace) {
-  const bool unmeshed = meshed_namespace && pod != nullptr && NeedsSidecar(*pod);
+  const bool bare = meshed_namespace && pod != nullptr && LacksSidecar(*pod);
+  const bool opted_out = bare && IsOptedOut(*pod), unmeshed = bare && !opted_out;
   absl::MutexLock lock(&mu_);
+  if (opted_out) {
+    opted_out_.insert(name);
+  } else {
+    opted_out_.erase(name);
+  }
   if (!unmeshed) {
     found_.erase(name);
   } else if (found_.insert({name, WhyOf(*pod)}).second) {

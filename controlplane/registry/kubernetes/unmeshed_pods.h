@@ -2,6 +2,7 @@
 #define BYRNIE_CONTROLPLANE_REGISTRY_KUBERNETES_UNMESHED_PODS_H_
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,9 @@ namespace byrnie {
 
 // Pods that should be meshed and are not: of a namespace that is, without a sidecar, and nobody has
 // opted them out. They were made before their namespace's label or while no webhook was asked, or
-// they cannot be meshed; either way what they send is plaintext. Each is logged once. Lives on the
-// informers' loop, but for names().
+// they cannot be meshed; either way what they send is plaintext. Each is logged once. Beside them
+// those that somebody has opted out, which policies do not reach either. Lives on the informers'
+// loop, but for names() and opted_out().
 class UnmeshedPods {
  public:
   // The pointers outlive it.
@@ -28,6 +30,8 @@ class UnmeshedPods {
 
   // "shop/web-1", with why where the webhook has said it, in order. From any thread.
   std::vector<std::string> names() const;
+  // "shop/web-1", those without a sidecar because somebody has said so. From any thread.
+  std::vector<std::string> opted_out() const;
 
  private:
   void OnNamespaces(const Informer<LabelledObject>::Changes& changes);
@@ -41,6 +45,7 @@ class UnmeshedPods {
   Gauge* const count_;                          // Not owned.
   mutable absl::Mutex mu_;
   std::map<ObjectName, std::string> found_ ABSL_GUARDED_BY(mu_);
+  std::set<ObjectName> opted_out_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace byrnie

@@ -67,6 +67,20 @@ TEST_F(UnmeshedPodsTest, AreNotThoseThatOptOutOrEnd) {
   ambient.annotations["ambient.istio.io/redirection"] = "enabled";
   pods_.Set({label, annotation, done, ending, ambient});
   EXPECT_THAT(unmeshed_.names(), IsEmpty());
+  EXPECT_THAT(unmeshed_.opted_out(), ElementsAre("demo/annotation", "demo/label"));
+}
+
+TEST_F(UnmeshedPodsTest, ForgetWhoHadOptedOut) {
+  namespaces_.Set({Namespace("demo", "true")});
+  Pod out = Bare("out"), meshed = PodOf("meshed", "10.0.0.2");
+  out.labels["byrnie.io/inject"] = "false";
+  meshed.labels["byrnie.io/inject"] = "false";
+  pods_.Set({out, meshed});
+  EXPECT_THAT(unmeshed_.opted_out(), ElementsAre("demo/out"));
+  out.labels.clear();
+  pods_.Set({out, meshed});
+  EXPECT_THAT(unmeshed_.opted_out(), IsEmpty());
+  EXPECT_THAT(unmeshed_.names(), ElementsAre("demo/out"));
 }
 
 TEST_F(UnmeshedPodsTest, FollowPodsAndTheLabelsOfNamespaces) {
