@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "ctl/install/called_services.h"
+#include "ctl/install/exposed_probes.h"
 #include "ctl/install/install_settings.h"
 #include "ctl/install/installer.h"
 #include "ctl/install/preflight.h"
@@ -203,6 +204,16 @@ void TryAPod(ClusterApi* cluster, ClusterFacts* facts) {
   }
 }
 
+absl::StatusOr<std::vector<std::string>> ExposedProbesOf(ClusterApi* cluster,
+                                                         const ClusterFacts& facts) {
+  RETURN_IF_ERROR(facts.namespaces.status());
+  std::vector<std::string> meshed;
+  for (const Json& ns : *facts.namespaces) {
+    if (IsMeshedNamespace(ns)) meshed.push_back(ObjectNameOf(ns));
+  }
+  return FindExposedProbes(cluster, meshed);
+}
+
 }  // namespace
 
 void LookForPullSecrets(ClusterApi* cluster, ClusterFacts* facts) {
@@ -260,6 +271,7 @@ absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTyp
   facts.nodes = ListObjects(cluster, "/api/v1/nodes", "");
   facts.namespaces = ListObjects(cluster, "/api/v1/namespaces", "");
   facts.network_policies = ListObjects(cluster, "/apis/networking.k8s.io/v1/networkpolicies", "");
+  facts.exposed_probes = ExposedProbesOf(cluster, facts);
   facts.storage_classes = ListObjects(cluster, "/apis/storage.k8s.io/v1/storageclasses", "");
   facts.volume_claims =
       ListObjects(cluster, absl::StrCat("/api/v1", of_namespace, "persistentvolumeclaims"),

@@ -342,6 +342,20 @@ CheckResult NetworkPolicies(const ClusterFacts& facts) {
                            "docs/kubernetes.md"));
 }
 
+CheckResult ProbePorts(const ClusterFacts& facts) {
+  constexpr char kName[] = "probe-ports";
+  if (!facts.exposed_probes.ok()) return NotAsked(kName, facts.exposed_probes.status());
+  if (facts.exposed_probes->empty()) {
+    return Good(kName, "no Service brings strangers to a port that is declared for probes");
+  }
+  return Note(kName,
+              absl::StrCat("open to whoever reaches the Service, in plaintext and past all "
+                           "policies, because the node may come in for probes: ",
+                           SomeNames(*facts.exposed_probes)),
+              "give these pods byrnie.io/probes: rewrite, or the Service "
+              "externalTrafficPolicy: Local; see \"Probes\" in docs/kubernetes.md");
+}
+
 // The API server has no sidecar, and its TLS is plaintext to a proxy.
 CheckResult ApiServersServices(const ClusterFacts& facts) {
   constexpr char kName[] = "api-server-calls";
@@ -564,10 +578,11 @@ std::vector<std::string> UnfitNodes(const ClusterFacts& facts) {
 }
 
 std::vector<CheckResult> CheckCluster(const ClusterFacts& facts) {
-  return {
-      ServerVersion(facts), Permissions(facts),  OtherMeshes(facts),     Nodes(facts),
-      PodSecurity(facts),   PullSecrets(facts),  NetworkPolicies(facts), ApiServersServices(facts),
-      Storage(facts),       Installation(facts), Webhook(facts),         Settings(facts)};
+  return {ServerVersion(facts),   Permissions(facts),  OtherMeshes(facts),
+          Nodes(facts),           PodSecurity(facts),  PullSecrets(facts),
+          NetworkPolicies(facts), ProbePorts(facts),   ApiServersServices(facts),
+          Storage(facts),         Installation(facts), Webhook(facts),
+          Settings(facts)};
 }
 
 }  // namespace byrnie

@@ -32,6 +32,8 @@ struct ClusterFacts {
   absl::StatusOr<std::vector<Json>> nodes = absl::UnknownError("not asked");
   absl::StatusOr<std::vector<Json>> namespaces = absl::UnknownError("not asked");
   absl::StatusOr<std::vector<Json>> network_policies = absl::UnknownError("not asked");
+  // Services that bring strangers to a port that is declared for probes (FindExposedProbes).
+  absl::StatusOr<std::vector<std::string>> exposed_probes = absl::UnknownError("not asked");
   absl::StatusOr<std::vector<Json>> storage_classes = absl::UnknownError("not asked");
   absl::StatusOr<std::vector<Json>> volume_claims = absl::UnknownError("not asked");
   // NotFound: there is none.

@@ -49,6 +49,7 @@ ClusterFacts Fine() {
       List(R"([{"metadata": {"name": "shop", "labels": {"byrnie.io/inject": "true"}}},
       {"metadata": {"name": "plain"}}])");
   facts.network_policies = std::vector<Json>();
+  facts.exposed_probes = std::vector<std::string>();
   facts.storage_classes = List(R"([{"metadata": {"name": "fast",
       "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}])");
   facts.volume_claims = std::vector<Json>();
@@ -320,6 +321,13 @@ TEST(PreflightTest, NotesNetworkPoliciesOfMeshedNamespaces) {
       {"metadata": {"name": "deny", "namespace": "plain"}}])");
   ExpectOutcome(facts, "network-policies", Outcome::kNote, "shop/deny");
   EXPECT_THAT(Check(facts, "network-policies").remedy, HasSubstr("all ports come by 15008"));
+}
+
+TEST(PreflightTest, NotesServicesThatBringStrangersToProbedPorts) {
+  ClusterFacts facts = Fine();
+  facts.exposed_probes->push_back("shop/web (LoadBalancer, 8080)");
+  ExpectOutcome(facts, "probe-ports", Outcome::kNote, "shop/web (LoadBalancer, 8080)");
+  EXPECT_THAT(Check(facts, "probe-ports").remedy, HasSubstr("byrnie.io/probes: rewrite"));
 }
 
 TEST(PreflightTest, LooksForAVolumeAndItsKey) {

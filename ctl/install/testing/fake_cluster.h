@@ -130,7 +130,8 @@ class FakeCluster final : public ClusterApi {
     for (const auto& [where, object] : objects) {
       const size_t end = where.rfind('/');
       const std::string of = where.substr(0, end);
-      const bool within = of == path || (of.substr(of.rfind('/') + 1) == plural &&
+      const bool within = of == path || (!absl::StrContains(path, "/namespaces/") &&
+                                         of.substr(of.rfind('/') + 1) == plural &&
                                          absl::StartsWith(of, root + "/namespaces/"));
       if (!within || !Selected(object, query)) continue;
       Json item = object;
