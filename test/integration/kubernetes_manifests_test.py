@@ -4,7 +4,7 @@
 Proved: each overlay is whole, every object valid by Kubernetes' schema and there once; every flag is one of the program's, and
 the control plane takes them together until it looks for what only a cluster has; what is referred to is there: ports by name,
 service accounts, roles, priority classes, selectors, volumes, the webhook's service, and what the control plane keeps of it; containers have no privileges, and nothing goes to a Windows node; the role grants what
-docs/operations.md says and no more; the sample is injected without a warning and is valid then, too.
+docs/operations.md says and no more; the sample is injected without a warning and is valid then, too; what the optional policy for privileges says of the redirect is so.
 """
 
 import base64
@@ -23,6 +23,9 @@ from testing.case import main
 from testing.kubernetes_schema import what_is_wrong
 from testing.manifests import OVERLAYS, ROOT, build, documents, referred
 from testing.mesh import REPOSITORY, binary_path
+
+PRIVILEGES = os.path.join(ROOT, "privileges", "privileges.yaml")
+
 
 def one(objects, kind):
     found, = [item for item in objects if item["kind"] == kind]
@@ -47,7 +50,7 @@ class ManifestsTest(unittest.TestCase):
             self.assert_valid(objects)
 
     def test_every_file_is_used(self):
-        used = {os.path.join(ROOT, "sample", "sample.yaml")}
+        used = {os.path.join(ROOT, "sample", "sample.yaml"), PRIVILEGES}
 
         def walk(folder):
             used.add(os.path.join(folder, "kustomization.yaml"))
@@ -170,6 +173,30 @@ class ManifestsTest(unittest.TestCase):
             resources = [name.partition(".")[0] if not name.startswith("/") else name for name in re.findall(r"`([^`]+)`", what)]
             said |= {(resource, verb) for resource in resources if resource not in ("byrnie-trust-bundle", "byrnie-injector") for verb in verbs.split(", ")}
         self.assertEqual(granted, said)
+
+    def test_the_policy_for_privileges_is_about_what_the_injector_makes(self):
+        objects = documents(PRIVILEGES)
+        self.assert_valid(objects)
+        policy, binding = one(objects, "ValidatingAdmissionPolicy"), one(objects, "ValidatingAdmissionPolicyBinding")
+        self.assertEqual(binding["spec"]["policyName"], policy["metadata"]["name"])
+        base = build(os.path.join(ROOT, "sqlite"))
+        config = one(base, "ConfigMap")["metadata"]
+        self.assertEqual((binding["spec"]["paramRef"]["name"], binding["spec"]["paramRef"]["namespace"]), (config["name"], config["namespace"]))
+        webhook, = one(base, "MutatingWebhookConfiguration")["webhooks"]
+        self.assertEqual(policy["spec"]["matchConstraints"]["namespaceSelector"]["matchLabels"], webhook["namespaceSelector"]["matchLabels"])
+        # What it says of the redirect's containers is so of them, and of none beside them.
+        said = next(item["expression"] for item in policy["spec"]["variables"] if item["name"] == "others")
+        pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, annotations: {byrnie.io/redirect-watch: repair}}\nspec: {containers: [{name: app, image: app}]}\n"
+        done = subprocess.run([binary_path("byrniectl"), "inject", "-f", "-"], input=pod, capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        spec = yaml.safe_load(done.stdout)["spec"]
+        added = [item for item in spec["initContainers"] + spec["containers"] if item.get("securityContext", {}).get("capabilities", {}).get("add")]
+        self.assertEqual(f"[{', '.join(repr(item['name']) for item in added)}]", re.search(r"c\.name in (\[.*?\])", said)[1])
+        for item in added:
+            self.assertEqual(str(item["command"]), re.search(r"c\.command == (\[.*?\])", said)[1])
+            self.assertEqual(str(item["securityContext"]["capabilities"]["add"]), re.search(r"capabilities\.add == (\[.*?\])", said)[1])
+            self.assertEqual([mount["name"] for mount in item["volumeMounts"]], re.findall(r"m\.name == '(.*?)'", said))
+            self.assertFalse({"env", "envFrom", "lifecycle"} & set(item))
 
     def test_the_sample_can_be_injected(self):
         path = os.path.join(ROOT, "sample", "sample.yaml")
