@@ -30,6 +30,8 @@ class KubernetesDocsTest(DocsTestCase):
             self.assertEqual(len(key.read()), 44)
         with open(self.file("work/alice.token"), encoding="ascii") as token:
             self.assertGreater(len(token.read()), 30)
+        for secret in ("store.key", "alice.token"):
+            self.assertEqual(os.stat(self.file(f"work/{secret}")).st_mode & 0o777, 0o600, secret)
 
     def test_upgrade(self):
         self.install()
