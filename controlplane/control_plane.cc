@@ -127,7 +127,7 @@ absl::Status ControlPlane::StartAll() {
   bundles_ = std::make_unique<TrustBundleSource>(std::move(bundles), FirstVersion(*clock_),
                                                  CurrentTaint());
   ASSIGN_OR_RETURN(identity_, ServerIdentity::Create(authority_, clock_, ServerIdentity::kTtl,
-                                                     options_.server_names));
+                                                     options_.server_names, issuance_log_.get()));
   RETURN_IF_ERROR(WriteTrustBundle());
   ASSIGN_OR_RETURN(std::string operator_hash,
                    PrepareOperatorToken(options_.operator_token_out, store_, logger_));
@@ -363,7 +363,7 @@ absl::Status ControlPlane::StartWebhook() {
   if (!options_.webhook.has_value()) return absl::OkStatus();
   ASSIGN_OR_RETURN(webhook_identity_,
                    ServerIdentity::Create(authority_, clock_, options_.webhook_certificate_ttl,
-                                          options_.webhook_names));
+                                          options_.webhook_names, issuance_log_.get()));
   absl::StatusOr<std::unique_ptr<WebhookServer>> webhook =
       WebhookServer::Start(*options_.webhook, webhook_identity_.get(), injector_file_->config(),
                            clock_, logger_, &metrics_);
@@ -617,8 +617,10 @@ absl::Status ControlPlane::CheckAlive() const {
 }
 
 void ControlPlane::RenewOwnCertificates() {
-  identity_->KeepCurrent("control plane", logger_);
-  if (webhook_identity_ != nullptr) webhook_identity_->KeepCurrent("injection webhook", logger_);
+  const Revocations& revoked = *trust_->revocations();
+  identity_->KeepCurrent("control plane", revoked, logger_);
+  if (webhook_identity_ == nullptr) return;
+  webhook_identity_->KeepCurrent("injection webhook", revoked, logger_);
 }
 
 }  // namespace byrnie

@@ -42,6 +42,9 @@ IssuanceLog::~IssuanceLog() {
   }
   work_.NotifyAll();
   thread_.join();
+  // What nobody waits for, where the store has not taken it.
+  absl::MutexLock lock(&mu_);
+  while (!queue_.empty()) SpoolFront();
 }
 
 absl::Status IssuanceLog::TakeInSpooled() {
@@ -83,6 +86,14 @@ absl::Status IssuanceLog::Append(IssuanceRecord record) {
   return entry.status;
 }
 
+void IssuanceLog::AppendLater(IssuanceRecord record) {
+  auto* const entry = new Entry{std::move(record), false, absl::OkStatus(), /*nobodys=*/true};
+  absl::MutexLock lock(&mu_);
+  queue_.push_back(entry);
+  work_.NotifyAll();
+  ShowPending();
+}
+
 IssuanceLog::Front IssuanceLog::TakeFront() const {
   Front front;
   const size_t size = std::min(queue_.size(), size_t{IssuanceStore::kMaxBatch});
@@ -94,9 +105,13 @@ IssuanceLog::Front IssuanceLog::TakeFront() const {
 // Of the store and the spool, which may be at work on the same entries, either settles them.
 void IssuanceLog::Settle(uint64_t end, const absl::Status& status) {
   for (; first_ < end; ++first_) {
-    queue_.front()->settled = true;
-    queue_.front()->status = status;
+    Entry* const entry = queue_.front();
     queue_.pop_front();
+    entry->settled = true;
+    entry->status = status;
+    if (!entry->nobodys) continue;
+    if (!status.ok()) lost_total_->Increment();
+    delete entry;
   }
   answered_.NotifyAll();
   ShowPending();

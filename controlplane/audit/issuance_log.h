@@ -64,6 +64,8 @@ class IssuanceLog {
   // Returns when the record is in the log, or in the spool. Unavailable: it is in neither, and what
   // it is of must not be handed out.
   absl::Status Append(IssuanceRecord record);
+  // The same without waiting, for what is in use already: the control plane's own certificates.
+  void AppendLater(IssuanceRecord record);
 
   // How often entries have been written late, because they could not be for a while: whoever has
   // read that time reads it again. Absent while there are some that still wait.
@@ -98,11 +100,12 @@ class IssuanceLog {
                             const std::function<void(const IssuanceRecord&)>& visit) const;
 
  private:
-  // On the stack of its Append.
+  // On the stack of its Append, or nobody's: then whoever settles it deletes it.
   struct Entry {
     IssuanceRecord record;
     bool settled = false;
     absl::Status status;
+    bool nobodys = false;
   };
   // The oldest that are not settled, and the number of the first behind them.
   struct Front {
@@ -139,7 +142,7 @@ class IssuanceLog {
   std::unique_ptr<MemorySpool> memory_;  // Where there is no other.
   IssuanceSpool* const spool_;           // Not owned; or memory_.
   mutable absl::Mutex mu_;
-  // Those that wait in Append, and the number of the first.
+  // Those that wait, and the number of the first.
   std::deque<Entry*> queue_ ABSL_GUARDED_BY(mu_);
   uint64_t first_ ABSL_GUARDED_BY(mu_) = 0;
   // The store has not taken the last that it was given, and why.

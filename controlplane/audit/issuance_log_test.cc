@@ -142,6 +142,20 @@ TEST_F(IssuanceLogTest, AStoreThatIsDownKeepsNobodyFromACertificate) {
   EXPECT_EQ(store_.size(), 300u);
 }
 
+TEST_F(IssuanceLogTest, WhatNobodyWaitsForIsThereLater) {
+  store_.Hold(true);
+  log_->AppendLater(Record(1));
+  store_.Hold(false);
+  Append(2);
+  EXPECT_THAT(Serials({}), ElementsAre("1", "2"));
+  // While the store is away it waits, and outlives the process where there is a file for it.
+  Start({}, &spool_);
+  store_.FailWith(absl::UnavailableError("disk on fire"));
+  log_->AppendLater(Record(3));
+  log_ = nullptr;
+  EXPECT_THAT(spool_.Serials(), ElementsAre("3"));
+}
+
 TEST_F(IssuanceLogTest, SaysWhatIsNotInIt) {
   Append(1);
   EXPECT_FALSE(log_->backlog().failing);

@@ -11,6 +11,9 @@
 
 namespace byrnie {
 
+// The proof of a certificate that a control plane has issued to itself, or to its webhook.
+inline constexpr char kOwnProof[] = "own";
+
 // One certificate or JWT-SVID that was issued: to whom, on what proof, and when. Nothing of it is
 // secret.
 struct IssuanceRecord {
@@ -19,7 +22,7 @@ struct IssuanceRecord {
   std::string serial;
   // The SPIFFE ID it is for.
   std::string identity;
-  // How the caller proved to be that: "svid", "join_token", "jwt:ISSUER".
+  // How the caller proved to be that: "svid", "join_token", "jwt:ISSUER"; or kOwnProof.
   std::string proof;
   // What the proof says of its holder; may be empty.
   std::string subject;

@@ -113,6 +113,13 @@ std::vector<RevokedCertificate> Revocations::List() const {
   return InForce();
 }
 
+bool Revocations::IsRevoked(absl::string_view serial) const {
+  absl::MutexLock lock(&mu_);
+  return std::any_of(revoked_.begin(), revoked_.end(), [serial](const RevokedCertificate& revoked) {
+    return revoked.serial == serial;
+  });
+}
+
 std::vector<RevokedCertificate> Revocations::InForce() const {
   const absl::Time now = time_.Now();
   std::vector<RevokedCertificate> in_force;

@@ -94,6 +94,8 @@ class Revocations {
   absl::Status Revoke(const RevokedCertificate& revoked);
   // Those that have not ended, by serial.
   std::vector<RevokedCertificate> List() const;
+  // Also of one that has ended since.
+  bool IsRevoked(absl::string_view serial) const;
 
   // Makes the lists that are due: something was revoked, has ended, the authorities are others, or
   // time has passed. True when lists() has changed. What there is stays when it fails. Asks nothing

@@ -182,6 +182,7 @@ absl::StatusOr<absl::flat_hash_map<std::string, IssuedCertificate>> TrustCalls::
   RETURN_IF_ERROR(log_->ForEachSince(clock_->WallNow() - 2 * workload_ttl_,
                                      [&newest](const IssuanceRecord& record) {
                                        if (!record.audience.empty()) return;
+                                       if (record.proof == kOwnProof) return;
                                        newest[record.identity] = {record.serial, record.not_after};
                                      }));
   return newest;

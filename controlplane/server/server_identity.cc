@@ -4,6 +4,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/private_key.h"
 
@@ -11,8 +12,9 @@ namespace byrnie {
 
 absl::StatusOr<std::unique_ptr<ServerIdentity>> ServerIdentity::Create(
     const Authority* authority, const Clock* clock, absl::Duration ttl,
-    std::vector<std::string> dns_names) {
-  auto identity = absl::WrapUnique(new ServerIdentity(authority, clock, ttl, std::move(dns_names)));
+    std::vector<std::string> dns_names, IssuanceLog* log) {
+  auto identity =
+      absl::WrapUnique(new ServerIdentity(authority, clock, ttl, std::move(dns_names), log));
   RETURN_IF_ERROR(identity->Rotate());
   return identity;
 }
@@ -50,14 +52,36 @@ absl::Status ServerIdentity::Rotate() {
   next->not_before = issued.chain.front()->not_before();
   next->not_after = issued.chain.front()->not_after();
   next->renew_after = issued.renew_after;
+  if (log_ != nullptr) {
+    IssuanceRecord record;
+    record.issued_at = issued.issued_at;
+    record.serial = next->serial;
+    ASSIGN_OR_RETURN(const SpiffeId id, ControlPlaneId(authority_->trust_domain()));
+    record.identity = id.text();
+    record.proof = kOwnProof;
+    record.subject = absl::StrJoin(dns_names_, ",");
+    record.root = issued.root_id;
+    record.not_after = next->not_after;
+    // It is used at once, and the loop that renews it waits for no store.
+    log_->AppendLater(std::move(record));
+  }
   absl::MutexLock lock(&mu_);
   next->generation = current_ == nullptr ? 1 : current_->generation + 1;
   current_ = std::move(next);
   return absl::OkStatus();
 }
 
-void ServerIdentity::KeepCurrent(absl::string_view whose, Logger* logger) {
-  const absl::StatusOr<bool> rotated = RotateIfDue();
+void ServerIdentity::KeepCurrent(absl::string_view whose, const Revocations& revocations,
+                                 Logger* logger) {
+  absl::StatusOr<bool> rotated = RotateIfDue();
+  if (rotated.ok() && !*rotated && revocations.IsRevoked(current()->serial)) {
+    const absl::Status replaced = Rotate();
+    if (replaced.ok()) {
+      rotated = true;
+    } else {
+      rotated = replaced;
+    }
+  }
   if (rotated.ok()) {
     failures_said_.Reset();
     if (!*rotated) return;

@@ -17,7 +17,9 @@
 #include "common/base/secret_bytes.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/repeat_filter.h"
+#include "controlplane/audit/issuance_log.h"
 #include "controlplane/ca/authority.h"
+#include "controlplane/ca/revocations.h"
 
 namespace byrnie {
 
@@ -41,31 +43,38 @@ class ServerIdentity {
     absl::Time renew_after;
   };
 
-  // Makes the first certificate. `dns_names` are in all of them, for clients that know a host.
+  // Makes the first certificate. `dns_names` are in all of them, for clients that know a host. Each
+  // is in `log`, where that is not null.
   static absl::StatusOr<std::unique_ptr<ServerIdentity>> Create(
       const Authority* authority, const Clock* clock, absl::Duration ttl = kTtl,
-      std::vector<std::string> dns_names = {});
+      std::vector<std::string> dns_names = {}, IssuanceLog* log = nullptr);
 
   std::shared_ptr<const Snapshot> current() const;
   // Makes the next certificate when it is time, another CA signs, or the present one is not valid
   // yet, as a clock that ran ahead and was set back leaves it; the present one stays when that
   // fails. True when there is a new one.
   absl::StatusOr<bool> RotateIfDue();
-  // RotateIfDue(), with a line in the log for each new one, and for a failure, which is tried again
-  // at every call, one a minute. `whose` is for people. On one thread.
-  void KeepCurrent(absl::string_view whose, Logger* logger);
+  // RotateIfDue(), and Rotate() where the present one is revoked, with a line in the log for each
+  // new one, and for a failure, which is tried again at every call, one a minute. `whose` is for
+  // people. On one thread.
+  void KeepCurrent(absl::string_view whose, const Revocations& revocations, Logger* logger);
   // Makes the next certificate now.
   absl::Status Rotate();
 
  private:
   ServerIdentity(const Authority* authority, const Clock* clock, absl::Duration ttl,
-                 std::vector<std::string> dns_names)
-      : authority_(authority), clock_(clock), ttl_(ttl), dns_names_(std::move(dns_names)) {}
+                 std::vector<std::string> dns_names, IssuanceLog* log)
+      : authority_(authority),
+        clock_(clock),
+        ttl_(ttl),
+        dns_names_(std::move(dns_names)),
+        log_(log) {}
 
   const Authority* const authority_;  // Not owned.
   const Clock* const clock_;          // Not owned.
   const absl::Duration ttl_;
   const std::vector<std::string> dns_names_;
+  IssuanceLog* const log_;  // Not owned.
   mutable absl::Mutex mu_;
   std::shared_ptr<const Snapshot> current_ ABSL_GUARDED_BY(mu_);
   RepeatFilter failures_said_;  // Of KeepCurrent's thread.

@@ -5,11 +5,15 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "controlplane/audit/testing/memory_issuance_store.h"
+#include "controlplane/ca/testing/memory_revocation_store.h"
 #include "controlplane/ca/testing/self_signed.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -38,7 +42,47 @@ class ServerIdentityTest : public ::testing::Test {
   // The CA is older than what it signs.
   Authority authority_{SelfSigned("td", clock_.WallNow() - absl::Hours(48)), &clock_};
   std::unique_ptr<ServerIdentity> identity_ = *ServerIdentity::Create(&authority_, &clock_);
+  MemoryRevocationStore revocation_store_;
+  const std::unique_ptr<Revocations> revocations_ =
+      *Revocations::Load(&revocation_store_, absl::Hours(1), &clock_);
 };
+
+TEST_F(ServerIdentityTest, IsInTheLogAndIsReplacedWhenItIsRevoked) {
+  Logger logger(2, Logger::Format::kText, LogLevel::kError);
+  MetricRegistry metrics;
+  MemoryIssuanceStore issuances;
+  IssuanceLog log(&issuances, nullptr, {}, &clock_, &logger, &metrics);
+  identity_ =
+      *ServerIdentity::Create(&authority_, &clock_, absl::Hours(1), {"a.example", "b"}, &log);
+  const std::string serial = identity_->current()->serial;
+  identity_->KeepCurrent("control plane", *revocations_, &logger);
+  EXPECT_EQ(identity_->current()->serial, serial);
+  ASSERT_THAT(revocations_->Revoke({serial, "spiffe://td/byrnie/controlplane",
+                                    identity_->current()->not_after, clock_.WallNow(), "me", ""}),
+              IsOk());
+  identity_->KeepCurrent("control plane", *revocations_, &logger);
+  const std::string next = identity_->current()->serial;
+  EXPECT_NE(next, serial);
+  identity_->KeepCurrent("control plane", *revocations_, &logger);
+  EXPECT_EQ(identity_->current()->serial, next);
+  // Whoever waits for one that came later has waited for these.
+  IssuanceRecord last;
+  last.issued_at = clock_.WallNow() + absl::Seconds(1);
+  last.serial = "last";
+  ASSERT_THAT(log.Append(last), IsOk());
+  const auto page = log.Read({});
+  ASSERT_THAT(page, IsOk());
+  ASSERT_EQ(page->records.size(), 3u);
+  std::set<std::string> logged;
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(page->records[i].identity, "spiffe://td/byrnie/controlplane");
+    EXPECT_EQ(page->records[i].proof, kOwnProof);
+    EXPECT_EQ(page->records[i].subject, "a.example,b");
+    EXPECT_EQ(page->records[i].root, authority_.snapshot()->server_signer->root_id());
+    logged.insert(page->records[i].serial);
+  }
+  EXPECT_EQ(logged, (std::set<std::string>{serial, next}));
+}
 
 TEST_F(ServerIdentityTest, IsRenewedInTime) {
   EXPECT_FALSE(Rotate());
@@ -78,7 +122,7 @@ TEST_F(ServerIdentityTest, SaysOnceAMinuteThatTheCaHasEnded) {
     Logger logger(log_fd, Logger::Format::kText, LogLevel::kInfo);
     clock_.Advance(absl::Hours(24 * 365 * 30));
     for (int i = 0; i < 150; ++i) {
-      identity_->KeepCurrent("control plane", &logger);
+      identity_->KeepCurrent("control plane", *revocations_, &logger);
       clock_.Advance(absl::Milliseconds(500));
     }
   }

@@ -38,7 +38,8 @@ absl::Status ConnectedFleet::CatchUp(absl::Time now) {
   const absl::Time since =
       read_until_ == absl::InfinitePast() ? now - longest_life_ : read_until_ - kLateEntries;
   const absl::Status read = log_->ForEachSince(since, [&](const IssuanceRecord& record) {
-    if (!record.audience.empty()) return;
+    // A control plane's own is made anew where its root goes.
+    if (!record.audience.empty() || record.proof == kOwnProof) return;
     agents_->holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
                                   record.not_after, 0, record.newest_root},
                                  record.replaces, now);

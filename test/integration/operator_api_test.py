@@ -322,6 +322,19 @@ class OperatorApiTest(unittest.TestCase):
             error = self.assert_code("INVALID_ARGUMENT", method, read_mask={"paths": ["nothing"]}, **fields)
             self.assertEqual(details(error)["BadRequest"].field_violations[0].field, "read_mask")
 
+    def test_a_control_planes_own_certificate_is_in_the_log(self):
+        listed = self.plane.call("ListIssuances", spiffe_id="spiffe://cluster.local/byrnie/controlplane").issuances
+        self.assertEqual([entry.proof for entry in listed], ["own"])
+
+    def test_page_tokens_of_issuances_are_of_one_list(self):
+        for _ in range(2):
+            self.plane.issue("spiffe://cluster.local/ns/demo/sa/listed")
+        token = self.plane.call("ListIssuances", page_size=1).next_page_token
+        self.assertTrue(self.plane.call("ListIssuances", page_size=2, page_token=token).issuances)
+        for fields in ({"page_token": token, "serial": "ab"}, {"page_token": "issuances/zzzz"}, {"page_token": "issuances/\x01"}):
+            error = self.assert_code("INVALID_ARGUMENT", "ListIssuances", page_size=1, **fields)
+            self.assertEqual(details(error)["BadRequest"].field_violations[0].field, "page_token")
+
     def test_what_is_not_there_is_named(self):
         for method, kind in (("GetWorkload", "workload"), ("GetPolicy", "policy"), ("DeletePolicy", "policy")):
             info = details(self.assert_code("NOT_FOUND", method, name="demo/nothing"))["ResourceInfo"]
