@@ -107,6 +107,8 @@ class KubernetesRegistryTest(unittest.TestCase):
             self.plane.flags.remove("--istio_peers")
             self.plane.stop()
             self.plane.start()
+            # Whoever comes before the cluster is known is sent away.
+            self.wait(lambda: protocols() == {"sidecar": "NONE", "ambient": "NONE"}, "the cluster, after the restart")
 
     def test_a_pod_that_ends_and_serves_has_new_connections_where_no_other_has(self):
         self.cluster.admin.create("/api/v1/namespaces/shop/services", {"metadata": {"name": "last"}, "spec": {"ports": [{"name": "http", "port": 80}]}})
