@@ -43,8 +43,8 @@ class ServerIdentityTest : public ::testing::Test {
   Authority authority_{SelfSigned("td", clock_.WallNow() - absl::Hours(48)), &clock_};
   std::unique_ptr<ServerIdentity> identity_ = *ServerIdentity::Create(&authority_, &clock_);
   MemoryRevocationStore revocation_store_;
-  const std::unique_ptr<Revocations> revocations_ =
-      *Revocations::Load(&revocation_store_, absl::Hours(1), &clock_);
+  const std::unique_ptr<Revocations> revocations_ = *Revocations::Load(
+      &revocation_store_, absl::Hours(1), Revocations::Issuers::kAllGiven, &clock_);
 };
 
 TEST_F(ServerIdentityTest, IsInTheLogAndIsReplacedWhenItIsRevoked) {
