@@ -4,8 +4,11 @@ import ctypes
 import os
 import platform
 import struct
+import tempfile
 
-_TRACEPOINT = "/sys/kernel/tracing/events/raw_syscalls/sys_enter/id"
+_TRACING = "/sys/kernel/tracing"
+_TRACEPOINT = "events/raw_syscalls/sys_enter/id"
+_MNT_DETACH = 2
 _PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
 _PERF_TYPE_TRACEPOINT = 2
 _ATTRIBUTE_SIZE = 64  # PERF_ATTR_SIZE_VER0
@@ -14,13 +17,30 @@ _CLOSE_ON_EXEC = 1 << 3
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def _tracepoint():
+    """The number that the kernel has given the tracepoint. Where nobody has mounted its tracefs it is mounted for the moment."""
+    def read(directory):
+        with open(os.path.join(directory, _TRACEPOINT), encoding="ascii") as text:
+            return int(text.read())
+    try:
+        return read(_TRACING)
+    except FileNotFoundError:
+        pass
+    with tempfile.TemporaryDirectory() as directory:
+        if _libc.mount(b"tracefs", directory.encode(), b"tracefs", 0, None) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, f"mount tracefs: {os.strerror(error)}")
+        try:
+            return read(directory)
+        finally:
+            _libc.umount2(directory.encode(), _MNT_DETACH)
+
+
 class SyscallCount:
     """The calls of some processes since it was made; a context manager. OSError where the kernel has no such counters."""
 
     def __init__(self, processes):
-        with open(_TRACEPOINT, encoding="ascii") as text:
-            tracepoint = int(text.read())
-        attribute = struct.pack("=IIQQQQQ", _PERF_TYPE_TRACEPOINT, _ATTRIBUTE_SIZE, tracepoint, 0, 0, 0, _INHERIT)
+        attribute = struct.pack("=IIQQQQQ", _PERF_TYPE_TRACEPOINT, _ATTRIBUTE_SIZE, _tracepoint(), 0, 0, 0, _INHERIT)
         attribute = attribute.ljust(_ATTRIBUTE_SIZE, b"\0")
         self._counters = []
         for process in processes:
