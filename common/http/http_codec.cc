@@ -140,9 +140,14 @@ struct HttpRequestParser::Impl {
     if (in_header && parser.is_header_done() && !parser.is_done() && taken < bytes.size() &&
         (!*failure || *failure == http::error::need_more)) {
       bytes.remove_prefix(taken);
+      if (!MayBeWhole(bytes)) return taken;
       taken += parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), *failure);
     }
     return taken;
+  }
+  // Whether the parser may be asked about what is left of a request once it has its header.
+  bool MayBeWhole(absl::string_view bytes) const {
+    return !parser.chunked() || bytes.size() >= kLastChunk.size();
   }
   const size_t max_body;
   http::request_parser<http::string_body> parser;
@@ -162,10 +167,7 @@ HttpRequestParser::Result HttpRequestParser::Feed(absl::string_view bytes) {
     result.state = State::kError;
     return result;
   }
-  if (impl_->parser.is_header_done() && impl_->parser.chunked() &&
-      bytes.size() < kLastChunk.size()) {
-    return result;
-  }
+  if (impl_->parser.is_header_done() && !impl_->MayBeWhole(bytes)) return result;
   result.consumed = impl_->Put(bytes, &error);
   if (error && error != http::error::need_more) {
     impl_->error = error;

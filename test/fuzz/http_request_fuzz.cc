@@ -112,6 +112,7 @@ std::vector<std::string> FuzzSeeds() {
       "100-continue\r\n\r\nhelloGET /none HTTP/1.1\r\nHost: localhost\r\n\r\n",
       // Of which pieces end amid the last chunk.
       "POST /POST HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      "POST /POST HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\n\r\n",
       "POST /POST HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
       "5;a=b\r\nhello\r\n0\r\nTrailer: x\r\n\r\n",
       "POST /GET HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
