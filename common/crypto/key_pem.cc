@@ -55,16 +55,14 @@ absl::StatusOr<Block> FindBlock(absl::string_view text) {
     }
     if (label == "EC PARAMETERS") continue;
     const absl::optional<KeyPem::Form> form = FormOf(label);
-    if (!form.has_value()) {
+    // The second is of RFC 1421, as openssl encrypts the older forms.
+    const bool encrypted =
+        form.has_value() ? absl::StrContains(body, "Proc-Type:") : label == "ENCRYPTED PRIVATE KEY";
+    if (!form.has_value() || encrypted) {
       // A label is no secret, but what stands in its place may be.
       return absl::InvalidArgumentError(
-          absl::StrCat(label == "ENCRYPTED PRIVATE KEY" ? "an encrypted key"
-                                                        : "a PEM block that is no private key",
+          absl::StrCat(encrypted ? "an encrypted key" : "a PEM block that is no private key",
                        "; give one unencrypted key, as \"openssl genpkey\" makes it"));
-    }
-    if (absl::StrContains(body, "Proc-Type:")) {  // RFC 1421, as openssl encrypts keys.
-      return absl::InvalidArgumentError(
-          "an encrypted key; give one unencrypted key, as \"openssl genpkey\" makes it");
     }
     if (found.has_value()) return absl::InvalidArgumentError("more than one private key");
     found = Block{*form, body};

@@ -61,6 +61,14 @@ class TcpStreamTest : public ::testing::Test {
     EXPECT_EQ(GetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
     EXPECT_EQ(GetInt(fd, IPPROTO_TCP, TCP_KEEPCNT), 4);
   }
+  // Writes until the kernel takes no more.
+  static void Fill(TcpStream& writer) {
+    const std::string data(1 << 20, 'x');
+    const auto bytes =
+        absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(data.data()), data.size());
+    while (writer.Write(bytes).status == IoStatus::kOk) {
+    }
+  }
   // A bound port on which nobody listens.
   SocketAddress ClosedPort() {
     Listen();
@@ -452,11 +460,7 @@ TEST_F(TcpStreamTest, ResetsAfterFiveSecondsWhenThePeerNeverReads) {
   Listen();
   auto attempt = Connect(listener_->address());
   ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
-  const std::string data(1 << 20, 'x');
-  const auto bytes =
-      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(data.data()), data.size());
-  while ((*result_)->Write(bytes).status == IoStatus::kOk) {
-  }
+  Fill(**result_);
   (*result_)->Reset();
   loop_.AdvanceTime(absl::Seconds(4));
   EXPECT_FALSE((*result_)->Flushed());
@@ -469,11 +473,7 @@ TEST_F(TcpStreamTest, ResetsNoPeerThatReadsOn) {
   Listen();
   auto attempt = Connect(listener_->address());
   ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
-  const std::string data(1 << 20, 'x');
-  const auto bytes =
-      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(data.data()), data.size());
-  while ((*result_)->Write(bytes).status == IoStatus::kOk) {
-  }
+  Fill(**result_);
   (*result_)->Reset();
   std::string buffer(64 * 1024, 0);
   const auto room = absl::MakeSpan(reinterpret_cast<uint8_t*>(&buffer[0]), buffer.size());
@@ -496,11 +496,7 @@ TEST_F(TcpStreamTest, KnowsWhatASlowReaderHasNotTaken) {
   ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
   TcpStream& writer = **result_;
   EXPECT_EQ(writer.Undelivered(), 0u);
-  const std::string data(1 << 20, 'x');
-  const auto bytes =
-      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(data.data()), data.size());
-  while (writer.Write(bytes).status == IoStatus::kOk) {
-  }
+  Fill(writer);
   writer.ShutdownWrite();
   EXPECT_TRUE(writer.Flushed()) << "this process holds nothing";
   EXPECT_GT(writer.Undelivered(), 0u);

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import main
+from testing.files import replace_file
 from testing.issuer import Issuer, key_pem, new_key, pem
 from testing.loopback_control_plane import AUTHORITY, LoopbackControlPlane, messages
 from testing.process import wait_until
@@ -50,10 +51,7 @@ class PluggedCaMoveTest(unittest.TestCase):
 
     def write(self, name, text):
         path = os.path.join(self.directory, name)
-        with open(f"{path}.new", "wb") as out:
-            out.write(text if isinstance(text, bytes) else text.encode())
-        os.chmod(f"{path}.new", 0o600)
-        os.rename(f"{path}.new", path)
+        replace_file(path, text)
         return path
 
     def plug(self, issuer, *roots):

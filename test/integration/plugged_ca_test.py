@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
+from testing.files import replace_file
 from testing.issuer import Issuer, key_pem, pem
 from testing.mesh import parse_metrics
 from testing.process import wait_until
@@ -39,11 +40,7 @@ class PluggedCase(MeshTestCase):
 
     @classmethod
     def write(cls, name, text):
-        path = os.path.join(cls.directory, name)
-        with open(f"{path}.new", "wb") as out:
-            out.write(text if isinstance(text, bytes) else text.encode())
-        os.chmod(f"{path}.new", 0o600)
-        os.rename(f"{path}.new", path)
+        replace_file(os.path.join(cls.directory, name), text)
 
     @classmethod
     def plug(cls, issuer):
