@@ -34,13 +34,6 @@ class SharedBufferBudget final : public BufferBudget {
     if (more != 0) more_.fetch_add(more, std::memory_order_relaxed);
     if (held != 0) held_->Add(held);
   }
-  bool Reserve(size_t bytes) override {
-    const int64_t wanted = static_cast<int64_t>(bytes);
-    // Whether there is memory for a new connection is for Overload to say.
-    if (wanted > limit_ - more_.load(std::memory_order_relaxed)) return false;
-    Add(0, wanted, wanted);
-    return true;
-  }
 
   // What buffers may still come to hold without asking again.
   uint64_t Unfilled() const {

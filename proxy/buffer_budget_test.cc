@@ -14,13 +14,13 @@ constexpr size_t kMiB = 1024 * kKiB;
 TEST(BufferBudgetTest, EveryBufferHasItsLeastHoweverShortItIs) {
   Gauge held;
   SharedBufferBudget budget(kMiB, &held);
-  EXPECT_TRUE(budget.Reserve(kMiB));
+  BufferUse all(&budget, 0);
+  all.Set(kMiB, kMiB);
   EXPECT_EQ(budget.Share(), 0u);
-  EXPECT_FALSE(budget.Reserve(1));
   BufferUse use(&budget, 4 * kKiB);
   EXPECT_EQ(use.Limit(64 * kKiB), 4 * kKiB);
   use.Set(4 * kKiB, 4 * kKiB);
-  budget.Release(kMiB);
+  all.Set(0, 0);
   EXPECT_EQ(use.Limit(32 * kKiB), 32 * kKiB);
   EXPECT_EQ(use.Limit(kMiB), kMiB / 16);
   EXPECT_EQ(held.value(), static_cast<int64_t>(4 * kKiB));

@@ -80,7 +80,7 @@ void RedirectedConnection::Start() {
     ScheduleDeadline(context()->config->first_byte_timeout);
   }
   sniffer_ = std::make_unique<Sniffer>(client_.get(), kDirectAlpn, context()->scratch,
-                                       context()->relay_options.budget,
+                                       context()->hello_room, this->source().ip(),
                                        [this](Sniffer::Kind kind) { OnSniffed(kind); });
   sniffer_->set_on_undecided([this] { OnUndecided(); });
 }
@@ -138,10 +138,23 @@ RedirectedConnection::Custom RedirectedConnection::CustomOfPeer() const {
 
 void RedirectedConnection::DialEagerly() {
   const Custom custom = probe_ ? Custom::kAnyhow : CustomOfPeer();
-  if (custom == Custom::kDirectMtls) return;
+  if (custom == Custom::kDirectMtls) return AwaitFirstWord();
   if (custom == Custom::kUnknown && context()->asked_peers->MayAsk(source().ip())) {
     context()->resolve(id(), source().ip(), /*refresh=*/false);
   }
+  eager_ = true;
+  Dial();
+}
+
+void RedirectedConnection::AwaitFirstWord() {
+  since_ = loop()->Now();
+  ScheduleDeadline(context()->config->first_byte_timeout);
+}
+
+void RedirectedConnection::OnNoFirstWord() {
+  patient_ = false;
+  if (server_spoke_) return CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/true);
+  if (eager_) return;
   eager_ = true;
   Dial();
 }
@@ -169,6 +182,7 @@ void RedirectedConnection::OnDeadline() {
   sniffer_->Poll();
   if (ended() || state_ != State::kSniffing) return;
   if (silent && sniffer_->size() > 0) return;
+  if (silent && line_ == nullptr) return OnNoFirstWord();
   // There plaintext may pass, and nobody can say that it is none.
   if (line_ == nullptr) return CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/false);
   if (silent) return OnStillSilent();
@@ -195,8 +209,13 @@ void RedirectedConnection::OnServerSpoke() {
   // Both may have spoken in this turn; a client that asked for the mesh by then gets it.
   sniffer_->Poll();
   if (ended() || state_ != State::kSniffing) return;
-  // The client has spoken first, or discovery knows by now that it will: the greeting waits.
-  if (sniffer_->size() > 0 || (!probe_ && CustomOfPeer() == Custom::kDirectMtls)) return;
+  // The client has spoken first: the greeting waits.
+  if (sniffer_->size() > 0) return;
+  // Discovery knows by now that the client will.
+  if (patient_ && !probe_ && CustomOfPeer() == Custom::kDirectMtls) {
+    if (!std::exchange(server_spoke_, true)) AwaitFirstWord();
+    return;
+  }
   CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/true);
 }
 
@@ -217,7 +236,8 @@ void RedirectedConnection::OnSniffed(Sniffer::Kind kind) {
       return Refuse(Result::kFailed, access_reason::kResetByDownstream,
                     std::string(client_->error().message()));
     case Sniffer::Kind::kOverloaded:
-      return Refuse(Result::kFailed, access_reason::kBuffersFull, "too many bytes are buffered");
+      return Refuse(Result::kFailed, access_reason::kBuffersFull,
+                    absl::StrCat(sniffer_->Describe(), ", and no room for more of it"));
   }
 }
 

@@ -27,9 +27,9 @@ namespace byrnie {
 // and the connection dialled becomes the one behind it; anything else is passed on untouched. A
 // client that has sent a part of a ClientHello has spoken first: the application's greeting waits
 // for the rest of it, until a deadline. A silent connection is an idle one. Only a peer that
-// reaches this pod by direct mTLS, as discovery knows, is waited for: it speaks first, and a
-// greeting before its hello would break its TLS. About who is not known discovery is asked for the
-// next time, and nothing waits for the answer.
+// reaches this pod by direct mTLS, as discovery knows, is waited for, as long as a first byte may
+// take elsewhere: it speaks first, and a greeting before its hello would break its TLS. About who
+// is not known discovery is asked for the next time, and nothing waits for the answer.
 //
 // Where plaintext may not pass, nothing is dialled before the peer is verified and allowed, and
 // until then it has a place in direct_arrivals or direct_turns, from the accept on, and is none of
@@ -72,6 +72,10 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
   };
   Custom CustomOfPeer() const;
   void DialEagerly();
+  // Of a peer that speaks first; not for ever, for it may have left this port out of its mesh,
+  // which discovery does not know.
+  void AwaitFirstWord();
+  void OnNoFirstWord();
   // It is one of the connections open, and has no place any more; false when that was one too many.
   bool Admit();
 
@@ -113,6 +117,10 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
   bool probe_ = false;
   // The application was dialled before it was known who is asking.
   bool eager_ = false;
+  // A peer that speaks first has not failed to yet.
+  bool patient_ = true;
+  // The application has greeted, and that waits for the peer's first word.
+  bool server_spoke_ = false;
   // The client's connection was gone when WatchClient looked last.
   bool client_lost_ = false;
   AppTarget target_;

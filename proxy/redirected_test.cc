@@ -12,8 +12,10 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/end_reason.h"
+#include "proxy/hello_room.h"
 #include "proxy/reason_set.h"
 #include "proxy/routing_table_builder.h"
+#include "proxy/sniffer.h"
 #include "proxy/testing/redirected_pair.h"
 
 namespace byrnie {
@@ -25,7 +27,25 @@ using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 
-class RedirectedTest : public RedirectedPairTest {};
+class RedirectedTest : public RedirectedPairTest {
+ protected:
+  // Client and server have one address here, so that one workload, which takes direct mTLS, is
+  // both.
+  void KnowPeer() {
+    link::v1::AddressUpdate update;
+    istio::workload::Workload* workload = update.add_upserts()->mutable_workload();
+    workload->set_uid("both");
+    workload->set_namespace_("demo");
+    workload->set_service_account("client");
+    workload->set_tunnel_protocol(istio::workload::LEGACY_ISTIO_MTLS);
+    workload->add_addresses(std::string("\x7f\0\0\1", 4));
+    RoutingTableBuilder routes;
+    ASSERT_TRUE(routes.Apply(update).empty());
+    auto mesh = std::make_shared<MeshSnapshot>(*context_.mesh);
+    mesh->routes = routes.Build();
+    context_.mesh = std::move(mesh);
+  }
+};
 
 TEST_F(RedirectedTest, AServerThatSpeaksFirstIsHeardAtOnce) {
   const auto client = Connect();
@@ -212,26 +232,11 @@ TEST_F(RedirectedTest, AHelloBehindTheGreetingIsPassedOn) {
 }
 
 TEST_F(RedirectedTest, FromAPeerThatUsesMtlsTheHelloIsWaitedFor) {
-  link::v1::AddressUpdate update;
-  for (const char* name : {"server", "client"}) {
-    istio::workload::Workload* workload = update.add_upserts()->mutable_workload();
-    workload->set_uid(name);
-    workload->set_namespace_("demo");
-    workload->set_service_account(name);
-    workload->set_tunnel_protocol(istio::workload::LEGACY_ISTIO_MTLS);
-  }
-  // Client and server have one address here, so that one workload is both.
-  update.mutable_upserts(0)->mutable_workload()->add_addresses(std::string("\x7f\0\0\1", 4));
-  RoutingTableBuilder routes;
-  ASSERT_TRUE(routes.Apply(update).empty());
-  auto mesh = std::make_shared<MeshSnapshot>(*context_.mesh);
-  mesh->routes = routes.Build();
-  context_.mesh = std::move(mesh);
+  KnowPeer();
   auto connection = Connect();
-  EXPECT_THAT(apps_, SizeIs(0));
-  loop_.AdvanceTime(absl::Minutes(30));
+  loop_.AdvanceTime(absl::Milliseconds(990));
   loop_.RunUntilIdle();
-  EXPECT_EQ(registry_.size(), 1u);
+  EXPECT_THAT(apps_, SizeIs(0));
   const auto client = Shake(std::move(connection), ca_, peer_);
   ASSERT_TRUE(AwaitApp());
   WriteText(apps_[0].get(), "220");
@@ -241,6 +246,67 @@ TEST_F(RedirectedTest, FromAPeerThatUsesMtlsTheHelloIsWaitedFor) {
   WriteText(plain.get(), "plain");
   ASSERT_TRUE(AwaitApp(2));
   EXPECT_EQ(Await(apps_[1].get(), 5), "plain");
+}
+
+// One may have left this port out of its mesh, and wait for the server's first word.
+TEST_F(RedirectedTest, APeerThatUsesMtlsAndSaysNothingHearsTheServerAfterASecond) {
+  KnowPeer();
+  const auto client = Connect();
+  loop_.AdvanceTime(absl::Seconds(1));
+  ASSERT_TRUE(AwaitApp());
+  WriteText(apps_[0].get(), "220");
+  EXPECT_EQ(Await(client.get(), 3), "220");
+  EXPECT_EQ(metrics_.first_bytes.server_first->value(), 1u);
+  // Where both are silent a peer that is merely late may still prove itself.
+  auto late = Connect();
+  loop_.AdvanceTime(absl::Seconds(1));
+  ASSERT_TRUE(AwaitApp(2));
+  loop_.AdvanceTime(absl::Minutes(30));
+  loop_.RunUntilIdle();
+  EXPECT_EQ(registry_.size(), 2u);
+  const auto tls = Shake(std::move(late), ca_, peer_);
+  EXPECT_THAT(handshake_, IsOk());
+  WriteText(tls.get(), "question");
+  EXPECT_EQ(Await(apps_[1].get(), 8), "question");
+}
+
+TEST_F(RedirectedTest, AGreetingThatWaitsForAPeerIsHeardAfterASecond) {
+  const auto client = Connect();
+  ASSERT_TRUE(AwaitApp());
+  KnowPeer();
+  WriteText(apps_[0].get(), "220");
+  loop_.RunUntilIdle();
+  loop_.AdvanceTime(absl::Milliseconds(600));
+  loop_.RunUntilIdle();
+  EXPECT_EQ(ReadText(client.get()), "");
+  // Whatever else the server says, nobody waits longer.
+  WriteText(apps_[0].get(), " hello");
+  loop_.RunUntilIdle();
+  loop_.AdvanceTime(absl::Milliseconds(400));
+  EXPECT_EQ(Await(client.get(), 9), "220 hello");
+}
+
+// Whoever has proven nothing takes no room from connections, nor from other sources' hellos.
+TEST_F(RedirectedTest, LongHellosThatAreNotWholeHaveRoomOfTheirOwn) {
+  std::string part = HelloBytes({"istio"}, "");
+  part[6] = 0;
+  part[7] = '\x3f';
+  part[8] = '\xf0';  // Of a message of nearly 16 KiB.
+  part = Refragment(part, 1).substr(0, Sniffer::kFree / 6 * 6);
+  HelloRoom::Part others(&hello_room_, *IpAddress::Parse("127.0.0.1"));
+  ASSERT_TRUE(others.Grow(HelloRoom::kPerSource));
+  const auto client = Connect();
+  WriteText(client.get(), part);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(registry_.size(), 1u);
+  WriteText(client.get(), std::string("\x16\3\1\0\x40", 5) + std::string(64, 'x'));
+  AwaitEnd();
+  EXPECT_THAT(PeekLog(), AllOf(HasSubstr("\"reason\":\"buffers-full\""),
+                               HasSubstr("of an unfinished ClientHello, and no room")));
+  const auto plain = Connect();
+  WriteText(plain.get(), std::string(20000, 'x'));
+  ASSERT_TRUE(AwaitApp(2));
+  EXPECT_EQ(Await(apps_[1].get(), 20000), std::string(20000, 'x'));
 }
 
 TEST_F(RedirectedTest, AServerIsHeardAtOnceByWhoIsNotKnownAndDiscoveryAskedBeside) {
@@ -283,18 +349,7 @@ TEST_F(RedirectedTest, AServerIsHeardAtOnceByWhoIsNotKnownAndDiscoveryAskedBesid
 TEST_F(RedirectedTest, AGreetingWaitsForWhomDiscoveryKnowsByThen) {
   auto connection = Connect();
   ASSERT_TRUE(AwaitApp());
-  link::v1::AddressUpdate update;
-  istio::workload::Workload* workload = update.add_upserts()->mutable_workload();
-  workload->set_uid("both");
-  workload->set_namespace_("demo");
-  workload->set_service_account("client");
-  workload->set_tunnel_protocol(istio::workload::LEGACY_ISTIO_MTLS);
-  workload->add_addresses(std::string("\x7f\0\0\1", 4));
-  RoutingTableBuilder routes;
-  ASSERT_TRUE(routes.Apply(update).empty());
-  auto mesh = std::make_shared<MeshSnapshot>(*context_.mesh);
-  mesh->routes = routes.Build();
-  context_.mesh = std::move(mesh);
+  KnowPeer();
   WriteText(apps_[0].get(), "220");
   loop_.RunUntilIdle();
   const auto client = Shake(std::move(connection), ca_, peer_);

@@ -1,5 +1,6 @@
 #include "proxy/sniffer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,18 +10,17 @@ namespace byrnie {
 using State = ClientHelloParser::State;
 
 Sniffer::Sniffer(ByteStream* stream, absl::string_view protocol, absl::Span<uint8_t> scratch,
-                 BufferBudget* budget, Callback done)
+                 HelloRoom* room, const IpAddress& source, Callback done)
     : stream_(stream),
       protocol_(protocol),
       scratch_(scratch),
-      budget_(budget),
+      part_(room, source),
       done_(std::move(done)) {
   stream_->SetObserver(this);
 }
 
 Sniffer::~Sniffer() {
   if (done_ != nullptr) stream_->SetObserver(nullptr);
-  if (reserved_ > 0) budget_->Release(reserved_);
 }
 
 std::string Sniffer::Describe() const {
@@ -41,20 +41,18 @@ std::string Sniffer::TakeBytes() {
 }
 
 void Sniffer::OnReadable() {
-  // Bounded: the parser decides after what one hello can be long.
+  // Bounded: the parser decides after what one hello can be long. What is no hello is read no
+  // further than to its first piece.
   while (done_ != nullptr) {
-    const IoResult result = stream_->Read(scratch_);
+    const IoResult result = stream_->Read(scratch_.subspan(0, std::min(scratch_.size(), kFree)));
     if (result.status == IoStatus::kEof) return Finish(Kind::kPlaintext);
     if (result.status == IoStatus::kError) return Finish(Kind::kLost);
     if (result.bytes > 0) {
-      if (budget_ != nullptr) {
-        if (!budget_->Reserve(result.bytes)) return Finish(Kind::kOverloaded);
-        reserved_ += result.bytes;
-      }
       bytes_.append(reinterpret_cast<const char*>(scratch_.data()), result.bytes);
       switch (parser_.Feed(scratch_.subspan(0, result.bytes))) {
         case State::kNeedMore:
           if (on_undecided_ != nullptr) std::exchange(on_undecided_, nullptr)();
+          if (!KeepMore(result.bytes)) return Finish(Kind::kOverloaded);
           break;
         case State::kHello:
           return Finish(parser_.hello().Offers(protocol_) ? Kind::kMeshTls : Kind::kOtherTls);
@@ -65,6 +63,12 @@ void Sniffer::OnReadable() {
     }
     if (result.status == IoStatus::kWouldBlock) return;
   }
+}
+
+bool Sniffer::KeepMore(size_t bytes) {
+  if (bytes_.size() <= kFree) return true;
+  // The parser has a copy.
+  return part_.Grow(2 * std::min(bytes, bytes_.size() - kFree));
 }
 
 void Sniffer::Finish(Kind kind) {

@@ -7,9 +7,10 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "common/net/buffer_budget.h"
 #include "common/net/byte_stream.h"
+#include "common/net/socket_address.h"
 #include "common/tls/client_hello.h"
+#include "proxy/hello_room.h"
 
 namespace byrnie {
 
@@ -23,15 +24,20 @@ class Sniffer final : private ByteStream::Observer {
     kOtherTls,   // A whole ClientHello that does not: the application's own.
     kPlaintext,  // No ClientHello, or the client ended before one was whole.
     kLost,       // The connection broke.
-    kOverloaded  // The budget for kept bytes is used up.
+    kOverloaded  // A long hello, and no room left to keep it.
   };
   // Runs once, in an upcall of the stream or in Poll; may destroy the sniffer.
   using Callback = absl::AnyInvocable<void(Kind kind)>;
 
+  // What any client may send before it is certain: a hello with post-quantum shares is half of it,
+  // and a relay keeps as much in any case.
+  static constexpr size_t kFree = 4096;
+
   // Becomes the stream's observer. `protocol` is the ALPN protocol of the mesh. `scratch` holds
-  // nothing between events; `budget` may be null. All outlive the sniffer.
+  // nothing between events. What `source` sends beyond kFree has to find place in `room`. All
+  // outlive the sniffer.
   Sniffer(ByteStream* stream, absl::string_view protocol, absl::Span<uint8_t> scratch,
-          BufferBudget* budget, Callback done);
+          HelloRoom* room, const IpAddress& source, Callback done);
   Sniffer(const Sniffer&) = delete;
   Sniffer& operator=(const Sniffer&) = delete;
   ~Sniffer() override;
@@ -57,17 +63,18 @@ class Sniffer final : private ByteStream::Observer {
  private:
   void OnReadable() override;
   void OnWritable() override {}
+  // Whether the last `bytes` of what was read may be kept while more is waited for.
+  bool KeepMore(size_t bytes);
   void Finish(Kind kind);
 
   ByteStream* const stream_;  // Not owned.
   const absl::string_view protocol_;
   const absl::Span<uint8_t> scratch_;
-  BufferBudget* const budget_;               // Not owned.
+  HelloRoom::Part part_;
   Callback done_;                            // Null once it has run.
   absl::AnyInvocable<void()> on_undecided_;  // Null once it has run.
   ClientHelloParser parser_;
   std::string bytes_;
-  size_t reserved_ = 0;
 };
 
 }  // namespace byrnie

@@ -6,11 +6,12 @@
 
 #include "absl/types/optional.h"
 #include "common/event/testing/manual_event_loop.h"
-#include "common/net/testing/fake_buffer_budget.h"
+#include "common/net/socket_address.h"
 #include "common/net/testing/memory_stream_pair.h"
 #include "common/tls/testing/hello_bytes.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proxy/hello_room.h"
 
 namespace byrnie {
 namespace {
@@ -22,9 +23,8 @@ class SnifferTest : public ::testing::Test {
  protected:
   explicit SnifferTest(const MemoryStreamPair::Quota& quota = {})
       : pair_(&loop_, quota, quota), client_(pair_.TakeA()), stream_(pair_.TakeB()) {
-    budget_.limit = 8192;
-    sniffer_ = std::make_unique<Sniffer>(stream_.get(), "istio", absl::MakeSpan(scratch_), &budget_,
-                                         [this](Kind kind) { kind_ = kind; });
+    sniffer_ = std::make_unique<Sniffer>(stream_.get(), "istio", absl::MakeSpan(scratch_), &room_,
+                                         source_, [this](Kind kind) { kind_ = kind; });
     loop_.RunUntilIdle();
   }
   void Send(absl::string_view text) {
@@ -43,8 +43,9 @@ class SnifferTest : public ::testing::Test {
   MemoryStreamPair pair_;
   std::unique_ptr<ByteStream> client_;
   std::unique_ptr<ByteStream> stream_;
-  std::vector<uint8_t> scratch_ = std::vector<uint8_t>(4096);
-  FakeBufferBudget budget_;
+  std::vector<uint8_t> scratch_ = std::vector<uint8_t>(16384);
+  HelloRoom room_;
+  const IpAddress source_ = *IpAddress::Parse("10.0.0.1");
   absl::optional<Kind> kind_;
   std::unique_ptr<Sniffer> sniffer_;
 };
@@ -52,7 +53,6 @@ class SnifferTest : public ::testing::Test {
 TEST_F(SnifferTest, SaysNothingOfASilentClient) {
   EXPECT_FALSE(kind_.has_value());
   EXPECT_EQ(sniffer_->Describe(), "nothing");
-  EXPECT_EQ(budget_.held, 0);
 }
 
 TEST_F(SnifferTest, TellsMeshTlsFromTheApplicationsOwn) {
@@ -85,12 +85,18 @@ TEST_F(SnifferTest, WaitsForTheRestOfAHello) {
   Send(hello.substr(0, 700));
   EXPECT_FALSE(kind_.has_value());
   EXPECT_EQ(sniffer_->Describe(), "700 bytes of an unfinished ClientHello");
-  EXPECT_EQ(budget_.held, 700);
   Send(hello.substr(700) + "behind it");
   EXPECT_EQ(kind_, Kind::kMeshTls);
   EXPECT_EQ(sniffer_->TakeBytes(), hello + "behind it");
-  sniffer_.reset();
-  EXPECT_EQ(budget_.held, 0);
+  EXPECT_EQ(room_.used(), 0u);
+}
+
+TEST_F(SnifferTest, ReadsNoMoreThanItsFirstPieceOfWhatIsNoHello) {
+  Send(std::string(3 * Sniffer::kFree, 'x'));
+  EXPECT_EQ(kind_, Kind::kPlaintext);
+  EXPECT_EQ(sniffer_->TakeBytes().size(), Sniffer::kFree);
+  std::vector<uint8_t> rest(3 * Sniffer::kFree);
+  EXPECT_EQ(stream_->Read(absl::MakeSpan(rest)).bytes, 2 * Sniffer::kFree);
 }
 
 TEST_F(SnifferTest, TellsOnceThatTheFirstBytesDoNotDecide) {
@@ -128,10 +134,40 @@ TEST_F(SnifferTest, NoticesThatTheConnectionBroke) {
   EXPECT_EQ(kind_, Kind::kLost);
 }
 
-TEST_F(SnifferTest, KeepsNoMoreThanTheBudget) {
-  Send(Refragment(HelloBytes({"istio"}, ""), 1));
+TEST_F(SnifferTest, ALongHelloTakesRoomAndGivesItBack) {
+  const std::string hello = Refragment(HelloBytes({"istio"}, ""), 1);
+  ASSERT_GT(hello.size(), Sniffer::kFree + 1000);
+  Send(hello.substr(0, Sniffer::kFree));
+  EXPECT_EQ(room_.used(), 0u);
+  Send(hello.substr(Sniffer::kFree, 1000));
+  EXPECT_EQ(room_.used(), 2000u);
+  Send(hello.substr(Sniffer::kFree + 1000));
+  EXPECT_EQ(kind_, Kind::kMeshTls);
+  EXPECT_EQ(sniffer_->TakeBytes(), hello);
+  sniffer_.reset();
+  EXPECT_EQ(room_.used(), 0u);
+}
+
+TEST_F(SnifferTest, WhereThereIsNoRoomAShortHelloHasIt) {
+  const std::string hello = HelloBytes({"istio"}, "");
+  ASSERT_LE(hello.size(), Sniffer::kFree);
+  HelloRoom::Part all(&room_, source_);
+  ASSERT_TRUE(all.Grow(HelloRoom::kPerSource));
+  Send(hello.substr(0, hello.size() - 1));
+  EXPECT_FALSE(kind_.has_value());
+  Send(hello.substr(hello.size() - 1));
+  EXPECT_EQ(kind_, Kind::kMeshTls);
+}
+
+TEST_F(SnifferTest, WhereThereIsNoRoomALongHelloEnds) {
+  HelloRoom::Part all(&room_, source_);
+  ASSERT_TRUE(all.Grow(HelloRoom::kPerSource));
+  const std::string hello = Refragment(HelloBytes({"istio"}, ""), 1);
+  Send(hello.substr(0, Sniffer::kFree));
+  EXPECT_FALSE(kind_.has_value());
+  Send(hello.substr(Sniffer::kFree, 1));
   EXPECT_EQ(kind_, Kind::kOverloaded);
-  EXPECT_LE(budget_.held, 8192);
+  EXPECT_EQ(room_.used(), HelloRoom::kPerSource);
 }
 
 TEST_F(SnifferTest, WhatWasReadCanBeTakenBeforeTheVerdict) {
@@ -149,8 +185,8 @@ TEST_F(SnifferTest, PollLooksBeforeTheLoopTells) {
 
 TEST_F(SnifferTest, MayDieInItsCallback) {
   sniffer_.reset();
-  sniffer_ = std::make_unique<Sniffer>(stream_.get(), "istio", absl::MakeSpan(scratch_), nullptr,
-                                       [this](Kind kind) {
+  sniffer_ = std::make_unique<Sniffer>(stream_.get(), "istio", absl::MakeSpan(scratch_), &room_,
+                                       source_, [this](Kind kind) {
                                          kind_ = kind;
                                          sniffer_.reset();
                                        });

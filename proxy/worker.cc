@@ -18,6 +18,7 @@
 #include "proxy/handshake_counts.h"
 #include "proxy/handshake_turns.h"
 #include "proxy/hbone_headers.h"
+#include "proxy/hello_room.h"
 #include "proxy/outbound.h"
 #include "proxy/peer_info.h"
 #include "proxy/peer_proof.h"
@@ -156,6 +157,7 @@ class Worker::Data {
     context_.direct = &direct_;
     context_.direct_arrivals = &direct_arrivals_;
     context_.direct_turns = &direct_turns_;
+    context_.hello_room = &hello_room_;
     context_.asked_peers = &asked_peers_;
     context_.scratch = absl::MakeSpan(scratch_.get(), kScratchSize);
     context_.scratch_pool = &scratch_pool_;
@@ -360,6 +362,7 @@ class Worker::Data {
   DirectMtls direct_;
   HandshakeTurns direct_turns_;
   HandshakeTurns direct_arrivals_;
+  HelloRoom hello_room_;
   AskedAddresses asked_peers_;
   FlightRecorder recorder_;
   OutlierDetector outliers_;

@@ -30,6 +30,7 @@ class ConnectionRegistry;
 class DirectMtls;
 class FlowShard;
 class HandshakeTurns;
+class HelloRoom;
 
 // What the connections of one worker share. Lives on the worker's loop; nothing in it is owned
 // except where it says so.
@@ -54,6 +55,8 @@ struct WorkerContext {
   // whole, all of them silent ones there, and then those who wait for their turn or shake hands.
   HandshakeTurns* direct_arrivals = nullptr;
   HandshakeTurns* direct_turns = nullptr;
+  // For what comes of long ClientHellos, wherever plaintext may pass or not.
+  HelloRoom* hello_room = nullptr;
   // About whom inbound connections come from.
   AskedAddresses* asked_peers = nullptr;
   OutlierDetector* outliers = nullptr;

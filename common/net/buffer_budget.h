@@ -25,12 +25,8 @@ class BufferBudget {
   // Changes the sums: what is always granted; what is promised beyond that; the memory in use for
   // either.
   virtual void Add(int64_t least, int64_t more, int64_t held) = 0;
-  // For a connection that is still to be taken: false, and nothing is reserved, when there is not
-  // so much left.
-  virtual bool Reserve(size_t bytes) = 0;
   // How large a buffer may be now: `most` if there is room, its `least` if there is none.
   size_t Limit(size_t least, size_t most) const { return std::min(most, std::max(least, Share())); }
-  void Release(size_t bytes) { Add(0, -static_cast<int64_t>(bytes), -static_cast<int64_t>(bytes)); }
 };
 
 // One buffer's part of a budget, returned when it is destroyed.

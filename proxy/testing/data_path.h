@@ -24,6 +24,7 @@
 #include "proxy/asked_addresses.h"
 #include "proxy/connection_registry.h"
 #include "proxy/handshake_turns.h"
+#include "proxy/hello_room.h"
 #include "proxy/mesh_snapshot.h"
 #include "proxy/outlier_detector.h"
 #include "proxy/overload.h"
@@ -103,6 +104,7 @@ class DataPathTest : public ::testing::Test {
     context_.pool = &pool_;
     context_.direct_arrivals = &direct_arrivals_;
     context_.direct_turns = &direct_turns_;
+    context_.hello_room = &hello_room_;
     context_.asked_peers = &asked_peers_;
     context_.scratch = absl::MakeSpan(scratch_);
     context_.overload = &overload_;
@@ -159,6 +161,7 @@ class DataPathTest : public ::testing::Test {
                                metrics_.handshakes_open};
   HandshakeTurns direct_arrivals_{&loop_, HandshakeQueue::Limits(), &counts_.direct_arrivals,
                                   metrics_.handshakes_open};
+  HelloRoom hello_room_;
   AskedAddresses asked_peers_{&loop_, AskedAddresses::Options()};
   ConnectionRegistry registry_;
   std::vector<uint8_t> scratch_;

@@ -21,15 +21,9 @@ class FakeBufferBudget final : public BufferBudget {
     held += held_by;
     most_more = most_more < more ? more : most_more;
   }
-  bool Reserve(size_t bytes) override {
-    if (more + static_cast<int64_t>(bytes) > limit) return false;
-    Add(0, static_cast<int64_t>(bytes), static_cast<int64_t>(bytes));
-    return true;
-  }
 
   size_t share = std::numeric_limits<size_t>::max();
   size_t spare = 0;
-  int64_t limit = std::numeric_limits<int64_t>::max();  // Of Reserve alone.
   int64_t least = 0;
   int64_t more = 0;
   int64_t held = 0;
