@@ -398,7 +398,7 @@ absl::Status ControlPlane::JoinFleet() {
       &agents_, bundles_.get(), issuance_log_.get(),
       rotation == nullptr ? absl::InfinitePast() : rotation->logged_since(), LongestLife());
   if (rotation == nullptr) return absl::OkStatus();
-  (void)own_fleet_->View(rotation->standing(), clock_->WallNow());
+  (void)own_fleet_->View(rotation->standing(), rotation->GateTime());
   if (!options_.store.etcd.has_value()) return absl::OkStatus();
   absl::BitGen random;
   const std::string instance = absl::StrFormat("%016x", absl::Uniform<uint64_t>(random));
@@ -583,6 +583,8 @@ void ControlPlane::NoteRejectedFiles() {
 
 void ControlPlane::Tick() {
   tick_->Schedule(kTick);
+  const RootRotation* const rotation = trust_->rotation();
+  agents_.holders()->ForgetEnded(rotation == nullptr ? clock_->WallNow() : rotation->GateTime());
   if (registry_file_ != nullptr) registry_file_->Poll();
   if (jwt_files_ != nullptr && jwt_files_->Poll()) jwt_attestor_->SetTrust(jwt_files_->trust());
   if (injector_file_ != nullptr && injector_file_->Poll()) {

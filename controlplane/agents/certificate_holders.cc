@@ -4,6 +4,11 @@
 #include <utility>
 
 namespace byrnie {
+namespace {
+
+constexpr absl::Duration kSweepInterval = absl::Minutes(1);
+
+}  // namespace
 
 uint32_t CertificateHolders::RootIndex(const std::string& root) {
   const auto found = std::find(roots_.begin(), roots_.end(), root);
@@ -22,8 +27,7 @@ CertificateHolders::Entry CertificateHolders::EntryOf(const Certificate& certifi
   return entry;
 }
 
-void CertificateHolders::OnIssued(const Certificate& certificate, const std::string& replaces,
-                                  absl::Time now) {
+void CertificateHolders::OnIssued(const Certificate& certificate, const std::string& replaces) {
   absl::MutexLock lock(&mu_);
   Entry entry = EntryOf(certificate);
   if (by_serial_.contains(replaces)) entry.replaces = replaces;
@@ -32,8 +36,12 @@ void CertificateHolders::OnIssued(const Certificate& certificate, const std::str
   if (known != by_serial_.end()) entry.acknowledged = known->second.acknowledged;
   if (entry.acknowledged > 0) Forget(std::exchange(entry.replaces, ""));
   by_serial_[certificate.serial] = std::move(entry);
-  if (now < next_sweep_) return;
-  next_sweep_ = now + absl::Minutes(1);
+}
+
+void CertificateHolders::ForgetEnded(absl::Time now) {
+  absl::MutexLock lock(&mu_);
+  if (now >= swept_at_ && now < swept_at_ + kSweepInterval) return;
+  swept_at_ = now;
   for (auto it = by_serial_.begin(); it != by_serial_.end();) {
     if (it->second.not_after <= now) {
       by_serial_.erase(it++);

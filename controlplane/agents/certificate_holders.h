@@ -39,13 +39,17 @@ class CertificateHolders {
   // `replaces` is the serial of the certificate its holder asked with; empty: with none. What is
   // known already is not new: all since some time may be told again, in the order of time.
   // `replaces` of the certificate does not count.
-  void OnIssued(const Certificate& certificate, const std::string& replaces, absl::Time now);
+  void OnIssued(const Certificate& certificate, const std::string& replaces);
   // Its holder has it. One that is not known, of an earlier process perhaps, is from then on;
   // `issued_at` and `newest_root` do not count.
   void OnShown(const Certificate& certificate);
   // Its holder has it in force, with that version of the trust bundles: what it replaced is in
   // nobody's hands any more.
   void OnAcknowledged(const std::string& serial, uint64_t version);
+
+  // Drops those that have ended, at most once a minute. Gates of a rotation do not wait for them
+  // any more: `now` is the time that these go by (RootRotation::GateTime).
+  void ForgetEnded(absl::Time now);
 
   // Those that are valid at `now`, in no order.
   std::vector<Certificate> List(absl::Time now) const;
@@ -69,7 +73,7 @@ class CertificateHolders {
   absl::flat_hash_map<std::string, Entry> by_serial_ ABSL_GUARDED_BY(mu_);
   // Few: a rotation adds one.
   std::vector<std::string> roots_ ABSL_GUARDED_BY(mu_);
-  absl::Time next_sweep_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  absl::Time swept_at_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
 };
 
 }  // namespace byrnie

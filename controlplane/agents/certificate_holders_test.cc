@@ -20,7 +20,7 @@ class CertificateHoldersTest : public ::testing::Test {
  protected:
   void Issue(const std::string& serial, const std::string& replaces = "", absl::Time now = kNow) {
     holders_.OnIssued({serial, "spiffe://cluster.local/a", "root", now, now + absl::Hours(1)},
-                      replaces, now);
+                      replaces);
   }
   void Show(const std::string& serial) {
     holders_.OnShown({serial, "spiffe://cluster.local/a", "root", kNow, kNow + absl::Hours(1)});
@@ -88,7 +88,10 @@ TEST_F(CertificateHoldersTest, HoldersOfOneIdentityAreToldApart) {
 TEST_F(CertificateHoldersTest, ForgetsWhatHasEnded) {
   Issue("1");
   Issue("2", "", kNow + absl::Hours(2));
+  EXPECT_EQ(holders_.size(), 2u);
+  holders_.ForgetEnded(kNow + absl::Hours(2));
   EXPECT_EQ(holders_.size(), 1u);
+  EXPECT_THAT(Serials(), ElementsAre("2"));
 }
 
 TEST_F(CertificateHoldersTest, ARenewalOfWhatItDoesNotKnowIsAFirstCertificate) {
@@ -131,7 +134,7 @@ TEST_F(CertificateHoldersTest, WhatIsToldAgainIsForgottenAgain) {
 
 TEST_F(CertificateHoldersTest, KnowsTheNewestRootThatCameWithIt) {
   holders_.OnIssued(
-      {"1", "spiffe://cluster.local/a", "root", kNow, kNow + absl::Hours(1), 0, "next"}, "", kNow);
+      {"1", "spiffe://cluster.local/a", "root", kNow, kNow + absl::Hours(1), 0, "next"}, "");
   EXPECT_EQ(holders_.List(kNow)[0].newest_root, "next");
   Show("2");
   for (const auto& held : holders_.List(kNow)) {

@@ -106,7 +106,7 @@ absl::Status Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued
   // never misses one.
   agents_->holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
                                 record.not_after, 0, record.newest_root},
-                               record.replaces, issued.issued_at);
+                               record.replaces);
   if (log_ != nullptr) RETURN_IF_ERROR(log_->Append(std::move(record)));
   agents_->OnIssued(caller.id, leaf.SerialHex(), leaf.not_after(), issued.issued_at, caller.proof,
                     address);

@@ -1,5 +1,7 @@
 #include "controlplane/ca/settled_time.h"
 
+#include <algorithm>
+
 namespace byrnie {
 namespace {
 
@@ -10,24 +12,25 @@ constexpr absl::Duration kTolerance = absl::Seconds(2);
 
 constexpr absl::Duration SettledTime::kSettle;
 
-SettledTime::SettledTime(const Clock* clock)
+SettledTime::SettledTime(const Clock* clock, absl::Time known)
     : clock_(clock),
       began_(clock->MonotonicNow()),
-      wall_(clock->WallNow()),
+      wall_(std::min(clock->WallNow(), known)),
       monotonic_(clock->MonotonicNow()) {}
 
-absl::Time SettledTime::Now() {
+SettledTime::Reading SettledTime::Read() {
   const absl::Time wall = clock_->WallNow();
   const absl::Duration monotonic = clock_->MonotonicNow();
   const absl::Time expected = wall_ + (monotonic - monotonic_);
   if (wall > expected + kTolerance) {
     if (ahead_since_ == absl::InfiniteDuration()) ahead_since_ = monotonic;
-    if (monotonic - ahead_since_ < kSettle) return expected;
+    const absl::Duration left = ahead_since_ + kSettle - monotonic;
+    if (left > absl::ZeroDuration()) return {expected, wall - expected, left};
   }
   ahead_since_ = absl::InfiniteDuration();
   wall_ = wall;
   monotonic_ = monotonic;
-  return wall;
+  return {wall, absl::ZeroDuration(), absl::ZeroDuration()};
 }
 
 bool SettledTime::IsTried() const { return clock_->MonotonicNow() - began_ >= kSettle; }

@@ -14,10 +14,18 @@ class SettledTime {
  public:
   static constexpr absl::Duration kSettle = absl::Hours(1);
 
-  // The clock as it is now is taken for right.
-  explicit SettledTime(const Clock* clock);
+  struct Reading {
+    absl::Time now;
+    // How far the wall clock is ahead of that, and how long it has to stay so to be believed.
+    absl::Duration ahead, left;
+  };
 
-  absl::Time Now();
+  // The clock as it is now is taken for right, where it is not after `known`: a time that has been,
+  // from which time goes on otherwise.
+  explicit SettledTime(const Clock* clock, absl::Time known = absl::InfiniteFuture());
+
+  absl::Time Now() { return Read().now; }
+  Reading Read();
   // True once the clock has agreed with itself for kSettle since the beginning: before, nobody
   // knows whether it was right then.
   bool IsTried() const;

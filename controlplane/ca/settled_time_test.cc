@@ -40,6 +40,26 @@ TEST_F(SettledTimeTest, AClockThatStaysAheadIsRight) {
   EXPECT_EQ(time_.Now(), start_ + absl::Hours(3));
 }
 
+TEST_F(SettledTimeTest, SaysHowFarTheClockIsAheadAndForHowLongItIsNotBelieved) {
+  EXPECT_EQ(time_.Read().ahead, absl::ZeroDuration());
+  clock_.SetWall(start_ + absl::Hours(2));
+  (void)time_.Now();
+  clock_.Advance(absl::Minutes(1));
+  const SettledTime::Reading reading = time_.Read();
+  EXPECT_EQ(reading.now, start_ + absl::Minutes(1));
+  EXPECT_EQ(reading.ahead, absl::Hours(2));
+  EXPECT_EQ(reading.left, SettledTime::kSettle - absl::Minutes(1));
+}
+
+TEST_F(SettledTimeTest, GoesOnFromATimeThatIsKnownToHaveBeen) {
+  SettledTime since(&clock_, start_ - absl::Hours(2));
+  EXPECT_EQ(since.Now(), start_ - absl::Hours(2));
+  clock_.Advance(SettledTime::kSettle);
+  EXPECT_EQ(since.Now(), start_ + SettledTime::kSettle);
+  // A clock that is behind is followed, here as later.
+  EXPECT_EQ(SettledTime(&clock_, start_ + absl::Hours(5)).Now(), start_ + SettledTime::kSettle);
+}
+
 TEST_F(SettledTimeTest, FollowsAClockThatIsSetBackAtOnce) {
   clock_.SetWall(start_ - absl::Hours(2));
   EXPECT_EQ(time_.Now(), start_ - absl::Hours(2));

@@ -35,6 +35,8 @@ FleetView::Agent Seen(const AgentTable::Agent& agent, const CertificateHolders::
 absl::Status ConnectedFleet::CatchUp(absl::Time now) {
   if (log_ == nullptr) return absl::OkStatus();
   absl::MutexLock lock(&mu_);
+  // Where the clock was ahead, entries of before may not have been read.
+  if (now < read_until_) read_until_ = absl::InfinitePast();
   const absl::Time since =
       read_until_ == absl::InfinitePast() ? now - longest_life_ : read_until_ - kLateEntries;
   const absl::Status read = log_->ForEachSince(since, [&](const IssuanceRecord& record) {
@@ -42,7 +44,7 @@ absl::Status ConnectedFleet::CatchUp(absl::Time now) {
     if (!record.audience.empty() || record.proof == kOwnProof) return;
     agents_->holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
                                   record.not_after, 0, record.newest_root},
-                                 record.replaces, now);
+                                 record.replaces);
   });
   if (read.ok()) read_until_ = now;
   return read;

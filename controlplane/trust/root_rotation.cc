@@ -17,12 +17,24 @@ namespace {
 
 // Of those that keep a move back, how many a message names.
 constexpr size_t kNamedBlockers = 3;
+// Since the last move, that a process which starts takes its clock's word for: a rotation is to go
+// on also through crashes.
+constexpr absl::Duration kUnquestioned = absl::Minutes(5);
 // How often the log says that an automatic rotation waits.
 constexpr absl::Duration kReportInterval = absl::Minutes(1);
 
 // Certificates have whole seconds (RFC 5280 section 4.1.2.5).
 absl::Time FloorToSecond(absl::Time time) {
   return absl::FromUnixSeconds(absl::ToUnixSeconds(time));
+}
+
+// Why what has ended by the wall clock is waited for.
+std::string NotBelieved(const SettledTime::Reading& time) {
+  return absl::StrCat(
+      ", which this control plane's clock says is over; it has jumped ",
+      absl::FormatDuration(absl::Trunc(time.ahead, absl::Seconds(1))),
+      " ahead, or the process was away so long: it is believed unless it is set back in ",
+      absl::FormatDuration(absl::Ceil(time.left, absl::Seconds(1))));
 }
 
 absl::Status KeptBack(RotationMove move, const std::vector<RotationBlocker>& blockers) {
@@ -58,6 +70,15 @@ absl::StatusOr<std::unique_ptr<RootRotation>> RootRotation::LoadOrCreate(
 absl::Status RootRotation::Load(const absl::optional<RootRecord>& legacy) {
   absl::MutexLock moving(&moving_);
   ASSIGN_OR_RETURN(absl::optional<TrustStore::Versioned> found, store_->Load());
+  {
+    absl::MutexLock lock(&mu_);
+    absl::Time known = absl::InfiniteFuture();
+    if (found.has_value() && found->record.rotation.has_value()) {
+      const absl::Time since = found->record.rotation->since;
+      if (clock_->WallNow() > since + kUnquestioned) known = since;
+    }
+    time_.emplace(clock_, known);
+  }
   TrustStore::Versioned now_there;
   bool changed = false;
   if (found.has_value()) {
@@ -242,14 +263,29 @@ FleetSource* RootRotation::fleet() const {
   return fleet_;
 }
 
-FleetView RootRotation::Fleet() const {
+SettledTime::Reading RootRotation::ReadTime() const {
+  absl::MutexLock lock(&mu_);
+  return time_->Read();
+}
+
+FleetView RootRotation::Fleet(absl::Time now) const {
   FleetSource* const source = fleet();
   if (source == nullptr) {
     FleetView nobody_known;
     nobody_known.complete_since = absl::InfiniteFuture();
     return nobody_known;
   }
-  return source->View(standing(), clock_->WallNow());
+  return source->View(standing(), now);
+}
+
+std::vector<RotationBlocker> RootRotation::BlockersNow(const TrustRecord& record,
+                                                       RotationMove move) const {
+  const SettledTime::Reading time = ReadTime();
+  std::vector<RotationBlocker> blockers = BlockersOf(record, move, Fleet(time.now), time.now);
+  for (RotationBlocker& blocker : blockers) {
+    if (blocker.until <= time.now + time.ahead) blocker.reason += NotBelieved(time);
+  }
+  return blockers;
 }
 
 RotationStatus RootRotation::StatusOf(const TrustRecord& record, RotationMove move) const {
@@ -279,7 +315,7 @@ RotationStatus RootRotation::StatusOf(const TrustRecord& record, RotationMove mo
   }
   status.move = move;
   status.consequence = ConsequenceOf(record, move);
-  status.blockers = BlockersOf(record, move, Fleet(), clock_->WallNow());
+  status.blockers = BlockersNow(record, move);
   return status;
 }
 
@@ -309,8 +345,7 @@ absl::StatusOr<TrustRecord> RootRotation::WithExclusions(const TrustRecord& reco
                                                          const Request& request) const {
   TrustRecord changed = record;
   if (request.exclusions.empty()) return changed;
-  const std::vector<RotationBlocker> blockers =
-      BlockersOf(record, move, Fleet(), clock_->WallNow());
+  const std::vector<RotationBlocker> blockers = BlockersNow(record, move);
   for (const std::string& agent : request.exclusions) {
     const auto left_out =
         std::count_if(blockers.begin(), blockers.end(),
@@ -382,8 +417,10 @@ absl::Status RootRotation::Move(const TrustRecord& record, int64_t revision, Rot
 
 absl::Status RootRotation::Refresh() {
   absl::MutexLock moving(&moving_);
+  // Each time, so that a clock that jumps is seen when it does.
+  const absl::Time now = GateTime();
   RETURN_IF_ERROR(TakeIn());
-  if (FleetSource* const source = fleet()) source->Follow(standing(), clock_->WallNow());
+  if (FleetSource* const source = fleet()) source->Follow(standing(), now);
   return MoveIfOpen();
 }
 
@@ -418,8 +455,7 @@ absl::Status RootRotation::MoveIfOpen() {
   const TrustRecord& record = present->record;
   if (!record.rotation.has_value() || !record.rotation->automatic) return absl::OkStatus();
   const RotationMove move = NextMove(record);
-  const std::vector<RotationBlocker> blockers =
-      BlockersOf(record, move, Fleet(), clock_->WallNow());
+  const std::vector<RotationBlocker> blockers = BlockersNow(record, move);
   if (blockers.empty()) {
     return Move(record, present->revision, move, /*automatic=*/true, "automatic");
   }

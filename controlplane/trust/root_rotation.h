@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/telemetry/log.h"
 #include "controlplane/ca/issuing_window.h"
+#include "controlplane/ca/settled_time.h"
 #include "controlplane/ca/signing_authority.h"
 #include "controlplane/seal/key_seal.h"
 #include "controlplane/trust/rotation_steps.h"
@@ -35,6 +36,7 @@ struct RotationStanding {
 class FleetSource {
  public:
   virtual ~FleetSource() = default;
+  // `now` is the time that gates go by, here and below: RootRotation::GateTime.
   virtual FleetView View(const RotationStanding& standing, absl::Time now) = 0;
   // This process signs and publishes by that from now on. Said again and again.
   virtual void Follow(const RotationStanding&, absl::Time) {}
@@ -71,6 +73,11 @@ struct RotationStatus {
 // from the record that was committed last, so that a process which dies anywhere does, once it is
 // back, what the record says. Of several processes with one store each may make a move, and the
 // others follow with Refresh().
+//
+// What gates wait for has ended when a clock says so that has not jumped lately (SettledTime):
+// there is no way back from what a clock that is wrong for a moment would open. Of a process that
+// starts in the middle of a rotation the last move is the time that is known, unless that was just
+// now.
 class RootRotation {
  public:
   static constexpr absl::Duration kRootLifetime = absl::Hours(24 * 3652);
@@ -128,6 +135,8 @@ class RootRotation {
   absl::StatusOr<RotationStatus> Rotate(const Request& request);
 
   RotationStanding standing() const;
+  // What gates go by: the wall clock, or less.
+  absl::Time GateTime() const { return ReadTime().now; }
 
   // Takes in what other processes have committed, and makes the next move of an automatic rotation
   // when its gate is open. To be called about twice a second. Errors as the store; what there is
@@ -161,7 +170,10 @@ class RootRotation {
   absl::StatusOr<AuthoritySnapshotPtr> SnapshotOf(const TrustRecord& record) const;
   StatePtr state() const;
   FleetSource* fleet() const;  // Null before Start.
-  FleetView Fleet() const;
+  FleetView Fleet(absl::Time now) const;
+  SettledTime::Reading ReadTime() const;
+  // Those that keep `move` back, and where a clock has jumped, that it has.
+  std::vector<RotationBlocker> BlockersNow(const TrustRecord& record, RotationMove move) const;
   RotationStatus StatusOf(const TrustRecord& record, RotationMove move) const;
   absl::Status Commit(TrustRecord record, int64_t revision) ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
   absl::Status Take(TrustStore::Versioned found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
@@ -181,6 +193,7 @@ class RootRotation {
   absl::Duration next_report_ ABSL_GUARDED_BY(moving_) = -absl::InfiniteDuration();
   mutable absl::Mutex mu_ ABSL_ACQUIRED_AFTER(moving_);
   StatePtr state_ ABSL_GUARDED_BY(mu_);
+  mutable absl::optional<SettledTime> time_ ABSL_GUARDED_BY(mu_);
   absl::Status followed_ ABSL_GUARDED_BY(mu_);
   FleetSource* fleet_ ABSL_GUARDED_BY(mu_) = nullptr;  // Not owned.
 };

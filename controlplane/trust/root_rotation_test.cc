@@ -248,12 +248,86 @@ TEST_F(RootRotationTest, AnAutomaticRotationGoesAllTheWayAsGatesOpen) {
   EXPECT_EQ(step(), RotationStep::kTainted);
   ASSERT_THAT(rotation_->Status().blockers, SizeIs(1));
   EXPECT_EQ(rotation_->Status().blockers[0].agent, kOpenConnections);
-  clock_.SetWall(rotation_->Status().blockers[0].until);
+  clock_.Advance(rotation_->Status().blockers[0].until - clock_.WallNow());
   EXPECT_THAT(rotation_->Refresh(), IsOk());
   EXPECT_EQ(step(), absl::nullopt);
   EXPECT_NE(signer(), old_root);
   EXPECT_THAT(rotation_->Refresh(), IsOk());
   EXPECT_EQ(step(), absl::nullopt);
+}
+
+class ClockJumpTest : public RootRotationTest {
+ protected:
+  // An automatic rotation waits for the certificate of one that is away.
+  void Begin() {
+    StartProcess();
+    fleet_.view.absent = {{"spiffe://cluster.local/away", signer(), clock_.WallNow() + kLife}};
+    ASSERT_THAT(Rotate(absl::nullopt), IsOk());
+    ASSERT_THAT(rotation_->Refresh(), IsOk());
+    ASSERT_THAT(rotation_->Refresh(), IsOk());
+    ASSERT_EQ(step(), RotationStep::kDistributed);
+  }
+  std::string Reason() const {
+    const RotationStatus status = rotation_->Status();
+    return status.blockers.empty() ? "" : status.blockers[0].reason;
+  }
+
+  static constexpr absl::Duration kLife = absl::Hours(1);
+};
+
+TEST_F(ClockJumpTest, OpensNoGate) {
+  Begin();
+  const absl::Time right = clock_.WallNow();
+  clock_.SetWall(right + 2 * kLife);
+  EXPECT_THAT(rotation_->Refresh(), IsOk());
+  EXPECT_EQ(step(), RotationStep::kDistributed);
+  EXPECT_THAT(Reason(), AllOf(HasSubstr("clock says is over; it has jumped 2h ahead"),
+                              HasSubstr("unless it is set back in 1h")));
+  EXPECT_THAT(rotation_->Rotate({RotationMove::kActivate, {}, "the test", false}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("it has jumped 2h ahead")));
+  clock_.SetWall(right);
+  EXPECT_THAT(rotation_->Refresh(), IsOk());
+  EXPECT_EQ(step(), RotationStep::kDistributed);
+  EXPECT_THAT(Reason(), AllOf(HasSubstr("is not connected"), Not(HasSubstr("jumped"))));
+}
+
+TEST_F(ClockJumpTest, IsBelievedWhenItStays) {
+  Begin();
+  ASSERT_THAT(rotation_->Rotate({absl::nullopt, {}, "the test", false}), IsOk());
+  clock_.SetWall(clock_.WallNow() + 2 * kLife);
+  // What has ended by the time that goes on meanwhile is over all the same.
+  fleet_.view.absent[0].not_after += 2 * kLife;
+  ASSERT_THAT(rotation_->Refresh(), IsOk());
+  clock_.Advance(SettledTime::kSettle - absl::Seconds(1));
+  EXPECT_THAT(rotation_->Refresh(), IsOk());
+  EXPECT_EQ(step(), RotationStep::kDistributed);
+  EXPECT_THAT(Reason(), HasSubstr("set back in 1s"));
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_THAT(rotation_->Refresh(), IsOk());
+  EXPECT_EQ(step(), RotationStep::kActive);
+}
+
+TEST_F(ClockJumpTest, DoesNotKeepBackAProcessThatIsStartedAgainAndAgain) {
+  Begin();
+  fleet_.view.absent[0].not_after = clock_.WallNow() + absl::Seconds(10);
+  for (int i = 0; i < 6; ++i) {
+    clock_.Advance(absl::Seconds(2));
+    StartProcess();
+  }
+  EXPECT_THAT(rotation_->Refresh(), IsOk());
+  EXPECT_EQ(step(), RotationStep::kActive);
+}
+
+TEST_F(ClockJumpTest, OfAProcessThatStartsInBetweenOpensNoGateEither) {
+  Begin();
+  clock_.SetWall(clock_.WallNow() + 2 * kLife);
+  StartProcess();
+  EXPECT_THAT(rotation_->Refresh(), IsOk());
+  EXPECT_EQ(step(), RotationStep::kDistributed);
+  EXPECT_THAT(Reason(), HasSubstr("or the process was away so long"));
+  clock_.Advance(SettledTime::kSettle);
+  EXPECT_THAT(rotation_->Refresh(), IsOk());
+  EXPECT_EQ(step(), RotationStep::kActive);
 }
 
 TEST_F(RootRotationTest, ARollbackStopsAnAutomaticRotation) {

@@ -39,16 +39,18 @@ absl::StatusOr<SharedFleet::Reports> SharedFleet::List() {
   return reports;
 }
 
-std::string SharedFleet::Doubt(const FleetReport& report, absl::Time now) {
+// Of the wall clock, which is compared with others', whatever gates go by.
+std::string SharedFleet::Doubt(const FleetReport& report) {
   absl::MutexLock lock(&mu_);
-  return clocks_.Doubt(report, now, clock_->MonotonicNow());
+  return clocks_.Doubt(report, clock_->WallNow(), clock_->MonotonicNow());
 }
 
 FleetReport SharedFleet::OwnReport(const RotationStanding& standing, absl::Time now) const {
   FleetReport report;
   report.name = options_.name;
   report.instance = options_.instance;
-  report.written_at = now;
+  // By that others compare clocks.
+  report.written_at = clock_->WallNow();
   report.issues_without_store = options_.issues_without_store;
   report.trust_revision = standing.revision;
   if (log_ != nullptr) report.late_issuances = log_->LateWrites().value_or(0);
@@ -101,7 +103,7 @@ absl::StatusOr<std::vector<SharedFleet::Peer>> SharedFleet::Peers(absl::Time now
   for (const FleetReport& report : reports.all) {
     if (report.instance == options_.instance) continue;
     // By a clock that is ahead everybody has ended.
-    if (HasEnded(report, now) && Doubt(report, now).empty()) continue;
+    if (HasEnded(report, now) && Doubt(report).empty()) continue;
     Peer peer{report.name, report.written_at, report.written_at + kSilent < now};
     absl::MutexLock lock(&mu_);
     peer.ahead = clocks_.Ahead(report, now);
@@ -154,7 +156,7 @@ void SharedFleet::TidyUp(absl::Time now) {
   if (!reports.ok()) return;
   for (const FleetReport& report : reports->all) {
     if (report.instance == options_.instance || !HasEnded(report, now)) continue;
-    if (!Doubt(report, now).empty()) continue;
+    if (!Doubt(report).empty()) continue;
     logger_->Info("a control plane that has not been heard of is forgotten",
                   {{"name", report.name}});
     reports_.Remove(report.name, report.instance).IgnoreError();
@@ -202,7 +204,7 @@ FleetView SharedFleet::View(const RotationStanding& standing, absl::Time now) {
       there = true;
       continue;
     }
-    const std::string doubt = Doubt(report, now);
+    const std::string doubt = Doubt(report);
     if (!doubt.empty()) view.control_planes.push_back({ControlPlaneAgent(report.name), doubt});
     if (!HasEnded(report, now)) AddReport(report, standing, now, &view);
   }

@@ -97,7 +97,7 @@ class SharedFleet final : public FleetSource {
   };
   absl::StatusOr<Reports> List();
   // As PeerClocks::Doubt.
-  std::string Doubt(const FleetReport& report, absl::Time now);
+  std::string Doubt(const FleetReport& report);
   FleetReport OwnReport(const RotationStanding& standing, absl::Time now) const;
   // Whether nothing is left of what it has done.
   bool HasEnded(const FleetReport& report, absl::Time now) const;

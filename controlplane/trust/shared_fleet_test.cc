@@ -62,7 +62,7 @@ class Plane {
     record.replaces = replaces;
     agents_.holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
                                  record.not_after, 0, record.newest_root},
-                                replaces, clock_->WallNow());
+                                replaces);
     EXPECT_THAT(log_.Append(std::move(record)), IsOk());
   }
   void Connect(const std::string& serial, const std::string& agent) {
@@ -355,6 +355,13 @@ TEST_F(SharedFleetTest, AReportThatCannotBeReadShutsTheGateAndNothingElse) {
   clock_.Advance(SharedFleet::kBeat + kWindow + kLife + SharedFleet::kBeat);
   a_->fleet()->Follow(standing_, clock_.WallNow());
   EXPECT_TRUE(store_.Get("controlplanes/c/3")->has_value());
+}
+
+TEST_F(SharedFleetTest, WhatWasReadByAClockThatWasAheadIsReadAgain) {
+  a_->Issue("1", "away");
+  const std::unique_ptr<Plane> late = Start("c", "3");
+  EXPECT_THAT(late->fleet()->View(standing_, clock_.WallNow() + absl::Hours(2)).absent, IsEmpty());
+  EXPECT_THAT(late->fleet()->View(standing_, clock_.WallNow()).absent, SizeIs(1));
 }
 
 // By its clock all others have ended, and so has every certificate.

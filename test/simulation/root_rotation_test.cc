@@ -185,7 +185,7 @@ class Mesh {
     agent->not_after = now + kLife;
     table_->holders()->OnIssued({agent->serial, agent->id.text(), agent->root, now,
                                  agent->not_after, 0, bundles_->NewestRoot("cluster.local")},
-                                replaced, now);
+                                replaced);
     agent->schedule.OnIssued(Instant(), agent->not_after,
                              RenewalWindow{now + kLife * 0.4, now + kLife * 0.6});
     // Bundles come with the answer.

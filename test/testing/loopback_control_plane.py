@@ -49,6 +49,7 @@ class LoopbackControlPlane:
 
     def __init__(self, *flags, trust_domain="cluster.local", registry=None):
         """`registry`: another --registry than the file that `self.registry` writes."""
+        self.command = self.ctl_command = ()  # That it, or byrniectl, runs under.
         self.directory = tempfile.mkdtemp(prefix="byr-plane-")
         self.flags, self.trust_domain = list(flags), trust_domain
         self.registry_flag = registry or f"static:{self.path('registry.json')}"
@@ -78,7 +79,7 @@ class LoopbackControlPlane:
         log = open(self.path("log"), "ab")
         offset = log.tell()
         self.process = subprocess.Popen(
-            [binary_path("byrnie-controlplane"), "--listen=127.0.0.1:0", "--admin=127.0.0.1:0",
+            [*self.command, binary_path("byrnie-controlplane"), "--listen=127.0.0.1:0", "--admin=127.0.0.1:0",
              f"--trust_domain={self.trust_domain}", f"--store=sqlite:{self.path('store.db')}",
              f"--registry={self.registry_flag}", f"--trust_bundle_out={self.path('bundle.pem')}",
              f"--operator_token_out={self.path('operator.token')}", "--log_format=json", *self.flags],
@@ -171,7 +172,7 @@ class LoopbackControlPlane:
     def ctl(self, *arguments, token=None, environment=None, check=True, stdin=None):
         """byrniectl, with the connection's flags from the environment."""
         variables = {**self.ctl_environment(token), **(environment or {})}
-        done = subprocess.run([binary_path("byrniectl"), *arguments], env=variables, capture_output=True, text=True,
+        done = subprocess.run([*self.ctl_command, binary_path("byrniectl"), *arguments], env=variables, capture_output=True, text=True,
                               input=stdin, timeout=30)
         if check and done.returncode != 0:
             raise AssertionError(f"byrniectl {' '.join(arguments)}: exit {done.returncode}: {done.stderr}{done.stdout}")
