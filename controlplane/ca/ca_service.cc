@@ -144,15 +144,16 @@ AgentQuestions::Answers CaService::AskAgents(const std::set<std::string>& addres
 
 grpc::ServerUnaryReactor* CaService::Issue(grpc::CallbackServerContext* context,
                                            const IssueRequest* request, IssueResponse* response) {
-  return AnswerOn(threads_, context, [this, context, request, response] {
-    return ToGrpcStatus(TryIssue(*context, *request, response));
+  const absl::Duration arrived = issuance_->Now();
+  return AnswerOn(threads_, context, [this, context, request, response, arrived] {
+    return ToGrpcStatus(TryIssue(*context, arrived, *request, response));
   });
 }
 
-absl::Status CaService::TryIssue(const grpc::ServerContextBase& context,
+absl::Status CaService::TryIssue(const grpc::ServerContextBase& context, absl::Duration arrived,
                                  const IssueRequest& request, IssueResponse* response) {
   ASSIGN_OR_RETURN(IssuedSvid issued,
-                   issuance_->Issue(context, "byrnie", [&request](const SpiffeId&) {
+                   issuance_->Issue(context, "byrnie", arrived, [&request](const SpiffeId&) {
                      return ReadIssueRequest(request);
                    }));
   for (const CertificatePtr& certificate : issued.chain) {

@@ -70,7 +70,7 @@ class CaService final : public byrnie::ca::v1::CertificateAuthority::CallbackSer
  private:
   class BundleStream;
 
-  absl::Status TryIssue(const grpc::ServerContextBase& context,
+  absl::Status TryIssue(const grpc::ServerContextBase& context, absl::Duration arrived,
                         const byrnie::ca::v1::IssueRequest& request,
                         byrnie::ca::v1::IssueResponse* response);
   absl::Status TryIssueJwtSvid(const grpc::ServerContextBase& context,

@@ -29,8 +29,9 @@ Issuance::Issuance(const Authority* authority, const AttestorSet* attestors,
                "Requests for a certificate, by result.") {}
 
 absl::StatusOr<IssuedSvid> Issuance::Issue(const grpc::ServerContextBase& context,
-                                           absl::string_view protocol, RequestReader read) {
-  absl::StatusOr<IssuedSvid> issued = TryIssue(context, protocol, read);
+                                           absl::string_view protocol, absl::Duration arrived,
+                                           RequestReader read) {
+  absl::StatusOr<IssuedSvid> issued = TryIssue(context, protocol, arrived, read);
   results_.Count(issued.status());
   if (issued.ok()) return issued;
   // Of those that are only to come back there are thousands at once, after an outage; the counter
@@ -45,10 +46,12 @@ absl::StatusOr<IssuedSvid> Issuance::Issue(const grpc::ServerContextBase& contex
 }
 
 absl::StatusOr<IssuedSvid> Issuance::TryIssue(const grpc::ServerContextBase& context,
-                                              absl::string_view protocol, RequestReader read) {
+                                              absl::string_view protocol, absl::Duration arrived,
+                                              RequestReader read) {
+  const absl::Duration waited = Now() - arrived;
   ASSIGN_OR_RETURN(Caller caller, Authenticate(context));
   // After that, so that nobody without a proof takes anybody's place.
-  RETURN_IF_ERROR(limiter_.Admit(clock_->MonotonicNow(), {caller.id.text(), caller.left}));
+  RETURN_IF_ERROR(limiter_.Admit(Now(), {caller.id.text(), caller.left, waited}));
   ASSIGN_OR_RETURN(CertificateRequest request, read(caller.id));
   ASSIGN_OR_RETURN(std::string public_key, VerifyCsr(request.csr, key_types_));
   ASSIGN_OR_RETURN(IssuedSvid issued,

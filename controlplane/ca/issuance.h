@@ -48,13 +48,17 @@ class Issuance {
            double identity_issue_rate = 0, IssuanceLog* log = nullptr,
            KeyTypes key_types = {KeyType::kP256});
 
+  // The monotonic clock.
+  absl::Duration Now() const { return clock_->MonotonicNow(); }
   // Issues a certificate to the caller of `context`, counts and logs it, or why not; `protocol` is
-  // for the log. `read` takes the message apart, once it is known who asks and that there is room.
-  // Errors are as the caller may see them: Unauthenticated, without why where it showed a
-  // credential; PermissionDenied: a reserved identity; ResourceExhausted, with RetryAfter;
-  // InvalidArgument: the request; Unavailable and others: the store, an attestor, the authority.
+  // for the log, `arrived` is when it began to wait for its turn, by Now(). `read` takes the
+  // message apart, once it is known who asks and that there is room. Errors are as the caller may
+  // see them: Unauthenticated, without why where it showed a credential; PermissionDenied: a
+  // reserved identity; ResourceExhausted, with RetryAfter; InvalidArgument: the request;
+  // Unavailable and others: the store, an attestor, the authority.
   absl::StatusOr<IssuedSvid> Issue(const grpc::ServerContextBase& context,
-                                   absl::string_view protocol, RequestReader read);
+                                   absl::string_view protocol, absl::Duration arrived,
+                                   RequestReader read);
 
   uint64_t certificates_issued() const { return results_.issued(); }
 
@@ -72,7 +76,8 @@ class Issuance {
 
   absl::StatusOr<Caller> Authenticate(const grpc::ServerContextBase& context) const;
   absl::StatusOr<IssuedSvid> TryIssue(const grpc::ServerContextBase& context,
-                                      absl::string_view protocol, RequestReader read);
+                                      absl::string_view protocol, absl::Duration arrived,
+                                      RequestReader read);
   // An error: it could not be noted, and is not to be handed out.
   absl::Status NoteIssued(const Caller& caller, const IssuedSvid& issued,
                           absl::string_view protocol, const std::string& address);

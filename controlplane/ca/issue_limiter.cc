@@ -13,10 +13,13 @@ constexpr double kPartForRetries = 0.8;
 // Of what may be admitted at once, so much is kept for those in a hurry.
 constexpr double kPartForUrgent = 0.5;
 constexpr absl::Duration kSweepInterval = absl::Seconds(10);
+// Who has so little of kNoHurry left is admitted however long the queue is.
+constexpr double kAlwaysAdmitted = 0.05;
+// A machine that serves fewer in a second is not what a queue is about.
+constexpr double kSlowestPace = 10;
 
 absl::Status Refuse(absl::string_view why, absl::Duration wait, const IssueLimiter::Asker& asker) {
-  absl::Status refused =
-      absl::ResourceExhaustedError(absl::StrCat(why, " asked for in a second; come back later"));
+  absl::Status refused = absl::ResourceExhaustedError(absl::StrCat(why, "; come back later"));
   // Later than half of what is left nobody should ask again; a second is what a client's own first
   // retry waits.
   if (asker.left.has_value() && *asker.left > absl::ZeroDuration()) {
@@ -26,11 +29,20 @@ absl::Status Refuse(absl::string_view why, absl::Duration wait, const IssueLimit
   return refused;
 }
 
+// Of kNoHurry, from 0 to 1.
+double LeftOf(const IssueLimiter::Asker& asker) {
+  const absl::Duration none = IssueLimiter::kFirstCertificate, most = IssueLimiter::kNoHurry;
+  const absl::Duration left = asker.left.value_or(none);
+  return absl::FDivDuration(std::clamp(left, absl::ZeroDuration(), most), most);
+}
+
 }  // namespace
 
 constexpr absl::Duration IssueLimiter::kLongestWait;
 constexpr absl::Duration IssueLimiter::kNoHurry;
 constexpr absl::Duration IssueLimiter::kFirstCertificate;
+constexpr absl::Duration IssueLimiter::kShortQueue;
+constexpr absl::Duration IssueLimiter::kLongQueue;
 
 IssueLimiter::IssueLimiter(double per_second, double per_identity)
     : per_second_(per_second),
@@ -48,31 +60,59 @@ void IssueLimiter::Bucket::Refill(absl::Duration now, double per_second, double 
   tokens = std::min(tokens, most);
 }
 
+void IssueLimiter::Pace::Roll(absl::Duration now) {
+  if (now - since < absl::Seconds(1)) return;
+  before = count / absl::ToDoubleSeconds(now - since);
+  since = now;
+  count = 0;
+}
+
+// Of a storm that has just begun, the second before says nothing.
+double IssueLimiter::Pace::PerSecond(absl::Duration now) const {
+  const absl::Duration lasted = std::max(now - since, absl::Duration(kShortQueue));
+  return std::max({before, count / absl::ToDoubleSeconds(lasted), kSlowestPace});
+}
+
 double IssueLimiter::NeededFor(const Asker& asker) const {
-  const absl::Duration left = std::clamp(asker.left.value_or(kFirstCertificate),
-                                         absl::ZeroDuration(), absl::Duration(kNoHurry));
-  return 1 + (burst_ - 1) * kPartForUrgent * absl::FDivDuration(left, kNoHurry);
+  return 1 + (burst_ - 1) * kPartForUrgent * LeftOf(asker);
+}
+
+absl::Duration IssueLimiter::NextSlot(absl::Duration now, double per_second) {
+  // Not sooner than a second, which is what a client's own first retry waits.
+  last_slot_ = std::max(last_slot_, now + absl::Seconds(1)) +
+               absl::Seconds(1) / (per_second * kPartForRetries);
+  last_slot_ = std::min(last_slot_, now + kLongestWait);
+  return last_slot_ - now;
+}
+
+absl::Status IssueLimiter::AdmitFromQueue(absl::Duration now, const Asker& asker) {
+  const double queue = absl::FDivDuration(asker.waited - kShortQueue, kLongQueue - kShortQueue);
+  if (queue <= 0 || LeftOf(asker) <= std::max(1 - queue, kAlwaysAdmitted)) return absl::OkStatus();
+  double pace = pace_.PerSecond(now);
+  if (per_second_ > 0) pace = std::min(pace, per_second_);
+  return Refuse(
+      absl::StrCat("more of these are asked for than can be served, this one has waited ",
+                   absl::FormatDuration(absl::Trunc(asker.waited, absl::Milliseconds(1)))),
+      NextSlot(now, pace), asker);
 }
 
 absl::Status IssueLimiter::Admit(absl::Duration now, const Asker& asker) {
-  if (per_second_ <= 0 && per_identity_ <= 0) return absl::OkStatus();
   absl::MutexLock lock(&mu_);
+  pace_.Roll(now);
   Bucket* own = nullptr;
-  const absl::Status admitted = AdmitIdentity(now, asker, &own);
+  absl::Status admitted = AdmitIdentity(now, asker, &own);
+  if (admitted.ok()) admitted = AdmitFromQueue(now, asker);
   if (!admitted.ok()) return admitted;
   if (per_second_ > 0) {
     all_.Refill(now, per_second_, burst_);
     if (all_.tokens < NeededFor(asker)) {
-      // Not sooner than a second, which is what a client's own first retry waits.
-      last_slot_ = std::max(last_slot_, now + absl::Seconds(1)) +
-                   absl::Seconds(1) / (per_second_ * kPartForRetries);
-      last_slot_ = std::min(last_slot_, now + kLongestWait);
-      return Refuse(absl::StrCat("more than ", per_second_, " of these are"), last_slot_ - now,
-                    asker);
+      return Refuse(absl::StrCat("more than ", per_second_, " of these are asked for in a second"),
+                    NextSlot(now, per_second_), asker);
     }
     all_.tokens -= 1;
   }
   if (own != nullptr) own->tokens -= 1;
+  pace_.count += 1;
   return absl::OkStatus();
 }
 
@@ -87,7 +127,8 @@ absl::Status IssueLimiter::AdmitIdentity(absl::Duration now, const Asker& asker,
   const absl::Duration wait =
       std::clamp(absl::Seconds((1 - it->second.tokens) / per_identity_),
                  absl::Duration(absl::Seconds(1)), absl::Duration(kLongestWait));
-  return Refuse(absl::StrCat("more than ", per_identity_, " of these are for ", asker.identity),
+  return Refuse(absl::StrCat("more than ", per_identity_, " of these are for ", asker.identity,
+                             " asked for in a second"),
                 wait, asker);
 }
 

@@ -21,6 +21,11 @@ namespace byrnie {
 // When not all can be served, those whose certificates end first are: who has more time left is
 // admitted only while there is more room. In a lasting overload that settles where as many come as
 // can be served, and they are the most urgent ones. One identity gets no more than its share.
+//
+// The rate is what somebody has set, and may be more than the machine can do. Then requests wait
+// for their turn, and how long this one has waited says how much too many there are: the longer,
+// the more urgent one has to be to be admitted. Those refused cost little, so that the others come
+// up.
 class IssueLimiter {
  public:
   // Nobody is told to wait longer.
@@ -29,6 +34,10 @@ class IssueLimiter {
   static constexpr absl::Duration kNoHurry = absl::Minutes(15);
   // As urgent as a certificate that ends in so long: a workload that has none and waits for it.
   static constexpr absl::Duration kFirstCertificate = absl::Minutes(2);
+  // Requests that have waited no longer than the one came when there was room; when they have
+  // waited as long as the other, those alone are admitted who are in the greatest hurry.
+  static constexpr absl::Duration kShortQueue = absl::Milliseconds(250);
+  static constexpr absl::Duration kLongQueue = absl::Milliseconds(1500);
 
   // Who asks.
   struct Asker {
@@ -36,6 +45,8 @@ class IssueLimiter {
     absl::string_view identity = {};
     // Until its present certificate ends; absent: it has none.
     absl::optional<absl::Duration> left = absl::nullopt;
+    // How long the request has waited for its turn.
+    absl::Duration waited = absl::ZeroDuration();
   };
 
   // At most `per_second` in the long run, and a tenth of that at once; of one identity at most
@@ -43,7 +54,8 @@ class IssueLimiter {
   explicit IssueLimiter(double per_second, double per_identity = 0);
 
   // ResourceExhausted, with when to come back (RetryAfter), when there is no room at `now`.
-  absl::Status Admit(absl::Duration now, const Asker& asker = {"", absl::ZeroDuration()});
+  absl::Status Admit(absl::Duration now,
+                     const Asker& asker = {"", absl::ZeroDuration(), absl::ZeroDuration()});
 
   // Identities it keeps count of.
   size_t identities() const;
@@ -55,10 +67,23 @@ class IssueLimiter {
     absl::Duration refilled = -absl::InfiniteDuration();
     void Refill(absl::Duration now, double per_second, double most);
   };
+  // How many were admitted lately.
+  struct Pace {
+    absl::Duration since = -absl::InfiniteDuration();
+    double count = 0;
+    double before = 0;  // Per second.
+    void Roll(absl::Duration now);
+    double PerSecond(absl::Duration now) const;
+  };
   // What has to be there for `asker` to be admitted, its own token included.
   double NeededFor(const Asker& asker) const;
   absl::Status AdmitIdentity(absl::Duration now, const Asker& asker, Bucket** bucket)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether a queue as long as `asker` has seen leaves room for it.
+  absl::Status AdmitFromQueue(absl::Duration now, const Asker& asker)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // How long the one refused now is to wait, where so many can be served in a second.
+  absl::Duration NextSlot(absl::Duration now, double per_second) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Forgets identities that have all of their share again.
   void Sweep(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -68,6 +93,7 @@ class IssueLimiter {
   const double identity_burst_;
   mutable absl::Mutex mu_;
   Bucket all_ ABSL_GUARDED_BY(mu_);
+  Pace pace_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, Bucket> by_identity_ ABSL_GUARDED_BY(mu_);
   absl::Duration next_sweep_ ABSL_GUARDED_BY(mu_) = -absl::InfiniteDuration();
   // When the one refused last was told to come back.

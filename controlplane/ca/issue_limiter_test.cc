@@ -1,10 +1,14 @@
 #include "controlplane/ca/issue_limiter.h"
 
 #include <algorithm>
+#include <deque>
+#include <random>
 #include <string>
+#include <vector>
 
 #include "common/base/retry_after.h"
 #include "common/base/status_matchers.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace byrnie {
@@ -120,6 +124,86 @@ TEST(IssueLimiterTest, ForgetsIdentitiesThatHaveTheirShareAgain) {
   EXPECT_EQ(limiter.identities(), 1000u);
   ASSERT_THAT(limiter.Admit(absl::Seconds(20), {"another", absl::nullopt}), IsOk());
   EXPECT_EQ(limiter.identities(), 1u);
+}
+
+// A machine that can serve 400 in a second is asked for 1000 by a limiter that would admit them:
+// one in ten has a minute left, the others half an hour. Refusing costs a twenty-fifth.
+struct Storm {
+  int urgent = 0, urgent_served = 0, patient_served = 0;
+  absl::Duration longest;
+  std::vector<absl::Duration> told;
+};
+
+Storm RunStorm(bool says_how_long) {
+  constexpr size_t kQueue = 1024;
+  IssueLimiter limiter(1000);
+  struct Request {
+    absl::Duration arrived, left;
+  };
+  std::deque<Request> queue;
+  Storm storm;
+  absl::Duration free = kStart;
+  std::mt19937 random(1);
+  for (absl::Duration now = kStart; now < kStart + absl::Seconds(60);
+       now += absl::Milliseconds(1)) {
+    const bool urgent = random() % 10 == 0;
+    storm.urgent += urgent ? 1 : 0;
+    if (queue.size() < kQueue)
+      queue.push_back({now, urgent ? absl::Minutes(1) : absl::Minutes(30)});
+    while (!queue.empty() && free <= now) {
+      const Request next = queue.front();
+      queue.pop_front();
+      const absl::Duration waited = now - next.arrived;
+      storm.longest = std::max(storm.longest, waited);
+      const absl::Status admitted =
+          limiter.Admit(now, {"", next.left, says_how_long ? waited : absl::ZeroDuration()});
+      if (admitted.ok())
+        ++(next.left == absl::Minutes(1) ? storm.urgent_served : storm.patient_served);
+      if (!admitted.ok()) storm.told.push_back(now + *RetryAfter(admitted));
+      free = std::max(free, now - absl::Milliseconds(1)) +
+             absl::Microseconds(admitted.ok() ? 2500 : 100);
+    }
+  }
+  return storm;
+}
+
+TEST(IssueLimiterTest, WhatTheMachineCannotDoIsTakenFromThoseWithMuchTimeLeft) {
+  const Storm storm = RunStorm(/*says_how_long=*/true);
+  EXPECT_GT(storm.urgent_served, storm.urgent - 100);
+  // And the machine is busy all the time.
+  EXPECT_GT(storm.urgent_served + storm.patient_served, 60 * 400 * 0.9);
+  EXPECT_LT(storm.longest, IssueLimiter::kLongQueue / 2);
+  // Those refused come back one by one, about as fast as they can be served.
+  ASSERT_GT(storm.told.size(), 1000u);
+  for (size_t i = 1; i < 1000; ++i) {
+    EXPECT_GE(storm.told[i] - storm.told[i - 1], absl::Seconds(1) / 1000);
+  }
+}
+
+TEST(IssueLimiterTest, AQueueThatNobodyTellsOfServesWhoeverFindsAPlace) {
+  const Storm storm = RunStorm(/*says_how_long=*/false);
+  EXPECT_LT(storm.urgent_served, storm.urgent * 0.6);
+  EXPECT_GT(storm.longest, absl::Seconds(2));
+}
+
+TEST(IssueLimiterTest, TheLongerTheQueueTheMoreUrgentOneHasToBe) {
+  // Also without a rate.
+  IssueLimiter limiter(0);
+  const auto admits = [&limiter](absl::Duration waited, absl::optional<absl::Duration> left) {
+    return limiter.Admit(kStart, {"", left, waited}).ok();
+  };
+  EXPECT_TRUE(admits(IssueLimiter::kShortQueue, absl::Hours(1)));
+  EXPECT_FALSE(admits(absl::Milliseconds(300), absl::Hours(1)));
+  EXPECT_TRUE(admits(absl::Milliseconds(300), absl::Minutes(10)));
+  EXPECT_TRUE(admits(absl::Milliseconds(1300), absl::nullopt));
+  EXPECT_FALSE(admits(absl::Milliseconds(1300), absl::Minutes(10)));
+  EXPECT_FALSE(admits(absl::Seconds(5), absl::nullopt));
+  EXPECT_TRUE(admits(absl::Seconds(5), absl::Seconds(30)));
+  const absl::Status refused = limiter.Admit(kStart, {"", absl::Hours(1), absl::Seconds(2)});
+  EXPECT_THAT(refused,
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       ::testing::HasSubstr("than can be served, this one has waited 2s")));
+  EXPECT_GT(*RetryAfter(refused), absl::Seconds(1));
 }
 
 }  // namespace

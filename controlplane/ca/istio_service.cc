@@ -32,16 +32,19 @@ IstioService::IstioService(Issuance* issuance, const TrustBundleSource* bundles,
 grpc::ServerUnaryReactor* IstioService::CreateCertificate(
     grpc::CallbackServerContext* context, const istio::v1::auth::IstioCertificateRequest* request,
     istio::v1::auth::IstioCertificateResponse* response) {
-  return AnswerOn(threads_, context, [this, context, request, response] {
-    return ToGrpcStatus(ForIstiosAgents(TryCreateCertificate(*context, *request, response)));
+  const absl::Duration arrived = issuance_->Now();
+  return AnswerOn(threads_, context, [this, context, request, response, arrived] {
+    return ToGrpcStatus(
+        ForIstiosAgents(TryCreateCertificate(*context, arrived, *request, response)));
   });
 }
 
 absl::Status IstioService::TryCreateCertificate(
-    const grpc::ServerContextBase& context, const istio::v1::auth::IstioCertificateRequest& request,
+    const grpc::ServerContextBase& context, absl::Duration arrived,
+    const istio::v1::auth::IstioCertificateRequest& request,
     istio::v1::auth::IstioCertificateResponse* response) {
   ASSIGN_OR_RETURN(IssuedSvid issued,
-                   issuance_->Issue(context, "istio", [&request](const SpiffeId& caller) {
+                   issuance_->Issue(context, "istio", arrived, [&request](const SpiffeId& caller) {
                      return ReadIstioRequest(request, caller);
                    }));
   for (const CertificatePtr& certificate : issued.chain) {

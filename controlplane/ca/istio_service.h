@@ -27,7 +27,7 @@ class IstioService final : public istio::v1::auth::IstioCertificateService::Call
       istio::v1::auth::IstioCertificateResponse* response) override;
 
  private:
-  absl::Status TryCreateCertificate(const grpc::ServerContextBase& context,
+  absl::Status TryCreateCertificate(const grpc::ServerContextBase& context, absl::Duration arrived,
                                     const istio::v1::auth::IstioCertificateRequest& request,
                                     istio::v1::auth::IstioCertificateResponse* response);
 
