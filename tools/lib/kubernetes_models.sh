@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Puts a published schema of Kubernetes' objects, at an exact version, into the cache outside the checkout, through npm and whatever
-# registry it is configured for: 0.6 MB to download. Injected pods are checked against it, whose fields are newer than those of any API
-# server that the tests can start. An interrupted run leaves nothing half done.
+# Puts a published schema of Kubernetes' objects and an interpreter of CEL, at exact versions, into the cache outside the checkout,
+# through npm and whatever registry it is configured for: 0.7 MB to download. Injected pods are checked against the one, the policy for
+# privileges is run by the other: both are newer than any API server that the tests can start. An interrupted run leaves nothing half
+# done.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# Without what they depend on, some forty packages: their schemas need of those the formats of numbers and texts alone, which
+# Without what the schemas depend on, some forty packages: they need of those the formats of numbers and texts alone, which
 # test/testing/kubernetes_schema.py brings.
-PACKAGES=(kubernetes-models@5.1.0 @kubernetes-models/apimachinery@3.0.2)
+PACKAGES=(kubernetes-models@5.1.0 @kubernetes-models/apimachinery@3.0.2 @marcbachmann/cel-js@8.0.0)
 
 target=$BYRNIE_CACHE/kubernetes-models
 [ "$(cat "$target/installed" 2>/dev/null)" != "${PACKAGES[*]}" ] || exit 0
