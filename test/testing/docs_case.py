@@ -16,7 +16,7 @@ PAGE = os.path.join(REPOSITORY, "docs", "kubernetes.md")
 SAMPLE = "byrnie-sample"
 # What a section begins with; every section that has commands is here.
 FRESH = {"Install in five minutes", "With kubectl alone", "A control plane in the cluster", "A private registry"}
-# image_test.py runs what it says, but for the copy to a registry.
+# image_registry_test.py runs what it says.
 ELSEWHERE = {"The image"}
 INSTALLED = {"Upgrade", "Uninstall", "Offline", "When something is wrong", "One installation in a cluster", "Policies in the cluster",
              "Clients that are not meshed yet"}

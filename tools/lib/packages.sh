@@ -11,7 +11,7 @@ BUILD_PACKAGES=(
 )
 TEST_PACKAGES=(
   binutils buildah clang-14 clang-format curl etcd-server gnutls-bin iproute2 libclang-rt-14-dev libfaketime llvm-14 nftables openssl procps python3 python3-cryptography python3-grpcio python3-h2 python3-protobuf python3-yaml
-  shellcheck tcpdump util-linux valgrind zsh
+  shellcheck skopeo tcpdump util-linux valgrind zsh
 )
 
 # Any Node from 18 on will do, wherever it comes from.
