@@ -3,20 +3,31 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/flow/source_network.h"
+
 namespace byrnie {
+namespace {
+
+// What takes turns: a host has as many addresses of an IPv6 /64 as it likes.
+IpAddress SourceOf(const IpAddress& address) {
+  return address.is_v4() ? address : SourceNetworkOf(address).address;
+}
+
+}  // namespace
 
 class ReviewQueue::Waiting final : public PendingHttpAnswer {
  public:
   Waiting(ReviewQueue* queue, const HttpRequest& request, HttpRouter::Respond respond)
       : queue_(queue),
         request_(request),
+        source_(SourceOf(request.peer.ip())),
         respond_(std::move(respond)),
         came_(queue->loop_->Now()) {}
   ~Waiting() override {
     if (queue_ != nullptr) queue_->Remove(this);
   }
 
-  const IpAddress& source() const { return request_.peer.ip(); }
+  const IpAddress& source() const { return source_; }
 
   // It is in no queue any more.
   void Respond(Answer* answer) {
@@ -30,6 +41,7 @@ class ReviewQueue::Waiting final : public PendingHttpAnswer {
  private:
   ReviewQueue* queue_;  // Not owned; null when it is answered.
   HttpRequest request_;
+  const IpAddress source_;
   HttpRouter::Respond respond_;
   const absl::Duration came_;
 };

@@ -14,10 +14,10 @@
 
 namespace byrnie {
 
-// The requests that wait to be answered, one in each turn of the loop. Client addresses take turns,
-// whatever connections each has: who sends many, or such as take long, is in his own way, and
-// anybody else waits for one request of each other address at most. Lives on one loop; the loop
-// outlives it, and it outlives what Add returns.
+// The requests that wait to be answered, one in each turn of the loop. Client addresses (of IPv6:
+// the /64 they are in) take turns, whatever connections each has: who sends many, or such as take
+// long, is in his own way, and anybody else waits for one request of each other address at most.
+// Lives on one loop; the loop outlives it, and it outlives what Add returns.
 class ReviewQueue {
  public:
   // Answers a request that came at `came`, of EventLoop::Now().

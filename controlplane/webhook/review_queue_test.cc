@@ -62,6 +62,13 @@ TEST_F(ReviewQueueTest, ClientAddressesTakeTurns) {
   EXPECT_EQ(answers_.size(), 103u);
 }
 
+TEST_F(ReviewQueueTest, AHostsIpv6AddressesHaveOneTurn) {
+  for (int i = 1; i <= 100; ++i) Wait(Ask(("[fd00::" + std::to_string(i) + "]:1").c_str(), "many"));
+  Wait(Ask("[fd00:0:0:1::1]:1", "other"));
+  for (int i = 0; i < 3; ++i) loop_.RunOnce();
+  EXPECT_THAT(answers_, ElementsAre("many", "other", "many"));
+}
+
 TEST_F(ReviewQueueTest, WhoLeavesIsNotAnswered) {
   std::unique_ptr<PendingHttpAnswer> only = Ask("10.0.0.1:1", "only");
   std::unique_ptr<PendingHttpAnswer> first = Ask("10.0.0.2:1", "first");
