@@ -302,6 +302,12 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
         absl::StrCat("it had a sidecar of Byrnie's without the annotation ", kStatusAnnotation,
                      ", which something has taken away: the sidecar is made anew"));
   }
+  const Json* const share = Find(*spec, "shareProcessNamespace");
+  if (share != nullptr && *share == true) {
+    outcome.warnings.push_back(
+        "shareProcessNamespace lets a container that runs as root or may trace processes read the "
+        "sidecar's memory, and with it the pod's private key: leave it out where that matters");
+  }
   std::string dns = DnsWarning(config, *spec);
   if (!dns.empty()) outcome.warnings.push_back(std::move(dns));
   const Json pull_secrets = AddPullSecrets(config.image_pull_secrets, spec);

@@ -606,6 +606,13 @@ TEST(PodInjectionTest, AStatusThatIsNotOursIsReplaced) {
   }());
 }
 
+TEST(PodInjectionTest, WarnsWhereTheApplicationSeesTheSidecarsProcesses) {
+  Json pod = Pod("", R"("shareProcessNamespace":true)");
+  EXPECT_THAT(Inject(&pod).warnings, ElementsAre(HasSubstr("shareProcessNamespace")));
+  Json apart = Pod("", R"("shareProcessNamespace":false)");
+  EXPECT_THAT(Inject(&apart).warnings, IsEmpty());
+}
+
 TEST(PodInjectionTest, WhatTheMeshIsToldReachesTheAgent) {
   InjectorConfig config;
   config.network = "n1";
