@@ -25,12 +25,20 @@ constexpr char kProxy[] = "byrnie-proxy";
 // Of a Service: those of one revision of its workload are alike.
 constexpr int kPodsOfAService = 50;
 
-bool BringsStrangers(const Json& service) {
+// As what it brings strangers, who then come from the node's address; "" if it does not.
+std::string BringsStrangersAs(const Json& service) {
   const Json* const spec = Find(service, "spec");
-  if (spec == nullptr) return false;
+  if (spec == nullptr || TextOf(*spec, "externalTrafficPolicy") == "Local") return "";
   const std::string type = TextOf(*spec, "type");
-  return (type == "NodePort" || type == "LoadBalancer") &&
-         TextOf(*spec, "externalTrafficPolicy") != "Local";
+  if (type == "NodePort" || type == "LoadBalancer") return type;
+  return ItemsOf(*spec, "externalIPs").empty() ? "" : "externalIPs";
+}
+
+void AddPorts(absl::string_view list, Ports* ports) {
+  for (const absl::string_view one : absl::StrSplit(list, ',')) {
+    uint32_t port = 0;
+    if (absl::SimpleAtoi(one, &port) && port <= 65535) ports->insert(static_cast<uint16_t>(port));
+  }
 }
 
 // "app=web,tier=front"; "" for a Service whose endpoints somebody else writes.
@@ -64,13 +72,7 @@ Ports DeclaredPorts(const Json& pod) {
     for (const Json& arg : ItemsOf(container, "args")) {
       if (!arg.is_string()) continue;
       absl::string_view text = arg.get_ref<const std::string&>();
-      if (!absl::ConsumePrefix(&text, "--probe_ports=")) continue;
-      for (const absl::string_view one : absl::StrSplit(text, ',')) {
-        uint32_t port = 0;
-        if (absl::SimpleAtoi(one, &port) && port <= 65535) {
-          ports.insert(static_cast<uint16_t>(port));
-        }
-      }
+      if (absl::ConsumePrefix(&text, "--probe_ports=")) AddPorts(text, &ports);
     }
   });
   if (meshed) return ports;
@@ -78,10 +80,16 @@ Ports DeclaredPorts(const Json& pod) {
     const Json* const said = FindPath(pod, {"metadata", where, kInjectAnnotation});
     if (said != nullptr && *said == "false") return {};
   }
+  // As the injector will have it.
+  const Json* const more = FindPath(pod, {"metadata", "annotations", "byrnie.io/probe-ports"});
+  if (more != nullptr && more->is_string()) {
+    AddPorts(more->get_ref<const std::string&>(), &ports);
+  }
   const Json* const probes = FindPath(pod, {"metadata", "annotations", "byrnie.io/probes"});
-  if (probes != nullptr && *probes != "declare") return {};
+  if (probes != nullptr && *probes != "declare") return ports;
   const Json* const spec = Find(pod, "spec");
-  return spec == nullptr ? Ports() : FindKubeletPorts(*spec, {}).ports;
+  if (spec != nullptr) ports.merge(FindKubeletPorts(*spec, {}).ports);
+  return ports;
 }
 
 // Where a port of a Service leads in this pod.
@@ -120,15 +128,14 @@ absl::StatusOr<std::vector<std::string>> FindExposedProbes(
     ASSIGN_OR_RETURN(const std::vector<Json> services,
                      ListObjects(cluster, absl::StrCat(root, "services"), ""));
     for (const Json& service : services) {
-      const std::string selector = SelectorOf(service);
-      if (!BringsStrangers(service) || selector.empty()) continue;
+      const std::string selector = SelectorOf(service), as = BringsStrangersAs(service);
+      if (as.empty() || selector.empty()) continue;
       ASSIGN_OR_RETURN(const Json pods,
                        GetObject(cluster, absl::StrCat(root, "pods?limit=", kPodsOfAService,
                                                        "&labelSelector=", EncodeQuery(selector))));
       const Ports exposed = ExposedPorts(service, ItemsOf(pods, "items"));
       if (exposed.empty()) continue;
-      found.push_back(absl::StrCat(ns, "/", ObjectNameOf(service), " (",
-                                   TextOf(*Find(service, "spec"), "type"), ", ",
+      found.push_back(absl::StrCat(ns, "/", ObjectNameOf(service), " (", as, ", ",
                                    absl::StrJoin(exposed, ", "), ")"));
     }
   }

@@ -77,6 +77,21 @@ TEST_F(ExposedProbesTest, AreNoneWhereTheClientsAddressIsKeptOrNothingIsMeshed) 
   EXPECT_THAT(Found(), IsEmpty());
 }
 
+// The node gives what comes to these its own address, too.
+TEST_F(ExposedProbesTest, AreThoseOfAddressesFromOutside) {
+  Pod();
+  cluster_.objects["/api/v1/namespaces/shop/services/web"] = Parse(
+      R"({"metadata": {"name": "web"}, "spec": {"type": "ClusterIP", "selector": {"app": "web"},
+          "externalIPs": ["192.0.2.1"], "ports": [{"port": 8080}]}})");
+  EXPECT_THAT(Found(), ElementsAre("shop/web (externalIPs, 8080)"));
+}
+
+TEST_F(ExposedProbesTest, AreThoseThatAPodWillDeclare) {
+  Service();
+  Pod(R"("byrnie.io/probes": "rewrite", "byrnie.io/probe-ports": "81, 8080")");
+  EXPECT_THAT(Found(), ElementsAre("shop/web (LoadBalancer, 8080)"));
+}
+
 TEST_F(ExposedProbesTest, SayWhenTheyCannotBeLookedFor) {
   cluster_.answers["GET /api/v1/namespaces/shop/services"] = {403, R"({"message": "forbidden"})"};
   EXPECT_THAT(FindExposedProbes(&cluster_, {"shop"}),
