@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import yaml
 
 from testing.case import main
-from testing.docs_case import OTHER, PAGE, SAMPLE, WEB, DocsTestCase, sections, sentences
+from testing.docs_case import OTHER, PAGE, SAMPLE, WEB, DocsTestCase, inline, sections
 from testing.kubernetes_node import wait_for
 
 
@@ -86,7 +86,7 @@ class KubernetesDocsMovesTest(DocsTestCase):
         self.pods_of_another_mesh({"istio-injection": "enabled"}, {}, {"sidecar.istio.io/inject": "true"})
         metadata = self.moved("From Istio")
         self.assertEqual((metadata["labels"].get("byrnie.io/inject"), "istio-injection" in metadata["labels"]), ("true", False))
-        look, = [line for line in sentences() if "peerauthentications" in line]
+        look, = [line for line in inline() if "peerauthentications" in line]
         self.assertIn(SAMPLE, self.sh(look))
 
     def test_from_linkerd(self):

@@ -42,6 +42,10 @@ class KubernetesDocsWaysTest(DocsTestCase):
         self.assertIn("statefulset.apps/byrnie-controlplane created", said)
         self.assertRegex(said, "partitioned roll out complete|rolling update complete|1 pods at revision")
         self.assertEqual(self.ours(), [])
+        # As it stands the command is for newer clusters: nothing of it names classic sidecars.
+        self.assertIn("StatefulSet", {item["kind"] for item in self.written})
+        config, = [item for item in self.written if item["kind"] == "ConfigMap"]
+        self.assertNotIn("classic", config["data"]["injector.json"])
 
     def test_with_kubectl_and_kustomize(self):
         for kubectl in [cached("kubernetes-1.20.2", "kubectl"), *own_kubectl()]:

@@ -103,14 +103,19 @@ class Container:
 
     def run(self, argv, timeout=30):
         """A command in it, as kubectl exec runs one: as its user, with its environment. Returns what subprocess.run does."""
-        return subprocess.run(self._inside(argv), env=self._wanted["environment"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        return subprocess.run(self.inside(argv), env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=timeout)
 
     def open(self, argv):
         """One whose output is read while it runs: a subprocess.Popen. It ends with the container."""
-        return subprocess.Popen(self._inside(argv), env=self._wanted["environment"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(self.inside(argv), env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
-    def _inside(self, argv):
+    @property
+    def environment(self):
+        return self._wanted["environment"]
+
+    def inside(self, argv):
+        """The argv of this machine that runs `argv` in it, with `environment`."""
         return ["/usr/bin/nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--ipc", "--uts", "--root", "--wd",
                 f"--setuid={self._wanted['uid']}", f"--setgid={self._wanted['gid']}", "--", *argv]
 

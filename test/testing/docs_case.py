@@ -1,6 +1,7 @@
 """Tests of docs/kubernetes.md: its commands, as they are written there, against a real API server with a real kubectl.
 
-What stands in for what is not there: `kubectl exec` runs its command here, with the paths of the pod's volumes, because there is no kubelet; `byrniectl inject` and `manifests` are given --sidecars=classic, because this API server knows no native ones.
+What stands in for what is not there: `kubectl exec` runs its command here, with the paths of the pod's volumes, because there is no kubelet; `byrniectl inject` and `manifests` are run as they stand, and what they write is valid by
+Kubernetes' schema; what goes on from there is made with --sidecars=classic, because this API server knows no native ones.
 """
 
 import os
@@ -8,8 +9,11 @@ import re
 import subprocess
 import tempfile
 
+import yaml
+
 from .cache import cached
 from .cluster_case import SYSTEM, ClusterTestCase
+from .kubernetes_schema import what_is_wrong
 from .mesh import REPOSITORY, binary_path
 
 PAGE = os.path.join(REPOSITORY, "docs", "kubernetes.md")
@@ -52,7 +56,7 @@ metadata:
 KUBECTL = """#!/usr/bin/python3
 import os, sys
 words, real = sys.argv[1:], {kubectl!r}
-if "exec" not in words:
+if "exec" not in words or "--" not in words:
     os.execv(real, [real, *words])
 command = words[words.index("--") + 1:]
 command[0] = os.path.join({binaries!r}, os.path.basename(command[0]))
@@ -61,12 +65,21 @@ for theirs, mine in (line.split("=", 1) for line in open({mounts!r}).read().spli
 os.execv(command[0], command)
 """
 
-BYRNIECTL = """#!/bin/sh
-case "$1" in
-  inject|manifests) exec {program} "$@" --sidecars=classic ;;
-esac
-exec {program} "$@"
+BYRNIECTL = """#!/usr/bin/python3
+import os, subprocess, sys, tempfile
+program, words = {program!r}, sys.argv[1:]
+if words[:1] not in (["inject"], ["manifests"]) or "--help" in words:
+    os.execv(program, [program, *words])
+given = sys.stdin.buffer.read() if "-" in words else b""
+with tempfile.NamedTemporaryFile(dir={literal!r}, delete=False) as out:
+    done = subprocess.run([program, *words], input=given, stdout=out)
+if done.returncode == 0:
+    done = subprocess.run([program, *words, "--sidecars=classic"], input=given)
+sys.exit(done.returncode)
 """
+
+# What the code of a sentence begins with where it is something to type; alone such a word is a name.
+PROGRAMS = r"(?:umask 077; )?(?:kubectl|byrniectl|byrnie-[a-z]+|skopeo|istioctl|etcdctl|openssl|nft|curl|deploy/image/build)"
 
 
 def sections():
@@ -83,13 +96,12 @@ def sections():
     return found
 
 
-def sentences():
-    """The commands of kubectl that stand in sentences and tables and say what they are about, in the page's order."""
-    with open(PAGE, encoding="utf-8") as text:
+def inline(page=PAGE):
+    """The commands in sentences and tables of a page, in its order, each once."""
+    with open(page, encoding="utf-8") as text:
         prose = re.sub(r"^```.*?^```", "", text.read(), flags=re.M | re.S)
-    found = re.findall(r"`(kubectl (?:-n \S+ )?[a-z]+ [^`]+)`", prose)
-    # `kubectl describe pod` and the like say what to use, not what to type.
-    return [line for line in found if not re.fullmatch(r"kubectl (describe \w+|logs -c \S+|apply -k)", line)]
+    spans = [re.sub(r"\s+", " ", span) for _, span in re.findall(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", prose, flags=re.S)]
+    return list(dict.fromkeys(span for span in spans if re.match(PROGRAMS + " .", span)))
 
 
 class DocsTestCase(ClusterTestCase):
@@ -102,7 +114,8 @@ class DocsTestCase(ClusterTestCase):
         cls.addClassCleanup(cls.folder.cleanup)
         cls.write("bin/kubectl", KUBECTL.format(kubectl=cached("kubernetes-1.20.2", "kubectl"), mounts=cls.file("mounts"),
                                                 binaries=os.path.dirname(binary_path("byrniectl"))), 0o755)
-        cls.write("bin/byrniectl", BYRNIECTL.format(program=binary_path("byrniectl")), 0o755)
+        os.mkdir(cls.file("literal"))
+        cls.write("bin/byrniectl", BYRNIECTL.format(program=binary_path("byrniectl"), literal=cls.file("literal")), 0o755)
         cls.write("work/web.yaml", WEB)
         os.symlink(os.path.join(REPOSITORY, "deploy"), cls.file("work/deploy"))
 
@@ -117,12 +130,35 @@ class DocsTestCase(ClusterTestCase):
             out.write(text)
 
     def sh(self, line, kubeconfig=None):
+        """What a line says that ends as it should. What byrniectl has written in it as it stands is valid, and is in `literal`."""
         expected = re.search(r"# ends with (\d+)", line)
-        # As somebody types it; what a pipe begins with counts, too.
-        done = subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=self.file("work"), capture_output=True, text=True, timeout=180,
-                              env={"PATH": f"{self.file('bin')}:/usr/bin:/bin", "KUBECONFIG": kubeconfig or self.kubeconfig, "HOME": self.file("work")})
+        done = self.typed(line, kubeconfig)
         self.assertEqual(done.returncode, int(expected[1]) if expected else 0, f"{line}\n{done.stdout}{done.stderr}")
+        self.literal = self.take_literal()
         return done.stdout
+
+    def typed(self, line, kubeconfig=None, environment=None):
+        # As somebody types it; what a pipe begins with counts, too.
+        return subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=self.file("work"), capture_output=True, text=True, timeout=180,
+                              stdin=subprocess.DEVNULL, env={"PATH": f"{self.file('bin')}:/usr/bin:/bin", "KUBECONFIG": kubeconfig or self.kubeconfig,
+                                                             "HOME": self.file("work"), **(environment or {})})
+
+    def take_literal(self):
+        """The objects that `byrniectl inject` and `manifests` have written as they were typed: for a cluster that knows native sidecars."""
+        found = []
+        for name in os.listdir(self.file("literal")):
+            with open(self.file(f"literal/{name}"), encoding="utf-8") as text:
+                found += [item for item in yaml.safe_load_all(text) if item]
+            os.unlink(self.file(f"literal/{name}"))
+        for item, wrong in zip(found, what_is_wrong(found) if found else []):
+            # A schema within is of any form to this one.
+            wrong = [what for what in wrong if not what.startswith("/spec/versions/0/schema/openAPIV3Schema/")]
+            self.assertEqual(wrong, [], (item["kind"], item["metadata"]["name"]))
+        return found
+
+    def bring_mounts(self, **more):
+        """Where the pod's volumes are now, for `kubectl exec`."""
+        self.write("mounts", "".join(f"{theirs}={mine}\n" for theirs, mine in {**getattr(self.node, "mounts", {}), **more}.items()))
 
     def purge(self):
         self.ctl("uninstall", "--purge", "--force")
@@ -145,12 +181,12 @@ class DocsTestCase(ClusterTestCase):
 
     def run_section(self, heading):
         self.prepare(heading)
-        said = []
+        said, self.written = [], []
         for line in dict(sections())[heading]:
-            # Where the pod's volumes are now.
-            self.write("mounts", "".join(f"{theirs}={mine}\n" for theirs, mine in getattr(self.node, "mounts", {}).items()))
+            self.bring_mounts()
             if line.strip():
                 said.append(self.sh(line))
+                self.written += self.literal
             # uninstall goes in the background, as far as it may: what comes next is typed by a person.
             if re.match(r"byrniectl uninstall.*--purge|kubectl delete -f", line):
                 self.wait_gone(f"/api/v1/namespaces/{SYSTEM}")
