@@ -20,7 +20,7 @@ from testing.mesh import REPOSITORY
 KUBERNETES, OPERATIONS, README = "docs/kubernetes.md", "docs/operations.md", "README.md"
 
 # Complete only with what somebody has to name: the sentence is about the command.
-NAMED = {"kubectl drain", "kubectl explain", "kubectl wait", "kubectl exec", "kubectl logs -c byrnie-proxy", "kubectl apply -k", "skopeo copy",
+NAMED = {"kubectl drain", "kubectl explain", "kubectl wait", "kubectl exec", "kubectl logs", "kubectl logs -c byrnie-proxy", "kubectl apply -k", "skopeo copy",
          "byrniectl inject", "byrniectl uninject", "byrniectl policy delete", "byrniectl revoke",
          "byrniectl token create"}
 SUBCOMMANDS = {"byrniectl policy delete", "byrniectl token create"}

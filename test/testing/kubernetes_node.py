@@ -70,7 +70,11 @@ class Node:
         while not self.ended.wait(0.2):
             try:
                 self._serve_services()
-                for pod in self.admin.get("/api/v1/pods")["items"]:
+                pods = self.admin.get("/api/v1/pods")["items"]
+                # Those that were deleted by force are told of by nobody; another one may want their ports.
+                for uid in set(self.running) - {pod["metadata"]["uid"] for pod in pods}:
+                    self._end(self.running.pop(uid))
+                for pod in pods:
                     self._look_at(pod)
             except (ApiError, OSError) as error:
                 self.trouble = error  # It is tried again; an object may have gone meanwhile.
