@@ -186,7 +186,17 @@ absl::Status PolicyAdmin::TryReload() {
   }
   RETURN_IF_ERROR(Take(stored));
   stored_ = std::move(stored);
+  ShowStored();
   return absl::OkStatus();
+}
+
+void PolicyAdmin::ShowStored() {
+  std::map<std::string, Application, std::less<>> shown;
+  for (const auto& [name, policy] : stored_) {
+    shown.emplace(name, Application{policy.applied_by, policy.applied_at});
+  }
+  absl::MutexLock lock(&shown_mu_);
+  shown_ = std::move(shown);
 }
 
 absl::Status PolicyAdmin::Take(const StoredPolicies& stored) {
@@ -341,6 +351,7 @@ absl::Status PolicyAdmin::TryPut(absl::string_view name, const Authorization& po
     return absl::OkStatus();
   }));
   stored_[std::string(name)] = std::move(next);
+  ShowStored();
   ForgetUnreadable(name);
   return absl::OkStatus();
 }
@@ -379,6 +390,7 @@ absl::Status PolicyAdmin::TryDelete(absl::string_view name) {
   }));
   ForgetUnreadable(name);
   stored_.erase(known);
+  ShowStored();
   return absl::OkStatus();
 }
 
@@ -402,12 +414,12 @@ PolicyAdmin::Entry PolicyAdmin::Describe(const Resource& resource) const {
   Entry entry;
   entry.policy.ParseFromString(resource.payload);
   entry.version = resource.version;
-  absl::MutexLock lock(&mu_);
-  const auto known = stored_.find(resource.name);
   entry.source = resource.source;
-  if (entry.source == RegistrySource::kApi && known != stored_.end()) {
-    entry.applied_by = known->second.applied_by;
-    entry.applied_at = known->second.applied_at;
+  absl::MutexLock lock(&shown_mu_);
+  const auto known = shown_.find(resource.name);
+  if (entry.source == RegistrySource::kApi && known != shown_.end()) {
+    entry.applied_by = known->second.by;
+    entry.applied_at = known->second.at;
   }
   return entry;
 }

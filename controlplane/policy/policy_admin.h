@@ -83,7 +83,8 @@ class PolicyAdmin {
                       absl::string_view who);
   // NotFound.
   absl::StatusOr<Entry> Get(absl::string_view name) const;
-  // What is known of a policy beyond the registry's resource, which is in force.
+  // What is known of a policy beyond the registry's resource, which is in force. Waits for no
+  // change that is under way.
   Entry Describe(const Resource& resource) const;
 
   // Reads the records anew, because another control plane has changed them. What was in force stays
@@ -102,6 +103,10 @@ class PolicyAdmin {
     bool stand_in = false;
   };
   using StoredPolicies = std::map<std::string, Stored, std::less<>>;
+  struct Application {
+    std::string by;
+    absl::Time at;
+  };
   // A record that cannot be read.
   struct Unreadable {
     int64_t record_version = 0;
@@ -130,6 +135,8 @@ class PolicyAdmin {
   // An operator has replaced or deleted the record.
   void ForgetUnreadable(absl::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status TryReload() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Tells readers what stored_ is now.
+  void ShowStored() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Puts what is stored in force.
   absl::Status Take(const StoredPolicies& stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Does `attempt`, which changes the policy, again while another control plane is faster.
@@ -160,7 +167,7 @@ class PolicyAdmin {
   UnreadableRecords* const board_;  // Not owned.
   EventLog* const events_;          // Not owned.
   const Clock* const clock_;        // Not owned.
-  // One change at a time.
+  // One change at a time; held over the store's calls.
   mutable absl::Mutex mu_;
   StoredPolicies stored_ ABSL_GUARDED_BY(mu_);
   UnreadablePolicies unreadable_ ABSL_GUARDED_BY(mu_);
@@ -171,6 +178,9 @@ class PolicyAdmin {
   // What is recorded is not in force, because the store could not be read.
   bool behind_ ABSL_GUARDED_BY(mu_) = false;
   RegistrySnapshotPtr behind_with_ ABSL_GUARDED_BY(mu_);
+  mutable absl::Mutex shown_mu_ ABSL_ACQUIRED_AFTER(mu_);
+  // Who has applied what is stored, by name.
+  std::map<std::string, Application, std::less<>> shown_ ABSL_GUARDED_BY(shown_mu_);
 };
 
 }  // namespace byrnie

@@ -4,9 +4,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
 #include "common/telemetry/log.h"
@@ -108,6 +110,26 @@ class PolicyRaceTest : public ::testing::Test {
   MemoryStore store_;
   Plane a_{&store_, &clock_}, b_{&store_, &clock_};
 };
+
+TEST_F(PolicyRaceTest, NobodyWhoReadsWaitsForAChangeUnderWay) {
+  absl::Notification read;
+  std::thread reader;
+  bool waited = false;
+  a_.store.BeforeNextCommit([&] {
+    reader = std::thread([&] {
+      const auto entry = a_.policies->Get("n/p");
+      EXPECT_THAT(entry, IsOk());
+      EXPECT_EQ(entry->applied_by, "alice");
+      read.Notify();
+    });
+    waited = !read.WaitForNotificationWithTimeout(absl::Seconds(5));
+  });
+  EXPECT_THAT(a_.ApplyPolicy(Policy("q")), IsOk());
+  reader.join();
+  EXPECT_FALSE(waited);
+  EXPECT_EQ(a_.policies->Get("n/q")->applied_by, "alice");
+  ASSERT_THAT(a_.policies->Delete("n/q", "", "alice"), IsOk());
+}
 
 TEST_F(PolicyRaceTest, APolicyThatIsNamedMeanwhileIsNotDeleted) {
   a_.store.BeforeNextCommit(
