@@ -81,6 +81,21 @@ TEST_F(GrpcIssuanceTest, OfAHundredParallelUsesOfATokenExactlyOneGetsACertificat
   EXPECT_EQ(issuance_->certificates_issued(), 1u);
 }
 
+// So that neither is there without the other.
+TEST_F(GrpcIssuanceTest, ATokenIsUsedUpInOneCommitWithItsEntryInTheLog) {
+  const std::string token = Token();
+  const auto commit = [this] { return *store_.Commit(StoreTransaction().Put("mark", "")); };
+  const int64_t before = commit();
+  IssueResponse response;
+  const grpc::Status status = Issue(*Channel(), *key_, kId, token, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(commit(), before + 2);
+  const auto logged = log_.Read({});
+  ASSERT_THAT(logged, IsOk());
+  ASSERT_EQ(logged->records.size(), 1u);
+  EXPECT_EQ(logged->records[0].proof, "join_token");
+}
+
 TEST_F(GrpcIssuanceTest, TheOperatorLearnsHowAnIdentityWasProvenAndWhyNot) {
   IssueResponse response;
   ASSERT_TRUE(Issue(*Channel(), *key_, kId, Token(), &response).ok());

@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/identity/spiffe_id.h"
+#include "controlplane/store/store.h"
 
 namespace byrnie {
 
@@ -52,6 +53,17 @@ class Attestor {
   virtual absl::StatusOr<Claim> Check(absl::string_view credential, const Caller& caller) = 0;
   // A refusal when somebody else has redeemed it since: the caller then throws away what it made.
   virtual absl::Status Redeem(const Claim& claim) = 0;
+  // The same, where `note` is an entry of the store (none: without a key) that is to be there with
+  // that, or neither: nobody is left without his credential for what could not be noted. True: it
+  // is there. False: this attestor redeems in no store, and whoever asks is to write it.
+  virtual absl::StatusOr<bool> RedeemNoting(const Claim& claim, const StoreEntry&) {
+    const absl::Status redeemed = Redeem(claim);
+    if (!redeemed.ok()) return redeemed;
+    return false;
+  }
+  // What was redeemed a moment ago has come to nothing: it may be redeemed again. Not for what
+  // RedeemNoting() has written a note with.
+  virtual void Restore(const Claim&) {}
 };
 
 }  // namespace byrnie

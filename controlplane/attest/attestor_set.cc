@@ -49,11 +49,15 @@ absl::StatusOr<AttestorSet::Proven> AttestorSet::Check(absl::string_view credent
   return RefuseCredential(RefusalReason::kUnrecognized, why);
 }
 
-absl::Status AttestorSet::Redeem(const Proven& proven) const {
+absl::StatusOr<bool> AttestorSet::RedeemNoting(const Proven& proven, const StoreEntry& note) const {
   const Member& member = members_[proven.attestor];
-  absl::Status redeemed = member.attestor->Redeem(proven.claim);
-  Count(member, redeemed);
+  absl::StatusOr<bool> redeemed = member.attestor->RedeemNoting(proven.claim, note);
+  Count(member, redeemed.status());
   return redeemed;
+}
+
+void AttestorSet::Restore(const Proven& proven) const {
+  members_[proven.attestor].attestor->Restore(proven.claim);
 }
 
 void AttestorSet::Count(const Member& member, const absl::Status& status) {

@@ -11,6 +11,7 @@
 #include "common/telemetry/metrics.h"
 #include "controlplane/attest/attestor.h"
 #include "controlplane/attest/refusal.h"
+#include "controlplane/store/store.h"
 
 namespace byrnie {
 
@@ -29,7 +30,8 @@ class AttestorSet {
 
   // As Attestor, but that a credential of no known kind is refused as well.
   absl::StatusOr<Proven> Check(absl::string_view credential, const Attestor::Caller& caller) const;
-  absl::Status Redeem(const Proven& proven) const;
+  absl::StatusOr<bool> RedeemNoting(const Proven& proven, const StoreEntry& note) const;
+  void Restore(const Proven& proven) const;
 
  private:
   struct Member {

@@ -100,11 +100,11 @@ TEST_F(AttestorSetTest, AnAttestorThatCannotTellIsNoRefusal) {
 TEST_F(AttestorSetTest, RedeemsWithTheOneThatKnewItAndCountsItThen) {
   auto proven = Check("second:x");
   EXPECT_EQ(Count("second", "accepted"), "0");
-  EXPECT_THAT(set_.Redeem(*proven), IsOk());
+  EXPECT_THAT(set_.RedeemNoting(*proven, {}), IsOkAndHolds(false));
   EXPECT_THAT(second_.redeemed, ElementsAre("x"));
   EXPECT_THAT(first_.redeemed, IsEmpty());
   EXPECT_EQ(Count("second", "accepted"), "1");
-  EXPECT_TRUE(IsRefusedCredential(set_.Redeem(*Check("second:used")), nullptr));
+  EXPECT_TRUE(IsRefusedCredential(set_.RedeemNoting(*Check("second:used"), {}).status(), nullptr));
   EXPECT_EQ(Count("second", "replayed"), "1");
 }
 

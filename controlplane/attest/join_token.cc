@@ -90,6 +90,13 @@ absl::Status JoinTokens::Redeem(const Claim& claim) {
   return consumed.ok() ? consumed : Refused(consumed);
 }
 
+absl::StatusOr<bool> JoinTokens::RedeemNoting(const Claim& claim, const StoreEntry& note) {
+  const absl::Status consumed =
+      ConsumeJoinToken(store_, claim.handle, clock_->WallNow(), note.key.empty() ? nullptr : &note);
+  if (!consumed.ok()) return Refused(consumed);
+  return true;
+}
+
 // The store does not tell them apart.
 absl::Status JoinTokens::Refused(const absl::Status& store_status) {
   if (!absl::IsNotFound(store_status)) return store_status;

@@ -50,6 +50,7 @@ class JoinTokens final : public Attestor {
   // Takes everything but a JWT for a join token.
   absl::StatusOr<Claim> Check(absl::string_view credential, const Caller& caller) override;
   absl::Status Redeem(const Claim& claim) override;
+  absl::StatusOr<bool> RedeemNoting(const Claim& claim, const StoreEntry& note) override;
 
  private:
   static absl::Status Refused(const absl::Status& store_status);

@@ -43,6 +43,24 @@ TEST_F(JoinTokensTest, AClaimThatIsNotRedeemedLeavesTheTokenUsable) {
   EXPECT_THAT(tokens_.Check(created->token.view(), {}), IsOk());
 }
 
+TEST_F(JoinTokensTest, IsUsedUpTogetherWithTheNoteOfItOrNotAtAll) {
+  auto created = tokens_.Create(id_, absl::Minutes(1));
+  auto claim = tokens_.Check(created->token.view(), {});
+  ASSERT_THAT(claim, IsOk());
+  store_.FailWith(absl::UnavailableError("disk on fire"));
+  EXPECT_THAT(tokens_.RedeemNoting(*claim, {"note", "1"}),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("disk on fire")));
+  store_.FailWith(absl::OkStatus());
+  EXPECT_FALSE(store_.Get("note")->has_value());
+  auto noted = tokens_.RedeemNoting(*claim, {"note", "1"});
+  ASSERT_THAT(noted, IsOk());
+  EXPECT_TRUE(*noted);
+  EXPECT_EQ((*store_.Get("note"))->value, "1");
+  EXPECT_THAT(tokens_.RedeemNoting(*claim, {"late", "1"}),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("")));
+  EXPECT_FALSE(store_.Get("late")->has_value());
+}
+
 TEST_F(JoinTokensTest, RefusesAnExpiredToken) {
   auto created = tokens_.Create(id_, absl::Minutes(1));
   auto claim = tokens_.Check(created->token.view(), {});

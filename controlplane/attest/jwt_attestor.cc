@@ -125,6 +125,22 @@ absl::StatusOr<SpiffeId> FindIdentity(const JsonObject& claims, const JwtIssuer&
                                              " identities fits; of the last: ", why));
 }
 
+// Of a token that works once.
+absl::string_view HashOf(const Attestor::Claim& claim) {
+  return absl::string_view(claim.handle).substr(0, kHashSize);
+}
+
+// Until when it is to be remembered that it was used, by any leeway that may be in force until
+// then; absent: it is none of those.
+absl::optional<absl::Time> ForgetAt(const Attestor::Claim& claim) {
+  int64_t end = 0;
+  if (claim.handle.size() < kHashSize ||
+      !absl::SimpleAtoi(absl::string_view(claim.handle).substr(kHashSize), &end)) {
+    return absl::nullopt;
+  }
+  return absl::FromUnixSeconds(end) + absl::Seconds(1) + JwtConfig::kMaxLeeway;
+}
+
 }  // namespace
 
 void JwtAttestor::SetTrust(JwtTrustPtr trust) {
@@ -168,15 +184,9 @@ absl::StatusOr<Attestor::Claim> JwtAttestor::Check(absl::string_view credential,
 
 absl::Status JwtAttestor::Redeem(const Claim& claim) {
   if (claim.handle.empty()) return absl::OkStatus();
-  int64_t end = 0;
-  if (claim.handle.size() < kHashSize ||
-      !absl::SimpleAtoi(absl::string_view(claim.handle).substr(kHashSize), &end)) {
-    return absl::InternalError("not a claim of this attestor");
-  }
-  // By any leeway that may be in force until then.
-  const absl::Time forget = absl::FromUnixSeconds(end) + absl::Seconds(1) + JwtConfig::kMaxLeeway;
-  switch (used_.Note(claim.proof, absl::string_view(claim.handle).substr(0, kHashSize), forget,
-                     clock_->WallNow())) {
+  const absl::optional<absl::Time> forget = ForgetAt(claim);
+  if (!forget.has_value()) return absl::InternalError("not a claim of this attestor");
+  switch (used_.Note(claim.proof, HashOf(claim), *forget, clock_->WallNow())) {
     case UsedTokens::Result::kNoted:
       return absl::OkStatus();
     case UsedTokens::Result::kUsed:
@@ -186,6 +196,11 @@ absl::Status JwtAttestor::Redeem(const Claim& claim) {
   }
   return absl::UnavailableError(
       "too many tokens of this issuer have been used that have not expired; come back later");
+}
+
+void JwtAttestor::Restore(const Claim& claim) {
+  const absl::optional<absl::Time> forget = ForgetAt(claim);
+  if (forget.has_value()) used_.Forget(claim.proof, HashOf(claim), *forget);
 }
 
 }  // namespace byrnie

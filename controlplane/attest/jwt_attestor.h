@@ -38,6 +38,7 @@ class JwtAttestor final : public Attestor {
   // NotFound: no JWT, or that of an issuer that is not configured.
   absl::StatusOr<Claim> Check(absl::string_view credential, const Caller& caller) override;
   absl::Status Redeem(const Claim& claim) override;
+  void Restore(const Claim& claim) override;
 
  private:
   const Clock* const clock_;  // Not owned.

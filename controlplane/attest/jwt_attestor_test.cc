@@ -274,5 +274,18 @@ TEST_F(JwtAttestorTest, ASingleUseTokenIsUsedUpByItsFirstSuccess) {
   EXPECT_THAT(attestor_.Redeem(*Check(MakeJwt(*ec_, header, Claims()))), IsOk());
 }
 
+TEST_F(JwtAttestorTest, ASingleUseTokenThatCameToNothingIsNotUsedUp) {
+  attestor_.SetTrust(Trust(JwkSetOf({JwkOf(*ec_, "")}), /*single_use=*/true));
+  const std::string token = MakeJwt(*ec_, R"({"alg":"ES256"})", Claims());
+  auto claim = Check(token);
+  ASSERT_THAT(claim, IsOk());
+  // It has no part in a store's transaction.
+  EXPECT_THAT(attestor_.RedeemNoting(*claim, {}), IsOkAndHolds(false));
+  EXPECT_TRUE(IsRefusedCredential(attestor_.Redeem(*claim), nullptr));
+  attestor_.Restore(*claim);
+  EXPECT_THAT(attestor_.Redeem(*claim), IsOk());
+  EXPECT_TRUE(IsRefusedCredential(attestor_.Redeem(*claim), nullptr));
+}
+
 }  // namespace
 }  // namespace byrnie

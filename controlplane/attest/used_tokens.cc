@@ -18,4 +18,11 @@ UsedTokens::Result UsedTokens::Note(absl::string_view issuer, absl::string_view 
   return Result::kNoted;
 }
 
+void UsedTokens::Forget(absl::string_view issuer, absl::string_view hash, absl::Time end) {
+  absl::MutexLock lock(&mu_);
+  const auto shelf = shelves_.find(issuer);
+  if (shelf == shelves_.end() || shelf->second.hashes.erase(std::string(hash)) == 0) return;
+  shelf->second.by_end.erase({end, std::string(hash)});
+}
+
 }  // namespace byrnie

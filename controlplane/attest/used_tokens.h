@@ -29,6 +29,8 @@ class UsedTokens {
 
   // Notes a token, named by a hash of it, that nobody takes any more from `end` on.
   Result Note(absl::string_view issuer, absl::string_view hash, absl::Time end, absl::Time now);
+  // It has not been used after all; as it was noted.
+  void Forget(absl::string_view issuer, absl::string_view hash, absl::Time end);
 
  private:
   struct Shelf {

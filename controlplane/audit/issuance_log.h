@@ -64,7 +64,10 @@ class IssuanceLog {
   // Returns when the record is in the log, or in the spool. Unavailable: it is in neither, and what
   // it is of must not be handed out.
   absl::Status Append(IssuanceRecord record);
-  // The same without waiting, for what is in use already: the control plane's own certificates.
+  // The caller has put it into the store himself, as an entry of its own.
+  void NoteWritten() { written_total_->Increment(); }
+  // The same as Append without waiting, for what is in use already: the control plane's own
+  // certificates.
   void AppendLater(IssuanceRecord record);
 
   // How often entries have been written late, because they could not be for a while: whoever has

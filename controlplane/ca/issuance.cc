@@ -7,6 +7,7 @@
 #include "common/base/utc_text.h"
 #include "common/crypto/csr.h"
 #include "controlplane/attest/refusal.h"
+#include "controlplane/audit/issuance_codec.h"
 #include "controlplane/peer/peer_identity.h"
 
 namespace byrnie {
@@ -56,9 +57,6 @@ absl::StatusOr<IssuedSvid> Issuance::TryIssue(const grpc::ServerContextBase& con
   ASSIGN_OR_RETURN(std::string public_key, VerifyCsr(request.csr, key_types_));
   ASSIGN_OR_RETURN(IssuedSvid issued,
                    authority_->Issue(caller.id, public_key, request.ttl, workload_ttl_));
-  // Last, so that whatever failed before leaves the credential usable. Who loses the race for it
-  // gets nothing.
-  if (caller.credential.has_value()) RETURN_IF_ERROR(attestors_->Redeem(*caller.credential));
   RETURN_IF_ERROR(NoteIssued(caller, issued, protocol, PeerAddress(context.peer())));
   return issued;
 }
@@ -110,7 +108,7 @@ absl::Status Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued
   agents_->holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
                                 record.not_after, 0, record.newest_root},
                                record.replaces);
-  if (log_ != nullptr) RETURN_IF_ERROR(log_->Append(std::move(record)));
+  RETURN_IF_ERROR(RedeemAndLog(caller, std::move(record)));
   agents_->OnIssued(caller.id, leaf.SerialHex(), leaf.not_after(), issued.issued_at, caller.proof,
                     address);
   logger_->Info("certificate issued",
@@ -122,6 +120,22 @@ absl::Status Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued
                  {"protocol", protocol},
                  {"address", address}});
   return absl::OkStatus();
+}
+
+// The credential goes last, so that whatever failed before leaves it usable, and with the entry in
+// the log, so that neither is there without the other. Who loses the race for it gets nothing.
+absl::Status Issuance::RedeemAndLog(const Caller& caller, IssuanceRecord record) {
+  if (caller.credential.has_value()) {
+    StoreEntry note;
+    if (log_ != nullptr) note = {IssuanceKey(record), EncodeIssuance(record)};
+    ASSIGN_OR_RETURN(const bool noted, attestors_->RedeemNoting(*caller.credential, note));
+    if (noted && log_ != nullptr) log_->NoteWritten();
+    if (noted) return absl::OkStatus();
+  }
+  if (log_ == nullptr) return absl::OkStatus();
+  const absl::Status logged = log_->Append(std::move(record));
+  if (!logged.ok() && caller.credential.has_value()) attestors_->Restore(*caller.credential);
+  return logged;
 }
 
 void Issuance::NoteRefused(const absl::Status& status, absl::string_view protocol,

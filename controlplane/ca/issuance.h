@@ -78,6 +78,7 @@ class Issuance {
   absl::StatusOr<IssuedSvid> TryIssue(const grpc::ServerContextBase& context,
                                       absl::string_view protocol, absl::Duration arrived,
                                       RequestReader read);
+  absl::Status RedeemAndLog(const Caller& caller, IssuanceRecord record);
   // An error: it could not be noted, and is not to be handed out.
   absl::Status NoteIssued(const Caller& caller, const IssuedSvid& issued,
                           absl::string_view protocol, const std::string& address);

@@ -137,13 +137,15 @@ absl::StatusOr<std::vector<JoinTokenRecord>> ListJoinTokens(Store* store,
   return found;
 }
 
-absl::Status ConsumeJoinToken(Store* store, const std::string& hash, absl::Time now) {
+absl::Status ConsumeJoinToken(Store* store, const std::string& hash, absl::Time now,
+                              const StoreEntry* note) {
   ASSIGN_OR_RETURN(const auto found, Load(store, hash));
   if (found.first.expires_at <= now) return UnknownToken();
   StoreTransaction transaction;
   transaction.RequireRevision(TokenKey(hash), found.second)
       .Delete(TokenKey(hash))
       .Delete(EndKey(hash, found.first.expires_at));
+  if (note != nullptr) transaction.Put(note->key, note->value);
   const absl::Status used = store->Commit(transaction).status();
   if (absl::IsAborted(used)) return UnknownToken();
   return UnknownAsUnavailable(used, "try again, and with a new token if this one is refused");

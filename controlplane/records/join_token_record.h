@@ -45,7 +45,9 @@ absl::StatusOr<std::vector<JoinTokenRecord>> ListJoinTokens(Store* store,
 
 // Uses up: of any number of calls, from any number of processes, exactly one gets OK. NotFound as
 // above. After Unavailable it may be used up nevertheless.
-absl::Status ConsumeJoinToken(Store* store, const std::string& hash, absl::Time now);
+// `note`, where given, is put into the store with that.
+absl::Status ConsumeJoinToken(Store* store, const std::string& hash, absl::Time now,
+                              const StoreEntry* note = nullptr);
 
 // Adds the writes of the record to a transaction.
 void PutJoinToken(const JoinTokenRecord& token, StoreTransaction* transaction);

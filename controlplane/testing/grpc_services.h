@@ -65,7 +65,7 @@ class GrpcServices : public ::testing::Test {
     attestors_ = std::make_unique<AttestorSet>(std::vector<Attestor*>{tokens_.get()}, &metrics_);
     issuance_ = std::make_unique<Issuance>(authority_.get(), attestors_.get(), bundles_.get(),
                                            absl::Hours(1), issue_rate, &agents_, &clock_, &logger_,
-                                           &metrics_);
+                                           &metrics_, /*identity_issue_rate=*/0, &log_);
     ca_ = std::make_unique<CaService>(issuance_.get(), authority_.get(), jwt_authority_.get(),
                                       bundles_.get(),
                                       CaService::Options{"cluster.local", issue_rate, 0}, &agents_,
