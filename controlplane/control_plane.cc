@@ -300,7 +300,7 @@ absl::Status ControlPlane::OpenIssuanceLog() {
         "what is issued while the etcd is away is not in the log of issuances when this process is "
         "killed; give a file with --issuance_spool");
   }
-  stored_issuances_ = std::make_unique<StoredIssuances>(store_);
+  stored_issuances_ = std::make_unique<StoredIssuances>(store_, unreadable_.get());
   IssuanceLog::Options log = options_.issuance_log;
   log.keep_at_least = LongestLife();
   issuance_log_ = std::make_unique<IssuanceLog>(stored_issuances_.get(), issuance_spool_.get(), log,

@@ -154,7 +154,8 @@ int RunIssuances(const CommandContext& context) {
   for (const v1::Issuance& issuance : *issuances) {
     rows.push_back({Rfc3339(issuance.issued_at()), Printable(issuance.spiffe_id()),
                     Printable(issuance.serial()), Printable(issuance.proof()),
-                    Printable(issuance.address()), Rfc3339(issuance.not_after()),
+                    Printable(issuance.address()),
+                    issuance.has_not_after() ? Rfc3339(issuance.not_after()) : "unknown",
                     Printable(absl::StrJoin(issuance.audience(), " "))});
   }
   Print(issuances->empty() ? "nothing was issued\n" : Table(rows));

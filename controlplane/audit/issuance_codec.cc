@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
@@ -19,6 +20,20 @@ constexpr size_t kTimeDigits = 20, kMaxSerial = 128;
 
 absl::Time TimeOf(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+IssuanceRecord WhatTheKeySays(absl::string_view key) {
+  IssuanceRecord record;
+  record.proof = kUnreadableProof;
+  record.issued_at = absl::UnixEpoch();
+  int64_t micros = 0;
+  if (absl::ConsumePrefix(&key, kIssuancePrefix) &&
+      absl::SimpleAtoi(key.substr(0, kTimeDigits), &micros)) {
+    record.issued_at = absl::FromUnixMicros(micros);
+  }
+  record.serial = std::string(key.substr(std::min(key.size(), kTimeDigits + 1)));
+  record.not_after = record.issued_at;
+  return record;
 }
 
 }  // namespace
@@ -62,10 +77,10 @@ std::string EncodeIssuance(const IssuanceRecord& record) {
   return out.SerializeAsString();
 }
 
-IssuanceRecord DecodeIssuance(const std::string& value) {
+IssuanceRecord DecodeIssuance(absl::string_view key, const std::string& value) {
   byrnie::store::v1::Issuance in;
+  if (!in.ParseFromString(value)) return WhatTheKeySays(key);
   IssuanceRecord record;
-  if (!in.ParseFromString(value)) return record;
   record.issued_at = TimeOf(in.issued_at());
   record.serial = in.serial();
   record.identity = in.identity();
@@ -78,7 +93,8 @@ IssuanceRecord DecodeIssuance(const std::string& value) {
   record.replaces = in.replaces();
   record.newest_root = absl::BytesToHexString(in.newest_root());
   record.audience.assign(in.audience().begin(), in.audience().end());
-  return record;
+  // Bytes that are damaged may be a message all the same.
+  return IssuanceKey(record) == key && in.has_not_after() ? record : WhatTheKeySays(key);
 }
 
 }  // namespace byrnie

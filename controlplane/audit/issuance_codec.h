@@ -20,8 +20,9 @@ std::string IssuanceKey(const IssuanceRecord& record);
 bool IsIssuanceKey(absl::string_view key);
 
 std::string EncodeIssuance(const IssuanceRecord& record);
-// One that cannot be read keeps nobody from the others: it has no serial.
-IssuanceRecord DecodeIssuance(const std::string& value);
+// One that cannot be read keeps nobody from the others: it is what its key says, with
+// kUnreadableProof.
+IssuanceRecord DecodeIssuance(absl::string_view key, const std::string& value);
 
 }  // namespace byrnie
 

@@ -13,6 +13,9 @@ namespace byrnie {
 
 // The proof of a certificate that a control plane has issued to itself, or to its webhook.
 inline constexpr char kOwnProof[] = "own";
+// The proof of an entry of the log that cannot be read: of it nothing is known but when it was
+// issued and its serial.
+inline constexpr char kUnreadableProof[] = "unreadable";
 
 // One certificate or JWT-SVID that was issued: to whom, on what proof, and when. Nothing of it is
 // secret.
@@ -22,7 +25,8 @@ struct IssuanceRecord {
   std::string serial;
   // The SPIFFE ID it is for.
   std::string identity;
-  // How the caller proved to be that: "svid", "join_token", "jwt:ISSUER"; or kOwnProof.
+  // How the caller proved to be that: "svid", "join_token", "jwt:ISSUER"; or kOwnProof or
+  // kUnreadableProof.
   std::string proof;
   // What the proof says of its holder; may be empty.
   std::string subject;

@@ -55,7 +55,7 @@ absl::StatusOr<IssuanceSpool::Batch> SpoolFile::Oldest() {
   Batch batch;
   for (const StoreEntry& entry : page.entries) {
     batch.keys.push_back(entry.key);
-    batch.records.push_back(DecodeIssuance(entry.value));
+    batch.records.push_back(DecodeIssuance(entry.key, entry.value));
   }
   return batch;
 }

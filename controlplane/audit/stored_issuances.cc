@@ -13,6 +13,7 @@ namespace {
 // Surplus entries that are deleted before they are counted again. Few: other control planes may
 // have counted the same ones.
 constexpr int64_t kCountEvery = 1000;
+constexpr size_t kMostNamed = 20;
 
 }  // namespace
 
@@ -29,15 +30,67 @@ absl::StatusOr<IssuanceStore::Page> StoredIssuances::Read(absl::Time since,
   if (!after.empty() && !IsIssuanceKey(after)) {
     return absl::InvalidArgumentError("the page token is not of an earlier answer");
   }
-  ASSIGN_OR_RETURN(Store::Page found,
-                   store_->List(kIssuancePrefix, std::max(after, IssuanceKeyAt(since)), limit));
+  const std::string from = std::max(after, IssuanceKeyAt(since));
+  ASSIGN_OR_RETURN(const Store::Page found, store_->List(kIssuancePrefix, from, limit));
   Page page;
-  for (const StoreEntry& entry : found.entries) page.records.push_back(DecodeIssuance(entry.value));
+  for (const StoreEntry& entry : found.entries) {
+    page.records.push_back(DecodeIssuance(entry.key, entry.value));
+  }
+  NoteUnreadable(from, found, page);
   if (found.more) page.next = found.entries.back().key;
   return page;
 }
 
+void StoredIssuances::NoteUnreadable(const std::string& after, const Store::Page& found,
+                                     const Page& page) {
+  if (board_ == nullptr) return;
+  absl::MutexLock lock(&unreadable_mu_);
+  std::set<std::string> now;
+  for (const std::string& key : unreadable_) {
+    const bool read = key > after && (!found.more || key <= found.entries.back().key);
+    if (!read) now.insert(key);
+  }
+  for (size_t i = 0; i < found.entries.size() && now.size() < kMostNamed; ++i) {
+    if (page.records[i].proof == kUnreadableProof) now.insert(found.entries[i].key);
+  }
+  TellOf(std::move(now));
+}
+
+void StoredIssuances::LookAgain() {
+  std::set<std::string> keys;
+  {
+    absl::MutexLock lock(&unreadable_mu_);
+    keys = unreadable_;
+  }
+  for (const std::string& key : keys) {
+    const absl::StatusOr<absl::optional<StoreEntry>> entry = store_->Get(key);
+    if (!entry.ok()) return;
+    if (entry->has_value() && DecodeIssuance(key, (*entry)->value).proof == kUnreadableProof) {
+      continue;
+    }
+    absl::MutexLock lock(&unreadable_mu_);
+    std::set<std::string> others = unreadable_;
+    others.erase(key);
+    TellOf(std::move(others));
+  }
+}
+
+void StoredIssuances::TellOf(std::set<std::string> keys) {
+  if (keys == unreadable_) return;
+  unreadable_ = std::move(keys);
+  std::vector<UnreadableRecord> told;
+  for (const std::string& key : unreadable_) {
+    told.push_back({key, "the record is damaged",
+                    "nobody knows to whom that was issued: byrniectl issuances has its serial "
+                    "number alone, and a rotation of the root waits until any certificate of that "
+                    "time has ended",
+                    board_->DeleteByHand(key)});
+  }
+  board_->Set(UnreadableRecords::Kind::kIssuance, std::move(told));
+}
+
 absl::StatusOr<bool> StoredIssuances::Trim(absl::Time before, int64_t most, absl::Time keep_from) {
+  LookAgain();
   ASSIGN_OR_RETURN(
       Store::Page oldest,
       store_->List(kIssuancePrefix, "", static_cast<int>(StoreTransaction::kMaxOperations)));

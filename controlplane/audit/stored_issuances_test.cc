@@ -5,7 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
 #include "controlplane/audit/issuance_codec.h"
+#include "controlplane/records/unreadable_records.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -130,6 +133,35 @@ TEST_F(StoredIssuancesTest, RefusesATokenThatIsNone) {
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("page token")))
         << token;
   }
+}
+
+TEST_F(StoredIssuancesTest, NamesWhatCannotBeReadAndSaysWhatItsKeySays) {
+  Logger logger(2, Logger::Format::kText, LogLevel::kError);
+  MetricRegistry metrics;
+  UnreadableRecords board("", &logger, &metrics);
+  StoredIssuances issuances(&store_, &board);
+  Append(1, 9);
+  const std::string key = IssuanceKey(Record(5));
+  // Also such that is a message all the same.
+  for (const std::string& damaged : {std::string("ÿ"), EncodeIssuance(Record(6)), std::string()}) {
+    ASSERT_THAT(store_.Commit(StoreTransaction().Put(key, damaged)), IsOk());
+    const auto page = issuances.Read(absl::InfinitePast(), "", 100);
+    ASSERT_THAT(page, IsOk());
+    ASSERT_EQ(page->records.size(), 9u);
+    EXPECT_EQ(page->records[4].proof, kUnreadableProof);
+    EXPECT_EQ(page->records[4].serial, "55");
+    EXPECT_EQ(page->records[4].issued_at, Record(5).issued_at);
+    EXPECT_EQ(page->records[4].identity, "");
+    ASSERT_EQ(board.List().size(), 1u);
+    EXPECT_EQ(board.List()[0].key, key);
+  }
+  // A page that does not reach it says nothing of it.
+  ASSERT_THAT(issuances.Read(Record(6).issued_at, "", 100), IsOk());
+  ASSERT_THAT(issuances.Read(absl::InfinitePast(), "", 3), IsOk());
+  EXPECT_EQ(board.List().size(), 1u);
+  ASSERT_THAT(store_.Commit(StoreTransaction().Delete(key)), IsOk());
+  ASSERT_THAT(issuances.Trim(kNow, 1000, kNow), IsOk());
+  EXPECT_TRUE(board.List().empty());
 }
 
 }  // namespace

@@ -167,7 +167,9 @@ absl::Status TrustCalls::ListIssuances(const v1::ListIssuancesRequest& request,
     out->set_protocol(record.protocol);
     out->set_address(record.address);
     out->set_root(record.root);
-    ToProto(record.not_after, out->mutable_not_after());
+    if (record.proof != kUnreadableProof) {
+      ToProto(record.not_after, out->mutable_not_after());
+    }
     out->set_replaces(record.replaces);
     for (const std::string& audience : record.audience) out->add_audience(audience);
     ApplyReadMask(request.read_mask(), out);
@@ -183,6 +185,7 @@ absl::StatusOr<absl::flat_hash_map<std::string, IssuedCertificate>> TrustCalls::
                                      [&newest](const IssuanceRecord& record) {
                                        if (!record.audience.empty()) return;
                                        if (record.proof == kOwnProof) return;
+                                       if (record.proof == kUnreadableProof) return;
                                        newest[record.identity] = {record.serial, record.not_after};
                                      }));
   return newest;
@@ -230,9 +233,9 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
   revoked.by = by;
   revoked.reason = request.reason();
   revoked.revoked_at = now;
-  // One that nobody remembers: as long as any that may be valid now.
+  // One that nobody remembers, or whose entry cannot be read: as long as any that may be valid now.
   revoked.not_after = now + LongestLife();
-  if (lineage.itself().has_value()) {
+  if (lineage.itself().has_value() && lineage.itself()->proof != kUnreadableProof) {
     const IssuanceRecord& record = *lineage.itself();
     if (!record.audience.empty()) {
       return PreconditionFailed("JWT_SVID", request.serial(),

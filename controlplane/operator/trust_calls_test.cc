@@ -80,6 +80,24 @@ TEST_F(TrustCallsTest, RevokesWhatWasIssued) {
   EXPECT_THAT(calls_->RevokedSerials(), ElementsAre(kSerial));
 }
 
+// Of it nobody knows when it ends.
+TEST_F(TrustCallsTest, RevokesWhatTheLogCannotRead) {
+  IssuanceRecord damaged;
+  damaged.issued_at = damaged.not_after = clock_.WallNow();
+  damaged.serial = "0a00";
+  damaged.proof = kUnreadableProof;
+  ASSERT_THAT(log_.Append(std::move(damaged)), IsOk());
+  ASSERT_THAT(Revoke("0a00"), IsOk());
+  EXPECT_FALSE(response_.ended());
+  EXPECT_EQ(response_.spiffe_id(), "");
+  EXPECT_THAT(calls_->RevokedSerials(), ElementsAre("0a00"));
+  v1::ListIssuancesResponse listed;
+  ASSERT_THAT(calls_->ListIssuances({}, &listed), IsOk());
+  ASSERT_EQ(listed.issuances_size(), 1);
+  EXPECT_FALSE(listed.issuances(0).has_not_after());
+  EXPECT_THAT(*calls_->NewestIssued(), ::testing::IsEmpty());
+}
+
 // Whoever has a key that was stolen renews it before anybody finds out.
 TEST_F(TrustCallsTest, RevokesWhatWasRenewedFromIt) {
   Issue("0a00");

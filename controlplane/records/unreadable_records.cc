@@ -19,6 +19,7 @@ constexpr std::pair<Kind, const char*> kKinds[] = {
     {Kind::kRevocationList, "revocation_list"},
     {Kind::kTrust, "trust"},
     {Kind::kControlPlane, "control_plane"},
+    {Kind::kIssuance, "issuance"},
 };
 
 bool Has(const std::vector<UnreadableRecord>& records, const std::string& key) {

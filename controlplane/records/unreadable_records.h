@@ -35,7 +35,8 @@ class UnreadableRecords {
     kRevocation,
     kRevocationList,
     kTrust,
-    kControlPlane
+    kControlPlane,
+    kIssuance
   };
 
   // `place` is what stands before a key for whoever looks into the store with its own tools; it is

@@ -32,22 +32,28 @@ FleetView::Agent Seen(const AgentTable::Agent& agent, const CertificateHolders::
 
 }  // namespace
 
-absl::Status ConnectedFleet::CatchUp(absl::Time now) {
-  if (log_ == nullptr) return absl::OkStatus();
+absl::StatusOr<absl::Time> ConnectedFleet::CatchUp(absl::Time now) {
+  if (log_ == nullptr) return complete_since_;
   absl::MutexLock lock(&mu_);
   // Where the clock was ahead, entries of before may not have been read.
   if (now < read_until_) read_until_ = absl::InfinitePast();
   const absl::Time since =
       read_until_ == absl::InfinitePast() ? now - longest_life_ : read_until_ - kLateEntries;
   const absl::Status read = log_->ForEachSince(since, [&](const IssuanceRecord& record) {
+    if (record.proof == kUnreadableProof) {
+      unreadable_at_ = std::max(unreadable_at_, record.issued_at);
+      return;
+    }
     // A control plane's own is made anew where its root goes.
     if (!record.audience.empty() || record.proof == kOwnProof) return;
     agents_->holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
                                   record.not_after, 0, record.newest_root},
                                  record.replaces);
   });
-  if (read.ok()) read_until_ = now;
-  return read;
+  if (!read.ok()) return read;
+  read_until_ = now;
+  if (unreadable_at_ == absl::InfinitePast()) return complete_since_;
+  return std::max(complete_since_, unreadable_at_ + absl::Seconds(1));
 }
 
 void ConnectedFleet::ReadLogAgain() {
@@ -59,7 +65,7 @@ FleetView ConnectedFleet::View(const RotationStanding& standing,
                                const absl::flat_hash_set<uint64_t>& acknowledged, absl::Time now) {
   FleetView fleet;
   // Without the log nothing is known of what is not connected.
-  fleet.complete_since = CatchUp(now).ok() ? complete_since_ : now;
+  fleet.complete_since = CatchUp(now).value_or(now);
   // Before who is connected: one that connects in between is then seen twice, not missed.
   const std::vector<CertificateHolders::Certificate> held = agents_->holders()->List(now);
   const uint64_t since = bundles_->VersionWith(standing.next_root);

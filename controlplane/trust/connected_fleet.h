@@ -6,7 +6,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "controlplane/agents/agent_table.h"
@@ -52,8 +52,9 @@ class ConnectedFleet final : public FleetSource {
   absl::Duration longest_life() const { return longest_life_; }
 
  private:
-  // Takes in what others have issued since the last time. Errors as the log.
-  absl::Status CatchUp(absl::Time now);
+  // Takes in what others have issued since the last time, and says from when on all is known.
+  // Errors as the log.
+  absl::StatusOr<absl::Time> CatchUp(absl::Time now);
 
   AgentTable* const agents_;                // Not owned.
   const TrustBundleSource* const bundles_;  // Not owned.
@@ -61,6 +62,8 @@ class ConnectedFleet final : public FleetSource {
   const absl::Time complete_since_;
   const absl::Duration longest_life_;
   mutable absl::Mutex mu_;
+  // An entry of then cannot be read, the last such; InfinitePast: all can be.
+  absl::Time unreadable_at_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   // The log has been read up to there.
   absl::Time read_until_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
 };

@@ -12,6 +12,7 @@
 #include "common/identity/trust_bundle.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/agents/agent_table.h"
+#include "controlplane/audit/issuance_codec.h"
 #include "controlplane/audit/stored_issuances.h"
 #include "controlplane/ca/testing/self_signed.h"
 #include "controlplane/ca/trust_bundle_source.h"
@@ -362,6 +363,18 @@ TEST_F(SharedFleetTest, WhatWasReadByAClockThatWasAheadIsReadAgain) {
   const std::unique_ptr<Plane> late = Start("c", "3");
   EXPECT_THAT(late->fleet()->View(standing_, clock_.WallNow() + absl::Hours(2)).absent, IsEmpty());
   EXPECT_THAT(late->fleet()->View(standing_, clock_.WallNow()).absent, SizeIs(1));
+}
+
+TEST_F(SharedFleetTest, AnEntryThatCannotBeReadIsACertificateOfSomebodyUnknown) {
+  EXPECT_EQ(View(a_.get()).complete_since, absl::InfinitePast());
+  IssuanceRecord record;
+  record.issued_at = clock_.WallNow();
+  record.serial = "99";
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put(IssuanceKey(record), "ÿ")), IsOk());
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_GT(View(a_.get()).complete_since, record.issued_at);
+  EXPECT_LT(View(a_.get()).complete_since, record.issued_at + absl::Minutes(1));
+  EXPECT_THAT(View(a_.get()).absent, IsEmpty());
 }
 
 // By its clock all others have ended, and so has every certificate.

@@ -5,7 +5,7 @@ Proved, on two control planes over one etcd, into which garbage is written by ha
 at both; of a policy that was known nothing changes; a control plane that starts does so, and denies what the policy of which it
 knows nothing may deny; both say in `byrniectl check`, the log and the metrics which record it is, what holds meanwhile and what
 to do, and that goes when the policy is applied again; nobody overwrites the record before. The same with a workload's record, a
-key of JWT-SVIDs, a revocation, and what a control plane has reported of its agents; and with all of them at once both start.
+key of JWT-SVIDs, a revocation, an entry of the log of issuances, and what a control plane has reported of its agents; and with all of them at once both start.
 With the trust record nobody begins another root: who runs goes on, who starts ends with the reason. With the record that says which
 mesh the store is of, who runs takes nothing from the store and writes nothing into it until it can be read, and who starts ends.
 """
@@ -15,6 +15,7 @@ import json
 import os
 import re
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -125,6 +126,20 @@ class UnreadableRecordsTest(MeshTestCase):
         for plane in self.planes:
             self.assertEqual(self.document(plane, "demo/known"), before)
         self.assertEqual(self.unreadable(one, "policy"), 0)
+
+    def test_an_issuance(self):
+        serial = SERIAL[:-2] + "aa"
+        key = f"issuances/{int(time.time() * 1e6):020d}/{serial}"
+        self.put(key)
+        for plane in self.planes:
+            listed = next(line for line in plane.ctl("issuances").stdout.splitlines() if serial in line)
+            self.assertRegex(listed, r"unreadable +.*unknown")
+            self.wait_named(plane, key, "nobody knows to whom that was issued", "in the store")
+            self.assertEqual(self.unreadable(plane, "issuance"), 1)
+        self.delete(key)
+        for plane in self.planes:
+            plane.ctl("issuances")
+        self.wait_mended()
 
     def test_every_other_kind_at_once(self):
         workload = {"workloads": [{"name": "vm", "namespace": "demo", "service_account": "vm", "addresses": ["10.88.3.1"]}]}
