@@ -94,9 +94,12 @@ std::string ChangesText(const v1::DiffPoliciesResponse& diff, v1::PolicyChange::
     const std::string& address = flow.destination_address();
     const std::string destination =
         absl::StrCat(DestinationLabel(flow), ":", address.substr(address.rfind(':') + 1));
-    ChangeLine& line =
-        lines[{SourceLabel(flow), destination, change.reason_after(), change.policy()}];
-    line.source = SourceLabel(flow);
+    const std::string source =
+        change.source_address().empty()
+            ? SourceLabel(flow)
+            : absl::StrCat(SourceLabel(flow), " from ", change.source_address());
+    ChangeLine& line = lines[{source, destination, change.reason_after(), change.policy()}];
+    line.source = source;
     line.destination = destination;
     line.path = flow.path();
     line.before = change.reason_before();
@@ -155,6 +158,7 @@ v1::DiffPoliciesResponse MergeDiffs(const std::vector<v1::DiffPoliciesResponse>&
   }
   for (const v1::DiffPoliciesResponse& answer : answers) {
     merged.set_more(merged.more() + answer.more());
+    merged.set_partly(merged.partly() + answer.partly());
     AddScope(answer, &merged);
   }
   return merged;
@@ -182,7 +186,13 @@ std::string DiffText(const v1::DiffPoliciesResponse& diff, absl::Time now) {
                         "policies would do\n");
   }
   if (!ChangesAnything(diff)) absl::StrAppend(&text, "no change\n");
-  return absl::StrCat(text, ScopeOf(diff), "\n");
+  absl::StrAppend(&text, ScopeOf(diff), "\n");
+  if (diff.partly() > 0) {
+    absl::StrAppend(&text, "the policies name source addresses, and of ",
+                    Plural(diff.partly(), "flow"),
+                    " only the last one is known: others may be decided otherwise\n");
+  }
+  return text;
 }
 
 v1::SuggestPoliciesResponse MergeSuggestions(const v1::SuggestPoliciesResponse& before,

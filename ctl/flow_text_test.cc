@@ -55,6 +55,17 @@ TEST(FlowTextTest, ADiffSaysWhatItLookedAtAndWhatIsDifferent) {
   EXPECT_TRUE(ChangesAnything(diff));
 }
 
+TEST(FlowTextTest, SaysOfWhichSourceAddressAChangeIsAndWhereTheseAreNotKnown) {
+  v1::DiffPoliciesResponse diff = Diff(3);
+  *diff.add_changes() = Change("a", v1::PolicyChange::KIND_NEWLY_DENIED);
+  diff.mutable_changes(0)->set_source_address("10.0.0.9");
+  EXPECT_THAT(DiffText(diff, kNow), HasSubstr("demo/client from 10.0.0.9  demo/server:8080"));
+  EXPECT_THAT(DiffText(diff, kNow), Not(HasSubstr("only the last one")));
+  diff.set_partly(2);
+  EXPECT_THAT(DiffText(MergeDiffs({diff, diff}), kNow),
+              HasSubstr("of 4 flows only the last one is known"));
+}
+
 TEST(FlowTextTest, WhatADryRunSaysIsNoChange) {
   v1::DiffPoliciesResponse diff = Diff(1);
   *diff.add_changes() = Change("a", v1::PolicyChange::KIND_AUDIT_DENY);

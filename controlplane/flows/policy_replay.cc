@@ -37,6 +37,34 @@ WorkloadSelector SelectorOf(const SpiffeId& identity, const WorkloadIndex::Workl
   return selector;
 }
 
+// Of all other source addresses together: a few seconds' worth.
+constexpr size_t kMostTried = 1000000;
+
+// Adds what is different for the flow, from `source` where given; true when something is.
+bool Replay(const ReplayableFlow& flow, const absl::optional<IpAddress>& source,
+            const PolicySet& before, const PolicySet& after, const std::set<std::string>& audited,
+            ReplayResult* result) {
+  using Kind = ReplayChange::Kind;
+  ConnectionFacts facts = flow.facts;
+  if (source.has_value()) facts.source = *source;
+  const size_t already = result->changes.size();
+  Decision old = Authorize(&before, flow.workload, facts);
+  Decision now = Authorize(&after, flow.workload, facts);
+  for (const DryRunResult& said : now.dry_run) {
+    if (audited.count(said.policy) == 0) continue;
+    const bool denies = said.effect == DryRunResult::Effect::kWouldDeny && now.allowed;
+    const bool allows = said.effect == DryRunResult::Effect::kWouldAllow && !now.allowed;
+    if (!denies && !allows) continue;
+    result->changes.push_back({denies ? Kind::kAuditDeny : Kind::kAuditAllow, flow.entry,
+                               old.reason, now.reason, said.policy, source});
+  }
+  if (old.allowed != now.allowed) {
+    result->changes.push_back({now.allowed ? Kind::kNewlyAllowed : Kind::kNewlyDenied, flow.entry,
+                               std::move(old.reason), std::move(now.reason), "", source});
+  }
+  return result->changes.size() > already;
+}
+
 }  // namespace
 
 std::vector<ReplayableFlow> FlowsToReplay(const std::vector<FlowLedger::Entry>& flows,
@@ -89,24 +117,25 @@ void ReplayScope::Add(const ReportedFlow& flow) {
 }
 
 ReplayResult ReplayPolicies(const std::vector<ReplayableFlow>& flows, const PolicySet& before,
-                            const PolicySet& after, const std::set<std::string>& audited) {
-  using Kind = ReplayChange::Kind;
+                            const PolicySet& after, const std::set<std::string>& audited,
+                            const WorkloadIndex* others) {
   ReplayResult result;
+  size_t tried = 0;
   for (const ReplayableFlow& flow : flows) {
     result.scope.Add(flow.entry->flow);
-    Decision old = Authorize(&before, flow.workload, flow.facts);
-    Decision now = Authorize(&after, flow.workload, flow.facts);
-    for (const DryRunResult& said : now.dry_run) {
-      if (audited.count(said.policy) == 0) continue;
-      const bool denies = said.effect == DryRunResult::Effect::kWouldDeny && now.allowed;
-      const bool allows = said.effect == DryRunResult::Effect::kWouldAllow && !now.allowed;
-      if (!denies && !allows) continue;
-      result.changes.push_back({denies ? Kind::kAuditDeny : Kind::kAuditAllow, flow.entry,
-                                old.reason, now.reason, said.policy});
+    if (Replay(flow, absl::nullopt, before, after, audited, &result) || others == nullptr) continue;
+    if (!flow.facts.peer.has_value()) {
+      ++result.partly;
+      continue;
     }
-    if (old.allowed == now.allowed) continue;
-    result.changes.push_back({now.allowed ? Kind::kNewlyAllowed : Kind::kNewlyDenied, flow.entry,
-                              std::move(old.reason), std::move(now.reason), ""});
+    for (const IpAddress& source : others->AddressesOf(*flow.facts.peer)) {
+      if (source == flow.facts.source) continue;
+      if (++tried > kMostTried) {
+        ++result.partly;
+        break;
+      }
+      if (Replay(flow, source, before, after, audited, &result)) break;
+    }
   }
   std::stable_sort(result.changes.begin(), result.changes.end(),
                    [](const ReplayChange& a, const ReplayChange& b) { return a.kind < b.kind; });

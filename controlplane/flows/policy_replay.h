@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/policy/authorizer.h"
 #include "controlplane/flows/flow_ledger.h"
 #include "controlplane/flows/workload_index.h"
@@ -61,18 +62,26 @@ struct ReplayChange {
   std::string after;
   // The dry-run policy.
   std::string policy;
+  // The source address of which this is so, where the flow was seen from another one.
+  absl::optional<IpAddress> source = absl::nullopt;
 };
 
 struct ReplayResult {
   // By kind, then in the order of the flows.
   std::vector<ReplayChange> changes;
   ReplayScope scope;
+  // Flows of which not all source addresses were replayed that `others` is there for: those of
+  // somebody without an identity, and what is beyond a bound.
+  uint64_t partly = 0;
 };
 
 // Replays `flows` against both sets, by the very function the proxies decide with. `audited` are
-// the dry-run policies of `after` whose word is asked for, by key. Pure.
+// the dry-run policies of `after` whose word is asked for, by key. A flow has one source address,
+// the last; where the sets differ in what they say of source addresses, `others` gives those that
+// the source's identity has, which are replayed until one makes a difference; else null. Pure.
 ReplayResult ReplayPolicies(const std::vector<ReplayableFlow>& flows, const PolicySet& before,
-                            const PolicySet& after, const std::set<std::string>& audited);
+                            const PolicySet& after, const std::set<std::string>& audited,
+                            const WorkloadIndex* others = nullptr);
 
 }  // namespace byrnie
 

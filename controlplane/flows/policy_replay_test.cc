@@ -96,7 +96,7 @@ class PolicyReplayTest : public ::testing::Test {
   }
 
   ReplayResult Diff(const std::vector<std::string>& documents,
-                    const std::vector<std::string>& removals = {}) {
+                    const std::vector<std::string>& removals = {}, bool all_sources = false) {
     google::protobuf::RepeatedPtrField<Authorization> policies;
     std::set<std::string> audited;
     std::set<std::string> replaced(removals.begin(), removals.end());
@@ -112,7 +112,8 @@ class PolicyReplayTest : public ::testing::Test {
     }
     const auto after = PolicySet::Create(2, policies);
     EXPECT_THAT(after, IsOk());
-    return ReplayPolicies(FlowsToReplay(flows_, *index_, reporters_), *before_, **after, audited);
+    return ReplayPolicies(FlowsToReplay(flows_, *index_, reporters_), *before_, **after, audited,
+                          all_sources ? index_.get() : nullptr);
   }
 
   static std::vector<std::string> Texts(const ReplayResult& result) {
@@ -144,6 +145,21 @@ TEST_F(PolicyReplayTest, NamesExactlyTheFlowsThatWouldBeDenied) {
   EXPECT_EQ(result.scope.connections, 9u);
   EXPECT_EQ(result.scope.since, absl::FromUnixSeconds(100));
   EXPECT_EQ(result.scope.until, absl::FromUnixSeconds(200));
+}
+
+// Two pods prove demo/server; it was seen from elsewhere.
+TEST_F(PolicyReplayTest, ASourcesOtherAddressesAreReplayedWherePoliciesNameThem) {
+  Add("store", "10.0.0.3:5432", "server");
+  Add("store", "10.0.0.3:5432", "client");
+  Add("store", "10.0.0.3:5432", "");
+  const std::string deny = Policy("deny-one", "DENY", R"({"source_ips":["10.0.0.4"]})");
+  EXPECT_THAT(Texts(Diff({deny})), IsEmpty());
+  const ReplayResult result = Diff({deny}, {}, /*all_sources=*/true);
+  EXPECT_THAT(Texts(result), ElementsAre("id0 denied policy-deny demo/deny-one"));
+  EXPECT_EQ(result.changes[0].source, *IpAddress::Parse("10.0.0.4"));
+  EXPECT_EQ(result.partly, 1u);
+  flows_[0].flow.source = *IpAddress::Parse("10.0.0.4");
+  EXPECT_EQ(Diff({deny}, {}, true).changes.at(0).source, absl::nullopt);
 }
 
 TEST_F(PolicyReplayTest, SaysWhoWouldBeLetInWhenAPolicyGoes) {

@@ -50,6 +50,19 @@ const WorkloadIndex::Workload* WorkloadIndex::Find(const IpAddress& address) con
   return found->second.has_value() ? &*found->second : nullptr;
 }
 
+const std::vector<IpAddress>& WorkloadIndex::AddressesOf(const SpiffeId& id) const {
+  if (!of_identity_.has_value()) {
+    of_identity_.emplace();
+    for (const auto& entry : registry_.resources(ResourceType::kAddress)) {
+      const absl::optional<Workload> workload = Parse(entry.second);
+      if (!workload.has_value() || !workload->identity.has_value()) continue;
+      std::vector<IpAddress>& addresses = (*of_identity_)[workload->identity->text()];
+      addresses.insert(addresses.end(), workload->addresses.begin(), workload->addresses.end());
+    }
+  }
+  return (*of_identity_)[id.text()];
+}
+
 std::vector<WorkloadIndex::Workload> WorkloadIndex::InNamespace(absl::string_view ns) const {
   std::vector<Workload> workloads;
   for (const auto& entry : registry_.resources(ResourceType::kAddress)) {

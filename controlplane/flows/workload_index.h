@@ -35,6 +35,8 @@ class WorkloadIndex {
 
   // Null when no workload has the address. Lives as long as the index.
   const Workload* Find(const IpAddress& address) const;
+  // Of all workloads that prove `id`. Lives as long as the index.
+  const std::vector<IpAddress>& AddressesOf(const SpiffeId& id) const;
   // All of a namespace, by uid.
   std::vector<Workload> InNamespace(absl::string_view ns) const;
 
@@ -43,6 +45,8 @@ class WorkloadIndex {
   absl::flat_hash_map<absl::string_view, const Resource*> by_address_;
   // Those that were asked for.
   mutable std::map<IpAddress, absl::optional<Workload>> found_;
+  // By SPIFFE ID; absent: nobody has asked.
+  mutable absl::optional<absl::flat_hash_map<std::string, std::vector<IpAddress>>> of_identity_;
 };
 
 // Whether a workload of the registry has `address` in the network without a name and is not to

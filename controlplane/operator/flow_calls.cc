@@ -147,7 +147,20 @@ absl::Status NoPolicies() {
 struct Proposal {
   std::shared_ptr<const PolicySet> policies;
   std::set<std::string> dry_runs;
+  // What is different of them is about source addresses, too.
+  bool of_source_addresses = false;
 };
+
+bool NamesSourceAddresses(const Authorization& policy) {
+  for (const auto& rule : policy.rules()) {
+    for (const auto& clause : rule.clauses()) {
+      for (const auto& match : clause.matches()) {
+        if (!match.source_ips().empty() || !match.not_source_ips().empty()) return true;
+      }
+    }
+  }
+  return false;
+}
 
 absl::StatusOr<Proposal> ReadProposal(const v1::DiffPoliciesRequest& request,
                                       const RegistrySnapshot& registry) {
@@ -162,9 +175,12 @@ absl::StatusOr<Proposal> ReadProposal(const v1::DiffPoliciesRequest& request,
     if (!named.insert(name).second) {
       return InvalidField(absl::StrCat("removals[", i, "]"), "is there twice");
     }
-    if (policies.erase(name) == 0) {
+    const auto gone = policies.find(name);
+    if (gone == policies.end()) {
       return ResourceNotFound("policy", name, absl::StrCat("there is no policy \"", name, "\""));
     }
+    proposal.of_source_addresses |= NamesSourceAddresses(gone->second);
+    policies.erase(gone);
   }
   for (int i = 0; i < request.documents_size(); ++i) {
     const std::string place = absl::StrCat("documents[", i, "]");
@@ -175,7 +191,12 @@ absl::StatusOr<Proposal> ReadProposal(const v1::DiffPoliciesRequest& request,
       return InvalidField(place, absl::StrCat("names \"", name, "\", which is there twice"));
     }
     if (policy->dry_run()) proposal.dry_runs.insert(name);
-    policies[name] = *std::move(policy);
+    Authorization& place_of = policies[name];
+    if (place_of.SerializeAsString() != policy->SerializeAsString()) {
+      proposal.of_source_addresses |=
+          NamesSourceAddresses(place_of) || NamesSourceAddresses(*policy);
+    }
+    place_of = *std::move(policy);
   }
   google::protobuf::RepeatedPtrField<Authorization> all;
   for (auto& entry : policies) *all.Add() = std::move(entry.second);
@@ -249,8 +270,9 @@ absl::Status FlowCalls::DiffPolicies(const v1::DiffPoliciesRequest& request,
   const WorkloadIndex index(registry.get());
   const std::vector<FlowLedger::Entry> flows = ledger_->List();
   const FlowReporters connected = ConnectedAgents(*agents_);
-  const ReplayResult result = ReplayPolicies(FlowsToReplay(flows, index, connected), *present,
-                                             *proposal.policies, proposal.dry_runs);
+  const ReplayResult result =
+      ReplayPolicies(FlowsToReplay(flows, index, connected), *present, *proposal.policies,
+                     proposal.dry_runs, proposal.of_source_addresses ? &index : nullptr);
   const Filler filler(&index, connected);
   size_t bytes = 0;
   for (const ReplayChange& change : result.changes) {
@@ -264,9 +286,11 @@ absl::Status FlowCalls::DiffPolicies(const v1::DiffPoliciesRequest& request,
     out->set_reason_before(change.before);
     out->set_reason_after(change.after);
     out->set_policy(change.policy);
+    if (change.source.has_value()) out->set_source_address(change.source->ToString());
     bytes += out->ByteSizeLong();
   }
   FillScope(result.scope, response);
+  response->set_partly(result.partly);
   return absl::OkStatus();
 }
 

@@ -150,6 +150,20 @@ TEST_F(FlowCallsTest, SaysWhatAProposalWouldChange) {
   EXPECT_TRUE(response.has_since());
 }
 
+TEST_F(FlowCallsTest, ADiffOfSourceAddressesLooksAtAllThatTheRegistryHas) {
+  // Whose workload is at another address than it was seen from.
+  Report("server");
+  v1::DiffPoliciesRequest request;
+  request.add_documents(R"({"name":"deny-it","namespace":"demo","scope":"NAMESPACE",)"
+                        R"("action":"DENY","rules":[{"clauses":[{"matches":[)"
+                        R"({"source_ips":["10.0.0.2"]}]}]}]})");
+  v1::DiffPoliciesResponse response;
+  ASSERT_THAT(calls_.DiffPolicies(request, &response), IsOk());
+  ASSERT_EQ(response.changes_size(), 1);
+  EXPECT_EQ(response.changes(0).source_address(), "10.0.0.2");
+  EXPECT_EQ(response.partly(), 0u);
+}
+
 TEST_F(FlowCallsTest, RefusesAProposalThatIsNone) {
   v1::DiffPoliciesResponse response;
   v1::DiffPoliciesRequest request;
