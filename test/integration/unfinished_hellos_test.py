@@ -37,7 +37,7 @@ class UnfinishedHellosTest(MeshTestCase):
         cls.pods = {}
         for mode in ("strict", "permissive"):
             pod = cls.pods[mode] = cls.mesh.pod(mode, tunnel_protocol="LEGACY_ISTIO_MTLS")
-            pod.extra_proxy_flags = [f"--memory_limit={64 << 20}", f"--mtls_mode={mode}", f"--probe_ports={PORT}",
+            pod.extra_proxy_flags = [f"--max_buffered_bytes={16 << 20}", f"--mtls_mode={mode}", f"--probe_ports={PORT}",
                                      f"--probe_sources={cls.kubelet.address}"]
         cls.mesh.start()
 
