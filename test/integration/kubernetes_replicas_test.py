@@ -174,7 +174,7 @@ class KubernetesReplicasTest(unittest.TestCase):
 
     def test_the_page_asks_the_one_that_has_the_operators_token(self):
         with open(PAGE, encoding="utf-8") as text:
-            name, command = re.search(r"`kubectl -n byrnie-system exec (\S+) -- (/usr/local/bin/byrniectl token create [^`]*/run/byrnie/[^`>]*) > ", text.read()).groups()
+            name, command = re.search(r"`umask 077; kubectl -n byrnie-system exec (\S+) -- (/usr/local/bin/byrniectl token create [^`]*/run/byrnie/[^`>]*) > ", text.read()).groups()
         self.assertIn(name, PLANES)
 
         def make(operator):

@@ -68,7 +68,7 @@ class OperatorTokenTest(unittest.TestCase):
         # What it is called is what its host is called, which is the pod's name.
         self.assertNotIn("--name", flags)
         with open(PAGE, encoding="utf-8") as text:
-            command, = re.findall(r"`(kubectl -n byrnie-system exec \S+ -- /usr/local/bin/byrniectl token create [^`]*/run/byrnie/[^`]*)`", text.read())
+            command, = re.findall(r"`umask 077; (kubectl -n byrnie-system exec \S+ -- /usr/local/bin/byrniectl token create [^`]*/run/byrnie/[^`]*)`", text.read())
         self.assertIn(f" exec {flags['--operator_token_of']} -- ", command)
         self.assertIn(f" --token={flags['--operator_token_out']} ", command)
         self.assertIn(f" --trust_bundle={flags['--trust_bundle_out']} ", command)
