@@ -10,6 +10,7 @@ It needs no root. Its files stay over start() and stop().
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -95,13 +96,13 @@ class LoopbackControlPlane:
         self.port = int(record["listen"].rpartition(":")[2])
         self.admin_port = int(record["admin"].rpartition(":")[2])
 
-    def stop(self):
+    def stop(self, kill=False):
         for channel, relay in self.channels.values():
             channel.close()
             relay.close()
         self.channels = {}
         if self.process is not None:
-            self.process.terminate()
+            self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             try:
                 self.process.wait(10)
             finally:
