@@ -38,6 +38,11 @@ void CertificateHolders::OnIssued(const Certificate& certificate, const std::str
   by_serial_[certificate.serial] = std::move(entry);
 }
 
+void CertificateHolders::OnWithheld(const std::string& serial) {
+  absl::MutexLock lock(&mu_);
+  by_serial_.erase(serial);
+}
+
 void CertificateHolders::ForgetEnded(absl::Time now) {
   absl::MutexLock lock(&mu_);
   if (now >= swept_at_ && now < swept_at_ + kSweepInterval) return;

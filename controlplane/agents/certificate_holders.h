@@ -40,6 +40,8 @@ class CertificateHolders {
   // known already is not new: all since some time may be told again, in the order of time.
   // `replaces` of the certificate does not count.
   void OnIssued(const Certificate& certificate, const std::string& replaces);
+  // It was not handed out after all, and nobody holds it.
+  void OnWithheld(const std::string& serial);
   // Its holder has it. One that is not known, of an earlier process perhaps, is from then on;
   // `issued_at` and `newest_root` do not count.
   void OnShown(const Certificate& certificate);

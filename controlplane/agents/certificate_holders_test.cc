@@ -46,6 +46,15 @@ TEST_F(CertificateHoldersTest, KeepsWhatWasIssuedUntilItEnds) {
   EXPECT_THAT(Serials(kNow + absl::Hours(1)), IsEmpty());
 }
 
+TEST_F(CertificateHoldersTest, WhatWasNotHandedOutNobodyHolds) {
+  Issue("1");
+  Issue("2", "1");
+  holders_.OnWithheld("2");
+  EXPECT_THAT(Serials(), ElementsAre("1"));
+  holders_.OnWithheld("unknown");
+  EXPECT_THAT(Serials(), ElementsAre("1"));
+}
+
 TEST_F(CertificateHoldersTest, ARenewalReplacesOnlyWhatItsHolderHasSaidToHaveLeft) {
   Issue("1");
   Issue("2", "1");

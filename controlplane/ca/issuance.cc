@@ -103,12 +103,15 @@ absl::Status Issuance::NoteIssued(const Caller& caller, const IssuedSvid& issued
   record.replaces = caller.serial;
   // The answer has these or newer ones.
   record.newest_root = bundles_->NewestRoot(authority_->trust_domain());
-  // Before anybody can have it: a rotation may wait in vain for one that is not handed out, but
-  // never misses one.
+  // Before anybody can have it, so that a rotation never misses one.
   agents_->holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
                                 record.not_after, 0, record.newest_root},
                                record.replaces);
-  RETURN_IF_ERROR(RedeemAndLog(caller, std::move(record)));
+  const absl::Status handed_out = RedeemAndLog(caller, std::move(record));
+  if (!handed_out.ok()) {
+    agents_->holders()->OnWithheld(leaf.SerialHex());
+    return handed_out;
+  }
   agents_->OnIssued(caller.id, leaf.SerialHex(), leaf.not_after(), issued.issued_at, caller.proof,
                     address);
   logger_->Info("certificate issued",

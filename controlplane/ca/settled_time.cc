@@ -23,9 +23,14 @@ SettledTime::Reading SettledTime::Read() {
   const absl::Duration monotonic = clock_->MonotonicNow();
   const absl::Time expected = wall_ + (monotonic - monotonic_);
   if (wall > expected + kTolerance) {
-    if (ahead_since_ == absl::InfiniteDuration()) ahead_since_ = monotonic;
+    // Also one that jumps on: what it says now is as old as that.
+    const absl::Duration ahead = wall - expected;
+    if (ahead_since_ == absl::InfiniteDuration() || ahead > ahead_ + kTolerance) {
+      ahead_since_ = monotonic;
+    }
+    ahead_ = ahead;
     const absl::Duration left = ahead_since_ + kSettle - monotonic;
-    if (left > absl::ZeroDuration()) return {expected, wall - expected, left};
+    if (left > absl::ZeroDuration()) return {expected, ahead, left};
   }
   ahead_since_ = absl::InfiniteDuration();
   wall_ = wall;

@@ -7,9 +7,9 @@
 namespace byrnie {
 
 // The wall clock for what cannot be taken back. Where it jumps ahead, time goes on as the monotonic
-// clock has it until the wall clock has been there for kSettle: who sets a clock wrong mostly finds
-// out sooner. Where it goes back, it is followed at once. Under its owner's lock; to be asked every
-// few seconds; the clock outlives it.
+// clock has it until the wall clock has been there for kSettle, without another jump: who sets a
+// clock wrong mostly finds out sooner. Where it goes back, it is followed at once. Under its
+// owner's lock; to be asked every few seconds; the clock outlives it.
 class SettledTime {
  public:
   static constexpr absl::Duration kSettle = absl::Hours(1);
@@ -37,6 +37,8 @@ class SettledTime {
   absl::Duration monotonic_;
   // Since when the wall clock is ahead, by the monotonic one; infinite: it is not.
   absl::Duration ahead_since_ = absl::InfiniteDuration();
+  // How far, when it was read last; says nothing where it is not.
+  absl::Duration ahead_;
 };
 
 }  // namespace byrnie

@@ -40,6 +40,19 @@ TEST_F(SettledTimeTest, AClockThatStaysAheadIsRight) {
   EXPECT_EQ(time_.Now(), start_ + absl::Hours(3));
 }
 
+TEST_F(SettledTimeTest, AClockThatJumpsOnIsAsNewAsItsLastJump) {
+  clock_.SetWall(start_ + absl::Seconds(3));
+  EXPECT_EQ(time_.Now(), start_);
+  clock_.Advance(absl::Minutes(59));
+  EXPECT_EQ(time_.Now(), start_ + absl::Minutes(59));
+  clock_.SetWall(start_ + absl::Hours(3));
+  EXPECT_EQ(time_.Now(), start_ + absl::Minutes(59));
+  clock_.Advance(absl::Minutes(59));
+  EXPECT_EQ(time_.Now(), start_ + absl::Minutes(118));
+  clock_.Advance(absl::Minutes(1));
+  EXPECT_EQ(time_.Now(), start_ + absl::Hours(4));
+}
+
 TEST_F(SettledTimeTest, SaysHowFarTheClockIsAheadAndForHowLongItIsNotBelieved) {
   EXPECT_EQ(time_.Read().ahead, absl::ZeroDuration());
   clock_.SetWall(start_ + absl::Hours(2));
