@@ -1,18 +1,8 @@
 #include "proxy/handshake_queue.h"
 
-#include <string>
-
 #include "common/base/check.h"
 
 namespace byrnie {
-
-IpAddress SourceKey(const IpAddress& address) {
-  if (address.is_v4()) return address;
-  std::string bytes = address.ToBytes();
-  constexpr size_t kPrefix = 8;
-  bytes.replace(kPrefix, bytes.size() - kPrefix, bytes.size() - kPrefix, '\0');
-  return *IpAddress::FromBytes(bytes);
-}
 
 HandshakeQueue::~HandshakeQueue() {
   for (const auto& [id, connection] : connections_) counts_->Remove(connection.source);

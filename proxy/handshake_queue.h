@@ -22,8 +22,7 @@ namespace byrnie {
 // this queue's own.
 //
 // A connection is silent until its first byte, then in line, then shaking hands until it is
-// removed. What it costs others is bounded per source: an IPv4 address, or the /64 of an IPv6
-// address, of which a host has as many addresses as it likes.
+// removed. What it costs others is bounded per source (SourceKey).
 class HandshakeQueue {
  public:
   using Limits = HandshakeCounts::Limits;
@@ -106,9 +105,6 @@ class HandshakeQueue {
   absl::btree_set<std::pair<size_t, IpAddress>> by_size_;
   absl::btree_map<uint64_t, IpAddress> turns_;
 };
-
-// What stands for all addresses of one host: the address itself, or its IPv6 /64.
-IpAddress SourceKey(const IpAddress& address);
 
 }  // namespace byrnie
 

@@ -23,13 +23,6 @@ std::vector<uint64_t> TakeAll(HandshakeQueue* queue) {
   return order;
 }
 
-TEST(SourceKeyTest, IsTheAddressOrTheIpv6Prefix) {
-  EXPECT_EQ(SourceKey(Ip("10.0.0.7")), Ip("10.0.0.7"));
-  EXPECT_EQ(SourceKey(Ip("::ffff:10.0.0.7")), Ip("10.0.0.7"));
-  EXPECT_EQ(SourceKey(Ip("fd00:1:2:3:4:5:6:7")), Ip("fd00:1:2:3::"));
-  EXPECT_NE(SourceKey(Ip("fd00:1:2:4::1")), SourceKey(Ip("fd00:1:2:3::1")));
-}
-
 TEST(HandshakeQueueTest, OneSourceHasNoMoreThanItsShare) {
   HandshakeCounts counts;
   HandshakeQueue queue({100, 2}, &counts);

@@ -1,7 +1,5 @@
 #include "proxy/hello_room.h"
 
-#include "proxy/handshake_queue.h"
-
 namespace byrnie {
 
 HelloRoom::Part::Part(HelloRoom* room, const IpAddress& source)

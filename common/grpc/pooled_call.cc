@@ -2,10 +2,10 @@
 
 #include <utility>
 
-#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/base/retry_after.h"
+#include "common/grpc/peer_address.h"
 #include "common/grpc/status_conversion.h"
 
 namespace byrnie {
@@ -17,12 +17,8 @@ class PooledCall final : public grpc::ServerUnaryReactor {
       : context_(context), work_(std::move(work)) {}
 
   void StartOn(ThreadPool* pool) {
-    ThreadPool::Work answer = [this] { Answer(); };
-    if (pool->TryRun(&answer)) return;
-    absl::Status status = absl::ResourceExhaustedError(
-        absl::StrCat(pool->max_waiting(), " calls wait for their turn; try again"));
-    SetRetryAfter(&status, absl::Seconds(1));
-    Finish(ToGrpcStatus(status));
+    pool->Run(PeerSource(context_->peer()),
+              {[this] { Answer(); }, [this, pool] { Finish(ToGrpcStatus(TooManyCalls(*pool))); }});
   }
 
  private:
@@ -41,6 +37,13 @@ class PooledCall final : public grpc::ServerUnaryReactor {
 };
 
 }  // namespace
+
+absl::Status TooManyCalls(const ThreadPool& pool) {
+  absl::Status status = absl::ResourceExhaustedError(
+      absl::StrCat(pool.max_waiting(), " calls wait for their turn; try again"));
+  SetRetryAfter(&status, absl::Seconds(1));
+  return status;
+}
 
 grpc::ServerUnaryReactor* AnswerOn(ThreadPool* pool, grpc::CallbackServerContext* context,
                                    absl::AnyInvocable<grpc::Status()> work) {

@@ -82,6 +82,14 @@ std::string IpAddress::ToString() const {
   return inet_ntop(family_, bytes_, text, sizeof(text));
 }
 
+IpAddress SourceKey(const IpAddress& address) {
+  if (address.is_v4()) return address;
+  std::string bytes = address.ToBytes();
+  constexpr size_t kPrefix = 8;
+  bytes.replace(kPrefix, bytes.size() - kPrefix, bytes.size() - kPrefix, '\0');
+  return *IpAddress::FromBytes(bytes);
+}
+
 bool operator==(const IpAddress& a, const IpAddress& b) {
   return a.family_ == b.family_ && memcmp(a.bytes_, b.bytes_, sizeof(a.bytes_)) == 0;
 }

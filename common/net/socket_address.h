@@ -47,6 +47,10 @@ class IpAddress {
   uint8_t bytes_[16] = {};  // IPv4 uses the first four; the rest stay zero.
 };
 
+// What stands for all addresses of one host where a source has a share: an IPv4 address itself, an
+// IPv6 address with zeros behind its /64, of which a host has as many addresses as it likes. Pure.
+IpAddress SourceKey(const IpAddress& address);
+
 // An IP address and a TCP port, and of a link-local IPv6 address its zone (RFC 4007): the index of
 // the interface, 0 where it is not known. Two zones are two hosts. The number means something in
 // one network namespace alone, so it comes from the kernel and goes to the kernel and to logs;

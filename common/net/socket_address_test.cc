@@ -36,6 +36,16 @@ TEST(IpAddressTest, KeepsAMappedAddressAsTheIpv4AddressItMeans) {
   EXPECT_TRUE(set.contains(plain));
 }
 
+TEST(SourceKeyTest, IsTheAddressOrTheIpv6Prefix) {
+  const auto key = [](absl::string_view text) {
+    return SourceKey(*IpAddress::Parse(text)).ToString();
+  };
+  EXPECT_EQ(key("10.0.0.7"), "10.0.0.7");
+  EXPECT_EQ(key("::ffff:10.0.0.7"), "10.0.0.7");
+  EXPECT_EQ(key("fd00:1:2:3:4:5:6:7"), "fd00:1:2:3::");
+  EXPECT_NE(key("fd00:1:2:4::1"), key("fd00:1:2:3::1"));
+}
+
 TEST(IpAddressTest, KnowsLoopbackAndUnspecified) {
   EXPECT_TRUE(IpAddress::Parse("127.3.2.1")->IsLoopback());
   EXPECT_TRUE(IpAddress::Parse("::1")->IsLoopback());

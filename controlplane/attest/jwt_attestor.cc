@@ -130,6 +130,10 @@ absl::string_view HashOf(const Attestor::Claim& claim) {
   return absl::string_view(claim.handle).substr(0, kHashSize);
 }
 
+absl::Status UsedBefore() {
+  return RefuseCredential(RefusalReason::kReplayed, "it has been used before");
+}
+
 // Until when it is to be remembered that it was used, by any leeway that may be in force until
 // then; absent: it is none of those.
 absl::optional<absl::Time> ForgetAt(const Attestor::Claim& claim) {
@@ -178,6 +182,8 @@ absl::StatusOr<Attestor::Claim> JwtAttestor::Check(absl::string_view credential,
   claim.subject = jwt.claims.GetStringOr("sub", "").value_or("");
   if (issuer.single_use) {
     claim.handle = absl::StrCat(HashBearerToken(jwt.signed_part), absl::ToUnixSeconds(end));
+    // Redeem is what holds; this spares the signature, and whoever waits for what is signed.
+    if (used_.Has(claim.proof, HashOf(claim))) return UsedBefore();
   }
   return claim;
 }
@@ -190,7 +196,7 @@ absl::Status JwtAttestor::Redeem(const Claim& claim) {
     case UsedTokens::Result::kNoted:
       return absl::OkStatus();
     case UsedTokens::Result::kUsed:
-      return RefuseCredential(RefusalReason::kReplayed, "it has been used before");
+      return UsedBefore();
     case UsedTokens::Result::kFull:
       break;
   }

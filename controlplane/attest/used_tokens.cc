@@ -2,6 +2,12 @@
 
 namespace byrnie {
 
+bool UsedTokens::Has(absl::string_view issuer, absl::string_view hash) const {
+  absl::MutexLock lock(&mu_);
+  const auto shelf = shelves_.find(issuer);
+  return shelf != shelves_.end() && shelf->second.hashes.count(std::string(hash)) > 0;
+}
+
 UsedTokens::Result UsedTokens::Note(absl::string_view issuer, absl::string_view hash,
                                     absl::Time end, absl::Time now) {
   absl::MutexLock lock(&mu_);

@@ -27,6 +27,8 @@ class UsedTokens {
   // `capacity`: tokens of one issuer; each takes about 200 bytes.
   explicit UsedTokens(size_t capacity) : capacity_(capacity) {}
 
+  // Whether that token is remembered, as it was noted.
+  bool Has(absl::string_view issuer, absl::string_view hash) const;
   // Notes a token, named by a hash of it, that nobody takes any more from `end` on.
   Result Note(absl::string_view issuer, absl::string_view hash, absl::Time end, absl::Time now);
   // It has not been used after all; as it was noted.
@@ -39,7 +41,7 @@ class UsedTokens {
   };
 
   const size_t capacity_;
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
   std::map<std::string, Shelf, std::less<>> shelves_ ABSL_GUARDED_BY(mu_);
 };
 

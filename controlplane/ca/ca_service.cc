@@ -11,6 +11,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/utc_text.h"
 #include "common/crypto/sha256_fingerprint.h"
+#include "common/grpc/peer_address.h"
 #include "common/grpc/pooled_call.h"
 #include "common/grpc/status_conversion.h"
 #include "common/identity/jwt_svid.h"

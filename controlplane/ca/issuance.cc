@@ -6,6 +6,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/utc_text.h"
 #include "common/crypto/csr.h"
+#include "common/grpc/peer_address.h"
 #include "controlplane/attest/refusal.h"
 #include "controlplane/audit/issuance_codec.h"
 #include "controlplane/peer/peer_identity.h"

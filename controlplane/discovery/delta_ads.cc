@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/status_macros.h"
+#include "common/grpc/peer_address.h"
 #include "controlplane/discovery/delta_subscriptions.h"
 #include "controlplane/peer/peer_identity.h"
 #include "controlplane/stream/agent_push_stream.h"

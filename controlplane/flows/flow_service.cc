@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/grpc/peer_address.h"
 #include "common/grpc/pooled_call.h"
 #include "common/grpc/status_conversion.h"
 #include "controlplane/ca/authority.h"

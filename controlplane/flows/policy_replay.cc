@@ -40,14 +40,16 @@ WorkloadSelector SelectorOf(const SpiffeId& identity, const WorkloadIndex::Workl
 // Of all other source addresses together: a few seconds' worth.
 constexpr size_t kMostTried = 1000000;
 
-// Adds what is different for the flow, from `source` where given; true when something is.
-bool Replay(const ReplayableFlow& flow, const absl::optional<IpAddress>& source,
+// Which kinds of difference a flow has shown, each once: of audit lines, once for each policy.
+using Shown = std::set<std::pair<ReplayChange::Kind, std::string>>;
+
+// Adds what is different for the flow and not shown yet, from `source` where given.
+void Replay(const ReplayableFlow& flow, const absl::optional<IpAddress>& source,
             const PolicySet& before, const PolicySet& after, const std::set<std::string>& audited,
-            ReplayResult* result) {
+            Shown* shown, ReplayResult* result) {
   using Kind = ReplayChange::Kind;
   ConnectionFacts facts = flow.facts;
   if (source.has_value()) facts.source = *source;
-  const size_t already = result->changes.size();
   Decision old = Authorize(&before, flow.workload, facts);
   Decision now = Authorize(&after, flow.workload, facts);
   for (const DryRunResult& said : now.dry_run) {
@@ -55,14 +57,15 @@ bool Replay(const ReplayableFlow& flow, const absl::optional<IpAddress>& source,
     const bool denies = said.effect == DryRunResult::Effect::kWouldDeny && now.allowed;
     const bool allows = said.effect == DryRunResult::Effect::kWouldAllow && !now.allowed;
     if (!denies && !allows) continue;
-    result->changes.push_back({denies ? Kind::kAuditDeny : Kind::kAuditAllow, flow.entry,
-                               old.reason, now.reason, said.policy, source});
+    const Kind kind = denies ? Kind::kAuditDeny : Kind::kAuditAllow;
+    if (!shown->insert({kind, said.policy}).second) continue;
+    result->changes.push_back({kind, flow.entry, old.reason, now.reason, said.policy, source});
   }
-  if (old.allowed != now.allowed) {
-    result->changes.push_back({now.allowed ? Kind::kNewlyAllowed : Kind::kNewlyDenied, flow.entry,
-                               std::move(old.reason), std::move(now.reason), "", source});
-  }
-  return result->changes.size() > already;
+  if (old.allowed == now.allowed) return;
+  const Kind kind = now.allowed ? Kind::kNewlyAllowed : Kind::kNewlyDenied;
+  if (!shown->insert({kind, ""}).second) return;
+  result->changes.push_back(
+      {kind, flow.entry, std::move(old.reason), std::move(now.reason), "", source});
 }
 
 }  // namespace
@@ -123,18 +126,22 @@ ReplayResult ReplayPolicies(const std::vector<ReplayableFlow>& flows, const Poli
   size_t tried = 0;
   for (const ReplayableFlow& flow : flows) {
     result.scope.Add(flow.entry->flow);
-    if (Replay(flow, absl::nullopt, before, after, audited, &result) || others == nullptr) continue;
-    if (!flow.facts.peer.has_value()) {
+    Shown shown;
+    Replay(flow, absl::nullopt, before, after, audited, &shown, &result);
+    if (others == nullptr) continue;
+    const std::vector<IpAddress>* const sources =
+        flow.facts.peer.has_value() ? others->AddressesOf(*flow.facts.peer) : nullptr;
+    if (sources == nullptr) {
       ++result.partly;
       continue;
     }
-    for (const IpAddress& source : others->AddressesOf(*flow.facts.peer)) {
+    for (const IpAddress& source : *sources) {
       if (source == flow.facts.source) continue;
       if (++tried > kMostTried) {
         ++result.partly;
         break;
       }
-      if (Replay(flow, source, before, after, audited, &result)) break;
+      Replay(flow, source, before, after, audited, &shown, &result);
     }
   }
   std::stable_sort(result.changes.begin(), result.changes.end(),

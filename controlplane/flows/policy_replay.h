@@ -71,14 +71,16 @@ struct ReplayResult {
   std::vector<ReplayChange> changes;
   ReplayScope scope;
   // Flows of which not all source addresses were replayed that `others` is there for: those of
-  // somebody without an identity, and what is beyond a bound.
+  // somebody without an identity or of one that the registry has no address for, and what is beyond
+  // a bound.
   uint64_t partly = 0;
 };
 
 // Replays `flows` against both sets, by the very function the proxies decide with. `audited` are
 // the dry-run policies of `after` whose word is asked for, by key. A flow has one source address,
 // the last; where the sets differ in what they say of source addresses, `others` gives those that
-// the source's identity has, which are replayed until one makes a difference; else null. Pure.
+// the source's identity has, which are all replayed; else null. A flow shows a kind of change once,
+// whatever the number of addresses. Pure.
 ReplayResult ReplayPolicies(const std::vector<ReplayableFlow>& flows, const PolicySet& before,
                             const PolicySet& after, const std::set<std::string>& audited,
                             const WorkloadIndex* others = nullptr);

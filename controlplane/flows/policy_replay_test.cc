@@ -162,6 +162,23 @@ TEST_F(PolicyReplayTest, ASourcesOtherAddressesAreReplayedWherePoliciesNameThem)
   EXPECT_EQ(Diff({deny}, {}, true).changes.at(0).source, absl::nullopt);
 }
 
+// What a dry-run policy says of one address hides nothing that is so of another.
+TEST_F(PolicyReplayTest, AFlowShowsEachKindOfChangeThatOneOfItsAddressesHas) {
+  Add("store", "10.0.0.3:5432", "server");
+  std::string audit = Policy("audit", "DENY", R"({"source_ips":["10.0.0.2"]})");
+  audit.insert(audit.find('{') + 1, R"("dry_run":true,)");
+  const std::string deny = Policy("deny-one", "DENY", R"({"source_ips":["10.0.0.4"]})");
+  EXPECT_THAT(Texts(Diff({audit, deny}, {}, /*all_sources=*/true)),
+              ElementsAre("id0 denied policy-deny demo/deny-one",
+                          "id0 audit-deny default-allow-same-trust-domain by demo/audit"));
+}
+
+TEST_F(PolicyReplayTest, SaysOfHowManyTheRegistryHasNoAddress) {
+  Add("store", "10.0.0.3:5432", "elsewhere");
+  const std::string deny = Policy("deny-one", "DENY", R"({"source_ips":["10.0.0.4"]})");
+  EXPECT_EQ(Diff({deny}, {}, /*all_sources=*/true).partly, 1u);
+}
+
 TEST_F(PolicyReplayTest, SaysWhoWouldBeLetInWhenAPolicyGoes) {
   SetPolicies(Policy("only-client", "ALLOW", Principal("client")));
   Add("server", "10.0.0.2:8080", "client", Verdict::kAllowed, "allowed-by demo/only-client");

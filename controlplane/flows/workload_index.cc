@@ -50,7 +50,7 @@ const WorkloadIndex::Workload* WorkloadIndex::Find(const IpAddress& address) con
   return found->second.has_value() ? &*found->second : nullptr;
 }
 
-const std::vector<IpAddress>& WorkloadIndex::AddressesOf(const SpiffeId& id) const {
+const std::vector<IpAddress>* WorkloadIndex::AddressesOf(const SpiffeId& id) const {
   if (!of_identity_.has_value()) {
     of_identity_.emplace();
     for (const auto& entry : registry_.resources(ResourceType::kAddress)) {
@@ -60,7 +60,8 @@ const std::vector<IpAddress>& WorkloadIndex::AddressesOf(const SpiffeId& id) con
       addresses.insert(addresses.end(), workload->addresses.begin(), workload->addresses.end());
     }
   }
-  return (*of_identity_)[id.text()];
+  const auto found = of_identity_->find(id.text());
+  return found == of_identity_->end() ? nullptr : &found->second;
 }
 
 std::vector<WorkloadIndex::Workload> WorkloadIndex::InNamespace(absl::string_view ns) const {

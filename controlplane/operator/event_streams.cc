@@ -7,9 +7,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/retry_after.h"
 #include "common/base/status_macros.h"
 #include "common/grpc/error_details.h"
+#include "common/grpc/peer_address.h"
+#include "common/grpc/pooled_call.h"
 #include "common/grpc/push_stream.h"
 #include "common/grpc/status_conversion.h"
 #include "controlplane/operator/operator_views.h"
@@ -131,19 +132,17 @@ EventStreams::Reactor* EventStreams::Open(grpc::CallbackServerContext* context, 
     streams_.emplace(added, std::move(stream));
     if (!ended_.ok()) added->End(ended_);
   }
-  ThreadPool::Work decide = [this, added, admit = std::move(admit)]() mutable {
-    absl::StatusOr<Opening> opening = absl::CancelledError("the caller is gone");
-    if (!added->cancelled()) opening = admit();
-    absl::MutexLock lock(&mu_);
-    added->Decide(std::move(opening));
-  };
-  if (!pool->TryRun(&decide)) {
-    absl::Status full = absl::ResourceExhaustedError(
-        absl::StrCat(pool->max_waiting(), " calls wait for their turn; try again"));
-    SetRetryAfter(&full, absl::Seconds(1));
-    absl::MutexLock lock(&mu_);
-    added->Decide(full);
-  }
+  pool->Run(PeerSource(context->peer()), {[this, added, admit = std::move(admit)]() mutable {
+                                            absl::StatusOr<Opening> opening =
+                                                absl::CancelledError("the caller is gone");
+                                            if (!added->cancelled()) opening = admit();
+                                            absl::MutexLock lock(&mu_);
+                                            added->Decide(std::move(opening));
+                                          },
+                                          [this, added, pool] {
+                                            absl::MutexLock lock(&mu_);
+                                            added->Decide(TooManyCalls(*pool));
+                                          }});
   return added;
 }
 

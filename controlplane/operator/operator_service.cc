@@ -10,6 +10,7 @@
 #include "common/base/retry_after.h"
 #include "common/base/status_macros.h"
 #include "common/base/utc_text.h"
+#include "common/grpc/peer_address.h"
 #include "common/grpc/pooled_call.h"
 #include "common/grpc/status_conversion.h"
 #include "controlplane/operator/method_table.h"

@@ -8,14 +8,11 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
-#include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/certificate.h"
 #include "common/identity/revocation.h"
 #include "common/identity/svid_root.h"
 #include "common/identity/svid_verifier.h"
-#include "common/net/socket_address.h"
 #include "grpc/grpc_security_constants.h"
 
 namespace byrnie {
@@ -125,19 +122,6 @@ std::string PeerRelease(const grpc::ServerContextBase& context) {
     if (!absl::ascii_isgraph(static_cast<unsigned char>(c))) return "";
   }
   return std::string(word);
-}
-
-std::string PeerAddress(const std::string& grpc_peer) {
-  absl::string_view address = grpc_peer;
-  if (!absl::ConsumePrefix(&address, "ipv4:")) absl::ConsumePrefix(&address, "ipv6:");
-  // The brackets of IPv6 come percent-encoded.
-  return absl::StrReplaceAll(address, {{"%5B", "["}, {"%5D", "]"}});
-}
-
-std::string PeerSource(const std::string& grpc_peer) {
-  const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(PeerAddress(grpc_peer));
-  if (!address.ok()) return grpc_peer;
-  return address->ip().ToBytes().substr(0, address->ip().is_v4() ? 4 : 8);
 }
 
 }  // namespace byrnie

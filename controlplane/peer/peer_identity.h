@@ -55,13 +55,6 @@ absl::StatusOr<absl::string_view> BearerToken(const grpc::ServerContextBase& con
 // calls itself, cut at 64 bytes, and empty unless it is printable.
 std::string PeerRelease(const grpc::ServerContextBase& context);
 
-// "10.0.0.1:4711" or "[fd00::1]:4711" of a gRPC peer name such as "ipv4:10.0.0.1:4711".
-std::string PeerAddress(const std::string& grpc_peer);
-
-// What counts as one where limits are for each source, of a gRPC peer name: an IPv4 address, or the
-// 64 bits of an IPv6 address that one host may have all addresses of. Not to be shown.
-std::string PeerSource(const std::string& grpc_peer);
-
 }  // namespace byrnie
 
 #endif  // BYRNIE_CONTROLPLANE_PEER_PEER_IDENTITY_H_

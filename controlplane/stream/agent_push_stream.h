@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/types/optional.h"
+#include "common/grpc/peer_address.h"
 #include "common/grpc/push_stream.h"
 #include "controlplane/peer/peer_identity.h"
 #include "controlplane/stream/stream_set.h"

@@ -2,8 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/retry_after.h"
-#include "common/net/socket_address.h"
-#include "controlplane/peer/peer_identity.h"
+#include "common/grpc/peer_address.h"
 
 namespace byrnie {
 namespace {
@@ -11,15 +10,6 @@ namespace {
 constexpr char kRefused[] = "byrnie_controlplane_stranger_streams_refused_total";
 constexpr char kRefusedHelp[] =
     "Streams open to everybody that were refused because there were too many, by whose.";
-constexpr size_t kIpv6PrefixBytes = 8;
-
-// What counts as one address.
-std::string SourceOf(const std::string& address) {
-  const absl::StatusOr<SocketAddress> parsed = SocketAddress::Parse(address);
-  if (!parsed.ok()) return address;
-  const std::string bytes = parsed->ip().ToBytes();
-  return parsed->ip().is_v4() ? bytes : bytes.substr(0, kIpv6PrefixBytes);
-}
 
 }  // namespace
 
@@ -36,9 +26,8 @@ StrangerStreams::StrangerStreams(const Clock* clock, Logger* logger, MetricRegis
 
 absl::StatusOr<std::unique_ptr<Places::Place>> StrangerStreams::Admit(
     absl::string_view service, const std::string& grpc_peer) {
-  const std::string address = PeerAddress(grpc_peer);
   Places::Full full = Places::Full::kAll;
-  std::unique_ptr<Places::Place> place = places_.Take(SourceOf(address), &full);
+  std::unique_ptr<Places::Place> place = places_.Take(PeerSource(grpc_peer), &full);
   if (place != nullptr) return place;
   const bool own = full == Places::Full::kHolder;
   (own ? refused_address_ : refused_all_)->Increment();
@@ -52,7 +41,7 @@ absl::StatusOr<std::unique_ptr<Places::Place>> StrangerStreams::Admit(
   const absl::optional<uint64_t> unsaid = refusals_said_.Admit(clock_->MonotonicNow());
   if (unsaid.has_value()) {
     logger_->Warning("stream refused", {{"service", service},
-                                        {"address", address},
+                                        {"address", PeerAddress(grpc_peer)},
                                         {"error", refused.message()},
                                         {"not_logged", *unsaid}});
   }

@@ -3,24 +3,14 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/flow/source_network.h"
-
 namespace byrnie {
-namespace {
-
-// What takes turns: a host has as many addresses of an IPv6 /64 as it likes.
-IpAddress SourceOf(const IpAddress& address) {
-  return address.is_v4() ? address : SourceNetworkOf(address).address;
-}
-
-}  // namespace
 
 class ReviewQueue::Waiting final : public PendingHttpAnswer {
  public:
   Waiting(ReviewQueue* queue, const HttpRequest& request, HttpRouter::Respond respond)
       : queue_(queue),
         request_(request),
-        source_(SourceOf(request.peer.ip())),
+        source_(SourceKey(request.peer.ip())),
         respond_(std::move(respond)),
         came_(queue->loop_->Now()) {}
   ~Waiting() override {

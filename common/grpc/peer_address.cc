@@ -1,0 +1,24 @@
+#include "common/grpc/peer_address.h"
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "common/net/socket_address.h"
+
+namespace byrnie {
+
+std::string PeerAddress(const std::string& grpc_peer) {
+  absl::string_view address = grpc_peer;
+  if (!absl::ConsumePrefix(&address, "ipv4:")) absl::ConsumePrefix(&address, "ipv6:");
+  // The brackets of IPv6 come percent-encoded.
+  return absl::StrReplaceAll(address, {{"%5B", "["}, {"%5D", "]"}});
+}
+
+std::string PeerSource(const std::string& grpc_peer) {
+  const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(PeerAddress(grpc_peer));
+  if (!address.ok()) return grpc_peer;
+  return SourceKey(address->ip()).ToBytes();
+}
+
+}  // namespace byrnie
