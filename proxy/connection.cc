@@ -81,6 +81,11 @@ void Connection::Count() {
   const ProxyMetrics::PerDirection& metrics = context_->metrics->direction(direction_);
   metrics.opened->Increment();
   metrics.open->Add(1);
+  const absl::Duration max_age = context_->config->max_connection_age;
+  if (max_age == absl::InfiniteDuration()) return;
+  // Connections that began together do not all come back together.
+  ends_at_ = stages_.accepted() +
+             max_age * absl::Uniform(context_->random, 1 - kAgeJitter, 1 + kAgeJitter);
 }
 
 void Connection::set_peer(std::shared_ptr<const PeerInfo> peer) {
@@ -118,7 +123,10 @@ void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
                             std::unique_ptr<ByteStream> upstream, TcpStream* first,
                             TcpStream* second) {
   DCHECK(relay_ == nullptr && !ended_);
-  Complete(route_ == AccessRecord::Route::kTunnel ? StageTimes::kTunnel : StageTimes::kDial);
+  const StageTimes::Stage last =
+      route_ == AccessRecord::Route::kTunnel ? StageTimes::kTunnel : StageTimes::kDial;
+  // Where it was dialled before anybody spoke, what came after is nobody's stage.
+  if (!stages_.Completed(last)) Complete(last);
   OpenSeries();
   if (context_->flows != nullptr) {
     flow_ = context_->flows->Open(FlowKeyOf(AccessRecord::Result::kAllowed), source_.ip(),
@@ -136,12 +144,6 @@ void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
                                    std::move(upstream), &context_->relay_options,
                                    [this](const RelayResult& result) { OnRelayDone(result); });
   relay_->NoteNextMove(id_);
-  const absl::Duration max_age = context_->config->max_connection_age;
-  if (max_age != absl::InfiniteDuration()) {
-    // Connections that began together do not all come back together.
-    ends_at_ = stages_.accepted() +
-               max_age * absl::Uniform(context_->random, 1 - kAgeJitter, 1 + kAgeJitter);
-  }
   relay_->Start();
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "common/net/socket_address.h"
+#include "common/telemetry/metrics.h"
 
 namespace byrnie {
 
@@ -36,13 +37,18 @@ class HelloRoom {
     size_t bytes_ = 0;
   };
 
-  HelloRoom() = default;
+  // `used` shows what is taken, added to what others show there; outlives this.
+  explicit HelloRoom(Gauge* used) : shown_(used) {}
   HelloRoom(const HelloRoom&) = delete;
   HelloRoom& operator=(const HelloRoom&) = delete;
 
   size_t used() const { return used_; }
 
  private:
+  void Add(const IpAddress& source, size_t bytes);
+  void Remove(const IpAddress& source, size_t bytes);
+
+  Gauge* const shown_;  // Not owned.
   size_t used_ = 0;
   // Of those that have some.
   absl::flat_hash_map<IpAddress, size_t> sources_;

@@ -9,7 +9,8 @@ namespace {
 IpAddress Ip(const char* text) { return *IpAddress::Parse(text); }
 
 TEST(HelloRoom, OneSourceHasNoMoreThanHalf) {
-  HelloRoom room;
+  Gauge shown;
+  HelloRoom room(&shown);
   HelloRoom::Part one(&room, Ip("10.0.0.1"));
   HelloRoom::Part two(&room, Ip("10.0.0.1"));
   EXPECT_TRUE(one.Grow(HelloRoom::kPerSource - 1));
@@ -22,7 +23,8 @@ TEST(HelloRoom, OneSourceHasNoMoreThanHalf) {
 }
 
 TEST(HelloRoom, AllHaveNoMoreThanThereIs) {
-  HelloRoom room;
+  Gauge shown;
+  HelloRoom room(&shown);
   HelloRoom::Part one(&room, Ip("10.0.0.1"));
   HelloRoom::Part two(&room, Ip("10.0.0.2"));
   HelloRoom::Part three(&room, Ip("10.0.0.3"));
@@ -32,7 +34,8 @@ TEST(HelloRoom, AllHaveNoMoreThanThereIs) {
 }
 
 TEST(HelloRoom, TheAddressesOfOneIpv6HostAreOneSource) {
-  HelloRoom room;
+  Gauge shown;
+  HelloRoom room(&shown);
   HelloRoom::Part one(&room, Ip("fd00:1::1"));
   EXPECT_TRUE(one.Grow(HelloRoom::kPerSource));
   HelloRoom::Part two(&room, Ip("fd00:1::2"));
@@ -42,7 +45,8 @@ TEST(HelloRoom, TheAddressesOfOneIpv6HostAreOneSource) {
 }
 
 TEST(HelloRoom, WhatIsOverIsGivenBack) {
-  HelloRoom room;
+  Gauge shown;
+  HelloRoom room(&shown);
   absl::optional<HelloRoom::Part> part;
   part.emplace(&room, Ip("10.0.0.1"));
   EXPECT_TRUE(part->Grow(1000));

@@ -139,6 +139,9 @@ ProxyMetrics::ProxyMetrics(MetricRegistry* registry)
                                 "1 while new connections are refused because memory is short");
   buffered_bytes = registry->AddGauge("byrnie_proxy_buffered_bytes",
                                       "Memory of bytes kept because they could not be written yet");
+  unfinished_hello_bytes = registry->AddGauge(
+      "byrnie_proxy_unfinished_hello_bytes",
+      "Memory of ClientHellos without a tunnel that are not whole, beyond the first 4 KiB of each");
   handshakes_open = registry->AddGauge(
       "byrnie_proxy_handshakes_open",
       "Inbound connections, of tunnels and without one, whose handshake is not over, or not begun");

@@ -84,6 +84,7 @@ class ProxyMetrics {
   Counter* sign_failed;
   Histogram* sign_seconds;
   Gauge* buffered_bytes;
+  Gauge* unfinished_hello_bytes;
   // Redirected inbound connections that were carried, by what they turned out to be.
   struct FirstBytes {
     Counter* mtls;

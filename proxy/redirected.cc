@@ -142,8 +142,16 @@ void RedirectedConnection::DialEagerly() {
   if (custom == Custom::kUnknown && context()->asked_peers->MayAsk(source().ip())) {
     context()->resolve(id(), source().ip(), /*refresh=*/false);
   }
+  DialUnproven();
+}
+
+void RedirectedConnection::DialUnproven() {
   eager_ = true;
   Dial();
+  const absl::Duration idle = context()->relay_options.idle_timeout;
+  if (idle == absl::InfiniteDuration()) return;
+  since_ = loop()->Now();
+  ScheduleDeadline(idle);
 }
 
 void RedirectedConnection::AwaitFirstWord() {
@@ -154,9 +162,13 @@ void RedirectedConnection::AwaitFirstWord() {
 void RedirectedConnection::OnNoFirstWord() {
   patient_ = false;
   if (server_spoke_) return CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/true);
-  if (eager_) return;
-  eager_ = true;
-  Dial();
+  if (eager_) return Abort(access_reason::kIdleTimeout, "neither end has said anything");
+  // Policies may have changed meanwhile, and Recheck leaves alone who may yet prove himself.
+  Decision decision;
+  if (!PlaintextMayPass(&decision)) {
+    return RefusePlaintext(Sniffer::Kind::kPlaintext, decision);
+  }
+  DialUnproven();
 }
 
 void RedirectedConnection::ScheduleDeadline(absl::Duration from_since) {
@@ -236,6 +248,8 @@ void RedirectedConnection::OnSniffed(Sniffer::Kind kind) {
       return Refuse(Result::kFailed, access_reason::kResetByDownstream,
                     std::string(client_->error().message()));
     case Sniffer::Kind::kOverloaded:
+      // Whoever carries it on need not know its end. No hello of the mesh is as long.
+      if (line_ == nullptr) return CarryPlaintext(kind, /*server_first=*/false);
       return Refuse(Result::kFailed, access_reason::kBuffersFull,
                     absl::StrCat(sniffer_->Describe(), ", and no room for more of it"));
   }
@@ -454,6 +468,7 @@ void RedirectedConnection::OnDialed(absl::StatusOr<std::unique_ptr<TcpStream>> s
     return;
   }
   app_ = *std::move(stream);
+  Complete(StageTimes::kDial);
   if (state_ == State::kSniffing) app_->SetObserver(&server_watch_);
   MaybeRelay();
 }

@@ -26,7 +26,8 @@ namespace byrnie {
 // is plaintext. If the client does, its bytes decide: a ClientHello for the mesh is answered here
 // and the connection dialled becomes the one behind it; anything else is passed on untouched. A
 // client that has sent a part of a ClientHello has spoken first: the application's greeting waits
-// for the rest of it, until a deadline. A silent connection is an idle one. Only a peer that
+// for the rest of it, until a deadline. A silent connection is an idle one, and ends
+// as those do. Only a peer that
 // reaches this pod by direct mTLS, as discovery knows, is waited for, as long as a first byte may
 // take elsewhere: it speaks first, and a greeting before its hello would break its TLS. About who
 // is not known discovery is asked for the next time, and nothing waits for the answer.
@@ -72,6 +73,8 @@ class RedirectedConnection final : public Connection, private HandshakeTurns::Cl
   };
   Custom CustomOfPeer() const;
   void DialEagerly();
+  // Without asking who it is.
+  void DialUnproven();
   // Of a peer that speaks first; not for ever, for it may have left this port out of its mesh,
   // which discovery does not know.
   void AwaitFirstWord();

@@ -29,16 +29,16 @@ using ::testing::StartsWith;
 
 class RedirectedTest : public RedirectedPairTest {
  protected:
-  // Client and server have one address here, so that one workload, which takes direct mTLS, is
+  // A workload that takes direct mTLS. Client and server have one address here, so that one is
   // both.
-  void KnowPeer() {
+  void KnowPeer(absl::string_view address = "127.0.0.1") {
     link::v1::AddressUpdate update;
     istio::workload::Workload* workload = update.add_upserts()->mutable_workload();
     workload->set_uid("both");
     workload->set_namespace_("demo");
     workload->set_service_account("client");
     workload->set_tunnel_protocol(istio::workload::LEGACY_ISTIO_MTLS);
-    workload->add_addresses(std::string("\x7f\0\0\1", 4));
+    workload->add_addresses(IpAddress::Parse(address)->ToBytes());
     RoutingTableBuilder routes;
     ASSERT_TRUE(routes.Apply(update).empty());
     auto mesh = std::make_shared<MeshSnapshot>(*context_.mesh);
@@ -286,8 +286,9 @@ TEST_F(RedirectedTest, AGreetingThatWaitsForAPeerIsHeardAfterASecond) {
   EXPECT_EQ(Await(client.get(), 9), "220 hello");
 }
 
-// Whoever has proven nothing takes no room from connections, nor from other sources' hellos.
-TEST_F(RedirectedTest, LongHellosThatAreNotWholeHaveRoomOfTheirOwn) {
+// Whoever has proven nothing takes no room from connections, nor from other sources' hellos; where
+// plaintext may pass a hello without an end needs none.
+TEST_F(RedirectedTest, ALongHelloThatFindsNoRoomIsCarriedUntouched) {
   std::string part = HelloBytes({"istio"}, "");
   part[6] = 0;
   part[7] = '\x3f';
@@ -295,33 +296,85 @@ TEST_F(RedirectedTest, LongHellosThatAreNotWholeHaveRoomOfTheirOwn) {
   part = Refragment(part, 1).substr(0, Sniffer::kFree / 6 * 6);
   HelloRoom::Part others(&hello_room_, *IpAddress::Parse("127.0.0.1"));
   ASSERT_TRUE(others.Grow(HelloRoom::kPerSource));
+  EXPECT_EQ(metrics_.unfinished_hello_bytes->value(), int64_t{HelloRoom::kPerSource});
   const auto client = Connect();
   WriteText(client.get(), part);
   loop_.RunUntilIdle();
+  EXPECT_EQ(metrics_.first_bytes.unfinished_hello->value(), 0u);
+  const std::string more = std::string("\x16\3\1\0\x40", 5) + std::string(64, 'x');
+  WriteText(client.get(), more);
+  ASSERT_TRUE(AwaitApp());
+  EXPECT_EQ(Await(apps_[0].get(), part.size() + more.size()), part + more);
+  EXPECT_EQ(metrics_.first_bytes.unfinished_hello->value(), 1u);
+  EXPECT_EQ(hello_room_.used(), HelloRoom::kPerSource);
+}
+
+TEST_F(RedirectedTest, AConnectionOnWhichNobodySpeaksEndsWhenItIsIdle) {
+  context_.relay_options.idle_timeout = absl::Minutes(2);
+  const auto client = Connect();
+  ASSERT_TRUE(AwaitApp());
+  loop_.AdvanceTime(absl::Seconds(119));
+  loop_.RunUntilIdle();
   EXPECT_EQ(registry_.size(), 1u);
-  WriteText(client.get(), std::string("\x16\3\1\0\x40", 5) + std::string(64, 'x'));
+  loop_.AdvanceTime(absl::Seconds(1));
   AwaitEnd();
-  EXPECT_THAT(PeekLog(), AllOf(HasSubstr("\"reason\":\"buffers-full\""),
-                               HasSubstr("of an unfinished ClientHello, and no room")));
-  const auto plain = Connect();
-  WriteText(plain.get(), std::string(20000, 'x'));
+  EXPECT_THAT(PeekLog(), AllOf(HasSubstr("\"reason\":\"idle-timeout\""),
+                               HasSubstr("neither end has said anything")));
+  // A word counts for both ends.
+  const auto other = Connect();
   ASSERT_TRUE(AwaitApp(2));
-  EXPECT_EQ(Await(apps_[1].get(), 20000), std::string(20000, 'x'));
+  loop_.AdvanceTime(absl::Seconds(119));
+  WriteText(other.get(), "x");
+  EXPECT_EQ(Await(apps_[1].get(), 1), "x");
+  loop_.AdvanceTime(absl::Seconds(119));
+  loop_.RunUntilIdle();
+  EXPECT_EQ(registry_.size(), 1u);
+}
+
+TEST_F(RedirectedTest, AConnectionOnWhichNobodySpeaksEndsWhenItIsOld) {
+  config_.max_connection_age = absl::Hours(1);
+  const auto client = Connect();
+  ASSERT_TRUE(AwaitApp());
+  loop_.AdvanceTime(absl::Minutes(53));
+  registry_.AbortAged();
+  EXPECT_EQ(registry_.size(), 1u);
+  loop_.AdvanceTime(absl::Minutes(14));
+  registry_.AbortAged();
+  AwaitEnd();
+  EXPECT_THAT(PeekLog(), HasSubstr("\"reason\":\"max-age\""));
+}
+
+// Who is silent for the second of a peer that speaks first is held against what holds then.
+TEST_F(RedirectedTest, NothingIsDialledForASilentPeerWhenPlaintextMayNotPassAnyMore) {
+  KnowPeer();
+  const auto client = Connect();
+  loop_.AdvanceTime(absl::Milliseconds(500));
+  link::v1::PolicyUpdate policies;
+  AddPolicy(&policies, istio::security::ALLOW)
+      ->add_principals()
+      ->set_exact("cluster.local/ns/demo/sa/other");
+  SetPolicies(policies);
+  registry_.Recheck();
+  loop_.AdvanceTime(absl::Milliseconds(500));
+  ExpectRefused("no-allow-match");
+}
+
+// What the client thinks about is nobody's stage.
+TEST_F(RedirectedTest, TheStageOfDiallingEndsWithTheConnection) {
+  const auto client = Connect();
+  ASSERT_TRUE(AwaitApp());
+  loop_.RunUntilIdle();
+  loop_.AdvanceTime(absl::Seconds(12));
+  WriteText(client.get(), "x");
+  EXPECT_EQ(Await(apps_[0].get(), 1), "x");
+  client->ShutdownWrite();
+  apps_[0]->ShutdownWrite();
+  AwaitEnd();
+  EXPECT_THAT(PeekLog(), AllOf(HasSubstr("\"dial_ms\":0"), HasSubstr("\"first_sent_ms\":12000")));
 }
 
 TEST_F(RedirectedTest, AServerIsHeardAtOnceByWhoIsNotKnownAndDiscoveryAskedBeside) {
-  link::v1::AddressUpdate update;
-  istio::workload::Workload* workload = update.add_upserts()->mutable_workload();
-  workload->set_uid("server");
-  workload->set_namespace_("demo");
-  workload->set_service_account("server");
-  workload->set_tunnel_protocol(istio::workload::LEGACY_ISTIO_MTLS);
-  workload->add_addresses(std::string(15, '\0') + '\1');
-  RoutingTableBuilder routes;
-  ASSERT_TRUE(routes.Apply(update).empty());
-  auto mesh = std::make_shared<MeshSnapshot>(*context_.mesh);
-  mesh->routes = routes.Build();
-  context_.mesh = std::move(mesh);
+  KnowPeer("::1");
   // The client is 127.0.0.1; what it asks for is the workload's address.
   proxy_listener_ = *TcpListener::Create(
       &loop_, *SocketAddress::Parse("127.0.0.1:0"), {}, [this](std::unique_ptr<TcpStream> stream) {

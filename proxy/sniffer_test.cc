@@ -44,7 +44,8 @@ class SnifferTest : public ::testing::Test {
   std::unique_ptr<ByteStream> client_;
   std::unique_ptr<ByteStream> stream_;
   std::vector<uint8_t> scratch_ = std::vector<uint8_t>(16384);
-  HelloRoom room_;
+  Gauge shown_;
+  HelloRoom room_{&shown_};
   const IpAddress source_ = *IpAddress::Parse("10.0.0.1");
   absl::optional<Kind> kind_;
   std::unique_ptr<Sniffer> sniffer_;

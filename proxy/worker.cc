@@ -134,6 +134,7 @@ class Worker::Data {
         direct_arrivals_(loop, ArrivalLimits(*dependencies.config, *dependencies.overload),
                          &dependencies.counts->direct_arrivals,
                          dependencies.metrics->handshakes_open),
+        hello_room_(dependencies.metrics->unfinished_hello_bytes),
         asked_peers_(loop, AskedAddresses::Options()),
         outliers_(loop, OutlierDetector::Options(), OutlierMetrics(*dependencies.metrics),
                   context_.random),

@@ -161,7 +161,7 @@ class DataPathTest : public ::testing::Test {
                                metrics_.handshakes_open};
   HandshakeTurns direct_arrivals_{&loop_, HandshakeQueue::Limits(), &counts_.direct_arrivals,
                                   metrics_.handshakes_open};
-  HelloRoom hello_room_;
+  HelloRoom hello_room_{metrics_.unfinished_hello_bytes};
   AskedAddresses asked_peers_{&loop_, AskedAddresses::Options()};
   ConnectionRegistry registry_;
   std::vector<uint8_t> scratch_;

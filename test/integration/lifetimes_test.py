@@ -2,10 +2,11 @@
 """Connections end when they have been told to: idle, half closed, old, or no longer trusted.
 
 Proved, 50 open connections at a time: --idle_timeout, of half-closed ones too, and --max_connection_age with their reason in
-the log, and none of them by default; a policy that denies the peer, and the end of the own certificate without a new
+the log, on connections that nobody has said anything on too, and none of them by default; a policy that denies the peer, and the end of the own certificate without a new
 one, close what is open within two seconds and refuse what is new.
 """
 
+import contextlib
 import os
 import select
 import sys
@@ -35,6 +36,21 @@ class LifetimesTest(MeshTestCase):
         self.client.start_proxy()
         self.client.wait_ready()
         wait_until(self.works, 10, "the restarted proxy's first connection")
+
+    @contextlib.contextmanager
+    def server_with(self, *flags):
+        before = self.server.extra_proxy_flags
+        try:
+            self.restart_server([*before, *flags])
+            yield
+        finally:
+            self.restart_server(before)
+
+    def restart_server(self, flags):
+        self.server.proxy.terminate(40)
+        self.server.extra_proxy_flags = flags
+        self.server.start_proxy()
+        self.server.wait_ready()
 
     def works(self):
         try:
@@ -103,6 +119,17 @@ class LifetimesTest(MeshTestCase):
             self.assertTrue(self.works(), "new ones are taken")
         finally:
             self.close(connections)
+
+    def test_a_connection_on_which_nobody_speaks_ends(self):
+        for flag, reason in (("--idle_timeout=1s", "idle-timeout"), ("--max_connection_age=1s", "max-age")):
+            with self.subTest(reason):
+                with self.server_with("--mtls_mode=permissive", flag):
+                    connections = [self.probe.connect(self.server.address, 8080) for _ in range(5)]
+                    try:
+                        self.wait_all_reset(connections, 4)
+                        self.server.wait_access_log(direction="inbound", reason=reason)
+                    finally:
+                        self.close(connections)
 
     def test_an_idle_half_closed_connection_ends(self):
         listener = self.server.listen(8090)

@@ -4,7 +4,8 @@
 Proved with one address that opens 240 connections to a port of the application and sends on each a ClientHello of 16 KiB in
 records of one byte, but for its end, where plaintext may not pass and where it may: a declared health probe, a mesh peer by
 direct mTLS and, where it may pass, a stranger's plaintext get their answers meanwhile, what open connections may hold is
-untouched, and whoever is refused for it is the attacker. And with a pod of the mesh that has left a port out of it: the server
+left to them, one address has no more than half of the room for hellos, and whoever is refused for it is the attacker; where
+plaintext may pass its bytes are the application's. And with a pod of the mesh that has left a port out of it: the server
 there, which takes direct mTLS and speaks first, is heard after the second that others have for their first byte.
 """
 
@@ -24,6 +25,7 @@ HELLO = b"\x01" + (16380).to_bytes(3, "big") + b"\x03\x03" + bytes(16200)
 PART = b"".join(b"\x16\x03\x01\x00\x01" + HELLO[at:at + 1] for at in range(len(HELLO)))
 QUESTION = b"GET / HTTP/1.1\r\n\r\n"
 PORT, GREETING_PORT = 8080, 3306
+BUFFERS, WORKERS = 16 << 20, 2
 GREETING = b"220 ready\r\n"
 
 
@@ -37,7 +39,7 @@ class UnfinishedHellosTest(MeshTestCase):
         cls.pods = {}
         for mode in ("strict", "permissive"):
             pod = cls.pods[mode] = cls.mesh.pod(mode, tunnel_protocol="LEGACY_ISTIO_MTLS")
-            pod.extra_proxy_flags = [f"--max_buffered_bytes={16 << 20}", f"--mtls_mode={mode}", f"--probe_ports={PORT}",
+            pod.extra_proxy_flags = [f"--max_buffered_bytes={BUFFERS}", f"--workers={WORKERS}", f"--mtls_mode={mode}", f"--probe_ports={PORT}",
                                      f"--probe_sources={cls.kubelet.address}"]
         cls.mesh.start()
 
@@ -57,27 +59,29 @@ class UnfinishedHellosTest(MeshTestCase):
                 pass  # Refused, as it may be.
         return held
 
-    def hold_up(self, mode, others):
+    def hold_up(self, mode, others, counted):
         pod = self.pods[mode]
-        refused = 'byrnie_proxy_refused_total{reason="buffers-full"}'
         with InlineApp(pod, PORT, echo):
             held = self.send_hellos(pod)
             try:
-                wait_until(lambda: pod.metrics()[refused] > 0, patience(5), "no hello was too much")
-                self.assertLess(pod.metrics()["byrnie_proxy_buffered_bytes"], 1 << 20)
+                wait_until(lambda: pod.metrics()[counted] > 0, patience(5), "no hello was too much")
+                self.assertLessEqual(pod.metrics()["byrnie_proxy_unfinished_hello_bytes"], WORKERS << 18)
+                self.assertLess(pod.metrics()["byrnie_proxy_buffered_bytes"], BUFFERS >> 1)
                 for host in others:
                     self.assertEqual(self.answer(host, pod), QUESTION, host.name)
             finally:
                 for connection in held:
                     connection.close()
-        sources = {line["source"].rsplit(":", 1)[0] for line in pod.access_log() if line["reason"] == "buffers-full"}
-        self.assertEqual(sources, {self.attacker.address})
+        wait_until(lambda: pod.metrics()["byrnie_proxy_unfinished_hello_bytes"] == 0, patience(5), "their room is not given back")
 
     def test_1_hellos_without_an_end_where_plaintext_may_not_pass(self):
-        self.hold_up("strict", (self.kubelet, self.client))
+        self.hold_up("strict", (self.kubelet, self.client), 'byrnie_proxy_refused_total{reason="buffers-full"}')
+        refused = {line["source"].rsplit(":", 1)[0] for line in self.pods["strict"].access_log() if line["reason"] == "buffers-full"}
+        self.assertEqual(refused, {self.attacker.address})
 
     def test_2_hellos_without_an_end_where_it_may(self):
-        self.hold_up("permissive", (self.kubelet, self.client, self.stranger))
+        self.hold_up("permissive", (self.kubelet, self.client, self.stranger),
+                     'byrnie_proxy_redirected_total{kind="unfinished_hello"}')
 
     def test_3_a_peer_that_left_the_port_out_hears_a_server_that_speaks_first(self):
         pod = self.pods["permissive"]
