@@ -125,7 +125,7 @@ void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
   DCHECK(relay_ == nullptr && !ended_);
   const StageTimes::Stage last =
       route_ == AccessRecord::Route::kTunnel ? StageTimes::kTunnel : StageTimes::kDial;
-  // Where it was dialled before anybody spoke, what came after is nobody's stage.
+  // Where it was dialled before anybody spoke, the wait for plaintext's first word is no stage.
   if (!stages_.Completed(last)) Complete(last);
   OpenSeries();
   if (context_->flows != nullptr) {
@@ -205,7 +205,10 @@ void Connection::Finish(AccessRecord::Result result, absl::string_view reason, s
   ended_ = true;
   Count();
   context_->metrics->direction(direction_).open->Add(-1);
-  if (relay_ == nullptr) stages_.GiveUp(loop()->Now());
+  // Where it was dialled before anybody spoke, it may end between the stages.
+  const bool dialled =
+      route_ != AccessRecord::Route::kTunnel && stages_.Completed(StageTimes::kDial);
+  if (relay_ == nullptr && !dialled) stages_.GiveUp(loop()->Now());
   NoteFirstBytes();
   OpenSeries();
   AddBytes(bytes_sent, bytes_received);

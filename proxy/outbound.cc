@@ -291,6 +291,7 @@ HeaderList OutboundConnection::HeadersFor(const RouteDecision& decision) {
 }
 
 void OutboundConnection::OnSetupTimer() {
+  if (ended()) return;
   if (loop()->Now() >= setup_ends_) {
     OnSetupTimeout();
     return;

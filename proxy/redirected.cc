@@ -162,13 +162,13 @@ void RedirectedConnection::AwaitFirstWord() {
 void RedirectedConnection::OnNoFirstWord() {
   patient_ = false;
   if (server_spoke_) return CarryPlaintext(Sniffer::Kind::kPlaintext, /*server_first=*/true);
-  if (eager_) return Abort(access_reason::kIdleTimeout, "neither end has said anything");
+  if (eager_) {
+    return Refuse(Result::kFailed, access_reason::kIdleTimeout, "neither end has said anything");
+  }
   // Policies may have changed meanwhile, and Recheck leaves alone who may yet prove himself.
   Decision decision;
-  if (!PlaintextMayPass(&decision)) {
-    return RefusePlaintext(Sniffer::Kind::kPlaintext, decision);
-  }
-  DialUnproven();
+  if (PlaintextMayPass(&decision)) return DialUnproven();
+  if (Join(context()->direct_arrivals)) OnStillSilent();
 }
 
 void RedirectedConnection::ScheduleDeadline(absl::Duration from_since) {

@@ -26,11 +26,11 @@ namespace byrnie {
 // is plaintext. If the client does, its bytes decide: a ClientHello for the mesh is answered here
 // and the connection dialled becomes the one behind it; anything else is passed on untouched. A
 // client that has sent a part of a ClientHello has spoken first: the application's greeting waits
-// for the rest of it, until a deadline. A silent connection is an idle one, and ends
-// as those do. Only a peer that
-// reaches this pod by direct mTLS, as discovery knows, is waited for, as long as a first byte may
-// take elsewhere: it speaks first, and a greeting before its hello would break its TLS. About who
-// is not known discovery is asked for the next time, and nothing waits for the answer.
+// for the rest of it, until a deadline. A silent connection is an idle one, and ends as those do.
+// Only a peer that reaches this pod by direct mTLS, as discovery knows, is waited for, as long as
+// a first byte may take elsewhere: it speaks first, and a greeting before its hello would break
+// its TLS. About who is not known discovery is asked for the next time, and nothing waits for the
+// answer.
 //
 // Where plaintext may not pass, nothing is dialled before the peer is verified and allowed, and
 // until then it has a place in direct_arrivals or direct_turns, from the accept on, and is none of

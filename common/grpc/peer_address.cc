@@ -16,7 +16,11 @@ std::string PeerAddress(const std::string& grpc_peer) {
 }
 
 std::string PeerSource(const std::string& grpc_peer) {
-  const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(PeerAddress(grpc_peer));
+  std::string text = PeerAddress(grpc_peer);
+  // A link-local address comes with its zone, percent-encoded, which text is not parsed with.
+  const size_t zone = text.find('%');
+  if (zone != std::string::npos) text.erase(zone, text.find(']', zone) - zone);
+  const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(text);
   if (!address.ok()) return grpc_peer;
   return SourceKey(address->ip()).ToBytes();
 }

@@ -17,7 +17,10 @@ TEST(PeerSourceTest, IsAnAddressOrANetworkOfOneHost) {
   EXPECT_EQ(PeerSource("ipv6:%5B::ffff:10.0.0.1%5D:1"), PeerSource("ipv4:10.0.0.1:4712"));
   EXPECT_EQ(PeerSource("ipv6:%5Bfd00::1%5D:4711"), PeerSource("ipv6:%5Bfd00::2%5D:4712"));
   EXPECT_NE(PeerSource("ipv6:%5Bfd00::1%5D:4711"), PeerSource("ipv6:%5Bfd00:0:0:1::1%5D:4711"));
+  EXPECT_EQ(PeerSource("ipv6:%5Bfe80::1%252%5D:4711"), PeerSource("ipv6:%5Bfe80::1%252%5D:4712"));
+  EXPECT_NE(PeerSource("ipv6:%5Bfe80::1%252%5D:4711"), PeerSource("ipv6:%5Bfd00::1%5D:4711"));
   EXPECT_EQ(PeerSource("unix:"), "unix:");
+  EXPECT_EQ(PeerSource("unix:%"), "unix:%");
 }
 
 }  // namespace

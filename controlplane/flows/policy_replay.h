@@ -52,7 +52,7 @@ struct ReplayChange {
   enum class Kind {
     kNewlyDenied,
     kNewlyAllowed,
-    // What a dry-run policy says; nothing else is different.
+    // What a dry-run policy says.
     kAuditDeny,
     kAuditAllow,
   };
@@ -79,8 +79,8 @@ struct ReplayResult {
 // Replays `flows` against both sets, by the very function the proxies decide with. `audited` are
 // the dry-run policies of `after` whose word is asked for, by key. A flow has one source address,
 // the last; where the sets differ in what they say of source addresses, `others` gives those that
-// the source's identity has, which are all replayed; else null. A flow shows a kind of change once,
-// whatever the number of addresses. Pure.
+// the source's identity has, which are all replayed; else null. A flow shows a kind of change once
+// (what dry-run policies say, once for each), whatever the number of addresses. Pure.
 ReplayResult ReplayPolicies(const std::vector<ReplayableFlow>& flows, const PolicySet& before,
                             const PolicySet& after, const std::set<std::string>& audited,
                             const WorkloadIndex* others = nullptr);

@@ -56,6 +56,7 @@ const std::vector<IpAddress>* WorkloadIndex::AddressesOf(const SpiffeId& id) con
     for (const auto& entry : registry_.resources(ResourceType::kAddress)) {
       const absl::optional<Workload> workload = Parse(entry.second);
       if (!workload.has_value() || !workload->identity.has_value()) continue;
+      if (workload->addresses.empty()) continue;
       std::vector<IpAddress>& addresses = (*of_identity_)[workload->identity->text()];
       addresses.insert(addresses.end(), workload->addresses.begin(), workload->addresses.end());
     }

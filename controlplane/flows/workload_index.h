@@ -35,7 +35,7 @@ class WorkloadIndex {
 
   // Null when no workload has the address. Lives as long as the index.
   const Workload* Find(const IpAddress& address) const;
-  // Of all workloads that prove `id`; null when no workload does. Lives as long as the index.
+  // Of all workloads that prove `id`; null when none of them has any. Lives as long as the index.
   const std::vector<IpAddress>* AddressesOf(const SpiffeId& id) const;
   // All of a namespace, by uid.
   std::vector<Workload> InNamespace(absl::string_view ns) const;
