@@ -57,6 +57,12 @@ class PrivilegesTest(unittest.TestCase):
     def security(self, **fields):
         return self.redirect(securityContext={**container(self.pod, "byrnie-redirect")["securityContext"], **fields})
 
+    @staticmethod
+    def fill(pod):
+        volume, = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "byrnie-nothing"]
+        volume.pop("emptyDir")
+        volume["configMap"] = {"name": "mine"}
+
     def expect(self, passes, requests):
         for (what, *_), refusals in zip(requests, self.policy.refusals([request[1:] for request in requests])):
             with self.subTest(what):
@@ -70,11 +76,16 @@ class PrivilegesTest(unittest.TestCase):
     def test_what_the_injector_makes_passes(self):
         labelled = self.changed(lambda pod: pod["metadata"]["labels"].update(other="b"))
         older = self.redirect(image="registry.example/byrnie:0.0.9")
+        before = self.changed(lambda pod: pod["spec"].update(hostNetwork=True, volumes=[{"name": "root", "hostPath": {"path": "/"}}],
+                                                             securityContext={"seccompProfile": {"type": "Unconfined"}}), yaml.safe_load(POD))
+        before["metadata"]["finalizers"] = ["batch.kubernetes.io/job-tracking"]
         self.expect(True, [
             ("injected", self.pod, None),
             ("no sidecar", yaml.safe_load(POD), None),
             ("a label later", labelled, self.pod),
             ("a label on the release before", self.changed(lambda pod: pod["metadata"]["labels"].update(other="b"), older), older),
+            ("a Job's pod that was there before the policy, of which its controller takes the finalizer",
+             self.changed(lambda pod: pod["metadata"].pop("finalizers"), before), before),
             ("another image of the application", self.changed(lambda pod: container(pod, "app").update(image="app:2")), self.pod),
             ("a debugging container", self.changed(lambda pod: pod["spec"].update(ephemeralContainers=[{"name": "debug", "image": "b"}])), self.pod),
         ])
@@ -94,6 +105,9 @@ class PrivilegesTest(unittest.TestCase):
             ("a hook", self.redirect(lifecycle={"preStop": {"exec": {"command": ["/a"]}}}), None),
             ("a probe", self.redirect(livenessProbe={"exec": {"command": ["/a"]}}), None),
             ("a volume", self.redirect(volumeMounts=[{"name": "mine", "mountPath": "/usr/local/bin"}]), None),
+            ("the volume elsewhere", self.redirect(volumeMounts=[{"name": "byrnie-nothing", "mountPath": "/usr/local/bin", "readOnly": True}]), None),
+            ("the volume with something in it", self.changed(self.fill), None),
+            ("a device", self.redirect(volumeDevices=[{"name": "mine", "devicePath": "/dev/mine"}]), None),
             ("another capability", self.security(capabilities={"add": ["NET_ADMIN", "SYS_ADMIN"]}), None),
             ("privileged", self.security(privileged=True), None),
             ("without seccomp", self.security(seccompProfile={"type": "Unconfined"}), None),
