@@ -148,16 +148,17 @@ class LoopbackControlPlane:
         caller = messages.caller(self.channel(), OPERATOR, "WatchEvents")
         return caller(operator_message("WatchEventsRequest", **fields), metadata=self.metadata(token), timeout=timeout)
 
-    def issue(self, spiffe_id):
+    def issue(self, spiffe_id, seconds=0):
         """A certificate, the way an agent gets its first."""
-        return self.issue_for(self.call("CreateJoinToken", spiffe_id=spiffe_id).token)
+        return self.issue_for(self.call("CreateJoinToken", spiffe_id=spiffe_id).token, seconds)
 
-    def issue_for(self, token):
-        """The certificate that a credential gets; grpc.RpcError."""
+    def issue_for(self, token, seconds=0):
+        """The certificate that a credential gets, for so long or as long as there are; grpc.RpcError."""
         key = new_key()
         csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
         response = messages.caller(self.channel(), AUTHORITY, "Issue")(
-            messages["byrnie.ca.v1.IssueRequest"](csr=csr.public_bytes(serialization.Encoding.DER)),
+            messages["byrnie.ca.v1.IssueRequest"](csr=csr.public_bytes(serialization.Encoding.DER),
+                                                  ttl={"seconds": seconds} if seconds else None),
             metadata=self.metadata(token), timeout=10)
         chain = b"".join(x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM)
                          for der in response.certificate_chain)
