@@ -63,6 +63,13 @@ AccessRecord::Result ResultOf(absl::string_view reason) {
                                                          : AccessRecord::Result::kFailed;
 }
 
+// The last stage of a set-up. Where the application was dialled before anybody spoke it may be long
+// over when the relay starts or the connection ends: the wait for plaintext's first word is no
+// stage.
+StageTimes::Stage LastStageOf(AccessRecord::Route route) {
+  return route == AccessRecord::Route::kTunnel ? StageTimes::kTunnel : StageTimes::kDial;
+}
+
 }  // namespace
 
 Connection::Connection(WorkerContext* context, AccessRecord::Direction direction,
@@ -123,9 +130,7 @@ void Connection::StartRelay(std::unique_ptr<ByteStream> downstream,
                             std::unique_ptr<ByteStream> upstream, TcpStream* first,
                             TcpStream* second) {
   DCHECK(relay_ == nullptr && !ended_);
-  const StageTimes::Stage last =
-      route_ == AccessRecord::Route::kTunnel ? StageTimes::kTunnel : StageTimes::kDial;
-  // Where it was dialled before anybody spoke, the wait for plaintext's first word is no stage.
+  const StageTimes::Stage last = LastStageOf(route_);
   if (!stages_.Completed(last)) Complete(last);
   OpenSeries();
   if (context_->flows != nullptr) {
@@ -205,10 +210,7 @@ void Connection::Finish(AccessRecord::Result result, absl::string_view reason, s
   ended_ = true;
   Count();
   context_->metrics->direction(direction_).open->Add(-1);
-  // Where it was dialled before anybody spoke, it may end between the stages.
-  const bool dialled =
-      route_ != AccessRecord::Route::kTunnel && stages_.Completed(StageTimes::kDial);
-  if (relay_ == nullptr && !dialled) stages_.GiveUp(loop()->Now());
+  if (relay_ == nullptr && !stages_.Completed(LastStageOf(route_))) stages_.GiveUp(loop()->Now());
   NoteFirstBytes();
   OpenSeries();
   AddBytes(bytes_sent, bytes_received);

@@ -55,8 +55,9 @@ const std::vector<IpAddress>* WorkloadIndex::AddressesOf(const SpiffeId& id) con
     of_identity_.emplace();
     for (const auto& entry : registry_.resources(ResourceType::kAddress)) {
       const absl::optional<Workload> workload = Parse(entry.second);
-      if (!workload.has_value() || !workload->identity.has_value()) continue;
-      if (workload->addresses.empty()) continue;
+      if (!workload.has_value() || !workload->identity.has_value() || workload->addresses.empty()) {
+        continue;
+      }
       std::vector<IpAddress>& addresses = (*of_identity_)[workload->identity->text()];
       addresses.insert(addresses.end(), workload->addresses.begin(), workload->addresses.end());
     }

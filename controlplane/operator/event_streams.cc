@@ -132,17 +132,18 @@ EventStreams::Reactor* EventStreams::Open(grpc::CallbackServerContext* context, 
     streams_.emplace(added, std::move(stream));
     if (!ended_.ok()) added->End(ended_);
   }
-  pool->Run(PeerSource(context->peer()), {[this, added, admit = std::move(admit)]() mutable {
-                                            absl::StatusOr<Opening> opening =
-                                                absl::CancelledError("the caller is gone");
-                                            if (!added->cancelled()) opening = admit();
-                                            absl::MutexLock lock(&mu_);
-                                            added->Decide(std::move(opening));
-                                          },
-                                          [this, added, pool] {
-                                            absl::MutexLock lock(&mu_);
-                                            added->Decide(TooManyCalls(*pool));
-                                          }});
+  const auto decide = [this, added](absl::StatusOr<Opening> opening) {
+    absl::MutexLock lock(&mu_);
+    added->Decide(std::move(opening));
+  };
+  ThreadPool::Work work;
+  work.run = [added, decide, admit = std::move(admit)]() mutable {
+    absl::StatusOr<Opening> opening = absl::CancelledError("the caller is gone");
+    if (!added->cancelled()) opening = admit();
+    decide(std::move(opening));
+  };
+  work.refuse = [decide, pool] { decide(TooManyCalls(*pool)); };
+  pool->Run(PeerSource(context->peer()), std::move(work));
   return added;
 }
 
