@@ -2,8 +2,8 @@
 """Connections end when they have been told to: idle, half closed, old, or no longer trusted.
 
 Proved, 50 open connections at a time: --idle_timeout, of half-closed ones too, and --max_connection_age with their reason in
-the log, on connections that nobody has said anything on too, and none of them by default; a policy that denies the peer, and the end of the own certificate without a new
-one, close what is open within two seconds and refuse what is new.
+the log, on connections that nobody has said anything on too, and none of them by default; a policy that denies the peer, and
+the end of the own certificate without a new one, close what is open within two seconds and refuse what is new.
 """
 
 import contextlib
@@ -30,27 +30,25 @@ class LifetimesTest(MeshTestCase):
         cls.server.app("echo", 8080)
         cls.probe = cls.mesh.outsider()
 
+    @staticmethod
+    def restart_proxy(pod, flags):
+        pod.proxy.terminate(40)
+        pod.extra_proxy_flags = flags
+        pod.start_proxy()
+        pod.wait_ready()
+
     def restart(self, *flags):
-        self.client.proxy.terminate(40)
-        self.client.extra_proxy_flags = list(flags)
-        self.client.start_proxy()
-        self.client.wait_ready()
+        self.restart_proxy(self.client, list(flags))
         wait_until(self.works, 10, "the restarted proxy's first connection")
 
     @contextlib.contextmanager
     def server_with(self, *flags):
         before = self.server.extra_proxy_flags
         try:
-            self.restart_server([*before, *flags])
+            self.restart_proxy(self.server, [*before, *flags])
             yield
         finally:
-            self.restart_server(before)
-
-    def restart_server(self, flags):
-        self.server.proxy.terminate(40)
-        self.server.extra_proxy_flags = flags
-        self.server.start_proxy()
-        self.server.wait_ready()
+            self.restart_proxy(self.server, before)
 
     def works(self):
         try:
