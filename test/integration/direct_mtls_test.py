@@ -163,7 +163,7 @@ class DirectMtlsTest(MeshTestCase):
         try:
             wait_until(lambda: not self.answered(self.client), 5, "the policy", every=0.1)
             told = 0
-            for _ in range(40):
+            for _ in range(1000):
                 if told == 20:
                     break
                 source = None
@@ -175,7 +175,7 @@ class DirectMtlsTest(MeshTestCase):
                 except (ConnectionResetError, BrokenPipeError):
                     pass
                 if source is None:
-                    continue  # The reset was there before connect() was back: it has written nothing.
+                    continue  # On a busy machine the reset may be there before connect() is back: it has written nothing.
                 record = self.client.wait_access_log(direction="outbound", source=source)[-1]
                 self.assertEqual((record["reason"], record["result"]), ("refused-by-peer", "denied"), record)
                 self.assertIn("access_denied", record["detail"])
