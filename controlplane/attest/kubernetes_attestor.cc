@@ -20,6 +20,8 @@ constexpr char kReviews[] = "byrnie_controlplane_token_reviews_total";
 constexpr char kReviewsHelp[] =
     "Service account tokens judged, by whom: the API server, what it said a moment ago, or its "
     "keys alone while it could not be asked.";
+// An answer that is ready with less than this left comes too late. Timers and clocks are as exact.
+constexpr absl::Duration kTooLate = absl::Milliseconds(50);
 
 // What a token says of itself before anybody has vouched for it: enough to see that it is no use
 // to ask.
@@ -138,6 +140,13 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::Check(absl::string_view cred
   if (verdict.ok() || IsRefusedCredential(verdict.status(), nullptr)) {
     Remember(hash, verdict, outside.end);
     return verdict;
+  }
+  // Or whoever holds a token that the server would refuse has the keys judge it by being in a
+  // hurry.
+  if (caller.deadline - clock_->WallNow() < kTooLate) {
+    return absl::DeadlineExceededError(absl::StrCat(
+        "the call's own deadline came before the API server's verdict; give it ",
+        absl::FormatDuration(options_.patience), " or more (", verdict.status().message(), ")"));
   }
   return CheckOffline(credential, outside.pod_uid, caller, verdict.status());
 }

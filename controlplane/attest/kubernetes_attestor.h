@@ -33,8 +33,9 @@ namespace byrnie {
 // neither have it ask as much as he likes nor keep others out.
 //
 // While the API server cannot be asked, `fallback` judges, which knows the keys alone: a token is
-// taken until it expires. One whose pod is known to be gone is refused whatever the server, the
-// memory or the keys say. Thread-safe; the pointers outlive it.
+// taken until it expires. That a caller did not wait for the server is none of its outages. One
+// whose pod is known to be gone is refused whatever the server, the memory or the keys say.
+// Thread-safe; the pointers outlive it.
 class KubernetesAttestor final : public Attestor {
  public:
   // A longer token is not looked at.
@@ -68,7 +69,8 @@ class KubernetesAttestor final : public Attestor {
                      const Clock* clock, MetricRegistry* metrics);
 
   absl::string_view name() const override { return "kubernetes"; }
-  // NotFound: no token of a service account.
+  // NotFound: no token of a service account. DeadlineExceeded: the caller's deadline came before
+  // the API server's verdict.
   absl::StatusOr<Claim> Check(absl::string_view credential, const Caller& caller) override;
   absl::Status Redeem(const Claim&) override { return absl::OkStatus(); }
 

@@ -1,5 +1,6 @@
 #include "controlplane/attest/kubernetes_attestor.h"
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,6 +23,7 @@ namespace byrnie {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 class FakeReviewer final : public TokenReviewer {
  public:
@@ -275,6 +277,33 @@ TEST_F(KubernetesAttestorTest, JudgesByTheKeysWhileTheServerIsAway) {
   const std::string signature_of_other = MakeJwt(*other, R"({"alg":"ES256","kid":"k1"})", "{}");
   forged += signature_of_other.substr(signature_of_other.rfind('.') + 1);
   ExpectRefused(Check(forged), RefusalReason::kBadSignature);
+}
+
+// The server is not away because a caller is in a hurry.
+TEST_F(KubernetesAttestorTest, DoesNotHaveTheKeysJudgeForACallerWhoDoesNotWait) {
+  UseKeys();
+  reviewer_.answer = absl::UnavailableError("the API server did not answer in time");
+  const std::string token = Token();
+  const auto check = [&](absl::Duration patience) {
+    // As the reviewer does, it takes all the time that it is given.
+    reviewer_.meanwhile = [&] { clock_.Advance(std::min(patience, absl::Seconds(5))); };
+    return attestor_->Check(token, {clock_.WallNow() + patience, "a"});
+  };
+  EXPECT_THAT(check(absl::Milliseconds(1)),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("give it 5s or more")));
+  EXPECT_THAT(check(absl::Seconds(5)), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  // Nothing is remembered of it, and our own patience is what ends this.
+  ASSERT_OK_AND_ASSIGN(Attestor::Claim claim, check(absl::Seconds(10)));
+  EXPECT_EQ(claim.proof, "kubernetes:keys");
+}
+
+// Nor is it there because he has little time.
+TEST_F(KubernetesAttestorTest, HasTheKeysJudgeAtOnceWhereTheServerCannotBeReached) {
+  UseKeys();
+  reviewer_.answer = absl::UnavailableError("connection refused");
+  ASSERT_OK_AND_ASSIGN(Attestor::Claim claim,
+                       attestor_->Check(Token(), {clock_.WallNow() + absl::Seconds(1), "a"}));
+  EXPECT_EQ(claim.proof, "kubernetes:keys");
 }
 
 // Whoever reaches the port makes as many of them as he likes.
