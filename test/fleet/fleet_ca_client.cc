@@ -31,6 +31,14 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> FleetCaClient::ChannelOf(
   return channel;
 }
 
+void FleetCaClient::SetRoots(std::string pem) {
+  if (pem == server_.trust_bundle_pem) return;
+  server_.trust_bundle_pem = std::move(pem);
+  // A control plane that has been started again may have its certificate from a root that the
+  // connection of before does not know. The stream that is open keeps that one.
+  channel_.reset();
+}
+
 void FleetCaClient::Issue(std::string csr_der, absl::Duration ttl, ClientIdentityPtr identity,
                           IssueCallback done) {
   call_ = std::make_unique<IssueCall>(

@@ -36,8 +36,8 @@ class FleetCaClient final : public CaClient {
   void WatchTrustBundles(ClientIdentityPtr identity, BundleCallback on_update) override;
   void AcknowledgeTrustBundles(uint64_t version) override;
 
-  // What the control plane's next connection is trusted by.
-  void SetRoots(std::string pem) { server_.trust_bundle_pem = std::move(pem); }
+  // What the control plane is trusted by from the next call and the next stream on.
+  void SetRoots(std::string pem);
   // How often a stream has ended that was to stay.
   int lost() const { return lost_; }
 

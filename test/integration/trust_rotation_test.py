@@ -21,12 +21,12 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from testing.case import main
 from testing.inline_app import receive
 from testing.process import wait_until
-from testing.rotation_case import FORWARD, STEP_AFTER, RotationCase
+from testing.rotation_case import FORWARD, EveryStep, RotationCase
 from testing.tcp import RESET
 from testing.watched import Watched
 
 
-class TrustRotationTest(RotationCase):
+class TrustRotationTest(EveryStep, RotationCase):
 
     workload_ttl = "8s"
 
@@ -43,32 +43,6 @@ class TrustRotationTest(RotationCase):
                                               for argument in arguments()]
         cls.mesh.start()
         cls.start_applications()
-
-    def kill_and_start_again(self):
-        self.mesh.control_plane.process.kill()
-        self.mesh.control_plane.start()
-
-    def test_killed_after_every_move_it_goes_on(self):
-        finish = self.talking()
-        root = self.signing_root()
-        for name in FORWARD:
-            self.move(name)
-            self.kill_and_start_again()
-            self.assertEqual(self.step(), STEP_AFTER[name])
-        self.assertNotEqual(self.signing_root(), root)
-        finish()
-
-    def test_rollback_from_every_step(self):
-        finish = self.talking()
-        root = self.signing_root()
-        for depth in range(1, len(FORWARD)):
-            for name in FORWARD[:depth]:
-                self.move(name)
-            while self.step():
-                self.roll_back()
-            self.assertEqual(self.signing_root(), root)
-            self.assertEqual(len(self.status()["roots"]), 1)
-        finish()
 
 
 class Busy(threading.Thread):

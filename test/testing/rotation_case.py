@@ -44,6 +44,9 @@ class Talk(threading.Thread):
 class RotationCase(MeshTestCase):
     """See the module's comment."""
 
+    # How long a move may take until nobody keeps it back.
+    move_deadline = 40
+
     @classmethod
     def build(cls):
         cls.make_pods()
@@ -78,14 +81,14 @@ class RotationCase(MeshTestCase):
     def signing_root(self):
         return next(root["fingerprint"] for root in self.status()["roots"] if root["signs"])
 
-    def move(self, name, deadline=40):
+    def move(self, name):
         """Until it is done: certificates that nobody answers for any more are waited for."""
         def moved():
             done = self.trust("rotate", f"--step={name}", check=False)
             self.last_refusal = done.stderr
             return done.returncode == 0
         try:
-            wait_until(moved, deadline, name, every=0.3)
+            wait_until(moved, self.move_deadline, name, every=0.3)
         except AssertionError as error:
             self.fail(f"{error}: {self.last_refusal}")
         self.assertEqual(self.step(), STEP_AFTER[name])
@@ -96,8 +99,8 @@ class RotationCase(MeshTestCase):
         self.assertEqual(done.returncode, 1, done.stdout)
         return done.stderr
 
-    def roll_back(self, deadline=40):
-        wait_until(lambda: self.trust("rollback", check=False).returncode == 0, deadline, "a rollback", every=0.3)
+    def roll_back(self):
+        wait_until(lambda: self.trust("rollback", check=False).returncode == 0, self.move_deadline, "a rollback", every=0.3)
 
     def restore(self):
         """Ends a rotation that a failed test has left."""
@@ -126,3 +129,30 @@ class RotationCase(MeshTestCase):
             self.assertEqual(self.failed_handshakes(), before, "handshakes failed")
             return sum(talk.asked for talk in talks)
         return finish
+
+
+class EveryStep:
+    """Tests of what holds at every step, for a RotationCase of whatever mesh."""
+
+    def test_killed_after_every_move_it_goes_on(self):
+        finish = self.talking()
+        root = self.signing_root()
+        for name in FORWARD:
+            self.move(name)
+            self.mesh.control_plane.process.kill()
+            self.mesh.control_plane.start()
+            self.assertEqual(self.step(), STEP_AFTER[name])
+        self.assertNotEqual(self.signing_root(), root)
+        finish()
+
+    def test_rollback_from_every_step(self):
+        finish = self.talking()
+        root = self.signing_root()
+        for depth in range(1, len(FORWARD)):
+            for name in FORWARD[:depth]:
+                self.move(name)
+            while self.step():
+                self.roll_back()
+            self.assertEqual(self.signing_root(), root)
+            self.assertEqual(len(self.status()["roots"]), 1)
+        finish()
