@@ -22,16 +22,12 @@ from testing.case import MeshTestCase, main
 from testing.etcd import EtcdCluster
 from testing.mesh import ControlPlane
 from testing.messages import Messages
+from testing.policy_writer import PolicyWriter, policy_document, policy_names
 from testing.process import wait_until
 
-OK, UNAVAILABLE = 0, 14
+OK = 0
 PREFIX = "test/mesh"
 ROUNDS = 25
-
-
-def policy(name, scope="NAMESPACE"):
-    return json.dumps({"name": name, "namespace": "demo", "scope": scope, "action": "DENY",
-                       "rules": [{"clauses": [{"matches": [{"destination_ports": [81]}]}]}]})
 
 
 def workload(name, address, *policies):
@@ -69,7 +65,7 @@ class PolicyRaceTest(MeshTestCase):
         return self.call(plane, "ApplyPolicy", document=document, accept_findings=True)[0]
 
     def policies(self, plane):
-        return {entry.name for entry in self.call(plane, "ListPolicies", page_size=1000)[1].policies}
+        return policy_names(self.call, plane)
 
     def workloads(self, plane):
         return {entry.name for entry in self.call(plane, "ListWorkloads", page_size=1000)[1].workloads if entry.namespace == "demo"}
@@ -87,7 +83,7 @@ class PolicyRaceTest(MeshTestCase):
         refused = 0
         for number in range(ROUNDS):
             name, pod = f"p{number}", f"q{number}"
-            self.assertEqual(self.apply(0, policy(name, "WORKLOAD_SELECTOR")), OK)
+            self.assertEqual(self.apply(0, policy_document(name, "WORKLOAD_SELECTOR")), OK)
             wait_until(lambda: f"demo/{name}" in self.policies(1), 3, "the policy at the other control plane", every=0.02)
             codes, barrier = {}, threading.Barrier(2)
 
@@ -112,36 +108,17 @@ class PolicyRaceTest(MeshTestCase):
         self.restart_all()
         self.assertEqual(len([name for name in self.policies(1) if name.startswith("demo/p")]), refused)
 
-    def work(self, worker, stop, kept, odd):
-        """Applies one policy after the other, and deletes every third; in `kept` what must be there, and what must not."""
-        number = 0
-        while not stop.is_set():
-            number += 1
-            name = f"k{worker}-{number}"
-            try:
-                code = self.apply((worker + number) % 2, policy(name))
-                if code == OK:
-                    kept[f"demo/{name}"] = True
-                    if number % 3 == 0:
-                        kept.pop(f"demo/{name}")
-                        if self.call((worker + number) % 2, "DeletePolicy", name=f"demo/{name}")[0] == OK:
-                            kept[f"demo/{name}"] = False
-                elif code != UNAVAILABLE:
-                    odd.append(code)
-            except OSError:
-                pass
-            # It is not about load.
-            time.sleep(0.02)
-
     def test_what_is_acknowledged_is_there_whoever_dies(self):
-        stop, kept, odd = threading.Event(), {}, []
-        workers = [threading.Thread(target=self.work, args=(worker, stop, kept, odd)) for worker in range(2)]
-        for worker in workers:
-            worker.start()
+        writers = [PolicyWriter(f"k{number}", len(self.planes), self.call) for number in range(2)]
+        for writer in writers:
+            writer.start()
+
+        def written():
+            return sum(len(writer.kept) for writer in writers)
 
         def progress():
-            before = len(kept)
-            wait_until(lambda: len(kept) >= before + 10, 20, "writes that go on")
+            before = written()
+            wait_until(lambda: written() >= before + 10, 20, "writes that go on")
         try:
             progress()
             for plane in self.planes:
@@ -153,22 +130,21 @@ class PolicyRaceTest(MeshTestCase):
             self.etcd.start()
             progress()
         finally:
-            stop.set()
-            for worker in workers:
-                worker.join()
-        self.assertEqual(odd, [])
-        there, gone = ({name for name, stays in kept.items() if stays is wanted} for wanted in (True, False))
-        self.assertGreater(min(len(there), len(gone)), 3)
+            for writer in writers:
+                writer.finish()
         self.restart_all()
-        for plane in range(2):
-            self.assertEqual(there - self.policies(plane), set())
-            self.assertEqual(gone & self.policies(plane), set())
+        for writer in writers:
+            self.assertEqual(writer.odd, [])
+            self.assertGreater(min(len(writer.there), len(writer.gone)), 3)
+            for plane in range(2):
+                self.assertEqual(writer.there - self.policies(plane), set())
+                self.assertEqual(writer.gone & self.policies(plane), set())
 
     def delete_from_etcd(self, key):
         self.etcd.call("deleterange", seconds=2, key=f"{PREFIX}/entries/{key}".encode())
 
     def test_what_does_not_go_together_stops_nobody(self):
-        self.assertEqual(self.apply(0, policy("guard", "WORKLOAD_SELECTOR")), OK)
+        self.assertEqual(self.apply(0, policy_document("guard", "WORKLOAD_SELECTOR")), OK)
         self.assertEqual(self.call(0, "ApplyRegistry", document=workload("guarded", "10.88.2.1", "demo/guard"))[0], OK)
         self.delete_from_etcd("policies/demo/guard")
         for again in (False, True):
@@ -183,11 +159,11 @@ class PolicyRaceTest(MeshTestCase):
                     r"BAD +stored-registry[^\n]+", self.planes[plane].ctl("check", check=False).stdout), 3, "the check")
                 self.assertIn("demo/guard", check[0])
             emergency = f"emergency{int(again)}"
-            self.assertEqual(self.apply(0, policy(emergency)), OK)
+            self.assertEqual(self.apply(0, policy_document(emergency)), OK)
             wait_until(lambda name=emergency: f"demo/{name}" in self.policies(1), 3, "the emergency policy at the other one")
             if not again:
                 self.restart_all()
-        self.assertEqual(self.apply(1, policy("guard", "WORKLOAD_SELECTOR")), OK)
+        self.assertEqual(self.apply(1, policy_document("guard", "WORKLOAD_SELECTOR")), OK)
         for plane in range(2):
             wait_until(lambda plane=plane: not self.troubles(plane), 3, "that all is well")
         self.assertIn("what is stored does not go with the rest", self.planes[0].process.log_text())

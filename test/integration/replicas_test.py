@@ -2,8 +2,9 @@
 """Three control planes over one etcd of three members are one control plane, whichever of them dies.
 
 Proved, over https with client certificates: while each control plane and each member of etcd, its leader too, is killed and
-started again in turn, tokens are made and used at all of them; every token that was acknowledged is there and gives exactly
-one certificate, no serial comes twice; a token used at all of them at the same time works once; an agent goes to another
+started again in turn, tokens are made and used and policies applied and deleted at all of them; every token that was acknowledged
+is there and gives exactly one certificate, no serial comes twice, and all three have every policy that was acknowledged and none
+that was deleted; a token used at all of them at the same time works once; an agent goes to another
 control plane within five seconds; keys of JWT-SVIDs are made by one and had by all; an operator's token that is taken back at
 one ends what was opened with it at all; a control plane that may not issue any more is alive and not ready, and says so and
 why, each of the others for how long it will go on; with all of etcd
@@ -29,6 +30,7 @@ from testing.etcd import EtcdCluster
 from testing.issuer import der, new_key
 from testing.mesh import ControlPlane, parse_metrics
 from testing.messages import Messages
+from testing.policy_writer import PolicyWriter, policy_names
 from testing.process import wait_until
 from testing.sanitized import patience
 
@@ -69,6 +71,12 @@ class ReplicasTest(MeshTestCase):
     def call(self, plane, path, request, token, timeout=15.0):
         return grpc_call.call(self.caller, plane.host.address, ControlPlane.PORT, self.trust, path,
                               request.SerializeToString(), token, timeout)
+
+    def operator_call(self, number, method, **fields):
+        """(answer's code, response) of a control plane by its number."""
+        answer = self.call(self.planes[number], f"/byrnie.operator.v1.Operator/{method}",
+                           self.messages[f"byrnie.operator.v1.{method}Request"](**fields), self.operator_token)
+        return answer.code, self.messages[f"byrnie.operator.v1.{method}Response"].FromString(answer.response)
 
     def create_token(self, plane):
         """(answer's code, token)"""
@@ -137,15 +145,25 @@ class ReplicasTest(MeshTestCase):
             # It is not about load.
             time.sleep(0.01)
 
+    def assert_policies_are_kept(self, writer):
+        self.assertEqual(writer.odd, [])
+        self.assertGreater(min(len(writer.there), len(writer.gone)), 3)
+        for number in range(len(self.planes)):
+            # What was acknowledged at one comes to the others by etcd's watch.
+            wait_until(lambda number=number: writer.there <= policy_names(self.operator_call, number), patience(3), "all policies")
+            self.assertEqual(writer.gone & policy_names(self.operator_call, number), set())
+
     def test_nothing_acknowledged_is_lost_whoever_dies(self):
         stop, kept, seen = threading.Event(), [], collections.defaultdict(list)
         workers = [threading.Thread(target=self.work, args=(worker, stop, kept, seen)) for worker in range(WORKERS)]
-        for worker in workers:
+        writer = PolicyWriter("kept", len(self.planes), self.operator_call)
+        for worker in (*workers, writer):
             worker.start()
 
         def progress():
-            before = len(seen["serials"]) + len(kept)
-            wait_until(lambda: len(seen["serials"]) + len(kept) >= before + 15, 30, "work that goes on")
+            before, policies = len(seen["serials"]) + len(kept), len(writer.kept)
+            wait_until(lambda: len(seen["serials"]) + len(kept) >= before + 15 and len(writer.kept) >= policies + 5, 30,
+                       "work that goes on")
 
         try:
             progress()
@@ -164,6 +182,8 @@ class ReplicasTest(MeshTestCase):
             stop.set()
             for worker in workers:
                 worker.join()
+            writer.finish()
+        self.assert_policies_are_kept(writer)
         self.assertEqual(seen["lost"] + seen["stuck"] + seen["odd"], [])
         # Nobody is killed any more, so nothing is in doubt.
         undisturbed = collections.defaultdict(list)
