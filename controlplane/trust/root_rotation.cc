@@ -17,9 +17,11 @@ namespace {
 
 // Of those that keep a move back, how many a message names.
 constexpr size_t kNamedBlockers = 3;
-// Since the last move, that a process which starts takes its clock's word for: a rotation is to go
-// on also through crashes.
-constexpr absl::Duration kUnquestioned = absl::Minutes(5);
+// Of several processes one writes down the time so often.
+constexpr absl::Duration kKeepInterval = absl::Minutes(1);
+// Since then, that a process which starts takes its clock's word for: a rotation is to go on also
+// through crashes. Between two starts of one that crashes Kubernetes waits five minutes at most.
+constexpr absl::Duration kUnquestioned = absl::Minutes(7);
 // How often the log says that an automatic rotation waits.
 constexpr absl::Duration kReportInterval = absl::Minutes(1);
 
@@ -70,15 +72,7 @@ absl::StatusOr<std::unique_ptr<RootRotation>> RootRotation::LoadOrCreate(
 absl::Status RootRotation::Load(const absl::optional<RootRecord>& legacy) {
   absl::MutexLock moving(&moving_);
   ASSIGN_OR_RETURN(absl::optional<TrustStore::Versioned> found, store_->Load());
-  {
-    absl::MutexLock lock(&mu_);
-    absl::Time known = absl::InfiniteFuture();
-    if (found.has_value() && found->record.rotation.has_value()) {
-      const absl::Time since = found->record.rotation->since;
-      if (clock_->WallNow() > since + kUnquestioned) known = since;
-    }
-    time_.emplace(clock_, known);
-  }
+  RETURN_IF_ERROR(StartTime(found));
   TrustStore::Versioned now_there;
   bool changed = false;
   if (found.has_value()) {
@@ -112,6 +106,38 @@ absl::Status RootRotation::Load(const absl::optional<RootRecord>& legacy) {
   // Another process was faster: its record counts.
   if (absl::IsAborted(committed) && state() != nullptr) return absl::OkStatus();
   return committed;
+}
+
+absl::Status RootRotation::StartTime(const absl::optional<TrustStore::Versioned>& found) {
+  ASSIGN_OR_RETURN(const TrustStore::KeptTime kept, store_->LoadTime());
+  absl::Time known = absl::InfiniteFuture();
+  if (kept.time.has_value()) {
+    known = *kept.time;
+  } else if (found.has_value() && found->record.rotation.has_value()) {
+    known = found->record.rotation->since;
+  }
+  if (clock_->WallNow() <= known + kUnquestioned) known = absl::InfiniteFuture();
+  absl::MutexLock lock(&mu_);
+  time_.emplace(clock_, known);
+  return absl::OkStatus();
+}
+
+// What the store cannot do it has logged itself; and of processes that are at it at once one is
+// enough.
+void RootRotation::KeepTime() {
+  const absl::Duration monotonic = clock_->MonotonicNow();
+  if (monotonic < next_keep_) return;
+  next_keep_ = monotonic + kKeepInterval;
+  const absl::StatusOr<TrustStore::KeptTime> kept = store_->LoadTime();
+  if (!kept.ok()) return;
+  const SettledTime::Reading time = ReadTime();
+  const bool later = !kept->time.has_value() || time.now >= *kept->time + kKeepInterval;
+  // A clock that was believed and was wrong has been set back. Whoever goes on from a time before
+  // that is not to say so of others.
+  const bool earlier =
+      !later && time.ahead == absl::ZeroDuration() && time.now + kKeepInterval <= *kept->time;
+  if (!later && !earlier) return;
+  store_->KeepTime(time.now, kept->revision, state()->revision).IgnoreError();
 }
 
 absl::StatusOr<RootRecord> RootRotation::MakeRoot(uint32_t number) const {
@@ -421,6 +447,7 @@ absl::Status RootRotation::Refresh() {
   const absl::Time now = GateTime();
   RETURN_IF_ERROR(TakeIn());
   if (FleetSource* const source = fleet()) source->Follow(standing(), now);
+  KeepTime();
   return MoveIfOpen();
 }
 

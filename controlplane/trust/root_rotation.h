@@ -75,9 +75,10 @@ struct RotationStatus {
 // others follow with Refresh().
 //
 // What gates wait for has ended when a clock says so that has not jumped lately (SettledTime):
-// there is no way back from what a clock that is wrong for a moment would open. Of a process that
-// starts in the middle of a rotation the last move is the time that is known, unless that was just
-// now.
+// there is no way back from what a clock that is wrong for a moment would open. That time is kept
+// in the store every minute, and a process that starts goes on from there, unless that was just
+// now: so it gets on also where no process lives for an hour. Without one, of an older store, it
+// goes on from the last move of the rotation that is under way.
 class RootRotation {
  public:
   static constexpr absl::Duration kRootLifetime = absl::Hours(24 * 3652);
@@ -158,6 +159,10 @@ class RootRotation {
       : store_(store), options_(std::move(options)), clock_(clock), logger_(logger) {}
 
   absl::Status Load(const absl::optional<RootRecord>& legacy);
+  // Begins to tell the time. Errors as the store.
+  absl::Status StartTime(const absl::optional<TrustStore::Versioned>& found);
+  // Writes down the time for the next process, once in a while.
+  void KeepTime() ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
   // Takes in what the store has.
   absl::Status TakeIn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
   absl::Status TryTakeIn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(moving_);
@@ -191,6 +196,8 @@ class RootRotation {
   mutable absl::Mutex moving_;
   // When the log next says that an automatic rotation waits; monotonic.
   absl::Duration next_report_ ABSL_GUARDED_BY(moving_) = -absl::InfiniteDuration();
+  // When the time is next looked at, whether it is to be kept; monotonic.
+  absl::Duration next_keep_ ABSL_GUARDED_BY(moving_) = -absl::InfiniteDuration();
   mutable absl::Mutex mu_ ABSL_ACQUIRED_AFTER(moving_);
   StatePtr state_ ABSL_GUARDED_BY(mu_);
   mutable absl::optional<SettledTime> time_ ABSL_GUARDED_BY(mu_);

@@ -330,6 +330,143 @@ TEST_F(ClockJumpTest, OfAProcessThatStartsInBetweenOpensNoGateEither) {
   EXPECT_EQ(step(), RotationStep::kActive);
 }
 
+// A control plane that does not live for an hour, and what waits for the end of a certificate.
+class RestartedTest : public ClockJumpTest {
+ protected:
+  static constexpr absl::Duration kUp = absl::Minutes(50);
+
+  void Begin() {
+    ClockJumpTest::Begin();
+    ends_ = fleet_.view.absent[0].not_after = clock_.WallNow() + absl::Hours(3);
+    began_ = clock_.MonotonicNow();
+  }
+  absl::Duration Elapsed() const { return clock_.MonotonicNow() - began_; }
+  // Runs for kUp, or until the gate has opened.
+  void Run() {
+    const absl::Duration end = clock_.MonotonicNow() + kUp;
+    while (clock_.MonotonicNow() < end && step() == RotationStep::kDistributed) {
+      clock_.Advance(absl::Seconds(10));
+      ASSERT_THAT(rotation_->Refresh(), IsOk());
+    }
+  }
+  // Until the gate has opened, for six hours at most.
+  void RunAndRestart(absl::Duration down) {
+    while (Elapsed() < absl::Hours(6)) {
+      Run();
+      if (step() != RotationStep::kDistributed) return;
+      clock_.Advance(down);
+      StartProcess();
+    }
+  }
+
+  absl::Time ends_;
+  absl::Duration began_;
+};
+
+TEST_F(RestartedTest, ItsGateOpensWhenTheCertificateEnds) {
+  Begin();
+  RunAndRestart(absl::Seconds(30));
+  EXPECT_EQ(step(), RotationStep::kActive);
+  EXPECT_GE(clock_.WallNow(), ends_);
+  EXPECT_LE(clock_.WallNow(), ends_ + absl::Seconds(40));
+}
+
+// As Kubernetes does with one that crashes at once.
+TEST_F(RestartedTest, AlsoWhereItIsHardlyEverThere) {
+  Begin();
+  while (step() == RotationStep::kDistributed && Elapsed() < absl::Hours(6)) {
+    clock_.Advance(absl::Minutes(5));
+    StartProcess();
+    clock_.Advance(absl::Seconds(10));
+    ASSERT_THAT(rotation_->Refresh(), IsOk());
+  }
+  EXPECT_EQ(step(), RotationStep::kActive);
+  EXPECT_GE(clock_.WallNow(), ends_);
+  EXPECT_LE(clock_.WallNow(), ends_ + absl::Minutes(6));
+}
+
+// Where it was away for longer, nobody knows how long that was but a clock that may be wrong.
+TEST_F(RestartedTest, TheTimesThatItWasAwayForLongComeOnTop) {
+  Begin();
+  RunAndRestart(absl::Minutes(10));
+  EXPECT_EQ(step(), RotationStep::kActive);
+  EXPECT_GE(Elapsed(), absl::Minutes(180 + 30));
+  EXPECT_LE(Elapsed(), absl::Minutes(180 + 35));
+}
+
+TEST_F(RestartedTest, AClockThatIsWrongAtEveryStartOpensNothingEarly) {
+  Begin();
+  clock_.SetWall(clock_.WallNow() + absl::Hours(5));
+  StartProcess();
+  RunAndRestart(absl::Seconds(30));
+  EXPECT_EQ(step(), RotationStep::kActive);
+  EXPECT_GE(Elapsed(), absl::Hours(3) - absl::Minutes(1));
+}
+
+TEST_F(RestartedTest, AClockThatWasBelievedAndIsSetRightIsForgotten) {
+  Begin();
+  const absl::Time right = clock_.WallNow();
+  clock_.SetWall(right + absl::Hours(1));
+  fleet_.view.absent[0].not_after += absl::Hours(3);
+  ASSERT_THAT(rotation_->Refresh(), IsOk());
+  clock_.Advance(SettledTime::kSettle + absl::Minutes(2));
+  ASSERT_THAT(rotation_->Refresh(), IsOk());
+  EXPECT_THAT(*store_.LoadTime()->time, clock_.WallNow());
+  clock_.SetWall(right + SettledTime::kSettle + absl::Minutes(2));
+  clock_.Advance(absl::Minutes(1));
+  ASSERT_THAT(rotation_->Refresh(), IsOk());
+  EXPECT_THAT(*store_.LoadTime()->time, clock_.WallNow());
+  // Else this would be nothing new.
+  clock_.SetWall(clock_.WallNow() + absl::Minutes(50));
+  StartProcess();
+  EXPECT_THAT(rotation_->GateTime(), *store_.LoadTime()->time);
+}
+
+// One that was suspended does not take back what others know.
+TEST_F(RestartedTest, OneThatIsBehindTheOthersLeavesTheirTime) {
+  Begin();
+  auto other = *TryToStart();
+  other->Start(&fleet_, [] {});
+  clock_.SetWall(clock_.WallNow() + absl::Hours(2));
+  StartProcess();
+  ASSERT_THAT(store_.KeepTime(clock_.WallNow(), store_.LoadTime()->revision,
+                              rotation_->standing().revision),
+              IsOk());
+  clock_.Advance(absl::Minutes(2));
+  ASSERT_THAT(other->Refresh(), IsOk());
+  EXPECT_THAT(*store_.LoadTime()->time, clock_.WallNow() - absl::Minutes(2));
+}
+
+TEST_F(RestartedTest, AClockThatWasWrongAlreadyWhenTheRotationBeganOpensNothing) {
+  StartProcess();
+  ASSERT_THAT(rotation_->Refresh(), IsOk());
+  fleet_.view.absent = {{"spiffe://cluster.local/away", signer(), clock_.WallNow() + kLife}};
+  clock_.SetWall(clock_.WallNow() + absl::Hours(5));
+  StartProcess();
+  ASSERT_THAT(Rotate(RotationMove::kPrepare), IsOk());
+  ASSERT_THAT(Rotate(RotationMove::kDistribute), IsOk());
+  EXPECT_THAT(Rotate(RotationMove::kActivate),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("cluster.local/away")));
+  clock_.SetWall(clock_.WallNow() - absl::Hours(5));
+  clock_.Advance(kLife);
+  EXPECT_THAT(Rotate(RotationMove::kActivate), IsOk());
+}
+
+TEST_F(RootRotationTest, TheTimeIsKeptOnceAMinuteByOneOfSeveral) {
+  StartProcess();
+  auto other = *TryToStart();
+  other->Start(&fleet_, [] {});
+  int64_t before = 0;
+  for (int second = 0; second < 600; ++second) {
+    ASSERT_THAT(rotation_->Refresh(), IsOk());
+    ASSERT_THAT(other->Refresh(), IsOk());
+    if (second == 0) before = store_.LoadTime()->revision;
+    clock_.Advance(absl::Seconds(1));
+  }
+  EXPECT_EQ(store_.LoadTime()->revision, before + 9);
+  EXPECT_EQ(store_.commits(), 1);
+}
+
 TEST_F(RootRotationTest, ARollbackStopsAnAutomaticRotation) {
   StartProcess();
   ASSERT_THAT(Rotate(absl::nullopt), IsOk());

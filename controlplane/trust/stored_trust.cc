@@ -3,10 +3,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "byrnie/store/v1/trust.pb.h"
 #include "common/base/secret_bytes.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/sha256_fingerprint.h"
+#include "controlplane/proto/time_conversion.h"
 #include "controlplane/records/authority_record.h"
+#include "controlplane/records/record_value.h"
 #include "controlplane/trust/trust_codec.h"
 
 namespace byrnie {
@@ -18,6 +21,7 @@ constexpr char kLegacyKey[] = "authority";
 }  // namespace
 
 constexpr char StoredTrust::kKey[];
+constexpr char StoredTrust::kTimeKey[];
 
 absl::StatusOr<absl::optional<TrustStore::Versioned>> StoredTrust::Load() {
   ASSIGN_OR_RETURN(absl::optional<StoreEntry> entry, store_->Get(kKey));
@@ -35,6 +39,25 @@ absl::StatusOr<int64_t> StoredTrust::Commit(const TrustRecord& record, int64_t r
   absl::StatusOr<int64_t> committed = store_->Commit(transaction);
   transaction.WipeValues();
   return committed;
+}
+
+absl::StatusOr<TrustStore::KeptTime> StoredTrust::LoadTime() {
+  ASSIGN_OR_RETURN(const absl::optional<StoreEntry> entry, store_->Get(kTimeKey));
+  if (!entry.has_value()) return KeptTime();
+  byrnie::store::v1::SettledTime in;
+  KeptTime kept{absl::nullopt, entry->revision};
+  if (in.ParseFromString(entry->value)) kept.time = RecordTime(in.has_time(), in.time());
+  return kept;
+}
+
+absl::Status StoredTrust::KeepTime(absl::Time time, int64_t revision, int64_t trust_revision) {
+  byrnie::store::v1::SettledTime out;
+  ToProto(time, out.mutable_time());
+  StoreTransaction transaction;
+  transaction.RequireRevision(kKey, trust_revision)
+      .RequireRevision(kTimeKey, revision)
+      .Put(kTimeKey, out.SerializeAsString());
+  return store_->Commit(transaction).status();
 }
 
 absl::StatusOr<absl::optional<RootRecord>> StoredTrust::LoadLegacyRoot(

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "controlplane/trust/trust_record.h"
 
@@ -26,6 +28,18 @@ class TrustStore {
   // Aborted when there is another by now. Unavailable: nothing has changed. Unknown: nobody can
   // say; Load() tells.
   virtual absl::StatusOr<int64_t> Commit(const TrustRecord& record, int64_t revision) = 0;
+
+  // A time that has been, as far as the processes of the store know.
+  struct KeptTime {
+    // Absent: none was kept, or it cannot be read.
+    absl::optional<absl::Time> time;
+    int64_t revision = 0;  // 0: none was kept.
+  };
+  // Errors as the store.
+  virtual absl::StatusOr<KeptTime> LoadTime() = 0;
+  // Replaces the time of `revision`, while the trust record is that of `trust_revision`. Aborted
+  // when either is another by now; errors as the store.
+  virtual absl::Status KeepTime(absl::Time time, int64_t revision, int64_t trust_revision) = 0;
 };
 
 }  // namespace byrnie

@@ -3,7 +3,7 @@
 
 Proved with libfaketime, whose monotonic clock stays as it is: by the wall clock the certificate of a pod that is away has ended.
 `activate` stays refused, `trust status` says that the clock has jumped, an automatic rotation does not move; once the clock is right the
-gate waits for the certificate as before; and a restart with such a clock changes nothing either.
+gate waits for the certificate as before; and a restart with such a clock changes nothing either, nor one before the rotation has begun.
 """
 
 import os
@@ -59,6 +59,23 @@ class RotationClockTest(unittest.TestCase):
                 clock.set(0)
                 plane.start()
                 self.assert_waits(plane, "is not connected and holds a certificate")
+
+    def test_a_clock_that_is_wrong_before_the_rotation_begins_opens_no_gate(self):
+        plane = LoopbackControlPlane("--workload_ttl=1h")
+        clock = ShiftedClock(plane.directory)
+        plane.command = clock.command
+        with plane:
+            plane.issue(AWAY)
+            time.sleep(2)  # It looks at the time twice a second.
+            plane.stop(kill=True)
+            clock.set(AHEAD)
+            plane.start()
+            plane.ctl_command = clock.command
+            for step in ("prepare", "distribute"):
+                plane.ctl("trust", "rotate", f"--step={step}")
+            refused = plane.ctl("trust", "rotate", "--step=activate", check=False)
+            self.assertNotEqual(refused.returncode, 0)
+            self.assert_waits(plane, "or the process was away so long")
 
     @staticmethod
     def status(plane):

@@ -39,6 +39,22 @@ class MemoryTrustStore final : public TrustStore {
     return revision_;
   }
 
+  absl::StatusOr<KeptTime> LoadTime() override {
+    absl::MutexLock lock(&mu_);
+    if (!failure_.ok()) return failure_;
+    return time_;
+  }
+
+  absl::Status KeepTime(absl::Time time, int64_t revision, int64_t trust_revision) override {
+    absl::MutexLock lock(&mu_);
+    if (!failure_.ok()) return failure_;
+    if (revision != time_.revision || trust_revision != revision_) {
+      return absl::AbortedError("somebody else was faster");
+    }
+    time_ = {time, revision + 1};
+    return absl::OkStatus();
+  }
+
   // Of the next commit alone.
   void CrashAtNextCommit(Crash crash) {
     absl::MutexLock lock(&mu_);
@@ -63,6 +79,7 @@ class MemoryTrustStore final : public TrustStore {
   std::string bytes_ ABSL_GUARDED_BY(mu_);
   int64_t revision_ ABSL_GUARDED_BY(mu_) = 0;
   int commits_ ABSL_GUARDED_BY(mu_) = 0;
+  KeptTime time_ ABSL_GUARDED_BY(mu_);
   Crash crash_ ABSL_GUARDED_BY(mu_) = Crash::kNone;
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
 };
