@@ -103,6 +103,11 @@ ABSL_FLAG(
     std::string, token_audience, "byrnie",
     "what the service account tokens of --attest=kubernetes must be for, separated by commas: "
     "one of them");
+ABSL_FLAG(
+    std::string, kubernetes_pod_address, "record",
+    "what becomes of a service account token of --attest=kubernetes that does not come from an "
+    "address of its pod or of the pod's node: record (it is taken, which the proof and an event "
+    "say), require (it is refused), ignore (addresses are not looked at)");
 ABSL_FLAG(std::string, cluster_id, "Kubernetes",
           "what the cluster of --registry=kubernetes is called among those of the mesh");
 ABSL_FLAG(std::string, cluster_network, "",
@@ -234,6 +239,14 @@ absl::StatusOr<std::string> ReadPath(absl::string_view flag, absl::string_view t
   return std::string(path);
 }
 
+absl::StatusOr<PodAddressRule> ReadPodAddress(absl::string_view text) {
+  if (text == "ignore") return PodAddressRule::kIgnore;
+  if (text == "record") return PodAddressRule::kRecord;
+  if (text == "require") return PodAddressRule::kRequire;
+  return Invalid("kubernetes_pod_address",
+                 absl::StrCat("\"", text, "\" is not known; give ignore, record or require"));
+}
+
 // Where the registry comes from, and what there is of a cluster. After `attest`.
 absl::Status ReadRegistry(ControlPlaneOptions* options) {
   const std::string registry = absl::GetFlag(FLAGS_registry);
@@ -260,6 +273,8 @@ absl::Status ReadRegistry(ControlPlaneOptions* options) {
     }
     cluster.audiences.emplace_back(audience);
   }
+  ASSIGN_OR_RETURN(cluster.pod_address,
+                   ReadPodAddress(absl::GetFlag(FLAGS_kubernetes_pod_address)));
   cluster.mesh.trust_domain = options->trust_domain;
   cluster.mesh.cluster_id = absl::GetFlag(FLAGS_cluster_id);
   cluster.mesh.network = absl::GetFlag(FLAGS_cluster_network);

@@ -15,14 +15,19 @@ std::string PeerAddress(const std::string& grpc_peer) {
   return absl::StrReplaceAll(address, {{"%5B", "["}, {"%5D", "]"}});
 }
 
-std::string PeerSource(const std::string& grpc_peer) {
+absl::optional<IpAddress> PeerIp(const std::string& grpc_peer) {
   std::string text = PeerAddress(grpc_peer);
   // A link-local address comes with its zone, percent-encoded, which text is not parsed with.
   const size_t zone = text.find('%');
   if (zone != std::string::npos) text.erase(zone, text.find(']', zone) - zone);
   const absl::StatusOr<SocketAddress> address = SocketAddress::Parse(text);
-  if (!address.ok()) return grpc_peer;
-  return SourceKey(address->ip()).ToBytes();
+  if (!address.ok()) return absl::nullopt;
+  return address->ip();
+}
+
+std::string PeerSource(const std::string& grpc_peer) {
+  const absl::optional<IpAddress> ip = PeerIp(grpc_peer);
+  return ip.has_value() ? SourceKey(*ip).ToBytes() : grpc_peer;
 }
 
 }  // namespace byrnie

@@ -7,7 +7,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/identity/spiffe_id.h"
+#include "common/net/socket_address.h"
 #include "controlplane/store/store.h"
 
 namespace byrnie {
@@ -39,6 +41,8 @@ class Attestor {
     absl::Time deadline = absl::InfiniteFuture();
     // Where he is, as limits count it: PeerSource() of his connection. Empty: not known.
     std::string source;
+    // The same to the bit, PeerIp() of it. Absent: not known.
+    absl::optional<IpAddress> address;
   };
 
   virtual ~Attestor() = default;

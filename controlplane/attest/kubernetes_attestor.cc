@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/types/optional.h"
+#include "common/base/json.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/token/bearer_token.h"
 #include "common/crypto/token/compact_jwt.h"
@@ -26,9 +28,16 @@ constexpr absl::Duration kTooLate = absl::Milliseconds(50);
 // What a token says of itself before anybody has vouched for it: enough to see that it is no use
 // to ask.
 struct Outside {
-  std::string pod_uid;
+  PodBinding::TokenPod pod;
   absl::Time end;
 };
+
+// "" where there is none.
+std::string TextWithin(const JsonObject& claims, absl::string_view object, absl::string_view name) {
+  if (!claims.Has(object)) return "";
+  const absl::StatusOr<JsonObject> found = claims.GetObject(object);
+  return found.ok() ? found->GetStringOr(name, "").value_or("") : "";
+}
 
 absl::StatusOr<Outside> LookAt(const CompactJwt& jwt, const std::vector<std::string>& audiences,
                                absl::Time now) {
@@ -43,11 +52,12 @@ absl::StatusOr<Outside> LookAt(const CompactJwt& jwt, const std::vector<std::str
   }
   Outside outside;
   const absl::StatusOr<JsonObject> bound = value->AsObject();
-  if (bound.ok() && bound->Has("pod")) {
-    const absl::StatusOr<JsonObject> pod = bound->GetObject("pod");
-    if (pod.ok()) outside.pod_uid = pod->GetStringOr("uid", "").value_or("");
+  if (bound.ok()) {
+    outside.pod.uid = TextWithin(*bound, "pod", "uid");
+    outside.pod.name = TextWithin(*bound, "pod", "name");
+    outside.pod.node = TextWithin(*bound, "node", "name");
   }
-  if (outside.pod_uid.empty()) {
+  if (outside.pod.uid.empty()) {
     return RefuseCredential(RefusalReason::kWrongClaims, "it is not bound to a pod");
   }
   const absl::StatusOr<absl::optional<absl::Time>> end = FindJwtDate(jwt.claims, "exp");
@@ -88,6 +98,7 @@ absl::StatusOr<SpiffeId> IdentityOf(const std::string& username, const std::stri
 KubernetesAttestor::KubernetesAttestor(Options options, TokenReviewer* reviewer, Attestor* fallback,
                                        const Clock* clock, MetricRegistry* metrics)
     : options_(std::move(options)),
+      binding_(options_.pod_address, options_.pods, metrics),
       reviewer_(reviewer),
       fallback_(fallback),
       clock_(clock),
@@ -109,7 +120,7 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::Check(absl::string_view cred
   // Another attestor takes JWTs, too, and says what is wrong with one.
   if (!jwt.ok()) return absl::NotFoundError("it is no token of a service account");
   ASSIGN_OR_RETURN(Outside outside, LookAt(*jwt, options_.audiences, clock_->WallNow()));
-  RETURN_IF_ERROR(CheckNotGone(outside.pod_uid));
+  RETURN_IF_ERROR(CheckNotGone(outside.pod.uid));
   using Signature = TokenSignatures::Verdict;
   const Signature signature =
       options_.signatures == nullptr ? Signature::kUnclear : options_.signatures->Judge(*jwt);
@@ -118,28 +129,35 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::Check(absl::string_view cred
   }
   const bool proven = signature == Signature::kRight;
   const std::string hash = HashBearerToken(credential);
+  absl::optional<Verdict> known;
   {
     absl::MutexLock lock(&mu_);
-    const VerdictMemory::Verdict* const known = Recall(hash);
-    if (known != nullptr) {
-      remembered_count_->Increment();
-      return *known;
-    }
-    const absl::Status begun = limiter_.Begin(caller.source, proven, clock_->MonotonicNow());
-    if (!begun.ok()) {
-      sent_away_->Increment();
-      return begun;
+    const Verdict* const recalled = Recall(hash);
+    if (recalled != nullptr) {
+      known = *recalled;
+    } else {
+      const absl::Status begun = limiter_.Begin(caller.source, proven, clock_->MonotonicNow());
+      if (!begun.ok()) {
+        sent_away_->Increment();
+        return begun;
+      }
     }
   }
+  if (known.has_value()) {
+    remembered_count_->Increment();
+    RETURN_IF_ERROR(known->status());
+    return Bind(**known, std::string(name()), caller);
+  }
   if (signature == Signature::kUnknownKey && options_.on_unknown_key) options_.on_unknown_key();
-  absl::StatusOr<Claim> verdict = Ask(credential, caller.deadline);
+  const Verdict verdict = Ask(credential, caller.deadline);
   {
     absl::MutexLock lock(&mu_);
     limiter_.End(caller.source, proven);
   }
   if (verdict.ok() || IsRefusedCredential(verdict.status(), nullptr)) {
     Remember(hash, verdict, outside.end);
-    return verdict;
+    RETURN_IF_ERROR(verdict.status());
+    return Bind(*verdict, std::string(name()), caller);
   }
   // Or whoever holds a token that the server would refuse has the keys judge it by being in a
   // hurry.
@@ -148,11 +166,11 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::Check(absl::string_view cred
         "the call's own deadline came before the API server's verdict; give it ",
         absl::FormatDuration(options_.patience), " or more (", verdict.status().message(), ")"));
   }
-  return CheckOffline(credential, outside.pod_uid, caller, verdict.status());
+  return CheckOffline(credential, outside.pod, caller, verdict.status());
 }
 
-absl::StatusOr<Attestor::Claim> KubernetesAttestor::Ask(absl::string_view credential,
-                                                        absl::Time deadline) {
+KubernetesAttestor::Verdict KubernetesAttestor::Ask(absl::string_view credential,
+                                                    absl::Time deadline) {
   asked_->Increment();
   ASSIGN_OR_RETURN(TokenReview review,
                    reviewer_->Review(credential, options_.audiences,
@@ -160,7 +178,7 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::Ask(absl::string_view creden
   return Judge(review);
 }
 
-absl::StatusOr<Attestor::Claim> KubernetesAttestor::Judge(const TokenReview& review) const {
+KubernetesAttestor::Verdict KubernetesAttestor::Judge(const TokenReview& review) const {
   if (!review.authenticated) {
     return RefuseCredential(
         RefusalReason::kUnknownToken,
@@ -179,45 +197,55 @@ absl::StatusOr<Attestor::Claim> KubernetesAttestor::Judge(const TokenReview& rev
     return RefuseCredential(RefusalReason::kWrongClaims,
                             "the API server does not say which pod it is bound to");
   }
-  Claim claim{std::move(id), std::string(name()), "", ""};
-  claim.subject = absl::StrCat("pod ", review.pod_name, " (", review.pod_uid, ")",
-                               review.node_name.empty() ? "" : " on ", review.node_name);
-  return claim;
+  return PodBinding::Holder{std::move(id), {review.pod_uid, review.pod_name, review.node_name}};
 }
 
 absl::StatusOr<Attestor::Claim> KubernetesAttestor::CheckOffline(absl::string_view credential,
-                                                                 absl::string_view pod_uid,
+                                                                 const PodBinding::TokenPod& pod,
                                                                  const Caller& caller,
                                                                  const absl::Status& why) {
   if (fallback_ == nullptr) return why;
   // It may have gone while the server was asked.
-  RETURN_IF_ERROR(CheckNotGone(pod_uid));
-  absl::StatusOr<Claim> claim = fallback_->Check(credential, caller);
+  RETURN_IF_ERROR(CheckNotGone(pod.uid));
+  const absl::StatusOr<Claim> claim = fallback_->Check(credential, caller);
   // Without keys nothing can be told.
   if (!claim.ok() && absl::IsNotFound(claim.status())) return why;
   if (!claim.ok()) return claim;
   offline_->Increment();
-  claim->proof = absl::StrCat(name(), ":keys");
-  claim->subject = absl::StrCat("pod uid ", pod_uid);
-  claim->handle.clear();
+  // What it says is signed, all of it.
+  return Bind({claim->id, pod}, absl::StrCat(name(), ":keys"), caller);
+}
+
+absl::StatusOr<Attestor::Claim> KubernetesAttestor::Bind(const PodBinding::Holder& holder,
+                                                         std::string proof,
+                                                         const Caller& caller) const {
+  ASSIGN_OR_RETURN(const PodBinding::Judgement judgement, binding_.Judge(holder, caller.address));
+  if (!judgement.lack.empty()) absl::StrAppend(&proof, ":", judgement.lack);
+  if (judgement.lack == PodBinding::kOtherAddress && options_.on_other_address) {
+    options_.on_other_address(holder.id, judgement.remark);
+  }
+  Claim claim{holder.id, std::move(proof), "", ""};
+  claim.subject = absl::StrCat("pod ", holder.pod.name, " (", holder.pod.uid, ")",
+                               judgement.node.empty() ? "" : " on ", judgement.node,
+                               judgement.remark.empty() ? "" : ": ", judgement.remark);
   return claim;
 }
 
 // The API server goes on taking such a token for some ten seconds, and the keys until it expires.
 absl::Status KubernetesAttestor::CheckNotGone(absl::string_view pod_uid) const {
-  if (!options_.pod_state || options_.pod_state(pod_uid) != PodState::kGone) {
+  if (options_.pods == nullptr || options_.pods->Find(pod_uid).state != PodLookup::State::kGone) {
     return absl::OkStatus();
   }
   return RefuseCredential(RefusalReason::kUnknownToken, "its pod is gone");
 }
 
-const VerdictMemory::Verdict* KubernetesAttestor::Recall(const std::string& hash) {
+const KubernetesAttestor::Verdict* KubernetesAttestor::Recall(const std::string& hash) {
   const absl::Time now = clock_->WallNow();
-  const VerdictMemory::Verdict* const bad = bad_.Find(hash, now);
+  const Verdict* const bad = bad_.Find(hash, now);
   return bad != nullptr ? bad : good_.Find(hash, now);
 }
 
-void KubernetesAttestor::Remember(const std::string& hash, const absl::StatusOr<Claim>& verdict,
+void KubernetesAttestor::Remember(const std::string& hash, const Verdict& verdict,
                                   absl::Time token_end) {
   const absl::Time now = clock_->WallNow();
   const absl::Time until = verdict.ok() ? std::min(now + options_.remember_good, token_end)

@@ -12,12 +12,15 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/crypto/token/compact_jwt.h"
+#include "common/identity/spiffe_id.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/attest/attestor.h"
+#include "controlplane/attest/pod_binding.h"
 #include "controlplane/attest/review_limiter.h"
 #include "controlplane/attest/token_review.h"
 #include "controlplane/attest/token_signatures.h"
 #include "controlplane/attest/verdict_memory.h"
+#include "controlplane/kubernetes/pod_lookup.h"
 
 namespace byrnie {
 
@@ -35,14 +38,14 @@ namespace byrnie {
 // While the API server cannot be asked, `fallback` judges, which knows the keys alone: a token is
 // taken until it expires. That a caller did not wait for the server is none of its outages. One
 // whose pod is known to be gone is refused whatever the server, the memory or the keys say.
-// Thread-safe; the pointers outlive it.
+// A
+// good one is held against its pod (PodBinding) each time that somebody shows it. Thread-safe; the
+// pointers outlive it.
 class KubernetesAttestor final : public Attestor {
  public:
   // A longer token is not looked at.
   static constexpr size_t kMaxSize = 16 * 1024;
 
-  // What is known of the pod of that uid, from elsewhere.
-  enum class PodState { kUnknown, kHere, kGone };
   struct Options {
     std::string trust_domain;
     // One of them at least is in the token.
@@ -56,8 +59,12 @@ class KubernetesAttestor final : public Attestor {
     ReviewLimiter::Options reviews;
     // How long one waits at most.
     absl::Duration patience = absl::Seconds(5);
-    // Thread-safe. Empty: nothing is known.
-    std::function<PodState(absl::string_view uid)> pod_state;
+    // Outlives the attestor. Null: nothing is known of any pod.
+    const PodLookup* pods = nullptr;
+    PodAddressRule pod_address = PodAddressRule::kRecord;
+    // Told of a token that is taken although it does not come from its pod; thread-safe. Empty:
+    // nobody.
+    std::function<void(const SpiffeId& id, absl::string_view why)> on_other_address;
     // What the API server's keys say of a signature. Outlives the attestor. Null: nothing.
     const TokenSignatures* signatures = nullptr;
     // Told of a token by a key that `signatures` does not know; thread-safe. Empty: nobody.
@@ -75,17 +82,24 @@ class KubernetesAttestor final : public Attestor {
   absl::Status Redeem(const Claim&) override { return absl::OkStatus(); }
 
  private:
+  using Memory = VerdictMemory<PodBinding::Holder>;
+  using Verdict = Memory::Verdict;
+
   absl::Status CheckNotGone(absl::string_view pod_uid) const;
-  absl::StatusOr<Claim> Ask(absl::string_view credential, absl::Time deadline);
-  absl::StatusOr<Claim> Judge(const TokenReview& review) const;
-  absl::StatusOr<Claim> CheckOffline(absl::string_view credential, absl::string_view pod_uid,
+  Verdict Ask(absl::string_view credential, absl::Time deadline);
+  Verdict Judge(const TokenReview& review) const;
+  // `pod` is the one that the token names.
+  absl::StatusOr<Claim> CheckOffline(absl::string_view credential, const PodBinding::TokenPod& pod,
                                      const Caller& caller, const absl::Status& why);
+  // What is made of a good token that `caller` shows.
+  absl::StatusOr<Claim> Bind(const PodBinding::Holder& holder, std::string proof,
+                             const Caller& caller) const;
   // Null: nothing, or no more. Until the next call.
-  const VerdictMemory::Verdict* Recall(const std::string& hash) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Remember(const std::string& hash, const absl::StatusOr<Claim>& verdict,
-                absl::Time token_end);
+  const Verdict* Recall(const std::string& hash) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Remember(const std::string& hash, const Verdict& verdict, absl::Time token_end);
 
   const Options options_;
+  const PodBinding binding_;
   TokenReviewer* const reviewer_;  // Not owned.
   Attestor* const fallback_;       // Not owned; may be null.
   const Clock* const clock_;       // Not owned.
@@ -97,8 +111,8 @@ class KubernetesAttestor final : public Attestor {
   absl::Mutex mu_;
   ReviewLimiter limiter_ ABSL_GUARDED_BY(mu_);
   // Apart, so that no number of bad ones makes a good one cost a review each time.
-  VerdictMemory good_ ABSL_GUARDED_BY(mu_);
-  VerdictMemory bad_ ABSL_GUARDED_BY(mu_);
+  Memory good_ ABSL_GUARDED_BY(mu_);
+  Memory bad_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace byrnie

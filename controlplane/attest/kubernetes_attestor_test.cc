@@ -16,6 +16,7 @@
 #include "controlplane/attest/refusal.h"
 #include "controlplane/attest/service_account_keys.h"
 #include "controlplane/attest/token_signatures.h"
+#include "controlplane/kubernetes/testing/fake_pods.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -49,6 +50,11 @@ class FakeReviewer final : public TokenReviewer {
 class KubernetesAttestorTest : public ::testing::Test {
  protected:
   KubernetesAttestorTest() : key_(*PrivateKey::Generate()) {
+    pod_.name = {"demo", "web-1"};
+    pod_.uid = "u1";
+    pod_.service_account = "web";
+    pod_.node = "n1";
+    pod_.ips = {kPodIp};
     TokenReview review;
     review.authenticated = true;
     review.audiences = {"byrnie"};
@@ -58,6 +64,7 @@ class KubernetesAttestorTest : public ::testing::Test {
     review.node_name = "n1";
     good_ = review;
     reviewer_.answer = review;
+    pods_.Put(pod_);
     Make();
   }
   void Make() {
@@ -65,7 +72,11 @@ class KubernetesAttestorTest : public ::testing::Test {
     options.trust_domain = "td";
     options.audiences = {"byrnie"};
     options.max_remembered = 3;
-    options.pod_state = [this](absl::string_view) { return pod_state_; };
+    options.pods = &pods_;
+    options.pod_address = pod_address_;
+    options.on_other_address = [this](const SpiffeId& id, absl::string_view why) {
+      warned_.push_back(absl::StrCat(id.text(), " ", why));
+    };
     options.signatures = &signatures_;
     options.on_unknown_key = [this] { ++unknown_keys_; };
     attestor_ = std::make_unique<KubernetesAttestor>(std::move(options), &reviewer_,
@@ -90,7 +101,11 @@ class KubernetesAttestorTest : public ::testing::Test {
                                 bound, R"("namespace":"demo","serviceaccount":{"name":"web"}}})"));
   }
   absl::StatusOr<Attestor::Claim> Check(const std::string& token, const std::string& source = "a") {
-    return attestor_->Check(token, {clock_.WallNow() + absl::Minutes(1), source});
+    return CheckFrom(kPodIp, token, source);
+  }
+  absl::StatusOr<Attestor::Claim> CheckFrom(const IpAddress& address, const std::string& token,
+                                            const std::string& source = "a") {
+    return attestor_->Check(token, {clock_.WallNow() + absl::Minutes(1), source, address});
   }
   void ExpectRefused(const absl::StatusOr<Attestor::Claim>& claim, RefusalReason expected) {
     RefusalReason reason;
@@ -108,6 +123,9 @@ class KubernetesAttestorTest : public ::testing::Test {
     Make();
   }
 
+  const IpAddress kPodIp = *IpAddress::Parse("10.1.0.1");
+  const IpAddress kElsewhere = *IpAddress::Parse("10.9.9.9");
+  Pod pod_;
   FakeClock clock_;
   MetricRegistry metrics_;
   const std::shared_ptr<const PrivateKey> key_;
@@ -115,7 +133,9 @@ class KubernetesAttestorTest : public ::testing::Test {
   int unknown_keys_ = 0;
   FakeReviewer reviewer_;
   TokenReview good_;
-  KubernetesAttestor::PodState pod_state_ = KubernetesAttestor::PodState::kUnknown;
+  FakePods pods_;
+  PodAddressRule pod_address_ = PodAddressRule::kRecord;
+  std::vector<std::string> warned_;
   std::unique_ptr<JwtAttestor> fallback_;
   std::unique_ptr<KubernetesAttestor> attestor_;
 };
@@ -213,7 +233,7 @@ TEST_F(KubernetesAttestorTest, RemembersARefusalForLess) {
 TEST_F(KubernetesAttestorTest, RefusesATokenWhosePodIsGoneWhateverTheServerSays) {
   const std::string token = Token();
   EXPECT_THAT(Check(token), IsOk());
-  pod_state_ = KubernetesAttestor::PodState::kGone;
+  pods_.End("u1");
   ExpectRefused(Check(token), RefusalReason::kUnknownToken);
   EXPECT_EQ(reviewer_.asked, 1);
 }
@@ -287,7 +307,7 @@ TEST_F(KubernetesAttestorTest, DoesNotHaveTheKeysJudgeForACallerWhoDoesNotWait) 
   const auto check = [&](absl::Duration patience) {
     // As the reviewer does, it takes all the time that it is given.
     reviewer_.meanwhile = [&] { clock_.Advance(std::min(patience, absl::Seconds(5))); };
-    return attestor_->Check(token, {clock_.WallNow() + patience, "a"});
+    return attestor_->Check(token, {clock_.WallNow() + patience, "a", kPodIp});
   };
   EXPECT_THAT(check(absl::Milliseconds(1)),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("give it 5s or more")));
@@ -301,8 +321,9 @@ TEST_F(KubernetesAttestorTest, DoesNotHaveTheKeysJudgeForACallerWhoDoesNotWait) 
 TEST_F(KubernetesAttestorTest, HasTheKeysJudgeAtOnceWhereTheServerCannotBeReached) {
   UseKeys();
   reviewer_.answer = absl::UnavailableError("connection refused");
-  ASSERT_OK_AND_ASSIGN(Attestor::Claim claim,
-                       attestor_->Check(Token(), {clock_.WallNow() + absl::Seconds(1), "a"}));
+  ASSERT_OK_AND_ASSIGN(
+      Attestor::Claim claim,
+      attestor_->Check(Token(), {clock_.WallNow() + absl::Seconds(1), "a", kPodIp}));
   EXPECT_EQ(claim.proof, "kubernetes:keys");
 }
 
@@ -368,8 +389,84 @@ TEST_F(KubernetesAttestorTest, AsksAboutAllWithoutKeys) {
 TEST_F(KubernetesAttestorTest, DoesNotTakeATokenOfAPodThatIsGoneByTheKeysAlone) {
   UseKeys();
   reviewer_.answer = absl::UnavailableError("down");
-  pod_state_ = KubernetesAttestor::PodState::kGone;
+  pods_.End("u1");
   ExpectRefused(Check(Token()), RefusalReason::kUnknownToken);
+}
+
+TEST_F(KubernetesAttestorTest, SaysInTheLogThatATokenDoesNotComeFromItsPod) {
+  const std::string token = Token();
+  // The verdict on the token is remembered; who shows it is another one each time.
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_OK_AND_ASSIGN(Attestor::Claim elsewhere, CheckFrom(kElsewhere, token));
+    EXPECT_EQ(elsewhere.proof, "kubernetes:other-address");
+    EXPECT_EQ(elsewhere.subject,
+              "pod web-1 (u1) on n1: it comes from 10.9.9.9, which is no address of pod "
+              "demo/web-1 (10.1.0.1)");
+    ASSERT_OK_AND_ASSIGN(Attestor::Claim here, Check(token));
+    EXPECT_EQ(here.proof, "kubernetes");
+  }
+  EXPECT_EQ(reviewer_.asked, 1);
+  ASSERT_EQ(warned_.size(), 2u);
+  EXPECT_THAT(warned_[0], HasSubstr("spiffe://td/ns/demo/sa/web it comes from 10.9.9.9"));
+}
+
+TEST_F(KubernetesAttestorTest, TakesATokenFromItsPodAloneWhereItIsToldTo) {
+  pod_address_ = PodAddressRule::kRequire;
+  UseKeys();
+  const std::string token = Token();
+  for (int i = 0; i < 2; ++i) {
+    ExpectRefused(CheckFrom(kElsewhere, token), RefusalReason::kOtherAddress);
+    EXPECT_THAT(Check(token), IsOk());
+  }
+  reviewer_.answer = absl::UnavailableError("down");
+  ExpectRefused(CheckFrom(kElsewhere, Token()), RefusalReason::kOtherAddress);
+  pod_.ips.clear();
+  pods_.Put(pod_);
+  EXPECT_THAT(Check(Token()), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("ask again")));
+  EXPECT_TRUE(warned_.empty());
+}
+
+TEST_F(KubernetesAttestorTest, RefusesATokenThatTheClustersPodDoesNotGoWith) {
+  pod_.service_account = "db";
+  pods_.Put(pod_);
+  ExpectRefused(Check(Token()), RefusalReason::kWrongClaims);
+  pod_.service_account = "web";
+  pod_.node = "n2";
+  pods_.Put(pod_);
+  ExpectRefused(Check(Token()), RefusalReason::kWrongClaims);
+}
+
+TEST_F(KubernetesAttestorTest, HasTheNodeFromTheClusterWhereTheServerDoesNotSay) {
+  good_.node_name.clear();
+  reviewer_.answer = good_;
+  ASSERT_OK_AND_ASSIGN(Attestor::Claim claim, Check(Token()));
+  EXPECT_EQ(claim.subject, "pod web-1 (u1) on n1");
+}
+
+// By the keys a token says as much.
+TEST_F(KubernetesAttestorTest, NamesThePodAlsoWhereTheKeysHaveJudged) {
+  UseKeys();
+  reviewer_.answer = absl::UnavailableError("down");
+  ASSERT_OK_AND_ASSIGN(Attestor::Claim claim, Check(Token()));
+  EXPECT_EQ(claim.subject, "pod web-1 (u1) on n1");
+  ASSERT_OK_AND_ASSIGN(claim, CheckFrom(kElsewhere, Token()));
+  EXPECT_EQ(claim.proof, "kubernetes:keys:other-address");
+  const auto on_node = [&](absl::string_view node) {
+    return Check(Token("byrnie", absl::StrCat(R"("pod":{"name":"web-1","uid":"u1"},)",
+                                              R"("node":{"name":")", node, R"("},)")));
+  };
+  EXPECT_THAT(on_node("n1"), IsOk());
+  ExpectRefused(on_node("n2"), RefusalReason::kWrongClaims);
+}
+
+// The watch that tells of pods may be behind.
+TEST_F(KubernetesAttestorTest, SaysInTheLogThatAPodWasNotKnown) {
+  TokenReview review = good_;
+  review.pod_uid = "u2";
+  reviewer_.answer = review;
+  ASSERT_OK_AND_ASSIGN(Attestor::Claim claim, Check(Token()));
+  EXPECT_EQ(claim.proof, "kubernetes:unknown-pod");
+  EXPECT_TRUE(warned_.empty());
 }
 
 TEST_F(KubernetesAttestorTest, LetsNoKeysOverruleTheServer) {

@@ -37,6 +37,8 @@ absl::string_view RefusalReasonName(RefusalReason reason) {
       return "wrong-claims";
     case RefusalReason::kReplayed:
       return "replayed";
+    case RefusalReason::kOtherAddress:
+      return "other-address";
   }
   return "unknown";
 }

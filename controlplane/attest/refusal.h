@@ -19,10 +19,11 @@ enum class RefusalReason {
   kNotYetValid,
   kTooLongLived,  // It lives longer than its issuer's tokens may.
   kWrongAudience,
-  kWrongClaims,  // A claim is missing or another, or gives no identity.
-  kReplayed,     // It works once, and has.
+  kWrongClaims,   // A claim is missing or another, or gives no identity.
+  kReplayed,      // It works once, and has.
+  kOtherAddress,  // It came from elsewhere than its holder is.
 };
-constexpr int kRefusalReasons = static_cast<int>(RefusalReason::kReplayed) + 1;
+constexpr int kRefusalReasons = static_cast<int>(RefusalReason::kOtherAddress) + 1;
 
 constexpr char kCredentialRefused[] =
     "the credential is not accepted; the control plane's log says why";

@@ -9,15 +9,15 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "controlplane/attest/attestor.h"
 
 namespace byrnie {
 
-// Verdicts on credentials, by the hash of each, for a while. The one that came first makes room for
-// the next. Not thread-safe.
+// Verdicts on credentials, by the hash of each, for a while: T is of a good one. The one that came
+// first makes room for the next. Not thread-safe.
+template <typename T>
 class VerdictMemory {
  public:
-  using Verdict = absl::StatusOr<Attestor::Claim>;
+  using Verdict = absl::StatusOr<T>;
 
   explicit VerdictMemory(size_t most) : most_(most) {}
 
@@ -47,7 +47,7 @@ class VerdictMemory {
     std::list<std::string>::iterator place;
   };
   using Verdicts = std::map<std::string, Remembered>;
-  void Erase(Verdicts::iterator found) {
+  void Erase(typename Verdicts::iterator found) {
     order_.erase(found->second.place);
     verdicts_.erase(found);
   }

@@ -1,5 +1,7 @@
 #include "controlplane/attest/verdict_memory.h"
 
+#include <string>
+
 #include "common/base/status_matchers.h"
 #include "gtest/gtest.h"
 
@@ -8,10 +10,12 @@ namespace {
 
 constexpr absl::Time kNow = absl::UnixEpoch();
 
-VerdictMemory::Verdict Because(absl::string_view why) { return absl::UnavailableError(why); }
+using Memory = VerdictMemory<std::string>;
+
+Memory::Verdict Because(absl::string_view why) { return absl::UnavailableError(why); }
 
 TEST(VerdictMemoryTest, RemembersAVerdictForAsLongAsItHolds) {
-  VerdictMemory memory(2);
+  Memory memory(2);
   EXPECT_EQ(memory.Find("a", kNow), nullptr);
   memory.Put("a", Because("first"), kNow + absl::Seconds(10));
   ASSERT_NE(memory.Find("a", kNow + absl::Seconds(9)), nullptr);
@@ -21,7 +25,7 @@ TEST(VerdictMemoryTest, RemembersAVerdictForAsLongAsItHolds) {
 }
 
 TEST(VerdictMemoryTest, KeepsTheNewestOfOneAndOfAll) {
-  VerdictMemory memory(2);
+  Memory memory(2);
   memory.Put("a", Because("first"), kNow + absl::Seconds(10));
   memory.Put("b", Because("other"), kNow + absl::Seconds(10));
   memory.Put("a", Because("second"), kNow + absl::Seconds(20));

@@ -80,9 +80,10 @@ absl::StatusOr<Issuance::Caller> Issuance::Authenticate(
     return absl::UnauthenticatedError(
         "there is neither a client certificate nor a token; give one of them");
   }
-  ASSIGN_OR_RETURN(AttestorSet::Proven proven,
-                   attestors_->Check(credential, {absl::FromChrono(context.deadline()),
-                                                  PeerSource(context.peer())}));
+  ASSIGN_OR_RETURN(
+      AttestorSet::Proven proven,
+      attestors_->Check(credential, {absl::FromChrono(context.deadline()),
+                                     PeerSource(context.peer()), PeerIp(context.peer())}));
   SpiffeId id = proven.claim.id;
   std::string proof = proven.claim.proof;
   return Caller{std::move(id), std::move(proof), "", absl::nullopt, std::move(proven)};

@@ -50,7 +50,7 @@ absl::Status Cluster::Build(ApiServer server, RegistrySources* sources, EventLog
     BuildPolicies(sources, events);
     BuildRegistry(sources);
   }
-  if (options_.attest) BuildAttestor();
+  if (options_.attest) BuildAttestor(events);
   ListWatch::Options pods;
   pods.paths = {"/api/v1/pods"};
   Follow(&pods_, std::move(pods));
@@ -133,7 +133,7 @@ void Cluster::BuildRegistry(RegistrySources* sources) {
   Follow(&bundles_, std::move(bundles));
 }
 
-void Cluster::BuildAttestor() {
+void Cluster::BuildAttestor(EventLog* events) {
   // Without keys it knows no issuer, and so no token.
   fallback_ = std::make_unique<JwtAttestor>(std::make_shared<const JwtTrust>(), clock_);
   keys_ = std::make_unique<ServiceAccountKeys>(options_.mesh.trust_domain, options_.audiences,
@@ -146,16 +146,11 @@ void Cluster::BuildAttestor() {
   KubernetesAttestor::Options attest;
   attest.trust_domain = options_.mesh.trust_domain;
   attest.audiences = options_.audiences;
-  attest.pod_state = [this](absl::string_view uid) {
-    switch (directory_.Find(uid)) {
-      case PodDirectory::State::kHere:
-        return KubernetesAttestor::PodState::kHere;
-      case PodDirectory::State::kGone:
-        return KubernetesAttestor::PodState::kGone;
-      case PodDirectory::State::kUnknown:
-        break;
-    }
-    return KubernetesAttestor::PodState::kUnknown;
+  attest.pods = &directory_;
+  attest.pod_address = options_.pod_address;
+  attest.on_other_address = [events](const SpiffeId& id, absl::string_view why) {
+    events->Add(EventKind::kCertificateIssued, id.text(),
+                absl::StrCat("a token was taken that its pod did not show: ", why));
   };
   attest.signatures = &signatures_;
   attest.on_unknown_key = [this] { loop_->Post([this] { keys_->FetchSoon(); }); };

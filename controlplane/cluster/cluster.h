@@ -16,6 +16,7 @@
 #include "common/telemetry/metrics.h"
 #include "controlplane/attest/jwt_attestor.h"
 #include "controlplane/attest/kubernetes_attestor.h"
+#include "controlplane/attest/pod_binding.h"
 #include "controlplane/attest/service_account_keys.h"
 #include "controlplane/attest/token_review.h"
 #include "controlplane/attest/token_signatures.h"
@@ -52,6 +53,8 @@ class Cluster {
     // Has service accounts' tokens reviewed, of these audiences.
     bool attest = false;
     std::vector<std::string> audiences;
+    // What becomes of one that is not shown at its pod's address.
+    PodAddressRule pod_address = PodAddressRule::kRecord;
     // The MutatingWebhookConfiguration whose caBundle is kept what SetTrustBundle says; empty:
     // none.
     std::string webhook_configuration;
@@ -125,7 +128,7 @@ class Cluster {
   absl::Status Build(ApiServer server, RegistrySources* sources, EventLog* events);
   void BuildPolicies(RegistrySources* sources, EventLog* events);
   void BuildRegistry(RegistrySources* sources);
-  void BuildAttestor();
+  void BuildAttestor(EventLog* events);
   void BuildWebhook();
   template <typename T>
   Followed<T> MakeCache(const std::string& resource, typename InformerCache<T>::Decode decode);

@@ -135,21 +135,30 @@ absl::Status ReadOwner(const JsonObject& metadata, Pod* pod) {
   return absl::OkStatus();
 }
 
-absl::Status ReadPodStatus(const JsonObject& status, Pod* pod) {
-  ASSIGN_OR_RETURN(std::string phase, TextOrEmpty(status, "phase"));
-  pod->finished = phase == "Succeeded" || phase == "Failed";
-  ASSIGN_OR_RETURN(std::vector<JsonValue> ips, ListOrEmpty(status, "podIPs"));
-  for (const JsonValue& value : ips) {
+// Those of a list of {"ip": ...}, or the only one, as older servers have it.
+absl::StatusOr<std::vector<IpAddress>> ReadIps(const JsonObject& status, absl::string_view list,
+                                               absl::string_view single) {
+  std::vector<IpAddress> ips;
+  ASSIGN_OR_RETURN(std::vector<JsonValue> entries, ListOrEmpty(status, list));
+  for (const JsonValue& value : entries) {
     ASSIGN_OR_RETURN(JsonObject entry, value.AsObject());
     ASSIGN_OR_RETURN(JsonValue text, entry.Get("ip"));
     ASSIGN_OR_RETURN(IpAddress ip, ReadIp(text));
-    pod->ips.push_back(ip);
+    ips.push_back(ip);
   }
-  const absl::optional<JsonValue> ip = FindValue(status, "podIP");
-  if (pod->ips.empty() && ip.has_value()) {
-    ASSIGN_OR_RETURN(IpAddress only, ReadIp(*ip));
-    pod->ips.push_back(only);
+  const absl::optional<JsonValue> only = FindValue(status, single);
+  if (ips.empty() && only.has_value()) {
+    ASSIGN_OR_RETURN(IpAddress ip, ReadIp(*only));
+    ips.push_back(ip);
   }
+  return ips;
+}
+
+absl::Status ReadPodStatus(const JsonObject& status, Pod* pod) {
+  ASSIGN_OR_RETURN(std::string phase, TextOrEmpty(status, "phase"));
+  pod->finished = phase == "Succeeded" || phase == "Failed";
+  ASSIGN_OR_RETURN(pod->ips, ReadIps(status, "podIPs", "podIP"));
+  ASSIGN_OR_RETURN(pod->host_ips, ReadIps(status, "hostIPs", "hostIP"));
   ASSIGN_OR_RETURN(std::vector<JsonValue> conditions, ListOrEmpty(status, "conditions"));
   for (const JsonValue& value : conditions) {
     ASSIGN_OR_RETURN(JsonObject condition, value.AsObject());
@@ -219,9 +228,9 @@ absl::StatusOr<bool> HasProxy(const JsonObject& spec) {
 
 bool operator==(const Pod& a, const Pod& b) {
   const auto key = [](const Pod& p) {
-    return std::tie(p.name, p.uid, p.service_account, p.node, p.ips, p.host_network, p.finished,
-                    p.ready, p.terminating, p.created, p.labels, p.injected, p.annotations,
-                    p.owner_kind, p.owner_name);
+    return std::tie(p.name, p.uid, p.service_account, p.node, p.ips, p.host_ips, p.host_network,
+                    p.finished, p.ready, p.terminating, p.created, p.labels, p.injected,
+                    p.annotations, p.owner_kind, p.owner_name);
   };
   return key(a) == key(b);
 }

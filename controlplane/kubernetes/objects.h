@@ -26,6 +26,8 @@ struct Pod {
   std::string service_account;
   std::string node;
   std::vector<IpAddress> ips;
+  // Its node's.
+  std::vector<IpAddress> host_ips;
   bool host_network = false;
   // Its containers have ended, or never run: its addresses may be another pod's.
   bool finished = false;

@@ -28,7 +28,7 @@ constexpr char kPod[] = R"({
   "spec": {"serviceAccountName": "web", "nodeName": "n1", "containers": [
       {"name": "byrnie-proxy", "command": ["/usr/local/bin/byrnie-proxy"]}, {"name": "c"}]},
   "status": {"phase": "Running", "podIP": "10.0.0.5",
-    "podIPs": [{"ip": "10.0.0.5"}, {"ip": "fd00::5"}],
+    "podIPs": [{"ip": "10.0.0.5"}, {"ip": "fd00::5"}], "hostIP": "10.9.0.1",
     "conditions": [{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": "True"}]}
 })";
 
@@ -44,6 +44,7 @@ TEST(ParsePodTest, ReadsWhatTheMeshNeeds) {
   EXPECT_EQ(pod.service_account, "web");
   EXPECT_EQ(pod.node, "n1");
   EXPECT_THAT(pod.ips, ElementsAre(Ip("10.0.0.5"), Ip("fd00::5")));
+  EXPECT_THAT(pod.host_ips, ElementsAre(Ip("10.9.0.1")));
   EXPECT_TRUE(pod.ready);
   EXPECT_TRUE(pod.injected);
   EXPECT_FALSE(pod.terminating || pod.finished || pod.host_network);
@@ -51,6 +52,15 @@ TEST(ParsePodTest, ReadsWhatTheMeshNeeds) {
   EXPECT_THAT(pod.annotations, ElementsAre(Pair("byrnie.io/capacity", "7")));
   EXPECT_EQ(pod.owner_kind, "ReplicaSet");
   EXPECT_EQ(pod.owner_name, "web-7d");
+}
+
+// From 1.30 on there is one of each family.
+TEST(ParsePodTest, HasAllAddressesOfItsNode) {
+  ASSERT_OK_AND_ASSIGN(
+      Pod pod,
+      PodWith(R"("hostIP": "10.9.0.1",)",
+              R"("hostIP": "10.9.0.1", "hostIPs": [{"ip": "10.9.0.1"}, {"ip": "fd09::1"}],)"));
+  EXPECT_THAT(pod.host_ips, ElementsAre(Ip("10.9.0.1"), Ip("fd09::1")));
 }
 
 TEST(ParsePodTest, ReadsItsStates) {

@@ -2,6 +2,7 @@
 """Pods join with the token that their kubelet projects, as a real API server judges it, and nobody with another one.
 
 Proved: a token of our audience gets its account's identity, and the audit log has the pod; one for the API server, one that is bound to no pod, one whose pod is gone or has finished, also if the control plane was not there to see it, and one that somebody else has signed are answered in the same words, while the log says why; one whose signature the server's keys show to be wrong is not shown to it, and whoever has the server asked about many keeps nobody else out;
+a token that does not come from its pod is taken and written down, or refused where the address has to be right, and one of a pod whose address is not known then has to wait;
 while the API server is away its keys judge, but not the token of a pod that was seen to go, and it judges again when it is back. The control plane's account may do what docs/operations.md lists, and no more.
 """
 
@@ -27,6 +28,7 @@ from testing.mesh import parse_metrics
 from testing.process import json_lines, wait_until
 from testing.token_issuer import SigningKey, TokenIssuer
 
+HERE, ELSEWHERE = "127.0.0.1", "10.1.0.1"  # Where tests ask from, and where they do not.
 REFUSED = "the credential is not accepted; the control plane's log says why"
 
 
@@ -42,38 +44,43 @@ class KubernetesAttestationTest(unittest.TestCase):
         cls.addClassCleanup(cls.plane.__exit__)
         cls.plane.start()
 
-    def pod(self, name):
-        pod = self.cluster.pod("shop", name, "cart", ip="10.1.0.1")
+    def pod(self, name, ip=HERE):
+        pod = self.cluster.pod("shop", name, "cart", ip=ip)
         self.addCleanup(lambda: self.cluster.delete_pod(pod))
         return pod
 
-    def take(self, token, pod, proof):
-        """A certificate for the token, and what the log says of it."""
-        identity = self.plane.issue_for(token)
-        certificate = x509.load_pem_x509_certificate(identity.chain)
-        self.assertEqual(uri_of(certificate), "spiffe://cluster.local/ns/shop/sa/cart")
-        record = self.issued(certificate)
-        self.assertEqual(record["proof"], proof)
-        self.assertIn(pod["metadata"]["uid"], record["subject"])
-        return record
+    def take(self, token, pod, proof, plane=None):
+        """A certificate for the token, and what the log says of it when it says `proof`: a pod is not known as soon as it is there."""
+        plane = plane or self.plane
 
-    def issued(self, certificate):
+        def taken():
+            certificate = x509.load_pem_x509_certificate(plane.issue_for(token).chain)
+            self.assertEqual(uri_of(certificate), "spiffe://cluster.local/ns/shop/sa/cart")
+            record = self.issued(certificate, plane)
+            self.assertIn(pod["metadata"]["uid"], record["subject"])
+            self.assertIn(pod["metadata"]["name"], record["subject"])
+            return record if record["proof"] == proof else None
+        return wait_until(taken, 5, f"a certificate by {proof}", every=0.1)
+
+    def issued(self, certificate, plane=None):
         """What the log says of it."""
-        return wait_until(lambda: next((record for record in json_lines(self.plane.log_text())
+        return wait_until(lambda: next((record for record in json_lines((plane or self.plane).log_text())
                                         if record.get("serial") == f"{certificate.serial_number:032x}"), None),
                           5, "the line of an issuance")
 
-    def refuse(self, token, reason):
+    def refuse(self, token, reason, plane=None):
+        plane = plane or self.plane
         with self.assertRaises(grpc.RpcError) as caught:
-            self.plane.issue_for(token)
+            plane.issue_for(token)
         self.assertEqual((caught.exception.code(), caught.exception.details()), (grpc.StatusCode.UNAUTHENTICATED, REFUSED))
-        refusals = [record for record in json_lines(self.plane.log_text()) if "reason" in record]
+        refusals = [record for record in json_lines(plane.log_text()) if "reason" in record]
         self.assertEqual(refusals[-1]["reason"], reason, refusals[-1])
-        self.assertNotIn(token, self.plane.log_text())
+        self.assertNotIn(token, plane.log_text())
+        return refusals[-1]
 
-    def code(self, token):
+    def code(self, token, plane=None):
         try:
-            self.plane.issue_for(token)
+            (plane or self.plane).issue_for(token)
             return grpc.StatusCode.OK
         except grpc.RpcError as error:
             return error.code()
@@ -81,7 +88,52 @@ class KubernetesAttestationTest(unittest.TestCase):
     def test_a_pods_token_gets_its_accounts_identity(self):
         pod = self.pod("cart-1")
         record = self.take(self.cluster.token(pod, "byrnie"), pod, "kubernetes")
-        self.assertIn("cart-1", record["subject"])
+        # Such a server does not say the node; the pod that it has does.
+        self.assertEqual(record["subject"], f"pod cart-1 ({pod['metadata']['uid']}) on node-1")
+
+    # Where it comes from.
+
+    def test_a_token_from_elsewhere_than_its_pod_is_written_down(self):
+        pod = self.pod("cart-10", ELSEWHERE)
+        record = self.take(self.cluster.token(pod, "byrnie"), pod, "kubernetes:other-address")
+        said = f"it comes from {HERE}, which is no address of pod shop/cart-10 ({ELSEWHERE})"
+        self.assertTrue(record["subject"].endswith(said), record)
+        self.assertIn(said, self.plane.ctl("events").stdout)
+        self.assertGreaterEqual(self.count('byrnie_controlplane_pod_addresses_total{at="elsewhere"}'), 1)
+
+    def test_where_the_address_has_to_be_right_it_is_refused(self):
+        with LoopbackControlPlane("--attest=kubernetes", f"--kubeconfig={self.cluster.control_plane_kubeconfig()}",
+                                  "--kubernetes_pod_address=require") as plane:
+            right, wrong = self.pod("cart-11"), self.pod("cart-12", ELSEWHERE)
+            self.await_known(right, plane)
+            self.take(self.cluster.token(right, "byrnie"), right, "kubernetes", plane)
+            token = self.cluster.token(wrong, "byrnie")
+            self.await_known(wrong, plane)
+            refusal = self.refuse(token, "other-address", plane)
+            self.assertIn(f"it comes from {HERE}, which is no address of pod shop/cart-12 ({ELSEWHERE})", refusal["error"])
+            # Some networks give what leaves a pod its node's address.
+            self.cluster.admin.patch("/api/v1/namespaces/shop/pods/cart-12/status", {"status": {"hostIP": HERE}})
+            wait_until(lambda: self.code(token, plane) == grpc.StatusCode.OK, 5, "the node's address to be taken", every=0.1)
+
+    def test_where_the_address_has_to_be_right_a_pod_waits_until_it_is_known(self):
+        with LoopbackControlPlane("--attest=kubernetes", f"--kubeconfig={self.cluster.control_plane_kubeconfig()}",
+                                  "--kubernetes_pod_address=require") as plane:
+            pod = self.cluster.pod("shop", "cart-13", "cart", ip=None)
+            self.addCleanup(lambda: self.cluster.delete_pod(pod))
+            token = self.cluster.token(pod, "byrnie")
+            for _ in range(5):
+                self.assertEqual(self.code(token, plane), grpc.StatusCode.UNAVAILABLE)
+                time.sleep(0.1)
+            self.assertIn("no address of pod shop/cart-13 is known here yet", plane.log_text())
+            self.cluster.pod_status("shop", "cart-13", HERE)
+            wait_until(lambda: self.code(token, plane) == grpc.StatusCode.OK, 5, "its address to be taken", every=0.1)
+
+    def await_known(self, pod, plane):
+        """Its address to have come to the control plane."""
+        token = self.cluster.token(pod, "byrnie")
+        wait_until(lambda: self.code(token, plane) != grpc.StatusCode.UNAVAILABLE, 5, "the pod to be known", every=0.1)
+
+    # What it says.
 
     def test_a_token_for_somebody_else_is_refused(self):
         pod = self.pod("cart-2")
@@ -152,7 +204,7 @@ class KubernetesAttestationTest(unittest.TestCase):
         self.assertEqual(self.count("byrnie_controlplane_token_reviews_sent_away_total") - away, len(forged) - asked)
 
     def test_a_token_dies_with_its_pod(self):
-        pod = self.cluster.pod("shop", "cart-4", "cart", ip="10.1.0.1")
+        pod = self.cluster.pod("shop", "cart-4", "cart", ip=HERE)
         known, unknown = self.cluster.token(pod, "byrnie"), self.cluster.token(pod, "byrnie")
         self.take(known, pod, "kubernetes")
         self.cluster.delete_pod(pod)
@@ -180,7 +232,7 @@ class KubernetesAttestationTest(unittest.TestCase):
 
     def test_the_servers_keys_judge_while_it_is_away(self):
         pod = self.pod("cart-5")
-        gone = self.cluster.pod("shop", "cart-6", "cart", ip="10.1.0.1")
+        gone = self.cluster.pod("shop", "cart-6", "cart", ip=HERE)
         first, second, third, dead = [self.cluster.token(each, "byrnie") for each in (pod, pod, pod, gone)]
         # Both are known to the control plane before the server goes.
         self.take(first, pod, "kubernetes")

@@ -404,7 +404,7 @@ class Cluster:
             self.admin.create(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": account}})
 
     def pod(self, namespace, name, account, ip, node="node-1", labels=None, annotations=None):
-        """A pod that runs and is ready, as a kubelet would have made of it."""
+        """A pod that runs and is ready, as a kubelet would have made of it; without an `ip` the kubelet has not said a word yet."""
         path = f"/api/v1/namespaces/{namespace}/pods"
         containers = [{"name": "app", "image": "none", "ports": [{"name": "http", "containerPort": 8080}]}]
         if "byrnie.io/status" in (annotations or {}):
@@ -412,7 +412,7 @@ class Cluster:
         self.admin.create(path, {
             "metadata": {"name": name, "labels": labels or {}, "annotations": annotations or {}},
             "spec": {"serviceAccountName": account, "nodeName": node, "terminationGracePeriodSeconds": 0, "containers": containers}})
-        return self.pod_status(namespace, name, ip)
+        return self.pod_status(namespace, name, ip) if ip else self.admin.get(f"{path}/{name}")
 
     def pod_status(self, namespace, name, ip, ready=True):
         return self.admin.patch(f"/api/v1/namespaces/{namespace}/pods/{name}/status", {"status": {

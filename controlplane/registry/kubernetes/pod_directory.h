@@ -2,23 +2,24 @@
 #define BYRNIE_CONTROLPLANE_REGISTRY_KUBERNETES_POD_DIRECTORY_H_
 
 #include <deque>
-#include <set>
+#include <memory>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "controlplane/kubernetes/informer.h"
 #include "controlplane/kubernetes/objects.h"
+#include "controlplane/kubernetes/pod_lookup.h"
 
 namespace byrnie {
 
-// Which pods there are, by uid, for other threads. One that has finished is gone. A pod that was
-// never heard of is unknown, not gone: it may be one that the API server has not told of yet.
-// Thread-safe but for OnPods(), which is the informer's listener.
-class PodDirectory {
+// Which pods there are, for other threads. Thread-safe but for OnPods(), which is the informer's
+// listener.
+class PodDirectory final : public PodLookup {
  public:
-  enum class State { kUnknown, kHere, kGone };
   // Uids of pods that have gone, remembered.
   static constexpr size_t kMaxGone = 100000;
 
@@ -29,16 +30,22 @@ class PodDirectory {
       const Pod* const after = change.after.get();
       if (before != nullptr && (after == nullptr || before->uid != after->uid)) Leave(before->uid);
       if (after == nullptr) continue;
-      (after->finished ? here_ : finished_).erase(after->uid);
-      (after->finished ? finished_ : here_).insert(after->uid);
+      if (after->finished) {
+        here_.erase(after->uid);
+        finished_.insert(after->uid);
+      } else {
+        finished_.erase(after->uid);
+        here_[after->uid] = change.after;
+      }
     }
   }
 
-  State Find(absl::string_view uid) const {
+  Found Find(absl::string_view uid) const override {
     absl::MutexLock lock(&mu_);
-    if (here_.find(uid) != here_.end()) return State::kHere;
-    const bool gone = finished_.find(uid) != finished_.end() || gone_.find(uid) != gone_.end();
-    return gone ? State::kGone : State::kUnknown;
+    const auto here = here_.find(uid);
+    if (here != here_.end()) return {State::kHere, here->second};
+    const bool gone = finished_.contains(uid) || gone_.contains(uid);
+    return {gone ? State::kGone : State::kUnknown, nullptr};
   }
 
  private:
@@ -53,10 +60,10 @@ class PodDirectory {
   }
 
   mutable absl::Mutex mu_;
-  std::set<std::string, std::less<>> here_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, std::shared_ptr<const Pod>> here_ ABSL_GUARDED_BY(mu_);
   // Which the API server has still, and a restarted control plane hears of in this state alone.
-  std::set<std::string, std::less<>> finished_ ABSL_GUARDED_BY(mu_);
-  std::set<std::string, std::less<>> gone_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_set<std::string> finished_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_set<std::string> gone_ ABSL_GUARDED_BY(mu_);
   std::deque<std::string> order_ ABSL_GUARDED_BY(mu_);
 };
 

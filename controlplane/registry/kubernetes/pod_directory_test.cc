@@ -20,17 +20,23 @@ TEST(PodDirectoryTest, TellsAPodThatIsGoneFromOneNobodyKnows) {
   pods.AddListener([&](const Informer<Pod>::Changes& changes) { directory.OnPods(changes); });
   Pod a = PodOf("a", "10.0.0.1");
   pods.Set({a});
-  EXPECT_EQ(directory.Find("a-uid"), State::kHere);
-  EXPECT_EQ(directory.Find("b-uid"), State::kUnknown);
+  EXPECT_EQ(directory.Find("a-uid").state, State::kHere);
+  ASSERT_NE(directory.Find("a-uid").pod, nullptr);
+  EXPECT_EQ(directory.Find("a-uid").pod->ips, a.ips);
+  EXPECT_EQ(directory.Find("b-uid").state, State::kUnknown);
+  a.ips = {IpOf("10.0.0.9")};
+  pods.Put(a);
+  EXPECT_EQ(directory.Find("a-uid").pod->ips, a.ips);
   a.uid = "other";
   pods.Put(a);
-  EXPECT_EQ(directory.Find("a-uid"), State::kGone);
-  EXPECT_EQ(directory.Find("other"), State::kHere);
+  EXPECT_EQ(directory.Find("a-uid").state, State::kGone);
+  EXPECT_EQ(directory.Find("a-uid").pod, nullptr);
+  EXPECT_EQ(directory.Find("other").state, State::kHere);
   a.finished = true;
   pods.Put(a);
-  EXPECT_EQ(directory.Find("other"), State::kGone);
+  EXPECT_EQ(directory.Find("other").state, State::kGone);
   pods.Remove(a.name);
-  EXPECT_EQ(directory.Find("other"), State::kGone);
+  EXPECT_EQ(directory.Find("other").state, State::kGone);
 }
 
 // Whoever looks begins with a list: a restart must not bring back what has ended.
@@ -41,10 +47,10 @@ TEST(PodDirectoryTest, APodThatIsListedAsFinishedIsGone) {
   Pod done = PodOf("done", "10.0.0.1");
   done.finished = true;
   pods.Set({done, PodOf("runs", "10.0.0.2")});
-  EXPECT_EQ(directory.Find("done-uid"), State::kGone);
-  EXPECT_EQ(directory.Find("runs-uid"), State::kHere);
+  EXPECT_EQ(directory.Find("done-uid").state, State::kGone);
+  EXPECT_EQ(directory.Find("runs-uid").state, State::kHere);
   pods.Remove(done.name);
-  EXPECT_EQ(directory.Find("done-uid"), State::kGone);
+  EXPECT_EQ(directory.Find("done-uid").state, State::kGone);
 }
 
 TEST(PodDirectoryTest, APodThatIsThereAfterAllIsHere) {
@@ -53,10 +59,10 @@ TEST(PodDirectoryTest, APodThatIsThereAfterAllIsHere) {
   pods.AddListener([&](const Informer<Pod>::Changes& changes) { directory.OnPods(changes); });
   pods.Set({PodOf("a", "10.0.0.1")});
   pods.Set({});
-  EXPECT_EQ(directory.Find("a-uid"), State::kGone);
+  EXPECT_EQ(directory.Find("a-uid").state, State::kGone);
   // The API server had lost it for a while.
   pods.Set({PodOf("a", "10.0.0.1")});
-  EXPECT_EQ(directory.Find("a-uid"), State::kHere);
+  EXPECT_EQ(directory.Find("a-uid").state, State::kHere);
 }
 
 // Those that have gone are forgotten one day, those that are there are not.
@@ -73,9 +79,9 @@ TEST(PodDirectoryTest, RemembersAFinishedPodForAsLongAsItIsListed) {
     changes.push_back({ObjectName{"demo", "x"}, pod(absl::StrCat("x", i), false), nullptr});
   }
   directory.OnPods(changes);
-  EXPECT_EQ(directory.Find("x0-uid"), State::kUnknown);
-  EXPECT_EQ(directory.Find("x1-uid"), State::kGone);
-  EXPECT_EQ(directory.Find("done-uid"), State::kGone);
+  EXPECT_EQ(directory.Find("x0-uid").state, State::kUnknown);
+  EXPECT_EQ(directory.Find("x1-uid").state, State::kGone);
+  EXPECT_EQ(directory.Find("done-uid").state, State::kGone);
 }
 
 }  // namespace
