@@ -104,8 +104,8 @@ void Cluster::BuildRegistry(RegistrySources* sources) {
                                   nodes_.cache.get(), namespaces_.cache.get(),
                                   policy_source_.get()},
       loop_.get(), sources, logger_, metrics_);
-  unmeshed_ =
-      std::make_unique<UnmeshedPods>(pods_.cache.get(), namespaces_.cache.get(), logger_, metrics_);
+  unmeshed_ = std::make_unique<UnmeshedPods>(pods_.cache.get(), namespaces_.cache.get(),
+                                             options_.mesh.istio_peers, logger_, metrics_);
   bundles_ = MakeCache<PublishedBundle>("configmaps", ParsePublishedBundle);
   publisher_ = std::make_unique<TrustPublisher>(options_.root_namespace, namespaces_.cache.get(),
                                                 bundles_.cache.get(), client_.get(), loop_.get(),

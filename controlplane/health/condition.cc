@@ -281,8 +281,10 @@ Condition JudgeOptedOutPods(const HealthFacts& facts) {
   if (pods.empty()) return Ok(kName, "no pod of a meshed namespace is opted out");
   return Warn(
       kName,
-      absl::StrCat(pods.size(), pods.size() == 1 ? " pod" : " pods",
-                   " of meshed namespaces opted out by byrnie.io/inject=false: ", Names(pods)),
+      absl::StrCat(
+          pods.size(), pods.size() == 1 ? " pod" : " pods",
+          " of meshed namespaces opted out, by byrnie.io/inject=false unless it says otherwise: ",
+          Names(pods)),
       "nothing where that is meant: no AccessPolicy holds for what they let in");
 }
 

@@ -93,8 +93,10 @@ TEST_F(ConditionTest, NamesPodsThatAreOptedOut) {
   EXPECT_EQ(Odd().name, "");
   facts_.opted_out_pods = {"shop/web"};
   EXPECT_EQ(Odd().state, State::kWarn);
-  EXPECT_EQ(Odd().message,
-            "1 pod of meshed namespaces opted out by byrnie.io/inject=false: shop/web");
+  EXPECT_EQ(
+      Odd().message,
+      "1 pod of meshed namespaces opted out, by byrnie.io/inject=false unless it says otherwise: "
+      "shop/web");
 }
 
 TEST_F(ConditionTest, NamesPoliciesOfTheClusterThatAreRefused) {

@@ -109,10 +109,14 @@ class KubernetesWebhookTest(WebhookCase):
         try:
             wait_until(lambda: "1 pod of meshed namespaces without a sidecar: shop/bare (it has hostNetwork" in self.unmeshed(), 5, "the name of a pod without a sidecar", every=0.1)
             self.pod("out-3", annotations={"byrnie.io/inject": "false"})
+            # Whoever makes a pod can say that it is another mesh's, which nobody has installed.
+            theirs = self.create("theirs", annotations={"ambient.istio.io/redirection": "enabled"})
+            self.addCleanup(self.cluster.delete_pod, theirs)
             check, = [each for each in json.loads(self.plane.ctl("check", "-o", "json", check=False).stdout) if each["name"] == "unmeshed-pods"]
             self.assertEqual(check["outcome"], "note")
             self.assertIn("shop/bare", check["message"])
-            wait_until(lambda: "byrnie.io/inject=false: shop/out-3" in self.unmeshed("opted-out-pods"), 5, "the name of a pod that is opted out", every=0.1)
+            wait_until(lambda: "byrnie.io/inject=false unless it says otherwise: shop/out-3" in self.unmeshed("opted-out-pods"), 5, "the name of a pod that is opted out", every=0.1)
+            wait_until(lambda: "shop/theirs (is in Istio's ambient mesh, by its own annotation)" in self.unmeshed("opted-out-pods"), 5, "the name of one that says it is Istio's", every=0.1)
         finally:
             self.cluster.delete_pod(pod)
         wait_until(lambda: "every pod" in self.unmeshed(), 5, "the end of it", every=0.1)

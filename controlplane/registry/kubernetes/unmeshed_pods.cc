@@ -10,21 +10,20 @@ namespace {
 constexpr char kInject[] = "byrnie.io/inject";
 // Of a reason that is told with the names of others.
 constexpr size_t kMaxWhy = 120;
+constexpr char kAmbient[] = "is in Istio's ambient mesh, by its own annotation";
 
 bool Says(const Labels& labels, const char* value) {
   const auto found = labels.find(kInject);
   return found != labels.end() && found->second == value;
 }
 
-// Its node's proxy has it.
+// Its node's proxy has it, says Istio; and so may whoever has made the pod.
 bool IsAmbient(const Pod& pod) {
   const auto found = pod.annotations.find("ambient.istio.io/redirection");
   return found != pod.annotations.end() && found->second == "enabled";
 }
 
-bool LacksSidecar(const Pod& pod) {
-  return !pod.injected && !pod.finished && !pod.terminating && !IsAmbient(pod);
-}
+bool LacksSidecar(const Pod& pod) { return !pod.injected && !pod.finished && !pod.terminating; }
 
 bool IsOptedOut(const Pod& pod) {
   return Says(pod.labels, "false") || Says(pod.annotations, "false");
@@ -43,12 +42,22 @@ std::string WhyOf(const Pod& pod) {
   return why->second.substr(0, end);
 }
 
+std::vector<std::string> Named(const std::map<ObjectName, std::string>& pods) {
+  std::vector<std::string> names;
+  for (const auto& [name, why] : pods) {
+    names.push_back(absl::StrCat(name.ns, "/", name.name, why.empty() ? "" : " (", why,
+                                 why.empty() ? "" : ")"));
+  }
+  return names;
+}
+
 }  // namespace
 
 UnmeshedPods::UnmeshedPods(Informer<Pod>* pods, Informer<LabelledObject>* namespaces,
-                           Logger* logger, MetricRegistry* metrics)
+                           bool istio_peers, Logger* logger, MetricRegistry* metrics)
     : pods_(pods),
       namespaces_(namespaces),
+      istio_peers_(istio_peers),
       logger_(logger),
       count_(metrics->AddGauge(
           "byrnie_controlplane_unmeshed_pods",
@@ -64,19 +73,12 @@ UnmeshedPods::UnmeshedPods(Informer<Pod>* pods, Informer<LabelledObject>* namesp
 
 std::vector<std::string> UnmeshedPods::names() const {
   absl::MutexLock lock(&mu_);
-  std::vector<std::string> names;
-  for (const auto& [name, why] : found_) {
-    names.push_back(absl::StrCat(name.ns, "/", name.name, why.empty() ? "" : " (", why,
-                                 why.empty() ? "" : ")"));
-  }
-  return names;
+  return Named(found_);
 }
 
 std::vector<std::string> UnmeshedPods::opted_out() const {
   absl::MutexLock lock(&mu_);
-  std::vector<std::string> names;
-  for (const ObjectName& name : opted_out_) names.push_back(absl::StrCat(name.ns, "/", name.name));
-  return names;
+  return Named(opted_out_);
 }
 
 void UnmeshedPods::OnNamespaces(const Informer<LabelledObject>::Changes& changes) {
@@ -97,10 +99,12 @@ bool UnmeshedPods::IsMeshed(const std::string& ns) const {
 
 void UnmeshedPods::Judge(const ObjectName& name, const Pod* pod, bool meshed_namespace) {
   const bool bare = meshed_namespace && pod != nullptr && LacksSidecar(*pod);
-  const bool opted_out = bare && IsOptedOut(*pod), unmeshed = bare && !opted_out;
+  const bool ambient = bare && IsAmbient(*pod), said = bare && IsOptedOut(*pod);
+  const bool opted_out = (said || ambient) && !(ambient && istio_peers_);
+  const bool unmeshed = bare && !said && !ambient;
   absl::MutexLock lock(&mu_);
   if (opted_out) {
-    opted_out_.insert(name);
+    opted_out_[name] = said ? "" : kAmbient;
   } else {
     opted_out_.erase(name);
   }

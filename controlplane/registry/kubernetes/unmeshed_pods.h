@@ -2,7 +2,6 @@
 #define BYRNIE_CONTROLPLANE_REGISTRY_KUBERNETES_UNMESHED_PODS_H_
 
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -18,19 +17,22 @@ namespace byrnie {
 // Pods that should be meshed and are not: of a namespace that is, without a sidecar, and nobody has
 // opted them out. They were made before their namespace's label or while no webhook was asked, or
 // they cannot be meshed; either way what they send is plaintext. Each is logged once. Beside them
-// those that somebody has opted out, which policies do not reach either. Lives on the informers'
-// loop, but for names() and opted_out().
+// those that somebody has opted out, which policies do not reach either, and those that bear the
+// mark of Istio's ambient mode: whoever makes a pod can put it on, and whether its node's proxy has
+// it nobody here can see. Lives on the informers' loop, but for names() and opted_out().
 class UnmeshedPods {
  public:
-  // The pointers outlive it.
-  UnmeshedPods(Informer<Pod>* pods, Informer<LabelledObject>* namespaces, Logger* logger,
-               MetricRegistry* metrics);
+  // With `istio_peers` pods in Istio's ambient mode are the mesh's own, and are left out. The
+  // pointers outlive it.
+  UnmeshedPods(Informer<Pod>* pods, Informer<LabelledObject>* namespaces, bool istio_peers,
+               Logger* logger, MetricRegistry* metrics);
   UnmeshedPods(const UnmeshedPods&) = delete;
   UnmeshedPods& operator=(const UnmeshedPods&) = delete;
 
   // "shop/web-1", with why where the webhook has said it, in order. From any thread.
   std::vector<std::string> names() const;
-  // "shop/web-1", those without a sidecar because somebody has said so. From any thread.
+  // "shop/web-1", those without a sidecar because somebody has said so, with what where it is not
+  // byrnie.io/inject. From any thread.
   std::vector<std::string> opted_out() const;
 
  private:
@@ -41,11 +43,12 @@ class UnmeshedPods {
 
   Informer<Pod>* const pods_;                   // Not owned.
   Informer<LabelledObject>* const namespaces_;  // Not owned.
-  Logger* const logger_;                        // Not owned.
-  Gauge* const count_;                          // Not owned.
+  const bool istio_peers_;
+  Logger* const logger_;  // Not owned.
+  Gauge* const count_;    // Not owned.
   mutable absl::Mutex mu_;
   std::map<ObjectName, std::string> found_ ABSL_GUARDED_BY(mu_);
-  std::set<ObjectName> opted_out_ ABSL_GUARDED_BY(mu_);
+  std::map<ObjectName, std::string> opted_out_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace byrnie

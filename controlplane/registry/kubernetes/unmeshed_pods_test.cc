@@ -32,7 +32,7 @@ class UnmeshedPodsTest : public ::testing::Test {
   FakeInformer<LabelledObject> namespaces_;
   Logger logger_{STDERR_FILENO, Logger::Format::kText, LogLevel::kError};
   MetricRegistry metrics_;
-  UnmeshedPods unmeshed_{&pods_, &namespaces_, &logger_, &metrics_};
+  UnmeshedPods unmeshed_{&pods_, &namespaces_, false, &logger_, &metrics_};
 };
 
 TEST_F(UnmeshedPodsTest, AreThoseOfMeshedNamespacesWithoutASidecar) {
@@ -59,15 +59,42 @@ TEST_F(UnmeshedPodsTest, AreNamedWithWhatTheWebhookHasSaidOfThem) {
 TEST_F(UnmeshedPodsTest, AreNotThoseThatOptOutOrEnd) {
   namespaces_.Set({Namespace("demo", "true")});
   Pod label = Bare("label"), annotation = Bare("annotation"), done = Bare("done"),
-      ending = Bare("ending"), ambient = Bare("ambient");
+      ending = Bare("ending");
   label.labels["byrnie.io/inject"] = "false";
   annotation.annotations["byrnie.io/inject"] = "false";
   done.finished = true;
   ending.terminating = true;
-  ambient.annotations["ambient.istio.io/redirection"] = "enabled";
-  pods_.Set({label, annotation, done, ending, ambient});
+  pods_.Set({label, annotation, done, ending});
   EXPECT_THAT(unmeshed_.names(), IsEmpty());
   EXPECT_THAT(unmeshed_.opted_out(), ElementsAre("demo/annotation", "demo/label"));
+}
+
+// Whoever makes a pod can write that on it, and so hide it.
+TEST_F(UnmeshedPodsTest, AreAmongThoseOptedOutWhereTheySayThatTheyAreIstios) {
+  namespaces_.Set({Namespace("demo", "true")});
+  Pod ambient = Bare("ambient"), both = Bare("both"), was = Bare("was");
+  ambient.annotations["ambient.istio.io/redirection"] = "enabled";
+  both.annotations = ambient.annotations;
+  both.labels["byrnie.io/inject"] = "false";
+  was.annotations["ambient.istio.io/redirection"] = "disabled";
+  pods_.Set({ambient, both, was});
+  EXPECT_THAT(unmeshed_.names(), ElementsAre("demo/was"));
+  EXPECT_THAT(
+      unmeshed_.opted_out(),
+      ElementsAre("demo/ambient (is in Istio's ambient mesh, by its own annotation)", "demo/both"));
+  EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr("unmeshed_pods 1\n"));
+}
+
+TEST_F(UnmeshedPodsTest, AreNotIstiosWhereThoseArePeers) {
+  MetricRegistry metrics;
+  const UnmeshedPods with_peers(&pods_, &namespaces_, true, &logger_, &metrics);
+  namespaces_.Set({Namespace("demo", "true")});
+  Pod ambient = Bare("ambient"), out = Bare("out");
+  ambient.annotations["ambient.istio.io/redirection"] = "enabled";
+  out.labels["byrnie.io/inject"] = "false";
+  pods_.Set({ambient, out});
+  EXPECT_THAT(with_peers.names(), IsEmpty());
+  EXPECT_THAT(with_peers.opted_out(), ElementsAre("demo/out"));
 }
 
 TEST_F(UnmeshedPodsTest, ForgetWhoHadOptedOut) {
