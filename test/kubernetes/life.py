@@ -17,7 +17,7 @@ class ContainerLife:
     def __init__(self, pod, spec, sidecar, restarts_on):
         """`pod` is the PodRun. `restarts_on`: whether an exit code is followed by a restart."""
         self.pod, self.spec, self.name, self.sidecar, self._restarts_on = pod, spec, spec["name"], sidecar, restarts_on
-        self.machine, self.address = pod.machine, pod.host.address
+        self.machine, self.address = pod.machine, pod.addresses[0]
         self.container, self.exit_codes = None, []
         self.began = self.ended = None
         self.started = self.ready = False

@@ -14,7 +14,7 @@ from .names import DOMAIN, Names
 class Machine:
     """Exists from construction to close()."""
 
-    NODE = "10.77.0.250"  # Where the kubelet asks from: not the pods' gateway.
+    NODE, NODE6 = "10.77.0.250", "fd77::fa"  # Where the kubelet asks from: not the pods' gateway.
     API, DNS = "10.96.0.1", "10.96.0.10"
     API_PORT = 6443
 
@@ -24,9 +24,11 @@ class Machine:
         try:
             self.node = self.network.switch
             self.node.ip(f"addr add {self.NODE}/16 dev br0", f"addr add {self.DNS}/32 dev lo",
-                         "route add 10.96.0.0/16 dev br0")  # What the node itself sends there is passed on, too.
+                         f"addr add {self.NODE6}/64 dev br0 nodad",
+                         # What the node itself sends there is passed on, too.
+                         "route add 10.96.0.0/16 dev br0", "route add fd96::/112 dev br0")
             self.node.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.send_redirects=0",
-                          "net.ipv4.conf.br0.send_redirects=0")
+                          "net.ipv4.conf.br0.send_redirects=0", "net.ipv6.conf.all.forwarding=1")
             with self.node.entered(uid=0):
                 bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 bound.bind((self.DNS, 53))
@@ -42,34 +44,42 @@ class Machine:
         return self.network.host(label, self._next)
 
     def serve(self, names, ports):
-        """Service addresses and what is behind them: {NAME.NAMESPACE: address}, {(address, port): (pod's address, port)}."""
-        self.names.addresses = {f"{name}.svc.{DOMAIN}": address for name, address in names.items()}
+        """Service addresses and what is behind them: {NAME.NAMESPACE: [address]}, {(address, port): (pod's address, port)}."""
+        self.names.addresses = {f"{name}.svc.{DOMAIN}": addresses for name, addresses in names.items()}
         routes = {(self.API, 443): (Network.GATEWAY, self.API_PORT), **ports}
         if routes == self._routes:
             return
-        chosen = ", ".join(f"{address} . {port} : {to} . {to_port}" for (address, port), (to, to_port) in sorted(routes.items()))
-        self.node.run("nft", "-f", "-", stdin=f"""
-            table ip services
-            delete table ip services
-            table ip services {{
-              map chosen {{ type ipv4_addr . inet_service : ipv4_addr . inet_service; elements = {{ {chosen} }}; }}
-              chain prerouting {{ type nat hook prerouting priority dstnat; dnat ip to ip daddr . tcp dport map @chosen; }}
-              chain output {{ type nat hook output priority -100; dnat ip to ip daddr . tcp dport map @chosen; }}
-              chain postrouting {{ type nat hook postrouting priority srcnat; ct status dnat masquerade; }}
-            }}""")
+        self.node.run("nft", "-f", "-", stdin="".join(self._table(family, routes) for family in ("ip", "ip6")))
         self._routes = routes
 
+    @staticmethod
+    def _table(family, routes):
+        kind = {"ip": "ipv4_addr", "ip6": "ipv6_addr"}[family]
+        chosen = ", ".join(f"{address} . {port} : {to} . {to_port}" for (address, port), (to, to_port) in sorted(routes.items())
+                           if (":" in address) == (family == "ip6"))
+        elements = f"elements = {{ {chosen} }};" if chosen else ""
+        return f"""
+            table {family} services
+            delete table {family} services
+            table {family} services {{
+              map chosen {{ type {kind} . inet_service : {kind} . inet_service; {elements} }}
+              chain prerouting {{ type nat hook prerouting priority dstnat; dnat {family} to {family} daddr . tcp dport map @chosen; }}
+              chain output {{ type nat hook output priority -100; dnat {family} to {family} daddr . tcp dport map @chosen; }}
+              chain postrouting {{ type nat hook postrouting priority srcnat; ct status dnat masquerade; }}
+            }}"""
+
     def behind(self, name, port):
-        """The pod's address that a service's leads to now; None."""
-        address = self.names.addresses.get(f"{name}.svc.{DOMAIN}")
-        return self._routes.get((address, port), (None,))[0]
+        """The pod's address that a service's first one leads to now; None."""
+        addresses = self.names.addresses.get(f"{name}.svc.{DOMAIN}", [None])
+        return self._routes.get((addresses[0], port), (None,))[0]
 
     def connect(self, address, port, timeout):
         """A connection as the kubelet opens one, from the node's address."""
-        made = self.node.socket(uid=0)
+        six = ":" in address
+        made = self.node.socket(socket.AF_INET6 if six else socket.AF_INET, uid=0)
         try:
             made.settimeout(timeout)
-            made.bind((self.NODE, 0))
+            made.bind((self.NODE6 if six else self.NODE, 0))
             made.connect((address, port))
         except BaseException:
             made.close()

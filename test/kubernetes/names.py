@@ -1,16 +1,16 @@
-"""The cluster's name service: answers for services over UDP, A records alone."""
+"""The cluster's name service: answers for services over UDP, A and AAAA records alone."""
 
 import socket
 import struct
 import threading
 
-_A, _IN = 1, 1
+_A, _AAAA, _IN = 1, 28, 1
 _ANSWER, _NO_SUCH_NAME = 0x8580, 0x8583  # Authoritative, recursion available.
 DOMAIN = "cluster.local"
 
 
 class Names:
-    """Serves on a bound UDP socket until close(). `addresses` is {"web.shop.svc.cluster.local": "10.96.0.7"}; replace it whole."""
+    """Serves on a bound UDP socket until close(). `addresses` is {"web.shop.svc.cluster.local": ["10.96.0.7"]}; replace it whole."""
 
     def __init__(self, bound):
         self.addresses, self.asked = {}, []
@@ -34,13 +34,13 @@ class Names:
             labels.append(question[at + 1:at + 1 + question[at]].decode("ascii", "replace").lower())
             at += question[at] + 1
         name, (kind, _), end = ".".join(labels), struct.unpack_from("!HH", question, at + 1), at + 5
-        address = self.addresses.get(name)
+        addresses = self.addresses.get(name)
         self.asked.append(name)
-        records = b""
-        if address and kind == _A:
-            records = struct.pack("!HHHIH", 0xC00C, _A, _IN, 5, 4) + socket.inet_aton(address)
+        family = {_A: socket.AF_INET, _AAAA: socket.AF_INET6}.get(kind)
+        packed = [socket.inet_pton(family, address) for address in addresses or () if family and (":" in address) == (kind == _AAAA)]
+        records = b"".join(struct.pack("!HHHIH", 0xC00C, kind, _IN, 5, len(each)) + each for each in packed)
         # What there is has no other records; what there is not may be below another domain of the search list.
-        header = struct.pack("!HHHHHH", struct.unpack_from("!H", question)[0], _ANSWER if address else _NO_SUCH_NAME, 1, bool(records), 0, 0)
+        header = struct.pack("!HHHHHH", struct.unpack_from("!H", question)[0], _ANSWER if addresses else _NO_SUCH_NAME, 1, len(packed), 0, 0)
         return header + question[12:end] + records
 
     def close(self):

@@ -28,7 +28,7 @@ class Node:
         self._ending, self._lock = threading.Event(), threading.Lock()
         self.api.create("/api/v1/nodes", {"metadata": {"name": self.NAME}})
         self.api.patch(f"/api/v1/nodes/{self.NAME}/status", {"status": {
-            "addresses": [{"type": "InternalIP", "address": machine.NODE}], "conditions": [{"type": "Ready", "status": "True"}]}})
+            "addresses": [{"type": "InternalIP", "address": each} for each in (machine.NODE, machine.NODE6)], "conditions": [{"type": "Ready", "status": "True"}]}})
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -102,16 +102,26 @@ class Node:
         """Names and addresses of services, each with the first pod that is ready."""
         names, ports = {}, {}
         services = {(item["metadata"]["namespace"], item["metadata"]["name"]): item["spec"] for item in self.api.get("/api/v1/services")["items"]}
-        endpoints = {(item["metadata"]["namespace"], item["metadata"]["name"]): item.get("subsets", [])
-                     for item in self.api.get("/api/v1/endpoints")["items"]}
+        behind = self._behind()
         for (namespace, name), spec in services.items():
-            address = spec.get("clusterIP", "None")
-            if address == "None" or (namespace, name) == ("default", "kubernetes"):
+            addresses = spec.get("clusterIPs") or [spec.get("clusterIP", "None")]
+            if addresses == ["None"] or (namespace, name) == ("default", "kubernetes"):
                 continue
-            names[f"{name}.{namespace}"] = address
-            for subset in endpoints.get((namespace, name), []):
-                behind = {port.get("name"): port["port"] for port in subset["ports"]}
+            names[f"{name}.{namespace}"] = addresses
+            for address in addresses:
                 for port in spec["ports"]:
-                    if subset.get("addresses") and port.get("name") in behind:
-                        ports[address, port["port"]] = subset["addresses"][0]["ip"], behind[port.get("name")]
+                    to = behind.get((namespace, name, ":" in address, port.get("name") or ""))
+                    if to:
+                        ports[address, port["port"]] = to
         self.machine.serve(names, ports)
+
+    def _behind(self):
+        """{(namespace, service, whether by IPv6, port's name): (pod's address, port)}."""
+        found = {}
+        for item in self.api.get("/apis/discovery.k8s.io/v1beta1/endpointslices")["items"]:
+            service = item["metadata"].get("labels", {}).get("kubernetes.io/service-name")
+            ready = [each for each in item.get("endpoints") or () if each.get("conditions", {}).get("ready", True)]
+            for port in (item.get("ports") or ()) if service and ready else ():
+                key = item["metadata"]["namespace"], service, item["addressType"] == "IPv6", port.get("name") or ""
+                found.setdefault(key, (ready[0]["addresses"][0], port["port"]))
+        return found

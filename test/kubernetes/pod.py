@@ -18,6 +18,10 @@ from .names import resolv_conf
 from .volumes import NotThereYet, Volumes
 
 
+# Annotation of a pod of a test: the families of its addresses, the first one's first: "4" (which is what others have), "46" or "64".
+FAMILIES = "test/families"
+
+
 class _Ending(Exception):
     """The pod is to end, whatever it was about to do."""
 
@@ -35,6 +39,8 @@ class PodRun:
         self.path = f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
         self.directory = node.directory_for(pod)
         self.host = node.machine.host(self.name[:20])
+        self.families = pod["metadata"].get("annotations", {}).get(FAMILIES, "4")
+        self.addresses = [{"4": self.host.address, "6": self.host.address6}[family] for family in self.families]
         self.volumes = Volumes(node.api, self.object, os.path.join(self.directory, "volumes"), node.claims)
         self.files = self._files()
         self.inits = [self._life(each, pod_spec.is_sidecar(each), True) for each in spec.get("initContainers", [])]
@@ -57,7 +63,7 @@ class PodRun:
         """What the node writes for each container: names."""
         folder = os.path.join(self.directory, "files")
         os.makedirs(folder)
-        content = {"hosts": f"127.0.0.1\tlocalhost\n{self.host.address}\t{self.name}\n",
+        content = {"hosts": "127.0.0.1\tlocalhost\n" + "".join(f"{address}\t{self.name}\n" for address in self.addresses),
                    "resolv.conf": resolv_conf(self.machine.DNS, self.namespace), "hostname": f"{self.name}\n"}
         for name, text in content.items():
             with open(os.path.join(folder, name), "w", encoding="ascii") as out:
@@ -111,7 +117,9 @@ class PodRun:
             self.over = True
 
     def _live(self):
-        status = {"podIP": self.host.address, "podIPs": [{"ip": self.host.address}], "hostIP": self.machine.NODE, "hostIPs": [{"ip": self.machine.NODE}]}
+        of_node = [{"4": self.machine.NODE, "6": self.machine.NODE6}[family] for family in self.families]
+        status = {"podIP": self.addresses[0], "podIPs": [{"ip": each} for each in self.addresses],
+                  "hostIP": of_node[0], "hostIPs": [{"ip": each} for each in of_node]}
         self.object["status"] = status
         self._publish()
         self._until(self._has_volumes)

@@ -42,7 +42,7 @@ def ask(life, handler, timeout):
 def _http(life, said, timeout):
     """Redirects are followed on the host that was asked; one that leads elsewhere is an answer. Certificates are not looked at."""
     host, deadline = said.get("host") or life.address, time.monotonic() + timeout
-    url = f"{said.get('scheme', 'HTTP').lower()}://{host}:{port(life.spec, said['port'])}/{said.get('path', '/').removeprefix('/')}"
+    url = f"{said.get('scheme', 'HTTP').lower()}://{f'[{host}]' if ':' in host else host}:{port(life.spec, said['port'])}/{said.get('path', '/').removeprefix('/')}"
     headers = {"User-Agent": "kube-probe/1.29", "Accept": "*/*", "Connection": "close", **{header["name"]: header["value"] for header in said.get("httpHeaders", [])}}
     for _ in range(10):
         parts = urllib.parse.urlsplit(url)

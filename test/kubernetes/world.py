@@ -37,8 +37,8 @@ _PLURALS = {"NetworkPolicy": "networkpolicies", "PriorityClass": "priorityclasse
 class World:
     """Nothing of it is left after close(), nor after the end of the program. Needs root."""
 
-    def __init__(self, image=None):
-        """`image`: the archive of one that is built already."""
+    def __init__(self, image=None, dual_stack=False):
+        """`image`: the archive of one that is built already. `dual_stack`: pods may have addresses of both families (pod.FAMILIES)."""
         self._newer = {}
         self.directory = self.machine = self.cluster = self.node = None
         unwind_on_signals()
@@ -50,7 +50,7 @@ class World:
         with uninterrupted():
             self.machine = Machine()
         self.cluster = Cluster(namespace=self.machine.node, address=Network.GATEWAY, port=Machine.API_PORT)
-        self.cluster.mount_tokens = True
+        self.cluster.mount_tokens, self.cluster.dual_stack = True, dual_stack
 
     def path(self, name):
         return os.path.join(self.directory, name)

@@ -40,7 +40,7 @@ from .cache import cached
 ETCD = "/usr/bin/etcd"
 ISSUER = "https://kubernetes.default.svc"
 API_AUDIENCE = "https://kubernetes.default.svc"
-SERVICE_RANGE = "10.96.0.0/16"
+SERVICE_RANGE, SERVICE_RANGE6 = "10.96.0.0/16", "fd96::/112"
 _DIRECTORY = "kubernetes-1.20.2"
 _MANIFESTS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "deploy", "kubernetes", "base")
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"  # What kubectl get asks for.
@@ -200,6 +200,8 @@ class Cluster:
         self.admin = None
         # Of service accounts, in each of their pods, as a cluster has it. Without it a pod needs no account that exists.
         self.mount_tokens = False
+        # Pods and services have addresses of both families, IPv4 first.
+        self.dual_stack = False
         self.port, self.etcd_port, self.etcd_peer_port = port or free_port(), free_port(), free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.authority = Authority("kube test CA")
@@ -289,14 +291,18 @@ class Cluster:
             f"--etcd-cafile={self.path('ca.pem')}", f"--etcd-certfile={self.path('etcd.pem')}",
             f"--etcd-keyfile={self.path('etcd.key')}", f"--client-ca-file={self.path('ca.pem')}",
             f"--tls-cert-file={self.path('server.pem')}", f"--tls-private-key-file={self.path('server.key')}",
-            "--authorization-mode=RBAC", f"--service-cluster-ip-range={SERVICE_RANGE}",
+            "--authorization-mode=RBAC", "--service-cluster-ip-range=" + (f"{SERVICE_RANGE},{SERVICE_RANGE6}" if self.dual_stack else SERVICE_RANGE),
             f"--service-account-issuer={ISSUER}", f"--api-audiences={API_AUDIENCE}",
             f"--service-account-key-file={self.path('service-account.pub')}",
             f"--service-account-signing-key-file={self.path('service-account.key')}",
-            "--feature-gates=BoundServiceAccountTokenVolume=true" if self.mount_tokens else "--disable-admission-plugins=ServiceAccount",
-            "--event-ttl=10m", *self._audit_flags(), *extra])
+            *([] if self.mount_tokens else ["--disable-admission-plugins=ServiceAccount"]),
+            "--event-ttl=10m", *self._feature_gates(), *self._audit_flags(), *extra])
         self.admin = self.client("admin", groups=["system:masters"])
         self._wait(lambda: self.admin.get("/readyz"), 120, "the API server's readiness")
+
+    def _feature_gates(self):
+        gates = ["BoundServiceAccountTokenVolume=true"] * self.mount_tokens + ["IPv6DualStack=true"] * self.dual_stack
+        return ["--feature-gates=" + ",".join(gates)] if gates else []
 
     def _audit_flags(self):
         if not self.audited:
@@ -345,7 +351,7 @@ class Cluster:
             "--use-service-account-credentials=true", "--port=0", f"--secure-port={free_port()}", "--bind-address=127.0.0.1",
             f"--cert-dir={self.path('controller-manager')}",
             f"--service-account-private-key-file={self.path('service-account.key')}", f"--root-ca-file={self.path('ca.pem')}",
-            "--leader-elect=false", "--controllers=" + ",".join(self.CONTROLLERS)])
+            "--leader-elect=false", "--controllers=" + ",".join(self.CONTROLLERS), *(["--feature-gates=IPv6DualStack=true"] * self.dual_stack)])
         # It ends when the API server goes before all of them have begun.
         self._wait(self._controllers_have_begun, 120, "controllers")
 

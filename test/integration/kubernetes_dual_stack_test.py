@@ -1,0 +1,197 @@
+#!/usr/bin/python3
+"""Injected pods with addresses of both families, whichever of them is the first: a real API server has them injected, and what it keeps is run from the image.
+
+Proved, for native and for classic sidecars: pods talk over IPv6 by mutual TLS, to a pod's address, to a service's, and by the name of a service that has IPv6 alone, and over IPv4 to the same pods; a kubelet's probes over IPv6 pass in strict mode, declared ones and those that the proxy makes, and other plaintext
+over IPv6 does not; agents of such pods are attested by the tokens of their pods.
+"""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from kubernetes.pod import FAMILIES
+from kubernetes.world import APP_IMAGE, NATIVE, World
+from testing.case import main
+from testing.process import json_lines, wait_until
+
+NAMESPACE = "shop"
+APP = ["/usr/bin/python3", "-B", "/opt/app.py"]
+PROXY = "byrnie-proxy"
+WEB, HEALTH = 8080, 8081
+KINDS = [(kind, families) for kind in ("native", "classic") for families in ("46", "64")]
+
+
+def container(name, *words, **more):
+    return {"name": name, "image": APP_IMAGE, "command": [*APP, *words], **more}
+
+
+def pod(name, kind, families, *containers, account="web", **annotations):
+    said = {FAMILIES: families, **({NATIVE: "yes"} if kind == "native" else {}), **{f"byrnie.io/{key}": value for key, value in annotations.items()}}
+    return {"metadata": {"name": name, "namespace": NAMESPACE, "labels": {"app": name}, "annotations": said},
+            "spec": {"serviceAccountName": account, "terminationGracePeriodSeconds": 5, "containers": list(containers)}}
+
+
+class KubernetesDualStackTest(unittest.TestCase):
+    longMessage = True
+
+    @classmethod
+    def setUpClass(cls):
+        cls.world = world = World(dual_stack=True)
+        try:
+            world.start(log_format="json")
+            world.namespace(NAMESPACE, accounts=["web", "client"])
+            cls.build()
+        except Exception:
+            world.print_logs()
+            raise
+        cls.addClassCleanup(world.close)
+
+    @classmethod
+    def build(cls):
+        world, probe = cls.world, {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 1}
+        cls.services, cls.servers, cls.clients = {}, {}, {}
+        for kind, families in KINDS:
+            name = f"web-{kind}-{families}"
+            cls.services[name] = cls.service(name, name, ipFamilyPolicy="RequireDualStack")
+            cls.servers[name] = world.pod(pod(name, kind, families, container("web", "serve", str(WEB), name, ports=[{"name": "http", "containerPort": WEB}],
+                                                                              readinessProbe=probe)), wait=False)
+        for kind, families in (("native", "46"), ("classic", "64")):
+            name = f"client-{kind}-{families}"
+            cls.clients[name] = world.pod(pod(name, kind, families, container("app", "serve", str(HEALTH), name), account="client"), wait=False)
+        for each in [*cls.servers.values(), *cls.clients.values()]:
+            world.wait(each.ready, 60, f"readiness of {each.name}")
+
+    @classmethod
+    def service(cls, name, app, **spec):
+        """Its addresses."""
+        made = cls.world.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": NAMESPACE},
+                                 "spec": {"selector": {"app": app}, "ports": [{"port": 80, "targetPort": WEB}], **spec}})
+        return made["spec"]["clusterIPs"]
+
+    def run(self, result=None):
+        before = len(result.failures) + len(result.errors)
+        super().run(result)
+        if len(result.failures) + len(result.errors) > before:
+            self.world.print_logs()
+        return result
+
+    def get(self, client, url):
+        """What an application of that pod is answered."""
+        done = client["app"].run(*APP, "get", url, "10")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout
+
+    def access(self, run, **wanted):
+        """The access log's records of a pod's proxy whose fields have the values given; waits for one."""
+        def records():
+            return [record for record in json_lines(run[PROXY].log_text()) if record.get("log") == "access"
+                    and all(record.get(name) == value for name, value in wanted.items())]
+        return wait_until(records, 5, f"a record {wanted} in {run.name}'s access log")[-1]
+
+    @staticmethod
+    def identity(account):
+        return f"spiffe://cluster.local/ns/{NAMESPACE}/sa/{account}"
+
+    def assert_meshed(self, client, server, asked, dialled):
+        """The answer that `client` had for `asked` came by mutual TLS from `server` at the address `dialled`."""
+        outbound = self.access(client, direction="outbound", result="allowed", original_destination=asked, peer_identity=self.identity("web"))
+        self.assertEqual((outbound["own_identity"], outbound["protocol"]), (self.identity("client"), "hbone"))
+        inbound = self.access(server, direction="inbound", result="allowed", original_destination=dialled, peer_identity=self.identity("client"))
+        self.assertEqual((inbound["own_identity"], inbound["protocol"]), (self.identity("web"), "hbone"))
+
+    def for_all_pairs(self, look):
+        """Every client with every server: look(client, the server's name, server)."""
+        for client in self.clients.values():
+            for name, server in self.servers.items():
+                with self.subTest(client=client.name, server=name):
+                    look(client, name, server)
+
+    def test_the_cluster_has_both_addresses_of_each(self):
+        for run in [*self.servers.values(), *self.clients.values()]:
+            status = self.world.api.get(run.path)["status"]
+            self.assertEqual([each["ip"] for each in status["podIPs"]], run.addresses)
+            self.assertEqual(len(run.addresses), 2)
+        self.assertEqual({len(addresses) for addresses in self.services.values()}, {2})
+
+    def test_pods_talk_over_ipv6_to_a_pods_address(self):
+        def look(client, name, server):
+            where = f"[{server.host.address6}]:{WEB}"
+            self.assertEqual(self.get(client, f"http://{where}/"), f"hello from {name}\n")
+            self.assert_meshed(client, server, where, where)
+        self.for_all_pairs(look)
+
+    def test_pods_talk_over_ipv6_to_a_services_address(self):
+        def look(client, name, server):
+            six, = [address for address in self.services[name] if ":" in address]
+            self.assertEqual(self.get(client, f"http://[{six}]/"), f"hello from {name}\n")
+            outbound = self.access(client, direction="outbound", result="allowed", original_destination=f"[{six}]:80", peer_identity=self.identity("web"))
+            self.assertEqual(outbound["protocol"], "hbone")
+            self.assertEqual(outbound["destination"], f"[{server.host.address6}]:{WEB}", outbound)
+        self.for_all_pairs(look)
+
+    def test_pods_talk_over_ipv4_to_the_same_ones(self):
+        def look(client, name, server):
+            four, = [address for address in self.services[name] if ":" not in address]
+            self.assertEqual(self.get(client, f"http://{four}/"), f"hello from {name}\n")
+            outbound = self.access(client, direction="outbound", result="allowed", original_destination=f"{four}:80", peer_identity=self.identity("web"))
+            self.assertEqual(outbound["protocol"], "hbone")
+            self.assertEqual(outbound["destination"], f"{server.host.address}:{WEB}", outbound)
+        self.for_all_pairs(look)
+
+    def test_a_service_of_ipv6_alone_has_a_name(self):
+        addresses = self.service("six", "web-native-46", ipFamilies=["IPv6"], ipFamilyPolicy="SingleStack")
+        self.assertEqual([":" in address for address in addresses], [True])
+        for client in self.clients.values():
+            with self.subTest(client.name):
+                self.assertEqual(self.get(client, f"http://six.{NAMESPACE}/"), "hello from web-native-46\n")
+                self.access(client, direction="outbound", result="allowed", original_destination=f"[{addresses[0]}]:80", peer_identity=self.identity("web"))
+
+    # Probes.
+
+    def test_probes_over_ipv6_pass_in_strict_mode_and_nothing_else_does(self):
+        probed = {"startupProbe": {"tcpSocket": {"port": "health"}, "periodSeconds": 1, "failureThreshold": 30},
+                  "readinessProbe": {"httpGet": {"path": "/healthz", "port": "health"}, "periodSeconds": 1}}
+        for kind, families in KINDS:
+            with self.subTest(kind=kind, families=families):
+                name = f"probed-{kind}-{families}"
+                run = self.world.pod(pod(name, kind, families, container("app", "serve", str(HEALTH), name, ports=[{"name": "health", "containerPort": HEALTH}],
+                                                                         **probed), container("web", "serve", str(WEB), name)))
+                self.addCleanup(self.delete_now, run)
+                first = f"[{run.host.address6}]" if families == "64" else run.host.address
+                self.access(run, protocol="probe", result="allowed", original_destination=f"{first}:{HEALTH}")
+                self.assertTrue(self.passes(run.addresses[0], HEALTH))
+                # status.hostIP, which is all that classic sidecars are told, is of the family that the kubelet asks over.
+                self.assertEqual(self.passes(run.addresses[1], HEALTH), kind == "native")
+                for address in run.addresses:
+                    self.assertFalse(self.passes(address, WEB))
+                self.access(run, direction="inbound", reason="plaintext-refused", original_destination=f"[{run.host.address6}]:{WEB}")
+
+    def test_rewritten_probes_over_ipv6_pass(self):
+        for kind in ("native", "classic"):
+            with self.subTest(kind):
+                name = f"rewritten-{kind}"
+                run = self.world.pod(pod(name, kind, "64", container(
+                    "app", "serve", str(HEALTH), name, ports=[{"name": "health", "containerPort": HEALTH}],
+                    readinessProbe={"httpGet": {"path": "/healthz", "port": "health"}, "periodSeconds": 1}), probes="rewrite"))
+                self.addCleanup(self.delete_now, run)
+                self.assertEqual(run["app"].spec["readinessProbe"]["httpGet"]["port"], 15021)
+                self.assertFalse(self.passes(run.host.address6, HEALTH))
+
+    def passes(self, address, port):
+        """Whether plaintext of the node gets an answer."""
+        try:
+            with self.world.machine.connect(address, port, 3) as connection:
+                connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+                return connection.recv(100) != b""
+        except OSError:
+            return False
+
+    def delete_now(self, run):
+        self.world.api.delete(run.path, 1)
+        self.world.wait(lambda: run.over, 10, f"the end of {run.name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
