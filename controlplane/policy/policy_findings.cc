@@ -38,6 +38,8 @@ enum class Reach {
 // What the registry knows that policies speak of.
 struct Known {
   std::set<std::string> namespaces, principals, trust_domains;
+  // As bytes.
+  std::set<std::string> sources;
   // Of the workloads concerned, each as a block.
   AddressBlocks addresses;
   size_t workloads_concerned = 0;
@@ -55,6 +57,7 @@ Known Look(const Authorization& policy, const RegistrySnapshot& registry) {
     known.trust_domains.insert(workload.trust_domain());
     known.principals.insert(absl::StrCat(workload.trust_domain(), "/ns/", workload.namespace_(),
                                          "/sa/", workload.service_account()));
+    known.sources.insert(workload.addresses().begin(), workload.addresses().end());
     bool concerned = policy.scope() == istio::security::GLOBAL;
     if (policy.scope() == istio::security::NAMESPACE) {
       concerned = workload.namespace_() == policy.namespace_();
@@ -218,6 +221,16 @@ bool ClausesContradict(const Rule& rule, const AddressBlocks& (Match::*of)() con
   return false;
 }
 
+bool IsIpv4(const istio::security::Address& block) { return block.address().size() == 4; }
+
+// Whether some address of the one and some address of the other can be the ends of a connection.
+bool ShareFamily(const AddressBlocks& some, const AddressBlocks& others) {
+  return std::any_of(some.begin(), some.end(), [&others](const auto& one) {
+    return std::any_of(others.begin(), others.end(),
+                       [&one](const auto& other) { return IsIpv4(one) == IsIpv4(other); });
+  });
+}
+
 constexpr char kExcludesNobody[] = ", so nobody is excluded by it";
 
 class Reviewer {
@@ -266,11 +279,19 @@ class Reviewer {
     if (reach == Reach::kNothing || reach == Reach::kEverything) return reach;
     ProbeGround ground;
     if (known_ != nullptr) {
-      ground = {known_->trust_domains, known_->principals, known_->addresses};
+      ground = {known_->trust_domains, known_->principals, known_->sources, known_->addresses};
     }
     const ProbedReach probed = ProbeReach(policy_, ground);
     if (probed.everything) return Reach::kEverything;
-    if (!probed.every_identity || reach == Reach::kEveryIdentity) return reach;
+    if (reach == Reach::kEveryIdentity) return reach;
+    if (!probed.every_identity) {
+      if (probed.everybody_known && policy_.action() == istio::security::DENY) {
+        Add(Severity::kWarning, "",
+            "it matches everybody whom the registry has: every connection from one workload to the "
+            "workloads it is about is refused");
+      }
+      return reach;
+    }
     together_ = true;
     return Reach::kEveryIdentity;
   }
@@ -392,6 +413,13 @@ class Reviewer {
       Add(Severity::kWarning, place,
           "destination_ips are addresses of the workloads that the policy is about, and none of "
           "them has one of these, so it never matches");
+    }
+    if (!match.source_ips().empty() && !known_->addresses.empty() &&
+        !ShareFamily(match.source_ips(), known_->addresses)) {
+      Add(Severity::kWarning, place,
+          absl::StrCat("source_ips are IPv", IsIpv4(match.source_ips(0)) ? "4" : "6",
+                       " addresses, and no workload that the policy is about has one that they "
+                       "could come to, so it never matches"));
     }
   }
 

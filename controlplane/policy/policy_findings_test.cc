@@ -24,16 +24,21 @@ constexpr char kRegistry[] = R"({"workloads":[
     {"name":"other","namespace":"other","service_account":"other","addresses":["10.0.0.3"]}],
   "policies":[{"name":"selected","namespace":"demo","scope":"WORKLOAD_SELECTOR","action":"DENY"}]})";
 
-PolicyReview Review(const std::string& action, const std::string& rules,
-                    const std::string& scope = "NAMESPACE", const std::string& name = "x",
-                    const std::string& ns = "demo") {
+const RegistrySnapshot& Ipv4Registry() {
   static const RegistrySnapshotPtr registry =
       *RegistrySnapshot::Create(*ParseRegistryFile(kRegistry, "cluster.local"));
+  return *registry;
+}
+
+PolicyReview Review(const std::string& action, const std::string& rules,
+                    const std::string& scope = "NAMESPACE", const std::string& name = "x",
+                    const std::string& ns = "demo",
+                    const RegistrySnapshot& registry = Ipv4Registry()) {
   const auto policy = ParsePolicyDocument(
       absl::StrCat("{\"name\":\"", name, "\",\"namespace\":\"", ns, "\",\"scope\":\"", scope,
                    "\",\"action\":\"", action, "\",\"rules\":", rules, "}"));
   EXPECT_TRUE(policy.ok()) << policy.status();
-  return ReviewPolicy(*policy, *registry);
+  return ReviewPolicy(*policy, registry);
 }
 
 std::string Rule(const std::string& match) {
@@ -83,9 +88,48 @@ TEST(PolicyFindingsTest, SaysThatEveryAddressIsEverything) {
   }
   EXPECT_THAT(Warnings(Review("DENY", Rule(R"({"not_source_ips":["0.0.0.0/0","::/0"]})"))),
               Contains(HasSubstr("keeps nobody out")));
-  for (const char* match : {R"({"source_ips":["0.0.0.0/0"]})",
-                            R"({"source_ips":["0.0.0.0/0","::/0"],"destination_ports":[80]})"}) {
+  EXPECT_THAT(Warnings(Review(
+                  "DENY", Rule(R"({"source_ips":["0.0.0.0/0","::/0"],"destination_ports":[80]})"))),
+              IsEmpty());
+}
+
+TEST(PolicyFindingsTest, SaysThatADenialLeavesNobodyOfTheRegistry) {
+  for (const char* match :
+       {R"({"source_ips":["10.0.0.0/24"]})", R"({"not_source_ips":["1.2.3.4"]})",
+        R"({"namespaces":[{"exact":"demo"}]},{"namespaces":[{"exact":"other"}]})"}) {
+    EXPECT_THAT(Warnings(Review("DENY", Rule(match))),
+                Contains(HasSubstr("everybody whom the registry has")))
+        << match;
+    // Which may be all that is wanted of an allowance.
+    EXPECT_THAT(Warnings(Review("ALLOW", Rule(match))), IsEmpty()) << match;
+  }
+  for (const char* match :
+       {R"({"source_ips":["10.0.0.1","10.0.0.2"]})", R"({"not_source_ips":["10.0.0.3"]})",
+        R"({"namespaces":[{"exact":"demo"}]})",
+        R"({"source_ips":["10.0.0.0/24"],"destination_ports":[80]})"}) {
     EXPECT_THAT(Warnings(Review("DENY", Rule(match))), IsEmpty()) << match;
+  }
+}
+
+// Both ends of a connection are of one family, and the workloads here have IPv4 addresses alone.
+TEST(PolicyFindingsTest, SaysWhatAFamilyOfAddressesComesTo) {
+  const std::string all_ipv4 = Rule(R"({"source_ips":["0.0.0.0/1","128.0.0.0/1"]})");
+  EXPECT_THAT(Warnings(Review("ALLOW", all_ipv4)), Contains(HasSubstr("matches everything")));
+  EXPECT_THAT(Warnings(Review("DENY", all_ipv4)), Contains(HasSubstr("every connection")));
+  EXPECT_THAT(Warnings(Review("DENY", Rule(R"({"source_ips":["::/0"]})"))),
+              Contains(AllOf(HasSubstr("rules[0].clauses[0].matches[0]"), HasSubstr("IPv6"),
+                             HasSubstr("never matches"))));
+  EXPECT_THAT(Warnings(Review("DENY", Rule(R"({"source_ips":["::/0","10.0.0.1"]})"))), IsEmpty());
+  // Of a mesh that has both neither is all.
+  const RegistrySnapshotPtr both = *RegistrySnapshot::Create(*ParseRegistryFile(
+      R"({"workloads":[{"name":"server","namespace":"demo","service_account":"server",
+                        "addresses":["10.0.0.2","fd00::2"]}]})",
+      "cluster.local"));
+  for (const char* block : {"0.0.0.0/0", "::/0"}) {
+    EXPECT_THAT(Warnings(Review("DENY", Rule(absl::StrCat(R"({"source_ips":[")", block, R"("]})")),
+                                "NAMESPACE", "x", "demo", *both)),
+                IsEmpty())
+        << block;
   }
 }
 

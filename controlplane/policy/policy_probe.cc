@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -185,6 +186,18 @@ std::set<std::string> EndsOf(const Policy& policy, MatchList<CidrBlock> PolicyMa
   return ends;
 }
 
+// Those that can be sources of connections to `targets`: both ends are of one family. All of them
+// where no target is known.
+std::set<std::string> OfFamilies(const AddressBlocks& targets, std::set<std::string> sources) {
+  std::set<size_t> families;
+  for (const auto& target : targets) families.insert(target.address().size());
+  if (families.empty()) return sources;
+  for (auto it = sources.begin(); it != sources.end();) {
+    it = families.count(it->size()) > 0 ? std::next(it) : sources.erase(it);
+  }
+  return sources;
+}
+
 template <typename Set>
 Signatures AddressSignatures(const std::vector<Policy>& parts, const std::set<std::string>& bytes,
                              const Set& set) {
@@ -256,9 +269,14 @@ ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& gr
     peers.insert(SignatureOf(of_peer, facts));
   }
 
-  const Signatures sources = AddressSignatures(
-      PartsOf(*policy, &OfSource), EndsOf(*policy, &PolicyMatch::source_ips),
-      [](const IpAddress& address, ConnectionFacts* set) { set->source = address; });
+  const std::vector<Policy> of_source = PartsOf(*policy, &OfSource);
+  const auto from = [&of_source](const std::set<std::string>& addresses) {
+    return AddressSignatures(
+        of_source, addresses,
+        [](const IpAddress& address, ConnectionFacts* set) { set->source = address; });
+  };
+  const Signatures sources =
+      from(OfFamilies(ground.addresses, EndsOf(*policy, &PolicyMatch::source_ips)));
   std::set<std::string> destinations = EndsOf(*policy, &PolicyMatch::destination_ips);
   if (destinations.size() > kUnnamedEnds && !ground.addresses.empty()) {
     destinations.clear();
@@ -274,9 +292,9 @@ ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& gr
       kMaxCombinations) {
     return {};
   }
-  const auto holds_for = [&](const Signatures& whom) {
+  const auto holds_for = [&](const Signatures& whom, const Signatures& where) {
     for (const Signature& peer : whom) {
-      for (const Signature& source : sources) {
+      for (const Signature& source : where) {
         for (const Signature& target : targets) {
           for (const Signature& port : ports) {
             if (!Holds(*policy, peer, source, target, port)) return false;
@@ -287,8 +305,22 @@ ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& gr
     return true;
   };
   ProbedReach reach;
-  reach.every_identity = holds_for(peers);
-  reach.everything = reach.every_identity && holds_for(others);
+  reach.every_identity = holds_for(peers, sources);
+  reach.everything = reach.every_identity && holds_for(others, sources);
+  if (ground.principals.empty() || ground.principals.size() > kMaxPrincipals ||
+      of_source.size() * ground.sources.size() > kMaxTried) {
+    return reach;
+  }
+  Signatures known_peers;
+  for (const std::string& principal : ground.principals) {
+    const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(absl::StrCat("spiffe://", principal));
+    if (!id.ok()) continue;
+    facts.peer = *id;
+    known_peers.insert(SignatureOf(of_peer, facts));
+  }
+  const Signatures known_sources = from(OfFamilies(ground.addresses, ground.sources));
+  reach.everybody_known =
+      !known_peers.empty() && !known_sources.empty() && holds_for(known_peers, known_sources);
   return reach;
 }
 

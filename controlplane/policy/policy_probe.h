@@ -14,7 +14,10 @@ struct ProbeGround {
   std::set<std::string> trust_domains;
   // Of peers, as policies name them.
   std::set<std::string> principals;
-  // Of the workloads that the policy is about.
+  // Of all its workloads, as bytes.
+  std::set<std::string> sources;
+  // Of the workloads that the policy is about: connections to them come from addresses of their
+  // families alone.
   AddressBlocks addresses;
 };
 
@@ -24,6 +27,9 @@ struct ProbedReach {
   bool every_identity = false;
   // Those of other trust domains and plaintext, too.
   bool everything = false;
+  // Every principal of the registry from every source of it, whatever the port. False where either
+  // is not known.
+  bool everybody_known = false;
 };
 
 // Tries a valid policy on connections: peers, addresses and ports that it names, their neighbours,

@@ -23,7 +23,7 @@ Reach Probe(const std::string& action, const std::string& matches, const ProbeGr
                                 : Reach::kLess;
 }
 
-ProbeGround Ground() { return {{"cluster.local"}, {"cluster.local/ns/demo/sa/client"}, {}}; }
+ProbeGround Ground() { return {{"cluster.local"}, {"cluster.local/ns/demo/sa/client"}, {}, {}}; }
 
 TEST(PolicyProbeTest, WhatNamesSomeLeavesOthersOut) {
   for (const char* match :
