@@ -180,6 +180,17 @@ std::string RevokedText(const std::string& serial, const v1::RevokeCertificateRe
     absl::StrAppend(&text, "JWT-SVIDs that were issued on their proof, which nothing takes back: ",
                     answer.jwt_svids(), ", until ", Rfc3339(answer.jwt_svids_until()), "\n");
   }
+  if (!answer.warning().empty()) {
+    absl::StrAppend(&text, "WARNING: ", Printable(answer.warning()), "\n");
+  }
+  if (answer.unreadable().empty()) return text;
+  std::vector<std::vector<std::string>> rows = {{"CANNOT BE READ", "ISSUED"}};
+  for (const v1::Issuance& issuance : answer.unreadable()) {
+    rows.push_back({Printable(issuance.serial()), Rfc3339(issuance.issued_at())});
+  }
+  absl::StrAppend(&text, Table(rows));
+  const uint32_t left = answer.unreadable_total() - static_cast<uint32_t>(answer.unreadable_size());
+  if (left > 0) absl::StrAppend(&text, "and ", left, " more\n");
   return text;
 }
 

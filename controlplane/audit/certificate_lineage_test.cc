@@ -14,12 +14,32 @@ using ::testing::IsEmpty;
 
 class CertificateLineageTest : public ::testing::Test {
  protected:
-  void Issue(const std::string& serial, const std::string& replaces, int minute) {
+  void Issue(const std::string& serial, const std::string& replaces, int minute,
+             const std::string& identity = "spiffe://cluster.local/a") {
     IssuanceRecord record;
     record.serial = serial;
+    record.identity = identity;
+    record.not_after = clock_.WallNow() + absl::Minutes(minute + 60);
     record.replaces = replaces;
     record.issued_at = clock_.WallNow() + absl::Minutes(minute);
     ASSERT_THAT(log_.Append(std::move(record)), IsOk());
+  }
+  void Damage(const std::string& serial, int minute, const std::string& replaces = "") {
+    IssuanceRecord record;
+    record.serial = serial;
+    record.replaces = replaces;
+    record.proof = kUnreadableProof;
+    record.issued_at = record.not_after = clock_.WallNow() + absl::Minutes(minute);
+    ASSERT_THAT(log_.Append(std::move(record)), IsOk());
+  }
+  // At the end of that minute.
+  std::vector<std::string> Doubtful(const CertificateLineage& lineage, int minute) {
+    std::vector<std::string> serials;
+    for (const IssuanceRecord& record :
+         lineage.Doubtful(clock_.WallNow() + absl::Minutes(minute), absl::Hours(1))) {
+      serials.push_back(record.serial);
+    }
+    return serials;
   }
   static std::vector<std::string> Renewed(const CertificateLineage& lineage) {
     std::vector<std::string> serials;
@@ -74,6 +94,68 @@ TEST_F(CertificateLineageTest, OfACertificateThatTheLogHasForgottenWhatCameOfItI
   CertificateLineage nobodys("ff");
   EXPECT_THAT(nobodys.Update(log_), IsOkAndHolds(false));
   EXPECT_THAT(Renewed(nobodys), IsEmpty());
+}
+
+TEST_F(CertificateLineageTest, WhatCannotBeReadAndMayHaveBeenRenewedFromItIsDoubtful) {
+  Damage("aa", -11);  // By no clock that early.
+  Issue("a0", "", 0);
+  Damage("ac", 2);
+  Damage("ab", 1);
+  CertificateLineage lineage("a0");
+  ASSERT_THAT(lineage.Update(log_), IsOk());
+  EXPECT_THAT(Doubtful(lineage, 10), ElementsAre("ab", "ac"));
+  EXPECT_THAT(Renewed(lineage), IsEmpty());
+  EXPECT_THAT(Doubtful(lineage, 61), ElementsAre("ac"));
+  EXPECT_THAT(Doubtful(lineage, 62), IsEmpty());
+}
+
+TEST_F(CertificateLineageTest, OneThatHasEndedIsDoubtfulWhileWhatWasRenewedFromItIsValid) {
+  Issue("a0", "", 0);
+  Damage("a1", 30);
+  Issue("a2", "a1", 60);
+  Issue("a3", "a2", 90);
+  CertificateLineage lineage("a0");
+  ASSERT_THAT(lineage.Update(log_), IsOk());
+  EXPECT_THAT(Doubtful(lineage, 149), ElementsAre("a1"));
+  EXPECT_THAT(Doubtful(lineage, 150), IsEmpty());
+}
+
+TEST_F(CertificateLineageTest, WhatSomebodyElseHasRenewedIsNotDoubtful) {
+  Issue("a0", "", 0);
+  Damage("b1", 1);
+  Issue("b2", "b1", 2, "spiffe://cluster.local/b");
+  CertificateLineage lineage("a0");
+  ASSERT_THAT(lineage.Update(log_), IsOk());
+  EXPECT_THAT(Doubtful(lineage, 10), IsEmpty());
+  // Of a serial that nobody knows anything of it may be all the same.
+  CertificateLineage nobodys("ff");
+  ASSERT_THAT(nobodys.Update(log_), IsOk());
+  EXPECT_THAT(Doubtful(nobodys, 10), ElementsAre("b1"));
+}
+
+TEST_F(CertificateLineageTest, WhereTheBytesStillSaySoItIsARenewalAndWhatCameOfItToo) {
+  Issue("a0", "", 0);
+  Damage("a1", 1, "a0");
+  Issue("a2", "a1", 2);
+  Damage("b1", 3, "b0");
+  CertificateLineage lineage("a0");
+  ASSERT_THAT(lineage.Update(log_), IsOk());
+  EXPECT_THAT(Renewed(lineage), ElementsAre("a1", "a2"));
+  EXPECT_THAT(Doubtful(lineage, 10), ElementsAre("b1"));
+}
+
+TEST_F(CertificateLineageTest, WhatWasMendedMeanwhileIsNotDoubtful) {
+  Issue("a0", "", 0);
+  Damage("a1", 1);
+  CertificateLineage lineage("a0");
+  ASSERT_THAT(lineage.Update(log_), IsOk());
+  issuances_.Clear();
+  Issue("a0", "", 0);
+  Issue("a1", "a0", 1);
+  Issue("b1", "b0", 1);
+  ASSERT_THAT(lineage.Update(log_), IsOk());
+  EXPECT_THAT(Renewed(lineage), ElementsAre("a1"));
+  EXPECT_THAT(Doubtful(lineage, 10), IsEmpty());
 }
 
 }  // namespace

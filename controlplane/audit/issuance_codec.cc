@@ -22,7 +22,14 @@ absl::Time TimeOf(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }
 
-IssuanceRecord WhatTheKeySays(absl::string_view key) {
+bool IsSerial(absl::string_view text) {
+  return text.size() <= kMaxSerial && std::all_of(text.begin(), text.end(), [](char c) {
+           return absl::ascii_isxdigit(static_cast<unsigned char>(c)) && !absl::ascii_isupper(c);
+         });
+}
+
+// `in` is what there is of the value.
+IssuanceRecord WhatTheKeySays(absl::string_view key, const byrnie::store::v1::Issuance& in) {
   IssuanceRecord record;
   record.proof = kUnreadableProof;
   record.issued_at = absl::UnixEpoch();
@@ -33,6 +40,7 @@ IssuanceRecord WhatTheKeySays(absl::string_view key) {
   }
   record.serial = std::string(key.substr(std::min(key.size(), kTimeDigits + 1)));
   record.not_after = record.issued_at;
+  if (IsSerial(in.replaces())) record.replaces = in.replaces();
   return record;
 }
 
@@ -79,7 +87,7 @@ std::string EncodeIssuance(const IssuanceRecord& record) {
 
 IssuanceRecord DecodeIssuance(absl::string_view key, const std::string& value) {
   byrnie::store::v1::Issuance in;
-  if (!in.ParseFromString(value)) return WhatTheKeySays(key);
+  if (!in.ParseFromString(value)) return WhatTheKeySays(key, in);
   IssuanceRecord record;
   record.issued_at = TimeOf(in.issued_at());
   record.serial = in.serial();
@@ -94,7 +102,7 @@ IssuanceRecord DecodeIssuance(absl::string_view key, const std::string& value) {
   record.newest_root = absl::BytesToHexString(in.newest_root());
   record.audience.assign(in.audience().begin(), in.audience().end());
   // Bytes that are damaged may be a message all the same.
-  return IssuanceKey(record) == key && in.has_not_after() ? record : WhatTheKeySays(key);
+  return IssuanceKey(record) == key && in.has_not_after() ? record : WhatTheKeySays(key, in);
 }
 
 }  // namespace byrnie

@@ -21,7 +21,7 @@ bool IsIssuanceKey(absl::string_view key);
 
 std::string EncodeIssuance(const IssuanceRecord& record);
 // One that cannot be read keeps nobody from the others: it is what its key says, with
-// kUnreadableProof.
+// kUnreadableProof, and with what it replaced where its bytes still have a serial for that.
 IssuanceRecord DecodeIssuance(absl::string_view key, const std::string& value);
 
 }  // namespace byrnie

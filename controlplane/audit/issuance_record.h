@@ -14,7 +14,7 @@ namespace byrnie {
 // The proof of a certificate that a control plane has issued to itself, or to its webhook.
 inline constexpr char kOwnProof[] = "own";
 // The proof of an entry of the log that cannot be read: of it nothing is known but when it was
-// issued and its serial.
+// issued and its serial. What it replaced it may still say, or something else instead.
 inline constexpr char kUnreadableProof[] = "unreadable";
 
 // One certificate or JWT-SVID that was issued: to whom, on what proof, and when. Nothing of it is

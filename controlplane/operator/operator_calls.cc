@@ -487,7 +487,12 @@ absl::Status OperatorCalls::RevokeCertificate(OperatorCall* call,
                                               v1::RevokeCertificateResponse* response) const {
   RETURN_IF_ERROR(RequireTrust(s_.trust));
   call->target = request.serial().substr(0, 64);
-  return s_.trust->RevokeCertificate(call->caller.name, request, response);
+  RETURN_IF_ERROR(s_.trust->RevokeCertificate(call->caller.name, request, response));
+  if (!response->warning().empty()) {
+    s_.events->Add(EventKind::kTrustChanged, request.serial(),
+                   absl::StrCat("revoked, but ", response->warning()), call->caller.name);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status OperatorCalls::Explain(OperatorCall*, const v1::ExplainRequest& request,

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
 #include "common/grpc/error_details.h"
 #include "controlplane/operator/page.h"
 #include "controlplane/operator/read_mask.h"
@@ -21,6 +22,9 @@ namespace {
 constexpr size_t kMaxReason = 1024;
 // How often the log is looked at for what has been renewed meanwhile.
 constexpr int kRounds = 5;
+
+// Of the entries that cannot be read, how many an answer has, and how many its text names.
+constexpr size_t kMostListed = 100, kNamed = 3;
 
 absl::Time TimeOf(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
@@ -70,6 +74,27 @@ std::string ListOf(const v1::ListIssuancesRequest& request) {
   filter.clear_page_token();
   filter.clear_read_mask();
   return absl::StrCat("issuances ", filter.SerializeAsString());
+}
+
+std::string DoubtText(const std::string& serial, const std::vector<IssuanceRecord>& doubtful) {
+  const bool one = doubtful.size() == 1;
+  std::string text =
+      absl::StrCat(doubtful.size(), one ? " entry" : " entries",
+                   " of the log of issuances cannot be read and may be of ",
+                   one ? "a certificate" : "certificates", " that ", one ? "was" : "were",
+                   " renewed from ", serial, ": ", one ? "it is" : "they are",
+                   " not revoked, nor what was renewed from ", one ? "it" : "them", ": ");
+  for (size_t i = 0; i < std::min(doubtful.size(), kNamed); ++i) {
+    absl::StrAppend(&text, i == 0 ? "" : ", ", doubtful[i].serial, " of ",
+                    UtcText(doubtful[i].issued_at));
+  }
+  if (doubtful.size() > kNamed) absl::StrAppend(&text, " and others");
+  absl::StrAppend(
+      &text, "; revoke ", one ? "it" : "each",
+      " by its serial (byrniectl revoke): whoever else it was issued to gets another one "
+      "with its token; or restore the store from a backup and revoke ",
+      serial, " once more", doubtful.size() > kNamed ? "; or rotate the root" : "");
+  return text;
 }
 
 // What a plugged CA has.
@@ -252,14 +277,53 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
   // Of one that has ended there is nothing to do but for what came of it.
   const bool renewed =
       !request.only() && std::any_of(lineage.renewed().begin(), lineage.renewed().end(),
-                                     [now](const IssuanceRecord& r) { return r.not_after > now; });
+                                     [&](const IssuanceRecord& r) { return EndOf(r) > now; });
   if (!ended || !renewed) {
     const absl::Status done = trust_->revocations()->Revoke(revoked);
-    if (absl::IsInvalidArgument(done)) return InvalidField("serial", done.message());
+    if (absl::IsInvalidArgument(done)) {
+      if (!request.only()) NameDoubtful(lineage, revoked, response);
+      return InvalidField("serial",
+                          absl::StrCat(done.message(), response->warning().empty() ? "" : "; ",
+                                       response->warning()));
+    }
     RETURN_IF_ERROR(done);
   }
-  if (request.only() || !read.ok()) return absl::OkStatus();
-  return RevokeRenewed(revoked, &lineage, response);
+  if (request.only()) return absl::OkStatus();
+  if (!read.ok()) {
+    response->set_warning(absl::StrCat("what was renewed from ", request.serial(),
+                                       " is not revoked, because the log of issuances cannot be "
+                                       "read now: ",
+                                       read.message(), "; revoke it once more"));
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(RevokeRenewed(revoked, &lineage, response));
+  NameDoubtful(lineage, revoked, response);
+  return absl::OkStatus();
+}
+
+absl::Time TrustCalls::EndOf(const IssuanceRecord& record) const {
+  return record.proof == kUnreadableProof ? record.issued_at + LongestLife() : record.not_after;
+}
+
+void TrustCalls::NameDoubtful(const CertificateLineage& lineage, const RevokedCertificate& first,
+                              v1::RevokeCertificateResponse* response) const {
+  std::vector<IssuanceRecord> doubtful = lineage.Doubtful(first.revoked_at, LongestLife());
+  // Those that somebody has seen to.
+  doubtful.erase(std::remove_if(doubtful.begin(), doubtful.end(),
+                                [this](const IssuanceRecord& record) {
+                                  return trust_->revocations()->IsRevoked(record.serial);
+                                }),
+                 doubtful.end());
+  if (doubtful.empty()) return;
+  response->set_unreadable_total(static_cast<uint32_t>(doubtful.size()));
+  response->set_warning(DoubtText(first.serial, doubtful));
+  if (doubtful.size() > kMostListed) doubtful.resize(kMostListed);
+  for (const IssuanceRecord& record : doubtful) {
+    v1::Issuance* const out = response->add_unreadable();
+    out->set_serial(record.serial);
+    out->set_proof(record.proof);
+    ToProto(record.issued_at, out->mutable_issued_at());
+  }
 }
 
 absl::Status TrustCalls::RevokeRenewed(const RevokedCertificate& first, CertificateLineage* lineage,
@@ -270,7 +334,8 @@ absl::Status TrustCalls::RevokeRenewed(const RevokedCertificate& first, Certific
   for (int round = 0; more && round < kRounds; ++round) {
     for (; done < lineage->renewed().size(); ++done) {
       const IssuanceRecord& record = lineage->renewed()[done];
-      if (record.not_after <= first.revoked_at) continue;
+      const absl::Time end = EndOf(record);
+      if (end <= first.revoked_at) continue;
       if (!record.audience.empty()) {
         response->set_jwt_svids(response->jwt_svids() + 1);
         jwt_svids_until = std::max(jwt_svids_until, record.not_after);
@@ -279,8 +344,8 @@ absl::Status TrustCalls::RevokeRenewed(const RevokedCertificate& first, Certific
       }
       RevokedCertificate revoked = first;
       revoked.serial = record.serial;
-      revoked.identity = record.identity;
-      revoked.not_after = record.not_after;
+      if (record.proof != kUnreadableProof) revoked.identity = record.identity;
+      revoked.not_after = end;
       revoked.reason = absl::StrCat("renewed from ", first.serial, first.reason.empty() ? "" : ": ",
                                     first.reason);
       RETURN_IF_ERROR(trust_->revocations()->Revoke(revoked));

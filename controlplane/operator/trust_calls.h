@@ -12,6 +12,7 @@
 #include "common/base/clock.h"
 #include "controlplane/audit/certificate_lineage.h"
 #include "controlplane/audit/issuance_log.h"
+#include "controlplane/audit/issuance_record.h"
 #include "controlplane/ca/revocations.h"
 #include "controlplane/explain/mesh_view.h"
 #include "controlplane/trust/trust_keeper.h"
@@ -53,8 +54,13 @@ class TrustCalls {
   // Revokes what was issued on the proof of one that has been revoked.
   absl::Status RevokeRenewed(const RevokedCertificate& first, CertificateLineage* lineage,
                              byrnie::operator_::v1::RevokeCertificateResponse* response) const;
+  // Names what cannot be read and may be one of those.
+  void NameDoubtful(const CertificateLineage& lineage, const RevokedCertificate& first,
+                    byrnie::operator_::v1::RevokeCertificateResponse* response) const;
   // Of a certificate that may be valid now.
   absl::Duration LongestLife() const;
+  // When that of an entry ends at the latest.
+  absl::Time EndOf(const IssuanceRecord& record) const;
   absl::Status Rotate(const RootRotation::Request& request,
                       byrnie::operator_::v1::Trust* response) const;
 

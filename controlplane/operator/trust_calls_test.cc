@@ -53,6 +53,15 @@ class TrustCallsTest : public ::testing::Test {
     record.not_after = record.issued_at + kTtl;
     ASSERT_THAT(log_.Append(std::move(record)), IsOk());
   }
+  // An entry that cannot be read; `replaces` is what its bytes still say.
+  void Damage(const std::string& serial, const std::string& replaces = "") {
+    IssuanceRecord damaged;
+    damaged.issued_at = damaged.not_after = clock_.WallNow();
+    damaged.serial = serial;
+    damaged.replaces = replaces;
+    damaged.proof = kUnreadableProof;
+    ASSERT_THAT(log_.Append(std::move(damaged)), IsOk());
+  }
   absl::Status Revoke(const std::string& serial, bool accept_unknown = false, bool only = false) {
     v1::RevokeCertificateRequest request;
     request.set_only(only);
@@ -82,12 +91,9 @@ TEST_F(TrustCallsTest, RevokesWhatWasIssued) {
 
 // Of it nobody knows when it ends.
 TEST_F(TrustCallsTest, RevokesWhatTheLogCannotRead) {
-  IssuanceRecord damaged;
-  damaged.issued_at = damaged.not_after = clock_.WallNow();
-  damaged.serial = "0a00";
-  damaged.proof = kUnreadableProof;
-  ASSERT_THAT(log_.Append(std::move(damaged)), IsOk());
+  Damage("0a00");
   ASSERT_THAT(Revoke("0a00"), IsOk());
+  EXPECT_EQ(response_.warning(), "");
   EXPECT_FALSE(response_.ended());
   EXPECT_EQ(response_.spiffe_id(), "");
   EXPECT_THAT(calls_->RevokedSerials(), ElementsAre("0a00"));
@@ -117,6 +123,70 @@ TEST_F(TrustCallsTest, RevokesWhatWasRenewedFromIt) {
   Issue("0a04", "0a02");
   ASSERT_THAT(Revoke("0a00"), IsOk());
   EXPECT_EQ(response_.renewed(), 3u);
+}
+
+// Nobody knows whether it was, so nobody is to believe that all is done.
+TEST_F(TrustCallsTest, NamesWhatCannotBeReadAndMayHaveBeenRenewedFromIt) {
+  Issue("0a00");
+  Damage("0a01");
+  clock_.Advance(absl::Minutes(1));
+  Issue("0a02", "0a01");
+  Damage("0b01");
+  ASSERT_THAT(Revoke("0a00"), IsOk());
+  EXPECT_THAT(calls_->RevokedSerials(), ElementsAre("0a00"));
+  EXPECT_EQ(response_.unreadable_total(), 2u);
+  ASSERT_EQ(response_.unreadable_size(), 2);
+  EXPECT_EQ(response_.unreadable(0).serial(), "0a01");
+  EXPECT_EQ(response_.unreadable(0).issued_at().seconds(),
+            absl::ToUnixSeconds(clock_.WallNow() - absl::Minutes(1)));
+  EXPECT_THAT(response_.warning(),
+              AllOf(HasSubstr("2 entries"), HasSubstr("renewed from 0a00"), HasSubstr("0a01 of"),
+                    HasSubstr("0b01 of"), HasSubstr("revoke each by its serial")));
+  // Which is what it says.
+  ASSERT_THAT(Revoke("0a01"), IsOk());
+  EXPECT_THAT(calls_->RevokedSerials(), ElementsAre("0a00", "0a01", "0a02"));
+  EXPECT_THAT(response_.warning(), HasSubstr("1 entry"));
+  ASSERT_THAT(Revoke("0b01"), IsOk());
+  ASSERT_THAT(Revoke("0a00"), IsOk());
+  EXPECT_EQ(response_.warning(), "");
+  EXPECT_EQ(response_.unreadable_total(), 0u);
+}
+
+TEST_F(TrustCallsTest, RevokesWhatCannotBeReadWhereItsBytesTellThatItWasRenewedFromIt) {
+  Issue("0a00");
+  clock_.Advance(kTtl / 2);
+  Damage("0a01", "0a00");
+  clock_.Advance(kTtl);
+  Issue("0a02", "0a01");
+  // Nobody knows when it ends, and the first one has ended.
+  ASSERT_THAT(Revoke("0a00"), IsOk());
+  EXPECT_TRUE(response_.ended());
+  EXPECT_THAT(calls_->RevokedSerials(), ElementsAre("0a01", "0a02"));
+  EXPECT_EQ(response_.renewed(), 2u);
+  EXPECT_EQ(response_.warning(), "");
+  EXPECT_EQ(trust_->revocations()->List()[0].identity, "spiffe://cluster.local/a");
+  EXPECT_EQ(trust_->revocations()->List()[0].not_after, clock_.WallNow() + kTtl);
+}
+
+TEST_F(TrustCallsTest, OfOneThatHasEndedItSaysThatSomethingMayGoOnAllTheSame) {
+  Issue("0a00");
+  clock_.Advance(kTtl / 2);
+  Damage("0a01");
+  clock_.Advance(kTtl);
+  EXPECT_THAT(Revoke("0a00"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("has ended"), HasSubstr("1 entry"), HasSubstr("0a01 of"))));
+  EXPECT_THAT(Revoke("0a00", false, /*only=*/true),
+              StatusIs(absl::StatusCode::kInvalidArgument, Not(HasSubstr("0a01"))));
+}
+
+TEST_F(TrustCallsTest, NamesAHundredOfManyThatCannotBeRead) {
+  Issue("0a00");
+  for (int i = 0; i < 120; ++i) Damage(absl::StrCat("0b", i + 100));
+  ASSERT_THAT(Revoke("0a00"), IsOk());
+  EXPECT_EQ(response_.unreadable_total(), 120u);
+  EXPECT_EQ(response_.unreadable_size(), 100);
+  EXPECT_THAT(response_.warning(), AllOf(HasSubstr("and others"), HasSubstr("rotate the root")));
 }
 
 TEST_F(TrustCallsTest, RevokesNothingElseWhenToldSo) {
@@ -164,6 +234,7 @@ TEST_F(TrustCallsTest, DoesNotTakeALogThatCannotBeReadForAnEmptyOne) {
   EXPECT_THAT(calls_->RevokedSerials(), IsEmpty());
   EXPECT_THAT(Revoke(kSerial, true), IsOk());
   EXPECT_THAT(calls_->RevokedSerials(), ElementsAre(kSerial));
+  EXPECT_THAT(response_.warning(), AllOf(HasSubstr("disk on fire"), HasSubstr("once more")));
 }
 
 TEST_F(TrustCallsTest, ATokenIsOfOneListOfIssuances) {

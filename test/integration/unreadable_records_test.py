@@ -5,7 +5,8 @@ Proved, on two control planes over one etcd, into which garbage is written by ha
 at both; of a policy that was known nothing changes; a control plane that starts does so, and denies what the policy of which it
 knows nothing may deny; both say in `byrniectl check`, the log and the metrics which record it is, what holds meanwhile and what
 to do, and that goes when the policy is applied again; nobody overwrites the record before. The same with a workload's record, a
-key of JWT-SVIDs, a revocation, an entry of the log of issuances, and what a control plane has reported of its agents; and with all of them at once both start.
+key of JWT-SVIDs, a revocation, an entry of the log of issuances (where one may be of what was renewed from a certificate that is revoked,
+the command says so), and what a control plane has reported of its agents; and with all of them at once both start.
 With the trust record nobody begins another root: who runs goes on, who starts ends with the reason. With the record that says which
 mesh the store is of, who runs takes nothing from the store and writes nothing into it until it can be read, and who starts ends.
 """
@@ -22,10 +23,12 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from testing.case import MeshTestCase, main
 from testing.etcd import EtcdCluster
 from testing.mesh import ControlPlane, parse_metrics
+from testing.messages import Messages
 from testing.process import wait_until
 
 PREFIX = "test/mesh"
 GARBAGE = b"\xff garbage"
+messages = Messages("byrnie/store/v1/issuance.proto")
 SERIAL = "0a0b0c0d0e0f101112131415161718"
 
 
@@ -139,6 +142,44 @@ class UnreadableRecordsTest(MeshTestCase):
         self.delete(key)
         for plane in self.planes:
             plane.ctl("issuances")
+        self.wait_mended()
+
+    def test_an_issuance_between_a_certificate_and_what_was_renewed_from_it(self):
+        now = int(time.time())
+        issue = messages["byrnie.store.v1.Issuance"]
+
+        def put(number, replaces="", damage=b""):
+            serial = SERIAL[:-4] + f"cc{number:02x}"
+            entry = issue(serial=serial, identity="spiffe://cluster.local/ns/demo/sa/thief", proof="svid", replaces=replaces)
+            entry.issued_at.seconds, entry.not_after.seconds = now + number, now + 1800
+            key = f"issuances/{(now + number) * 1000000:020d}/{serial}"
+            self.put(key, entry.SerializeToString() + damage if damage != GARBAGE else GARBAGE)
+            keys.append(key)
+            return serial
+
+        keys = []
+        first = put(0)
+        told = put(1, first, damage=b"\xff")
+        gone = put(2, told, damage=GARBAGE)
+        last = put(3, gone)
+        answer = self.planes[0].ctl("revoke", first).stdout
+        self.assertRegex(answer, "renewed from it: 1 certificate")
+        self.assertRegex(answer, f"WARNING: 1 entry of the log of issuances cannot be read .* renewed from {first}.*byrniectl revoke")
+        self.assertRegex(answer, f"(?m)^{gone} ")
+        self.assertIn(gone, self.planes[0].ctl("events", "--kinds=trust_changed").stdout)
+        answer = json.loads(self.planes[0].ctl("revoke", gone, "-o", "json").stdout)
+        self.assertEqual(answer.get("warning", ""), "")
+        self.assertEqual(answer["renewed"], 1)
+        revoked = self.etcd.call("range", key=self.key("revoked/"), range_end=self.key("revoked0"))["kvs"]
+        self.assertEqual({self.key(f"revoked/{serial}") for serial in (first, told, gone, last)},
+                         {base64.b64decode(entry["key"]) for entry in revoked})
+        for key in keys:
+            self.delete(key)
+            self.delete(f"revoked/{key.rpartition('/')[2]}")
+        for plane in self.planes:
+            plane.ctl("issuances")
+            wait_until(lambda plane=plane: parse_metrics(plane.admin("/metrics")[1])["byrnie_controlplane_revoked_certificates"] == 0, 5,
+                       "that nothing is revoked")
         self.wait_mended()
 
     def test_every_other_kind_at_once(self):

@@ -54,6 +54,10 @@ class MemoryIssuanceStore final : public IssuanceStore {
     absl::MutexLock lock(&mu_);
     failure_ = std::move(status);
   }
+  void Clear() {
+    absl::MutexLock lock(&mu_);
+    by_key_.clear();
+  }
   // While held, Append() does not return.
   void Hold(bool held) {
     absl::MutexLock lock(&mu_);
