@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/blocking_counter.h"
+#include "absl/synchronization/notification.h"
 #include "byrnie/ca/v1/ca.grpc.pb.h"
 #include "common/base/retry_after.h"
 #include "common/base/status_matchers.h"
@@ -146,6 +148,39 @@ TEST_F(GrpcIssuanceTest, AJwtSvidIsOfTheClientCertificatesIdentity) {
   EXPECT_EQ(record.audience, std::vector<std::string>{"db"});
   EXPECT_EQ(record.serial, Sha256FingerprintHex(response.svid()).substr(0, 32));
   EXPECT_EQ(absl::ToUnixSeconds(record.not_after), response.expires_at().seconds());
+}
+
+// Else the queue before the threads, which certificates share, grows with every JWT-SVID.
+TEST_F(GrpcIssuanceTest, AJwtSvidThatHasWaitedForLongIsToComeBack) {
+  const int busy = static_cast<int>(threads_.max_threads());
+  absl::BlockingCounter started(busy);
+  absl::Notification done;
+  for (int i = 0; i < busy; ++i) {
+    threads_.Run("others", {[&] {
+                              started.DecrementCount();
+                              done.WaitForNotification();
+                            },
+                            [] {}});
+  }
+  started.Wait();
+  auto stub = CertificateAuthority::NewStub(*Channel(Client()));
+  byrnie::ca::v1::IssueJwtSvidRequest request;
+  request.add_audience("db");
+  byrnie::ca::v1::IssueJwtSvidResponse response;
+  grpc::Status status;
+  std::thread caller([&] {
+    grpc::ClientContext context;
+    status = stub->IssueJwtSvid(&context, request, &response);
+  });
+  while (threads_.waiting() == 0) std::this_thread::yield();
+  clock_.Skip(absl::Seconds(2));
+  done.Notify();
+  caller.join();
+  const absl::Status refused = FromGrpcStatus(status);
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("has waited 2")));
+  EXPECT_NE(RetryAfter(refused), absl::nullopt);
+  grpc::ClientContext later;
+  EXPECT_TRUE(stub->IssueJwtSvid(&later, request, &response).ok());
 }
 
 // An authority that gives one of each, and the next a day later.

@@ -89,4 +89,9 @@ void ThreadPool::Loop() {
   }
 }
 
+size_t ThreadPool::waiting() const {
+  absl::MutexLock lock(&mu_);
+  return waiting_;
+}
+
 }  // namespace byrnie

@@ -44,6 +44,8 @@ class ThreadPool {
 
   size_t max_threads() const { return max_threads_; }
   size_t max_waiting() const { return max_waiting_; }
+  // How many pieces of work wait now.
+  size_t waiting() const;
 
  private:
   struct Source {
@@ -60,7 +62,7 @@ class ThreadPool {
 
   const size_t max_threads_;
   const size_t max_waiting_;
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
   // Sources with something that waits, by whose turn it is; and where each is.
   Turns turns_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, Turns::iterator> sources_ ABSL_GUARDED_BY(mu_);

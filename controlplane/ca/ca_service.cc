@@ -170,8 +170,9 @@ absl::Status CaService::TryIssue(const grpc::ServerContextBase& context, absl::D
 grpc::ServerUnaryReactor* CaService::IssueJwtSvid(
     grpc::CallbackServerContext* context, const byrnie::ca::v1::IssueJwtSvidRequest* request,
     byrnie::ca::v1::IssueJwtSvidResponse* response) {
-  return AnswerOn(threads_, context, [this, context, request, response] {
-    const absl::Status status = TryIssueJwtSvid(*context, *request, response);
+  const absl::Duration arrived = clock_->MonotonicNow();
+  return AnswerOn(threads_, context, [this, context, request, response, arrived] {
+    const absl::Status status = TryIssueJwtSvid(*context, arrived, *request, response);
     tokens_.Count(status);
     if (!status.ok()) NoteJwtSvidRefused(status, PeerAddress(context->peer()));
     return ToGrpcStatus(status);
@@ -189,16 +190,18 @@ void CaService::NoteJwtSvidRefused(const absl::Status& status, const std::string
 }
 
 absl::Status CaService::TryIssueJwtSvid(const grpc::ServerContextBase& context,
+                                        absl::Duration arrived,
                                         const byrnie::ca::v1::IssueJwtSvidRequest& request,
                                         byrnie::ca::v1::IssueJwtSvidResponse* response) {
+  const absl::Duration now = clock_->MonotonicNow();
   ASSIGN_OR_RETURN(PeerIdentity peer, RequirePeer(*context.auth_context(), *bundles_->bundles(),
                                                   trust_domain_, clock_->WallNow()));
   if (IsReservedPath(peer.id.path())) {
     return absl::PermissionDeniedError(
         absl::StrCat(peer.id.text(), " is reserved for the mesh itself"));
   }
-  RETURN_IF_ERROR(
-      jwt_limiter_.Admit(clock_->MonotonicNow(), {peer.id.text(), absl::ZeroDuration()}));
+  // As one who has none: nobody knows whether it asks for the first or the next.
+  RETURN_IF_ERROR(jwt_limiter_.Admit(now, {peer.id.text(), absl::nullopt, now - arrived}));
   absl::optional<absl::Duration> ttl;
   if (request.has_ttl()) {
     ASSIGN_OR_RETURN(ttl, FromProto(request.ttl()));

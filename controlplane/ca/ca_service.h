@@ -73,7 +73,8 @@ class CaService final : public byrnie::ca::v1::CertificateAuthority::CallbackSer
   absl::Status TryIssue(const grpc::ServerContextBase& context, absl::Duration arrived,
                         const byrnie::ca::v1::IssueRequest& request,
                         byrnie::ca::v1::IssueResponse* response);
-  absl::Status TryIssueJwtSvid(const grpc::ServerContextBase& context,
+  // `arrived` is when it began to wait for its turn.
+  absl::Status TryIssueJwtSvid(const grpc::ServerContextBase& context, absl::Duration arrived,
                                const byrnie::ca::v1::IssueJwtSvidRequest& request,
                                byrnie::ca::v1::IssueJwtSvidResponse* response);
   void NoteJwtSvidRefused(const absl::Status& status, const std::string& address);

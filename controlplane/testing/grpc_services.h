@@ -1,7 +1,9 @@
 #ifndef BYRNIE_CONTROLPLANE_TESTING_GRPC_SERVICES_H_
 #define BYRNIE_CONTROLPLANE_TESTING_GRPC_SERVICES_H_
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,6 +48,20 @@ namespace byrnie {
 inline constexpr char kId[] = "spiffe://cluster.local/ns/demo/sa/app";
 inline constexpr char kOperatorToken[] = "operator-secret";
 inline constexpr char kOperatorId[] = "spiffe://cluster.local/ns/ops/sa/alice";
+
+// The clocks of the machine, of which the monotonic one skips what it is told to.
+class SkippingClock final : public Clock {
+ public:
+  absl::Time WallNow() const override { return system_.WallNow(); }
+  absl::Duration MonotonicNow() const override {
+    return system_.MonotonicNow() + absl::Nanoseconds(skipped_.load());
+  }
+  void Skip(absl::Duration duration) { skipped_ += absl::ToInt64Nanoseconds(duration); }
+
+ private:
+  SystemClock system_;
+  std::atomic<int64_t> skipped_ = 0;
+};
 
 // All services of a control plane behind a gRPC server on loopback, and clients of them.
 class GrpcServices : public ::testing::Test {
@@ -139,7 +155,7 @@ class GrpcServices : public ::testing::Test {
     return std::string(tokens_->Create(*SpiffeId::Parse(kId), absl::Minutes(1))->token.view());
   }
 
-  SystemClock clock_;
+  SkippingClock clock_;
   MemoryStore store_;
   MetricRegistry metrics_;
   Logger logger_{2, Logger::Format::kText, LogLevel::kError};
