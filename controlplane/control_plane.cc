@@ -288,7 +288,8 @@ absl::Status ControlPlane::OpenIssuanceLog() {
         absl::StrCat(options_.trust_domain, " in ",
                      etcd.has_value() ? absl::StrCat("etcd:", etcd->prefix)
                                       : absl::StrCat("sqlite:", options_.store.sqlite_path));
-    absl::StatusOr<std::unique_ptr<SpoolFile>> spool = SpoolFile::Open(path, owner, &new_spool_);
+    absl::StatusOr<std::unique_ptr<SpoolFile>> spool =
+        SpoolFile::Open(path, owner, logger_, &new_spool_);
     if (!spool.ok()) {
       return InFlag("issuance_spool", spool.status(),
                     "; or give --issuance_spool=memory, and what is issued without the store is "

@@ -10,6 +10,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "byrnie/store/v1/issuance.pb.h"
+#include "common/base/check.h"
+#include "common/crypto/sha256_fingerprint.h"
 #include "controlplane/proto/time_conversion.h"
 
 namespace byrnie {
@@ -26,6 +28,60 @@ bool IsSerial(absl::string_view text) {
   return text.size() <= kMaxSerial && std::all_of(text.begin(), text.end(), [](char c) {
            return absl::ascii_isxdigit(static_cast<unsigned char>(c)) && !absl::ascii_isupper(c);
          });
+}
+
+// The field with the checksum of what comes before it.
+std::string ChecksumField(absl::string_view before) {
+  uint64_t checksum = 0;
+  CHECK(absl::SimpleHexAtoi(Sha256FingerprintHex(before).substr(0, 16), &checksum));
+  byrnie::store::v1::Issuance field;
+  field.set_checksum(checksum);
+  return field.SerializeAsString();
+}
+
+std::string EncodeFields(const IssuanceRecord& record) {
+  byrnie::store::v1::Issuance out;
+  ToProto(record.issued_at, out.mutable_issued_at());
+  out.set_serial(record.serial);
+  out.set_identity(record.identity);
+  out.set_proof(record.proof);
+  out.set_subject(record.subject);
+  out.set_protocol(record.protocol);
+  out.set_address(record.address);
+  out.set_root(absl::HexStringToBytes(record.root));
+  ToProto(record.not_after, out.mutable_not_after());
+  out.set_replaces(record.replaces);
+  out.set_newest_root(absl::HexStringToBytes(record.newest_root));
+  for (const std::string& audience : record.audience) out.add_audience(audience);
+  return out.SerializeAsString();
+}
+
+IssuanceRecord DecodeFields(const byrnie::store::v1::Issuance& in) {
+  IssuanceRecord record;
+  record.issued_at = TimeOf(in.issued_at());
+  record.serial = in.serial();
+  record.identity = in.identity();
+  record.proof = in.proof();
+  record.subject = in.subject();
+  record.protocol = in.protocol();
+  record.address = in.address();
+  record.root = absl::BytesToHexString(in.root());
+  record.not_after = TimeOf(in.not_after());
+  record.replaces = in.replaces();
+  record.newest_root = absl::BytesToHexString(in.newest_root());
+  record.audience.assign(in.audience().begin(), in.audience().end());
+  return record;
+}
+
+// Whether the bytes that `in` and `record` were made of are those that were written. One without a
+// checksum has no fields that are not known: what seems to be such a one was a checksum.
+bool IsWhole(const byrnie::store::v1::Issuance& in, const IssuanceRecord& record,
+             absl::string_view value) {
+  if (!in.has_checksum()) return value == EncodeFields(record);
+  const size_t size = ChecksumField("").size();
+  if (value.size() < size) return false;
+  const absl::string_view before = value.substr(0, value.size() - size);
+  return value.substr(before.size()) == ChecksumField(before);
 }
 
 // `in` is what there is of the value.
@@ -69,40 +125,18 @@ bool IsIssuanceKey(absl::string_view key) {
 }
 
 std::string EncodeIssuance(const IssuanceRecord& record) {
-  byrnie::store::v1::Issuance out;
-  ToProto(record.issued_at, out.mutable_issued_at());
-  out.set_serial(record.serial);
-  out.set_identity(record.identity);
-  out.set_proof(record.proof);
-  out.set_subject(record.subject);
-  out.set_protocol(record.protocol);
-  out.set_address(record.address);
-  out.set_root(absl::HexStringToBytes(record.root));
-  ToProto(record.not_after, out.mutable_not_after());
-  out.set_replaces(record.replaces);
-  out.set_newest_root(absl::HexStringToBytes(record.newest_root));
-  for (const std::string& audience : record.audience) out.add_audience(audience);
-  return out.SerializeAsString();
+  std::string value = EncodeFields(record);
+  // A message goes on where another one's bytes are put behind it.
+  return value.append(ChecksumField(value));
 }
 
 IssuanceRecord DecodeIssuance(absl::string_view key, const std::string& value) {
   byrnie::store::v1::Issuance in;
   if (!in.ParseFromString(value)) return WhatTheKeySays(key, in);
-  IssuanceRecord record;
-  record.issued_at = TimeOf(in.issued_at());
-  record.serial = in.serial();
-  record.identity = in.identity();
-  record.proof = in.proof();
-  record.subject = in.subject();
-  record.protocol = in.protocol();
-  record.address = in.address();
-  record.root = absl::BytesToHexString(in.root());
-  record.not_after = TimeOf(in.not_after());
-  record.replaces = in.replaces();
-  record.newest_root = absl::BytesToHexString(in.newest_root());
-  record.audience.assign(in.audience().begin(), in.audience().end());
-  // Bytes that are damaged may be a message all the same.
-  return IssuanceKey(record) == key && in.has_not_after() ? record : WhatTheKeySays(key, in);
+  const IssuanceRecord record = DecodeFields(in);
+  // Of a release without checksums, bytes that are damaged may be a message all the same.
+  const bool good = IssuanceKey(record) == key && in.has_not_after() && IsWhole(in, record, value);
+  return good ? record : WhatTheKeySays(key, in);
 }
 
 }  // namespace byrnie

@@ -19,6 +19,8 @@ std::string IssuanceKey(const IssuanceRecord& record);
 // Whether IssuanceKey() may have given it.
 bool IsIssuanceKey(absl::string_view key);
 
+// With a checksum, so that damage is seen. It is no proof against somebody who may write to the
+// store.
 std::string EncodeIssuance(const IssuanceRecord& record);
 // One that cannot be read keeps nobody from the others: it is what its key says, with
 // kUnreadableProof, and with what it replaced where its bytes still have a serial for that.

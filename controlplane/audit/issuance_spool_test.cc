@@ -7,7 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
+#include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
+#include "controlplane/audit/issuance_codec.h"
 #include "controlplane/audit/memory_spool.h"
 #include "controlplane/audit/spool_file.h"
 #include "controlplane/store/sqlite_store.h"
@@ -32,9 +34,14 @@ std::string Path() {
   return absl::StrCat(::testing::TempDir(), "/", name, ".db");
 }
 
+Logger* SilentLogger() {
+  static auto* const logger = new Logger(2, Logger::Format::kText, LogLevel::kError);
+  return logger;
+}
+
 std::unique_ptr<SpoolFile> OpenFile() {
   bool created = false;
-  auto file = SpoolFile::Open(Path(), kOwner, &created);
+  auto file = SpoolFile::Open(Path(), kOwner, SilentLogger(), &created);
   EXPECT_THAT(file, IsOk());
   return *std::move(file);
 }
@@ -140,10 +147,55 @@ TEST(SpoolFileTest, KeepsThemForTheNextProcessAndFromOthers) {
   EXPECT_THAT(Serials(*OpenFile()->Oldest()), ElementsAre("1", "2", "3"));
 }
 
+// Puts garbage in the place of some that wait.
+void Damage(int from, int to) {
+  auto store = *SqliteStore::Open(Path());
+  for (const IssuanceRecord& record : Records(from, to)) {
+    ASSERT_THAT(store->Commit(StoreTransaction().Put(IssuanceKey(record), "garbage")), IsOk());
+  }
+}
+
+TEST(SpoolFileTest, KeepsTheBytesOfWhatIsDamaged) {
+  ASSERT_THAT(OpenFile()->Append(Records(1, 3)), IsOk());
+  Damage(2, 2);
+  {
+    auto spool = OpenFile();
+    const IssuanceSpool::Batch oldest = *spool->Oldest();
+    EXPECT_THAT(Serials(oldest), ElementsAre("1", "2", "3"));
+    EXPECT_EQ(oldest.records[1].proof, kUnreadableProof);
+    ASSERT_THAT(spool->Remove(oldest), IsOk());
+    ASSERT_THAT(spool->Remove(oldest), IsOk());
+    EXPECT_THAT(spool->Oldest()->keys, IsEmpty());
+  }
+  auto store = *SqliteStore::Open(Path());
+  const std::string key = IssuanceKey(Records(2, 2)[0]);
+  EXPECT_EQ((*store->Get(absl::StrCat("damaged/", key)))->value, "garbage");
+  EXPECT_THAT(store->Count("damaged/"), IsOkAndHolds(1));
+  EXPECT_THAT(store->Count("issuances/"), IsOkAndHolds(0));
+}
+
+TEST(SpoolFileTest, KeepsNoMoreOfTheDamagedThanItSays) {
+  constexpr int kMost = static_cast<int>(SpoolFile::kMostDamaged);
+  Damage(1, kMost + 5);
+  {
+    auto store = *SqliteStore::Open(Path());
+    ASSERT_THAT(store->Commit(StoreTransaction().Put("spool/owner", kOwner)), IsOk());
+  }
+  {
+    auto spool = OpenFile();
+    for (IssuanceSpool::Batch oldest = *spool->Oldest(); !oldest.keys.empty();
+         oldest = *spool->Oldest()) {
+      ASSERT_THAT(spool->Remove(oldest), IsOk());
+    }
+  }
+  auto store = *SqliteStore::Open(Path());
+  EXPECT_THAT(store->Count("damaged/"), IsOkAndHolds(kMost));
+}
+
 TEST(SpoolFileTest, RefusesAnothersFile) {
   ASSERT_THAT(OpenFile()->Append(Records(1, 3)), IsOk());
   bool created = true;
-  EXPECT_THAT(SpoolFile::Open(Path(), "other.example in etcd:byrnie/", &created),
+  EXPECT_THAT(SpoolFile::Open(Path(), "other.example in etcd:byrnie/", SilentLogger(), &created),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        AllOf(HasSubstr(Path()), HasSubstr(kOwner), HasSubstr("other.example"))));
   EXPECT_FALSE(created);
@@ -157,7 +209,7 @@ TEST(SpoolFileTest, RefusesAStore) {
   }
   bool created = true;
   EXPECT_THAT(
-      SpoolFile::Open(Path(), kOwner, &created),
+      SpoolFile::Open(Path(), kOwner, SilentLogger(), &created),
       StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("a store of another kind")));
 }
 

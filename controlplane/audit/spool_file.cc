@@ -9,7 +9,9 @@
 namespace byrnie {
 namespace {
 
-constexpr char kOwnerKey[] = "spool/owner";
+constexpr char kOwnerKey[] = "spool/owner", kDamagedPrefix[] = "damaged/";
+// No entry is nearly as large.
+constexpr size_t kMostDamagedBytes = 64 * 1024;
 
 absl::Status CheckOwner(Store* file, const std::string& path, const std::string& owner) {
   ASSIGN_OR_RETURN(const absl::optional<StoreEntry> found, file->Get(kOwnerKey));
@@ -32,13 +34,13 @@ absl::Status CheckOwner(Store* file, const std::string& path, const std::string&
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SpoolFile>> SpoolFile::Open(const std::string& path,
-                                                           const std::string& owner,
+                                                           const std::string& owner, Logger* logger,
                                                            bool* created) {
   SqliteStore::Found found;
   ASSIGN_OR_RETURN(std::unique_ptr<Store> file, SqliteStore::Open(path, &found));
   *created = found.created;
   RETURN_IF_ERROR(CheckOwner(file.get(), path, owner));
-  return absl::WrapUnique(new SpoolFile(std::move(file)));
+  return absl::WrapUnique(new SpoolFile(std::move(file), path, logger));
 }
 
 absl::Status SpoolFile::Append(const std::vector<IssuanceRecord>& records) {
@@ -62,8 +64,34 @@ absl::StatusOr<IssuanceSpool::Batch> SpoolFile::Oldest() {
 
 absl::Status SpoolFile::Remove(const Batch& batch) {
   StoreTransaction transaction;
-  for (const std::string& key : batch.keys) transaction.Delete(key);
+  for (size_t i = 0; i < batch.keys.size(); ++i) {
+    if (batch.records[i].proof == kUnreadableProof) {
+      RETURN_IF_ERROR(SetAside(batch.keys[i]));
+    } else {
+      transaction.Delete(batch.keys[i]);
+    }
+  }
+  if (transaction.writes().empty()) return absl::OkStatus();
   return file_->Commit(transaction).status();
+}
+
+absl::Status SpoolFile::SetAside(const std::string& key) {
+  ASSIGN_OR_RETURN(const absl::optional<StoreEntry> entry, file_->Get(key));
+  if (!entry.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const int64_t there, file_->Count(kDamagedPrefix));
+  const std::string aside = absl::StrCat(kDamagedPrefix, key);
+  const bool room = there < kMostDamaged && entry->value.size() <= kMostDamagedBytes &&
+                    aside.size() <= StoreTransaction::kMaxKeyBytes;
+  StoreTransaction transaction;
+  if (room) transaction.Put(aside, entry->value);
+  transaction.Delete(key);
+  RETURN_IF_ERROR(file_->Commit(transaction).status());
+  logger_->Error(
+      "an issuance that waited to be logged cannot be read: the log has its time and serial alone",
+      {{"entry", key},
+       {"bytes", room ? absl::StrCat("kept in ", path_, " as ", aside)
+                      : absl::StrCat("dropped, ", path_, " keeps no more of them")}});
+  return absl::OkStatus();
 }
 
 }  // namespace byrnie

@@ -11,6 +11,8 @@ namespace {
 
 // What another process has issued is in the log within that, or it says that it was late.
 constexpr absl::Duration kLateEntries = absl::Seconds(10);
+// How often it is looked whether an entry that could not be read has been mended.
+constexpr absl::Duration kLookAgain = absl::Minutes(1);
 
 // Whether its holder has the next root in force, which is in the bundles from version `since` on.
 bool Acknowledged(const CertificateHolders::Certificate& certificate, uint64_t since) {
@@ -37,13 +39,18 @@ absl::StatusOr<absl::Time> ConnectedFleet::CatchUp(absl::Time now) {
   absl::MutexLock lock(&mu_);
   // Where the clock was ahead, entries of before may not have been read.
   if (now < read_until_) read_until_ = absl::InfinitePast();
+  if (!unreadable_.empty() && now >= read_whole_at_ + kLookAgain) {
+    read_until_ = absl::InfinitePast();
+  }
+  if (read_until_ == absl::InfinitePast()) read_whole_at_ = now;
   const absl::Time since =
       read_until_ == absl::InfinitePast() ? now - longest_life_ : read_until_ - kLateEntries;
   const absl::Status read = log_->ForEachSince(since, [&](const IssuanceRecord& record) {
     if (record.proof == kUnreadableProof) {
-      unreadable_at_ = std::max(unreadable_at_, record.issued_at);
+      unreadable_[record.serial] = record.issued_at;
       return;
     }
+    unreadable_.erase(record.serial);
     // A control plane's own is made anew where its root goes.
     if (!record.audience.empty() || record.proof == kOwnProof) return;
     agents_->holders()->OnIssued({record.serial, record.identity, record.root, record.issued_at,
@@ -52,8 +59,16 @@ absl::StatusOr<absl::Time> ConnectedFleet::CatchUp(absl::Time now) {
   });
   if (!read.ok()) return read;
   read_until_ = now;
-  if (unreadable_at_ == absl::InfinitePast()) return complete_since_;
-  return std::max(complete_since_, unreadable_at_ + absl::Seconds(1));
+  absl::Time complete_since = complete_since_;
+  for (auto it = unreadable_.begin(); it != unreadable_.end();) {
+    const auto at = it++;
+    if (at->second + absl::Seconds(1) + longest_life_ <= now) {
+      unreadable_.erase(at);
+    } else {
+      complete_since = std::max(complete_since, at->second + absl::Seconds(1));
+    }
+  }
+  return complete_since;
 }
 
 void ConnectedFleet::ReadLogAgain() {

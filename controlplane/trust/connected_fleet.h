@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -62,8 +63,11 @@ class ConnectedFleet final : public FleetSource {
   const absl::Time complete_since_;
   const absl::Duration longest_life_;
   mutable absl::Mutex mu_;
-  // An entry of then cannot be read, the last such; InfinitePast: all can be.
-  absl::Time unreadable_at_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  // Entries of the last life that cannot be read, by serial, and when they are of; until they can
+  // be. Whom one was issued to that is gone nobody knows either.
+  absl::flat_hash_map<std::string, absl::Time> unreadable_ ABSL_GUARDED_BY(mu_);
+  // The log was read from the beginning then.
+  absl::Time read_whole_at_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   // The log has been read up to there.
   absl::Time read_until_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
 };

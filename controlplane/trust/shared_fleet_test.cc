@@ -405,5 +405,27 @@ TEST_F(SharedFleetTest, AClockThatIsAheadMovesNothingAndForgetsNobody) {
   EXPECT_THAT(View(a_.get()).control_planes[0].reason, HasSubstr("ahead of this one's"));
 }
 
+TEST_F(SharedFleetTest, WhatCannotBeReadIsWaitedForUntilItIsMendedOrOver) {
+  b_->Issue("b1", "far");
+  const StoreEntry entry = (*ListAll(&store_, kIssuancePrefix))[0];
+  const absl::Time issued_at = clock_.WallNow();
+  Distribute({a_.get(), b_.get()});
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put(entry.key, "garbage")), IsOk());
+  EXPECT_EQ(View(a_.get()).complete_since, issued_at + absl::Seconds(1));
+  // Whoever takes it away knows no more of it.
+  ASSERT_THAT(store_.Commit(StoreTransaction().Delete(entry.key)), IsOk());
+  clock_.Advance(absl::Minutes(2));
+  EXPECT_EQ(View(a_.get()).complete_since, issued_at + absl::Seconds(1));
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put(entry.key, entry.value)), IsOk());
+  clock_.Advance(absl::Minutes(1));
+  EXPECT_EQ(View(a_.get()).complete_since, absl::InfinitePast());
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), ElementsAre("holder spiffe://cluster.local/far"));
+  ASSERT_THAT(store_.Commit(StoreTransaction().Put(entry.key, "garbage")), IsOk());
+  const std::unique_ptr<Plane> late = Start("c", "3");
+  EXPECT_EQ(View(late.get()).complete_since, issued_at + absl::Seconds(1));
+  clock_.Advance(kLife);
+  EXPECT_EQ(View(late.get()).complete_since, absl::InfinitePast());
+}
+
 }  // namespace
 }  // namespace byrnie

@@ -1,0 +1,71 @@
+#include "controlplane/audit/issuance_codec.h"
+
+#include <string>
+
+#include "byrnie/store/v1/issuance.pb.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+IssuanceRecord Record() {
+  IssuanceRecord record;
+  record.issued_at = absl::FromUnixSeconds(1893456000);
+  record.serial = "0a1b2c3d4e5f";
+  record.identity = "spiffe://cluster.local/a";
+  record.proof = "svid";
+  record.protocol = "byrnie";
+  record.address = "10.0.0.1:4711";
+  record.root = std::string(64, 'a');
+  record.not_after = record.issued_at + absl::Hours(1);
+  record.replaces = "0a1b2c3d4e5e";
+  record.newest_root = std::string(64, 'b');
+  record.audience = {"billing"};
+  return record;
+}
+
+// Most of these are a message all the same, of somebody else or until another day.
+TEST(IssuanceCodecTest, OneBitThatIsAnotherIsDamage) {
+  const std::string key = IssuanceKey(Record()), value = EncodeIssuance(Record());
+  ASSERT_EQ(DecodeIssuance(key, value).identity, Record().identity);
+  for (size_t bit = 0; bit < 8 * value.size(); ++bit) {
+    std::string damaged = value;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
+    const IssuanceRecord read = DecodeIssuance(key, damaged);
+    EXPECT_EQ(read.proof, kUnreadableProof) << bit;
+    EXPECT_EQ(read.serial, Record().serial);
+    EXPECT_EQ(read.identity, "");
+  }
+}
+
+TEST(IssuanceCodecTest, BytesThatAreZeroAreDamage) {
+  const std::string key = IssuanceKey(Record()), value = EncodeIssuance(Record());
+  for (size_t from = 0; from < value.size(); ++from) {
+    std::string damaged = value;
+    damaged.replace(from, std::string::npos, value.size() - from, '\0');
+    EXPECT_EQ(DecodeIssuance(key, damaged).proof, kUnreadableProof) << from;
+  }
+}
+
+TEST(IssuanceCodecTest, AnEntryOfBeforeThereWereChecksumsIsRead) {
+  byrnie::store::v1::Issuance entry;
+  ASSERT_TRUE(entry.ParseFromString(EncodeIssuance(Record())));
+  entry.clear_checksum();
+  const std::string key = IssuanceKey(Record());
+  EXPECT_EQ(DecodeIssuance(key, entry.SerializeAsString()).replaces, Record().replaces);
+  // And such a release reads a new one, of which it does not know the last field.
+  entry.set_checksum(1);
+  EXPECT_EQ(DecodeIssuance(key, entry.SerializeAsString()).proof, kUnreadableProof);
+}
+
+TEST(IssuanceCodecTest, OfADamagedEntryThereIsWhatItReplacesWhereItsBytesHaveThat) {
+  const std::string key = IssuanceKey(Record()), value = EncodeIssuance(Record());
+  EXPECT_EQ(DecodeIssuance(key, value + "\xff").replaces, Record().replaces);
+  EXPECT_EQ(DecodeIssuance(key, value.substr(0, 8)).replaces, "");
+  IssuanceRecord odd = Record();
+  odd.replaces = "no serial";
+  EXPECT_EQ(DecodeIssuance(key, EncodeIssuance(odd) + "\xff").replaces, "");
+}
+
+}  // namespace
+}  // namespace byrnie
