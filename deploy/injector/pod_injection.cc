@@ -13,6 +13,7 @@
 #include "common/probe/app_probes.h"
 #include "deploy/injector/annotations.h"
 #include "deploy/injector/finish.h"
+#include "deploy/injector/lists_of_others.h"
 #include "deploy/injector/pod_dns.h"
 #include "deploy/injector/probe_rewrite.h"
 #include "deploy/injector/pull_secrets.h"
@@ -122,6 +123,7 @@ void TakeBack(const Json& status, Json* pod) {
   Json* const metadata = Find(pod, "metadata");
   if (metadata != nullptr && metadata->is_object()) {
     RemoveMark("annotations", kStatusAnnotation, metadata);
+    RemoveFromLists(Find(status, "lists"), metadata);
     if (IsTrue(status, "default_container")) RemoveMark("annotations", kDefaultContainer, metadata);
     RemoveMark("labels", kRevisionLabel, metadata);
     if (metadata->empty()) Remove(pod, "metadata");
@@ -178,6 +180,8 @@ void AddMarks(const InjectorConfig& config, const SidecarContainers& sidecar,
   if (!probes.empty()) status["probes"] = probes;
   if (!pull_secrets.empty()) status["pull_secrets"] = pull_secrets;
   if (!empty.empty()) status["empty"] = empty;
+  Json lists = AddToLists(sidecar, annotations);
+  if (!lists.empty()) status["lists"] = std::move(lists);
   (*annotations)[std::string(kStatusAnnotation)] = ToText(status);
   (*ObjectIn(metadata, "labels"))[std::string(kRevisionLabel)] = config.revision;
 }

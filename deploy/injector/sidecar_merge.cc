@@ -2,9 +2,14 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace byrnie {
 namespace {
@@ -16,6 +21,8 @@ constexpr const char* kTheirs[] = {"image", "imagePullPolicy", "resources"};
 struct KeyedList {
   const char *name, *key;
 };
+constexpr size_t kMaxNamed = 3;
+constexpr size_t kMaxShown = 48;
 constexpr KeyedList kLists[] = {{"env", "name"}, {"ports", "name"}, {"volumeMounts", "mountPath"}};
 
 // Whether `there` says all that `ours` does, with more or without.
@@ -48,23 +55,6 @@ const Json* WithKey(const Json& list, const char* key, const std::string& value)
   return nullptr;
 }
 
-// `ours` has a handful of elements, `there` as many as others like.
-Json MergeList(const Json& there, const Json& ours, const char* key) {
-  Json made = Json::array();
-  for (const Json& element : there) {
-    const Json* const own = WithKey(ours, key, TextOf(element, key));
-    if (own != nullptr) {
-      made.push_back(Covers(element, *own) ? element : *own);
-    } else if (!IsOurs(element)) {
-      made.push_back(element);
-    }
-  }
-  for (const Json& own : ours) {
-    if (WithKey(there, key, TextOf(own, key)) == nullptr) made.push_back(own);
-  }
-  return made;
-}
-
 const KeyedList* ListNamed(const std::string& name) {
   const auto* const found =
       std::find_if(std::begin(kLists), std::end(kLists),
@@ -72,20 +62,107 @@ const KeyedList* ListNamed(const std::string& name) {
   return found == std::end(kLists) ? nullptr : found;
 }
 
-Json MergeContainer(const Json& there, const Json& ours) {
+// What a program loads or does before its first line, by variables.
+constexpr const char* kLoaders[] = {"LD_", "GLIBC_", "GCONV_", "OPENSSL_"};
+// Sources of volumes in which there is nothing that a pod of the namespace may not know.
+constexpr const char* kOpenSources[] = {"configMap", "downwardAPI", "clusterTrustBundle"};
+// Members of which others add whole ones.
+constexpr const char* kNobodys[] = {"envFrom", "volumeDevices"};
+constexpr const char* kNobodysOfRoot[] = {"lifecycle", "livenessProbe", "readinessProbe",
+                                          "startupProbe"};
+
+template <size_t N>
+bool IsAmong(const char* const (&names)[N], absl::string_view name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+bool IsOpen(const Json& volume) {
+  const Json* const projected = Find(volume, "projected");
+  if (projected == nullptr) {
+    return std::any_of(std::begin(kOpenSources), std::end(kOpenSources),
+                       [&volume](const char* name) { return Find(volume, name) != nullptr; });
+  }
+  for (const Json& source : ItemsOf(*projected, "sources")) {
+    if (!source.is_object()) return false;
+    for (const auto& [name, value] : source.get_ref<const Json::object_t&>()) {
+      if (!IsAmong(kOpenSources, name)) return false;
+    }
+  }
+  return true;
+}
+
+// One container of ours, as it is there and as it is made now.
+class Merger {
+ public:
+  // `open_volumes` outlives it. `is_root`: with NET_ADMIN.
+  Merger(const absl::flat_hash_set<std::string>& open_volumes, bool is_root)
+      : open_volumes_(open_volumes), is_root_(is_root) {}
+
+  Json Merge(const Json& there, const Json& ours);
+  // What others have added and is not kept, for people.
+  const std::vector<std::string>& left_out() const { return left_out_; }
+
+ private:
+  // `ours` has a handful of elements, `there` as many as others like.
+  Json MergeList(const Json& there, const Json& ours, const KeyedList& list);
+  bool MayStay(const KeyedList& list, const Json& element) const;
+  bool MayStay(const std::string& member) const {
+    return !IsAmong(kNobodys, member) && !(is_root_ && IsAmong(kNobodysOfRoot, member));
+  }
+
+  const absl::flat_hash_set<std::string>& open_volumes_;
+  const bool is_root_;
+  std::vector<std::string> left_out_;
+};
+
+bool Merger::MayStay(const KeyedList& list, const Json& element) const {
+  if (is_root_) return false;
+  const absl::string_view of = list.name;
+  const std::string name = TextOf(element, "name");
+  if (of == "volumeMounts") return open_volumes_.contains(name);
+  if (of != "env") return true;
+  const Json* const from = Find(element, "valueFrom");
+  return (from == nullptr || Find(*from, "secretKeyRef") == nullptr) &&
+         std::none_of(std::begin(kLoaders), std::end(kLoaders),
+                      [&name](const char* prefix) { return absl::StartsWith(name, prefix); });
+}
+
+Json Merger::MergeList(const Json& there, const Json& ours, const KeyedList& list) {
+  Json made = Json::array();
+  for (const Json& element : there) {
+    const Json* const own = WithKey(ours, list.key, TextOf(element, list.key));
+    if (own != nullptr) {
+      made.push_back(Covers(element, *own) ? element : *own);
+    } else if (!IsOurs(element)) {
+      if (MayStay(list, element)) {
+        made.push_back(element);
+      } else {
+        left_out_.push_back(
+            absl::StrCat(list.name, " ", Shortened(TextOf(element, "name"), kMaxShown)));
+      }
+    }
+  }
+  for (const Json& own : ours) {
+    if (WithKey(there, list.key, TextOf(own, list.key)) == nullptr) made.push_back(own);
+  }
+  return made;
+}
+
+Json Merger::Merge(const Json& there, const Json& ours) {
   Json made = Json::object();
   auto& members = made.get_ref<Json::object_t&>();
   const Json none = Json::array();
   for (const auto& [name, value] : there.get_ref<const Json::object_t&>()) {
     const Json* const own = Find(ours, name);
     const KeyedList* const list = ListNamed(name);
-    if (list != nullptr && value.is_array()) {
-      Json merged = MergeList(value, own == nullptr ? none : *own, list->key);
+    if (list != nullptr) {
+      Json merged = MergeList(value.is_array() ? value : none, own == nullptr ? none : *own, *list);
       if (!merged.empty()) members.push_back({name, std::move(merged)});
+    } else if (own == nullptr && !MayStay(name)) {
+      if (!value.empty()) left_out_.push_back(name);
     } else if (own == nullptr || Covers(value, *own)) {
       members.push_back({name, value});
-    } else if (!value.is_null() &&
-               std::find(std::begin(kTheirs), std::end(kTheirs), name) != std::end(kTheirs)) {
+    } else if (!value.is_null() && IsAmong(kTheirs, name)) {
       members.push_back({name, value});
     } else {
       members.push_back({name, *own});
@@ -95,6 +172,15 @@ Json MergeContainer(const Json& there, const Json& ours) {
     if (Find(there, name) == nullptr) members.push_back({name, value});
   }
   return made;
+}
+
+std::string WarningOf(const std::string& container, std::vector<std::string> left_out) {
+  const size_t more = left_out.size() > kMaxNamed ? left_out.size() - kMaxNamed : 0;
+  left_out.resize(left_out.size() - more);
+  return absl::StrCat("container ", container, " does not keep what others have added to it (",
+                      absl::StrJoin(left_out, ", "),
+                      more == 0 ? "" : absl::StrCat(" and ", more, " more"),
+                      "): have the webhook that adds it leave this container alone");
 }
 
 const Json* ContainerNamed(const Json& spec, const std::string& name) {
@@ -111,11 +197,21 @@ const Json* ContainerNamed(const Json& spec, const std::string& name) {
 void KeepWhatOthersSay(const Json& pod, SidecarContainers* sidecar) {
   const Json* const spec = Find(pod, "spec");
   if (spec == nullptr) return;
+  absl::flat_hash_set<std::string> open_volumes;
+  for (const Json& volume : ItemsOf(*spec, "volumes")) {
+    if (IsOpen(volume)) open_volumes.insert(TextOf(volume, "name"));
+  }
   for (Json* const container :
        {&sidecar->agent, &sidecar->proxy, &sidecar->redirect, &sidecar->watch, &sidecar->finish}) {
     if (container->is_null()) continue;
-    const Json* const there = ContainerNamed(*spec, TextOf(*container, "name"));
-    if (there != nullptr) *container = MergeContainer(*there, *container);
+    const std::string name = TextOf(*container, "name");
+    const Json* const there = ContainerNamed(*spec, name);
+    if (there == nullptr) continue;
+    Merger merger(open_volumes, name == kRedirectName || name == kWatchName);
+    *container = merger.Merge(*there, *container);
+    if (!merger.left_out().empty()) {
+      sidecar->warnings.push_back(WarningOf(name, merger.left_out()));
+    }
   }
   for (Json& volume : sidecar->volumes) {
     const std::string name = TextOf(volume, "name");

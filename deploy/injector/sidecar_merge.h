@@ -8,9 +8,14 @@ namespace byrnie {
 
 // Keeps in `sidecar`, as it is made now, what others have made of the one that `pod` has and that
 // was made of the same settings: the image, its pull policy and the resources of our containers,
-// which a registry's mirror, admission plugins and LimitRanges decide, and all that others have
-// added to them, such as variables, mounts, or the API server's defaults. All else is as `sidecar`
-// has it. Again it changes nothing.
+// which a registry's mirror, admission plugins and LimitRanges decide, and what others have added
+// to them, such as variables or the API server's defaults. All else is as `sidecar` has it. Again
+// it changes nothing.
+//
+// What is added does not stay, and is one of the sidecar's warnings, where by it a program would
+// load something else or have what is the application's: variables of the loader or of a Secret,
+// volumes of which not all is known to the namespace; of the containers that are root with
+// NET_ADMIN any variable, volume, port, probe or hook.
 void KeepWhatOthersSay(const Json& pod, SidecarContainers* sidecar);
 
 }  // namespace byrnie

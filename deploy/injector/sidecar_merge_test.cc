@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
 #include "deploy/injector/injector_config.h"
@@ -15,6 +16,8 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -37,7 +40,15 @@ class SidecarMergeTest : public ::testing::TestWithParam<const char*> {
   Kind Inject() {
     absl::StatusOr<PodOutcome> outcome = InjectPod(config_, &pod_);
     EXPECT_THAT(outcome, IsOk());
+    warnings_ = outcome.value_or(PodOutcome()).warnings;
     return outcome.value_or(PodOutcome()).kind;
+  }
+  std::string Warning(absl::string_view container) {
+    const std::string begin = absl::StrCat("container ", container, " ");
+    for (const std::string& warning : warnings_) {
+      if (absl::StartsWith(warning, begin)) return warning;
+    }
+    return "none";
   }
   // Of ours, and of the application.
   Json& Container(absl::string_view name) {
@@ -58,6 +69,7 @@ class SidecarMergeTest : public ::testing::TestWithParam<const char*> {
   }
 
   InjectorConfig config_;
+  std::vector<std::string> warnings_;
   Json pod_ = Read(
       R"({"spec":{"containers":[{"name":"app","image":"x","livenessProbe":{"tcpSocket":{"port":80}}}]}})");
 };
@@ -87,6 +99,7 @@ TEST_P(SidecarMergeTest, WhatOthersHaveAddedStaysBesideWhatChanges) {
                                           Read(R"({"name":"TZ","value":"UTC"})"));
   Container("byrnie-proxy")["volumeMounts"].push_back(
       Read(R"({"name":"zone","mountPath":"/etc/localtime"})"));
+  pod_["spec"]["volumes"].push_back(Read(R"({"name":"zone","configMap":{"name":"zone"}})"));
   // The reason to make it anew.
   Container("app")["readinessProbe"]["tcpSocket"]["port"] = 81;
   EXPECT_EQ(Inject(), Kind::kUpdated);
@@ -102,6 +115,92 @@ TEST_P(SidecarMergeTest, WhatOthersHaveAddedStaysBesideWhatChanges) {
   EXPECT_THAT(NamesIn("byrnie-proxy", "env"), ElementsAre("TZ"));
   EXPECT_THAT(ToText(Container("byrnie-proxy")["args"]), Not(HasSubstr("--probe_ports")));
   EXPECT_EQ(Inject(), Kind::kUnchanged);
+}
+
+constexpr const char* kSources[] = {
+    R"("projected":{"sources":[{"configMap":{"name":"a"}},{"serviceAccountToken":{"path":"token"}}]})",
+    R"("projected":{"sources":[{"secret":{"name":"a"}}]})",
+    R"("secret":{"secretName":"a"})",
+    R"("csi":{"driver":"secrets-store.csi.k8s.io"})",
+    R"("hostPath":{"path":"/"})",
+    R"("persistentVolumeClaim":{"claimName":"a"})",
+    // Vault's agent writes what it has been given into one.
+    R"("emptyDir":{"medium":"Memory"})",
+};
+
+// As webhooks for cloud identities do to every container.
+TEST_P(SidecarMergeTest, WhatIsTheApplicationsDoesNotStay) {
+  const Json before = pod_;
+  for (const char* const source : kSources) {
+    pod_ = before;
+    pod_["spec"]["volumes"].push_back(Read(absl::StrCat(R"({"name":"token",)", source, "}")));
+    const Json mount = Read(R"({"name":"token","mountPath":"/var/run/secrets/eks"})");
+    for (const char* const name : {"byrnie-agent", "byrnie-proxy", "byrnie-redirect", "app"}) {
+      ArrayIn(&Container(name), "volumeMounts")->push_back(mount);
+    }
+    EXPECT_EQ(Inject(), Kind::kUpdated);
+    for (const char* const name : {"byrnie-agent", "byrnie-proxy", "byrnie-redirect"}) {
+      EXPECT_THAT(NamesIn(name, "volumeMounts"), Not(Contains("token"))) << source;
+      EXPECT_THAT(Warning(name), AllOf(HasSubstr("(volumeMounts token)"), HasSubstr("webhook")));
+    }
+    EXPECT_THAT(NamesIn("app", "volumeMounts"), ElementsAre("token"));
+    EXPECT_EQ(Inject(), Kind::kUnchanged);
+    EXPECT_THAT(Warning("byrnie-proxy"), "none");
+  }
+}
+
+TEST_P(SidecarMergeTest, WhatIsKnownToTheNamespaceStays) {
+  pod_["spec"]["volumes"].push_back(Read(
+      R"({"name":"roots","projected":{"sources":[{"configMap":{"name":"a"}},{"downwardAPI":{}}]}})"));
+  ArrayIn(&Container("byrnie-proxy"), "volumeMounts")
+      ->push_back(Read(R"({"name":"roots","mountPath":"/etc/ssl"})"));
+  EXPECT_EQ(Inject(), Kind::kUnchanged);
+  EXPECT_THAT(NamesIn("byrnie-proxy", "volumeMounts"), Contains("roots"));
+}
+
+TEST_P(SidecarMergeTest, VariablesThatLoadSomethingOrAreASecretDoNotStay) {
+  for (const char* const name : {"byrnie-agent", "byrnie-proxy"}) {
+    Json* const env = ArrayIn(&Container(name), "env");
+    for (const char* const variable :
+         {R"({"name":"LD_PRELOAD","value":"/a.so"})", R"({"name":"GLIBC_TUNABLES","value":"a"})",
+          R"({"name":"OPENSSL_CONF","value":"/a"})",
+          R"({"name":"KEY","valueFrom":{"secretKeyRef":{"name":"a","key":"b"}}})",
+          R"({"name":"HOST","valueFrom":{"fieldRef":{"fieldPath":"status.hostIP"}}})",
+          R"({"name":"TZ","value":"UTC"})"}) {
+      env->push_back(Read(variable));
+    }
+    Container(name)["envFrom"] = Read(R"([{"secretRef":{"name":"a"}}])");
+    Container(name)["volumeDevices"] = Read(R"([{"name":"a","devicePath":"/dev/a"}])");
+  }
+  EXPECT_EQ(Inject(), Kind::kUpdated);
+  for (const char* const name : {"byrnie-agent", "byrnie-proxy"}) {
+    EXPECT_THAT(
+        NamesIn(name, "env"),
+        AllOf(Contains("TZ"), Contains("HOST"), Not(Contains("KEY")), Not(Contains("LD_PRELOAD")),
+              Not(Contains("GLIBC_TUNABLES")), Not(Contains("OPENSSL_CONF"))));
+    EXPECT_EQ(Find(Container(name), "envFrom"), nullptr);
+    EXPECT_EQ(Find(Container(name), "volumeDevices"), nullptr);
+    EXPECT_THAT(Warning(name), HasSubstr("(env LD_PRELOAD, env GLIBC_TUNABLES, env OPENSSL_CONF "
+                                         "and 3 more)"));
+  }
+  EXPECT_EQ(Inject(), Kind::kUnchanged);
+}
+
+// What the policy for privileges refuses.
+TEST_P(SidecarMergeTest, WhatIsRootKeepsNothingOfOthers) {
+  const Json before = pod_;
+  Json& redirect = Container("byrnie-redirect");
+  redirect["env"] = Read(R"([{"name":"TZ","value":"UTC"}])");
+  redirect["envFrom"] = Read(R"([{"configMapRef":{"name":"a"}}])");
+  redirect["ports"] = Read(R"([{"name":"a","containerPort":80,"hostPort":80}])");
+  redirect["lifecycle"] = Read(R"({"preStop":{"exec":{"command":["/a"]}}})");
+  redirect["livenessProbe"] = Read(R"({"exec":{"command":["/a"]}})");
+  redirect["volumeMounts"].push_back(Read(R"({"name":"zone","mountPath":"/etc/localtime"})"));
+  pod_["spec"]["volumes"].push_back(Read(R"({"name":"zone","configMap":{"name":"zone"}})"));
+  EXPECT_EQ(Inject(), Kind::kUpdated);
+  pod_["spec"]["volumes"].erase(pod_["spec"]["volumes"].size() - 1);
+  EXPECT_TRUE(SameJson(pod_, before)) << ToText(pod_);
+  EXPECT_THAT(Warning("byrnie-redirect"), HasSubstr("env TZ"));
 }
 
 TEST_P(SidecarMergeTest, WhatIsOursToSayIsPutBack) {
@@ -147,6 +246,10 @@ TEST(SidecarWatchTest, WhatIsOthersToSayStaysOfTheWatchToo) {
   const absl::StatusOr<PodOutcome> again = InjectPod(config, &pod);
   ASSERT_THAT(again, IsOk());
   EXPECT_EQ(again->kind, Kind::kUnchanged);
+  const Json before = pod;
+  pod["spec"]["initContainers"][3]["env"] = Read(R"([{"name":"TZ","value":"UTC"}])");
+  ASSERT_THAT(InjectPod(config, &pod), IsOk());
+  EXPECT_TRUE(SameJson(pod, before));
   config.defaults["redirect-watch"] = "report";
   const absl::StatusOr<PodOutcome> other = InjectPod(config, &pod);
   ASSERT_THAT(other, IsOk());

@@ -2,7 +2,8 @@
 """Others change pods beside the injection webhook: a real API server's admission plugins, and webhooks of other people, after which it is asked again.
 
 Proved: a meshed pod is made where a LimitRange or a quota wants limits of CPU, with the namespace's defaults and without an annotation; where every image is to be pulled; with its images from where another webhook says. What another webhook makes impossible,
-as a sidecar of another mesh, has our sidecar taken out again, and whoever made the pod is told so.
+as a sidecar of another mesh, has our sidecar taken out again, and whoever made the pod is told so. A webhook that gives every container of a pod the token of a cloud's identity gives our containers none, where it heeds the annotation for that; of one that
+does not our containers keep no token, and the redirect keeps nothing.
 """
 
 import os
@@ -15,6 +16,12 @@ from testing.foreign_webhook import ForeignWebhook
 from testing.kubernetes import ApiError
 from testing.process import wait_until
 from testing.webhook_case import WebhookCase
+
+
+SKIP = "eks.amazonaws.com/skip-containers"
+ROLE = {"name": "AWS_ROLE_ARN", "value": "arn:aws:iam::111122223333:role/app"}
+TOKEN = {"name": "aws-iam-token", "mountPath": "/var/run/secrets/eks.amazonaws.com/serviceaccount", "readOnly": True}
+OF_THE_APPLICATION = ("app", "prepare")
 
 
 def all_containers(pod):
@@ -72,9 +79,9 @@ class KubernetesWebhookOthersTest(WebhookCase):
             self.cluster.start_api_server()
         wait_until(self.asked, 30, "pods to be injected again", every=0.2)
 
-    def beside(self, name, change):
+    def beside(self, name, change, **more):
         """A namespace that is meshed, and whose pods another webhook changes."""
-        webhook = ForeignWebhook(self.cluster, name, change)
+        webhook = ForeignWebhook(self.cluster, name, change, **more)
         self.addCleanup(webhook.close)
         self.meshed(f"beside-{name}", foreign=name)
         wait_until(lambda: self.create("asked", f"beside-{name}", dry_run=True) and webhook.calls, 10, f"{name} to be asked", every=0.2)
@@ -88,6 +95,47 @@ class KubernetesWebhookOthersTest(WebhookCase):
         pod = self.pod("mirrored", self.beside("zz-mirror", change))
         self.assertTrue(self.is_injected(pod))
         self.assertEqual({container["image"] for container in all_containers(pod)}, {"mirror.example/byrnie:test", "mirror.example/none"})
+
+    @staticmethod
+    def give_identity(pod, heeds_annotation):
+        """What the webhook of EKS does to a pod whose service account has a role."""
+        skipped = pod["metadata"].get("annotations", {}).get(SKIP, "").split(",") if heeds_annotation else []
+        patch = []
+        for name in ("initContainers", "containers"):
+            for i, container in enumerate(pod["spec"].get(name, [])):
+                if container["name"] in skipped:
+                    continue
+                for member, item in (("env", ROLE), ("volumeMounts", TOKEN)):
+                    items = container.get(member, [])
+                    if item["name"] not in [there["name"] for there in items]:
+                        patch.append({"op": "add", "path": f"/spec/{name}/{i}/{member}", "value": items + [item]})
+        volumes = pod["spec"].get("volumes", [])
+        if TOKEN["name"] not in [volume["name"] for volume in volumes]:
+            source = {"serviceAccountToken": {"audience": "sts.amazonaws.com", "path": "token"}}
+            patch.append({"op": "add", "path": "/spec/volumes", "value": volumes + [{"name": TOKEN["name"], "projected": {"sources": [source]}}]})
+        return patch
+
+    def with_identity(self, name, heeds_annotation, **more):
+        namespace = self.beside(name, lambda pod: self.give_identity(pod, heeds_annotation), **more)
+        pod = self.pod("cloud", namespace, initContainers=[{"name": "prepare", "image": "none"}], annotations={SKIP: "other"})
+        self.assertTrue(self.is_injected(pod))
+        self.assertEqual(pod["metadata"]["annotations"][SKIP].split(","), ["other", "byrnie-agent", "byrnie-proxy", "byrnie-redirect"])
+        having = {member: sorted(container["name"] for container in all_containers(pod)
+                                 if item["name"] in [there["name"] for there in container.get(member, [])])
+                  for member, item in (("env", ROLE), ("volumeMounts", TOKEN))}
+        self.assertEqual(having["volumeMounts"], sorted(OF_THE_APPLICATION))
+        return having["env"], [warning for warning in self.warnings if "does not keep" in warning]
+
+    def test_a_webhook_for_identities_of_a_cloud_leaves_our_containers_alone(self):
+        variables, warnings = self.with_identity("zz-identity", heeds_annotation=True)
+        self.assertEqual(variables, sorted(OF_THE_APPLICATION))
+        self.assertEqual(warnings, [])
+
+    def test_of_one_that_does_not_our_containers_keep_no_token(self):
+        variables, warnings = self.with_identity("zz-old-identity", heeds_annotation=False, reinvocation="Never")
+        self.assertEqual(variables, sorted(("byrnie-agent", "byrnie-proxy") + OF_THE_APPLICATION))
+        self.assertEqual(len(warnings), 3, warnings)
+        self.assertIn("container byrnie-redirect does not keep what others have added to it (env AWS_ROLE_ARN, volumeMounts aws-iam-token): have the webhook", " ".join(warnings))
 
     def test_a_pod_that_another_mesh_takes_loses_our_sidecar(self):
         def change(pod):

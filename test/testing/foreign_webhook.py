@@ -12,7 +12,7 @@ CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigura
 class ForeignWebhook:
     """Asks `change` about each new pod of namespaces with the label foreign=NAME, for a JSON Patch. In the order of names: one that is called after byrnie-injector is asked after it."""
 
-    def __init__(self, cluster, name, change):
+    def __init__(self, cluster, name, change, reinvocation="IfNeeded"):
         self.calls = 0
         self._cluster, self._path = cluster, f"{CONFIGURATIONS}/{name}"
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler(change))
@@ -24,7 +24,7 @@ class ForeignWebhook:
         cluster.admin.create(CONFIGURATIONS, {
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": name},
             "webhooks": [{
-                "name": f"{name}.example.com", "failurePolicy": "Fail", "sideEffects": "None", "admissionReviewVersions": ["v1"], "reinvocationPolicy": "IfNeeded",
+                "name": f"{name}.example.com", "failurePolicy": "Fail", "sideEffects": "None", "admissionReviewVersions": ["v1"], "reinvocationPolicy": reinvocation,
                 "clientConfig": {"url": f"https://localhost:{self._server.server_port}/", "caBundle": base64.b64encode(cluster.authority.pem()).decode()},
                 "namespaceSelector": {"matchLabels": {"foreign": name}},
                 "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "scope": "Namespaced"}]}]})

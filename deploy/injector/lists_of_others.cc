@@ -1,0 +1,100 @@
+#include "deploy/injector/lists_of_others.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+namespace byrnie {
+namespace {
+
+struct List {
+  absl::string_view annotation;
+  absl::string_view separator;
+};
+
+// In every pod: these webhooks are often called after ours, and whether a cluster has them, or will
+// have when a manifest that is injected now is applied, cannot be known.
+constexpr List kLists[] = {
+    // https://github.com/aws/amazon-eks-pod-identity-webhook
+    {"eks.amazonaws.com/skip-containers", ","},
+    // https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html
+    {"azure.workload.identity/skip-containers", ";"},
+};
+
+std::vector<std::string> NamesIn(const SidecarContainers& sidecar) {
+  std::vector<std::string> names;
+  for (const Json* const container :
+       {&sidecar.agent, &sidecar.proxy, &sidecar.redirect, &sidecar.watch, &sidecar.finish}) {
+    if (!container->is_null()) names.push_back(TextOf(*container, "name"));
+  }
+  return names;
+}
+
+std::string NameIn(absl::string_view item) { return std::string(absl::StripAsciiWhitespace(item)); }
+
+}  // namespace
+
+Json AddToLists(const SidecarContainers& sidecar, Json* annotations) {
+  const std::set<std::string> ours = SidecarNames();
+  Json all_found = Json::object();
+  for (const List& list : kLists) {
+    const Json* const there = Find(*annotations, list.annotation);
+    // What is no text the API server refuses.
+    if (there != nullptr && !there->is_string()) continue;
+    std::string text = there == nullptr ? "" : there->get_ref<const std::string&>();
+    Json found = Json::array();
+    std::set<std::string> listed;
+    for (const absl::string_view item : absl::StrSplit(text, list.separator)) {
+      const std::string name = NameIn(item);
+      if (ours.count(name) > 0 && listed.insert(name).second) found.push_back(name);
+    }
+    if (!found.empty() || (there != nullptr && text.empty())) {
+      all_found[std::string(list.annotation)] = std::move(found);
+    }
+    for (const std::string& name : NamesIn(sidecar)) {
+      if (listed.count(name) == 0) {
+        absl::StrAppend(&text, text.empty() ? "" : list.separator, name);
+      }
+    }
+    (*annotations)[std::string(list.annotation)] = std::move(text);
+  }
+  return all_found;
+}
+
+void RemoveFromLists(const Json* found, Json* metadata) {
+  Json* const annotations = Find(metadata, "annotations");
+  if (annotations == nullptr || !annotations->is_object()) return;
+  const std::set<std::string> ours = SidecarNames();
+  bool removed = false;
+  for (const List& list : kLists) {
+    Json* const there = Find(annotations, list.annotation);
+    if (there == nullptr || !there->is_string()) continue;
+    const std::string text = there->get_ref<const std::string&>();
+    const Json* const was = found == nullptr ? nullptr : Find(*found, list.annotation);
+    std::vector<absl::string_view> kept;
+    size_t items = 0;
+    for (const absl::string_view item : absl::StrSplit(text, list.separator)) {
+      ++items;
+      const Json name(NameIn(item));
+      const bool stays = was != nullptr && was->is_array() &&
+                         std::find(was->begin(), was->end(), name) != was->end();
+      if (stays || ours.count(NameIn(item)) == 0) kept.push_back(item);
+    }
+    if (kept.size() == items) continue;
+    if (kept.empty() && was == nullptr) {
+      Remove(annotations, list.annotation);
+      removed = true;
+    } else {
+      *there = absl::StrJoin(kept, list.separator);
+    }
+  }
+  if (removed && annotations->empty()) Remove(metadata, "annotations");
+}
+
+}  // namespace byrnie
