@@ -16,19 +16,34 @@ namespace {
 struct List {
   absl::string_view annotation;
   absl::string_view separator;
+  // Or else of containers.
+  bool of_volumes = false;
 };
 
-// In every pod: these webhooks are often called after ours, and whether a cluster has them, or will
+// In every pod: webhooks are often called after ours, and whether a cluster has them, or will
 // have when a manifest that is injected now is applied, cannot be known.
 constexpr List kLists[] = {
     // https://github.com/aws/amazon-eks-pod-identity-webhook
     {"eks.amazonaws.com/skip-containers", ","},
     // https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html
     {"azure.workload.identity/skip-containers", ";"},
+    // https://github.com/kubernetes/autoscaler: a node whose pods have an emptyDir that is in none
+    // is not taken away; older releases count those in memory, too.
+    {"cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes", ",", true},
 };
 
-std::vector<std::string> NamesIn(const SidecarContainers& sidecar) {
+std::set<std::string> OursIn(const List& list) {
+  return list.of_volumes ? SidecarVolumes() : SidecarNames();
+}
+
+std::vector<std::string> NamesFor(const List& list, const SidecarContainers& sidecar) {
   std::vector<std::string> names;
+  if (list.of_volumes) {
+    for (const Json& volume : sidecar.volumes) {
+      if (Find(volume, "emptyDir") != nullptr) names.push_back(TextOf(volume, "name"));
+    }
+    return names;
+  }
   for (const Json* const container :
        {&sidecar.agent, &sidecar.proxy, &sidecar.redirect, &sidecar.watch, &sidecar.finish}) {
     if (!container->is_null()) names.push_back(TextOf(*container, "name"));
@@ -41,9 +56,9 @@ std::string NameIn(absl::string_view item) { return std::string(absl::StripAscii
 }  // namespace
 
 Json AddToLists(const SidecarContainers& sidecar, Json* annotations) {
-  const std::set<std::string> ours = SidecarNames();
   Json all_found = Json::object();
   for (const List& list : kLists) {
+    const std::set<std::string> ours = OursIn(list);
     const Json* const there = Find(*annotations, list.annotation);
     // What is no text the API server refuses.
     if (there != nullptr && !there->is_string()) continue;
@@ -57,7 +72,7 @@ Json AddToLists(const SidecarContainers& sidecar, Json* annotations) {
     if (!found.empty() || (there != nullptr && text.empty())) {
       all_found[std::string(list.annotation)] = std::move(found);
     }
-    for (const std::string& name : NamesIn(sidecar)) {
+    for (const std::string& name : NamesFor(list, sidecar)) {
       if (listed.count(name) == 0) {
         absl::StrAppend(&text, text.empty() ? "" : list.separator, name);
       }
@@ -70,9 +85,9 @@ Json AddToLists(const SidecarContainers& sidecar, Json* annotations) {
 void RemoveFromLists(const Json* found, Json* metadata) {
   Json* const annotations = Find(metadata, "annotations");
   if (annotations == nullptr || !annotations->is_object()) return;
-  const std::set<std::string> ours = SidecarNames();
   bool removed = false;
   for (const List& list : kLists) {
+    const std::set<std::string> ours = OursIn(list);
     Json* const there = Find(annotations, list.annotation);
     if (there == nullptr || !there->is_string()) continue;
     const std::string text = there->get_ref<const std::string&>();

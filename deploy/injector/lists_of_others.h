@@ -6,9 +6,9 @@
 
 namespace byrnie {
 
-// Annotations that are not Byrnie's and list a pod's containers by name, to which those of the
-// sidecar are added: webhooks for cloud identities give no credentials to containers that are in
-// them.
+// Annotations that are not Byrnie's and list a pod's containers or volumes by name, to which those
+// of the sidecar are added: webhooks for cloud identities give no credentials to such containers,
+// and the Cluster Autoscaler takes a node away although its pods have such volumes.
 
 // Adds what is missing, behind what is there. Says of which lists some was there already, or which
 // were there without anything in them, and what, for RemoveFromLists(); an object.

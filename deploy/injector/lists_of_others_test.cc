@@ -14,6 +14,7 @@ namespace {
 
 constexpr char kEks[] = "eks.amazonaws.com/skip-containers";
 constexpr char kAzure[] = "azure.workload.identity/skip-containers";
+constexpr char kAutoscaler[] = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 
 class ListsOfOthersTest : public ::testing::Test {
  protected:
@@ -60,6 +61,15 @@ TEST_F(ListsOfOthersTest, HaveTheSidecarsContainers) {
   pod_["spec"]["containers"][0]["command"] = Json::array({"run"});
   made = ThereAndBack();
   EXPECT_EQ(In(made, kAzure), "byrnie-agent;byrnie-proxy;byrnie-redirect;byrnie-finish");
+}
+
+TEST_F(ListsOfOthersTest, HaveTheSidecarsVolumesThatANodeMayBeTakenAwayWith) {
+  EXPECT_EQ(In(ThereAndBack(), kAutoscaler), "byrnie-link,byrnie-nothing");
+  pod_["metadata"]["annotations"][kAutoscaler] = "cache";
+  config_.defaults["sidecars"] = "classic";
+  pod_["spec"]["restartPolicy"] = "Never";
+  pod_["spec"]["containers"][0]["command"] = Json::array({"run"});
+  EXPECT_EQ(In(ThereAndBack(), kAutoscaler), "cache,byrnie-link,byrnie-nothing,byrnie-finish");
 }
 
 TEST_F(ListsOfOthersTest, KeepWhatIsInThem) {

@@ -3,7 +3,7 @@
 
 Proved: each overlay is whole, every object valid by Kubernetes' schema and there once; every flag is one of the program's, and
 the control plane takes them together until it looks for what only a cluster has; what is referred to is there: ports by name,
-service accounts, roles, priority classes, selectors, volumes, the webhook's service, and what the control plane keeps of it; containers have no privileges, and nothing goes to a Windows node; the role grants what
+service accounts, roles, priority classes, selectors, volumes, the webhook's service, and what the control plane keeps of it; containers have no privileges, nothing goes to a Windows node, and no volume keeps a node from being taken away; the role grants what
 docs/operations.md says and no more; the sample is injected without a warning and is valid then, too; what the optional policy for privileges says of the redirect is so.
 """
 
@@ -159,6 +159,13 @@ class ManifestsTest(unittest.TestCase):
             self.assertTrue(workloads)
             for item in workloads:
                 self.assertEqual(item["spec"]["template"]["spec"].get("nodeSelector", {}).get("kubernetes.io/os"), "linux", item["metadata"]["name"])
+
+    def test_no_volume_keeps_a_node_from_the_autoscaler(self):
+        for _, objects in self.each():
+            template = one(objects, "StatefulSet")["spec"]["template"]
+            local = [volume["name"] for volume in template["spec"]["volumes"] if "emptyDir" in volume]
+            named = template["metadata"].get("annotations", {}).get("cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes", "")
+            self.assertEqual(named.split(",") if named else [], local)
 
     def test_the_role_grants_what_the_page_says(self):
         granted = set()
