@@ -38,7 +38,7 @@ class KubernetesDualStackTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.world = world = World(dual_stack=True)
+        cls.world = world = World(families="46")
         try:
             world.start(log_format="json")
             world.namespace(NAMESPACE, accounts=["web", "client"])

@@ -50,7 +50,8 @@ ALONE = ("trust_rotation_fleet_test.py", "many_rotations_test.py", "many_stalled
 
 # These are of the image, which is of what people get: its static programs are none with a sanitizer in them, and what that reports
 # would not leave the containers.
-OF_THE_IMAGE = ("image_test.py", "image_registry_test.py", "kubernetes_dual_stack_test.py", "kubernetes_pods_test.py", "kubernetes_pods_cleanup_test.py", "kubernetes_replicas_test.py",
+OF_THE_IMAGE = ("image_test.py", "image_registry_test.py", "kubernetes_dual_stack_test.py", "kubernetes_ipv6_test.py", "kubernetes_pods_test.py",
+                "kubernetes_pods_cleanup_test.py", "kubernetes_replicas_test.py",
                 "kubernetes_sample_test.py")
 # libfaketime gives these their clocks, and hangs where a sanitizer's runtime is.
 OF_ANOTHER_CLOCK = ("clock_jump_test.py", "clock_offset_test.py", "replica_clock_test.py", "rotation_clock_test.py")

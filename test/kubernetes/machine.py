@@ -15,23 +15,25 @@ class Machine:
     """Exists from construction to close()."""
 
     NODE, NODE6 = "10.77.0.250", "fd77::fa"  # Where the kubelet asks from: not the pods' gateway.
-    API, DNS = "10.96.0.1", "10.96.0.10"
     API_PORT = 6443
 
-    def __init__(self):
+    def __init__(self, families="4"):
+        """`families`: of pods' addresses, "4" or "6"; with "6" pods have no other."""
+        self.families = families
+        self.api, self.dns, self.gateway = {"4": ("10.96.0.1", "10.96.0.10", Network.GATEWAY), "6": ("fd96::1", "fd96::a", Network.GATEWAY6)}[families]
         self.network, self.names = Network(), None
         self._next, self._routes = 20, None
         try:
             self.node = self.network.switch
-            self.node.ip(f"addr add {self.NODE}/16 dev br0", f"addr add {self.DNS}/32 dev lo",
+            self.node.ip(f"addr add {self.NODE}/16 dev br0", f"addr add {self.dns}{'/32' if families == '4' else '/128 nodad'} dev lo",
                          f"addr add {self.NODE6}/64 dev br0 nodad",
                          # What the node itself sends there is passed on, too.
                          "route add 10.96.0.0/16 dev br0", "route add fd96::/112 dev br0")
             self.node.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.send_redirects=0",
                           "net.ipv4.conf.br0.send_redirects=0", "net.ipv6.conf.all.forwarding=1")
             with self.node.entered(uid=0):
-                bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                bound.bind((self.DNS, 53))
+                bound = socket.socket(socket.AF_INET if families == "4" else socket.AF_INET6, socket.SOCK_DGRAM)
+                bound.bind((self.dns, 53))
             self.names = Names(bound)
             self.serve({}, {})
         except BaseException:
@@ -41,12 +43,15 @@ class Machine:
     def host(self, label):
         """A network namespace for a pod, with an address of its own."""
         self._next += 1
-        return self.network.host(label, self._next)
+        made = self.network.host(label, self._next)
+        if self.families == "6":
+            made.run("ip", "-4", "addr", "flush", "dev", "eth0")
+        return made
 
     def serve(self, names, ports):
         """Service addresses and what is behind them: {NAME.NAMESPACE: [address]}, {(address, port): (pod's address, port)}."""
         self.names.addresses = {f"{name}.svc.{DOMAIN}": addresses for name, addresses in names.items()}
-        routes = {(self.API, 443): (Network.GATEWAY, self.API_PORT), **ports}
+        routes = {(self.api, 443): (self.gateway, self.API_PORT), **ports}
         if routes == self._routes:
             return
         self.node.run("nft", "-f", "-", stdin="".join(self._table(family, routes) for family in ("ip", "ip6")))

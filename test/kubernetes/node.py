@@ -23,7 +23,7 @@ class Node:
     def __init__(self, machine, api, directory, images, spec_of=lambda pod: None):
         self.machine, self.api, self._directory, self._images, self._spec_of = machine, api, directory, images, spec_of
         self.claims = os.path.join(directory, "claims")
-        self.services = {"KUBERNETES_SERVICE_HOST": machine.API, "KUBERNETES_SERVICE_PORT": "443"}
+        self.services = {"KUBERNETES_SERVICE_HOST": machine.api, "KUBERNETES_SERVICE_PORT": "443"}
         self.pods, self.past, self.error, self.trouble = {}, [], None, None
         self._ending, self._lock = threading.Event(), threading.Lock()
         self.api.create("/api/v1/nodes", {"metadata": {"name": self.NAME}})

@@ -18,7 +18,7 @@ from .names import resolv_conf
 from .volumes import NotThereYet, Volumes
 
 
-# Annotation of a pod of a test: the families of its addresses, the first one's first: "4" (which is what others have), "46" or "64".
+# Annotation of a pod of a test: the families of its addresses, the first one's first: "46" or "64". Others have what the machine has.
 FAMILIES = "test/families"
 
 
@@ -39,7 +39,7 @@ class PodRun:
         self.path = f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
         self.directory = node.directory_for(pod)
         self.host = node.machine.host(self.name[:20])
-        self.families = pod["metadata"].get("annotations", {}).get(FAMILIES, "4")
+        self.families = pod["metadata"].get("annotations", {}).get(FAMILIES, self.machine.families)
         self.addresses = [{"4": self.host.address, "6": self.host.address6}[family] for family in self.families]
         self.volumes = Volumes(node.api, self.object, os.path.join(self.directory, "volumes"), node.claims)
         self.files = self._files()
@@ -64,7 +64,7 @@ class PodRun:
         folder = os.path.join(self.directory, "files")
         os.makedirs(folder)
         content = {"hosts": "127.0.0.1\tlocalhost\n" + "".join(f"{address}\t{self.name}\n" for address in self.addresses),
-                   "resolv.conf": resolv_conf(self.machine.DNS, self.namespace), "hostname": f"{self.name}\n"}
+                   "resolv.conf": resolv_conf(self.machine.dns, self.namespace), "hostname": f"{self.name}\n"}
         for name, text in content.items():
             with open(os.path.join(folder, name), "w", encoding="ascii") as out:
                 out.write(text)

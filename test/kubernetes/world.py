@@ -18,7 +18,6 @@ from testing import image as images
 from testing import manifests
 from testing.interruption import uninterrupted, uninterruptible, unwind_on_signals
 from testing.kubernetes import ApiError, Cluster
-from testing.netns import Network
 from testing.process import wait_until
 
 from . import admission
@@ -37,8 +36,9 @@ _PLURALS = {"NetworkPolicy": "networkpolicies", "PriorityClass": "priorityclasse
 class World:
     """Nothing of it is left after close(), nor after the end of the program. Needs root."""
 
-    def __init__(self, image=None, dual_stack=False):
-        """`image`: the archive of one that is built already. `dual_stack`: pods may have addresses of both families (pod.FAMILIES)."""
+    def __init__(self, image=None, families="4"):
+        """`image`: the archive of one that is built already. `families`: of the cluster's addresses, "4", "6", or "46", where pods may have both
+        (pod.FAMILIES)."""
         self._newer = {}
         self.directory = self.machine = self.cluster = self.node = None
         unwind_on_signals()
@@ -48,9 +48,9 @@ class World:
         self.image = images.Image(image) if image else images.build(self.path("built"))
         self.image.unpack(self.path("image"))
         with uninterrupted():
-            self.machine = Machine()
-        self.cluster = Cluster(namespace=self.machine.node, address=Network.GATEWAY, port=Machine.API_PORT)
-        self.cluster.mount_tokens, self.cluster.dual_stack = True, dual_stack
+            self.machine = Machine(families[0])
+        self.cluster = Cluster(namespace=self.machine.node, address=self.machine.gateway, port=Machine.API_PORT)
+        self.cluster.mount_tokens, self.cluster.families = True, families
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -78,7 +78,7 @@ class World:
         """The control plane's pod, when it is ready and reached by its service."""
         def reached():
             run = self.node.pod(SYSTEM, PLANE)
-            return run if run and run.ready() and self.machine.behind(f"byrnie-controlplane.{SYSTEM}", 443) == run.host.address else None
+            return run if run and run.ready() and self.machine.behind(f"byrnie-controlplane.{SYSTEM}", 443) == run.addresses[0] else None
         return self.wait(reached, 80, "the control plane")
 
     def _app_image(self):
@@ -136,7 +136,7 @@ class World:
         plane = self.node.pod(SYSTEM, PLANE)
         configuration = self.api.get("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/byrnie-injector")
         roots = admission.roots_of(configuration)
-        return admission.native(pod, self.machine.connect(plane.host.address, WEBHOOK_PORT, 10), roots)["spec"]
+        return admission.native(pod, self.machine.connect(plane.addresses[0], WEBHOOK_PORT, 10), roots)["spec"]
 
     def pod(self, item, wait=True, newer=None):
         """Creates a pod; returns it when it is ready, or as soon as the node has it. `newer`: what containers of a NATIVE one also have,

@@ -200,15 +200,15 @@ class Cluster:
         self.admin = None
         # Of service accounts, in each of their pods, as a cluster has it. Without it a pod needs no account that exists.
         self.mount_tokens = False
-        # Pods and services have addresses of both families, IPv4 first.
-        self.dual_stack = False
+        # Of pods' and services' addresses, the first one's first: "4", "6" or "46".
+        self.families = "4"
         self.port, self.etcd_port, self.etcd_peer_port = port or free_port(), free_port(), free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.authority = Authority("kube test CA")
         self._token_seconds = 3600
         self.audited = audited
         self._write("ca.pem", self.authority.pem())
-        for name, groups, hosts in (("server", (), ("127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1")),
+        for name, groups, hosts in (("server", (), ("127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1", "fd96::1")),
                                     ("etcd", (), ("127.0.0.1",)),
                                     ("controller-manager", ("system:masters",), ())):
             self._write_pair(name, self.authority.issue(f"system:{name}", groups, hosts))
@@ -285,13 +285,13 @@ class Cluster:
     def start_api_server(self, *extra):
         """The API server alone; what `stop_api_server` ended comes back with the same data and the same port."""
         self._spawn("kube-apiserver", [
-            cached(_DIRECTORY, "kube-apiserver"), f"--bind-address={'0.0.0.0' if self._namespace else '127.0.0.1'}",
+            cached(_DIRECTORY, "kube-apiserver"), f"--bind-address={'::' if self._namespace else '127.0.0.1'}",
             f"--advertise-address={self._address}",
             f"--secure-port={self.port}", "--insecure-port=0", f"--etcd-servers=https://127.0.0.1:{self.etcd_port}",
             f"--etcd-cafile={self.path('ca.pem')}", f"--etcd-certfile={self.path('etcd.pem')}",
             f"--etcd-keyfile={self.path('etcd.key')}", f"--client-ca-file={self.path('ca.pem')}",
             f"--tls-cert-file={self.path('server.pem')}", f"--tls-private-key-file={self.path('server.key')}",
-            "--authorization-mode=RBAC", "--service-cluster-ip-range=" + (f"{SERVICE_RANGE},{SERVICE_RANGE6}" if self.dual_stack else SERVICE_RANGE),
+            "--authorization-mode=RBAC", "--service-cluster-ip-range=" + ",".join({"4": SERVICE_RANGE, "6": SERVICE_RANGE6}[each] for each in self.families),
             f"--service-account-issuer={ISSUER}", f"--api-audiences={API_AUDIENCE}",
             f"--service-account-key-file={self.path('service-account.pub')}",
             f"--service-account-signing-key-file={self.path('service-account.key')}",
@@ -301,7 +301,7 @@ class Cluster:
         self._wait(lambda: self.admin.get("/readyz"), 120, "the API server's readiness")
 
     def _feature_gates(self):
-        gates = ["BoundServiceAccountTokenVolume=true"] * self.mount_tokens + ["IPv6DualStack=true"] * self.dual_stack
+        gates = ["BoundServiceAccountTokenVolume=true"] * self.mount_tokens + ["IPv6DualStack=true"] * (len(self.families) > 1)
         return ["--feature-gates=" + ",".join(gates)] if gates else []
 
     def _audit_flags(self):
@@ -351,7 +351,7 @@ class Cluster:
             "--use-service-account-credentials=true", "--port=0", f"--secure-port={free_port()}", "--bind-address=127.0.0.1",
             f"--cert-dir={self.path('controller-manager')}",
             f"--service-account-private-key-file={self.path('service-account.key')}", f"--root-ca-file={self.path('ca.pem')}",
-            "--leader-elect=false", "--controllers=" + ",".join(self.CONTROLLERS), *(["--feature-gates=IPv6DualStack=true"] * self.dual_stack)])
+            "--leader-elect=false", "--controllers=" + ",".join(self.CONTROLLERS), *(["--feature-gates=IPv6DualStack=true"] * (len(self.families) > 1))])
         # It ends when the API server goes before all of them have begun.
         self._wait(self._controllers_have_begun, 120, "controllers")
 
