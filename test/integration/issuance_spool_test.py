@@ -2,12 +2,15 @@
 """What a control plane issues while its etcd is away is in the log of issuances, also when it is killed before etcd is back.
 
 Proved: with etcd away certificates are renewed; the control plane is killed; etcd comes back; the control plane that is started again has
-every serial in the log, once, when it serves, and nothing waits. Without room for what cannot be logged nothing is issued, and with room
+every serial in the log, once, when it serves, and nothing waits; one whose entry was damaged meanwhile too, and the log says where its
+bytes are. Without room for what cannot be logged nothing is issued, and with room
 again it is. A spool that cannot be used is named at the start, with what to do.
 """
 
+import contextlib
 import json
 import os
+import sqlite3
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -75,6 +78,30 @@ class IssuanceSpoolTest(MeshTestCase):
         self.assertEqual(self.pending(), 0)
         said = [record for record in self.plane.process.log_records() if "earlier process had to spool" in record["message"]]
         self.assertEqual([record["issuances"] for record in said[-1:]], [len(serials)])
+
+    def test_what_was_damaged_meanwhile_is_logged_by_its_serial_and_kept(self):
+        caller = self.caller()
+        self.etcd.members[0].kill()
+        serials = [self.serial(caller.issue()) for _ in range(3)]
+        self.plane.process.kill()
+        with contextlib.closing(sqlite3.connect(self.plane.spool)) as spool, spool:
+            keys = [bytes(key) for key, in spool.execute("SELECT key FROM entries ORDER BY key") if bytes(key).startswith(b"issuances/")]
+            damaged = next(key for key in keys if key.decode().endswith(serials[1]))
+            value, = spool.execute("SELECT value FROM entries WHERE key = ?", (damaged,)).fetchone()
+            value = bytes(value).replace(b"demo/sa/client", b"demo/sa/clienT")
+            spool.execute("UPDATE entries SET value = ? WHERE key = ?", (value, damaged))
+        self.etcd.start()
+        self.plane.start()
+        logged = self.logged()
+        self.assertEqual([serial for serial in serials if logged.count(serial) != 1], [])
+        listed = next(line for line in self.plane.ctl("issuances").stdout.splitlines() if serials[1] in line)
+        self.assertIn("unreadable", listed)
+        said = [record for record in self.plane.process.log_records() if "that waited to be logged cannot be read" in record["message"]]
+        self.assertEqual([record["entry"] for record in said], [damaged.decode()])
+        self.assertIn(self.plane.spool, said[0]["bytes"])
+        with contextlib.closing(sqlite3.connect(f"file:{self.plane.spool}?mode=ro", uri=True)) as spool:
+            kept = spool.execute("SELECT value FROM entries WHERE CAST(key AS TEXT) LIKE 'damaged/%'").fetchall()
+        self.assertEqual([bytes(entry) for entry, in kept], [value])
 
     def test_what_was_issued_without_etcd_is_logged_when_it_is_back(self):
         caller = self.caller()
