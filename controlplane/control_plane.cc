@@ -110,11 +110,17 @@ absl::Status ControlPlane::StartAll() {
   trust.workload_ttl = options_.workload_ttl;
   trust.seal = options_.seal;
   trust.plugged_directory = options_.plugged_ca;
+  trust.own_names = options_.server_names;
+  if (options_.webhook.has_value()) {
+    trust.own_names.insert(trust.own_names.end(), options_.webhook_names.begin(),
+                           options_.webhook_names.end());
+  }
   trust.foreign_lists = trust_files_->RevocationListsOf(options_.trust_domain);
   if (etcd.has_value()) trust.issue_without_store = options_.issue_without_store;
   ASSIGN_OR_RETURN(trust_,
                    TrustKeeper::Create(store_, std::move(trust), clock_, logger_, &metrics_));
   authority_ = trust_->authority();
+  RETURN_IF_ERROR(trust_files_->SetRoots(options_.trust_domain, authority_->snapshot()->roots));
   RETURN_IF_ERROR(OpenIssuanceLog());
   JwtAuthority::Options jwt;
   jwt.max_ttl = options_.jwt_svid_ttl;
@@ -479,6 +485,10 @@ void ControlPlane::FollowTrust() {
     trust_->SetForeignLists(trust_files_->RevocationListsOf(options_.trust_domain));
   }
   const bool authority_changed = trust_->Poll();
+  if (authority_changed) {
+    // What lists are no good by others, the conditions name.
+    trust_files_->SetRoots(options_.trust_domain, authority_->snapshot()->roots).IgnoreError();
+  }
   // Before the bundles lose the root they are of.
   RenewOwnCertificates();
   const bool keys_changed = jwt_keys_->TakeChanged();

@@ -8,10 +8,13 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
+#include "common/identity/revocation.h"
 #include "common/identity/spiffe_id.h"
 
 namespace byrnie {
@@ -27,6 +30,31 @@ bool Same(const std::vector<std::shared_ptr<const T>>& a,
           const std::vector<std::shared_ptr<const T>>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const auto& x, const auto& y) { return x->der() == y->der(); });
+}
+
+absl::Status InFile(const std::string& path, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat("file \"", path, "\": ", status.message()));
+}
+
+absl::Status CheckHasBegun(const RevocationList& list, const Clock& clock) {
+  if (list.this_update() <= clock.WallNow() + kRevocationClockSkew) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("the revocation list of ", list.issuer(),
+                                                 " begins at ", UtcText(list.this_update()),
+                                                 "; is the clock of this machine behind?"));
+}
+
+// Of `in_force`.
+absl::Status CheckTakesNothingBack(const RevocationList& list,
+                                   const std::vector<RevocationListPtr>& in_force) {
+  for (const RevocationListPtr& before : in_force) {
+    if (before->issuer() != list.issuer() || before->this_update() <= list.this_update()) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("the revocation list of ", list.issuer(), " is of ",
+                     UtcText(list.this_update()), ", and one of ", UtcText(before->this_update()),
+                     " is in force, which is newer; start this process again if the older one is "
+                     "meant"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -61,6 +89,12 @@ absl::StatusOr<std::unique_ptr<TrustFiles>> TrustFiles::Create(Options options, 
     const absl::Status loaded = files->Load(/*first_time=*/true, &watched).status();
     if (!loaded.ok()) return Refusal(watched, loaded);
     files->reads_ok_->Increment();
+  }
+  // By all that the other files say.
+  for (const Watched& watched : files->files_) {
+    if (watched.kind != Kind::kCrl) continue;
+    const absl::Status signers = files->CheckSigners(watched, watched.crls);
+    if (!signers.ok()) return Refusal(watched, InFile(watched.file.path, signers));
   }
   files->ShowAges();
   return files;
@@ -107,7 +141,9 @@ bool TrustFiles::Poll() {
 
 bool TrustFiles::PollOne(Watched* watched) {
   absl::optional<FileFingerprint> now = TakeFileFingerprint(watched->file.path);
-  if (now == watched->seen && !watched->doubted) return false;
+  const bool other_judges = watched->kind == Kind::kCrl && !watched->status.ok() &&
+                            !Same(RootsOf(watched->file.trust_domain), watched->judged_by);
+  if (now == watched->seen && !watched->doubted && !other_judges) return false;
   watched->seen = now;
   const bool doubted = watched->doubted;
   absl::StatusOr<bool> changed = Load(/*first_time=*/false, watched);
@@ -148,17 +184,7 @@ absl::Status TrustFiles::Refusal(const Watched& watched, const absl::Status& sta
 absl::StatusOr<bool> TrustFiles::Load(bool first_time, Watched* watched) const {
   const std::string& path = watched->file.path;
   const bool was_doubted = std::exchange(watched->doubted, false);
-  const auto in_file = [&path](const absl::Status& status) {
-    return absl::Status(status.code(), absl::StrCat("file \"", path, "\": ", status.message()));
-  };
-  if (watched->kind == Kind::kCrl) {
-    ASSIGN_OR_RETURN(std::string contents, ReadFile(path, kMaxCrlSize));
-    absl::StatusOr<std::vector<RevocationListPtr>> lists = RevocationList::ListFromFile(contents);
-    if (!lists.ok()) return in_file(lists.status());
-    const bool changed = !Same(*lists, watched->crls);
-    watched->crls = *std::move(lists);
-    return changed;
-  }
+  if (watched->kind == Kind::kCrl) return LoadLists(first_time, watched);
   ASSIGN_OR_RETURN(std::string contents, ReadFile(path, kMaxBundleSize));
   std::vector<CertificatePtr> roots;
   if (absl::StripAsciiWhitespace(contents).empty()) {
@@ -170,16 +196,89 @@ absl::StatusOr<bool> TrustFiles::Load(bool first_time, Watched* watched) const {
     // Judged as the bundle it is to be, so that a mistake is seen here and not when it is merged.
     absl::StatusOr<TrustBundleSet> set =
         TrustBundleSet::FromPem(watched->file.trust_domain, contents);
-    if (!set.ok()) return in_file(set.status());
+    if (!set.ok()) return InFile(path, set.status());
     roots = set->Find(watched->file.trust_domain)->roots;
     if (clock_ != nullptr) {
       const absl::Status current = CheckHasCurrentRoot(roots, clock_->WallNow());
-      if (!current.ok()) return in_file(current);
+      if (!current.ok()) return InFile(path, current);
     }
   }
   const bool changed = !Same(roots, watched->roots);
   watched->roots = std::move(roots);
   return changed;
+}
+
+absl::StatusOr<bool> TrustFiles::LoadLists(bool first_time, Watched* watched) const {
+  const std::string& path = watched->file.path;
+  watched->judged_by = RootsOf(watched->file.trust_domain);
+  ASSIGN_OR_RETURN(std::string contents, ReadFile(path, kMaxCrlSize));
+  absl::StatusOr<std::vector<RevocationListPtr>> lists = RevocationList::ListFromFile(contents);
+  if (!lists.ok()) return InFile(path, lists.status());
+  for (const RevocationListPtr& list : *lists) {
+    absl::Status in_time = clock_ == nullptr ? absl::OkStatus() : CheckHasBegun(*list, *clock_);
+    in_time.Update(CheckTakesNothingBack(*list, watched->crls));
+    if (!in_time.ok()) return InFile(path, in_time);
+  }
+  if (!first_time) {
+    const absl::Status signers = CheckSigners(*watched, *lists);
+    if (!signers.ok()) return InFile(path, signers);
+  }
+  const bool changed = !Same(*lists, watched->crls);
+  watched->crls = *std::move(lists);
+  return changed;
+}
+
+absl::Status TrustFiles::CheckSigners(const Watched& watched,
+                                      const std::vector<RevocationListPtr>& lists) const {
+  const std::string& of = watched.file.trust_domain;
+  const std::vector<CertificatePtr> roots = RootsOf(of);
+  if (roots.empty()) return absl::OkStatus();
+  const auto signed_by_root = [&roots](const RevocationListPtr& list) {
+    return std::any_of(roots.begin(), roots.end(),
+                       [&list](const CertificatePtr& root) { return list->IsIssuedBy(*root); });
+  };
+  for (const RevocationListPtr& list : lists) {
+    const bool named = std::any_of(roots.begin(), roots.end(), [&list](const CertificatePtr& root) {
+      // Of a long name a list has the beginning.
+      return absl::StartsWith(root->Subject(), list->issuer());
+    });
+    if (named && !signed_by_root(list)) {
+      return absl::InvalidArgumentError(absl::StrCat("the revocation list of ", list->issuer(),
+                                                     " is not signed by the root of ", of,
+                                                     " that has this name"));
+    }
+  }
+  std::vector<RevocationListPtr> all = lists;
+  for (const Watched& other : files_) {
+    if (&other == &watched || other.file.trust_domain != of) continue;
+    all.insert(all.end(), other.crls.begin(), other.crls.end());
+  }
+  if (std::any_of(all.begin(), all.end(), signed_by_root)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "no revocation list of ", of, " is signed by one of its roots (", roots.front()->Subject(),
+      roots.size() > 1 ? ", ..." : "", "), so every certificate of it would be refused"));
+}
+
+std::vector<CertificatePtr> TrustFiles::RootsOf(const std::string& trust_domain) const {
+  std::vector<CertificatePtr> roots;
+  const auto other = other_roots_.find(trust_domain);
+  if (other != other_roots_.end()) roots = other->second;
+  for (const Watched& watched : files_) {
+    if (watched.kind != Kind::kBundle || watched.file.trust_domain != trust_domain) continue;
+    roots.insert(roots.end(), watched.roots.begin(), watched.roots.end());
+  }
+  return roots;
+}
+
+absl::Status TrustFiles::SetRoots(const std::string& trust_domain,
+                                  std::vector<CertificatePtr> roots) {
+  other_roots_[trust_domain] = std::move(roots);
+  for (const Watched& watched : files_) {
+    if (watched.kind != Kind::kCrl || watched.file.trust_domain != trust_domain) continue;
+    const absl::Status signers = CheckSigners(watched, watched.crls);
+    if (!signers.ok()) return Refusal(watched, InFile(watched.file.path, signers));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<TrustBundleSet> TrustFiles::AddTo(const TrustBundleSet& base) const {

@@ -1,6 +1,7 @@
 #ifndef BYRNIE_COMMON_IDENTITY_TRUST_FILES_H_
 #define BYRNIE_COMMON_IDENTITY_TRUST_FILES_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,11 @@ namespace byrnie {
 // domain is withdrawn by emptying its bundle file (white space alone), and only when two looks in a
 // row have found it so, because a file that is just being written is empty for a moment. An emptied
 // file of revocation lists is an invalid one: lists end by their nextUpdate.
+//
+// With lists in force every certificate needs one of its issuer, so lists that would have all of a
+// trust domain refused, or would take a revocation back, are invalid, too: one that begins later,
+// one that is older than that of its issuer in force, one that has a root's name and not its
+// signature, and lists of which no root has signed one.
 class TrustFiles {
  public:
   // Which trust domain a file is about.
@@ -55,6 +61,10 @@ class TrustFiles {
   TrustFiles& operator=(const TrustFiles&) = delete;
   ~TrustFiles();
 
+  // The roots of a trust domain that no bundle file is about, by which its lists are judged from
+  // now on. InvalidArgument: those in force are not good by them, and stay.
+  absl::Status SetRoots(const std::string& trust_domain, std::vector<CertificatePtr> roots);
+
   // Looks at the files, about twice a second; true when what they say has changed.
   bool Poll();
 
@@ -80,17 +90,26 @@ class TrustFiles {
     std::vector<RevocationListPtr> crls;
     // Of the latest reading.
     absl::Status status;
+    // Lists that were invalid by these roots may be good by others.
+    std::vector<CertificatePtr> judged_by;
   };
 
   TrustFiles(Options options, Logger* log, MetricRegistry* metrics);
   bool PollOne(Watched* watched);
   // True when it says something else than before.
   absl::StatusOr<bool> Load(bool first_time, Watched* watched) const;
+  absl::StatusOr<bool> LoadLists(bool first_time, Watched* watched) const;
+  std::vector<CertificatePtr> RootsOf(const std::string& trust_domain) const;
+  // Whether `lists`, which are to be those of `watched`, go with the roots and with what the other
+  // files of the trust domain have.
+  absl::Status CheckSigners(const Watched& watched,
+                            const std::vector<RevocationListPtr>& lists) const;
   // `status` of the first reading, for whoever gave the flag.
   static absl::Status Refusal(const Watched& watched, const absl::Status& status);
   void ShowAges();
 
   std::vector<Watched> files_;
+  std::map<std::string, std::vector<CertificatePtr>> other_roots_;
   Logger* const log_;         // Not owned.
   const Clock* const clock_;  // Not owned; may be null.
   Counter* const reads_ok_;

@@ -21,7 +21,9 @@ namespace byrnie {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 constexpr absl::Time kNow = absl::FromUnixSeconds(1'900'000'000);
@@ -162,6 +164,60 @@ TEST(TrustFilesFlagTest, NamesTrustDomainAndFile) {
   EXPECT_THAT(TrustFiles::ParseFlag("/y", ""), invalid);
   EXPECT_THAT(TrustFiles::ParseFlag("A=/y", ""), invalid);
   EXPECT_THAT(TrustFiles::ParseFlag("a=", ""), invalid);
+}
+
+// Lists in force that are not of its roots, or not yet, have all of a trust domain refused.
+TEST_F(TrustFilesTest, DoesNotTakeListsThatRefuseEverything) {
+  const TestCa other("td", kNow);
+  Write(bundle_, partner_.root()->ToPem());
+  Write(crl_, CrlPem());
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
+  ASSERT_THAT(files->SetRoots("td", {own_.root()}), IsOk());
+  const auto refused = [&](const RevocationListPtr& list, const std::string& words) {
+    Write(crl_, list->ToPem());
+    EXPECT_FALSE(files->Poll());
+    EXPECT_THAT(files->Rejected(), ElementsAre(AllOf(HasSubstr(crl_), HasSubstr(words))));
+    EXPECT_TRUE(files->RevocationListsOf("td")[0]->IsIssuedBy(*own_.root()));
+    EXPECT_EQ(files->RevocationListsOf("td")[0]->this_update(), kNow - absl::Hours(1));
+  };
+  // Both roots have one name.
+  refused(MakeCrl(*other.root(), other.key(), kNow), "not signed by the root of td");
+  const TestCa middle = other.MakeIntermediate(other.IntermediateSpec());
+  refused(MakeCrl(*middle.certificate(), middle.key(), kNow), "signed by one of its roots");
+  refused(MakeCrl(*own_.root(), own_.key(), kNow + absl::Hours(24)), "begins at");
+  refused(MakeCrl(*own_.root(), own_.key(), kNow - absl::Hours(1)), "which is newer");
+  // By another root it is good, without the file having changed.
+  Write(crl_, MakeCrl(*other.root(), other.key(), kNow)->ToPem());
+  EXPECT_FALSE(files->Poll());
+  EXPECT_FALSE(files->Poll());
+  EXPECT_THAT(files->SetRoots("td", {own_.root(), other.root()}), IsOk());
+  EXPECT_TRUE(files->Poll());
+  EXPECT_THAT(files->Rejected(), IsEmpty());
+  EXPECT_THAT(files->SetRoots("td", {own_.root()}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--crl")));
+}
+
+TEST_F(TrustFilesTest, DoesNotBeginWithListsOfAPartnerThatItsRootsHaveNotSigned) {
+  Write(bundle_, partner_.root()->ToPem());
+  Write(crl_, CrlPem());
+  const auto begin = [&](const std::string& pem) {
+    Write(crl_ + ".partner", pem);
+    MetricRegistry metrics;
+    TrustFiles::Options options;
+    options.bundles = {{"partner", bundle_}};
+    options.crls = {{"partner", crl_ + ".partner"}};
+    options.metrics_prefix = "test";
+    options.clock = &clock_;
+    return TrustFiles::Create(options, &log_, &metrics).status();
+  };
+  const TestCa middle = partner_.MakeIntermediate(partner_.IntermediateSpec());
+  const std::string of_root = MakeCrl(*partner_.root(), partner_.key(), kNow)->ToPem(),
+                    of_middle = MakeCrl(*middle.certificate(), middle.key(), kNow)->ToPem();
+  EXPECT_THAT(begin(of_root + of_middle), IsOk());
+  EXPECT_THAT(begin(of_root), IsOk());
+  EXPECT_THAT(begin(of_middle), StatusIs(absl::StatusCode::kInvalidArgument,
+                                         AllOf(HasSubstr("--crl"), HasSubstr("one of its roots"))));
+  EXPECT_THAT(begin(CrlPem()), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace

@@ -90,10 +90,12 @@ absl::Status CheckTimes(const Certificate& certificate, absl::Time now) {
 
 }  // namespace
 
-PluggedCa::PluggedCa(std::string directory, std::string trust_domain, const Clock* clock,
-                     Logger* logger, MetricRegistry* metrics)
+PluggedCa::PluggedCa(std::string directory, std::string trust_domain,
+                     std::vector<std::string> own_names, const Clock* clock, Logger* logger,
+                     MetricRegistry* metrics)
     : directory_(std::move(directory)),
       trust_domain_(std::move(trust_domain)),
+      own_names_(std::move(own_names)),
       clock_(clock),
       logger_(logger),
       reads_ok_(metrics->AddCounter(kReads, kReadsHelp, {{"result", "ok"}})),
@@ -102,9 +104,10 @@ PluggedCa::PluggedCa(std::string directory, std::string trust_domain, const Cloc
 absl::StatusOr<std::unique_ptr<PluggedCa>> PluggedCa::Create(std::string directory,
                                                              std::string trust_domain,
                                                              const Clock* clock, Logger* logger,
-                                                             MetricRegistry* metrics) {
-  auto ca = absl::WrapUnique(
-      new PluggedCa(std::move(directory), std::move(trust_domain), clock, logger, metrics));
+                                                             MetricRegistry* metrics,
+                                                             std::vector<std::string> own_names) {
+  auto ca = absl::WrapUnique(new PluggedCa(std::move(directory), std::move(trust_domain),
+                                           std::move(own_names), clock, logger, metrics));
   ca->seen_ = ca->Look();
   ASSIGN_OR_RETURN(ca->snapshot_, ca->Read());
   ca->reads_ok_->Increment();
@@ -160,7 +163,7 @@ absl::StatusOr<AuthoritySnapshotPtr> PluggedCa::Read() const {
   for (const CertificatePtr& root : roots) {
     if (intermediates.empty() && root->der() != issuer->der()) continue;
     absl::StatusOr<SigningAuthorityPtr> authority =
-        SigningAuthority::Create(trust_domain_, root, intermediates, key, now);
+        SigningAuthority::Create(trust_domain_, root, intermediates, key, now, own_names_);
     if (authority.ok()) why = CheckTimes(*root, now);
     if (authority.ok() && why.ok()) {
       snapshot->signer = *std::move(authority);

@@ -4,6 +4,7 @@
 #include <array>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
@@ -31,11 +32,13 @@ class PluggedCa {
  public:
   // InvalidArgument, NotFound, PermissionDenied name the file, what is wrong and what to do: the
   // key is not the certificate's, a certificate may not sign or has expired or is not valid yet,
-  // the chain does not lead to the root, or what it would issue would be refused by VerifySvid.
+  // the chain does not lead to the root, or what it would issue would be refused by VerifySvid,
+  // the control plane's own certificates for the host names `own_names` included.
   static absl::StatusOr<std::unique_ptr<PluggedCa>> Create(std::string directory,
                                                            std::string trust_domain,
                                                            const Clock* clock, Logger* logger,
-                                                           MetricRegistry* metrics);
+                                                           MetricRegistry* metrics,
+                                                           std::vector<std::string> own_names = {});
 
   // Looks at the files, about twice a second; true when snapshot() has changed.
   bool Poll();
@@ -47,14 +50,15 @@ class PluggedCa {
   static constexpr size_t kFiles = 4;
   using Fingerprints = std::array<absl::optional<FileFingerprint>, kFiles>;
 
-  PluggedCa(std::string directory, std::string trust_domain, const Clock* clock, Logger* logger,
-            MetricRegistry* metrics);
+  PluggedCa(std::string directory, std::string trust_domain, std::vector<std::string> own_names,
+            const Clock* clock, Logger* logger, MetricRegistry* metrics);
   Fingerprints Look() const;
   absl::StatusOr<AuthoritySnapshotPtr> Read() const;
   std::string PathOf(const char* name) const;
 
   const std::string directory_;
   const std::string trust_domain_;
+  const std::vector<std::string> own_names_;
   const Clock* const clock_;  // Not owned.
   Logger* const logger_;      // Not owned.
   Counter* const reads_ok_;

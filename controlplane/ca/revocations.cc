@@ -148,9 +148,11 @@ bool Revocations::Makes(const std::string& issuer) const {
 
 std::vector<RevocationListPtr> Revocations::ToPublish() const {
   std::vector<RevocationListPtr> lists;
-  if (listed_.empty()) return lists;
+  if (listed_.empty() && others_.empty()) return lists;
   size_t bytes = 0;
   for (const KeptList& made : made_) {
+    // Whoever gives lists of this issuer says by them alone that nothing is revoked.
+    if (listed_.empty() && covered_.count(made.issuer) > 0) continue;
     bytes += made.list->der().size();
     lists.push_back(made.list);
   }
@@ -173,6 +175,11 @@ std::vector<RevocationListPtr> Revocations::ToPublish() const {
   return lists;
 }
 
+void Revocations::SetOthers(std::vector<RevocationListPtr> others) {
+  absl::MutexLock lock(&mu_);
+  others_ = std::move(others);
+}
+
 absl::StatusOr<bool> Revocations::Update(const std::vector<SigningAuthorityPtr>& authorities) {
   const absl::Time now = clock_->WallNow();
   RevocationListSpec spec;
@@ -183,9 +190,18 @@ absl::StatusOr<bool> Revocations::Update(const std::vector<SigningAuthorityPtr>&
     made.push_back({authority->issuer().FingerprintHex(), nullptr});
   }
   std::vector<std::string> serials;
+  std::set<std::string> covered;
   bool as_made;
   {
     absl::MutexLock lock(&mu_);
+    for (const SigningAuthorityPtr& authority : authorities) {
+      const Certificate& issuer = authority->issuer();
+      if (std::any_of(others_.begin(), others_.end(), [&issuer](const RevocationListPtr& list) {
+            return list->IsIssuedBy(issuer);
+          })) {
+        covered.insert(issuer.FingerprintHex());
+      }
+    }
     // A list that begins later than others have it is good for nothing there.
     spec.this_update = time_.Now() - kBackdate;
     for (const RevokedCertificate& revoked : InForce()) {
@@ -208,6 +224,7 @@ absl::StatusOr<bool> Revocations::Update(const std::vector<SigningAuthorityPtr>&
     listed_ = std::move(serials);
     made_at_ = now;
   }
+  covered_ = std::move(covered);
   std::vector<RevocationListPtr> lists = ToPublish();
   const bool changed = lists != lists_;
   lists_ = std::move(lists);

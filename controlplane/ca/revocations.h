@@ -2,6 +2,7 @@
 #define BYRNIE_CONTROLPLANE_CA_REVOCATIONS_H_
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,7 +55,9 @@ class RevocationStore {
 
 // The certificates of the trust domain that were revoked, and the lists that say so, signed by
 // every authority whose certificates are in use. Without a revocation none is published, and the
-// mesh does not depend on one being fresh.
+// mesh does not depend on one being fresh; unless others have lists of the trust domain in force,
+// because then every certificate needs one of its issuer, and those of issuers that they do not
+// cover are published, too.
 //
 // An authority may be replaced by another one, whose key signs no list for the certificates of the
 // former. So each list is made all the time and kept in the store, too: the last one of an issuer
@@ -97,6 +100,8 @@ class Revocations {
   // Also of one that has ended since.
   bool IsRevoked(absl::string_view serial) const;
 
+  // The lists of the trust domain in force that others have made; with the next Update.
+  void SetOthers(std::vector<RevocationListPtr> others);
   // Makes the lists that are due: something was revoked, has ended, the authorities are others, or
   // time has passed. True when lists() has changed. What there is stays when it fails. Asks nothing
   // of the store. To be called about twice a second.
@@ -108,7 +113,7 @@ class Revocations {
   absl::Status Keep();
   // Takes in what other processes have revoked, and their lists. Errors as the store.
   absl::Status Reload();
-  // Those to be published; none where nothing is revoked.
+  // Those to be published; none where nothing is revoked and others have none.
   std::vector<RevocationListPtr> lists() const;
   // True for one of an issuer whose key is not here, which is not renewed.
   bool IsOfOther(const RevocationListPtr& list) const;
@@ -140,6 +145,9 @@ class Revocations {
   bool all_kept_ ABSL_GUARDED_BY(mu_) = true;
   // What made_ was made of, by serial.
   std::vector<std::string> listed_ ABSL_GUARDED_BY(mu_);
+  std::vector<RevocationListPtr> others_ ABSL_GUARDED_BY(mu_);
+  // Issuers of lists made that others have lists of.
+  std::set<std::string> covered_ ABSL_GUARDED_BY(mu_);
   absl::Time made_at_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
 };
 

@@ -5,6 +5,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/base/utc_text.h"
 #include "common/crypto/certificate_builder.h"
@@ -27,11 +28,10 @@ SigningAuthority::SigningAuthority(CertificatePtr root, CertificateChain interme
   }
 }
 
-absl::StatusOr<SigningAuthorityPtr> SigningAuthority::Create(absl::string_view trust_domain,
-                                                             CertificatePtr root,
-                                                             CertificateChain intermediates,
-                                                             std::shared_ptr<const IssuerKey> key,
-                                                             absl::Time now) {
+absl::StatusOr<SigningAuthorityPtr> SigningAuthority::Create(
+    absl::string_view trust_domain, CertificatePtr root, CertificateChain intermediates,
+    std::shared_ptr<const IssuerKey> key, absl::Time now,
+    const std::vector<std::string>& dns_names) {
   auto authority = absl::WrapUnique(
       new SigningAuthority(std::move(root), std::move(intermediates), std::move(key)));
   if (!authority->issuer().MatchesKey(*authority->key_)) {
@@ -39,11 +39,12 @@ absl::StatusOr<SigningAuthorityPtr> SigningAuthority::Create(absl::string_view t
         "the CA certificate ", authority->issuer().Subject(), " does not belong to the CA key"));
   }
   // A clock that is behind makes nothing of what has been made already wrong.
-  RETURN_IF_ERROR(authority->Try(trust_domain, std::max(now, authority->not_before_)));
+  RETURN_IF_ERROR(authority->Try(trust_domain, std::max(now, authority->not_before_), dns_names));
   return SigningAuthorityPtr(std::move(authority));
 }
 
-absl::Status SigningAuthority::Try(absl::string_view trust_domain, absl::Time now) const {
+absl::Status SigningAuthority::Try(absl::string_view trust_domain, absl::Time now,
+                                   const std::vector<std::string>& dns_names) {
   // An identity nobody else may have.
   ASSIGN_OR_RETURN(SpiffeId id,
                    SpiffeId::Parse(absl::StrCat("spiffe://", trust_domain, "/byrnie/trial")));
@@ -54,16 +55,31 @@ absl::Status SigningAuthority::Try(absl::string_view trust_domain, absl::Time no
   // Not cut to the path, so that it is the path's times that are judged.
   CertificateSpec spec;
   spec.uri_sans = {id.text()};
+  spec.dns_sans = dns_names;
   spec.not_before = now - absl::Minutes(1);
   spec.not_after = now + absl::Minutes(1);
   ASSIGN_OR_RETURN(CertificatePtr leaf,
                    BuildCertificate(spec, leaf_key->PublicKeyDer(), &issuer(), *key_));
-  CertificateChain chain = {std::move(leaf)};
+  CertificateChain chain = {leaf};
   chain.insert(chain.end(), intermediates_.begin(), intermediates_.end());
   const absl::Status verified = VerifySvid(chain, bundles, now).status();
-  if (verified.ok()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("certificates of this CA would be refused: ", verified.message()));
+  if (!verified.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("certificates of this CA would be refused: ", verified.message(),
+                     dns_names.empty() ? ""
+                                       : absl::StrCat("; the control plane's own are for the "
+                                                      "host names ",
+                                                      absl::StrJoin(dns_names, ", "), ", too")));
+  }
+  trial_ = std::move(leaf);
+  return absl::OkStatus();
+}
+
+std::vector<const Certificate*> SigningAuthority::TrialPath() const {
+  std::vector<const Certificate*> path = {trial_.get()};
+  for (const CertificatePtr& above : intermediates_) path.push_back(above.get());
+  path.push_back(root_.get());
+  return path;
 }
 
 absl::StatusOr<CertificateChain> SigningAuthority::Sign(

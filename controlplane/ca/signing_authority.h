@@ -23,9 +23,11 @@ class SigningAuthority {
   // What it will sign has been looked at as every proxy will look at it: a certificate was made on
   // trial and verified at `now` (VerifySvid). InvalidArgument says what is wrong with the
   // certificates, that one has expired included; that one is not valid yet is no fault.
+  // `dns_names` are host names that some of it will be for, too.
   static absl::StatusOr<std::shared_ptr<const SigningAuthority>> Create(
       absl::string_view trust_domain, CertificatePtr root, CertificateChain intermediates,
-      std::shared_ptr<const IssuerKey> key, absl::Time now);
+      std::shared_ptr<const IssuerKey> key, absl::Time now,
+      const std::vector<std::string>& dns_names = {});
 
   // Signs what has an identity and is to live within these times, cut to those of the path, for
   // the P-256 key `public_key_der` (SubjectPublicKeyInfo); `dns_names` are host names it is for,
@@ -43,6 +45,8 @@ class SigningAuthority {
   // The certificate whose key signs: the root, or the first intermediate.
   const Certificate& issuer() const { return intermediates_.empty() ? *root_ : *intermediates_[0]; }
   const IssuerKey& key() const { return *key_; }
+  // The one that was made on trial, the intermediates and the root: what a peer judges by lists.
+  std::vector<const Certificate*> TrialPath() const;
   // While all of the path is valid.
   absl::Time not_before() const { return not_before_; }
   absl::Time not_after() const { return not_after_; }
@@ -50,13 +54,15 @@ class SigningAuthority {
  private:
   SigningAuthority(CertificatePtr root, CertificateChain intermediates,
                    std::shared_ptr<const IssuerKey> key);
-  absl::Status Try(absl::string_view trust_domain, absl::Time now) const;
+  absl::Status Try(absl::string_view trust_domain, absl::Time now,
+                   const std::vector<std::string>& dns_names);
 
   const CertificatePtr root_;
   const CertificateChain intermediates_;
   const std::shared_ptr<const IssuerKey> key_;
   const std::string root_id_;
   absl::Time not_before_, not_after_;
+  CertificatePtr trial_;
 };
 
 using SigningAuthorityPtr = std::shared_ptr<const SigningAuthority>;

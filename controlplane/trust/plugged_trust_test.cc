@@ -132,6 +132,51 @@ TEST_F(PluggedTrustTest, ListsThatWouldRefuseEverythingAreNotPublished) {
   EXPECT_THAT(keeper_->ListsState(), IsOk());
 }
 
+// With a list of anybody in force every certificate needs one of its issuer.
+TEST_F(PluggedTrustTest, OwnListsAreThereAsLongAsThoseOfOthers) {
+  Plug(middle_, {&a_});
+  foreign_ = {ListOf(a_)};
+  Start();
+  const TestIdentity good = middle_.IssueSvid("/good");
+  EXPECT_EQ(Judge(good), SvidDefect::kNone);
+  Revoke(middle_.IssueSvid("/bad"));
+  EXPECT_EQ(Judge(good), SvidDefect::kNone);
+  // Nothing is revoked any more.
+  clock_.Advance(absl::Hours(2));
+  Follow(keeper_.get());
+  EXPECT_EQ(Judge(middle_.IssueSvid("/later", absl::Hours(10))), SvidDefect::kNone);
+  EXPECT_THAT(keeper_->ListsState(), IsOk());
+  // Nor is an intermediate taken that theirs do not vouch for.
+  Plug(b_.MakeIntermediate(b_.IntermediateSpec()), {&a_, &b_});
+  Follow(keeper_.get());
+  EXPECT_THAT(keeper_->PluggedState(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                HasSubstr("other lists of the trust domain")));
+}
+
+TEST_F(PluggedTrustTest, OwnListsComeAtOnceWithThoseOfOthers) {
+  Plug(middle_, {&a_});
+  Start();
+  EXPECT_THAT(keeper_->bundle().crls, IsEmpty());
+  foreign_ = {ListOf(a_)};
+  keeper_->SetForeignLists(foreign_);
+  EXPECT_EQ(Judge(middle_.IssueSvid("/good")), SvidDefect::kNone);
+  keeper_->SetForeignLists({});
+  EXPECT_THAT(keeper_->bundle().crls, IsEmpty());
+}
+
+TEST_F(PluggedTrustTest, SaysThatItsOwnIntermediateIsRevoked) {
+  Plug(middle_, {&a_});
+  Start();
+  RevocationListSpec spec;
+  spec.this_update = clock_.WallNow();
+  spec.next_update = clock_.WallNow() + absl::Hours(100);
+  spec.revoked = {{middle_.certificate()->SerialHex(), clock_.WallNow()}};
+  keeper_->SetForeignLists({*BuildRevocationList(spec, *a_.certificate(), a_.key())});
+  EXPECT_THAT(keeper_->ListsState(),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("issued now are refused"), HasSubstr("is revoked"))));
+}
+
 TEST_F(PluggedTrustTest, AnIntermediateThatNobodyVouchesForWaitsWhileSomethingIsRevoked) {
   Plug(a_, {&a_});
   Start();

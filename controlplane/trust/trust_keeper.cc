@@ -62,7 +62,7 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Create(Store* store, O
     keeper->published_ = keeper->rotation_->snapshot();
   } else {
     ASSIGN_OR_RETURN(keeper->plugged_, PluggedCa::Create(o.plugged_directory, o.trust_domain, clock,
-                                                         logger, metrics));
+                                                         logger, metrics, o.own_names));
     keeper->published_ = keeper->adopted_ = keeper->plugged_->snapshot();
   }
   keeper->authority_ =
@@ -72,8 +72,9 @@ absl::StatusOr<std::unique_ptr<TrustKeeper>> TrustKeeper::Create(Store* store, O
                                      o.plugged_directory.empty() ? Revocations::Issuers::kAllGiven
                                                                  : Revocations::Issuers::kOthersToo,
                                      clock));
+  keeper->revocations_->SetOthers(o.foreign_lists);
   RETURN_IF_ERROR(keeper->revocations_->Update(keeper->published_->authorities).status());
-  if (!keeper->revocations_->List().empty()) {
+  if (keeper->NeedsLists()) {
     const absl::Status vouched = keeper->CheckIsVouchedFor(*keeper->published_->signer);
     if (!vouched.ok()) return keeper->InFilesOfPlugged(vouched);
   }
@@ -197,7 +198,7 @@ void TrustKeeper::AdoptPlugged() {
     if (!fewer) return;
   }
   absl::Status vouched;
-  if (!revocations_->List().empty()) vouched = CheckIsVouchedFor(*next->signer);
+  if (NeedsLists()) vouched = CheckIsVouchedFor(*next->signer);
   if (!vouched.ok()) {
     vouched = InFilesOfPlugged(vouched);
     if (vouched != not_adopted_) {
@@ -251,6 +252,12 @@ absl::Status TrustKeeper::CheckIsVouchedFor(const SigningAuthority& signer) cons
   return CheckPathIsVouchedFor(signer, foreign_lists_);
 }
 
+bool TrustKeeper::NeedsLists() const {
+  if (!revocations_->List().empty()) return true;
+  absl::MutexLock lock(&mu_);
+  return !foreign_lists_.empty();
+}
+
 // What is revoked would come back, or nothing be accepted any more.
 absl::Status TrustKeeper::InFilesOfPlugged(const absl::Status& why) const {
   absl::Time until = absl::InfinitePast();
@@ -258,13 +265,20 @@ absl::Status TrustKeeper::InFilesOfPlugged(const absl::Status& why) const {
   for (const RevokedCertificate& one : revoked) until = std::max(until, one.not_after);
   return absl::FailedPreconditionError(absl::StrCat(
       options_.plugged_directory, ": ", why.message(), ", so its certificates would be refused: ",
-      revoked.size(), " certificates are revoked until ", UtcText(until),
-      "; give that list with --crl=FILE, or go on with the CA of before until then"));
+      revoked.empty()
+          ? "other lists of the trust domain are in force by --crl"
+          : absl::StrCat(revoked.size(), " certificates are revoked until ", UtcText(until)),
+      "; give that list with --crl=FILE, or go on with the CA of before",
+      revoked.empty() ? "" : " until then"));
 }
 
 void TrustKeeper::SetForeignLists(std::vector<RevocationListPtr> lists) {
+  revocations_->SetOthers(lists);
+  // At once: with the lists of others in force and none of its own, nobody would be accepted.
+  const bool changed = revocations_->Update(authority_->snapshot()->authorities).value_or(false);
   absl::MutexLock lock(&mu_);
   foreign_lists_ = std::move(lists);
+  if (changed) lists_changed_ = true;
 }
 
 absl::Status TrustKeeper::ListsState() const {
@@ -272,8 +286,17 @@ absl::Status TrustKeeper::ListsState() const {
     absl::MutexLock lock(&mu_);
     RETURN_IF_ERROR(lists_made_);
   }
-  if (revocations_->lists().empty()) return absl::OkStatus();
-  return CheckIsVouchedFor(*authority_->snapshot()->signer);
+  const SigningAuthorityPtr signer = authority_->snapshot()->signer;
+  std::vector<RevocationListPtr> lists = revocations_->lists();
+  if (!lists.empty()) RETURN_IF_ERROR(CheckIsVouchedFor(*signer));
+  {
+    absl::MutexLock lock(&mu_);
+    lists.insert(lists.end(), foreign_lists_.begin(), foreign_lists_.end());
+  }
+  const absl::Status accepted = CheckRevocation(signer->TrialPath(), lists, clock_->WallNow());
+  if (accepted.ok()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("certificates that are issued now are refused: ", accepted.message()));
 }
 
 absl::Status TrustKeeper::CheckMayRevoke() const {

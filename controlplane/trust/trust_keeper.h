@@ -50,6 +50,9 @@ class TrustKeeper {
     bool may_make_root = true;
     // Is told of records that cannot be read; may be null.
     UnreadableRecords* unreadable = nullptr;
+    // Host names that the control plane's own certificates are for, which a plugged CA has to
+    // permit.
+    std::vector<std::string> own_names = {};
   };
 
   // Errors as RootRotation::LoadOrCreate, PluggedCa::Create and Revocations::Load.
@@ -106,7 +109,9 @@ class TrustKeeper {
   // Forgets those whose certificates have all ended; true where there were some.
   bool ForgetFormers();
   absl::Status CheckIsVouchedFor(const SigningAuthority& signer) const;
-  // Why the plugged CA cannot be used while something is revoked, and what to do.
+  // Whether lists are in force, so that each certificate needs one of its issuer.
+  bool NeedsLists() const;
+  // Why the plugged CA cannot be used while there are lists, and what to do.
   absl::Status InFilesOfPlugged(const absl::Status& why) const;
   // Says whether the trust record can be followed.
   void TellOfTrustRecord();

@@ -7,7 +7,6 @@ revoke below an intermediate, its root's does; a control plane does not start wi
 revoked.
 """
 
-import datetime
 import os
 import shutil
 import sys
@@ -23,18 +22,11 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import main
 from testing.files import replace_file
-from testing.issuer import Issuer, key_pem, new_key, pem
+from testing.issuer import Issuer, key_pem, list_of, new_key, pem
 from testing.loopback_control_plane import AUTHORITY, LoopbackControlPlane, messages
 from testing.process import wait_until
 
 GOOD, BAD = "spiffe://cluster.local/ns/demo/sa/good", "spiffe://cluster.local/ns/demo/sa/bad"
-
-
-def list_of(issuer):
-    now = datetime.datetime.utcnow()
-    return x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject).last_update(
-        now - datetime.timedelta(minutes=5)).next_update(now + datetime.timedelta(days=3)).add_extension(
-            x509.CRLNumber(1), critical=False).sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 class PluggedCaMoveTest(unittest.TestCase):

@@ -3,7 +3,9 @@
 
 Proved: two pods talk, their certificates come with the intermediate and lead to the root, whose key nobody here has; another intermediate in
 the files signs from then on, without a restart; files that do not go together change nothing and are counted; a start with such files, or with
-a key that cannot sign, ends with one line that names the file; revoking is refused as long as nobody vouches for the intermediate itself. A root
+a key that cannot sign, ends with one line that names the file, and one with a CA that does not permit the host names of the control plane's own
+certificate with one that names those; revoking is refused as long as nobody vouches for the intermediate itself; with the root's list given, which does, nobody is refused before,
+while and after something is revoked. A root
 in the files signs by itself, without a chain file, and what it signed can be revoked. Keys may be RSA, as Istio's own scripts make them, the
 root's and the intermediate's, and P-384.
 """
@@ -13,6 +15,7 @@ import os
 import subprocess
 import sys
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -20,7 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import MeshTestCase, main
 from testing.files import replace_file
-from testing.issuer import Issuer, key_pem, pem
+from testing.issuer import Issuer, key_pem, list_of, pem
 from testing.mesh import parse_metrics
 from testing.process import wait_until
 
@@ -30,11 +33,11 @@ REJECTED = 'byrnie_controlplane_plugged_ca_reads_total{result="rejected"}'
 class PluggedCase(MeshTestCase):
 
     @classmethod
-    def start(cls, issuer):
+    def start(cls, issuer, *flags):
         cls.plane = cls.mesh.control_plane
         cls.directory = cls.mesh.make_directory("cacerts", 0o700)
         cls.plug(issuer)
-        cls.plane.extra_flags = [f"--ca=plugged:{cls.directory}"]
+        cls.plane.extra_flags = [f"--ca=plugged:{cls.directory}", *flags]
         cls.client, cls.server = cls.mesh.pair()
         cls.server.app("echo", 8080)
 
@@ -50,8 +53,8 @@ class PluggedCase(MeshTestCase):
             cls.write("cert-chain.pem", pem(issuer.certificate, issuer.root))
         cls.write("root-cert.pem", pem(issuer.root))
 
-    def chain(self):
-        return json.loads(self.client.agent_admin("/certs")[1])["certificate_chain"]
+    def chain(self, pod=None):
+        return json.loads((pod or self.client).agent_admin("/certs")[1])["certificate_chain"]
 
 
 class PluggedRootTest(PluggedCase):
@@ -103,6 +106,40 @@ class P384CaTest(PluggedRootTest):
         cls.start(Issuer(name="a root with a longer key", key=ec.generate_private_key(ec.SECP384R1())))
 
 
+class PluggedWithListsTest(PluggedCase):
+
+    workload_ttl = "10s"
+
+    @classmethod
+    def build(cls):
+        root = Issuer(name="offline root")
+        cls.lists = os.path.join(cls.mesh.make_directory("lists", 0o700), "root.crl")
+        replace_file(cls.lists, list_of(root))
+        cls.leaver = cls.mesh.pod("leaver")
+        cls.start(Issuer(name="intermediate", above=root), f"--crl={cls.lists}")
+
+    def renewals(self, count):
+        """Until the client has had so many other certificates, and is understood with each."""
+        for _ in range(count):
+            serial = self.chain()[0]["serial"]
+            wait_until(lambda serial=serial: self.chain()[0]["serial"] != serial, 15, "the next certificate", every=0.2)
+            self.assertEqual(self.ask(self.client, self.mesh.vip, 80), b"ping\n")
+
+    def check(self, name):
+        checks = json.loads(self.plane.ctl("check", "-o", "json", check=False).stdout)
+        return next(check for check in checks if check["name"] == name)
+
+    def test_nobody_is_refused_with_the_roots_list_whether_something_is_revoked_or_not(self):
+        self.renewals(2)
+        self.assertEqual(self.check("revocation-lists")["outcome"], "good")
+        self.plane.ctl("revoke", self.chain(self.leaver)[0]["serial"])
+        # Until it has ended, and on.
+        wait_until(lambda: parse_metrics(self.plane.admin("/metrics")[1])["byrnie_controlplane_revoked_certificates"] == 0, 20,
+                   "the end of what was revoked", every=0.5)
+        self.renewals(3)
+        self.assertEqual(self.check("revocation-lists")["outcome"], "good")
+
+
 class PluggedCaTest(PluggedCase):
 
     @classmethod
@@ -141,17 +178,34 @@ class PluggedCaTest(PluggedCase):
         self.assertEqual(self.plane.ctl("status").returncode, 0)
         self.write("ca-cert.pem", kept)
 
-    def test_a_start_with_bad_files_says_which(self):
-        other = self.mesh.make_directory("bad", 0o700)
+    def start_elsewhere(self, name, *flags):
+        """The arguments of a control plane beside this one, which takes its CA from a directory of its own; and that directory."""
+        other = self.mesh.make_directory(name, 0o700)
         arguments = [argument.replace(self.directory, other) for argument in self.plane.arguments(store=os.path.join(other, "store.db"))]
         arguments = [argument for argument in arguments if not argument.startswith(("--listen", "--admin=", "--trust_bundle_out",
                                                                                     "--operator_token_out"))]
-        arguments += ["--listen=127.0.0.1:0", "--admin=127.0.0.1:0"]
+        return other, [*arguments, "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", *flags]
+
+    def refusal(self, arguments):
+        done = subprocess.run(self.plane.host.command(arguments), capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        return done.stderr.strip().splitlines()[-1]
+
+    def test_a_ca_that_does_not_permit_the_own_host_names_is_refused(self):
+        other, arguments = self.start_elsewhere("constrained", "--server_names=mesh.example,istiod.istio-system.svc")
+        issuer = Issuer(name="constrained", above=self.root, constraints=x509.NameConstraints([x509.DNSName("mesh.example")], None))
+        for name, text in (("ca-cert.pem", pem(issuer.certificate)), ("root-cert.pem", pem(self.root.certificate)),
+                           ("ca-key.pem", key_pem(issuer.key))):
+            replace_file(os.path.join(other, name), text)
+        refusal = self.refusal(arguments)
+        for words in (other, "would be refused", "permitted subtree", "istiod.istio-system.svc"):
+            self.assertIn(words, refusal)
+
+    def test_a_start_with_bad_files_says_which(self):
+        other, arguments = self.start_elsewhere("bad")
 
         def refusal():
-            done = subprocess.run(self.plane.host.command(arguments), capture_output=True, text=True, timeout=30)
-            self.assertEqual(done.returncode, 2, done.stderr)
-            return done.stderr.strip().splitlines()[-1]
+            return self.refusal(arguments)
         self.assertIn("ca-cert.pem", refusal())
         issuer = Issuer(name="intermediate", above=self.root)
         for name, text in (("ca-cert.pem", pem(issuer.certificate)), ("root-cert.pem", pem(self.root.certificate)),

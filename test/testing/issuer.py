@@ -37,6 +37,14 @@ def uri_of(request_or_certificate):
     return found[0] if found else None
 
 
+def list_of(issuer):
+    """PEM of an Issuer's revocation list that revokes nothing."""
+    now = datetime.datetime.utcnow()
+    return x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject).last_update(
+        now - datetime.timedelta(minutes=5)).next_update(now + datetime.timedelta(days=3)).add_extension(
+            x509.CRLNumber(1), critical=False).sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
 def _usage(**allowed):
     names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
              "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
@@ -46,7 +54,7 @@ def _usage(**allowed):
 class Issuer:
     """A CA: its certificate and key. Makes a root of its own unless given both, or an `above` that signs for it."""
 
-    def __init__(self, trust_domain="cluster.local", name="test root", key=None, certificate=None, above=None):
+    def __init__(self, trust_domain="cluster.local", name="test root", key=None, certificate=None, above=None, constraints=None):
         self.trust_domain = trust_domain
         self.key = key or new_key()
         self.above = above
@@ -54,11 +62,13 @@ class Issuer:
             signer = above or self
             subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)])
             issuer = above.certificate.subject if above else subject
-            certificate = self._builder(subject, issuer, self.key.public_key(), -2 * 86400, 30 * 86400).add_extension(
+            builder = self._builder(subject, issuer, self.key.public_key(), -2 * 86400, 30 * 86400).add_extension(
                 x509.BasicConstraints(ca=True, path_length=None), critical=True).add_extension(
                     _usage(key_cert_sign=True, crl_sign=True), critical=True).add_extension(
-                        x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"spiffe://{trust_domain}")]),
-                        critical=False).sign(signer.key, hashes.SHA256())
+                        x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"spiffe://{trust_domain}")]), critical=False)
+            if constraints:
+                builder = builder.add_extension(constraints, critical=True)
+            certificate = builder.sign(signer.key, hashes.SHA256())
         self.certificate = certificate
 
     @classmethod
