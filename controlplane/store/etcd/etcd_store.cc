@@ -107,8 +107,10 @@ class EtcdStoreImpl final : public Store {
                        "; see whether most of its members run and can be reached; nothing was "
                        "changed"));
     }
-    return absl::UnavailableError(absl::StrCat("store: etcd (", client_.where(), ") refuses: ",
-                                               status.ToString(), "; nothing was changed"));
+    return absl::UnavailableError(absl::StrCat(
+        "store: etcd (", client_.where(), ") refuses: ", status.ToString(),
+        "; where its authentication is on, the common name of --etcd_cert has to be one of its "
+        "users, who may read and write all below the path of --store; nothing was changed"));
   }
 
   absl::StatusOr<etcdserverpb::RangeResponse> Range(const etcdserverpb::RangeRequest& request) {
