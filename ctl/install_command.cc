@@ -243,16 +243,21 @@ int WaitForControlPlane(ClusterApi* cluster, const std::string& ns) {
   return waited;
 }
 
-// Until new pods get the sidecars of the injector's configuration in `objects`.
-int WaitForSidecars(ClusterApi* cluster, const std::vector<Json>& objects) {
+// Until new pods get the sidecars of the injector's configuration in `objects`; `settled` says
+// whether one does, or there are none.
+int WaitForSidecars(ClusterApi* cluster, const std::vector<Json>& objects, bool* settled) {
   for (const Json& object : objects) {
     if (!IsInjectorConfig(object)) continue;
     const Json* const data = Find(object, "data");
     const absl::StatusOr<InjectorConfig> config =
         InjectorConfig::Parse(data == nullptr ? "" : TextOf(*data, kInjectorKey));
     if (!config.ok()) continue;
-    return WaitUntil([cluster, &config] { return WhatIsAwaitedOfPods(cluster, *config); },
-                     "byrniectl check --pre says whether the webhook answers");
+    const auto look = [cluster, &config, settled]() -> absl::StatusOr<std::string> {
+      ASSIGN_OR_RETURN(NewPods pods, LookAtNewPods(cluster, *config));
+      *settled = pods.settled;
+      return pods.awaited;
+    };
+    return WaitUntil(look, "byrniectl check --pre says whether the webhook answers");
   }
   return kDone;
 }
@@ -290,12 +295,13 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
   options.dry_run = absl::GetFlag(FLAGS_dry_run);
   options.force = absl::GetFlag(FLAGS_force);
   options.trust_domain = settings.trust_domain;
+  options.waits = absl::GetFlag(FLAGS_wait) && !options.dry_run;
   StepList steps(context.json, options.dry_run);
   ResourceTypes types(cluster);
   Installer installer(cluster, &types, options,
                       [&steps](const InstallStep& step) { steps.Add(step); });
   absl::Status done = installer.Run(settings.ns, *objects, *std::move(known));
-  const bool wait = absl::GetFlag(FLAGS_wait) && !options.dry_run;
+  const bool wait = options.waits;
   if (done.ok() && wait && installer.holds_back()) {
     const int waited = WaitForControlPlane(cluster, settings.ns);
     if (waited != kDone) {
@@ -312,8 +318,12 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
   if (options.dry_run) return installer.changed() ? kChanges : kDone;
   SayWhatIsNext(steps, settings.ns);
   if (!wait) return kDone;
-  return installer.holds_back() ? WaitForSidecars(cluster, *objects)
-                                : WaitForControlPlane(cluster, settings.ns);
+  if (!installer.holds_back()) return WaitForControlPlane(cluster, settings.ns);
+  bool settled = false;
+  const int waited = WaitForSidecars(cluster, *objects, &settled);
+  if (waited != kDone || !settled) return waited;
+  const absl::Status forgotten = installer.ForgetPreviousImage();
+  return forgotten.ok() ? kDone : FailedThere(forgotten);
 }
 
 }  // namespace

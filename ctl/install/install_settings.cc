@@ -287,6 +287,18 @@ bool IsInjectorConfig(const Json& object) {
   return TextOf(object, "kind") == "ConfigMap" && NameOf(object) == kInjectorConfigMap;
 }
 
+std::string SidecarsImage(const InjectorConfig& config) {
+  const auto by_default = config.defaults.find("image");
+  return by_default == config.defaults.end() ? config.image : by_default->second;
+}
+
+std::string SidecarsImageIn(const Json& object) {
+  const Json* const data = Find(object, "data");
+  const absl::StatusOr<InjectorConfig> config =
+      InjectorConfig::Parse(data == nullptr ? "" : TextOf(*data, kInjectorKey));
+  return config.ok() ? SidecarsImage(*config) : "";
+}
+
 absl::Status CheckInstalledInjectorConfig(const std::string& text) {
   return CheckConfig(text, "injector_config");
 }

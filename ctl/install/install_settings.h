@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "ctl/install/control_plane_size.h"
+#include "deploy/injector/injector_config.h"
 #include "deploy/injector/json.h"
 
 namespace byrnie {
@@ -24,6 +25,10 @@ inline constexpr absl::string_view kDefaultNamespace = "byrnie-system";
 inline constexpr absl::string_view kStoreKeySecret = "byrnie-store-key";
 inline constexpr absl::string_view kInjectorConfigMap = "byrnie-injector";
 inline constexpr absl::string_view kInjectorKey = "injector.json";
+// Beside it, while an upgrade is under way: the image that sidecars were made of before. A control
+// plane goes on with what it has read until its kubelet brings it the other, and the policy for
+// privileges (deploy/kubernetes/privileges) lets both in.
+inline constexpr absl::string_view kPreviousImageKey = "previous-image";
 
 // As Kubernetes calls the processor that this program is made for, "amd64": the image is for the
 // same, unless somebody says otherwise.
@@ -75,6 +80,11 @@ void ApplyServerVersion(int minor, std::vector<Json>* objects);
 
 // Whether an object is the ConfigMap with the injector's configuration.
 bool IsInjectorConfig(const Json& object);
+// What sidecars are made of by the injector's configuration of an object that is one; "" where that
+// is not understood.
+std::string SidecarsImageIn(const Json& object);
+// The same of a configuration that is.
+std::string SidecarsImage(const InjectorConfig& config);
 
 // InvalidArgument for an injector's configuration with which a control plane that is installed
 // would not start.

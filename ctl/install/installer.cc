@@ -130,6 +130,14 @@ bool CannotBeTried(const Json& object, const absl::Status& status) {
          absl::StrContains(status.message(), "does not support dry run");
 }
 
+bool HasSeveralControlPlanes(const std::vector<Json>& objects) {
+  return std::any_of(objects.begin(), objects.end(), [](const Json& object) {
+    const Json* const replicas = FindPath(object, {"spec", "replicas"});
+    return TextOf(object, "kind") == "StatefulSet" && replicas != nullptr &&
+           replicas->is_number() && *replicas > 1;
+  });
+}
+
 absl::Status WithoutChange(const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(status.message(), "; nothing has been changed"));
 }
@@ -196,6 +204,7 @@ absl::Status Installer::Run(const std::string& ns, std::vector<Json> objects,
   const bool ours = !found.ok() || FindPath(*found, {"metadata", "annotations", kCreatedBy});
   RETURN_IF_ERROR(CheckNamespace(ns, objects_));
   RETURN_IF_ERROR(CheckSecrets(objects_));
+  several_control_planes_ = HasSeveralControlPlanes(objects_);
   for (Json& object : objects_) {
     if (TextOf(object, "kind") != "Namespace" || !ours) continue;
     (*ObjectIn(ObjectIn(&object, "metadata"), "annotations"))[kCreatedBy] = "byrniectl";
@@ -217,8 +226,23 @@ absl::Status Installer::Run(const std::string& ns, std::vector<Json> objects,
 }
 
 absl::Status Installer::Finish() {
-  if (held_back_.has_value()) RETURN_IF_ERROR(Apply(*held_back_));
+  if (held_back_.has_value()) {
+    Json object = *held_back_;
+    if (!previous_image_.empty()) {
+      (*ObjectIn(&object, "data"))[std::string(kPreviousImageKey)] = previous_image_;
+    }
+    RETURN_IF_ERROR(Apply(std::move(object)));
+  }
   return Prune();
+}
+
+absl::Status Installer::ForgetPreviousImage() {
+  if (!held_back_.has_value() || previous_image_.empty()) return absl::OkStatus();
+  if (several_control_planes_ && image_changes_) return absl::OkStatus();
+  Json object = *held_back_;
+  ASSIGN_OR_RETURN(const ResourceType type, TypeOf(types_, &object));
+  const absl::Status done = Patch(type, object, /*dry_run=*/false).status();
+  return done.ok() ? done : Explain(object, done);
 }
 
 absl::Status Installer::Try(const std::string& ns, const std::vector<Json>& objects) {
@@ -246,7 +270,18 @@ absl::StatusOr<bool> Installer::IsLast(Json object) {
   if (!found.ok()) return Explain(object, found.status());
   const Json* const data = Find(*found, "data");
   // One that does not start with it is not to be waited for.
-  return data != nullptr && CheckInstalledInjectorConfig(TextOf(*data, kInjectorKey)).ok();
+  if (data == nullptr || !CheckInstalledInjectorConfig(TextOf(*data, kInjectorKey)).ok()) {
+    return false;
+  }
+  const std::string before = SidecarsImageIn(*found);
+  image_changes_ = before != SidecarsImageIn(object);
+  if (image_changes_) {
+    previous_image_ = before;
+  } else if (options_.waits) {
+    // The installation before may have been a moment ago.
+    previous_image_ = TextOf(*data, kPreviousImageKey);
+  }
+  return true;
 }
 
 // Roles and the webhook have no namespace: there is one of each.

@@ -35,6 +35,8 @@ struct InstallOptions {
   bool dry_run = false;
   // Takes over what somebody else has set.
   bool force = false;
+  // Whoever calls looks at what new pods get afterwards, and then calls ForgetPreviousImage().
+  bool waits = false;
   // Whose CA is in the store: it is kept with the store's key where one is made. Empty: it is not.
   std::string trust_domain;
 };
@@ -46,7 +48,8 @@ struct InstallOptions {
 // Where a control plane makes pods already the injector's configuration, which has the image of
 // their sidecars, is the last: Run() does all else, and Finish() does that, so that whoever waits
 // for the control plane can do it between, and no pod gets sidecars of a release whose control
-// plane does not run.
+// plane does not run. Until new pods get the new image the configuration also names the one before,
+// kPreviousImageKey: what the next installation finds of it, it takes away.
 //
 // Run() fails before the first change with FailedPrecondition when Byrnie is installed in another
 // namespace, or a Secret that a pod needs is missing, and with what the API server says when it
@@ -65,6 +68,10 @@ class Installer {
   bool holds_back() const { return held_back_.has_value(); }
   // The rest, after a Run() that was good.
   absl::Status Finish();
+  // Takes the image before out of the injector's configuration, after Finish() and once new pods
+  // get the other. Where several control planes have to be told of the other, and only now are,
+  // that is for the next installation: who of them has answered is not known.
+  absl::Status ForgetPreviousImage();
   // Whether something has changed, or would.
   bool changed() const { return changed_; }
 
@@ -89,6 +96,9 @@ class Installer {
   const OnInstallStep tell_;
   std::vector<Json> objects_, known_;
   absl::optional<Json> held_back_;
+  // Beside what is held back; "" for none.
+  std::string previous_image_;
+  bool image_changes_ = false, several_control_planes_ = false;
   bool changed_ = false;
   // It is only to be made, so that nothing can be tried in it.
   bool namespace_missing_ = false;

@@ -70,8 +70,13 @@ class InstallTest : public ::testing::Test {
     absl::Status status = installer.Run(settings.ns, std::move(objects), Known());
     of_sidecars_ = SidecarsImage();
     if (status.ok()) status = installer.Finish();
+    if (status.ok() && new_pod_seen_) status = installer.ForgetPreviousImage();
     changed_ = installer.changed();
     return status;
+  }
+  // Beside the injector's configuration that is there.
+  std::string PreviousImage() const {
+    return TextOf(*Find(cluster_.objects.at(kInjector), "data"), kPreviousImageKey);
   }
   // Of the injector's configuration that is there; "" where there is none.
   std::string SidecarsImage() const {
@@ -117,6 +122,8 @@ class InstallTest : public ::testing::Test {
   // When all but what Finish() does was done.
   std::string of_sidecars_;
   bool changed_ = false, found_ = false;
+  // After an installation.
+  bool new_pod_seen_ = false;
 };
 
 TEST_F(InstallTest, CreatesEverythingTheNamespaceFirstAndTheWebhookLast) {
@@ -329,6 +336,55 @@ TEST_F(InstallTest, TheSidecarsComeAfterTheControlPlane) {
   EXPECT_EQ(of_sidecars_, "byrnie:0.1.0");
   EXPECT_EQ(SidecarsImage(), "mine:2");
   EXPECT_THAT(said_, Contains("changed ConfigMap byrnie-injector"));
+}
+
+// The policy for privileges lets both in meanwhile.
+TEST_F(InstallTest, AnUpgradeNamesTheImageBeforeUntilPodsGetTheOther) {
+  InstallOptions waits;
+  waits.waits = true;
+  ASSERT_THAT(Install({}, waits), IsOk());
+  EXPECT_EQ(PreviousImage(), "");
+  InstallSettings settings;
+  settings.image = "mine:2";
+  ASSERT_THAT(Install(settings, waits), IsOk());
+  EXPECT_EQ(PreviousImage(), "byrnie:0.1.0");
+  // Nobody has seen it yet, as where the waiting was broken off.
+  ASSERT_THAT(Install(settings, waits), IsOk());
+  EXPECT_EQ(PreviousImage(), "byrnie:0.1.0");
+  new_pod_seen_ = true;
+  ASSERT_THAT(Install(settings, waits), IsOk());
+  EXPECT_EQ(PreviousImage(), "");
+  ASSERT_THAT(Install(settings), IsOk());
+  EXPECT_FALSE(changed_);
+  settings.image = "mine:3";
+  ASSERT_THAT(Install(settings, waits), IsOk());
+  EXPECT_EQ(PreviousImage(), "");
+}
+
+TEST_F(InstallTest, WhereNobodyWaitsTheNextInstallationForgetsTheImageBefore) {
+  ASSERT_THAT(Install(), IsOk());
+  InstallSettings settings;
+  settings.injector_config = R"({"defaults": {"image": "mine:2"}})";
+  ASSERT_THAT(Install(settings), IsOk());
+  EXPECT_EQ(PreviousImage(), "byrnie:0.1.0");
+  settings.injector_config = R"({"defaults": {"image": "mine:2"}, "revision": "2"})";
+  ASSERT_THAT(Install(settings), IsOk());
+  EXPECT_EQ(PreviousImage(), "");
+}
+
+// One has answered, and nobody knows which.
+TEST_F(InstallTest, OfSeveralControlPlanesTheNextInstallationForgetsTheImageBefore) {
+  cluster_.objects["/api/v1/namespaces/byrnie-system/secrets/byrnie-etcd"] = Json::object();
+  InstallSettings settings;
+  InstallOptions waits;
+  waits.waits = true;
+  new_pod_seen_ = true;
+  ASSERT_THAT(Install(settings, waits, "etcd"), IsOk());
+  settings.image = "mine:2";
+  ASSERT_THAT(Install(settings, waits, "etcd"), IsOk());
+  EXPECT_EQ(PreviousImage(), "byrnie:0.1.0");
+  ASSERT_THAT(Install(settings, waits, "etcd"), IsOk());
+  EXPECT_EQ(PreviousImage(), "");
 }
 
 // A control plane that cannot start with what is there would be waited for in vain.

@@ -3,14 +3,17 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "ctl/install/install_settings.h"
 #include "ctl/install/manifests.h"
+#include "ctl/install/privileges_policy.h"
 
 namespace byrnie {
 namespace {
 
 // Of the proxy; "" where the pod has none.
-std::string SidecarsImage(Json pod) {
+std::string ProxysImage(Json pod) {
   pod["kind"] = "Pod";
   for (const Json* container : ContainersOf(&pod)) {
     if (TextOf(*container, "name") == "byrnie-proxy") return TextOf(*container, "image");
@@ -41,32 +44,43 @@ absl::StatusOr<Json> TryPod(ClusterApi* cluster, const std::string& ns) {
   return CallForObject(cluster, std::move(request));
 }
 
-absl::StatusOr<std::string> WhatIsAwaitedOfPods(ClusterApi* cluster, const InjectorConfig& config) {
+absl::StatusOr<NewPods> LookAtNewPods(ClusterApi* cluster, const InjectorConfig& config) {
+  constexpr absl::string_view kSoon =
+      "the kubelet brings the control plane its new configuration in a minute or two";
   const absl::StatusOr<std::vector<Json>> meshed =
       ListObjects(cluster, "/api/v1/namespaces",
                   absl::StrCat("labelSelector=", EncodeQuery("byrnie.io/inject=true")));
   if (absl::IsUnavailable(meshed.status())) return meshed.status();
-  if (!meshed.ok()) return std::string();
+  NewPods pods;
+  if (!meshed.ok()) return pods;
   for (const Json& ns : *meshed) {
     if (!MayBeTriedIn(ns)) continue;
     const absl::StatusOr<Json> pod = TryPod(cluster, ObjectNameOf(ns));
     if (absl::IsUnavailable(pod.status())) return pod.status();
-    // A quota, a policy, or what whoever asks may not do: nothing is learned from it.
-    if (!pod.ok()) return std::string();
-    const std::string image = SidecarsImage(*pod);
-    const Json* const labels = FindPath(*pod, {"metadata", "labels"});
-    const auto by_default = config.defaults.find("image");
-    const std::string& wanted =
-        by_default == config.defaults.end() ? config.image : by_default->second;
-    if (image.empty() || labels == nullptr ||
-        (image == wanted && TextOf(*labels, "byrnie.io/rev") == config.revision)) {
-      return std::string();
+    if (absl::StrContains(pod.status().message(), kPrivilegesPolicy)) {
+      pods.awaited = absl::StrCat(
+          "a new pod of ", ObjectNameOf(ns), " is refused by the policy ", kPrivilegesPolicy,
+          ", which lets in the image that the injector's configuration names: ", kSoon,
+          ". Where it stays so, something else changes the redirect, or the policy is of another "
+          "release. It says: ",
+          pod.status().message());
+      return pods;
     }
-    return absl::StrCat("a new pod of ", ObjectNameOf(ns), " still gets the sidecar ", image,
-                        ": the kubelet brings the control plane its new configuration in a minute "
-                        "or two");
+    // A quota, another policy, or what whoever asks may not do: nothing is learned from it.
+    if (!pod.ok()) return pods;
+    const std::string image = ProxysImage(*pod);
+    const Json* const labels = FindPath(*pod, {"metadata", "labels"});
+    if (image.empty() || labels == nullptr) return pods;
+    pods.settled =
+        image == SidecarsImage(config) && TextOf(*labels, "byrnie.io/rev") == config.revision;
+    if (!pods.settled) {
+      pods.awaited = absl::StrCat("a new pod of ", ObjectNameOf(ns), " still gets the sidecar ",
+                                  image, ": ", kSoon);
+    }
+    return pods;
   }
-  return std::string();
+  pods.settled = true;
+  return pods;
 }
 
 }  // namespace byrnie

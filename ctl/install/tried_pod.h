@@ -18,10 +18,17 @@ bool MayBeTriedIn(const Json& ns);
 // server says where it would not be.
 absl::StatusOr<Json> TryPod(ClusterApi* cluster, const std::string& ns);
 
-// What keeps new pods from getting their sidecars by `config`, for people; "" where nothing does,
-// or where that cannot be seen, because no namespace is meshed or no pod can be tried. The errors
-// of calls that may be better soon.
-absl::StatusOr<std::string> WhatIsAwaitedOfPods(ClusterApi* cluster, const InjectorConfig& config);
+// What new pods get. A value.
+struct NewPods {
+  // What keeps them from getting their sidecars by a configuration, for people; "" where nothing
+  // does, or where that cannot be seen.
+  std::string awaited;
+  // One has been seen to get them, or no namespace is meshed, so that there are no new pods.
+  bool settled = false;
+};
+
+// What new pods get where it is to be by `config`. The errors of calls that may be better soon.
+absl::StatusOr<NewPods> LookAtNewPods(ClusterApi* cluster, const InjectorConfig& config);
 
 }  // namespace byrnie
 

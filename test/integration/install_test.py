@@ -164,6 +164,19 @@ class InstallTest(ClusterTestCase):
         config = json.loads(self.admin.get(f"/api/v1/namespaces/{SYSTEM}/configmaps/byrnie-injector")["data"]["injector.json"])
         self.assertEqual(config, {"image": "registry.example/byrnie:2", "defaults": {"sidecars": "classic"}})
 
+    def previous_image(self):
+        return self.admin.get(f"/api/v1/namespaces/{SYSTEM}/configmaps/byrnie-injector")["data"].get("previous-image")
+
+    def test_the_image_before_is_named_until_new_pods_get_the_other(self):
+        self.ctl("install", "--image=registry.example/byrnie:2", "--wait", "--timeout=60s")
+        self.assertIsNone(self.previous_image())
+        # Nobody waits, and nobody knows.
+        self.ctl("install", "--image=registry.example/byrnie:3")
+        self.assertEqual(self.previous_image(), "registry.example/byrnie:2")
+        self.ctl("install")
+        self.assertIsNone(self.previous_image())
+        self.ctl("install", "--dry_run")
+
     def arguments(self):
         return self.admin.get(SET)["spec"]["template"]["spec"]["containers"][0]["args"]
 

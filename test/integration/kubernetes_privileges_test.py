@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The policy that keeps NET_ADMIN to the redirect, for Kubernetes 1.30 and newer: its expressions, run on pods.
 
-Proved: what the injector makes of a pod passes, with the redirect's watch too, and so does a change of such a pod that is not of an
+Proved: what the injector makes of a pod passes, with the redirect's watch too and, while an upgrade is under way, with the image before, and so does a change of such a pod that is not of an
 image; a container that is privileged, that adds another capability, or that is called like the redirect and differs from it in
 anything that could make it something else does not, nor does an image that is changed afterwards, a debugging container, or a pod
 that the injector is not asked about. Run by an interpreter of CEL: the API server of the tests is older than such policies.
@@ -44,6 +44,10 @@ class PrivilegesTest(unittest.TestCase):
         cls.policy = AdmissionPolicy(cls.spec, {"data": {"injector.json": f'{{"image": "{IMAGE}"}}\n'}})
         done = subprocess.run([binary_path("byrniectl"), "inject", "-f", "-", f"--image={IMAGE}"], input=POD, capture_output=True, text=True, timeout=30, check=True)
         cls.pod = yaml.safe_load(done.stdout)
+
+    def upgraded(self, **data):
+        """The policy after the injector's configuration has got the image of another release."""
+        return AdmissionPolicy(self.spec, {"data": {"injector.json": '{"image": "registry.example/byrnie:0.2.0"}\n', **data}})
 
     def changed(self, change, pod=None):
         pod = copy.deepcopy(pod or self.pod)
@@ -89,6 +93,19 @@ class PrivilegesTest(unittest.TestCase):
             ("another image of the application", self.changed(lambda pod: container(pod, "app").update(image="app:2")), self.pod),
             ("a debugging container", self.changed(lambda pod: pod["spec"].update(ephemeralContainers=[{"name": "debug", "image": "b"}])), self.pod),
         ])
+
+    def test_while_it_is_upgraded_the_image_before_passes(self):
+        def refused(policy, pod):
+            refusals, = policy.refusals([(pod, None)])
+            return bool(refusals)
+
+        newer = self.redirect(image="registry.example/byrnie:0.2.0")
+        container(newer, "byrnie-watch")["image"] = "registry.example/byrnie:0.2.0"
+        during, afterwards = self.upgraded(**{"previous-image": IMAGE}), self.upgraded()
+        self.assertEqual([refused(during, pod) for pod in (self.pod, newer)], [False, False])
+        self.assertEqual([refused(afterwards, pod) for pod in (self.pod, newer)], [True, False])
+        for image in ("evil", IMAGE + "1", IMAGE[:-1], ""):
+            self.assertTrue(refused(during, self.redirect(image=image)), image)
 
     def test_what_could_be_something_else_does_not(self):
         def as_application(pod):

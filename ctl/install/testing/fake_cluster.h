@@ -18,8 +18,9 @@ namespace byrnie {
 
 // An API server in memory, with objects by their paths: gets, lists by the labels that a selector
 // names and by the name of a field selector, creates, applies (as a merge of what is given into
-// what is there), deletes. It answers what it knows; what a test has put into `answers` comes
-// first: by "METHOD PATH", and of what is only tried by "dry-run METHOD PATH".
+// what is there, without members that were given the last time alone), deletes. It answers what it
+// knows; what a test has put into `answers` comes first: by "METHOD PATH", and of what is only
+// tried by "dry-run METHOD PATH".
 class FakeCluster final : public ClusterApi {
  public:
   FakeCluster() {
@@ -172,9 +173,27 @@ class FakeCluster final : public ClusterApi {
     const Json given = ParseJson(body, body.size()).value_or(Json());
     const bool there = objects.count(path) != 0;
     Json merged = there ? objects[path] : Json::object();
+    if (there) RemoveGone(&merged, applied_[path], given);
     MergeInto(&merged, given);
-    if (!dry_run) objects[path] = merged;
+    if (!dry_run) {
+      objects[path] = merged;
+      applied_[path] = given;
+    }
     return Answer(there ? 200 : 201, ToText(merged));
+  }
+  // Members that were applied before and are not any more.
+  static void RemoveGone(Json* from, const Json& before, const Json& now) {
+    if (!from->is_object() || !before.is_object()) return;
+    for (const auto& member : before.items()) {
+      const Json* const still = Find(now, member.key());
+      Json* const there = Find(from, member.key());
+      if (there == nullptr) continue;
+      if (still == nullptr) {
+        Remove(from, member.key());
+      } else {
+        RemoveGone(there, member.value(), *still);
+      }
+    }
   }
   static void MergeInto(Json* into, const Json& from) {
     for (const auto& member : from.items()) {
@@ -186,6 +205,9 @@ class FakeCluster final : public ClusterApi {
       }
     }
   }
+
+  // What was applied last, by paths.
+  std::map<std::string, Json> applied_;
 };
 
 }  // namespace byrnie
