@@ -104,6 +104,12 @@ absl::StatusOr<std::vector<Deed>> DeedsFor(ResourceTypes* types, const std::stri
     }
     add({"list", group, type->plural, "", "", ""});
   }
+  ASSIGN_OR_RETURN(const std::vector<ResourceType> policies, PrivilegesPolicyTypes(types));
+  for (const ResourceType& type : policies) {
+    for (const char* verb : {"get", "delete"}) {
+      add({verb, "admissionregistration.k8s.io", type.plural, "", "", ""});
+    }
+  }
   for (const char* verb : {"get", "create"}) add({verb, "", "secrets", "", ns, ""});
   for (const char* resource : {"pods", "secrets"}) add({"list", "", resource, "", "", ""});
   return deeds;
@@ -282,6 +288,7 @@ absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTyp
       GetObject(cluster, absl::StrCat("/api/v1", of_namespace, "secrets/", kStoreKeySecret));
   facts.role_binding = GetObject(
       cluster, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/byrnie-controlplane");
+  facts.privileges_policy = LookAtPrivilegesPolicy(cluster, types);
   TryAPod(cluster, &facts);
   return facts;
 }

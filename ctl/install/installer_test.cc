@@ -417,6 +417,42 @@ TEST_F(InstallTest, UninstallTakesTheWebhookFirstAndKeepsTheCa) {
   EXPECT_THAT(said_, Contains("unchanged Secret byrnie-store-key"));
 }
 
+// Without the injector's configuration, which is its parameter, it refuses every pod.
+TEST_F(InstallTest, UninstallTakesThePolicyForPrivilegesBeforeAnythingElse) {
+  ASSERT_THAT(Install(), IsOk());
+  const std::string root = "/apis/admissionregistration.k8s.io/v1";
+  cluster_.Serve(
+      root, {{"MutatingWebhookConfiguration", "mutatingwebhookconfigurations", false},
+             {"ValidatingAdmissionPolicy", "validatingadmissionpolicies", false},
+             {"ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", false}});
+  // Of kubectl, without a label of install's.
+  const std::string policy = root + "/validatingadmissionpolicies/byrnie-privileges",
+                    binding = root + "/validatingadmissionpolicybindings/byrnie-privileges";
+  cluster_.objects[policy]["metadata"]["name"] = "byrnie-privileges";
+  cluster_.objects[binding]["metadata"]["name"] = "byrnie-privileges";
+  UninstallOptions dry_run;
+  dry_run.dry_run = true;
+  ASSERT_THAT(Uninstall(dry_run), IsOk());
+  EXPECT_EQ(cluster_.objects.count(binding), 1u);
+  // While it stays nothing else goes.
+  cluster_.answers["DELETE " + binding] = {200, "{}"};
+  EXPECT_THAT(Uninstall(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                    HasSubstr("ValidatingAdmissionPolicyBinding")));
+  EXPECT_EQ(cluster_.objects.count(kInjector), 1u);
+  cluster_.answers.erase("DELETE " + binding);
+  ASSERT_THAT(Uninstall(), IsOk());
+  ASSERT_GE(said_.size(), 3u);
+  EXPECT_EQ(said_[0], "deleted ValidatingAdmissionPolicyBinding byrnie-privileges");
+  EXPECT_EQ(said_[1], "deleted ValidatingAdmissionPolicy byrnie-privileges");
+  EXPECT_EQ(said_[2], "deleted MutatingWebhookConfiguration byrnie-injector");
+  EXPECT_EQ(cluster_.objects.count(kInjector), 0u);
+  // One that was left over goes, too.
+  cluster_.objects[policy]["metadata"]["name"] = "byrnie-privileges";
+  ASSERT_THAT(Uninstall(), IsOk());
+  EXPECT_TRUE(found_);
+  EXPECT_EQ(cluster_.objects.count(policy), 0u);
+}
+
 TEST_F(InstallTest, UninstallTellsWhatStaysInNamespacesThatWereMeshed) {
   ASSERT_THAT(Install(), IsOk());
   const auto put = [this](const std::string& name, const std::string& inject,

@@ -320,6 +320,28 @@ CheckResult PodSecurity(const ClusterFacts& facts) {
              "pod-security.kubernetes.io/enforce=privileged");
 }
 
+CheckResult PrivilegesPolicy(const ClusterFacts& facts) {
+  constexpr char kName[] = "privileges-policy";
+  if (!facts.privileges_policy.ok()) return NotAsked(kName, facts.privileges_policy.status());
+  const PrivilegesPolicyState& state = *facts.privileges_policy;
+  if (!state.in_force) return Good(kName, absl::StrCat(kPrivilegesPolicy, " is not in force"));
+  if (state.missing_parameter.empty()) {
+    return Good(kName, absl::StrCat(kPrivilegesPolicy, " keeps NET_ADMIN to the redirect"));
+  }
+  std::string message = absl::StrCat(kPrivilegesPolicy, " is there, and the ConfigMap ",
+                                     state.missing_parameter, " that it goes by is not: ");
+  constexpr char kRemedy[] =
+      "byrniectl install makes it, where paramRef of the binding names its namespace; or kubectl "
+      "delete validatingadmissionpolicybinding,validatingadmissionpolicy byrnie-privileges";
+  if (facts.namespaces.ok() &&
+      std::none_of(facts.namespaces->begin(), facts.namespaces->end(), IsMeshedNamespace)) {
+    return Note(kName, message + "it would refuse every pod of a namespace that is labelled",
+                kRemedy);
+  }
+  return Bad(kName, message + "it refuses every pod of meshed namespaces, and every change of one",
+             kRemedy);
+}
+
 CheckResult NetworkPolicies(const ClusterFacts& facts) {
   constexpr char kName[] = "network-policies";
   if (!facts.network_policies.ok()) return NotAsked(kName, facts.network_policies.status());
@@ -578,11 +600,13 @@ std::vector<std::string> UnfitNodes(const ClusterFacts& facts) {
 }
 
 std::vector<CheckResult> CheckCluster(const ClusterFacts& facts) {
-  return {ServerVersion(facts),   Permissions(facts),  OtherMeshes(facts),
-          Nodes(facts),           PodSecurity(facts),  PullSecrets(facts),
-          NetworkPolicies(facts), ProbePorts(facts),   ApiServersServices(facts),
-          Storage(facts),         Installation(facts), Webhook(facts),
-          Settings(facts)};
+  return {ServerVersion(facts), Permissions(facts),
+          OtherMeshes(facts),   Nodes(facts),
+          PodSecurity(facts),   PrivilegesPolicy(facts),
+          PullSecrets(facts),   NetworkPolicies(facts),
+          ProbePorts(facts),    ApiServersServices(facts),
+          Storage(facts),       Installation(facts),
+          Webhook(facts),       Settings(facts)};
 }
 
 }  // namespace byrnie

@@ -11,6 +11,7 @@
 #include "ctl/install/called_services.h"
 #include "ctl/install/cluster_api.h"
 #include "ctl/install/installed_settings.h"
+#include "ctl/install/privileges_policy.h"
 #include "deploy/injector/json.h"
 
 namespace byrnie {
@@ -40,6 +41,7 @@ struct ClusterFacts {
   absl::StatusOr<Json> stateful_set = absl::UnknownError("not asked");
   absl::StatusOr<Json> store_key = absl::UnknownError("not asked");
   absl::StatusOr<Json> role_binding = absl::UnknownError("not asked");
+  absl::StatusOr<PrivilegesPolicyState> privileges_policy = absl::UnknownError("not asked");
   // Those that are named for the control plane or the sidecars and are not where pods need them,
   // "shop/regcred"; absent: none is named.
   absl::optional<absl::StatusOr<std::vector<std::string>>> missing_pull_secrets;

@@ -56,6 +56,7 @@ ClusterFacts Fine() {
   facts.stateful_set = absl::NotFoundError("none");
   facts.store_key = absl::NotFoundError("none");
   facts.role_binding = absl::NotFoundError("none");
+  facts.privileges_policy = PrivilegesPolicyState();
   facts.settings = SettingsPlan();
   return facts;
 }
@@ -315,6 +316,19 @@ TEST(PreflightTest, FindsNamespacesThatRefuseTheRedirect) {
   ExpectOutcome(facts, "pod-security", Outcome::kBad, "shop (baseline)");
 }
 
+TEST(PreflightTest, FindsAPolicyForPrivilegesWithoutItsParameter) {
+  ClusterFacts facts = Fine();
+  facts.privileges_policy->in_force = true;
+  ExpectOutcome(facts, "privileges-policy", Outcome::kGood, "NET_ADMIN to the redirect");
+  facts.privileges_policy->missing_parameter = "byrnie-system/byrnie-injector";
+  ExpectOutcome(facts, "privileges-policy", Outcome::kBad,
+                "the ConfigMap byrnie-system/byrnie-injector that it goes by is not");
+  EXPECT_THAT(Check(facts, "privileges-policy").remedy,
+              HasSubstr("kubectl delete validatingadmissionpolicybinding"));
+  facts.namespaces = std::vector<Json>();
+  ExpectOutcome(facts, "privileges-policy", Outcome::kNote, "that is labelled");
+}
+
 TEST(PreflightTest, NotesNetworkPoliciesOfMeshedNamespaces) {
   ClusterFacts facts = Fine();
   facts.network_policies = List(R"([{"metadata": {"name": "deny", "namespace": "shop"}},
@@ -389,11 +403,19 @@ TEST(GatherTest, AsksAnAdministratorTwiceAndOthersForEach) {
   ASSERT_OK_AND_ASSIGN(facts, GatherClusterFacts(&cluster, &types, "byrnie-system", objects));
   EXPECT_THAT(*facts.forbidden, Contains("patch statefulsets.apps in byrnie-system"));
   EXPECT_THAT(*facts.forbidden, Contains("create clusterroles.rbac.authorization.k8s.io"));
+  EXPECT_THAT(*facts.forbidden, Not(Contains(HasSubstr("validatingadmissionpolicies"))));
   EXPECT_THAT(*facts.forbidden, Contains("create secrets in byrnie-system"));
   // What the control plane is granted.
   EXPECT_THAT(*facts.forbidden, Contains("create tokenreviews.authentication.k8s.io"));
   EXPECT_THAT(*facts.forbidden, Contains("get /openid/v1/jwks"));
   EXPECT_THAT(*facts.forbidden_purge, Contains("delete persistentvolumeclaims in byrnie-system"));
+  // What uninstall takes away where the API server has such policies.
+  cluster.Serve("/apis/admissionregistration.k8s.io/v1beta1",
+                {{"ValidatingAdmissionPolicy", "validatingadmissionpolicies", false}});
+  ResourceTypes newer(&cluster);
+  ASSERT_OK_AND_ASSIGN(facts, GatherClusterFacts(&cluster, &newer, "byrnie-system", objects));
+  EXPECT_THAT(*facts.forbidden,
+              Contains("delete validatingadmissionpolicies.admissionregistration.k8s.io"));
 }
 
 }  // namespace

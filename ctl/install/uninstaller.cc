@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "ctl/install/install_settings.h"
+#include "ctl/install/privileges_policy.h"
 
 namespace byrnie {
 namespace {
@@ -20,8 +21,11 @@ constexpr char kPodSecurityLabel[] = "pod-security.kubernetes.io/enforce";
 
 ResourceType ConfigMaps() { return {"/api/v1", "configmaps", true}; }
 
-bool Asks(const Json& object) {
-  return absl::EndsWith(TextOf(object, "kind"), "WebhookConfiguration");
+// Whether new pods are not made while it is there and the rest is not.
+bool KeepsPodsAway(const Json& object) {
+  const std::string kind = TextOf(object, "kind");
+  return absl::EndsWith(kind, "WebhookConfiguration") ||
+         absl::StartsWith(kind, "ValidatingAdmissionPolicy");
 }
 
 }  // namespace
@@ -81,9 +85,12 @@ absl::StatusOr<std::vector<Uninstaller::Item>> Uninstaller::FindOurs(
 
 absl::Status Uninstaller::Run(const std::vector<Json>& known) {
   ASSIGN_OR_RETURN(const std::vector<Item> items, FindOurs(known));
-  found_ = !items.empty();
+  ASSIGN_OR_RETURN(const std::vector<PolicyObject> policy, FindPrivilegesPolicy(cluster_, types_));
+  found_ = !items.empty() || !policy.empty();
   if (!found_) return absl::OkStatus();
   RETURN_IF_ERROR(CheckNoMeshedPods());
+  // Before its parameter, without which it refuses every pod.
+  for (const PolicyObject& one : policy) RETURN_IF_ERROR(Delete(one.type, one.object));
   ASSIGN_OR_RETURN(const std::vector<Json> bundles, FindBundles());
   std::vector<std::string> namespaces;
   for (const Item& item : items) {
@@ -178,7 +185,7 @@ absl::Status Uninstaller::Delete(const ResourceType& type, const Json& object) {
       return absl::Status(gone.code(), absl::StrCat(DescribeObject(object), ": ", gone.message()));
     }
     // While it is there pods are not made in meshed namespaces: nothing else goes before it.
-    if (Asks(object) && !absl::IsNotFound(GetObject(cluster_, path).status())) {
+    if (KeepsPodsAway(object) && !absl::IsNotFound(GetObject(cluster_, path).status())) {
       return absl::FailedPreconditionError(absl::StrCat(
           DescribeObject(object),
           " does not go: something keeps it (kubectl get -o yaml, look at "

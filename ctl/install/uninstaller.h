@@ -21,8 +21,9 @@ struct UninstallOptions {
   bool purge = false;
 };
 
-// Takes away what install made: what has its labels. First what asks about new pods, so that nobody
-// waits for a control plane that is gone; then the rest, in the opposite order of its making.
+// Takes away what install made: what has its labels, and the policy for privileges. First that and
+// what asks about new pods, so that nobody waits for a control plane that is gone, and no pod is
+// refused for want of its configuration; then the rest, in the opposite order of its making.
 //
 // What stays in namespaces that are or were meshed is told as kept: the published roots, and labels
 // that are not Byrnie's to judge.
