@@ -28,6 +28,7 @@
 #include "ctl/install/installed_settings.h"
 #include "ctl/install/installer.h"
 #include "ctl/install/kubeconfig.h"
+#include "ctl/install/kubernetes_version.h"
 #include "ctl/install/manifests.h"
 #include "ctl/install/preflight.h"
 #include "ctl/install/tried_pod.h"
@@ -142,16 +143,6 @@ absl::StatusOr<SettingsPlan> Plan(const CommandContext& context, ClusterApi* clu
   asked.own_manifests = !absl::GetFlag(FLAGS_manifests).empty();
   ASSIGN_OR_RETURN(const InstalledSettings installed, FindInstalledSettings(cluster, settings.ns));
   return PlanSettings(asked, installed);
-}
-
-// A cluster that knows no native sidecars gets classic ones, unless somebody has said which.
-void ChooseSidecars(int minor, InstallSettings* settings) {
-  if (!settings->sidecars.empty() || minor >= kNativeSidecarsMinor) return;
-  if (!settings->injector_config.empty()) {
-    const absl::StatusOr<InjectorConfig> config = InjectorConfig::Parse(settings->injector_config);
-    if (config.ok() && config->defaults.count("sidecars") != 0) return;
-  }
-  settings->sidecars = "classic";
 }
 
 std::string NameOf(const InstallStep& step) {
@@ -279,7 +270,11 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
   const absl::StatusOr<Json> version = GetObject(cluster, "/version");
   if (!version.ok()) return FailedThere(version.status());
   const absl::StatusOr<int> minor = MinorVersion(*version);
-  if (minor.ok()) ChooseSidecars(*minor, &settings);
+  if (minor.ok()) {
+    const std::string chosen = ChooseSidecars(*minor, ListObjects(cluster, "/api/v1/nodes", ""),
+                                              plan.keeps_injector, &settings);
+    if (!chosen.empty()) Note(absl::StrCat("byrniectl: ", Printable(chosen), "\n"));
+  }
   absl::StatusOr<std::vector<Json>> objects = Render(plan.overlay);
   if (!objects.ok()) return BadUsage(objects.status());
   const absl::Status applied = ApplyInstallSettings(settings, &*objects);

@@ -215,6 +215,7 @@ void PlanInjector(const AskedSettings& asked, const InstalledSettings& installed
     return;
   }
   plan->settings.injector_config = installed.injector_config;
+  plan->keeps_injector = true;
   const auto sidecars = parsed->defaults.find("sidecars");
   Change("revision", parsed->revision, asked.settings.revision, plan);
   Change("sidecars", sidecars == parsed->defaults.end() ? "native" : sidecars->second,

@@ -63,6 +63,8 @@ struct SettingsPlan {
   InstallSettings settings;
   // For people: "trust domain corp.example"; "image a -> b".
   std::vector<std::string> kept, changed;
+  // The injector's configuration of `settings` is the one that is installed.
+  bool keeps_injector = false;
 };
 
 // What was asked for, and where nothing was, what is installed. Another trust domain is refused,

@@ -4,13 +4,11 @@
 #include <cstdint>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "ctl/install/install_settings.h"
+#include "ctl/install/kubernetes_version.h"
 #include "deploy/injector/injector_config.h"
 
 namespace byrnie {
@@ -44,23 +42,6 @@ std::string LabelOf(const Json& object, const char* name) {
   return labels == nullptr ? "" : TextOf(*labels, name);
 }
 
-// "1.29.3" of "v1.29.3+k3s1", as numbers; fewer where it has fewer.
-std::vector<int> Numbers(absl::string_view text) {
-  std::vector<int> numbers;
-  if (!text.empty() && text.front() == 'v') text.remove_prefix(1);
-  for (const absl::string_view part : absl::StrSplit(text, '.')) {
-    size_t digits = 0;
-    while (digits < part.size() && absl::ascii_isdigit(static_cast<unsigned char>(part[digits]))) {
-      ++digits;
-    }
-    int number = 0;
-    if (digits == 0 || !absl::SimpleAtoi(part.substr(0, digits), &number)) break;
-    numbers.push_back(number);
-    if (digits < part.size()) break;
-  }
-  return numbers;
-}
-
 // As install chose them for a server that knew no others.
 bool KeepsClassicSidecars(const ClusterFacts& facts) {
   if (!facts.settings.ok()) return false;
@@ -72,9 +53,19 @@ bool KeepsClassicSidecars(const ClusterFacts& facts) {
   return found != config->defaults.end() && found->second == "classic";
 }
 
-bool MakesClassicSidecars(const ClusterFacts& facts) {
-  return KeepsClassicSidecars(facts) ||
-         (facts.settings.ok() && facts.settings->settings.sidecars == "classic");
+// What install would choose where nobody has said which; see ChooseSidecars().
+struct Choice {
+  bool classic = false;
+  std::string why;
+};
+
+Choice ChoiceOf(const ClusterFacts& facts, int server_minor) {
+  Choice choice;
+  if (!facts.settings.ok()) return choice;
+  InstallSettings settings = facts.settings->settings;
+  choice.why = ChooseSidecars(server_minor, facts.nodes, facts.settings->keeps_injector, &settings);
+  choice.classic = settings.sidecars == "classic";
+  return choice;
 }
 
 CheckResult ServerVersion(const ClusterFacts& facts) {
@@ -96,7 +87,10 @@ CheckResult ServerVersion(const ClusterFacts& facts) {
                              " knows native sidecars, and what is installed makes classic ones"),
                 "byrniectl install --sidecars=native, unless that is meant");
   }
-  return Good(kName, absl::StrCat("Kubernetes ", version));
+  const Choice choice = ChoiceOf(facts, *minor);
+  return Good(
+      kName, absl::StrCat("Kubernetes ", version, choice.classic && !choice.why.empty() ? "; " : "",
+                          choice.classic ? choice.why : ""));
 }
 
 CheckResult Permissions(const ClusterFacts& facts) {
@@ -180,22 +174,19 @@ absl::string_view ImageArchitecture(const ClusterFacts& facts) {
   return facts.settings.ok() ? facts.settings->settings.ImageArchitecture() : OwnArchitecture();
 }
 
-bool IsWindows(const Json& node_info) { return TextOf(node_info, "operatingSystem") == "windows"; }
-
 NodeTrouble TroubleOf(const ClusterFacts& facts, const Json& node, const Json& info) {
   const absl::StatusOr<int> minor =
       facts.version.ok() ? MinorVersion(*facts.version) : facts.version.status();
-  const bool native = minor.ok() && *minor >= kNativeSidecarsMinor && !MakesClassicSidecars(facts);
+  const bool native = minor.ok() && *minor >= kNativeSidecarsMinor &&
+                      !KeepsClassicSidecars(facts) && !ChoiceOf(facts, *minor).classic;
   NodeTrouble trouble;
   trouble.name = ObjectNameOf(node);
   const std::string kernel = TextOf(info, "kernelVersion"),
                     kubelet = TextOf(info, "kubeletVersion"),
                     architecture = TextOf(info, "architecture");
   // The first whose nftables translate addresses in tables of both families.
-  if (!kernel.empty() && Numbers(kernel) < std::vector<int>{5, 2}) trouble.kernel = kernel;
-  if (native && !kubelet.empty() && Numbers(kubelet) < std::vector<int>{1, kNativeSidecarsMinor}) {
-    trouble.kubelet = kubelet;
-  }
+  if (!kernel.empty() && VersionNumbers(kernel) < std::vector<int>{5, 2}) trouble.kernel = kernel;
+  if (native && !KnowsNativeSidecars(info)) trouble.kubelet = kubelet;
   if (!architecture.empty() && architecture != ImageArchitecture(facts)) {
     trouble.architecture = architecture;
   }
@@ -584,14 +575,6 @@ CheckResult Webhook(const ClusterFacts& facts) {
 }  // namespace
 
 bool IsMeshedNamespace(const Json& ns) { return LabelOf(ns, kInjectLabel) == "true"; }
-
-absl::StatusOr<int> MinorVersion(const Json& version) {
-  const std::vector<int> major = Numbers(TextOf(version, "major")),
-                         minor = Numbers(TextOf(version, "minor"));
-  if (major == std::vector<int>{1} && minor.size() == 1) return minor.front();
-  return absl::InvalidArgumentError(
-      absl::StrCat("the server's version is not understood: ", TextOf(version, "gitVersion")));
-}
 
 std::vector<std::string> UnfitNodes(const ClusterFacts& facts) {
   Names names;

@@ -74,12 +74,8 @@ void LookForPullSecrets(ClusterApi* cluster, ClusterFacts* facts);
 // Looks at everything, in a fixed order. Pure.
 std::vector<CheckResult> CheckCluster(const ClusterFacts& facts);
 
-// The minor version of an API server of Kubernetes 1; InvalidArgument where it is something else.
-absl::StatusOr<int> MinorVersion(const Json& version);
 // Whether pods made in a namespace get a sidecar.
 bool IsMeshedNamespace(const Json& ns);
-// From this one on, sidecars are native unless somebody says otherwise.
-inline constexpr int kNativeSidecarsMinor = 29;
 
 }  // namespace byrnie
 

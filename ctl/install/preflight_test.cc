@@ -120,6 +120,7 @@ TEST(PreflightTest, SaysAllThatIsWrongWithNodes) {
       {"metadata": {"name": "behind"}, "status": {"nodeInfo":
       {"kernelVersion": "5.15.0", "kubeletVersion": "v1.28.4"}}},
       {"metadata": {"name": "odd"}, "status": {"nodeInfo": {"architecture": "s390x"}}}])");
+  facts.settings->settings.sidecars = "native";
   for (const char* const said : {"old (4.18.0)", "behind (v1.28.4)", "odd (s390x)"}) {
     ExpectOutcome(facts, "nodes", Outcome::kBad, said);
   }
@@ -300,7 +301,20 @@ TEST(PreflightTest, FindsNodesThatCannot) {
   ExpectOutcome(facts, "nodes", Outcome::kBad, "old (4.18.0-372.el8)");
   facts.nodes = List(R"([{"metadata": {"name": "behind"}, "status": {"nodeInfo":
       {"kernelVersion": "5.15.0", "kubeletVersion": "v1.28.4", "operatingSystem": "linux"}}}])");
+  // For which install chooses classic sidecars, unless there are native ones already.
+  ExpectOutcome(facts, "nodes", Outcome::kGood, "1 node");
+  ExpectOutcome(facts, "server-version", Outcome::kGood,
+                "v1.31.2; classic sidecars: the kubelet of behind is v1.28.4");
+  facts.settings->settings.injector_config = "{}";
+  facts.settings->keeps_injector = true;
   ExpectOutcome(facts, "nodes", Outcome::kBad, "behind (v1.28.4)");
+  facts.settings->keeps_injector = false;
+  facts.settings->settings.sidecars = "native";
+  ExpectOutcome(facts, "nodes", Outcome::kBad, "behind (v1.28.4)");
+  // Of a server that knows none the API server itself says so.
+  facts.version = Parse(R"({"major": "1", "minor": "28", "gitVersion": "v1.28.9"})");
+  ExpectOutcome(facts, "nodes", Outcome::kGood, "1 node");
+  facts.settings = SettingsPlan();
   facts.nodes = List(R"([{"metadata": {"name": "win"}, "status": {"nodeInfo":
       {"kernelVersion": "10.0.17763", "kubeletVersion": "v1.31.0", "operatingSystem": "windows"}}},
       {"metadata": {"name": "silent"}}])");
