@@ -22,6 +22,7 @@
 #include "controlplane/server/rotating_credentials.h"
 #include "controlplane/start_checks.h"
 #include "controlplane/store/sqlite_store.h"
+#include "controlplane/trust/trust_digest.h"
 
 namespace byrnie {
 namespace {
@@ -120,6 +121,12 @@ absl::Status ControlPlane::StartAll() {
   ASSIGN_OR_RETURN(trust_,
                    TrustKeeper::Create(store_, std::move(trust), clock_, logger_, &metrics_));
   authority_ = trust_->authority();
+  if (etcd.has_value() && !options_.plugged_ca.empty()) {
+    const absl::Status joins = SharedFleet::CheckMayJoin(
+        store_, options_.name, DigestOf(*authority_->snapshot(), /*plugged=*/true),
+        clock_->WallNow());
+    if (!joins.ok()) return InFlag("ca", joins);
+  }
   RETURN_IF_ERROR(trust_files_->SetRoots(options_.trust_domain, authority_->snapshot()->roots));
   RETURN_IF_ERROR(OpenIssuanceLog());
   JwtAuthority::Options jwt;
@@ -233,6 +240,10 @@ absl::Status ControlPlane::StartAll() {
   catch_up_ = std::make_unique<PeriodicThread>(kTick, [this] {
     stored_registry_->CatchUp();
     mesh_store_->LeaveWord();
+    // Of a rotation the keeper of the trust record says where it stands.
+    if (shared_fleet_ != nullptr && trust_->rotation() == nullptr) {
+      shared_fleet_->Follow(RotationStanding(), clock_->WallNow());
+    }
   });
   look_at_operators_ = std::make_unique<PeriodicThread>(kLookAtOperators,
                                                         [this] { operator_->EndInvalidStreams(); });
@@ -404,16 +415,16 @@ absl::Status ControlPlane::JoinFleet() {
   own_fleet_ = std::make_unique<ConnectedFleet>(
       &agents_, bundles_.get(), issuance_log_.get(),
       rotation == nullptr ? absl::InfinitePast() : rotation->logged_since(), LongestLife());
-  if (rotation == nullptr) return absl::OkStatus();
-  (void)own_fleet_->View(rotation->standing(), rotation->GateTime());
+  if (rotation != nullptr) (void)own_fleet_->View(rotation->standing(), rotation->GateTime());
   if (!options_.store.etcd.has_value()) return absl::OkStatus();
   absl::BitGen random;
   const std::string instance = absl::StrFormat("%016x", absl::Uniform<uint64_t>(random));
   shared_fleet_ = std::make_unique<SharedFleet>(
       own_fleet_.get(), store_, issuance_log_.get(),
-      SharedFleet::Options{options_.name, instance, options_.issue_without_store,
-                           unreadable_.get()},
+      SharedFleet::Options{options_.name, instance, options_.issue_without_store, unreadable_.get(),
+                           authority_, rotation == nullptr},
       clock_, logger_);
+  if (rotation == nullptr) return shared_fleet_->Join(RotationStanding());
   RETURN_IF_ERROR(shared_fleet_->Join(rotation->standing()));
   // Moves from now on reckon with this one; those made since the record was read did not.
   RETURN_IF_ERROR(trust_->CatchUp());

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/utc_text.h"
 #include "controlplane/audit/memory_spool.h"
+#include "controlplane/trust/trust_digest.h"
 
 namespace byrnie {
 namespace {
@@ -242,7 +243,9 @@ Condition JudgeControlPlanes(const HealthFacts& facts) {
                   absl::StrCat("the clock of this control plane is ",
                                DurationText(absl::AbsDuration(*peer.ahead)),
                                is_ahead ? " ahead of" : " behind", " that of ", peer.name,
-                               ": no rotation of the root goes on by either"),
+                               facts.rotation.has_value()
+                                   ? ": no rotation of the root goes on by either"
+                                   : ": what has ended for the one has not for the other"),
                   "set the clocks of both machines, by NTP; it is seen within a minute");
     }
     if (peer.silent) {
@@ -253,11 +256,44 @@ Condition JudgeControlPlanes(const HealthFacts& facts) {
   }
   if (!silent.empty()) {
     return Warn(kName, absl::StrCat("silent: ", Names(silent)),
-                "start it again; where it is gone for good it is forgotten once all it may have "
-                "issued has ended, and a rotation of the root waits until then");
+                facts.rotation.has_value()
+                    ? "start it again; where it is gone for good it is forgotten once all it may "
+                      "have issued has ended, and a rotation of the root waits until then"
+                    : "start it again; where it is gone for good it is forgotten once all it may "
+                      "have issued has ended");
   }
   if (heard.empty()) return Ok(kName, "no other control plane of the store was heard of");
   return Ok(kName, absl::StrCat("also heard of: ", Names(heard)));
+}
+
+// Peers of a control plane with other roots are strangers, though the store says they are of one
+// mesh.
+Condition JudgeSameRoots(const HealthFacts& facts) {
+  constexpr char kName[] = "same-roots";
+  if (!facts.peers.has_value()) return Ok(kName, "this control plane has its store for itself");
+  if (!facts.peers->ok()) return Ok(kName, "others of the store cannot be asked");
+  std::vector<std::string> differ, other_issuers;
+  for (const SharedFleet::Peer& peer : **facts.peers) {
+    if (peer.trust.refuses()) {
+      return Fail(kName, DifferenceText(peer.name, peer.trust),
+                  "give both the same CA; where the mesh moves from one root to another, both "
+                  "roots in every root-cert.pem before one signs; where they are of two meshes, "
+                  "each its own --store");
+    }
+    if (peer.trust.differs()) differ.push_back(DifferenceText(peer.name, peer.trust));
+    if (peer.trust.other_issuer) other_issuers.push_back(peer.name);
+  }
+  if (!differ.empty()) {
+    return Warn(kName, absl::StrJoin(differ, "; "),
+                "give every control plane the same root-cert.pem: in the middle of a move to "
+                "another root it passes when the last one has the new files");
+  }
+  if (!other_issuers.empty()) {
+    return Ok(kName, absl::StrCat("every control plane that was heard of has the same roots; other "
+                                  "certificates below them sign at ",
+                                  Names(other_issuers)));
+  }
+  return Ok(kName, "every control plane that was heard of has the same roots");
 }
 
 Condition JudgeUnmeshedPods(const HealthFacts& facts) {
@@ -368,6 +404,7 @@ std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
       JudgeLists(facts),
       JudgeStoredRegistry(facts),
       JudgeControlPlanes(facts),
+      JudgeSameRoots(facts),
       JudgeUnmeshedPods(facts),
       JudgeOptedOutPods(facts),
       JudgeClusterPolicies(facts),

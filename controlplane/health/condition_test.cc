@@ -7,6 +7,7 @@
 
 #include "controlplane/audit/memory_spool.h"
 #include "controlplane/ca/testing/self_signed.h"
+#include "controlplane/trust/trust_digest.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -293,6 +294,42 @@ TEST_F(ConditionTest, ClocksThatDifferAreBad) {
   EXPECT_THAT(Odd().message, HasSubstr("2h ahead of that of b"));
   facts_.peers = std::vector<SharedFleet::Peer>{{"b", facts_.now, false, -absl::Minutes(5)}};
   EXPECT_THAT(Odd().message, HasSubstr("5m behind that of b"));
+}
+
+TEST_F(ConditionTest, AControlPlaneWhoseCertificatesAreRefusedIsBad) {
+  SharedFleet::Peer peer{"b", facts_.now, false};
+  facts_.peers = std::vector<SharedFleet::Peer>{peer};
+  EXPECT_THAT(Named("same-roots").message, HasSubstr("the same roots"));
+  peer.trust.only_there = {"5678"};
+  facts_.peers = std::vector<SharedFleet::Peer>{peer};
+  EXPECT_EQ(Odd().name, "same-roots");
+  EXPECT_EQ(Odd().state, State::kWarn);
+  EXPECT_THAT(Odd().message, HasSubstr("only b has the root 5678"));
+  EXPECT_THAT(Odd().remedy, HasSubstr("root-cert.pem"));
+  peer.trust.refused_here = "5678";
+  facts_.peers = std::vector<SharedFleet::Peer>{{"a2", facts_.now, false}, peer};
+  EXPECT_EQ(Odd().name, "same-roots");
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_THAT(Odd().message, HasSubstr("what b issues leads to the root 5678"));
+  peer.trust = {};
+  peer.trust.other_issuer = true;
+  facts_.peers = std::vector<SharedFleet::Peer>{peer};
+  EXPECT_EQ(Odd().name, "");
+  EXPECT_THAT(Named("same-roots").message, HasSubstr("sign at b"));
+  facts_.peers.reset();
+  EXPECT_THAT(Named("same-roots").message, HasSubstr("for itself"));
+}
+
+// There is no rotation that it would hold up.
+TEST_F(ConditionTest, WithAPluggedCaOthersAreHeardOfAsWell) {
+  facts_.rotation.reset();
+  facts_.issuing_left = facts_.issues_without_store = absl::InfiniteDuration();
+  EXPECT_THAT(Named("control-planes").message, HasSubstr("also heard of: b"));
+  facts_.peers = std::vector<SharedFleet::Peer>{{"b", facts_.now - absl::Hours(1), true}};
+  EXPECT_EQ(Odd().name, "control-planes");
+  EXPECT_THAT(Odd().remedy, Not(HasSubstr("rotation")));
+  facts_.peers = std::vector<SharedFleet::Peer>{{"b", facts_.now, false, absl::Hours(2)}};
+  EXPECT_THAT(Odd().message, Not(HasSubstr("rotation")));
 }
 
 }  // namespace

@@ -58,7 +58,8 @@ HealthFacts HealthWatch::Look() const {
     facts.rotation = answers_.rotation;
     facts.peers = answers_.peers;
   }
-  if (s_.fleet != nullptr) {
+  // A plugged CA does not depend on the store.
+  if (s_.fleet != nullptr && s_.trust->rotation() != nullptr) {
     facts.issuing_left = s_.trust->issuing_left();
     facts.issues_without_store = s_.issues_without_store;
   }

@@ -1,5 +1,6 @@
 #include "controlplane/trust/fleet_report.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -44,6 +45,13 @@ absl::StatusOr<FleetReport> Decode(const StoreEntry& entry) {
   report.waiting_more = in.waiting_more();
   report.acknowledged.assign(in.acknowledged().begin(), in.acknowledged().end());
   report.late_issuances = in.late_issuances();
+  for (const std::string& root : in.roots()) {
+    report.trust.roots.push_back(absl::BytesToHexString(root));
+  }
+  std::sort(report.trust.roots.begin(), report.trust.roots.end());
+  report.trust.signing_root = absl::BytesToHexString(in.signing_root());
+  report.trust.issuer = absl::BytesToHexString(in.issuer());
+  report.trust.plugged = in.plugged();
   return report;
 }
 
@@ -53,7 +61,7 @@ bool FleetReport::SaysTheSame(const FleetReport& other) const {
   return trust_revision == other.trust_revision && waiting == other.waiting &&
          waiting_more == other.waiting_more && acknowledged == other.acknowledged &&
          late_issuances == other.late_issuances &&
-         issues_without_store == other.issues_without_store;
+         issues_without_store == other.issues_without_store && trust == other.trust;
 }
 
 // Serials have 15 random bytes and more: among those of a fleet none has the prefix of another.
@@ -77,6 +85,12 @@ absl::Status StoredFleetReports::Write(const FleetReport& report) {
   out.set_waiting_more(report.waiting_more);
   out.mutable_acknowledged()->Add(report.acknowledged.begin(), report.acknowledged.end());
   out.set_late_issuances(report.late_issuances);
+  for (const std::string& root : report.trust.roots) {
+    out.add_roots(absl::HexStringToBytes(root));
+  }
+  out.set_signing_root(absl::HexStringToBytes(report.trust.signing_root));
+  out.set_issuer(absl::HexStringToBytes(report.trust.issuer));
+  out.set_plugged(report.trust.plugged);
   StoreTransaction transaction;
   transaction.Put(KeyOf(report.name, report.instance), out.SerializeAsString());
   return store_->Commit(transaction).status();

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "controlplane/store/store.h"
+#include "controlplane/trust/trust_digest.h"
 
 namespace byrnie {
 
@@ -37,7 +38,7 @@ struct FleetReport {
   int64_t revision = 0;
   // How long it may issue without having read the trust record.
   absl::Duration issues_without_store;
-  // Of the trust record it signs and publishes by.
+  // Of the trust record it signs and publishes by; 0: by none, its CA is plugged.
   int64_t trust_revision = 0;
   // Agents connected to it without the next root in force; and how many more there are.
   std::vector<WaitingAgent> waiting;
@@ -46,6 +47,8 @@ struct FleetReport {
   std::vector<uint64_t> acknowledged;
   // How often issuances were logged late.
   uint32_t late_issuances = 0;
+  // Whose certificates its agents take, and what it signs with.
+  TrustDigest trust;
 
   // Whether it says the same, but for when.
   bool SaysTheSame(const FleetReport& other) const;

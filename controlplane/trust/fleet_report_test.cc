@@ -28,6 +28,10 @@ FleetReport Report() {
   report.waiting_more = 3;
   report.acknowledged = {1, 0xffffffffffffffff};
   report.late_issuances = 2;
+  report.trust = {{std::string(64, 'b'), std::string(64, 'c')},
+                  std::string(64, 'c'),
+                  std::string(64, 'd'),
+                  true};
   return report;
 }
 
@@ -62,6 +66,9 @@ TEST_F(FleetReportTest, SaysTheSameWheneverItWasWritten) {
   EXPECT_TRUE(later.SaysTheSame(Report()));
   later.acknowledged = {1};
   EXPECT_FALSE(later.SaysTheSame(Report()));
+  FleetReport other_root = Report();
+  other_root.trust.roots.pop_back();
+  EXPECT_FALSE(other_root.SaysTheSame(Report()));
 }
 
 TEST_F(FleetReportTest, EachProcessHasItsOwn) {

@@ -29,11 +29,12 @@ absl::StatusOr<SharedFleet::Reports> SharedFleet::List() {
   if (options_.unreadable == nullptr) return reports;
   std::vector<UnreadableRecord> told;
   for (const UnreadableReport& report : reports.unreadable) {
-    told.push_back({report.key, "the record is damaged",
-                    absl::StrCat("no rotation of the root goes on, because nobody knows what ",
-                                 ControlPlaneAgent(report.name), " has to say"),
-                    absl::StrCat("where that process runs it writes another within a minute; else ",
-                                 options_.unreadable->DeleteByHand(report.key))});
+    told.push_back(
+        {report.key, "the record is damaged",
+         absl::StrCat(options_.plugged ? "" : "no rotation of the root goes on, because ",
+                      "nobody knows what ", ControlPlaneAgent(report.name), " has to say"),
+         absl::StrCat("where that process runs it writes another within a minute; else ",
+                      options_.unreadable->DeleteByHand(report.key))});
   }
   options_.unreadable->Set(UnreadableRecords::Kind::kControlPlane, std::move(told));
   return reports;
@@ -53,6 +54,7 @@ FleetReport SharedFleet::OwnReport(const RotationStanding& standing, absl::Time 
   report.written_at = clock_->WallNow();
   report.issues_without_store = options_.issues_without_store;
   report.trust_revision = standing.revision;
+  report.trust = OwnTrust();
   if (log_ != nullptr) report.late_issuances = log_->LateWrites().value_or(0);
   if (standing.next_root.empty()) return report;
   ConnectedFleet::Own own = own_->LookAtOwn(standing, now);
@@ -71,6 +73,33 @@ FleetReport SharedFleet::OwnReport(const RotationStanding& standing, absl::Time 
   }
   report.acknowledged = std::move(own.acknowledged);
   return report;
+}
+
+TrustDigest SharedFleet::OwnTrust() const {
+  if (options_.authority == nullptr) return TrustDigest();
+  return DigestOf(*options_.authority->snapshot(), options_.plugged);
+}
+
+absl::Status SharedFleet::CheckMayJoin(Store* store, const std::string& name,
+                                       const TrustDigest& trust, absl::Time now) {
+  std::vector<UnreadableReport> unreadable;
+  ASSIGN_OR_RETURN(const std::vector<FleetReport> reports,
+                   StoredFleetReports(store).List(&unreadable));
+  for (const FleetReport& other : reports) {
+    // One of that name was before it, and one that is silent is no reason not to start.
+    if (other.name == name || other.written_at + kSilent < now) continue;
+    const std::string refused = CompareTrust(trust, other.trust).refused_here;
+    if (refused.empty()) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "root-cert.pem has not the root ", ShortId(refused), " (SHA-256), under which \"",
+        other.name, "\", another control plane of the store, signs",
+        other.trust.plugged ? "" : " with roots of its own",
+        ": agents of this one would refuse what that one issues; give it the same CA, or a "
+        "root-cert.pem with both roots where the mesh moves from one to the other, or --store with "
+        "a path of its own where it is another mesh's; one that has ended is not asked for from ",
+        UtcText(other.written_at + kSilent), " on"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status SharedFleet::Join(const RotationStanding& standing) {
@@ -99,12 +128,15 @@ void SharedFleet::Leave() {
 
 absl::StatusOr<std::vector<SharedFleet::Peer>> SharedFleet::Peers(absl::Time now) {
   ASSIGN_OR_RETURN(const Reports reports, List());
+  const TrustDigest own = OwnTrust();
   std::vector<Peer> peers;
   for (const FleetReport& report : reports.all) {
     if (report.instance == options_.instance) continue;
     // By a clock that is ahead everybody has ended.
     if (HasEnded(report, now) && Doubt(report).empty()) continue;
     Peer peer{report.name, report.written_at, report.written_at + kSilent < now};
+    if (!peer.silent) peer.trust = CompareTrust(own, report.trust);
+    TellOfTrust(peer);
     absl::MutexLock lock(&mu_);
     peer.ahead = clocks_.Ahead(report, now);
     peers.push_back(std::move(peer));
@@ -112,6 +144,26 @@ absl::StatusOr<std::vector<SharedFleet::Peer>> SharedFleet::Peers(absl::Time now
   std::sort(peers.begin(), peers.end(),
             [](const Peer& a, const Peer& b) { return a.name < b.name; });
   return peers;
+}
+
+void SharedFleet::TellOfTrust(const Peer& peer) {
+  const std::string text = DifferenceText(peer.name, peer.trust);
+  {
+    absl::MutexLock lock(&mu_);
+    std::string& told = told_[peer.name];
+    if (told == text) return;
+    told = text;
+  }
+  if (text.empty()) {
+    logger_->Info("another control plane of the store has the same roots again",
+                  {{"name", peer.name}});
+  } else if (peer.trust.refuses()) {
+    logger_->Error("another control plane of the store does not sign and trust as this one does",
+                   {{"name", peer.name}, {"difference", text}});
+  } else {
+    logger_->Warning("another control plane of the store has other roots",
+                     {{"name", peer.name}, {"difference", text}});
+  }
 }
 
 absl::StatusOr<std::vector<std::string>> SharedFleet::Others(absl::Time now) {
@@ -222,6 +274,13 @@ FleetView SharedFleet::View(const RotationStanding& standing, absl::Time now) {
 void SharedFleet::AddReport(const FleetReport& report, const RotationStanding& standing,
                             absl::Time now, FleetView* view) const {
   const std::string agent = ControlPlaneAgent(report.name);
+  // What it has issued does not hang on these roots; that it runs does not pass by itself.
+  if (report.trust.plugged) {
+    if (report.written_at + kSilent < now) return;
+    view->control_planes.push_back(
+        {agent, "signs with a plugged CA and follows no rotation: two CAs share the store"});
+    return;
+  }
   if (report.trust_revision != standing.revision) {
     const absl::Time until = EndOf(report);
     view->control_planes.push_back(

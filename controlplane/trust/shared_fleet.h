@@ -15,12 +15,14 @@
 #include "common/base/clock.h"
 #include "common/telemetry/log.h"
 #include "controlplane/audit/issuance_log.h"
+#include "controlplane/ca/authority.h"
 #include "controlplane/records/unreadable_records.h"
 #include "controlplane/store/store.h"
 #include "controlplane/trust/connected_fleet.h"
 #include "controlplane/trust/fleet_report.h"
 #include "controlplane/trust/peer_clocks.h"
 #include "controlplane/trust/root_rotation.h"
+#include "controlplane/trust/trust_digest.h"
 
 namespace byrnie {
 
@@ -32,7 +34,11 @@ namespace byrnie {
 //   - has agents connected without the next root, as it said last. When it has been silent for
 //     kSilent, they are agents that are connected nowhere, and are waited for by their
 //     certificates.
-//   - has another clock than this one (PeerClocks): times of either are not to be relied on then.
+//   - has another clock than this one (PeerClocks): times of either are not to be relied on then;
+//   - has a plugged CA, which follows no rotation.
+// With a plugged CA there are no gates; reports are written all the same, so that each knows of the
+// others, and whether they trust the same roots (TrustDigest).
+//
 // What cannot be read shuts gates, too: for good, until somebody mends or deletes it, or an
 // operator excludes that control plane. Thread-safe; blocks on the store; the pointers outlive it.
 class SharedFleet final : public FleetSource {
@@ -51,6 +57,9 @@ class SharedFleet final : public FleetSource {
     absl::Duration issues_without_store;
     // Is told of reports that cannot be read; may be null.
     UnreadableRecords* unreadable = nullptr;
+    // What is signed with, and whether that CA is plugged. Null: others are not told, nor compared.
+    const Authority* authority = nullptr;
+    bool plugged = false;
   };
 
   // `log` may be null.
@@ -62,6 +71,11 @@ class SharedFleet final : public FleetSource {
         options_(std::move(options)),
         clock_(clock),
         logger_(logger) {}
+
+  // Whether one with a plugged CA may begin to serve beside those that run. FailedPrecondition
+  // names one whose certificates its agents would refuse, and what to do; errors as the store.
+  static absl::Status CheckMayJoin(Store* store, const std::string& name, const TrustDigest& trust,
+                                   absl::Time now);
 
   // Makes itself known, before the first agent is served; and takes the place of an earlier process
   // of the same name, which has ended. Errors as the store.
@@ -79,8 +93,11 @@ class SharedFleet final : public FleetSource {
     // How far this clock is ahead of its clock, or behind where it is negative; absent: it is not,
     // as far as is known.
     absl::optional<absl::Duration> ahead = absl::nullopt;
+    // Where it does not sign and trust as this one does, as far as is known.
+    TrustDifference trust = {};
   };
-  // Those that run, or may have issued what has not ended yet, by name. Errors as the store.
+  // Those that run, or may have issued what has not ended yet, by name. One that begins to sign or
+  // to trust otherwise is logged. Errors as the store.
   absl::StatusOr<std::vector<Peer>> Peers(absl::Time now);
   // The names of the others that were heard of within kSilent, sorted: agents may be connected to
   // them. Errors as the store.
@@ -108,6 +125,9 @@ class SharedFleet final : public FleetSource {
   void NoteLateIssuances(const std::vector<FleetReport>& reports);
   // What is to be done about the reports of others once in a while.
   void TidyUp(absl::Time now);
+  // Logs what is new about it.
+  void TellOfTrust(const Peer& peer);
+  TrustDigest OwnTrust() const;
 
   ConnectedFleet* const own_;  // Not owned.
   StoredFleetReports reports_;
@@ -120,6 +140,8 @@ class SharedFleet final : public FleetSource {
   absl::optional<FleetReport> written_ ABSL_GUARDED_BY(mu_);
   absl::Duration written_at_ ABSL_GUARDED_BY(mu_);  // Monotonic.
   PeerClocks clocks_ ABSL_GUARDED_BY(mu_){kBeat, kBeat + PeerClocks::kMost};
+  // What was logged about others' roots, by their names.
+  std::map<std::string, std::string> told_ ABSL_GUARDED_BY(mu_);
   // By instance, as they were seen last.
   std::map<std::string, uint32_t> late_issuances_ ABSL_GUARDED_BY(mu_);
 };

@@ -53,6 +53,7 @@ class LoopbackControlPlane:
         self.command = self.ctl_command = ()  # That it, or byrniectl, runs under.
         self.directory = tempfile.mkdtemp(prefix="byr-plane-")
         self.flags, self.trust_domain = list(flags), trust_domain
+        self.store_flags = [f"--store=sqlite:{self.path('store.db')}"]
         self.registry_flag = registry or f"static:{self.path('registry.json')}"
         self.registry = Registry(self.path("registry.json"))
         self.registry.write()
@@ -81,7 +82,7 @@ class LoopbackControlPlane:
         offset = log.tell()
         self.process = subprocess.Popen(
             [*self.command, binary_path("byrnie-controlplane"), "--listen=127.0.0.1:0", "--admin=127.0.0.1:0",
-             f"--trust_domain={self.trust_domain}", f"--store=sqlite:{self.path('store.db')}",
+             f"--trust_domain={self.trust_domain}", *self.store_flags,
              f"--registry={self.registry_flag}", f"--trust_bundle_out={self.path('bundle.pem')}",
              f"--operator_token_out={self.path('operator.token')}", "--log_format=json", *self.flags],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
