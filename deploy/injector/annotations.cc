@@ -147,7 +147,8 @@ std::string CheckPorts(absl::string_view value) {
 }
 
 std::string CheckPortModes(absl::string_view value) {
-  std::set<std::string> seen;
+  // By number: 080 is 80.
+  std::set<uint32_t> seen;
   for (const std::string& item : ItemsIn(value)) {
     const std::vector<std::string> parts = absl::StrSplit(item, absl::MaxSplits('=', 1));
     if (parts.size() != 2 || !IsPort(parts[0]) ||
@@ -155,7 +156,8 @@ std::string CheckPortModes(absl::string_view value) {
       return absl::StrCat("\"", item, "\" is not PORT=strict or PORT=permissive; write them like ",
                           "8080=permissive,9090=strict");
     }
-    if (!seen.insert(parts[0]).second) {
+    uint32_t port = 0;
+    if (absl::SimpleAtoi(parts[0], &port) && !seen.insert(port).second) {
       return absl::StrCat("port ", parts[0], " is in it twice; write it once");
     }
   }

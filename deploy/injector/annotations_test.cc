@@ -76,6 +76,7 @@ TEST(AnnotationsTest, AWrongValueIsNamedWithARemedy) {
       {"exclude-interfaces", "lo", "eth0"},
       {"mtls-port-modes", "8080", "PORT=strict"},
       {"mtls-port-modes", "80=strict,80=permissive", "write it once"},
+      {"mtls-port-modes", "080=strict,80=permissive", "write it once"},
       {"proxy-protocol-ports", "80-90", "8080,8081"},
       {"probe-ports", "http", "8080,8081"},
       {"probe-sources", "node", "10.0.0.0/8"},

@@ -34,10 +34,12 @@ struct Document {
 // The text with all documents that change, and whether it reads as it should.
 std::string Write(absl::string_view text, std::vector<Document>* documents) {
   YamlLines lines(text);
-  for (Document& document : *documents) {
+  for (size_t i = 0; i < documents->size(); ++i) {
+    Document& document = (*documents)[i];
     if (SameJson(document.from, document.to)) continue;
     document.rewrite = document.rewrite || !lines.Change(document.root, document.from, document.to);
-    if (document.rewrite) lines.Rewrite(document.root, document.to);
+    const YamlNode* const next = i + 1 < documents->size() ? &(*documents)[i + 1].root : nullptr;
+    if (document.rewrite) lines.Rewrite(document.root, next, document.to);
   }
   return lines.Text();
 }

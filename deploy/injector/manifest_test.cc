@@ -360,5 +360,37 @@ TEST(ManifestTest, WarnsOfWhatIsWrittenOnTheWorkloadItself) {
               Not(Contains(HasSubstr("means nothing"))));
 }
 
+// As jq writes the items of a list, and what else needs no line between two documents.
+TEST(ManifestTest, DocumentsMayFollowEachOtherWithNothingBetween) {
+  const std::string pod =
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"app"}]}})";
+  const std::string block =
+      "apiVersion: v1\nkind: Pod\nmetadata:\n  name: b\nspec:\n  containers:\n  - name: app\n";
+  const std::string map = R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}})";
+  std::string many;
+  for (int i = 1; i <= 5; ++i) {
+    absl::StrAppend(&many, pod, "\n");
+    for (const std::string& text :
+         {many, absl::StrReplaceAll(many, {{",", ",\n  "}}), "---\n" + many + "\n" + block,
+          many + map + "\n", map + "\n" + many, absl::StrReplaceAll(many, {{"\n", ""}}),
+          absl::StrReplaceAll(many, {{"\n", " "}})}) {
+      const absl::StatusOr<ManifestResult> result = InjectManifest(InjectorConfig(), text);
+      // What is no YAML is refused.
+      if (!result.ok()) {
+        EXPECT_THAT(text, Not(HasSubstr("}\n"))) << result.status();
+        continue;
+      }
+      size_t injected = 0;
+      for (const std::string& note : result->notes) {
+        injected += absl::StrContains(note, ": injected") ? 1 : 0;
+      }
+      EXPECT_EQ(injected, i + (absl::StrContains(text, "name: b") ? 1 : 0)) << text;
+      ASSERT_OK_AND_ASSIGN(const ManifestResult again,
+                           InjectManifest(InjectorConfig(), result->text));
+      EXPECT_EQ(again.text, result->text);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace byrnie

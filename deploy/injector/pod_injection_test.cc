@@ -290,6 +290,7 @@ TEST(PodInjectionTest, RefusesWhatCannotWork) {
       {Pod("", "", R"("ports":[{"containerPort":15001}])"), "port 15001"},
       {Pod("", "", R"("ports":[{"containerPort":15021,"protocol":"TCP"}])"), "port 15021"},
       {Pod("", R"("nodeSelector":{"kubernetes.io/os":"windows"})"), "Windows"},
+      {Pod("", R"("nodeSelector":{"beta.kubernetes.io/os":"windows"})"), "Windows"},
       {Pod("", R"("initContainers":[{"name":"byrnie-proxy"}])"), "rename it"},
       {Pod("", R"("initContainers":[{"name":"istio-proxy"}])"), "Istio"},
       {Pod(R"("annotations":{"linkerd.io/proxy-version":"x"})"), "Linkerd"},

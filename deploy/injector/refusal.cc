@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -13,7 +14,8 @@
 namespace byrnie {
 namespace {
 
-constexpr char kOs[] = "kubernetes.io/os";
+// The second is what kubelets say besides, and older manifests ask for.
+constexpr const char* kOs[] = {"kubernetes.io/os", "beta.kubernetes.io/os"};
 constexpr char kMirror[] = "kubernetes.io/config.mirror";
 
 // Of the label or of the annotation; the one that says no wins.
@@ -109,10 +111,14 @@ bool IsHostProcess(const Json& object) {
   return options != nullptr && IsTrue(*options, "hostProcess");
 }
 
+bool IsOs(absl::string_view label) {
+  return std::find(std::begin(kOs), std::end(kOs), label) != std::end(kOs);
+}
+
 // Whether a term of a node affinity asks for Windows and nothing else.
 bool IsForWindows(const Json& term) {
   for (const Json& expression : ItemsOf(term, "matchExpressions")) {
-    if (TextOf(expression, "key") != kOs || TextOf(expression, "operator") != "In") continue;
+    if (!IsOs(TextOf(expression, "key")) || TextOf(expression, "operator") != "In") continue;
     const Json::array_t& values = ItemsOf(expression, "values");
     if (!values.empty() && std::all_of(values.begin(), values.end(),
                                        [](const Json& value) { return value == "windows"; })) {
@@ -123,9 +129,12 @@ bool IsForWindows(const Json& term) {
 }
 
 bool RunsOnWindows(const Json& spec) {
-  const Json* const os = FindPath(spec, {"nodeSelector", kOs});
+  for (const char* const label : kOs) {
+    const Json* const os = FindPath(spec, {"nodeSelector", label});
+    if (os != nullptr && *os == "windows") return true;
+  }
   const Json* const named = FindPath(spec, {"os", "name"});
-  if ((os != nullptr && *os == "windows") || (named != nullptr && *named == "windows")) return true;
+  if (named != nullptr && *named == "windows") return true;
   if (IsHostProcess(spec)) return true;
   for (const char* const list : {"initContainers", "containers"}) {
     for (const Json& container : ItemsOf(spec, list)) {

@@ -158,9 +158,11 @@ int YamlLines::BlockEnd(int line, int column, bool dashes_belong) const {
   return end;
 }
 
-int YamlLines::DocumentEnd(const YamlNode& root) const {
+int YamlLines::DocumentEnd(const YamlNode& root, const YamlNode* next) const {
+  // Between what is written by {} nothing has to stand: the next one may begin on the next line.
+  const int most = next == nullptr ? Count() : std::min(next->line, Count());
   int line = root.line + 1;
-  while (line < Count() && !EndsDocument(Line(line))) ++line;
+  while (line < most && !EndsDocument(Line(line))) ++line;
   return line;
 }
 
@@ -253,7 +255,7 @@ bool YamlLines::Change(const YamlNode& root, const Json& from, const Json& to) {
   return true;
 }
 
-void YamlLines::Rewrite(const YamlNode& root, const Json& to) {
+void YamlLines::Rewrite(const YamlNode& root, const YamlNode* next, const Json& to) {
   std::string text =
       absl::StrContains(Line(root.line).substr(0, static_cast<size_t>(root.column)), "---")
           ? "---\n"
@@ -261,7 +263,7 @@ void YamlLines::Rewrite(const YamlNode& root, const Json& to) {
   absl::StrAppend(
       &text, root.flow ? absl::StrCat(to.dump(2, ' ', false, Json::error_handler_t::replace), "\n")
                        : WriteYaml(to));
-  edits_.push_back({root.line, DocumentEnd(root), 0, std::move(text)});
+  edits_.push_back({root.line, DocumentEnd(root, next), 0, std::move(text)});
 }
 
 std::string YamlLines::Text() const {
@@ -281,8 +283,10 @@ std::string YamlLines::Text() const {
                                    [this](const LineEdit& edit) { return edit.begin >= Count(); });
   if (goes_on && !lines.empty() && !absl::EndsWith(lines.back(), "\n")) lines.back() += "\n";
   for (const LineEdit& edit : edits) {
-    const auto begin = lines.begin() + std::min(edit.begin, Count());
-    const auto end = lines.begin() + std::min(std::max(edit.begin, edit.end), Count());
+    // Of what is there now: edits that overlap, as of two documents on one line, leave less.
+    const int count = static_cast<int>(lines.size());
+    const auto begin = lines.begin() + std::min(edit.begin, count);
+    const auto end = lines.begin() + std::min(std::max(edit.begin, edit.end), count);
     lines.insert(lines.erase(begin, end), edit.text);
   }
   std::string text;

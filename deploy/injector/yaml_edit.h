@@ -21,8 +21,9 @@ class YamlLines {
   // Changes the document `root` so that it says `to` instead of `from`, which it says now. False,
   // having changed nothing, when it is not written in lines: by [] and {}, as JSON is.
   bool Change(const YamlNode& root, const Json& from, const Json& to);
-  // Writes the whole document anew: without comments.
-  void Rewrite(const YamlNode& root, const Json& to);
+  // Writes the whole document anew: without comments. `next` is the document behind it; null: there
+  // is none.
+  void Rewrite(const YamlNode& root, const YamlNode* next, const Json& to);
 
   // The text with all changes. Whoever calls reads it again: what a change of lines means depends
   // on the rest of the text.
@@ -46,7 +47,7 @@ class YamlLines {
   // The line after the last one of what begins at `line` in `column`. A key's list may begin in
   // the key's own column.
   int BlockEnd(int line, int column, bool dashes_belong) const;
-  int DocumentEnd(const YamlNode& root) const;
+  int DocumentEnd(const YamlNode& root, const YamlNode* next) const;
   int DashLine(const YamlNode& sequence, size_t index) const;
 
   std::vector<absl::string_view> lines_;  // With their ends.
