@@ -291,6 +291,11 @@ void AddPod(const PodPages& pod, BugReport* report) {
   }
 }
 
+std::string ReportPath() {
+  const std::string path = absl::GetFlag(FLAGS_file);
+  return path.empty() ? "byrnie-bug-report.tar" : path;
+}
+
 }  // namespace
 
 int RunCheck(const CommandContext& context) {
@@ -311,9 +316,15 @@ int RunCheck(const CommandContext& context) {
   return AnyBad(results) ? kProblem : kDone;
 }
 
+absl::Status CheckBugReport(const CommandContext&) {
+  const std::string path = ReportPath();
+  if (path == "-" || absl::GetFlag(FLAGS_force)) return absl::OkStatus();
+  const absl::Status free = CheckNoReport(path);
+  return free.ok() ? free : InFlag("file", free.message());
+}
+
 int RunBugReport(const CommandContext& context) {
-  std::string path = absl::GetFlag(FLAGS_file);
-  if (path.empty()) path = "byrnie-bug-report.tar";
+  const std::string path = ReportPath();
   const absl::StatusOr<std::vector<PodPages>> pods = ReadPods();
   if (!pods.ok()) return BadUsage(pods.status());
   BugReport report(context.now);
@@ -326,7 +337,10 @@ int RunBugReport(const CommandContext& context) {
   if (path == "-") {
     Print(tar);
   } else {
-    const absl::Status written = WriteReport(path, tar);
+    // Once more, for what somebody else has written meanwhile.
+    absl::Status written = CheckBugReport(context);
+    if (!written.ok()) return BadUsage(written);
+    written = WriteReport(path, tar);
     if (!written.ok()) return BadUsage(InFlag("file", written.message()));
     // Of a pipe it is no news, and it may be stdout.
     if (!IsSpecialFile(path)) Print(absl::StrCat(path, "\n"));

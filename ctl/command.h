@@ -3,6 +3,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -71,6 +72,17 @@ int BadUsage(const absl::Status& status);
 void NoteMissing(const std::vector<MissingAnswer>& missing);
 // Says so, and returns `code`, or kIncomplete instead of kDone where one has not answered.
 int Finish(ExitCode code, const std::vector<MissingAnswer>& missing);
+// What was done, for scripts.
+struct Deed {
+  absl::string_view done;  // "deleted"
+  absl::string_view kind;  // "policy"
+  std::string name;        // "demo/allow-client"
+  // Further fields, name and value.
+  std::vector<std::pair<absl::string_view, std::string>> more = {};
+};
+// Says that it is done, as one JSON object of the deed's fields or as a line for people, which ends
+// with a newline. Returns kDone.
+int ReportDone(const CommandContext& context, const Deed& deed, absl::string_view line);
 // Writes to stdout, at once. That it could not be is told by OutputWritten and, at the end, by
 // Conclude.
 void Print(absl::string_view text);
@@ -102,6 +114,7 @@ int RunAgents(const CommandContext&);
 int RunCerts(const CommandContext&);
 int RunIdentity(const CommandContext&);
 int RunEvents(const CommandContext&);
+absl::Status CheckEvents(const CommandContext&);
 int RunExplain(const CommandContext&);
 int RunCheck(const CommandContext&);
 int RunPolicyList(const CommandContext&);
@@ -123,13 +136,16 @@ int RunTrustStatus(const CommandContext&);
 int RunTrustRotate(const CommandContext&);
 absl::Status CheckTrustRotate(const CommandContext&);
 int RunTrustRollback(const CommandContext&);
+absl::Status CheckTrustRollback(const CommandContext&);
 int RunIssuances(const CommandContext&);
 int RunRevoke(const CommandContext&);
+absl::Status CheckRevoke(const CommandContext&);
 int RunProxyConfig(const CommandContext&);
 int RunProxyConnections(const CommandContext&);
 int RunProxyLog(const CommandContext&);
 int RunProxyDrain(const CommandContext&);
 int RunBugReport(const CommandContext&);
+absl::Status CheckBugReport(const CommandContext&);
 int RunVerify(const CommandContext&);
 int RunInject(const CommandContext&);
 int RunUninject(const CommandContext&);
@@ -141,6 +157,7 @@ bool ChecksClusterAlone();
 int RunClusterCheck(const CommandContext&);
 int RunReady(const CommandContext&);
 int RunHelp(const CommandContext&);
+int RunVersion(const CommandContext&);
 int RunCompletion(const CommandContext&);
 
 }  // namespace byrnie

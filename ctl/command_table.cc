@@ -9,7 +9,9 @@
 #include "absl/strings/str_split.h"
 #include "common/base/version.h"
 #include "common/config/command_line.h"
+#include "ctl/edit_distance.h"
 #include "ctl/exit_code.h"
+#include "ctl/flag_texts.h"
 #include "ctl/flags.h"
 
 namespace byrnie {
@@ -26,18 +28,17 @@ constexpr absl::string_view kFlows[] = {"namespace", "verdict", "output"};
 constexpr absl::string_view kDiff[] = {"delete", "output"};
 constexpr absl::string_view kApply[] = {"file", "expect", "accept", "output"};
 constexpr absl::string_view kApplyEntries[] = {"file", "expect", "output"};
-constexpr absl::string_view kDelete[] = {"expect"};
+constexpr absl::string_view kDelete[] = {"expect", "output"};
 constexpr absl::string_view kCreateToken[] = {"identity", "operator", "role", "ttl", "output"};
 constexpr absl::string_view kListTokens[] = {"join", "output"};
-constexpr absl::string_view kRevokeToken[] = {"join"};
+constexpr absl::string_view kRevokeToken[] = {"join", "output"};
 constexpr absl::string_view kRotate[] = {"step", "exclude", "dry_run", "wait", "timeout", "output"};
 constexpr absl::string_view kRollback[] = {"exclude", "dry_run", "output"};
 constexpr absl::string_view kIssuances[] = {"identity", "output"};
 constexpr absl::string_view kRevoke[] = {"reason", "only", "accept_unknown", "output"};
-constexpr absl::string_view kAdmin[] = {"admin"};
-// What the proxy answers is JSON already.
-constexpr absl::string_view kAdminPage[] = {"admin", "output"};
-constexpr absl::string_view kBugReport[] = {"file", "pods"};
+// Of "proxy config" and "connections" what the proxy answers is JSON already.
+constexpr absl::string_view kAdmin[] = {"admin", "output"};
+constexpr absl::string_view kBugReport[] = {"file", "force", "pods"};
 constexpr absl::string_view kVerify[] = {"trust_bundle", "trust_domain", "federated_bundle",
                                          "crl",          "at",           "output"};
 
@@ -157,8 +158,8 @@ constexpr Command kCommands[] = {
      "give\n"
      "the cursor of the last event (-o json has it). Of several control planes all are asked; a "
      "cursor\n"
-     "is of one.",
-     kEvents, 0, 0, true, RunEvents, nullptr, true},
+     "is of one. With -o json each line is an object (JSON Lines), with --follow or without.",
+     kEvents, 0, 0, true, RunEvents, CheckEvents, true},
     {"policy list", "", "policies in force", "", kInNamespace, 0, 0, true, RunPolicyList},
     {"policy get", "NAMESPACE/NAME", "one policy, as policy apply takes it", "", kOutput, 1, 1,
      true, RunPolicyGet},
@@ -209,7 +210,7 @@ constexpr Command kCommands[] = {
      "on whether or not somebody waits.",
      kRotate, 0, 0, true, RunTrustRotate, CheckTrustRotate},
     {"trust rollback", "", "takes a rotation of the root one step back", "", kRollback, 0, 0, true,
-     RunTrustRollback},
+     RunTrustRollback, CheckTrustRollback},
     {"issuances", "", "certificates that were issued, to whom and on what proof", "", kIssuances, 0,
      0, true, RunIssuances},
     {"revoke", "SERIAL", "revokes a certificate, and what was renewed from it",
@@ -219,10 +220,10 @@ constexpr Command kCommands[] = {
      "it,\n"
      "also where it has ended itself; takes three seconds, to find what is renewed at the last "
      "moment.",
-     kRevoke, 1, 1, true, RunRevoke},
-    {"proxy config", "", "what a proxy knows: flags, workloads, services and policies", "",
-     kAdminPage, 0, 0, false, RunProxyConfig},
-    {"proxy connections", "", "what is open in a proxy", "", kAdminPage, 0, 0, false,
+     kRevoke, 1, 1, true, RunRevoke, CheckRevoke},
+    {"proxy config", "", "what a proxy knows: flags, workloads, services and policies", "", kAdmin,
+     0, 0, false, RunProxyConfig},
+    {"proxy connections", "", "what is open in a proxy", "", kAdmin, 0, 0, false,
      RunProxyConnections},
     {"proxy log", "LEVEL", "makes a proxy log error, warning, info or debug", "", kAdmin, 1, 1,
      false, RunProxyLog},
@@ -233,10 +234,12 @@ constexpr Command kCommands[] = {
      "of\n"
      "each of --pods its pages, metrics among them; the control plane's own are on its admin "
      "port,\n"
-     "15014. Written to --file, byrnie-bug-report.tar unless told otherwise. What cannot be had "
+     "15014. Written to --file, byrnie-bug-report.tar unless told otherwise; a file that is there "
      "is\n"
-     "named in it and on stderr, and it ends with 6 then.",
-     kBugReport, 0, 0, true, RunBugReport},
+     "replaced with --force alone. What cannot be had is named in it and on stderr, and it ends "
+     "with 6\n"
+     "then.",
+     kBugReport, 0, 0, true, RunBugReport, CheckBugReport},
     {"verify", "CHAIN...", "what the mesh would make of certificates, without talking to it", "",
      kVerify, 1, 1000, false, RunVerify},
     {"inject", "-f FILE", "puts Byrnie into the pods of a Kubernetes manifest",
@@ -287,6 +290,7 @@ constexpr Command kCommands[] = {
      2,
      false,
      RunHelp},
+    {"version", "", "which release of byrniectl this is", "", kOutput, 0, 0, false, RunVersion},
     {"completion",
      "bash|zsh",
      "a script for the shell: source <(byrniectl completion bash)",
@@ -329,7 +333,12 @@ std::string CommandHelp(const Command& command) {
   std::string text = absl::StrCat("Usage: ", Usage(command), " [flags]\n\n", command.summary, "\n");
   if (!command.details.empty()) absl::StrAppend(&text, "\n", command.details, "\n");
   if (!command.flags.empty()) {
-    absl::StrAppend(&text, "\nFlags:\n", FlagsText(command.flags));
+    absl::StrAppend(&text, "\nFlags:\n");
+    for (const absl::string_view flag : command.flags) {
+      const absl::string_view of_command = FlagTextOf(command.path, flag);
+      absl::StrAppend(&text,
+                      of_command.empty() ? FlagsText({flag}) : FlagTextWith(flag, of_command));
+    }
   }
   if (command.talks) {
     absl::StrAppend(&text, "\nWhere the control plane is, and as whom:\n",
@@ -347,6 +356,36 @@ std::string ListHelp(const std::vector<const Command*>& commands) {
                     command->summary, "\n");
   }
   return text;
+}
+
+// The one of `known` that somebody who typed `word` has most likely meant; empty: none is like it.
+std::string Nearest(const std::string& word, const Words& known) {
+  std::string nearest;
+  // A third of it may be wrong.
+  size_t least = (word.size() + 1) / 3 + 1;
+  for (const std::string& one : known) {
+    const size_t distance = EditDistance(word, one);
+    if (distance >= least) continue;
+    least = distance;
+    nearest = one;
+  }
+  return nearest;
+}
+
+// The path of a command, or its first word, that is most like what was typed; empty: none is.
+std::string NearestPath(const Words& words) {
+  Words first;
+  for (const Command& command : kCommands) first.push_back(PathOf(command).front());
+  const std::string begin = Nearest(words.front(), first);
+  Words second;
+  for (const Command* command : Group({begin})) {
+    if (PathOf(*command).size() > 1) second.push_back(PathOf(*command)[1]);
+  }
+  if (begin.empty() || second.empty()) return begin;
+  const std::string end = words.size() > 1 ? Nearest(words[1], second) : "";
+  // Of a group that was found as it is, the list of its commands says more.
+  if (end.empty()) return begin == words.front() ? "" : begin;
+  return absl::StrCat(begin, " ", end);
 }
 
 }  // namespace
@@ -378,12 +417,16 @@ absl::StatusOr<const Command*> FindCommand(const Words& words, Words* arguments)
                          : absl::StrCat("unexpected argument \"", arguments->back(), "\""),
                      "; usage: ", Usage(command)));
   }
-  std::vector<const Command*> group = Group(words);
-  if (group.empty()) group = Group({});
+  if (words.empty()) {
+    return absl::InvalidArgumentError("no command; byrniectl --help lists them");
+  }
+  const std::vector<const Command*> group = Group(words);
+  const std::string nearest = NearestPath(words);
   return absl::InvalidArgumentError(absl::StrCat(
-      words.empty() ? "no command"
-                    : absl::StrCat("unknown command \"", absl::StrJoin(words, " "), "\""),
-      "; give one of ", Names(group), ", see --help"));
+      "unknown command \"", absl::StrJoin(words, " "), "\"",
+      nearest.empty() ? "" : absl::StrCat("; did you mean \"byrniectl ", nearest, "\"?"),
+      group.empty() ? "; byrniectl --help lists them all"
+                    : absl::StrCat("; give one of ", Names(group), ", see --help")));
 }
 
 absl::Status CheckFlags(const Command& command, const std::set<std::string>& given) {

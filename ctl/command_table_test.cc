@@ -4,8 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_split.h"
 #include "common/base/status_matchers.h"
 #include "ctl/completion.h"
+#include "ctl/flag_texts.h"
 #include "ctl/flags.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -28,13 +30,44 @@ TEST(CommandTableTest, FindsACommandAndItsArguments) {
 TEST(CommandTableTest, SaysWhatThereIsInsteadOfAnUnknownOne) {
   std::vector<std::string> arguments;
   EXPECT_THAT(FindCommand({}, &arguments),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"status\"")));
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("byrniectl --help")));
   EXPECT_THAT(FindCommand({"token", "burn"}, &arguments),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"token create\"")));
   EXPECT_THAT(FindCommand({"policy", "get"}, &arguments),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("NAMESPACE/NAME")));
   EXPECT_THAT(FindCommand({"status", "x"}, &arguments),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"x\"")));
+}
+
+TEST(CommandTableTest, SaysWhatWasProbablyMeant) {
+  std::vector<std::string> arguments;
+  const auto said = [&arguments](const std::vector<std::string>& words) {
+    return std::string(FindCommand(words, &arguments).status().message());
+  };
+  EXPECT_THAT(said({"stauts"}), HasSubstr("did you mean \"byrniectl status\"?"));
+  EXPECT_THAT(said({"polcy", "lst"}), HasSubstr("did you mean \"byrniectl policy list\"?"));
+  EXPECT_THAT(said({"workload"}), HasSubstr("did you mean \"byrniectl workloads\"?"));
+  EXPECT_THAT(said({"policy", "aply"}), HasSubstr("did you mean \"byrniectl policy apply\"?"));
+  for (const char* far : {"nonsense", "zzz", "x"}) {
+    EXPECT_THAT(said({far}), Not(HasSubstr("did you mean"))) << far;
+  }
+  EXPECT_LT(said({"nonsense"}).size(), 100u);
+}
+
+TEST(CommandTableTest, HelpOfASharedFlagIsOfTheCommandAlone) {
+  for (const Command& command : Commands()) {
+    const std::vector<std::string> words = absl::StrSplit(command.path, ' ');
+    std::string help = HelpFor(words);
+    // What the connection's flags are for is the same for all.
+    help = help.substr(0, help.find("Where the control plane is"));
+    for (const char* other : {"issuances: ", "bug-report: ", "install: ", "uninstall: "}) {
+      EXPECT_THAT(help, Not(HasSubstr(other))) << command.path;
+    }
+  }
+  EXPECT_THAT(HelpFor({"issuances"}), HasSubstr("only what was issued to this SPIFFE ID"));
+  EXPECT_THAT(HelpFor({"token", "create"}), HasSubstr("a join token for this SPIFFE ID"));
+  EXPECT_THAT(HelpFor({"bug-report"}), HasSubstr("the file to write"));
+  EXPECT_EQ(FlagTextOf("status", "output"), "");
 }
 
 TEST(CommandTableTest, TakesItsOwnFlagsAndThoseOfTheConnection) {
@@ -66,20 +99,9 @@ TEST(CommandTableTest, EveryCommandHasHelpWithAllItsFlags) {
 
 // What a script would read, it can have as JSON.
 TEST(CommandTableTest, EveryCommandThatShowsSomethingTakesAnOutput) {
-  // They do something, and say that it is done; or write a file of another kind.
-  const std::set<std::string> others = {"workloads delete",
-                                        "services delete",
-                                        "policy delete",
-                                        "token revoke",
-                                        "proxy log",
-                                        "proxy drain",
-                                        "bug-report",
-                                        "inject",
-                                        "uninject",
-                                        "manifests",
-                                        "ready",
-                                        "completion",
-                                        "help"};
+  // They write a file of another kind, or say nothing.
+  const std::set<std::string> others = {"bug-report", "inject",     "uninject", "manifests",
+                                        "ready",      "completion", "help"};
   for (const Command& command : Commands()) {
     bool takes_output = false;
     for (const absl::string_view flag : command.flags) takes_output |= flag == "output";

@@ -58,8 +58,24 @@ std::string ResponseText(const v1::WatchEventsResponse& response, bool of_severa
                       "\n");
 }
 
+// As the control plane writes them, HEX-NUMBER; what is in one is for it to say.
+absl::Status CheckCursor(absl::string_view cursor) {
+  const auto is_one_of = [](absl::string_view text, absl::string_view characters) {
+    return !text.empty() && text.find_first_not_of(characters) == text.npos;
+  };
+  const std::vector<absl::string_view> parts = absl::StrSplit(cursor, '-');
+  if (cursor.empty() || (parts.size() == 2 && is_one_of(parts[0], "0123456789abcdefABCDEF") &&
+                         is_one_of(parts[1], "0123456789"))) {
+    return absl::OkStatus();
+  }
+  return InFlag("cursor", absl::StrCat("\"", cursor,
+                                       "\" is not the cursor of an event, which -o json shows; "
+                                       "leave it out to begin with what is kept"));
+}
+
 absl::StatusOr<v1::WatchEventsRequest> ReadRequest() {
   v1::WatchEventsRequest request;
+  RETURN_IF_ERROR(CheckCursor(absl::GetFlag(FLAGS_cursor)));
   request.set_cursor(absl::GetFlag(FLAGS_cursor));
   request.set_follow(absl::GetFlag(FLAGS_follow));
   for (absl::string_view name :
@@ -79,7 +95,8 @@ absl::StatusOr<v1::WatchEventsRequest> ReadRequest() {
 }
 
 void Show(const CommandContext& context, const v1::WatchEventsResponse& response) {
-  Print(context.json ? MessageJson(response) : ResponseText(response, context.clients.size() > 1));
+  Print(context.json ? MessageJsonLine(response)
+                     : ResponseText(response, context.clients.size() > 1));
 }
 
 // What is kept at all of them, in the order in which it happened.
@@ -156,6 +173,8 @@ int Follow(const CommandContext& context, const v1::WatchEventsRequest& request)
 }
 
 }  // namespace
+
+absl::Status CheckEvents(const CommandContext&) { return ReadRequest().status(); }
 
 int RunEvents(const CommandContext& context) {
   const absl::StatusOr<v1::WatchEventsRequest> request = ReadRequest();

@@ -53,27 +53,22 @@ ABSL_FLAG(std::string, key, "",
           "file with the private key of that certificate (PEM, PKCS#8); or BYRNIE_KEY");
 ABSL_FLAG(std::string, output, "text", "text, for people, or json, for scripts; -o for short");
 ABSL_FLAG(std::string, identity, "",
-          "a join token for this SPIFFE ID, such as spiffe://cluster.local/ns/default/sa/app; "
-          "issuances: only of this one");
+          "a join token for this SPIFFE ID, such as spiffe://cluster.local/ns/default/sa/app");
 ABSL_FLAG(std::string, operator, "", "a token for an operator of this name, with --role");
 ABSL_FLAG(std::string, role, "", "what the operator may do: viewer, operator or admin");
 ABSL_FLAG(bool, join, false,
           "join tokens that may still be used, by id, instead of operators' tokens");
 ABSL_FLAG(absl::Duration, ttl, absl::ZeroDuration(),
-          "how long the token may be used; 0: 10 minutes for a join token, which may have 24h, 30 "
-          "days for an operator's, which may have 366");
-ABSL_FLAG(
-    std::string, file, "",
-    "file with the policy, or workloads and services, JSON, or with the manifest; \"-\" is stdin; "
-    "bug-report: the file to write, \"-\" is stdout; -f for short");
+          "how long the token may be used, such as 36h; 0: 10 minutes for a join token, which may "
+          "have 24h, 30 days (720h) for an operator's, which may have 366 (8784h)");
+ABSL_FLAG(std::string, file, "",
+          "file with workloads and services, JSON; \"-\" is stdin; -f for short");
 ABSL_FLAG(
     std::string, expect, "",
     "only if it is of this version now (see -o json of the get commands); \"none\": if there is "
     "none");
 ABSL_FLAG(bool, accept, false, "apply it in spite of warnings");
-ABSL_FLAG(std::string, namespace, "",
-          "only of this namespace; install, manifests, check --pre: the control plane's; empty: "
-          "where it is installed, else byrnie-system");
+ABSL_FLAG(std::string, namespace, "", "only of this namespace");
 ABSL_FLAG(bool, follow, false, "go on with what happens from now on, until interrupted");
 ABSL_FLAG(std::string, cursor, "", "begin after the event with this cursor (see -o json)");
 ABSL_FLAG(std::string, kinds, "",
@@ -95,15 +90,10 @@ ABSL_FLAG(
     "all agents of a SPIFFE ID, or with @IP behind it those at that address; \"unknown\" for "
     "certificates whose holders are not known, \"controlplane:NAME\" for a "
     "control plane that is gone");
-ABSL_FLAG(bool, dry_run, false,
-          "only say what it would mean, and who keeps it back; install, uninstall: what would "
-          "become of each object, as the API server says");
-ABSL_FLAG(bool, wait, false,
-          "end when the rotation is over, or the installed control plane is ready, and say "
-          "meanwhile where it stands");
+ABSL_FLAG(bool, dry_run, false, "only say what it would mean, and who keeps it back");
+ABSL_FLAG(bool, wait, false, "end when the rotation is over, and say meanwhile where it stands");
 ABSL_FLAG(absl::Duration, timeout, absl::InfiniteDuration(),
-          "with --wait, how long at most, such as 30m; the rotation goes on all the same; "
-          "install: 5m unless told otherwise");
+          "with --wait, how long at most, such as 30m; the rotation goes on all the same");
 ABSL_FLAG(std::string, reason, "", "why, for those who look later");
 ABSL_FLAG(bool, accept_unknown, false, "revoke it though the log of issuances does not have it");
 ABSL_FLAG(bool, only, false, "revoke this one alone, and nothing that was renewed from it");
@@ -111,10 +101,8 @@ ABSL_FLAG(std::string, admin, "127.0.0.1:15000",
           "where the proxy's admin port is reached, IP:PORT");
 ABSL_FLAG(std::string, injector_config, "",
           "file with what injected pods are told of their mesh (JSON, see docs/kubernetes.md); "
-          "empty: what the manifests of this release have; install: what is installed");
-ABSL_FLAG(std::string, image, "",
-          "image of the sidecars, instead of the configuration's; install, manifests: of the "
-          "control plane, too; empty: what is installed, or the manifests'");
+          "empty: what the manifests of this release have");
+ABSL_FLAG(std::string, image, "", "image of the sidecars, instead of the configuration's");
 ABSL_FLAG(std::vector<std::string>, image_pull_secret, {},
           "Secrets by which the nodes get the image, NAME[,...], of the control plane and of the "
           "sidecars; each has to be in the control plane's namespace and in all meshed ones; given "
@@ -142,7 +130,7 @@ ABSL_FLAG(std::string, revision, "",
 ABSL_FLAG(std::string, sidecars, "",
           "native (from Kubernetes 1.29) or classic, where a pod does not say, instead of the "
           "configuration's");
-ABSL_FLAG(absl::Duration, within, absl::ZeroDuration(), "how long to try");
+ABSL_FLAG(absl::Duration, within, absl::ZeroDuration(), "how long to try, such as 30s");
 ABSL_FLAG(
     bool, started, false,
     "of a proxy: whether it could do its job if its redirect were in place, which comes after "
@@ -162,9 +150,7 @@ ABSL_FLAG(
     std::string, etcd, "",
     "with --overlay=etcd, where the etcd is, https://HOST:PORT,...; empty: what is installed, "
     "or as in the manifests");
-ABSL_FLAG(bool, force, false,
-          "install: take over what somebody else has set another way; uninstall: also while pods "
-          "have a sidecar");
+ABSL_FLAG(bool, force, false, "take over what somebody else has set another way");
 ABSL_FLAG(bool, purge, false,
           "also what cannot be made again: the CA's key and store, policies, the roots in meshed "
           "namespaces, and the namespace if install has made it");

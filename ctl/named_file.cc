@@ -82,6 +82,14 @@ absl::Status WriteReport(const std::string& path, absl::string_view report) {
   return WriteFileAtomically(path, report, 0600);
 }
 
+absl::Status CheckNoReport(const std::string& path) {
+  struct stat info;
+  // A link is refused for what it is, see WriteReport.
+  if (lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return absl::OkStatus();
+  return absl::AlreadyExistsError(
+      absl::StrCat(path, " is there already; give another --file, or --force to replace it"));
+}
+
 bool IsSpecialFile(const std::string& path) {
   struct stat info;
   return stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode);

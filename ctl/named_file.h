@@ -26,6 +26,9 @@ absl::StatusOr<SecretBytes> ReadSecretInput(const std::string& path, size_t max_
 // anywhere.
 absl::Status WriteReport(const std::string& path, absl::string_view report);
 
+// AlreadyExists, with the remedy, where a report would take the place of a file that is there.
+absl::Status CheckNoReport(const std::string& path);
+
 // Whether there is something that is no regular file.
 bool IsSpecialFile(const std::string& path);
 

@@ -39,6 +39,15 @@ TEST(NamedFileTest, MakesAndReplacesAFileForItsMakerAlone) {
   EXPECT_FALSE(IsSpecialFile(path));
 }
 
+TEST(NamedFileTest, KnowsWhatAReportWouldReplace) {
+  const std::string path = NewFolder() + "/report";
+  EXPECT_THAT(CheckNoReport(path), IsOk());
+  ASSERT_THAT(WriteReport(path, "kept"), IsOk());
+  EXPECT_THAT(CheckNoReport(path),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("--force to replace it")));
+  EXPECT_THAT(CheckNoReport("/dev/null"), IsOk());
+}
+
 TEST(NamedFileTest, WritesIntoAPipeAndLeavesItOne) {
   const std::string folder = NewFolder(), path = folder + "/pipe", link = folder + "/link";
   ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);

@@ -227,8 +227,8 @@ int RunPolicyDelete(const CommandContext& context) {
   request.set_expected_version(absl::GetFlag(FLAGS_expect));
   const auto answer = context.client->Call(&OperatorClient::Stub::DeletePolicy, request);
   if (!answer.ok()) return Failed(answer.status());
-  Print(absl::StrCat(request.name(), " is out of force\n"));
-  return kDone;
+  return ReportDone(context, {"deleted", "policy", request.name()},
+                    absl::StrCat(request.name(), " is out of force\n"));
 }
 
 absl::Status CheckTokenCreate(const CommandContext&) {
@@ -286,15 +286,15 @@ int RunTokenRevoke(const CommandContext& context) {
     join.set_id(context.arguments.front());
     const auto revoked = context.client->Call(&OperatorClient::Stub::RevokeJoinToken, join);
     if (!revoked.ok()) return Failed(revoked.status());
-    Print("the join token is refused from now on\n");
-    return kDone;
+    return ReportDone(context, {"revoked", "join_token", join.id()},
+                      "the join token is refused from now on\n");
   }
   v1::RevokeOperatorTokenRequest request;
   request.set_name(context.arguments.front());
   const auto answer = context.client->Call(&OperatorClient::Stub::RevokeOperatorToken, request);
   if (!answer.ok()) return Failed(answer.status());
-  Print(absl::StrCat("the token of ", request.name(), " is refused from now on\n"));
-  return kDone;
+  return ReportDone(context, {"revoked", "operator_token", request.name()},
+                    absl::StrCat("the token of ", request.name(), " is refused from now on\n"));
 }
 
 }  // namespace byrnie

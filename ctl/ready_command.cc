@@ -5,6 +5,7 @@
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
@@ -51,7 +52,10 @@ int RunReady(const CommandContext&) {
     const absl::Status found = Look(*address, path, absl::GetFlag(FLAGS_gone));
     if (found.ok()) return kDone;
     if (clock.MonotonicNow() >= end) {
-      std::fprintf(stderr, "byrniectl: error: %s: %s\n", text.c_str(),
+      // What went wrong with a connection has the address in front.
+      const bool named = absl::StartsWith(found.message(), address->ToString());
+      std::fprintf(stderr, "byrniectl: error: %s%s\n",
+                   named ? "" : absl::StrCat(address->ToString(), ": ").c_str(),
                    std::string(found.message()).c_str());
       return absl::IsFailedPrecondition(found) ? kProblem : kUnreachable;
     }

@@ -47,8 +47,8 @@ int Delete(const CommandContext& context, Method method, absl::string_view kind)
   request.set_expected_version(absl::GetFlag(FLAGS_expect));
   const auto answer = context.client->Call(method, request);
   if (!answer.ok()) return Failed(answer.status());
-  Print(absl::StrCat(kind, " ", request.name(), " is out of force\n"));
-  return kDone;
+  return ReportDone(context, {"deleted", kind, request.name()},
+                    absl::StrCat(kind, " ", request.name(), " is out of force\n"));
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/json_writer.h"
 #include "ctl/command.h"
 #include "ctl/exit_code.h"
 #include "ctl/table.h"
@@ -43,6 +45,19 @@ void NoteMissing(const std::vector<MissingAnswer>& missing) {
 int Finish(ExitCode code, const std::vector<MissingAnswer>& missing) {
   NoteMissing(missing);
   return code == kDone && !missing.empty() ? kIncomplete : code;
+}
+
+int ReportDone(const CommandContext& context, const Deed& deed, absl::string_view line) {
+  if (!context.json) {
+    Print(line);
+    return kDone;
+  }
+  JsonWriter json(JsonWriter::Style::kPretty);
+  json.BeginObject().Field("done", deed.done).Field("kind", deed.kind).Field("name", deed.name);
+  for (const auto& [name, value] : deed.more) json.Field(name, value);
+  json.EndObject();
+  Print(std::move(json).Finish() + "\n");
+  return kDone;
 }
 
 void Note(absl::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }

@@ -20,6 +20,14 @@ TEST(StatusTextTest, SaysDurationsAsPeopleDo) {
   EXPECT_EQ(ShortDuration(absl::Hours(24 * 36)), "36 d");
 }
 
+TEST(StatusTextTest, WritesAMessageInOneLine) {
+  byrnie::operator_::v1::Event event;
+  event.set_subject("a\nb");
+  const std::string line = MessageJsonLine(event);
+  EXPECT_THAT(line, HasSubstr("\"subject\":\"a\\nb\""));
+  EXPECT_EQ(line.find('\n'), line.size() - 1);
+}
+
 TEST(StatusTextTest, ShowsEachAgentInOneAlignedRow) {
   const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
   byrnie::operator_::v1::GetStatusResponse status;

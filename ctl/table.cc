@@ -27,15 +27,27 @@ std::string Table(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
-std::string MessageJson(const google::protobuf::Message& message) {
+namespace {
+
+std::string ToJson(const google::protobuf::Message& message, bool in_one_line) {
   google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = true;
+  options.add_whitespace = !in_one_line;
   options.always_print_primitive_fields = true;
   options.preserve_proto_field_names = true;
   std::string json;
   // Fails for messages with an Any of an unknown type alone, of which there are none.
   (void)google::protobuf::util::MessageToJsonString(message, &json, options);
   return json;
+}
+
+}  // namespace
+
+std::string MessageJson(const google::protobuf::Message& message) {
+  return ToJson(message, /*in_one_line=*/false);
+}
+
+std::string MessageJsonLine(const google::protobuf::Message& message) {
+  return ToJson(message, /*in_one_line=*/true) + "\n";
 }
 
 std::string ShortDuration(absl::Duration duration) {

@@ -24,6 +24,8 @@ std::string Table(const std::vector<std::vector<std::string>>& rows);
 // values of enums by name, times as RFC 3339 text in UTC ("Z"), durations as "3.5s", 64-bit numbers
 // as text (proto3's JSON mapping). Ends with a newline.
 std::string MessageJson(const google::protobuf::Message& message);
+// The same in one line, for what comes one by one (JSON Lines).
+std::string MessageJsonLine(const google::protobuf::Message& message);
 
 // Messages as one JSON array, "[]" for none. Ends with a newline.
 template <typename Message>

@@ -1,14 +1,20 @@
 // trust status, rotate, rollback; issuances; revoke.
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/flags/flag.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/clock.h"
+#include "common/base/status_macros.h"
+#include "common/identity/spiffe_id.h"
+#include "common/net/socket_address.h"
 #include "ctl/command.h"
 #include "ctl/exit_code.h"
 #include "ctl/flags.h"
@@ -102,9 +108,41 @@ int Wait(const CommandContext& context, v1::Trust trust) {
   return kHeldUp;
 }
 
+// RFC 5280 section 4.1.2.2: 20 octets.
+constexpr size_t kMaxSerialDigits = 40;
+
+// Whether it is what trust status calls somebody.
+bool MayBeExcluded(absl::string_view name) {
+  if (name == "unknown" || name == "connections") return true;
+  if (absl::ConsumePrefix(&name, "controlplane:")) return !name.empty();
+  const size_t at = name.rfind('@');
+  if (at != name.npos && !IpAddress::Parse(name.substr(at + 1)).ok()) return false;
+  return SpiffeId::Parse(name.substr(0, at)).ok();
+}
+
+absl::Status CheckExclusions() {
+  for (const std::string& name : absl::GetFlag(FLAGS_exclude)) {
+    if (MayBeExcluded(name)) continue;
+    return InFlag("exclude",
+                  absl::StrCat("\"", name,
+                               "\" is nobody whom trust status may name: a SPIFFE ID, with @IP "
+                               "behind it or without, \"controlplane:NAME\" or \"unknown\""));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CheckTrustRotate(const CommandContext&) {
+  const std::string step = absl::GetFlag(FLAGS_step);
+  constexpr absl::string_view kSteps[] = {"",         "prepare", "distribute",
+                                          "activate", "taint",   "revoke"};
+  if (!absl::c_linear_search(kSteps, step)) {
+    return InFlag("step", absl::StrCat("\"", step,
+                                       "\" is none of prepare, distribute, activate, taint and "
+                                       "revoke"));
+  }
+  RETURN_IF_ERROR(CheckExclusions());
   const bool wait = absl::GetFlag(FLAGS_wait);
   if (wait && (!absl::GetFlag(FLAGS_step).empty() || absl::GetFlag(FLAGS_dry_run))) {
     return InFlag("wait", "is for a whole rotation, without --step and --dry_run");
@@ -113,6 +151,23 @@ absl::Status CheckTrustRotate(const CommandContext&) {
     return InFlag("timeout", "is for --wait");
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckTrustRollback(const CommandContext&) { return CheckExclusions(); }
+
+absl::Status CheckRevoke(const CommandContext& context) {
+  const std::string& serial = context.arguments.front();
+  const bool digits = std::all_of(serial.begin(), serial.end(), [](char c) {
+    return absl::ascii_isxdigit(static_cast<unsigned char>(c)) &&
+           !absl::ascii_isupper(static_cast<unsigned char>(c));
+  });
+  if (digits && !serial.empty() && serial.size() <= kMaxSerialDigits && serial.size() % 2 == 0) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", serial, "\" is not a serial number, 2 to ", kMaxSerialDigits,
+                   " lower-case hexadecimal digits, an even number of them; byrniectl issuances "
+                   "shows those there are"));
 }
 
 int RunTrustStatus(const CommandContext& context) {

@@ -16,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/time.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/standard_descriptors.h"
@@ -57,6 +58,9 @@ absl::Status SetFlag(absl::CommandLineFlag* flag, absl::string_view value, absl:
   if (flag->ParseFrom(value, &error)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("bad value \"", value, "\" for ", what, error.empty() ? "" : ": ", error,
+                   flag->IsOfType<absl::Duration>()
+                       ? "; a duration has units, h, m, s or ms, such as 36h or 1m30s"
+                       : "",
                    "; its default is \"", flag->DefaultValue(), "\""));
 }
 
@@ -126,10 +130,10 @@ std::string Wrap(absl::string_view text, absl::string_view indent) {
   return out + "\n";
 }
 
-std::string FlagText(const absl::CommandLineFlag& flag) {
+std::string FlagText(const absl::CommandLineFlag& flag, absl::string_view help) {
   const std::string value = flag.DefaultValue();
   return absl::StrCat("  --", flag.Name(), "=", value.empty() ? "\"\"" : value, "\n",
-                      Wrap(flag.Help(), "      "));
+                      Wrap(help, "      "));
 }
 
 }  // namespace
@@ -138,9 +142,14 @@ std::string FlagsText(absl::Span<const absl::string_view> names) {
   std::string out;
   for (const absl::string_view name : names) {
     const absl::CommandLineFlag* const flag = FindFlag(name);
-    if (flag != nullptr) absl::StrAppend(&out, FlagText(*flag));
+    if (flag != nullptr) absl::StrAppend(&out, FlagText(*flag, flag->Help()));
   }
   return out;
+}
+
+std::string FlagTextWith(absl::string_view name, absl::string_view help) {
+  const absl::CommandLineFlag* const flag = FindFlag(name);
+  return flag == nullptr ? "" : FlagText(*flag, help);
 }
 
 absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const char* const> args) {
@@ -207,7 +216,9 @@ std::string HelpText(const ProgramInfo& program) {
     absl::StrAppend(&out, "Usage: ", program.name, " [flags] ", program.arguments, "\n\n");
   }
   absl::StrAppend(&out, "Flags:\n");
-  for (const auto& entry : flags) absl::StrAppend(&out, FlagText(*entry.second));
+  for (const auto& entry : flags) {
+    absl::StrAppend(&out, FlagText(*entry.second, entry.second->Help()));
+  }
   absl::StrAppend(&out, "  --help, --version\n",
                   Wrap("Shows this, or the release, and ends.", "      "));
   return out;

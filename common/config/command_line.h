@@ -46,6 +46,9 @@ std::string HelpText(const ProgramInfo& program);
 // has none.
 std::string FlagsText(absl::Span<const absl::string_view> names);
 
+// The same of one flag, with other words for what it is.
+std::string FlagTextWith(absl::string_view name, absl::string_view help);
+
 // ParseCommandLine for main: shows help or version and exits 0; says what is wrong in one line on
 // stderr and exits 2; else gives the arguments that are not flags. The first call of main: it also
 // opens what is closed of stdin, stdout and stderr, see OpenStandardDescriptors.

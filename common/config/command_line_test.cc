@@ -72,6 +72,13 @@ TEST_F(CommandLineTest, NamesTheFlagItDoesNotKnow) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"--noplace\"")));
 }
 
+TEST_F(CommandLineTest, NamesTheUnitsOfADuration) {
+  EXPECT_THAT(Parse({"--wait=400d"}), StatusIs(absl::StatusCode::kInvalidArgument,
+                                               HasSubstr("a duration has units, h, m, s or ms")));
+  EXPECT_THAT(Parse({"--size=big"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, Not(HasSubstr("duration"))));
+}
+
 TEST_F(CommandLineTest, NamesTheValueAFlagDoesNotTake) {
   EXPECT_THAT(Parse({"--size=big"}), StatusIs(absl::StatusCode::kInvalidArgument,
                                               HasSubstr("bad value \"big\" for --size")));

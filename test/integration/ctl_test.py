@@ -16,6 +16,7 @@ import sys
 import tarfile
 import threading
 import unittest
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -92,7 +93,7 @@ COMMANDS = ["status", "check", "explain", "workloads list", "workloads get", "wo
             "services get", "services apply", "services delete", "agents", "certs", "identity", "flows", "events", "policy list",
             "policy get", "policy validate", "policy apply", "policy diff", "policy suggest", "policy delete", "token create", "token list", "token revoke",
             "proxy config", "proxy connections", "proxy log", "proxy drain", "bug-report", "verify", "inject", "uninject", "install", "uninstall", "manifests",
-            "completion", "help"]
+            "completion", "help", "version"]
 
 
 def write_atomically(path, text):
@@ -261,7 +262,8 @@ class CtlTest(unittest.TestCase):
         self.ctl("token", "create", "--identity", WORKLOAD)
         self.assertRegex(self.ctl("events"), rf"token_changed  {WORKLOAD}  join token made  by operator-token-file")
         lines = self.ctl("events", "-o", "json", "--kinds=token_changed")
-        cursor = json.loads(lines[lines.rindex('{\n "event"'):])["event"]["cursor"]
+        events = [json.loads(line)["event"] for line in lines.splitlines()]
+        cursor = events[-1]["cursor"]
         self.assertEqual(self.ctl("events", f"--cursor={cursor}"), "")
         self.assertIn("policy_changed", self.fails(2, "events", "--kinds=nonsense"))
 
@@ -297,6 +299,26 @@ class CtlTest(unittest.TestCase):
             self.assert_dialect(value, command)
         self.assertEqual(json.loads(self.ctl("status", "-o", "json"))["conditions"][0]["state"], "STATE_OK")
 
+    def test_what_is_done_is_an_object_for_scripts(self):
+        self.ctl("policy", "apply", "-f", self.policy_file(policy("gone", port=7778)))
+        self.assertEqual(json.loads(self.ctl("policy", "delete", "demo/gone", "-o", "json")),
+                         {"done": "deleted", "kind": "policy", "name": "demo/gone"})
+        self.ctl("token", "create", "--operator=gone", "--role=viewer")
+        self.assertEqual(json.loads(self.ctl("token", "revoke", "gone", "-o", "json")),
+                         {"done": "revoked", "kind": "operator_token", "name": "gone"})
+        self.assertEqual(sorted(json.loads(self.ctl("version", "-o", "json"))), ["name", "release"])
+        self.assertEqual(self.ctl("version"), self.ctl("--version"))
+
+    def test_a_control_plane_is_no_proxy(self):
+        admin = f"--admin=127.0.0.1:{self.plane.admin_port}"
+        for arguments in (("log", "debug"), ("drain",)):
+            self.assertIn("the admin port of byrnie-controlplane", self.fails(2, "proxy", *arguments, admin))
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.plane.admin_port}/", timeout=10) as page:
+            self.assertIn("<td>log level</td><td>info", page.read().decode())
+
+    def test_ready_says_the_address_once(self):
+        self.assertEqual(self.fails(3, "ready", "--admin=127.0.0.1:1").count("127.0.0.1:1"), 1)
+
     def test_a_certificate_without_a_stream_is_shown(self):
         # An agent of an Istio mesh asks for a certificate and for nothing else.
         other = "spiffe://cluster.local/ns/demo/sa/of-istio"
@@ -318,7 +340,7 @@ class CtlTest(unittest.TestCase):
             self.ctl("token", "create", f"--operator={name}", "--role=viewer")
             self.addCleanup(self.ctl, "token", "revoke", name)
         kept = self.ctl("events", "-o", "json", "--kinds=token_changed")
-        cursor = json.loads(kept[kept.rindex('{\n "event"'):])["event"]["cursor"]
+        cursor = json.loads(kept.splitlines()[-1])["event"]["cursor"]
         relay = Relay(self.plane.port)
         self.addCleanup(relay.close)
         process = self.followed(relay.port, f"--cursor={cursor}")
@@ -326,8 +348,7 @@ class CtlTest(unittest.TestCase):
 
         def read():
             for line in process.stdout:
-                if '"subject"' in line:
-                    subjects.put(json.loads("{" + line.strip().rstrip(",") + "}")["subject"])
+                subjects.put(json.loads(line)["event"]["subject"])
         reader = threading.Thread(target=read)
         reader.start()
         try:
@@ -373,9 +394,14 @@ class CtlTest(unittest.TestCase):
         for arguments in ((), ("nonsense",), ("token", "burn"), ("status", "x"), ("status", "--nonsense"), ("status", "--probe"),
                           ("status", "--output=xml"), ("token", "create"), ("token", "create", "--operator=x", "--role=god"),
                           ("token", "create", f"--identity={WORKLOAD}", "--ttl=48h"), ("policy", "apply"), ("completion", "fish"),
-                          ("policy", "apply", "-f", "/nothing"), ("identity", "x"), ("proxy", "log", "loud")):
+                          ("policy", "apply", "-f", "/nothing"), ("identity", "x"), ("proxy", "log", "loud"),
+                          ("trust", "rotate", "--step=nope"), ("trust", "rotate", "--exclude=foo"),
+                          ("trust", "rollback", "--exclude=spiffe://cluster.local/a@x"), ("revoke", "../../x"), ("revoke", "ABC"),
+                          ("events", "--cursor=abc"), ("events", "--cursor=1-2-3")):
             with self.subTest(arguments=arguments):
                 self.fails(2, *arguments)
+        self.assertIn('did you mean "byrniectl status"?', self.fails(2, "stauts"))
+        self.assertIn("a duration has units", self.fails(2, "token", "create", "--operator=x", "--role=viewer", "--ttl=400d"))
         for arguments in (("policy", "get", b"demo/\xff\xfe"), ("revoke", "00", b"--reason=\xe9")):
             self.assertIn("is not UTF-8", self.fails(2, *arguments))
         self.fails(3, "status", "--control_plane=127.0.0.1:1")
@@ -572,6 +598,8 @@ class CtlTest(unittest.TestCase):
         pod = f"--pods=plane=127.0.0.1:{self.plane.admin_port}"
         self.assertEqual(self.ctl("bug-report", f"--file={path}", pod).strip(), path)
         self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        self.assertIn("--force to replace it", self.fails(2, "bug-report", f"--file={path}"))
+        self.assertEqual(self.ctl("bug-report", f"--file={path}", pod, "--force").strip(), path)
         with tarfile.open(path) as tar:
             names = [os.path.relpath(member.name, "byrnie-bug-report") for member in tar]
             contents = {member.name: tar.extractfile(member).read().decode() for member in tar.getmembers()}

@@ -1,0 +1,17 @@
+#ifndef BYRNIE_CTL_EDIT_DISTANCE_H_
+#define BYRNIE_CTL_EDIT_DISTANCE_H_
+
+#include <cstddef>
+
+#include "absl/strings/string_view.h"
+
+namespace byrnie {
+
+// How many letters have to be put in, left out, changed, or swapped with the next to make `b` of
+// `a` (optimal string alignment). For words: it takes time and room by the product of the lengths,
+// and of longer ones than 64 letters says 64.
+size_t EditDistance(absl::string_view a, absl::string_view b);
+
+}  // namespace byrnie
+
+#endif  // BYRNIE_CTL_EDIT_DISTANCE_H_
