@@ -172,15 +172,21 @@ TEST_F(CertificateTest, ListsPemInOrder) {
   EXPECT_EQ(list[1]->der(), two->der());
 }
 
-TEST_F(CertificateTest, RefusesPemWithAnythingElse) {
+TEST_F(CertificateTest, PassesOverWhatOpensslWritesAroundCertificates) {
+  const std::string pem = MakeSimple()->ToPem();
+  const std::string text = "Certificate:\n    Data:\n        Version: 3 (0x2)\n";
+  const std::string bag = "Bag Attributes\n    localKeyID: 01\nsubject=CN = a\n\nissuer=CN = b\n\n";
+  EXPECT_THAT(Certificate::ListFromPem(text + pem + bag + pem), IsOkAndHolds(SizeIs(2)));
+}
+
+TEST_F(CertificateTest, RefusesPemOfAnythingElse) {
   const std::string pem = MakeSimple()->ToPem();
   const std::string key_pem(key_->ToPem().view());
   EXPECT_THAT(Certificate::ListFromPem(""),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("without a certificate")));
   EXPECT_THAT(Certificate::ListFromPem(" \n "), StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(Certificate::ListFromPem("garbage\n" + pem),
-              StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(Certificate::ListFromPem(pem + "garbage"),
+  EXPECT_THAT(Certificate::ListFromPem("garbage"), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Certificate::ListFromPem(pem + pem.substr(1)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("certificate 2")));
   EXPECT_THAT(Certificate::ListFromPem(pem.substr(0, pem.size() - 5)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no end line")));

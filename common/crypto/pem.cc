@@ -15,6 +15,8 @@
 namespace byrnie {
 namespace {
 
+constexpr absl::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
 absl::StatusOr<std::string> DecodeBody(absl::string_view body) {
   std::string compact;
   compact.reserve(body.size());
@@ -43,16 +45,24 @@ absl::StatusOr<std::vector<std::string>> ParsePem(absl::string_view pem, absl::s
   const std::string begin = absl::StrCat("-----BEGIN ", label, "-----");
   const std::string end = absl::StrCat("-----END ", label, "-----");
   std::vector<std::string> blocks;
-  absl::string_view rest = absl::StripLeadingAsciiWhitespace(pem);
+  absl::string_view rest = pem;
+  absl::ConsumePrefix(&rest, kByteOrderMark);
+  rest = absl::StripLeadingAsciiWhitespace(rest);
   while (!rest.empty()) {
     const size_t number = blocks.size() + 1;
     if (!absl::ConsumePrefix(&rest, begin)) {
-      const absl::string_view line = rest.substr(0, rest.find('\n')).substr(0, 40);
-      return absl::InvalidArgumentError(absl::StrCat(
-          "PEM text has something other than a ", what,
-          absl::StartsWith(line, "-----BEGIN ") ? absl::StrCat(" (\"", absl::CEscape(line), "\")")
-                                                : "",
-          " where ", what, " ", number, " should begin"));
+      const absl::string_view line = rest.substr(0, rest.find_first_of("\r\n"));
+      if (!absl::StartsWith(line, "-----BEGIN ") && !absl::StrContains(line, "-----END ")) {
+        rest = absl::StripLeadingAsciiWhitespace(rest.substr(line.size()));
+        continue;
+      }
+      const bool begins = absl::StartsWith(line, "-----BEGIN ");
+      return absl::InvalidArgumentError(
+          absl::StrCat("PEM text has ",
+                       begins ? absl::StrCat("something other than a ", what, " (\"",
+                                             absl::CEscape(line.substr(0, 40)), "\")")
+                              : "an end line without a beginning",
+                       " where ", what, " ", number, " should begin"));
     }
     const size_t body_size = rest.find(end);
     if (body_size == absl::string_view::npos) {

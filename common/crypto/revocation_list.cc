@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -52,6 +51,11 @@ constexpr Algorithm kAlgorithms[] = {
      EVP_PKEY_RSA,
      EVP_sha512},
 };
+
+// A SEQUENCE of more than 127 bytes, as every signed one is; no text begins so.
+bool BeginsAsDer(absl::string_view contents) {
+  return contents.size() > 1 && contents[0] == '\x30' && static_cast<uint8_t>(contents[1]) >= 0x80;
+}
 
 const Algorithm* FindAlgorithm(absl::string_view der) {
   for (const Algorithm& algorithm : kAlgorithms) {
@@ -226,7 +230,7 @@ absl::Status RevocationList::Parse() {
 absl::StatusOr<std::vector<std::shared_ptr<const RevocationList>>> RevocationList::ListFromFile(
     absl::string_view contents) {
   std::vector<std::string> ders;
-  if (absl::StartsWith(absl::StripLeadingAsciiWhitespace(contents), "-----BEGIN ")) {
+  if (!BeginsAsDer(contents) && absl::StrContains(contents, "-----BEGIN ")) {
     ASSIGN_OR_RETURN(ders, ParsePem(contents, kPemLabel, "revocation list", kMaxPemSize));
   } else {
     ders.emplace_back(contents);

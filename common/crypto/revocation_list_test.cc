@@ -151,6 +151,10 @@ TEST_F(RevocationListTest, ReadsFilesOfEitherForm) {
                                           absl::StrCat("\n", list->ToPem(), list->ToPem())));
   ASSERT_THAT(from_pem, SizeIs(2));
   EXPECT_EQ(from_pem[1]->der(), der);
+  // As openssl crl -text and openssl ca write it.
+  EXPECT_THAT(RevocationList::ListFromFile(absl::StrCat(
+                  "\xEF\xBB\xBF", "Certificate Revocation List (CRL):\n", list->ToPem())),
+              IsOkAndHolds(SizeIs(1)));
   EXPECT_THAT(RevocationList::ListFromFile(""), Invalid("not a revocation list"));
   EXPECT_THAT(RevocationList::ListFromFile(one_->ToPem()), Invalid("BEGIN CERTIFICATE"));
 }
