@@ -62,11 +62,35 @@ TEST_F(IssueRequestTest, TakesOneCsrAndNothingElse) {
   istio_.set_csr(one + one);
   EXPECT_THAT(Read(), Invalid("2 certificate requests"));
   istio_.set_csr(ToPem("csr", "PRIVATE KEY"));
-  EXPECT_THAT(Read(), Invalid("something other"));
+  EXPECT_THAT(Read(), Invalid("-----BEGIN PRIVATE KEY-----"));
   istio_.set_csr("csr");
-  EXPECT_THAT(Read(), Invalid("something other"));
+  EXPECT_THAT(Read(), Invalid("without a certificate request"));
   istio_.set_csr(std::string(40000, '-'));
   EXPECT_THAT(Read(), Invalid("40000 bytes"));
+}
+
+TEST_F(IssueRequestTest, TakesWhatOtherToolsWrite) {
+  const std::string one = istio_.csr();
+  for (const std::string& csr :
+       {"Certificate Request:\n    Data:\n" + one, ToPem("csr", "NEW CERTIFICATE REQUEST")}) {
+    istio_.set_csr(csr);
+    const auto read = Read();
+    ASSERT_THAT(read, IsOk()) << csr;
+    EXPECT_EQ(read->csr, "csr");
+  }
+  istio_.set_csr(one + ToPem("csr", "NEW CERTIFICATE REQUEST"));
+  EXPECT_THAT(Read(), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(IssueRequestTest, RefusesMetadataThatAreNoText) {
+  auto& fields = *istio_.mutable_metadata()->mutable_fields();
+  for (const char* name : {"ImpersonatedIdentity", "CertSigner"}) {
+    fields[name].set_number_value(1);
+    EXPECT_THAT(Read(), Invalid(absl::StrCat(name, " is not a string")));
+    fields.erase(name);
+  }
+  fields["WorkloadName"].set_number_value(1);
+  EXPECT_THAT(Read(), IsOk());
 }
 
 TEST_F(IssueRequestTest, GivesNobodyACertificateOfSomebodyElse) {
