@@ -28,7 +28,9 @@ class Lister final : public RegistryReader {
   }
   absl::Status OnService(istio::workload::Service service) override { return list.Add(service); }
   absl::Status OnPolicy(istio::security::Authorization policy) override { return list.Add(policy); }
+  void OnMeantEmpty() override { meant_empty = true; }
   ResourceList list{RegistrySource::kFile};
+  bool meant_empty = false;
 };
 
 }  // namespace
@@ -116,10 +118,21 @@ absl::Status StaticFile::Load() {
   return absl::Status(set.code(), absl::StrCat("registry file \"", path_, "\": ", set.message()));
 }
 
-absl::Status StaticFile::Publish(absl::string_view text) const {
+absl::Status StaticFile::Publish(absl::string_view text) {
   Lister lister;
   RETURN_IF_ERROR(ReadRegistryFile(text, trust_domain_, &lister));
-  return sources_->Set(std::move(lister.list));
+  const bool has_entries = !lister.list.entries().empty();
+  if (has_entries && lister.meant_empty) {
+    return absl::InvalidArgumentError("\"empty\" is true and there are entries; leave one out");
+  }
+  if (has_entries_ && !has_entries && !lister.meant_empty) {
+    return absl::InvalidArgumentError(
+        "all entries are gone at once, which would let everybody in; where that is meant, write "
+        "{\"empty\": true}");
+  }
+  RETURN_IF_ERROR(sources_->Set(std::move(lister.list)));
+  has_entries_ = has_entries;
+  return absl::OkStatus();
 }
 
 }  // namespace byrnie

@@ -30,8 +30,9 @@ class StaticFile {
 
   // Looks whether the file is another one than before (inode, size, time of change) and if so reads
   // and publishes it; to be called about twice a second. A file that cannot be read or is invalid
-  // is logged and counted once, and what was in force stays in force. True when something was
-  // published.
+  // is logged and counted once, and what was in force stays in force. So it is with one that has
+  // lost all its entries at once, as that of a template that rendered to nothing, unless it says
+  // "empty": true. True when something was published.
   bool Poll();
 
   // Why the file as it is now is not what is in force; OK: it is.
@@ -42,7 +43,7 @@ class StaticFile {
              Logger* logger, MetricRegistry* metrics);
   void Tell(const RegistryDiff& addresses, const RegistryDiff& policies) const;
   absl::Status Load();
-  absl::Status Publish(absl::string_view text) const;
+  absl::Status Publish(absl::string_view text);
 
   const std::string path_;
   const std::string trust_domain_;
@@ -54,6 +55,8 @@ class StaticFile {
   // Of the last try, good or bad; absent: the file was not there.
   absl::optional<FileFingerprint> seen_;
   absl::Status state_;
+  // Whether what is in force of it is anything.
+  bool has_entries_ = false;
 };
 
 }  // namespace byrnie

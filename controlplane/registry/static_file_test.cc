@@ -69,6 +69,33 @@ TEST_F(StaticFileTest, AnInvalidNewFileChangesNothing) {
   EXPECT_TRUE(Knows("/10.0.0.2"));
 }
 
+TEST_F(StaticFileTest, AFileThatLosesAllItsEntriesHasToSaySo) {
+  Write(One("10.0.0.1"));
+  auto file = Create();
+  ASSERT_THAT(file, IsOk());
+  for (const char* nothing : {"{}", "{\"workloads\":[],\"services\":[],\"policies\":[]}"}) {
+    Write(nothing);
+    EXPECT_FALSE((*file)->Poll());
+    EXPECT_TRUE(Knows("/10.0.0.1"));
+    EXPECT_THAT((*file)->state(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("all entries are gone at once")));
+  }
+  Write("{\"empty\":true}");
+  EXPECT_TRUE((*file)->Poll());
+  EXPECT_THAT((*file)->state(), IsOk());
+  EXPECT_FALSE(Knows("/10.0.0.1"));
+  // There is nothing to lose.
+  Write("{}");
+  EXPECT_TRUE((*file)->Poll());
+  Write("{\"empty\":true," + One("10.0.0.2").substr(1));
+  EXPECT_FALSE((*file)->Poll());
+  EXPECT_THAT((*file)->state(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("there are entries")));
+  Write(One("10.0.0.2"));
+  EXPECT_TRUE((*file)->Poll());
+  EXPECT_TRUE(Knows("/10.0.0.2"));
+}
+
 TEST_F(StaticFileTest, AFileThatDisappearsChangesNothing) {
   Write(One("10.0.0.1"));
   auto file = Create();

@@ -214,10 +214,12 @@ absl::Status ReadRegistryFile(absl::string_view text, const std::string& trust_d
             }
             return absl::OkStatus();  // Found below.
           }));
-  RETURN_IF_ERROR(object.CheckKeys({"workloads", "services", "policies"}));
+  RETURN_IF_ERROR(object.CheckKeys({"workloads", "services", "policies", "empty"}));
   for (absl::string_view list : {"workloads", "services", "policies"}) {
     RETURN_IF_ERROR(object.GetArrayOrEmpty(list).status());
   }
+  ASSIGN_OR_RETURN(const bool empty, object.GetBoolOr("empty", false));
+  if (empty) reader->OnMeantEmpty();
   return absl::OkStatus();
 }
 

@@ -18,12 +18,15 @@ class RegistryReader {
   virtual absl::Status OnWorkload(istio::workload::Workload workload) = 0;
   virtual absl::Status OnService(istio::workload::Service service) = 0;
   virtual absl::Status OnPolicy(istio::security::Authorization policy) = 0;
+  // After the entries: that there are none is said to be meant.
+  virtual void OnMeantEmpty() {}
 };
 
 // Reads the text of a registry file: a JSON object with "workloads", "services" and "policies",
-// each a list. Every workload is of `trust_domain` unless it says otherwise. InvalidArgument names
-// the place and what is wrong there; members nobody knows are errors. Of a list one entry at a time
-// is in memory. What entries say about each other is checked by RegistrySources.
+// each a list, or with nothing in them and "empty": true. Every workload is of `trust_domain`
+// unless it says otherwise. InvalidArgument names the place and what is wrong there; members nobody
+// knows are errors. Of a list one entry at a time is in memory. What entries say about each other
+// is checked by RegistrySources.
 absl::Status ReadRegistryFile(absl::string_view text, const std::string& trust_domain,
                               RegistryReader* reader);
 absl::StatusOr<RegistryContent> ParseRegistryFile(absl::string_view text,

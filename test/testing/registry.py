@@ -41,8 +41,11 @@ class Registry:
 
     def write(self):
         """Whether it is another one than before."""
-        return self.write_raw(json.dumps(
-            {"workloads": self.workloads, "services": self.services, "policies": self.policies}, indent=1))
+        content = {"workloads": self.workloads, "services": self.services, "policies": self.policies}
+        if not any(content.values()):
+            # Else the control plane takes it for an accident where there were entries.
+            content["empty"] = True
+        return self.write_raw(json.dumps(content, indent=1))
 
     def write_raw(self, text):
         """Any text, to see what is made of it; whether it is another one than before."""
