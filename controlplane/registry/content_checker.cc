@@ -104,12 +104,34 @@ absl::Status CheckMatch(const Match& match) {
   return absl::OkStatus();
 }
 
+// What is wrong with it as the address of one host, which all others reach; empty: nothing.
+absl::string_view WhyNoHost(const IpAddress& ip) {
+  if (ip.IsLoopback() || ip.IsUnspecified()) return "cannot be reached from other machines";
+  if (ip.IsLinkLocal()) return "is link-local, which means something on one link alone";
+  const std::string bytes = ip.ToBytes();
+  const uint8_t first = static_cast<uint8_t>(bytes.front());
+  // RFC 5771, RFC 4291 section 2.7.
+  if (ip.is_v4() ? first >> 4 == 0xe : first == 0xff) return "is a multicast address";
+  if (bytes == "\xff\xff\xff\xff") return "is the broadcast address";
+  return "";
+}
+
 absl::Status CheckAddress(const std::string& bytes) {
   const absl::StatusOr<IpAddress> ip = IpAddress::FromBytes(bytes);
   if (!ip.ok()) return Error(ip.status().message());
-  if (!ip->IsLoopback() && !ip->IsUnspecified()) return absl::OkStatus();
-  return Error("address ", ip->ToString(),
-               " cannot be reached from other machines; give the one it has on the network");
+  const absl::string_view why = WhyNoHost(*ip);
+  if (why.empty()) return absl::OkStatus();
+  return Error("address ", ip->ToString(), " ", why, "; give the one it has on the network");
+}
+
+// A service may stand for 169.254.169.254, a cloud's metadata; a pod that has such an address has
+// got none.
+absl::Status CheckWorkloadAddress(const std::string& bytes) {
+  RETURN_IF_ERROR(CheckAddress(bytes));
+  if (bytes.size() != 4 || bytes.compare(0, 2, "\xa9\xfe") != 0) return absl::OkStatus();
+  return Error("address ", IpAddress::FromBytes(bytes)->ToString(),
+               " is link-local, which means something on one link alone; give the one it has on "
+               "the network");
 }
 
 // The ports of a service that a workload listens on.
@@ -139,7 +161,9 @@ absl::Status CheckEntry(const Workload& workload) {
   const absl::Status domain = SpiffeId::CheckTrustDomain(workload.trust_domain());
   if (!domain.ok()) return Error(domain.message());
   if (workload.addresses().empty()) return Error("\"addresses\" is empty; give at least one");
-  for (const std::string& address : workload.addresses()) RETURN_IF_ERROR(CheckAddress(address));
+  for (const std::string& address : workload.addresses()) {
+    RETURN_IF_ERROR(CheckWorkloadAddress(address));
+  }
   for (const auto& service : workload.services()) {
     RETURN_IF_ERROR(CheckEndpointPorts(service.first, service.second));
   }
