@@ -10,6 +10,7 @@
 #include "openssl/evp.h"
 #include "openssl/mem.h"
 #include "openssl/nid.h"
+#include "openssl/obj.h"
 #include "openssl/x509.h"
 
 namespace byrnie {
@@ -69,6 +70,13 @@ absl::StatusOr<std::string> VerifyCsr(absl::string_view der, const KeyTypes& typ
   if (!IsOfTypes(*key, types)) {
     return absl::InvalidArgumentError(
         absl::StrCat("the key of the certificate request is not ", KeyTypesText(types)));
+  }
+  int digest = NID_undef;
+  // What has no digest of its own, as RSA-PSS, is for the verification to judge.
+  if (OBJ_find_sigid_algs(X509_REQ_get_signature_nid(request.get()), &digest, nullptr) == 1 &&
+      (digest == NID_sha1 || digest == NID_md5)) {
+    return absl::InvalidArgumentError(
+        "the certificate request is signed with SHA-1 or MD5; sign it with SHA-256");
   }
   if (X509_REQ_verify(request.get(), const_cast<EVP_PKEY*>(key)) != 1) {
     return SslError(absl::StatusCode::kInvalidArgument,

@@ -8,6 +8,7 @@
 #include "common/crypto/testing/other_keys.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "openssl/digest.h"
 #include "openssl/evp.h"
 #include "openssl/mem.h"
 #include "openssl/nid.h"
@@ -51,16 +52,25 @@ TEST(CsrTest, IsRefusedWhenCutOrFollowedByBytesOrTooLarge) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 16384")));
 }
 
-std::string CsrOf(EVP_PKEY* key) {
+std::string CsrOf(EVP_PKEY* key, const EVP_MD* digest = EVP_sha256()) {
   bssl::UniquePtr<X509_REQ> request(X509_REQ_new());
-  EXPECT_TRUE(X509_REQ_set_pubkey(request.get(), key) &&
-              X509_REQ_sign(request.get(), key, EVP_sha256()));
+  EXPECT_TRUE(X509_REQ_set_pubkey(request.get(), key) && X509_REQ_sign(request.get(), key, digest));
   uint8_t* der = nullptr;
   const int size = i2d_X509_REQ(request.get(), &der);
   EXPECT_GT(size, 0);
   std::string csr(reinterpret_cast<char*>(der), static_cast<size_t>(size));
   OPENSSL_free(der);
   return csr;
+}
+
+TEST(CsrTest, IsRefusedWhereItsDigestIsWeak) {
+  const KeyTypes all = {KeyType::kP256, KeyType::kRsa};
+  const auto ec = NewEcKey(NID_X9_62_prime256v1), rsa = NewRsaKey(2048);
+  for (EVP_PKEY* key : {ec.get(), rsa.get()}) {
+    EXPECT_THAT(VerifyCsr(CsrOf(key, EVP_sha1()), all),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("SHA-1")));
+    EXPECT_THAT(VerifyCsr(CsrOf(key, EVP_sha384()), all), IsOk());
+  }
 }
 
 TEST(CsrTest, IsRefusedForKeysThatAreNotOfATypeThatIsTaken) {

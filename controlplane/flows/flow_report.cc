@@ -110,7 +110,7 @@ absl::StatusOr<ReportedFlow> ParseEdge(const Edge& edge, const std::string& plac
   if (!edge.has_first_seen()) return bad("first_seen", "is missing");
   if (!edge.has_last_seen()) return bad("last_seen", "is missing");
   flow.last_seen = std::min(FromProto(edge.last_seen()), now);
-  flow.first_seen = FromProto(edge.first_seen());
+  flow.first_seen = std::min(FromProto(edge.first_seen()), flow.last_seen);
   return flow;
 }
 

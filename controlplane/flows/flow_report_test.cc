@@ -64,6 +64,8 @@ TEST(FlowReportTest, AClockThatIsAheadAndMoreEndsThanBeginningsAreSetRight) {
   ASSERT_THAT(flows, IsOk());
   EXPECT_EQ(flows->front().last_seen, kNow);
   EXPECT_EQ(flows->front().closed, 4u);
+  request.mutable_edges(0)->mutable_first_seen()->set_seconds(8000);
+  EXPECT_EQ(ParseFlowReport(request, kNow)->front().first_seen, kNow);
 }
 
 TEST(FlowReportTest, RefusesCountsThatNoProxyGetsTo) {

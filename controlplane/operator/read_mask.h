@@ -9,10 +9,14 @@
 
 namespace byrnie {
 
-// InvalidArgument, with the path, when a mask names a field that Message does not have.
+// InvalidArgument, with the path, when a mask names a field that Message does not have, or none: an
+// empty path would be all of them.
 template <typename Message>
 absl::Status CheckReadMask(const google::protobuf::FieldMask& mask) {
   for (const auto& path : mask.paths()) {
+    if (path.empty()) {
+      return InvalidField("read_mask", "a path is empty; leave read_mask out to have all fields");
+    }
     if (!google::protobuf::util::FieldMaskUtil::IsValidPath<Message>(path)) {
       return InvalidField("read_mask", absl::StrCat("there is no field \"", path, "\" in ",
                                                     Message::descriptor()->name()));

@@ -321,6 +321,7 @@ class OperatorApiTest(unittest.TestCase):
                                ("ListJoinTokens", {}), ("ListOperatorTokens", {})):
             error = self.assert_code("INVALID_ARGUMENT", method, read_mask={"paths": ["nothing"]}, **fields)
             self.assertEqual(details(error)["BadRequest"].field_violations[0].field, "read_mask")
+            self.assert_code("INVALID_ARGUMENT", method, read_mask={"paths": [""]}, **fields)
 
     def test_a_control_planes_own_certificate_is_in_the_log(self):
         listed = self.plane.call("ListIssuances", spiffe_id="spiffe://cluster.local/byrnie/controlplane").issuances
