@@ -20,6 +20,7 @@
 #include "controlplane/kubernetes/api_server.h"
 #include "controlplane/operator/operator_token.h"
 #include "controlplane/server/rotating_credentials.h"
+#include "controlplane/shared_settings.h"
 #include "controlplane/start_checks.h"
 #include "controlplane/store/sqlite_store.h"
 #include "controlplane/trust/trust_digest.h"
@@ -424,6 +425,7 @@ absl::Status ControlPlane::JoinFleet() {
       SharedFleet::Options{options_.name, instance, options_.issue_without_store, unreadable_.get(),
                            authority_, rotation == nullptr},
       clock_, logger_);
+  TellSettings();
   if (rotation == nullptr) return shared_fleet_->Join(RotationStanding());
   RETURN_IF_ERROR(shared_fleet_->Join(rotation->standing()));
   // Moves from now on reckon with this one; those made since the record was read did not.
@@ -432,6 +434,16 @@ absl::Status ControlPlane::JoinFleet() {
   ASSIGN_OR_RETURN(TrustBundleSet bundles, CollectBundles());
   bundles_->Publish(std::move(bundles), CurrentTaint());
   return absl::OkStatus();
+}
+
+void ControlPlane::TellSettings() {
+  if (shared_fleet_ == nullptr) return;
+  const TrustBundleSource::BundlesPtr bundles = bundles_->bundles();
+  SettingContents contents;
+  if (jwt_files_ != nullptr) contents.jwt_config = jwt_files_->trust()->digest;
+  if (injector_file_ != nullptr) contents.injector_config = injector_file_->digest();
+  contents.bundles = bundles.get();
+  shared_fleet_->SetSettings(DigestSettings(options_, contents));
 }
 
 ControlPlane::~ControlPlane() {
@@ -616,6 +628,7 @@ void ControlPlane::Tick() {
   // say so, and asks for another certificate.
   const TrustBundleSource::Versioned bundles = bundles_->current();
   FollowTrust();
+  TellSettings();
   NoteRejectedFiles();
   UpdateReadiness();
   for (StreamSet* streams : {ca_service_->streams(), discovery_->streams()}) {

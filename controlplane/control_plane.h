@@ -13,7 +13,6 @@
 #include "common/base/clock.h"
 #include "common/base/periodic_thread.h"
 #include "common/base/thread_pool.h"
-#include "common/crypto/key_type.h"
 #include "common/event/event_loop.h"
 #include "common/http/http_server.h"
 #include "common/http/same_user_guard.h"
@@ -38,6 +37,7 @@
 #include "controlplane/ca/jwt_key_keeper.h"
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/cluster/cluster.h"
+#include "controlplane/control_plane_options.h"
 #include "controlplane/discovery/delta_ads.h"
 #include "controlplane/events/event_log.h"
 #include "controlplane/flows/flow_ledger.h"
@@ -57,11 +57,9 @@
 #include "controlplane/registry/registry.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/registry/static_file.h"
-#include "controlplane/seal/key_seal.h"
 #include "controlplane/server/grpc_server.h"
 #include "controlplane/server/server_identity.h"
 #include "controlplane/store/observed_store.h"
-#include "controlplane/store/store_location.h"
 #include "controlplane/stored_registry.h"
 #include "controlplane/stream/stranger_streams.h"
 #include "controlplane/stream/stream_set.h"
@@ -71,72 +69,8 @@
 #include "controlplane/trust/trust_keeper.h"
 #include "controlplane/webhook/injector_file.h"
 #include "controlplane/webhook/webhook_server.h"
-#include "deploy/injector/injector_config.h"
 
 namespace byrnie {
-
-enum class AttestorKind { kJoinToken, kJwt, kKubernetes };
-
-struct ControlPlaneOptions {
-  SocketAddress listen;
-  SocketAddress admin;
-  std::string trust_domain;
-  // Host names that the own certificate is for, beside the SPIFFE ID.
-  std::vector<std::string> server_names;
-  StoreLocation store;
-  // No workload certificate lives longer.
-  absl::Duration workload_ttl;
-  // No JWT-SVID lives longer, and how long a key signs them.
-  absl::Duration jwt_svid_ttl = absl::Minutes(5);
-  absl::Duration jwt_key_rotation = absl::Hours(24);
-  // Workload certificates a second; 0: no limit.
-  double issue_rate;
-  // Who is asked about credentials, in this order.
-  std::vector<AttestorKind> attest = {AttestorKind::kJoinToken};
-  // File of the issuers of JWTs; not empty if and only if they are asked about.
-  std::string jwt_config_path;
-  // To one identity; 0: no limit.
-  double identity_issue_rate = 0;
-  // Of workloads' certificates.
-  KeyTypes key_types = {KeyType::kP256};
-  // What this one is called among those that share a store, and how long it issues certificates
-  // without that store.
-  std::string name;
-  absl::Duration issue_without_store;
-  // Begins a mesh in the store also where something tells that there was one.
-  bool new_mesh = false;
-  // How the store keeps private keys.
-  KeySeal seal;
-  // Directory of a plugged CA; empty: roots of its own.
-  std::string plugged_ca;
-  // How long, and how many, issuances are kept in the log.
-  IssuanceLog::Options issuance_log;
-  // File where issuances wait that the store cannot take; empty: they wait in memory.
-  std::string issuance_spool;
-  // File of the static registry; empty: the registry is the cluster's.
-  std::string registry_path;
-  // Whether there is a cluster, what it feeds, and how its API server is found: by a file, or,
-  // where that is empty, as a pod finds it.
-  bool use_cluster = false;
-  Cluster::Options cluster;
-  std::string kubeconfig;
-  // Where API servers ask for injection; absent: nowhere. Under which names they know that place,
-  // how long its certificate lives, and what they are told: by a file, or, where that is empty and
-  // for what it does not say, by `injector`.
-  absl::optional<SocketAddress> webhook;
-  std::vector<std::string> webhook_names;
-  absl::Duration webhook_certificate_ttl;
-  std::string injector_config_path;
-  InjectorConfig injector;
-  // Bundles of other trust domains, and revocation lists.
-  std::vector<TrustFiles::File> federated_bundles;
-  std::vector<TrustFiles::File> crls;
-  // Where to write the trust bundle, PEM, and the operator's token; empty: nowhere.
-  std::string trust_bundle_out;
-  std::string operator_token_out;
-  // Whose certificates are operators', beside the tokens.
-  OperatorIdentities operators;
-};
 
 // The whole control plane: builds the parts, connects them, and takes them down. Lives on `loop`,
 // which carries the admin pages and the periodic work; gRPC has threads of its own.
@@ -196,6 +130,8 @@ class ControlPlane {
   absl::Status CheckAlive() const;
   absl::Duration LongestLife() const;
   absl::Status JoinFleet();
+  // Of others that share the store.
+  void TellSettings();
   // Runs on a thread of the page's own: it looks at all that was reported, and waits for the store.
   MeshState GatherMeshState() const;
   void AddGauges();

@@ -3,7 +3,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/telemetry/log.h"
-#include "controlplane/control_plane.h"
+#include "controlplane/control_plane_options.h"
 
 namespace byrnie {
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
+#include "common/crypto/sha256_fingerprint.h"
 
 namespace byrnie {
 namespace {
@@ -122,6 +123,7 @@ absl::StatusOr<JwtConfig> JwtConfig::Parse(absl::string_view text, absl::string_
     }
     config.issuers.push_back(std::move(issuer));
   }
+  config.digest = Sha256FingerprintHex(text);
   return config;
 }
 

@@ -37,6 +37,8 @@ struct JwtConfig {
   // How far the clocks of issuers may be off.
   absl::Duration leeway;
   std::vector<JwtIssuer> issuers;
+  // SHA-256 of its text, lower-case hexadecimal.
+  std::string digest;
 
   // InvalidArgument says where and what: for example "issuers[1].audiences: is empty". What is not
   // known is an error.

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
+#include "common/crypto/sha256_fingerprint.h"
 
 namespace byrnie {
 namespace {
@@ -155,9 +156,12 @@ absl::Status JwtFiles::CheckCandidate() const {
 JwtTrustPtr JwtFiles::MakeTrust() const {
   auto trust = std::make_shared<JwtTrust>();
   trust->leeway = config_->leeway;
+  std::string digests = config_->digest;
   for (const JwtIssuer& issuer : config_->issuers) {
     trust->issuers.push_back({issuer, key_files_.at(issuer.jwks_file).keys});
+    absl::StrAppend(&digests, ",", trust->issuers.back().keys->digest());
   }
+  trust->digest = Sha256FingerprintHex(digests);
   return trust;
 }
 

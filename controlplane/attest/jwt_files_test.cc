@@ -78,14 +78,19 @@ TEST_F(JwtFilesTest, ReadsIssuersAndKeysAndThenWhatChanges) {
   ASSERT_THAT(files, IsOk());
   EXPECT_EQ(InForce(**files), "a:k1 b:k1");
   EXPECT_FALSE((*files)->Poll());
+  const std::string digest = (*files)->trust()->digest;
   WriteKeys("b", "k2");
   EXPECT_TRUE((*files)->Poll());
   EXPECT_EQ(InForce(**files), "a:k1 b:k2");
+  // Of keys, too; and what is not in force does not count.
+  const std::string other_digest = (*files)->trust()->digest;
+  EXPECT_NE(other_digest, digest);
+  EXPECT_EQ((*Create())->trust()->digest, other_digest);
   WriteConfig({"b"});
   EXPECT_TRUE((*files)->Poll());
   EXPECT_EQ(InForce(**files), "b:k2");
   EXPECT_FALSE((*files)->Poll());
-  EXPECT_EQ(Reads("ok"), 5u);
+  EXPECT_EQ(Reads("ok"), 8u);
   EXPECT_EQ(Reads("rejected"), 0u);
 }
 
@@ -93,10 +98,12 @@ TEST_F(JwtFilesTest, ABrokenFileKeepsWhatItSaidAndLetsOthersChange) {
   WriteConfig({"a", "b"});
   auto files = Create();
   ASSERT_THAT(files, IsOk());
+  const std::string digest = (*files)->trust()->digest;
   for (const char* broken : {"", "{\"keys\":[]}", "no JSON"}) {
     Write("a", broken);
     (*files)->Poll();
     EXPECT_EQ(InForce(**files), "a:k1 b:k1") << broken;
+    EXPECT_EQ((*files)->trust()->digest, digest) << broken;
   }
   ::unlink(Path("a").c_str());
   WriteKeys("b", "k2");

@@ -18,6 +18,8 @@ struct JwtTrust {
   };
   absl::Duration leeway;
   std::vector<Entry> issuers;
+  // Of all that the files say; another one when that changes. Empty: they were no files.
+  std::string digest;
 };
 using JwtTrustPtr = std::shared_ptr<const JwtTrust>;
 

@@ -296,6 +296,25 @@ Condition JudgeSameRoots(const HealthFacts& facts) {
   return Ok(kName, "every control plane that was heard of has the same roots");
 }
 
+// What somebody gets is to hang on who asks, not on which of them is asked.
+Condition JudgeSameConfiguration(const HealthFacts& facts) {
+  constexpr char kName[] = "same-configuration";
+  if (!facts.peers.has_value()) return Ok(kName, "this control plane has its store for itself");
+  if (!facts.peers->ok()) return Ok(kName, "others of the store cannot be asked");
+  std::vector<std::string> differ;
+  for (const SharedFleet::Peer& peer : **facts.peers) {
+    if (peer.settings.empty()) continue;
+    differ.push_back(absl::StrCat("--", absl::StrJoin(peer.settings, ", --"), " at ", peer.name));
+  }
+  if (differ.empty()) {
+    return Ok(kName, "every control plane that was heard of has the same flags");
+  }
+  return Warn(kName, absl::StrCat("not the same as here: ", absl::StrJoin(differ, "; ")),
+              "give all of them the same, of files the same content: else what agents and "
+              "operators get depends on which one they reach; in the middle of a roll-out it "
+              "passes");
+}
+
 Condition JudgeUnmeshedPods(const HealthFacts& facts) {
   constexpr char kName[] = "unmeshed-pods";
   if (!facts.unmeshed_pods.has_value()) return Ok(kName, "the registry is no cluster's");
@@ -405,6 +424,7 @@ std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
       JudgeStoredRegistry(facts),
       JudgeControlPlanes(facts),
       JudgeSameRoots(facts),
+      JudgeSameConfiguration(facts),
       JudgeUnmeshedPods(facts),
       JudgeOptedOutPods(facts),
       JudgeClusterPolicies(facts),

@@ -32,10 +32,24 @@ struct Condition {
 // All there are, in the order in which they are judged and shown; docs/operations.md says what each
 // is about.
 inline constexpr const char* kConditionNames[] = {
-    "store",          "stored-records", "issuance-log",     "issuing",          "root-certificate",
-    "ca-certificate", "root-rotation",  "revocation-lists", "stored-registry",  "control-planes",
-    "same-roots",     "unmeshed-pods",  "opted-out-pods",   "cluster-policies", "injection-webhook",
-    "trust-bundle",   "input-files",
+    "store",
+    "stored-records",
+    "issuance-log",
+    "issuing",
+    "root-certificate",
+    "ca-certificate",
+    "root-rotation",
+    "revocation-lists",
+    "stored-registry",
+    "control-planes",
+    "same-roots",
+    "same-configuration",
+    "unmeshed-pods",
+    "opted-out-pods",
+    "cluster-policies",
+    "injection-webhook",
+    "trust-bundle",
+    "input-files",
 };
 
 // What is judged: everything at one moment.

@@ -320,6 +320,18 @@ TEST_F(ConditionTest, AControlPlaneWhoseCertificatesAreRefusedIsBad) {
   EXPECT_THAT(Named("same-roots").message, HasSubstr("for itself"));
 }
 
+TEST_F(ConditionTest, FlagsThatDifferAreNamed) {
+  SharedFleet::Peer b{"b", facts_.now, false}, c{"c", facts_.now, false};
+  b.settings = {"attest", "workload_ttl"};
+  facts_.peers = std::vector<SharedFleet::Peer>{b, c};
+  EXPECT_EQ(Odd().name, "same-configuration");
+  EXPECT_EQ(Odd().state, State::kWarn);
+  EXPECT_THAT(Odd().message, HasSubstr("--attest, --workload_ttl at b"));
+  c.settings = {"operators"};
+  facts_.peers = std::vector<SharedFleet::Peer>{b, c};
+  EXPECT_THAT(Odd().message, HasSubstr("at b; --operators at c"));
+}
+
 // There is no rotation that it would hold up.
 TEST_F(ConditionTest, WithAPluggedCaOthersAreHeardOfAsWell) {
   facts_.rotation.reset();

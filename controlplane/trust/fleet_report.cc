@@ -52,6 +52,9 @@ absl::StatusOr<FleetReport> Decode(const StoreEntry& entry) {
   report.trust.signing_root = absl::BytesToHexString(in.signing_root());
   report.trust.issuer = absl::BytesToHexString(in.issuer());
   report.trust.plugged = in.plugged();
+  for (const auto& [flag, digest] : in.settings()) {
+    if (report.settings.size() < kMaxSettings) report.settings[flag] = digest;
+  }
   return report;
 }
 
@@ -61,7 +64,8 @@ bool FleetReport::SaysTheSame(const FleetReport& other) const {
   return trust_revision == other.trust_revision && waiting == other.waiting &&
          waiting_more == other.waiting_more && acknowledged == other.acknowledged &&
          late_issuances == other.late_issuances &&
-         issues_without_store == other.issues_without_store && trust == other.trust;
+         issues_without_store == other.issues_without_store && trust == other.trust &&
+         settings == other.settings;
 }
 
 // Serials have 15 random bytes and more: among those of a fleet none has the prefix of another.
@@ -91,6 +95,7 @@ absl::Status StoredFleetReports::Write(const FleetReport& report) {
   out.set_signing_root(absl::HexStringToBytes(report.trust.signing_root));
   out.set_issuer(absl::HexStringToBytes(report.trust.issuer));
   out.set_plugged(report.trust.plugged);
+  for (const auto& [flag, digest] : report.settings) (*out.mutable_settings())[flag] = digest;
   StoreTransaction transaction;
   transaction.Put(KeyOf(report.name, report.instance), out.SerializeAsString());
   return store_->Commit(transaction).status();

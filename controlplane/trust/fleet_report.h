@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "controlplane/store/store.h"
+#include "controlplane/trust/setting_digests.h"
 #include "controlplane/trust/trust_digest.h"
 
 namespace byrnie {
@@ -49,6 +50,8 @@ struct FleetReport {
   uint32_t late_issuances = 0;
   // Whose certificates its agents take, and what it signs with.
   TrustDigest trust;
+  // What has to be the same for all.
+  SettingDigests settings;
 
   // Whether it says the same, but for when.
   bool SaysTheSame(const FleetReport& other) const;

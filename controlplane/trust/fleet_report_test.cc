@@ -32,6 +32,7 @@ FleetReport Report() {
                   std::string(64, 'c'),
                   std::string(64, 'd'),
                   true};
+  report.settings = {{"attest", 7}, {"workload_ttl", 0xffffffffffffffff}};
   return report;
 }
 
@@ -69,6 +70,9 @@ TEST_F(FleetReportTest, SaysTheSameWheneverItWasWritten) {
   FleetReport other_root = Report();
   other_root.trust.roots.pop_back();
   EXPECT_FALSE(other_root.SaysTheSame(Report()));
+  FleetReport other_setting = Report();
+  other_setting.settings["attest"] = 8;
+  EXPECT_FALSE(other_setting.SaysTheSame(Report()));
 }
 
 TEST_F(FleetReportTest, EachProcessHasItsOwn) {

@@ -55,6 +55,10 @@ FleetReport SharedFleet::OwnReport(const RotationStanding& standing, absl::Time 
   report.issues_without_store = options_.issues_without_store;
   report.trust_revision = standing.revision;
   report.trust = OwnTrust();
+  {
+    absl::MutexLock lock(&mu_);
+    report.settings = settings_;
+  }
   if (log_ != nullptr) report.late_issuances = log_->LateWrites().value_or(0);
   if (standing.next_root.empty()) return report;
   ConnectedFleet::Own own = own_->LookAtOwn(standing, now);
@@ -73,6 +77,11 @@ FleetReport SharedFleet::OwnReport(const RotationStanding& standing, absl::Time 
   }
   report.acknowledged = std::move(own.acknowledged);
   return report;
+}
+
+void SharedFleet::SetSettings(SettingDigests settings) {
+  absl::MutexLock lock(&mu_);
+  settings_ = std::move(settings);
 }
 
 TrustDigest SharedFleet::OwnTrust() const {
@@ -139,6 +148,7 @@ absl::StatusOr<std::vector<SharedFleet::Peer>> SharedFleet::Peers(absl::Time now
     TellOfTrust(peer);
     absl::MutexLock lock(&mu_);
     peer.ahead = clocks_.Ahead(report, now);
+    if (!peer.silent) peer.settings = DifferentSettings(settings_, report.settings);
     peers.push_back(std::move(peer));
   }
   std::sort(peers.begin(), peers.end(),
@@ -150,10 +160,15 @@ void SharedFleet::TellOfTrust(const Peer& peer) {
   const std::string text = DifferenceText(peer.name, peer.trust);
   {
     absl::MutexLock lock(&mu_);
-    std::string& told = told_[peer.name];
-    if (told == text) return;
-    told = text;
+    const auto told = told_.find(peer.name);
+    if (text == (told == told_.end() ? "" : told->second)) return;
+    if (text.empty()) {
+      told_.erase(told);
+    } else {
+      told_[peer.name] = text;
+    }
   }
+  if (text.empty() && peer.silent) return;
   if (text.empty()) {
     logger_->Info("another control plane of the store has the same roots again",
                   {{"name", peer.name}});

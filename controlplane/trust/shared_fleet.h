@@ -22,6 +22,7 @@
 #include "controlplane/trust/fleet_report.h"
 #include "controlplane/trust/peer_clocks.h"
 #include "controlplane/trust/root_rotation.h"
+#include "controlplane/trust/setting_digests.h"
 #include "controlplane/trust/trust_digest.h"
 
 namespace byrnie {
@@ -77,6 +78,9 @@ class SharedFleet final : public FleetSource {
   static absl::Status CheckMayJoin(Store* store, const std::string& name, const TrustDigest& trust,
                                    absl::Time now);
 
+  // What others are told of this one's flags from the next report on.
+  void SetSettings(SettingDigests settings);
+
   // Makes itself known, before the first agent is served; and takes the place of an earlier process
   // of the same name, which has ended. Errors as the store.
   absl::Status Join(const RotationStanding& standing);
@@ -95,6 +99,8 @@ class SharedFleet final : public FleetSource {
     absl::optional<absl::Duration> ahead = absl::nullopt;
     // Where it does not sign and trust as this one does, as far as is known.
     TrustDifference trust = {};
+    // Flags that say something else there, sorted.
+    std::vector<std::string> settings = {};
   };
   // Those that run, or may have issued what has not ended yet, by name. One that begins to sign or
   // to trust otherwise is logged. Errors as the store.
@@ -135,7 +141,8 @@ class SharedFleet final : public FleetSource {
   const Options options_;
   const Clock* const clock_;  // Not owned.
   Logger* const logger_;      // Not owned.
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
+  SettingDigests settings_ ABSL_GUARDED_BY(mu_);
   // As it is in the store; absent: it is to be written.
   absl::optional<FleetReport> written_ ABSL_GUARDED_BY(mu_);
   absl::Duration written_at_ ABSL_GUARDED_BY(mu_);  // Monotonic.

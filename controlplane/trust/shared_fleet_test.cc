@@ -544,6 +544,25 @@ TEST_F(SharedTrustTest, APluggedCaBesideRootsOfTheStoreIsSeenByBothAndKeepsARota
   }
 }
 
+TEST_F(SharedTrustTest, SettingsThatDifferAreNamed) {
+  Plane a(this, "a", x_, false), b(this, "b", x_, false);
+  const auto different = [this](Plane* plane) {
+    return plane->fleet.Peers(clock_.WallNow())->front().settings;
+  };
+  EXPECT_THAT(different(&a), IsEmpty());
+  a.fleet.SetSettings({{"attest", 1}, {"workload_ttl", 1}});
+  a.Follow(this);
+  // The other one is of a release that does not tell.
+  EXPECT_THAT(different(&a), IsEmpty());
+  b.fleet.SetSettings({{"attest", 1}, {"workload_ttl", 2}});
+  b.Follow(this);
+  EXPECT_THAT(different(&a), ElementsAre("workload_ttl"));
+  EXPECT_THAT(different(&b), ElementsAre("workload_ttl"));
+  b.fleet.SetSettings({{"attest", 1}, {"workload_ttl", 1}});
+  b.Follow(this);
+  EXPECT_THAT(different(&a), IsEmpty());
+}
+
 TEST_F(SharedTrustTest, NobodyBeginsToServeWhoseAgentsWouldRefuseOthers) {
   Plane a(this, "a", x_, false);
   const absl::Status refused = MayJoin(y_);

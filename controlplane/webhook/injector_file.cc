@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
+#include "common/crypto/sha256_fingerprint.h"
 
 namespace byrnie {
 namespace {
@@ -32,7 +33,7 @@ absl::StatusOr<std::unique_ptr<InjectorFile>> InjectorFile::Create(std::string p
   auto file = absl::WrapUnique(
       new InjectorFile(std::move(path), std::move(base), publishes_roots, logger, metrics));
   file->seen_ = TakeFileFingerprint(file->path_);
-  absl::StatusOr<InjectorConfig> config = file->Read();
+  absl::StatusOr<InjectorConfig> config = file->Read(&file->digest_);
   if (!config.ok()) {
     return absl::Status(config.status().code(),
                         absl::StrCat("--injector_config: ", config.status().message()));
@@ -41,7 +42,7 @@ absl::StatusOr<std::unique_ptr<InjectorFile>> InjectorFile::Create(std::string p
   return file;
 }
 
-absl::StatusOr<InjectorConfig> InjectorFile::Read() const {
+absl::StatusOr<InjectorConfig> InjectorFile::Read(std::string* digest) const {
   if (path_.empty()) {
     RETURN_IF_ERROR(base_.Check());
     return base_;
@@ -61,7 +62,10 @@ absl::StatusOr<InjectorConfig> InjectorFile::Read() const {
                      "\" is not what the control plane writes the roots to, \"",
                      base_.trust_bundle_config_map, "\"; leave it out"));
   }
-  if (status.ok()) return config;
+  if (status.ok()) {
+    *digest = Sha256FingerprintHex(text);
+    return config;
+  }
   return absl::Status(status.code(), absl::StrCat("file \"", path_, "\": ", status.message()));
 }
 
@@ -70,7 +74,7 @@ bool InjectorFile::Poll() {
   const absl::optional<FileFingerprint> now = TakeFileFingerprint(path_);
   if (now == seen_) return false;
   seen_ = now;
-  absl::StatusOr<InjectorConfig> config = Read();
+  absl::StatusOr<InjectorConfig> config = Read(&digest_);
   state_ = config.status();
   if (!config.ok()) {
     reads_rejected_->Increment();

@@ -33,13 +33,16 @@ class InjectorFile {
 
   // What is in force.
   const std::shared_ptr<const InjectorConfig>& config() const { return config_; }
+  // SHA-256 of its text, lower-case hexadecimal; empty: there is no file.
+  const std::string& digest() const { return digest_; }
   // Why the file as it is now is not what is in force; OK: it is.
   const absl::Status& state() const { return state_; }
 
  private:
   InjectorFile(std::string path, InjectorConfig base, bool publishes_roots, Logger* logger,
                MetricRegistry* metrics);
-  absl::StatusOr<InjectorConfig> Read() const;
+  // `digest` is set where there is a file that says what is returned.
+  absl::StatusOr<InjectorConfig> Read(std::string* digest) const;
 
   const std::string path_;
   const InjectorConfig base_;
@@ -49,6 +52,7 @@ class InjectorFile {
   Counter* const reads_rejected_;
   absl::optional<FileFingerprint> seen_;
   std::shared_ptr<const InjectorConfig> config_;
+  std::string digest_;
   absl::Status state_;
 };
 

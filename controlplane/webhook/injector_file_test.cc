@@ -39,6 +39,7 @@ TEST_F(InjectorFileTest, SaysWhatTheFileSaysAndElseTheControlPlanesOwn) {
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<InjectorFile> none, Open(""));
   EXPECT_EQ(none->config()->trust_domain, "example.org");
   EXPECT_FALSE(none->Poll());
+  EXPECT_EQ(none->digest(), "");
   Write(R"({"image": "a:1"})");
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<InjectorFile> file, Open(path_));
   EXPECT_EQ(file->config()->image, "a:1");
@@ -49,15 +50,19 @@ TEST_F(InjectorFileTest, FollowsTheFileAndKeepsWhatWasGood) {
   Write(R"({"image": "a:1"})");
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<InjectorFile> file, Open(path_));
   EXPECT_FALSE(file->Poll());
+  const std::string before = file->digest();
   Write(R"({"image": "a:2"})");
   EXPECT_TRUE(file->Poll());
   EXPECT_EQ(file->config()->image, "a:2");
+  const std::string digest = file->digest();
+  EXPECT_NE(digest, before);
   Write("{");
   EXPECT_FALSE(file->Poll());
   EXPECT_FALSE(file->Poll());
   ASSERT_EQ(unlink(path_.c_str()), 0);
   EXPECT_FALSE(file->Poll());
   EXPECT_EQ(file->config()->image, "a:2");
+  EXPECT_EQ(file->digest(), digest);
   EXPECT_THAT(metrics_.RenderPrometheusText(),
               AllOf(HasSubstr("injector_config_reads_total{result=\"ok\"} 1\n"),
                     HasSubstr("injector_config_reads_total{result=\"rejected\"} 2\n")));

@@ -4,7 +4,8 @@
 Proved with two of them: with a plugged CA, too, each hears of the other, two of one name are found, and one that was killed is silent, not
 gone. Roots that only one of them has are a warning, another CA altogether is bad, at both, with the name of the other, and is logged once;
 it passes when the files are the same again. One with a plugged CA does not start beside one whose root its files do not have, unless that
-one is of its own name; with both roots it does, as when a mesh moves to a plugged CA, and a rotation of the other's roots then waits for it.
+one is of its own name; with both roots it does, as when a mesh moves to a plugged CA, and a rotation of the other's roots then waits for it. Flags
+that have to be the same and are not are named, those of files by what the files say now.
 """
 
 import json
@@ -22,6 +23,7 @@ from testing.issuer import Issuer, key_pem, pem
 from testing.loopback_control_plane import LoopbackControlPlane
 from testing.loopback_etcd import LoopbackEtcd
 from testing.process import wait_until
+from testing.token_issuer import SigningKey, TokenIssuer
 
 REFUSES, DIFFERS = "does not sign and trust as this one does", "another control plane of the store has other roots"
 
@@ -152,6 +154,43 @@ class ControlPlanesDifferTest(unittest.TestCase):
         a.start(20)
         for plane in (a, b):
             self.wait_for(plane, "same-roots", "good")
+
+    def test_flags_that_differ_are_named(self):
+        a = self.start("a")
+        b = self.start("b")
+        self.wait_for(a, "same-configuration", "good", "the same flags")
+        b.stop()
+        partner = b.write_secret("partner.pem", pem(Issuer("partner.example", name="partner").certificate))
+        TokenIssuer("https://ci.example", [SigningKey("ES256", "e1")]).write_config(b.path("jwt.json"), b.path("jwks.json"))
+        b.flags += ["--attest=join_token,jwt", f"--jwt_config={b.path('jwt.json')}", f"--federated_bundle=partner.example={partner}",
+                    "--operators=spiffe://cluster.local/ns/ops/sa/o=admin", "--workload_ttl=30m", "--key_types=p256,rsa",
+                    "--issuance_log_age=1h", "--issuance_log_size=1000"]
+        b.start(20)
+        flags = "--attest, --federated_bundle, --issuance_log_age, --issuance_log_size, --jwt_config, --key_types, --operators, --workload_ttl"
+        for plane, other in ((a, "b"), (b, "a")):
+            self.wait_for(plane, "same-configuration", "note", f"not the same as here: {flags} at {other}")
+        b.stop()
+        self.wait_for(a, "same-configuration", "good")
+
+    def test_files_are_compared_by_what_they_say(self):
+        key, roots = SigningKey("ES256", "e1"), [pem(Issuer("partner.example", name="partner").certificate) for _ in range(2)]
+        planes = {}
+        for name in ("a", "b"):
+            plane = planes[name] = self.plane(name)
+            TokenIssuer("https://ci.example", [key]).write_config(plane.path("jwt.json"), os.path.join(self.etcd.directory, "jwks.json"))
+            partner = plane.write_secret("partner.pem", roots[0])
+            plane.flags += ["--attest=jwt,join_token", f"--jwt_config={plane.path('jwt.json')}", f"--federated_bundle=partner.example={partner}"]
+            plane.start(20)
+        a, b = planes.values()
+        self.token = a.path("operator.token")
+        for plane in (a, b):
+            self.wait_for(plane, "control-planes", "good", "also heard of")
+            self.wait_for(plane, "same-configuration", "good")
+        replace_file(b.path("partner.pem"), roots[1])
+        self.wait_for(a, "same-configuration", "note", "not the same as here: --federated_bundle at b")
+        replace_file(b.path("partner.pem"), roots[0])
+        TokenIssuer("https://ci.example", [key], audience="other").write_config(b.path("jwt.json"), os.path.join(self.etcd.directory, "jwks.json"))
+        self.wait_for(a, "same-configuration", "note", "not the same as here: --jwt_config at b")
 
 
 if __name__ == "__main__":

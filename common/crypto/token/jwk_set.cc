@@ -8,6 +8,7 @@
 #include "absl/types/optional.h"
 #include "common/base/status_macros.h"
 #include "common/crypto/ecdsa_signature.h"
+#include "common/crypto/sha256_fingerprint.h"
 #include "common/crypto/token/base64url.h"
 
 namespace byrnie {
@@ -119,6 +120,7 @@ absl::StatusOr<JwkSet> JwkSet::Parse(absl::string_view text) {
     return list.Error(
         "no key that can be used: P-256 for ES256, or RSA of 2048 to 4096 bits for RS256");
   }
+  set.digest_ = Sha256FingerprintHex(text);
   return set;
 }
 

@@ -53,10 +53,13 @@ class JwkSet {
   size_t size() const { return keys_.size(); }
   // How many were left out.
   size_t ignored() const { return ignored_; }
+  // SHA-256 of its text, lower-case hexadecimal.
+  const std::string& digest() const { return digest_; }
 
  private:
   std::vector<Jwk> keys_;
   size_t ignored_ = 0;
+  std::string digest_;
 };
 
 }  // namespace byrnie
