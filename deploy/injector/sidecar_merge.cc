@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 
 namespace byrnie {
 namespace {
@@ -76,6 +77,29 @@ bool IsAmong(const char* const (&names)[N], absl::string_view name) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
+// Where our programs, what they load and what they are given are.
+constexpr const char* kOurPlaces[] = {"/usr",        "/lib",        "/lib64",
+                                      "/bin",        "/proc",       "/etc/ld.so.preload",
+                                      "/etc/byrnie", "/run/byrnie", "/run/secrets/byrnie"};
+
+// Whether the one path is the other or below it; neither ends in a slash.
+bool IsAtOrBelow(absl::string_view path, absl::string_view top) {
+  return absl::StartsWith(path, top) && (path.size() == top.size() || path[top.size()] == '/');
+}
+
+bool CoversOurs(absl::string_view mount_path) {
+  absl::ConsumeSuffix(&mount_path, "/");
+  // What is not written plainly may lead anywhere.
+  if (mount_path.empty() || absl::StrContains(mount_path, "//") ||
+      absl::StrContains(mount_path, "/.")) {
+    return true;
+  }
+  return std::any_of(std::begin(kOurPlaces), std::end(kOurPlaces),
+                     [mount_path](absl::string_view place) {
+                       return IsAtOrBelow(mount_path, place) || IsAtOrBelow(place, mount_path);
+                     });
+}
+
 bool IsOpen(const Json& volume) {
   const Json* const projected = Find(volume, "projected");
   if (projected == nullptr) {
@@ -119,7 +143,9 @@ bool Merger::MayStay(const KeyedList& list, const Json& element) const {
   if (is_root_) return false;
   const absl::string_view of = list.name;
   const std::string name = TextOf(element, "name");
-  if (of == "volumeMounts") return open_volumes_.contains(name);
+  if (of == "volumeMounts") {
+    return open_volumes_.contains(name) && !CoversOurs(TextOf(element, "mountPath"));
+  }
   if (of != "env") return true;
   const Json* const from = Find(element, "valueFrom");
   return (from == nullptr || Find(*from, "secretKeyRef") == nullptr) &&

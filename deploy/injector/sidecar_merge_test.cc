@@ -149,6 +149,23 @@ TEST_P(SidecarMergeTest, WhatIsTheApplicationsDoesNotStay) {
   }
 }
 
+// Whoever puts scripts into every container must not put them where ours have their programs.
+TEST_P(SidecarMergeTest, WhatLiesOverOurFilesDoesNotStay) {
+  const Json before = pod_;
+  for (const char* const path :
+       {"/", "/usr", "/usr/local/bin", "/usr/local/bin/", "/usr/lib/x86_64-linux-gnu/libc.so.6",
+        "/lib64", "/etc", "/run", "/etc/byrnie/x", "/opt/../usr/local/bin", "//usr"}) {
+    pod_ = before;
+    pod_["spec"]["volumes"].push_back(Read(R"({"name":"scripts","configMap":{"name":"a"}})"));
+    Json mount = Read(R"({"name":"scripts"})");
+    mount["mountPath"] = path;
+    ArrayIn(&Container("byrnie-proxy"), "volumeMounts")->push_back(mount);
+    EXPECT_EQ(Inject(), Kind::kUpdated) << path;
+    EXPECT_THAT(NamesIn("byrnie-proxy", "volumeMounts"), Not(Contains("scripts"))) << path;
+    EXPECT_THAT(Warning("byrnie-proxy"), HasSubstr("(volumeMounts scripts)")) << path;
+  }
+}
+
 TEST_P(SidecarMergeTest, WhatIsKnownToTheNamespaceStays) {
   pod_["spec"]["volumes"].push_back(Read(
       R"({"name":"roots","projected":{"sources":[{"configMap":{"name":"a"}},{"downwardAPI":{}}]}})"));
