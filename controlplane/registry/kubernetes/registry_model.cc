@@ -41,6 +41,12 @@ bool Claims(const Pod& pod) { return !pod.host_network && !pod.finished; }
 
 bool EndsAndServes(const Pod& pod) { return pod.terminating && pod.ready && !pod.finished; }
 
+bool HasOneOf(const Pod& pod, const std::vector<IpAddress>& ips) {
+  return std::any_of(ips.begin(), ips.end(), [&pod](const IpAddress& ip) {
+    return std::find(pod.ips.begin(), pod.ips.end(), ip) != pod.ips.end();
+  });
+}
+
 }  // namespace
 
 void RegistryModel::TouchIp(const IpAddress& ip) {
@@ -208,7 +214,16 @@ void RegistryModel::AddEndpoint(const ObjectName& slice_name,
 std::vector<EndpointOf> RegistryModel::EndpointsOf(const Pod& pod) const {
   std::set<ObjectName> slices;
   const auto by_uid = slices_of_uid_.find(pod.uid);
-  if (by_uid != slices_of_uid_.end()) slices = by_uid->second;
+  if (by_uid != slices_of_uid_.end()) {
+    // What a slice says of a pod's uid counts in the pod's namespace alone, whose writers may say
+    // so, and for an address that the pod has: it is there that a node's proxy leads to.
+    for (const ObjectName& name : by_uid->second) {
+      if (name.ns != pod.name.ns) continue;
+      for (const SliceEndpoint& endpoint : slices_.at(name)->endpoints) {
+        if (endpoint.pod_uid == pod.uid && HasOneOf(pod, endpoint.ips)) slices.insert(name);
+      }
+    }
+  }
   // Slices that somebody made by hand name addresses alone.
   for (const IpAddress& ip : pod.ips) {
     const auto by_ip = slices_of_ip_.find(ip);

@@ -10,11 +10,17 @@ namespace {
 constexpr char kInject[] = "byrnie.io/inject";
 // Of a reason that is told with the names of others.
 constexpr size_t kMaxWhy = 120;
+constexpr char kOptedOutWithOne[] = "and has a container called byrnie-proxy all the same";
 constexpr char kAmbient[] = "is in Istio's ambient mesh, by its own annotation";
 
 bool Says(const Labels& labels, const char* value) {
   const auto found = labels.find(kInject);
   return found != labels.end() && found->second == value;
+}
+
+std::string InjectLabel(const LabelledObject& ns) {
+  const auto found = ns.labels.find(kInject);
+  return found == ns.labels.end() ? "" : found->second;
 }
 
 // Its node's proxy has it, says Istio; and so may whoever has made the pod.
@@ -23,7 +29,13 @@ bool IsAmbient(const Pod& pod) {
   return found != pod.annotations.end() && found->second == "enabled";
 }
 
-bool LacksSidecar(const Pod& pod) { return !pod.injected && !pod.finished && !pod.terminating; }
+bool IsThere(const Pod* pod) { return pod != nullptr && !pod->finished && !pod->terminating; }
+
+// Of a namespace that bears the label.
+std::string WrongLabel(absl::string_view value) {
+  return absl::StrCat("the label byrnie.io/inject of its namespace is \"", value,
+                      "\", neither true nor false, so nobody meshes it");
+}
 
 bool IsOptedOut(const Pod& pod) {
   return Says(pod.labels, "false") || Says(pod.annotations, "false");
@@ -64,7 +76,7 @@ UnmeshedPods::UnmeshedPods(Informer<Pod>* pods, Informer<LabelledObject>* namesp
           "Pods of meshed namespaces that have no sidecar although nobody has opted them out.")) {
   pods->AddListener([this](const Informer<Pod>::Changes& changes) {
     for (const ObjectChange<Pod>& change : changes) {
-      Judge(change.name, change.after.get(), IsMeshed(change.name.ns));
+      Judge(change.name, change.after.get(), LabelOf(change.name.ns));
     }
   });
   namespaces->AddListener(
@@ -84,35 +96,42 @@ std::vector<std::string> UnmeshedPods::opted_out() const {
 void UnmeshedPods::OnNamespaces(const Informer<LabelledObject>::Changes& changes) {
   for (const ObjectChange<LabelledObject>& change : changes) {
     const std::string& ns = change.name.name;
-    const bool meshed = change.after != nullptr && Says(change.after->labels, "true");
+    const std::string label = change.after == nullptr ? "" : InjectLabel(*change.after);
     for (auto it = pods_->objects().lower_bound({ns, ""});
          it != pods_->objects().end() && it->first.ns == ns; ++it) {
-      Judge(it->first, it->second.get(), meshed);
+      Judge(it->first, it->second.get(), label);
     }
   }
 }
 
-bool UnmeshedPods::IsMeshed(const std::string& ns) const {
+std::string UnmeshedPods::LabelOf(const std::string& ns) const {
   const auto found = namespaces_->objects().find({"", ns});
-  return found != namespaces_->objects().end() && Says(found->second->labels, "true");
+  return found == namespaces_->objects().end() ? "" : InjectLabel(*found->second);
 }
 
-void UnmeshedPods::Judge(const ObjectName& name, const Pod* pod, bool meshed_namespace) {
-  const bool bare = meshed_namespace && pod != nullptr && LacksSidecar(*pod);
-  const bool ambient = bare && IsAmbient(*pod), said = bare && IsOptedOut(*pod);
+void UnmeshedPods::Judge(const ObjectName& name, const Pod* pod, const std::string& label) {
+  const bool looked_at = !label.empty() && label != "false" && IsThere(pod);
+  // Whatever its containers are called: whoever makes a pod can call one like the sidecar's.
+  const bool said = looked_at && IsOptedOut(*pod);
+  const bool bare = looked_at && !pod->injected;
+  const bool ambient = bare && IsAmbient(*pod);
   const bool opted_out = (said || ambient) && !(ambient && istio_peers_);
   const bool unmeshed = bare && !said && !ambient;
   absl::MutexLock lock(&mu_);
   if (opted_out) {
-    opted_out_[name] = said ? "" : kAmbient;
+    opted_out_[name] = !said ? kAmbient : pod->injected ? kOptedOutWithOne : "";
   } else {
     opted_out_.erase(name);
   }
   if (!unmeshed) {
     found_.erase(name);
-  } else if (found_.insert({name, WhyOf(*pod)}).second) {
-    logger_->Warning("a pod of a meshed namespace has no sidecar",
-                     {{"namespace", name.ns}, {"pod", name.name}, {"reason", WhyOf(*pod)}});
+  } else {
+    const std::string why = label == "true" ? WhyOf(*pod) : WrongLabel(label);
+    const bool known = !found_.insert_or_assign(name, why).second;
+    if (!known) {
+      logger_->Warning("a pod of a meshed namespace has no sidecar",
+                       {{"namespace", name.ns}, {"pod", name.name}, {"reason", why}});
+    }
   }
   count_->Set(static_cast<int64_t>(found_.size()));
 }

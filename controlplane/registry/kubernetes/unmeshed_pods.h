@@ -18,8 +18,9 @@ namespace byrnie {
 // opted them out. They were made before their namespace's label or while no webhook was asked, or
 // they cannot be meshed; either way what they send is plaintext. Each is logged once. Beside them
 // those that somebody has opted out, which policies do not reach either, and those that bear the
-// mark of Istio's ambient mode: whoever makes a pod can put it on, and whether its node's proxy has
-// it nobody here can see. Lives on the informers' loop, but for names() and opted_out().
+// mark of Istio's ambient mode, and those of a namespace whose label says neither true nor false,
+// which somebody meant to be meshed: whoever makes a pod can put it on, and whether its node's
+// proxy has it nobody here can see. Lives on the informers' loop, but for names() and opted_out().
 class UnmeshedPods {
  public:
   // With `istio_peers` pods in Istio's ambient mode are the mesh's own, and are left out. The
@@ -37,9 +38,10 @@ class UnmeshedPods {
 
  private:
   void OnNamespaces(const Informer<LabelledObject>::Changes& changes);
-  bool IsMeshed(const std::string& ns) const;
-  // `pod` is null where there is none any more.
-  void Judge(const ObjectName& name, const Pod* pod, bool meshed_namespace);
+  // What byrnie.io/inject says of a namespace; "": nothing.
+  std::string LabelOf(const std::string& ns) const;
+  // `pod` is null where there is none any more; `label` is of its namespace.
+  void Judge(const ObjectName& name, const Pod* pod, const std::string& label);
 
   Informer<Pod>* const pods_;                   // Not owned.
   Informer<LabelledObject>* const namespaces_;  // Not owned.

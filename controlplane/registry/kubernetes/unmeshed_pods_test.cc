@@ -12,6 +12,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -101,7 +102,6 @@ TEST_F(UnmeshedPodsTest, ForgetWhoHadOptedOut) {
   namespaces_.Set({Namespace("demo", "true")});
   Pod out = Bare("out"), meshed = PodOf("meshed", "10.0.0.2");
   out.labels["byrnie.io/inject"] = "false";
-  meshed.labels["byrnie.io/inject"] = "false";
   pods_.Set({out, meshed});
   EXPECT_THAT(unmeshed_.opted_out(), ElementsAre("demo/out"));
   out.labels.clear();
@@ -125,6 +125,28 @@ TEST_F(UnmeshedPodsTest, FollowPodsAndTheLabelsOfNamespaces) {
   pods_.Remove({"demo", "b"});
   EXPECT_THAT(unmeshed_.names(), IsEmpty());
   EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr("unmeshed_pods 0\n"));
+}
+
+// The webhook is not asked about it, and whoever makes a pod can call a container like ours.
+TEST_F(UnmeshedPodsTest, OptOutWhateverTheirContainersAreCalled) {
+  namespaces_.Set({Namespace("demo", "true")});
+  Pod pretender = PodOf("pretender", "10.0.0.2");
+  pretender.labels["byrnie.io/inject"] = "false";
+  pods_.Set({pretender});
+  EXPECT_THAT(unmeshed_.names(), IsEmpty());
+  EXPECT_THAT(unmeshed_.opted_out(),
+              ElementsAre("demo/pretender (and has a container called byrnie-proxy all the same)"));
+}
+
+// As the labels of other meshes are written.
+TEST_F(UnmeshedPodsTest, AreThoseOfNamespacesWhoseLabelSaysNothingThatIsKnown) {
+  namespaces_.Set({Namespace("demo", "enabled")});
+  pods_.Set({Bare("a")});
+  EXPECT_THAT(unmeshed_.names(), ElementsAre(AllOf(HasSubstr("demo/a"), HasSubstr("\"enabled\""))));
+  namespaces_.Put(Namespace("demo", "true"));
+  EXPECT_THAT(unmeshed_.names(), ElementsAre("demo/a"));
+  namespaces_.Put(Namespace("demo", "false"));
+  EXPECT_THAT(unmeshed_.names(), IsEmpty());
 }
 
 }  // namespace
