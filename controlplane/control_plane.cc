@@ -196,6 +196,9 @@ absl::Status ControlPlane::StartAll() {
             return cluster_ == nullptr ? std::vector<std::string>() : cluster_->trust_overwritten();
           },
           [this] {
+            return cluster_ == nullptr ? std::vector<std::string>() : cluster_->trust_unwritten();
+          },
+          [this] {
             absl::MutexLock lock(&rejected_mu_);
             return rejected_files_;
           },

@@ -110,6 +110,10 @@ class Cluster {
     if (publisher_ == nullptr) return absl::nullopt;
     return publisher_->refused_by();
   }
+  // TrustPublisher::unwritten(); none without Options::registry.
+  std::vector<std::string> trust_unwritten() const {
+    return publisher_ == nullptr ? std::vector<std::string>() : publisher_->unwritten();
+  }
   // TrustPublisher::overwritten(); none without Options::registry.
   std::vector<std::string> trust_overwritten() const {
     return publisher_ == nullptr ? std::vector<std::string>() : publisher_->overwritten();

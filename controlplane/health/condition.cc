@@ -382,6 +382,13 @@ Condition JudgeTrustBundle(const HealthFacts& facts) {
                 "a cluster has one mesh; if that one is gone: kubectl delete configmaps "
                 "--all-namespaces --field-selector metadata.name=byrnie-trust-bundle");
   }
+  if (!facts.trust_unwritten.empty()) {
+    return Fail(kName,
+                absl::StrCat("our roots cannot be put into the ConfigMap byrnie-trust-bundle of ",
+                             Names(facts.trust_unwritten)),
+                "see what is there: agents of these namespaces trust it, or do not start; one that "
+                "is immutable: kubectl delete configmap byrnie-trust-bundle, and it is made anew");
+  }
   if (facts.trust_overwritten.empty()) return Ok(kName, "no namespace has other roots than ours");
   return Warn(
       kName,

@@ -96,6 +96,8 @@ struct HealthFacts {
   absl::optional<std::string> trust_refused_by;
   // Namespaces where another mesh's roots were overwritten lately.
   std::vector<std::string> trust_overwritten;
+  // TrustPublisher::unwritten().
+  std::vector<std::string> trust_unwritten;
   // Files that were given and cannot be used as they are now, why each.
   std::vector<std::string> rejected_files;
 };

@@ -125,6 +125,9 @@ TEST_F(ConditionTest, NamesNamespacesWithTheRootsOfAnotherMesh) {
   facts_.trust_overwritten = {"mine", "shop"};
   EXPECT_EQ(Odd().state, State::kWarn);
   EXPECT_THAT(Odd().message, HasSubstr("overwritten in mine, shop"));
+  facts_.trust_unwritten = {"stuck (it is immutable)"};
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_THAT(Odd().message, HasSubstr("of stuck (it is immutable)"));
   facts_.trust_refused_by = "theirs";
   EXPECT_EQ(Odd().state, State::kFail);
   EXPECT_THAT(Odd().message, HasSubstr("another mesh are in theirs"));

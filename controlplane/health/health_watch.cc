@@ -91,6 +91,7 @@ HealthFacts HealthWatch::Look() const {
   facts.contested_webhook = s_.contested_webhook();
   facts.trust_refused_by = s_.trust_refused_by();
   facts.trust_overwritten = s_.trust_overwritten();
+  facts.trust_unwritten = s_.trust_unwritten();
   facts.rejected_files = s_.rejected_files();
   return facts;
 }

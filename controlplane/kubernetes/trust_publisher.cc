@@ -16,6 +16,8 @@ constexpr char kPublished[] = "byrnie_controlplane_trust_bundle_writes_total";
 constexpr char kPublishedHelp[] =
     "ConfigMaps with the trust bundle written to meshed namespaces, by result.";
 
+// Of the answer of an API server, for people.
+constexpr size_t kMaxWhy = 200;
 // What an API server lets a ConfigMap have, and what is around it.
 constexpr size_t kMaxConfigMap = 4 * 1024 * 1024;
 
@@ -194,6 +196,8 @@ void TrustPublisher::Forget(const std::string& ns) {
   troubles_.erase(ns);
   logged_.erase(ns);
   foreign_.erase(ns);
+  absl::MutexLock lock(&mu_);
+  unwritten_.erase(ns);
 }
 
 bool TrustPublisher::IsOneUnseen() const {
@@ -359,6 +363,7 @@ void TrustPublisher::OnDone(const std::string& ns, absl::StatusOr<ApiResponse> r
       if (foreign_.erase(ns) != 0) OnOverwritten(ns);
       absl::MutexLock lock(&mu_);
       refused_by_.clear();
+      unwritten_.erase(ns);
     }
     backoff_.Reset();
     troubles_.erase(ns);
@@ -401,8 +406,19 @@ std::vector<std::string> TrustPublisher::overwritten() const {
   return names;
 }
 
+std::vector<std::string> TrustPublisher::unwritten() const {
+  absl::MutexLock lock(&mu_);
+  std::vector<std::string> names;
+  for (const auto& [ns, why] : unwritten_) names.push_back(absl::StrCat(ns, " (", why, ")"));
+  return names;
+}
+
 void TrustPublisher::Log(absl::string_view what, const std::string& ns, absl::string_view error,
                          bool of_the_server) {
+  if (!of_the_server) {
+    absl::MutexLock lock(&mu_);
+    unwritten_[ns] = std::string(error.substr(0, kMaxWhy));
+  }
   const std::string line = absl::StrCat(what, ": ", error);
   std::string& logged = logged_[of_the_server ? "" : ns];
   if (logged == line) return;

@@ -40,7 +40,7 @@ namespace byrnie {
 //
 // What fails in one namespace, by a policy that is for it, say, is tried there again after a wait
 // of its own, and holds up no other; only while the API server does not answer, or is too busy, do
-// all wait. Lives on one loop, but for refused_by() and overwritten().
+// all wait. Lives on one loop, but for refused_by(), overwritten() and unwritten().
 class TrustPublisher {
  public:
   static constexpr char kConfigMap[] = "byrnie-trust-bundle";
@@ -76,6 +76,9 @@ class TrustPublisher {
   // Namespaces that have had foreign roots within the last kEvery or two, in place of which ours
   // were written, in order. From any thread.
   std::vector<std::string> overwritten() const;
+  // Namespaces in which the ConfigMap could not be looked at or written when that was last tried,
+  // each with why, in order. From any thread.
+  std::vector<std::string> unwritten() const;
 
  private:
   void OnNamespaces(const Informer<LabelledObject>::Changes& changes);
@@ -153,6 +156,7 @@ class TrustPublisher {
   std::string refused_by_ ABSL_GUARDED_BY(mu_);
   // When it was the last time, by the loop's Now().
   std::map<std::string, absl::Duration> overwritten_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, std::string> unwritten_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace byrnie

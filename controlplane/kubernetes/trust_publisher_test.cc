@@ -453,6 +453,9 @@ TEST_F(TrustPublisherTest, ForeignRootsThatComeLaterAreInNobodysWay) {
   EXPECT_EQ(client_.last().method, "PATCH");
   EXPECT_THAT(client_.last().target, HasSubstr("/later/"));
   EXPECT_THAT(publisher_.overwritten(), ElementsAre());
+  EXPECT_THAT(publisher_.unwritten(), ElementsAre(HasSubstr("mine (")));
+  namespaces_.Set({Namespace("a", "true"), Namespace("later", "true")});
+  EXPECT_THAT(publisher_.unwritten(), ElementsAre());
 }
 
 TEST_F(TrustPublisherTest, TheHomeSaysAfterAStartWhoseTheMeshIs) {
