@@ -81,6 +81,12 @@ void AddControlPlanes(const FleetView& fleet, Blockers* blockers) {
   }
 }
 
+void AddOtherClocks(const FleetView& fleet, Blockers* blockers) {
+  for (const FleetView::ControlPlane& other : fleet.control_planes) {
+    if (other.other_clock) blockers->Add(other.agent, "", other.reason, other.until);
+  }
+}
+
 void AddThoseWithoutNextRoot(const FleetView& fleet, Blockers* blockers) {
   for (const FleetView::Agent& agent : fleet.agents) {
     if (agent.trusts_next) continue;
@@ -241,8 +247,10 @@ std::vector<RotationBlocker> BlockersOf(const TrustRecord& record, RotationMove 
   Blockers blockers(rotation, move, now);
   switch (move) {
     case RotationMove::kPrepare:
+      break;
     case RotationMove::kDistribute:
     case RotationMove::kTaint:
+      AddOtherClocks(fleet, &blockers);
       break;
     case RotationMove::kActivate:
       AddActivationBlockers(record, fleet, &blockers);

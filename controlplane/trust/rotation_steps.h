@@ -38,6 +38,8 @@ namespace byrnie {
 //                        certificates of the next root now.
 //     from tainted       certificates of the current root go on as before; the next root signs.
 //
+// None but kPrepare is made forward while another control plane of the store has another clock.
+//
 // There is no way back from kRevoke but another rotation.
 enum class RotationMove { kPrepare, kDistribute, kActivate, kTaint, kRevoke, kRollback };
 absl::string_view RotationMoveName(RotationMove move);
@@ -90,6 +92,9 @@ struct FleetView {
     std::string reason;
     // Whatever it did has ended by then.
     absl::Time until = absl::InfiniteFuture();
+    // Its clock says something else than this one's: a move writes down when it was made, and what
+    // later ones wait for follows from that.
+    bool other_clock = false;
   };
   std::vector<Agent> agents;
   std::vector<Certificate> absent;

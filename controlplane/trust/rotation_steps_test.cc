@@ -299,6 +299,25 @@ TEST(RotationStepsTest, AControlPlaneThatCannotBeAskedKeepsEveryGateShut) {
   }
 }
 
+// When a move was made is written down by a clock, and later gates go by that.
+TEST(RotationStepsTest, NoMoveIsMadeByAClockThatAnotherContradicts) {
+  FleetView fleet;
+  fleet.control_planes = {{ControlPlaneAgent("b"), "has a clock that is 2h ahead"}};
+  fleet.control_planes[0].other_clock = true;
+  for (const auto& [step, move] : {std::pair(RotationStep::kPrepared, RotationMove::kDistribute),
+                                   std::pair(RotationStep::kDistributed, RotationMove::kActivate),
+                                   std::pair(RotationStep::kActive, RotationMove::kTaint),
+                                   std::pair(RotationStep::kTainted, RotationMove::kRevoke)}) {
+    TrustRecord record = At(step);
+    const auto blockers = BlockersOf(record, move, fleet, kNow + kLife);
+    ASSERT_THAT(blockers, SizeIs(1)) << RotationMoveName(move);
+    EXPECT_EQ(blockers[0].agent, "controlplane:b");
+    EXPECT_EQ(blockers[0].reason, "has a clock that is 2h ahead");
+    record.rotation->exclusions = {{"controlplane:b", step, "operator", kNow}};
+    EXPECT_THAT(BlockersOf(record, move, fleet, kNow + kLife), IsEmpty());
+  }
+}
+
 TEST(RotationStepsTest, MovesWithoutAGateWaitForNobody) {
   FleetView fleet;
   fleet.control_planes = {{ControlPlaneAgent("b"), "has not been heard of"}};

@@ -272,7 +272,12 @@ FleetView SharedFleet::View(const RotationStanding& standing, absl::Time now) {
       continue;
     }
     const std::string doubt = Doubt(report);
-    if (!doubt.empty()) view.control_planes.push_back({ControlPlaneAgent(report.name), doubt});
+    if (!doubt.empty()) {
+      FleetView::ControlPlane other{ControlPlaneAgent(report.name), doubt};
+      absl::MutexLock lock(&mu_);
+      other.other_clock = clocks_.Ahead(report, clock_->WallNow()).has_value();
+      view.control_planes.push_back(std::move(other));
+    }
     if (!HasEnded(report, now)) AddReport(report, standing, now, &view);
   }
   if (!there) {

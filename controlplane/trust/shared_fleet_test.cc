@@ -394,6 +394,7 @@ TEST_F(SharedFleetTest, AClockThatIsAheadMovesNothingAndForgetsNobody) {
   EXPECT_EQ(view()[0].agent, "controlplane:a");
   EXPECT_THAT(view()[0].reason, HasSubstr("this clock is ahead"));
   EXPECT_EQ(view()[0].until, absl::InfiniteFuture());
+  EXPECT_FALSE(view()[0].other_clock);
   ahead.Advance(SharedFleet::kBeat);
   fast.fleet()->Follow(standing_, ahead.WallNow());
   EXPECT_TRUE(store_.Get("controlplanes/a/1")->has_value());
@@ -403,6 +404,7 @@ TEST_F(SharedFleetTest, AClockThatIsAheadMovesNothingAndForgetsNobody) {
   a_->fleet()->Follow(standing_, clock_.WallNow());
   ahead.Advance(absl::Seconds(1));
   EXPECT_THAT(view()[0].reason, HasSubstr("5h1s behind this one's"));
+  EXPECT_TRUE(view()[0].other_clock);
   const auto peers = *fast.fleet()->Peers(ahead.WallNow());
   ASSERT_THAT(peers, SizeIs(2));
   EXPECT_EQ(peers[0].ahead, absl::Hours(5) + absl::Seconds(1));

@@ -2,7 +2,7 @@
 """A control plane whose clock is ahead does not move a rotation of the root on by itself.
 
 Proved with two control planes over one etcd, one of which has a wall clock two hours ahead, so that by it every certificate has ended
-and the other one is gone: both say whose clock is off in the condition `control-planes`; `activate` is refused by name and reason, and
+and the other one is gone: both say whose clock is off in the condition `control-planes`; `distribute` and `activate` are refused by name and reason, as a dry run says, and
 an automatic rotation waits for it at both; nobody forgets the other one; once the clock is set the rotation goes on.
 """
 
@@ -67,7 +67,13 @@ class ReplicaClockTest(MeshTestCase):
             wait_until(lambda plane=plane: self.condition(plane) == BAD, BEAT, "a word about the clocks", every=0.2)
         check = self.here.ctl("check", check=False).stdout
         self.assertRegex(check, r"BAD +control-planes +the clock of this control plane is \S+ behind that of there")
-        self.trust("rotate", "--step=distribute")
+        # What is asked about is what would be done.
+        dry = self.here.ctl("trust", "rotate", "--step=distribute", "--dry_run").stdout
+        self.assertRegex(dry, r"controlplane:there .* has a clock that is \S+ ahead of this one's")
+        refused = self.trust("rotate", "--step=distribute", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stderr, r"controlplane:there has a clock that is \S+ ahead of this one's")
+        self.trust("rotate", "--step=distribute", "--exclude=controlplane:there")
         refused = self.trust("rotate", "--step=activate", check=False)
         self.assertEqual(refused.returncode, 1)
         self.assertRegex(refused.stderr, r"controlplane:there has a clock that is \S+ ahead of this one's")
