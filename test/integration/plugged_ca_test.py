@@ -47,11 +47,13 @@ class PluggedCase(MeshTestCase):
 
     @classmethod
     def plug(cls, issuer):
-        cls.write("ca-cert.pem", pem(issuer.certificate))
+        # With the text around them that openssl writes with -text, as such files often have it.
+        above, below = "Certificate:\r\n    Data:\r\n        Version: 3 (0x2)\r\n", "Bag Attributes: <No Attributes>\n"
+        cls.write("ca-cert.pem", above + pem(issuer.certificate))
         cls.write("ca-key.pem", key_pem(issuer.key))
         if issuer.above:
-            cls.write("cert-chain.pem", pem(issuer.certificate, issuer.root))
-        cls.write("root-cert.pem", pem(issuer.root))
+            cls.write("cert-chain.pem", above + pem(issuer.certificate) + below + pem(issuer.root))
+        cls.write("root-cert.pem", "\ufeff" + above + pem(issuer.root) + below)
 
     def chain(self, pod=None):
         return json.loads((pod or self.client).agent_admin("/certs")[1])["certificate_chain"]
