@@ -100,8 +100,12 @@ class InformerCache final : public Informer<T>, public ListWatch::Sink {
     absl::StatusOr<T> decoded = decode_(object);
     if (decoded.ok()) return std::make_shared<const T>(*std::move(decoded));
     unreadable_->Increment();
+    const ObjectName name = NameOf(object).value_or(ObjectName());
     logger_->Warning("an object of the API server is not understood, and left out",
-                     {{"resource", resource_}, {"error", decoded.status().message()}});
+                     {{"resource", resource_},
+                      {"namespace", name.ns},
+                      {"name", name.name},
+                      {"error", decoded.status().message()}});
     return nullptr;
   }
 

@@ -124,16 +124,6 @@ absl::Status CheckAddress(const std::string& bytes) {
   return Error("address ", ip->ToString(), " ", why, "; give the one it has on the network");
 }
 
-// A service may stand for 169.254.169.254, a cloud's metadata; a pod that has such an address has
-// got none.
-absl::Status CheckWorkloadAddress(const std::string& bytes) {
-  RETURN_IF_ERROR(CheckAddress(bytes));
-  if (bytes.size() != 4 || bytes.compare(0, 2, "\xa9\xfe") != 0) return absl::OkStatus();
-  return Error("address ", IpAddress::FromBytes(bytes)->ToString(),
-               " is link-local, which means something on one link alone; give the one it has on "
-               "the network");
-}
-
 // The ports of a service that a workload listens on.
 absl::Status CheckEndpointPorts(const std::string& key, const PortList& list) {
   absl::flat_hash_set<uint32_t> seen;
@@ -148,6 +138,14 @@ absl::Status CheckEndpointPorts(const std::string& key, const PortList& list) {
 }
 
 }  // namespace
+
+absl::Status CheckWorkloadAddress(const std::string& bytes) {
+  RETURN_IF_ERROR(CheckAddress(bytes));
+  if (bytes.size() != 4 || bytes.compare(0, 2, "\xa9\xfe") != 0) return absl::OkStatus();
+  return Error("address ", IpAddress::FromBytes(bytes)->ToString(),
+               " is link-local, which means something on one link alone; give the one it has on "
+               "the network");
+}
 
 absl::string_view EntriesName(const Workload&) { return "workloads"; }
 absl::string_view EntriesName(const Service&) { return "services"; }

@@ -246,10 +246,17 @@ bool IsExponent(absl::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isdigit);
 }
 
-std::string CheckQuantity(absl::string_view value) {
-  return value == "none" || ParseQuantity(value).has_value()
-             ? ""
-             : "write a quantity above 0, like 100m or 64Mi, or none";
+constexpr double kLeastMemory = 1024 * 1024;
+
+std::string CheckQuantity(absl::string_view name, absl::string_view value) {
+  if (value == "none") return "";
+  const absl::optional<double> quantity = ParseQuantity(value);
+  if (!quantity.has_value()) return "write a quantity above 0, like 100m or 64Mi, or none";
+  // 64m is the 64th part of a byte, and no container starts in that.
+  if (absl::StrContains(name, "-memory-") && *quantity < kLeastMemory) {
+    return "is less than 1Mi of memory; write bytes, like 64Mi";
+  }
+  return "";
 }
 
 // Before anybody looks at it: whoever makes a pod has somebody else do that work.
@@ -286,7 +293,7 @@ std::string CheckValue(const Annotation& annotation, absl::string_view value) {
     case Kind::kNumber:
       return CheckNumber(annotation.limits, value);
     case Kind::kQuantity:
-      return CheckQuantity(value);
+      return CheckQuantity(annotation.name, value);
     case Kind::kImage:
       return CheckImage(value);
     case Kind::kCidrs:

@@ -92,6 +92,7 @@ TEST(AnnotationsTest, AWrongValueIsNamedWithARemedy) {
       {"proxy-cpu-limit", "fast", "100m"},
       {"agent-memory-limit", "-1Mi", "64Mi"},
       {"agent-memory-limit", "1e3Mi", "64Mi"},
+      {"proxy-memory-limit", "64m", "64Mi"},
       {"hold-application", "yes", "true, false"},
   };
   for (const auto& wrong : kWrong) {

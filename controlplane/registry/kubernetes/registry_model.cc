@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
+#include "controlplane/registry/content_checker.h"
 
 namespace byrnie {
 namespace {
@@ -341,7 +342,8 @@ RegistryModel::Update RegistryModel::TakeUpdate() {
     if (OwnerOf(ip) != nullptr) continue;
     std::string node;
     const std::vector<EndpointOf> endpoints = EndpointsAt(ip, &node);
-    if (endpoints.empty() || ip.IsLoopback() || ip.IsUnspecified()) continue;
+    // Whoever may write slices does not make a cloud's metadata address a part of the mesh.
+    if (endpoints.empty() || !CheckWorkloadAddress(ip.ToBytes()).ok()) continue;
     slot = std::make_unique<istio::workload::Workload>(
         ToAddressWorkload(ip, node, Node(node), endpoints, mesh_));
   }

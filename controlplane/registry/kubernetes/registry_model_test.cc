@@ -195,6 +195,23 @@ TEST(RegistryModelTest, APodThatEndsAndServesIsTheLastEndpointOfItsServices) {
                           "//Pod/demo/c 10.0.0.3 demo/one:8080 demo/two:8080"));
 }
 
+// Whoever may write slices in one namespace says nothing of the pods of another.
+TEST(RegistryModelTest, ASliceSpeaksOfPodsOfItsNamespaceAndOfAddressesThatTheyHave) {
+  Cluster cluster;
+  const Pod a = PodOf("a", "10.0.0.1");
+  EndpointSlice stolen = SliceOf("web", {a}), elsewhere = SliceOf("web", {a});
+  stolen.name.ns = "evil";
+  elsewhere.endpoints[0].ips = {*IpAddress::Parse("9.9.9.9")};
+  cluster.services_.Set({ServiceOf("web", "10.96.0.1")});
+  cluster.pods_.Set({a});
+  for (const EndpointSlice& slice : {stolen, elsewhere}) {
+    cluster.slices_.Set({slice});
+    EXPECT_THAT(cluster.Workloads(), ElementsAre("//Pod/demo/a 10.0.0.1"));
+  }
+  cluster.slices_.Set({SliceOf("web", {a})});
+  EXPECT_THAT(cluster.Workloads(), ElementsAre("//Pod/demo/a 10.0.0.1 demo/web:8080"));
+}
+
 TEST(RegistryModelTest, APodThatEndsAndDoesNotServeIsNobodysLast) {
   Cluster cluster;
   Pod a = PodOf("a", "10.0.0.1");
