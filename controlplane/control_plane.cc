@@ -126,9 +126,10 @@ absl::Status ControlPlane::StartAll() {
     const absl::Status joins = SharedFleet::CheckMayJoin(
         store_, options_.name, DigestOf(*authority_->snapshot(), /*plugged=*/true),
         clock_->WallNow());
-    if (!joins.ok()) return InFlag("ca", joins);
+    if (absl::IsFailedPrecondition(joins)) return InFlag("ca", joins);
+    RETURN_IF_ERROR(joins);
   }
-  RETURN_IF_ERROR(trust_files_->SetRoots(options_.trust_domain, authority_->snapshot()->roots));
+  RETURN_IF_ERROR(trust_files_->SetRoots(options_.trust_domain, trust_->RootsOfForeignLists()));
   RETURN_IF_ERROR(OpenIssuanceLog());
   JwtAuthority::Options jwt;
   jwt.max_ttl = options_.jwt_svid_ttl;
@@ -511,10 +512,8 @@ void ControlPlane::FollowTrust() {
     trust_->SetForeignLists(trust_files_->RevocationListsOf(options_.trust_domain));
   }
   const bool authority_changed = trust_->Poll();
-  if (authority_changed) {
-    // What lists are no good by others, the conditions name.
-    trust_files_->SetRoots(options_.trust_domain, authority_->snapshot()->roots).IgnoreError();
-  }
+  // Also by those of a plugged CA that waits for their lists; what is not good by them is named.
+  trust_files_->SetRoots(options_.trust_domain, trust_->RootsOfForeignLists()).IgnoreError();
   // Before the bundles lose the root they are of.
   RenewOwnCertificates();
   const bool keys_changed = jwt_keys_->TakeChanged();

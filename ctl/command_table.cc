@@ -361,8 +361,8 @@ std::string ListHelp(const std::vector<const Command*>& commands) {
 // The one of `known` that somebody who typed `word` has most likely meant; empty: none is like it.
 std::string Nearest(const std::string& word, const Words& known) {
   std::string nearest;
-  // A third of it may be wrong.
-  size_t least = (word.size() + 1) / 3 + 1;
+  // A third of it may be wrong. What is too long to be compared is like none.
+  size_t least = std::min((word.size() + 1) / 3 + 1, kMaxComparedWord);
   for (const std::string& one : known) {
     const size_t distance = EditDistance(word, one);
     if (distance >= least) continue;

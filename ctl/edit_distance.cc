@@ -4,16 +4,11 @@
 #include <array>
 
 namespace byrnie {
-namespace {
-
-constexpr size_t kMaxWord = 64;
-
-}  // namespace
 
 size_t EditDistance(absl::string_view a, absl::string_view b) {
-  if (a.size() > kMaxWord || b.size() > kMaxWord) return kMaxWord;
+  if (a.size() > kMaxComparedWord || b.size() > kMaxComparedWord) return kMaxComparedWord;
   // Between the first i letters of `a` and the first j of `b`.
-  std::array<std::array<size_t, kMaxWord + 1>, kMaxWord + 1> distance;
+  std::array<std::array<size_t, kMaxComparedWord + 1>, kMaxComparedWord + 1> distance;
   for (size_t i = 0; i <= a.size(); ++i) {
     for (size_t j = 0; j <= b.size(); ++j) {
       if (i == 0 || j == 0) {

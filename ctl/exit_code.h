@@ -13,8 +13,9 @@ enum ExitCode : int {
   kUnreachable = 3,  // Nobody has answered, or not in time.
   kNotAllowed = 4,   // The token or certificate is not accepted, or its role is too little.
   kChanges = 5,      // policy diff, install --dry_run: something would be another way than now.
-  kIncomplete = 6,   // policy diff saw nothing; bug-report lacks a part, or a fleet a voice.
-  kHeldUp = 7,       // trust rotate, install with --wait: it is not over at the timeout.
+  kIncomplete =
+      6,        // policy diff saw nothing; bug-report or revoke lacks a part, or a fleet a voice.
+  kHeldUp = 7,  // trust rotate, install with --wait: it is not over at the timeout.
 };
 
 inline constexpr absl::string_view kExitCodesText =
@@ -24,7 +25,8 @@ inline constexpr absl::string_view kExitCodesText =
     "the\n"
     "token or certificate is not accepted, or its role is too little, 5 policy diff or install\n"
     "--dry_run found a change, 6 policy diff had no connection to look at, or bug-report lacks\n"
-    "something, or one of several control planes has not answered, 7 trust rotate or install with\n"
+    "something, or revoke may not have found all, or one of several control planes has not "
+    "answered, 7 trust rotate or install with\n"
     "--wait has not seen the end of it in time.\n";
 
 }  // namespace byrnie

@@ -290,13 +290,12 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
   options.dry_run = absl::GetFlag(FLAGS_dry_run);
   options.force = absl::GetFlag(FLAGS_force);
   options.trust_domain = settings.trust_domain;
-  options.waits = absl::GetFlag(FLAGS_wait) && !options.dry_run;
   StepList steps(context.json, options.dry_run);
   ResourceTypes types(cluster);
   Installer installer(cluster, &types, options,
                       [&steps](const InstallStep& step) { steps.Add(step); });
   absl::Status done = installer.Run(settings.ns, *objects, *std::move(known));
-  const bool wait = options.waits;
+  const bool wait = absl::GetFlag(FLAGS_wait) && !options.dry_run;
   if (done.ok() && wait && installer.holds_back()) {
     const int waited = WaitForControlPlane(cluster, settings.ns);
     if (waited != kDone) {
@@ -312,13 +311,23 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
   if (!done.ok()) return FailedThere(done);
   if (options.dry_run) return installer.changed() ? kChanges : kDone;
   SayWhatIsNext(steps, settings.ns);
-  if (!wait) return kDone;
-  if (!installer.holds_back()) return WaitForControlPlane(cluster, settings.ns);
-  bool settled = false;
-  const int waited = WaitForSidecars(cluster, *objects, &settled);
-  if (waited != kDone || !settled) return waited;
-  const absl::Status forgotten = installer.ForgetPreviousImage();
-  return forgotten.ok() ? kDone : FailedThere(forgotten);
+  int waited = kDone;
+  if (wait && !installer.holds_back()) waited = WaitForControlPlane(cluster, settings.ns);
+  if (wait && installer.holds_back()) {
+    bool settled = false;
+    waited = WaitForSidecars(cluster, *objects, &settled);
+    // What was to be installed is: that this fails changes no exit code.
+    const absl::Status forgotten =
+        waited == kDone && settled ? installer.ForgetPreviousImage() : absl::OkStatus();
+    if (!forgotten.ok()) Note(absl::StrCat("byrniectl: ", Printable(forgotten.message()), "\n"));
+  }
+  if (!installer.previous_image().empty()) {
+    Note(absl::StrCat("byrniectl: the redirect of new pods may still have the image before, ",
+                      Printable(installer.previous_image()),
+                      " (previous-image in the ConfigMap byrnie-injector), until byrniectl install "
+                      "--wait is given again\n"));
+  }
+  return waited;
 }
 
 }  // namespace

@@ -266,7 +266,8 @@ int RunRevoke(const CommandContext& context) {
     if (!answer.ok()) return Failed(answer.status());
   }
   Print(context.json ? MessageJson(*answer) : RevokedText(request.serial(), *answer));
-  return kDone;
+  // A script is not to take it for all.
+  return answer->warning().empty() ? kDone : kIncomplete;
 }
 
 }  // namespace byrnie

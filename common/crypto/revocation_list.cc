@@ -201,7 +201,7 @@ absl::Status RevocationList::Parse() {
     DrainSslErrors();
     return Malformed("issuer");
   }
-  issuer_ = NameText(issuer_name_.get()).substr(0, 256);
+  issuer_ = NameText(issuer_name_.get()).substr(0, kMaxIssuer);
   ASSIGN_OR_RETURN(this_update_, ReadTime(&body, "thisUpdate"));
   // RFC 5280 section 5.1.2.5: always there. Without it nothing would ever say that the list is old.
   if (!CBS_peek_asn1_tag(&body, CBS_ASN1_UTCTIME) &&

@@ -23,6 +23,8 @@ class RevocationList {
  public:
   // Larger lists are refused before they are parsed.
   static constexpr size_t kMaxDerSize = 1024 * 1024;
+  // Of issuer(), which is cut there.
+  static constexpr size_t kMaxIssuer = 256;
 
   // Exactly one list and nothing after it. InvalidArgument otherwise.
   static absl::StatusOr<std::shared_ptr<const RevocationList>> FromDer(absl::string_view der);

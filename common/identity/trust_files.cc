@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -43,18 +44,35 @@ absl::Status CheckHasBegun(const RevocationList& list, const Clock& clock) {
                                                  "; is the clock of this machine behind?"));
 }
 
-// Of `in_force`.
-absl::Status CheckTakesNothingBack(const RevocationList& list,
+// When each issuer's newest list is of. By name: who has signed one is mostly not known here.
+std::map<std::string, absl::Time> NewestOf(const std::vector<RevocationListPtr>& lists) {
+  std::map<std::string, absl::Time> newest;
+  for (const RevocationListPtr& list : lists) {
+    const auto at = newest.emplace(list->issuer(), list->this_update()).first;
+    at->second = std::max(at->second, list->this_update());
+  }
+  return newest;
+}
+
+absl::Status CheckTakesNothingBack(const std::vector<RevocationListPtr>& lists,
                                    const std::vector<RevocationListPtr>& in_force) {
-  for (const RevocationListPtr& before : in_force) {
-    if (before->issuer() != list.issuer() || before->this_update() <= list.this_update()) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("the revocation list of ", list.issuer(), " is of ",
-                     UtcText(list.this_update()), ", and one of ", UtcText(before->this_update()),
-                     " is in force, which is newer; start this process again if the older one is "
-                     "meant"));
+  const std::map<std::string, absl::Time> before = NewestOf(in_force);
+  for (const auto& [issuer, time] : NewestOf(lists)) {
+    const auto found = before.find(issuer);
+    if (found == before.end() || found->second <= time) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the revocation list of ", issuer, " is of ", UtcText(time), ", and one of ",
+        UtcText(found->second),
+        " is in force, which is newer; start this process again if the older one is meant"));
   }
   return absl::OkStatus();
+}
+
+// Of a long name a list has the beginning.
+bool HasNameOf(const RevocationList& list, const Certificate& root) {
+  const std::string& issuer = list.issuer();
+  return root.Subject() == issuer ||
+         (issuer.size() == RevocationList::kMaxIssuer && absl::StartsWith(root.Subject(), issuer));
 }
 
 }  // namespace
@@ -91,11 +109,7 @@ absl::StatusOr<std::unique_ptr<TrustFiles>> TrustFiles::Create(Options options, 
     files->reads_ok_->Increment();
   }
   // By all that the other files say.
-  for (const Watched& watched : files->files_) {
-    if (watched.kind != Kind::kCrl) continue;
-    const absl::Status signers = files->CheckSigners(watched, watched.crls);
-    if (!signers.ok()) return Refusal(watched, InFile(watched.file.path, signers));
-  }
+  for (Watched& watched : files->files_) files->JudgeInForce(&watched);
   files->ShowAges();
   return files;
 }
@@ -135,15 +149,20 @@ TrustFiles::~TrustFiles() = default;
 bool TrustFiles::Poll() {
   bool changed = false;
   for (Watched& watched : files_) changed = PollOne(&watched) || changed;
+  for (Watched& watched : files_) changed = JudgeAgain(&watched) || changed;
+  for (Watched& watched : files_) {
+    // One file's lists are judged by those of others, too.
+    if (changed || !Same(RootsOf(watched.file.trust_domain), watched.judged_by)) {
+      JudgeInForce(&watched);
+    }
+  }
   if (changed) ShowAges();
   return changed;
 }
 
 bool TrustFiles::PollOne(Watched* watched) {
   absl::optional<FileFingerprint> now = TakeFileFingerprint(watched->file.path);
-  const bool other_judges = watched->kind == Kind::kCrl && !watched->status.ok() &&
-                            !Same(RootsOf(watched->file.trust_domain), watched->judged_by);
-  if (now == watched->seen && !watched->doubted && !other_judges) return false;
+  if (now == watched->seen && !watched->doubted) return false;
   watched->seen = now;
   const bool doubted = watched->doubted;
   absl::StatusOr<bool> changed = Load(/*first_time=*/false, watched);
@@ -210,22 +229,55 @@ absl::StatusOr<bool> TrustFiles::Load(bool first_time, Watched* watched) const {
 
 absl::StatusOr<bool> TrustFiles::LoadLists(bool first_time, Watched* watched) const {
   const std::string& path = watched->file.path;
-  watched->judged_by = RootsOf(watched->file.trust_domain);
+  watched->refused.clear();
   ASSIGN_OR_RETURN(std::string contents, ReadFile(path, kMaxCrlSize));
   absl::StatusOr<std::vector<RevocationListPtr>> lists = RevocationList::ListFromFile(contents);
   if (!lists.ok()) return InFile(path, lists.status());
-  for (const RevocationListPtr& list : *lists) {
-    absl::Status in_time = clock_ == nullptr ? absl::OkStatus() : CheckHasBegun(*list, *clock_);
-    in_time.Update(CheckTakesNothingBack(*list, watched->crls));
-    if (!in_time.ok()) return InFile(path, in_time);
-  }
-  if (!first_time) {
-    const absl::Status signers = CheckSigners(*watched, *lists);
-    if (!signers.ok()) return InFile(path, signers);
-  }
   const bool changed = !Same(*lists, watched->crls);
+  const absl::Status good =
+      first_time || !changed ? absl::OkStatus() : MayReplace(*watched, *lists);
+  if (!good.ok()) {
+    watched->refused = *std::move(lists);
+    return InFile(path, good);
+  }
   watched->crls = *std::move(lists);
   return changed;
+}
+
+bool TrustFiles::JudgeAgain(Watched* watched) {
+  if (watched->refused.empty()) return false;
+  const absl::Status good = MayReplace(*watched, watched->refused);
+  if (!good.ok()) {
+    watched->status = InFile(watched->file.path, good);
+    return false;
+  }
+  watched->status = absl::OkStatus();
+  watched->crls = std::exchange(watched->refused, {});
+  reads_ok_->Increment();
+  log_->Info("revocation lists that were refused are in force now",
+             {{"path", watched->file.path}, {"trust_domain", watched->file.trust_domain}});
+  return true;
+}
+
+void TrustFiles::JudgeInForce(Watched* watched) {
+  if (watched->kind != Kind::kCrl) return;
+  watched->judged_by = RootsOf(watched->file.trust_domain);
+  absl::Status found = CheckSigners(*watched, watched->crls);
+  if (!found.ok()) found = InFile(watched->file.path, found);
+  if (found == watched->in_force) return;
+  watched->in_force = found;
+  if (found.ok()) return;
+  log_->Error("revocation lists are in force by which a trust domain is refused",
+              {{"trust_domain", watched->file.trust_domain}, {"error", found.message()}});
+}
+
+absl::Status TrustFiles::MayReplace(const Watched& watched,
+                                    const std::vector<RevocationListPtr>& lists) const {
+  for (const RevocationListPtr& list : lists) {
+    if (clock_ != nullptr) RETURN_IF_ERROR(CheckHasBegun(*list, *clock_));
+  }
+  RETURN_IF_ERROR(CheckTakesNothingBack(lists, watched.crls));
+  return CheckSigners(watched, lists);
 }
 
 absl::Status TrustFiles::CheckSigners(const Watched& watched,
@@ -233,27 +285,28 @@ absl::Status TrustFiles::CheckSigners(const Watched& watched,
   const std::string& of = watched.file.trust_domain;
   const std::vector<CertificatePtr> roots = RootsOf(of);
   if (roots.empty()) return absl::OkStatus();
-  const auto signed_by_root = [&roots](const RevocationListPtr& list) {
-    return std::any_of(roots.begin(), roots.end(),
-                       [&list](const CertificatePtr& root) { return list->IsIssuedBy(*root); });
-  };
-  for (const RevocationListPtr& list : lists) {
-    const bool named = std::any_of(roots.begin(), roots.end(), [&list](const CertificatePtr& root) {
-      // Of a long name a list has the beginning.
-      return absl::StartsWith(root->Subject(), list->issuer());
-    });
-    if (named && !signed_by_root(list)) {
-      return absl::InvalidArgumentError(absl::StrCat("the revocation list of ", list->issuer(),
-                                                     " is not signed by the root of ", of,
-                                                     " that has this name"));
-    }
-  }
   std::vector<RevocationListPtr> all = lists;
   for (const Watched& other : files_) {
     if (&other == &watched || other.file.trust_domain != of) continue;
     all.insert(all.end(), other.crls.begin(), other.crls.end());
   }
-  if (std::any_of(all.begin(), all.end(), signed_by_root)) return absl::OkStatus();
+  if (all.empty()) return absl::OkStatus();
+  bool some = false;
+  for (const CertificatePtr& root : roots) {
+    bool named = false, has_signed = false;
+    for (const RevocationListPtr& list : all) {
+      named = named || HasNameOf(*list, *root);
+      has_signed = has_signed || std::any_of(roots.begin(), roots.end(), [&](const auto& other) {
+                     return other->Subject() == root->Subject() && list->IsIssuedBy(*other);
+                   });
+    }
+    some = some || has_signed;
+    if (!named || has_signed) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("no revocation list of ", root->Subject(), " is signed by the root of ", of,
+                     " that has this name and may sign lists (cRLSign)"));
+  }
+  if (some) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "no revocation list of ", of, " is signed by one of its roots (", roots.front()->Subject(),
       roots.size() > 1 ? ", ..." : "", "), so every certificate of it would be refused"));
@@ -316,7 +369,8 @@ std::vector<RevocationListPtr> TrustFiles::RevocationListsOf(
 std::vector<std::string> TrustFiles::Rejected() const {
   std::vector<std::string> rejected;
   for (const Watched& watched : files_) {
-    if (!watched.status.ok()) rejected.emplace_back(watched.status.message());
+    const absl::Status& wrong = watched.status.ok() ? watched.in_force : watched.status;
+    if (!wrong.ok()) rejected.emplace_back(wrong.message());
   }
   return rejected;
 }

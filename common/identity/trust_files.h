@@ -27,10 +27,12 @@ namespace byrnie {
 // row have found it so, because a file that is just being written is empty for a moment. An emptied
 // file of revocation lists is an invalid one: lists end by their nextUpdate.
 //
-// With lists in force every certificate needs one of its issuer, so lists that would have all of a
-// trust domain refused, or would take a revocation back, are invalid, too: one that begins later,
-// one that is older than that of its issuer in force, one that has a root's name and not its
-// signature, and lists of which no root has signed one.
+// With lists in force every certificate needs one of its issuer. So lists that would have all of a
+// trust domain refused, or would take a revocation back, do not replace those in force: ones that
+// begin later, ones older than the newest of their issuer in force, ones that have a root's name
+// without one that it has signed, and lists of which no root has signed one. They are judged again
+// as time passes, and as roots and other files change. What there is at the start is in force
+// whatever it is, because without it nothing would be refused; and what is wrong with it is named.
 class TrustFiles {
  public:
   // Which trust domain a file is about.
@@ -43,7 +45,8 @@ class TrustFiles {
     std::vector<File> crls;     // PEM or DER.
     // "byrnie_certagent": in front of the names of metrics.
     std::string metrics_prefix;
-    // Judges whether the roots of a bundle have expired. Null: nobody does. Not owned.
+    // Judges whether lists have begun, and the roots of a bundle have expired. Null: nobody does.
+    // Not owned.
     const Clock* clock = nullptr;
   };
 
@@ -62,7 +65,8 @@ class TrustFiles {
   ~TrustFiles();
 
   // The roots of a trust domain that no bundle file is about, by which its lists are judged from
-  // now on. InvalidArgument: those in force are not good by them, and stay.
+  // now on; none: they are not judged by roots. InvalidArgument: those in force are not good by
+  // them, and stay.
   absl::Status SetRoots(const std::string& trust_domain, std::vector<CertificatePtr> roots);
 
   // Looks at the files, about twice a second; true when what they say has changed.
@@ -88,9 +92,11 @@ class TrustFiles {
     bool doubted = false;
     std::vector<CertificatePtr> roots;
     std::vector<RevocationListPtr> crls;
-    // Of the latest reading.
-    absl::Status status;
-    // Lists that were invalid by these roots may be good by others.
+    // What the file says and is not in force: it may become good.
+    std::vector<RevocationListPtr> refused;
+    // Of the latest reading, and what is wrong with the lists in force.
+    absl::Status status, in_force;
+    // By which those in force were judged.
     std::vector<CertificatePtr> judged_by;
   };
 
@@ -99,6 +105,13 @@ class TrustFiles {
   // True when it says something else than before.
   absl::StatusOr<bool> Load(bool first_time, Watched* watched) const;
   absl::StatusOr<bool> LoadLists(bool first_time, Watched* watched) const;
+  // Judges lists anew, of a file that has not changed; true when what is in force has.
+  bool JudgeAgain(Watched* watched);
+  // Says what is wrong with the lists in force, or that nothing is any more.
+  void JudgeInForce(Watched* watched);
+  // Whether `lists` may replace those of `watched`.
+  absl::Status MayReplace(const Watched& watched,
+                          const std::vector<RevocationListPtr>& lists) const;
   std::vector<CertificatePtr> RootsOf(const std::string& trust_domain) const;
   // Whether `lists`, which are to be those of `watched`, go with the roots and with what the other
   // files of the trust domain have.

@@ -181,43 +181,88 @@ TEST_F(TrustFilesTest, DoesNotTakeListsThatRefuseEverything) {
     EXPECT_EQ(files->RevocationListsOf("td")[0]->this_update(), kNow - absl::Hours(1));
   };
   // Both roots have one name.
-  refused(MakeCrl(*other.root(), other.key(), kNow), "not signed by the root of td");
+  refused(MakeCrl(*other.root(), other.key(), kNow), "is signed by the root of td");
   const TestCa middle = other.MakeIntermediate(other.IntermediateSpec());
   refused(MakeCrl(*middle.certificate(), middle.key(), kNow), "signed by one of its roots");
-  refused(MakeCrl(*own_.root(), own_.key(), kNow + absl::Hours(24)), "begins at");
   refused(MakeCrl(*own_.root(), own_.key(), kNow - absl::Hours(1)), "which is newer");
   // By another root it is good, without the file having changed.
-  Write(crl_, MakeCrl(*other.root(), other.key(), kNow)->ToPem());
-  EXPECT_FALSE(files->Poll());
-  EXPECT_FALSE(files->Poll());
+  refused(MakeCrl(*other.root(), other.key(), kNow), "is signed by the root of td");
   EXPECT_THAT(files->SetRoots("td", {own_.root(), other.root()}), IsOk());
   EXPECT_TRUE(files->Poll());
   EXPECT_THAT(files->Rejected(), IsEmpty());
+  // And what is in force is named once it is not any more.
   EXPECT_THAT(files->SetRoots("td", {own_.root()}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--crl")));
+  EXPECT_FALSE(files->Poll());
+  EXPECT_THAT(files->Rejected(), ElementsAre(HasSubstr("is signed by the root of td")));
+  EXPECT_THAT(files->SetRoots("td", {}), IsOk());
+  EXPECT_FALSE(files->Poll());
+  EXPECT_THAT(files->Rejected(), IsEmpty());
 }
 
-TEST_F(TrustFilesTest, DoesNotBeginWithListsOfAPartnerThatItsRootsHaveNotSigned) {
+TEST_F(TrustFilesTest, TakesAListThatBeginsLaterWhenItHasBegun) {
   Write(bundle_, partner_.root()->ToPem());
   Write(crl_, CrlPem());
-  const auto begin = [&](const std::string& pem) {
-    Write(crl_ + ".partner", pem);
-    MetricRegistry metrics;
-    TrustFiles::Options options;
-    options.bundles = {{"partner", bundle_}};
-    options.crls = {{"partner", crl_ + ".partner"}};
-    options.metrics_prefix = "test";
-    options.clock = &clock_;
-    return TrustFiles::Create(options, &log_, &metrics).status();
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
+  Write(crl_, MakeCrl(*own_.root(), own_.key(), kNow + absl::Hours(2))->ToPem());
+  EXPECT_FALSE(files->Poll());
+  EXPECT_THAT(files->Rejected(), ElementsAre(HasSubstr("begins at")));
+  clock_.Advance(absl::Hours(1));
+  EXPECT_TRUE(files->Poll());
+  EXPECT_THAT(files->Rejected(), IsEmpty());
+  EXPECT_EQ(files->RevocationListsOf("td")[0]->this_update(), kNow + absl::Hours(1));
+}
+
+// As of a root with a new key and the old name, each with a period of its own.
+TEST_F(TrustFilesTest, HoldsOfListsOfOneNameTheNewestAgainstTheNewest) {
+  const TestCa other("td", kNow);
+  const auto both = [&](absl::Duration own, absl::Duration others) {
+    return MakeCrl(*own_.root(), own_.key(), kNow + own)->ToPem() +
+           MakeCrl(*other.root(), other.key(), kNow + others)->ToPem();
   };
-  const TestCa middle = partner_.MakeIntermediate(partner_.IntermediateSpec());
-  const std::string of_root = MakeCrl(*partner_.root(), partner_.key(), kNow)->ToPem(),
-                    of_middle = MakeCrl(*middle.certificate(), middle.key(), kNow)->ToPem();
-  EXPECT_THAT(begin(of_root + of_middle), IsOk());
-  EXPECT_THAT(begin(of_root), IsOk());
-  EXPECT_THAT(begin(of_middle), StatusIs(absl::StatusCode::kInvalidArgument,
-                                         AllOf(HasSubstr("--crl"), HasSubstr("one of its roots"))));
-  EXPECT_THAT(begin(CrlPem()), StatusIs(absl::StatusCode::kInvalidArgument));
+  Write(bundle_, partner_.root()->ToPem());
+  Write(crl_, both(-absl::Minutes(10), -absl::Minutes(50)));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
+  // One of them is not of a root any more, and harms nobody.
+  ASSERT_THAT(files->SetRoots("td", {own_.root()}), IsOk());
+  for (const std::string& next :
+       {both(-absl::Minutes(5), -absl::Minutes(50)), both(absl::Minutes(1), -absl::Minutes(40)),
+        both(absl::Minutes(1), -absl::Minutes(50)) +
+            MakeCrl(*own_.root(), own_.key(), kNow + absl::Minutes(2))->ToPem()}) {
+    Write(crl_, next);
+    EXPECT_TRUE(files->Poll());
+    EXPECT_THAT(files->Rejected(), IsEmpty());
+  }
+}
+
+// A partner that is at odds with himself costs himself: his certificates are refused, and it is
+// named. What he mends in one file after the other comes into force once it goes together.
+TEST_F(TrustFilesTest, BeginsWithListsOfAPartnerThatItsRootsHaveNotSigned) {
+  const std::string of_root = crl_ + ".root", of_middle = crl_ + ".middle";
+  const TestCa middle = partner_.MakeIntermediate(partner_.IntermediateSpec()),
+               next_middle = next_.MakeIntermediate(next_.IntermediateSpec());
+  const auto list = [](const TestCa& ca) {
+    return MakeCrl(*ca.certificate(), ca.key(), kNow)->ToPem();
+  };
+  Write(bundle_, next_.root()->ToPem());
+  Write(of_root, list(partner_));
+  Write(of_middle, list(middle));
+  TrustFiles::Options options;
+  options.bundles = {{"partner", bundle_}};
+  options.crls = {{"partner", of_middle}, {"partner", of_root}};
+  options.metrics_prefix = "test";
+  options.clock = &clock_;
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files,
+                       TrustFiles::Create(options, &log_, &metrics_));
+  EXPECT_THAT(files->RevocationListsOf("partner"), SizeIs(2));
+  EXPECT_THAT(files->Rejected(), SizeIs(2));
+  Write(of_middle, list(next_middle));
+  EXPECT_FALSE(files->Poll());
+  Write(of_root, list(next_));
+  EXPECT_TRUE(files->Poll());
+  EXPECT_FALSE(files->Poll());
+  EXPECT_THAT(files->Rejected(), IsEmpty());
+  EXPECT_TRUE(files->RevocationListsOf("partner")[0]->IsIssuedBy(*next_middle.certificate()));
 }
 
 }  // namespace

@@ -38,9 +38,8 @@ namespace byrnie {
 // While the API server cannot be asked, `fallback` judges, which knows the keys alone: a token is
 // taken until it expires. That a caller did not wait for the server is none of its outages. One
 // whose pod is known to be gone is refused whatever the server, the memory or the keys say.
-// A
-// good one is held against its pod (PodBinding) each time that somebody shows it. Thread-safe; the
-// pointers outlive it.
+// A good one is held against its pod (PodBinding) each time that somebody shows it. Thread-safe;
+// the pointers outlive it.
 class KubernetesAttestor final : public Attestor {
  public:
   // A longer token is not looked at.

@@ -53,7 +53,7 @@ TEST(IssuanceCodecTest, AnEntryOfBeforeThereWereChecksumsIsRead) {
   entry.clear_checksum();
   const std::string key = IssuanceKey(Record());
   EXPECT_EQ(DecodeIssuance(key, entry.SerializeAsString()).replaces, Record().replaces);
-  // And such a release reads a new one, of which it does not know the last field.
+  // With a checksum it has to be right.
   entry.set_checksum(1);
   EXPECT_EQ(DecodeIssuance(key, entry.SerializeAsString()).proof, kUnreadableProof);
 }

@@ -63,16 +63,16 @@ absl::StatusOr<IssuanceSpool::Batch> SpoolFile::Oldest() {
 }
 
 absl::Status SpoolFile::Remove(const Batch& batch) {
+  // First what needs no room: on a full disk a damaged one keeps no other.
   StoreTransaction transaction;
   for (size_t i = 0; i < batch.keys.size(); ++i) {
-    if (batch.records[i].proof == kUnreadableProof) {
-      RETURN_IF_ERROR(SetAside(batch.keys[i]));
-    } else {
-      transaction.Delete(batch.keys[i]);
-    }
+    if (batch.records[i].proof != kUnreadableProof) transaction.Delete(batch.keys[i]);
   }
-  if (transaction.writes().empty()) return absl::OkStatus();
-  return file_->Commit(transaction).status();
+  if (!transaction.writes().empty()) RETURN_IF_ERROR(file_->Commit(transaction).status());
+  for (size_t i = 0; i < batch.keys.size(); ++i) {
+    if (batch.records[i].proof == kUnreadableProof) RETURN_IF_ERROR(SetAside(batch.keys[i]));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status SpoolFile::SetAside(const std::string& key) {

@@ -179,6 +179,13 @@ Condition JudgeRotation(const HealthFacts& facts) {
   return Ok(kName, absl::StrCat(stands, "; ", move, " follows by ", UtcText(until)));
 }
 
+Condition RefusedAsIssued(const absl::Status& why) {
+  return Fail("revocation-lists",
+              absl::StrCat("certificates that are issued now are refused: ", why.message()),
+              "give the present list of the CA that it names with --crl; where a CA's certificate "
+              "is revoked itself, plug another one");
+}
+
 Condition JudgeLists(const HealthFacts& facts) {
   constexpr char kName[] = "revocation-lists";
   if (!facts.revocation_lists_state.ok()) {
@@ -204,6 +211,7 @@ Condition JudgeLists(const HealthFacts& facts) {
     return Fail(kName, absl::StrCat(message, ": every certificate it is for is refused now"),
                 "give the next list with --crl; the control plane's own need the store");
   }
+  if (!facts.issued_state.ok()) return RefusedAsIssued(facts.issued_state);
   if (left < (first.next_update - first.this_update) / 4) {
     return Warn(kName, message,
                 "give the next list with --crl; the control plane's own need the store");

@@ -76,6 +76,8 @@ struct HealthFacts {
   std::vector<List> revocation_lists;
   // TrustKeeper::ListsState().
   absl::Status revocation_lists_state;
+  // TrustKeeper::IssuedState().
+  absl::Status issued_state;
   std::vector<std::string> stored_troubles;
   // What this one is called.
   std::string name;

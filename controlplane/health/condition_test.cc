@@ -258,6 +258,18 @@ TEST_F(ConditionTest, WhatIsRevokedAndNotRefused) {
   EXPECT_THAT(Odd().remedy, HasSubstr("--crl"));
 }
 
+TEST_F(ConditionTest, WhatIsIssuedAndRefused) {
+  facts_.revocation_lists = {{"td", facts_.now, facts_.now + absl::Hours(24)}};
+  facts_.issued_state = absl::PermissionDeniedError("CN=middle is revoked");
+  EXPECT_EQ(Odd().name, "revocation-lists");
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_THAT(Odd().message, HasSubstr("issued now are refused: CN=middle is revoked"));
+  EXPECT_THAT(Odd().remedy, Not(HasSubstr("rotate")));
+  // That one has ended says more.
+  facts_.revocation_lists = {{"td", facts_.now - absl::Hours(24), facts_.now}};
+  EXPECT_THAT(Odd().message, HasSubstr("a revocation list of td"));
+}
+
 TEST_F(ConditionTest, WhatWasAppliedAndDoesNotGoWithTheRest) {
   facts_.stored_troubles = {"workload \"w\": there is no policy \"n/p\"", "another"};
   EXPECT_EQ(Odd().name, "stored-registry");

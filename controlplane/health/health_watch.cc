@@ -74,6 +74,7 @@ HealthFacts HealthWatch::Look() const {
   facts.ca_not_before = signer->not_before();
   facts.ca_not_after = signer->not_after();
   facts.revocation_lists_state = s_.trust->ListsState();
+  facts.issued_state = s_.trust->IssuedState();
   const TrustBundleSource::BundlesPtr bundles = s_.bundles->bundles();
   for (const auto& [trust_domain, bundle] : bundles->bundles()) {
     for (const RevocationListPtr& list : bundle.crls) {

@@ -415,7 +415,7 @@ std::vector<std::string> TrustPublisher::unwritten() const {
 
 void TrustPublisher::Log(absl::string_view what, const std::string& ns, absl::string_view error,
                          bool of_the_server) {
-  if (!of_the_server) {
+  if (!of_the_server && IsWantedStill(ns)) {
     absl::MutexLock lock(&mu_);
     unwritten_[ns] = std::string(error.substr(0, kMaxWhy));
   }

@@ -146,6 +146,7 @@ TEST_F(PluggedTrustTest, OwnListsAreThereAsLongAsThoseOfOthers) {
   Follow(keeper_.get());
   EXPECT_EQ(Judge(middle_.IssueSvid("/later", absl::Hours(10))), SvidDefect::kNone);
   EXPECT_THAT(keeper_->ListsState(), IsOk());
+  EXPECT_THAT(keeper_->IssuedState(), IsOk());
   // Nor is an intermediate taken that theirs do not vouch for.
   Plug(b_.MakeIntermediate(b_.IntermediateSpec()), {&a_, &b_});
   Follow(keeper_.get());
@@ -172,9 +173,31 @@ TEST_F(PluggedTrustTest, SaysThatItsOwnIntermediateIsRevoked) {
   spec.next_update = clock_.WallNow() + absl::Hours(100);
   spec.revoked = {{middle_.certificate()->SerialHex(), clock_.WallNow()}};
   keeper_->SetForeignLists({*BuildRevocationList(spec, *a_.certificate(), a_.key())});
-  EXPECT_THAT(keeper_->ListsState(),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       AllOf(HasSubstr("issued now are refused"), HasSubstr("is revoked"))));
+  EXPECT_THAT(keeper_->IssuedState(), StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_THAT(keeper_->ListsState(), IsOk());
+}
+
+// A CA and the list that vouches for it may come at one moment, and the list first.
+TEST_F(PluggedTrustTest, ListsAreJudgedByTheRootsOfACaThatWaitsForThemToo) {
+  const TestCa other = b_.MakeIntermediate(b_.IntermediateSpec());
+  Plug(middle_, {&a_});
+  foreign_ = {ListOf(a_)};
+  Start();
+  EXPECT_THAT(keeper_->RootsOfForeignLists(), SizeIs(1));
+  Plug(other, {&b_});
+  Follow(keeper_.get());
+  EXPECT_THAT(keeper_->PluggedState(), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(keeper_->RootsOfForeignLists(), SizeIs(2));
+  foreign_ = {ListOf(b_)};
+  keeper_->SetForeignLists(foreign_);
+  Follow(keeper_.get());
+  EXPECT_THAT(keeper_->PluggedState(), IsOk());
+  EXPECT_EQ(Judge(other.IssueSvid("/good")), SvidDefect::kNone);
+  EXPECT_THAT(keeper_->IssuedState(), IsOk());
+  // A root that signs itself has its own lists.
+  Plug(b_, {&b_});
+  Follow(keeper_.get());
+  EXPECT_THAT(keeper_->RootsOfForeignLists(), IsEmpty());
 }
 
 TEST_F(PluggedTrustTest, AnIntermediateThatNobodyVouchesForWaitsWhileSomethingIsRevoked) {

@@ -233,13 +233,16 @@ void SharedFleet::TidyUp(absl::Time now) {
 void SharedFleet::NoteLateIssuances(const std::vector<FleetReport>& reports) {
   std::map<std::string, uint32_t> now;
   bool again = false;
-  absl::MutexLock lock(&mu_);
-  for (const FleetReport& report : reports) {
-    now[report.instance] = report.late_issuances;
-    const auto before = late_issuances_.find(report.instance);
-    again |= (before == late_issuances_.end() ? 0 : before->second) != report.late_issuances;
+  {
+    absl::MutexLock lock(&mu_);
+    for (const FleetReport& report : reports) {
+      now[report.instance] = report.late_issuances;
+      const auto before = late_issuances_.find(report.instance);
+      again |= (before == late_issuances_.end() ? 0 : before->second) != report.late_issuances;
+    }
+    late_issuances_ = std::move(now);
   }
-  late_issuances_ = std::move(now);
+  // Which may wait for somebody who reads the log: the event loop waits for mu_.
   if (again) own_->ReadLogAgain();
 }
 

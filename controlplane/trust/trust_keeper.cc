@@ -286,17 +286,34 @@ absl::Status TrustKeeper::ListsState() const {
     absl::MutexLock lock(&mu_);
     RETURN_IF_ERROR(lists_made_);
   }
+  if (revocations_->lists().empty()) return absl::OkStatus();
+  return CheckIsVouchedFor(*authority_->snapshot()->signer);
+}
+
+absl::Status TrustKeeper::IssuedState() const {
   const SigningAuthorityPtr signer = authority_->snapshot()->signer;
   std::vector<RevocationListPtr> lists = revocations_->lists();
-  if (!lists.empty()) RETURN_IF_ERROR(CheckIsVouchedFor(*signer));
+  // As bundle() has them.
+  if (!CheckIsVouchedFor(*signer).ok()) lists.clear();
   {
     absl::MutexLock lock(&mu_);
     lists.insert(lists.end(), foreign_lists_.begin(), foreign_lists_.end());
   }
-  const absl::Status accepted = CheckRevocation(signer->TrialPath(), lists, clock_->WallNow());
-  if (accepted.ok()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("certificates that are issued now are refused: ", accepted.message()));
+  return CheckRevocation(signer->TrialPath(), lists, clock_->WallNow());
+}
+
+std::vector<CertificatePtr> TrustKeeper::RootsOfForeignLists() const {
+  const AuthoritySnapshotPtr now = authority_->snapshot();
+  const AuthoritySnapshotPtr next = plugged_ == nullptr ? now : plugged_->snapshot();
+  if (now->signer->intermediates().empty() && next->signer->intermediates().empty()) return {};
+  std::vector<CertificatePtr> roots = now->roots;
+  for (const CertificatePtr& root : next->roots) {
+    const bool known = std::any_of(roots.begin(), roots.end(), [&root](const CertificatePtr& one) {
+      return one->der() == root->der();
+    });
+    if (!known) roots.push_back(root);
+  }
+  return roots;
 }
 
 absl::Status TrustKeeper::CheckMayRevoke() const {

@@ -101,6 +101,11 @@ class TrustKeeper {
   void SetForeignLists(std::vector<RevocationListPtr> lists);
   // Why what is revoked is not refused as it should be; OK: it is, or nothing is.
   absl::Status ListsState() const;
+  // Why what is issued now is refused by the lists in force; OK: it is not.
+  absl::Status IssuedState() const;
+  // Roots that somebody else has to sign the lists of, as what is in force and the files of a
+  // plugged CA have them; none where our own lists are all that is needed.
+  std::vector<CertificatePtr> RootsOfForeignLists() const;
 
  private:
   TrustKeeper(Store* store, Options options, const Clock* clock, Logger* logger);

@@ -242,7 +242,9 @@ absl::Status Installer::ForgetPreviousImage() {
   Json object = *held_back_;
   ASSIGN_OR_RETURN(const ResourceType type, TypeOf(types_, &object));
   const absl::Status done = Patch(type, object, /*dry_run=*/false).status();
-  return done.ok() ? done : Explain(object, done);
+  if (!done.ok()) return Explain(object, done);
+  previous_image_.clear();
+  return absl::OkStatus();
 }
 
 absl::Status Installer::Try(const std::string& ns, const std::vector<Json>& objects) {
@@ -277,8 +279,8 @@ absl::StatusOr<bool> Installer::IsLast(Json object) {
   image_changes_ = before != SidecarsImageIn(object);
   if (image_changes_) {
     previous_image_ = before;
-  } else if (options_.waits) {
-    // The installation before may have been a moment ago.
+  } else {
+    // The installation before may have been a moment ago, and nobody has seen what pods get.
     previous_image_ = TextOf(*data, kPreviousImageKey);
   }
   return true;

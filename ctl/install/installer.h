@@ -35,8 +35,6 @@ struct InstallOptions {
   bool dry_run = false;
   // Takes over what somebody else has set.
   bool force = false;
-  // Whoever calls looks at what new pods get afterwards, and then calls ForgetPreviousImage().
-  bool waits = false;
   // Whose CA is in the store: it is kept with the store's key where one is made. Empty: it is not.
   std::string trust_domain;
 };
@@ -49,7 +47,7 @@ struct InstallOptions {
 // their sidecars, is the last: Run() does all else, and Finish() does that, so that whoever waits
 // for the control plane can do it between, and no pod gets sidecars of a release whose control
 // plane does not run. Until new pods get the new image the configuration also names the one before,
-// kPreviousImageKey: what the next installation finds of it, it takes away.
+// kPreviousImageKey: what an installation finds of it, it leaves, until ForgetPreviousImage().
 //
 // Run() fails before the first change with FailedPrecondition when Byrnie is installed in another
 // namespace, or a Secret that a pod needs is missing, and with what the API server says when it
@@ -66,11 +64,13 @@ class Installer {
   absl::Status Run(const std::string& ns, std::vector<Json> objects, std::vector<Json> known);
   // Whether Run() has left the injector's configuration to Finish().
   bool holds_back() const { return held_back_.has_value(); }
+  // The image that new pods' redirect may have beside the one installed; "": none.
+  const std::string& previous_image() const { return previous_image_; }
   // The rest, after a Run() that was good.
   absl::Status Finish();
   // Takes the image before out of the injector's configuration, after Finish() and once new pods
   // get the other. Where several control planes have to be told of the other, and only now are,
-  // that is for the next installation: who of them has answered is not known.
+  // that is for the next installation that looks: who of them has answered is not known.
   absl::Status ForgetPreviousImage();
   // Whether something has changed, or would.
   bool changed() const { return changed_; }

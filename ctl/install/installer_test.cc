@@ -340,50 +340,37 @@ TEST_F(InstallTest, TheSidecarsComeAfterTheControlPlane) {
 
 // The policy for privileges lets both in meanwhile.
 TEST_F(InstallTest, AnUpgradeNamesTheImageBeforeUntilPodsGetTheOther) {
-  InstallOptions waits;
-  waits.waits = true;
-  ASSERT_THAT(Install({}, waits), IsOk());
+  ASSERT_THAT(Install(), IsOk());
   EXPECT_EQ(PreviousImage(), "");
   InstallSettings settings;
   settings.image = "mine:2";
-  ASSERT_THAT(Install(settings, waits), IsOk());
+  ASSERT_THAT(Install(settings), IsOk());
   EXPECT_EQ(PreviousImage(), "byrnie:0.1.0");
   // Nobody has seen it yet, as where the waiting was broken off.
-  ASSERT_THAT(Install(settings, waits), IsOk());
+  ASSERT_THAT(Install(settings), IsOk());
   EXPECT_EQ(PreviousImage(), "byrnie:0.1.0");
   new_pod_seen_ = true;
-  ASSERT_THAT(Install(settings, waits), IsOk());
+  ASSERT_THAT(Install(settings), IsOk());
   EXPECT_EQ(PreviousImage(), "");
+  new_pod_seen_ = false;
   ASSERT_THAT(Install(settings), IsOk());
   EXPECT_FALSE(changed_);
+  new_pod_seen_ = true;
   settings.image = "mine:3";
-  ASSERT_THAT(Install(settings, waits), IsOk());
-  EXPECT_EQ(PreviousImage(), "");
-}
-
-TEST_F(InstallTest, WhereNobodyWaitsTheNextInstallationForgetsTheImageBefore) {
-  ASSERT_THAT(Install(), IsOk());
-  InstallSettings settings;
-  settings.injector_config = R"({"defaults": {"image": "mine:2"}})";
-  ASSERT_THAT(Install(settings), IsOk());
-  EXPECT_EQ(PreviousImage(), "byrnie:0.1.0");
-  settings.injector_config = R"({"defaults": {"image": "mine:2"}, "revision": "2"})";
   ASSERT_THAT(Install(settings), IsOk());
   EXPECT_EQ(PreviousImage(), "");
 }
 
 // One has answered, and nobody knows which.
-TEST_F(InstallTest, OfSeveralControlPlanesTheNextInstallationForgetsTheImageBefore) {
+TEST_F(InstallTest, OfSeveralControlPlanesTheNextInstallationThatLooksForgetsTheImageBefore) {
   cluster_.objects["/api/v1/namespaces/byrnie-system/secrets/byrnie-etcd"] = Json::object();
   InstallSettings settings;
-  InstallOptions waits;
-  waits.waits = true;
   new_pod_seen_ = true;
-  ASSERT_THAT(Install(settings, waits, "etcd"), IsOk());
+  ASSERT_THAT(Install(settings, {}, "etcd"), IsOk());
   settings.image = "mine:2";
-  ASSERT_THAT(Install(settings, waits, "etcd"), IsOk());
+  ASSERT_THAT(Install(settings, {}, "etcd"), IsOk());
   EXPECT_EQ(PreviousImage(), "byrnie:0.1.0");
-  ASSERT_THAT(Install(settings, waits, "etcd"), IsOk());
+  ASSERT_THAT(Install(settings, {}, "etcd"), IsOk());
   EXPECT_EQ(PreviousImage(), "");
 }
 

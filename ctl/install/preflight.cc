@@ -174,11 +174,16 @@ absl::string_view ImageArchitecture(const ClusterFacts& facts) {
   return facts.settings.ok() ? facts.settings->settings.ImageArchitecture() : OwnArchitecture();
 }
 
-NodeTrouble TroubleOf(const ClusterFacts& facts, const Json& node, const Json& info) {
+// Whether pods get native sidecars, which is the same for all nodes.
+bool AreNative(const ClusterFacts& facts) {
   const absl::StatusOr<int> minor =
       facts.version.ok() ? MinorVersion(*facts.version) : facts.version.status();
-  const bool native = minor.ok() && *minor >= kNativeSidecarsMinor &&
-                      !KeepsClassicSidecars(facts) && !ChoiceOf(facts, *minor).classic;
+  return minor.ok() && *minor >= kNativeSidecarsMinor && !KeepsClassicSidecars(facts) &&
+         !ChoiceOf(facts, *minor).classic;
+}
+
+NodeTrouble TroubleOf(const Json& node, const Json& info, bool native,
+                      absl::string_view image_architecture) {
   NodeTrouble trouble;
   trouble.name = ObjectNameOf(node);
   const std::string kernel = TextOf(info, "kernelVersion"),
@@ -187,7 +192,7 @@ NodeTrouble TroubleOf(const ClusterFacts& facts, const Json& node, const Json& i
   // The first whose nftables translate addresses in tables of both families.
   if (!kernel.empty() && VersionNumbers(kernel) < std::vector<int>{5, 2}) trouble.kernel = kernel;
   if (native && !KnowsNativeSidecars(info)) trouble.kubelet = kubelet;
-  if (!architecture.empty() && architecture != ImageArchitecture(facts)) {
+  if (!architecture.empty() && architecture != image_architecture) {
     trouble.architecture = architecture;
   }
   return trouble;
@@ -202,6 +207,8 @@ struct NodeTroubles {
 NodeTroubles TroublesOfNodes(const ClusterFacts& facts) {
   NodeTroubles found;
   if (!facts.nodes.ok()) return found;
+  const bool native = AreNative(facts);
+  const absl::string_view image_architecture = ImageArchitecture(facts);
   for (const Json& node : *facts.nodes) {
     const Json* const info = FindPath(node, {"status", "nodeInfo"});
     if (info == nullptr) continue;
@@ -210,7 +217,7 @@ NodeTroubles TroublesOfNodes(const ClusterFacts& facts) {
       continue;
     }
     ++found.linux;
-    NodeTrouble trouble = TroubleOf(facts, node, *info);
+    NodeTrouble trouble = TroubleOf(node, *info, native, image_architecture);
     if (trouble.any()) found.of_nodes.push_back(std::move(trouble));
   }
   return found;

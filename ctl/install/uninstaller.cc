@@ -24,8 +24,7 @@ ResourceType ConfigMaps() { return {"/api/v1", "configmaps", true}; }
 // Whether new pods are not made while it is there and the rest is not.
 bool KeepsPodsAway(const Json& object) {
   const std::string kind = TextOf(object, "kind");
-  return absl::EndsWith(kind, "WebhookConfiguration") ||
-         absl::StartsWith(kind, "ValidatingAdmissionPolicy");
+  return absl::EndsWith(kind, "WebhookConfiguration") || kind == "ValidatingAdmissionPolicyBinding";
 }
 
 }  // namespace

@@ -252,8 +252,8 @@ std::string CheckQuantity(absl::string_view name, absl::string_view value) {
   if (value == "none") return "";
   const absl::optional<double> quantity = ParseQuantity(value);
   if (!quantity.has_value()) return "write a quantity above 0, like 100m or 64Mi, or none";
-  // 64m is the 64th part of a byte, and no container starts in that.
-  if (absl::StrContains(name, "-memory-") && *quantity < kLeastMemory) {
+  // 64m are 64 thousandths of a byte, and no container starts in that.
+  if (absl::EndsWith(name, "-memory-limit") && *quantity < kLeastMemory) {
     return "is less than 1Mi of memory; write bytes, like 64Mi";
   }
   return "";

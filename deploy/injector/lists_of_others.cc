@@ -1,6 +1,5 @@
 #include "deploy/injector/lists_of_others.h"
 
-#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
@@ -92,14 +91,21 @@ void RemoveFromLists(const Json* found, Json* metadata) {
     if (there == nullptr || !there->is_string()) continue;
     const std::string text = there->get_ref<const std::string&>();
     const Json* const was = found == nullptr ? nullptr : Find(*found, list.annotation);
+    // Both are the pod's, and as long as it likes.
+    std::set<std::string> stay;
+    if (was != nullptr && was->is_array()) {
+      for (const Json& name : *was) {
+        if (name.is_string() && ours.count(name.get_ref<const std::string&>()) > 0) {
+          stay.insert(name.get<std::string>());
+        }
+      }
+    }
     std::vector<absl::string_view> kept;
     size_t items = 0;
     for (const absl::string_view item : absl::StrSplit(text, list.separator)) {
       ++items;
-      const Json name(NameIn(item));
-      const bool stays = was != nullptr && was->is_array() &&
-                         std::find(was->begin(), was->end(), name) != was->end();
-      if (stays || ours.count(NameIn(item)) == 0) kept.push_back(item);
+      const std::string name = NameIn(item);
+      if (ours.count(name) == 0 || stay.count(name) > 0) kept.push_back(item);
     }
     if (kept.size() == items) continue;
     if (kept.empty() && was == nullptr) {

@@ -225,8 +225,12 @@ TEST(ManifestTest, NamesTheCommentsAndAliasesThatAreGone) {
 
 TEST(ManifestTest, KeepsLineEndsAMarkAndAMissingLastNewline) {
   const std::string windows = absl::StrReplaceAll(kPod, {{"\n", "\r\n"}});
-  EXPECT_THAT(Inject(windows).text,
-              AllOf(HasSubstr("image: example/app:1\r\n"), HasSubstr("byrnie-proxy")));
+  const std::string injected = Inject(windows).text;
+  EXPECT_THAT(injected, AllOf(HasSubstr("image: example/app:1\r\n"), HasSubstr("byrnie-proxy")));
+  EXPECT_THAT(absl::StrReplaceAll(injected, {{"\r\n", ""}}), Not(HasSubstr("\n")));
+  EXPECT_EQ(injected, absl::StrReplaceAll(Inject(kPod).text, {{"\n", "\r\n"}}));
+  ASSERT_OK_AND_ASSIGN(const ManifestResult back, UninjectManifest(injected));
+  EXPECT_EQ(back.text, windows);
   const ManifestResult marked = Inject(absl::StrCat("\xEF\xBB\xBF", kPod));
   EXPECT_TRUE(absl::StartsWith(marked.text,
                                "\xEF\xBB\xBF"
@@ -377,6 +381,7 @@ TEST(ManifestTest, DocumentsMayFollowEachOtherWithNothingBetween) {
       const absl::StatusOr<ManifestResult> result = InjectManifest(InjectorConfig(), text);
       // What is no YAML is refused.
       if (!result.ok()) {
+        EXPECT_THAT(result, StatusIs(absl::StatusCode::kInvalidArgument));
         EXPECT_THAT(text, Not(HasSubstr("}\n"))) << result.status();
         continue;
       }

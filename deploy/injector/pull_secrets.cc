@@ -1,6 +1,8 @@
 #include "deploy/injector/pull_secrets.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 namespace byrnie {
 
@@ -24,10 +26,13 @@ void RemovePullSecrets(const Json& added, Json* spec) {
   Json* const list = Find(spec, kPullSecrets);
   if (!added.is_array() || list == nullptr || !list->is_array()) return;
   auto& secrets = list->get_ref<Json::array_t&>();
-  const auto is_added = [&added](const Json& secret) {
-    return std::any_of(added.begin(), added.end(), [&secret](const Json& name) {
-      return name.is_string() && name.get_ref<const std::string&>() == TextOf(secret, "name");
-    });
+  // Both are the pod's, and as long as it likes.
+  std::set<std::string> names;
+  for (const Json& name : added) {
+    if (name.is_string()) names.insert(name.get<std::string>());
+  }
+  const auto is_added = [&names](const Json& secret) {
+    return names.count(TextOf(secret, "name")) > 0;
   };
   const auto kept = std::remove_if(secrets.begin(), secrets.end(), is_added);
   if (kept == secrets.end()) return;

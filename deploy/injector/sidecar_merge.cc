@@ -78,9 +78,16 @@ bool IsAmong(const char* const (&names)[N], absl::string_view name) {
 }
 
 // Where our programs, what they load and what they are given are.
-constexpr const char* kOurPlaces[] = {"/usr",        "/lib",        "/lib64",
-                                      "/bin",        "/proc",       "/etc/ld.so.preload",
-                                      "/etc/byrnie", "/run/byrnie", "/run/secrets/byrnie"};
+constexpr const char* kOurPlaces[] = {"/usr",
+                                      "/lib",
+                                      "/lib64",
+                                      "/bin",
+                                      "/proc",
+                                      "/etc/ld.so.preload",
+                                      "/etc/ld.so.cache",
+                                      "/etc/byrnie",
+                                      "/run/byrnie",
+                                      "/run/secrets/byrnie"};
 
 // Whether the one path is the other or below it; neither ends in a slash.
 bool IsAtOrBelow(absl::string_view path, absl::string_view top) {
@@ -90,7 +97,7 @@ bool IsAtOrBelow(absl::string_view path, absl::string_view top) {
 bool CoversOurs(absl::string_view mount_path) {
   absl::ConsumeSuffix(&mount_path, "/");
   // What is not written plainly may lead anywhere.
-  if (mount_path.empty() || absl::StrContains(mount_path, "//") ||
+  if (!absl::StartsWith(mount_path, "/") || absl::StrContains(mount_path, "//") ||
       absl::StrContains(mount_path, "/.")) {
     return true;
   }

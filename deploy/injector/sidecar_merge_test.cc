@@ -154,7 +154,8 @@ TEST_P(SidecarMergeTest, WhatLiesOverOurFilesDoesNotStay) {
   const Json before = pod_;
   for (const char* const path :
        {"/", "/usr", "/usr/local/bin", "/usr/local/bin/", "/usr/lib/x86_64-linux-gnu/libc.so.6",
-        "/lib64", "/etc", "/run", "/etc/byrnie/x", "/opt/../usr/local/bin", "//usr"}) {
+        "/lib64", "/etc", "/run", "/etc/byrnie/x", "/opt/../usr/local/bin", "//usr",
+        "usr/local/bin", "./usr", "/etc/ld.so.cache"}) {
     pod_ = before;
     pod_["spec"]["volumes"].push_back(Read(R"({"name":"scripts","configMap":{"name":"a"}})"));
     Json mount = Read(R"({"name":"scripts"})");

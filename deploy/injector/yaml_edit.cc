@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "deploy/injector/json_diff.h"
 
@@ -277,17 +278,21 @@ std::string YamlLines::Text() const {
     return a.depth < b.depth;
   });
   std::vector<std::string> lines(lines_.begin(), lines_.end());
+  // As the text has it: with both, an editor or git would write all of it anew.
+  const absl::string_view newline =
+      !lines_.empty() && absl::EndsWith(lines_.front(), "\r\n") ? "\r\n" : "\n";
   // The last line is ended where something comes after it alone: a newline more would be part of a
   // text of several lines.
   const bool goes_on = std::any_of(edits.begin(), edits.end(),
                                    [this](const LineEdit& edit) { return edit.begin >= Count(); });
-  if (goes_on && !lines.empty() && !absl::EndsWith(lines.back(), "\n")) lines.back() += "\n";
+  if (goes_on && !lines.empty() && !absl::EndsWith(lines.back(), "\n"))
+    absl::StrAppend(&lines.back(), newline);
   for (const LineEdit& edit : edits) {
     // Of what is there now: edits that overlap, as of two documents on one line, leave less.
     const int count = static_cast<int>(lines.size());
     const auto begin = lines.begin() + std::min(edit.begin, count);
     const auto end = lines.begin() + std::min(std::max(edit.begin, edit.end), count);
-    lines.insert(lines.erase(begin, end), edit.text);
+    lines.insert(lines.erase(begin, end), absl::StrReplaceAll(edit.text, {{"\n", newline}}));
   }
   std::string text;
   for (const std::string& line : lines) text += line;

@@ -227,7 +227,7 @@ class BadInputTest(unittest.TestCase):
                 f"--token={self.token}"]
         create = ["token", "create", "--identity=spiffe://cluster.local/ns/a/sa/b"]
         self.check(argv, None, [
-            ([], "status"),
+            ([], "byrniectl --help lists them"),
             (["nonsense"], "nonsense"),
             (["token", "burn"], "burn"),
             (["status", "--nonsense"], "nonsense"),

@@ -23,6 +23,7 @@ from testing.issuer import Issuer, key_pem, pem
 from testing.loopback_control_plane import LoopbackControlPlane
 from testing.loopback_etcd import LoopbackEtcd
 from testing.process import wait_until
+from testing.sanitized import patience
 from testing.token_issuer import SigningKey, TokenIssuer
 
 REFUSES, DIFFERS = "does not sign and trust as this one does", "another control plane of the store has other roots"
@@ -69,7 +70,7 @@ class ControlPlanesDifferTest(unittest.TestCase):
         def found():
             check = self.checks(plane)[name]
             return check["outcome"] == outcome and words in check["message"] and check
-        return wait_until(found, 10, f"{name} that is {outcome}: {words}", every=0.2)
+        return wait_until(found, patience(20), f"{name} that is {outcome}: {words}", every=0.2)
 
     def logged(self, plane, words):
         return sum(words in line for line in plane.log_text().splitlines())
@@ -106,7 +107,8 @@ class ControlPlanesDifferTest(unittest.TestCase):
         self.plug(second, x)
         for plane in (a, b):
             self.wait_for(plane, "same-roots", "good")
-            self.assertEqual((self.logged(plane, DIFFERS), self.logged(plane, "the same roots again")), (1, 1))
+            wait_until(lambda plane=plane: (self.logged(plane, DIFFERS), self.logged(plane, "the same roots again")) == (1, 1), 5,
+                       "a line for each")
             self.assertGreaterEqual(self.logged(plane, REFUSES), 1)
 
     def test_one_that_others_would_refuse_does_not_start(self):
@@ -142,7 +144,7 @@ class ControlPlanesDifferTest(unittest.TestCase):
         b.start(20)
         self.wait_for(a, "control-planes", "good", "also heard of: b")
         self.wait_for(a, "same-roots", "bad", "what b issues leads to the root")
-        self.assertEqual(self.logged(a, REFUSES), 1)
+        wait_until(lambda: self.logged(a, REFUSES) == 1, 5, "the line of it")
         for step in ("prepare", "distribute"):
             a.ctl("trust", "rotate", f"--step={step}")
         refused = a.ctl("trust", "rotate", "--step=activate", check=False)

@@ -173,7 +173,11 @@ class InstallTest(ClusterTestCase):
         # Nobody waits, and nobody knows.
         self.ctl("install", "--image=registry.example/byrnie:3")
         self.assertEqual(self.previous_image(), "registry.example/byrnie:2")
-        self.ctl("install")
+        # Nor by the next one that does not wait, which may follow at once.
+        again = self.ctl("install")
+        self.assertIn("previous-image", again.stderr)
+        self.assertEqual(self.previous_image(), "registry.example/byrnie:2")
+        self.ctl("install", "--wait", "--timeout=60s")
         self.assertIsNone(self.previous_image())
         self.ctl("install", "--dry_run")
 

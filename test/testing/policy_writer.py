@@ -21,7 +21,9 @@ def policy_document(name, scope="NAMESPACE"):
 
 def policy_names(call, plane):
     """What a control plane has."""
-    return {policy.name for policy in call(plane, "ListPolicies", page_size=ALL)[1].policies}
+    code, response = call(plane, "ListPolicies", page_size=ALL)
+    assert code == OK, code
+    return {policy.name for policy in response.policies}
 
 
 class PolicyWriter(threading.Thread):

@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/json.h"
@@ -37,6 +38,15 @@ std::string Shortened(absl::string_view text) {
     --size;
   }
   return std::string(text.substr(0, size));
+}
+
+// From the object's top, for who wrote it: what is before "spec" is of the list or of the event
+// that brought it.
+absl::string_view InObject(absl::string_view error) {
+  const size_t top = error.find(".spec");
+  const bool of_answer = absl::StartsWith(error, "items[") || absl::StartsWith(error, "object.");
+  if (of_answer && top != absl::string_view::npos) error.remove_prefix(top + 1);
+  return error;
 }
 
 absl::StatusOr<AccessPolicySpec> ParseText(const std::string& text, const ObjectName& name,
@@ -281,7 +291,7 @@ AccessPolicyStatus AccessPolicySource::StatusOf(const AccessPolicy& object,
   if (!object.spec.ok()) {
     status.reason = kInvalid;
     status.message = absl::StrCat(
-        Shortened(object.spec.status().message()),
+        Shortened(InObject(object.spec.status().message())),
         known.resource == nullptr || known.taken
             ? "; nothing of it is in force"
             : absl::StrCat("; what generation ", known.generation, " said stays in force"));

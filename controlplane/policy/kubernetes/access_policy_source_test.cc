@@ -187,6 +187,17 @@ TEST_F(AccessPolicySourceTest, SaysNoMoreThanCanBeReadAgain) {
   EXPECT_THAT(written, Not(HasSubstr("\xef\xbf\xbd")));
 }
 
+// Whoever wrote it has written no list.
+TEST_F(AccessPolicySourceTest, SaysWhereItIsWrongFromTheObjectsTop) {
+  for (const char* place : {"items[7].spec.scope", "object.spec.scope", "spec.scope"}) {
+    AccessPolicy object = Object("a", 1, kWrong);
+    object.spec = absl::InvalidArgumentError(absl::StrCat(place, ": \"X\" is none"));
+    objects_->Set({object});
+    Settle();
+    EXPECT_THAT(source_->refused(), ElementsAre(StartsWith("shop/a (Invalid: spec.scope: ")));
+  }
+}
+
 TEST_F(AccessPolicySourceTest, NamesThoseThatAreRefused) {
   EXPECT_THAT(source_->refused(), IsEmpty());
   objects_->Set({Object("a", 1, kNamespaceScope), Object("b", 1, kWrong)});

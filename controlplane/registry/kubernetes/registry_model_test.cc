@@ -202,7 +202,9 @@ TEST(RegistryModelTest, ASliceSpeaksOfPodsOfItsNamespaceAndOfAddressesThatTheyHa
   EndpointSlice stolen = SliceOf("web", {a}), elsewhere = SliceOf("web", {a});
   stolen.name.ns = "evil";
   elsewhere.endpoints[0].ips = {*IpAddress::Parse("9.9.9.9")};
-  cluster.services_.Set({ServiceOf("web", "10.96.0.1")});
+  KubeService evil = ServiceOf("web", "10.96.0.2");
+  evil.name.ns = "evil";
+  cluster.services_.Set({ServiceOf("web", "10.96.0.1"), evil});
   cluster.pods_.Set({a});
   for (const EndpointSlice& slice : {stolen, elsewhere}) {
     cluster.slices_.Set({slice});

@@ -115,7 +115,7 @@ void UnmeshedPods::Judge(const ObjectName& name, const Pod* pod, const std::stri
   const bool said = looked_at && IsOptedOut(*pod);
   const bool bare = looked_at && !pod->injected;
   const bool ambient = bare && IsAmbient(*pod);
-  const bool opted_out = (said || ambient) && !(ambient && istio_peers_);
+  const bool opted_out = said || (ambient && !istio_peers_);
   const bool unmeshed = bare && !said && !ambient;
   absl::MutexLock lock(&mu_);
   if (opted_out) {

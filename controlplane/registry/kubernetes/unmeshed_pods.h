@@ -15,12 +15,12 @@
 namespace byrnie {
 
 // Pods that should be meshed and are not: of a namespace that is, without a sidecar, and nobody has
-// opted them out. They were made before their namespace's label or while no webhook was asked, or
-// they cannot be meshed; either way what they send is plaintext. Each is logged once. Beside them
-// those that somebody has opted out, which policies do not reach either, and those that bear the
-// mark of Istio's ambient mode, and those of a namespace whose label says neither true nor false,
-// which somebody meant to be meshed: whoever makes a pod can put it on, and whether its node's
-// proxy has it nobody here can see. Lives on the informers' loop, but for names() and opted_out().
+// opted them out. They were made before their namespace's label or while no webhook was asked,
+// they cannot be meshed, or the label says neither true nor false; either way what they send is
+// plaintext. Each is logged once. Beside them those that somebody has opted out, which policies do
+// not reach either, and those that bear the mark of Istio's ambient mode: whoever makes a pod can
+// put it on, and whether its node's proxy has it nobody here can see. Lives on the informers' loop,
+// but for names() and opted_out().
 class UnmeshedPods {
  public:
   // With `istio_peers` pods in Istio's ambient mode are the mesh's own, and are left out. The
