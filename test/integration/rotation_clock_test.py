@@ -27,7 +27,7 @@ AHEAD = 2 * 3600
 def kept_time(plane):
     """Whether the control plane has written down the time for the next start."""
     with contextlib.closing(sqlite3.connect(f"file:{plane.path('store.db')}?mode=ro", uri=True)) as store:
-        return store.execute("SELECT count(*) FROM entries WHERE key = 'trust_time'").fetchone()[0] == 1
+        return store.execute("SELECT count(*) FROM entries WHERE key = CAST('trust_time' AS BLOB)").fetchone()[0] == 1
 
 
 class RotationClockTest(unittest.TestCase):
