@@ -129,7 +129,8 @@ absl::Status ControlPlane::StartAll() {
     if (absl::IsFailedPrecondition(joins)) return InFlag("ca", joins);
     RETURN_IF_ERROR(joins);
   }
-  RETURN_IF_ERROR(trust_files_->SetRoots(options_.trust_domain, trust_->RootsOfForeignLists()));
+  RETURN_IF_ERROR(trust_files_->SetRoots(options_.trust_domain, trust_->KnownRoots(),
+                                         trust_->NeedsForeignLists()));
   RETURN_IF_ERROR(OpenIssuanceLog());
   JwtAuthority::Options jwt;
   jwt.max_ttl = options_.jwt_svid_ttl;
@@ -513,7 +514,8 @@ void ControlPlane::FollowTrust() {
   }
   const bool authority_changed = trust_->Poll();
   // Also by those of a plugged CA that waits for their lists; what is not good by them is named.
-  trust_files_->SetRoots(options_.trust_domain, trust_->RootsOfForeignLists()).IgnoreError();
+  trust_files_->SetRoots(options_.trust_domain, trust_->KnownRoots(), trust_->NeedsForeignLists())
+      .IgnoreError();
   // Before the bundles lose the root they are of.
   RenewOwnCertificates();
   const bool keys_changed = jwt_keys_->TakeChanged();

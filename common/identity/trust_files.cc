@@ -55,7 +55,13 @@ std::map<std::string, absl::Time> NewestOf(const std::vector<RevocationListPtr>&
 }
 
 absl::Status CheckTakesNothingBack(const std::vector<RevocationListPtr>& lists,
-                                   const std::vector<RevocationListPtr>& in_force) {
+                                   std::vector<RevocationListPtr> in_force, const Clock* clock) {
+  // One that has not begun corrects nothing, and is corrected by an older one.
+  in_force.erase(std::remove_if(in_force.begin(), in_force.end(),
+                                [clock](const RevocationListPtr& list) {
+                                  return clock != nullptr && !CheckHasBegun(*list, *clock).ok();
+                                }),
+                 in_force.end());
   const std::map<std::string, absl::Time> before = NewestOf(in_force);
   for (const auto& [issuer, time] : NewestOf(lists)) {
     const auto found = before.find(issuer);
@@ -69,10 +75,10 @@ absl::Status CheckTakesNothingBack(const std::vector<RevocationListPtr>& lists,
 }
 
 // Of a long name a list has the beginning.
-bool HasNameOf(const RevocationList& list, const Certificate& root) {
+bool HasName(const RevocationList& list, const std::string& subject) {
   const std::string& issuer = list.issuer();
-  return root.Subject() == issuer ||
-         (issuer.size() == RevocationList::kMaxIssuer && absl::StartsWith(root.Subject(), issuer));
+  return subject == issuer ||
+         (issuer.size() == RevocationList::kMaxIssuer && absl::StartsWith(subject, issuer));
 }
 
 }  // namespace
@@ -151,8 +157,9 @@ bool TrustFiles::Poll() {
   for (Watched& watched : files_) changed = PollOne(&watched) || changed;
   for (Watched& watched : files_) changed = JudgeAgain(&watched) || changed;
   for (Watched& watched : files_) {
-    // One file's lists are judged by those of others, too.
-    if (changed || !Same(RootsOf(watched.file.trust_domain), watched.judged_by)) {
+    // One file's lists are judged by those of others, too, and what is wrong may pass.
+    if (changed || !watched.in_force.ok() ||
+        !Same(RootsOf(watched.file.trust_domain), watched.judged_by)) {
       JudgeInForce(&watched);
     }
   }
@@ -233,6 +240,12 @@ absl::StatusOr<bool> TrustFiles::LoadLists(bool first_time, Watched* watched) co
   ASSIGN_OR_RETURN(std::string contents, ReadFile(path, kMaxCrlSize));
   absl::StatusOr<std::vector<RevocationListPtr>> lists = RevocationList::ListFromFile(contents);
   if (!lists.ok()) return InFile(path, lists.status());
+  // More than would fit into a bundle are not to be judged, either.
+  if (lists->size() > TrustBundleSet::kMaxRevocationLists) {
+    return InFile(path, absl::InvalidArgumentError(
+                            absl::StrCat("it holds ", lists->size(), " revocation lists; at most ",
+                                         TrustBundleSet::kMaxRevocationLists, " are taken")));
+  }
   const bool changed = !Same(*lists, watched->crls);
   const absl::Status good =
       first_time || !changed ? absl::OkStatus() : MayReplace(*watched, *lists);
@@ -259,15 +272,23 @@ bool TrustFiles::JudgeAgain(Watched* watched) {
   return true;
 }
 
+absl::Status TrustFiles::WrongInForce(const Watched& watched) const {
+  absl::Status wrong;
+  for (const RevocationListPtr& list : watched.crls) {
+    if (clock_ != nullptr) wrong.Update(CheckHasBegun(*list, *clock_));
+  }
+  wrong.Update(CheckSigners(watched, watched.crls));
+  return wrong.ok() ? wrong : InFile(watched.file.path, wrong);
+}
+
 void TrustFiles::JudgeInForce(Watched* watched) {
   if (watched->kind != Kind::kCrl) return;
   watched->judged_by = RootsOf(watched->file.trust_domain);
-  absl::Status found = CheckSigners(*watched, watched->crls);
-  if (!found.ok()) found = InFile(watched->file.path, found);
+  const absl::Status found = WrongInForce(*watched);
   if (found == watched->in_force) return;
   watched->in_force = found;
   if (found.ok()) return;
-  log_->Error("revocation lists are in force by which a trust domain is refused",
+  log_->Error("revocation lists are in force by which certificates are refused",
               {{"trust_domain", watched->file.trust_domain}, {"error", found.message()}});
 }
 
@@ -276,46 +297,48 @@ absl::Status TrustFiles::MayReplace(const Watched& watched,
   for (const RevocationListPtr& list : lists) {
     if (clock_ != nullptr) RETURN_IF_ERROR(CheckHasBegun(*list, *clock_));
   }
-  RETURN_IF_ERROR(CheckTakesNothingBack(lists, watched.crls));
+  RETURN_IF_ERROR(CheckTakesNothingBack(lists, watched.crls, clock_));
   return CheckSigners(watched, lists);
 }
 
 absl::Status TrustFiles::CheckSigners(const Watched& watched,
                                       const std::vector<RevocationListPtr>& lists) const {
   const std::string& of = watched.file.trust_domain;
-  const std::vector<CertificatePtr> roots = RootsOf(of);
-  if (roots.empty()) return absl::OkStatus();
   std::vector<RevocationListPtr> all = lists;
   for (const Watched& other : files_) {
     if (&other == &watched || other.file.trust_domain != of) continue;
     all.insert(all.end(), other.crls.begin(), other.crls.end());
   }
-  if (all.empty()) return absl::OkStatus();
-  bool some = false;
-  for (const CertificatePtr& root : roots) {
-    bool named = false, has_signed = false;
+  // Of each name that a root and a list have: whether a root of it has signed one.
+  std::map<std::string, bool> is_signed;
+  std::string name;
+  for (const CertificatePtr& root : RootsOf(of)) {
+    const std::string subject = root->Subject();
+    if (name.empty()) name = subject;
     for (const RevocationListPtr& list : all) {
-      named = named || HasNameOf(*list, *root);
-      has_signed = has_signed || std::any_of(roots.begin(), roots.end(), [&](const auto& other) {
-                     return other->Subject() == root->Subject() && list->IsIssuedBy(*other);
-                   });
+      if (!HasName(*list, subject)) continue;
+      bool& signed_by_one = is_signed[subject];
+      signed_by_one = signed_by_one || list->IsIssuedBy(*root);
     }
-    some = some || has_signed;
-    if (!named || has_signed) continue;
+  }
+  for (const auto& [subject, signed_by_one] : is_signed) {
+    if (signed_by_one) continue;
     return absl::InvalidArgumentError(
-        absl::StrCat("no revocation list of ", root->Subject(), " is signed by the root of ", of,
+        absl::StrCat("no revocation list of ", subject, " is signed by the root of ", of,
                      " that has this name and may sign lists (cRLSign)"));
   }
-  if (some) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "no revocation list of ", of, " is signed by one of its roots (", roots.front()->Subject(),
-      roots.size() > 1 ? ", ..." : "", "), so every certificate of it would be refused"));
+  const auto other = other_roots_.find(of);
+  const bool needs_one = other == other_roots_.end() || other->second.lists_needed;
+  if (all.empty() || name.empty() || !is_signed.empty() || !needs_one) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("no revocation list of ", of, " is signed by one of its roots (", name,
+                   " or another), so every certificate of it would be refused"));
 }
 
 std::vector<CertificatePtr> TrustFiles::RootsOf(const std::string& trust_domain) const {
   std::vector<CertificatePtr> roots;
   const auto other = other_roots_.find(trust_domain);
-  if (other != other_roots_.end()) roots = other->second;
+  if (other != other_roots_.end()) roots = other->second.roots;
   for (const Watched& watched : files_) {
     if (watched.kind != Kind::kBundle || watched.file.trust_domain != trust_domain) continue;
     roots.insert(roots.end(), watched.roots.begin(), watched.roots.end());
@@ -324,14 +347,17 @@ std::vector<CertificatePtr> TrustFiles::RootsOf(const std::string& trust_domain)
 }
 
 absl::Status TrustFiles::SetRoots(const std::string& trust_domain,
-                                  std::vector<CertificatePtr> roots) {
-  other_roots_[trust_domain] = std::move(roots);
-  for (const Watched& watched : files_) {
+                                  std::vector<CertificatePtr> roots, bool lists_needed) {
+  OtherRoots& known = other_roots_[trust_domain];
+  if (Same(known.roots, roots) && known.lists_needed == lists_needed) return absl::OkStatus();
+  known = {std::move(roots), lists_needed};
+  absl::Status wrong;
+  for (Watched& watched : files_) {
     if (watched.kind != Kind::kCrl || watched.file.trust_domain != trust_domain) continue;
-    const absl::Status signers = CheckSigners(watched, watched.crls);
-    if (!signers.ok()) return Refusal(watched, InFile(watched.file.path, signers));
+    JudgeInForce(&watched);
+    if (wrong.ok() && !watched.in_force.ok()) wrong = Refusal(watched, watched.in_force);
   }
-  return absl::OkStatus();
+  return wrong;
 }
 
 absl::StatusOr<TrustBundleSet> TrustFiles::AddTo(const TrustBundleSet& base) const {
@@ -369,8 +395,10 @@ std::vector<RevocationListPtr> TrustFiles::RevocationListsOf(
 std::vector<std::string> TrustFiles::Rejected() const {
   std::vector<std::string> rejected;
   for (const Watched& watched : files_) {
-    const absl::Status& wrong = watched.status.ok() ? watched.in_force : watched.status;
-    if (!wrong.ok()) rejected.emplace_back(wrong.message());
+    if (!watched.status.ok()) rejected.emplace_back(watched.status.message());
+    if (watched.in_force.ok()) continue;
+    rejected.push_back(absl::StrCat(watched.in_force.message(),
+                                    "; it is in force, and certificates are refused by it"));
   }
   return rejected;
 }

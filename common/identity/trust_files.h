@@ -65,9 +65,10 @@ class TrustFiles {
   ~TrustFiles();
 
   // The roots of a trust domain that no bundle file is about, by which its lists are judged from
-  // now on; none: they are not judged by roots. InvalidArgument: those in force are not good by
-  // them, and stay.
-  absl::Status SetRoots(const std::string& trust_domain, std::vector<CertificatePtr> roots);
+  // now on. With `lists_needed` some root has to have signed one of them; else others are published
+  // beside them. InvalidArgument: those in force are not good by them, and stay.
+  absl::Status SetRoots(const std::string& trust_domain, std::vector<CertificatePtr> roots,
+                        bool lists_needed);
 
   // Looks at the files, about twice a second; true when what they say has changed.
   bool Poll();
@@ -79,7 +80,7 @@ class TrustFiles {
   // The lists of the files.
   RevocationListMap RevocationLists() const;
   std::vector<RevocationListPtr> RevocationListsOf(const std::string& trust_domain) const;
-  // Why each file that is not in force as it is now is not.
+  // Why each file that is not in force as it is now is not, and what is wrong with one that is.
   std::vector<std::string> Rejected() const;
 
  private:
@@ -107,6 +108,8 @@ class TrustFiles {
   absl::StatusOr<bool> LoadLists(bool first_time, Watched* watched) const;
   // Judges lists anew, of a file that has not changed; true when what is in force has.
   bool JudgeAgain(Watched* watched);
+  // What certificates are refused by, of the lists in force.
+  absl::Status WrongInForce(const Watched& watched) const;
   // Says what is wrong with the lists in force, or that nothing is any more.
   void JudgeInForce(Watched* watched);
   // Whether `lists` may replace those of `watched`.
@@ -122,7 +125,11 @@ class TrustFiles {
   void ShowAges();
 
   std::vector<Watched> files_;
-  std::map<std::string, std::vector<CertificatePtr>> other_roots_;
+  struct OtherRoots {
+    std::vector<CertificatePtr> roots;
+    bool lists_needed = true;
+  };
+  std::map<std::string, OtherRoots> other_roots_;
   Logger* const log_;         // Not owned.
   const Clock* const clock_;  // Not owned; may be null.
   Counter* const reads_ok_;

@@ -172,7 +172,7 @@ TEST_F(TrustFilesTest, DoesNotTakeListsThatRefuseEverything) {
   Write(bundle_, partner_.root()->ToPem());
   Write(crl_, CrlPem());
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
-  ASSERT_THAT(files->SetRoots("td", {own_.root()}), IsOk());
+  ASSERT_THAT(files->SetRoots("td", {own_.root()}, true), IsOk());
   const auto refused = [&](const RevocationListPtr& list, const std::string& words) {
     Write(crl_, list->ToPem());
     EXPECT_FALSE(files->Poll());
@@ -187,15 +187,15 @@ TEST_F(TrustFilesTest, DoesNotTakeListsThatRefuseEverything) {
   refused(MakeCrl(*own_.root(), own_.key(), kNow - absl::Hours(1)), "which is newer");
   // By another root it is good, without the file having changed.
   refused(MakeCrl(*other.root(), other.key(), kNow), "is signed by the root of td");
-  EXPECT_THAT(files->SetRoots("td", {own_.root(), other.root()}), IsOk());
+  EXPECT_THAT(files->SetRoots("td", {own_.root(), other.root()}, true), IsOk());
   EXPECT_TRUE(files->Poll());
   EXPECT_THAT(files->Rejected(), IsEmpty());
   // And what is in force is named once it is not any more.
-  EXPECT_THAT(files->SetRoots("td", {own_.root()}),
+  EXPECT_THAT(files->SetRoots("td", {own_.root()}, true),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--crl")));
   EXPECT_FALSE(files->Poll());
   EXPECT_THAT(files->Rejected(), ElementsAre(HasSubstr("is signed by the root of td")));
-  EXPECT_THAT(files->SetRoots("td", {}), IsOk());
+  EXPECT_THAT(files->SetRoots("td", {}, true), IsOk());
   EXPECT_FALSE(files->Poll());
   EXPECT_THAT(files->Rejected(), IsEmpty());
 }
@@ -213,6 +213,54 @@ TEST_F(TrustFilesTest, TakesAListThatBeginsLaterWhenItHasBegun) {
   EXPECT_EQ(files->RevocationListsOf("td")[0]->this_update(), kNow + absl::Hours(1));
 }
 
+// With nothing before it, it is in force: without it nothing would be refused.
+TEST_F(TrustFilesTest, NamesAListOfTheStartThatHasNotBegunAndLetsItBeCorrected) {
+  const auto later = MakeCrl(*own_.root(), own_.key(), kNow + absl::Hours(24))->ToPem();
+  Write(bundle_, partner_.root()->ToPem());
+  Write(crl_, later);
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
+  EXPECT_THAT(files->Rejected(),
+              ElementsAre(AllOf(HasSubstr("begins at"), HasSubstr("it is in force"))));
+  EXPECT_THAT(files->SetRoots("td", {own_.root()}, true),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("begins at")));
+  Write(crl_, CrlPem());
+  EXPECT_TRUE(files->Poll());
+  EXPECT_THAT(files->Rejected(), IsEmpty());
+  Write(crl_, later);
+  files = *Create();
+  EXPECT_THAT(files->Rejected(), SizeIs(1));
+  clock_.Advance(absl::Hours(24));
+  files->Poll();
+  EXPECT_THAT(files->Rejected(), IsEmpty());
+}
+
+// Where our own lists are published beside them, those of others are needed for nothing.
+TEST_F(TrustFilesTest, NeedsNoListOfARootWhoseListsAreOurs) {
+  const TestCa other("td", kNow), former("former", kNow);
+  Write(bundle_, partner_.root()->ToPem());
+  Write(crl_, MakeCrl(*former.root(), former.key(), kNow)->ToPem());
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
+  EXPECT_THAT(files->SetRoots("td", {own_.root()}, false), IsOk());
+  EXPECT_THAT(files->SetRoots("td", {own_.root()}, true),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  // One of a root's name that it has not signed takes back what it has revoked.
+  ASSERT_THAT(files->SetRoots("td", {own_.root()}, false), IsOk());
+  Write(crl_, CrlPem());
+  EXPECT_TRUE(files->Poll());
+  Write(crl_, MakeCrl(*other.root(), other.key(), kNow + absl::Minutes(1))->ToPem());
+  EXPECT_FALSE(files->Poll());
+  EXPECT_TRUE(files->RevocationListsOf("td")[0]->IsIssuedBy(*own_.root()));
+}
+
+TEST_F(TrustFilesTest, TakesNoMoreListsThanABundle) {
+  Write(bundle_, partner_.root()->ToPem());
+  std::string many;
+  for (size_t i = 0; i <= TrustBundleSet::kMaxRevocationLists; ++i) many += CrlPem();
+  Write(crl_, many);
+  EXPECT_THAT(Create().status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 64")));
+}
+
 // As of a root with a new key and the old name, each with a period of its own.
 TEST_F(TrustFilesTest, HoldsOfListsOfOneNameTheNewestAgainstTheNewest) {
   const TestCa other("td", kNow);
@@ -224,7 +272,7 @@ TEST_F(TrustFilesTest, HoldsOfListsOfOneNameTheNewestAgainstTheNewest) {
   Write(crl_, both(-absl::Minutes(10), -absl::Minutes(50)));
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
   // One of them is not of a root any more, and harms nobody.
-  ASSERT_THAT(files->SetRoots("td", {own_.root()}), IsOk());
+  ASSERT_THAT(files->SetRoots("td", {own_.root()}, true), IsOk());
   for (const std::string& next :
        {both(-absl::Minutes(5), -absl::Minutes(50)), both(absl::Minutes(1), -absl::Minutes(40)),
         both(absl::Minutes(1), -absl::Minutes(50)) +

@@ -181,7 +181,6 @@ void Revocations::SetOthers(std::vector<RevocationListPtr> others) {
 }
 
 absl::StatusOr<bool> Revocations::Update(const std::vector<SigningAuthorityPtr>& authorities) {
-  absl::MutexLock update(&update_mu_);
   const absl::Time now = clock_->WallNow();
   RevocationListSpec spec;
   spec.next_update = now + list_life_;

@@ -135,9 +135,7 @@ class Revocations {
   const absl::Duration list_life_;
   const Issuers issuers_;
   const Clock* const clock_;  // Not owned.
-  // For the whole of Update(): of two that are under way the later one is to have the last word.
-  absl::Mutex update_mu_;
-  mutable absl::Mutex mu_ ABSL_ACQUIRED_AFTER(update_mu_);
+  mutable absl::Mutex mu_;
   mutable SettledTime time_ ABSL_GUARDED_BY(mu_);
   // Those in the store, by serial.
   std::vector<RevokedCertificate> revoked_ ABSL_GUARDED_BY(mu_);

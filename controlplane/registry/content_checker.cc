@@ -107,7 +107,6 @@ absl::Status CheckMatch(const Match& match) {
 // What is wrong with it as the address of one host, which all others reach; empty: nothing.
 absl::string_view WhyNoHost(const IpAddress& ip) {
   if (ip.IsLoopback() || ip.IsUnspecified()) return "cannot be reached from other machines";
-  if (ip.IsLinkLocal()) return "is link-local, which means something on one link alone";
   const std::string bytes = ip.ToBytes();
   const uint8_t first = static_cast<uint8_t>(bytes.front());
   // RFC 5771, RFC 4291 section 2.7.
@@ -139,14 +138,6 @@ absl::Status CheckEndpointPorts(const std::string& key, const PortList& list) {
 
 }  // namespace
 
-absl::Status CheckWorkloadAddress(const std::string& bytes) {
-  RETURN_IF_ERROR(CheckAddress(bytes));
-  if (bytes.size() != 4 || bytes.compare(0, 2, "\xa9\xfe") != 0) return absl::OkStatus();
-  return Error("address ", IpAddress::FromBytes(bytes)->ToString(),
-               " is link-local, which means something on one link alone; give the one it has on "
-               "the network");
-}
-
 absl::string_view EntriesName(const Workload&) { return "workloads"; }
 absl::string_view EntriesName(const Service&) { return "services"; }
 absl::string_view EntriesName(const Authorization&) { return "policies"; }
@@ -160,7 +151,7 @@ absl::Status CheckEntry(const Workload& workload) {
   if (!domain.ok()) return Error(domain.message());
   if (workload.addresses().empty()) return Error("\"addresses\" is empty; give at least one");
   for (const std::string& address : workload.addresses()) {
-    RETURN_IF_ERROR(CheckWorkloadAddress(address));
+    RETURN_IF_ERROR(CheckAddress(address));
   }
   for (const auto& service : workload.services()) {
     RETURN_IF_ERROR(CheckEndpointPorts(service.first, service.second));

@@ -24,11 +24,6 @@ absl::Status CheckEntry(const istio::workload::Workload& workload);
 absl::Status CheckEntry(const istio::workload::Service& service);
 absl::Status CheckEntry(const istio::security::Authorization& policy);
 
-// Whether these 4 or 16 bytes can be the address of a workload, which all others reach:
-// InvalidArgument for loopback, link-local, multicast and broadcast ones. A service may stand for
-// 169.254.169.254, a cloud's metadata; a pod that has such an address has got none.
-absl::Status CheckWorkloadAddress(const std::string& bytes);
-
 // The member of a registry file that has entries of this kind: "workloads".
 absl::string_view EntriesName(const istio::workload::Workload&);
 absl::string_view EntriesName(const istio::workload::Service&);

@@ -119,8 +119,6 @@ TEST(StaticParserTest, EveryMistakeIsNamed) {
        "224.0.0.1 is a multicast address"},
       {Workload("\"name\":\"a\",\"addresses\":[\"ff02::1\"]"), "ff02::1 is a multicast address"},
       {Workload("\"name\":\"a\",\"addresses\":[\"255.255.255.255\"]"), "is the broadcast address"},
-      {Workload("\"name\":\"a\",\"addresses\":[\"fe80::1\"]"), "fe80::1 is link-local"},
-      {Workload("\"name\":\"a\",\"addresses\":[\"169.254.1.2\"]"), "169.254.1.2 is link-local"},
       {Workload("\"name\":\"a/b\",\"addresses\":[\"10.0.0.1\"]"), "a/b"},
       {Workload("\"name\":\"\",\"addresses\":[\"10.0.0.1\"]"), "\"name\" is empty"},
       {Workload("\"addresses\":[\"10.0.0.1\"]"), "name"},

@@ -240,10 +240,12 @@ void SharedFleet::NoteLateIssuances(const std::vector<FleetReport>& reports) {
       const auto before = late_issuances_.find(report.instance);
       again |= (before == late_issuances_.end() ? 0 : before->second) != report.late_issuances;
     }
-    late_issuances_ = std::move(now);
   }
-  // Which may wait for somebody who reads the log: the event loop waits for mu_.
+  // Which may wait for somebody who reads the log: the event loop waits for mu_. Before it is
+  // noted: whoever finds nothing new is to have it.
   if (again) own_->ReadLogAgain();
+  absl::MutexLock lock(&mu_);
+  late_issuances_ = std::move(now);
 }
 
 FleetView SharedFleet::View(const RotationStanding& standing, absl::Time now) {

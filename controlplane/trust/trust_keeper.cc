@@ -128,7 +128,10 @@ void TrustKeeper::FollowStore() {
   if (rotation_ != nullptr) status = rotation_->Refresh();
   TellOfTrustRecord();
   status.Update(revocations_->Reload());
-  const absl::StatusOr<bool> changed = revocations_->Update(authority_->snapshot()->authorities);
+  const absl::StatusOr<bool> changed = [this] {
+    absl::MutexLock lists(&lists_mu_);
+    return revocations_->Update(authority_->snapshot()->authorities);
+  }();
   status.Update(changed.status());
   {
     absl::MutexLock lock(&mu_);
@@ -222,6 +225,7 @@ void TrustKeeper::AdoptPlugged() {
     std::vector<SigningAuthorityPtr>& all = with_formers->authorities;
     if (std::none_of(all.begin(), all.end(), same)) all.push_back(former.authority);
   }
+  absl::MutexLock lists(&lists_mu_);
   // Before anything is issued by it: peers are to have its list by then.
   if (revocations_->Update(with_formers->authorities).value_or(false)) {
     absl::MutexLock lock(&mu_);
@@ -273,6 +277,7 @@ absl::Status TrustKeeper::InFilesOfPlugged(const absl::Status& why) const {
 }
 
 void TrustKeeper::SetForeignLists(std::vector<RevocationListPtr> lists) {
+  absl::MutexLock both(&lists_mu_);
   revocations_->SetOthers(lists);
   // At once: with the lists of others in force and none of its own, nobody would be accepted.
   const bool changed = revocations_->Update(authority_->snapshot()->authorities).value_or(false);
@@ -291,6 +296,7 @@ absl::Status TrustKeeper::ListsState() const {
 }
 
 absl::Status TrustKeeper::IssuedState() const {
+  absl::MutexLock both(&lists_mu_);
   const SigningAuthorityPtr signer = authority_->snapshot()->signer;
   std::vector<RevocationListPtr> lists = revocations_->lists();
   // As bundle() has them.
@@ -302,12 +308,17 @@ absl::Status TrustKeeper::IssuedState() const {
   return CheckRevocation(signer->TrialPath(), lists, clock_->WallNow());
 }
 
-std::vector<CertificatePtr> TrustKeeper::RootsOfForeignLists() const {
-  const AuthoritySnapshotPtr now = authority_->snapshot();
-  const AuthoritySnapshotPtr next = plugged_ == nullptr ? now : plugged_->snapshot();
-  if (now->signer->intermediates().empty() && next->signer->intermediates().empty()) return {};
-  std::vector<CertificatePtr> roots = now->roots;
-  for (const CertificatePtr& root : next->roots) {
+bool TrustKeeper::NeedsForeignLists() const {
+  std::vector<SigningAuthorityPtr> all = authority_->snapshot()->authorities;
+  if (plugged_ != nullptr) all.push_back(plugged_->snapshot()->signer);
+  return std::any_of(all.begin(), all.end(),
+                     [](const SigningAuthorityPtr& one) { return !one->intermediates().empty(); });
+}
+
+std::vector<CertificatePtr> TrustKeeper::KnownRoots() const {
+  std::vector<CertificatePtr> roots = authority_->snapshot()->roots;
+  if (plugged_ == nullptr) return roots;
+  for (const CertificatePtr& root : plugged_->snapshot()->roots) {
     const bool known = std::any_of(roots.begin(), roots.end(), [&root](const CertificatePtr& one) {
       return one->der() == root->der();
     });

@@ -103,9 +103,11 @@ class TrustKeeper {
   absl::Status ListsState() const;
   // Why what is issued now is refused by the lists in force; OK: it is not.
   absl::Status IssuedState() const;
-  // Roots that somebody else has to sign the lists of, as what is in force and the files of a
-  // plugged CA have them; none where our own lists are all that is needed.
-  std::vector<CertificatePtr> RootsOfForeignLists() const;
+  // Whether what is issued, or will be by a CA that waits in the files, needs lists of somebody
+  // else: there is an intermediate. On the thread of Poll().
+  bool NeedsForeignLists() const;
+  // Those in force, and those in the files of a plugged CA that waits. On the thread of Poll().
+  std::vector<CertificatePtr> KnownRoots() const;
 
  private:
   TrustKeeper(Store* store, Options options, const Clock* clock, Logger* logger);
@@ -132,7 +134,9 @@ class TrustKeeper {
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<Revocations> revocations_;
   std::function<void()> on_change_ = [] {};
-  mutable absl::Mutex mu_;
+  // Over what is published and the lists that go with it, which two threads make.
+  mutable absl::Mutex lists_mu_;
+  mutable absl::Mutex mu_ ABSL_ACQUIRED_AFTER(lists_mu_);
   bool lists_changed_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<RevocationListPtr> foreign_lists_ ABSL_GUARDED_BY(mu_);
   absl::Status lists_made_ ABSL_GUARDED_BY(mu_);

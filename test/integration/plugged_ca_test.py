@@ -140,8 +140,11 @@ class PluggedWithListsTest(PluggedCase):
         self.plane.ctl("revoke", self.chain(self.leaver)[0]["serial"])
         self.assertEqual(self.revoked(), 1)
         # Until it has ended, and on.
+        rounds = 0
         while self.revoked():
             self.renewals(1)
+            rounds += 1
+            self.assertLess(rounds, 10, "what is revoked does not end")
         self.renewals(2)
         self.assertEqual(self.check("revocation-lists")["outcome"], "good")
 

@@ -53,7 +53,7 @@ class RevokeCertificateTest(MeshTestCase):
         self.assertEqual(open_connection.recv(100), b"ping\n")
 
         wrong = plane.ctl("revoke", "no serial", check=False)
-        self.assertEqual(wrong.returncode, 1)
+        self.assertEqual(wrong.returncode, 2)
         self.assertIn("hexadecimal", wrong.stderr)
         serial = self.serial(self.bad)
         typo = serial[:-1] + ("0" if serial[-1] != "0" else "1")

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
-#include "controlplane/registry/content_checker.h"
 
 namespace byrnie {
 namespace {
@@ -41,6 +40,12 @@ void Keep(Map* map, const Change& change) {
 bool Claims(const Pod& pod) { return !pod.host_network && !pod.finished; }
 
 bool EndsAndServes(const Pod& pod) { return pod.terminating && pod.ready && !pod.finished; }
+
+// 169.254.169.254, a cloud's metadata, is one of them.
+bool IsOfALink(const IpAddress& ip) {
+  const std::string bytes = ip.ToBytes();
+  return ip.IsLinkLocal() || (bytes.size() == 4 && bytes.compare(0, 2, "\xa9\xfe") == 0);
+}
 
 bool HasOneOf(const Pod& pod, const std::vector<IpAddress>& ips) {
   return std::any_of(ips.begin(), ips.end(), [&pod](const IpAddress& ip) {
@@ -343,7 +348,7 @@ RegistryModel::Update RegistryModel::TakeUpdate() {
     std::string node;
     const std::vector<EndpointOf> endpoints = EndpointsAt(ip, &node);
     // Whoever may write slices does not make a cloud's metadata address a part of the mesh.
-    if (endpoints.empty() || !CheckWorkloadAddress(ip.ToBytes()).ok()) continue;
+    if (endpoints.empty() || ip.IsLoopback() || ip.IsUnspecified() || IsOfALink(ip)) continue;
     slot = std::make_unique<istio::workload::Workload>(
         ToAddressWorkload(ip, node, Node(node), endpoints, mesh_));
   }
