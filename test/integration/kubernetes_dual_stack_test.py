@@ -7,24 +7,17 @@ over IPv6 does not; agents of such pods are attested by the tokens of their pods
 
 import os
 import sys
-import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from kubernetes.pod import FAMILIES
-from kubernetes.world import APP_IMAGE, NATIVE, World
+from kubernetes.world import NATIVE
+from kubernetes.world_case import NAMESPACE, WorldCase, container
 from testing.case import main
-from testing.process import json_lines, wait_until
+from testing.process import wait_until
 
-NAMESPACE = "shop"
-APP = ["/usr/bin/python3", "-B", "/opt/app.py"]
-PROXY = "byrnie-proxy"
 WEB, HEALTH = 8080, 8081
 KINDS = [(kind, families) for kind in ("native", "classic") for families in ("46", "64")]
-
-
-def container(name, *words, **more):
-    return {"name": name, "image": APP_IMAGE, "command": [*APP, *words], **more}
 
 
 def pod(name, kind, families, *containers, account="web", **annotations):
@@ -33,20 +26,9 @@ def pod(name, kind, families, *containers, account="web", **annotations):
             "spec": {"serviceAccountName": account, "terminationGracePeriodSeconds": 5, "containers": list(containers)}}
 
 
-class KubernetesDualStackTest(unittest.TestCase):
-    longMessage = True
+class KubernetesDualStackTest(WorldCase):
 
-    @classmethod
-    def setUpClass(cls):
-        cls.world = world = World(families="46")
-        try:
-            world.start(log_format="json")
-            world.namespace(NAMESPACE, accounts=["web", "client"])
-            cls.build()
-        except Exception:
-            world.print_logs()
-            raise
-        cls.addClassCleanup(world.close)
+    world_options = {"families": "46"}
 
     @classmethod
     def build(cls):
@@ -70,37 +52,11 @@ class KubernetesDualStackTest(unittest.TestCase):
                                  "spec": {"selector": {"app": app}, "ports": [{"port": 80, "targetPort": WEB}], **spec}})
         return made["spec"]["clusterIPs"]
 
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before:
-            self.world.print_logs()
-        return result
-
-    def get(self, client, url):
-        """What an application of that pod is answered."""
-        done = client["app"].run(*APP, "get", url, "10")
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        return done.stdout
-
-    def access(self, run, **wanted):
-        """The access log's records of a pod's proxy whose fields have the values given; waits for one."""
-        return wait_until(lambda: self.records(run, **wanted), 5, f"a record {wanted} in {run.name}'s access log")[-1]
-
-    @staticmethod
-    def records(run, **wanted):
-        return [record for record in json_lines(run[PROXY].log_text()) if record.get("log") == "access"
-                and all(record.get(name) == value for name, value in wanted.items())]
-
-    @staticmethod
-    def identity(account):
-        return f"spiffe://cluster.local/ns/{NAMESPACE}/sa/{account}"
-
     def assert_meshed(self, client, server, asked, dialled):
         """The answer that `client` had for `asked` came by mutual TLS from `server` at the address `dialled`."""
-        outbound = self.access(client, direction="outbound", result="allowed", original_destination=asked, peer_identity=self.identity("web"))
+        outbound = self.access(client, direction="outbound", result="allowed", original_destination=asked, peer_identity=self.identity("web"))[-1]
         self.assertEqual((outbound["own_identity"], outbound["protocol"]), (self.identity("client"), "hbone"))
-        inbound = self.access(server, direction="inbound", result="allowed", original_destination=dialled, peer_identity=self.identity("client"))
+        inbound = self.access(server, direction="inbound", result="allowed", original_destination=dialled, peer_identity=self.identity("client"))[-1]
         self.assertEqual((inbound["own_identity"], inbound["protocol"]), (self.identity("web"), "hbone"))
 
     def for_all_pairs(self, look):
@@ -128,7 +84,7 @@ class KubernetesDualStackTest(unittest.TestCase):
         def look(client, name, server):
             six, = [address for address in self.services[name] if ":" in address]
             self.assertEqual(self.get(client, f"http://[{six}]/"), f"hello from {name}\n")
-            outbound = self.access(client, direction="outbound", result="allowed", original_destination=f"[{six}]:80", peer_identity=self.identity("web"))
+            outbound = self.access(client, direction="outbound", result="allowed", original_destination=f"[{six}]:80", peer_identity=self.identity("web"))[-1]
             self.assertEqual(outbound["protocol"], "hbone")
             self.assertEqual(outbound["destination"], f"[{server.host.address6}]:{WEB}", outbound)
         self.for_all_pairs(look)
@@ -137,7 +93,7 @@ class KubernetesDualStackTest(unittest.TestCase):
         def look(client, name, server):
             four, = [address for address in self.services[name] if ":" not in address]
             self.assertEqual(self.get(client, f"http://{four}/"), f"hello from {name}\n")
-            outbound = self.access(client, direction="outbound", result="allowed", original_destination=f"{four}:80", peer_identity=self.identity("web"))
+            outbound = self.access(client, direction="outbound", result="allowed", original_destination=f"{four}:80", peer_identity=self.identity("web"))[-1]
             self.assertEqual(outbound["protocol"], "hbone")
             self.assertEqual(outbound["destination"], f"{server.host.address}:{WEB}", outbound)
         self.for_all_pairs(look)
@@ -150,7 +106,7 @@ class KubernetesDualStackTest(unittest.TestCase):
                 # What the control plane's watch has not told of yet goes past the mesh.
                 def through(client=client):
                     self.assertEqual(self.get(client, f"http://six.{NAMESPACE}/"), "hello from web-native-46\n")
-                    return self.records(client, direction="outbound", result="allowed", original_destination=f"[{addresses[0]}]:80",
+                    return self.access_records(client, direction="outbound", result="allowed", original_destination=f"[{addresses[0]}]:80",
                                         peer_identity=self.identity("web"))
                 wait_until(through, 10, "a request through the mesh", every=0.3)
 
@@ -184,15 +140,6 @@ class KubernetesDualStackTest(unittest.TestCase):
                 self.addCleanup(self.delete_now, run)
                 self.assertEqual(run["app"].spec["readinessProbe"]["httpGet"]["port"], 15021)
                 self.assertFalse(self.passes(run.host.address6, HEALTH))
-
-    def passes(self, address, port):
-        """Whether plaintext of the node gets an answer."""
-        try:
-            with self.world.machine.connect(address, port, 3) as connection:
-                connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
-                return connection.recv(100) != b""
-        except OSError:
-            return False
 
     def delete_now(self, run):
         self.world.api.delete(run.path, 1)

@@ -6,23 +6,16 @@ Proved, for native and for classic sidecars: agents find the control plane and h
 
 import os
 import sys
-import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from kubernetes.world import APP_IMAGE, NATIVE, PLANE, SYSTEM, World
+from kubernetes.world import NATIVE, PLANE, SYSTEM
+from kubernetes.world_case import NAMESPACE, WorldCase, container
 from testing.case import main
-from testing.process import json_lines, wait_until
+from testing.process import json_lines
 
-NAMESPACE = "shop"
-APP = ["/usr/bin/python3", "-B", "/opt/app.py"]
-PROXY = "byrnie-proxy"
 KINDS = ("native", "classic")
 WEB, PLAIN = 8080, 8081
-
-
-def container(name, *words, **more):
-    return {"name": name, "image": APP_IMAGE, "command": [*APP, *words], **more}
 
 
 def pod(name, kind, account, *containers):
@@ -30,20 +23,9 @@ def pod(name, kind, account, *containers):
             "spec": {"serviceAccountName": account, "terminationGracePeriodSeconds": 5, "containers": list(containers)}}
 
 
-class KubernetesIpv6Test(unittest.TestCase):
-    longMessage = True
+class KubernetesIpv6Test(WorldCase):
 
-    @classmethod
-    def setUpClass(cls):
-        cls.world = world = World(families="6")
-        try:
-            world.start(log_format="json")
-            world.namespace(NAMESPACE, accounts=["web", "client"])
-            cls.build()
-        except Exception:
-            world.print_logs()
-            raise
-        cls.addClassCleanup(world.close)
+    world_options = {"families": "6"}
 
     @classmethod
     def build(cls):
@@ -59,30 +41,6 @@ class KubernetesIpv6Test(unittest.TestCase):
         for each in [*cls.servers.values(), *cls.clients.values()]:
             world.wait(each.ready, 60, f"readiness of {each.name}")
 
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before:
-            self.world.print_logs()
-        return result
-
-    def get(self, client, url):
-        """What an application of that pod is answered."""
-        done = client["app"].run(*APP, "get", url, "10")
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        return done.stdout
-
-    def access(self, run, **wanted):
-        """The access log's records of a pod's proxy whose fields have the values given; waits for one."""
-        def records():
-            return [record for record in json_lines(run[PROXY].log_text()) if record.get("log") == "access"
-                    and all(record.get(name) == value for name, value in wanted.items())]
-        return wait_until(records, 5, f"a record {wanted} in {run.name}'s access log")[-1]
-
-    @staticmethod
-    def identity(account):
-        return f"spiffe://cluster.local/ns/{NAMESPACE}/sa/{account}"
-
     def test_nobody_has_an_ipv4_address(self):
         plane = self.world.node.pod(SYSTEM, PLANE)
         for run in [plane, *self.servers.values(), *self.clients.values()]:
@@ -97,7 +55,7 @@ class KubernetesIpv6Test(unittest.TestCase):
                     with self.subTest(client=client.name, asked=asked):
                         self.assertEqual(self.get(client, f"http://{asked}/"), f"hello from web-{kind}\n")
                         inbound = self.access(server, direction="inbound", result="allowed", original_destination=f"[{server.host.address6}]:{WEB}",
-                                              peer_identity=self.identity("client"))
+                                              peer_identity=self.identity("client"))[-1]
                         self.assertEqual((inbound["own_identity"], inbound["protocol"]), (self.identity("web"), "hbone"))
 
     def test_the_api_server_made_their_tokens(self):
@@ -113,15 +71,6 @@ class KubernetesIpv6Test(unittest.TestCase):
                 self.assertTrue(self.passes(run.host.address6, WEB))
                 self.assertFalse(self.passes(run.host.address6, PLAIN))
                 self.access(run, direction="inbound", reason="plaintext-refused", original_destination=f"[{run.host.address6}]:{PLAIN}")
-
-    def passes(self, address, port):
-        """Whether plaintext of the node gets an answer."""
-        try:
-            with self.world.machine.connect(address, port, 3) as connection:
-                connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
-                return connection.recv(100) != b""
-        except OSError:
-            return False
 
 
 if __name__ == "__main__":

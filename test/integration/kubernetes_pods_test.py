@@ -10,24 +10,18 @@ import os
 import signal
 import sys
 import time
-import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from kubernetes.world import APP_IMAGE, NATIVE, PLANE, SYSTEM, World
+from kubernetes.world import APP_IMAGE, NATIVE, PLANE, SYSTEM
+from kubernetes.world_case import APP, NAMESPACE, PROXY, WorldCase, container
 from testing.case import main
 from testing.mesh import PROXY_UID
-from testing.process import json_lines, wait_until
+from testing.process import json_lines
 
-NAMESPACE = "shop"
-APP = ["/usr/bin/python3", "-B", "/opt/app.py"]
 KINDS = ("native", "classic")
-AGENT, PROXY, REDIRECT = "byrnie-agent", "byrnie-proxy", "byrnie-redirect"
+AGENT, REDIRECT = "byrnie-agent", "byrnie-redirect"
 WEB, HEALTH, GRPC = 8080, 8081, 8082
-
-
-def container(name, *words, **more):
-    return {"name": name, "image": APP_IMAGE, "command": [*APP, *words], **more}
 
 
 def idle(name="app"):
@@ -44,20 +38,9 @@ def pod(name, kind, *containers, labels=None, account=None, **spec):
             "spec": {"serviceAccountName": account or "web", "terminationGracePeriodSeconds": 20, "containers": list(containers), **spec}}
 
 
-class KubernetesPodsTest(unittest.TestCase):
-    longMessage = True
+class KubernetesPodsTest(WorldCase):
 
-    @classmethod
-    def setUpClass(cls):
-        cls.world = world = World()
-        try:
-            world.start(log_format="json")
-            world.namespace(NAMESPACE, accounts=["web", "client", "setup"])
-            cls.build()
-        except Exception:
-            world.print_logs()
-            raise
-        cls.addClassCleanup(world.close)
+    accounts = ["web", "client", "setup"]
 
     @classmethod
     def build(cls):
@@ -75,33 +58,9 @@ class KubernetesPodsTest(unittest.TestCase):
         return pod(name, kind, container("web", "serve", str(WEB), name, ports=[{"name": "http", "containerPort": WEB}],
                                          readinessProbe={"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 1}), **spec)
 
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        if len(result.failures) + len(result.errors) > before:
-            self.world.print_logs()
-        return result
-
-    def get(self, client, url):
-        """What an application of that pod is answered."""
-        done = client["app"].run(*APP, "get", url, "10")
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        return done.stdout
-
-    def access(self, run, **wanted):
-        """The access log's records of a pod's proxy whose fields have the values given; waits for one."""
-        def records():
-            return [record for record in self.records(run, PROXY) if record.get("log") == "access"
-                    and all(record.get(name) == value for name, value in wanted.items())]
-        return wait_until(records, 5, f"a record {wanted} in {run.name}'s access log")
-
     @staticmethod
     def records(run, name):
         return json_lines(run[name].log_text())
-
-    @staticmethod
-    def identity(account):
-        return f"spiffe://cluster.local/ns/{NAMESPACE}/sa/{account}"
 
     def test_two_of_them_talk_by_mutual_tls(self):
         for client in self.clients.values():
@@ -162,9 +121,9 @@ class KubernetesPodsTest(unittest.TestCase):
                 self.addCleanup(self.delete_now, run)
                 self.assertEqual([life.exit_codes for life in run.apps], [[]] * len(run.apps))
                 self.access(run, protocol="probe", result="allowed", original_destination=f"{run.host.address}:{HEALTH}")
-                self.assertTrue(self.passes(run, HEALTH))
-                self.assertEqual(self.passes(run, GRPC, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"), kind == "native")
-                self.assertFalse(self.passes(run, WEB))
+                self.assertTrue(self.passes(run.host.address, HEALTH))
+                self.assertEqual(self.passes(run.host.address, GRPC, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"), kind == "native")
+                self.assertFalse(self.passes(run.host.address, WEB))
                 self.access(run, direction="inbound", reason="plaintext-refused", original_destination=f"{run.host.address}:{WEB}")
 
     def test_rewritten_probes_pass_and_open_nothing(self):
@@ -181,8 +140,8 @@ class KubernetesPodsTest(unittest.TestCase):
                 self.addCleanup(self.delete_now, run)
                 for app in ("app", "grpc") if kind == "native" else ("app",):
                     self.assertEqual(run[app].spec["readinessProbe"]["httpGet"]["port"], 15021)
-                self.assertFalse(self.passes(run, GRPC, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"))
-                self.assertFalse(self.passes(run, HEALTH))
+                self.assertFalse(self.passes(run.host.address, GRPC, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"))
+                self.assertFalse(self.passes(run.host.address, HEALTH))
                 self.access(run, direction="inbound", reason="plaintext-refused", original_destination=f"{run.host.address}:{HEALTH}")
                 run["app"].container.signal(signal.SIGSTOP)
                 try:
@@ -191,15 +150,6 @@ class KubernetesPodsTest(unittest.TestCase):
                     run["app"].container.signal(signal.SIGCONT)
                 self.world.wait(run.ready, 15, "it to pass again")
                 self.assertIn("a probe of the application fails", run[PROXY].log_text())
-
-    def passes(self, run, port, question=b"GET /healthz HTTP/1.0\r\n\r\n"):
-        """Whether plaintext of the node gets an answer."""
-        try:
-            with self.world.machine.connect(run.host.address, port, 3) as connection:
-                connection.sendall(question)
-                return connection.recv(100) != b""
-        except OSError:
-            return False
 
     # Beginnings and ends.
 
