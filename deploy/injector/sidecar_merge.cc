@@ -67,10 +67,16 @@ const KeyedList* ListNamed(const std::string& name) {
 constexpr const char* kLoaders[] = {"LD_", "GLIBC_", "GCONV_", "OPENSSL_"};
 // Sources of volumes in which there is nothing that a pod of the namespace may not know.
 constexpr const char* kOpenSources[] = {"configMap", "downwardAPI", "clusterTrustBundle"};
-// Members of which others add whole ones.
-constexpr const char* kNobodys[] = {"envFrom", "volumeDevices"};
-constexpr const char* kNobodysOfRoot[] = {"lifecycle", "livenessProbe", "readinessProbe",
-                                          "startupProbe"};
+// Members that stay as we make them, or away: sources of variables and files, what brings somebody
+// in, and what ends a container or has it wait.
+constexpr const char* kNobodys[] = {
+    "envFrom",       "volumeDevices",  "ports",        "stdin",     "stdinOnce", "tty",
+    "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "workingDir"};
+
+// Of a probe, by the API server.
+bool IsDefault(const std::string& member, const Json& value) {
+  return (member == "scheme" && value == "HTTP") || (member == "successThreshold" && value == 1);
+}
 
 template <size_t N>
 bool IsAmong(const char* const (&names)[N], absl::string_view name) {
@@ -137,9 +143,8 @@ class Merger {
   // `ours` has a handful of elements, `there` as many as others like.
   Json MergeList(const Json& there, const Json& ours, const KeyedList& list);
   bool MayStay(const KeyedList& list, const Json& element) const;
-  bool MayStay(const std::string& member) const {
-    return !IsAmong(kNobodys, member) && !(is_root_ && IsAmong(kNobodysOfRoot, member));
-  }
+  // What others have made of a probe or of hooks of ours, without what they have added.
+  Json WithoutAdded(const std::string& name, const Json& there, const Json& ours);
 
   const absl::flat_hash_set<std::string>& open_volumes_;
   const bool is_root_;
@@ -147,8 +152,8 @@ class Merger {
 };
 
 bool Merger::MayStay(const KeyedList& list, const Json& element) const {
-  if (is_root_) return false;
   const absl::string_view of = list.name;
+  if (is_root_ || of == "ports") return false;
   const std::string name = TextOf(element, "name");
   if (of == "volumeMounts") {
     return open_volumes_.contains(name) && !CoversOurs(TextOf(element, "mountPath"));
@@ -165,18 +170,37 @@ Json Merger::MergeList(const Json& there, const Json& ours, const KeyedList& lis
   for (const Json& element : there) {
     const Json* const own = WithKey(ours, list.key, TextOf(element, list.key));
     if (own != nullptr) {
-      made.push_back(Covers(element, *own) ? element : *own);
+      // Not with a port of the node's.
+      const bool as_it_is =
+          IsAmong(kNobodys, list.name) ? SameJson(element, *own) : Covers(element, *own);
+      made.push_back(as_it_is ? element : *own);
     } else if (!IsOurs(element)) {
       if (MayStay(list, element)) {
         made.push_back(element);
       } else {
-        left_out_.push_back(
-            absl::StrCat(list.name, " ", Shortened(TextOf(element, "name"), kMaxShown)));
+        const std::string name = Shortened(TextOf(element, "name"), kMaxShown);
+        left_out_.push_back(absl::StrCat(list.name, name.empty() ? "" : " ", name));
       }
     }
   }
   for (const Json& own : ours) {
     if (WithKey(there, list.key, TextOf(own, list.key)) == nullptr) made.push_back(own);
+  }
+  return made;
+}
+
+Json Merger::WithoutAdded(const std::string& name, const Json& there, const Json& ours) {
+  Json made = Json::object();
+  for (const auto& [member, value] : there.get_ref<const Json::object_t&>()) {
+    const std::string at = absl::StrCat(name, ".", Shortened(member, kMaxShown));
+    const Json* const own = Find(ours, member);
+    if (own != nullptr) {
+      made[member] = own->is_object() ? WithoutAdded(at, value, *own) : value;
+    } else if (IsDefault(member, value)) {
+      made[member] = value;
+    } else {
+      left_out_.push_back(at);
+    }
   }
   return made;
 }
@@ -191,8 +215,11 @@ Json Merger::Merge(const Json& there, const Json& ours) {
     if (list != nullptr) {
       Json merged = MergeList(value.is_array() ? value : none, own == nullptr ? none : *own, *list);
       if (!merged.empty()) members.push_back({name, std::move(merged)});
-    } else if (own == nullptr && !MayStay(name)) {
+    } else if (own == nullptr && IsAmong(kNobodys, name)) {
       if (!value.empty()) left_out_.push_back(name);
+    } else if (IsAmong(kNobodys, name) && Covers(value, *own)) {
+      // One hook of ours beside one of others, or a probe of ours that asks another host.
+      members.push_back({name, WithoutAdded(name, value, *own)});
     } else if (own == nullptr || Covers(value, *own)) {
       members.push_back({name, value});
     } else if (!value.is_null() && IsAmong(kTheirs, name)) {

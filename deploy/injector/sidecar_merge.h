@@ -13,9 +13,11 @@ namespace byrnie {
 // it changes nothing.
 //
 // What is added does not stay, and is one of the sidecar's warnings, where by it a program would
-// load something else or have what is the application's: variables of the loader or of a Secret,
-// volumes of which not all is known to the namespace; of the containers that are root with
-// NET_ADMIN any variable, volume, port, probe or hook.
+// load something else or have what is the application's, or somebody else would come in or say when
+// it is started, ready or ended: variables of the loader, of libraries or of a Secret, envFrom,
+// volumes of which not all is known to the namespace, mounts at, above or below our own files,
+// volumeDevices, ports, probes, hooks, stdin, tty and workingDir; of the containers that are root
+// with NET_ADMIN any variable and mount.
 void KeepWhatOthersSay(const Json& pod, SidecarContainers* sidecar);
 
 }  // namespace byrnie

@@ -86,6 +86,7 @@ TEST_P(SidecarMergeTest, WhatIsOthersToSayStays) {
     container["terminationMessagePath"] = "/dev/termination-log";
   }
   Container("byrnie-proxy")["readinessProbe"]["httpGet"]["scheme"] = "HTTP";
+  Container("byrnie-proxy")["readinessProbe"]["successThreshold"] = 1;
   Container("byrnie-agent")["env"][0]["valueFrom"]["fieldRef"]["apiVersion"] = "v1";
   pod_["spec"]["volumes"][2]["configMap"]["defaultMode"] = 420;
   const Json before = pod_;
@@ -202,6 +203,49 @@ TEST_P(SidecarMergeTest, VariablesThatLoadSomethingOrAreASecretDoNotStay) {
                                          "and 3 more)"));
   }
   EXPECT_EQ(Inject(), Kind::kUnchanged);
+}
+
+// A probe of somebody else's would end them, or keep the pod from being ready.
+TEST_P(SidecarMergeTest, PortsProbesAndHooksOfOthersDoNotStay) {
+  const Json before = pod_;
+  for (const char* const name : {"byrnie-agent", "byrnie-proxy"}) {
+    for (const char* const member :
+         {R"({"ports":[{"name":"a","containerPort":80,"hostPort":80}]})", R"({"stdin":true})",
+          R"({"stdinOnce":true})", R"({"tty":true})", R"({"workingDir":"/opt"})",
+          R"({"livenessProbe":{"exec":{"command":["/a"]}}})"}) {
+      pod_ = before;
+      const Json added = Read(member);
+      for (const auto& one : added.items()) {
+        Json& there = Container(name)[one.key()];
+        if (there.is_array()) {
+          there.push_back(one.value()[0]);
+        } else {
+          there = one.value();
+        }
+      }
+      EXPECT_EQ(Inject(), Kind::kUpdated) << name << member;
+      EXPECT_TRUE(SameJson(pod_, before)) << name << member << ToText(pod_);
+      EXPECT_THAT(Warning(name), HasSubstr(added.begin().key()));
+      EXPECT_EQ(Inject(), Kind::kUnchanged);
+    }
+  }
+  pod_ = before;
+  Container("byrnie-agent")["readinessProbe"] = Read(R"({"exec":{"command":["/a"]}})");
+  Container("byrnie-proxy")["ports"][0]["hostPort"] = 15008;
+  Container("byrnie-proxy")["readinessProbe"]["httpGet"]["host"] = "203.0.113.1";
+  for (const char* const hook : {"preStop", "postStart"}) {
+    for (const char* const name : {"byrnie-agent", "byrnie-proxy"}) {
+      Json* const lifecycle = ObjectIn(&Container(name), "lifecycle");
+      if (Find(*lifecycle, hook) == nullptr) {
+        (*lifecycle)[hook] = Read(R"({"exec":{"command":["/a"]}})");
+      }
+    }
+  }
+  EXPECT_EQ(Inject(), Kind::kUpdated);
+  EXPECT_TRUE(SameJson(pod_, before)) << ToText(pod_);
+  EXPECT_THAT(Warning("byrnie-agent"), HasSubstr("readinessProbe"));
+  EXPECT_THAT(Warning("byrnie-proxy"),
+              AllOf(HasSubstr("lifecycle"), HasSubstr("readinessProbe.httpGet.host")));
 }
 
 // What the policy for privileges refuses.
