@@ -212,6 +212,38 @@ TEST(AdmissionTest, WhatIsTooLargeIsRefusedBeforeAnybodyLooksAtIt) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is longer than 3145728")));
 }
 
+// Not only before what was done to it is taken back, which reads them.
+TEST(AdmissionTest, AnnotationsThatAreTooLargeAreRefusedBeforeAnythingElseIsSaid) {
+  for (const char* const spec : {R"("hostNetwork":true,"containers":[{"name":"a"}])",
+                                 R"("containers":[{"name":"a"},{"name":"byrnie-proxy"}])"}) {
+    const Json response = Ask(
+        Review(absl::StrCat(R"({"metadata":{"annotations":{"eks.amazonaws.com/skip-containers":")",
+                            std::string(kMaxAnnotations, ','),
+                            R"(","byrnie.io/status":"{\"lists\":{}}"}},"spec":{)", spec, "}}")));
+    EXPECT_FALSE(IsTrue(response, "allowed"));
+    EXPECT_THAT(TextOf(response["status"], "message"), HasSubstr("longer than 262144 bytes"));
+  }
+}
+
+// The most work that lists of a body can be: of names, of which the status says many, too.
+TEST(AdmissionTest, APodWithLongListsIsAnswered) {
+  std::string secrets, added, found, list;
+  for (int i = 0; i < 12000; ++i) {
+    absl::StrAppend(&secrets, i == 0 ? "" : ",", R"({"name":"s)", i, R"("})");
+    if (i < 5000) absl::StrAppend(&added, i == 0 ? "" : ",", R"(\"s)", 11999 - i, R"(\")");
+    if (i < 5000) absl::StrAppend(&found, i == 0 ? "" : ",", R"(\"n)", i, R"(\")");
+    absl::StrAppend(&list, i == 0 ? "" : ",", i % 2 == 0 ? "n" : "byrnie-proxy");
+  }
+  const Json response = Ask(
+      Review(absl::StrCat(R"({"metadata":{"annotations":{"eks.amazonaws.com/skip-containers":")",
+                          list, R"(","byrnie.io/status":"{\"pull_secrets\":[)", added,
+                          R"(],\"lists\":{\"eks.amazonaws.com/skip-containers\":[)", found,
+                          R"(]}}"}},"spec":{"containers":[{"name":"a"},{"name":"byrnie-proxy"}],)",
+                          R"("imagePullSecrets":[)", secrets, "]}}")));
+  EXPECT_TRUE(IsTrue(response, "allowed")) << ToText(response["status"]);
+  EXPECT_EQ(Audit(response), "updated");
+}
+
 // The most work that a body can be, in the time of a test: many containers, each of whose probes
 // was rewritten before, as far as the annotation has room, in another order than there, or is to
 // be.

@@ -322,19 +322,6 @@ absl::Status Wrong(absl::string_view name, absl::string_view value, absl::string
       absl::StrCat("annotation ", kAnnotationPrefix, name, "=\"", Shortened(value), "\": ", what));
 }
 
-// More than this the API server takes of nobody, but it looks only once nobody changes it any more.
-absl::Status CheckTotal(const Json& annotations) {
-  size_t total = 0;
-  if (annotations.is_object()) {
-    for (const auto& [name, value] : annotations.get_ref<const Json::object_t&>()) {
-      total += name.size() + (value.is_string() ? value.get_ref<const std::string&>().size() : 0);
-    }
-  }
-  if (total <= kMaxAnnotations) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("its annotations are longer than ", kMaxAnnotations, " bytes: take some out"));
-}
-
 // What is wrong with values that are each right.
 absl::Status CheckTogether(const PodSettings& settings,
                            const std::map<std::string, std::string, std::less<>>& values) {
@@ -414,10 +401,21 @@ absl::optional<double> ParseQuantity(absl::string_view text) {
   return number * factor;
 }
 
+absl::Status CheckAnnotationsSize(const Json& annotations) {
+  size_t total = 0;
+  if (annotations.is_object()) {
+    for (const auto& [name, value] : annotations.get_ref<const Json::object_t&>()) {
+      total += name.size() + (value.is_string() ? value.get_ref<const std::string&>().size() : 0);
+    }
+  }
+  if (total <= kMaxAnnotations) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("its annotations are longer than ", kMaxAnnotations, " bytes: take some out"));
+}
+
 absl::StatusOr<PodSettings> PodSettings::Create(
     const Json& annotations, const std::map<std::string, std::string>& defaults) {
   PodSettings settings;
-  RETURN_IF_ERROR(CheckTotal(annotations));
   for (const auto& [name, value] : defaults) settings.values_[name] = value;
   if (annotations.is_object()) {
     for (const auto& member : annotations.items()) {

@@ -25,6 +25,10 @@ inline constexpr size_t kMaxListItems = 1000;
 inline constexpr size_t kMaxListItem = 64;
 inline constexpr size_t kMaxAnnotationText = 1024;
 
+// InvalidArgument for annotations that are longer than that together. The API server takes them of
+// nobody, but looks only once nobody changes them any more.
+absl::Status CheckAnnotationsSize(const Json& annotations);
+
 // The injector's own marks.
 inline constexpr absl::string_view kInjectAnnotation = "byrnie.io/inject";
 inline constexpr absl::string_view kStatusAnnotation = "byrnie.io/status";
@@ -65,8 +69,7 @@ absl::Span<const Annotation> Annotations();
 class PodSettings {
  public:
   // `defaults` has the same names and values as annotations. InvalidArgument names the annotation,
-  // its value, or how that begins, and what to write instead; also for all annotations together
-  // that are longer than kMaxAnnotations.
+  // its value, or how that begins, and what to write instead.
   static absl::StatusOr<PodSettings> Create(const Json& annotations,
                                             const std::map<std::string, std::string>& defaults);
 

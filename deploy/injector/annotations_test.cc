@@ -152,9 +152,9 @@ TEST(AnnotationsTest, ALongValueIsNotRepeated) {
 TEST(AnnotationsTest, MoreThanAnApiServerTakesIsRefusedAtOnce) {
   Json annotations = Json::object();
   annotations["example.com/a"] = std::string(kMaxAnnotations - 13, 'x');
-  EXPECT_THAT(PodSettings::Create(annotations, {}), IsOk());
+  EXPECT_THAT(CheckAnnotationsSize(annotations), IsOk());
   annotations["b"] = "";
-  EXPECT_THAT(PodSettings::Create(annotations, {}),
+  EXPECT_THAT(CheckAnnotationsSize(annotations),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("longer than 262144 bytes")));
 }
 

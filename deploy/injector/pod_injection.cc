@@ -246,6 +246,9 @@ PodOutcome NotMeshed(PodOutcome::Kind kind, std::string why, Json* pod) {
 
 absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   RETURN_IF_ERROR(CheckShape(*pod));
+  // Before anything looks into them.
+  const Json* const said = FindPath(*pod, {"metadata", "annotations"});
+  if (said != nullptr) RETURN_IF_ERROR(CheckAnnotationsSize(*said));
   const Json status = StatusOf(*pod);
   const bool was_there = HasSidecar(*pod), unmarked = IsUnmarked(*pod);
   const std::string lost = CannotUninject(*pod);
