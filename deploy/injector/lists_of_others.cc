@@ -1,5 +1,6 @@
 #include "deploy/injector/lists_of_others.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
@@ -52,6 +53,17 @@ std::vector<std::string> NamesFor(const List& list, const SidecarContainers& sid
 
 std::string NameIn(absl::string_view item) { return std::string(absl::StripAsciiWhitespace(item)); }
 
+// Of the text of a list.
+std::vector<std::string> SortedNames(const List& list, const Json& text) {
+  std::vector<std::string> names;
+  for (const absl::string_view item :
+       absl::StrSplit(text.get_ref<const std::string&>(), list.separator)) {
+    names.push_back(NameIn(item));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 }  // namespace
 
 Json AddToLists(const SidecarContainers& sidecar, Json* annotations) {
@@ -81,7 +93,18 @@ Json AddToLists(const SidecarContainers& sidecar, Json* annotations) {
   return all_found;
 }
 
-void RemoveFromLists(const Json* found, Json* metadata) {
+void KeepListsAsTheyAre(const Json& before, Json* annotations) {
+  for (const List& list : kLists) {
+    const Json* const was = Find(before, list.annotation);
+    Json* const is = Find(annotations, list.annotation);
+    if (was == nullptr || is == nullptr || !was->is_string() || !is->is_string()) continue;
+    if (SortedNames(list, *was) == SortedNames(list, *is)) *is = *was;
+  }
+}
+
+void RemoveFromLists(const Json& status, Json* metadata) {
+  const Json* const found = Find(status, "lists");
+  if (found == nullptr && !status.is_null()) return;
   Json* const annotations = Find(metadata, "annotations");
   if (annotations == nullptr || !annotations->is_object()) return;
   bool removed = false;

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
 #include "deploy/injector/injector_config.h"
 #include "deploy/injector/json.h"
@@ -87,6 +88,40 @@ TEST_F(ListsOfOthersTest, KeepWhatOfOursSomebodyHasWrittenThere) {
   const Json made = ThereAndBack();
   EXPECT_EQ(In(made, kEks), "byrnie-redirect, byrnie-watch,byrnie-agent,byrnie-proxy");
   EXPECT_EQ(In(made, kAzure), "byrnie-agent;byrnie-proxy;byrnie-redirect");
+}
+
+// Another webhook, or a person.
+TEST_F(ListsOfOthersTest, StayInTheOrderThatOthersHaveGivenThem) {
+  Inject();
+  const Json before = pod_;
+  Json& list = pod_["metadata"]["annotations"][kEks];
+  list = absl::StrCat("first, ", list.get<std::string>(), ",vault");
+  const Json others = pod_;
+  EXPECT_EQ(Inject(), PodOutcome::Kind::kUnchanged);
+  EXPECT_TRUE(SameJson(pod_, others)) << ToText(pod_);
+  // Also beside what changes; what is missing comes behind.
+  config_.defaults["redirect-watch"] = "repair";
+  EXPECT_EQ(Inject(), PodOutcome::Kind::kUpdated);
+  EXPECT_EQ(In(pod_, kEks), "first,vault,byrnie-agent,byrnie-proxy,byrnie-redirect,byrnie-watch");
+  ASSERT_TRUE(UninjectPod(&pod_));
+  EXPECT_EQ(In(pod_, kEks), "first,vault");
+}
+
+// By a release that added nothing, whose documents said that the pod's owner should.
+TEST_F(ListsOfOthersTest, StayAsTheyAreWhereTheSidecarsReleaseAddedNothing) {
+  Inject();
+  Json& annotations = pod_["metadata"]["annotations"];
+  annotations["byrnie.io/status"] = R"({"revision":"default","sidecars":"native"})";
+  annotations[kEks] = "byrnie-redirect,byrnie-watch";
+  Remove(&annotations, kAzure);
+  Json again = pod_;
+  ASSERT_TRUE(UninjectPod(&pod_));
+  EXPECT_EQ(In(pod_, kEks), "byrnie-redirect,byrnie-watch");
+  pod_ = again;
+  EXPECT_EQ(Inject(), PodOutcome::Kind::kUpdated);
+  ASSERT_TRUE(UninjectPod(&pod_));
+  EXPECT_EQ(In(pod_, kEks), "byrnie-redirect,byrnie-watch");
+  EXPECT_EQ(In(pod_, kAzure), "");
 }
 
 TEST_F(ListsOfOthersTest, LoseOursWithASidecarThatSomethingHasTakenTheStatusFrom) {

@@ -123,7 +123,7 @@ void TakeBack(const Json& status, Json* pod) {
   Json* const metadata = Find(pod, "metadata");
   if (metadata != nullptr && metadata->is_object()) {
     RemoveMark("annotations", kStatusAnnotation, metadata);
-    RemoveFromLists(Find(status, "lists"), metadata);
+    RemoveFromLists(status, metadata);
     if (IsTrue(status, "default_container")) RemoveMark("annotations", kDefaultContainer, metadata);
     RemoveMark("labels", kRevisionLabel, metadata);
     if (metadata->empty()) Remove(pod, "metadata");
@@ -180,8 +180,7 @@ void AddMarks(const InjectorConfig& config, const SidecarContainers& sidecar,
   if (!probes.empty()) status["probes"] = probes;
   if (!pull_secrets.empty()) status["pull_secrets"] = pull_secrets;
   if (!empty.empty()) status["empty"] = empty;
-  Json lists = AddToLists(sidecar, annotations);
-  if (!lists.empty()) status["lists"] = std::move(lists);
+  status["lists"] = AddToLists(sidecar, annotations);
   (*annotations)[std::string(kStatusAnnotation)] = ToText(status);
   (*ObjectIn(metadata, "labels"))[std::string(kRevisionLabel)] = config.revision;
 }
@@ -321,6 +320,9 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
   outcome.first_pull_secrets =
       !pull_secrets.empty() && ItemsOf(*spec, kPullSecrets).size() == pull_secrets.size();
   AddMarks(config, sidecar, FirstContainer(*spec), probes.originals, pull_secrets, empty, &made);
+  if (was_there && said != nullptr) {
+    KeepListsAsTheyAre(*said, ObjectIn(Find(&made, "metadata"), "annotations"));
+  }
   InsertFirst(std::move(sidecar.volumes), ArrayIn(spec, "volumes"));
   if (native) {
     AddNative(std::move(sidecar), spec);
