@@ -268,34 +268,39 @@ void YamlLines::Rewrite(const YamlNode& root, const YamlNode* next, const Json& 
 }
 
 std::string YamlLines::Text() const {
-  std::vector<LineEdit> edits = edits_;
-  // From the end, so that numbers of lines stay true. Where several begin at one line: what is
-  // replaced first; then what is added, the outermost first, so that what is within comes before
-  // what follows it.
-  std::stable_sort(edits.begin(), edits.end(), [](const LineEdit& a, const LineEdit& b) {
-    if (a.begin != b.begin) return a.begin > b.begin;
-    if (a.end != b.end) return a.end > b.end;
-    return a.depth < b.depth;
+  std::vector<const LineEdit*> edits;
+  edits.reserve(edits_.size());
+  for (const LineEdit& edit : edits_) edits.push_back(&edit);
+  // From the end. Where several begin at one line: what is replaced first; then what is added, the
+  // outermost first, so that what is within comes before what follows it.
+  std::stable_sort(edits.begin(), edits.end(), [](const LineEdit* a, const LineEdit* b) {
+    if (a->begin != b->begin) return a->begin > b->begin;
+    if (a->end != b->end) return a->end > b->end;
+    return a->depth < b->depth;
   });
-  std::vector<std::string> lines(lines_.begin(), lines_.end());
+  std::reverse(edits.begin(), edits.end());
   // As the text has it: with both, an editor or git would write all of it anew.
   const absl::string_view newline =
       !lines_.empty() && absl::EndsWith(lines_.front(), "\r\n") ? "\r\n" : "\n";
-  // The last line is ended where something comes after it alone: a newline more would be part of a
-  // text of several lines.
-  const bool goes_on = std::any_of(edits.begin(), edits.end(),
-                                   [this](const LineEdit& edit) { return edit.begin >= Count(); });
-  if (goes_on && !lines.empty() && !absl::EndsWith(lines.back(), "\n"))
-    absl::StrAppend(&lines.back(), newline);
-  for (const LineEdit& edit : edits) {
-    // Of what is there now: edits that overlap, as of two documents on one line, leave less.
-    const int count = static_cast<int>(lines.size());
-    const auto begin = lines.begin() + std::min(edit.begin, count);
-    const auto end = lines.begin() + std::min(std::max(edit.begin, edit.end), count);
-    lines.insert(lines.erase(begin, end), absl::StrReplaceAll(edit.text, {{"\n", newline}}));
-  }
   std::string text;
-  for (const std::string& line : lines) text += line;
+  int next = 0;
+  const auto copy_until = [&](int end) {
+    for (; next < std::min(end, Count()); ++next) {
+      text.append(lines_[static_cast<size_t>(next)].data(),
+                  lines_[static_cast<size_t>(next)].size());
+    }
+  };
+  for (const LineEdit* const edit : edits) {
+    copy_until(edit->begin);
+    // The last line is ended where something comes after it alone: a newline more would be part of
+    // a text of several lines.
+    if (edit->begin >= Count() && !text.empty() && !absl::EndsWith(text, "\n")) {
+      absl::StrAppend(&text, newline);
+    }
+    absl::StrAppend(&text, absl::StrReplaceAll(edit->text, {{"\n", newline}}));
+    next = std::max(next, edit->end);
+  }
+  copy_until(Count());
   return text;
 }
 
