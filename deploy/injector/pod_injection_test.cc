@@ -118,46 +118,6 @@ TEST(PodInjectionTest, OnlyTheRedirectHasAPrivilege) {
             R"("runAsNonRoot":false,"runAsUser":0,"seccompProfile":{"type":"RuntimeDefault"}})");
 }
 
-TEST(PodInjectionTest, PullSecretsAreAddedToThePodsOwnAndTakenOutAgain) {
-  InjectorConfig config;
-  config.image_pull_secrets = {"mesh", "shared"};
-  const Json before = Pod("", R"("imagePullSecrets":[{"name":"own"},{"name":"shared"}])");
-  Json pod = before;
-  ASSERT_OK_AND_ASSIGN(PodOutcome outcome, InjectPod(config, &pod));
-  EXPECT_FALSE(outcome.first_pull_secrets);
-  EXPECT_THAT(Names(pod, "imagePullSecrets"), ElementsAre("own", "shared", "mesh"));
-  ASSERT_OK_AND_ASSIGN(outcome, InjectPod(config, &pod));
-  EXPECT_EQ(outcome.kind, Kind::kUnchanged);
-  // Of another configuration, others.
-  InjectorConfig other;
-  other.image_pull_secrets = {"new"};
-  ASSERT_OK_AND_ASSIGN(outcome, InjectPod(other, &pod));
-  EXPECT_EQ(outcome.kind, Kind::kUpdated);
-  EXPECT_THAT(Names(pod, "imagePullSecrets"), ElementsAre("own", "shared", "new"));
-  EXPECT_TRUE(UninjectPod(&pod));
-  EXPECT_TRUE(SameJson(pod["spec"], before["spec"])) << ToText(pod);
-}
-
-TEST(PodInjectionTest, PullSecretsGoWithTheSidecarOfAPodThatHadNone) {
-  InjectorConfig config;
-  config.image_pull_secrets = {"mesh"};
-  Json pod = Pod();
-  ASSERT_OK_AND_ASSIGN(PodOutcome outcome, InjectPod(config, &pod));
-  EXPECT_TRUE(outcome.first_pull_secrets);
-  EXPECT_THAT(Names(pod, "imagePullSecrets"), ElementsAre("mesh"));
-  // Another webhook has put it on the node's network by the second look.
-  pod["spec"]["hostNetwork"] = true;
-  ASSERT_OK_AND_ASSIGN(outcome, InjectPod(config, &pod));
-  EXPECT_TRUE(outcome.taken_out);
-  EXPECT_EQ(Find(pod["spec"], "imagePullSecrets"), nullptr);
-}
-
-TEST(PodInjectionTest, RefusesPullSecretsThatAreNoList) {
-  Json pod = Pod("", R"("imagePullSecrets":{"name":"own"})");
-  EXPECT_THAT(InjectPod(InjectorConfig(), &pod),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("imagePullSecrets")));
-}
-
 TEST(PodInjectionTest, AWatchOverTheRedirectIsThereWhereItIsAskedFor) {
   for (const char* const value : {"", R"("annotations":{"byrnie.io/redirect-watch":"off"})"}) {
     Json pod = Pod(value);
