@@ -272,7 +272,7 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
   const absl::StatusOr<int> minor = MinorVersion(*version);
   if (minor.ok()) {
     const std::string chosen = ChooseSidecars(*minor, ListObjects(cluster, "/api/v1/nodes", ""),
-                                              plan.keeps_injector, &settings);
+                                              plan.installed_sidecars, &settings);
     if (!chosen.empty()) Note(absl::StrCat("byrniectl: ", Printable(chosen), "\n"));
   }
   absl::StatusOr<std::vector<Json>> objects = Render(plan.overlay);

@@ -299,6 +299,13 @@ std::string SidecarsImageIn(const Json& object) {
   return config.ok() ? SidecarsImage(*config) : "";
 }
 
+std::string SidecarsIn(absl::string_view injector_config) {
+  const absl::StatusOr<InjectorConfig> config = InjectorConfig::Parse(injector_config);
+  if (!config.ok()) return "";
+  const auto found = config->defaults.find("sidecars");
+  return found == config->defaults.end() ? "" : found->second;
+}
+
 absl::Status CheckInstalledInjectorConfig(const std::string& text) {
   return CheckConfig(text, "injector_config");
 }

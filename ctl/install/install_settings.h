@@ -85,6 +85,9 @@ bool IsInjectorConfig(const Json& object);
 std::string SidecarsImageIn(const Json& object);
 // The same of a configuration that is.
 std::string SidecarsImage(const InjectorConfig& config);
+// Which sidecars the text of an injector's configuration says; "" where it leaves it to the
+// default, or is not understood.
+std::string SidecarsIn(absl::string_view injector_config);
 
 // InvalidArgument for an injector's configuration with which a control plane that is installed
 // would not start.

@@ -197,6 +197,11 @@ void PlanPullSecrets(const AskedSettings& asked, const InstalledSettings& instal
 void PlanInjector(const AskedSettings& asked, const InstalledSettings& installed,
                   SettingsPlan* plan) {
   if (installed.injector_config.empty()) return;
+  const absl::StatusOr<InjectorConfig> parsed = InjectorConfig::Parse(installed.injector_config);
+  if (parsed.ok()) {
+    const std::string said = SidecarsIn(installed.injector_config);
+    plan->installed_sidecars = said.empty() ? "native" : said;
+  }
   if (!asked.settings.injector_config.empty()) {
     const absl::StatusOr<Json> before = ParseJson(installed.injector_config, kMaxInjectorConfig),
                                after =
@@ -206,7 +211,6 @@ void PlanInjector(const AskedSettings& asked, const InstalledSettings& installed
     }
     return;
   }
-  const absl::StatusOr<InjectorConfig> parsed = InjectorConfig::Parse(installed.injector_config);
   if (!parsed.ok()) {
     Refuse(absl::StrCat("the injector's configuration that is installed, in the ConfigMap "
                         "byrnie-injector, is not understood: ",
@@ -215,11 +219,8 @@ void PlanInjector(const AskedSettings& asked, const InstalledSettings& installed
     return;
   }
   plan->settings.injector_config = installed.injector_config;
-  plan->keeps_injector = true;
-  const auto sidecars = parsed->defaults.find("sidecars");
   Change("revision", parsed->revision, asked.settings.revision, plan);
-  Change("sidecars", sidecars == parsed->defaults.end() ? "native" : sidecars->second,
-         asked.settings.sidecars, plan);
+  Change("sidecars", plan->installed_sidecars, asked.settings.sidecars, plan);
   const std::string image = ImageIn(installed.injector_config);
   const bool apart = asked.settings.image.empty() && image != installed.image;
   plan->kept.push_back(

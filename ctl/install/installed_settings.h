@@ -63,8 +63,9 @@ struct SettingsPlan {
   InstallSettings settings;
   // For people: "trust domain corp.example"; "image a -> b".
   std::vector<std::string> kept, changed;
-  // The injector's configuration of `settings` is the one that is installed.
-  bool keeps_injector = false;
+  // Which sidecars the injector's configuration that is installed makes, "native" or "classic"; ""
+  // where none is that is understood.
+  std::string installed_sidecars = {};
 };
 
 // What was asked for, and where nothing was, what is installed. Another trust domain is refused,

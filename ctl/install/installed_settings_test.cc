@@ -197,6 +197,7 @@ TEST(InstalledSettingsTest, AConfigurationWithoutAnImageGetsTheInstalledOne) {
   asked.settings.injector_config = R"({"deny_refused": false})";
   const SettingsPlan plan = PlanSettings(asked, *FindInstalledSettings(&cluster, "mesh"));
   EXPECT_THAT(plan.changed, ElementsAre("the injector's configuration"));
+  EXPECT_EQ(plan.installed_sidecars, "native") << "also where another configuration is given";
   Put(plan.settings, plan.overlay, &cluster);
   EXPECT_THAT(FindInstalledSettings(&cluster, "mesh")->injector_config,
               HasSubstr("\"image\":\"mine:1\""));

@@ -1,13 +1,23 @@
 #include "ctl/install/kubernetes_version.h"
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "ctl/install/cluster_api.h"
-#include "deploy/injector/injector_config.h"
 
 namespace byrnie {
+namespace {
+
+// Pods of such a node are run elsewhere, and the version is the program's own.
+// https://github.com/virtual-kubelet/virtual-kubelet
+bool IsVirtual(const Json& node, absl::string_view kubelet) {
+  const Json* const type = FindPath(node, {"metadata", "labels", "type"});
+  return absl::StrContains(kubelet, "-vk-") || (type != nullptr && *type == "virtual-kubelet");
+}
+
+}  // namespace
 
 std::vector<int> VersionNumbers(absl::string_view text) {
   std::vector<int> numbers;
@@ -35,16 +45,19 @@ absl::StatusOr<int> MinorVersion(const Json& version) {
 
 bool IsWindows(const Json& node_info) { return TextOf(node_info, "operatingSystem") == "windows"; }
 
-bool KnowsNativeSidecars(const Json& node_info) {
-  const std::string kubelet = TextOf(node_info, "kubeletVersion");
-  return kubelet.empty() || VersionNumbers(kubelet) >= std::vector<int>{1, kNativeSidecarsMinor};
+bool KnowsNativeSidecars(const Json& node) {
+  const Json* const info = FindPath(node, {"status", "nodeInfo"});
+  const std::string kubelet = info == nullptr ? "" : TextOf(*info, "kubeletVersion");
+  const std::vector<int> version = VersionNumbers(kubelet);
+  return version.size() < 2 || IsVirtual(node, kubelet) ||
+         version >= std::vector<int>{1, kNativeSidecarsMinor};
 }
 
 absl::optional<NodesKubelet> FindOldestKubelet(const std::vector<Json>& nodes) {
   absl::optional<NodesKubelet> oldest;
   for (const Json& node : nodes) {
     const Json* const info = FindPath(node, {"status", "nodeInfo"});
-    if (info == nullptr || IsWindows(*info) || KnowsNativeSidecars(*info)) continue;
+    if (info == nullptr || IsWindows(*info) || KnowsNativeSidecars(node)) continue;
     const std::string version = TextOf(*info, "kubeletVersion");
     if (oldest.has_value() && VersionNumbers(oldest->version) <= VersionNumbers(version)) continue;
     oldest = NodesKubelet{ObjectNameOf(node), version};
@@ -53,13 +66,9 @@ absl::optional<NodesKubelet> FindOldestKubelet(const std::vector<Json>& nodes) {
 }
 
 std::string ChooseSidecars(int server_minor, const absl::StatusOr<std::vector<Json>>& nodes,
-                           bool keeps, InstallSettings* settings) {
-  if (!settings->sidecars.empty()) return "";
-  if (!settings->injector_config.empty()) {
-    const absl::StatusOr<InjectorConfig> config = InjectorConfig::Parse(settings->injector_config);
-    if (config.ok() && config->defaults.count("sidecars") != 0) return "";
-  }
-  if (server_minor < kNativeSidecarsMinor) {
+                           const std::string& installed, InstallSettings* settings) {
+  if (!settings->sidecars.empty() || !SidecarsIn(settings->injector_config).empty()) return "";
+  if (server_minor < kNativeSidecarsMinor || installed == "classic") {
     settings->sidecars = "classic";
     return "";
   }
@@ -71,7 +80,7 @@ std::string ChooseSidecars(int server_minor, const absl::StatusOr<std::vector<Js
   if (!oldest.has_value()) return "";
   const std::string node = absl::StrCat("the kubelet of ", oldest->node, " is ", oldest->version,
                                         ", and native ones need 1.", kNativeSidecarsMinor);
-  if (keeps) {
+  if (!installed.empty()) {
     return absl::StrCat("what is installed makes native sidecars, with which no meshed pod starts ",
                         "there: ", node, ". --sidecars=classic is for both");
   }

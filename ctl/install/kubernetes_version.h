@@ -23,7 +23,9 @@ absl::StatusOr<int> MinorVersion(const Json& version);
 
 // Of a node's nodeInfo.
 bool IsWindows(const Json& node_info);
-bool KnowsNativeSidecars(const Json& node_info);
+// Of a node. Also where that is not known: its kubelet's version is not understood, or is one that
+// a virtual kubelet has made up.
+bool KnowsNativeSidecars(const Json& node);
 
 // A node and its kubelet's version.
 struct NodesKubelet {
@@ -33,12 +35,12 @@ struct NodesKubelet {
 // The oldest kubelet of those, but for Windows', that know no native sidecars; none where all do.
 absl::optional<NodesKubelet> FindOldestKubelet(const std::vector<Json>& nodes);
 
-// Chooses classic sidecars in `settings` where the API server, or the oldest kubelet, knows no
-// native ones and nobody has said which. `keeps`: the injector's configuration is that which is
-// installed; it is not changed for a node that has come since. What is to be said of it, with the
-// node that has decided; "" for nothing.
+// Chooses classic sidecars in `settings` where nobody has said which, and the API server knows no
+// native ones, or those that are `installed` ("" for none) are classic, or none are and the oldest
+// kubelet knows no native ones. What is installed is not changed for a node that has come since.
+// What is to be said of it, with the node that has decided; "" for nothing.
 std::string ChooseSidecars(int server_minor, const absl::StatusOr<std::vector<Json>>& nodes,
-                           bool keeps, InstallSettings* settings);
+                           const std::string& installed, InstallSettings* settings);
 
 }  // namespace byrnie
 

@@ -39,29 +39,29 @@ TEST(KubernetesVersionTest, ReadsVersionsOfDistributions) {
 
 TEST(ChooseSidecarsTest, TheOldestKubeletDecidesWhereItIsOlderThanTheServer) {
   InstallSettings settings;
-  EXPECT_THAT(ChooseSidecars(31, Mixed(), false, &settings),
+  EXPECT_THAT(ChooseSidecars(31, Mixed(), "", &settings),
               AllOf(HasSubstr("classic sidecars"), HasSubstr("kubelet of b is v1.27.16-gke.1")));
   EXPECT_EQ(settings.sidecars, "classic");
   settings.sidecars = "";
-  EXPECT_EQ(ChooseSidecars(31, std::vector<Json>{Node("c", "v1.29.0", "linux")}, false, &settings),
+  EXPECT_EQ(ChooseSidecars(31, std::vector<Json>{Node("c", "v1.29.0", "linux")}, "", &settings),
             "");
   EXPECT_EQ(settings.sidecars, "");
 }
 
 TEST(ChooseSidecarsTest, AnOldServerHasClassicOnes) {
   InstallSettings settings;
-  EXPECT_EQ(ChooseSidecars(28, absl::UnknownError("not asked"), true, &settings), "");
+  EXPECT_EQ(ChooseSidecars(28, absl::UnknownError("not asked"), "native", &settings), "");
   EXPECT_EQ(settings.sidecars, "classic");
 }
 
 TEST(ChooseSidecarsTest, WhatSomebodyHasSaidStays) {
   InstallSettings settings;
   settings.sidecars = "native";
-  EXPECT_EQ(ChooseSidecars(28, Mixed(), false, &settings), "");
+  EXPECT_EQ(ChooseSidecars(28, Mixed(), "", &settings), "");
   EXPECT_EQ(settings.sidecars, "native");
   settings.sidecars = "";
   settings.injector_config = R"({"defaults": {"sidecars": "native"}})";
-  EXPECT_EQ(ChooseSidecars(31, Mixed(), false, &settings), "");
+  EXPECT_EQ(ChooseSidecars(31, Mixed(), "", &settings), "");
   EXPECT_EQ(settings.sidecars, "");
 }
 
@@ -69,14 +69,32 @@ TEST(ChooseSidecarsTest, WhatSomebodyHasSaidStays) {
 TEST(ChooseSidecarsTest, WhatIsInstalledStaysAndTheNodeIsNamed) {
   InstallSettings settings;
   settings.injector_config = "{}";
-  EXPECT_THAT(ChooseSidecars(31, Mixed(), true, &settings),
+  EXPECT_THAT(ChooseSidecars(31, Mixed(), "native", &settings),
               AllOf(HasSubstr("kubelet of b"), HasSubstr("--sidecars=classic")));
   EXPECT_EQ(settings.sidecars, "");
+  // And those that are classic, once all nodes are newer.
+  const std::vector<Json> newer = {Node("c", "v1.31.2", "linux")};
+  EXPECT_EQ(ChooseSidecars(31, newer, "classic", &settings), "");
+  EXPECT_EQ(settings.sidecars, "classic");
+}
+
+TEST(ChooseSidecarsTest, AVersionThatIsNoKubeletsDecidesNothing) {
+  Json virtual_one = Node("v", "v1.14.0", "linux");
+  virtual_one["metadata"]["labels"]["type"] = "virtual-kubelet";
+  InstallSettings settings;
+  EXPECT_EQ(ChooseSidecars(
+                31,
+                std::vector<Json>{Node("a", "unknown", "linux"), Node("b", "", "linux"),
+                                  Node("c", "v1.19.10-vk-azure-aci-v1.4.8", "linux"), virtual_one},
+                "", &settings),
+            "");
+  EXPECT_EQ(settings.sidecars, "");
+  EXPECT_FALSE(KnowsNativeSidecars(Node("d", "v1.28.9", "linux")));
 }
 
 TEST(ChooseSidecarsTest, SaysThatItHasNotSeenTheNodes) {
   InstallSettings settings;
-  EXPECT_THAT(ChooseSidecars(31, absl::PermissionDeniedError("no"), false, &settings),
+  EXPECT_THAT(ChooseSidecars(31, absl::PermissionDeniedError("no"), "", &settings),
               HasSubstr("could not be looked at: no"));
   EXPECT_EQ(settings.sidecars, "");
 }

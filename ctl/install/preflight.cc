@@ -8,89 +8,22 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ctl/install/install_settings.h"
-#include "ctl/install/kubernetes_version.h"
-#include "deploy/injector/injector_config.h"
+#include "ctl/install/node_checks.h"
+#include "ctl/install/preflight_results.h"
 
 namespace byrnie {
 namespace {
 
-using Outcome = CheckResult::Outcome;
 using Names = std::vector<std::string>;
 
-constexpr int kOldestMinor = 25;
 constexpr char kInjectLabel[] = "byrnie.io/inject";
 constexpr char kWebhook[] = "byrnie-injector";
 // What an API server calls it where it fails.
 constexpr char kWebhookName[] = "injector.byrnie.io";
 
-CheckResult Good(const char* name, std::string message) {
-  return {name, Outcome::kGood, std::move(message), ""};
-}
-CheckResult Note(const char* name, std::string message, std::string remedy) {
-  return {name, Outcome::kNote, std::move(message), std::move(remedy)};
-}
-CheckResult Bad(const char* name, std::string message, std::string remedy) {
-  return {name, Outcome::kBad, std::move(message), std::move(remedy)};
-}
-CheckResult NotAsked(const char* name, const absl::Status& why) {
-  return Note(name, absl::StrCat("could not be looked at: ", why.message()),
-              absl::IsPermissionDenied(why) ? "let somebody look who may" : "");
-}
-
 std::string LabelOf(const Json& object, const char* name) {
   const Json* const labels = FindPath(object, {"metadata", "labels"});
   return labels == nullptr ? "" : TextOf(*labels, name);
-}
-
-// As install chose them for a server that knew no others.
-bool KeepsClassicSidecars(const ClusterFacts& facts) {
-  if (!facts.settings.ok()) return false;
-  const InstallSettings& settings = facts.settings->settings;
-  if (!settings.sidecars.empty() || settings.injector_config.empty()) return false;
-  const absl::StatusOr<InjectorConfig> config = InjectorConfig::Parse(settings.injector_config);
-  if (!config.ok()) return false;
-  const auto found = config->defaults.find("sidecars");
-  return found != config->defaults.end() && found->second == "classic";
-}
-
-// What install would choose where nobody has said which; see ChooseSidecars().
-struct Choice {
-  bool classic = false;
-  std::string why;
-};
-
-Choice ChoiceOf(const ClusterFacts& facts, int server_minor) {
-  Choice choice;
-  if (!facts.settings.ok()) return choice;
-  InstallSettings settings = facts.settings->settings;
-  choice.why = ChooseSidecars(server_minor, facts.nodes, facts.settings->keeps_injector, &settings);
-  choice.classic = settings.sidecars == "classic";
-  return choice;
-}
-
-CheckResult ServerVersion(const ClusterFacts& facts) {
-  constexpr char kName[] = "server-version";
-  if (!facts.version.ok()) return NotAsked(kName, facts.version.status());
-  const std::string version = TextOf(*facts.version, "gitVersion");
-  const absl::StatusOr<int> minor = MinorVersion(*facts.version);
-  if (!minor.ok()) return Note(kName, std::string(minor.status().message()), "");
-  if (*minor < kOldestMinor) {
-    return Note(kName, absl::StrCat("Kubernetes ", version, " is older than 1.", kOldestMinor),
-                "what is needed of it is there as far as is known, and not tried: use a newer one");
-  }
-  if (*minor < kNativeSidecarsMinor) {
-    return Good(kName, absl::StrCat("Kubernetes ", version, ": classic sidecars"));
-  }
-  if (KeepsClassicSidecars(facts)) {
-    return Note(kName,
-                absl::StrCat("Kubernetes ", version,
-                             " knows native sidecars, and what is installed makes classic ones"),
-                "byrniectl install --sidecars=native, unless that is meant");
-  }
-  const Choice choice = ChoiceOf(facts, *minor);
-  return Good(
-      kName, absl::StrCat("Kubernetes ", version, choice.classic && !choice.why.empty() ? "; " : "",
-                          choice.classic ? choice.why : ""));
 }
 
 CheckResult Permissions(const ClusterFacts& facts) {
@@ -99,16 +32,18 @@ CheckResult Permissions(const ClusterFacts& facts) {
   if (facts.forbidden->empty()) {
     if (!facts.forbidden_purge.ok()) return NotAsked(kName, facts.forbidden_purge.status());
     if (facts.forbidden_purge->empty()) {
-      return Good(kName, "all that install and uninstall do is allowed");
+      return GoodCheck(kName, "all that install and uninstall do is allowed");
     }
-    return Note(kName,
-                absl::StrCat("all that install and uninstall do is allowed, but not what uninstall "
-                             "--purge does: ",
-                             SomeNames(*facts.forbidden_purge)),
-                "let an administrator of the cluster purge it, once it is to go for good");
+    return NoteCheck(
+        kName,
+        absl::StrCat("all that install and uninstall do is allowed, but not what uninstall "
+                     "--purge does: ",
+                     SomeNames(*facts.forbidden_purge)),
+        "let an administrator of the cluster purge it, once it is to go for good");
   }
-  return Bad(kName, absl::StrCat("not allowed: ", SomeNames(*facts.forbidden)),
-             "install as an administrator of the cluster (cluster-admin), or with these rights");
+  return BadCheck(
+      kName, absl::StrCat("not allowed: ", SomeNames(*facts.forbidden)),
+      "install as an administrator of the cluster (cluster-admin), or with these rights");
 }
 
 // Whose sidecars a webhook puts into pods; "" where it is none that is known.
@@ -151,130 +86,17 @@ CheckResult OtherMeshes(const ClusterFacts& facts) {
     }
   }
   if (!both.empty()) {
-    return Bad(kName, absl::StrCat("two meshes are to be in the pods of ", SomeNames(both)),
-               "take the other mesh's label off these namespaces, see \"From Istio\" and \"From "
-               "Linkerd\" in docs/kubernetes.md");
+    return BadCheck(
+        kName, absl::StrCat("two meshes are to be in the pods of ", SomeNames(both)),
+        "take the other mesh's label off these namespaces, see \"From Istio\" and \"From "
+        "Linkerd\" in docs/kubernetes.md");
   }
-  if (meshes.empty()) return Good(kName, "no other mesh injects sidecars");
-  return Note(
+  if (meshes.empty()) return GoodCheck(kName, "no other mesh injects sidecars");
+  return NoteCheck(
       kName, absl::StrCat("there is another mesh: ", SomeNames(meshes)),
       "both can be in the cluster, each in namespaces of its own. Where pods of the two talk, "
       "both have to be permissive: they trust different CAs and speak plaintext, see \"From "
       "Istio\" and \"From Linkerd\" in docs/kubernetes.md");
-}
-
-// What keeps meshed pods from running on a node. "" for nothing, each.
-struct NodeTrouble {
-  std::string name, kernel, kubelet, architecture;
-
-  bool any() const { return !kernel.empty() || !kubelet.empty() || !architecture.empty(); }
-};
-
-absl::string_view ImageArchitecture(const ClusterFacts& facts) {
-  return facts.settings.ok() ? facts.settings->settings.ImageArchitecture() : OwnArchitecture();
-}
-
-// Whether pods get native sidecars, which is the same for all nodes.
-bool AreNative(const ClusterFacts& facts) {
-  const absl::StatusOr<int> minor =
-      facts.version.ok() ? MinorVersion(*facts.version) : facts.version.status();
-  return minor.ok() && *minor >= kNativeSidecarsMinor && !KeepsClassicSidecars(facts) &&
-         !ChoiceOf(facts, *minor).classic;
-}
-
-NodeTrouble TroubleOf(const Json& node, const Json& info, bool native,
-                      absl::string_view image_architecture) {
-  NodeTrouble trouble;
-  trouble.name = ObjectNameOf(node);
-  const std::string kernel = TextOf(info, "kernelVersion"),
-                    kubelet = TextOf(info, "kubeletVersion"),
-                    architecture = TextOf(info, "architecture");
-  // The first whose nftables translate addresses in tables of both families.
-  if (!kernel.empty() && VersionNumbers(kernel) < std::vector<int>{5, 2}) trouble.kernel = kernel;
-  if (native && !KnowsNativeSidecars(info)) trouble.kubelet = kubelet;
-  if (!architecture.empty() && architecture != image_architecture) {
-    trouble.architecture = architecture;
-  }
-  return trouble;
-}
-
-struct NodeTroubles {
-  std::vector<NodeTrouble> of_nodes;
-  Names windows;
-  int linux = 0;
-};
-
-NodeTroubles TroublesOfNodes(const ClusterFacts& facts) {
-  NodeTroubles found;
-  if (!facts.nodes.ok()) return found;
-  const bool native = AreNative(facts);
-  const absl::string_view image_architecture = ImageArchitecture(facts);
-  for (const Json& node : *facts.nodes) {
-    const Json* const info = FindPath(node, {"status", "nodeInfo"});
-    if (info == nullptr) continue;
-    if (IsWindows(*info)) {
-      found.windows.push_back(ObjectNameOf(node));
-      continue;
-    }
-    ++found.linux;
-    NodeTrouble trouble = TroubleOf(node, *info, native, image_architecture);
-    if (trouble.any()) found.of_nodes.push_back(std::move(trouble));
-  }
-  return found;
-}
-
-CheckResult Nodes(const ClusterFacts& facts) {
-  constexpr char kName[] = "nodes";
-  if (!facts.nodes.ok()) return NotAsked(kName, facts.nodes.status());
-  const NodeTroubles troubles = TroublesOfNodes(facts);
-  std::string message = absl::StrCat(troubles.linux, troubles.linux == 1 ? " node" : " nodes");
-  if (troubles.of_nodes.empty() && troubles.windows.empty()) return Good(kName, std::move(message));
-  if (troubles.of_nodes.empty()) {
-    return Note(kName,
-                absl::StrCat(message, "; of Windows: ", SomeNames(troubles.windows),
-                             ", where no meshed pod starts"),
-                "give meshed pods kubernetes.io/os: linux in their nodeSelector where these nodes "
-                "have no taint");
-  }
-  Names kernels, kubelets, architectures, said, remedies;
-  for (const NodeTrouble& one : troubles.of_nodes) {
-    const auto add = [&one](const std::string& what, Names* to) {
-      if (!what.empty()) to->push_back(absl::StrCat(one.name, " (", what, ")"));
-    };
-    add(one.kernel, &kernels);
-    add(one.kubelet, &kubelets);
-    add(one.architecture, &architectures);
-  }
-  if (!kernels.empty()) {
-    said.push_back(absl::StrCat("kernels older than 5.2: ", SomeNames(kernels)));
-    remedies.emplace_back("update these nodes, or keep meshed pods off them");
-  }
-  if (!kubelets.empty()) {
-    said.push_back(absl::StrCat("kubelets older than 1.29: ", SomeNames(kubelets)));
-    remedies.emplace_back(
-        "they do not know native sidecars: install with --sidecars=classic until they are updated");
-  }
-  if (!architectures.empty()) {
-    const absl::string_view of_image = ImageArchitecture(facts);
-    said.push_back(absl::StrCat("the image is for ", of_image,
-                                ", and these are not: ", SomeNames(architectures)));
-    remedies.push_back(absl::StrCat(
-        "keep meshed pods off by ", kArchitectureLabel, ": ", of_image,
-        " in their nodeSelector, or say --architecture where the image is for another one"));
-  }
-  const std::string all = absl::StrJoin(said, "; "), remedy = absl::StrJoin(remedies, "; ");
-  // Where there are others, meshed pods may be kept off these.
-  const bool some_fit = static_cast<size_t>(troubles.linux) > troubles.of_nodes.size();
-  if (some_fit && facts.meshed_on.ok() && facts.meshed_on->empty()) {
-    return Note(kName, absl::StrCat(all, "; meshed pods do not start there, and none is there now"),
-                remedy);
-  }
-  const bool known = facts.meshed_on.ok() && !facts.meshed_on->empty();
-  return Bad(
-      kName,
-      absl::StrCat(all, "; meshed pods do not start there",
-                   known ? absl::StrCat(", and some are on ", SomeNames(*facts.meshed_on)) : ""),
-      remedy);
 }
 
 // Whether the API server refuses the sidecar in the namespace in which a pod was tried.
@@ -311,20 +133,21 @@ CheckResult PodSecurity(const ClusterFacts& facts) {
                       "privileged unless somebody has changed it: ",
                       SomeNames(silent));
     }
-    return Good(kName, std::move(message));
+    return GoodCheck(kName, std::move(message));
   }
-  return Bad(kName, absl::StrCat("pods with a sidecar are refused in ", SomeNames(refused)),
-             "the sidecar's redirect needs NET_ADMIN: kubectl label --overwrite namespace NAME "
-             "pod-security.kubernetes.io/enforce=privileged");
+  return BadCheck(
+      kName, absl::StrCat("pods with a sidecar are refused in ", SomeNames(refused)),
+      "the sidecar's redirect needs NET_ADMIN: kubectl label --overwrite namespace NAME "
+      "pod-security.kubernetes.io/enforce=privileged");
 }
 
 CheckResult PrivilegesPolicy(const ClusterFacts& facts) {
   constexpr char kName[] = "privileges-policy";
   if (!facts.privileges_policy.ok()) return NotAsked(kName, facts.privileges_policy.status());
   const PrivilegesPolicyState& state = *facts.privileges_policy;
-  if (!state.in_force) return Good(kName, absl::StrCat(kPrivilegesPolicy, " is not in force"));
+  if (!state.in_force) return GoodCheck(kName, absl::StrCat(kPrivilegesPolicy, " is not in force"));
   if (state.missing_parameter.empty()) {
-    return Good(kName, absl::StrCat(kPrivilegesPolicy, " keeps NET_ADMIN to the redirect"));
+    return GoodCheck(kName, absl::StrCat(kPrivilegesPolicy, " keeps NET_ADMIN to the redirect"));
   }
   std::string message = absl::StrCat(kPrivilegesPolicy, " is there, and the ConfigMap ",
                                      state.missing_parameter, " that it goes by is not: ");
@@ -333,11 +156,12 @@ CheckResult PrivilegesPolicy(const ClusterFacts& facts) {
       "delete validatingadmissionpolicybinding,validatingadmissionpolicy byrnie-privileges";
   if (facts.namespaces.ok() &&
       std::none_of(facts.namespaces->begin(), facts.namespaces->end(), IsMeshedNamespace)) {
-    return Note(kName, message + "it would refuse every pod of a namespace that is labelled",
-                kRemedy);
+    return NoteCheck(kName, message + "it would refuse every pod of a namespace that is labelled",
+                     kRemedy);
   }
-  return Bad(kName, message + "it refuses every pod of meshed namespaces, and every change of one",
-             kRemedy);
+  return BadCheck(kName,
+                  message + "it refuses every pod of meshed namespaces, and every change of one",
+                  kRemedy);
 }
 
 CheckResult NetworkPolicies(const ClusterFacts& facts) {
@@ -352,28 +176,29 @@ CheckResult NetworkPolicies(const ClusterFacts& facts) {
         });
     if (meshed) found.push_back(absl::StrCat(NamespaceOf(policy), "/", ObjectNameOf(policy)));
   }
-  if (found.empty()) return Good(kName, "none in meshed namespaces");
-  return Note(kName, absl::StrCat("there are some in meshed namespaces: ", SomeNames(found)),
-              absl::StrCat("they have to let in TCP 15008 from meshed pods, and out TCP 15008 to "
-                           "them and TCP 15012 to ",
-                           facts.ns,
-                           "; all ports come by 15008, so that what they say of ports an "
-                           "AccessPolicy has to say: see \"Network policies\" in "
-                           "docs/kubernetes.md"));
+  if (found.empty()) return GoodCheck(kName, "none in meshed namespaces");
+  return NoteCheck(
+      kName, absl::StrCat("there are some in meshed namespaces: ", SomeNames(found)),
+      absl::StrCat("they have to let in TCP 15008 from meshed pods, and out TCP 15008 to "
+                   "them and TCP 15012 to ",
+                   facts.ns,
+                   "; all ports come by 15008, so that what they say of ports an "
+                   "AccessPolicy has to say: see \"Network policies\" in "
+                   "docs/kubernetes.md"));
 }
 
 CheckResult ProbePorts(const ClusterFacts& facts) {
   constexpr char kName[] = "probe-ports";
   if (!facts.exposed_probes.ok()) return NotAsked(kName, facts.exposed_probes.status());
   if (facts.exposed_probes->empty()) {
-    return Good(kName, "no Service brings strangers to a port that is declared for probes");
+    return GoodCheck(kName, "no Service brings strangers to a port that is declared for probes");
   }
-  return Note(kName,
-              absl::StrCat("open to whoever reaches the Service, in plaintext and past all "
-                           "policies, because the node may come in for probes: ",
-                           SomeNames(*facts.exposed_probes)),
-              "give these pods byrnie.io/probes: rewrite, or the Service "
-              "externalTrafficPolicy: Local; see \"Probes\" in docs/kubernetes.md");
+  return NoteCheck(kName,
+                   absl::StrCat("open to whoever reaches the Service, in plaintext and past all "
+                                "policies, because the node may come in for probes: ",
+                                SomeNames(*facts.exposed_probes)),
+                   "give these pods byrnie.io/probes: rewrite, or the Service "
+                   "externalTrafficPolicy: Local; see \"Probes\" in docs/kubernetes.md");
 }
 
 // The API server has no sidecar, and its TLS is plaintext to a proxy.
@@ -392,7 +217,7 @@ CheckResult ApiServersServices(const ClusterFacts& facts) {
   const std::string also =
       unknown.empty() ? "" : absl::StrCat("could not be looked at: ", absl::StrJoin(unknown, "; "));
   if (!found.empty()) {
-    return Note(
+    return NoteCheck(
         kName,
         absl::StrCat("the API server, which has no sidecar, calls services of meshed "
                      "namespaces: ",
@@ -402,17 +227,17 @@ CheckResult ApiServersServices(const ClusterFacts& facts) {
         "for the port that it calls, or the label byrnie.io/inject: \"false\"; see \"Clients "
         "that are not meshed yet\" in docs/kubernetes.md");
   }
-  if (!also.empty()) return Note(kName, also, "let somebody look who may");
-  return Good(kName, "the API server calls no service of a meshed namespace");
+  if (!also.empty()) return NoteCheck(kName, also, "let somebody look who may");
+  return GoodCheck(kName, "the API server calls no service of a meshed namespace");
 }
 
 CheckResult Storage(const ClusterFacts& facts) {
   constexpr char kName[] = "storage";
-  if (!facts.needs_volume) return Good(kName, "no volume is needed");
+  if (!facts.needs_volume) return GoodCheck(kName, "no volume is needed");
   if (facts.volume_claims.ok() && !facts.volume_claims->empty()) {
     const bool key_lost = absl::IsNotFound(facts.store_key.status());
-    if (!key_lost) return Good(kName, "the volume of the control plane's store is there");
-    return Bad(
+    if (!key_lost) return GoodCheck(kName, "the volume of the control plane's store is there");
+    return BadCheck(
         kName,
         absl::StrCat("there is the store of an earlier installation, without its key, the "
                      "Secret ",
@@ -426,8 +251,9 @@ CheckResult Storage(const ClusterFacts& facts) {
     const bool there =
         std::any_of(facts.storage_classes->begin(), facts.storage_classes->end(),
                     [&size](const Json& one) { return ObjectNameOf(one) == size.storage_class; });
-    if (there) return Good(kName, absl::StrCat("the volume is of the class ", size.storage_class));
-    return Bad(
+    if (there)
+      return GoodCheck(kName, absl::StrCat("the volume is of the class ", size.storage_class));
+    return BadCheck(
         kName, absl::StrCat("there is no StorageClass ", size.storage_class),
         "give another --storage_class, or none for the default, or make it: the control plane "
         "waits for its volume");
@@ -438,14 +264,14 @@ CheckResult Storage(const ClusterFacts& facts) {
     for (const char* name : {"storageclass.kubernetes.io/is-default-class",
                              "storageclass.beta.kubernetes.io/is-default-class"}) {
       if (TextOf(*annotations, name) == "true") {
-        return Good(kName, absl::StrCat("volumes are of the class ", ObjectNameOf(one)));
+        return GoodCheck(kName, absl::StrCat("volumes are of the class ", ObjectNameOf(one)));
       }
     }
   }
-  return Note(kName, "no StorageClass is the default: the control plane waits for its volume",
-              absl::StrCat("mark one as the default, give --storage_class, or make a "
-                           "PersistentVolume of ",
-                           size.volume_size.empty() ? "1Gi" : size.volume_size, " by hand"));
+  return NoteCheck(kName, "no StorageClass is the default: the control plane waits for its volume",
+                   absl::StrCat("mark one as the default, give --storage_class, or make a "
+                                "PersistentVolume of ",
+                                size.volume_size.empty() ? "1Gi" : size.volume_size, " by hand"));
 }
 
 const Json* FindWebhook(const ClusterFacts& facts) {
@@ -469,37 +295,39 @@ CheckResult Installation(const ClusterFacts& facts) {
   if (!facts.webhooks.ok()) return NotAsked(kName, facts.webhooks.status());
   const std::string elsewhere = InstalledIn(facts);
   if (!elsewhere.empty() && elsewhere != facts.ns) {
-    return Bad(kName, absl::StrCat("Byrnie is installed in the namespace ", elsewhere),
-               absl::StrCat("give --namespace=", elsewhere, ", or take that one away first"));
+    return BadCheck(kName, absl::StrCat("Byrnie is installed in the namespace ", elsewhere),
+                    absl::StrCat("give --namespace=", elsewhere, ", or take that one away first"));
   }
   const bool webhook = FindWebhook(facts) != nullptr;
   if (absl::IsNotFound(facts.stateful_set.status())) {
     if (webhook) {
-      return Bad(kName,
-                 "what asks about new pods is there and no control plane that answers: no pods "
-                 "are made in meshed namespaces",
-                 "byrniectl install, or kubectl delete mutatingwebhookconfiguration "
-                 "byrnie-injector");
+      return BadCheck(
+          kName,
+          "what asks about new pods is there and no control plane that answers: no pods "
+          "are made in meshed namespaces",
+          "byrniectl install, or kubectl delete mutatingwebhookconfiguration "
+          "byrnie-injector");
     }
     if (!elsewhere.empty()) {
-      return Note(kName, "parts of an earlier installation are there",
-                  "byrniectl install uses them");
+      return NoteCheck(kName, "parts of an earlier installation are there",
+                       "byrniectl install uses them");
     }
-    return Good(kName, "nothing of Byrnie is there yet");
+    return GoodCheck(kName, "nothing of Byrnie is there yet");
   }
   if (!facts.stateful_set.ok()) return NotAsked(kName, facts.stateful_set.status());
   if (LabelOf(*facts.stateful_set, "app.kubernetes.io/managed-by") != "byrniectl") {
-    return Note(kName, "Byrnie is installed, by something else than byrniectl",
-                "go on with what installed it, or take it over with byrniectl install --force");
+    return NoteCheck(
+        kName, "Byrnie is installed, by something else than byrniectl",
+        "go on with what installed it, or take it over with byrniectl install --force");
   }
   const Json* const ready = FindPath(*facts.stateful_set, {"status", "readyReplicas"});
   if (webhook && (ready == nullptr || !ready->is_number() || *ready == 0)) {
-    return Bad(kName,
-               "Byrnie is installed and no control plane is ready: no pods are made in "
-               "meshed namespaces",
-               absl::StrCat("kubectl -n ", facts.ns, " describe pods"));
+    return BadCheck(kName,
+                    "Byrnie is installed and no control plane is ready: no pods are made in "
+                    "meshed namespaces",
+                    absl::StrCat("kubectl -n ", facts.ns, " describe pods"));
   }
-  return Good(kName, "Byrnie is installed: install brings it to this release");
+  return GoodCheck(kName, "Byrnie is installed: install brings it to this release");
 }
 
 CheckResult Settings(const ClusterFacts& facts) {
@@ -507,96 +335,103 @@ CheckResult Settings(const ClusterFacts& facts) {
   if (!facts.settings.ok()) return NotAsked(kName, facts.settings.status());
   const SettingsPlan& plan = *facts.settings;
   if (!plan.refused.ok()) {
-    return Bad(kName, absl::StrCat("install would be refused: ", plan.refused.message()),
-               plan.remedy);
+    return BadCheck(kName, absl::StrCat("install would be refused: ", plan.refused.message()),
+                    plan.remedy);
   }
   const std::string kept = absl::StrJoin(plan.kept, ", ");
   if (!plan.changed.empty()) {
-    return Note(kName,
-                absl::StrCat("install would change: ", absl::StrJoin(plan.changed, ", "),
-                             kept.empty() ? "" : "; and keep: ", kept),
-                "byrniectl install --dry_run with the same flags says what becomes of each object");
+    return NoteCheck(
+        kName,
+        absl::StrCat("install would change: ", absl::StrJoin(plan.changed, ", "),
+                     kept.empty() ? "" : "; and keep: ", kept),
+        "byrniectl install --dry_run with the same flags says what becomes of each object");
   }
-  if (kept.empty()) return Good(kName, "none are there to be kept");
-  return Good(kName, absl::StrCat("install would keep: ", kept));
+  if (kept.empty()) return GoodCheck(kName, "none are there to be kept");
+  return GoodCheck(kName, absl::StrCat("install would keep: ", kept));
 }
 
 CheckResult PullSecrets(const ClusterFacts& facts) {
   constexpr char kName[] = "pull-secrets";
-  if (!facts.missing_pull_secrets.has_value()) return Good(kName, "none are asked for");
+  if (!facts.missing_pull_secrets.has_value()) return GoodCheck(kName, "none are asked for");
   const absl::StatusOr<Names>& missing = *facts.missing_pull_secrets;
   if (!missing.ok()) return NotAsked(kName, missing.status());
-  if (missing->empty()) return Good(kName, "they are in all namespaces that need them");
-  return Bad(kName, absl::StrCat("missing: ", SomeNames(*missing)),
-             "pods that need the image wait there in ErrImagePull: make these Secrets, see \"A "
-             "private registry\" in docs/kubernetes.md");
+  if (missing->empty()) return GoodCheck(kName, "they are in all namespaces that need them");
+  return BadCheck(
+      kName, absl::StrCat("missing: ", SomeNames(*missing)),
+      "pods that need the image wait there in ErrImagePull: make these Secrets, see \"A "
+      "private registry\" in docs/kubernetes.md");
 }
 
 // What the API server has made of a pod that it only tried.
 CheckResult Webhook(const ClusterFacts& facts) {
   constexpr char kName[] = "webhook";
   if (!facts.webhooks.ok()) return NotAsked(kName, facts.webhooks.status());
-  if (FindWebhook(facts) == nullptr) return Good(kName, "nobody is asked about new pods yet");
-  if (!facts.tried_pod.has_value()) return Good(kName, "no namespace is meshed: nobody is asked");
+  if (FindWebhook(facts) == nullptr) return GoodCheck(kName, "nobody is asked about new pods yet");
+  if (!facts.tried_pod.has_value())
+    return GoodCheck(kName, "no namespace is meshed: nobody is asked");
   const std::string where = absl::StrCat("a new pod of ", facts.tried_namespace);
   const absl::StatusOr<Json>& pod = *facts.tried_pod;
   if (ViolatesPodSecurity(facts)) {
-    return Good(kName, absl::StrCat(where,
-                                    " would have its sidecar, and be refused for it: see "
-                                    "pod-security"));
+    return GoodCheck(kName, absl::StrCat(where,
+                                         " would have its sidecar, and be refused for it: see "
+                                         "pod-security"));
   }
   const absl::string_view said = pod.status().message();
   const bool some_webhook = absl::StrContains(said, "failed calling webhook");
   if (some_webhook && !absl::StrContains(said, kWebhookName)) {
-    return Note(kName,
-                absl::StrCat(where,
-                             " could not be tried, because a webhook of somebody else's "
-                             "fails: ",
-                             said),
-                "no pod is made there until that one answers, meshed or not");
+    return NoteCheck(kName,
+                     absl::StrCat(where,
+                                  " could not be tried, because a webhook of somebody else's "
+                                  "fails: ",
+                                  said),
+                     "no pod is made there until that one answers, meshed or not");
   }
   if (some_webhook) {
-    return Bad(kName,
-               absl::StrCat(where,
-                            " would not be made, because the API server does not reach the "
-                            "webhook: ",
-                            pod.status().message()),
-               "see \"The webhook\" in docs/kubernetes.md: on private clusters it is most often a "
-               "firewall between the API server and TCP 15017 of the nodes");
+    return BadCheck(
+        kName,
+        absl::StrCat(where,
+                     " would not be made, because the API server does not reach the "
+                     "webhook: ",
+                     pod.status().message()),
+        "see \"The webhook\" in docs/kubernetes.md: on private clusters it is most often a "
+        "firewall between the API server and TCP 15017 of the nodes");
   }
   if (!pod.ok()) {
-    return Note(kName, absl::StrCat(where, " could not be tried: ", pod.status().message()),
-                absl::IsPermissionDenied(pod.status())
-                    ? "let somebody try who may create pods there; a quota or a policy may be "
-                      "against it, too"
-                    : "");
+    return NoteCheck(kName, absl::StrCat(where, " could not be tried: ", pod.status().message()),
+                     absl::IsPermissionDenied(pod.status())
+                         ? "let somebody try who may create pods there; a quota or a policy may be "
+                           "against it, too"
+                         : "");
   }
   if (LabelOf(*pod, "byrnie.io/rev").empty()) {
-    return Bad(kName, absl::StrCat(where, " would have no sidecar"),
-               "the API server does not reach the webhook and its failurePolicy is Ignore, or it "
-               "has another selector: see \"The webhook\" in docs/kubernetes.md");
+    return BadCheck(
+        kName, absl::StrCat(where, " would have no sidecar"),
+        "the API server does not reach the webhook and its failurePolicy is Ignore, or it "
+        "has another selector: see \"The webhook\" in docs/kubernetes.md");
   }
-  return Good(kName, absl::StrCat(where, " would have its sidecar: the API server reaches it"));
+  return GoodCheck(kName,
+                   absl::StrCat(where, " would have its sidecar: the API server reaches it"));
 }
 
 }  // namespace
 
 bool IsMeshedNamespace(const Json& ns) { return LabelOf(ns, kInjectLabel) == "true"; }
 
-std::vector<std::string> UnfitNodes(const ClusterFacts& facts) {
-  Names names;
-  for (const NodeTrouble& one : TroublesOfNodes(facts).of_nodes) names.push_back(one.name);
-  return names;
-}
-
 std::vector<CheckResult> CheckCluster(const ClusterFacts& facts) {
-  return {ServerVersion(facts), Permissions(facts),
-          OtherMeshes(facts),   Nodes(facts),
-          PodSecurity(facts),   PrivilegesPolicy(facts),
-          PullSecrets(facts),   NetworkPolicies(facts),
-          ProbePorts(facts),    ApiServersServices(facts),
-          Storage(facts),       Installation(facts),
-          Webhook(facts),       Settings(facts)};
+  return {CheckServerVersion(facts),
+          Permissions(facts),
+          OtherMeshes(facts),
+          CheckNodes(facts),
+          PodSecurity(facts),
+          PrivilegesPolicy(facts),
+          PullSecrets(facts),
+          NetworkPolicies(facts),
+          ProbePorts(facts),
+          ApiServersServices(facts),
+          Storage(facts),
+          Installation(facts),
+          Webhook(facts),
+          Settings(facts)};
 }
 
 }  // namespace byrnie

@@ -96,6 +96,10 @@ TEST(PreflightTest, SaysThatNativeSidecarsArePossibleNow) {
   ClusterFacts facts = Fine();
   facts.settings->settings.injector_config = R"({"defaults": {"sidecars": "classic"}})";
   ExpectOutcome(facts, "server-version", Outcome::kNote, "knows native sidecars");
+  // Also where another configuration is given that leaves it to what is installed.
+  facts.settings->settings.injector_config = "{}";
+  facts.settings->installed_sidecars = "classic";
+  ExpectOutcome(facts, "server-version", Outcome::kNote, "what is installed makes classic ones");
   facts.settings->settings.sidecars = "classic";
   ExpectOutcome(facts, "server-version", Outcome::kGood, "v1.31.2");
   facts.settings->settings.sidecars = "";
@@ -306,9 +310,9 @@ TEST(PreflightTest, FindsNodesThatCannot) {
   ExpectOutcome(facts, "server-version", Outcome::kGood,
                 "v1.31.2; classic sidecars: the kubelet of behind is v1.28.4");
   facts.settings->settings.injector_config = "{}";
-  facts.settings->keeps_injector = true;
+  facts.settings->installed_sidecars = "native";
   ExpectOutcome(facts, "nodes", Outcome::kBad, "behind (v1.28.4)");
-  facts.settings->keeps_injector = false;
+  facts.settings->installed_sidecars = "";
   facts.settings->settings.sidecars = "native";
   ExpectOutcome(facts, "nodes", Outcome::kBad, "behind (v1.28.4)");
   // Of a server that knows none the API server itself says so.
