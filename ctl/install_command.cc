@@ -265,6 +265,22 @@ void SayWhatIsNext(const StepList& steps, const std::string& ns) {
   }
 }
 
+// `untried`: it was waited for, and no pod could be tried.
+void SayWhatForgetsPreviousImage(const Installer& installer, const std::string& ns, bool untried) {
+  const std::string by_wait =
+      untried ? "No pod could be tried, so that byrniectl does not know when it may go"
+              : absl::StrCat("byrniectl install --wait takes it out, given again",
+                             installer.several_control_planes()
+                                 ? absl::StrCat(" ", absl::ToInt64Minutes(kKubeletsBringIt),
+                                                " minutes from now")
+                                 : "",
+                             ", when it has seen a new pod");
+  Note(absl::StrCat("byrniectl: the redirect of new pods may still have the image before, ",
+                    Printable(installer.previous_image()),
+                    " (previous-image in the ConfigMap byrnie-injector). ", by_wait,
+                    "; once all new pods have the other: ", ForgetPreviousImageByHand(ns), "\n"));
+}
+
 int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPlan& plan) {
   InstallSettings settings = plan.settings;
   const absl::StatusOr<Json> version = GetObject(cluster, "/version");
@@ -290,6 +306,7 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
   options.dry_run = absl::GetFlag(FLAGS_dry_run);
   options.force = absl::GetFlag(FLAGS_force);
   options.trust_domain = settings.trust_domain;
+  options.now = SystemClock().WallNow();
   StepList steps(context.json, options.dry_run);
   ResourceTypes types(cluster);
   Installer installer(cluster, &types, options,
@@ -312,9 +329,9 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
   if (options.dry_run) return installer.changed() ? kChanges : kDone;
   SayWhatIsNext(steps, settings.ns);
   int waited = kDone;
+  bool settled = false;
   if (wait && !installer.holds_back()) waited = WaitForControlPlane(cluster, settings.ns);
   if (wait && installer.holds_back()) {
-    bool settled = false;
     waited = WaitForSidecars(cluster, *objects, &settled);
     // What was to be installed is: that this fails changes no exit code.
     const absl::Status forgotten =
@@ -322,10 +339,7 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
     if (!forgotten.ok()) Note(absl::StrCat("byrniectl: ", Printable(forgotten.message()), "\n"));
   }
   if (!installer.previous_image().empty()) {
-    Note(absl::StrCat("byrniectl: the redirect of new pods may still have the image before, ",
-                      Printable(installer.previous_image()),
-                      " (previous-image in the ConfigMap byrnie-injector), until byrniectl install "
-                      "--wait is given again\n"));
+    SayWhatForgetsPreviousImage(installer, settings.ns, wait && waited == kDone && !settled);
   }
   return waited;
 }

@@ -86,7 +86,7 @@ std::string GroupOf(const std::string& api_version) {
   return slash == std::string::npos ? "" : api_version.substr(0, slash);
 }
 
-// What install, check and uninstall do themselves.
+// What install, check and uninstall do themselves, but for the policy for privileges.
 absl::StatusOr<std::vector<Deed>> DeedsFor(ResourceTypes* types, const std::string& ns,
                                            const std::vector<Json>& objects) {
   std::vector<Deed> deeds;
@@ -103,12 +103,6 @@ absl::StatusOr<std::vector<Deed>> DeedsFor(ResourceTypes* types, const std::stri
       add({verb, group, type->plural, "", type->namespaced ? ns : "", ""});
     }
     add({"list", group, type->plural, "", "", ""});
-  }
-  ASSIGN_OR_RETURN(const std::vector<ResourceType> policies, PrivilegesPolicyTypes(types));
-  for (const ResourceType& type : policies) {
-    for (const char* verb : {"get", "delete"}) {
-      add({verb, "admissionregistration.k8s.io", type.plural, "", "", ""});
-    }
   }
   for (const char* verb : {"get", "create"}) add({verb, "", "secrets", "", ns, ""});
   for (const char* resource : {"pods", "secrets"}) add({"list", "", resource, "", "", ""});
@@ -131,6 +125,19 @@ absl::StatusOr<std::vector<std::string>> Forbidden(ClusterApi* cluster,
     if (!may) forbidden.push_back(deed.Text());
   }
   return forbidden;
+}
+
+// What uninstall does to the policy for privileges, of whoever has applied it.
+absl::StatusOr<std::vector<std::string>> ForbiddenOfPolicy(ClusterApi* cluster,
+                                                           ResourceTypes* types) {
+  ASSIGN_OR_RETURN(const std::vector<ResourceType> policies, PrivilegesPolicyTypes(types));
+  std::vector<Deed> deeds;
+  for (const ResourceType& type : policies) {
+    for (const char* verb : {"get", "delete"}) {
+      deeds.push_back({verb, "admissionregistration.k8s.io", type.plural, "", "", ""});
+    }
+  }
+  return Forbidden(cluster, deeds);
 }
 
 // What install, uninstall and the control plane do.
@@ -263,11 +270,12 @@ absl::StatusOr<ClusterFacts> GatherClusterFacts(ClusterApi* cluster, ResourceTyp
   const absl::StatusOr<bool> everything = MayDoEverything(cluster);
   if (absl::IsUnauthenticated(everything.status())) return everything.status();
   if (!everything.ok()) {
-    facts.forbidden = facts.forbidden_purge = everything.status();
+    facts.forbidden = facts.forbidden_policy = facts.forbidden_purge = everything.status();
   } else if (*everything) {
-    facts.forbidden = facts.forbidden_purge = std::vector<std::string>();
+    facts.forbidden = facts.forbidden_policy = facts.forbidden_purge = std::vector<std::string>();
   } else {
     facts.forbidden = ForbiddenOfAll(cluster, types, ns, objects);
+    facts.forbidden_policy = ForbiddenOfPolicy(cluster, types);
     facts.forbidden_purge = Forbidden(cluster, DeedsOfPurge(ns));
   }
   const std::string of_namespace = absl::StrCat("/namespaces/", EncodeQuery(ns), "/");

@@ -306,6 +306,11 @@ std::string SidecarsIn(absl::string_view injector_config) {
   return found == config->defaults.end() ? "" : found->second;
 }
 
+std::string ForgetPreviousImageByHand(absl::string_view ns) {
+  return absl::StrCat("kubectl -n ", ns, " patch configmap ", kInjectorConfigMap,
+                      " --type=merge -p '{\"data\":{\"", kPreviousImageKey, "\":null}}'");
+}
+
 absl::Status CheckInstalledInjectorConfig(const std::string& text) {
   return CheckConfig(text, "injector_config");
 }

@@ -88,6 +88,8 @@ std::string SidecarsImage(const InjectorConfig& config);
 // Which sidecars the text of an injector's configuration says; "" where it leaves it to the
 // default, or is not understood.
 std::string SidecarsIn(absl::string_view injector_config);
+// What kubectl does to take kPreviousImageKey out.
+std::string ForgetPreviousImageByHand(absl::string_view ns);
 
 // InvalidArgument for an injector's configuration with which a control plane that is installed
 // would not start.

@@ -130,6 +130,22 @@ bool CannotBeTried(const Json& object, const absl::Status& status) {
          absl::StrContains(status.message(), "does not support dry run");
 }
 
+// When whoever has written the image before beside the injector's configuration did so last.
+absl::Time PreviousImageSince(const Json& config_map) {
+  absl::Time since = absl::InfinitePast();
+  const Json* const metadata = Find(config_map, "metadata");
+  if (metadata == nullptr) return since;
+  const std::string field = absl::StrCat("f:", kPreviousImageKey);
+  for (const Json& manager : ItemsOf(*metadata, "managedFields")) {
+    absl::Time time;
+    if (FindPath(manager, {"fieldsV1", "f:data", field}) != nullptr &&
+        absl::ParseTime(absl::RFC3339_full, TextOf(manager, "time"), &time, nullptr)) {
+      since = std::max(since, time);
+    }
+  }
+  return since;
+}
+
 bool HasSeveralControlPlanes(const std::vector<Json>& objects) {
   return std::any_of(objects.begin(), objects.end(), [](const Json& object) {
     const Json* const replicas = FindPath(object, {"spec", "replicas"});
@@ -238,12 +254,22 @@ absl::Status Installer::Finish() {
 
 absl::Status Installer::ForgetPreviousImage() {
   if (!held_back_.has_value() || previous_image_.empty()) return absl::OkStatus();
-  if (several_control_planes_ && image_changes_) return absl::OkStatus();
+  if (several_control_planes_ && options_.now - previous_image_since_ < kKubeletsBringIt) {
+    return absl::OkStatus();
+  }
   Json object = *held_back_;
   ASSIGN_OR_RETURN(const ResourceType type, TypeOf(types_, &object));
-  const absl::Status done = Patch(type, object, /*dry_run=*/false).status();
-  if (!done.ok()) return Explain(object, done);
-  previous_image_.clear();
+  // To apply it without would leave what kubectl, too, has written.
+  ApiRequest request;
+  request.method = "PATCH";
+  request.target =
+      absl::StrCat(type.Path(NamespaceOf(object), ObjectNameOf(object)), "?", kManager);
+  request.content_type = "application/merge-patch+json";
+  request.body = absl::StrCat(R"({"data":{")", kPreviousImageKey, R"(":null}})");
+  const absl::StatusOr<Json> made = CallForObject(cluster_, std::move(request));
+  if (!made.ok()) return Explain(object, made.status());
+  const Json* const data = Find(*made, "data");
+  previous_image_ = data == nullptr ? "" : TextOf(*data, kPreviousImageKey);
   return absl::OkStatus();
 }
 
@@ -276,12 +302,13 @@ absl::StatusOr<bool> Installer::IsLast(Json object) {
     return false;
   }
   const std::string before = SidecarsImageIn(*found);
-  image_changes_ = before != SidecarsImageIn(object);
-  if (image_changes_) {
+  if (before != SidecarsImageIn(object)) {
     previous_image_ = before;
+    previous_image_since_ = options_.now;
   } else {
     // The installation before may have been a moment ago, and nobody has seen what pods get.
     previous_image_ = TextOf(*data, kPreviousImageKey);
+    previous_image_since_ = PreviousImageSince(*found);
   }
   return true;
 }

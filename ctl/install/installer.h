@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "ctl/install/cluster_api.h"
 #include "deploy/injector/json.h"
@@ -37,7 +38,13 @@ struct InstallOptions {
   bool force = false;
   // Whose CA is in the store: it is kept with the store's key where one is made. Empty: it is not.
   std::string trust_domain;
+  // By which it is judged what control planes have heard of.
+  absl::Time now = absl::InfiniteFuture();
 };
+
+// How long after a change each kubelet has brought its control plane the injector's configuration,
+// with room to spare: it looks once a minute, and what it looks at may be a minute old.
+inline constexpr absl::Duration kKubeletsBringIt = absl::Minutes(3);
 
 // Puts objects into a cluster by server-side apply as "byrniectl", in their order, and takes away
 // what an earlier installation had of the same kinds and these have no more. Again it changes
@@ -66,11 +73,13 @@ class Installer {
   bool holds_back() const { return held_back_.has_value(); }
   // The image that new pods' redirect may have beside the one installed; "": none.
   const std::string& previous_image() const { return previous_image_; }
+  // Of several a pod that was tried shows what one of them makes.
+  bool several_control_planes() const { return several_control_planes_; }
   // The rest, after a Run() that was good.
   absl::Status Finish();
-  // Takes the image before out of the injector's configuration, after Finish() and once new pods
-  // get the other. Where several control planes have to be told of the other, and only now are,
-  // that is for the next installation that looks: who of them has answered is not known.
+  // Takes the image before out of the injector's configuration, whoever has written it, after
+  // Finish() and once new pods get the other. Of several control planes who has answered is not
+  // known: there it is left to an installation that comes kKubeletsBringIt after it was written.
   absl::Status ForgetPreviousImage();
   // Whether something has changed, or would.
   bool changed() const { return changed_; }
@@ -98,7 +107,9 @@ class Installer {
   absl::optional<Json> held_back_;
   // Beside what is held back; "" for none.
   std::string previous_image_;
-  bool image_changes_ = false, several_control_planes_ = false;
+  // When it was written.
+  absl::Time previous_image_since_ = absl::InfinitePast();
+  bool several_control_planes_ = false;
   bool changed_ = false;
   // It is only to be made, so that nothing can be tried in it.
   bool namespace_missing_ = false;

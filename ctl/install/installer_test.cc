@@ -4,16 +4,15 @@
 #include <utility>
 #include <vector>
 
-#include "absl/algorithm/container.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "common/base/status_matchers.h"
 #include "common/crypto/sealing_key.h"
 #include "ctl/install/install_settings.h"
 #include "ctl/install/manifests.h"
-#include "ctl/install/testing/fake_cluster.h"
-#include "ctl/install/uninstaller.h"
+#include "ctl/install/testing/install_case.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -23,108 +22,12 @@ namespace {
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::Each;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-constexpr char kSystem[] = "byrnie-system";
-constexpr char kSet[] = "/apis/apps/v1/namespaces/byrnie-system/statefulsets/byrnie-controlplane";
-constexpr char kKey[] = "/api/v1/namespaces/byrnie-system/secrets/byrnie-store-key";
-constexpr char kInjector[] = "/api/v1/namespaces/byrnie-system/configmaps/byrnie-injector";
-constexpr char kNamespace[] = "/api/v1/namespaces/byrnie-system";
-constexpr char kWebhook[] =
-    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/byrnie-injector";
-
-class InstallTest : public ::testing::Test {
- protected:
-  static std::vector<Json> Objects(const InstallSettings& settings,
-                                   const std::string& overlay = "sqlite") {
-    std::vector<Json> objects = *RenderOverlay(ReadEmbeddedManifest, overlay);
-    EXPECT_THAT(ApplyInstallSettings(settings, &objects), IsOk());
-    return objects;
-  }
-  static std::vector<Json> Known() {
-    std::vector<Json> known = *RenderOverlay(ReadEmbeddedManifest, "sqlite");
-    const std::vector<Json> more = *RenderOverlay(ReadEmbeddedManifest, "etcd");
-    known.insert(known.end(), more.begin(), more.end());
-    return known;
-  }
-  OnInstallStep Tell() {
-    return [this](const InstallStep& step) {
-      said_.push_back(
-          absl::StrCat(OutcomeName(step.outcome, false), " ", step.kind, " ", step.name));
-      details_.insert(details_.end(), step.details.begin(), step.details.end());
-    };
-  }
-  absl::Status Install(const InstallSettings& settings = {}, InstallOptions options = {},
-                       const std::string& overlay = "sqlite") {
-    said_.clear();
-    details_.clear();
-    cluster_.calls.clear();
-    ResourceTypes types(&cluster_);
-    Installer installer(&cluster_, &types, options, Tell());
-    std::vector<Json> objects = Objects(settings, overlay);
-    if (!more_.empty()) objects.push_back(*ParseJson(more_, more_.size()));
-    absl::Status status = installer.Run(settings.ns, std::move(objects), Known());
-    of_sidecars_ = SidecarsImage();
-    if (status.ok()) status = installer.Finish();
-    if (status.ok() && new_pod_seen_) status = installer.ForgetPreviousImage();
-    changed_ = installer.changed();
-    return status;
-  }
-  // Beside the injector's configuration that is there.
-  std::string PreviousImage() const {
-    return TextOf(*Find(cluster_.objects.at(kInjector), "data"), kPreviousImageKey);
-  }
-  // Of the injector's configuration that is there; "" where there is none.
-  std::string SidecarsImage() const {
-    const auto found = cluster_.objects.find(kInjector);
-    if (found == cluster_.objects.end()) return "";
-    const std::string text = TextOf(*Find(found->second, "data"), kInjectorKey);
-    const absl::StatusOr<Json> config = ParseJson(text, text.size());
-    return config.ok() ? TextOf(*config, "image") : "";
-  }
-  absl::Status Uninstall(UninstallOptions options = {}) {
-    said_.clear();
-    details_.clear();
-    cluster_.calls.clear();
-    std::vector<Json> known = Known();
-    Json secret = Json::object();
-    secret["apiVersion"] = "v1";
-    secret["kind"] = "Secret";
-    known.push_back(secret);
-    ResourceTypes types(&cluster_);
-    Uninstaller uninstaller(&cluster_, &types, options, Tell());
-    const absl::Status status = uninstaller.Run(known);
-    found_ = uninstaller.found();
-    return status;
-  }
-  void PutPod(const std::string& ns, const std::string& name) {
-    Json pod = Json::object();
-    pod["metadata"]["namespace"] = ns;
-    pod["metadata"]["name"] = name;
-    pod["metadata"]["labels"]["byrnie.io/rev"] = "default";
-    cluster_.objects[absl::StrCat("/api/v1/namespaces/", ns, "/pods/", name)] = pod;
-  }
-  // Where in what was asked a call begins like that; -1: it was not.
-  int CallAt(absl::string_view begin) const {
-    const auto found = absl::c_find_if(
-        cluster_.calls, [&](const std::string& call) { return absl::StartsWith(call, begin); });
-    return found == cluster_.calls.end() ? -1 : static_cast<int>(found - cluster_.calls.begin());
-  }
-
-  FakeCluster cluster_;
-  std::vector<std::string> said_, details_;
-  // An object beside those of the manifests.
-  std::string more_;
-  // When all but what Finish() does was done.
-  std::string of_sidecars_;
-  bool changed_ = false, found_ = false;
-  // After an installation.
-  bool new_pod_seen_ = false;
-};
+class InstallTest : public InstallCase {};
 
 TEST_F(InstallTest, CreatesEverythingTheNamespaceFirstAndTheWebhookLast) {
   ASSERT_THAT(Install(), IsOk());
@@ -361,16 +264,54 @@ TEST_F(InstallTest, AnUpgradeNamesTheImageBeforeUntilPodsGetTheOther) {
   EXPECT_EQ(PreviousImage(), "");
 }
 
+// As docs/kubernetes.md has whoever upgrades with kubectl do it.
+TEST_F(InstallTest, TheImageBeforeThatKubectlHasNamedIsForgottenToo) {
+  InstallSettings settings;
+  settings.image = "mine:2";
+  ASSERT_THAT(Install(settings), IsOk());
+  Json named = Json::object();
+  named["data"][std::string(kPreviousImageKey)] = "mine:1";
+  cluster_.of_others[kInjector] = named;
+  cluster_.objects[kInjector].merge_patch(named);
+  ASSERT_THAT(Install(settings), IsOk());
+  EXPECT_EQ(PreviousImage(), "mine:1");
+  new_pod_seen_ = true;
+  ASSERT_THAT(Install(settings), IsOk());
+  EXPECT_EQ(PreviousImage(), "");
+  EXPECT_EQ(previous_image_, "");
+  // Where it comes back, that is said.
+  cluster_.objects[kInjector].merge_patch(named);
+  const Json kept = cluster_.objects[kInjector];
+  cluster_.answers[absl::StrCat("PATCH ", kInjector)] = {200, ToText(kept)};
+  ASSERT_THAT(Install(settings), IsOk());
+  EXPECT_EQ(previous_image_, "mine:1");
+}
+
 // One has answered, and nobody knows which.
-TEST_F(InstallTest, OfSeveralControlPlanesTheNextInstallationThatLooksForgetsTheImageBefore) {
+TEST_F(InstallTest, OfSeveralControlPlanesAllHaveTimeBeforeTheImageBeforeIsForgotten) {
   cluster_.objects["/api/v1/namespaces/byrnie-system/secrets/byrnie-etcd"] = Json::object();
   InstallSettings settings;
+  InstallOptions options;
+  options.now = absl::FromUnixSeconds(1800000000);
   new_pod_seen_ = true;
-  ASSERT_THAT(Install(settings, {}, "etcd"), IsOk());
+  ASSERT_THAT(Install(settings, options, "etcd"), IsOk());
   settings.image = "mine:2";
-  ASSERT_THAT(Install(settings, {}, "etcd"), IsOk());
+  ASSERT_THAT(Install(settings, options, "etcd"), IsOk());
   EXPECT_EQ(PreviousImage(), "byrnie:0.1.0");
-  ASSERT_THAT(Install(settings, {}, "etcd"), IsOk());
+  // Of two that have written of the object the one that has written this.
+  Json entry = Json::object();
+  entry["time"] = absl::FormatTime(absl::RFC3339_full, options.now, absl::UTCTimeZone());
+  entry["fieldsV1"]["f:data"]["f:previous-image"] = Json::object();
+  Json* const managed = ArrayIn(&cluster_.objects[kInjector]["metadata"], "managedFields");
+  managed->push_back(entry);
+  entry["time"] = "2026-01-01T00:00:00Z";
+  entry["fieldsV1"]["f:data"] = Json::object();
+  managed->push_back(entry);
+  options.now += kKubeletsBringIt - absl::Seconds(1);
+  ASSERT_THAT(Install(settings, options, "etcd"), IsOk());
+  EXPECT_EQ(PreviousImage(), "byrnie:0.1.0");
+  options.now += absl::Seconds(2);
+  ASSERT_THAT(Install(settings, options, "etcd"), IsOk());
   EXPECT_EQ(PreviousImage(), "");
 }
 
@@ -382,168 +323,6 @@ TEST_F(InstallTest, AConfigurationThatNobodyUnderstandsIsReplacedFirst) {
   settings.image = "mine:2";
   ASSERT_THAT(Install(settings), IsOk());
   EXPECT_EQ(of_sidecars_, "mine:2");
-}
-
-TEST_F(InstallTest, UninstallTakesTheWebhookFirstAndKeepsTheCa) {
-  ASSERT_THAT(Install(), IsOk());
-  cluster_.objects["/api/v1/namespaces/byrnie-system/configmaps/theirs"] = Json::object();
-  ASSERT_THAT(Uninstall(), IsOk());
-  EXPECT_TRUE(found_);
-  EXPECT_EQ(said_.front(), "deleted MutatingWebhookConfiguration byrnie-injector");
-  EXPECT_LT(CallAt(absl::StrCat("DELETE ", kWebhook)), CallAt(absl::StrCat("DELETE ", kSet)));
-  EXPECT_THAT(said_, Contains("kept Secret byrnie-store-key"));
-  EXPECT_THAT(said_, Contains("kept Namespace byrnie-system"));
-  std::vector<std::string> left;
-  for (const auto& entry : cluster_.objects) {
-    if (!absl::StrContains(entry.first, "customresourcedefinitions")) left.push_back(entry.first);
-  }
-  EXPECT_THAT(left,
-              ElementsAre(kNamespace, "/api/v1/namespaces/byrnie-system/configmaps/theirs", kKey));
-  // And again, with the CA that was there.
-  ASSERT_THAT(Install(), IsOk());
-  EXPECT_THAT(said_, Contains("unchanged Secret byrnie-store-key"));
-}
-
-// Without the injector's configuration, which is its parameter, it refuses every pod.
-TEST_F(InstallTest, UninstallTakesThePolicyForPrivilegesBeforeAnythingElse) {
-  ASSERT_THAT(Install(), IsOk());
-  const std::string root = "/apis/admissionregistration.k8s.io/v1";
-  cluster_.Serve(
-      root, {{"MutatingWebhookConfiguration", "mutatingwebhookconfigurations", false},
-             {"ValidatingAdmissionPolicy", "validatingadmissionpolicies", false},
-             {"ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", false}});
-  // Of kubectl, without a label of install's.
-  const std::string policy = root + "/validatingadmissionpolicies/byrnie-privileges",
-                    binding = root + "/validatingadmissionpolicybindings/byrnie-privileges";
-  cluster_.objects[policy]["metadata"]["name"] = "byrnie-privileges";
-  cluster_.objects[binding]["metadata"]["name"] = "byrnie-privileges";
-  UninstallOptions dry_run;
-  dry_run.dry_run = true;
-  ASSERT_THAT(Uninstall(dry_run), IsOk());
-  EXPECT_EQ(cluster_.objects.count(binding), 1u);
-  // While it stays nothing else goes.
-  cluster_.answers["DELETE " + binding] = {200, "{}"};
-  EXPECT_THAT(Uninstall(), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                    HasSubstr("ValidatingAdmissionPolicyBinding")));
-  EXPECT_EQ(cluster_.objects.count(kInjector), 1u);
-  cluster_.answers.erase("DELETE " + binding);
-  ASSERT_THAT(Uninstall(), IsOk());
-  ASSERT_GE(said_.size(), 3u);
-  EXPECT_EQ(said_[0], "deleted ValidatingAdmissionPolicyBinding byrnie-privileges");
-  EXPECT_EQ(said_[1], "deleted ValidatingAdmissionPolicy byrnie-privileges");
-  EXPECT_EQ(said_[2], "deleted MutatingWebhookConfiguration byrnie-injector");
-  EXPECT_EQ(cluster_.objects.count(kInjector), 0u);
-  // One that was left over goes, too.
-  cluster_.objects[policy]["metadata"]["name"] = "byrnie-privileges";
-  ASSERT_THAT(Uninstall(), IsOk());
-  EXPECT_TRUE(found_);
-  EXPECT_EQ(cluster_.objects.count(policy), 0u);
-}
-
-TEST_F(InstallTest, UninstallTellsWhatStaysInNamespacesThatWereMeshed) {
-  ASSERT_THAT(Install(), IsOk());
-  const auto put = [this](const std::string& name, const std::string& inject,
-                          const std::string& level, bool bundle) {
-    Json ns = Json::object();
-    ns["metadata"]["name"] = name;
-    if (!inject.empty()) ns["metadata"]["labels"]["byrnie.io/inject"] = inject;
-    if (!level.empty()) ns["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = level;
-    const std::string path = absl::StrCat("/api/v1/namespaces/", name);
-    cluster_.objects[path] = ns;
-    if (!bundle) return;
-    Json map = Json::object();
-    map["metadata"]["namespace"] = name;
-    map["metadata"]["name"] = "byrnie-trust-bundle";
-    cluster_.objects[path + "/configmaps/byrnie-trust-bundle"] = map;
-  };
-  put("meshed", "true", "", true);
-  put("was", "", "privileged", true);
-  put("safe", "", "baseline", true);
-  put("theirs", "", "privileged", false);
-  ASSERT_THAT(Uninstall(), IsOk());
-  std::vector<std::string> kept;
-  for (const std::string& line : said_) {
-    if (absl::StartsWith(line, "kept Namespace ")) kept.push_back(line);
-  }
-  EXPECT_THAT(kept, ElementsAre("kept Namespace byrnie-system", "kept Namespace meshed",
-                                "kept Namespace was"));
-  EXPECT_EQ(absl::c_count(said_, "kept ConfigMap byrnie-trust-bundle"), 3);
-  EXPECT_THAT(details_, Contains(HasSubstr("byrnie.io/inject=true")));
-  EXPECT_THAT(details_, Contains(HasSubstr("enforce=privileged is yours to put back")));
-  EXPECT_EQ(CallAt("DELETE /api/v1/namespaces/was"), -1);
-  // Purged, the labels are still somebody else's.
-  ASSERT_THAT(Install(), IsOk());
-  UninstallOptions purge;
-  purge.purge = true;
-  ASSERT_THAT(Uninstall(purge), IsOk());
-  EXPECT_EQ(absl::c_count(said_, "deleted ConfigMap byrnie-trust-bundle"), 3);
-  EXPECT_THAT(said_, Contains("kept Namespace was"));
-}
-
-TEST_F(InstallTest, PurgeTakesTheRestAndTheNamespaceThatItMade) {
-  ASSERT_THAT(Install(), IsOk());
-  Json claim = Json::object();
-  claim["metadata"]["namespace"] = kSystem;
-  claim["metadata"]["name"] = "store-byrnie-controlplane-0";
-  claim["metadata"]["labels"]["app.kubernetes.io/name"] = "byrnie-controlplane";
-  cluster_
-      .objects[absl::StrCat(kNamespace, "/persistentvolumeclaims/store-byrnie-controlplane-0")] =
-      claim;
-  UninstallOptions purge;
-  purge.purge = true;
-  ASSERT_THAT(Uninstall(purge), IsOk());
-  EXPECT_EQ(said_.back(), "deleted Namespace byrnie-system");
-  EXPECT_THAT(said_, Contains("deleted PersistentVolumeClaim store-byrnie-controlplane-0"));
-  EXPECT_THAT(cluster_.objects, IsEmpty());
-}
-
-TEST_F(InstallTest, PurgeKeepsANamespaceThatWasThere) {
-  cluster_.objects[kNamespace]["metadata"]["name"] = kSystem;
-  ASSERT_THAT(Install(), IsOk());
-  UninstallOptions purge;
-  purge.purge = true;
-  ASSERT_THAT(Uninstall(purge), IsOk());
-  EXPECT_EQ(said_.back(), "kept Namespace byrnie-system");
-  EXPECT_EQ(cluster_.objects.size(), 1u);
-}
-
-TEST_F(InstallTest, UninstallIsRefusedWhilePodsHaveASidecar) {
-  ASSERT_THAT(Install(), IsOk());
-  for (int i = 0; i < 7; ++i) PutPod("shop", absl::StrCat("web-", i));
-  PutPod("shop", "going");
-  cluster_.objects["/api/v1/namespaces/shop/pods/going"]["metadata"]["deletionTimestamp"] = "now";
-  EXPECT_THAT(Uninstall(), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                    AllOf(HasSubstr("7 pods"), HasSubstr("shop/web-0"),
-                                          HasSubstr("and 2 more"), HasSubstr("--force"))));
-  EXPECT_EQ(cluster_.Changes(), 0u);
-  UninstallOptions force;
-  force.force = true;
-  ASSERT_THAT(Uninstall(force), IsOk());
-  EXPECT_EQ(cluster_.objects.count(kSet), 0u);
-}
-
-TEST_F(InstallTest, UninstallStopsWhenTheWebhookDoesNotGo) {
-  ASSERT_THAT(Install(), IsOk());
-  cluster_.answers[absl::StrCat("DELETE ", kWebhook)] = {200, "{}"};  // A finalizer keeps it.
-  EXPECT_THAT(Uninstall(), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                    HasSubstr("byrnie-injector does not go")));
-  EXPECT_EQ(cluster_.objects.count(kSet), 1u);
-}
-
-TEST_F(InstallTest, UninstallWithoutAnInstallationFindsNothing) {
-  cluster_.objects[kSet]["metadata"]["name"] = "byrnie-controlplane";  // Somebody else's.
-  ASSERT_THAT(Uninstall(), IsOk());
-  EXPECT_FALSE(found_);
-  EXPECT_EQ(cluster_.Changes(), 0u);
-}
-
-TEST_F(InstallTest, ADryRunOfUninstallChangesNothing) {
-  ASSERT_THAT(Install(), IsOk());
-  UninstallOptions dry;
-  dry.dry_run = dry.purge = true;
-  ASSERT_THAT(Uninstall(dry), IsOk());
-  EXPECT_EQ(cluster_.Changes(), 0u);
-  EXPECT_THAT(said_, Contains("deleted Namespace byrnie-system"));
 }
 
 TEST_F(InstallTest, ReadyIsWhatRunsAsAppliedAndHasItsCaBundle) {

@@ -29,21 +29,31 @@ std::string LabelOf(const Json& object, const char* name) {
 CheckResult Permissions(const ClusterFacts& facts) {
   constexpr char kName[] = "permissions";
   if (!facts.forbidden.ok()) return NotAsked(kName, facts.forbidden.status());
-  if (facts.forbidden->empty()) {
-    if (!facts.forbidden_purge.ok()) return NotAsked(kName, facts.forbidden_purge.status());
-    if (facts.forbidden_purge->empty()) {
-      return GoodCheck(kName, "all that install and uninstall do is allowed");
-    }
-    return NoteCheck(
-        kName,
-        absl::StrCat("all that install and uninstall do is allowed, but not what uninstall "
-                     "--purge does: ",
-                     SomeNames(*facts.forbidden_purge)),
+  if (!facts.forbidden->empty()) {
+    return BadCheck(
+        kName, absl::StrCat("not allowed: ", SomeNames(*facts.forbidden)),
+        "install as an administrator of the cluster (cluster-admin), or with these rights");
+  }
+  if (!facts.forbidden_policy.ok()) return NotAsked(kName, facts.forbidden_policy.status());
+  if (!facts.forbidden_purge.ok()) return NotAsked(kName, facts.forbidden_purge.status());
+  const std::string all = "all that install and uninstall do is allowed";
+  Names but, remedies;
+  if (!facts.forbidden_policy->empty()) {
+    but.push_back(absl::StrCat("what uninstall does where the policy ", kPrivilegesPolicy,
+                               " is: ", SomeNames(*facts.forbidden_policy)));
+    remedies.push_back(
+        absl::StrCat("let whoever has applied that policy take it away before uninstall, which "
+                     "goes on without: ",
+                     kDeletePrivilegesPolicy));
+  }
+  if (!facts.forbidden_purge->empty()) {
+    but.push_back(absl::StrCat("what uninstall --purge does: ", SomeNames(*facts.forbidden_purge)));
+    remedies.emplace_back(
         "let an administrator of the cluster purge it, once it is to go for good");
   }
-  return BadCheck(
-      kName, absl::StrCat("not allowed: ", SomeNames(*facts.forbidden)),
-      "install as an administrator of the cluster (cluster-admin), or with these rights");
+  if (but.empty()) return GoodCheck(kName, all);
+  return NoteCheck(kName, absl::StrCat(all, ", but not ", absl::StrJoin(but, "; nor ")),
+                   absl::StrJoin(remedies, "; "));
 }
 
 // Whose sidecars a webhook puts into pods; "" where it is none that is known.
@@ -146,22 +156,31 @@ CheckResult PrivilegesPolicy(const ClusterFacts& facts) {
   if (!facts.privileges_policy.ok()) return NotAsked(kName, facts.privileges_policy.status());
   const PrivilegesPolicyState& state = *facts.privileges_policy;
   if (!state.in_force) return GoodCheck(kName, absl::StrCat(kPrivilegesPolicy, " is not in force"));
+  if (!state.previous_image.empty()) {
+    return NoteCheck(
+        kName,
+        absl::StrCat(kPrivilegesPolicy, " keeps NET_ADMIN to the redirect, and lets ",
+                     "it have the image before, too: ", state.previous_image),
+        absl::StrCat("byrniectl install --wait takes it out when it has seen a new pod "
+                     "with the other image; where all new pods have that: ",
+                     ForgetPreviousImageByHand(state.ns)));
+  }
   if (state.missing_parameter.empty()) {
     return GoodCheck(kName, absl::StrCat(kPrivilegesPolicy, " keeps NET_ADMIN to the redirect"));
   }
   std::string message = absl::StrCat(kPrivilegesPolicy, " is there, and the ConfigMap ",
                                      state.missing_parameter, " that it goes by is not: ");
-  constexpr char kRemedy[] =
-      "byrniectl install makes it, where paramRef of the binding names its namespace; or kubectl "
-      "delete validatingadmissionpolicybinding,validatingadmissionpolicy byrnie-privileges";
+  const std::string remedy = absl::StrCat(
+      "byrniectl install makes it, where paramRef of the binding names its namespace; or ",
+      kDeletePrivilegesPolicy);
   if (facts.namespaces.ok() &&
       std::none_of(facts.namespaces->begin(), facts.namespaces->end(), IsMeshedNamespace)) {
     return NoteCheck(kName, message + "it would refuse every pod of a namespace that is labelled",
-                     kRemedy);
+                     remedy);
   }
   return BadCheck(kName,
                   message + "it refuses every pod of meshed namespaces, and every change of one",
-                  kRemedy);
+                  remedy);
 }
 
 CheckResult NetworkPolicies(const ClusterFacts& facts) {

@@ -26,6 +26,8 @@ struct ClusterFacts {
   // What whoever asks must not do and install or uninstall does: "create statefulsets.apps in
   // byrnie-system".
   absl::StatusOr<std::vector<std::string>> forbidden = absl::UnknownError("not asked");
+  // Of what uninstall does to the policy for privileges.
+  absl::StatusOr<std::vector<std::string>> forbidden_policy = absl::UnknownError("not asked");
   // Of what uninstall --purge does beyond that.
   absl::StatusOr<std::vector<std::string>> forbidden_purge = absl::UnknownError("not asked");
   absl::StatusOr<std::vector<Json>> webhooks = absl::UnknownError("not asked");

@@ -41,6 +41,7 @@ ClusterFacts Fine() {
   facts.needs_volume = true;
   facts.version = Parse(R"({"major": "1", "minor": "31", "gitVersion": "v1.31.2"})");
   facts.forbidden = std::vector<std::string>();
+  facts.forbidden_policy = std::vector<std::string>();
   facts.forbidden_purge = std::vector<std::string>();
   facts.webhooks = std::vector<Json>();
   facts.nodes = List(R"([{"metadata": {"name": "n1"}, "status": {"nodeInfo":
@@ -283,6 +284,13 @@ TEST(PreflightTest, SaysWhatIsForbidden) {
   facts.forbidden->clear();
   facts.forbidden_purge = std::vector<std::string>{"delete secrets in byrnie-system"};
   ExpectOutcome(facts, "permissions", Outcome::kNote, "--purge does: delete secrets");
+  // Which whoever installs need not have applied.
+  facts.forbidden_policy = std::vector<std::string>{"get validatingadmissionpolicies.x"};
+  ExpectOutcome(facts, "permissions", Outcome::kNote,
+                "byrnie-privileges is: get validatingadmissionpolicies.x; nor what uninstall "
+                "--purge does: delete secrets");
+  EXPECT_THAT(Check(facts, "permissions").remedy,
+              HasSubstr("kubectl delete validatingadmissionpolicybinding"));
 }
 
 TEST(PreflightTest, FindsOtherMeshes) {
@@ -338,6 +346,13 @@ TEST(PreflightTest, FindsAPolicyForPrivilegesWithoutItsParameter) {
   ClusterFacts facts = Fine();
   facts.privileges_policy->in_force = true;
   ExpectOutcome(facts, "privileges-policy", Outcome::kGood, "NET_ADMIN to the redirect");
+  facts.privileges_policy->previous_image = "byrnie:0.1.0";
+  facts.privileges_policy->ns = "mesh";
+  ExpectOutcome(facts, "privileges-policy", Outcome::kNote, "image before, too: byrnie:0.1.0");
+  EXPECT_THAT(Check(facts, "privileges-policy").remedy,
+              HasSubstr("kubectl -n mesh patch configmap byrnie-injector --type=merge -p "
+                        "'{\"data\":{\"previous-image\":null}}'"));
+  facts.privileges_policy->previous_image = "";
   facts.privileges_policy->missing_parameter = "byrnie-system/byrnie-injector";
   ExpectOutcome(facts, "privileges-policy", Outcome::kBad,
                 "the ConfigMap byrnie-system/byrnie-injector that it goes by is not");
@@ -432,7 +447,8 @@ TEST(GatherTest, AsksAnAdministratorTwiceAndOthersForEach) {
                 {{"ValidatingAdmissionPolicy", "validatingadmissionpolicies", false}});
   ResourceTypes newer(&cluster);
   ASSERT_OK_AND_ASSIGN(facts, GatherClusterFacts(&cluster, &newer, "byrnie-system", objects));
-  EXPECT_THAT(*facts.forbidden,
+  EXPECT_THAT(*facts.forbidden, Not(Contains(HasSubstr("validatingadmissionpolicies"))));
+  EXPECT_THAT(*facts.forbidden_policy,
               Contains("delete validatingadmissionpolicies.admissionregistration.k8s.io"));
 }
 

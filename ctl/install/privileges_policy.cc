@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "ctl/install/install_settings.h"
 
 namespace byrnie {
 namespace {
@@ -68,19 +69,22 @@ absl::StatusOr<PrivilegesPolicyState> LookAtPrivilegesPolicy(ClusterApi* cluster
   if (found.size() < 2) return state;
   state.in_force = true;
   const Json* const parameter = FindPath(found.front().object, {"spec", "paramRef"});
-  if (parameter == nullptr || TextOf(*parameter, "parameterNotFoundAction") == "Allow") {
-    return state;
-  }
+  if (parameter == nullptr) return state;
   const std::string ns = TextOf(*parameter, "namespace"), name = TextOf(*parameter, "name");
   if (ns.empty() || name.empty()) return state;
-  const absl::Status there = GetObject(cluster, absl::StrCat("/api/v1/namespaces/", EncodeQuery(ns),
-                                                             "/configmaps/", EncodeQuery(name)))
-                                 .status();
-  if (absl::IsNotFound(there)) {
-    state.missing_parameter = absl::StrCat(ns, "/", name);
+  const absl::StatusOr<Json> there = GetObject(
+      cluster,
+      absl::StrCat("/api/v1/namespaces/", EncodeQuery(ns), "/configmaps/", EncodeQuery(name)));
+  if (absl::IsNotFound(there.status())) {
+    if (TextOf(*parameter, "parameterNotFoundAction") != "Allow") {
+      state.missing_parameter = absl::StrCat(ns, "/", name);
+    }
     return state;
   }
-  RETURN_IF_ERROR(there);
+  RETURN_IF_ERROR(there.status());
+  const Json* const data = Find(*there, "data");
+  if (data != nullptr) state.previous_image = TextOf(*data, kPreviousImageKey);
+  state.ns = ns;
   return state;
 }
 

@@ -32,8 +32,15 @@ absl::StatusOr<std::vector<ResourceType>> PrivilegesPolicyTypes(ResourceTypes* t
 struct PrivilegesPolicyState {
   bool in_force = false;
   // "byrnie-system/byrnie-injector", where it is in force and that is missing; else "".
-  std::string missing_parameter;
+  std::string missing_parameter = {};
+  // The image beside the one of the injector's configuration that it lets in, as that ConfigMap of
+  // the namespace has it; "" for none.
+  std::string previous_image = {}, ns = {};
 };
+
+// What whoever may takes it away with.
+inline constexpr absl::string_view kDeletePrivilegesPolicy =
+    "kubectl delete validatingadmissionpolicybinding,validatingadmissionpolicy byrnie-privileges";
 
 // Looks whether it is in force and has its parameter. The errors of calls.
 absl::StatusOr<PrivilegesPolicyState> LookAtPrivilegesPolicy(ClusterApi* cluster,

@@ -53,11 +53,13 @@ class PrivilegesPolicyTest : public ::testing::Test {
     ResourceTypes types(&cluster_);
     ASSIGN_OR_RETURN(const PrivilegesPolicyState state, LookAtPrivilegesPolicy(&cluster_, &types));
     in_force_ = state.in_force;
+    previous_image_ = state.previous_image;
     return state.missing_parameter;
   }
 
   FakeCluster cluster_;
   bool in_force_ = false;
+  std::string previous_image_;
 };
 
 TEST_F(PrivilegesPolicyTest, IsNotThereWhereTheServerKnowsNoSuchPolicies) {
@@ -85,6 +87,10 @@ TEST_F(PrivilegesPolicyTest, MissesItsParameter) {
   EXPECT_TRUE(in_force_);
   cluster_.objects[kConfigMap] = Json::object();
   EXPECT_THAT(Missing(), IsOkAndHolds(""));
+  EXPECT_EQ(previous_image_, "");
+  cluster_.objects[kConfigMap]["data"]["previous-image"] = "byrnie:0.1.0";
+  EXPECT_THAT(Missing(), IsOkAndHolds(""));
+  EXPECT_EQ(previous_image_, "byrnie:0.1.0");
   EXPECT_TRUE(in_force_);
   cluster_.objects.erase(kConfigMap);
   const std::string binding = Path("v1", "validatingadmissionpolicybindings");

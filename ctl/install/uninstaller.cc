@@ -84,12 +84,19 @@ absl::StatusOr<std::vector<Uninstaller::Item>> Uninstaller::FindOurs(
 
 absl::Status Uninstaller::Run(const std::vector<Json>& known) {
   ASSIGN_OR_RETURN(const std::vector<Item> items, FindOurs(known));
-  ASSIGN_OR_RETURN(const std::vector<PolicyObject> policy, FindPrivilegesPolicy(cluster_, types_));
-  found_ = !items.empty() || !policy.empty();
+  const absl::StatusOr<std::vector<PolicyObject>> policy = FindPrivilegesPolicy(cluster_, types_);
+  // Whoever only has what install needs may not know, and need not have applied it.
+  const bool unknown = absl::IsPermissionDenied(policy.status());
+  if (!policy.ok() && !unknown) return policy.status();
+  found_ = !items.empty() || (policy.ok() && !policy->empty());
   if (!found_) return absl::OkStatus();
   RETURN_IF_ERROR(CheckNoMeshedPods());
   // Before its parameter, without which it refuses every pod.
-  for (const PolicyObject& one : policy) RETURN_IF_ERROR(Delete(one.type, one.object));
+  if (unknown) {
+    TellOfUnknownPolicy(policy.status());
+  } else {
+    for (const PolicyObject& one : *policy) RETURN_IF_ERROR(Delete(one.type, one.object));
+  }
   ASSIGN_OR_RETURN(const std::vector<Json> bundles, FindBundles());
   std::vector<std::string> namespaces;
   for (const Item& item : items) {
@@ -113,6 +120,17 @@ absl::Status Uninstaller::Run(const std::vector<Json>& known) {
     }
   }
   return TellWhatStays(bundles);
+}
+
+void Uninstaller::TellOfUnknownPolicy(const absl::Status& why) {
+  InstallStep step;
+  step.outcome = InstallStep::Outcome::kKept;
+  step.kind = "ValidatingAdmissionPolicyBinding";
+  step.name = std::string(kPrivilegesPolicy);
+  step.details.push_back(absl::StrCat(
+      "where it is there, which could not be looked at (", why.message(),
+      "), it refuses every pod of meshed namespaces from now on: ", kDeletePrivilegesPolicy));
+  tell_(step);
 }
 
 absl::StatusOr<std::vector<Json>> Uninstaller::FindBundles() {

@@ -25,6 +25,9 @@ struct UninstallOptions {
 // what asks about new pods, so that nobody waits for a control plane that is gone, and no pod is
 // refused for want of its configuration; then the rest, in the opposite order of its making.
 //
+// Where that policy may not be looked at, it is told as kept, with what takes it away, before the
+// first change.
+//
 // What stays in namespaces that are or were meshed is told as kept: the published roots, and labels
 // that are not Byrnie's to judge.
 //
@@ -53,6 +56,7 @@ class Uninstaller {
   // The published roots, of all namespaces.
   absl::StatusOr<std::vector<Json>> FindBundles();
   absl::Status TellWhatStays(const std::vector<Json>& bundles);
+  void TellOfUnknownPolicy(const absl::Status& why);
   absl::Status Delete(const ResourceType& type, const Json& object);
   void Keep(const Json& object, std::string why);
 

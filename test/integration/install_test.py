@@ -177,7 +177,14 @@ class InstallTest(ClusterTestCase):
         again = self.ctl("install")
         self.assertIn("previous-image", again.stderr)
         self.assertEqual(self.previous_image(), "registry.example/byrnie:2")
-        self.ctl("install", "--wait", "--timeout=60s")
+        self.assertNotIn("previous-image", self.ctl("install", "--wait", "--timeout=60s").stderr)
+        self.assertIsNone(self.previous_image())
+        self.ctl("install", "--dry_run")
+        # Also what kubectl has written, and byrniectl has applied since.
+        self.admin.patch(f"/api/v1/namespaces/{SYSTEM}/configmaps/byrnie-injector", {"data": {"previous-image": "registry.example/byrnie:2"}})
+        self.assertIn("kubectl -n byrnie-system patch configmap byrnie-injector", self.ctl("install").stderr)
+        self.assertEqual(self.previous_image(), "registry.example/byrnie:2")
+        self.assertNotIn("previous-image", self.ctl("install", "--wait", "--timeout=60s").stderr)
         self.assertIsNone(self.previous_image())
         self.ctl("install", "--dry_run")
 

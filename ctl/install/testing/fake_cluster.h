@@ -18,9 +18,9 @@ namespace byrnie {
 
 // An API server in memory, with objects by their paths: gets, lists by the labels that a selector
 // names and by the name of a field selector, creates, applies (as a merge of what is given into
-// what is there, without members that were given the last time alone), deletes. It answers what it
-// knows; what a test has put into `answers` comes first: by "METHOD PATH", and of what is only
-// tried by "dry-run METHOD PATH".
+// what is there, without members that were given the last time alone, unless they are in
+// `of_others`, too), merges patches, deletes. It answers what it knows; what a test has put into
+// `answers` comes first: by "METHOD PATH", and of what is only tried by "dry-run METHOD PATH".
 class FakeCluster final : public ClusterApi {
  public:
   FakeCluster() {
@@ -78,6 +78,12 @@ class FakeCluster final : public ClusterApi {
     const auto answer = answer_of_trial == answers.end() ? answers.find(asked) : answer_of_trial;
     if (answer != answers.end()) return Answer(answer->second.first, answer->second.second);
     if (request.method == "POST") return Create(path, request.body, dry_run);
+    if (request.content_type == "application/merge-patch+json") {
+      const auto patched = objects.find(path);
+      if (patched == objects.end()) return Answer(404, R"({"message": "not found"})");
+      patched->second.merge_patch(*ParseJson(request.body, request.body.size()));
+      return Answer(200, ToText(patched->second));
+    }
     if (request.method == "PATCH") return Apply(path, request.body, dry_run);
     const auto found = objects.find(path);
     if (found == objects.end() && request.method == "GET" && IsList(path)) {
@@ -99,6 +105,8 @@ class FakeCluster final : public ClusterApi {
   }
 
   std::map<std::string, Json> objects;
+  // What others have written of those, by the same paths.
+  std::map<std::string, Json> of_others;
   std::map<std::string, std::pair<int, std::string>> answers;
   std::vector<std::string> calls;
 
@@ -173,7 +181,10 @@ class FakeCluster final : public ClusterApi {
     const Json given = ParseJson(body, body.size()).value_or(Json());
     const bool there = objects.count(path) != 0;
     Json merged = there ? objects[path] : Json::object();
-    if (there) RemoveGone(&merged, applied_[path], given);
+    if (there) {
+      RemoveGone(&merged, applied_[path], given);
+      MergeInto(&merged, of_others[path]);
+    }
     MergeInto(&merged, given);
     if (!dry_run) {
       objects[path] = merged;
