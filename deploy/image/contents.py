@@ -31,6 +31,9 @@ _DECLARING = ("nftables", "nghttp2", "sqlite3")
 # What the compiler puts into every program.
 _RUNTIME = ("libc.a", "libgcc.a", "libstdc++.a")
 
+# Of packages without dpkg, each in a file of its own; also of those that only something in a program is of.
+_STATUS = "/var/lib/dpkg/status.d"
+
 BYRNIE, BORINGSSL = "byrnie", "boringssl"
 
 
@@ -48,7 +51,11 @@ class Contents:
             for name in names:
                 source = os.path.join(folder, name)
                 self._add(source, "/" + os.path.relpath(source, os.path.join(_HERE, "root")), BYRNIE)
+        # By this and what is in _STATUS scanners for vulnerabilities know whose packages there are.
+        self._add(debian.OS_RELEASE, "/etc/os-release", debian.owner(debian.OS_RELEASE))
         self._licenses(boringssl)
+        for package in self.packages():
+            self._write(f"{_STATUS}/{package.name}", package.status(), package)
 
     def packages(self):
         """The Debian packages that something in the image is of, or is linked from."""
@@ -65,6 +72,13 @@ class Contents:
         os.makedirs(os.path.dirname(self.path(target)), exist_ok=True)
         shutil.copyfile(source, self.path(target))
         os.chmod(self.path(target), mode)
+        self.files[target] = whose
+
+    def _write(self, target, text, whose):
+        os.makedirs(os.path.dirname(self.path(target)), exist_ok=True)
+        with open(self.path(target), "w", encoding="utf-8") as out:
+            out.write(text)
+        os.chmod(self.path(target), 0o644)
         self.files[target] = whose
 
     def _program(self, name, binary, linked):

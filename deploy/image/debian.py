@@ -6,6 +6,7 @@ import re
 import subprocess
 
 COMMON_LICENSES = "/usr/share/common-licenses"
+OS_RELEASE = "/usr/lib/os-release"
 _FIELDS = ("Package", "Version", "Architecture", "Maintainer", "Homepage", "source:Package", "source:Version")
 
 
@@ -17,6 +18,13 @@ class Package:
                                check=True, capture_output=True, text=True).stdout
         (self.name, self.version, self.architecture, self.maintainer, self.homepage, self.source,
          self.source_version) = shown.split("\n")
+
+    def status(self):
+        """What dpkg has of it where it is installed, by which scanners know it."""
+        fields = {"Package": self.name, "Status": "install ok installed", "Architecture": self.architecture,
+                  "Source": f"{self.source} ({self.source_version})", "Version": self.version, "Maintainer": self.maintainer,
+                  **({"Homepage": self.homepage} if self.homepage else {})}
+        return "".join(f"{name}: {value}\n" for name, value in fields.items())
 
     def copyright_file(self):
         """What has to go with its files. FileNotFoundError where the machine keeps no documentation."""
@@ -45,6 +53,13 @@ class Package:
 def package(name):
     """One object for each."""
     return Package(name)
+
+
+def release():
+    """What this machine's release is called: ("debian", "12")."""
+    with open(OS_RELEASE, encoding="utf-8") as text:
+        said = dict(line.strip().split("=", 1) for line in text if "=" in line)
+    return said["ID"].strip('"'), said["VERSION_ID"].strip('"')
 
 
 _owners = {}  # By path, as dpkg has it.

@@ -5,10 +5,12 @@ import hashlib
 import json
 import re
 import uuid
+from urllib.parse import quote
 
+import debian
 from contents import BORINGSSL, BYRNIE, PROGRAM_DIRECTORY
 
-_DOCUMENT, _IMAGE = "SPDXRef-DOCUMENT", "SPDXRef-Image"
+_DOCUMENT, _IMAGE, _SYSTEM = "SPDXRef-DOCUMENT", "SPDXRef-Image", "SPDXRef-OperatingSystem"
 
 
 def _id(kind, name):
@@ -34,8 +36,8 @@ def _debian_package(package):
         "licenseDeclared": "NOASSERTION",
         "licenseComments": f"{where}; it names, in Debian's words: {', '.join(names)}" if names else where,
         "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
-                          "referenceLocator": f"pkg:deb/debian/{package.name}@{package.version.replace('+', '%2B').replace(':', '%3A')}"
-                                              f"?arch={package.architecture}"}],
+                          "referenceLocator": f"pkg:deb/debian/{quote(package.name, safe='')}@{quote(package.version, safe='')}"
+                                              f"?arch={package.architecture}&distro={'-'.join(debian.release())}"}],
     }
 
 
@@ -60,10 +62,13 @@ def document(contents, release, revision, boringssl_revision, epoch):
         entry.update({"SPDXID": _package_id(whose), "downloadLocation": "NOASSERTION", "licenseConcluded": "NOASSERTION",
                       "copyrightText": "NOASSERTION", "filesAnalyzed": True,
                       "packageVerificationCode": {"packageVerificationCodeValue": hashlib.sha1("".join(sums).encode()).hexdigest()}})
-    image = {"name": "byrnie image", "SPDXID": _IMAGE, "versionInfo": release, "supplier": "NOASSERTION", "downloadLocation": "NOASSERTION",
-             "licenseConcluded": "NOASSERTION", "licenseDeclared": "NOASSERTION", "copyrightText": "NOASSERTION",
-             "filesAnalyzed": False, "primaryPackagePurpose": "CONTAINER"}
-    related = [(_DOCUMENT, "DESCRIBES", _IMAGE)]
+    system_name, system_version = debian.release()
+    image, system = ({"name": name, "SPDXID": identifier, "versionInfo": version, "supplier": "NOASSERTION", "downloadLocation": "NOASSERTION",
+                      "licenseConcluded": "NOASSERTION", "licenseDeclared": "NOASSERTION", "copyrightText": "NOASSERTION",
+                      "filesAnalyzed": False, "primaryPackagePurpose": purpose}
+                     for name, identifier, version, purpose in (("byrnie image", _IMAGE, release, "CONTAINER"),
+                                                                (system_name, _SYSTEM, system_version, "OPERATING-SYSTEM")))
+    related = [(_DOCUMENT, "DESCRIBES", _IMAGE), (_IMAGE, "CONTAINS", _SYSTEM)]
     related += [(_IMAGE, "CONTAINS", _package_id(whose)) for whose in packages]
     related += [(_package_id(whose), "CONTAINS", _file_id(path)) for path, whose in sorted(contents.files.items())]
     for program in sorted(contents.links):
@@ -74,7 +79,7 @@ def document(contents, release, revision, boringssl_revision, epoch):
         "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": _DOCUMENT, "name": f"byrnie-{release}",
         "creationInfo": {"created": datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
                          "creators": [f"Tool: byrnie-image-{release}"]},
-        "packages": [image, *packages.values()],
+        "packages": [image, system, *packages.values()],
         "files": [{"fileName": "." + path, "SPDXID": _file_id(path), "checksums": sums, "licenseConcluded": "NOASSERTION",
                    "copyrightText": "NOASSERTION"} for path, sums in files.items()],
         "relationships": [{"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other} for one, kind, other in related],

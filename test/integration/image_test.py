@@ -6,6 +6,7 @@ checksum and the package it is of, in the version that dpkg knows, and what is l
 has it right; what is missing is told in one line and leaves nothing.
 """
 
+import email
 import functools
 import hashlib
 import json
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -119,7 +121,7 @@ class ImageTest(unittest.TestCase):
         with open(os.path.join(REPOSITORY, "common/base/version.h"), encoding="utf-8") as text:
             release = re.search(r'kRelease\[\] = "(.*)"', text.read())[1]
         self.assertEqual((labels["title"], labels["version"], labels["licenses"]), ("byrnie", release, "Apache-2.0"))
-        self.assertRegex(labels["revision"], r"^[0-9a-f]{40}(\+changes)?$")
+        self.assertRegex(labels["revision"], r"^[0-9a-f]{40}(\+changes)?\+binaries$")
         self.assertEqual(labels["created"], self.image.config["created"])
         self.assertEqual(self.image.name, f"byrnie:{release}")
         with open(os.path.join(REPOSITORY, "deploy/kubernetes/base/injector.yaml"), encoding="utf-8") as text:
@@ -153,6 +155,30 @@ class ImageTest(unittest.TestCase):
         with open(os.path.join(REPOSITORY, "tools/lib/common.sh"), encoding="utf-8") as text:
             revision = re.search(r"^BORINGSSL_REVISION=(\w+)$", text.read(), re.M)[1]
         self.assertIn(("boringssl", revision), [(package["name"], package["versionInfo"]) for package in self.listed["packages"]])
+
+    def test_scanners_find_the_packages(self):
+        with open("/usr/lib/os-release", "rb") as ours, open(os.path.join(self.root, "etc/os-release"), "rb") as theirs:
+            release = ours.read()
+            self.assertEqual(theirs.read(), release)
+        distribution = "debian-" + re.search(rb'^VERSION_ID="(.*)"$', release, re.M)[1].decode()
+        self.assertIn(("debian", distribution.removeprefix("debian-"), "OPERATING-SYSTEM"),
+                      [(each["name"], each["versionInfo"], each.get("primaryPackagePurpose")) for each in self.listed["packages"]])
+        packages = {each["name"]: each for each in self.listed["packages"] if each["supplier"] == "Organization: Debian"}
+        self.assertLessEqual({"libc6", "libgrpc++-dev"}, set(packages))
+        for name, package in packages.items():
+            purl, = [each["referenceLocator"] for each in package["externalRefs"]]
+            encoded, version, qualifiers = re.fullmatch(r"pkg:deb/debian/([^@]+)@([^?]+)\?(.*)", purl).groups()
+            self.assertEqual((urllib.parse.unquote(encoded), urllib.parse.unquote(version)), (name, package["versionInfo"]))
+            self.assertNotRegex(encoded + version, "[+:]")
+            self.assertIn(f"distro={distribution}", qualifiers.split("&"))
+            status = email.message_from_bytes(self.content(f"/var/lib/dpkg/status.d/{name}"))
+            self.assertEqual((status["Package"], status["Version"]), (name, package["versionInfo"]))
+            self.assertTrue(status["Source"] and status["Architecture"] and status["Maintainer"])
+        self.assertEqual(set(os.listdir(os.path.join(self.root, "var/lib/dpkg/status.d"))), set(packages))
+
+    def content(self, path):
+        with open(self.root + path, "rb") as file:
+            return file.read()
 
     def test_what_is_linked_into_a_program_is_named(self):
         packages = {package["SPDXID"]: package["name"] for package in self.listed["packages"]}
