@@ -172,7 +172,7 @@ class KubernetesPoliciesTest(unittest.TestCase):
 
     def test_columns(self):
         self.create("good", FULL)
-        self.create("bad", one_match(principals=[{"exact": "spiffe://cluster.local/ns/shop/sa/cart"}]))
+        self.create("bad", one_match(sourceIPs=["10.0.0.0/33"]))
         self.accepted("good")
         self.refused("bad")
         names, cells = self.cluster.admin.table(self.path())
@@ -180,7 +180,7 @@ class KubernetesPoliciesTest(unittest.TestCase):
         self.assertEqual(cells["good"][:6], ["good", "ALLOW", "NAMESPACE", True, "True", "Accepted"])
         self.assertEqual(cells["bad"][:6], ["bad", "DENY", "NAMESPACE", None, "False", "Invalid"])
         self.assertRegex(cells["good"][6], r"^\d+s$")
-        self.assertIn("spiffe://", cells["bad"][7])
+        self.assertIn("prefix length", cells["bad"][7])
 
     def test_operators_see_where_it_is_from_and_change_it_there(self):
         self.create("kept", spec())
@@ -210,10 +210,17 @@ class KubernetesPoliciesTest(unittest.TestCase):
                       one_match(serviceAccounts=[{"namespace": "shop"}]),
                       one_match(serviceAccounts=[{"namespace": "Shop", "serviceAccount": "cart"}]),
                       spec(selector={}), spec(selector={"matchLabels": {}}), spec(selector={"matchLabels": {"app": "a b"}}),
+                      # A DENY that nobody has accepted would keep nobody out.
+                      spec(scope="WORKLOAD_SELECTOR"), spec(selector={"matchLabels": {"app": "cart"}}), spec(scope="GLOBAL", selector={"matchLabels": {"app": "cart"}}),
+                      one_match(principals=[{"exact": CLIENT}]), one_match(notPrincipals=[{"prefix": "spiffe://cluster.local/ns/"}]),
                       spec(rules=PORT_80 * 257)):
             with self.assertRaises(ApiError, msg=str(wrong)[:200]) as caught:
                 self.create("wrong", wrong)
             self.assertIn(caught.exception.status, (400, 422), str(wrong)[:200])
+        for right in (spec(), spec(scope="WORKLOAD_SELECTOR", selector={"matchLabels": {"app": "cart"}}),
+                      one_match(principals=[{"suffix": "/sa/cart"}])):
+            self.create("right", right)
+            self.cluster.admin.delete(self.path("right"))
 
     def test_what_is_not_known_is_not_kept(self):
         created = self.create("unknown", {**spec(), "more": 1})
@@ -223,10 +230,7 @@ class KubernetesPoliciesTest(unittest.TestCase):
         self.create("last", spec())
         self.accepted("last")
         for number, (wrong, word) in enumerate((
-                (one_match(principals=[{"exact": "spiffe://cluster.local/ns/shop/sa/cart"}]), "leave \"spiffe://\" out"),
                 (one_match(sourceIPs=["10.0.0.0/33"]), "prefix length"), (spec(scope="GLOBAL"), "byrnie-system alone"),
-                (spec(scope="WORKLOAD_SELECTOR"), "\"selector\" is missing"),
-                (spec(selector={"matchLabels": {"app": "cart"}}), "means nothing"),
                 # Dropped, they would leave it about other pods than was meant.
                 (spec(scope="WORKLOAD_SELECTOR", selector={"matchLabels": {"app": "cart"}, "matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["a"]}]}),
                  "\"matchExpressions\" are not supported"))):
