@@ -71,6 +71,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(EventLoop* loop, const Cloc
   TrustFiles::Options trust_files;
   trust_files.crls = config.crls;
   trust_files.metrics_prefix = "byrnie_certagent";
+  trust_files.clock = clock;
   ASSIGN_OR_RETURN(agent->trust_files_,
                    TrustFiles::Create(std::move(trust_files), log, &agent->metrics_));
   agent->UseRevocationLists();

@@ -155,6 +155,9 @@ class RevocationTest(MeshTestCase):
 
         def rejected():
             return parse_metrics(self.mesh.control_plane.admin("/metrics")[1])[series]
+
+        def rejected_by_an_agent():
+            return parse_metrics(self.watchful.agent_admin("/metrics")[1])[series.replace("controlplane", "certagent")]
         before = rejected()
         impostor = hand_made.Ca("Byrnie root of cluster.local")
         # Nor does one of tomorrow, or one that would take revocations back.
@@ -168,6 +171,12 @@ class RevocationTest(MeshTestCase):
         # One by somebody else of the root's name says nothing of what the root has issued.
         replace(self.crl, hand_made.pem(impostor.revocation_list([leaf], begins=-60), "X509 CRL"))
         sleep_through(1.5, lambda: self.assert_alive(connection))
+        # An agent knows the lists' times.
+        connection = self.open_echo(self.client, self.watchful.address, 8080)
+        for number, begins in enumerate((86400, -600)):
+            self.publish([leaf], path=self.own_crl, begins=begins, ends=90000)
+            wait_until(lambda: rejected_by_an_agent() == number + 1, 5, "the agent's rejection")
+        self.assert_alive(connection)
 
 
 if __name__ == "__main__":
