@@ -129,8 +129,11 @@ absl::Status ControlPlane::StartAll() {
     if (absl::IsFailedPrecondition(joins)) return InFlag("ca", joins);
     RETURN_IF_ERROR(joins);
   }
-  RETURN_IF_ERROR(trust_files_->SetRoots(options_.trust_domain, trust_->KnownRoots(),
-                                         trust_->NeedsForeignLists()));
+  trust_files_->SetJudge(options_.trust_domain,
+                         [this](const std::vector<RevocationListPtr>& lists) {
+                           return trust_->JudgeForeignLists(lists);
+                         });
+  RETURN_IF_ERROR(trust_files_->SetRoots(options_.trust_domain, trust_->KnownRoots()));
   RETURN_IF_ERROR(OpenIssuanceLog());
   JwtAuthority::Options jwt;
   jwt.max_ttl = options_.jwt_svid_ttl;
@@ -201,8 +204,8 @@ absl::Status ControlPlane::StartAll() {
             return cluster_ == nullptr ? std::vector<std::string>() : cluster_->trust_unwritten();
           },
           [this] {
-            absl::MutexLock lock(&rejected_mu_);
-            return rejected_files_;
+            absl::MutexLock lock(&input_files_mu_);
+            return input_files_;
           },
           clock_},
       &metrics_);
@@ -514,8 +517,7 @@ void ControlPlane::FollowTrust() {
   }
   const bool authority_changed = trust_->Poll();
   // Also by those of a plugged CA that waits for their lists; what is not good by them is named.
-  trust_files_->SetRoots(options_.trust_domain, trust_->KnownRoots(), trust_->NeedsForeignLists())
-      .IgnoreError();
+  trust_files_->SetRoots(options_.trust_domain, trust_->KnownRoots()).IgnoreError();
   // Before the bundles lose the root they are of.
   RenewOwnCertificates();
   const bool keys_changed = jwt_keys_->TakeChanged();
@@ -604,19 +606,19 @@ void ControlPlane::EndStalled(StreamSet* streams) {
   }
 }
 
-void ControlPlane::NoteRejectedFiles() {
-  std::vector<std::string> rejected = trust_files_->Rejected();
+void ControlPlane::NoteInputFiles() {
+  InputFiles found{trust_files_->Rejected(), trust_files_->WrongInForce()};
   if (jwt_files_ != nullptr) {
-    for (std::string& why : jwt_files_->Rejected()) rejected.push_back(std::move(why));
+    for (std::string& why : jwt_files_->Rejected()) found.rejected.push_back(std::move(why));
   }
   for (const absl::Status& state :
        {registry_file_ == nullptr ? absl::OkStatus() : registry_file_->state(),
         injector_file_ == nullptr ? absl::OkStatus() : injector_file_->state(),
         trust_->PluggedState()}) {
-    if (!state.ok()) rejected.emplace_back(state.message());
+    if (!state.ok()) found.rejected.emplace_back(state.message());
   }
-  absl::MutexLock lock(&rejected_mu_);
-  rejected_files_ = std::move(rejected);
+  absl::MutexLock lock(&input_files_mu_);
+  input_files_ = std::move(found);
 }
 
 void ControlPlane::Tick() {
@@ -633,7 +635,7 @@ void ControlPlane::Tick() {
   const TrustBundleSource::Versioned bundles = bundles_->current();
   FollowTrust();
   TellSettings();
-  NoteRejectedFiles();
+  NoteInputFiles();
   UpdateReadiness();
   for (StreamSet* streams : {ca_service_->streams(), discovery_->streams()}) {
     streams->EndExpired();

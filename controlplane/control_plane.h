@@ -137,8 +137,8 @@ class ControlPlane {
   void AddGauges();
   void EndStalled(StreamSet* streams);
   void UpdateReadiness();
-  // Brings rejected_files_ up to date.
-  void NoteRejectedFiles();
+  // Brings input_files_ up to date.
+  void NoteInputFiles();
   void Tick();
 
   const ControlPlaneOptions options_;
@@ -205,8 +205,8 @@ class ControlPlane {
   std::unique_ptr<FlowCalls> flow_calls_;
   std::unique_ptr<OperatorTokenFollower> operator_token_;
   // As of the last tick, for the thread of health_.
-  mutable absl::Mutex rejected_mu_;
-  std::vector<std::string> rejected_files_ ABSL_GUARDED_BY(rejected_mu_);
+  mutable absl::Mutex input_files_mu_;
+  InputFiles input_files_ ABSL_GUARDED_BY(input_files_mu_);
   std::unique_ptr<HealthWatch> health_;
   std::unique_ptr<OperatorService> operator_;
   std::unique_ptr<PeriodicThread> look_at_operators_;

@@ -44,31 +44,41 @@ absl::Status CheckHasBegun(const RevocationList& list, const Clock& clock) {
                                                  "; is the clock of this machine behind?"));
 }
 
-// When each issuer's newest list is of. By name: who has signed one is mostly not known here.
-std::map<std::string, absl::Time> NewestOf(const std::vector<RevocationListPtr>& lists) {
-  std::map<std::string, absl::Time> newest;
+// When each issuer's newest list is of. An issuer is the root that has signed it, since roots may
+// have one name; of others the name is all that is known here.
+struct Newest {
+  std::string issuer;
+  absl::Time time = absl::InfinitePast();
+};
+std::map<std::string, Newest> NewestOf(const std::vector<RevocationListPtr>& lists,
+                                       const std::vector<CertificatePtr>& roots) {
+  std::map<std::string, Newest> newest;
   for (const RevocationListPtr& list : lists) {
-    const auto at = newest.emplace(list->issuer(), list->this_update()).first;
-    at->second = std::max(at->second, list->this_update());
+    const auto root = std::find_if(roots.begin(), roots.end(), [&list](const CertificatePtr& one) {
+      return list->IsIssuedBy(*one);
+    });
+    Newest& of = newest[root == roots.end() ? list->issuer() : (*root)->der()];
+    of = {list->issuer(), std::max(of.time, list->this_update())};
   }
   return newest;
 }
 
 absl::Status CheckTakesNothingBack(const std::vector<RevocationListPtr>& lists,
-                                   std::vector<RevocationListPtr> in_force, const Clock* clock) {
+                                   std::vector<RevocationListPtr> in_force,
+                                   const std::vector<CertificatePtr>& roots, const Clock* clock) {
   // One that has not begun corrects nothing, and is corrected by an older one.
   in_force.erase(std::remove_if(in_force.begin(), in_force.end(),
                                 [clock](const RevocationListPtr& list) {
                                   return clock != nullptr && !CheckHasBegun(*list, *clock).ok();
                                 }),
                  in_force.end());
-  const std::map<std::string, absl::Time> before = NewestOf(in_force);
-  for (const auto& [issuer, time] : NewestOf(lists)) {
-    const auto found = before.find(issuer);
-    if (found == before.end() || found->second <= time) continue;
+  const std::map<std::string, Newest> before = NewestOf(in_force, roots);
+  for (const auto& [key, newest] : NewestOf(lists, roots)) {
+    const auto found = before.find(key);
+    if (found == before.end() || found->second.time <= newest.time) continue;
     return absl::InvalidArgumentError(absl::StrCat(
-        "the revocation list of ", issuer, " is of ", UtcText(time), ", and one of ",
-        UtcText(found->second),
+        "the revocation list of ", newest.issuer, " is of ", UtcText(newest.time), ", and one of ",
+        UtcText(found->second.time),
         " is in force, which is newer; start this process again if the older one is meant"));
   }
   return absl::OkStatus();
@@ -112,6 +122,7 @@ absl::StatusOr<std::unique_ptr<TrustFiles>> TrustFiles::Create(Options options, 
     watched.seen = TakeFileFingerprint(watched.file.path);
     const absl::Status loaded = files->Load(/*first_time=*/true, &watched).status();
     if (!loaded.ok()) return Refusal(watched, loaded);
+    watched.crls = std::exchange(watched.waiting, {});
     files->reads_ok_->Increment();
   }
   // By all that the other files say.
@@ -153,9 +164,17 @@ TrustFiles::TrustFiles(Options options, Logger* log, MetricRegistry* metrics)
 TrustFiles::~TrustFiles() = default;
 
 bool TrustFiles::Poll() {
+  for (Watched& watched : files_) {
+    watched.read = watched.changed = false;
+    ReadIfChanged(&watched);
+  }
+  // By all that the other files say now, too.
+  TakeWaiting();
   bool changed = false;
-  for (Watched& watched : files_) changed = PollOne(&watched) || changed;
-  for (Watched& watched : files_) changed = JudgeAgain(&watched) || changed;
+  for (Watched& watched : files_) {
+    Tell(&watched);
+    changed = changed || watched.changed;
+  }
   for (Watched& watched : files_) {
     // One file's lists are judged by those of others, too, and what is wrong may pass.
     if (changed || !watched.in_force.ok() ||
@@ -167,32 +186,39 @@ bool TrustFiles::Poll() {
   return changed;
 }
 
-bool TrustFiles::PollOne(Watched* watched) {
+void TrustFiles::ReadIfChanged(Watched* watched) {
   absl::optional<FileFingerprint> now = TakeFileFingerprint(watched->file.path);
-  if (now == watched->seen && !watched->doubted) return false;
+  if (now == watched->seen && !watched->doubted) return;
   watched->seen = now;
-  const bool doubted = watched->doubted;
-  absl::StatusOr<bool> changed = Load(/*first_time=*/false, watched);
-  if (watched->doubted) return false;
+  const absl::StatusOr<bool> changed = Load(/*first_time=*/false, watched);
+  if (watched->doubted) return;
+  watched->read = true;
+  watched->changed = changed.value_or(false);
   watched->status = changed.status();
-  if (!changed.ok()) {
-    reads_rejected_->Increment();
+}
+
+void TrustFiles::Tell(Watched* watched) {
+  const absl::Status told = std::exchange(watched->told, watched->status);
+  if (!watched->status.ok()) {
+    if (watched->read) reads_rejected_->Increment();
+    if (!watched->read && watched->status == told) return;
     log_->Error("trust file rejected, what it said before stays in force",
-                {{"path", watched->file.path}, {"error", changed.status().message()}});
-    return false;
+                {{"path", watched->file.path}, {"error", watched->status.message()}});
+    return;
   }
-  reads_ok_->Increment();
-  if (doubted && watched->roots.empty()) {
+  if (watched->read || watched->changed) reads_ok_->Increment();
+  if (!watched->changed) return;
+  if (watched->kind == Kind::kBundle && watched->roots.empty()) {
     log_->Warning("trust domain withdrawn: its bundle file is empty",
                   {{"trust_domain", watched->file.trust_domain}, {"path", watched->file.path}});
-  } else if (*changed) {
-    log_->Info("trust file read",
-               {{"path", watched->file.path},
-                {"trust_domain", watched->file.trust_domain},
-                {"roots", static_cast<uint64_t>(watched->roots.size())},
-                {"revocation_lists", static_cast<uint64_t>(watched->crls.size())}});
+    return;
   }
-  return *changed;
+  log_->Info(
+      watched->read ? "trust file read" : "revocation lists that were refused are in force now",
+      {{"path", watched->file.path},
+       {"trust_domain", watched->file.trust_domain},
+       {"roots", static_cast<uint64_t>(watched->roots.size())},
+       {"revocation_lists", static_cast<uint64_t>(watched->crls.size())}});
 }
 
 absl::Status TrustFiles::Refusal(const Watched& watched, const absl::Status& status) {
@@ -210,7 +236,10 @@ absl::Status TrustFiles::Refusal(const Watched& watched, const absl::Status& sta
 absl::StatusOr<bool> TrustFiles::Load(bool first_time, Watched* watched) const {
   const std::string& path = watched->file.path;
   const bool was_doubted = std::exchange(watched->doubted, false);
-  if (watched->kind == Kind::kCrl) return LoadLists(first_time, watched);
+  if (watched->kind == Kind::kCrl) {
+    RETURN_IF_ERROR(LoadLists(watched));
+    return false;
+  }
   ASSIGN_OR_RETURN(std::string contents, ReadFile(path, kMaxBundleSize));
   std::vector<CertificatePtr> roots;
   if (absl::StripAsciiWhitespace(contents).empty()) {
@@ -234,9 +263,9 @@ absl::StatusOr<bool> TrustFiles::Load(bool first_time, Watched* watched) const {
   return changed;
 }
 
-absl::StatusOr<bool> TrustFiles::LoadLists(bool first_time, Watched* watched) const {
+absl::Status TrustFiles::LoadLists(Watched* watched) const {
   const std::string& path = watched->file.path;
-  watched->refused.clear();
+  watched->waiting.clear();
   ASSIGN_OR_RETURN(std::string contents, ReadFile(path, kMaxCrlSize));
   absl::StatusOr<std::vector<RevocationListPtr>> lists = RevocationList::ListFromFile(contents);
   if (!lists.ok()) return InFile(path, lists.status());
@@ -246,76 +275,78 @@ absl::StatusOr<bool> TrustFiles::LoadLists(bool first_time, Watched* watched) co
                             absl::StrCat("it holds ", lists->size(), " revocation lists; at most ",
                                          TrustBundleSet::kMaxRevocationLists, " are taken")));
   }
-  const bool changed = !Same(*lists, watched->crls);
-  const absl::Status good =
-      first_time || !changed ? absl::OkStatus() : MayReplace(*watched, *lists);
-  if (!good.ok()) {
-    watched->refused = *std::move(lists);
-    return InFile(path, good);
-  }
-  watched->crls = *std::move(lists);
-  return changed;
+  if (!Same(*lists, watched->crls)) watched->waiting = *std::move(lists);
+  return absl::OkStatus();
 }
 
-bool TrustFiles::JudgeAgain(Watched* watched) {
-  if (watched->refused.empty()) return false;
-  const absl::Status good = MayReplace(*watched, watched->refused);
-  if (!good.ok()) {
-    watched->status = InFile(watched->file.path, good);
-    return false;
+void TrustFiles::TakeWaiting() {
+  std::map<std::string, std::vector<Watched*>> waiting;
+  for (Watched& watched : files_) {
+    if (!watched.waiting.empty()) waiting[watched.file.trust_domain].push_back(&watched);
   }
-  watched->status = absl::OkStatus();
-  watched->crls = std::exchange(watched->refused, {});
-  reads_ok_->Increment();
-  log_->Info("revocation lists that were refused are in force now",
-             {{"path", watched->file.path}, {"trust_domain", watched->file.trust_domain}});
-  return true;
+  for (const auto& [trust_domain, files] : waiting) {
+    // One may be good with the other alone. If not, nor is one to wait for what the other lacks.
+    if (Take(files) || files.size() == 1) continue;
+    for (Watched* const one : files) Take({one});
+  }
 }
 
-absl::Status TrustFiles::WrongInForce(const Watched& watched) const {
-  absl::Status wrong;
-  for (const RevocationListPtr& list : watched.crls) {
-    if (clock_ != nullptr) wrong.Update(CheckHasBegun(*list, *clock_));
+bool TrustFiles::Take(const std::vector<Watched*>& files) {
+  const absl::Status good = MayTake(files);
+  for (Watched* const watched : files) {
+    watched->status = good.ok() ? good : InFile(watched->file.path, good);
+    if (!good.ok()) continue;
+    watched->crls = std::exchange(watched->waiting, {});
+    watched->changed = true;
   }
-  wrong.Update(CheckSigners(watched, watched.crls));
-  return wrong.ok() ? wrong : InFile(watched.file.path, wrong);
+  return good.ok();
+}
+
+absl::Status TrustFiles::MayTake(const std::vector<Watched*>& files) const {
+  const std::string& of = files.front()->file.trust_domain;
+  std::vector<RevocationListPtr> all;
+  for (const Watched& watched : files_) {
+    if (watched.file.trust_domain != of) continue;
+    const bool is_new = std::find(files.begin(), files.end(), &watched) != files.end();
+    const std::vector<RevocationListPtr>& lists = is_new ? watched.waiting : watched.crls;
+    all.insert(all.end(), lists.begin(), lists.end());
+  }
+  const std::vector<CertificatePtr> roots = RootsOf(of);
+  for (const Watched* const watched : files) {
+    for (const RevocationListPtr& list : watched->waiting) {
+      if (clock_ != nullptr) RETURN_IF_ERROR(CheckHasBegun(*list, *clock_));
+    }
+    RETURN_IF_ERROR(CheckTakesNothingBack(all, watched->crls, roots, clock_));
+  }
+  return CheckSigners(of, all);
 }
 
 void TrustFiles::JudgeInForce(Watched* watched) {
   if (watched->kind != Kind::kCrl) return;
-  watched->judged_by = RootsOf(watched->file.trust_domain);
-  const absl::Status found = WrongInForce(*watched);
+  const std::string& of = watched->file.trust_domain;
+  watched->judged_by = RootsOf(of);
+  absl::Status found;
+  for (const RevocationListPtr& list : watched->crls) {
+    if (clock_ != nullptr) found.Update(CheckHasBegun(*list, *clock_));
+  }
+  found.Update(CheckSigners(of, RevocationListsOf(of)));
+  if (!found.ok()) found = InFile(watched->file.path, found);
   if (found == watched->in_force) return;
   watched->in_force = found;
   if (found.ok()) return;
   log_->Error("revocation lists are in force by which certificates are refused",
-              {{"trust_domain", watched->file.trust_domain}, {"error", found.message()}});
+              {{"trust_domain", of}, {"error", found.message()}});
 }
 
-absl::Status TrustFiles::MayReplace(const Watched& watched,
-                                    const std::vector<RevocationListPtr>& lists) const {
-  for (const RevocationListPtr& list : lists) {
-    if (clock_ != nullptr) RETURN_IF_ERROR(CheckHasBegun(*list, *clock_));
-  }
-  RETURN_IF_ERROR(CheckTakesNothingBack(lists, watched.crls, clock_));
-  return CheckSigners(watched, lists);
-}
-
-absl::Status TrustFiles::CheckSigners(const Watched& watched,
+absl::Status TrustFiles::CheckSigners(const std::string& of,
                                       const std::vector<RevocationListPtr>& lists) const {
-  const std::string& of = watched.file.trust_domain;
-  std::vector<RevocationListPtr> all = lists;
-  for (const Watched& other : files_) {
-    if (&other == &watched || other.file.trust_domain != of) continue;
-    all.insert(all.end(), other.crls.begin(), other.crls.end());
-  }
   // Of each name that a root and a list have: whether a root of it has signed one.
   std::map<std::string, bool> is_signed;
   std::string name;
   for (const CertificatePtr& root : RootsOf(of)) {
     const std::string subject = root->Subject();
     if (name.empty()) name = subject;
-    for (const RevocationListPtr& list : all) {
+    for (const RevocationListPtr& list : lists) {
       if (!HasName(*list, subject)) continue;
       bool& signed_by_one = is_signed[subject];
       signed_by_one = signed_by_one || list->IsIssuedBy(*root);
@@ -327,9 +358,9 @@ absl::Status TrustFiles::CheckSigners(const Watched& watched,
         absl::StrCat("no revocation list of ", subject, " is signed by the root of ", of,
                      " that has this name and may sign lists (cRLSign)"));
   }
-  const auto other = other_roots_.find(of);
-  const bool needs_one = other == other_roots_.end() || other->second.lists_needed;
-  if (all.empty() || name.empty() || !is_signed.empty() || !needs_one) return absl::OkStatus();
+  const auto judge = judges_.find(of);
+  if (judge != judges_.end()) return judge->second(lists);
+  if (lists.empty() || name.empty() || !is_signed.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("no revocation list of ", of, " is signed by one of its roots (", name,
                    " or another), so every certificate of it would be refused"));
@@ -338,7 +369,7 @@ absl::Status TrustFiles::CheckSigners(const Watched& watched,
 std::vector<CertificatePtr> TrustFiles::RootsOf(const std::string& trust_domain) const {
   std::vector<CertificatePtr> roots;
   const auto other = other_roots_.find(trust_domain);
-  if (other != other_roots_.end()) roots = other->second.roots;
+  if (other != other_roots_.end()) roots = other->second;
   for (const Watched& watched : files_) {
     if (watched.kind != Kind::kBundle || watched.file.trust_domain != trust_domain) continue;
     roots.insert(roots.end(), watched.roots.begin(), watched.roots.end());
@@ -346,11 +377,15 @@ std::vector<CertificatePtr> TrustFiles::RootsOf(const std::string& trust_domain)
   return roots;
 }
 
+void TrustFiles::SetJudge(const std::string& trust_domain, Judge judge) {
+  judges_[trust_domain] = std::move(judge);
+}
+
 absl::Status TrustFiles::SetRoots(const std::string& trust_domain,
-                                  std::vector<CertificatePtr> roots, bool lists_needed) {
-  OtherRoots& known = other_roots_[trust_domain];
-  if (Same(known.roots, roots) && known.lists_needed == lists_needed) return absl::OkStatus();
-  known = {std::move(roots), lists_needed};
+                                  std::vector<CertificatePtr> roots) {
+  std::vector<CertificatePtr>& known = other_roots_[trust_domain];
+  if (Same(known, roots)) return absl::OkStatus();
+  known = std::move(roots);
   absl::Status wrong;
   for (Watched& watched : files_) {
     if (watched.kind != Kind::kCrl || watched.file.trust_domain != trust_domain) continue;
@@ -396,11 +431,16 @@ std::vector<std::string> TrustFiles::Rejected() const {
   std::vector<std::string> rejected;
   for (const Watched& watched : files_) {
     if (!watched.status.ok()) rejected.emplace_back(watched.status.message());
-    if (watched.in_force.ok()) continue;
-    rejected.push_back(absl::StrCat(watched.in_force.message(),
-                                    "; it is in force, and certificates are refused by it"));
   }
   return rejected;
+}
+
+std::vector<std::string> TrustFiles::WrongInForce() const {
+  std::vector<std::string> wrong;
+  for (const Watched& watched : files_) {
+    if (!watched.in_force.ok()) wrong.emplace_back(watched.in_force.message());
+  }
+  return wrong;
 }
 
 void TrustFiles::ShowAges() {

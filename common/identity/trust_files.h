@@ -1,6 +1,7 @@
 #ifndef BYRNIE_COMMON_IDENTITY_TRUST_FILES_H_
 #define BYRNIE_COMMON_IDENTITY_TRUST_FILES_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,10 +30,12 @@ namespace byrnie {
 //
 // With lists in force every certificate needs one of its issuer. So lists that would have all of a
 // trust domain refused, or would take a revocation back, do not replace those in force: ones that
-// begin later, ones older than the newest of their issuer in force, ones that have a root's name
-// without one that it has signed, and lists of which no root has signed one. They are judged again
-// as time passes, and as roots and other files change. What there is at the start is in force
-// whatever it is, because without it nothing would be refused; and what is wrong with it is named.
+// begin later, ones older than the newest in force of the same root (of the same name, where no
+// root has signed them), ones that have a root's name without one that it has signed, and lists of
+// which no root has signed one, or which a Judge is against. They are judged with those of other
+// files that come at the same moment, and again as time passes, and as roots and files change. What
+// there is at the start is in force whatever it is, because without it nothing would be refused;
+// and what is wrong with it is named.
 class TrustFiles {
  public:
   // Which trust domain a file is about.
@@ -64,11 +67,15 @@ class TrustFiles {
   TrustFiles& operator=(const TrustFiles&) = delete;
   ~TrustFiles();
 
+  // Whether these may be all the lists of a trust domain; not OK: why not.
+  using Judge = std::function<absl::Status(const std::vector<RevocationListPtr>&)>;
+  // Of a trust domain of which somebody knows what is in use: asked from now on by Poll and
+  // SetRoots, in place of the rule that one of its roots has to have signed one.
+  void SetJudge(const std::string& trust_domain, Judge judge);
   // The roots of a trust domain that no bundle file is about, by which its lists are judged from
-  // now on. With `lists_needed` some root has to have signed one of them; else others are published
-  // beside them. InvalidArgument: those in force are not good by them, and stay.
-  absl::Status SetRoots(const std::string& trust_domain, std::vector<CertificatePtr> roots,
-                        bool lists_needed);
+  // now on; does nothing where they are the same. Those in force stay when they are not good by
+  // them: the error says why, InvalidArgument or as the judge has it.
+  absl::Status SetRoots(const std::string& trust_domain, std::vector<CertificatePtr> roots);
 
   // Looks at the files, about twice a second; true when what they say has changed.
   bool Poll();
@@ -80,8 +87,10 @@ class TrustFiles {
   // The lists of the files.
   RevocationListMap RevocationLists() const;
   std::vector<RevocationListPtr> RevocationListsOf(const std::string& trust_domain) const;
-  // Why each file that is not in force as it is now is not, and what is wrong with one that is.
+  // Why each file that is not in force as it is now is not.
   std::vector<std::string> Rejected() const;
+  // What is wrong with lists that are in force, so that certificates are refused by them.
+  std::vector<std::string> WrongInForce() const;
 
  private:
   enum class Kind { kBundle, kCrl };
@@ -94,42 +103,43 @@ class TrustFiles {
     std::vector<CertificatePtr> roots;
     std::vector<RevocationListPtr> crls;
     // What the file says and is not in force: it may become good.
-    std::vector<RevocationListPtr> refused;
+    std::vector<RevocationListPtr> waiting;
     // Of the latest reading, and what is wrong with the lists in force.
     absl::Status status, in_force;
+    // Of the latest Poll: whether the file was read, and something else is in force.
+    bool read = false, changed = false;
+    // The status that was logged last.
+    absl::Status told;
     // By which those in force were judged.
     std::vector<CertificatePtr> judged_by;
   };
 
   TrustFiles(Options options, Logger* log, MetricRegistry* metrics);
-  bool PollOne(Watched* watched);
-  // True when it says something else than before.
+  void ReadIfChanged(Watched* watched);
+  // True when a bundle is another one than before. Lists wait.
   absl::StatusOr<bool> Load(bool first_time, Watched* watched) const;
-  absl::StatusOr<bool> LoadLists(bool first_time, Watched* watched) const;
-  // Judges lists anew, of a file that has not changed; true when what is in force has.
-  bool JudgeAgain(Watched* watched);
-  // What certificates are refused by, of the lists in force.
-  absl::Status WrongInForce(const Watched& watched) const;
+  absl::Status LoadLists(Watched* watched) const;
+  // Takes the lists that wait and are good into force.
+  void TakeWaiting();
+  // True when those of `files`, of one trust domain, are in force now.
+  bool Take(const std::vector<Watched*>& files);
+  absl::Status MayTake(const std::vector<Watched*>& files) const;
+  // Logs and counts what has come of the latest look.
+  void Tell(Watched* watched);
   // Says what is wrong with the lists in force, or that nothing is any more.
   void JudgeInForce(Watched* watched);
-  // Whether `lists` may replace those of `watched`.
-  absl::Status MayReplace(const Watched& watched,
-                          const std::vector<RevocationListPtr>& lists) const;
   std::vector<CertificatePtr> RootsOf(const std::string& trust_domain) const;
-  // Whether `lists`, which are to be those of `watched`, go with the roots and with what the other
-  // files of the trust domain have.
-  absl::Status CheckSigners(const Watched& watched,
+  // Whether `lists` may be all those of the trust domain, by its roots.
+  absl::Status CheckSigners(const std::string& trust_domain,
                             const std::vector<RevocationListPtr>& lists) const;
   // `status` of the first reading, for whoever gave the flag.
   static absl::Status Refusal(const Watched& watched, const absl::Status& status);
   void ShowAges();
 
   std::vector<Watched> files_;
-  struct OtherRoots {
-    std::vector<CertificatePtr> roots;
-    bool lists_needed = true;
-  };
-  std::map<std::string, OtherRoots> other_roots_;
+  // Both by trust domain.
+  std::map<std::string, std::vector<CertificatePtr>> other_roots_;
+  std::map<std::string, Judge> judges_;
   Logger* const log_;         // Not owned.
   const Clock* const clock_;  // Not owned; may be null.
   Counter* const reads_ok_;

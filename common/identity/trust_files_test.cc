@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
@@ -172,7 +173,7 @@ TEST_F(TrustFilesTest, DoesNotTakeListsThatRefuseEverything) {
   Write(bundle_, partner_.root()->ToPem());
   Write(crl_, CrlPem());
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
-  ASSERT_THAT(files->SetRoots("td", {own_.root()}, true), IsOk());
+  ASSERT_THAT(files->SetRoots("td", {own_.root()}), IsOk());
   const auto refused = [&](const RevocationListPtr& list, const std::string& words) {
     Write(crl_, list->ToPem());
     EXPECT_FALSE(files->Poll());
@@ -187,17 +188,18 @@ TEST_F(TrustFilesTest, DoesNotTakeListsThatRefuseEverything) {
   refused(MakeCrl(*own_.root(), own_.key(), kNow - absl::Hours(1)), "which is newer");
   // By another root it is good, without the file having changed.
   refused(MakeCrl(*other.root(), other.key(), kNow), "is signed by the root of td");
-  EXPECT_THAT(files->SetRoots("td", {own_.root(), other.root()}, true), IsOk());
+  EXPECT_THAT(files->SetRoots("td", {own_.root(), other.root()}), IsOk());
   EXPECT_TRUE(files->Poll());
   EXPECT_THAT(files->Rejected(), IsEmpty());
   // And what is in force is named once it is not any more.
-  EXPECT_THAT(files->SetRoots("td", {own_.root()}, true),
+  EXPECT_THAT(files->SetRoots("td", {own_.root()}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--crl")));
   EXPECT_FALSE(files->Poll());
-  EXPECT_THAT(files->Rejected(), ElementsAre(HasSubstr("is signed by the root of td")));
-  EXPECT_THAT(files->SetRoots("td", {}, true), IsOk());
-  EXPECT_FALSE(files->Poll());
   EXPECT_THAT(files->Rejected(), IsEmpty());
+  EXPECT_THAT(files->WrongInForce(), ElementsAre(HasSubstr("is signed by the root of td")));
+  EXPECT_THAT(files->SetRoots("td", {}), IsOk());
+  EXPECT_FALSE(files->Poll());
+  EXPECT_THAT(files->WrongInForce(), IsEmpty());
 }
 
 TEST_F(TrustFilesTest, TakesAListThatBeginsLaterWhenItHasBegun) {
@@ -219,34 +221,46 @@ TEST_F(TrustFilesTest, NamesAListOfTheStartThatHasNotBegunAndLetsItBeCorrected) 
   Write(bundle_, partner_.root()->ToPem());
   Write(crl_, later);
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
-  EXPECT_THAT(files->Rejected(),
-              ElementsAre(AllOf(HasSubstr("begins at"), HasSubstr("it is in force"))));
-  EXPECT_THAT(files->SetRoots("td", {own_.root()}, true),
+  EXPECT_THAT(files->Rejected(), IsEmpty());
+  EXPECT_THAT(files->WrongInForce(), ElementsAre(AllOf(HasSubstr(crl_), HasSubstr("begins at"))));
+  EXPECT_THAT(files->SetRoots("td", {own_.root()}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("begins at")));
   Write(crl_, CrlPem());
   EXPECT_TRUE(files->Poll());
-  EXPECT_THAT(files->Rejected(), IsEmpty());
+  EXPECT_THAT(files->WrongInForce(), IsEmpty());
   Write(crl_, later);
   files = *Create();
-  EXPECT_THAT(files->Rejected(), SizeIs(1));
+  EXPECT_THAT(files->WrongInForce(), SizeIs(1));
   clock_.Advance(absl::Hours(24));
   files->Poll();
-  EXPECT_THAT(files->Rejected(), IsEmpty());
+  EXPECT_THAT(files->WrongInForce(), IsEmpty());
 }
 
-// Where our own lists are published beside them, those of others are needed for nothing.
-TEST_F(TrustFilesTest, NeedsNoListOfARootWhoseListsAreOurs) {
+// Of our own trust domain somebody knows what is in use, and which lists are ours.
+TEST_F(TrustFilesTest, AsksTheJudgeOfATrustDomainWhetherListsMayReplaceThoseInForce) {
   const TestCa other("td", kNow), former("former", kNow);
   Write(bundle_, partner_.root()->ToPem());
   Write(crl_, MakeCrl(*former.root(), former.key(), kNow)->ToPem());
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
-  EXPECT_THAT(files->SetRoots("td", {own_.root()}, false), IsOk());
-  EXPECT_THAT(files->SetRoots("td", {own_.root()}, true),
-              StatusIs(absl::StatusCode::kInvalidArgument));
-  // One of a root's name that it has not signed takes back what it has revoked.
-  ASSERT_THAT(files->SetRoots("td", {own_.root()}, false), IsOk());
-  Write(crl_, CrlPem());
+  EXPECT_THAT(files->SetRoots("td", {own_.root()}), StatusIs(absl::StatusCode::kInvalidArgument));
+  absl::Status judgement;
+  size_t judged = 0;
+  files->SetJudge("td", [&](const std::vector<RevocationListPtr>& lists) {
+    judged = lists.size();
+    return judgement;
+  });
+  // Though no root has signed one.
+  EXPECT_FALSE(files->Poll());
+  EXPECT_EQ(judged, 1u);
+  EXPECT_THAT(files->WrongInForce(), IsEmpty());
+  judgement = absl::FailedPreconditionError("none of the middle");
+  Write(crl_, CrlPem() + CrlPem());
+  EXPECT_FALSE(files->Poll());
+  EXPECT_EQ(judged, 2u);
+  EXPECT_THAT(files->Rejected(), ElementsAre(HasSubstr("none of the middle")));
+  judgement = absl::OkStatus();
   EXPECT_TRUE(files->Poll());
+  // One of a root's name that it has not signed takes back what it has revoked.
   Write(crl_, MakeCrl(*other.root(), other.key(), kNow + absl::Minutes(1))->ToPem());
   EXPECT_FALSE(files->Poll());
   EXPECT_TRUE(files->RevocationListsOf("td")[0]->IsIssuedBy(*own_.root()));
@@ -272,15 +286,40 @@ TEST_F(TrustFilesTest, HoldsOfListsOfOneNameTheNewestAgainstTheNewest) {
   Write(crl_, both(-absl::Minutes(10), -absl::Minutes(50)));
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
   // One of them is not of a root any more, and harms nobody.
-  ASSERT_THAT(files->SetRoots("td", {own_.root()}, true), IsOk());
+  ASSERT_THAT(files->SetRoots("td", {own_.root()}), IsOk());
   for (const std::string& next :
        {both(-absl::Minutes(5), -absl::Minutes(50)), both(absl::Minutes(1), -absl::Minutes(40)),
-        both(absl::Minutes(1), -absl::Minutes(50)) +
+        both(absl::Minutes(1), -absl::Minutes(40)) +
             MakeCrl(*own_.root(), own_.key(), kNow + absl::Minutes(2))->ToPem()}) {
     Write(crl_, next);
     EXPECT_TRUE(files->Poll());
     EXPECT_THAT(files->Rejected(), IsEmpty());
   }
+}
+
+// Roots of one name have each their own lists: a newer one of the other makes none good.
+TEST_F(TrustFilesTest, TakesNoOlderListOfARootBesideANewerOneOfItsName) {
+  const TestCa other("td", kNow);
+  const auto both = [&](absl::Duration own, absl::Duration others) {
+    return MakeCrl(*own_.root(), own_.key(), kNow + own)->ToPem() +
+           MakeCrl(*other.root(), other.key(), kNow + others)->ToPem();
+  };
+  Write(bundle_, partner_.root()->ToPem());
+  Write(crl_, both(-absl::Minutes(10), absl::ZeroDuration()));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files, Create());
+  ASSERT_THAT(files->SetRoots("td", {own_.root(), other.root()}), IsOk());
+  const auto expect_refused = [&] {
+    Write(crl_, both(-absl::Minutes(20), absl::Minutes(1)));
+    EXPECT_FALSE(files->Poll());
+    EXPECT_THAT(files->Rejected(), ElementsAre(HasSubstr("which is newer")));
+  };
+  expect_refused();
+  // Also where it does not matter who has signed one.
+  files->SetJudge("td", [](const std::vector<RevocationListPtr>&) { return absl::OkStatus(); });
+  expect_refused();
+  // Nor is one too old because the other's is newer.
+  Write(crl_, both(-absl::Minutes(9), absl::Minutes(1)));
+  EXPECT_TRUE(files->Poll());
 }
 
 // A partner that is at odds with himself costs himself: his certificates are refused, and it is
@@ -303,14 +342,65 @@ TEST_F(TrustFilesTest, BeginsWithListsOfAPartnerThatItsRootsHaveNotSigned) {
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files,
                        TrustFiles::Create(options, &log_, &metrics_));
   EXPECT_THAT(files->RevocationListsOf("partner"), SizeIs(2));
-  EXPECT_THAT(files->Rejected(), SizeIs(2));
+  EXPECT_THAT(files->Rejected(), IsEmpty());
+  EXPECT_THAT(files->WrongInForce(), SizeIs(2));
   Write(of_middle, list(next_middle));
   EXPECT_FALSE(files->Poll());
   Write(of_root, list(next_));
   EXPECT_TRUE(files->Poll());
   EXPECT_FALSE(files->Poll());
   EXPECT_THAT(files->Rejected(), IsEmpty());
+  EXPECT_THAT(files->WrongInForce(), IsEmpty());
   EXPECT_TRUE(files->RevocationListsOf("partner")[0]->IsIssuedBy(*next_middle.certificate()));
+}
+
+// As a directory that is swapped brings them: none is rejected because of what another one said.
+TEST_F(TrustFilesTest, TakesFilesThatGoTogetherAtOnceWhicheverIsReadFirst) {
+  const std::string of_root = crl_ + ".root", of_middle = crl_ + ".middle";
+  const TestCa middle = own_.MakeIntermediate(own_.IntermediateSpec()), other("td", kNow),
+               other_middle = other.MakeIntermediate(other.IntermediateSpec());
+  const auto list = [](const TestCa& ca) {
+    return MakeCrl(*ca.certificate(), ca.key(), kNow)->ToPem();
+  };
+  Write(of_middle, list(middle));
+  Write(of_root, list(own_));
+  TrustFiles::Options options;
+  options.crls = {{"td", of_middle}, {"td", of_root}};
+  options.metrics_prefix = "test";
+  options.clock = &clock_;
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files,
+                       TrustFiles::Create(options, &log_, &metrics_));
+  ASSERT_THAT(files->SetRoots("td", {own_.root(), other.root()}), IsOk());
+  // Each needs the other.
+  files->SetJudge("td", [&](const std::vector<RevocationListPtr>& lists) {
+    const bool good =
+        lists[0]->IsIssuedBy(*middle.certificate()) == lists[1]->IsIssuedBy(*own_.certificate());
+    return good ? absl::OkStatus() : absl::InvalidArgumentError("they are at odds");
+  });
+  const auto counted = [&](const std::string& result, int times) {
+    return HasSubstr(
+        absl::StrCat("test_trust_file_reads_total{result=\"", result, "\"} ", times, "\n"));
+  };
+  Write(of_middle, list(other_middle));
+  Write(of_root, list(other));
+  EXPECT_TRUE(files->Poll());
+  EXPECT_THAT(files->Rejected(), IsEmpty());
+  EXPECT_THAT(metrics_.RenderPrometheusText(), AllOf(counted("rejected", 0), counted("ok", 4)));
+  // One that comes late is waited for, and the first is rejected once.
+  Write(of_middle, list(middle));
+  EXPECT_FALSE(files->Poll());
+  EXPECT_FALSE(files->Poll());
+  EXPECT_THAT(files->Rejected(), ElementsAre(HasSubstr("at odds")));
+  Write(of_root, list(own_));
+  EXPECT_TRUE(files->Poll());
+  EXPECT_THAT(metrics_.RenderPrometheusText(), AllOf(counted("rejected", 1), counted("ok", 6)));
+  // A bad one keeps no good one back.
+  Write(of_middle, MakeCrl(*middle.certificate(), middle.key(), kNow - absl::Minutes(1))->ToPem());
+  Write(of_root, MakeCrl(*own_.root(), own_.key(), kNow + absl::Seconds(1))->ToPem());
+  EXPECT_TRUE(files->Poll());
+  EXPECT_THAT(files->Rejected(), ElementsAre(AllOf(HasSubstr(of_middle), HasSubstr("newer"))));
+  EXPECT_EQ(files->RevocationListsOf("td")[1]->this_update(),
+            kNow - absl::Minutes(59) - absl::Seconds(59));
 }
 
 }  // namespace

@@ -407,13 +407,26 @@ Condition JudgeTrustBundle(const HealthFacts& facts) {
 
 Condition JudgeInputFiles(const HealthFacts& facts) {
   constexpr char kName[] = "input-files";
-  const std::vector<std::string>& rejected = facts.rejected_files;
-  if (rejected.empty()) return Ok(kName, "every file that was given is in force as it is");
-  return Fail(kName,
-              absl::StrCat(rejected.size(), rejected.size() == 1 ? " file is" : " files are",
-                           " rejected, and what was read before stays in force: ",
-                           absl::StrJoin(rejected, "; ")),
-              "correct it: it is read again when it changes, and until then a start would fail");
+  const std::vector<std::string>& rejected = facts.input_files.rejected;
+  const std::vector<std::string>& wrong = facts.input_files.wrong_in_force;
+  std::vector<std::string> messages, remedies;
+  if (!rejected.empty()) {
+    messages.push_back(absl::StrCat(
+        rejected.size(), rejected.size() == 1 ? " file is" : " files are",
+        " rejected, and what was read before stays in force: ", absl::StrJoin(rejected, "; ")));
+    remedies.push_back(
+        "correct it before the next start, which would fail, or take revocation lists as they are: "
+        "it is read again when it changes");
+  }
+  if (!wrong.empty()) {
+    messages.push_back(absl::StrCat("certificates are refused by revocation lists in force: ",
+                                    absl::StrJoin(wrong, "; ")));
+    remedies.push_back(
+        "put the present lists of the CAs that are named into the file that is named: they come "
+        "into force within a second; of a partner, its operators have them");
+  }
+  if (messages.empty()) return Ok(kName, "every file that was given is in force as it is");
+  return Fail(kName, absl::StrJoin(messages, "; "), absl::StrJoin(remedies, "; "));
 }
 
 }  // namespace

@@ -52,6 +52,14 @@ inline constexpr const char* kConditionNames[] = {
     "input-files",
 };
 
+// Files that were given, as they are now.
+struct InputFiles {
+  // Those that are not in force, why each.
+  std::vector<std::string> rejected;
+  // TrustFiles::WrongInForce().
+  std::vector<std::string> wrong_in_force;
+};
+
 // What is judged: everything at one moment.
 struct HealthFacts {
   struct List {
@@ -100,8 +108,7 @@ struct HealthFacts {
   std::vector<std::string> trust_overwritten;
   // TrustPublisher::unwritten().
   std::vector<std::string> trust_unwritten;
-  // Files that were given and cannot be used as they are now, why each.
-  std::vector<std::string> rejected_files;
+  InputFiles input_files;
 };
 
 // Each condition, in the order of kConditionNames; since is `now`. Pure.

@@ -142,13 +142,28 @@ TEST_F(ConditionTest, AClockBeforeTheLifeOfTheCaIssuesNothing) {
 
 TEST_F(ConditionTest, NamesFilesThatAreRejected) {
   EXPECT_THAT(Named("input-files").message, HasSubstr("every file"));
-  facts_.rejected_files = {"registry file \"a\": no JSON"};
+  facts_.input_files.rejected = {"registry file \"a\": no JSON"};
   EXPECT_EQ(Odd().name, "input-files");
   EXPECT_EQ(Odd().state, State::kFail);
   EXPECT_THAT(Odd().message, HasSubstr("1 file is rejected, and what was read before stays in "
                                        "force: registry file \"a\": no JSON"));
-  facts_.rejected_files.push_back("file \"b\": empty");
+  facts_.input_files.rejected.push_back("file \"b\": empty");
   EXPECT_THAT(Odd().message, AllOf(HasSubstr("2 files are"), HasSubstr("\"b\"")));
+  EXPECT_THAT(Odd().remedy, HasSubstr("before the next start"));
+  EXPECT_THAT(Odd().message, Not(HasSubstr("are refused")));
+}
+
+// Nothing has been kept out, and a start changes nothing.
+TEST_F(ConditionTest, NamesListsInForceThatAreWrongInWordsOfTheirOwn) {
+  facts_.input_files.wrong_in_force = {"file \"p.crl\": no revocation list of partner"};
+  EXPECT_EQ(Odd().name, "input-files");
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_THAT(Odd().message, HasSubstr("certificates are refused by revocation lists in force: "
+                                       "file \"p.crl\": no revocation list of partner"));
+  EXPECT_THAT(Odd().message, Not(HasSubstr("rejected")));
+  EXPECT_THAT(Odd().remedy, AllOf(HasSubstr("the present lists"), Not(HasSubstr("start"))));
+  facts_.input_files.rejected = {"file \"b\": empty"};
+  EXPECT_THAT(Odd().message, AllOf(HasSubstr("1 file is rejected"), HasSubstr("p.crl")));
 }
 
 TEST_F(ConditionTest, AStoreThatCanBeReadAndNotWrittenIsNoGoodStore) {

@@ -93,7 +93,7 @@ HealthFacts HealthWatch::Look() const {
   facts.trust_refused_by = s_.trust_refused_by();
   facts.trust_overwritten = s_.trust_overwritten();
   facts.trust_unwritten = s_.trust_unwritten();
-  facts.rejected_files = s_.rejected_files();
+  facts.input_files = s_.input_files();
   return facts;
 }
 

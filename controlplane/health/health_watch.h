@@ -55,8 +55,7 @@ class HealthWatch {
     std::function<absl::optional<std::string>()> trust_refused_by;
     std::function<std::vector<std::string>()> trust_overwritten;
     std::function<std::vector<std::string>()> trust_unwritten;
-    // Files that are rejected, likewise.
-    std::function<std::vector<std::string>()> rejected_files;
+    std::function<InputFiles()> input_files;
     const Clock* clock;
   };
 

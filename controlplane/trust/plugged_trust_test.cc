@@ -194,7 +194,63 @@ TEST_F(PluggedTrustTest, ListsAreJudgedByTheRootsOfACaThatWaitsForThemToo) {
   EXPECT_THAT(keeper_->PluggedState(), IsOk());
   EXPECT_EQ(Judge(other.IssueSvid("/good")), SvidDefect::kNone);
   EXPECT_THAT(keeper_->IssuedState(), IsOk());
-  EXPECT_TRUE(keeper_->NeedsForeignLists());
+}
+
+// What it comes to counts: lists that leave everybody refused are good for nothing.
+TEST_F(PluggedTrustTest, ListsAreJudgedByTheCaThatSignsWithThem) {
+  const TestCa above = b_.MakeIntermediate(b_.IntermediateSpec()),
+               other = above.MakeIntermediate(above.IntermediateSpec());
+  const auto refused = [](const std::string& words) {
+    return StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(words));
+  };
+  Plug(middle_, {&a_});
+  foreign_ = {ListOf(a_)};
+  Start();
+  EXPECT_THAT(keeper_->JudgeForeignLists({ListOf(a_)}), IsOk());
+  EXPECT_THAT(keeper_->JudgeForeignLists({ListOf(b_)}), refused("none is given with --crl"));
+  // Two lists are above the CA that waits.
+  Plug(other, {&b_});
+  Write("cert-chain.pem", above.certificate()->ToPem());
+  Follow(keeper_.get());
+  EXPECT_THAT(keeper_->KnownRoots(), SizeIs(2));
+  EXPECT_THAT(keeper_->JudgeForeignLists({ListOf(b_)}),
+              refused("the CA that waits in " + directory_));
+  EXPECT_THAT(keeper_->JudgeForeignLists({ListOf(above)}), refused("none is given with --crl"));
+  EXPECT_THAT(keeper_->JudgeForeignLists({ListOf(a_)}), IsOk());
+  foreign_ = {ListOf(b_), ListOf(above)};
+  EXPECT_THAT(keeper_->JudgeForeignLists(foreign_), IsOk());
+  keeper_->SetForeignLists(foreign_);
+  Follow(keeper_.get());
+  EXPECT_THAT(keeper_->PluggedState(), IsOk());
+  EXPECT_THAT(keeper_->IssuedState(), IsOk());
+}
+
+// What it has signed is in use, and needs its list.
+TEST_F(PluggedTrustTest, TheListAboveAFormerIntermediateStaysAsLongAsItsRoot) {
+  Plug(middle_, {&a_, &b_});
+  foreign_ = {ListOf(a_)};
+  Start();
+  Plug(b_, {&a_, &b_});
+  Follow(keeper_.get());
+  ASSERT_EQ(keeper_->authority()->snapshot()->signer->issuer().der(), b_.certificate()->der());
+  EXPECT_THAT(keeper_->JudgeForeignLists({ListOf(b_)}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("leave it beside")));
+  EXPECT_THAT(keeper_->JudgeForeignLists({ListOf(b_), ListOf(a_)}), IsOk());
+  Plug(b_, {&b_});
+  Follow(keeper_.get());
+  EXPECT_THAT(keeper_->JudgeForeignLists({ListOf(b_)}), IsOk());
+}
+
+// Where ours stands in for it, whoever it has revoked would be let in again.
+TEST_F(PluggedTrustTest, TheListOfARootThatSignsItselfIsNotLeftOut) {
+  Plug(a_, {&a_});
+  foreign_ = {ListOf(a_)};
+  Start();
+  EXPECT_THAT(keeper_->JudgeForeignLists({ListOf(b_)}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("leave it beside")));
+  EXPECT_THAT(keeper_->JudgeForeignLists({ListOf(a_)}), IsOk());
+  keeper_->SetForeignLists({});
+  EXPECT_THAT(keeper_->JudgeForeignLists({ListOf(b_)}), IsOk()) << "then it is needed for nothing";
 }
 
 TEST_F(PluggedTrustTest, AnIntermediateThatNobodyVouchesForWaitsWhileSomethingIsRevoked) {

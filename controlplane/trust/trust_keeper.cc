@@ -24,6 +24,17 @@ int64_t StepNumber(const absl::optional<RotationStep>& step) {
   return step.has_value() ? static_cast<int64_t>(*step) + 1 : 0;
 }
 
+bool Has(const std::vector<CertificatePtr>& all, const Certificate& certificate) {
+  return std::any_of(all.begin(), all.end(), [&certificate](const CertificatePtr& one) {
+    return one->der() == certificate.der();
+  });
+}
+
+bool HasListOf(const std::vector<RevocationListPtr>& lists, const Certificate& issuer) {
+  return std::any_of(lists.begin(), lists.end(),
+                     [&issuer](const RevocationListPtr& list) { return list->IsIssuedBy(issuer); });
+}
+
 }  // namespace
 
 TrustKeeper::TrustKeeper(Store* store, Options options, const Clock* clock, Logger* logger)
@@ -308,21 +319,43 @@ absl::Status TrustKeeper::IssuedState() const {
   return CheckRevocation(signer->TrialPath(), lists, clock_->WallNow());
 }
 
-bool TrustKeeper::NeedsForeignLists() const {
-  std::vector<SigningAuthorityPtr> all = authority_->snapshot()->authorities;
-  if (plugged_ != nullptr) all.push_back(plugged_->snapshot()->signer);
-  return std::any_of(all.begin(), all.end(),
-                     [](const SigningAuthorityPtr& one) { return !one->intermediates().empty(); });
+absl::Status TrustKeeper::JudgeForeignLists(const std::vector<RevocationListPtr>& lists) const {
+  const absl::Status now = CheckSuffice(lists, *authority_->snapshot());
+  if (now.ok() || plugged_ == nullptr || plugged_->snapshot() == adopted_) return now;
+  const absl::Status then = CheckSuffice(lists, *plugged_->snapshot());
+  if (then.ok()) return then;
+  return absl::FailedPreconditionError(
+      absl::StrCat(now.message(), "; nor can the CA that waits in ", options_.plugged_directory,
+                   " be used with these lists: ", then.message()));
+}
+
+absl::Status TrustKeeper::CheckSuffice(const std::vector<RevocationListPtr>& lists,
+                                       const AuthoritySnapshot& next) const {
+  RETURN_IF_ERROR(CheckPathIsVouchedFor(*next.signer, lists));
+  // Whose list is in force keeps one as long as it is trusted: without it all that it has issued is
+  // refused; or let in again whatever its list says, where we publish one of our own for it.
+  std::vector<CertificatePtr> trusted = next.roots;
+  for (const SigningAuthorityPtr& former : authority_->snapshot()->authorities) {
+    if (!Has(next.roots, *former->root())) continue;
+    const CertificateChain& path = former->intermediates();
+    trusted.insert(trusted.end(), path.begin(), path.end());
+  }
+  absl::MutexLock lock(&mu_);
+  for (const CertificatePtr& issuer : trusted) {
+    if (!HasListOf(foreign_lists_, *issuer) || HasListOf(lists, *issuer)) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("the revocation list of ", issuer->Subject(),
+                     " is in force, and there would be none of it ",
+                     "any more: leave it beside the others as long as its root is trusted"));
+  }
+  return absl::OkStatus();
 }
 
 std::vector<CertificatePtr> TrustKeeper::KnownRoots() const {
   std::vector<CertificatePtr> roots = authority_->snapshot()->roots;
   if (plugged_ == nullptr) return roots;
   for (const CertificatePtr& root : plugged_->snapshot()->roots) {
-    const bool known = std::any_of(roots.begin(), roots.end(), [&root](const CertificatePtr& one) {
-      return one->der() == root->der();
-    });
-    if (!known) roots.push_back(root);
+    if (!Has(roots, *root)) roots.push_back(root);
   }
   return roots;
 }

@@ -103,9 +103,10 @@ class TrustKeeper {
   absl::Status ListsState() const;
   // Why what is issued now is refused by the lists in force; OK: it is not.
   absl::Status IssuedState() const;
-  // Whether what is issued, or will be by a CA that waits in the files, needs lists of somebody
-  // else: there is an intermediate. On the thread of Poll().
-  bool NeedsForeignLists() const;
+  // Whether `lists` may be those of SetForeignLists: what is signed now is accepted with them, or
+  // what the plugged CA will sign that waits in the files, which is adopted then.
+  // FailedPrecondition names the list that is missing. On the thread of Poll().
+  absl::Status JudgeForeignLists(const std::vector<RevocationListPtr>& lists) const;
   // Those in force, and those in the files of a plugged CA that waits. On the thread of Poll().
   std::vector<CertificatePtr> KnownRoots() const;
 
@@ -116,6 +117,9 @@ class TrustKeeper {
   // Forgets those whose certificates have all ended; true where there were some.
   bool ForgetFormers();
   absl::Status CheckIsVouchedFor(const SigningAuthority& signer) const;
+  // JudgeForeignLists, where `next` is published with them.
+  absl::Status CheckSuffice(const std::vector<RevocationListPtr>& lists,
+                            const AuthoritySnapshot& next) const;
   // Whether lists are in force, so that each certificate needs one of its issuer.
   bool NeedsLists() const;
   // Why the plugged CA cannot be used while there are lists, and what to do.

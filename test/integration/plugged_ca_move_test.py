@@ -4,9 +4,10 @@
 Proved: at each of the three changes of docs/operations.md what the former root signed goes on and renews, and what is revoked is refused, also
 over a restart between the second change and the third, after which nobody has the former root's key; the list of another trust domain lets nobody
 revoke below an intermediate, its root's does; a control plane does not start with an intermediate that would refuse everything while something is
-revoked.
+revoked. Lists of a CA that waits replace none as long as one is missing that it needs, and it signs once all are there.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -76,6 +77,34 @@ class PluggedCaMoveTest(unittest.TestCase):
     def signer(self):
         chain = self.plane.issue("spiffe://cluster.local/ns/demo/sa/new").chain
         return x509.load_pem_x509_certificate(chain).issuer
+
+    def input_files(self):
+        checks = json.loads(self.plane.ctl("check", "-o", "json", check=False).stdout)
+        return next(check for check in checks if check["name"] == "input-files")["message"]
+
+    def test_lists_of_a_ca_that_cannot_be_used_yet_replace_none(self):
+        a, b = Issuer(name="root A"), Issuer(name="root B")
+        upper = Issuer(name="upper B", above=b)
+        lower = Issuer(name="lower B", above=upper)
+        lists = self.write("mesh.crl", list_of(a))
+        self.plug(Issuer(name="intermediate A", above=a))
+        self.start(f"--crl={lists}")
+        good = self.plane.issue(GOOD)
+        self.assertEqual(self.renews(good), "")
+        self.write("cert-chain.pem", pem(upper.certificate))
+        self.plug(lower, b.root)
+        # Whatever is read first, and for some time.
+        self.write("mesh.crl", list_of(b))
+        wait_until(lambda: lists in self.input_files(), 10, "the file with one list of two to be rejected")
+        self.assertIn("upper B", self.input_files())
+        time.sleep(2)
+        self.assertEqual(self.renews(good), "")
+        self.assertNotEqual(self.signer(), lower.certificate.subject)
+        self.plug(lower, a.root, b.root)
+        self.write("mesh.crl", list_of(b) + list_of(upper) + list_of(a))
+        wait_until(lambda: self.signer() == lower.certificate.subject, 10, "the CA with all its lists")
+        self.assertEqual(self.renews(good), "")
+        wait_until(lambda: "in force as it is" in self.input_files(), 10, "all files to be good")
 
     def test_a_root_is_replaced_while_something_is_revoked(self):
         a, b = Issuer(name="root A"), Issuer(name="root B")
