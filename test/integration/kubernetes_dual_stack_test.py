@@ -52,12 +52,15 @@ class KubernetesDualStackTest(WorldCase):
                                  "spec": {"selector": {"app": app}, "ports": [{"port": 80, "targetPort": WEB}], **spec}})
         return made["spec"]["clusterIPs"]
 
-    def assert_meshed(self, client, server, asked, dialled):
-        """The answer that `client` had for `asked` came by mutual TLS from `server` at the address `dialled`."""
-        outbound = self.access(client, direction="outbound", result="allowed", original_destination=asked, peer_identity=self.identity("web"))[-1]
+    def assert_meshed(self, client, name, server, asked, dialled):
+        """`client` asks for the address `asked`, and is answered by mutual TLS from `server`, called `name`, at the address `dialled`."""
+        leaves = self.next_access(client, direction="outbound", result="allowed", original_destination=asked, peer_identity=self.identity("web"))
+        arrives = self.next_access(server, direction="inbound", result="allowed", original_destination=dialled, peer_identity=self.identity("client"))
+        self.assertEqual(self.get(client, f"http://{asked}/"), f"hello from {name}\n")
+        outbound, inbound = leaves(), arrives()
         self.assertEqual((outbound["own_identity"], outbound["protocol"]), (self.identity("client"), "hbone"))
-        inbound = self.access(server, direction="inbound", result="allowed", original_destination=dialled, peer_identity=self.identity("client"))[-1]
         self.assertEqual((inbound["own_identity"], inbound["protocol"]), (self.identity("web"), "hbone"))
+        self.assertEqual(outbound["destination"], dialled, outbound)
 
     def for_all_pairs(self, look):
         """Every client with every server: look(client, the server's name, server)."""
@@ -76,26 +79,19 @@ class KubernetesDualStackTest(WorldCase):
     def test_pods_talk_over_ipv6_to_a_pods_address(self):
         def look(client, name, server):
             where = f"[{server.host.address6}]:{WEB}"
-            self.assertEqual(self.get(client, f"http://{where}/"), f"hello from {name}\n")
-            self.assert_meshed(client, server, where, where)
+            self.assert_meshed(client, name, server, where, where)
         self.for_all_pairs(look)
 
     def test_pods_talk_over_ipv6_to_a_services_address(self):
         def look(client, name, server):
             six, = [address for address in self.services[name] if ":" in address]
-            self.assertEqual(self.get(client, f"http://[{six}]/"), f"hello from {name}\n")
-            outbound = self.access(client, direction="outbound", result="allowed", original_destination=f"[{six}]:80", peer_identity=self.identity("web"))[-1]
-            self.assertEqual(outbound["protocol"], "hbone")
-            self.assertEqual(outbound["destination"], f"[{server.host.address6}]:{WEB}", outbound)
+            self.assert_meshed(client, name, server, f"[{six}]:80", f"[{server.host.address6}]:{WEB}")
         self.for_all_pairs(look)
 
     def test_pods_talk_over_ipv4_to_the_same_ones(self):
         def look(client, name, server):
             four, = [address for address in self.services[name] if ":" not in address]
-            self.assertEqual(self.get(client, f"http://{four}/"), f"hello from {name}\n")
-            outbound = self.access(client, direction="outbound", result="allowed", original_destination=f"{four}:80", peer_identity=self.identity("web"))[-1]
-            self.assertEqual(outbound["protocol"], "hbone")
-            self.assertEqual(outbound["destination"], f"{server.host.address}:{WEB}", outbound)
+            self.assert_meshed(client, name, server, f"{four}:80", f"{server.host.address}:{WEB}")
         self.for_all_pairs(look)
 
     def test_a_service_of_ipv6_alone_has_a_name(self):

@@ -53,9 +53,12 @@ class KubernetesIpv6Test(WorldCase):
             for kind, server in self.servers.items():
                 for asked in (f"web-{kind}.{NAMESPACE}", f"[{server.host.address6}]:{WEB}"):
                     with self.subTest(client=client.name, asked=asked):
+                        where = f"[{server.host.address6}]:{WEB}"
+                        leaves = self.next_access(client, direction="outbound", result="allowed", destination=where, peer_identity=self.identity("web"))
+                        arrives = self.next_access(server, direction="inbound", result="allowed", original_destination=where, peer_identity=self.identity("client"))
                         self.assertEqual(self.get(client, f"http://{asked}/"), f"hello from web-{kind}\n")
-                        inbound = self.access(server, direction="inbound", result="allowed", original_destination=f"[{server.host.address6}]:{WEB}",
-                                              peer_identity=self.identity("client"))[-1]
+                        outbound, inbound = leaves(), arrives()
+                        self.assertEqual((outbound["own_identity"], outbound["protocol"]), (self.identity("client"), "hbone"))
                         self.assertEqual((inbound["own_identity"], inbound["protocol"]), (self.identity("web"), "hbone"))
 
     def test_the_api_server_made_their_tokens(self):

@@ -66,10 +66,11 @@ class KubernetesPodsTest(WorldCase):
         for client in self.clients.values():
             for kind, server in self.servers.items():
                 with self.subTest(client=client.name, server=server.name):
+                    arrives = self.next_access(server, direction="inbound", result="allowed", peer_identity=self.identity("client"))
+                    leaves = self.next_access(client, direction="outbound", result="allowed", peer_identity=self.identity("web"))
                     self.assertEqual(self.get(client, f"http://web-{kind}.{NAMESPACE}/"), f"hello from web-{kind}\n")
-                    inbound = self.access(server, direction="inbound", result="allowed", peer_identity=self.identity("client"))[-1]
+                    inbound, outbound = arrives(), leaves()
                     self.assertEqual((inbound["own_identity"], inbound["protocol"]), (self.identity("web"), "hbone"))
-                    outbound = self.access(client, direction="outbound", result="allowed", peer_identity=self.identity("web"))[-1]
                     self.assertEqual(outbound["own_identity"], self.identity("client"))
 
     def test_the_api_server_made_their_tokens(self):

@@ -72,6 +72,11 @@ class WorldCase(unittest.TestCase):
         """The same; waits for one."""
         return wait_until(lambda: self.access_records(run, **wanted), 5, f"a record {wanted} in {run.name}'s access log")
 
+    def next_access(self, run, **wanted):
+        """A function that waits for one more of them than there are now, and has it: of what is asked in between."""
+        before = len(self.access_records(run, **wanted))
+        return lambda: wait_until(lambda: self.access_records(run, **wanted)[before:], 5, f"one more record {wanted} in {run.name}'s access log")[-1]
+
     @staticmethod
     def identity(account):
         return f"spiffe://cluster.local/ns/{NAMESPACE}/sa/{account}"
