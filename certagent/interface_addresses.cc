@@ -12,20 +12,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace byrnie {
-namespace {
-
-bool IsLinkLocal(const sockaddr* address) {
-  if (address->sa_family == AF_INET) {
-    in_addr ip;
-    std::memcpy(&ip, &reinterpret_cast<const sockaddr_in*>(address)->sin_addr, sizeof(ip));
-    return (ntohl(ip.s_addr) >> 16) == 0xa9fe;  // 169.254.0.0/16, RFC 3927.
-  }
-  in6_addr ip;
-  std::memcpy(&ip, &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr, sizeof(ip));
-  return IN6_IS_ADDR_LINKLOCAL(&ip);
-}
-
-}  // namespace
 
 absl::StatusOr<std::vector<IpAddress>> GlobalInterfaceAddresses() {
   ifaddrs* list = nullptr;
@@ -38,14 +24,16 @@ absl::StatusOr<std::vector<IpAddress>> GlobalInterfaceAddresses() {
   for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
     if (entry->ifa_addr == nullptr || (entry->ifa_flags & IFF_LOOPBACK) != 0) continue;
     const int family = entry->ifa_addr->sa_family;
-    if ((family != AF_INET && family != AF_INET6) || IsLinkLocal(entry->ifa_addr)) continue;
+    if (family != AF_INET && family != AF_INET6) continue;
     sockaddr_storage storage = {};
     std::memcpy(&storage, entry->ifa_addr,
                 family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
     absl::StatusOr<SocketAddress> address = SocketAddress::FromSockaddr(storage);
     if (!address.ok()) continue;
-    if (std::find(addresses.begin(), addresses.end(), address->ip()) == addresses.end()) {
-      addresses.push_back(address->ip());
+    const IpAddress& ip = address->ip();
+    if (ip.IsLinkLocal() || ip.IsIpv4LinkLocal()) continue;
+    if (std::find(addresses.begin(), addresses.end(), ip) == addresses.end()) {
+      addresses.push_back(ip);
     }
   }
   return addresses;

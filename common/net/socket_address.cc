@@ -72,6 +72,8 @@ bool IpAddress::IsLinkLocal() const {
   return !is_v4() && bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80;
 }
 
+bool IpAddress::IsIpv4LinkLocal() const { return is_v4() && bytes_[0] == 169 && bytes_[1] == 254; }
+
 std::string IpAddress::ToBytes() const {
   return std::string(reinterpret_cast<const char*>(bytes_), is_v4() ? 4 : 16);
 }

@@ -29,6 +29,8 @@ class IpAddress {
   bool IsUnspecified() const;
   // fe80::/10, which names a host only together with an interface, the zone of a SocketAddress.
   bool IsLinkLocal() const;
+  // 169.254.0.0/16 (RFC 3927), which is used without a zone.
+  bool IsIpv4LinkLocal() const;
   // 4 or 16 bytes in network order.
   std::string ToBytes() const;
   std::string ToString() const;

@@ -61,7 +61,14 @@ TEST(IpAddressTest, KnowsLinkLocal) {
   EXPECT_TRUE(IpAddress::Parse("febf:ffff::1")->IsLinkLocal());
   EXPECT_FALSE(IpAddress::Parse("fec0::1")->IsLinkLocal());
   EXPECT_FALSE(IpAddress::Parse("fd00::1")->IsLinkLocal());
+  EXPECT_FALSE(IpAddress::Parse("fe80::1")->IsIpv4LinkLocal());
+  // Of the other family, of which no zone is needed.
   EXPECT_FALSE(IpAddress::Parse("169.254.0.1")->IsLinkLocal());
+  EXPECT_TRUE(IpAddress::Parse("169.254.0.1")->IsIpv4LinkLocal());
+  EXPECT_TRUE(IpAddress::Parse("::ffff:169.254.169.254")->IsIpv4LinkLocal());
+  EXPECT_FALSE(IpAddress::Parse("169.253.255.255")->IsIpv4LinkLocal());
+  EXPECT_FALSE(IpAddress::Parse("168.254.0.1")->IsIpv4LinkLocal());
+  EXPECT_FALSE(IpAddress::Parse("a9fe::1")->IsIpv4LinkLocal());
 }
 
 TEST(SocketAddressTest, ParsesAndPrints) {

@@ -10,7 +10,6 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "byrnie/store/v1/issuance.pb.h"
-#include "common/base/check.h"
 #include "common/crypto/sha256_fingerprint.h"
 #include "controlplane/proto/time_conversion.h"
 
@@ -32,10 +31,8 @@ bool IsSerial(absl::string_view text) {
 
 // The field with the checksum of what comes before it.
 std::string ChecksumField(absl::string_view before) {
-  uint64_t checksum = 0;
-  CHECK(absl::SimpleHexAtoi(Sha256FingerprintHex(before).substr(0, 16), &checksum));
   byrnie::store::v1::Issuance field;
-  field.set_checksum(checksum);
+  field.set_checksum(Sha256Prefix(before));
   return field.SerializeAsString();
 }
 

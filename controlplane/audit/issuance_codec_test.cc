@@ -3,26 +3,13 @@
 #include <string>
 
 #include "byrnie/store/v1/issuance.pb.h"
+#include "controlplane/audit/testing/some_issuance.h"
 #include "gtest/gtest.h"
 
 namespace byrnie {
 namespace {
 
-IssuanceRecord Record() {
-  IssuanceRecord record;
-  record.issued_at = absl::FromUnixSeconds(1893456000);
-  record.serial = "0a1b2c3d4e5f";
-  record.identity = "spiffe://cluster.local/a";
-  record.proof = "svid";
-  record.protocol = "byrnie";
-  record.address = "10.0.0.1:4711";
-  record.root = std::string(64, 'a');
-  record.not_after = record.issued_at + absl::Hours(1);
-  record.replaces = "0a1b2c3d4e5e";
-  record.newest_root = std::string(64, 'b');
-  record.audience = {"billing"};
-  return record;
-}
+IssuanceRecord Record() { return SomeIssuance(absl::FromUnixSeconds(1893456000), "0a1b2c3d4e5f"); }
 
 // Most of these are a message all the same, of somebody else or until another day.
 TEST(IssuanceCodecTest, OneBitThatIsAnotherIsDamage) {

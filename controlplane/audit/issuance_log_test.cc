@@ -14,6 +14,7 @@
 #include "controlplane/audit/issuance_spool.h"
 #include "controlplane/audit/memory_spool.h"
 #include "controlplane/audit/testing/memory_issuance_store.h"
+#include "controlplane/audit/testing/some_issuance.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -75,11 +76,9 @@ class IssuanceLogTest : public ::testing::Test {
   }
   void Append(int number) { EXPECT_THAT(log_->Append(Record(number)), IsOk()); }
   IssuanceRecord Record(int number, std::string identity = "spiffe://cluster.local/a") const {
-    IssuanceRecord record;
-    record.issued_at = clock_.WallNow() + absl::Seconds(number);
-    record.serial = absl::StrCat(number);
+    IssuanceRecord record =
+        SomeIssuance(clock_.WallNow() + absl::Seconds(number), absl::StrCat(number));
     record.identity = std::move(identity);
-    record.not_after = record.issued_at + absl::Hours(1);
     return record;
   }
   std::vector<std::string> Serials(const IssuanceLog::Query& query) {

@@ -12,6 +12,7 @@
 #include "controlplane/audit/issuance_codec.h"
 #include "controlplane/audit/memory_spool.h"
 #include "controlplane/audit/spool_file.h"
+#include "controlplane/audit/testing/some_issuance.h"
 #include "controlplane/store/sqlite_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -49,12 +50,7 @@ std::unique_ptr<SpoolFile> OpenFile() {
 std::vector<IssuanceRecord> Records(int from, int to) {
   std::vector<IssuanceRecord> records;
   for (int i = from; i <= to; ++i) {
-    IssuanceRecord record;
-    record.issued_at = kNow + absl::Seconds(i);
-    record.serial = absl::StrCat(i);
-    record.identity = "spiffe://cluster.local/a";
-    record.audience = {"billing"};
-    records.push_back(std::move(record));
+    records.push_back(SomeIssuance(kNow + absl::Seconds(i), absl::StrCat(i)));
   }
   return records;
 }
@@ -87,7 +83,7 @@ TEST_P(IssuanceSpoolTest, GivesTheOldestUntilTheyAreRemoved) {
   ASSERT_THAT(oldest, IsOk());
   EXPECT_THAT(Serials(*oldest), ElementsAre("1", "2", "3", "4", "5", "6"));
   EXPECT_EQ(oldest->records[0].issued_at, kNow + absl::Seconds(1));
-  EXPECT_THAT(oldest->records[0].audience, ElementsAre("billing"));
+  EXPECT_THAT(oldest->records[0].audience, ElementsAre("billing", "stock"));
   // One that comes meanwhile stays, also an older one.
   ASSERT_THAT(spool_->Append(Records(0, 0)), IsOk());
   ASSERT_THAT(spool_->Remove(*oldest), IsOk());

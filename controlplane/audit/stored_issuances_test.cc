@@ -8,6 +8,7 @@
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/audit/issuance_codec.h"
+#include "controlplane/audit/testing/some_issuance.h"
 #include "controlplane/records/unreadable_records.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "gmock/gmock.h"
@@ -24,20 +25,7 @@ constexpr absl::Time kNow = absl::FromUnixSeconds(1893456000);
 class StoredIssuancesTest : public ::testing::Test {
  protected:
   static IssuanceRecord Record(int number) {
-    IssuanceRecord record;
-    record.issued_at = kNow + absl::Seconds(number);
-    record.serial = absl::StrCat("5", number);
-    record.identity = "spiffe://cluster.local/a";
-    record.proof = "join_token";
-    record.subject = "somebody";
-    record.protocol = "byrnie";
-    record.address = "10.0.0.1:4711";
-    record.root = std::string(64, 'a');
-    record.not_after = record.issued_at + absl::Hours(1);
-    record.replaces = "40";
-    record.newest_root = std::string(64, 'b');
-    record.audience = {"billing", "stock"};
-    return record;
+    return SomeIssuance(kNow + absl::Seconds(number), absl::StrCat("5", number));
   }
   void Append(int from, int to) {
     std::vector<IssuanceRecord> records;

@@ -8,14 +8,13 @@
 #include "absl/strings/strip.h"
 #include "common/base/check.h"
 #include "common/base/utc_text.h"
+#include "common/crypto/sha256_fingerprint.h"
 
 namespace byrnie {
 namespace {
 
 // Within that every process has heard of a step: what it does until then it may do as before.
 constexpr absl::Duration kPropagation = absl::Seconds(5);
-
-std::string ShortId(const RootRecord& root) { return root.id.substr(0, 12); }
 
 // Where a record stands, for messages.
 std::string StandingOf(const TrustRecord& record) {
@@ -129,26 +128,28 @@ void AddHoldersOf(const TrustRecord& record, const RootRecord& root, absl::Time 
   for (const FleetView::Agent& agent : fleet.agents) {
     if (agent.root != root.id) continue;
     blockers->Add(agent.id, agent.address,
-                  absl::StrCat("is connected with a certificate of root ", ShortId(root),
-                               ", until ", UtcText(agent.not_after)),
+                  absl::StrCat("is connected with a certificate of root ",
+                               ShortFingerprint(root.id), ", until ", UtcText(agent.not_after)),
                   agent.not_after);
   }
   for (const FleetView::Certificate& certificate : fleet.absent) {
     if (certificate.root != root.id) continue;
-    blockers->Add(certificate.id, certificate.address,
-                  absl::StrCat(certificate.address.empty()
-                                   ? "is not connected and holds a certificate of root "
-                                   : "has renewed and may still use a certificate of root ",
-                               ShortId(root), ", until ", UtcText(certificate.not_after)),
-                  certificate.not_after);
+    blockers->Add(
+        certificate.id, certificate.address,
+        absl::StrCat(certificate.address.empty()
+                         ? "is not connected and holds a certificate of root "
+                         : "has renewed and may still use a certificate of root ",
+                     ShortFingerprint(root.id), ", until ", UtcText(certificate.not_after)),
+        certificate.not_after);
   }
-  AddUnknown(record, fleet, signed_until, absl::StrCat("be of root ", ShortId(root)), blockers);
+  AddUnknown(record, fleet, signed_until, absl::StrCat("be of root ", ShortFingerprint(root.id)),
+             blockers);
 }
 
 void AddOpenConnections(const TrustRecord& record, Blockers* blockers) {
   const absl::Time until = LatestEnd(record, *record.rotation->activated_at + kPropagation);
   blockers->Add(std::string(kOpenConnections), "",
-                absl::StrCat("made with certificates of root ", ShortId(record.current),
+                absl::StrCat("made with certificates of root ", ShortFingerprint(record.current.id),
                              " may be open until ", UtcText(until)),
                 until);
 }
@@ -272,8 +273,9 @@ std::vector<RotationBlocker> BlockersOf(const TrustRecord& record, RotationMove 
 }
 
 std::string ConsequenceOf(const TrustRecord& record, RotationMove move) {
-  const std::string current = ShortId(record.current);
-  const std::string next = record.rotation.has_value() ? ShortId(record.rotation->next) : "";
+  const std::string current = ShortFingerprint(record.current.id);
+  const std::string next =
+      record.rotation.has_value() ? ShortFingerprint(record.rotation->next.id) : "";
   switch (move) {
     case RotationMove::kPrepare:
       return "makes a new root and its key; nobody trusts it yet";

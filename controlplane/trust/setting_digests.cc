@@ -1,15 +1,10 @@
 #include "controlplane/trust/setting_digests.h"
 
-#include "absl/strings/numbers.h"
 #include "common/crypto/sha256_fingerprint.h"
 
 namespace byrnie {
 
-uint64_t DigestOfSetting(absl::string_view value) {
-  uint64_t digest = 0;
-  (void)absl::SimpleHexAtoi(Sha256FingerprintHex(value).substr(0, 16), &digest);
-  return digest;
-}
+uint64_t DigestOfSetting(absl::string_view value) { return Sha256Prefix(value); }
 
 std::vector<std::string> DifferentSettings(const SettingDigests& here,
                                            const SettingDigests& there) {

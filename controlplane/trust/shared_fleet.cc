@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/base/utc_text.h"
+#include "common/crypto/sha256_fingerprint.h"
 
 namespace byrnie {
 
@@ -100,7 +101,7 @@ absl::Status SharedFleet::CheckMayJoin(Store* store, const std::string& name,
     const std::string refused = CompareTrust(trust, other.trust).refused_here;
     if (refused.empty()) continue;
     return absl::FailedPreconditionError(absl::StrCat(
-        "root-cert.pem has not the root ", ShortId(refused), " (SHA-256), under which \"",
+        "root-cert.pem has not the root ", ShortFingerprint(refused), " (SHA-256), under which \"",
         other.name, "\", another control plane of the store, signs",
         other.trust.plugged ? "" : " with roots of its own",
         ": agents of this one would refuse what that one issues; give it the same CA, or a "

@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
+#include "common/crypto/sha256_fingerprint.h"
 #include "common/identity/spiffe_id.h"
 #include "common/identity/trust_bundle.h"
 #include "common/telemetry/metrics.h"
@@ -571,7 +572,7 @@ TEST_F(SharedTrustTest, NobodyBeginsToServeWhoseAgentsWouldRefuseOthers) {
   EXPECT_THAT(refused, StatusIs(absl::StatusCode::kFailedPrecondition,
                                 HasSubstr("\"a\", another control plane of the store, signs with "
                                           "roots of its own")));
-  EXPECT_THAT(refused.message(), HasSubstr(ShortId(x_->signer->root_id())));
+  EXPECT_THAT(refused.message(), HasSubstr(ShortFingerprint(x_->signer->root_id())));
   // As one moves from roots of its own to a plugged CA.
   EXPECT_THAT(MayJoin(WithRootOf(y_, x_)), IsOk());
   // What an earlier process of the same name has left.

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/crypto/sha256_fingerprint.h"
 
 namespace byrnie {
 namespace {
@@ -23,8 +24,9 @@ std::vector<std::string> OnlyIn(const TrustDigest& one, const TrustDigest& other
 }
 
 std::string ShortIds(const std::vector<std::string>& ids) {
-  return absl::StrJoin(ids, ", ",
-                       [](std::string* out, const std::string& id) { out->append(ShortId(id)); });
+  return absl::StrJoin(ids, ", ", [](std::string* out, const std::string& id) {
+    out->append(ShortFingerprint(id));
+  });
 }
 
 }  // namespace
@@ -59,12 +61,12 @@ std::string DifferenceText(absl::string_view other, const TrustDifference& diffe
   std::vector<std::string> parts;
   if (!difference.refused_here.empty()) {
     parts.push_back(absl::StrCat("what ", other, " issues leads to the root ",
-                                 ShortId(difference.refused_here),
+                                 ShortFingerprint(difference.refused_here),
                                  ", which is none of those here: agents of this one refuse it"));
   }
   if (!difference.refused_there.empty()) {
     parts.push_back(absl::StrCat("what is issued here leads to the root ",
-                                 ShortId(difference.refused_there), ", which ", other,
+                                 ShortFingerprint(difference.refused_there), ", which ", other,
                                  " does not have: its agents refuse it"));
   }
   if (!difference.refuses() && !difference.only_here.empty()) {
@@ -77,7 +79,5 @@ std::string DifferenceText(absl::string_view other, const TrustDifference& diffe
   }
   return absl::StrJoin(parts, "; ");
 }
-
-std::string ShortId(const std::string& id) { return id.substr(0, 12); }
 
 }  // namespace byrnie

@@ -53,9 +53,6 @@ TrustDifference CompareTrust(const TrustDigest& here, const TrustDigest& there);
 // What the difference means, for people; `other` is what the other one is called.
 std::string DifferenceText(absl::string_view other, const TrustDifference& difference);
 
-// As much of a certificate's name as people compare.
-std::string ShortId(const std::string& id);
-
 }  // namespace byrnie
 
 #endif  // BYRNIE_CONTROLPLANE_TRUST_TRUST_DIGEST_H_

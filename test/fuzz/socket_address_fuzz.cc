@@ -12,7 +12,9 @@ namespace {
 
 // Where an address belongs is decided by what it is, and no two of these are said of one.
 void CheckKind(const byrnie::IpAddress& ip) {
-  if (ip.IsLoopback() + ip.IsUnspecified() + ip.IsLinkLocal() > 1) std::abort();
+  if (ip.IsLoopback() + ip.IsUnspecified() + ip.IsLinkLocal() + ip.IsIpv4LinkLocal() > 1) {
+    std::abort();
+  }
   static const byrnie::IpAddress middle = *byrnie::IpAddress::Parse("128.0.0.1");
   if ((ip < middle) + (middle < ip) + (ip == middle) != 1) std::abort();
 }

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
 #include "byrnie/store/v1/issuance.pb.h"
 #include "common/crypto/sha256_fingerprint.h"
@@ -31,10 +30,8 @@ IssuanceRecord Record() {
 
 // As a release that knows of checksums ends it.
 std::string WithChecksum(const std::string& value) {
-  uint64_t checksum = 0;
-  if (!absl::SimpleHexAtoi(Sha256FingerprintHex(value).substr(0, 16), &checksum)) std::abort();
   store::v1::Issuance field;
-  field.set_checksum(checksum);
+  field.set_checksum(Sha256Prefix(value));
   return value + field.SerializeAsString();
 }
 

@@ -42,10 +42,7 @@ bool Claims(const Pod& pod) { return !pod.host_network && !pod.finished; }
 bool EndsAndServes(const Pod& pod) { return pod.terminating && pod.ready && !pod.finished; }
 
 // 169.254.169.254, a cloud's metadata, is one of them.
-bool IsOfALink(const IpAddress& ip) {
-  const std::string bytes = ip.ToBytes();
-  return ip.IsLinkLocal() || (bytes.size() == 4 && bytes.compare(0, 2, "\xa9\xfe") == 0);
-}
+bool IsOfALink(const IpAddress& ip) { return ip.IsLinkLocal() || ip.IsIpv4LinkLocal(); }
 
 bool HasOneOf(const Pod& pod, const std::vector<IpAddress>& ips) {
   return std::any_of(ips.begin(), ips.end(), [&pod](const IpAddress& ip) {
