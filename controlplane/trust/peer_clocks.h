@@ -20,7 +20,8 @@ namespace byrnie {
 // What a report says that was there before nobody looked: a time that has not come here yet is that
 // of another clock, and one that is long past is either that of a control plane that is silent or
 // of one whose clock is right while this one is ahead. Which of the two, the next report tells, or
-// that there is none for longer than one that runs is quiet.
+// that there is none for longer than one that runs is quiet. Nor is a clock in dispute any longer
+// then: who is silent runs no more, whatever his clock showed, and nobody can set it.
 //
 // A state machine under its owner's lock.
 class PeerClocks {
@@ -38,8 +39,13 @@ class PeerClocks {
   void Look(const std::vector<FleetReport>& reports, absl::Time now, absl::Duration monotonic);
 
   // How far this clock is ahead of the other's, or behind it where that is negative, where it is
-  // more than kMost; absent: it is not, or that is not known. Of a report that was looked at.
-  absl::optional<absl::Duration> Ahead(const FleetReport& report, absl::Time now) const;
+  // more than kMost; absent: it is not, that is not known, or the other one is silent. Of a report
+  // that was looked at.
+  absl::optional<absl::Duration> Ahead(const FleetReport& report, absl::Time now,
+                                       absl::Duration monotonic) const;
+  // When the report was written, by this clock as it is now: as the report says, but where the
+  // other's clock shows something else it is when it was seen first.
+  absl::Time WrittenAt(const FleetReport& report, absl::Time now, absl::Duration monotonic) const;
   // Why times of the report are not to be judged by this clock; empty: they may be.
   std::string Doubt(const FleetReport& report, absl::Time now, absl::Duration monotonic) const;
 
@@ -47,9 +53,15 @@ class PeerClocks {
   struct Seen {
     int64_t revision = 0;
     absl::Duration since;  // Monotonic.
-    // Absent: it was not seen being written.
+    // Absent: it was not seen being written, and may have been.
     absl::optional<absl::Duration> ahead;
   };
+
+  // As Ahead, also of one that is silent.
+  absl::optional<absl::Duration> LastAhead(const FleetReport& report, absl::Time now) const;
+  // For how long there has been no newer one, by the monotonic clock.
+  absl::Duration Quiet(const FleetReport& report, absl::Duration monotonic) const;
+  bool IsSilent(const FleetReport& report, absl::Duration monotonic) const;
 
   const absl::Duration quiet_, silent_;
   absl::Duration looked_at_ = -absl::InfiniteDuration();

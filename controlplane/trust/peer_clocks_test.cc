@@ -27,6 +27,8 @@ class PeerClocksTest : public ::testing::Test {
   }
   void Look() { clocks_.Look({report_}, now_, monotonic_); }
   std::string Doubt() const { return clocks_.Doubt(report_, now_, monotonic_); }
+  absl::optional<absl::Duration> Ahead() const { return clocks_.Ahead(report_, now_, monotonic_); }
+  absl::Time WrittenAt() const { return clocks_.WrittenAt(report_, now_, monotonic_); }
 
   absl::Time now_ = absl::FromUnixSeconds(1'800'000'000);
   absl::Duration monotonic_ = absl::Hours(1);
@@ -55,12 +57,12 @@ TEST_F(PeerClocksTest, AClockThatIsAheadIsFoundOutByTheNextReport) {
   Look();
   // It is silent, for all that is known.
   EXPECT_THAT(Doubt(), HasSubstr("or this clock is ahead"));
-  EXPECT_FALSE(clocks_.Ahead(report_, now_).has_value());
+  EXPECT_FALSE(Ahead().has_value());
   Pass(absl::Seconds(1));
   Write();
   Look();
   EXPECT_THAT(Doubt(), HasSubstr("2h behind this one's"));
-  EXPECT_EQ(clocks_.Ahead(report_, now_), ahead_);
+  EXPECT_EQ(Ahead(), ahead_);
   Pass(absl::Seconds(50));
   EXPECT_THAT(Doubt(), HasSubstr("2h behind this one's"));
   // It is set.
@@ -89,6 +91,64 @@ TEST_F(PeerClocksTest, WhoIsSilentIsSoOnceItHasBeenWaitedFor) {
   EXPECT_EQ(Doubt(), "");
 }
 
+// Nobody can set the clock of one that is gone.
+TEST_F(PeerClocksTest, TheClockOfOneThatIsSilentIsInNoDispute) {
+  for (const absl::Duration ahead : {absl::Seconds(31), absl::Hours(2), -absl::Hours(5)}) {
+    ahead_ = ahead;
+    Look();
+    Pass(absl::Seconds(1));
+    Write();
+    Look();
+    const absl::Time written = now_;
+    EXPECT_EQ(WrittenAt(), written);
+    Pass(kQuiet + PeerClocks::kMost);
+    EXPECT_EQ(Ahead(), ahead);
+    EXPECT_THAT(Doubt(), HasSubstr("this one's"));
+    Pass(absl::Seconds(1));
+    Look();
+    EXPECT_FALSE(Ahead().has_value());
+    EXPECT_EQ(Doubt(), "") << ahead;
+    // Which the clock's coming to what the report says does not change.
+    for (int hours = 0; hours < 7; ++hours) {
+      EXPECT_EQ(WrittenAt(), written) << ahead << " " << hours;
+      EXPECT_EQ(Doubt(), "") << ahead << " " << hours;
+      Pass(absl::Hours(1));
+      Look();
+    }
+    // It was away alone.
+    Pass(absl::Seconds(1));
+    Write();
+    Look();
+    EXPECT_EQ(Ahead(), ahead);
+  }
+}
+
+// Where it was this clock that was wrong.
+TEST_F(PeerClocksTest, ASilentOneIsHeardOfWhenItWasByTheClockAsItIsNow) {
+  ahead_ = absl::Hours(5);
+  Look();
+  Pass(absl::Seconds(1));
+  Write();
+  Look();
+  now_ -= ahead_;
+  const absl::Time written = now_;
+  Pass(absl::Minutes(2));
+  Look();
+  EXPECT_EQ(WrittenAt(), written);
+}
+
+// One that is there already when somebody begins to look, of a clock that is ahead.
+TEST_F(PeerClocksTest, OneOfATimeThatHasNotComeIsHeardOfWhenItWasFound) {
+  ahead_ = -absl::Hours(5);
+  Write();
+  Look();
+  const absl::Time found = now_;
+  Pass(absl::Hours(6));
+  Look();
+  EXPECT_EQ(Doubt(), "");
+  EXPECT_EQ(WrittenAt(), found);
+}
+
 // Several threads read the store and look, and the last to look is not the last to have read.
 TEST_F(PeerClocksTest, AnOlderReportThatIsLookedAtLaterSaysNothing) {
   Write();
@@ -102,7 +162,7 @@ TEST_F(PeerClocksTest, AnOlderReportThatIsLookedAtLaterSaysNothing) {
   Look();
   clocks_.Look({older}, now_, monotonic_);
   EXPECT_EQ(Doubt(), "");
-  EXPECT_FALSE(clocks_.Ahead(report_, now_).has_value());
+  EXPECT_FALSE(Ahead().has_value());
 }
 
 TEST_F(PeerClocksTest, WhatIsFoundAfterABreakSaysNothingOfClocks) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -42,9 +43,19 @@ absl::StatusOr<SharedFleet::Reports> SharedFleet::List() {
 }
 
 // Of the wall clock, which is compared with others', whatever gates go by.
-std::string SharedFleet::Doubt(const FleetReport& report) {
+std::string SharedFleet::Doubt(const FleetReport& report) const {
   absl::MutexLock lock(&mu_);
   return clocks_.Doubt(report, clock_->WallNow(), clock_->MonotonicNow());
+}
+
+absl::optional<absl::Duration> SharedFleet::Ahead(const FleetReport& report) const {
+  absl::MutexLock lock(&mu_);
+  return clocks_.Ahead(report, clock_->WallNow(), clock_->MonotonicNow());
+}
+
+absl::Time SharedFleet::HeardOf(const FleetReport& report) const {
+  absl::MutexLock lock(&mu_);
+  return clocks_.WrittenAt(report, clock_->WallNow(), clock_->MonotonicNow());
 }
 
 FleetReport SharedFleet::OwnReport(const RotationStanding& standing, absl::Time now) const {
@@ -144,41 +155,55 @@ absl::StatusOr<std::vector<SharedFleet::Peer>> SharedFleet::Peers(absl::Time now
     if (report.instance == options_.instance) continue;
     // By a clock that is ahead everybody has ended.
     if (HasEnded(report, now) && Doubt(report).empty()) continue;
-    Peer peer{report.name, report.written_at, report.written_at + kSilent < now};
-    if (!peer.silent) peer.trust = CompareTrust(own, report.trust);
-    TellOfTrust(peer);
-    absl::MutexLock lock(&mu_);
-    peer.ahead = clocks_.Ahead(report, now);
-    if (!peer.silent) peer.settings = DifferentSettings(settings_, report.settings);
+    Peer peer{report.name, HeardOf(report)};
+    peer.instance = report.instance;
+    peer.silent = peer.heard_of + kSilent < now;
+    peer.ahead = Ahead(report);
+    if (!peer.silent) {
+      peer.trust = CompareTrust(own, report.trust);
+      absl::MutexLock lock(&mu_);
+      peer.settings = DifferentSettings(settings_, report.settings);
+    }
     peers.push_back(std::move(peer));
   }
-  std::sort(peers.begin(), peers.end(),
-            [](const Peer& a, const Peer& b) { return a.name < b.name; });
+  std::sort(peers.begin(), peers.end(), [](const Peer& a, const Peer& b) {
+    return std::tie(a.name, a.instance) < std::tie(b.name, b.instance);
+  });
+  TellOfTrust(peers);
   return peers;
 }
 
-void SharedFleet::TellOfTrust(const Peer& peer) {
-  const std::string text = DifferenceText(peer.name, peer.trust);
+void SharedFleet::TellOfTrust(const std::vector<Peer>& peers) {
+  std::map<std::string, Told> now, before;
+  for (const Peer& peer : peers) {
+    const std::string text = DifferenceText(peer.name, peer.trust);
+    if (!text.empty()) now[peer.instance] = {peer.name, text};
+  }
   {
     absl::MutexLock lock(&mu_);
-    const auto told = told_.find(peer.name);
-    if (text == (told == told_.end() ? "" : told->second)) return;
-    if (text.empty()) {
-      told_.erase(told);
-    } else {
-      told_[peer.name] = text;
-    }
+    before = std::exchange(told_, now);
   }
-  if (text.empty() && peer.silent) return;
-  if (text.empty()) {
-    logger_->Info("another control plane of the store has the same roots again",
-                  {{"name", peer.name}});
-  } else if (peer.trust.refuses()) {
-    logger_->Error("another control plane of the store does not sign and trust as this one does",
-                   {{"name", peer.name}, {"difference", text}});
-  } else {
-    logger_->Warning("another control plane of the store has other roots",
-                     {{"name", peer.name}, {"difference", text}});
+  std::set<std::string> differed, differ;
+  for (const auto& [instance, told] : before) differed.insert(told.name);
+  for (const auto& [instance, told] : now) differ.insert(told.name);
+  for (const Peer& peer : peers) {
+    const auto told = now.find(peer.instance);
+    if (told == now.end()) {
+      // Also by another process, which has taken the place of that one.
+      if (peer.silent || differ.count(peer.name) != 0 || differed.erase(peer.name) == 0) continue;
+      logger_->Info("another control plane of the store has the same roots again",
+                    {{"name", peer.name}});
+      continue;
+    }
+    const auto last = before.find(peer.instance);
+    if (last != before.end() && last->second.text == told->second.text) continue;
+    if (peer.trust.refuses()) {
+      logger_->Error("another control plane of the store does not sign and trust as this one does",
+                     {{"name", peer.name}, {"difference", told->second.text}});
+    } else {
+      logger_->Warning("another control plane of the store has other roots",
+                       {{"name", peer.name}, {"difference", told->second.text}});
+    }
   }
 }
 
@@ -212,7 +237,7 @@ void SharedFleet::Follow(const RotationStanding& standing, absl::Time now) {
 }
 
 absl::Time SharedFleet::EndOf(const FleetReport& report) const {
-  return report.written_at + kBeat + report.issues_without_store + own_->longest_life();
+  return HeardOf(report) + kBeat + report.issues_without_store + own_->longest_life();
 }
 
 bool SharedFleet::HasEnded(const FleetReport& report, absl::Time now) const {
@@ -280,8 +305,7 @@ FleetView SharedFleet::View(const RotationStanding& standing, absl::Time now) {
     const std::string doubt = Doubt(report);
     if (!doubt.empty()) {
       FleetView::ControlPlane other{ControlPlaneAgent(report.name), doubt};
-      absl::MutexLock lock(&mu_);
-      other.other_clock = clocks_.Ahead(report, clock_->WallNow()).has_value();
+      other.other_clock = Ahead(report).has_value();
       view.control_planes.push_back(std::move(other));
     }
     if (!HasEnded(report, now)) AddReport(report, standing, now, &view);
@@ -302,7 +326,7 @@ void SharedFleet::AddReport(const FleetReport& report, const RotationStanding& s
   const std::string agent = ControlPlaneAgent(report.name);
   // What it has issued does not hang on these roots; that it runs does not pass by itself.
   if (report.trust.plugged) {
-    if (report.written_at + kSilent < now) return;
+    if (HeardOf(report) + kSilent < now) return;
     view->control_planes.push_back(
         {agent, "signs with a plugged CA and follows no rotation: two CAs share the store"});
     return;
@@ -312,12 +336,12 @@ void SharedFleet::AddReport(const FleetReport& report, const RotationStanding& s
     view->control_planes.push_back(
         {agent,
          absl::StrCat("has not taken in where the rotation stands, was heard of at ",
-                      UtcText(report.written_at), ", and what it may have issued since ends by ",
+                      UtcText(HeardOf(report)), ", and what it may have issued since ends by ",
                       UtcText(until)),
          until});
     return;
   }
-  if (report.written_at + kSilent < now) return;
+  if (HeardOf(report) + kSilent < now) return;
   for (const FleetReport::WaitingAgent& waiting : report.waiting) {
     FleetView::Agent seen;
     seen.id = waiting.agent;

@@ -35,7 +35,9 @@ namespace byrnie {
 //   - has agents connected without the next root, as it said last. When it has been silent for
 //     kSilent, they are agents that are connected nowhere, and are waited for by their
 //     certificates.
-//   - has another clock than this one (PeerClocks): times of either are not to be relied on then;
+//   - has another clock than this one (PeerClocks): times of either are not to be relied on then.
+//   Of
+//     one that says nothing more the end is counted from its last word, by the monotonic clock.
 //   - has a plugged CA, which follows no rotation.
 // With a plugged CA there are no gates; reports are written all the same, so that each knows of the
 // others, and whether they trust the same roots (TrustDigest).
@@ -90,7 +92,8 @@ class SharedFleet final : public FleetSource {
   // Another control plane of the store.
   struct Peer {
     std::string name;
-    // When it last said how things are, which one that runs does once every kBeat at least.
+    // When it last said how things are, by this clock, which one that runs does once every kBeat at
+    // least.
     absl::Time heard_of;
     // That is longer ago than kSilent.
     bool silent = false;
@@ -101,6 +104,8 @@ class SharedFleet final : public FleetSource {
     TrustDifference trust = {};
     // Flags that say something else there, sorted.
     std::vector<std::string> settings = {};
+    // As FleetReport's: two may have one name.
+    std::string instance = {};
   };
   // Those that run, or may have issued what has not ended yet, by name. One that begins to sign or
   // to trust otherwise is logged. Errors as the store.
@@ -119,8 +124,10 @@ class SharedFleet final : public FleetSource {
     std::vector<UnreadableReport> unreadable;
   };
   absl::StatusOr<Reports> List();
-  // As PeerClocks::Doubt.
-  std::string Doubt(const FleetReport& report);
+  // As PeerClocks.
+  std::string Doubt(const FleetReport& report) const;
+  absl::optional<absl::Duration> Ahead(const FleetReport& report) const;
+  absl::Time HeardOf(const FleetReport& report) const;
   FleetReport OwnReport(const RotationStanding& standing, absl::Time now) const;
   // Whether nothing is left of what it has done.
   bool HasEnded(const FleetReport& report, absl::Time now) const;
@@ -131,8 +138,8 @@ class SharedFleet final : public FleetSource {
   void NoteLateIssuances(const std::vector<FleetReport>& reports);
   // What is to be done about the reports of others once in a while.
   void TidyUp(absl::Time now);
-  // Logs what is new about it.
-  void TellOfTrust(const Peer& peer);
+  // Logs what is new about their roots, and forgets what was logged of others.
+  void TellOfTrust(const std::vector<Peer>& peers);
   TrustDigest OwnTrust() const;
 
   ConnectedFleet* const own_;  // Not owned.
@@ -147,8 +154,11 @@ class SharedFleet final : public FleetSource {
   absl::optional<FleetReport> written_ ABSL_GUARDED_BY(mu_);
   absl::Duration written_at_ ABSL_GUARDED_BY(mu_);  // Monotonic.
   PeerClocks clocks_ ABSL_GUARDED_BY(mu_){kBeat, kBeat + PeerClocks::kMost};
-  // What was logged about others' roots, by their names.
-  std::map<std::string, std::string> told_ ABSL_GUARDED_BY(mu_);
+  // What was logged about others' roots.
+  struct Told {
+    std::string name, text;
+  };
+  std::map<std::string, Told> told_ ABSL_GUARDED_BY(mu_);  // By instance.
   // By instance, as they were seen last.
   std::map<std::string, uint32_t> late_issuances_ ABSL_GUARDED_BY(mu_);
 };
