@@ -25,9 +25,9 @@ class IssuanceSpool {
   // All of them, at most IssuanceStore::kMaxBatch, or none. Adding one that is there changes
   // nothing.
   virtual absl::Status Append(const std::vector<IssuanceRecord>& records) = 0;
-  // The oldest, at most IssuanceStore::kMaxBatch; empty: there are none.
+  // The oldest that can be removed, at most IssuanceStore::kMaxBatch; empty: there are none.
   virtual absl::StatusOr<Batch> Oldest() = 0;
-  // Removing one that is not there changes nothing.
+  // Removing one that is not there changes nothing. OK: Oldest() gives none of them any more.
   virtual absl::Status Remove(const Batch& batch) = 0;
 };
 

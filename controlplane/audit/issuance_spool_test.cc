@@ -1,3 +1,4 @@
+#include <sqlite3.h>
 #include <sys/stat.h>
 
 #include <functional>
@@ -168,6 +169,41 @@ TEST(SpoolFileTest, KeepsTheBytesOfWhatIsDamaged) {
   EXPECT_EQ((*store->Get(absl::StrCat("damaged/", key)))->value, "garbage");
   EXPECT_THAT(store->Count("damaged/"), IsOkAndHolds(1));
   EXPECT_THAT(store->Count("issuances/"), IsOkAndHolds(0));
+}
+
+// As a tool would.
+void Change(const char* sql) {
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(Path().c_str(), &db), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(db, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+  sqlite3_close(db);
+}
+
+TEST(SpoolFileTest, ADamagedOneThatCannotBeSetAsideHoldsUpNoOther) {
+  constexpr int kBatch = static_cast<int>(IssuanceStore::kMaxBatch);
+  ASSERT_THAT(OpenFile()->Append(Records(1, kBatch)), IsOk());
+  ASSERT_THAT(OpenFile()->Append(Records(kBatch + 1, kBatch + 3)), IsOk());
+  Damage(2, kBatch);
+  Change(
+      "CREATE TRIGGER full BEFORE INSERT ON entries WHEN CAST(NEW.key AS TEXT) LIKE 'damaged/%' "
+      "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END");
+  {
+    auto spool = OpenFile();
+    const IssuanceSpool::Batch oldest = *spool->Oldest();
+    EXPECT_THAT(oldest.keys, SizeIs(kBatch));
+    ASSERT_THAT(spool->Remove(oldest), IsOk());
+    const IssuanceSpool::Batch next = *spool->Oldest();
+    EXPECT_THAT(Serials(next), ElementsAre("101", "102", "103"));
+    ASSERT_THAT(spool->Remove(next), IsOk());
+    EXPECT_THAT(spool->Oldest()->keys, IsEmpty());
+  }
+  Change("DROP TRIGGER full");
+  // They are there for the next process.
+  auto spool = OpenFile();
+  const IssuanceSpool::Batch oldest = *spool->Oldest();
+  EXPECT_THAT(oldest.keys, SizeIs(kBatch - 1));
+  ASSERT_THAT(spool->Remove(oldest), IsOk());
+  EXPECT_THAT(spool->Oldest()->keys, IsEmpty());
 }
 
 TEST(SpoolFileTest, KeepsNoMoreOfTheDamagedThanItSays) {

@@ -52,25 +52,44 @@ absl::Status SpoolFile::Append(const std::vector<IssuanceRecord>& records) {
 }
 
 absl::StatusOr<IssuanceSpool::Batch> SpoolFile::Oldest() {
-  ASSIGN_OR_RETURN(const Store::Page page,
-                   file_->List(kIssuancePrefix, "", static_cast<int>(IssuanceStore::kMaxBatch)));
   Batch batch;
-  for (const StoreEntry& entry : page.entries) {
-    batch.keys.push_back(entry.key);
-    batch.records.push_back(DecodeIssuance(entry.key, entry.value));
-  }
+  Store::Page page;
+  std::string after;
+  do {
+    const size_t room = IssuanceStore::kMaxBatch - batch.keys.size();
+    ASSIGN_OR_RETURN(page, file_->List(kIssuancePrefix, after, static_cast<int>(room)));
+    for (const StoreEntry& entry : page.entries) {
+      after = entry.key;
+      if (IsLeft(entry.key)) continue;
+      batch.keys.push_back(entry.key);
+      batch.records.push_back(DecodeIssuance(entry.key, entry.value));
+    }
+  } while (page.more && batch.keys.size() < IssuanceStore::kMaxBatch);
   return batch;
 }
 
+bool SpoolFile::IsLeft(const std::string& key) const {
+  absl::MutexLock lock(&mu_);
+  return left_.count(key) != 0;
+}
+
 absl::Status SpoolFile::Remove(const Batch& batch) {
-  // First what needs no room: on a full disk a damaged one keeps no other.
+  // The damaged ones apart: what keeps one of them from being set aside keeps no other.
   StoreTransaction transaction;
   for (size_t i = 0; i < batch.keys.size(); ++i) {
     if (batch.records[i].proof != kUnreadableProof) transaction.Delete(batch.keys[i]);
   }
   if (!transaction.writes().empty()) RETURN_IF_ERROR(file_->Commit(transaction).status());
   for (size_t i = 0; i < batch.keys.size(); ++i) {
-    if (batch.records[i].proof == kUnreadableProof) RETURN_IF_ERROR(SetAside(batch.keys[i]));
+    if (batch.records[i].proof != kUnreadableProof) continue;
+    const absl::Status aside = SetAside(batch.keys[i]);
+    if (aside.ok()) continue;
+    logger_->Error(
+        "an issuance that waited to be logged cannot be read, nor be set aside: the log has its "
+        "time and serial alone, and its bytes stay where they are until the next start",
+        {{"entry", batch.keys[i]}, {"path", path_}, {"error", aside.message()}});
+    absl::MutexLock lock(&mu_);
+    left_.insert(batch.keys[i]);
   }
   return absl::OkStatus();
 }

@@ -3,11 +3,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "common/telemetry/log.h"
 #include "controlplane/audit/issuance_spool.h"
 #include "controlplane/store/store.h"
@@ -17,7 +20,8 @@ namespace byrnie {
 // Issuances that wait in a file of this machine (SQLite): on the disk when Append returns, and
 // there for the next process when this one is killed. Those that are damaged are given as what
 // their keys say, and when that is removed, their bytes stay in the file, under "damaged/" and
-// their keys, up to kMostDamaged of them, for whoever can make something of them.
+// their keys, up to kMostDamaged of them, for whoever can make something of them. One that cannot
+// be put there, on a full disk, say, waits for the next process and holds up no other.
 class SpoolFile final : public IssuanceSpool {
  public:
   static constexpr int64_t kMostDamaged = 1000;
@@ -37,12 +41,16 @@ class SpoolFile final : public IssuanceSpool {
   SpoolFile(std::unique_ptr<Store> file, std::string path, Logger* logger)
       : file_(std::move(file)), path_(std::move(path)), logger_(logger) {}
 
-  // Takes it from those that wait, and keeps its bytes where there is room.
+  // Takes it from those that wait, and keeps its bytes where there is room for one more.
   absl::Status SetAside(const std::string& key);
+  bool IsLeft(const std::string& key) const;
 
   const std::unique_ptr<Store> file_;
   const std::string path_;
   Logger* const logger_;  // Not owned.
+  mutable absl::Mutex mu_;
+  // Damaged ones that could not be set aside.
+  std::set<std::string> left_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace byrnie
