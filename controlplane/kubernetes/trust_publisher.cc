@@ -415,7 +415,9 @@ std::vector<std::string> TrustPublisher::unwritten() const {
 
 void TrustPublisher::Log(absl::string_view what, const std::string& ns, absl::string_view error,
                          bool of_the_server) {
-  if (!of_the_server && IsWantedStill(ns)) {
+  if (!of_the_server) {
+    // Of one that has gone since it was asked for, nothing is kept: it was forgotten already.
+    if (!IsWantedStill(ns)) return;
     absl::MutexLock lock(&mu_);
     unwritten_[ns] = std::string(error.substr(0, kMaxWhy));
   }

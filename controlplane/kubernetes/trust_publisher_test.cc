@@ -2,11 +2,14 @@
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <memory>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 #include "common/event/testing/manual_event_loop.h"
 #include "controlplane/kubernetes/testing/fake_api_client.h"
 #include "controlplane/kubernetes/testing/fake_informer.h"
@@ -40,7 +43,16 @@ class TrustPublisherTest : public ::testing::Test {
  protected:
   // No namespace has any yet.
   TrustPublisherTest() { bundles_.Set({}); }
+  ~TrustPublisherTest() override { fclose(log_); }
   void Settle() { loop_.AdvanceTime(absl::Milliseconds(1)); }
+  // How often it was.
+  int Logged(const std::string& message) const {
+    std::string text(1 << 16, '\0');
+    const ssize_t size = pread(fileno(log_), &text[0], text.size(), 0);
+    text.resize(size > 0 ? static_cast<size_t>(size) : 0);
+    const std::vector<std::string> parts = absl::StrSplit(text, message);
+    return static_cast<int>(parts.size()) - 1;
+  }
   // Lets it look at a namespace that has no bundle yet.
   void Look() {
     ASSERT_TRUE(client_.last_open());
@@ -51,7 +63,8 @@ class TrustPublisherTest : public ::testing::Test {
 
   ManualEventLoop loop_;
   std::mt19937 random_{5};
-  Logger logger_{STDERR_FILENO, Logger::Format::kText, LogLevel::kError};
+  FILE* const log_ = tmpfile();
+  Logger logger_{fileno(log_), Logger::Format::kText, LogLevel::kError};
   MetricRegistry metrics_;
   FakeApiClient client_;
   FakeInformer<LabelledObject> namespaces_;
@@ -322,6 +335,29 @@ TEST_F(TrustPublisherTest, ForgetsTheTroubleOfANamespaceThatIsGone) {
   namespaces_.Set({Namespace("a", "true")});
   Settle();
   EXPECT_EQ(client_.size(), asked + 1);
+}
+
+// The answer to what was under way comes after it was forgotten.
+TEST_F(TrustPublisherTest, SaysNothingOfANamespaceThatIsGone) {
+  publisher_.SetBundle("PEM");
+  for (int i = 1; i <= 2; ++i) {
+    namespaces_.Set({Namespace("a", "true")});
+    Settle();
+    namespaces_.Set({});
+    client_.Answer(403, "{}");
+    Settle();
+    EXPECT_THAT(publisher_.unwritten(), ElementsAre());
+    EXPECT_EQ(Logged("cannot look at the trust bundle"), i - 1);
+    // Nor is it known when it is there again, as another.
+    namespaces_.Set({Namespace("a", "true")});
+    Settle();
+    client_.Answer(403, "{}");
+    Settle();
+    EXPECT_THAT(publisher_.unwritten(), ElementsAre(HasSubstr("a (")));
+    EXPECT_EQ(Logged("cannot look at the trust bundle"), i);
+    namespaces_.Set({});
+    Settle();
+  }
 }
 
 TEST_F(TrustPublisherTest, WritesFromTimeToTimeAnyway) {
