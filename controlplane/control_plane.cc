@@ -101,6 +101,7 @@ absl::Status ControlPlane::StartAll() {
                                 {"webhook_listen", options_.webhook.value_or(SocketAddress())}}));
 
   RETURN_IF_ERROR(OpenTheStore());
+  RETURN_IF_ERROR(CheckRegistryFile());
   // As etcdctl shows keys.
   const absl::optional<EtcdOptions>& etcd = options_.store.etcd;
   unreadable_ = std::make_unique<UnreadableRecords>(
@@ -249,6 +250,7 @@ absl::Status ControlPlane::StartAll() {
   catch_up_ = std::make_unique<PeriodicThread>(kTick, [this] {
     stored_registry_->CatchUp();
     mesh_store_->LeaveWord();
+    if (registry_mark_ != nullptr) registry_mark_->Write();
     // Of a rotation the keeper of the trust record says where it stands.
     if (shared_fleet_ != nullptr && trust_->rotation() == nullptr) {
       shared_fleet_->Follow(RotationStanding(), clock_->WallNow());
@@ -356,6 +358,15 @@ void ControlPlane::MakeAttestors() {
     }
   }
   attestors_ = std::make_unique<AttestorSet>(std::move(attestors), &metrics_);
+}
+
+// Before anything is written: the mark is with the first run of catch_up_.
+absl::Status ControlPlane::CheckRegistryFile() {
+  if (registry_file_ == nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(registry_mark_, RegistryFileMark::Load(store_));
+  if (registry_mark_->had_entries()) RETURN_IF_ERROR(registry_file_->SetHadEntries());
+  if (registry_file_->had_entries()) registry_mark_->SetHadEntries();
+  return absl::OkStatus();
 }
 
 absl::Status ControlPlane::LoadRegistry() {
@@ -625,7 +636,9 @@ void ControlPlane::Tick() {
   tick_->Schedule(kTick);
   const RootRotation* const rotation = trust_->rotation();
   agents_.holders()->ForgetEnded(rotation == nullptr ? clock_->WallNow() : rotation->GateTime());
-  if (registry_file_ != nullptr) registry_file_->Poll();
+  if (registry_file_ != nullptr && registry_file_->Poll() && registry_file_->had_entries()) {
+    registry_mark_->SetHadEntries();
+  }
   if (jwt_files_ != nullptr && jwt_files_->Poll()) jwt_attestor_->SetTrust(jwt_files_->trust());
   if (injector_file_ != nullptr && injector_file_->Poll()) {
     webhook_->SetConfig(injector_file_->config());

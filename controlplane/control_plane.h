@@ -55,6 +55,7 @@
 #include "controlplane/records/record_table.h"
 #include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/registry.h"
+#include "controlplane/registry/registry_file_mark.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/registry/static_file.h"
 #include "controlplane/server/grpc_server.h"
@@ -106,6 +107,8 @@ class ControlPlane {
   ControlPlane(ControlPlaneOptions options, EventLoop* loop, const Clock* clock, Logger* logger);
   absl::Status StartAll();
   void WarnOfOpenKeys() const;
+  // Fails where the registry file has lost what the mesh once had in one.
+  absl::Status CheckRegistryFile();
   // Puts what is stored of policies, workloads and services in force with the registry file, and
   // what another control plane stores later.
   absl::Status LoadRegistry();
@@ -159,6 +162,7 @@ class ControlPlane {
   RegistrySources registry_sources_{&registry_};
   // Null where the registry is the cluster's.
   std::unique_ptr<StaticFile> registry_file_;
+  std::unique_ptr<RegistryFileMark> registry_mark_;  // With registry_file_.
   // Of files that are not there: those this start makes.
   std::vector<std::string> new_outputs_;
   bool new_store_ = false, new_spool_ = false;

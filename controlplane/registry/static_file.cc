@@ -33,6 +33,12 @@ class Lister final : public RegistryReader {
   bool meant_empty = false;
 };
 
+absl::Status AllGone() {
+  return absl::InvalidArgumentError(
+      "it has no entries, and there were some before: without policies everybody would be let in; "
+      "put them back or, where none are meant to be, write {\"empty\": true}");
+}
+
 }  // namespace
 
 StaticFile::StaticFile(std::string path, std::string trust_domain, RegistrySources* sources,
@@ -114,8 +120,18 @@ absl::Status StaticFile::Load() {
   *text = std::string();
   // The C library would keep it: several times what the registry needs.
   if (large) ::malloc_trim(0);
-  if (set.ok()) return set;
-  return absl::Status(set.code(), absl::StrCat("registry file \"", path_, "\": ", set.message()));
+  return InFile(set);
+}
+
+absl::Status StaticFile::InFile(const absl::Status& status) const {
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat("registry file \"", path_, "\": ", status.message()));
+}
+
+absl::Status StaticFile::SetHadEntries() {
+  had_entries_ = true;
+  return empty_by_chance_ ? InFile(AllGone()) : absl::OkStatus();
 }
 
 absl::Status StaticFile::Publish(absl::string_view text) {
@@ -125,13 +141,11 @@ absl::Status StaticFile::Publish(absl::string_view text) {
   if (has_entries && lister.meant_empty) {
     return absl::InvalidArgumentError("\"empty\" is true and there are entries; leave one out");
   }
-  if (has_entries_ && !has_entries && !lister.meant_empty) {
-    return absl::InvalidArgumentError(
-        "all entries are gone at once, which would let everybody in; where that is meant, write "
-        "{\"empty\": true}");
-  }
+  const bool empty_by_chance = !has_entries && !lister.meant_empty;
+  if (had_entries_ && empty_by_chance) return AllGone();
   RETURN_IF_ERROR(sources_->Set(std::move(lister.list)));
-  has_entries_ = has_entries;
+  had_entries_ |= has_entries;
+  empty_by_chance_ = empty_by_chance;
   return absl::OkStatus();
 }
 

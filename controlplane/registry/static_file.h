@@ -30,10 +30,16 @@ class StaticFile {
 
   // Looks whether the file is another one than before (inode, size, time of change) and if so reads
   // and publishes it; to be called about twice a second. A file that cannot be read or is invalid
-  // is logged and counted once, and what was in force stays in force. So it is with one that has
-  // lost all its entries at once, as that of a template that rendered to nothing, unless it says
-  // "empty": true. True when something was published.
+  // is logged and counted once, and what was in force stays in force. So it is with one without
+  // entries where one before had some, as that of a template that rendered to nothing, unless it
+  // says "empty": true. True when something was published.
   bool Poll();
+
+  // From now on it counts as if one before had entries: another process knows of one.
+  // InvalidArgument where that of now has none and does not say that this is meant.
+  absl::Status SetHadEntries();
+  // Whether this one, or one before, has any.
+  bool had_entries() const { return had_entries_; }
 
   // Why the file as it is now is not what is in force; OK: it is.
   const absl::Status& state() const { return state_; }
@@ -44,6 +50,7 @@ class StaticFile {
   void Tell(const RegistryDiff& addresses, const RegistryDiff& policies) const;
   absl::Status Load();
   absl::Status Publish(absl::string_view text);
+  absl::Status InFile(const absl::Status& status) const;
 
   const std::string path_;
   const std::string trust_domain_;
@@ -55,8 +62,9 @@ class StaticFile {
   // Of the last try, good or bad; absent: the file was not there.
   absl::optional<FileFingerprint> seen_;
   absl::Status state_;
-  // Whether what is in force of it is anything.
-  bool has_entries_ = false;
+  bool had_entries_ = false;
+  // Whether what is in force of it is nothing, and does not say that this is meant.
+  bool empty_by_chance_ = false;
 };
 
 }  // namespace byrnie

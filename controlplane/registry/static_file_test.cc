@@ -12,6 +12,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class StaticFileTest : public ::testing::Test {
@@ -77,16 +78,16 @@ TEST_F(StaticFileTest, AFileThatLosesAllItsEntriesHasToSaySo) {
     Write(nothing);
     EXPECT_FALSE((*file)->Poll());
     EXPECT_TRUE(Knows("/10.0.0.1"));
-    EXPECT_THAT((*file)->state(), StatusIs(absl::StatusCode::kInvalidArgument,
-                                           HasSubstr("all entries are gone at once")));
+    EXPECT_THAT((*file)->state(),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("there were some before")));
   }
   Write("{\"empty\":true}");
   EXPECT_TRUE((*file)->Poll());
   EXPECT_THAT((*file)->state(), IsOk());
   EXPECT_FALSE(Knows("/10.0.0.1"));
-  // There is nothing to lose.
+  // As a start with it would fail, too.
   Write("{}");
-  EXPECT_TRUE((*file)->Poll());
+  EXPECT_FALSE((*file)->Poll());
   Write("{\"empty\":true," + One("10.0.0.2").substr(1));
   EXPECT_FALSE((*file)->Poll());
   EXPECT_THAT((*file)->state(),
@@ -94,6 +95,36 @@ TEST_F(StaticFileTest, AFileThatLosesAllItsEntriesHasToSaySo) {
   Write(One("10.0.0.2"));
   EXPECT_TRUE((*file)->Poll());
   EXPECT_TRUE(Knows("/10.0.0.2"));
+}
+
+TEST_F(StaticFileTest, AFirstFileWithoutEntriesIsTakenAsItIs) {
+  Write("{}");
+  auto file = Create();
+  ASSERT_THAT(file, IsOk());
+  EXPECT_FALSE((*file)->had_entries());
+  Write("{\"policies\":[]}");
+  EXPECT_TRUE((*file)->Poll());
+  Write(One("10.0.0.1"));
+  EXPECT_TRUE((*file)->Poll());
+  EXPECT_TRUE((*file)->had_entries());
+}
+
+TEST_F(StaticFileTest, AFileThatHasLostItsEntriesWhileNobodyLookedHasToSaySo) {
+  Write("{}");
+  auto file = Create();
+  ASSERT_THAT(file, IsOk());
+  EXPECT_THAT((*file)->SetHadEntries(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr(path_), HasSubstr("there were some before"),
+                             HasSubstr("{\"empty\": true}"))));
+  for (const std::string& good : {One("10.0.0.1"), std::string("{\"empty\":true}")}) {
+    Write(good);
+    file = Create();
+    ASSERT_THAT(file, IsOk());
+    EXPECT_THAT((*file)->SetHadEntries(), IsOk());
+    Write("{}");
+    EXPECT_FALSE((*file)->Poll());
+  }
 }
 
 TEST_F(StaticFileTest, AFileThatDisappearsChangesNothing) {

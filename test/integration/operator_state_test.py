@@ -3,7 +3,8 @@
 
 Proved: policies, workloads and operators' tokens that were acknowledged are there after kill -9 and a new start, what was deleted and
 revoked is gone; a policy that is in the registry file as well keeps the control plane from starting, and one put into the
-file later is rejected there, both naming it; a reader of events that comes back after a restart is told that it missed some.
+file later is rejected there, both naming it; a registry file that has lost all its entries is no good for a start;
+a reader of events that comes back after a restart is told that it missed some.
 """
 
 import json
@@ -18,6 +19,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from testing.case import main
 from testing.loopback_control_plane import LoopbackControlPlane, policy
 from testing.process import wait_until
+
+
+# What ends a start.
+EMPTIED = r'error: registry file "[^"]*registry.json": it has no entries, and there were some before: .*\{"empty": true\}'
 
 
 class OperatorStateTest(unittest.TestCase):
@@ -96,6 +101,40 @@ class OperatorStateTest(unittest.TestCase):
         self.plane.registry.write()
         self.plane.start()
         self.assertEqual(list(self.policies()), ["demo/both"])
+
+    def test_a_file_that_was_emptied_is_no_good_for_a_start_either(self):
+        self.plane.registry.write_raw("{}")
+        wait_until(lambda: "registry file rejected" in self.plane.log_text(), 5, "a word about the file")
+        self.kill()
+        for nothing in ("{}", '{"policies": []}'):
+            self.plane.registry.write_raw(nothing)
+            with self.assertRaisesRegex(AssertionError, EMPTIED):
+                self.plane.start()
+        self.plane.registry.write_raw('{"empty": true}')
+        self.plane.start()
+        self.assertEqual(self.workloads(), [])
+        self.plane.stop()
+        self.plane.registry.write()
+        self.plane.start()
+        self.assertEqual(self.workloads(), ["static//pod/demo/w"])
+
+    def test_one_without_entries_is_good_until_there_are_some(self):
+        plane = LoopbackControlPlane()
+        self.addCleanup(plane.__exit__)
+        plane.registry.write_raw("{}")
+        plane.start()
+        plane.stop()
+        plane.start()
+        plane.registry.workload("w", "demo", "w", ["10.0.0.1"])
+        plane.registry.write()
+        wait_until(lambda: plane.call("ListWorkloads").workloads, 5, "the workload")
+        plane.stop()
+        plane.registry.write_raw("{}")
+        with self.assertRaisesRegex(AssertionError, EMPTIED):
+            plane.start()
+
+    def workloads(self):
+        return [entry.uid for entry in self.plane.call("ListWorkloads").workloads]
 
     def test_a_reader_of_events_is_told_of_a_restart(self):
         self.plane.call("ApplyPolicy", document=policy("p"))

@@ -1,0 +1,37 @@
+#include "controlplane/registry/registry_file_mark.h"
+
+#include "common/base/status_matchers.h"
+#include "controlplane/store/testing/memory_store.h"
+#include "gtest/gtest.h"
+
+namespace byrnie {
+namespace {
+
+TEST(RegistryFileMarkTest, TheNextProcessKnowsThatOneHadEntries) {
+  MemoryStore store;
+  auto mark = *RegistryFileMark::Load(&store);
+  EXPECT_FALSE(mark->had_entries());
+  mark->Write();
+  EXPECT_THAT(store.Count(""), IsOkAndHolds(0));
+  mark->SetHadEntries();
+  EXPECT_TRUE(mark->had_entries());
+  store.FailWith(absl::UnavailableError("no route to the store"));
+  mark->Write();
+  store.FailWith(absl::OkStatus());
+  EXPECT_THAT(store.Count(""), IsOkAndHolds(0));
+  mark->Write();
+  EXPECT_TRUE((*RegistryFileMark::Load(&store))->had_entries());
+  // Once is enough.
+  mark->Write();
+  (*RegistryFileMark::Load(&store))->Write();
+  EXPECT_EQ(store.List("", "", 10)->revision, 1);
+}
+
+TEST(RegistryFileMarkTest, AStoreThatDoesNotAnswerIsAnError) {
+  MemoryStore store;
+  store.FailWith(absl::UnavailableError("no route to the store"));
+  EXPECT_THAT(RegistryFileMark::Load(&store), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+}  // namespace
+}  // namespace byrnie
