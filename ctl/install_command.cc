@@ -302,6 +302,10 @@ int Install(const CommandContext& context, ClusterApi* cluster, const SettingsPl
     Note(absl::StrCat("byrniectl: as it is installed: ", Printable(absl::StrJoin(plan.kept, ", ")),
                       "\n"));
   }
+  if (!plan.changed.empty()) {
+    Note(absl::StrCat("byrniectl: another way than it is installed: ",
+                      Printable(absl::StrJoin(plan.changed, ", ")), "\n"));
+  }
   InstallOptions options;
   options.dry_run = absl::GetFlag(FLAGS_dry_run);
   options.force = absl::GetFlag(FLAGS_force);

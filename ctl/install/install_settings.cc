@@ -134,19 +134,21 @@ absl::Status CheckConfig(const std::string& text, absl::string_view flag) {
 
 absl::Status SetInjectorConfig(const InstallSettings& settings, Json* object) {
   Json* const data = ObjectIn(object, "data");
-  const std::string text =
-      settings.injector_config.empty() ? TextOf(*data, kInjectorKey) : settings.injector_config;
-  const absl::string_view flag = settings.injector_config.empty() ? "manifests" : "injector_config";
+  // Nobody has said what is in it.
+  const bool of_manifests = settings.injector_config.empty();
+  const std::string text = of_manifests ? TextOf(*data, kInjectorKey) : settings.injector_config;
+  const absl::string_view flag = of_manifests ? "manifests" : "injector_config";
   const absl::StatusOr<InjectorConfig> parsed = InjectorConfig::Parse(text);
   if (!parsed.ok()) return InFlag(flag, parsed.status().message());
   ASSIGN_OR_RETURN(Json config, ParseJson(text, kMaxInjectorConfig));
   const Json before = config;
   if (!settings.image.empty()) {
     config["image"] = settings.image;
-  } else if (!settings.installed_image.empty() && Find(config, "image") == nullptr) {
+  } else if (!settings.installed_image.empty() &&
+             (of_manifests || Find(config, "image") == nullptr)) {
     config["image"] = settings.installed_image;
   }
-  if (settings.pull_secrets_given) {
+  if (settings.pull_secrets_given || (of_manifests && !settings.image_pull_secrets.empty())) {
     Remove(&config, kPullSecretsMember);
     for (const std::string& name : settings.image_pull_secrets) {
       ArrayIn(&config, kPullSecretsMember)->push_back(name);

@@ -17,6 +17,10 @@ namespace {
 constexpr char kRoleBinding[] =
     "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/byrnie-controlplane";
 constexpr absl::string_view kDefaultOverlay = "sqlite";
+constexpr absl::string_view kConfigIsGone =
+    "the injector's configuration, which is gone: but for image and image_pull_secrets, those of "
+    "the control plane, it is this release's, without the revision, locked_annotations and "
+    "defaults that it may have had; where it had some, give it with --injector_config";
 
 // An object that may be missing: null then.
 absl::StatusOr<Json> GetIfThere(ClusterApi* cluster, const std::string& path) {
@@ -196,7 +200,13 @@ void PlanPullSecrets(const AskedSettings& asked, const InstalledSettings& instal
 
 void PlanInjector(const AskedSettings& asked, const InstalledSettings& installed,
                   SettingsPlan* plan) {
-  if (installed.injector_config.empty()) return;
+  if (installed.injector_config.empty()) {
+    // Somebody has deleted it, or does not apply it any more.
+    if (!installed.image.empty() && asked.settings.injector_config.empty()) {
+      plan->changed.emplace_back(kConfigIsGone);
+    }
+    return;
+  }
   const absl::StatusOr<InjectorConfig> parsed = InjectorConfig::Parse(installed.injector_config);
   if (parsed.ok()) {
     const std::string said = SidecarsIn(installed.injector_config);

@@ -209,6 +209,29 @@ TEST(InstalledSettingsTest, AConfigurationWithoutAnImageGetsTheInstalledOne) {
   EXPECT_EQ(FindInstalledSettings(&cluster, "mesh")->image, "mine:1");
 }
 
+// Deleted by hand, or pruned: what the manifests say would be in no registry.
+TEST(InstalledSettingsTest, WithoutTheInjectorsConfigurationSidecarsAreOfTheControlPlanesImage) {
+  FakeCluster cluster;
+  InstallSettings before = Corp();
+  before.image_pull_secrets = {"regcred"};
+  before.pull_secrets_given = true;
+  Put(before, "sqlite", &cluster);
+  ASSERT_EQ(cluster.objects.erase("/api/v1/namespaces/mesh/configmaps/byrnie-injector"), 1u);
+  AskedSettings asked;
+  asked.settings.ns = "mesh";
+  const SettingsPlan plan = PlanSettings(asked, *FindInstalledSettings(&cluster, "mesh"));
+  EXPECT_THAT(plan.refused, IsOk());
+  EXPECT_THAT(plan.changed, ElementsAre(HasSubstr("the injector's configuration, which is gone")));
+  Put(plan.settings, plan.overlay, &cluster);
+  const std::string config = FindInstalledSettings(&cluster, "mesh")->injector_config;
+  EXPECT_THAT(config, HasSubstr("\"image\":\"mine:1\""));
+  EXPECT_THAT(config, HasSubstr("\"image_pull_secrets\":[\"regcred\"]"));
+  // Whoever gives one has it.
+  ASSERT_EQ(cluster.objects.erase("/api/v1/namespaces/mesh/configmaps/byrnie-injector"), 1u);
+  asked.settings.injector_config = kConfig;
+  EXPECT_THAT(PlanSettings(asked, *FindInstalledSettings(&cluster, "mesh")).changed, IsEmpty());
+}
+
 TEST(InstalledSettingsTest, RefusesAnotherTrustDomainWithARemedy) {
   FakeCluster cluster;
   Put(Corp(), "sqlite", &cluster);
