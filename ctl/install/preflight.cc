@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -75,6 +76,26 @@ std::string MeshOf(const Json& configuration) {
   return "";
 }
 
+// Whether pods of a namespace get the sidecar of another mesh, or its node's proxy.
+bool IsOfAnotherMesh(const Json& ns) {
+  // Without a value: any is.
+  static constexpr struct {
+    const char *map, *name, *value;
+  } kMarks[] = {{"labels", "istio-injection", "enabled"},
+                {"labels", "istio.io/rev", ""},
+                {"labels", "istio.io/dataplane-mode", "ambient"},
+                {"annotations", "linkerd.io/inject", "enabled"},
+                {"annotations", "linkerd.io/inject", "ingress"},
+                {"labels", "kuma.io/sidecar-injection", "enabled"},
+                {"annotations", "kuma.io/sidecar-injection", "enabled"},
+                {"annotations", "consul.hashicorp.com/connect-inject", "true"},
+                {"annotations", "openservicemesh.io/sidecar-injection", "enabled"}};
+  return std::any_of(std::begin(kMarks), std::end(kMarks), [&ns](const auto& mark) {
+    const Json* const said = FindPath(ns, {"metadata", mark.map, mark.name});
+    return said != nullptr && (*mark.value == '\0' ? *said != "" : *said == mark.value);
+  });
+}
+
 CheckResult OtherMeshes(const ClusterFacts& facts) {
   constexpr char kName[] = "other-meshes";
   if (!facts.webhooks.ok()) return NotAsked(kName, facts.webhooks.status());
@@ -85,21 +106,14 @@ CheckResult OtherMeshes(const ClusterFacts& facts) {
   }
   if (facts.namespaces.ok()) {
     for (const Json& ns : *facts.namespaces) {
-      if (!IsMeshedNamespace(ns)) continue;
-      const Json* const annotations = FindPath(ns, {"metadata", "annotations"});
-      const bool linkerd =
-          annotations != nullptr && TextOf(*annotations, "linkerd.io/inject") == "enabled";
-      const bool istio = LabelOf(ns, "istio-injection") == "enabled" ||
-                         !LabelOf(ns, "istio.io/rev").empty() ||
-                         LabelOf(ns, "istio.io/dataplane-mode") == "ambient";
-      if (linkerd || istio) both.push_back(ObjectNameOf(ns));
+      if (IsMeshedNamespace(ns) && IsOfAnotherMesh(ns)) both.push_back(ObjectNameOf(ns));
     }
   }
   if (!both.empty()) {
-    return BadCheck(
-        kName, absl::StrCat("two meshes are to be in the pods of ", SomeNames(both)),
-        "take the other mesh's label off these namespaces, see \"From Istio\" and \"From "
-        "Linkerd\" in docs/kubernetes.md");
+    return BadCheck(kName, absl::StrCat("two meshes are to be in the pods of ", SomeNames(both)),
+                    "take the other mesh's label or annotation off these namespaces, see \"From "
+                    "Istio\" and \"From "
+                    "Linkerd\" in docs/kubernetes.md");
   }
   if (meshes.empty()) return GoodCheck(kName, "no other mesh injects sidecars");
   return NoteCheck(
@@ -107,6 +121,38 @@ CheckResult OtherMeshes(const ClusterFacts& facts) {
       "both can be in the cluster, each in namespaces of its own. Where pods of the two talk, "
       "both have to be permissive: they trust different CAs and speak plaintext, see \"From "
       "Istio\" and \"From Linkerd\" in docs/kubernetes.md");
+}
+
+// Others mesh by "enabled", and nobody says that this is not the word here.
+CheckResult NamespaceLabels(const ClusterFacts& facts) {
+  constexpr char kName[] = "namespace-labels";
+  if (!facts.namespaces.ok()) return NotAsked(kName, facts.namespaces.status());
+  Names wrong, never;
+  for (const Json& ns : *facts.namespaces) {
+    const std::string name = ObjectNameOf(ns), label = LabelOf(ns, kInjectLabel);
+    if (!label.empty() && label != "true" && label != "false") {
+      wrong.push_back(absl::StrCat(name, " (", label, ")"));
+    }
+    if (label == "true" && (name == "kube-system" || name == facts.ns)) never.push_back(name);
+  }
+  if (!wrong.empty()) {
+    return BadCheck(
+        kName,
+        absl::StrCat(kInjectLabel,
+                     " is neither \"true\" nor \"false\", so that nobody "
+                     "meshes what is in ",
+                     SomeNames(wrong)),
+        absl::StrCat("kubectl label --overwrite namespace NAME ", kInjectLabel, "=true"));
+  }
+  if (!never.empty()) {
+    return NoteCheck(
+        kName,
+        absl::StrCat(kInjectLabel, "=true is on ", SomeNames(never),
+                     ", which is not to be meshed: what the cluster or Byrnie itself "
+                     "needs must not wait for a sidecar"),
+        absl::StrCat("kubectl label --overwrite namespace NAME ", kInjectLabel, "=false"));
+  }
+  return GoodCheck(kName, absl::StrCat(kInjectLabel, " is \"true\" or \"false\" wherever it is"));
 }
 
 // Whether the API server refuses the sidecar in the namespace in which a pod was tried.
@@ -440,6 +486,7 @@ std::vector<CheckResult> CheckCluster(const ClusterFacts& facts) {
   return {CheckServerVersion(facts),
           Permissions(facts),
           OtherMeshes(facts),
+          NamespaceLabels(facts),
           CheckNodes(facts),
           PodSecurity(facts),
           PrivilegesPolicy(facts),

@@ -304,6 +304,32 @@ TEST(PreflightTest, FindsOtherMeshes) {
   facts.namespaces = List(R"([{"metadata": {"name": "two", "labels": {"byrnie.io/inject": "true"},
       "annotations": {"linkerd.io/inject": "enabled"}}}])");
   ExpectOutcome(facts, "other-meshes", Outcome::kBad, "two");
+  for (const char* mark : {R"("annotations": {"linkerd.io/inject": "ingress"}, "labels": {)",
+                           R"("annotations": {"consul.hashicorp.com/connect-inject": "true"},
+                              "labels": {)",
+                           R"("labels": {"kuma.io/sidecar-injection": "enabled", )",
+                           R"("labels": {"istio.io/rev": "1-20", )"}) {
+    facts.namespaces = List(
+        absl::StrCat(R"([{"metadata": {"name": "n", )", mark, R"("byrnie.io/inject": "true"}}}])"));
+    ExpectOutcome(facts, "other-meshes", Outcome::kBad, "the pods of n");
+  }
+  facts.namespaces = List(R"([{"metadata": {"name": "one", "labels": {"byrnie.io/inject": "true",
+      "istio.io/rev": ""}, "annotations": {"linkerd.io/inject": "disabled"}}}])");
+  ExpectOutcome(facts, "other-meshes", Outcome::kNote, "there is another mesh");
+}
+
+TEST(PreflightTest, FindsLabelsOfNamespacesThatMeshNothing) {
+  ClusterFacts facts = Fine();
+  ExpectOutcome(facts, "namespace-labels", Outcome::kGood, "");
+  facts.namespaces = List(R"([{"metadata": {"name": "kube-system",
+      "labels": {"byrnie.io/inject": "true"}}}])");
+  ExpectOutcome(facts, "namespace-labels", Outcome::kNote, "is on kube-system");
+  facts.namespaces->front()["metadata"]["name"] = "byrnie-system";
+  ExpectOutcome(facts, "namespace-labels", Outcome::kNote, "is on byrnie-system");
+  // Istio's and Linkerd's word.
+  facts.namespaces->front()["metadata"]["labels"]["byrnie.io/inject"] = "enabled";
+  ExpectOutcome(facts, "namespace-labels", Outcome::kBad, "byrnie-system (enabled)");
+  EXPECT_THAT(Check(facts, "namespace-labels").remedy, HasSubstr("byrnie.io/inject=true"));
 }
 
 TEST(PreflightTest, FindsNodesThatCannot) {
