@@ -329,11 +329,14 @@ Condition JudgeUnmeshedPods(const HealthFacts& facts) {
   const std::vector<std::string>& pods = *facts.unmeshed_pods;
   if (pods.empty())
     return Ok(kName, "every pod of a meshed namespace has its sidecar, or opts out");
-  return Warn(kName,
-              absl::StrCat(pods.size(), pods.size() == 1 ? " pod" : " pods",
-                           " of meshed namespaces without a sidecar: ", Names(pods)),
-              "kubectl rollout restart what was made before the label or without the webhook; what "
-              "cannot be meshed is warned of then: label it byrnie.io/inject=false");
+  return Warn(
+      kName,
+      absl::StrCat(
+          pods.size(), pods.size() == 1 ? " pod" : " pods",
+          " of meshed namespaces without a sidecar that has their connections: ", Names(pods)),
+      "kubectl rollout restart what was made before the label or without the webhook; where "
+      "a reason is said that is to be mended first. What is to stay out of the mesh wants "
+      "the label byrnie.io/inject=false");
 }
 
 // Whoever makes a pod can leave the mesh, and its policies for that pod: somebody may want to know.

@@ -84,8 +84,11 @@ TEST_F(ConditionTest, NamesPodsThatShouldBeMeshedAndAreNot) {
     facts_.unmeshed_pods->push_back(pod);
   }
   EXPECT_EQ(Odd().state, State::kWarn);
-  EXPECT_THAT(Odd().message, HasSubstr("6 pods of meshed namespaces without a sidecar: a/1, a/2, "
-                                       "a/3, a/4, a/5 and 1 more"));
+  EXPECT_THAT(Odd().message,
+              HasSubstr("6 pods of meshed namespaces without a sidecar that has their "
+                        "connections: a/1, a/2, a/3, a/4, a/5 and 1 more"));
+  // Not for good, where something is in the way that can be taken out.
+  EXPECT_THAT(Odd().remedy, HasSubstr("where a reason is said that is to be mended first"));
 }
 
 TEST_F(ConditionTest, NamesPodsThatAreOptedOut) {

@@ -107,7 +107,7 @@ class KubernetesWebhookTest(WebhookCase):
         wait_until(lambda: "every pod" in self.unmeshed(), 5, "nobody to be named", every=0.1)
         pod = self.create("bare", hostNetwork=True)
         try:
-            wait_until(lambda: "1 pod of meshed namespaces without a sidecar: shop/bare (it has hostNetwork" in self.unmeshed(), 5, "the name of a pod without a sidecar", every=0.1)
+            wait_until(lambda: "1 pod of meshed namespaces without a sidecar that has their connections: shop/bare (it has hostNetwork" in self.unmeshed(), 5, "the name of a pod without a sidecar", every=0.1)
             self.pod("out-3", annotations={"byrnie.io/inject": "false"})
             # Whoever makes a pod can say that it is another mesh's, which nobody has installed.
             theirs = self.create("theirs", annotations={"ambient.istio.io/redirection": "enabled"})

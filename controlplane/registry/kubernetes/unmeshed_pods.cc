@@ -12,6 +12,9 @@ constexpr char kInject[] = "byrnie.io/inject";
 constexpr size_t kMaxWhy = 120;
 constexpr char kOptedOutWithOne[] = "and has a container called byrnie-proxy all the same";
 constexpr char kAmbient[] = "is in Istio's ambient mesh, by its own annotation";
+constexpr char kBoth[] =
+    "is in Istio's ambient mesh, too, whose redirect is beside that of its sidecar: take the label "
+    "istio.io/dataplane-mode off, and restart it";
 
 bool Says(const Labels& labels, const char* value) {
   const auto found = labels.find(kInject);
@@ -73,7 +76,8 @@ UnmeshedPods::UnmeshedPods(Informer<Pod>* pods, Informer<LabelledObject>* namesp
       logger_(logger),
       count_(metrics->AddGauge(
           "byrnie_controlplane_unmeshed_pods",
-          "Pods of meshed namespaces that have no sidecar although nobody has opted them out.")) {
+          "Pods of meshed namespaces that have no sidecar, or Istio's ambient mesh beside it, "
+          "although nobody has opted them out.")) {
   pods->AddListener([this](const Informer<Pod>::Changes& changes) {
     for (const ObjectChange<Pod>& change : changes) {
       Judge(change.name, change.after.get(), LabelOf(change.name.ns));
@@ -115,8 +119,9 @@ void UnmeshedPods::Judge(const ObjectName& name, const Pod* pod, const std::stri
   const bool said = looked_at && IsOptedOut(*pod);
   const bool bare = looked_at && !pod->injected;
   const bool ambient = bare && IsAmbient(*pod);
+  const bool both = looked_at && pod->injected && IsAmbient(*pod);
   const bool opted_out = said || (ambient && !istio_peers_);
-  const bool unmeshed = bare && !said && !ambient;
+  const bool unmeshed = !said && ((bare && !ambient) || both);
   absl::MutexLock lock(&mu_);
   if (opted_out) {
     opted_out_[name] = !said ? kAmbient : pod->injected ? kOptedOutWithOne : "";
@@ -126,10 +131,11 @@ void UnmeshedPods::Judge(const ObjectName& name, const Pod* pod, const std::stri
   if (!unmeshed) {
     found_.erase(name);
   } else {
-    const std::string why = label == "true" ? WhyOf(*pod) : WrongLabel(label);
+    const std::string why = both ? kBoth : label == "true" ? WhyOf(*pod) : WrongLabel(label);
     const bool known = !found_.insert_or_assign(name, why).second;
     if (!known) {
-      logger_->Warning("a pod of a meshed namespace has no sidecar",
+      logger_->Warning(both ? "a pod of a meshed namespace is in another mesh, too"
+                            : "a pod of a meshed namespace has no sidecar",
                        {{"namespace", name.ns}, {"pod", name.name}, {"reason", why}});
     }
   }

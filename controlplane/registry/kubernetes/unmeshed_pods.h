@@ -17,7 +17,9 @@ namespace byrnie {
 // Pods that should be meshed and are not: of a namespace that is, without a sidecar, and nobody has
 // opted them out. They were made before their namespace's label or while no webhook was asked,
 // they cannot be meshed, or the label says neither true nor false; either way what they send is
-// plaintext. Each is logged once. Beside them those that somebody has opted out, which policies do
+// plaintext. So are those that Istio's ambient mode has taken over beside their sidecar, which it
+// says on the pod once that runs: nobody knows then whose redirect a connection takes. Each is
+// logged once. Beside them those that somebody has opted out, which policies do
 // not reach either, and those that bear the mark of Istio's ambient mode: whoever makes a pod can
 // put it on, and whether its node's proxy has it nobody here can see. Lives on the informers' loop,
 // but for names() and opted_out().

@@ -86,6 +86,23 @@ TEST_F(UnmeshedPodsTest, AreAmongThoseOptedOutWhereTheySayThatTheyAreIstios) {
   EXPECT_THAT(metrics_.RenderPrometheusText(), HasSubstr("unmeshed_pods 1\n"));
 }
 
+// Where the namespace has Istio's label the pod is marked when its sidecar is in it already.
+TEST_F(UnmeshedPodsTest, AreThoseThatIstioHasTakenOverBesideTheirSidecar) {
+  namespaces_.Set({Namespace("demo", "true")});
+  Pod both = PodOf("both", "10.0.0.2"), out = PodOf("out", "10.0.0.3");
+  pods_.Set({both});
+  EXPECT_THAT(unmeshed_.names(), IsEmpty());
+  both.annotations["ambient.istio.io/redirection"] = "enabled";
+  out.annotations = both.annotations;
+  out.labels["byrnie.io/inject"] = "false";
+  pods_.Set({both, out});
+  EXPECT_THAT(unmeshed_.names(), ElementsAre(HasSubstr("demo/both (is in Istio's ambient mesh, ")));
+  EXPECT_THAT(unmeshed_.opted_out(), ElementsAre(HasSubstr("demo/out")));
+  both.annotations.clear();
+  pods_.Set({both, out});
+  EXPECT_THAT(unmeshed_.names(), IsEmpty());
+}
+
 TEST_F(UnmeshedPodsTest, AreNotIstiosWhereThoseArePeers) {
   MetricRegistry metrics;
   const UnmeshedPods with_peers(&pods_, &namespaces_, true, &logger_, &metrics);
