@@ -39,6 +39,16 @@ TEST(YamlReaderTest, AnchorsAliasesAndMergeKeys) {
   EXPECT_THAT(Read("<<: 1"), HasSubstr("merges maps"));
 }
 
+TEST(YamlReaderTest, AMapOfManyKeysIsReadInTime) {
+  std::string text = "a: {z: 1}\n";
+  for (int i = 0; i < 100000; ++i) text += "key" + std::to_string(i) + ": 1\n";
+  const absl::StatusOr<std::vector<YamlNode>> documents = ReadYaml(text);
+  ASSERT_THAT(documents, IsOk());
+  const absl::StatusOr<Json> json = YamlToJson(documents->front());
+  ASSERT_THAT(json, IsOk());
+  EXPECT_EQ(json->size(), 100001u);
+}
+
 TEST(YamlReaderTest, RefusesWhatWouldBeSomethingElse) {
   EXPECT_THAT(Read("a: 1\na: 2\n"), HasSubstr("line 2: the key \"a\" appears twice"));
   EXPECT_THAT(Read("? [a]\n: 1\n"), HasSubstr("no scalar"));
