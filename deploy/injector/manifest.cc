@@ -205,8 +205,11 @@ absl::StatusOr<ManifestResult> InjectManifest(const InjectorConfig& config,
     absl::StatusOr<std::vector<WorkloadOutcome>> outcomes = InjectObject(config, object);
     RETURN_IF_ERROR(outcomes.status());
     for (const std::string& name : UnknownMakers(*object)) {
-      result->notes.push_back(absl::StrCat(
-          name, ": of no kind that is known here, left as it is; the webhook injects its pods"));
+      result->notes.push_back(
+          absl::StrCat(name,
+                       ": of no kind that is known here, left as it is: unless the webhook injects "
+                       "its pods they are not meshed"));
+      result->refused = true;
     }
     for (const WorkloadOutcome& outcome : *outcomes) {
       result->refused = result->refused || outcome.pod.kind == PodOutcome::Kind::kRefused;

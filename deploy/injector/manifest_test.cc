@@ -269,6 +269,9 @@ TEST(ManifestTest, TellsOfKindsItDoesNotKnow) {
     const ManifestResult other = Inject(text);
     EXPECT_EQ(other.text, text);
     EXPECT_THAT(other.notes, ElementsAre(HasSubstr(" r: of no kind that is known here"))) << text;
+    // Nobody meshes them where no webhook is.
+    EXPECT_THAT(other.notes, ElementsAre(HasSubstr("they are not meshed")));
+    EXPECT_TRUE(other.refused);
   }
   EXPECT_THAT(Inject("kind: Service\napiVersion: v1\nspec: {ports: [{port: 1}]}\n").notes,
               IsEmpty());
@@ -285,6 +288,28 @@ TEST(ManifestTest, ItemsOfAListMayLeaveTheirKindToIt) {
       {"name":"d"},"spec":{"template":{"spec":{"containers":[{"name":"a"}]}}}}]})")
                   .notes,
               ElementsAre("Deployment d: injected"));
+}
+
+// The API server makes its selector of the template's labels, and takes no template without them
+// from then on: neither what was there before nor one of another revision.
+TEST(ManifestTest, ATemplateWhoseLabelsAreTheSelectorKeepsThem) {
+  for (const char* type : {"apiVersion: v1\nkind: ReplicationController\n",
+                           "apiVersion: extensions/v1beta1\nkind: Deployment\n"}) {
+    for (const char* selector : {"", "  selector: {}\n", "  selector:\n    app: old\n"}) {
+      const std::string text =
+          absl::StrCat(type, "metadata:\n  name: old\nspec:\n", selector,
+                       "  template:\n    metadata:\n      labels:\n        app: old\n    spec:\n",
+                       "      containers:\n        - name: a\n          image: b\n");
+      const ManifestResult result = Inject(text);
+      EXPECT_THAT(result.notes, ElementsAre(HasSubstr(" old: injected")));
+      EXPECT_EQ(absl::StrContains(result.text, "byrnie.io/rev"), absl::StrContains(selector, "app"))
+          << result.text;
+      const ManifestResult again = Inject(result.text);
+      EXPECT_THAT(again.notes, ElementsAre(HasSubstr("unchanged")));
+      EXPECT_EQ(again.text, result.text);
+      EXPECT_EQ(UninjectManifest(result.text)->text, text);
+    }
+  }
 }
 
 TEST(ManifestTest, UninjectSaysWhatItCannotTakeOut) {

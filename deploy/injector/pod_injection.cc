@@ -243,7 +243,7 @@ PodOutcome NotMeshed(PodOutcome::Kind kind, std::string why, Json* pod) {
 
 }  // namespace
 
-absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
+absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod, bool label_it) {
   RETURN_IF_ERROR(CheckShape(*pod));
   // Before anything looks into them.
   const Json* const said = FindPath(*pod, {"metadata", "annotations"});
@@ -333,6 +333,7 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod) {
     outcome.kind = SameJson(made, *pod) ? PodOutcome::Kind::kUnchanged : PodOutcome::Kind::kUpdated;
   }
   if (outcome.kind != PodOutcome::Kind::kUnchanged) *pod = std::move(made);
+  if (!label_it) RemoveMark("labels", kRevisionLabel, Find(&made, "metadata"));
   return outcome;
 }
 

@@ -38,8 +38,9 @@ struct PodOutcome {
 // they have said of our own
 // containers stays where the settings are those it was made of, see sidecar_merge.h. Where the pod
 // is not to have a sidecar or cannot, and has one, that is taken out. InvalidArgument, with `pod`
-// as it was, when an annotation of ours is wrong or `pod` is not made as a pod is.
-absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod);
+// as it was, when an annotation of ours is wrong or `pod` is not made as a pod is. Without
+// `label_it` it is left without the label, for what takes its template's labels for a selector.
+absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod, bool label_it = true);
 
 // Takes it out. False when there is none, or when it cannot be, with `pod` as it was.
 bool UninjectPod(Json* pod);

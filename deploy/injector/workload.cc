@@ -24,16 +24,22 @@ struct Kind {
   absl::string_view group, name;
   // Where the pod is, from the object on; empty: it is the object.
   absl::string_view path;
+  // Where it has no selector.
+  bool defaults_selector = false;
 };
 
 constexpr Kind kKinds[] = {
     {"", "Pod", ""},
     {"", "PodTemplate", "template"},
-    {"", "ReplicationController", "spec/template"},
+    {"", "ReplicationController", "spec/template", /*defaults_selector=*/true},
     {"apps", "Deployment", "spec/template"},
     {"apps", "StatefulSet", "spec/template"},
     {"apps", "DaemonSet", "spec/template"},
     {"apps", "ReplicaSet", "spec/template"},
+    // What old manifests have; API servers before 1.16 took it.
+    {"extensions", "Deployment", "spec/template", /*defaults_selector=*/true},
+    {"extensions", "DaemonSet", "spec/template", /*defaults_selector=*/true},
+    {"extensions", "ReplicaSet", "spec/template", /*defaults_selector=*/true},
     {"batch", "Job", "spec/template"},
     {"batch", "CronJob", "spec/jobTemplate/spec/template"},
 };
@@ -105,9 +111,10 @@ bool HoldsContainers(const Json& value) {
 }
 
 // Calls `visit` for each pod in `object`, with what makes it.
-absl::Status VisitPods(
-    Json* object, const Type& of_items, int depth,
-    absl::FunctionRef<absl::Status(const Json& object, const std::string& name, Json* pod)> visit) {
+absl::Status VisitPods(Json* object, const Type& of_items, int depth,
+                       absl::FunctionRef<absl::Status(const Kind& kind, const Json& object,
+                                                      const std::string& name, Json* pod)>
+                           visit) {
   const Type type = TypeOf(*object, of_items);
   Json* const items = Find(object, "items");
   if (IsList(type, items)) {
@@ -118,7 +125,7 @@ absl::Status VisitPods(
   }
   const Kind* const kind = FindKind(type);
   Json* const pod = kind == nullptr ? nullptr : FindPod(*kind, object);
-  return pod == nullptr ? absl::OkStatus() : visit(*object, NameOf(*object, type.kind), pod);
+  return pod == nullptr ? absl::OkStatus() : visit(*kind, *object, NameOf(*object, type.kind), pod);
 }
 
 void CollectUnknown(const Json& object, const Type& of_items, int depth,
@@ -155,15 +162,24 @@ std::vector<std::string> Misplaced(const Json& object, const Json& pod) {
   return found;
 }
 
+// Whether the API server makes the selector of the labels of the pod template: it holds every later
+// template to it, one without our label too.
+bool LabelsAreTheSelector(const Kind& kind, const Json& object) {
+  if (!kind.defaults_selector) return false;
+  const Json* const selector = FindPath(object, {"spec", "selector"});
+  return selector == nullptr || selector->empty();
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<WorkloadOutcome>> InjectObject(const InjectorConfig& config,
                                                           Json* object) {
   std::vector<WorkloadOutcome> outcomes;
   Json made = *object;
-  RETURN_IF_ERROR(
-      VisitPods(&made, {}, 0, [&](const Json& maker, const std::string& name, Json* pod) {
-        absl::StatusOr<PodOutcome> outcome = InjectPod(config, pod);
+  RETURN_IF_ERROR(VisitPods(
+      &made, {}, 0, [&](const Kind& kind, const Json& maker, const std::string& name, Json* pod) {
+        absl::StatusOr<PodOutcome> outcome =
+            InjectPod(config, pod, /*label_it=*/!LabelsAreTheSelector(kind, maker));
         if (!outcome.ok()) {
           return absl::Status(outcome.status().code(),
                               absl::StrCat(name, ": ", outcome.status().message()));
@@ -187,12 +203,13 @@ std::vector<std::string> UnknownMakers(const Json& object) {
 absl::StatusOr<std::vector<std::string>> UninjectObject(Json* object) {
   std::vector<std::string> changed;
   Json made = *object;
-  RETURN_IF_ERROR(VisitPods(&made, {}, 0, [&](const Json&, const std::string& name, Json* pod) {
-    const std::string why = CannotUninject(*pod);
-    if (!why.empty()) return absl::InvalidArgumentError(absl::StrCat(name, ": ", why));
-    if (UninjectPod(pod)) changed.push_back(name);
-    return absl::OkStatus();
-  }));
+  RETURN_IF_ERROR(
+      VisitPods(&made, {}, 0, [&](const Kind&, const Json&, const std::string& name, Json* pod) {
+        const std::string why = CannotUninject(*pod);
+        if (!why.empty()) return absl::InvalidArgumentError(absl::StrCat(name, ": ", why));
+        if (UninjectPod(pod)) changed.push_back(name);
+        return absl::OkStatus();
+      }));
   *object = std::move(made);
   return changed;
 }
