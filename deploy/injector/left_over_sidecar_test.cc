@@ -53,6 +53,20 @@ void TakeAwayContainer(const std::string& name, Json* pod) {
   }
 }
 
+// API servers before 1.27 add one for each container's seccompProfile.
+TEST(LeftOverSidecarTest, GoesWithWhatTheApiServerSaysOfItsContainers) {
+  Json pod = Injected();
+  Json* const annotations = &pod["metadata"]["annotations"];
+  const std::string prefix = "container.seccomp.security.alpha.kubernetes.io/";
+  for (const char* name : {"byrnie-agent", "byrnie-proxy", "byrnie-redirect", "app"}) {
+    (*annotations)[prefix + name] = "runtime/default";
+  }
+  ASSERT_TRUE(UninjectPod(&pod));
+  Json expected = Pod();
+  expected["metadata"]["annotations"][prefix + "app"] = "runtime/default";
+  EXPECT_EQ(ToText(pod), ToText(expected));
+}
+
 TEST(LeftOverSidecarTest, IsMadeAnewWithoutItsAnnotation) {
   for (const InjectorConfig& config : {InjectorConfig(), Classic()}) {
     const Json good = Injected(config);

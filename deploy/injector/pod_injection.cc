@@ -137,6 +137,17 @@ void TakeBack(const Json& status, Json* pod) {
   if (pull_secrets != nullptr) RemovePullSecrets(*pull_secrets, spec);
 }
 
+// What API servers before 1.27 add for each container's seccompProfile.
+void RemoveServersAnnotations(Json* pod) {
+  Json* const metadata = Find(pod, "metadata");
+  if (metadata == nullptr || !metadata->is_object()) return;
+  for (const std::string& name : SidecarNames()) {
+    const std::string full = absl::StrCat("container.seccomp.security.alpha.kubernetes.io/", name);
+    const Json* const said = FindPath(*metadata, {"annotations", full});
+    if (said != nullptr && *said == "runtime/default") RemoveMark("annotations", full, metadata);
+  }
+}
+
 void AddNative(SidecarContainers sidecar, Json* spec) {
   std::vector<Json> containers = {std::move(sidecar.agent), std::move(sidecar.proxy),
                                   std::move(sidecar.redirect)};
@@ -360,6 +371,7 @@ bool UninjectPod(Json* pod) {
   TakeBack(status, pod);
   Json* const spec = Find(pod, "spec");
   if (spec != nullptr && spec->is_object()) {
+  RemoveServersAnnotations(pod);
     const std::set<std::string> names = SidecarNames(), volumes = SidecarVolumes();
     const auto is_ours = [&](const Json& container) {
       return status.is_null() ? IsOfTheSidecar(container)
