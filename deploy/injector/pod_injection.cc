@@ -325,12 +325,15 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod, bo
         "shareProcessNamespace lets a container that runs as root or may trace processes read the "
         "sidecar's memory, and with it the pod's private key: leave it out where that matters");
   }
-  std::string dns = DnsWarning(config, *spec);
-  if (!dns.empty()) outcome.warnings.push_back(std::move(dns));
+  for (std::string& warning : std::vector<std::string>{
+           DnsWarning(config, *spec), AsksAnotherMesh(made), HostPortWarning(*spec)}) {
+    if (!warning.empty()) outcome.warnings.push_back(std::move(warning));
+  }
   const Json pull_secrets = AddPullSecrets(config.image_pull_secrets, spec);
   outcome.first_pull_secrets =
       !pull_secrets.empty() && ItemsOf(*spec, kPullSecrets).size() == pull_secrets.size();
   AddMarks(config, sidecar, FirstContainer(*spec), probes.originals, pull_secrets, empty, &made);
+  if (!label_it) RemoveMark("labels", kRevisionLabel, Find(&made, "metadata"));
   if (was_there && said != nullptr) {
     KeepListsAsTheyAre(*said, ObjectIn(Find(&made, "metadata"), "annotations"));
   }
@@ -344,7 +347,6 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod, bo
     outcome.kind = SameJson(made, *pod) ? PodOutcome::Kind::kUnchanged : PodOutcome::Kind::kUpdated;
   }
   if (outcome.kind != PodOutcome::Kind::kUnchanged) *pod = std::move(made);
-  if (!label_it) RemoveMark("labels", kRevisionLabel, Find(&made, "metadata"));
   return outcome;
 }
 
@@ -369,9 +371,9 @@ bool UninjectPod(Json* pod) {
   if (status.is_null() && !HasSidecar(*pod)) return false;
   if (!CannotUninject(*pod).empty()) return false;
   TakeBack(status, pod);
+  RemoveServersAnnotations(pod);
   Json* const spec = Find(pod, "spec");
   if (spec != nullptr && spec->is_object()) {
-  RemoveServersAnnotations(pod);
     const std::set<std::string> names = SidecarNames(), volumes = SidecarVolumes();
     const auto is_ours = [&](const Json& container) {
       return status.is_null() ? IsOfTheSidecar(container)

@@ -176,7 +176,48 @@ std::string CannotBeMeshed(const Json& spec, const std::set<std::string>& ours,
   return "";
 }
 
+// How pods ask for the sidecar of another mesh.
+constexpr struct {
+  const char *map, *name, *value, *mesh;
+} kRequests[] = {
+    {"annotations", "linkerd.io/inject", "enabled", "Linkerd"},
+    {"annotations", "linkerd.io/inject", "ingress", "Linkerd"},
+    {"labels", "sidecar.istio.io/inject", "true", "Istio"},
+    {"annotations", "sidecar.istio.io/inject", "true", "Istio"},
+    {"labels", "kuma.io/sidecar-injection", "enabled", "Kuma"},
+    {"annotations", "kuma.io/sidecar-injection", "enabled", "Kuma"},
+    {"annotations", "consul.hashicorp.com/connect-inject", "true", "Consul"},
+    {"annotations", "openservicemesh.io/sidecar-injection", "enabled", "Open Service Mesh"}};
+
 }  // namespace
+
+std::string AsksAnotherMesh(const Json& pod) {
+  for (const auto& [map, name, value, mesh] : kRequests) {
+    const Json* const said = FindPath(pod, {"metadata", map, name});
+    if (said == nullptr || *said != value) continue;
+    return absl::StrCat("it asks for a sidecar of ", mesh, ", too, by ", name, ": \"", value,
+                        "\": take that out of the pod template; where ", mesh,
+                        " gives it one, Byrnie's is taken out again");
+  }
+  return "";
+}
+
+std::string HostPortWarning(const Json& spec) {
+  for (const char* const list : {"initContainers", "containers"}) {
+    for (const Json& container : ItemsOf(spec, list)) {
+      for (const Json& port : ItemsOf(container, "ports")) {
+        const Json* const number = Find(port, "hostPort");
+        if (number == nullptr || !number->is_number_integer() || *number == 0) continue;
+        return absl::StrCat("container ", Shortened(TextOf(container, "name")), " has hostPort ",
+                            ToText(*number),
+                            ": whoever comes by the node has no identity, and a strict pod refuses "
+                            "it, unless the port is declared for probes and the node translates "
+                            "the address: then everybody gets in");
+      }
+    }
+  }
+  return "";
+}
 
 absl::StatusOr<Refusal> JudgePod(const Json& pod, const std::set<std::string>& ours,
                                  const std::set<std::string>& our_volumes) {

@@ -29,6 +29,13 @@ inline constexpr int kSidecarUid = 1337;
 absl::StatusOr<Refusal> JudgePod(const Json& pod, const std::set<std::string>& ours,
                                  const std::set<std::string>& our_volumes);
 
+// Where a pod that gets a sidecar asks another mesh for one, too: what to do, or "". Whether that
+// mesh's webhook heeds it nobody here can see; where it does, the pod is left with that one alone.
+std::string AsksAnotherMesh(const Json& pod);
+
+// Where a pod has ports of its node: what that means, or "".
+std::string HostPortWarning(const Json& spec);
+
 }  // namespace byrnie
 
 #endif  // BYRNIE_DEPLOY_INJECTOR_REFUSAL_H_

@@ -308,6 +308,17 @@ int64_t GracePeriodOf(const Json& spec) {
   return std::min<int64_t>(std::max<int64_t>(seconds->get<int64_t>(), 0), 86400);
 }
 
+// A profile that is made for the application alone would stop ours, which inherit it.
+void KeepFromAppsProfile(const Json& spec, SidecarContainers* sidecar) {
+  const Json* const type = FindPath(spec, {"securityContext", "appArmorProfile", "type"});
+  if (type == nullptr || *type != "Localhost") return;
+  for (Json* container :
+       {&sidecar->agent, &sidecar->proxy, &sidecar->redirect, &sidecar->watch, &sidecar->finish}) {
+    if (container->is_null()) continue;
+    (*container)["securityContext"]["appArmorProfile"]["type"] = "RuntimeDefault";
+  }
+}
+
 // The proxy's end fits into the pod's.
 absl::Status SetDrain(const Json& spec, bool native, PodSettings* settings,
                       std::vector<std::string>* warnings) {
@@ -411,6 +422,7 @@ absl::StatusOr<SidecarContainers> SidecarContainers::Create(const InjectorConfig
   result.watch = builder.Watch();
   if (!result.native && EndsByItself(spec)) result.finish = builder.Finish();
   result.volumes = builder.Volumes();
+  KeepFromAppsProfile(spec, &result);
   return result;
 }
 
