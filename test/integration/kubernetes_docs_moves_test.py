@@ -44,7 +44,7 @@ class KubernetesDocsMovesTest(DocsTestCase):
         for pod in self.pods(SAMPLE):
             self.assertNotIn("--mtls_mode=permissive", self.modes(pod["spec"]))
 
-    def pods_of_another_mesh(self, labels, annotations, of_pods):
+    def pods_of_another_mesh(self, labels, annotations, of_pods, labels_of_pods):
         """The sample's Deployments in a namespace that is another mesh's, with pods that are not ours."""
         self.ctl("install", "--wait", "--timeout=60s")
         self.sh(f"kubectl delete namespace {SAMPLE} --ignore-not-found")
@@ -54,10 +54,12 @@ class KubernetesDocsMovesTest(DocsTestCase):
         for name in ("web", "client"):
             deployment = yaml.safe_load(WEB.replace("web", name))
             deployment["spec"]["template"]["metadata"]["annotations"] = of_pods
+            deployment["spec"]["template"]["metadata"]["labels"].update(labels_of_pods)
             self.admin.apply(f"/apis/apps/v1/namespaces/{SAMPLE}/deployments/{name}", {**deployment, "metadata": {"name": name, "namespace": SAMPLE}})
         store = yaml.safe_load(WEB.replace("web", "store"))
         store["spec"]["serviceName"] = "store"
         store["spec"]["template"]["metadata"]["annotations"] = of_pods
+        store["spec"]["template"]["metadata"]["labels"].update(labels_of_pods)
         self.admin.apply(f"/apis/apps/v1/namespaces/{SAMPLE}/statefulsets/store", {**store, "kind": "StatefulSet", "metadata": {"name": "store", "namespace": SAMPLE}})
         wait_for(lambda: len(self.pods(SAMPLE)) == 3, 30, "pods of another mesh")
         for pod in self.pods(SAMPLE):
@@ -83,16 +85,23 @@ class KubernetesDocsMovesTest(DocsTestCase):
             self.write("work/permissive.yaml", re.search(r"```yaml\n(apiVersion: security.istio.io.*?)```", text.read(), re.S)[1])
         self.admin.apply("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/peerauthentications.security.istio.io", PEER_AUTHENTICATIONS)
         wait_for(lambda: self.there("/apis/security.istio.io/v1beta1"), 30, "Istio's definition")
-        self.pods_of_another_mesh({"istio-injection": "enabled"}, {}, {"sidecar.istio.io/inject": "true"})
+        self.pods_of_another_mesh({"istio-injection": "enabled", "istio.io/dataplane-mode": "ambient", "istio.io/use-waypoint": "w"}, {},
+                                  {"sidecar.istio.io/inject": "true"}, {"sidecar.istio.io/inject": "true", "istio.io/rev": "1-20"})
         metadata = self.moved("From Istio")
-        self.assertEqual((metadata["labels"].get("byrnie.io/inject"), "istio-injection" in metadata["labels"]), ("true", False))
+        self.assertEqual(metadata["labels"].get("byrnie.io/inject"), "true")
+        self.assertEqual([name for name in metadata["labels"] if "istio" in name], [])
+        # Nor does a pod ask for Istio's sidecar by itself.
+        for pod in self.pods(SAMPLE):
+            self.assertEqual([name for name in (*pod["metadata"]["labels"], *pod["metadata"]["annotations"]) if "istio" in name], [])
         look, = [line for line in inline() if "peerauthentications" in line]
         self.assertIn(SAMPLE, self.sh(look))
 
     def test_from_linkerd(self):
-        self.pods_of_another_mesh({}, {"linkerd.io/inject": "enabled"}, {"config.linkerd.io/proxy-log-level": "info"})
+        self.pods_of_another_mesh({}, {"linkerd.io/inject": "enabled"}, {"linkerd.io/inject": "enabled", "config.linkerd.io/proxy-log-level": "info"}, {})
         metadata = self.moved("From Linkerd")
         self.assertEqual((metadata["labels"].get("byrnie.io/inject"), "linkerd.io/inject" in metadata.get("annotations", {})), ("true", False))
+        for pod in self.pods(SAMPLE):
+            self.assertNotIn("linkerd.io/inject", pod["metadata"]["annotations"])
 
 
 if __name__ == "__main__":
