@@ -1,5 +1,7 @@
 #include "controlplane/policy/policy_admin.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <functional>
 #include <utility>
@@ -23,6 +25,8 @@ using istio::security::Authorization;
 
 // Of the records, in the store.
 constexpr char kPolicyPrefix[] = "policies/";
+// A review of so many workloads takes megabytes.
+constexpr size_t kLargeMesh = 5000;
 
 absl::Status IsTheFiles(absl::string_view name) {
   return PreconditionFailed(
@@ -285,11 +289,20 @@ std::string PolicyAdmin::VersionOf(absl::string_view name) const {
   return resource == nullptr ? kNoVersion : resource->version;
 }
 
+PolicyReview PolicyAdmin::Review(const Authorization& policy,
+                                 const RegistrySnapshot& registry) const {
+  absl::MutexLock lock(&review_mu_);
+  PolicyReview review = ReviewPolicy(policy, registry);
+  // The C library would keep it.
+  if (registry.workload_count() >= kLargeMesh) ::malloc_trim(0);
+  return review;
+}
+
 absl::StatusOr<PolicyAdmin::Applied> PolicyAdmin::Validate(absl::string_view document) const {
   ASSIGN_OR_RETURN(Authorization policy, ParsePolicyDocument(document));
   const RegistrySnapshotPtr registry = sources_->snapshot();
   Applied answer;
-  answer.review = ReviewPolicy(policy, *registry);
+  answer.review = Review(policy, *registry);
   answer.unchanged = registry->Find(ResourceType::kAuthorization, PolicyKey(policy)) != nullptr;
   answer.entry.policy = std::move(policy);
   return answer;
@@ -303,7 +316,7 @@ absl::StatusOr<PolicyAdmin::Applied> PolicyAdmin::Apply(absl::string_view docume
   const std::string name = PolicyKey(policy);
   const RegistrySnapshotPtr registry = sources_->snapshot();
   Applied applied;
-  applied.review = ReviewPolicy(policy, *registry);
+  applied.review = Review(policy, *registry);
 
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(CheckOwner(name));

@@ -157,6 +157,10 @@ class PolicyAdmin {
   absl::Status Publish(absl::string_view name, const RegistryChange& change,
                        const std::function<absl::Status()>& commit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // As ReviewPolicy, one at a time: in a large mesh each takes tens of megabytes, which are given
+  // back.
+  PolicyReview Review(const istio::security::Authorization& policy,
+                      const RegistrySnapshot& registry) const ABSL_LOCKS_EXCLUDED(review_mu_);
   std::string VersionOf(absl::string_view name) const;
   // Why it is not to be changed here; OK: it is not another source's.
   absl::Status CheckOwner(absl::string_view name) const;
@@ -178,6 +182,7 @@ class PolicyAdmin {
   // What is recorded is not in force, because the store could not be read.
   bool behind_ ABSL_GUARDED_BY(mu_) = false;
   RegistrySnapshotPtr behind_with_ ABSL_GUARDED_BY(mu_);
+  mutable absl::Mutex review_mu_;
   mutable absl::Mutex shown_mu_ ABSL_ACQUIRED_AFTER(mu_);
   // Who has applied what is stored, by name.
   std::map<std::string, Application, std::less<>> shown_ ABSL_GUARDED_BY(shown_mu_);

@@ -12,10 +12,10 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "common/identity/spiffe_id.h"
+#include "controlplane/policy/known_mesh.h"
 #include "controlplane/policy/match_sets.h"
 #include "controlplane/policy/policy_probe.h"
 #include "controlplane/registry/content_checker.h"
-#include "istio/workload/workload.pb.h"
 
 namespace byrnie {
 namespace {
@@ -34,47 +34,6 @@ enum class Reach {
   kEveryIdentity,  // Every connection of a peer whose identity is known.
   kEverything,
 };
-
-// What the registry knows that policies speak of.
-struct Known {
-  std::set<std::string> namespaces, principals, trust_domains;
-  // As bytes.
-  std::set<std::string> sources;
-  // Of the workloads concerned, each as a block.
-  AddressBlocks addresses;
-  size_t workloads_concerned = 0;
-};
-
-Known Look(const Authorization& policy, const RegistrySnapshot& registry) {
-  Known known;
-  for (const auto& entry : registry.resources(ResourceType::kAddress)) {
-    // Of one whose record cannot be read nothing is known.
-    if (entry.second.stand_in) continue;
-    istio::workload::Address address;
-    if (!address.ParseFromString(entry.second.payload) || !address.has_workload()) continue;
-    const auto& workload = address.workload();
-    known.namespaces.insert(workload.namespace_());
-    known.trust_domains.insert(workload.trust_domain());
-    known.principals.insert(absl::StrCat(workload.trust_domain(), "/ns/", workload.namespace_(),
-                                         "/sa/", workload.service_account()));
-    known.sources.insert(workload.addresses().begin(), workload.addresses().end());
-    bool concerned = policy.scope() == istio::security::GLOBAL;
-    if (policy.scope() == istio::security::NAMESPACE) {
-      concerned = workload.namespace_() == policy.namespace_();
-    } else if (policy.scope() == istio::security::WORKLOAD_SELECTOR) {
-      const auto& selected = workload.authorization_policies();
-      concerned = std::find(selected.begin(), selected.end(), PolicyKey(policy)) != selected.end();
-    }
-    if (!concerned) continue;
-    ++known.workloads_concerned;
-    for (const std::string& bytes : workload.addresses()) {
-      istio::security::Address* const block = known.addresses.Add();
-      block->set_address(bytes);
-      block->set_length(static_cast<uint32_t>(bytes.size() * 8));
-    }
-  }
-  return known;
-}
 
 std::string TextOf(uint32_t port) { return absl::StrCat(port); }
 std::string TextOf(const istio::security::ServiceAccountMatch& account) {
@@ -236,7 +195,7 @@ constexpr char kExcludesNobody[] = ", so nobody is excluded by it";
 class Reviewer {
  public:
   // `known` may be null: only the form is looked at.
-  Reviewer(const Authorization& policy, const Known* known) : policy_(policy), known_(known) {}
+  Reviewer(const Authorization& policy, const KnownMesh* known) : policy_(policy), known_(known) {}
 
   std::vector<PolicyFinding> Run() {
     Reach reach = Reach::kNothing;
@@ -277,11 +236,8 @@ class Reviewer {
   // What the form does not show: matches that only together leave nobody out.
   Reach Probe(Reach reach) {
     if (reach == Reach::kNothing || reach == Reach::kEverything) return reach;
-    ProbeGround ground;
-    if (known_ != nullptr) {
-      ground = {known_->trust_domains, known_->principals, known_->sources, known_->addresses};
-    }
-    const ProbedReach probed = ProbeReach(policy_, ground);
+    const ProbeGround nothing;
+    const ProbedReach probed = ProbeReach(policy_, known_ == nullptr ? nothing : known_->ground);
     if (probed.everything) return Reach::kEverything;
     if (reach == Reach::kEveryIdentity) return reach;
     if (!probed.every_identity) {
@@ -399,23 +355,23 @@ class Reviewer {
 
   // What nobody is, an exclusion too, is mostly mistyped, or not there yet.
   void CompareWithRegistry(const Match& match, const std::string& place) {
-    NoteUnknown(match.principals(), known_->principals, "is", "", place);
+    NoteUnknown(match.principals(), known_->ground.principals, "is", "", place);
     NoteUnknown(match.namespaces(), known_->namespaces, "is in namespace", "", place);
-    NoteUnknown(match.not_principals(), known_->principals, "is", kExcludesNobody, place);
+    NoteUnknown(match.not_principals(), known_->ground.principals, "is", kExcludesNobody, place);
     NoteUnknown(match.not_namespaces(), known_->namespaces, "is in namespace", kExcludesNobody,
                 place);
     NoteUnknown(match.service_accounts(), "", place);
     NoteUnknown(match.not_service_accounts(), kExcludesNobody, place);
     const bool reached = std::any_of(
-        known_->addresses.begin(), known_->addresses.end(),
+        known_->ground.addresses.begin(), known_->ground.addresses.end(),
         [&match](const auto& address) { return Covers(match.destination_ips(), address); });
-    if (!match.destination_ips().empty() && !known_->addresses.empty() && !reached) {
+    if (!match.destination_ips().empty() && !known_->ground.addresses.empty() && !reached) {
       Add(Severity::kWarning, place,
           "destination_ips are addresses of the workloads that the policy is about, and none of "
           "them has one of these, so it never matches");
     }
-    if (!match.source_ips().empty() && !known_->addresses.empty() &&
-        !ShareFamily(match.source_ips(), known_->addresses)) {
+    if (!match.source_ips().empty() && !known_->ground.addresses.empty() &&
+        !ShareFamily(match.source_ips(), known_->ground.addresses)) {
       Add(Severity::kWarning, place,
           absl::StrCat("source_ips are IPv", IsIpv4(match.source_ips(0)) ? "4" : "6",
                        " addresses, and no workload that the policy is about has one that they "
@@ -424,22 +380,33 @@ class Reviewer {
   }
 
   static bool IsKnown(const StringMatch& match, const std::set<std::string>& known) {
-    StringMatches one;
-    *one.Add() = match;
-    return IsAnyText(match) ||
-           std::any_of(known.begin(), known.end(), [&one](const std::string& text) {
-             StringMatch exact;
-             exact.set_exact(text);
-             return Covers(one, exact);
-           });
+    if (IsAnyText(match)) return true;
+    // A policy may name thousands, and so may the registry: no one of them is held against all.
+    switch (match.match_type_case()) {
+      case StringMatch::kExact:
+        return known.count(match.exact()) > 0;
+      case StringMatch::kPrefix: {
+        const auto at = known.lower_bound(match.prefix());
+        return at != known.end() && absl::StartsWith(*at, match.prefix());
+      }
+      case StringMatch::kSuffix:
+        return std::any_of(known.begin(), known.end(), [&match](const std::string& text) {
+          return absl::EndsWith(text, match.suffix());
+        });
+      default:
+        return false;
+    }
   }
 
   template <typename Account>
   bool IsKnown(const Account& account) const {
-    const std::string end =
-        absl::StrCat("/ns/", account.namespace_(), "/sa/", account.service_account());
-    return std::any_of(known_->principals.begin(), known_->principals.end(),
-                       [&end](const std::string& one) { return absl::EndsWith(one, end); });
+    const auto& principals = known_->ground.principals;
+    return std::any_of(
+        known_->ground.trust_domains.begin(), known_->ground.trust_domains.end(),
+        [&](const std::string& trust_domain) {
+          return principals.count(absl::StrCat(trust_domain, "/ns/", account.namespace_(), "/sa/",
+                                               account.service_account())) > 0;
+        });
   }
 
   // Whether a match asks for an identity, and nobody of the registry has one of those.
@@ -451,7 +418,7 @@ class Reviewer {
                           [&known](const StringMatch& one) { return IsKnown(one, known); });
     };
     const auto& accounts = match.service_accounts();
-    return none(match.principals(), known_->principals) ||
+    return none(match.principals(), known_->ground.principals) ||
            none(match.namespaces(), known_->namespaces) ||
            (!accounts.empty() &&
             std::none_of(accounts.begin(), accounts.end(),
@@ -509,7 +476,7 @@ class Reviewer {
     if (IsAnyText(match)) return true;
     // Which trust domains there are the registry says.
     return match.match_type_case() == StringMatch::kPrefix && known_ != nullptr &&
-           std::any_of(known_->trust_domains.begin(), known_->trust_domains.end(),
+           std::any_of(known_->ground.trust_domains.begin(), known_->ground.trust_domains.end(),
                        [&match](const std::string& trust_domain) {
                          return absl::StartsWith(absl::StrCat(trust_domain, "/ns/"),
                                                  match.prefix());
@@ -517,7 +484,7 @@ class Reviewer {
   }
 
   const Authorization& policy_;
-  const Known* const known_;
+  const KnownMesh* const known_;
   std::vector<PolicyFinding> findings_;
   // A clause of the rule at hand asks for nobody whom the registry has.
   bool for_strangers_ = false;
@@ -536,7 +503,7 @@ bool PolicyReview::has_warning() const {
 }
 
 PolicyReview ReviewPolicy(const Authorization& policy, const RegistrySnapshot& registry) {
-  const Known known = Look(policy, registry);
+  const KnownMesh known = LookAround(policy, registry);
   return PolicyReview{Reviewer(policy, &known).Run(), known.workloads_concerned};
 }
 

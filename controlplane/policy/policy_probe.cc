@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -186,23 +185,21 @@ std::set<std::string> EndsOf(const Policy& policy, MatchList<CidrBlock> PolicyMa
   return ends;
 }
 
-// Those that can be sources of connections to `targets`: both ends are of one family. All of them
-// where no target is known.
-std::set<std::string> OfFamilies(const AddressBlocks& targets, std::set<std::string> sources) {
+// The sizes of addresses that can be sources of connections to `targets`: both ends are of one
+// family. Both sizes where no target is known.
+std::set<size_t> FamiliesOf(const AddressBlocks& targets) {
+  if (targets.empty()) return {4, 16};
   std::set<size_t> families;
   for (const auto& target : targets) families.insert(target.address().size());
-  if (families.empty()) return sources;
-  for (auto it = sources.begin(); it != sources.end();) {
-    it = families.count(it->size()) > 0 ? std::next(it) : sources.erase(it);
-  }
-  return sources;
+  return families;
 }
 
-template <typename Set>
-Signatures AddressSignatures(const std::vector<Policy>& parts, const std::set<std::string>& bytes,
-                             const Set& set) {
+template <typename Addresses, typename Set>
+Signatures AddressSignatures(const std::vector<Policy>& parts, const Addresses& bytes,
+                             const std::set<size_t>& families, const Set& set) {
   Signatures signatures;
   for (const std::string& one : bytes) {
+    if (families.count(one.size()) == 0) continue;
     const absl::StatusOr<IpAddress> address = IpAddress::FromBytes(one);
     if (!address.ok()) continue;
     ConnectionFacts facts;
@@ -270,23 +267,24 @@ ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& gr
   }
 
   const std::vector<Policy> of_source = PartsOf(*policy, &OfSource);
-  const auto from = [&of_source](const std::set<std::string>& addresses) {
+  const std::set<size_t> families = FamiliesOf(ground.addresses);
+  const auto from = [&](const auto& addresses) {
     return AddressSignatures(
-        of_source, addresses,
+        of_source, addresses, families,
         [](const IpAddress& address, ConnectionFacts* set) { set->source = address; });
   };
-  const Signatures sources =
-      from(OfFamilies(ground.addresses, EndsOf(*policy, &PolicyMatch::source_ips)));
+  const Signatures sources = from(EndsOf(*policy, &PolicyMatch::source_ips));
   std::set<std::string> destinations = EndsOf(*policy, &PolicyMatch::destination_ips);
   if (destinations.size() > kUnnamedEnds && !ground.addresses.empty()) {
     destinations.clear();
     for (const auto& block : ground.addresses) destinations.insert(block.address());
   }
   if (of_peer.size() * destinations.size() > kMaxTried) return {};
-  const Signatures targets = AddressSignatures(PartsOf(*policy, &OfDestination), destinations,
-                                               [](const IpAddress& address, ConnectionFacts* set) {
-                                                 set->destination = SocketAddress(address, 1);
-                                               });
+  const Signatures targets =
+      AddressSignatures(PartsOf(*policy, &OfDestination), destinations, FamiliesOf({}),
+                        [](const IpAddress& address, ConnectionFacts* set) {
+                          set->destination = SocketAddress(address, 1);
+                        });
   const Signatures ports = PortSignatures(*policy);
   if ((peers.size() + others.size()) * sources.size() * targets.size() * ports.size() >
       kMaxCombinations) {
@@ -318,7 +316,7 @@ ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& gr
     facts.peer = *id;
     known_peers.insert(SignatureOf(of_peer, facts));
   }
-  const Signatures known_sources = from(OfFamilies(ground.addresses, ground.sources));
+  const Signatures known_sources = from(ground.sources);
   reach.everybody_known =
       !known_peers.empty() && !known_sources.empty() && holds_for(known_peers, known_sources);
   return reach;

@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 
+#include "absl/container/btree_set.h"
 #include "controlplane/policy/match_sets.h"
 #include "istio/security/authorization.pb.h"
 
@@ -14,8 +15,8 @@ struct ProbeGround {
   std::set<std::string> trust_domains;
   // Of peers, as policies name them.
   std::set<std::string> principals;
-  // Of all its workloads, as bytes.
-  std::set<std::string> sources;
+  // Of all its workloads, as bytes: a tree of many to a node, for there may be very many.
+  absl::btree_set<std::string> sources;
   // Of the workloads that the policy is about: connections to them come from addresses of their
   // families alone.
   AddressBlocks addresses;
