@@ -23,6 +23,17 @@ bool Concerns(const Authorization& policy, const Workload& workload) {
   return std::find(selected.begin(), selected.end(), PolicyKey(policy)) != selected.end();
 }
 
+void AddPorts(const Workload& workload, KnownMesh* known) {
+  for (const auto& [service, ports] : workload.services()) {
+    for (const istio::workload::Port& port : ports.ports()) {
+      const uint32_t target = port.target_port() == 0 ? port.service_port() : port.target_port();
+      known->target_ports.insert(target);
+      KnownMesh::Target& first = known->service_ports[port.service_port()];
+      if (first.service.empty() || service < first.service) first = {service, target};
+    }
+  }
+}
+
 }  // namespace
 
 KnownMesh LookAround(const Authorization& policy, const RegistrySnapshot& registry) {
@@ -41,6 +52,7 @@ KnownMesh LookAround(const Authorization& policy, const RegistrySnapshot& regist
     known.ground.sources.insert(workload.addresses().begin(), workload.addresses().end());
     if (!Concerns(policy, workload)) continue;
     ++known.workloads_concerned;
+    AddPorts(workload, &known);
     for (const std::string& bytes : workload.addresses()) {
       istio::security::Address* const block = known.ground.addresses.Add();
       block->set_address(bytes);

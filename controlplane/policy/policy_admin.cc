@@ -49,7 +49,13 @@ absl::Status NoSuchPolicy(absl::string_view name) {
   return ResourceNotFound("policy", name, absl::StrCat("there is no policy \"", name, "\""));
 }
 
-absl::Status HasChanged(absl::string_view name) {
+absl::Status HasChanged(absl::string_view name, absl::string_view version = "") {
+  if (version == PolicyAdmin::kNoVersion) {
+    return absl::AbortedError(
+        absl::StrCat("there is no policy \"", name,
+                     "\", so it is of no version; where it is to be made, expect no version, or \"",
+                     PolicyAdmin::kNoVersion, "\""));
+  }
   return absl::AbortedError(absl::StrCat(
       "policy \"", name, "\" is of another version by now; look at it again with policy get"));
 }
@@ -321,7 +327,7 @@ absl::StatusOr<PolicyAdmin::Applied> PolicyAdmin::Apply(absl::string_view docume
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(CheckOwner(name));
   const std::string version = VersionOf(name);
-  if (!expected_version.empty() && expected_version != version) return HasChanged(name);
+  if (!expected_version.empty() && expected_version != version) return HasChanged(name, version);
   const auto known = stored_.find(name);
   if (known != stored_.end() && unreadable_.count(name) == 0 &&
       known->second.policy.SerializeAsString() == policy.SerializeAsString()) {

@@ -35,6 +35,9 @@ enum class Reach {
   kEverything,
 };
 
+// Findings of one severity about parts of a policy; beyond them only their number is said.
+constexpr size_t kMostOfASeverity = 20;
+
 std::string TextOf(uint32_t port) { return absl::StrCat(port); }
 std::string TextOf(const istio::security::ServiceAccountMatch& account) {
   return absl::StrCat(account.namespace_(), "/", account.service_account());
@@ -225,12 +228,36 @@ class Reviewer {
                                  ? absl::StrCat(" in namespace ", policy_.namespace_())
                                  : ""));
     }
+    LeaveOutMany();
     return std::move(findings_);
   }
 
  private:
   void Add(Severity severity, std::string field, std::string message) {
     findings_.push_back({severity, std::move(field), std::move(message)});
+  }
+
+  // A policy may name thousands whom nobody knows. What is about the whole stays.
+  void LeaveOutMany() {
+    std::vector<PolicyFinding> kept;
+    size_t count[2] = {};
+    const auto count_of = [&count](const PolicyFinding& finding) -> size_t& {
+      return count[finding.severity == Severity::kWarning ? 1 : 0];
+    };
+    for (PolicyFinding& finding : findings_) {
+      if (!absl::StartsWith(finding.field, "rules") || ++count_of(finding) <= kMostOfASeverity) {
+        kept.push_back(std::move(finding));
+      }
+    }
+    findings_ = std::move(kept);
+    for (const Severity severity : {Severity::kNote, Severity::kWarning}) {
+      const bool warning = severity == Severity::kWarning;
+      if (count[warning ? 1 : 0] <= kMostOfASeverity) continue;
+      const size_t more = count[warning ? 1 : 0] - kMostOfASeverity;
+      Add(severity, "",
+          absl::StrCat("and ", more, " more ", warning ? "warning" : "note", more == 1 ? "" : "s",
+                       " about parts of it"));
+    }
   }
 
   // What the form does not show: matches that only together leave nobody out.
@@ -355,6 +382,7 @@ class Reviewer {
 
   // What nobody is, an exclusion too, is mostly mistyped, or not there yet.
   void CompareWithRegistry(const Match& match, const std::string& place) {
+    for (const uint32_t port : match.destination_ports()) ComparePort(port, match, place);
     NoteUnknown(match.principals(), known_->ground.principals, "is", "", place);
     NoteUnknown(match.namespaces(), known_->namespaces, "is in namespace", "", place);
     NoteUnknown(match.not_principals(), known_->ground.principals, "is", kExcludesNobody, place);
@@ -377,6 +405,21 @@ class Reviewer {
                        " addresses, and no workload that the policy is about has one that they "
                        "could come to, so it never matches"));
     }
+  }
+
+  // The port of a service is what clients connect to; policies see the one that it leads to.
+  void ComparePort(uint32_t port, const Match& match, const std::string& place) {
+    const auto service = known_->service_ports.find(port);
+    if (service == known_->service_ports.end() || known_->target_ports.count(port) > 0) return;
+    const uint32_t target = service->second.port;
+    const auto& ports = match.destination_ports();
+    // Whoever gives both has seen to it.
+    const bool both = std::find(ports.begin(), ports.end(), target) != ports.end();
+    Add(both ? Severity::kNote : Severity::kWarning, place,
+        absl::StrCat(port, " is the port of service ", service->second.service,
+                     ", and policies see the port that it leads to, ", target,
+                     "; no service of the workloads that the policy is about leads to ", port,
+                     both ? "" : absl::StrCat(". Give ", target, " in destination_ports")));
   }
 
   static bool IsKnown(const StringMatch& match, const std::set<std::string>& known) {

@@ -314,5 +314,64 @@ TEST(PolicyFindingsTest, SaysThatItIsAboutAddressesOfNobodyItIsAbout) {
   EXPECT_THAT(Warnings(Review("DENY", Rule(R"({"destination_ips":["10.0.0.2/31"]})"))), IsEmpty());
 }
 
+constexpr char kServices[] = R"({"services":[
+    {"name":"web","namespace":"demo","hostname":"web.demo","addresses":["10.96.0.1"],
+     "ports":[{"service_port":80,"target_port":8080},{"service_port":443,"target_port":443}]}],
+  "workloads":[
+    {"name":"web","namespace":"demo","service_account":"web","addresses":["10.0.0.1"],
+     "services":{"demo/web.demo":[{"service_port":80,"target_port":8080},
+                                  {"service_port":443,"target_port":443}]}},
+    {"name":"other","namespace":"other","service_account":"other","addresses":["10.0.0.2"]}]})";
+
+const RegistrySnapshot& ServicesRegistry() {
+  static const RegistrySnapshotPtr registry =
+      *RegistrySnapshot::Create(*ParseRegistryFile(kServices, "cluster.local"));
+  return *registry;
+}
+
+// Policies see the port that an application listens on: the port of its service closes nothing.
+TEST(PolicyFindingsTest, SaysThatAPortIsThatOfAService) {
+  for (const char* action : {"ALLOW", "DENY"}) {
+    const PolicyReview review = Review(action, Rule(R"({"destination_ports":[80]})"), "NAMESPACE",
+                                       "x", "demo", ServicesRegistry());
+    EXPECT_THAT(Warnings(review),
+                Contains(AllOf(HasSubstr("rules[0].clauses[0].matches[0]: 80 is the port of"),
+                               HasSubstr("service demo/web.demo"), HasSubstr("leads to, 8080"),
+                               HasSubstr("Give 8080"))));
+  }
+}
+
+TEST(PolicyFindingsTest, APortThatConnectionsComeToIsNotRemarkable) {
+  for (const char* ports : {"[8080]", "[443]", "[9999]", "[80,8080]"}) {
+    const std::string match = absl::StrCat("{\"destination_ports\":", ports, "}");
+    EXPECT_THAT(Warnings(Review("DENY", Rule(match), "NAMESPACE", "x", "demo", ServicesRegistry())),
+                IsEmpty())
+        << ports;
+  }
+  // Nor is the port of others' service.
+  EXPECT_THAT(Warnings(Review("DENY", Rule(R"({"destination_ports":[80]})"), "NAMESPACE", "x",
+                              "other", ServicesRegistry())),
+              IsEmpty());
+}
+
+TEST(PolicyFindingsTest, SaysOfManyFindingsHowManyThereAre) {
+  std::string principals;
+  for (int i = 0; i < 3000; ++i) {
+    absl::StrAppend(&principals, i == 0 ? "" : ",", "{\"exact\":\"cluster.local/ns/a/sa/b", i,
+                    "\"}");
+  }
+  const PolicyReview review =
+      Review("DENY", Rule(absl::StrCat("{\"principals\":[", principals, "]}")));
+  ASSERT_EQ(review.findings.size(), 21u);
+  EXPECT_EQ(review.findings.back().message, "and 2980 more notes about parts of it");
+  EXPECT_FALSE(review.has_warning());
+  // What is about all of it stays.
+  std::string rules = "[";
+  for (int i = 0; i < 30; ++i) absl::StrAppend(&rules, i == 0 ? "" : ",", "{}");
+  const std::vector<std::string> warnings = Warnings(Review("DENY", rules + "]"));
+  EXPECT_THAT(warnings, Contains(HasSubstr("keeps nobody out")));
+  EXPECT_EQ(warnings.back(), ": and 10 more warnings about parts of it");
+}
+
 }  // namespace
 }  // namespace byrnie

@@ -198,7 +198,7 @@ def details(error):
     return {}
 
 
-def policy(name, action="DENY", port=80, namespace="demo", scope="NAMESPACE", **more):
+def policy(name, action="DENY", port=8080, namespace="demo", scope="NAMESPACE", **more):
     """A small policy document."""
     return json.dumps({"name": name, "namespace": namespace, "scope": scope, "action": action,
                        "rules": [{"clauses": [{"matches": [{"destination_ports": [port]}]}]}], **more})
