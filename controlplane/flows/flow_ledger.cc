@@ -16,6 +16,9 @@ constexpr double kReportsPerSecond = 200;
 constexpr absl::Duration kSweepInterval = absl::Minutes(1);
 // Who has not reported for so long is not counted for the interval.
 constexpr absl::Duration kActive = absl::Minutes(15);
+// What was denied before is no event any more: a control plane that has just started is told all
+// that proxies still know.
+constexpr absl::Duration kNews = absl::Minutes(2);
 
 // Of what makes the flow, and who reports it: nobody's has the name of another's.
 std::string IdOf(const SpiffeId& reporter, uint64_t instance, absl::string_view key) {
@@ -49,8 +52,7 @@ void FlowLedger::Merge(const FlowReporterId& id, uint64_t instance,
     reporter.heard = clock_->WallNow();
     reporter.ended[instance] = false;
     for (ReportedFlow& flow : flows) {
-      const bool is_denied = flow.verdict == ReportedFlow::Verdict::kDenied;
-      if (MergeOne(id, &reporter, instance, flow) && is_denied) denied.push_back(std::move(flow));
+      if (MergeOne(id, &reporter, instance, flow)) denied.push_back(std::move(flow));
     }
   }
   for (const ReportedFlow& flow : denied) TellDenied(id, flow);
@@ -67,15 +69,19 @@ bool FlowLedger::MergeOne(const FlowReporterId& id, Reporter* reporter, uint64_t
     found->second.id = IdOf(id.id, instance, key.second);
     found->second.first_seen = flow.first_seen;
     OnResized(reporter);
-  } else if (found->second.flow.first_seen != flow.first_seen) {
-    Stored& stored = found->second;
+  }
+  Stored& stored = found->second;
+  if (!is_new && stored.flow.first_seen != flow.first_seen) {
     stored.opened_before += stored.flow.opened;
     stored.bytes_sent_before += stored.flow.bytes_sent;
     stored.bytes_received_before += stored.flow.bytes_received;
   }
-  found->second.flow = flow;
-  found->second.reported_at = clock_->WallNow();
-  return is_new;
+  stored.flow = flow;
+  stored.reported_at = clock_->WallNow();
+  if (stored.told || flow.verdict != ReportedFlow::Verdict::kDenied) return false;
+  // Of a large fleet reports are rare.
+  stored.told = flow.last_seen + std::max(kNews, 2 * Interval()) >= stored.reported_at;
+  return stored.told;
 }
 
 void FlowLedger::OnEnded(const FlowReporterId& id, uint64_t instance) {
@@ -178,6 +184,10 @@ size_t FlowLedger::size() const {
 
 absl::Duration FlowLedger::ReportInterval() const {
   absl::MutexLock lock(&mu_);
+  return Interval();
+}
+
+absl::Duration FlowLedger::Interval() const {
   return std::max(kShortestInterval,
                   absl::Seconds(static_cast<double>(active_) / kReportsPerSecond));
 }

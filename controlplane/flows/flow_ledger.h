@@ -71,6 +71,8 @@ class FlowLedger {
     uint64_t opened_before = 0, bytes_sent_before = 0, bytes_received_before = 0;
     absl::Time first_seen;
     absl::Time reported_at;
+    // That it was denied was an event.
+    bool told = false;
   };
   using Flows = std::map<std::pair<uint64_t, std::string>, Stored>;
   struct Reporter {
@@ -81,7 +83,7 @@ class FlowLedger {
   };
   using Reporters = std::map<FlowReporterId, Reporter>;
 
-  // True when there was no such flow.
+  // True when an event is to tell of it: it was denied, lately, and none has.
   bool MergeOne(const FlowReporterId& id, Reporter* reporter, uint64_t instance,
                 const ReportedFlow& flow) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // To be called when a reporter has more or fewer flows than before.
@@ -89,6 +91,7 @@ class FlowLedger {
   void DropOldest(Reporter* reporter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MakeRoom(Reporter* reporter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Sweep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Duration Interval() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TellDenied(const FlowReporterId& id, const ReportedFlow& flow) const;
 
   const Clock* const clock_;  // Not owned.

@@ -180,5 +180,20 @@ TEST_F(FlowLedgerTest, ALargeFleetReportsLessOften) {
   EXPECT_EQ(ledger.ReportInterval(), absl::Seconds(5));
 }
 
+// Proxies know their edges for days, and a control plane that has just started is told all of them.
+TEST_F(FlowLedgerTest, WhatWasDeniedLongAgoIsNoEventUntilItIsDeniedAgain) {
+  ReportedFlow flow = Flow("client", 1, ReportedFlow::Verdict::kDenied);
+  clock_.Advance(absl::Minutes(3));
+  ledger_.Merge(Reporter("server"), 7, {flow});
+  EXPECT_THAT(Denials(), IsEmpty());
+  EXPECT_THAT(ledger_.List(), SizeIs(1));
+  flow.opened = 2;
+  flow.last_seen = clock_.WallNow() - absl::Seconds(10);
+  ledger_.Merge(Reporter("server"), 7, {flow});
+  EXPECT_THAT(Denials(), SizeIs(1));
+  ledger_.Merge(Reporter("server"), 7, {flow});
+  EXPECT_THAT(Denials(), SizeIs(1));
+}
+
 }  // namespace
 }  // namespace byrnie
