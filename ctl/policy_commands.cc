@@ -69,7 +69,10 @@ int CreateJoinToken(const CommandContext& context, absl::Duration ttl) {
   Print(context.json ? MessageJson(*response) : absl::StrCat(response->token(), "\n"));
   if (!OutputWritten()) {
     NoteLostToken(absl::StrCat("join token for ", request.spiffe_id()), response->expires_at(),
-                  "byrniectl token list --join shows its id, token revoke --join");
+                  absl::StrCat("byrniectl token revoke --join ", response->id()));
+  } else if (!context.json) {
+    Note(absl::StrCat("byrniectl: note: its id is ", Printable(response->id()),
+                      "; with that byrniectl token revoke --join takes it back\n"));
   }
   return kDone;
 }
@@ -286,15 +289,16 @@ int RunTokenRevoke(const CommandContext& context) {
     join.set_id(context.arguments.front());
     const auto revoked = context.client->Call(&OperatorClient::Stub::RevokeJoinToken, join);
     if (!revoked.ok()) return Failed(revoked.status());
-    return ReportDone(context, {"revoked", "join_token", join.id()},
+    return ReportDone(context, {"revoked", "join_token", revoked->id()},
                       "the join token is refused from now on\n");
   }
   v1::RevokeOperatorTokenRequest request;
   request.set_name(context.arguments.front());
   const auto answer = context.client->Call(&OperatorClient::Stub::RevokeOperatorToken, request);
   if (!answer.ok()) return Failed(answer.status());
-  return ReportDone(context, {"revoked", "operator_token", request.name()},
-                    absl::StrCat("the token of ", request.name(), " is refused from now on\n"));
+  return ReportDone(
+      context, {"revoked", "operator_token", answer->name()},
+      absl::StrCat("the token of ", Printable(answer->name()), " is refused from now on\n"));
 }
 
 }  // namespace byrnie

@@ -1,7 +1,9 @@
 #include "controlplane/attest/join_token.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -17,6 +19,8 @@ namespace {
 
 // A longer credential is none of ours; it is not even hashed.
 constexpr size_t kMaxCredential = 1024;
+// The digits of an id.
+constexpr size_t kIdSize = 64;
 
 }  // namespace
 
@@ -43,10 +47,11 @@ absl::StatusOr<JoinTokens::Created> JoinTokens::Create(const SpiffeId& id, absl:
     return InvalidField("ttl", absl::StrCat("a join token cannot live ", absl::FormatDuration(ttl),
                                             "; give more than 0 and at most 24h"));
   }
-  Created created{GenerateBearerToken(), clock_->WallNow() + ttl};
-  RETURN_IF_ERROR(AddJoinToken(
-      store_, JoinTokenRecord{HashBearerToken(created.token.view()), id.text(), created.expires_at},
-      clock_->WallNow()));
+  Created created{GenerateBearerToken(), "", clock_->WallNow() + ttl};
+  const std::string hash = HashBearerToken(created.token.view());
+  created.id = absl::BytesToHexString(hash);
+  RETURN_IF_ERROR(AddJoinToken(store_, JoinTokenRecord{hash, id.text(), created.expires_at},
+                               clock_->WallNow()));
   created_->Increment();
   return created;
 }
@@ -64,8 +69,16 @@ absl::StatusOr<std::vector<JoinTokens::Listed>> JoinTokens::List(const std::stri
   return listed;
 }
 
+std::string JoinTokens::IdOf(absl::string_view id_or_secret) {
+  const bool is_id = id_or_secret.size() == kIdSize &&
+                     std::all_of(id_or_secret.begin(), id_or_secret.end(), [](char c) {
+                       return absl::ascii_isxdigit(static_cast<unsigned char>(c));
+                     });
+  if (is_id) return absl::AsciiStrToLower(id_or_secret);
+  return absl::BytesToHexString(HashBearerToken(id_or_secret));
+}
+
 absl::StatusOr<std::string> JoinTokens::Revoke(const std::string& id) {
-  constexpr size_t kIdSize = 64;
   if (id.size() != kIdSize) return absl::NotFoundError("there is no such join token");
   const std::string hash = absl::HexStringToBytes(id);
   ASSIGN_OR_RETURN(JoinTokenRecord record, FindJoinToken(store_, hash, clock_->WallNow()));
@@ -82,7 +95,8 @@ absl::StatusOr<Attestor::Claim> JoinTokens::Check(absl::string_view credential, 
       FindJoinToken(store_, HashBearerToken(credential), clock_->WallNow());
   if (!record.ok()) return Refused(record.status());
   ASSIGN_OR_RETURN(SpiffeId id, SpiffeId::Parse(record->spiffe_id));
-  return Claim{std::move(id), std::string(name()), "", std::move(record->hash)};
+  std::string token_id = absl::BytesToHexString(record->hash);
+  return Claim{std::move(id), std::string(name()), std::move(token_id), std::move(record->hash)};
 }
 
 absl::Status JoinTokens::Redeem(const Claim& claim) {

@@ -24,6 +24,8 @@ class JoinTokens final : public Attestor {
 
   struct Created {
     SecretBytes token;
+    // Names it, in lists, the audit log and what is issued for it; not secret.
+    std::string id;
     absl::Time expires_at;
   };
 
@@ -34,9 +36,11 @@ class JoinTokens final : public Attestor {
   // records.
   absl::StatusOr<Created> Create(const SpiffeId& id, absl::Duration ttl);
 
+  // The id that somebody means who gives an id, or by a slip the secret of a token.
+  static std::string IdOf(absl::string_view id_or_secret);
+
   // One that may still be used.
   struct Listed {
-    // Names it in lists; not secret.
     std::string id;
     std::string spiffe_id;
     absl::Time expires_at;
@@ -47,7 +51,7 @@ class JoinTokens final : public Attestor {
   absl::StatusOr<std::string> Revoke(const std::string& id);
 
   absl::string_view name() const override { return "join_token"; }
-  // Takes everything but a JWT for a join token.
+  // Takes everything but a JWT for a join token. The subject of a claim is the token's id.
   absl::StatusOr<Claim> Check(absl::string_view credential, const Caller& caller) override;
   absl::Status Redeem(const Claim& claim) override;
   absl::StatusOr<bool> RedeemNoting(const Claim& claim, const StoreEntry& note) override;

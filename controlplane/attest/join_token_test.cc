@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
 #include "controlplane/store/testing/memory_store.h"
@@ -115,6 +116,24 @@ TEST_F(JoinTokensTest, OfAHundredParallelUsesExactlyOneSucceeds) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(redeemed, 1);
+}
+
+TEST_F(JoinTokensTest, IsNamedByItsIdAndWhatItGivesToo) {
+  auto created = tokens_.Create(id_, absl::Minutes(1));
+  ASSERT_THAT(created, IsOk());
+  EXPECT_EQ((*tokens_.List("", 10))[0].id, created->id);
+  EXPECT_EQ(tokens_.Check(created->token.view(), {})->subject, created->id);
+}
+
+TEST_F(JoinTokensTest, ASecretThatIsGivenInThePlaceOfItsIdIsThatToken) {
+  auto created = tokens_.Create(id_, absl::Minutes(1));
+  EXPECT_EQ(JoinTokens::IdOf(created->token.view()), created->id);
+  EXPECT_EQ(JoinTokens::IdOf(created->id), created->id);
+  EXPECT_EQ(JoinTokens::IdOf(absl::AsciiStrToUpper(created->id)), created->id);
+  EXPECT_EQ(JoinTokens::IdOf("").size(), created->id.size());
+  EXPECT_THAT(tokens_.Revoke(JoinTokens::IdOf(created->token.view())), IsOk());
+  EXPECT_THAT(tokens_.Check(created->token.view(), {}),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("unknown")));
 }
 
 }  // namespace

@@ -16,7 +16,9 @@
 #include "controlplane/operator/operator_views.h"
 #include "controlplane/operator/page.h"
 #include "controlplane/operator/read_mask.h"
+#include "controlplane/policy/policy_document.h"
 #include "controlplane/proto/time_conversion.h"
+#include "controlplane/registry/content_checker.h"
 #include "controlplane/registry/entry_document.h"
 
 namespace byrnie {
@@ -68,6 +70,20 @@ absl::Status RequireTrust(const TrustCalls* trust) {
   return absl::UnimplementedError("this control plane has no authority of its own to ask");
 }
 
+// For the audit log: whoever accepts warnings answers for what they warned of.
+std::string AppliedText(const PolicyAdmin::Applied& applied) {
+  std::string text = absl::StrCat("version ", applied.entry.version);
+  if (applied.unchanged) return absl::StrCat(text, ", unchanged");
+  absl::string_view before = ", accepted: ";
+  for (const PolicyFinding& finding : applied.review.findings) {
+    if (finding.severity != PolicyFinding::Severity::kWarning) continue;
+    absl::StrAppend(&text, before, finding.field, finding.field.empty() ? "" : ": ",
+                    finding.message);
+    before = "; ";
+  }
+  return text;
+}
+
 // For the audit log: who was not waited for answers for what breaks then, and a dry run for
 // nothing.
 template <typename Request>
@@ -78,14 +94,6 @@ std::string RotationTarget(const std::string& move, const Request& request) {
   if (target.size() <= kMaxTarget) return target;
   return absl::StrCat(target.substr(0, kMaxTarget), "... (", request.exclude_size(),
                       " are excluded)");
-}
-
-absl::StatusOr<absl::optional<absl::Duration>> ReadTtl(bool given,
-                                                       const google::protobuf::Duration& ttl) {
-  if (!given) return absl::optional<absl::Duration>();
-  const absl::StatusOr<absl::Duration> duration = FromProto(ttl);
-  if (!duration.ok()) return InvalidField("ttl", duration.status().message());
-  return absl::optional<absl::Duration>(*duration);
 }
 
 }  // namespace
@@ -312,8 +320,9 @@ absl::Status OperatorCalls::ValidatePolicy(OperatorCall*, const v1::ValidatePoli
 
 absl::Status OperatorCalls::ApplyPolicy(OperatorCall* call, const v1::ApplyPolicyRequest& request,
                                         v1::ApplyPolicyResponse* response) const {
-  ASSIGN_OR_RETURN(PolicyAdmin::Applied parsed, s_.policies->Validate(request.document()));
-  call->target = absl::StrCat(parsed.entry.policy.namespace_(), "/", parsed.entry.policy.name());
+  ASSIGN_OR_RETURN(const istio::security::Authorization policy,
+                   ParsePolicyDocument(request.document()));
+  call->target = PolicyKey(policy);
   ASSIGN_OR_RETURN(PolicyAdmin::Applied applied,
                    s_.policies->Apply(request.document(), request.expected_version(),
                                       request.accept_findings(), call->caller.name));
@@ -322,6 +331,7 @@ absl::Status OperatorCalls::ApplyPolicy(OperatorCall* call, const v1::ApplyPolic
     FillFinding(finding, response->add_findings());
   }
   response->set_unchanged(applied.unchanged);
+  call->detail = AppliedText(applied);
   return absl::OkStatus();
 }
 
@@ -348,28 +358,6 @@ absl::Status OperatorCalls::SuggestPolicies(OperatorCall*,
   return s_.flows->SuggestPolicies(request, response);
 }
 
-absl::Status OperatorCalls::CreateJoinToken(OperatorCall* call,
-                                            const v1::CreateJoinTokenRequest& request,
-                                            v1::CreateJoinTokenResponse* response) const {
-  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(request.spiffe_id());
-  if (!id.ok()) return InvalidField("spiffe_id", id.status().message());
-  call->target = id->text();
-  // A token for an operator's identity is as good as that operator's role.
-  const absl::optional<Role> role = s_.operators->RoleOf(*id);
-  if (role.has_value() && !Includes(call->caller.role, *role)) {
-    return absl::PermissionDeniedError(absl::StrCat(id->text(), " is one of --operators, ",
-                                                    NameOf(*role), "; ", call->caller.name, " is ",
-                                                    NameOf(call->caller.role)));
-  }
-  ASSIGN_OR_RETURN(absl::optional<absl::Duration> ttl, ReadTtl(request.has_ttl(), request.ttl()));
-  ASSIGN_OR_RETURN(JoinTokens::Created created,
-                   s_.tokens->Create(*id, ttl.value_or(JoinTokens::kDefaultTtl)));
-  response->set_token(std::string(created.token.view()));
-  ToProto(created.expires_at, response->mutable_expires_at());
-  s_.events->Add(EventKind::kTokenChanged, id->text(), "join token made", call->caller.name);
-  return absl::OkStatus();
-}
-
 absl::Status OperatorCalls::ListJoinTokens(OperatorCall*, const v1::ListJoinTokensRequest& request,
                                            v1::ListJoinTokensResponse* response) const {
   RETURN_IF_ERROR(CheckReadMask<v1::JoinToken>(request.read_mask()));
@@ -390,40 +378,6 @@ absl::Status OperatorCalls::ListJoinTokens(OperatorCall*, const v1::ListJoinToke
   return absl::OkStatus();
 }
 
-absl::Status OperatorCalls::RevokeJoinToken(OperatorCall* call,
-                                            const v1::RevokeJoinTokenRequest& request,
-                                            v1::RevokeJoinTokenResponse*) const {
-  if (request.id().empty()) return InvalidField("id", "is empty");
-  call->target = request.id().substr(0, 64);
-  const absl::StatusOr<std::string> spiffe_id = s_.tokens->Revoke(request.id());
-  if (absl::IsNotFound(spiffe_id.status())) {
-    return ResourceNotFound("join token", request.id(),
-                            "there is no join token of that id that may still be used");
-  }
-  RETURN_IF_ERROR(spiffe_id.status());
-  s_.events->Add(EventKind::kTokenChanged, *spiffe_id, "join token revoked", call->caller.name);
-  return absl::OkStatus();
-}
-
-absl::Status OperatorCalls::CreateOperatorToken(OperatorCall* call,
-                                                const v1::CreateOperatorTokenRequest& request,
-                                                v1::CreateOperatorTokenResponse* response) const {
-  call->target = request.name().substr(0, 64);
-  if (!v1::Role_IsValid(request.role()) || request.role() == v1::ROLE_UNSPECIFIED) {
-    return InvalidField("role", "give viewer, operator or admin");
-  }
-  ASSIGN_OR_RETURN(absl::optional<absl::Duration> ttl, ReadTtl(request.has_ttl(), request.ttl()));
-  ASSIGN_OR_RETURN(OperatorDirectory::Created created,
-                   s_.operators->Create(request.name(), static_cast<Role>(request.role()), ttl,
-                                        call->caller.name));
-  response->set_token(std::string(created.secret.view()));
-  FillOperatorToken(created.token, response->mutable_operator_token());
-  s_.events->Add(EventKind::kTokenChanged, created.token.name,
-                 absl::StrCat("operator token made, role ", NameOf(created.token.role)),
-                 call->caller.name);
-  return absl::OkStatus();
-}
-
 absl::Status OperatorCalls::ListOperatorTokens(OperatorCall*,
                                                const v1::ListOperatorTokensRequest& request,
                                                v1::ListOperatorTokensResponse* response) const {
@@ -441,17 +395,6 @@ absl::Status OperatorCalls::ListOperatorTokens(OperatorCall*,
         ApplyReadMask(request.read_mask(), out);
         return out;
       }));
-  return absl::OkStatus();
-}
-
-absl::Status OperatorCalls::RevokeOperatorToken(OperatorCall* call,
-                                                const v1::RevokeOperatorTokenRequest& request,
-                                                v1::RevokeOperatorTokenResponse*) const {
-  RETURN_IF_ERROR(RequireName(request.name()));
-  call->target = request.name().substr(0, 64);
-  RETURN_IF_ERROR(s_.operators->Revoke(request.name()));
-  s_.events->Add(EventKind::kTokenChanged, request.name(), "operator token revoked",
-                 call->caller.name);
   return absl::OkStatus();
 }
 

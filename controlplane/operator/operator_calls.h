@@ -58,6 +58,8 @@ struct OperatorCall {
   Caller caller;
   // What it is about, for the audit log; the method says.
   std::string target;
+  // What was done, beyond that, for the audit log; of one that failed the error says it.
+  std::string detail;
 };
 
 // The methods of byrnie.operator.v1, for callers who may. Each is as the API says, errors included.

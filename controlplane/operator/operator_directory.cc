@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "byrnie/store/v1/operator_account.pb.h"
@@ -284,6 +285,28 @@ absl::StatusOr<std::vector<OperatorDirectory::Token>> OperatorDirectory::List() 
   return tokens;
 }
 
+absl::StatusOr<std::string> OperatorDirectory::NameFrom(const std::string& name_or_secret) const {
+  const std::string hash = HashBearerToken(name_or_secret);
+  {
+    absl::MutexLock lock(&mu_);
+    if (!first_hash_.empty() && TokenHashesEqual(hash, first_hash_)) {
+      return std::string(kFirstToken);
+    }
+  }
+  ASSIGN_OR_RETURN(std::vector<Stored> all, Load());
+  for (const Stored& stored : all) {
+    if (TokenHashesEqual(hash, stored.hash)) return stored.token.name;
+  }
+  return name_or_secret;
+}
+
+std::string OperatorDirectory::Harmless(const std::string& name) {
+  // A token, an operator's or another, is longer than anybody calls himself.
+  constexpr size_t kShorterThanTokens = 43;
+  if (name.size() < kShorterThanTokens) return name;
+  return absl::StrCat("sha256:", absl::BytesToHexString(HashBearerToken(name)));
+}
+
 absl::Status OperatorDirectory::Revoke(const std::string& name) {
   if (name == kFirstToken) {
     return PreconditionFailed(
@@ -292,7 +315,9 @@ absl::Status OperatorDirectory::Revoke(const std::string& name) {
   }
   const absl::Status deleted = tokens_->Delete(name, absl::nullopt);
   if (!absl::IsNotFound(deleted)) return deleted;
-  return ResourceNotFound("operator token", name, absl::StrCat("there is no token \"", name, "\""));
+  const std::string harmless = Harmless(name);
+  return ResourceNotFound("operator token", harmless,
+                          absl::StrCat("there is no operator token \"", harmless, "\""));
 }
 
 }  // namespace byrnie

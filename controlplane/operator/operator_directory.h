@@ -81,6 +81,12 @@ class OperatorDirectory {
                                  absl::optional<absl::Duration> ttl, const std::string& creator);
   // By name, those that have not expired.
   absl::StatusOr<std::vector<Token>> List() const;
+  // The name of the token whose secret somebody gives by a slip in the place of its name. What is
+  // the secret of none is given back as it is. Unavailable.
+  absl::StatusOr<std::string> NameFrom(const std::string& name_or_secret) const;
+  // A name that nobody has, for logs and messages: without its text where it may be the secret of
+  // a token.
+  static std::string Harmless(const std::string& name);
   // NotFound; FailedPrecondition for the first token; Unavailable.
   absl::Status Revoke(const std::string& name);
 

@@ -14,6 +14,7 @@
 namespace byrnie {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -69,6 +70,23 @@ TEST_F(OperatorDirectoryTest, ARevokedTokenOpensNothing) {
   EXPECT_THAT(directory_.ByToken(secret), StatusIs(absl::StatusCode::kUnauthenticated));
   EXPECT_FALSE(IsStillValid(caller));
   EXPECT_THAT(directory_.Revoke("bob"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(OperatorDirectoryTest, ASecretThatIsGivenInThePlaceOfItsNameIsThatToken) {
+  const std::string secret = Make("bob", Role::kAdmin);
+  EXPECT_THAT(directory_.NameFrom(secret), IsOkAndHolds("bob"));
+  EXPECT_THAT(directory_.NameFrom("first"), IsOkAndHolds(OperatorDirectory::kFirstToken));
+  EXPECT_THAT(directory_.NameFrom("bob"), IsOkAndHolds("bob"));
+  EXPECT_THAT(directory_.NameFrom("nobody"), IsOkAndHolds("nobody"));
+}
+
+TEST_F(OperatorDirectoryTest, WhatMayBeASecretIsNotRepeated) {
+  EXPECT_EQ(OperatorDirectory::Harmless("bob"), "bob");
+  const std::string secret(GenerateBearerToken().view());
+  EXPECT_THAT(OperatorDirectory::Harmless(secret),
+              AllOf(HasSubstr("sha256:"), Not(HasSubstr(secret))));
+  EXPECT_THAT(directory_.Revoke(secret),
+              StatusIs(absl::StatusCode::kNotFound, Not(HasSubstr(secret))));
 }
 
 // Nor does what was opened with it go on, because somebody has made another of its name and role.

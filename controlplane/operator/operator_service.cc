@@ -105,7 +105,7 @@ absl::StatusOr<Caller> OperatorService::Admit(const grpc::ServerContextBase& con
                       : absl::StrCat(method, " takes the role ", NameOf(rule->role), "; ",
                                      caller->name, " is ", NameOf(caller->role)));
   denied_->Increment();
-  Audit(context, method, *caller, "", denied);
+  Audit(context, method, *caller, "", denied, denied.message());
   s_.events->Add(EventKind::kOperatorRefused, caller->name, denied.message(), caller->name);
   return denied;
 }
@@ -114,13 +114,14 @@ void OperatorService::AuditStranger(const grpc::ServerContextBase& context,
                                     absl::string_view method, const absl::Status& outcome) {
   const absl::optional<uint64_t> unsaid = strangers_said_.Admit(s_.clock->MonotonicNow());
   if (!unsaid.has_value()) return;
-  Audit(context, method, absl::nullopt, "", outcome, *unsaid);
+  Audit(context, method, absl::nullopt, "", outcome, outcome.message(), *unsaid);
 }
 
 // Written whatever the log's level and format: these lines answer for what was done.
 void OperatorService::Audit(const grpc::ServerContextBase& context, absl::string_view method,
                             const absl::optional<Caller>& caller, absl::string_view target,
-                            const absl::Status& outcome, uint64_t not_logged) const {
+                            const absl::Status& outcome, absl::string_view detail,
+                            uint64_t not_logged) const {
   JsonWriter line;
   line.BeginObject()
       .Field("time", UtcMillisText(s_.clock->WallNow()))
@@ -132,7 +133,7 @@ void OperatorService::Audit(const grpc::ServerContextBase& context, absl::string
       .Field("rpc", method)
       .Field("target", target)
       .Field("outcome", absl::StatusCodeToString(outcome.code()))
-      .Field("detail", outcome.message().substr(0, Logger::kMaxValueSize))
+      .Field("detail", detail.substr(0, Logger::kMaxValueSize))
       .Field("address", PeerAddress(context.peer()))
       .Field("not_logged", not_logged)
       .EndObject();
@@ -156,10 +157,11 @@ grpc::ServerUnaryReactor* OperatorService::Serve(
           if (place == nullptr) status = TooMany(*caller, full);
         }
         if (place != nullptr) {
-          OperatorCall call{*caller, ""};
+          OperatorCall call{*caller, "", ""};
           status = (calls_.*work)(&call, *request, response);
           if (FindMethodRule(method)->mutates) {
-            Audit(*context, method, *caller, call.target, status);
+            Audit(*context, method, *caller, call.target, status,
+                  status.ok() ? absl::string_view(call.detail) : status.message());
           }
         }
         if (status.ok()) return grpc::Status::OK;

@@ -163,7 +163,7 @@ class OperatorService final : public byrnie::operator_::v1::Operator::CallbackSe
   absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context, absl::string_view method);
   void Audit(const grpc::ServerContextBase& context, absl::string_view method,
              const absl::optional<Caller>& caller, absl::string_view target,
-             const absl::Status& outcome, uint64_t not_logged = 0) const;
+             const absl::Status& outcome, absl::string_view detail, uint64_t not_logged = 0) const;
   // The same of a caller who is none: as many lines as LineBudget has for them.
   void AuditStranger(const grpc::ServerContextBase& context, absl::string_view method,
                      const absl::Status& outcome);

@@ -161,7 +161,7 @@ class CtlTest(unittest.TestCase):
         both = {"BYRNIE_CONTROL_PLANE": f"127.0.0.1:1,127.0.0.1:{self.plane.port}"}
         for command in (("services", "list"), ("trust", "status"), ("policy", "list"), ("token", "create", "--identity", WORKLOAD)):
             done = self.plane.ctl(*command, environment=both)
-            self.assertRegex(done.stderr, r"\Abyrniectl: note: [^\n]*127\.0\.0\.1:1 cannot be reached\n\Z")
+            self.assertRegex(done.stderr, r"\Abyrniectl: note: [^\n]*127\.0\.0\.1:1 cannot be reached\n(byrniectl: note: its id [^\n]*\n)?\Z")
         # What each knows for itself is not all there where one has not answered.
         for command in (("status",), ("agents",), ("events",)):
             done = self.plane.ctl(*command, environment=both, check=False)
@@ -249,10 +249,11 @@ class CtlTest(unittest.TestCase):
         self.fails(1, "token", "revoke", "bob")
 
     def test_join_tokens_are_listed_and_revoked(self):
-        self.ctl("token", "create", "--identity", f"{WORKLOAD}-revoked")
+        note = self.plane.ctl("token", "create", "--identity", f"{WORKLOAD}-revoked").stderr
         listed = [entry for entry in json.loads(self.ctl("token", "list", "--join", "-o", "json"))
                   if entry["spiffe_id"] == f"{WORKLOAD}-revoked"]
         self.assertEqual(len(listed), 1)
+        self.assertIn(listed[0]["id"], note)
         self.assertIn(f"{WORKLOAD}-revoked", self.ctl("token", "list", "--join"))
         self.ctl("token", "revoke", "--join", listed[0]["id"])
         self.assertNotIn(f"{WORKLOAD}-revoked", self.ctl("token", "list", "--join"))

@@ -188,6 +188,45 @@ class OperatorApiTest(unittest.TestCase):
         for token in (join, self.short, self.plane.admin_token, *self.tokens.values()):
             self.assertNotIn(token, text)
 
+    def test_what_was_granted_is_in_the_audit_log(self):
+        created = self.plane.call("CreateJoinToken", spiffe_id=f"{WORKLOAD}-audited", ttl={"seconds": 90})
+        record = self.plane.audit(rpc="CreateJoinToken", target=f"{WORKLOAD}-audited")[-1]
+        self.assertEqual(record["detail"], f"id {created.id}, ttl 1m30s")
+        self.assertIn(created.id, [token.id for token in self.plane.call("ListJoinTokens", page_size=1000).join_tokens])
+        # What comes of it leads back to it.
+        self.plane.issue_for(created.token)
+        issued = self.plane.call("ListIssuances", spiffe_id=f"{WORKLOAD}-audited").issuances
+        self.assertEqual([(entry.proof, entry.subject) for entry in issued], [("join_token", created.id)])
+        self.make_token("granted", "operator", ttl=3600)
+        self.assertEqual(self.plane.audit(rpc="CreateOperatorToken", target="granted")[-1]["detail"], "role operator, ttl 1h")
+        document = json.dumps({"name": "granted", "namespace": "demo", "scope": "NAMESPACE", "action": "DENY", "rules": [{}]})
+        version = self.plane.call("ApplyPolicy", document=document, accept_findings=True).policy.version
+        try:
+            detail = self.plane.audit(rpc="ApplyPolicy", target="demo/granted")[-1]["detail"]
+            self.assertTrue(detail.startswith(f"version {version}, accepted: "), detail)
+            self.assertIn("it keeps nobody out", detail)
+        finally:
+            self.plane.call("DeletePolicy", name="demo/granted")
+
+    def test_a_secret_given_for_a_name_is_its_token_and_in_no_log(self):
+        join, other = (self.plane.call("CreateJoinToken", spiffe_id=WORKLOAD) for _ in range(2))
+        self.assertEqual(self.plane.call("RevokeJoinToken", id=join.token).id, join.id)
+        self.assertEqual(self.plane.audit(rpc="RevokeJoinToken", outcome="OK")[-1]["target"], join.id)
+        self.assert_code(UNAUTHENTICATED, "GetStatus", token=join.token)
+        self.assert_code("NOT_FOUND", "RevokeJoinToken", id=join.token)
+        slip = self.make_token("slip", "viewer")
+        self.assertEqual(self.plane.call("RevokeOperatorToken", name=slip).name, "slip")
+        self.assertEqual(self.plane.audit(rpc="RevokeOperatorToken", outcome="OK")[-1]["target"], "slip")
+        # One that is none of an operator.
+        for secret in (slip, other.token):
+            self.assertNotIn(secret, self.assert_code("NOT_FOUND", "RevokeOperatorToken", name=secret).details())
+        self.assertEqual(self.plane.audit(rpc="RevokeOperatorToken")[-1]["target"], f"sha256:{other.id}")
+        self.assert_code("FAILED_PRECONDITION", "RevokeOperatorToken", name=self.plane.admin_token)
+        self.plane.call("RevokeJoinToken", id=other.id.upper())
+        text = self.plane.log_text()
+        for secret in (join.token, other.token, slip, self.plane.admin_token):
+            self.assertNotIn(secret, text)
+
     # Roles are not widened.
 
     def test_a_join_token_for_an_operators_identity_takes_that_operators_role(self):
