@@ -158,15 +158,14 @@ absl::Status CheckTrustRollback(const CommandContext&) { return CheckExclusions(
 absl::Status CheckRevoke(const CommandContext& context) {
   const std::string& serial = context.arguments.front();
   const bool digits = std::all_of(serial.begin(), serial.end(), [](char c) {
-    return absl::ascii_isxdigit(static_cast<unsigned char>(c)) &&
-           !absl::ascii_isupper(static_cast<unsigned char>(c));
+    return absl::ascii_isxdigit(static_cast<unsigned char>(c));
   });
   if (digits && !serial.empty() && serial.size() <= kMaxSerialDigits && serial.size() % 2 == 0) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
       absl::StrCat("\"", serial, "\" is not a serial number, 2 to ", kMaxSerialDigits,
-                   " lower-case hexadecimal digits, an even number of them; byrniectl issuances "
+                   " hexadecimal digits, an even number of them; byrniectl issuances "
                    "shows those there are"));
 }
 
@@ -193,6 +192,19 @@ int RunTrustRollback(const CommandContext& context) {
   return Show(context, context.client->Call(&OperatorClient::Stub::RollbackTrust, request));
 }
 
+namespace {
+
+// Empty: it was not revoked.
+std::string RevocationText(const v1::Issuance& issuance) {
+  if (!issuance.has_revoked_at()) return "";
+  return absl::StrCat(
+      Rfc3339(issuance.revoked_at()), " by ",
+      issuance.revoked_by().empty() ? "nobody known" : Printable(issuance.revoked_by()),
+      issuance.revoked_reason().empty() ? "" : ": ", Printable(issuance.revoked_reason()));
+}
+
+}  // namespace
+
 int RunIssuances(const CommandContext& context) {
   v1::ListIssuancesRequest request;
   request.set_page_size(1000);
@@ -205,13 +217,13 @@ int RunIssuances(const CommandContext& context) {
     return kDone;
   }
   std::vector<std::vector<std::string>> rows = {
-      {"ISSUED", "IDENTITY", "SERIAL", "PROOF", "ADDRESS", "END", "JWT FOR"}};
+      {"ISSUED", "IDENTITY", "SERIAL", "PROOF", "ADDRESS", "END", "JWT FOR", "REVOKED"}};
   for (const v1::Issuance& issuance : *issuances) {
     rows.push_back({Rfc3339(issuance.issued_at()), Printable(issuance.spiffe_id()),
                     Printable(issuance.serial()), Printable(issuance.proof()),
                     Printable(issuance.address()),
                     issuance.has_not_after() ? Rfc3339(issuance.not_after()) : "unknown",
-                    Printable(absl::StrJoin(issuance.audience(), " "))});
+                    Printable(absl::StrJoin(issuance.audience(), " ")), RevocationText(issuance)});
   }
   Print(issuances->empty() ? "nothing was issued\n" : Table(rows));
   return kDone;

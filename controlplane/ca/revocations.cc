@@ -83,7 +83,7 @@ absl::Status Revocations::CheckSerial(const std::string& serial) {
   }
   if (good) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      "a serial number is 2 to 40 lower-case hexadecimal digits, an even number of them");
+      "a serial number is 2 to 40 hexadecimal digits, an even number of them");
 }
 
 absl::Status Revocations::Revoke(const RevokedCertificate& revoked) {
@@ -113,11 +113,13 @@ std::vector<RevokedCertificate> Revocations::List() const {
   return InForce();
 }
 
-bool Revocations::IsRevoked(absl::string_view serial) const {
+absl::optional<RevokedCertificate> Revocations::Find(absl::string_view serial) const {
   absl::MutexLock lock(&mu_);
-  return std::any_of(revoked_.begin(), revoked_.end(), [serial](const RevokedCertificate& revoked) {
-    return revoked.serial == serial;
-  });
+  const auto at = std::lower_bound(
+      revoked_.begin(), revoked_.end(), serial,
+      [](const RevokedCertificate& a, absl::string_view wanted) { return a.serial < wanted; });
+  if (at == revoked_.end() || at->serial != serial) return absl::nullopt;
+  return *at;
 }
 
 std::vector<RevokedCertificate> Revocations::InForce() const {

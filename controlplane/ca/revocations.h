@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "common/crypto/revocation_list.h"
 #include "controlplane/ca/settled_time.h"
@@ -97,8 +98,9 @@ class Revocations {
   absl::Status Revoke(const RevokedCertificate& revoked);
   // Those that have not ended, by serial.
   std::vector<RevokedCertificate> List() const;
-  // Also of one that has ended since.
-  bool IsRevoked(absl::string_view serial) const;
+  // Also one that has ended since, for as long as its record is there.
+  absl::optional<RevokedCertificate> Find(absl::string_view serial) const;
+  bool IsRevoked(absl::string_view serial) const { return Find(serial).has_value(); }
 
   // The lists of the trust domain in force that others have made; with the next Update.
   void SetOthers(std::vector<RevocationListPtr> others);

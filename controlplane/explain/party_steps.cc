@@ -113,7 +113,8 @@ ExplainStep CertificateStep(const MeshView& view, const Party& party,
     step.reason = absl::StrCat("certificate ", certificate->serial, " of ", party.proven->text(),
                                " is revoked: nobody who has the list takes it");
     step.remedy =
-        "the audit log says who revoked it and why; a pod that is to be trusted again needs a new "
+        "byrniectl issuances says who revoked it and why; a pod that is to be trusted again needs "
+        "a new "
         "certificate: start its agent anew with a new join token";
   } else {
     step.outcome = Outcome::kOk;

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
@@ -81,6 +82,16 @@ std::string AppliedText(const PolicyAdmin::Applied& applied) {
                     finding.message);
     before = "; ";
   }
+  return text;
+}
+
+// What was revoked, for the audit log and for who watches.
+std::string RevokedText(const v1::RevokeCertificateRequest& request,
+                        const v1::RevokeCertificateResponse& response) {
+  std::string text = absl::StrCat(request.reason().empty() ? "no reason given" : request.reason(),
+                                  "; ", response.renewed(), " renewed from it");
+  if (response.ended()) absl::StrAppend(&text, ", it has ended itself");
+  if (!response.warning().empty()) absl::StrAppend(&text, ", but ", response.warning());
   return text;
 }
 
@@ -429,12 +440,20 @@ absl::Status OperatorCalls::RevokeCertificate(OperatorCall* call,
                                               const v1::RevokeCertificateRequest& request,
                                               v1::RevokeCertificateResponse* response) const {
   RETURN_IF_ERROR(RequireTrust(s_.trust));
-  call->target = request.serial().substr(0, 64);
+  call->target = absl::AsciiStrToLower(request.serial().substr(0, 64));
+  const size_t before = s_.trust->RevokedSerials().size();
   RETURN_IF_ERROR(s_.trust->RevokeCertificate(call->caller.name, request, response));
-  if (!response->warning().empty()) {
-    s_.events->Add(EventKind::kTrustChanged, request.serial(),
-                   absl::StrCat("revoked, but ", response->warning()), call->caller.name);
+  call->detail = RevokedText(request, *response);
+  // Asked once more, as byrniectl does, it mostly finds all of them revoked.
+  if (s_.trust->RevokedSerials().size() == before && response->warning().empty()) {
+    return absl::OkStatus();
   }
+  s_.events->Add(
+      EventKind::kTrustChanged, call->target,
+      absl::StrCat("certificate of ",
+                   response->spiffe_id().empty() ? "nobody the log knows" : response->spiffe_id(),
+                   " revoked: ", call->detail),
+      call->caller.name);
   return absl::OkStatus();
 }
 

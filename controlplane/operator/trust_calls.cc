@@ -4,10 +4,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/base/utc_text.h"
 #include "common/grpc/error_details.h"
+#include "common/identity/spiffe_id.h"
 #include "controlplane/operator/page.h"
 #include "controlplane/operator/read_mask.h"
 #include "controlplane/proto/time_conversion.h"
@@ -74,6 +76,21 @@ std::string ListOf(const v1::ListIssuancesRequest& request) {
   filter.clear_page_token();
   filter.clear_read_mask();
   return absl::StrCat("issuances ", filter.SerializeAsString());
+}
+
+// As Certificate::SerialHex; other programs print the digits in capitals.
+absl::StatusOr<std::string> ReadSerial(absl::string_view given) {
+  std::string serial = absl::AsciiStrToLower(given);
+  const absl::Status valid = Revocations::CheckSerial(serial);
+  if (!valid.ok()) return InvalidField("serial", valid.message());
+  return serial;
+}
+
+void FillRevocation(const absl::optional<RevokedCertificate>& revoked, v1::Issuance* out) {
+  if (!revoked.has_value()) return;
+  ToProto(revoked->revoked_at, out->mutable_revoked_at());
+  out->set_revoked_by(revoked->by);
+  out->set_revoked_reason(revoked->reason);
 }
 
 std::string DoubtText(const std::string& serial, const std::vector<IssuanceRecord>& doubtful) {
@@ -169,8 +186,14 @@ absl::Status TrustCalls::ListIssuances(const v1::ListIssuancesRequest& request,
                                        v1::ListIssuancesResponse* response) const {
   RETURN_IF_ERROR(CheckReadMask<v1::Issuance>(request.read_mask()));
   IssuanceLog::Query query;
-  query.identity = request.spiffe_id();
-  query.serial = request.serial();
+  if (!request.spiffe_id().empty()) {
+    const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(request.spiffe_id());
+    if (!id.ok()) return InvalidField("spiffe_id", id.status().message());
+    query.identity = id->text();
+  }
+  if (!request.serial().empty()) {
+    ASSIGN_OR_RETURN(query.serial, ReadSerial(request.serial()));
+  }
   if (request.has_since()) query.since = TimeOf(request.since());
   if (request.has_until()) query.until = TimeOf(request.until());
   ASSIGN_OR_RETURN(const Page wanted,
@@ -197,6 +220,7 @@ absl::Status TrustCalls::ListIssuances(const v1::ListIssuancesRequest& request,
     }
     out->set_replaces(record.replaces);
     for (const std::string& audience : record.audience) out->add_audience(audience);
+    FillRevocation(trust_->revocations()->Find(record.serial), out);
     ApplyReadMask(request.read_mask(), out);
   }
   if (!page->next.empty()) response->set_next_page_token(wanted.TokenAfter(page->next));
@@ -237,24 +261,23 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
     return InvalidField(
         "reason", absl::StrCat("has ", request.reason().size(), " bytes; at most ", kMaxReason));
   }
-  const absl::Status serial = Revocations::CheckSerial(request.serial());
-  if (!serial.ok()) return InvalidField("serial", serial.message());
+  ASSIGN_OR_RETURN(const std::string serial, ReadSerial(request.serial()));
   RETURN_IF_ERROR(trust_->CheckMayRevoke());
   const absl::Time now = clock_->WallNow();
-  CertificateLineage lineage(request.serial());
+  CertificateLineage lineage(serial);
   const absl::Status read = lineage.Update(*log_).status();
   if (!request.accept_unknown()) RETURN_IF_ERROR(read);
   if (!lineage.itself().has_value() && !request.accept_unknown()) {
     return ResourceNotFound(
-        "certificate", request.serial(),
+        "certificate", serial,
         absl::StrCat(
-            "the log of issuances has no certificate ", request.serial(),
+            "the log of issuances has no certificate ", serial,
             ", so nothing is revoked; look for the right serial with byrniectl issuances, or, for "
             "a certificate that the log has lost, set accept_unknown (byrniectl revoke "
             "--accept_unknown)"));
   }
   RevokedCertificate revoked;
-  revoked.serial = request.serial();
+  revoked.serial = serial;
   revoked.by = by;
   revoked.reason = request.reason();
   revoked.revoked_at = now;
@@ -263,9 +286,9 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
   if (lineage.itself().has_value() && lineage.itself()->proof != kUnreadableProof) {
     const IssuanceRecord& record = *lineage.itself();
     if (!record.audience.empty()) {
-      return PreconditionFailed("JWT_SVID", request.serial(),
-                                absl::StrCat(request.serial(), " is a JWT-SVID of ",
-                                             record.identity, ", which no list takes back"));
+      return PreconditionFailed("JWT_SVID", serial,
+                                absl::StrCat(serial, " is a JWT-SVID of ", record.identity,
+                                             ", which no list takes back"));
     }
     revoked.identity = record.identity;
     revoked.not_after = record.not_after;
@@ -290,7 +313,7 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
   }
   if (request.only()) return absl::OkStatus();
   if (!read.ok()) {
-    response->set_warning(absl::StrCat("what was renewed from ", request.serial(),
+    response->set_warning(absl::StrCat("what was renewed from ", serial,
                                        " is not revoked, because the log of issuances cannot be "
                                        "read now: ",
                                        read.message(), "; revoke it once more"));

@@ -291,5 +291,51 @@ TEST_F(TrustCallsTest, RefusesWhatIsNoSerial) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("hexadecimal")));
 }
 
+TEST_F(TrustCallsTest, WhatIsNoIdentityAndNoSerialWasNotIssuedToNobody) {
+  Issue(kSerial);
+  v1::ListIssuancesResponse response;
+  v1::ListIssuancesRequest request;
+  request.set_spiffe_id("demo/client");
+  EXPECT_EQ(FieldOf(calls_->ListIssuances(request, &response)), "spiffe_id");
+  request.clear_spiffe_id();
+  for (const char* none : {"zz", "0a1", "0a:1b"}) {
+    request.set_serial(none);
+    EXPECT_EQ(FieldOf(calls_->ListIssuances(request, &response)), "serial") << none;
+  }
+  request.set_serial("0A1B");
+  ASSERT_THAT(calls_->ListIssuances(request, &response), IsOk());
+  EXPECT_EQ(response.issuances_size(), 1);
+}
+
+TEST_F(TrustCallsTest, ASerialMayBeInCapitals) {
+  Issue(kSerial);
+  ASSERT_THAT(Revoke("0A1B"), IsOk());
+  EXPECT_THAT(calls_->RevokedSerials(), ElementsAre(kSerial));
+}
+
+TEST_F(TrustCallsTest, TellsWhoRevokedWhatWhenAndWhy) {
+  Issue("0a00");
+  Issue("0a01", "0a00");
+  Issue("0b00");
+  v1::RevokeCertificateRequest request;
+  request.set_serial("0a00");
+  request.set_reason("laptop stolen");
+  ASSERT_THAT(calls_->RevokeCertificate("alice", request, &response_), IsOk());
+  v1::ListIssuancesResponse listed;
+  ASSERT_THAT(calls_->ListIssuances({}, &listed), IsOk());
+  ASSERT_EQ(listed.issuances_size(), 3);
+  for (const v1::Issuance& issuance : listed.issuances()) {
+    if (issuance.serial() == "0b00") {
+      EXPECT_FALSE(issuance.has_revoked_at());
+      EXPECT_EQ(issuance.revoked_by(), "");
+      continue;
+    }
+    EXPECT_EQ(issuance.revoked_at().seconds(), absl::ToUnixSeconds(clock_.WallNow()));
+    EXPECT_EQ(issuance.revoked_by(), "alice");
+    EXPECT_EQ(issuance.revoked_reason(),
+              issuance.serial() == "0a00" ? "laptop stolen" : "renewed from 0a00: laptop stolen");
+  }
+}
+
 }  // namespace
 }  // namespace byrnie

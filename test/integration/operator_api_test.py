@@ -227,6 +227,20 @@ class OperatorApiTest(unittest.TestCase):
         for secret in (join.token, other.token, slip, self.plane.admin_token):
             self.assertNotIn(secret, text)
 
+    def test_who_revoked_what_and_why_can_be_read(self):
+        revoked = f"{WORKLOAD}-revoked"
+        self.plane.issue(revoked)
+        serial, = (entry.serial for entry in self.plane.call("ListIssuances", spiffe_id=revoked).issuances)
+        for _ in range(2):
+            self.plane.call("RevokeCertificate", serial=serial.upper(), reason="laptop stolen")
+        entry, = self.plane.call("ListIssuances", serial=serial.upper()).issuances
+        self.assertEqual((entry.revoked_by, entry.revoked_reason), ("operator-token-file", "laptop stolen"))
+        self.assertGreaterEqual(entry.revoked_at.seconds, entry.issued_at.seconds)
+        self.assertEqual(self.plane.audit(rpc="RevokeCertificate", target=serial)[0]["detail"], "laptop stolen; 0 renewed from it")
+        events = [response.event for response in self.plane.watch(kinds=["KIND_TRUST_CHANGED"]) if response.event.subject == serial]
+        self.assertEqual([(event.actor, event.message) for event in events],
+                         [("operator-token-file", f"certificate of {revoked} revoked: laptop stolen; 0 renewed from it")])
+
     # Roles are not widened.
 
     def test_a_join_token_for_an_operators_identity_takes_that_operators_role(self):

@@ -3,7 +3,7 @@
 
 Proved: every certificate issued is in the log with whom it names, the proof and the address, also over a restart of the control plane; one that
 is revoked by its serial opens nothing any more within seconds, what was open with it ends, and everybody else goes on; a restart forgets no
-revocation; a serial that is none is refused, and so is one that nobody was given unless the operator insists.
+revocation; a serial that is none is refused, and so is one that nobody was given unless the operator insists. Who revoked it and why is in the log, too.
 """
 
 import json
@@ -73,7 +73,11 @@ class RevokeCertificateTest(MeshTestCase):
 
         plane.process.kill()
         plane.start()
-        self.assertEqual(self.issuances(self.bad)[0], first)
+        again = self.issuances(self.bad)
+        for field in set(first) - {"revoked_by", "revoked_reason"}:
+            self.assertEqual(again[0][field], first[field], field)
+        self.assertEqual((again[-1]["revoked_by"], again[-1]["revoked_reason"]), ("operator-token-file", "stolen"))
+        self.assertIn(" by operator-token-file: stolen", plane.ctl("issuances", f"--identity={self.bad.spiffe_id}").stdout)
         wait_until(lambda: b"ping\n" == self.ask(self.good, self.vip, 80), 10, "the good pod's connection")
         self.assert_refused(self.bad)
         self.assertEqual(self.ask(self.good, self.vip, 80), b"ping\n")
