@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
@@ -20,6 +21,7 @@ namespace {
 
 constexpr size_t kMaxPage = 64 * 1024 * 1024;
 constexpr char kTaken[] = "byrnie/taken";
+constexpr char kRefused[] = "byrnie/refused";
 
 // How long is left, counted from its making.
 class Deadline {
@@ -41,7 +43,10 @@ absl::Status Late(const SocketAddress& address) {
 }
 
 absl::Status Failed(const SocketAddress& address, int error) {
-  return absl::UnavailableError(absl::StrCat(address.ToString(), ": ", ::strerror(error)));
+  absl::Status status =
+      absl::UnavailableError(absl::StrCat(address.ToString(), ": ", ::strerror(error)));
+  // All else is of this machine or of the way: no route, no such family, no right to go there.
+  return error == ECONNREFUSED ? Refused(std::move(status)) : status;
 }
 
 // Somebody took the connection, and ended it without an answer.
@@ -119,6 +124,13 @@ bool WasTaken(const absl::Status& status) { return status.GetPayload(kTaken).has
 
 absl::Status Taken(absl::Status status) {
   status.SetPayload(kTaken, absl::Cord());
+  return status;
+}
+
+bool WasRefused(const absl::Status& status) { return status.GetPayload(kRefused).has_value(); }
+
+absl::Status Refused(absl::Status status) {
+  status.SetPayload(kRefused, absl::Cord());
   return status;
 }
 

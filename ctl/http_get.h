@@ -18,10 +18,10 @@ struct HttpPage {
 };
 
 // Asks a page of a proxy, an agent or a control plane, over plain HTTP/1.0 (RFC 1945), which all of
-// them answer with a close. Blocks, at most `timeout`. Unavailable when nobody listens,
-// DeadlineExceeded when nobody answers in time (WasTaken() tells whether the connection came
-// about), Aborted when the connection is taken and reset, InvalidArgument when what comes is no
-// HTTP.
+// them answer with a close. Blocks, at most `timeout`. Unavailable when nobody listens or there is
+// no way there from here (WasRefused() tells which), DeadlineExceeded when nobody answers in time
+// (WasTaken() tells whether the connection came about), Aborted when the connection is taken and
+// reset, InvalidArgument when what comes is no HTTP.
 absl::StatusOr<HttpPage> HttpRequestPage(const SocketAddress& address, absl::string_view method,
                                          absl::string_view path, absl::Duration timeout);
 inline absl::StatusOr<HttpPage> HttpGet(const SocketAddress& address, absl::string_view path,
@@ -34,6 +34,12 @@ inline absl::StatusOr<HttpPage> HttpGet(const SocketAddress& address, absl::stri
 bool WasTaken(const absl::Status& status);
 // Marks an error as such.
 absl::Status Taken(absl::Status status);
+
+// Of an error: somebody has said that nobody listens there. Without it nothing is known of the
+// other end.
+bool WasRefused(const absl::Status& status);
+// Marks an error as such.
+absl::Status Refused(absl::Status status);
 
 // Connects to an address. Errors as above.
 absl::StatusOr<UniqueFd> ConnectWithin(const SocketAddress& address, absl::Duration timeout);

@@ -87,7 +87,7 @@ ExplainStep Hangs(absl::string_view role, const SocketAddress& page) {
 ExplainStep Readiness(absl::string_view role, const SocketAddress& page,
                       const absl::StatusOr<HttpPage>& answer) {
   const std::string name = absl::StrCat(role, "-proxy");
-  if (absl::IsUnavailable(answer.status())) {
+  if (WasRefused(answer.status())) {
     return Step(
         name, ExplainStep::OUTCOME_FAILED,
         absl::StrCat("nobody answers at ", page.ToString(), " (", answer.status().message(),
@@ -385,6 +385,16 @@ void UpdateVerdict(ExplainResponse* answer) {
       unknown.empty() ? "" : absl::StrCat("; not known: ", absl::StrJoin(unknown, ", "))));
 }
 
+// What is to be made of a proxy whose agent has just said that it answers, where its page is
+// refused: whoever refuses may be a firewall, or another machine that has the address here.
+ExplainStep RefusedHere(const ExplainStep& known, const SocketAddress& page) {
+  return Step(known.name(), ExplainStep::OUTCOME_OK,
+              absl::StrCat(known.reason(), ", though connections from here to ", page.ToString(),
+                           " are refused"),
+              absl::StrCat("where the pod is reached, curl ", page.ToString(),
+                           "/healthz/ready: something on the way from here may be what refuses"));
+}
+
 // In the place of what was known of it before, or at the end.
 void Put(ExplainStep step, std::vector<ExplainStep>* steps) {
   for (ExplainStep& known : *steps) {
@@ -395,6 +405,20 @@ void Put(ExplainStep step, std::vector<ExplainStep>* steps) {
     return;
   }
   steps->push_back(std::move(step));
+}
+
+// What the page of a proxy's readiness says, beside what its agent does.
+void PutReadiness(absl::string_view role, const SocketAddress& page,
+                  const absl::StatusOr<HttpPage>& answer, std::vector<ExplainStep>* steps) {
+  ExplainStep step = Readiness(role, page, answer);
+  if (WasRefused(answer.status())) {
+    for (ExplainStep& known : *steps) {
+      if (known.name() != step.name() || known.outcome() != ExplainStep::OUTCOME_OK) continue;
+      known = RefusedHere(known, page);
+      return;
+    }
+  }
+  Put(std::move(step), steps);
 }
 
 }  // namespace
@@ -434,9 +458,9 @@ void AddPodChecks(const PodCheckOptions& options, const PageGetter& get, Explain
       steps.push_back(std::move(step));
     }
   }
-  if (source.has_value()) Put(Readiness("source", *source, pages.Get(*source, kReady)), &steps);
+  if (source.has_value()) PutReadiness("source", *source, pages.Get(*source, kReady), &steps);
   if (destination.has_value()) {
-    Put(Readiness("destination", *destination, pages.Get(*destination, kReady)), &steps);
+    PutReadiness("destination", *destination, pages.Get(*destination, kReady), &steps);
   }
   if (options.probe.has_value()) {
     Put(Probe(*options.probe, options.source_admin, pages), &steps);

@@ -42,8 +42,9 @@ using PageGetter =
 // Replaces the step "pod" of an explanation, and what is unknown of "inbound-mode", by what the
 // pods' own pages say: readiness on port 15021 of their addresses, and where they are given the
 // admin ports, all asked at the same time. What a pod says counts more than what the control plane
-// knows: its step takes the place of that one's. Says of what it could not reach that it is
-// unknown. Brings first_failed and verdict up to date.
+// knows: its step takes the place of that one's; but a refusal, which may come from anybody on the
+// way, does not outvote an agent that has just said that its proxy answers. Says of what it could
+// not reach that it is unknown. Brings first_failed and verdict up to date.
 void AddPodChecks(const PodCheckOptions& options, const PageGetter& get,
                   byrnie::operator_::v1::ExplainResponse* answer);
 

@@ -84,9 +84,38 @@ TEST_F(PodChecksTest, AProxyThatDoesNotRunIsToldFromOneThatIsNotReached) {
   EXPECT_EQ(answer_.steps(1).outcome(), ExplainStep::OUTCOME_UNKNOWN);
   answer_.clear_steps();
   Add("pod", ExplainStep::OUTCOME_UNKNOWN);
-  error_ = absl::UnavailableError("Connection refused");
+  error_ = Refused(absl::UnavailableError("Connection refused"));
   Run();
   EXPECT_EQ(answer_.first_failed(), "source-proxy");
+}
+
+TEST_F(PodChecksTest, AMachineWithoutAWayToThePodsSaysNothingOfThem) {
+  pages_.clear();
+  error_ = absl::UnavailableError("Network is unreachable");
+  answer_.clear_steps();
+  Add("source-certificate", ExplainStep::OUTCOME_OK);
+  Add("policy", ExplainStep::OUTCOME_FAILED);
+  Add("pod", ExplainStep::OUTCOME_UNKNOWN);
+  Run();
+  EXPECT_EQ(answer_.first_failed(), "policy");
+  for (const ExplainStep& step : answer_.steps()) {
+    if (!absl::EndsWith(step.name(), "-proxy")) continue;
+    EXPECT_EQ(step.outcome(), ExplainStep::OUTCOME_UNKNOWN);
+    EXPECT_THAT(step.reason(), HasSubstr("is not reached from here"));
+  }
+}
+
+TEST_F(PodChecksTest, ARefusalFromOutsideDoesNotOutvoteTheAgentOfTheProxy) {
+  pages_.clear();
+  error_ = Refused(absl::UnavailableError("Connection refused"));
+  answer_.clear_steps();
+  Add("source-proxy", ExplainStep::OUTCOME_OK);
+  Add("destination-proxy", ExplainStep::OUTCOME_OK);
+  Add("pod", ExplainStep::OUTCOME_UNKNOWN);
+  Run();
+  EXPECT_EQ(answer_.first_failed(), "");
+  EXPECT_THAT(answer_.verdict(), HasSubstr("to be looked at: source-proxy, destination-proxy"));
+  EXPECT_THAT(answer_.steps(0).reason(), HasSubstr("refused"));
 }
 
 TEST_F(PodChecksTest, AConnectionThatSomethingElseTookSaysNothing) {

@@ -437,6 +437,62 @@ class ExplainTest(MeshTestCase):
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn("is not reachable", done.stderr)
 
+    # From a machine that reaches the control plane and no pod.
+
+    @contextlib.contextmanager
+    def cut_off_from_the_pods(self, *way):
+        """An operator's machine, with a way to the control plane alone; `way`: what becomes of the rest."""
+        plane, machine = self.mesh.control_plane, self.outsider
+        machine.run("ip", "route", "add", f"{plane.host.address}/32", "dev", "eth0")
+        machine.run("ip", "route", "add", *way, "10.77.0.0/24")
+        machine.run("ip", "route", "add", *way, "fd77::/112")
+        try:
+            yield machine
+        finally:
+            machine.run("ip", "route", "del", *way, "fd77::/112")
+            machine.run("ip", "route", "del", *way, "10.77.0.0/24")
+            machine.run("ip", "route", "del", f"{plane.host.address}/32", "dev", "eth0")
+
+    def assert_true_verdicts(self, machine):
+        """What is in the way is named, and what is not is not."""
+        def explained(source=self.client.address):
+            return self.explain(source, f"{self.vip}:80", namespace=machine)
+        name, answer = explained()
+        self.assertEqual(name, "", answer["verdict"])
+        with self.registry_changed() as registry:
+            registry.policy("no", "DENY", principals=[{"exact": "cluster.local/ns/demo/sa/client"}])
+            registry.write()
+            self.assert_step("policy", self.client.address, f"{self.vip}:80", namespace=machine)
+        # An agent says of its own proxy what nobody can see from here.
+        self.server.proxy.kill()
+        try:
+            self.assert_step("destination-proxy", self.client.address, f"{self.vip}:80", namespace=machine)
+        finally:
+            self.server.start_proxy()
+            self.server.wait_ready()
+        wait_until(lambda: explained()[0] == "", 10, "the mesh as it was")
+
+    def test_44_a_machine_without_a_way_to_the_pods(self):
+        for way in (("unreachable",), ("prohibit",), ("throw",)):
+            with self.subTest(way=way), self.cut_off_from_the_pods(*way) as machine:
+                # No route to host, permission denied, network is unreachable.
+                for source in (self.client.address, self.client.address6):
+                    name, answer = self.explain(source, f"{self.vip}:80", namespace=machine)
+                    self.assertEqual(name, "", answer["verdict"])
+                self.assert_true_verdicts(machine)
+
+    def test_45_a_firewall_that_refuses_does_not_outvote_the_agent(self):
+        self.outsider.run("nft", "-f", "-", stdin=(
+            "table inet refuse {\nchain out {\ntype filter hook output priority 0;\n"
+            "tcp dport 15021 reject with tcp reset\n}\n}\n"))
+        try:
+            name, answer = self.explain(self.client.address, f"{self.vip}:80", namespace=self.outsider)
+            self.assertEqual(name, "", answer["verdict"])
+            self.assertIn("to be looked at: source-proxy, destination-proxy", answer["verdict"])
+            self.assert_true_verdicts(self.outsider)
+        finally:
+            self.outsider.run("nft", "delete", "table", "inet", "refuse")
+
     # Behind the destination's proxy, and before the source's.
 
     def stand_in(self, program):
