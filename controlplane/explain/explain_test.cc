@@ -228,6 +228,21 @@ TEST_F(ExplainTest, AServiceIsMeantBeforeAWorkloadOfItsName) {
 }
 
 TEST_F(ExplainTest, ASourceThatIsNotKnown) {
+TEST_F(ExplainTest, APortThatOnlyTheWorkloadOfThatNameCanHaveMeansTheWorkload) {
+  ExplainAnswer answer = Ask("10.0.0.1", "demo/server", 8080);
+  EXPECT_EQ(answer.first_failed(), nullptr);
+  EXPECT_EQ(answer.destination_address, "10.0.0.2:8080");
+  const ExplainStep* step = Step(answer, explain_step::kDestination);
+  EXPECT_THAT(step->reason, HasSubstr("demo/server is workload static//pod/demo/server; service "
+                                      "demo/server.demo has no port 8080"));
+  EXPECT_EQ(step->remedy, "");
+  // A port that no service leads to may be a slip of the pen.
+  answer = Ask("10.0.0.1", "demo/server", 81);
+  EXPECT_EQ(answer.destination_address, "10.0.0.2:81");
+  EXPECT_THAT(Step(answer, explain_step::kDestination)->remedy,
+              HasSubstr("if the service is meant, use one of its ports: 80"));
+}
+
   EXPECT_THAT(FirstFailed("demo/nobody"), HasSubstr("source: "));
 }
 

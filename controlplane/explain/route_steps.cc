@@ -80,20 +80,36 @@ ExplainStep Step(const char* name, Outcome outcome, std::string reason, std::str
   return ExplainStep{name, outcome, std::move(reason), std::move(remedy)};
 }
 
+bool HasPort(const MeshView::Service& service, uint16_t port) {
+  return std::any_of(service.ports().begin(), service.ports().end(),
+                     [port](const auto& entry) { return entry.service_port() == port; });
+}
+
+// "80, 443".
+std::string PortsOf(const MeshView::Service& service) {
+  return absl::StrJoin(service.ports(), ", ", [](std::string* out, const auto& entry) {
+    absl::StrAppend(out, entry.service_port());
+  });
+}
+
+// Whether a workload takes a service at a port.
+bool IsTarget(const MeshView::Workload& workload, uint16_t port) {
+  for (const auto& [key, list] : workload.services()) {
+    for (const auto& entry : list.ports()) {
+      if (entry.target_port() == port) return true;
+    }
+  }
+  return false;
+}
+
 void FindEndpoints(const MeshView& view, const Party& source, const MeshView::Service& service,
                    uint16_t port, Route* route) {
   const std::string key = ServiceKey(service);
-  std::vector<std::string> ports;
-  bool has_port = false;
-  for (const auto& entry : service.ports()) {
-    ports.push_back(absl::StrCat(entry.service_port()));
-    has_port = has_port || entry.service_port() == port;
-  }
-  if (!has_port) {
-    route->steps.push_back(Step(explain_step::kServicePort, Outcome::kFailed,
-                                absl::StrCat("service ", key, " has no port ", port, "; it has ",
-                                             absl::StrJoin(ports, ", ")),
-                                "use one of its ports, or add this one to the service"));
+  if (!HasPort(service, port)) {
+    route->steps.push_back(
+        Step(explain_step::kServicePort, Outcome::kFailed,
+             absl::StrCat("service ", key, " has no port ", port, "; it has ", PortsOf(service)),
+             "use one of its ports, or add this one to the service"));
     return;
   }
   route->steps.push_back(Step(explain_step::kServicePort, Outcome::kOk,
@@ -170,13 +186,16 @@ Route FindRoute(const MeshView& view, const Party& source, const std::string& de
     route.steps.push_back(UnreadableStep(destination, "service", ServiceKey(*service)));
     return route;
   }
-  if (service.has_value()) {
+  const absl::optional<MeshView::Workload> workload = view.FindWorkload(destination);
+  // "demo/server" may be both. Flows name workloads so, with the ports that applications have.
+  const bool workload_is_meant =
+      workload.has_value() && service.has_value() && !HasPort(*service, port);
+  if (service.has_value() && !workload_is_meant) {
     route.steps.push_back(Step(explain_step::kDestination, Outcome::kOk,
                                absl::StrCat(destination, " is service ", ServiceKey(*service))));
     FindEndpoints(view, source, *service, port, &route);
     return route;
   }
-  const absl::optional<MeshView::Workload> workload = view.FindWorkload(destination);
   if (workload.has_value() && view.IsUnreadable(workload->uid())) {
     route.steps.push_back(UnreadableStep(destination, "workload", workload->uid()));
     return route;
@@ -184,8 +203,16 @@ Route FindRoute(const MeshView& view, const Party& source, const std::string& de
   if (workload.has_value()) {
     const absl::StatusOr<IpAddress> asked = IpAddress::Parse(destination);
     const std::vector<IpAddress> addresses = MeshView::AddressesOf(*workload);
-    route.steps.push_back(Step(explain_step::kDestination, Outcome::kOk,
-                               absl::StrCat(destination, " is workload ", workload->uid())));
+    ExplainStep step = Step(explain_step::kDestination, Outcome::kOk,
+                            absl::StrCat(destination, " is workload ", workload->uid()));
+    if (workload_is_meant) {
+      absl::StrAppend(&step.reason, "; service ", ServiceKey(*service), " has no port ", port);
+      if (!IsTarget(*workload, port)) {
+        step.remedy =
+            absl::StrCat("if the service is meant, use one of its ports: ", PortsOf(*service));
+      }
+    }
+    route.steps.push_back(std::move(step));
     route.targets.push_back(
         {*workload, SocketAddress(asked.ok() ? *asked : AddressFor(source, addresses), port)});
     return route;

@@ -493,6 +493,14 @@ class ExplainTest(MeshTestCase):
         finally:
             self.outsider.run("nft", "delete", "table", "inet", "refuse")
 
+    def test_46_a_name_that_service_and_workload_have_in_common(self):
+        # As flows print a destination: the workload, with its application's port.
+        name, answer = self.explain("demo/client", "demo/server:8080")
+        self.assertEqual(name, "", answer["verdict"])
+        self.assertEqual(answer["destination_address"], f"{self.server.address}:8080")
+        self.assertRegex(next(step for step in answer["steps"] if step["name"] == "destination")["reason"],
+                         "is workload .*; service .* has no port 8080")
+
     # Behind the destination's proxy, and before the source's.
 
     def stand_in(self, program):
