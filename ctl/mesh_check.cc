@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/version.h"
@@ -291,12 +292,57 @@ std::vector<std::string> With(v1::Agent::Trouble trouble, const MeshState& state
   return names;
 }
 
-CheckResult Certificates(const MeshState& state) {
+// Those whom a certificate is of use to: who is connected, or whose identity a workload of the
+// registry has. Of the others, jobs and machines that are done, it may well end. Says how many
+// those are that have one of the troubles.
+MeshState WithoutDeparted(const MeshState& state, size_t* departed) {
+  std::set<std::string> registered;
+  for (const v1::Workload& workload : state.workloads) registered.insert(workload.spiffe_id());
+  MeshState present;
+  for (const v1::Agent& agent : state.agents) {
+    if (agent.connected() || registered.count(agent.spiffe_id()) > 0) {
+      present.agents.push_back(agent);
+    } else if (absl::c_count(agent.troubles(), v1::Agent::TROUBLE_CERTIFICATE_ENDED) > 0) {
+      ++*departed;
+    }
+  }
+  return present;
+}
+
+// What brings back an agent whose certificate has ended: what it has to prove itself with. Of a
+// certificate that was renewed ("svid") nobody tells by what its first one was proven.
+std::string ComeBack(const MeshState& state) {
+  bool by_join_token = false, by_token = false, unknown = false;
+  for (const v1::Agent& agent : state.agents) {
+    if (absl::c_count(agent.troubles(), v1::Agent::TROUBLE_CERTIFICATE_ENDED) == 0) continue;
+    const std::string& proof = agent.certificate_proof();
+    const bool token = absl::StartsWith(proof, "jwt:") || absl::StartsWith(proof, "kubernetes");
+    by_join_token = by_join_token || proof == "join_token";
+    by_token = by_token || token;
+    unknown = unknown || (proof != "join_token" && !token);
+  }
+  constexpr char kLogs[] = "see the agents' logs for why they were not renewed; ";
+  if (by_join_token && !by_token && !unknown) {
+    return absl::StrCat(kLogs, "after its end only a new join token helps");
+  }
+  if (by_token && !by_join_token && !unknown) {
+    return absl::StrCat(kLogs,
+                        "they prove themselves anew with their tokens as soon as they reach the "
+                        "control plane");
+  }
+  return absl::StrCat(kLogs,
+                      "an agent that joined with a join token needs a new one now (byrniectl token "
+                      "create), one with an issuer's or a service account's token comes back by "
+                      "itself");
+}
+
+CheckResult Certificates(const MeshState& all) {
+  size_t departed = 0;
+  const MeshState state = WithoutDeparted(all, &departed);
   const auto ended = With(v1::Agent::TROUBLE_CERTIFICATE_ENDED, state);
   if (!ended.empty()) {
     return Bad("certificates", absl::StrCat("the certificates have ended of ", SomeNames(ended)),
-               "see the agents' logs for why they were not renewed; after its end only a new join "
-               "token helps");
+               ComeBack(state));
   }
   const auto revoked = With(v1::Agent::TROUBLE_CERTIFICATE_REVOKED, state);
   if (!revoked.empty()) {
@@ -309,7 +355,12 @@ CheckResult Certificates(const MeshState& state) {
     return Note("certificates", absl::StrCat("about to end are those of ", SomeNames(late)),
                 "see the agents' logs for why they are not renewed");
   }
-  return Good("certificates", "no certificate that is known of has ended or is revoked");
+  return Good("certificates",
+              departed == 0
+                  ? "no certificate that is known of has ended or is revoked"
+                  : absl::StrCat("no certificate of the mesh has ended or is revoked; those of ",
+                                 Plural(departed, "agent"),
+                                 " that went away, and that no workload is of, have ended"));
 }
 
 CheckResult Bundles(const MeshState& state) {

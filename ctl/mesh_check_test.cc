@@ -11,6 +11,7 @@ namespace byrnie {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Outcome = CheckResult::Outcome;
 using byrnie::operator_::v1::Agent;
 
@@ -210,6 +211,39 @@ TEST_F(MeshCheckTest, CertificatesThatHaveEndedOrWillSoonOrAreRevoked) {
   state_.agents[0].set_troubles(0, Agent::TROUBLE_CERTIFICATE_ENDS_SOON);
   EXPECT_EQ(Odd().name, "certificates");
   EXPECT_EQ(Odd().outcome, Outcome::kNote);
+}
+
+// A CI job, a machine or a Deployment that is no more leaves its last certificate behind, to end.
+TEST_F(MeshCheckTest, ACertificateOfWhoHasLeftMayEnd) {
+  auto& job = state_.agents.emplace_back();
+  job.set_spiffe_id("spiffe://cluster.local/ns/ci/sa/job");
+  job.set_address("10.0.0.9:4711");
+  job.add_troubles(Agent::TROUBLE_CERTIFICATE_ENDED);
+  EXPECT_EQ(Odd().name, "");
+  MeshState state = state_;
+  state.statuses = {state.status};
+  for (const CheckResult& result : CheckMesh(state)) {
+    if (result.name != "certificates") continue;
+    EXPECT_THAT(result.message, HasSubstr("those of 1 agent that went away"));
+  }
+  // Somebody waits for it.
+  state_.agents[1].set_spiffe_id(state_.workloads[0].spiffe_id());
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+  state_.agents[1].set_spiffe_id("spiffe://cluster.local/ns/ci/sa/job");
+  state_.agents[1].set_connected(true);
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+}
+
+TEST_F(MeshCheckTest, WhatBringsAnAgentBackIsWhatItProvesItselfWith) {
+  state_.agents[0].add_troubles(Agent::TROUBLE_CERTIFICATE_ENDED);
+  state_.agents[0].set_certificate_proof("join_token");
+  EXPECT_THAT(Odd().remedy, HasSubstr("only a new join token helps"));
+  for (const char* proof : {"jwt:https://ci.example", "kubernetes", "kubernetes:keys"}) {
+    state_.agents[0].set_certificate_proof(proof);
+    EXPECT_THAT(Odd().remedy, Not(HasSubstr("join token"))) << proof;
+  }
+  state_.agents[0].set_certificate_proof("svid");
+  EXPECT_THAT(Odd().remedy, HasSubstr("an agent that joined with a join token"));
 }
 
 TEST_F(MeshCheckTest, ClocksThatAreWrong) {

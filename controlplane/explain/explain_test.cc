@@ -20,6 +20,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr char kClient[] = "spiffe://cluster.local/ns/demo/sa/client";
 constexpr char kServer[] = "spiffe://cluster.local/ns/demo/sa/server";
@@ -227,7 +228,6 @@ TEST_F(ExplainTest, AServiceIsMeantBeforeAWorkloadOfItsName) {
   EXPECT_EQ(Ask("10.0.0.1", "demo/server", 80).destination_address, "10.0.0.2:8080");
 }
 
-TEST_F(ExplainTest, ASourceThatIsNotKnown) {
 TEST_F(ExplainTest, APortThatOnlyTheWorkloadOfThatNameCanHaveMeansTheWorkload) {
   ExplainAnswer answer = Ask("10.0.0.1", "demo/server", 8080);
   EXPECT_EQ(answer.first_failed(), nullptr);
@@ -243,6 +243,7 @@ TEST_F(ExplainTest, APortThatOnlyTheWorkloadOfThatNameCanHaveMeansTheWorkload) {
               HasSubstr("if the service is meant, use one of its ports: 80"));
 }
 
+TEST_F(ExplainTest, ASourceThatIsNotKnown) {
   EXPECT_THAT(FirstFailed("demo/nobody"), HasSubstr("source: "));
 }
 
@@ -310,6 +311,21 @@ TEST_F(ExplainTest, AnAgentThatWentAway) {
   agents_[1].last_seen = clock_.WallNow() - absl::Seconds(90);
   EXPECT_THAT(FirstFailed(), HasSubstr("destination-agent: "));
   EXPECT_THAT(FirstFailed(), HasSubstr("1m30s ago"));
+}
+
+TEST_F(ExplainTest, WhatBringsAnAgentBackIsWhatItProvesItselfWith) {
+  const auto remedy = [this](const std::string& proof) {
+    agents_[0].certificate_not_after = clock_.WallNow() - absl::Minutes(3);
+    agents_[0].connected = false;
+    agents_[0].certificate_proof = proof;
+    const ExplainAnswer answer = Ask("10.0.0.1", "10.96.0.1", 80);
+    return answer.first_failed()->remedy;
+  };
+  EXPECT_THAT(remedy("join_token"), HasSubstr("after its end only a new join token helps"));
+  for (const char* proof : {"jwt:https://ci.example", "kubernetes", "kubernetes:keys"}) {
+    EXPECT_THAT(remedy(proof), Not(HasSubstr("join token"))) << proof;
+  }
+  EXPECT_THAT(remedy("svid"), HasSubstr("if it joined with a join token"));
 }
 
 // Two pods of one account: the agent of the other one does not speak for this one.

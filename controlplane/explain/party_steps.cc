@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
@@ -77,6 +78,18 @@ absl::StatusOr<absl::optional<IssuedCertificate>> NewestOf(
   return issued.has_value() ? issued : shown;
 }
 
+// What to do about a certificate that has ended: it depends on what its holder proves itself with.
+// Of one that was renewed ("svid") nobody tells by what its first one was proven.
+std::string RenewalRemedy(const absl::optional<AgentTable::Agent>& agent) {
+  const std::string proof = agent.has_value() ? agent->certificate_proof : "";
+  const bool token = absl::StartsWith(proof, "jwt:") || absl::StartsWith(proof, "kubernetes");
+  return absl::StrCat(
+      "see why the agent does not renew it (curl 127.0.0.1:15010/certs in the pod)",
+      proof == "join_token" ? "; after its end only a new join token helps"
+      : token ? ": it proves itself anew with its token once it reaches the control plane"
+              : "; if it joined with a join token, it needs a new one now");
+}
+
 ExplainStep CertificateStep(const MeshView& view, const Party& party,
                             const absl::optional<AgentTable::Agent>& agent) {
   ExplainStep step;
@@ -105,17 +118,14 @@ ExplainStep CertificateStep(const MeshView& view, const Party& party,
     step.reason = absl::StrCat("the certificate of ", party.proven->text(), " ended ",
                                Ago(now - certificate->not_after), " ago, at ",
                                UtcText(certificate->not_after));
-    step.remedy =
-        "see why the agent does not renew it (curl 127.0.0.1:15010/certs in the pod); "
-        "after its end only a new join token helps";
+    step.remedy = RenewalRemedy(agent);
   } else if (view.facts().revoked.count(certificate->serial) > 0) {
     step.outcome = Outcome::kFailed;
     step.reason = absl::StrCat("certificate ", certificate->serial, " of ", party.proven->text(),
                                " is revoked: nobody who has the list takes it");
     step.remedy =
         "byrniectl issuances says who revoked it and why; a pod that is to be trusted again needs "
-        "a new "
-        "certificate: start its agent anew with a new join token";
+        "a new certificate: start its agent anew, where it joins with a join token with a new one";
   } else {
     step.outcome = Outcome::kOk;
     step.reason = absl::StrCat("certificate ", certificate->serial, " of ", party.proven->text(),

@@ -330,6 +330,15 @@ class CtlTest(unittest.TestCase):
         self.assertIn("no stream, asked for a certificate", self.ctl("certs"))
         self.assertIn("no stream, asked for a certificate", self.ctl("identity", other))
 
+    def test_a_certificate_of_what_has_left_is_no_problem_when_it_ends(self):
+        job = "spiffe://cluster.local/ns/ci/sa/job"
+        self.plane.issue(job, seconds=2)
+        def certificates():
+            return next(entry for entry in json.loads(self.plane.ctl("check", "-o", "json", check=False).stdout) if entry["name"] == "certificates")
+        wait_until(lambda: "CERTIFICATE_ENDED" in next(
+            (str(entry["troubles"]) for entry in json.loads(self.ctl("agents", "-o", "json")) if entry["spiffe_id"] == job), ""), 10, "its end")
+        self.assertNotIn(job, certificates()["message"])
+
     def followed(self, port, *flags):
         return subprocess.Popen([binary_path("byrniectl"), "events", "--follow", "-o", "json", "--kinds=token_changed", *flags,
                                  f"--control_plane=127.0.0.1:{port}", f"--trust_bundle={self.plane.path('bundle.pem')}",
