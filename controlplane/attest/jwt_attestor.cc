@@ -89,7 +89,12 @@ absl::StatusOr<absl::Time> CheckTimes(const JsonObject& claims, absl::Duration l
                             absl::StrCat("it is valid in ", absl::FormatDuration(absl::Ceil(
                                                                 first - now, absl::Seconds(1)))));
   }
-  const absl::Duration life = *end - issued.value_or(now);
+  // What is left says nothing: a token of years would be good in its last hour.
+  if (!issued.has_value()) issued = begin;
+  if (!issued.has_value()) {
+    return Malformed("it has neither iat nor nbf, so that nobody knows how long it lives");
+  }
+  const absl::Duration life = *end - *issued;
   if (life > max_life) {
     return RefuseCredential(RefusalReason::kTooLongLived,
                             absl::StrCat("it lives ", absl::FormatDuration(life), ", more than ",
