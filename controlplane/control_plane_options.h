@@ -25,7 +25,7 @@ struct ControlPlaneOptions {
   SocketAddress listen;
   SocketAddress admin;
   std::string trust_domain;
-  // Host names that the own certificate is for, beside the SPIFFE ID.
+  // Host names and IP addresses that the own certificate is for, beside the SPIFFE ID.
   std::vector<std::string> server_names;
   StoreLocation store;
   // No workload certificate lives longer.

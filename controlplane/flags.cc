@@ -22,10 +22,10 @@ ABSL_FLAG(std::string, listen, "0.0.0.0:15012",
           "where agents and operators connect (gRPC over TLS), IP:PORT");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15014",
           "where the admin pages and metrics are served (HTTP), IP:PORT");
-ABSL_FLAG(
-    std::string, server_names, "",
-    "host names the control plane's certificate is to be for, separated by commas, beside its "
-    "SPIFFE ID: for agents that know it by one, as Istio's know istiod.istio-system.svc");
+ABSL_FLAG(std::string, server_names, "",
+          "host names and IP addresses the control plane's certificate is to be for, separated by "
+          "commas, beside its SPIFFE ID: for agents that know it by one, as Istio's know "
+          "istiod.istio-system.svc");
 ABSL_FLAG(
     std::string, trust_domain, "cluster.local",
     "the SPIFFE trust domain certificates are issued for; cannot change once the store exists");
@@ -198,8 +198,17 @@ absl::StatusOr<std::vector<std::string>> ReadHostNames(absl::string_view flag,
                                                        const std::string& text) {
   std::vector<std::string> names;
   for (absl::string_view name : absl::StrSplit(text, ',', absl::SkipEmpty())) {
-    if (!IsHostName(name)) {
-      return Invalid(flag, absl::StrCat("\"", name, "\" is no host name such as ca.example.org"));
+    const absl::StatusOr<IpAddress> address = IpAddress::Parse(name);
+    if (address.ok()) {
+      names.push_back(address->ToString());
+      continue;
+    }
+    // A name that ends in a number is taken for an IP address by clients, and is none.
+    const absl::string_view last = name.substr(name.rfind('.') + 1);
+    if (!IsHostName(name) || std::all_of(last.begin(), last.end(), absl::ascii_isdigit)) {
+      return Invalid(flag, absl::StrCat("\"", name,
+                                        "\" is no host name such as ca.example.org, and no IP "
+                                        "address"));
     }
     names.emplace_back(name);
   }

@@ -45,7 +45,7 @@ absl::Status CheckSpec(const CertificateSpec& spec, bool self_signed) {
     return absl::InvalidArgumentError("an issuer needs a common name (RFC 5280 section 4.1.2.6)");
   }
   if (spec.common_name.empty() && spec.uri_sans.empty() && spec.dns_sans.empty() &&
-      spec.email_sans.empty()) {
+      spec.ip_sans.empty() && spec.email_sans.empty()) {
     return absl::InvalidArgumentError("certificate with neither subject nor subjectAltName");
   }
   if (!spec.is_ca && spec.path_length >= 0) {
@@ -132,6 +132,9 @@ bool AddSubjectAltNames(X509* x509, const CertificateSpec& spec) {
   }
   for (const std::string& dns : spec.dns_sans) {
     if (!AppendSubjectAltName(names.get(), GEN_DNS, dns)) return false;
+  }
+  for (const std::string& ip : spec.ip_sans) {
+    if (!AppendSubjectAltName(names.get(), GEN_IPADD, ip)) return false;
   }
   for (const std::string& email : spec.email_sans) {
     if (!AppendSubjectAltName(names.get(), GEN_EMAIL, email)) return false;

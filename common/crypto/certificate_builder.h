@@ -21,6 +21,8 @@ struct CertificateSpec {
   std::vector<std::string> uri_sans;
   // subjectAltName entries of type dNSName.
   std::vector<std::string> dns_sans;
+  // subjectAltName entries of type iPAddress: 4 or 16 bytes each.
+  std::vector<std::string> ip_sans;
   absl::Time not_before;
   absl::Time not_after;
   // basicConstraints cA with keyCertSign and cRLSign; otherwise digitalSignature and both TLS EKUs.

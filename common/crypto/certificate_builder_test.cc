@@ -50,6 +50,16 @@ class CertificateBuilderTest : public ::testing::Test {
   std::shared_ptr<const PrivateKey> leaf_key_ = *PrivateKey::Generate();
 };
 
+TEST_F(CertificateBuilderTest, NamesIpAddresses) {
+  CertificateSpec spec = RootSpec();
+  spec.ip_sans = {std::string("\x0a\x00\x00\x01", 4), std::string("\xfd", 1) + std::string(15, 1)};
+  ASSERT_OK_AND_ASSIGN(CertificatePtr made, Root(spec));
+  EXPECT_EQ(X509_check_ip_asc(made->native(), "10.0.0.1", 0), 1);
+  EXPECT_EQ(X509_check_ip_asc(made->native(), "fd01:101:101:101:101:101:101:101", 0), 1);
+  EXPECT_EQ(X509_check_ip_asc(made->native(), "10.0.0.2", 0), 0);
+  EXPECT_TRUE(made->IsForHost("10.0.0.1"));
+}
+
 TEST_F(CertificateBuilderTest, MakesASelfSignedRoot) {
   ASSERT_OK_AND_ASSIGN(CertificatePtr root, Root(RootSpec()));
   EXPECT_TRUE(root->is_ca());

@@ -9,7 +9,8 @@ namespace byrnie {
 
 bool AppendSubjectAltName(GENERAL_NAMES* names, int type, absl::string_view value) {
   bssl::UniquePtr<GENERAL_NAME> name(GENERAL_NAME_new());
-  bssl::UniquePtr<ASN1_IA5STRING> text(ASN1_IA5STRING_new());
+  bssl::UniquePtr<ASN1_STRING> text(
+      ASN1_STRING_type_new(type == GEN_IPADD ? V_ASN1_OCTET_STRING : V_ASN1_IA5STRING));
   if (!name || !text ||
       !ASN1_STRING_set(text.get(), value.data(), static_cast<ossl_ssize_t>(value.size()))) {
     return false;

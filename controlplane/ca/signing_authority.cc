@@ -11,8 +11,23 @@
 #include "common/crypto/certificate_builder.h"
 #include "common/crypto/private_key.h"
 #include "common/identity/svid_verifier.h"
+#include "common/net/socket_address.h"
 
 namespace byrnie {
+namespace {
+
+void SetHosts(const std::vector<std::string>& hosts, CertificateSpec* spec) {
+  for (const std::string& host : hosts) {
+    const absl::StatusOr<IpAddress> address = IpAddress::Parse(host);
+    if (address.ok()) {
+      spec->ip_sans.push_back(address->ToBytes());
+    } else {
+      spec->dns_sans.push_back(host);
+    }
+  }
+}
+
+}  // namespace
 
 SigningAuthority::SigningAuthority(CertificatePtr root, CertificateChain intermediates,
                                    std::shared_ptr<const IssuerKey> key)
@@ -30,8 +45,7 @@ SigningAuthority::SigningAuthority(CertificatePtr root, CertificateChain interme
 
 absl::StatusOr<SigningAuthorityPtr> SigningAuthority::Create(
     absl::string_view trust_domain, CertificatePtr root, CertificateChain intermediates,
-    std::shared_ptr<const IssuerKey> key, absl::Time now,
-    const std::vector<std::string>& dns_names) {
+    std::shared_ptr<const IssuerKey> key, absl::Time now, const std::vector<std::string>& hosts) {
   auto authority = absl::WrapUnique(
       new SigningAuthority(std::move(root), std::move(intermediates), std::move(key)));
   if (!authority->issuer().MatchesKey(*authority->key_)) {
@@ -39,12 +53,12 @@ absl::StatusOr<SigningAuthorityPtr> SigningAuthority::Create(
         "the CA certificate ", authority->issuer().Subject(), " does not belong to the CA key"));
   }
   // A clock that is behind makes nothing of what has been made already wrong.
-  RETURN_IF_ERROR(authority->Try(trust_domain, std::max(now, authority->not_before_), dns_names));
+  RETURN_IF_ERROR(authority->Try(trust_domain, std::max(now, authority->not_before_), hosts));
   return SigningAuthorityPtr(std::move(authority));
 }
 
 absl::Status SigningAuthority::Try(absl::string_view trust_domain, absl::Time now,
-                                   const std::vector<std::string>& dns_names) {
+                                   const std::vector<std::string>& hosts) {
   // An identity nobody else may have.
   ASSIGN_OR_RETURN(SpiffeId id,
                    SpiffeId::Parse(absl::StrCat("spiffe://", trust_domain, "/byrnie/trial")));
@@ -55,7 +69,7 @@ absl::Status SigningAuthority::Try(absl::string_view trust_domain, absl::Time no
   // Not cut to the path, so that it is the path's times that are judged.
   CertificateSpec spec;
   spec.uri_sans = {id.text()};
-  spec.dns_sans = dns_names;
+  SetHosts(hosts, &spec);
   spec.not_before = now - absl::Minutes(1);
   spec.not_after = now + absl::Minutes(1);
   ASSIGN_OR_RETURN(CertificatePtr leaf,
@@ -66,10 +80,10 @@ absl::Status SigningAuthority::Try(absl::string_view trust_domain, absl::Time no
   if (!verified.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("certificates of this CA would be refused: ", verified.message(),
-                     dns_names.empty() ? ""
-                                       : absl::StrCat("; the control plane's own are for the "
-                                                      "host names ",
-                                                      absl::StrJoin(dns_names, ", "), ", too")));
+                     hosts.empty() ? ""
+                                   : absl::StrCat("; the control plane's own are for the "
+                                                  "host names ",
+                                                  absl::StrJoin(hosts, ", "), ", too")));
   }
   trial_ = std::move(leaf);
   return absl::OkStatus();
@@ -84,10 +98,10 @@ std::vector<const Certificate*> SigningAuthority::TrialPath() const {
 
 absl::StatusOr<CertificateChain> SigningAuthority::Sign(
     const SpiffeId& id, absl::string_view public_key_der, absl::Time not_before,
-    absl::Time not_after, const std::vector<std::string>& dns_names) const {
+    absl::Time not_after, const std::vector<std::string>& hosts) const {
   CertificateSpec spec;
   spec.uri_sans = {id.text()};
-  spec.dns_sans = dns_names;
+  SetHosts(hosts, &spec);
   spec.not_before = std::max(not_before, not_before_);
   spec.not_after = std::min(not_after, not_after_);
   if (spec.not_after <= spec.not_before) {

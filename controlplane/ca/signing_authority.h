@@ -23,19 +23,19 @@ class SigningAuthority {
   // What it will sign has been looked at as every proxy will look at it: a certificate was made on
   // trial and verified at `now` (VerifySvid). InvalidArgument says what is wrong with the
   // certificates, that one has expired included; that one is not valid yet is no fault.
-  // `dns_names` are host names that some of it will be for, too.
+  // `hosts` are host names and IP addresses that some of it will be for, too.
   static absl::StatusOr<std::shared_ptr<const SigningAuthority>> Create(
       absl::string_view trust_domain, CertificatePtr root, CertificateChain intermediates,
       std::shared_ptr<const IssuerKey> key, absl::Time now,
-      const std::vector<std::string>& dns_names = {});
+      const std::vector<std::string>& hosts = {});
 
   // Signs what has an identity and is to live within these times, cut to those of the path, for
-  // the P-256 key `public_key_der` (SubjectPublicKeyInfo); `dns_names` are host names it is for,
-  // too. Leaf first, then the intermediates.
+  // the P-256 key `public_key_der` (SubjectPublicKeyInfo); `hosts` are host names and IP addresses
+  // it is for, too. Leaf first, then the intermediates.
   // FailedPrecondition: a certificate of the path has expired at `not_before`, or nothing is left.
   absl::StatusOr<CertificateChain> Sign(const SpiffeId& id, absl::string_view public_key_der,
                                         absl::Time not_before, absl::Time not_after,
-                                        const std::vector<std::string>& dns_names = {}) const;
+                                        const std::vector<std::string>& hosts = {}) const;
 
   const CertificatePtr& root() const { return root_; }
   // From the one whose key signs up; none where that is the root.
@@ -55,7 +55,7 @@ class SigningAuthority {
   SigningAuthority(CertificatePtr root, CertificateChain intermediates,
                    std::shared_ptr<const IssuerKey> key);
   absl::Status Try(absl::string_view trust_domain, absl::Time now,
-                   const std::vector<std::string>& dns_names);
+                   const std::vector<std::string>& hosts);
 
   const CertificatePtr root_;
   const CertificateChain intermediates_;

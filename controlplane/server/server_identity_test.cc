@@ -10,6 +10,7 @@
 
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
+#include "common/crypto/certificate.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "controlplane/audit/testing/memory_issuance_store.h"
@@ -17,6 +18,7 @@
 #include "controlplane/ca/testing/self_signed.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "openssl/x509v3.h"
 
 namespace byrnie {
 namespace {
@@ -82,6 +84,18 @@ TEST_F(ServerIdentityTest, IsInTheLogAndIsReplacedWhenItIsRevoked) {
     logged.insert(page->records[i].serial);
   }
   EXPECT_EQ(logged, (std::set<std::string>{serial, next}));
+}
+
+TEST_F(ServerIdentityTest, IsForNamesAndForAddresses) {
+  identity_ = *ServerIdentity::Create(&authority_, &clock_, ServerIdentity::kTtl,
+                                      {"a.example", "10.0.0.1", "fd00::1"});
+  ASSERT_OK_AND_ASSIGN(const CertificateChain chain,
+                       Certificate::ListFromPem(identity_->current()->chain_pem));
+  X509* const leaf = chain[0]->native();
+  EXPECT_TRUE(chain[0]->IsForHost("a.example"));
+  EXPECT_EQ(X509_check_ip_asc(leaf, "10.0.0.1", 0), 1);
+  EXPECT_EQ(X509_check_ip_asc(leaf, "fd00::1", 0), 1);
+  EXPECT_EQ(X509_check_ip_asc(leaf, "10.0.0.2", 0), 0);
 }
 
 TEST_F(ServerIdentityTest, IsRenewedInTime) {
