@@ -224,7 +224,11 @@ TEST_F(GrpcStreamsTest, ManyStreamsOfAStrangerAreRefusedAndThoseOfAnAgentAreNot)
   }
 }
 
-TEST_F(GrpcStreamsTest, ReflectionListsTheServices) {
+// By both names of that service.
+class ReflectionTest : public GrpcStreamsTest, public ::testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Versions, ReflectionTest, ::testing::Values("v1alpha", "v1"));
+
+TEST_P(ReflectionTest, ListsTheServices) {
   grpc::GenericStub stub(*Channel());
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
@@ -235,7 +239,9 @@ TEST_F(GrpcStreamsTest, ReflectionListsTheServices) {
     return queue.Next(&tag, &ok) && ok;
   };
   auto call = stub.PrepareCall(
-      &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+      &context,
+      absl::StrCat("/grpc.reflection.", GetParam(), ".ServerReflection/ServerReflectionInfo"),
+      &queue);
   call->StartCall(nullptr);
   ASSERT_TRUE(next());
   // ServerReflectionRequest{list_services: "*"}, whose generated code Debian does not ship.
@@ -255,6 +261,7 @@ TEST_F(GrpcStreamsTest, ReflectionListsTheServices) {
   EXPECT_THAT(text, HasSubstr("byrnie.operator.v1.Operator"));
   EXPECT_THAT(text, HasSubstr("envoy.service.discovery.v3.AggregatedDiscoveryService"));
   EXPECT_THAT(text, HasSubstr("grpc.health.v1.Health"));
+  EXPECT_THAT(text, HasSubstr("grpc.reflection.v1.ServerReflection"));
   context.TryCancel();
   grpc::Status status;
   call->Finish(&status, nullptr);

@@ -6,6 +6,7 @@
 #include "common/grpc/status_conversion.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/descriptor.pb.h"
+#include "grpc/reflection/v1/reflection.pb.h"
 #include "grpcpp/impl/server_builder_option.h"
 #include "grpcpp/impl/server_builder_plugin.h"
 #include "grpcpp/impl/server_initializer.h"
@@ -45,21 +46,46 @@ void SetError(grpc::StatusCode code, const char* message, ReflectionService::Res
   response->mutable_error_response()->set_error_message(message);
 }
 
+// The same under the name that newer tools ask for first. Messages of the two versions have the
+// same bytes (api/grpc/reflection), so that those of one serve both.
+class ReflectionV1 final : public grpc::Service {
+ public:
+  // `service` outlives it.
+  explicit ReflectionV1(ReflectionService* service) {
+    AddMethod(new grpc::internal::RpcServiceMethod(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        grpc::internal::RpcMethod::BIDI_STREAMING, nullptr));
+    MarkMethodCallback(0, new grpc::internal::CallbackBidiHandler<ReflectionService::Request,
+                                                                  ReflectionService::Response>(
+                              [service](grpc::CallbackServerContext* context) {
+                                return service->ServerReflectionInfo(context);
+                              }));
+    // So that its file is linked in, and is found by whoever asks for it.
+    (void)grpc::reflection::v1::ServerReflectionRequest::descriptor();
+  }
+};
+
 // The server tells its plugins which services it has.
 class Plugin final : public grpc::ServerBuilderPlugin {
  public:
   explicit Plugin(ReflectionService::Admit admit)
-      : service_(std::make_shared<ReflectionService>(std::move(admit))) {}
+      : service_(std::make_shared<ReflectionService>(std::move(admit))),
+        v1_(std::make_shared<ReflectionV1>(service_.get())) {}
 
   std::string name() override { return "byrnie.reflection"; }
-  void InitServer(grpc::ServerInitializer* server) override { server->RegisterService(service_); }
+  void InitServer(grpc::ServerInitializer* server) override {
+    server->RegisterService(service_);
+    server->RegisterService(v1_);
+  }
   void Finish(grpc::ServerInitializer* server) override {
     service_->SetServices(*server->GetServiceList());
   }
   void ChangeArguments(const std::string&, void*) override {}
 
  private:
-  const std::shared_ptr<ReflectionService> service_;  // The server's as well.
+  // The server's as well.
+  const std::shared_ptr<ReflectionService> service_;
+  const std::shared_ptr<ReflectionV1> v1_;
 };
 
 class Option final : public grpc::ServerBuilderOption {

@@ -14,10 +14,10 @@
 
 namespace byrnie {
 
-// gRPC's server reflection of all that is linked in. The library has a service for that, which
-// holds one of the server's threads for every open stream, of whoever opens it; this one holds
-// none. A stream reads its next request once its last response is written, so a reader who is slow
-// holds one response. Thread-safe.
+// gRPC's server reflection of all that is linked in, versions v1alpha and v1. The library has a
+// service for that, which holds one of the server's threads for every open stream, of whoever opens
+// it; this one holds none. A stream reads its next request once its last response is written, so a
+// reader who is slow holds one response. Thread-safe.
 class ReflectionService final
     : public grpc::reflection::v1alpha::ServerReflection::CallbackService {
  public:

@@ -57,6 +57,11 @@ TEST_F(ReflectionServiceTest, FindsFilesByNameAndBySymbol) {
   }
 }
 
+TEST_F(ReflectionServiceTest, FindsItselfByItsNewerName) {
+  request_.set_file_containing_symbol("grpc.reflection.v1.ServerReflection");
+  EXPECT_THAT(Files(), ElementsAre("grpc/reflection/v1/reflection.proto"));
+}
+
 TEST_F(ReflectionServiceTest, SaysWhatThereIsNot) {
   request_.set_file_by_filename("nothing.proto");
   EXPECT_EQ(Error(), grpc::StatusCode::NOT_FOUND);

@@ -113,6 +113,7 @@ class RefusalLogTest(unittest.TestCase):
         refused = 0
         for service, method, request in [
                 ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo", b"\x3a\x01*"),
+                ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo", b"\x3a\x01*"),
                 ("grpc.health.v1.Health", "Watch", messages["grpc.health.v1.HealthCheckRequest"]()),
                 (AUTHORITY, "WatchTrustBundles", messages["byrnie.ca.v1.WatchTrustBundlesRequest"]())]:
             with self.subTest(service=service):
