@@ -12,7 +12,6 @@
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/base/utc_text.h"
 #include "common/flow/flow_groups.h"
@@ -148,7 +147,14 @@ absl::Status ControlPlane::StartAll() {
                                                  CurrentTaint());
   ASSIGN_OR_RETURN(identity_, ServerIdentity::Create(authority_, clock_, ServerIdentity::kTtl,
                                                      options_.server_names, issuance_log_.get()));
-  RETURN_IF_ERROR(WriteTrustBundle());
+  if (!options_.trust_bundle_out.empty()) {
+    bundle_file_ =
+        std::make_unique<BundleFile>(options_.trust_bundle_out, authority_, clock_, logger_);
+    const absl::Status written = bundle_file_->Write();
+    const std::string remedy =
+        absl::StrCat("; give a file that uid ", ::geteuid(), " may make and replace");
+    if (!written.ok()) return InFlag("trust_bundle_out", written, remedy);
+  }
   ASSIGN_OR_RETURN(std::string operator_hash,
                    PrepareOperatorToken(options_.operator_token_out, store_, logger_));
   if (operator_hash.empty()) {
@@ -208,7 +214,7 @@ absl::Status ControlPlane::StartAll() {
             absl::MutexLock lock(&input_files_mu_);
             return input_files_;
           },
-          clock_},
+          bundle_file_.get(), clock_},
       &metrics_);
   operator_ = std::make_unique<OperatorService>(
       operators_.get(),
@@ -393,7 +399,7 @@ absl::Status ControlPlane::StartCluster() {
                      logger_, &metrics_);
   if (!cluster.ok()) return InFlag("kubeconfig", cluster.status());
   cluster_ = *std::move(cluster);
-  cluster_->SetTrustBundle(OwnRootsPem());
+  cluster_->SetTrustBundle(RootsPem(*authority_->snapshot()));
   return absl::OkStatus();
 }
 
@@ -438,6 +444,7 @@ absl::Status ControlPlane::JoinFleet() {
   if (rotation != nullptr) (void)own_fleet_->View(rotation->standing(), rotation->GateTime());
   if (!options_.store.etcd.has_value()) return absl::OkStatus();
   absl::BitGen random;
+  own_fleet_->SetBundleFile(bundle_file_.get(), options_.name);
   const std::string instance = absl::StrFormat("%016x", absl::Uniform<uint64_t>(random));
   shared_fleet_ = std::make_unique<SharedFleet>(
       own_fleet_.get(), store_, issuance_log_.get(),
@@ -484,22 +491,6 @@ ControlPlane::~ControlPlane() {
   if (shared_fleet_ != nullptr) shared_fleet_->Leave();
 }
 
-std::string ControlPlane::OwnRootsPem() const {
-  std::string pem;
-  for (const CertificatePtr& root : authority_->snapshot()->roots) {
-    absl::StrAppend(&pem, root->ToPem());
-  }
-  return pem;
-}
-
-absl::Status ControlPlane::WriteTrustBundle() const {
-  if (options_.trust_bundle_out.empty()) return absl::OkStatus();
-  const absl::Status written = WriteFileAtomically(options_.trust_bundle_out, OwnRootsPem(), 0644);
-  if (written.ok()) return written;
-  return InFlag("trust_bundle_out", written,
-                absl::StrCat("; give a file that uid ", ::geteuid(), " may make and replace"));
-}
-
 absl::StatusOr<TrustBundleSet> ControlPlane::CollectBundles() const {
   TrustBundleMap own;
   own[options_.trust_domain] = trust_->bundle();
@@ -534,6 +525,7 @@ void ControlPlane::FollowTrust() {
   const bool keys_changed = jwt_keys_->TakeChanged();
   if (!files_changed && !authority_changed && !keys_changed) return;
   absl::StatusOr<TrustBundleSet> bundles = CollectBundles();
+  if (bundle_file_ != nullptr) bundle_file_->Keep();
   if (!bundles.ok()) {
     logger_->Error("trust files do not go together, what was in force stays",
                    {{"error", bundles.status().message()}});
@@ -541,12 +533,8 @@ void ControlPlane::FollowTrust() {
   }
   bundles_->Publish(*std::move(bundles), CurrentTaint());
   ca_service_->streams()->WakeAll();
-  if (authority_changed) {
-    if (cluster_ != nullptr) cluster_->SetTrustBundle(OwnRootsPem());
-    const absl::Status written = WriteTrustBundle();
-    if (!written.ok()) {
-      logger_->Error("cannot write the trust bundle", {{"error", written.message()}});
-    }
+  if (authority_changed && cluster_ != nullptr) {
+    cluster_->SetTrustBundle(RootsPem(*authority_->snapshot()));
   }
   events_.Add(EventKind::kTrustChanged, options_.trust_domain,
               absl::StrCat("trust bundles published, version ", bundles_->current().version));

@@ -65,6 +65,7 @@
 #include "controlplane/stream/stranger_streams.h"
 #include "controlplane/stream/stream_set.h"
 #include "controlplane/stream/stream_waker.h"
+#include "controlplane/trust/bundle_file.h"
 #include "controlplane/trust/connected_fleet.h"
 #include "controlplane/trust/shared_fleet.h"
 #include "controlplane/trust/trust_keeper.h"
@@ -117,8 +118,6 @@ class ControlPlane {
   // Opens the store, and sees to it that a shared one is that of a mesh.
   absl::Status OpenTheStore();
   absl::Status OpenIssuanceLog();
-  std::string OwnRootsPem() const;
-  absl::Status WriteTrustBundle() const;
   // What the authorities and the files say, together.
   absl::StatusOr<TrustBundleSet> CollectBundles() const;
   // Publishes what has changed of that.
@@ -180,6 +179,7 @@ class ControlPlane {
   std::unique_ptr<JwtAuthority> jwt_authority_;
   std::unique_ptr<JwtKeyKeeper> jwt_keys_;
   std::unique_ptr<TrustBundleSource> bundles_;
+  std::unique_ptr<BundleFile> bundle_file_;  // Null: none is kept.
   std::unique_ptr<ConnectedFleet> own_fleet_;
   // Where the store is shared.
   std::unique_ptr<SharedFleet> shared_fleet_;

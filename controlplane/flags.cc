@@ -138,8 +138,8 @@ ABSL_FLAG(std::string, injector_config, "",
           "changes); what it does not say is the control plane's own");
 ABSL_FLAG(
     std::string, trust_bundle_out, "",
-    "file to write the trust bundle to at every start (PEM): what agents and byrniectl take as "
-    "--trust_bundle");
+    "file to keep the trust bundle in (PEM): what agents and byrniectl take as --trust_bundle; "
+    "written at the start and whenever it is not as it should be");
 ABSL_FLAG(std::string, federated_bundle, "",
           "bundles of other trust domains, which agents are to trust too: "
           "TRUST_DOMAIN=FILE[,TRUST_DOMAIN=FILE...] (PEM, re-read when a file changes; an emptied "
@@ -150,8 +150,7 @@ ABSL_FLAG(std::string, crl, "",
           "none of them vouches for is refused");
 ABSL_FLAG(std::string, operator_token_out, "",
           "file to keep the operator's token in (mode 0600, made at the first start): what "
-          "byrniectl takes "
-          "as --token");
+          "byrniectl takes as --token");
 ABSL_FLAG(std::string, operator_token_of, "",
           "--name of the one of several control planes over one etcd that keeps "
           "--operator_token_out; the others are given the same flags, make no such file and "

@@ -408,6 +408,20 @@ Condition JudgeTrustBundle(const HealthFacts& facts) {
       "byrnie-trust-bundle -o yaml has it in metadata.managedFields");
 }
 
+// Agents that start, new pods and operators go by it: after a move to another root they would trust
+// nobody.
+Condition JudgeBundleFile(const HealthFacts& facts) {
+  constexpr char kName[] = "bundle-file";
+  if (!facts.bundle_file.has_value()) return Ok(kName, "there is no --trust_bundle_out");
+  if (facts.bundle_file->ok()) return Ok(kName, "the file of --trust_bundle_out has the roots");
+  return Fail(kName,
+              absl::StrCat(facts.bundle_file->message(),
+                           "; agents and operators that go by what is there may not trust the "
+                           "roots of now"),
+              "make room, or take away what is in its place: it is tried again every second, and "
+              "no rotation of the root goes on to activate or revoke before");
+}
+
 Condition JudgeInputFiles(const HealthFacts& facts) {
   constexpr char kName[] = "input-files";
   const std::vector<std::string>& rejected = facts.input_files.rejected;
@@ -461,6 +475,7 @@ std::vector<Condition> JudgeHealth(const HealthFacts& facts) {
       JudgeClusterPolicies(facts),
       JudgeWebhook(facts),
       JudgeTrustBundle(facts),
+      JudgeBundleFile(facts),
       JudgeInputFiles(facts)};
   for (Condition& condition : conditions) condition.since = facts.now;
   return conditions;

@@ -49,6 +49,7 @@ inline constexpr const char* kConditionNames[] = {
     "cluster-policies",
     "injection-webhook",
     "trust-bundle",
+    "bundle-file",
     "input-files",
 };
 
@@ -108,6 +109,8 @@ struct HealthFacts {
   std::vector<std::string> trust_overwritten;
   // TrustPublisher::unwritten().
   std::vector<std::string> trust_unwritten;
+  // BundleFile::state(). Absent: there is none.
+  absl::optional<absl::Status> bundle_file;
   InputFiles input_files;
 };
 

@@ -143,6 +143,18 @@ TEST_F(ConditionTest, AClockBeforeTheLifeOfTheCaIssuesNothing) {
   EXPECT_THAT(Named("issuing").remedy, HasSubstr("clock"));
 }
 
+TEST_F(ConditionTest, AFileOfTheTrustBundleThatCannotBeWritten) {
+  EXPECT_THAT(Named("bundle-file").message, HasSubstr("no --trust_bundle_out"));
+  facts_.bundle_file = absl::OkStatus();
+  EXPECT_EQ(Odd().name, "");
+  facts_.bundle_file = absl::ResourceExhaustedError(
+      "cannot write --trust_bundle_out /b.pem: No space left on device");
+  EXPECT_EQ(Odd().name, "bundle-file");
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_THAT(Odd().message, HasSubstr("/b.pem: No space left"));
+  EXPECT_THAT(Odd().remedy, HasSubstr("activate or revoke"));
+}
+
 TEST_F(ConditionTest, NamesFilesThatAreRejected) {
   EXPECT_THAT(Named("input-files").message, HasSubstr("every file"));
   facts_.input_files.rejected = {"registry file \"a\": no JSON"};

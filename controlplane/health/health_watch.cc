@@ -94,6 +94,7 @@ HealthFacts HealthWatch::Look() const {
   facts.trust_overwritten = s_.trust_overwritten();
   facts.trust_unwritten = s_.trust_unwritten();
   facts.input_files = s_.input_files();
+  if (s_.bundle_file != nullptr) facts.bundle_file = s_.bundle_file->state();
   return facts;
 }
 

@@ -20,6 +20,7 @@
 #include "controlplane/records/unreadable_records.h"
 #include "controlplane/registry/registry_sources.h"
 #include "controlplane/store/observed_store.h"
+#include "controlplane/trust/bundle_file.h"
 #include "controlplane/trust/root_rotation.h"
 #include "controlplane/trust/shared_fleet.h"
 #include "controlplane/trust/trust_keeper.h"
@@ -56,6 +57,8 @@ class HealthWatch {
     std::function<std::vector<std::string>()> trust_overwritten;
     std::function<std::vector<std::string>()> trust_unwritten;
     std::function<InputFiles()> input_files;
+    // Null: there is none.
+    const BundleFile* bundle_file;
     const Clock* clock;
   };
 

@@ -79,6 +79,10 @@ void ConnectedFleet::ReadLogAgain() {
 FleetView ConnectedFleet::View(const RotationStanding& standing,
                                const absl::flat_hash_set<uint64_t>& acknowledged, absl::Time now) {
   FleetView fleet;
+  std::string without_file = WhyWithoutFile(standing);
+  if (!without_file.empty()) {
+    fleet.without_file.push_back({ControlPlaneAgent(name_), std::move(without_file)});
+  }
   // Without the log nothing is known of what is not connected.
   fleet.complete_since = CatchUp(now).value_or(now);
   // Before who is connected: one that connects in between is then seen twice, not missed.

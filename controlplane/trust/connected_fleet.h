@@ -2,6 +2,7 @@
 #define BYRNIE_CONTROLPLANE_TRUST_CONNECTED_FLEET_H_
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -13,6 +14,7 @@
 #include "controlplane/agents/agent_table.h"
 #include "controlplane/audit/issuance_log.h"
 #include "controlplane/ca/trust_bundle_source.h"
+#include "controlplane/trust/bundle_file.h"
 #include "controlplane/trust/root_rotation.h"
 
 namespace byrnie {
@@ -31,6 +33,17 @@ class ConnectedFleet final : public FleetSource {
         log_(log),
         complete_since_(complete_since),
         longest_life_(longest_life) {}
+
+  // The file that new agents go by, and what this control plane is called. Before all else; without
+  // it there is none.
+  void SetBundleFile(const BundleFile* file, std::string name) {
+    bundle_file_ = file;
+    name_ = std::move(name);
+  }
+  // As BundleFile::WhyWithout, of the next root.
+  std::string WhyWithoutFile(const RotationStanding& standing) const {
+    return bundle_file_ == nullptr ? "" : bundle_file_->WhyWithout(standing.next_root);
+  }
 
   FleetView View(const RotationStanding& standing, absl::Time now) override {
     return View(standing, {}, now);
@@ -62,6 +75,8 @@ class ConnectedFleet final : public FleetSource {
   const IssuanceLog* const log_;            // Not owned; may be null.
   const absl::Time complete_since_;
   const absl::Duration longest_life_;
+  const BundleFile* bundle_file_ = nullptr;  // Not owned.
+  std::string name_;
   mutable absl::Mutex mu_;
   // Entries of the last life that cannot be read, by serial, and when they are of; until they can
   // be. Whom one was issued to that is gone nobody knows either.

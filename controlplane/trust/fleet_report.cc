@@ -55,6 +55,7 @@ absl::StatusOr<FleetReport> Decode(const StoreEntry& entry) {
   for (const auto& [flag, digest] : in.settings()) {
     if (report.settings.size() < kMaxSettings) report.settings[flag] = digest;
   }
+  report.without_file = in.without_file();
   return report;
 }
 
@@ -65,7 +66,7 @@ bool FleetReport::SaysTheSame(const FleetReport& other) const {
          waiting_more == other.waiting_more && acknowledged == other.acknowledged &&
          late_issuances == other.late_issuances &&
          issues_without_store == other.issues_without_store && trust == other.trust &&
-         settings == other.settings;
+         settings == other.settings && without_file == other.without_file;
 }
 
 // Serials have 15 random bytes and more: among those of a fleet none has the prefix of another.
@@ -96,6 +97,7 @@ absl::Status StoredFleetReports::Write(const FleetReport& report) {
   out.set_issuer(absl::HexStringToBytes(report.trust.issuer));
   out.set_plugged(report.trust.plugged);
   for (const auto& [flag, digest] : report.settings) (*out.mutable_settings())[flag] = digest;
+  out.set_without_file(report.without_file);
   StoreTransaction transaction;
   transaction.Put(KeyOf(report.name, report.instance), out.SerializeAsString());
   return store_->Commit(transaction).status();

@@ -52,6 +52,9 @@ struct FleetReport {
   TrustDigest trust;
   // What has to be the same for all.
   SettingDigests settings;
+  // Why whoever goes by its file of the trust bundle may not trust the next root; empty: nothing is
+  // wrong.
+  std::string without_file;
 
   // Whether it says the same, but for when.
   bool SaysTheSame(const FleetReport& other) const;

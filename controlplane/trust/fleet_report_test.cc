@@ -33,6 +33,7 @@ FleetReport Report() {
                   std::string(64, 'd'),
                   true};
   report.settings = {{"attest", 7}, {"workload_ttl", 0xffffffffffffffff}};
+  report.without_file = "cannot write --trust_bundle_out /b.pem: Is a directory";
   return report;
 }
 

@@ -80,6 +80,12 @@ void AddControlPlanes(const FleetView& fleet, Blockers* blockers) {
   }
 }
 
+void AddThoseWithoutFile(const FleetView& fleet, Blockers* blockers) {
+  for (const FleetView::ControlPlane& without : fleet.without_file) {
+    blockers->Add(without.agent, "", without.reason);
+  }
+}
+
 void AddOtherClocks(const FleetView& fleet, Blockers* blockers) {
   for (const FleetView::ControlPlane& other : fleet.control_planes) {
     if (other.other_clock) blockers->Add(other.agent, "", other.reason, other.until);
@@ -108,6 +114,7 @@ void AddUnknown(const TrustRecord& record, const FleetView& fleet, absl::Time is
 
 void AddActivationBlockers(const TrustRecord& record, const FleetView& fleet, Blockers* blockers) {
   AddControlPlanes(fleet, blockers);
+  AddThoseWithoutFile(fleet, blockers);
   AddThoseWithoutNextRoot(fleet, blockers);
   const absl::Time distributed = *record.rotation->distributed_at;
   for (const FleetView::Certificate& certificate : fleet.absent) {
@@ -258,6 +265,7 @@ std::vector<RotationBlocker> BlockersOf(const TrustRecord& record, RotationMove 
       break;
     case RotationMove::kRevoke:
       AddControlPlanes(fleet, &blockers);
+      AddThoseWithoutFile(fleet, &blockers);
       AddThoseWithoutNextRoot(fleet, &blockers);
       AddHoldersOf(record, record.current, *rotation.activated_at, fleet, &blockers);
       if (rotation.automatic) AddOpenConnections(record, &blockers);

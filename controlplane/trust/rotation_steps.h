@@ -23,7 +23,9 @@ namespace byrnie {
 //                that an agent which is not connected may still use came with the next root,
 //                without which it cannot be used, or its holder has acknowledged that. Here as at
 //                every gate, every other control plane of the same store has taken in where the
-//                rotation stands, or all it may have issued without knowing has ended.
+//                rotation stands, or all it may have issued without knowing has ended. Here and
+//                at kRevoke every control plane that runs has both roots in its file of the trust
+//                bundle, where it keeps one.
 //   kTaint       tells agents to renew certificates of the current root now.
 //   kRevoke      the current root leaves the bundles, its key is gone. Gate: no certificate of the
 //                current root is valid, and every agent connected has the next root in force. An
@@ -99,6 +101,9 @@ struct FleetView {
   std::vector<Agent> agents;
   std::vector<Certificate> absent;
   std::vector<ControlPlane> control_planes;
+  // Control planes, this one included, whose file of the trust bundle may lack the next root: what
+  // starts by that file would trust nobody once that root signs, or is the only one.
+  std::vector<ControlPlane> without_file;
   // Certificates issued before are not in the list; InfinitePast: all are.
   absl::Time complete_since = absl::InfinitePast();
 };

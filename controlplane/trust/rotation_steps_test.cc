@@ -268,6 +268,29 @@ TEST(RotationStepsTest, RevocationWaitsForEveryCertificateOfTheOldRoot) {
   EXPECT_THAT(BlockersOf(record, RotationMove::kRevoke, fleet, kNow + 2 * kLife), SizeIs(1));
 }
 
+// New pods and operators go by that file.
+TEST(RotationStepsTest, AFileOfTheTrustBundleThatIsNotWrittenKeepsMovesBackByName) {
+  FleetView fleet;
+  fleet.without_file = {{ControlPlaneAgent("a"), "cannot write --trust_bundle_out /b.pem: full"}};
+  for (RotationStep step : {RotationStep::kDistributed, RotationStep::kTainted}) {
+    TrustRecord record = At(step);
+    const RotationMove move = NextMove(record);
+    const auto blockers = BlockersOf(record, move, fleet, kNow + 2 * kLife);
+    ASSERT_THAT(blockers, SizeIs(1));
+    EXPECT_EQ(blockers[0].agent, "controlplane:a");
+    EXPECT_THAT(blockers[0].reason, HasSubstr("/b.pem: full"));
+    EXPECT_EQ(blockers[0].until, absl::InfiniteFuture());
+    record.rotation->exclusions = {{"controlplane:a", step, "operator", kNow}};
+    EXPECT_THAT(BlockersOf(record, move, fleet, kNow + 2 * kLife), IsEmpty());
+  }
+  // Nothing is lost by these.
+  for (RotationStep step : {RotationStep::kPrepared, RotationStep::kActive}) {
+    const TrustRecord record = At(step);
+    EXPECT_THAT(BlockersOf(record, NextMove(record), fleet, kNow + 2 * kLife), IsEmpty());
+    EXPECT_THAT(BlockersOf(record, RotationMove::kRollback, fleet, kNow + 2 * kLife), IsEmpty());
+  }
+}
+
 TEST(RotationStepsTest, AnAutomaticRotationWaitsForConnectionsToEnd) {
   TrustRecord record = At(RotationStep::kTainted);
   const absl::Time now = *record.rotation->activated_at + absl::Minutes(1);

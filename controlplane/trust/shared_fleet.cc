@@ -72,6 +72,7 @@ FleetReport SharedFleet::OwnReport(const RotationStanding& standing, absl::Time 
     report.settings = settings_;
   }
   if (log_ != nullptr) report.late_issuances = log_->LateWrites().value_or(0);
+  report.without_file = own_->WhyWithoutFile(standing);
   if (standing.next_root.empty()) return report;
   ConnectedFleet::Own own = own_->LookAtOwn(standing, now);
   for (FleetView::Agent& agent : own.agents) {
@@ -342,6 +343,7 @@ void SharedFleet::AddReport(const FleetReport& report, const RotationStanding& s
     return;
   }
   if (HeardOf(report) + kSilent < now) return;
+  if (!report.without_file.empty()) view->without_file.push_back({agent, report.without_file});
   for (const FleetReport::WaitingAgent& waiting : report.waiting) {
     FleetView::Agent seen;
     seen.id = waiting.agent;

@@ -36,8 +36,8 @@ namespace byrnie {
 //     kSilent, they are agents that are connected nowhere, and are waited for by their
 //     certificates.
 //   - has another clock than this one (PeerClocks): times of either are not to be relied on then.
-//   Of
-//     one that says nothing more the end is counted from its last word, by the monotonic clock.
+//     Of one that says nothing more the end is counted from its last word, by the monotonic clock.
+//   - has a file of the trust bundle that may lack the next root (BundleFile), until it is silent;
 //   - has a plugged CA, which follows no rotation.
 // With a plugged CA there are no gates; reports are written all the same, so that each knows of the
 // others, and whether they trust the same roots (TrustDigest).

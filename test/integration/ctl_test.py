@@ -187,7 +187,8 @@ class CtlTest(unittest.TestCase):
         self.assertTrue(results["agents-connected"]["remedy"])
         self.assertEqual(results["services"]["outcome"], "good")
         for name in ("store", "stored-records", "issuance-log", "issuing", "root-certificate", "ca-certificate", "root-rotation", "revocation-lists",
-                     "stored-registry", "control-planes", "same-roots", "same-configuration", "unmeshed-pods", "opted-out-pods", "cluster-policies", "injection-webhook", "trust-bundle", "input-files"):
+                     "stored-registry", "control-planes", "same-roots", "same-configuration", "unmeshed-pods", "opted-out-pods", "cluster-policies", "injection-webhook", "trust-bundle", "bundle-file",
+                     "input-files"):
             self.assertEqual((results[name]["outcome"], results[name]["remedy"]), ("good", ""), name)
         conditions = json.loads(self.ctl("status", "-o", "json"))["conditions"]
         self.assertEqual([condition["name"] for condition in conditions][:2], ["store", "stored-records"])

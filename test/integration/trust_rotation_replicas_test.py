@@ -2,9 +2,9 @@
 """Control planes that share an etcd rotate the root as one, and none signs with a root that may have been left.
 
 Proved with two of them, each with an agent of its own: an agent of the other one that stands still keeps `activate` back by name, and no more
-once it goes on; so does a control plane that was killed, until it is back; one that is cut off from etcd issues nothing after
---issue_without_store and says so, keeps the move back by its name meanwhile, and issues again with the way back; a rotation ordered at one of
-them is made at both.
+once it goes on; so does a control plane that was killed, until it is back, and one that cannot write its file of the trust bundle, until it
+can; one that is cut off from etcd issues nothing after --issue_without_store and says so, keeps the move back by its name meanwhile, and
+issues again with the way back; a rotation ordered at one of them is made at both.
 """
 
 import os
@@ -83,6 +83,21 @@ class TrustRotationReplicasTest(RotationCase):
         self.assertNotIn("controlplane:there", [blocker["agent"] for blocker in told["blockers"]])
         self.there.start()
         wait_until(lambda: not self.blockers(), 40, "everybody's word", every=0.3)
+        self.roll_back()
+
+    def test_a_control_plane_that_cannot_write_the_trust_bundle_is_waited_for_by_name(self):
+        path = self.there.bundle
+        os.unlink(path)
+        os.mkdir(path)
+        self.addCleanup(lambda: os.path.isdir(path) and os.rmdir(path))
+        self.move("distribute")
+        wait_until(lambda: f"controlplane:there cannot write --trust_bundle_out {path}: Is a directory" in self.refused("activate"), 20,
+                   "why, from another control plane", every=0.3)
+        wait_until(lambda: self.blockers() == ["controlplane:there"], 40, "its name alone", every=0.3)
+        os.rmdir(path)
+        wait_until(lambda: not self.blockers(), 20, "nobody in the way", every=0.3)
+        with open(self.here.bundle, encoding="ascii") as mine, open(path, encoding="ascii") as other:
+            self.assertEqual(mine.read(), other.read())
         self.roll_back()
 
     def test_one_that_is_cut_off_issues_nothing_it_should_not(self):
