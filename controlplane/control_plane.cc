@@ -18,6 +18,7 @@
 #include "controlplane/admin.h"
 #include "controlplane/kubernetes/api_server.h"
 #include "controlplane/operator/operator_token.h"
+#include "controlplane/own_files.h"
 #include "controlplane/server/rotating_credentials.h"
 #include "controlplane/shared_settings.h"
 #include "controlplane/start_checks.h"
@@ -91,6 +92,8 @@ absl::Status ControlPlane::StartAll() {
                      InjectorFile::Create(options_.injector_config_path, options_.injector,
                                           publishes_roots, logger_, &metrics_));
   }
+  RETURN_IF_ERROR(CheckOwnFiles(
+      options_, jwt_files_ == nullptr ? std::vector<std::string>() : jwt_files_->KeyFiles()));
   ASSIGN_OR_RETURN(new_outputs_,
                    CheckOutputs({{"trust_bundle_out", options_.trust_bundle_out},
                                  {"operator_token_out", options_.operator_token_out}}));
@@ -441,10 +444,10 @@ absl::Status ControlPlane::JoinFleet() {
   own_fleet_ = std::make_unique<ConnectedFleet>(
       &agents_, bundles_.get(), issuance_log_.get(),
       rotation == nullptr ? absl::InfinitePast() : rotation->logged_since(), LongestLife());
+  own_fleet_->SetBundleFile(bundle_file_.get(), options_.name);
   if (rotation != nullptr) (void)own_fleet_->View(rotation->standing(), rotation->GateTime());
   if (!options_.store.etcd.has_value()) return absl::OkStatus();
   absl::BitGen random;
-  own_fleet_->SetBundleFile(bundle_file_.get(), options_.name);
   const std::string instance = absl::StrFormat("%016x", absl::Uniform<uint64_t>(random));
   shared_fleet_ = std::make_unique<SharedFleet>(
       own_fleet_.get(), store_, issuance_log_.get(),
@@ -522,10 +525,10 @@ void ControlPlane::FollowTrust() {
   trust_files_->SetRoots(options_.trust_domain, trust_->KnownRoots()).IgnoreError();
   // Before the bundles lose the root they are of.
   RenewOwnCertificates();
+  if (bundle_file_ != nullptr) bundle_file_->Keep();
   const bool keys_changed = jwt_keys_->TakeChanged();
   if (!files_changed && !authority_changed && !keys_changed) return;
   absl::StatusOr<TrustBundleSet> bundles = CollectBundles();
-  if (bundle_file_ != nullptr) bundle_file_->Keep();
   if (!bundles.ok()) {
     logger_->Error("trust files do not go together, what was in force stays",
                    {{"error", bundles.status().message()}});

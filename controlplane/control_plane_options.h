@@ -49,8 +49,10 @@ struct ControlPlaneOptions {
   absl::Duration issue_without_store;
   // Begins a mesh in the store also where something tells that there was one.
   bool new_mesh = false;
-  // How the store keeps private keys.
+  // How the store keeps private keys, and the files that the keys for that are in; empty: there is
+  // none, or it is in no file.
   KeySeal seal;
+  std::string store_key_path, store_key_previous_path;
   // Directory of a plugged CA; empty: roots of its own.
   std::string plugged_ca;
   // How long, and how many, issuances are kept in the log.
@@ -75,6 +77,8 @@ struct ControlPlaneOptions {
   // Bundles of other trust domains, and revocation lists.
   std::vector<TrustFiles::File> federated_bundles;
   std::vector<TrustFiles::File> crls;
+  // The file that the flags are in, beside the command line; empty: none.
+  std::string config_path;
   // Where to write the trust bundle, PEM, and the operator's token; empty: nowhere.
   std::string trust_bundle_out;
   std::string operator_token_out;

@@ -9,8 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/flags/declare.h"
 #include "absl/flags/flag.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -160,6 +162,8 @@ ABSL_FLAG(std::string, operators, "",
           "SPIFFE_ID=viewer|operator|admin[,...]; each includes the ones before");
 ABSL_FLAG(std::string, log_level, "info", "error, warning, info or debug");
 ABSL_FLAG(std::string, log_format, "json", "json or text");
+// Of every program, in common/config.
+ABSL_DECLARE_FLAG(std::string, config);
 
 namespace byrnie {
 namespace {
@@ -368,6 +372,11 @@ absl::StatusOr<std::shared_ptr<const SealingKey>> ReadKey(absl::string_view flag
   return key;
 }
 
+// Empty where the key is in no file.
+std::string PathOfKey(const std::string& source) {
+  return absl::StartsWith(source, "env:") ? "" : source;
+}
+
 absl::Status ReadKeysAndCa(ControlPlaneOptions* options) {
   ASSIGN_OR_RETURN(std::shared_ptr<const SealingKey> key,
                    ReadKey("store_key", absl::GetFlag(FLAGS_store_key)));
@@ -383,6 +392,8 @@ absl::Status ReadKeysAndCa(ControlPlaneOptions* options) {
                    "every control plane of this etcd");
   }
   options->seal = KeySeal(std::move(key), std::move(previous));
+  options->store_key_path = PathOfKey(absl::GetFlag(FLAGS_store_key));
+  options->store_key_previous_path = PathOfKey(absl::GetFlag(FLAGS_store_key_previous));
 
   const std::string ca = absl::GetFlag(FLAGS_ca);
   absl::string_view directory = ca;
@@ -494,6 +505,7 @@ absl::StatusOr<ControlPlaneFlags> ReadControlPlaneFlags() {
       TrustFiles::ParseFlag(absl::GetFlag(FLAGS_crl), options.trust_domain);
   if (!crls.ok()) return Invalid("crl", crls.status().message());
   options.crls = *std::move(crls);
+  options.config_path = absl::GetFlag(FLAGS_config);
   options.trust_bundle_out = absl::GetFlag(FLAGS_trust_bundle_out);
   const std::string token_of = absl::GetFlag(FLAGS_operator_token_of);
   if (token_of.empty() || token_of == options.name) {

@@ -135,6 +135,12 @@ void JwtFiles::LogRejected(const std::string& path, const absl::Status& status) 
               {{"path", path}, {"error", status.message()}});
 }
 
+std::vector<std::string> JwtFiles::KeyFiles() const {
+  std::vector<std::string> paths;
+  for (const auto& [path, file] : key_files_) paths.push_back(path);
+  return paths;
+}
+
 std::vector<std::string> JwtFiles::Rejected() const {
   std::vector<std::string> rejected;
   if (!candidate_.ok()) rejected.emplace_back(candidate_.status().message());

@@ -40,6 +40,9 @@ class JwtFiles {
   // What is in force.
   const JwtTrustPtr& trust() const { return trust_; }
 
+  // The key sets that the file names.
+  std::vector<std::string> KeyFiles() const;
+
   // Why each file that is not in force as it is now is not.
   std::vector<std::string> Rejected() const;
 

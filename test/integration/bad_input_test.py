@@ -187,6 +187,8 @@ class BadInputTest(unittest.TestCase):
             if text is not None:
                 self.file(os.path.basename(path), text)
             cases.append(([f"--registry=static:{path}"], os.path.basename(path)))
+        key = self.file("seal.key", os.urandom(32).hex())
+        os.chmod(key, 0o600)
         self.check(argv, None, self.configuration_cases("controlplane") + cases + [
             (["--registry="], "registry"),
             (["--registry=consul:x"], "consul"),
@@ -200,6 +202,12 @@ class BadInputTest(unittest.TestCase):
             (["--operator_token_out=/proc/token"], "; give a file"),
             (["--trust_bundle_out=/proc/bundle.pem"], "--trust_bundle_out: cannot create"),
             (["--trust_bundle_out=/proc/bundle.pem"], "; give a file"),
+            ([f"--trust_bundle_out={self.control_plane.store}"], "a file of --store,"),
+            ([f"--operator_token_out={self.control_plane.registry_path}"], "a file of --registry,"),
+            ([f"--operator_token_out={key}", f"--store_key={key}"], "a file of --store_key,"),
+            ([f"--trust_bundle_out={self.file('notes', 'my precious notes')}"], "is no trust bundle"),
+            ([f"--operator_token_out={self.file('more-notes', 'my precious notes')}"], "give a path where nothing else is"),
+            (["--server_names=10.0.0.300"], "no IP address"),
             ([f"--federated_bundle=partner.example={self.files}/missing.pem"], "--federated_bundle: cannot open"),
             ([f"--federated_bundle=partner.example={self.files}/missing.pem"], "; give the PEM file"),
             ([f"--federated_bundle=partner.example={self.expired_bundle}"], "expired"),
