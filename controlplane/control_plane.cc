@@ -478,7 +478,11 @@ void ControlPlane::TellSettings() {
 ControlPlane::~ControlPlane() {
   tick_ = nullptr;
   webhook_ = nullptr;
-  catch_up_ = nullptr;
+  if (catch_up_ != nullptr) {
+    catch_up_ = nullptr;
+    // What the last tick found: the next process is to know of it.
+    if (registry_mark_ != nullptr) registry_mark_->Write();
+  }
   if (stored_registry_ != nullptr) stored_registry_->StopFollowing();
   look_at_operators_ = nullptr;
   if (health_ != nullptr) health_->Stop();
