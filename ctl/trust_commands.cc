@@ -20,6 +20,7 @@
 #include "ctl/flags.h"
 #include "ctl/rotation_wait.h"
 #include "ctl/table.h"
+#include "ctl/trust_text.h"
 
 namespace byrnie {
 
@@ -27,54 +28,18 @@ namespace v1 = byrnie::operator_::v1;
 
 namespace {
 
-std::string RootUse(const v1::Root& root) {
-  std::vector<absl::string_view> words;
-  if (root.signs()) words.push_back("signs");
-  if (root.trusted()) words.push_back("trusted");
-  if (root.tainted()) words.push_back("to be renewed away from");
-  return words.empty() ? "made, not trusted" : absl::StrJoin(words, ", ");
-}
-
-// As it is said after a move, or when nothing was done.
-std::string TrustText(const v1::Trust& trust, absl::Time now) {
-  std::vector<std::vector<std::string>> roots = {{"ROOT", "SUBJECT", "END", "USE"}};
-  for (const v1::Root& root : trust.roots()) {
-    roots.push_back({root.fingerprint().substr(0, 12), Printable(root.subject()),
-                     Expiry(TimeOf(root.not_after()), now), RootUse(root)});
-  }
-  std::string text = Table(roots);
-  if (trust.plugged()) {
-    return absl::StrCat(text, "\nthe CA is plugged: its files say what is trusted\n");
-  }
-  absl::StrAppend(&text, "\n",
-                  trust.step().empty()
-                      ? "no rotation is under way"
-                      : absl::StrCat("rotation: ", trust.step(), " for ",
-                                     ShortDuration(now - TimeOf(trust.since())),
-                                     trust.automatic() ? ", goes on by itself" : ""),
-                  "\nnext: ", trust.move(), ", which ", Printable(trust.consequence()), "\n");
-  for (const v1::TrustExclusion& exclusion : trust.exclusions()) {
-    absl::StrAppend(&text, Printable(exclusion.move()),
-                    exclusion.over() ? " did not wait for " : " does not wait for ",
-                    Printable(exclusion.agent()), " (", exclusion.left_out(), " left out), said ",
-                    Printable(exclusion.by()), " at ", Rfc3339(exclusion.at()), "\n");
-  }
-  if (trust.blockers().empty()) {
-    return absl::StrCat(text, trust.move() == "prepare" ? "" : "nothing keeps it back\n");
-  }
-  std::vector<std::vector<std::string>> rows = {{"KEPT BACK BY", "ADDRESS", "UNTIL", "BECAUSE IT"}};
-  for (const v1::TrustBlocker& blocker : trust.blockers()) {
-    rows.push_back({Printable(blocker.agent()),
-                    blocker.address().empty() ? "not connected" : Printable(blocker.address()),
-                    blocker.has_until() ? Rfc3339(blocker.until()) : "it is helped",
-                    Printable(blocker.reason())});
-  }
-  return absl::StrCat(text, "\n", Table(rows));
-}
-
 int Show(const CommandContext& context, const absl::StatusOr<v1::Trust>& trust) {
   if (!trust.ok()) return Failed(trust.status());
   Print(context.json ? MessageJson(*trust) : TrustText(*trust, context.now));
+  return kDone;
+}
+
+// Of a call that has changed nothing.
+int ShowDryRun(const CommandContext& context, const absl::StatusOr<v1::Trust>& trust,
+               bool in_steps) {
+  if (!trust.ok()) return Failed(trust.status());
+  Print(context.json ? MessageJson(*trust)
+                     : DryRunText(*trust, absl::GetFlag(FLAGS_exclude), in_steps, context.now));
   return kDone;
 }
 
@@ -189,7 +154,8 @@ int RunTrustRollback(const CommandContext& context) {
   v1::RollbackTrustRequest request;
   for (const std::string& agent : absl::GetFlag(FLAGS_exclude)) request.add_exclude(agent);
   request.set_dry_run(absl::GetFlag(FLAGS_dry_run));
-  return Show(context, context.client->Call(&OperatorClient::Stub::RollbackTrust, request));
+  const auto trust = context.client->Call(&OperatorClient::Stub::RollbackTrust, request);
+  return request.dry_run() ? ShowDryRun(context, trust, /*in_steps=*/true) : Show(context, trust);
 }
 
 namespace {
@@ -283,3 +249,4 @@ int RunRevoke(const CommandContext& context) {
 }
 
 }  // namespace byrnie
+  if (request.dry_run()) return ShowDryRun(context, trust, !request.move().empty());

@@ -331,6 +331,12 @@ class CtlTest(unittest.TestCase):
         self.assertIn("no stream, asked for a certificate", self.ctl("certs"))
         self.assertIn("no stream, asked for a certificate", self.ctl("identity", other))
 
+    def test_a_dry_run_of_a_rotation_says_first_that_nothing_was_changed(self):
+        said = self.ctl("trust", "rotate", "--dry_run")
+        self.assertRegex(said, r"\Adry run, nothing was changed; the next move would be prepare, which ")
+        self.assertNotIn("goes on by itself", said)
+        self.assertIn("no rotation is under way", self.ctl("trust", "status"))
+
     def test_a_certificate_of_what_has_left_is_no_problem_when_it_ends(self):
         job = "spiffe://cluster.local/ns/ci/sa/job"
         self.plane.issue(job, seconds=2)
