@@ -138,6 +138,7 @@ absl::Status CheckTrustRotate(const CommandContext&);
 int RunTrustRollback(const CommandContext&);
 absl::Status CheckTrustRollback(const CommandContext&);
 int RunIssuances(const CommandContext&);
+absl::Status CheckIssuances(const CommandContext&);
 int RunRevoke(const CommandContext&);
 absl::Status CheckRevoke(const CommandContext&);
 int RunProxyConfig(const CommandContext&);

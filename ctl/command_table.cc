@@ -34,7 +34,7 @@ constexpr absl::string_view kListTokens[] = {"join", "output"};
 constexpr absl::string_view kRevokeToken[] = {"join", "output"};
 constexpr absl::string_view kRotate[] = {"step", "exclude", "dry_run", "wait", "timeout", "output"};
 constexpr absl::string_view kRollback[] = {"exclude", "dry_run", "output"};
-constexpr absl::string_view kIssuances[] = {"identity", "output"};
+constexpr absl::string_view kIssuances[] = {"identity", "since", "until", "serial", "output"};
 constexpr absl::string_view kRevoke[] = {"reason", "only", "accept_unknown", "output"};
 // Of "proxy config" and "connections" what the proxy answers is JSON already.
 constexpr absl::string_view kAdmin[] = {"admin", "output"};
@@ -212,7 +212,7 @@ constexpr Command kCommands[] = {
     {"trust rollback", "", "takes a rotation of the root one step back", "", kRollback, 0, 0, true,
      RunTrustRollback, CheckTrustRollback},
     {"issuances", "", "certificates that were issued, to whom and on what proof", "", kIssuances, 0,
-     0, true, RunIssuances},
+     0, true, RunIssuances, CheckIssuances},
     {"revoke", "SERIAL", "revokes a certificate, and what was renewed from it",
      "SERIAL is as byrniectl issuances shows it. One that the log of issuances does not have is "
      "refused.\n"

@@ -95,6 +95,12 @@ ABSL_FLAG(bool, wait, false, "end when the rotation is over, and say meanwhile w
 ABSL_FLAG(absl::Duration, timeout, absl::InfiniteDuration(),
           "with --wait, how long at most, such as 30m; the rotation goes on all the same");
 ABSL_FLAG(std::string, reason, "", "why, for those who look later");
+ABSL_FLAG(std::string, since, "",
+          "only what was issued from then on: how long ago, such as 2h, or a time, such as "
+          "2026-01-31T12:00:00Z");
+ABSL_FLAG(std::string, until, "", "only what was issued before then; as --since");
+ABSL_FLAG(std::string, serial, "",
+          "only the one with this serial number, hexadecimal, as the list has it");
 ABSL_FLAG(bool, accept_unknown, false, "revoke it though the log of issuances does not have it");
 ABSL_FLAG(bool, only, false, "revoke this one alone, and nothing that was renewed from it");
 ABSL_FLAG(std::string, admin, "127.0.0.1:15000",

@@ -118,10 +118,10 @@ absl::Status CheckTrustRotate(const CommandContext&) {
   return absl::OkStatus();
 }
 
-absl::Status CheckTrustRollback(const CommandContext&) { return CheckExclusions(); }
+namespace {
 
-absl::Status CheckRevoke(const CommandContext& context) {
-  const std::string& serial = context.arguments.front();
+// OK: it may be the serial number of a certificate; else what one is.
+absl::Status CheckSerial(absl::string_view serial) {
   const bool digits = std::all_of(serial.begin(), serial.end(), [](char c) {
     return absl::ascii_isxdigit(static_cast<unsigned char>(c));
   });
@@ -132,6 +132,106 @@ absl::Status CheckRevoke(const CommandContext& context) {
       absl::StrCat("\"", serial, "\" is not a serial number, 2 to ", kMaxSerialDigits,
                    " hexadecimal digits, an even number of them; byrniectl issuances "
                    "shows those there are"));
+}
+
+// The time that a flag's text names, which may be how long ago it is.
+absl::StatusOr<absl::Time> ReadTime(absl::string_view flag, const std::string& text,
+                                    absl::Time now) {
+  absl::Duration ago;
+  absl::Time time;
+  std::string error;
+  if (absl::ParseDuration(text, &ago) && ago > absl::ZeroDuration() &&
+      ago < absl::InfiniteDuration()) {
+    return now - ago;
+  }
+  if (absl::ParseTime(absl::RFC3339_full, text, &time, &error) && time > absl::UnixEpoch() &&
+      time < absl::InfiniteFuture()) {
+    return time;
+  }
+  return InFlag(flag, absl::StrCat("\"", text,
+                                   "\" is neither how long ago, such as 2h, nor a time, such as "
+                                   "2026-01-31T12:00:00Z"));
+}
+
+void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
+  out->set_seconds(absl::ToUnixSeconds(time));
+  out->set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(out->seconds()))));
+}
+
+// What the flags of issuances ask for.
+absl::StatusOr<v1::ListIssuancesRequest> ReadIssuancesRequest(absl::Time now) {
+  v1::ListIssuancesRequest request;
+  request.set_page_size(1000);
+  const std::string id = absl::GetFlag(FLAGS_identity), serial = absl::GetFlag(FLAGS_serial);
+  const std::string since = absl::GetFlag(FLAGS_since), until = absl::GetFlag(FLAGS_until);
+  if (!id.empty() && !SpiffeId::Parse(id).ok()) {
+    return InFlag("identity",
+                  absl::StrCat("\"", id,
+                               "\" is no SPIFFE ID, such as spiffe://cluster.local/ns/default/sa/"
+                               "app; byrniectl workloads list shows those of workloads"));
+  }
+  request.set_spiffe_id(id);
+  if (!serial.empty()) {
+    const absl::Status valid = CheckSerial(serial);
+    if (!valid.ok()) return InFlag("serial", valid.message());
+  }
+  request.set_serial(serial);
+  absl::Time begin = absl::InfinitePast(), end = absl::InfiniteFuture();
+  if (!since.empty()) {
+    ASSIGN_OR_RETURN(begin, ReadTime("since", since, now));
+    SetTime(begin, request.mutable_since());
+  }
+  if (!until.empty()) {
+    ASSIGN_OR_RETURN(end, ReadTime("until", until, now));
+    SetTime(end, request.mutable_until());
+  }
+  if (begin >= end) {
+    return InFlag("until", absl::StrCat("\"", until, "\" is not after --since, \"", since, "\""));
+  }
+  return request;
+}
+
+// Empty: it was not revoked.
+std::string RevocationText(const v1::Issuance& issuance) {
+  if (!issuance.has_revoked_at()) return "";
+  return absl::StrCat(
+      Rfc3339(issuance.revoked_at()), " by ",
+      issuance.revoked_by().empty() ? "nobody known" : Printable(issuance.revoked_by()),
+      issuance.revoked_reason().empty() ? "" : ": ", Printable(issuance.revoked_reason()));
+}
+
+// With a column for what proofs say of their holders where any does.
+std::string IssuancesText(const std::vector<v1::Issuance>& issuances) {
+  if (issuances.empty()) return "nothing was issued\n";
+  const bool subjects = absl::c_any_of(
+      issuances, [](const v1::Issuance& issuance) { return !issuance.subject().empty(); });
+  std::vector<std::vector<std::string>> rows = {{"ISSUED", "IDENTITY", "SERIAL", "PROOF"}};
+  if (subjects) rows.back().push_back("SUBJECT");
+  for (const char* name : {"ADDRESS", "END", "JWT FOR", "REVOKED"}) rows.back().push_back(name);
+  for (const v1::Issuance& issuance : issuances) {
+    rows.push_back({Rfc3339(issuance.issued_at()), Printable(issuance.spiffe_id()),
+                    Printable(issuance.serial()), Printable(issuance.proof())});
+    std::vector<std::string>& row = rows.back();
+    if (subjects) row.push_back(Printable(issuance.subject()));
+    row.push_back(Printable(issuance.address()));
+    row.push_back(issuance.has_not_after() ? Rfc3339(issuance.not_after()) : "unknown");
+    row.push_back(Printable(absl::StrJoin(issuance.audience(), " ")));
+    row.push_back(RevocationText(issuance));
+  }
+  return Table(rows);
+}
+
+}  // namespace
+
+absl::Status CheckTrustRollback(const CommandContext&) { return CheckExclusions(); }
+
+absl::Status CheckRevoke(const CommandContext& context) {
+  return CheckSerial(context.arguments.front());
+}
+
+absl::Status CheckIssuances(const CommandContext& context) {
+  return ReadIssuancesRequest(context.now).status();
 }
 
 int RunTrustStatus(const CommandContext& context) {
@@ -146,6 +246,7 @@ int RunTrustRotate(const CommandContext& context) {
   request.set_dry_run(absl::GetFlag(FLAGS_dry_run));
   absl::StatusOr<v1::Trust> trust =
       context.client->Call(&OperatorClient::Stub::RotateTrust, request);
+  if (request.dry_run()) return ShowDryRun(context, trust, !request.move().empty());
   if (!trust.ok() || !absl::GetFlag(FLAGS_wait)) return Show(context, trust);
   return Wait(context, *std::move(trust));
 }
@@ -158,40 +259,13 @@ int RunTrustRollback(const CommandContext& context) {
   return request.dry_run() ? ShowDryRun(context, trust, /*in_steps=*/true) : Show(context, trust);
 }
 
-namespace {
-
-// Empty: it was not revoked.
-std::string RevocationText(const v1::Issuance& issuance) {
-  if (!issuance.has_revoked_at()) return "";
-  return absl::StrCat(
-      Rfc3339(issuance.revoked_at()), " by ",
-      issuance.revoked_by().empty() ? "nobody known" : Printable(issuance.revoked_by()),
-      issuance.revoked_reason().empty() ? "" : ": ", Printable(issuance.revoked_reason()));
-}
-
-}  // namespace
-
 int RunIssuances(const CommandContext& context) {
-  v1::ListIssuancesRequest request;
-  request.set_page_size(1000);
-  request.set_spiffe_id(absl::GetFlag(FLAGS_identity));
-  const auto issuances = context.client->ListAll(&OperatorClient::Stub::ListIssuances, request,
+  const absl::StatusOr<v1::ListIssuancesRequest> request = ReadIssuancesRequest(context.now);
+  if (!request.ok()) return BadUsage(request.status());
+  const auto issuances = context.client->ListAll(&OperatorClient::Stub::ListIssuances, *request,
                                                  &v1::ListIssuancesResponse::mutable_issuances);
   if (!issuances.ok()) return Failed(issuances.status());
-  if (context.json) {
-    Print(JsonArray(*issuances));
-    return kDone;
-  }
-  std::vector<std::vector<std::string>> rows = {
-      {"ISSUED", "IDENTITY", "SERIAL", "PROOF", "ADDRESS", "END", "JWT FOR", "REVOKED"}};
-  for (const v1::Issuance& issuance : *issuances) {
-    rows.push_back({Rfc3339(issuance.issued_at()), Printable(issuance.spiffe_id()),
-                    Printable(issuance.serial()), Printable(issuance.proof()),
-                    Printable(issuance.address()),
-                    issuance.has_not_after() ? Rfc3339(issuance.not_after()) : "unknown",
-                    Printable(absl::StrJoin(issuance.audience(), " ")), RevocationText(issuance)});
-  }
-  Print(issuances->empty() ? "nothing was issued\n" : Table(rows));
+  Print(context.json ? JsonArray(*issuances) : IssuancesText(*issuances));
   return kDone;
 }
 
@@ -249,4 +323,3 @@ int RunRevoke(const CommandContext& context) {
 }
 
 }  // namespace byrnie
-  if (request.dry_run()) return ShowDryRun(context, trust, !request.move().empty());

@@ -331,6 +331,28 @@ class CtlTest(unittest.TestCase):
         self.assertIn("no stream, asked for a certificate", self.ctl("certs"))
         self.assertIn("no stream, asked for a certificate", self.ctl("identity", other))
 
+    def test_issuances_are_chosen(self):
+        chosen = "spiffe://cluster.local/ns/demo/sa/chosen"
+        self.plane.issue(chosen)
+        def listed(*flags):
+            return [(entry["spiffe_id"], entry["serial"]) for entry in json.loads(self.ctl("issuances", *flags, "-o", "json"))]
+        everything = listed()
+        (identity, serial), = listed(f"--identity={chosen}")
+        self.assertEqual(identity, chosen)
+        for typed in (serial, serial.upper()):
+            self.assertEqual(listed(f"--serial={typed}"), [(chosen, serial)])
+        self.assertIn((chosen, serial), listed("--since=1h"))
+        self.assertEqual(listed("--until=1h"), [])
+        self.assertEqual(listed("--since=2020-01-31T12:00:00Z", "--until=2090-01-31T12:00:00Z"), everything)
+        self.assertEqual(listed("--since=2090-01-31T12:00:00Z"), [])
+        self.assertIn("nothing was issued", self.ctl("issuances", "--until=1h"))
+        # What nobody can have been issued is no answer "nothing".
+        for flags, said in ((["--identity=demo/w0"], "is no SPIFFE ID"), ([f"--serial={serial}x"], "is not a serial number"),
+                            (["--since=yesterday"], "neither how long ago"), (["--until=-2h"], "neither"),
+                            (["--since=1h", "--until=2h"], "is not after --since")):
+            with self.subTest(flags=flags):
+                self.assertIn(said, self.fails(2, "issuances", *flags))
+
     def test_a_dry_run_of_a_rotation_says_first_that_nothing_was_changed(self):
         said = self.ctl("trust", "rotate", "--dry_run")
         self.assertRegex(said, r"\Adry run, nothing was changed; the next move would be prepare, which ")

@@ -110,6 +110,11 @@ class JwtAttestationTest(MeshTestCase):
             record = issued[pod.spiffe_id]
             self.assertEqual((record["proof"], record["subject"], record["protocol"]), (proof, subject, "byrnie"))
         self.assertIn("jwt:https://ci.example", self.mesh.control_plane.admin("/")[1])
+        # The table has what the proofs say; where none says anything, nothing.
+        listed = self.mesh.control_plane.ctl("issuances").stdout
+        self.assertIn("  SUBJECT  ", listed.splitlines()[0])
+        self.assertIn("  repo:acme/client:ref:refs/heads/main  ", listed)
+        self.assertNotIn("SUBJECT", self.mesh.control_plane.ctl("issuances", f"--identity={self.third.spiffe_id}").stdout)
 
     def test_a_token_gives_its_identity_whatever_the_request_says(self):
         self.assertEqual(self.identity(self.ci.token("repo:acme/shop:ref:refs/heads/main")), "spiffe://cluster.local/ns/demo/sa/shop")
