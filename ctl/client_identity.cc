@@ -14,6 +14,7 @@
 #include "common/base/status_macros.h"
 #include "common/crypto/certificate.h"
 #include "common/crypto/private_key.h"
+#include "ctl/table.h"
 
 namespace byrnie {
 namespace {
@@ -47,7 +48,8 @@ absl::StatusOr<std::shared_ptr<const PrivateKey>> ParseKey(absl::string_view pem
 }  // namespace
 
 absl::StatusOr<ControlPlaneClientIdentity> ReadClientIdentity(const std::string& cert_path,
-                                                              const std::string& key_path) {
+                                                              const std::string& key_path,
+                                                              absl::Time now) {
   if (cert_path.empty() || key_path.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("--", cert_path.empty() ? "cert" : "key",
                                                    ": is missing; --cert and --key go together"));
@@ -65,6 +67,13 @@ absl::StatusOr<ControlPlaneClientIdentity> ReadClientIdentity(const std::string&
   if (chain->empty() || !chain->front()->MatchesKey(**key)) {
     return InFile("key", key_path,
                   absl::StrCat("is not the key of the certificate in ", cert_path));
+  }
+  // The control plane would end the handshake, which looks as if it were not there.
+  const absl::Time end = chain->front()->not_after();
+  if (end <= now) {
+    return absl::UnauthenticatedError(
+        absl::StrCat("--cert: ended ", ShortDuration(now - end), " ago: ", cert_path,
+                     "; give one that is valid now, or a token with --token"));
   }
   return ControlPlaneClientIdentity{*std::move(chain), *std::move(key)};
 }

@@ -315,7 +315,7 @@ absl::StatusOr<ConnectionOptions> ReadConnectionOptions(absl::Time now) {
   ASSIGN_OR_RETURN(options.trust_bundle_pem, ReadTrustBundle(options.trust_domain, now));
   const std::string cert = absl::GetFlag(FLAGS_cert), key = absl::GetFlag(FLAGS_key);
   if (absl::GetFlag(FLAGS_token).empty() && !(cert.empty() && key.empty())) {
-    ASSIGN_OR_RETURN(options.identity, ReadClientIdentity(cert, key));
+    ASSIGN_OR_RETURN(options.identity, ReadClientIdentity(cert, key, now));
     return options;
   }
   ASSIGN_OR_RETURN(options.token, ReadToken());

@@ -98,7 +98,7 @@ struct ConnectionOptions {
 };
 
 // InvalidArgument, or the errors of ReadFile, name the flag and what to do. A trust bundle that has
-// expired at `now` is an error.
+// expired at `now` is an error. Unauthenticated: so has the certificate of --cert.
 absl::StatusOr<ConnectionOptions> ReadConnectionOptions(absl::Time now);
 
 // --output: InvalidArgument unless it is text or json.

@@ -57,6 +57,7 @@ int RunCommand(const Command& command, CommandContext context) {
   const bool stays_away = command.stays_away != nullptr && command.stays_away();
   if (!command.talks || stays_away) return command.run(context);
   absl::StatusOr<ConnectionOptions> options = ReadConnectionOptions(context.now);
+  if (absl::IsUnauthenticated(options.status())) return Failed(options.status());
   if (!options.ok()) return BadUsage(options.status());
   if (!options->warning.empty()) {
     std::fprintf(stderr, "%s: warning: %s\n", kName, options->warning.c_str());

@@ -33,10 +33,12 @@ absl::StatusOr<std::unique_ptr<OperatorClient>> OperatorClient::Create(
   options.target = target;
   options.trust_domain = trust_domain;
   options.trust_bundle_pem = trust_bundle_pem;
+  const bool has_certificate = identity.has_value();
   options.identity = std::move(identity);
   options.user_agent = absl::StrCat("byrniectl/", kRelease);
   ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, CreateControlPlaneChannel(options));
-  return absl::WrapUnique(new OperatorClient(target, std::move(channel), std::move(token)));
+  return absl::WrapUnique(
+      new OperatorClient(target, std::move(channel), std::move(token), has_certificate));
 }
 
 bool OperatorClient::ConnectsWithin(absl::Duration time) {
@@ -118,11 +120,15 @@ absl::Status OperatorClient::Explain(const grpc::ClientContext& context,
       unreachable.SetPayload(kUnreachable, absl::Cord());
       return unreachable;
     }
-    case absl::StatusCode::kUnauthenticated:
-      return absl::Status(code,
-                          absl::StrCat("control plane at ", target_, " refused the call: ", message,
-                                       "; is --token the file it wrote with "
-                                       "--operator_token_out?"));
+    case absl::StatusCode::kUnauthenticated: {
+      const bool by_certificate = token_.view().empty() && has_certificate_;
+      return absl::Status(
+          code, absl::StrCat("control plane at ", target_, " refused the call: ", message,
+                             by_certificate
+                                 ? "; is the certificate of --cert valid, and its identity one of "
+                                   "the control plane's --operators?"
+                                 : "; is --token the file it wrote with --operator_token_out?"));
+    }
     default:
       return absl::Status(code, message);
   }

@@ -77,11 +77,13 @@ class OperatorClient {
   static bool IsUnreachable(const absl::Status& status);
 
  private:
-  OperatorClient(std::string target, std::shared_ptr<grpc::Channel> channel, SecretBytes token)
+  OperatorClient(std::string target, std::shared_ptr<grpc::Channel> channel, SecretBytes token,
+                 bool has_certificate)
       : target_(std::move(target)),
         channel_(std::move(channel)),
         stub_(byrnie::operator_::v1::Operator::NewStub(channel_)),
-        token_(std::move(token)) {}
+        token_(std::move(token)),
+        has_certificate_(has_certificate) {}
   void Prepare(absl::Duration timeout, grpc::ClientContext* context) const;
   void AddToken(grpc::ClientContext* context) const;
   absl::Status Explain(const grpc::ClientContext& context, const grpc::Status& status) const;
@@ -90,6 +92,8 @@ class OperatorClient {
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<Stub> stub_;
   const SecretBytes token_;
+  // It is the proof where there is no token.
+  const bool has_certificate_;
 };
 
 }  // namespace byrnie

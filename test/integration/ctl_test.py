@@ -470,6 +470,21 @@ class CtlTest(unittest.TestCase):
         self.assertIn("is not the key", self.fails(2, "status", f"--cert={cert}", f"--key={other}", environment=no_token))
         self.assertIn("--token", self.fails(2, "status", environment=no_token))
 
+    def test_a_certificate_that_has_ended_is_not_taken_for_a_control_plane_that_is_gone(self):
+        identity = self.plane.issue(ALICE, seconds=4)
+        flags = [f"--cert={self.plane.write_secret('short.pem', identity.chain.decode())}",
+                 f"--key={self.plane.write_secret('short.key', identity.key.decode())}"]
+        no_token = {"BYRNIE_TOKEN": ""}
+        # The stream that is open is ended with it.
+        followed = self.fails(4, "events", "--follow", *flags, environment=no_token)
+        self.assertIn("--cert", followed)
+        self.assertNotIn("--token", followed)
+        said = wait_until(lambda: "ended" in (said := self.plane.ctl("status", *flags, environment=no_token, check=False).stderr) and said,
+                          10, "the certificate's end")
+        self.assertRegex(said, r"--cert: ended \d+ s ago: .*short.pem")
+        self.fails(4, "status", *flags, environment=no_token)
+        self.fails(4, "status", *flags, "--control_plane=127.0.0.1:1", environment=no_token)
+
     def test_the_command_line_wins_over_the_environment(self):
         broken = {"BYRNIE_CONTROL_PLANE": "127.0.0.1:1"}
         self.fails(3, "status", environment=broken)
