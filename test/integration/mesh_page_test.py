@@ -178,7 +178,7 @@ class MeshPageTest(MeshTestCase):
         """A screenshot, in light as people see it by day."""
         target = os.environ["BYRNIE_SCREENSHOT"]
         argv = [browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={self.profile}/data",
-                "--virtual-time-budget=4000", "--window-size=1240,1180", "--hide-scrollbars", "--disable-dev-shm-usage",
+                "--virtual-time-budget=4000", "--window-size=1240,1080", "--hide-scrollbars", "--disable-dev-shm-usage",
                 *os.environ.get("BYRNIE_SCREENSHOT_FLAGS", "").split(), f"--screenshot={target}", PAGE]
         with self.client.connect(self.mesh.vip, 80) as held:
             held.sendall(b"held\n")
