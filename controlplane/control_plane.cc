@@ -530,6 +530,10 @@ void ControlPlane::FollowTrust() {
   // Before the bundles lose the root they are of.
   RenewOwnCertificates();
   if (bundle_file_ != nullptr) bundle_file_->Keep();
+  // Whatever others' files are like: pods that start go by it.
+  if (authority_changed && cluster_ != nullptr) {
+    cluster_->SetTrustBundle(RootsPem(*authority_->snapshot()));
+  }
   const bool keys_changed = jwt_keys_->TakeChanged();
   if (!files_changed && !authority_changed && !keys_changed) return;
   absl::StatusOr<TrustBundleSet> bundles = CollectBundles();
@@ -540,9 +544,6 @@ void ControlPlane::FollowTrust() {
   }
   bundles_->Publish(*std::move(bundles), CurrentTaint());
   ca_service_->streams()->WakeAll();
-  if (authority_changed && cluster_ != nullptr) {
-    cluster_->SetTrustBundle(RootsPem(*authority_->snapshot()));
-  }
   events_.Add(EventKind::kTrustChanged, options_.trust_domain,
               absl::StrCat("trust bundles published, version ", bundles_->current().version));
   logger_->Info("trust bundles published", {{"version", bundles_->current().version}});
