@@ -16,7 +16,9 @@
 #include "common/base/utc_text.h"
 #include "common/flow/flow_groups.h"
 #include "controlplane/admin.h"
+#include "controlplane/control_plane_gauges.h"
 #include "controlplane/kubernetes/api_server.h"
+#include "controlplane/open_mesh_store.h"
 #include "controlplane/operator/operator_token.h"
 #include "controlplane/own_files.h"
 #include "controlplane/server/rotating_credentials.h"
@@ -102,7 +104,8 @@ absl::Status ControlPlane::StartAll() {
                                 {"admin", options_.admin},
                                 {"webhook_listen", options_.webhook.value_or(SocketAddress())}}));
 
-  RETURN_IF_ERROR(OpenTheStore());
+  ASSIGN_OR_RETURN(mesh_store_, OpenMeshStore(options_, clock_, logger_, &metrics_, &new_store_));
+  store_ = mesh_store_->store();
   RETURN_IF_ERROR(CheckRegistryFile());
   // As etcdctl shows keys.
   const absl::optional<EtcdOptions>& etcd = options_.store.etcd;
@@ -202,17 +205,7 @@ absl::Status ControlPlane::StartAll() {
           options_.name, options_.issue_without_store, store_, unreadable_.get(),
           issuance_log_.get(), trust_.get(), bundles_.get(), &registry_sources_,
           shared_fleet_.get(),
-          [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->unmeshed_pods(); },
-          [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->opted_out_pods(); },
-          [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->refused_policies(); },
-          [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->contested_webhook(); },
-          [this] { return cluster_ == nullptr ? absl::nullopt : cluster_->trust_refused_by(); },
-          [this] {
-            return cluster_ == nullptr ? std::vector<std::string>() : cluster_->trust_overwritten();
-          },
-          [this] {
-            return cluster_ == nullptr ? std::vector<std::string>() : cluster_->trust_unwritten();
-          },
+          [this] { return cluster_ == nullptr ? ClusterHealth() : cluster_->Health(); },
           [this] {
             absl::MutexLock lock(&input_files_mu_);
             return input_files_;
@@ -243,7 +236,9 @@ absl::Status ControlPlane::StartAll() {
           byrnie::operator_::v1::Operator::service_full_name()},
       logger_, &metrics_);
   UpdateReadiness();
-  AddGauges();
+  AddControlPlaneGauges({authority_, identity_.get(), &agents_, &registry_, &registry_sources_,
+                         logger_, [this] { return jwt_keys_ != nullptr && jwt_keys_->leading(); }},
+                        &metrics_);
   mesh_page_ = std::make_unique<MeshPage>(clock_, [this] { return GatherMeshState(); });
   ASSIGN_OR_RETURN(
       admin_,
@@ -279,41 +274,6 @@ absl::Status ControlPlane::StartAll() {
                  {"admin", admin_->address().ToString()},
                  {"root_not_after", UtcText(authority_->root()->not_after())},
                  {"workloads", static_cast<uint64_t>(registry_.snapshot()->workload_count())}});
-  return absl::OkStatus();
-}
-
-absl::Status ControlPlane::OpenTheStore() {
-  MeshStart start;
-  start.shared = options_.store.etcd.has_value();
-  start.own_roots = options_.plugged_ca.empty();
-  start.new_mesh = options_.new_mesh;
-  if (!start.shared) {
-    // Before the engine, which takes what is left of a lost file for something to clear away.
-    start.traces = SqliteStore::TracesOfLostFile(options_.store.sqlite_path);
-    RETURN_IF_ERROR(InStoreFlag(CheckNoTraces(start)));
-  }
-  // A file that an earlier process made says that this is no first start.
-  start.traces = TracesOf({{"trust_bundle_out", options_.trust_bundle_out},
-                           {"issuance_spool", options_.issuance_spool}});
-  ASSIGN_OR_RETURN(std::unique_ptr<Store> engine,
-                   OpenStore(options_.store, clock_, logger_, &new_store_));
-  if (!start.shared) {
-    absl::StatusOr<std::unique_ptr<MeshStore>> own =
-        MeshStore::OfOneProcess(std::move(engine), start, clock_, logger_, &metrics_);
-    RETURN_IF_ERROR(InStoreFlag(own.status()));
-    mesh_store_ = *std::move(own);
-    store_ = mesh_store_->store();
-    return absl::OkStatus();
-  }
-  start.name = options_.name;
-  absl::BitGen random;
-  start.new_id = absl::StrFormat("%016x%016x", absl::Uniform<uint64_t>(random),
-                                 absl::Uniform<uint64_t>(random));
-  absl::StatusOr<std::unique_ptr<MeshStore>> shared =
-      MeshStore::Shared(std::move(engine), start, clock_, logger_, &metrics_);
-  RETURN_IF_ERROR(InStoreFlag(shared.status()));
-  mesh_store_ = *std::move(shared);
-  store_ = mesh_store_->store();
   return absl::OkStatus();
 }
 
@@ -383,9 +343,7 @@ absl::Status ControlPlane::LoadRegistry() {
                    StoredRegistry::Load(store_, options_.trust_domain, &registry_sources_,
                                         unreadable_.get(), &events_, clock_, logger_));
   const absl::Status released = registry_sources_.Release();
-  if (released.ok() || registry_file_ == nullptr) return released;
-  return absl::Status(released.code(), absl::StrCat("registry file \"", options_.registry_path,
-                                                    "\": ", released.message()));
+  return registry_file_ == nullptr ? released : registry_file_->InFile(released);
 }
 
 absl::Status ControlPlane::StartCluster() {
@@ -416,11 +374,7 @@ absl::Status ControlPlane::StartWebhook() {
                            clock_, logger_, &metrics_);
   if (!webhook.ok()) return InFlag("webhook_listen", webhook.status());
   webhook_ = *std::move(webhook);
-  metrics_.AddCallbackGauge(
-      "byrnie_controlplane_webhook_certificate_not_after_seconds",
-      "End of the injection webhook's certificate, as Unix time.", [this] {
-        return absl::ToDoubleSeconds(webhook_identity_->current()->not_after - absl::UnixEpoch());
-      });
+  AddWebhookGauge(webhook_identity_.get(), &metrics_);
   logger_->Info("injection webhook listens", {{"listen", webhook_->address().ToString()}});
   return absl::OkStatus();
 }
@@ -566,44 +520,6 @@ MeshState ControlPlane::GatherMeshState() const {
   state.trust = rotation != nullptr ? Summarize(rotation->Status())
                                     : Summarize(*trust_->authority()->snapshot());
   return state;
-}
-
-void ControlPlane::AddGauges() {
-  metrics_.AddCallbackGauge(
-      "byrnie_controlplane_root_certificate_not_after_seconds",
-      "End of the root certificate, as Unix time.", [this] {
-        return absl::ToDoubleSeconds(authority_->root()->not_after() - absl::UnixEpoch());
-      });
-  metrics_.AddCallbackGauge(
-      "byrnie_controlplane_server_certificate_not_after_seconds",
-      "End of the control plane's own certificate, as Unix time.", [this] {
-        return absl::ToDoubleSeconds(identity_->current()->not_after - absl::UnixEpoch());
-      });
-  metrics_.AddCallbackGauge(
-      "byrnie_controlplane_makes_jwt_keys",
-      "1 while this is the control plane, of those that share a store, that makes the keys of "
-      "JWT-SVIDs.",
-      [this] { return jwt_keys_ != nullptr && jwt_keys_->leading() ? 1.0 : 0.0; });
-  metrics_.AddCallbackCounter("byrnie_controlplane_log_lines_dropped_total",
-                              "Lines of the log dropped because nobody read them in time.",
-                              [this] { return static_cast<double>(logger_->dropped_lines()); });
-  metrics_.AddCallbackGauge("byrnie_controlplane_agents_connected", "Agents with an open stream.",
-                            [this] { return static_cast<double>(agents_.size()); });
-  metrics_.AddCallbackGauge(
-      "byrnie_controlplane_registry_troubles",
-      "Stored policies, workloads and services that do not go with the rest, see byrniectl check.",
-      [this] { return static_cast<double>(registry_sources_.troubles().size()); });
-  const char* const name = "byrnie_controlplane_registry_resources";
-  const char* const help = "What the registry holds, by kind.";
-  metrics_.AddCallbackGauge(
-      name, help, [this] { return static_cast<double>(registry_.snapshot()->workload_count()); },
-      {{"kind", "workload"}});
-  metrics_.AddCallbackGauge(
-      name, help, [this] { return static_cast<double>(registry_.snapshot()->service_count()); },
-      {{"kind", "service"}});
-  metrics_.AddCallbackGauge(
-      name, help, [this] { return static_cast<double>(registry_.snapshot()->policy_count()); },
-      {{"kind", "policy"}});
 }
 
 void ControlPlane::EndStalled(StreamSet* streams) {

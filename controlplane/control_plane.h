@@ -115,8 +115,6 @@ class ControlPlane {
   absl::Status LoadRegistry();
   absl::Status StartCluster();
   absl::Status StartWebhook();
-  // Opens the store, and sees to it that a shared one is that of a mesh.
-  absl::Status OpenTheStore();
   absl::Status OpenIssuanceLog();
   // What the authorities and the files say, together.
   absl::StatusOr<TrustBundleSet> CollectBundles() const;
@@ -136,7 +134,6 @@ class ControlPlane {
   void TellSettings();
   // Runs on a thread of the page's own: it looks at all that was reported, and waits for the store.
   MeshState GatherMeshState() const;
-  void AddGauges();
   void EndStalled(StreamSet* streams);
   void UpdateReadiness();
   // Brings input_files_ up to date.

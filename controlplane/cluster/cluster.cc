@@ -178,4 +178,22 @@ void Cluster::SetTrustBundle(std::string pem) {
   });
 }
 
+ClusterHealth Cluster::Health() const {
+  ClusterHealth health;
+  if (unmeshed_ != nullptr) {
+    health.unmeshed_pods = unmeshed_->names();
+    health.opted_out_pods = unmeshed_->opted_out();
+  }
+  if (policy_source_ != nullptr) health.refused_policies = policy_source_->refused();
+  if (ca_bundle_ != nullptr) {
+    health.contested_webhook = ca_bundle_->contested() ? options_.webhook_configuration : "";
+  }
+  if (publisher_ != nullptr) {
+    health.trust_refused_by = publisher_->refused_by();
+    health.trust_overwritten = publisher_->overwritten();
+    health.trust_unwritten = publisher_->unwritten();
+  }
+  return health;
+}
+
 }  // namespace byrnie

@@ -21,6 +21,7 @@
 #include "controlplane/attest/token_review.h"
 #include "controlplane/attest/token_signatures.h"
 #include "controlplane/events/event_log.h"
+#include "controlplane/health/cluster_health.h"
 #include "controlplane/kubernetes/api_connector.h"
 #include "controlplane/kubernetes/api_credentials.h"
 #include "controlplane/kubernetes/api_server.h"
@@ -59,8 +60,7 @@ class Cluster {
     // none.
     std::string webhook_configuration;
     // With `registry`: the namespace whose AccessPolicies may be about the whole mesh, and which
-    // has
-    // the trust bundle without being meshed.
+    // has the trust bundle without being meshed.
     std::string root_namespace;
   };
 
@@ -84,40 +84,8 @@ class Cluster {
   absl::Status CheckWebhook() const {
     return ca_bundle_ == nullptr ? absl::OkStatus() : ca_bundle_->CheckReady();
   }
-  // The object of the webhook that another installation keeps, too (CaBundleKeeper::contested);
-  // empty: none. Absent without Options::webhook_configuration.
-  absl::optional<std::string> contested_webhook() const {
-    if (ca_bundle_ == nullptr) return absl::nullopt;
-    return ca_bundle_->contested() ? options_.webhook_configuration : "";
-  }
-  // Pods that should be meshed and are not (UnmeshedPods); absent without Options::registry.
-  absl::optional<std::vector<std::string>> unmeshed_pods() const {
-    if (unmeshed_ == nullptr) return absl::nullopt;
-    return unmeshed_->names();
-  }
-  // Those of meshed namespaces that are opted out; likewise.
-  absl::optional<std::vector<std::string>> opted_out_pods() const {
-    if (unmeshed_ == nullptr) return absl::nullopt;
-    return unmeshed_->opted_out();
-  }
-  // AccessPolicies that are refused (AccessPolicySource); absent without Options::registry.
-  absl::optional<std::vector<std::string>> refused_policies() const {
-    if (policy_source_ == nullptr) return absl::nullopt;
-    return policy_source_->refused();
-  }
-  // TrustPublisher::refused_by(); absent without Options::registry.
-  absl::optional<std::string> trust_refused_by() const {
-    if (publisher_ == nullptr) return absl::nullopt;
-    return publisher_->refused_by();
-  }
-  // TrustPublisher::unwritten(); none without Options::registry.
-  std::vector<std::string> trust_unwritten() const {
-    return publisher_ == nullptr ? std::vector<std::string>() : publisher_->unwritten();
-  }
-  // TrustPublisher::overwritten(); none without Options::registry.
-  std::vector<std::string> trust_overwritten() const {
-    return publisher_ == nullptr ? std::vector<std::string>() : publisher_->overwritten();
-  }
+  // What is to be known of it, as the parts that Options say there are tell.
+  ClusterHealth Health() const;
   // What meshed namespaces, and API servers of the webhook, are to trust, PEM.
   void SetTrustBundle(std::string pem);
 

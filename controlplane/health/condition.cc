@@ -325,8 +325,8 @@ Condition JudgeSameConfiguration(const HealthFacts& facts) {
 
 Condition JudgeUnmeshedPods(const HealthFacts& facts) {
   constexpr char kName[] = "unmeshed-pods";
-  if (!facts.unmeshed_pods.has_value()) return Ok(kName, "the registry is no cluster's");
-  const std::vector<std::string>& pods = *facts.unmeshed_pods;
+  if (!facts.cluster.unmeshed_pods.has_value()) return Ok(kName, "the registry is no cluster's");
+  const std::vector<std::string>& pods = *facts.cluster.unmeshed_pods;
   if (pods.empty())
     return Ok(kName, "every pod of a meshed namespace has its sidecar, or opts out");
   return Warn(
@@ -342,8 +342,8 @@ Condition JudgeUnmeshedPods(const HealthFacts& facts) {
 // Whoever makes a pod can leave the mesh, and its policies for that pod: somebody may want to know.
 Condition JudgeOptedOutPods(const HealthFacts& facts) {
   constexpr char kName[] = "opted-out-pods";
-  if (!facts.opted_out_pods.has_value()) return Ok(kName, "the registry is no cluster's");
-  const std::vector<std::string>& pods = *facts.opted_out_pods;
+  if (!facts.cluster.opted_out_pods.has_value()) return Ok(kName, "the registry is no cluster's");
+  const std::vector<std::string>& pods = *facts.cluster.opted_out_pods;
   if (pods.empty()) return Ok(kName, "no pod of a meshed namespace is opted out");
   return Warn(
       kName,
@@ -357,8 +357,8 @@ Condition JudgeOptedOutPods(const HealthFacts& facts) {
 // Somebody believes each of them to be in force.
 Condition JudgeClusterPolicies(const HealthFacts& facts) {
   constexpr char kName[] = "cluster-policies";
-  if (!facts.refused_policies.has_value()) return Ok(kName, "the registry is no cluster's");
-  const std::vector<std::string>& refused = *facts.refused_policies;
+  if (!facts.cluster.refused_policies.has_value()) return Ok(kName, "the registry is no cluster's");
+  const std::vector<std::string>& refused = *facts.cluster.refused_policies;
   if (refused.empty()) return Ok(kName, "every AccessPolicy of the cluster is accepted");
   return Fail(
       kName,
@@ -370,12 +370,13 @@ Condition JudgeClusterPolicies(const HealthFacts& facts) {
 
 Condition JudgeWebhook(const HealthFacts& facts) {
   constexpr char kName[] = "injection-webhook";
-  if (!facts.contested_webhook.has_value()) return Ok(kName, "there is no injection webhook");
-  if (facts.contested_webhook->empty()) return Ok(kName, "nobody else writes its caBundle");
+  if (!facts.cluster.contested_webhook.has_value())
+    return Ok(kName, "there is no injection webhook");
+  if (facts.cluster.contested_webhook->empty()) return Ok(kName, "nobody else writes its caBundle");
   return Warn(kName,
               absl::StrCat("another installation writes its own caBundle into the "
                            "MutatingWebhookConfiguration ",
-                           *facts.contested_webhook,
+                           *facts.cluster.contested_webhook,
                            " whenever ours is there: API servers can ask only one of the two, and "
                            "make no pods in meshed namespaces when they ask the other"),
               "a cluster has one installation: uninstall one, or start it with a "
@@ -384,28 +385,29 @@ Condition JudgeWebhook(const HealthFacts& facts) {
 
 Condition JudgeTrustBundle(const HealthFacts& facts) {
   constexpr char kName[] = "trust-bundle";
-  if (!facts.trust_refused_by.has_value()) return Ok(kName, "the registry is no cluster's");
-  if (!facts.trust_refused_by->empty()) {
+  if (!facts.cluster.trust_refused_by.has_value()) return Ok(kName, "the registry is no cluster's");
+  if (!facts.cluster.trust_refused_by->empty()) {
     return Fail(kName,
                 absl::StrCat("the roots are not published to any namespace: those of another mesh "
                              "are in ",
-                             *facts.trust_refused_by, ", and ours are nowhere"),
+                             *facts.cluster.trust_refused_by, ", and ours are nowhere"),
                 "a cluster has one mesh; if that one is gone: kubectl delete configmaps "
                 "--all-namespaces --field-selector metadata.name=byrnie-trust-bundle");
   }
-  if (!facts.trust_unwritten.empty()) {
+  if (!facts.cluster.trust_unwritten.empty()) {
     return Fail(kName,
                 absl::StrCat("our roots cannot be put into the ConfigMap byrnie-trust-bundle of ",
-                             Names(facts.trust_unwritten)),
+                             Names(facts.cluster.trust_unwritten)),
                 "see what is there: agents of these namespaces trust it, or do not start; one that "
                 "is immutable: kubectl delete configmap byrnie-trust-bundle, and it is made anew");
   }
-  if (facts.trust_overwritten.empty()) return Ok(kName, "no namespace has other roots than ours");
-  return Warn(
-      kName,
-      absl::StrCat("roots of another mesh were overwritten in ", Names(facts.trust_overwritten)),
-      "see who writes the ConfigMap byrnie-trust-bundle there: kubectl get configmap "
-      "byrnie-trust-bundle -o yaml has it in metadata.managedFields");
+  if (facts.cluster.trust_overwritten.empty())
+    return Ok(kName, "no namespace has other roots than ours");
+  return Warn(kName,
+              absl::StrCat("roots of another mesh were overwritten in ",
+                           Names(facts.cluster.trust_overwritten)),
+              "see who writes the ConfigMap byrnie-trust-bundle there: kubectl get configmap "
+              "byrnie-trust-bundle -o yaml has it in metadata.managedFields");
 }
 
 // Agents that start, new pods and operators go by it: after a move to another root they would trust

@@ -9,6 +9,7 @@
 #include "absl/types/optional.h"
 #include "common/crypto/certificate.h"
 #include "controlplane/audit/issuance_log.h"
+#include "controlplane/health/cluster_health.h"
 #include "controlplane/records/unreadable_records.h"
 #include "controlplane/store/observed_store.h"
 #include "controlplane/trust/root_rotation.h"
@@ -92,23 +93,7 @@ struct HealthFacts {
   std::string name;
   // Absent: nobody shares the store.
   absl::optional<absl::StatusOr<std::vector<SharedFleet::Peer>>> peers;
-  // Pods that should be meshed and are not. Absent: the registry is no cluster's.
-  absl::optional<std::vector<std::string>> unmeshed_pods;
-  // Pods of meshed namespaces that are not, because somebody has opted them out. Likewise.
-  absl::optional<std::vector<std::string>> opted_out_pods;
-  // Policies of the cluster that are refused, and why each is. Absent: the registry is no
-  // cluster's.
-  absl::optional<std::vector<std::string>> refused_policies;
-  // The MutatingWebhookConfiguration that another installation keeps, too; empty: none. Absent:
-  // there is no injection webhook.
-  absl::optional<std::string> contested_webhook;
-  // The namespace whose roots, of another mesh, keep ours from being published; empty: none does.
-  // Absent: nothing is published to a cluster.
-  absl::optional<std::string> trust_refused_by;
-  // Namespaces where another mesh's roots were overwritten lately.
-  std::vector<std::string> trust_overwritten;
-  // TrustPublisher::unwritten().
-  std::vector<std::string> trust_unwritten;
+  ClusterHealth cluster;
   // BundleFile::state(). Absent: there is none.
   absl::optional<absl::Status> bundle_file;
   InputFiles input_files;

@@ -78,10 +78,10 @@ TEST_F(ConditionTest, AllIsGoodWhereAllIsWell) {
 
 TEST_F(ConditionTest, NamesPodsThatShouldBeMeshedAndAreNot) {
   EXPECT_THAT(Named("unmeshed-pods").message, HasSubstr("no cluster"));
-  facts_.unmeshed_pods = std::vector<std::string>();
+  facts_.cluster.unmeshed_pods = std::vector<std::string>();
   EXPECT_EQ(Odd().name, "");
   for (const char* pod : {"a/1", "a/2", "a/3", "a/4", "a/5", "a/6"}) {
-    facts_.unmeshed_pods->push_back(pod);
+    facts_.cluster.unmeshed_pods->push_back(pod);
   }
   EXPECT_EQ(Odd().state, State::kWarn);
   EXPECT_THAT(Odd().message,
@@ -93,9 +93,9 @@ TEST_F(ConditionTest, NamesPodsThatShouldBeMeshedAndAreNot) {
 
 TEST_F(ConditionTest, NamesPodsThatAreOptedOut) {
   EXPECT_THAT(Named("opted-out-pods").message, HasSubstr("no cluster"));
-  facts_.opted_out_pods = std::vector<std::string>();
+  facts_.cluster.opted_out_pods = std::vector<std::string>();
   EXPECT_EQ(Odd().name, "");
-  facts_.opted_out_pods = {"shop/web"};
+  facts_.cluster.opted_out_pods = {"shop/web"};
   EXPECT_EQ(Odd().state, State::kWarn);
   EXPECT_EQ(
       Odd().message,
@@ -105,33 +105,33 @@ TEST_F(ConditionTest, NamesPodsThatAreOptedOut) {
 
 TEST_F(ConditionTest, NamesPoliciesOfTheClusterThatAreRefused) {
   EXPECT_THAT(Named("cluster-policies").message, HasSubstr("no cluster"));
-  facts_.refused_policies = std::vector<std::string>();
+  facts_.cluster.refused_policies = std::vector<std::string>();
   EXPECT_EQ(Odd().name, "");
-  facts_.refused_policies = {"shop/web (Invalid: spec.action is missing)"};
+  facts_.cluster.refused_policies = {"shop/web (Invalid: spec.action is missing)"};
   EXPECT_EQ(Odd().state, State::kFail);
   EXPECT_EQ(Odd().message, "1 AccessPolicy refused: shop/web (Invalid: spec.action is missing)");
 }
 
 TEST_F(ConditionTest, NamesTheWebhookThatAnotherInstallationKeepsToo) {
   EXPECT_THAT(Named("injection-webhook").message, HasSubstr("no injection webhook"));
-  facts_.contested_webhook = "";
+  facts_.cluster.contested_webhook = "";
   EXPECT_EQ(Odd().name, "");
-  facts_.contested_webhook = "byrnie-injector";
+  facts_.cluster.contested_webhook = "byrnie-injector";
   EXPECT_EQ(Odd().state, State::kWarn);
   EXPECT_THAT(Odd().message, HasSubstr("MutatingWebhookConfiguration byrnie-injector"));
 }
 
 TEST_F(ConditionTest, NamesNamespacesWithTheRootsOfAnotherMesh) {
   EXPECT_THAT(Named("trust-bundle").message, HasSubstr("no cluster"));
-  facts_.trust_refused_by = "";
+  facts_.cluster.trust_refused_by = "";
   EXPECT_EQ(Odd().name, "");
-  facts_.trust_overwritten = {"mine", "shop"};
+  facts_.cluster.trust_overwritten = {"mine", "shop"};
   EXPECT_EQ(Odd().state, State::kWarn);
   EXPECT_THAT(Odd().message, HasSubstr("overwritten in mine, shop"));
-  facts_.trust_unwritten = {"stuck (it is immutable)"};
+  facts_.cluster.trust_unwritten = {"stuck (it is immutable)"};
   EXPECT_EQ(Odd().state, State::kFail);
   EXPECT_THAT(Odd().message, HasSubstr("of stuck (it is immutable)"));
-  facts_.trust_refused_by = "theirs";
+  facts_.cluster.trust_refused_by = "theirs";
   EXPECT_EQ(Odd().state, State::kFail);
   EXPECT_THAT(Odd().message, HasSubstr("another mesh are in theirs"));
 }

@@ -86,13 +86,7 @@ HealthFacts HealthWatch::Look() const {
   for (const StoredTrouble& trouble : s_.registry->troubles()) {
     facts.stored_troubles.emplace_back(trouble.why.message());
   }
-  facts.unmeshed_pods = s_.unmeshed_pods();
-  facts.opted_out_pods = s_.opted_out_pods();
-  facts.refused_policies = s_.refused_policies();
-  facts.contested_webhook = s_.contested_webhook();
-  facts.trust_refused_by = s_.trust_refused_by();
-  facts.trust_overwritten = s_.trust_overwritten();
-  facts.trust_unwritten = s_.trust_unwritten();
+  facts.cluster = s_.cluster();
   facts.input_files = s_.input_files();
   if (s_.bundle_file != nullptr) facts.bundle_file = s_.bundle_file->state();
   return facts;

@@ -15,6 +15,7 @@
 #include "common/telemetry/metrics.h"
 #include "controlplane/audit/issuance_log.h"
 #include "controlplane/ca/trust_bundle_source.h"
+#include "controlplane/health/cluster_health.h"
 #include "controlplane/health/condition.h"
 #include "controlplane/health/condition_board.h"
 #include "controlplane/records/unreadable_records.h"
@@ -46,16 +47,8 @@ class HealthWatch {
     const RegistrySources* registry;
     // Null: nobody shares the store.
     SharedFleet* fleet;
-    // Pods that should be meshed and are not, as HealthFacts has them; on any thread.
-    std::function<absl::optional<std::vector<std::string>>()> unmeshed_pods;
-    // And those that are opted out.
-    std::function<absl::optional<std::vector<std::string>>()> opted_out_pods;
-    // And policies of the cluster that are refused.
-    std::function<absl::optional<std::vector<std::string>>()> refused_policies;
-    std::function<absl::optional<std::string>()> contested_webhook;
-    std::function<absl::optional<std::string>()> trust_refused_by;
-    std::function<std::vector<std::string>()> trust_overwritten;
-    std::function<std::vector<std::string>()> trust_unwritten;
+    // On any thread, as what follows.
+    std::function<ClusterHealth()> cluster;
     std::function<InputFiles()> input_files;
     // Null: there is none.
     const BundleFile* bundle_file;

@@ -41,6 +41,9 @@ class StaticFile {
   // Whether this one, or one before, has any.
   bool had_entries() const { return had_entries_; }
 
+  // An error of what is in it, with its path.
+  absl::Status InFile(const absl::Status& status) const;
+
   // Why the file as it is now is not what is in force; OK: it is.
   const absl::Status& state() const { return state_; }
 
@@ -50,7 +53,6 @@ class StaticFile {
   void Tell(const RegistryDiff& addresses, const RegistryDiff& policies) const;
   absl::Status Load();
   absl::Status Publish(absl::string_view text);
-  absl::Status InFile(const absl::Status& status) const;
 
   const std::string path_;
   const std::string trust_domain_;
