@@ -331,7 +331,16 @@ void ControlPlane::MakeAttestors() {
 
 // Before anything is written: the mark is with the first run of catch_up_.
 absl::Status ControlPlane::CheckRegistryFile() {
-  if (registry_file_ == nullptr) return absl::OkStatus();
+  if (registry_file_ == nullptr) {
+    if (options_.cluster.registry) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const std::unique_ptr<RegistryFileMark> mark, RegistryFileMark::Load(store_));
+    if (!mark->had_entries()) return absl::OkStatus();
+    return InFlag("registry",
+                  absl::InvalidArgumentError(
+                      "no file is given, and the mesh has had one with entries: without its "
+                      "policies everybody would be let in; give it (static:FILE) or, where it is "
+                      "to have none, one that says {\"empty\": true}"));
+  }
   ASSIGN_OR_RETURN(registry_mark_, RegistryFileMark::Load(store_));
   if (registry_mark_->had_entries()) RETURN_IF_ERROR(registry_file_->SetHadEntries());
   if (registry_file_->had_entries()) registry_mark_->SetHadEntries();

@@ -59,7 +59,7 @@ struct ControlPlaneOptions {
   IssuanceLog::Options issuance_log;
   // File where issuances wait that the store cannot take; empty: they wait in memory.
   std::string issuance_spool;
-  // File of the static registry; empty: the registry is the cluster's.
+  // File of the static registry; empty: the registry is the cluster's, or the operator API's alone.
   std::string registry_path;
   // Whether there is a cluster, what it feeds, and how its API server is found: by a file, or,
   // where that is empty, as a pod finds it.

@@ -93,9 +93,10 @@ ABSL_FLAG(
 ABSL_FLAG(std::string, jwt_config, "",
           "file of the issuers whose JWTs are taken with --attest=jwt, their keys and whom their "
           "tokens stand for (JSON, re-read with the key sets it names when one changes)");
-ABSL_FLAG(std::string, registry, "",
-          "where workloads, services and policies come from: static:FILE (JSON, re-read when it "
-          "changes), or kubernetes (the objects of a cluster, followed at its API server)");
+ABSL_FLAG(std::string, registry, "api",
+          "where workloads, services and policies come from, beside the operator API: static:FILE "
+          "(JSON, re-read when it changes), or kubernetes (the objects of a cluster, followed at "
+          "its API server); api: from nowhere else");
 ABSL_FLAG(
     std::string, kubeconfig, "",
     "how the API server of --registry=kubernetes and --attest=kubernetes is found: a file as "
@@ -264,7 +265,8 @@ absl::Status ReadRegistry(ControlPlaneOptions* options) {
   const std::string registry = absl::GetFlag(FLAGS_registry);
   Cluster::Options& cluster = options->cluster;
   cluster.registry = registry == "kubernetes";
-  if (!cluster.registry) {
+  // Empty is no way to say it: what a script has no value for is not to do without its policies.
+  if (!cluster.registry && registry != "api") {
     ASSIGN_OR_RETURN(options->registry_path, ReadPath("registry", registry, "static:"));
   }
   cluster.attest = std::find(options->attest.begin(), options->attest.end(),

@@ -124,8 +124,10 @@ CheckResult OwnClock(const MeshState& state) {
 
 CheckResult Registry(const MeshState& state) {
   if (state.workloads.empty()) {
-    return Bad("registry", "the registry has no workload",
-               "see --registry of the control plane; its log says when the file was rejected");
+    // A file that is rejected is a condition of its own, and leaves what was there before.
+    return Note("registry", "no workload is registered yet",
+                "byrniectl workloads apply -f FILE registers some, or what --registry of the "
+                "control plane names");
   }
   return Good("registry", absl::StrCat(Plural(state.workloads.size(), "workload"), ", ",
                                        Plural(state.services.size(), "service"), ", ",

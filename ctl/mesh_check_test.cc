@@ -294,6 +294,9 @@ TEST_F(MeshCheckTest, WhatMayBeMeantIsANote) {
 TEST_F(MeshCheckTest, AnEmptyRegistry) {
   state_.workloads.clear();
   EXPECT_EQ(Odd().name, "registry");
+  // So begins every mesh.
+  EXPECT_EQ(Odd().outcome, Outcome::kNote);
+  EXPECT_THAT(Odd().remedy, HasSubstr("byrniectl workloads apply"));
 }
 
 }  // namespace

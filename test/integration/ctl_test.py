@@ -368,6 +368,20 @@ class CtlTest(unittest.TestCase):
             (str(entry["troubles"]) for entry in json.loads(self.ctl("agents", "-o", "json")) if entry["spiffe_id"] == job), ""), 10, "its end")
         self.assertNotIn(job, certificates()["message"])
 
+    def test_a_control_plane_without_a_registry_of_its_own(self):
+        plane = LoopbackControlPlane(registry="")
+        self.addCleanup(plane.__exit__)
+        plane.start()
+        self.assertRegex(plane.ctl("check").stdout, r"(?m)^note +registry +no workload is registered yet")
+        document = plane.write_secret("workloads.json", json.dumps(
+            {"workloads": [{"name": "w", "namespace": "demo", "service_account": "w", "addresses": ["10.0.0.1"], "tunnel_protocol": "NONE"}]}))
+        plane.ctl("workloads", "apply", "-f", document)
+        self.assertIn("demo/w", plane.ctl("workloads", "list").stdout)
+        self.assertRegex(plane.ctl("check").stdout, r"(?m)^good +registry +1 workload")
+        plane.stop()
+        plane.start()
+        self.assertIn("demo/w", plane.ctl("workloads", "list").stdout)
+
     def followed(self, port, *flags):
         return subprocess.Popen([binary_path("byrniectl"), "events", "--follow", "-o", "json", "--kinds=token_changed", *flags,
                                  f"--control_plane=127.0.0.1:{port}", f"--trust_bundle={self.plane.path('bundle.pem')}",

@@ -133,6 +133,21 @@ class OperatorStateTest(unittest.TestCase):
         with self.assertRaisesRegex(AssertionError, EMPTIED):
             plane.start()
 
+    def test_a_start_without_the_file_does_not_do_without_its_policies(self):
+        plane = LoopbackControlPlane()
+        self.addCleanup(plane.__exit__)
+        plane.registry.workload("w", "demo", "w", ["10.0.0.1"])
+        plane.registry.write()
+        plane.start()
+        wait_until(lambda: b"had entries" in plane.read("store.db") + plane.read("store.db-wal"), 5, "what the store remembers")
+        plane.stop()
+        file, plane.registry_flag = plane.registry_flag, ""
+        with self.assertRaisesRegex(AssertionError, r'error: --registry: no file is given, and .*\{"empty": true\}'):
+            plane.start()
+        plane.registry.write_raw('{"empty": true}')
+        plane.registry_flag = file
+        plane.start()
+
     def workloads(self):
         return [entry.uid for entry in self.plane.call("ListWorkloads").workloads]
 

@@ -49,12 +49,12 @@ class LoopbackControlPlane:
     """See the module's comment."""
 
     def __init__(self, *flags, trust_domain="cluster.local", registry=None):
-        """`registry`: another --registry than the file that `self.registry` writes."""
+        """`registry`: another --registry than the file that `self.registry` writes; "": none is given."""
         self.command = self.ctl_command = ()  # That it, or byrniectl, runs under.
         self.directory = tempfile.mkdtemp(prefix="byr-plane-")
         self.flags, self.trust_domain = list(flags), trust_domain
         self.store_flags = [f"--store=sqlite:{self.path('store.db')}"]
-        self.registry_flag = registry or f"static:{self.path('registry.json')}"
+        self.registry_flag = f"static:{self.path('registry.json')}" if registry is None else registry
         self.registry = Registry(self.path("registry.json"))
         self.registry.write()
         self.process = self.port = None
@@ -83,7 +83,7 @@ class LoopbackControlPlane:
         self.process = subprocess.Popen(
             [*self.command, binary_path("byrnie-controlplane"), "--listen=127.0.0.1:0", "--admin=127.0.0.1:0",
              f"--trust_domain={self.trust_domain}", *self.store_flags,
-             f"--registry={self.registry_flag}", f"--trust_bundle_out={self.path('bundle.pem')}",
+             *([f"--registry={self.registry_flag}"] if self.registry_flag else []), f"--trust_bundle_out={self.path('bundle.pem')}",
              f"--operator_token_out={self.path('operator.token')}", "--log_format=json", *self.flags],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
