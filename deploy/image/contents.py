@@ -51,8 +51,9 @@ class Contents:
             for name in names:
                 source = os.path.join(folder, name)
                 self._add(source, "/" + os.path.relpath(source, os.path.join(_HERE, "root")), BYRNIE)
-        # By this and what is in _STATUS scanners for vulnerabilities know whose packages there are.
+        # By these and what is in _STATUS scanners for vulnerabilities know whose packages there are.
         self._add(debian.OS_RELEASE, "/etc/os-release", debian.owner(debian.OS_RELEASE))
+        self._add(debian.DEBIAN_VERSION, debian.DEBIAN_VERSION, debian.owner(debian.DEBIAN_VERSION))
         self._licenses(boringssl)
         for package in self.packages():
             self._write(f"{_STATUS}/{package.name}", package.status(), package)

@@ -7,6 +7,7 @@ import subprocess
 
 COMMON_LICENSES = "/usr/share/common-licenses"
 OS_RELEASE = "/usr/lib/os-release"
+DEBIAN_VERSION = "/etc/debian_version"
 _FIELDS = ("Package", "Version", "Architecture", "Maintainer", "Homepage", "source:Package", "source:Version")
 
 

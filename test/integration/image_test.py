@@ -160,6 +160,8 @@ class ImageTest(unittest.TestCase):
         with open("/usr/lib/os-release", "rb") as ours, open(os.path.join(self.root, "etc/os-release"), "rb") as theirs:
             release = ours.read()
             self.assertEqual(theirs.read(), release)
+        with open("/etc/debian_version", "rb") as ours:
+            self.assertEqual(self.content("/etc/debian_version"), ours.read())
         distribution = "debian-" + re.search(rb'^VERSION_ID="(.*)"$', release, re.M)[1].decode()
         self.assertIn(("debian", distribution.removeprefix("debian-"), "OPERATING-SYSTEM"),
                       [(each["name"], each["versionInfo"], each.get("primaryPackagePurpose")) for each in self.listed["packages"]])
