@@ -53,18 +53,26 @@ void TakeAwayContainer(const std::string& name, Json* pod) {
   }
 }
 
-// API servers before 1.27 add one for each container's seccompProfile.
+// API servers before 1.27 say one for each container's seccompProfile, later ones for its
+// appArmorProfile.
 TEST(LeftOverSidecarTest, GoesWithWhatTheApiServerSaysOfItsContainers) {
+  const std::string seccomp = "container.seccomp.security.alpha.kubernetes.io/";
+  const std::string app_armor = "container.apparmor.security.beta.kubernetes.io/";
   Json pod = Injected();
   Json* const annotations = &pod["metadata"]["annotations"];
-  const std::string prefix = "container.seccomp.security.alpha.kubernetes.io/";
   for (const char* name : {"byrnie-agent", "byrnie-proxy", "byrnie-redirect", "app"}) {
-    (*annotations)[prefix + name] = "runtime/default";
+    (*annotations)[seccomp + name] = "runtime/default";
+    (*annotations)[app_armor + name] = "localhost/mine";
   }
+  // Which it does not let anybody take away while they are there.
+  const Json before = pod;
+  EXPECT_EQ(InjectPod(InjectorConfig(), &pod)->kind, Kind::kUnchanged);
+  EXPECT_TRUE(SameJson(pod, before)) << ToText(pod);
   ASSERT_TRUE(UninjectPod(&pod));
   Json expected = Pod();
-  expected["metadata"]["annotations"][prefix + "app"] = "runtime/default";
-  EXPECT_EQ(ToText(pod), ToText(expected));
+  expected["metadata"]["annotations"][seccomp + "app"] = "runtime/default";
+  expected["metadata"]["annotations"][app_armor + "app"] = "localhost/mine";
+  EXPECT_TRUE(SameJson(pod, expected)) << ToText(pod);
 }
 
 TEST(LeftOverSidecarTest, IsMadeAnewWithoutItsAnnotation) {

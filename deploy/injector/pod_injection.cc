@@ -137,14 +137,16 @@ void TakeBack(const Json& status, Json* pod) {
   if (pull_secrets != nullptr) RemovePullSecrets(*pull_secrets, spec);
 }
 
-// What API servers before 1.27 add for each container's seccompProfile.
+// What API servers before 1.27 say of each container's seccompProfile, and those of 1.30 to 1.32 of
+// its appArmorProfile. They refuse the latter for a container that is not there.
 void RemoveServersAnnotations(Json* pod) {
   Json* const metadata = Find(pod, "metadata");
   if (metadata == nullptr || !metadata->is_object()) return;
   for (const std::string& name : SidecarNames()) {
-    const std::string full = absl::StrCat("container.seccomp.security.alpha.kubernetes.io/", name);
-    const Json* const said = FindPath(*metadata, {"annotations", full});
-    if (said != nullptr && *said == "runtime/default") RemoveMark("annotations", full, metadata);
+    for (const char* const prefix : {"container.seccomp.security.alpha.kubernetes.io/",
+                                     "container.apparmor.security.beta.kubernetes.io/"}) {
+      RemoveMark("annotations", absl::StrCat(prefix, name), metadata);
+    }
   }
 }
 
@@ -242,6 +244,30 @@ std::string LockedAnnotation(const InjectorConfig& config, const Json& pod) {
   return "";
 }
 
+// As UninjectPod, but for what the API server has said of it.
+bool TakeOutSidecar(Json* pod) {
+  const Json status = StatusOf(*pod);
+  if (status.is_null() && !HasSidecar(*pod)) return false;
+  if (!CannotUninject(*pod).empty()) return false;
+  TakeBack(status, pod);
+  Json* const spec = Find(pod, "spec");
+  if (spec != nullptr && spec->is_object()) {
+    const std::set<std::string> names = SidecarNames(), volumes = SidecarVolumes();
+    const auto is_ours = [&](const Json& container) {
+      return status.is_null() ? IsOfTheSidecar(container)
+                              : names.count(TextOf(container, "name")) > 0;
+    };
+    RemoveItems("initContainers", is_ours, spec);
+    RemoveItems("containers", is_ours, spec);
+    RemoveItems(
+        "volumes",
+        [&volumes](const Json& volume) { return volumes.count(TextOf(volume, "name")) > 0; }, spec);
+  }
+  const Json* const empty = Find(status, "empty");
+  if (empty != nullptr) RestoreEmpty(*empty, pod);
+  return true;
+}
+
 // Of a pod that is to have no sidecar. One that it has would meet what it cannot work beside, or be
 // what somebody has said no to.
 PodOutcome NotMeshed(PodOutcome::Kind kind, std::string why, Json* pod) {
@@ -265,7 +291,7 @@ absl::StatusOr<PodOutcome> InjectPod(const InjectorConfig& config, Json* pod, bo
   if (!lost.empty()) return absl::InvalidArgumentError(lost);
   Json made = *pod;
   if (was_there) {
-    UninjectPod(&made);
+    TakeOutSidecar(&made);
   } else if (!status.is_null()) {
     // Left over from a pod that this one was copied from.
     TakeBack(status, &made);
@@ -367,26 +393,8 @@ std::string CannotUninject(const Json& pod) {
 }
 
 bool UninjectPod(Json* pod) {
-  const Json status = StatusOf(*pod);
-  if (status.is_null() && !HasSidecar(*pod)) return false;
-  if (!CannotUninject(*pod).empty()) return false;
-  TakeBack(status, pod);
+  if (!TakeOutSidecar(pod)) return false;
   RemoveServersAnnotations(pod);
-  Json* const spec = Find(pod, "spec");
-  if (spec != nullptr && spec->is_object()) {
-    const std::set<std::string> names = SidecarNames(), volumes = SidecarVolumes();
-    const auto is_ours = [&](const Json& container) {
-      return status.is_null() ? IsOfTheSidecar(container)
-                              : names.count(TextOf(container, "name")) > 0;
-    };
-    RemoveItems("initContainers", is_ours, spec);
-    RemoveItems("containers", is_ours, spec);
-    RemoveItems(
-        "volumes",
-        [&volumes](const Json& volume) { return volumes.count(TextOf(volume, "name")) > 0; }, spec);
-  }
-  const Json* const empty = Find(status, "empty");
-  if (empty != nullptr) RestoreEmpty(*empty, pod);
   return true;
 }
 

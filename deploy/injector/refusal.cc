@@ -176,7 +176,7 @@ std::string CannotBeMeshed(const Json& spec, const std::set<std::string>& ours,
   return "";
 }
 
-// How pods ask for the sidecar of another mesh.
+// How pods ask for the sidecar of another mesh. An empty value is any.
 constexpr struct {
   const char *map, *name, *value, *mesh;
 } kRequests[] = {
@@ -184,6 +184,7 @@ constexpr struct {
     {"annotations", "linkerd.io/inject", "ingress", "Linkerd"},
     {"labels", "sidecar.istio.io/inject", "true", "Istio"},
     {"annotations", "sidecar.istio.io/inject", "true", "Istio"},
+    {"labels", "istio.io/rev", "", "Istio"},
     {"labels", "kuma.io/sidecar-injection", "enabled", "Kuma"},
     {"annotations", "kuma.io/sidecar-injection", "enabled", "Kuma"},
     {"annotations", "consul.hashicorp.com/connect-inject", "true", "Consul"},
@@ -194,10 +195,13 @@ constexpr struct {
 std::string AsksAnotherMesh(const Json& pod) {
   for (const auto& [map, name, value, mesh] : kRequests) {
     const Json* const said = FindPath(pod, {"metadata", map, name});
-    if (said == nullptr || *said != value) continue;
-    return absl::StrCat("it asks for a sidecar of ", mesh, ", too, by ", name, ": \"", value,
-                        "\": take that out of the pod template; where ", mesh,
-                        " gives it one, Byrnie's is taken out again");
+    if (said == nullptr || !said->is_string() || (value[0] != '\0' && *said != value)) continue;
+    // Whom Istio leaves out whatever else is said.
+    const Json* const no = FindPath(pod, {"metadata", "labels", "sidecar.istio.io/inject"});
+    if (value[0] == '\0' && no != nullptr && *no == "false") continue;
+    return absl::StrCat("it asks for a sidecar of ", mesh, ", too, by ", name, ": ",
+                        Shortened(ToText(*said)), ": take that out of the pod template; where ",
+                        mesh, " gives it one, Byrnie's is taken out again");
   }
   return "";
 }

@@ -43,17 +43,20 @@ TEST(RefusalTest, WarnsOfPodsThatAskForAnotherMeshToo) {
   EXPECT_THAT(Warnings(Pod(R"("annotations":{"linkerd.io/inject":"enabled"})")),
               ElementsAre(AllOf(HasSubstr("a sidecar of Linkerd, too"),
                                 HasSubstr(R"(linkerd.io/inject: "enabled")"))));
-  for (const char* asks : {R"("annotations":{"linkerd.io/inject":"ingress"})",
-                           R"("labels":{"sidecar.istio.io/inject":"true"})",
-                           R"("annotations":{"sidecar.istio.io/inject":"true"})",
-                           R"("labels":{"kuma.io/sidecar-injection":"enabled"})",
-                           R"("annotations":{"consul.hashicorp.com/connect-inject":"true"})"}) {
+  for (const char* asks :
+       {R"("annotations":{"linkerd.io/inject":"ingress"})",
+        R"("labels":{"sidecar.istio.io/inject":"true"})", R"("labels":{"istio.io/rev":"1-20"})",
+        R"("annotations":{"sidecar.istio.io/inject":"true"})",
+        R"("labels":{"kuma.io/sidecar-injection":"enabled"})",
+        R"("annotations":{"consul.hashicorp.com/connect-inject":"true"})"}) {
     EXPECT_THAT(Warnings(Pod(asks)), ElementsAre(HasSubstr("take that out of the pod template")))
         << asks;
   }
-  for (const char* does_not : {R"("annotations":{"linkerd.io/inject":"disabled"})",
-                               R"("labels":{"sidecar.istio.io/inject":"false"})",
-                               R"("annotations":{"sidecar.istio.io/proxyCPU":"1"})"}) {
+  for (const char* does_not :
+       {R"("annotations":{"linkerd.io/inject":"disabled"})",
+        R"("labels":{"sidecar.istio.io/inject":"false"})",
+        R"("labels":{"istio.io/rev":"1-20","sidecar.istio.io/inject":"false"})",
+        R"("annotations":{"sidecar.istio.io/proxyCPU":"1"})"}) {
     EXPECT_THAT(Warnings(Pod(does_not)), IsEmpty()) << does_not;
   }
 }
