@@ -136,13 +136,13 @@ CheckResult NamespaceLabels(const ClusterFacts& facts) {
     if (label == "true" && (name == "kube-system" || name == facts.ns)) never.push_back(name);
   }
   if (!wrong.empty()) {
-    return BadCheck(
-        kName,
-        absl::StrCat(kInjectLabel,
-                     " is neither \"true\" nor \"false\", so that nobody "
-                     "meshes what is in ",
-                     SomeNames(wrong)),
-        absl::StrCat("kubectl label --overwrite namespace NAME ", kInjectLabel, "=true"));
+    return BadCheck(kName,
+                    absl::StrCat(kInjectLabel,
+                                 " is neither \"true\" nor \"false\", so that nobody "
+                                 "meshes what is in ",
+                                 SomeNames(wrong)),
+                    absl::StrCat("kubectl label --overwrite namespace NAME ", kInjectLabel,
+                                 "=true; or =false, where it is to stay out"));
   }
   if (!never.empty()) {
     return NoteCheck(
