@@ -212,7 +212,7 @@ absl::StatusOr<std::vector<std::string>> ReadHostNames(absl::string_view flag,
     if (!IsHostName(name) || std::all_of(last.begin(), last.end(), absl::ascii_isdigit)) {
       return Invalid(flag, absl::StrCat("\"", name,
                                         "\" is no host name such as ca.example.org, and no IP "
-                                        "address"));
+                                        "address; what ends in a number is taken for one"));
     }
     names.emplace_back(name);
   }
@@ -272,6 +272,12 @@ absl::Status ReadRegistry(ControlPlaneOptions* options) {
   cluster.attest = std::find(options->attest.begin(), options->attest.end(),
                              AttestorKind::kKubernetes) != options->attest.end();
   options->use_cluster = cluster.registry || cluster.attest || options->webhook.has_value();
+  // The flag may have been lost, and its policies with it.
+  if (registry == "api" && options->use_cluster) {
+    return Invalid("registry",
+                   "is \"api\", which has nothing of the cluster that --attest=kubernetes or "
+                   "--webhook_listen is of; give --registry=kubernetes, or static:FILE");
+  }
   options->kubeconfig = absl::GetFlag(FLAGS_kubeconfig);
   if (!options->kubeconfig.empty() && !options->use_cluster) {
     return Invalid("kubeconfig",

@@ -192,6 +192,7 @@ class BadInputTest(unittest.TestCase):
         self.check(argv, None, self.configuration_cases("controlplane") + cases + [
             (["--registry="], "registry"),
             (["--registry=consul:x"], "consul"),
+            (["--registry=api", "--attest=kubernetes"], "give --registry=kubernetes"),
             (["--store=file:x"], "store"),
             ([f"--store=sqlite:{self.files}/nowhere/store.db"], "nowhere"),
             ([f"--store=sqlite:{self.file('no-database', 'nonsense' * 200)}"], "no-database"),
