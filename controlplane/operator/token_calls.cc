@@ -71,14 +71,20 @@ absl::Status OperatorCalls::RevokeJoinToken(OperatorCall* call,
 absl::Status OperatorCalls::CreateOperatorToken(OperatorCall* call,
                                                 const v1::CreateOperatorTokenRequest& request,
                                                 v1::CreateOperatorTokenResponse* response) const {
-  call->target = request.name().substr(0, 64);
+  call->target = OperatorDirectory::Harmless(request.name()).substr(0, 64);
   if (!v1::Role_IsValid(request.role()) || request.role() == v1::ROLE_UNSPECIFIED) {
     return InvalidField("role", "give viewer, operator or admin");
   }
   ASSIGN_OR_RETURN(absl::optional<absl::Duration> ttl, ReadTtl(request.has_ttl(), request.ttl()));
+  ASSIGN_OR_RETURN(const std::string known_as, s_.operators->NameFrom(request.name()));
+  if (known_as != request.name()) {
+    return InvalidField("name", absl::StrCat("is the secret of the token of ", known_as,
+                                             "; give the name of who gets the new one"));
+  }
   ASSIGN_OR_RETURN(OperatorDirectory::Created created,
                    s_.operators->Create(request.name(), static_cast<Role>(request.role()), ttl,
                                         call->caller.name));
+  call->target = created.token.name;
   response->set_token(std::string(created.secret.view()));
   FillOperatorToken(created.token, response->mutable_operator_token());
   call->detail =

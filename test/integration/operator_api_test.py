@@ -216,6 +216,7 @@ class OperatorApiTest(unittest.TestCase):
         self.assert_code(UNAUTHENTICATED, "GetStatus", token=join.token)
         self.assert_code("NOT_FOUND", "RevokeJoinToken", id=join.token)
         slip = self.make_token("slip", "viewer")
+        self.assert_code("INVALID_ARGUMENT", "CreateOperatorToken", name=slip, role="ROLE_VIEWER")
         self.assertEqual(self.plane.call("RevokeOperatorToken", name=slip).name, "slip")
         self.assertEqual(self.plane.audit(rpc="RevokeOperatorToken", outcome="OK")[-1]["target"], "slip")
         # One that is none of an operator.
