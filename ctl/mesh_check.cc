@@ -123,6 +123,13 @@ CheckResult OwnClock(const MeshState& state) {
 }
 
 CheckResult Registry(const MeshState& state) {
+  const bool in_use = std::any_of(state.agents.begin(), state.agents.end(),
+                                  [](const v1::Agent& agent) { return agent.connected(); });
+  if (state.workloads.empty() && in_use) {
+    return Bad("registry", "no workload is registered, and agents are connected",
+               "see --registry of the control plane: without it there are neither services nor "
+               "policies but those of the API");
+  }
   if (state.workloads.empty()) {
     // A file that is rejected is a condition of its own, and leaves what was there before.
     return Note("registry", "no workload is registered yet",

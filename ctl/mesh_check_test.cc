@@ -294,7 +294,11 @@ TEST_F(MeshCheckTest, WhatMayBeMeantIsANote) {
 TEST_F(MeshCheckTest, AnEmptyRegistry) {
   state_.workloads.clear();
   EXPECT_EQ(Odd().name, "registry");
+  EXPECT_EQ(Odd().outcome, Outcome::kBad);
+  EXPECT_THAT(Odd().remedy, HasSubstr("--registry"));
   // So begins every mesh.
+  state_.agents.clear();
+  EXPECT_EQ(Odd().name, "registry");
   EXPECT_EQ(Odd().outcome, Outcome::kNote);
   EXPECT_THAT(Odd().remedy, HasSubstr("byrniectl workloads apply"));
 }
