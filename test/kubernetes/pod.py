@@ -207,5 +207,7 @@ class PodRun:
             self._published = status
         except (ApiError, OSError) as error:
             # Away, or the pod is gone, and perhaps there is another one; the next change tries again.
-            if not (self._deleted.is_set() and isinstance(error, ApiError) and error.status in (404, 409, 422)):
+            status = getattr(error, "status", None)
+            gone = status == 404 or status == 422 and "metadata.uid" in str(error)
+            if not (gone or self._deleted.is_set() and status in (409, 422)):
                 self.error = str(error)
