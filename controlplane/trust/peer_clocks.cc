@@ -1,5 +1,6 @@
 #include "controlplane/trust/peer_clocks.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,14 +19,19 @@ constexpr absl::Duration PeerClocks::kLongestBreak;
 
 void PeerClocks::Look(const std::vector<FleetReport>& reports, absl::Time now,
                       absl::Duration monotonic) {
-  const bool often = monotonic - looked_at_ <= kLongestBreak;
+  const absl::Duration unwatched =
+      std::max(absl::ZeroDuration(), monotonic - looked_at_ - kLongestBreak);
+  const bool often = unwatched == absl::ZeroDuration();
   looked_at_ = monotonic;
   std::map<std::string, Seen> seen;
   for (const FleetReport& report : reports) {
     const auto known = seen_.find(report.instance);
     // Or an older one, which another thread has read before and looks at only now.
     if (known != seen_.end() && report.revision <= known->second.revision) {
-      seen.insert(*known);
+      // The store may have been away, for whoever writes there, too.
+      Seen same = known->second;
+      same.since += unwatched;
+      seen.emplace(report.instance, same);
       continue;
     }
     Seen next{report.revision, monotonic, absl::nullopt};

@@ -52,7 +52,7 @@ class PeerClocks {
  private:
   struct Seen {
     int64_t revision = 0;
-    absl::Duration since;  // Monotonic.
+    absl::Duration since;  // Monotonic; time in which nobody looked is not counted.
     // Absent: it was not seen being written, and may have been.
     absl::optional<absl::Duration> ahead;
   };

@@ -1,5 +1,6 @@
 #include "controlplane/trust/shared_fleet.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -20,6 +21,7 @@
 #include "controlplane/store/testing/memory_store.h"
 #include "controlplane/trust/connected_fleet.h"
 #include "controlplane/trust/fleet_report.h"
+#include "controlplane/trust/peer_clocks.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -122,6 +124,15 @@ class SharedFleetTest : public ::testing::Test {
   void Follow(Plane* plane) {
     clock_.Advance(SharedFleet::kShortestInterval);
     plane->fleet()->Follow(standing_, clock_.WallNow());
+  }
+  // Time in which `a` looks as often as one does that runs.
+  void Watch(absl::Duration duration) {
+    while (duration > absl::ZeroDuration()) {
+      const absl::Duration step = std::min(duration, PeerClocks::kLongestBreak);
+      clock_.Advance(step);
+      (void)a_->fleet()->Peers(clock_.WallNow());
+      duration -= step;
+    }
   }
   FleetView View(Plane* plane) { return plane->fleet()->View(standing_, clock_.WallNow()); }
   std::vector<std::string> WithoutNextRoot(const FleetView& view) {
@@ -229,9 +240,20 @@ TEST_F(SharedFleetTest, OneThatIsSilentIsWaitedForUntilAllItMayHaveIssuedHasEnde
   const absl::Time until = View(a_.get()).control_planes[0].until;
   EXPECT_GE(until, clock_.WallNow() + kWindow + kLife);
   EXPECT_LE(until, clock_.WallNow() + SharedFleet::kBeat + kWindow + kLife);
-  clock_.Advance(until - absl::Seconds(1) - clock_.WallNow());
+  Watch(until - absl::Seconds(1) - clock_.WallNow());
   EXPECT_THAT(View(a_.get()).control_planes, SizeIs(1));
   clock_.Advance(absl::Seconds(1));
+  EXPECT_THAT(View(a_.get()).control_planes, IsEmpty());
+}
+
+// Nobody could write meanwhile: whoever looks first does not know who has gone.
+TEST_F(SharedFleetTest, AfterTheStoreWasAwayOthersAreWaitedForUntilTheySpeak) {
+  Distribute({a_.get(), b_.get()});
+  EXPECT_THAT(View(a_.get()).control_planes, IsEmpty());
+  clock_.Advance(SharedFleet::kSilent + absl::Minutes(2));
+  ASSERT_THAT(View(a_.get()).control_planes, SizeIs(1));
+  EXPECT_EQ(View(a_.get()).control_planes[0].agent, "controlplane:b");
+  Follow(b_.get());
   EXPECT_THAT(View(a_.get()).control_planes, IsEmpty());
 }
 
@@ -274,7 +296,7 @@ TEST_F(SharedFleetTest, AgentsOfOneThatHasDiedAreWaitedForByTheirCertificates) {
   b_->Issue("b1", "far");
   b_->Connect("b1", "far");
   Distribute({a_.get(), b_.get()});
-  clock_.Advance(SharedFleet::kSilent + absl::Minutes(1));
+  Watch(SharedFleet::kSilent + absl::Minutes(1));
   EXPECT_THAT(WithoutNextRoot(View(a_.get())), ElementsAre("holder spiffe://cluster.local/far"));
   // At another control plane it is itself again.
   a_->Connect("b1", "far");
@@ -324,11 +346,11 @@ TEST_F(SharedFleetTest, KnowsWhoElseThereIsAndWhoIsSilent) {
   EXPECT_EQ(peers()[0].heard_of, clock_.WallNow());
   EXPECT_FALSE(peers()[0].silent);
   EXPECT_THAT(*a_->fleet()->Others(clock_.WallNow()), ElementsAre("b"));
-  clock_.Advance(SharedFleet::kSilent + absl::Seconds(1));
+  Watch(SharedFleet::kSilent + absl::Seconds(1));
   ASSERT_THAT(peers(), SizeIs(1));
   EXPECT_TRUE(peers()[0].silent);
   EXPECT_THAT(*a_->fleet()->Others(clock_.WallNow()), IsEmpty());
-  clock_.Advance(kWindow + kLife);
+  Watch(kWindow + kLife);
   EXPECT_THAT(peers(), IsEmpty()) << "nothing it has issued is left";
   store_.FailWith(absl::UnavailableError("no route to the store"));
   EXPECT_FALSE(a_->fleet()->Peers(clock_.WallNow()).ok());
@@ -336,7 +358,7 @@ TEST_F(SharedFleetTest, KnowsWhoElseThereIsAndWhoIsSilent) {
 
 TEST_F(SharedFleetTest, WhatIsForgottenIsTakenOutOfTheStore) {
   EXPECT_THAT(*a_->fleet()->Others(clock_.WallNow()), ElementsAre("b"));
-  clock_.Advance(SharedFleet::kBeat + kWindow + kLife + SharedFleet::kBeat);
+  Watch(SharedFleet::kBeat + kWindow + kLife + SharedFleet::kBeat);
   a_->fleet()->Follow(standing_, clock_.WallNow());
   StoredFleetReports reports(&store_);
   std::vector<UnreadableReport> unreadable;
@@ -356,7 +378,7 @@ TEST_F(SharedFleetTest, AReportThatCannotBeReadShutsTheGateAndNothingElse) {
   EXPECT_THAT(view.control_planes[0].reason, HasSubstr("controlplanes/c/3"));
   EXPECT_EQ(view.control_planes[0].until, absl::InfiniteFuture());
   // It is there however long it is: nobody deletes what he cannot read.
-  clock_.Advance(SharedFleet::kBeat + kWindow + kLife + SharedFleet::kBeat);
+  Watch(SharedFleet::kBeat + kWindow + kLife + SharedFleet::kBeat);
   a_->fleet()->Follow(standing_, clock_.WallNow());
   EXPECT_TRUE(store_.Get("controlplanes/c/3")->has_value());
 }
@@ -454,7 +476,7 @@ TEST_F(SharedFleetTest, OneThatHasDiedWithAnotherClockKeepsNothingBackForGood) {
     };
     ASSERT_THAT(blockers(), SizeIs(1)) << off;
     EXPECT_TRUE(blockers()[0].other_clock);
-    clock_.Advance(SharedFleet::kSilent + absl::Seconds(1));
+    Watch(SharedFleet::kSilent + absl::Seconds(1));
     EXPECT_THAT(blockers(), IsEmpty()) << off;
     auto peers = *a_->fleet()->Peers(clock_.WallNow());
     ASSERT_EQ(peers.back().name, "c");
@@ -467,7 +489,7 @@ TEST_F(SharedFleetTest, OneThatHasDiedWithAnotherClockKeepsNothingBackForGood) {
     const absl::Time end = heard_of + SharedFleet::kBeat + kWindow + kLife;
     EXPECT_EQ(blockers()[0].until, end);
     EXPECT_FALSE(blockers()[0].other_clock);
-    clock_.Advance(end - clock_.WallNow());
+    Watch(end - clock_.WallNow());
     EXPECT_THAT(blockers(), IsEmpty()) << off;
     a_->fleet()->Follow(standing_, clock_.WallNow());
     EXPECT_FALSE(store_.Get("controlplanes/c/9")->has_value()) << off;
