@@ -116,7 +116,8 @@ class DiscoveryScaleTest(unittest.TestCase):
             answers = list(callers.map(
                 lambda number: self.plane.call("ValidatePolicy", token=tokens[number % 2], document=everybody, timeout=patience(60)),
                 range(32)))
-        self.assertEqual({answer.workloads_concerned for answer in answers}, {WORKLOADS})
+        # And what other tests have registered.
+        self.assertGreaterEqual(min(answer.workloads_concerned for answer in answers), WORKLOADS)
         with measured():
             self.assertLess(memory(pid, "VmHWM") - before, 60 * MEGABYTE)
             self.assertLess(memory(pid, "VmRSS") - before, 20 * MEGABYTE)
