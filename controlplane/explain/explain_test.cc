@@ -228,19 +228,47 @@ TEST_F(ExplainTest, AServiceIsMeantBeforeAWorkloadOfItsName) {
   EXPECT_EQ(Ask("10.0.0.1", "demo/server", 80).destination_address, "10.0.0.2:8080");
 }
 
-TEST_F(ExplainTest, APortThatOnlyTheWorkloadOfThatNameCanHaveMeansTheWorkload) {
-  ExplainAnswer answer = Ask("10.0.0.1", "demo/server", 8080);
+TEST_F(ExplainTest, APortThatOnlyTheWorkloadOfThatNameHasMeansTheWorkload) {
+  const ExplainAnswer answer = Ask("10.0.0.1", "demo/server", 8080);
   EXPECT_EQ(answer.first_failed(), nullptr);
   EXPECT_EQ(answer.destination_address, "10.0.0.2:8080");
   const ExplainStep* step = Step(answer, explain_step::kDestination);
-  EXPECT_THAT(step->reason, HasSubstr("demo/server is workload static//pod/demo/server; service "
-                                      "demo/server.demo has no port 8080"));
-  EXPECT_EQ(step->remedy, "");
-  // A port that no service leads to may be a slip of the pen.
-  answer = Ask("10.0.0.1", "demo/server", 81);
-  EXPECT_EQ(answer.destination_address, "10.0.0.2:81");
-  EXPECT_THAT(Step(answer, explain_step::kDestination)->remedy,
-              HasSubstr("if the service is meant, use one of its ports: 80"));
+  EXPECT_THAT(step->reason,
+              HasSubstr("demo/server is workload static//pod/demo/server, to whose port 8080 a "
+                        "service leads; service demo/server.demo has no port 8080"));
+  // The container's port is what is easily taken for the service's.
+  EXPECT_THAT(step->remedy, HasSubstr("a connection to the service's address at port 8080 fails; "
+                                      "for the service use 80"));
+}
+
+TEST_F(ExplainTest, APortThatNeitherTheServiceNorTheWorkloadOfThatNameHas) {
+  EXPECT_EQ(FirstFailed("10.0.0.1", "demo/server", 81),
+            "service-port: service demo/server.demo has no port 81; it has 80. The workload of "
+            "that name is not known to have it either: services lead to its 8080");
+  const ExplainAnswer answer = Ask("10.0.0.1", "demo/server", 81);
+  EXPECT_EQ(answer.destination_address, "");
+  EXPECT_THAT(Step(answer, explain_step::kDestination)->reason,
+              HasSubstr("is service demo/server.demo, and workload static//pod/demo/server"));
+  EXPECT_EQ(Step(answer, explain_step::kServicePort)->remedy,
+            "for the service use 80, or add the port to it; for the workload use 8080; where the "
+            "workload itself listens at 81, ask for 10.0.0.2:81");
+  // So asked, it is the workload.
+  EXPECT_EQ(FirstFailed("10.0.0.1", "10.0.0.2", 81), "");
+}
+
+TEST_F(ExplainTest, APortThatAServiceLeadsToUnchangedIsTheWorkloads) {
+  server_ = R"("namespace":"demo","service_account":"server","addresses":["10.0.0.2"],)"
+            R"("services":{"demo/server.demo":[{"service_port":80,"target_port":8080}],)"
+            R"("demo/other.demo":[{"service_port":9090}]})";
+  service_ = R"(},{"name":"other","namespace":"demo","hostname":"other.demo",)"
+             R"("addresses":["10.96.0.2"],"ports":[{"service_port":9090}])";
+  EXPECT_EQ(FirstFailed("10.0.0.1", "demo/server", 9090), "");
+}
+
+TEST_F(ExplainTest, AWorkloadOfAServicesNameToWhichNoServiceLeads) {
+  server_ = R"("namespace":"demo","service_account":"server","addresses":["10.0.0.2"])";
+  EXPECT_THAT(FirstFailed("10.0.0.1", "demo/server", 8080),
+              HasSubstr("not known to have it either: no service leads to it"));
 }
 
 TEST_F(ExplainTest, ASourceThatIsNotKnown) {

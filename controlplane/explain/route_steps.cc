@@ -1,6 +1,7 @@
 #include "controlplane/explain/route_steps.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -92,14 +93,15 @@ std::string PortsOf(const MeshView::Service& service) {
   });
 }
 
-// Whether a workload takes a service at a port.
-bool IsTarget(const MeshView::Workload& workload, uint16_t port) {
+// Where a workload takes services. What it listens on besides nobody has told.
+std::set<uint32_t> TargetPortsOf(const MeshView::Workload& workload) {
+  std::set<uint32_t> ports;
   for (const auto& [key, list] : workload.services()) {
     for (const auto& entry : list.ports()) {
-      if (entry.target_port() == port) return true;
+      ports.insert(entry.target_port() == 0 ? entry.service_port() : entry.target_port());
     }
   }
-  return false;
+  return ports;
 }
 
 void FindEndpoints(const MeshView& view, const Party& source, const MeshView::Service& service,
@@ -166,6 +168,33 @@ void FindEndpoints(const MeshView& view, const Party& source, const MeshView::Se
   route->targets = std::move(healthy);
 }
 
+// A name that a service and a workload have in common, with a port that neither is known to have.
+void FailAtPort(const Party& source, const MeshView::Service& service,
+                const MeshView::Workload& workload, const std::string& name, uint16_t port,
+                std::vector<ExplainStep>* steps) {
+  const std::string key = ServiceKey(service);
+  steps->push_back(
+      Step(explain_step::kDestination, Outcome::kOk,
+           absl::StrCat(name, " is service ", key, ", and workload ", workload.uid())));
+  const std::set<uint32_t> targets = TargetPortsOf(workload);
+  const std::string at_workload = absl::StrJoin(targets, ", ");
+  std::string remedy =
+      absl::StrCat("for the service use ", PortsOf(service), ", or add the port to it");
+  if (!targets.empty()) absl::StrAppend(&remedy, "; for the workload use ", at_workload);
+  const std::vector<IpAddress> addresses = MeshView::AddressesOf(workload);
+  if (!addresses.empty()) {
+    absl::StrAppend(&remedy, "; where the workload itself listens at ", port, ", ask for ",
+                    SocketAddress(AddressFor(source, addresses), port).ToString());
+  }
+  steps->push_back(
+      Step(explain_step::kServicePort, Outcome::kFailed,
+           absl::StrCat("service ", key, " has no port ", port, "; it has ", PortsOf(service),
+                        ". The workload of that name is not known to have it either: ",
+                        targets.empty() ? "no service leads to it"
+                                        : absl::StrCat("services lead to its ", at_workload)),
+           std::move(remedy)));
+}
+
 ExplainStep UnreadableStep(const std::string& destination, absl::string_view kind,
                            const std::string& key) {
   return Step(explain_step::kDestination, Outcome::kFailed,
@@ -188,8 +217,13 @@ Route FindRoute(const MeshView& view, const Party& source, const std::string& de
   }
   const absl::optional<MeshView::Workload> workload = view.FindWorkload(destination);
   // "demo/server" may be both. Flows name workloads so, with the ports that applications have.
+  const bool both = workload.has_value() && service.has_value() && !HasPort(*service, port);
   const bool workload_is_meant =
-      workload.has_value() && service.has_value() && !HasPort(*service, port);
+      both && (view.IsUnreadable(workload->uid()) || TargetPortsOf(*workload).count(port) > 0);
+  if (both && !workload_is_meant) {
+    FailAtPort(source, *service, *workload, destination, port, &route.steps);
+    return route;
+  }
   if (service.has_value() && !workload_is_meant) {
     route.steps.push_back(Step(explain_step::kDestination, Outcome::kOk,
                                absl::StrCat(destination, " is service ", ServiceKey(*service))));
@@ -206,11 +240,11 @@ Route FindRoute(const MeshView& view, const Party& source, const std::string& de
     ExplainStep step = Step(explain_step::kDestination, Outcome::kOk,
                             absl::StrCat(destination, " is workload ", workload->uid()));
     if (workload_is_meant) {
-      absl::StrAppend(&step.reason, "; service ", ServiceKey(*service), " has no port ", port);
-      if (!IsTarget(*workload, port)) {
-        step.remedy =
-            absl::StrCat("if the service is meant, use one of its ports: ", PortsOf(*service));
-      }
+      absl::StrAppend(&step.reason, ", to whose port ", port, " a service leads; service ",
+                      ServiceKey(*service), " has no port ", port);
+      // Who means the service gets nowhere, though all that follows is well.
+      step.remedy = absl::StrCat("a connection to the service's address at port ", port,
+                                 " fails; for the service use ", PortsOf(*service));
     }
     route.steps.push_back(std::move(step));
     route.targets.push_back(

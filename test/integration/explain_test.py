@@ -498,8 +498,14 @@ class ExplainTest(MeshTestCase):
         name, answer = self.explain("demo/client", "demo/server:8080")
         self.assertEqual(name, "", answer["verdict"])
         self.assertEqual(answer["destination_address"], f"{self.server.address}:8080")
-        self.assertRegex(next(step for step in answer["steps"] if step["name"] == "destination")["reason"],
-                         "is workload .*; service .* has no port 8080")
+        step = next(step for step in answer["steps"] if step["name"] == "destination")
+        self.assertRegex(step["reason"], "is workload .*; service .* has no port 8080")
+        # Whoever means the service is told.
+        self.assertIn("for the service use 80", step["remedy"])
+        self.assertRegex(answer["verdict"], "to be looked at: (.*, )?destination[,;]")
+        # A slip of the pen is nobody's port.
+        name, answer = self.explain("demo/client", "demo/server:81")
+        self.assertEqual(name, "service-port", answer["verdict"])
 
     # Behind the destination's proxy, and before the source's.
 
