@@ -1,11 +1,13 @@
 #include "certagent/flow_forwarder.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "certagent/flow_messages.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "google/protobuf/timestamp.pb.h"
 
 namespace byrnie {
 namespace {
@@ -39,6 +41,13 @@ enum class Failure {
 Failure FailureOf(const absl::Status& error) {
   if (absl::IsUnimplemented(error)) return Failure::kUnsupported;
   return absl::IsInvalidArgument(error) ? Failure::kForGood : Failure::kForNow;
+}
+
+void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
+  const int64_t seconds = absl::ToUnixSeconds(time);
+  out->set_seconds(seconds);
+  out->set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
 }
 
 }  // namespace
@@ -95,7 +104,7 @@ void FlowForwarder::OnControlPlane() {
 void FlowForwarder::Send() {
   if (sending_ || again_->scheduled()) return;
   flow::v1::ReportRequest own;
-  const flow::v1::ReportRequest* next = &own;
+  flow::v1::ReportRequest* next = &own;
   if (!ended_.empty()) {
     own.set_instance(ended_.front());
     own.set_ended(true);
@@ -107,6 +116,8 @@ void FlowForwarder::Send() {
     return;
   }
   sending_ = true;
+  // The proxy's clock is this one: both run on one machine.
+  SetTime(loop_->WallNow(), next->mutable_sent_at());
   const bool look = next == &own && !own.ended();
   collector_->Report(*next, [this, instance = next->instance(), end = next->ended(),
                              look](absl::StatusOr<flow::v1::ReportResponse> answer) {

@@ -70,6 +70,20 @@ TEST_F(FlowForwarderTest, PassesOnAndAnswersWhenItIsDelivered) {
   EXPECT_THAT(answers_, ElementsAre(false));
 }
 
+TEST_F(FlowForwarderTest, SaysWhatTimeItIsEachTimeItSends) {
+  const auto sent_at = [this] {
+    const auto& time = collector_.requests.back().sent_at();
+    return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+  };
+  loop_.AdvanceTime(absl::Milliseconds(1500));
+  ASSERT_THAT(Forward(), IsOk());
+  EXPECT_EQ(sent_at(), loop_.WallNow());
+  collector_.Fail(absl::UnavailableError("away"));
+  loop_.AdvanceTime(absl::Minutes(1));
+  ASSERT_THAT(collector_.requests, SizeIs(2));
+  EXPECT_GT(sent_at(), loop_.WallNow() - absl::Minutes(1));
+}
+
 TEST_F(FlowForwarderTest, AsksForAllWhenAnotherTableHasTheEdges) {
   ASSERT_THAT(Forward(), IsOk());
   collector_.Answer("t1");

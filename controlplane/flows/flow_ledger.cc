@@ -71,7 +71,7 @@ bool FlowLedger::MergeOne(const FlowReporterId& id, Reporter* reporter, uint64_t
     OnResized(reporter);
   }
   Stored& stored = found->second;
-  if (!is_new && stored.flow.first_seen != flow.first_seen) {
+  if (!is_new && stored.flow.counted_since != flow.counted_since) {
     stored.opened_before += stored.flow.opened;
     stored.bytes_sent_before += stored.flow.bytes_sent;
     stored.bytes_received_before += stored.flow.bytes_received;

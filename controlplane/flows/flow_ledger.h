@@ -65,7 +65,7 @@ class FlowLedger {
  private:
   struct Stored {
     std::string id;
-    // As last reported; its counts begin with its first_seen.
+    // As last reported.
     ReportedFlow flow;
     // What was counted before the reporter dropped it and began anew, and since when.
     uint64_t opened_before = 0, bytes_sent_before = 0, bytes_received_before = 0;

@@ -27,7 +27,7 @@ class FlowLedgerTest : public ::testing::Test {
     flow.destination = *SocketAddress::Parse("10.0.0.1:80");
     flow.reason = verdict == ReportedFlow::Verdict::kDenied ? "no-allow-match" : "allowed-by d/x";
     flow.opened = opened;
-    flow.first_seen = start_;
+    flow.counted_since = flow.first_seen = start_;
     flow.last_seen = clock_.WallNow();
     return flow;
   }
@@ -67,7 +67,7 @@ TEST_F(FlowLedgerTest, AnEdgeThatAProxyHadDroppedCountsOn) {
   ledger_.Merge(Reporter("server"), 7, {flow});
   flow = Flow("client", 2);
   flow.closed = 1;
-  flow.first_seen += absl::Minutes(1);
+  flow.counted_since = flow.first_seen += absl::Minutes(1);
   ledger_.Merge(Reporter("server"), 7, {flow});
   ledger_.Merge(Reporter("server"), 7, {flow});
   const auto entries = ledger_.List();
@@ -75,6 +75,15 @@ TEST_F(FlowLedgerTest, AnEdgeThatAProxyHadDroppedCountsOn) {
   EXPECT_EQ(entries[0].flow.opened, 7u);
   EXPECT_EQ(entries[0].flow.opened - entries[0].flow.closed, 1u);
   EXPECT_EQ(entries[0].flow.first_seen, start_);
+}
+
+// A report that takes longer than the one before makes a clock seem to be another.
+TEST_F(FlowLedgerTest, AnEdgeThatSeemsToBeYoungerIsTheSame) {
+  ReportedFlow flow = Flow("client", 5);
+  ledger_.Merge(Reporter("server"), 7, {flow});
+  flow.first_seen += absl::Milliseconds(3);
+  ledger_.Merge(Reporter("server"), 7, {flow});
+  EXPECT_EQ(ledger_.List()[0].flow.opened, 5u);
 }
 
 TEST_F(FlowLedgerTest, AnotherProcessOfAProxyHasFlowsOfItsOwn) {

@@ -31,7 +31,8 @@ bool IsPlainText(absl::string_view text) {
          });
 }
 
-absl::StatusOr<ReportedFlow> ParseEdge(const Edge& edge, const std::string& place, absl::Time now) {
+absl::StatusOr<ReportedFlow> ParseEdge(const Edge& edge, const std::string& place, absl::Time now,
+                                       absl::Duration clock_offset) {
   const auto bad = [&place](const char* field, absl::string_view what) {
     return InvalidField(absl::StrCat(place, ".", field), what);
   };
@@ -109,8 +110,13 @@ absl::StatusOr<ReportedFlow> ParseEdge(const Edge& edge, const std::string& plac
   flow.bytes_received = edge.bytes_received();
   if (!edge.has_first_seen()) return bad("first_seen", "is missing");
   if (!edge.has_last_seen()) return bad("last_seen", "is missing");
-  flow.last_seen = std::min(FromProto(edge.last_seen()), now);
-  flow.first_seen = std::min(FromProto(edge.first_seen()), flow.last_seen);
+  flow.counted_since = FromProto(edge.first_seen());
+  // Neither is a time that no Timestamp can say, whatever three of them say together.
+  const auto at_ours = [clock_offset](absl::Time time, absl::Time latest) {
+    return std::min(std::max(time - clock_offset, absl::UnixEpoch()), latest);
+  };
+  flow.last_seen = at_ours(FromProto(edge.last_seen()), now);
+  flow.first_seen = at_ours(flow.counted_since, flow.last_seen);
   return flow;
 }
 
@@ -123,11 +129,14 @@ absl::StatusOr<std::vector<ReportedFlow>> ParseFlowReport(const flow::v1::Report
     return InvalidField("edges",
                         absl::StrCat("are ", request.edges_size(), ", more than ", kMaxEdges));
   }
+  // What a node with a slow clock has just denied is no longer ago for that.
+  absl::Duration clock_offset = absl::ZeroDuration();
+  if (request.has_sent_at()) clock_offset = FromProto(request.sent_at()) - now;
   std::vector<ReportedFlow> flows;
   flows.reserve(static_cast<size_t>(request.edges_size()));
   for (int i = 0; i < request.edges_size(); ++i) {
-    ASSIGN_OR_RETURN(ReportedFlow flow,
-                     ParseEdge(request.edges(i), absl::StrCat("edges[", i, "]"), now));
+    ASSIGN_OR_RETURN(ReportedFlow flow, ParseEdge(request.edges(i), absl::StrCat("edges[", i, "]"),
+                                                  now, clock_offset));
     flows.push_back(std::move(flow));
   }
   return flows;

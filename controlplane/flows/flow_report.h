@@ -10,8 +10,9 @@
 
 namespace byrnie {
 
-// What a report says, checked in all its parts at the time `now`: nothing in it is later, whatever
-// the reporter's clock says. InvalidArgument names the field. Pure.
+// What a report says, checked in all its parts at the time `now`. Its times are as long before
+// `now` as they are before the reporter's own, where it says that; nothing is later, whatever it
+// says. InvalidArgument names the field. Pure.
 absl::StatusOr<std::vector<ReportedFlow>> ParseFlowReport(const flow::v1::ReportRequest& request,
                                                           absl::Time now);
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
@@ -66,6 +67,38 @@ TEST(FlowReportTest, AClockThatIsAheadAndMoreEndsThanBeginningsAreSetRight) {
   EXPECT_EQ(flows->front().closed, 4u);
   request.mutable_edges(0)->mutable_first_seen()->set_seconds(8000);
   EXPECT_EQ(ParseFlowReport(request, kNow)->front().first_seen, kNow);
+}
+
+TEST(FlowReportTest, TimesAreAsLongAgoAsTheyAreByTheReportersOwnClock) {
+  for (const int64_t offset : {-3600, 0, 3600}) {
+    ReportRequest request = GoodReport();
+    Edge* const edge = request.mutable_edges(0);
+    edge->mutable_first_seen()->set_seconds(4000 + offset);
+    edge->mutable_last_seen()->set_seconds(4990 + offset);
+    request.mutable_sent_at()->set_seconds(5000 + offset);
+    const auto flows = ParseFlowReport(request, kNow);
+    ASSERT_THAT(flows, IsOk());
+    EXPECT_EQ(flows->front().last_seen, absl::FromUnixSeconds(4990)) << offset;
+    EXPECT_EQ(flows->front().first_seen, absl::FromUnixSeconds(4000)) << offset;
+    // Which is what the next report has to say as well, however long that one is under way.
+    EXPECT_EQ(flows->front().counted_since, absl::FromUnixSeconds(4000 + offset)) << offset;
+  }
+}
+
+TEST(FlowReportTest, NoTimesTogetherMakeOneThatCannotBeSaid) {
+  constexpr int64_t kFirst = -62'135'596'800, kLast = 253'402'300'799;
+  for (const auto& [sent_at, seen] : {std::pair(kLast, kFirst), std::pair(kFirst, kLast)}) {
+    ReportRequest request = GoodReport();
+    request.mutable_sent_at()->set_seconds(sent_at);
+    request.mutable_edges(0)->mutable_first_seen()->set_seconds(seen);
+    request.mutable_edges(0)->mutable_last_seen()->set_seconds(seen);
+    const auto flows = ParseFlowReport(request, kNow);
+    ASSERT_THAT(flows, IsOk());
+    for (const absl::Time time : {flows->front().first_seen, flows->front().last_seen}) {
+      EXPECT_GE(time, absl::UnixEpoch());
+      EXPECT_LE(time, kNow);
+    }
+  }
 }
 
 TEST(FlowReportTest, RefusesCountsThatNoProxyGetsTo) {

@@ -36,6 +36,9 @@ struct ReportedFlow {
   uint64_t closed = 0;
   uint64_t bytes_sent = 0;
   uint64_t bytes_received = 0;
+  // Another one than before: these counts have begun anew. By the reporter's clock.
+  absl::Time counted_since;
+  // By the control plane's clock, as far as the reporter says what it has itself.
   absl::Time first_seen;
   absl::Time last_seen;
 

@@ -23,8 +23,8 @@ void Use(const flow::v1::ReportRequest& request) {
   const absl::StatusOr<std::vector<ReportedFlow>> flows = ParseFlowReport(request, now);
   if (!flows.ok()) return;
   for (const ReportedFlow& flow : *flows) {
-    if (flow.closed > flow.opened || flow.last_seen > now || flow.destination.port() == 0 ||
-        flow.Key().empty()) {
+    if (flow.closed > flow.opened || flow.last_seen > now || flow.first_seen > flow.last_seen ||
+        flow.first_seen < absl::UnixEpoch() || flow.destination.port() == 0 || flow.Key().empty()) {
       std::abort();
     }
     // They go to terminals and pages.
