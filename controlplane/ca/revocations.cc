@@ -86,7 +86,7 @@ absl::Status Revocations::CheckSerial(const std::string& serial) {
       "a serial number is 2 to 40 hexadecimal digits, an even number of them");
 }
 
-absl::Status Revocations::Revoke(const RevokedCertificate& revoked) {
+absl::StatusOr<bool> Revocations::Revoke(const RevokedCertificate& revoked) {
   RETURN_IF_ERROR(CheckSerial(revoked.serial));
   if (revoked.not_after <= clock_->WallNow()) {
     return absl::InvalidArgumentError(
@@ -95,17 +95,19 @@ absl::Status Revocations::Revoke(const RevokedCertificate& revoked) {
   {
     absl::MutexLock lock(&mu_);
     const auto at = std::lower_bound(revoked_.begin(), revoked_.end(), revoked, BySerial);
-    if (at != revoked_.end() && at->serial == revoked.serial) return absl::OkStatus();
+    if (at != revoked_.end() && at->serial == revoked.serial) return false;
     if (InForce().size() >= kMaxRevoked) {
       return absl::ResourceExhaustedError(
           absl::StrCat("more than ", kMaxRevoked, " certificates are revoked; rotate the root"));
     }
   }
-  RETURN_IF_ERROR(store_->Add(revoked));
+  ASSIGN_OR_RETURN(const bool added, store_->Add(revoked));
+  // By what the other one has said of it. Where that cannot be read, it is revoked all the same.
+  if (!added) Reload().IgnoreError();
   absl::MutexLock lock(&mu_);
   const auto at = std::lower_bound(revoked_.begin(), revoked_.end(), revoked, BySerial);
   if (at == revoked_.end() || at->serial != revoked.serial) revoked_.insert(at, revoked);
-  return absl::OkStatus();
+  return added;
 }
 
 std::vector<RevokedCertificate> Revocations::List() const {

@@ -44,8 +44,9 @@ class RevocationStore {
  public:
   virtual ~RevocationStore() = default;
   virtual absl::StatusOr<std::vector<RevokedCertificate>> Load() = 0;
-  // Adding one that is there, or removing one that is not, changes nothing.
-  virtual absl::Status Add(const RevokedCertificate& revoked) = 0;
+  // Adding one that is there, or removing one that is not, changes nothing. True when it was not
+  // there.
+  virtual absl::StatusOr<bool> Add(const RevokedCertificate& revoked) = 0;
   virtual absl::Status Remove(const std::string& serial) = 0;
   // `known` are those of before: what is the same is not parsed again.
   virtual absl::StatusOr<std::vector<KeptList>> LoadLists(const std::vector<KeptList>& known) = 0;
@@ -94,8 +95,9 @@ class Revocations {
   static absl::Status CheckSerial(const std::string& serial);
 
   // InvalidArgument: the serial is none, or the certificate has ended. ResourceExhausted beyond
-  // kMaxRevoked. Unavailable: the store. In force with the next Update.
-  absl::Status Revoke(const RevokedCertificate& revoked);
+  // kMaxRevoked. Unavailable: the store. In force with the next Update. True when nobody had
+  // revoked it before, here or at another control plane of the store.
+  absl::StatusOr<bool> Revoke(const RevokedCertificate& revoked);
   // Those that have not ended, by serial.
   std::vector<RevokedCertificate> List() const;
   // Also one that has ended since, for as long as its record is there.

@@ -34,7 +34,7 @@ class RevocationsTest : public ::testing::Test {
     EXPECT_THAT(authority, IsOk());
     return *authority;
   }
-  absl::Status Revoke(const CertificatePtr& certificate) {
+  absl::StatusOr<bool> Revoke(const CertificatePtr& certificate) {
     return revocations_->Revoke({certificate->SerialHex(), "spiffe://cluster.local/bad",
                                  certificate->not_after(), clock_.WallNow(), "me", "stolen"});
   }
@@ -252,6 +252,19 @@ TEST_F(RevocationsTest, RefusesWhatIsNoSerialAndWhatHasEnded) {
   }
   EXPECT_THAT(revocations_->Revoke({"ab", "", clock_.WallNow(), clock_.WallNow(), "", ""}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ended")));
+}
+
+// As two operators do at once, at two control planes of a store.
+TEST_F(RevocationsTest, OneOfThoseWhoRevokeACertificateHasRevokedIt) {
+  const TestIdentity bad = ca_.IssueSvid("/bad");
+  const std::string serial = bad.chain[0]->SerialHex();
+  EXPECT_THAT(store_.Add({serial, "", bad.chain[0]->not_after(), clock_.WallNow(), "other", ""}),
+              IsOkAndHolds(true));
+  EXPECT_THAT(Revoke(bad.chain[0]), IsOkAndHolds(false));
+  EXPECT_TRUE(revocations_->IsRevoked(serial));
+  EXPECT_EQ(revocations_->Find(serial)->by, "other");
+  EXPECT_THAT(Revoke(bad.chain[0]), IsOkAndHolds(false));
+  EXPECT_THAT(Revoke(ca_.IssueSvid("/worse").chain[0]), IsOkAndHolds(true));
 }
 
 TEST_F(RevocationsTest, AStoreThatIsDownChangesNothing) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/optional.h"
 #include "byrnie/store/v1/revocation.pb.h"
 #include "common/base/status_macros.h"
 #include "controlplane/proto/time_conversion.h"
@@ -65,7 +66,7 @@ absl::StatusOr<std::vector<RevokedCertificate>> StoredRevocations::Load() {
   return all;
 }
 
-absl::Status StoredRevocations::Add(const RevokedCertificate& revoked) {
+absl::StatusOr<bool> StoredRevocations::Add(const RevokedCertificate& revoked) {
   byrnie::store::v1::Revocation out;
   out.set_identity(revoked.identity);
   ToProto(revoked.not_after, out.mutable_not_after());
@@ -73,9 +74,16 @@ absl::Status StoredRevocations::Add(const RevokedCertificate& revoked) {
   out.set_by(revoked.by);
   out.set_reason(revoked.reason);
   StoreTransaction transaction;
-  transaction.Put(absl::StrCat(kPrefix, revoked.serial), out.SerializeAsString());
-  return UnknownAsUnavailable(store_->Commit(transaction).status(),
-                              "revoke it again to be sure that it is");
+  const std::string key = absl::StrCat(kPrefix, revoked.serial);
+  transaction.RequireAbsent(key).Put(key, out.SerializeAsString());
+  const absl::Status done = store_->Commit(transaction).status();
+  if (absl::IsAborted(done)) {
+    ASSIGN_OR_RETURN(const absl::optional<StoreEntry> there, store_->Get(key));
+    if (there.has_value()) return false;
+    return absl::UnavailableError("the store has changed meanwhile; revoke it again");
+  }
+  RETURN_IF_ERROR(UnknownAsUnavailable(done, "revoke it again to be sure that it is"));
+  return true;
 }
 
 absl::StatusOr<std::vector<KeptList>> StoredRevocations::LoadLists(

@@ -21,7 +21,7 @@ class StoredRevocations final : public RevocationStore {
       : store_(store), unreadable_(unreadable) {}
 
   absl::StatusOr<std::vector<RevokedCertificate>> Load() override;
-  absl::Status Add(const RevokedCertificate& revoked) override;
+  absl::StatusOr<bool> Add(const RevokedCertificate& revoked) override;
   absl::Status Remove(const std::string& serial) override;
   absl::StatusOr<std::vector<KeptList>> LoadLists(const std::vector<KeptList>& known) override;
   absl::Status KeepList(const KeptList& kept) override;

@@ -87,11 +87,12 @@ std::string AppliedText(const PolicyAdmin::Applied& applied) {
 
 // What was revoked, for the audit log and for who watches.
 std::string RevokedText(const v1::RevokeCertificateRequest& request,
-                        const v1::RevokeCertificateResponse& response) {
+                        const v1::RevokeCertificateResponse& response, const absl::Status& done) {
   std::string text = absl::StrCat(request.reason().empty() ? "no reason given" : request.reason(),
                                   "; ", response.renewed(), " renewed from it");
   if (response.ended()) absl::StrAppend(&text, ", it has ended itself");
   if (!response.warning().empty()) absl::StrAppend(&text, ", but ", response.warning());
+  if (!done.ok()) absl::StrAppend(&text, ", but not all of it is done: ", done.message());
   return text;
 }
 
@@ -441,20 +442,19 @@ absl::Status OperatorCalls::RevokeCertificate(OperatorCall* call,
                                               v1::RevokeCertificateResponse* response) const {
   RETURN_IF_ERROR(RequireTrust(s_.trust));
   call->target = absl::AsciiStrToLower(request.serial().substr(0, 64));
-  const size_t before = s_.trust->RevokedSerials().size();
-  RETURN_IF_ERROR(s_.trust->RevokeCertificate(call->caller.name, request, response));
-  call->detail = RevokedText(request, *response);
+  size_t revoked = 0;
+  const absl::Status done =
+      s_.trust->RevokeCertificate(call->caller.name, request, response, &revoked);
+  if (done.ok() || revoked > 0) call->detail = RevokedText(request, *response, done);
   // Asked once more, as byrniectl does, it mostly finds all of them revoked.
-  if (s_.trust->RevokedSerials().size() == before && response->warning().empty()) {
-    return absl::OkStatus();
-  }
+  if (revoked == 0) return done;
   s_.events->Add(
       EventKind::kTrustChanged, call->target,
       absl::StrCat("certificate of ",
                    response->spiffe_id().empty() ? "nobody the log knows" : response->spiffe_id(),
                    " revoked: ", call->detail),
       call->caller.name);
-  return absl::OkStatus();
+  return done;
 }
 
 absl::Status OperatorCalls::Explain(OperatorCall*, const v1::ExplainRequest& request,

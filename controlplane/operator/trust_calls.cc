@@ -256,7 +256,9 @@ std::set<std::string> TrustCalls::RevokedSerials() const {
 
 absl::Status TrustCalls::RevokeCertificate(const std::string& by,
                                            const v1::RevokeCertificateRequest& request,
-                                           v1::RevokeCertificateResponse* response) const {
+                                           v1::RevokeCertificateResponse* response,
+                                           size_t* revoked) const {
+  *revoked = 0;
   if (request.reason().size() > kMaxReason) {
     return InvalidField(
         "reason", absl::StrCat("has ", request.reason().size(), " bytes; at most ", kMaxReason));
@@ -276,13 +278,13 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
             "a certificate that the log has lost, set accept_unknown (byrniectl revoke "
             "--accept_unknown)"));
   }
-  RevokedCertificate revoked;
-  revoked.serial = serial;
-  revoked.by = by;
-  revoked.reason = request.reason();
-  revoked.revoked_at = now;
+  RevokedCertificate first;
+  first.serial = serial;
+  first.by = by;
+  first.reason = request.reason();
+  first.revoked_at = now;
   // One that nobody remembers, or whose entry cannot be read: as long as any that may be valid now.
-  revoked.not_after = now + LongestLife();
+  first.not_after = now + LongestLife();
   if (lineage.itself().has_value() && lineage.itself()->proof != kUnreadableProof) {
     const IssuanceRecord& record = *lineage.itself();
     if (!record.audience.empty()) {
@@ -290,21 +292,21 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
                                 absl::StrCat(serial, " is a JWT-SVID of ", record.identity,
                                              ", which no list takes back"));
     }
-    revoked.identity = record.identity;
-    revoked.not_after = record.not_after;
+    first.identity = record.identity;
+    first.not_after = record.not_after;
   }
-  response->set_spiffe_id(revoked.identity);
-  ToProto(revoked.not_after, response->mutable_until());
-  const bool ended = revoked.not_after <= now;
+  response->set_spiffe_id(first.identity);
+  ToProto(first.not_after, response->mutable_until());
+  const bool ended = first.not_after <= now;
   response->set_ended(ended);
   // Of one that has ended there is nothing to do but for what came of it.
   const bool renewed =
       !request.only() && std::any_of(lineage.renewed().begin(), lineage.renewed().end(),
                                      [&](const IssuanceRecord& r) { return EndOf(r) > now; });
   if (!ended || !renewed) {
-    const absl::Status done = trust_->revocations()->Revoke(revoked);
+    const absl::Status done = RevokeOne(first, revoked);
     if (absl::IsInvalidArgument(done)) {
-      if (!request.only()) NameDoubtful(lineage, revoked, response);
+      if (!request.only()) NameDoubtful(lineage, first, response);
       return InvalidField("serial",
                           absl::StrCat(done.message(), response->warning().empty() ? "" : "; ",
                                        response->warning()));
@@ -319,8 +321,14 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
                                        read.message(), "; revoke it once more"));
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(RevokeRenewed(revoked, &lineage, response));
-  NameDoubtful(lineage, revoked, response);
+  RETURN_IF_ERROR(RevokeRenewed(first, &lineage, response, revoked));
+  NameDoubtful(lineage, first, response);
+  return absl::OkStatus();
+}
+
+absl::Status TrustCalls::RevokeOne(const RevokedCertificate& certificate, size_t* revoked) const {
+  ASSIGN_OR_RETURN(const bool is_new, trust_->revocations()->Revoke(certificate));
+  if (is_new) ++*revoked;
   return absl::OkStatus();
 }
 
@@ -350,7 +358,8 @@ void TrustCalls::NameDoubtful(const CertificateLineage& lineage, const RevokedCe
 }
 
 absl::Status TrustCalls::RevokeRenewed(const RevokedCertificate& first, CertificateLineage* lineage,
-                                       v1::RevokeCertificateResponse* response) const {
+                                       v1::RevokeCertificateResponse* response,
+                                       size_t* revoked) const {
   absl::Time jwt_svids_until = first.revoked_at;
   size_t done = 0;
   bool more = true;
@@ -365,13 +374,13 @@ absl::Status TrustCalls::RevokeRenewed(const RevokedCertificate& first, Certific
         ToProto(jwt_svids_until, response->mutable_jwt_svids_until());
         continue;
       }
-      RevokedCertificate revoked = first;
-      revoked.serial = record.serial;
-      if (record.proof != kUnreadableProof) revoked.identity = record.identity;
-      revoked.not_after = end;
-      revoked.reason = absl::StrCat("renewed from ", first.serial, first.reason.empty() ? "" : ": ",
+      RevokedCertificate renewed = first;
+      renewed.serial = record.serial;
+      if (record.proof != kUnreadableProof) renewed.identity = record.identity;
+      renewed.not_after = end;
+      renewed.reason = absl::StrCat("renewed from ", first.serial, first.reason.empty() ? "" : ": ",
                                     first.reason);
-      RETURN_IF_ERROR(trust_->revocations()->Revoke(revoked));
+      RETURN_IF_ERROR(RevokeOne(renewed, revoked));
       response->set_renewed(response->renewed() + 1);
     }
     // Before they were revoked, they may have been renewed once more.

@@ -1,6 +1,7 @@
 #ifndef BYRNIE_CONTROLPLANE_OPERATOR_TRUST_CALLS_H_
 #define BYRNIE_CONTROLPLANE_OPERATOR_TRUST_CALLS_H_
 
+#include <cstddef>
 #include <set>
 #include <string>
 
@@ -38,9 +39,11 @@ class TrustCalls {
                              byrnie::operator_::v1::Trust* response) const;
   absl::Status ListIssuances(const byrnie::operator_::v1::ListIssuancesRequest& request,
                              byrnie::operator_::v1::ListIssuancesResponse* response) const;
+  // `revoked` is how many certificates it has revoked that were not before, with an error, too.
   absl::Status RevokeCertificate(const std::string& by,
                                  const byrnie::operator_::v1::RevokeCertificateRequest& request,
-                                 byrnie::operator_::v1::RevokeCertificateResponse* response) const;
+                                 byrnie::operator_::v1::RevokeCertificateResponse* response,
+                                 size_t* revoked) const;
 
   // By SPIFFE ID, the certificate that was issued last by any control plane of the store, of the
   // time of two lives. Errors as the log.
@@ -51,9 +54,12 @@ class TrustCalls {
   std::set<std::string> RevokedSerials() const;
 
  private:
+  // Revokes one, and counts it where it was not revoked before. Errors as Revocations::Revoke.
+  absl::Status RevokeOne(const RevokedCertificate& certificate, size_t* revoked) const;
   // Revokes what was issued on the proof of one that has been revoked.
   absl::Status RevokeRenewed(const RevokedCertificate& first, CertificateLineage* lineage,
-                             byrnie::operator_::v1::RevokeCertificateResponse* response) const;
+                             byrnie::operator_::v1::RevokeCertificateResponse* response,
+                             size_t* revoked) const;
   // Names what cannot be read and may be one of those.
   void NameDoubtful(const CertificateLineage& lineage, const RevokedCertificate& first,
                     byrnie::operator_::v1::RevokeCertificateResponse* response) const;

@@ -68,7 +68,7 @@ class TrustCallsTest : public ::testing::Test {
     request.set_serial(serial);
     request.set_accept_unknown(accept_unknown);
     response_.Clear();
-    return calls_->RevokeCertificate("admin", request, &response_);
+    return calls_->RevokeCertificate("admin", request, &response_, &revoked_);
   }
 
   FakeClock clock_;
@@ -80,6 +80,7 @@ class TrustCallsTest : public ::testing::Test {
   std::unique_ptr<TrustKeeper> trust_;
   std::unique_ptr<TrustCalls> calls_;
   v1::RevokeCertificateResponse response_;
+  size_t revoked_ = 0;
 };
 
 TEST_F(TrustCallsTest, RevokesWhatWasIssued) {
@@ -123,6 +124,33 @@ TEST_F(TrustCallsTest, RevokesWhatWasRenewedFromIt) {
   Issue("0a04", "0a02");
   ASSERT_THAT(Revoke("0a00"), IsOk());
   EXPECT_EQ(response_.renewed(), 3u);
+}
+
+// Whoever watches is told of each once.
+TEST_F(TrustCallsTest, CountsWhatItHasRevokedThatWasNotBefore) {
+  Issue("0a00");
+  Issue("0a01", "0a00");
+  ASSERT_THAT(Revoke("0a00"), IsOk());
+  EXPECT_EQ(revoked_, 2u);
+  ASSERT_THAT(Revoke("0a00"), IsOk());
+  EXPECT_EQ(revoked_, 0u);
+  // One that ends meanwhile hides nothing.
+  clock_.Advance(kTtl);
+  Issue("0b00");
+  ASSERT_THAT(Revoke("0b00"), IsOk());
+  EXPECT_EQ(revoked_, 1u);
+  EXPECT_THAT(Revoke("0c00"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(revoked_, 0u);
+}
+
+// What is revoked stays revoked, whatever becomes of the rest.
+TEST_F(TrustCallsTest, CountsWhatItHasRevokedWithAnErrorToo) {
+  Issue("0a00");
+  Issue("0a01", "0a00");
+  Issue("what", "0a00");
+  EXPECT_FALSE(Revoke("0a00").ok());
+  EXPECT_EQ(revoked_, 2u);
+  EXPECT_THAT(calls_->RevokedSerials(), ElementsAre("0a00", "0a01"));
 }
 
 // Nobody knows whether it was, so nobody is to believe that all is done.
@@ -320,7 +348,7 @@ TEST_F(TrustCallsTest, TellsWhoRevokedWhatWhenAndWhy) {
   v1::RevokeCertificateRequest request;
   request.set_serial("0a00");
   request.set_reason("laptop stolen");
-  ASSERT_THAT(calls_->RevokeCertificate("alice", request, &response_), IsOk());
+  ASSERT_THAT(calls_->RevokeCertificate("alice", request, &response_, &revoked_), IsOk());
   v1::ListIssuancesResponse listed;
   ASSERT_THAT(calls_->ListIssuances({}, &listed), IsOk());
   ASSERT_EQ(listed.issuances_size(), 3);

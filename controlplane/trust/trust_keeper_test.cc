@@ -184,6 +184,20 @@ TEST_F(TrustKeeperTest, ATrustRecordThatCannotBeReadIsNotFollowed) {
   EXPECT_THAT(Create(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("trust record")));
 }
 
+// Of two control planes of the store.
+TEST_F(TrustKeeperTest, WhatSomebodyElseHasRevokedIsNotRevokedOnceMore) {
+  auto here = Create();
+  ASSERT_THAT(here, IsOk());
+  auto there = Create();
+  ASSERT_THAT(there, IsOk());
+  RevokedCertificate revoked{"abcd",           "",      clock_.WallNow() + absl::Hours(1),
+                             clock_.WallNow(), "first", ""};
+  EXPECT_THAT((*here)->revocations()->Revoke(revoked), IsOkAndHolds(true));
+  revoked.by = "second";
+  EXPECT_THAT((*there)->revocations()->Revoke(revoked), IsOkAndHolds(false));
+  EXPECT_EQ((*there)->revocations()->Find("abcd")->by, "first");
+}
+
 TEST_F(TrustKeeperTest, ARevocationThatCannotBeReadRevokesAllTheSame) {
   StoreTransaction bad;
   bad.Put("revoked/0a0b", "\xff").Put("revoked/what", "\xff");

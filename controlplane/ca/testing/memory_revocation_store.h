@@ -21,10 +21,10 @@ class MemoryRevocationStore final : public RevocationStore {
     for (const auto& entry : by_serial_) all.push_back(entry.second);
     return all;
   }
-  absl::Status Add(const RevokedCertificate& revoked) override {
+  absl::StatusOr<bool> Add(const RevokedCertificate& revoked) override {
     absl::MutexLock lock(&mu_);
-    if (failure_.ok()) by_serial_.emplace(revoked.serial, revoked);
-    return failure_;
+    if (!failure_.ok()) return failure_;
+    return by_serial_.emplace(revoked.serial, revoked).second;
   }
   absl::Status Remove(const std::string& serial) override {
     absl::MutexLock lock(&mu_);
