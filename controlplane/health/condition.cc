@@ -416,12 +416,18 @@ Condition JudgeBundleFile(const HealthFacts& facts) {
   constexpr char kName[] = "bundle-file";
   if (!facts.bundle_file.has_value()) return Ok(kName, "there is no --trust_bundle_out");
   if (facts.bundle_file->ok()) return Ok(kName, "the file of --trust_bundle_out has the roots");
+  const bool contested = absl::IsFailedPrecondition(*facts.bundle_file);
   return Fail(kName,
               absl::StrCat(facts.bundle_file->message(),
                            "; agents and operators that go by what is there may not trust the "
                            "roots of now"),
-              "make room, or take away what is in its place: it is tried again every second, and "
-              "no rotation of the root goes on to activate or revoke before");
+              contested
+                  ? "find out who else has that path (a control plane of another mesh, a job "
+                    "that puts an old copy back): within a minute after that has stopped "
+                    "this passes, and no rotation of the root goes on to activate or revoke before"
+                  : "make room, or take away what is in its place: it is tried again every "
+                    "second, and no rotation of the root goes on to activate or revoke "
+                    "before");
 }
 
 Condition JudgeInputFiles(const HealthFacts& facts) {

@@ -152,7 +152,10 @@ TEST_F(ConditionTest, AFileOfTheTrustBundleThatCannotBeWritten) {
   EXPECT_EQ(Odd().name, "bundle-file");
   EXPECT_EQ(Odd().state, State::kFail);
   EXPECT_THAT(Odd().message, HasSubstr("/b.pem: No space left"));
-  EXPECT_THAT(Odd().remedy, HasSubstr("activate or revoke"));
+  EXPECT_THAT(Odd().remedy, AllOf(HasSubstr("make room"), HasSubstr("activate or revoke")));
+  facts_.bundle_file = absl::FailedPreconditionError("somebody else writes --trust_bundle_out /b");
+  EXPECT_EQ(Odd().state, State::kFail);
+  EXPECT_THAT(Odd().remedy, AllOf(HasSubstr("who else"), HasSubstr("activate or revoke")));
 }
 
 TEST_F(ConditionTest, NamesFilesThatAreRejected) {

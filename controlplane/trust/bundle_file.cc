@@ -5,10 +5,19 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
+#include "common/crypto/certificate.h"
 
 namespace byrnie {
 
+namespace {
+
+constexpr size_t kMostRead = 1024 * 1024;
+
+}  // namespace
+
 constexpr absl::Duration BundleFile::kInterval;
+constexpr absl::Duration BundleFile::kContestedInterval;
+constexpr absl::Duration BundleFile::kUndisturbed;
 
 std::string RootsPem(const AuthoritySnapshot& snapshot) {
   std::string pem;
@@ -16,15 +25,29 @@ std::string RootsPem(const AuthoritySnapshot& snapshot) {
   return pem;
 }
 
-bool BundleFile::Holds(const std::string& pem) {
+BundleFile::Found BundleFile::Look(const std::string& pem) {
   const absl::optional<FileFingerprint> now = TakeFileFingerprint(path_);
-  if (!now.has_value()) return false;
-  if (now == seen_ && held_ == pem) return true;
-  const absl::StatusOr<std::string> content = ReadFile(path_, pem.size());
-  if (!content.ok() || *content != pem) return false;
-  seen_ = now;
-  held_ = pem;
-  return true;
+  if (!now.has_value()) return Found::kNothing;
+  if (now == seen_ && held_ == pem) return Found::kOurs;
+  const absl::StatusOr<std::string> content = ReadFile(path_, kMostRead);
+  if (!content.ok()) return Found::kNothing;
+  if (*content == pem) {
+    seen_ = now;
+    held_ = pem;
+    return Found::kOurs;
+  }
+  // What an earlier process has left, or we, before the roots were others, is nobody else's.
+  if (held_.empty() || *content == held_) return Found::kNothing;
+  return Certificate::ListFromPem(*content).ok() ? Found::kAnothers : Found::kNothing;
+}
+
+void BundleFile::NoteOthers(Found found, absl::Duration now) {
+  if (found == Found::kAnothers) {
+    ++others_;
+    other_at_ = now;
+  } else if (others_ > 0 && now >= other_at_ + kUndisturbed) {
+    others_ = 0;
+  }
 }
 
 absl::Status BundleFile::Write() {
@@ -36,14 +59,26 @@ absl::Status BundleFile::Write() {
 
 absl::Status BundleFile::WriteRoots(bool* written) {
   const std::string pem = RootsPem(*looked_for_);
+  const absl::Duration now = clock_->MonotonicNow();
+  const Found found = Look(pem);
+  NoteOthers(found, now);
+  const bool contested = others_ > kAccidents;
+  // From one writing to the next: somebody else finds what he wants meanwhile, and stops.
+  if (contested) next_look_ = now + kContestedInterval;
   absl::Status status;
-  if (!Holds(pem)) {
+  if (found != Found::kOurs) {
     status = WriteFileAtomically(path_, pem, 0644);
     *written = status.ok();
+    if (status.ok()) held_ = pem;
+    seen_.reset();
   }
   absl::MutexLock lock(&mu_);
   if (status.ok()) {
-    state_ = absl::OkStatus();
+    state_ = !contested
+                 ? absl::OkStatus()
+                 : absl::FailedPreconditionError(absl::StrCat(
+                       "somebody else writes --trust_bundle_out ", absl::Utf8SafeCEscape(path_),
+                       ": give each control plane a path of its own"));
     has_ = looked_for_;
     return status;
   }
@@ -68,15 +103,26 @@ void BundleFile::Keep() {
   const bool failed = !state().ok();
   bool written = false;
   const absl::Status status = WriteRoots(&written);
+  Tell(status, failed, written && !changed, now);
+}
+
+void BundleFile::Tell(const absl::Status& status, bool failed, bool put_back, absl::Duration now) {
   if (!status.ok()) {
     if (!failures_said_.Admit(status.message(), now).has_value()) return;
     logger_->Error("cannot write the trust bundle", {{"error", status.message()}});
     return;
   }
+  const absl::Status now_is = state();
+  if (!now_is.ok()) {
+    if (!failures_said_.Admit(now_is.message(), now).has_value()) return;
+    logger_->Error("the trust bundle does not stay as it is written",
+                   {{"error", now_is.message()}});
+    return;
+  }
   failures_said_.Reset();
   if (failed) {
     logger_->Info("the trust bundle is written again", {{"path", path_}});
-  } else if (written && !changed && others_said_.Admit("", now).has_value()) {
+  } else if (put_back && others_said_.Admit("", now).has_value()) {
     logger_->Warning("the file of the trust bundle was gone or another one, and is written again",
                      {{"path", path_}});
   }

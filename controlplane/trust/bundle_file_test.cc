@@ -100,6 +100,88 @@ TEST_F(BundleFileTest, IsPutBackWhereItIsGoneOrAnotherOne) {
   EXPECT_EQ(Content(), RootsPem(*first_));
 }
 
+// As another control plane does that has the same path and other roots.
+TEST_F(BundleFileTest, IsNotFoughtForWithSomebodyElseWhoWritesItToo) {
+  ASSERT_THAT(file_.Write(), IsOk());
+  const auto overwrite = [&](absl::Duration later) {
+    ASSERT_THAT(WriteFileAtomically(path_, RootsPem(*next_), 0644), IsOk());
+    clock_.Advance(later);
+    file_.Keep();
+    EXPECT_EQ(Content(), RootsPem(*first_));
+  };
+  for (int i = 0; i < BundleFile::kAccidents; ++i) {
+    overwrite(BundleFile::kInterval);
+    EXPECT_THAT(file_.state(), IsOk());
+  }
+  overwrite(BundleFile::kInterval);
+  const auto is_contested = StatusIs(absl::StatusCode::kFailedPrecondition,
+                                     absl::StrCat("somebody else writes --trust_bundle_out ", path_,
+                                                  ": give each control plane a path of its own"));
+  EXPECT_THAT(file_.state(), is_contested);
+  EXPECT_EQ(file_.WhyWithout(first_->roots[0]->FingerprintHex()), file_.state().message());
+  // Now at its leisure.
+  ASSERT_THAT(WriteFileAtomically(path_, RootsPem(*next_), 0644), IsOk());
+  clock_.Advance(BundleFile::kInterval);
+  file_.Keep();
+  EXPECT_EQ(Content(), RootsPem(*next_));
+  overwrite(BundleFile::kContestedInterval);
+  EXPECT_THAT(file_.state(), is_contested);
+  // The other one has ended.
+  clock_.Advance(BundleFile::kContestedInterval);
+  file_.Keep();
+  EXPECT_THAT(file_.state(), is_contested);
+  clock_.Advance(BundleFile::kUndisturbed);
+  file_.Keep();
+  EXPECT_THAT(file_.state(), IsOk());
+  EXPECT_EQ(Content(), RootsPem(*first_));
+  overwrite(BundleFile::kInterval);
+  EXPECT_THAT(file_.state(), IsOk());
+}
+
+TEST_F(BundleFileTest, BothOfTwoWhoWriteItSayIt) {
+  Authority others{next_, &clock_};
+  BundleFile other(path_, &others, &clock_, &logger_);
+  ASSERT_THAT(file_.Write(), IsOk());
+  ASSERT_THAT(other.Write(), IsOk());
+  // The one that has found it out first leaves it to the other for a while.
+  for (absl::Duration passed; passed < absl::Minutes(2); passed += BundleFile::kInterval) {
+    clock_.Advance(BundleFile::kInterval);
+    file_.Keep();
+    other.Keep();
+  }
+  EXPECT_THAT(file_.state(), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(other.state(), StatusIs(absl::StatusCode::kFailedPrecondition));
+  // And either comes back by itself.
+  for (absl::Duration passed; passed < absl::Minutes(1); passed += BundleFile::kInterval) {
+    clock_.Advance(BundleFile::kInterval);
+    file_.Keep();
+  }
+  EXPECT_THAT(file_.state(), IsOk());
+  EXPECT_EQ(Content(), RootsPem(*first_));
+}
+
+// What a move to another root makes of it is no other's.
+TEST_F(BundleFileTest, OfReplicasWithOneFileTheLaterOneIsNoFight) {
+  Authority same{first_, &clock_};
+  BundleFile replica(path_, &same, &clock_, &logger_);
+  ASSERT_THAT(file_.Write(), IsOk());
+  ASSERT_THAT(replica.Write(), IsOk());
+  authority_.Publish(WithNext());
+  file_.Keep();
+  clock_.Advance(BundleFile::kInterval);
+  replica.Keep();
+  same.Publish(WithNext());
+  replica.Keep();
+  for (int i = 0; i < 5; ++i) {
+    clock_.Advance(BundleFile::kInterval);
+    file_.Keep();
+    replica.Keep();
+    EXPECT_THAT(file_.state(), IsOk());
+    EXPECT_THAT(replica.state(), IsOk());
+  }
+  EXPECT_EQ(Content(), RootsPem(*WithNext()));
+}
+
 TEST_F(BundleFileTest, IsLeftAloneWhereItIsAsItShouldBe) {
   ASSERT_THAT(file_.Write(), IsOk());
   struct stat before, after;

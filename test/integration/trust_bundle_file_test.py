@@ -3,18 +3,21 @@
 
 Proved with a directory in that file's place: a rotation that goes by itself stays at `distributed` and names the control plane, the path and
 why; `check` is bad; once the directory is gone the file is written without anybody's doing, with both roots, and the rotation goes on to its end, while
-two pods talk all the time. `revoke` waits likewise, and can be told not to. A file that somebody has taken away or changed is put back.
+two pods talk all the time. `revoke` waits likewise, and can be told not to, for the file alone. A file that somebody has taken away or changed is put back;
+with somebody who writes a bundle of his own there again and again it is not fought for: `check` and the rotation say so, until it stops.
 """
 
 import json
 import os
 import shutil
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from testing.case import main
+from testing.certificates import Authority
 from testing.process import wait_until
 from testing.rotation_case import FORWARD, RotationCase
 
@@ -62,12 +65,13 @@ class TrustBundleFileTest(RotationCase):
         with open(self.path, encoding="ascii") as file:
             return file.read().count("BEGIN CERTIFICATE")
 
-    def wait_condition(self, outcome):
+    def wait_condition(self, outcome, deadline=5, words=""):
         """Of the file, which is judged once a second."""
         def condition():
             results = json.loads(self.mesh.control_plane.ctl("check", "-o", "json", check=False).stdout)
-            return [result for result in results if (result["name"], result["outcome"]) == ("bundle-file", outcome)]
-        return wait_until(condition, 5, f"a file that is {outcome}", every=0.3)[0]
+            return [result for result in results
+                    if (result["name"], result["outcome"]) == ("bundle-file", outcome) and words in str(result)]
+        return wait_until(condition, deadline, f"a file that is {outcome}", every=0.3)[0]
 
     def test_a_rotation_waits_until_it_is_written(self):
         finish = self.talking()
@@ -123,6 +127,29 @@ class TrustBundleFileTest(RotationCase):
             file.write("another mesh's")
         wait_until(is_back, 5, "its content", every=0.1)
         self.wait_condition("good")
+
+    def test_somebody_else_who_writes_it_too_is_named(self):
+        with open(self.path, encoding="ascii") as file:
+            ours = file.read()
+        with open(Authority(self.mesh.control_plane.directory).certificate, encoding="ascii") as file:
+            others = file.read()
+        ending = threading.Event()
+
+        def write():
+            while not ending.wait(0.2):
+                with open(f"{self.path}.other", "w", encoding="ascii") as file:
+                    file.write(others)
+                os.replace(f"{self.path}.other", self.path)
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        self.addCleanup(writer.join)
+        self.addCleanup(ending.set)
+        self.wait_condition("bad", 15, f"somebody else writes --trust_bundle_out {self.path}")
+        ending.set()
+        writer.join()
+        self.wait_condition("good", 60)
+        with open(self.path, encoding="ascii") as file:
+            self.assertEqual(file.read(), ours)
 
 
 if __name__ == "__main__":
