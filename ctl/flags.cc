@@ -89,7 +89,7 @@ ABSL_FLAG(
     "whom this one move is not to wait for, separated by commas, of those that trust status names: "
     "all agents of a SPIFFE ID, or with @IP behind it those at that address; \"unknown\" for "
     "certificates whose holders are not known, \"controlplane:NAME\" for a "
-    "control plane that is gone");
+    "control plane that is gone, \"controlplane:NAME/trust_bundle_out\" for its file alone");
 ABSL_FLAG(bool, dry_run, false, "only say what it would mean, and who keeps it back");
 ABSL_FLAG(bool, wait, false, "end when the rotation is over, and say meanwhile where it stands");
 ABSL_FLAG(absl::Duration, timeout, absl::InfiniteDuration(),

@@ -79,7 +79,11 @@ constexpr size_t kMaxSerialDigits = 40;
 // Whether it is what trust status calls somebody.
 bool MayBeExcluded(absl::string_view name) {
   if (name == "unknown" || name == "connections") return true;
-  if (absl::ConsumePrefix(&name, "controlplane:")) return !name.empty();
+  if (absl::ConsumePrefix(&name, "controlplane:")) {
+    // Of a control plane, or of its file alone.
+    (void)absl::ConsumeSuffix(&name, "/trust_bundle_out");
+    return !name.empty() && name.find('/') == name.npos;
+  }
   const size_t at = name.rfind('@');
   if (at != name.npos && !IpAddress::Parse(name.substr(at + 1)).ok()) return false;
   return SpiffeId::Parse(name.substr(0, at)).ok();

@@ -81,7 +81,7 @@ FleetView ConnectedFleet::View(const RotationStanding& standing,
   FleetView fleet;
   std::string without_file = WhyWithoutFile(standing);
   if (!without_file.empty()) {
-    fleet.without_file.push_back({ControlPlaneAgent(name_), std::move(without_file)});
+    fleet.without_file.push_back({ControlPlaneFileAgent(name_), std::move(without_file)});
   }
   // Without the log nothing is known of what is not connected.
   fleet.complete_since = CatchUp(now).value_or(now);

@@ -167,6 +167,11 @@ std::string ControlPlaneAgent(absl::string_view name) {
   return absl::StrCat("controlplane:", name);
 }
 
+// No name has a "/".
+std::string ControlPlaneFileAgent(absl::string_view name) {
+  return absl::StrCat(ControlPlaneAgent(name), "/trust_bundle_out");
+}
+
 absl::string_view RotationMoveName(RotationMove move) {
   switch (move) {
     case RotationMove::kPrepare:

@@ -89,7 +89,7 @@ struct FleetView {
   };
   // Another control plane that cannot be asked, or that knows of more than it tells.
   struct ControlPlane {
-    // As ControlPlaneAgent() gives it.
+    // As ControlPlaneAgent() or ControlPlaneFileAgent() gives it.
     std::string agent;
     std::string reason;
     // Whatever it did has ended by then.
@@ -110,10 +110,14 @@ struct FleetView {
 
 // The name under which a control plane keeps a move back.
 std::string ControlPlaneAgent(absl::string_view name);
+// The same of its file of --trust_bundle_out alone: whoever does not wait for that waits for the
+// control plane all the same.
+std::string ControlPlaneFileAgent(absl::string_view name);
 
 // What keeps a move back.
 struct RotationBlocker {
-  // A SPIFFE ID, kUnknownAgents, kOpenConnections or a ControlPlaneAgent().
+  // A SPIFFE ID, kUnknownAgents, kOpenConnections, a ControlPlaneAgent() or a
+  // ControlPlaneFileAgent().
   std::string agent;
   // Where it is connected from; empty when it is not.
   std::string address;

@@ -271,17 +271,28 @@ TEST(RotationStepsTest, RevocationWaitsForEveryCertificateOfTheOldRoot) {
 // New pods and operators go by that file.
 TEST(RotationStepsTest, AFileOfTheTrustBundleThatIsNotWrittenKeepsMovesBackByName) {
   FleetView fleet;
-  fleet.without_file = {{ControlPlaneAgent("a"), "cannot write --trust_bundle_out /b.pem: full"}};
+  fleet.without_file = {
+      {ControlPlaneFileAgent("a"), "cannot write --trust_bundle_out /b.pem: full"}};
   for (RotationStep step : {RotationStep::kDistributed, RotationStep::kTainted}) {
     TrustRecord record = At(step);
     const RotationMove move = NextMove(record);
     const auto blockers = BlockersOf(record, move, fleet, kNow + 2 * kLife);
     ASSERT_THAT(blockers, SizeIs(1));
-    EXPECT_EQ(blockers[0].agent, "controlplane:a");
+    EXPECT_EQ(blockers[0].agent, "controlplane:a/trust_bundle_out");
     EXPECT_THAT(blockers[0].reason, HasSubstr("/b.pem: full"));
     EXPECT_EQ(blockers[0].until, absl::InfiniteFuture());
-    record.rotation->exclusions = {{"controlplane:a", step, "operator", kNow}};
+    record.rotation->exclusions = {{blockers[0].agent, step, "operator", kNow}};
     EXPECT_THAT(BlockersOf(record, move, fleet, kNow + 2 * kLife), IsEmpty());
+    // Whoever does without the file does not do without the rest, nor the other way round.
+    FleetView behind = fleet;
+    behind.control_planes = {{ControlPlaneAgent("a"), "has not been heard of"}};
+    const auto rest = BlockersOf(record, move, behind, kNow + 2 * kLife);
+    ASSERT_THAT(rest, SizeIs(1));
+    EXPECT_EQ(rest[0].agent, "controlplane:a");
+    record.rotation->exclusions[0].agent = rest[0].agent;
+    const auto file = BlockersOf(record, move, behind, kNow + 2 * kLife);
+    ASSERT_THAT(file, SizeIs(1));
+    EXPECT_EQ(file[0].agent, "controlplane:a/trust_bundle_out");
   }
   // Nothing is lost by these.
   for (RotationStep step : {RotationStep::kPrepared, RotationStep::kActive}) {

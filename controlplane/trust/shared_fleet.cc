@@ -343,7 +343,9 @@ void SharedFleet::AddReport(const FleetReport& report, const RotationStanding& s
     return;
   }
   if (HeardOf(report) + kSilent < now) return;
-  if (!report.without_file.empty()) view->without_file.push_back({agent, report.without_file});
+  if (!report.without_file.empty()) {
+    view->without_file.push_back({ControlPlaneFileAgent(report.name), report.without_file});
+  }
   for (const FleetReport::WaitingAgent& waiting : report.waiting) {
     FleetView::Agent seen;
     seen.id = waiting.agent;

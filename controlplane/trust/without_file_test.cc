@@ -100,7 +100,7 @@ TEST_F(WithoutFileTest, OneThatCannotWriteItsFileIsNamedByAllUntilItCan) {
   for (Plane* plane : {&a_, &b_}) {
     const auto without = AsSeenBy(plane);
     ASSERT_THAT(without, SizeIs(1));
-    EXPECT_EQ(without[0].agent, "controlplane:b");
+    EXPECT_EQ(without[0].agent, "controlplane:b/trust_bundle_out");
     EXPECT_EQ(without[0].reason,
               absl::StrCat("cannot write --trust_bundle_out ", b_.path, ": Is a directory"));
   }
@@ -119,7 +119,7 @@ TEST_F(WithoutFileTest, OneThatHasNotWrittenTheNextRootYetIsWaitedFor) {
   for (Plane* plane : {&a_, &b_}) {
     const auto without = AsSeenBy(plane);
     ASSERT_THAT(without, SizeIs(1));
-    EXPECT_EQ(without[0].agent, "controlplane:b");
+    EXPECT_EQ(without[0].agent, "controlplane:b/trust_bundle_out");
     EXPECT_THAT(without[0].reason, HasSubstr("has not written the next root"));
   }
   Publish(&b_);

@@ -21,7 +21,7 @@ from testing.certificates import Authority
 from testing.process import wait_until
 from testing.rotation_case import FORWARD, RotationCase
 
-AGENT = "controlplane:plane"
+AGENT = "controlplane:plane/trust_bundle_out"
 
 
 class TrustBundleFileTest(RotationCase):

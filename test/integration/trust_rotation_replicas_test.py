@@ -91,9 +91,9 @@ class TrustRotationReplicasTest(RotationCase):
         os.mkdir(path)
         self.addCleanup(lambda: os.path.isdir(path) and os.rmdir(path))
         self.move("distribute")
-        wait_until(lambda: f"controlplane:there cannot write --trust_bundle_out {path}: Is a directory" in self.refused("activate"), 20,
+        wait_until(lambda: f"controlplane:there/trust_bundle_out cannot write --trust_bundle_out {path}: Is a directory" in self.refused("activate"), 20,
                    "why, from another control plane", every=0.3)
-        wait_until(lambda: self.blockers() == ["controlplane:there"], 40, "its name alone", every=0.3)
+        wait_until(lambda: self.blockers() == ["controlplane:there/trust_bundle_out"], 40, "its name alone", every=0.3)
         os.rmdir(path)
         wait_until(lambda: not self.blockers(), 20, "nobody in the way", every=0.3)
         with open(self.here.bundle, encoding="ascii") as mine, open(path, encoding="ascii") as other:
