@@ -339,11 +339,11 @@ absl::Status ControlPlane::CheckRegistryFile() {
                   absl::InvalidArgumentError(
                       "no file is given, and the mesh has had one with entries: without its "
                       "policies everybody would be let in; give it (static:FILE) or, where it is "
-                      "to have none, one that says {\"empty\": true}"));
+                      "to have none, one that says {\"empty\": true}, once"));
   }
   ASSIGN_OR_RETURN(registry_mark_, RegistryFileMark::Load(store_));
   if (registry_mark_->had_entries()) RETURN_IF_ERROR(registry_file_->SetHadEntries());
-  if (registry_file_->had_entries()) registry_mark_->SetHadEntries();
+  registry_mark_->Set(registry_file_->had_entries());
   return absl::OkStatus();
 }
 
@@ -557,8 +557,8 @@ void ControlPlane::Tick() {
   tick_->Schedule(kTick);
   const RootRotation* const rotation = trust_->rotation();
   agents_.holders()->ForgetEnded(rotation == nullptr ? clock_->WallNow() : rotation->GateTime());
-  if (registry_file_ != nullptr && registry_file_->Poll() && registry_file_->had_entries()) {
-    registry_mark_->SetHadEntries();
+  if (registry_file_ != nullptr && registry_file_->Poll()) {
+    registry_mark_->Set(registry_file_->had_entries());
   }
   if (jwt_files_ != nullptr && jwt_files_->Poll()) jwt_attestor_->SetTrust(jwt_files_->trust());
   if (injector_file_ != nullptr && injector_file_->Poll()) {

@@ -18,10 +18,15 @@ absl::StatusOr<std::unique_ptr<RegistryFileMark>> RegistryFileMark::Load(Store* 
 }
 
 void RegistryFileMark::Write() {
-  if (written_ || !had_entries_) return;
+  const bool wanted = had_entries_;
+  if (written_ == wanted) return;
   StoreTransaction transaction;
-  transaction.Put(kKey, kValue);
-  written_ = store_->Commit(transaction).ok();
+  if (wanted) {
+    transaction.Put(kKey, kValue);
+  } else {
+    transaction.Delete(kKey);
+  }
+  if (store_->Commit(transaction).ok()) written_ = wanted;
 }
 
 }  // namespace byrnie

@@ -11,18 +11,20 @@ namespace byrnie {
 
 // What the store knows of the mesh's registry files: whether one of them has had entries. By that a
 // process that starts finds out that a file has lost all of them, where nobody looked, or where the
-// one that looked is gone. Once it is there it stays. Thread-safe but for what says otherwise.
+// one that looked is gone. It stays until a file says that none are meant to be. Thread-safe but
+// for what says otherwise.
 class RegistryFileMark {
  public:
   // Reads it. Errors as the store, which outlives it.
   static absl::StatusOr<std::unique_ptr<RegistryFileMark>> Load(Store* store);
 
   bool had_entries() const { return had_entries_; }
-  // One has, as is now known.
-  void SetHadEntries() { had_entries_ = true; }
+  // As the file of now has it: StaticFile::had_entries().
+  void Set(bool had_entries) { had_entries_ = had_entries; }
 
-  // Writes it where that has not been done; again the next time where the store cannot, which says
-  // so itself. Waits for the store; to be called by one thread, about twice a second.
+  // Writes it, or takes it away, where that has not been done; again the next time where the store
+  // cannot, which says so itself. Waits for the store; to be called by one thread, about twice a
+  // second.
   void Write();
 
  private:
@@ -31,7 +33,7 @@ class RegistryFileMark {
 
   Store* const store_;  // Not owned.
   std::atomic<bool> had_entries_;
-  bool written_;  // Of Write's thread.
+  bool written_;  // Whether it is in the store. Of Write's thread.
 };
 
 }  // namespace byrnie

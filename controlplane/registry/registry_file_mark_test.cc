@@ -13,7 +13,7 @@ TEST(RegistryFileMarkTest, TheNextProcessKnowsThatOneHadEntries) {
   EXPECT_FALSE(mark->had_entries());
   mark->Write();
   EXPECT_THAT(store.Count(""), IsOkAndHolds(0));
-  mark->SetHadEntries();
+  mark->Set(true);
   EXPECT_TRUE(mark->had_entries());
   store.FailWith(absl::UnavailableError("no route to the store"));
   mark->Write();
@@ -25,6 +25,25 @@ TEST(RegistryFileMarkTest, TheNextProcessKnowsThatOneHadEntries) {
   mark->Write();
   (*RegistryFileMark::Load(&store))->Write();
   EXPECT_EQ(store.List("", "", 10)->revision, 1);
+}
+
+// Whoever has moved to the API for good needs no file then.
+TEST(RegistryFileMarkTest, IsTakenAwayWhereTheFileIsToHaveNone) {
+  MemoryStore store;
+  auto mark = *RegistryFileMark::Load(&store);
+  mark->Set(true);
+  mark->Write();
+  mark = *RegistryFileMark::Load(&store);
+  mark->Set(false);
+  EXPECT_TRUE((*RegistryFileMark::Load(&store))->had_entries());
+  store.FailWith(absl::UnavailableError("no route to the store"));
+  mark->Write();
+  store.FailWith(absl::OkStatus());
+  mark->Write();
+  EXPECT_FALSE((*RegistryFileMark::Load(&store))->had_entries());
+  mark->Set(true);
+  mark->Write();
+  EXPECT_TRUE((*RegistryFileMark::Load(&store))->had_entries());
 }
 
 TEST(RegistryFileMarkTest, AStoreThatDoesNotAnswerIsAnError) {

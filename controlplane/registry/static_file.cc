@@ -130,6 +130,7 @@ absl::Status StaticFile::InFile(const absl::Status& status) const {
 }
 
 absl::Status StaticFile::SetHadEntries() {
+  if (meant_empty_) return absl::OkStatus();
   had_entries_ = true;
   return empty_by_chance_ ? InFile(AllGone()) : absl::OkStatus();
 }
@@ -144,7 +145,8 @@ absl::Status StaticFile::Publish(absl::string_view text) {
   const bool empty_by_chance = !has_entries && !lister.meant_empty;
   if (had_entries_ && empty_by_chance) return AllGone();
   RETURN_IF_ERROR(sources_->Set(std::move(lister.list)));
-  had_entries_ |= has_entries;
+  had_entries_ = has_entries || (had_entries_ && !lister.meant_empty);
+  meant_empty_ = lister.meant_empty;
   empty_by_chance_ = empty_by_chance;
   return absl::OkStatus();
 }

@@ -32,13 +32,13 @@ class StaticFile {
   // and publishes it; to be called about twice a second. A file that cannot be read or is invalid
   // is logged and counted once, and what was in force stays in force. So it is with one without
   // entries where one before had some, as that of a template that rendered to nothing, unless it
-  // says "empty": true. True when something was published.
+  // says "empty": true; what was before that is then forgotten. True when something was published.
   bool Poll();
 
-  // From now on it counts as if one before had entries: another process knows of one.
-  // InvalidArgument where that of now has none and does not say that this is meant.
+  // From now on it counts as if one before had entries, unless that of now says that none are meant
+  // to be: another process knows of one. InvalidArgument where it has none and does not say that.
   absl::Status SetHadEntries();
-  // Whether this one, or one before, has any.
+  // Whether this one has any, or one before since a file has last said that none are meant to be.
   bool had_entries() const { return had_entries_; }
 
   // An error of what is in it, with its path.
@@ -65,8 +65,8 @@ class StaticFile {
   absl::optional<FileFingerprint> seen_;
   absl::Status state_;
   bool had_entries_ = false;
-  // Whether what is in force of it is nothing, and does not say that this is meant.
-  bool empty_by_chance_ = false;
+  // What is in force of it is nothing, and it says that this is meant, or does not.
+  bool meant_empty_ = false, empty_by_chance_ = false;
 };
 
 }  // namespace byrnie

@@ -147,6 +147,10 @@ class OperatorStateTest(unittest.TestCase):
         plane.registry.write_raw('{"empty": true}')
         plane.registry_flag = file
         plane.start()
+        plane.stop()
+        # It was meant, and that holds without the file, too.
+        plane.registry_flag = ""
+        plane.start()
 
     def workloads(self):
         return [entry.uid for entry in self.plane.call("ListWorkloads").workloads]
