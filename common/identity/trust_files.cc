@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <utility>
@@ -23,6 +24,8 @@ namespace {
 
 constexpr size_t kMaxBundleSize = 1024 * 1024;
 constexpr size_t kMaxCrlSize = 4 * 1024 * 1024;
+// Files of which it is tried whether they are good without one of them: it costs as many looks.
+constexpr size_t kMostTried = 8;
 constexpr char kReadsHelp[] =
     "Times a file of trust bundles or revocation lists was read, by result.";
 
@@ -285,40 +288,71 @@ void TrustFiles::TakeWaiting() {
     if (!watched.waiting.empty()) waiting[watched.file.trust_domain].push_back(&watched);
   }
   for (const auto& [trust_domain, files] : waiting) {
-    // One may be good with the other alone. If not, nor is one to wait for what the other lacks.
-    if (Take(files) || files.size() == 1) continue;
-    for (Watched* const one : files) Take({one});
+    const absl::Status together = Take(files);
+    if (together.ok()) continue;
+    // One may be good with the others alone. If not, nor is one to wait for what another lacks.
+    std::vector<Watched*> left;
+    for (Watched* const one : files) {
+      const absl::Status alone = files.size() == 1 ? together : Take({one});
+      if (alone.ok()) continue;
+      one->status = InFile(one->file.path, alone);
+      left.push_back(one);
+    }
+    TakeTogether(std::move(left));
   }
 }
 
-bool TrustFiles::Take(const std::vector<Watched*>& files) {
-  const absl::Status good = MayTake(files);
+absl::Status TrustFiles::Take(const std::vector<Watched*>& files) {
+  RETURN_IF_ERROR(MayTake(files));
   for (Watched* const watched : files) {
-    watched->status = good.ok() ? good : InFile(watched->file.path, good);
-    if (!good.ok()) continue;
+    watched->status = absl::OkStatus();
     watched->crls = std::exchange(watched->waiting, {});
     watched->changed = true;
   }
-  return good.ok();
+  return absl::OkStatus();
 }
 
-absl::Status TrustFiles::MayTake(const std::vector<Watched*>& files) const {
-  const std::string& of = files.front()->file.trust_domain;
+void TrustFiles::TakeTogether(std::vector<Watched*> files) {
+  // What these are refused for is their own: it is no better beside others.
+  files.erase(std::remove_if(files.begin(), files.end(),
+                             [this](Watched* one) { return !CheckTimes({one}).ok(); }),
+              files.end());
+  if (files.size() < 2 || Take(files).ok()) return;
+  // Whose fault it is a judge does not say. All but one is as far as it is worth trying.
+  if (files.size() < 3 || files.size() > kMostTried) return;
+  for (size_t i = 0; i < files.size(); ++i) {
+    std::vector<Watched*> others = files;
+    others.erase(others.begin() + static_cast<std::ptrdiff_t>(i));
+    if (Take(others).ok()) return;
+  }
+}
+
+std::vector<RevocationListPtr> TrustFiles::ListsWith(const std::vector<Watched*>& files) const {
   std::vector<RevocationListPtr> all;
   for (const Watched& watched : files_) {
-    if (watched.file.trust_domain != of) continue;
+    if (watched.file.trust_domain != files.front()->file.trust_domain) continue;
     const bool is_new = std::find(files.begin(), files.end(), &watched) != files.end();
     const std::vector<RevocationListPtr>& lists = is_new ? watched.waiting : watched.crls;
     all.insert(all.end(), lists.begin(), lists.end());
   }
-  const std::vector<CertificatePtr> roots = RootsOf(of);
+  return all;
+}
+
+absl::Status TrustFiles::CheckTimes(const std::vector<Watched*>& files) const {
+  const std::vector<RevocationListPtr> all = ListsWith(files);
+  const std::vector<CertificatePtr> roots = RootsOf(files.front()->file.trust_domain);
   for (const Watched* const watched : files) {
     for (const RevocationListPtr& list : watched->waiting) {
       if (clock_ != nullptr) RETURN_IF_ERROR(CheckHasBegun(*list, *clock_));
     }
     RETURN_IF_ERROR(CheckTakesNothingBack(all, watched->crls, roots, clock_));
   }
-  return CheckSigners(of, all);
+  return absl::OkStatus();
+}
+
+absl::Status TrustFiles::MayTake(const std::vector<Watched*>& files) const {
+  RETURN_IF_ERROR(CheckTimes(files));
+  return CheckSigners(files.front()->file.trust_domain, ListsWith(files));
 }
 
 void TrustFiles::JudgeInForce(Watched* watched) {

@@ -33,7 +33,8 @@ namespace byrnie {
 // begin later, ones older than the newest in force of the same root (of the same name, where no
 // root has signed them), ones that have a root's name without one that it has signed, and lists of
 // which no root has signed one, or which a Judge is against. They are judged with those of other
-// files that come at the same moment, and again as time passes, and as roots and files change. What
+// files that come at the same moment, so that those that are good only together are taken together,
+// whatever is wrong with another one, and again as time passes, and as roots and files change. What
 // there is at the start is in force whatever it is, because without it nothing would be refused;
 // and what is wrong with it is named.
 class TrustFiles {
@@ -121,9 +122,15 @@ class TrustFiles {
   absl::Status LoadLists(Watched* watched) const;
   // Takes the lists that wait and are good into force.
   void TakeWaiting();
-  // True when those of `files`, of one trust domain, are in force now.
-  bool Take(const std::vector<Watched*>& files);
+  // Takes those of `files`, of one trust domain, into force; not OK: why not.
+  absl::Status Take(const std::vector<Watched*>& files);
+  // Takes those of `files` that are good together, where none is alone.
+  void TakeTogether(std::vector<Watched*> files);
   absl::Status MayTake(const std::vector<Watched*>& files) const;
+  // Of MayTake what hangs on when lists are of.
+  absl::Status CheckTimes(const std::vector<Watched*>& files) const;
+  // All lists of the trust domain, were those of `files` in force.
+  std::vector<RevocationListPtr> ListsWith(const std::vector<Watched*>& files) const;
   // Logs and counts what has come of the latest look.
   void Tell(Watched* watched);
   // Says what is wrong with the lists in force, or that nothing is any more.

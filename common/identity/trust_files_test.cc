@@ -403,5 +403,51 @@ TEST_F(TrustFilesTest, TakesFilesThatGoTogetherAtOnceWhicheverIsReadFirst) {
             kNow - absl::Minutes(59) - absl::Seconds(59));
 }
 
+TEST_F(TrustFilesTest, TakesTwoThatAreGoodOnlyTogetherWhateverTheThirdIsLike) {
+  const std::string of_root = crl_ + ".root", of_middle = crl_ + ".middle", third = crl_ + ".third";
+  const TestCa middle = own_.MakeIntermediate(own_.IntermediateSpec()), other("td", kNow),
+               other_middle = other.MakeIntermediate(other.IntermediateSpec()),
+               apart("apart", kNow);
+  const auto list = [](const TestCa& ca, absl::Duration later = absl::ZeroDuration()) {
+    return MakeCrl(*ca.certificate(), ca.key(), kNow + later)->ToPem();
+  };
+  Write(of_middle, list(middle));
+  Write(of_root, list(own_));
+  const std::string good = list(apart);
+  Write(third, good);
+  TrustFiles::Options options;
+  options.crls = {{"td", of_middle}, {"td", third}, {"td", of_root}};
+  options.metrics_prefix = "test";
+  options.clock = &clock_;
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<TrustFiles> files,
+                       TrustFiles::Create(options, &log_, &metrics_));
+  ASSERT_THAT(files->SetRoots("td", {own_.root(), other.root()}), IsOk());
+  files->SetJudge("td", [&](const std::vector<RevocationListPtr>& lists) {
+    const bool agree =
+        lists[0]->IsIssuedBy(*middle.certificate()) == lists[2]->IsIssuedBy(*own_.certificate()) &&
+        lists[1]->IsIssuedBy(*apart.certificate());
+    return agree ? absl::OkStatus() : absl::InvalidArgumentError("they are at odds");
+  });
+  const auto expect_two_of = [&](const TestCa& root, const std::string& wrong) {
+    EXPECT_TRUE(files->Poll());
+    EXPECT_THAT(files->Rejected(), ElementsAre(AllOf(HasSubstr(third), HasSubstr(wrong))));
+    EXPECT_TRUE(files->RevocationListsOf("td")[2]->IsIssuedBy(*root.certificate()));
+  };
+  // For a reason of its own.
+  Write(of_middle, list(other_middle));
+  Write(third, list(apart, absl::Hours(3)));
+  Write(of_root, list(other));
+  expect_two_of(other, "begins at");
+  // As somebody judges who does not say whose fault it is.
+  Write(of_middle, list(middle));
+  Write(third, list(partner_));
+  Write(of_root, list(own_));
+  expect_two_of(own_, "at odds");
+  EXPECT_FALSE(files->Poll());
+  Write(third, good);
+  EXPECT_FALSE(files->Poll()) << "it is what was in force all the time";
+  EXPECT_THAT(files->Rejected(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace byrnie
