@@ -23,6 +23,11 @@ absl::Status Unknown() {
   return absl::UnauthenticatedError("the operator token is unknown, revoked or expired");
 }
 
+absl::Status SecretAsName(absl::string_view owner) {
+  return InvalidField("name", absl::StrCat("is the secret of the token of ", owner,
+                                           "; give the name of who gets the new one"));
+}
+
 absl::Status CheckName(absl::string_view name) {
   bool valid = !name.empty() && name.size() <= kMaxName;
   for (const char c : name) {
@@ -149,6 +154,11 @@ absl::StatusOr<std::vector<OperatorDirectory::Stored>> OperatorDirectory::LoadFo
   return all;
 }
 
+bool OperatorDirectory::IsFirst(const std::string& hash) const {
+  absl::MutexLock lock(&mu_);
+  return !first_hash_.empty() && TokenHashesEqual(hash, first_hash_);
+}
+
 void OperatorDirectory::SetFirstHash(std::string hash) {
   absl::MutexLock lock(&mu_);
   first_hash_ = std::move(hash);
@@ -160,15 +170,10 @@ absl::StatusOr<Caller> OperatorDirectory::ByToken(absl::string_view token) const
   if (token.empty() || token.size() > kMaxCredential) return Unknown();
   // Both sides are hashes: neither the token's bytes nor its length shows in the time this takes.
   const std::string hash = HashBearerToken(token);
-  std::string first_hash;
-  {
-    absl::MutexLock lock(&mu_);
-    first_hash = first_hash_;
-  }
   Caller caller;
   caller.proof = Caller::Proof::kToken;
   caller.token_hash = hash;
-  if (!first_hash.empty() && TokenHashesEqual(hash, first_hash)) {
+  if (IsFirst(hash)) {
     caller.name = kFirstToken;
     caller.role = Role::kAdmin;
     return caller;
@@ -243,7 +248,13 @@ absl::StatusOr<OperatorDirectory::Created> OperatorDirectory::Create(
                                             " is not more than 0 and at most 366 days"));
   }
   const absl::Time now = clock_->WallNow();
+  // A secret that is given by a slip becomes no name: names are in logs.
+  const std::string name_hash = HashBearerToken(name);
+  if (IsFirst(name_hash)) return SecretAsName(kFirstToken);
   ASSIGN_OR_RETURN(std::vector<Stored> all, Load());
+  for (const Stored& stored : all) {
+    if (TokenHashesEqual(name_hash, stored.hash)) return SecretAsName(stored.token.name);
+  }
   // One that has expired makes room, also for one of its name.
   absl::optional<int64_t> expected = RecordTable::kNone;
   size_t live = 0;
@@ -287,12 +298,7 @@ absl::StatusOr<std::vector<OperatorDirectory::Token>> OperatorDirectory::List() 
 
 absl::StatusOr<std::string> OperatorDirectory::NameFrom(const std::string& name_or_secret) const {
   const std::string hash = HashBearerToken(name_or_secret);
-  {
-    absl::MutexLock lock(&mu_);
-    if (!first_hash_.empty() && TokenHashesEqual(hash, first_hash_)) {
-      return std::string(kFirstToken);
-    }
-  }
+  if (IsFirst(hash)) return std::string(kFirstToken);
   ASSIGN_OR_RETURN(std::vector<Stored> all, Load());
   for (const Stored& stored : all) {
     if (TokenHashesEqual(hash, stored.hash)) return stored.token.name;

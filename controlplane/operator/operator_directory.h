@@ -75,8 +75,8 @@ class OperatorDirectory {
   // been revoked is for others to say.
   std::vector<bool> AreStillValid(const std::vector<Caller>& callers) const;
 
-  // InvalidArgument with the field; AlreadyExists; ResourceExhausted beyond kMaxTokens;
-  // Unavailable.
+  // InvalidArgument with the field, also where `name` is the secret of a token; AlreadyExists;
+  // ResourceExhausted beyond kMaxTokens; Unavailable. Reads the records once.
   absl::StatusOr<Created> Create(const std::string& name, Role role,
                                  absl::optional<absl::Duration> ttl, const std::string& creator);
   // By name, those that have not expired.
@@ -92,6 +92,8 @@ class OperatorDirectory {
 
  private:
   struct Stored;
+  // Whether it is the hash of the first token.
+  bool IsFirst(const std::string& hash) const;
   absl::StatusOr<std::vector<Stored>> Load() const;
   // Load() for a token of this hash, where it is worth that: else what its caller is told.
   absl::StatusOr<std::vector<Stored>> LoadFor(const std::string& hash) const;

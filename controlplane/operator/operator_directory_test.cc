@@ -80,6 +80,18 @@ TEST_F(OperatorDirectoryTest, ASecretThatIsGivenInThePlaceOfItsNameIsThatToken) 
   EXPECT_THAT(directory_.NameFrom("nobody"), IsOkAndHolds("nobody"));
 }
 
+// Else it is in every log as the name of a token.
+TEST_F(OperatorDirectoryTest, NoTokenIsCalledByTheSecretOfOne) {
+  const std::string secret = Make("bob", Role::kAdmin);
+  EXPECT_THAT(directory_.Create(secret, Role::kViewer, absl::nullopt, "me"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("the token of bob"), Not(HasSubstr(secret)))));
+  EXPECT_THAT(
+      directory_.Create("first", Role::kViewer, absl::nullopt, "me"),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(OperatorDirectory::kFirstToken)));
+  EXPECT_THAT(store_.Count("operators/"), IsOkAndHolds(1));
+}
+
 TEST_F(OperatorDirectoryTest, WhatMayBeASecretIsNotRepeated) {
   EXPECT_EQ(OperatorDirectory::Harmless("bob"), "bob");
   const std::string secret(GenerateBearerToken().view());

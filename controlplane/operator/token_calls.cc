@@ -76,11 +76,6 @@ absl::Status OperatorCalls::CreateOperatorToken(OperatorCall* call,
     return InvalidField("role", "give viewer, operator or admin");
   }
   ASSIGN_OR_RETURN(absl::optional<absl::Duration> ttl, ReadTtl(request.has_ttl(), request.ttl()));
-  ASSIGN_OR_RETURN(const std::string known_as, s_.operators->NameFrom(request.name()));
-  if (known_as != request.name()) {
-    return InvalidField("name", absl::StrCat("is the secret of the token of ", known_as,
-                                             "; give the name of who gets the new one"));
-  }
   ASSIGN_OR_RETURN(OperatorDirectory::Created created,
                    s_.operators->Create(request.name(), static_cast<Role>(request.role()), ttl,
                                         call->caller.name));
