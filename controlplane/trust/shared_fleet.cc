@@ -150,6 +150,8 @@ void SharedFleet::Leave() {
 
 absl::StatusOr<std::vector<SharedFleet::Peer>> SharedFleet::Peers(absl::Time now) {
   ASSIGN_OR_RETURN(const Reports reports, List());
+  // With a plugged CA nobody asks for more.
+  CheckIsThere(reports);
   const TrustDigest own = OwnTrust();
   std::vector<Peer> peers;
   for (const FleetReport& report : reports.all) {
@@ -297,12 +299,9 @@ FleetView SharedFleet::View(const RotationStanding& standing, absl::Time now) {
         {ControlPlaneAgent(report.name.empty() ? "unknown" : report.name),
          absl::StrCat("has written \"", report.key, "\", which cannot be read")});
   }
-  bool there = false;
+  CheckIsThere(*reports);
   for (const FleetReport& report : reports->all) {
-    if (report.instance == options_.instance) {
-      there = true;
-      continue;
-    }
+    if (report.instance == options_.instance) continue;
     const std::string doubt = Doubt(report);
     if (!doubt.empty()) {
       FleetView::ControlPlane other{ControlPlaneAgent(report.name), doubt};
@@ -311,15 +310,26 @@ FleetView SharedFleet::View(const RotationStanding& standing, absl::Time now) {
     }
     if (!HasEnded(report, now)) AddReport(report, standing, now, &view);
   }
-  if (!there) {
-    logger_->Error(
-        "another control plane has taken this one's name; give each of those that share a store "
-        "its own --name",
-        {{"name", options_.name}});
+  return view;
+}
+
+void SharedFleet::CheckIsThere(const Reports& reports) {
+  bool taken = false;
+  for (const FleetReport& report : reports.all) {
+    if (report.instance == options_.instance) return;
+    taken |= report.name == options_.name;
+  }
+  {
     absl::MutexLock lock(&mu_);
+    if (!written_.has_value()) return;
     written_.reset();
   }
-  return view;
+  // Of one that was silent for long others have forgotten it.
+  if (!taken) return;
+  logger_->Error(
+      "another control plane has taken this one's name; give each of those that share a store "
+      "its own --name",
+      {{"name", options_.name}});
 }
 
 void SharedFleet::AddReport(const FleetReport& report, const RotationStanding& standing,

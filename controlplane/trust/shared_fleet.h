@@ -136,6 +136,9 @@ class SharedFleet final : public FleetSource {
                  FleetView* view) const;
   // Has the log read again when somebody may have written to its past.
   void NoteLateIssuances(const std::vector<FleetReport>& reports);
+  // Where this one's report is not there, sees to it that it is written anew; and says so where
+  // another process has put its own in that place.
+  void CheckIsThere(const Reports& reports);
   // What is to be done about the reports of others once in a while.
   void TidyUp(absl::Time now);
   // Logs what is new about their roots, and forgets what was logged of others.

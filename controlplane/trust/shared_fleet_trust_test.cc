@@ -186,6 +186,22 @@ TEST_F(SharedTrustTest, SettingsThatDifferAreNamed) {
   EXPECT_THAT(different(&a), IsEmpty());
 }
 
+// With a plugged CA, too, for which nobody looks at the gates of a rotation.
+TEST_F(SharedTrustTest, OneWhoseNameAnotherOneHasTakenSaysSoOnceAndIsHeardAgain) {
+  constexpr char kTaken[] = "another control plane has taken this one's name";
+  Plane first(this, "a", x_, true), b(this, "b", x_, true);
+  EXPECT_THAT(first.fleet.Peers(clock_.WallNow()), IsOkAndHolds(SizeIs(1)));
+  Plane second(this, "a", x_, true, "-2");
+  EXPECT_THAT(b.fleet.Peers(clock_.WallNow()), IsOkAndHolds(SizeIs(1)));
+  EXPECT_EQ(Logged(kTaken), 0);
+  for (int i = 0; i < 2; ++i) (void)first.fleet.Peers(clock_.WallNow());
+  EXPECT_EQ(Logged(kTaken), 1);
+  first.Follow(this);
+  EXPECT_THAT(b.fleet.Peers(clock_.WallNow()), IsOkAndHolds(SizeIs(2)));
+  (void)first.fleet.Peers(clock_.WallNow());
+  EXPECT_EQ(Logged(kTaken), 1);
+}
+
 TEST_F(SharedTrustTest, NobodyBeginsToServeWhoseAgentsWouldRefuseOthers) {
   Plane a(this, "a", x_, false);
   const absl::Status refused = MayJoin(y_);
