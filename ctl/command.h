@@ -139,6 +139,7 @@ int RunTrustRollback(const CommandContext&);
 absl::Status CheckTrustRollback(const CommandContext&);
 int RunIssuances(const CommandContext&);
 absl::Status CheckIssuances(const CommandContext&);
+int RunRevocations(const CommandContext&);
 int RunRevoke(const CommandContext&);
 absl::Status CheckRevoke(const CommandContext&);
 int RunProxyConfig(const CommandContext&);

@@ -213,6 +213,9 @@ constexpr Command kCommands[] = {
      RunTrustRollback, CheckTrustRollback},
     {"issuances", "", "certificates that were issued, to whom and on what proof", "", kIssuances, 0,
      0, true, RunIssuances, CheckIssuances},
+    {"revocations", "", "certificates that are revoked: until when, by whom and why",
+     "Also those that the log of issuances does not have. What has ended since is not among them.",
+     kOutput, 0, 0, true, RunRevocations},
     {"revoke", "SERIAL", "revokes a certificate, and what was renewed from it",
      "SERIAL is as byrniectl issuances shows it. One that the log of issuances does not have is "
      "refused.\n"

@@ -1,4 +1,4 @@
-// trust status, rotate, rollback; issuances; revoke.
+// trust status, rotate, rollback; issuances; revocations; revoke.
 
 #include <algorithm>
 #include <string>
@@ -270,6 +270,17 @@ int RunIssuances(const CommandContext& context) {
                                                  &v1::ListIssuancesResponse::mutable_issuances);
   if (!issuances.ok()) return Failed(issuances.status());
   Print(context.json ? JsonArray(*issuances) : IssuancesText(*issuances));
+  return kDone;
+}
+
+int RunRevocations(const CommandContext& context) {
+  v1::ListRevocationsRequest request;
+  request.set_page_size(1000);
+  const auto revocations =
+      context.client->ListAll(&OperatorClient::Stub::ListRevocations, request,
+                              &v1::ListRevocationsResponse::mutable_revocations);
+  if (!revocations.ok()) return Failed(revocations.status());
+  Print(context.json ? JsonArray(*revocations) : RevocationsText(*revocations, context.now));
   return kDone;
 }
 

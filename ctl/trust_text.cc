@@ -90,4 +90,19 @@ std::string DryRunText(const v1::Trust& trust, const std::vector<std::string>& e
   return held_up ? absl::StrCat(text, BlockersText(trust)) : text;
 }
 
+std::string RevocationsText(const std::vector<v1::Revocation>& revocations, absl::Time now) {
+  if (revocations.empty()) return "nothing is revoked\n";
+  std::vector<std::vector<std::string>> rows = {
+      {"SERIAL", "IDENTITY", "REVOKED", "BY", "END", "REASON"}};
+  for (const v1::Revocation& revocation : revocations) {
+    rows.push_back(
+        {Printable(revocation.serial()),
+         revocation.spiffe_id().empty() ? "unknown" : Printable(revocation.spiffe_id()),
+         Rfc3339(revocation.revoked_at()),
+         revocation.revoked_by().empty() ? "nobody known" : Printable(revocation.revoked_by()),
+         Expiry(TimeOf(revocation.not_after()), now), Printable(revocation.revoked_reason())});
+  }
+  return Table(rows);
+}
+
 }  // namespace byrnie

@@ -9,7 +9,7 @@
 
 namespace byrnie {
 
-// Whom the mesh trusts and where a rotation of its root stands, for people. Pure.
+// Whom the mesh trusts and does not, and where a rotation of its root stands, for people. Pure.
 
 // As it is, said after a move or when nothing was asked for.
 std::string TrustText(const byrnie::operator_::v1::Trust& trust, absl::Time now);
@@ -19,6 +19,10 @@ std::string TrustText(const byrnie::operator_::v1::Trust& trust, absl::Time now)
 // keeps it back; else the rotation would wait.
 std::string DryRunText(const byrnie::operator_::v1::Trust& trust,
                        const std::vector<std::string>& excluded, bool in_steps, absl::Time now);
+
+// What is revoked.
+std::string RevocationsText(const std::vector<byrnie::operator_::v1::Revocation>& revocations,
+                            absl::Time now);
 
 }  // namespace byrnie
 

@@ -81,5 +81,26 @@ TEST(TrustTextTest, WhoWouldBeExcludedIsNotSaidToBe) {
               HasSubstr("activate would not wait for spiffe://cluster.local/b (3 left out)\n"));
 }
 
+TEST(TrustTextTest, SaysWhatIsRevokedByWhomAndWhy) {
+  EXPECT_EQ(RevocationsText({}, kNow), "nothing is revoked\n");
+  byrnie::operator_::v1::Revocation known, unknown;
+  known.set_serial("0a1b");
+  known.set_spiffe_id("spiffe://cluster.local/a");
+  known.mutable_revoked_at()->set_seconds(1'800'000'000 - 60);
+  known.set_revoked_by("alice");
+  known.set_revoked_reason("laptop\nstolen");
+  known.mutable_not_after()->set_seconds(1'800'000'000 + 3600);
+  unknown.set_serial("0c00");
+  const std::vector<std::string> lines =
+      absl::StrSplit(RevocationsText({known, unknown}, kNow), '\n');
+  ASSERT_EQ(lines.size(), 4u);
+  for (const char* words : {"0a1b", "spiffe://cluster.local/a", "2027-01-15T07:59:00Z", "alice"}) {
+    EXPECT_THAT(lines[1], HasSubstr(words));
+  }
+  EXPECT_THAT(lines[1], HasSubstr("stolen"));
+  EXPECT_THAT(lines[2], HasSubstr("unknown"));
+  EXPECT_THAT(lines[2], HasSubstr("nobody known"));
+}
+
 }  // namespace
 }  // namespace byrnie

@@ -30,6 +30,7 @@ constexpr MethodRule kMethods[] = {
     {"RevokeOperatorToken", Role::kAdmin, true},
     {"GetTrust", Role::kViewer, false},
     {"ListIssuances", Role::kViewer, false},
+    {"ListRevocations", Role::kViewer, false},
     {"RotateTrust", Role::kAdmin, true},
     {"RollbackTrust", Role::kAdmin, true},
     {"RevokeCertificate", Role::kAdmin, true},

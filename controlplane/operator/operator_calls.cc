@@ -437,6 +437,13 @@ absl::Status OperatorCalls::ListIssuances(OperatorCall*, const v1::ListIssuances
   return s_.trust->ListIssuances(request, response);
 }
 
+absl::Status OperatorCalls::ListRevocations(OperatorCall*,
+                                            const v1::ListRevocationsRequest& request,
+                                            v1::ListRevocationsResponse* response) const {
+  RETURN_IF_ERROR(RequireTrust(s_.trust));
+  return s_.trust->ListRevocations(request, response);
+}
+
 absl::Status OperatorCalls::RevokeCertificate(OperatorCall* call,
                                               const v1::RevokeCertificateRequest& request,
                                               v1::RevokeCertificateResponse* response) const {

@@ -138,6 +138,9 @@ class OperatorCalls {
   absl::Status ListIssuances(OperatorCall* call,
                              const byrnie::operator_::v1::ListIssuancesRequest& request,
                              byrnie::operator_::v1::ListIssuancesResponse* response) const;
+  absl::Status ListRevocations(OperatorCall* call,
+                               const byrnie::operator_::v1::ListRevocationsRequest& request,
+                               byrnie::operator_::v1::ListRevocationsResponse* response) const;
   absl::Status RevokeCertificate(OperatorCall* call,
                                  const byrnie::operator_::v1::RevokeCertificateRequest& request,
                                  byrnie::operator_::v1::RevokeCertificateResponse* response) const;

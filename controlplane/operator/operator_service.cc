@@ -333,6 +333,12 @@ grpc::ServerUnaryReactor* OperatorService::ListIssuances(grpc::CallbackServerCon
   return Serve(context, request, response, &OperatorCalls::ListIssuances);
 }
 
+grpc::ServerUnaryReactor* OperatorService::ListRevocations(
+    grpc::CallbackServerContext* context, const v1::ListRevocationsRequest* request,
+    v1::ListRevocationsResponse* response) {
+  return Serve(context, request, response, &OperatorCalls::ListRevocations);
+}
+
 grpc::ServerUnaryReactor* OperatorService::RevokeCertificate(
     grpc::CallbackServerContext* context, const v1::RevokeCertificateRequest* request,
     v1::RevokeCertificateResponse* response) {

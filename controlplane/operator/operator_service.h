@@ -138,6 +138,10 @@ class OperatorService final : public byrnie::operator_::v1::Operator::CallbackSe
       grpc::CallbackServerContext* context,
       const byrnie::operator_::v1::ListIssuancesRequest* request,
       byrnie::operator_::v1::ListIssuancesResponse* response) override;
+  grpc::ServerUnaryReactor* ListRevocations(
+      grpc::CallbackServerContext* context,
+      const byrnie::operator_::v1::ListRevocationsRequest* request,
+      byrnie::operator_::v1::ListRevocationsResponse* response) override;
   grpc::ServerUnaryReactor* RevokeCertificate(
       grpc::CallbackServerContext* context,
       const byrnie::operator_::v1::RevokeCertificateRequest* request,

@@ -227,6 +227,31 @@ absl::Status TrustCalls::ListIssuances(const v1::ListIssuancesRequest& request,
   return absl::OkStatus();
 }
 
+absl::Status TrustCalls::ListRevocations(const v1::ListRevocationsRequest& request,
+                                         v1::ListRevocationsResponse* response) const {
+  RETURN_IF_ERROR(CheckReadMask<v1::Revocation>(request.read_mask()));
+  ASSIGN_OR_RETURN(const Page page,
+                   Page::Create(request.page_size(), request.page_token(), "revocations"));
+  std::string last;
+  for (const RevokedCertificate& revoked : trust_->revocations()->List()) {
+    if (revoked.serial <= page.after()) continue;
+    if (response->revocations_size() == static_cast<int>(page.size())) {
+      response->set_next_page_token(page.TokenAfter(last));
+      break;
+    }
+    last = revoked.serial;
+    v1::Revocation* const out = response->add_revocations();
+    out->set_serial(revoked.serial);
+    out->set_spiffe_id(revoked.identity);
+    ToProto(revoked.revoked_at, out->mutable_revoked_at());
+    out->set_revoked_by(revoked.by);
+    out->set_revoked_reason(revoked.reason);
+    ToProto(revoked.not_after, out->mutable_not_after());
+    ApplyReadMask(request.read_mask(), out);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<absl::flat_hash_map<std::string, IssuedCertificate>> TrustCalls::NewestIssued()
     const {
   absl::flat_hash_map<std::string, IssuedCertificate> newest;

@@ -39,6 +39,8 @@ class TrustCalls {
                              byrnie::operator_::v1::Trust* response) const;
   absl::Status ListIssuances(const byrnie::operator_::v1::ListIssuancesRequest& request,
                              byrnie::operator_::v1::ListIssuancesResponse* response) const;
+  absl::Status ListRevocations(const byrnie::operator_::v1::ListRevocationsRequest& request,
+                               byrnie::operator_::v1::ListRevocationsResponse* response) const;
   // `revoked` is how many certificates it has revoked that were not before, with an error, too.
   absl::Status RevokeCertificate(const std::string& by,
                                  const byrnie::operator_::v1::RevokeCertificateRequest& request,

@@ -365,5 +365,44 @@ TEST_F(TrustCallsTest, TellsWhoRevokedWhatWhenAndWhy) {
   }
 }
 
+// Also what the log of issuances does not have, which is in no list of those.
+TEST_F(TrustCallsTest, ListsWhatIsRevokedPageByPage) {
+  Issue("0a00");
+  Issue("0a01", "0a00");
+  ASSERT_THAT(Revoke("0a00"), IsOk());
+  ASSERT_THAT(Revoke("0c00", /*accept_unknown=*/true), IsOk());
+  v1::ListRevocationsRequest request;
+  request.set_page_size(2);
+  v1::ListRevocationsResponse page;
+  ASSERT_THAT(calls_->ListRevocations(request, &page), IsOk());
+  ASSERT_EQ(page.revocations_size(), 2);
+  EXPECT_EQ(page.revocations(0).serial(), "0a00");
+  EXPECT_EQ(page.revocations(0).spiffe_id(), "spiffe://cluster.local/a");
+  EXPECT_EQ(page.revocations(0).revoked_by(), "admin");
+  EXPECT_EQ(page.revocations(0).revoked_at().seconds(), absl::ToUnixSeconds(clock_.WallNow()));
+  EXPECT_EQ(page.revocations(0).not_after().seconds(),
+            absl::ToUnixSeconds(clock_.WallNow() + kTtl));
+  EXPECT_EQ(page.revocations(1).revoked_reason(), "renewed from 0a00");
+  request.set_page_token(page.next_page_token());
+  request.mutable_read_mask()->add_paths("revoked_by");
+  page.Clear();
+  ASSERT_THAT(calls_->ListRevocations(request, &page), IsOk());
+  ASSERT_EQ(page.revocations_size(), 1);
+  EXPECT_EQ(page.revocations(0).serial(), "");
+  EXPECT_EQ(page.revocations(0).revoked_by(), "admin");
+  EXPECT_EQ(page.next_page_token(), "");
+  // What has ended is on no list any more.
+  clock_.Advance(kTtl);
+  page.Clear();
+  ASSERT_THAT(calls_->ListRevocations({}, &page), IsOk());
+  ASSERT_EQ(page.revocations_size(), 1);
+  EXPECT_EQ(page.revocations(0).serial(), "0c00");
+  request.set_page_token("what");
+  EXPECT_EQ(FieldOf(calls_->ListRevocations(request, &page)), "page_token");
+  request.clear_page_token();
+  request.mutable_read_mask()->add_paths("nothing");
+  EXPECT_EQ(FieldOf(calls_->ListRevocations(request, &page)), "read_mask");
+}
+
 }  // namespace
 }  // namespace byrnie

@@ -272,7 +272,7 @@ class CtlTest(unittest.TestCase):
     # What scripts read: one dialect, whichever command it is (docs/operations.md).
 
     LISTS = [("workloads", "list"), ("services", "list"), ("agents",), ("certs",), ("flows",), ("policy", "list"), ("token", "list"),
-             ("token", "list", "--join"), ("issuances",), ("check",)]
+             ("token", "list", "--join"), ("issuances",), ("revocations",), ("check",)]
     OBJECTS = [("status",), ("identity", WORKLOAD), ("trust", "status"), ("workloads", "get", "demo/w0"),
                ("services", "get", "demo/web.demo.svc.cluster.local"), ("policy", "get", "demo/dialect"), ("policy", "suggest", "demo"),
                ("explain", "10.0.0.1", "demo/web:80"), ("token", "create", "--identity", WORKLOAD)]

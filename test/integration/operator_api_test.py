@@ -239,6 +239,9 @@ class OperatorApiTest(unittest.TestCase):
         self.assertEqual((entry.revoked_by, entry.revoked_reason), ("operator-token-file", "laptop stolen"))
         self.assertGreaterEqual(entry.revoked_at.seconds, entry.issued_at.seconds)
         self.assertEqual(self.plane.audit(rpc="RevokeCertificate", target=serial)[0]["detail"], "laptop stolen; 0 renewed from it")
+        listed, = (entry for entry in self.plane.call("ListRevocations", page_size=1000).revocations if entry.serial == serial)
+        self.assertEqual((listed.spiffe_id, listed.revoked_by, listed.revoked_reason, listed.revoked_at, listed.not_after),
+                         (revoked, "operator-token-file", "laptop stolen", entry.revoked_at, entry.not_after))
         events = [response.event for response in self.plane.watch(kinds=["KIND_TRUST_CHANGED"]) if response.event.subject == serial]
         self.assertEqual([(event.actor, event.message) for event in events],
                          [("operator-token-file", f"certificate of {revoked} revoked: laptop stolen; 0 renewed from it")])
@@ -373,7 +376,7 @@ class OperatorApiTest(unittest.TestCase):
         self.assertEqual((first.join_tokens[0].id, second.join_tokens[0].spiffe_id), ("", ""))
         self.assertTrue(first.join_tokens[0].spiffe_id and second.join_tokens[0].id)
         for method, fields in (("ListWorkloads", {}), ("GetPolicy", {"name": "demo/from-file"}), ("ListFlows", {}), ("ListIssuances", {}),
-                               ("ListJoinTokens", {}), ("ListOperatorTokens", {})):
+                               ("ListJoinTokens", {}), ("ListOperatorTokens", {}), ("ListRevocations", {})):
             error = self.assert_code("INVALID_ARGUMENT", method, read_mask={"paths": ["nothing"]}, **fields)
             self.assertEqual(details(error)["BadRequest"].field_violations[0].field, "read_mask")
             self.assert_code("INVALID_ARGUMENT", method, read_mask={"paths": [""]}, **fields)

@@ -61,7 +61,10 @@ class RevokeCertificateTest(MeshTestCase):
         self.assertEqual(wrong.returncode, 1)
         for words in (typo, "byrniectl issuances", "--accept_unknown"):
             self.assertIn(words, wrong.stderr)
+        self.assertEqual(plane.ctl("revocations").stdout, "nothing is revoked\n")
         self.assertIn("nobody the log knows", plane.ctl("revoke", typo, "--accept_unknown").stdout)
+        # Which no list of issuances has.
+        self.assertRegex(plane.ctl("revocations").stdout, rf"\n{typo.lower()} +unknown +\S+ +operator-token-file ")
         told = plane.ctl("revoke", serial, "--reason=stolen").stdout
         self.assertIn(self.bad.spiffe_id, told)
         self.assert_refused(self.bad)
