@@ -244,25 +244,34 @@ absl::optional<uint32_t> IssuanceLog::LateWrites() const {
 
 IssuanceLog::Backlog IssuanceLog::backlog() const {
   absl::MutexLock lock(&mu_);
-  return {queue_.size() + static_cast<size_t>(spooled_), away_ || spooled_ > 0, memory_ == nullptr,
-          lost_total_->value()};
+  Backlog backlog;
+  backlog.pending = queue_.size() + static_cast<size_t>(spooled_);
+  backlog.failing = away_ || spooled_ > 0;
+  backlog.lasting = memory_ == nullptr;
+  backlog.lost = lost_total_->value();
+  if (cut_to_ >= clock_->WallNow() - options_.keep_for) backlog.cut_to = cut_to_;
+  return backlog;
 }
 
 void IssuanceLog::TrimIfDue() {
   if (clock_->MonotonicNow() < next_trim_) return;
   const absl::Time now = clock_->WallNow();
-  const absl::StatusOr<bool> more =
+  const absl::StatusOr<IssuanceStore::Trimmed> trimmed =
       store_->Trim(now - std::max(options_.keep_for, options_.keep_at_least), options_.keep_most,
                    now - options_.keep_at_least);
-  if (!more.ok()) {
+  if (!trimmed.ok()) {
     logger_->Warning("the issuance log cannot be trimmed now",
-                     {{"error", more.status().message()}});
+                     {{"error", trimmed.status().message()}});
     next_trim_ = clock_->MonotonicNow() + kTrimRetryInterval;
     return;
   }
+  if (trimmed->cut_to > absl::InfinitePast()) {
+    absl::MutexLock lock(&mu_);
+    cut_to_ = std::max(cut_to_, trimmed->cut_to);
+  }
   // Bit by bit, between the writes, of which each adds no more than one bit: what is trimmed keeps
   // up with what comes, and whoever waits for a write waits for one bit at most.
-  if (!*more) next_trim_ = clock_->MonotonicNow() + kTrimInterval;
+  if (!trimmed->more) next_trim_ = clock_->MonotonicNow() + kTrimInterval;
 }
 
 absl::StatusOr<IssuanceStore::Page> IssuanceLog::Read(const Query& query) const {

@@ -83,6 +83,9 @@ class IssuanceLog {
     bool lasting = false;
     // They never will be, of all since the process started.
     uint64_t lost = 0;
+    // More were issued within Options::keep_for than keep_most: those up to here are not in it any
+    // more. Absent: it goes back as far as it is to.
+    absl::optional<absl::Time> cut_to;
   };
   Backlog backlog() const;
 
@@ -156,6 +159,7 @@ class IssuanceLog {
   // How many wait in the spool, about; 0: none.
   int64_t spooled_ ABSL_GUARDED_BY(mu_) = 0;
   uint32_t late_writes_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::Time cut_to_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   // For the thread: HasWork() may be true. For who is in Append: something is settled, or the store
   // is away.
   MonotonicCondVar work_, answered_;

@@ -120,6 +120,28 @@ TEST_F(IssuanceLogTest, ThousandsThatAreTooOldGoAtOnceAlsoWhenNothingIsIssued) {
   EXPECT_EQ(store_.size(), 1u);
 }
 
+// One who asks for thousands is not to be able to push out what others did unseen.
+TEST_F(IssuanceLogTest, SaysHowFarItsSizeHasCutIntoItsAge) {
+  IssuanceLog::Options options;
+  options.keep_most = 10;
+  Start(options);
+  EXPECT_EQ(log_->backlog().cut_to, absl::nullopt);
+  log_ = nullptr;
+  std::vector<IssuanceRecord> records;
+  for (int i = 1; i <= 25; ++i) records.push_back(Record(i));
+  ASSERT_THAT(store_.Append(records), IsOk());
+  const absl::Time began = clock_.WallNow();
+  clock_.Advance(absl::Hours(1));
+  Start(options);
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (!log_->backlog().cut_to.has_value() && absl::Now() < deadline) std::this_thread::yield();
+  EXPECT_EQ(store_.size(), 10u);
+  EXPECT_EQ(log_->backlog().cut_to, began + absl::Seconds(15));
+  // Once it is older than all that is kept, nothing is missing.
+  clock_.Advance(options.keep_for);
+  EXPECT_EQ(log_->backlog().cut_to, absl::nullopt);
+}
+
 TEST_F(IssuanceLogTest, ManyCallersShareAWrite) {
   store_.Hold(true);
   std::vector<std::thread> callers;

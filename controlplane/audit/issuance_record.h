@@ -64,9 +64,16 @@ class IssuanceStore {
   // Up to `limit` of those issued from `since` on, or after `after`, a Page::next, where that is
   // not empty.
   virtual absl::StatusOr<Page> Read(absl::Time since, const std::string& after, int limit) = 0;
+  struct Trimmed {
+    // There are more to delete.
+    bool more = false;
+    // Of those deleted that were not issued before `before`, when the newest was; the infinite past
+    // where there is none.
+    absl::Time cut_to = absl::InfinitePast();
+  };
   // Deletes some of those issued before `before`, and of the oldest, as long as they were issued
-  // before `keep_from`, until `most` are left; true when there are more to delete.
-  virtual absl::StatusOr<bool> Trim(absl::Time before, int64_t most, absl::Time keep_from) = 0;
+  // before `keep_from`, until `most` are left.
+  virtual absl::StatusOr<Trimmed> Trim(absl::Time before, int64_t most, absl::Time keep_from) = 0;
 };
 
 }  // namespace byrnie

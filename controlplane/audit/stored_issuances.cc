@@ -89,7 +89,8 @@ void StoredIssuances::TellOf(std::set<std::string> keys) {
   board_->Set(UnreadableRecords::Kind::kIssuance, std::move(told));
 }
 
-absl::StatusOr<bool> StoredIssuances::Trim(absl::Time before, int64_t most, absl::Time keep_from) {
+absl::StatusOr<IssuanceStore::Trimmed> StoredIssuances::Trim(absl::Time before, int64_t most,
+                                                             absl::Time keep_from) {
   LookAgain();
   ASSIGN_OR_RETURN(
       Store::Page oldest,
@@ -108,15 +109,18 @@ absl::StatusOr<bool> StoredIssuances::Trim(absl::Time before, int64_t most, absl
   const int64_t surplus = std::exchange(surplus_, 0);
   StoreTransaction transaction;
   int64_t deleted = 0;
+  Trimmed trimmed;
   for (const StoreEntry& entry : oldest.entries) {
     if (entry.key >= end && (deleted >= surplus || entry.key >= keep)) break;
     transaction.Delete(entry.key);
     ++deleted;
+    if (entry.key >= end) trimmed.cut_to = DecodeIssuance(entry.key, entry.value).issued_at;
   }
-  if (deleted == 0) return false;
+  if (deleted == 0) return trimmed;
   RETURN_IF_ERROR(store_->Commit(transaction).status());
   surplus_ = std::max<int64_t>(0, surplus - deleted);
-  return deleted == kAtOnce;
+  trimmed.more = deleted == kAtOnce;
+  return trimmed;
 }
 
 }  // namespace byrnie

@@ -25,7 +25,7 @@ class StoredIssuances final : public IssuanceStore {
 
   absl::Status Append(const std::vector<IssuanceRecord>& records) override;
   absl::StatusOr<Page> Read(absl::Time since, const std::string& after, int limit) override;
-  absl::StatusOr<bool> Trim(absl::Time before, int64_t most, absl::Time keep_from) override;
+  absl::StatusOr<Trimmed> Trim(absl::Time before, int64_t most, absl::Time keep_from) override;
 
  private:
   // Those of `found` that cannot be read, in place of what was known between its ends.

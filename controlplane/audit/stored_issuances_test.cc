@@ -92,16 +92,15 @@ TEST_F(StoredIssuancesTest, TakesAFullBatch) {
 TEST_F(StoredIssuancesTest, TrimsThousandsBitByBit) {
   for (int i = 0; i < 5000; i += 100) Append(i, i + 99);
   int bits = 1;
-  while (*issuances_.Trim(kNow + absl::Seconds(1950), 10000, absl::InfiniteFuture())) ++bits;
+  while (issuances_.Trim(kNow + absl::Seconds(1950), 10000, absl::InfiniteFuture())->more) ++bits;
   EXPECT_EQ(bits, 20);
   EXPECT_THAT(store_.Count(kIssuancePrefix), IsOkAndHolds(3050));
   bits = 1;
-  while (*issuances_.Trim(absl::InfinitePast(), 30, absl::InfiniteFuture())) ++bits;
+  while (issuances_.Trim(absl::InfinitePast(), 30, absl::InfiniteFuture())->more) ++bits;
   EXPECT_EQ(bits, 31);
   EXPECT_THAT(store_.Count(kIssuancePrefix), IsOkAndHolds(30));
   // What was too many once is not taken off later.
-  EXPECT_THAT(issuances_.Trim(absl::InfinitePast(), 30, absl::InfiniteFuture()),
-              IsOkAndHolds(false));
+  EXPECT_FALSE(issuances_.Trim(absl::InfinitePast(), 30, absl::InfiniteFuture())->more);
   EXPECT_THAT(store_.Count(kIssuancePrefix), IsOkAndHolds(30));
 }
 
@@ -111,6 +110,15 @@ TEST_F(StoredIssuancesTest, TrimsByAgeAndByNumber) {
   EXPECT_THAT(Serials(), ElementsAre("53", "54", "55", "56", "57", "58", "59"));
   EXPECT_THAT(issuances_.Trim(absl::InfinitePast(), 2, absl::InfiniteFuture()), IsOk());
   EXPECT_THAT(Serials(), ElementsAre("58", "59"));
+}
+
+TEST_F(StoredIssuancesTest, SaysHowFarTheNumberCutsIntoTheAge) {
+  Append(1, 9);
+  EXPECT_EQ(issuances_.Trim(kNow + absl::Seconds(3), 7, absl::InfiniteFuture())->cut_to,
+            absl::InfinitePast());
+  EXPECT_EQ(issuances_.Trim(kNow + absl::Seconds(4), 4, absl::InfiniteFuture())->cut_to,
+            kNow + absl::Seconds(5));
+  EXPECT_THAT(Serials(), ElementsAre("56", "57", "58", "59"));
 }
 
 TEST_F(StoredIssuancesTest, RefusesATokenThatIsNone) {

@@ -93,6 +93,16 @@ Condition JudgeLog(const HealthFacts& facts) {
     return Warn(kName, absl::StrCat(log.lost, " issuances are not in the log of issuances"),
                 "keep this process's own log: its lines \"certificate issued\" have them");
   }
+  if (log.cut_to.has_value()) {
+    return Warn(
+        kName,
+        absl::StrCat("what was issued up to ",
+                     absl::FormatTime(absl::RFC3339_sec, *log.cut_to, absl::UTCTimeZone()),
+                     " is not in the log of issuances any more, although it is younger than "
+                     "--issuance_log_age: more than --issuance_log_size came after it"),
+        "make --issuance_log_size larger, or the age shorter; byrniectl issuances shows "
+        "whether one identity asks for so many, which --identity_issue_rate bounds");
+  }
   return Ok(kName, "all that was issued is in the log of issuances");
 }
 

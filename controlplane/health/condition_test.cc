@@ -207,6 +207,15 @@ TEST_F(ConditionTest, WithoutTheStoreTheTimeThatIsLeftIsToldBeforeItIsOver) {
   EXPECT_EQ(Named("issuing").state, State::kOk);
 }
 
+TEST_F(ConditionTest, ALogThatIsCutShortSaysWhereItBegins) {
+  facts_.issuance_log.cut_to = facts_.now - absl::Hours(2);
+  const Condition odd = Odd();
+  EXPECT_EQ(odd.name, "issuance-log");
+  EXPECT_EQ(odd.state, State::kWarn);
+  EXPECT_THAT(odd.message, HasSubstr("2027-01-15T06:00:00"));
+  EXPECT_THAT(odd.remedy, HasSubstr("--identity_issue_rate"));
+}
+
 TEST_F(ConditionTest, IssuancesThatAreNotLogged) {
   facts_.issuance_log.pending = 3;
   EXPECT_EQ(Odd().name, "") << "they are about to be";
@@ -219,7 +228,8 @@ TEST_F(ConditionTest, IssuancesThatAreNotLogged) {
   facts_.issuance_log.lasting = true;
   EXPECT_EQ(Odd().state, State::kWarn);
   EXPECT_THAT(Odd().message, HasSubstr("--issuance_spool"));
-  facts_.issuance_log = {0, false, false, 7};
+  facts_.issuance_log = IssuanceLog::Backlog();
+  facts_.issuance_log.lost = 7;
   EXPECT_EQ(Odd().state, State::kWarn);
   EXPECT_THAT(Odd().message, HasSubstr("7 issuances"));
 }

@@ -37,17 +37,22 @@ class MemoryIssuanceStore final : public IssuanceStore {
     }
     return page;
   }
-  absl::StatusOr<bool> Trim(absl::Time before, int64_t most, absl::Time keep_from) override {
+  absl::StatusOr<Trimmed> Trim(absl::Time before, int64_t most, absl::Time keep_from) override {
     absl::MutexLock lock(&mu_);
     if (!failure_.ok()) return failure_;
+    Trimmed trimmed;
     for (size_t deleted = 0; !by_key_.empty(); ++deleted) {
       const absl::Time oldest = by_key_.begin()->second.issued_at;
       const bool surplus = static_cast<int64_t>(by_key_.size()) > most && oldest < keep_from;
       if (oldest >= before && !surplus) break;
-      if (deleted == kMaxBatch) return true;
+      if (deleted == kMaxBatch) {
+        trimmed.more = true;
+        break;
+      }
+      if (oldest >= before) trimmed.cut_to = oldest;
       by_key_.erase(by_key_.begin());
     }
-    return false;
+    return trimmed;
   }
 
   void FailWith(absl::Status status) {
