@@ -1,7 +1,5 @@
 #include "controlplane/policy/policy_admin.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <functional>
 #include <utility>
@@ -25,8 +23,6 @@ using istio::security::Authorization;
 
 // Of the records, in the store.
 constexpr char kPolicyPrefix[] = "policies/";
-// A review of so many workloads takes megabytes.
-constexpr size_t kLargeMesh = 5000;
 
 absl::Status IsTheFiles(absl::string_view name) {
   return PreconditionFailed(
@@ -295,20 +291,18 @@ std::string PolicyAdmin::VersionOf(absl::string_view name) const {
   return resource == nullptr ? kNoVersion : resource->version;
 }
 
-PolicyReview PolicyAdmin::Review(const Authorization& policy,
-                                 const RegistrySnapshot& registry) const {
-  absl::MutexLock lock(&review_mu_);
-  PolicyReview review = ReviewPolicy(policy, registry);
-  // The C library would keep it.
-  if (registry.workload_count() >= kLargeMesh) ::malloc_trim(0);
-  return review;
+PolicyReview PolicyAdmin::Review(const Authorization& policy, absl::Mutex* turn) const {
+  // From before the turn on: what the one before has looked at is good for all who wait.
+  MeshLook::Visit visit(&look_);
+  absl::MutexLock lock(turn);
+  return ReviewPolicy(policy, *visit.Known());
 }
 
 absl::StatusOr<PolicyAdmin::Applied> PolicyAdmin::Validate(absl::string_view document) const {
   ASSIGN_OR_RETURN(Authorization policy, ParsePolicyDocument(document));
-  const RegistrySnapshotPtr registry = sources_->snapshot();
   Applied answer;
-  answer.review = Review(policy, *registry);
+  answer.review = Review(policy, &validate_turn_);
+  const RegistrySnapshotPtr registry = sources_->snapshot();
   answer.unchanged = registry->Find(ResourceType::kAuthorization, PolicyKey(policy)) != nullptr;
   answer.entry.policy = std::move(policy);
   return answer;
@@ -320,9 +314,8 @@ absl::StatusOr<PolicyAdmin::Applied> PolicyAdmin::Apply(absl::string_view docume
                                                         absl::string_view who) {
   ASSIGN_OR_RETURN(Authorization policy, ParsePolicyDocument(document));
   const std::string name = PolicyKey(policy);
-  const RegistrySnapshotPtr registry = sources_->snapshot();
   Applied applied;
-  applied.review = Review(policy, *registry);
+  applied.review = Review(policy, &apply_turn_);
 
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(CheckOwner(name));

@@ -16,6 +16,7 @@
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
 #include "controlplane/events/event_log.h"
+#include "controlplane/policy/mesh_look.h"
 #include "controlplane/policy/policy_findings.h"
 #include "controlplane/records/record_table.h"
 #include "controlplane/records/unreadable_records.h"
@@ -126,7 +127,8 @@ class PolicyAdmin {
         entries_(entries),
         board_(board),
         events_(events),
-        clock_(clock) {}
+        clock_(clock),
+        look_([sources] { return sources->snapshot(); }) {}
   absl::StatusOr<Reading> Read() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ReadUnreadable(const RecordTable::Record& record, const absl::Status& why,
                       Reading* reading) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -157,10 +159,9 @@ class PolicyAdmin {
   absl::Status Publish(absl::string_view name, const RegistryChange& change,
                        const std::function<absl::Status()>& commit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // As ReviewPolicy, one at a time: in a large mesh each takes tens of megabytes, which are given
-  // back.
-  PolicyReview Review(const istio::security::Authorization& policy,
-                      const RegistrySnapshot& registry) const ABSL_LOCKS_EXCLUDED(review_mu_);
+  // As ReviewPolicy of what is in force, for one at a time who waits for `turn`.
+  PolicyReview Review(const istio::security::Authorization& policy, absl::Mutex* turn) const
+      ABSL_LOCKS_EXCLUDED(turn);
   std::string VersionOf(absl::string_view name) const;
   // Why it is not to be changed here; OK: it is not another source's.
   absl::Status CheckOwner(absl::string_view name) const;
@@ -182,7 +183,9 @@ class PolicyAdmin {
   // What is recorded is not in force, because the store could not be read.
   bool behind_ ABSL_GUARDED_BY(mu_) = false;
   RegistrySnapshotPtr behind_with_ ABSL_GUARDED_BY(mu_);
-  mutable absl::Mutex review_mu_;
+  mutable MeshLook look_;
+  // Whoever applies a policy does not wait for all those who want to know about theirs.
+  mutable absl::Mutex validate_turn_, apply_turn_;
   mutable absl::Mutex shown_mu_ ABSL_ACQUIRED_AFTER(mu_);
   // Who has applied what is stored, by name.
   std::map<std::string, Application, std::less<>> shown_ ABSL_GUARDED_BY(shown_mu_);

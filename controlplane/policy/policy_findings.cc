@@ -12,7 +12,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "common/identity/spiffe_id.h"
+#include "controlplane/policy/address_set.h"
 #include "controlplane/policy/known_mesh.h"
+#include "controlplane/policy/known_texts.h"
 #include "controlplane/policy/match_sets.h"
 #include "controlplane/policy/policy_probe.h"
 #include "controlplane/registry/content_checker.h"
@@ -186,10 +188,9 @@ bool ClausesContradict(const Rule& rule, const AddressBlocks& (Match::*of)() con
 bool IsIpv4(const istio::security::Address& block) { return block.address().size() == 4; }
 
 // Whether some address of the one and some address of the other can be the ends of a connection.
-bool ShareFamily(const AddressBlocks& some, const AddressBlocks& others) {
+bool ShareFamily(const AddressBlocks& some, const AddressSet& others) {
   return std::any_of(some.begin(), some.end(), [&others](const auto& one) {
-    return std::any_of(others.begin(), others.end(),
-                       [&one](const auto& other) { return IsIpv4(one) == IsIpv4(other); });
+    return IsIpv4(one) ? others.has_v4() : others.has_v6();
   });
 }
 
@@ -198,7 +199,10 @@ constexpr char kExcludesNobody[] = ", so nobody is excluded by it";
 class Reviewer {
  public:
   // `known` may be null: only the form is looked at.
-  Reviewer(const Authorization& policy, const KnownMesh* known) : policy_(policy), known_(known) {}
+  Reviewer(const Authorization& policy, const KnownMesh* known)
+      : policy_(policy),
+        known_(known),
+        area_(known == nullptr ? nullptr : &known->AreaOf(policy)) {}
 
   std::vector<PolicyFinding> Run() {
     Reach reach = Reach::kNothing;
@@ -218,7 +222,7 @@ class Reviewer {
           "other policy allows. Correct whom it names, or accept it for who is yet to come or is "
           "of another trust domain");
     }
-    if (known_ != nullptr && known_->workloads_concerned == 0) {
+    if (area_ != nullptr && area_->workloads == 0) {
       Add(Severity::kWarning, "",
           policy_.scope() == istio::security::WORKLOAD_SELECTOR
               ? absl::StrCat("no workload lists \"", PolicyKey(policy_),
@@ -263,8 +267,12 @@ class Reviewer {
   // What the form does not show: matches that only together leave nobody out.
   Reach Probe(Reach reach) {
     if (reach == Reach::kNothing || reach == Reach::kEverything) return reach;
-    const ProbeGround nothing;
-    const ProbedReach probed = ProbeReach(policy_, known_ == nullptr ? nothing : known_->ground);
+    ProbeGround ground;
+    if (known_ != nullptr) {
+      ground = {known_->trust_domains, known_->principals, &known_->whole.addresses,
+                &area_->addresses};
+    }
+    const ProbedReach probed = ProbeReach(policy_, ground);
     if (probed.everything) return Reach::kEverything;
     if (reach == Reach::kEveryIdentity) return reach;
     if (!probed.every_identity) {
@@ -383,23 +391,24 @@ class Reviewer {
   // What nobody is, an exclusion too, is mostly mistyped, or not there yet.
   void CompareWithRegistry(const Match& match, const std::string& place) {
     for (const uint32_t port : match.destination_ports()) ComparePort(port, match, place);
-    NoteUnknown(match.principals(), known_->ground.principals, "is", "", place);
+    NoteUnknown(match.principals(), known_->principals, "is", "", place);
     NoteUnknown(match.namespaces(), known_->namespaces, "is in namespace", "", place);
-    NoteUnknown(match.not_principals(), known_->ground.principals, "is", kExcludesNobody, place);
+    NoteUnknown(match.not_principals(), known_->principals, "is", kExcludesNobody, place);
     NoteUnknown(match.not_namespaces(), known_->namespaces, "is in namespace", kExcludesNobody,
                 place);
     NoteUnknown(match.service_accounts(), "", place);
     NoteUnknown(match.not_service_accounts(), kExcludesNobody, place);
-    const bool reached = std::any_of(
-        known_->ground.addresses.begin(), known_->ground.addresses.end(),
-        [&match](const auto& address) { return Covers(match.destination_ips(), address); });
-    if (!match.destination_ips().empty() && !known_->ground.addresses.empty() && !reached) {
+    const AddressSet& addresses = area_->addresses;
+    const bool reached =
+        std::any_of(match.destination_ips().begin(), match.destination_ips().end(),
+                    [&addresses](const auto& block) { return addresses.AnyIn(block); });
+    if (!match.destination_ips().empty() && !addresses.empty() && !reached) {
       Add(Severity::kWarning, place,
           "destination_ips are addresses of the workloads that the policy is about, and none of "
           "them has one of these, so it never matches");
     }
-    if (!match.source_ips().empty() && !known_->ground.addresses.empty() &&
-        !ShareFamily(match.source_ips(), known_->ground.addresses)) {
+    if (!match.source_ips().empty() && !addresses.empty() &&
+        !ShareFamily(match.source_ips(), addresses)) {
       Add(Severity::kWarning, place,
           absl::StrCat("source_ips are IPv", IsIpv4(match.source_ips(0)) ? "4" : "6",
                        " addresses, and no workload that the policy is about has one that they "
@@ -409,8 +418,8 @@ class Reviewer {
 
   // The port of a service is what clients connect to; policies see the one that it leads to.
   void ComparePort(uint32_t port, const Match& match, const std::string& place) {
-    const auto service = known_->service_ports.find(port);
-    if (service == known_->service_ports.end() || known_->target_ports.count(port) > 0) return;
+    const auto service = area_->service_ports.find(port);
+    if (service == area_->service_ports.end() || area_->target_ports.count(port) > 0) return;
     const uint32_t target = service->second.port;
     const auto& ports = match.destination_ports();
     // Whoever gives both has seen to it.
@@ -422,20 +431,15 @@ class Reviewer {
                      both ? "" : absl::StrCat(". Give ", target, " in destination_ports")));
   }
 
-  static bool IsKnown(const StringMatch& match, const std::set<std::string>& known) {
+  static bool IsKnown(const StringMatch& match, const KnownTexts& known) {
     if (IsAnyText(match)) return true;
-    // A policy may name thousands, and so may the registry: no one of them is held against all.
     switch (match.match_type_case()) {
       case StringMatch::kExact:
-        return known.count(match.exact()) > 0;
-      case StringMatch::kPrefix: {
-        const auto at = known.lower_bound(match.prefix());
-        return at != known.end() && absl::StartsWith(*at, match.prefix());
-      }
+        return known.Has(match.exact());
+      case StringMatch::kPrefix:
+        return known.AnyStartsWith(match.prefix());
       case StringMatch::kSuffix:
-        return std::any_of(known.begin(), known.end(), [&match](const std::string& text) {
-          return absl::EndsWith(text, match.suffix());
-        });
+        return known.AnyEndsWith(match.suffix());
       default:
         return false;
     }
@@ -443,33 +447,32 @@ class Reviewer {
 
   template <typename Account>
   bool IsKnown(const Account& account) const {
-    const auto& principals = known_->ground.principals;
     return std::any_of(
-        known_->ground.trust_domains.begin(), known_->ground.trust_domains.end(),
+        known_->trust_domains.begin(), known_->trust_domains.end(),
         [&](const std::string& trust_domain) {
-          return principals.count(absl::StrCat(trust_domain, "/ns/", account.namespace_(), "/sa/",
-                                               account.service_account())) > 0;
+          return known_->principals.Has(absl::StrCat(trust_domain, "/ns/", account.namespace_(),
+                                                     "/sa/", account.service_account()));
         });
   }
 
   // Whether a match asks for an identity, and nobody of the registry has one of those.
   bool AsksForStrangers(const Match& match) const {
     if (known_ == nullptr) return false;
-    const auto none = [](const StringMatches& matches, const std::set<std::string>& known) {
+    const auto none = [](const StringMatches& matches, const KnownTexts& known) {
       return !matches.empty() &&
              std::none_of(matches.begin(), matches.end(),
                           [&known](const StringMatch& one) { return IsKnown(one, known); });
     };
     const auto& accounts = match.service_accounts();
-    return none(match.principals(), known_->ground.principals) ||
+    return none(match.principals(), known_->principals) ||
            none(match.namespaces(), known_->namespaces) ||
            (!accounts.empty() &&
             std::none_of(accounts.begin(), accounts.end(),
                          [this](const auto& account) { return IsKnown(account); }));
   }
 
-  void NoteUnknown(const StringMatches& matches, const std::set<std::string>& known,
-                   absl::string_view is, absl::string_view so, const std::string& place) {
+  void NoteUnknown(const StringMatches& matches, const KnownTexts& known, absl::string_view is,
+                   absl::string_view so, const std::string& place) {
     for (const StringMatch& match : matches) {
       if (IsKnown(match, known)) continue;
       const std::string text = !match.exact().empty()    ? match.exact()
@@ -519,7 +522,7 @@ class Reviewer {
     if (IsAnyText(match)) return true;
     // Which trust domains there are the registry says.
     return match.match_type_case() == StringMatch::kPrefix && known_ != nullptr &&
-           std::any_of(known_->ground.trust_domains.begin(), known_->ground.trust_domains.end(),
+           std::any_of(known_->trust_domains.begin(), known_->trust_domains.end(),
                        [&match](const std::string& trust_domain) {
                          return absl::StartsWith(absl::StrCat(trust_domain, "/ns/"),
                                                  match.prefix());
@@ -528,6 +531,8 @@ class Reviewer {
 
   const Authorization& policy_;
   const KnownMesh* const known_;
+  // The workloads that it is about; null where known_ is.
+  const KnownMesh::Area* const area_;
   std::vector<PolicyFinding> findings_;
   // A clause of the rule at hand asks for nobody whom the registry has.
   bool for_strangers_ = false;
@@ -545,9 +550,8 @@ bool PolicyReview::has_warning() const {
   });
 }
 
-PolicyReview ReviewPolicy(const Authorization& policy, const RegistrySnapshot& registry) {
-  const KnownMesh known = LookAround(policy, registry);
-  return PolicyReview{Reviewer(policy, &known).Run(), known.workloads_concerned};
+PolicyReview ReviewPolicy(const Authorization& policy, const KnownMesh& known) {
+  return PolicyReview{Reviewer(policy, &known).Run(), known.AreaOf(policy).workloads};
 }
 
 std::vector<PolicyFinding> ReviewPolicyForm(const Authorization& policy) {

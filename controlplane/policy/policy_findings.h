@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "controlplane/registry/snapshot.h"
+#include "controlplane/policy/known_mesh.h"
 #include "istio/security/authorization.pb.h"
 
 namespace byrnie {
@@ -33,8 +33,7 @@ struct PolicyReview {
 
 // Says when a policy matches everybody or nobody, is about no workload, or names what the registry
 // does not know. Pure. `policy` is valid.
-PolicyReview ReviewPolicy(const istio::security::Authorization& policy,
-                          const RegistrySnapshot& registry);
+PolicyReview ReviewPolicy(const istio::security::Authorization& policy, const KnownMesh& known);
 
 // The part of it that is so whatever the registry has.
 std::vector<PolicyFinding> ReviewPolicyForm(const istio::security::Authorization& policy);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "controlplane/policy/known_mesh.h"
 #include "controlplane/policy/policy_document.h"
 #include "controlplane/registry/static_parser.h"
 #include "gmock/gmock.h"
@@ -38,7 +39,7 @@ PolicyReview Review(const std::string& action, const std::string& rules,
       absl::StrCat("{\"name\":\"", name, "\",\"namespace\":\"", ns, "\",\"scope\":\"", scope,
                    "\",\"action\":\"", action, "\",\"rules\":", rules, "}"));
   EXPECT_TRUE(policy.ok()) << policy.status();
-  return ReviewPolicy(*policy, registry);
+  return ReviewPolicy(*policy, LookAround(registry));
 }
 
 std::string Rule(const std::string& match) {

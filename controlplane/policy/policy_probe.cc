@@ -23,6 +23,9 @@ using istio::security::Authorization;
 constexpr size_t kMaxCombinations = 200000;
 // Matches tried on facts of one kind, the same.
 constexpr size_t kMaxTried = 5000000;
+// Texts and blocks that matches list, compared with facts of one kind, the same: a document has
+// room for thousands of each, and thousands of facts come of them.
+constexpr size_t kMaxCompared = 50000000;
 // Peers of the registry that a policy is tried on; those that it names come besides.
 constexpr size_t kMaxPrincipals = 1000;
 // Named by nobody.
@@ -64,6 +67,23 @@ void ForEachMatch(const Policy& policy, const Visit& visit) {
       for (const PolicyMatch& match : clause.matches) visit(match);
     }
   }
+}
+
+// How much matches list of what is compared with peers, and with addresses.
+size_t ListedPeers(const Policy& policy) {
+  size_t count = 0;
+  const auto of = [](const auto& list) { return list.any.size() + list.none.size(); };
+  ForEachMatch(policy, [&](const PolicyMatch& match) {
+    count += of(match.principals) + of(match.namespaces) + of(match.service_accounts);
+  });
+  return count;
+}
+size_t ListedBlocks(const Policy& policy, MatchList<CidrBlock> PolicyMatch::*const of) {
+  size_t count = 0;
+  ForEachMatch(policy, [&](const PolicyMatch& match) {
+    count += (match.*of).any.size() + (match.*of).none.size();
+  });
+  return count;
 }
 
 // Every match's part, each as a policy of its own, which says how it matches.
@@ -167,8 +187,9 @@ std::string Step(std::string bytes, int step) {
 constexpr size_t kUnnamedEnds = 2;
 
 // The ends of each block, and what is beside them: between two ends nothing changes.
-std::set<std::string> EndsOf(const Policy& policy, MatchList<CidrBlock> PolicyMatch::*const of) {
-  std::set<std::string> ends = {std::string(4, '\0'), std::string(16, '\0')};
+AddressSet EndsOf(const Policy& policy, MatchList<CidrBlock> PolicyMatch::*const of) {
+  AddressSet ends;
+  for (const size_t size : {4, 16}) ends.Add(std::string(size, '\0'));
   ForEachMatch(policy, [&](const PolicyMatch& match) {
     for (const auto* list : {&(match.*of).any, &(match.*of).none}) {
       for (const CidrBlock& block : *list) {
@@ -178,34 +199,36 @@ std::set<std::string> EndsOf(const Policy& policy, MatchList<CidrBlock> PolicyMa
           first[bit / 8] = static_cast<char>(first[bit / 8] & ~mask);
           last[bit / 8] = static_cast<char>(last[bit / 8] | mask);
         }
-        ends.insert({Step(first, -1), first, last, Step(last, 1)});
+        for (const std::string& one : {Step(first, -1), first, last, Step(last, 1)}) ends.Add(one);
       }
     }
   });
+  ends.Sort();
   return ends;
 }
 
 // The sizes of addresses that can be sources of connections to `targets`: both ends are of one
 // family. Both sizes where no target is known.
-std::set<size_t> FamiliesOf(const AddressBlocks& targets) {
-  if (targets.empty()) return {4, 16};
+std::set<size_t> FamiliesOf(const AddressSet& targets) {
   std::set<size_t> families;
-  for (const auto& target : targets) families.insert(target.address().size());
+  if (targets.empty() || targets.has_v4()) families.insert(4);
+  if (targets.empty() || targets.has_v6()) families.insert(16);
   return families;
 }
 
-template <typename Addresses, typename Set>
-Signatures AddressSignatures(const std::vector<Policy>& parts, const Addresses& bytes,
+// `set` puts an address where the facts have it.
+template <typename Set>
+Signatures AddressSignatures(const std::vector<Policy>& parts, const AddressSet& addresses,
                              const std::set<size_t>& families, const Set& set) {
   Signatures signatures;
-  for (const std::string& one : bytes) {
-    if (families.count(one.size()) == 0) continue;
+  addresses.ForEach([&](const std::string& one) {
+    if (families.count(one.size()) == 0) return;
     const absl::StatusOr<IpAddress> address = IpAddress::FromBytes(one);
-    if (!address.ok()) continue;
+    if (!address.ok()) return;
     ConnectionFacts facts;
     set(*address, &facts);
     signatures.insert(SignatureOf(parts, facts));
-  }
+  });
   return signatures;
 }
 
@@ -252,10 +275,17 @@ bool Holds(const Policy& policy, const Signature& peer, const Signature& source,
 ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& ground) {
   const absl::StatusOr<Policy> policy = ConvertPolicy(authorization);
   if (!policy.ok()) return {};
+  // Nothing of these is copied: each of many who ask at once would have one in its thread's heap.
+  const AddressSet none;
+  const AddressSet& all_sources = ground.sources == nullptr ? none : *ground.sources;
+  const AddressSet& concerned = ground.addresses == nullptr ? none : *ground.addresses;
   Peers known(ground);
   ForEachMatch(*policy, [&known](const PolicyMatch& match) { known.AddNamed(match); });
   const std::vector<Policy> of_peer = PartsOf(*policy, &OfPeer);
-  if (of_peer.size() * known.ids().size() > kMaxTried) return {};
+  if (of_peer.size() * known.ids().size() > kMaxTried ||
+      ListedPeers(*policy) * known.ids().size() > kMaxCompared) {
+    return {};
+  }
   Signatures peers, others;
   ConnectionFacts facts;
   others.insert(SignatureOf(of_peer, facts));
@@ -267,21 +297,25 @@ ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& gr
   }
 
   const std::vector<Policy> of_source = PartsOf(*policy, &OfSource);
-  const std::set<size_t> families = FamiliesOf(ground.addresses);
-  const auto from = [&](const auto& addresses) {
+  const std::set<size_t> families = FamiliesOf(concerned);
+  const auto from = [&](const AddressSet& addresses) {
     return AddressSignatures(
         of_source, addresses, families,
         [](const IpAddress& address, ConnectionFacts* set) { set->source = address; });
   };
-  const Signatures sources = from(EndsOf(*policy, &PolicyMatch::source_ips));
-  std::set<std::string> destinations = EndsOf(*policy, &PolicyMatch::destination_ips);
-  if (destinations.size() > kUnnamedEnds && !ground.addresses.empty()) {
-    destinations.clear();
-    for (const auto& block : ground.addresses) destinations.insert(block.address());
+  const size_t source_blocks = ListedBlocks(*policy, &PolicyMatch::source_ips);
+  const AddressSet source_ends = EndsOf(*policy, &PolicyMatch::source_ips);
+  if (source_blocks * source_ends.size() > kMaxCompared) return {};
+  const Signatures sources = from(source_ends);
+  const AddressSet ends = EndsOf(*policy, &PolicyMatch::destination_ips);
+  const bool of_registry = ends.size() > kUnnamedEnds && !concerned.empty();
+  const AddressSet& destinations = of_registry ? concerned : ends;
+  if (of_peer.size() * destinations.size() > kMaxTried ||
+      ListedBlocks(*policy, &PolicyMatch::destination_ips) * destinations.size() > kMaxCompared) {
+    return {};
   }
-  if (of_peer.size() * destinations.size() > kMaxTried) return {};
   const Signatures targets =
-      AddressSignatures(PartsOf(*policy, &OfDestination), destinations, FamiliesOf({}),
+      AddressSignatures(PartsOf(*policy, &OfDestination), destinations, FamiliesOf(none),
                         [](const IpAddress& address, ConnectionFacts* set) {
                           set->destination = SocketAddress(address, 1);
                         });
@@ -306,7 +340,8 @@ ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& gr
   reach.every_identity = holds_for(peers, sources);
   reach.everything = reach.every_identity && holds_for(others, sources);
   if (ground.principals.empty() || ground.principals.size() > kMaxPrincipals ||
-      of_source.size() * ground.sources.size() > kMaxTried) {
+      of_source.size() * all_sources.size() > kMaxTried ||
+      source_blocks * all_sources.size() > kMaxCompared) {
     return reach;
   }
   Signatures known_peers;
@@ -316,7 +351,7 @@ ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& gr
     facts.peer = *id;
     known_peers.insert(SignatureOf(of_peer, facts));
   }
-  const Signatures known_sources = from(ground.sources);
+  const Signatures known_sources = from(all_sources);
   reach.everybody_known =
       !known_peers.empty() && !known_sources.empty() && holds_for(known_peers, known_sources);
   return reach;

@@ -4,22 +4,23 @@
 #include <set>
 #include <string>
 
-#include "absl/container/btree_set.h"
-#include "controlplane/policy/match_sets.h"
+#include "controlplane/policy/address_set.h"
+#include "controlplane/policy/known_texts.h"
 #include "istio/security/authorization.pb.h"
 
 namespace byrnie {
 
-// What the registry has that a policy is tried on. Empty sets: that is not known, or there is none.
+// What the registry has that a policy is tried on; it outlives this. Empty sets, and null: that is
+// not known, or there is none.
 struct ProbeGround {
   std::set<std::string> trust_domains;
   // Of peers, as policies name them.
-  std::set<std::string> principals;
-  // Of all its workloads, as bytes: a tree of many to a node, for there may be very many.
-  absl::btree_set<std::string> sources;
+  KnownTexts principals;
+  // Of all its workloads.
+  const AddressSet* sources = nullptr;
   // Of the workloads that the policy is about: connections to them come from addresses of their
   // families alone.
-  AddressBlocks addresses;
+  const AddressSet* addresses = nullptr;
 };
 
 // What a policy matches, all its rules together.

@@ -3,6 +3,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "controlplane/policy/address_set.h"
+#include "controlplane/policy/known_texts.h"
 #include "controlplane/policy/policy_document.h"
 #include "gtest/gtest.h"
 
@@ -23,7 +25,9 @@ Reach Probe(const std::string& action, const std::string& matches, const ProbeGr
                                 : Reach::kLess;
 }
 
-ProbeGround Ground() { return {{"cluster.local"}, {"cluster.local/ns/demo/sa/client"}, {}, {}}; }
+ProbeGround Ground() {
+  return {{"cluster.local"}, KnownTexts({"cluster.local/ns/demo/sa/client"})};
+}
 
 TEST(PolicyProbeTest, WhatNamesSomeLeavesOthersOut) {
   for (const char* match :
@@ -64,13 +68,25 @@ TEST(PolicyProbeTest, BlocksAreEverythingWhereTheyMeet) {
   EXPECT_EQ(Probe("ALLOW", halves, Ground()), Reach::kEverything);
   EXPECT_EQ(Probe("DENY", R"({"destination_ips":["10.0.0.0/8"]})", Ground()), Reach::kLess);
   ProbeGround ground = Ground();
-  for (const char last : {1, 2}) {
-    istio::security::Address* const block = ground.addresses.Add();
-    block->set_address(std::string({10, 0, 0, last}));
-    block->set_length(32);
-  }
+  AddressSet concerned;
+  for (const char last : {1, 2}) concerned.Add(std::string({10, 0, 0, last}));
+  concerned.Sort();
+  ground.addresses = &concerned;
   EXPECT_EQ(Probe("DENY", R"({"destination_ips":["10.0.0.0/8"]})", ground), Reach::kEverything);
   EXPECT_EQ(Probe("DENY", R"({"destination_ips":["10.0.0.2"]})", ground), Reach::kLess);
+}
+
+// As many as a document has room for, each of which makes others to be tried.
+TEST(PolicyProbeTest, SaysNothingWhereThereAreTooManyTextsToCompare) {
+  const auto both = [](int count) {
+    std::string list;
+    for (int i = 0; i < count; ++i) {
+      absl::StrAppend(&list, i == 0 ? "" : ",", R"({"suffix":"/sa/)", i, R"("})");
+    }
+    return absl::StrCat(R"({"principals":[)", list, R"(]},{"not_principals":[)", list, "]}");
+  };
+  EXPECT_EQ(Probe("DENY", both(100), Ground()), Reach::kEverything);
+  EXPECT_EQ(Probe("DENY", both(3000), Ground()), Reach::kLess);
 }
 
 TEST(PolicyProbeTest, SaysNothingWhereThereIsTooMuchToTry) {
