@@ -1,6 +1,7 @@
 #include "controlplane/policy/kubernetes/access_policy_source.h"
 
 #include <algorithm>
+#include <set>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -9,6 +10,9 @@
 #include "absl/strings/string_view.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
+#include "common/base/utc_text.h"
+#include "controlplane/policy/known_mesh.h"
+#include "controlplane/policy/mesh_look.h"
 #include "controlplane/policy/policy_document.h"
 #include "controlplane/policy/policy_findings.h"
 #include "controlplane/registry/resource_list.h"
@@ -65,6 +69,40 @@ std::string InForce(const AccessPolicySpec& spec) {
   return text;
 }
 
+// Between what is so whatever the registry has and what it was found to be with that.
+constexpr char kComparedAt[] = "; compared with the registry at ";
+
+// Whether it names what a registry may have otherwise: a port of a service, or addresses.
+bool NamesPlaces(const istio::security::Authorization& policy) {
+  for (const auto& rule : policy.rules()) {
+    for (const auto& clause : rule.clauses()) {
+      for (const auto& match : clause.matches()) {
+        if (!match.destination_ports().empty() || !match.destination_ips().empty() ||
+            !match.source_ips().empty()) {
+          return true;
+        }
+      }
+    }
+  }
+  return false;
+}
+
+// Warnings about parts of a policy that come of what the registry has. Those about all of it are
+// left out: pods may come after the policy that is about them.
+std::string WarningsOf(const istio::security::Authorization& policy, const KnownMesh& known) {
+  std::set<std::string> of_form;
+  for (const PolicyFinding& finding : ReviewPolicyForm(policy)) {
+    of_form.insert(absl::StrCat(finding.field, ": ", finding.message));
+  }
+  std::string text;
+  for (const PolicyFinding& finding : ReviewPolicy(policy, known).findings) {
+    const std::string one = absl::StrCat(finding.field, ": ", finding.message);
+    if (finding.severity != PolicyFinding::Severity::kWarning || finding.field.empty()) continue;
+    if (of_form.count(one) == 0) absl::StrAppend(&text, text.empty() ? "" : "; ", "warning: ", one);
+  }
+  return text;
+}
+
 constexpr char kPolicies[] = "byrnie_controlplane_cluster_policies";
 constexpr char kPoliciesHelp[] = "AccessPolicies of the cluster, by what became of them.";
 
@@ -99,6 +137,8 @@ void AccessPolicySource::OnChanges(const Informer<AccessPolicy>::Changes& change
 
 void AccessPolicySource::Accept(const AccessPolicy& object, Known* known) const {
   const auto take = [&](const AccessPolicySpec& spec, int64_t generation) {
+    known->compare_at = absl::InfiniteDuration();
+    known->compared.clear();
     known->generation = generation;
     known->spec = spec;
     known->text = WriteAccessPolicySpec(spec);
@@ -107,6 +147,9 @@ void AccessPolicySource::Accept(const AccessPolicy& object, Known* known) const 
   if (object.spec.ok()) {
     if (known->resource == nullptr || known->generation != object.generation) {
       take(*object.spec, object.generation);
+      const bool said =
+          object.status.has_value() && object.status->observed_generation == object.generation;
+      if (!said && NamesPlaces(known->spec.policy)) known->compare_at = loop_->Now() + kCompare;
     }
     return;
   }
@@ -267,8 +310,24 @@ std::vector<std::string> AccessPolicySource::refused() const {
   return refused_now_;
 }
 
+void AccessPolicySource::Compare() {
+  MeshLook look([this] { return sources_->snapshot(); });
+  const MeshLook::Visit visit(&look);
+  for (auto& [name, known] : known_) {
+    if (known.compare_at > loop_->Now()) continue;
+    known.compare_at = absl::InfiniteDuration();
+    if (known.taken) continue;
+    known.compared = WarningsOf(known.spec.policy, *visit.Known());
+    if (known.compared.empty()) continue;
+    known.compared =
+        absl::StrCat(kComparedAt, UtcText(loop_->WallNow()), ": ", Shortened(known.compared));
+    if (!publish_->scheduled()) publish_->Schedule(absl::ZeroDuration());
+  }
+}
+
 void AccessPolicySource::Look() {
   look_->Schedule(kLook);
+  Compare();
   RegistrySnapshotPtr now = sources_->snapshot();
   if (now == seen_) return;
   seen_ = std::move(now);
@@ -304,7 +363,14 @@ AccessPolicyStatus AccessPolicySource::StatusOf(const AccessPolicy& object,
   } else {
     status.accepted = true;
     status.reason = kAccepted;
-    status.message = Shortened(InForce(known.spec));
+    const std::string form = Shortened(InForce(known.spec));
+    status.message = absl::StrCat(form, known.compared);
+    // Whoever was first has said it.
+    const auto& there = object.status;
+    if (there.has_value() && there->accepted && there->observed_generation == object.generation &&
+        absl::StartsWith(there->message, absl::StrCat(form, kComparedAt))) {
+      status.message = there->message;
+    }
   }
   return status;
 }

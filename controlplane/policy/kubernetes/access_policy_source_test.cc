@@ -32,6 +32,13 @@ constexpr char kNamespaceScope[] = R"({"scope":"NAMESPACE","action":"DENY"})";
 constexpr char kOther[] = R"({"scope":"NAMESPACE","action":"ALLOW"})";
 constexpr char kWrong[] = R"({"scope":"GLOBAL","action":"DENY"})";
 
+constexpr char kServicePort[] =
+    R"({"scope":"NAMESPACE","action":"DENY",)"
+    R"("rules":[{"clauses":[{"matches":[{"destinationPorts":[80]}]}]}]})";
+constexpr char kTargetPort[] =
+    R"({"scope":"NAMESPACE","action":"DENY",)"
+    R"("rules":[{"clauses":[{"matches":[{"destinationPorts":[8080]}]}]}]})";
+
 std::string Selecting(const std::string& app) {
   return absl::StrCat(
       R"({"scope":"WORKLOAD_SELECTOR","action":"DENY","selector":{"matchLabels":{"app":")", app,
@@ -128,6 +135,33 @@ class AccessPolicySourceTest : public ::testing::Test {
                 IsOk());
   }
 
+  // A pod of the cluster behind a service.
+  void PutServing() {
+    istio::workload::Service service;
+    service.set_name("cart");
+    service.set_namespace_("shop");
+    service.set_hostname("cart.shop");
+    istio::workload::Workload workload;
+    workload.set_uid("//Pod/shop/cart");
+    workload.set_name("cart");
+    workload.set_namespace_("shop");
+    workload.set_service_account("cart");
+    workload.set_trust_domain("td");
+    workload.add_addresses(std::string("\x0a\x00\x00\x01", 4));
+    istio::workload::Port port;
+    port.set_service_port(80);
+    *service.add_ports() = port;
+    port.set_target_port(8080);
+    *(*workload.mutable_services())["shop/cart.shop"].add_ports() = port;
+    ASSERT_THAT(sources_.TakeChange([&](const RegistrySnapshot&) -> absl::StatusOr<RegistryChange> {
+      RegistryChange change;
+      change.put.push_back({MakeResource(RegistrySource::kKubernetes, service)});
+      change.put.push_back({MakeResource(RegistrySource::kKubernetes, workload)});
+      return change;
+    }),
+                IsOk());
+  }
+
   ManualEventLoop loop_;
   std::mt19937 random_{5};
   FakeClock clock_;
@@ -175,6 +209,44 @@ TEST_F(AccessPolicySourceTest, SaysInTheStatusWhatIsRemarkable) {
   objects_->Set({Object("a", 1, kNamespaceScope)});
   Settle();
   EXPECT_THAT(Written(), HasSubstr("in force; warning: it matches nothing"));
+}
+
+// The port of a service is what clients connect to, and never what policies see.
+TEST_F(AccessPolicySourceTest, SaysInTheStatusWhatDoesNotGoWithTheRegistry) {
+  const auto put = [this](int64_t generation, const std::string& spec) {
+    objects_->Put(Object("a", generation, spec));
+    Settle();
+    EXPECT_THAT(Written(), Not(HasSubstr("compared")));
+    // As it comes back from the server.
+    AccessPolicy object = Object("a", generation, spec);
+    object.status = AccessPolicyStatus{true,       "Accepted", "in force",
+                                       generation, generation, WriteAccessPolicySpec(*object.spec)};
+    objects_->Put(Newer(object));
+    for (absl::Duration time; time < AccessPolicySource::kCompare; time += absl::Seconds(1)) {
+      Settle(AccessPolicySource::kLook);
+    }
+    return Written();
+  };
+  objects_->Set({});
+  Settle();
+  PutServing();
+  const std::string written = put(1, kServicePort);
+  EXPECT_THAT(written, HasSubstr(R"("status":"True","reason":"Accepted")"));
+  EXPECT_THAT(written, HasSubstr("in force; compared with the registry at 2030-01-01T"));
+  EXPECT_THAT(written, HasSubstr("80 is the port of service shop/cart.shop, and policies see the "
+                                 "port that it leads to, 8080"));
+  EXPECT_THAT(put(2, kTargetPort), Not(HasSubstr("compared")));
+}
+
+TEST_F(AccessPolicySourceTest, LeavesWhatAnotherHasFoundInTheRegistryAsItIs) {
+  PutServing();
+  AccessPolicy object = Object("a", 1, kServicePort);
+  object.status = AccessPolicyStatus{
+      true, "Accepted", "in force; compared with the registry at noon: warning: x",
+      1,    1,          WriteAccessPolicySpec(*object.spec)};
+  objects_->Set({object});
+  Settle(absl::Minutes(1));
+  EXPECT_EQ(Written(), "");
 }
 
 TEST_F(AccessPolicySourceTest, SaysNoMoreThanCanBeReadAgain) {
