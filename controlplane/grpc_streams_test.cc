@@ -224,6 +224,48 @@ TEST_F(GrpcStreamsTest, ManyStreamsOfAStrangerAreRefusedAndThoseOfAnAgentAreNot)
   }
 }
 
+// One stolen certificate does not take the memory of all, over however many connections.
+TEST_F(GrpcStreamsTest, StreamsOfOneIdentityFindAnEnd) {
+  constexpr size_t kOfConnection = 64;
+  const auto open = [this](absl::string_view id) {
+    return CertificateAuthority::NewStub(*Channel(Client(id)));
+  };
+  byrnie::ca::v1::WatchTrustBundlesResponse response;
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::unique_ptr<CertificateAuthority::Stub> stub;
+  std::vector<decltype(stub->WatchTrustBundles(nullptr))> streams;
+  for (size_t i = 0; i < IdentityStreams::kOfOneIdentity; ++i) {
+    if (i % kOfConnection == 0) stub = open(kId);
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    streams.push_back(stub->WatchTrustBundles(contexts.back().get()));
+    ASSERT_TRUE(streams.back()->Read(&response)) << i;
+  }
+  {
+    grpc::ClientContext context;
+    auto refused = open(kId)->WatchTrustBundles(&context);
+    EXPECT_FALSE(refused->Read(&response));
+    const grpc::Status status = refused->Finish();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_EQ(RetryAfter(FromGrpcStatus(status)), IdentityStreams::kRetryAfter);
+  }
+  {
+    grpc::ClientContext context;
+    auto other = open("spiffe://cluster.local/ns/demo/sa/other")->WatchTrustBundles(&context);
+    EXPECT_TRUE(other->Read(&response));
+    other->WritesDone();
+    EXPECT_TRUE(other->Finish().ok());
+  }
+  for (const auto& stream : streams) {
+    stream->WritesDone();
+    EXPECT_TRUE(stream->Finish().ok());
+  }
+  grpc::ClientContext context;
+  auto again = open(kId)->WatchTrustBundles(&context);
+  EXPECT_TRUE(again->Read(&response));
+  again->WritesDone();
+  EXPECT_TRUE(again->Finish().ok());
+}
+
 // By both names of that service.
 class ReflectionTest : public GrpcStreamsTest, public ::testing::WithParamInterface<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Versions, ReflectionTest, ::testing::Values("v1alpha", "v1"));

@@ -54,7 +54,7 @@ void FillBundles(const TrustBundleSource::Versioned& current, byrnie::ca::v1::Tr
 class CaService::BundleStream final : public AgentPushStream<BundlesRequest, BundlesResponse> {
  public:
   BundleStream(grpc::CallbackServerContext* context, CaService* service,
-               absl::optional<PeerIdentity> peer, std::unique_ptr<Places::Place> place)
+               absl::optional<PeerIdentity> peer, StreamPlace place)
       : AgentPushStream(context, &service->streams_, std::move(peer)),
         service_(service),
         place_(std::move(place)) {}
@@ -107,8 +107,8 @@ class CaService::BundleStream final : public AgentPushStream<BundlesRequest, Bun
     return response;
   }
 
-  CaService* const service_;                    // Not owned.
-  const std::unique_ptr<Places::Place> place_;  // Null for a caller who has shown who he is.
+  CaService* const service_;  // Not owned.
+  const StreamPlace place_;
   uint64_t first_version_ = 0, sent_version_ = 0;
   bool listening_ = false;
 };
@@ -132,6 +132,7 @@ CaService::CaService(Issuance* issuance, const Authority* authority,
       logger_(logger),
       tokens_(metrics, "byrnie_controlplane_jwt_issuances_total",
               "Requests for a JWT-SVID, by result."),
+      identity_streams_(metrics),
       streams_(agents,
                metrics->AddGauge("byrnie_controlplane_streams", "Open streams, by service.",
                                  {{"service", "trust_bundles"}}),
@@ -241,6 +242,28 @@ absl::Status CaService::NoteIssued(const PeerIdentity& peer, const IssuedJwt& is
   return absl::OkStatus();
 }
 
+absl::Status CaService::Admit(const grpc::ServerContextBase& context,
+                              const absl::optional<PeerIdentity>& peer, StreamPlace* place) {
+  if (!peer.has_value()) {
+    ASSIGN_OR_RETURN(place->of_stranger, strangers_->Admit("trust_bundles", context.peer()));
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::unique_ptr<IdentityStreams::Place>> admitted =
+      identity_streams_.Admit(peer->id.text());
+  if (admitted.ok()) {
+    place->of_identity = *std::move(admitted);
+    return absl::OkStatus();
+  }
+  const absl::optional<uint64_t> unsaid = streams_refused_said_.Admit(clock_->MonotonicNow());
+  if (unsaid.has_value()) {
+    logger_->Warning("stream refused", {{"service", "trust_bundles"},
+                                        {"address", PeerAddress(context.peer())},
+                                        {"error", admitted.status().message()},
+                                        {"not_logged", *unsaid}});
+  }
+  return admitted.status();
+}
+
 grpc::ServerBidiReactor<CaService::BundlesRequest, CaService::BundlesResponse>*
 CaService::WatchTrustBundles(grpc::CallbackServerContext* context) {
   absl::StatusOr<absl::optional<PeerIdentity>> peer =
@@ -248,13 +271,8 @@ CaService::WatchTrustBundles(grpc::CallbackServerContext* context) {
   // An agent that has heard from others is not to hear less of this one.
   absl::Status status = peer.status();
   status.Update(authority_->CheckIsCurrent());
-  std::unique_ptr<Places::Place> place;
-  if (status.ok() && !peer->has_value()) {
-    absl::StatusOr<std::unique_ptr<Places::Place>> admitted =
-        strangers_->Admit("trust_bundles", context->peer());
-    status = admitted.status();
-    if (admitted.ok()) place = *std::move(admitted);
-  }
+  StreamPlace place;
+  if (status.ok()) status = Admit(*context, *peer, &place);
   if (!status.ok()) {
     return new RefusedStream<grpc::ServerBidiReactor<BundlesRequest, BundlesResponse>>(status);
   }

@@ -2,6 +2,7 @@
 #define BYRNIE_CONTROLPLANE_CA_CA_SERVICE_H_
 
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,13 +25,15 @@
 #include "controlplane/ca/jwt_authority.h"
 #include "controlplane/ca/trust_bundle_source.h"
 #include "controlplane/peer/peer_identity.h"
+#include "controlplane/stream/identity_streams.h"
 #include "controlplane/stream/stranger_streams.h"
 #include "controlplane/stream/stream_set.h"
 
 namespace byrnie {
 
 // byrnie.ca.v1 as gRPC serves it. Issue and IssueJwtSvid hold one of `threads` until they have an
-// answer, the stream none; one of a caller without a certificate counts with `strangers`.
+// answer, the stream none; one of a caller without a certificate counts with `strangers`, others by
+// their identities.
 // Thread-safe; the pointers outlive it, and it outlives the server.
 class CaService final : public byrnie::ca::v1::CertificateAuthority::CallbackService {
  public:
@@ -70,6 +73,12 @@ class CaService final : public byrnie::ca::v1::CertificateAuthority::CallbackSer
  private:
   class BundleStream;
 
+  // What a stream holds as long as it is open: one of the two.
+  struct StreamPlace {
+    std::unique_ptr<Places::Place> of_stranger;
+    std::unique_ptr<IdentityStreams::Place> of_identity;
+  };
+
   absl::Status TryIssue(const grpc::ServerContextBase& context, absl::Duration arrived,
                         const byrnie::ca::v1::IssueRequest& request,
                         byrnie::ca::v1::IssueResponse* response);
@@ -77,6 +86,9 @@ class CaService final : public byrnie::ca::v1::CertificateAuthority::CallbackSer
   absl::Status TryIssueJwtSvid(const grpc::ServerContextBase& context, absl::Duration arrived,
                                const byrnie::ca::v1::IssueJwtSvidRequest& request,
                                byrnie::ca::v1::IssueJwtSvidResponse* response);
+  // Finds a place for a stream of `peer`.
+  absl::Status Admit(const grpc::ServerContextBase& context,
+                     const absl::optional<PeerIdentity>& peer, StreamPlace* place);
   void NoteJwtSvidRefused(const absl::Status& status, const std::string& address);
   // An error: it could not be noted, and is not to be handed out.
   absl::Status NoteIssued(const PeerIdentity& peer, const IssuedJwt& issued,
@@ -98,6 +110,8 @@ class CaService final : public byrnie::ca::v1::CertificateAuthority::CallbackSer
   const IssueResults tokens_;
   AgentQuestions questions_;
   LineBudget refusals_said_;  // Of JWT-SVIDs.
+  LineBudget streams_refused_said_;
+  IdentityStreams identity_streams_;  // Before the streams, which have its places.
   StreamSet streams_;
 };
 
