@@ -53,22 +53,33 @@ void Add(const Flow& flow, FlowGroup* group) {
   group->reason = flow.reason();
 }
 
+// The identity of who reports it, by which agents are let in: of the own mesh.
+const std::string& ReporterOf(const Flow& flow) {
+  return flow.side() == Flow::SIDE_SOURCE ? flow.source_spiffe_id() : flow.destination_spiffe_id();
+}
+
 }  // namespace
 
-std::string ShortIdentity(absl::string_view spiffe_id) {
+std::string ShortIdentity(absl::string_view spiffe_id, absl::string_view own) {
   const std::vector<absl::string_view> parts = absl::StrSplit(spiffe_id, '/');
   // "spiffe:", "", trust domain, "ns", NAMESPACE, "sa", ACCOUNT.
   if (parts.size() != 7 || parts[3] != "ns" || parts[5] != "sa") return std::string(spiffe_id);
-  return absl::StrCat(parts[4], "/", parts[6]);
+  const std::vector<absl::string_view> own_parts = absl::StrSplit(own, '/');
+  const bool is_own = own_parts.size() > 2 && own_parts[2] == parts[2];
+  return absl::StrCat(is_own ? "" : parts[2], is_own ? "" : "/", parts[4], "/", parts[6]);
 }
 
 std::string SourceLabel(const Flow& flow) {
-  if (!flow.source_spiffe_id().empty()) return ShortIdentity(flow.source_spiffe_id());
+  if (!flow.source_spiffe_id().empty()) {
+    return ShortIdentity(flow.source_spiffe_id(), ReporterOf(flow));
+  }
   return flow.source_network().empty() ? flow.source_address() : flow.source_network();
 }
 
 std::string DestinationLabel(const Flow& flow) {
-  if (!flow.destination_spiffe_id().empty()) return ShortIdentity(flow.destination_spiffe_id());
+  if (!flow.destination_spiffe_id().empty()) {
+    return ShortIdentity(flow.destination_spiffe_id(), ReporterOf(flow));
+  }
   return flow.destination_workload().empty() ? HostOf(flow) : flow.destination_workload();
 }
 

@@ -13,8 +13,8 @@ namespace byrnie {
 
 // Connections as people look at them: who talks to whom at which port, whichever pods those are.
 struct FlowGroup {
-  // "demo/client" of an identity /ns/demo/sa/client; else the identity, the sources' network or an
-  // address.
+  // "demo/client" of an identity /ns/demo/sa/client of the own mesh, "partner.example/demo/client"
+  // of another one's; else the identity, the sources' network or an address.
   std::string source;
   std::string destination;
   uint32_t port = 0;
@@ -46,9 +46,12 @@ std::vector<byrnie::operator_::v1::Flow> MergeFlows(std::vector<byrnie::operator
 // same two ends only adds the name of the service. The most recent group first. Pure.
 std::vector<FlowGroup> GroupFlows(const std::vector<byrnie::operator_::v1::Flow>& flows);
 
-// "demo/client" of "spiffe://TRUST_DOMAIN/ns/demo/sa/client"; else the text as it is.
-std::string ShortIdentity(absl::string_view spiffe_id);
-// As FlowGroup::source and destination have it, of one flow.
+// "demo/client" of "spiffe://TRUST_DOMAIN/ns/demo/sa/client" where `own` is an identity of that
+// trust domain too, else "TRUST_DOMAIN/demo/client", so that nobody of another mesh is taken for
+// one of this one; other identities as they are.
+std::string ShortIdentity(absl::string_view spiffe_id, absl::string_view own);
+// As FlowGroup::source and destination have it, of one flow; different identities have different
+// ones. The own mesh is that of the end that reports.
 std::string SourceLabel(const byrnie::operator_::v1::Flow& flow);
 std::string DestinationLabel(const byrnie::operator_::v1::Flow& flow);
 

@@ -118,7 +118,24 @@ TEST(FlowGroupsTest, WhoHasNoIdentityHasANetworkOrAnAddress) {
   EXPECT_EQ(DestinationLabel(flow), "[fd00::1]");
   flow.set_destination_workload("demo/pod");
   EXPECT_EQ(DestinationLabel(flow), "demo/pod");
-  EXPECT_EQ(ShortIdentity("spiffe://td/vm/db"), "spiffe://td/vm/db");
+}
+
+TEST(FlowGroupsTest, AnIdentityOfAnotherMeshIsNotTakenForOneOfThisOne) {
+  EXPECT_EQ(ShortIdentity(kClient, kServer), "demo/client");
+  EXPECT_EQ(ShortIdentity("spiffe://td/vm/db", kServer), "spiffe://td/vm/db");
+  EXPECT_EQ(ShortIdentity(kClient, ""), "cluster.local/demo/client");
+  Flow theirs = MakeFlow("p", Flow::SIDE_DESTINATION);
+  theirs.set_source_spiffe_id("spiffe://partner.example/ns/demo/sa/client");
+  const auto groups = GroupFlows({theirs, MakeFlow("d", Flow::SIDE_DESTINATION, 1, 50)});
+  ASSERT_THAT(groups, SizeIs(2)) << "nor are they added up";
+  EXPECT_EQ(groups[0].source, "partner.example/demo/client");
+  EXPECT_EQ(groups[0].destination, "demo/server");
+  EXPECT_EQ(groups[1].source, "demo/client");
+  // Where this one's calls that one.
+  Flow called = MakeFlow("c", Flow::SIDE_SOURCE);
+  called.set_destination_spiffe_id("spiffe://partner.example/ns/demo/sa/server");
+  EXPECT_EQ(SourceLabel(called), "demo/client");
+  EXPECT_EQ(DestinationLabel(called), "partner.example/demo/server");
 }
 
 }  // namespace

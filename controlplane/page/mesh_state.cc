@@ -9,10 +9,11 @@
 namespace byrnie {
 namespace {
 
+// Agents are of the own mesh alone.
 void Write(const AgentTable::Agent& agent, JsonWriter* json) {
   json->BeginObject()
       .Field("id", agent.id.text())
-      .Field("name", ShortIdentity(agent.id.text()))
+      .Field("name", ShortIdentity(agent.id.text(), agent.id.text()))
       .Field("address", agent.address)
       .Field("connected", agent.connected)
       .Field("proof", agent.certificate_proof)
