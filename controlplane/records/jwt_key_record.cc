@@ -89,7 +89,7 @@ absl::Status AddJwtKey(Store* store, const JwtKeyRecord& key, absl::Time after, 
     if (other.key.not_after <= now) {
       // A few hundred that nobody has forgotten for years go in several steps.
       if (transaction.writes().size() + 1 < StoreTransaction::kMaxOperations) {
-        transaction.Delete(KeyOf(other.number));
+        transaction.Delete(KeyOf(other.number)).EraseReplaced();
       }
       continue;
     }
@@ -118,6 +118,7 @@ absl::Status ReplaceJwtKey(Store* store, const JwtKeyRecord& key) {
     StoreTransaction transaction;
     transaction.RequireRevision(entry.key, revision);
     PutJwtKey(key, there->number, &transaction);
+    transaction.EraseReplaced();
     result = UnknownAsUnavailable(store->Commit(transaction).status(), "start again");
     transaction.WipeValues();
   }

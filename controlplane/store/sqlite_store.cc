@@ -27,6 +27,11 @@ namespace byrnie {
 namespace {
 
 constexpr int kBusyTimeoutMs = 5000;
+// How long a commit that erases waits for who reads the log, a backup perhaps; the next one tries
+// again.
+constexpr int kEraseTimeoutMs = 1000;
+// A greater file is not written anew to erase something: 64 MiB of pages, about a second.
+constexpr int64_t kMostPagesWrittenAnew = 16384;
 
 // Creates the file before SQLite would, with our mode. Never opens one that exists: closing it
 // again would take away the POSIX locks that a connection of this process may have on it
@@ -202,6 +207,7 @@ class SqliteStoreImpl final : public Store {
     RETURN_IF_ERROR(PrepareAll());
     absl::MutexLock lock(&writer_.mu);
     ASSIGN_OR_RETURN(published_, writer_.OnlyInt(&*writer_.revision));
+    EmptyLog(kEraseTimeoutMs);
     return absl::OkStatus();
   }
 
@@ -273,6 +279,13 @@ class SqliteStoreImpl final : public Store {
     if (revision != published_ + 1) hub_.Reset();
     published_ = revision;
     hub_.Publish(wanted.writes(), revision);
+    if (wanted.erases_replaced()) {
+      WriteAnew();
+      log_has_erased_ = true;
+      EmptyLog(kEraseTimeoutMs);
+    } else if (log_has_erased_) {
+      EmptyLog(0);
+    }
     return revision;
   }
 
@@ -305,6 +318,26 @@ class SqliteStoreImpl final : public Store {
       }
       page.entries.push_back({list->Bytes(0), list->Bytes(1), list->Int(2)});
     }
+  }
+
+  // secure_delete overwrites what is deleted where it is, and not what the engine leaves of it in
+  // the free part of a page when it moves rows to another one. Where it fails, for want of room
+  // perhaps, the file is as it was.
+  void WriteAnew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_.mu) {
+    const absl::StatusOr<int64_t> pages = SqliteQueryInt(writer_.db.get(), "PRAGMA page_count");
+    if (!pages.ok() || *pages > kMostPagesWrittenAnew) return;
+    (void)SqliteExecute(writer_.db.get(), "VACUUM");
+  }
+
+  // Into the file with it all, and cuts it off: the log keeps what pages were before, however often
+  // they are written, until it is begun anew, and then what is behind its end.
+  void EmptyLog(int timeout_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_.mu) {
+    sqlite3* const db = writer_.db.get();
+    sqlite3_busy_timeout(db, timeout_ms);
+    const int result =
+        sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+    sqlite3_busy_timeout(db, kBusyTimeoutMs);
+    log_has_erased_ = log_has_erased_ && result != SQLITE_OK;
   }
 
   absl::Status PrepareAll() {
@@ -344,6 +377,9 @@ class SqliteStoreImpl final : public Store {
   Scanner scanner_;
   // The revision that watches know of.
   int64_t published_ ABSL_GUARDED_BY(writer_.mu) = 0;
+  // Something that was to be erased may still be in the log: a process that was killed may have
+  // left it there.
+  bool log_has_erased_ ABSL_GUARDED_BY(writer_.mu) = true;
   WatchHub hub_;
 };
 
@@ -361,7 +397,9 @@ absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path, UniqueF
   RETURN_IF_ERROR(SqliteExecute(raw, "PRAGMA journal_mode = WAL"));
   RETURN_IF_ERROR(SqliteExecute(raw,
                                 "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; "
-                                "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"));
+                                "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; "
+                                // Secrets are in no file but this one.
+                                "PRAGMA temp_store = MEMORY;"));
   RETURN_IF_ERROR(MigrateSqliteSchema(raw, path));
   // The whole file once, so that damage is found now and not by the first agent whose call meets
   // it.

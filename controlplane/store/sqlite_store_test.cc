@@ -183,6 +183,62 @@ TEST(SqliteStoreTest, NoKeyOfAnOlderSchemaIsLeftInTheFile) {
   EXPECT_EQ(bytes.find("plain old secret"), std::string::npos);
 }
 
+// Those of a store that are there, whole.
+std::string BytesOnDisk(const std::string& path) {
+  std::string bytes;
+  for (const char* suffix : {"", "-wal", "-journal"}) {
+    std::ifstream file(absl::StrCat(path, suffix), std::ios::binary);
+    bytes.append(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  }
+  return bytes;
+}
+
+// Of several sizes, among other entries that come and go, so that it has been on several pages.
+TEST(SqliteStoreTest, WhatIsErasedIsInNoFileWhileTheStoreIsOpen) {
+  auto opened = SqliteStore::Open(Path());
+  ASSERT_THAT(opened, IsOk());
+  Store* const store = opened->get();
+  for (const size_t size : {100, 700, 3000, 20000}) {
+    const auto value = [&](absl::string_view secret) {
+      return absl::StrCat(std::string(size, 'a'), secret, std::string(size, 'b'));
+    };
+    for (int i = 0; i < 60; ++i) {
+      ASSERT_THAT(store->Commit(StoreTransaction()
+                                    .Put("trust", value(absl::StrCat("secret", i % 2)))
+                                    .Put("jwt", value("secret3"))
+                                    .Put(absl::StrCat("trus", i * 7 % 50, "x"),
+                                         std::string(20 + i * 37 % 900, 'c'))
+                                    .Delete(absl::StrCat("trus", (i * 7 + 21) % 50, "x"))),
+                  IsOk());
+    }
+    EXPECT_THAT(BytesOnDisk(Path()), HasSubstr("secret1"));
+    ASSERT_THAT(store->Commit(
+                    StoreTransaction().Put("trust", value("public")).Delete("jwt").EraseReplaced()),
+                IsOk());
+    for (const char* secret : {"secret0", "secret1", "secret3"}) {
+      EXPECT_EQ(BytesOnDisk(Path()).find(secret), std::string::npos) << secret << " of " << size;
+    }
+    EXPECT_EQ((*store->Get("trust"))->value, value("public"));
+  }
+}
+
+// A backup, say. What it reads stays until it is done.
+TEST(SqliteStoreTest, WhatSomebodyReadsIsErasedWithTheNextCommit) {
+  auto store = SqliteStore::Open(Path());
+  ASSERT_THAT(store, IsOk());
+  ASSERT_THAT((*store)->Commit(StoreTransaction().Put("a", "secret1")), IsOk());
+  sqlite3* reader = nullptr;
+  ASSERT_EQ(sqlite3_open(Path().c_str(), &reader), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM entries", nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  ASSERT_THAT((*store)->Commit(StoreTransaction().Delete("a").EraseReplaced()), IsOk());
+  EXPECT_THAT(BytesOnDisk(Path()), HasSubstr("secret1"));
+  ASSERT_EQ(sqlite3_exec(reader, "COMMIT", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(reader);
+  ASSERT_THAT((*store)->Commit(StoreTransaction().Put("b", "value")), IsOk());
+  EXPECT_EQ(BytesOnDisk(Path()).find("secret1"), std::string::npos);
+}
+
 TEST(SqliteStoreTest, TwoStoresOfOneFileAreOne) {
   auto first = SqliteStore::Open(Path());
   auto second = SqliteStore::Open(Path());

@@ -49,6 +49,11 @@ StoreTransaction& StoreTransaction::Delete(absl::string_view key) {
   return *this;
 }
 
+StoreTransaction& StoreTransaction::EraseReplaced() {
+  erases_replaced_ = true;
+  return *this;
+}
+
 absl::Status StoreTransaction::Check() const {
   if (conditions_.size() > kMaxConditions || writes_.size() > kMaxOperations) {
     return absl::InvalidArgumentError(

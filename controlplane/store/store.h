@@ -52,6 +52,9 @@ class StoreTransaction {
   StoreTransaction& RequireAbsent(absl::string_view key);
   StoreTransaction& Put(absl::string_view key, std::string value);
   StoreTransaction& Delete(absl::string_view key);
+  // What it replaces or deletes is secret: an engine that has files of its own leaves it in none of
+  // them, as far as it can. A commit takes longer then.
+  StoreTransaction& EraseReplaced();
 
   // InvalidArgument when it is more than a store takes, a key is empty or has bytes that are not
   // printable ASCII, or one is written twice.
@@ -59,12 +62,14 @@ class StoreTransaction {
 
   const std::vector<StoreCondition>& conditions() const { return conditions_; }
   const std::vector<StoreWrite>& writes() const { return writes_; }
+  bool erases_replaced() const { return erases_replaced_; }
   // Overwrites the values, for transactions with secrets.
   void WipeValues();
 
  private:
   std::vector<StoreCondition> conditions_;
   std::vector<StoreWrite> writes_;
+  bool erases_replaced_ = false;
 };
 
 // One change that a watch tells of.

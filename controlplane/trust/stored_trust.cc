@@ -34,7 +34,8 @@ absl::StatusOr<absl::optional<TrustStore::Versioned>> StoredTrust::Load() {
 
 absl::StatusOr<int64_t> StoredTrust::Commit(const TrustRecord& record, int64_t revision) {
   StoreTransaction transaction;
-  transaction.RequireRevision(kKey, revision).Put(kKey, EncodeTrustRecord(record));
+  // A root that is gone from the record takes its key with it.
+  transaction.RequireRevision(kKey, revision).Put(kKey, EncodeTrustRecord(record)).EraseReplaced();
   if (revision == 0) transaction.Delete(kLegacyKey);
   absl::StatusOr<int64_t> committed = store_->Commit(transaction);
   transaction.WipeValues();

@@ -1,6 +1,11 @@
 #include "controlplane/trust/stored_trust.h"
 
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/file.h"
 #include "common/base/status_matchers.h"
+#include "controlplane/store/sqlite_store.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -42,6 +47,24 @@ TEST_F(StoredTrustTest, OfTwoWhoKeepATimeOneWins) {
   EXPECT_THAT(trust_.KeepTime(kNow + absl::Hours(1), revision, record),
               StatusIs(absl::StatusCode::kAborted));
   EXPECT_EQ(trust_.LoadTime()->time, kNow);
+}
+
+// Over the engine that has a file: the key of a root that is gone from the record.
+TEST(StoredTrustFileTest, AKeyThatIsTakenOutIsInNoFile) {
+  const std::string path = absl::StrCat(::testing::TempDir(), "/keys.db");
+  auto store = SqliteStore::Open(path);
+  ASSERT_THAT(store, IsOk());
+  StoredTrust trust(store->get());
+  TrustRecord record;
+  record.trust_domain = "cluster.local";
+  record.current = {"aa", "one root", "the first root's key"};
+  ASSERT_OK_AND_ASSIGN(int64_t revision, trust.Commit(record, 0));
+  record.current = {"bb", "another root", "another key"};
+  ASSERT_THAT(trust.Commit(record, revision), IsOk());
+  for (const char* suffix : {"", "-wal"}) {
+    ASSERT_OK_AND_ASSIGN(const std::string bytes, ReadFile(absl::StrCat(path, suffix), 1 << 24));
+    EXPECT_EQ(bytes.find("the first root's key"), std::string::npos) << suffix;
+  }
 }
 
 TEST_F(StoredTrustTest, ATimeThatCannotBeReadIsNoneAndIsReplaced) {
