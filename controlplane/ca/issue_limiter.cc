@@ -12,6 +12,9 @@ namespace {
 constexpr double kPartForRetries = 0.8;
 // Of what may be admitted at once, so much is kept for those in a hurry.
 constexpr double kPartForUrgent = 0.5;
+// Admitted at once at any rate: of fewer nothing could be kept for those in a hurry, and two who
+// happen to come together are no overload.
+constexpr double kLeastBurst = 4;
 constexpr absl::Duration kSweepInterval = absl::Seconds(10);
 // Who has so little of kNoHurry left is admitted however long the queue is.
 constexpr double kAlwaysAdmitted = 0.05;
@@ -46,7 +49,7 @@ constexpr absl::Duration IssueLimiter::kLongQueue;
 
 IssueLimiter::IssueLimiter(double per_second, double per_identity)
     : per_second_(per_second),
-      burst_(std::max(per_second / 10, 1.0)),
+      burst_(std::max(per_second / 10, kLeastBurst)),
       per_identity_(per_identity),
       identity_burst_(std::max(per_identity, 1.0)) {
   all_.tokens = burst_;

@@ -49,8 +49,8 @@ class IssueLimiter {
     absl::Duration waited = absl::ZeroDuration();
   };
 
-  // At most `per_second` in the long run, and a tenth of that at once; of one identity at most
-  // `per_identity`, and a second's worth at once. 0: no limit.
+  // At most `per_second` in the long run, and a tenth of that, but four at least, at once; of one
+  // identity at most `per_identity`, and a second's worth at once. 0: no limit.
   explicit IssueLimiter(double per_second, double per_identity = 0);
 
   // ResourceExhausted, with when to come back (RetryAfter), when there is no room at `now`.
