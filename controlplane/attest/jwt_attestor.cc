@@ -22,6 +22,8 @@ namespace {
 
 constexpr size_t kMaxQuoted = 128;
 constexpr size_t kHashSize = 32;
+// Entries of an issuer's identities that a refusal says something of.
+constexpr size_t kMaxEntriesSaid = 4;
 
 std::string Quote(absl::string_view text) {
   return absl::StrCat("\"", absl::CEscape(text.substr(0, kMaxQuoted)), "\"",
@@ -116,18 +118,22 @@ absl::Status CheckAudience(const JsonObject& claims, const std::vector<std::stri
 }
 
 absl::StatusOr<SpiffeId> FindIdentity(const JsonObject& claims, const JwtIssuer& issuer) {
-  std::string why;
-  for (const IdentityMapping& mapping : issuer.identities) {
-    absl::StatusOr<SpiffeId> id = mapping.Map(claims);
+  // Which entry was meant for the token nobody knows.
+  const size_t size = issuer.identities.size();
+  std::string why =
+      size == 1 ? "" : absl::StrCat("none of its issuer's ", size, " identities fits");
+  for (size_t i = 0; i < size; ++i) {
+    absl::StatusOr<SpiffeId> id = issuer.identities[i].Map(claims);
     // No mapping gives a reserved one; whoever changes that finds it here.
     if (id.ok() && !IsReservedPath(id->path())) return id;
-    why = std::string(id.status().message());
+    if (size == 1) {
+      why = std::string(id.status().message());
+    } else if (i < kMaxEntriesSaid) {
+      absl::StrAppend(&why, "; entry ", i + 1, ": ", id.status().message());
+    }
   }
-  return RefuseCredential(RefusalReason::kWrongClaims,
-                          issuer.identities.size() == 1
-                              ? why
-                              : absl::StrCat("none of its issuer's ", issuer.identities.size(),
-                                             " identities fits; of the last: ", why));
+  if (size > kMaxEntriesSaid) absl::StrAppend(&why, "; and ", size - kMaxEntriesSaid, " more");
+  return RefuseCredential(RefusalReason::kWrongClaims, why);
 }
 
 // Of a token that works once.

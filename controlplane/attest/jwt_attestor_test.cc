@@ -238,7 +238,8 @@ TEST_F(JwtAttestorTest, TheFirstMappingThatFitsGivesTheIdentity) {
   ASSERT_THAT(vm, IsOk());
   EXPECT_EQ(vm->id.text(), "spiffe://cluster.local/vm/db-1");
   EXPECT_EQ(Refused(Sign(Claims("\"repo:shop\"", R"("vm/db-1","zone":"b")")),
-                    "none of its issuer's 2 identities fits; of the last: its claim \"zone\""),
+                    "none of its issuer's 2 identities fits; entry 1: its claim \"sub\" is "
+                    "\"vm/db-1\"; entry 2: its claim \"zone\" is \"b\""),
             "wrong-claims");
   EXPECT_EQ(Refused(Sign(Claims("repo:shop", "repo:.."))), "wrong-claims");
   EXPECT_EQ(Refused(Sign(Claims(R"("sub":"repo:shop",)", ""))), "wrong-claims");
