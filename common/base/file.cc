@@ -1,15 +1,21 @@
 #include "common/base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
+#include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
 #include "common/base/unique_fd.h"
 
@@ -76,6 +82,25 @@ absl::Status WriteAll(int fd, const std::string& path, absl::string_view content
   return absl::OkStatus();
 }
 
+// Between a file's name and what mkostemp makes up. Long enough that nobody else's file beside it
+// is taken for ours.
+constexpr absl::string_view kTemporary = ".byrnie-tmp.";
+constexpr size_t kRandomSize = 6;
+
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// Whether a file of this name is a temporary one of the file `name`.
+bool IsTemporaryOf(absl::string_view file, absl::string_view name) {
+  return absl::ConsumePrefix(&file, name) && absl::ConsumePrefix(&file, kTemporary) &&
+         file.size() == kRandomSize && std::all_of(file.begin(), file.end(), [](char c) {
+           return absl::ascii_isalnum(static_cast<unsigned char>(c));
+         });
+}
+
 absl::Status FillTemporary(int fd, const std::string& path, absl::string_view contents,
                            mode_t mode) {
   // The mode comes before the content: a secret is never readable for a moment. mkostemp made it
@@ -125,13 +150,11 @@ absl::optional<mode_t> LooseMode(const std::string& path) {
 }
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view contents, mode_t mode) {
-  const size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "."
-                             : slash == 0               ? "/"
-                                                        : path.substr(0, slash);
-  std::string temporary = absl::StrCat(path, ".XXXXXX");
+  std::string temporary = absl::StrCat(path, kTemporary, std::string(kRandomSize, 'X'));
   UniqueFd fd(mkostemp(&temporary[0], O_CLOEXEC));
   if (!fd) return FileError(errno, "cannot create a file beside", path);
+  // Tells RemoveLeftTemporaries that somebody is at it.
+  (void)flock(fd.get(), LOCK_EX | LOCK_NB);
   absl::Status status = FillTemporary(fd.get(), path, contents, mode);
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) {
     status = FileError(errno, "cannot replace", path);
@@ -142,9 +165,25 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
   }
   // Makes the rename itself survive a power cut. The new content is in place whatever this says,
   // and some file systems cannot flush a folder, so its result changes nothing.
-  UniqueFd folder_fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  UniqueFd folder_fd(open(FolderOf(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder_fd) fsync(folder_fd.get());
   return absl::OkStatus();
+}
+
+void RemoveLeftTemporaries(const std::string& path) {
+  const std::string folder = FolderOf(path), name = path.substr(path.rfind('/') + 1);
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(opendir(folder.c_str()), closedir);
+  if (directory == nullptr) return;
+  std::vector<std::string> left;
+  while (const dirent* entry = readdir(directory.get())) {
+    const std::string file = entry->d_name;
+    if (IsTemporaryOf(file, name)) left.push_back(absl::StrCat(folder, "/", file));
+  }
+  for (const std::string& file : left) {
+    const UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    // Nobody writes it: the lock goes with the process.
+    if (fd && flock(fd.get(), LOCK_EX | LOCK_NB) == 0) unlink(file.c_str());
+  }
 }
 
 }  // namespace byrnie

@@ -31,8 +31,12 @@ absl::optional<mode_t> LooseMode(const std::string& path);
 // in the same folder, flushed to disk, renamed. A reader sees the old content or the new, never a
 // part; on any error the old file is untouched and the temporary one removed. PermissionDenied;
 // NotFound when the folder is missing; ResourceExhausted when the disk is full; Unavailable for
-// other failures.
+// other failures. A process that is killed meanwhile leaves the temporary file.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view contents, mode_t mode);
+
+// Removes the temporary files that processes which were killed have left of `path`, and no other
+// one: for who begins to write it. What cannot be removed stays.
+void RemoveLeftTemporaries(const std::string& path);
 
 }  // namespace byrnie
 

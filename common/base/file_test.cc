@@ -1,14 +1,21 @@
 #include "common/base/file.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_matchers.h"
+#include "common/base/unique_fd.h"
 #include "gtest/gtest.h"
 
 namespace byrnie {
@@ -95,6 +102,50 @@ TEST_F(FileTest, LeavesNothingBehindWhenItFails) {
   EXPECT_EQ(CountFiles(), 1);
   EXPECT_THAT(WriteFileAtomically(Path("none/a"), "x", 0600),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("none/a")));
+}
+
+TEST_F(FileTest, RemovesWhatProcessesThatWereKilledHaveLeftAndNothingElse) {
+  const auto touch = [this](const std::string& name) {
+    EXPECT_TRUE(UniqueFd(open(Path(name).c_str(), O_WRONLY | O_CREAT, 0600))) << name;
+  };
+  for (const char* mine : {"a.byrnie-tmp.x1Y2z3", "a.byrnie-tmp.000000"}) touch(mine);
+  // Somebody is writing that one.
+  touch("a.byrnie-tmp.writer");
+  const UniqueFd writer(open(Path("a.byrnie-tmp.writer").c_str(), O_RDONLY));
+  ASSERT_EQ(flock(writer.get(), LOCK_EX), 0);
+  const std::vector<std::string> others = {"a",
+                                           "a.backup",
+                                           "b.byrnie-tmp.x1Y2z3",
+                                           "a.x1Y2z3",
+                                           "a.byrnie-tmp.x1Y2",
+                                           "a.byrnie-tmp.x1Y2.3",
+                                           "ba.x1Y2z3",
+                                           "a.byrnie-tmp.x1Y2z34"};
+  for (const std::string& other : others) touch(other);
+  ASSERT_EQ(mkdir(Path("a.byrnie-tmp.folder").c_str(), 0700), 0);
+  RemoveLeftTemporaries(Path("a"));
+  EXPECT_EQ(CountFiles(), static_cast<int>(others.size()) + 2);
+  EXPECT_NE(access(Path("a.byrnie-tmp.x1Y2z3").c_str(), F_OK), 0);
+  EXPECT_NE(access(Path("a.byrnie-tmp.000000").c_str(), F_OK), 0);
+  RemoveLeftTemporaries(Path("none/a"));
+}
+
+// A process that cannot write so much is killed by SIGXFSZ in the middle of it.
+TEST_F(FileTest, RemovesWhatAKilledWriterHasLeft) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit small = {1000, 1000};
+    setrlimit(RLIMIT_FSIZE, &small);
+    signal(SIGXFSZ, SIG_DFL);
+    (void)WriteFileAtomically(Path("a"), std::string(2000, 'x'), 0600);
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(CountFiles(), 1);
+  RemoveLeftTemporaries(Path("a"));
+  EXPECT_EQ(CountFiles(), 0);
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ absl::StatusOr<std::string> PrepareOperatorToken(const std::string& path, Store*
                                                  Logger* logger) {
   ASSIGN_OR_RETURN(absl::optional<std::string> stored, LoadOperatorTokenHash(store));
   if (path.empty()) return stored.value_or("");
+  // Each would hold a token, if one that was never put in force.
+  RemoveLeftTemporaries(path);
 
   absl::StatusOr<SecretBytes> file = ReadSecretFile(path, kMaxTokenFile);
   if (file.ok() && stored.has_value() &&

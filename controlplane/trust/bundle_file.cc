@@ -54,6 +54,7 @@ absl::Status BundleFile::Write() {
   bool written = false;
   looked_for_ = authority_->snapshot();
   next_look_ = clock_->MonotonicNow() + kInterval;
+  RemoveLeftTemporaries(path_);
   return WriteRoots(&written);
 }
 

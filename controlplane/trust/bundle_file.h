@@ -43,7 +43,8 @@ class BundleFile {
   BundleFile(const BundleFile&) = delete;
   BundleFile& operator=(const BundleFile&) = delete;
 
-  // Writes it where it is not as it should be. Errors as WriteFileAtomically.
+  // At the start: writes it where it is not as it should be, and clears away what processes that
+  // were killed while they wrote it have left. Errors as WriteFileAtomically.
   absl::Status Write();
   // The same again and again, with a line in the log for what goes wrong.
   void Keep();
