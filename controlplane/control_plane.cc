@@ -408,6 +408,8 @@ absl::Status ControlPlane::JoinFleet() {
       &agents_, bundles_.get(), issuance_log_.get(),
       rotation == nullptr ? absl::InfinitePast() : rotation->logged_since(), LongestLife());
   own_fleet_->SetBundleFile(bundle_file_.get(), options_.name);
+  own_fleet_->SetRevoked(
+      [this](const std::string& serial) { return trust_->revocations()->IsRevoked(serial); });
   if (rotation != nullptr) (void)own_fleet_->View(rotation->standing(), rotation->GateTime());
   if (!options_.store.etcd.has_value()) return absl::OkStatus();
   absl::BitGen random;

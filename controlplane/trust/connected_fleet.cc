@@ -107,6 +107,7 @@ FleetView ConnectedFleet::View(const RotationStanding& standing,
   }
   for (const CertificateHolders::Certificate& certificate : held) {
     if (shown.contains(certificate.serial)) continue;
+    if (revoked_ && revoked_(certificate.serial)) continue;
     // Came with it: a proxy takes a certificate and what came with it at once or not at all, and
     // the one that it used before is held until it has.
     const bool came = !standing.next_root.empty() && certificate.newest_root == standing.next_root;

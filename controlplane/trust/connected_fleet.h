@@ -1,6 +1,7 @@
 #ifndef BYRNIE_CONTROLPLANE_TRUST_CONNECTED_FLEET_H_
 #define BYRNIE_CONTROLPLANE_TRUST_CONNECTED_FLEET_H_
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +41,11 @@ class ConnectedFleet final : public FleetSource {
     bundle_file_ = file;
     name_ = std::move(name);
   }
+  // Whether the certificate with this serial was revoked: nobody takes it, so nobody waits for its
+  // end. Before all else; without it none is.
+  void SetRevoked(std::function<bool(const std::string& serial)> revoked) {
+    revoked_ = std::move(revoked);
+  }
   // As BundleFile::WhyWithout, of the next root.
   std::string WhyWithoutFile(const RotationStanding& standing) const {
     return bundle_file_ == nullptr ? "" : bundle_file_->WhyWithout(standing.next_root);
@@ -77,6 +83,7 @@ class ConnectedFleet final : public FleetSource {
   const absl::Duration longest_life_;
   const BundleFile* bundle_file_ = nullptr;  // Not owned.
   std::string name_;
+  std::function<bool(const std::string& serial)> revoked_;
   mutable absl::Mutex mu_;
   // Entries of the last life that cannot be read, by serial, and when they are of; until they can
   // be. Whom one was issued to that is gone nobody knows either.

@@ -82,6 +82,9 @@ class Plane {
     agents_.OnBundleAcknowledged(Id(agent), "10.0.0.1:1", bundles_.current().version);
   }
   SharedFleet* fleet() { return &fleet_; }
+  void Revoke(const std::string& serial) {
+    own_.SetRevoked([serial](const std::string& other) { return other == serial; });
+  }
 
  private:
   static SpiffeId Id(const std::string& agent) {
@@ -213,6 +216,17 @@ TEST_F(SharedFleetTest, AnAgentThatHasAcknowledgedIsNotWaitedForAfterARenewal) {
   EXPECT_THAT(WithoutNextRoot(View(a_.get())), IsEmpty());
   Follow(a_.get());
   EXPECT_THAT(WithoutNextRoot(View(b_.get())), IsEmpty());
+}
+
+TEST_F(SharedFleetTest, NobodyWaitsForTheHolderOfARevokedCertificate) {
+  a_->Issue("1", "stolen");
+  a_->Issue("2", "away");
+  Distribute({a_.get(), b_.get()});
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())),
+              UnorderedElementsAre("holder spiffe://cluster.local/stolen",
+                                   "holder spiffe://cluster.local/away"));
+  a_->Revoke("1");
+  EXPECT_THAT(WithoutNextRoot(View(a_.get())), ElementsAre("holder spiffe://cluster.local/away"));
 }
 
 TEST_F(SharedFleetTest, ANewAgentIsWaitedForUntilItHasSpoken) {
