@@ -138,7 +138,8 @@ void FillScope(const ReplayScope& scope, Response* response) {
 
 // What proxies would do with policies they do not understand, they do already.
 absl::Status NoPolicies() {
-  return absl::FailedPreconditionError(
+  return PreconditionFailed(
+      "POLICIES", "policies",
       "proxies do not understand the policies in force, so that they deny everything; see the "
       "control plane's log for what agents rejected");
 }

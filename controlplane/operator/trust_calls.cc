@@ -149,6 +149,9 @@ absl::Status TrustCalls::Rotate(const RootRotation::Request& request, v1::Trust*
   if (absl::IsInvalidArgument(status.status())) {
     return InvalidField("exclude", status.status().message());
   }
+  if (absl::IsFailedPrecondition(status.status())) {
+    return PreconditionFailed("ROTATION", "trust", status.status().message());
+  }
   RETURN_IF_ERROR(status.status());
   FillTrust(*status, response);
   return absl::OkStatus();

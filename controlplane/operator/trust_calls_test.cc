@@ -308,6 +308,10 @@ TEST_F(TrustCallsTest, ErrorsSayForProgramsWhatTheyAreAbout) {
     rotate.set_move(move);
     EXPECT_EQ(FieldOf(calls_->RotateTrust("admin", rotate, &trust)), "move");
   }
+  failure.Clear();
+  rotate.set_move("taint");
+  EXPECT_TRUE(GetDetail(calls_->RotateTrust("admin", rotate, &trust), &failure));
+  EXPECT_EQ(failure.violations(0).type(), "ROTATION");
   rotate.clear_move();
   rotate.add_exclude("spiffe://cluster.local/nobody");
   EXPECT_EQ(FieldOf(calls_->RotateTrust("admin", rotate, &trust)), "exclude");
