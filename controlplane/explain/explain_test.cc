@@ -389,6 +389,10 @@ TEST_F(ExplainTest, AgentsThatHaveNotComeBackYet) {
   const ExplainAnswer answer = Ask("10.0.0.1", "10.96.0.1", 80);
   EXPECT_EQ(Step(answer, explain_step::kSourceAgent)->outcome, ExplainStep::Outcome::kUnknown);
   EXPECT_THAT(Step(answer, explain_step::kDestinationAgent)->reason, HasSubstr("started 2s ago"));
+  // What nobody has seen is not "ok".
+  const auto identity = Step(answer, explain_step::kDestinationIdentity);
+  EXPECT_EQ(identity->outcome, ExplainStep::Outcome::kUnknown);
+  EXPECT_THAT(identity->reason, HasSubstr("it is to prove spiffe://cluster.local/ns/demo/sa/"));
   // Who was there and went away is known of.
   agents_ = {Agent(kClient, "10.0.0.1:5000"), Agent(kServer, "10.0.0.2:5000")};
   agents_[1].connected = false;

@@ -237,9 +237,14 @@ ExplainStep AgentStep(const MeshView& view, const Party& party,
   return step;
 }
 
-ExplainStep IdentityStep(const Party& party) {
+ExplainStep IdentityStep(const Party& party, const absl::optional<AgentTable::Agent>& agent) {
   ExplainStep step;
   step.name = absl::StrCat(party.role, "-identity");
+  if (!agent.has_value()) {
+    step.reason = absl::StrCat("it is to prove ", party.proven->text(),
+                               "; no agent of that identity is known here, so nobody has seen it");
+    return step;
+  }
   if (!party.expected.has_value() || *party.expected == *party.proven) {
     step.outcome = Outcome::kOk;
     step.reason = absl::StrCat("it proves ", party.proven->text());
@@ -310,7 +315,7 @@ std::vector<ExplainStep> PartySteps(const MeshView& view, const Party& party) {
   }
   const absl::optional<AgentTable::Agent> agent = AgentFor(view, party);
   std::vector<ExplainStep> steps = {CertificateStep(view, party, agent),
-                                    AgentStep(view, party, agent), IdentityStep(party),
+                                    AgentStep(view, party, agent), IdentityStep(party, agent),
                                     ClockStep(party, agent)};
   const absl::optional<ExplainStep> proxy = ProxyStep(view, party, agent);
   if (proxy.has_value()) steps.push_back(*proxy);
