@@ -3,7 +3,7 @@
 
 Proved: an AccessPolicy is in force within a second, and a discovery stream is told of it, of each change and of its end; its status says so, kubectl's columns show it, and byrniectl shows where it comes from and may not change it; the schema refuses
 what is no policy, and the control plane what only it can judge, saying why, also in `byrniectl check`, while what the object said before stays in force, also over a restart of all control planes; one that selects pods is named by those, also by one that gets the label later; the
-mesh as a whole is the root namespace's to decide about; of two control planes one writes each status; what is in force stays so while the API server is away, and a control plane that starts meanwhile lets no agent follow; a policy that was applied
+mesh as a whole is the root namespace's to decide about; of two control planes one writes each status; a port that a Service has and its pods do not is remarked upon, once; what is in force stays so while the API server is away, and a control plane that starts meanwhile lets no agent follow; a policy that was applied
 through the API is not displaced by an object of its name.
 """
 
@@ -323,6 +323,30 @@ class KubernetesPoliciesTest(unittest.TestCase):
         for number in range(10):
             fields = [entry["manager"] for entry in self.cluster.admin.get(self.path(f"many-{number}"))["metadata"]["managedFields"]]
             self.assertIn("byrnie", fields)
+
+    def test_a_services_port_is_remarked_upon_once(self):
+        pod = self.cluster.pod("shop", "till-1", "cart", ip="10.1.0.2", labels={"app": "till"})
+        self.addCleanup(self.cluster.delete_pod, pod)
+        self.cluster.admin.create("/api/v1/namespaces/shop/services", {
+            "metadata": {"name": "till"}, "spec": {"selector": {"app": "till"}, "ports": [{"port": 80, "targetPort": 8080}]}})
+        self.addCleanup(self.cluster.admin.delete, "/api/v1/namespaces/shop/services/till")
+        # By hand: this cluster has no controllers.
+        self.cluster.admin.create("/apis/discovery.k8s.io/v1beta1/namespaces/shop/endpointslices", {
+            "metadata": {"name": "till-a", "labels": {"kubernetes.io/service-name": "till"}}, "addressType": "IPv4",
+            "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+            "endpoints": [{"addresses": ["10.1.0.2"], "conditions": {"ready": True},
+                           "targetRef": {"kind": "Pod", "namespace": "shop", "name": "till-1", "uid": pod["metadata"]["uid"]}}]})
+        self.addCleanup(self.cluster.admin.delete, "/apis/discovery.k8s.io/v1beta1/namespaces/shop/endpointslices/till-a")
+        before = self.writes()
+        self.create("mistaken", spec(scope="WORKLOAD_SELECTOR", selector={"matchLabels": {"app": "till"}}))
+        self.assertEqual(self.accepted("mistaken")["message"], "in force")
+        remark = wait_until(lambda: (found := self.condition("mistaken")["message"]) != "in force" and found, 2 * PATIENCE, "the remark")
+        self.assertRegex(remark, "^in force; compared with the registry at 2.*Z: warning: rules.0..*: 80 is the port of service "
+                                 "shop/till.*, and policies see the port that it leads to, 8080")
+        # The other control plane has found the same, and says nothing any more.
+        time.sleep(4)
+        self.assertEqual(self.condition("mistaken")["message"], remark)
+        self.assertEqual(self.writes() - before, 2)
 
     def test_a_status_that_somebody_changes_is_put_right(self):
         self.create("meddled", spec())
