@@ -111,6 +111,18 @@ def families(text):
     return [(name, kind, helps.get(name, "")) for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M)]
 
 
+def metrics_in_sources():
+    """The names of all metrics, those of what is off by default included."""
+    names = set()
+    for folder in ("certagent", "controlplane", "proxy", "deploy/redirect"):
+        for path in glob.glob(os.path.join(REPOSITORY, folder, "**", "*.cc"), recursive=True):
+            if path.endswith("_test.cc"):
+                continue
+            with open(path, encoding="utf-8") as source:
+                names |= set(re.findall(r'"(byrnie_(?:certagent|controlplane|proxy|redirect)_\w+)"', source.read()))
+    return names
+
+
 class ReferenceTest(MeshTestCase):
     maxDiff = None
 
@@ -160,6 +172,10 @@ class ReferenceTest(MeshTestCase):
             page += f"\n## {title}\n\n| metric | type | meaning |\n|---|---|---|\n"
             for name, kind, meaning in sorted(set(families(text))):
                 page += f"| `{name}` | {kind} | {meaning} |\n"
+        others = sorted(metrics_in_sources() - set(re.findall(r"^\| `(\w+)`", page, re.M)))
+        page += ("\n## With an etcd, a plugged CA, files of the agent or a redirect that watches alone\n\n"
+                 "What they say is in [What a metric says](../operations.md#what-a-metric-says-and-what-to-do).\n\n")
+        page += "".join(f"* `{name}`\n" for name in others)
         self.compare("metrics.md", page)
 
     def metrics_with_a_cluster(self):
@@ -186,11 +202,7 @@ class ReferenceTest(MeshTestCase):
         """Of all processes, those that are off by default included, and about no metric that there is none of."""
         with open(os.path.join(REFERENCE, "metrics.md"), encoding="utf-8") as text:
             metrics = set(re.findall(r"^\| `(\w+)`", text.read(), re.M))
-        sources = [path for folder in ("certagent", "controlplane", "proxy", "deploy/redirect")
-                   for path in glob.glob(os.path.join(REPOSITORY, folder, "**", "*.cc"), recursive=True) if not path.endswith("_test.cc")]
-        for path in sources:
-            with open(path, encoding="utf-8") as source:
-                metrics |= set(re.findall(r'"(byrnie_(?:certagent|controlplane|proxy|redirect)_\w+)"', source.read()))
+        metrics |= metrics_in_sources()
         self.assertGreater(len(metrics), 100)
         with open(os.path.join(REPOSITORY, "docs", "operations.md"), encoding="utf-8") as text:
             part = text.read().split("\n### What a metric says, and what to do\n", 1)[1].split("\n### ", 1)[0]
