@@ -153,6 +153,11 @@ class TunnelPool::PooledStream final : public ByteStream {
   void SetObserver(Observer* observer) override { stream_->SetObserver(observer); }
   IoResult Read(absl::Span<uint8_t> buffer) override { return Count(stream_->Read(buffer)); }
   IoResult Write(absl::Span<const uint8_t> data) override { return Count(stream_->Write(data)); }
+  absl::Span<const absl::Span<const uint8_t>> Peek() const override { return stream_->Peek(); }
+  void Skip(size_t bytes) override {
+    stream_->Skip(bytes);
+    Count({bytes, IoStatus::kOk});
+  }
   void ShutdownWrite() override { stream_->ShutdownWrite(); }
   void Reset() override { stream_->Reset(); }
   void ResetWith(uint32_t code) override { stream_->ResetWith(code); }

@@ -185,6 +185,12 @@ bool Relay::Pump(Side& from) {
     if (to.write_blocked || from.read_blocked) return false;
     if (moved >= options_->bytes_per_event) return true;
 
+    if (!from.stream->Peek().empty()) {
+      const size_t passed = PassOn(from);
+      moved += passed;
+      if (passed == 0 && !to.write_error) return false;
+      continue;
+    }
     // What the other side may not take would have to be kept.
     const size_t size = ReadSize(from);
     const IoResult read = from.stream->Read(scratch_.first(size));
@@ -231,37 +237,48 @@ bool Relay::FlushPending(Side& from) {
 }
 
 absl::Span<const uint8_t> Relay::WriteOut(Side& from, absl::Span<const uint8_t> data) {
-  Side& to = Other(from);
   while (!data.empty()) {
-    const IoResult written = to.stream->Write(data);
-    if (written.status == IoStatus::kError || written.status == IoStatus::kEof) {
-      to.write_error = true;
-      to.read_blocked = false;
-      NoteBroken(to);
-      break;
-    }
-    if (from.bytes_out == 0 && written.bytes > 0) {
-      from.first_byte_micros = absl::ToInt64Microseconds(loop_->Now());
-    }
-    from.bytes_out += written.bytes;
+    const IoResult written = Other(from).stream->Write(data);
     data.remove_prefix(written.bytes);
-    if (written.bytes > 0) {
-      last_activity_ = loop_->Now();
-      if (next_move_ != 0) {
-        options_->moved->push_back(next_move_);
-        next_move_ = 0;
-      }
-    }
-    if (written.status == IoStatus::kWouldBlock) {
-      to.write_blocked = true;
-      break;
-    }
-    if (written.bytes == 0) {
-      ScheduleRun();
-      break;
-    }
+    if (!NoteWritten(from, written)) break;
   }
   return data;
+}
+
+size_t Relay::PassOn(Side& from) {
+  const IoResult written = Other(from).stream->WritePieces(from.stream->Peek());
+  // What is not taken stays with `from`.
+  from.stream->Skip(written.bytes);
+  NoteWritten(from, written);
+  return written.bytes;
+}
+
+bool Relay::NoteWritten(Side& from, IoResult written) {
+  Side& to = Other(from);
+  if (written.status == IoStatus::kError || written.status == IoStatus::kEof) {
+    to.write_error = true;
+    to.read_blocked = false;
+    NoteBroken(to);
+    return false;
+  }
+  if (written.bytes > 0) {
+    last_activity_ = loop_->Now();
+    if (from.bytes_out == 0) from.first_byte_micros = absl::ToInt64Microseconds(last_activity_);
+    from.bytes_out += written.bytes;
+    if (next_move_ != 0) {
+      options_->moved->push_back(next_move_);
+      next_move_ = 0;
+    }
+  }
+  if (written.status == IoStatus::kWouldBlock) {
+    to.write_blocked = true;
+    return false;
+  }
+  if (written.bytes == 0) {
+    ScheduleRun();
+    return false;
+  }
+  return true;
 }
 
 void Relay::KeepPending(Side& from, absl::Span<const uint8_t> rest) {

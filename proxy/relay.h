@@ -46,12 +46,13 @@ struct RelayResult {
 //
 // Backpressure: what was read goes straight from the worker's scratch buffer to the other stream;
 // only what that stream did not take is kept, and nothing more is read in that direction until it
-// is gone. More than 64 KiB is read at once only of bulk, and where the other stream says that it
-// has room for it; while the budget is short, only little is, so that there is little to keep. An
-// idle relay holds no buffer. An end is passed on after the bytes before it: a clean end as
-// ShutdownWrite, the other direction going on; a reset or truncation as Reset, so never as a clean
-// end, and ahead of data only where the reader has taken nothing of it for
-// Options::flush_timeout, or where the peer's proxy says that the connection is not allowed any
+// is gone. What a stream shows where it is (ByteStream::Peek) is written from there, and what is
+// not taken stays with that stream. More than 64 KiB is read at once only of bulk, and where the
+// other stream says that it has room for it; while the budget is short, only little is, so that
+// there is little to keep. An idle relay holds no buffer. An end is passed on after the bytes
+// before it: a clean end as ShutdownWrite, the other direction going on; a reset or truncation as
+// Reset, so never as a clean end, and ahead of data only where the reader has taken nothing of it
+// for Options::flush_timeout, or where the peer's proxy says that the connection is not allowed any
 // more (PeerForbids). From when a side is known to be broken nothing is read for it.
 //
 // States: made → running (Start) → ending (both directions over, or aborted: waits for Flushed() of
@@ -180,6 +181,10 @@ class Relay {
   bool FlushPending(Side& from);
   // Writes to the other side of `from`; returns what was not taken.
   absl::Span<const uint8_t> WriteOut(Side& from, absl::Span<const uint8_t> data);
+  // Passes on what `from` shows where it is; how many bytes were taken.
+  size_t PassOn(Side& from);
+  // Counts what the other side of `from` has taken, and marks it where it takes no more: false.
+  bool NoteWritten(Side& from, IoResult written);
   void KeepPending(Side& from, absl::Span<const uint8_t> rest);
   void DropPending(Side& from);
   // What is pending out of `from` takes `size` bytes from now on.

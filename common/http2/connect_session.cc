@@ -45,6 +45,10 @@ ConnectSessionImpl::~ConnectSessionImpl() {
   state_ = State::kClosed;
   transport_->SetObserver(nullptr);
   connects_.clear();
+  // Their memory is still there: one of their readers destroys this.
+  for (size_t i = 0; i < lent_; ++i) {
+    if (loans_[i].stream != nullptr) loans_[i].stream->EndLoan();
+  }
   const absl::Status gone = absl::UnavailableError("the http/2 session is gone");
   for (const auto& [id, stream] : streams_) stream->OnSessionGone(gone);
 }
@@ -146,7 +150,7 @@ void ConnectSessionImpl::SendStayingNotice() {
 }
 
 void ConnectSessionImpl::Dispatch() {
-  if (read_due_) ReadTransport();
+  if (read_due_ && !ReadTransport(/*may_lend=*/true)) return;
   flush_follows_ = true;
   if (!DispatchUpcalls()) return;
   flush_follows_ = false;
@@ -306,7 +310,7 @@ void ConnectSessionImpl::OnTimer() {
     return;
   }
   // What came while this process itself did not run counts.
-  if (state_ == State::kOpen && liveness_.asked()) ReadTransport();
+  if (state_ == State::kOpen && liveness_.asked()) ReadTransport(/*may_lend=*/false);
   if (state_ != State::kOpen) return;
   const Liveness::Look look = liveness_.OnTimer(loop_->Now(), Waiting());
   switch (look.verdict) {

@@ -28,8 +28,9 @@ namespace byrnie {
 // connect_session.cc is its interface and its end, session_events.cc what the peer does,
 // session_streams.cc what our streams ask for, session_transport.cc the bytes in and out.
 //
-// The delegate and the streams' observers are called from Dispatch alone, a turn's deferred work,
-// so no upcall ever happens inside a call.
+// The delegate and the streams' observers are called from Dispatch, a turn's deferred work, and
+// observers of bulk when the transport says that it has come, so no upcall ever happens inside a
+// call.
 class ConnectSessionImpl final : public ConnectSession,
                                  public TunnelStream::Session,
                                  public Http2Events,
@@ -85,10 +86,11 @@ class ConnectSessionImpl final : public ConnectSession,
   void WatchOutput() override { output_watched_ = true; }
   bool AsksWhetherPeerLives() const override { return liveness_.enabled(); }
   absl::Duration ShortestRoundTrip() const override { return transport_->ShortestRoundTrip(); }
+  BytePieces* BeginLoan(TunnelStream* stream) override;
   void Forget(TunnelStream* stream, bool cancel) override;
 
   // ByteStream::Observer of the transport:
-  void OnReadable() override { ReadTransport(); }
+  void OnReadable() override { ReadTransport(/*may_lend=*/true); }
   void OnWritable() override;
 
   // Http2Events:
@@ -118,8 +120,12 @@ class ConnectSessionImpl final : public ConnectSession,
   // The session ends once the GOAWAY with this error has gone out.
   void EndAtFault(uint32_t error_code, absl::string_view why);
 
-  void ReadTransport();
+  // With `may_lend` streams may be told of what has come at once, which is no upcall inside a call;
+  // false when the session was destroyed by one.
+  bool ReadTransport(bool may_lend);
   void Feed(absl::Span<const uint8_t> data);
+  // Has what Feed has lent to streams read from where it is; false as ReadTransport.
+  bool DispatchLoans();
   // Pulls one frame, or some, into the output: its size, 0 when there is none, or less when the
   // session has failed.
   ssize_t PullFrame();
@@ -184,6 +190,14 @@ class ConnectSessionImpl final : public ConnectSession,
   };
   std::vector<Connect> connects_;  // Not yet shown to the delegate.
   HeaderBlock block_;
+  struct Loan {
+    TunnelStream* stream;  // Not owned; null once it is destroyed.
+    std::unique_ptr<BytePieces> pieces;
+  };
+  // The first lent_ are of the Feed that has just been, the others are kept for the next.
+  std::vector<Loan> loans_;
+  size_t lent_ = 0;
+  bool lending_ = false;  // What is fed now may be lent.
 
   OutputBuffer output_;
   BufferUse output_use_;

@@ -236,7 +236,7 @@ int ConnectSessionImpl::OnDataChunk(int32_t id, absl::Span<const uint8_t> data) 
   // and a slow reader takes nothing from the others.
   nghttp2_session_consume_connection(http2_.get(), data.size());
   // Without a stream its reset is queued.
-  if (TunnelStream* stream = Find(id)) stream->OnData(data);
+  if (TunnelStream* stream = Find(id)) stream->OnData(data, lending_);
   return 0;
 }
 

@@ -1,11 +1,15 @@
+#include <functional>
 #include <memory>
 #include <string>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/status_matchers.h"
 #include "common/http2/connect_session.h"
 #include "common/http2/testing/session_pair.h"
+#include "common/net/byte_stream.h"
 #include "common/net/scratch_pool.h"
 #include "common/net/testing/counted_stream.h"
 #include "common/net/testing/fake_buffer_budget.h"
@@ -17,6 +21,7 @@ namespace byrnie {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 // Streams that share a session: windows, marks, turns, and how many there may be.
 class SessionFlowTest : public SessionPairTest {};
@@ -56,6 +61,147 @@ TEST_P(SessionFlowTest, ASlowReaderStallsNobodyAndBoundsItsWriter) {
   EXPECT_EQ(server_.talkers[0]->received, payload);
   server_.talkers.clear();
   server_.session.reset();
+}
+
+TEST_P(SessionFlowTest, BulkIsShownWhereItIsToWhoeverWaits) {
+  if (GetParam() < 1000) return;  // No bulk.
+  Connect(GetParam());
+  Talker* one = client_.Open();
+  Talker* other = client_.Open();
+  Run();
+  for (const auto& talker : server_.talkers) talker->peeks = true;
+  const std::string payload = Pattern(3 << 20);
+  const std::string more = Pattern(1 << 20, 5);
+  one->shutdown_when_sent = true;
+  one->Send(payload);
+  other->Send(more);
+  Run();
+  EXPECT_EQ(server_.talkers[0]->received, payload);
+  EXPECT_TRUE(server_.talkers[0]->eof);
+  EXPECT_EQ(server_.talkers[1]->received, more);
+  // The end comes with its last bytes, and is told with what else there is at the end of a turn.
+  EXPECT_GT(server_.talkers[0]->peeked, payload.size() / 2);
+  EXPECT_GT(server_.talkers[1]->peeked, more.size() / 2);
+  EXPECT_THAT(server_.talkers[1]->stream->Peek(), IsEmpty());
+}
+
+TEST_P(SessionFlowTest, WhatIsShownAndNotTakenIsKept) {
+  if (GetParam() < 1000) return;
+  Connect(GetParam());
+  Talker* talker = client_.Open();
+  Run();
+  // Reads what is shown; then stops in the midst of it.
+  const std::string payload = Pattern(200 * 1024);
+  Talker& reader = *server_.talkers[0];
+  reader.reading = false;
+  talker->Send(payload);
+  Run();
+  EXPECT_GT(reader.readable, 0);
+  EXPECT_EQ(reader.received, "");
+  reader.reading = reader.peeks = true;
+  reader.Pull();
+  Run();
+  EXPECT_EQ(reader.received, payload);
+}
+
+// A piece takes memory of its own, and a write of many small ones more time than their copy.
+TEST_P(SessionFlowTest, BulkInTinyFramesIsNotShown) {
+  if (GetParam() < 1000) return;
+  Connect(GetParam());
+  Talker* talker = client_.Open();
+  Run();
+  Talker& reader = *server_.talkers[0];
+  reader.peeks = true;
+  const std::string payload = Pattern(4 << 10);
+  frozen_ = true;
+  // A frame for each, and all at once.
+  for (int i = 0; i < 8; ++i) {
+    for (const char byte : payload) talker->Send(std::string(1, byte));
+  }
+  frozen_ = false;
+  valve_->Thaw();
+  Run();
+  EXPECT_EQ(reader.received.size(), 8 * payload.size());
+  EXPECT_EQ(reader.received.substr(0, payload.size()), payload);
+  EXPECT_LT(reader.peeked, reader.received.size());
+}
+
+// Does something in the midst of what is shown, once.
+class Disturber final : public ByteStream::Observer {
+ public:
+  Disturber(ByteStream* stream, std::function<void()> disturb)
+      : stream_(stream), disturb_(std::move(disturb)) {
+    stream_->SetObserver(this);
+  }
+  void OnReadable() override {
+    if (done_) return;
+    if (stream_->Peek().empty()) {
+      uint8_t buffer[4096];
+      while (stream_->Read(absl::MakeSpan(buffer)).status == IoStatus::kOk) {
+      }
+      return;
+    }
+    done_ = true;
+    stream_->Skip(100);
+    disturb_();
+  }
+  void OnWritable() override {}
+  bool done() const { return done_; }
+
+ private:
+  ByteStream* const stream_;  // Not owned.
+  const std::function<void()> disturb_;
+  bool done_ = false;
+};
+
+TEST_P(SessionFlowTest, AnythingMayHappenWhileBulkIsShown) {
+  if (GetParam() < 1000) return;
+  for (const std::string what : {"the stream goes", "it is reset", "the session goes", "all goes",
+                                 "its observer goes", "another one goes", "it is read"}) {
+    SCOPED_TRACE(what);
+    server_.talkers.clear();
+    client_.talkers.clear();
+    server_.session.reset();
+    client_.session.reset();
+    client_.closed = server_.closed = absl::nullopt;
+    Connect(GetParam());
+    Talker* one = client_.Open();
+    Talker* other = client_.Open();
+    Run();
+    ASSERT_EQ(server_.talkers.size(), 2u);
+    server_.talkers[1]->peeks = true;
+    const std::string payload = Pattern(1 << 20);
+    std::string read;
+    ByteStream* const stream = server_.talkers[0]->stream.get();
+    Disturber disturber(stream, [&] {
+      if (what == "the stream goes") server_.talkers[0]->stream.reset();
+      if (what == "it is reset") stream->Reset();
+      if (what == "the session goes" || what == "all goes") server_.session.reset();
+      if (what == "all goes") server_.talkers[0]->stream.reset();
+      if (what == "its observer goes") stream->SetObserver(nullptr);
+      if (what == "another one goes") server_.talkers[1]->stream.reset();
+      if (what != "it is read" && what != "the session goes") return;
+      // What was shown can be read on, whatever else there is.
+      std::vector<uint8_t> buffer(1000);
+      const IoResult result = stream->Read(absl::MakeSpan(buffer));
+      read.assign(reinterpret_cast<const char*>(buffer.data()), result.bytes);
+    });
+    one->Send(payload);
+    other->Send(payload);
+    Run();
+    EXPECT_TRUE(disturber.done());
+    if (!read.empty()) {
+      EXPECT_EQ(payload.find(read) % payload.size(), 100u);
+    }
+    if (what == "it is read" || what == "the session goes") {
+      EXPECT_EQ(read.size(), 1000u);
+    }
+    const bool other_lives = server_.session != nullptr && what != "another one goes";
+    if (other_lives) {
+      EXPECT_EQ(server_.talkers[1]->received, payload);
+    }
+    if (server_.talkers[0]->stream != nullptr) stream->SetObserver(nullptr);
+  }
 }
 
 TEST_P(SessionFlowTest, AWindowIsWideOnlyWhileHardlyAnyOfTheBudgetIsInUse) {

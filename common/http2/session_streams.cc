@@ -109,8 +109,19 @@ void ConnectSessionImpl::WantUpcalls(TunnelStream* stream) {
   Schedule();
 }
 
+BytePieces* ConnectSessionImpl::BeginLoan(TunnelStream* stream) {
+  if (lent_ == loans_.size()) loans_.push_back({nullptr, std::make_unique<BytePieces>()});
+  loans_[lent_].stream = stream;
+  return loans_[lent_++].pieces.get();
+}
+
 void ConnectSessionImpl::Forget(TunnelStream* stream, bool cancel) {
   streams_.erase(stream->id());
+  for (size_t i = 0; i < lent_; ++i) {
+    if (loans_[i].stream != stream) continue;
+    loans_[i].stream = nullptr;
+    loans_[i].pieces->Clear();
+  }
   if (stream->queued) {
     std::replace(ready_.begin(), ready_.end(), stream, static_cast<TunnelStream*>(nullptr));
     std::replace(running_.begin(), running_.end(), stream, static_cast<TunnelStream*>(nullptr));

@@ -9,6 +9,10 @@ namespace byrnie {
 namespace {
 
 constexpr size_t kReadSize = 64 * 1024;
+// Less is copied, and told of with everything else at the end of the turn.
+constexpr size_t kLeastLent = 32 * 1024;
+// Of streams that are lent something at once, how many lists of pieces are kept for the next time.
+constexpr size_t kLoansKept = 8;
 constexpr size_t kBytesPerEvent = 256 * 1024;
 // Answers the peer provokes and does not read.
 constexpr size_t kMaxQueuedFrames = 4096;
@@ -20,7 +24,7 @@ void ConnectSessionImpl::OnWritable() {
   Schedule();
 }
 
-void ConnectSessionImpl::ReadTransport() {
+bool ConnectSessionImpl::ReadTransport(bool may_lend) {
   // A session that is not reading right now owns no buffer.
   uint8_t small[kReadSize];
   const ScratchPool::Block block =
@@ -56,11 +60,15 @@ void ConnectSessionImpl::ReadTransport() {
     if (result.bytes > 0) {
       moved += result.bytes;
       if (liveness_.OnHeard(loop_->Now())) streams_changed_ = true;
+      lending_ = may_lend && result.bytes >= kLeastLent;
       Feed(buffer.first(result.bytes));
+      lending_ = false;
+      if (!DispatchLoans()) return false;
     }
     if (result.status == IoStatus::kWouldBlock) break;
   }
   Schedule();
+  return true;
 }
 
 void ConnectSessionImpl::Feed(absl::Span<const uint8_t> data) {
@@ -82,6 +90,25 @@ void ConnectSessionImpl::Feed(absl::Span<const uint8_t> data) {
     return;
   }
   NoteFrames(frames);
+}
+
+bool ConnectSessionImpl::DispatchLoans() {
+  if (lent_ == 0) return true;
+  bool destroyed = false;
+  bool* const outer = std::exchange(destroyed_, &destroyed);
+  // What ends a session or a stream is told at the end of the turn, behind what came before it.
+  for (size_t i = 0; i < lent_; ++i) {
+    if (loans_[i].stream != nullptr) loans_[i].stream->DispatchLoan();
+    if (destroyed) {
+      if (outer != nullptr) *outer = true;
+      return false;
+    }
+    if (loans_[i].stream != nullptr) loans_[i].stream->EndLoan();
+  }
+  destroyed_ = outer;
+  lent_ = 0;
+  if (loans_.size() > kLoansKept) loans_.resize(kLoansKept);
+  return true;
 }
 
 ssize_t ConnectSessionImpl::PullFrame() {
@@ -144,7 +171,7 @@ void ConnectSessionImpl::FlushOutput() {
     const IoResult result = transport_->Write(output_.bytes());
     if (result.status == IoStatus::kError || result.status == IoStatus::kEof) {
       // What the peer said before the end is still worth hearing.
-      ReadTransport();
+      ReadTransport(/*may_lend=*/false);
       const absl::Status error = transport_->error();
       Fail(!error.ok() ? error : absl::UnavailableError("the transport is broken"));
       return;

@@ -63,7 +63,7 @@ void TunnelStream::SetObserver(Observer* observer) {
   read_waiting_ = true;
   write_waiting_ = true;
   if (observer == nullptr) return;
-  if (!received_.empty() || end_received_ || !error_.ok()) NotifyReadable();
+  if (unread() > 0 || end_received_ || !error_.ok()) NotifyReadable();
   if (!error_.ok() || (opened_ && unsent_.size() < unsent_use_.Limit(kSendLimit))) {
     NotifyWritable();
   }
@@ -73,24 +73,42 @@ IoResult TunnelStream::Read(absl::Span<uint8_t> buffer) {
   DCHECK(loop_->InLoopThread());
   if (reset_ || refused_) return {0, IoStatus::kError};
   if (buffer.empty()) return {0, IoStatus::kOk};
-  if (opened_ && !received_.empty()) {
+  if (opened_ && unread() > 0) {
+    EndLoan();
     const size_t bytes = received_.Take(buffer);
-    read_since_growth_ += bytes;
-    // It is what the peer waits for, and the reader keeps up; or it may soon be, on a path where
-    // updates are as fast as bytes and small windows make small frames.
-    if (received_.empty() &&
-        (window_used_up_ || (read_since_growth_ >= wanted_window_ && received_use_.Plenty()))) {
-      window_used_up_ = false;
-      read_since_growth_ = 0;
-      GrowWindow();
-    }
-    GiveWindow();
+    NoteRead(bytes);
     return {bytes, IoStatus::kOk};
   }
   if (!error_.ok() && !end_stands_) return {0, IoStatus::kError};
   if (opened_ && end_received_) return {0, IoStatus::kEof};
   read_waiting_ = true;
   return {0, IoStatus::kWouldBlock};
+}
+
+absl::Span<const absl::Span<const uint8_t>> TunnelStream::Peek() const {
+  const bool shows = loan_ != nullptr && opened_ && received_.empty() && !reset_ && !refused_;
+  return shows ? loan_->pieces() : absl::Span<const absl::Span<const uint8_t>>();
+}
+
+void TunnelStream::Skip(size_t bytes) {
+  DCHECK(loop_->InLoopThread());
+  if (bytes == 0) return;
+  DCHECK(loan_ != nullptr && bytes <= loan_->size());
+  loan_->Skip(bytes);
+  NoteRead(bytes);
+}
+
+void TunnelStream::NoteRead(size_t bytes) {
+  read_since_growth_ += bytes;
+  // It is what the peer waits for, and the reader keeps up; or it may soon be, on a path where
+  // updates are as fast as bytes and small windows make small frames.
+  if (unread() == 0 &&
+      (window_used_up_ || (read_since_growth_ >= wanted_window_ && received_use_.Plenty()))) {
+    window_used_up_ = false;
+    read_since_growth_ = 0;
+    GrowWindow();
+  }
+  GiveWindow();
 }
 
 IoResult TunnelStream::Write(absl::Span<const uint8_t> data) {
@@ -139,7 +157,7 @@ void TunnelStream::ResetWith(uint32_t code) {
   if (closed_) return;  // Both ends are through already.
   if (session_ == nullptr) return;
   // Nobody reads these any more.
-  received_.Clear();
+  DropUnread();
   GiveWindow();
   session_->SendReady(this);
 }
@@ -176,7 +194,7 @@ void TunnelStream::Accept(const HeaderList& headers) {
   opened_ = true;
   session_->SendAccept(id_, headers);
   OpenWindow();  // Not before, so that it needs no packet of its own.
-  if (!received_.empty() || end_received_) NotifyReadable();
+  if (unread() > 0 || end_received_) NotifyReadable();
   NotifyWritable();
   if (shutdown_) session_->SendReady(this);
 }
@@ -185,7 +203,7 @@ void TunnelStream::Reject(int status, const HeaderList& headers) {
   DCHECK(loop_->InLoopThread());
   DCHECK(role_ == Role::kServer && !opened_);
   if (!error_.ok() || reset_ || refused_ || closed_ || session_ == nullptr) return;
-  received_.Clear();
+  DropUnread();
   GiveWindow();
   refused_ = true;
   session_->SendReject(id_, status, headers);
@@ -211,7 +229,7 @@ void TunnelStream::OnResponse(int http_status, HeaderList headers) {
     return;
   }
   opened_ = true;
-  if (!received_.empty() || end_received_) NotifyReadable();
+  if (unread() > 0 || end_received_) NotifyReadable();
   NotifyWritable();
   if (shutdown_ && session_ != nullptr) session_->SendReady(this);
 }
@@ -240,27 +258,55 @@ void TunnelStream::OpenWindow() {
   if (received_use_.Plenty()) GiveWindow();
 }
 
-void TunnelStream::OnData(absl::Span<const uint8_t> data) {
+void TunnelStream::OnData(absl::Span<const uint8_t> data, bool lent) {
   credit_ -= static_cast<int32_t>(data.size());
   if (reset_ || refused_ || !error_.ok()) {
     GiveWindow();  // What nobody will read is not to stall the peer.
     return;
   }
-  received_.Append(data);
+  const bool waited_for = opened_ && read_waiting_ && observer_ != nullptr && response_ == nullptr;
+  if (loan_ == nullptr && lent && waited_for && received_.empty()) {
+    loan_ = session_->BeginLoan(this);
+  }
+  if (loan_ != nullptr && lent && !loan_->full()) {
+    loan_->Add(data);
+  } else {
+    EndLoan();
+    received_.Append(data);
+  }
   // All that was promised has come, or so much at once that the peer may soon have to wait.
-  if (credit_ <= static_cast<int32_t>(wanted_window_ / 8) ||
-      received_.size() >= wanted_window_ / 2) {
+  if (credit_ <= static_cast<int32_t>(wanted_window_ / 8) || unread() >= wanted_window_ / 2) {
     window_used_up_ = true;
   }
   CountReceived();
-  if (read_waiting_) NotifyReadable();
+  if (read_waiting_ && loan_ == nullptr) NotifyReadable();
+}
+
+void TunnelStream::DispatchLoan() {
+  if (unread() == 0 || !read_waiting_ || observer_ == nullptr) return;
+  read_waiting_ = false;
+  observer_->OnReadable();
+}
+
+void TunnelStream::EndLoan() {
+  if (loan_ == nullptr) return;
+  for (const absl::Span<const uint8_t> piece : loan_->pieces()) received_.Append(piece);
+  loan_->Clear();
+  loan_ = nullptr;
+  CountReceived();
+  if (read_waiting_ && !received_.empty()) NotifyReadable();
+}
+
+void TunnelStream::DropUnread() {
+  received_.Clear();
+  if (loan_ != nullptr) loan_->Clear();
 }
 
 void TunnelStream::GiveWindow() {
   if (session_ != nullptr && !closed_ && !end_received_) {
     const int64_t window =
         static_cast<int64_t>(received_use_.Limit(std::min(wanted_window_, MostWindow())));
-    const int64_t given = credit_ + static_cast<int64_t>(received_.size());
+    const int64_t given = credit_ + static_cast<int64_t>(unread());
     // By halves: a frame for each byte read would cost more than the byte. Whoever has read
     // everything and gets nothing has left more than half of it to the peer.
     if ((window - given) * 2 >= window) {

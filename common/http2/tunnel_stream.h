@@ -11,6 +11,7 @@
 #include "common/http2/chunk_queue.h"
 #include "common/http2/connect_session.h"
 #include "common/net/buffer_budget.h"
+#include "common/net/byte_pieces.h"
 
 namespace byrnie {
 
@@ -42,6 +43,8 @@ class TunnelStream final : public ConnectStream {
     virtual bool AsksWhetherPeerLives() const = 0;
     // ByteStream::ShortestRoundTrip of the transport.
     virtual absl::Duration ShortestRoundTrip() const = 0;
+    // Where the stream notes what it is lent until the session calls EndLoan().
+    virtual BytePieces* BeginLoan(TunnelStream* stream) = 0;
     // The stream is being destroyed. `cancel`: the peer is to hear of it.
     virtual void Forget(TunnelStream* stream, bool cancel) = 0;
   };
@@ -67,6 +70,8 @@ class TunnelStream final : public ConnectStream {
   int32_t id() const override { return id_; }
   void SetObserver(Observer* observer) override;
   IoResult Read(absl::Span<uint8_t> buffer) override;
+  absl::Span<const absl::Span<const uint8_t>> Peek() const override;
+  void Skip(size_t bytes) override;
   IoResult Write(absl::Span<const uint8_t> data) override;
   // What the peer's window and the session's transport have room for.
   size_t Room() const override;
@@ -87,8 +92,13 @@ class TunnelStream final : public ConnectStream {
   // Client: the answer has come.
   void OnResponse(int http_status, HeaderList headers);
   bool answered() const { return opened_ || refused_; }
-  // Bytes from the peer.
-  void OnData(absl::Span<const uint8_t> data);
+  // Bytes from the peer. With `lent` their memory stays until EndLoan(), so that whoever waits for
+  // them may get them from where they are.
+  void OnData(absl::Span<const uint8_t> data, bool lent);
+  // Tells who waits that something was lent. May destroy the stream or the session.
+  void DispatchLoan();
+  // What has not been read by now is kept.
+  void EndLoan();
   void OnEndStream();
   // The peer takes more.
   void OnWindow() {
@@ -150,6 +160,12 @@ class TunnelStream final : public ConnectStream {
   // Nothing more is to come from the peer.
   void CloseWindow();
   void CountReceived();
+  // Bytes that have come and have not been read.
+  size_t unread() const { return received_.size() + (loan_ == nullptr ? 0 : loan_->size()); }
+  // Nobody reads them any more.
+  void DropUnread();
+  // So many of them have been.
+  void NoteRead(size_t bytes);
   void CountUnsent() { unsent_use_.Set(unsent_.allocated(), unsent_.allocated()); }
   void DropUnsent();
   void Break(const absl::Status& status);
@@ -163,6 +179,7 @@ class TunnelStream final : public ConnectStream {
   std::unique_ptr<EventLoop::Deferred> own_upcalls_;  // Only once the session is gone.
   bool* destroyed_ = nullptr;                         // Set while upcalls run.
   ChunkQueue received_;
+  BytePieces* loan_ = nullptr;  // Not owned; follows received_, only inside a call of the session.
   ChunkQueue unsent_;
   BufferUse received_use_;
   BufferUse unsent_use_;

@@ -59,6 +59,25 @@ class ByteStream {
   // Takes as many bytes as fit; the rest stays the caller's. kError after ShutdownWrite or Reset.
   virtual IoResult Write(absl::Span<const uint8_t> data) = 0;
 
+  // What Read would give, as far as it can be looked at where it is: pieces, in order, that stay
+  // until the next Read, Skip or Reset or the end of the upcall. Empty where there is nothing to
+  // read or the stream shows nothing; only Read tells.
+  virtual absl::Span<const absl::Span<const uint8_t>> Peek() const { return {}; }
+  // The first `bytes` of what Peek shows have been read.
+  virtual void Skip(size_t bytes) { static_cast<void>(bytes); }
+  // Write of all these, one after the other; of a socket, in one system call.
+  virtual IoResult WritePieces(absl::Span<const absl::Span<const uint8_t>> pieces) {
+    IoResult result;
+    for (const absl::Span<const uint8_t> piece : pieces) {
+      const IoResult written = Write(piece);
+      if (written.status == IoStatus::kError) return written;
+      result.bytes += written.bytes;
+      result.status = written.status;
+      if (written.bytes < piece.size() || written.status != IoStatus::kOk) break;
+    }
+    return result;
+  }
+
   // How many bytes Write is likely to take now, for whoever would have to keep the rest; 64 KiB
   // where that is not known. May be a system call.
   virtual size_t Room() const { return 64 * 1024; }

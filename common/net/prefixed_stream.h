@@ -23,6 +23,9 @@ class PrefixedStream final : public ByteStream {
   // The prefix comes before whatever the stream has to say, its end or error included.
   IoResult Read(absl::Span<uint8_t> buffer) override;
   IoResult Write(absl::Span<const uint8_t> data) override { return stream_->Write(data); }
+  IoResult WritePieces(absl::Span<const absl::Span<const uint8_t>> pieces) override {
+    return stream_->WritePieces(pieces);
+  }
   void ShutdownWrite() override { stream_->ShutdownWrite(); }
   void Reset() override;
   bool Flushed() const override { return stream_->Flushed(); }

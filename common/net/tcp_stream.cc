@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/net/byte_pieces.h"
 #include "common/net/socket.h"
 
 namespace byrnie {
@@ -23,6 +25,9 @@ constexpr absl::Duration kResetPatience = absl::Seconds(5);
 // The first look for a stall is put off to a whole multiple of this: thousands of connections that
 // have each written something wake their loop a few times a second, not thousands of times.
 constexpr absl::Duration kStallGrain = absl::Milliseconds(250);
+
+// Sent in one system call, of which Linux takes 1024.
+constexpr size_t kMostPieces = BytePieces::kMost;
 
 }  // namespace
 
@@ -181,20 +186,56 @@ IoResult TcpStream::Write(absl::Span<const uint8_t> data) {
   DCHECK(loop_->InLoopThread());
   if (reset_ || write_shut_ || error_ != 0) return {0, IoStatus::kError};
   size_t written = 0;
-  while (written < data.size()) {
+  absl::optional<IoResult> stopped;
+  while (written < data.size() && !stopped.has_value()) {
     const ssize_t n = send(fd_.get(), data.data() + written, data.size() - written, MSG_NOSIGNAL);
-    if (n >= 0) {
-      written += n;
-      WatchForStall();
-    } else if (errno == EAGAIN) {
-      writable_ = false;
-      write_waiting_ = true;
-      return {written, IoStatus::kWouldBlock};
-    } else if (errno != EINTR) {
-      return Fail(errno);
+    if (Sent(n, written, &stopped)) written += static_cast<size_t>(n);
+  }
+  return stopped.value_or(IoResult{written, IoStatus::kOk});
+}
+
+IoResult TcpStream::WritePieces(absl::Span<const absl::Span<const uint8_t>> pieces) {
+  DCHECK(loop_->InLoopThread());
+  if (reset_ || write_shut_ || error_ != 0) return {0, IoStatus::kError};
+  size_t written = 0;
+  size_t begun = 0;  // Of the first piece, what has been sent.
+  absl::optional<IoResult> stopped;
+  while (!pieces.empty() && !stopped.has_value()) {
+    iovec vectors[kMostPieces];
+    const size_t count = std::min(pieces.size(), kMostPieces);
+    for (size_t i = 0; i < count; ++i) {
+      // sendmsg(2) only reads what this points to.
+      vectors[i] = {const_cast<uint8_t*>(pieces[i].data()), pieces[i].size()};
+    }
+    vectors[0] = {const_cast<uint8_t*>(pieces[0].data()) + begun, pieces[0].size() - begun};
+    msghdr message = {};
+    message.msg_iov = vectors;
+    message.msg_iovlen = count;
+    const ssize_t n = sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+    if (!Sent(n, written, &stopped)) continue;
+    written += static_cast<size_t>(n);
+    begun += static_cast<size_t>(n);
+    while (!pieces.empty() && begun >= pieces[0].size()) {
+      begun -= pieces[0].size();
+      pieces.remove_prefix(1);
     }
   }
-  return {written, IoStatus::kOk};
+  return stopped.value_or(IoResult{written, IoStatus::kOk});
+}
+
+bool TcpStream::Sent(ssize_t result, size_t written, absl::optional<IoResult>* stopped) {
+  if (result >= 0) {
+    WatchForStall();
+    return true;
+  }
+  if (errno == EAGAIN) {
+    writable_ = false;
+    write_waiting_ = true;
+    *stopped = {written, IoStatus::kWouldBlock};
+  } else if (errno != EINTR) {
+    *stopped = Fail(errno);
+  }
+  return false;
 }
 
 size_t TcpStream::Room() const { return fd_ && writable_ && error_ == 0 ? SendRoom(fd_.get()) : 0; }

@@ -80,6 +80,7 @@ class TcpStream final : public ByteStream {
   void SetObserver(Observer* observer) override;
   IoResult Read(absl::Span<uint8_t> buffer) override;
   IoResult Write(absl::Span<const uint8_t> data) override;
+  IoResult WritePieces(absl::Span<const absl::Span<const uint8_t>> pieces) override;
   // What the kernel's send buffer has room for.
   size_t Room() const override;
   void ShutdownWrite() override;
@@ -116,6 +117,9 @@ class TcpStream final : public ByteStream {
   IoResult Fail(int error);
   // What a read says that has taken `bytes`, the last there were.
   IoResult ReadLater(size_t bytes);
+  // Whether a system call that sends went well, as its result and errno say; and then that stalls
+  // are watched for. Otherwise `stopped` is what is to be told, but for EINTR.
+  bool Sent(ssize_t result, size_t written, absl::optional<IoResult>* stopped);
   // Both directions have ended: whatever happens to this process, the kernel sends what it has.
   void LeaveTheRestToTheKernel();
   // Data has been given to the kernel: sees to it that a peer that is gone is noticed.

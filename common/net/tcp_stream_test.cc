@@ -127,6 +127,59 @@ TEST_F(TcpStreamTest, KnowsWhatThereIsRoomFor) {
   }));
 }
 
+TEST_F(TcpStreamTest, WritesPiecesInOrderHoweverMany) {
+  Listen();
+  auto attempt = Connect(listener_->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+  TcpStream& stream = **result_;
+  std::string sent;
+  for (int i = 0; i < 20000; ++i) sent.push_back(static_cast<char>(i * 131 + i / 251));
+  const auto bytes =
+      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(sent.data()), sent.size());
+  // More than one system call takes.
+  std::vector<absl::Span<const uint8_t>> pieces;
+  for (size_t begin = 0; begin < bytes.size(); begin += 1 + begin % 130) {
+    pieces.push_back(bytes.subspan(begin, 1 + begin % 130));
+  }
+  ASSERT_GT(pieces.size(), 64u);
+  const IoResult result = stream.WritePieces(pieces);
+  EXPECT_EQ(result.status, IoStatus::kOk);
+  EXPECT_EQ(result.bytes, sent.size());
+  std::string received;
+  ASSERT_TRUE(loop_.RunUntil([&] {
+    uint8_t buffer[4096];
+    const size_t taken = accepted_->Read(absl::MakeSpan(buffer)).bytes;
+    received.append(reinterpret_cast<const char*>(buffer), taken);
+    return received.size() >= sent.size();
+  }));
+  EXPECT_EQ(received, sent);
+  stream.ShutdownWrite();
+  EXPECT_EQ(stream.WritePieces(pieces).status, IoStatus::kError);
+}
+
+TEST_F(TcpStreamTest, SaysHowMuchOfThePiecesThereWasRoomFor) {
+  Listen();
+  auto attempt = Connect(listener_->address());
+  ASSERT_TRUE(loop_.RunUntil([&] { return accepted_ != nullptr && calls_ == 1; }));
+  TcpStream& stream = **result_;
+  const std::vector<uint8_t> block(1 << 20);
+  const std::vector<absl::Span<const uint8_t>> pieces(3, block);
+  uint64_t taken = 0;
+  IoResult result;
+  while (result.status == IoStatus::kOk) {
+    result = stream.WritePieces(pieces);
+    taken += result.bytes;
+  }
+  EXPECT_EQ(result.status, IoStatus::kWouldBlock);
+  uint64_t received = 0;
+  std::vector<uint8_t> buffer(1 << 20);
+  ASSERT_TRUE(loop_.RunUntil([&] {
+    received += accepted_->Read(absl::MakeSpan(buffer)).bytes;
+    return received >= taken;
+  }));
+  EXPECT_EQ(received, taken);
+}
+
 TEST_F(TcpStreamTest, ConnectsOverIpv6) {
   Listen("[::1]:0");
   auto attempt = Connect(listener_->address());

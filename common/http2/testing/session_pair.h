@@ -49,7 +49,22 @@ class Talker final : public ByteStream::Observer {
     }
     if (shutdown_when_sent) stream->ShutdownWrite();
   }
+  // Takes what the stream shows, a little less than all of it at a time.
+  void PullShown() {
+    while (reading && !stream->Peek().empty()) {
+      size_t shown = 0;
+      for (const absl::Span<const uint8_t> piece : stream->Peek()) {
+        const size_t size = piece.size() > 1 ? piece.size() - 1 : 1;
+        received.append(reinterpret_cast<const char*>(piece.data()), size);
+        shown += size;
+        if (size < piece.size()) break;
+      }
+      peeked += shown;
+      stream->Skip(shown);
+    }
+  }
   void Pull() {
+    if (peeks) PullShown();
     std::vector<uint8_t> buffer(read_size);
     while (reading && !eof && !error) {
       const IoResult result = stream->Read(absl::MakeSpan(buffer));
@@ -78,6 +93,8 @@ class Talker final : public ByteStream::Observer {
   std::string received;
   size_t read_size = 4096;
   bool reading = true;
+  bool peeks = false;
+  size_t peeked = 0;
   bool echo = false;
   bool shutdown_when_sent = false;
   bool eof = false;

@@ -38,6 +38,12 @@ class CountedStream final : public ByteStream {
     calls_->writes.push_back(result.bytes);
     return result;
   }
+  // One call, as of a socket.
+  IoResult WritePieces(absl::Span<const absl::Span<const uint8_t>> pieces) override {
+    const IoResult result = inner_->WritePieces(pieces);
+    calls_->writes.push_back(result.bytes);
+    return result;
+  }
   size_t Room() const override { return inner_->Room(); }
   void ShutdownWrite() override { inner_->ShutdownWrite(); }
   void Reset() override { inner_->Reset(); }
