@@ -210,8 +210,10 @@ class Holder final : public ConnectSession::Delegate, private ByteStream::Observ
     streams_.push_back(std::move(stream));
   }
   void OnReadable() override {
-    if (!echoes_) return;
     for (const auto& stream : streams_) {
+      if (stream == nullptr) continue;
+      if (!stream->Peek().empty()) stream->Skip(stream->WritePieces(stream->Peek()).bytes);
+      if (!echoes_) continue;
       uint8_t buffer[512];
       const IoResult read = stream->Read(absl::MakeSpan(buffer));
       if (read.status == IoStatus::kEof) stream->ShutdownWrite();
