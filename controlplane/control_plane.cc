@@ -333,7 +333,8 @@ void ControlPlane::MakeAttestors() {
 absl::Status ControlPlane::CheckRegistryFile() {
   if (registry_file_ == nullptr) {
     if (options_.cluster.registry) return absl::OkStatus();
-    ASSIGN_OR_RETURN(const std::unique_ptr<RegistryFileMark> mark, RegistryFileMark::Load(store_));
+    ASSIGN_OR_RETURN(const std::unique_ptr<RegistryFileMark> mark,
+                     RegistryFileMark::Load(store_, clock_));
     if (!mark->had_entries()) return absl::OkStatus();
     return InFlag("registry",
                   absl::InvalidArgumentError(
@@ -341,7 +342,7 @@ absl::Status ControlPlane::CheckRegistryFile() {
                       "policies everybody would be let in; give it (static:FILE) or, where it is "
                       "to have none, one that says {\"empty\": true}, once"));
   }
-  ASSIGN_OR_RETURN(registry_mark_, RegistryFileMark::Load(store_));
+  ASSIGN_OR_RETURN(registry_mark_, RegistryFileMark::Load(store_, clock_));
   if (registry_mark_->had_entries()) RETURN_IF_ERROR(registry_file_->SetHadEntries());
   registry_mark_->Set(registry_file_->had_entries());
   return absl::OkStatus();
