@@ -27,9 +27,11 @@ namespace byrnie {
 namespace {
 
 constexpr int kBusyTimeoutMs = 5000;
-// How long a commit that erases waits for who reads the log, a backup perhaps; the next one tries
+// How long a commit that erases waits for who reads the log, a backup perhaps; a later one tries
 // again.
 constexpr int kEraseTimeoutMs = 1000;
+// To write the file anew is tried less often than to cut the log: it is as dear where it fails.
+constexpr int kAnewIntervals = 30;
 // A greater file is not written anew to erase something: 64 MiB of pages, about a second.
 constexpr int64_t kMostPagesWrittenAnew = 16384;
 
@@ -195,7 +197,12 @@ struct Scanner : Connection {
 
 class SqliteStoreImpl final : public Store {
  public:
-  explicit SqliteStoreImpl(UniqueFd lock) : lock_(std::move(lock)) {}
+  // `log_has_erased`: a log was left there by a process that was killed, say, with what it was to
+  // erase.
+  SqliteStoreImpl(UniqueFd lock, bool log_has_erased, const Clock* clock)
+      : clock_(clock == nullptr ? &system_clock_ : clock),
+        lock_(std::move(lock)),
+        log_has_erased_(log_has_erased) {}
 
   // Of a database whose schema is there; `writer_db` is open.
   absl::Status Start(const std::string& path, SqliteHandle writer_db) {
@@ -207,7 +214,7 @@ class SqliteStoreImpl final : public Store {
     RETURN_IF_ERROR(PrepareAll());
     absl::MutexLock lock(&writer_.mu);
     ASSIGN_OR_RETURN(published_, writer_.OnlyInt(&*writer_.revision));
-    EmptyLog(kEraseTimeoutMs);
+    if (log_has_erased_) EmptyLog(kEraseTimeoutMs);
     return absl::OkStatus();
   }
 
@@ -283,8 +290,8 @@ class SqliteStoreImpl final : public Store {
       WriteAnew();
       log_has_erased_ = true;
       EmptyLog(kEraseTimeoutMs);
-    } else if (log_has_erased_) {
-      EmptyLog(0);
+    } else {
+      EraseAgain();
     }
     return revision;
   }
@@ -322,11 +329,26 @@ class SqliteStoreImpl final : public Store {
 
   // secure_delete overwrites what is deleted where it is, and not what the engine leaves of it in
   // the free part of a page when it moves rows to another one. Where it fails, for want of room
-  // perhaps, the file is as it was.
+  // perhaps, the file is as it was, and it is tried again.
   void WriteAnew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_.mu) {
     const absl::StatusOr<int64_t> pages = SqliteQueryInt(writer_.db.get(), "PRAGMA page_count");
-    if (!pages.ok() || *pages > kMostPagesWrittenAnew) return;
-    (void)SqliteExecute(writer_.db.get(), "VACUUM");
+    if (pages.ok() && *pages > kMostPagesWrittenAnew) {
+      file_has_erased_ = false;
+      return;
+    }
+    file_has_erased_ = !pages.ok() || !SqliteExecute(writer_.db.get(), "VACUUM").ok();
+    next_anew_ = clock_->MonotonicNow() + kAnewIntervals * SqliteStore::kEraseInterval;
+  }
+
+  // What an earlier commit could not: waits for nobody, and not at each commit, which would make
+  // all of them slow while somebody reads for good, as a program does that replicates the file.
+  void EraseAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_.mu) {
+    const absl::Duration now = clock_->MonotonicNow();
+    if (file_has_erased_ && now >= next_anew_) {
+      WriteAnew();
+      log_has_erased_ = true;
+    }
+    if (log_has_erased_ && now >= next_empty_) EmptyLog(0);
   }
 
   // Into the file with it all, and cuts it off: the log keeps what pages were before, however often
@@ -337,7 +359,8 @@ class SqliteStoreImpl final : public Store {
     const int result =
         sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
     sqlite3_busy_timeout(db, kBusyTimeoutMs);
-    log_has_erased_ = log_has_erased_ && result != SQLITE_OK;
+    log_has_erased_ = result != SQLITE_OK;
+    next_empty_ = clock_->MonotonicNow() + SqliteStore::kEraseInterval;
   }
 
   absl::Status PrepareAll() {
@@ -370,24 +393,38 @@ class SqliteStoreImpl final : public Store {
         .status();
   }
 
-  const UniqueFd lock_;  // Before the database, which must be closed first.
+  const SystemClock system_clock_;
+  const Clock* const clock_;  // Not owned.
+  const UniqueFd lock_;       // Before the database, which must be closed first.
   // Each with its lock, so that neither a scan nor a write that waits for the disk holds up others.
   Writer writer_;
   Getter getter_;
   Scanner scanner_;
   // The revision that watches know of.
   int64_t published_ ABSL_GUARDED_BY(writer_.mu) = 0;
-  // Something that was to be erased may still be in the log: a process that was killed may have
-  // left it there.
-  bool log_has_erased_ ABSL_GUARDED_BY(writer_.mu) = true;
+  // Something that was to be erased may still be in the log, or in the free part of the file's
+  // pages; and when to try again, monotonic.
+  bool log_has_erased_ ABSL_GUARDED_BY(writer_.mu);
+  bool file_has_erased_ ABSL_GUARDED_BY(writer_.mu) = false;
+  absl::Duration next_empty_ ABSL_GUARDED_BY(writer_.mu);
+  absl::Duration next_anew_ ABSL_GUARDED_BY(writer_.mu);
   WatchHub hub_;
 };
 
-absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path, UniqueFd* lock) {
+// Whether there is a log with something in it.
+bool HasLog(const std::string& path) {
+  struct stat info;
+  return ::stat(absl::StrCat(path, "-wal").c_str(), &info) == 0 && info.st_size > 0;
+}
+
+absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path, UniqueFd* lock,
+                                                const Clock* clock) {
+  // Before this process writes to one.
+  const bool left_log = HasLog(path);
   Connection first;
   RETURN_IF_ERROR(first.Open(path));
   sqlite3* const raw = first.db.get();
-  RETURN_IF_ERROR(SqliteSchemaOf(raw, path).status());
+  ASSIGN_OR_RETURN(const int64_t found_schema, SqliteSchemaOf(raw, path));
   // Before the log files are made: they get the mode of the database.
   if (::chmod(path.c_str(), 0600) != 0) {
     return absl::PermissionDeniedError(absl::StrCat("store: cannot set the mode of \"", path,
@@ -401,6 +438,9 @@ absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path, UniqueF
                                 // Secrets are in no file but this one.
                                 "PRAGMA temp_store = MEMORY;"));
   RETURN_IF_ERROR(MigrateSqliteSchema(raw, path));
+  ASSIGN_OR_RETURN(const int64_t schema, SqliteSchemaOf(raw, path));
+  // The log has what an older schema kept where it was.
+  const bool moved = found_schema > 0 && found_schema != schema;
   // The whole file once, so that damage is found now and not by the first agent whose call meets
   // it.
   ASSIGN_OR_RETURN(
@@ -409,14 +449,17 @@ absl::StatusOr<std::unique_ptr<Store>> OpenFile(const std::string& path, UniqueF
   if (defects > 0) {
     return absl::UnavailableError(absl::StrCat("store \"", path, "\": ", kDamaged));
   }
-  auto store = std::make_unique<SqliteStoreImpl>(std::move(*lock));
+  auto store = std::make_unique<SqliteStoreImpl>(std::move(*lock), left_log || moved, clock);
   RETURN_IF_ERROR(store->Start(path, std::move(first.db)));
   return absl::StatusOr<std::unique_ptr<Store>>(std::move(store));
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Store>> SqliteStore::Open(const std::string& path, Found* found) {
+constexpr absl::Duration SqliteStore::kEraseInterval;
+
+absl::StatusOr<std::unique_ptr<Store>> SqliteStore::Open(const std::string& path, Found* found,
+                                                         const Clock* clock) {
   const absl::optional<mode_t> loose_mode = LooseMode(path);
   // First, lest a file is made that another process's is gone from; what else is wrong with the
   // path CreateFile says better.
@@ -426,7 +469,7 @@ absl::StatusOr<std::unique_ptr<Store>> SqliteStore::Open(const std::string& path
   const auto open = [&]() -> absl::StatusOr<std::unique_ptr<Store>> {
     RETURN_IF_ERROR(made.status());
     RETURN_IF_ERROR(lock.status());
-    return OpenFile(path, &*lock);
+    return OpenFile(path, &*lock, clock);
   };
   absl::StatusOr<std::unique_ptr<Store>> store = open();
   const bool created = made.value_or(false);
@@ -444,11 +487,7 @@ std::vector<std::string> SqliteStore::TracesOfLostFile(const std::string& path) 
   // no page.
   if (there && info.st_size > 0) return {};
   std::vector<std::string> traces;
-  const std::string log = absl::StrCat(path, "-wal");
-  struct stat log_info;
-  if (::stat(log.c_str(), &log_info) == 0 && log_info.st_size > 0) {
-    traces.push_back(absl::StrCat("its log, ", log, ", is there"));
-  }
+  if (HasLog(path)) traces.push_back(absl::StrCat("its log, ", path, "-wal, is there"));
   // Made a moment before the file, which is empty until the engine has opened it.
   if (!there && ::access(LockPath(path).c_str(), F_OK) == 0) {
     traces.push_back(absl::StrCat("its lock, ", LockPath(path), ", is there"));

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
+#include "common/base/clock.h"
 #include "controlplane/store/store.h"
 
 namespace byrnie {
@@ -20,6 +21,10 @@ namespace byrnie {
 // such a file is lost with the process.
 class SqliteStore {
  public:
+  // What was to be erased and could not be, because somebody reads the file or there is no room, is
+  // tried again with the first commit after such a time.
+  static constexpr absl::Duration kEraseInterval = absl::Seconds(1);
+
   // What Open found.
   struct Found {
     // There was no file.
@@ -32,9 +37,11 @@ class SqliteStore {
   // key is in it); its directory must exist. InvalidArgument when the file is not such a database
   // or was made by a newer version, NotFound when the directory is missing, FailedPrecondition when
   // another process has it, PermissionDenied, Unavailable; always with the path and what to do. A
-  // file that could not be made whole is removed. `found` may be null.
+  // file that could not be made whole is removed. `found` may be null; `clock` is the machine's
+  // where it is.
   static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& path,
-                                                     Found* found = nullptr);
+                                                     Found* found = nullptr,
+                                                     const Clock* clock = nullptr);
 
   // What tells that there was a store at `path` which has been lost: what belongs to a file, and
   // none, or one with nothing in it. To be asked before Open(), which makes a new one of that.

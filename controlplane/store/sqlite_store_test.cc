@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_matchers.h"
+#include "common/base/testing/fake_clock.h"
 #include "controlplane/records/authority_record.h"
 #include "controlplane/records/join_token_record.h"
 #include "controlplane/records/jwt_key_record.h"
@@ -223,8 +225,9 @@ TEST(SqliteStoreTest, WhatIsErasedIsInNoFileWhileTheStoreIsOpen) {
 }
 
 // A backup, say. What it reads stays until it is done.
-TEST(SqliteStoreTest, WhatSomebodyReadsIsErasedWithTheNextCommit) {
-  auto store = SqliteStore::Open(Path());
+TEST(SqliteStoreTest, WhatSomebodyReadsIsErasedWithALaterCommit) {
+  FakeClock clock;
+  auto store = SqliteStore::Open(Path(), nullptr, &clock);
   ASSERT_THAT(store, IsOk());
   ASSERT_THAT((*store)->Commit(StoreTransaction().Put("a", "secret1")), IsOk());
   sqlite3* reader = nullptr;
@@ -235,8 +238,43 @@ TEST(SqliteStoreTest, WhatSomebodyReadsIsErasedWithTheNextCommit) {
   EXPECT_THAT(BytesOnDisk(Path()), HasSubstr("secret1"));
   ASSERT_EQ(sqlite3_exec(reader, "COMMIT", nullptr, nullptr, nullptr), SQLITE_OK);
   sqlite3_close(reader);
+  // Not at each one, which would slow all down where somebody reads for good.
+  ASSERT_THAT((*store)->Commit(StoreTransaction().Put("b", "value")), IsOk());
+  EXPECT_THAT(BytesOnDisk(Path()), HasSubstr("secret1"));
+  clock.Advance(SqliteStore::kEraseInterval);
   ASSERT_THAT((*store)->Commit(StoreTransaction().Put("b", "value")), IsOk());
   EXPECT_EQ(BytesOnDisk(Path()).find("secret1"), std::string::npos);
+}
+
+TEST(SqliteStoreTest, CutsTheLogAtTheStartWhereOneWasLeft) {
+  const std::string log = absl::StrCat(Path(), "-wal");
+  const auto log_size = [&log] {
+    struct stat info;
+    return ::stat(log.c_str(), &info) == 0 ? info.st_size : 0;
+  };
+  {
+    // Of a new file there is nothing to erase.
+    auto store = SqliteStore::Open(Path());
+    ASSERT_THAT(store, IsOk());
+    EXPECT_GT(log_size(), 0);
+    ASSERT_THAT((*store)->Commit(StoreTransaction().Put("a", "value")), IsOk());
+    EXPECT_GT(log_size(), 0);
+    // As a process leaves it that is killed.
+    for (const char* suffix : {"", "-wal"}) {
+      std::ifstream from(absl::StrCat(Path(), suffix), std::ios::binary);
+      std::ofstream(absl::StrCat(Path(), ".killed", suffix), std::ios::binary) << from.rdbuf();
+    }
+  }
+  for (const char* suffix : {"", "-wal"}) {
+    ASSERT_EQ(::rename(absl::StrCat(Path(), ".killed", suffix).c_str(),
+                       absl::StrCat(Path(), suffix).c_str()),
+              0);
+  }
+  ASSERT_GT(log_size(), 0);
+  auto store = SqliteStore::Open(Path());
+  ASSERT_THAT(store, IsOk());
+  EXPECT_EQ(log_size(), 0);
+  EXPECT_EQ((*(*store)->Get("a"))->value, "value");
 }
 
 TEST(SqliteStoreTest, TwoStoresOfOneFileAreOne) {
@@ -497,6 +535,46 @@ TEST(SqliteStoreTest, OnAFullDiskItSaysSoAndGoesOnWhenThereIsRoom) {
   ASSERT_EQ(::mount("none", disk.c_str(), "tmpfs", MS_REMOUNT, "size=1m"), 0);
   EXPECT_THAT(Create(store->get(), last), IsOk());
   EXPECT_THAT((*store)->Commit(StoreTransaction().Delete(last)), IsOk());
+}
+
+// To write the file anew takes as much room again.
+TEST(SqliteStoreTest, WhatCannotBeWrittenAnewForWantOfRoomIsLater) {
+  const std::string disk = absl::StrCat(Path(), ".disk");
+  if (!MountDisk(disk, "size=16m")) GTEST_SKIP() << "no disk can be mounted here";
+  const std::string path = absl::StrCat(disk, "/cp.db");
+  FakeClock clock;
+  auto store = SqliteStore::Open(path, nullptr, &clock);
+  ASSERT_THAT(store, IsOk());
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_THAT(
+        (*store)->Commit(StoreTransaction().Put(absl::StrCat(1000 + i), std::string(3000, 'v'))),
+        IsOk());
+  }
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_THAT((*store)->Commit(StoreTransaction().Delete(absl::StrCat(1000 + i))), IsOk());
+  }
+  Sql(path, "PRAGMA wal_checkpoint(TRUNCATE)");
+  const auto size_of = [](const std::string& name) {
+    struct stat info;
+    return ::stat(name.c_str(), &info) == 0 ? info.st_size : -1;
+  };
+  const auto size = size_of(path);
+  ASSERT_EQ(size_of(absl::StrCat(path, "-wal")), 0);
+  struct statvfs left;
+  ASSERT_EQ(::statvfs(disk.c_str(), &left), 0);
+  constexpr size_t kRoom = 128 * 1024;
+  const size_t all = left.f_bavail * left.f_frsize;
+  ASSERT_GT(all, kRoom);
+  std::ofstream(absl::StrCat(disk, "/others")) << std::string(all - kRoom, 'x');
+  ASSERT_THAT((*store)->Commit(StoreTransaction().Delete("1100").EraseReplaced()), IsOk());
+  EXPECT_EQ(size_of(path), size);
+  ASSERT_EQ(::unlink(absl::StrCat(disk, "/others").c_str()), 0);
+  ASSERT_THAT((*store)->Commit(StoreTransaction().Put("a", "value")), IsOk());
+  EXPECT_EQ(size_of(path), size) << "it is not tried at each commit";
+  clock.Advance(absl::Minutes(1));
+  ASSERT_THAT((*store)->Commit(StoreTransaction().Put("a", "value")), IsOk());
+  EXPECT_LT(size_of(path), size);
+  EXPECT_TRUE((*(*store)->Get("1199")).has_value());
 }
 
 TEST(SqliteStoreTest, AFileThatCouldNotBeMadeWholeIsRemoved) {
