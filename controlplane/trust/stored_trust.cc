@@ -1,6 +1,9 @@
 #include "controlplane/trust/stored_trust.h"
 
+#include <algorithm>
+#include <initializer_list>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "byrnie/store/v1/trust.pb.h"
@@ -18,6 +21,25 @@ namespace {
 // What controlplane/records/authority_record.h keeps.
 constexpr char kLegacyKey[] = "authority";
 
+std::vector<std::string> KeysOf(const TrustRecord& record) {
+  std::vector<std::string> keys = {record.current.stored_key};
+  if (record.rotation.has_value()) keys.push_back(record.rotation->next.stored_key);
+  return keys;
+}
+
+// Whether a key of `before` is not in `after` as it is stored: its root is gone, or it is sealed
+// anew.
+bool TakesKeyOut(const TrustRecord& before, const TrustRecord& after) {
+  std::vector<std::string> had = KeysOf(before), has = KeysOf(after);
+  const bool takes = std::any_of(had.begin(), had.end(), [&has](const std::string& key) {
+    return std::find(has.begin(), has.end(), key) == has.end();
+  });
+  for (std::vector<std::string>* keys : {&had, &has}) {
+    for (std::string& key : *keys) WipeString(&key);
+  }
+  return takes;
+}
+
 }  // namespace
 
 constexpr char StoredTrust::kKey[];
@@ -34,9 +56,17 @@ absl::StatusOr<absl::optional<TrustStore::Versioned>> StoredTrust::Load() {
 
 absl::StatusOr<int64_t> StoredTrust::Commit(const TrustRecord& record, int64_t revision) {
   StoreTransaction transaction;
-  // A root that is gone from the record takes its key with it.
-  transaction.RequireRevision(kKey, revision).Put(kKey, EncodeTrustRecord(record)).EraseReplaced();
-  if (revision == 0) transaction.Delete(kLegacyKey);
+  transaction.RequireRevision(kKey, revision).Put(kKey, EncodeTrustRecord(record));
+  if (revision == 0) {
+    transaction.Delete(kLegacyKey).EraseReplaced();
+  } else {
+    // To erase is dear, and holds up whoever issues: only where a key goes. What cannot be read may
+    // have had one.
+    const absl::StatusOr<absl::optional<Versioned>> present = Load();
+    if (!present.ok() || !present->has_value() || TakesKeyOut((*present)->record, record)) {
+      transaction.EraseReplaced();
+    }
+  }
   absl::StatusOr<int64_t> committed = store_->Commit(transaction);
   transaction.WipeValues();
   return committed;

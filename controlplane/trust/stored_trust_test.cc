@@ -67,6 +67,48 @@ TEST(StoredTrustFileTest, AKeyThatIsTakenOutIsInNoFile) {
   }
 }
 
+// To erase holds up whoever else writes.
+TEST(StoredTrustFileTest, ErasesOnlyWhereAKeyIsTakenOut) {
+  const std::string path = absl::StrCat(::testing::TempDir(), "/moves.db");
+  auto store = SqliteStore::Open(path);
+  ASSERT_THAT(store, IsOk());
+  StoredTrust trust(store->get());
+  // The log is cut off by what erases, and only by that while it is short.
+  const auto erased = [&path] { return ReadFile(absl::StrCat(path, "-wal"), 1 << 24)->empty(); };
+  TrustRecord record;
+  record.trust_domain = "cluster.local";
+  record.current = {"aa", "one root", "the first root's key"};
+  ASSERT_OK_AND_ASSIGN(int64_t revision, trust.Commit(record, 0));
+  EXPECT_TRUE(erased());
+  const auto commit = [&] { ASSERT_OK_AND_ASSIGN(revision, trust.Commit(record, revision)); };
+  record.rotation.emplace();
+  record.rotation->since = kNow;
+  record.rotation->next = {"bb", "another root", "another key"};
+  commit();
+  EXPECT_FALSE(erased());
+  record.rotation->step = RotationStep::kDistributed;
+  record.rotation->distributed_at = kNow;
+  record.rotation->automatic = true;
+  commit();
+  EXPECT_FALSE(erased());
+  record.current.stored_key = "the first root's key, sealed";
+  commit();
+  EXPECT_TRUE(erased());
+  record.root_count = 2;
+  commit();
+  EXPECT_FALSE(erased());
+  const RotationRecord rotation = *record.rotation;
+  record.rotation.reset();
+  commit();
+  EXPECT_TRUE(erased());
+  record.rotation = rotation;
+  commit();
+  record.current = record.rotation->next;
+  record.rotation.reset();
+  commit();
+  EXPECT_TRUE(erased());
+}
+
 TEST_F(StoredTrustTest, ATimeThatCannotBeReadIsNoneAndIsReplaced) {
   const int64_t record = Put(StoredTrust::kKey, "a record");
   for (const char* damaged : {"\xff\xff", ""}) {
