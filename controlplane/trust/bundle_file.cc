@@ -42,9 +42,11 @@ BundleFile::Found BundleFile::Look(const std::string& pem) {
 }
 
 void BundleFile::NoteOthers(Found found, absl::Duration now) {
-  if (found == Found::kAnothers) {
+  if (found == Found::kOurs) stood_ = true;
+  if (found == Found::kAnothers && stood_) {
     ++others_;
     other_at_ = now;
+    stood_ = false;
   } else if (others_ > 0 && now >= other_at_ + kUndisturbed) {
     others_ = 0;
   }
@@ -70,7 +72,10 @@ absl::Status BundleFile::WriteRoots(bool* written) {
   if (found != Found::kOurs) {
     status = WriteFileAtomically(path_, pem, 0644);
     *written = status.ok();
-    if (status.ok()) held_ = pem;
+    if (status.ok()) {
+      held_ = pem;
+      stood_ = true;
+    }
     seen_.reset();
   }
   absl::MutexLock lock(&mu_);

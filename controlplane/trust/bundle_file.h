@@ -63,7 +63,7 @@ class BundleFile {
   Found Look(const std::string& pem);
   // `written` says whether it had to be written.
   absl::Status WriteRoots(bool* written);
-  // Counts what somebody else has written, as far as it is no accident.
+  // Counts what somebody else has written in the place of ours, as far as it is no accident.
   void NoteOthers(Found found, absl::Duration now);
   // Says in the log what has come of a turn.
   void Tell(const absl::Status& status, bool failed, bool put_back, absl::Duration now);
@@ -83,6 +83,9 @@ class BundleFile {
   // monotonic.
   int others_ = 0;
   absl::Duration other_at_;
+  // Ours has stood there since the last of them was counted. Otherwise nobody has written again:
+  // what is found there is what could not be replaced.
+  bool stood_ = false;
   RepeatFilter failures_said_, others_said_;
   mutable absl::Mutex mu_;
   absl::Status state_ ABSL_GUARDED_BY(mu_);

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <memory>
 #include <string>
 
@@ -136,6 +137,26 @@ TEST_F(BundleFileTest, IsNotFoughtForWithSomebodyElseWhoWritesItToo) {
   EXPECT_EQ(Content(), RootsPem(*first_));
   overwrite(BundleFile::kInterval);
   EXPECT_THAT(file_.state(), IsOk());
+}
+
+// Who has put another one there once does so no more, however long it cannot be replaced.
+TEST_F(BundleFileTest, AnotherOneThatCannotBeReplacedIsCountedOnce) {
+  // So long a name has no room for that of the file beside it, which is to take its place.
+  const std::string path = absl::StrCat(::testing::TempDir(), "/", std::string(250, 'b'));
+  BundleFile file(path, &authority_, &clock_, &logger_);
+  std::ofstream(path) << RootsPem(*first_);
+  ASSERT_THAT(file.Write(), IsOk());
+  std::ofstream(path) << RootsPem(*next_);
+  for (int i = 0; i < 2 * BundleFile::kAccidents; ++i) {
+    clock_.Advance(BundleFile::kInterval);
+    file.Keep();
+    EXPECT_THAT(std::string(file.state().message()), HasSubstr("cannot write"));
+  }
+  std::ofstream(path) << RootsPem(*first_);
+  clock_.Advance(BundleFile::kInterval);
+  file.Keep();
+  EXPECT_THAT(file.state(), IsOk());
+  ::unlink(path.c_str());
 }
 
 TEST_F(BundleFileTest, BothOfTwoWhoWriteItSayIt) {
