@@ -292,7 +292,11 @@ absl::Status TrustCalls::RevokeCertificate(const std::string& by,
         "reason", absl::StrCat("has ", request.reason().size(), " bytes; at most ", kMaxReason));
   }
   ASSIGN_OR_RETURN(const std::string serial, ReadSerial(request.serial()));
-  RETURN_IF_ERROR(trust_->CheckMayRevoke());
+  const absl::Status may = trust_->CheckMayRevoke();
+  if (absl::IsFailedPrecondition(may)) {
+    return PreconditionFailed("REVOCATION_LIST", "trust", may.message());
+  }
+  RETURN_IF_ERROR(may);
   const absl::Time now = clock_->WallNow();
   CertificateLineage lineage(serial);
   const absl::Status read = lineage.Update(*log_).status();

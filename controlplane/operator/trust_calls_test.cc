@@ -1,12 +1,18 @@
 #include "controlplane/operator/trust_calls.h"
 
+#include <sys/stat.h>
+
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "common/base/file.h"
 #include "common/base/status_matchers.h"
 #include "common/base/testing/fake_clock.h"
 #include "common/grpc/error_details.h"
+#include "common/tls/testing/test_ca.h"
 #include "controlplane/audit/testing/memory_issuance_store.h"
 #include "controlplane/store/testing/memory_store.h"
 #include "gmock/gmock.h"
@@ -315,6 +321,36 @@ TEST_F(TrustCallsTest, ErrorsSayForProgramsWhatTheyAreAbout) {
   rotate.clear_move();
   rotate.add_exclude("spiffe://cluster.local/nobody");
   EXPECT_EQ(FieldOf(calls_->RotateTrust("admin", rotate, &trust)), "exclude");
+}
+
+TEST_F(TrustCallsTest, SaysForProgramsThatTheListOfTheCaAboveIsMissing) {
+  const TestCa root("cluster.local", clock_.WallNow());
+  const TestCa middle = root.MakeIntermediate(root.IntermediateSpec());
+  const std::string directory = absl::StrCat(::testing::TempDir(), "/plugged");
+  ASSERT_TRUE(::mkdir(directory.c_str(), 0700) == 0 || errno == EEXIST);
+  const auto write = [&directory](const char* name, absl::string_view text) {
+    ASSERT_THAT(WriteFileAtomically(absl::StrCat(directory, "/", name), text, 0600), IsOk());
+  };
+  write("ca-cert.pem", middle.certificate()->ToPem());
+  write("ca-key.pem", middle.key().ToPem().view());
+  write("root-cert.pem", root.root()->ToPem());
+  TrustKeeper::Options options;
+  options.trust_domain = "cluster.local";
+  options.workload_ttl = kTtl;
+  options.plugged_directory = directory;
+  MemoryStore store;
+  MetricRegistry metrics;
+  ASSERT_OK_AND_ASSIGN(
+      const std::unique_ptr<TrustKeeper> trust,
+      TrustKeeper::Create(&store, std::move(options), &clock_, &logger_, &metrics));
+  calls_ = std::make_unique<TrustCalls>(trust.get(), &log_, kTtl, &clock_);
+  Issue(kSerial);
+  const absl::Status status = Revoke(kSerial);
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--crl")));
+  google::rpc::PreconditionFailure failure;
+  ASSERT_TRUE(GetDetail(status, &failure));
+  EXPECT_EQ(failure.violations(0).type(), "REVOCATION_LIST");
+  calls_ = nullptr;
 }
 
 TEST_F(TrustCallsTest, RefusesWhatIsNoSerial) {
