@@ -313,7 +313,9 @@ absl::Status TrustFiles::Take(const std::vector<Watched*>& files) {
 }
 
 void TrustFiles::TakeTogether(std::vector<Watched*> files) {
-  // What these are refused for is their own: it is no better beside others.
+  // What these are refused for is mostly their own, and would keep the others out. Only a list
+  // older than that in force is good beside a file with a newer one: it waits until that is in
+  // force.
   files.erase(std::remove_if(files.begin(), files.end(),
                              [this](Watched* one) { return !CheckTimes({one}).ok(); }),
               files.end());
