@@ -137,6 +137,10 @@ TEST_F(IssuanceLogTest, SaysHowFarItsSizeHasCutIntoItsAge) {
   while (!log_->backlog().cut_to.has_value() && absl::Now() < deadline) std::this_thread::yield();
   EXPECT_EQ(store_.size(), 10u);
   EXPECT_EQ(log_->backlog().cut_to, began + absl::Seconds(15));
+  // The next process, which has deleted nothing itself, sees it by the oldest.
+  Start(options);
+  while (!log_->backlog().cut_to.has_value() && absl::Now() < deadline) std::this_thread::yield();
+  EXPECT_EQ(log_->backlog().cut_to, began + absl::Seconds(16));
   // Once it is older than all that is kept, nothing is missing.
   clock_.Advance(options.keep_for);
   EXPECT_EQ(log_->backlog().cut_to, absl::nullopt);

@@ -67,8 +67,9 @@ class IssuanceStore {
   struct Trimmed {
     // There are more to delete.
     bool more = false;
-    // Of those deleted that were not issued before `before`, when the newest was; the infinite past
-    // where there is none.
+    // Of those deleted that were not issued before `before`, when the newest was. Where nothing was
+    // deleted and there are `most` and more, when the oldest was issued that is left: earlier ones
+    // were deleted before, by this process or by another. Else the infinite past.
     absl::Time cut_to = absl::InfinitePast();
   };
   // Deletes some of those issued before `before`, and of the oldest, as long as they were issued

@@ -98,6 +98,7 @@ absl::StatusOr<IssuanceStore::Trimmed> StoredIssuances::Trim(absl::Time before, 
   const std::string end = IssuanceKeyAt(before), keep = IssuanceKeyAt(keep_from);
   constexpr auto kAtOnce = static_cast<int64_t>(StoreTransaction::kMaxOperations);
   absl::MutexLock lock(&mu_);
+  bool full = false;
   // Where there is enough to delete already, the hundreds of thousands are not counted; and not for
   // each hundred of them that are too many.
   if (!oldest.entries.empty() && oldest.entries.back().key < end) {
@@ -105,6 +106,7 @@ absl::StatusOr<IssuanceStore::Trimmed> StoredIssuances::Trim(absl::Time before, 
   } else if (surplus_ < kAtOnce) {
     ASSIGN_OR_RETURN(const int64_t count, store_->Count(kIssuancePrefix));
     surplus_ = std::clamp<int64_t>(count - most, 0, kCountEvery);
+    full = count >= most;
   }
   const int64_t surplus = std::exchange(surplus_, 0);
   StoreTransaction transaction;
@@ -116,7 +118,15 @@ absl::StatusOr<IssuanceStore::Trimmed> StoredIssuances::Trim(absl::Time before, 
     ++deleted;
     if (entry.key >= end) trimmed.cut_to = DecodeIssuance(entry.key, entry.value).issued_at;
   }
-  if (deleted == 0) return trimmed;
+  if (deleted == 0) {
+    // Whoever deleted those before the oldest may have been another process. Where it is too young
+    // to be deleted, none of its age was.
+    if (full && !oldest.entries.empty() && oldest.entries.front().key < keep) {
+      const StoreEntry& first = oldest.entries.front();
+      trimmed.cut_to = DecodeIssuance(first.key, first.value).issued_at;
+    }
+    return trimmed;
+  }
   RETURN_IF_ERROR(store_->Commit(transaction).status());
   surplus_ = std::max<int64_t>(0, surplus - deleted);
   trimmed.more = deleted == kAtOnce;

@@ -119,6 +119,13 @@ TEST_F(StoredIssuancesTest, SaysHowFarTheNumberCutsIntoTheAge) {
   EXPECT_EQ(issuances_.Trim(kNow + absl::Seconds(4), 4, absl::InfiniteFuture())->cut_to,
             kNow + absl::Seconds(5));
   EXPECT_THAT(Serials(), ElementsAre("56", "57", "58", "59"));
+  // So that a process which did not delete them knows, too.
+  StoredIssuances next(&store_);
+  const absl::Time before = kNow + absl::Seconds(4);
+  EXPECT_EQ(next.Trim(before, 4, absl::InfiniteFuture())->cut_to, kNow + absl::Seconds(6));
+  EXPECT_EQ(next.Trim(before, 5, absl::InfiniteFuture())->cut_to, absl::InfinitePast());
+  // One that is too young to be deleted is not the oldest for being too many.
+  EXPECT_EQ(next.Trim(before, 3, kNow + absl::Seconds(5))->cut_to, absl::InfinitePast());
 }
 
 TEST_F(StoredIssuancesTest, RefusesATokenThatIsNone) {

@@ -41,6 +41,7 @@ class MemoryIssuanceStore final : public IssuanceStore {
     absl::MutexLock lock(&mu_);
     if (!failure_.ok()) return failure_;
     Trimmed trimmed;
+    const size_t before_any = by_key_.size();
     for (size_t deleted = 0; !by_key_.empty(); ++deleted) {
       const absl::Time oldest = by_key_.begin()->second.issued_at;
       const bool surplus = static_cast<int64_t>(by_key_.size()) > most && oldest < keep_from;
@@ -51,6 +52,10 @@ class MemoryIssuanceStore final : public IssuanceStore {
       }
       if (oldest >= before) trimmed.cut_to = oldest;
       by_key_.erase(by_key_.begin());
+    }
+    const bool full = !by_key_.empty() && static_cast<int64_t>(by_key_.size()) >= most;
+    if (full && by_key_.size() == before_any && by_key_.begin()->second.issued_at < keep_from) {
+      trimmed.cut_to = by_key_.begin()->second.issued_at;
     }
     return trimmed;
   }
