@@ -72,6 +72,22 @@ std::string InForce(const AccessPolicySpec& spec) {
 // Between what is so whatever the registry has and what it was found to be with that.
 constexpr char kComparedAt[] = "; compared with the registry at ";
 
+// Whether the status of an object says what comparing its policy has come to.
+bool SaysCompared(const AccessPolicy& object, absl::string_view form) {
+  return object.status.has_value() && object.status->accepted &&
+         object.status->observed_generation == object.generation &&
+         absl::StartsWith(object.status->message, absl::StrCat(form, kComparedAt));
+}
+
+// When to compare a policy again that was to be at `due`, and was about nobody, as `tries` times so
+// far. Of many that wait most are due at once: what the registry has takes long to look at.
+absl::Duration NextCompare(absl::Duration due, absl::Duration now, int tries) {
+  const absl::Duration pause = tries <= 1   ? absl::Seconds(30)
+                               : tries == 2 ? absl::Minutes(5)
+                                            : absl::Hours(1);
+  return absl::Ceil(std::max(due, absl::Floor(now, pause)) + pause, pause);
+}
+
 // Whether it names what a registry may have otherwise: a port of a service, or addresses.
 bool NamesPlaces(const istio::security::Authorization& policy) {
   for (const auto& rule : policy.rules()) {
@@ -138,6 +154,7 @@ void AccessPolicySource::OnChanges(const Informer<AccessPolicy>::Changes& change
 void AccessPolicySource::Accept(const AccessPolicy& object, Known* known) const {
   const auto take = [&](const AccessPolicySpec& spec, int64_t generation) {
     known->compare_at = absl::InfiniteDuration();
+    known->compare_tries = 0;
     known->compared.clear();
     known->generation = generation;
     known->spec = spec;
@@ -147,9 +164,10 @@ void AccessPolicySource::Accept(const AccessPolicy& object, Known* known) const 
   if (object.spec.ok()) {
     if (known->resource == nullptr || known->generation != object.generation) {
       take(*object.spec, object.generation);
-      const bool said =
-          object.status.has_value() && object.status->observed_generation == object.generation;
-      if (!said && NamesPlaces(known->spec.policy)) known->compare_at = loop_->Now() + kCompare;
+      if (NamesPlaces(known->spec.policy) &&
+          !SaysCompared(object, Shortened(InForce(known->spec)))) {
+        known->compare_at = loop_->Now() + kCompare;
+      }
     }
     return;
   }
@@ -314,10 +332,15 @@ void AccessPolicySource::Compare() {
   MeshLook look([this] { return sources_->snapshot(); });
   const MeshLook::Visit visit(&look);
   for (auto& [name, known] : known_) {
-    if (known.compare_at > loop_->Now()) continue;
+    // One whose key is the API's stays due.
+    if (known.compare_at > loop_->Now() || known.taken) continue;
+    const std::shared_ptr<const KnownMesh> mesh = visit.Known();
+    if (mesh->AreaOf(known.spec.policy).workloads == 0) {
+      known.compare_at = NextCompare(known.compare_at, loop_->Now(), ++known.compare_tries);
+      continue;
+    }
     known.compare_at = absl::InfiniteDuration();
-    if (known.taken) continue;
-    known.compared = WarningsOf(known.spec.policy, *visit.Known());
+    known.compared = WarningsOf(known.spec.policy, *mesh);
     if (known.compared.empty()) continue;
     known.compared =
         absl::StrCat(kComparedAt, UtcText(loop_->WallNow()), ": ", Shortened(known.compared));
@@ -366,11 +389,7 @@ AccessPolicyStatus AccessPolicySource::StatusOf(const AccessPolicy& object,
     const std::string form = Shortened(InForce(known.spec));
     status.message = absl::StrCat(form, known.compared);
     // Whoever was first has said it.
-    const auto& there = object.status;
-    if (there.has_value() && there->accepted && there->observed_generation == object.generation &&
-        absl::StartsWith(there->message, absl::StrCat(form, kComparedAt))) {
-      status.message = there->message;
-    }
+    if (SaysCompared(object, form)) status.message = object.status->message;
   }
   return status;
 }

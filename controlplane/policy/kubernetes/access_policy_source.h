@@ -44,7 +44,8 @@ class AccessPolicySource final : public Informer<PolicySelector> {
   static constexpr absl::Duration kLink = absl::Milliseconds(300);
   static constexpr absl::Duration kMostLink = absl::Seconds(5);
   // After this what is accepted is compared with the registry: pods that it selects name it by
-  // then.
+  // then. Where it is about no workload yet, again after 30 s, 5 min and then each hour, or up to
+  // twice that.
   static constexpr absl::Duration kCompare = absl::Seconds(5);
   // How often it is looked at whether the other sources leave in force what is.
   static constexpr absl::Duration kLook = absl::Seconds(1);
@@ -79,8 +80,10 @@ class AccessPolicySource final : public Informer<PolicySelector> {
     // Its key is the API's.
     bool taken = false;
     // When what was accepted is to be compared with the registry; Now() of the loop. Infinite: it
-    // has been, here or by another one.
+    // has been, here or by another one, or names nothing that could be.
     absl::Duration compare_at = absl::InfiniteDuration();
+    // How often it was about nobody then.
+    int compare_tries = 0;
     // What came of it, for the message; empty: nothing.
     std::string compared;
     // What was last said of it in the log.
@@ -94,8 +97,9 @@ class AccessPolicySource final : public Informer<PolicySelector> {
   void Look();
   // Takes in what an object says now, or what its status says that it said before.
   void Accept(const AccessPolicy& object, Known* known) const;
-  // Compares with the registry what is due. Once for what an object says: what it was compared with
-  // changes all the time, and of several control planes each has another view of it.
+  // Compares with the registry what is due. Once for what an object says, as soon as it is about
+  // somebody: what it was compared with changes all the time, and of several control planes each
+  // has another view of it.
   void Compare();
   // What is to be different for our policies to be these; notes which keys are taken.
   RegistryChange Make(const RegistrySnapshot& base, Told* told);

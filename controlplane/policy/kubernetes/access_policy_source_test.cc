@@ -78,12 +78,24 @@ class AccessPolicySourceTest : public ::testing::Test {
     object.status = AccessPolicyStatus{true, "Accepted", "in force", generation, generation, spec};
     return Newer(std::move(object));
   }
+  // The same for what it says now.
+  static AccessPolicy AsWritten(AccessPolicy object) {
+    const std::string spec = WriteAccessPolicySpec(*object.spec);
+    const int64_t generation = object.generation;
+    return WithLastAccepted(std::move(object), generation, spec);
+  }
   // Of another version, as after any write to it.
   static AccessPolicy Newer(AccessPolicy object) {
     object.resource_version += "+";
     return object;
   }
   void Settle(absl::Duration time = AccessPolicySource::kGather) { loop_.AdvanceTime(time); }
+  // In steps, as a loop does that looks all the time.
+  void SettleFor(absl::Duration time) {
+    for (absl::Duration gone; gone < time; gone += AccessPolicySource::kLook) {
+      Settle(AccessPolicySource::kLook);
+    }
+  }
   // "ALLOW", "DENY", with the scope where it is not NAMESPACE; empty: nothing.
   std::string InForce(const std::string& name) {
     const Resource* const found =
@@ -222,9 +234,7 @@ TEST_F(AccessPolicySourceTest, SaysInTheStatusWhatDoesNotGoWithTheRegistry) {
     object.status = AccessPolicyStatus{true,       "Accepted", "in force",
                                        generation, generation, WriteAccessPolicySpec(*object.spec)};
     objects_->Put(Newer(object));
-    for (absl::Duration time; time < AccessPolicySource::kCompare; time += absl::Seconds(1)) {
-      Settle(AccessPolicySource::kLook);
-    }
+    SettleFor(AccessPolicySource::kCompare);
     return Written();
   };
   objects_->Set({});
@@ -236,6 +246,52 @@ TEST_F(AccessPolicySourceTest, SaysInTheStatusWhatDoesNotGoWithTheRegistry) {
   EXPECT_THAT(written, HasSubstr("80 is the port of service shop/cart.shop, and policies see the "
                                  "port that it leads to, 8080"));
   EXPECT_THAT(put(2, kTargetPort), Not(HasSubstr("compared")));
+}
+
+// As applied in one go with the Deployment that it is about: its pods come later.
+TEST_F(AccessPolicySourceTest, ComparesAPolicyOnceItIsAboutSomebody) {
+  objects_->Set({Object("a", 1, kServicePort)});
+  Settle();
+  EXPECT_THAT(Written(), Not(HasSubstr("compared")));
+  objects_->Put(AsWritten(Object("a", 1, kServicePort)));
+  SettleFor(absl::Seconds(10));
+  PutServing();
+  SettleFor(absl::Minutes(1));
+  EXPECT_THAT(Written(), HasSubstr("80 is the port of service shop/cart.shop"));
+}
+
+TEST_F(AccessPolicySourceTest, LooksAgainEachHourAtMostForAPolicyThatIsAboutNobody) {
+  objects_->Set({Object("a", 1, kServicePort)});
+  Settle();
+  SettleFor(absl::Hours(3));
+  EXPECT_THAT(Written(), Not(HasSubstr("compared")));
+  objects_->Put(AsWritten(Object("a", 1, kServicePort)));
+  Settle();
+  PutServing();
+  SettleFor(absl::Hours(1));
+  EXPECT_THAT(Written(), HasSubstr("80 is the port of service shop/cart.shop"));
+}
+
+TEST_F(AccessPolicySourceTest, ComparesAPolicyOnceItsNameIsFree) {
+  PutServing();
+  ApplyThroughApi("a");
+  objects_->Set({Object("a", 1, kServicePort)});
+  Settle();
+  SettleFor(absl::Seconds(10));
+  EXPECT_THAT(Written(), HasSubstr("NameTaken"));
+  objects_->Put(Newer(Object("a", 1, kServicePort)));
+  DeleteFromApi();
+  SettleFor(absl::Seconds(3));
+  EXPECT_THAT(Written(), HasSubstr("80 is the port of service shop/cart.shop"));
+}
+
+// The one that accepted it may have ended before there was anybody to compare it with.
+TEST_F(AccessPolicySourceTest, ComparesWhatWasAcceptedByAnotherThatHasSaidNothingOfIt) {
+  PutServing();
+  objects_->Set({AsWritten(Object("a", 1, kServicePort))});
+  Settle();
+  SettleFor(absl::Seconds(10));
+  EXPECT_THAT(Written(), HasSubstr("80 is the port of service shop/cart.shop"));
 }
 
 TEST_F(AccessPolicySourceTest, LeavesWhatAnotherHasFoundInTheRegistryAsItIs) {
