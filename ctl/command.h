@@ -95,9 +95,13 @@ int Conclude(int code);
 absl::StatusOr<std::string> ReadDocument();
 // What a file holds, a pipe, or for "-" stdin; errors of ReadInput.
 absl::StatusOr<std::string> ReadDocumentAt(const std::string& path);
+// The same for a policy. InvalidArgument: it is longer than a control plane takes.
+absl::StatusOr<std::string> ReadPolicy();
+absl::StatusOr<std::string> ReadPolicyAt(const std::string& path);
 // What the control plane says is wrong with a document, with the name of its file.
 absl::Status InDocument(const std::string& path, const absl::Status& status);
 inline constexpr size_t kMaxDocument = 1024 * 1024;
+inline constexpr size_t kMaxPolicy = 256 * 1024;
 // Writes to stderr, for people, what is not the result.
 void Note(absl::string_view text);
 

@@ -62,7 +62,7 @@ absl::Status AskAll(const CommandContext& context,
 
 absl::Status ReadProposal(const CommandContext& context, v1::DiffPoliciesRequest* request) {
   for (const std::string& path : context.arguments) {
-    ASSIGN_OR_RETURN(*request->add_documents(), ReadDocumentAt(path));
+    ASSIGN_OR_RETURN(*request->add_documents(), ReadPolicyAt(path));
   }
   for (const absl::string_view name :
        absl::StrSplit(absl::GetFlag(FLAGS_delete), ',', absl::SkipEmpty())) {

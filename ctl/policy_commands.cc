@@ -112,19 +112,31 @@ int ListJoinTokens(const CommandContext& context) {
   return kDone;
 }
 
+// By what --file names.
+absl::StatusOr<std::string> ReadNamed(absl::StatusOr<std::string> (*read)(const std::string&)) {
+  const std::string path = absl::GetFlag(FLAGS_file);
+  if (path.empty()) return InFlag("file", "is missing; give the document's file, or - for stdin");
+  absl::StatusOr<std::string> text = read(path);
+  if (!text.ok()) return InFlag("file", text.status().message());
+  return text;
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> ReadDocumentAt(const std::string& path) {
   return ReadInput(path == "-" ? "/dev/stdin" : path, kMaxDocument);
 }
 
-absl::StatusOr<std::string> ReadDocument() {
-  const std::string path = absl::GetFlag(FLAGS_file);
-  if (path.empty()) return InFlag("file", "is missing; give the document's file, or - for stdin");
+absl::StatusOr<std::string> ReadPolicyAt(const std::string& path) {
   absl::StatusOr<std::string> text = ReadDocumentAt(path);
-  if (!text.ok()) return InFlag("file", text.status().message());
-  return text;
+  if (!text.ok() || text->size() <= kMaxPolicy) return text;
+  return absl::InvalidArgumentError(absl::StrCat(path == "-" ? "stdin" : path, ": longer than ",
+                                                 kMaxPolicy,
+                                                 " bytes; make several policies of it"));
 }
+
+absl::StatusOr<std::string> ReadDocument() { return ReadNamed(&ReadDocumentAt); }
+absl::StatusOr<std::string> ReadPolicy() { return ReadNamed(&ReadPolicyAt); }
 
 absl::Status InDocument(const std::string& path, const absl::Status& status) {
   absl::string_view message = status.message();
@@ -174,7 +186,7 @@ int RunPolicyGet(const CommandContext& context) {
 }
 
 int RunPolicyValidate(const CommandContext& context) {
-  const absl::StatusOr<std::string> document = ReadDocument();
+  const absl::StatusOr<std::string> document = ReadPolicy();
   if (!document.ok()) return BadUsage(document.status());
   v1::ValidatePolicyRequest request;
   request.set_document(*document);
@@ -197,7 +209,7 @@ int RunPolicyValidate(const CommandContext& context) {
 }
 
 int RunPolicyApply(const CommandContext& context) {
-  const absl::StatusOr<std::string> document = ReadDocument();
+  const absl::StatusOr<std::string> document = ReadPolicy();
   if (!document.ok()) return BadUsage(document.status());
   v1::ApplyPolicyRequest request;
   request.set_document(*document);

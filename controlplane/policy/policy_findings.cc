@@ -273,6 +273,11 @@ class Reviewer {
                 &area_->addresses};
     }
     const ProbedReach probed = ProbeReach(policy_, ground);
+    if (probed.too_large) {
+      Add(Severity::kNote, "",
+          "it is too large to be tried on everybody: whether its matches together leave nobody out "
+          "was not looked at. Make several policies of it to have that told");
+    }
     if (probed.everything) return Reach::kEverything;
     if (reach == Reach::kEveryIdentity) return reach;
     if (!probed.every_identity) {

@@ -355,6 +355,20 @@ TEST(PolicyFindingsTest, APortThatConnectionsComeToIsNotRemarkable) {
               IsEmpty());
 }
 
+// Nobody is to take it for one that was found to be in order.
+TEST(PolicyFindingsTest, NotesThatAPolicyIsTooLargeToBeTried) {
+  std::string suffixes;
+  for (int i = 0; i < 3000; ++i) {
+    absl::StrAppend(&suffixes, i == 0 ? "" : ",", "{\"suffix\":\"/sa/", i, "\"}");
+  }
+  const PolicyReview review = Review(
+      "ALLOW", Rule(absl::StrCat("{\"principals\":[", suffixes, ",{\"suffix\":\"/client\"}]},",
+                                 "{\"not_principals\":[", suffixes, "]}")));
+  EXPECT_FALSE(review.has_warning());
+  EXPECT_THAT(review.findings, Contains(::testing::Field(&PolicyFinding::message,
+                                                         HasSubstr("too large to be tried"))));
+}
+
 TEST(PolicyFindingsTest, SaysOfManyFindingsHowManyThereAre) {
   std::string principals;
   for (int i = 0; i < 3000; ++i) {

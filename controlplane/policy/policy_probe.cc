@@ -275,6 +275,8 @@ bool Holds(const Policy& policy, const Signature& peer, const Signature& source,
 ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& ground) {
   const absl::StatusOr<Policy> policy = ConvertPolicy(authorization);
   if (!policy.ok()) return {};
+  ProbedReach too_large;
+  too_large.too_large = true;
   // Nothing of these is copied: each of many who ask at once would have one in its thread's heap.
   const AddressSet none;
   const AddressSet& all_sources = ground.sources == nullptr ? none : *ground.sources;
@@ -284,7 +286,7 @@ ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& gr
   const std::vector<Policy> of_peer = PartsOf(*policy, &OfPeer);
   if (of_peer.size() * known.ids().size() > kMaxTried ||
       ListedPeers(*policy) * known.ids().size() > kMaxCompared) {
-    return {};
+    return too_large;
   }
   Signatures peers, others;
   ConnectionFacts facts;
@@ -305,14 +307,14 @@ ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& gr
   };
   const size_t source_blocks = ListedBlocks(*policy, &PolicyMatch::source_ips);
   const AddressSet source_ends = EndsOf(*policy, &PolicyMatch::source_ips);
-  if (source_blocks * source_ends.size() > kMaxCompared) return {};
+  if (source_blocks * source_ends.size() > kMaxCompared) return too_large;
   const Signatures sources = from(source_ends);
   const AddressSet ends = EndsOf(*policy, &PolicyMatch::destination_ips);
   const bool of_registry = ends.size() > kUnnamedEnds && !concerned.empty();
   const AddressSet& destinations = of_registry ? concerned : ends;
   if (of_peer.size() * destinations.size() > kMaxTried ||
       ListedBlocks(*policy, &PolicyMatch::destination_ips) * destinations.size() > kMaxCompared) {
-    return {};
+    return too_large;
   }
   const Signatures targets =
       AddressSignatures(PartsOf(*policy, &OfDestination), destinations, FamiliesOf(none),
@@ -322,7 +324,7 @@ ProbedReach ProbeReach(const Authorization& authorization, const ProbeGround& gr
   const Signatures ports = PortSignatures(*policy);
   if ((peers.size() + others.size()) * sources.size() * targets.size() * ports.size() >
       kMaxCombinations) {
-    return {};
+    return too_large;
   }
   const auto holds_for = [&](const Signatures& whom, const Signatures& where) {
     for (const Signature& peer : whom) {

@@ -32,12 +32,14 @@ struct ProbedReach {
   // Every principal of the registry from every source of it, whatever the port. False where either
   // is not known.
   bool everybody_known = false;
+  // Nothing of it was tried: there is too much.
+  bool too_large = false;
 };
 
 // Tries a valid policy on connections: peers, addresses and ports that it names, their neighbours,
 // and some that nobody names, in every combination. So it sees what form alone does not show, such
-// as two matches of which the one has what the other leaves out. Says false where there are too
-// many combinations. Pure.
+// as two matches of which the one has what the other leaves out. Says false, and
+// why, where there are too many combinations. Pure.
 ProbedReach ProbeReach(const istio::security::Authorization& policy, const ProbeGround& ground);
 
 }  // namespace byrnie

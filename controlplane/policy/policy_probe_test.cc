@@ -11,7 +11,7 @@
 namespace byrnie {
 namespace {
 
-enum class Reach { kLess, kEveryIdentity, kEverything };
+enum class Reach { kTooLarge, kLess, kEveryIdentity, kEverything };
 
 Reach Probe(const std::string& action, const std::string& matches, const ProbeGround& ground) {
   const auto policy = ParsePolicyDocument(
@@ -20,7 +20,9 @@ Reach Probe(const std::string& action, const std::string& matches, const ProbeGr
   EXPECT_TRUE(policy.ok()) << policy.status();
   const ProbedReach reach = ProbeReach(*policy, ground);
   EXPECT_LE(reach.everything, reach.every_identity);
-  return reach.everything       ? Reach::kEverything
+  EXPECT_FALSE(reach.too_large && reach.every_identity);
+  return reach.too_large        ? Reach::kTooLarge
+         : reach.everything     ? Reach::kEverything
          : reach.every_identity ? Reach::kEveryIdentity
                                 : Reach::kLess;
 }
@@ -77,7 +79,7 @@ TEST(PolicyProbeTest, BlocksAreEverythingWhereTheyMeet) {
 }
 
 // As many as a document has room for, each of which makes others to be tried.
-TEST(PolicyProbeTest, SaysNothingWhereThereAreTooManyTextsToCompare) {
+TEST(PolicyProbeTest, SaysSoWhereThereAreTooManyTextsToCompare) {
   const auto both = [](int count) {
     std::string list;
     for (int i = 0; i < count; ++i) {
@@ -86,16 +88,16 @@ TEST(PolicyProbeTest, SaysNothingWhereThereAreTooManyTextsToCompare) {
     return absl::StrCat(R"({"principals":[)", list, R"(]},{"not_principals":[)", list, "]}");
   };
   EXPECT_EQ(Probe("DENY", both(100), Ground()), Reach::kEverything);
-  EXPECT_EQ(Probe("DENY", both(3000), Ground()), Reach::kLess);
+  EXPECT_EQ(Probe("DENY", both(3000), Ground()), Reach::kTooLarge);
 }
 
-TEST(PolicyProbeTest, SaysNothingWhereThereIsTooMuchToTry) {
+TEST(PolicyProbeTest, SaysSoWhereThereIsTooMuchToTry) {
   std::string matches = R"({"destination_ports":[80]},{"not_destination_ports":[80]})";
   for (int i = 1; i < 250; ++i) {
     absl::StrAppend(&matches, R"(,{"source_ips":["10.)", i, R"(.0.0/16"],"destination_ports":[)", i,
                     R"(],"principals":[{"exact":"cluster.local/ns/demo/sa/)", i, R"("}]})");
   }
-  EXPECT_EQ(Probe("DENY", matches, Ground()), Reach::kLess);
+  EXPECT_EQ(Probe("DENY", matches, Ground()), Reach::kTooLarge);
 }
 
 }  // namespace

@@ -213,6 +213,11 @@ class CtlTest(unittest.TestCase):
         self.ctl("policy", "delete", "demo/p")
         self.fails(1, "policy", "get", "demo/p")
         self.assertIn("document.action", self.fails(1, "policy", "apply", "-f", self.policy_file(policy("x", action="AUDIT"))))
+        # More than a control plane takes of one is refused before it is sent.
+        large = self.policy_file(" " * (256 * 1024) + policy("x"))
+        for command in ("validate", "apply"):
+            self.assertIn("longer than 262144 bytes; make several policies of it", self.fails(2, "policy", command, "-f", large))
+        self.assertIn("longer than 262144 bytes", self.fails(2, "policy", "diff", large))
 
     def test_workloads_and_services(self):
         document = {"workloads": [{"name": "vm", "namespace": "demo", "service_account": "vm", "addresses": ["10.0.0.9"],
